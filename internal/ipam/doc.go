@@ -1,0 +1,2 @@
+// Package ipam decides which addresses a host may hand out.
+package ipam

@@ -1,0 +1,124 @@
+package ipam
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"vxlan-driver/internal/network"
+)
+
+func subnet(prefix, gateway string) network.Subnet {
+	s := network.Subnet{Prefix: netip.MustParsePrefix(prefix)}
+	if gateway != "" {
+		s.Gateway = netip.MustParseAddr(gateway)
+	}
+	return s
+}
+
+func hosts(n int) []netip.Addr {
+	var all []netip.Addr
+	for i := range n {
+		all = append(all, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}))
+	}
+	return all
+}
+
+func TestSliceOfDocumentedExample(t *testing.T) {
+	// Three hosts make four parts of 64 addresses.
+	s := subnet("10.0.0.0/24", "10.0.0.1")
+	for rank, want := range []string{"10.0.0.2-10.0.0.62", "10.0.0.64-10.0.0.126", "10.0.0.128-10.0.0.190"} {
+		r, err := Slice(s, hosts(3), hosts(3)[rank])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.First.String() + "-" + r.Last.String(); got != want {
+			t.Errorf("rank %d: got %s, want %s", rank, got, want)
+		}
+	}
+}
+
+func TestSliceOfTooSmallSubnetNamesTheSmallest(t *testing.T) {
+	_, err := Slice(subnet("10.0.0.0/29", ""), hosts(3), hosts(3)[0])
+	want := "is too small to give each of 3 hosts addresses of its own; the smallest that works is a /28, or give every host its own --ip-range"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := Slice(subnet("10.0.0.0/28", ""), hosts(3), hosts(3)[0]); err != nil {
+		t.Errorf("the size that the message names does not work: %v", err)
+	}
+}
+
+// The properties hold for random subnets, gateways and lists of hosts.
+func TestSliceProperties(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		n := 1 + rnd.IntN(40)
+		s := randomSubnet(rnd)
+		all := hosts(n)
+		rnd.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
+		var slices []network.Range
+		for _, self := range all {
+			r, err := Slice(s, all, self)
+			if err != nil {
+				if s.Prefix.Addr().BitLen()-s.Prefix.Bits() > 8 {
+					t.Fatalf("%s for %d hosts: %v", s.Prefix, n, err)
+				}
+				break
+			}
+			other, _ := Slice(s, hosts(n), self)
+			if r != other {
+				t.Fatalf("%s: the list's order changes the slice: %v, %v", s.Prefix, r, other)
+			}
+			slices = append(slices, r)
+		}
+		if msg := wrong(s, slices); msg != "" {
+			t.Fatalf("%s gateway %s, %d hosts: %s", s.Prefix, s.Gateway, n, msg)
+		}
+	}
+}
+
+func randomSubnet(rnd *rand.Rand) network.Subnet {
+	base, most := netip.MustParseAddr("10.64.0.0"), 16
+	if rnd.IntN(2) == 0 {
+		base, most = netip.MustParseAddr("fd00:10::"), 64
+	}
+	hostBits := 1 + rnd.IntN(most)
+	s := network.Subnet{Prefix: netip.PrefixFrom(base, base.BitLen()-hostBits)}
+	s.Gateway = base
+	for range 1 + rnd.IntN(min(1<<min(hostBits, 9)-1, 300)) {
+		s.Gateway = s.Gateway.Next()
+	}
+	return s
+}
+
+func wrong(s network.Subnet, slices []network.Range) string {
+	broadcast := netip.Addr{}
+	if s.Prefix.Addr().Is4() {
+		b := s.Prefix.Addr().As4()
+		for bit := s.Prefix.Bits(); bit < 32; bit++ {
+			b[bit/8] |= 0x80 >> (bit % 8)
+		}
+		broadcast = netip.AddrFrom4(b)
+	}
+	for i, r := range slices {
+		if r.Last.Less(r.First) {
+			return fmt.Sprintf("slice %d is empty: %v", i, r)
+		}
+		if !s.Prefix.Contains(r.First) || !s.Prefix.Contains(r.Last.Next()) {
+			return fmt.Sprintf("slice %d and its host's address leave the subnet: %v", i, r)
+		}
+		for _, never := range []netip.Addr{s.Prefix.Addr(), s.Gateway, broadcast} {
+			if never.IsValid() && !never.Less(r.First) && !r.Last.Less(never) {
+				return fmt.Sprintf("slice %d %v contains %s", i, r, never)
+			}
+		}
+		for j, q := range slices[:i] {
+			if !r.Last.Less(q.First) && !q.Last.Less(r.First) {
+				return fmt.Sprintf("slices %d %v and %d %v overlap", i, r, j, q)
+			}
+		}
+	}
+	return ""
+}

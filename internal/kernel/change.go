@@ -1,0 +1,186 @@
+package kernel
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Change is one modification of a namespace, done by one request to the
+// kernel. Making a change that is already made is not an error, except for
+// CreateLink. String prints it as the ip or bridge command that does the same.
+type Change interface {
+	fmt.Stringer
+	change() // closes the set: the types below
+}
+
+// CreateLink creates Link with the attributes that must be there from the
+// start: name, kind, MTU, MAC, tunnel, peer. Everything else follows as changes
+// of its own.
+type CreateLink struct{ Link Link }
+
+// DeleteLink deletes a link, and with a veth its peer.
+type DeleteLink struct{ Name string }
+
+// SetAlias sets the text that says whose link it is.
+type SetAlias struct{ Name, Alias string }
+
+// AddAltName gives a link an alternative name.
+type AddAltName struct{ Name, AltName string }
+
+// SetMTU sets a link's MTU in bytes.
+type SetMTU struct {
+	Name string
+	MTU  int
+}
+
+// SetMAC sets a link's Ethernet address.
+type SetMAC struct {
+	Name string
+	MAC  MAC
+}
+
+// SetMaster makes a link a port of the bridge Master; "" frees it.
+type SetMaster struct{ Name, Master string }
+
+// SetNoLinkLocal stops IPv6 from giving the link an address by itself.
+type SetNoLinkLocal struct{ Name string }
+
+// SetUp brings a link up.
+type SetUp struct{ Name string }
+
+// AddAddr adds an address to a link.
+type AddAddr struct {
+	Name string
+	Addr Addr
+}
+
+// DelAddr removes an address from a link.
+type DelAddr struct {
+	Name string
+	Addr Addr
+}
+
+// ReplaceRoute adds a route or replaces the one with the same destination and metric.
+type ReplaceRoute struct {
+	Name  string
+	Route Route
+}
+
+// AddFDB adds an entry to a VXLAN device's FDB: appended for the zero MAC (the
+// kernel refuses to replace those), else replacing the MAC's entry, also a
+// learned one.
+type AddFDB struct {
+	Name string
+	FDB  FDB
+}
+
+// DelFDB removes an entry from a VXLAN device's FDB.
+type DelFDB struct {
+	Name string
+	FDB  FDB
+}
+
+func (CreateLink) change()     {}
+func (DeleteLink) change()     {}
+func (SetAlias) change()       {}
+func (AddAltName) change()     {}
+func (SetMTU) change()         {}
+func (SetMAC) change()         {}
+func (SetMaster) change()      {}
+func (SetNoLinkLocal) change() {}
+func (SetUp) change()          {}
+func (AddAddr) change()        {}
+func (DelAddr) change()        {}
+func (ReplaceRoute) change()   {}
+func (AddFDB) change()         {}
+func (DelFDB) change()         {}
+
+func (c CreateLink) String() string {
+	l := c.Link
+	var b strings.Builder
+	fmt.Fprintf(&b, "ip link add %s", l.Name)
+	if l.MTU != 0 {
+		fmt.Fprintf(&b, " mtu %d", l.MTU)
+	}
+	if !l.MAC.IsZero() {
+		fmt.Fprintf(&b, " address %s", l.MAC)
+	}
+	fmt.Fprintf(&b, " type %s", l.Kind)
+	switch l.Kind {
+	case VXLAN:
+		fmt.Fprintf(&b, " %s", l.Tunnel)
+	case Veth:
+		fmt.Fprintf(&b, " peer name %s netns %s", l.Peer.Name, l.Peer.Namespace)
+		if l.Peer.MTU != 0 {
+			fmt.Fprintf(&b, " mtu %d", l.Peer.MTU)
+		}
+		if !l.Peer.MAC.IsZero() {
+			fmt.Fprintf(&b, " address %s", l.Peer.MAC)
+		}
+	}
+	return b.String()
+}
+
+func (c DeleteLink) String() string { return "ip link delete " + c.Name }
+
+func (c SetAlias) String() string {
+	return fmt.Sprintf("ip link set %s alias %q", c.Name, c.Alias)
+}
+
+func (c AddAltName) String() string {
+	return fmt.Sprintf("ip link property add dev %s altname %s", c.Name, c.AltName)
+}
+
+func (c SetMTU) String() string { return fmt.Sprintf("ip link set %s mtu %d", c.Name, c.MTU) }
+
+func (c SetMAC) String() string { return fmt.Sprintf("ip link set %s address %s", c.Name, c.MAC) }
+
+func (c SetMaster) String() string {
+	if c.Master == "" {
+		return fmt.Sprintf("ip link set %s nomaster", c.Name)
+	}
+	return fmt.Sprintf("ip link set %s master %s", c.Name, c.Master)
+}
+
+func (c SetNoLinkLocal) String() string {
+	return fmt.Sprintf("ip link set %s addrgenmode none", c.Name)
+}
+
+func (c SetUp) String() string { return fmt.Sprintf("ip link set %s up", c.Name) }
+
+func (c AddAddr) String() string {
+	s := fmt.Sprintf("ip address add %s dev %s", c.Addr.Prefix, c.Name)
+	if c.Addr.NoDAD {
+		s += " nodad"
+	}
+	return s
+}
+
+func (c DelAddr) String() string {
+	return fmt.Sprintf("ip address delete %s dev %s", c.Addr.Prefix, c.Name)
+}
+
+func (c ReplaceRoute) String() string {
+	r := c.Route
+	s := "ip route replace "
+	if r.Type != Unicast {
+		return s + fmt.Sprintf("%s %s metric %d", r.Type, r.Dst, r.Metric)
+	}
+	s += r.Dst.String()
+	if r.Gateway.IsValid() {
+		s += fmt.Sprintf(" via %s", r.Gateway)
+	}
+	return s + fmt.Sprintf(" dev %s metric %d", c.Name, r.Metric)
+}
+
+func (c AddFDB) String() string {
+	verb := "replace"
+	if c.FDB.MAC.IsZero() {
+		verb = "append"
+	}
+	return fmt.Sprintf("bridge fdb %s %s dev %s dst %s self permanent", verb, c.FDB.MAC, c.Name, c.FDB.Dst)
+}
+
+func (c DelFDB) String() string {
+	return fmt.Sprintf("bridge fdb delete %s dev %s dst %s self", c.FDB.MAC, c.Name, c.FDB.Dst)
+}

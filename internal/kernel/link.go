@@ -1,0 +1,211 @@
+package kernel
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// MaxNameLen is the longest name, in bytes, that a network device can have
+// (IFNAMSIZ in linux/if.h less the terminating zero). Alternative names may have
+// up to 127 bytes (ALTIFNAMSIZ).
+const MaxNameLen = 15
+
+// ErrNotFound says that the link asked for is not in the namespace.
+var ErrNotFound = errors.New("no such device")
+
+// Kind is a link's type, spelled as `ip link add type` spells it.
+type Kind string
+
+// The kinds that this project creates.
+const (
+	Bridge Kind = "bridge"
+	Veth   Kind = "veth"
+	VXLAN  Kind = "vxlan"
+)
+
+// MAC is an Ethernet address; the zero MAC stands for "what the kernel chose".
+type MAC [6]byte
+
+// IsZero tells whether the address is left to the kernel. It is also the
+// address of a flood entry in a VXLAN device's FDB.
+func (m MAC) IsZero() bool { return m == MAC{} }
+
+// String prints the address as 02:00:00:00:00:01.
+func (m MAC) String() string {
+	b := make([]byte, 0, 17)
+	for i, octet := range m {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = hex.AppendEncode(b, []byte{octet})
+	}
+	return string(b)
+}
+
+// MarshalText prints the address for JSON.
+func (m MAC) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads what MarshalText printed.
+func (m *MAC) UnmarshalText(text []byte) error {
+	hw, err := net.ParseMAC(string(text))
+	if err != nil {
+		return err
+	}
+	if len(hw) != len(m) {
+		return fmt.Errorf("address %s: not an Ethernet address", text)
+	}
+	*m = MAC(hw)
+	return nil
+}
+
+// Opt is a value that may be left unset. An unset value is not sent to the
+// kernel, which then uses its own default, and is not compared with what the
+// kernel has.
+type Opt[T comparable] struct {
+	Value T
+	Set   bool
+}
+
+// Some returns a set Opt.
+func Some[T comparable](v T) Opt[T] { return Opt[T]{Value: v, Set: true} }
+
+// Link is a network device with everything on it that this project manages.
+type Link struct {
+	Name     string // at most MaxNameLen bytes
+	AltNames []string
+	Alias    string // free text shown by `ip link`; says whose device it is
+	Kind     Kind   // as observed it may be a kind that is not ours, or "" (a physical device)
+	MTU      int    // bytes of payload in a frame
+	MAC      MAC
+	Master   string // name of the bridge that the link is a port of
+	Up       bool
+
+	// NoLinkLocal keeps IPv6 from giving the device an address by itself
+	// (addr_gen_mode none): a bridge's port must not speak IPv6 of its own.
+	NoLinkLocal bool
+
+	Tunnel Tunnel // of a VXLAN device
+	Peer   Peer   // of a veth; used to create it, not observed
+
+	Addrs  []Addr
+	Routes []Route // whose output device is this link
+	FDB    []FDB   // of a VXLAN device: permanent entries; learned ones are left out
+}
+
+// Peer is the other end of a veth, which is created in another namespace.
+type Peer struct {
+	Name      string
+	Namespace string // path such as /run/netns/x
+	MAC       MAC
+	MTU       int
+}
+
+// Tunnel holds a VXLAN device's own attributes (IFLA_VXLAN_* in linux/if_link.h,
+// RFC 7348). Most cannot be changed while the device exists.
+type Tunnel struct {
+	VNI   uint32     // 1–16777215
+	Port  uint16     // UDP destination port
+	Local netip.Addr // source of the outer packets
+	Dev   string     // underlay device
+	Group netip.Addr // multicast group that gets unknown traffic; invalid: none
+
+	Learning bool
+	Proxy    Opt[bool]
+	RSC      Opt[bool]
+	L2Miss   Opt[bool]
+	L3Miss   Opt[bool]
+	GBP      Opt[bool]
+
+	Ageing      Opt[uint32] // seconds, at least 1: the kernel takes 0 for its default, 300
+	FDBLimit    Opt[uint32] // entries; 0: no limit
+	TTL         Opt[TTL]
+	TOS         Opt[uint8] // TOSInherit copies the inner packet's
+	DF          Opt[DF]
+	UDPChecksum Opt[bool] // IPv4: udpcsum; IPv6: the negation of udp6zerocsumtx and udp6zerocsumrx
+	SourcePorts Opt[PortRange]
+}
+
+// TTL is the outer packets' time to live: 0 leaves it to the kernel.
+type TTL struct {
+	Value   uint8
+	Inherit bool // copy the inner packet's
+}
+
+// TOSInherit is the value by which the kernel means "copy the inner packet's".
+const TOSInherit = 1
+
+// DF says how the outer IPv4 packets' don't-fragment bit is set
+// (enum ifla_vxlan_df).
+type DF uint8
+
+// The values of DF.
+const (
+	DFUnset DF = iota
+	DFSet
+	DFInherit
+)
+
+// String prints the value as `ip link` does.
+func (d DF) String() string {
+	switch d {
+	case DFUnset:
+		return "unset"
+	case DFSet:
+		return "set"
+	case DFInherit:
+		return "inherit"
+	}
+	return fmt.Sprintf("df(%d)", uint8(d))
+}
+
+// PortRange is a range of UDP ports, both ends included.
+type PortRange struct{ First, Last uint16 }
+
+// Addr is an address on a link.
+type Addr struct {
+	Prefix netip.Prefix // address and length, not masked
+	// NoDAD makes an IPv6 address usable at once, without duplicate address
+	// detection (RFC 4862, section 5.4). Not observed, not compared.
+	NoDAD bool
+}
+
+// RouteType is a route's type, spelled as `ip route` spells it.
+type RouteType string
+
+// The route types that a network may ask for.
+const (
+	Unicast     RouteType = "unicast"
+	Blackhole   RouteType = "blackhole"
+	Unreachable RouteType = "unreachable"
+	Prohibit    RouteType = "prohibit"
+)
+
+// Route is a route in the main table.
+type Route struct {
+	Type    RouteType
+	Dst     netip.Prefix // 0.0.0.0/0 or ::/0 is the default route
+	Gateway netip.Addr   // invalid: none
+	Metric  uint32
+}
+
+// FDB is a permanent entry of a VXLAN device's forwarding database: frames for
+// MAC go to the VTEP Dst. Entries with the zero MAC get broadcast, multicast and
+// unknown unicast; a device may have many of those, and one of each other MAC.
+type FDB struct {
+	MAC MAC
+	Dst netip.Addr
+}
+
+// Facets says what of a link to read besides its attributes: each costs a
+// request of its own.
+type Facets uint8
+
+// What can be read of a link.
+const (
+	Addrs Facets = 1 << iota
+	Routes
+	Entries // of a VXLAN device's FDB
+)

@@ -1,0 +1,103 @@
+package netns
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// own is the namespace of the thread that opens it, which need not be that of
+// the process (proc(5); /proc/self would be the main thread's).
+const own = "/proc/thread-self/ns/net"
+
+// Do runs fn in the network namespace at path and returns fn's error. Sockets
+// that fn opens stay in that namespace after Do returns.
+//
+// fn runs in a goroutine of its own, on a thread that no other goroutine uses
+// meanwhile; goroutines that fn starts do not run in the namespace. A panic in fn
+// goes on in the caller, and so does runtime.Goexit (t.Fatal). Errors of the path
+// itself are those of Open.
+func Do(path string, fn func() error) error {
+	ns, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+
+	var c call
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.run(ns, fn)
+	}()
+	<-done
+	return c.deliver()
+}
+
+// call is one call of a function, and how it ended.
+type call struct {
+	err      error
+	returned bool
+	panicked *panicked // nil when not returned: Goexit
+}
+
+// run switches the thread, calls fn and switches back, however fn ends.
+func (c *call) run(ns *os.File, fn func() error) {
+	runtime.LockOSThread()
+	back, err := Open(own)
+	if err == nil {
+		defer back.Close()
+		err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+	}
+	if err != nil {
+		runtime.UnlockOSThread() // it is where it was
+		c.err, c.returned = fmt.Errorf("enter network namespace: %w", err), true
+		return
+	}
+	defer restore(back)
+	defer func() {
+		if v := recover(); v != nil {
+			c.panicked = &panicked{v, debug.Stack()}
+		}
+	}()
+	c.err = fn()
+	c.returned = true
+}
+
+// restore switches the thread back. Where that fails the thread stays locked, so
+// that the runtime ends it along with the goroutine (runtime.LockOSThread) and
+// never runs another one in a foreign namespace.
+func restore(back *os.File) {
+	if unix.Setns(int(back.Fd()), unix.CLONE_NEWNET) == nil {
+		runtime.UnlockOSThread()
+	}
+}
+
+// deliver ends the caller in the way that the function ended.
+func (c *call) deliver() error {
+	switch {
+	case c.returned:
+		return c.err
+	case c.panicked != nil:
+		panic(c.panicked)
+	}
+	runtime.Goexit()
+	return nil
+}
+
+// panicked is a panic of another goroutine with its stack, which would be lost
+// if only the value went on.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
+
+func (p *panicked) Unwrap() error {
+	err, _ := p.value.(error)
+	return err
+}

@@ -1,0 +1,147 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// foundAddr is an address with where and what it is.
+type foundAddr struct {
+	netip.Prefix
+	index     uint32
+	scope     uint8
+	temporary bool // made by IPv6 privacy extensions (RFC 8981)
+}
+
+// addrs returns a link's addresses of global scope.
+func (c *Conn) addrs(index uint32) ([]kernel.Addr, error) {
+	found, err := c.findAddrs(unix.AF_UNSPEC, index)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []kernel.Addr
+	for _, f := range found {
+		if f.scope == unix.RT_SCOPE_UNIVERSE && !f.temporary {
+			addrs = append(addrs, kernel.Addr{Prefix: f.Prefix})
+		}
+	}
+	return addrs, nil
+}
+
+// findAddrs returns the addresses on the link, or for 0 on all links.
+func (c *Conn) findAddrs(family uint8, index uint32) ([]foundAddr, error) {
+	msgs, err := c.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, addrMessage(family, 0, 0, index))
+	if err != nil {
+		return nil, err
+	}
+	var found []foundAddr
+	for _, msg := range msgs {
+		if f, ok := parseAddr(msg); ok && (index == 0 || f.index == index) {
+			found = append(found, f)
+		}
+	}
+	return found, nil
+}
+
+// addrMessage is a struct ifaddrmsg (linux/if_addr.h).
+func addrMessage(family uint8, bits int, flags uint8, index uint32) message {
+	m := message{family, uint8(bits), flags, unix.RT_SCOPE_UNIVERSE}
+	return binary.NativeEndian.AppendUint32(m, index)
+}
+
+func parseAddr(msg []byte) (f foundAddr, ok bool) {
+	if len(msg) < unix.SizeofIfAddrmsg {
+		return f, false
+	}
+	f.scope, f.index = msg[3], u32(msg[4:])
+	f.temporary = msg[0] == unix.AF_INET6 && msg[2]&unix.IFA_F_TEMPORARY != 0
+	var local, address netip.Addr
+	for typ, b := range fields(msg[unix.SizeofIfAddrmsg:]) {
+		switch typ {
+		case unix.IFA_LOCAL:
+			local = ip(b)
+		case unix.IFA_ADDRESS: // the peer's, if there is a local one too
+			address = ip(b)
+		}
+	}
+	if !local.IsValid() {
+		local = address
+	}
+	f.Prefix = netip.PrefixFrom(local, int(msg[1]))
+	return f, f.IsValid()
+}
+
+// addAddr adds the address unless the link has it.
+func (c *Conn) addAddr(name string, a kernel.Addr) error {
+	index, err := c.index(name)
+	if err != nil {
+		return err
+	}
+	err = c.newAddr(index, a)
+	if !errors.Is(err, unix.EEXIST) || !a.Prefix.Addr().Is6() {
+		return unlessExists(err)
+	}
+	// IPv6 says the same of the same address with another length, which is not
+	// what was asked for.
+	found, lookup := c.findAddrs(unix.AF_INET6, index)
+	if lookup == nil && slices.ContainsFunc(found, func(f foundAddr) bool { return f.Prefix == a.Prefix }) {
+		return nil
+	}
+	return fmt.Errorf("%w: the link has it with another prefix length", err)
+}
+
+func (c *Conn) newAddr(index uint32, a kernel.Addr) error {
+	var flags uint8
+	if a.NoDAD && a.Prefix.Addr().Is6() {
+		flags = unix.IFA_F_NODAD
+	}
+	return c.changeAddr(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, flags, a.Prefix)
+}
+
+// delAddr removes the address, and only that one: where promote_secondaries is
+// off, the kernel removes with the first IPv4 address of a subnet all others of
+// that subnet (__inet_del_ifa in net/ipv4/devinet.c), so those are added again.
+func (c *Conn) delAddr(name string, a kernel.Addr) error {
+	index, err := c.index(name)
+	if err != nil {
+		return err
+	}
+	var others []foundAddr
+	if a.Prefix.Addr().Is4() {
+		if others, err = c.findAddrs(unix.AF_INET, index); err != nil {
+			return err
+		}
+	}
+	if err := c.changeAddr(unix.RTM_DELADDR, 0, index, 0, a.Prefix); err != nil {
+		return err
+	}
+	for _, o := range others {
+		if o.Prefix == a.Prefix || o.Masked() != a.Prefix.Masked() {
+			continue
+		}
+		if err := unlessExists(c.newAddr(index, kernel.Addr{Prefix: o.Prefix})); err != nil {
+			return fmt.Errorf("keep %s: %w", o.Prefix, err)
+		}
+	}
+	return nil
+}
+
+func (c *Conn) changeAddr(typ uint16, how int, index uint32, flags uint8, p netip.Prefix) error {
+	addr := p.Addr().Unmap()
+	return notFound(c.change(typ, how, addrMessage(family(addr), p.Bits(), flags, index),
+		attrIP(unix.IFA_LOCAL, addr), attrIP(unix.IFA_ADDRESS, addr)))
+}
+
+func unlessExists(err error) error {
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
+}

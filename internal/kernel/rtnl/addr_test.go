@@ -1,0 +1,157 @@
+package rtnl_test
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/rtnl"
+)
+
+func TestAddrs(t *testing.T) {
+	h := newHost(t)
+	h.apply(bridge("br0"), bridge("br1"), kernel.SetUp{Name: "br0"}, addAddr("br1", "10.9.0.1/24"))
+	for range 2 {
+		h.apply(addAddr("br0", "10.0.0.1/24"), addAddr("br0", "10.0.0.2/24"), addAddr("br0", "10.0.0.1/16"),
+			addAddr("br0", "fd00::1/64"), addAddr("br0", "fe80::1/64"))
+	}
+	// The link-local one is not listed; the subnet's second IPv4 address comes last.
+	equal(t, "addresses", prefixes(h.link("br0").Addrs), "10.0.0.1/24", "10.0.0.1/16", "10.0.0.2/24", "fd00::1/64")
+	if out := h.tool("ip", "-6", "address", "show", "dev", "br0"); !strings.Contains(out, "fd00::1/64 scope global nodad") {
+		t.Errorf("duplicate address detection is on:\n%s", out)
+	}
+	for range 2 {
+		h.apply(delAddr("br0", "10.0.0.1/16"), delAddr("br0", "fd00::1/64"), delAddr("br0", "10.0.0.2/16"))
+	}
+	equal(t, "addresses", prefixes(h.link("br0").Addrs), "10.0.0.1/24", "10.0.0.2/24")
+}
+
+// The kernel deletes with a subnet's first IPv4 address the others, unless told
+// not to: the gateway would go with the host's own address on the bridge.
+func TestDelAddrKeepsTheOthers(t *testing.T) {
+	for _, promote := range []string{"0", "1"} {
+		h := newHost(t)
+		h.apply(bridge("br0"))
+		h.sysctl("net/ipv4/conf/br0/promote_secondaries", promote)
+		h.apply(addAddr("br0", "10.0.0.1/24"), addAddr("br0", "10.0.0.2/24"), addAddr("br0", "10.0.0.3/24"),
+			addAddr("br0", "10.1.0.1/24"), delAddr("br0", "10.0.0.1/24"))
+		have := map[string]bool{}
+		for _, p := range prefixes(h.link("br0").Addrs) {
+			have[p] = true
+		}
+		if len(have) != 3 || !have["10.0.0.2/24"] || !have["10.0.0.3/24"] || !have["10.1.0.1/24"] {
+			t.Errorf("promote_secondaries=%s: left are %v", promote, have)
+		}
+	}
+}
+
+func TestAddAddrWithAnotherLength(t *testing.T) {
+	h := newHost(t)
+	h.apply(bridge("br0"), addAddr("br0", "fd00::1/64"))
+	err := h.refuses(addAddr("br0", "fd00::1/80"), "another prefix length")
+	if !errors.Is(err, rtnl.ErrExists) {
+		t.Errorf("not recognised: %v", err)
+	}
+}
+
+func route(name string, typ kernel.RouteType, dst, via string, metric uint32) kernel.ReplaceRoute {
+	r := kernel.Route{Type: typ, Dst: netip.MustParsePrefix(dst), Metric: metric}
+	if via != "" {
+		r.Gateway = netip.MustParseAddr(via)
+	}
+	return kernel.ReplaceRoute{Name: name, Route: r}
+}
+
+func TestRoutes(t *testing.T) {
+	h := newHost(t)
+	if l := h.link("lo"); len(l.Routes) != 0 {
+		t.Errorf("an empty namespace has routes: %v", l.Routes)
+	}
+	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"),
+		bridge("eth1"), kernel.SetUp{Name: "eth1"}, addAddr("eth1", "10.1.0.2/24"))
+	routes := []kernel.ReplaceRoute{
+		route("eth0", kernel.Unicast, "0.0.0.0/0", "10.0.0.1", 100),
+		route("eth0", kernel.Unicast, "10.5.0.0/16", "10.0.0.3", 0),
+		route("eth0", kernel.Unicast, "10.6.0.0/16", "", 7),
+		route("eth0", kernel.Blackhole, "10.7.0.0/16", "", 100),
+		route("eth0", kernel.Unreachable, "10.8.0.0/16", "", 100),
+		route("eth0", kernel.Prohibit, "10.9.0.0/16", "", 100),
+		route("eth0", kernel.Unicast, "::/0", "fd00::1", 100),
+		route("eth0", kernel.Unicast, "fd05::/64", "fd00::3", 50),
+		route("eth0", kernel.Unicast, "fd06::/64", "", 50),
+		route("eth0", kernel.Blackhole, "fd07::/64", "", 50),
+		route("eth0", kernel.Unreachable, "fd08::/64", "", 50),
+		route("eth0", kernel.Prohibit, "fd09::/64", "", 50),
+	}
+	for range 2 {
+		h.apply(route("eth0", kernel.Unicast, "0.0.0.0/0", "10.0.0.9", 100),
+			route("eth1", kernel.Unicast, "0.0.0.0/0", "10.1.0.1", 200))
+		for _, r := range routes {
+			h.apply(r)
+		}
+	}
+	want := map[kernel.Route]bool{}
+	for _, r := range routes {
+		want[r.Route] = true
+	}
+	for _, r := range h.link("eth0").Routes {
+		if !want[r] {
+			t.Errorf("unexpected: %v", r)
+		}
+		delete(want, r)
+	}
+	for r := range want {
+		t.Errorf("missing: %v", r)
+	}
+}
+
+func TestRouteMetricAndGateway(t *testing.T) {
+	h := newHost(t)
+	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"),
+		route("eth0", kernel.Unicast, "::/0", "fd00::1", 0))
+	equal(t, "routes", h.link("eth0").Routes, route("", kernel.Unicast, "::/0", "fd00::1", 1024).Route)
+	h.refuses(route("eth0", kernel.Unicast, "0.0.0.0/0", "192.0.2.1", 0), "ip route replace 0.0.0.0/0 via 192.0.2.1", "gateway")
+}
+
+func TestHost(t *testing.T) {
+	h := underlay(t)
+	i, err := h.Interface("phys")
+	if err != nil || i.Name != "phys" || i.MTU != 1500 || !i.Up {
+		t.Error(i, err)
+	}
+	equal(t, "addresses", i.Addrs, netip.MustParsePrefix("198.18.0.1/24"), netip.MustParsePrefix("2001:db8::1/64"))
+	if i, err := h.Interface("nope"); err != nil || i.Name != "" {
+		t.Error(i, err)
+	}
+	for addr, want := range map[string]string{"198.18.0.1": "phys", "2001:db8::1": "phys", "198.18.0.2": "",
+		"2001:db8::2": "", "::ffff:198.18.0.1": "phys"} {
+		if i, err := h.InterfaceWith(netip.MustParseAddr(addr)); err != nil || i.Name != want {
+			t.Errorf("%s: %v %v", addr, i, err)
+		}
+	}
+}
+
+func TestDefaultInterface(t *testing.T) {
+	h := underlay(t)
+	check := func(want4, want6 string) {
+		t.Helper()
+		for ipv6, want := range map[bool]string{false: want4, true: want6} {
+			if i, err := h.DefaultInterface(ipv6); err != nil || i.Name != want {
+				t.Errorf("IPv6 %v: %v %v", ipv6, i, err)
+			}
+		}
+	}
+	check("", "")
+	h.apply(route("phys", kernel.Unicast, "0.0.0.0/0", "198.18.0.254", 200),
+		route("phys", kernel.Unicast, "::/0", "2001:db8::ff", 200))
+	check("phys", "phys")
+	h.apply(bridge("better"), kernel.SetUp{Name: "better"}, addAddr("better", "198.18.1.1/24"), addAddr("better", "2001:db8:1::1/64"),
+		route("better", kernel.Unicast, "0.0.0.0/0", "198.18.1.254", 100),
+		route("better", kernel.Unicast, "::/0", "2001:db8:1::ff", 300),
+		route("better", kernel.Blackhole, "::/0", "", 50))
+	check("better", "phys")
+	h.tool("ip", "route", "replace", "default", "metric", "50", "nexthop", "via", "198.18.0.254", "nexthop", "via", "198.18.1.254")
+	check("phys", "phys")
+}

@@ -1,0 +1,70 @@
+package rtnl
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// ErrExists says that what was to be created is there already. For a VXLAN
+// device it may be another one, with the same VNI and port. It is the kernel's
+// EEXIST.
+const ErrExists = unix.EEXIST
+
+// Apply makes the change. Its error begins with the change as a command and ends
+// with the kernel's own explanation, if it gave one. A link that isn't there is
+// kernel.ErrNotFound, except to a change that deletes.
+func (c *Conn) Apply(ch kernel.Change) error {
+	if err := c.apply(ch); err != nil {
+		return fmt.Errorf("%s: %w", ch, err)
+	}
+	return nil
+}
+
+func (c *Conn) apply(ch kernel.Change) error {
+	switch ch := ch.(type) {
+	case kernel.CreateLink:
+		return c.createLink(ch.Link)
+	case kernel.DeleteLink:
+		return c.deleteLink(ch.Name)
+	case kernel.SetAlias:
+		return c.setLink(ch.Name, attrText(unix.IFLA_IFALIAS, ch.Alias))
+	case kernel.AddAltName:
+		return c.addAltName(ch.Name, ch.AltName)
+	case kernel.SetMTU:
+		return c.setLink(ch.Name, attrU32(unix.IFLA_MTU, uint32(ch.MTU)))
+	case kernel.SetMAC:
+		return c.setLink(ch.Name, attrMAC(unix.IFLA_ADDRESS, ch.MAC))
+	case kernel.SetMaster:
+		return c.setMaster(ch.Name, ch.Master)
+	case kernel.SetNoLinkLocal:
+		return c.setNoLinkLocal(ch.Name)
+	case kernel.SetUp:
+		return c.setUp(ch.Name)
+	case kernel.AddAddr:
+		return c.addAddr(ch.Name, ch.Addr)
+	case kernel.DelAddr:
+		return unlessGone(c.delAddr(ch.Name, ch.Addr))
+	case kernel.ReplaceRoute:
+		return c.replaceRoute(ch.Name, ch.Route)
+	case kernel.AddFDB:
+		return c.addFDB(ch.Name, ch.FDB)
+	case kernel.DelFDB:
+		return unlessGone(c.delFDB(ch.Name, ch.FDB))
+	}
+	return errors.New("unknown change") // a type added to package kernel only
+}
+
+// unlessGone accepts that what was to be deleted is not there, or nor is the link
+// that it was on.
+func unlessGone(err error) error {
+	for _, gone := range []error{kernel.ErrNotFound, unix.ENODEV, unix.ENOENT, unix.EADDRNOTAVAIL} {
+		if errors.Is(err, gone) {
+			return nil
+		}
+	}
+	return err
+}

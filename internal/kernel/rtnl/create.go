@@ -1,0 +1,72 @@
+package rtnl
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
+)
+
+func (c *Conn) createLink(l kernel.Link) error {
+	switch l.Kind {
+	case kernel.Bridge: // spanning tree is off in a new one
+		return c.newLink(l)
+	case kernel.VXLAN:
+		return c.createVXLAN(l)
+	case kernel.Veth:
+		return c.createVeth(l)
+	}
+	return unix.EOPNOTSUPP
+}
+
+func (c *Conn) createVXLAN(l kernel.Link) error {
+	lower, err := c.index(l.Tunnel.Dev)
+	if err != nil {
+		return fmt.Errorf("underlay device %s: %w", l.Tunnel.Dev, err)
+	}
+	return c.newLink(l, tunnelAttrs(l.Tunnel, lower)...)
+}
+
+// createVeth makes both ends in one request, the peer in its namespace with its
+// final name: nothing has to be moved or renamed, and no half of it can be left.
+func (c *Conn) createVeth(l kernel.Link) error {
+	p := l.Peer
+	ns, err := netns.Open(p.Namespace)
+	if err != nil {
+		return fmt.Errorf("peer namespace: %w", err)
+	}
+	defer ns.Close()
+	peer := nl.NewRtAttr(nl.VETH_INFO_PEER|unix.NLA_F_NESTED, nil)
+	peer.AddChild(linkMessage(0, 0, 0))
+	for _, a := range linkAttrs(p.Name, p.MTU, p.MAC) {
+		peer.AddChild(a)
+	}
+	peer.AddChild(attrU32(unix.IFLA_NET_NS_FD, uint32(ns.Fd())))
+	return c.newLink(l, peer)
+}
+
+// newLink sends the request; data is what its kind alone understands.
+func (c *Conn) newLink(l kernel.Link, data ...*nl.RtAttr) error {
+	info := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(l.Kind)))
+	if len(data) > 0 {
+		info.AddChild(attrNest(unix.IFLA_INFO_DATA, data...))
+	}
+	return c.change(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, linkMessage(0, 0, 0),
+		append(linkAttrs(l.Name, l.MTU, l.MAC), info)...)
+}
+
+func linkAttrs(name string, mtu int, mac kernel.MAC) []*nl.RtAttr {
+	a := []*nl.RtAttr{attrText(unix.IFLA_IFNAME, name)}
+	if mtu != 0 {
+		a = append(a, attrU32(unix.IFLA_MTU, uint32(mtu)))
+	}
+	if !mac.IsZero() {
+		a = append(a, attrMAC(unix.IFLA_ADDRESS, mac))
+	}
+	return a
+}
+
+func attrMAC(typ int, m kernel.MAC) *nl.RtAttr { return nl.NewRtAttr(typ, m[:]) }

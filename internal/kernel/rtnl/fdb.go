@@ -1,0 +1,83 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// fdb returns the permanent entries that lead to a VTEP. The one that the kernel
+// makes of the device's multicast group is left out: it is an attribute already.
+//
+// For a port of a bridge the kernel sends the bridge's entries too, those of its
+// port alone; they are skipped here.
+func (c *Conn) fdb(index uint32, group netip.Addr) ([]kernel.FDB, error) {
+	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, fdbMessage(index, 0, 0))
+	if err != nil {
+		return nil, err
+	}
+	var entries []kernel.FDB
+	for _, msg := range msgs {
+		e, ok := parseFDB(msg, index)
+		if ok && !(e.MAC.IsZero() && e.Dst == group) {
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+// fdbMessage is a struct ndmsg (linux/neighbour.h).
+func fdbMessage(index uint32, state uint16, flags uint8) message {
+	m := make(message, 4, unix.SizeofNdMsg)
+	m[0] = unix.AF_BRIDGE
+	m = binary.NativeEndian.AppendUint32(m, index)
+	m = binary.NativeEndian.AppendUint16(m, state)
+	return append(m, flags, 0)
+}
+
+func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
+	if len(msg) < unix.SizeofNdMsg || u32(msg[4:]) != index {
+		return e, false
+	}
+	state := binary.NativeEndian.Uint16(msg[8:])
+	if state&unix.NUD_PERMANENT == 0 || msg[10]&unix.NTF_SELF == 0 {
+		return e, false
+	}
+	for typ, b := range fields(msg[unix.SizeofNdMsg:]) {
+		switch typ {
+		case unix.NDA_LLADDR:
+			e.MAC = mac(b)
+		case unix.NDA_DST:
+			e.Dst = ip(b)
+		}
+	}
+	return e, e.Dst.IsValid()
+}
+
+// addFDB appends an entry with the zero MAC, which the kernel doesn't replace,
+// and keeps one that is there; an entry with another MAC replaces what is there,
+// be it learned.
+func (c *Conn) addFDB(name string, e kernel.FDB) error {
+	how := unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	if e.MAC.IsZero() {
+		how = unix.NLM_F_CREATE | unix.NLM_F_APPEND
+	}
+	// No ageing and no refreshing by what is learned, as `bridge fdb` sets it.
+	return c.changeFDB(unix.RTM_NEWNEIGH, how, name, unix.NUD_PERMANENT|unix.NUD_NOARP, e)
+}
+
+func (c *Conn) delFDB(name string, e kernel.FDB) error {
+	return c.changeFDB(unix.RTM_DELNEIGH, 0, name, 0, e)
+}
+
+func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kernel.FDB) error {
+	index, err := c.index(name)
+	if err != nil {
+		return err
+	}
+	return notFound(c.change(typ, how, fdbMessage(index, state, unix.NTF_SELF),
+		attrMAC(unix.NDA_LLADDR, e.MAC), attrIP(unix.NDA_DST, e.Dst)))
+}

@@ -1,0 +1,78 @@
+package rtnl
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+var _ network.Host = (*Conn)(nil)
+
+// Interface returns the interface with the name or alternative name, or a zero
+// one if there is none.
+func (c *Conn) Interface(name string) (network.Interface, error) {
+	l, err := c.Link(name, kernel.Addrs)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return network.Interface{}, nil
+	}
+	if err != nil {
+		return network.Interface{}, err
+	}
+	i := network.Interface{Name: l.Name, MTU: l.MTU, Up: l.Up}
+	for _, a := range l.Addrs {
+		i.Addrs = append(i.Addrs, a.Prefix)
+	}
+	return i, nil
+}
+
+// InterfaceWith returns the interface that has the address, whatever its scope.
+func (c *Conn) InterfaceWith(addr netip.Addr) (network.Interface, error) {
+	addr = addr.Unmap().WithZone("")
+	found, err := c.findAddrs(family(addr), 0)
+	if err != nil {
+		return network.Interface{}, fmt.Errorf("find address %s: %w", addr, err)
+	}
+	for _, f := range found {
+		if f.Addr() == addr {
+			return c.interfaceAt(f.index)
+		}
+	}
+	return network.Interface{}, nil
+}
+
+// DefaultInterface returns the interface of the default route with the lowest
+// metric in the main table, the first of those if there are several.
+func (c *Conn) DefaultInterface(ipv6 bool) (network.Interface, error) {
+	family := uint8(unix.AF_INET)
+	if ipv6 {
+		family = unix.AF_INET6
+	}
+	routes, err := c.findRoutes(family)
+	if err != nil {
+		return network.Interface{}, fmt.Errorf("find default route: %w", err)
+	}
+	var best *foundRoute
+	for i, r := range routes {
+		if r.Dst.Bits() == 0 && r.Type == kernel.Unicast && r.index != 0 &&
+			(best == nil || r.Metric < best.Metric) {
+			best = &routes[i]
+		}
+	}
+	if best == nil {
+		return network.Interface{}, nil
+	}
+	return c.interfaceAt(best.index)
+}
+
+func (c *Conn) interfaceAt(index uint32) (network.Interface, error) {
+	name, err := c.name(index)
+	if err != nil || name == "" { // deleted meanwhile
+		return network.Interface{}, err
+	}
+	return c.Interface(name)
+}

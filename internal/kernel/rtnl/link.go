@@ -1,0 +1,168 @@
+package rtnl
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// Bits of IFLA_EXT_MASK and a value of IFLA_INET6_ADDR_GEN_MODE (linux/if_link.h).
+const (
+	skipStats   = 1 << 3 // RTEXT_FILTER_SKIP_STATS; it leaves out addr_gen_mode too
+	addrGenNone = 1      // IN6_ADDR_GEN_MODE_NONE
+	maxAltName  = 127    // ALTIFNAMSIZ less the terminating zero
+)
+
+// Link returns the link with the name or alternative name, or an error that is
+// kernel.ErrNotFound.
+//
+// NoLinkLocal is true also where the link has no IPv6 at all. A master or an
+// underlay device in another namespace has no name here and is "".
+func (c *Conn) Link(name string, f kernel.Facets) (kernel.Link, error) {
+	l, err := c.link(name, f)
+	if err != nil {
+		return kernel.Link{}, fmt.Errorf("read link %s: %w", name, err)
+	}
+	return l, nil
+}
+
+func (c *Conn) link(name string, f kernel.Facets) (kernel.Link, error) {
+	msg, err := c.linkByName(name, 0)
+	if err != nil {
+		return kernel.Link{}, err
+	}
+	raw := parseLink(msg)
+	l, err := c.named(raw)
+	if err != nil {
+		return l, err
+	}
+	if f&kernel.Addrs != 0 {
+		if l.Addrs, err = c.addrs(raw.index); err != nil {
+			return l, fmt.Errorf("addresses: %w", err)
+		}
+	}
+	if f&kernel.Routes != 0 {
+		if l.Routes, err = c.routes(raw.index); err != nil {
+			return l, fmt.Errorf("routes: %w", err)
+		}
+	}
+	if f&kernel.Entries != 0 && l.Kind == kernel.VXLAN {
+		if l.FDB, err = c.fdb(raw.index, l.Tunnel.Group); err != nil {
+			return l, fmt.Errorf("FDB: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// Ports returns the names of a bridge's ports. The kernel picks them from all
+// links of the namespace, which costs it a look at each and no message:
+// half a microsecond on Linux 6.18.
+func (c *Conn) Ports(bridge string) ([]string, error) {
+	index, err := c.index(bridge)
+	if err != nil {
+		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
+	}
+	msgs, err := c.portMessages(index)
+	if err != nil {
+		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
+	}
+	var names []string
+	for _, msg := range msgs {
+		if l := parseLink(msg); l.master == index {
+			names = append(names, l.Name)
+		}
+	}
+	return names, nil
+}
+
+func (c *Conn) portMessages(bridge uint32) ([][]byte, error) {
+	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0),
+		attrU32(unix.IFLA_MASTER, bridge), attrU32(unix.IFLA_EXT_MASK, skipStats))
+}
+
+// Tunnels returns all VXLAN devices of the namespace, without facets. The kernel
+// picks them as it does for Ports.
+func (c *Conn) Tunnels() ([]kernel.Link, error) {
+	msgs, err := c.tunnelMessages()
+	if err != nil {
+		return nil, fmt.Errorf("read VXLAN devices: %w", err)
+	}
+	var links []kernel.Link
+	for _, msg := range msgs {
+		// Without the vxlan module the kernel ignores the filter (rtnl_dump_ifinfo
+		// in net/core/rtnetlink.c).
+		raw := parseLink(msg)
+		if raw.Kind != kernel.VXLAN {
+			continue
+		}
+		l, err := c.named(raw)
+		if err != nil {
+			return nil, fmt.Errorf("read VXLAN device %s: %w", raw.Name, err)
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+func (c *Conn) tunnelMessages() ([][]byte, error) {
+	kind := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(kernel.VXLAN)))
+	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), kind)
+}
+
+// linkByName asks for a link. The kernel takes alternative names of any length
+// as IFLA_ALT_IFNAME, and those that fit as IFLA_IFNAME too.
+func (c *Conn) linkByName(name string, mask uint32) ([]byte, error) {
+	if name == "" || len(name) > maxAltName {
+		return nil, kernel.ErrNotFound
+	}
+	return c.getLink(0, nameAttr(name), attrU32(unix.IFLA_EXT_MASK, mask))
+}
+
+func (c *Conn) getLink(index uint32, attrs ...*nl.RtAttr) ([]byte, error) {
+	msg, err := c.get(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(index, 0, 0), attrs...)
+	return msg, notFound(err)
+}
+
+func nameAttr(name string) *nl.RtAttr {
+	if len(name) > kernel.MaxNameLen {
+		return attrText(unix.IFLA_ALT_IFNAME, name)
+	}
+	return attrText(unix.IFLA_IFNAME, name)
+}
+
+// index returns a link's index. It is asked for each time: another process may
+// have deleted the link and made it anew.
+func (c *Conn) index(name string) (uint32, error) {
+	msg, err := c.linkByName(name, skipStats)
+	if err != nil {
+		return 0, err
+	}
+	return parseLink(msg).index, nil
+}
+
+// name returns the name of the link with the index, or "" if there is none.
+func (c *Conn) name(index uint32) (string, error) {
+	if index == 0 {
+		return "", nil
+	}
+	msg, err := c.getLink(index, attrU32(unix.IFLA_EXT_MASK, skipStats))
+	if errors.Is(err, kernel.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return parseLink(msg).Name, nil
+}
+
+// notFound says in the vocabulary's words that there is no such link.
+func notFound(err error) error {
+	if errors.Is(err, unix.ENODEV) {
+		return kernel.ErrNotFound
+	}
+	return err
+}

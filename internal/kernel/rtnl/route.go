@@ -1,0 +1,145 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// routeTypes gives the kernel's number for each type that this project uses.
+var routeTypes = map[kernel.RouteType]uint8{
+	kernel.Unicast:     unix.RTN_UNICAST,
+	kernel.Blackhole:   unix.RTN_BLACKHOLE,
+	kernel.Unreachable: unix.RTN_UNREACHABLE,
+	kernel.Prohibit:    unix.RTN_PROHIBIT,
+}
+
+// foundRoute is a route with its output device.
+type foundRoute struct {
+	kernel.Route
+	index uint32
+}
+
+// routes returns the routes of the main table that lead out of the link, with
+// those of the types that lead nowhere: they belong to no link (in IPv6, to the
+// loopback device) and come with every one. The kernel's own routes are left out.
+//
+// This reads the namespace's main table. A container's is short.
+func (c *Conn) routes(index uint32) ([]kernel.Route, error) {
+	var routes []kernel.Route
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		found, err := c.findRoutes(family)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			if f.Type != kernel.Unicast || f.index == index {
+				routes = append(routes, f.Route)
+			}
+		}
+	}
+	return routes, nil
+}
+
+func (c *Conn) findRoutes(family uint8) ([]foundRoute, error) {
+	msgs, err := c.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE,
+		message{family, 11: 0}, attrU32(unix.RTA_TABLE, unix.RT_TABLE_MAIN))
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil // the table is made with its first route; or there is no IPv6
+	}
+	if err != nil {
+		return nil, err
+	}
+	var found []foundRoute
+	for _, msg := range msgs {
+		if f, ok := parseRoute(msg); ok {
+			found = append(found, f)
+		}
+	}
+	return found, nil
+}
+
+// parseRoute reads a struct rtmsg with its attributes. Of a route with several
+// next hops it takes the first.
+func parseRoute(msg []byte) (f foundRoute, ok bool) {
+	if len(msg) < unix.SizeofRtMsg || msg[5] == unix.RTPROT_KERNEL {
+		return f, false
+	}
+	f.Type = routeType(msg[7])
+	dst := netip.IPv4Unspecified()
+	if msg[0] == unix.AF_INET6 {
+		dst = netip.IPv6Unspecified()
+	}
+	for typ, b := range fields(msg[unix.SizeofRtMsg:]) {
+		switch typ {
+		case unix.RTA_DST:
+			dst = ip(b)
+		case unix.RTA_GATEWAY:
+			f.Gateway = ip(b)
+		case unix.RTA_OIF:
+			f.index = u32(b)
+		case unix.RTA_PRIORITY:
+			f.Metric = u32(b)
+		case unix.RTA_MULTIPATH:
+			f.parseHop(b)
+		}
+	}
+	f.Dst = netip.PrefixFrom(dst, int(msg[1]))
+	return f, f.Type != "" && f.Dst.IsValid()
+}
+
+// parseHop reads a struct rtnexthop.
+func (f *foundRoute) parseHop(b []byte) {
+	if len(b) < unix.SizeofRtNexthop {
+		return
+	}
+	f.index = u32(b[4:])
+	n := min(int(binary.NativeEndian.Uint16(b)), len(b))
+	for typ, b := range fields(b[unix.SizeofRtNexthop:max(n, unix.SizeofRtNexthop)]) {
+		if typ == unix.RTA_GATEWAY {
+			f.Gateway = ip(b)
+		}
+	}
+}
+
+func routeType(n uint8) kernel.RouteType {
+	for t, m := range routeTypes {
+		if m == n {
+			return t
+		}
+	}
+	return ""
+}
+
+// replaceRoute adds the route or replaces the one with the same destination and
+// metric. Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that
+// no prefix of the link covers is refused by the kernel.
+func (c *Conn) replaceRoute(name string, r kernel.Route) error {
+	dst := r.Dst.Addr().Unmap()
+	scope := uint8(unix.RT_SCOPE_UNIVERSE)
+	attrs := []*nl.RtAttr{attrU32(unix.RTA_PRIORITY, r.Metric)}
+	if r.Dst.Bits() > 0 {
+		attrs = append(attrs, attrIP(unix.RTA_DST, r.Dst.Masked().Addr()))
+	}
+	if r.Type == kernel.Unicast {
+		index, err := c.index(name)
+		if err != nil {
+			return err
+		}
+		attrs = append(attrs, attrU32(unix.RTA_OIF, index))
+		if r.Gateway.IsValid() {
+			attrs = append(attrs, attrIP(unix.RTA_GATEWAY, r.Gateway))
+		} else if dst.Is4() {
+			scope = unix.RT_SCOPE_LINK
+		}
+	}
+	// struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+	m := message{family(dst), uint8(r.Dst.Bits()), 0, 0,
+		unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, scope, routeTypes[r.Type], 0, 0, 0, 0}
+	return c.change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, m, attrs...)
+}

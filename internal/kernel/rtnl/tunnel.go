@@ -1,0 +1,161 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// parseTunnel reads a VXLAN device's IFLA_INFO_DATA. Every Opt is set, but for
+// UDPChecksum over IPv6 when the two directions differ, which no network asks for.
+// The underlay device is returned as an index.
+func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
+	var v4Checksum, v6ZeroTx, v6ZeroRx, gbp bool
+	var ttl kernel.TTL
+	for typ, b := range fields(data) {
+		switch typ {
+		case unix.IFLA_VXLAN_ID:
+			t.VNI = u32(b)
+		case unix.IFLA_VXLAN_PORT:
+			t.Port = u16be(b)
+		case unix.IFLA_VXLAN_LINK:
+			lower = u32(b)
+		case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
+			t.Local = ip(b)
+		case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6:
+			t.Group = ip(b)
+		case unix.IFLA_VXLAN_LEARNING:
+			t.Learning = u8(b) != 0
+		case unix.IFLA_VXLAN_PROXY:
+			t.Proxy = kernel.Some(u8(b) != 0)
+		case unix.IFLA_VXLAN_RSC:
+			t.RSC = kernel.Some(u8(b) != 0)
+		case unix.IFLA_VXLAN_L2MISS:
+			t.L2Miss = kernel.Some(u8(b) != 0)
+		case unix.IFLA_VXLAN_L3MISS:
+			t.L3Miss = kernel.Some(u8(b) != 0)
+		case unix.IFLA_VXLAN_GBP:
+			gbp = true
+		case unix.IFLA_VXLAN_AGEING:
+			t.Ageing = kernel.Some(u32(b))
+		case unix.IFLA_VXLAN_LIMIT:
+			t.FDBLimit = kernel.Some(u32(b))
+		case unix.IFLA_VXLAN_TTL:
+			ttl.Value = u8(b)
+		case unix.IFLA_VXLAN_TTL_INHERIT:
+			ttl.Inherit = u8(b) != 0
+		case unix.IFLA_VXLAN_TOS:
+			t.TOS = kernel.Some(u8(b))
+		case unix.IFLA_VXLAN_DF:
+			t.DF = kernel.Some(kernel.DF(u8(b)))
+		case unix.IFLA_VXLAN_UDP_CSUM:
+			v4Checksum = u8(b) != 0
+		case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX:
+			v6ZeroTx = u8(b) != 0
+		case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX:
+			v6ZeroRx = u8(b) != 0
+		case unix.IFLA_VXLAN_PORT_RANGE:
+			t.SourcePorts = kernel.Some(parsePortRange(b))
+		}
+	}
+	t.GBP = kernel.Some(gbp)
+	if ttl.Inherit {
+		ttl.Value = 0 // has no effect
+	}
+	t.TTL = kernel.Some(ttl)
+	switch {
+	case !overIPv6(t):
+		t.UDPChecksum = kernel.Some(v4Checksum)
+	case v6ZeroTx == v6ZeroRx:
+		t.UDPChecksum = kernel.Some(!v6ZeroTx)
+	}
+	return t, lower
+}
+
+func overIPv6(t kernel.Tunnel) bool { return t.Local.Is6() || t.Group.Is6() }
+
+// parsePortRange reads a struct ifla_vxlan_port_range, in network byte order.
+func parsePortRange(b []byte) kernel.PortRange {
+	if len(b) < 4 {
+		return kernel.PortRange{}
+	}
+	return kernel.PortRange{First: u16be(b), Last: u16be(b[2:])}
+}
+
+// tunnelAttrs builds a VXLAN device's IFLA_INFO_DATA. What is not set is not
+// sent. Two attributes mean yes by being there, whatever their value
+// (vxlan_nl2flag in drivers/net/vxlan/vxlan_core.c).
+func tunnelAttrs(t kernel.Tunnel, lower uint32) []*nl.RtAttr {
+	a := []*nl.RtAttr{
+		attrU32(unix.IFLA_VXLAN_ID, t.VNI),
+		attrU32(unix.IFLA_VXLAN_LINK, lower),
+		attrU8(unix.IFLA_VXLAN_LEARNING, flag(t.Learning)),
+		// 0 would be the kernel's default, 8472, which is not RFC 7348's.
+		nl.NewRtAttr(unix.IFLA_VXLAN_PORT, nl.BEUint16Attr(t.Port)),
+	}
+	a = appendIP(a, unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6, t.Local)
+	a = appendIP(a, unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6, t.Group)
+	a = appendOpt(a, unix.IFLA_VXLAN_PROXY, t.Proxy, optFlag)
+	a = appendOpt(a, unix.IFLA_VXLAN_RSC, t.RSC, optFlag)
+	a = appendOpt(a, unix.IFLA_VXLAN_L2MISS, t.L2Miss, optFlag)
+	a = appendOpt(a, unix.IFLA_VXLAN_L3MISS, t.L3Miss, optFlag)
+	a = appendOpt(a, unix.IFLA_VXLAN_AGEING, t.Ageing, nl.Uint32Attr)
+	a = appendOpt(a, unix.IFLA_VXLAN_LIMIT, t.FDBLimit, nl.Uint32Attr)
+	a = appendOpt(a, unix.IFLA_VXLAN_TOS, t.TOS, nl.Uint8Attr)
+	a = appendOpt(a, unix.IFLA_VXLAN_DF, t.DF, func(d kernel.DF) []byte { return nl.Uint8Attr(uint8(d)) })
+	a = appendOpt(a, unix.IFLA_VXLAN_PORT_RANGE, t.SourcePorts, portRange)
+	a = appendChecksum(a, t)
+	if t.GBP.Set && t.GBP.Value {
+		a = append(a, nl.NewRtAttr(unix.IFLA_VXLAN_GBP, nil))
+	}
+	switch ttl := t.TTL; {
+	case ttl.Set && ttl.Value.Inherit:
+		a = append(a, nl.NewRtAttr(unix.IFLA_VXLAN_TTL_INHERIT, nil))
+	case ttl.Set:
+		a = append(a, attrU8(unix.IFLA_VXLAN_TTL, ttl.Value.Value))
+	}
+	return a
+}
+
+func appendIP(a []*nl.RtAttr, typ4, typ6 int, addr netip.Addr) []*nl.RtAttr {
+	switch addr = addr.Unmap(); {
+	case addr.Is4():
+		return append(a, attrIP(typ4, addr))
+	case addr.Is6():
+		return append(a, attrIP(typ6, addr))
+	}
+	return a
+}
+
+func appendOpt[T comparable](a []*nl.RtAttr, typ int, o kernel.Opt[T], encode func(T) []byte) []*nl.RtAttr {
+	if o.Set {
+		a = append(a, nl.NewRtAttr(typ, encode(o.Value)))
+	}
+	return a
+}
+
+// appendChecksum turns one question into the kernel's: over IPv4 whether to send
+// checksums; over IPv6, where RFC 8200 demands them, whether to do without.
+func appendChecksum(a []*nl.RtAttr, t kernel.Tunnel) []*nl.RtAttr {
+	o := t.UDPChecksum
+	switch {
+	case !o.Set:
+		return a
+	case overIPv6(t):
+		zero := flag(!o.Value)
+		return append(a, attrU8(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX, zero),
+			attrU8(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX, zero))
+	}
+	return append(a, attrU8(unix.IFLA_VXLAN_UDP_CSUM, flag(o.Value)))
+}
+
+func optFlag(b bool) []byte { return nl.Uint8Attr(flag(b)) }
+
+func portRange(r kernel.PortRange) []byte {
+	b := binary.BigEndian.AppendUint16(nil, r.First)
+	return binary.BigEndian.AppendUint16(b, r.Last)
+}

@@ -1,0 +1,41 @@
+package network
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Complete returns the configuration data, from which n was parsed, with what
+// was left to the driver filled in: the bridge's name, each subnet's gateway and
+// lease range as n has them, and ipv6_enabled. Everything else stays as it is,
+// keys that this project does not know included.
+func (n Network) Complete(data []byte) ([]byte, error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("read network: %w", err)
+	}
+	set := func(m map[string]json.RawMessage, key string, value any) {
+		m[key], _ = json.Marshal(value) // strings, booleans and maps of them always marshal
+	}
+	set(m, "network_interface", n.Bridge.Name)
+	set(m, "ipv6_enabled", n.HasIPv6())
+	if len(n.Subnets) > 0 {
+		var subnets []map[string]json.RawMessage
+		if err := json.Unmarshal(m["subnets"], &subnets); err != nil {
+			return nil, fmt.Errorf("read subnets: %w", err)
+		}
+		for i, s := range n.Subnets {
+			set(subnets[i], "subnet", s.Prefix)
+			if s.Gateway.IsValid() {
+				set(subnets[i], "gateway", s.Gateway)
+			}
+			if !s.Lease.IsZero() {
+				set(subnets[i], "lease_range", map[string]string{
+					"start_ip": addrOrEmpty(s.Lease.First), "end_ip": addrOrEmpty(s.Lease.Last),
+				})
+			}
+		}
+		set(m, "subnets", subnets)
+	}
+	return json.Marshal(m)
+}

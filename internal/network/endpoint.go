@@ -1,0 +1,139 @@
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// Endpoint is a container's attachment to a network on this host.
+type Endpoint struct {
+	ContainerID   string
+	ContainerName string
+	Aliases       []string
+	Namespace     string         // path of the container's network namespace
+	Interface     string         // device name in the container
+	Addrs         []netip.Prefix // with the subnet's length, in the order of static_ips
+	MAC           kernel.MAC     // zero: the kernel's choice
+}
+
+// endpointConfig is the part of netavark's plugin input that says how a
+// container is attached (netavark, PerNetworkOptions).
+type endpointConfig struct {
+	Aliases   []string          `json:"aliases"`
+	Interface string            `json:"interface_name"`
+	StaticIPs []string          `json:"static_ips"`
+	StaticMAC string            `json:"static_mac"`
+	Options   map[string]string `json:"options"`
+}
+
+// ParseEndpoint reads how a container is attached to the network n. data is the
+// network_options of netavark's plugin API.
+func ParseEndpoint(n Network, containerID, containerName, namespace string, data []byte) (Endpoint, error) {
+	var c endpointConfig
+	if err := json.Unmarshal(data, &c); err != nil {
+		return Endpoint{}, fmt.Errorf("read network options: %w", err)
+	}
+	e := Endpoint{
+		ContainerID:   containerID,
+		ContainerName: containerName,
+		Aliases:       c.Aliases,
+		Namespace:     namespace,
+		Interface:     c.Interface,
+	}
+	var problems Problems
+	if !idPattern.MatchString(containerID) {
+		problems.Add("container id", containerID, "must have letters, digits, \"_\", \".\" and \"-\" only")
+	}
+	if wrong := checkDeviceName(c.Interface, kernel.MaxNameLen); c.Interface == "" || wrong != "" {
+		if wrong == "" {
+			wrong = "is required"
+		}
+		problems.Add("interface name", c.Interface, "%s", wrong)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
+		problems.Add("container network option", name, "is unknown; the vxlan driver has none yet")
+	}
+	e.setAddrs(n, c.StaticIPs, &problems)
+	e.setMAC(n, c.StaticMAC, &problems)
+	if err := problems.Err(); err != nil {
+		return Endpoint{}, err
+	}
+	return e, nil
+}
+
+// setAddrs gives each address its subnet's prefix length. `podman network
+// reload` can pass an address twice.
+func (e *Endpoint) setAddrs(n Network, addrs []string, problems *Problems) {
+	for _, s := range addrs {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			problems.Add("--ip", s, "must be an IP address")
+			continue
+		}
+		subnet, ok := n.SubnetOf(a.Unmap())
+		if !ok {
+			problems.Add("--ip", s, "is in no subnet of network %s", n.Name)
+			continue
+		}
+		if a == subnet.Gateway {
+			problems.Add("--ip", s, "is the gateway of network %s", n.Name)
+		}
+		p := netip.PrefixFrom(a.Unmap(), subnet.Prefix.Bits())
+		if !slices.Contains(e.Addrs, p) {
+			e.Addrs = append(e.Addrs, p)
+		}
+	}
+	if len(n.Subnets) > 0 && len(addrs) == 0 {
+		problems.Add("static_ips", "", "network %s has subnets, but no address was assigned", n.Name)
+	}
+}
+
+func (e *Endpoint) setMAC(n Network, typed string, problems *Problems) {
+	if typed == "" {
+		if len(e.Addrs) > 0 {
+			e.MAC = EndpointMAC(n.Tunnel.VNI, e.Addrs[0].Addr())
+		}
+		return
+	}
+	mac, err := net.ParseMAC(typed)
+	switch {
+	case err != nil || len(mac) != len(e.MAC):
+		problems.Add("--mac-address", typed, "must be an Ethernet address such as 02:00:00:00:00:01")
+	case mac[0]&1 == 1:
+		problems.Add("--mac-address", typed, "is a multicast address; its first octet must be even")
+	default:
+		e.MAC = kernel.MAC(mac)
+	}
+}
+
+// EndpointMAC derives an endpoint's Ethernet address from its network and
+// address, so that an address which moves to another container or host keeps its
+// MAC and no neighbour's cache goes stale. Within a network two IPv4 addresses
+// never get the same MAC: the address is its last four octets.
+func EndpointMAC(vni uint32, addr netip.Addr) kernel.MAC {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint32(addr.AsSlice(), vni))
+	mac := kernel.MAC{0x02, sum[0], sum[1], sum[2], sum[3], sum[4]}
+	if addr.Is4() {
+		sum = sha256.Sum256(binary.BigEndian.AppendUint32(nil, vni))
+		ip := addr.As4()
+		mac = kernel.MAC{0x02, sum[0], ip[0], ip[1], ip[2], ip[3]}
+	}
+	return mac
+}
+
+// BridgeMAC derives the address of the bridge on the host with the VTEP local.
+// It is set, because the kernel otherwise changes a bridge's MAC as ports come
+// and go; and it differs between hosts, because two equal MACs on one layer 2
+// would have the other hosts' forwarding tables flap.
+func BridgeMAC(vni uint32, local netip.Addr) kernel.MAC {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint32(local.AsSlice(), vni))
+	return kernel.MAC{0x06, sum[0], sum[1], sum[2], sum[3], sum[4]}
+}

@@ -1,0 +1,24 @@
+package network
+
+import "net/netip"
+
+// Host is what must be known of the machine to place a network on it. A lookup
+// that finds nothing returns a zero Interface and no error.
+type Host interface {
+	// Interface returns the interface with the name or alternative name.
+	Interface(name string) (Interface, error)
+	// InterfaceWith returns the interface that has the address.
+	InterfaceWith(addr netip.Addr) (Interface, error)
+	// DefaultInterface returns the interface of the default route with the
+	// lowest metric in the main table, for IPv6 or else IPv4.
+	DefaultInterface(ipv6 bool) (Interface, error)
+}
+
+// Interface is a network interface of the host, as far as an underlay is
+// concerned.
+type Interface struct {
+	Name  string
+	MTU   int // bytes
+	Up    bool
+	Addrs []netip.Prefix // of global scope, in the kernel's order, not masked
+}

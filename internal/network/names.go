@@ -1,0 +1,102 @@
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"vxlan-driver/internal/kernel"
+)
+
+const (
+	bridgePrefix = "br-vxlan-"
+	devicePrefix = "vxlan-"
+	// Short names differ from the documented ones in their sixth and third
+	// byte, so that no network's name can make the two collide.
+	shortBridgePrefix = "br-vx-"
+	shortDevicePrefix = "vx-"
+
+	// maxAltNameLen is ALTIFNAMSIZ of linux/if.h less the terminating zero.
+	maxAltNameLen = 127
+)
+
+// idPattern is what Podman allows as the name of a network or container. Names
+// and ids become part of paths and device names, so nothing else is let in.
+var idPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+// Identity says which network it is and what its devices are called. It is all
+// that removing a network's devices takes.
+type Identity struct {
+	ID     string
+	Name   string
+	Bridge DeviceName
+	Device DeviceName // the VXLAN device
+}
+
+// DeviceName is what a network device is called.
+type DeviceName struct {
+	Name string   // at most kernel.MaxNameLen bytes
+	Alts []string // alternative names: the documented name where it is not Name
+}
+
+// Alias is the text that marks a device of the network, so that a device of the
+// same name that something else made is not taken for it.
+func (id Identity) Alias() string {
+	return fmt.Sprintf("vxlan-driver network %s %s", id.Name, id.ID)
+}
+
+// PortName returns the name of the host's end of the veth to a container.
+func (id Identity) PortName(containerID string) string {
+	return "veth" + shortHash(id.ID+"/"+containerID, kernel.MaxNameLen-len("veth"))
+}
+
+// newIdentity names a network's devices. bridge is the name asked for, or "".
+func newIdentity(id, name, bridge string) Identity {
+	if bridge == "" {
+		bridge = bridgePrefix + name
+	}
+	return Identity{
+		ID:     id,
+		Name:   name,
+		Bridge: newDeviceName(bridge, bridgePrefix+name, shortBridgePrefix+shortHash(id, 8)),
+		Device: newDeviceName(devicePrefix+name, devicePrefix+name, shortDevicePrefix+shortHash(id, 8)),
+	}
+}
+
+// newDeviceName prefers wanted as the device's name and falls back to short
+// where wanted is too long; both wanted and documented find the device.
+func newDeviceName(wanted, documented, short string) DeviceName {
+	d := DeviceName{Name: wanted}
+	if len(wanted) > kernel.MaxNameLen {
+		d.Name = short
+	}
+	for _, alt := range []string{wanted, documented} {
+		repeated := alt == d.Name || len(d.Alts) > 0 && alt == d.Alts[0]
+		if !repeated && len(alt) <= maxAltNameLen {
+			d.Alts = append(d.Alts, alt)
+		}
+	}
+	return d
+}
+
+// shortHash returns the first n hexadecimal digits of a hash of s.
+func shortHash(s string, n int) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])[:n]
+}
+
+// checkDeviceName tells what is wrong with s as a device's name, by the rules of
+// dev_valid_name in net/core/dev.c.
+func checkDeviceName(s string, maxLen int) string {
+	switch {
+	case len(s) > maxLen:
+		return fmt.Sprintf("must have at most %d bytes", maxLen)
+	case s == "." || s == "..":
+		return `must not be "." or ".."`
+	case strings.ContainsAny(s, "/: \t\n\v\f\r%"):
+		return `must not have "/", ":", "%" or a space`
+	}
+	return ""
+}

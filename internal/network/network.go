@@ -1,0 +1,68 @@
+package network
+
+import (
+	"net/netip"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// Driver is the name by which users choose these networks, and that of the
+// plugin's executable.
+const Driver = "vxlan"
+
+// Network is a VXLAN network as its user configured it. A Network that Parse
+// returned without an error is valid.
+type Network struct {
+	Identity
+
+	// Tunnel has what the options say of the VXLAN device. Its Local, Dev and
+	// Learning are not set: they depend on the host and the mode.
+	Tunnel   kernel.Tunnel
+	Learning kernel.Opt[bool]
+
+	LocalIP  netip.Addr   // invalid: auto
+	Physical string       // "": auto
+	Remotes  []netip.Addr // sorted, unique; may have this host's own address
+
+	MTU            int    // bytes; 0: the most that fits
+	Metric         uint32 // of the default routes
+	NoDefaultRoute bool
+	Internal       bool // no way out of the overlay
+
+	Subnets    []Subnet // empty: a network without addresses
+	Routes     []kernel.Route
+	DNSServers []netip.Addr // network_dns_servers
+}
+
+// Subnet is a range of overlay addresses.
+type Subnet struct {
+	Prefix  netip.Prefix // masked
+	Gateway netip.Addr   // invalid: none
+	Lease   Range        // zero: all of Prefix
+}
+
+// Range is a range of addresses, both ends included.
+type Range struct{ First, Last netip.Addr }
+
+// IsZero tells whether the range is unset.
+func (r Range) IsZero() bool { return !r.First.IsValid() && !r.Last.IsValid() }
+
+// HasIPv6 tells whether a subnet of the network is IPv6.
+func (n Network) HasIPv6() bool {
+	for _, s := range n.Subnets {
+		if s.Prefix.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+// SubnetOf returns the subnet that has addr.
+func (n Network) SubnetOf(addr netip.Addr) (Subnet, bool) {
+	for _, s := range n.Subnets {
+		if s.Prefix.Contains(addr) {
+			return s, true
+		}
+	}
+	return Subnet{}, false
+}

@@ -1,0 +1,247 @@
+package network
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// config is a network as Podman writes it and netavark passes it on
+// (containers/common, libnetwork/types.Network). Absent and null are the same.
+type config struct {
+	ID               string            `json:"id"`
+	Name             string            `json:"name"`
+	NetworkInterface string            `json:"network_interface"`
+	Options          map[string]string `json:"options"`
+	IPAMOptions      map[string]string `json:"ipam_options"`
+	Subnets          []subnetConfig    `json:"subnets"`
+	Routes           []routeConfig     `json:"routes"`
+	DNSServers       []string          `json:"network_dns_servers"`
+	Internal         bool              `json:"internal"`
+	IPv6             bool              `json:"ipv6_enabled"`
+}
+
+type subnetConfig struct {
+	Subnet  string `json:"subnet"`
+	Gateway string `json:"gateway"`
+	Lease   *struct {
+		Start string `json:"start_ip"`
+		End   string `json:"end_ip"`
+	} `json:"lease_range"`
+}
+
+type routeConfig struct {
+	Destination string  `json:"destination"`
+	Gateway     string  `json:"gateway"`
+	Metric      *uint32 `json:"metric"`
+	Type        string  `json:"route_type"`
+}
+
+// Parse reads a network and places it on the host. It reports everything that
+// is wrong, with the configuration or with the host, as Problems.
+func Parse(data []byte, host Host) (Network, VTEP, error) {
+	c, err := decode(data)
+	if err != nil {
+		return Network{}, VTEP{}, err
+	}
+	n, problems := c.network()
+	v, err := place(n, host, &problems)
+	if err != nil {
+		return Network{}, VTEP{}, err
+	}
+	if err := problems.Err(); err != nil {
+		return Network{}, VTEP{}, err
+	}
+	return n, v, nil
+}
+
+// Identify reads only which network it is, so that also a network that has
+// become invalid can be taken down.
+func Identify(data []byte) (Identity, error) {
+	c, err := decode(data)
+	if err != nil {
+		return Identity{}, err
+	}
+	var problems Problems
+	id := c.identity(&problems)
+	return id, problems.Err()
+}
+
+func decode(data []byte) (config, error) {
+	var c config
+	if err := json.Unmarshal(data, &c); err != nil {
+		return config{}, fmt.Errorf("read network: %w", err)
+	}
+	return c, nil
+}
+
+// network checks everything that can be checked without the host.
+func (c config) network() (Network, Problems) {
+	var problems Problems
+	n := Network{
+		Identity: c.identity(&problems),
+		Metric:   DefaultMetric,
+		Internal: c.Internal,
+	}
+	n.Tunnel.Port = DefaultPort
+	setOptions(&n, c.Options, &problems)
+	n.checkPeers(c.Options, &problems)
+	c.checkIPAM(&problems)
+	for _, s := range c.Subnets {
+		n.addSubnet(s, &problems)
+	}
+	if c.IPv6 && len(n.Subnets) > 0 && !n.HasIPv6() {
+		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
+	}
+	for _, r := range c.Routes {
+		n.addRoute(r, &problems)
+	}
+	for _, s := range c.DNSServers {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			problems.Add("--dns", s, "must be an IP address")
+		}
+		n.DNSServers = append(n.DNSServers, a)
+	}
+	return n, problems
+}
+
+func (c config) identity(problems *Problems) Identity {
+	if !idPattern.MatchString(c.ID) {
+		problems.Add("network id", c.ID, "must have letters, digits, \"_\", \".\" and \"-\" only")
+	}
+	if !idPattern.MatchString(c.Name) {
+		problems.Add("network name", c.Name, "must have letters, digits, \"_\", \".\" and \"-\" only")
+	}
+	if wrong := checkDeviceName(c.NetworkInterface, maxAltNameLen); wrong != "" {
+		problems.Add("--interface-name", c.NetworkInterface, "%s", wrong)
+	}
+	return newIdentity(c.ID, c.Name, c.NetworkInterface)
+}
+
+// checkIPAM refuses what would make hosts disagree about addresses.
+func (c config) checkIPAM(problems *Problems) {
+	switch driver := c.IPAMOptions["driver"]; driver {
+	case "", "host-local":
+		if len(c.Subnets) == 0 {
+			problems.Add("--subnet", "", "is required, the same on every host of the network; "+
+				"for a network without addresses use --ipam-driver none")
+		}
+	case "none":
+		if len(c.Subnets) > 0 {
+			problems.Add("--ipam-driver", driver, "does not go with --subnet")
+		}
+	case "dhcp":
+		problems.Add("--ipam-driver", driver, "is not supported: the plugin has no DHCP client; "+
+			"use --subnet, or --ipam-driver none and a DHCP client in the container")
+	default:
+		problems.Add("--ipam-driver", driver, `must be "host-local" or "none"`)
+	}
+}
+
+// checkPeers checks that there is somebody to talk to, in one address family.
+func (n Network) checkPeers(typed map[string]string, problems *Problems) {
+	group := n.Tunnel.Group.IsValid()
+	switch value, ok := typed["remote_ips"]; {
+	case ok && group:
+		problems.Add("option remote_ips", value, "does not go with multicast_group: traffic floods to the group or to a list")
+	case !ok && !group:
+		if _, tried := typed["multicast_group"]; !tried {
+			problems.Add("option remote_ips", "", "is required unless multicast_group is given: --opt remote_ips=ADDRESS,…")
+		}
+	}
+	peers := n.Remotes
+	if group {
+		peers = []netip.Addr{n.Tunnel.Group}
+	}
+	for _, p := range peers {
+		if first := peers[0]; p.Is4() != first.Is4() {
+			problems.Add("option remote_ips", typed["remote_ips"], "must be of one address family, but %s and %s are not", first, p)
+			return
+		}
+		if n.LocalIP.IsValid() && p.Is4() != n.LocalIP.Is4() {
+			problems.Add("option local_ip", typed["local_ip"], "must be of the same address family as %s", p)
+			return
+		}
+	}
+}
+
+func (n *Network) addSubnet(c subnetConfig, problems *Problems) {
+	prefix, err := netip.ParsePrefix(c.Subnet)
+	if err != nil || prefix.Addr().Is4In6() || prefix.Addr().IsMulticast() {
+		problems.Add("--subnet", c.Subnet, "must be an address range such as 10.0.0.0/24 or fd00:10::/64")
+		return
+	}
+	s := Subnet{Prefix: prefix.Masked()}
+	for _, other := range n.Subnets {
+		if other.Prefix.Overlaps(s.Prefix) {
+			problems.Add("--subnet", c.Subnet, "overlaps %s of the same network", other.Prefix)
+		}
+	}
+	if c.Gateway != "" {
+		s.Gateway = s.parseAddr("--gateway", c.Gateway, problems)
+		if s.Gateway == s.Prefix.Addr() && !s.Prefix.IsSingleIP() {
+			problems.Add("--gateway", c.Gateway, "is the network address of %s", s.Prefix)
+		}
+	}
+	if c.Lease != nil {
+		s.Lease = s.parseRange(c.Lease.Start, c.Lease.End, problems)
+	}
+	n.Subnets = append(n.Subnets, s)
+}
+
+// parseRange reads a lease range; Podman leaves out an end that the user did.
+func (s Subnet) parseRange(start, end string, problems *Problems) Range {
+	var r Range
+	if start != "" {
+		r.First = s.parseAddr("--ip-range", start, problems)
+	}
+	if end != "" {
+		r.Last = s.parseAddr("--ip-range", end, problems)
+	}
+	if r.First.IsValid() && r.Last.IsValid() && r.Last.Less(r.First) {
+		problems.Add("--ip-range", start+"-"+end, "ends before it starts")
+	}
+	return r
+}
+
+// parseAddr reads an address that must be in the subnet.
+func (s Subnet) parseAddr(what, value string, problems *Problems) netip.Addr {
+	a, err := netip.ParseAddr(value)
+	if err != nil || !s.Prefix.Contains(a) {
+		problems.Add(what, value, "must be an address of %s", s.Prefix)
+	}
+	return a
+}
+
+func (n *Network) addRoute(c routeConfig, problems *Problems) {
+	r := kernel.Route{Type: kernel.RouteType(c.Type), Metric: DefaultMetric}
+	if c.Metric != nil {
+		r.Metric = *c.Metric
+	}
+	typed := strings.TrimSpace(c.Destination + " " + c.Gateway + " " + c.Type)
+	dst, err := netip.ParsePrefix(c.Destination)
+	if err != nil {
+		problems.Add("--route", typed, "must start with a destination such as 10.1.0.0/16")
+		return
+	}
+	r.Dst = dst.Masked()
+	switch r.Type {
+	case "", kernel.Unicast:
+		r.Type = kernel.Unicast
+		r.Gateway, err = netip.ParseAddr(c.Gateway)
+		if err != nil || r.Gateway.Is4() != r.Dst.Addr().Is4() {
+			problems.Add("--route", typed, "needs a gateway of the destination's address family")
+		}
+	case kernel.Blackhole, kernel.Unreachable, kernel.Prohibit:
+		if c.Gateway != "" {
+			problems.Add("--route", typed, "takes no gateway")
+		}
+	default:
+		problems.Add("--route", typed, "must be unicast, blackhole, unreachable or prohibit")
+	}
+	n.Routes = append(n.Routes, r)
+}

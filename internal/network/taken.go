@@ -1,0 +1,93 @@
+package network
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Taken is something that another network, or a device of the host, already
+// has, and that a new network therefore cannot have.
+type Taken struct {
+	Holder  string // for the message, such as `network "blue"`
+	ID      string // of a network
+	VNI     uint32 // 0: none
+	Port    uint16
+	Names   []string // of devices
+	Subnets []netip.Prefix
+}
+
+// ReadTaken reads what a network in one of Podman's configuration files holds.
+// What cannot be read holds nothing: another network's mistakes are not this
+// one's problem.
+func ReadTaken(data []byte) Taken {
+	var c struct {
+		config
+		Driver string `json:"driver"`
+	}
+	if json.Unmarshal(data, &c) != nil {
+		return Taken{}
+	}
+	t := Taken{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID}
+	n, _ := c.network()
+	for _, s := range n.Subnets {
+		t.Subnets = append(t.Subnets, s.Prefix)
+	}
+	if c.Driver == Driver {
+		t.VNI, t.Port = n.Tunnel.VNI, n.Tunnel.Port
+		t.Names = slices.Concat(n.Bridge.all(), n.Device.all())
+	} else if c.NetworkInterface != "" {
+		t.Names = []string{c.NetworkInterface}
+	}
+	return t
+}
+
+func (d DeviceName) all() []string { return append([]string{d.Name}, d.Alts...) }
+
+// ParseNew is Parse for a network that is being created. It also refuses what is
+// taken, and device names that the host already has.
+func ParseNew(data []byte, host Host, taken []Taken) (Network, VTEP, error) {
+	c, err := decode(data)
+	if err != nil {
+		return Network{}, VTEP{}, err
+	}
+	n, problems := c.network()
+	v, err := place(n, host, &problems)
+	if err != nil {
+		return Network{}, VTEP{}, err
+	}
+	for _, t := range taken {
+		if t.ID == "" || t.ID != n.ID {
+			n.checkTaken(t, &problems)
+		}
+	}
+	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {
+		iface, err := host.Interface(name)
+		if err != nil {
+			return Network{}, VTEP{}, err
+		}
+		if iface.Name != "" {
+			problems.Add("device name", name, "is held by an interface of this host; remove it, or choose another network name or --interface-name")
+		}
+	}
+	return n, v, problems.Err()
+}
+
+func (n Network) checkTaken(t Taken, problems *Problems) {
+	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port {
+		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port", t.Port, t.Holder)
+	}
+	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {
+		if slices.Contains(t.Names, name) {
+			problems.Add("device name", name, "is held by %s", t.Holder)
+		}
+	}
+	for _, s := range n.Subnets {
+		for _, other := range t.Subnets {
+			if s.Prefix.Overlaps(other) {
+				problems.Add("--subnet", s.Prefix.String(), "overlaps %s of %s", other, t.Holder)
+			}
+		}
+	}
+}

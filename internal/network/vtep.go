@@ -1,0 +1,175 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+const (
+	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8,
+	// UDP 8 and an outer IPv4 header of 20 or IPv6 header of 40 (RFC 7348,
+	// section 5).
+	overhead4 = 50
+	overhead6 = 70
+
+	minMTU4 = 576  // what every IPv4 host must accept (RFC 791)
+	minMTU6 = 1280 // the least that IPv6 works with (RFC 8200, section 5)
+)
+
+// VTEP is this host's end of a network's tunnel.
+type VTEP struct {
+	Local     netip.Addr
+	Interface string       // underlay device
+	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
+	MTU       int          // of the overlay, bytes
+}
+
+// Overhead returns the bytes that VXLAN adds to each frame on an underlay of
+// the family of addr.
+func Overhead(addr netip.Addr) int {
+	if addr.Is4() {
+		return overhead4
+	}
+	return overhead6
+}
+
+// place finds the network's VTEP on the host. The error is of the lookups; what
+// is wrong with the network or the host is added to problems.
+func place(n Network, host Host, problems *Problems) (VTEP, error) {
+	iface, err := findInterface(n, host, problems)
+	if err != nil || iface.Name == "" {
+		return VTEP{}, err
+	}
+	v := VTEP{Interface: iface.Name}
+	v.Local = findLocal(n, iface, problems)
+	if !v.Local.IsValid() {
+		return VTEP{}, nil
+	}
+	for _, r := range n.Remotes {
+		if r != v.Local {
+			v.Remotes = append(v.Remotes, r)
+		}
+	}
+	if len(v.Remotes) == 0 && !n.Tunnel.Group.IsValid() && !problems.mention("option remote_ips") {
+		problems.Add("option remote_ips", v.Local.String(), "has no host but this one; name at least one other")
+	}
+	v.MTU = findMTU(n, iface, v.Local, problems)
+	checkOverlap(n, v, iface, problems)
+	return v, nil
+}
+
+// findInterface returns the underlay interface, or a zero Interface with a problem.
+func findInterface(n Network, host Host, problems *Problems) (Interface, error) {
+	const option = "option physical_interface"
+	var (
+		iface Interface
+		err   error
+	)
+	switch {
+	case problems.mention(option):
+	case n.Physical != "":
+		if iface, err = host.Interface(n.Physical); err == nil && iface.Name == "" {
+			problems.Add(option, n.Physical, "this host has no such interface; see `ip link`")
+		}
+	case problems.mention("option local_ip"):
+	case n.LocalIP.IsValid():
+		if iface, err = host.InterfaceWith(n.LocalIP); err == nil && iface.Name == "" {
+			problems.Add("option local_ip", n.LocalIP.String(), "no interface of this host has this address; see `ip address`")
+		}
+	default:
+		if iface, err = host.DefaultInterface(n.wantsIPv6()); err == nil && iface.Name == "" {
+			problems.Add(option, auto, "this host has no default route to find it by; name the interface")
+		}
+	}
+	if err != nil {
+		return Interface{}, fmt.Errorf("find the physical interface: %w", err)
+	}
+	if iface.Name != "" && !iface.Up {
+		problems.Add(option, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
+	}
+	return iface, nil
+}
+
+// wantsIPv6 tells the family of the underlay from the peers.
+func (n Network) wantsIPv6() bool {
+	if len(n.Remotes) > 0 {
+		return n.Remotes[0].Is6()
+	}
+	return n.Tunnel.Group.Is6()
+}
+
+// findLocal returns this host's VTEP address, or an invalid one with a problem.
+func findLocal(n Network, iface Interface, problems *Problems) netip.Addr {
+	const option = "option local_ip"
+	if problems.mention(option) {
+		return netip.Addr{}
+	}
+	var has []string
+	for _, p := range iface.Addrs {
+		if p.Addr() == n.LocalIP {
+			return n.LocalIP
+		}
+		if !n.LocalIP.IsValid() && p.Addr().Is6() == n.wantsIPv6() {
+			return p.Addr()
+		}
+		has = append(has, p.Addr().String())
+	}
+	if n.LocalIP.IsValid() {
+		problems.Add(option, n.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, listOr(has, "none"))
+	} else {
+		problems.Add(option, auto, "%s has no address of the remote hosts' family; it has %s", iface.Name, listOr(has, "none"))
+	}
+	return netip.Addr{}
+}
+
+func listOr(items []string, none string) string {
+	if len(items) == 0 {
+		return none
+	}
+	return strings.Join(items, ", ")
+}
+
+// findMTU returns the overlay's MTU: the one asked for, or the most that fits.
+func findMTU(n Network, iface Interface, local netip.Addr, problems *Problems) int {
+	most := iface.MTU - Overhead(local)
+	least := minMTU4
+	if n.HasIPv6() {
+		least = minMTU6
+	}
+	if most < least {
+		problems.Add("option physical_interface", iface.Name, "has an MTU of %d, which leaves %d for the overlay; it needs %d", iface.MTU, most, least)
+		return 0
+	}
+	if n.MTU == 0 {
+		return most
+	}
+	if problems.mention("option mtu") {
+		return 0
+	}
+	if n.MTU < least || n.MTU > most {
+		problems.Add("option mtu", fmt.Sprint(n.MTU), "must be from %d to %d, since %s has an MTU of %d and VXLAN adds %d bytes",
+			least, most, iface.Name, iface.MTU, Overhead(local))
+	}
+	return n.MTU
+}
+
+// checkOverlap refuses an overlay that covers the addresses by which its own
+// packets travel.
+func checkOverlap(n Network, v VTEP, iface Interface, problems *Problems) {
+	for _, s := range n.Subnets {
+		overlapped := false
+		for _, p := range iface.Addrs {
+			if !overlapped && p.Masked().Overlaps(s.Prefix) {
+				problems.Add("--subnet", s.Prefix.String(), "overlaps the underlay: %s has %s", iface.Name, p)
+				overlapped = true
+			}
+		}
+		for _, r := range v.Remotes {
+			if !overlapped && s.Prefix.Contains(r) {
+				problems.Add("--subnet", s.Prefix.String(), "overlaps the underlay: it contains the remote host %s", r)
+				overlapped = true
+			}
+		}
+	}
+}

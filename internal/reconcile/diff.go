@@ -1,0 +1,120 @@
+package reconcile
+
+import (
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// ownership says how far a link is this project's own.
+type ownership int
+
+const (
+	// ours: the link is on the host, and what is on it beyond the plan is removed.
+	ours ownership = iota
+	// shared: the link is in a container, which may add to it what it likes.
+	shared
+)
+
+// created returns the link as CreateLink leaves it.
+func created(want kernel.Link) kernel.Link {
+	return kernel.Link{Name: want.Name, Kind: want.Kind, MTU: want.MTU, MAC: want.MAC, Tunnel: want.Tunnel}
+}
+
+// diff returns the changes that lead from have to want, both of one name, kind
+// and tunnel. Additions come before removals, so that a repair does not cut what
+// works; the link comes up after everything that must not be seen half done, and
+// before the routes, which need it up.
+func diff(want, have kernel.Link, owner ownership) []kernel.Change {
+	var changes []kernel.Change
+	add := func(needed bool, c kernel.Change) {
+		if needed {
+			changes = append(changes, c)
+		}
+	}
+	name := want.Name
+	add(want.Alias != have.Alias, kernel.SetAlias{Name: name, Alias: want.Alias})
+	for _, alt := range want.AltNames {
+		add(!slices.Contains(have.AltNames, alt), kernel.AddAltName{Name: name, AltName: alt})
+	}
+	add(want.NoLinkLocal && !have.NoLinkLocal, kernel.SetNoLinkLocal{Name: name})
+	add(!want.MAC.IsZero() && want.MAC != have.MAC, kernel.SetMAC{Name: name, MAC: want.MAC})
+	add(want.Master != have.Master, kernel.SetMaster{Name: name, Master: want.Master})
+	// After the master: a bridge takes the smallest MTU of its ports when one
+	// is added, unless its own was set explicitly.
+	add(want.MTU != have.MTU, kernel.SetMTU{Name: name, MTU: want.MTU})
+	changes = append(changes, diffAddrs(want, have, owner)...)
+	changes = append(changes, diffFDB(want, have)...)
+	add(want.Up && !have.Up, kernel.SetUp{Name: name})
+	for _, r := range want.Routes {
+		add(!slices.ContainsFunc(have.Routes, func(h kernel.Route) bool { return sameRoute(r, h) }),
+			kernel.ReplaceRoute{Name: name, Route: r})
+	}
+	return changes
+}
+
+func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
+	var changes []kernel.Change
+	for _, a := range want.Addrs {
+		if hasAddr(have.Addrs, a) {
+			continue
+		}
+		// The kernel holds an IPv6 address once, whatever its prefix length.
+		for _, h := range have.Addrs {
+			if h.Prefix.Addr() == a.Prefix.Addr() {
+				changes = append(changes, kernel.DelAddr{Name: want.Name, Addr: kernel.Addr{Prefix: h.Prefix}})
+			}
+		}
+		changes = append(changes, kernel.AddAddr{Name: want.Name, Addr: a})
+	}
+	for _, a := range have.Addrs {
+		if owner == ours && !hasIP(want.Addrs, a) {
+			changes = append(changes, kernel.DelAddr{Name: want.Name, Addr: kernel.Addr{Prefix: a.Prefix}})
+		}
+	}
+	return changes
+}
+
+func hasAddr(addrs []kernel.Addr, a kernel.Addr) bool {
+	return slices.ContainsFunc(addrs, func(b kernel.Addr) bool { return a.Prefix == b.Prefix })
+}
+
+func hasIP(addrs []kernel.Addr, a kernel.Addr) bool {
+	return slices.ContainsFunc(addrs, func(b kernel.Addr) bool { return a.Prefix.Addr() == b.Prefix.Addr() })
+}
+
+// diffFDB looks entries up in sets, since a network can have a thousand hosts.
+func diffFDB(want, have kernel.Link) []kernel.Change {
+	var changes []kernel.Change
+	haveSet, wantSet := fdbSet(have.FDB), fdbSet(want.FDB)
+	for _, e := range want.FDB {
+		if !haveSet[e] {
+			changes = append(changes, kernel.AddFDB{Name: want.Name, FDB: e})
+		}
+	}
+	for _, e := range have.FDB {
+		if !wantSet[e] {
+			changes = append(changes, kernel.DelFDB{Name: want.Name, FDB: e})
+		}
+	}
+	return changes
+}
+
+func fdbSet(entries []kernel.FDB) map[kernel.FDB]bool {
+	set := make(map[kernel.FDB]bool, len(entries))
+	for _, e := range entries {
+		set[e] = true
+	}
+	return set
+}
+
+// ip6DefaultMetric is what the kernel makes of metric 0 on an IPv6 route
+// (IP6_RT_PRIO_USER in linux/ipv6_route.h).
+const ip6DefaultMetric = 1024
+
+func sameRoute(want, have kernel.Route) bool {
+	if want.Metric == 0 && want.Dst.Addr().Is6() {
+		want.Metric = ip6DefaultMetric
+	}
+	return want == have
+}

@@ -1,0 +1,14 @@
+// Package store keeps what the kernel cannot tell: which endpoints of which
+// networks this host has, with their names and port mappings.
+//
+// It writes one JSON file an endpoint below /run/vxlan, under a lock that all of
+// this project's processes take before they touch the kernel:
+//
+//	/run/vxlan/lock
+//	/run/vxlan/networks/<network id>/network.json
+//	/run/vxlan/networks/<network id>/endpoints/<container id>.json
+//
+// An endpoint's file is written before the kernel is touched and removed after
+// the kernel is clean, so that nothing is in the kernel that is not in a file.
+// A reboot empties /run and the kernel alike.
+package store

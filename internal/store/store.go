@@ -1,0 +1,176 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/network"
+)
+
+// Dir is where the programs keep their store.
+const Dir = "/run/vxlan"
+
+// lockTimeout is far longer than the queue of a host that starts all its
+// containers at once (1,000 at 10 ms), and short enough that Podman, which waits
+// for the plugin without a limit of its own, does not hang for good.
+const lockTimeout = time.Minute
+
+// Record is what is kept of an endpoint.
+type Record struct {
+	network.Endpoint
+	PortMappings json.RawMessage `json:",omitempty"` // as netavark passed them
+}
+
+// Store is an open store. Its lock is held until Close.
+type Store struct {
+	dir  string
+	lock *os.File
+}
+
+// Open takes the lock of the store in dir, making the directory if need be.
+func Open(dir string) (*Store, error) {
+	// Port mappings and names are nobody's business but root's.
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := flock(lock, lockTimeout); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock store %s: %w", path, err), lock.Close())
+	}
+	return &Store{dir: dir, lock: lock}, nil
+}
+
+// flock waits for the lock in a goroutine: the wait for flock(2) itself cannot
+// be given a limit. When the limit is reached the process is about to end, and
+// the goroutine with it.
+func flock(f *os.File, limit time.Duration) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		for {
+			err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+			if !errors.Is(err, unix.EINTR) {
+				done <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("another vxlan process has held it for %v; see `fuser %s`", limit, f.Name())
+	}
+}
+
+// Close releases the lock.
+func (s *Store) Close() error { return s.lock.Close() }
+
+// Put writes an endpoint's record, and its network's configuration as Podman
+// wrote it.
+func (s *Store) Put(networkID string, config []byte, r Record) error {
+	if err := s.write(filepath.Join(s.network(networkID), "network.json"), config); err != nil {
+		return fmt.Errorf("store network %s: %w", networkID, err)
+	}
+	data, err := json.Marshal(r)
+	if err == nil {
+		err = s.write(s.endpoint(networkID, r.ContainerID), data)
+	}
+	if err != nil {
+		return fmt.Errorf("store endpoint %s: %w", r.ContainerID, err)
+	}
+	return nil
+}
+
+// Remove removes an endpoint's record, and the network's directory with its last
+// endpoint. A record that is not there is not an error.
+func (s *Store) Remove(networkID, containerID string) error {
+	err := os.Remove(s.endpoint(networkID, containerID))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove stored endpoint: %w", err)
+	}
+	left, err := s.Endpoints(networkID)
+	if err != nil || len(left) > 0 {
+		return err
+	}
+	if err := os.RemoveAll(s.network(networkID)); err != nil {
+		return fmt.Errorf("remove stored network: %w", err)
+	}
+	return nil
+}
+
+// Endpoints returns the ids of the containers that are endpoints of a network,
+// sorted.
+func (s *Store) Endpoints(networkID string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(s.network(networkID), "endpoints"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read stored endpoints: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if id, ok := containerID(e.Name()); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// Record returns what is kept of an endpoint.
+func (s *Store) Record(networkID, containerID string) (Record, error) {
+	var r Record
+	data, err := os.ReadFile(s.endpoint(networkID, containerID))
+	if err == nil {
+		err = json.Unmarshal(data, &r)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("read stored endpoint: %w", err)
+	}
+	return r, nil
+}
+
+func (s *Store) network(id string) string { return filepath.Join(s.dir, "networks", id) }
+
+func (s *Store) endpoint(networkID, containerID string) string {
+	return filepath.Join(s.network(networkID), "endpoints", containerID+endpointSuffix)
+}
+
+const (
+	endpointSuffix = ".json"
+	// Ids never start with a dot, so neither does an endpoint's file.
+	unfinishedPrefix = ".tmp-"
+)
+
+func containerID(file string) (string, bool) {
+	if file[0] == '.' || filepath.Ext(file) != endpointSuffix {
+		return "", false
+	}
+	return file[:len(file)-len(endpointSuffix)], true
+}
+
+// write replaces a file as a whole, so that a reader or a crash never meets half
+// of one. It is not synced: /run does not outlive the kernel anyway.
+func (s *Store) write(path string, data []byte) error {
+	dir, name := filepath.Split(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	// One name is enough, since the lock is held; a crash's leftover is overwritten.
+	unfinished := filepath.Join(dir, unfinishedPrefix+name)
+	if err := os.WriteFile(unfinished, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, path)
+}

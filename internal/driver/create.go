@@ -59,29 +59,29 @@ func fill(n *network.Network, v network.VTEP) error {
 	return problems.Err()
 }
 
-// taken lists what the host's VXLAN devices and Podman's other networks hold.
+// taken lists what Podman's other networks and the host's VXLAN devices hold.
 func (d *Driver) taken(host Namespace) ([]network.Taken, error) {
+	files, err := filepath.Glob(filepath.Join(d.NetworksDir, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	var all []network.Taken
+	for _, f := range files {
+		// A file that goes away meanwhile is a network that was removed.
+		if data, err := os.ReadFile(f); err == nil {
+			all = append(all, network.ReadTaken(data))
+		}
+	}
 	tunnels, err := host.Tunnels()
 	if err != nil {
 		return nil, err
 	}
-	var all []network.Taken
 	for _, t := range tunnels {
 		all = append(all, network.Taken{
 			Holder: fmt.Sprintf("the device %s", t.Name),
 			VNI:    t.Tunnel.VNI,
 			Port:   t.Tunnel.Port,
 		})
-	}
-	files, err := filepath.Glob(filepath.Join(d.NetworksDir, "*.json"))
-	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
-	}
-	for _, f := range files {
-		// A file that goes away meanwhile is a network that was removed.
-		if data, err := os.ReadFile(f); err == nil {
-			all = append(all, network.ReadTaken(data))
-		}
 	}
 	return all, nil
 }

@@ -20,10 +20,14 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 	set(m, "network_interface", n.Bridge.Name)
 	set(m, "ipv6_enabled", n.HasIPv6())
 	if len(n.Subnets) > 0 {
-		var subnets []map[string]json.RawMessage
-		if err := json.Unmarshal(m["subnets"], &subnets); err != nil {
+		// By a struct, so that the key is found in whatever case Parse found it.
+		var c struct {
+			Subnets []map[string]json.RawMessage `json:"subnets"`
+		}
+		if err := json.Unmarshal(data, &c); err != nil {
 			return nil, fmt.Errorf("read subnets: %w", err)
 		}
+		subnets := c.Subnets
 		for i, s := range n.Subnets {
 			set(subnets[i], "subnet", s.Prefix)
 			if s.Gateway.IsValid() {

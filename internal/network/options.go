@@ -131,7 +131,7 @@ var options = []option{
 		func(n *Network) *kernel.Opt[uint32] { return &n.Tunnel.FDBLimit }),
 	optOption("ttl", `a number from 1 to 255, "auto" or "inherit"`, parseTTL, printTTL,
 		func(n *Network) *kernel.Opt[kernel.TTL] { return &n.Tunnel.TTL }),
-	optOption("tos", `a number from 0 to 255, decimal or 0x…, or "inherit"`, parseTOS, printTOS,
+	optOption("tos", `a number from 0 to 255 but not 1, decimal or 0x…, or "inherit"`, parseTOS, printTOS,
 		func(n *Network) *kernel.Opt[uint8] { return &n.Tunnel.TOS }),
 	optOption("df", `"unset", "set" or "inherit"`, parseDF, kernel.DF.String,
 		func(n *Network) *kernel.Opt[kernel.DF] { return &n.Tunnel.DF }),
@@ -145,8 +145,10 @@ var options = []option{
 // multicast_group replaces it.
 var requiredOptions = []string{"vni", "local_ip", "physical_interface"}
 
-// setOptions reads the options into n, whose defaults are set.
+// setOptions reads the options into n, starting from the defaults.
 func setOptions(n *Network, typed map[string]string, problems *Problems) {
+	n.Tunnel.Port = DefaultPort
+	n.Metric = DefaultMetric
 	known := make(map[string]bool)
 	var names []string
 	for _, o := range options {

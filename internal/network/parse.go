@@ -83,10 +83,8 @@ func (c config) network() (Network, Problems) {
 	var problems Problems
 	n := Network{
 		Identity: c.identity(&problems),
-		Metric:   DefaultMetric,
 		Internal: c.Internal,
 	}
-	n.Tunnel.Port = DefaultPort
 	setOptions(&n, c.Options, &problems)
 	n.checkPeers(c.Options, &problems)
 	c.checkIPAM(&problems)

@@ -75,7 +75,8 @@ func ParseNew(data []byte, host Host, taken []Taken) (Network, VTEP, error) {
 }
 
 func (n Network) checkTaken(t Taken, problems *Problems) {
-	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port {
+	// A network in use is met twice, in Podman's list and as a device: once is enough.
+	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port && !problems.mention("option vni") {
 		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port", t.Port, t.Holder)
 	}
 	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {

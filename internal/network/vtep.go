@@ -25,15 +25,6 @@ type VTEP struct {
 	MTU       int          // of the overlay, bytes
 }
 
-// Overhead returns the bytes that VXLAN adds to each frame on an underlay of
-// the family of addr.
-func Overhead(addr netip.Addr) int {
-	if addr.Is4() {
-		return overhead4
-	}
-	return overhead6
-}
-
 // place finds the network's VTEP on the host. The error is of the lookups; what
 // is wrong with the network or the host is added to problems.
 func place(n Network, host Host, problems *Problems) (VTEP, error) {
@@ -43,9 +34,6 @@ func place(n Network, host Host, problems *Problems) (VTEP, error) {
 	}
 	v := VTEP{Interface: iface.Name}
 	v.Local = findLocal(n, iface, problems)
-	if !v.Local.IsValid() {
-		return VTEP{}, nil
-	}
 	for _, r := range n.Remotes {
 		if r != v.Local {
 			v.Remotes = append(v.Remotes, r)
@@ -54,7 +42,7 @@ func place(n Network, host Host, problems *Problems) (VTEP, error) {
 	if len(v.Remotes) == 0 && !n.Tunnel.Group.IsValid() && !problems.mention("option remote_ips") {
 		problems.Add("option remote_ips", v.Local.String(), "has no host but this one; name at least one other")
 	}
-	v.MTU = findMTU(n, iface, v.Local, problems)
+	v.MTU = findMTU(n, iface, v.Local.Is6(), problems)
 	checkOverlap(n, v, iface, problems)
 	return v, nil
 }
@@ -131,8 +119,12 @@ func listOr(items []string, none string) string {
 }
 
 // findMTU returns the overlay's MTU: the one asked for, or the most that fits.
-func findMTU(n Network, iface Interface, local netip.Addr, problems *Problems) int {
-	most := iface.MTU - Overhead(local)
+func findMTU(n Network, iface Interface, ipv6 bool, problems *Problems) int {
+	overhead := overhead4
+	if ipv6 {
+		overhead = overhead6
+	}
+	most := iface.MTU - overhead
 	least := minMTU4
 	if n.HasIPv6() {
 		least = minMTU6
@@ -149,7 +141,7 @@ func findMTU(n Network, iface Interface, local netip.Addr, problems *Problems) i
 	}
 	if n.MTU < least || n.MTU > most {
 		problems.Add("option mtu", fmt.Sprint(n.MTU), "must be from %d to %d, since %s has an MTU of %d and VXLAN adds %d bytes",
-			least, most, iface.Name, iface.MTU, Overhead(local))
+			least, most, iface.Name, iface.MTU, overhead)
 	}
 	return n.MTU
 }
@@ -172,4 +164,9 @@ func checkOverlap(n Network, v VTEP, iface Interface, problems *Problems) {
 			}
 		}
 	}
+}
+
+// String prints the VTEP for logs and tests.
+func (v VTEP) String() string {
+	return fmt.Sprintf("%s %s %d %v", v.Interface, v.Local, v.MTU, v.Remotes)
 }

@@ -170,15 +170,22 @@ func CheckOwner(want, have kernel.Link) error {
 	if kind == "" {
 		kind = "physical"
 	}
-	return fmt.Errorf("%s %q: the name is held by %s device %s %q; remove or rename it, or choose another network name",
+	return fmt.Errorf("%s %q: the name is held by %s device %q (alias %q), which this network did not make; remove or rename it, or choose another name",
 		want.Kind, want.Name, kind, have.Name, have.Alias)
 }
 
+// create makes a link and marks it before anything else: a link that is up but
+// not marked would later be taken for somebody else's.
 func create(ns Namespace, want kernel.Link, owner ownership) error {
 	if err := ns.Apply(kernel.CreateLink{Link: want}); err != nil {
 		return err
 	}
-	return apply(ns, diff(want, created(want), owner))
+	have := created(want)
+	if err := ns.Apply(kernel.SetAlias{Name: want.Name, Alias: want.Alias}); err != nil {
+		return errors.Join(err, ns.Apply(kernel.DeleteLink{Name: want.Name}))
+	}
+	have.Alias = want.Alias
+	return apply(ns, diff(want, have, owner))
 }
 
 // apply goes on after an error, so that what can work does.

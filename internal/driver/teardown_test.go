@@ -1,0 +1,121 @@
+package driver
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/fakekernel"
+)
+
+func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
+	k, d := newFake(t)
+	empty := k.Host().Links()
+	for i := range 2 {
+		ns, r := request(testNetwork, i+1)
+		if _, err := d.Setup(ns, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ns1, r1 := request(testNetwork, 1)
+	ns2, r2 := request(testNetwork, 2)
+	// The first container's namespace is gone already.
+	k.RemoveNamespace(ns1)
+	for range 2 {
+		if err := d.Teardown(ns1, r1); err != nil {
+			t.Fatal(err)
+		}
+		if len(k.Host().Links()) != 4 || len(stored(t, d)) != 2 {
+			t.Fatalf("the other container lost something: %+v %v", k.Host().Links(), stored(t, d))
+		}
+	}
+	// The network has become invalid meanwhile.
+	r2.Network = []byte(strings.Replace(testNetwork, `"vni": "100"`, `"vni": "x", "gone": "1"`, 1))
+	for range 2 {
+		if err := d.Teardown(ns2, r2); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.Host().Links(); !reflect.DeepEqual(got, empty) {
+			t.Errorf("left %+v", got)
+		}
+		if files := stored(t, d); len(files) > 0 {
+			t.Errorf("left %v", files)
+		}
+	}
+}
+
+// A teardown that fails somewhere removes the rest, says so, and the next one
+// finishes.
+func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
+	for i := 1; ; i++ {
+		k, d := newFake(t)
+		empty := k.Host().Links()
+		ns, r := request(testNetwork, 1)
+		if _, err := d.Setup(ns, r); err != nil {
+			t.Fatal(err)
+		}
+		k.FailAt = k.Calls + i
+		err := d.Teardown(ns, r)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, fakekernel.ErrInjected) {
+			t.Errorf("call %d: %v", i, err)
+		}
+		if len(stored(t, d)) == 0 {
+			t.Errorf("call %d: the record is gone, but the kernel may not be clean", i)
+		}
+		if err := d.Teardown(ns, r); err != nil {
+			t.Errorf("call %d, again: %v", i, err)
+		}
+		if got := k.Host().Links(); !reflect.DeepEqual(got, empty) {
+			t.Errorf("call %d: left %+v", i, got)
+		}
+	}
+}
+
+// Devices of those names that this project did not make stay.
+func TestTeardownLeavesOthersDevices(t *testing.T) {
+	k, d := newFake(t)
+	k.Host().Add(kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.Bridge, Up: true})
+	k.Host().Add(kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.Veth})
+	before := k.Host().Links()
+	ns, r := request(testNetwork, 1)
+	if err := d.Teardown(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
+		t.Errorf("before %+v\nafter  %+v", before, after)
+	}
+}
+
+// A port that the user added to the bridge keeps the network up.
+func TestTeardownKeepsABridgeWithAnotherPort(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	k.Host().Add(kernel.Link{Name: "tap0", Master: "br-vx-eaf72b2d"})
+	if err := d.Teardown(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if len(k.Host().Links()) != 4 {
+		t.Errorf("left %+v", k.Host().Links())
+	}
+}
+
+func TestRootlessIsRefused(t *testing.T) {
+	_, d := newFake(t)
+	d.Rootless = true
+	ns, r := request(testNetwork, 1)
+	_, createErr := d.Create([]byte(testNetwork))
+	_, setupErr := d.Setup(ns, r)
+	for _, err := range []error{createErr, setupErr, d.Teardown(ns, r)} {
+		if err == nil || !strings.Contains(err.Error(), "has no physical interface") {
+			t.Errorf("got %v", err)
+		}
+	}
+}

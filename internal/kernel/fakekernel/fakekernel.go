@@ -1,0 +1,241 @@
+package fakekernel
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// ErrInjected is what a call returns that was told to fail.
+var ErrInjected = errors.New("injected fault")
+
+// Kernel holds namespaces by path; "" is the host's.
+type Kernel struct {
+	// FailAt makes the call of that number fail once, counting from 1 over all
+	// calls that reach the kernel; 0 fails none.
+	FailAt int
+	// DieAt makes the call of that number and all after it fail, as if the
+	// process had been killed there; 0 never.
+	DieAt int
+	// Calls counts them.
+	Calls int
+	// Log has the changes made, as commands.
+	Log []string
+
+	spaces map[string]*Namespace
+	links  int // ever made, for MAC addresses
+}
+
+// New returns a kernel with a host namespace and empty ones at the paths.
+func New(paths ...string) *Kernel {
+	k := &Kernel{spaces: make(map[string]*Namespace)}
+	for _, p := range append(paths, "") {
+		k.spaces[p] = &Namespace{kernel: k}
+	}
+	return k
+}
+
+// Open returns the namespace at path.
+func (k *Kernel) Open(path string) (*Namespace, error) {
+	if err := k.call(); err != nil {
+		return nil, err
+	}
+	ns, ok := k.spaces[path]
+	if !ok {
+		return nil, fmt.Errorf("open namespace %s: %w", path, fs.ErrNotExist)
+	}
+	return ns, nil
+}
+
+// Host returns the host's namespace without counting a call.
+func (k *Kernel) Host() *Namespace { return k.spaces[""] }
+
+// RemoveNamespace removes a namespace with all in it, as the kernel does when
+// the last process has left.
+func (k *Kernel) RemoveNamespace(path string) {
+	ns := k.spaces[path]
+	for len(ns.links) > 0 {
+		ns.remove(ns.links[0].Name)
+	}
+	delete(k.spaces, path)
+}
+
+func (k *Kernel) call() error {
+	k.Calls++
+	if k.Calls == k.FailAt || k.DieAt > 0 && k.Calls >= k.DieAt {
+		return ErrInjected
+	}
+	return nil
+}
+
+// Namespace is a network namespace.
+type Namespace struct {
+	kernel *Kernel
+	links  []*link
+}
+
+type link struct {
+	kernel.Link
+	peer      *link
+	peerSpace *Namespace
+}
+
+// Close does nothing: namespaces stay.
+func (ns *Namespace) Close() {}
+
+// Links returns what is in the namespace, in order of creation.
+func (ns *Namespace) Links() []kernel.Link {
+	var all []kernel.Link
+	for _, l := range ns.links {
+		all = append(all, clone(l.Link))
+	}
+	return all
+}
+
+// Add puts a link there that the project did not make, such as an underlay
+// interface, or what an earlier run left.
+func (ns *Namespace) Add(l kernel.Link) { ns.links = append(ns.links, &link{Link: clone(l)}) }
+
+// Edit changes a link behind the project's back.
+func (ns *Namespace) Edit(name string, change func(*kernel.Link)) { change(&ns.find(name).Link) }
+
+// Remove removes a link behind the project's back.
+func (ns *Namespace) Remove(name string) { ns.remove(name) }
+
+func (ns *Namespace) find(name string) *link {
+	for _, l := range ns.links {
+		if l.Name == name || slices.Contains(l.AltNames, name) {
+			return l
+		}
+	}
+	return nil
+}
+
+// Link implements reconcile.Namespace.
+func (ns *Namespace) Link(name string, f kernel.Facets) (kernel.Link, error) {
+	if err := ns.kernel.call(); err != nil {
+		return kernel.Link{}, err
+	}
+	l := ns.find(name)
+	if l == nil {
+		return kernel.Link{}, fmt.Errorf("read link %s: %w", name, kernel.ErrNotFound)
+	}
+	c := clone(l.Link)
+	if f&kernel.Addrs == 0 {
+		c.Addrs = nil
+	}
+	if f&kernel.Routes == 0 {
+		c.Routes = nil
+	}
+	if f&kernel.Entries == 0 {
+		c.FDB = nil
+	}
+	return c, nil
+}
+
+// Ports implements reconcile.Namespace.
+func (ns *Namespace) Ports(bridge string) ([]string, error) {
+	if err := ns.kernel.call(); err != nil {
+		return nil, err
+	}
+	if ns.find(bridge) == nil {
+		return nil, fmt.Errorf("read ports of %s: %w", bridge, kernel.ErrNotFound)
+	}
+	var names []string
+	for _, l := range ns.links {
+		if l.Master == bridge {
+			names = append(names, l.Name)
+		}
+	}
+	return names, nil
+}
+
+// Tunnels implements reconcile.Namespace.
+func (ns *Namespace) Tunnels() ([]kernel.Link, error) {
+	if err := ns.kernel.call(); err != nil {
+		return nil, err
+	}
+	var all []kernel.Link
+	for _, l := range ns.links {
+		if l.Kind == kernel.VXLAN {
+			all = append(all, clone(l.Link))
+		}
+	}
+	return all, nil
+}
+
+// Interface implements network.Host.
+func (ns *Namespace) Interface(name string) (network.Interface, error) {
+	return ns.underlay(func(l *link) bool { return l == ns.find(name) })
+}
+
+// InterfaceWith implements network.Host.
+func (ns *Namespace) InterfaceWith(addr netip.Addr) (network.Interface, error) {
+	return ns.underlay(func(l *link) bool {
+		return slices.ContainsFunc(l.Addrs, func(a kernel.Addr) bool { return a.Prefix.Addr() == addr })
+	})
+}
+
+// DefaultInterface implements network.Host.
+func (ns *Namespace) DefaultInterface(ipv6 bool) (network.Interface, error) {
+	return ns.underlay(func(l *link) bool {
+		return slices.ContainsFunc(l.Routes, func(r kernel.Route) bool {
+			return r.Dst.Bits() == 0 && r.Dst.Addr().Is6() == ipv6
+		})
+	})
+}
+
+func (ns *Namespace) underlay(match func(*link) bool) (network.Interface, error) {
+	if err := ns.kernel.call(); err != nil {
+		return network.Interface{}, err
+	}
+	i := slices.IndexFunc(ns.links, match)
+	if i < 0 {
+		return network.Interface{}, nil
+	}
+	l := ns.links[i]
+	iface := network.Interface{Name: l.Name, MTU: l.MTU, Up: l.Up}
+	for _, a := range l.Addrs {
+		iface.Addrs = append(iface.Addrs, a.Prefix)
+	}
+	return iface, nil
+}
+
+// Apply implements reconcile.Namespace.
+func (ns *Namespace) Apply(c kernel.Change) error {
+	err := ns.kernel.call()
+	if err == nil {
+		err = ns.apply(c)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", c, err)
+	}
+	ns.kernel.Log = append(ns.kernel.Log, c.String())
+	return nil
+}
+
+func clone(l kernel.Link) kernel.Link {
+	l.AltNames = slices.Clone(l.AltNames)
+	l.Addrs = slices.Clone(l.Addrs)
+	l.Routes = slices.Clone(l.Routes)
+	l.FDB = slices.Clone(l.FDB)
+	return l
+}
+
+// collides tells whether the kernel would refuse a second device with t's VNI
+// and port, in whatever namespace the first one is.
+func (k *Kernel) collides(t kernel.Tunnel) bool {
+	for _, ns := range k.spaces {
+		for _, l := range ns.links {
+			if l.Kind == kernel.VXLAN && l.Tunnel.VNI == t.VNI && l.Tunnel.Port == t.Port {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,91 @@
+package network
+
+import (
+	"net/netip"
+	"reflect"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+)
+
+func dualStack(t *testing.T) Network {
+	t.Helper()
+	n, _, err := Parse(edit(nil, map[string]any{"name": "blue", "subnets": []any{
+		map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1"},
+		map[string]string{"subnet": "fd00:10::/64", "gateway": "fd00:10::1"},
+	}}), testHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestParseEndpoint(t *testing.T) {
+	n := dualStack(t)
+	data := `{"aliases": ["web"], "interface_name": "eth0", "static_ips": ["10.0.0.2", "fd00:10::2", "10.0.0.2"], "static_mac": null, "options": null}`
+	got, err := ParseEndpoint(n, "c1", "one", "/run/netns/x", []byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Endpoint{
+		ContainerID: "c1", ContainerName: "one", Aliases: []string{"web"}, Namespace: "/run/netns/x", Interface: "eth0",
+		// The address that `podman network reload` repeats is there once.
+		Addrs: prefixes("10.0.0.2/24", "fd00:10::2/64"),
+		MAC:   EndpointMAC(100, netip.MustParseAddr("10.0.0.2")),
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestParseEndpointTakesTheMACGiven(t *testing.T) {
+	e, err := ParseEndpoint(dualStack(t), "c1", "one", "/x", []byte(`{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"02:AB:00:00:00:01"}`))
+	if err != nil || e.MAC != (kernel.MAC{2, 0xab, 0, 0, 0, 1}) {
+		t.Errorf("got %v, %v", e.MAC, err)
+	}
+}
+
+func TestParseEndpointRefuses(t *testing.T) {
+	n := dualStack(t)
+	tests := []struct{ name, id, data, want string }{
+		{"address outside", "c1", `{"interface_name":"eth0","static_ips":["10.0.5.5"]}`, `--ip "10.0.5.5": is in no subnet of network blue`},
+		{"gateway", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.1"]}`, `--ip "10.0.0.1": is the gateway of network blue`},
+		{"not an address", "c1", `{"interface_name":"eth0","static_ips":["x"]}`, `--ip "x": must be an IP address`},
+		{"no address", "c1", `{"interface_name":"eth0"}`, `static_ips: network blue has subnets, but no address was assigned`},
+		{"multicast MAC", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"01:00:00:00:00:01"}`, `--mac-address "01:00:00:00:00:01": is a multicast address; its first octet must be even`},
+		{"MAC of 8 octets", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"02:00:00:00:00:00:00:01"}`, `--mac-address "02:00:00:00:00:00:00:01": must be an Ethernet address such as 02:00:00:00:00:01`},
+		{"interface name", "c1", `{"interface_name":"a-name-too-long!","static_ips":["10.0.0.2"]}`, `interface name "a-name-too-long!": must have at most 15 bytes`},
+		{"no interface name", "c1", `{"static_ips":["10.0.0.2"]}`, `interface name: is required`},
+		{"id that is a path", "../c", `{"interface_name":"eth0","static_ips":["10.0.0.2"]}`, `container id "../c": must have letters, digits, "_", "." and "-" only`},
+		{"option", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"options":{"x":"y"}}`, `container network option "x": is unknown; the vxlan driver has none yet`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseEndpoint(n, tt.id, "one", "/x", []byte(tt.data))
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestMACsAreUnicastLocalAndDiffer(t *testing.T) {
+	seen := map[kernel.MAC]string{}
+	for _, vni := range []uint32{1, 100, 16777215} {
+		for _, a := range []string{"10.0.0.2", "10.0.0.3", "10.1.0.2", "fd00::2", "fd00::3"} {
+			addr := netip.MustParseAddr(a)
+			for _, mac := range []kernel.MAC{EndpointMAC(vni, addr), BridgeMAC(vni, addr)} {
+				if mac[0]&3 != 2 {
+					t.Errorf("%s is not a local unicast address", mac)
+				}
+				if other, ok := seen[mac]; ok {
+					t.Errorf("%s and %s both have %s", a, other, mac)
+				}
+				seen[mac] = a
+			}
+		}
+	}
+	if got, want := EndpointMAC(100, netip.MustParseAddr("10.0.0.2")), EndpointMAC(100, netip.MustParseAddr("10.0.0.2")); got != want {
+		t.Errorf("the same address has %s and %s", got, want)
+	}
+}

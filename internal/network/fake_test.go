@@ -1,0 +1,92 @@
+package network
+
+import (
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// fakeHost is a Host made of a list of interfaces.
+type fakeHost struct {
+	ifaces    []Interface
+	default4  string
+	default6  string
+	altNames  map[string]string
+	lookupErr error
+}
+
+func (h fakeHost) Interface(name string) (Interface, error) {
+	if real, ok := h.altNames[name]; ok {
+		name = real
+	}
+	for _, i := range h.ifaces {
+		if i.Name == name {
+			return i, h.lookupErr
+		}
+	}
+	return Interface{}, h.lookupErr
+}
+
+func (h fakeHost) InterfaceWith(addr netip.Addr) (Interface, error) {
+	for _, i := range h.ifaces {
+		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr }) {
+			return i, h.lookupErr
+		}
+	}
+	return Interface{}, h.lookupErr
+}
+
+func (h fakeHost) DefaultInterface(ipv6 bool) (Interface, error) {
+	if ipv6 {
+		return h.Interface(h.default6)
+	}
+	return h.Interface(h.default4)
+}
+
+func prefixes(s ...string) []netip.Prefix {
+	var ps []netip.Prefix
+	for _, p := range s {
+		ps = append(ps, netip.MustParsePrefix(p))
+	}
+	return ps
+}
+
+// testHost is the host of the documented example.
+var testHost = fakeHost{
+	ifaces: []Interface{
+		{Name: "lo", MTU: 65536, Up: true},
+		{Name: "eth0", MTU: 1500, Up: true, Addrs: prefixes("192.168.1.10/24", "fd00:1::10/64")},
+		{Name: "eth1", MTU: 9000, Up: true, Addrs: prefixes("198.18.0.10/24")},
+		{Name: "down0", MTU: 1500, Addrs: prefixes("198.19.0.10/24")},
+		{Name: "small0", MTU: 600, Up: true, Addrs: prefixes("198.19.1.10/24")},
+	},
+	default4: "eth0",
+	default6: "eth0",
+}
+
+// edit returns the documented example with options changed ("-name" removes
+// one) and other keys replaced.
+func edit(options map[string]string, keys map[string]any) []byte {
+	opts := map[string]string{
+		"vni": "100", "local_ip": "192.168.1.10", "remote_ips": "192.168.1.11,192.168.1.12",
+		"physical_interface": "eth0",
+	}
+	for k, v := range options {
+		if k[0] == '-' {
+			delete(opts, k[1:])
+		} else {
+			opts[k] = v
+		}
+	}
+	m := map[string]any{
+		"id": "7c7b", "name": "vxlan-network", "driver": "vxlan", "options": opts,
+		"subnets": []any{map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1"}},
+	}
+	maps.Copy(m, keys)
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}

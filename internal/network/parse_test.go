@@ -1,0 +1,201 @@
+package network
+
+import (
+	"errors"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// The documented example, with the bridge name of 16 bytes and null where
+// netavark writes null.
+const documented = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", "network_interface": "br-vxlan-network",
+  "options": {"vni": "100", "local_ip": "192.168.1.10", "remote_ips": "192.168.1.11,192.168.1.12",
+              "physical_interface": "eth0", "vxlan_port": "4789"},
+  "subnets": [{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1", "lease_range": null}], "routes": null, "ipam_options": null,
+  "dns_enabled": true, "internal": false, "ipv6_enabled": false}`
+
+func TestParseDocumentedExample(t *testing.T) {
+	n, v, err := Parse([]byte(documented), testHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := netip.MustParseAddr
+	remotes := []netip.Addr{a("192.168.1.11"), a("192.168.1.12")}
+	wantVTEP := VTEP{Local: a("192.168.1.10"), Interface: "eth0", Remotes: remotes, MTU: 1450}
+	if !reflect.DeepEqual(v, wantVTEP) {
+		t.Errorf("VTEP %+v, want %+v", v, wantVTEP)
+	}
+	want := Network{
+		Identity: Identity{
+			ID: "7c7b", Name: "vxlan-network",
+			Bridge: DeviceName{Name: "br-vx-eaf72b2d", Alts: []string{"br-vxlan-network", "br-vxlan-vxlan-network"}},
+			Device: DeviceName{Name: "vx-eaf72b2d", Alts: []string{"vxlan-vxlan-network"}},
+		},
+		Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789},
+		LocalIP:  a("192.168.1.10"),
+		Physical: "eth0",
+		Remotes:  remotes,
+		Metric:   100,
+		Subnets:  []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: a("10.0.0.1")}},
+	}
+	if !reflect.DeepEqual(n, want) {
+		t.Errorf("got  %+v\nwant %+v", n, want)
+	}
+}
+
+// Each row changes the documented example and names every problem there is.
+func TestParseRefuses(t *testing.T) {
+	type opts = map[string]string
+	type keys = map[string]any
+	subnets := func(s ...string) keys {
+		var list []any
+		for _, p := range s {
+			list = append(list, map[string]string{"subnet": p})
+		}
+		return keys{"subnets": list}
+	}
+	tests := []struct {
+		name string
+		opts opts
+		keys keys
+		want string
+	}{
+		{"vni missing", opts{"-vni": ""}, nil, `option vni: is required: --opt vni=VALUE`},
+		{"vni zero", opts{"vni": "0"}, nil, `option vni "0": must be a whole number from 1 to 16777215`},
+		{"vni of 25 bits", opts{"vni": "16777216"}, nil, `option vni "16777216": must be a whole number from 1 to 16777215`},
+		{"vni with a sign", opts{"vni": "+5"}, nil, `option vni "+5": must be a whole number from 1 to 16777215`},
+		{"port 0", opts{"vxlan_port": "0"}, nil, `option vxlan_port "0": must be a whole number from 1 to 65535`},
+		{"local_ip not an address", opts{"local_ip": "192.168.1"}, nil, `option local_ip "192.168.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
+		{"local_ip multicast", opts{"local_ip": "239.0.0.1"}, nil, `option local_ip "239.0.0.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
+		{"local_ip not here", opts{"local_ip": "192.168.1.77"}, nil, `option local_ip "192.168.1.77": is not an address of eth0, which has 192.168.1.10, fd00:1::10`},
+		{"local_ip nowhere", opts{"local_ip": "192.168.1.77", "physical_interface": "auto"}, nil, `option local_ip "192.168.1.77": no interface of this host has this address; see ` + "`ip address`"},
+		{"remote_ips missing", opts{"-remote_ips": ""}, nil, `option remote_ips: is required unless multicast_group is given: --opt remote_ips=ADDRESS,…`},
+		{"remote_ips empty", opts{"remote_ips": " , "}, nil, `option remote_ips "192.168.1.10": has no host but this one; name at least one other`},
+		{"remote_ips only this host", opts{"remote_ips": "192.168.1.10"}, nil, `option remote_ips "192.168.1.10": has no host but this one; name at least one other`},
+		{"remote_ips with a name", opts{"remote_ips": "192.168.1.11,hostb"}, nil, `option remote_ips "192.168.1.11,hostb": must be unicast IPv4 or IPv6 addresses, separated by commas`},
+		{"remote_ips of two families", opts{"remote_ips": "192.168.1.11,fd00:1::11"}, nil, `option remote_ips "192.168.1.11,fd00:1::11": must be of one address family, but 192.168.1.11 and fd00:1::11 are not`},
+		{"remote_ips of the other family", opts{"remote_ips": "fd00:1::11"}, nil, `option local_ip "192.168.1.10": must be of the same address family as fd00:1::11`},
+		{"remote_ips with multicast_group", opts{"multicast_group": "239.1.1.1"}, nil, `option remote_ips "192.168.1.11,192.168.1.12": does not go with multicast_group: traffic floods to the group or to a list`},
+		{"multicast_group unicast", opts{"multicast_group": "10.1.1.1", "-remote_ips": ""}, nil, `option multicast_group "10.1.1.1": must be a multicast address, such as 239.1.1.1 or ff05::100`},
+		{"multicast_group of the other family", opts{"multicast_group": "ff05::100", "-remote_ips": ""}, nil, `option local_ip "192.168.1.10": must be of the same address family as ff05::100`},
+		{"physical_interface missing", opts{"-physical_interface": ""}, nil, `option physical_interface: is required: --opt physical_interface=VALUE`},
+		{"physical_interface unknown", opts{"physical_interface": "eth9"}, nil, `option physical_interface "eth9": this host has no such interface; see ` + "`ip link`"},
+		{"physical_interface down", opts{"physical_interface": "down0", "local_ip": "auto"}, nil, `option physical_interface "down0": is down; bring it up with ` + "`ip link set down0 up`"},
+		{"physical_interface too small", opts{"physical_interface": "small0", "local_ip": "auto"}, nil, `option physical_interface "small0": has an MTU of 600, which leaves 550 for the overlay; it needs 576`},
+		{"mtu too large", opts{"mtu": "1451"}, nil, `option mtu "1451": must be from 576 to 1450, since eth0 has an MTU of 1500 and VXLAN adds 50 bytes`},
+		{"mtu too large on IPv6", opts{"mtu": "1431", "local_ip": "fd00:1::10", "remote_ips": "fd00:1::11"}, nil, `option mtu "1431": must be from 576 to 1430, since eth0 has an MTU of 1500 and VXLAN adds 70 bytes`},
+		{"mtu too small", opts{"mtu": "575"}, nil, `option mtu "575": must be a number of bytes from 576`},
+		{"mtu too small for IPv6 subnets", opts{"mtu": "1279"}, subnets("fd00:10::/64"), `option mtu "1279": must be from 1280 to 1450, since eth0 has an MTU of 1500 and VXLAN adds 50 bytes`},
+		{"metric negative", opts{"metric": "-1"}, nil, `option metric "-1": must be a whole number from 0 to 4294967295`},
+		{"boolean", opts{"no_default_route": "yes"}, nil, `option no_default_route "yes": must be true or false`},
+		{"learning", opts{"learning": "2"}, nil, `option learning "2": must be true or false`},
+		{"ageing 0 is the kernel's default", opts{"ageing": "0"}, nil, `option ageing "0": must be a number of seconds from 1 to 4294967295`},
+		{"fdb_limit", opts{"fdb_limit": "many"}, nil, `option fdb_limit "many": must be a number of entries from 1 to 4294967295, or "unlimited"`},
+		{"ttl", opts{"ttl": "256"}, nil, `option ttl "256": must be a number from 1 to 255, "auto" or "inherit"`},
+		{"tos", opts{"tos": "0x100"}, nil, `option tos "0x100": must be a number from 0 to 255 but not 1, decimal or 0x…, or "inherit"`},
+		{"df", opts{"df": "true"}, nil, `option df "true": must be "unset", "set" or "inherit"`},
+		{"source_port_range", opts{"source_port_range": "9-8"}, nil, `option source_port_range "9-8": must be two ports from 1 to 65535, the lower first, such as 49152-65535`},
+		{"unknown option", opts{"remote-ip": "x"}, nil, `option "remote-ip": is unknown; did you mean "remote_ips"?`},
+		{"no subnet", nil, keys{"subnets": nil}, `--subnet: is required, the same on every host of the network; for a network without addresses use --ipam-driver none`},
+		{"bad subnet", nil, subnets("10.0.0.0"), `--subnet "10.0.0.0": must be an address range such as 10.0.0.0/24 or fd00:10::/64`},
+		{"subnet over the underlay", nil, subnets("192.168.0.0/16"), `--subnet "192.168.0.0/16": overlaps the underlay: eth0 has 192.168.1.10/24`},
+		{"subnet over a remote host", opts{"remote_ips": "192.168.1.11,203.0.113.9"}, subnets("203.0.113.0/24"), `--subnet "203.0.113.0/24": overlaps the underlay: it contains the remote host 203.0.113.9`},
+		{"subnets that overlap", nil, subnets("10.0.0.0/16", "10.0.9.0/24"), `--subnet "10.0.9.0/24": overlaps 10.0.0.0/16 of the same network`},
+		{"gateway outside", nil, keys{"subnets": []any{map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.1.1"}}}, `--gateway "10.0.1.1": must be an address of 10.0.0.0/24`},
+		{"gateway is the network", nil, keys{"subnets": []any{map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.0"}}}, `--gateway "10.0.0.0": is the network address of 10.0.0.0/24`},
+		{"ip range backwards", nil, keys{"subnets": []any{map[string]any{"subnet": "10.0.0.0/24", "lease_range": map[string]string{"start_ip": "10.0.0.9", "end_ip": "10.0.0.2"}}}}, `--ip-range "10.0.0.9-10.0.0.2": ends before it starts`},
+		{"ipv6 without an IPv6 subnet", nil, keys{"ipv6_enabled": true}, `--ipv6: needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64`},
+		{"ipam dhcp", nil, keys{"ipam_options": map[string]string{"driver": "dhcp"}, "subnets": nil}, `--ipam-driver "dhcp": is not supported: the plugin has no DHCP client; use --subnet, or --ipam-driver none and a DHCP client in the container`},
+		{"ipam none with subnets", nil, keys{"ipam_options": map[string]string{"driver": "none"}}, `--ipam-driver "none": does not go with --subnet`},
+		{"ipam unknown", nil, keys{"ipam_options": map[string]string{"driver": "x"}}, `--ipam-driver "x": must be "host-local" or "none"`},
+		{"route without a gateway", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16"}}}, `--route "10.1.0.0/16": needs a gateway of the destination's address family`},
+		{"route type", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16", "route_type": "nat"}}}, `--route "10.1.0.0/16  nat": must be unicast, blackhole, unreachable or prohibit`},
+		{"name that is a path", nil, keys{"name": "../x"}, `network name "../x": must have letters, digits, "_", "." and "-" only`},
+		{"bridge name", nil, keys{"network_interface": "a/b"}, `--interface-name "a/b": must not have "/", ":", "%" or a space`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := Parse(edit(tt.opts, tt.keys), testHost)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// One command, all its problems: also those of the host beside those of the text.
+func TestParseReportsAllProblemsAtOnce(t *testing.T) {
+	data := edit(map[string]string{"vni": "x", "mtu": "9000", "vin": "1", "local_ip": "192.168.1.99"},
+		map[string]any{"subnets": []any{map[string]string{"subnet": "192.168.1.0/24"}}})
+	_, _, err := Parse(data, testHost)
+	want := `5 problems
+  option vni "x": must be a whole number from 1 to 16777215
+  option "vin": is unknown; did you mean "vni"?
+  option local_ip "192.168.1.99": is not an address of eth0, which has 192.168.1.10, fd00:1::10
+  option mtu "9000": must be from 576 to 1450, since eth0 has an MTU of 1500 and VXLAN adds 50 bytes
+  --subnet "192.168.1.0/24": overlaps the underlay: eth0 has 192.168.1.10/24`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestParseUnknownOptionWithoutANearOneListsAll(t *testing.T) {
+	_, _, err := Parse(edit(map[string]string{"zzzzzz": "1"}, nil), testHost)
+	if err == nil || !strings.Contains(err.Error(), "the options are vni, local_ip, remote_ips,") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestParsePlacesTheNetwork(t *testing.T) {
+	type opts = map[string]string
+	tests := []struct {
+		name string
+		opts opts
+		want string // interface, address, MTU, remotes
+	}{
+		{"as typed", nil, "eth0 192.168.1.10 1450 [192.168.1.11 192.168.1.12]"},
+		{"one list for all hosts", opts{"remote_ips": "192.168.1.10, 192.168.1.12,192.168.1.11 ,,192.168.1.12"}, "eth0 192.168.1.10 1450 [192.168.1.11 192.168.1.12]"},
+		{"local_ip auto", opts{"local_ip": "auto"}, "eth0 192.168.1.10 1450 [192.168.1.11 192.168.1.12]"},
+		{"local_ip auto on IPv6", opts{"local_ip": "auto", "remote_ips": "fd00:1::11"}, "eth0 fd00:1::10 1430 [fd00:1::11]"},
+		{"physical_interface auto by address", opts{"local_ip": "198.18.0.10", "physical_interface": "auto"}, "eth1 198.18.0.10 8950 [192.168.1.11 192.168.1.12]"},
+		{"all auto by default route", opts{"local_ip": "auto", "physical_interface": "auto"}, "eth0 192.168.1.10 1450 [192.168.1.11 192.168.1.12]"},
+		{"all auto on IPv6", opts{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "fd00:1::11"}, "eth0 fd00:1::10 1430 [fd00:1::11]"},
+		{"multicast", opts{"-remote_ips": "", "multicast_group": "239.1.1.1"}, "eth0 192.168.1.10 1450 []"},
+		{"mtu", opts{"mtu": "1400"}, "eth0 192.168.1.10 1400 [192.168.1.11 192.168.1.12]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, v, err := Parse(edit(tt.opts, nil), testHost)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := v.String(); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseReturnsLookupErrors(t *testing.T) {
+	h := testHost
+	h.lookupErr = errors.New("netlink is gone")
+	if _, _, err := Parse([]byte(documented), h); !errors.Is(err, h.lookupErr) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A network that became invalid, for instance since its interface was renamed or
+// an option is no more, must still be taken down.
+func TestIdentifyDoesNotLookAtOptions(t *testing.T) {
+	id, err := Identify(edit(map[string]string{"vni": "x", "gone": "1"}, map[string]any{"name": "blue"}))
+	if err != nil || id.Bridge.Name != "br-vxlan-blue" || id.Device.Name != "vxlan-blue" || id.ID != "7c7b" {
+		t.Errorf("got %+v, %v", id, err)
+	}
+	if _, err := Identify([]byte(`{"name":"x","id":"../../etc"}`)); err == nil {
+		t.Error("an id that is a path was accepted")
+	}
+}

@@ -37,12 +37,15 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	for _, alt := range want.AltNames {
 		add(!slices.Contains(have.AltNames, alt), kernel.AddAltName{Name: name, AltName: alt})
 	}
-	add(want.NoLinkLocal && !have.NoLinkLocal, kernel.SetNoLinkLocal{Name: name})
 	add(!want.MAC.IsZero() && want.MAC != have.MAC, kernel.SetMAC{Name: name, MAC: want.MAC})
 	add(want.Master != have.Master, kernel.SetMaster{Name: name, Master: want.Master})
 	// After the master: a bridge takes the smallest MTU of its ports when one
 	// is added, unless its own was set explicitly.
 	add(want.MTU != have.MTU, kernel.SetMTU{Name: name, MTU: want.MTU})
+	// After the MTU: below 1280 a link has no IPv6, and it comes back with its
+	// settings forgotten (addrconf_notify in net/ipv6/addrconf.c).
+	forgets := have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU
+	add(want.NoLinkLocal && (!have.NoLinkLocal || forgets), kernel.SetNoLinkLocal{Name: name})
 	changes = append(changes, diffAddrs(want, have, owner)...)
 	changes = append(changes, diffFDB(want, have)...)
 	add(want.Up && !have.Up, kernel.SetUp{Name: name})
@@ -107,6 +110,9 @@ func fdbSet(entries []kernel.FDB) map[kernel.FDB]bool {
 	}
 	return set
 }
+
+// ip6MinMTU is the least that IPv6 works with (RFC 8200, section 5).
+const ip6MinMTU = 1280
 
 // ip6DefaultMetric is what the kernel makes of metric 0 on an IPv6 route
 // (IP6_RT_PRIO_USER in linux/ipv6_route.h).

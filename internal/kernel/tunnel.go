@@ -7,62 +7,71 @@ import (
 
 // String prints the attributes as `ip link add type vxlan` takes them.
 func (t Tunnel) String() string {
-	w := []string{fmt.Sprintf("id %d", t.VNI)}
-	say := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
-	flag := func(name string, o Opt[bool]) {
-		switch {
-		case o.Set && o.Value:
-			say("%s", name)
-		case o.Set:
-			say("no%s", name)
-		}
-	}
+	w := words{fmt.Sprintf("id %d", t.VNI)}
 	if t.Group.IsValid() {
-		say("group %s", t.Group)
+		w.say("group %s", t.Group)
 	}
-	say("local %s dev %s dstport %d", t.Local, t.Dev, t.Port)
+	w.say("local %s dev %s dstport %d", t.Local, t.Dev, t.Port)
 	if t.SourcePorts.Set {
-		say("srcport %d %d", t.SourcePorts.Value.First, t.SourcePorts.Value.Last)
+		w.say("srcport %d %d", t.SourcePorts.Value.First, t.SourcePorts.Value.Last)
 	}
-	if t.TTL.Set {
-		if t.TTL.Value.Inherit {
-			say("ttl inherit")
-		} else {
-			say("ttl %d", t.TTL.Value.Value)
-		}
-	}
-	if t.TOS.Set {
-		if t.TOS.Value == TOSInherit {
-			say("tos inherit")
-		} else {
-			say("tos %d", t.TOS.Value)
-		}
-	}
-	if t.DF.Set {
-		say("df %s", t.DF.Value)
-	}
-	flag("learning", Some(t.Learning))
-	flag("proxy", t.Proxy)
-	flag("rsc", t.RSC)
-	flag("l2miss", t.L2Miss)
-	flag("l3miss", t.L3Miss)
+	t.sayHeader(&w)
+	w.flag("learning", Some(t.Learning))
+	w.flag("proxy", t.Proxy)
+	w.flag("rsc", t.RSC)
+	w.flag("l2miss", t.L2Miss)
+	w.flag("l3miss", t.L3Miss)
 	if t.UDPChecksum.Set && t.Local.Is6() {
 		zero := Some(!t.UDPChecksum.Value)
-		flag("udp6zerocsumtx", zero)
-		flag("udp6zerocsumrx", zero)
+		w.flag("udp6zerocsumtx", zero)
+		w.flag("udp6zerocsumrx", zero)
 	} else {
-		flag("udpcsum", t.UDPChecksum)
+		w.flag("udpcsum", t.UDPChecksum)
 	}
 	if t.Ageing.Set {
-		say("ageing %d", t.Ageing.Value)
+		w.say("ageing %d", t.Ageing.Value)
 	}
 	if t.FDBLimit.Set {
-		say("maxaddress %d", t.FDBLimit.Value)
+		w.say("maxaddress %d", t.FDBLimit.Value)
 	}
 	if t.GBP.Set && t.GBP.Value {
-		say("gbp")
+		w.say("gbp")
 	}
 	return strings.Join(w, " ")
+}
+
+// sayHeader prints what concerns the outer IP header.
+func (t Tunnel) sayHeader(w *words) {
+	switch {
+	case t.TTL.Set && t.TTL.Value.Inherit:
+		w.say("ttl inherit")
+	case t.TTL.Set:
+		w.say("ttl %d", t.TTL.Value.Value)
+	}
+	switch {
+	case t.TOS.Set && t.TOS.Value == TOSInherit:
+		w.say("tos inherit")
+	case t.TOS.Set:
+		w.say("tos %d", t.TOS.Value)
+	}
+	if t.DF.Set {
+		w.say("df %s", t.DF.Value)
+	}
+}
+
+// words are those of a command line.
+type words []string
+
+func (w *words) say(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
+
+// flag prints a boolean as name or noname, and an unset one not at all.
+func (w *words) flag(name string, o Opt[bool]) {
+	switch {
+	case o.Set && o.Value:
+		w.say("%s", name)
+	case o.Set:
+		w.say("no%s", name)
+	}
 }
 
 // Same tells whether a device with the attributes have is the one that t asks

@@ -49,9 +49,6 @@ func fields(b []byte) iter.Seq2[uint16, []byte] {
 	}
 }
 
-// body returns what follows a message's fixed part.
-func body(msg []byte, fixed int) []byte { return msg[min(fixed, len(msg)):] }
-
 // The readers of a value give zero for one of a wrong length.
 
 func u8(b []byte) uint8 {

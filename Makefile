@@ -1,0 +1,71 @@
+# The README's two commands are `make demo` and `make test`. Both do all the
+# set-up there is: they install what is missing and bootstrap the lab once.
+
+SHELL      := /bin/bash
+GO         ?= go
+PREFIX     ?= /usr/local
+BUILDFLAGS := -trimpath -ldflags '-s -w'
+FUZZTIME   ?= 10s
+
+export CGO_ENABLED = 0
+
+.PHONY: help build demo test test-unit test-race test-lab test-matrix lint fuzz install deps clean
+
+build: bin/vxlan bin/lab
+
+# Go knows best what has changed.
+bin/vxlan bin/lab: FORCE
+	$(GO) build $(BUILDFLAGS) -o $@ ./$(if $(filter bin/lab,$@),lab/cmd/lab,cmd/$(@F))
+FORCE:
+
+# Installs what the machine lacks, with its own package manager.
+deps:
+	@./lab/deps.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory -s build
+	@bin/lab demo
+
+# Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's
+# packages run one after the other: two labs at once would measure each other.
+test: deps build lint
+	$(GO) test ./...
+
+test-race: deps
+	CGO_ENABLED=1 $(GO) test -race . ./internal/... ./cmd/...
+
+# Without the lab: seconds.
+test-unit:
+	$(GO) test . ./internal/... ./cmd/...
+
+test-lab: deps build
+	$(GO) test -v ./lab/...
+
+# The lab's tests on Debian testing's Podman too.
+test-matrix: deps build
+	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/... || exit 1; done
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz:
+	for f in FuzzOptions FuzzParse; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
+	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
+
+install: bin/vxlan
+	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan
+
+clean:
+	rm -rf bin
+
+help:
+	@echo 'make demo         three Podman hosts on this machine, and what a user types on them'
+	@echo 'make test         everything: lint, unit, real-namespace and lab tests'
+	@echo 'make test-unit    without the lab: seconds'
+	@echo 'make test-lab     only the lab'
+	@echo 'make test-matrix  the lab on Podman 5.4 and on Debian testing'
+	@echo 'make test-race    with the race detector'
+	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
+	@echo 'make build        bin/vxlan and bin/lab;  make install puts the plugin where Podman looks'

@@ -1,0 +1,131 @@
+// Package vxlandriver holds nothing but the test of the project's structure.
+package vxlandriver
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "vxlan-driver/"
+
+// layers lists what each package may import of this project, directly or not.
+// The arrows of docs/ARCHITECTURE.md run down this list.
+var layers = map[string][]string{
+	"internal/kernel":            {},
+	"internal/network":           {"internal/kernel"},
+	"internal/ipam":              {"internal/network"},
+	"internal/store":             {"internal/network"},
+	"internal/plan":              {"internal/network"},
+	"internal/netavark":          {},
+	"internal/kernel/netns":      {},
+	"internal/kernel/rtnl":       {"internal/network", "internal/kernel/netns"},
+	"internal/kernel/fakekernel": {"internal/network"},
+	"internal/kernel/netnstest":  {"internal/kernel/netns"},
+	"internal/reconcile":         {"internal/plan"},
+	"internal/driver":            {"internal/ipam", "internal/netavark", "internal/reconcile", "internal/store"},
+	"cmd/vxlan":                  {"internal/driver", "internal/kernel/rtnl"},
+}
+
+// bans says what a package must not link, and why.
+var bans = []struct{ pkg, banned, why string }{
+	{"cmd/vxlan", "net/http", "it doubles the plugin, which runs at each container start"},
+	{"cmd/vxlan", "github.com/vishvananda/netlink", "the message layer netlink/nl is enough, and a third of it"},
+}
+
+// pure lists packages that must give the same output for the same input, and so
+// import nothing by which they could look around.
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network"}
+
+// soleImporters says which package alone imports a library, so that retries,
+// extended acks and locks are dealt with once.
+var soleImporters = map[string]string{
+	"github.com/vishvananda/netlink/nl": "internal/kernel/rtnl",
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, pkg := range list(t, "{{.ImportPath}}", "./internal/...", "./cmd/...") {
+		name := strings.TrimPrefix(pkg, module)
+		allowed, known := reach(name)
+		if !known {
+			t.Errorf("%s is not in the list of layers; add it, and to docs/ARCHITECTURE.md", name)
+			continue
+		}
+		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+name) {
+			dep, ours := strings.CutPrefix(dep, module)
+			if ours && !allowed[dep] {
+				t.Errorf("%s imports %s, against the arrows", name, dep)
+			}
+		}
+	}
+}
+
+// reach returns all that a package may import, the layers below included.
+func reach(name string) (map[string]bool, bool) {
+	direct, known := layers[name]
+	all := make(map[string]bool)
+	for _, d := range direct {
+		all[d] = true
+		below, _ := reach(d)
+		for b := range below {
+			all[b] = true
+		}
+	}
+	return all, known
+}
+
+func TestBannedPackages(t *testing.T) {
+	for _, ban := range bans {
+		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+ban.pkg) {
+			if dep == ban.banned {
+				t.Errorf("%s links %s: %s", ban.pkg, ban.banned, ban.why)
+			}
+		}
+	}
+}
+
+func TestPurePackagesDoNotLookAround(t *testing.T) {
+	for _, pkg := range pure {
+		for _, imported := range list(t, `{{join .Imports "\n"}}`, "./"+pkg) {
+			switch imported {
+			case "os", "os/exec", "time", "syscall", "golang.org/x/sys/unix", "math/rand", "math/rand/v2":
+				t.Errorf("%s imports %s, but is to be pure", pkg, imported)
+			}
+		}
+	}
+}
+
+func TestSoleImporters(t *testing.T) {
+	for _, line := range list(t, `{{$p := .ImportPath}}{{range .Imports}}{{.}} {{$p}}{{"\n"}}{{end}}`, "./...") {
+		imported, by, _ := strings.Cut(line, " ")
+		if sole, ok := soleImporters[imported]; ok && by != module+sole {
+			t.Errorf("%s imports %s, which only %s may", by, imported, sole)
+		}
+	}
+}
+
+func TestLabImportsNothingInternal(t *testing.T) {
+	for _, dep := range list(t, `{{join .Deps "\n"}}`, "./lab/...") {
+		if strings.HasPrefix(dep, module+"internal/") {
+			t.Errorf("lab links %s; it drives built binaries", dep)
+		}
+	}
+}
+
+// list runs go list and returns its lines.
+func list(t *testing.T, format string, patterns ...string) []string {
+	t.Helper()
+	args := append([]string{"list", "-f", format}, patterns...)
+	out, err := exec.Command("go", args...).CombinedOutput()
+	if err != nil {
+		t.Fatal(fmt.Errorf("go %v: %w\n%s", args, err, out))
+	}
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+func open(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestRecordsComeBackAsTheyWere(t *testing.T) {
+	s := open(t, t.TempDir())
+	want := Record{
+		Endpoint: network.Endpoint{
+			ContainerID: "c1", ContainerName: "one", Aliases: []string{"web"}, Namespace: "/run/netns/x", Interface: "eth0",
+			Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, MAC: kernel.MAC{2, 0, 0, 0, 0, 1},
+		},
+		PortMappings: json.RawMessage(`[{"host_port":80}]`),
+	}
+	for range 2 { // a second setup replaces
+		if err := s.Put("n1", []byte(`{"name":"x"}`), want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := s.Record("n1", "c1")
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+	config, err := os.ReadFile(filepath.Join(s.dir, "networks/n1/network.json"))
+	if err != nil || string(config) != `{"name":"x"}` {
+		t.Errorf("network.json: %s, %v", config, err)
+	}
+}
+
+func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, id := range []string{"c1", "c2"} {
+		if err := s.Put("n1", []byte("{}"), Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What a crash left is not an endpoint.
+	leftover := filepath.Join(s.dir, "networks/n1/endpoints/.tmp-c3.json")
+	if err := os.WriteFile(leftover, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		remove string
+		left   []string
+	}{{"none", []string{"c1", "c2"}}, {"c1", []string{"c2"}}, {"c1", []string{"c2"}}, {"c2", nil}, {"c2", nil}} {
+		if err := s.Remove("n1", step.remove); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := s.Endpoints("n1"); err != nil || !reflect.DeepEqual(left, step.left) {
+			t.Errorf("after removing %s: %v, %v", step.remove, left, err)
+		}
+	}
+	if entries, err := os.ReadDir(filepath.Join(s.dir, "networks")); err != nil || len(entries) > 0 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+func TestTheLockIsExclusive(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, dir)
+	opened := make(chan *Store)
+	go func() {
+		s, err := Open(dir)
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- s
+	}()
+	select {
+	case <-opened:
+		t.Fatal("two at once")
+	case <-time.After(50 * time.Millisecond):
+	}
+	first.Close()
+	(<-opened).Close()
+}
+
+// The limit is what keeps Podman from hanging for good.
+func TestTheWaitForTheLockIsLimited(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = flock(f, 10*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "another vxlan process has held it for 10ms; see `fuser ") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,233 @@
+package lab_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// traces is what labs could leave on the machine. Other programs come and go while the tests run, so processes are
+// looked for by the lab's namespaces and cgroup rather than counted.
+type traces struct {
+	links, netns, mounts string
+}
+
+func traceMachine(t *testing.T) traces {
+	t.Helper()
+	run := func(argv ...string) string {
+		out, err := exec.Command(argv[0], argv[1:]...).Output()
+		if err != nil {
+			t.Fatalf("%v: %v", argv, err)
+		}
+		return string(out)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return traces{links: run("ip", "-br", "link"), netns: run("ip", "netns", "list"), mounts: string(mounts)}
+}
+
+// namespaces gives the lab's namespaces, by inode, that are not the machine's own.
+func namespaces(t *testing.T, l *lab.Lab) []string {
+	t.Helper()
+	var found []string
+	for _, h := range l.Hosts() {
+		for _, kind := range []string{"net", "mnt", "pid", "uts", "ipc", "cgroup"} {
+			ns := readLink(fmt.Sprintf("/proc/%d/ns/%s", h.PID(), kind))
+			if ns == "" || ns == readLink("/proc/self/ns/"+kind) {
+				t.Fatalf("%s shares its %s namespace with the machine: %q", h.Name(), kind, ns)
+			}
+			found = append(found, ns)
+		}
+	}
+	return append(found, readLink(l.UnderlayNetns()))
+}
+
+func readLink(path string) string {
+	target, _ := os.Readlink(path)
+	return target
+}
+
+// checkGone fails if anything of that lab is left.
+func checkGone(t *testing.T, name string, namespaces []string, before traces) {
+	t.Helper()
+	if after := traceMachine(t); after != before {
+		t.Errorf("machine changed from\n%+v\nto\n%+v", before, after)
+	}
+	if _, err := os.Stat("/run/vxlan-lab/" + name); err == nil {
+		t.Errorf("/run/vxlan-lab/%s is left", name)
+	}
+	links, err := filepath.Glob("/proc/[0-9]*/ns/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if !slices.Contains(namespaces, readLink(link)) {
+			continue
+		}
+		// An init whose maker was killed is the child of the machine's init, which takes its time to reap it. Of a zombie
+		// nothing is left but its exit status.
+		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "../stat"))
+		if !strings.Contains(string(stat), ") Z ") {
+			t.Errorf("a process lives on in the lab: %s: %.40s", link, stat)
+		}
+	}
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == "vxlan-lab-"+name {
+			t.Errorf("cgroup is left: %s", path)
+		}
+		return nil
+	})
+}
+
+// busyScript leaves as much running as it can: a container on a netavark network, an exec session, a daemon that has
+// left its session and parent, and a network namespace of its own with a VXLAN device.
+const busyScript = `
+podman network create net
+podman run -d --name web --network net -p 8080:80 web
+podman exec -d web sleep 1000
+setsid -f sleep 1000 >/dev/null 2>&1
+ip netns add inner
+ip link add vx type vxlan id 7 dstport 4789 local 198.18.0.11 dev eth0
+ip link set vx netns inner
+`
+
+func TestCloseLeavesNothing(t *testing.T) {
+	labtest.Tree(t)
+	before := traceMachine(t)
+	l := startLab(t, lab.Config{Hosts: 2})
+	mustSh(t, l.Host("host-a"), busyScript)
+	inside := namespaces(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkGone(t, l.Name(), inside, before)
+	if err := l.Close(); err != nil {
+		t.Errorf("close again: %v", err)
+	}
+}
+
+// A test binary is started again as the process that makes a lab and is then killed; see TestMain.
+const crashEnv = "VXLAN_LAB_TEST_CRASH"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(crashEnv); name != "" {
+		startAndHang(name)
+	}
+	os.Exit(m.Run())
+}
+
+func startAndHang(name string) {
+	ctx := context.Background()
+	tree, err := lab.Prepare(ctx, "", os.Stderr)
+	if err == nil {
+		var l *lab.Lab
+		if l, err = lab.Start(ctx, lab.Config{Name: name, Tree: tree, Hosts: 2}); err == nil {
+			_, err = l.Host("host-a").Sh(ctx, busyScript)
+		}
+	}
+	fmt.Println("started:", err)
+	select {}
+}
+
+// crash starts a lab in another process and kills that process.
+func crash(t *testing.T, name string) (inside []string) {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), crashEnv+"="+name)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != "started: <nil>" {
+		t.Errorf("lab of the process to be killed: %q, %v", line, err)
+	}
+	if l, err := lab.Open(name); err == nil {
+		inside = namespaces(t, l)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	return inside
+}
+
+func TestSweepAfterKill(t *testing.T) {
+	labtest.Tree(t)
+	before := traceMachine(t)
+	name := fmt.Sprintf("crash-%d", os.Getpid())
+	inside := crash(t, name)
+	if err := lab.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	checkGone(t, name, inside, before)
+}
+
+func TestStartReplacesLabOfDeadOwner(t *testing.T) {
+	tree := labtest.Tree(t)
+	before := traceMachine(t)
+	name := fmt.Sprintf("again-%d", os.Getpid())
+	inside := crash(t, name)
+	l := startLab(t, lab.Config{Name: name, Hosts: 1})
+	mustSh(t, l.Host("host-a"), "test -z $(podman ps -aq)")
+	if _, err := lab.Start(t.Context(), lab.Config{Name: name, Tree: tree}); err == nil {
+		t.Error("started a second lab of the name of one that runs")
+	}
+	mustSh(t, l.Host("host-a"), "true") // and the first still does
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkGone(t, name, inside, before)
+}
+
+func TestConcurrentLabs(t *testing.T) {
+	labtest.Tree(t)
+	before := traceMachine(t)
+	var labs [3]*lab.Lab
+	t.Run("labs", func(t *testing.T) {
+		var wait sync.WaitGroup
+		for i := range labs {
+			wait.Go(func() { labs[i] = startLab(t, lab.Config{Hosts: 2}) })
+		}
+		wait.Wait()
+		for _, l := range labs {
+			if l != nil { // the same addresses in each, and no clash
+				mustSh(t, l.Host("host-a"), "ping -c1 -W2 198.18.0.12")
+			}
+		}
+	})
+	for _, l := range labs {
+		if l != nil {
+			checkGone(t, l.Name(), nil, before)
+		}
+	}
+}
+
+// A lab that cannot start is removed as one that could.
+func TestFailedStartLeavesNothing(t *testing.T) {
+	labtest.Tree(t)
+	before := traceMachine(t)
+	name := fmt.Sprintf("broken-%d", os.Getpid())
+	_, err := lab.Start(t.Context(), lab.Config{Name: name, Tree: lab.Tree{Root: t.TempDir()}, Hosts: 2})
+	if err == nil || !strings.Contains(err.Error(), "boot host-a") {
+		t.Errorf("start on an empty tree: %v", err)
+	}
+	checkGone(t, name, nil, before)
+}

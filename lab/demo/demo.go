@@ -1,0 +1,124 @@
+// Package demo types the documented commands on three lab hosts and shows what came back.
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"vxlan-driver/lab"
+)
+
+// Name is the lab's name, so that `lab shell host-a` finds it: it is the command's default.
+const Name = "demo"
+
+const hosts = 3
+
+// Run starts the lab anew, with the plugin at that path, and leaves it up. What goes wrong is the first command that fails.
+func Run(ctx context.Context, out io.Writer, plugin string) error {
+	begin := time.Now()
+	tree, err := lab.Prepare(ctx, "", out)
+	if err != nil {
+		return err
+	}
+	// That of an earlier run.
+	if old, err := lab.Open(Name); err == nil {
+		if err := old.Close(); err != nil {
+			return err
+		}
+	}
+	l, err := lab.Start(ctx, lab.Config{Name: Name, Tree: tree, Hosts: hosts, Plugin: plugin, Detached: true})
+	if err != nil {
+		return err
+	}
+	d := &demo{ctx: ctx, out: out, lab: l}
+	d.run()
+	if d.err != nil {
+		return d.err
+	}
+	fmt.Fprintf(out, ending, time.Since(begin).Seconds())
+	return nil
+}
+
+const ending = `
+That was it, in %.0f s. The three hosts are still up:
+
+  bin/lab shell host-a      a shell on a host; try: podman ps, ip -d link, podman exec container-a ping 10.0.0.64
+  bin/lab ls                the hosts and their addresses
+  bin/lab down              remove them all
+
+`
+
+// demo types commands until one fails.
+type demo struct {
+	ctx context.Context
+	out io.Writer
+	lab *lab.Lab
+	err error
+}
+
+func (d *demo) run() {
+	d.say("Three Podman hosts on one underlay: host-a 198.18.0.11, host-b .12, host-c .13.\n" +
+		"On each, the same network is created, with the same list of hosts:")
+	for _, h := range d.lab.Hosts() {
+		d.typed(h, "podman network create --driver vxlan "+
+			"--opt vni=100 --opt local_ip="+h.Addr4().String()+" --opt remote_ips=198.18.0.11,198.18.0.12,198.18.0.13 "+
+			"--opt physical_interface=eth0 --subnet 10.0.0.0/24 vxlan-network")
+	}
+	d.say("A container on each host. Each host hands out addresses from its own part of the subnet:")
+	for _, h := range d.lab.Hosts() {
+		letter := strings.TrimPrefix(h.Name(), "host-")
+		d.typed(h, "podman run -d --name container-"+letter+" --network vxlan-network localhost/web")
+		d.typed(h, "podman inspect -f '{{(index .NetworkSettings.Networks \"vxlan-network\").IPAddress}}' container-"+letter)
+	}
+	a, b, c := d.lab.Host("host-a"), d.lab.Host("host-b"), d.lab.Host("host-c")
+	d.say("Containers on different hosts reach each other, by ICMP and by HTTP:")
+	d.typed(a, "podman exec container-a ping -c 2 10.0.0.64")
+	d.typed(c, "podman exec container-c wget -qO- http://10.0.0.64/")
+	d.say("What is underneath on host-a: a bridge with the gateway's address, a VXLAN device, a veth to each container:")
+	d.typed(a, "ip -d link show vxlan-vxlan-network | head -n 3")
+	d.typed(a, "ip address show br-vxlan-vxlan-network")
+	d.say("The forwarding database: broadcasts go to all other hosts (00:00:00:00:00:00), the rest was learned:")
+	d.typed(a, "bridge fdb show dev vxlan-vxlan-network | grep dst")
+	d.say("Bad input is refused as a whole, with everything that is wrong:")
+	d.refused(b, "podman network create --driver vxlan --opt vni=100 --opt mtu=1500 --opt remote-ips=198.18.0.11 "+
+		"--opt local_ip=auto --opt physical_interface=eth0 --subnet 198.18.0.0/16 other")
+}
+
+func (d *demo) say(text string) {
+	if d.err == nil {
+		fmt.Fprintf(d.out, "\n%s\n\n", text)
+	}
+}
+
+// typed runs a command line on a host, and prints it as it looks in a terminal.
+func (d *demo) typed(h *lab.Host, line string) {
+	if d.err != nil {
+		return
+	}
+	fmt.Fprintf(d.out, "  %s# %s\n", h.Name(), line)
+	out, err := h.Sh(d.ctx, line)
+	d.print(out)
+	d.err = err
+}
+
+// refused runs a command that must fail.
+func (d *demo) refused(h *lab.Host, line string) {
+	if d.err != nil {
+		return
+	}
+	fmt.Fprintf(d.out, "  %s# %s\n", h.Name(), line)
+	out, err := h.Sh(d.ctx, line+" 2>&1 && exit 1 || true")
+	d.print(out)
+	if err != nil {
+		d.err = fmt.Errorf("%s on %s was not refused", line, h.Name())
+	}
+}
+
+func (d *demo) print(out string) {
+	for line := range strings.Lines(out) {
+		fmt.Fprintf(d.out, "  %s\n", strings.TrimRight(line, "\n"))
+	}
+}

@@ -1,0 +1,116 @@
+// Package labtest starts labs for tests.
+package labtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"vxlan-driver/lab"
+)
+
+// Start starts a lab that is closed when the test ends. The tree is prepared, and the plugin built from cmd/vxlan unless
+// config names one, once per process.
+//
+// Where the machine lacks something for a lab (root, a tool that cannot be installed, a recent kernel) the test is
+// skipped, naming it; with CI=true it fails.
+func Start(t testing.TB, config lab.Config) *lab.Lab {
+	t.Helper()
+	if config.Tree == (lab.Tree{}) {
+		config.Tree = Tree(t)
+	}
+	if config.Plugin == "" {
+		config.Plugin = Plugin(t)
+	}
+	l, err := lab.Start(t.Context(), config)
+	check(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			logHosts(t, l)
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("close lab: %v", err)
+		}
+	})
+	return l
+}
+
+var tree = sync.OnceValues(func() (lab.Tree, error) {
+	// What an earlier run left, because it was killed.
+	if os.Geteuid() == 0 {
+		if err := lab.Sweep(context.Background()); err != nil {
+			return lab.Tree{}, err
+		}
+	}
+	return lab.Prepare(context.Background(), "", os.Stderr)
+})
+
+// Tree is the tree of the suite that VXLAN_LAB_SUITE names, or of the default one.
+func Tree(t testing.TB) lab.Tree {
+	t.Helper()
+	made, err := tree()
+	check(t, err)
+	return made
+}
+
+// Plugin is the path of the plugin, built from cmd/vxlan.
+func Plugin(t testing.TB) string {
+	t.Helper()
+	return Binary(t, "vxlan")
+}
+
+var binaries sync.Map // name → func() (string, error)
+
+// Binary builds bin/NAME of this module from cmd/NAME and returns its path.
+func Binary(t testing.TB, name string) string {
+	t.Helper()
+	build, _ := binaries.LoadOrStore(name, sync.OnceValues(func() (string, error) { return buildBinary(name) }))
+	path, err := build.(func() (string, error))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func buildBinary(name string) (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find module: %w", err)
+	}
+	module := filepath.Dir(strings.TrimSpace(string(out)))
+	path := filepath.Join(module, "bin", name)
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/"+name)
+	cmd.Dir = module
+	// Without C: hosts may have another C library than the machine.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build cmd/%s: %w: %s", name, err, bytes.TrimSpace(said))
+	}
+	return path, nil
+}
+
+// check ends the test on an error: with a skip if the machine is to blame and nobody relies on the result.
+func check(t testing.TB, err error) {
+	t.Helper()
+	if _, missing := errors.AsType[*lab.MissingError](err); missing && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logHosts shows how the network of each host looks at the end of a failed test.
+func logHosts(t testing.TB, l *lab.Lab) {
+	for _, h := range l.Hosts() {
+		state, err := h.Sh(context.Background(), "ip -br addr; ip -4 route; bridge fdb show; nft list ruleset; podman ps -a")
+		t.Logf("%s after the failure:\n%s\n%v", h.Name(), state, err)
+	}
+}

@@ -29,7 +29,7 @@ demo: deps
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's
 # packages run one after the other: two labs at once would measure each other.
 test: deps build lint
-	$(GO) test ./...
+	$(GO) test -p 1 ./...
 
 test-race: deps
 	CGO_ENABLED=1 $(GO) test -race . ./internal/... ./cmd/...
@@ -39,11 +39,11 @@ test-unit:
 	$(GO) test . ./internal/... ./cmd/...
 
 test-lab: deps build
-	$(GO) test -v ./lab/...
+	$(GO) test -p 1 -v ./lab/...
 
 # The lab's tests on Debian testing's Podman too.
 test-matrix: deps build
-	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/... || exit 1; done
+	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

@@ -1,15 +1,15 @@
 # Turns the process that runs it into the init of a lab host. Embedded in the lab package (boot.go), never run by hand.
 # The process was born in its own PID, network, UTS, IPC, mount and cgroup namespaces. From the environment:
-#   LAB_ROOT    tree that becomes /, never written to      LAB_DIR   this host's files: upper, work, root, containers
+#   LAB_ROOT    tree that becomes /, never written to      LAB_DIR   this host's files: upper, work, root, containers, home
 #   LAB_IMAGES  read-only image store, may be empty        LAB_HOST  host name
 # "ready" on descriptor 3 says that the host is up; end of file without it says that it failed (see the host's log).
 set -eu
 umask 022
 cd "$LAB_DIR"
-mkdir -p upper work root containers
+mkdir -p upper work root containers home
 mount -t overlay -o "lowerdir=$LAB_ROOT,upperdir=$LAB_DIR/upper,workdir=$LAB_DIR/work" "$LAB_HOST" root
 cd root
-mkdir -p proc sys run tmp dev var/lib/containers
+mkdir -p proc sys run tmp dev home var/lib/containers
 
 mount -t proc proc proc
 mount -t sysfs sysfs sys
@@ -27,12 +27,13 @@ ln -s /proc/self/fd dev/fd
 ln -s /proc/self/fd/0 dev/stdin
 ln -s /proc/self/fd/1 dev/stdout
 ln -s /proc/self/fd/2 dev/stderr
-for node in null zero full random urandom tty kmsg fuse net/tun; do
-	if [ -e "/dev/$node" ]; then
-		: >"dev/$node"
-		mount --bind "/dev/$node" "dev/$node"
-	fi
+for node in null zero full random urandom tty kmsg; do
+	: >"dev/$node"
+	mount --bind "/dev/$node" "dev/$node"
 done
+# These two are for everybody, as udev has them, for rootless Podman.
+mknod -m 666 dev/fuse c 10 229
+mknod -m 666 dev/net/tun c 10 200
 
 # Processes may not sit in a cgroup whose children have controllers. So init and all commands live in the leaf "init",
 # which leaves the host's root cgroup free for Podman; without this crun retries for two seconds at each start.
@@ -43,8 +44,9 @@ for controller in $(cat sys/fs/cgroup/cgroup.controllers); do
 	echo "+$controller" >sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || true
 done
 
-# Podman's overlay driver needs a file system that is not itself an overlay.
+# Podman's overlay driver needs a file system that is not itself an overlay: root's store, and those of users.
 mount --bind "$LAB_DIR/containers" var/lib/containers
+mount --bind "$LAB_DIR/home" home
 if [ -n "$LAB_IMAGES" ]; then
 	mkdir -p run/lab/images
 	mount --bind -o ro "$LAB_IMAGES" run/lab/images
@@ -56,6 +58,8 @@ pivot_root . run/old
 cd /
 umount -l /run/old
 rmdir /run/old
+# As systemd has it on a real host. It reaches no further than the host, whose mount namespace was made private.
+mount --make-rshared /
 
 echo "$LAB_HOST" >/proc/sys/kernel/hostname
 ip link set lo up

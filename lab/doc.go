@@ -12,5 +12,9 @@
 //   - the directory /run/vxlan-lab/NAME with the lab's record and logs. Hosts' files are on a tmpfs that only the lab's
 //     own mount namespace knows.
 //
+// In a host, `podman run busybox` and `podman run web` (a web server on port 80) need no registry. Root finds both images in
+// a store that all hosts share. A user, who has to be added first (useradd -m), makes them with
+// `podman import /run/lab/images/root.tar localhost/busybox`.
+//
 // What stays: the bootstrapped tree in /var/cache/vxlan-lab, shared by all labs of a suite (see [Prepare]).
 package lab

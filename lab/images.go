@@ -40,7 +40,14 @@ func buildImages(ctx context.Context, root, store string) (err error) {
 	if _, err := host.Sh(ctx, importScript); err != nil {
 		return err
 	}
-	return runLogged(ctx, []string{"cp", "-a", host.Path("/var/lib/containers/storage"), store})
+	if err := runLogged(ctx, []string{"cp", "-a", host.Path("/var/lib/containers/storage"), store}); err != nil {
+		return err
+	}
+	// Rootless Podman cannot use a store of root's files: to it they belong to nobody. It imports the tar.
+	if err := os.Chmod(store, 0o755); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(store, "root.tar"), content, 0o644)
 }
 
 // imageTar is the root directory of the images: a static busybox with its names, and a page for its web server.

@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	err = dispatch(ctx, command, opts, rest, stdout, stderr)
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && command != "up" {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && (command == "exec" || command == "shell") {
 		return max(exit.ExitCode(), 1) // of the command in the host, which said itself what is wrong
 	}
 	if err != nil {
@@ -235,8 +235,8 @@ func execute(ctx context.Context, name, host string, argv []string) error {
 	if err != nil {
 		return err
 	}
-	// The terminal sends Ctrl-C to the command as well, which is to decide what it means: keep it from ending us.
-	signal.Ignore(os.Interrupt)
+	// The terminal sends Ctrl-C to the command as well, which is to decide what it means: main caught it for us, and here
+	// it does nothing. (Ignoring it would be wrong, as the command would inherit that.)
 	cmd := h.Interactive(context.WithoutCancel(ctx), argv...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd.Run()

@@ -1,0 +1,180 @@
+package drivertest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"vxlan-driver/lab"
+)
+
+// The documented commands, typed on three hosts; every container reaches every other by ICMP, TCP and UDP; the documented
+// debugging commands show what they should; nothing is left after the last container.
+func TestDocumentedCommands(t *testing.T) {
+	l := start(t, 3)
+	create(t, l, "vxlan-network", "--opt vni=100 --subnet 10.0.0.0/24", addr4)
+	hosts := l.Hosts()
+	var addrs []string
+	for i, h := range hosts {
+		run(t, h, fmt.Sprintf("container-%d", i), "--network vxlan-network")
+		addrs = append(addrs, address(t, h, fmt.Sprintf("container-%d", i), "vxlan-network", "IPAddress"))
+	}
+	if got := strings.Join(addrs, " "); got != "10.0.0.2 10.0.0.64 10.0.0.128" {
+		t.Errorf("addresses %s", got)
+	}
+	for i, h := range hosts {
+		for j := range hosts {
+			reach(t, h, fmt.Sprintf("container-%d", i), hosts[j], fmt.Sprintf("container-%d", j), addrs[j])
+		}
+	}
+	a := hosts[0]
+	for command, want := range map[string]string{
+		"ip link show vxlan-vxlan-network":                     "mtu 1450",
+		"ip -d link show vxlan-vxlan-network":                  "vxlan id 100 local 198.18.0.11 dev eth0",
+		"ip address show br-vxlan-vxlan-network":               "inet 10.0.0.1/24",
+		"bridge fdb show dev vxlan-vxlan-network":              "00:00:00:00:00:00 dst 198.18.0.12 self permanent",
+		"bridge fdb show dev vxlan-vxlan-network | grep 13":    "00:00:00:00:00:00 dst 198.18.0.13 self permanent",
+		"podman network inspect vxlan-network":                 `"end_ip": "10.0.0.62"`,
+		"podman exec container-0 ip route":                     "default via 10.0.0.1 dev eth0  metric 100",
+		"podman exec container-0 cat /sys/class/net/eth0/mtu":  "1450",
+		"podman inspect container-0":                           `"MacAddress": "02:36:0a:00:00:02"`,
+		"podman exec container-0 ip link show eth0":            "02:36:0a:00:00:02",
+		"ip -d link show vxlan-vxlan-network | grep addrgen":   "addrgenmode none",
+		"ls /run/vxlan/networks/*/endpoints | grep -c '.json'": "1",
+	} {
+		if got := sh(t, a, command); !strings.Contains(got, want) {
+			t.Errorf("%s: got\n%s\nwant %s", command, got, want)
+		}
+	}
+	// tcpdump takes the short name, which ip prints.
+	sh(t, a, `dev=$(ip -br link show vxlan-vxlan-network | cut -d' ' -f1)
+		timeout 5 tcpdump -c1 -ni $dev icmp >/dev/null 2>&1 & sleep 0.5
+		podman exec container-0 ping -c3 `+addrs[1]+` >/dev/null; wait $!`)
+	for i, h := range hosts {
+		sh(t, h, fmt.Sprintf("podman rm -f -t0 container-%d", i))
+		if got := leftovers(t, h); got != "" {
+			t.Errorf("%s has left %s", h.Name(), got)
+		}
+	}
+}
+
+// reach proves that one container reaches another by ICMP, TCP and UDP.
+func reach(t *testing.T, from *lab.Host, container string, to *lab.Host, server, addr string) {
+	t.Helper()
+	inBrackets := addr
+	if strings.Contains(addr, ":") {
+		inBrackets = "[" + addr + "]"
+	}
+	sh(t, from, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", container, addr))
+	if got := sh(t, from, fmt.Sprintf("podman exec %s wget -qO- -T3 http://%s/", container, inBrackets)); !strings.Contains(got, "It works") {
+		t.Errorf("%s: HTTP from %s says %q", container, addr, got)
+	}
+	// The server writes down the datagram that it gets.
+	sh(t, to, fmt.Sprintf("podman exec -d %s sh -c 'rm -f /tmp/got; nc -u -l -p 9999 > /tmp/got'", server))
+	sh(t, to, fmt.Sprintf("for i in $(seq 50); do podman exec %s netstat -lun | grep -q 9999 && exit; sleep 0.05; done; exit 1", server))
+	sh(t, from, fmt.Sprintf("podman exec %s sh -c 'echo datagram | nc -u -w1 %s 9999' || true", container, addr))
+	sh(t, to, fmt.Sprintf("for i in $(seq 50); do podman exec %s grep -q datagram /tmp/got && exit; sleep 0.05; done; exit 1", server))
+	sh(t, to, fmt.Sprintf("podman exec %s pkill nc || true", server))
+}
+
+// Every pair of families: overlay over underlay.
+func TestFamilies(t *testing.T) {
+	l := start(t, 2)
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	tests := []struct {
+		name, flags string
+		addr        func(*lab.Host) string
+		mtu         string
+		fields      []string
+	}{
+		{"dual4", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", addr4, "1450", []string{"IPAddress", "GlobalIPv6Address"}},
+		{"dual6", "--opt vni=2 --subnet 10.2.0.0/24 --subnet fd00:2::/64", addr6, "1430", []string{"IPAddress", "GlobalIPv6Address"}},
+		{"six4", "--opt vni=3 --ipv6 --subnet fd00:3::/64", addr4, "1450", []string{"GlobalIPv6Address"}},
+		{"six6", "--opt vni=4 --ipv6 --subnet fd00:4::/64 --opt udp_checksum=false", addr6, "1430", []string{"GlobalIPv6Address"}},
+		{"several", "--opt vni=5 --subnet 10.5.0.0/24 --subnet 10.6.0.0/24 --opt mtu=1300", addr4, "1300", []string{"IPAddress"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			create(t, l, tt.name, tt.flags, tt.addr)
+			run(t, a, tt.name, "--network "+tt.name)
+			run(t, b, tt.name, "--network "+tt.name)
+			for _, field := range tt.fields {
+				// At once: IPv6 is not to wait for duplicate address detection.
+				reach(t, a, tt.name, b, tt.name, address(t, b, tt.name, tt.name, field))
+				reach(t, b, tt.name, a, tt.name, address(t, a, tt.name, tt.name, field))
+			}
+			if got := sh(t, a, "podman exec "+tt.name+" cat /sys/class/net/eth0/mtu"); got != tt.mtu {
+				t.Errorf("MTU %s, want %s", got, tt.mtu)
+			}
+			// The largest packet that fits passes unfragmented.
+			sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 -s %s %s", tt.name, payload(tt.mtu, tt.fields[0]), address(t, b, tt.name, tt.name, tt.fields[0])))
+		})
+	}
+	for _, h := range l.Hosts() {
+		sh(t, h, "podman rm -f -t0 -a")
+		if got := leftovers(t, h); got != "" {
+			t.Errorf("%s has left %s", h.Name(), got)
+		}
+	}
+}
+
+// payload is the size for ping that makes a packet of the MTU.
+func payload(mtu, field string) string {
+	n := 0
+	fmt.Sscan(mtu, &n)
+	if field == "IPAddress" {
+		return fmt.Sprint(n - 28)
+	}
+	return fmt.Sprint(n - 48)
+}
+
+// A group instead of a list; each host has its own range, since there is no list to divide by.
+func TestMulticastGroup(t *testing.T) {
+	l := start(t, 2)
+	for i, h := range l.Hosts() {
+		sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt multicast_group=239.1.1.1 "+
+			"--opt physical_interface=eth0 --subnet 10.0.0.0/24 --ip-range 10.0.0.%d/28 group", 32*(i+1)))
+		run(t, h, "c", "--network group")
+	}
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	reach(t, a, "c", b, "c", address(t, b, "c", "group", "IPAddress"))
+}
+
+// Without IPAM, containers bring their own addresses.
+func TestPureLayer2(t *testing.T) {
+	l := start(t, 2)
+	create(t, l, "l2", "--opt vni=9 --ipam-driver none", addr4)
+	for i, h := range l.Hosts() {
+		run(t, h, "c", "--cap-add NET_ADMIN --network l2")
+		sh(t, h, fmt.Sprintf("podman exec c ip address add 172.20.0.%d/24 dev eth0", i+1))
+	}
+	reach(t, l.Hosts()[0], "c", l.Hosts()[1], "c", "172.20.0.2")
+}
+
+// One container on two networks, with addresses and a MAC of the user's choice.
+func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
+	l := start(t, 2)
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	create(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24", addr4)
+	create(t, l, "blue", "--opt vni=2 --subnet 10.2.0.0/24 --opt metric=50 --route 10.77.0.0/16,10.2.0.99,9 --interface-name blue0", addr4)
+	run(t, a, "both", "--network red:ip=10.1.0.200,mac=02:00:00:00:00:99 --network blue:ip=10.2.0.200")
+	run(t, b, "red", "--network red")
+	run(t, b, "blue", "--network blue")
+	reach(t, b, "red", a, "both", "10.1.0.200")
+	reach(t, b, "blue", a, "both", "10.2.0.200")
+	if got := sh(t, a, "podman exec both ip link show"); !strings.Contains(got, "02:00:00:00:00:99") {
+		t.Errorf("the MAC given is not there: %s", got)
+	}
+	routes := sh(t, a, "podman exec both ip route")
+	for _, want := range []string{"default via 10.2.0.1 dev eth1  metric 50", "default via 10.1.0.1 dev eth0  metric 100", "10.77.0.0/16 via 10.2.0.99 dev eth1  metric 9"} {
+		if !strings.Contains(routes, want) {
+			t.Errorf("routes have no %q:\n%s", want, routes)
+		}
+	}
+	sh(t, a, "ip link show blue0 && ip link show br-vxlan-blue")
+	// Traffic of one network does not reach the other.
+	refused(t, b, "podman exec red ping -c1 -W1 10.2.0.200")
+	// disconnect, connect and reload on a running container.
+	sh(t, a, "podman network disconnect blue both && podman network connect --ip 10.2.0.201 blue both && podman network reload both")
+	reach(t, b, "blue", a, "both", "10.2.0.201")
+}

@@ -2,11 +2,13 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -79,7 +81,7 @@ func ensureTools(ctx context.Context, log io.Writer, tools []tool) error {
 		}
 		err := t.install(ctx, log)
 		if err == nil && !t.present() {
-			err = fmt.Errorf("it is not there after an installation")
+			err = errors.New("it is not there after an installation")
 		}
 		if err != nil {
 			return &MissingError{What: t.name, Err: err}
@@ -98,11 +100,11 @@ func (t tool) present() bool {
 
 func (t tool) install(ctx context.Context, log io.Writer) error {
 	for i, manager := range managers {
-		if lookPath(manager.program) == "" {
+		if lookPath(manager.program) == "" || t.packages[i] == "" {
 			continue
 		}
 		fmt.Fprintf(log, "installing %s with %s\n", t.packages[i], manager.program)
-		argv := append(manager.install, t.packages[i])
+		argv := append(slices.Clone(manager.install), t.packages[i])
 		err := runLogged(ctx, argv)
 		if err != nil && manager.program == "apt-get" {
 			// A fresh machine knows no packages yet.
@@ -112,7 +114,7 @@ func (t tool) install(ctx context.Context, log io.Writer) error {
 		}
 		return err
 	}
-	return fmt.Errorf("no package manager known here; install it by hand")
+	return errors.New("no package of it is known here; install it by hand")
 }
 
 // lookPath finds a program in searchPath, for root's own PATH may lack sbin; empty if there is none.

@@ -268,8 +268,8 @@ func TestSetupRefusesNamesHeldBySomethingElse(t *testing.T) {
 			`vxlan "vx-eaf72b2d": the name is held by veth device`},
 		{"a physical interface with the alternative name", kernel.Link{Name: "eth7", AltNames: []string{"vxlan-vxlan-network"}},
 			"ip link property add dev vx-eaf72b2d altname vxlan-vxlan-network: file exists"},
-		{"another VXLAN device with the VNI", kernel.Link{Name: "vxlan7", Kind: kernel.VXLAN, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789}},
-			"VNI 100 on port 4789 is held by device vxlan7"},
+		{"another VXLAN device with the VNI", kernel.Link{Name: "vxlan7", Kind: kernel.VXLAN, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789, Local: netip.MustParseAddr("198.18.0.10")}},
+			"use another vni or vxlan_port: VNI 100 on port 4789 is held by device vxlan7"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -88,3 +88,22 @@ func (t Tunnel) Same(have Tunnel) bool {
 }
 
 func match[T comparable](want, have Opt[T]) bool { return !want.Set || want == have }
+
+// Conflict tells why a device with t cannot be beside one with other, as the
+// first part of a sentence that ends in that device's name; "" if it can.
+//
+// Devices of one port and address family share a socket, which has one set of
+// receive flags (vxlan_find_sock in drivers/net/vxlan/vxlan_core.c, VXLAN_F_RCV_FLAGS).
+func (t Tunnel) Conflict(other Tunnel) string {
+	if t.Port != other.Port || t.Local.Is6() != other.Local.Is6() {
+		return ""
+	}
+	if t.VNI == other.VNI {
+		return fmt.Sprintf("use another vni or vxlan_port: VNI %d on port %d is held by", t.VNI, t.Port)
+	}
+	zeroChecksum := func(t Tunnel) bool { return t.Local.Is6() && t.UDPChecksum.Set && !t.UDPChecksum.Value }
+	if t.GBP.Value != other.GBP.Value || zeroChecksum(t) != zeroChecksum(other) {
+		return fmt.Sprintf("use another vxlan_port: on port %d the kernel wants the same gbp, and on IPv6 the same udp_checksum, as has", t.Port)
+	}
+	return ""
+}

@@ -79,9 +79,8 @@ func createTunnel(host Namespace, want kernel.Link) error {
 		return errors.Join(err, listErr)
 	}
 	for _, t := range tunnels {
-		if t.Name != want.Name && t.Tunnel.VNI == want.Tunnel.VNI && t.Tunnel.Port == want.Tunnel.Port {
-			return fmt.Errorf("%w\nVNI %d on port %d is held by device %s; use another vni or vxlan_port, or remove that device",
-				err, want.Tunnel.VNI, want.Tunnel.Port, t.Name)
+		if why := want.Tunnel.Conflict(t.Tunnel); why != "" && t.Name != want.Name {
+			return fmt.Errorf("%w\n%s device %s", err, why, t.Name)
 		}
 	}
 	return err

@@ -54,6 +54,12 @@ func TestSetupRefuses(t *testing.T) {
 	if !strings.Contains(got, "VNI 9 on port 4789 is held by device vxlan7") {
 		t.Errorf("got %s", got)
 	}
+	// Found in TestFamilies: another VNI on the same port, but other receive flags.
+	sh(t, a, "ip link del vxlan7; ip link add vxlan7 type vxlan id 8 dstport 4789 dev eth0 gbp; ip link set vxlan7 up")
+	got = refused(t, a, "podman run --rm --network net localhost/busybox true")
+	if !strings.Contains(got, "address already in use") || !strings.Contains(got, "the kernel wants the same gbp, and on IPv6 the same udp_checksum, as has device vxlan7") {
+		t.Errorf("got %s", got)
+	}
 	sh(t, a, "ip link del vxlan7")
 	if got := leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)

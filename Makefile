@@ -27,9 +27,10 @@ demo: deps
 	@bin/lab demo
 
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's
-# packages run one after the other: two labs at once would measure each other.
+# packages run one after the other, as two labs at once would measure each other, and never from
+# the cache, which does not know that they depend on bin/vxlan.
 test: deps build lint
-	$(GO) test -p 1 ./...
+	$(GO) test -p 1 -count=1 ./...
 
 test-race: deps
 	CGO_ENABLED=1 $(GO) test -race . ./internal/... ./cmd/...
@@ -39,7 +40,7 @@ test-unit:
 	$(GO) test . ./internal/... ./cmd/...
 
 test-lab: deps build
-	$(GO) test -p 1 -v ./lab/...
+	$(GO) test -p 1 -count=1 -v ./lab/...
 
 # The lab's tests on Debian testing's Podman too.
 test-matrix: deps build

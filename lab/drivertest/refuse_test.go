@@ -79,8 +79,11 @@ func TestSetupRefuses(t *testing.T) {
 func TestRootlessIsRefused(t *testing.T) {
 	l := start(t, 1)
 	a := l.Hosts()[0]
-	sh(t, a, "useradd -m -u 1500 user 2>/dev/null; mkdir -p /run/user/1500 && chown user /run/user/1500")
-	got := refused(t, a, "runuser -u user -- env XDG_RUNTIME_DIR=/run/user/1500 HOME=/home/user "+
+	// Storage of its own: newer Podman takes the host's storage.conf, root's paths included, for everybody.
+	sh(t, a, `useradd -m -u 1500 user
+		mkdir -p /run/user/1500 && chown user /run/user/1500
+		printf '[storage]\ndriver = "vfs"\nrunroot = "/run/user/1500/c"\ngraphroot = "/home/user/c"\n' > /home/user/storage.conf`)
+	got := refused(t, a, "runuser -u user -- env XDG_RUNTIME_DIR=/run/user/1500 HOME=/home/user CONTAINERS_STORAGE_CONF=/home/user/storage.conf "+
 		"podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt remote_ips=198.18.0.12 --opt physical_interface=eth0 --subnet 10.0.0.0/24 x")
 	if !strings.Contains(got, "rootless Podman cannot use vxlan networks: its network namespace has no physical interface") {
 		t.Errorf("got %s", got)

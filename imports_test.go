@@ -3,7 +3,9 @@ package vxlandriver
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -82,6 +84,23 @@ func TestBannedPackages(t *testing.T) {
 				t.Errorf("%s links %s: %s", ban.pkg, ban.banned, ban.why)
 			}
 		}
+	}
+}
+
+// maxPluginSize keeps the plugin quick to load: it runs at each container start.
+const maxPluginSize = 5_000_000
+
+func TestPluginStaysSmall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vxlan")
+	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/vxlan").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > maxPluginSize {
+		t.Errorf("the plugin has %d bytes, more than %d", info.Size(), maxPluginSize)
 	}
 }
 

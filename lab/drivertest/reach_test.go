@@ -130,6 +130,28 @@ func payload(mtu, field string) string {
 	return fmt.Sprint(n - 48)
 }
 
+// What each option comes down to, as the kernel shows it.
+func TestDeviceOptions(t *testing.T) {
+	l := start(t, 2)
+	create(t, l, "net", "--opt vni=16777215 --opt vxlan_port=8472 --subnet 10.0.0.0/24 --opt mtu=1400 --opt learning=false "+
+		"--opt proxy=true --opt l2miss=true --opt l3miss=true --opt rsc=true --opt gbp=true --opt ageing=30 --opt fdb_limit=100 "+
+		"--opt ttl=7 --opt tos=0xb8 --opt df=set --opt udp_checksum=false --opt source_port_range=50000-50100 --opt no_default_route=true", addr4)
+	a := l.Hosts()[0]
+	run(t, a, "c", "--network net")
+	got := sh(t, a, "ip -d link show vxlan-net")
+	for _, want := range []string{
+		"mtu 1400", "vxlan id 16777215", "local 198.18.0.11", "dev eth0", "srcport 50000 50100", "dstport 8472", "nolearning", " proxy ", " rsc ",
+		" l2miss ", " l3miss ", "tos 0xb8", "ttl 7", "df set", "ageing 30", "maxaddr 100", " gbp ", // Debian 13's ip does not print udpcsum; rtnl tests it
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	if got := sh(t, a, "podman exec c ip route"); strings.Contains(got, "default") {
+		t.Errorf("there is a default route: %s", got)
+	}
+}
+
 // A group instead of a list; each host has its own range, since there is no list to divide by.
 func TestMulticastGroup(t *testing.T) {
 	l := start(t, 2)

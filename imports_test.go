@@ -23,11 +23,12 @@ var layers = map[string][]string{
 	"internal/netavark":          {},
 	"internal/kernel/netns":      {},
 	"internal/kernel/rtnl":       {"internal/network", "internal/kernel/netns"},
+	"internal/kernel/namespace":  {"internal/kernel/rtnl"},
 	"internal/kernel/fakekernel": {"internal/network"},
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
 	"internal/reconcile":         {"internal/plan"},
 	"internal/driver":            {"internal/ipam", "internal/netavark", "internal/reconcile", "internal/store"},
-	"cmd/vxlan":                  {"internal/driver", "internal/kernel/rtnl"},
+	"cmd/vxlan":                  {"internal/driver", "internal/kernel/namespace"},
 }
 
 // bans says what a package must not link, and why.

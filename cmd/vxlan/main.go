@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/driver"
-	"vxlan-driver/internal/kernel/rtnl"
+	"vxlan-driver/internal/kernel/namespace"
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/store"
 )
@@ -51,7 +51,7 @@ func main() {
 }
 
 func open(path string) (driver.Namespace, error) {
-	c, err := rtnl.Open(path)
+	c, err := namespace.Open(path)
 	if err != nil {
 		return nil, err
 	}

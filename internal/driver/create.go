@@ -26,11 +26,12 @@ func (d *Driver) Create(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, v, err := network.ParseNew(data, host, taken)
+	n, v, problems, err := network.ParseNew(data, host, taken)
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(&n, v); err != nil {
+	fill(&n, v, &problems)
+	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	return n.Complete(data)
@@ -39,14 +40,13 @@ func (d *Driver) Create(data []byte) ([]byte, error) {
 // fill gives each subnet a gateway and this host's own part of the addresses.
 // The part depends on the list of hosts, so with a multicast group, where there
 // is none, it is up to the user (--ip-range).
-func fill(n *network.Network, v network.VTEP) error {
-	var problems network.Problems
+func fill(n *network.Network, v network.VTEP, problems *network.Problems) {
 	for i := range n.Subnets {
 		s := &n.Subnets[i]
 		if !s.Gateway.IsValid() && !s.Prefix.IsSingleIP() {
 			s.Gateway = s.Prefix.Addr().Next()
 		}
-		if !s.Lease.IsZero() || len(v.Remotes) == 0 {
+		if !s.Lease.IsZero() || !v.Local.IsValid() || len(v.Remotes) == 0 {
 			continue
 		}
 		lease, err := ipam.Slice(*s, append([]netip.Addr{v.Local}, v.Remotes...), v.Local)
@@ -56,7 +56,6 @@ func fill(n *network.Network, v network.VTEP) error {
 		}
 		s.Lease = lease
 	}
-	return problems.Err()
 }
 
 // taken lists what Podman's other networks and the host's VXLAN devices hold.

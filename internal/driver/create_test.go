@@ -41,6 +41,34 @@ func TestCreateFillsIn(t *testing.T) {
 	}
 }
 
+// The name that the user gave the bridge, too long to be one, must find it after
+// create and setup.
+func TestCreateKeepsTheUsersBridgeName(t *testing.T) {
+	k, d := newFake(t)
+	out, err := d.Create([]byte(testNetwork))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, r := request(string(out), 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.Host().Link("br-vxlan-network", 0)
+	if err != nil || l.Kind != kernel.Bridge {
+		t.Errorf("got %+v, %v", l, err)
+	}
+}
+
+// One command, all its problems, also those of filling in.
+func TestCreateReportsAllProblemsAtOnce(t *testing.T) {
+	_, d := newFake(t)
+	bad := strings.NewReplacer(`"100"`, `"0"`, "10.0.0.0/24", "10.0.0.0/29", `"10.0.0.9"`, `"10.0.0.6"`).Replace(testNetwork)
+	_, err := d.Create([]byte(bad))
+	if err == nil || !strings.Contains(err.Error(), "2 problems") || !strings.Contains(err.Error(), "smallest that works") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCreateKeepsTheUsersRange(t *testing.T) {
 	_, d := newFake(t)
 	in := strings.ReplaceAll(testNetwork, `"gateway": "10.0.0.1"`, `"gateway": "10.0.0.1", "lease_range": {"start_ip": "10.0.0.100"}`)

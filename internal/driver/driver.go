@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/network"
@@ -88,6 +89,9 @@ func attach(st *store.Store, host, container Namespace, n network.Network, v net
 			return netavark.Status{}, err
 		}
 	}
+	if err := reattach(st, host, n, v); err != nil {
+		return netavark.Status{}, err
+	}
 	if e.MAC.IsZero() {
 		l, err := container.Link(e.Interface, 0)
 		if err != nil {
@@ -96,6 +100,39 @@ func attach(st *store.Store, host, container Namespace, n network.Network, v net
 		e.MAC = l.MAC
 	}
 	return status(n, e), nil
+}
+
+// reattach puts back on the bridge the ports of other containers that are not on
+// it, as when somebody deleted the bridge. Only those are looked at, so the cost
+// of a start does not grow with the number of containers.
+func reattach(st *store.Store, host Namespace, n network.Network, v network.VTEP) error {
+	ids, err := st.Endpoints(n.ID)
+	if err != nil {
+		return err
+	}
+	ports, err := host.Ports(n.Bridge.Name)
+	if err != nil {
+		return err
+	}
+	on := make(map[string]bool)
+	for _, p := range ports {
+		on[p] = true
+	}
+	var errs []error
+	for _, id := range ids {
+		if on[n.PortName(id)] {
+			continue
+		}
+		r, err := st.Record(n.ID, id)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, e := range plan.Compute(n, v, []network.Endpoint{r.Endpoint}).Endpoints {
+			errs = append(errs, reconcile.Port(host, e.Port))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Teardown disconnects a container, and removes the network's devices with the
@@ -108,6 +145,9 @@ func (d *Driver) Teardown(_ string, r netavark.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := network.CheckContainerID(r.ContainerID); err != nil {
+		return err
+	}
 	host, err := d.Open("")
 	if err != nil {
 		return err
@@ -115,7 +155,10 @@ func (d *Driver) Teardown(_ string, r netavark.Request) error {
 	defer host.Close()
 	st, err := store.Open(d.StoreDir)
 	if err != nil {
-		return err
+		// The container's own veth is nobody else's business, lock or no lock.
+		// The network's devices may be: the next teardown removes them.
+		own := plan.Names(id, []string{r.ContainerID}).Endpoints[0]
+		return errors.Join(err, reconcile.RemovePort(host, own.Port))
 	}
 	defer st.Close()
 	return detach(st, host, id, r.ContainerID)
@@ -124,8 +167,12 @@ func (d *Driver) Teardown(_ string, r netavark.Request) error {
 // detach removes all it can. The record goes last, and only when the kernel is
 // clean.
 func detach(st *store.Store, host Namespace, id network.Identity, containerID string) error {
-	err := reconcile.RemoveEndpoint(host, id.PortName(containerID))
-	if err := errors.Join(err, reconcile.RemoveNetworkIfUnused(host, id)); err != nil {
+	ids, err := st.Endpoints(id.ID)
+	others := slices.DeleteFunc(ids, func(id string) bool { return id == containerID })
+	own := plan.Names(id, []string{containerID}).Endpoints[0]
+	err = errors.Join(err, reconcile.RemovePort(host, own.Port))
+	err = errors.Join(err, reconcile.RemoveNetworkIfUnused(host, plan.Names(id, others)))
+	if err != nil {
 		return err
 	}
 	return st.Remove(id.ID, containerID)

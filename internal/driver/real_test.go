@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/namespace"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netnstest"
 	"vxlan-driver/internal/kernel/rtnl"
@@ -56,7 +57,11 @@ func newRealHost(t *testing.T) realHost {
 		if path == "" {
 			path = h.ns
 		}
-		return rtnl.Open(path)
+		ns, err := namespace.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		return ns, nil
 	}}
 	return h
 }
@@ -202,6 +207,9 @@ func TestRealSetupRepairs(t *testing.T) {
 		"FDB entries": "bridge fdb del 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.11" +
 			" && bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.99" +
 			" && bridge fdb add 02:00:00:00:00:01 dev vx-eaf72b2d dst 198.18.0.98 self permanent",
+		"FDB entries that are not permanent, or have more to them": "bridge fdb add 02:00:00:00:00:02 dev vx-eaf72b2d dst 198.18.0.98 static self" +
+			" && bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.11 port 9999" +
+			" && bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.11 vni 7",
 		"MTU":            "ip link set vx-eaf72b2d mtu 900; ip link set br-vx-eaf72b2d mtu 900",
 		"down":           "ip link set vx-eaf72b2d down; ip link set br-vx-eaf72b2d down",
 		"device deleted": "ip link del vx-eaf72b2d",
@@ -233,6 +241,70 @@ func TestRealSetupRepairs(t *testing.T) {
 			sh(t, nsA, "ping -c 1 -W 2 10.0.0.3")
 			sh(t, nsA, "ping -c 1 -W 2 fd00:10::3")
 		})
+	}
+}
+
+// The bridge was deleted, or a port taken off it: the next container, another one,
+// brings the first one back too. And while the first is off, the second one's end
+// does not take the network down.
+func TestRealNextContainerReattachesTheOthers(t *testing.T) {
+	for name, alter := range map[string]string{
+		"bridge deleted": "ip link del br-vx-eaf72b2d",
+		"port freed":     "for l in $(ip -br link show type veth | grep ^veth | cut -d@ -f1); do ip link set $l nomaster down; done",
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newRealHosts(t)
+			nsA, rA := realRequest(t, "198.18.0.10", 1)
+			nsB, rB := realRequest(t, "198.18.0.11", 2)
+			nsNext, rNext := realRequest(t, "198.18.0.10", 3)
+			for _, err := range []error{setupErr(a.Setup(nsA, rA)), setupErr(b.Setup(nsB, rB))} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			sh(t, a.ns, alter)
+			if _, err := a.Setup(nsNext, rNext); err != nil {
+				t.Fatal(err)
+			}
+			sh(t, nsA, "ping -c 1 -W 2 10.0.0.3")
+			if name == "port freed" {
+				sh(t, a.ns, alter)
+			}
+			if err := a.Teardown(nsNext, rNext); err != nil {
+				t.Fatal(err)
+			}
+			sh(t, a.ns, "ip link show br-vx-eaf72b2d")
+			if err := a.Teardown(nsA, rA); err != nil {
+				t.Fatal(err)
+			}
+			sh(t, a.ns, "! ip link show br-vx-eaf72b2d")
+		})
+	}
+}
+
+// An address that moves to another host is found there at once: a third host that
+// has learned the old place hears of the new one from the container's start.
+func TestRealAddressThatMovesIsFoundAtOnce(t *testing.T) {
+	a, b := newRealHosts(t)
+	nsPeer, rPeer := realRequest(t, "198.18.0.11", 1)
+	nsOld, rOld := realRequest(t, "198.18.0.10", 2)
+	for _, err := range []error{setupErr(b.Setup(nsPeer, rPeer)), setupErr(a.Setup(nsOld, rOld))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sh(t, nsPeer, "ping -c 1 -W 2 10.0.0.3")
+	// From host a to host b itself, and back: the peer's bridge knows the MAC on its tunnel, then on a port.
+	for _, move := range []struct{ from, to realHost }{{a, b}, {b, a}} {
+		if err := move.from.Teardown(nsOld, rOld); err != nil {
+			t.Fatal(err)
+		}
+		local := map[string]string{a.ns: "198.18.0.10", b.ns: "198.18.0.11"}[move.to.ns]
+		nsOld, rOld = realRequest(t, local, 2)
+		if _, err := move.to.Setup(nsOld, rOld); err != nil {
+			t.Fatal(err)
+		}
+		sh(t, nsPeer, "ping -c 1 -W 1 10.0.0.3")
 	}
 }
 

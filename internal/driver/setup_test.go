@@ -268,6 +268,8 @@ func TestSetupRefusesNamesHeldBySomethingElse(t *testing.T) {
 			`vxlan "vx-eaf72b2d": the name is held by veth device`},
 		{"a physical interface with the alternative name", kernel.Link{Name: "eth7", AltNames: []string{"vxlan-vxlan-network"}},
 			"ip link property add dev vx-eaf72b2d altname vxlan-vxlan-network: file exists"},
+		{"an unmarked VXLAN device in use", kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.VXLAN, Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}},
+			`the name is held by vxlan device "vx-eaf72b2d" (alias ""), which this network did not make`},
 		{"another VXLAN device with the VNI", kernel.Link{Name: "vxlan7", Kind: kernel.VXLAN, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789, Local: netip.MustParseAddr("198.18.0.10")}},
 			"use another vni or vxlan_port: VNI 100 on port 4789 is held by device vxlan7"},
 	}

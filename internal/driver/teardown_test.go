@@ -80,7 +80,8 @@ func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 func TestTeardownLeavesOthersDevices(t *testing.T) {
 	k, d := newFake(t)
 	k.Host().Add(kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.Bridge, Up: true})
-	k.Host().Add(kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.Veth})
+	// Of the right kind and name, not marked, and in use.
+	k.Host().Add(kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.VXLAN, Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
 	before := k.Host().Links()
 	ns, r := request(testNetwork, 1)
 	if err := d.Teardown(ns, r); err != nil {
@@ -88,6 +89,32 @@ func TestTeardownLeavesOthersDevices(t *testing.T) {
 	}
 	if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
 		t.Errorf("before %+v\nafter  %+v", before, after)
+	}
+}
+
+// Without the store the container's own veth goes all the same, and the error is
+// reported.
+func TestTeardownWithoutTheStore(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	d.StoreDir = "/proc/none"
+	if err := d.Teardown(ns, r); err == nil {
+		t.Error("no error")
+	}
+	if got := len(k.Host().Links()); got != 3 {
+		t.Errorf("%d links are left, want eth0, bridge and VXLAN device", got)
+	}
+}
+
+func TestTeardownRefusesAnIDThatIsAPath(t *testing.T) {
+	_, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	r.ContainerID = "../../etc"
+	if err := d.Teardown(ns, r); err == nil || !strings.Contains(err.Error(), "container id") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -45,6 +45,9 @@ type SetMaster struct{ Name, Master string }
 // SetNoLinkLocal stops IPv6 from giving the link an address by itself.
 type SetNoLinkLocal struct{ Name string }
 
+// SetSysctl sets a kernel parameter.
+type SetSysctl struct{ Sysctl Sysctl }
+
 // SetUp brings a link up.
 type SetUp struct{ Name string }
 
@@ -60,8 +63,9 @@ type DelAddr struct {
 	Addr Addr
 }
 
-// ReplaceRoute adds a route or replaces the one with the same destination and metric.
-type ReplaceRoute struct {
+// AddRoute adds a route. One of the same destination and metric that is there
+// already, of another network perhaps, stays and comes first.
+type AddRoute struct {
 	Name  string
 	Route Route
 }
@@ -88,10 +92,11 @@ func (SetMTU) change()         {}
 func (SetMAC) change()         {}
 func (SetMaster) change()      {}
 func (SetNoLinkLocal) change() {}
+func (SetSysctl) change()      {}
 func (SetUp) change()          {}
 func (AddAddr) change()        {}
 func (DelAddr) change()        {}
-func (ReplaceRoute) change()   {}
+func (AddRoute) change()       {}
 func (AddFDB) change()         {}
 func (DelFDB) change()         {}
 
@@ -146,6 +151,10 @@ func (c SetNoLinkLocal) String() string {
 	return fmt.Sprintf("ip link set %s addrgenmode none", c.Name)
 }
 
+func (c SetSysctl) String() string {
+	return fmt.Sprintf("sysctl -w %s=%s", c.Sysctl.Key, c.Sysctl.Value)
+}
+
 func (c SetUp) String() string { return fmt.Sprintf("ip link set %s up", c.Name) }
 
 func (c AddAddr) String() string {
@@ -160,9 +169,9 @@ func (c DelAddr) String() string {
 	return fmt.Sprintf("ip address delete %s dev %s", c.Addr.Prefix, c.Name)
 }
 
-func (c ReplaceRoute) String() string {
+func (c AddRoute) String() string {
 	r := c.Route
-	s := "ip route replace "
+	s := "ip route append "
 	if r.Type != Unicast {
 		return s + fmt.Sprintf("%s %s metric %d", r.Type, r.Dst, r.Metric)
 	}
@@ -178,9 +187,24 @@ func (c AddFDB) String() string {
 	if c.FDB.MAC.IsZero() {
 		verb = "append"
 	}
-	return fmt.Sprintf("bridge fdb %s %s dev %s dst %s self permanent", verb, c.FDB.MAC, c.Name, c.FDB.Dst)
+	return fmt.Sprintf("bridge fdb %s %s dev %s %s self permanent", verb, c.FDB.MAC, c.Name, c.FDB.target())
 }
 
 func (c DelFDB) String() string {
-	return fmt.Sprintf("bridge fdb delete %s dev %s dst %s self", c.FDB.MAC, c.Name, c.FDB.Dst)
+	return fmt.Sprintf("bridge fdb delete %s dev %s %s self", c.FDB.MAC, c.Name, c.FDB.target())
+}
+
+// target prints where frames go.
+func (e FDB) target() string {
+	s := "dst " + e.Dst.String()
+	if e.Port != 0 {
+		s += fmt.Sprintf(" port %d", e.Port)
+	}
+	if e.VNI != 0 {
+		s += fmt.Sprintf(" vni %d", e.VNI)
+	}
+	if e.Index != 0 {
+		s += fmt.Sprintf(" via if%d", e.Index)
+	}
+	return s
 }

@@ -87,6 +87,8 @@ type Link struct {
 	// (addr_gen_mode none): a bridge's port must not speak IPv6 of its own.
 	NoLinkLocal bool
 
+	Sysctls []Sysctl // kernel parameters of this link
+
 	Tunnel Tunnel // of a VXLAN device
 	Peer   Peer   // of a veth; used to create it, not observed
 
@@ -94,6 +96,10 @@ type Link struct {
 	Routes []Route // whose output device is this link
 	FDB    []FDB   // of a VXLAN device: permanent entries; learned ones are left out
 }
+
+// Sysctl is a kernel parameter: Key is its path below /proc/sys, such as
+// net/ipv6/conf/eth0/accept_ra (Documentation/networking/ip-sysctl.rst).
+type Sysctl struct{ Key, Value string }
 
 // Peer is the other end of a veth, which is created in another namespace.
 type Peer struct {
@@ -197,6 +203,12 @@ type Route struct {
 type FDB struct {
 	MAC MAC
 	Dst netip.Addr
+
+	// What somebody may have added to an entry, and no plan asks for. The
+	// kernel holds an entry with any of these beside one without.
+	Port  uint16 // UDP, other than the device's
+	VNI   uint32 // other than the device's
+	Index uint32 // of the underlay device
 }
 
 // Facets says what of a link to read besides its attributes: each costs a

@@ -6,7 +6,7 @@ import (
 )
 
 // Complete returns the configuration data, from which n was parsed, with what
-// was left to the driver filled in: the bridge's name, each subnet's gateway and
+// was left to the driver filled in: the bridge's name where there is none, each subnet's gateway and
 // lease range as n has them, and ipv6_enabled. Everything else stays as it is,
 // keys that this project does not know included.
 func (n Network) Complete(data []byte) ([]byte, error) {
@@ -17,7 +17,9 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 	set := func(m map[string]json.RawMessage, key string, value any) {
 		m[key], _ = json.Marshal(value) // strings, booleans and maps of them always marshal
 	}
-	set(m, "network_interface", n.Bridge.Name)
+	if n.Interface == "" {
+		set(m, "network_interface", n.Bridge.Name)
+	}
 	set(m, "ipv6_enabled", n.HasIPv6())
 	if len(n.Subnets) > 0 {
 		// By a struct, so that the key is found in whatever case Parse found it.

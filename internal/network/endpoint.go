@@ -49,8 +49,8 @@ func ParseEndpoint(n Network, containerID, containerName, namespace string, data
 		Interface:     c.Interface,
 	}
 	var problems Problems
-	if !idPattern.MatchString(containerID) {
-		problems.Add("container id", containerID, "must have letters, digits, \"_\", \".\" and \"-\" only")
+	if err := CheckContainerID(containerID); err != nil {
+		problems = append(problems, err.(Problem))
 	}
 	if wrong := checkDeviceName(c.Interface, kernel.MaxNameLen); c.Interface == "" || wrong != "" {
 		if wrong == "" {
@@ -116,7 +116,8 @@ func (e *Endpoint) setMAC(n Network, typed string, problems *Problems) {
 
 // EndpointMAC derives an endpoint's Ethernet address from its network and
 // address, so that an address which moves to another container or host keeps its
-// MAC and no neighbour's cache goes stale. Within a network two IPv4 addresses
+// MAC and no neighbour's ARP cache goes stale. (Which host the MAC is on, the
+// others learn from the first frame that it sends there.) Within a network two IPv4 addresses
 // never get the same MAC: the address is its last four octets.
 func EndpointMAC(vni uint32, addr netip.Addr) kernel.MAC {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint32(addr.AsSlice(), vni))

@@ -56,7 +56,7 @@ func prefixes(s ...string) []netip.Prefix {
 var testHost = fakeHost{
 	ifaces: []Interface{
 		{Name: "lo", MTU: 65536, Up: true},
-		{Name: "eth0", MTU: 1500, Up: true, Addrs: prefixes("192.168.1.10/24", "fd00:1::10/64")},
+		{Name: "eth0", MTU: 1500, Up: true, Addrs: prefixes("192.168.1.10/24", "192.168.1.110/24", "fd00:1::10/64")},
 		{Name: "eth1", MTU: 9000, Up: true, Addrs: prefixes("198.18.0.10/24")},
 		{Name: "down0", MTU: 1500, Addrs: prefixes("198.19.0.10/24")},
 		{Name: "small0", MTU: 600, Up: true, Addrs: prefixes("198.19.1.10/24")},

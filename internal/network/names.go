@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -20,11 +21,15 @@ const (
 
 	// maxAltNameLen is ALTIFNAMSIZ of linux/if.h less the terminating zero.
 	maxAltNameLen = 127
+	// maxAliasLen is IFALIASZ of linux/if.h less the terminating zero.
+	maxAliasLen = 255
 )
 
 // idPattern is what Podman allows as the name of a network or container. Names
 // and ids become part of paths and device names, so nothing else is let in.
 var idPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+const idWant = `must have letters, digits, "_", "." and "-" only`
 
 // Identity says which network it is and what its devices are called. It is all
 // that removing a network's devices takes.
@@ -33,6 +38,10 @@ type Identity struct {
 	Name   string
 	Bridge DeviceName
 	Device DeviceName // the VXLAN device
+
+	// Interface is the bridge's name as the user gave it, perhaps too long to
+	// be more than an alternative name; "" if it was left to the driver.
+	Interface string
 }
 
 // DeviceName is what a network device is called.
@@ -42,9 +51,11 @@ type DeviceName struct {
 }
 
 // Alias is the text that marks a device of the network, so that a device of the
-// same name that something else made is not taken for it.
+// same name that something else made is not taken for it. The id comes first:
+// what is too long for the kernel is cut off.
 func (id Identity) Alias() string {
-	return fmt.Sprintf("vxlan-driver network %s %s", id.Name, id.ID)
+	alias := fmt.Sprintf("vxlan-driver network %s %s", id.ID, id.Name)
+	return alias[:min(len(alias), maxAliasLen)]
 }
 
 // PortName returns the name of the host's end of the veth to a container.
@@ -54,14 +65,13 @@ func (id Identity) PortName(containerID string) string {
 
 // newIdentity names a network's devices. bridge is the name asked for, or "".
 func newIdentity(id, name, bridge string) Identity {
-	if bridge == "" {
-		bridge = bridgePrefix + name
-	}
+	documented := bridgePrefix + name
 	return Identity{
-		ID:     id,
-		Name:   name,
-		Bridge: newDeviceName(bridge, bridgePrefix+name, shortBridgePrefix+shortHash(id, 8)),
-		Device: newDeviceName(devicePrefix+name, devicePrefix+name, shortDevicePrefix+shortHash(id, 8)),
+		ID:        id,
+		Name:      name,
+		Bridge:    newDeviceName(cmp.Or(bridge, documented), documented, shortBridgePrefix+shortHash(id, 8)),
+		Device:    newDeviceName(devicePrefix+name, devicePrefix+name, shortDevicePrefix+shortHash(id, 8)),
+		Interface: bridge,
 	}
 }
 

@@ -69,7 +69,7 @@ var options = []option{
 			if value == auto {
 				n.Physical = ""
 			}
-			return checkDeviceName(value, maxAltNameLen) == ""
+			return value != "" && checkDeviceName(value, maxAltNameLen) == ""
 		},
 		get: func(n Network) string {
 			if n.Physical == "" {
@@ -136,7 +136,7 @@ var options = []option{
 	optOption("df", `"unset", "set" or "inherit"`, parseDF, kernel.DF.String,
 		func(n *Network) *kernel.Opt[kernel.DF] { return &n.Tunnel.DF }),
 	flagOption("udp_checksum", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.UDPChecksum }),
-	optOption("source_port_range", "two ports from 1 to 65535, the lower first, such as 49152-65535",
+	optOption("source_port_range", "two different ports from 1 to 65535, the lower first, such as 49152-65535",
 		parsePorts, printPorts,
 		func(n *Network) *kernel.Opt[kernel.PortRange] { return &n.Tunnel.SourcePorts }),
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/kernel"
@@ -58,6 +59,14 @@ func Parse(data []byte, host Host) (Network, VTEP, error) {
 	return n, v, nil
 }
 
+// CheckContainerID refuses what is not an id: ids become parts of paths.
+func CheckContainerID(id string) error {
+	if !idPattern.MatchString(id) {
+		return Problem{What: "container id", Value: id, Want: idWant}
+	}
+	return nil
+}
+
 // Identify reads only which network it is, so that also a network that has
 // become invalid can be taken down.
 func Identify(data []byte) (Identity, error) {
@@ -109,15 +118,21 @@ func (c config) network() (Network, Problems) {
 
 func (c config) identity(problems *Problems) Identity {
 	if !idPattern.MatchString(c.ID) {
-		problems.Add("network id", c.ID, "must have letters, digits, \"_\", \".\" and \"-\" only")
+		problems.Add("network id", c.ID, idWant)
 	}
 	if !idPattern.MatchString(c.Name) {
-		problems.Add("network name", c.Name, "must have letters, digits, \"_\", \".\" and \"-\" only")
+		problems.Add("network name", c.Name, idWant)
 	}
 	if wrong := checkDeviceName(c.NetworkInterface, maxAltNameLen); wrong != "" {
 		problems.Add("--interface-name", c.NetworkInterface, "%s", wrong)
 	}
-	return newIdentity(c.ID, c.Name, c.NetworkInterface)
+	id := newIdentity(c.ID, c.Name, c.NetworkInterface)
+	for _, name := range id.Bridge.all() {
+		if slices.Contains(id.Device.all(), name) {
+			problems.Add("--interface-name", c.NetworkInterface, "is what the network's VXLAN device is called; choose another")
+		}
+	}
+	return id
 }
 
 // checkIPAM refuses what would make hosts disagree about addresses.
@@ -233,6 +248,8 @@ func (n *Network) addRoute(c routeConfig, problems *Problems) {
 		r.Gateway, err = netip.ParseAddr(c.Gateway)
 		if err != nil || r.Gateway.Is4() != r.Dst.Addr().Is4() {
 			problems.Add("--route", typed, "needs a gateway of the destination's address family")
+		} else if _, ok := n.SubnetOf(r.Gateway); !ok {
+			problems.Add("--route", typed, "needs a gateway in a subnet of the network")
 		}
 	case kernel.Blackhole, kernel.Unreachable, kernel.Prohibit:
 		if c.Gateway != "" {

@@ -34,6 +34,8 @@ func TestParseDocumentedExample(t *testing.T) {
 			ID: "7c7b", Name: "vxlan-network",
 			Bridge: DeviceName{Name: "br-vx-eaf72b2d", Alts: []string{"br-vxlan-network", "br-vxlan-vxlan-network"}},
 			Device: DeviceName{Name: "vx-eaf72b2d", Alts: []string{"vxlan-vxlan-network"}},
+
+			Interface: "br-vxlan-network",
 		},
 		Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789},
 		LocalIP:  a("192.168.1.10"),
@@ -71,7 +73,7 @@ func TestParseRefuses(t *testing.T) {
 		{"port 0", opts{"vxlan_port": "0"}, nil, `option vxlan_port "0": must be a whole number from 1 to 65535`},
 		{"local_ip not an address", opts{"local_ip": "192.168.1"}, nil, `option local_ip "192.168.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
 		{"local_ip multicast", opts{"local_ip": "239.0.0.1"}, nil, `option local_ip "239.0.0.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
-		{"local_ip not here", opts{"local_ip": "192.168.1.77"}, nil, `option local_ip "192.168.1.77": is not an address of eth0, which has 192.168.1.10, fd00:1::10`},
+		{"local_ip not here", opts{"local_ip": "192.168.1.77"}, nil, `option local_ip "192.168.1.77": is not an address of eth0, which has 192.168.1.10, 192.168.1.110, fd00:1::10`},
 		{"local_ip nowhere", opts{"local_ip": "192.168.1.77", "physical_interface": "auto"}, nil, `option local_ip "192.168.1.77": no interface of this host has this address; see ` + "`ip address`"},
 		{"remote_ips missing", opts{"-remote_ips": ""}, nil, `option remote_ips: is required unless multicast_group is given: --opt remote_ips=ADDRESS,…`},
 		{"remote_ips empty", opts{"remote_ips": " , "}, nil, `option remote_ips "192.168.1.10": has no host but this one; name at least one other`},
@@ -98,7 +100,11 @@ func TestParseRefuses(t *testing.T) {
 		{"ttl", opts{"ttl": "256"}, nil, `option ttl "256": must be a number from 1 to 255, "auto" or "inherit"`},
 		{"tos", opts{"tos": "0x100"}, nil, `option tos "0x100": must be a number from 0 to 255 but not 1, decimal or 0x…, or "inherit"`},
 		{"df", opts{"df": "true"}, nil, `option df "true": must be "unset", "set" or "inherit"`},
-		{"source_port_range", opts{"source_port_range": "9-8"}, nil, `option source_port_range "9-8": must be two ports from 1 to 65535, the lower first, such as 49152-65535`},
+		{"source_port_range", opts{"source_port_range": "9-8"}, nil, `option source_port_range "9-8": must be two different ports from 1 to 65535, the lower first, such as 49152-65535`},
+		{"source_port_range of one port", opts{"source_port_range": "9-9"}, nil, `option source_port_range "9-9": must be two different ports from 1 to 65535, the lower first, such as 49152-65535`},
+		{"physical_interface empty", opts{"physical_interface": ""}, nil, `option physical_interface: must be an interface of this host, or "auto"`},
+		{"local_ip that the others do not list", opts{"local_ip": "192.168.1.110", "remote_ips": "192.168.1.10,192.168.1.11"}, nil,
+			`option local_ip "192.168.1.110": is not in remote_ips, but 192.168.1.10 is, which this host has too; use the one that the other hosts list`},
 		{"unknown option", opts{"remote-ip": "x"}, nil, `option "remote-ip": is unknown; did you mean "remote_ips"?`},
 		{"no subnet", nil, keys{"subnets": nil}, `--subnet: is required, the same on every host of the network; for a network without addresses use --ipam-driver none`},
 		{"bad subnet", nil, subnets("10.0.0.0"), `--subnet "10.0.0.0": must be an address range such as 10.0.0.0/24 or fd00:10::/64`},
@@ -114,6 +120,8 @@ func TestParseRefuses(t *testing.T) {
 		{"ipam unknown", nil, keys{"ipam_options": map[string]string{"driver": "x"}}, `--ipam-driver "x": must be "host-local" or "none"`},
 		{"route without a gateway", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16"}}}, `--route "10.1.0.0/16": needs a gateway of the destination's address family`},
 		{"route type", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16", "route_type": "nat"}}}, `--route "10.1.0.0/16  nat": must be unicast, blackhole, unreachable or prohibit`},
+		{"route through another network", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16", "gateway": "172.16.0.1"}}}, `--route "10.1.0.0/16 172.16.0.1": needs a gateway in a subnet of the network`},
+		{"a bridge called as the device", nil, keys{"name": "vx", "network_interface": "vxlan-vx"}, `--interface-name "vxlan-vx": is what the network's VXLAN device is called; choose another`},
 		{"name that is a path", nil, keys{"name": "../x"}, `network name "../x": must have letters, digits, "_", "." and "-" only`},
 		{"bridge name", nil, keys{"network_interface": "a/b"}, `--interface-name "a/b": must not have "/", ":", "%" or a space`},
 	}
@@ -135,7 +143,7 @@ func TestParseReportsAllProblemsAtOnce(t *testing.T) {
 	want := `5 problems
   option vni "x": must be a whole number from 1 to 16777215
   option "vin": is unknown; did you mean "vni"?
-  option local_ip "192.168.1.99": is not an address of eth0, which has 192.168.1.10, fd00:1::10
+  option local_ip "192.168.1.99": is not an address of eth0, which has 192.168.1.10, 192.168.1.110, fd00:1::10
   option mtu "9000": must be from 576 to 1450, since eth0 has an MTU of 1500 and VXLAN adds 50 bytes
   --subnet "192.168.1.0/24": overlaps the underlay: eth0 has 192.168.1.10/24`
 	if err == nil || err.Error() != want {
@@ -164,6 +172,8 @@ func TestParsePlacesTheNetwork(t *testing.T) {
 		{"physical_interface auto by address", opts{"local_ip": "198.18.0.10", "physical_interface": "auto"}, "eth1 198.18.0.10 8950 [192.168.1.11 192.168.1.12]"},
 		{"all auto by default route", opts{"local_ip": "auto", "physical_interface": "auto"}, "eth0 192.168.1.10 1450 [192.168.1.11 192.168.1.12]"},
 		{"all auto on IPv6", opts{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "fd00:1::11"}, "eth0 fd00:1::10 1430 [fd00:1::11]"},
+		{"auto prefers what the others list", opts{"local_ip": "auto", "remote_ips": "192.168.1.110,192.168.1.11"}, "eth0 192.168.1.110 1450 [192.168.1.11]"},
+		{"no other address of this host is a remote", opts{"remote_ips": "192.168.1.10,192.168.1.110,192.168.1.11"}, "eth0 192.168.1.10 1450 [192.168.1.11]"},
 		{"multicast", opts{"-remote_ips": "", "multicast_group": "239.1.1.1"}, "eth0 192.168.1.10 1450 []"},
 		{"mtu", opts{"mtu": "1400"}, "eth0 192.168.1.10 1400 [192.168.1.11 192.168.1.12]"},
 	}

@@ -45,17 +45,18 @@ func ReadTaken(data []byte) Taken {
 
 func (d DeviceName) all() []string { return append([]string{d.Name}, d.Alts...) }
 
-// ParseNew is Parse for a network that is being created. It also refuses what is
-// taken, and device names that the host already has.
-func ParseNew(data []byte, host Host, taken []Taken) (Network, VTEP, error) {
+// ParseNew is Parse for a network that is being created. It also looks for what
+// is taken, and for device names that the host already has. The network is valid
+// only if there are no problems; the caller may find more.
+func ParseNew(data []byte, host Host, taken []Taken) (Network, VTEP, Problems, error) {
 	c, err := decode(data)
 	if err != nil {
-		return Network{}, VTEP{}, err
+		return Network{}, VTEP{}, nil, err
 	}
 	n, problems := c.network()
 	v, err := place(n, host, &problems)
 	if err != nil {
-		return Network{}, VTEP{}, err
+		return Network{}, VTEP{}, nil, err
 	}
 	for _, t := range taken {
 		if t.ID == "" || t.ID != n.ID {
@@ -65,13 +66,13 @@ func ParseNew(data []byte, host Host, taken []Taken) (Network, VTEP, error) {
 	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {
 		iface, err := host.Interface(name)
 		if err != nil {
-			return Network{}, VTEP{}, err
+			return Network{}, VTEP{}, nil, err
 		}
 		if iface.Name != "" {
 			problems.Add("device name", name, "is held by an interface of this host; remove it, or choose another network name or --interface-name")
 		}
 	}
-	return n, v, problems.Err()
+	return n, v, problems, nil
 }
 
 func (n Network) checkTaken(t Taken, problems *Problems) {

@@ -38,8 +38,11 @@ func TestParseNewRefusesWhatIsTaken(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := ParseNew(tt.data, tt.host, tt.taken)
-			if got := errText(err); got != tt.want {
+			_, _, problems, err := ParseNew(tt.data, tt.host, tt.taken)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := errText(problems.Err()); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

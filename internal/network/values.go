@@ -131,7 +131,9 @@ func parseDF(value string) (kernel.DF, bool) {
 	return 0, false
 }
 
-// parsePorts takes "49152-65535" and, as ip does, "49152 65535".
+// parsePorts takes "49152-65535" and, as ip does, "49152 65535". One port is not a
+// range to the kernel, which then uses its own (udp_flow_src_port in
+// include/net/udp.h).
 func parsePorts(value string) (kernel.PortRange, bool) {
 	first, last, ok := strings.Cut(strings.Join(strings.Fields(value), " "), "-")
 	if !ok {
@@ -139,7 +141,7 @@ func parsePorts(value string) (kernel.PortRange, bool) {
 	}
 	f, ok1 := parseNumber[uint16](strings.TrimSpace(first), 1, 65535)
 	l, ok2 := parseNumber[uint16](strings.TrimSpace(last), 1, 65535)
-	return kernel.PortRange{First: f, Last: l}, ok && ok1 && ok2 && f <= l
+	return kernel.PortRange{First: f, Last: l}, ok && ok1 && ok2 && f < l
 }
 
 func printPorts(r kernel.PortRange) string { return fmt.Sprintf("%d-%d", r.First, r.Last) }

@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -34,8 +35,10 @@ func place(n Network, host Host, problems *Problems) (VTEP, error) {
 	}
 	v := VTEP{Interface: iface.Name}
 	v.Local = findLocal(n, iface, problems)
+	// Not only Local: a host that flooded to another address of its own would
+	// learn its own containers' MACs from the tunnel.
 	for _, r := range n.Remotes {
-		if r != v.Local {
+		if r != v.Local && !iface.has(r) {
 			v.Remotes = append(v.Remotes, r)
 		}
 	}
@@ -87,21 +90,41 @@ func (n Network) wantsIPv6() bool {
 	return n.Tunnel.Group.Is6()
 }
 
+// has tells whether the interface has the address.
+func (i Interface) has(addr netip.Addr) bool {
+	return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr })
+}
+
 // findLocal returns this host's VTEP address, or an invalid one with a problem.
 func findLocal(n Network, iface Interface, problems *Problems) netip.Addr {
 	const option = "option local_ip"
 	if problems.mention(option) {
 		return netip.Addr{}
 	}
-	var has []string
+	var (
+		listed, first netip.Addr // of the list, and of its family
+		has           []string
+	)
 	for _, p := range iface.Addrs {
-		if p.Addr() == n.LocalIP {
-			return n.LocalIP
+		a := p.Addr()
+		if !listed.IsValid() && slices.Contains(n.Remotes, a) {
+			listed = a
 		}
-		if !n.LocalIP.IsValid() && p.Addr().Is6() == n.wantsIPv6() {
-			return p.Addr()
+		if !first.IsValid() && a.Is6() == n.wantsIPv6() {
+			first = a
 		}
-		has = append(has, p.Addr().String())
+		has = append(has, a.String())
+	}
+	switch {
+	case !n.LocalIP.IsValid() && listed.IsValid():
+		return listed // what the other hosts know this one by
+	case !n.LocalIP.IsValid() && first.IsValid():
+		return first
+	case iface.has(n.LocalIP) && listed.IsValid() && !slices.Contains(n.Remotes, n.LocalIP):
+		problems.Add(option, n.LocalIP.String(), "is not in remote_ips, but %s is, which this host has too; use the one that the other hosts list", listed)
+		return n.LocalIP
+	case iface.has(n.LocalIP):
+		return n.LocalIP
 	}
 	if n.LocalIP.IsValid() {
 		problems.Add(option, n.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, listOr(has, "none"))

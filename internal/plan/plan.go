@@ -35,6 +35,24 @@ func Compute(n network.Network, v network.VTEP, endpoints []network.Endpoint) St
 	return s
 }
 
+// Names returns as much of the state as the network's identity tells, which is
+// what removing it takes: names, kinds, marks and masters.
+func Names(id network.Identity, containerIDs []string) State {
+	s := State{
+		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.Bridge, Alias: id.Alias()},
+		Device: kernel.Link{Name: id.Device.Name, Kind: kernel.VXLAN, Alias: id.Alias(), Master: id.Bridge.Name},
+	}
+	for _, c := range containerIDs {
+		s.Endpoints = append(s.Endpoints, Endpoint{Port: port(id, c)})
+	}
+	return s
+}
+
+// port is the host's end of a container's veth, as far as names go.
+func port(id network.Identity, containerID string) kernel.Link {
+	return kernel.Link{Name: id.PortName(containerID), Kind: kernel.Veth, Alias: id.Alias(), Master: id.Bridge.Name}
+}
+
 // bridge carries the gateway's addresses. They are the same on every host, so
 // duplicate address detection must not look for them.
 func bridge(n network.Network, v network.VTEP) kernel.Link {
@@ -46,6 +64,8 @@ func bridge(n network.Network, v network.VTEP) kernel.Link {
 		MTU:      v.MTU,
 		MAC:      network.BridgeMAC(n.Tunnel.VNI, v.Local),
 		Up:       true,
+		// No container tells the host which router to use.
+		Sysctls: []kernel.Sysctl{{Key: "net/ipv6/conf/" + n.Bridge.Name + "/accept_ra", Value: "0"}},
 	}
 	for _, s := range n.Subnets {
 		if s.Gateway.IsValid() {
@@ -82,18 +102,13 @@ func device(n network.Network, v network.VTEP) kernel.Link {
 }
 
 func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
-	port := n.PortName(e.ContainerID)
+	outside := port(n.Identity, e.ContainerID)
+	outside.MTU = v.MTU
+	outside.Up = true
+	outside.NoLinkLocal = true
+	outside.Peer = kernel.Peer{Name: e.Interface, Namespace: e.Namespace, MAC: e.MAC, MTU: v.MTU}
 	return Endpoint{
-		Port: kernel.Link{
-			Name:        port,
-			Alias:       n.Alias(),
-			Kind:        kernel.Veth,
-			MTU:         v.MTU,
-			Master:      n.Bridge.Name,
-			Up:          true,
-			NoLinkLocal: true,
-			Peer:        kernel.Peer{Name: e.Interface, Namespace: e.Namespace, MAC: e.MAC, MTU: v.MTU},
-		},
+		Port:      outside,
 		Namespace: e.Namespace,
 		Container: kernel.Link{
 			Name:   e.Interface,
@@ -104,8 +119,23 @@ func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
 			Up:     true,
 			Addrs:  containerAddrs(e),
 			Routes: routes(n, e),
+
+			Sysctls: containerSysctls(n, e),
 		},
 	}
+}
+
+// containerSysctls have the container announce its addresses when its interface
+// comes up, so that an address that moved to this host is found here at once, by
+// ARP caches and by the other hosts' forwarding databases. Where the network gives
+// addresses, the container does not look for others by IPv6 autoconfiguration.
+func containerSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
+	v4, v6 := "net/ipv4/conf/"+e.Interface+"/", "net/ipv6/conf/"+e.Interface+"/"
+	s := []kernel.Sysctl{{Key: v4 + "arp_notify", Value: "1"}, {Key: v6 + "ndisc_notify", Value: "1"}}
+	if len(n.Subnets) > 0 {
+		s = append(s, kernel.Sysctl{Key: v6 + "accept_ra", Value: "0"})
+	}
+	return s
 }
 
 func containerAddrs(e network.Endpoint) []kernel.Addr {

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -69,7 +68,7 @@ func TestRoutes(t *testing.T) {
 			s := Compute(n, vtep, []network.Endpoint{endpointWith(tt.addrs...)})
 			var got []string
 			for _, r := range s.Endpoints[0].Container.Routes {
-				text := strings.TrimPrefix(kernel.ReplaceRoute{Name: "eth0", Route: r}.String(), "ip route replace ")
+				text := strings.TrimPrefix(kernel.AddRoute{Name: "eth0", Route: r}.String(), "ip route append ")
 				got = append(got, strings.ReplaceAll(text, " dev eth0", ""))
 			}
 			if joined := strings.Join(got, "; "); joined != tt.want {
@@ -83,8 +82,8 @@ func TestRoutes(t *testing.T) {
 func TestDevice(t *testing.T) {
 	n := blue()
 	d := Compute(n, vtep, nil).Device
-	if got := fmt.Sprint(d.FDB); got != "[{00:00:00:00:00:00 198.18.0.11} {00:00:00:00:00:00 198.18.0.12}]" {
-		t.Errorf("flood entries %s", got)
+	if want := []kernel.FDB{{Dst: vtep.Remotes[0]}, {Dst: vtep.Remotes[1]}}; !reflect.DeepEqual(d.FDB, want) {
+		t.Errorf("flood entries %v", d.FDB)
 	}
 	if !d.Tunnel.Learning || d.Tunnel.Dev != "eth0" || d.Tunnel.Local != vtep.Local || !d.NoLinkLocal || d.Master != "br-vxlan-blue" {
 		t.Errorf("got %+v", d)

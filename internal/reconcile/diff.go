@@ -46,12 +46,15 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	// settings forgotten (addrconf_notify in net/ipv6/addrconf.c).
 	forgets := have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU
 	add(want.NoLinkLocal && (!have.NoLinkLocal || forgets), kernel.SetNoLinkLocal{Name: name})
+	for _, p := range want.Sysctls {
+		add(!slices.Contains(have.Sysctls, p), kernel.SetSysctl{Sysctl: p})
+	}
 	changes = append(changes, diffAddrs(want, have, owner)...)
 	changes = append(changes, diffFDB(want, have)...)
 	add(want.Up && !have.Up, kernel.SetUp{Name: name})
 	for _, r := range want.Routes {
 		add(!slices.ContainsFunc(have.Routes, func(h kernel.Route) bool { return sameRoute(r, h) }),
-			kernel.ReplaceRoute{Name: name, Route: r})
+			kernel.AddRoute{Name: name, Route: r})
 	}
 	return changes
 }

@@ -3,9 +3,9 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 )
 
@@ -18,6 +18,9 @@ type Namespace interface {
 	Ports(bridge string) ([]string, error)
 	// Tunnels returns the namespace's VXLAN devices.
 	Tunnels() ([]kernel.Link, error)
+	// Sysctl reads a kernel parameter; the error of one that is not there is
+	// fs.ErrNotExist.
+	Sysctl(key string) (string, error)
 	// Apply makes one change.
 	Apply(kernel.Change) error
 }
@@ -32,14 +35,14 @@ func Network(host Namespace, s plan.State) error {
 }
 
 func bridge(host Namespace, want kernel.Link) error {
-	have, err := host.Link(want.Name, kernel.Addrs)
+	have, err := observe(host, want, kernel.Addrs)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
 		return create(host, want, ours)
 	case err != nil:
 		return err
 	}
-	if err := CheckOwner(want, have); err != nil {
+	if err := checkOwner(want, have); err != nil {
 		return err
 	}
 	return apply(host, diff(want, have, ours))
@@ -49,14 +52,14 @@ func bridge(host Namespace, want kernel.Link) error {
 // be changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c), and
 // frames lost meanwhile are sent again.
 func device(host Namespace, want kernel.Link) error {
-	have, err := host.Link(want.Name, kernel.Entries)
+	have, err := observe(host, want, kernel.Addrs|kernel.Entries)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
 		return createTunnel(host, want)
 	case err != nil:
 		return err
 	}
-	if err := CheckOwner(want, have); err != nil {
+	if err := checkOwner(want, have); err != nil {
 		return err
 	}
 	if want.Tunnel.Same(have.Tunnel) {
@@ -92,57 +95,97 @@ func createTunnel(host Namespace, want kernel.Link) error {
 // The two ends are one object, so when the container's end is missing the host's
 // end that may be left is of an earlier namespace and goes.
 func Endpoint(host, container Namespace, e plan.Endpoint) error {
-	inside, err := container.Link(e.Container.Name, kernel.Addrs|kernel.Routes)
+	inside, err := observe(container, e.Container, kernel.Addrs|kernel.Routes)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return err
 	}
-	outside, outsideErr := host.Link(e.Port.Name, 0)
-	if outsideErr != nil && !errors.Is(outsideErr, kernel.ErrNotFound) {
-		return outsideErr
-	}
-	if err == nil && outsideErr == nil && inside.Alias == e.Container.Alias {
+	there := err == nil && inside.Alias == e.Container.Alias
+	outside, err := observe(host, e.Port, 0)
+	switch {
+	case errors.Is(err, kernel.ErrNotFound):
+		// Nothing is left.
+	case err != nil:
+		return err
+	case there:
 		return errors.Join(
 			apply(host, diff(e.Port, outside, ours)),
 			apply(container, diff(e.Container, inside, shared)))
-	}
-	if outsideErr == nil {
-		if err := host.Apply(kernel.DeleteLink{Name: outside.Name}); err != nil {
+	default:
+		if err := RemovePort(host, e.Port); err != nil {
 			return err
 		}
 	}
 	if err := create(host, e.Port, ours); err != nil {
 		return err
 	}
-	return apply(container, diff(e.Container, created(e.Container), shared))
+	have := created(e.Container)
+	if have.Sysctls, err = sysctls(container, e.Container); err != nil {
+		return err
+	}
+	return apply(container, diff(e.Container, have, shared))
 }
 
-// RemoveEndpoint removes the veth whose host's end is port, if it is there.
-func RemoveEndpoint(host Namespace, port string) error {
-	return host.Apply(kernel.DeleteLink{Name: port})
+// Port makes the host's end of a container's veth what it should be, if it is
+// there: somebody may have deleted the bridge that it was a port of.
+func Port(host Namespace, want kernel.Link) error {
+	have, err := observe(host, want, 0)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := checkOwner(want, have); err != nil {
+		return err
+	}
+	return apply(host, diff(want, have, ours))
+}
+
+// RemovePort removes a veth by its host's end, if it is there.
+func RemovePort(host Namespace, port kernel.Link) error {
+	have, err := host.Link(port.Name, 0)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := checkOwner(port, have); err != nil {
+		return err
+	}
+	return host.Apply(kernel.DeleteLink{Name: port.Name})
 }
 
 // RemoveNetworkIfUnused removes a network's devices when no port but the VXLAN
-// device is left on its bridge.
-func RemoveNetworkIfUnused(host Namespace, id network.Identity) error {
-	ports, err := host.Ports(id.Bridge.Name)
+// device is left on its bridge, nor any of the veths of other containers, which
+// somebody may have taken off the bridge.
+func RemoveNetworkIfUnused(host Namespace, s plan.State) error {
+	ports, err := host.Ports(s.Bridge.Name)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return err
 	}
 	for _, p := range ports {
-		if p != id.Device.Name {
+		if p != s.Device.Name {
 			return nil
 		}
 	}
+	for _, e := range s.Endpoints {
+		_, err := host.Link(e.Port.Name, 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, kernel.ErrNotFound) {
+			return err
+		}
+	}
 	// The VXLAN device first: while it is there, it takes packets.
-	return errors.Join(
-		removeOwned(host, kernel.Link{Name: id.Device.Name, Kind: kernel.VXLAN, Alias: id.Alias()}),
-		removeOwned(host, kernel.Link{Name: id.Bridge.Name, Kind: kernel.Bridge, Alias: id.Alias()}))
+	return errors.Join(removeOwned(host, s.Device), removeOwned(host, s.Bridge))
 }
 
 // removeOwned leaves a link alone that something else made.
 func removeOwned(host Namespace, want kernel.Link) error {
 	have, err := host.Link(want.Name, kernel.Addrs)
-	if errors.Is(err, kernel.ErrNotFound) || err == nil && CheckOwner(want, have) != nil {
+	if errors.Is(err, kernel.ErrNotFound) || err == nil && checkOwner(want, have) != nil {
 		return nil
 	}
 	if err != nil {
@@ -151,17 +194,15 @@ func removeOwned(host Namespace, want kernel.Link) error {
 	return host.Apply(kernel.DeleteLink{Name: have.Name})
 }
 
-// CheckOwner tells who holds the name of a link that this project wants to have,
-// or nil if have is that link. A link that was created but not yet marked when
-// its maker was interrupted counts as ours: a VXLAN device by its name, a bridge
-// when it is down and empty, since a user may have given its name.
-func CheckOwner(want, have kernel.Link) error {
+// checkOwner tells who holds the name of a link that this project wants to have,
+// or nil if have is that link: it has our mark, or it has none and either is as a
+// link is left whose maker was interrupted before it could mark it, or is a port
+// of this network's own bridge.
+func checkOwner(want, have kernel.Link) error {
 	if have.Kind == want.Kind && have.Name == want.Name {
-		if have.Alias == want.Alias {
-			return nil
-		}
-		unused := !have.Up && len(have.Addrs) == 0
-		if have.Alias == "" && (have.Kind == kernel.VXLAN || unused) {
+		unfinished := !have.Up && have.Master == "" && len(have.Addrs) == 0
+		attached := want.Master != "" && have.Master == want.Master
+		if have.Alias == want.Alias || have.Alias == "" && (unfinished || attached) {
 			return nil
 		}
 	}
@@ -184,7 +225,38 @@ func create(ns Namespace, want kernel.Link, owner ownership) error {
 		return errors.Join(err, ns.Apply(kernel.DeleteLink{Name: want.Name}))
 	}
 	have.Alias = want.Alias
+	var err error
+	if have.Sysctls, err = sysctls(ns, want); err != nil {
+		return err
+	}
 	return apply(ns, diff(want, have, owner))
+}
+
+// observe reads the link that is there under the name of want.
+func observe(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, error) {
+	have, err := ns.Link(want.Name, f)
+	if err != nil {
+		return have, err
+	}
+	have.Sysctls, err = sysctls(ns, want)
+	return have, err
+}
+
+// sysctls reads the parameters that want names. One that is not there counts as
+// being as wanted: where there is no IPv6, nothing of it needs to be set.
+func sysctls(ns Namespace, want kernel.Link) ([]kernel.Sysctl, error) {
+	var have []kernel.Sysctl
+	for _, p := range want.Sysctls {
+		value, err := ns.Sysctl(p.Key)
+		if errors.Is(err, fs.ErrNotExist) {
+			value, err = p.Value, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		have = append(have, kernel.Sysctl{Key: p.Key, Value: value})
+	}
+	return have, nil
 }
 
 // apply goes on after an error, so that what can work does.

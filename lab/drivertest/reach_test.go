@@ -74,6 +74,56 @@ func reach(t *testing.T, from *lab.Host, container string, to *lab.Host, server,
 	sh(t, from, inside(container)+" iperf3 -u -n 16K -p 5999 -c "+addr+" >/dev/null")
 }
 
+// Every network keeps its default route, whatever is connected first and whatever is disconnected later.
+func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
+	l := start(t, 2)
+	a := l.Hosts()[0]
+	create(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", addr4)
+	create(t, l, "blue", "--opt vni=2 --subnet 10.2.0.0/24", addr4)
+	run(t, a, "c", "--network podman --network red --network blue")
+	routes := func() string { return sh(t, a, "podman exec c ip route") }
+	for _, want := range []string{"default via 10.88.0.1 ", "default via 10.1.0.1 ", "default via 10.2.0.1 "} {
+		if got := routes(); !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	sh(t, a, "podman network disconnect red c")
+	if got := routes(); !strings.Contains(got, "default via 10.88.0.1 ") || !strings.Contains(got, "default via 10.2.0.1 ") || strings.Contains(got, "10.1.0.1") {
+		t.Errorf("after disconnecting red:\n%s", got)
+	}
+	sh(t, a, "podman network connect red c")
+	if got := routes(); !strings.Contains(got, "default via 10.1.0.1 ") {
+		t.Errorf("after connecting red again:\n%s", got)
+	}
+}
+
+// A host with two addresses on the underlay must not flood to itself: it would learn its own containers from the tunnel.
+func TestHostWithTwoUnderlayAddresses(t *testing.T) {
+	l := start(t, 2)
+	a := l.Hosts()[0]
+	sh(t, a, "ip address del 198.18.0.11/24 dev eth0; ip address add 198.18.0.200/24 dev eth0; ip address add 198.18.0.11/24 dev eth0")
+	for _, h := range l.Hosts() {
+		sh(t, h, "podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 --subnet 10.1.0.0/24 net")
+	}
+	run(t, a, "one", "--network net")
+	run(t, a, "two", "--network net")
+	if got := sh(t, a, "bridge fdb show dev vxlan-net | grep ^00:00:00:00:00:00"); strings.Contains(got, "198.18.0.11") || strings.Contains(got, "198.18.0.200") {
+		t.Errorf("floods to itself: %s", got)
+	}
+	reach(t, a, "one", a, "two", address(t, a, "two", "net", "IPAddress"))
+	if got := sh(t, a, "podman network inspect net"); !strings.Contains(got, `"start_ip": "10.1.0.2"`) {
+		t.Errorf("host-a is not the first of the list: %s", got)
+	}
+}
+
+// The bridge name of the documented example is too long to be one.
+func TestLongInterfaceName(t *testing.T) {
+	l := start(t, 2)
+	create(t, l, "net", "--opt vni=1 --subnet 10.1.0.0/24 --interface-name br-vxlan-network", addr4)
+	run(t, l.Hosts()[0], "c", "--network net")
+	sh(t, l.Hosts()[0], "ip link show br-vxlan-network && ip link show br-vxlan-net")
+}
+
 // inside prefixes a command of the host's that is to run in a container's network namespace.
 func inside(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ")"

@@ -3,6 +3,7 @@ package fakekernel
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,14 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.setMaster(c)
 	case kernel.SetNoLinkLocal:
 		return ns.edit(c.Name, func(l *link) error { l.NoLinkLocal = true; return nil })
+	case kernel.SetSysctl:
+		return ns.edit(strings.Split(c.Sysctl.Key, "/")[3], func(l *link) error {
+			if l.sysctls == nil {
+				l.sysctls = make(map[string]string)
+			}
+			l.sysctls[c.Sysctl.Key] = c.Sysctl.Value
+			return nil
+		})
 	case kernel.SetUp:
 		return ns.edit(c.Name, func(l *link) error { l.Up = true; return nil })
 	case kernel.AddAddr:
@@ -37,8 +46,8 @@ func (ns *Namespace) apply(c kernel.Change) error {
 			l.Addrs = slices.DeleteFunc(l.Addrs, func(a kernel.Addr) bool { return a.Prefix == c.Addr.Prefix })
 			return nil
 		})
-	case kernel.ReplaceRoute:
-		return ns.replaceRoute(c)
+	case kernel.AddRoute:
+		return ns.addRoute(c)
 	case kernel.AddFDB:
 		return ns.addFDB(c)
 	case kernel.DelFDB:
@@ -148,14 +157,21 @@ func (ns *Namespace) addAddr(c kernel.AddAddr) error {
 	})
 }
 
-func (ns *Namespace) replaceRoute(c kernel.ReplaceRoute) error {
+// addRoute knows that in IPv6 a destination and metric is there once in a
+// namespace.
+func (ns *Namespace) addRoute(c kernel.AddRoute) error {
 	return ns.edit(c.Name, func(l *link) error {
 		if !l.Up {
 			return unix.ENETDOWN
 		}
-		l.Routes = slices.DeleteFunc(l.Routes, func(r kernel.Route) bool {
-			return r.Dst == c.Route.Dst && r.Metric == c.Route.Metric
-		})
+		for _, other := range ns.links {
+			for _, r := range other.Routes {
+				alike := r.Dst == c.Route.Dst && r.Metric == c.Route.Metric
+				if alike && (r.Dst.Addr().Is6() || other == l && r == c.Route) {
+					return nil
+				}
+			}
+		}
 		l.Routes = append(l.Routes, c.Route)
 		return nil
 	})

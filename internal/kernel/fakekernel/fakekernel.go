@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -81,6 +82,7 @@ type Namespace struct {
 
 type link struct {
 	kernel.Link
+	sysctls   map[string]string
 	peer      *link
 	peerSpace *Namespace
 }
@@ -167,6 +169,22 @@ func (ns *Namespace) Tunnels() ([]kernel.Link, error) {
 		}
 	}
 	return all, nil
+}
+
+// Sysctl implements reconcile.Namespace. A parameter is there while the device is
+// that its fourth part names, and -1 until it is set.
+func (ns *Namespace) Sysctl(key string) (string, error) {
+	if err := ns.kernel.call(); err != nil {
+		return "", err
+	}
+	l := ns.find(strings.Split(key, "/")[3])
+	if l == nil {
+		return "", fmt.Errorf("read sysctl %s: %w", key, fs.ErrNotExist)
+	}
+	if value, ok := l.sysctls[key]; ok {
+		return value, nil
+	}
+	return "-1", nil
 }
 
 // Interface implements network.Host.

@@ -2,6 +2,7 @@ package rtnl_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -56,12 +57,12 @@ func TestAddAddrWithAnotherLength(t *testing.T) {
 	}
 }
 
-func route(name string, typ kernel.RouteType, dst, via string, metric uint32) kernel.ReplaceRoute {
+func route(name string, typ kernel.RouteType, dst, via string, metric uint32) kernel.AddRoute {
 	r := kernel.Route{Type: typ, Dst: netip.MustParsePrefix(dst), Metric: metric}
 	if via != "" {
 		r.Gateway = netip.MustParseAddr(via)
 	}
-	return kernel.ReplaceRoute{Name: name, Route: r}
+	return kernel.AddRoute{Name: name, Route: r}
 }
 
 func TestRoutes(t *testing.T) {
@@ -70,8 +71,8 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("an empty namespace has routes: %v", l.Routes)
 	}
 	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"),
-		bridge("eth1"), kernel.SetUp{Name: "eth1"}, addAddr("eth1", "10.1.0.2/24"))
-	routes := []kernel.ReplaceRoute{
+		bridge("eth1"), kernel.SetUp{Name: "eth1"}, addAddr("eth1", "10.1.0.2/24"), addAddr("eth1", "fd01::2/64"))
+	routes := []kernel.AddRoute{
 		route("eth0", kernel.Unicast, "0.0.0.0/0", "10.0.0.1", 100),
 		route("eth0", kernel.Unicast, "10.5.0.0/16", "10.0.0.3", 0),
 		route("eth0", kernel.Unicast, "10.6.0.0/16", "", 7),
@@ -85,9 +86,13 @@ func TestRoutes(t *testing.T) {
 		route("eth0", kernel.Unreachable, "fd08::/64", "", 50),
 		route("eth0", kernel.Prohibit, "fd09::/64", "", 50),
 	}
+	others := []kernel.Change{
+		route("eth1", kernel.Unicast, "0.0.0.0/0", "10.1.0.1", 100),
+		route("eth1", kernel.Unicast, "fd05:1::/64", "fd01::1", 50),
+	}
 	for range 2 {
-		h.apply(route("eth0", kernel.Unicast, "0.0.0.0/0", "10.0.0.9", 100),
-			route("eth1", kernel.Unicast, "0.0.0.0/0", "10.1.0.1", 200))
+		// Another network's, with the same metric: once a second network's default route took its place.
+		h.apply(others...)
 		for _, r := range routes {
 			h.apply(r)
 		}
@@ -105,6 +110,26 @@ func TestRoutes(t *testing.T) {
 	for r := range want {
 		t.Errorf("missing: %v", r)
 	}
+	unicast := 0
+	for _, r := range h.link("eth1").Routes {
+		if r.Type == kernel.Unicast {
+			unicast++
+		}
+	}
+	if unicast != len(others) {
+		t.Errorf("the other network's routes: %v", h.link("eth1").Routes)
+	}
+}
+
+// In IPv6 a destination and metric is there once: who comes first keeps it.
+func TestSecondIPv6RouteOfOneMetricStaysOut(t *testing.T) {
+	h := newHost(t)
+	for i, name := range []string{"eth0", "eth1"} {
+		h.apply(bridge(name), kernel.SetUp{Name: name}, addAddr(name, fmt.Sprintf("fd0%d::2/64", i)),
+			route(name, kernel.Unicast, "::/0", fmt.Sprintf("fd0%d::1", i), 100))
+	}
+	equal(t, "first", h.link("eth0").Routes, route("", kernel.Unicast, "::/0", "fd00::1", 100).Route)
+	equal(t, "second", h.link("eth1").Routes)
 }
 
 func TestRouteMetricAndGateway(t *testing.T) {
@@ -112,7 +137,7 @@ func TestRouteMetricAndGateway(t *testing.T) {
 	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"),
 		route("eth0", kernel.Unicast, "::/0", "fd00::1", 0))
 	equal(t, "routes", h.link("eth0").Routes, route("", kernel.Unicast, "::/0", "fd00::1", 1024).Route)
-	h.refuses(route("eth0", kernel.Unicast, "0.0.0.0/0", "192.0.2.1", 0), "ip route replace 0.0.0.0/0 via 192.0.2.1", "gateway")
+	h.refuses(route("eth0", kernel.Unicast, "0.0.0.0/0", "192.0.2.1", 0), "ip route append 0.0.0.0/0 via 192.0.2.1", "gateway")
 }
 
 func TestHost(t *testing.T) {

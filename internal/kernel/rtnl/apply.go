@@ -48,8 +48,8 @@ func (c *Conn) apply(ch kernel.Change) error {
 		return c.addAddr(ch.Name, ch.Addr)
 	case kernel.DelAddr:
 		return unlessGone(c.delAddr(ch.Name, ch.Addr))
-	case kernel.ReplaceRoute:
-		return c.replaceRoute(ch.Name, ch.Route)
+	case kernel.AddRoute:
+		return c.addRoute(ch.Name, ch.Route)
 	case kernel.AddFDB:
 		return c.addFDB(ch.Name, ch.FDB)
 	case kernel.DelFDB:

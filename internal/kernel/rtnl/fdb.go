@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
 )
 
-// fdb returns the permanent entries that lead to a VTEP. The one that the kernel
+// fdb returns the entries that lead to a VTEP and do not age: permanent ones, and
+// those of `bridge fdb add … static`. The one that the kernel
 // makes of the device's multicast group is left out: it is an attribute already.
 //
 // For a port of a bridge the kernel sends the bridge's entries too, those of its
@@ -43,7 +45,7 @@ func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 		return e, false
 	}
 	state := binary.NativeEndian.Uint16(msg[8:])
-	if state&unix.NUD_PERMANENT == 0 || msg[10]&unix.NTF_SELF == 0 {
+	if state&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0 || msg[10]&unix.NTF_SELF == 0 {
 		return e, false
 	}
 	for typ, b := range fields(msg[unix.SizeofNdMsg:]) {
@@ -52,6 +54,12 @@ func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 			e.MAC = mac(b)
 		case unix.NDA_DST:
 			e.Dst = ip(b)
+		case unix.NDA_PORT:
+			e.Port = u16be(b)
+		case unix.NDA_VNI:
+			e.VNI = u32(b)
+		case unix.NDA_IFINDEX:
+			e.Index = u32(b)
 		}
 	}
 	return e, e.Dst.IsValid()
@@ -78,6 +86,15 @@ func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kerne
 	if err != nil {
 		return err
 	}
-	return notFound(c.change(typ, how, fdbMessage(index, state, unix.NTF_SELF),
-		attrMAC(unix.NDA_LLADDR, e.MAC), attrIP(unix.NDA_DST, e.Dst)))
+	attrs := []*nl.RtAttr{attrMAC(unix.NDA_LLADDR, e.MAC), attrIP(unix.NDA_DST, e.Dst)}
+	if e.Port != 0 {
+		attrs = append(attrs, nl.NewRtAttr(unix.NDA_PORT, binary.BigEndian.AppendUint16(nil, e.Port)))
+	}
+	if e.VNI != 0 {
+		attrs = append(attrs, attrU32(unix.NDA_VNI, e.VNI))
+	}
+	if e.Index != 0 {
+		attrs = append(attrs, attrU32(unix.NDA_IFINDEX, e.Index))
+	}
+	return notFound(c.change(typ, how, fdbMessage(index, state, unix.NTF_SELF), attrs...))
 }

@@ -116,10 +116,15 @@ func routeType(n uint8) kernel.RouteType {
 	return ""
 }
 
-// replaceRoute adds the route or replaces the one with the same destination and
-// metric. Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that
-// no prefix of the link covers is refused by the kernel.
-func (c *Conn) replaceRoute(name string, r kernel.Route) error {
+// addRoute adds the route behind what there is of its destination and metric: a
+// container on two networks has two default routes, and neither may take the
+// other's place (NLM_F_REPLACE would, whatever its device). In IPv6 two routes
+// cannot be alike in that; appending would make one multipath route of them and
+// spread connections over both networks, so the one that is there stays alone.
+//
+// Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that no
+// prefix of the link covers is refused by the kernel.
+func (c *Conn) addRoute(name string, r kernel.Route) error {
 	dst := r.Dst.Addr().Unmap()
 	scope := uint8(unix.RT_SCOPE_UNIVERSE)
 	attrs := []*nl.RtAttr{attrU32(unix.RTA_PRIORITY, r.Metric)}
@@ -141,5 +146,13 @@ func (c *Conn) replaceRoute(name string, r kernel.Route) error {
 	// struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 	m := message{family(dst), uint8(r.Dst.Bits()), 0, 0,
 		unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, scope, routeTypes[r.Type], 0, 0, 0, 0}
-	return c.change(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, m, attrs...)
+	how := unix.NLM_F_CREATE | unix.NLM_F_APPEND
+	if dst.Is6() {
+		how = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	}
+	err := c.change(unix.RTM_NEWROUTE, how, m, attrs...)
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
 }

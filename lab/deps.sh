@@ -12,6 +12,7 @@ missing=""
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need ip iproute2
 need bridge iproute2
+need nft nftables
 need ping iputils-ping
 need nsenter util-linux
 [ -n "$missing" ] || exit 0

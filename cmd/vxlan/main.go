@@ -7,18 +7,12 @@ import (
 	"os"
 	"slices"
 
-	"vxlan-driver/internal/driver"
-	"vxlan-driver/internal/kernel/namespace"
+	"vxlan-driver/internal/host"
 	"vxlan-driver/internal/netavark"
-	"vxlan-driver/internal/store"
 )
 
 // version is set when a release is built.
 var version = "0.1.0-dev"
-
-// networksDir is where Podman, run by root, keeps networks; it does not tell the
-// plugin when containers.conf (network_config_dir) says otherwise.
-const networksDir = "/etc/containers/networks"
 
 const help = `vxlan connects Podman containers on many hosts by VXLAN networks.
 
@@ -41,26 +35,5 @@ func main() {
 		fmt.Print(help)
 		return
 	}
-	d := &driver.Driver{
-		Open:        open,
-		StoreDir:    store.Dir,
-		NetworksDir: networksDir,
-		Rootless:    rootless(),
-	}
-	os.Exit(netavark.Main(d, version, os.Args[1:], os.Stdin, os.Stdout))
-}
-
-func open(path string) (driver.Namespace, error) {
-	c, err := namespace.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// rootless tells whether a user without privileges runs Podman. Inside the user
-// namespace that Podman makes, that user is root; Podman then says whose it is.
-func rootless() bool {
-	uid, ok := os.LookupEnv("_CONTAINERS_ROOTLESS_UID")
-	return os.Geteuid() != 0 || ok && uid != "0" && uid != ""
+	os.Exit(netavark.Main(host.Driver(), version, os.Args[1:], os.Stdin, os.Stdout))
 }

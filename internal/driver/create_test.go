@@ -69,6 +69,7 @@ func TestCreateReportsAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
+// But for the last address, which is the host's own.
 func TestCreateKeepsTheUsersRange(t *testing.T) {
 	_, d := newFake(t)
 	in := strings.ReplaceAll(testNetwork, `"gateway": "10.0.0.1"`, `"gateway": "10.0.0.1", "lease_range": {"start_ip": "10.0.0.100"}`)
@@ -76,7 +77,7 @@ func TestCreateKeepsTheUsersRange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(out), `"lease_range":{"end_ip":"","start_ip":"10.0.0.100"}`) {
+	if !strings.Contains(string(out), `"lease_range":{"end_ip":"10.0.0.253","start_ip":"10.0.0.100"}`) {
 		t.Errorf("got %s", out)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/network"
@@ -29,8 +28,21 @@ type Driver struct {
 	// NetworksDir is where Podman keeps its networks' configurations, which
 	// tell what other networks hold.
 	NetworksDir string
+	// SysctlDir is where systemd reads the kernel parameters of devices that
+	// appear, "" where it does not run.
+	SysctlDir string
+	// Zones tells firewalld whom to trust.
+	Zones Zones
 	// Rootless tells whether Podman runs without privileges.
 	Rootless bool
+}
+
+// Zones is firewalld, or nothing where it does not run.
+type Zones interface {
+	// Trust lets all pass that comes from a device or goes to it.
+	Trust(device string) error
+	// Forget undoes Trust.
+	Forget(device string) error
 }
 
 var _ netavark.Plugin = (*Driver)(nil)
@@ -48,13 +60,13 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	defer host.Close()
-	n, v, err := network.Parse(r.Network, host)
+	p, err := d.place(r.Network, host)
 	if err != nil {
-		return netavark.Status{}, fmt.Errorf("network: %w", err)
+		return netavark.Status{}, err
 	}
-	e, err := network.ParseEndpoint(n, r.ContainerID, r.ContainerName, namespace, r.Options)
+	e, err := network.ParseEndpoint(p.Network, attachment(namespace, r))
 	if err != nil {
-		return netavark.Status{}, fmt.Errorf("container %s on network %s: %w", r.ContainerName, n.Name, err)
+		return netavark.Status{}, fmt.Errorf("container %s on network %s: %w", r.ContainerName, p.Name, err)
 	}
 	container, err := d.Open(namespace)
 	if err != nil {
@@ -67,72 +79,19 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	}
 	defer st.Close()
 
-	status, err := attach(st, host, container, n, v, e, r)
+	b := build{d, st, host}
+	status, err := b.attach(p, e, container, r.Network)
 	if err != nil {
-		return netavark.Status{}, errors.Join(err, undo(st, host, n.Identity, e.ContainerID))
+		return netavark.Status{}, errors.Join(err, b.undo(p.Identity, e))
 	}
 	return status, nil
 }
 
-// attach records the endpoint, then builds it.
-func attach(st *store.Store, host, container Namespace, n network.Network, v network.VTEP, e network.Endpoint, r netavark.Request) (netavark.Status, error) {
-	record := store.Record{Endpoint: e, PortMappings: r.PortMappings}
-	if err := st.Put(n.ID, r.Network, record); err != nil {
-		return netavark.Status{}, err
+func attachment(namespace string, r netavark.Request) network.Attachment {
+	return network.Attachment{
+		ContainerID: r.ContainerID, ContainerName: r.ContainerName,
+		Namespace: namespace, Options: r.Options, Ports: r.PortMappings,
 	}
-	s := plan.Compute(n, v, []network.Endpoint{e})
-	if err := reconcile.Network(host, s); err != nil {
-		return netavark.Status{}, err
-	}
-	for _, wanted := range s.Endpoints {
-		if err := reconcile.Endpoint(host, container, wanted); err != nil {
-			return netavark.Status{}, err
-		}
-	}
-	if err := reattach(st, host, n, v); err != nil {
-		return netavark.Status{}, err
-	}
-	if e.MAC.IsZero() {
-		l, err := container.Link(e.Interface, 0)
-		if err != nil {
-			return netavark.Status{}, err
-		}
-		e.MAC = l.MAC
-	}
-	return status(n, e), nil
-}
-
-// reattach puts back on the bridge the ports of other containers that are not on
-// it, as when somebody deleted the bridge. Only those are looked at, so the cost
-// of a start does not grow with the number of containers.
-func reattach(st *store.Store, host Namespace, n network.Network, v network.VTEP) error {
-	ids, err := st.Endpoints(n.ID)
-	if err != nil {
-		return err
-	}
-	ports, err := host.Ports(n.Bridge.Name)
-	if err != nil {
-		return err
-	}
-	on := make(map[string]bool)
-	for _, p := range ports {
-		on[p] = true
-	}
-	var errs []error
-	for _, id := range ids {
-		if on[n.PortName(id)] {
-			continue
-		}
-		r, err := st.Record(n.ID, id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, e := range plan.Compute(n, v, []network.Endpoint{r.Endpoint}).Endpoints {
-			errs = append(errs, reconcile.Port(host, e.Port))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Teardown disconnects a container, and removes the network's devices with the
@@ -153,36 +112,15 @@ func (d *Driver) Teardown(_ string, r netavark.Request) error {
 		return err
 	}
 	defer host.Close()
+	e := network.Endpoint{ContainerID: r.ContainerID, HostInterface: network.HostInterface(r.Options)}
 	st, err := store.Open(d.StoreDir)
 	if err != nil {
 		// The container's own veth is nobody else's business, lock or no lock.
 		// The network's devices may be: the next teardown removes them.
-		own := plan.Names(id, []string{r.ContainerID}).Endpoints[0]
-		return errors.Join(err, reconcile.RemovePort(host, own.Port))
+		return errors.Join(err, reconcile.RemovePort(host, plan.Names(id, []network.Endpoint{e}).Endpoints[0].Port))
 	}
 	defer st.Close()
-	return detach(st, host, id, r.ContainerID)
-}
-
-// detach removes all it can. The record goes last, and only when the kernel is
-// clean.
-func detach(st *store.Store, host Namespace, id network.Identity, containerID string) error {
-	ids, err := st.Endpoints(id.ID)
-	others := slices.DeleteFunc(ids, func(id string) bool { return id == containerID })
-	own := plan.Names(id, []string{containerID}).Endpoints[0]
-	err = errors.Join(err, reconcile.RemovePort(host, own.Port))
-	err = errors.Join(err, reconcile.RemoveNetworkIfUnused(host, plan.Names(id, others)))
-	if err != nil {
-		return err
-	}
-	return st.Remove(id.ID, containerID)
-}
-
-func undo(st *store.Store, host Namespace, id network.Identity, containerID string) error {
-	if err := detach(st, host, id, containerID); err != nil {
-		return fmt.Errorf("undo: %w", err)
-	}
-	return nil
+	return build{d, st, host}.detach(id, e)
 }
 
 // status is what Podman shows of the endpoint.

@@ -43,9 +43,17 @@ func newFake(t *testing.T) (*fakekernel.Kernel, *Driver) {
 		},
 		StoreDir:    t.TempDir(),
 		NetworksDir: t.TempDir(),
+		SysctlDir:   t.TempDir(),
+		Zones:       zones{},
 	}
 	return k, d
 }
+
+// zones is a firewalld that trusts these.
+type zones map[string]bool
+
+func (z zones) Trust(device string) error  { z[device] = true; return nil }
+func (z zones) Forget(device string) error { delete(z, device); return nil }
 
 // request connects container number i with the addresses 10.0.0.(i+1) and
 // fd00:10::(i+1).

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,6 +182,10 @@ func shape(links []kernel.Link) []kernel.Link {
 		if l.Kind != kernel.Bridge {
 			links[i].MAC = kernel.MAC{}
 		}
+		// The kernel keeps a list for each family.
+		slices.SortStableFunc(links[i].Addrs, func(a, b kernel.Addr) int {
+			return a.Prefix.Addr().BitLen() - b.Prefix.Addr().BitLen()
+		})
 	}
 	return links
 }
@@ -209,8 +214,9 @@ func TestSetupRepairs(t *testing.T) {
 		"gateway removed":   edit(bridge, func(l *kernel.Link) { l.Addrs = nil }),
 		"address added":     edit(bridge, func(l *kernel.Link) { l.Addrs = append(l.Addrs, addr) }),
 		"gateway's length": edit(bridge, func(l *kernel.Link) {
-			l.Addrs[1].Prefix = netip.PrefixFrom(l.Addrs[1].Prefix.Addr(), 48)
+			l.Addrs[3].Prefix = netip.PrefixFrom(l.Addrs[3].Prefix.Addr(), 48)
 		}),
+		"gateway first":  edit(bridge, func(l *kernel.Link) { l.Addrs[0], l.Addrs[1] = l.Addrs[1], l.Addrs[0] }),
 		"name taken off": edit(bridge, func(l *kernel.Link) { l.AltNames = nil }),
 		"device gone":    func(host *fakekernel.Namespace) { host.Remove(device) },
 		"device unmarked by hand": func(host *fakekernel.Namespace) {

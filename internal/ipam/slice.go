@@ -16,34 +16,35 @@ const minSliceBits = 2
 
 // Slice returns the part of the subnet from which the host with the VTEP self
 // hands out addresses, so that hosts that never talk about it cannot hand out
-// the same one. The subnet is cut into as many equal parts as there are VTEPs,
-// rounded up to a power of two; each VTEP gets the part of its rank. Every host
-// comes to the same cut from the same list, whatever its order.
+// the same one. The subnet is cut into as many equal parts as there are VTEPs, or
+// hosts if that is more, rounded up to a power of two; each VTEP gets the part of
+// its rank. Every host comes to the same cut from the same list, whatever its order.
 //
 // Never in a slice are the network address, the broadcast address, the gateway
-// and the last usable address of each part, which is kept for the host itself.
-func Slice(s network.Subnet, vteps []netip.Addr, self netip.Addr) (network.Range, error) {
+// and one address behind it, which is kept for the host itself.
+func Slice(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (network.Range, error) {
 	sorted := slices.SortedFunc(slices.Values(append(slices.Clone(vteps), self)), netip.Addr.Compare)
 	sorted = slices.Compact(sorted)
 	rank, _ := slices.BinarySearchFunc(sorted, self, netip.Addr.Compare)
+	if hosts > 0 && hosts < len(sorted) {
+		return network.Range{}, fmt.Errorf("cannot be divided among %d hosts: max_hosts is %d", len(sorted), hosts)
+	}
 
-	partBits := bits.Len(uint(len(sorted) - 1)) // of the number of parts
+	partBits := bits.Len(uint(max(len(sorted), hosts) - 1)) // of the number of parts
 	hostBits := s.Prefix.Addr().BitLen() - s.Prefix.Bits()
 	if hostBits < partBits+minSliceBits {
 		return network.Range{}, fmt.Errorf("is too small to give each of %d hosts addresses of its own; the smallest that works is a /%d, or give every host its own --ip-range",
-			len(sorted), s.Prefix.Addr().BitLen()-partBits-minSliceBits)
+			max(len(sorted), hosts), s.Prefix.Addr().BitLen()-partBits-minSliceBits)
 	}
 	sliceBits := uint(hostBits - partBits)
-	first := offset(s.Prefix.Addr(), new(big.Int).Lsh(big.NewInt(int64(rank)), sliceBits))
-	size := new(big.Int).Lsh(big.NewInt(1), sliceBits)
-	last := offset(first, size.Sub(size, big.NewInt(2))) // before the host's own
-	if rank == 0 {
-		first = first.Next() // after the network address
+	part := s
+	part.Lease.First = offset(s.Prefix.Addr(), new(big.Int).Lsh(big.NewInt(int64(rank)), sliceBits))
+	part.Lease.Last = last(netip.PrefixFrom(part.Lease.First, s.Prefix.Bits()+partBits))
+	lease, err := reserve(part)
+	if err != nil {
+		return lease, err
 	}
-	if rank == 1<<partBits-1 && s.Prefix.Addr().Is4() {
-		last = last.Prev() // the host's own moves down for the broadcast address
-	}
-	return without(network.Range{First: first, Last: last}, s.Gateway), nil
+	return without(lease, s.Gateway), nil
 }
 
 // without cuts the gateway out of a range, keeping the longer side.

@@ -29,7 +29,7 @@ func TestSliceOfDocumentedExample(t *testing.T) {
 	// Three hosts make four parts of 64 addresses.
 	s := subnet("10.0.0.0/24", "10.0.0.1")
 	for rank, want := range []string{"10.0.0.2-10.0.0.62", "10.0.0.64-10.0.0.126", "10.0.0.128-10.0.0.190"} {
-		r, err := Slice(s, hosts(3), hosts(3)[rank])
+		r, err := Slice(s, hosts(3), hosts(3)[rank], 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,12 +40,12 @@ func TestSliceOfDocumentedExample(t *testing.T) {
 }
 
 func TestSliceOfTooSmallSubnetNamesTheSmallest(t *testing.T) {
-	_, err := Slice(subnet("10.0.0.0/29", ""), hosts(3), hosts(3)[0])
+	_, err := Slice(subnet("10.0.0.0/29", ""), hosts(3), hosts(3)[0], 0)
 	want := "is too small to give each of 3 hosts addresses of its own; the smallest that works is a /28, or give every host its own --ip-range"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if _, err := Slice(subnet("10.0.0.0/28", ""), hosts(3), hosts(3)[0]); err != nil {
+	if _, err := Slice(subnet("10.0.0.0/28", ""), hosts(3), hosts(3)[0], 0); err != nil {
 		t.Errorf("the size that the message names does not work: %v", err)
 	}
 }
@@ -58,16 +58,17 @@ func TestSliceProperties(t *testing.T) {
 		s := randomSubnet(rnd)
 		all := hosts(n)
 		rnd.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
+		most := []int{0, n, 2 * n}[rnd.IntN(3)]
 		var slices []network.Range
 		for _, self := range all {
-			r, err := Slice(s, all, self)
+			r, err := Slice(s, all, self, most)
 			if err != nil {
 				if s.Prefix.Addr().BitLen()-s.Prefix.Bits() > 8 {
 					t.Fatalf("%s for %d hosts: %v", s.Prefix, n, err)
 				}
 				break
 			}
-			other, _ := Slice(s, hosts(n), self)
+			other, _ := Slice(s, hosts(n), self, most)
 			if r != other {
 				t.Fatalf("%s: the list's order changes the slice: %v, %v", s.Prefix, r, other)
 			}
@@ -109,6 +110,15 @@ func wrong(s network.Subnet, slices []network.Range) string {
 		if !s.Prefix.Contains(r.First) || !s.Prefix.Contains(r.Last.Next()) {
 			return fmt.Sprintf("slice %d and its host's address leave the subnet: %v", i, r)
 		}
+		own := hostOf(s, r)
+		for j, q := range slices {
+			if !own.Less(q.First) && !q.Last.Less(own) || i != j && own == hostOf(s, q) {
+				return fmt.Sprintf("the own address %s of host %d is host %d's too", own, i, j)
+			}
+		}
+		if own == s.Gateway || own == broadcast || own == s.Prefix.Addr() || !s.Prefix.Contains(own) {
+			return fmt.Sprintf("host %d has the own address %s", i, own)
+		}
 		for _, never := range []netip.Addr{s.Prefix.Addr(), s.Gateway, broadcast} {
 			if never.IsValid() && !never.Less(r.First) && !r.Last.Less(never) {
 				return fmt.Sprintf("slice %d %v contains %s", i, r, never)
@@ -121,4 +131,70 @@ func wrong(s network.Subnet, slices []network.Range) string {
 		}
 	}
 	return ""
+}
+
+// hostOf is the own address of the host that hands out r.
+func hostOf(s network.Subnet, r network.Range) netip.Addr {
+	s.Lease = r
+	n := network.Network{Subnets: []network.Subnet{s}}
+	Assign(&n, network.VTEP{})
+	return n.Subnets[0].Host
+}
+
+// With room for more hosts, a host that is added behind the others changes
+// nobody's part; without, or before the others, it does.
+func TestAddingAHost(t *testing.T) {
+	s := subnet("10.0.0.0/24", "10.0.0.1")
+	part := func(list []netip.Addr, self netip.Addr, most int) network.Range {
+		r, err := Slice(s, list, self, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	two, three := hosts(2), hosts(3)
+	if a, b := part(two, two[1], 4), part(three, two[1], 4); a != b {
+		t.Errorf("max_hosts=4: %v became %v", a, b)
+	}
+	if a, b := part(two, two[1], 0), part(three, two[1], 0); a == b {
+		t.Errorf("%v stayed", a)
+	}
+	if _, err := Slice(s, three, three[0], 2); err == nil || err.Error() != "cannot be divided among 3 hosts: max_hosts is 2" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAssignKeepsTheUsersRange(t *testing.T) {
+	tests := []struct{ first, last, want, host string }{
+		{"10.0.0.32", "10.0.0.47", "10.0.0.32-10.0.0.46", "10.0.0.47"},
+		{"10.0.0.0", "10.0.0.7", "10.0.0.2-10.0.0.6", "10.0.0.7"},
+		{"10.0.0.240", "10.0.0.255", "10.0.0.240-10.0.0.253", "10.0.0.254"},
+		{"10.0.0.32", "", "10.0.0.32-10.0.0.253", "10.0.0.254"},
+		{"", "10.0.0.9", "10.0.0.2-10.0.0.8", "10.0.0.9"},
+		{"10.0.0.2", "10.0.0.3", "10.0.0.2-10.0.0.2", "10.0.0.3"},
+		{"10.0.0.1", "10.0.0.2", "", ""},
+		{"10.0.0.9", "10.0.0.9", "", ""},
+	}
+	for _, tt := range tests {
+		s := subnet("10.0.0.0/24", "10.0.0.1")
+		if tt.first != "" {
+			s.Lease.First = netip.MustParseAddr(tt.first)
+		}
+		if tt.last != "" {
+			s.Lease.Last = netip.MustParseAddr(tt.last)
+		}
+		n := network.Network{Subnets: []network.Subnet{s}}
+		problems := Reserve(&n)
+		if tt.want == "" {
+			if len(problems) != 1 {
+				t.Errorf("%s-%s: got %v and %v", tt.first, tt.last, n.Subnets[0].Lease, problems)
+			}
+			continue
+		}
+		problems = append(problems, Assign(&n, network.VTEP{})...)
+		got := n.Subnets[0]
+		if text := got.Lease.First.String() + "-" + got.Lease.Last.String(); text != tt.want || got.Host.String() != tt.host || len(problems) > 0 {
+			t.Errorf("%s-%s: got %s, host %s, %v", tt.first, tt.last, text, got.Host, problems)
+		}
+	}
 }

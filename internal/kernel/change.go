@@ -162,6 +162,9 @@ func (c AddAddr) String() string {
 	if c.Addr.NoDAD {
 		s += " nodad"
 	}
+	if c.Addr.Deprecated {
+		s += " preferred_lft 0"
+	}
 	return s
 }
 

@@ -16,6 +16,9 @@ const MaxNameLen = 15
 // ErrNotFound says that the link asked for is not in the namespace.
 var ErrNotFound = errors.New("no such device")
 
+// ErrElementTaken says that a map has another value for an element's key.
+var ErrElementTaken = errors.New("the key is in use with another value")
+
 // Kind is a link's type, spelled as `ip link add type` spells it.
 type Kind string
 
@@ -176,6 +179,9 @@ type Addr struct {
 	// NoDAD makes an IPv6 address usable at once, without duplicate address
 	// detection (RFC 4862, section 5.4). Not observed, not compared.
 	NoDAD bool
+	// Deprecated keeps the kernel from choosing an IPv6 address as a source
+	// (RFC 4862, section 5.5.4). Not observed, not compared.
+	Deprecated bool
 }
 
 // RouteType is a route's type, spelled as `ip route` spells it.

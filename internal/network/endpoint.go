@@ -22,6 +22,17 @@ type Endpoint struct {
 	Interface     string         // device name in the container
 	Addrs         []netip.Prefix // with the subnet's length, in the order of static_ips
 	MAC           kernel.MAC     // zero: the kernel's choice
+	HostInterface string         // name of the host's end of the veth; "": the driver's choice
+	Ports         []PortMapping  `json:",omitempty"`
+}
+
+// Attachment is what netavark passes about a container, as it passes it.
+type Attachment struct {
+	ContainerID   string
+	ContainerName string
+	Namespace     string
+	Options       []byte // network_options
+	Ports         []byte // port_mappings
 }
 
 // endpointConfig is the part of netavark's plugin input that says how a
@@ -34,22 +45,22 @@ type endpointConfig struct {
 	Options   map[string]string `json:"options"`
 }
 
-// ParseEndpoint reads how a container is attached to the network n. data is the
-// network_options of netavark's plugin API.
-func ParseEndpoint(n Network, containerID, containerName, namespace string, data []byte) (Endpoint, error) {
+// ParseEndpoint reads how a container is attached to the network n.
+func ParseEndpoint(n Network, a Attachment) (Endpoint, error) {
 	var c endpointConfig
-	if err := json.Unmarshal(data, &c); err != nil {
+	if err := json.Unmarshal(a.Options, &c); err != nil {
 		return Endpoint{}, fmt.Errorf("read network options: %w", err)
 	}
 	e := Endpoint{
-		ContainerID:   containerID,
-		ContainerName: containerName,
+		ContainerID:   a.ContainerID,
+		ContainerName: a.ContainerName,
 		Aliases:       c.Aliases,
-		Namespace:     namespace,
+		Namespace:     a.Namespace,
 		Interface:     c.Interface,
+		HostInterface: c.Options[hostInterfaceOption],
 	}
 	var problems Problems
-	if err := CheckContainerID(containerID); err != nil {
+	if err := CheckContainerID(a.ContainerID); err != nil {
 		problems = append(problems, err.(Problem))
 	}
 	if wrong := checkDeviceName(c.Interface, kernel.MaxNameLen); c.Interface == "" || wrong != "" {
@@ -59,7 +70,15 @@ func ParseEndpoint(n Network, containerID, containerName, namespace string, data
 		problems.Add("interface name", c.Interface, "%s", wrong)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
-		problems.Add("container network option", name, "is unknown; the vxlan driver has none yet")
+		if name != hostInterfaceOption {
+			problems.Add("container network option", name, "is unknown; there is %s", hostInterfaceOption)
+		} else if wrong := checkDeviceName(e.HostInterface, kernel.MaxNameLen); wrong != "" {
+			problems.Add("container network option "+name, e.HostInterface, "%s", wrong)
+		}
+	}
+	var err error
+	if e.Ports, err = parsePortMappings(a.Ports, &problems); err != nil {
+		return Endpoint{}, err
 	}
 	e.setAddrs(n, c.StaticIPs, &problems)
 	e.setMAC(n, c.StaticMAC, &problems)
@@ -67,6 +86,19 @@ func ParseEndpoint(n Network, containerID, containerName, namespace string, data
 		return Endpoint{}, err
 	}
 	return e, nil
+}
+
+// hostInterfaceOption is the one option of an endpoint, as in
+// `podman run --network mynet:host_interface_name=web0`.
+const hostInterfaceOption = "host_interface_name"
+
+// HostInterface reads that option alone, and gives "" for what cannot be read.
+func HostInterface(options []byte) string {
+	var c endpointConfig
+	if json.Unmarshal(options, &c) != nil {
+		return ""
+	}
+	return c.Options[hostInterfaceOption]
 }
 
 // setAddrs gives each address its subnet's prefix length. `podman network
@@ -85,6 +117,9 @@ func (e *Endpoint) setAddrs(n Network, addrs []string, problems *Problems) {
 		}
 		if a == subnet.Gateway {
 			problems.Add("--ip", s, "is the gateway of network %s", n.Name)
+		}
+		if a == subnet.Host {
+			problems.Add("--ip", s, "is this host's own address on network %s", n.Name)
 		}
 		p := netip.PrefixFrom(a.Unmap(), subnet.Prefix.Bits())
 		if !slices.Contains(e.Addrs, p) {

@@ -20,10 +20,14 @@ func dualStack(t *testing.T) Network {
 	return n
 }
 
+func attachment(id, options string) Attachment {
+	return Attachment{ContainerID: id, ContainerName: "one", Namespace: "/run/netns/x", Options: []byte(options)}
+}
+
 func TestParseEndpoint(t *testing.T) {
 	n := dualStack(t)
 	data := `{"aliases": ["web"], "interface_name": "eth0", "static_ips": ["10.0.0.2", "fd00:10::2", "10.0.0.2"], "static_mac": null, "options": null}`
-	got, err := ParseEndpoint(n, "c1", "one", "/run/netns/x", []byte(data))
+	got, err := ParseEndpoint(n, attachment("c1", data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +43,7 @@ func TestParseEndpoint(t *testing.T) {
 }
 
 func TestParseEndpointTakesTheMACGiven(t *testing.T) {
-	e, err := ParseEndpoint(dualStack(t), "c1", "one", "/x", []byte(`{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"02:AB:00:00:00:01"}`))
+	e, err := ParseEndpoint(dualStack(t), attachment("c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"02:AB:00:00:00:01"}`))
 	if err != nil || e.MAC != (kernel.MAC{2, 0xab, 0, 0, 0, 1}) {
 		t.Errorf("got %v, %v", e.MAC, err)
 	}
@@ -57,11 +61,11 @@ func TestParseEndpointRefuses(t *testing.T) {
 		{"interface name", "c1", `{"interface_name":"a-name-too-long!","static_ips":["10.0.0.2"]}`, `interface name "a-name-too-long!": must have at most 15 bytes`},
 		{"no interface name", "c1", `{"static_ips":["10.0.0.2"]}`, `interface name: is required`},
 		{"id that is a path", "../c", `{"interface_name":"eth0","static_ips":["10.0.0.2"]}`, `container id "../c": must have letters, digits, "_", "." and "-" only`},
-		{"option", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"options":{"x":"y"}}`, `container network option "x": is unknown; the vxlan driver has none yet`},
+		{"option", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"options":{"x":"y"}}`, `container network option "x": is unknown; there is host_interface_name`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := ParseEndpoint(n, tt.id, "one", "/x", []byte(tt.data))
+			_, err := ParseEndpoint(n, attachment(tt.id, tt.data))
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}

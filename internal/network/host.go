@@ -1,6 +1,10 @@
 package network
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"vxlan-driver/internal/kernel"
+)
 
 // Host is what must be known of the machine to place a network on it. A lookup
 // that finds nothing returns a zero Interface and no error.
@@ -18,7 +22,8 @@ type Host interface {
 // concerned.
 type Interface struct {
 	Name  string
-	MTU   int // bytes
+	Kind  kernel.Kind // "" for a physical one
+	MTU   int         // bytes
 	Up    bool
 	Addrs []netip.Prefix // of global scope, in the kernel's order, not masked
 }

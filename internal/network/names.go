@@ -63,6 +63,12 @@ func (id Identity) PortName(containerID string) string {
 	return "veth" + shortHash(id.ID+"/"+containerID, kernel.MaxNameLen-len("veth"))
 }
 
+// Port returns the name of the host's end of the veth to an endpoint, which its
+// user may have chosen.
+func (id Identity) Port(e Endpoint) string {
+	return cmp.Or(e.HostInterface, id.PortName(e.ContainerID))
+}
+
 // newIdentity names a network's devices. bridge is the name asked for, or "".
 func newIdentity(id, name, bridge string) Identity {
 	documented := bridgePrefix + name

@@ -29,6 +29,14 @@ type Network struct {
 	NoDefaultRoute bool
 	Internal       bool // no way out of the overlay
 
+	Isolate              Isolation
+	Outbound4, Outbound6 netip.Addr // source of what leaves the overlay; invalid: the host's choice
+	VRF                  string     // device that the bridge is a port of
+
+	MaxHosts     int  // how many hosts the subnets are divided among; 0: as many as there are
+	AddressCheck bool // ask the wire for an address before a container gets it
+	PortSecurity bool // containers send with their own addresses only
+
 	Subnets    []Subnet // empty: a network without addresses
 	Routes     []kernel.Route
 	DNSServers []netip.Addr // network_dns_servers
@@ -38,7 +46,8 @@ type Network struct {
 type Subnet struct {
 	Prefix  netip.Prefix // masked
 	Gateway netip.Addr   // invalid: none
-	Lease   Range        // zero: all of Prefix
+	Lease   Range        // what this host hands out; zero: all of Prefix
+	Host    netip.Addr   // this host's own address; invalid: none
 }
 
 // Range is a range of addresses, both ends included.

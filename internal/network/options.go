@@ -95,14 +95,26 @@ var options = []option{
 		},
 	},
 	numberOption("metric", 0, 1<<32-1, func(n *Network) *uint32 { return &n.Metric }),
+	boolOption("no_default_route", func(n *Network) *bool { return &n.NoDefaultRoute }),
 	{
-		name:    "no_default_route",
-		accepts: boolAccepts,
+		name:    "isolate",
+		accepts: `true, false or "strict"`,
 		set: func(n *Network, value string) (ok bool) {
-			n.NoDefaultRoute, ok = parseBool(value)
+			n.Isolate, ok = parseIsolation(value)
 			return ok
 		},
-		get: func(n Network) string { return strconv.FormatBool(n.NoDefaultRoute) },
+		get: func(n Network) string { return n.Isolate.String() },
+	},
+	outboundOption("outbound_addr4", netip.Addr.Is4, func(n *Network) *netip.Addr { return &n.Outbound4 }),
+	outboundOption("outbound_addr6", netip.Addr.Is6, func(n *Network) *netip.Addr { return &n.Outbound6 }),
+	{
+		name:    "vrf",
+		accepts: "the name of a VRF device of this host",
+		set: func(n *Network, value string) bool {
+			n.VRF = value
+			return value != "" && checkDeviceName(value, kernel.MaxNameLen) == ""
+		},
+		get: func(n Network) string { return n.VRF },
 	},
 	{
 		name:    "multicast_group",
@@ -119,6 +131,23 @@ var options = []option{
 			return n.Tunnel.Group.String()
 		},
 	},
+	{
+		name:    "max_hosts",
+		accepts: "a number of hosts from 2 to 65536",
+		set: func(n *Network, value string) bool {
+			v, ok := parseNumber[uint32](value, 2, 65536)
+			n.MaxHosts = int(v)
+			return ok
+		},
+		get: func(n Network) string {
+			if n.MaxHosts == 0 {
+				return ""
+			}
+			return strconv.Itoa(n.MaxHosts)
+		},
+	},
+	boolOption("address_check", func(n *Network) *bool { return &n.AddressCheck }),
+	boolOption("port_security", func(n *Network) *bool { return &n.PortSecurity }),
 	flagOption("learning", func(n *Network) *kernel.Opt[bool] { return &n.Learning }),
 	flagOption("proxy", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.Proxy }),
 	flagOption("l2miss", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.L2Miss }),

@@ -16,6 +16,8 @@ type Taken struct {
 	Port    uint16
 	Names   []string // of devices
 	Subnets []netip.Prefix
+	Isolate Isolation // of a network
+	Bridge  string    // of a network of another driver
 }
 
 // ReadTaken reads what a network in one of Podman's configuration files holds.
@@ -38,7 +40,8 @@ func ReadTaken(data []byte) Taken {
 		t.VNI, t.Port = n.Tunnel.VNI, n.Tunnel.Port
 		t.Names = slices.Concat(n.Bridge.all(), n.Device.all())
 	} else if c.NetworkInterface != "" {
-		t.Names = []string{c.NetworkInterface}
+		t.Names, t.Bridge = []string{c.NetworkInterface}, c.NetworkInterface
+		t.Isolate, _ = parseIsolation(c.Options["isolate"])
 	}
 	return t
 }

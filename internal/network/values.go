@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -23,9 +24,35 @@ func numberOption[T uint16 | uint32](name string, low, high uint64, field func(*
 	}
 }
 
+// boolOption is a boolean that is false unless it is given.
+func boolOption(name string, field func(*Network) *bool) option {
+	return option{
+		name:    name,
+		accepts: boolAccepts,
+		set: func(n *Network, value string) (ok bool) {
+			*field(n), ok = parseBool(value)
+			return ok
+		},
+		get: func(n Network) string { return strconv.FormatBool(*field(&n)) },
+	}
+}
+
 // flagOption is a boolean that is left to the kernel unless it is given.
 func flagOption(name string, field func(*Network) *kernel.Opt[bool]) option {
 	return optOption(name, boolAccepts, parseBool, strconv.FormatBool, field)
+}
+
+// outboundOption is an address outside the overlay, of one family.
+func outboundOption(name string, family func(netip.Addr) bool, field func(*Network) *netip.Addr) option {
+	return option{
+		name:    name,
+		accepts: "an address of this host that containers leave by, of the family that the option names",
+		set: func(n *Network, value string) (ok bool) {
+			*field(n), ok = parseUnicast(value)
+			return ok && family(*field(n))
+		},
+		get: func(n Network) string { return addrOrEmpty(*field(&n)) },
+	}
 }
 
 // optOption is an option that is left to the kernel unless it is given.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -44,6 +45,9 @@ func place(n Network, host Host, problems *Problems) (VTEP, error) {
 	}
 	if len(v.Remotes) == 0 && !n.Tunnel.Group.IsValid() && !problems.mention("option remote_ips") {
 		problems.Add("option remote_ips", v.Local.String(), "has no host but this one; name at least one other")
+	}
+	if err := checkVRF(n, host, problems); err != nil {
+		return VTEP{}, err
 	}
 	v.MTU = findMTU(n, iface, v.Local.Is6(), problems)
 	checkOverlap(n, v, iface, problems)
@@ -132,6 +136,25 @@ func findLocal(n Network, iface Interface, problems *Problems) netip.Addr {
 		problems.Add(option, auto, "%s has no address of the remote hosts' family; it has %s", iface.Name, listOr(has, "none"))
 	}
 	return netip.Addr{}
+}
+
+// checkVRF wants the device to be there, since it is not the driver's to make: its
+// table is the administrator's choice.
+func checkVRF(n Network, host Host, problems *Problems) error {
+	if n.VRF == "" || problems.mention("option vrf") {
+		return nil
+	}
+	iface, err := host.Interface(n.VRF)
+	if err != nil {
+		return fmt.Errorf("find the VRF: %w", err)
+	}
+	switch {
+	case iface.Name == "":
+		problems.Add("option vrf", n.VRF, "this host has no such device; make it with `ip link add %s type vrf table N`, which needs a kernel with VRF", n.VRF)
+	case iface.Kind != "vrf":
+		problems.Add("option vrf", n.VRF, "is not a VRF but a %s device", cmp.Or(string(iface.Kind), "physical"))
+	}
+	return nil
 }
 
 func listOr(items []string, none string) string {

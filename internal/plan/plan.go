@@ -9,6 +9,7 @@ import (
 
 // State is what should be in the kernel for one network on this host.
 type State struct {
+	Host      []kernel.Sysctl // of the host as a whole
 	Bridge    kernel.Link
 	Device    kernel.Link // the VXLAN device, a port of Bridge
 	Endpoints []Endpoint
@@ -26,8 +27,12 @@ type Endpoint struct {
 // given endpoints of this host.
 func Compute(n network.Network, v network.VTEP, endpoints []network.Endpoint) State {
 	s := State{
+		Host:   forwarding(n),
 		Bridge: bridge(n, v),
 		Device: device(n, v),
+	}
+	if Publishes(n, endpoints...) {
+		s.Bridge.Sysctls = append(s.Bridge.Sysctls, RouteLocalnet(n.Identity, true))
 	}
 	for _, e := range endpoints {
 		s.Endpoints = append(s.Endpoints, endpoint(n, v, e))
@@ -36,25 +41,30 @@ func Compute(n network.Network, v network.VTEP, endpoints []network.Endpoint) St
 }
 
 // Names returns as much of the state as the network's identity tells, which is
-// what removing it takes: names, kinds, marks and masters.
-func Names(id network.Identity, containerIDs []string) State {
+// what removing it takes: names, kinds, marks and masters. Of an endpoint only the id counts, and the name that its
+// user gave the host's end.
+func Names(id network.Identity, endpoints []network.Endpoint) State {
 	s := State{
 		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.Bridge, Alias: id.Alias()},
 		Device: kernel.Link{Name: id.Device.Name, Kind: kernel.VXLAN, Alias: id.Alias(), Master: id.Bridge.Name},
 	}
-	for _, c := range containerIDs {
-		s.Endpoints = append(s.Endpoints, Endpoint{Port: port(id, c)})
+	for _, e := range endpoints {
+		s.Endpoints = append(s.Endpoints, Endpoint{Port: port(id, e)})
 	}
 	return s
 }
 
 // port is the host's end of a container's veth, as far as names go.
-func port(id network.Identity, containerID string) kernel.Link {
-	return kernel.Link{Name: id.PortName(containerID), Kind: kernel.Veth, Alias: id.Alias(), Master: id.Bridge.Name}
+func port(id network.Identity, e network.Endpoint) kernel.Link {
+	return kernel.Link{Name: id.Port(e), Kind: kernel.Veth, Alias: id.Alias(), Master: id.Bridge.Name}
 }
 
-// bridge carries the gateway's addresses. They are the same on every host, so
-// duplicate address detection must not look for them.
+// bridge carries this host's own address of each subnet and the gateway's. The
+// gateway's is the same on every host, so duplicate address detection must not look
+// for it, and what this host sends must come from the other: a remote container
+// would send an answer to the gateway to its own host. So in IPv4 the own address
+// comes first, as the primary one, and in IPv6 the gateway's is deprecated, which
+// keeps source address selection from it (RFC 6724, section 5, rule 3).
 func bridge(n network.Network, v network.VTEP) kernel.Link {
 	l := kernel.Link{
 		Name:     n.Bridge.Name,
@@ -63,13 +73,18 @@ func bridge(n network.Network, v network.VTEP) kernel.Link {
 		Kind:     kernel.Bridge,
 		MTU:      v.MTU,
 		MAC:      network.BridgeMAC(n.Tunnel.VNI, v.Local),
+		Master:   n.VRF,
 		Up:       true,
-		// No container tells the host which router to use.
-		Sysctls: []kernel.Sysctl{{Key: "net/ipv6/conf/" + n.Bridge.Name + "/accept_ra", Value: "0"}},
+		Sysctls:  bridgeSysctls(n),
 	}
 	for _, s := range n.Subnets {
+		if s.Host.IsValid() {
+			l.Addrs = append(l.Addrs, addr(s.Host, s.Prefix.Bits()))
+		}
 		if s.Gateway.IsValid() {
-			l.Addrs = append(l.Addrs, addr(s.Gateway, s.Prefix.Bits()))
+			gateway := addr(s.Gateway, s.Prefix.Bits())
+			gateway.Deprecated = s.Host.Is6()
+			l.Addrs = append(l.Addrs, gateway)
 		}
 	}
 	return l
@@ -102,10 +117,11 @@ func device(n network.Network, v network.VTEP) kernel.Link {
 }
 
 func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
-	outside := port(n.Identity, e.ContainerID)
+	outside := port(n.Identity, e)
 	outside.MTU = v.MTU
 	outside.Up = true
 	outside.NoLinkLocal = true
+	outside.Sysctls = portSysctls(n, outside.Name)
 	outside.Peer = kernel.Peer{Name: e.Interface, Namespace: e.Namespace, MAC: e.MAC, MTU: v.MTU}
 	return Endpoint{
 		Port:      outside,
@@ -123,19 +139,6 @@ func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
 			Sysctls: containerSysctls(n, e),
 		},
 	}
-}
-
-// containerSysctls have the container announce its addresses when its interface
-// comes up, so that an address that moved to this host is found here at once, by
-// ARP caches and by the other hosts' forwarding databases. Where the network gives
-// addresses, the container does not look for others by IPv6 autoconfiguration.
-func containerSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
-	v4, v6 := "net/ipv4/conf/"+e.Interface+"/", "net/ipv6/conf/"+e.Interface+"/"
-	s := []kernel.Sysctl{{Key: v4 + "arp_notify", Value: "1"}, {Key: v6 + "ndisc_notify", Value: "1"}}
-	if len(n.Subnets) > 0 {
-		s = append(s, kernel.Sysctl{Key: v6 + "accept_ra", Value: "0"})
-	}
-	return s
 }
 
 func containerAddrs(e network.Endpoint) []kernel.Addr {

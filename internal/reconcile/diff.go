@@ -61,6 +61,9 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 
 func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	var changes []kernel.Change
+	if owner == ours {
+		changes, have.Addrs = reorder(want, have)
+	}
 	for _, a := range want.Addrs {
 		if hasAddr(have.Addrs, a) {
 			continue
@@ -79,6 +82,29 @@ func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 		}
 	}
 	return changes
+}
+
+// reorder takes off the IPv4 addresses that stand before one that is to come first:
+// of a subnet's addresses the kernel sends from the one that was added first. It
+// returns what is left.
+func reorder(want, have kernel.Link) (changes []kernel.Change, left []kernel.Addr) {
+	i := 0
+	for _, h := range have.Addrs {
+		if h.Prefix.Addr().Is6() || !hasAddr(want.Addrs, h) {
+			left = append(left, h)
+			continue
+		}
+		for i < len(want.Addrs) && want.Addrs[i].Prefix.Addr().Is6() {
+			i++
+		}
+		if i < len(want.Addrs) && want.Addrs[i].Prefix == h.Prefix {
+			left = append(left, h)
+			i++
+			continue
+		}
+		changes = append(changes, kernel.DelAddr{Name: want.Name, Addr: kernel.Addr{Prefix: h.Prefix}})
+	}
+	return changes, left
 }
 
 func hasAddr(addrs []kernel.Addr, a kernel.Addr) bool {

@@ -21,6 +21,11 @@ type Namespace interface {
 	// Sysctl reads a kernel parameter; the error of one that is not there is
 	// fs.ErrNotExist.
 	Sysctl(key string) (string, error)
+	// FirewallIntact tells whether the firewall has this program's rules.
+	FirewallIntact() (bool, error)
+	// ElementNote returns the comment of the element with e's key, and whether
+	// there is one.
+	ElementNote(e kernel.Element) (note string, ok bool, err error)
 	// Apply makes one change.
 	Apply(kernel.Change) error
 }
@@ -28,10 +33,33 @@ type Namespace interface {
 // Network makes the host hold the network's bridge and VXLAN device. Where it
 // cannot, it does what it can and returns all errors.
 func Network(host Namespace, s plan.State) error {
+	if err := global(host, s.Host); err != nil {
+		return err
+	}
 	if err := bridge(host, s.Bridge); err != nil {
 		return err
 	}
 	return device(host, s.Device)
+}
+
+// Sysctl sets a parameter if its device is there and has another value.
+func Sysctl(host Namespace, want kernel.Sysctl) error { return global(host, []kernel.Sysctl{want}) }
+
+// global sets parameters of the host as a whole, which stay when the network goes:
+// others may rely on them by then.
+func global(host Namespace, want []kernel.Sysctl) error {
+	have, err := sysctls(host, want)
+	if err != nil {
+		return err
+	}
+	for i, p := range want {
+		if have[i] != p {
+			if err := host.Apply(kernel.SetSysctl{Sysctl: p}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func bridge(host Namespace, want kernel.Link) error {
@@ -119,7 +147,7 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 		return err
 	}
 	have := created(e.Container)
-	if have.Sysctls, err = sysctls(container, e.Container); err != nil {
+	if have.Sysctls, err = sysctls(container, e.Container.Sysctls); err != nil {
 		return err
 	}
 	return apply(container, diff(e.Container, have, shared))
@@ -158,28 +186,28 @@ func RemovePort(host Namespace, port kernel.Link) error {
 
 // RemoveNetworkIfUnused removes a network's devices when no port but the VXLAN
 // device is left on its bridge, nor any of the veths of other containers, which
-// somebody may have taken off the bridge.
-func RemoveNetworkIfUnused(host Namespace, s plan.State) error {
+// somebody may have taken off the bridge. It tells whether they are used.
+func RemoveNetworkIfUnused(host Namespace, s plan.State) (used bool, err error) {
 	ports, err := host.Ports(s.Bridge.Name)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
-		return err
+		return true, err
 	}
 	for _, p := range ports {
 		if p != s.Device.Name {
-			return nil
+			return true, nil
 		}
 	}
 	for _, e := range s.Endpoints {
 		_, err := host.Link(e.Port.Name, 0)
 		if err == nil {
-			return nil
+			return true, nil
 		}
 		if !errors.Is(err, kernel.ErrNotFound) {
-			return err
+			return true, err
 		}
 	}
 	// The VXLAN device first: while it is there, it takes packets.
-	return errors.Join(removeOwned(host, s.Device), removeOwned(host, s.Bridge))
+	return false, errors.Join(removeOwned(host, s.Device), removeOwned(host, s.Bridge))
 }
 
 // removeOwned leaves a link alone that something else made.
@@ -226,7 +254,7 @@ func create(ns Namespace, want kernel.Link, owner ownership) error {
 	}
 	have.Alias = want.Alias
 	var err error
-	if have.Sysctls, err = sysctls(ns, want); err != nil {
+	if have.Sysctls, err = sysctls(ns, want.Sysctls); err != nil {
 		return err
 	}
 	return apply(ns, diff(want, have, owner))
@@ -238,15 +266,15 @@ func observe(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, erro
 	if err != nil {
 		return have, err
 	}
-	have.Sysctls, err = sysctls(ns, want)
+	have.Sysctls, err = sysctls(ns, want.Sysctls)
 	return have, err
 }
 
 // sysctls reads the parameters that want names. One that is not there counts as
 // being as wanted: where there is no IPv6, nothing of it needs to be set.
-func sysctls(ns Namespace, want kernel.Link) ([]kernel.Sysctl, error) {
+func sysctls(ns Namespace, want []kernel.Sysctl) ([]kernel.Sysctl, error) {
 	var have []kernel.Sysctl
-	for _, p := range want.Sysctls {
+	for _, p := range want {
 		value, err := ns.Sysctl(p.Key)
 		if errors.Is(err, fs.ErrNotExist) {
 			value, err = p.Value, nil

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,8 @@ const lockTimeout = time.Minute
 // Record is what is kept of an endpoint.
 type Record struct {
 	network.Endpoint
-	PortMappings json.RawMessage `json:",omitempty"` // as netavark passed them
+	Since   time.Time // when it was first set up
+	Secured bool      // the network had port_security
 }
 
 // Store is an open store. Its lock is held until Close.
@@ -89,6 +91,9 @@ func (s *Store) Put(networkID string, config []byte, r Record) error {
 	if err == nil {
 		err = s.write(s.endpoint(networkID, r.ContainerID), data)
 	}
+	if err == nil && len(r.Ports) > 0 {
+		err = s.write(s.endpoint(networkID, r.ContainerID)+publishesSuffix, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("store endpoint %s: %w", r.ContainerID, err)
 	}
@@ -98,9 +103,11 @@ func (s *Store) Put(networkID string, config []byte, r Record) error {
 // Remove removes an endpoint's record, and the network's directory with its last
 // endpoint. A record that is not there is not an error.
 func (s *Store) Remove(networkID, containerID string) error {
-	err := os.Remove(s.endpoint(networkID, containerID))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove stored endpoint: %w", err)
+	for _, suffix := range []string{publishesSuffix, ""} {
+		err := os.Remove(s.endpoint(networkID, containerID) + suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove stored endpoint: %w", err)
+		}
 	}
 	left, err := s.Endpoints(networkID)
 	if err != nil || len(left) > 0 {
@@ -112,20 +119,45 @@ func (s *Store) Remove(networkID, containerID string) error {
 	return nil
 }
 
+// Networks returns the ids of the networks that have endpoints, sorted.
+func (s *Store) Networks() ([]string, error) {
+	return names(filepath.Join(s.dir, "networks"), "")
+}
+
+// Config returns a network's configuration as it was put.
+func (s *Store) Config(networkID string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(s.network(networkID), "network.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read stored network: %w", err)
+	}
+	return data, nil
+}
+
 // Endpoints returns the ids of the containers that are endpoints of a network,
 // sorted.
 func (s *Store) Endpoints(networkID string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(s.network(networkID), "endpoints"))
+	return names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix)
+}
+
+// Publishes returns those of them that publish ports.
+func (s *Store) Publishes(networkID string) ([]string, error) {
+	return names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+publishesSuffix)
+}
+
+// names lists what is in a directory under that suffix, without it.
+func names(dir, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read stored endpoints: %w", err)
+		return nil, fmt.Errorf("read store: %w", err)
 	}
-	var ids []string
+	var all []string
 	for _, e := range entries {
-		if id, ok := containerID(e.Name()); ok {
-			ids = append(ids, id)
+		name, ok := strings.CutSuffix(e.Name(), suffix)
+		if ok && name != "" && name[0] != '.' {
+			all = append(all, name)
 		}
 	}
-	return ids, nil
+	return all, nil
 }
 
 // Record returns what is kept of an endpoint.
@@ -149,16 +181,12 @@ func (s *Store) endpoint(networkID, containerID string) string {
 
 const (
 	endpointSuffix = ".json"
+	// publishesSuffix marks an endpoint that publishes ports, so that the question whether any
+	// does needs no file to be read.
+	publishesSuffix = ".publishes"
 	// Ids never start with a dot, so neither does an endpoint's file.
 	unfinishedPrefix = ".tmp-"
 )
-
-func containerID(file string) (string, bool) {
-	if file[0] == '.' || filepath.Ext(file) != endpointSuffix {
-		return "", false
-	}
-	return file[:len(file)-len(endpointSuffix)], true
-}
 
 // write replaces a file as a whole, so that a reader or a crash never meets half
 // of one. It is not synced: /run does not outlive the kernel anyway.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -30,8 +29,9 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 		Endpoint: network.Endpoint{
 			ContainerID: "c1", ContainerName: "one", Aliases: []string{"web"}, Namespace: "/run/netns/x", Interface: "eth0",
 			Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, MAC: kernel.MAC{2, 0, 0, 0, 0, 1},
+			Ports: []network.PortMapping{{Protocol: network.TCP, HostIP: netip.MustParseAddr("::1"), HostPort: 80, ContainerPort: 8080, Count: 2}},
 		},
-		PortMappings: json.RawMessage(`[{"host_port":80}]`),
+		Since: time.Unix(1, 0).UTC(),
 	}
 	for range 2 { // a second setup replaces
 		if err := s.Put("n1", []byte(`{"name":"x"}`), want); err != nil {
@@ -42,9 +42,17 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
-	config, err := os.ReadFile(filepath.Join(s.dir, "networks/n1/network.json"))
+	config, err := s.Config("n1")
 	if err != nil || string(config) != `{"name":"x"}` {
 		t.Errorf("network.json: %s, %v", config, err)
+	}
+	for what, list := range map[string]func() ([]string, error){
+		"n1": s.Networks,
+		"c1": func() ([]string, error) { return s.Publishes("n1") },
+	} {
+		if got, err := list(); err != nil || !reflect.DeepEqual(got, []string{what}) {
+			t.Errorf("got %v, %v, want %s", got, err, what)
+		}
 	}
 }
 

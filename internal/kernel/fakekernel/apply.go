@@ -3,7 +3,6 @@ package fakekernel
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -30,13 +29,7 @@ func (ns *Namespace) apply(c kernel.Change) error {
 	case kernel.SetNoLinkLocal:
 		return ns.edit(c.Name, func(l *link) error { l.NoLinkLocal = true; return nil })
 	case kernel.SetSysctl:
-		return ns.edit(strings.Split(c.Sysctl.Key, "/")[3], func(l *link) error {
-			if l.sysctls == nil {
-				l.sysctls = make(map[string]string)
-			}
-			l.sysctls[c.Sysctl.Key] = c.Sysctl.Value
-			return nil
-		})
+		return ns.setSysctl(c.Sysctl)
 	case kernel.SetUp:
 		return ns.edit(c.Name, func(l *link) error { l.Up = true; return nil })
 	case kernel.AddAddr:
@@ -55,8 +48,27 @@ func (ns *Namespace) apply(c kernel.Change) error {
 			l.FDB = slices.DeleteFunc(l.FDB, func(e kernel.FDB) bool { return e == c.FDB })
 			return nil
 		})
+	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
+		return ns.applyFirewall(c)
 	}
 	return fmt.Errorf("unknown change %T", c)
+}
+
+func (ns *Namespace) setSysctl(s kernel.Sysctl) error {
+	if global(s.Key) {
+		if ns.sysctls == nil {
+			ns.sysctls = make(map[string]string)
+		}
+		ns.sysctls[s.Key] = s.Value
+		return nil
+	}
+	return ns.edit(device(s.Key), func(l *link) error {
+		if l.sysctls == nil {
+			l.sysctls = make(map[string]string)
+		}
+		l.sysctls[s.Key] = s.Value
+		return nil
+	})
 }
 
 func (ns *Namespace) edit(name string, change func(*link) error) error {

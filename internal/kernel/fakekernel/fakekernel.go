@@ -1,6 +1,7 @@
 package fakekernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,8 +77,11 @@ func (k *Kernel) call() error {
 
 // Namespace is a network namespace.
 type Namespace struct {
-	kernel *Kernel
-	links  []*link
+	kernel   *Kernel
+	links    []*link
+	sysctls  map[string]string // of the namespace as a whole
+	firewall map[key]kernel.Element
+	altered  bool // the firewall's rules
 }
 
 type link struct {
@@ -171,13 +175,16 @@ func (ns *Namespace) Tunnels() ([]kernel.Link, error) {
 	return all, nil
 }
 
-// Sysctl implements reconcile.Namespace. A parameter is there while the device is
-// that its fourth part names, and -1 until it is set.
+// Sysctl implements reconcile.Namespace. A device's parameter is there while the
+// device is, and -1 until it is set; another is always there, and 0.
 func (ns *Namespace) Sysctl(key string) (string, error) {
 	if err := ns.kernel.call(); err != nil {
 		return "", err
 	}
-	l := ns.find(strings.Split(key, "/")[3])
+	if global(key) {
+		return cmp.Or(ns.sysctls[key], "0"), nil
+	}
+	l := ns.find(device(key))
 	if l == nil {
 		return "", fmt.Errorf("read sysctl %s: %w", key, fs.ErrNotExist)
 	}
@@ -185,6 +192,16 @@ func (ns *Namespace) Sysctl(key string) (string, error) {
 		return value, nil
 	}
 	return "-1", nil
+}
+
+func global(key string) bool { return device(key) == "all" || len(strings.Split(key, "/")) < 5 }
+
+// device is the fourth part of a key such as net/ipv4/conf/eth0/rp_filter.
+func device(key string) string {
+	if parts := strings.Split(key, "/"); len(parts) == 5 {
+		return parts[3]
+	}
+	return ""
 }
 
 // Interface implements network.Host.
@@ -217,7 +234,7 @@ func (ns *Namespace) underlay(match func(*link) bool) (network.Interface, error)
 		return network.Interface{}, nil
 	}
 	l := ns.links[i]
-	iface := network.Interface{Name: l.Name, MTU: l.MTU, Up: l.Up}
+	iface := network.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
 	for _, a := range l.Addrs {
 		iface.Addrs = append(iface.Addrs, a.Prefix)
 	}

@@ -8,13 +8,15 @@ import (
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/kernel/nft"
 	"vxlan-driver/internal/kernel/rtnl"
 )
 
 // Namespace is an open network namespace.
 type Namespace struct {
 	*rtnl.Conn
-	path string
+	path     string
+	firewall *nft.Conn // opened when first used: of a container's namespace, never
 }
 
 // Open opens the namespace at path, or for "" the one that the caller is in.
@@ -23,20 +25,67 @@ func Open(path string) (*Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Namespace{c, path}, nil
+	return &Namespace{Conn: c, path: path}, nil
+}
+
+// Close closes the namespace's connections.
+func (ns *Namespace) Close() {
+	ns.Conn.Close()
+	if ns.firewall != nil {
+		ns.firewall.Close()
+	}
 }
 
 // Apply makes a change.
 func (ns *Namespace) Apply(c kernel.Change) error {
-	set, ok := c.(kernel.SetSysctl)
-	if !ok {
-		return ns.Conn.Apply(c)
+	switch c := c.(type) {
+	case kernel.SetSysctl:
+		return ns.setSysctl(c)
+	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
+		conn, err := ns.nft()
+		if err != nil {
+			return err
+		}
+		return conn.Apply(c)
 	}
+	return ns.Conn.Apply(c)
+}
+
+// FirewallIntact tells whether the firewall has this program's rules.
+func (ns *Namespace) FirewallIntact() (bool, error) {
+	conn, err := ns.nft()
+	if err != nil {
+		return false, err
+	}
+	return conn.Intact()
+}
+
+// ElementNote returns the comment of the element with e's key.
+func (ns *Namespace) ElementNote(e kernel.Element) (note string, ok bool, err error) {
+	conn, err := ns.nft()
+	if err != nil {
+		return "", false, err
+	}
+	return conn.Note(e)
+}
+
+func (ns *Namespace) nft() (*nft.Conn, error) {
+	if ns.firewall == nil {
+		conn, err := nft.Open(ns.path)
+		if err != nil {
+			return nil, err
+		}
+		ns.firewall = conn
+	}
+	return ns.firewall, nil
+}
+
+func (ns *Namespace) setSysctl(set kernel.SetSysctl) error {
 	err := ns.do(func() error {
 		return os.WriteFile(file(set.Sysctl.Key), []byte(set.Sysctl.Value), 0)
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", c, err)
+		return fmt.Errorf("%s: %w", set, err)
 	}
 	return nil
 }

@@ -7,9 +7,11 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
 )
 
 // foundAddr is an address with where and what it is.
@@ -60,10 +62,10 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 	if len(msg) < unix.SizeofIfAddrmsg {
 		return f, false
 	}
-	f.scope, f.index = msg[3], u32(msg[4:])
+	f.scope, f.index = msg[3], nlmsg.U32(msg[4:])
 	f.temporary = msg[0] == unix.AF_INET6 && msg[2]&unix.IFA_F_TEMPORARY != 0
 	var local, address netip.Addr
-	for typ, b := range fields(msg[unix.SizeofIfAddrmsg:]) {
+	for typ, b := range nlmsg.Attrs(msg[unix.SizeofIfAddrmsg:]) {
 		switch typ {
 		case unix.IFA_LOCAL:
 			local = ip(b)
@@ -102,8 +104,16 @@ func (c *Conn) newAddr(index uint32, a kernel.Addr) error {
 	if a.NoDAD && a.Prefix.Addr().Is6() {
 		flags = unix.IFA_F_NODAD
 	}
-	return c.changeAddr(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, flags, a.Prefix)
+	var attrs []*nl.RtAttr
+	if a.Deprecated && a.Prefix.Addr().Is6() {
+		attrs = append(attrs, nl.NewRtAttr(unix.IFA_CACHEINFO, deprecated))
+	}
+	return c.changeAddr(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, flags, a.Prefix, attrs...)
 }
+
+// deprecated is a struct ifa_cacheinfo (linux/if_addr.h): preferred for 0 seconds,
+// valid for ever.
+var deprecated = []byte{4: 0xff, 0xff, 0xff, 0xff, 15: 0}
 
 // delAddr removes the address, and only that one: where promote_secondaries is
 // off, the kernel removes with the first IPv4 address of a subnet all others of
@@ -133,10 +143,10 @@ func (c *Conn) delAddr(name string, a kernel.Addr) error {
 	return nil
 }
 
-func (c *Conn) changeAddr(typ uint16, how int, index uint32, flags uint8, p netip.Prefix) error {
+func (c *Conn) changeAddr(typ uint16, how int, index uint32, flags uint8, p netip.Prefix, attrs ...*nl.RtAttr) error {
 	addr := p.Addr().Unmap()
-	return notFound(c.change(typ, how, addrMessage(family(addr), p.Bits(), flags, index),
-		attrIP(unix.IFA_LOCAL, addr), attrIP(unix.IFA_ADDRESS, addr)))
+	attrs = append(attrs, attrIP(unix.IFA_LOCAL, addr), attrIP(unix.IFA_ADDRESS, addr))
+	return notFound(c.change(typ, how, addrMessage(family(addr), p.Bits(), flags, index), attrs...))
 }
 
 func unlessExists(err error) error {

@@ -2,7 +2,6 @@ package rtnl
 
 import (
 	"encoding/binary"
-	"iter"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -10,9 +9,6 @@ import (
 
 	"vxlan-driver/internal/kernel"
 )
-
-// typeMask takes the flags off an attribute's type (NLA_TYPE_MASK in linux/netlink.h).
-const typeMask = 1<<14 - 1
 
 // message is the fixed part of a request, laid out as in the kernel's headers.
 type message []byte
@@ -30,49 +26,6 @@ func linkMessage(index uint32, flags, mask uint32) message {
 	m = binary.NativeEndian.AppendUint32(m, flags)
 	return binary.NativeEndian.AppendUint32(m, mask)
 }
-
-// fields iterates over the attributes in b. What a broken length makes
-// unreadable is left out.
-func fields(b []byte) iter.Seq2[uint16, []byte] {
-	return func(yield func(uint16, []byte) bool) {
-		for len(b) >= unix.SizeofRtAttr {
-			n := int(binary.NativeEndian.Uint16(b))
-			if n < unix.SizeofRtAttr || n > len(b) {
-				return
-			}
-			typ := binary.NativeEndian.Uint16(b[2:]) & typeMask
-			if !yield(typ, b[unix.SizeofRtAttr:n]) {
-				return
-			}
-			b = b[min((n+3)&^3, len(b)):]
-		}
-	}
-}
-
-// The readers of a value give zero for one of a wrong length.
-
-func u8(b []byte) uint8 {
-	if len(b) < 1 {
-		return 0
-	}
-	return b[0]
-}
-
-func u16be(b []byte) uint16 {
-	if len(b) < 2 {
-		return 0
-	}
-	return binary.BigEndian.Uint16(b)
-}
-
-func u32(b []byte) uint32 {
-	if len(b) < 4 {
-		return 0
-	}
-	return binary.NativeEndian.Uint32(b)
-}
-
-func text(b []byte) string { return unix.ByteSliceToString(b) }
 
 func mac(b []byte) (m kernel.MAC) {
 	if len(b) == len(m) {

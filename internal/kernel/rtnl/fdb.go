@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
 )
 
 // fdb returns the entries that lead to a VTEP and do not age: permanent ones, and
@@ -41,25 +42,25 @@ func fdbMessage(index uint32, state uint16, flags uint8) message {
 }
 
 func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
-	if len(msg) < unix.SizeofNdMsg || u32(msg[4:]) != index {
+	if len(msg) < unix.SizeofNdMsg || nlmsg.U32(msg[4:]) != index {
 		return e, false
 	}
 	state := binary.NativeEndian.Uint16(msg[8:])
 	if state&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0 || msg[10]&unix.NTF_SELF == 0 {
 		return e, false
 	}
-	for typ, b := range fields(msg[unix.SizeofNdMsg:]) {
+	for typ, b := range nlmsg.Attrs(msg[unix.SizeofNdMsg:]) {
 		switch typ {
 		case unix.NDA_LLADDR:
 			e.MAC = mac(b)
 		case unix.NDA_DST:
 			e.Dst = ip(b)
 		case unix.NDA_PORT:
-			e.Port = u16be(b)
+			e.Port = nlmsg.U16BE(b)
 		case unix.NDA_VNI:
-			e.VNI = u32(b)
+			e.VNI = nlmsg.U32(b)
 		case unix.NDA_IFINDEX:
-			e.Index = u32(b)
+			e.Index = nlmsg.U32(b)
 		}
 	}
 	return e, e.Dst.IsValid()

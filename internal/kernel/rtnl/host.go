@@ -23,7 +23,7 @@ func (c *Conn) Interface(name string) (network.Interface, error) {
 	if err != nil {
 		return network.Interface{}, err
 	}
-	i := network.Interface{Name: l.Name, MTU: l.MTU, Up: l.Up}
+	i := network.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
 	for _, a := range l.Addrs {
 		i.Addrs = append(i.Addrs, a.Prefix)
 	}

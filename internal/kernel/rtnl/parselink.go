@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
 )
 
 // rawLink is a link as the kernel has it, which refers to others by index.
@@ -34,21 +35,21 @@ func parseLink(msg []byte) rawLink {
 	if len(msg) < unix.SizeofIfInfomsg {
 		return l
 	}
-	l.index = u32(msg[4:])
-	l.Up = u32(msg[8:])&unix.IFF_UP != 0
+	l.index = nlmsg.U32(msg[4:])
+	l.Up = nlmsg.U32(msg[8:])&unix.IFF_UP != 0
 	l.NoLinkLocal = true // unless there is IPv6 and it says otherwise
-	for typ, b := range fields(msg[unix.SizeofIfInfomsg:]) {
+	for typ, b := range nlmsg.Attrs(msg[unix.SizeofIfInfomsg:]) {
 		switch typ {
 		case unix.IFLA_IFNAME:
-			l.Name = text(b)
+			l.Name = nlmsg.Text(b)
 		case unix.IFLA_IFALIAS:
-			l.Alias = text(b)
+			l.Alias = nlmsg.Text(b)
 		case unix.IFLA_MTU:
-			l.MTU = int(u32(b))
+			l.MTU = int(nlmsg.U32(b))
 		case unix.IFLA_ADDRESS:
 			l.MAC = mac(b)
 		case unix.IFLA_MASTER:
-			l.master = u32(b)
+			l.master = nlmsg.U32(b)
 		case unix.IFLA_LINK_NETNSID:
 			l.foreign = true
 		case unix.IFLA_PROP_LIST:
@@ -64,10 +65,10 @@ func parseLink(msg []byte) rawLink {
 
 func (l *rawLink) parseInfo(b []byte) {
 	var data []byte
-	for typ, b := range fields(b) {
+	for typ, b := range nlmsg.Attrs(b) {
 		switch typ {
 		case unix.IFLA_INFO_KIND:
-			l.Kind = kernel.Kind(text(b))
+			l.Kind = kernel.Kind(nlmsg.Text(b))
 		case unix.IFLA_INFO_DATA:
 			data = b
 		}
@@ -79,9 +80,9 @@ func (l *rawLink) parseInfo(b []byte) {
 
 func parseAltNames(b []byte) []string {
 	var names []string
-	for typ, b := range fields(b) {
+	for typ, b := range nlmsg.Attrs(b) {
 		if typ == unix.IFLA_ALT_IFNAME {
-			names = append(names, text(b))
+			names = append(names, nlmsg.Text(b))
 		}
 	}
 	slices.Sort(names)
@@ -89,13 +90,13 @@ func parseAltNames(b []byte) []string {
 }
 
 func parseNoLinkLocal(b []byte) bool {
-	for typ, b := range fields(b) {
+	for typ, b := range nlmsg.Attrs(b) {
 		if typ != unix.AF_INET6 {
 			continue
 		}
-		for typ, b := range fields(b) {
+		for typ, b := range nlmsg.Attrs(b) {
 			if typ == unix.IFLA_INET6_ADDR_GEN_MODE {
-				return u8(b) == addrGenNone
+				return nlmsg.U8(b) == addrGenNone
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
 )
 
 // routeTypes gives the kernel's number for each type that this project uses.
@@ -75,16 +76,16 @@ func parseRoute(msg []byte) (f foundRoute, ok bool) {
 	if msg[0] == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()
 	}
-	for typ, b := range fields(msg[unix.SizeofRtMsg:]) {
+	for typ, b := range nlmsg.Attrs(msg[unix.SizeofRtMsg:]) {
 		switch typ {
 		case unix.RTA_DST:
 			dst = ip(b)
 		case unix.RTA_GATEWAY:
 			f.Gateway = ip(b)
 		case unix.RTA_OIF:
-			f.index = u32(b)
+			f.index = nlmsg.U32(b)
 		case unix.RTA_PRIORITY:
-			f.Metric = u32(b)
+			f.Metric = nlmsg.U32(b)
 		case unix.RTA_MULTIPATH:
 			f.parseHop(b)
 		}
@@ -98,9 +99,9 @@ func (f *foundRoute) parseHop(b []byte) {
 	if len(b) < unix.SizeofRtNexthop {
 		return
 	}
-	f.index = u32(b[4:])
+	f.index = nlmsg.U32(b[4:])
 	n := min(int(binary.NativeEndian.Uint16(b)), len(b))
-	for typ, b := range fields(b[unix.SizeofRtNexthop:max(n, unix.SizeofRtNexthop)]) {
+	for typ, b := range nlmsg.Attrs(b[unix.SizeofRtNexthop:max(n, unix.SizeofRtNexthop)]) {
 		if typ == unix.RTA_GATEWAY {
 			f.Gateway = ip(b)
 		}

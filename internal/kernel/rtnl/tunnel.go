@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
 )
 
 // parseTunnel reads a VXLAN device's IFLA_INFO_DATA. Every Opt is set, but for
@@ -16,48 +17,48 @@ import (
 func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
 	var v4Checksum, v6ZeroTx, v6ZeroRx, gbp bool
 	var ttl kernel.TTL
-	for typ, b := range fields(data) {
+	for typ, b := range nlmsg.Attrs(data) {
 		switch typ {
 		case unix.IFLA_VXLAN_ID:
-			t.VNI = u32(b)
+			t.VNI = nlmsg.U32(b)
 		case unix.IFLA_VXLAN_PORT:
-			t.Port = u16be(b)
+			t.Port = nlmsg.U16BE(b)
 		case unix.IFLA_VXLAN_LINK:
-			lower = u32(b)
+			lower = nlmsg.U32(b)
 		case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
 			t.Local = ip(b)
 		case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6:
 			t.Group = ip(b)
 		case unix.IFLA_VXLAN_LEARNING:
-			t.Learning = u8(b) != 0
+			t.Learning = nlmsg.U8(b) != 0
 		case unix.IFLA_VXLAN_PROXY:
-			t.Proxy = kernel.Some(u8(b) != 0)
+			t.Proxy = kernel.Some(nlmsg.U8(b) != 0)
 		case unix.IFLA_VXLAN_RSC:
-			t.RSC = kernel.Some(u8(b) != 0)
+			t.RSC = kernel.Some(nlmsg.U8(b) != 0)
 		case unix.IFLA_VXLAN_L2MISS:
-			t.L2Miss = kernel.Some(u8(b) != 0)
+			t.L2Miss = kernel.Some(nlmsg.U8(b) != 0)
 		case unix.IFLA_VXLAN_L3MISS:
-			t.L3Miss = kernel.Some(u8(b) != 0)
+			t.L3Miss = kernel.Some(nlmsg.U8(b) != 0)
 		case unix.IFLA_VXLAN_GBP:
 			gbp = true
 		case unix.IFLA_VXLAN_AGEING:
-			t.Ageing = kernel.Some(u32(b))
+			t.Ageing = kernel.Some(nlmsg.U32(b))
 		case unix.IFLA_VXLAN_LIMIT:
-			t.FDBLimit = kernel.Some(u32(b))
+			t.FDBLimit = kernel.Some(nlmsg.U32(b))
 		case unix.IFLA_VXLAN_TTL:
-			ttl.Value = u8(b)
+			ttl.Value = nlmsg.U8(b)
 		case unix.IFLA_VXLAN_TTL_INHERIT:
-			ttl.Inherit = u8(b) != 0
+			ttl.Inherit = nlmsg.U8(b) != 0
 		case unix.IFLA_VXLAN_TOS:
-			t.TOS = kernel.Some(u8(b))
+			t.TOS = kernel.Some(nlmsg.U8(b))
 		case unix.IFLA_VXLAN_DF:
-			t.DF = kernel.Some(kernel.DF(u8(b)))
+			t.DF = kernel.Some(kernel.DF(nlmsg.U8(b)))
 		case unix.IFLA_VXLAN_UDP_CSUM:
-			v4Checksum = u8(b) != 0
+			v4Checksum = nlmsg.U8(b) != 0
 		case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX:
-			v6ZeroTx = u8(b) != 0
+			v6ZeroTx = nlmsg.U8(b) != 0
 		case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX:
-			v6ZeroRx = u8(b) != 0
+			v6ZeroRx = nlmsg.U8(b) != 0
 		case unix.IFLA_VXLAN_PORT_RANGE:
 			t.SourcePorts = kernel.Some(parsePortRange(b))
 		}
@@ -83,7 +84,7 @@ func parsePortRange(b []byte) kernel.PortRange {
 	if len(b) < 4 {
 		return kernel.PortRange{}
 	}
-	return kernel.PortRange{First: u16be(b), Last: u16be(b[2:])}
+	return kernel.PortRange{First: nlmsg.U16BE(b), Last: nlmsg.U16BE(b[2:])}
 }
 
 // tunnelAttrs builds a VXLAN device's IFLA_INFO_DATA. What is not set is not

@@ -1,0 +1,2 @@
+// Package ctl has the operator's subcommands.
+package ctl

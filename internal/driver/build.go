@@ -1,0 +1,227 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/store"
+)
+
+// build is a change of what the host has, under the store's lock.
+type build struct {
+	*Driver
+	st   *store.Store
+	host Namespace
+}
+
+// attach records the endpoint, then builds it. The firewall comes first: no packet is to
+// pass by a device whose rules are not there yet.
+func (b build) attach(p placed, e network.Endpoint, container Namespace, config []byte) (netavark.Status, error) {
+	if err := b.record(p, e, config); err != nil {
+		return netavark.Status{}, err
+	}
+	if err := b.firewall(p, e); err != nil {
+		return netavark.Status{}, err
+	}
+	s := plan.Compute(p.Network, p.vtep, []network.Endpoint{e})
+	if err := b.devices(p, s); err != nil {
+		return netavark.Status{}, err
+	}
+	for _, wanted := range s.Endpoints {
+		if err := reconcile.Endpoint(b.host, container, wanted); err != nil {
+			return netavark.Status{}, err
+		}
+	}
+	if err := b.reattach(p); err != nil {
+		return netavark.Status{}, err
+	}
+	if e.MAC.IsZero() {
+		l, err := container.Link(e.Interface, 0)
+		if err != nil {
+			return netavark.Status{}, err
+		}
+		e.MAC = l.MAC
+	}
+	return status(p.Network, e), nil
+}
+
+// record keeps the time of an endpoint's first setup, which decides who has a
+// port that two claim.
+func (b build) record(p placed, e network.Endpoint, config []byte) error {
+	r := store.Record{Endpoint: e, Since: time.Now(), Secured: p.PortSecurity}
+	if old, err := b.st.Record(p.ID, e.ContainerID); err == nil && old.Namespace == e.Namespace {
+		r.Since = old.Since
+	}
+	return b.st.Put(p.ID, config, r)
+}
+
+// devices builds the bridge and the VXLAN device, and sees to it that nothing else
+// on the host undoes their settings.
+func (b build) devices(p placed, s plan.State) error {
+	// Without what only some containers need.
+	if err := b.keepSysctls(plan.Compute(p.Network, p.vtep, nil).Bridge); err != nil {
+		return err
+	}
+	if err := reconcile.Network(b.host, s); err != nil {
+		return err
+	}
+	return b.Zones.Trust(p.Bridge.Name)
+}
+
+func (b build) firewall(p placed, e network.Endpoint) error {
+	return reconcile.Firewall(b.host, p.elements(), plan.EndpointFirewall(p.Network, e), func() ([]kernel.Element, error) {
+		claims, err := b.claims(p)
+		// What another network lacks is not this one's problem; `vxlanctl reload` reports it.
+		others, _ := b.claimsBut(p.ID)
+		return settle(append(claims, others...)), err
+	})
+}
+
+// reattach puts back on the bridge the ports of other containers that are not on
+// it, as when somebody deleted the bridge. Only those are looked at, so the cost
+// of a start does not grow with the number of containers.
+func (b build) reattach(p placed) error {
+	ids, err := b.st.Endpoints(p.ID)
+	if err != nil {
+		return err
+	}
+	ports, err := b.host.Ports(p.Bridge.Name)
+	if err != nil {
+		return err
+	}
+	on := make(map[string]bool)
+	for _, port := range ports {
+		on[port] = true
+	}
+	var errs []error
+	for _, id := range ids {
+		if on[p.PortName(id)] {
+			continue
+		}
+		r, err := b.st.Record(p.ID, id)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if on[p.Port(r.Endpoint)] {
+			continue
+		}
+		for _, e := range plan.Compute(p.Network, p.vtep, []network.Endpoint{r.Endpoint}).Endpoints {
+			errs = append(errs, reconcile.Port(b.host, e.Port))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// detach removes all it can. The record goes last, and only when the kernel is
+// clean. e needs no more than what names the endpoint; the rest is in the record.
+func (b build) detach(id network.Identity, e network.Endpoint) error {
+	ids, err := b.st.Endpoints(id.ID)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return id == e.ContainerID })
+	r, recordErr := b.st.Record(id.ID, e.ContainerID)
+	if recordErr != nil {
+		r = store.Record{Endpoint: e, Secured: true} // perhaps
+	}
+	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Endpoints[0]
+	err = errors.Join(err, reconcile.RemovePort(b.host, own.Port), b.unpublish(id, r))
+	var others []network.Endpoint
+	for _, other := range ids {
+		others = append(others, network.Endpoint{ContainerID: other})
+	}
+	used, usedErr := reconcile.RemoveNetworkIfUnused(b.host, plan.Names(id, others))
+	err = errors.Join(err, usedErr)
+	if !used && usedErr == nil {
+		err = errors.Join(err, b.forget(id))
+	}
+	if err != nil {
+		return err
+	}
+	return b.st.Remove(id.ID, e.ContainerID)
+}
+
+// unpublish takes an endpoint's elements out of the firewall. A port that the container publishes on
+// another network too goes on there.
+func (b build) unpublish(id network.Identity, r store.Record) error {
+	e := r.Endpoint
+	// Whatever the network's options, only what is there is removed.
+	n := network.Network{Identity: id, PortSecurity: r.Secured}
+	err := reconcile.RemoveElements(b.host, plan.EndpointFirewall(n, e))
+	if len(e.Ports) == 0 {
+		return err
+	}
+	publishing, listErr := b.st.Publishes(id.ID)
+	err = errors.Join(err, listErr)
+	if !slices.ContainsFunc(publishing, func(id string) bool { return id != e.ContainerID }) {
+		err = errors.Join(err, reconcile.Sysctl(b.host, plan.RouteLocalnet(id, false)))
+	}
+	return errors.Join(err, b.publishElsewhere(id, e.ContainerID))
+}
+
+func (b build) publishElsewhere(id network.Identity, containerID string) error {
+	networks, err := b.st.Networks()
+	errs := []error{err}
+	for _, other := range networks {
+		r, err := b.st.Record(other, containerID)
+		if other == id.ID || err != nil || len(r.Ports) == 0 {
+			continue
+		}
+		claims, err := b.claimsOf(other)
+		errs = append(errs, err)
+		var elements []kernel.Element
+		for _, c := range claims {
+			if c.by.ContainerID == containerID {
+				elements = append(elements, c.Element)
+			}
+		}
+		// The first network that has the port keeps it.
+		if err := reconcile.AddElements(b.host, elements); !errors.Is(err, kernel.ErrElementTaken) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forget removes what a network has on the host besides its devices, which are gone.
+func (b build) forget(id network.Identity) error {
+	err := errors.Join(b.dropSysctls(id), b.Zones.Forget(id.Bridge.Name))
+	networks, listErr := b.st.Networks()
+	networks = slices.DeleteFunc(networks, func(other string) bool { return other == id.ID })
+	switch {
+	case listErr != nil:
+		return errors.Join(err, listErr)
+	case len(networks) == 0:
+		return errors.Join(err, reconcile.RemoveFirewall(b.host))
+	}
+	return errors.Join(err, b.forgetElements(id))
+}
+
+// forgetElements leaves what another network needs too, such as a host that is a member of both.
+func (b build) forgetElements(id network.Identity) error {
+	// A network that does not work on this host any more has nothing to share.
+	claims, _ := b.claimsBut(id.ID)
+	shared := settle(claims)
+	config, err := b.st.Config(id.ID)
+	var p placed
+	if err == nil {
+		p, err = b.place(config, b.host)
+	}
+	if err != nil {
+		// Without its configuration nobody knows what it had; so all is set anew without it.
+		return reconcile.ResetFirewall(b.host, shared)
+	}
+	return reconcile.RemoveElements(b.host, without(p.elements(), shared))
+}
+
+func (b build) undo(id network.Identity, e network.Endpoint) error {
+	if err := b.detach(id, e); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	return nil
+}

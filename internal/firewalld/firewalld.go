@@ -1,0 +1,87 @@
+package firewalld
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+const (
+	// busSocket is where the system bus listens (D-Bus specification, "Well-known
+	// Message Bus Instances").
+	busSocket = "/run/dbus/system_bus_socket"
+
+	name  = "org.fedoraproject.FirewallD1"
+	path  = "/org/fedoraproject/FirewallD1"
+	zones = name + ".zone"
+
+	// trusted is the zone that accepts everything (firewalld.zones(5)).
+	trusted = "trusted"
+
+	// limit keeps a firewalld that hangs from hanging Podman. A call takes 20 ms.
+	limit = 10 * time.Second
+)
+
+// Zones is the host's firewalld. Its methods do nothing where there is none.
+type Zones struct {
+	// Socket is the system bus's; "" is the usual one.
+	Socket string
+}
+
+// Trust puts a device into the trusted zone, which lets pass what comes from it
+// and what goes to it. It may be called again: firewalld forgets when it reloads.
+func (z Zones) Trust(device string) error {
+	return z.do("trust device "+device, func(ctx context.Context, f dbus.BusObject) error {
+		var zone string
+		if err := f.CallWithContext(ctx, zones+".getZoneOfInterface", 0, device).Store(&zone); err != nil || zone == trusted {
+			return err
+		}
+		return f.CallWithContext(ctx, zones+".changeZoneOfInterface", 0, trusted, device).Err
+	})
+}
+
+// Forget takes a device out of the trusted zone.
+func (z Zones) Forget(device string) error {
+	return z.do("forget device "+device, func(ctx context.Context, f dbus.BusObject) error {
+		err := f.CallWithContext(ctx, zones+".removeInterface", 0, trusted, device).Err
+		if err != nil && strings.Contains(err.Error(), "UNKNOWN_INTERFACE") {
+			return nil
+		}
+		return err
+	})
+}
+
+// do calls firewalld if it runs. It is never started for it.
+func (z Zones) do(what string, call func(context.Context, dbus.BusObject) error) error {
+	socket := z.Socket
+	if socket == "" {
+		socket = busSocket
+	}
+	if _, err := os.Stat(socket); err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	conn, err := dbus.Connect("unix:path="+socket, dbus.WithContext(ctx))
+	if err != nil {
+		return nil // nobody listens at the socket: no bus, no firewalld
+	}
+	defer conn.Close()
+	var running bool
+	err = conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, name).Store(&running)
+	if err == nil && running {
+		err = call(ctx, conn.Object(name, path))
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("firewalld has not answered for %v; see `systemctl status firewalld`", limit)
+	}
+	if err != nil {
+		return fmt.Errorf("%s in firewalld: %w", what, err)
+	}
+	return nil
+}

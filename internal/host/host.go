@@ -1,0 +1,51 @@
+package host
+
+import (
+	"os"
+
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/firewalld"
+	"vxlan-driver/internal/kernel/namespace"
+	"vxlan-driver/internal/store"
+)
+
+const (
+	// networksDir is where Podman, run by root, keeps networks; it does not tell the
+	// plugin when containers.conf (network_config_dir) says otherwise.
+	networksDir = "/etc/containers/networks"
+
+	// sysctlDir is systemd's for what does not outlive a boot (sysctl.d(5)).
+	sysctlDir = "/run/sysctl.d"
+	// systemdDir is there where systemd runs (sd_booted(3)).
+	systemdDir = "/run/systemd/system"
+)
+
+// Driver returns the driver of this host.
+func Driver() *driver.Driver {
+	d := &driver.Driver{
+		Open:        open,
+		StoreDir:    store.Dir,
+		NetworksDir: networksDir,
+		Zones:       firewalld.Zones{},
+		Rootless:    rootless(),
+	}
+	if _, err := os.Stat(systemdDir); err == nil {
+		d.SysctlDir = sysctlDir
+	}
+	return d
+}
+
+func open(path string) (driver.Namespace, error) {
+	c, err := namespace.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// rootless tells whether a user without privileges runs Podman. Inside the user
+// namespace that Podman makes, that user is root; Podman then says whose it is.
+func rootless() bool {
+	uid, ok := os.LookupEnv("_CONTAINERS_ROOTLESS_UID")
+	return os.Geteuid() != 0 || ok && uid != "0" && uid != ""
+}

@@ -1,0 +1,218 @@
+package nft
+
+import (
+	"errors"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/kernel/netnstest"
+)
+
+// open returns a connection to a namespace of the test's own, and a shell in it.
+func open(t testing.TB) (*Conn, func(script string) string) {
+	t.Helper()
+	ns := netnstest.New(t)
+	c, err := Open(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c, func(script string) string {
+		t.Helper()
+		var out []byte
+		err := netns.Do(ns, func() (err error) {
+			out, err = exec.Command("sh", "-ec", script).CombinedOutput()
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", script, err, out)
+		}
+		return string(out)
+	}
+}
+
+func apply(t testing.TB, c *Conn, ch kernel.Change) {
+	t.Helper()
+	if err := c.Apply(ch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var (
+	ip4 = kernel.IP(netip.MustParseAddr("10.0.0.2"))
+	ip6 = kernel.IP(netip.MustParseAddr("fd00:10::2"))
+	br  = kernel.Device("br-vxlan-blue")
+	tcp = kernel.Protocol("tcp", 6)
+)
+
+func subnet(s string) kernel.Datum { return kernel.Subnet(netip.MustParsePrefix(s)) }
+
+// sample has an element of each set, written as nft writes it.
+var sample = []kernel.Element{
+	{Set: kernel.Bridges, Key: br, Note: "network blue"},
+	{Set: kernel.Within, Key: kernel.Concat(br, br)},
+	{Set: kernel.Networks, Key: br},
+	{Set: kernel.Isolated, Key: br},
+	{Set: kernel.Strict, Key: br},
+	{Set: kernel.Internal, Key: br},
+	{Set: kernel.Underlays, Key: kernel.Device("eth0")},
+	{Set: kernel.VNIs, Key: kernel.Concat(kernel.Port(4789), kernel.VNI(0x123456))},
+	{Set: kernel.Members4, Key: kernel.Concat(ip4, kernel.Port(4789), kernel.VNI(0x64))},
+	{Set: kernel.Members6, Key: kernel.Concat(ip6, kernel.Port(4789), kernel.VNI(0x64))},
+	{Set: kernel.VTEPs4, Key: kernel.Concat(ip4, kernel.Port(4789))},
+	{Set: kernel.VTEPs6, Key: kernel.Concat(ip6, kernel.Port(4789))},
+	{Set: kernel.Subnets4, Key: kernel.Concat(subnet("10.0.0.0/24"), subnet("10.1.0.0/20"))},
+	{Set: kernel.Subnets6, Key: kernel.Concat(subnet("fd00:10::/64"), subnet("fd00:10::/64"))},
+	{Set: kernel.WayOut4, Key: subnet("10.0.0.0/24")},
+	{Set: kernel.WayOut4, Key: subnet("10.0.1.0/24")},
+	{Set: kernel.WayOut6, Key: subnet("fd00:10::/64")},
+	{Set: kernel.Outbound4, Key: subnet("10.0.0.0/24"), Value: ip4},
+	{Set: kernel.Outbound6, Key: subnet("fd00:10::/64"), Value: ip6},
+	{Set: kernel.Ports4, Key: kernel.Concat(tcp, kernel.Port(8080)), Value: kernel.Concat(ip4, kernel.Port(80))},
+	{Set: kernel.Ports6, Key: kernel.Concat(tcp, kernel.Port(8080)), Value: kernel.Concat(ip6, kernel.Port(80))},
+	{Set: kernel.PortsAt4, Key: kernel.Concat(ip4, tcp, kernel.Port(8080)), Value: kernel.Concat(ip4, kernel.Port(80))},
+	{Set: kernel.PortsAt6, Key: kernel.Concat(ip6, tcp, kernel.Port(8080)), Value: kernel.Concat(ip6, kernel.Port(80))},
+	{Set: kernel.FromPort, Key: br, Value: kernel.Jump(kernel.ChainFromTunnel)},
+	{Set: kernel.ToPort, Key: br, Value: kernel.Jump(kernel.ChainToTunnel)},
+	{Set: kernel.Gateways4, Key: kernel.Concat(br, ip4)},
+	{Set: kernel.Gateways6, Key: kernel.Concat(br, ip6)},
+	{Set: kernel.GatewayND, Key: kernel.Concat(br, kernel.NDTarget(netip.MustParseAddr("fd00:10::2")))},
+	{Set: kernel.SourceND, Key: kernel.Concat(br, kernel.NDTarget(netip.MustParseAddr("fd00:10::2")))},
+	{Set: kernel.SourceMAC, Key: kernel.Concat(br, kernel.Ethernet(kernel.MAC{2, 0, 0, 0, 0, 1}))},
+	{Set: kernel.SourceIP4, Key: kernel.Concat(br, ip4)},
+	{Set: kernel.SourceIP6, Key: kernel.Concat(br, ip6)},
+}
+
+// What nft prints must be a file that it reads, and read as the same.
+func TestTheListingLoadsAgain(t *testing.T) {
+	c, sh := open(t)
+	apply(t, c, kernel.SetFirewall{Elements: sample})
+	listing := sh("nft list ruleset")
+	t.Log(listing)
+	for _, e := range sample {
+		text := strings.ReplaceAll(e.String(), "tcp", "6") // as newer nft prints it
+		if !strings.Contains(listing, text) && !strings.Contains(listing, strings.ReplaceAll(text, "6 .", "tcp .")) {
+			t.Errorf("the listing has no %s", text)
+		}
+	}
+	if strings.Contains(listing, "unknown") {
+		t.Error("the listing has something unknown")
+	}
+	again := sh("nft list ruleset > rules.tmp; nft flush ruleset; nft -f rules.tmp; rm rules.tmp; nft list ruleset")
+	if again != listing {
+		t.Errorf("loaded again it is\n%s", again)
+	}
+	if intact, err := c.Intact(); err != nil || !intact {
+		t.Errorf("intact: %v, %v", intact, err)
+	}
+}
+
+func TestWhatSomebodyDidToTheRulesIsSeen(t *testing.T) {
+	tests := map[string]string{
+		"flushed":          "nft flush ruleset",
+		"a rule deleted":   "nft flush chain inet vxlan-driver forward",
+		"a rule added":     "nft insert rule inet vxlan-driver forward accept",
+		"bridge table":     "nft flush table bridge vxlan-driver",
+		"another version":  "nft 'flush table inet vxlan-driver; delete table inet vxlan-driver; add table inet vxlan-driver'",
+		"a rule in place":  "h=$(nft -a list chain inet vxlan-driver to_host | sed -n 's/.*# handle //p' | tail -1); nft replace rule inet vxlan-driver to_host handle $h accept",
+		"a chain, emptied": "nft flush chain inet vxlan-driver members",
+	}
+	for name, script := range tests {
+		t.Run(name, func(t *testing.T) {
+			c, sh := open(t)
+			sh("nft 'table inet other { chain x { type filter hook input priority 0; }; }'")
+			for range 2 {
+				apply(t, c, kernel.SetFirewall{Elements: sample})
+				if intact, err := c.Intact(); err != nil || !intact {
+					t.Fatalf("intact: %v, %v", intact, err)
+				}
+			}
+			sh(script)
+			if intact, err := c.Intact(); err != nil || intact {
+				t.Errorf("intact: %v, %v", intact, err)
+			}
+		})
+	}
+}
+
+func TestElementsComeAndGo(t *testing.T) {
+	c, sh := open(t)
+	apply(t, c, kernel.DelElements{Elements: sample}) // no table: nothing to delete
+	apply(t, c, kernel.SetFirewall{})
+	empty := sh("nft list ruleset")
+	for range 2 {
+		apply(t, c, kernel.AddElements{Elements: sample})
+	}
+	if note, ok, err := c.Note(sample[0]); note != "network blue" || !ok || err != nil {
+		t.Errorf("got %q, %v, %v", note, ok, err)
+	}
+	if _, ok, err := c.Note(kernel.Element{Set: kernel.Bridges, Key: kernel.Device("other")}); ok || err != nil {
+		t.Errorf("got %v, %v", ok, err)
+	}
+	// A key that is in use belongs to whoever has it.
+	port := sample[19]
+	taken := port
+	taken.Value = kernel.Concat(ip4, kernel.Port(81))
+	if err := c.Apply(kernel.AddElements{Elements: []kernel.Element{taken}}); !errors.Is(err, kernel.ErrElementTaken) {
+		t.Errorf("got %v", err)
+	}
+	apply(t, c, kernel.DelElements{Elements: []kernel.Element{taken}})
+	if _, ok, err := c.Note(port); !ok || err != nil {
+		t.Errorf("another's element was deleted: %v", err)
+	}
+	for range 2 {
+		apply(t, c, kernel.DelElements{Elements: sample})
+	}
+	if got := sh("nft list ruleset"); got != empty {
+		t.Errorf("left\n%s", got)
+	}
+	for range 2 {
+		apply(t, c, kernel.DeleteFirewall{})
+	}
+	if got := sh("nft list ruleset"); got != "" {
+		t.Errorf("left\n%s", got)
+	}
+}
+
+// A range of ports is many elements, in one transaction.
+func TestManyElements(t *testing.T) {
+	c, sh := open(t)
+	apply(t, c, kernel.SetFirewall{})
+	var many []kernel.Element
+	for p := range 50_000 {
+		many = append(many, kernel.Element{Set: kernel.Ports4, Key: kernel.Concat(tcp, kernel.Port(uint16(p+1))), Value: kernel.Concat(ip4, kernel.Port(80))})
+	}
+	apply(t, c, kernel.AddElements{Elements: many})
+	if got := strings.TrimSpace(sh("nft list map inet vxlan-driver ports4 | tr , '\\n' | grep -c ' . 80'")); got != "50000" {
+		t.Errorf("%s elements", got)
+	}
+	apply(t, c, kernel.DelElements{Elements: many})
+	if got := sh("nft list map inet vxlan-driver ports4"); strings.Contains(got, "elements") {
+		t.Error("elements are left")
+	}
+}
+
+// One element costs the same beside many.
+func BenchmarkElement(b *testing.B) {
+	c, _ := open(b)
+	apply(b, c, kernel.SetFirewall{Elements: sample})
+	one := []kernel.Element{sample[19]}
+	for b.Loop() {
+		apply(b, c, kernel.DelElements{Elements: one})
+		apply(b, c, kernel.AddElements{Elements: one})
+	}
+}
+
+func BenchmarkIntact(b *testing.B) {
+	c, _ := open(b)
+	apply(b, c, kernel.SetFirewall{Elements: sample})
+	for b.Loop() {
+		if ok, err := c.Intact(); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package nft
+
+import (
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// Values that rules compare with.
+const (
+	ipv4, ipv6 = unix.NFPROTO_IPV4, unix.NFPROTO_IPV6
+	udp        = unix.IPPROTO_UDP
+
+	ctInvalid = 1      // NF_CT_STATE_INVALID_BIT
+	ctDNAT    = 1 << 5 // IPS_DST_NAT
+	snat      = unix.NFT_NAT_SNAT
+	dnat      = unix.NFT_NAT_DNAT
+)
+
+var tables = []table{inetTable, bridgeTable}
+
+// Hook priorities (linux/netfilter_ipv4.h): raw is before connection tracking.
+const (
+	prioRaw    = -300
+	prioDNAT   = -100
+	prioFilter = 0
+	prioSNAT   = 100
+)
+
+// inetTable is about packets: who may send VXLAN to this host, who may talk to
+// which network, the way out, and published ports.
+var inetTable = table{
+	family: kernel.Inet,
+	sets: []set{
+		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
+		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
+		{Set: kernel.Networks, says: "bridges of all Podman networks, also of driver bridge", key: []field{typeDevice}},
+		{Set: kernel.Isolated, says: "with isolate=true or strict", key: []field{typeDevice}},
+		{Set: kernel.Strict, says: "with isolate=strict", key: []field{typeDevice}},
+		{Set: kernel.Internal, says: "bridges of internal networks", key: []field{typeDevice}},
+		{Set: kernel.Underlays, says: "devices that VXLAN packets travel by", key: []field{typeDevice}},
+		{Set: kernel.VNIs, says: "networks with a list of members", key: []field{readDport, typeVNI}},
+		{Set: kernel.Members4, says: "remote hosts of each network", key: []field{readSaddr4, readDport, typeVNI}},
+		{Set: kernel.Members6, says: "remote hosts of each network", key: []field{readSaddr6, readDport, typeVNI}},
+		{Set: kernel.VTEPs4, says: "tunnel ends of all networks", key: []field{typeIP4, typePort}},
+		{Set: kernel.VTEPs6, says: "tunnel ends of all networks", key: []field{typeIP6, typePort}},
+		{Set: kernel.Subnets4, says: "pairs of subnets of one network", key: []field{typeIP4, typeIP4}, ranges: true},
+		{Set: kernel.Subnets6, says: "pairs of subnets of one network", key: []field{typeIP6, typeIP6}, ranges: true},
+		{Set: kernel.WayOut4, says: "subnets that leave by the host's address", key: []field{typeIP4}, ranges: true},
+		{Set: kernel.WayOut6, says: "subnets that leave by the host's address", key: []field{typeIP6}, ranges: true},
+		{Set: kernel.Outbound4, says: "subnets that leave by another address", key: []field{typeIP4}, value: []field{typeIP4}, ranges: true},
+		{Set: kernel.Outbound6, says: "subnets that leave by another address", key: []field{typeIP6}, value: []field{typeIP6}, ranges: true},
+		{Set: kernel.Ports4, says: "published on every address", key: []field{typeProto, typePort}, value: []field{typeIP4, typePort}},
+		{Set: kernel.Ports6, says: "published on every address", key: []field{typeProto, typePort}, value: []field{typeIP6, typePort}},
+		{Set: kernel.PortsAt4, says: "published on one address", key: []field{typeIP4, typeProto, typePort}, value: []field{typeIP4, typePort}},
+		{Set: kernel.PortsAt6, says: "published on one address", key: []field{typeIP6, typeProto, typePort}, value: []field{typeIP6, typePort}},
+	},
+	chains: []chain{
+		{"arrive", &hook{"filter", unix.NF_INET_PRE_ROUTING, prioRaw}, []rule{
+			do("perhaps VXLAN", is(l4proto, udp), jump("vxlan_arrives")),
+		}},
+		{"vxlan_arrives", nil, vxlanArrives},
+		{"from_container", nil, fromContainer},
+		{"members", nil, members},
+		{"leave", &hook{"filter", unix.NF_INET_LOCAL_OUT, prioRaw}, []rule{
+			do("VXLAN needs no connection tracking", is(nfproto, ipv4), is(l4proto, udp), key(ipDaddr, dport), in("vteps4"), notrack()),
+			do("nor over IPv6", is(nfproto, ipv6), is(l4proto, udp), key(ip6Daddr, dport), in("vteps6"), notrack()),
+		}},
+		{"to_host", &hook{"filter", unix.NF_INET_LOCAL_IN, prioFilter}, []rule{
+			do("route_localnet is for published ports only", is(nfproto, ipv4), is(ipDaddrFirst, 127), key(iifname), in("bridges"), drop()),
+		}},
+		{"forward", &hook{"filter", unix.NF_INET_FORWARD, prioFilter}, []rule{
+			do("within a network", key(iifname, oifname), in("within"), accept()),
+			do("from a network", key(iifname), in("bridges"), jump("leave_network")),
+			do("to a network", key(oifname), in("bridges"), jump("enter_network")),
+		}},
+		{"leave_network", nil, []rule{
+			do("a connection that nobody knows", hasBit(ctState, ctInvalid), drop()),
+			do("internal networks have no way out", key(iifname), in("internal"), drop()),
+			do("isolated from isolated", key(iifname), in("isolated"), key(oifname), in("isolated"), drop()),
+			do("strictly isolated from any network", key(iifname), in("strict"), key(oifname), in("networks"), drop()),
+		}},
+		{"enter_network", nil, []rule{
+			do("internal networks have no way in", key(oifname), in("internal"), drop()),
+			do("isolated to isolated", key(oifname), in("isolated"), key(iifname), in("isolated"), drop()),
+			do("any network to strictly isolated", key(oifname), in("strict"), key(iifname), in("networks"), drop()),
+		}},
+		{"ports_from_outside", &hook{"nat", unix.NF_INET_PRE_ROUTING, prioDNAT}, []rule{
+			do("to this host", is(addrType, native32(unix.RTN_LOCAL)...), jump("published")),
+		}},
+		{"ports_from_host", &hook{"nat", unix.NF_INET_LOCAL_OUT, prioDNAT}, []rule{
+			do("from this host to itself", is(addrType, native32(unix.RTN_LOCAL)...), jump("published")),
+		}},
+		{"published", nil, published},
+		{"translate", &hook{"nat", unix.NF_INET_POST_ROUTING, prioSNAT}, translate},
+		{"way_out4", nil, []rule{
+			do("multicast stays as it is", is(nfproto, ipv4), multicast4(), accept()),
+			do("by the address that the network asks for", is(nfproto, ipv4), key(ipSaddr), mapped("outbound4"), nat(snat, ipv4, 4, false)),
+			do("by this host's address", masquerade()),
+		}},
+		{"way_out6", nil, []rule{
+			do("multicast stays as it is", is(nfproto, ipv6), is(ip6DaddrFirst, 0xff), accept()),
+			do("by the address that the network asks for", is(nfproto, ipv6), key(ip6Saddr), mapped("outbound6"), nat(snat, ipv6, 16, false)),
+			do("by this host's address", masquerade()),
+		}},
+	},
+}
+
+// Containers arrive on a bridge. An underlay may be a bridge too, with virtual
+// machines on it that have tunnels of their own.
+var vxlanArrives = []rule{
+	do("from the underlay", key(iifname), in("underlays"), key(dport, vni), in("vnis"), gotoChain("members")),
+	do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), gotoChain("from_container")),
+	do("from another way", key(dport, vni), in("vnis"), gotoChain("members")),
+}
+
+// A container that sent a frame to a tunnel's end, wrapped by itself, would be
+// taken for its host once its address is masqueraded.
+var fromContainer = []rule{
+	do("no container talks to a tunnel", is(nfproto, ipv4), key(ipDaddr, dport), in("vteps4"), drop()),
+	do("nor over IPv6", is(nfproto, ipv6), key(ip6Daddr, dport), in("vteps6"), drop()),
+	do("nor by another address of this host", key(dport, vni), in("vnis"), is(addrType, native32(unix.RTN_LOCAL)...), drop()),
+}
+
+// VXLAN has no authentication (RFC 7348, section 7). What only passes through this
+// host is not its business.
+var members = []rule{
+	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, dport, vni), in("members4"), notrack(), accept()),
+	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, dport, vni), in("members6"), notrack(), accept()),
+	do("not a member", is(addrType, native32(unix.RTN_LOCAL)...), drop()),
+}
+
+// The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of route_localnet.
+var published = []rule{
+	do("IPv4 on one address", is(nfproto, ipv4), key(ipDaddr, l4proto, dport), mapped("ports_at4"), nat(dnat, ipv4, 4, true)),
+	do("IPv4 on every address", is(nfproto, ipv4), key(l4proto, dport), mapped("ports4"), nat(dnat, ipv4, 4, true)),
+	do("IPv6 not on loopback", is(nfproto, ipv6), is(ip6Daddr, loopback6...), accept()),
+	do("IPv6 on one address", is(nfproto, ipv6), key(ip6Daddr, l4proto, dport), mapped("ports_at6"), nat(dnat, ipv6, 16, true)),
+	do("IPv6 on every address", is(nfproto, ipv6), key(l4proto, dport), mapped("ports6"), nat(dnat, ipv6, 16, true)),
+}
+
+var loopback6 = []byte{15: 1}
+
+// A published port that is asked for from within the network, or by 127.0.0.1, is
+// answered through this host: the container must see an address of the host's.
+var translate = []rule{
+	do("a published port from within the network", is(nfproto, ipv4), hasBit(ctStatus, ctDNAT), key(ipSaddr, ipDaddr), in("subnets4"), masquerade()),
+	do("a published port from 127.0.0.1", is(nfproto, ipv4), hasBit(ctStatus, ctDNAT), is(ipSaddrFirst, 127), key(oifname), in("bridges"), masquerade()),
+	do("within the network", is(nfproto, ipv4), key(ipSaddr, ipDaddr), in("subnets4"), accept()),
+	do("out of the network", is(nfproto, ipv4), key(ipSaddr), in("masquerade4"), jump("way_out4")),
+	do("a published port from within the network over IPv6", is(nfproto, ipv6), hasBit(ctStatus, ctDNAT), key(ip6Saddr, ip6Daddr), in("subnets6"), masquerade()),
+	do("within the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, ip6Daddr), in("subnets6"), accept()),
+	do("out of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr), in("masquerade6"), jump("way_out6")),
+}

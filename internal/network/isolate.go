@@ -1,0 +1,35 @@
+package network
+
+// Isolation says which other networks' containers a network's may talk to
+// through this host. It does not concern the way out, nor containers of the same
+// network.
+type Isolation int
+
+// The values, as those of netavark's bridge driver.
+const (
+	NotIsolated    Isolation = iota // to any network that is not strict
+	Isolated                        // to networks that are not isolated
+	StrictIsolated                  // to none
+)
+
+// String prints the value as the option takes it.
+func (i Isolation) String() string {
+	switch i {
+	case Isolated:
+		return "true"
+	case StrictIsolated:
+		return "strict"
+	}
+	return "false"
+}
+
+func parseIsolation(value string) (Isolation, bool) {
+	if value == "strict" {
+		return StrictIsolated, true
+	}
+	on, ok := parseBool(value)
+	if on {
+		return Isolated, ok
+	}
+	return NotIsolated, ok
+}

@@ -1,0 +1,226 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/netip"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// Firewall returns the elements by which a network takes part in the firewall's
+// rules, its endpoints left out. others are Podman's networks of other drivers.
+//
+// The first is the network's own in kernel.Bridges, whose note stands for all of them: while the kernel
+// has it, nothing needs to be added, however many hosts the network has.
+func Firewall(n network.Network, v network.VTEP, others []network.Taken) []kernel.Element {
+	var e elements
+	bridge := kernel.Device(n.Bridge.Name)
+	e.add(kernel.Bridges, bridge)
+	e.add(kernel.Within, kernel.Concat(bridge, bridge))
+	e.add(kernel.Networks, bridge)
+	e.isolation(bridge, n.Isolate)
+	if n.Isolate != network.NotIsolated {
+		for _, o := range others {
+			if o.Bridge != "" {
+				e.add(kernel.Networks, kernel.Device(o.Bridge))
+				e.isolation(kernel.Device(o.Bridge), o.Isolate)
+			}
+		}
+	}
+	e.tunnel(n, v)
+	e.wayOut(n)
+	e.gateways(n)
+	e[0].Note = "network " + n.Name + ", elements " + e.fingerprint()
+	return e
+}
+
+// elements is a list under construction.
+type elements []kernel.Element
+
+func (e *elements) add(s kernel.Set, key kernel.Datum) {
+	*e = append(*e, kernel.Element{Set: s, Key: key})
+}
+
+func (e *elements) addTo(s kernel.Set, key, value kernel.Datum) {
+	*e = append(*e, kernel.Element{Set: s, Key: key, Value: value})
+}
+
+func (e elements) fingerprint() string {
+	sum := sha256.New()
+	for _, one := range e {
+		sum.Write([]byte(one.Set.Name + " " + one.String() + "\n"))
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
+}
+
+func (e *elements) isolation(bridge kernel.Datum, i network.Isolation) {
+	if i != network.NotIsolated {
+		e.add(kernel.Isolated, bridge)
+	}
+	if i == network.StrictIsolated {
+		e.add(kernel.Strict, bridge)
+	}
+}
+
+// tunnel says who may send to the network's tunnel. Of a multicast group nobody knows the members.
+func (e *elements) tunnel(n network.Network, v network.VTEP) {
+	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
+	e.add(kernel.Underlays, kernel.Device(v.Interface))
+	e.add(vteps(v.Local), kernel.Concat(kernel.IP(v.Local), port))
+	if n.Tunnel.Group.IsValid() {
+		e.add(vteps(n.Tunnel.Group), kernel.Concat(kernel.IP(n.Tunnel.Group), port))
+		return
+	}
+	e.add(kernel.VNIs, kernel.Concat(port, vni))
+	for _, r := range v.Remotes {
+		e.add(vteps(r), kernel.Concat(kernel.IP(r), port))
+	}
+	members := kernel.Members4
+	if v.Local.Is6() {
+		members = kernel.Members6
+	}
+	for _, r := range v.Remotes {
+		e.add(members, kernel.Concat(kernel.IP(r), port, vni))
+	}
+}
+
+func vteps(a netip.Addr) kernel.Set {
+	if a.Is6() {
+		return kernel.VTEPs6
+	}
+	return kernel.VTEPs4
+}
+
+// wayOut lets what leaves the overlay leave by an address that answers find back.
+func (e *elements) wayOut(n network.Network) {
+	if n.Internal {
+		e.add(kernel.Internal, kernel.Device(n.Bridge.Name))
+	}
+	for _, s := range n.Subnets {
+		pairs, out, outbound, by := kernel.Subnets4, kernel.WayOut4, kernel.Outbound4, n.Outbound4
+		if s.Prefix.Addr().Is6() {
+			pairs, out, outbound, by = kernel.Subnets6, kernel.WayOut6, kernel.Outbound6, n.Outbound6
+		}
+		for _, other := range n.Subnets {
+			if other.Prefix.Addr().Is4() == s.Prefix.Addr().Is4() {
+				e.add(pairs, kernel.Concat(kernel.Subnet(s.Prefix), kernel.Subnet(other.Prefix)))
+			}
+		}
+		// In a VRF the host's address on the way out is another table's matter.
+		if n.Internal || n.VRF != "" {
+			continue
+		}
+		e.add(out, kernel.Subnet(s.Prefix))
+		if by.IsValid() {
+			e.addTo(outbound, kernel.Subnet(s.Prefix), kernel.IP(by))
+		}
+	}
+}
+
+// gateways keeps the addresses that every host has from being heard of across the tunnel.
+func (e *elements) gateways(n network.Network) {
+	device := kernel.Device(n.Device.Name)
+	some := false
+	for _, s := range n.Subnets {
+		if !s.Gateway.IsValid() {
+			continue
+		}
+		some = true
+		if s.Gateway.Is4() {
+			e.add(kernel.Gateways4, kernel.Concat(device, kernel.IP(s.Gateway)))
+			continue
+		}
+		e.add(kernel.Gateways6, kernel.Concat(device, kernel.IP(s.Gateway)))
+		e.add(kernel.GatewayND, kernel.Concat(device, kernel.NDTarget(s.Gateway)))
+	}
+	if some {
+		e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainFromTunnel))
+		e.addTo(kernel.ToPort, device, kernel.Jump(kernel.ChainToTunnel))
+	}
+}
+
+// EndpointFirewall returns the elements of one endpoint.
+func EndpointFirewall(n network.Network, end network.Endpoint) []kernel.Element {
+	var e elements
+	if !n.Internal {
+		e.ports(end)
+	}
+	if n.PortSecurity {
+		e.security(n.Port(end), end)
+	}
+	return e
+}
+
+// ports publishes on the first address of each family.
+func (e *elements) ports(end network.Endpoint) {
+	for _, m := range end.Ports {
+		for _, a := range firstOfEach(end.Addrs) {
+			if m.HostIP.IsValid() && m.HostIP.Is4() != a.Is4() {
+				continue
+			}
+			for i := range m.Count {
+				e.port(m, a, i)
+			}
+		}
+	}
+}
+
+func firstOfEach(prefixes []netip.Prefix) []netip.Addr {
+	var v4, v6 bool
+	var all []netip.Addr
+	for _, p := range prefixes {
+		seen := &v4
+		if p.Addr().Is6() {
+			seen = &v6
+		}
+		if !*seen {
+			*seen = true
+			all = append(all, p.Addr())
+		}
+	}
+	return all
+}
+
+func (e *elements) port(m network.PortMapping, to netip.Addr, i uint16) {
+	anywhere, at := kernel.Ports4, kernel.PortsAt4
+	if to.Is6() {
+		anywhere, at = kernel.Ports6, kernel.PortsAt6
+	}
+	protocol := kernel.Protocol(string(m.Protocol), m.Protocol.Number())
+	host, target := kernel.Port(m.HostPort+i), kernel.Concat(kernel.IP(to), kernel.Port(m.ContainerPort+i))
+	if !m.HostIP.IsValid() || m.HostIP.IsUnspecified() {
+		e.addTo(anywhere, kernel.Concat(protocol, host), target)
+		return
+	}
+	e.addTo(at, kernel.Concat(kernel.IP(m.HostIP), protocol, host), target)
+}
+
+// security lists what an endpoint may send from: its MAC and addresses, and what a
+// host uses before it has any (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2)
+// and on the link (RFC 4291, section 2.5.6).
+func (e *elements) security(port string, end network.Endpoint) {
+	device := kernel.Device(port)
+	e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainSecured))
+	e.add(kernel.SourceMAC, kernel.Concat(device, kernel.Ethernet(end.MAC)))
+	addrs := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified(), linkLocal(end.MAC)}
+	for _, p := range end.Addrs {
+		addrs = append(addrs, p.Addr())
+	}
+	for _, a := range addrs {
+		if a.Is4() {
+			e.add(kernel.SourceIP4, kernel.Concat(device, kernel.IP(a)))
+			continue
+		}
+		e.add(kernel.SourceIP6, kernel.Concat(device, kernel.IP(a)))
+		if !a.IsUnspecified() {
+			e.add(kernel.SourceND, kernel.Concat(device, kernel.NDTarget(a)))
+		}
+	}
+}
+
+// linkLocal is the address that IPv6 makes of a MAC (RFC 4291, appendix A).
+func linkLocal(m kernel.MAC) netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
+}

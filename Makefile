@@ -11,10 +11,10 @@ export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-unit test-race test-lab test-matrix lint fuzz install deps clean
 
-build: bin/vxlan bin/lab
+build: bin/vxlan bin/vxlanctl bin/lab
 
 # Go knows best what has changed.
-bin/vxlan bin/lab: FORCE
+bin/vxlan bin/vxlanctl bin/lab: FORCE
 	$(GO) build $(BUILDFLAGS) -o $@ ./$(if $(filter bin/lab,$@),lab/cmd/lab,cmd/$(@F))
 FORCE:
 
@@ -58,8 +58,9 @@ fuzz:
 	for f in FuzzOptions FuzzParse; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
 
-install: bin/vxlan
+install: bin/vxlan bin/vxlanctl
 	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan
+	install -D -m 755 bin/vxlanctl $(DESTDIR)$(PREFIX)/bin/vxlanctl
 
 clean:
 	rm -rf bin
@@ -72,4 +73,4 @@ help:
 	@echo 'make test-matrix  the lab on Podman 5.4 and on Debian testing'
 	@echo 'make test-race    with the race detector'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
-	@echo 'make build        bin/vxlan and bin/lab;  make install puts the plugin where Podman looks'
+	@echo 'make build        bin/vxlan, bin/vxlanctl and bin/lab;  make install puts the plugin where Podman looks'

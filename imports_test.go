@@ -22,18 +22,25 @@ var layers = map[string][]string{
 	"internal/plan":              {"internal/network"},
 	"internal/netavark":          {},
 	"internal/kernel/netns":      {},
-	"internal/kernel/rtnl":       {"internal/network", "internal/kernel/netns"},
-	"internal/kernel/namespace":  {"internal/kernel/rtnl"},
+	"internal/kernel/nlmsg":      {},
+	"internal/kernel/rtnl":       {"internal/network", "internal/kernel/netns", "internal/kernel/nlmsg"},
+	"internal/kernel/nft":        {"internal/kernel", "internal/kernel/netns", "internal/kernel/nlmsg"},
+	"internal/kernel/namespace":  {"internal/kernel/rtnl", "internal/kernel/nft"},
 	"internal/kernel/fakekernel": {"internal/network"},
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
 	"internal/reconcile":         {"internal/plan"},
 	"internal/driver":            {"internal/ipam", "internal/netavark", "internal/reconcile", "internal/store"},
-	"cmd/vxlan":                  {"internal/driver", "internal/kernel/namespace"},
+	"internal/firewalld":         {},
+	"internal/host":              {"internal/driver", "internal/firewalld", "internal/kernel/namespace"},
+	"internal/ctl":               {},
+	"cmd/vxlan":                  {"internal/host"},
+	"cmd/vxlanctl":               {"internal/ctl", "internal/host"},
 }
 
 // bans says what a package must not link, and why.
 var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "net/http", "it doubles the plugin, which runs at each container start"},
+	{"cmd/vxlan", "github.com/spf13/cobra", "no person types its arguments"},
 	{"cmd/vxlan", "github.com/vishvananda/netlink", "the message layer netlink/nl is enough, and a third of it"},
 }
 
@@ -45,6 +52,7 @@ var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "intern
 // extended acks and locks are dealt with once.
 var soleImporters = map[string]string{
 	"github.com/vishvananda/netlink/nl": "internal/kernel/rtnl",
+	"github.com/godbus/dbus/v5":         "internal/firewalld",
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -1,3 +1,3 @@
-// Package host is the driver on the machine that it runs on: the real kernel, the
-// paths that Podman and systemd use, and firewalld. The programs share it.
+// Package host wires the driver to the machine that it runs on: the real kernel,
+// the paths of Podman and systemd, firewalld.
 package host

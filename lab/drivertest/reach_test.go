@@ -79,7 +79,7 @@ func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
 	l := start(t, 2)
 	a := l.Hosts()[0]
 	create(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", addr4)
-	create(t, l, "blue", "--opt vni=2 --subnet 10.2.0.0/24", addr4)
+	create(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24", addr4)
 	run(t, a, "c", "--network podman --network red --network blue")
 	routes := func() string { return sh(t, a, "podman exec c ip route") }
 	for _, want := range []string{"default via 10.88.0.1 ", "default via 10.1.0.1 ", "default via 10.2.0.1 "} {
@@ -229,8 +229,8 @@ func TestPureLayer2(t *testing.T) {
 func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	create(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24", addr4)
-	create(t, l, "blue", "--opt vni=2 --subnet 10.2.0.0/24 --opt metric=50 --route 10.77.0.0/16,10.2.0.99,9 --interface-name blue0", addr4)
+	create(t, l, "red", "--opt vni=1 --opt isolate=true --subnet 10.1.0.0/24", addr4)
+	create(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24 --opt metric=50 --route 10.77.0.0/16,10.2.0.99,9 --interface-name blue0", addr4)
 	run(t, a, "both", "--network red:ip=10.1.0.200,mac=02:00:00:00:00:99 --network blue:ip=10.2.0.200")
 	run(t, b, "red", "--network red")
 	run(t, b, "blue", "--network blue")
@@ -246,7 +246,7 @@ func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
 		}
 	}
 	sh(t, a, "ip link show blue0 && ip link show br-vxlan-blue")
-	// Traffic of one network does not reach the other.
+	// Both are isolated: traffic of one network does not reach the other.
 	refused(t, b, "podman exec red ping -c1 -W1 10.2.0.200")
 	// disconnect, connect and reload on a running container.
 	sh(t, a, "podman network disconnect blue both && podman network connect --ip 10.2.0.201 blue both && podman network reload both")

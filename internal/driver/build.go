@@ -34,6 +34,9 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 	if err := b.devices(p, s); err != nil {
 		return netavark.Status{}, err
 	}
+	if err := b.checkAddrs(p, e); err != nil {
+		return netavark.Status{}, err
+	}
 	for _, wanted := range s.Endpoints {
 		if err := reconcile.Endpoint(b.host, container, wanted); err != nil {
 			return netavark.Status{}, err

@@ -345,3 +345,37 @@ func TestSetupIntoAMissingNamespace(t *testing.T) {
 		t.Error("something was left")
 	}
 }
+
+// An address outside this host's part is asked for before it is given; one within
+// it if the network wants that.
+func TestSetupRefusesAnAddressInUse(t *testing.T) {
+	holder := func(addr string) kernel.Holder {
+		return kernel.Holder{Addr: netip.MustParseAddr(addr), MAC: kernel.MAC{2, 0, 0, 0, 0, 7}}
+	}
+	checked := strings.ReplaceAll(testNetwork, `"vni"`, `"address_check": "true", "vni"`)
+	tests := []struct {
+		name, network, addr string
+		held                string
+		want                string
+	}{
+		{"outside the part, held", testNetwork, "10.0.0.70", "10.0.0.70", "address 10.0.0.70 of network vxlan-network is in use: 02:00:00:00:00:07 on host 198.18.0.11 answers for it; choose another --ip"},
+		{"outside the part, free", testNetwork, "10.0.0.70", "10.0.0.71", ""},
+		{"within the part", testNetwork, "10.0.0.5", "10.0.0.5", ""},
+		{"within the part, checked", checked, "10.0.0.5", "10.0.0.5", "address 10.0.0.5 of network vxlan-network is in use"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k, d := newFake(t)
+			k.Host().Wire = map[kernel.Holder]netip.Addr{holder(tt.held): netip.MustParseAddr("198.18.0.11")}
+			ns, r := request(tt.network, 1)
+			r.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["` + tt.addr + `"]}`)
+			_, err := d.Setup(ns, r)
+			switch {
+			case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %s", err, tt.want)
+			case err != nil && (len(k.Host().Links()) != 1 || len(stored(t, d)) > 0):
+				t.Errorf("left %v, %v", k.Host().Links(), stored(t, d))
+			}
+		})
+	}
+}

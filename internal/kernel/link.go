@@ -184,6 +184,12 @@ type Addr struct {
 	Deprecated bool
 }
 
+// Holder is who answers for an address on a link.
+type Holder struct {
+	Addr netip.Addr
+	MAC  MAC
+}
+
 // RouteType is a route's type, spelled as `ip route` spells it.
 type RouteType string
 

@@ -56,6 +56,12 @@ type Range struct{ First, Last netip.Addr }
 // IsZero tells whether the range is unset.
 func (r Range) IsZero() bool { return !r.First.IsValid() && !r.Last.IsValid() }
 
+// Contains tells whether addr is in the range. An end that is unset is open; a
+// zero range has every address.
+func (r Range) Contains(addr netip.Addr) bool {
+	return (!r.First.IsValid() || !addr.Less(r.First)) && (!r.Last.IsValid() || !r.Last.Less(addr))
+}
+
 // HasIPv6 tells whether a subnet of the network is IPv6.
 func (n Network) HasIPv6() bool {
 	for _, s := range n.Subnets {

@@ -82,6 +82,30 @@ type Namespace struct {
 	sysctls  map[string]string // of the namespace as a whole
 	firewall map[key]kernel.Element
 	altered  bool // the firewall's rules
+
+	// Wire is who answers for addresses on whatever device, and from which host.
+	Wire map[kernel.Holder]netip.Addr
+}
+
+// Holders answers from Wire.
+func (ns *Namespace) Holders(_ string, _ kernel.MAC, addrs []netip.Addr) ([]kernel.Holder, error) {
+	var all []kernel.Holder
+	for h := range ns.Wire {
+		if slices.Contains(addrs, h.Addr) {
+			all = append(all, h)
+		}
+	}
+	return all, ns.kernel.call()
+}
+
+// VTEP answers from Wire.
+func (ns *Namespace) VTEP(_ string, mac kernel.MAC) (netip.Addr, error) {
+	for h, vtep := range ns.Wire {
+		if h.MAC == mac {
+			return vtep, nil
+		}
+	}
+	return netip.Addr{}, ns.kernel.call()
 }
 
 type link struct {

@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/nft"
 	"vxlan-driver/internal/kernel/rtnl"
+	"vxlan-driver/internal/kernel/wire"
 )
 
 // Namespace is an open network namespace.
@@ -67,6 +69,22 @@ func (ns *Namespace) ElementNote(e kernel.Element) (note string, ok bool, err er
 		return "", false, err
 	}
 	return conn.Note(e)
+}
+
+// Holders asks on a device who has the addresses; from is the sender's MAC.
+func (ns *Namespace) Holders(device string, from kernel.MAC, addrs []netip.Addr) (holders []kernel.Holder, err error) {
+	index, err := ns.Index(device)
+	if err != nil {
+		return nil, err
+	}
+	err = ns.do(func() error {
+		holders, err = wire.Probe(index, from, addrs)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask on %s who has %v: %w", device, addrs, err)
+	}
+	return holders, nil
 }
 
 func (ns *Namespace) nft() (*nft.Conn, error) {

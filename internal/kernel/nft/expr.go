@@ -50,8 +50,8 @@ func payload(base uint32, offset, size int) load {
 	}}
 }
 
-func ct(key uint32) load {
-	return load{4, func(reg uint32) expr {
+func ct(key uint32, size int) load {
+	return load{size, func(reg uint32) expr {
 		return newExpr("ct", func(m *nlmsg.Builder) {
 			m.U32BE(unix.NFTA_CT_DREG, reg)
 			m.U32BE(unix.NFTA_CT_KEY, key)
@@ -87,8 +87,9 @@ var (
 	icmp6Type    = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1)
 	ndTarget     = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 8, 16) // RFC 4861, sections 4.3 and 4.4
 
-	ctState  = ct(unix.NFT_CT_STATE)
-	ctStatus = ct(unix.NFT_CT_STATUS)
+	ctState     = ct(unix.NFT_CT_STATE, 4)
+	ctStatus    = ct(unix.NFT_CT_STATUS, 4)
+	ctDirection = ct(unix.NFT_CT_DIRECTION, 1) // 0 is that of the first packet
 
 	// addrType is that of the destination address (linux/rtnetlink.h, RTN_).
 	addrType = load{4, func(reg uint32) expr {

@@ -67,7 +67,7 @@ var inetTable = table{
 			do("nor over IPv6", is(nfproto, ipv6), is(l4proto, udp), key(ip6Daddr, dport), in("vteps6"), notrack()),
 		}},
 		{"to_host", &hook{"filter", unix.NF_INET_LOCAL_IN, prioFilter}, []rule{
-			do("route_localnet is for published ports only", is(nfproto, ipv4), is(ipDaddrFirst, 127), key(iifname), in("bridges"), drop()),
+			do("route_localnet is for published ports only", is(nfproto, ipv4), is(ipDaddrFirst, 127), key(iifname), in("bridges"), is(ctDirection, 0), drop()),
 		}},
 		{"forward", &hook{"filter", unix.NF_INET_FORWARD, prioFilter}, []rule{
 			do("within a network", key(iifname, oifname), in("within"), accept()),

@@ -2,6 +2,8 @@ package rtnl
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -98,4 +100,26 @@ func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kerne
 		attrs = append(attrs, attrU32(unix.NDA_IFINDEX, e.Index))
 	}
 	return notFound(c.change(typ, how, fdbMessage(index, state, unix.NTF_SELF), attrs...))
+}
+
+// VTEP returns the host that a VXLAN device sends frames for mac to, or an invalid
+// address if it knows none.
+func (c *Conn) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
+	index, err := c.index(name)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find host of %s on %s: %w", mac, name, err)
+	}
+	msg, err := c.get(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, fdbMessage(index, 0, unix.NTF_SELF), attrMAC(unix.NDA_LLADDR, mac))
+	if errors.Is(err, unix.ENOENT) {
+		return netip.Addr{}, nil
+	}
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find host of %s on %s: %w", mac, name, err)
+	}
+	for typ, b := range nlmsg.Attrs(msg[unix.SizeofNdMsg:]) {
+		if typ == unix.NDA_DST {
+			return ip(b), nil
+		}
+	}
+	return netip.Addr{}, nil
 }

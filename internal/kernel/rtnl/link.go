@@ -134,6 +134,15 @@ func nameAttr(name string) *nl.RtAttr {
 	return attrText(unix.IFLA_IFNAME, name)
 }
 
+// Index returns a link's index, for sockets that are bound to it.
+func (c *Conn) Index(name string) (int, error) {
+	index, err := c.index(name)
+	if err != nil {
+		return 0, fmt.Errorf("find index of %s: %w", name, err)
+	}
+	return int(index), nil
+}
+
 // index returns a link's index. It is asked for each time: another process may
 // have deleted the link and made it anew.
 func (c *Conn) index(name string) (uint32, error) {

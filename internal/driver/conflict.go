@@ -1,0 +1,51 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// checkAddrs asks the network's other hosts whether an address of the endpoint is
+// in use. That costs some 80 ms, so where the addresses are of the part that only
+// this host hands out, the user has to ask for it.
+func (b build) checkAddrs(p placed, e network.Endpoint) error {
+	var doubtful []netip.Addr
+	for _, a := range e.Addrs {
+		if s, ok := p.SubnetOf(a.Addr()); ok && (p.AddressCheck || !s.Lease.Contains(a.Addr())) {
+			doubtful = append(doubtful, a.Addr())
+		}
+	}
+	if len(doubtful) == 0 {
+		return nil
+	}
+	// An endpoint that is there already would answer for itself.
+	if _, err := b.host.Link(p.Port(e), 0); !errors.Is(err, kernel.ErrNotFound) {
+		return err
+	}
+	holders, err := b.host.Holders(p.Bridge.Name, network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), doubtful)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, h := range holders {
+		errs = append(errs, b.conflict(p, h))
+	}
+	return errors.Join(errs...)
+}
+
+func (b build) conflict(p placed, h kernel.Holder) error {
+	where := "this host"
+	vtep, err := b.host.VTEP(p.Device.Name, h.MAC)
+	if err != nil {
+		return err
+	}
+	if vtep.IsValid() {
+		where = "host " + vtep.String()
+	}
+	return fmt.Errorf("address %s of network %s is in use: %s on %s answers for it; choose another --ip, or stop what has it",
+		h.Addr, p.Name, h.MAC, where)
+}

@@ -1,0 +1,95 @@
+package wire
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+const (
+	etherLen = 14
+	ip6Len   = 40
+	arpLen   = 28
+
+	arpRequest = 1
+	solicit    = 135 // ICMPv6 types (RFC 4861, section 4)
+	advertise  = 136
+	ndLen      = 24 // without options
+)
+
+var broadcast = kernel.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+func ether(dst, src kernel.MAC, typ uint16) []byte {
+	return binary.BigEndian.AppendUint16(append(dst[:], src[:]...), typ)
+}
+
+// arpProbe has no sender address, so nobody's cache learns from it.
+func arpProbe(mac kernel.MAC, target netip.Addr) []byte {
+	b := ether(broadcast, mac, unix.ETH_P_ARP)
+	b = append(b, 0, 1, 8, 0, 6, 4, 0, arpRequest) // Ethernet, IPv4 (RFC 826)
+	b = append(b, mac[:]...)
+	b = append(b, 0, 0, 0, 0)
+	b = append(b, 0, 0, 0, 0, 0, 0)
+	return append(b, target.AsSlice()...)
+}
+
+// solicitation goes from the unspecified address to the target's solicited-node
+// group (RFC 4291, section 2.7.1).
+func solicitation(mac kernel.MAC, target netip.Addr) []byte {
+	t := target.As16()
+	group := netip.AddrFrom16([16]byte{0xff, 0x02, 11: 1, 12: 0xff, t[13], t[14], t[15]})
+	g := group.As16()
+	nd := append([]byte{solicit, 0, 0, 0, 0, 0, 0, 0}, t[:]...)
+	from := netip.IPv6Unspecified().As16()
+	binary.BigEndian.PutUint16(nd[2:], checksum(from, g, nd))
+
+	b := ether(kernel.MAC{0x33, 0x33, g[12], g[13], g[14], g[15]}, mac, unix.ETH_P_IPV6)
+	b = append(b, 0x60, 0, 0, 0, 0, byte(len(nd)), unix.IPPROTO_ICMPV6, 255)
+	b = append(append(b, from[:]...), g[:]...)
+	return append(b, nd...)
+}
+
+// checksum is ICMPv6's, with the pseudo-header (RFC 8200, section 8.1).
+func checksum(src, dst [16]byte, body []byte) uint16 {
+	pseudo := append(src[:], dst[:]...)
+	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(body)))
+	pseudo = append(pseudo, 0, 0, 0, unix.IPPROTO_ICMPV6)
+	pseudo = append(pseudo, body...)
+	var sum uint32
+	for i := 0; i+1 < len(pseudo); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(pseudo[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
+// parse reads who a frame says has an address: the sender of any ARP message, and
+// who advertises one or looks for its duplicate at the same time.
+func parse(b []byte) (h kernel.Holder, ok bool) {
+	if len(b) < etherLen {
+		return h, false
+	}
+	h.MAC = kernel.MAC(b[6:12])
+	body := b[etherLen:]
+	switch binary.BigEndian.Uint16(b[12:]) {
+	case unix.ETH_P_ARP:
+		if len(body) < arpLen {
+			return h, false
+		}
+		h.MAC = kernel.MAC(body[8:14])
+		h.Addr = netip.AddrFrom4([4]byte(body[14:18]))
+		return h, !h.Addr.IsUnspecified()
+	case unix.ETH_P_IPV6:
+		if len(body) < ip6Len+ndLen || body[6] != unix.IPPROTO_ICMPV6 || body[7] != 255 || body[ip6Len] != advertise {
+			return h, false
+		}
+		h.Addr = netip.AddrFrom16([16]byte(body[ip6Len+8 : ip6Len+24]))
+		return h, true
+	}
+	return h, false
+}

@@ -66,12 +66,18 @@ func Plugin(t testing.TB) string {
 	return Binary(t, "vxlan")
 }
 
-var binaries sync.Map // name → func() (string, error)
+var binaries sync.Map // package → func() (string, error)
 
 // Binary builds bin/NAME of this module from cmd/NAME and returns its path.
 func Binary(t testing.TB, name string) string {
 	t.Helper()
-	build, _ := binaries.LoadOrStore(name, sync.OnceValues(func() (string, error) { return buildBinary(name) }))
+	return Command(t, "cmd/"+name)
+}
+
+// Command builds bin/NAME of this module from the package of that path in it, such as lab/cmd/NAME, and returns its path.
+func Command(t testing.TB, pkg string) string {
+	t.Helper()
+	build, _ := binaries.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return buildBinary(pkg) }))
 	path, err := build.(func() (string, error))()
 	if err != nil {
 		t.Fatal(err)
@@ -79,19 +85,19 @@ func Binary(t testing.TB, name string) string {
 	return path
 }
 
-func buildBinary(name string) (string, error) {
+func buildBinary(pkg string) (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("find module: %w", err)
 	}
 	module := filepath.Dir(strings.TrimSpace(string(out)))
-	path := filepath.Join(module, "bin", name)
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/"+name)
+	path := filepath.Join(module, "bin", filepath.Base(pkg))
+	cmd := exec.Command("go", "build", "-o", path, "./"+pkg)
 	cmd.Dir = module
 	// Without C: hosts may have another C library than the machine.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build cmd/%s: %w: %s", name, err, bytes.TrimSpace(said))
+		return "", fmt.Errorf("build %s: %w: %s", pkg, err, bytes.TrimSpace(said))
 	}
 	return path, nil
 }

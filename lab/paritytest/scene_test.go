@@ -1,0 +1,142 @@
+package paritytest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// Addresses of the lab's underlay.
+const (
+	hostA4, hostA6     = "198.18.0.11", "fd00:198:18::11"
+	outside4, outside6 = "198.18.0.200", "fd00:198:18::200"
+)
+
+// scene is a lab in which networks are of one driver.
+type scene struct {
+	*testing.T
+	lab    *lab.Lab
+	a, b   *lab.Host // b is nil if there is one host
+	driver string
+}
+
+// onBoth runs a test on Podman's bridge, which shows what a user has today and that the test is right, and on vxlan.
+func onBoth(t *testing.T, hosts int, test func(s *scene)) {
+	for _, driver := range []string{"bridge", "vxlan"} {
+		t.Run(driver, func(t *testing.T) { test(newScene(t, driver, hosts)) })
+	}
+}
+
+// newScene starts a lab with a host outside on which "outside" answers on TCP and UDP port 7000.
+func newScene(t *testing.T, driver string, hosts int, binaries ...string) *scene {
+	t.Helper()
+	config := lab.Config{Hosts: hosts, Outside: true, Binaries: append(binaries, labtest.Command(t, "lab/cmd/peer"))}
+	s := &scene{T: t, lab: labtest.Start(t, config), driver: driver}
+	s.a, s.b = s.lab.Host("host-a"), s.lab.Host("host-b")
+	s.sh(s.lab.Host("outside"), "mkdir -p /run/peer; setsid -f peer serve outside tcp/7000 udp/7000 >/dev/null 2>&1;"+awaitPeer("outside"))
+	return s
+}
+
+// awaitPeer is the script that waits until a server listens.
+func awaitPeer(name string) string {
+	return fmt.Sprintf("for i in $(seq 1000); do [ -e /run/peer/%[1]s ] && break; sleep 0.01; done; [ -e /run/peer/%[1]s ]", name)
+}
+
+// with is the scene for a subtest.
+func (s *scene) with(t *testing.T) *scene {
+	inner := *s
+	inner.T = t
+	return &inner
+}
+
+// run is testing.T.Run on the same lab.
+func (s *scene) run(name string, test func(s *scene)) {
+	s.T.Run(name, func(t *testing.T) { test(s.with(t)) })
+}
+
+// sh runs a script on a host that must succeed.
+func (s *scene) sh(h *lab.Host, script string) string {
+	s.Helper()
+	out, err := h.Sh(s.Context(), script)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return out
+}
+
+// refused runs a script that must fail, and returns what it printed.
+func (s *scene) refused(h *lab.Host, script string) string {
+	s.Helper()
+	out, err := h.Sh(s.Context(), "exec 2>&1; "+script)
+	if err == nil {
+		s.Fatalf("%s on %s succeeded: %s", script, h.Name(), out)
+	}
+	return out
+}
+
+// create makes a network of the scene's driver: on host-a, and where it spans hosts on all of them.
+func (s *scene) create(name, flags string) {
+	s.Helper()
+	s.createOf(s.driver, name, flags)
+}
+
+func (s *scene) createOf(driver, name, flags string) {
+	s.Helper()
+	if driver == "bridge" {
+		s.sh(s.a, "podman network create "+flags+" "+name)
+		return
+	}
+	for _, h := range s.lab.Hosts() {
+		s.sh(h, fmt.Sprintf("podman network create --driver vxlan %s %s %s", s.vxlanOptions(name), flags, name))
+	}
+}
+
+// vxlanOptions are the options that every vxlan network needs, the same on all hosts. The VNI comes from the name.
+func (s *scene) vxlanOptions(name string) string {
+	addrs := []string{"198.18.0.99"} // a single host has a remote one too, that is down
+	for _, h := range s.lab.Hosts() {
+		addrs = append(addrs, h.Addr4().String())
+	}
+	vni := 0
+	for _, c := range name {
+		vni = (vni*131 + int(c)) % 0xffffff
+	}
+	return fmt.Sprintf("--opt vni=%d --opt local_ip=auto --opt physical_interface=eth0 --opt remote_ips=%s", vni+1, strings.Join(addrs, ","))
+}
+
+// bridgeOf is the name of the bridge of a network.
+func (s *scene) bridgeOf(network string) string {
+	s.Helper()
+	if s.driver == "vxlan" {
+		return "br-vxlan-" + network
+	}
+	return s.sh(s.a, "podman network inspect -f '{{.NetworkInterface}}' "+network)
+}
+
+// serve starts a container that answers on port 80 by TCP, UDP and SCTP, and on what else is given.
+func (s *scene) serve(h *lab.Host, name, flags string, more ...string) {
+	s.Helper()
+	s.sh(h, fmt.Sprintf("mkdir -p /run/peer; rm -f /run/peer/%[1]s; podman run -d --name %[1]s %[2]s -v /run/peer:/run/peer "+
+		"-v /usr/local/bin/peer:/bin/peer localhost/busybox peer serve %[1]s tcp/80 udp/80 sctp/80 %[3]s; %[4]s",
+		name, flags, strings.Join(more, " "), awaitPeer(name)))
+}
+
+// remove removes containers of host-a.
+func (s *scene) remove(names ...string) {
+	s.Helper()
+	s.sh(s.a, "podman rm -f -t0 "+strings.Join(names, " "))
+}
+
+// address is a container's address, field IPAddress or GlobalIPv6Address.
+func (s *scene) address(h *lab.Host, name, network, field string) string {
+	s.Helper()
+	return s.sh(h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, name))
+}
+
+// inside prefixes a command of the host's that is to run in a container's network namespace.
+func inside(container string) string {
+	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ") "
+}

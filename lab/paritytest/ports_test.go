@@ -1,0 +1,200 @@
+package paritytest
+
+import (
+	"fmt"
+	"testing"
+)
+
+// portTest is a container "web" with published ports on a dual-stack network, and who reaches what. "neighbour" is on the same
+// network, "stranger" on another of the host, "far" on the other host.
+type portTest struct {
+	name    string
+	publish string
+	want    []question
+	vxlan   []question // asked on vxlan only, since a bridge has no other host
+}
+
+const (
+	net4, net6         = "10.9.0", "fd00:9:"
+	gateway4, gateway6 = "10.9.0.1", "fd00:9::1"
+)
+
+var portTests = []portTest{
+	{
+		"no host_ip is both families, and all addresses of the host", "-p 8080:80",
+		[]question{
+			{"outside", "tcp/" + hostA4 + ":8080", "web:80 from " + outside4},
+			{"outside", "tcp/[" + hostA6 + "]:8080", "web:80 from " + outside6},
+			{"host-a", "tcp/127.0.0.1:8080", "web:80 from " + gateway4},
+			{"host-a", "tcp/127.0.0.2:8080", "web:80"},
+			{"host-a", "tcp/" + hostA4 + ":8080", "web:80"},
+			{"host-a", "tcp/" + gateway4 + ":8080", "web:80"},
+			{"host-a", "tcp/[" + hostA6 + "]:8080", "web:80"},
+			{"host-a", "tcp/[" + gateway6 + "]:8080", "web:80"},
+			{"neighbour", "tcp/" + hostA4 + ":8080", "web:80 from " + gateway4},
+			{"neighbour", "tcp/" + gateway4 + ":8080", "web:80 from " + gateway4},
+			{"neighbour", "tcp/[" + hostA6 + "]:8080", "web:80"},
+			{"neighbour", "tcp/10.9.0.20:80", "web:80 from 10.9.0.21"},
+			{"stranger", "tcp/" + hostA4 + ":8080", "web:80"},
+			{"stranger", "tcp/10.88.0.1:8080", "web:80"},
+			{"outside", "udp/" + hostA4 + ":8080", none},
+			{"outside", "tcp/" + hostA4 + ":80", none},
+			{"outside", "tcp/" + hostA4 + ":8081", none},
+		},
+		[]question{
+			{"far@host-b", "tcp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"},
+			{"far@host-b", "tcp/[" + hostA6 + "]:8080", "web:80 from fd00:198:18::12"},
+			{"far@host-b", "tcp/10.9.0.20:80", "web:80 from 10.9.0.200"},
+			{"host-b", "tcp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"},
+			// The gateway's address is that of the own host everywhere, and this one publishes nothing.
+			{"far@host-b", "tcp/" + gateway4 + ":8080", none},
+			{"host-b", "tcp/127.0.0.1:8080", none},
+		},
+	},
+	{
+		// Podman 5.4 makes no host_ip of it, which is both families; see TestPortsOfNetavark.
+		"0.0.0.0 is IPv4 at least", "-p 0.0.0.0:8080:80",
+		[]question{
+			{"outside", "tcp/" + hostA4 + ":8080", "web:80 from " + outside4},
+			{"host-a", "tcp/127.0.0.1:8080", "web:80"},
+			{"neighbour", "tcp/" + hostA4 + ":8080", "web:80"},
+		}, nil,
+	},
+	{
+		":: is IPv6 only", "-p [::]:8080:80",
+		[]question{
+			{"outside", "tcp/[" + hostA6 + "]:8080", "web:80 from " + outside6},
+			{"host-a", "tcp/[" + hostA6 + "]:8080", "web:80"},
+			{"neighbour", "tcp/[" + hostA6 + "]:8080", "web:80"},
+			{"outside", "tcp/" + hostA4 + ":8080", none},
+		}, nil,
+	},
+	{
+		"an IPv4 host_ip is that address only", "-p " + hostA4 + ":8080:80",
+		[]question{
+			{"outside", "tcp/" + hostA4 + ":8080", "web:80 from " + outside4},
+			{"host-a", "tcp/" + hostA4 + ":8080", "web:80"},
+			{"neighbour", "tcp/" + hostA4 + ":8080", "web:80 from " + gateway4},
+			{"stranger", "tcp/" + hostA4 + ":8080", "web:80"},
+			{"host-a", "tcp/127.0.0.1:8080", none},
+			{"host-a", "tcp/" + gateway4 + ":8080", none},
+			{"outside", "tcp/[" + hostA6 + "]:8080", none},
+		},
+		[]question{{"far@host-b", "tcp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"}},
+	},
+	{
+		"an IPv6 host_ip is that address only", "-p [" + hostA6 + "]:8080:80",
+		[]question{
+			{"outside", "tcp/[" + hostA6 + "]:8080", "web:80 from " + outside6},
+			{"neighbour", "tcp/[" + hostA6 + "]:8080", "web:80"},
+			{"host-a", "tcp/[" + gateway6 + "]:8080", none},
+			{"outside", "tcp/" + hostA4 + ":8080", none},
+		}, nil,
+	},
+	{
+		"127.0.0.1 is for the host itself", "-p 127.0.0.1:8080:80 -p 127.0.0.1:8080:80/udp",
+		[]question{
+			{"host-a", "tcp/127.0.0.1:8080", "web:80"},
+			{"host-a", "udp/127.0.0.1:8080", "web:80"},
+			{"host-a", "tcp/" + hostA4 + ":8080", none},
+			{"outside", "tcp/" + hostA4 + ":8080", none},
+			{"neighbour", "tcp/" + hostA4 + ":8080", none},
+		}, nil,
+	},
+	{
+		"one port, three protocols", "-p 8080:80/tcp -p 8080:80/udp -p 8080:80/sctp",
+		threeProtocols(), []question{
+			{"far@host-b", "udp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"},
+			{"far@host-b", "sctp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"},
+		},
+	},
+	{
+		"a range keeps its order", "-p 8000-8009:90-99 -p 8000-8009:90-99/udp",
+		[]question{
+			{"outside", "tcp/" + hostA4 + ":8000", "web:90 from " + outside4},
+			{"outside", "tcp/" + hostA4 + ":8004", "web:94"},
+			{"outside", "tcp/[" + hostA6 + "]:8009", "web:99"},
+			{"outside", "udp/" + hostA4 + ":8009", "web:99"},
+			{"host-a", "tcp/127.0.0.1:8009", "web:99"},
+			{"neighbour", "udp/" + hostA4 + ":8001", "web:91 from " + gateway4},
+			{"outside", "tcp/" + hostA4 + ":8010", none},
+			{"outside", "tcp/" + hostA4 + ":7999", none},
+		}, nil,
+	},
+	{
+		"several ports of one container", "-p " + hostA4 + ":8080:80 -p [" + hostA6 + "]:8081:91 -p 8443:92 -p 127.0.0.1:8444:93",
+		[]question{
+			{"outside", "tcp/" + hostA4 + ":8080", "web:80"},
+			{"outside", "tcp/[" + hostA6 + "]:8081", "web:91"},
+			{"outside", "tcp/" + hostA4 + ":8443", "web:92"},
+			{"outside", "tcp/[" + hostA6 + "]:8443", "web:92"},
+			{"host-a", "tcp/127.0.0.1:8444", "web:93"},
+			{"outside", "tcp/" + hostA4 + ":8081", none},
+			{"outside", "tcp/" + hostA4 + ":8444", none},
+		}, nil,
+	},
+	{
+		"the same port in the container twice", "-p 8080:80 -p 8081:80",
+		[]question{
+			{"outside", "tcp/" + hostA4 + ":8080", "web:80"},
+			{"outside", "tcp/" + hostA4 + ":8081", "web:80"},
+		}, nil,
+	},
+}
+
+func threeProtocols() []question {
+	var all []question
+	for _, protocol := range []string{"tcp", "udp", "sctp"} {
+		all = append(all,
+			question{"outside", protocol + "/" + hostA4 + ":8080", "web:80 from " + outside4},
+			question{"outside", protocol + "/[" + hostA6 + "]:8080", "web:80 from " + outside6},
+			question{"host-a", protocol + "/" + hostA4 + ":8080", "web:80"},
+			question{"host-a", protocol + "/127.0.0.1:8080", "web:80"},
+			question{"neighbour", protocol + "/" + hostA4 + ":8080", "web:80 from " + gateway4},
+			question{"stranger", protocol + "/" + hostA4 + ":8080", "web:80"},
+		)
+	}
+	return all
+}
+
+func TestPublishedPorts(t *testing.T) {
+	onBoth(t, 2, func(s *scene) {
+		s.create("net", fmt.Sprintf("--subnet %s.0/24 --subnet %s:/64", net4, net6))
+		s.serve(s.a, "neighbour", "--network net:ip=10.9.0.21,ip=fd00:9::21")
+		s.serve(s.a, "stranger", "--network podman")
+		if s.driver == "vxlan" {
+			s.serve(s.b, "far", "--network net:ip=10.9.0.200,ip=fd00:9::200")
+		}
+		for _, tt := range portTests {
+			s.run(tt.name, func(s *scene) {
+				s.serve(s.a, "web", "--network net:"+s.again("ip=10.9.0.20,ip=fd00:9::20 ")+tt.publish, "tcp/90-99", "udp/90-99")
+				s.check(tt.want...)
+				if s.driver == "vxlan" {
+					s.check(tt.vxlan...)
+				}
+				s.remove("web")
+				s.check(closed(append(tt.want, tt.vxlan...), s.driver)...)
+			})
+		}
+	})
+}
+
+// again completes the options of an address that is taken again and again. On vxlan an address keeps its MAC; netavark's bridge
+// gives a new one each time, and whoever knows the old one waits seconds for the neighbour cache to time out.
+func (s *scene) again(addresses string) string {
+	if s.driver == "bridge" {
+		return "mac=02:00:00:00:00:20," + addresses
+	}
+	return addresses
+}
+
+// closed are the same questions once nobody answers them.
+func closed(questions []question, driver string) []question {
+	var all []question
+	for _, q := range questions {
+		if driver == "vxlan" || (q.from != "far@host-b" && q.from != "host-b") {
+			all = append(all, question{q.from, q.to, none})
+		}
+	}
+	return all
+}

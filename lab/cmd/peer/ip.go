@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -31,31 +32,42 @@ func serveTCP(name string, port int) error {
 	return nil
 }
 
-// serveUDP listens on each address by itself, so that an answer leaves from the address that was asked: a wildcard socket
-// on a container with two networks would answer from the one that the default route prefers.
+// serveUDP answers from the address that was asked, whatever the route back: on a container with two networks the kernel's own
+// choice would be the address of the network with the default route.
 func serveUDP(name string, port int) error {
-	addrs, err := localAddrs()
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port}) // one socket for both families
 	if err != nil {
 		return err
 	}
-	for _, ip := range addrs {
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: ip, Port: port})
-		if err != nil {
-			return err
-		}
-		go answerUDP(conn, name, port)
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
 	}
+	var optErr error
+	err = raw.Control(func(fd uintptr) {
+		optErr = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, syscall.IPV6_RECVPKTINFO, 1)
+	})
+	if err := errors.Join(err, optErr); err != nil {
+		return err
+	}
+	go answerUDP(conn, name, port)
 	return nil
 }
 
+// Where struct in6_pktinfo, the only control message asked for, has its interface index: behind cmsghdr and address.
+const pktinfoIndex, pktinfoEnd = 32, 36
+
 func answerUDP(conn *net.UDPConn, name string, port int) {
-	buffer := make([]byte, 512)
+	buffer, control := make([]byte, 512), make([]byte, 128)
 	for {
-		_, client, err := conn.ReadFromUDP(buffer)
+		_, n, _, client, err := conn.ReadMsgUDP(buffer, control)
 		if err != nil {
 			return
 		}
-		_, _ = conn.WriteToUDP([]byte(answer(name, port, client.IP.String())), client)
+		if n >= pktinfoEnd {
+			clear(control[pktinfoIndex:pktinfoEnd]) // the source address only: routes choose the interface
+		}
+		_, _, _ = conn.WriteMsgUDP([]byte(answer(name, port, client.IP.String())), control[:n], client)
 	}
 }
 
@@ -88,6 +100,7 @@ func serveGroup(name, address string) error {
 	if err != nil {
 		return err
 	}
+	// Without control messages: a group is no address to answer from.
 	go answerUDP(conn, name, group.Port)
 	return nil
 }

@@ -77,7 +77,7 @@ func parseSCTP(b []byte) (sctpPacket, error) {
 	return p, nil
 }
 
-// serveSCTP answers INITs to a port. Like serveUDP it listens on each address by itself.
+// serveSCTP answers INITs to a port. It listens on each address by itself: a raw socket cannot tell which one was asked.
 func serveSCTP(name string, port int) error {
 	addrs, err := localAddrs()
 	if err != nil {

@@ -1,0 +1,82 @@
+package paritytest
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+)
+
+// object is a JSON object.
+type object = map[string]any
+
+// request is what Podman gives to netavark and netavark to a plugin: for what Podman's command line cannot say, or would
+// refuse or repair itself.
+type request struct {
+	network object   // members that differ from those of a dual-stack network
+	options object   // of the network
+	perNet  object   // of the container in the network
+	ports   []object // of the container
+	id      string   // of the container, and the name of its network namespace
+}
+
+// members of the network as this driver needs them.
+func (s *scene) members(r request) object {
+	network := object{
+		"name": "direct", "id": strings.Repeat("d", 64), "driver": s.driver, "network_interface": "direct0",
+		"dns_enabled": false, "internal": false, "ipv6_enabled": true,
+		"subnets": []object{{"subnet": "10.9.0.0/24", "gateway": "10.9.0.1"}, {"subnet": "fd00:9::/64", "gateway": "fd00:9::1"}},
+	}
+	options := object{}
+	if s.driver == "vxlan" {
+		options = object{"vni": "99", "local_ip": hostA4, "remote_ips": "198.18.0.12", "physical_interface": "eth0"}
+	}
+	maps.Copy(options, r.options)
+	network["options"] = options
+	maps.Copy(network, r.network)
+	return network
+}
+
+func perNetwork(r request) object {
+	options := object{"interface_name": "eth0", "static_ips": []string{"10.9.0.20", "fd00:9::20"}}
+	maps.Copy(options, r.perNet)
+	return options
+}
+
+// netavark is the script that runs a verb of netavark with a request. It must be run on host-a.
+func (s *scene) netavark(verb string, r request) string {
+	s.Helper()
+	s.write("/tmp/netavark.json", object{
+		"container_id": r.id, "container_name": r.id, "port_mappings": r.ports,
+		"networks": object{"direct": perNetwork(r)}, "network_info": object{"direct": s.members(r)},
+	})
+	return "mkdir -p /tmp/run; /usr/lib/podman/netavark --config /tmp/run --plugin-directory /usr/local/libexec/netavark " +
+		verb + " /run/netns/" + r.id + " < /tmp/netavark.json"
+}
+
+// plugin is the script that runs a verb of the plugin as netavark does, for members that this netavark drops or does not know.
+func (s *scene) plugin(verb string, r request) string {
+	s.Helper()
+	s.write("/tmp/plugin-"+r.id+".json", object{
+		"container_id": r.id, "container_name": r.id, "port_mappings": r.ports,
+		"network": s.members(r), "network_options": perNetwork(r),
+	})
+	return "/usr/local/libexec/netavark/vxlan " + verb + " /run/netns/" + r.id + " < /tmp/plugin-" + r.id + ".json"
+}
+
+func (s *scene) write(path string, value object) {
+	s.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := s.a.WriteFile(path, data, 0o600); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// serveIn answers in a namespace that `ip netns add` has made.
+func (s *scene) serveIn(netns string) {
+	s.Helper()
+	s.sh(s.a, "mkdir -p /run/peer; rm -f /run/peer/"+netns+"; ip netns exec "+netns+" ip link set lo up; setsid -f ip netns exec "+netns+
+		" peer serve "+netns+" tcp/80 udp/80 >/dev/null 2>&1;"+awaitPeer(netns))
+}

@@ -1,0 +1,71 @@
+package paritytest
+
+import (
+	"strings"
+	"testing"
+)
+
+// host_ip as netavark hands it on; Podman's command line turns 0.0.0.0 into none and refuses what is no address.
+func TestPortsOfNetavark(t *testing.T) {
+	both := "udp/" + hostA4 + ":8080"
+	both6 := "udp/[" + hostA6 + "]:8080"
+	tests := []struct {
+		name, hostIP string
+		want4, want6 string
+	}{
+		{"none is both families", "", "c", "c"},
+		{"0.0.0.0 is IPv4 only", "0.0.0.0", "c", none},
+		{":: is IPv6 only", "::", none, "c"},
+		{"an IPv4 address is skipped for IPv6", hostA4, "c", none},
+		{"an IPv6 address is skipped for IPv4", hostA6, none, "c"},
+		{"an address that is not the host's is no error", "198.18.0.77", none, none},
+	}
+	onBoth(t, 1, func(s *scene) {
+		s.sh(s.a, "ip netns add c")
+		for _, tt := range tests {
+			s.run(tt.name, func(s *scene) {
+				r := request{id: "c", perNet: object{"static_mac": "02:00:00:00:00:20"}, ports: []object{
+					{"container_port": 80, "host_port": 8080, "protocol": "tcp", "range": 1, "host_ip": tt.hostIP},
+					{"container_port": 80, "host_port": 8080, "protocol": "udp", "range": 0, "host_ip": tt.hostIP},
+				}}
+				s.sh(s.a, s.netavark("setup", r))
+				s.serveIn("c")
+				for _, protocol := range []string{"tcp", "udp"} {
+					s.check(question{"outside", strings.Replace(both, "udp", protocol, 1), wantPort80(tt.want4)},
+						question{"outside", strings.Replace(both6, "udp", protocol, 1), wantPort80(tt.want6)})
+				}
+				s.sh(s.a, "ip netns pids c | xargs -r kill; "+s.netavark("teardown", r))
+				s.check(question{"outside", both, none}, question{"outside", both6, none})
+			})
+		}
+		s.run("what is no address is an error", func(s *scene) {
+			r := request{id: "c", ports: []object{{"container_port": 80, "host_port": 8080, "protocol": "tcp", "range": 1, "host_ip": "10.0.0.256"}}}
+			got := s.refused(s.a, s.netavark("setup", r))
+			for _, want := range []string{"host", "10.0.0.256", "8080"} {
+				if !strings.Contains(got, want) {
+					t.Errorf("the error does not say %q: %s", want, got)
+				}
+			}
+			if s.driver == "vxlan" { // netavark's bridge leaves its half
+				s.nothingLeft()
+			}
+		})
+	})
+}
+
+func wantPort80(server string) string {
+	if server == none {
+		return none
+	}
+	return server + ":80"
+}
+
+// nothingLeft fails if host-a has anything of the vxlan driver's.
+func (s *scene) nothingLeft() {
+	s.Helper()
+	got := s.sh(s.a, "ip -br link | grep -v -e ^lo -e ^eth0@ -e ^podman || true; find /run/vxlan -type f ! -name lock 2>/dev/null || true; "+
+		"nft list tables | grep -v 'inet netavark' || true")
+	if got != "" {
+		s.Errorf("left: %s", got)
+	}
+}

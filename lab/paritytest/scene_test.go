@@ -86,6 +86,10 @@ func (s *scene) create(name, flags string) {
 func (s *scene) createOf(driver, name, flags string) {
 	s.Helper()
 	if driver == "bridge" {
+		// Without the name server, which takes seconds to stop; but an internal bridge has a gateway only for its sake.
+		if !strings.Contains(flags, "--internal") {
+			flags += " --disable-dns"
+		}
 		s.sh(s.a, "podman network create "+flags+" "+name)
 		return
 	}

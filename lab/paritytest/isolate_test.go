@@ -1,0 +1,103 @@
+package paritytest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// island is one network with one container on it, both of that name.
+type island struct {
+	driver, isolate string
+	number          int
+}
+
+func (i island) name() string { return fmt.Sprintf("%s-%s-%d", i.driver[:1], i.isolate, i.number) }
+func (i island) addr() string { return fmt.Sprintf("10.%d.0.20", i.number) }
+func (i island) addr6() string {
+	return fmt.Sprintf("fd00:%d::20", i.number)
+}
+
+// open tells whether two networks reach each other, which is the same in both directions: two isolated ones never, a strict one
+// nobody, and an isolated one who is not isolated.
+func open(from, to island) bool {
+	switch {
+	case from == to:
+		return true
+	case from.isolate == "strict" || to.isolate == "strict":
+		return false
+	default:
+		return from.isolate == "false" || to.isolate == "false"
+	}
+}
+
+// Each setting against each: among vxlan networks, among bridges (which is netavark's own doing and the model), and between the
+// two kinds. Both families, both directions; the way out and the published ports stay open to all.
+func TestIsolation(t *testing.T) {
+	s := newScene(t, "vxlan", 1)
+	var islands []island
+	for i, isolate := range []string{"false", "true", "strict"} {
+		for j, driver := range []string{"bridge", "bridge", "vxlan", "vxlan"} {
+			islands = append(islands, island{driver, isolate, 10 + 4*i + j})
+		}
+	}
+	for _, i := range islands {
+		s.createOf(i.driver, i.name(), fmt.Sprintf("--opt isolate=%s --subnet 10.%d.0.0/24 --subnet fd00:%d::/64", i.isolate, i.number, i.number))
+		s.serve(s.a, i.name(), fmt.Sprintf("--network %s:ip=%s,ip=%s -p %d:80", i.name(), i.addr(), i.addr6(), 8000+i.number))
+	}
+	for _, kinds := range []string{"bridge bridge", "vxlan vxlan", "bridge vxlan", "vxlan bridge"} {
+		s.run(kinds, func(s *scene) {
+			one, other, _ := strings.Cut(kinds, " ")
+			for _, from := range islands {
+				for _, to := range islands {
+					if from.driver == one && to.driver == other {
+						want := none
+						if open(from, to) {
+							want = to.name() + ":80"
+						}
+						s.check(question{from.name(), "tcp/" + to.addr() + ":80", want}, question{from.name(), "udp/[" + to.addr6() + "]:80", want})
+					}
+				}
+			}
+		})
+	}
+	for _, i := range islands {
+		s.check(question{i.name(), "tcp/" + outside4 + ":7000", "outside:7000 from " + hostA4},
+			question{i.name(), "udp/[" + outside6 + "]:7000", "outside:7000 from " + hostA6},
+			question{"outside", fmt.Sprintf("tcp/%s:%d", hostA4, 8000+i.number), i.name() + ":80"},
+			question{"host-a", fmt.Sprintf("tcp/127.0.0.1:%d", 8000+i.number), i.name() + ":80"})
+	}
+	// What is not isolated any more, because its last container went, leaves no rule that isolates.
+	for _, i := range islands {
+		s.remove(i.name())
+	}
+	s.nothingLeft()
+}
+
+// Within one network nothing is isolated, on whatever host.
+func TestIsolatedNetworkIsOpenInside(t *testing.T) {
+	s := newScene(t, "vxlan", 2)
+	for n, isolate := range []string{"true", "strict"} {
+		net := fmt.Sprintf("10.%d.0", n+1)
+		s.create(isolate, "--opt isolate="+isolate+" --subnet "+net+".0/24")
+		s.serve(s.a, isolate, "--network "+isolate+":ip="+net+".20")
+		s.serve(s.a, isolate+"2", "--network "+isolate+":ip="+net+".21")
+		s.serve(s.b, isolate, "--network "+isolate+":ip="+net+".200")
+		s.check(
+			question{isolate, "tcp/" + net + ".21:80", isolate + "2:80 from " + net + ".20"},
+			question{isolate, "tcp/" + net + ".200:80", isolate + ":80 from " + net + ".20"},
+			question{isolate + "@host-b", "udp/" + net + ".20:80", isolate + ":80 from " + net + ".200"},
+			question{isolate, "tcp/" + outside4 + ":7000", "outside:7000 from " + hostA4},
+		)
+	}
+	// Nor does the way over the other host lead from one isolated network into the other.
+	s.check(question{"true", "tcp/10.2.0.200:80", none}, question{"strict", "tcp/10.1.0.200:80", none})
+}
+
+func TestIsolateTakesNothingElse(t *testing.T) {
+	s := newScene(t, "vxlan", 1)
+	got := s.refused(s.a, "podman network create --driver vxlan "+s.vxlanOptions("x")+" --opt isolate=somewhat --subnet 10.9.0.0/24 x")
+	if !strings.Contains(got, "isolate") || !strings.Contains(got, "strict") {
+		t.Errorf("the error does not name the option and what it takes: %s", got)
+	}
+}

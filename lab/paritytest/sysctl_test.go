@@ -1,0 +1,139 @@
+package paritytest
+
+import (
+	"strings"
+	"testing"
+)
+
+// What a container's start sets. BRIDGE, VETH (the host's end) and eth0 stand for the interfaces; "container" says where.
+// netavark's bridge leaves out what has a reason here.
+var sysctls = []struct {
+	container bool
+	name      string
+	want      string
+	onlyVXLAN string // why netavark's bridge has another value
+}{
+	{false, "net.ipv4.ip_forward", "1", ""},
+	{false, "net.ipv6.conf.all.forwarding", "1", ""},
+	{false, "net.ipv4.conf.BRIDGE.forwarding", "1", ""},
+	{false, "net.ipv4.conf.BRIDGE.rp_filter", "2", ""},
+	{false, "net.ipv4.conf.BRIDGE.route_localnet", "1", ""},
+	{false, "net.ipv6.conf.BRIDGE.accept_ra", "0", ""},
+	{false, "net.ipv6.conf.BRIDGE.accept_dad", "0", ""},
+	{false, "net.ipv4.conf.VETH.rp_filter", "2", "netavark trusts that a bridge port is never asked"},
+	{false, "net.ipv6.conf.VETH.accept_dad", "0", ""},
+	{true, "net.ipv4.conf.eth0.rp_filter", "2", ""},
+	{true, "net.ipv4.conf.eth0.arp_notify", "1", ""},
+	{true, "net.ipv6.conf.eth0.accept_dad", "0", ""},
+	{true, "net.ipv6.conf.eth0.ndisc_notify", "1", "an address of ours may have been on another host a moment ago"},
+	{true, "net.ipv6.conf.eth0.accept_ra", "0", "on an overlay anybody's advertisements come from every host"},
+	{true, "net.ipv6.conf.eth0.autoconf", "0", ""},
+}
+
+func TestSysctls(t *testing.T) {
+	onBoth(t, 1, func(s *scene) {
+		s.sh(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1")
+		s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+		s.sh(s.a, "podman run -d --name c --network net:host_interface_name=vethc -p 8080:80 localhost/web")
+		replace := strings.NewReplacer("BRIDGE", s.bridgeOf("net"), "VETH", "vethc")
+		for _, tt := range sysctls {
+			if tt.onlyVXLAN != "" && s.driver == "bridge" {
+				continue
+			}
+			name, prefix := replace.Replace(tt.name), ""
+			if tt.container {
+				prefix = inside("c")
+			}
+			if got := s.sh(s.a, prefix+"sysctl -n "+name); got != tt.want {
+				s.Errorf("%s (container: %v) is %s, want %s", name, tt.container, got, tt.want)
+			}
+		}
+		// IPv6 is usable at once: no address waits for duplicate address detection.
+		for _, where := range []string{"ip", inside("c") + "ip"} {
+			if got := s.sh(s.a, "podman restart -t0 c >/dev/null; "+where+" -6 address show tentative scope global"); got != "" {
+				s.Errorf("tentative: %s", got)
+			}
+		}
+	})
+}
+
+// The bridge lets 127.0.0.1 through only while somebody publishes a port: netavark never turns it off again.
+func TestRouteLocalnetOnlyWhileAPortIsPublished(t *testing.T) {
+	s := newScene(t, "vxlan", 1)
+	s.create("net", "--subnet 10.9.0.0/24")
+	want := func(value, when string) {
+		s.Helper()
+		if got := s.sh(s.a, "sysctl -n net.ipv4.conf.br-vxlan-net.route_localnet"); got != value {
+			s.Errorf("%s: route_localnet is %s, want %s", when, got, value)
+		}
+	}
+	s.serve(s.a, "plain", "--network net")
+	want("0", "without a port")
+	s.serve(s.a, "one", "--network net -p 8080:80")
+	want("1", "with a port")
+	s.serve(s.a, "two", "--network net -p 8081:80")
+	s.remove("one")
+	want("1", "with the other port")
+	s.check(question{"host-a", "tcp/127.0.0.1:8081", "two:80"})
+	s.remove("two")
+	want("0", "with no port again")
+}
+
+// readOnly makes /proc/sys read only, for all that runs on the host from now on.
+const readOnly = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"
+
+// Where /proc/sys is read only, a container starts if nothing needs to be written; what does is named.
+func TestReadOnlySysctls(t *testing.T) {
+	onBoth(t, 1, func(s *scene) {
+		const prepared = "net.ipv4.conf.default.rp_filter=2 net.ipv4.conf.default.arp_notify=1 net.ipv6.conf.default.accept_dad=0 " +
+			"net.ipv6.conf.default.autoconf=0 net.ipv6.conf.default.ndisc_notify=1 net.ipv6.conf.default.accept_ra=0 "
+		s.sh(s.a, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.default.route_localnet=1 "+prepared)
+		for _, netns := range []string{"prepared", "plain"} {
+			s.sh(s.a, "ip netns add "+netns)
+		}
+		s.sh(s.a, "ip netns exec prepared sysctl -qw "+prepared)
+		s.sh(s.a, readOnly)
+		ports := []object{{"container_port": 80, "host_port": 8080, "protocol": "tcp", "range": 1, "host_ip": ""}}
+		r := request{id: "prepared", ports: ports}
+		s.sh(s.a, s.netavark("setup", r))
+		s.serveIn("prepared")
+		s.check(question{"outside", "tcp/" + hostA4 + ":8080", "prepared:80"}, question{"host-a", "tcp/127.0.0.1:8080", "prepared:80"})
+		plain := request{id: "plain", perNet: object{"static_ips": []string{"10.9.0.21", "fd00:9::21"}}}
+		got := s.refused(s.a, s.netavark("setup", plain))
+		if s.driver == "vxlan" { // netavark 1.14 says only that the file system is read only
+			if !strings.Contains(got, "net/ipv") && !strings.Contains(got, "net.ipv") {
+				s.Errorf("the error does not name the sysctl: %s", got)
+			}
+			s.sh(s.a, s.netavark("teardown", plain)+" || true")
+		}
+		s.sh(s.a, "ip netns pids prepared | xargs -r kill; "+s.netavark("teardown", r))
+		if s.driver == "vxlan" {
+			s.nothingLeft()
+		}
+	})
+}
+
+// Where systemd runs, its own settings come back at any time, for one at each `sysctl --system`: ours are in a file of their own.
+// The lab has no systemd, only the directory by which sd_booted(3) knows it.
+func TestSysctlsOutliveSystemdsOwn(t *testing.T) {
+	s := newScene(t, "vxlan", 1) // netavark does this from 1.16 on
+	s.sh(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; printf 'net.ipv4.conf.*.rp_filter = 1\\n' > /etc/sysctl.d/50-strict.conf")
+	s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+	s.create("other", "--subnet 10.8.0.0/24")
+	s.serve(s.a, "c", "--network net -p 8080:80")
+	s.serve(s.a, "other", "--network other")
+	s.sh(s.a, "sysctl --system >/dev/null 2>&1 || true")
+	if got := s.sh(s.a, "sysctl -n net.ipv4.conf.eth0.rp_filter"); got != "1" {
+		t.Fatalf("the file of the test did nothing: eth0 has %s", got)
+	}
+	for _, bridge := range []string{"br-vxlan-net", "br-vxlan-other"} {
+		if got := s.sh(s.a, "sysctl -n net.ipv4.conf."+bridge+".rp_filter"); got != "2" {
+			t.Errorf("%s: rp_filter is %s, want 2; files: %s", bridge, got, s.sh(s.a, "grep -r . /run/sysctl.d || true"))
+		}
+	}
+	s.check(question{"host-a", "tcp/127.0.0.1:8080", "c:80"})
+	s.remove("c", "other")
+	if got := s.sh(s.a, "ls -A /run/sysctl.d 2>/dev/null || true"); got != "" {
+		t.Errorf("left: %s", got)
+	}
+}

@@ -2,8 +2,10 @@ package paritytest
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 )
 
 // object is a JSON object.
@@ -45,26 +47,31 @@ func perNetwork(r request) object {
 // netavark is the script that runs a verb of netavark with a request. It must be run on host-a.
 func (s *scene) netavark(verb string, r request) string {
 	s.Helper()
-	s.write("/tmp/netavark.json", object{
+	file := s.write(object{
 		"container_id": r.id, "container_name": r.id, "port_mappings": r.ports,
 		"networks": object{"direct": perNetwork(r)}, "network_info": object{"direct": s.members(r)},
 	})
 	return "mkdir -p /tmp/run; /usr/lib/podman/netavark --config /tmp/run --plugin-directory /usr/local/libexec/netavark " +
-		verb + " /run/netns/" + r.id + " < /tmp/netavark.json"
+		verb + " /run/netns/" + r.id + " < " + file
 }
 
 // plugin is the script that runs a verb of the plugin as netavark does, for members that this netavark drops or does not know.
 func (s *scene) plugin(verb string, r request) string {
 	s.Helper()
-	s.write("/tmp/plugin-"+r.id+".json", object{
+	file := s.write(object{
 		"container_id": r.id, "container_name": r.id, "port_mappings": r.ports,
 		"network": s.members(r), "network_options": perNetwork(r),
 	})
-	return "/usr/local/libexec/netavark/vxlan " + verb + " /run/netns/" + r.id + " < /tmp/plugin-" + r.id + ".json"
+	return "/usr/local/libexec/netavark/vxlan " + verb + " /run/netns/" + r.id + " < " + file
 }
 
-func (s *scene) write(path string, value object) {
+// requests numbers the files of requests: a script may run several, which are all written before it.
+var requests atomic.Int32
+
+// write puts a value into a file of host-a, and returns its path there.
+func (s *scene) write(value object) string {
 	s.Helper()
+	path := fmt.Sprintf("/tmp/request-%d.json", requests.Add(1))
 	data, err := json.Marshal(value)
 	if err != nil {
 		s.Fatal(err)
@@ -72,6 +79,7 @@ func (s *scene) write(path string, value object) {
 	if err := s.a.WriteFile(path, data, 0o600); err != nil {
 		s.Fatal(err)
 	}
+	return path
 }
 
 // serveIn answers in a namespace that `ip netns add` has made.

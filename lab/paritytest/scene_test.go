@@ -134,12 +134,6 @@ func (s *scene) remove(names ...string) {
 	s.sh(s.a, "podman rm -f -t0 "+strings.Join(names, " "))
 }
 
-// address is a container's address, field IPAddress or GlobalIPv6Address.
-func (s *scene) address(h *lab.Host, name, network, field string) string {
-	s.Helper()
-	return s.sh(h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, name))
-}
-
 // inside prefixes a command of the host's that is to run in a container's network namespace.
 func inside(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ") "

@@ -59,7 +59,6 @@ func TestTeardownIsComplete(t *testing.T) {
 	s.sh(s.a, "ip netns add one; ip netns add two")
 	for _, tt := range tests {
 		s.run(tt.name, func(s *scene) {
-			// Each request is written to a file of its container's id before any of them runs.
 			s.sh(s.a, tt.script(s))
 			s.nothingLeft()
 		})

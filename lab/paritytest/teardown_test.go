@@ -65,37 +65,53 @@ func TestTeardownIsComplete(t *testing.T) {
 	}
 }
 
-// A signal while the plugin works leaves nothing behind: the teardown is completed, and a setup is completed or undone.
+// A signal leaves nothing behind: once at work the plugin completes the teardown. One that comes before, while the program is still
+// loading, kills it before it has touched anything.
 func TestSignals(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.sh(s.a, "ip netns add one")
-	run := func(verb string, delay int, signal string) string {
-		return fmt.Sprintf("setsid %s >/tmp/out 2>&1 & plugin=$!\nbusybox usleep %d; kill -%s -- -$plugin 2>/dev/null || kill -%s $plugin 2>/dev/null || true\nwait $plugin || true\n",
-			s.plugin(verb, web("one", 1)), delay, signal, signal)
-	}
 	for _, signal := range []string{"TERM", "INT"} {
 		for delay := 0; delay <= 30_000; delay += 3_000 {
-			s.sh(s.a, s.plugin("setup", web("one", 1))+"\n"+run("teardown", delay, signal))
+			setup := s.plugin("setup", web("one", 1)) + " >/dev/null\n"
+			status := s.sh(s.a, setup+s.interrupted("teardown", delay, signal))
+			if status != "0" {
+				s.sh(s.a, "ip link show vxlan-direct && ip -n one link show eth0 && ls /run/vxlan/networks/*/endpoints/one.json")
+				s.sh(s.a, s.plugin("teardown", web("one", 1)))
+			}
 			s.nothingLeft()
 			if t.Failed() {
-				t.Fatalf("%s after %d µs: the plugin said %s", signal, delay, s.sh(s.a, "cat /tmp/out"))
+				t.Fatalf("%s after %d µs: exit status %s", signal, delay, status)
 			}
 		}
 	}
-	// kill -9 may leave what it will; the next teardown clears it.
+}
+
+// kill -9 may leave what it will; the next teardown clears it.
+func TestKilledIsClearedByTheNextTeardown(t *testing.T) {
+	s := newScene(t, "vxlan", 1)
+	s.sh(s.a, "ip netns add one")
 	for _, verb := range []string{"setup", "teardown"} {
-		for delay := 0; delay <= 12_000; delay += 2_000 {
+		for delay := 0; delay <= 12_000; delay += 1_000 {
 			first := ""
 			if verb == "teardown" {
-				first = s.plugin("setup", web("one", 1)) + "\n"
+				first = s.plugin("setup", web("one", 1)) + " >/dev/null\n"
 			}
-			s.sh(s.a, first+run(verb, delay, "KILL")+s.plugin("teardown", web("one", 1)))
+			s.sh(s.a, first+s.interrupted(verb, delay, "KILL")+s.plugin("teardown", web("one", 1)))
 			s.nothingLeft()
 			if t.Failed() {
 				t.Fatalf("%s killed after %d µs", verb, delay)
 			}
 		}
 	}
+}
+
+// interrupted is the script that runs a verb, sends it a signal after some microseconds, and prints its exit status. It is sent to
+// a process group, as a terminal does; where the group is not made yet, to the process.
+func (s *scene) interrupted(verb string, delay int, signal string) string {
+	s.Helper()
+	return fmt.Sprintf("setsid %[1]s >/tmp/out 2>&1 & plugin=$!\nbusybox usleep %[2]d\n"+
+		"kill -%[3]s -- -$plugin 2>/dev/null || kill -%[3]s $plugin 2>/dev/null || true\nwait $plugin && echo 0 || echo $?\n",
+		s.plugin(verb, web("one", 1)), delay, signal)
 }
 
 // What cannot be removed is reported, and all else is removed.

@@ -28,7 +28,7 @@ table ip nat {
 		ip saddr 192.0.2.0/24 masquerade
 	}
 }
-table bridge vxlan {
+table bridge mine {
 }`
 
 // Setup, teardown and reload leave alone what is not ours, to the byte and to the handle.
@@ -41,7 +41,7 @@ func TestOtherTablesAreNotTouched(t *testing.T) {
 	s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 --opt isolate=strict")
 	s.serve(s.a, "stranger", "--network podman -p 8081:80") // netavark's own table too
 	list := func() string {
-		return s.sh(s.a, "nft -a list table inet mine; nft -a list table ip nat; nft -a list table bridge vxlan; nft -a list table inet netavark")
+		return s.sh(s.a, "nft -a list table inet mine; nft -a list table ip nat; nft -a list table bridge mine; nft -a list table inet netavark")
 	}
 	before := list()
 	s.serve(s.a, "web", "--network net -p 8080:80")

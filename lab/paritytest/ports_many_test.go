@@ -45,13 +45,13 @@ func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
 func TestPortsOfABridgeAndAVXLAN(t *testing.T) {
 	s := newScene(t, "vxlan", 2)
 	s.sh(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
-	s.createOf("bridge", "bridge", "--subnet 10.2.0.0/24")
+	s.createOf("bridge", "local", "--subnet 10.2.0.0/24")
 	for _, metric := range []string{"50", "200"} { // the bridge has 100: the default route is of the one or the other
 		s.run("metric "+metric, func(s *scene) {
 			name := "vxlan" + metric
 			s.create(name, "--subnet 10.1.0.0/24 --opt metric="+metric)
 			s.serve(s.b, "far"+metric, "--network "+name+":ip=10.1.0.200")
-			for _, networks := range []string{"--network bridge --network " + name, "--network " + name + " --network bridge"} {
+			for _, networks := range []string{"--network local --network " + name, "--network " + name + " --network local"} {
 				s.serve(s.a, "web", networks+" -p 8080:80 -p 8080:80/udp")
 				for _, from := range []string{"outside", "host-a", "far" + metric + "@host-b", "host-b"} {
 					s.check(question{from, "tcp/" + hostA4 + ":8080", "web:80"}, question{from, "udp/" + hostA4 + ":8080", "web:80"})

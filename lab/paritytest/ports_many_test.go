@@ -142,7 +142,7 @@ func (s *scene) ruleset() string {
 	if s.driver == "bridge" {
 		table = "netavark"
 	}
-	return normalize(s.sh(s.a, "nft list table inet "+table))
+	return normalize(s.sh(s.a, "nft -s list table inet "+table)) // -s: without what counters have counted
 }
 
 // normalize sorts the elements of each set, and what was wrapped onto several lines.

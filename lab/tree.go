@@ -28,7 +28,7 @@ type Tree struct {
 }
 
 // treeFormat is part of a tree's stamp: raise it when trees made before must be made anew.
-const treeFormat = 1
+const treeFormat = 2
 
 // Prepare makes the tree of a suite, or finds it made before: in /var/cache/vxlan-lab/SUITE, or under the directory
 // named by the environment variable VXLAN_LAB_CACHE. An empty suite is the one of VXLAN_LAB_SUITE, or else trixie.

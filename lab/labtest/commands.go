@@ -1,0 +1,77 @@
+package labtest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/lab"
+)
+
+// Sh runs a script on a host that must succeed, and returns what it printed.
+func Sh(t testing.TB, h *lab.Host, script string) string {
+	t.Helper()
+	out, err := h.Sh(t.Context(), script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Eventually repeats a script until it succeeds, for what is ready a moment after the command that starts it.
+func Eventually(t testing.TB, h *lab.Host, script string) string {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		out, err := h.Sh(t.Context(), script)
+		if err == nil {
+			return out
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// CreateNetwork types the documented command on every host of a lab.
+func CreateNetwork(t testing.TB, l *lab.Lab, name, flags string) {
+	t.Helper()
+	for _, h := range l.Hosts() {
+		Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=%s --opt physical_interface=eth0 %s %s",
+			VTEPs(l), flags, name))
+	}
+}
+
+// VTEPs are the hosts' addresses, as the option remote_ips wants them.
+func VTEPs(l *lab.Lab) string {
+	var all []string
+	for _, h := range l.Hosts() {
+		all = append(all, h.Addr4().String())
+	}
+	return strings.Join(all, ",")
+}
+
+// Address is a container's IPv4 address in a network, as Podman tells it.
+func Address(t testing.TB, h *lab.Host, container, network string) string {
+	t.Helper()
+	return Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).IPAddress}}' %s", network, container))
+}
+
+// Page proves that a container gets the test page from a web server's address.
+func Page(t testing.TB, h *lab.Host, container, addr string) {
+	t.Helper()
+	// Once a second, as the server may just be starting; a path that loses packets is not mended by that.
+	page := Eventually(t, h, fmt.Sprintf("podman exec %s wget -qO- -T2 http://%s/", container, addr))
+	if !strings.Contains(page, "It works") {
+		t.Errorf("%s on %s got %q from %s", container, h.Name(), page, addr)
+	}
+}
+
+// Leftovers is what a host's kernel and the store have of the driver; empty when all is gone.
+func Leftovers(t testing.TB, h *lab.Host) string {
+	t.Helper()
+	return Sh(t, h, `ip -br link | grep -v -e '^lo ' -e ^eth0@ || true
+		find /run/vxlan -type f ! -name lock 2>/dev/null || true`)
+}

@@ -61,6 +61,8 @@ fuzz:
 install: bin/vxlan bin/vxlanctl
 	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan
 	install -D -m 755 bin/vxlanctl $(DESTDIR)$(PREFIX)/bin/vxlanctl
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' packaging/systemd/vxlan-reload@.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vxlan-reload@.service
 
 clean:
 	rm -rf bin

@@ -71,11 +71,16 @@ var binaries sync.Map // package → func() (string, error)
 // Binary builds bin/NAME of this module from cmd/NAME and returns its path.
 func Binary(t testing.TB, name string) string {
 	t.Helper()
-	return Command(t, "cmd/"+name)
+	return build(t, "./cmd/"+name)
 }
 
-// Command builds bin/NAME of this module from the package of that path in it, such as lab/cmd/NAME, and returns its path.
-func Command(t testing.TB, pkg string) string {
+// Tool builds bin/NAME of this module from lab/cmd/NAME, a program for tests to run in hosts, and returns its path.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	return build(t, "./lab/cmd/"+name)
+}
+
+func build(t testing.TB, pkg string) string {
 	t.Helper()
 	build, _ := binaries.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return buildBinary(pkg) }))
 	path, err := build.(func() (string, error))()
@@ -92,7 +97,7 @@ func buildBinary(pkg string) (string, error) {
 	}
 	module := filepath.Dir(strings.TrimSpace(string(out)))
 	path := filepath.Join(module, "bin", filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-o", path, "./"+pkg)
+	cmd := exec.Command("go", "build", "-o", path, pkg)
 	cmd.Dir = module
 	// Without C: hosts may have another C library than the machine.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

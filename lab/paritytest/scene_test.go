@@ -33,7 +33,7 @@ func onBoth(t *testing.T, hosts int, test func(s *scene)) {
 // newScene starts a lab with a host outside on which "outside" answers on TCP and UDP port 7000.
 func newScene(t *testing.T, driver string, hosts int, binaries ...string) *scene {
 	t.Helper()
-	config := lab.Config{Hosts: hosts, Outside: true, Binaries: append(binaries, labtest.Command(t, "lab/cmd/peer"))}
+	config := lab.Config{Hosts: hosts, Outside: true, Binaries: append(binaries, labtest.Tool(t, "peer"))}
 	s := &scene{T: t, lab: labtest.Start(t, config), driver: driver}
 	s.a, s.b = s.lab.Host("host-a"), s.lab.Host("host-b")
 	s.sh(s.lab.Host("outside"), "mkdir -p /run/peer; setsid -f peer serve outside tcp/7000 udp/7000 >/dev/null 2>&1;"+awaitPeer("outside"))

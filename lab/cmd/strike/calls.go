@@ -1,0 +1,38 @@
+package main
+
+import "golang.org/x/sys/unix"
+
+// call is a kind of system call, and the error that it fails with.
+type call struct {
+	name  string
+	errno unix.Errno
+}
+
+// changing are the calls by which a program asks the kernel for something, or changes files. Dying at any other is the
+// same as dying at the next of these.
+var changing = map[uint64]call{
+	unix.SYS_SENDTO:   {"sendto", unix.ENOBUFS},
+	unix.SYS_SENDMSG:  {"sendmsg", unix.ENOBUFS},
+	unix.SYS_WRITE:    {"write", unix.ENOSPC},
+	unix.SYS_RENAMEAT: {"renameat", unix.ENOSPC},
+	unix.SYS_UNLINKAT: {"unlinkat", unix.EIO},
+	unix.SYS_MKDIRAT:  {"mkdirat", unix.ENOSPC},
+}
+
+// failing are the calls that can fail on a host in trouble. A failed receive is the nastiest: the kernel has done what it
+// was asked, and the program does not learn it.
+var failing = with(changing, map[uint64]call{
+	unix.SYS_RECVFROM: {"recvfrom", unix.ENOBUFS},
+	unix.SYS_RECVMSG:  {"recvmsg", unix.ENOBUFS},
+	unix.SYS_OPENAT:   {"openat", unix.EMFILE},
+	unix.SYS_SOCKET:   {"socket", unix.EMFILE},
+	unix.SYS_SETNS:    {"setns", unix.EPERM},
+	unix.SYS_FLOCK:    {"flock", unix.ENOLCK},
+})
+
+func with(a, b map[uint64]call) map[uint64]call {
+	for nr, c := range a {
+		b[nr] = c
+	}
+	return b
+}

@@ -26,8 +26,9 @@ nft list ruleset | sed -E 's/counter packets [0-9]+ bytes [0-9]+/counter/'
 for ns; do
 	echo "# namespace $ns"
 	links -n "$ns"
-	ip netns exec "$ns" nft list ruleset
-	ip netns exec "$ns" sh -c 'grep -rH "" /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf 2>/dev/null | grep -v stable_secret | sort'
+	# Not ip netns exec, which mounts a sysfs each time and waits for the kernel to unmount it.
+	nsenter --net="/run/netns/$ns" sh -c 'nft list ruleset
+		grep -rsH "" /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf | grep -v stable_secret | sort'
 done
 echo "# kernel parameters"
 # conntrack's counter, and cookies and tables that the kernel sizes and fills itself.
@@ -41,7 +42,8 @@ find /run /etc/sysctl.d /etc/containers /var/lib/containers -xdev ! -path '/run/
 	! -path '/run/crun*' ! -path '*/storage/*' -printf '%p %y %m\n' 2>/dev/null | sort
 find /run/vxlan /run/sysctl.d -type f ! -name lock 2>/dev/null | sort | xargs -r grep -H ""
 echo "# processes, netlink and Unix sockets"
-# Not this script's own, which are below the shell that runs it.
-ps -e -o pid=,ppid=,args= | awk -v me=$$ '$1 == me || $2 == me || above[$2] {above[$1] = 1; next} {$1 = $2 = ""; print}' | sort
+# Not this script's own, which are below the shell that runs it. ps would read each process's memory, and wait for it.
+cat /proc/[0-9]*/stat 2>/dev/null | sed -E 's/^([0-9]+) \((.*)\) . ([0-9]+) .*/\1 \3 \2/' | sort -n |
+	awk -v me=$$ '$1 == me || $2 == me || above[$2] {above[$1] = 1; next} {$1 = $2 = ""; print}' | sort
 awk 'NR > 1 {print "netlink protocol", $2}' /proc/net/netlink | sort | uniq -c
 ss -xlH | awk '{print $5}' | sort

@@ -1,0 +1,61 @@
+// Command soak connects and disconnects containers through the real netavark, in several processes at once, with random
+// options, and kills a third of the calls at random moments. It runs in a lab host, and checks that each call that it let
+// live succeeds and that each container ends up with no interface. What is left on the host is for its caller to see.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+func main() {
+	seed := flag.Uint64("seed", 1, "of all random choices; the timing stays random")
+	cycles := flag.Int("cycles", 100, "how many times a container is connected and disconnected")
+	workers := flag.Int("workers", 6, "how many at once, at most 50")
+	local := flag.String("local", "198.18.0.11", "this host's address on eth0")
+	flag.Parse()
+	if err := run(*seed, *cycles, min(*workers, 50), *local); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(1)
+	}
+}
+
+func run(seed uint64, cycles, workers int, local string) error {
+	begin := time.Now()
+	networks := makeNetworks(seed, local)
+	queue := make(chan int)
+	crew := make([]*worker, workers)
+	var wait sync.WaitGroup
+	for i := range crew {
+		w, err := newWorker(seed, i, networks)
+		if err != nil {
+			return err
+		}
+		crew[i] = w
+		wait.Go(func() {
+			for cycle := range queue {
+				w.cycle(cycle)
+			}
+		})
+	}
+	for cycle := range cycles {
+		queue <- cycle
+	}
+	close(queue)
+	wait.Wait()
+	calls, killed, failed := 0, 0, 0
+	for _, w := range crew {
+		if err := w.close(); err != nil {
+			return err
+		}
+		calls, killed, failed = calls+w.calls, killed+w.killed, failed+w.failed
+	}
+	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, in %.1f s\n", seed, cycles, calls, killed, time.Since(begin).Seconds())
+	if failed > 0 {
+		return fmt.Errorf("%d calls failed", failed)
+	}
+	return nil
+}

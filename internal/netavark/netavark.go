@@ -60,7 +60,7 @@ type Subnet struct {
 // Main runs the verb in args, the process's arguments without its name, and
 // returns the process's exit status.
 func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Writer) int {
-	out, err := run(p, version, args, stdin)
+	out, undo, err := run(p, version, args, stdin)
 	if err == nil && len(out) >= maxOutput {
 		err = fmt.Errorf("the answer has %d bytes, more than the %d that Podman can read; shorten the list of hosts", len(out), maxOutput-1)
 	}
@@ -69,49 +69,65 @@ func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Wr
 			Error string `json:"error"`
 		}{err.Error()})
 	}
-	if _, writeErr := stdout.Write(out); err != nil || writeErr != nil {
+	if len(out) == 0 {
+		return 0
+	}
+	if _, writeErr := stdout.Write(out); writeErr != nil {
+		// Whoever asked is gone, or cannot read; either way nobody knows of what was built, and no teardown follows.
+		undo()
+		return 1
+	}
+	if err != nil {
 		return 1
 	}
 	return 0
 }
 
-func run(p Plugin, version string, args []string, stdin io.Reader) ([]byte, error) {
+// run returns the answer, and what takes back what was done for it.
+func run(p Plugin, version string, args []string, stdin io.Reader) (out []byte, undo func(), err error) {
+	undo = func() {}
 	verb := ""
 	if len(args) > 0 {
 		verb = args[0]
 	}
 	switch {
 	case verb == "info" && len(args) == 1:
-		return json.Marshal(map[string]string{"version": version, "api_version": apiVersion})
+		out, err = json.Marshal(map[string]string{"version": version, "api_version": apiVersion})
 	case verb == "create" && len(args) == 1:
-		data, err := io.ReadAll(stdin)
-		if err != nil {
-			return nil, fmt.Errorf("create: read network: %w", err)
+		data, readErr := io.ReadAll(stdin)
+		if readErr != nil {
+			return nil, undo, fmt.Errorf("create: read network: %w", readErr)
 		}
-		return p.Create(data)
+		out, err = p.Create(data)
 	case (verb == "setup" || verb == "teardown") && len(args) == 2:
 		return attach(p, verb, args[1], stdin)
+	default:
+		err = fmt.Errorf("unknown call %q; this is a netavark plugin, called as `create`, `setup NETNS`, `teardown NETNS` or `info`", args)
 	}
-	return nil, fmt.Errorf("unknown call %q; this is a netavark plugin, called as `create`, `setup NETNS`, `teardown NETNS` or `info`", args)
+	return out, undo, err
 }
 
 // attach runs setup or teardown. They take milliseconds and leave the host in
 // order when they end, so the signals by which a user interrupts Podman, and
-// which reach all its processes, do not stop them half way.
-func attach(p Plugin, verb, namespace string, stdin io.Reader) ([]byte, error) {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+// which reach all its processes, do not stop them half way; nor does SIGPIPE,
+// when netavark was killed and nobody reads the answer.
+func attach(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo func(), err error) {
+	undo = func() {}
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	var r Request
 	if err := json.NewDecoder(stdin).Decode(&r); err != nil {
-		return nil, fmt.Errorf("%s: read request: %w", verb, err)
+		return nil, undo, fmt.Errorf("%s: read request: %w", verb, err)
 	}
 	if verb == "teardown" {
-		return nil, p.Teardown(namespace, r)
+		return nil, undo, p.Teardown(namespace, r)
 	}
 	status, err := p.Setup(namespace, r)
 	if err != nil {
-		return nil, err
+		return nil, undo, err
 	}
-	return json.Marshal(status.filled())
+	out, err = json.Marshal(status.filled())
+	// There is nobody left to tell of an error.
+	return out, func() { _ = p.Teardown(namespace, r) }, err
 }
 
 // filled has empty lists where netavark's parser refuses null.

@@ -16,6 +16,7 @@ type fakePlugin struct {
 	err       error
 	namespace string
 	request   Request
+	torndown  bool
 }
 
 func (p *fakePlugin) Create([]byte) ([]byte, error) { return p.created, p.err }
@@ -26,7 +27,7 @@ func (p *fakePlugin) Setup(ns string, r Request) (Status, error) {
 }
 
 func (p *fakePlugin) Teardown(ns string, r Request) error {
-	p.namespace, p.request = ns, r
+	p.namespace, p.request, p.torndown = ns, r, true
 	return p.err
 }
 
@@ -93,4 +94,24 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("answered %q", out.Bytes())
 		}
 	})
+}
+
+// errWriter is a pipe whose reader is gone.
+type errWriter struct{}
+
+func (errWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+// Found by lab/faulttest: netavark was gone, so was everybody who knew of the container's port, and the port stayed.
+func TestSetupWhoseAnswerNobodyReadsIsUndone(t *testing.T) {
+	p := &fakePlugin{}
+	if exit := Main(p, "1.2.3", []string{"setup", "/run/netns/x"}, strings.NewReader(setupInput), errWriter{}); exit != 1 {
+		t.Errorf("exit status %d, want 1", exit)
+	}
+	if !p.torndown || p.namespace != "/run/netns/x" || p.request.ContainerID != "c1" {
+		t.Errorf("not undone: %+v", p)
+	}
+	// A teardown says nothing, so it has nothing to write.
+	if exit := Main(p, "1.2.3", []string{"teardown", "/run/netns/x"}, strings.NewReader(setupInput), errWriter{}); exit != 0 {
+		t.Errorf("exit status %d of a teardown, want 0", exit)
+	}
 }

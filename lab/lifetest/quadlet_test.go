@@ -24,6 +24,7 @@ ContainerName=web
 Image=localhost/web
 Network=shop.network:ip=%s
 PublishPort=8080:80
+PodmanArgs=--stop-timeout=0
 `
 
 // Quadlet turns units into podman commands of its own making; they make the network once, and a container on it.

@@ -15,6 +15,9 @@ import (
 
 // stays is what the first network on a host leaves there for good, and why.
 var stays = []struct{ line, why string }{
+	{`^[-+] kernel parameters: /proc/sys/net/ipv4/(ip_forward|conf/(all|default|eth0|lo)/forwarding):`, "other networks may need it by now, as after netavark's own"},
+	{`^[-+] kernel parameters: /proc/sys/net/ipv6/conf/(all|default|eth0|lo)/forwarding:`, "the same"},
+	{`^[-+] kernel parameters: /proc/sys/net/ipv4/conf/all/accept_redirects:`, "the kernel's own doing: a router takes no redirects"},
 	{`^\+ files: /run/vxlan(/networks)? d 700$`, "the store; its lock file must not be removed while others wait for it"},
 }
 

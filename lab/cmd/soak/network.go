@@ -30,6 +30,10 @@ var networkOptions = []struct {
 	{"ttl", []string{"", "16"}},
 	{"df", []string{"", "set"}},
 	{"source_port_range", []string{"", "49152-65535"}},
+	{"isolate", []string{"", "true", "strict"}},
+	{"outbound_addr4", []string{"", "198.18.0.11"}},
+	{"port_security", []string{"", "true", "false"}},
+	{"address_check", []string{"", "true", "false"}},
 }
 
 // families are the kinds of subnets that a network may have; the argument numbers the network.

@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -131,6 +132,10 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	r, recordErr := b.st.Record(id.ID, e.ContainerID)
 	if recordErr != nil {
 		r = store.Record{Endpoint: e, Secured: true} // perhaps
+		// One that is there and cannot be read now has ports that must go. It stays for the next teardown.
+		if _, unread := errors.AsType[*fs.PathError](recordErr); unread && !errors.Is(recordErr, fs.ErrNotExist) {
+			err = errors.Join(err, recordErr)
+		}
 	}
 	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Endpoints[0]
 	err = errors.Join(err, reconcile.RemovePort(b.host, own.Port), b.unpublish(id, r))

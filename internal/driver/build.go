@@ -145,7 +145,11 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	}
 	used, usedErr := reconcile.RemoveNetworkIfUnused(b.host, plan.Names(id, others))
 	err = errors.Join(err, usedErr)
-	if !used && usedErr == nil {
+	switch {
+	case usedErr != nil:
+	case used:
+		err = errors.Join(err, b.stopLocalnet(id, r.Endpoint))
+	default:
 		err = errors.Join(err, b.forget(id))
 	}
 	if err != nil {
@@ -164,12 +168,19 @@ func (b build) unpublish(id network.Identity, r store.Record) error {
 	if len(e.Ports) == 0 {
 		return err
 	}
-	publishing, listErr := b.st.Publishes(id.ID)
-	err = errors.Join(err, listErr)
-	if !slices.ContainsFunc(publishing, func(id string) bool { return id != e.ContainerID }) {
-		err = errors.Join(err, reconcile.Sysctl(b.host, plan.RouteLocalnet(id, false)))
-	}
 	return errors.Join(err, b.publishElsewhere(id, e.ContainerID))
+}
+
+// stopLocalnet ends what only published ports need when e was the last to publish any.
+func (b build) stopLocalnet(id network.Identity, e network.Endpoint) error {
+	if len(e.Ports) == 0 {
+		return nil
+	}
+	publishing, err := b.st.Publishes(id.ID)
+	if err != nil || slices.ContainsFunc(publishing, func(id string) bool { return id != e.ContainerID }) {
+		return err
+	}
+	return reconcile.Sysctl(b.host, plan.RouteLocalnet(id, false))
 }
 
 func (b build) publishElsewhere(id network.Identity, containerID string) error {

@@ -30,11 +30,8 @@ func (d *Driver) place(config []byte, host Namespace) (placed, error) {
 	// A subnet that cannot be divided was refused by create, or was never seen by
 	// it; a container's address is given, and works.
 	_ = ipam.Assign(&n, v)
-	p := placed{Network: n, vtep: v}
-	if n.Isolate != network.NotIsolated {
-		p.others, err = d.otherNetworks()
-	}
-	return p, err
+	others, err := d.otherNetworks()
+	return placed{Network: n, vtep: v, others: others}, err
 }
 
 func (p placed) elements() []kernel.Element { return plan.Firewall(p.Network, p.vtep, p.others) }

@@ -58,6 +58,13 @@ func (id Identity) Alias() string {
 	return alias[:min(len(alias), maxAliasLen)]
 }
 
+// EndpointAlias is Alias for the host's end of a container's veth, whose name its
+// user may choose: it must not be taken from another container of the network.
+func (id Identity) EndpointAlias(e Endpoint) string {
+	alias := fmt.Sprintf("vxlan-driver container %s network %s %s", e.ContainerID, id.ID, id.Name)
+	return alias[:min(len(alias), maxAliasLen)]
+}
+
 // PortName returns the name of the host's end of the veth to a container.
 func (id Identity) PortName(containerID string) string {
 	return "veth" + shortHash(id.ID+"/"+containerID, kernel.MaxNameLen-len("veth"))

@@ -21,12 +21,11 @@ func Firewall(n network.Network, v network.VTEP, others []network.Taken) []kerne
 	e.add(kernel.Within, kernel.Concat(bridge, bridge))
 	e.add(kernel.Networks, bridge)
 	e.isolation(bridge, n.Isolate)
-	if n.Isolate != network.NotIsolated {
-		for _, o := range others {
-			if o.Bridge != "" {
-				e.add(kernel.Networks, kernel.Device(o.Bridge))
-				e.isolation(kernel.Device(o.Bridge), o.Isolate)
-			}
+	for _, o := range others {
+		// What is not isolated at either end needs no rule.
+		if o.Bridge != "" && (n.Isolate != network.NotIsolated || o.Isolate == network.StrictIsolated) {
+			e.add(kernel.Networks, kernel.Device(o.Bridge))
+			e.isolation(kernel.Device(o.Bridge), o.Isolate)
 		}
 	}
 	e.tunnel(n, v)

@@ -56,7 +56,7 @@ func Names(id network.Identity, endpoints []network.Endpoint) State {
 
 // port is the host's end of a container's veth, as far as names go.
 func port(id network.Identity, e network.Endpoint) kernel.Link {
-	return kernel.Link{Name: id.Port(e), Kind: kernel.Veth, Alias: id.Alias(), Master: id.Bridge.Name}
+	return kernel.Link{Name: id.Port(e), Kind: kernel.Veth, Alias: id.EndpointAlias(e), Master: id.Bridge.Name}
 }
 
 // bridge carries this host's own address of each subnet and the gateway's. The

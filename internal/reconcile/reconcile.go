@@ -139,7 +139,10 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 			apply(host, diff(e.Port, outside, ours)),
 			apply(container, diff(e.Container, inside, shared)))
 	default:
-		if err := RemovePort(host, e.Port); err != nil {
+		if err := checkOwner(e.Port, outside); err != nil {
+			return err
+		}
+		if err := host.Apply(kernel.DeleteLink{Name: outside.Name}); err != nil {
 			return err
 		}
 	}
@@ -169,20 +172,9 @@ func Port(host Namespace, want kernel.Link) error {
 	return apply(host, diff(want, have, ours))
 }
 
-// RemovePort removes a veth by its host's end, if it is there.
-func RemovePort(host Namespace, port kernel.Link) error {
-	have, err := host.Link(port.Name, 0)
-	if errors.Is(err, kernel.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := checkOwner(port, have); err != nil {
-		return err
-	}
-	return host.Apply(kernel.DeleteLink{Name: port.Name})
-}
+// RemovePort removes a veth by its host's end, if it is there. One of that name that
+// is another's is left alone.
+func RemovePort(host Namespace, port kernel.Link) error { return removeOwned(host, port) }
 
 // RemoveNetworkIfUnused removes a network's devices when no port but the VXLAN
 // device is left on its bridge, nor any of the veths of other containers, which

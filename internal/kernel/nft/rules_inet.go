@@ -77,13 +77,16 @@ var inetTable = table{
 		{"leave_network", nil, []rule{
 			do("a connection that nobody knows", hasBit(ctState, ctInvalid), drop()),
 			do("internal networks have no way out", key(iifname), in("internal"), drop()),
-			do("isolated from isolated", key(iifname), in("isolated"), key(oifname), in("isolated"), drop()),
-			do("strictly isolated from any network", key(iifname), in("strict"), key(oifname), in("networks"), drop()),
+			do("to another network", jump("between_networks")),
 		}},
 		{"enter_network", nil, []rule{
 			do("internal networks have no way in", key(oifname), in("internal"), drop()),
-			do("isolated to isolated", key(oifname), in("isolated"), key(iifname), in("isolated"), drop()),
-			do("any network to strictly isolated", key(oifname), in("strict"), key(iifname), in("networks"), drop()),
+			do("from another network", jump("between_networks")),
+		}},
+		{"between_networks", nil, []rule{
+			do("both isolated", key(iifname), in("isolated"), key(oifname), in("isolated"), drop()),
+			do("from a strictly isolated one", key(iifname), in("strict"), key(oifname), in("networks"), drop()),
+			do("to a strictly isolated one", key(oifname), in("strict"), key(iifname), in("networks"), drop()),
 		}},
 		{"ports_from_outside", &hook{"nat", unix.NF_INET_PRE_ROUTING, prioDNAT}, []rule{
 			do("to this host", is(addrType, native32(unix.RTN_LOCAL)...), jump("published")),

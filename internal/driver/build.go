@@ -187,8 +187,14 @@ func (b build) publishElsewhere(id network.Identity, containerID string) error {
 	networks, err := b.st.Networks()
 	errs := []error{err}
 	for _, other := range networks {
+		if other == id.ID {
+			continue
+		}
 		r, err := b.st.Record(other, containerID)
-		if other == id.ID || err != nil || len(r.Ports) == 0 {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		if len(r.Ports) == 0 {
 			continue
 		}
 		claims, err := b.claimsOf(other)
@@ -223,8 +229,10 @@ func (b build) forget(id network.Identity) error {
 
 // forgetElements leaves what another network needs too, such as a host that is a member of both.
 func (b build) forgetElements(id network.Identity) error {
-	// A network that does not work on this host any more has nothing to share.
-	claims, _ := b.claimsBut(id.ID)
+	claims, err := b.claimsBut(id.ID)
+	if !onlyProblems(err) {
+		return err // the others' needs are not known
+	}
 	shared := settle(claims)
 	config, err := b.st.Config(id.ID)
 	var p placed

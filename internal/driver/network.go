@@ -102,6 +102,19 @@ func (b build) claimsBut(networkID string) ([]claim, error) {
 	return all, errors.Join(errs...)
 }
 
+// onlyProblems tells whether err has nothing but networks that do not work on this
+// host any more. Those need nothing.
+func onlyProblems(err error) bool {
+	if err == nil {
+		return true
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !onlyProblems(err) })
+	}
+	_, ok := errors.AsType[network.Problems](err)
+	return ok
+}
+
 // readAll returns the records of a network's endpoints.
 func readAll(st *store.Store, networkID string) ([]store.Record, error) {
 	ids, err := st.Endpoints(networkID)

@@ -1,0 +1,115 @@
+package driver
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/netavark"
+)
+
+// Two networks share what they have in common, such as hosts; the one that goes
+// takes along only its own.
+func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
+	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	want := k.Host().Firewall()
+	ns2, r2 := request(second, 2)
+	r2.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["10.5.0.3"]}`)
+	if _, err := d.Setup(ns2, r2); err != nil {
+		t.Fatal(err)
+	}
+	// What cannot be read now is not taken for nothing.
+	config := filepath.Join(d.StoreDir, "networks/7c7b/network.json")
+	if err := os.Rename(config, config+".x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Teardown(ns2, r2); err == nil {
+		t.Error("a store that cannot be read is not reported")
+	}
+	if err := os.Rename(config+".x", config); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Teardown(ns2, r2); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A port of a container on two networks leads by the first, and by the other once
+// the first is gone.
+func TestAPublishedPortMovesToTheOtherNetwork(t *testing.T) {
+	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_ip": "", "host_port": 8080, "protocol": "tcp", "range": 1}]`)
+	r2 := r
+	r2.Network = json.RawMessage(second)
+	r2.Options = json.RawMessage(`{"interface_name": "eth1", "static_ips": ["10.5.0.3"]}`)
+	has := func(want string) {
+		t.Helper()
+		if got := strings.Join(k.Host().Firewall(), "\n"); !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	for _, r := range []netavark.Request{r, r2} {
+		if _, err := d.Setup(ns, r); err != nil {
+			t.Fatal(err)
+		}
+		has("ports4: tcp . 8080 : 10.0.0.2 . 80")
+	}
+	if err := d.Teardown(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	has("ports4: tcp . 8080 : 10.5.0.3 . 80")
+	if err := d.Teardown(ns, r2); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Host().Firewall(); got != nil {
+		t.Errorf("left %v", got)
+	}
+}
+
+// `nft flush ruleset`, and whatever else somebody did: reload puts it back.
+func TestReload(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]`)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	want, links := k.Host().Firewall(), byName(k.Host().Links())
+	for name, alter := range map[string]func(){
+		"flushed":     k.Host().FlushRuleset,
+		"altered":     k.Host().AlterRules,
+		"device gone": func() { k.Host().Remove("vx-eaf72b2d") },
+		"bridge gone": func() { k.Host().Remove("br-vx-eaf72b2d") },
+		"nothing":     func() {},
+	} {
+		alter()
+		if n, err := d.Reload(); n != 1 || err != nil {
+			t.Errorf("%s: %d networks, %v", name, n, err)
+		}
+		if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if got := byName(k.Host().Links()); !reflect.DeepEqual(got, links) {
+			t.Errorf("%s: got %v\nwant %v", name, got, links)
+		}
+	}
+	if err := d.Teardown(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := d.Reload(); n != 0 || err != nil || k.Host().Firewall() != nil {
+		t.Errorf("%d networks, %v, %v", n, err, k.Host().Firewall())
+	}
+}

@@ -48,6 +48,10 @@ func connect(t *testing.T, a, b realHost) {
 	for i, h := range []realHost{a, b} {
 		sh(t, h.ns, fmt.Sprintf("ip address add 198.18.0.%d/24 dev eth0 && ip link set eth0 up", 10+i))
 	}
+	// The kernel says so up to a second after the carrier is there (linkwatch).
+	for _, h := range []realHost{a, b} {
+		sh(t, h.ns, "until ip -br link show eth0 | grep -q ' UP '; do sleep 0.01; done")
+	}
 }
 
 func newRealHost(t *testing.T) realHost {

@@ -1,0 +1,90 @@
+package plan
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// What a network and an endpoint put into the firewall, for every option that has a say in it.
+func TestFirewall(t *testing.T) {
+	others := []network.Taken{
+		{Bridge: "podman0"},
+		{Bridge: "podman1", Isolate: network.Isolated},
+		{Bridge: "podman2", Isolate: network.StrictIsolated},
+		{Holder: "a vxlan network"},
+	}
+	six := vtep
+	six.Local = netip.MustParseAddr("fd00:1::10")
+	six.Remotes = []netip.Addr{netip.MustParseAddr("fd00:1::11")}
+	tests := []struct {
+		name   string
+		change func(*network.Network)
+		vtep   network.VTEP
+	}{
+		{"plain", func(*network.Network) {}, vtep},
+		{"internal", func(n *network.Network) { n.Internal = true }, vtep},
+		{"strict", func(n *network.Network) { n.Isolate = network.StrictIsolated }, vtep},
+		{"outbound", func(n *network.Network) { n.Outbound4 = netip.MustParseAddr("192.0.2.1") }, vtep},
+		{"group over IPv6", func(n *network.Network) { n.Tunnel.Group = netip.MustParseAddr("ff05::1") }, six},
+		{"IPv6 underlay, no addresses", func(n *network.Network) { n.Subnets = nil }, six},
+		{"VRF, port security", func(n *network.Network) { n.VRF, n.PortSecurity = "red", true }, vtep},
+	}
+	var b strings.Builder
+	for _, tt := range tests {
+		n := blue()
+		tt.change(&n)
+		b.WriteString("# " + tt.name + "\n" + kernel.AddElements{Elements: Firewall(n, tt.vtep, others)}.String() + "\n")
+		e := endpointWith("10.0.0.2/24", "10.1.0.2/24", "fd00:10::2/64")
+		e.MAC = kernel.MAC{2, 0, 0, 0, 0, 1}
+		e.Ports = []network.PortMapping{
+			{Protocol: network.TCP, HostPort: 8080, ContainerPort: 80, Count: 2},
+			{Protocol: network.UDP, HostIP: netip.MustParseAddr("198.18.0.10"), HostPort: 53, ContainerPort: 53, Count: 1},
+			{Protocol: network.TCP, HostIP: netip.MustParseAddr("::"), HostPort: 443, ContainerPort: 443, Count: 1},
+		}
+		b.WriteString("# " + tt.name + ", an endpoint\n" + kernel.AddElements{Elements: EndpointFirewall(n, e)}.String() + "\n\n")
+	}
+	compareGolden(t, "testdata/firewall.golden", b.String())
+}
+
+func compareGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; run with -update to accept:\n%s", path, got)
+	}
+}
+
+// The note changes with the elements, and with nothing else.
+func TestTheNoteStandsForTheElements(t *testing.T) {
+	note := func(change func(*network.Network)) string {
+		n := blue()
+		change(&n)
+		return Firewall(n, vtep, nil)[0].Note
+	}
+	plain := note(func(*network.Network) {})
+	if again := note(func(n *network.Network) { n.Metric = 7 }); again != plain {
+		t.Errorf("%s became %s", plain, again)
+	}
+	if other := note(func(n *network.Network) { n.Tunnel.VNI = 7 }); other == plain {
+		t.Errorf("%s stayed", plain)
+	}
+}

@@ -24,12 +24,15 @@ const debianPackages = "podman netavark aardvark-dns crun catatonit uidmap passt
 // debian builds trees with debootstrap.
 type debian struct {
 	suite string
+	extra string // further packages, separated by spaces
 }
+
+func (d debian) packages() string { return strings.TrimSpace(debianPackages + " " + d.extra) }
 
 func (d debian) tools() []tool { return debootstrapTools }
 
 func (d debian) describe(context.Context) (string, error) {
-	return "debian " + d.suite + "\npackages " + debianPackages, nil
+	return "debian " + d.suite + "\npackages " + d.packages(), nil
 }
 
 func (d debian) root(dir string) string { return filepath.Join(dir, "root") }
@@ -67,7 +70,7 @@ func (d debian) debootstrap(ctx context.Context, root string, group cgroup, p *p
 	defer into.Close()
 	p.phase("bootstrapping Debian %s: some hundred packages, once", d.suite)
 	args := []string{"--variant=minbase", "--keyring=" + debianKeyring,
-		"--include=" + strings.ReplaceAll(debianPackages, " ", ","),
+		"--include=" + strings.ReplaceAll(d.packages(), " ", ","),
 		// The script of sid serves all of these suites, and debootstrap of an older Debian has no other for them.
 		d.suite, root, debianMirror(ctx), "/usr/share/debootstrap/scripts/sid"}
 	cmd := exec.CommandContext(ctx, lookPath("debootstrap"), args...)

@@ -18,6 +18,7 @@ const (
 	SuiteTrixie = "trixie" // Debian 13: Podman 5.4, netavark 1.14. The default.
 	SuiteForky  = "forky"  // Debian testing: Podman 5.8 or later, netavark 1.17 or later
 	SuiteHost   = "host"   // the machine's own root and Podman, 4.5 or later
+	SuiteDocker = "docker" // trixie with Docker beside Podman, to compare with: 250 MB more
 )
 
 // Tree is what the hosts of a lab share, read only.
@@ -42,10 +43,12 @@ func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {
 	switch suite {
 	case SuiteTrixie, SuiteForky:
 		build = debian{suite: suite}
+	case SuiteDocker:
+		build = debian{suite: SuiteTrixie, extra: "docker.io"}
 	case SuiteHost:
 		build = ownRoot{}
 	default:
-		return Tree{}, fmt.Errorf("prepare tree: suite %q is not known: want %s, %s or %s", suite, SuiteTrixie, SuiteForky, SuiteHost)
+		return Tree{}, fmt.Errorf("prepare tree: suite %q is not known: want %s, %s, %s or %s", suite, SuiteTrixie, SuiteForky, SuiteHost, SuiteDocker)
 	}
 	if err := errors.Join(checkMachine(), ctx.Err()); err != nil {
 		return Tree{}, err

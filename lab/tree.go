@@ -44,7 +44,7 @@ func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {
 	case SuiteTrixie, SuiteForky:
 		build = debian{suite: suite}
 	case SuiteDocker:
-		build = debian{suite: SuiteTrixie, extra: "docker.io"}
+		build = debian{suite: SuiteTrixie, extra: "docker.io docker-cli"}
 	case SuiteHost:
 		build = ownRoot{}
 	default:

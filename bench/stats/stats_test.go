@@ -18,9 +18,9 @@ func TestSummarize(t *testing.T) {
 		values []float64
 		want   Summary
 	}{
-		"one value":                       {[]float64{7}, Summary{7, 7, 7, 1}},
-		"even number: mean of the middle": {[]float64{4, 1, 3, 2}, Summary{2.5, 1, 4, 4}},
-		"few values: the extremes":        {upTo(5), Summary{3, 1, 5, 5}},
+		"one value":                                  {[]float64{7}, Summary{7, 7, 7, 1}},
+		"even number: mean of the middle":            {[]float64{4, 1, 3, 2}, Summary{2.5, 1, 4, 4}},
+		"few values: the extremes":                   {upTo(5), Summary{3, 1, 5, 5}},
 		"ranks from the binomial distribution, n=20": {upTo(20), Summary{10.5, 6, 15, 20}},
 		"an outlier moves nothing":                   {append(upTo(20), 1e9), Summary{11, 7, 15, 21}},
 	} {

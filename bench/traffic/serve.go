@@ -1,0 +1,156 @@
+package traffic
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// count is what a server says at the end of Stream and UDP.
+type count struct {
+	Bytes, Packets int64
+	Period         time.Duration // from the first to the last that arrived
+}
+
+// Serve answers to loads on a TCP address, and on UDP's port of the same number.
+func Serve(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	udp, err := listenUDP(addr)
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		// Errors of one connection are the client's to report: it gets no count.
+		go answer(c.(*net.TCPConn), udp)
+	}
+}
+
+func answer(c *net.TCPConn, udp *os.File) error {
+	f, err := blocking(c)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	kind, err := readKind(f)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case Stream:
+		n, err := countStream(f)
+		return errors.Join(err, json.NewEncoder(f).Encode(n))
+	case UDP:
+		// The client sends packets once it has read this, and when it has sent the last one, half closes.
+		done := make(chan struct{})
+		n := make(chan count)
+		go func() { n <- countPackets(udp, done) }()
+		if _, err := f.WriteString("go\n"); err != nil {
+			return err
+		}
+		io.Copy(io.Discard, f)
+		close(done)
+		return json.NewEncoder(f).Encode(<-n)
+	case Connect:
+		_, err := f.WriteString("x")
+		return err
+	}
+	return echo(f)
+}
+
+func echo(f *os.File) error {
+	var b [1]byte
+	for {
+		if _, err := f.Read(b[:]); err != nil {
+			return err
+		}
+		if _, err := f.Write(b[:]); err != nil {
+			return err
+		}
+	}
+}
+
+// bufferSize is what one read or write takes: large enough that calls cost little, small enough for the cache.
+const bufferSize = 128 << 10
+
+func countStream(f *os.File) (n count, err error) {
+	buffer := make([]byte, bufferSize)
+	var start time.Time
+	for {
+		got, err := f.Read(buffer)
+		if errors.Is(err, io.EOF) {
+			n.Period = time.Since(start)
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		if start.IsZero() {
+			start = time.Now()
+		}
+		n.Bytes += int64(got)
+	}
+}
+
+// listenUDP gives a blocking socket whose reads end after a while without packets.
+func listenUDP(addr string) (*os.File, error) {
+	a, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c, err := net.ListenUDP("udp", a)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	f, err := c.File()
+	if err != nil {
+		return nil, err
+	}
+	fd := int(f.Fd())
+	err = errors.Join(
+		unix.SetNonblock(fd, false),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000}),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("set options of UDP socket: %w", err)
+	}
+	return f, nil
+}
+
+// countPackets counts until done is closed and nothing is left to read.
+func countPackets(f *os.File, done <-chan struct{}) (n count) {
+	fd := int(f.Fd())
+	buffer := make([]byte, 2048)
+	var first, last time.Time
+	for {
+		got, err := unix.Read(fd, buffer)
+		if err != nil { // the time-out, as a rule
+			select {
+			case <-done:
+				n.Period = last.Sub(first)
+				return n
+			default:
+				continue
+			}
+		}
+		last = time.Now()
+		if first.IsZero() {
+			first = last
+		}
+		n.Packets++
+		n.Bytes += int64(got)
+	}
+}

@@ -1,0 +1,54 @@
+package traffic
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+func TestEveryLoadArrives(t *testing.T) {
+	// A port that is free, most likely for UDP too.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	failed := make(chan error, 1)
+	go func() { failed <- Serve(addr) }()
+	waitFor(t, addr, failed)
+	for _, load := range []Load{
+		{Kind: Stream, Streams: 1}, {Kind: Stream, Streams: 8}, {Kind: UDP}, {Kind: Echo}, {Kind: Connect},
+	} {
+		load.Period = 100 * time.Millisecond
+		r, err := Send(addr, load)
+		if err != nil || r.Rate <= 0 {
+			t.Errorf("%+v: rate %v, error %v", load, r.Rate, err)
+		}
+		if load.Kind == Echo && (r.P50 <= 0 || r.P99 < r.P50) {
+			t.Errorf("round trips take %v and %v", r.P50, r.P99)
+		}
+	}
+	if _, err := Send(addr, Load{Kind: "none"}); err == nil {
+		t.Error("an unknown load was sent")
+	}
+}
+
+func waitFor(t *testing.T, addr string, failed <-chan error) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+			return
+		}
+		select {
+		case err := <-failed:
+			t.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}

@@ -87,13 +87,20 @@ func (s *server) cycle(ports int) (a Answer, err error) {
 	return a, err
 }
 
+// pluginDirs are those that Podman passes, in its order.
+var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark"}
+
 // call runs netavark as Podman does.
 func (s *server) call(verb, namespace string, c container) (Cost, error) {
 	request, err := json.Marshal(s.network.request(c))
 	if err != nil {
 		return Cost{}, err
 	}
-	return run(string(request), "netavark", "--config", "/run/containers/networks", "--rootless", "false", verb, namespace)
+	argv := []string{"netavark", "--config", "/run/containers/networks", "--rootless", "false"}
+	for _, dir := range pluginDirs {
+		argv = append(argv, "--plugin-directory", dir)
+	}
+	return run(string(request), append(argv, verb, namespace)...)
 }
 
 // run takes the time of a process from its start to its end.

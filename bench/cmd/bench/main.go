@@ -1,0 +1,139 @@
+// Command bench measures the driver against what a user would pick instead, and writes tables and plots.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"vxlan-driver/bench/report"
+	"vxlan-driver/bench/suite"
+)
+
+const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in which "make build" was run
+
+  -section LIST   start,traffic,scale,plugin or some of them; each takes less than six minutes (default all)
+  -out DIR        where tables (SECTION.md, report.md) and plots (.svg) go; report.md has the tables of earlier runs
+                  too (default bench/out)
+  -quick          few rounds of the most important rows; write nothing, and fail if a ratio is beyond its bound
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	sections := flags.String("section", "start,traffic,scale,plugin", "")
+	out := flags.String("out", "bench/out", "")
+	quick := flags.Bool("quick", false, "")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	picked, err := pick(*sections)
+	if err != nil {
+		return err
+	}
+	s := &suite.Suite{Log: os.Stderr, Quick: *quick, Plugin: "bin/vxlan", Probe: "bin/probe", Module: "."}
+	env, err := s.Environment(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Println(env.Markdown())
+	if *quick {
+		return runQuick(ctx, s, picked)
+	}
+	return runAll(ctx, s, picked, env, *out)
+}
+
+// pick finds sections by name.
+func pick(names string) (picked []suite.Section, err error) {
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(suite.Sections, func(s suite.Section) bool { return s.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("unknown section %q\n%s", name, usage)
+		}
+		picked = append(picked, suite.Sections[i])
+	}
+	return picked, nil
+}
+
+func measure(ctx context.Context, s *suite.Suite, section suite.Section) (suite.Result, report.Section, error) {
+	r, err := section.Run(s, ctx)
+	if err != nil {
+		return r, report.Section{}, fmt.Errorf("measure %s: %w", section.Name, err)
+	}
+	rep := report.Section{Name: section.Name, Title: section.Title, Tables: r.Tables, Plots: r.Plots}
+	fmt.Println(rep.Markdown())
+	return r, rep, nil
+}
+
+func runQuick(ctx context.Context, s *suite.Suite, sections []suite.Section) error {
+	var beyond []string
+	for _, section := range sections {
+		r, _, err := measure(ctx, s, section)
+		if err != nil {
+			return err
+		}
+		beyond = append(beyond, suite.Beyond(r.Comparisons)...)
+	}
+	if len(beyond) > 0 {
+		return errors.New("beyond the bounds:\n" + strings.Join(beyond, "\n"))
+	}
+	return nil
+}
+
+// runAll writes each section as soon as it is there: an interrupted run can be taken up at the next one.
+func runAll(ctx context.Context, s *suite.Suite, sections []suite.Section, env report.Table, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, section := range sections {
+		_, rep, err := measure(ctx, s, section)
+		if err != nil {
+			return err
+		}
+		if err := write(dir, rep, env); err != nil {
+			return err
+		}
+	}
+	return writeReport(dir)
+}
+
+// write keeps the environment with each section, as sections may be of different days.
+func write(dir string, rep report.Section, env report.Table) error {
+	text := rep.Markdown() + "\nMeasured on:\n\n" + env.Markdown()
+	err := os.WriteFile(filepath.Join(dir, rep.Name+".md"), []byte(text), 0o644)
+	for _, p := range rep.Plots {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, p.Name+".svg"), []byte(p.SVG()), 0o644))
+	}
+	return err
+}
+
+func writeReport(dir string) error {
+	report := "# Measurements\n\nMedians; in brackets the interval that holds the true median with 95 % confidence. Ratios are medians of the ratios of neighbouring runs.\n"
+	for _, section := range suite.Sections {
+		text, err := os.ReadFile(filepath.Join(dir, section.Name+".md"))
+		if errors.Is(err, os.ErrNotExist) {
+			text = []byte("## " + section.Title + "\n\nNot measured yet.\n")
+		} else if err != nil {
+			return err
+		}
+		report += "\n" + string(text)
+	}
+	return os.WriteFile(filepath.Join(dir, "report.md"), []byte(report), 0o644)
+}

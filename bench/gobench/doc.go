@@ -1,0 +1,2 @@
+// Package gobench reads the output of `go test -bench`.
+package gobench

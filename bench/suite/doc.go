@@ -1,0 +1,2 @@
+// Package suite has the measurements themselves, a section each: start, traffic, scale, plugin.
+package suite

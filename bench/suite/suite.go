@@ -1,0 +1,67 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"vxlan-driver/bench/report"
+	"vxlan-driver/lab"
+)
+
+// Suite is what sections measure with.
+type Suite struct {
+	Log    io.Writer
+	Quick  bool   // fewer rounds and rows, for the bounds only
+	Plugin string // path of the plugin
+	Probe  string // path of the program that runs in the hosts
+	Module string // directory of this module, for the Go benchmarks
+}
+
+// Result is what a section found.
+type Result struct {
+	Tables      []report.Table
+	Plots       []report.Plot
+	Comparisons []Comparison
+}
+
+// Section is a part of the suite that can be run alone.
+type Section struct {
+	Name, Title string
+	Run         func(*Suite, context.Context) (Result, error)
+}
+
+// Sections are all of them, in the order of the report.
+var Sections = []Section{
+	{"start", "Container start and stop", (*Suite).start},
+	{"traffic", "Throughput and latency", (*Suite).traffic},
+	{"scale", "Scale", (*Suite).scale},
+	{"plugin", "The plugin process", (*Suite).plugin},
+}
+
+func (s *Suite) log(format string, args ...any) {
+	fmt.Fprintf(s.Log, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// rounds is how often everything is measured, the warm-up aside.
+func (s *Suite) rounds(full, quick int) int {
+	if s.Quick {
+		return quick
+	}
+	return full
+}
+
+// lab starts hosts with the plugin and the probe.
+func (s *Suite) lab(ctx context.Context, suite string, hosts int) (*lab.Lab, error) {
+	if err := lab.Sweep(ctx); err != nil {
+		return nil, err
+	}
+	tree, err := lab.Prepare(ctx, suite, s.Log)
+	if err != nil {
+		return nil, err
+	}
+	return lab.Start(ctx, lab.Config{
+		Tree: tree, Hosts: hosts, Outside: true, Plugin: s.Plugin, Binaries: []string{s.Probe},
+	})
+}

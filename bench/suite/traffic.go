@@ -1,0 +1,7 @@
+package suite
+
+import "context"
+
+func (s *Suite) traffic(ctx context.Context) (Result, error) { return Result{}, nil }
+func (s *Suite) scale(ctx context.Context) (Result, error)   { return Result{}, nil }
+func (s *Suite) plugin(ctx context.Context) (Result, error)  { return Result{}, nil }

@@ -1,7 +1,134 @@
 package suite
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
 
-func (s *Suite) traffic(ctx context.Context) (Result, error) { return Result{}, nil }
-func (s *Suite) scale(ctx context.Context) (Result, error)   { return Result{}, nil }
-func (s *Suite) plugin(ctx context.Context) (Result, error)  { return Result{}, nil }
+	"vxlan-driver/bench/report"
+	"vxlan-driver/bench/stats"
+	"vxlan-driver/bench/traffic"
+	"vxlan-driver/lab"
+)
+
+// load is a row of the table.
+type load struct {
+	name string
+	unit Unit
+	traffic.Load
+}
+
+var loads = []load{
+	{"TCP, 1 stream", gigabits, traffic.Load{Kind: traffic.Stream, Streams: 1}},
+	{"TCP, 8 streams", gigabits, traffic.Load{Kind: traffic.Stream, Streams: 8}},
+	{"UDP, 64-byte packets", thousandEach, traffic.Load{Kind: traffic.UDP}},
+	{"TCP request/response", thousandEach, traffic.Load{Kind: traffic.Echo}},
+	{"new TCP connections", thousandEach, traffic.Load{Kind: traffic.Connect}},
+}
+
+const (
+	vxlan    = "vxlan"
+	hand     = "by hand"
+	docker   = "Docker overlay"
+	underlay = "underlay"
+)
+
+// traffic measures containers on two hosts, and the same hosts without any.
+func (s *Suite) traffic(ctx context.Context) (r Result, err error) {
+	// Servers are ended with the lab.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	systems := []*system{{name: vxlan, prepare: prepareVXLAN}, {name: hand, prepare: prepareByHand}}
+	suite, note := "", ""
+	if !s.Quick {
+		systems = append(systems, &system{name: underlay, prepare: prepareUnderlay}, &system{name: docker, prepare: prepareDocker})
+		suite = lab.SuiteDocker
+	}
+	l, err := s.lab(ctx, suite, 2*len(systems))
+	if err != nil && suite != "" {
+		note = fmt.Sprintf("Docker's overlay was not measured, since its tree can't be had: %v.", err)
+		systems = systems[:3]
+		l, err = s.lab(ctx, "", 2*len(systems))
+	}
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	hosts := l.Hosts()
+	for i, system := range systems {
+		if err := system.open(ctx, hosts[2*i], hosts[2*i+1]); err != nil {
+			return r, err
+		}
+	}
+	if err := s.sendAll(ctx, systems); err != nil {
+		return r, err
+	}
+	r = trafficResult(systems, note)
+	if s.Quick {
+		return r, nil
+	}
+	table, err := s.profile(ctx, systems)
+	r.Tables = append(r.Tables, table)
+	return r, err
+}
+
+// sendAll has the systems take turns at each load, so that the two of a pair are a second apart.
+func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
+	s.log("traffic: measuring")
+	period := 800 * time.Millisecond
+	if s.Quick {
+		period = 300 * time.Millisecond
+	}
+	for round := range s.rounds(9, 7) + 1 {
+		for _, load := range loads {
+			for i := range systems {
+				// A different one begins each time: being first may be an advantage.
+				system := systems[(i+round)%len(systems)]
+				load.Period = period
+				if err := system.measure(ctx, load.name, load.Load); err != nil {
+					return err
+				}
+			}
+		}
+		if round == 0 {
+			for _, system := range systems {
+				system.forget()
+			}
+		}
+	}
+	return nil
+}
+
+// trafficResult compares the first system with each of the others.
+func trafficResult(systems []*system, note string) (r Result) {
+	ours := systems[0]
+	for _, theirs := range systems[1:] {
+		faster, slower := trafficTargets(theirs.name)
+		var all []Comparison
+		for _, load := range loads {
+			all = append(all, Comparison{What: load.name, Than: theirs.name, A: ours.rates[load.name], B: theirs.rates[load.name],
+				Unit: load.unit, Target: faster, Quick: atLeast(0.8)})
+		}
+		all = append(all,
+			Comparison{What: "request/response p50", Than: theirs.name, A: ours.p50, B: theirs.p50, Unit: microseconds, Target: slower, Quick: atMost(1.25)},
+			Comparison{What: "request/response p99", Than: theirs.name, A: ours.p99, B: theirs.p99, Unit: microseconds, Target: slower})
+		r.Comparisons = append(r.Comparisons, all...)
+		r.Tables = append(r.Tables, compareTable("Against "+theirs.name, all))
+	}
+	if note != "" {
+		r.Tables = append(r.Tables, report.Table{Notes: []string{note}})
+	}
+	return r
+}
+
+// trafficTargets are within 2 % of what is built by hand, and ahead of Docker; the underlay has none: no tunnel reaches it.
+func trafficTargets(name string) (rate, latency *stats.Bound) {
+	switch name {
+	case hand:
+		return atLeast(0.98), atMost(1.02)
+	case docker:
+		return atLeast(1), atMost(1)
+	}
+	return nil, nil
+}

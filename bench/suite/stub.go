@@ -1,0 +1,6 @@
+package suite
+
+import "context"
+
+func (s *Suite) scale(ctx context.Context) (Result, error)  { return Result{}, nil }
+func (s *Suite) plugin(ctx context.Context) (Result, error) { return Result{}, nil }

@@ -1,0 +1,95 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"vxlan-driver/lab"
+)
+
+// prepareUnderlay is host to host, without anything.
+func prepareUnderlay(_ context.Context, client, server *lab.Host) (from, to place, err error) {
+	return place{host: client, addr: client.Addr4()}, place{host: server, addr: server.Addr4()}, nil
+}
+
+// byHand is what an administrator would type: as many devices as the driver makes, and nothing else.
+const byHand = `
+ip link add br0 type bridge
+ip link add vx0 type vxlan id 100 local %[1]s dev eth0 dstport 4789
+bridge fdb append 00:00:00:00:00:00 dev vx0 dst %[2]s
+ip link set vx0 mtu 1450 master br0 up
+ip link set br0 mtu 1450 up
+unshare -n sleep infinity >/dev/null 2>&1 </dev/null &
+pid=$!
+while [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.01; done
+ip link add veth0 mtu 1450 type veth peer name eth0 mtu 1450 netns $pid
+ip link set veth0 master br0 up
+nsenter -t $pid -n ip link set lo up
+nsenter -t $pid -n ip addr add %[3]s/24 dev eth0
+nsenter -t $pid -n ip link set eth0 up
+echo $pid
+`
+
+func prepareByHand(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+	one := func(h, other *lab.Host, addr string) place {
+		out, startErr := h.Sh(ctx, fmt.Sprintf(byHand, h.Addr4(), other.Addr4(), addr))
+		err = errors.Join(err, startErr)
+		return place{h, out, netip.MustParseAddr(addr)}
+	}
+	return one(client, server, "10.88.0.2"), one(server, client, "10.88.0.3"), err
+}
+
+func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+	one := func(h *lab.Host, addr string) place {
+		out, startErr := h.Sh(ctx, fmt.Sprintf(`
+			podman network create --driver vxlan --opt vni=100 --opt local_ip=%s --opt physical_interface=eth0 \
+				--opt remote_ips=%s,%s --disable-dns --subnet 10.88.0.0/24 bench >/dev/null
+			podman run -d --name bench --network bench --ip %s busybox sleep 100000 >/dev/null
+			podman inspect -f '{{.State.Pid}}' bench`, h.Addr4(), client.Addr4(), server.Addr4(), addr))
+		err = errors.Join(err, startErr)
+		return place{h, out, netip.MustParseAddr(addr)}
+	}
+	return one(client, "10.88.0.2"), one(server, "10.88.0.3"), err
+}
+
+// startDocker waits for the daemon. Its files must not be on the overlay that a host's root is.
+const startDocker = `
+mkdir -p /var/lib/containers/docker
+setsid dockerd --exec-opt native.cgroupdriver=cgroupfs --data-root /var/lib/containers/docker >/tmp/dockerd.log 2>&1 </dev/null &
+for i in $(seq 200); do docker info >/dev/null 2>&1 && break; sleep 0.1; done
+docker import /run/lab/images/root.tar bench >/dev/null
+`
+
+const runDocker = `
+docker run -d --name bench --network bench bench sleep 100000 >/dev/null
+docker inspect -f '{{.State.Pid}} {{.NetworkSettings.Networks.bench.IPAddress}}' bench
+`
+
+func prepareDocker(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+	for _, h := range []*lab.Host{client, server} {
+		if _, err := h.Sh(ctx, startDocker); err != nil {
+			return from, to, err
+		}
+	}
+	token, err := client.Sh(ctx, fmt.Sprintf("docker swarm init --advertise-addr %s >/dev/null; docker swarm join-token -q worker", client.Addr4()))
+	if err != nil {
+		return from, to, err
+	}
+	if _, err := server.Sh(ctx, fmt.Sprintf("docker swarm join --token %s %s:2377", token, client.Addr4())); err != nil {
+		return from, to, err
+	}
+	if _, err := client.Sh(ctx, "docker network create -d overlay --attachable --subnet 10.88.0.0/24 bench"); err != nil {
+		return from, to, err
+	}
+	one := func(h *lab.Host) (p place) {
+		out, startErr := h.Sh(ctx, runDocker)
+		pid, text, _ := strings.Cut(out, " ")
+		addr, parseErr := netip.ParseAddr(text)
+		err = errors.Join(err, startErr, parseErr)
+		return place{h, pid, addr}
+	}
+	return one(client), one(server), err
+}

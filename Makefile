@@ -9,13 +9,13 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab test-matrix lint fuzz install deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint fuzz install deps clean
 
 build: bin/vxlan bin/vxlanctl bin/lab
 
 # Go knows best what has changed.
-bin/vxlan bin/vxlanctl bin/lab: FORCE
-	$(GO) build $(BUILDFLAGS) -o $@ ./$(if $(filter bin/lab,$@),lab/cmd/lab,cmd/$(@F))
+bin/vxlan bin/vxlanctl bin/lab bin/bench bin/probe: FORCE
+	$(GO) build $(BUILDFLAGS) -o $@ ./$(if $(filter bin/lab,$@),lab/,$(if $(filter bin/bench bin/probe,$@),bench/))cmd/$(@F)
 FORCE:
 
 # Installs what the machine lacks, with its own package manager.
@@ -35,12 +35,12 @@ test: deps build lint test-race
 # Needs a C compiler, which is not installed for it alone.
 test-race: deps
 	@if command -v gcc >/dev/null; then \
-		CGO_ENABLED=1 $(GO) test -race . ./internal/... ./cmd/...; \
+		CGO_ENABLED=1 $(GO) test -race . ./internal/... ./cmd/... ./bench/...; \
 	else echo 'race detector: not run, since this machine has no C compiler'; fi
 
 # Without the lab: seconds.
 test-unit:
-	$(GO) test . ./internal/... ./cmd/...
+	$(GO) test . ./internal/... ./cmd/... ./bench/...
 
 test-lab: deps build
 	$(GO) test -p 1 -count=1 -v ./lab/...
@@ -48,6 +48,17 @@ test-lab: deps build
 # The lab's tests on Debian testing's Podman too.
 test-matrix: deps build
 	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
+
+# Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/performance.md. Nothing else should run
+# meanwhile. SECTION=start,traffic,scale,plugin picks some; each takes less than six minutes.
+SECTION ?= start,traffic,scale,plugin
+bench: deps build bin/bench bin/probe
+	bin/bench -section $(SECTION)
+
+# Less than two minutes; fails when a ratio is beyond its bound for certain. No part of "make test", as no bound is
+# generous enough for a machine on which everything else is tested.
+bench-quick: deps build bin/bench bin/probe
+	bin/bench -quick -section start,traffic,plugin
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -74,5 +85,7 @@ help:
 	@echo 'make test-lab     only the lab'
 	@echo 'make test-matrix  the lab on Podman 5.4 and on Debian testing'
 	@echo 'make test-race    with the race detector'
+	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin picks some'
+	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
 	@echo 'make build        bin/vxlan, bin/vxlanctl and bin/lab;  make install puts the plugin where Podman looks'

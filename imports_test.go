@@ -134,10 +134,10 @@ func TestSoleImporters(t *testing.T) {
 	}
 }
 
-func TestLabImportsNothingInternal(t *testing.T) {
-	for _, dep := range list(t, `{{join .Deps "\n"}}`, "./lab/...") {
+func TestLabAndBenchImportNothingInternal(t *testing.T) {
+	for _, dep := range list(t, `{{join .Deps "\n"}}`, "./lab/...", "./bench/...") {
 		if strings.HasPrefix(dep, module+"internal/") {
-			t.Errorf("lab links %s; it drives built binaries", dep)
+			t.Errorf("lab or bench links %s; they drive built binaries", dep)
 		}
 	}
 }

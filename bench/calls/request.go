@@ -64,11 +64,26 @@ func (n network) request(c container) map[string]any {
 		"container_id":   c.id(),
 		"container_name": fmt.Sprintf("container-%d", c.number),
 		"port_mappings":  c.mappings(),
-		"networks": map[string]any{n.name: map[string]any{
-			"static_ips":     []netip.Addr{c.addr(n.subnet)},
-			"interface_name": "eth0",
-			"aliases":        []string{c.id()[:12]},
-		}},
-		"network_info": map[string]any{n.name: n.config},
+		"networks":       map[string]any{n.name: n.options(c)},
+		"network_info":   map[string]any{n.name: n.config},
+	}
+}
+
+// pluginRequest is what netavark makes of it for a plugin.
+func (n network) pluginRequest(c container) map[string]any {
+	return map[string]any{
+		"container_id":    c.id(),
+		"container_name":  fmt.Sprintf("container-%d", c.number),
+		"port_mappings":   c.mappings(),
+		"network":         n.config,
+		"network_options": n.options(c),
+	}
+}
+
+func (n network) options(c container) map[string]any {
+	return map[string]any{
+		"static_ips":     []netip.Addr{c.addr(n.subnet)},
+		"interface_name": "eth0",
+		"aliases":        []string{c.id()[:12]},
 	}
 }

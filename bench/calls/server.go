@@ -50,6 +50,9 @@ func (s *server) carryOut(o Order) (Answer, error) {
 	case o.Exec != nil:
 		cost, err := run(o.Exec.Stdin, o.Exec.Argv...)
 		return Answer{Exec: cost}, err
+	case o.Peak != nil:
+		bytes, err := s.peak(o.Peak.Plugin)
+		return Answer{Peak: bytes}, err
 	}
 	return Answer{}, errors.New("empty order")
 }
@@ -85,6 +88,17 @@ func (s *server) cycle(ports int) (a Answer, err error) {
 	}
 	a.Teardown, err = s.call("teardown", s.measured, c)
 	return a, err
+}
+
+// peak calls the plugin as netavark does.
+func (s *server) peak(plugin string) (int64, error) {
+	request, err := json.Marshal(s.network.pluginRequest(container{}))
+	if err != nil {
+		return 0, err
+	}
+	bytes, err := peak(string(request), plugin, "setup", s.measured)
+	_, teardownErr := run(string(request), plugin, "teardown", s.measured)
+	return bytes, errors.Join(err, teardownErr)
 }
 
 // pluginDirs are those that Podman passes, in its order.

@@ -12,6 +12,7 @@ type Order struct {
 	Fill  *Fill  `json:",omitempty"`
 	Cycle *Cycle `json:",omitempty"`
 	Exec  *Exec  `json:",omitempty"`
+	Peak  *Peak  `json:",omitempty"`
 }
 
 // Open says which network all later calls are about.
@@ -32,11 +33,15 @@ type Exec struct {
 	Stdin string
 }
 
+// Peak sets up the container by calling the plugin itself, which must then print something, and tears it down.
+type Peak struct{ Plugin string }
+
 // Answer is one line of JSON on the server's standard output, to one order.
 type Answer struct {
 	Setup    Cost // of a Cycle
 	Teardown Cost // of a Cycle
 	Exec     Cost
+	Peak     int64  // bytes of memory
 	Error    string `json:",omitempty"`
 }
 

@@ -29,14 +29,12 @@ type Unit struct {
 
 // The units in use.
 var (
-	milliseconds  = Unit{"ms", 1e-3}
-	microseconds  = Unit{"µs", 1e-6}
-	gigabits      = Unit{"Gb/s", 1e9}
-	thousandEach  = Unit{"k/s", 1e3}
-	thousandBytes = Unit{"kB", 1e3}
+	milliseconds = Unit{"ms", 1e-3}
+	microseconds = Unit{"µs", 1e-6}
+	gigabits     = Unit{"Gb/s", 1e9}
+	thousandEach = Unit{"k/s", 1e3}
+	megabytes    = Unit{"MB", 1e6}
 )
-
-func (u Unit) format(v float64) string { return fmt.Sprintf("%.3g %s", v/u.Scale, u.Name) }
 
 func (u Unit) formatAll(s stats.Summary) string {
 	return fmt.Sprintf("%.3g [%.3g–%.3g] %s", s.Median/u.Scale, s.Low/u.Scale, s.High/u.Scale, u.Name)

@@ -52,8 +52,8 @@ func (s *Suite) rounds(full, quick int) int {
 	return full
 }
 
-// lab starts hosts with the plugin and the probe.
-func (s *Suite) lab(ctx context.Context, suite string, hosts int) (*lab.Lab, error) {
+// lab starts hosts with the plugin, the probe and further programs.
+func (s *Suite) lab(ctx context.Context, suite string, hosts int, binaries ...string) (*lab.Lab, error) {
 	if err := lab.Sweep(ctx); err != nil {
 		return nil, err
 	}
@@ -62,6 +62,6 @@ func (s *Suite) lab(ctx context.Context, suite string, hosts int) (*lab.Lab, err
 		return nil, err
 	}
 	return lab.Start(ctx, lab.Config{
-		Tree: tree, Hosts: hosts, Outside: true, Plugin: s.Plugin, Binaries: []string{s.Probe},
+		Tree: tree, Hosts: hosts, Outside: true, Plugin: s.Plugin, Binaries: append(binaries, s.Probe),
 	})
 }

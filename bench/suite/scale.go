@@ -1,0 +1,106 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vxlan-driver/bench/gobench"
+	"vxlan-driver/bench/report"
+	"vxlan-driver/bench/stats"
+)
+
+// goBenchmarks live beside what they measure. The largest numbers run once: they take half a minute.
+var goBenchmarks = []struct {
+	pkg, pattern string
+	count        int
+}{
+	{"./internal/plan", "Compute", 5},
+	{"./internal/driver", "Reconcile/entries=(1000|10000)$", 3},
+	{"./internal/driver", "Reconcile/entries=100000$", 1},
+}
+
+// scale runs Go benchmarks of planning and reconciling many entries.
+func (s *Suite) scale(ctx context.Context) (Result, error) {
+	values := map[string]map[string][]float64{} // benchmark → unit → runs
+	for _, b := range goBenchmarks {
+		s.log("scale: %s %s", b.pkg, b.pattern)
+		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", b.pattern, "-benchtime", "1x", "-count", strconv.Itoa(b.count), b.pkg)
+		cmd.Dir = s.Module
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return Result{}, fmt.Errorf("run %v: %w: %s", cmd.Args, err, out)
+		}
+		results, err := gobench.Parse(string(out))
+		if err != nil {
+			return Result{}, err
+		}
+		collect(values, results)
+	}
+	return scaleResult(values), nil
+}
+
+func collect(values map[string]map[string][]float64, results []gobench.Result) {
+	for _, r := range results {
+		if values[r.Name] == nil {
+			values[r.Name] = map[string][]float64{}
+		}
+		for unit, v := range r.Values {
+			values[r.Name][unit] = append(values[r.Name][unit], v)
+		}
+	}
+}
+
+// scaleRows are the steps of the table: what a unit of a benchmark's line means.
+var scaleRows = []struct{ bench, unit, what string }{
+	{"Compute", "ns/op", "plan"},
+	{"Compute", "B/op", "plan, memory allocated"},
+	{"Reconcile", "create-ms", "reconcile from nothing"},
+	{"Reconcile", "unchanged-ms", "reconcile, all in place"},
+	{"Reconcile", "resync-ms", "resync, half of them gone"},
+	{"Reconcile", "entries/s", "FDB entries programmed a second"},
+	{"Reconcile", "B/op", "reconcile, memory allocated by all four runs"},
+}
+
+var scaleSizes = []int{1_000, 10_000, 100_000}
+
+func scaleResult(values map[string]map[string][]float64) Result {
+	t := report.Table{Head: []string{"", "1,000 entries", "10,000 entries", "100,000 entries"}}
+	p := report.Plot{Name: "scale", Title: "FDB entries of one network", X: "entries", Y: "ms", LogX: true}
+	for _, row := range scaleRows {
+		line := report.Series{Name: row.what}
+		cells := []string{row.what}
+		for _, size := range scaleSizes {
+			v := values[fmt.Sprintf("%s/entries=%d", row.bench, size)][row.unit]
+			cells = append(cells, goCell(row.unit, v))
+			if len(v) > 0 {
+				line.Points = append(line.Points, point(float64(size), v, Unit{Scale: 1}))
+			}
+		}
+		t.Rows = append(t.Rows, cells)
+		if strings.HasSuffix(row.unit, "-ms") {
+			p.Series = append(p.Series, line)
+		}
+	}
+	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. Entries have a MAC each, as an agent writes them. Neighbour entries and the agent at rest have no row yet, as the driver has neither."}
+	return Result{Tables: []report.Table{t}, Plots: []report.Plot{p}}
+}
+
+func goCell(unit string, values []float64) string {
+	if len(values) == 0 {
+		return "–"
+	}
+	v := stats.Summarize(slices.Clone(values)).Median
+	switch unit {
+	case "ns/op":
+		return fmt.Sprintf("%.3g ms", v/1e6)
+	case "B/op":
+		return fmt.Sprintf("%.3g MB", v/1e6)
+	case "entries/s":
+		return fmt.Sprintf("%.3g k", v/1e3)
+	}
+	return fmt.Sprintf("%.4g ms", v)
+}

@@ -24,7 +24,7 @@ func (s *Suite) start(ctx context.Context) (r Result, err error) {
 	}
 	s.log("start: measuring")
 	const warmUp = 2
-	for i := range s.rounds(20, 9) + warmUp {
+	for i := range s.rounds(20, 15) + warmUp {
 		for _, lane := range lanes {
 			if i == warmUp {
 				lane.forget()

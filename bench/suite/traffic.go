@@ -76,11 +76,12 @@ func (s *Suite) traffic(ctx context.Context) (r Result, err error) {
 // sendAll has the systems take turns at each load, so that the two of a pair are a second apart.
 func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 	s.log("traffic: measuring")
+	const measured = 9 // rounds, after one to warm up
 	period := 800 * time.Millisecond
 	if s.Quick {
 		period = 300 * time.Millisecond
 	}
-	for round := range s.rounds(9, 7) + 1 {
+	for round := range measured + 1 {
 		for _, load := range loads {
 			for i := range systems {
 				// A different one begins each time: being first may be an advantage.

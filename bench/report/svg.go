@@ -11,7 +11,8 @@ import (
 type Plot struct {
 	Name   string // of its file, without .svg
 	Title  string
-	X, Y   string // what the axes show, with the unit
+	X      string // what the axis shows
+	Y      string // the unit
 	LogX   bool   // for values that double rather than add up, all above zero
 	Series []Series
 }
@@ -28,7 +29,7 @@ type Point struct{ X, Y, Low, High float64 }
 // Size of a plot and of its frame, in pixels: two plots fit side by side on a page.
 const (
 	plotWidth, plotHeight   = 640, 380
-	left, right, top, below = 70, 620, 60, 320
+	left, right, top, below = 70, 600, 60, 320
 )
 
 // colours can be told apart by the colour blind (Okabe and Ito), and on white and on black.
@@ -41,7 +42,7 @@ func (p Plot) SVG() string {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n",
 		plotWidth, plotHeight, plotWidth, plotHeight)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", plotWidth, plotHeight)
-	text(&b, left, 24, "start", 16, p.Title)
+	text(&b, left, 24, "start", 16, fmt.Sprintf("%s (%s)", p.Title, p.Y))
 	for _, t := range y.ticks() {
 		line(&b, left, y.at(t), right, y.at(t), "#ddd")
 		text(&b, left-8, y.at(t)+4, "end", 13, number(t))
@@ -52,7 +53,6 @@ func (p Plot) SVG() string {
 	}
 	line(&b, left, below, right, below, "#333")
 	text(&b, (left+right)/2, below+45, "middle", 13, p.X)
-	text(&b, left-50, top-12, "start", 13, p.Y)
 	p.drawLegend(&b)
 	for i, s := range p.Series {
 		s.draw(&b, x, y, colours[i%len(colours)])

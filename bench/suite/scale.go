@@ -71,7 +71,7 @@ func scaleResult(values map[string]map[string][]float64) Result {
 	t := report.Table{Head: []string{"", "1,000 entries", "10,000 entries", "100,000 entries"}}
 	p := report.Plot{Name: "scale", Title: "FDB entries of one network", X: "entries", Y: "ms", LogX: true}
 	for _, row := range scaleRows {
-		line := report.Series{Name: row.what}
+		line := report.Series{Name: strings.TrimLeft(strings.TrimPrefix(row.what, "reconcile"), " ,")}
 		cells := []string{row.what}
 		for _, size := range scaleSizes {
 			v := values[fmt.Sprintf("%s/entries=%d", row.bench, size)][row.unit]

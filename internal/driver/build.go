@@ -88,40 +88,38 @@ func (b build) firewall(p placed, e network.Endpoint) error {
 	})
 }
 
-// reattach puts back on the bridge the ports of other containers that are not on
-// it, as when somebody deleted the bridge. Only those are looked at, so the cost
+// reattach puts back on the bridge the ports of other containers that are on none,
+// as when somebody deleted the bridge. Only those are looked at, so the cost
 // of a start does not grow with the number of containers.
 func (b build) reattach(p placed) error {
 	ids, err := b.st.Endpoints(p.ID)
 	if err != nil {
 		return err
 	}
-	ports, err := b.host.Ports(p.Bridge.Name)
+	loose, err := b.host.Loose()
 	if err != nil {
 		return err
 	}
-	on := make(map[string]bool)
-	for _, port := range ports {
-		on[port] = true
+	stray := make(map[string]bool)
+	for _, name := range loose {
+		stray[name] = true
 	}
 	var errs []error
 	for _, id := range ids {
-		if on[p.PortName(id)] {
-			continue
-		}
-		r, err := b.st.Record(p.ID, id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if on[p.Port(r.Endpoint)] {
-			continue
-		}
-		for _, e := range plan.Compute(p.Network, p.vtep, []network.Endpoint{r.Endpoint}).Endpoints {
-			errs = append(errs, reconcile.Port(b.host, e.Port))
+		if stray[p.PortName(id)] {
+			errs = append(errs, b.reattachPort(p, id))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (b build) reattachPort(p placed, containerID string) error {
+	r, err := b.st.Record(p.ID, containerID)
+	if err != nil {
+		return err
+	}
+	port := plan.Compute(p.Network, p.vtep, []network.Endpoint{r.Endpoint}).Endpoints[0].Port
+	return reconcile.Port(b.host, port)
 }
 
 // detach removes all it can. The record goes last, and only when the kernel is

@@ -16,6 +16,8 @@ type Namespace interface {
 	Link(name string, facets kernel.Facets) (kernel.Link, error)
 	// Ports returns the names of a bridge's ports.
 	Ports(bridge string) ([]string, error)
+	// Loose returns the names of links that are no bridge's ports.
+	Loose() ([]string, error)
 	// Tunnels returns the namespace's VXLAN devices.
 	Tunnels() ([]kernel.Link, error)
 	// Sysctl reads a kernel parameter; the error of one that is not there is
@@ -179,16 +181,10 @@ func RemovePort(host Namespace, port kernel.Link) error { return removeOwned(hos
 // RemoveNetworkIfUnused removes a network's devices when no port but the VXLAN
 // device is left on its bridge, nor any of the veths of other containers, which
 // somebody may have taken off the bridge. It tells whether they are used.
+//
+// Mostly the first of the other containers is where it should be. Only else are
+// the ports listed, which takes the longer the more there are.
 func RemoveNetworkIfUnused(host Namespace, s plan.State) (used bool, err error) {
-	ports, err := host.Ports(s.Bridge.Name)
-	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
-		return true, err
-	}
-	for _, p := range ports {
-		if p != s.Device.Name {
-			return true, nil
-		}
-	}
 	for _, e := range s.Endpoints {
 		_, err := host.Link(e.Port.Name, 0)
 		if err == nil {
@@ -196,6 +192,15 @@ func RemoveNetworkIfUnused(host Namespace, s plan.State) (used bool, err error) 
 		}
 		if !errors.Is(err, kernel.ErrNotFound) {
 			return true, err
+		}
+	}
+	ports, err := host.Ports(s.Bridge.Name)
+	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
+		return true, err
+	}
+	for _, p := range ports {
+		if p != s.Device.Name {
+			return true, nil
 		}
 	}
 	// The VXLAN device first: while it is there, it takes packets.

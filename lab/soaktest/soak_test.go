@@ -18,6 +18,7 @@ var stays = []struct{ line, why string }{
 	{`^[-+] kernel parameters: /proc/sys/net/ipv4/(ip_forward|conf/(all|default|eth0|lo)/forwarding):`, "other networks may need it by now, as after netavark's own"},
 	{`^[-+] kernel parameters: /proc/sys/net/ipv6/conf/(all|default|eth0|lo)/forwarding:`, "the same"},
 	{`^[-+] kernel parameters: /proc/sys/net/ipv4/conf/all/accept_redirects:`, "the kernel's own doing: a router takes no redirects"},
+	{`^\+ host: anycast \S+ dev eth0 table local proto kernel`, "the same: a router answers for its subnets (RFC 4291, section 2.6.1)"},
 	{`^\+ files: /run/vxlan(/networks)? d 700$`, "the store; its lock file must not be removed while others wait for it"},
 }
 

@@ -185,6 +185,17 @@ func (ns *Namespace) Ports(bridge string) ([]string, error) {
 	return names, nil
 }
 
+// Loose implements reconcile.Namespace.
+func (ns *Namespace) Loose() ([]string, error) {
+	var names []string
+	for _, l := range ns.links {
+		if l.Master == "" {
+			names = append(names, l.Name)
+		}
+	}
+	return names, ns.kernel.call()
+}
+
 // Tunnels implements reconcile.Namespace.
 func (ns *Namespace) Tunnels() ([]kernel.Link, error) {
 	if err := ns.kernel.call(); err != nil {

@@ -25,6 +25,11 @@ func (c *Conn) Apply(ch kernel.Change) error {
 }
 
 func (c *Conn) apply(ch kernel.Change) error {
+	switch ch.(type) {
+	case kernel.AddFDB, kernel.DelFDB:
+	default:
+		c.fdbName = "" // the device may be another by the next entry
+	}
 	switch ch := ch.(type) {
 	case kernel.CreateLink:
 		return c.createLink(ch.Link)

@@ -14,10 +14,15 @@ import (
 )
 
 // Conn is a connection to the kernel that speaks of one network namespace. It
-// may be used by several goroutines; it serves one request at a time.
+// is for one goroutine at a time.
 type Conn struct {
 	socket  *nl.NetlinkSocket
 	sockets map[int]*nl.SocketHandle // as nl.NetlinkRequest wants it
+
+	// fdbName and fdbIndex are the device that FDB entries were last changed on: a
+	// network of a thousand hosts has as many, one after the other.
+	fdbName  string
+	fdbIndex uint32
 }
 
 // Open connects to the namespace at nspath, or for "" to the one that the caller

@@ -85,9 +85,12 @@ func (c *Conn) delFDB(name string, e kernel.FDB) error {
 }
 
 func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kernel.FDB) error {
-	index, err := c.index(name)
-	if err != nil {
-		return err
+	if name != c.fdbName {
+		index, err := c.index(name)
+		if err != nil {
+			return err
+		}
+		c.fdbName, c.fdbIndex = name, index
 	}
 	attrs := []*nl.RtAttr{attrMAC(unix.NDA_LLADDR, e.MAC), attrIP(unix.NDA_DST, e.Dst)}
 	if e.Port != 0 {
@@ -99,7 +102,7 @@ func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kerne
 	if e.Index != 0 {
 		attrs = append(attrs, attrU32(unix.NDA_IFINDEX, e.Index))
 	}
-	return notFound(c.change(typ, how, fdbMessage(index, state, unix.NTF_SELF), attrs...))
+	return notFound(c.change(typ, how, fdbMessage(c.fdbIndex, state, unix.NTF_SELF), attrs...))
 }
 
 // VTEP returns the host that a VXLAN device sends frames for mac to, or an invalid

@@ -79,6 +79,27 @@ func (c *Conn) Ports(bridge string) ([]string, error) {
 	return names, nil
 }
 
+// noMaster asks for links without a master (link_master_filtered in
+// net/core/rtnetlink.c).
+const noMaster = 1<<32 - 1
+
+// Loose returns the names of links that are ports of no bridge. Of the others the
+// kernel makes no message, which with many containers is what a list costs: each
+// veth's other end is looked up among all namespaces.
+func (c *Conn) Loose() ([]string, error) {
+	msgs, err := c.portMessages(noMaster)
+	if err != nil {
+		return nil, fmt.Errorf("read links without a bridge: %w", err)
+	}
+	var names []string
+	for _, msg := range msgs {
+		if l := parseLink(msg); l.master == 0 {
+			names = append(names, l.Name)
+		}
+	}
+	return names, nil
+}
+
 func (c *Conn) portMessages(bridge uint32) ([][]byte, error) {
 	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0),
 		attrU32(unix.IFLA_MASTER, bridge), attrU32(unix.IFLA_EXT_MASK, skipStats))

@@ -80,11 +80,16 @@ func (b build) devices(p placed, s plan.State) error {
 }
 
 func (b build) firewall(p placed, e network.Endpoint) error {
-	return reconcile.Firewall(b.host, p.elements(), plan.EndpointFirewall(p.Network, e), func() ([]kernel.Element, error) {
-		claims, err := b.claims(p)
-		// What another network lacks is not this one's problem; `vxlanctl reload` reports it.
-		others, _ := b.claimsBut(p.ID)
-		return settle(append(claims, others...)), err
+	return reconcile.Firewall(b.host, reconcile.Elements{
+		Mark:     plan.Mark(p.Network, p.vtep, p.others),
+		Network:  p.elements,
+		Endpoint: plan.EndpointFirewall(p.Network, e),
+		All: func() ([]kernel.Element, error) {
+			claims, err := b.claims(p)
+			// What another network lacks is not this one's problem; `vxlanctl reload` reports it.
+			others, _ := b.claimsBut(p.ID)
+			return settle(append(claims, others...)), err
+		},
 	})
 }
 

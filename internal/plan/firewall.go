@@ -3,36 +3,57 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 )
 
+// Mark is the network's element in kernel.Bridges, whose note stands for all that
+// Firewall returns: while the kernel has it, nothing needs to be added or even
+// computed, however many hosts the network has.
+func Mark(n network.Network, v network.VTEP, others []network.Taken) kernel.Element {
+	sum := sha256.New()
+	for _, r := range v.Remotes {
+		sum.Write(r.AsSlice())
+	}
+	// Addresses are long to print; those of n are those of v, and the host's own.
+	n.Remotes, v.Remotes = nil, nil
+	fmt.Fprintf(sum, "%+v %+v %+v", n, v, concerned(n, others))
+	return kernel.Element{
+		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
+		Note: "network " + n.Name + ", " + hex.EncodeToString(sum.Sum(nil)[:6]),
+	}
+}
+
 // Firewall returns the elements by which a network takes part in the firewall's
 // rules, its endpoints left out. others are Podman's networks of other drivers.
-//
-// The first is the network's own in kernel.Bridges, whose note stands for all of them: while the kernel
-// has it, nothing needs to be added, however many hosts the network has.
 func Firewall(n network.Network, v network.VTEP, others []network.Taken) []kernel.Element {
-	var e elements
+	e := elements{Mark(n, v, others)}
 	bridge := kernel.Device(n.Bridge.Name)
-	e.add(kernel.Bridges, bridge)
 	e.add(kernel.Within, kernel.Concat(bridge, bridge))
 	e.add(kernel.Networks, bridge)
 	e.isolation(bridge, n.Isolate)
-	for _, o := range others {
-		// What is not isolated at either end needs no rule.
-		if o.Bridge != "" && (n.Isolate != network.NotIsolated || o.Isolate == network.StrictIsolated) {
-			e.add(kernel.Networks, kernel.Device(o.Bridge))
-			e.isolation(kernel.Device(o.Bridge), o.Isolate)
-		}
+	for _, o := range concerned(n, others) {
+		e.add(kernel.Networks, kernel.Device(o.Bridge))
+		e.isolation(kernel.Device(o.Bridge), o.Isolate)
 	}
 	e.tunnel(n, v)
 	e.wayOut(n)
 	e.gateways(n)
-	e[0].Note = "network " + n.Name + ", elements " + e.fingerprint()
 	return e
+}
+
+// concerned returns the other networks that n is to be kept from: what is isolated at neither end needs no rule.
+func concerned(n network.Network, others []network.Taken) []network.Taken {
+	var some []network.Taken
+	for _, o := range others {
+		if o.Bridge != "" && (n.Isolate != network.NotIsolated || o.Isolate == network.StrictIsolated) {
+			some = append(some, o)
+		}
+	}
+	return some
 }
 
 // elements is a list under construction.
@@ -44,14 +65,6 @@ func (e *elements) add(s kernel.Set, key kernel.Datum) {
 
 func (e *elements) addTo(s kernel.Set, key, value kernel.Datum) {
 	*e = append(*e, kernel.Element{Set: s, Key: key, Value: value})
-}
-
-func (e elements) fingerprint() string {
-	sum := sha256.New()
-	for _, one := range e {
-		sum.Write([]byte(one.Set.Name + " " + one.String() + "\n"))
-	}
-	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
 func (e *elements) isolation(bridge kernel.Datum, i network.Isolation) {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,18 +74,35 @@ func compareGolden(t *testing.T, path, got string) {
 	}
 }
 
-// The note changes with the elements, and with nothing else.
-func TestTheNoteStandsForTheElements(t *testing.T) {
-	note := func(change func(*network.Network)) string {
-		n := blue()
-		change(&n)
-		return Firewall(n, vtep, nil)[0].Note
+// The note changes with whatever the elements come from, and stays otherwise.
+func TestTheMarkStandsForTheElements(t *testing.T) {
+	more := vtep
+	more.Remotes = append(slices.Clone(vtep.Remotes), netip.MustParseAddr("198.18.0.99"))
+	other := blue()
+	other.Tunnel.VNI = 7
+	plain := Mark(blue(), vtep, nil)
+	if again := Mark(blue(), vtep, nil); again != plain || plain != Firewall(blue(), vtep, nil)[0] {
+		t.Errorf("%v became %v", plain, again)
 	}
-	plain := note(func(*network.Network) {})
-	if again := note(func(n *network.Network) { n.Metric = 7 }); again != plain {
-		t.Errorf("%s became %s", plain, again)
+	for what, mark := range map[string]kernel.Element{
+		"a host more":     Mark(blue(), more, nil),
+		"another VNI":     Mark(other, vtep, nil),
+		"a strict bridge": Mark(blue(), vtep, []network.Taken{{Bridge: "podman2", Isolate: network.StrictIsolated}}),
+	} {
+		if mark.Note == plain.Note || mark.Key != plain.Key {
+			t.Errorf("%s: %v", what, mark)
+		}
 	}
-	if other := note(func(n *network.Network) { n.Tunnel.VNI = 7 }); other == plain {
-		t.Errorf("%s stayed", plain)
+}
+
+// A start computes this each time.
+func BenchmarkMarkOfAThousandHosts(b *testing.B) {
+	v := vtep
+	for i := range 1000 {
+		v.Remotes = append(v.Remotes, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}))
+	}
+	n := blue()
+	for b.Loop() {
+		Mark(n, v, nil)
 	}
 }

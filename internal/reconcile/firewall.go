@@ -6,13 +6,18 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
+// Elements is what a start wants in the firewall.
+type Elements struct {
+	Mark     kernel.Element                   // stands for the network's, by its note
+	Network  func() []kernel.Element          // with Mark
+	Endpoint []kernel.Element                 //
+	All      func() ([]kernel.Element, error) // of all networks and endpoints of the host
+}
+
 // Firewall makes the firewall hold a network's elements and those of an endpoint.
-// The first of network's is the one whose note stands for them all, so a start
-// beside a thousand others adds the endpoint's alone.
-//
-// Where the rules are not as they should be, or an element is in the way, all is
-// set anew from what all returns, in one transaction.
-func Firewall(host Namespace, network, endpoint []kernel.Element, all func() ([]kernel.Element, error)) error {
+// A start beside a thousand others adds the endpoint's alone. Where the rules are
+// not as they should be, or an element is in the way, all is set anew in one transaction.
+func Firewall(host Namespace, want Elements) error {
 	intact, err := host.FirewallIntact()
 	if err != nil {
 		return err
@@ -20,21 +25,21 @@ func Firewall(host Namespace, network, endpoint []kernel.Element, all func() ([]
 	var note string
 	var there bool
 	if intact {
-		if note, there, err = host.ElementNote(network[0]); err != nil {
+		if note, there, err = host.ElementNote(want.Mark); err != nil {
 			return err
 		}
 	}
-	add := endpoint
-	if !there {
-		add = append(network[:len(network):len(network)], endpoint...)
+	add := want.Endpoint
+	if intact && !there {
+		add = append(want.Network(), add...)
 	}
-	if intact && (!there || note == network[0].Note) {
+	if intact && (!there || note == want.Mark.Note) {
 		err := AddElements(host, add)
 		if !errors.Is(err, kernel.ErrElementTaken) {
 			return err
 		}
 	}
-	elements, err := all()
+	elements, err := want.All()
 	if err != nil {
 		return err
 	}

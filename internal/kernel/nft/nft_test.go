@@ -1,6 +1,8 @@
 package nft
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/netip"
 	"os/exec"
@@ -193,6 +195,18 @@ func TestManyElements(t *testing.T) {
 	apply(t, c, kernel.DelElements{Elements: many})
 	if got := sh("nft list map inet vxlan-driver ports4"); strings.Contains(got, "elements") {
 		t.Error("elements are left")
+	}
+}
+
+// The comment must change with the rules, or a program would take another version's for its own.
+func TestTheVersionIsThatOfTheRules(t *testing.T) {
+	for _, table := range tables {
+		b := new(batch)
+		table.declare(b, "")
+		sum := sha256.Sum256(b.Message())
+		if want := hex.EncodeToString(sum[:6]); table.version != want {
+			t.Errorf("table %s: version %q, want %q", table.family, table.version, want)
+		}
 	}
 }
 

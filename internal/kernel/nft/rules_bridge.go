@@ -29,7 +29,8 @@ func neighborDiscovery() []expr {
 // is strict about it. A frame is looked up by the port that it comes from or goes
 // to, once each way, and most leave at that.
 var bridgeTable = table{
-	family: kernel.Bridging,
+	family:  kernel.Bridging,
+	version: "d2b7a2e56b06",
 	sets: []set{
 		{Set: kernel.FromPort, says: "what comes from a bridge port", key: []field{typeDevice}, value: verdictValue},
 		{Set: kernel.ToPort, says: "what goes to a bridge port", key: []field{typeDevice}, value: verdictValue},

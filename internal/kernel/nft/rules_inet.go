@@ -30,7 +30,8 @@ const (
 // inetTable is about packets: who may send VXLAN to this host, who may talk to
 // which network, the way out, and published ports.
 var inetTable = table{
-	family: kernel.Inet,
+	family:  kernel.Inet,
+	version: "81a910616945",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},

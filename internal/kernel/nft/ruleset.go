@@ -1,8 +1,6 @@
 package nft
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +11,11 @@ import (
 // table is one of the project's tables as it should be.
 type table struct {
 	family kernel.Family
-	sets   []set
-	chains []chain
+	// version changes with the rules: a hash of them, as a test computes it. To
+	// compute it would cost each container start more than to read the rules.
+	version string
+	sets    []set
+	chains  []chain
 }
 
 // set declares a set, or with values a map.
@@ -197,10 +198,7 @@ func (t table) declare(b *batch, says string) {
 
 // says is the table's comment. It tells this program's rules from those of another version.
 func (t table) says() string {
-	b := new(batch)
-	t.declare(b, "")
-	sum := sha256.Sum256(b.Message())
-	return "rules " + hex.EncodeToString(sum[:6]) + " of vxlan-driver; vxlanctl reload restores them"
+	return "rules " + t.version + " of vxlan-driver; vxlanctl reload restores them"
 }
 
 func (c chain) declare(b *batch, f kernel.Family) {

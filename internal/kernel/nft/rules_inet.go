@@ -31,7 +31,7 @@ const (
 // which network, the way out, and published ports.
 var inetTable = table{
 	family:  kernel.Inet,
-	version: "81a910616945",
+	version: "2a5ef8710513",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
@@ -118,12 +118,16 @@ var vxlanArrives = []rule{
 	do("from another way", key(dport, vni), in("vnis"), gotoChain("members")),
 }
 
+// notUnicast matches what is for this host: its own addresses, and those of broadcast
+// and multicast, by which the kernel's VXLAN socket hears too.
+func notUnicast() []expr { return compare(addrType, unix.NFT_CMP_NEQ, native32(unix.RTN_UNICAST)) }
+
 // A container that sent a frame to a tunnel's end, wrapped by itself, would be
 // taken for its host once its address is masqueraded.
 var fromContainer = []rule{
 	do("no container talks to a tunnel", is(nfproto, ipv4), key(ipDaddr, dport), in("vteps4"), drop()),
 	do("nor over IPv6", is(nfproto, ipv6), key(ip6Daddr, dport), in("vteps6"), drop()),
-	do("nor by another address of this host", key(dport, vni), in("vnis"), is(addrType, native32(unix.RTN_LOCAL)...), drop()),
+	do("nor by another address of this host", key(dport, vni), in("vnis"), notUnicast(), drop()),
 }
 
 // VXLAN has no authentication (RFC 7348, section 7). What only passes through this
@@ -131,7 +135,7 @@ var fromContainer = []rule{
 var members = []rule{
 	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, dport, vni), in("members4"), notrack(), accept()),
 	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, dport, vni), in("members6"), notrack(), accept()),
-	do("not a member", is(addrType, native32(unix.RTN_LOCAL)...), drop()),
+	do("not a member", notUnicast(), drop()),
 }
 
 // The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of route_localnet.

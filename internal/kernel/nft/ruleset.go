@@ -24,7 +24,6 @@ type set struct {
 	says   string  // comment
 	key    []field // one or several side by side
 	value  []field // of a map
-	typeof []field // of a key that has no name as a type: udata instead
 	ranges bool    // keys are ranges
 }
 

@@ -55,3 +55,21 @@ func TestParsePortMappings(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// FuzzEndpoint: whatever netavark passes, what is accepted can be published.
+func FuzzEndpoint(f *testing.F) {
+	f.Add([]byte(`{"interface_name":"eth0","static_ips":["10.0.0.2"],"options":{"host_interface_name":"web0"}}`),
+		[]byte(`[{"container_port": 80, "host_ip": "::1", "host_port": 65535, "protocol": "tcp,udp", "range": 1}]`))
+	f.Add([]byte(`{"interface_name":"eth0","static_ips":["fd00:10::2"],"static_mac":"02:00:00:00:00:01"}`), []byte(`null`))
+	f.Fuzz(func(t *testing.T, options, ports []byte) {
+		e, err := ParseEndpoint(dualStack(t), Attachment{ContainerID: "c1", Namespace: "/x", Options: options, Ports: ports})
+		if err != nil {
+			return
+		}
+		for _, m := range e.Ports {
+			if m.Count == 0 || int(m.HostPort)+int(m.Count) > 65536 || int(m.ContainerPort)+int(m.Count) > 65536 || m.Protocol.Number() == 0 {
+				t.Errorf("accepted %+v", m)
+			}
+		}
+	})
+}

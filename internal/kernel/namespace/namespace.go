@@ -124,11 +124,6 @@ func (ns *Namespace) Sysctl(key string) (value string, err error) {
 
 // do runs fn in the namespace: /proc/sys/net shows the one of the thread that
 // opens a file there.
-func (ns *Namespace) do(fn func() error) error {
-	if ns.path == "" {
-		return fn()
-	}
-	return netns.Do(ns.path, fn)
-}
+func (ns *Namespace) do(fn func() error) error { return netns.In(ns.path, fn) }
 
 func file(key string) string { return filepath.Join("/proc/sys", key) }

@@ -37,6 +37,14 @@ func Do(path string, fn func() error) error {
 	return c.deliver()
 }
 
+// In is Do, except that for "" fn runs in the namespace that the caller is in.
+func In(path string, fn func() error) error {
+	if path == "" {
+		return fn()
+	}
+	return Do(path, fn)
+}
+
 // call is one call of a function, and how it ended.
 type call struct {
 	err      error

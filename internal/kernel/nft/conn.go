@@ -27,13 +27,7 @@ type Conn struct {
 // is in.
 func Open(nspath string) (*Conn, error) {
 	c := new(Conn)
-	var err error
-	if nspath == "" {
-		err = c.open()
-	} else {
-		err = netns.Do(nspath, c.open)
-	}
-	if err != nil {
+	if err := netns.In(nspath, c.open); err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
 	return c, nil

@@ -12,7 +12,6 @@ import (
 // Of linux/netfilter/nf_tables.h, where package unix lacks them.
 const (
 	tableUserdata   = 6  // NFTA_TABLE_USERDATA
-	chainUserdata   = 12 // NFTA_CHAIN_USERDATA
 	setUserdata     = 13 // NFTA_SET_USERDATA
 	setDescConcat   = 2  // NFTA_SET_DESC_CONCAT
 	setFieldLen     = 1  // NFTA_SET_FIELD_LEN

@@ -29,13 +29,7 @@ type Conn struct {
 // is in. An error about the path is one of netns.Open.
 func Open(nspath string) (*Conn, error) {
 	c := new(Conn)
-	var err error
-	if nspath == "" {
-		err = c.open()
-	} else {
-		err = netns.Do(nspath, c.open)
-	}
-	if err != nil {
+	if err := netns.In(nspath, c.open); err != nil {
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
 	return c, nil

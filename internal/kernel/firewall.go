@@ -35,6 +35,7 @@ var (
 	Strict    = Set{Inet, "strict"}          // those with isolate=strict
 	Internal  = Set{Inet, "internal"}        // bridges of internal networks
 	Underlays = Set{Inet, "underlays"}       // device that a network's VXLAN packets leave by
+	Tunnels   = Set{Inet, "vxlan_ports"}     // UDP port of each network's tunnel
 	VNIs      = Set{Inet, "vnis"}            // UDP port . VNI of each network with a list of members
 	Members4  = Set{Inet, "members4"}        // address . UDP port . VNI of each remote host
 	Members6  = Set{Inet, "members6"}        //

@@ -80,6 +80,7 @@ func (e *elements) isolation(bridge kernel.Datum, i network.Isolation) {
 func (e *elements) tunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	e.add(kernel.Underlays, kernel.Device(v.Interface))
+	e.add(kernel.Tunnels, port)
 	e.add(vteps(v.Local), kernel.Concat(kernel.IP(v.Local), port))
 	if n.Tunnel.Group.IsValid() {
 		e.add(vteps(n.Tunnel.Group), kernel.Concat(kernel.IP(n.Tunnel.Group), port))

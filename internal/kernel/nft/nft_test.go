@@ -62,6 +62,7 @@ var sample = []kernel.Element{
 	{Set: kernel.Strict, Key: br},
 	{Set: kernel.Internal, Key: br},
 	{Set: kernel.Underlays, Key: kernel.Device("eth0")},
+	{Set: kernel.Tunnels, Key: kernel.Port(4789)},
 	{Set: kernel.VNIs, Key: kernel.Concat(kernel.Port(4789), kernel.VNI(0x123456))},
 	{Set: kernel.Members4, Key: kernel.Concat(ip4, kernel.Port(4789), kernel.VNI(0x64))},
 	{Set: kernel.Members6, Key: kernel.Concat(ip6, kernel.Port(4789), kernel.VNI(0x64))},
@@ -156,7 +157,7 @@ func TestElementsComeAndGo(t *testing.T) {
 		t.Errorf("got %v, %v", ok, err)
 	}
 	// A key that is in use belongs to whoever has it.
-	port := sample[19]
+	port := sample[20]
 	taken := port
 	taken.Value = kernel.Concat(ip4, kernel.Port(81))
 	if err := c.Apply(kernel.AddElements{Elements: []kernel.Element{taken}}); !errors.Is(err, kernel.ErrElementTaken) {
@@ -214,7 +215,7 @@ func TestTheVersionIsThatOfTheRules(t *testing.T) {
 func BenchmarkElement(b *testing.B) {
 	c, _ := open(b)
 	apply(b, c, kernel.SetFirewall{Elements: sample})
-	one := []kernel.Element{sample[19]}
+	one := []kernel.Element{sample[20]}
 	for b.Loop() {
 		apply(b, c, kernel.DelElements{Elements: one})
 		apply(b, c, kernel.AddElements{Elements: one})

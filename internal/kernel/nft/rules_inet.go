@@ -31,7 +31,7 @@ const (
 // which network, the way out, and published ports.
 var inetTable = table{
 	family:  kernel.Inet,
-	version: "2a5ef8710513",
+	version: "e980b4c3dad6",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
@@ -40,6 +40,7 @@ var inetTable = table{
 		{Set: kernel.Strict, says: "with isolate=strict", key: []field{typeDevice}},
 		{Set: kernel.Internal, says: "bridges of internal networks", key: []field{typeDevice}},
 		{Set: kernel.Underlays, says: "devices that VXLAN packets travel by", key: []field{typeDevice}},
+		{Set: kernel.Tunnels, says: "UDP ports of tunnels", key: []field{typePort}},
 		{Set: kernel.VNIs, says: "networks with a list of members", key: []field{readDport, typeVNI}},
 		{Set: kernel.Members4, says: "remote hosts of each network", key: []field{readSaddr4, readDport, typeVNI}},
 		{Set: kernel.Members6, says: "remote hosts of each network", key: []field{readSaddr6, readDport, typeVNI}},
@@ -58,7 +59,9 @@ var inetTable = table{
 	},
 	chains: []chain{
 		{"arrive", &hook{"filter", unix.NF_INET_PRE_ROUTING, prioRaw}, []rule{
-			do("perhaps VXLAN", is(l4proto, udp), jump("vxlan_arrives")),
+			do("VXLAN", is(l4proto, udp), key(dport), in("vxlan_ports"), jump("vxlan_arrives")),
+			do("within a network nothing needs tracking", is(nfproto, ipv4), key(iifname), in("bridges"), key(ipSaddr, ipDaddr), in("subnets4"), unicast(), notrack()),
+			do("nor over IPv6", is(nfproto, ipv6), key(iifname), in("bridges"), key(ip6Saddr, ip6Daddr), in("subnets6"), unicast(), notrack()),
 		}},
 		{"vxlan_arrives", nil, vxlanArrives},
 		{"from_container", nil, fromContainer},
@@ -121,6 +124,11 @@ var vxlanArrives = []rule{
 // notUnicast matches what is for this host: its own addresses, and those of broadcast
 // and multicast, by which the kernel's VXLAN socket hears too.
 func notUnicast() []expr { return compare(addrType, unix.NFT_CMP_NEQ, native32(unix.RTN_UNICAST)) }
+
+// unicast matches what is for another host. Where br_netfilter shows bridged packets to
+// these chains, connection tracking would be most of what they cost; only what is for
+// this host itself may be for a published port.
+func unicast() []expr { return is(addrType, native32(unix.RTN_UNICAST)...) }
 
 // A container that sent a frame to a tunnel's end, wrapped by itself, would be
 // taken for its host once its address is masqueraded.

@@ -1,0 +1,51 @@
+package attacktest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"vxlan-driver/lab/labtest"
+)
+
+// VXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
+func TestTunnelPacketsAreNotTracked(t *testing.T) {
+	l := start(t, 2)
+	a, b := l.Host("host-a"), l.Host("host-b")
+	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	from, to := run(t, a, "from", "one"), run(t, b, "to", "one")
+	// Not in our table: the test asks the kernel, not the rules under test.
+	labtest.Sh(t, a, `nft -f - <<'NFT'
+table inet watch {
+	chain arrive { type filter hook input priority 0; udp dport 4789 ct state untracked counter comment "in untracked"; udp dport 4789 ct state != untracked counter comment "in tracked"; }
+	chain leave { type filter hook output priority 0; udp dport 4789 ct state untracked counter comment "out untracked"; udp dport 4789 ct state != untracked counter comment "out tracked"; }
+}
+NFT`)
+	labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c3 -i0.1 %s", from.name, to.addr4))
+	seen := labtest.Sh(t, a, "nft list table inet watch | grep -o 'packets.*comment.*'")
+	for line := range strings.Lines(seen) {
+		if none := strings.HasPrefix(line, "packets 0 "); none != strings.Contains(line, " tracked") {
+			t.Errorf("%s", line)
+		}
+	}
+	if strings.Count(seen, "packets") != 4 {
+		t.Errorf("want four counters, got\n%s", seen)
+	}
+}
+
+// Another VXLAN on the same port, made by hand, with somebody who is no member of ours.
+func TestAnotherOverlayOnThePortIsLeftAlone(t *testing.T) {
+	l := start(t, 2)
+	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
+	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	from, to := run(t, a, "from", "one"), run(t, b, "to", "one")
+	labtest.Sh(t, a, "ip link add other type vxlan id 777 dstport 4789 local 198.18.0.11 remote 198.18.0.200 dev eth0; ip addr add 10.77.0.1/24 dev other; ip link set other up")
+	labtest.Sh(t, outside, "ip link add other type vxlan id 777 dstport 4789 local 198.18.0.200 remote 198.18.0.11 dev eth0; ip addr add 10.77.0.2/24 dev other; ip link set other up")
+	labtest.Sh(t, a, "ping -c3 -i0.1 -W2 10.77.0.2")
+	labtest.Sh(t, outside, "ping -c3 -i0.1 -W2 10.77.0.1")
+	labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", from.name, to.addr4))
+	// Our rules look at these packets and let them pass: none is counted.
+	if n := (rule{a, "inet", "members", "not a member"}).count(t); n != 0 {
+		t.Errorf("%d packets of the other overlay were dropped", n)
+	}
+}

@@ -1,0 +1,102 @@
+package attacktest
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"vxlan-driver/lab/labtest"
+	"vxlan-driver/lab/packet"
+)
+
+const port = 4789
+
+// Frames that somebody wrapped who is no member of the network: another host, a member of another network, a container.
+func TestForgedTunnelPackets(t *testing.T) {
+	l := start(t, 3)
+	a, b, c, outside := l.Host("host-a"), l.Host("host-b"), l.Host("host-c"), l.Host("outside")
+	labtest.CreateOn(t, l.Hosts()[:2], "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	labtest.CreateOn(t, l.Hosts(), "two", "--opt vni=102 --subnet 10.2.0.0/24")
+	victimA, victimB := run(t, a, "victim", "one"), run(t, b, "victim", "one")
+	inside := run(t, a, "inside", "one")
+	neighbour := run(t, a, "neighbour", "two")
+	run(t, c, "other", "two")
+	bridged := run(t, a, "bridged", "podman")
+
+	stop := goesOn(t, inside, victimB.addr4)
+	defer stop()
+	notMember := rule{a, "inet", "members", "not a member"}
+	toTunnel := rule{a, "inet", "from_container", "no container talks to a tunnel"}
+	toLocal := rule{a, "inet", "from_container", "nor by another address of this host"}
+	tests := []struct {
+		name   string
+		rule   rule
+		from   string // namespace
+		source netip.Addr
+		to     netip.Addr
+		victim container
+	}{
+		{"from a host that is no member", notMember, outside.Netns(), netip.Addr{}, a.Addr4(), victimA},
+		{"from a member of another network", notMember, c.Netns(), netip.Addr{}, a.Addr4(), victimA},
+		{"from a host to the underlay's broadcast address", notMember, outside.Netns(), outside.Addr4(), addr("198.18.0.255"), victimA},
+		{"from a host to everybody", notMember, outside.Netns(), outside.Addr4(), addr("255.255.255.255"), victimA},
+		{"from a host to all hosts by multicast", notMember, outside.Netns(), outside.Addr4(), addr("224.0.0.1"), victimA},
+		{"from a container to its own host", toTunnel, inside.ns, netip.Addr{}, a.Addr4(), victimA},
+		{"from a container with a member's address", toTunnel, inside.ns, b.Addr4(), a.Addr4(), victimA},
+		{"from a container to the gateway's address", toLocal, inside.ns, netip.Addr{}, addr("10.1.0.1"), victimA},
+		{"from a container with a member's address to the gateway's", toLocal, inside.ns, b.Addr4(), addr("10.1.0.1"), victimA},
+		{"from a container to its host's own address on the overlay", toLocal, inside.ns, netip.Addr{}, addr("10.1.0.126"), victimA},
+		{"from a container to its subnet's broadcast address", toLocal, inside.ns, inside.addr4, addr("10.1.0.255"), victimA},
+		{"from a container to everybody", toLocal, inside.ns, inside.addr4, addr("255.255.255.255"), victimA},
+		{"from a container to all hosts by multicast", toLocal, inside.ns, inside.addr4, addr("224.0.0.1"), victimA},
+		{"from a container to another host, masqueraded", toTunnel, inside.ns, netip.Addr{}, b.Addr4(), victimB},
+		{"from a container with its host's address to another host", toTunnel, inside.ns, a.Addr4(), b.Addr4(), victimB},
+		{"from a container of another network", toTunnel, neighbour.ns, netip.Addr{}, b.Addr4(), victimB},
+		{"from a container of netavark's own bridge", toTunnel, bridged.ns, netip.Addr{}, b.Addr4(), victimB},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			frame, known := marked(t, tt.victim)
+			to := netip.AddrPortFrom(tt.to, port)
+			attack := func() { must(t, packet.SendUDP(tt.from, to, packet.VXLAN(101, frame))) }
+			if tt.source.IsValid() {
+				attack = func() {
+					must(t, packet.SendIP(tt.from, packet.UDP(netip.AddrPortFrom(tt.source, 5000), to, packet.VXLAN(101, frame))))
+				}
+			}
+			defend(t, tt.rule, attack, arrives(t, listen(t, tt.victim.ns), known))
+		})
+	}
+}
+
+// A rule that looks for the VNI behind the UDP header must not be fooled by a fragment that ends before it.
+func TestForgedTunnelPacketsInFragments(t *testing.T) {
+	l := start(t, 2)
+	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
+	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	victimA, victimB, inside := run(t, a, "victim", "one"), run(t, b, "victim", "one"), run(t, a, "inside", "one")
+	tests := []struct {
+		name       string
+		rule       rule
+		from       string
+		source, to netip.Addr
+		victim     container
+	}{
+		{"from a host", rule{a, "inet", "members", "not a member"}, outside.Netns(), outside.Addr4(), a.Addr4(), victimA},
+		{"from a container to its host", rule{a, "inet", "from_container", "no container talks to a tunnel"}, inside.ns, inside.addr4, a.Addr4(), victimA},
+		{"from a container to the gateway's address", rule{a, "inet", "from_container", "nor by another address of this host"}, inside.ns, inside.addr4, addr("10.1.0.1"), victimA},
+		{"from a container to another host", rule{a, "inet", "from_container", "no container talks to a tunnel"}, inside.ns, inside.addr4, b.Addr4(), victimB},
+	}
+	for _, tt := range tests {
+		for _, first := range []int{8, 16} {
+			t.Run(fmt.Sprintf("%s, %d bytes first", tt.name, first), func(t *testing.T) {
+				frame, known := marked(t, tt.victim)
+				whole := packet.UDP(netip.AddrPortFrom(tt.source, 5000), netip.AddrPortFrom(tt.to, port), packet.VXLAN(101, frame))
+				attack := func() { must(t, packet.SendIP(tt.from, packet.Fragments(whole, first)...)) }
+				defend(t, tt.rule, attack, arrives(t, listen(t, tt.victim.ns), known))
+			})
+		}
+	}
+}
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }

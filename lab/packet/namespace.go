@@ -1,0 +1,46 @@
+package packet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// In runs f on a thread that is in the network namespace at path. A socket opened by f stays in that namespace. The
+// namespace of the calling process itself is refused: what a test forges must not get onto the machine's network.
+func In(path string, f func() error) error {
+	done := make(chan error)
+	go func() {
+		// Never unlocked, so that the thread ends with the goroutine: nobody else is to run in that namespace.
+		runtime.LockOSThread()
+		done <- in(path, f)
+	}()
+	return <-done
+}
+
+func in(path string, f func() error) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open network namespace: %w", err)
+	}
+	defer ns.Close()
+	if same, err := isOwn(ns); err != nil || same {
+		return errors.Join(err, fmt.Errorf("enter network namespace %s: it is this process's own", path))
+	}
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter network namespace %s: %w", path, err)
+	}
+	return f()
+}
+
+func isOwn(ns *os.File) (bool, error) {
+	other, err := ns.Stat()
+	if err != nil {
+		return false, err
+	}
+	own, err := os.Stat("/proc/self/ns/net")
+	return err == nil && os.SameFile(own, other), err
+}

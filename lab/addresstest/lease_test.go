@@ -13,8 +13,8 @@ func TestPartsOfTheSubnet(t *testing.T) {
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 "+dual)
 	want := []string{
 		"10.1.0.2-10.1.0.62 fd00:1::2-fd00:1::3fff:ffff:ffff:fffe ",
-		"10.1.0.64-10.1.0.126 fd00:1::4000:0:0:0-fd00:1::7fff:ffff:ffff:fffe ",
-		"10.1.0.128-10.1.0.190 fd00:1::8000:0:0:0-fd00:1::bfff:ffff:ffff:fffe ",
+		"10.1.0.64-10.1.0.126 fd00:1:0:0:4000::-fd00:1::7fff:ffff:ffff:fffe ",
+		"10.1.0.128-10.1.0.190 fd00:1:0:0:8000::-fd00:1::bfff:ffff:ffff:fffe ",
 	}
 	for i, h := range l.Hosts() {
 		if got := lease(t, h); got != want[i] {
@@ -38,9 +38,10 @@ func TestIPRangeWins(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	const create = "podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 --subnet 10.1.0.0/24 "
+	// Podman itself leaves out the first of a range that is given as a subnet.
 	labtest.Sh(t, a, create+"--ip-range 10.1.0.16/29 net")
 	labtest.Sh(t, b, create+"--ip-range 10.1.0.200-10.1.0.203 net")
-	for i, want := range []string{"10.1.0.16-10.1.0.22 ", "10.1.0.200-10.1.0.202 "} {
+	for i, want := range []string{"10.1.0.17-10.1.0.22 ", "10.1.0.200-10.1.0.202 "} {
 		if got := lease(t, l.Hosts()[i]); got != want {
 			t.Errorf("%s hands out %q, want %q", l.Hosts()[i].Name(), got, want)
 		}

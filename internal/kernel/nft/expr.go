@@ -81,6 +81,7 @@ var (
 	vni        = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 12, 3) // behind UDP's 8 bytes (RFC 7348, section 5)
 	etherSaddr = payload(unix.NFT_PAYLOAD_LL_HEADER, 6, 6)
 
+	vlanTag      = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 0, 2)
 	arpSenderMAC = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 6) // RFC 826, for Ethernet and IPv4
 	arpSenderIP  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 14, 4)
 	arpTargetIP  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 4)

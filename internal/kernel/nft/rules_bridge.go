@@ -15,6 +15,7 @@ const (
 	prioBrFilter  = -200
 
 	etherIP, etherARP, etherIPv6 = 0x0800, 0x0806, 0x86dd
+	etherVLAN, etherQinQ         = 0x8100, 0x88a8
 )
 
 func etherType(t uint16) []expr { return is(protocol, binary.BigEndian.AppendUint16(nil, t)...) }
@@ -30,7 +31,7 @@ func neighborDiscovery() []expr {
 // to, once each way, and most leave at that.
 var bridgeTable = table{
 	family:  kernel.Bridging,
-	version: "d2b7a2e56b06",
+	version: "b09b2d70d35d",
 	sets: []set{
 		{Set: kernel.FromPort, says: "what comes from a bridge port", key: []field{typeDevice}, value: verdictValue},
 		{Set: kernel.ToPort, says: "what goes to a bridge port", key: []field{typeDevice}, value: verdictValue},
@@ -53,6 +54,9 @@ var bridgeTable = table{
 		{kernel.ChainFromTunnel, nil, gatewayStaysHome(iifname, "nd_from_tunnel")},
 		{"nd_to_tunnel", nil, discovery(oifname)},
 		{kernel.ChainToTunnel, nil, gatewayStaysHome(oifname, "nd_to_tunnel")},
+		{"tagged", nil, []rule{
+			do("without a number", append(masked(vlanTag, []byte{0x0f, 0xff}), registerIs(unix.NFT_CMP_EQ, []byte{0, 0})), drop()),
+		}},
 		{"advertisement", nil, []rule{
 			do("of another address", notKey(iifname, ndTarget, "source_nd"), drop()),
 		}},
@@ -62,15 +66,20 @@ var bridgeTable = table{
 
 // gatewayStaysHome drops, on the VXLAN device, ARP (RFC 826) and neighbour
 // discovery (RFC 4861) of or for a gateway address.
+//
+// A frame is seen without its VLAN tag, and a receiver takes off one more that has no
+// number (a priority tag, IEEE 802.1Q): behind two of them ARP would pass unseen.
 func gatewayStaysHome(device load, ndChain string) []rule {
 	return []rule{
+		do("a tag behind a tag", etherType(etherVLAN), jump("tagged")),
+		do("the same by 802.1ad", etherType(etherQinQ), jump("tagged")),
 		do("ARP from the gateway", etherType(etherARP), key(device, arpSenderIP), in("gateways4"), drop()),
 		do("ARP for the gateway", etherType(etherARP), key(device, arpTargetIP), in("gateways4"), drop()),
 		do("neighbour discovery", etherType(etherIPv6), neighborDiscovery(), jump(ndChain)),
 	}
 }
 
-// discovery is a chain of its own, since nft would otherwise print the target by
+// discovery is a chain of its own, as is "tagged", since nft would otherwise print the target by
 // the type's name or not, by version, and so not always read its own listing.
 func discovery(device load) []rule {
 	return []rule{

@@ -40,8 +40,9 @@ func reload(host Host) *cobra.Command {
 "inet vxlan-driver" and "bridge vxlan-driver", bridges and VXLAN devices, kernel
 parameters, and firewalld's trusted zone.
 
-Run it after "nft flush ruleset" or "firewall-cmd --reload". It changes only what
-differs, so it can be run at any time. Other programs' tables are not touched.`,
+Run it after "nft flush ruleset" or "firewall-cmd --reload". It can be run at any
+time: the tables are replaced in one step, their counters start anew, and of the
+rest only what differs is changed. Other programs' tables are not touched.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n, err := host.Reload()

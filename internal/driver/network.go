@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,10 @@ func (d *Driver) otherNetworks() ([]network.Taken, error) {
 		if data, err := os.ReadFile(f); err == nil {
 			all = append(all, network.ReadTaken(data))
 		}
+	}
+	// Podman's default network is there before it has a file.
+	if _, err := os.Stat(filepath.Join(d.NetworksDir, "podman.json")); errors.Is(err, fs.ErrNotExist) {
+		all = append(all, network.Taken{Holder: `network "podman"`, Bridge: "podman0", Names: []string{"podman0"}})
 	}
 	return all, nil
 }

@@ -45,10 +45,10 @@ func (z Zones) Trust(device string) error {
 	})
 }
 
-// Forget takes a device out of the trusted zone.
+// Forget takes a device out of its zone, which an administrator may have changed.
 func (z Zones) Forget(device string) error {
 	return z.do("forget device "+device, func(ctx context.Context, f dbus.BusObject) error {
-		err := f.CallWithContext(ctx, zones+".removeInterface", 0, trusted, device).Err
+		err := f.CallWithContext(ctx, zones+".removeInterface", 0, "", device).Err
 		if err != nil && strings.Contains(err.Error(), "UNKNOWN_INTERFACE") {
 			return nil
 		}

@@ -37,6 +37,7 @@ var (
 	Underlays = Set{Inet, "underlays"}       // device that a network's VXLAN packets leave by
 	Tunnels   = Set{Inet, "vxlan_ports"}     // UDP port of each network's tunnel
 	VNIs      = Set{Inet, "vnis"}            // UDP port . VNI of each network with a list of members
+	OwnVNIs   = Set{Inet, "own_vnis"}        // UDP port . VNI of each network
 	Members4  = Set{Inet, "members4"}        // address . UDP port . VNI of each remote host
 	Members6  = Set{Inet, "members6"}        //
 	VTEPs4    = Set{Inet, "vteps4"}          // address . UDP port of each host, this one too

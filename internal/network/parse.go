@@ -106,6 +106,9 @@ func (c config) network() (Network, Problems) {
 	if n.PortSecurity && len(n.Subnets) == 0 {
 		problems.Add("option port_security", "true", "needs a --subnet: without one nobody knows what a container may send from")
 	}
+	if n.VRF != "" && (n.Internal || n.Isolate != NotIsolated || n.Outbound4.IsValid() || n.Outbound6.IsValid()) {
+		problems.Add("option vrf", n.VRF, "does not go with --internal, isolate or outbound_addr: in a VRF the rules do not see the bridge")
+	}
 	for _, r := range c.Routes {
 		n.addRoute(r, &problems)
 	}

@@ -40,7 +40,7 @@ type portConfig struct {
 	Range         uint16 `json:"range"`
 }
 
-// parsePorts reads netavark's port_mappings.
+// parsePortMappings reads netavark's port_mappings.
 func parsePortMappings(data []byte, problems *Problems) ([]PortMapping, error) {
 	if len(data) == 0 {
 		return nil, nil

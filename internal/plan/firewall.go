@@ -23,7 +23,8 @@ func Mark(n network.Network, v network.VTEP, others []network.Taken) kernel.Elem
 	fmt.Fprintf(sum, "%+v %+v %+v", n, v, concerned(n, others))
 	return kernel.Element{
 		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
-		Note: "network " + n.Name + ", " + hex.EncodeToString(sum.Sum(nil)[:6]),
+		// The hash first: the kernel keeps no more than 127 bytes.
+		Note: hex.EncodeToString(sum.Sum(nil)[:6]) + " network " + n.Name,
 	}
 }
 
@@ -81,6 +82,7 @@ func (e *elements) tunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	e.add(kernel.Underlays, kernel.Device(v.Interface))
 	e.add(kernel.Tunnels, port)
+	e.add(kernel.OwnVNIs, kernel.Concat(port, vni))
 	e.add(vteps(v.Local), kernel.Concat(kernel.IP(v.Local), port))
 	if n.Tunnel.Group.IsValid() {
 		e.add(vteps(n.Tunnel.Group), kernel.Concat(kernel.IP(n.Tunnel.Group), port))

@@ -10,6 +10,7 @@ import (
 type Elements struct {
 	Mark     kernel.Element                   // stands for the network's, by its note
 	Network  func() []kernel.Element          // with Mark
+	First    bool                             // the endpoint is the network's only one
 	Endpoint []kernel.Element                 //
 	All      func() ([]kernel.Element, error) // of all networks and endpoints of the host
 }
@@ -33,7 +34,8 @@ func Firewall(host Namespace, want Elements) error {
 	if intact && !there {
 		add = append(want.Network(), add...)
 	}
-	if intact && (!there || note == want.Mark.Note) {
+	// Without the mark others of the network may lack theirs, too.
+	if intact && (!there && want.First || there && note == want.Mark.Note) {
 		err := AddElements(host, add)
 		if !errors.Is(err, kernel.ErrElementTaken) {
 			return err

@@ -64,6 +64,7 @@ var sample = []kernel.Element{
 	{Set: kernel.Underlays, Key: kernel.Device("eth0")},
 	{Set: kernel.Tunnels, Key: kernel.Port(4789)},
 	{Set: kernel.VNIs, Key: kernel.Concat(kernel.Port(4789), kernel.VNI(0x123456))},
+	{Set: kernel.OwnVNIs, Key: kernel.Concat(kernel.Port(4789), kernel.VNI(7))},
 	{Set: kernel.Members4, Key: kernel.Concat(ip4, kernel.Port(4789), kernel.VNI(0x64))},
 	{Set: kernel.Members6, Key: kernel.Concat(ip6, kernel.Port(4789), kernel.VNI(0x64))},
 	{Set: kernel.VTEPs4, Key: kernel.Concat(ip4, kernel.Port(4789))},
@@ -157,7 +158,7 @@ func TestElementsComeAndGo(t *testing.T) {
 		t.Errorf("got %v, %v", ok, err)
 	}
 	// A key that is in use belongs to whoever has it.
-	port := sample[20]
+	port := sample[21]
 	taken := port
 	taken.Value = kernel.Concat(ip4, kernel.Port(81))
 	if err := c.Apply(kernel.AddElements{Elements: []kernel.Element{taken}}); !errors.Is(err, kernel.ErrElementTaken) {
@@ -215,7 +216,7 @@ func TestTheVersionIsThatOfTheRules(t *testing.T) {
 func BenchmarkElement(b *testing.B) {
 	c, _ := open(b)
 	apply(b, c, kernel.SetFirewall{Elements: sample})
-	one := []kernel.Element{sample[20]}
+	one := []kernel.Element{sample[21]}
 	for b.Loop() {
 		apply(b, c, kernel.DelElements{Elements: one})
 		apply(b, c, kernel.AddElements{Elements: one})

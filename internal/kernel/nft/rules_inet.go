@@ -31,7 +31,7 @@ const (
 // which network, the way out, and published ports.
 var inetTable = table{
 	family:  kernel.Inet,
-	version: "e980b4c3dad6",
+	version: "dd8ad210e907",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
@@ -42,6 +42,7 @@ var inetTable = table{
 		{Set: kernel.Underlays, says: "devices that VXLAN packets travel by", key: []field{typeDevice}},
 		{Set: kernel.Tunnels, says: "UDP ports of tunnels", key: []field{typePort}},
 		{Set: kernel.VNIs, says: "networks with a list of members", key: []field{readDport, typeVNI}},
+		{Set: kernel.OwnVNIs, says: "all networks", key: []field{readDport, typeVNI}},
 		{Set: kernel.Members4, says: "remote hosts of each network", key: []field{readSaddr4, readDport, typeVNI}},
 		{Set: kernel.Members6, says: "remote hosts of each network", key: []field{readSaddr6, readDport, typeVNI}},
 		{Set: kernel.VTEPs4, says: "tunnel ends of all networks", key: []field{typeIP4, typePort}},
@@ -71,7 +72,11 @@ var inetTable = table{
 			do("nor over IPv6", is(nfproto, ipv6), is(l4proto, udp), key(ip6Daddr, dport), in("vteps6"), notrack()),
 		}},
 		{"to_host", &hook{"filter", unix.NF_INET_LOCAL_IN, prioFilter}, []rule{
-			do("route_localnet is for published ports only", is(nfproto, ipv4), is(ipDaddrFirst, 127), key(iifname), in("bridges"), is(ctDirection, 0), drop()),
+			do("route_localnet is for published ports only", is(nfproto, ipv4), is(ipDaddrFirst, 127), key(iifname), in("bridges"), jump("loopback")),
+		}},
+		{"loopback", nil, []rule{
+			do("answers to a published port", is(ctDirection, 1), accept()),
+			do("nobody's business", drop()),
 		}},
 		{"forward", &hook{"filter", unix.NF_INET_FORWARD, prioFilter}, []rule{
 			do("within a network", key(iifname, oifname), in("within"), accept()),
@@ -93,6 +98,7 @@ var inetTable = table{
 			do("to a strictly isolated one", key(oifname), in("strict"), key(iifname), in("networks"), drop()),
 		}},
 		{"ports_from_outside", &hook{"nat", unix.NF_INET_PRE_ROUTING, prioDNAT}, []rule{
+			do("127.0.0.1 is not on the wire", is(nfproto, ipv4), is(ipDaddrFirst, 127), accept()),
 			do("to this host", is(addrType, native32(unix.RTN_LOCAL)...), jump("published")),
 		}},
 		{"ports_from_host", &hook{"nat", unix.NF_INET_LOCAL_OUT, prioDNAT}, []rule{
@@ -135,12 +141,17 @@ func unicast() []expr { return is(addrType, native32(unix.RTN_UNICAST)...) }
 var fromContainer = []rule{
 	do("no container talks to a tunnel", is(nfproto, ipv4), key(ipDaddr, dport), in("vteps4"), drop()),
 	do("nor over IPv6", is(nfproto, ipv6), key(ip6Daddr, dport), in("vteps6"), drop()),
-	do("nor by another address of this host", key(dport, vni), in("vnis"), notUnicast(), drop()),
+	do("nor by another address of this host", key(dport, vni), in("own_vnis"), notUnicast(), drop()),
 }
 
 // VXLAN has no authentication (RFC 7348, section 7). What only passes through this
 // host is not its business.
+//
+// The kernel's socket hears on all addresses of the host. A container of another host could
+// send to one that is no tunnel's end, which its own host does not guard.
 var members = []rule{
+	do("to no tunnel's end", is(nfproto, ipv4), notKey(ipDaddr, dport, "vteps4"), notUnicast(), drop()),
+	do("to no tunnel's end over IPv6", is(nfproto, ipv6), notKey(ip6Daddr, dport, "vteps6"), notUnicast(), drop()),
 	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, dport, vni), in("members4"), notrack(), accept()),
 	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, dport, vni), in("members6"), notrack(), accept()),
 	do("not a member", notUnicast(), drop()),

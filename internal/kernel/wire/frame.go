@@ -68,8 +68,9 @@ func checksum(src, dst [16]byte, body []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// parse reads who a frame says has an address: the sender of any ARP message, and
-// who advertises one or looks for its duplicate at the same time.
+// parse reads who a frame says has an address, or is about to: the sender of an ARP
+// message or the target of a probe (RFC 5227, section 2.1.1), who advertises one
+// or looks for its duplicate at the same time (RFC 4862, section 5.4.3).
 func parse(b []byte) (h kernel.Holder, ok bool) {
 	if len(b) < etherLen {
 		return h, false
@@ -83,9 +84,16 @@ func parse(b []byte) (h kernel.Holder, ok bool) {
 		}
 		h.MAC = kernel.MAC(body[8:14])
 		h.Addr = netip.AddrFrom4([4]byte(body[14:18]))
+		if h.Addr.IsUnspecified() { // a probe: another host is about to use it
+			h.Addr = netip.AddrFrom4([4]byte(body[24:28]))
+		}
 		return h, !h.Addr.IsUnspecified()
 	case unix.ETH_P_IPV6:
-		if len(body) < ip6Len+ndLen || body[6] != unix.IPPROTO_ICMPV6 || body[7] != 255 || body[ip6Len] != advertise {
+		if len(body) < ip6Len+ndLen || body[6] != unix.IPPROTO_ICMPV6 || body[7] != 255 {
+			return h, false
+		}
+		unspecified := netip.AddrFrom16([16]byte(body[8:24])).IsUnspecified()
+		if body[ip6Len] != advertise && !(body[ip6Len] == solicit && unspecified) {
 			return h, false
 		}
 		h.Addr = netip.AddrFrom16([16]byte(body[ip6Len+8 : ip6Len+24]))

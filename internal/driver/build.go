@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"slices"
 	"time"
 
@@ -60,10 +61,17 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 // port that two claim.
 func (b build) record(p placed, e network.Endpoint, config []byte) error {
 	r := store.Record{Endpoint: e, Since: time.Now(), Secured: p.PortSecurity}
-	if old, err := b.st.Record(p.ID, e.ContainerID); err == nil && old.Namespace == e.Namespace {
+	old, err := b.st.Record(p.ID, e.ContainerID)
+	if err == nil && old.Namespace == e.Namespace {
 		r.Since = old.Since
 	}
-	return b.st.Put(p.ID, config, r)
+	// What an interrupted setup left of other addresses or ports.
+	if err == nil && !reflect.DeepEqual(old.Endpoint, e) {
+		if err := b.unpublish(p.Identity, old); err != nil {
+			return err
+		}
+	}
+	return b.st.Put(p.ID, config, p.vtep, r)
 }
 
 // devices builds the bridge and the VXLAN device, and sees to it that nothing else
@@ -80,9 +88,15 @@ func (b build) devices(p placed, s plan.State) error {
 }
 
 func (b build) firewall(p placed, e network.Endpoint) error {
+	ids, err := b.st.Endpoints(p.ID)
+	if err != nil {
+		return err
+	}
+	first := len(ids) == 1 // e itself
 	return reconcile.Firewall(b.host, reconcile.Elements{
 		Mark:     plan.Mark(p.Network, p.vtep, p.others),
 		Network:  p.elements,
+		First:    first,
 		Endpoint: plan.EndpointFirewall(p.Network, e),
 		All: func() ([]kernel.Element, error) {
 			claims, err := b.claims(p)
@@ -109,13 +123,26 @@ func (b build) reattach(p placed) error {
 	for _, name := range loose {
 		stray[name] = true
 	}
-	var errs []error
+	named, err := b.named(p.ID)
+	errs := []error{err}
 	for _, id := range ids {
-		if stray[p.PortName(id)] {
+		if stray[p.Port(network.Endpoint{ContainerID: id, HostInterface: named[id]})] {
 			errs = append(errs, b.reattachPort(p, id))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// named returns the names that users chose for ports, by container.
+func (b build) named(networkID string) (map[string]string, error) {
+	ids, err := b.st.Named(networkID)
+	errs := []error{err}
+	names := make(map[string]string)
+	for _, id := range ids {
+		r, err := b.st.Record(networkID, id)
+		names[id], errs = r.HostInterface, append(errs, err)
+	}
+	return names, errors.Join(errs...)
 }
 
 func (b build) reattachPort(p placed, containerID string) error {
@@ -136,15 +163,19 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	if recordErr != nil {
 		r = store.Record{Endpoint: e, Secured: true} // perhaps
 		// One that is there and cannot be read now has ports that must go. It stays for the next teardown.
-		if _, unread := errors.AsType[*fs.PathError](recordErr); unread && !errors.Is(recordErr, fs.ErrNotExist) {
+		if unreadable(recordErr) {
 			err = errors.Join(err, recordErr)
 		}
+		// A name of the user's choice may be another container's.
+		r.Secured = e.HostInterface == ""
 	}
 	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Endpoints[0]
 	err = errors.Join(err, reconcile.RemovePort(b.host, own.Port), b.unpublish(id, r))
+	named, namedErr := b.named(id.ID)
+	err = errors.Join(err, namedErr)
 	var others []network.Endpoint
 	for _, other := range ids {
-		others = append(others, network.Endpoint{ContainerID: other})
+		others = append(others, network.Endpoint{ContainerID: other, HostInterface: named[other]})
 	}
 	used, usedErr := reconcile.RemoveNetworkIfUnused(b.host, plan.Names(id, others))
 	err = errors.Join(err, usedErr)
@@ -202,15 +233,15 @@ func (b build) publishElsewhere(id network.Identity, containerID string) error {
 		}
 		claims, err := b.claimsOf(other)
 		errs = append(errs, err)
-		var elements []kernel.Element
 		for _, c := range claims {
-			if c.by.ContainerID == containerID {
-				elements = append(elements, c.Element)
+			if c.by.ContainerID != containerID {
+				continue
 			}
-		}
-		// The first network that has the port keeps it.
-		if err := reconcile.AddElements(b.host, elements); !errors.Is(err, kernel.ErrElementTaken) {
-			errs = append(errs, err)
+			// One by one: of two networks each may have some of the ports already.
+			err := reconcile.AddElements(b.host, []kernel.Element{c.Element})
+			if !errors.Is(err, kernel.ErrElementTaken) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -233,15 +264,11 @@ func (b build) forget(id network.Identity) error {
 // forgetElements leaves what another network needs too, such as a host that is a member of both.
 func (b build) forgetElements(id network.Identity) error {
 	claims, err := b.claimsBut(id.ID)
-	if !onlyProblems(err) {
+	if unreadable(err) {
 		return err // the others' needs are not known
 	}
 	shared := settle(claims)
-	config, err := b.st.Config(id.ID)
-	var p placed
-	if err == nil {
-		p, err = b.place(config, b.host)
-	}
+	p, err := b.stored(id.ID)
 	if err != nil {
 		// Without its configuration nobody knows what it had; so all is set anew without it.
 		return reconcile.ResetFirewall(b.host, shared)

@@ -86,6 +86,11 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	defer st.Close()
 
 	b := build{d, st, host}
+	// Before anything is recorded, or undone: the port may be another container's.
+	port := plan.Names(p.Identity, []network.Endpoint{e}).Endpoints[0].Port
+	if err := reconcile.CheckName(host, port); err != nil {
+		return netavark.Status{}, err
+	}
 	status, err := b.attach(p, e, container, r.Network)
 	if err != nil {
 		return netavark.Status{}, errors.Join(err, b.undo(p.Identity, e))

@@ -2,12 +2,15 @@ package driver
 
 import (
 	"encoding/json"
+	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/netavark"
 )
 
@@ -28,13 +31,13 @@ func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 	}
 	// What cannot be read now is not taken for nothing.
 	config := filepath.Join(d.StoreDir, "networks/7c7b/network.json")
-	if err := os.Rename(config, config+".x"); err != nil {
+	if err := errors.Join(os.Rename(config, config+".x"), os.Mkdir(config, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Teardown(ns2, r2); err == nil {
 		t.Error("a store that cannot be read is not reported")
 	}
-	if err := os.Rename(config+".x", config); err != nil {
+	if err := errors.Join(os.Remove(config), os.Rename(config+".x", config)); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Teardown(ns2, r2); err != nil {
@@ -111,5 +114,68 @@ func TestReload(t *testing.T) {
 	}
 	if n, err := d.Reload(); n != 0 || err != nil || k.Host().Firewall() != nil {
 		t.Errorf("%d networks, %v, %v", n, err, k.Host().Firewall())
+	}
+}
+
+// A network whose underlay is away for a moment keeps its protection when another's
+// start sets the firewall anew.
+func TestAnUnderlayThatIsAwayTakesNoProtectionAlong(t *testing.T) {
+	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:", "eth0", "eth7", "198.18.0.10", "198.18.7.10").Replace(testNetwork)
+	k, d := newFake(t)
+	k.Host().Add(kernel.Link{Name: "eth7", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.7.10/24")}}})
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	ns2, r2 := request(second, 2)
+	r2.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["10.5.0.3"]}`)
+	if _, err := d.Setup(ns2, r2); err != nil {
+		t.Fatal(err)
+	}
+	want := k.Host().Firewall()
+	k.Host().Edit("eth7", func(l *kernel.Link) { l.Up, l.Addrs = false, nil })
+	k.Host().FlushRuleset()
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Where the network's mark is gone, so may be what other containers had.
+func TestASetupWithoutTheMarkSetsAllAnew(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]`)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	want := k.Host().Firewall()
+	if err := k.Host().Apply(kernel.SetFirewall{}); err != nil { // all rules, no elements
+		t.Fatal(err)
+	}
+	ns2, r2 := request(testNetwork, 2)
+	if _, err := d.Setup(ns2, r2); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A setup that was interrupted and comes again with other ports leaves none of the first.
+func TestASetupWithOtherPortsReplacesThem(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	for _, port := range []string{"8080", "9090"} {
+		r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": ` + port + `, "protocol": "tcp"}]`)
+		if _, err := d.Setup(ns, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := strings.Join(k.Host().Firewall(), "\n")
+	if strings.Contains(got, "8080") || !strings.Contains(got, "9090") {
+		t.Errorf("got\n%s", got)
 	}
 }

@@ -80,19 +80,35 @@ func (b build) claims(p placed) ([]claim, error) {
 
 // claimsOf is claims for a network in the store.
 func (b build) claimsOf(networkID string) ([]claim, error) {
-	config, err := b.st.Config(networkID)
-	if err != nil {
-		return nil, err
-	}
-	p, err := b.place(config, b.host)
+	p, err := b.stored(networkID)
 	if err != nil {
 		return nil, err
 	}
 	return b.claims(p)
 }
 
+// stored is a network as it was last placed on this host. Its protection must not
+// depend on whether it could be placed now: its underlay may be down for a moment.
+func (b build) stored(networkID string) (placed, error) {
+	config, err := b.st.Config(networkID)
+	if err != nil {
+		return placed{}, err
+	}
+	v, err := b.st.VTEP(networkID)
+	if err != nil {
+		return placed{}, err
+	}
+	n, err := network.Load(config)
+	if err != nil {
+		return placed{}, err
+	}
+	_ = ipam.Assign(&n, v) // as in place
+	others, err := b.otherNetworks()
+	return placed{Network: n, vtep: v, others: others}, err
+}
+
 // claimsBut is claims for all networks in the store but one. What cannot be read
-// or placed is left out, and in the error.
+// is left out, and in the error.
 func (b build) claimsBut(networkID string) ([]claim, error) {
 	ids, err := b.st.Networks()
 	errs := []error{err}
@@ -107,17 +123,14 @@ func (b build) claimsBut(networkID string) ([]claim, error) {
 	return all, errors.Join(errs...)
 }
 
-// onlyProblems tells whether err has nothing but networks that do not work on this
-// host any more. Those need nothing.
-func onlyProblems(err error) bool {
-	if err == nil {
-		return true
-	}
+// unreadable tells whether err has a file that is there and cannot be read, as where
+// descriptors have run out. What is missing or broken stays so, and needs nothing.
+func unreadable(err error) bool {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !onlyProblems(err) })
+		return slices.ContainsFunc(joined.Unwrap(), unreadable)
 	}
-	_, ok := errors.AsType[network.Problems](err)
-	return ok
+	_, isFile := errors.AsType[*fs.PathError](err)
+	return isFile && !errors.Is(err, fs.ErrNotExist)
 }
 
 // readAll returns the records of a network's endpoints.

@@ -51,17 +51,14 @@ func (b build) rebuild(networkID string) error {
 	}
 	p, err := b.place(config, b.host)
 	if err != nil {
-		return nil // reported with the firewall
-	}
-	records, err := readAll(b.st, networkID)
-	if err != nil {
 		return err
 	}
+	records, err := readAll(b.st, networkID)
+	errs := []error{err}
 	s := plan.Compute(p.Network, p.vtep, endpoints(records))
 	if err := b.devices(p, s); err != nil {
-		return fmt.Errorf("network %s: %w", p.Name, err)
+		return errors.Join(append(errs, fmt.Errorf("network %s: %w", p.Name, err))...)
 	}
-	var errs []error
 	for _, e := range s.Endpoints {
 		errs = append(errs, reconcile.Port(b.host, e.Port))
 	}

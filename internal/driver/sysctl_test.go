@@ -3,6 +3,8 @@ package driver
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -45,18 +47,31 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 // when the second took the first one's.
 func TestAHostInterfaceIsNotTakenFromAnotherContainer(t *testing.T) {
 	k, d := newFake(t)
+	secured := strings.ReplaceAll(testNetwork, `"vni"`, `"port_security": "true", "vni"`)
+	var want []string
 	for i := range 2 {
-		ns, r := request(testNetwork, i+1)
+		ns, r := request(secured, i+1)
 		r.Options = []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.9"], "options": {"host_interface_name": "web0"}}`)
 		_, err := d.Setup(ns, r)
 		if i == 0 && err != nil || i == 1 && err == nil {
 			t.Errorf("setup %d: %v", i, err)
 		}
+		if i == 0 {
+			want = k.Host().Firewall()
+			continue
+		}
+		// Nor is what the firewall has of it, also when the second is torn down.
+		if err := d.Teardown(ns, r); err != nil {
+			t.Error(err)
+		}
+		if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
 	if l, err := k.Host().Link("web0", 0); err != nil || l.Alias != "vxlan-driver container c1 network 7c7b vxlan-network" {
 		t.Errorf("got %v, %v", l.Alias, err)
 	}
-	if files := stored(t, d); len(files) != 2 {
+	if files := stored(t, d); len(files) != 4 {
 		t.Errorf("stored: %v", files)
 	}
 }

@@ -27,7 +27,7 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 		if err := d.Teardown(ns1, r1); err != nil {
 			t.Fatal(err)
 		}
-		if len(k.Host().Links()) != 4 || len(stored(t, d)) != 2 {
+		if len(k.Host().Links()) != 4 || len(stored(t, d)) != 3 {
 			t.Fatalf("the other container lost something: %+v %v", k.Host().Links(), stored(t, d))
 		}
 	}

@@ -59,6 +59,17 @@ func Parse(data []byte, host Host) (Network, VTEP, error) {
 	return n, v, nil
 }
 
+// Load reads a network without looking at the host, which may have changed since
+// the network was placed on it.
+func Load(data []byte) (Network, error) {
+	c, err := decode(data)
+	if err != nil {
+		return Network{}, err
+	}
+	n, problems := c.network()
+	return n, problems.Err()
+}
+
 // CheckContainerID refuses what is not an id: ids become parts of paths.
 func CheckContainerID(id string) error {
 	if !idPattern.MatchString(id) {

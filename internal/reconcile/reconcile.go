@@ -174,6 +174,18 @@ func Port(host Namespace, want kernel.Link) error {
 	return apply(host, diff(want, have, ours))
 }
 
+// CheckName tells whether something else has the name of a link that is wanted.
+func CheckName(host Namespace, want kernel.Link) error {
+	have, err := host.Link(want.Name, kernel.Addrs)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return checkOwner(want, have)
+}
+
 // RemovePort removes a veth by its host's end, if it is there. One of that name that
 // is another's is left alone.
 func RemovePort(host Namespace, port kernel.Link) error { return removeOwned(host, port) }

@@ -6,8 +6,9 @@
 //
 //	/run/vxlan/lock
 //	/run/vxlan/networks/<network id>/network.json
+//	/run/vxlan/networks/<network id>/vtep.json
 //	/run/vxlan/networks/<network id>/endpoints/<container id>.json
-//	/run/vxlan/networks/<network id>/endpoints/<container id>.json.publishes
+//	/run/vxlan/networks/<network id>/endpoints/<container id>.json.publishes, .named
 //
 // An endpoint's file is written before the kernel is touched and removed after
 // the kernel is clean, so that nothing is in the kernel that is not in a file.

@@ -83,16 +83,26 @@ func (s *Store) Close() error { return s.lock.Close() }
 
 // Put writes an endpoint's record, and its network's configuration as Podman
 // wrote it.
-func (s *Store) Put(networkID string, config []byte, r Record) error {
-	if err := s.write(filepath.Join(s.network(networkID), "network.json"), config); err != nil {
+func (s *Store) Put(networkID string, config []byte, v network.VTEP, r Record) error {
+	place, err := json.Marshal(v)
+	if err == nil {
+		err = s.write(filepath.Join(s.network(networkID), "vtep.json"), place)
+	}
+	if err == nil {
+		err = s.write(filepath.Join(s.network(networkID), "network.json"), config)
+	}
+	if err != nil {
 		return fmt.Errorf("store network %s: %w", networkID, err)
 	}
 	data, err := json.Marshal(r)
 	if err == nil {
 		err = s.write(s.endpoint(networkID, r.ContainerID), data)
 	}
-	if err == nil && len(r.Ports) > 0 {
-		err = s.write(s.endpoint(networkID, r.ContainerID)+publishesSuffix, nil)
+	if err == nil {
+		err = s.mark(networkID, r.ContainerID, publishesSuffix, len(r.Ports) > 0)
+	}
+	if err == nil {
+		err = s.mark(networkID, r.ContainerID, namedSuffix, r.HostInterface != "")
 	}
 	if err != nil {
 		return fmt.Errorf("store endpoint %s: %w", r.ContainerID, err)
@@ -100,10 +110,22 @@ func (s *Store) Put(networkID string, config []byte, r Record) error {
 	return nil
 }
 
+// mark has or has not an empty file beside an endpoint's.
+func (s *Store) mark(networkID, containerID, suffix string, on bool) error {
+	path := s.endpoint(networkID, containerID) + suffix
+	if on {
+		return s.write(path, nil)
+	}
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // Remove removes an endpoint's record, and the network's directory with its last
 // endpoint. A record that is not there is not an error.
 func (s *Store) Remove(networkID, containerID string) error {
-	for _, suffix := range []string{publishesSuffix, ""} {
+	for _, suffix := range []string{publishesSuffix, namedSuffix, ""} {
 		err := os.Remove(s.endpoint(networkID, containerID) + suffix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove stored endpoint: %w", err)
@@ -113,7 +135,13 @@ func (s *Store) Remove(networkID, containerID string) error {
 	if err != nil || len(left) > 0 {
 		return err
 	}
-	if err := os.RemoveAll(s.network(networkID)); err != nil {
+	// Under another name, so that a crash meanwhile leaves no half of a network.
+	gone := filepath.Join(s.dir, "networks", unfinishedPrefix+networkID)
+	err = os.Rename(s.network(networkID), gone)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = os.RemoveAll(gone)
+	}
+	if err != nil {
 		return fmt.Errorf("remove stored network: %w", err)
 	}
 	return nil
@@ -121,7 +149,34 @@ func (s *Store) Remove(networkID, containerID string) error {
 
 // Networks returns the ids of the networks that have endpoints, sorted.
 func (s *Store) Networks() ([]string, error) {
-	return names(filepath.Join(s.dir, "networks"), "")
+	ids, err := names(filepath.Join(s.dir, "networks"), "")
+	if err != nil {
+		return nil, err
+	}
+	var used []string
+	for _, id := range ids {
+		endpoints, err := s.Endpoints(id)
+		if err != nil {
+			return nil, err
+		}
+		if len(endpoints) > 0 { // else a crash came before the first
+			used = append(used, id)
+		}
+	}
+	return used, nil
+}
+
+// VTEP returns where a network was on this host when its last endpoint was put.
+func (s *Store) VTEP(networkID string) (network.VTEP, error) {
+	var v network.VTEP
+	data, err := os.ReadFile(filepath.Join(s.network(networkID), "vtep.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &v)
+	}
+	if err != nil {
+		return network.VTEP{}, fmt.Errorf("read stored VTEP: %w", err)
+	}
+	return v, nil
 }
 
 // Config returns a network's configuration as it was put.
@@ -142,6 +197,11 @@ func (s *Store) Endpoints(networkID string) ([]string, error) {
 // Publishes returns those of them that publish ports.
 func (s *Store) Publishes(networkID string) ([]string, error) {
 	return names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+publishesSuffix)
+}
+
+// Named returns those whose host's end of the veth has a name of the user's choice.
+func (s *Store) Named(networkID string) ([]string, error) {
+	return names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+namedSuffix)
 }
 
 // names lists what is in a directory under that suffix, without it.
@@ -184,6 +244,7 @@ const (
 	// publishesSuffix marks an endpoint that publishes ports, so that the question whether any
 	// does needs no file to be read.
 	publishesSuffix = ".publishes"
+	namedSuffix     = ".named" // likewise one whose port has a name of its own
 	// Ids never start with a dot, so neither does an endpoint's file.
 	unfinishedPrefix = ".tmp-"
 )

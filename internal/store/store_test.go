@@ -23,6 +23,8 @@ func open(t *testing.T, dir string) *Store {
 	return s
 }
 
+var vtep = network.VTEP{Local: netip.MustParseAddr("198.18.0.10"), Interface: "eth0", Remotes: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, MTU: 1450}
+
 func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	s := open(t, t.TempDir())
 	want := Record{
@@ -34,13 +36,16 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 		Since: time.Unix(1, 0).UTC(),
 	}
 	for range 2 { // a second setup replaces
-		if err := s.Put("n1", []byte(`{"name":"x"}`), want); err != nil {
+		if err := s.Put("n1", []byte(`{"name":"x"}`), vtep, want); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := s.Record("n1", "c1")
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+	if v, err := s.VTEP("n1"); err != nil || !reflect.DeepEqual(v, vtep) {
+		t.Errorf("got %v, %v", v, err)
 	}
 	config, err := s.Config("n1")
 	if err != nil || string(config) != `{"name":"x"}` {
@@ -59,7 +64,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
 	s := open(t, t.TempDir())
 	for _, id := range []string{"c1", "c2"} {
-		if err := s.Put("n1", []byte("{}"), Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
+		if err := s.Put("n1", []byte("{}"), network.VTEP{}, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
 			t.Fatal(err)
 		}
 	}

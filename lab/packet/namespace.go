@@ -16,6 +16,13 @@ func In(path string, f func() error) error {
 	go func() {
 		// Never unlocked, so that the thread ends with the goroutine: nobody else is to run in that namespace.
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread does not end, and /proc/self shows its namespaces for the whole process's. While it is held
+			// here, the next goroutine gets another.
+			defer runtime.UnlockOSThread()
+			done <- In(path, f)
+			return
+		}
 		done <- in(path, f)
 	}()
 	return <-done

@@ -93,7 +93,7 @@ func (r rule) count(t *testing.T) int {
 			return n
 		}
 	}
-	t.Errorf("%s has no rule %q in chain %s that counts:\n%s", r.host.Name(), r.says, r.chain, out)
+	t.Fatalf("%s has no rule %q in chain %s that counts:\n%s", r.host.Name(), r.says, r.chain, out)
 	return 0
 }
 

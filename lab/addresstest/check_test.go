@@ -16,9 +16,9 @@ func TestAddressInUseOnAnotherHost(t *testing.T) {
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 "+dual)
 	run(t, a, "other", "--network net")
 	run(t, c, "other", "--network net")
-	run(t, b, "holder", "--network net --ip 10.1.0.77 --ip6 fd00:1:0:0:4000::7777")
+	run(t, b, "holder", "--network net --ip 10.1.0.77 --ip6 fd00:1::4000:0:0:7777")
 	mac := labtest.Field(t, b, "holder", "net", "MacAddress")
-	for _, flags := range []string{"--ip 10.1.0.77", "--ip6 fd00:1:0:0:4000::7777"} {
+	for _, flags := range []string{"--ip 10.1.0.77", "--ip6 fd00:1::4000:0:0:7777"} {
 		got := labtest.Refused(t, a, "podman run --rm --network net "+flags+" localhost/busybox true")
 		for _, want := range []string{strings.Fields(flags)[1], "is in use", mac, "host 198.18.0.12"} {
 			if !strings.Contains(got, want) {

@@ -1,0 +1,297 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// fakeUpstreams answers, or not, in place of the network. They are named by
+// their addresses' last byte.
+type fakeUpstreams struct {
+	behave map[byte]func(*dns.Msg) [][]byte // nil messages: silence; without an entry: refused connection
+	tcp    bool
+
+	mu    sync.Mutex
+	asked []byte
+	saw   []*dns.Msg
+}
+
+func (f *fakeUpstreams) dial(_ context.Context, network, address string) (net.Conn, error) {
+	which := netip.MustParseAddrPort(address).Addr().As4()[3]
+	f.mu.Lock()
+	f.asked = append(f.asked, which)
+	f.mu.Unlock()
+	behave := f.behave[which]
+	if behave == nil {
+		return nil, errors.New("connection refused")
+	}
+	if f.tcp != (network == "tcp") {
+		return nil, errors.New("the wrong transport")
+	}
+	near, far := net.Pipe()
+	go func() {
+		defer far.Close()
+		wire, err := receive(far, f.tcp)
+		if err != nil {
+			return
+		}
+		m := new(dns.Msg)
+		if err := m.Unpack(wire); err != nil {
+			panic(err)
+		}
+		f.mu.Lock()
+		f.saw = append(f.saw, m)
+		f.mu.Unlock()
+		for _, reply := range behave(m) {
+			if send(far, reply, f.tcp) != nil {
+				return
+			}
+		}
+		far.Read(make([]byte, 1)) // until the other side closes
+	}()
+	return near, nil
+}
+
+func silent(*dns.Msg) [][]byte { return nil }
+
+// says makes an upstream that answers with a code, and an address where that is success.
+func says(rcode int) func(*dns.Msg) [][]byte {
+	return func(m *dns.Msg) [][]byte { return [][]byte{reply(m, rcode)} }
+}
+
+func reply(m *dns.Msg, rcode int) []byte {
+	r := new(dns.Msg)
+	r.SetRcode(m, rcode)
+	if rcode == dns.RcodeSuccess {
+		r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, A: net.IP{192, 0, 2, 1}}}
+	}
+	wire, err := r.Pack()
+	if err != nil {
+		panic(err)
+	}
+	return wire
+}
+
+// asks sends a question through a forwarder with upstreams 1 to n and returns the
+// answer and how long it took.
+func (f *fakeUpstreams) asks(t *testing.T, fw *forwarder, m *dns.Msg, n int) (*dns.Msg, time.Duration) {
+	t.Helper()
+	fw.dial = f.dial
+	var upstreams []netip.AddrPort
+	for i := range n {
+		upstreams = append(upstreams, netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i + 1)}), 53))
+	}
+	wire, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, _ := parse(wire, f.tcp)
+	start := time.Now()
+	answer := fw.ask(t.Context(), q, upstreams)
+	return unpack(t, answer), time.Since(start)
+}
+
+type behaviours = map[byte]func(*dns.Msg) [][]byte
+
+func TestForwarding(t *testing.T) {
+	for what, c := range map[string]struct {
+		behave behaviours
+		n      int
+		want   string
+		asked  []byte
+		took   time.Duration
+	}{
+		"the first answers":             {behaviours{1: says(0), 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1}, 0},
+		"the first is silent":           {behaviours{1: silent, 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 2 * time.Second},
+		"the first refuses connections": {behaviours{2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
+		"the first fails":               {behaviours{1: says(dns.RcodeServerFailure), 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
+		"all refuse":                    {behaviours{1: says(dns.RcodeRefused), 2: says(dns.RcodeRefused)}, 2, "REFUSED", []byte{1, 2}, 0},
+		"a refusal and silence":         {behaviours{1: says(dns.RcodeRefused), 2: silent}, 2, "REFUSED", []byte{1, 2}, 2 * time.Second},
+		"all are silent":                {behaviours{1: silent, 2: silent}, 2, "SERVFAIL", []byte{1, 2}, 4 * time.Second},
+		"only one, and silent":          {behaviours{1: silent}, 1, "SERVFAIL", []byte{1, 1}, 4 * time.Second},
+		"three silent ones":             {behaviours{1: silent, 2: silent, 3: silent}, 3, "SERVFAIL", []byte{1, 2, 3}, budget},
+		"there is no such name":         {behaviours{1: says(dns.RcodeNameError)}, 2, "NXDOMAIN", []byte{1}, 0},
+	} {
+		for _, tcp := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fakeUpstreams{behave: c.behave, tcp: tcp}
+				m, took := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), c.n)
+				got := dns.RcodeToString[m.Rcode]
+				if len(m.Answer) > 0 {
+					got += ", " + m.Answer[0].(*dns.A).A.String()
+				}
+				if got != c.want || !slices.Equal(f.asked, c.asked) || took != c.took {
+					t.Errorf("%s, tcp %v: got %s from %v after %v, want %s from %v after %v", what, tcp, got, f.asked, took, c.want, c.asked, c.took)
+				}
+			})
+		}
+	}
+}
+
+func TestSilentUpstreamIsAskedLastForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		fw := newForwarder(slog.New(slog.NewTextHandler(&log, nil)))
+		f := &fakeUpstreams{behave: behaviours{1: silent, 2: says(0)}}
+		for i, want := range []time.Duration{2 * time.Second, 0, 0} {
+			if _, took := f.asks(t, fw, question("example.com", dns.TypeA), 2); took != want {
+				t.Errorf("question %d took %v, want %v", i, took, want)
+			}
+		}
+		time.Sleep(shunned)
+		f.behave[1] = says(0)
+		if _, took := f.asks(t, fw, question("example.com", dns.TypeA), 2); took != 0 || f.asked[len(f.asked)-1] != 1 {
+			t.Errorf("afterwards %v is asked, for %v", f.asked[len(f.asked)-1], took)
+		}
+		for _, line := range []string{"name server does not answer", "name server answers again"} {
+			if strings.Count(log.String(), line) != 1 {
+				t.Errorf("want once %q in the log:\n%s", line, log.String())
+			}
+		}
+	})
+}
+
+func TestForgedAnswersAreIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
+			bad := func(change func(*dns.Msg)) []byte {
+				forged := m.Copy()
+				change(forged)
+				wire, _ := forged.Pack()
+				return wire
+			}
+			return [][]byte{
+				{}, {1, 2, 3}, bad(func(m *dns.Msg) {}), // a question
+				bad(func(m *dns.Msg) { m.Response = true; m.Id++ }),
+				bad(func(m *dns.Msg) { m.Response = true; m.Opcode = dns.OpcodeStatus }),
+				bad(func(m *dns.Msg) { m.Response = true; m.Question[0].Name = "example.org." }),
+				bad(func(m *dns.Msg) { m.Response = true; m.Question[0].Name = "e.xample.com." }),
+				bad(func(m *dns.Msg) { m.Response = true; m.Question[0].Qtype = dns.TypeAAAA }),
+				bad(func(m *dns.Msg) { m.Response = true; m.Question = nil }),
+				bad(func(m *dns.Msg) { m.Response = true; m.Question = append(m.Question, m.Question[0]) }),
+				reply(m, dns.RcodeSuccess),
+			}
+		}}}
+		m, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), 1)
+		if len(m.Answer) != 1 {
+			t.Errorf("got %v", m)
+		}
+	})
+}
+
+func TestForwardedAnswerIsTheClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
+			m.Question[0].Name = strings.ToLower(m.Question[0].Name)
+			return [][]byte{reply(m, dns.RcodeSuccess)}
+		}}}
+		ids := make(map[uint16]bool)
+		for range 5 {
+			m := question("eXample.COM", dns.TypeA)
+			m.SetEdns0(4096, true)
+			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 32, Address: net.IP{10, 0, 0, 2}}}
+			got, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), m, 1)
+			if got.Id != m.Id || got.Question[0] != m.Question[0] {
+				t.Errorf("asked %v, got %v", m.Question[0], got)
+			}
+			saw := f.saw[len(f.saw)-1]
+			opt := saw.IsEdns0()
+			if !saw.RecursionDesired || opt == nil || !opt.Do() || opt.UDPSize() != maxUDP || len(opt.Option) != 0 {
+				t.Errorf("the upstream saw %v", saw)
+			}
+			ids[saw.Id] = true
+		}
+		if len(ids) < 2 {
+			t.Error("the id is always the same")
+		}
+	})
+}
+
+func TestAnswerTooLongForClientIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
+			return [][]byte{append(reply(m, dns.RcodeSuccess), make([]byte, 600)...)}
+		}}}
+		m, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), 1)
+		if !m.Truncated || len(m.Answer) != 0 || m.Rcode != dns.RcodeSuccess {
+			t.Errorf("got %v", m)
+		}
+	})
+}
+
+// The root's denial of a name may be kept for a day, but a container may take that name.
+func TestDenialOfOneLabelIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
+			r := new(dns.Msg)
+			r.SetRcode(m, dns.RcodeNameError)
+			soa, _ := dns.NewRR(". 86400 IN SOA a.root-servers.net. nstld.verisign-grs.com. 1 1800 900 604800 86400")
+			r.Ns = []dns.RR{soa}
+			wire, _ := r.Pack()
+			return [][]byte{wire}
+		}}}
+		m, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("db", dns.TypeA), 1)
+		if m.Rcode != dns.RcodeNameError || m.Ns[0].Header().Ttl != 0 || m.Ns[0].(*dns.SOA).Minttl != 0 {
+			t.Errorf("got %v", m)
+		}
+	})
+}
+
+func TestGivingUpEndsForwarding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fw := newForwarder(slog.New(slog.DiscardHandler))
+		fw.dial = (&fakeUpstreams{behave: behaviours{1: silent}}).dial
+		wire, _ := question("example.com", dns.TypeA).Pack()
+		q, _ := parse(wire, false)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		fw.ask(ctx, q, []netip.AddrPort{netip.MustParseAddrPort("198.18.0.1:53")})
+		if took := time.Since(start); took != time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		if len(fw.until) != 0 {
+			t.Error("the upstream is blamed")
+		}
+	})
+}
+
+func TestLimits(t *testing.T) {
+	l := newLimiter(limits{client: 2, network: 3, host: 5})
+	c := func(network string, last byte) client {
+		return client{network, netip.AddrFrom4([4]byte{10, 0, 0, last})}
+	}
+	for i, step := range []struct {
+		c    client
+		want bool
+	}{
+		{c("red", 1), true}, {c("red", 1), true}, {c("red", 1), false}, // the client's
+		{c("red", 2), true}, {c("red", 3), false}, // the network's
+		{c("blue", 1), true}, {c("blue", 2), true}, {c("green", 1), false}, // the host's
+	} {
+		if got := l.acquire(step.c); got != step.want {
+			t.Errorf("step %d: got %v", i, got)
+		}
+	}
+	l.release(c("red", 1))
+	if !l.acquire(c("red", 3)) {
+		t.Error("a place that was given back cannot be taken")
+	}
+	for _, used := range []client{c("red", 1), c("red", 2), c("red", 3), c("blue", 1), c("blue", 2)} {
+		l.release(used)
+	}
+	if l.all != 0 || len(l.clients) != 0 || len(l.networks) != 0 {
+		t.Errorf("left over: %d, %v, %v", l.all, l.clients, l.networks)
+	}
+}

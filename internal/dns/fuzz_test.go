@@ -1,0 +1,148 @@
+package dns
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+func seeds(f *testing.F) [][]byte {
+	var all [][]byte
+	for _, m := range []*dns.Msg{
+		question("web", dns.TypeA), question("many.dns.podman", dns.TypeAAAA), question("example.com", dns.TypeANY),
+		question("2.0.0.10.in-addr.arpa", dns.TypePTR), question(reverse("fd00::2"), dns.TypePTR), question(`\000\255.`, dns.TypeTXT),
+	} {
+		for _, size := range []uint16{0, 100, 4096} {
+			if size > 0 {
+				m.SetEdns0(size, true)
+			}
+			wire, err := m.Pack()
+			if err != nil {
+				f.Fatal(err)
+			}
+			all = append(all, wire)
+		}
+	}
+	return all
+}
+
+// checkForClient fails where an answer is none to the client's message.
+func checkForClient(t *testing.T, wire, answer []byte, tcp bool) {
+	if len(answer) < headerLen || binary.BigEndian.Uint16(answer) != binary.BigEndian.Uint16(wire) || answer[2]&responses == 0 {
+		t.Fatalf("%x is no answer to %x", answer, wire)
+	}
+	most := maxTCP
+	if !tcp {
+		most = minUDP
+		m := new(dns.Msg)
+		if m.Unpack(wire) == nil && m.IsEdns0() != nil {
+			most = min(max(most, int(m.IsEdns0().UDPSize())), maxUDP)
+		}
+	}
+	if len(answer) > most {
+		t.Fatalf("%d bytes, where the client takes %d", len(answer), most)
+	}
+}
+
+// FuzzQuery sends messages as clients do.
+func FuzzQuery(f *testing.F) {
+	for _, wire := range seeds(f) {
+		f.Add(wire, false)
+		f.Add(wire, true)
+	}
+	views := []*view{newView(manyZone(200), nil), newView(internalZone(), nil)}
+	f.Fuzz(func(t *testing.T, wire []byte, tcp bool) {
+		for _, v := range views {
+			answer, q := v.answer(wire, tcp)
+			switch {
+			case q != nil:
+				sent, err := q.onward()
+				if err != nil {
+					t.Fatalf("a question that cannot go on: %v", err)
+				}
+				if end := endOfQuestion(sent); end == 0 || !sameQuestion(sent[headerLen:end], wire[headerLen:end]) {
+					t.Fatalf("the question %x became %x", wire, sent)
+				}
+				checkForClient(t, wire, q.fail(dns.RcodeServerFailure), tcp)
+			case answer != nil:
+				checkForClient(t, wire, answer, tcp)
+				if err := new(dns.Msg).Unpack(answer); err != nil {
+					t.Fatalf("the answer %x: %v", answer, err)
+				}
+			case len(wire) >= headerLen && wire[2]&responses == 0:
+				t.Fatalf("no answer to %x", wire)
+			}
+		}
+	})
+}
+
+// FuzzUpstream sends messages as upstreams do.
+func FuzzUpstream(f *testing.F) {
+	all := seeds(f)
+	for _, wire := range all {
+		m := new(dns.Msg)
+		if err := m.Unpack(wire); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire, reply(m, dns.RcodeSuccess), false)
+		f.Add(wire, reply(m, dns.RcodeNameError), true)
+		f.Add(wire, reply(m, dns.RcodeRefused)[:headerLen], true)
+	}
+	v := newView(manyZone(200), nil)
+	f.Fuzz(func(t *testing.T, wire, got []byte, tcp bool) {
+		_, q := v.answer(wire, tcp)
+		if q == nil {
+			return
+		}
+		sent, err := q.onward()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) > 1 {
+			copy(sent, got[:2]) // the id that was guessed right
+		}
+		if answer, ok := q.relay(got, sent); ok {
+			passes(answer)
+			checkForClient(t, wire, q.hideAbsence(answer), tcp)
+		}
+	})
+}
+
+// FuzzResolvConf reads what somebody wrote into a file.
+func FuzzResolvConf(f *testing.F) {
+	f.Add("nameserver 192.0.2.1\nnameserver fe80::1%eth0\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		servers := ParseResolvConf(text)
+		if len(servers) > maxResolvers {
+			t.Fatal(servers)
+		}
+		for _, s := range servers {
+			if !s.IsValid() {
+				t.Fatal(s)
+			}
+		}
+	})
+}
+
+// FuzzName takes aliases, of which Podman does not say what they may be.
+func FuzzName(f *testing.F) {
+	for _, name := range []string{"web", "Web.", "a.b", `a\b`, "a b", "ä", "..", "a..b", `\`, `a\.b`, `\046`} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		k, ok := canonical(name)
+		if !ok {
+			return
+		}
+		// What is found under a name is found by a question for that name.
+		wire, err := question(k, dns.TypeA).Pack()
+		if err != nil {
+			t.Fatalf("%q: %v", k, err)
+		}
+		q, _ := parse(wire, false)
+		if q == nil || key(q.question().Name) != k {
+			t.Fatalf("%q is asked for as %v", k, q)
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package dns
+
+import "net/netip"
+
+// SearchDomain is the domain that Podman puts into a container's resolv.conf:
+// web and web.dns.podman are the same name.
+const SearchDomain = "dns.podman"
+
+// Port is where containers ask: resolv.conf(5) cannot say another.
+const Port = 53
+
+// Zone is one network on this host: where its resolver listens and what it knows.
+type Zone struct {
+	// Network tells zones apart and names this one in logs and errors.
+	Network string
+	// Device is the network's bridge. Sockets are bound to it, so that nobody
+	// reaches this resolver from another network, the underlay or the host itself.
+	Device string
+	// Addrs are the addresses to listen on. They need not be on the bridge yet.
+	Addrs []netip.Addr
+	// Port to listen on; 0 is 53.
+	Port uint16
+	// Subnets are the network's. Reverse lookups in them are answered here and
+	// never forwarded.
+	Subnets []netip.Prefix
+	// Endpoints are all containers of the network, on whichever host.
+	Endpoints []Endpoint
+	// Upstreams get the questions that are not about this network, the first that
+	// answers. Without any, as on an internal network, other names do not exist.
+	Upstreams []netip.AddrPort
+}
+
+// Endpoint is a container in a network.
+type Endpoint struct {
+	// Names are the container's name, its aliases and the first 12 digits of its
+	// id; reverse lookups list them in this order. Names that DNS cannot carry are
+	// left out.
+	Names []string
+	Addrs []netip.Addr
+}
+
+// Listening is an open pair of sockets, UDP and TCP. Where Port is not 53 the
+// caller redirects port 53 of Addr, for packets from Device, to it.
+type Listening struct {
+	Network string
+	Device  string
+	Addr    netip.Addr
+	Port    uint16
+}

@@ -14,7 +14,7 @@ type Zone struct {
 	// Network tells zones apart and names this one in logs and errors.
 	Network string
 	// Device is the network's bridge. Sockets are bound to it, so that nobody
-	// reaches this resolver from another network, the underlay or the host itself.
+	// reaches this resolver from another network or the underlay; the host can.
 	Device string
 	// Addrs are the addresses to listen on. They need not be on the bridge yet.
 	Addrs []netip.Addr

@@ -69,6 +69,7 @@ fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./internal/kernel/wire
+	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
 
 install: bin/vxlan bin/vxlanctl
 	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan

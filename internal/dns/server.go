@@ -27,6 +27,7 @@ type Server struct {
 type zone struct {
 	network   string
 	view      atomic.Pointer[view]
+	source    Zone // what the view is made from
 	listeners map[place]*listener
 }
 
@@ -52,7 +53,8 @@ func New(log *slog.Logger) *Server {
 // Set makes the server serve these zones and no others, in the network namespace
 // of the calling thread. Sockets that are right are kept; a question is answered
 // from the old state or the new one. Call it again when a bridge was deleted and
-// made anew, since sockets are bound to the device that was there.
+// made anew, since sockets are bound to the device that was there. What is given
+// is kept, and must not be changed afterwards.
 //
 // Listeners that could not be opened are reported, with what to do; all else is
 // as wanted, and the next Set tries again. A zone that makes no sense is reported
@@ -72,10 +74,21 @@ func (s *Server) Set(zones []Zone) error {
 			live = &zone{network: z.Network, listeners: make(map[place]*listener)}
 			s.zones[z.Network] = live
 		}
-		live.view.Store(newView(z.Zone, own))
+		live.update(z.Zone, own)
 		errs = append(errs, s.open(live, z.places)...)
 	}
 	return errors.Join(errs...)
+}
+
+// update makes a new view if the old one is not of these records. A network of
+// thousands of containers takes milliseconds, and mostly only one of many changes.
+func (z *zone) update(source Zone, own map[netip.AddrPort]bool) {
+	old := z.view.Load()
+	if old != nil && z.source.sameRecords(source) && slices.Equal(old.upstreams, usable(source.Upstreams, own)) {
+		return
+	}
+	z.view.Store(newView(source, own))
+	z.source = source
 }
 
 // wantedZone is a zone that can be served, and where.

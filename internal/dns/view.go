@@ -28,20 +28,14 @@ type node struct {
 
 func (n *node) empty() bool { return len(n.v4)+len(n.v6)+len(n.names) == 0 }
 
-// newView makes a zone ready for questions. An upstream that is one of this
-// host's own resolvers would ask itself, so it is left out.
+// newView makes a zone ready for questions; own are this host's resolvers.
 func newView(z Zone, own map[netip.AddrPort]bool) *view {
 	v := &view{
-		nodes:    make(map[string]*node, 3*len(z.Endpoints)),
-		reverse:  make(map[netip.Addr][]string, len(z.Endpoints)),
-		subnets:  slices.Clone(z.Subnets),
-		forwards: len(z.Upstreams) > 0,
-	}
-	for _, u := range z.Upstreams {
-		u = netip.AddrPortFrom(u.Addr().Unmap(), u.Port())
-		if u.IsValid() && !own[netip.AddrPortFrom(u.Addr().WithZone(""), u.Port())] {
-			v.upstreams = append(v.upstreams, u)
-		}
+		nodes:     make(map[string]*node, 3*len(z.Endpoints)),
+		reverse:   make(map[netip.Addr][]string, len(z.Endpoints)),
+		subnets:   slices.Clone(z.Subnets),
+		upstreams: usable(z.Upstreams, own),
+		forwards:  len(z.Upstreams) > 0,
 	}
 	for _, e := range z.Endpoints {
 		v.add(e)
@@ -49,6 +43,19 @@ func newView(z Zone, own map[netip.AddrPort]bool) *view {
 	v.sort()
 	v.addParents()
 	return v
+}
+
+// usable leaves out upstreams that are this host's own resolvers, which would
+// ask themselves: the host reaches them too.
+func usable(upstreams []netip.AddrPort, own map[netip.AddrPort]bool) []netip.AddrPort {
+	var good []netip.AddrPort
+	for _, u := range upstreams {
+		u = netip.AddrPortFrom(u.Addr().Unmap(), u.Port())
+		if u.IsValid() && !own[netip.AddrPortFrom(u.Addr().WithZone(""), u.Port())] {
+			good = append(good, u)
+		}
+	}
+	return good
 }
 
 func (v *view) add(e Endpoint) {

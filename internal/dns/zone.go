@@ -1,6 +1,9 @@
 package dns
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // SearchDomain is the domain that Podman puts into a container's resolv.conf:
 // web and web.dns.podman are the same name.
@@ -37,6 +40,14 @@ type Endpoint struct {
 	// left out.
 	Names []string
 	Addrs []netip.Addr
+}
+
+// sameRecords says whether two zones answer alike.
+func (z Zone) sameRecords(other Zone) bool {
+	return slices.Equal(z.Subnets, other.Subnets) && slices.Equal(z.Upstreams, other.Upstreams) &&
+		slices.EqualFunc(z.Endpoints, other.Endpoints, func(a, b Endpoint) bool {
+			return slices.Equal(a.Names, b.Names) && slices.Equal(a.Addrs, b.Addrs)
+		})
 }
 
 // Listening is an open pair of sockets, UDP and TCP. Where Port is not 53 the

@@ -1,0 +1,105 @@
+package dns
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// benchZone is a network of 100 hosts with 50 containers each.
+func benchZone() Zone {
+	z := one("red", "br-red", "10.0.0.1", "web", "10.0.0.2")
+	for i := range 5000 {
+		z.Endpoints = append(z.Endpoints, Endpoint{
+			Names: []string{fmt.Sprint("container-", i), fmt.Sprint("service-", i%100), fmt.Sprintf("%012x", i)},
+			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})},
+		})
+	}
+	return z
+}
+
+// BenchmarkView makes a view, as each change of a record does, and says what it keeps.
+func BenchmarkView(b *testing.B) {
+	z := benchZone()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	v := newView(z, nil)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	for b.Loop() {
+		v = newView(z, nil)
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB")
+	runtime.KeepAlive(v)
+}
+
+// BenchmarkSame is what a network costs whose records did not change.
+func BenchmarkSame(b *testing.B) {
+	x, y := benchZone(), benchZone()
+	for b.Loop() {
+		if !x.sameRecords(y) {
+			b.Fatal("they differ")
+		}
+	}
+}
+
+// BenchmarkAnswer is without sockets.
+func BenchmarkAnswer(b *testing.B) {
+	v := newView(benchZone(), nil)
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+	}{
+		{"web", dns.TypeA}, {"service-7", dns.TypeA}, {"nobody.dns.podman", dns.TypeA}, {reverse("10.1.0.7"), dns.TypePTR},
+	} {
+		m := question(c.name, c.qtype)
+		m.SetEdns0(maxUDP, false)
+		wire, _ := m.Pack()
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				v.answer(wire, false)
+			}
+		})
+	}
+}
+
+// BenchmarkUDP asks from a container, so many questions under way at once.
+func BenchmarkUDP(b *testing.B) {
+	h := newHost(b)
+	h.bridge("br-red", "10.0.0.1/16")
+	c := h.container("br-red", "10.0.0.1", "10.0.0.2/16")
+	h.set(h.server(), benchZone())
+	wire, _ := question("web", dns.TypeA).Pack()
+	for _, window := range []int{1, 32} {
+		b.Run(fmt.Sprint("window=", window), func(b *testing.B) {
+			conn := dial(b, c, "udp", "10.0.0.1:53")
+			buf := make([]byte, maxUDP)
+			for range window - 1 {
+				exchangeRaw(b, conn, wire, nil)
+			}
+			for b.Loop() {
+				exchangeRaw(b, conn, wire, buf)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "answers/s")
+		})
+	}
+}
+
+// exchangeRaw sends a question, and reads an answer where there is a buffer for one.
+func exchangeRaw(b *testing.B, conn net.Conn, wire, buf []byte) {
+	if _, err := conn.Write(wire); err != nil {
+		b.Fatal(err)
+	}
+	if buf == nil {
+		return
+	}
+	if _, err := conn.Read(buf); err != nil {
+		b.Fatal(err)
+	}
+}

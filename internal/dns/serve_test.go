@@ -1,0 +1,89 @@
+package dns
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// pipe serves one connection for a zone, without sockets.
+func pipe(t *testing.T, z Zone) net.Conn {
+	live := &zone{network: z.Network}
+	live.view.Store(newView(z, nil))
+	l := &listener{server: New(slog.New(slog.DiscardHandler)), zone: live, ctx: t.Context()}
+	l.server.forwarder.dial = func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF }
+	near, far := net.Pipe()
+	go func() {
+		defer far.Close()
+		l.serveConn(far, client{z.Network, netip.Addr{}})
+	}()
+	return near
+}
+
+// ended returns after how long the other side closes.
+func ended(t *testing.T, conn net.Conn) time.Duration {
+	start := time.Now()
+	if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	return time.Since(start)
+}
+
+func TestIdleConnectionIsClosed(t *testing.T) {
+	wire, _ := question("web", dns.TypeA).Pack()
+	for what, c := range map[string]struct {
+		do   func(net.Conn)
+		want time.Duration
+	}{
+		"that says nothing":   {func(net.Conn) {}, idle},
+		"after an answer":     {func(c net.Conn) { time.Sleep(idle - 1); send(c, wire, true); receive(c, true) }, idle},
+		"that says an answer": {func(c net.Conn) { w := append([]byte{}, wire...); w[2] |= responses; send(c, w, true) }, 0},
+		"that trickles": {func(c net.Conn) {
+			c.Write([]byte{1, 0})
+			for range idle/time.Second - 1 {
+				time.Sleep(time.Second)
+				c.Write([]byte{0})
+			}
+		}, time.Second},
+		"that does not read": {func(c net.Conn) { send(c, wire, true); time.Sleep(idle + 1) }, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			conn := pipe(t, testZone())
+			defer conn.Close()
+			c.do(conn)
+			if got := ended(t, conn); got != c.want {
+				t.Errorf("a connection %s is closed after %v, want %v", what, got, c.want)
+			}
+		})
+	}
+}
+
+func TestQuestionsOnOneConnectionAreAnsweredInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := pipe(t, testZone())
+		defer conn.Close()
+		names := []string{"web", "example.com", "a", "nobody.dns.podman"} // the second fails at the upstream
+		go func() {
+			for _, name := range names {
+				wire, _ := question(name, dns.TypeA).Pack()
+				send(conn, wire, true)
+			}
+		}()
+		for i, want := range []string{"NOERROR, A 10.0.0.2", "SERVFAIL", "NOERROR, A 10.0.0.3", "NXDOMAIN, SOA of dns.podman."} {
+			wire, err := receive(conn, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m := unpack(t, wire); m.Question[0].Name != names[i]+"." || print(m) != want {
+				t.Errorf("answer %d: %s to %s", i, print(m), m.Question[0].Name)
+			}
+		}
+	})
+}

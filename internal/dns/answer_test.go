@@ -165,6 +165,37 @@ func TestContainersOfOneNameTakeTurns(t *testing.T) {
 	}
 }
 
+func TestOrderOfEndpointsDoesNotMatter(t *testing.T) {
+	z := testZone()
+	slices.Reverse(z.Endpoints)
+	z.Endpoints = append(z.Endpoints, z.Endpoints[0]) // nor that one is there twice
+	if got, want := print(ask(t, newView(z, nil), question("db", dns.TypeA), false)), "NOERROR, A 10.0.0.3, A 10.0.0.4, A 10.0.0.5"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// In a subnet larger than a /24, 10.0.1.0 is an address like any other.
+func TestReverseNameOfPrefixIsNotThatOfItsFirstAddress(t *testing.T) {
+	z := testZone()
+	z.Subnets = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}
+	z.Endpoints = append(z.Endpoints, Endpoint{Names: []string{"first"}, Addrs: addrs("10.0.1.0")})
+	for name, want := range map[string]string{"0.1.0.10.in-addr.arpa": "NOERROR, PTR first.", "1.0.10.in-addr.arpa": "NOERROR, SOA of ."} {
+		if got := print(ask(t, newView(z, nil), question(name, dns.TypePTR), false)); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestAnswersAreAuthoritative(t *testing.T) {
+	for _, name := range []string{"web", "nobody.dns.podman"} {
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeMX, dns.TypeANY} {
+			if m := ask(t, newView(testZone(), nil), question(name, qtype), false); !m.Authoritative {
+				t.Errorf("%s: %v", name, m)
+			}
+		}
+	}
+}
+
 func TestAnswerKeepsQuestionAsAsked(t *testing.T) {
 	m := question("wEb.DNS.poDMan", dns.TypeA)
 	m.CheckingDisabled = true

@@ -70,6 +70,13 @@ func says(rcode int) func(*dns.Msg) [][]byte {
 	return func(m *dns.Msg) [][]byte { return [][]byte{reply(m, rcode)} }
 }
 
+// refuseShortly answers without the question, as some do.
+func refuseShortly(m *dns.Msg) [][]byte {
+	wire := reply(m, dns.RcodeRefused)[:headerLen]
+	wire[5] = 0 // questions
+	return [][]byte{wire}
+}
+
 func reply(m *dns.Msg, rcode int) []byte {
 	r := new(dns.Msg)
 	r.SetRcode(m, rcode)
@@ -116,6 +123,7 @@ func TestForwarding(t *testing.T) {
 		"the first is silent":           {behaviours{1: silent, 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 2 * time.Second},
 		"the first refuses connections": {behaviours{2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
 		"the first fails":               {behaviours{1: says(dns.RcodeServerFailure), 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
+		"the first refuses, in short":   {behaviours{1: refuseShortly, 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
 		"all refuse":                    {behaviours{1: says(dns.RcodeRefused), 2: says(dns.RcodeRefused)}, 2, "REFUSED", []byte{1, 2}, 0},
 		"a refusal and silence":         {behaviours{1: says(dns.RcodeRefused), 2: silent}, 2, "REFUSED", []byte{1, 2}, 2 * time.Second},
 		"all are silent":                {behaviours{1: silent, 2: silent}, 2, "SERVFAIL", []byte{1, 2}, 4 * time.Second},
@@ -173,6 +181,7 @@ func TestForgedAnswersAreIgnored(t *testing.T) {
 			}
 			return [][]byte{
 				{}, {1, 2, 3}, bad(func(m *dns.Msg) {}), // a question
+				reply(m, dns.RcodeSuccess)[:headerLen+3],
 				bad(func(m *dns.Msg) { m.Response = true; m.Id++ }),
 				bad(func(m *dns.Msg) { m.Response = true; m.Opcode = dns.OpcodeStatus }),
 				bad(func(m *dns.Msg) { m.Response = true; m.Question[0].Name = "example.org." }),

@@ -87,7 +87,8 @@ func FuzzUpstream(f *testing.F) {
 		}
 		f.Add(wire, reply(m, dns.RcodeSuccess), false)
 		f.Add(wire, reply(m, dns.RcodeNameError), true)
-		f.Add(wire, reply(m, dns.RcodeRefused)[:headerLen], true)
+		f.Add(wire, refuseShortly(m)[0], true)
+		f.Add(wire, reply(m, dns.RcodeSuccess)[:headerLen+3:headerLen+3], false)
 	}
 	v := newView(manyZone(200), nil)
 	f.Fuzz(func(t *testing.T, wire, got []byte, tcp bool) {

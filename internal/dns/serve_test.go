@@ -14,7 +14,7 @@ import (
 )
 
 // pipe serves one connection for a zone, without sockets.
-func pipe(t *testing.T, z Zone) net.Conn {
+func pipe(t *testing.T, z Zone) (net.Conn, *Server) {
 	live := &zone{network: z.Network}
 	live.view.Store(newView(z, nil))
 	l := &listener{server: New(slog.New(slog.DiscardHandler)), zone: live, ctx: t.Context()}
@@ -24,7 +24,7 @@ func pipe(t *testing.T, z Zone) net.Conn {
 		defer far.Close()
 		l.serveConn(far, client{z.Network, netip.Addr{}})
 	}()
-	return near
+	return near, l.server
 }
 
 // ended returns after how long the other side closes.
@@ -55,7 +55,7 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 		"that does not read": {func(c net.Conn) { send(c, wire, true); time.Sleep(idle + 1) }, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			conn := pipe(t, testZone())
+			conn, _ := pipe(t, testZone())
 			defer conn.Close()
 			c.do(conn)
 			if got := ended(t, conn); got != c.want {
@@ -65,9 +65,29 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	}
 }
 
+// A client that used up its time to ask still has time to take the answer.
+func TestSlowUpstreamDoesNotTakeTheClientsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, s := pipe(t, testZone())
+		defer conn.Close()
+		s.forwarder.dial = func(context.Context, string, string) (net.Conn, error) {
+			time.Sleep(time.Second)
+			return nil, io.EOF
+		}
+		time.Sleep(idle - time.Second)
+		wire, _ := question("example.com", dns.TypeA).Pack()
+		if err := send(conn, wire, true); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := receive(conn, true); err != nil || unpack(t, got).Rcode != dns.RcodeServerFailure {
+			t.Errorf("got %x, %v", got, err)
+		}
+	})
+}
+
 func TestQuestionsOnOneConnectionAreAnsweredInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := pipe(t, testZone())
+		conn, _ := pipe(t, testZone())
 		defer conn.Close()
 		names := []string{"web", "example.com", "a", "nobody.dns.podman"} // the second fails at the upstream
 		go func() {

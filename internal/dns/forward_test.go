@@ -211,7 +211,7 @@ func TestForwardedAnswerIsTheClients(t *testing.T) {
 			m.SetEdns0(4096, true)
 			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 32, Address: net.IP{10, 0, 0, 2}}}
 			got, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), m, 1)
-			if got.Id != m.Id || got.Question[0] != m.Question[0] {
+			if got.Id != m.Id || got.Question[0] != m.Question[0] || !got.RecursionAvailable {
 				t.Errorf("asked %v, got %v", m.Question[0], got)
 			}
 			saw := f.saw[len(f.saw)-1]

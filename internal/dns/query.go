@@ -17,7 +17,8 @@ const (
 	responses = 1 << 7 // QR, in the header's third byte
 	opcodes   = 15 << 3
 	wantsRD   = 1
-	codes     = 15 // in the fourth
+	codes     = 15     // in the fourth
+	recursion = 1 << 7 // RA
 )
 
 // query is one well-formed question of a client.

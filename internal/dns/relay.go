@@ -23,7 +23,7 @@ func (q *query) onward() ([]byte, error) {
 }
 
 // relay makes an upstream's message the answer to the client, if it is the answer
-// to what was sent. Except for id and question it stays as it is, so that no kind
+// to what was sent. Except for id, question and RA bit it stays as it is, so that no kind
 // of record needs to be understood here. The letters of the question become the
 // client's again, as some upstreams change their case.
 func (q *query) relay(got, sent []byte) ([]byte, bool) {
@@ -44,6 +44,7 @@ func (q *query) relay(got, sent []byte) ([]byte, bool) {
 	}
 	answer := bytes.Clone(got)
 	binary.BigEndian.PutUint16(answer, q.msg.Id)
+	answer[3] |= recursion // it is there for the client, whoever answered
 	copy(answer[headerLen:], sent[headerLen:end])
 	return answer, true
 }

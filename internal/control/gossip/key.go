@@ -1,0 +1,95 @@
+package gossip
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Key is a secret that all hosts of a cluster share. It encrypts and
+// authenticates (AES-256-GCM): who has it is trusted, and may speak for any host.
+type Key [keyLen]byte
+
+const keyLen = 32
+
+// maxKeys is enough for any rotation; each refused packet is tried with all.
+const maxKeys = 8
+
+// String hides the key from logs.
+func (Key) String() string { return "(secret)" }
+
+// GoString hides the key from %#v.
+func (k Key) GoString() string { return k.String() }
+
+// ParseKeys reads a key file: 32 bytes in base64 or hexadecimal on a line; empty
+// lines and lines that start with # do not count. The first key encrypts, all
+// decrypt. So a key is changed without a gap by giving every host the new one
+// on the second line, then moving it to the first everywhere, then dropping the
+// old one. Errors name the line, never what is in it.
+func ParseKeys(data []byte) ([]Key, error) {
+	var keys []Key
+	number := 0
+	for line := range bytes.Lines(data) {
+		number++
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		key, err := parseKey(string(line))
+		if err != nil {
+			return nil, fmt.Errorf("key file line %d: %w", number, err)
+		}
+		if slices.Contains(keys, key) {
+			return nil, fmt.Errorf("key file line %d: repeats a key", number)
+		}
+		keys = append(keys, key)
+	}
+	switch {
+	case len(keys) == 0:
+		return nil, fmt.Errorf("key file: has no key; make one with `head -c %d /dev/urandom | base64`", keyLen)
+	case len(keys) > maxKeys:
+		return nil, fmt.Errorf("key file: has %d keys, at most %d are allowed", len(keys), maxKeys)
+	}
+	return keys, nil
+}
+
+// parseKey tells the two encodings apart by their lengths, which differ.
+func parseKey(text string) (Key, error) {
+	var raw []byte
+	var err error
+	if len(text) == hex.EncodedLen(keyLen) {
+		raw, err = hex.DecodeString(text)
+	} else {
+		raw, err = base64.StdEncoding.Strict().DecodeString(text)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("must be %d bytes in base64 (%d characters) or hexadecimal (%d)",
+			keyLen, base64.StdEncoding.EncodedLen(keyLen), hex.EncodedLen(keyLen))
+	}
+	if len(raw) != keyLen {
+		return Key{}, fmt.Errorf("has %d bytes, must have %d", len(raw), keyLen)
+	}
+	if (Key(raw) == Key{}) {
+		return Key{}, fmt.Errorf("is all zeros")
+	}
+	return Key(raw), nil
+}
+
+// LoadKeys reads a key file that nobody but its owner may read.
+func LoadKeys(path string) ([]Key, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("key file %s: others may read it (mode %04o); run `chmod 600 %s`", path, info.Mode().Perm(), path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key file: %w", err)
+	}
+	return ParseKeys(data)
+}

@@ -1,0 +1,165 @@
+package gossip
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// memnet is a network in memory with latency, loss and partitions. All of its
+// waiting is by timers and channels, so it runs in a synctest bubble.
+type memnet struct {
+	mu      sync.Mutex
+	rng     *rand.Rand
+	latency time.Duration // one way; each packet takes up to twice that
+	loss    float64       // of packets; streams are repeated by TCP and only take longer
+	side    map[netip.Addr]int
+	hosts   map[string]*memTransport // by address and port
+}
+
+func newMemnet() *memnet {
+	return &memnet{
+		rng:     rand.New(rand.NewPCG(1, 2)),
+		latency: 250 * time.Microsecond,
+		side:    make(map[netip.Addr]int),
+		hosts:   make(map[string]*memTransport),
+	}
+}
+
+// partition puts hosts on a side; only hosts on the same side reach each other.
+func (n *memnet) partition(side int, addrs ...netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, a := range addrs {
+		n.side[a.Addr()] = side
+	}
+}
+
+func (n *memnet) setLoss(p float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loss = p
+}
+
+// path returns the transport at an address, whether it can be reached, and the
+// time that a packet takes.
+func (n *memnet) path(from netip.AddrPort, to string) (t *memTransport, reached, lost bool, delay time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ap, err := netip.ParseAddrPort(to)
+	reached = err == nil && n.side[from.Addr()] == n.side[ap.Addr()]
+	delay = n.latency + time.Duration(n.rng.Int64N(int64(n.latency)))
+	return n.hosts[to], reached, n.rng.Float64() < n.loss, delay
+}
+
+// memTransport is one host's end of a memnet.
+type memTransport struct {
+	net     *memnet
+	addr    netip.AddrPort
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func (n *memnet) transport(addr netip.AddrPort) *memTransport {
+	t := &memTransport{
+		net: n, addr: addr,
+		// As much as a socket buffer of 2 MB holds.
+		packets: make(chan *memberlist.Packet, 2048),
+		streams: make(chan net.Conn),
+		closed:  make(chan struct{}),
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hosts[addr.String()] = t
+	return t
+}
+
+func (t *memTransport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	return t.addr.Addr().AsSlice(), int(t.addr.Port()), nil
+}
+
+func (t *memTransport) WriteTo(b []byte, addr string) (time.Time, error) {
+	return t.WriteToAddress(b, memberlist.Address{Addr: addr})
+}
+
+func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+	now := time.Now()
+	if len(b) > packetSize {
+		return now, fmt.Errorf("packet of %d bytes", len(b))
+	}
+	to, reached, lost, delay := t.net.path(t.addr, a.Addr)
+	if to == nil || !reached || lost {
+		return now, nil
+	}
+	p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(t.addr)}
+	time.AfterFunc(delay, func() {
+		p.Timestamp = time.Now()
+		select {
+		case to.packets <- p:
+		default: // the buffer is full
+		}
+	})
+	return now, nil
+}
+
+func (t *memTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
+}
+
+func (t *memTransport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	to, reached, _, delay := t.net.path(t.addr, a.Addr)
+	if !reached {
+		time.Sleep(timeout)
+		return nil, errors.New("connection timed out")
+	}
+	time.Sleep(2 * delay)
+	if to == nil {
+		return nil, errors.New("no such host")
+	}
+	ours, theirs := net.Pipe()
+	select {
+	case to.streams <- &memConn{Conn: theirs, t: to, peer: t.addr}:
+	case <-to.closed:
+		return nil, errors.New("connection refused")
+	case <-time.After(timeout):
+		return nil, errors.New("connection timed out")
+	}
+	return &memConn{Conn: ours, t: t, peer: to.addr}, nil
+}
+
+func (t *memTransport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+func (t *memTransport) StreamCh() <-chan net.Conn           { return t.streams }
+
+func (t *memTransport) Shutdown() error {
+	t.once.Do(func() { close(t.closed) })
+	return nil
+}
+
+// memConn is a stream that takes time, and ends with a partition.
+type memConn struct {
+	net.Conn
+	t    *memTransport
+	peer netip.AddrPort
+}
+
+func (c *memConn) Write(b []byte) (int, error) {
+	_, reached, lost, delay := c.t.net.path(c.t.addr, c.peer.String())
+	if lost {
+		delay += 200 * time.Millisecond // TCP's least retransmission time-out on Linux
+	}
+	time.Sleep(delay)
+	if !reached {
+		return 0, errors.New("connection timed out")
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *memConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.peer) }

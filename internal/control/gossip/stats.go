@@ -1,0 +1,106 @@
+package gossip
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Stats counts what happened since the Source was made.
+type Stats struct {
+	// Refused, with a log line at most every refusalInterval for each.
+	WrongKey     uint64 // not encrypted with a key of ours, or not at all
+	WrongLabel   uint64 // of another cluster
+	WrongVersion uint64 // another version of our protocol
+	Unlisted     uint64 // without keys: from or about a host that is not listed
+	Malformed    uint64 // not what it says, or over a limit
+	Overload     uint64 // too many streams at once
+	Conflicts    uint64 // another host has the name of one that is there
+
+	Strangers uint64 // dropped, as the sender is not a member (yet)
+	Deltas    uint64 // taken
+	Records   uint64 // taken whole
+	Asked     uint64 // records asked for
+	Published uint64 // versions of this host's own record
+	Sent      uint64 // packets and streams of our own
+	SentBytes uint64 // in them
+
+	Members int // reachable hosts, this one included
+	Hosts   int // other hosts whose entries are known, unreachable ones included
+}
+
+// reason is why something was refused; it is what the log says.
+type reason string
+
+const (
+	wrongKey     reason = "wrong key"
+	wrongLabel   reason = "wrong cluster label"
+	wrongVersion reason = "wrong protocol version"
+	unlisted     reason = "host is not listed"
+	malformed    reason = "malformed message"
+	overload     reason = "too many streams"
+	conflict     reason = "another host has this name"
+)
+
+// refusalInterval keeps anyone who can send a packet from filling the log.
+const refusalInterval = 10 * time.Second
+
+// counters holds the Stats and says now and then what was refused.
+type counters struct {
+	log    *slog.Logger
+	mu     sync.Mutex
+	stats  Stats
+	logged map[reason]time.Time
+}
+
+func newCounters(log *slog.Logger) *counters {
+	return &counters{log: log, logged: make(map[reason]time.Time)}
+}
+
+// count changes the counters.
+func (c *counters) count(change func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.stats)
+}
+
+func (c *counters) get() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
+}
+
+// refuse counts a refusal. detail says what was refused, and is logged.
+func (c *counters) refuse(why reason, detail string) {
+	c.mu.Lock()
+	counter := c.stats.of(why)
+	*counter++
+	total := *counter
+	last, before := c.logged[why]
+	quiet := before && time.Since(last) < refusalInterval
+	if !quiet {
+		c.logged[why] = time.Now()
+	}
+	c.mu.Unlock()
+	if !quiet {
+		c.log.Warn("gossip refused", "reason", string(why), "what", detail, "count", total)
+	}
+}
+
+func (s *Stats) of(why reason) *uint64 {
+	switch why {
+	case wrongKey:
+		return &s.WrongKey
+	case wrongLabel:
+		return &s.WrongLabel
+	case wrongVersion:
+		return &s.WrongVersion
+	case unlisted:
+		return &s.Unlisted
+	case overload:
+		return &s.Overload
+	case conflict:
+		return &s.Conflicts
+	}
+	return &s.Malformed
+}

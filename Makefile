@@ -10,6 +10,7 @@ FUZZTIME   ?= 10s
 export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint fuzz install deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix lint sim fuzz install deps clean
 
 build: bin/vxlan bin/vxlanctl bin/lab
 
@@ -65,11 +66,16 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# Propagation of a container's start among up to 100 hosts, in virtual time.
+sim:
+	SIM_ROUNDS=$${SIM_ROUNDS:-100} $(GO) test -count=1 -v -run '^(TestPropagation|TestCostOfAHost)$$' ./internal/control/gossip
+
 fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./internal/kernel/wire
 	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
+	for f in FuzzDigests FuzzWant FuzzRecords FuzzDelta FuzzSummary FuzzParseKeys; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/control/gossip || exit 1; done
 
 install: bin/vxlan bin/vxlanctl
 	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan
@@ -89,5 +95,6 @@ help:
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
+	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
 	@echo 'make build        bin/vxlan, bin/vxlanctl and bin/lab;  make install puts the plugin where Podman looks'

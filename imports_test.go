@@ -31,6 +31,8 @@ var layers = map[string][]string{
 	"internal/kernel/fakekernel": {"internal/network"},
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
 	"internal/reconcile":         {"internal/plan"},
+	"internal/control":           {"internal/network"},
+	"internal/control/gossip":    {"internal/control"},
 	"internal/driver":            {"internal/ipam", "internal/netavark", "internal/reconcile", "internal/store"},
 	"internal/firewalld":         {},
 	"internal/host":              {"internal/driver", "internal/firewalld", "internal/kernel/namespace"},
@@ -43,6 +45,7 @@ var layers = map[string][]string{
 var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "net/http", "it doubles the plugin, which runs at each container start"},
 	{"cmd/vxlan", "github.com/spf13/cobra", "no person types its arguments"},
+	{"cmd/vxlan", "github.com/hashicorp/memberlist", "it doubles the plugin too; whoever talks to other hosts is an agent, which stays"},
 	{"cmd/vxlan", "github.com/vishvananda/netlink", "the message layer netlink/nl is enough, and a third of it"},
 	{"cmd/vxlan", "github.com/miekg/dns", "names are the agent's work; it would more than double the plugin"},
 }
@@ -52,11 +55,12 @@ var bans = []struct{ pkg, banned, why string }{
 var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network"}
 
 // soleImporters says which package alone imports a library, so that retries,
-// extended acks and locks are dealt with once.
+// extended acks, locks and what a library lacks are dealt with once.
 var soleImporters = map[string]string{
 	"github.com/vishvananda/netlink/nl": "internal/kernel/rtnl",
 	"github.com/godbus/dbus/v5":         "internal/firewalld",
 	"github.com/miekg/dns":              "internal/dns",
+	"github.com/hashicorp/memberlist":   "internal/control/gossip",
 }
 
 func TestImportsPointOneWay(t *testing.T) {

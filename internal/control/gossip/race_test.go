@@ -1,0 +1,7 @@
+//go:build race
+
+package gossip
+
+// raceDetector tells that the test is slower, and larger, by what the race
+// detector needs.
+const raceDetector = true

@@ -159,6 +159,10 @@ func (s *Source) handleRecords(m message) {
 		if s.takeLocked(h) {
 			s.counters.count(func(st *Stats) { st.Records++ })
 			changed = true
+			// Several records are what this host has missed, and no news to the others.
+			if len(m.records) == 1 {
+				s.queueDigestLocked(digest{name: h.name, version: h.version, age: h.age})
+			}
 		}
 	}
 	if changed {
@@ -180,6 +184,7 @@ func (s *Source) handleDelta(m message, from memberlist.Node) {
 			s.counters.refuse(malformed, "from "+m.from+": "+err.Error())
 		} else if s.takeLocked(held{record: next}) {
 			s.counters.count(func(st *Stats) { st.Deltas++ })
+			s.queueDigestLocked(d)
 			s.showLocked()
 			return
 		}
@@ -189,7 +194,7 @@ func (s *Source) handleDelta(m message, from memberlist.Node) {
 	}
 }
 
-// takeLocked puts a record in the table and tells one or two others of it.
+// takeLocked puts a record in the table.
 func (s *Source) takeLocked(h held) bool {
 	for _, a := range h.attachments {
 		if !s.permitsLocked(a.VTEP) {
@@ -197,13 +202,16 @@ func (s *Source) takeLocked(h held) bool {
 			return false
 		}
 	}
+	if !s.table.fits(h.record) {
+		s.counters.refuse(malformed, "record of "+h.name+": there are too many endpoints already")
+		return false
+	}
 	if !s.table.put(h, time.Now()) {
 		return false
 	}
 	if a, waiting := s.asked[h.name]; waiting && a.version.compare(h.version) <= 0 {
 		delete(s.asked, h.name)
 	}
-	s.queueDigestLocked(digest{name: h.name, version: h.version, age: h.age})
 	return true
 }
 

@@ -461,6 +461,41 @@ func TestChangedCoalesces(t *testing.T) {
 	})
 }
 
+func TestIPv6(t *testing.T) {
+	bubble(t, func(t *testing.T, n *memnet) {
+		ip := func(i int) netip.AddrPort { return netip.MustParseAddrPort(fmt.Sprintf("[fd00::%d]:7947", i)) }
+		v6 := func(i int) func(*Config) {
+			return func(c *Config) {
+				c.Bind, c.Seeds, c.Keys = ip(i), []netip.AddrPort{ip(1), ip(2)}, nil
+			}
+		}
+		a, b := start(t, n, 1, v6(1)), start(t, n, 2, v6(2))
+		if err := b.Set([]control.Attachment{{Network: testNet, VTEP: ip(2).Addr(), Endpoints: []control.Endpoint{{ContainerID: "c", Names: []string{"c"}}}}}); err != nil {
+			t.Fatal(err)
+		}
+		a.wait(3*second, "host-2: c")
+		n.partition(1, ip(2))
+		a.wait(20*second, "(host-2: c)")
+		time.Sleep(5 * time.Minute)
+		n.partition(0, ip(2))
+		a.wait(30*second, "host-2: c")
+	})
+}
+
+// A host that comes back with another address, as with DHCP.
+func TestHostMoves(t *testing.T) {
+	bubble(t, func(t *testing.T, n *memnet) {
+		a, b := start(t, n, 1), start(t, n, 2)
+		b.has("b")
+		a.wait(3*second, "host-2: b")
+		b.crash()
+		b = start(t, n, 2, func(c *Config) { c.Bind = addrOf(77) })
+		b.has("b", "c")
+		took := a.wait(time.Minute, "host-2: b c")
+		t.Logf("seen after %v", took)
+	})
+}
+
 func TestRunRefusesASecondRun(t *testing.T) {
 	bubble(t, func(t *testing.T, n *memnet) {
 		a := start(t, n, 1)

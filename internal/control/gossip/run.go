@@ -11,12 +11,18 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Run listens, finds the others and works until ctx is done. It may be called
-// once.
+// Run listens, finds the others and works until ctx is done, and does that once.
+// If it cannot listen it returns an error, and may be called again.
 func (s *Source) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := s.start(cancel); err != nil {
+	if err := s.claim(cancel); err != nil {
+		return fmt.Errorf("start %v: %w", s, err)
+	}
+	if err := s.start(); err != nil {
+		s.mu.Lock()
+		s.stop = nil
+		s.mu.Unlock()
 		return fmt.Errorf("start %v: %w", s, err)
 	}
 	if len(s.cfg.Keys) == 0 {
@@ -35,14 +41,21 @@ func (s *Source) Run(ctx context.Context) error {
 	return err
 }
 
-func (s *Source) start(cancel context.CancelFunc) error {
+// claim makes this call of Run the only one.
+func (s *Source) claim(cancel context.CancelFunc) error {
 	s.mu.Lock()
-	if s.stop != nil {
-		s.mu.Unlock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stop != nil:
 		return errors.New("it was run before")
+	case s.leaving:
+		return errors.New("the host has left")
 	}
 	s.stop = cancel
-	s.mu.Unlock()
+	return nil
+}
+
+func (s *Source) start() error {
 	conf, err := s.cfg.memberlist()
 	if err != nil {
 		return err

@@ -17,6 +17,28 @@ type table struct {
 	present     map[string]bool // hosts that answer
 }
 
+// maxTotal bounds the endpoints of all hosts together: 1,000 hosts with 100
+// containers each. At 260 bytes an endpoint that is 26 MB.
+const maxTotal = 100_000
+
+func endpointCount(attachments []control.Attachment) (n int) {
+	for _, a := range attachments {
+		n += len(a.Endpoints)
+	}
+	return n
+}
+
+// fits tells whether there is room for a record.
+func (t *table) fits(r record) bool {
+	total := endpointCount(r.attachments)
+	for name, e := range t.entries {
+		if name != r.name {
+			total += endpointCount(e.attachments)
+		}
+	}
+	return total <= maxTotal
+}
+
 // entry is what is known of one host.
 type entry struct {
 	record

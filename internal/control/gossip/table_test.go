@@ -3,6 +3,8 @@ package gossip
 import (
 	"testing"
 	"time"
+
+	"vxlan-driver/internal/control"
 )
 
 func TestTable(t *testing.T) {
@@ -105,5 +107,20 @@ func TestTableIsLimited(t *testing.T) {
 	}
 	if len(tb.entries) != maxHosts {
 		t.Errorf("%d hosts", len(tb.entries))
+	}
+}
+
+func TestTableHasRoomFor(t *testing.T) {
+	tb := newTable(time.Hour)
+	full := record{name: "full", attachments: []control.Attachment{{Endpoints: make([]control.Endpoint, maxTotal)}}}
+	if !tb.fits(full) {
+		t.Error("no room for what is allowed")
+	}
+	tb.put(held{record: full}, time.Unix(1e9, 0))
+	if !tb.fits(full) {
+		t.Error("no room for another version")
+	}
+	if tb.fits(testRecord("a")) {
+		t.Error("room for one more")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/memberlist"
+
 	"vxlan-driver/internal/control"
 )
 
@@ -403,6 +405,66 @@ func TestLossIsRepaired(t *testing.T) {
 			h.crash()
 		}
 	})
+}
+
+// Between two hosts no packet passes. What one has, the other learns from the
+// third: half of the time by gossip at once, else when they compare.
+func TestGossipGoesAround(t *testing.T) {
+	bubble(t, func(t *testing.T, n *memnet) {
+		a, b, c := start(t, n, 1), start(t, n, 2), start(t, n, 3)
+		c.has("c")
+		a.has("a")
+		b.wait(3*second, "host-1: a, host-3: c")
+		n.deafen(addrOf(1), addrOf(2))
+		const rounds = 200
+		soon := 0
+		for i := range rounds {
+			time.Sleep(second)
+			a.has(fmt.Sprint("a", i))
+			if took := b.wait(10*second, fmt.Sprintf("host-1: a%d, host-3: c", i)); took < 250*time.Millisecond {
+				soon++
+			}
+		}
+		t.Logf("%d of %d were seen soon", soon, rounds)
+		if soon < rounds*4/10 {
+			t.Errorf("only %d of %d", soon, rounds)
+		}
+	})
+}
+
+// What was asked for and does not come is asked for again, also of others.
+func TestAskedAgain(t *testing.T) {
+	s, err := New(Config{Name: "a", Bind: addrOf(1), Keys: []Key{testKey}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	owner, other := memberlist.Node{Name: "owner"}, memberlist.Node{Name: "other"}
+	s.members["owner"], s.members["other"] = owner, other
+	d := digest{name: "owner", version: version{incarnation: 1, sequence: 1}}
+	if !s.mayAsk(d, now) || s.mayAsk(d, now.Add(askTimeout/2)) {
+		t.Error("asked twice at once")
+	}
+	s.retryLocked(now.Add(askTimeout / 2))
+	if len(s.outbox) != 0 {
+		t.Error("asked again too early")
+	}
+	for try := 1; try <= maxTries+2; try++ {
+		if try == 3 {
+			delete(s.members, "owner")
+		}
+		s.retryLocked(now.Add(time.Duration(try+1) * 2 * askTimeout))
+		wantOut := min(try, maxTries)
+		if len(s.outbox) != wantOut {
+			t.Fatalf("after try %d: %d messages", try, len(s.outbox))
+		}
+		if to := s.outbox[wantOut-1].to.Name; try < 3 && to != "owner" || try >= 3 && to != "other" {
+			t.Errorf("try %d asks %s", try, to)
+		}
+	}
+	if len(s.asked) != 0 {
+		t.Error("it still waits")
+	}
 }
 
 // A record that fits no packet goes by streams.

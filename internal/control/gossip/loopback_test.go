@@ -19,11 +19,6 @@ func TestOverLoopback(t *testing.T) {
 		b.SetSeeds([]netip.AddrPort{a.cfg.Bind})
 		if len(keys) == 0 {
 			a.SetSeeds([]netip.AddrPort{b.cfg.Bind})
-			for _, s := range []*Source{a, b} {
-				s.mu.Lock()
-				s.allowed[addrOf(1).Addr()], s.allowed[addrOf(2).Addr()] = true, true // the VTEPs
-				s.mu.Unlock()
-			}
 		}
 		stopA, stopB := run(t, a), run(t, b)
 		if err := a.Set([]control.Attachment{attachment(addrOf(1).Addr(), "web")}); err != nil {
@@ -70,7 +65,10 @@ func listen(t *testing.T, name string, keys []Key) *Source {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Name: name, Bind: bind, Keys: keys, Label: "loopback", Log: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{
+		Name: name, Bind: bind, Keys: keys, Label: "loopback", Log: slog.New(slog.DiscardHandler),
+		Allowed: []netip.Addr{addrOf(1).Addr(), addrOf(2).Addr()}, // the VTEPs
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

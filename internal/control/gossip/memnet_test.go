@@ -20,6 +20,7 @@ type memnet struct {
 	latency time.Duration // one way; each packet takes up to twice that
 	loss    float64       // of packets; streams are repeated by TCP and only take longer
 	side    map[netip.Addr]int
+	deaf    map[[2]netip.Addr]bool // no packets pass between these, but streams do
 	hosts   map[string]*memTransport // by address and port
 }
 
@@ -28,6 +29,7 @@ func newMemnet() *memnet {
 		rng:     rand.New(rand.NewPCG(1, 2)),
 		latency: 250 * time.Microsecond,
 		side:    make(map[netip.Addr]int),
+		deaf:    make(map[[2]netip.Addr]bool),
 		hosts:   make(map[string]*memTransport),
 	}
 }
@@ -45,6 +47,20 @@ func (n *memnet) setLoss(p float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.loss = p
+}
+
+// deafen loses all packets between two hosts.
+func (n *memnet) deafen(a, b netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deaf[[2]netip.Addr{a.Addr(), b.Addr()}] = true
+	n.deaf[[2]netip.Addr{b.Addr(), a.Addr()}] = true
+}
+
+func (n *memnet) isDeaf(a, b netip.AddrPort) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.deaf[[2]netip.Addr{a.Addr(), b.Addr()}]
 }
 
 // path returns the transport at an address, whether it can be reached, and the
@@ -96,7 +112,7 @@ func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time
 		return now, fmt.Errorf("packet of %d bytes", len(b))
 	}
 	to, reached, lost, delay := t.net.path(t.addr, a.Addr)
-	if to == nil || !reached || lost {
+	if to == nil || !reached || lost || t.net.isDeaf(t.addr, to.addr) {
 		return now, nil
 	}
 	p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(t.addr)}

@@ -127,6 +127,45 @@ func TestUnlistedVTEP(t *testing.T) {
 	})
 }
 
+// Without a key, a message that is right in all but the address it comes from.
+func TestUnlistedSenderSpeaksForAListedHost(t *testing.T) {
+	bubble(t, func(t *testing.T, n *memnet) {
+		noKey := func(c *Config) { c.Keys, c.Seeds = nil, []netip.AddrPort{addrOf(1), addrOf(2)} }
+		a, b := start(t, n, 1, noKey), start(t, n, 2, noKey)
+		b.has("b")
+		a.wait(3*second, "host-2: b")
+		r := record{name: nameOf(2), attachments: []control.Attachment{attachment(addrOf(2).Addr(), "evil")}}
+		r.version = version{incarnation: 9, sequence: 1, sum: contentSum(false, r.attachments)}
+		forged := b.encode(message{kind: kindRecords, records: []held{{record: r}}})
+		packet, err := memberlist.AddLabelHeaderToPacket(append([]byte{8}, forged...), "test") // 8: a user's message
+		if err != nil {
+			t.Fatal(err)
+		}
+		evil := n.transport(addrOf(3))
+		if _, err := evil.WriteTo(packet, addrOf(1).String()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(second)
+		if s := a.Stats(); a.sees() != "host-2: b" || s.Unlisted != 1 {
+			t.Errorf("sees %s, %+v", a.sees(), s)
+		}
+		conn, err := evil.DialTimeout(addrOf(1).String(), second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(second))
+		if _, err := conn.Write(packet); err == nil {
+			t.Error("the stream was read")
+		}
+		// From where it is believed, the packet does what it says: the test is sound.
+		if _, err := b.cfg.transport.WriteTo(packet, addrOf(1).String()); err != nil {
+			t.Fatal(err)
+		}
+		a.wait(second, "host-2: evil")
+		a.wait(5*second, "host-2: b") // and its owner goes above it
+	})
+}
+
 func TestKeyRotation(t *testing.T) {
 	bubble(t, func(t *testing.T, n *memnet) {
 		next := Key{7}

@@ -20,7 +20,7 @@ type memnet struct {
 	latency time.Duration // one way; each packet takes up to twice that
 	loss    float64       // of packets; streams are repeated by TCP and only take longer
 	side    map[netip.Addr]int
-	deaf    map[[2]netip.Addr]bool // no packets pass between these, but streams do
+	deaf    map[[2]netip.Addr]bool   // no packets pass between these, but streams do
 	hosts   map[string]*memTransport // by address and port
 }
 

@@ -78,8 +78,9 @@ type Member struct {
 	Attachment
 }
 
-// Members returns the hosts that have a part in a network, unreachable ones
-// included, in order of their names.
+// Members returns the hosts that have a part in a network: those that announce
+// an Attachment, which a host does while it has a container on it. Unreachable
+// ones are included, in order of their names.
 func (s Snapshot) Members(key NetworkKey) []Member {
 	var members []Member
 	for _, h := range s.Hosts {

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -108,6 +109,9 @@ func (g *guard) pumpPackets() {
 			if _, ok := g.admit(p.From); !ok {
 				continue
 			}
+			// memberlist reads into 64 kB, and keeps that while the packet waits
+			// for its turn, of which there may be a thousand.
+			p.Buf = bytes.Clone(p.Buf)
 			select {
 			case g.packets <- p:
 			case <-g.ctx.Done():

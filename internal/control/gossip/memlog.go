@@ -34,7 +34,7 @@ var refusals = []struct {
 	{"Failed to decompress", malformed},
 	{"not supported", malformed},
 	{"truncated", malformed},
-	{"label header", malformed},
+	{"label header cannot", malformed},
 	{"invalid checksum", malformed},
 	{"invalid msgType", malformed},
 	{"missing message type", malformed},

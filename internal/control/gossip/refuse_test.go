@@ -28,6 +28,7 @@ func TestRefused(t *testing.T) {
 		{
 			name: "wrong key", good: func(*Config) {}, bad: func(c *Config) { c.Keys = []Key{otherKey} },
 			count: func(s Stats) uint64 { return s.WrongKey }, logged: `reason="wrong key"`,
+			badCount: func(s Stats) uint64 { return s.WrongKey },
 		},
 		{
 			name: "no key where there should be one", good: func(*Config) {}, bad: func(c *Config) { c.Keys = nil },
@@ -41,10 +42,12 @@ func TestRefused(t *testing.T) {
 		{
 			name: "wrong label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "production" },
 			count: func(s Stats) uint64 { return s.WrongLabel }, logged: `reason="wrong cluster label"`,
+			badCount: func(s Stats) uint64 { return s.NoAnswer },
 		},
 		{
 			name: "no label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "" },
 			count: func(s Stats) uint64 { return s.WrongLabel }, logged: `reason="wrong cluster label"`,
+			badCount: func(s Stats) uint64 { return s.NoAnswer },
 		},
 		{
 			name: "wrong version", good: func(*Config) {}, bad: func(c *Config) { c.version = 2 },
@@ -54,6 +57,7 @@ func TestRefused(t *testing.T) {
 		{
 			name: "unlisted", good: noKey, bad: noKey,
 			count: func(s Stats) uint64 { return s.Unlisted }, logged: `reason="host is not listed"`,
+			badCount: func(s Stats) uint64 { return s.NoAnswer },
 		},
 	}
 	for _, tt := range tests {
@@ -75,7 +79,7 @@ func TestRefused(t *testing.T) {
 					t.Errorf("counted %d, logged %d lines in a minute\n%s", count, lines, a.log.buf.String())
 				}
 				if tt.badCount != nil && tt.badCount(bad.Stats()) == 0 {
-					t.Error("the third noticed nothing")
+					t.Errorf("the third noticed nothing: %+v\n%s", bad.Stats(), bad.log.buf.String())
 				}
 				if s := a.Stats(); s.Members != 2 {
 					t.Errorf("%d members", s.Members)

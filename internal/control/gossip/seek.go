@@ -28,7 +28,7 @@ func (s *Source) seekLoop(ctx context.Context) {
 	backoff := seekFirst
 	for ctx.Err() == nil {
 		missing := s.missing()
-		found := s.join(missing)
+		found := s.join(ctx, missing)
 		s.readyOnce.Do(func() { close(s.ready) })
 		if found {
 			backoff = seekFirst
@@ -85,13 +85,15 @@ func (s *Source) missing() []netip.AddrPort {
 
 // join asks all of the hosts at once, and tells whether one answered. The source
 // is ready with the first that does.
-func (s *Source) join(hosts []netip.AddrPort) (found bool) {
+func (s *Source) join(ctx context.Context, hosts []netip.AddrPort) (found bool) {
 	var asked sync.WaitGroup
 	var mu sync.Mutex
 	for _, host := range hosts {
 		asked.Go(func() {
 			if _, err := s.ml.Join([]string{host.String()}); err != nil {
-				s.notJoined(host, err)
+				if ctx.Err() == nil { // else Run ends, and the transport with it
+					s.notJoined(host, err)
+				}
 				return
 			}
 			s.readyOnce.Do(func() { close(s.ready) })
@@ -104,13 +106,13 @@ func (s *Source) join(hosts []netip.AddrPort) (found bool) {
 	return found
 }
 
-// notJoined counts why a host could not be joined if it is a refusal, of this
-// host's or the other's. Everything else is a host that is down.
+// notJoined counts why a host could not be joined: a refusal, of this host's or
+// the other's, or no answer.
 func (s *Source) notJoined(host netip.AddrPort, err error) {
 	text := strings.Join(strings.Fields(err.Error()), " ") // the library writes a list
-	if why, ok := classify(text); ok {
-		s.counters.refuse(why, text)
-		return
+	why, ok := classify(text)
+	if !ok {
+		why = noAnswer
 	}
-	s.log.Debug("join", "host", host, "err", text)
+	s.counters.refuse(why, "join "+host.String()+": "+text)
 }

@@ -17,6 +17,7 @@ type Stats struct {
 	Overload     uint64 // too many streams at once
 	Conflicts    uint64 // another host has the name of one that is there
 
+	NoAnswer  uint64 // attempts to join a seed or a lost host that failed
 	Strangers uint64 // dropped, as the sender is not a member (yet)
 	Deltas    uint64 // taken
 	Records   uint64 // taken whole
@@ -40,10 +41,22 @@ const (
 	malformed    reason = "malformed message"
 	overload     reason = "too many streams"
 	conflict     reason = "another host has this name"
+	noAnswer     reason = "host does not let this one join" // down, of another cluster, or refusing for a reason that only its log has
 )
 
 // refusalInterval keeps anyone who can send a packet from filling the log.
-const refusalInterval = 10 * time.Second
+// A host that is down is tried again for as long as it is.
+const (
+	refusalInterval  = 10 * time.Second
+	noAnswerInterval = 10 * time.Minute
+)
+
+func (r reason) interval() time.Duration {
+	if r == noAnswer {
+		return noAnswerInterval
+	}
+	return refusalInterval
+}
 
 // counters holds the Stats and says now and then what was refused.
 type counters struct {
@@ -77,7 +90,7 @@ func (c *counters) refuse(why reason, detail string) {
 	*counter++
 	total := *counter
 	last, before := c.logged[why]
-	quiet := before && time.Since(last) < refusalInterval
+	quiet := before && time.Since(last) < why.interval()
 	if !quiet {
 		c.logged[why] = time.Now()
 	}
@@ -101,6 +114,8 @@ func (s *Stats) of(why reason) *uint64 {
 		return &s.Overload
 	case conflict:
 		return &s.Conflicts
+	case noAnswer:
+		return &s.NoAnswer
 	}
 	return &s.Malformed
 }

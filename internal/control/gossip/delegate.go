@@ -94,9 +94,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 		d.log.Info("host left", "host", n.Name)
 	} else {
 		d.log.Warn("host unreachable", "host", n.Name, "addr", n.Address())
-		if addr, ok := netip.AddrFromSlice(n.Addr); ok {
-			d.lostAddr[n.Name] = netip.AddrPortFrom(addr.Unmap(), n.Port)
-		}
+		d.lostAddr[n.Name] = addrOfNode(*n)
 	}
 	if d.table.gone(n.Name, time.Now()) {
 		d.showLocked()

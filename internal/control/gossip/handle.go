@@ -36,21 +36,37 @@ func (s *Source) receive(data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from, member := s.members[m.from]
-	if !member {
-		s.strangerLocked(m.addr)
-		return
+	if !member || addrOfNode(from) != m.addr {
+		from = memberlist.Node{Name: m.from, Addr: m.addr.Addr().AsSlice(), Port: m.addr.Port()}
+		if !s.strangerLocked(m.addr) || m.kind != kindWant {
+			return
+		}
 	}
 	s.handleLocked(m, from)
 }
 
 // strangerLocked remembers where to find the sender of a message that is no
-// member. Usually the news that it is one is only late.
-func (s *Source) strangerLocked(addr netip.AddrPort) {
+// member, or not where the member of its name is, and tells whether it may be
+// answered. Usually the news that it is one is only late: a host that joins asks
+// for the records before the other end of the join has taken it in. Nothing but
+// that question is heard from it, or two hosts of one name would outbid each
+// other's versions for ever.
+func (s *Source) strangerLocked(addr netip.AddrPort) bool {
 	s.counters.count(func(st *Stats) { st.Strangers++ })
-	if addr != s.cfg.Bind && s.permitsLocked(addr.Addr()) && len(s.strangers) < seekAtOne {
+	if addr == s.cfg.Bind || !s.permitsLocked(addr.Addr()) {
+		return false
+	}
+	if len(s.strangers) < seekAtOne {
 		s.strangers[addr] = true
 		wake(s.seek)
 	}
+	return true
+}
+
+// addrOfNode returns where a member listens.
+func addrOfNode(n memberlist.Node) netip.AddrPort {
+	addr, _ := netip.AddrFromSlice(n.Addr) // NotifyAlive has checked it
+	return netip.AddrPortFrom(addr.Unmap(), n.Port)
 }
 
 func (s *Source) handleLocked(m message, from memberlist.Node) {

@@ -98,6 +98,9 @@ func decode(data []byte) (message, error) {
 	}
 	r := reader{buf: data[2:]}
 	m := message{kind: data[1], from: r.host(), addr: netip.AddrPortFrom(r.addr(), uint16(r.uint(1<<16-1)))}
+	if a := m.addr.Addr(); r.err == nil && (a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || m.addr.Port() == 0) {
+		r.fail("comes from %v", m.addr)
+	}
 	switch m.kind {
 	case kindDigests:
 		m.full = r.bool()

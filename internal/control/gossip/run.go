@@ -133,25 +133,30 @@ func (s *Source) randomLocked() (memberlist.Node, bool) {
 	return memberlist.Node{}, false
 }
 
-// retryLocked asks the owner for what did not come, or somebody else if the
-// owner does not answer.
+// retryLocked asks for what did not come: first one of the members, as all have
+// most of it, then the owner, and so on in turn. The owner may just have died, and
+// any other may have missed the record too.
 func (s *Source) retryLocked(now time.Time) {
+	other, ok := s.randomLocked()
+	var names []string
 	for name, a := range s.asked {
 		if now.Before(a.until) {
 			continue
 		}
-		m, ok := s.members[name]
-		if !ok {
-			m, ok = s.randomLocked()
-		}
-		if a.tries++; a.tries > maxTries || !ok || !s.table.wants(digest{name: name, version: a.version}) {
+		a.tries++
+		if a.tries > maxTries || !ok || !s.table.wants(digest{name: name, version: a.version}) {
 			delete(s.asked, name)
 			continue
 		}
 		a.until = now.Add(askTimeout)
 		s.asked[name] = a
-		s.askLocked(m, []string{name})
+		if owner, here := s.members[name]; here && a.tries%2 == 0 {
+			s.askLocked(owner, []string{name})
+		} else {
+			names = append(names, name)
+		}
 	}
+	s.askLocked(other, names)
 }
 
 // dropLostLocked forgets where hosts were that are forgotten.

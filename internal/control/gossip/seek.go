@@ -56,9 +56,7 @@ func (s *Source) missing() []netip.AddrPort {
 	}
 	present := map[netip.AddrPort]bool{s.cfg.Bind: true}
 	for _, m := range s.members {
-		if addr, ok := netip.AddrFromSlice(m.Addr); ok {
-			present[netip.AddrPortFrom(addr.Unmap(), m.Port)] = true
-		}
+		present[addrOfNode(m)] = true
 	}
 	var all []netip.AddrPort
 	add := func(addr netip.AddrPort) {

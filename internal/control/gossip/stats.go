@@ -18,7 +18,7 @@ type Stats struct {
 	Conflicts    uint64 // another host has the name of one that is there
 
 	NoAnswer  uint64 // attempts to join a seed or a lost host that failed
-	Strangers uint64 // dropped, as the sender is not a member (yet)
+	Strangers uint64 // messages of hosts that are not members (yet)
 	Deltas    uint64 // taken
 	Records   uint64 // taken whole
 	Asked     uint64 // records asked for

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,6 +242,43 @@ func TestGarbage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// From a host that is not known yet nothing is taken, but it is told what it asks
+// for: it may have joined a moment ago.
+func TestStrangers(t *testing.T) {
+	bubble(t, func(t *testing.T, n *memnet) {
+		a, b := start(t, n, 1), start(t, n, 2)
+		a.has("a")
+		b.has("b")
+		a.wait(3*second, "host-2: b")
+		r := record{name: nameOf(3), attachments: []control.Attachment{attachment(addrOf(3).Addr(), "c")}}
+		r.version = version{incarnation: 1, sequence: 1, sum: contentSum(false, r.attachments)}
+		says := func(name string, i int, m message) []byte {
+			m.from, m.addr = name, addrOf(i)
+			return m.encode()
+		}
+		sent := func() int { a.mu.Lock(); defer a.mu.Unlock(); return len(a.outbox) }
+		a.cancel() // nothing empties the outbox any more
+		<-a.done
+		before := sent()
+		for _, name := range []string{nameOf(3), nameOf(2)} { // the second one is a member, elsewhere
+			a.receive(says(name, 3, message{kind: kindRecords, records: []held{{record: r}}}))
+			a.receive(says(name, 3, message{kind: kindDigests, full: true, digests: []digest{{name: r.name, version: r.version}}}))
+			a.receive(says(name, 3, message{kind: kindSummary, hash: 1}))
+		}
+		if sent() != before || strings.Contains(a.sees(), "host-3") {
+			t.Errorf("%d messages, sees %s", sent()-before, a.sees())
+		}
+		a.receive(says(nameOf(3), 3, message{kind: kindWant, names: []string{nameOf(1), nameOf(2)}}))
+		if sent() != before+1 || addrOfNode(a.outbox[before].to) != addrOf(3) {
+			t.Errorf("%d messages", sent()-before)
+		}
+		if s := a.Stats(); s.Strangers != 7 {
+			t.Errorf("%+v", s)
+		}
+		a.done <- nil
+	})
 }
 
 // Messages of ours that a member sends and that are not valid.

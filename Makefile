@@ -9,8 +9,7 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint fuzz install deps clean
-.PHONY: help build demo test test-unit test-race test-lab test-matrix lint sim fuzz install deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint sim fuzz install deps clean
 
 build: bin/vxlan bin/vxlanctl bin/lab
 
@@ -75,7 +74,6 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./internal/kernel/wire
 	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
-	for f in FuzzDigests FuzzWant FuzzRecords FuzzDelta FuzzSummary FuzzParseKeys; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/control/gossip || exit 1; done
 	for f in FuzzDigests FuzzWant FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzParseKeys; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/control/gossip || exit 1; done
 
 install: bin/vxlan bin/vxlanctl

@@ -135,13 +135,8 @@ func (s *Store) Remove(networkID, containerID string) error {
 	if err != nil || len(left) > 0 {
 		return err
 	}
-	// Under another name, so that a crash meanwhile leaves no half of a network.
-	gone := filepath.Join(s.dir, "networks", unfinishedPrefix+networkID)
-	err = os.Rename(s.network(networkID), gone)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = os.RemoveAll(gone)
-	}
-	if err != nil {
+	// A crash meanwhile leaves a directory without endpoints, which is no network.
+	if err := os.RemoveAll(s.network(networkID)); err != nil {
 		return fmt.Errorf("remove stored network: %w", err)
 	}
 	return nil

@@ -89,6 +89,28 @@ func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
 	}
 }
 
+// What a crash left of a network, before its first endpoint or after its last, is none.
+func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
+	s := open(t, t.TempDir())
+	if err := os.MkdirAll(filepath.Join(s.dir, "networks/half/endpoints"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: "c1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Networks(); err != nil || !reflect.DeepEqual(got, []string{"n1"}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for range 2 {
+		if err := s.Remove("half", "c1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(s.dir, "networks")); err != nil || len(left) != 1 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 func TestTheLockIsExclusive(t *testing.T) {
 	dir := t.TempDir()
 	first := open(t, dir)

@@ -116,9 +116,14 @@ func TestHostWithTwoUnderlayAddresses(t *testing.T) {
 	}
 }
 
-// The bridge name of the documented example is too long to be one.
+// The bridge name of the documented example is too long to be one. Newer Podman refuses it before it asks the plugin;
+// there the example still works given to netavark (TestDocumentedConfigurationForNetavark).
 func TestLongInterfaceName(t *testing.T) {
 	l := start(t, 2)
+	probe := "podman network create --interface-name br-vxlan-network probe 2>&1 && podman network rm probe"
+	if out, err := l.Hosts()[0].Sh(t.Context(), probe); err != nil && strings.Contains(out, "interface names must be 15 characters or less") {
+		t.Skip("this Podman itself refuses a long --interface-name: " + out)
+	}
 	create(t, l, "net", "--opt vni=1 --subnet 10.1.0.0/24 --interface-name br-vxlan-network", addr4)
 	run(t, l.Hosts()[0], "c", "--network net")
 	sh(t, l.Hosts()[0], "ip link show br-vxlan-network && ip link show br-vxlan-net")

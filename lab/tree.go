@@ -34,7 +34,7 @@ const treeFormat = 2
 // Prepare makes the tree of a suite, or finds it made before: in /var/cache/vxlan-lab/SUITE, or under the directory
 // named by the environment variable VXLAN_LAB_CACHE. An empty suite is the one of VXLAN_LAB_SUITE, or else trixie.
 //
-// The first time takes about a minute, some hundred packages from a Debian mirror, and 420 MB on disk; what the machine
+// The first time takes about a minute, some hundred packages from a Debian mirror, and 370 MB on disk; what the machine
 // lacks for it is installed. Progress goes to log. An interrupted or concurrent Prepare does no harm. If the machine
 // lacks what cannot be installed, the error is a [*MissingError].
 func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {

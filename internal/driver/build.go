@@ -161,13 +161,12 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	ids = slices.DeleteFunc(ids, func(id string) bool { return id == e.ContainerID })
 	r, recordErr := b.st.Record(id.ID, e.ContainerID)
 	if recordErr != nil {
-		r = store.Record{Endpoint: e, Secured: true} // perhaps
+		// It may have been secured; but a name of the user's choice may be another container's.
+		r = store.Record{Endpoint: e, Secured: e.HostInterface == ""}
 		// One that is there and cannot be read now has ports that must go. It stays for the next teardown.
 		if unreadable(recordErr) {
 			err = errors.Join(err, recordErr)
 		}
-		// A name of the user's choice may be another container's.
-		r.Secured = e.HostInterface == ""
 	}
 	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Endpoints[0]
 	err = errors.Join(err, reconcile.RemovePort(b.host, own.Port), b.unpublish(id, r))

@@ -28,6 +28,11 @@ func (d *Driver) place(config []byte, host Namespace) (placed, error) {
 	if err != nil {
 		return placed{}, fmt.Errorf("network: %w", err)
 	}
+	return d.at(n, v)
+}
+
+// at completes a network whose place on the host is known.
+func (d *Driver) at(n network.Network, v network.VTEP) (placed, error) {
 	// A subnet that cannot be divided was refused by create, or was never seen by
 	// it; a container's address is given, and works.
 	_ = ipam.Assign(&n, v)
@@ -102,9 +107,7 @@ func (b build) stored(networkID string) (placed, error) {
 	if err != nil {
 		return placed{}, err
 	}
-	_ = ipam.Assign(&n, v) // as in place
-	others, err := b.otherNetworks()
-	return placed{Network: n, vtep: v, others: others}, err
+	return b.at(n, v)
 }
 
 // claimsBut is claims for all networks in the store but one. What cannot be read

@@ -92,6 +92,7 @@ func TestParseRefuses(t *testing.T) {
 		{"mtu too large on IPv6", opts{"mtu": "1431", "local_ip": "fd00:1::10", "remote_ips": "fd00:1::11"}, nil, `option mtu "1431": must be from 576 to 1430, since eth0 has an MTU of 1500 and VXLAN adds 70 bytes`},
 		{"mtu too small", opts{"mtu": "575"}, nil, `option mtu "575": must be a number of bytes from 576`},
 		{"mtu too small for IPv6 subnets", opts{"mtu": "1279"}, subnets("fd00:10::/64"), `option mtu "1279": must be from 1280 to 1450, since eth0 has an MTU of 1500 and VXLAN adds 50 bytes`},
+		{"vrf with isolate", opts{"vrf": "red", "isolate": "true"}, nil, `option vrf "red": does not go with --internal, isolate or outbound_addr: in a VRF the rules do not see the bridge`},
 		{"metric negative", opts{"metric": "-1"}, nil, `option metric "-1": must be a whole number from 0 to 4294967295`},
 		{"boolean", opts{"no_default_route": "yes"}, nil, `option no_default_route "yes": must be true or false`},
 		{"learning", opts{"learning": "2"}, nil, `option learning "2": must be true or false`},

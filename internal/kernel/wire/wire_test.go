@@ -58,6 +58,20 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// Two hosts that look for the same address at once find each other.
+func TestAProbeIsFoundByAnother(t *testing.T) {
+	mac := kernel.MAC{2, 0, 0, 0, 0, 7}
+	for _, addr := range []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")} {
+		frame := arpProbe(mac, addr)
+		if addr.Is6() {
+			frame = solicitation(mac, addr)
+		}
+		if h, ok := parse(frame); !ok || h != (kernel.Holder{Addr: addr, MAC: mac}) {
+			t.Errorf("%s: got %v, %v", addr, h, ok)
+		}
+	}
+}
+
 // What comes from the wire may be anything.
 func FuzzParse(f *testing.F) {
 	f.Add(arpProbe(kernel.MAC{2}, netip.MustParseAddr("10.0.0.2")))

@@ -35,9 +35,14 @@ var layers = map[string][]string{
 	"internal/control/gossip":    {"internal/control"},
 	"internal/driver":            {"internal/ipam", "internal/netavark", "internal/reconcile", "internal/store"},
 	"internal/firewalld":         {},
-	"internal/host":              {"internal/driver", "internal/firewalld", "internal/kernel/namespace"},
+	"internal/agentapi":          {},
+	"internal/launch":            {"internal/agentapi"},
+	"internal/config":            {"internal/control/gossip"},
+	"internal/agent":             {"internal/agentapi", "internal/config", "internal/control/gossip", "internal/dns", "internal/driver"},
+	"internal/host":              {"internal/driver", "internal/firewalld", "internal/kernel/namespace", "internal/launch"},
 	"internal/ctl":               {},
 	"cmd/vxlan":                  {"internal/host"},
+	"cmd/vxland":                 {"internal/agent", "internal/host"},
 	"cmd/vxlanctl":               {"internal/ctl", "internal/host"},
 }
 
@@ -59,6 +64,7 @@ var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "intern
 var soleImporters = map[string]string{
 	"github.com/vishvananda/netlink/nl": "internal/kernel/rtnl",
 	"github.com/godbus/dbus/v5":         "internal/firewalld",
+	"github.com/BurntSushi/toml":        "internal/config",
 	"github.com/miekg/dns":              "internal/dns",
 	"github.com/hashicorp/memberlist":   "internal/control/gossip",
 }

@@ -41,6 +41,20 @@ type Driver struct {
 	Zones Zones
 	// Rootless tells whether Podman runs without privileges.
 	Rootless bool
+	// Agent answers names.
+	Agent Agent
+	// DNSPort is where it is to do so, 0 for 53.
+	DNSPort uint16
+	// Warn tells the user of what does not work and is not needed.
+	Warn func(message string)
+}
+
+// Agent is the host's agent.
+type Agent interface {
+	// Sync has it act on the store as it is now, and starts it if need be.
+	Sync() error
+	// Notify tells it, if it runs, that the store has changed.
+	Notify()
 }
 
 // Zones is firewalld, or nothing where it does not run.
@@ -79,19 +93,27 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	defer container.Close()
+	status, err := d.connect(p, e, host, container, r.Network)
+	if err != nil {
+		return netavark.Status{}, err
+	}
+	return d.withNames(p, status), nil
+}
+
+// connect builds the endpoint, and takes it back when that fails, under the store's lock.
+func (d *Driver) connect(p placed, e network.Endpoint, host, container Namespace, config []byte) (netavark.Status, error) {
 	st, err := store.Open(d.StoreDir)
 	if err != nil {
 		return netavark.Status{}, err
 	}
 	defer st.Close()
-
 	b := build{d, st, host}
 	// Before anything is recorded, or undone: the port may be another container's.
 	port := plan.Names(p.Identity, []network.Endpoint{e}).Endpoints[0].Port
 	if err := reconcile.CheckName(host, port); err != nil {
 		return netavark.Status{}, err
 	}
-	status, err := b.attach(p, e, container, r.Network)
+	status, err := b.attach(p, e, container, config)
 	if err != nil {
 		return netavark.Status{}, errors.Join(err, b.undo(p.Identity, e))
 	}
@@ -130,6 +152,7 @@ func (d *Driver) Teardown(_ string, r netavark.Request) error {
 		// The network's devices may be: the next teardown removes them.
 		return errors.Join(err, reconcile.RemovePort(host, plan.Names(id, []network.Endpoint{e}).Endpoints[0].Port))
 	}
+	defer d.Agent.Notify() // without the lock
 	defer st.Close()
 	return build{d, st, host}.detach(id, e)
 }

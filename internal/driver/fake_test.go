@@ -45,6 +45,8 @@ func newFake(t *testing.T) (*fakekernel.Kernel, *Driver) {
 		NetworksDir: t.TempDir(),
 		SysctlDir:   t.TempDir(),
 		Zones:       zones{},
+		Agent:       new(fakeAgent),
+		Warn:        func(message string) { t.Error(message) },
 	}
 	return k, d
 }
@@ -103,3 +105,12 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s differs; run with -update to accept:\n%s", path, got)
 	}
 }
+
+// fakeAgent counts calls, and fails if it is to.
+type fakeAgent struct {
+	err             error
+	syncs, notified int
+}
+
+func (a *fakeAgent) Sync() error { a.syncs++; return a.err }
+func (a *fakeAgent) Notify()     { a.notified++ }

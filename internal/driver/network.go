@@ -70,17 +70,21 @@ type claim struct {
 
 // claims returns what a network and its endpoints want in the firewall.
 func (b build) claims(p placed) ([]claim, error) {
+	records, err := readAll(b.st, p.ID)
+	return claimsFor(p, records), err
+}
+
+func claimsFor(p placed, records []store.Record) []claim {
 	var claims []claim
 	for _, e := range p.elements() {
 		claims = append(claims, claim{Element: e})
 	}
-	records, err := readAll(b.st, p.ID)
 	for _, r := range records {
 		for _, e := range plan.EndpointFirewall(p.Network, r.Endpoint) {
 			claims = append(claims, claim{e, r})
 		}
 	}
-	return claims, err
+	return claims
 }
 
 // claimsOf is claims for a network in the store.

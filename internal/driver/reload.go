@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/reconcile"
 	"vxlan-driver/internal/store"
 )
@@ -54,13 +53,8 @@ func (b build) rebuild(networkID string) error {
 		return err
 	}
 	records, err := readAll(b.st, networkID)
-	errs := []error{err}
-	s := plan.Compute(p.Network, p.vtep, endpoints(records))
-	if err := b.devices(p, s); err != nil {
-		return errors.Join(append(errs, fmt.Errorf("network %s: %w", p.Name, err))...)
+	if mendErr := b.mend(p, records); mendErr != nil {
+		err = errors.Join(err, fmt.Errorf("network %s: %w", p.Name, mendErr))
 	}
-	for _, e := range s.Endpoints {
-		errs = append(errs, reconcile.Port(b.host, e.Port))
-	}
-	return errors.Join(errs...)
+	return err
 }

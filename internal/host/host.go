@@ -1,11 +1,15 @@
 package host
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/kernel/namespace"
+	"vxlan-driver/internal/launch"
 	"vxlan-driver/internal/store"
 )
 
@@ -18,6 +22,8 @@ const (
 	sysctlDir = "/run/sysctl.d"
 	// systemdDir is there where systemd runs (sd_booted(3)).
 	systemdDir = "/run/systemd/system"
+	// agentLog is where the agent writes that the plugin has started.
+	agentLog = store.Dir + "/vxland.log"
 )
 
 // Driver returns the driver of this host.
@@ -28,11 +34,25 @@ func Driver() *driver.Driver {
 		NetworksDir: networksDir,
 		Zones:       firewalld.Zones{},
 		Rootless:    rootless(),
+		DNSPort:     dnsPort(),
+		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
 	}
+	agent := launch.Agent{Socket: agentapi.Socket, Log: agentLog, Binary: os.Getenv("VXLAND")}
 	if _, err := os.Stat(systemdDir); err == nil {
 		d.SysctlDir = sysctlDir
+		agent.Systemd = true
 	}
+	d.Agent = agent
 	return d
+}
+
+// dnsPort is what containers.conf (dns_bind_port) says, which netavark passes on.
+func dnsPort() uint16 {
+	port, err := strconv.ParseUint(os.Getenv("NETAVARK_DNS_PORT"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint16(port)
 }
 
 func open(path string) (driver.Namespace, error) {

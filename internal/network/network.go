@@ -39,6 +39,7 @@ type Network struct {
 
 	Subnets    []Subnet // empty: a network without addresses
 	Routes     []kernel.Route
+	DNS        bool         // containers find each other by name (dns_enabled)
 	DNSServers []netip.Addr // network_dns_servers
 }
 

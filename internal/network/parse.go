@@ -20,6 +20,7 @@ type config struct {
 	IPAMOptions      map[string]string `json:"ipam_options"`
 	Subnets          []subnetConfig    `json:"subnets"`
 	Routes           []routeConfig     `json:"routes"`
+	DNS              bool              `json:"dns_enabled"`
 	DNSServers       []string          `json:"network_dns_servers"`
 	Internal         bool              `json:"internal"`
 	IPv6             bool              `json:"ipv6_enabled"`
@@ -104,6 +105,7 @@ func (c config) network() (Network, Problems) {
 	n := Network{
 		Identity: c.identity(&problems),
 		Internal: c.Internal,
+		DNS:      c.DNS,
 	}
 	setOptions(&n, c.Options, &problems)
 	n.checkPeers(c.Options, &problems)

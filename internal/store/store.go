@@ -28,6 +28,7 @@ type Record struct {
 	network.Endpoint
 	Since   time.Time // when it was first set up
 	Secured bool      // the network had port_security
+	DNSPort uint16    `json:",omitempty"` // where names are to be answered; 0: 53
 }
 
 // Store is an open store. Its lock is held until Close.

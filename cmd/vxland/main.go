@@ -1,0 +1,111 @@
+// Command vxland is the agent of the vxlan network driver on one host: it answers
+// container names and talks to the agents of other hosts.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"vxlan-driver/internal/agent"
+	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/control/gossip"
+	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/host"
+)
+
+// version is set when a release is built (-ldflags -X).
+var version = "0.1.0-dev"
+
+// memoryLimit makes the runtime collect garbage before the process grows beyond what
+// an agent may have; it is soft, so that a thousand hosts still work.
+const memoryLimit = 32 << 20
+
+type options struct {
+	config     string
+	check      bool
+	foreground bool
+	version    bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.config, "config", config.Path, "configuration `file`")
+	flag.BoolVar(&o.check, "check-config", false, "check the configuration and end")
+	flag.BoolVar(&o.foreground, "foreground", false, "keep running while the host has no network")
+	flag.BoolVar(&o.version, "version", false, "print the version and end")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "vxland: unexpected argument %q; see vxland --help\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	if o.version {
+		fmt.Println("vxland", version)
+		return
+	}
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "vxland:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	c, err := config.Load(o.config, o.config != config.Path)
+	if err != nil || o.check {
+		return err
+	}
+	debug.SetMemoryLimit(memoryLimit)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	return serve(ctx, o, c, log)
+}
+
+func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
+	d := host.Driver()
+	lock, err := only(ctx, d.StoreDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	l, activated, err := listener()
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read host name: %w", err)
+	}
+	names := dns.New(log)
+	defer names.Close()
+	a := &agent.Agent{
+		Driver: d, Config: c, Names: names, Resolvers: resolvers,
+		Stay: o.foreground || activated, Version: version, Log: log,
+		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
+			return gossip.New(gossip.Config{
+				Name: agent.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+				Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
+			})
+		},
+	}
+	log.Info("vxland runs", "version", version)
+	notify("READY=1")
+	defer notify("STOPPING=1")
+	return errors.Join(a.Run(ctx, l))
+}
+
+// resolvers reads the host's name servers. Without the file there are none.
+func resolvers() []netip.AddrPort {
+	data, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		return nil
+	}
+	return dns.ParseResolvConf(string(data))
+}

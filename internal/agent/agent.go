@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/driver"
+)
+
+// Names is the name server.
+type Names interface {
+	Set([]dns.Zone) error
+	Listening() []dns.Listening
+}
+
+// Cluster is a control plane that finds hosts by seeds.
+type Cluster interface {
+	control.Source
+	SetSeeds([]netip.AddrPort)
+}
+
+// Agent is the agent of one host. Its fields are what it touches.
+type Agent struct {
+	Driver *driver.Driver
+	Config config.Config
+	Names  Names
+	// NewCluster makes the control plane that talks to other hosts by the address.
+	NewCluster func(netip.Addr) (Cluster, error)
+	// Resolvers reads the host's name servers.
+	Resolvers func() []netip.AddrPort
+	// Stay keeps the agent running while the host has no network.
+	Stay    bool
+	Version string
+	Log     *slog.Logger
+
+	requests chan chan error
+	wake     chan struct{}
+	clusters map[netip.Addr]*running
+	running  sync.WaitGroup
+	told     string // the last failure, so that one that stays is logged once
+
+	mu     sync.Mutex
+	report agentapi.Report
+}
+
+const (
+	// coalesce lets a burst of changes be one turn. A container start writes three
+	// files and takes some 10 ms; whoever cannot wait asks (agentapi.Sync).
+	coalesce = 20 * time.Millisecond
+	// retry is how soon what failed is tried again.
+	retry = time.Second
+	// idle is how long the agent outlives the host's last container: longer than the
+	// restart of one takes.
+	idle = 5 * time.Second
+)
+
+// Run works until ctx is done, or until the host has had no network for a while. The
+// listener is closed then.
+func (a *Agent) Run(ctx context.Context, l net.Listener) error {
+	a.requests, a.wake = make(chan chan error), make(chan struct{}, 1)
+	a.clusters = make(map[netip.Addr]*running)
+	ctx, cancel := context.WithCancel(ctx)
+	defer a.running.Wait()
+	defer cancel()
+	changes, err := watchStore(ctx, a.Driver.StoreDir)
+	if err != nil {
+		return fmt.Errorf("watch the store: %w", err)
+	}
+	served := make(chan error, 1)
+	a.running.Go(func() { served <- agentapi.Serve(ctx, l, a.handle) })
+	return a.loop(ctx, changes, served)
+}
+
+func (a *Agent) loop(ctx context.Context, changes <-chan struct{}, served <-chan error) error {
+	due, over := time.After(0), (<-chan time.Time)(nil)
+	for {
+		var waiting []chan error
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-served:
+			return err
+		case <-changes:
+			due = sooner(due, coalesce)
+			continue
+		case <-a.wake:
+			due = sooner(due, coalesce)
+			continue
+		case <-over:
+			if a.leave() {
+				return nil
+			}
+			over = nil
+		case r := <-a.requests:
+			waiting = append(waiting, r)
+		case <-due:
+		}
+		due = nil
+		empty, err := a.turn(ctx)
+		a.tell(err)
+		if err != nil {
+			due = time.After(retry)
+		}
+		for _, r := range waiting {
+			r <- err
+		}
+		switch {
+		case !empty || a.Stay:
+			over = nil
+		case over == nil:
+			over = time.After(idle)
+		}
+	}
+}
+
+// sooner keeps what is due already.
+func sooner(due <-chan time.Time, d time.Duration) <-chan time.Time {
+	if due != nil {
+		return due
+	}
+	return time.After(d)
+}
+
+func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {
+	switch r.Verb {
+	case agentapi.Sync:
+		return a.syncNow(ctx)
+	case agentapi.Status:
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		report := a.report
+		return agentapi.Response{Status: &report}
+	}
+	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
+}
+
+// syncNow has a turn begin after the request came, and answers at its end.
+func (a *Agent) syncNow(ctx context.Context) agentapi.Response {
+	done := make(chan error, 1)
+	select {
+	case a.requests <- done:
+	case <-ctx.Done():
+		return agentapi.Response{Error: "it is about to end"}
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			return agentapi.Response{Error: err.Error()}
+		}
+		return agentapi.Response{}
+	case <-ctx.Done():
+		return agentapi.Response{Error: "it is about to end"}
+	}
+}
+
+// tell logs what fails, once until it changes.
+func (a *Agent) tell(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != a.told && err != nil {
+		a.Log.Error("not all is as it should be; trying again", "err", err)
+	}
+	if text == "" && a.told != "" {
+		a.Log.Info("all is as it should be again")
+	}
+	a.told = text
+}
+
+// leave takes the host out of its clusters if it still has no network, and tells
+// whether it has.
+func (a *Agent) leave() bool {
+	s, err := a.Driver.Begin()
+	if err != nil {
+		return false
+	}
+	empty, err := s.Empty()
+	if closeErr := s.Close(); err != nil || closeErr != nil || !empty {
+		return false
+	}
+	a.Log.Info("no network has a container on this host; ending")
+	for _, r := range a.clusters {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+		if err := r.Leave(ctx); err != nil {
+			a.Log.Warn("leave the others", "err", err)
+		}
+		cancel()
+	}
+	return true
+}
+
+// leaveTimeout is less than a container start waits for the next agent, which waits for
+// this one to end.
+const leaveTimeout = 500 * time.Millisecond

@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// running is a cluster whose Run is under way.
+type running struct {
+	Cluster
+}
+
+// start starts the cluster of an address. It is kept for good: Run is tried again when
+// it cannot listen, as while the address is not there yet.
+func (a *Agent) start(ctx context.Context, bind netip.Addr) error {
+	c, err := a.NewCluster(bind)
+	if err != nil {
+		return fmt.Errorf("cluster of %v: %w", bind, err)
+	}
+	r := &running{Cluster: c}
+	a.clusters[bind] = r
+	a.running.Go(func() { a.keepRunning(ctx, bind, r) })
+	a.running.Go(func() { a.follow(ctx, r) })
+	return nil
+}
+
+func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
+	for ctx.Err() == nil {
+		err := r.Run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			return // it has left
+		}
+		a.Log.Error("cannot talk to other hosts; trying again", "address", bind, "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry):
+		}
+	}
+}
+
+// follow wakes the loop whenever another host has something new.
+func (a *Agent) follow(ctx context.Context, r *running) {
+	for {
+		changed := r.Changed()
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

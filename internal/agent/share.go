@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/store"
+)
+
+func key(l driver.Local) control.NetworkKey {
+	return control.NetworkKey{VNI: l.Tunnel.VNI, Port: l.Tunnel.Port}
+}
+
+// attachments is what this host tells the others.
+func attachments(locals []driver.Local) []control.Attachment {
+	var all []control.Attachment
+	for _, l := range locals {
+		if len(l.Endpoints) == 0 {
+			continue
+		}
+		a := control.Attachment{
+			Network: key(l), VTEP: l.VTEP.Local,
+			HostAddrs: l.HostAddrs(),
+			BridgeMAC: network.BridgeMAC(l.Tunnel.VNI, l.VTEP.Local),
+		}
+		for _, r := range l.Endpoints {
+			// One odd container is left out rather than the whole host.
+			if e := endpoint(r); e.Check() == nil {
+				a.Endpoints = append(a.Endpoints, e)
+			}
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+func endpoint(r store.Record) control.Endpoint {
+	e := control.Endpoint{ContainerID: r.ContainerID, MAC: r.MAC, Addrs: addrs(r)}
+	for _, name := range r.Names() {
+		if control.CheckName(name) == nil && len(e.Names) < control.MaxNames {
+			e.Names = append(e.Names, name)
+		}
+	}
+	return e
+}
+
+func addrs(r store.Record) []netip.Addr {
+	var all []netip.Addr
+	for _, p := range r.Addrs {
+		all = append(all, p.Addr())
+	}
+	return all
+}
+
+// zones is what the name server answers: the containers of each network that has
+// names, on this host and on those that can be reached.
+func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns.Zone {
+	var all []dns.Zone
+	for _, l := range locals {
+		if !l.NeedsAgent() {
+			continue
+		}
+		z := dns.Zone{
+			Network: l.Name, Device: l.Bridge.Name,
+			Addrs: listenAddrs(l), Port: port(l),
+			Upstreams: upstreamsOf(l, upstreams),
+		}
+		for _, s := range l.Subnets {
+			z.Subnets = append(z.Subnets, s.Prefix)
+		}
+		for _, r := range l.Endpoints {
+			z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: r.Names(), Addrs: addrs(r)})
+		}
+		for _, m := range know(l).Members(key(l)) {
+			if !m.Reachable {
+				continue
+			}
+			for _, e := range m.Endpoints {
+				z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: e.Names, Addrs: e.Addrs})
+			}
+		}
+		all = append(all, z)
+	}
+	return all
+}
+
+// listenAddrs are the gateways' and the host's own.
+func listenAddrs(l driver.Local) []netip.Addr {
+	all := l.Resolvers()
+	for _, a := range l.HostAddrs() {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// port is what the last container was started with: containers.conf may have changed.
+func port(l driver.Local) uint16 {
+	var last store.Record
+	for _, r := range l.Endpoints {
+		if !r.Since.Before(last.Since) {
+			last = r
+		}
+	}
+	return last.DNSPort
+}
+
+// upstreamsOf are the network's own name servers, or else the host's. An internal
+// network has none: what is asked outside is a way out.
+func upstreamsOf(l driver.Local, host []netip.AddrPort) []netip.AddrPort {
+	if l.Internal {
+		return nil
+	}
+	var own []netip.AddrPort
+	for _, a := range l.DNSServers {
+		own = append(own, netip.AddrPortFrom(a, dns.Port))
+	}
+	if len(own) > 0 {
+		return own
+	}
+	return host
+}
+
+// HostName is a name that no other host has, as long as no other has the address, and
+// that tells a person which host it is.
+func HostName(host string, bind netip.Addr) string {
+	var b strings.Builder
+	for _, r := range host {
+		if b.Len() < maxHostName && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_') {
+			b.WriteRune(r)
+		}
+		if r == '.' {
+			break
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteByte('.')
+	}
+	return b.String() + strings.ReplaceAll(bind.WithZone("").String(), ":", "-")
+}
+
+// maxHostName leaves room for an IPv6 address in the 64 bytes of a name.
+const maxHostName = 20

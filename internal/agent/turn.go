@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/driver"
+)
+
+// turn makes all be as it should, and tells whether the store is empty.
+func (a *Agent) turn(ctx context.Context) (empty bool, err error) {
+	s, err := a.Driver.Begin()
+	if err != nil {
+		return false, err
+	}
+	locals, empty, err := a.underLock(s)
+	if closeErr := s.Close(); closeErr != nil {
+		return empty, errors.Join(err, closeErr)
+	}
+	errs := []error{err, a.publish(ctx, locals)}
+	errs = append(errs, a.Names.Set(zones(locals, a.snapshots(), a.upstreams())))
+	a.remember(locals)
+	return empty, errors.Join(errs...)
+}
+
+func (a *Agent) underLock(s *driver.Session) (locals []driver.Local, empty bool, err error) {
+	empty, err = s.Empty()
+	if err != nil {
+		return nil, false, err
+	}
+	locals, err = s.Networks()
+	return locals, empty, errors.Join(err, s.Mend(locals))
+}
+
+// publish tells each cluster what this host has, and starts those that are missing.
+func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
+	wanted := make(map[netip.Addr][]driver.Local)
+	for _, l := range locals {
+		if l.NeedsAgent() {
+			bind := a.bind(l)
+			wanted[bind] = append(wanted[bind], l)
+		}
+	}
+	var errs []error
+	for bind := range wanted {
+		if a.clusters[bind] == nil {
+			errs = append(errs, a.start(ctx, bind))
+		}
+	}
+	// One that nothing is wanted of any more goes on: a restart of the last container
+	// would make the others forget this host and find it again.
+	for bind, r := range a.clusters {
+		r.SetSeeds(a.seeds(wanted[bind]))
+		if err := r.Set(attachments(wanted[bind])); err != nil {
+			errs = append(errs, fmt.Errorf("cluster of %v: %w", bind, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// bind is the address by which the hosts of a network talk.
+func (a *Agent) bind(l driver.Local) netip.Addr {
+	if a.Config.Bind.IsValid() {
+		return a.Config.Bind
+	}
+	return l.VTEP.Local
+}
+
+// seeds are the hosts that the networks and the configuration list.
+func (a *Agent) seeds(locals []driver.Local) []netip.AddrPort {
+	seen := make(map[netip.AddrPort]bool)
+	var all []netip.AddrPort
+	add := func(ap netip.AddrPort) {
+		if !seen[ap] {
+			seen[ap] = true
+			all = append(all, ap)
+		}
+	}
+	for _, seed := range a.Config.Seeds {
+		add(seed)
+	}
+	for _, l := range locals {
+		for _, r := range l.VTEP.Remotes {
+			add(netip.AddrPortFrom(r, a.Config.Port))
+		}
+	}
+	return all
+}
+
+func (a *Agent) upstreams() []netip.AddrPort {
+	if len(a.Config.Upstreams) > 0 {
+		return a.Config.Upstreams
+	}
+	return a.Resolvers()
+}
+
+// snapshots returns what the others have in each network of this host: clusters do
+// not share networks, since a network has one local address.
+func (a *Agent) snapshots() others {
+	return func(l driver.Local) control.Snapshot {
+		if r := a.clusters[a.bind(l)]; r != nil {
+			return r.Snapshot()
+		}
+		return control.Snapshot{}
+	}
+}
+
+// others gives what the other hosts of a network have.
+type others func(driver.Local) control.Snapshot
+
+// remember keeps what a person may ask for.
+func (a *Agent) remember(locals []driver.Local) {
+	report := agentapi.Report{Version: a.Version}
+	for _, l := range locals {
+		n := agentapi.Network{Name: l.Name, VNI: l.Tunnel.VNI, Local: len(l.Endpoints)}
+		for _, m := range a.snapshots()(l).Members(key(l)) {
+			n.Members++
+			n.Remote += len(m.Endpoints)
+		}
+		report.Networks = append(report.Networks, n)
+	}
+	for bind, r := range a.clusters {
+		c := agentapi.Cluster{Name: bind.String()}
+		for _, h := range r.Snapshot().Hosts {
+			c.Hosts = append(c.Hosts, agentapi.Host{Name: h.Name, Reachable: h.Reachable()})
+		}
+		report.Clusters = append(report.Clusters, c)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.report = report
+}

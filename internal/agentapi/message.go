@@ -1,0 +1,65 @@
+package agentapi
+
+import "fmt"
+
+// Socket is where the agent listens.
+const Socket = "/run/vxlan/vxland.sock"
+
+// Verb says what the agent is to do.
+type Verb string
+
+const (
+	// Sync asks the agent to act on the store as it is now. The answer comes when
+	// it has: a name that is in the store resolves then.
+	Sync Verb = "sync"
+	// Status asks what the agent knows.
+	Status Verb = "status"
+)
+
+// Request is one question.
+type Request struct {
+	Verb Verb `json:"verb"`
+}
+
+// Response is its answer.
+type Response struct {
+	Error  string  `json:"error,omitempty"` // empty: done
+	Status *Report `json:"status,omitempty"`
+}
+
+// Report is what the agent knows, for a person.
+type Report struct {
+	Version  string    `json:"version"`
+	Networks []Network `json:"networks"`
+	Clusters []Cluster `json:"clusters"`
+}
+
+// Network is a network that has containers on this host.
+type Network struct {
+	Name    string `json:"name"`
+	VNI     uint32 `json:"vni"`
+	Local   int    `json:"local"`  // containers on this host
+	Remote  int    `json:"remote"` // on the others
+	Members int    `json:"members"`
+}
+
+// Cluster is a set of hosts that talk to each other.
+type Cluster struct {
+	Name     string            `json:"name"`
+	Hosts    []Host            `json:"hosts"`
+	Counters map[string]uint64 `json:"counters,omitempty"`
+}
+
+// Host is another host.
+type Host struct {
+	Name      string `json:"name"`
+	Reachable bool   `json:"reachable"`
+}
+
+// err is what the agent says has failed.
+func (r Response) err() error {
+	if r.Error == "" {
+		return nil
+	}
+	return fmt.Errorf("vxland: %s", r.Error)
+}

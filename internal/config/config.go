@@ -1,0 +1,158 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"vxlan-driver/internal/control/gossip"
+)
+
+// Path is where the file is looked for.
+const Path = "/etc/vxlan/vxland.toml"
+
+// Config is what the agent can be told. The zero value of each is its default.
+type Config struct {
+	// Bind is the address to talk to other agents by; invalid: each network's local_ip.
+	Bind        netip.Addr
+	Port        uint16 // UDP and TCP
+	Keys        []gossip.Key
+	Cluster     string           // hosts with another one are refused
+	Seeds       []netip.AddrPort // hosts to find others by, beside the networks' remote_ips
+	ForgetAfter time.Duration
+	LogLevel    slog.Level
+	Upstreams   []netip.AddrPort // name servers; none: the host's
+}
+
+// file is the configuration as it is typed.
+type file struct {
+	Bind        string   `toml:"bind"`
+	Port        int      `toml:"port"`
+	KeyFile     string   `toml:"key_file"`
+	Cluster     string   `toml:"cluster"`
+	Seeds       []string `toml:"seeds"`
+	ForgetAfter string   `toml:"forget_after"`
+	LogLevel    string   `toml:"log_level"`
+	Upstreams   []string `toml:"dns_upstreams"`
+}
+
+const (
+	defaultCluster = "vxlan"
+	dnsPort        = 53
+)
+
+// Load reads the file at path. Where there is none all defaults hold, unless it must
+// be there.
+func Load(path string, must bool) (Config, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !must {
+		err = nil
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	c, err := Parse(string(data))
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration %s:\n%w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads a configuration, and reports all that is wrong with it at once.
+func Parse(text string) (Config, error) {
+	var f file
+	meta, err := toml.Decode(text, &f)
+	if err != nil {
+		return Config{}, err
+	}
+	c := Config{Port: gossip.DefaultPort, Cluster: defaultCluster, ForgetAfter: gossip.DefaultForgetAfter}
+	var errs []error
+	for _, key := range meta.Undecoded() {
+		errs = append(errs, fmt.Errorf("%s: is unknown; there are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
+	}
+	errs = append(errs, f.network(&c), f.limits(&c))
+	if f.KeyFile != "" {
+		if c.Keys, err = gossip.LoadKeys(f.KeyFile); err != nil {
+			errs = append(errs, fmt.Errorf("key_file: %w", err))
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// network reads addresses and ports.
+func (f file) network(c *Config) error {
+	var errs []error
+	if f.Port < 0 || f.Port > 65535 {
+		errs = append(errs, fmt.Errorf("port %d: must be from 1 to 65535", f.Port))
+	} else if f.Port != 0 {
+		c.Port = uint16(f.Port)
+	}
+	if f.Bind != "" {
+		addr, err := netip.ParseAddr(f.Bind)
+		if err != nil || addr.IsUnspecified() || addr.IsMulticast() || addr.Is4In6() {
+			errs = append(errs, fmt.Errorf("bind %q: must be one address of this host", f.Bind))
+		}
+		c.Bind = addr
+	}
+	var err error
+	c.Seeds, err = addrs("seeds", f.Seeds, c.Port)
+	errs = append(errs, err)
+	c.Upstreams, err = addrs("dns_upstreams", f.Upstreams, dnsPort)
+	return errors.Join(append(errs, err)...)
+}
+
+// limits reads the rest.
+func (f file) limits(c *Config) error {
+	var errs []error
+	if f.Cluster != "" {
+		c.Cluster = f.Cluster
+	}
+	if len(c.Cluster) > maxCluster {
+		errs = append(errs, fmt.Errorf("cluster: has %d bytes, at most %d are allowed", len(c.Cluster), maxCluster))
+	}
+	if f.ForgetAfter != "" {
+		d, err := time.ParseDuration(f.ForgetAfter)
+		if err != nil || d < time.Minute || d > maxForgetAfter {
+			errs = append(errs, fmt.Errorf(`forget_after %q: must be from 1m to 87600h, such as "24h"`, f.ForgetAfter))
+		}
+		c.ForgetAfter = d
+	}
+	if f.LogLevel != "" {
+		if err := c.LogLevel.UnmarshalText([]byte(f.LogLevel)); err != nil {
+			errs = append(errs, fmt.Errorf("log_level %q: must be debug, info, warn or error", f.LogLevel))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Both are package gossip's limits, or stricter.
+const (
+	maxCluster     = 64
+	maxForgetAfter = 87600 * time.Hour
+)
+
+// addrs reads addresses with or without a port.
+func addrs(key string, typed []string, port uint16) ([]netip.AddrPort, error) {
+	var all []netip.AddrPort
+	var errs []error
+	for _, s := range typed {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
+			var addr netip.Addr
+			addr, err = netip.ParseAddr(s)
+			ap = netip.AddrPortFrom(addr, port)
+		}
+		if err != nil || ap.Port() == 0 || ap.Addr().IsUnspecified() || ap.Addr().IsMulticast() {
+			errs = append(errs, fmt.Errorf("%s %q: must be an address, or ADDRESS:PORT ([ADDRESS]:PORT for IPv6)", key, s))
+			continue
+		}
+		all = append(all, ap)
+	}
+	return all, errors.Join(errs...)
+}

@@ -1,0 +1,2 @@
+// Package config reads the agent's configuration file.
+package config

@@ -1,0 +1,144 @@
+package launch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/agentapi"
+)
+
+// patience is how long a container start waits for the agent, in all.
+const patience = 2 * time.Second
+
+// pollInterval is how often a starting agent is tried; it listens after some 10 ms.
+const pollInterval = 5 * time.Millisecond
+
+// Unit is the socket by which systemd starts the agent.
+const Unit = "vxland.socket"
+
+// Agent is the agent of this host, running or not.
+type Agent struct {
+	Socket string
+	Log    string // where one that is started without systemd writes
+	// Binary is the program, "" to look for it where it is installed.
+	Binary string
+	// Systemd tells whether systemd runs.
+	Systemd bool
+}
+
+// Sync has the agent act on the store as it is now, and starts it if need be.
+func (a Agent) Sync() error {
+	deadline := time.Now().Add(patience)
+	err := a.sync(deadline)
+	if !errors.Is(err, agentapi.ErrNotRunning) {
+		return err
+	}
+	ended, err := a.start(deadline)
+	if err != nil {
+		return fmt.Errorf("start vxland: %w", err)
+	}
+	for {
+		err := a.sync(deadline)
+		if !errors.Is(err, agentapi.ErrNotRunning) {
+			return a.explain(err)
+		}
+		select {
+		case exit := <-ended:
+			return a.explain(fmt.Errorf("start vxland: it ended at once: %w", cmp.Or(exit, errors.New("exit status 0"))))
+		case <-time.After(pollInterval):
+		}
+		if time.Now().After(deadline) {
+			return a.explain(fmt.Errorf("start vxland: it does not answer within %v", patience))
+		}
+	}
+}
+
+// explain says where to read more.
+func (a Agent) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case a.Systemd:
+		return fmt.Errorf("%w; see `journalctl -u vxland` or %s", err, a.Log)
+	}
+	return fmt.Errorf("%w; see %s", err, a.Log)
+}
+
+// Notify tells the agent, if it runs, that the store has changed. It finds that out by
+// itself too, so nothing depends on it.
+func (a Agent) Notify() {
+	_ = agentapi.Tell(a.Socket, agentapi.Request{Verb: agentapi.Sync}, time.Now().Add(patience))
+}
+
+func (a Agent) sync(deadline time.Time) error {
+	_, err := agentapi.Call(a.Socket, agentapi.Request{Verb: agentapi.Sync}, deadline)
+	return err
+}
+
+// start starts the agent: by systemd if it knows the unit, so that the agent is not
+// part of whatever service the first container belongs to; else as a process of its
+// own. What the channel receives is how that one ended.
+func (a Agent) start(deadline time.Time) (<-chan error, error) {
+	if a.Systemd && a.Binary == "" {
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		defer cancel()
+		if exec.CommandContext(ctx, "systemctl", "start", Unit).Run() == nil {
+			return nil, nil
+		}
+	}
+	path, err := a.find()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(a.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	// What the plugin was given open, such as a pipe whose reader waits for its end,
+	// must not stay open in the agent. Before Linux 5.11 it does.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	cmd := exec.Command(path)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return ended, nil
+}
+
+// places are where the agent is installed, beside the plugin's own directories.
+var places = []string{
+	"/usr/local/libexec/vxlan/vxland", "/usr/libexec/vxlan/vxland", "/usr/local/lib/vxlan/vxland", "/usr/lib/vxlan/vxland",
+	"/usr/local/sbin/vxland", "/usr/sbin/vxland", "/usr/local/bin/vxland", "/usr/bin/vxland",
+}
+
+func (a Agent) find() (string, error) {
+	if a.Binary != "" {
+		return a.Binary, nil
+	}
+	all := places
+	if self, err := os.Executable(); err == nil {
+		all = append([]string{filepath.Join(filepath.Dir(self), "../vxlan/vxland")}, places...)
+	}
+	for _, path := range all {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("it is not installed; it belongs at %s", places[0])
+}

@@ -29,6 +29,7 @@ var layers = map[string][]string{
 	"internal/kernel/wire":       {"internal/kernel"},
 	"internal/kernel/namespace":  {"internal/kernel/rtnl", "internal/kernel/nft", "internal/kernel/wire"},
 	"internal/kernel/fakekernel": {"internal/network"},
+	"internal/kernel/watch":      {},
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
 	"internal/reconcile":         {"internal/plan"},
 	"internal/control":           {"internal/network"},
@@ -42,7 +43,7 @@ var layers = map[string][]string{
 	"internal/host":              {"internal/driver", "internal/firewalld", "internal/kernel/namespace", "internal/launch"},
 	"internal/ctl":               {},
 	"cmd/vxlan":                  {"internal/host"},
-	"cmd/vxland":                 {"internal/agent", "internal/host"},
+	"cmd/vxland":                 {"internal/agent", "internal/host", "internal/kernel/watch"},
 	"cmd/vxlanctl":               {"internal/ctl", "internal/host"},
 }
 

@@ -19,6 +19,7 @@ import (
 	"vxlan-driver/internal/control/gossip"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/host"
+	"vxlan-driver/internal/kernel/watch"
 )
 
 // version is set when a release is built (-ldflags -X).
@@ -86,7 +87,7 @@ func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) er
 	names := dns.New(log)
 	defer names.Close()
 	a := &agent.Agent{
-		Driver: d, Config: c, Names: names, Resolvers: resolvers,
+		Driver: d, Config: c, Names: names, Watch: watch.Changes, Resolvers: resolvers,
 		Stay: o.foreground || activated, Version: version, Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{

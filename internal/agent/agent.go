@@ -35,6 +35,8 @@ type Agent struct {
 	Names  Names
 	// NewCluster makes the control plane that talks to other hosts by the address.
 	NewCluster func(netip.Addr) (Cluster, error)
+	// Watch tells when something may have been taken away from the kernel.
+	Watch func(context.Context) (<-chan struct{}, error)
 	// Resolvers reads the host's name servers.
 	Resolvers func() []netip.AddrPort
 	// Stay keeps the agent running while the host has no network.
@@ -56,6 +58,10 @@ const (
 	// coalesce lets a burst of changes be one turn. A container start writes three
 	// files and takes some 10 ms; whoever cannot wait asks (agentapi.Sync).
 	coalesce = 20 * time.Millisecond
+	// calm does the same for changes in the kernel, which come in dozens with each
+	// container that starts, and none of which needs an answer unless somebody deleted
+	// something. What was is to be back within a second.
+	calm = 200 * time.Millisecond
 	// retry is how soon what failed is tried again.
 	retry = time.Second
 	// idle is how long the agent outlives the host's last container: longer than the
@@ -75,13 +81,18 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
+	kernel, err := a.Watch(ctx)
+	if err != nil {
+		return err
+	}
 	served := make(chan error, 1)
 	a.running.Go(func() { served <- agentapi.Serve(ctx, l, a.handle) })
-	return a.loop(ctx, changes, served)
+	return a.loop(ctx, changes, kernel, served)
 }
 
-func (a *Agent) loop(ctx context.Context, changes <-chan struct{}, served <-chan error) error {
-	due, over := time.After(0), (<-chan time.Time)(nil)
+func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, served <-chan error) error {
+	due := time.After(0)
+	var later, over <-chan time.Time
 	for {
 		var waiting []chan error
 		select {
@@ -95,6 +106,9 @@ func (a *Agent) loop(ctx context.Context, changes <-chan struct{}, served <-chan
 		case <-a.wake:
 			due = sooner(due, coalesce)
 			continue
+		case <-kernel:
+			later = sooner(later, calm)
+			continue
 		case <-over:
 			if a.leave() {
 				return nil
@@ -103,8 +117,9 @@ func (a *Agent) loop(ctx context.Context, changes <-chan struct{}, served <-chan
 		case r := <-a.requests:
 			waiting = append(waiting, r)
 		case <-due:
+		case <-later:
 		}
-		due = nil
+		due, later = nil, nil
 		empty, err := a.turn(ctx)
 		a.tell(err)
 		if err != nil {

@@ -1,0 +1,3 @@
+// Package watch tells that somebody may have taken away what this project has in the
+// kernel.
+package watch

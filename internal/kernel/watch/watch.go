@@ -1,0 +1,115 @@
+package watch
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Changes sends, until ctx is done, whenever a link has changed, or a link, an address, a
+// forwarding entry or a part of the firewall was deleted in the namespace that the
+// caller is in; many changes are one event to a slow reader.
+//
+// It does not say what: whoever listens looks at everything again. That also makes up for
+// messages that the kernel drops when there are too many.
+func Changes(ctx context.Context) (<-chan struct{}, error) {
+	changes := make(chan struct{}, 1)
+	for _, s := range []subscription{routes, firewall} {
+		if err := s.follow(ctx, changes); err != nil {
+			return nil, fmt.Errorf("watch %s: %w", s.name, err)
+		}
+	}
+	return changes, nil
+}
+
+// subscription is a netlink protocol with the groups of it that tell of deletions.
+type subscription struct {
+	name     string
+	protocol int
+	groups   []int
+	counts   func(messageType uint16) bool
+}
+
+var routes = subscription{
+	name: "links", protocol: unix.NETLINK_ROUTE,
+	groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR},
+	counts: func(typ uint16) bool {
+		switch typ {
+		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_DELNEIGH:
+			return true
+		}
+		return false
+	},
+}
+
+// nfnlGroup is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
+const nfnlGroup = 7
+
+var firewall = subscription{
+	name: "nftables", protocol: unix.NETLINK_NETFILTER,
+	groups: []int{nfnlGroup},
+	counts: func(typ uint16) bool {
+		switch typ & 0xff {
+		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
+			return true
+		}
+		return false
+	},
+}
+
+func (s subscription) follow(ctx context.Context, changes chan<- struct{}) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, s.protocol)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), s.name) // the runtime waits on it, and Close ends a read
+	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	for _, g := range s.groups {
+		if err == nil {
+			err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	context.AfterFunc(ctx, func() { _ = f.Close() })
+	go s.read(f, changes)
+	return nil
+}
+
+func (s subscription) read(f *os.File, changes chan<- struct{}) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := f.Read(buf)
+		lost := errors.Is(err, unix.ENOBUFS)
+		if err != nil && !lost {
+			return // closed
+		}
+		if !lost && !s.some(buf[:n]) {
+			continue
+		}
+		select {
+		case changes <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// some tells whether one of the messages counts.
+func (s subscription) some(b []byte) bool {
+	for len(b) >= unix.SizeofNlMsghdr {
+		n := int(binary.NativeEndian.Uint32(b))
+		if n < unix.SizeofNlMsghdr || n > len(b) {
+			return false
+		}
+		if s.counts(binary.NativeEndian.Uint16(b[4:])) {
+			return true
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return false
+}

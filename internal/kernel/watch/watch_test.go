@@ -1,0 +1,63 @@
+package watch
+
+import (
+	"context"
+	"os/exec"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/kernel/netnstest"
+)
+
+// What somebody takes away is heard of; what is of no interest is not.
+func TestChangesTellsOfDeletions(t *testing.T) {
+	ns := netnstest.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	sh := func(script string) {
+		t.Helper()
+		err := netns.Do(ns, func() error { return exec.Command("sh", "-ec", script).Run() })
+		if err != nil {
+			t.Fatalf("%s: %v", script, err)
+		}
+	}
+	sh(`ip link add br0 type bridge; ip link set br0 up; ip link add v0 type vxlan id 7 dstport 4789 local 127.0.0.1; ip link set v0 master br0 up
+		ip address add 10.0.0.1/24 dev br0; bridge fdb add 02:00:00:00:00:01 dev v0 dst 198.18.0.9
+		ip neighbour add 10.0.0.9 lladdr 02:00:00:00:00:01 dev br0 nud permanent
+		nft add table inet t; nft add set inet t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'`)
+	var changes <-chan struct{}
+	if err := netns.Do(ns, func() (err error) { changes, err = Changes(ctx); return err }); err != nil {
+		t.Fatal(err)
+	}
+	for _, deletion := range []string{
+		"bridge fdb del 02:00:00:00:00:01 dev v0 dst 198.18.0.9",
+		"ip neighbour del 10.0.0.9 dev br0",
+		"ip address del 10.0.0.1/24 dev br0",
+		"ip link set v0 down",
+		"nft delete element inet t s '{ 1.2.3.4 }'",
+		"nft flush ruleset",
+		"ip link del v0",
+	} {
+		sh(deletion)
+		select {
+		case <-changes:
+		case <-time.After(time.Second):
+			t.Errorf("%s is not heard of", deletion)
+		}
+		// The deletion may be told in several messages.
+		for quiet := false; !quiet; {
+			select {
+			case <-changes:
+			case <-time.After(50 * time.Millisecond):
+				quiet = true
+			}
+		}
+	}
+	sh("ip neighbour add 10.0.0.8 lladdr 02:00:00:00:00:01 dev br0 nud permanent; nft add table inet u")
+	select {
+	case <-changes:
+		t.Error("an addition is heard of")
+	case <-time.After(100 * time.Millisecond):
+	}
+}

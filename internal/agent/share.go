@@ -2,7 +2,6 @@ package agent
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"vxlan-driver/internal/control"
@@ -67,7 +66,7 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns
 		}
 		z := dns.Zone{
 			Network: l.Name, Device: l.Bridge.Name,
-			Addrs: listenAddrs(l), Port: port(l),
+			Addrs: l.ResolverAddrs(), Port: l.DNSPort,
 			Upstreams: upstreamsOf(l, upstreams),
 		}
 		for _, s := range l.Subnets {
@@ -87,28 +86,6 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns
 		all = append(all, z)
 	}
 	return all
-}
-
-// listenAddrs are the gateways' and the host's own.
-func listenAddrs(l driver.Local) []netip.Addr {
-	all := l.Resolvers()
-	for _, a := range l.HostAddrs() {
-		if !slices.Contains(all, a) {
-			all = append(all, a)
-		}
-	}
-	return all
-}
-
-// port is what the last container was started with: containers.conf may have changed.
-func port(l driver.Local) uint16 {
-	var last store.Record
-	for _, r := range l.Endpoints {
-		if !r.Since.Before(last.Since) {
-			last = r
-		}
-	}
-	return last.DNSPort
 }
 
 // upstreamsOf are the network's own name servers, or else the host's. An internal

@@ -21,8 +21,7 @@ func (a *Agent) turn(ctx context.Context) (empty bool, err error) {
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
-	errs := []error{err, a.publish(ctx, locals)}
-	errs = append(errs, a.Names.Set(zones(locals, a.snapshots(), a.upstreams())))
+	errs := []error{err, a.publish(ctx, locals), a.answerNames(locals)}
 	a.remember(locals)
 	return empty, errors.Join(errs...)
 }

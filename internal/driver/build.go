@@ -60,7 +60,7 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 // record keeps the time of an endpoint's first setup, which decides who has a
 // port that two claim.
 func (b build) record(p placed, e network.Endpoint, config []byte) error {
-	r := store.Record{Endpoint: e, Since: time.Now(), Secured: p.PortSecurity, DNSPort: b.DNSPort}
+	r := store.Record{Endpoint: e, Since: time.Now(), Secured: p.PortSecurity}
 	old, err := b.st.Record(p.ID, e.ContainerID)
 	if err == nil && old.Namespace == e.Namespace {
 		r.Since = old.Since

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/network"
 )
 
 // searchDomain is the one that Podman's own bridge networks have.
@@ -23,3 +24,16 @@ func (d *Driver) withNames(p placed, s netavark.Status) netavark.Status {
 	s.DNSSearchDomains = []string{searchDomain}
 	return s
 }
+
+// dnsPort is where the network's names are answered: where Podman says (containers.conf,
+// dns_bind_port), or else where the agent found room.
+func (b build) dnsPort(n network.Network) (uint16, error) {
+	have, err := b.st.DNSPort(n.ID)
+	if err != nil || b.DNSPort == 0 || b.DNSPort == have || !n.NeedsAgent() {
+		return have, err
+	}
+	return b.DNSPort, b.st.SetDNSPort(n.ID, b.DNSPort)
+}
+
+// MoveNames has a network's names answered on another port, to which port 53 is redirected.
+func (s *Session) MoveNames(l Local, port uint16) error { return s.b.st.SetDNSPort(l.ID, port) }

@@ -40,6 +40,15 @@ func (d *Driver) at(n network.Network, v network.VTEP) (placed, error) {
 	return placed{Network: n, vtep: v, others: others}, err
 }
 
+// place is Driver.place with what the store knows.
+func (b build) place(config []byte) (placed, error) {
+	p, err := b.Driver.place(config, b.host)
+	if err == nil {
+		p.DNSPort, err = b.st.DNSPort(p.ID)
+	}
+	return p, err
+}
+
 func (p placed) elements() []kernel.Element { return plan.Firewall(p.Network, p.vtep, p.others) }
 
 // otherNetworks lists what Podman's networks hold.
@@ -109,6 +118,9 @@ func (b build) stored(networkID string) (placed, error) {
 	}
 	n, err := network.Load(config)
 	if err != nil {
+		return placed{}, err
+	}
+	if n.DNSPort, err = b.st.DNSPort(n.ID); err != nil {
 		return placed{}, err
 	}
 	return b.at(n, v)

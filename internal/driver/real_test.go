@@ -57,7 +57,7 @@ func connect(t *testing.T, a, b realHost) {
 func newRealHost(t *testing.T) realHost {
 	t.Helper()
 	h := realHost{ns: netnstest.New(t)}
-	h.Driver = &Driver{StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(), Zones: zones{}, Open: func(path string) (Namespace, error) {
+	h.Driver = &Driver{StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(), Zones: zones{}, Agent: new(fakeAgent), Open: func(path string) (Namespace, error) {
 		if path == "" {
 			path = h.ns
 		}

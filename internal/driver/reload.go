@@ -48,7 +48,7 @@ func (b build) rebuild(networkID string) error {
 	if err != nil {
 		return err
 	}
-	p, err := b.place(config, b.host)
+	p, err := b.place(config)
 	if err != nil {
 		return err
 	}

@@ -17,13 +17,17 @@ type Local struct {
 	VTEP      network.VTEP
 	Endpoints []store.Record
 	others    []network.Taken
+	adrift    bool // it cannot be placed on the host as it is now
 }
 
 func (l Local) placed() placed { return placed{Network: l.Network, vtep: l.VTEP, others: l.others} }
 
 // Session is the host and the lock of its store, held together for one run of the
 // agent's work.
-type Session struct{ b build }
+type Session struct {
+	b        build
+	complete bool // Networks has read all
+}
 
 // Begin takes the lock.
 func (d *Driver) Begin() (*Session, error) {
@@ -39,7 +43,7 @@ func (d *Driver) Begin() (*Session, error) {
 		host.Close()
 		return nil, err
 	}
-	return &Session{build{d, st, host}}, nil
+	return &Session{b: build{d, st, host}}, nil
 }
 
 // Close gives the lock free.
@@ -54,28 +58,40 @@ func (s *Session) Empty() (bool, error) {
 	return len(ids) == 0, err
 }
 
-// Networks returns what the host has. What cannot be read or placed is left out, and
-// in the error.
+// Networks returns what the host has. One whose underlay is down for a moment is as it
+// was last placed; what cannot be read at all is left out. Both are in the error.
 func (s *Session) Networks() ([]Local, error) {
 	ids, err := s.b.st.Networks()
 	errs := []error{err}
 	var all []Local
 	for _, id := range ids {
-		config, err := s.b.st.Config(id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		p, err := s.b.place(config, s.b.host)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", id, err))
-			continue
-		}
-		records, err := readAll(s.b.st, id)
+		l, err := s.local(id)
 		errs = append(errs, err)
-		all = append(all, Local{Network: p.Network, VTEP: p.vtep, Endpoints: records, others: p.others})
+		if l.ID != "" {
+			all = append(all, l)
+		}
 	}
+	s.complete = len(all) == len(ids) && err == nil
 	return all, errors.Join(errs...)
+}
+
+func (s *Session) local(id string) (Local, error) {
+	config, err := s.b.st.Config(id)
+	if err != nil {
+		return Local{}, err
+	}
+	p, err := s.b.place(config)
+	adrift := err != nil
+	if adrift {
+		err = fmt.Errorf("%s: %w", id, err)
+		var storedErr error
+		if p, storedErr = s.b.stored(id); storedErr != nil {
+			return Local{}, errors.Join(err, storedErr)
+		}
+	}
+	records, readErr := readAll(s.b.st, id)
+	l := Local{Network: p.Network, VTEP: p.vtep, Endpoints: records, others: p.others, adrift: adrift}
+	return l, errors.Join(err, readErr)
 }
 
 // Mend makes the host hold what the networks ask for. Where all is in place it changes
@@ -83,6 +99,9 @@ func (s *Session) Networks() ([]Local, error) {
 func (s *Session) Mend(locals []Local) error {
 	errs := []error{s.mendFirewall(locals)}
 	for _, l := range locals {
+		if l.adrift {
+			continue // in the error of Networks
+		}
 		if err := s.b.mend(l.placed(), l.Endpoints); err != nil {
 			errs = append(errs, fmt.Errorf("network %s: %w", l.Name, err))
 		}
@@ -118,6 +137,9 @@ func (s *Session) mendFirewall(locals []Local) error {
 		if !errors.Is(err, kernel.ErrElementTaken) {
 			return err
 		}
+	}
+	if !s.complete {
+		return errors.New("the firewall is not as it should be, and cannot be set anew while a network cannot be read")
 	}
 	return reconcile.ResetFirewall(s.b.host, settle(claims))
 }

@@ -2,13 +2,11 @@ package launch
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -85,16 +83,15 @@ func (a Agent) sync(deadline time.Time) error {
 	return err
 }
 
+// systemctl is where it is on every system that systemd runs on.
+const systemctl = "/usr/bin/systemctl"
+
 // start starts the agent: by systemd if it knows the unit, so that the agent is not
 // part of whatever service the first container belongs to; else as a process of its
 // own. What the channel receives is how that one ended.
 func (a Agent) start(deadline time.Time) (<-chan error, error) {
-	if a.Systemd && a.Binary == "" {
-		ctx, cancel := context.WithDeadline(context.Background(), deadline)
-		defer cancel()
-		if exec.CommandContext(ctx, "systemctl", "start", Unit).Run() == nil {
-			return nil, nil
-		}
+	if a.Systemd && a.Binary == "" && activate(deadline) {
+		return nil, nil
 	}
 	path, err := a.find()
 	if err != nil {
@@ -105,19 +102,53 @@ func (a Agent) start(deadline time.Time) (<-chan error, error) {
 		return nil, err
 	}
 	defer log.Close()
+	return spawn(log, path)
+}
+
+// activate has systemd start the unit, and tells whether it did.
+func activate(deadline time.Time) bool {
+	ended, err := spawn(nil, systemctl, "start", Unit)
+	if err != nil {
+		return false
+	}
+	select {
+	case err := <-ended:
+		return err == nil
+	case <-time.After(time.Until(deadline)):
+		return false
+	}
+}
+
+// spawn starts a program in a session of its own, and sends how it ended. It does without
+// os/exec, which would make the plugin larger by 100 kB.
+func spawn(out *os.File, argv ...string) (<-chan error, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	if out == nil {
+		out = null
+	}
 	// What the plugin was given open, such as a pipe whose reader waits for its end,
 	// must not stay open in the agent. Before Linux 5.11 it does.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	cmd := exec.Command(path)
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	process, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
+		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")},
+		Files: []*os.File{null, out, out},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
 		return nil, err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() {
+		state, err := process.Wait()
+		if err == nil && !state.Success() {
+			err = errors.New(state.String())
+		}
+		ended <- err
+	}()
 	return ended, nil
 }
 
@@ -133,7 +164,7 @@ func (a Agent) find() (string, error) {
 	}
 	all := places
 	if self, err := os.Executable(); err == nil {
-		all = append([]string{filepath.Join(filepath.Dir(self), "../vxlan/vxland")}, places...)
+		all = append([]string{self[:strings.LastIndexByte(self, '/')+1] + "../vxlan/vxland"}, places...)
 	}
 	for _, path := range all {
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {

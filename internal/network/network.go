@@ -41,6 +41,7 @@ type Network struct {
 	Routes     []kernel.Route
 	DNS        bool         // containers find each other by name (dns_enabled)
 	DNSServers []netip.Addr // network_dns_servers
+	DNSPort    uint16       // where names are answered on this host, which Parse does not know; 0: 53
 }
 
 // Subnet is a range of overlay addresses.

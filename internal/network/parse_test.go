@@ -42,6 +42,7 @@ func TestParseDocumentedExample(t *testing.T) {
 		Physical: "eth0",
 		Remotes:  remotes,
 		Metric:   100,
+		DNS:      true,
 		Subnets:  []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: a("10.0.0.1")}},
 	}
 	if !reflect.DeepEqual(n, want) {

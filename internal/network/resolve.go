@@ -25,6 +25,18 @@ func (n Network) Resolvers() []netip.Addr {
 	return all
 }
 
+// ResolverAddrs returns all addresses that a network's resolver answers on: the host asks
+// on its own too.
+func (n Network) ResolverAddrs() []netip.Addr {
+	all := n.Resolvers()
+	for _, a := range n.HostAddrs() {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
 // HostAddrs returns this host's own addresses on the bridge.
 func (n Network) HostAddrs() []netip.Addr {
 	var all []netip.Addr

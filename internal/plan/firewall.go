@@ -43,6 +43,7 @@ func Firewall(n network.Network, v network.VTEP, others []network.Taken) []kerne
 	e.tunnel(n, v)
 	e.wayOut(n)
 	e.gateways(n)
+	e.names(n)
 	return e
 }
 
@@ -153,6 +154,26 @@ func (e *elements) gateways(n network.Network) {
 	if some {
 		e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainFromTunnel))
 		e.addTo(kernel.ToPort, device, kernel.Jump(kernel.ChainToTunnel))
+	}
+}
+
+const dnsPort = 53
+
+// names leads to the resolver where it does not listen on the port that containers
+// ask on. Its sockets are bound to the bridge, so this opens it to nobody else.
+func (e *elements) names(n network.Network) {
+	if n.DNSPort == 0 || n.DNSPort == dnsPort || !n.NeedsAgent() {
+		return
+	}
+	for _, a := range n.ResolverAddrs() {
+		at := kernel.PortsAt4
+		if a.Is6() {
+			at = kernel.PortsAt6
+		}
+		for _, p := range []network.Protocol{network.UDP, network.TCP} {
+			e.addTo(at, kernel.Concat(kernel.IP(a), kernel.Protocol(string(p), p.Number()), kernel.Port(dnsPort)),
+				kernel.Concat(kernel.IP(a), kernel.Port(n.DNSPort)))
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,6 @@ type Record struct {
 	network.Endpoint
 	Since   time.Time // when it was first set up
 	Secured bool      // the network had port_security
-	DNSPort uint16    `json:",omitempty"` // where names are to be answered; 0: 53
 }
 
 // Store is an open store. Its lock is held until Close.
@@ -121,6 +121,32 @@ func (s *Store) mark(networkID, containerID, suffix string, on bool) error {
 		return err
 	}
 	return nil
+}
+
+// SetDNSPort keeps the port where a network's names are answered, as long as it has
+// endpoints. Whoever sets the firewall needs it, and only some know why it is another than 53.
+func (s *Store) SetDNSPort(networkID string, port uint16) error {
+	data := strconv.AppendUint(nil, uint64(port), 10)
+	if err := s.write(filepath.Join(s.network(networkID), "dns-port"), data); err != nil {
+		return fmt.Errorf("store DNS port of network %s: %w", networkID, err)
+	}
+	return nil
+}
+
+// DNSPort returns what was set, or 0.
+func (s *Store) DNSPort(networkID string) (uint16, error) {
+	data, err := os.ReadFile(filepath.Join(s.network(networkID), "dns-port"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read stored DNS port: %w", err)
+	}
+	port, err := strconv.ParseUint(string(data), 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("read stored DNS port: %w", err)
+	}
+	return uint16(port), nil
 }
 
 // Remove removes an endpoint's record, and the network's directory with its last

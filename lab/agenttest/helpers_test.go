@@ -90,3 +90,11 @@ func run(t *testing.T, h *lab.Host, name, flags string) {
 func resolves(container, name string) string {
 	return fmt.Sprintf("podman exec %s nslookup %s >/dev/null", container, name)
 }
+
+// upstream starts a name server that knows www.example.test.
+func upstream(t *testing.T, h *lab.Host) {
+	t.Helper()
+	sh(t, h, `mkdir -p /tmp/dns; printf '%s\nup 192.0.2.7  www.example.test\n' `+h.Addr4().String()+` > /tmp/dns/up
+		/usr/lib/podman/aardvark-dns -c /tmp/dns -p 53 run </dev/null >/dev/null 2>&1 &
+		for i in $(seq 50); do ss -Hlnu | grep -q ':53 ' && exit 0; sleep 0.02; done; exit 1`)
+}

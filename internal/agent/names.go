@@ -1,0 +1,56 @@
+package agent
+
+import (
+	"errors"
+	"slices"
+
+	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/driver"
+)
+
+// otherPort is where names are answered if port 53 is taken: not in use by anything
+// known (IANA has no service there for UDP or TCP that Linux hosts run).
+const otherPort = 1053
+
+// answerNames sets the name server. Where somebody else has port 53, such as a name
+// server on all of the host's addresses, it has found other ones, each address its own; the
+// network then moves to one that stays, to which port 53 can be redirected.
+func (a *Agent) answerNames(locals []driver.Local) error {
+	err := a.Names.Set(zones(locals, a.snapshots(), a.upstreams()))
+	moved := false
+	for i, l := range locals {
+		if l.NeedsAgent() && l.DNSPort == 0 && a.displaced(l) {
+			a.Log.Warn("port 53 is taken; answering names on another", "network", l.Name, "port", otherPort)
+			locals[i].DNSPort, moved = otherPort, true
+		}
+	}
+	if !moved {
+		return err
+	}
+	return errors.Join(a.move(locals), a.Names.Set(zones(locals, a.snapshots(), a.upstreams())))
+}
+
+// displaced tells whether an address of the network has another port than 53.
+func (a *Agent) displaced(l driver.Local) bool {
+	return slices.ContainsFunc(a.Names.Listening(), func(at dns.Listening) bool {
+		return at.Network == l.Name && at.Port != dns.Port
+	})
+}
+
+// move keeps where names are, and redirects to it.
+func (a *Agent) move(locals []driver.Local) error {
+	s, err := a.Driver.Begin()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, l := range locals {
+		if l.DNSPort == otherPort {
+			errs = append(errs, s.MoveNames(l, otherPort))
+		}
+	}
+	// Anew, since the store may be another by now.
+	now, err := s.Networks()
+	errs = append(errs, err, s.Mend(now))
+	return errors.Join(append(errs, s.Close())...)
+}

@@ -11,10 +11,10 @@ export CGO_ENABLED = 0
 
 .PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint sim fuzz install deps clean
 
-build: bin/vxlan bin/vxlanctl bin/lab
+build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
 # Go knows best what has changed.
-bin/vxlan bin/vxlanctl bin/lab bin/bench bin/probe: FORCE
+bin/vxlan bin/vxland bin/vxlanctl bin/lab bin/bench bin/probe: FORCE
 	$(GO) build $(BUILDFLAGS) -o $@ ./$(if $(filter bin/lab,$@),lab/,$(if $(filter bin/bench bin/probe,$@),bench/))cmd/$(@F)
 FORCE:
 
@@ -76,10 +76,13 @@ fuzz:
 	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
 	for f in FuzzDigests FuzzWant FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzParseKeys; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/control/gossip || exit 1; done
 
-install: bin/vxlan bin/vxlanctl
+install: bin/vxlan bin/vxland bin/vxlanctl
 	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan
 	install -D -m 755 bin/vxlanctl $(DESTDIR)$(PREFIX)/bin/vxlanctl
+	install -D -m 755 bin/vxland $(DESTDIR)$(PREFIX)/libexec/vxlan/vxland
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in vxland.service vxland.socket; do \
+		sed 's|/usr/local/|$(PREFIX)/|' packaging/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
 	sed 's|/usr/local/|$(PREFIX)/|' packaging/systemd/vxlan-reload@.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vxlan-reload@.service
 
 clean:

@@ -379,3 +379,31 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 		})
 	}
 }
+
+// With the agent containers ask the gateways; without it, whom the host asks, and the user is told.
+func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
+	_, d := newFake(t)
+	agent := new(fakeAgent)
+	d.Agent = agent
+	ns, r := request(testNetwork, 1)
+	s, err := d.Setup(ns, r)
+	if err != nil || len(s.DNSServerIPs) != 2 || s.DNSServerIPs[0].String() != "10.0.0.1" || s.DNSSearchDomains[0] != "dns.podman" || agent.syncs != 1 {
+		t.Errorf("got %+v, %v after %d syncs", s, err, agent.syncs)
+	}
+	if err := d.Teardown(ns, r); err != nil || agent.notified != 1 {
+		t.Errorf("teardown: %v, the agent was told %d times", err, agent.notified)
+	}
+	agent.err = errors.New("broken")
+	var warned string
+	d.Warn = func(message string) { warned = message }
+	s, err = d.Setup(ns, r)
+	if err != nil || len(s.DNSServerIPs) != 0 || !strings.Contains(warned, "network vxlan-network: no container names") {
+		t.Errorf("got %+v, %v, warned %q", s, err, warned)
+	}
+	silent := strings.Replace(testNetwork, `"dns_enabled": true`, `"dns_enabled": false`, 1)
+	agent.syncs = 0
+	ns, r = request(silent, 2)
+	if _, err := d.Setup(ns, r); err != nil || agent.syncs != 0 {
+		t.Errorf("got %v after %d syncs", err, agent.syncs)
+	}
+}

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/store"
+)
+
+func local() driver.Local {
+	return driver.Local{
+		Network: network.Network{
+			Identity: network.Identity{ID: "n1", Name: "blue", Bridge: network.DeviceName{Name: "br0"}},
+			Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789}, DNS: true,
+			Subnets: []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"), Host: netip.MustParseAddr("10.0.0.63")}},
+		},
+		VTEP: network.VTEP{Local: netip.MustParseAddr("198.18.0.1")},
+		Endpoints: []store.Record{{Endpoint: network.Endpoint{
+			ContainerID: strings.Repeat("ab", 32), ContainerName: "web", Aliases: []string{"www", "web", "no name"},
+			Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, MAC: kernel.MAC{2, 1},
+		}}},
+	}
+}
+
+func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
+	odd := store.Record{Endpoint: network.Endpoint{ContainerID: "x", MAC: kernel.MAC{1}}}
+	l := local()
+	l.Endpoints = append(l.Endpoints, odd)
+	got, err := control.Canonical(attachments([]driver.Local{l}))
+	if err != nil || len(got) != 1 || len(got[0].Endpoints) != 1 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if names := got[0].Endpoints[0].Names; !reflect.DeepEqual(names, []string{"web", "www", "abababababab"}) {
+		t.Errorf("names %q", names)
+	}
+}
+
+// Hosts that cannot be reached keep their entries, which are not answered.
+func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
+	member := func(name string, since time.Time) control.Host {
+		return control.Host{Name: name, UnreachableSince: since, Attachments: []control.Attachment{{
+			Network: control.NetworkKey{VNI: 100, Port: 4789}, Endpoints: []control.Endpoint{{Names: []string{"on-" + name}}},
+		}}}
+	}
+	know := func(driver.Local) control.Snapshot {
+		return control.Snapshot{Hosts: []control.Host{member("b", time.Time{}), member("c", time.Unix(1, 0))}}
+	}
+	host := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}
+	z := zones([]driver.Local{local()}, know, host)
+	if len(z) != 1 || len(z[0].Endpoints) != 2 || z[0].Endpoints[1].Names[0] != "on-b" {
+		t.Fatalf("got %+v", z)
+	}
+	if !reflect.DeepEqual(z[0].Addrs, []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.63")}) {
+		t.Errorf("listens on %v", z[0].Addrs)
+	}
+	internal, own, mute := local(), local(), local()
+	internal.Internal = true
+	own.DNSServers = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	mute.DNS = false
+	z = zones([]driver.Local{local(), internal, own, mute}, know, host)
+	if len(z) != 3 || z[0].Upstreams[0] != host[0] || z[1].Upstreams != nil || z[2].Upstreams[0].String() != "192.0.2.1:53" {
+		t.Errorf("got %+v", z)
+	}
+}
+
+func TestHostNameIsValidAndTellsHostsApart(t *testing.T) {
+	for _, host := range []string{"", "web1.example.com", strings.Repeat("x", 300), "ümlaut"} {
+		for _, addr := range []string{"198.18.0.1", "2001:db8:1111:2222:3333:4444:5555:6666", "fe80::1"} {
+			name := HostName(host, netip.MustParseAddr(addr))
+			if err := control.CheckName(name); err != nil || len(name) > 64 {
+				t.Errorf("%q %s: %q: %v", host, addr, name, err)
+			}
+		}
+	}
+	if got := HostName("web1.example.com", netip.MustParseAddr("198.18.0.1")); got != "web1.198.18.0.1" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"vxlan-driver/internal/kernel"
@@ -109,8 +110,8 @@ func golden(t *testing.T, name, got string) {
 // fakeAgent counts calls, and fails if it is to.
 type fakeAgent struct {
 	err             error
-	syncs, notified int
+	syncs, notified atomic.Int32
 }
 
-func (a *fakeAgent) Sync() error { a.syncs++; return a.err }
-func (a *fakeAgent) Notify()     { a.notified++ }
+func (a *fakeAgent) Sync() error { a.syncs.Add(1); return a.err }
+func (a *fakeAgent) Notify()     { a.notified.Add(1) }

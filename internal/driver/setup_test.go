@@ -387,11 +387,11 @@ func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
 	d.Agent = agent
 	ns, r := request(testNetwork, 1)
 	s, err := d.Setup(ns, r)
-	if err != nil || len(s.DNSServerIPs) != 2 || s.DNSServerIPs[0].String() != "10.0.0.1" || s.DNSSearchDomains[0] != "dns.podman" || agent.syncs != 1 {
-		t.Errorf("got %+v, %v after %d syncs", s, err, agent.syncs)
+	if err != nil || len(s.DNSServerIPs) != 2 || s.DNSServerIPs[0].String() != "10.0.0.1" || s.DNSSearchDomains[0] != "dns.podman" || agent.syncs.Load() != 1 {
+		t.Errorf("got %+v, %v after %d syncs", s, err, agent.syncs.Load())
 	}
-	if err := d.Teardown(ns, r); err != nil || agent.notified != 1 {
-		t.Errorf("teardown: %v, the agent was told %d times", err, agent.notified)
+	if err := d.Teardown(ns, r); err != nil || agent.notified.Load() != 1 {
+		t.Errorf("teardown: %v, the agent was told %d times", err, agent.notified.Load())
 	}
 	agent.err = errors.New("broken")
 	var warned string
@@ -401,9 +401,9 @@ func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
 		t.Errorf("got %+v, %v, warned %q", s, err, warned)
 	}
 	silent := strings.Replace(testNetwork, `"dns_enabled": true`, `"dns_enabled": false`, 1)
-	agent.syncs = 0
+	agent.syncs.Store(0)
 	ns, r = request(silent, 2)
-	if _, err := d.Setup(ns, r); err != nil || agent.syncs != 0 {
-		t.Errorf("got %v after %d syncs", err, agent.syncs)
+	if _, err := d.Setup(ns, r); err != nil || agent.syncs.Load() != 0 {
+		t.Errorf("got %v after %d syncs", err, agent.syncs.Load())
 	}
 }

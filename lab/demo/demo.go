@@ -16,8 +16,8 @@ const Name = "demo"
 
 const hosts = 3
 
-// Run starts the lab anew, with the plugin at that path, and leaves it up. What goes wrong is the first command that fails.
-func Run(ctx context.Context, out io.Writer, plugin string) error {
+// Run starts the lab anew, with the plugin and the agent at these paths, and leaves it up. What goes wrong is the first command that fails.
+func Run(ctx context.Context, out io.Writer, plugin, agent string) error {
 	begin := time.Now()
 	tree, err := lab.Prepare(ctx, "", out)
 	if err != nil {
@@ -29,7 +29,7 @@ func Run(ctx context.Context, out io.Writer, plugin string) error {
 			return err
 		}
 	}
-	l, err := lab.Start(ctx, lab.Config{Name: Name, Tree: tree, Hosts: hosts, Plugin: plugin, Detached: true})
+	l, err := lab.Start(ctx, lab.Config{Name: Name, Tree: tree, Hosts: hosts, Plugin: plugin, Binaries: []string{agent}, Detached: true})
 	if err != nil {
 		return err
 	}

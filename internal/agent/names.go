@@ -19,7 +19,7 @@ func (a *Agent) answerNames(locals []driver.Local) error {
 	err := a.Names.Set(zones(locals, a.snapshots(), a.upstreams()))
 	moved := false
 	for i, l := range locals {
-		if l.NeedsAgent() && l.DNSPort == 0 && a.displaced(l) {
+		if l.HasNames() && l.DNSPort == 0 && a.displaced(l) {
 			a.Log.Warn("port 53 is taken; answering names on another", "network", l.Name, "port", otherPort)
 			locals[i].DNSPort, moved = otherPort, true
 		}

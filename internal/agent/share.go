@@ -61,7 +61,7 @@ func addrs(r store.Record) []netip.Addr {
 func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns.Zone {
 	var all []dns.Zone
 	for _, l := range locals {
-		if !l.NeedsAgent() {
+		if !l.HasNames() {
 			continue
 		}
 		z := dns.Zone{

@@ -47,7 +47,8 @@ type Attachment struct {
 
 // Host is what another host last said of itself.
 type Host struct {
-	Name        string // unique in the cluster
+	Name        string     // unique in the cluster
+	Addr        netip.Addr // by which its agent talks
 	Attachments []Attachment
 	// UnreachableSince is zero while the host answers. After that its entries
 	// are kept but must not be used: they hold their addresses, and count again

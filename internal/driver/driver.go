@@ -113,6 +113,9 @@ func (d *Driver) connect(p placed, e network.Endpoint, host, container Namespace
 	if err := reconcile.CheckName(host, port); err != nil {
 		return netavark.Status{}, err
 	}
+	if p, err = b.known(p); err != nil {
+		return netavark.Status{}, err
+	}
 	if p.DNSPort, err = b.dnsPort(p.Network); err != nil {
 		return netavark.Status{}, err
 	}

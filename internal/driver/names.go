@@ -13,7 +13,7 @@ const searchDomain = "dns.podman"
 // withNames has the container ask the agent for names. Without an agent it asks whom
 // the host asks: a container that cannot find others by name is better than none.
 func (d *Driver) withNames(p placed, s netavark.Status) netavark.Status {
-	if !p.NeedsAgent() {
+	if !p.HasNames() {
 		return s
 	}
 	if err := d.Agent.Sync(); err != nil {
@@ -29,7 +29,7 @@ func (d *Driver) withNames(p placed, s netavark.Status) netavark.Status {
 // dns_bind_port), or else where the agent found room.
 func (b build) dnsPort(n network.Network) (uint16, error) {
 	have, err := b.st.DNSPort(n.ID)
-	if err != nil || b.DNSPort == 0 || b.DNSPort == have || !n.NeedsAgent() {
+	if err != nil || b.DNSPort == 0 || b.DNSPort == have || !n.HasNames() {
 		return have, err
 	}
 	return b.DNSPort, b.st.SetDNSPort(n.ID, b.DNSPort)

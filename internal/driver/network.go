@@ -43,8 +43,21 @@ func (d *Driver) at(n network.Network, v network.VTEP) (placed, error) {
 // place is Driver.place with what the store knows.
 func (b build) place(config []byte) (placed, error) {
 	p, err := b.Driver.place(config, b.host)
-	if err == nil {
-		p.DNSPort, err = b.st.DNSPort(p.ID)
+	if err != nil {
+		return placed{}, err
+	}
+	return b.known(p)
+}
+
+// known adds what the agent has found out.
+func (b build) known(p placed) (placed, error) {
+	var err error
+	if p.DNSPort, err = b.st.DNSPort(p.ID); err != nil {
+		return placed{}, err
+	}
+	peers, ok, err := b.st.Peers(p.ID)
+	if ok {
+		peers.Place(&p.Network, &p.vtep)
 	}
 	return p, err
 }
@@ -120,10 +133,11 @@ func (b build) stored(networkID string) (placed, error) {
 	if err != nil {
 		return placed{}, err
 	}
-	if n.DNSPort, err = b.st.DNSPort(n.ID); err != nil {
+	p, err := b.at(n, v)
+	if err != nil {
 		return placed{}, err
 	}
-	return b.at(n, v)
+	return b.known(p)
 }
 
 // claimsBut is claims for all networks in the store but one. What cannot be read

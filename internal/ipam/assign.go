@@ -22,6 +22,9 @@ func Assign(n *network.Network, v network.VTEP) network.Problems {
 		if !s.Gateway.IsValid() && !s.Prefix.IsSingleIP() {
 			s.Gateway = s.Prefix.Addr().Next()
 		}
+		if n.Gossip {
+			continue // the hosts see what each other have
+		}
 		if s.Lease.IsZero() && v.Local.IsValid() && len(v.Remotes) > 0 {
 			lease, err := Slice(*s, append([]netip.Addr{v.Local}, v.Remotes...), v.Local, n.MaxHosts)
 			if err != nil {

@@ -42,6 +42,8 @@ var (
 	Members6  = Set{Inet, "members6"}        //
 	VTEPs4    = Set{Inet, "vteps4"}          // address . UDP port of each host, this one too
 	VTEPs6    = Set{Inet, "vteps6"}          //
+	Agents4   = Set{Inet, "agents4"}         // address . port of each host's agent
+	Agents6   = Set{Inet, "agents6"}         //
 	Subnets4  = Set{Inet, "subnets4"}        // subnet . subnet, each pair of one network
 	Subnets6  = Set{Inet, "subnets6"}        //
 	WayOut4   = Set{Inet, "masquerade4"}     // subnets that leave by the host's address

@@ -21,6 +21,10 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 		set(m, "network_interface", n.Bridge.Name)
 	}
 	set(m, "ipv6_enabled", n.HasIPv6())
+	if n.Gossip && len(n.Subnets) > 0 {
+		// Podman does not know this driver, and so leaves addresses to the plugin.
+		set(m, "ipam_options", map[string]string{"driver": Driver})
+	}
 	if len(n.Subnets) > 0 {
 		// By a struct, so that the key is found in whatever case Parse found it.
 		var c struct {

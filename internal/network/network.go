@@ -23,6 +23,7 @@ type Network struct {
 	LocalIP  netip.Addr   // invalid: auto
 	Physical string       // "": auto
 	Remotes  []netip.Addr // sorted, unique; may have this host's own address
+	Gossip   bool         // discovery=gossip: Remotes are only where to ask for the hosts
 
 	MTU            int    // bytes; 0: the most that fits
 	Metric         uint32 // of the default routes

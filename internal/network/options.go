@@ -78,6 +78,20 @@ var options = []option{
 			return n.Physical
 		},
 	},
+	{
+		name:    "discovery",
+		accepts: `"static" or "gossip"`,
+		set: func(n *Network, value string) bool {
+			n.Gossip = value == "gossip"
+			return n.Gossip || value == "static"
+		},
+		get: func(n Network) string {
+			if n.Gossip {
+				return "gossip"
+			}
+			return ""
+		},
+	},
 	numberOption("vxlan_port", 1, 65535, func(n *Network) *uint16 { return &n.Tunnel.Port }),
 	{
 		name:    "mtu",

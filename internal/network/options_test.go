@@ -18,7 +18,7 @@ var allOptions = map[string]string{
 	"max_hosts": "8", "address_check": "true", "port_security": "true",
 	"learning": "false", "proxy": "true", "l2miss": "true", "l3miss": "false", "rsc": "true", "gbp": "true",
 	"ageing": "30", "fdb_limit": "unlimited", "ttl": "inherit", "tos": "0xb8", "df": "set", "udp_checksum": "false",
-	"source_port_range": "49152-50000",
+	"source_port_range": "49152-50000", "discovery": "gossip",
 }
 
 func TestSetOptionsReadsEach(t *testing.T) {
@@ -38,7 +38,7 @@ func TestSetOptionsReadsEach(t *testing.T) {
 	if n.Tunnel != wantTunnel {
 		t.Errorf("got  %+v\nwant %+v", n.Tunnel, wantTunnel)
 	}
-	if n.Learning != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || n.Physical != "eth0" {
+	if n.Learning != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || !n.Gossip || n.Physical != "eth0" {
 		t.Errorf("got %+v", n)
 	}
 	if got := n.Options(); !reflect.DeepEqual(got, allOptions) {

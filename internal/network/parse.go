@@ -109,7 +109,7 @@ func (c config) network() (Network, Problems) {
 	}
 	setOptions(&n, c.Options, &problems)
 	n.checkPeers(c.Options, &problems)
-	c.checkIPAM(&problems)
+	c.checkIPAM(n.Gossip, &problems)
 	for _, s := range c.Subnets {
 		n.addSubnet(s, &problems)
 	}
@@ -155,8 +155,12 @@ func (c config) identity(problems *Problems) Identity {
 }
 
 // checkIPAM refuses what would make hosts disagree about addresses.
-func (c config) checkIPAM(problems *Problems) {
-	switch driver := c.IPAMOptions["driver"]; driver {
+func (c config) checkIPAM(gossip bool, problems *Problems) {
+	driver := c.IPAMOptions["driver"]
+	if gossip && driver == Driver {
+		driver = "" // as Complete has it
+	}
+	switch driver {
 	case "", "host-local":
 		if len(c.Subnets) == 0 {
 			problems.Add("--subnet", "", "is required, the same on every host of the network; "+
@@ -180,6 +184,11 @@ func (n Network) checkPeers(typed map[string]string, problems *Problems) {
 	switch value, ok := typed["remote_ips"]; {
 	case ok && group:
 		problems.Add("option remote_ips", value, "does not go with multicast_group: traffic floods to the group or to a list")
+	case n.Gossip && group:
+		problems.Add("option multicast_group", typed["multicast_group"], "does not go with discovery=gossip, which tells to which hosts to flood")
+	case n.Gossip && n.MaxHosts != 0:
+		problems.Add("option max_hosts", typed["max_hosts"], "does not go with discovery=gossip, where no host has a part of the subnet")
+	case n.Gossip:
 	case !ok && !group:
 		if _, tried := typed["multicast_group"]; !tried {
 			problems.Add("option remote_ips", "", "is required unless multicast_group is given: --opt remote_ips=ADDRESS,…")

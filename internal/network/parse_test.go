@@ -25,7 +25,7 @@ func TestParseDocumentedExample(t *testing.T) {
 	}
 	a := netip.MustParseAddr
 	remotes := []netip.Addr{a("192.168.1.11"), a("192.168.1.12")}
-	wantVTEP := VTEP{Local: a("192.168.1.10"), Interface: "eth0", Remotes: remotes, MTU: 1450}
+	wantVTEP := VTEP{Local: a("192.168.1.10"), Interface: "eth0", Remotes: remotes, Flood: remotes, MTU: 1450}
 	if !reflect.DeepEqual(v, wantVTEP) {
 		t.Errorf("VTEP %+v, want %+v", v, wantVTEP)
 	}
@@ -83,6 +83,11 @@ func TestParseRefuses(t *testing.T) {
 		{"remote_ips of two families", opts{"remote_ips": "192.168.1.11,fd00:1::11"}, nil, `option remote_ips "192.168.1.11,fd00:1::11": must be of one address family, but 192.168.1.11 and fd00:1::11 are not`},
 		{"remote_ips of the other family", opts{"remote_ips": "fd00:1::11"}, nil, `option local_ip "192.168.1.10": must be of the same address family as fd00:1::11`},
 		{"remote_ips with multicast_group", opts{"multicast_group": "239.1.1.1"}, nil, `option remote_ips "192.168.1.11,192.168.1.12": does not go with multicast_group: traffic floods to the group or to a list`},
+		{"discovery", opts{"discovery": "dns"}, nil, `option discovery "dns": must be "static" or "gossip"`},
+		{"discovery without a list", opts{"discovery": "static", "-remote_ips": ""}, nil, `option remote_ips: is required unless multicast_group is given: --opt remote_ips=ADDRESS,…`},
+		{"discovery with a group", opts{"discovery": "gossip", "multicast_group": "239.1.1.1", "-remote_ips": ""}, nil, `option multicast_group "239.1.1.1": does not go with discovery=gossip, which tells to which hosts to flood`},
+		{"discovery with max_hosts", opts{"discovery": "gossip", "max_hosts": "4"}, nil, `option max_hosts "4": does not go with discovery=gossip, where no host has a part of the subnet`},
+		{"discovery's own address manager", nil, keys{"ipam_options": map[string]string{"driver": "vxlan"}}, `--ipam-driver "vxlan": must be "host-local" or "none"`},
 		{"multicast_group unicast", opts{"multicast_group": "10.1.1.1", "-remote_ips": ""}, nil, `option multicast_group "10.1.1.1": must be a multicast address, such as 239.1.1.1 or ff05::100`},
 		{"multicast_group of the other family", opts{"multicast_group": "ff05::100", "-remote_ips": ""}, nil, `option local_ip "192.168.1.10": must be of the same address family as ff05::100`},
 		{"physical_interface missing", opts{"-physical_interface": ""}, nil, `option physical_interface: is required: --opt physical_interface=VALUE`},

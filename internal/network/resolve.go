@@ -6,7 +6,10 @@ import (
 )
 
 // NeedsAgent tells whether the network wants what only the host's agent can do.
-func (n Network) NeedsAgent() bool { return len(n.Resolvers()) > 0 }
+func (n Network) NeedsAgent() bool { return n.Gossip || n.HasNames() }
+
+// HasNames tells whether containers find each other by name.
+func (n Network) HasNames() bool { return len(n.Resolvers()) > 0 }
 
 // Resolvers returns the addresses on the bridge where containers ask for names: of
 // each subnet the gateway, or the host's own address where there is none. Without

@@ -24,6 +24,9 @@ type VTEP struct {
 	Local     netip.Addr
 	Interface string       // underlay device
 	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
+	Flood     []netip.Addr // those that get what is for everybody
+	Exact     bool         // others say which MACs they have, so there is nothing to learn
+	AgentPort uint16       // where the hosts' agents listen; 0: there are none
 	MTU       int          // of the overlay, bytes
 }
 
@@ -39,11 +42,12 @@ func place(n Network, host Host, problems *Problems) (VTEP, error) {
 	// Not only Local: a host that flooded to another address of its own would
 	// learn its own containers' MACs from the tunnel.
 	for _, r := range n.Remotes {
-		if r != v.Local && !iface.has(r) {
+		if r != v.Local && !iface.has(r) && !n.Gossip {
 			v.Remotes = append(v.Remotes, r)
 		}
 	}
-	if len(v.Remotes) == 0 && !n.Tunnel.Group.IsValid() && !problems.mention("option remote_ips") {
+	v.Flood = v.Remotes
+	if len(v.Remotes) == 0 && !n.Gossip && !n.Tunnel.Group.IsValid() && !problems.mention("option remote_ips") {
 		problems.Add("option remote_ips", v.Local.String(), "has no host but this one; name at least one other")
 	}
 	if err := checkVRF(n, host, problems); err != nil {

@@ -20,7 +20,7 @@ func Mark(n network.Network, v network.VTEP, others []network.Taken) kernel.Elem
 	}
 	// Addresses are long to print; those of n are those of v, and the host's own.
 	n.Remotes, v.Remotes = nil, nil
-	fmt.Fprintf(sum, "%+v %+v %+v", n, v, concerned(n, others))
+	fmt.Fprintf(sum, "%+v %v %d %+v", n, v, v.AgentPort, concerned(n, others))
 	return kernel.Element{
 		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
 		// The hash first: the kernel keeps no more than 127 bytes.
@@ -85,6 +85,7 @@ func (e *elements) tunnel(n network.Network, v network.VTEP) {
 	e.add(kernel.Tunnels, port)
 	e.add(kernel.OwnVNIs, kernel.Concat(port, vni))
 	e.add(vteps(v.Local), kernel.Concat(kernel.IP(v.Local), port))
+	e.agents(v)
 	if n.Tunnel.Group.IsValid() {
 		e.add(vteps(n.Tunnel.Group), kernel.Concat(kernel.IP(n.Tunnel.Group), port))
 		return
@@ -99,6 +100,21 @@ func (e *elements) tunnel(n network.Network, v network.VTEP) {
 	}
 	for _, r := range v.Remotes {
 		e.add(members, kernel.Concat(kernel.IP(r), port, vni))
+	}
+}
+
+// agents keeps containers from talking to other hosts' agents: their own host's address, by
+// which they would come there, may be all that an agent asks for.
+func (e *elements) agents(v network.VTEP) {
+	if v.AgentPort == 0 {
+		return
+	}
+	for _, a := range append([]netip.Addr{v.Local}, v.Remotes...) {
+		set := kernel.Agents4
+		if a.Is6() {
+			set = kernel.Agents6
+		}
+		e.add(set, kernel.Concat(kernel.IP(a), kernel.Port(v.AgentPort)))
 	}
 }
 
@@ -162,7 +178,7 @@ const dnsPort = 53
 // names leads to the resolver where it does not listen on the port that containers
 // ask on. Its sockets are bound to the bridge, so this opens it to nobody else.
 func (e *elements) names(n network.Network) {
-	if n.DNSPort == 0 || n.DNSPort == dnsPort || !n.NeedsAgent() {
+	if n.DNSPort == 0 || n.DNSPort == dnsPort || !n.HasNames() {
 		return
 	}
 	for _, a := range n.ResolverAddrs() {

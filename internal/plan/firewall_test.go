@@ -25,12 +25,16 @@ func TestFirewall(t *testing.T) {
 	six := vtep
 	six.Local = netip.MustParseAddr("fd00:1::10")
 	six.Remotes = []netip.Addr{netip.MustParseAddr("fd00:1::11")}
+	known, known6 := vtep, six
+	known.AgentPort, known6.AgentPort = 7947, 7947
 	tests := []struct {
 		name   string
 		change func(*network.Network)
 		vtep   network.VTEP
 	}{
 		{"plain", func(*network.Network) {}, vtep},
+		{"with agents", func(*network.Network) {}, known},
+		{"with agents over IPv6", func(*network.Network) {}, known6},
 		{"internal", func(n *network.Network) { n.Internal = true }, vtep},
 		{"strict", func(n *network.Network) { n.Isolate = network.StrictIsolated }, vtep},
 		{"outbound", func(n *network.Network) { n.Outbound4 = netip.MustParseAddr("192.0.2.1") }, vtep},
@@ -78,6 +82,13 @@ func compareGolden(t *testing.T, path, got string) {
 func TestTheMarkStandsForTheElements(t *testing.T) {
 	more := vtep
 	more.Remotes = append(slices.Clone(vtep.Remotes), netip.MustParseAddr("198.18.0.99"))
+	agents := vtep
+	agents.AgentPort = 7947
+	flood := vtep
+	flood.Flood, flood.Exact = nil, true
+	if mark := Mark(blue(), flood, nil); mark != Mark(blue(), vtep, nil) {
+		t.Errorf("no rule asks who gets floods: %v", mark)
+	}
 	other := blue()
 	other.Tunnel.VNI = 7
 	plain := Mark(blue(), vtep, nil)
@@ -86,6 +97,7 @@ func TestTheMarkStandsForTheElements(t *testing.T) {
 	}
 	for what, mark := range map[string]kernel.Element{
 		"a host more":     Mark(blue(), more, nil),
+		"agents":          Mark(blue(), agents, nil),
 		"another VNI":     Mark(other, vtep, nil),
 		"a strict bridge": Mark(blue(), vtep, []network.Taken{{Bridge: "podman2", Isolate: network.StrictIsolated}}),
 	} {

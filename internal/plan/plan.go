@@ -90,13 +90,13 @@ func bridge(n network.Network, v network.VTEP) kernel.Link {
 	return l
 }
 
-// device floods what the bridge has for everybody to each remote host. Learning
-// is on unless the user turned it off: nobody tells this host which MAC is where.
+// device floods what the bridge has for everybody to the hosts that want it. Learning
+// is on unless the user turned it off, or the agents tell each other which MAC is where.
 func device(n network.Network, v network.VTEP) kernel.Link {
 	t := n.Tunnel
 	t.Local = v.Local
 	t.Dev = v.Interface
-	t.Learning = !n.Learning.Set || n.Learning.Value
+	t.Learning = !v.Exact && !n.Learning.Set || n.Learning.Value
 	l := kernel.Link{
 		Name:        n.Device.Name,
 		AltNames:    n.Device.Alts,
@@ -109,7 +109,7 @@ func device(n network.Network, v network.VTEP) kernel.Link {
 		Tunnel:      t,
 	}
 	if !t.Group.IsValid() {
-		for _, r := range v.Remotes {
+		for _, r := range v.Flood {
 			l.FDB = append(l.FDB, kernel.FDB{Dst: r})
 		}
 	}

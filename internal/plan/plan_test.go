@@ -12,8 +12,10 @@ import (
 
 var vtep = network.VTEP{
 	Local: netip.MustParseAddr("198.18.0.10"), Interface: "eth0", MTU: 1450,
-	Remotes: []netip.Addr{netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")},
+	Remotes: remotes, Flood: remotes,
 }
+
+var remotes = []netip.Addr{netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")}
 
 func subnet(prefix, gateway string) network.Subnet {
 	s := network.Subnet{Prefix: netip.MustParsePrefix(prefix)}
@@ -84,6 +86,11 @@ func TestDevice(t *testing.T) {
 	d := Compute(n, vtep, nil).Device
 	if want := []kernel.FDB{{Dst: vtep.Remotes[0]}, {Dst: vtep.Remotes[1]}}; !reflect.DeepEqual(d.FDB, want) {
 		t.Errorf("flood entries %v", d.FDB)
+	}
+	known := vtep
+	known.Flood, known.Exact = remotes[:1], true
+	if d := Compute(n, known, nil).Device; d.Tunnel.Learning || len(d.FDB) != 1 {
+		t.Errorf("with peers: %+v", d)
 	}
 	if !d.Tunnel.Learning || d.Tunnel.Dev != "eth0" || d.Tunnel.Local != vtep.Local || !d.NoLinkLocal || d.Master != "br-vxlan-blue" {
 		t.Errorf("got %+v", d)

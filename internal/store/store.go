@@ -149,6 +149,45 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 	return uint16(port), nil
 }
 
+// SetPeers keeps what the agent knows of a network, as long as it has endpoints.
+func (s *Store) SetPeers(networkID string, p network.Peers) error {
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = s.write(s.peers(networkID), data)
+	}
+	if err != nil {
+		return fmt.Errorf("store peers of network %s: %w", networkID, err)
+	}
+	return nil
+}
+
+// Peers returns what was set, and whether it was.
+func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
+	data, err := os.ReadFile(s.peers(networkID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return network.Peers{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &p)
+	}
+	if err != nil {
+		return network.Peers{}, false, fmt.Errorf("read stored peers: %w", err)
+	}
+	return p, true, nil
+}
+
+// ForgetPeers removes what was set.
+func (s *Store) ForgetPeers(networkID string) error {
+	if err := os.Remove(s.peers(networkID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget peers of network %s: %w", networkID, err)
+	}
+	return nil
+}
+
+func (s *Store) peers(networkID string) string {
+	return filepath.Join(s.network(networkID), "peers.json")
+}
+
 // Remove removes an endpoint's record, and the network's directory with its last
 // endpoint. A record that is not there is not an error.
 func (s *Store) Remove(networkID, containerID string) error {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -58,6 +59,26 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 		if got, err := list(); err != nil || !reflect.DeepEqual(got, []string{what}) {
 			t.Errorf("got %v, %v, want %s", got, err, what)
 		}
+	}
+}
+
+func TestPeersComeBackAsTheyWere(t *testing.T) {
+	s := open(t, t.TempDir())
+	if _, ok, err := s.Peers("n1"); ok || err != nil {
+		t.Errorf("before: %v, %v", ok, err)
+	}
+	p := network.Peers{Flood: vtep.Remotes, Exact: true, AgentPort: 7947, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
+	if err := s.SetPeers("n1", p); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := s.Peers("n1"); !ok || err != nil || !got.Equal(p) {
+		t.Errorf("got %+v, %v, %v", got, ok, err)
+	}
+	if err := errors.Join(s.ForgetPeers("n1"), s.ForgetPeers("n1")); err != nil {
+		t.Error(err)
+	}
+	if _, ok, err := s.Peers("n1"); ok || err != nil {
+		t.Errorf("afterwards: %v, %v", ok, err)
 	}
 }
 

@@ -180,6 +180,13 @@ func (s *Source) Changed() <-chan struct{} {
 // table, which replaces and never changes them.
 func (s *Source) showLocked() {
 	s.shown = s.table.snapshot()
+	for i, h := range s.shown.Hosts {
+		addr := s.lostAddr[h.Name]
+		if m, ok := s.members[h.Name]; ok {
+			addr = addrOfNode(m)
+		}
+		s.shown.Hosts[i].Addr = addr.Addr()
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

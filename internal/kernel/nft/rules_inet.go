@@ -31,7 +31,7 @@ const (
 // which network, the way out, and published ports.
 var inetTable = table{
 	family:  kernel.Inet,
-	version: "dd8ad210e907",
+	version: "514ae96e21f7",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
@@ -47,6 +47,8 @@ var inetTable = table{
 		{Set: kernel.Members6, says: "remote hosts of each network", key: []field{readSaddr6, readDport, typeVNI}},
 		{Set: kernel.VTEPs4, says: "tunnel ends of all networks", key: []field{typeIP4, typePort}},
 		{Set: kernel.VTEPs6, says: "tunnel ends of all networks", key: []field{typeIP6, typePort}},
+		{Set: kernel.Agents4, says: "agents of all hosts", key: []field{typeIP4, typePort}},
+		{Set: kernel.Agents6, says: "agents of all hosts", key: []field{typeIP6, typePort}},
 		{Set: kernel.Subnets4, says: "pairs of subnets of one network", key: []field{typeIP4, typeIP4}, ranges: true},
 		{Set: kernel.Subnets6, says: "pairs of subnets of one network", key: []field{typeIP6, typeIP6}, ranges: true},
 		{Set: kernel.WayOut4, says: "subnets that leave by the host's address", key: []field{typeIP4}, ranges: true},
@@ -80,8 +82,14 @@ var inetTable = table{
 		}},
 		{"forward", &hook{"filter", unix.NF_INET_FORWARD, prioFilter}, []rule{
 			do("within a network", key(iifname, oifname), in("within"), accept()),
+			do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), jump("agents")),
 			do("from a network", key(iifname), in("bridges"), jump("leave_network")),
 			do("to a network", key(oifname), in("bridges"), jump("enter_network")),
+		}},
+		// An agent without a key knows others by their addresses, and a container is masqueraded by its host's.
+		{"agents", nil, []rule{
+			do("no container talks to an agent", is(nfproto, ipv4), key(ipDaddr, dport), in("agents4"), drop()),
+			do("nor over IPv6", is(nfproto, ipv6), key(ip6Daddr, dport), in("agents6"), drop()),
 		}},
 		{"leave_network", nil, []rule{
 			do("a connection that nobody knows", hasBit(ctState, ctInvalid), drop()),

@@ -1,0 +1,52 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+// The list of a static network says who may send, whatever the agent knows; without a
+// list nobody else does.
+func TestPeersPlace(t *testing.T) {
+	a, b := netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")
+	own := netip.MustParseAddr("10.0.0.9")
+	p := Peers{Flood: []netip.Addr{b}, Exact: true, AgentPort: 7947, HostAddrs: []netip.Addr{own}}
+	tests := []struct {
+		name    string
+		network Network
+		remotes []netip.Addr
+		host    netip.Addr
+	}{
+		{"static", Network{}, []netip.Addr{a, b}, netip.Addr{}},
+		{"gossip", Network{Gossip: true}, []netip.Addr{b}, own},
+	}
+	for _, tt := range tests {
+		n, v := tt.network, VTEP{Remotes: []netip.Addr{a, b}, Flood: []netip.Addr{a, b}}
+		n.Subnets = []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}
+		p.Place(&n, &v)
+		if !slices.Equal(v.Remotes, tt.remotes) || !slices.Equal(v.Flood, p.Flood) || !v.Exact || v.AgentPort != 7947 || n.Subnets[0].Host != tt.host {
+			t.Errorf("%s: got %+v, host %v", tt.name, v, n.Subnets[0].Host)
+		}
+	}
+}
+
+// Hosts that find each other need no list; Podman leaves addresses to the plugin.
+func TestGossipNetwork(t *testing.T) {
+	data := edit(map[string]string{"discovery": "gossip", "-remote_ips": ""}, nil)
+	n, v, err := Parse(data, testHost)
+	if err != nil || !n.Gossip || !n.NeedsAgent() || len(v.Remotes) != 0 {
+		t.Fatalf("got %+v, %v, %v", n, v, err)
+	}
+	completed, err := n.Complete(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := decode(completed)
+	if err != nil || c.IPAMOptions["driver"] != Driver {
+		t.Errorf("got %v, %v", c.IPAMOptions, err)
+	}
+	if _, _, err := Parse(completed, testHost); err != nil {
+		t.Errorf("what was completed is refused: %v", err)
+	}
+}

@@ -54,6 +54,7 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "github.com/hashicorp/memberlist", "it doubles the plugin too; whoever talks to other hosts is an agent, which stays"},
 	{"cmd/vxlan", "github.com/vishvananda/netlink", "the message layer netlink/nl is enough, and a third of it"},
 	{"cmd/vxlan", "github.com/miekg/dns", "names are the agent's work; it would more than double the plugin"},
+	{"cmd/vxlan", "regexp", "260 kB for what a loop does as well"},
 }
 
 // pure lists packages that must give the same output for the same input, and so

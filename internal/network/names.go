@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"vxlan-driver/internal/kernel"
@@ -25,9 +24,20 @@ const (
 	maxAliasLen = 255
 )
 
-// idPattern is what Podman allows as the name of a network or container. Names
-// and ids become part of paths and device names, so nothing else is let in.
-var idPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+// isID tells whether Podman allows s as the name of a network or container,
+// ^[a-zA-Z0-9][a-zA-Z0-9_.-]*$. Names and ids become part of paths and device names, so
+// nothing else is let in. regexp would make the plugin larger by 260 kB.
+func isID(s string) bool {
+	if s == "" || strings.Contains("_.-", s[:1]) {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
 
 const idWant = `must have letters, digits, "_", "." and "-" only`
 

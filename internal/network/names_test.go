@@ -2,6 +2,7 @@ package network
 
 import (
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -60,5 +61,22 @@ func TestNearest(t *testing.T) {
 		if got := nearest(typed, names); got != want {
 			t.Errorf("nearest to %q is %q, want %q", typed, got, want)
 		}
+	}
+}
+
+// The test may link what the plugin may not.
+func TestIDIsWhatPodmanAllows(t *testing.T) {
+	podman := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+	check := func(s string) {
+		if got, want := isID(s), podman.MatchString(s); got != want {
+			t.Errorf("isID(%q) = %v, but Podman's pattern says %v", s, got, want)
+		}
+	}
+	check("")
+	check("a\n")
+	check("é")
+	for c := range 256 {
+		check(string([]byte{byte(c)}))
+		check(string([]byte{'a', byte(c), '0'}))
 	}
 }

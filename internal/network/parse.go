@@ -73,7 +73,7 @@ func Load(data []byte) (Network, error) {
 
 // CheckContainerID refuses what is not an id: ids become parts of paths.
 func CheckContainerID(id string) error {
-	if !idPattern.MatchString(id) {
+	if !isID(id) {
 		return Problem{What: "container id", Value: id, Want: idWant}
 	}
 	return nil
@@ -136,10 +136,10 @@ func (c config) network() (Network, Problems) {
 }
 
 func (c config) identity(problems *Problems) Identity {
-	if !idPattern.MatchString(c.ID) {
+	if !isID(c.ID) {
 		problems.Add("network id", c.ID, idWant)
 	}
-	if !idPattern.MatchString(c.Name) {
+	if !isID(c.Name) {
 		problems.Add("network name", c.Name, idWant)
 	}
 	if wrong := checkDeviceName(c.NetworkInterface, maxAltNameLen); wrong != "" {

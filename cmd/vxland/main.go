@@ -20,6 +20,7 @@ import (
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/host"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/store"
 )
 
 // version is set when a release is built (-ldflags -X).
@@ -71,6 +72,7 @@ func run(o options) error {
 
 func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
 	d := host.Driver()
+	d.Records = new(store.Cache)
 	lock, err := only(ctx, d.StoreDir)
 	if err != nil {
 		return err

@@ -91,10 +91,13 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 }
 
 func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, served <-chan error) error {
-	due := time.After(0)
-	var later, over <-chan time.Time
+	// What happens while nobody looks is not told.
+	later := time.After(0)
+	var due, over <-chan time.Time
+	news := said // what is due
 	for {
 		var waiting []chan error
+		what := said
 		select {
 		case <-ctx.Done():
 			return nil
@@ -104,7 +107,7 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 			due = sooner(due, coalesce)
 			continue
 		case <-a.wake:
-			due = sooner(due, coalesce)
+			due, news = sooner(due, coalesce), heard
 			continue
 		case <-kernel:
 			later = sooner(later, calm)
@@ -117,13 +120,17 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		case r := <-a.requests:
 			waiting = append(waiting, r)
 		case <-due:
+			what, due, news = news, nil, said
 		case <-later:
+			what, due, later, news = all, nil, nil, said
 		}
-		due, later = nil, nil
-		empty, err := a.turn(ctx)
+		empty, err := a.turn(ctx, what)
 		a.tell(err)
 		if err != nil {
-			due = time.After(retry)
+			later = sooner(later, retry)
+		}
+		if a.young() {
+			later = sooner(later, settling)
 		}
 		for _, r := range waiting {
 			r <- err

@@ -10,6 +10,7 @@ import (
 // running is a cluster whose Run is under way.
 type running struct {
 	Cluster
+	since time.Time
 }
 
 // start starts the cluster of an address. It is kept for good: Run is tried again when
@@ -19,7 +20,7 @@ func (a *Agent) start(ctx context.Context, bind netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
-	r := &running{Cluster: c}
+	r := &running{Cluster: c, since: time.Now()}
 	a.clusters[bind] = r
 	a.running.Go(func() { a.keepRunning(ctx, bind, r) })
 	a.running.Go(func() { a.follow(ctx, r) })

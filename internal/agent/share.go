@@ -26,12 +26,16 @@ func attachments(locals []driver.Local) []control.Attachment {
 			Network: key(l), VTEP: l.VTEP.Local,
 			HostAddrs: l.HostAddrs(),
 			BridgeMAC: network.BridgeMAC(l.Tunnel.VNI, l.VTEP.Local),
+			Exact:     true,
 		}
 		for _, r := range l.Endpoints {
 			// One odd container is left out rather than the whole host.
-			if e := endpoint(r); e.Check() == nil {
+			e := endpoint(r)
+			valid := e.Check() == nil
+			if valid {
 				a.Endpoints = append(a.Endpoints, e)
 			}
+			a.Exact = a.Exact && valid && !e.MAC.IsZero()
 		}
 		all = append(all, a)
 	}
@@ -75,7 +79,7 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns
 		for _, r := range l.Endpoints {
 			z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: r.Names(), Addrs: addrs(r)})
 		}
-		for _, m := range know(l).Members(key(l)) {
+		for _, m := range members(l, know(l)) {
 			if !m.Reachable {
 				continue
 			}

@@ -21,13 +21,15 @@ func local() driver.Local {
 			Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789}, DNS: true,
 			Subnets: []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"), Host: netip.MustParseAddr("10.0.0.63")}},
 		},
-		VTEP: network.VTEP{Local: netip.MustParseAddr("198.18.0.1")},
+		VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}},
 		Endpoints: []store.Record{{Endpoint: network.Endpoint{
 			ContainerID: strings.Repeat("ab", 32), ContainerName: "web", Aliases: []string{"www", "web", "no name"},
 			Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, MAC: kernel.MAC{2, 1},
 		}}},
 	}
 }
+
+func vtep(n byte) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, 0, n}) }
 
 func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
 	odd := store.Record{Endpoint: network.Endpoint{ContainerID: "x", MAC: kernel.MAC{1}}}
@@ -36,6 +38,9 @@ func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
 	got, err := control.Canonical(attachments([]driver.Local{l}))
 	if err != nil || len(got) != 1 || len(got[0].Endpoints) != 1 {
 		t.Fatalf("got %+v, %v", got, err)
+	}
+	if got[0].Exact {
+		t.Error("the host says that it has told all MACs")
 	}
 	if names := got[0].Endpoints[0].Names; !reflect.DeepEqual(names, []string{"web", "www", "abababababab"}) {
 		t.Errorf("names %q", names)
@@ -46,7 +51,7 @@ func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
 func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 	member := func(name string, since time.Time) control.Host {
 		return control.Host{Name: name, UnreachableSince: since, Attachments: []control.Attachment{{
-			Network: control.NetworkKey{VNI: 100, Port: 4789}, Endpoints: []control.Endpoint{{Names: []string{"on-" + name}}},
+			Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []control.Endpoint{{Names: []string{"on-" + name}}},
 		}}}
 	}
 	know := func(driver.Local) control.Snapshot {

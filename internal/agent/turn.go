@@ -11,28 +11,48 @@ import (
 	"vxlan-driver/internal/driver"
 )
 
-// turn makes all be as it should, and tells whether the store is empty.
-func (a *Agent) turn(ctx context.Context) (empty bool, err error) {
+// scope is how much of its work a turn does.
+type scope int
+
+const (
+	// said is for a container that starts: what it has is answered and told to others. The
+	// plugin has just built all else, and waits.
+	said scope = iota
+	// heard also has the kernel follow what other hosts say.
+	heard
+	// all also looks whether the kernel has everything that it should.
+	all
+)
+
+// turn makes things be as they should, and tells whether the store is empty.
+func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	s, err := a.Driver.Begin()
 	if err != nil {
 		return false, err
 	}
-	locals, empty, err := a.underLock(s)
+	locals, empty, err := a.underLock(ctx, s, what)
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
-	errs := []error{err, a.publish(ctx, locals), a.answerNames(locals)}
+	errs := []error{err, a.answerNames(locals)}
 	a.remember(locals)
 	return empty, errors.Join(errs...)
 }
 
-func (a *Agent) underLock(s *driver.Session) (locals []driver.Local, empty bool, err error) {
+func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (locals []driver.Local, empty bool, err error) {
 	empty, err = s.Empty()
 	if err != nil {
 		return nil, false, err
 	}
 	locals, err = s.Networks()
-	return locals, empty, errors.Join(err, s.Mend(locals))
+	// Before a cluster starts, since that opens a port to which containers must not come.
+	changed, meetErr := a.meetAll(s, locals)
+	errs := []error{err, meetErr}
+	if changed || what >= all {
+		errs = append(errs, s.Mend(locals))
+	}
+	errs = append(errs, a.publish(ctx, locals))
+	return locals, empty, errors.Join(errs...)
 }
 
 // publish tells each cluster what this host has, and starts those that are missing.
@@ -116,7 +136,7 @@ func (a *Agent) remember(locals []driver.Local) {
 	report := agentapi.Report{Version: a.Version}
 	for _, l := range locals {
 		n := agentapi.Network{Name: l.Name, VNI: l.Tunnel.VNI, Local: len(l.Endpoints)}
-		for _, m := range a.snapshots()(l).Members(key(l)) {
+		for _, m := range members(l, a.snapshots()(l)) {
 			n.Members++
 			n.Remote += len(m.Endpoints)
 		}

@@ -31,6 +31,8 @@ type Driver struct {
 	Open func(path string) (Namespace, error)
 	// StoreDir is where endpoints are recorded.
 	StoreDir string
+	// Records is kept by a program that begins many sessions; nil: none.
+	Records *store.Cache
 	// NetworksDir is where Podman keeps its networks' configurations, which
 	// tell what other networks hold.
 	NetworksDir string

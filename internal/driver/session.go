@@ -18,7 +18,12 @@ type Local struct {
 	Endpoints []store.Record
 	others    []network.Taken
 	adrift    bool // it cannot be placed on the host as it is now
+	peers     network.Peers
+	known     bool // peers are in the store
 }
+
+// Peers returns what the agent is known to have found out, if it has.
+func (l Local) Peers() (network.Peers, bool) { return l.peers, l.known }
 
 func (l Local) placed() placed { return placed{Network: l.Network, vtep: l.VTEP, others: l.others} }
 
@@ -38,7 +43,7 @@ func (d *Driver) Begin() (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(d.StoreDir)
+	st, err := store.OpenCached(d.StoreDir, d.Records)
 	if err != nil {
 		host.Close()
 		return nil, err
@@ -91,7 +96,22 @@ func (s *Session) local(id string) (Local, error) {
 	}
 	records, readErr := readAll(s.b.st, id)
 	l := Local{Network: p.Network, VTEP: p.vtep, Endpoints: records, others: p.others, adrift: adrift}
-	return l, errors.Join(err, readErr)
+	var peersErr error
+	l.peers, l.known, peersErr = s.b.st.Peers(id)
+	return l, errors.Join(err, readErr, peersErr)
+}
+
+// SetPeers keeps what the agent has found out of a network, and completes l by it. Mend
+// builds by it.
+func (s *Session) SetPeers(l *Local, p network.Peers) error {
+	if err := s.b.st.SetPeers(l.ID, p); err != nil {
+		return err
+	}
+	again, err := s.local(l.ID)
+	if again.ID != "" {
+		*l = again
+	}
+	return err
 }
 
 // Mend makes the host hold what the networks ask for. Where all is in place it changes

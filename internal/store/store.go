@@ -33,8 +33,9 @@ type Record struct {
 
 // Store is an open store. Its lock is held until Close.
 type Store struct {
-	dir  string
-	lock *os.File
+	dir   string
+	lock  *os.File
+	cache *Cache // nil: none
 }
 
 // Open takes the lock of the store in dir, making the directory if need be.
@@ -283,8 +284,16 @@ func names(dir, suffix string) ([]string, error) {
 
 // Record returns what is kept of an endpoint.
 func (s *Store) Record(networkID, containerID string) (Record, error) {
+	path := s.endpoint(networkID, containerID)
+	if s.cache != nil {
+		return s.cache.record(path, readRecord)
+	}
+	return readRecord(path)
+}
+
+func readRecord(path string) (Record, error) {
 	var r Record
-	data, err := os.ReadFile(s.endpoint(networkID, containerID))
+	data, err := os.ReadFile(path)
 	if err == nil {
 		err = json.Unmarshal(data, &r)
 	}

@@ -1,0 +1,146 @@
+package agent
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/network"
+)
+
+// members returns the other hosts that have a part in the network. On a static network
+// only those on its list are believed: others may be in the same cluster for another's sake.
+func members(l driver.Local, s control.Snapshot) []control.Member {
+	return slices.DeleteFunc(s.Members(key(l)), func(m control.Member) bool {
+		listed := l.Gossip || l.Tunnel.Group.IsValid() || slices.Contains(l.VTEP.Remotes, m.VTEP)
+		return !listed || m.VTEP == l.VTEP.Local || m.VTEP.Is4() != l.VTEP.Local.Is4()
+	})
+}
+
+// peersOf tells what the data path is to know of a network's hosts. What is for
+// everybody goes to hosts with a container on the network. A listed host without an agent, as a
+// switch is, does not say whether it has any, nor which MACs: it gets what is for
+// everybody, and MACs are learned as long as there is one.
+//
+// Hosts that cannot be reached are still members: it may be their agent that is gone,
+// and not their containers.
+func peersOf(l driver.Local, s control.Snapshot) network.Peers {
+	p := network.Peers{Exact: !l.Tunnel.Group.IsValid()}
+	said := make(map[netip.Addr]bool)
+	for _, m := range members(l, s) {
+		said[m.VTEP] = true
+		p.Flood = append(p.Flood, m.VTEP)
+		p.Exact = p.Exact && m.Exact
+	}
+	if !l.Gossip {
+		elsewhere := withoutPart(s)
+		for _, r := range l.VTEP.Remotes {
+			if !said[r] && !elsewhere[r] {
+				p.Flood = append(p.Flood, r)
+				p.Exact = false
+			}
+		}
+	}
+	slices.SortFunc(p.Flood, netip.Addr.Compare)
+	p.Flood = slices.Compact(p.Flood)
+	return p
+}
+
+// withoutPart has the addresses of hosts whose agent can be reached, and would say so if
+// they had a container.
+func withoutPart(s control.Snapshot) map[netip.Addr]bool {
+	all := make(map[netip.Addr]bool)
+	for _, h := range s.Hosts {
+		if !h.Reachable() {
+			continue
+		}
+		all[h.Addr] = true
+		for _, a := range h.Attachments {
+			all[a.VTEP] = true
+		}
+	}
+	return all
+}
+
+// settling is how long an agent that starts believes what the one before it knew, rather
+// than what it does not know yet. A host that is found takes milliseconds; one that
+// is hidden is passed on by others within seconds.
+const settling = 10 * time.Second
+
+// settled tells whether what the cluster says of the network can replace what is in the
+// store. Members that nobody has mentioned yet must not lose what is sent to them.
+func (r *running) settled(l driver.Local, now time.Time) bool {
+	if r == nil {
+		return false
+	}
+	late := now.Sub(r.since) >= settling
+	select {
+	case <-r.Ready():
+	default:
+		// Whoever cannot listen knows nobody; with a list that does not matter.
+		return late && !l.Gossip
+	}
+	if late {
+		return true
+	}
+	known := make(map[netip.Addr]bool)
+	for _, h := range r.Snapshot().Hosts {
+		known[h.Addr] = true
+		for _, a := range h.Attachments {
+			known[a.VTEP] = true
+		}
+	}
+	return !slices.ContainsFunc(l.VTEP.Flood, func(a netip.Addr) bool { return !known[a] })
+}
+
+// young tells whether a cluster may not know all hosts yet.
+func (a *Agent) young() bool {
+	for _, r := range a.clusters {
+		if time.Since(r.since) < settling {
+			return true
+		}
+	}
+	return false
+}
+
+// meet has the store say what is known of other hosts, and tells whether that is news to
+// the kernel. l is as it is then.
+func (a *Agent) meet(s *driver.Session, l *driver.Local) (changed bool, err error) {
+	now := time.Now()
+	r := a.clusters[a.bind(*l)]
+	want := peersOf(*l, a.snapshots()(*l))
+	want.AgentPort = a.Config.Port
+	have, known := l.Peers()
+	if known && !r.settled(*l, now) {
+		want.Exact = have.Exact
+		for _, f := range have.Flood {
+			if !slices.Contains(want.Flood, f) {
+				want.Flood = append(want.Flood, f)
+			}
+		}
+		slices.SortFunc(want.Flood, netip.Addr.Compare)
+	}
+	if l.Gossip {
+		want.HostAddrs = have.HostAddrs
+	}
+	if known && want.Equal(have) {
+		return false, nil
+	}
+	return true, s.SetPeers(l, want)
+}
+
+// meetAll does so for all networks.
+func (a *Agent) meetAll(s *driver.Session, locals []driver.Local) (changed bool, err error) {
+	var errs []error
+	for i := range locals {
+		if !locals[i].NeedsAgent() {
+			continue
+		}
+		news, err := a.meet(s, &locals[i])
+		changed, errs = changed || news, append(errs, err)
+	}
+	return changed, errors.Join(errs...)
+}

@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/network"
+)
+
+// other is a host that talks by its VTEP's address and has a container in the network of local.
+func other(n byte, change ...func(*control.Host)) control.Host {
+	h := control.Host{Name: string(rune('a' + n)), Addr: vtep(n), Attachments: []control.Attachment{{
+		Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(n), Exact: true,
+	}}}
+	for _, c := range change {
+		c(&h)
+	}
+	return h
+}
+
+func hidden(h *control.Host)    { h.UnreachableSince = time.Unix(1, 0) }
+func elsewhere(h *control.Host) { h.Attachments = nil }
+func inexact(h *control.Host)   { h.Attachments[0].Exact = false }
+
+func TestPeersOf(t *testing.T) {
+	static := local()
+	found := local()
+	found.Gossip, found.VTEP.Remotes = true, nil
+	group := local()
+	group.Tunnel.Group, group.VTEP.Remotes = netip.MustParseAddr("239.1.1.1"), nil
+	six := netip.MustParseAddr("fd00:1::2")
+	tests := []struct {
+		name  string
+		local driver.Local
+		hosts []control.Host
+		want  network.Peers
+	}{
+		{"static, nobody known", static, nil, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}}},
+		{"static, all known", static, []control.Host{other(3), other(2)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, Exact: true}},
+		{"static, one without a container", static, []control.Host{other(2), other(3, elsewhere)}, network.Peers{Flood: []netip.Addr{vtep(2)}, Exact: true}},
+		{"static, one that has gone and had none", static, []control.Host{other(2), other(3, elsewhere, hidden)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}}},
+		{"static, one hidden", static, []control.Host{other(2), other(3, hidden)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, Exact: true}},
+		{"static, one without an agent", static, []control.Host{other(2)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}}},
+		{"static, one that does not know its MACs", static, []control.Host{other(2), other(3, inexact)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}}},
+		{"static, one that is not listed", static, []control.Host{other(2), other(3), other(4)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, Exact: true}},
+		{"gossip, nobody", found, nil, network.Peers{Exact: true}},
+		{"gossip", found, []control.Host{other(4), other(2), other(3, elsewhere)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(4)}, Exact: true}},
+		{"gossip, of the other family", found, []control.Host{other(2), other(3, func(h *control.Host) { h.Attachments[0].VTEP = six })}, network.Peers{Flood: []netip.Addr{vtep(2)}, Exact: true}},
+		{"gossip, itself", found, []control.Host{other(1), other(2)}, network.Peers{Flood: []netip.Addr{vtep(2)}, Exact: true}},
+		{"group", group, []control.Host{other(2)}, network.Peers{Flood: []netip.Addr{vtep(2)}}},
+	}
+	for _, tt := range tests {
+		if got := peersOf(tt.local, control.Snapshot{Hosts: tt.hosts}); !got.Equal(tt.want) {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// fakeCluster is a cluster that is ready or not, and knows hosts.
+type fakeCluster struct {
+	ready chan struct{}
+	hosts []control.Host
+}
+
+func (f *fakeCluster) Run(ctx context.Context) error  { <-ctx.Done(); return nil }
+func (f *fakeCluster) Ready() <-chan struct{}         { return f.ready }
+func (f *fakeCluster) Set([]control.Attachment) error { return nil }
+func (f *fakeCluster) Snapshot() control.Snapshot     { return control.Snapshot{Hosts: f.hosts} }
+func (f *fakeCluster) Changed() <-chan struct{}       { return nil }
+func (f *fakeCluster) Leave(context.Context) error    { return nil }
+func (f *fakeCluster) SetSeeds([]netip.AddrPort)      {}
+
+// An agent that was killed must not take from members what is sent to them, because it
+// has not found them yet.
+func TestSettled(t *testing.T) {
+	open, closed := make(chan struct{}), make(chan struct{})
+	close(closed)
+	static := local()
+	static.VTEP.Flood = []netip.Addr{vtep(2), vtep(3)}
+	found := static
+	found.Gossip = true
+	start := time.Now()
+	tests := []struct {
+		name  string
+		local driver.Local
+		ready chan struct{}
+		hosts []control.Host
+		after time.Duration
+		want  bool
+	}{
+		{"not connected", static, open, nil, time.Second, false},
+		{"never connected", static, open, nil, settling, true},
+		{"never connected, without a list", found, open, nil, time.Hour, false},
+		{"one missing", found, closed, []control.Host{other(2)}, time.Second, false},
+		{"all there", found, closed, []control.Host{other(2), other(3, elsewhere)}, time.Second, true},
+		{"one missing for long", found, closed, []control.Host{other(2)}, settling, true},
+	}
+	for _, tt := range tests {
+		r := &running{Cluster: &fakeCluster{tt.ready, tt.hosts}, since: start}
+		if got := r.settled(tt.local, start.Add(tt.after)); got != tt.want {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
+	if (*running)(nil).settled(static, start) {
+		t.Error("without a cluster all is settled")
+	}
+	if !slices.Equal(static.VTEP.Remotes, []netip.Addr{vtep(2), vtep(3)}) {
+		t.Errorf("the list became %v", static.VTEP.Remotes)
+	}
+}

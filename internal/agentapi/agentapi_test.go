@@ -1,8 +1,12 @@
 package agentapi
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,6 +55,64 @@ func TestCallIsAnswered(t *testing.T) {
 	if _, err := Call(path, Request{Verb: Sync}, deadline); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A container that starts in the moment when the agent ends gets the next one, not the last words of this one.
+func TestAgentThatEndsIsNotRunning(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() {
+		served <- Serve(ctx, l, func(ctx context.Context, _ Request) Response {
+			cancel()
+			<-ctx.Done()
+			return Response{Error: "it is about to end"}
+		})
+	}()
+	if _, err := Call(path, Request{Verb: Sync}, time.Now().Add(5*time.Second)); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("got %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever is sent, there is an answer of one line.
+func FuzzRequest(f *testing.F) {
+	for _, seed := range []string{`{"verb":"sync"}`, `{"verb":"status","more":[1]}`, `{]`, `[]`, `null`, ``, `{"verb":7}`, strings.Repeat("[", maxRequest), strings.Repeat(" ", maxRequest-2) + "{}"} {
+		f.Add([]byte(seed))
+		f.Add([]byte(seed + "\n"))
+	}
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		ours, theirs := net.Pipe()
+		go func() {
+			_, _ = theirs.Write(append(sent, '\n')) // it may not be read to its end
+		}()
+		go answer(t.Context(), ours, func(_ context.Context, r Request) Response {
+			switch r.Verb {
+			case Sync, Status:
+				return Response{}
+			}
+			return Response{Error: "unknown request"}
+		})
+		_ = theirs.SetDeadline(time.Now().Add(5 * time.Second))
+		line, err := io.ReadAll(theirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r Response
+		if err := json.Unmarshal(line, &r); err != nil || bytes.IndexByte(line, '\n') != len(line)-1 {
+			t.Fatalf("%q is answered with %q: %v", sent, line, err)
+		}
+		first, _, _ := bytes.Cut(sent, []byte("\n"))
+		if r.Error == "" && !json.Valid(first) {
+			t.Errorf("%q was done", sent)
+		}
+	})
 }
 
 // A killed agent leaves its socket; the next one takes its place.

@@ -62,17 +62,26 @@ func answer(ctx context.Context, conn net.Conn, handle func(context.Context, Req
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	_ = conn.SetReadDeadline(time.Now().Add(readTimeout))
-	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadBytes('\n')
-	var r Request
-	if err == nil {
-		err = json.Unmarshal(line, &r)
-	}
 	response := Response{}
-	if err != nil {
+	if r, err := read(conn); err != nil {
 		response.Error = fmt.Sprintf("read request: %v", err)
 	} else {
 		response = handle(ctx, r)
 	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		// The agent ends, so what it says does not count any more: no answer tells the
+		// client to start the next one (ErrNotRunning).
+		return
+	}
 	_ = conn.SetWriteDeadline(time.Now().Add(readTimeout))
 	_ = json.NewEncoder(conn).Encode(response)
+}
+
+// read reads one request.
+func read(conn io.Reader) (r Request, err error) {
+	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadBytes('\n')
+	if err != nil {
+		return Request{}, err
+	}
+	return r, json.Unmarshal(line, &r)
 }

@@ -95,14 +95,19 @@ func (f file) network(c *Config) error {
 	}
 	if f.Bind != "" {
 		addr, err := netip.ParseAddr(f.Bind)
-		if err != nil || addr.IsUnspecified() || addr.IsMulticast() || addr.Is4In6() {
-			errs = append(errs, fmt.Errorf("bind %q: must be one address of this host", f.Bind))
+		if err != nil || addr.IsUnspecified() || addr.IsMulticast() || addr.Is4In6() || addr.Zone() != "" {
+			errs = append(errs, fmt.Errorf("bind %q: must be one address of this host, without a zone", f.Bind))
 		}
 		c.Bind = addr
 	}
 	var err error
 	c.Seeds, err = addrs("seeds", f.Seeds, c.Port)
 	errs = append(errs, err)
+	for _, seed := range c.Seeds {
+		if seed.Addr().Zone() != "" {
+			errs = append(errs, fmt.Errorf("seeds %q: must be without a zone", seed.Addr()))
+		}
+	}
 	c.Upstreams, err = addrs("dns_upstreams", f.Upstreams, dnsPort)
 	return errors.Join(append(errs, err)...)
 }
@@ -152,7 +157,8 @@ func addrs(key string, typed []string, port uint16) ([]netip.AddrPort, error) {
 			errs = append(errs, fmt.Errorf("%s %q: must be an address, or ADDRESS:PORT ([ADDRESS]:PORT for IPv6)", key, s))
 			continue
 		}
-		all = append(all, ap)
+		// A host is compared by the address that its packets come from.
+		all = append(all, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
 	}
 	return all, errors.Join(errs...)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vxlan-driver/internal/control/gossip"
 )
 
 func TestParseReadsAllThatCanBeSaid(t *testing.T) {
@@ -44,6 +46,46 @@ key_file = "/nonexistent"`)
 			t.Errorf("no %q in %v", want, err)
 		}
 	}
+}
+
+// Whatever is in the file, a configuration that is accepted is one that the agent can use.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		"", `bind = "192.0.2.1"`, `bind = "fe80::1%eth0"`, `bind = "::ffff:192.0.2.1"`, "port = 7000", "port = -1", `cluster = ""`,
+		`seeds = ["192.0.2.2", "[2001:db8::1]:7001"]`, `seeds = ["::ffff:192.0.2.1"]`, `seeds = ["fe80::2%eth0"]`, `dns_upstreams = ["fe80::1%eth0"]`, `forget_after = "2h"`, `forget_after = "9999999h"`, `log_level = "debug"`, `log_level = "INFO+3"`,
+		`dns_upstreams = ["192.0.2.53:0"]`, "[bind]", "a.b = 1", "port = 1\nport = 2",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "key_file") {
+			return // it would read files
+		}
+		c, err := Parse(text)
+		if err != nil {
+			return
+		}
+		bind := c.Bind
+		if !bind.IsValid() {
+			bind = netip.MustParseAddr("192.0.2.1")
+		}
+		_, err = gossip.New(gossip.Config{
+			Name: "host", Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds, Label: c.Cluster, ForgetAfter: c.ForgetAfter,
+		})
+		if err != nil {
+			t.Errorf("%q is accepted, and then: %v", text, err)
+		}
+		for _, seed := range c.Seeds {
+			if seed.Addr().Zone() != "" {
+				t.Errorf("%q: seed %v", text, seed)
+			}
+		}
+		for _, ap := range append(c.Seeds, c.Upstreams...) {
+			if !ap.IsValid() || ap.Port() == 0 || ap.Addr().Is4In6() {
+				t.Errorf("%q: address %v", text, ap)
+			}
+		}
+	})
 }
 
 func TestLoadOfNoFile(t *testing.T) {

@@ -34,6 +34,7 @@ type options struct {
 	config     string
 	check      bool
 	foreground bool
+	keep       bool
 	version    bool
 }
 
@@ -42,6 +43,7 @@ func main() {
 	flag.StringVar(&o.config, "config", config.Path, "configuration `file`")
 	flag.BoolVar(&o.check, "check-config", false, "check the configuration and end")
 	flag.BoolVar(&o.foreground, "foreground", false, "keep running while the host has no network")
+	flag.BoolVar(&o.keep, "keep", false, "run as two processes, of which one starts the other again when it dies; for hosts without systemd")
 	flag.BoolVar(&o.version, "version", false, "print the version and end")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -58,15 +60,30 @@ func main() {
 	}
 }
 
+// args are those for the agent that a keeper starts.
+func (o options) args() []string {
+	args := []string{"--config=" + o.config}
+	if o.config == config.Path {
+		args = nil // it need not be there
+	}
+	if o.foreground {
+		args = append(args, "--foreground")
+	}
+	return args
+}
+
 func run(o options) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if o.keep {
+		return keep(ctx, o.args()...)
+	}
 	c, err := config.Load(o.config, o.config != config.Path)
 	if err != nil || o.check {
 		return err
 	}
 	debug.SetMemoryLimit(memoryLimit)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
 	return serve(ctx, o, c, log)
 }
 

@@ -83,6 +83,10 @@ func (a Agent) sync(deadline time.Time) error {
 	return err
 }
 
+// maxLog is how large the log may be when another agent starts to write to it. It is in
+// /run, which is memory, and an agent starts and ends with each container that is alone.
+const maxLog = 1 << 20
+
 // systemctl is where it is on every system that systemd runs on.
 const systemctl = "/usr/bin/systemctl"
 
@@ -97,12 +101,15 @@ func (a Agent) start(deadline time.Time) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(a.Log); err == nil && info.Size() > maxLog {
+		_ = os.Rename(a.Log, a.Log+".old")
+	}
 	log, err := os.OpenFile(a.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	return spawn(log, path)
+	return spawn(log, path, "--keep")
 }
 
 // activate has systemd start the unit, and tells whether it did.

@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"internal/config":            {"internal/control/gossip"},
 	"internal/agent":             {"internal/agentapi", "internal/config", "internal/control/gossip", "internal/dns", "internal/driver"},
 	"internal/host":              {"internal/driver", "internal/firewalld", "internal/kernel/namespace", "internal/launch"},
-	"internal/ctl":               {},
+	"internal/ctl":               {"internal/agentapi"},
 	"cmd/vxlan":                  {"internal/host"},
 	"cmd/vxland":                 {"internal/agent", "internal/host", "internal/kernel/watch"},
 	"cmd/vxlanctl":               {"internal/ctl", "internal/host"},

@@ -4,16 +4,33 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl"
+	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/host"
 )
 
 // version is set when a release is built.
 var version = "0.1.0-dev"
 
+// thisHost is the host and its agent.
+type thisHost struct{ *driver.Driver }
+
+// patience outlasts a turn of the agent behind a queue of container starts.
+const patience = 10 * time.Second
+
+func (thisHost) Status() (agentapi.Report, error) {
+	r, err := agentapi.Call(agentapi.Socket, agentapi.Request{Verb: agentapi.Status}, time.Now().Add(patience))
+	if err != nil || r.Status == nil {
+		return agentapi.Report{}, err
+	}
+	return *r.Status, nil
+}
+
 func main() {
-	if err := ctl.Command(host.Driver(), version, os.Stdout).Execute(); err != nil {
+	if err := ctl.Command(thisHost{host.Driver()}, version, os.Stdout).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
 		os.Exit(1)
 	}

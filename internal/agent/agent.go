@@ -26,6 +26,8 @@ type Names interface {
 type Cluster interface {
 	control.Source
 	SetSeeds([]netip.AddrPort)
+	// Refused counts what was refused, by reason.
+	Refused() map[string]uint64
 }
 
 // Agent is the agent of one host. Its fields are what it touches.
@@ -157,9 +159,11 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 	case agentapi.Sync:
 		return a.syncNow(ctx)
 	case agentapi.Status:
+		problem := a.syncNow(ctx).Error // what is told is of now
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		report := a.report
+		report.Problem = problem
 		return agentapi.Response{Status: &report}
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}

@@ -130,6 +130,8 @@ func (c *fakeCluster) Leave(ctx context.Context) error {
 	}
 }
 
+func (c *fakeCluster) Refused() map[string]uint64 { return map[string]uint64{"wrong key": 3} }
+
 func (c *fakeCluster) SetSeeds(seeds []netip.AddrPort) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

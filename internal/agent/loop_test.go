@@ -231,6 +231,23 @@ func TestNamesOfOthersComeAndGo(t *testing.T) {
 	})
 }
 
+func TestStatusIsOfNow(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.start()
+		r.setup(1) // without a word
+		r.names.fail(errors.New("no room"))
+		a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Status})
+		want := agentapi.Report{
+			Version: "test", Problem: "no room", Networks: []agentapi.Network{{Name: "blue", VNI: 100, Local: 1}},
+			Clusters: []agentapi.Cluster{{Name: "198.18.0.10", Refused: map[string]uint64{"wrong key": 3}}},
+		}
+		if a.Status == nil || !reflect.DeepEqual(*a.Status, want) {
+			t.Errorf("got %+v", a.Status)
+		}
+		r.finish()
+	})
+}
+
 func TestClusterThatCannotListenIsTriedAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.prepare = func(c *fakeCluster) { c.fails = 3 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/control"
@@ -143,12 +145,13 @@ func (a *Agent) remember(locals []driver.Local) {
 		report.Networks = append(report.Networks, n)
 	}
 	for bind, r := range a.clusters {
-		c := agentapi.Cluster{Name: bind.String()}
+		c := agentapi.Cluster{Name: bind.String(), Refused: r.Refused()}
 		for _, h := range r.Snapshot().Hosts {
 			c.Hosts = append(c.Hosts, agentapi.Host{Name: h.Name, Reachable: h.Reachable()})
 		}
 		report.Clusters = append(report.Clusters, c)
 	}
+	slices.SortFunc(report.Clusters, func(a, b agentapi.Cluster) int { return strings.Compare(a.Name, b.Name) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.report = report

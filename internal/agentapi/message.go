@@ -30,6 +30,7 @@ type Response struct {
 // Report is what the agent knows, for a person.
 type Report struct {
 	Version  string    `json:"version"`
+	Problem  string    `json:"problem,omitempty"` // what is not as it should be
 	Networks []Network `json:"networks"`
 	Clusters []Cluster `json:"clusters"`
 }
@@ -45,9 +46,9 @@ type Network struct {
 
 // Cluster is a set of hosts that talk to each other.
 type Cluster struct {
-	Name     string            `json:"name"`
-	Hosts    []Host            `json:"hosts"`
-	Counters map[string]uint64 `json:"counters,omitempty"`
+	Name    string            `json:"name"`
+	Hosts   []Host            `json:"hosts"`
+	Refused map[string]uint64 `json:"refused,omitempty"` // messages and hosts, by reason, since the agent started
 }
 
 // Host is another host.

@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/agentapi"
 )
 
 // Host is what the subcommands act on.
@@ -12,6 +14,8 @@ type Host interface {
 	// Reload makes the host hold what its networks ask for, and tells how many
 	// networks there are.
 	Reload() (networks int, err error)
+	// Status returns what the host's agent knows.
+	Status() (agentapi.Report, error)
 }
 
 const about = `vxlanctl looks after the VXLAN networks of this host's Podman containers.
@@ -28,7 +32,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(out)
-	root.AddCommand(reload(host))
+	root.AddCommand(reload(host), status(host))
 	return root
 }
 

@@ -5,13 +5,36 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"vxlan-driver/internal/agentapi"
 )
 
 type fakeHost struct{ err error }
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
-func TestReload(t *testing.T) {
+func (h fakeHost) Status() (agentapi.Report, error) {
+	return agentapi.Report{
+		Version: "1", Problem: "boom",
+		Networks: []agentapi.Network{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
+		Clusters: []agentapi.Cluster{{
+			Name: "198.18.0.1", Hosts: []agentapi.Host{{Name: "b", Reachable: true}, {Name: "c"}},
+			Refused: map[string]uint64{"wrong key": 7, "malformed message": 1},
+		}},
+	}, h.err
+}
+
+const wantStatus = `vxland 1
+problem: boom
+network blue: VNI 7, 1 containers here, 3 on 2 other hosts
+cluster of 198.18.0.1
+  host b: reachable
+  host c: unreachable; its entries are hidden
+  refused, malformed message: 1
+  refused, wrong key: 7
+`
+
+func TestCommands(t *testing.T) {
 	tests := []struct {
 		name string
 		args []string
@@ -21,6 +44,9 @@ func TestReload(t *testing.T) {
 	}{
 		{"works", []string{"reload"}, nil, "reloaded 2 networks\n", ""},
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
+		{"status", []string{"status"}, nil, wantStatus, ""},
+		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS\n", ""},
+		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},
 	}

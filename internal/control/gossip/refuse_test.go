@@ -126,6 +126,9 @@ func TestUnlistedVTEP(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * second)
+		if got := a.Refused(); got["host is not listed"] == 0 || len(got) != 1 {
+			t.Errorf("refused %v", got)
+		}
 		if s := a.Stats(); a.sees() != "" || s.Unlisted == 0 || s.Members != 2 {
 			t.Errorf("sees %s, %+v", a.sees(), s)
 		}

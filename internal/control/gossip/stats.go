@@ -119,3 +119,15 @@ func (s *Stats) of(why reason) *uint64 {
 	}
 	return &s.Malformed
 }
+
+// Refused returns what was refused, and how often, by reason; what never was is left out.
+func (s *Source) Refused() map[string]uint64 {
+	stats := s.Stats()
+	all := make(map[string]uint64)
+	for _, why := range []reason{wrongKey, wrongLabel, wrongVersion, unlisted, malformed, overload, conflict, noAnswer} {
+		if n := *stats.of(why); n > 0 {
+			all[string(why)] = n
+		}
+	}
+	return all
+}

@@ -1,0 +1,59 @@
+package ctl
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/agentapi"
+)
+
+func status(host Host) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "show what this host's agent knows of networks and other hosts",
+		Long: `Status shows the networks that have containers on this host, the hosts that the
+agent talks to, and what it has refused since it started: hosts with another key,
+another cluster label, another version, or that are not listed.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := host.Status()
+			if errors.Is(err, agentapi.ErrNotRunning) {
+				fmt.Fprintln(cmd.OutOrStdout(), "vxland does not run; it starts with the first container of a network that has DNS")
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("status: %w", err)
+			}
+			printReport(cmd.OutOrStdout(), r)
+			return nil
+		},
+	}
+}
+
+func printReport(out io.Writer, r agentapi.Report) {
+	fmt.Fprintf(out, "vxland %s\n", r.Version)
+	if r.Problem != "" {
+		fmt.Fprintf(out, "problem: %s\n", r.Problem)
+	}
+	for _, n := range r.Networks {
+		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)
+	}
+	for _, c := range r.Clusters {
+		fmt.Fprintf(out, "cluster of %s\n", c.Name)
+		for _, h := range c.Hosts {
+			state := "reachable"
+			if !h.Reachable {
+				state = "unreachable; its entries are hidden"
+			}
+			fmt.Fprintf(out, "  host %s: %s\n", h.Name, state)
+		}
+		for _, why := range slices.Sorted(maps.Keys(c.Refused)) {
+			fmt.Fprintf(out, "  refused, %s: %d\n", why, c.Refused[why])
+		}
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/network"
@@ -60,10 +62,14 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 // record keeps the time of an endpoint's first setup, which decides who has a
 // port that two claim.
 func (b build) record(p placed, e network.Endpoint, config []byte) error {
-	r := store.Record{Endpoint: e, Since: time.Now(), Secured: p.PortSecurity}
+	now, err := sinceBoot()
+	if err != nil {
+		return err
+	}
+	r := store.Record{Endpoint: e, SetUp: now, Secured: p.PortSecurity}
 	old, err := b.st.Record(p.ID, e.ContainerID)
 	if err == nil && old.Namespace == e.Namespace {
-		r.Since = old.Since
+		r.SetUp = old.SetUp
 	}
 	// What an interrupted setup left of other addresses or ports.
 	if err == nil && !reflect.DeepEqual(old.Endpoint, e) {
@@ -72,6 +78,17 @@ func (b build) record(p placed, e network.Endpoint, config []byte) error {
 		}
 	}
 	return b.st.Put(p.ID, config, p.vtep, r)
+}
+
+// sinceBoot is the time by a clock that cannot be set. By the time of day, a container
+// whose teardown was lost could take its port back from the one that has it now, after the clock
+// was set back between their starts.
+func sinceBoot() (time.Duration, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0, fmt.Errorf("read clock: %w", err)
+	}
+	return time.Duration(t.Nano()), nil
 }
 
 // devices builds the bridge and the VXLAN device, and sees to it that nothing else

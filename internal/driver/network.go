@@ -206,7 +206,7 @@ func settle(claims []claim) []kernel.Element {
 			continue
 		}
 		sameContainer := all[i].by.ContainerID == c.by.ContainerID
-		if earlier := c.by.Since.Before(all[i].by.Since); earlier == sameContainer {
+		if earlier := c.by.SetUp < all[i].by.SetUp; earlier == sameContainer {
 			all[i] = c
 		}
 	}

@@ -27,8 +27,10 @@ const lockTimeout = time.Minute
 // Record is what is kept of an endpoint.
 type Record struct {
 	network.Endpoint
-	Since   time.Time // when it was first set up
-	Secured bool      // the network had port_security
+	// SetUp is when it first was, after the boot: a clock that nobody sets, and the store
+	// does not outlive the boot.
+	SetUp   time.Duration
+	Secured bool // the network had port_security
 }
 
 // Store is an open store. Its lock is held until Close.

@@ -34,7 +34,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 			Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, MAC: kernel.MAC{2, 0, 0, 0, 0, 1},
 			Ports: []network.PortMapping{{Protocol: network.TCP, HostIP: netip.MustParseAddr("::1"), HostPort: 80, ContainerPort: 8080, Count: 2}},
 		},
-		Since: time.Unix(1, 0).UTC(),
+		SetUp: time.Second,
 	}
 	for range 2 { // a second setup replaces
 		if err := s.Put("n1", []byte(`{"name":"x"}`), vtep, want); err != nil {

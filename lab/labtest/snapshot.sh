@@ -40,7 +40,7 @@ awk '$4 !~ /^net:/ {$1 = $2 = $3 = ""; print} $4 ~ /^net:/ {print "netns", $5}' 
 echo "# files"
 find /run /etc/sysctl.d /etc/containers /var/lib/containers -xdev ! -path '/run/netns/*' ! -path '/run/lab/*' ! -path '/run/vxlan/lock' \
 	! -path '/run/crun*' ! -path '*/storage/*' -printf '%p %y %m\n' 2>/dev/null | sort
-find /run/vxlan /run/sysctl.d -type f ! -name lock 2>/dev/null | sort | xargs -r grep -H "" | sed -E 's/"Since":"[^"]+"/"Since":""/'
+find /run/vxlan /run/sysctl.d -type f ! -name lock 2>/dev/null | sort | xargs -r grep -H "" | sed -E 's/"SetUp":[0-9]+/"SetUp":0/'
 echo "# processes, netlink and Unix sockets"
 # Not this script's own, which are below the shell that runs it. ps would read each process's memory, and wait for it.
 cat /proc/[0-9]*/stat 2>/dev/null | sed -E 's/^([0-9]+) \((.*)\) . ([0-9]+) .*/\1 \3 \2/' | sort -n |

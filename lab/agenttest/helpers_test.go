@@ -14,7 +14,7 @@ import (
 // start starts a lab whose hosts have the plugin and the agent under test.
 func start(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
-	l := labtest.Start(t, lab.Config{Hosts: hosts, Outside: true, Binaries: []string{labtest.Binary(t, "vxland")}})
+	l := labtest.Start(t, lab.Config{Hosts: hosts, Outside: true})
 	t.Cleanup(func() {
 		if !t.Failed() {
 			return

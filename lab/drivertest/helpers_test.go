@@ -62,9 +62,3 @@ func address(t *testing.T, h *lab.Host, name, network, field string) string {
 	t.Helper()
 	return sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, name))
 }
-
-// links is what a host's kernel and the store have of the driver.
-func leftovers(t *testing.T, h *lab.Host) string {
-	t.Helper()
-	return sh(t, h, "ip -br link | grep -v -e ^lo -e ^eth0@ || true; find /run/vxlan -type f ! -name lock 2>/dev/null || true")
-}

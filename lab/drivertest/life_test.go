@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"vxlan-driver/lab/labtest"
 )
 
 // Fifty containers at once on each of two hosts: addresses are unique over both, and nothing is left.
@@ -30,7 +32,7 @@ func TestFiftyContainersAtOnce(t *testing.T) {
 	}
 	for _, h := range l.Hosts() {
 		sh(t, h, "podman ps -q | xargs -P 50 -n 1 podman rm -f -t0 >/dev/null")
-		if got := leftovers(t, h); got != "" {
+		if got := labtest.Leftovers(t, h); got != "" {
 			t.Errorf("%s has left %s", h.Name(), got)
 		}
 	}
@@ -46,7 +48,7 @@ func TestReboot(t *testing.T) {
 	if err := a.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := leftovers(t, a); got != "" {
+	if got := labtest.Leftovers(t, a); got != "" {
 		t.Fatalf("a reboot kept %s", got)
 	}
 	sh(t, a, "podman start c")
@@ -68,7 +70,7 @@ func TestPluginKilledInTheMiddle(t *testing.T) {
 	// The container's processes die with its namespace, and nobody calls the plugin.
 	sh(t, a, "ip netns list | cut -d' ' -f1 | while read ns; do ip -n $ns link del eth0; done")
 	sh(t, a, "podman rm -f -t0 c")
-	if got := leftovers(t, a); got != "" {
+	if got := labtest.Leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)
 	}
 }
@@ -122,7 +124,7 @@ ip netns del c1`)
 			t.Errorf("no %s in\n%s", want, out)
 		}
 	}
-	if got := leftovers(t, a); got != "" {
+	if got := labtest.Leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
 )
 
 // The documented commands, typed on three hosts; every container reaches every other by ICMP, TCP and UDP; the documented
@@ -52,7 +53,7 @@ func TestDocumentedCommands(t *testing.T) {
 		podman exec container-0 ping -c3 `+addrs[1]+` >/dev/null; wait $!`)
 	for i, h := range hosts {
 		sh(t, h, fmt.Sprintf("podman rm -f -t0 container-%d", i))
-		if got := leftovers(t, h); got != "" {
+		if got := labtest.Leftovers(t, h); got != "" {
 			t.Errorf("%s has left %s", h.Name(), got)
 		}
 	}
@@ -169,7 +170,7 @@ func TestFamilies(t *testing.T) {
 	}
 	for _, h := range l.Hosts() {
 		sh(t, h, "podman rm -f -t0 -a")
-		if got := leftovers(t, h); got != "" {
+		if got := labtest.Leftovers(t, h); got != "" {
 			t.Errorf("%s has left %s", h.Name(), got)
 		}
 	}

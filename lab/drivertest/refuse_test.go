@@ -3,6 +3,8 @@ package drivertest
 import (
 	"strings"
 	"testing"
+
+	"vxlan-driver/lab/labtest"
 )
 
 // What create refuses, as Podman shows it; and that nothing came of it.
@@ -61,7 +63,7 @@ func TestSetupRefuses(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	sh(t, a, "ip link del vxlan7")
-	if got := leftovers(t, a); got != "" {
+	if got := labtest.Leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)
 	}
 	sh(t, a, "ip link add br-vxlan-net type bridge && ip link set br-vxlan-net up")
@@ -70,7 +72,7 @@ func TestSetupRefuses(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	sh(t, a, "ip link show br-vxlan-net && ip link del br-vxlan-net")
-	if got := leftovers(t, a); got != "" {
+	if got := labtest.Leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)
 	}
 }

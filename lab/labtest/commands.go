@@ -69,9 +69,20 @@ func Page(t testing.TB, h *lab.Host, container, addr string) {
 	}
 }
 
-// Leftovers is what a host's kernel and the store have of the driver; empty when all is gone.
+// Leftovers is what a host's kernel and the store have of the driver; empty when all is gone. The agent's log and the two
+// locks stay; the agent itself goes a while later, see [AgentEnds].
 func Leftovers(t testing.TB, h *lab.Host) string {
 	t.Helper()
 	return Sh(t, h, `ip -br link | grep -v -e '^lo ' -e ^eth0@ || true
-		find /run/vxlan -type f ! -name lock 2>/dev/null || true`)
+		find /run/vxlan -type f ! -name lock ! -name vxland.lock ! -name vxland.log 2>/dev/null || true`)
+}
+
+// AgentEnds waits until the agent has ended, as it does 5 s after the host's last container, and fails if it does not, or
+// leaves more than its lock and its log.
+func AgentEnds(t testing.TB, h *lab.Host) {
+	t.Helper()
+	Eventually(t, h, "! pgrep ^vxland")
+	if left := Sh(t, h, "find /run/vxlan ! -type d ! -name lock ! -name vxland.lock ! -name vxland.log; ss -Hlxp | grep vxland || true"); left != "" {
+		t.Errorf("the agent of %s has left\n%s", h.Name(), left)
+	}
 }

@@ -16,8 +16,8 @@ import (
 	"vxlan-driver/lab"
 )
 
-// Start starts a lab that is closed when the test ends. The tree is prepared, and the plugin built from cmd/vxlan unless
-// config names one, once per process.
+// Start starts a lab that is closed when the test ends. The tree is prepared, and the plugin and the agent are built from
+// cmd/vxlan and cmd/vxland unless config names a plugin, once per process.
 //
 // Where the machine lacks something for a lab (root, a tool that cannot be installed, a recent kernel) the test is
 // skipped, naming it; with CI=true it fails.
@@ -28,6 +28,8 @@ func Start(t testing.TB, config lab.Config) *lab.Lab {
 	}
 	if config.Plugin == "" {
 		config.Plugin = Plugin(t)
+		// As a user installs it: a network has names unless it is created without.
+		config.Binaries = append(config.Binaries, Binary(t, "vxland"))
 	}
 	l, err := lab.Start(t.Context(), config)
 	check(t, err)

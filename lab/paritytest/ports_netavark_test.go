@@ -63,7 +63,7 @@ func wantPort80(server string) string {
 // nothingLeft fails if host-a has anything of the vxlan driver's.
 func (s *scene) nothingLeft() {
 	s.Helper()
-	got := s.sh(s.a, "ip -br link | grep -v -e ^lo -e ^eth0@ -e ^podman || true; find /run/vxlan -type f ! -name lock 2>/dev/null || true; "+
+	got := s.sh(s.a, "ip -br link | grep -v -e ^lo -e ^eth0@ -e ^podman || true; find /run/vxlan -type f ! -name lock ! -name vxland.lock ! -name vxland.log 2>/dev/null || true; "+
 		"nft list tables | grep -v 'inet netavark' || true")
 	if got != "" {
 		s.Errorf("left: %s", got)

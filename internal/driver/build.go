@@ -186,15 +186,14 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 		}
 	}
 	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Endpoints[0]
-	err = errors.Join(err, reconcile.RemovePort(b.host, own.Port), b.unpublish(id, r))
 	named, namedErr := b.named(id.ID)
-	err = errors.Join(err, namedErr)
 	var others []network.Endpoint
 	for _, other := range ids {
 		others = append(others, network.Endpoint{ContainerID: other, HostInterface: named[other]})
 	}
-	used, usedErr := reconcile.RemoveNetworkIfUnused(b.host, plan.Names(id, others))
-	err = errors.Join(err, usedErr)
+	// Links go before what guards them in the firewall.
+	used, usedErr := reconcile.Remove(b.host, own.Port, plan.Names(id, others))
+	err = errors.Join(err, namedErr, usedErr, b.unpublish(id, r))
 	switch {
 	case usedErr != nil:
 	case used:

@@ -21,6 +21,9 @@ type CreateLink struct{ Link Link }
 // DeleteLink deletes a link, and with a veth its peer.
 type DeleteLink struct{ Name string }
 
+// DeleteLinks deletes several links like DeleteLink, all together where it can.
+type DeleteLinks struct{ Names []string }
+
 // SetAlias sets the text that says whose link it is.
 type SetAlias struct{ Name, Alias string }
 
@@ -86,6 +89,7 @@ type DelFDB struct {
 
 func (CreateLink) change()     {}
 func (DeleteLink) change()     {}
+func (DeleteLinks) change()    {}
 func (SetAlias) change()       {}
 func (AddAltName) change()     {}
 func (SetMTU) change()         {}
@@ -127,6 +131,14 @@ func (c CreateLink) String() string {
 }
 
 func (c DeleteLink) String() string { return "ip link delete " + c.Name }
+
+func (c DeleteLinks) String() string {
+	var all []string
+	for _, name := range c.Names {
+		all = append(all, DeleteLink{name}.String())
+	}
+	return strings.Join(all, "; ")
+}
 
 func (c SetAlias) String() string {
 	return fmt.Sprintf("ip link set %s alias %q", c.Name, c.Alias)

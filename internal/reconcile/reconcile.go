@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
@@ -188,15 +189,44 @@ func CheckName(host Namespace, want kernel.Link) error {
 
 // RemovePort removes a veth by its host's end, if it is there. One of that name that
 // is another's is left alone.
-func RemovePort(host Namespace, port kernel.Link) error { return removeOwned(host, port) }
+func RemovePort(host Namespace, port kernel.Link) error {
+	name, err := owned(host, port)
+	return errors.Join(err, removeLinks(host, name))
+}
 
-// RemoveNetworkIfUnused removes a network's devices when no port but the VXLAN
-// device is left on its bridge, nor any of the veths of other containers, which
-// somebody may have taken off the bridge. It tells whether they are used.
+// Remove removes a container's port, and with it the network's devices when no other port
+// is left on its bridge, nor any of the veths of the other containers, s.Endpoints, which
+// somebody may have taken off the bridge. It tells whether the devices stay.
+//
+// All go together, as the kernel takes long for each link that is deleted by itself.
+func Remove(host Namespace, port kernel.Link, s plan.State) (used bool, err error) {
+	own, err := owned(host, port)
+	used, usedErr := inUse(host, own, s)
+	if used || usedErr != nil {
+		return true, errors.Join(err, usedErr, removeLinks(host, own))
+	}
+	device, deviceErr := owned(host, s.Device)
+	bridge, bridgeErr := owned(host, s.Bridge)
+	return false, errors.Join(err, deviceErr, bridgeErr, removeLinks(host, own, device, bridge))
+}
+
+// removeLinks removes links by what owned returned.
+func removeLinks(host Namespace, names ...string) error {
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return host.Apply(kernel.DeleteLink{Name: names[0]})
+	}
+	return host.Apply(kernel.DeleteLinks{Names: names})
+}
+
+// inUse tells whether a network has other ports than the one of that name.
 //
 // Mostly the first of the other containers is where it should be. Only else are
 // the ports listed, which takes the longer the more there are.
-func RemoveNetworkIfUnused(host Namespace, s plan.State) (used bool, err error) {
+func inUse(host Namespace, own string, s plan.State) (bool, error) {
 	for _, e := range s.Endpoints {
 		_, err := host.Link(e.Port.Name, 0)
 		if err == nil {
@@ -210,25 +240,19 @@ func RemoveNetworkIfUnused(host Namespace, s plan.State) (used bool, err error) 
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return true, err
 	}
-	for _, p := range ports {
-		if p != s.Device.Name {
-			return true, nil
-		}
-	}
-	// The VXLAN device first: while it is there, it takes packets.
-	return false, errors.Join(removeOwned(host, s.Device), removeOwned(host, s.Bridge))
+	return slices.ContainsFunc(ports, func(p string) bool { return p != s.Device.Name && p != own }), nil
 }
 
-// removeOwned leaves a link alone that something else made.
-func removeOwned(host Namespace, want kernel.Link) error {
+// owned returns the name of a link to remove, "" if it isn't there or something else made it.
+func owned(host Namespace, want kernel.Link) (string, error) {
 	have, err := host.Link(want.Name, kernel.Addrs)
 	if errors.Is(err, kernel.ErrNotFound) || err == nil && checkOwner(want, have) != nil {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	return host.Apply(kernel.DeleteLink{Name: have.Name})
+	return have.Name, nil
 }
 
 // checkOwner tells who holds the name of a link that this project wants to have,

@@ -16,6 +16,11 @@ func (ns *Namespace) apply(c kernel.Change) error {
 	case kernel.DeleteLink:
 		ns.remove(c.Name)
 		return nil
+	case kernel.DeleteLinks:
+		for _, name := range c.Names {
+			ns.remove(name)
+		}
+		return nil
 	case kernel.SetAlias:
 		return ns.edit(c.Name, func(l *link) error { l.Alias = c.Alias; return nil })
 	case kernel.AddAltName:

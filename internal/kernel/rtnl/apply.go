@@ -35,6 +35,8 @@ func (c *Conn) apply(ch kernel.Change) error {
 		return c.createLink(ch.Link)
 	case kernel.DeleteLink:
 		return c.deleteLink(ch.Name)
+	case kernel.DeleteLinks:
+		return c.deleteLinks(ch.Names)
 	case kernel.SetAlias:
 		return c.setLink(ch.Name, attrText(unix.IFLA_IFALIAS, ch.Alias))
 	case kernel.AddAltName:

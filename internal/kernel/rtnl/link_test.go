@@ -187,3 +187,39 @@ func TestErrorSaysWhy(t *testing.T) {
 	}
 	h.refuses(kernel.CreateLink{Link: kernel.Link{Name: "x", Kind: "unheard-of"}}, "not supported")
 }
+
+// All go, whatever of them is there, and nothing else: not even what is in groups of its own.
+func TestDeleteLinksTogether(t *testing.T) {
+	h, inner := underlay(t), newHost(t)
+	h.apply(bridge("other"), bridge("br0"),
+		kernel.AddAltName{Name: "br0", AltName: "alternative-of-br0"},
+		kernel.CreateLink{Link: kernel.Link{Name: "vx0", Kind: kernel.VXLAN, Tunnel: kernel.Tunnel{VNI: 8_000_021, Port: 4789, Dev: "phys"}}},
+		kernel.CreateLink{Link: kernel.Link{Name: "veth0", Kind: kernel.Veth, Peer: kernel.Peer{Namespace: inner.path, Name: "eth0"}}},
+		kernel.SetMaster{Name: "vx0", Master: "br0"}, kernel.SetMaster{Name: "veth0", Master: "br0"},
+		kernel.SetUp{Name: "br0"}, kernel.SetUp{Name: "vx0"}, kernel.SetUp{Name: "veth0"})
+	h.tool("ip", "link", "set", "other", "group", "7")
+	h.apply(kernel.DeleteLinks{Names: []string{"veth0", "nope", "", "vx0", "alternative-of-br0"}})
+	for _, name := range []string{"veth0", "vx0", "br0"} {
+		if _, err := h.Link(name, 0); !errors.Is(err, kernel.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := inner.Link("eth0", 0); !errors.Is(err, kernel.ErrNotFound) {
+		t.Errorf("the veth's other end: %v", err)
+	}
+	h.link("other")
+	h.link("phys")
+	h.apply(kernel.DeleteLinks{Names: []string{"veth0", "vx0"}}, kernel.DeleteLinks{})
+}
+
+// lo cannot be deleted, and so nor can a group with it: the others go all the same.
+func TestDeleteLinksGoesOnOneByOne(t *testing.T) {
+	h := newHost(t)
+	h.apply(bridge("br0"), bridge("br1"))
+	h.refuses(kernel.DeleteLinks{Names: []string{"br0", "lo", "br1"}}, "operation not supported")
+	for _, name := range []string{"br0", "br1"} {
+		if _, err := h.Link(name, 0); !errors.Is(err, kernel.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -56,13 +56,3 @@ func (c *Conn) addAltName(name, alt string) error {
 	}
 	return err
 }
-
-// deleteLink is slow: the kernel answers only when every RCU callback queued so
-// far has run (rcu_barrier in netdev_run_todo, net/core/dev.c), which took 15 to
-// 40 ms on Linux 6.18.
-func (c *Conn) deleteLink(name string) error {
-	if name == "" { // with index 0 and no name the kernel would delete a group
-		return nil
-	}
-	return unlessGone(notFound(c.change(unix.RTM_DELLINK, 0, linkMessage(0, 0, 0), nameAttr(name))))
-}

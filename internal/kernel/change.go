@@ -45,6 +45,19 @@ type SetMAC struct {
 // SetMaster makes a link a port of the bridge Master; "" frees it.
 type SetMaster struct{ Name, Master string }
 
+// SetLearning has a VXLAN device learn from received packets which host a MAC is
+// on, or stop to. What it has learned stays until it ages.
+type SetLearning struct {
+	Name string
+	On   bool
+}
+
+// SetPort sets those flags of a bridge's port that are set in Flags.
+type SetPort struct {
+	Name  string
+	Flags PortFlags
+}
+
 // SetNoLinkLocal stops IPv6 from giving the link an address by itself.
 type SetNoLinkLocal struct{ Name string }
 
@@ -95,6 +108,8 @@ func (AddAltName) change()     {}
 func (SetMTU) change()         {}
 func (SetMAC) change()         {}
 func (SetMaster) change()      {}
+func (SetLearning) change()    {}
+func (SetPort) change()        {}
 func (SetNoLinkLocal) change() {}
 func (SetSysctl) change()      {}
 func (SetUp) change()          {}
@@ -157,6 +172,19 @@ func (c SetMaster) String() string {
 		return fmt.Sprintf("ip link set %s nomaster", c.Name)
 	}
 	return fmt.Sprintf("ip link set %s master %s", c.Name, c.Master)
+}
+
+func (c SetLearning) String() string {
+	w := words{"ip link set", c.Name, "type vxlan"}
+	w.flag("learning", Some(c.On))
+	return strings.Join(w, " ")
+}
+
+func (c SetPort) String() string {
+	w := words{"bridge link set dev", c.Name}
+	w.onOff("learning", c.Flags.Learning)
+	w.onOff("neigh_suppress", c.Flags.Suppress)
+	return strings.Join(w, " ")
 }
 
 func (c SetNoLinkLocal) String() string {

@@ -74,11 +74,22 @@ func (w *words) flag(name string, o Opt[bool]) {
 	}
 }
 
+// onOff prints a boolean as name on or name off, and an unset one not at all.
+func (w *words) onOff(name string, o Opt[bool]) {
+	switch {
+	case o.Set && o.Value:
+		w.say("%s on", name)
+	case o.Set:
+		w.say("%s off", name)
+	}
+}
+
 // Same tells whether a device with the attributes have is the one that t asks
-// for. What t leaves unset matches anything.
+// for, but for learning, which can be changed in place (SetLearning). What t leaves
+// unset matches anything.
 func (t Tunnel) Same(have Tunnel) bool {
 	return t.VNI == have.VNI && t.Port == have.Port && t.Local == have.Local && t.Dev == have.Dev &&
-		t.Group == have.Group && t.Learning == have.Learning &&
+		t.Group == have.Group &&
 		match(t.Proxy, have.Proxy) && match(t.RSC, have.RSC) &&
 		match(t.L2Miss, have.L2Miss) && match(t.L3Miss, have.L3Miss) &&
 		match(t.GBP, have.GBP) && match(t.Ageing, have.Ageing) &&

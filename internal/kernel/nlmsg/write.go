@@ -16,6 +16,9 @@ type Builder struct{ b []byte }
 // Message returns what was built.
 func (b *Builder) Message() []byte { return b.b }
 
+// Reset forgets what was built, and keeps its memory for the next message.
+func (b *Builder) Reset() { b.b = b.b[:0] }
+
 // Raw appends bytes as they are, such as a message's fixed part.
 func (b *Builder) Raw(data ...byte) { b.b = append(b.b, data...) }
 

@@ -68,6 +68,10 @@ func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 	return e, e.Dst.IsValid()
 }
 
+// fdbState is that of an entry which neither ages nor is altered by what is learned,
+// as `bridge fdb` sets it.
+const fdbState = unix.NUD_PERMANENT | unix.NUD_NOARP
+
 // addFDB appends an entry with the zero MAC, which the kernel doesn't replace,
 // and keeps one that is there; an entry with another MAC replaces what is there,
 // be it learned.
@@ -76,8 +80,7 @@ func (c *Conn) addFDB(name string, e kernel.FDB) error {
 	if e.MAC.IsZero() {
 		how = unix.NLM_F_CREATE | unix.NLM_F_APPEND
 	}
-	// No ageing and no refreshing by what is learned, as `bridge fdb` sets it.
-	return c.changeFDB(unix.RTM_NEWNEIGH, how, name, unix.NUD_PERMANENT|unix.NUD_NOARP, e)
+	return c.changeFDB(unix.RTM_NEWNEIGH, how, name, fdbState, e)
 }
 
 func (c *Conn) delFDB(name string, e kernel.FDB) error {

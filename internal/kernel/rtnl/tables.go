@@ -1,0 +1,218 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
+)
+
+// Tables returns the entries by which the network of that bridge and VXLAN device
+// forwards: of the device's FDB those that are permanent and of a MAC, of the
+// bridge's those that somebody added for the device's port, and its permanent
+// neighbours. Learned ones are left out, and the port's own MAC.
+//
+// There is no mark of who added an entry: the kernel keeps NDA_PROTOCOL of
+// neighbours, but of neither FDB. The devices are this project's, and so is what is in their tables.
+func (c *Conn) Tables(bridge, device string) (t kernel.Tables, err error) {
+	fail := func(err error) (kernel.Tables, error) {
+		return kernel.Tables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, err)
+	}
+	br, err := c.index(bridge)
+	if err != nil {
+		return fail(err)
+	}
+	dev, err := c.index(device)
+	if err != nil {
+		return fail(err)
+	}
+	if err := c.readFDBs(&t, dev); err != nil {
+		return fail(err)
+	}
+	if err := c.readNeighbours(&t, br); err != nil {
+		return fail(err)
+	}
+	return t, nil
+}
+
+// readFDBs reads both FDBs: of a bridge's port the kernel sends the bridge's entries
+// for that port too (rtnl_fdb_dump in net/core/rtnetlink.c).
+func (c *Conn) readFDBs(t *kernel.Tables, index uint32) error {
+	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, fdbMessage(index, 0, 0))
+	if err != nil {
+		return fmt.Errorf("FDB: %w", err)
+	}
+	for _, msg := range msgs {
+		if e, ok := parseFDB(msg, index); ok {
+			if !e.MAC.IsZero() {
+				t.FDB = append(t.FDB, e)
+			}
+		} else if mac, ok := parseStatic(msg, index); ok {
+			t.Static = append(t.Static, mac)
+		}
+	}
+	return nil
+}
+
+// parseStatic reads an entry of a bridge's FDB that somebody added. The bridge shows
+// those as NOARP, the MACs of its ports as PERMANENT and learned ones as neither
+// (fdb_to_nud in net/bridge/br_fdb.c). Where the kernel has VLANs, the entry is there
+// once more for the port's VLAN, which counts only if the bridge filters by VLANs.
+func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
+	if len(msg) < unix.SizeofNdMsg || nlmsg.U32(msg[4:]) != index {
+		return m, false
+	}
+	state := binary.NativeEndian.Uint16(msg[8:])
+	for typ, b := range nlmsg.Attrs(msg[unix.SizeofNdMsg:]) {
+		switch typ {
+		case unix.NDA_LLADDR:
+			m = mac(b)
+		case unix.NDA_MASTER:
+			ok = state&unix.NUD_NOARP != 0
+		case unix.NDA_VLAN:
+			return m, false
+		}
+	}
+	return m, ok
+}
+
+// readNeighbours reads those of both families: the kernel has a table for each, and
+// picks what is of the link.
+func (c *Conn) readNeighbours(t *kernel.Tables, index uint32) error {
+	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH,
+		make(message, unix.SizeofNdMsg), attrU32(unix.NDA_IFINDEX, index))
+	if err != nil {
+		return fmt.Errorf("neighbours: %w", err)
+	}
+	for _, msg := range msgs {
+		if n, ok := parseNeighbour(msg, index); ok {
+			t.Neighbours = append(t.Neighbours, n)
+		}
+	}
+	return nil
+}
+
+func parseNeighbour(msg []byte, index uint32) (n kernel.Neighbour, ok bool) {
+	if len(msg) < unix.SizeofNdMsg || nlmsg.U32(msg[4:]) != index {
+		return n, false
+	}
+	if binary.NativeEndian.Uint16(msg[8:])&unix.NUD_PERMANENT == 0 || msg[10]&unix.NTF_PROXY != 0 {
+		return n, false
+	}
+	for typ, b := range nlmsg.Attrs(msg[unix.SizeofNdMsg:]) {
+		switch typ {
+		case unix.NDA_DST:
+			n.Addr = ip(b)
+		case unix.NDA_LLADDR:
+			n.MAC = mac(b)
+		}
+	}
+	return n, n.Addr.IsValid()
+}
+
+// changeTables sends the changes in batches: 30,000 entries one by one would take
+// three times as long.
+func (c *Conn) changeTables(ch kernel.ChangeTables) error {
+	fail := func(err error) error {
+		return fmt.Errorf("change forwarding tables of %s and %s: %w", ch.Bridge, ch.Device, err)
+	}
+	br, err := c.index(ch.Bridge)
+	if err != nil {
+		return fail(err)
+	}
+	dev, err := c.index(ch.Device)
+	if err != nil {
+		return fail(err)
+	}
+	// By force, as root may: the usual limit (net.core.rmem_max) is a fifth of it.
+	if err := c.socket.SetReceiveBufferSize(receiveBuffer, true); err != nil {
+		return fail(fmt.Errorf("enlarge the receive buffer: %w", err))
+	}
+	b := batch{conn: c}
+	for one := range ch.All() {
+		if err := b.entry(one, br, dev); err != nil {
+			return fail(errors.Join(err, b.err()))
+		}
+	}
+	if err := errors.Join(b.send(), b.err()); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// entry adds the request for a change of one entry.
+func (b *batch) entry(ch kernel.Change, bridge, device uint32) error {
+	const replace = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	switch c := ch.(type) {
+	case kernel.AddFDB:
+		how := uint16(replace)
+		if c.FDB.MAC.IsZero() {
+			how = unix.NLM_F_CREATE | unix.NLM_F_APPEND
+		}
+		return b.add(ch, unix.RTM_NEWNEIGH, how, func(m *nlmsg.Builder) { putFDB(m, device, fdbState, c.FDB) })
+	case kernel.DelFDB:
+		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putFDB(m, device, 0, c.FDB) })
+	case kernel.AddStatic:
+		return b.add(ch, unix.RTM_NEWNEIGH, replace, func(m *nlmsg.Builder) { putStatic(m, device, unix.NUD_NOARP, c.MAC) })
+	case kernel.DelStatic:
+		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putStatic(m, device, 0, c.MAC) })
+	case kernel.AddNeighbour:
+		return b.add(ch, unix.RTM_NEWNEIGH, replace, func(m *nlmsg.Builder) { putNeighbour(m, bridge, unix.NUD_PERMANENT, c.Neighbour) })
+	case kernel.DelNeighbour:
+		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putNeighbour(m, bridge, 0, c.Neighbour) })
+	}
+	return errors.New("not a change of an entry")
+}
+
+func putFDB(m *nlmsg.Builder, index uint32, state uint16, e kernel.FDB) {
+	putNdMsg(m, unix.AF_BRIDGE, index, state, unix.NTF_SELF)
+	m.Bytes(unix.NDA_LLADDR, e.MAC[:])
+	putIP(m, e.Dst)
+	if e.Port != 0 {
+		m.Bytes(unix.NDA_PORT, binary.BigEndian.AppendUint16(nil, e.Port))
+	}
+	if e.VNI != 0 {
+		m.Bytes(unix.NDA_VNI, binary.NativeEndian.AppendUint32(nil, e.VNI))
+	}
+	if e.Index != 0 {
+		m.Bytes(unix.NDA_IFINDEX, binary.NativeEndian.AppendUint32(nil, e.Index))
+	}
+}
+
+func putStatic(m *nlmsg.Builder, index uint32, state uint16, mac kernel.MAC) {
+	putNdMsg(m, unix.AF_BRIDGE, index, state, unix.NTF_MASTER)
+	m.Bytes(unix.NDA_LLADDR, mac[:])
+}
+
+func putNeighbour(m *nlmsg.Builder, index uint32, state uint16, n kernel.Neighbour) {
+	putNdMsg(m, family(n.Addr), index, state, 0)
+	putIP(m, n.Addr)
+	if state != 0 {
+		m.Bytes(unix.NDA_LLADDR, n.MAC[:])
+	}
+}
+
+func putIP(m *nlmsg.Builder, a netip.Addr) {
+	if a = a.Unmap(); a.Is4() {
+		b := a.As4()
+		m.Bytes(unix.NDA_DST, b[:])
+		return
+	}
+	b := a.As16()
+	m.Bytes(unix.NDA_DST, b[:])
+}
+
+// putNdMsg appends a struct ndmsg (linux/neighbour.h).
+func putNdMsg(m *nlmsg.Builder, family uint8, index uint32, state uint16, flags uint8) {
+	var b [unix.SizeofNdMsg]byte
+	b[0] = family
+	binary.NativeEndian.PutUint32(b[4:], index)
+	binary.NativeEndian.PutUint16(b[8:], state)
+	b[10] = flags
+	m.Raw(b[:]...)
+}

@@ -1,0 +1,300 @@
+package rtnl_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// overlay is underlay with the bridge br0 and its port vx, both up. The bridge's MAC
+// is set, as in a network: when it changes, all its neighbours go (neigh_changeaddr in
+// net/core/neighbour.c), and without one of its own it changes with the ports.
+func overlay(t testing.TB) host {
+	t.Helper()
+	h := underlay(t)
+	h.apply(bridge("br0"), kernel.SetMAC{Name: "br0", MAC: kernel.MAC{6}}, kernel.SetUp{Name: "br0"}, vxlan("vx", v4), kernel.SetMaster{Name: "vx", Master: "br0"}, kernel.SetUp{Name: "vx"})
+	return h
+}
+
+// tables returns n entries in each table.
+func tables(n int) (t kernel.Tables) {
+	for i := range n {
+		mac := kernel.MAC{2, 0}
+		binary.BigEndian.PutUint32(mac[2:], uint32(i))
+		t.FDB = append(t.FDB, kernel.FDB{MAC: mac, Dst: netip.AddrFrom4([4]byte{198, 18, 1, byte(i % 100)})})
+		t.Static = append(t.Static, mac)
+		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		if i%2 == 1 {
+			addr = netip.AddrFrom16([16]byte{0xfd, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
+		}
+		t.Neighbours = append(t.Neighbours, kernel.Neighbour{Addr: addr, MAC: mac})
+	}
+	return t
+}
+
+func (h host) tables() kernel.Tables {
+	h.Helper()
+	t, err := h.Tables("br0", "vx")
+	if err != nil {
+		h.Fatal(err)
+	}
+	return t
+}
+
+// sameTables compares in any order.
+func sameTables(t testing.TB, have, want kernel.Tables) {
+	t.Helper()
+	sameSet(t, "FDB", have.FDB, want.FDB)
+	sameSet(t, "static", have.Static, want.Static)
+	sameSet(t, "neighbours", have.Neighbours, want.Neighbours)
+}
+
+func sameSet[T comparable](t testing.TB, what string, have, want []T) {
+	t.Helper()
+	count := map[T]int{}
+	for _, e := range have {
+		count[e]++
+	}
+	for _, e := range want {
+		count[e]--
+	}
+	for e, n := range count {
+		if n != 0 {
+			t.Errorf("%s: %v: %+d", what, e, n)
+		}
+	}
+}
+
+func change(add, del kernel.Tables) kernel.ChangeTables {
+	return kernel.ChangeTables{Bridge: "br0", Device: "vx", Add: add, Delete: del}
+}
+
+// More entries than fit into a batch, added twice and deleted twice.
+func TestTablesRoundTrip(t *testing.T) {
+	h := overlay(t)
+	sameTables(t, h.tables(), kernel.Tables{})
+	want := tables(700)
+	for range 2 {
+		h.apply(change(want, kernel.Tables{}))
+		sameTables(t, h.tables(), want)
+	}
+	del := tables(300)
+	for range 2 {
+		h.apply(change(kernel.Tables{}, del))
+		sameTables(t, h.tables(), kernel.Tables{FDB: want.FDB[300:], Static: want.Static[300:], Neighbours: want.Neighbours[300:]})
+	}
+	if got := h.link("vx").FDB; len(got) != 400 {
+		t.Errorf("the device has %d entries", len(got))
+	}
+}
+
+// What is there in another way is replaced, and what was learned is left out.
+func TestTablesReplace(t *testing.T) {
+	h := overlay(t)
+	h.tool("ip", "address", "add", "10.0.0.250/8", "dev", "br0")
+	h.tool("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx", "dst", "198.18.0.9", "self", "permanent")
+	const mac = "02:00:00:00:00:00"
+	h.tool("bridge", "fdb", "add", mac, "dev", "vx", "dst", "198.18.0.9", "self", "dynamic")
+	h.tool("bridge", "fdb", "add", mac, "dev", "vx", "master", "dynamic")
+	h.tool("ip", "neigh", "add", "10.0.0.0", "lladdr", "02:00:00:00:00:99", "dev", "br0", "nud", "reachable")
+	sameTables(t, h.tables(), kernel.Tables{})
+	want := tables(1)
+	h.apply(change(want, kernel.Tables{}))
+	sameTables(t, h.tables(), want)
+	for _, tt := range []struct{ what, show, line string }{
+		{"FDB of the device", "bridge fdb show dev vx", mac + " dst 198.18.1.0 self permanent"},
+		{"FDB of the bridge", "bridge fdb show dev vx", mac + " master br0 static"},
+		{"neighbours", "ip neigh show dev br0", "10.0.0.0 lladdr " + mac + " PERMANENT"},
+	} {
+		if out := h.tool(strings.Fields(tt.show)...); strings.Count(out, tt.line) != 1 {
+			t.Errorf("%s lacks %q:\n%s", tt.what, tt.line, out)
+		}
+	}
+	// Another VTEP, and another MAC for the address; somebody made the entries special.
+	h.tool("bridge", "fdb", "replace", mac, "dev", "vx", "dst", "198.18.0.9", "port", "99", "vni", "7", "self", "permanent")
+	h.tool("ip", "neigh", "replace", "10.0.0.0", "lladdr", "02:00:00:00:00:99", "dev", "br0", "nud", "permanent", "router")
+	have := h.tables()
+	if e := have.FDB[0]; e.Port != 99 || e.VNI != 7 || have.Neighbours[0].MAC[5] != 0x99 {
+		t.Errorf("got %v", have)
+	}
+	want.FDB[0].Dst = netip.MustParseAddr("198.18.0.77")
+	h.apply(change(want, kernel.Tables{}))
+	sameTables(t, h.tables(), want)
+}
+
+// An entry is deleted only where it is said to be: it may be another's by now.
+func TestTablesDeleteWhatWasSeen(t *testing.T) {
+	h := overlay(t)
+	want := tables(1)
+	h.apply(change(want, kernel.Tables{}), bridge("other"), vxlan("vy", with(v4, func(t *kernel.Tunnel) { t.VNI = 7 })),
+		kernel.SetMaster{Name: "vy", Master: "br0"})
+	h.tool("bridge", "fdb", "replace", want.Static[0].String(), "dev", "vy", "master", "static")
+	h.apply(change(kernel.Tables{}, kernel.Tables{Static: want.Static, FDB: []kernel.FDB{{MAC: want.FDB[0].MAC, Dst: netip.MustParseAddr("198.18.0.9")}}}))
+	if out := h.tool("bridge", "fdb", "show", "dev", "vy"); !strings.Contains(out, "static") {
+		t.Errorf("the entry of another port is gone: %s", out)
+	}
+	sameTables(t, h.tables(), kernel.Tables{FDB: want.FDB, Neighbours: want.Neighbours})
+}
+
+// Entries that fail are named, up to a number, and the others are made.
+func TestTablesGoOnAfterAnError(t *testing.T) {
+	h := overlay(t)
+	want := tables(600)
+	add := want
+	add.FDB = slices.Clone(want.FDB)
+	for i := range 30 {
+		add.FDB[20*i].Dst = netip.MustParseAddr("2001:db8::9") // not of the device's family
+	}
+	err := h.refusesTables(change(add, kernel.Tables{}))
+	for _, text := range []string{"change forwarding tables of br0 and vx: ", "bridge fdb replace 02:00:00:00:00:00 dev vx dst 2001:db8::9 self permanent: ", "and 20 entries more"} {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("error lacks %q: %v", text, err)
+		}
+	}
+	want.FDB = slices.DeleteFunc(slices.Clone(add.FDB), func(e kernel.FDB) bool { return e.Dst.Is6() })
+	sameTables(t, h.tables(), want)
+	h.apply(change(tables(1), kernel.Tables{})) // the connection is still good
+}
+
+// All of several batches fail, and no answer is lost.
+func TestTablesWhereAllFail(t *testing.T) {
+	h := overlay(t)
+	h.apply(kernel.SetMaster{Name: "vx"})
+	err := h.refusesTables(change(kernel.Tables{Static: tables(2000).Static}, kernel.Tables{}))
+	if !strings.Contains(err.Error(), "and 1990 entries more") {
+		t.Error(err)
+	}
+	for _, name := range []string{"vx", "br0"} {
+		h.apply(kernel.DeleteLink{Name: name})
+		if err := h.refusesTables(change(tables(1), kernel.Tables{})); !errors.Is(err, kernel.ErrNotFound) {
+			t.Errorf("without %s: %v", name, err)
+		}
+		if _, err := h.Tables("br0", "vx"); !errors.Is(err, kernel.ErrNotFound) {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
+}
+
+// An FDB that is full is the kernel's to say.
+func TestTablesFDBLimit(t *testing.T) {
+	h := underlay(t)
+	h.apply(bridge("br0"), vxlan("vx", with(v4, func(t *kernel.Tunnel) { t.FDBLimit = kernel.Some(uint32(5)) })), kernel.SetMaster{Name: "vx", Master: "br0"})
+	err := h.refusesTables(change(kernel.Tables{FDB: tables(7).FDB}, kernel.Tables{}))
+	if got := len(h.tables().FDB); got != 5 || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("%d entries, %v", got, err)
+	}
+}
+
+func TestTablesOverIPv6(t *testing.T) {
+	h := underlay(t)
+	h.apply(bridge("br0"), vxlan("vx", v6), kernel.SetMaster{Name: "vx", Master: "br0"})
+	want := tables(2)
+	for i := range want.FDB {
+		want.FDB[i].Dst = netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", i+2))
+	}
+	h.apply(kernel.SetUp{Name: "br0"}, change(want, kernel.Tables{}))
+	sameTables(t, h.tables(), want)
+	h.apply(change(kernel.Tables{}, want))
+	sameTables(t, h.tables(), kernel.Tables{})
+}
+
+// A change of learning and of a port's flags keeps the device, and all else about it.
+func TestLearningAndPortFlagsInPlace(t *testing.T) {
+	h := overlay(t)
+	h.apply(kernel.AddFDB{Name: "vx", FDB: kernel.FDB{Dst: netip.MustParseAddr("198.18.0.9")}})
+	before, err := h.Index("vx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := h.link("vx")
+	for _, on := range []bool{true, false, true} {
+		want.Tunnel.Learning = on
+		want.Port = kernel.PortFlags{Learning: kernel.Some(!on), Suppress: kernel.Some(on)}
+		h.apply(kernel.SetLearning{Name: "vx", On: on}, kernel.SetPort{Name: "vx", Flags: want.Port})
+		if got := h.link("vx"); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+	}
+	h.apply(kernel.SetPort{Name: "vx", Flags: kernel.PortFlags{Suppress: kernel.Some(false)}}, kernel.SetPort{Name: "vx"})
+	if got := h.link("vx").Port; got != (kernel.PortFlags{Learning: kernel.Some(false), Suppress: kernel.Some(false)}) {
+		t.Errorf("got %+v", got)
+	}
+	if after, err := h.Index("vx"); after != before || err != nil {
+		t.Error("the device is another", err)
+	}
+	if h.link("br0").Port != (kernel.PortFlags{}) {
+		t.Error("a bridge has the flags of a port")
+	}
+	for _, ch := range []kernel.Change{kernel.SetLearning{Name: "gone"}, kernel.SetPort{Name: "gone", Flags: want.Port}} {
+		if err := h.refuses(ch, "no such device"); !errors.Is(err, kernel.ErrNotFound) {
+			t.Errorf("not recognised: %v", err)
+		}
+	}
+}
+
+func (h host) refusesTables(ch kernel.ChangeTables) error {
+	h.Helper()
+	err := h.Apply(ch)
+	if err == nil {
+		h.Fatal("no error")
+	}
+	return err
+}
+
+// BenchmarkTables reports the mean of each step in ms: entries added where there are
+// none, added again, read, and deleted.
+func BenchmarkTables(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		all := tables(n)
+		for name, t := range map[string]kernel.Tables{
+			"fdb": {FDB: all.FDB}, "static": {Static: all.Static}, "neighbours": {Neighbours: all.Neighbours}, "all": all,
+		} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { benchTables(b, t) })
+		}
+	}
+}
+
+func benchTables(b *testing.B, t kernel.Tables) {
+	h := overlay(b)
+	w := newWatch(b)
+	for b.Loop() {
+		w.step("add", func() { h.apply(change(t, kernel.Tables{})) })
+		w.step("again", func() { h.apply(change(t, kernel.Tables{})) })
+		w.step("read", func() {
+			if got := h.tables(); got.Len() != t.Len() {
+				b.Fatalf("read %d entries of %d", got.Len(), t.Len())
+			}
+		})
+		w.step("link-entries", func() { h.link("vx") })
+		w.step("delete", func() { h.apply(change(kernel.Tables{}, t)) })
+	}
+	w.report()
+}
+
+// watch takes the time of steps.
+type watch struct {
+	b     *testing.B
+	spent map[string]time.Duration
+}
+
+func newWatch(b *testing.B) watch { return watch{b, map[string]time.Duration{}} }
+
+func (w watch) step(name string, f func()) {
+	start := time.Now()
+	f()
+	w.spent[name] += time.Since(start)
+}
+
+func (w watch) report() {
+	w.b.ReportMetric(0, "ns/op") // of all steps: not what is asked
+	for name, d := range w.spent {
+		w.b.ReportMetric(float64(d.Microseconds())/1000/float64(w.b.N), name+"-ms")
+	}
+}

@@ -1,0 +1,188 @@
+package plan
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+func mac(last byte) kernel.MAC { return kernel.MAC{2, 5: last} }
+
+func remote(m kernel.MAC, vtep string, addrs ...string) Remote {
+	r := Remote{MAC: m, VTEP: netip.MustParseAddr(vtep)}
+	for _, a := range addrs {
+		r.Addrs = append(r.Addrs, netip.MustParseAddr(a))
+	}
+	return r
+}
+
+// lines prints tables in short: MAC>VTEP and address=MAC, by the MACs' last octet.
+func lines(t kernel.Tables) string {
+	var s []string
+	for _, e := range t.FDB {
+		s = append(s, fmt.Sprintf("%d>%s", e.MAC[5], e.Dst))
+	}
+	for _, n := range t.Neighbours {
+		s = append(s, fmt.Sprintf("%s=%d", n.Addr, n.MAC[5]))
+	}
+	return strings.Join(s, " ")
+}
+
+// Which entries what other hosts say gives, and which not.
+func TestForward(t *testing.T) {
+	const b, c = "198.18.0.11", "198.18.0.12"
+	tests := []struct {
+		name    string
+		remotes []Remote
+		want    string
+	}{
+		{"nothing known", nil, ""},
+		{"both families", []Remote{remote(mac(1), b, "10.0.0.5", "fd00:10::5")}, "1>" + b + " 10.0.0.5=1 fd00:10::5=1"},
+		{"without addresses", []Remote{remote(mac(1), b)}, "1>" + b},
+		{"sorted", []Remote{remote(mac(2), b, "10.0.0.7"), remote(mac(1), c, "10.0.0.5")}, "1>" + c + " 2>" + b + " 10.0.0.5=1 10.0.0.7=2"},
+		{"one MAC of two hosts", []Remote{remote(mac(1), c, "10.0.0.5"), remote(mac(1), b, "10.0.0.6")}, "1>" + c + " 10.0.0.5=1"},
+		{"one MAC twice on a host", []Remote{remote(mac(1), c, "10.0.0.5"), remote(mac(1), c, "10.0.0.6")}, "1>" + c + " 10.0.0.5=1 10.0.0.6=1"},
+		{"one address of two MACs", []Remote{remote(mac(2), c, "10.0.0.5"), remote(mac(1), b, "10.0.0.5")}, "1>" + b + " 2>" + c + " 10.0.0.5=2"},
+		{"a local container's MAC", []Remote{remote(mac(9), b, "10.0.0.5")}, ""},
+		{"a local container's address", []Remote{remote(mac(1), b, "10.0.0.9", "10.0.0.5")}, "1>" + b + " 10.0.0.5=1"},
+		{"this bridge's MAC", []Remote{remote(network.BridgeMAC(100, vtep.Local), b, "10.0.0.5")}, ""},
+		{"a gateway", []Remote{remote(mac(1), b, "10.0.0.1", "fd00:10::1")}, "1>" + b},
+		{"this host's own address", []Remote{remote(mac(1), b, "10.0.0.63")}, "1>" + b},
+		{"addresses outside", []Remote{remote(mac(1), b, "10.0.1.5", "8.8.8.8", "fe80::1", "fd00:10::5%eth0")}, "1>" + b},
+		{"the zero MAC", []Remote{remote(kernel.MAC{}, b, "10.0.0.5")}, ""},
+		{"multicast and broadcast", []Remote{remote(kernel.MAC{1}, b, "10.0.0.5"), remote(kernel.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, b, "10.0.0.6")}, ""},
+		{"this host's VTEP", []Remote{remote(mac(1), vtep.Local.String(), "10.0.0.5")}, ""},
+		{"a VTEP of another family", []Remote{remote(mac(1), "2001:db8::1", "10.0.0.5")}, ""},
+		{"a multicast VTEP", []Remote{remote(mac(1), "239.1.1.1", "10.0.0.5")}, ""},
+		{"no VTEP", []Remote{{MAC: mac(1)}}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n := blue()
+			n.Subnets[0].Host = netip.MustParseAddr("10.0.0.63")
+			own := endpointWith("10.0.0.9/24")
+			own.MAC = mac(9)
+			f := Forward(n, vtep, Known{Remotes: tt.remotes, Local: []network.Endpoint{own}})
+			if got := lines(f.Tables); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestForwardPort(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		d := Forward(blue(), vtep, Known{Exact: exact}).Device
+		want := kernel.PortFlags{Learning: kernel.Some(!exact), Suppress: kernel.Some(exact)}
+		if d.Port != want || d.Name != "vxlan-blue" || d.Master != "br-vxlan-blue" || d.Alias != blue().Alias() {
+			t.Errorf("exact %t: %+v", exact, d)
+		}
+	}
+}
+
+// A network without subnets has no addresses, but frames.
+func TestForwardWithoutSubnets(t *testing.T) {
+	n := blue()
+	n.Subnets = nil
+	f := Forward(n, vtep, Known{Remotes: []Remote{remote(mac(1), "198.18.0.11", "10.0.0.5")}})
+	if got := lines(f.Tables); got != "1>198.18.0.11" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// randomKnown has few values of everything, so that claims meet.
+func randomKnown(rnd *rand.Rand) (k Known) {
+	k.Exact = rnd.IntN(2) == 0
+	address := func() netip.Addr {
+		return []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(rnd.IntN(2)), byte(rnd.IntN(8))}),
+			netip.AddrFrom16([16]byte{0xfd, 3: 0x10, 15: byte(rnd.IntN(6))})}[rnd.IntN(2)]
+	}
+	for range rnd.IntN(4) {
+		a := address()
+		k.Local = append(k.Local, network.Endpoint{MAC: mac(byte(rnd.IntN(8))), Addrs: []netip.Prefix{netip.PrefixFrom(a, 24)}})
+	}
+	for range rnd.IntN(20) {
+		r := Remote{MAC: kernel.MAC{byte(2 + rnd.IntN(2)), 5: byte(rnd.IntN(8))}, VTEP: netip.AddrFrom4([4]byte{198, 18, 0, byte(9 + rnd.IntN(4))})}
+		for range rnd.IntN(3) {
+			r.Addrs = append(r.Addrs, address())
+		}
+		k.Remotes = append(k.Remotes, r)
+	}
+	return k
+}
+
+// Whatever the hosts say: each MAC and address is there once and as the first host said
+// that may say it, what is local is not there, and every neighbour's MAC has its entries.
+func TestForwardProperties(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	n := blue()
+	for range 5000 {
+		k := randomKnown(rnd)
+		f := Forward(n, vtep, k)
+		if again := Forward(n, vtep, k); !reflect.DeepEqual(f, again) {
+			t.Fatalf("%+v\n%+v", f, again)
+		}
+		if err := check(n, k, f.Tables); err != nil {
+			t.Fatalf("%v\n%+v\n%s", err, k, lines(f.Tables))
+		}
+	}
+}
+
+func check(n network.Network, k Known, have kernel.Tables) error {
+	at := map[kernel.MAC]netip.Addr{}
+	for i, e := range have.FDB {
+		if _, twice := at[e.MAC]; twice || e.MAC.IsZero() || e.MAC[0]&1 == 1 || e.Dst == vtep.Local || have.Static[i] != e.MAC {
+			return fmt.Errorf("entry %v", e)
+		}
+		at[e.MAC] = e.Dst
+		first := slices.IndexFunc(k.Remotes, func(r Remote) bool { return r.MAC == e.MAC && r.VTEP != vtep.Local })
+		if k.Remotes[first].VTEP != e.Dst {
+			return fmt.Errorf("entry %v is not the first host's", e)
+		}
+	}
+	addrs := map[netip.Addr]bool{}
+	for _, nb := range have.Neighbours {
+		s, inside := n.SubnetOf(nb.Addr)
+		if addrs[nb.Addr] || !inside || nb.Addr == s.Gateway || !at[nb.MAC].IsValid() {
+			return fmt.Errorf("neighbour %v", nb)
+		}
+		addrs[nb.Addr] = true
+	}
+	for _, e := range k.Local {
+		if addrs[e.Addrs[0].Addr()] || at[e.MAC].IsValid() {
+			return fmt.Errorf("local %v", e)
+		}
+	}
+	if len(have.Static) != len(have.FDB) || !slices.IsSortedFunc(have.Neighbours, func(a, b kernel.Neighbour) int { return a.Addr.Compare(b.Addr) }) {
+		return fmt.Errorf("tables do not go together")
+	}
+	return nil
+}
+
+func BenchmarkForward(b *testing.B) {
+	n := blue()
+	n.Subnets = []network.Subnet{subnet("10.0.0.0/8", "10.0.0.1"), subnet("fd00:10::/64", "fd00:10::1")}
+	for _, count := range []int{10_000, 100_000} {
+		var k Known
+		for i := range count {
+			a := [4]byte{10}
+			binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i)+2)
+			addr := netip.AddrFrom4(a)
+			k.Remotes = append(k.Remotes, Remote{MAC: network.EndpointMAC(100, addr), VTEP: netip.AddrFrom4([4]byte{198, 19, 0, byte(i)}), Addrs: []netip.Addr{addr}})
+		}
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Forward(n, vtep, k)
+			}
+		})
+	}
+}

@@ -209,11 +209,10 @@ func TestRealSetupRepairs(t *testing.T) {
 		"wrong VNI": "ip link del vxlan-vxlan-network && ip link add vx-eaf72b2d type vxlan id 999 local 198.18.0.10 dev eth0 dstport 4789" +
 			" && ip link set vx-eaf72b2d master br-vxlan-network up",
 		"FDB entries": "bridge fdb del 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.11" +
-			" && bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.99" +
-			" && bridge fdb add 02:00:00:00:00:01 dev vx-eaf72b2d dst 198.18.0.98 self permanent",
-		"FDB entries that are not permanent, or have more to them": "bridge fdb add 02:00:00:00:00:02 dev vx-eaf72b2d dst 198.18.0.98 static self" +
-			" && bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.11 port 9999" +
+			" && bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.99",
+		"FDB entries that have more to them": "bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.11 port 9999" +
 			" && bridge fdb append 00:00:00:00:00:00 dev vx-eaf72b2d dst 198.18.0.11 vni 7",
+		"learning":       "ip link set vx-eaf72b2d type vxlan nolearning",
 		"MTU":            "ip link set vx-eaf72b2d mtu 900; ip link set br-vx-eaf72b2d mtu 900",
 		"down":           "ip link set vx-eaf72b2d down; ip link set br-vx-eaf72b2d down",
 		"device deleted": "ip link del vx-eaf72b2d",

@@ -39,6 +39,9 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	}
 	add(!want.MAC.IsZero() && want.MAC != have.MAC, kernel.SetMAC{Name: name, MAC: want.MAC})
 	add(want.Master != have.Master, kernel.SetMaster{Name: name, Master: want.Master})
+	add(want.Kind == kernel.VXLAN && want.Tunnel.Learning != have.Tunnel.Learning,
+		kernel.SetLearning{Name: name, On: want.Tunnel.Learning})
+	add(want.Master != "" && !want.Port.Same(have.Port), kernel.SetPort{Name: name, Flags: want.Port})
 	// After the master: a bridge takes the smallest MTU of its ports when one
 	// is added, unless its own was set explicitly.
 	add(want.MTU != have.MTU, kernel.SetMTU{Name: name, MTU: want.MTU})
@@ -115,7 +118,8 @@ func hasIP(addrs []kernel.Addr, a kernel.Addr) bool {
 	return slices.ContainsFunc(addrs, func(b kernel.Addr) bool { return a.Prefix.Addr() == b.Prefix.Addr() })
 }
 
-// diffFDB looks entries up in sets, since a network can have a thousand hosts.
+// diffFDB looks entries up in sets, since a network can have a thousand hosts. An
+// entry of a MAC that is not wanted is left alone: it is Forwarding's.
 func diffFDB(want, have kernel.Link) []kernel.Change {
 	var changes []kernel.Change
 	haveSet, wantSet := fdbSet(have.FDB), fdbSet(want.FDB)
@@ -125,7 +129,7 @@ func diffFDB(want, have kernel.Link) []kernel.Change {
 		}
 	}
 	for _, e := range have.FDB {
-		if !wantSet[e] {
+		if e.MAC.IsZero() && !wantSet[e] {
 			changes = append(changes, kernel.DelFDB{Name: want.Name, FDB: e})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"vxlan-driver/internal/kernel"
@@ -23,15 +24,14 @@ func random(rnd *rand.Rand, name string) kernel.Link {
 		MTU: []int{900, 1400, 1450}[rnd.IntN(3)], MAC: kernel.MAC{2, 5: byte(rnd.IntN(2))},
 		Tunnel: kernel.Tunnel{VNI: 1, Port: 4789, Local: netip.MustParseAddr("198.18.0.10"), Dev: "eth0"},
 	}
+	l.Tunnel.Learning = rnd.IntN(2) == 0
+	l.Port = kernel.PortFlags{Learning: kernel.Some(rnd.IntN(2) == 0), Suppress: kernel.Some(rnd.IntN(2) == 0)}
 	if rnd.IntN(2) == 0 {
 		l.AltNames = []string{"vxlan-a-long-name"}
 	}
 	for i := range 4 {
 		if rnd.IntN(2) == 0 {
 			l.FDB = append(l.FDB, kernel.FDB{Dst: netip.AddrFrom4([4]byte{198, 18, 0, byte(i)})})
-		}
-		if rnd.IntN(2) == 0 {
-			l.FDB = append(l.FDB, kernel.FDB{MAC: kernel.MAC{2, 4: 1, 5: byte(i)}, Dst: netip.AddrFrom4([4]byte{198, 18, 0, byte(rnd.IntN(2))})})
 		}
 		if rnd.IntN(2) == 0 {
 			l.Addrs = append(l.Addrs, kernel.Addr{Prefix: netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 15: byte(i)}), 60+rnd.IntN(2))})
@@ -48,7 +48,7 @@ func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		have, want := random(rnd, "vx0"), random(rnd, "vx0")
 		have.AltNames = slices.DeleteFunc(have.AltNames, func(string) bool { return len(want.AltNames) == 0 }) // names are not taken away
 		if rnd.IntN(2) == 0 {
-			have.Up, have.NoLinkLocal, have.Master = false, false, ""
+			have.Up, have.NoLinkLocal, have.Master, have.Port = false, false, "", kernel.PortFlags{}
 		}
 		k := fakekernel.New()
 		k.Host().Add(kernel.Link{Name: "br0", Kind: kernel.Bridge})
@@ -99,6 +99,60 @@ func TestDiffAddsBeforeItRemoves(t *testing.T) {
 	if got != want {
 		t.Errorf("got %s", got)
 	}
+}
+
+// Entries of a MAC are Forwarding's.
+func TestDiffLeavesEntriesOfMACsAlone(t *testing.T) {
+	have := []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.1")}, {MAC: kernel.MAC{2}, Dst: netip.MustParseAddr("198.18.0.1")}}
+	if got := diff(kernel.Link{Name: "vx0", FDB: have[:1]}, kernel.Link{Name: "vx0", FDB: have}, ours); len(got) > 0 {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Learning is altered on the device that is there.
+func TestNetworkSetsLearningInPlace(t *testing.T) {
+	k, s := made(t)
+	s.Device.Tunnel.Learning = true
+	k.Log = nil
+	if err := Network(k.Host(), s); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(k.Log, "\n"); got != "ip link set vx0 type vxlan learning" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Flood entries that are not looked at stay as they are, but a new device has them.
+func TestNetworkButEntries(t *testing.T) {
+	k, s := made(t)
+	k.Log = nil
+	k.Host().Edit("vx0", func(l *kernel.Link) { l.FDB = nil })
+	if err := NetworkButEntries(k.Host(), s); err != nil || len(k.Log) > 0 {
+		t.Errorf("%v, %v", err, k.Log)
+	}
+	k.Host().Remove("vx0")
+	if err := NetworkButEntries(k.Host(), s); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Log[len(k.Log)-1]; got != "bridge fdb append 00:00:00:00:00:00 dev vx0 dst 198.18.0.11 self permanent" {
+		t.Errorf("got %v", k.Log)
+	}
+}
+
+// made returns a kernel that has the devices of a network.
+func made(t *testing.T) (*fakekernel.Kernel, plan.State) {
+	t.Helper()
+	k := fakekernel.New()
+	k.Host().Add(kernel.Link{Name: "eth0", Up: true})
+	s := plan.State{
+		Bridge: kernel.Link{Name: "br0", Kind: kernel.Bridge, Alias: "mark"},
+		Device: kernel.Link{Name: "vx0", Kind: kernel.VXLAN, Alias: "mark", Master: "br0", Tunnel: kernel.Tunnel{VNI: 1, Dev: "eth0"},
+			FDB: []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.11")}}},
+	}
+	if err := Network(k.Host(), s); err != nil {
+		t.Fatal(err)
+	}
+	return k, s
 }
 
 // A change that fails does not keep the others from being made, and all the

@@ -31,6 +31,10 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.edit(c.Name, func(l *link) error { l.MAC = c.MAC; return nil })
 	case kernel.SetMaster:
 		return ns.setMaster(c)
+	case kernel.SetLearning:
+		return ns.edit(c.Name, func(l *link) error { l.Tunnel.Learning = c.On; return nil })
+	case kernel.SetPort:
+		return ns.setPort(c)
 	case kernel.SetNoLinkLocal:
 		return ns.edit(c.Name, func(l *link) error { l.NoLinkLocal = true; return nil })
 	case kernel.SetSysctl:
@@ -48,6 +52,8 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.addRoute(c)
 	case kernel.AddFDB:
 		return ns.addFDB(c)
+	case kernel.ChangeTables, kernel.AddStatic, kernel.DelStatic, kernel.AddNeighbour, kernel.DelNeighbour:
+		return ns.applyTables(c)
 	case kernel.DelFDB:
 		return ns.edit(c.Name, func(l *link) error {
 			l.FDB = slices.DeleteFunc(l.FDB, func(e kernel.FDB) bool { return e == c.FDB })
@@ -153,6 +159,9 @@ func (ns *Namespace) setMaster(c kernel.SetMaster) error {
 			if master := ns.find(c.Master); master == nil || master.Kind != kernel.Bridge {
 				return unix.EINVAL
 			}
+		}
+		if l.Master != c.Master {
+			l.Port, l.static = kernel.PortFlags{}, nil
 		}
 		l.Master = c.Master
 		return nil

@@ -113,6 +113,9 @@ type link struct {
 	sysctls   map[string]string
 	peer      *link
 	peerSpace *Namespace
+
+	static     []kernel.MAC       // of a bridge's port
+	neighbours []kernel.Neighbour // permanent
 }
 
 // Close does nothing: namespaces stay.

@@ -1,0 +1,74 @@
+package reconcile
+
+import (
+	"errors"
+	"net/netip"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/plan"
+)
+
+// Forwarding makes the kernel hold exactly the entries by which a network's other
+// hosts are reached, and how the bridge treats the VXLAN device. Network must have
+// made both. Where it cannot, it does what it can and returns all errors, of entries
+// the first ones.
+//
+// All entries are read each time, also those that nobody but this function may have
+// put there: 10,000 remote containers take about 50 ms.
+func Forwarding(host Namespace, want plan.Forwarding) error {
+	have, err := host.Link(want.Device.Name, kernel.Addrs)
+	if err != nil {
+		return err
+	}
+	if err := checkOwner(want.Device, have); err != nil {
+		return err
+	}
+	bridge, device := want.Device.Master, want.Device.Name
+	tables, err := host.Tables(bridge, device)
+	if err != nil {
+		return err
+	}
+	change := diffTables(want.Tables, tables)
+	change.Bridge, change.Device = bridge, device
+	var errs []error
+	// First the entries, then what keeps the port from learning and flooding.
+	if change.Add.Len()+change.Delete.Len() > 0 {
+		errs = append(errs, host.Apply(change))
+	}
+	if !want.Device.Port.Same(have.Port) {
+		errs = append(errs, host.Apply(kernel.SetPort{Name: device, Flags: want.Device.Port}))
+	}
+	return errors.Join(errs...)
+}
+
+// diffTables returns the changes that lead from have to want. An entry that is there
+// with another value is replaced, and so needs no deletion.
+func diffTables(want, have kernel.Tables) (c kernel.ChangeTables) {
+	c.Add.FDB, c.Delete.FDB = diffEntries(want.FDB, have.FDB, func(e kernel.FDB) kernel.MAC { return e.MAC })
+	c.Add.Static, c.Delete.Static = diffEntries(want.Static, have.Static, func(m kernel.MAC) kernel.MAC { return m })
+	c.Add.Neighbours, c.Delete.Neighbours = diffEntries(want.Neighbours, have.Neighbours, func(n kernel.Neighbour) netip.Addr { return n.Addr })
+	return c
+}
+
+// diffEntries returns what is to be added, in the order of want, and what is to be
+// deleted, in the order of have. A dump may have an entry twice.
+func diffEntries[K, E comparable](want, have []E, key func(E) K) (add, del []E) {
+	rest := make(map[K]E, len(have))
+	for _, e := range have {
+		rest[key(e)] = e
+	}
+	for _, e := range want {
+		k := key(e)
+		if old, ok := rest[k]; !ok || old != e {
+			add = append(add, e)
+		}
+		delete(rest, k)
+	}
+	for _, e := range have {
+		if _, ok := rest[key(e)]; ok {
+			del = append(del, e)
+			delete(rest, key(e))
+		}
+	}
+	return add, del
+}

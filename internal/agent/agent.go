@@ -93,49 +93,44 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 }
 
 func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, served <-chan error) error {
-	// What happens while nobody looks is not told.
-	later := time.After(0)
-	var due, over <-chan time.Time
-	news := said // what is due
+	var turns schedule
+	turns.within(all, 0) // what happened while nobody looked is not told
+	var over <-chan time.Time
 	for {
-		var waiting []chan error
-		what := said
+		var waiting chan error
+		timer := turns.timer()
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-served:
 			return err
 		case <-changes:
-			due = sooner(due, coalesce)
+			turns.within(said, coalesce)
 			continue
 		case <-a.wake:
-			due, news = sooner(due, coalesce), heard
+			turns.within(heard, coalesce)
 			continue
 		case <-kernel:
-			later = sooner(later, calm)
+			turns.within(all, calm)
 			continue
 		case <-over:
 			if a.leave() {
 				return nil
 			}
 			over = nil
-		case r := <-a.requests:
-			waiting = append(waiting, r)
-		case <-due:
-			what, due, news = news, nil, said
-		case <-later:
-			what, due, later, news = all, nil, nil, said
+		case waiting = <-a.requests:
+		case <-timer.C:
 		}
-		empty, err := a.turn(ctx, what)
+		empty, err := a.turn(ctx, turns.take())
 		a.tell(err)
 		if err != nil {
-			later = sooner(later, retry)
+			turns.within(all, retry)
 		}
 		if a.young() {
-			later = sooner(later, settling)
+			turns.within(all, settling)
 		}
-		for _, r := range waiting {
-			r <- err
+		if waiting != nil {
+			waiting <- err
 		}
 		switch {
 		case !empty || a.Stay:
@@ -144,14 +139,6 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 			over = time.After(idle)
 		}
 	}
-}
-
-// sooner keeps what is due already.
-func sooner(due <-chan time.Time, d time.Duration) <-chan time.Time {
-	if due != nil {
-		return due
-	}
-	return time.After(d)
 }
 
 func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {

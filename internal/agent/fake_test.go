@@ -80,6 +80,7 @@ type fakeCluster struct {
 	seeds   []netip.AddrPort
 	own     []control.Attachment
 	shown   control.Snapshot
+	ready   chan struct{}
 	changed chan struct{}
 }
 
@@ -96,7 +97,7 @@ func (c *fakeCluster) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c *fakeCluster) Ready() <-chan struct{} { return nil }
+func (c *fakeCluster) Ready() <-chan struct{} { return c.ready }
 
 func (c *fakeCluster) Set(own []control.Attachment) error {
 	c.mu.Lock()
@@ -154,7 +155,9 @@ func (c *fakeCluster) seen() seen {
 
 // show makes another host have a container, reachable or not.
 func (c *fakeCluster) show(reachable bool, names ...string) {
-	h := control.Host{Name: "other", Attachments: []control.Attachment{{Network: control.NetworkKey{VNI: 100, Port: 4789}}}}
+	h := control.Host{Name: "other", Addr: vtep(11), Attachments: []control.Attachment{{
+		Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(11), Exact: true,
+	}}}
 	if !reachable {
 		h.UnreachableSince = time.Now()
 	}

@@ -9,6 +9,7 @@ import (
 	"vxlan-driver/internal/control"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
 )
 
 // members returns the other hosts that have a part in the network. On a static network
@@ -143,4 +144,36 @@ func (a *Agent) meetAll(s *driver.Session, locals []driver.Local) (changed bool,
 		changed, errs = changed || news, append(errs, err)
 	}
 	return changed, errors.Join(errs...)
+}
+
+// remotes are the MACs that other hosts have, those first of hosts that can be reached: a
+// container may have moved from one that cannot. Where MACs are learned, those of hosts that
+// cannot be reached are left to that.
+func remotes(l driver.Local, s control.Snapshot) []plan.Remote {
+	var here, hidden []plan.Remote
+	for _, m := range members(l, s) {
+		all := []plan.Remote{{MAC: m.BridgeMAC, VTEP: m.VTEP, Addrs: m.HostAddrs}}
+		for _, e := range m.Endpoints {
+			all = append(all, plan.Remote{MAC: e.MAC, VTEP: m.VTEP, Addrs: e.Addrs})
+		}
+		switch {
+		case m.Reachable:
+			here = append(here, all...)
+		case l.VTEP.Exact:
+			hidden = append(hidden, all...)
+		}
+	}
+	return append(here, hidden...)
+}
+
+// forward has frames go to the hosts that have their MACs.
+func (a *Agent) forward(s *driver.Session, locals []driver.Local) error {
+	var errs []error
+	for _, l := range locals {
+		if l.NeedsAgent() {
+			complete := a.clusters[a.bind(l)].settled(l, time.Now())
+			errs = append(errs, s.Forward(l, remotes(l, a.snapshots()(l)), complete))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -61,20 +60,6 @@ func TestPeersOf(t *testing.T) {
 	}
 }
 
-// fakeCluster is a cluster that is ready or not, and knows hosts.
-type fakeCluster struct {
-	ready chan struct{}
-	hosts []control.Host
-}
-
-func (f *fakeCluster) Run(ctx context.Context) error  { <-ctx.Done(); return nil }
-func (f *fakeCluster) Ready() <-chan struct{}         { return f.ready }
-func (f *fakeCluster) Set([]control.Attachment) error { return nil }
-func (f *fakeCluster) Snapshot() control.Snapshot     { return control.Snapshot{Hosts: f.hosts} }
-func (f *fakeCluster) Changed() <-chan struct{}       { return nil }
-func (f *fakeCluster) Leave(context.Context) error    { return nil }
-func (f *fakeCluster) SetSeeds([]netip.AddrPort)      {}
-
 // An agent that was killed must not take from members what is sent to them, because it
 // has not found them yet.
 func TestSettled(t *testing.T) {
@@ -101,7 +86,7 @@ func TestSettled(t *testing.T) {
 		{"one missing for long", found, closed, []control.Host{other(2)}, settling, true},
 	}
 	for _, tt := range tests {
-		r := &running{Cluster: &fakeCluster{tt.ready, tt.hosts}, since: start}
+		r := &running{Cluster: &fakeCluster{ready: tt.ready, shown: control.Snapshot{Hosts: tt.hosts}}, since: start}
 		if got := r.settled(tt.local, start.Add(tt.after)); got != tt.want {
 			t.Errorf("%s: got %v", tt.name, got)
 		}

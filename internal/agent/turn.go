@@ -13,19 +13,6 @@ import (
 	"vxlan-driver/internal/driver"
 )
 
-// scope is how much of its work a turn does.
-type scope int
-
-const (
-	// said is for a container that starts: what it has is answered and told to others. The
-	// plugin has just built all else, and waits.
-	said scope = iota
-	// heard also has the kernel follow what other hosts say.
-	heard
-	// all also looks whether the kernel has everything that it should.
-	all
-)
-
 // turn makes things be as they should, and tells whether the store is empty.
 func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	s, err := a.Driver.Begin()
@@ -54,6 +41,9 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 		errs = append(errs, s.Mend(locals))
 	}
 	errs = append(errs, a.publish(ctx, locals))
+	if changed || what >= heard {
+		errs = append(errs, a.forward(s, locals))
+	}
 	return locals, empty, errors.Join(errs...)
 }
 

@@ -35,7 +35,13 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 		return netavark.Status{}, err
 	}
 	s := plan.Compute(p.Network, p.vtep, []network.Endpoint{e})
-	if err := b.devices(p, s); err != nil {
+	// Where an agent sees to whom is flooded, it has just done so or will, and the entries are
+	// as many as the network has containers.
+	ensure := reconcile.Network
+	if p.vtep.AgentPort != 0 {
+		ensure = reconcile.NetworkButEntries
+	}
+	if err := b.devices(p, s, ensure); err != nil {
 		return netavark.Status{}, err
 	}
 	if err := b.checkAddrs(p, e); err != nil {
@@ -93,12 +99,12 @@ func sinceBoot() (time.Duration, error) {
 
 // devices builds the bridge and the VXLAN device, and sees to it that nothing else
 // on the host undoes their settings.
-func (b build) devices(p placed, s plan.State) error {
+func (b build) devices(p placed, s plan.State, ensure func(reconcile.Namespace, plan.State) error) error {
 	// Without what only some containers need.
 	if err := b.keepSysctls(plan.Compute(p.Network, p.vtep, nil).Bridge); err != nil {
 		return err
 	}
-	if err := reconcile.Network(b.host, s); err != nil {
+	if err := ensure(b.host, s); err != nil {
 		return err
 	}
 	return b.Zones.Trust(p.Bridge.Name)

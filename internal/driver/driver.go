@@ -99,7 +99,7 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	if err != nil {
 		return netavark.Status{}, err
 	}
-	return d.withNames(p, status), nil
+	return d.withNames(p, host, status), nil
 }
 
 // connect builds the endpoint, and takes it back when that fails, under the store's lock.

@@ -1,10 +1,12 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/store"
 )
 
 // searchDomain is the one that Podman's own bridge networks have.
@@ -12,17 +14,43 @@ const searchDomain = "dns.podman"
 
 // withNames has the container ask the agent for names. Without an agent it asks whom
 // the host asks: a container that cannot find others by name is better than none.
-func (d *Driver) withNames(p placed, s netavark.Status) netavark.Status {
+func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark.Status {
 	if !p.HasNames() {
 		return s
 	}
 	if err := d.Agent.Sync(); err != nil {
 		d.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", p.Name, err))
+		if err := d.alone(host, p.ID); err != nil {
+			d.Warn(fmt.Sprintf("network %s: go on without an agent: %v", p.Name, err))
+		}
 		return s
 	}
 	s.DNSServerIPs = p.Resolvers()
 	s.DNSSearchDomains = []string{searchDomain}
 	return s
+}
+
+// alone has a network be as its list says: what an agent had found out of the other
+// hosts is kept up to date by nobody.
+func (d *Driver) alone(host Namespace, networkID string) error {
+	st, err := store.Open(d.StoreDir)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	b := build{d, st, host}
+	if _, known, err := st.Peers(networkID); !known || err != nil {
+		return err
+	}
+	if err := st.ForgetPeers(networkID); err != nil {
+		return err
+	}
+	p, err := b.stored(networkID)
+	if err != nil {
+		return err
+	}
+	records, err := readAll(st, networkID)
+	return errors.Join(err, b.mend(p, records), b.forward(p, records, nil, true))
 }
 
 // dnsPort is where the network's names are answered: where Podman says (containers.conf,

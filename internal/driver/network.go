@@ -133,6 +133,10 @@ func (b build) stored(networkID string) (placed, error) {
 	if err != nil {
 		return placed{}, err
 	}
+	if n.Gossip {
+		v.Remotes = nil
+	}
+	v.Flood = v.Remotes
 	p, err := b.at(n, v)
 	if err != nil {
 		return placed{}, err

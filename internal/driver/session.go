@@ -114,6 +114,26 @@ func (s *Session) SetPeers(l *Local, p network.Peers) error {
 	return err
 }
 
+// Forward has frames go straight to the hosts that have their MACs. remotes are in order
+// of trust. While not all hosts have been heard of, what is there stays.
+func (s *Session) Forward(l Local, remotes []plan.Remote, complete bool) error {
+	if l.adrift {
+		return nil // in the error of Networks
+	}
+	if err := s.b.forward(l.placed(), l.Endpoints, remotes, complete); err != nil {
+		return fmt.Errorf("network %s: forward to other hosts: %w", l.Name, err)
+	}
+	return nil
+}
+
+func (b build) forward(p placed, local []store.Record, remotes []plan.Remote, complete bool) error {
+	// Who wants MACs to be learned wants to see what an exact network keeps from the wire.
+	exact := p.vtep.Exact && !p.Learning.Value
+	return reconcile.Forwarding(b.host, plan.Forward(p.Network, p.vtep, plan.Known{
+		Exact: exact, Partial: !complete, Remotes: remotes, Local: endpoints(local),
+	}))
+}
+
 // Mend makes the host hold what the networks ask for. Where all is in place it changes
 // nothing.
 func (s *Session) Mend(locals []Local) error {
@@ -177,7 +197,7 @@ func ofEndpoints(claims []claim) []claim {
 // mend puts a network's devices and ports right.
 func (b build) mend(p placed, records []store.Record) error {
 	s := plan.Compute(p.Network, p.vtep, endpoints(records))
-	if err := b.devices(p, s); err != nil {
+	if err := b.devices(p, s, reconcile.Network); err != nil {
 		return err
 	}
 	var errs []error

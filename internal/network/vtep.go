@@ -24,10 +24,12 @@ type VTEP struct {
 	Local     netip.Addr
 	Interface string       // underlay device
 	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
-	Flood     []netip.Addr // those that get what is for everybody
-	Exact     bool         // others say which MACs they have, so there is nothing to learn
-	AgentPort uint16       // where the hosts' agents listen; 0: there are none
 	MTU       int          // of the overlay, bytes
+
+	// What Peers have a say in, and so is not kept with the rest.
+	Flood     []netip.Addr `json:"-"` // hosts that get what is for everybody
+	Exact     bool         `json:"-"` // others say which MACs they have, so there is nothing to learn
+	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: there are none
 }
 
 // place finds the network's VTEP on the host. The error is of the lookups; what

@@ -12,7 +12,9 @@ import (
 // Known is what this host knows of a network's Ethernet addresses.
 type Known struct {
 	// Exact tells that nothing needs to be learned: all other hosts say what they have.
-	Exact   bool
+	Exact bool
+	// Partial tells that some hosts may not have been heard of yet.
+	Partial bool
 	Remotes []Remote           // in order of trust: the first that claims a MAC or an address has it
 	Local   []network.Endpoint // of this host
 }
@@ -29,6 +31,8 @@ type Remote struct {
 type Forwarding struct {
 	Device kernel.Link   // the VXLAN device: name, mark, master, and how the bridge treats its port
 	Tables kernel.Tables // sorted
+	// Partial lets entries be that are there and not wanted.
+	Partial bool
 }
 
 // Forward returns the entries for what is known on the host with VTEP v.
@@ -49,7 +53,7 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	}
 	device := Names(n.Identity, nil).Device
 	device.Port = portFlags(k.Exact)
-	return Forwarding{Device: device, Tables: *t}
+	return Forwarding{Device: device, Tables: *t, Partial: k.Partial}
 }
 
 // portFlags: who learns needs to hear what a port with neighbour suppression keeps

@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// Forwarding makes the kernel hold exactly the entries by which a network's other
+// Forwarding makes the kernel hold the entries, and if the plan is not partial no others, by which a network's other
 // hosts are reached, and how the bridge treats the VXLAN device. Network must have
 // made both. Where it cannot, it does what it can and returns all errors, of entries
 // the first ones.
@@ -30,6 +30,9 @@ func Forwarding(host Namespace, want plan.Forwarding) error {
 	}
 	change := diffTables(want.Tables, tables)
 	change.Bridge, change.Device = bridge, device
+	if want.Partial {
+		change.Delete = kernel.Tables{}
+	}
 	var errs []error
 	// First the entries, then what keeps the port from learning and flooding.
 	if change.Add.Len()+change.Delete.Len() > 0 {

@@ -1,0 +1,92 @@
+package driver
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+)
+
+// meet has the agent know one of the two other hosts, and that it has a container.
+func meet(t *testing.T, d *Driver) {
+	t.Helper()
+	b := netip.MustParseAddr("198.18.0.11")
+	s, err := d.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	locals, err := s.Networks()
+	if err != nil || len(locals) != 1 {
+		t.Fatalf("got %+v, %v", locals, err)
+	}
+	err = s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, Exact: true, AgentPort: 7947})
+	remote := plan.Remote{MAC: kernel.MAC{2, 0, 0, 0, 0, 9}, VTEP: b, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
+	err = errors.Join(err, s.Mend(locals), s.Forward(locals[0], []plan.Remote{remote}, true), s.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the agent finds out, the plugin does not undo; and it does where no agent keeps
+// it up to date.
+func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	k.Log = nil
+	meet(t, d)
+	golden(t, "meet.golden", strings.Join(k.Log, "\n")+"\n")
+
+	k.Log = nil
+	meet(t, d)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if len(k.Log) > 0 {
+		t.Errorf("a turn and a setup where all is in place made changes:\n%s", strings.Join(k.Log, "\n"))
+	}
+
+	d.Agent = &fakeAgent{err: errors.New("it is not installed")}
+	var warnings []string
+	d.Warn = func(message string) { warnings = append(warnings, message) }
+	k.Log = nil
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "alone.golden", strings.Join(k.Log, "\n")+"\n")
+	if len(warnings) != 1 {
+		t.Errorf("warnings %q", warnings)
+	}
+}
+
+// Before an agent has heard of all hosts, what another agent knew stays.
+func TestForwardKeepsWhatWasKnown(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	meet(t, d)
+	s, err := d.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	locals, err := s.Networks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Log = nil
+	if err := s.Forward(locals[0], nil, false); err != nil || len(k.Log) > 0 {
+		t.Errorf("%v: %s", err, strings.Join(k.Log, "\n"))
+	}
+	if err := s.Forward(locals[0], nil, true); err != nil || len(k.Log) == 0 {
+		t.Errorf("what is known to be gone stays: %v", err)
+	}
+}

@@ -1,0 +1,110 @@
+package agenttest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// lookup is a script that asks for a name from within a container for some seconds, and prints how often that failed and
+// for how long.
+func lookup(container, name string, seconds int) string {
+	return fmt.Sprintf("nsenter --net=$(podman inspect -f '{{.NetworkSettings.SandboxKey}}' %s) lookup -server 10.0.0.1 -for %ds %s.dns.podman", container, seconds, name)
+}
+
+// The agent is killed, nobody calls Podman, and it is back at once: no name lookup fails for more than that, and a TCP
+// flow between two hosts does not notice.
+func TestKilledAgentComesBackByItself(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Tool(t, "lookup")}})
+	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	run(t, a, "client", "--network net")
+	run(t, b, "server", "--network net")
+	within(t, 2*time.Second, a, "podman exec client ping -c1 -W1 server")
+	server := labtest.Address(t, b, "server", "net")
+	sh(t, b, "podman exec -d server nc -ll -p 9000 -e cat")
+	for _, name := range []string{"client", "server"} {
+		names := make(chan string, 1)
+		go func() {
+			out, err := a.Sh(t.Context(), lookup("client", name, 6))
+			names <- fmt.Sprint(out, " ", err)
+		}()
+		flow := make(chan string, 1)
+		go func() { // a line each 10 ms, there and back
+			out, err := a.Sh(t.Context(), `podman exec client sh -c 'i=0; while [ $i -lt 400 ]; do echo $i; usleep 10000; i=$((i+1)); done | nc `+server+` 9000 | wc -l'`)
+			flow <- fmt.Sprint(out, " ", err)
+		}()
+		time.Sleep(time.Second)
+		sh(t, a, "pkill -9 -x vxland")
+		sh(t, b, "pkill -9 -x vxland")
+		got := <-names
+		t.Logf("asking for %s: %s", name, got)
+		var answered, failed, longest int
+		if _, err := fmt.Sscanf(got, "answered %d failed %d longest %d ms", &answered, &failed, &longest); err != nil || answered < 200 || longest > 500 {
+			t.Errorf("asking for %s: %s: %v", name, got, err)
+		}
+		if got := <-flow; got != "400 <nil>" {
+			t.Errorf("of 400 lines have come back %s", got)
+		}
+		time.Sleep(5 * time.Second) // else the second death comes too soon after the first to be mended at once
+	}
+}
+
+// The agents of all hosts are killed over and over while a hundred containers start: every start succeeds, without a
+// warning, and afterwards every host knows all that is there and nothing else.
+func TestAgentsAreKilledWhileContainersStart(t *testing.T) {
+	l := start(t, 3)
+	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/23")
+	hosts := l.Hosts()
+	for i, h := range hosts {
+		run(t, h, fmt.Sprintf("w%d", i), "--network net")
+	}
+	for i, h := range hosts {
+		sh(t, h, fmt.Sprintf("(while [ ! -e /tmp/enough ]; do sleep 0.%d; pkill -9 -x vxland || true; done) >/dev/null 2>&1 &", 3+2*i))
+	}
+	// A flow meanwhile.
+	lost := make(chan string, 1)
+	server := labtest.Address(t, hosts[1], "w1", "net")
+	go func() {
+		out, err := hosts[0].Sh(t.Context(), "podman exec w0 ping -i 0.05 -c 400 -W1 "+server+" | grep loss")
+		lost <- fmt.Sprint(out, err)
+	}()
+	const starts = 100
+	began := time.Now()
+	for i := range starts {
+		run(t, hosts[i%3], fmt.Sprintf("n%d", i), "--network net")
+		if i%5 == 4 { // some go again
+			sh(t, hosts[(i-4)%3], fmt.Sprintf("podman rm -f -t0 n%d >/dev/null", i-4))
+		}
+	}
+	t.Logf("%d starts took %v", starts, time.Since(began))
+	for _, h := range hosts {
+		sh(t, h, "touch /tmp/enough; sleep 1; pkill -9 -x vxland || true")
+	}
+	if got := <-lost; !strings.Contains(got, " 0% packet loss<nil>") { // as busybox says it
+		t.Errorf("flow: %s", got)
+	}
+	var want []string
+	for i := range starts {
+		if i%5 != 0 {
+			want = append(want, fmt.Sprintf("n%d", i))
+		}
+	}
+	// What was killed last may wait before it is started again, as it was killed so often.
+	for i, h := range hosts {
+		sh(t, h, fmt.Sprintf("podman rm -f -t0 w%d >/dev/null", i))
+		run(t, h, fmt.Sprintf("w%d", i), "--network net")
+	}
+	for i, h := range hosts {
+		all := fmt.Sprintf(`for n in %s; do podman exec w%d nslookup -type=a $n.dns.podman >/dev/null || { echo "no $n"; exit 1; }; done`, strings.Join(want, " "), i)
+		took := within(t, 10*time.Second, h, all)
+		t.Logf("w%d finds all %d after %v", i, len(want), took)
+		for j := 0; j < starts; j += 5 {
+			fails(t, h, fmt.Sprintf("podman exec w%d nslookup -type=a n%d.dns.podman", i, j))
+		}
+	}
+}

@@ -65,7 +65,10 @@ func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
 	// One that nothing is wanted of any more goes on: a restart of the last container
 	// would make the others forget this host and find it again.
 	for bind, r := range a.clusters {
-		r.SetSeeds(a.seeds(wanted[bind]))
+		// Those that it knew stay: without a key only they are heard.
+		if len(wanted[bind]) > 0 {
+			r.SetSeeds(a.seeds(wanted[bind]))
+		}
 		if err := r.Set(attachments(wanted[bind])); err != nil {
 			errs = append(errs, fmt.Errorf("cluster of %v: %w", bind, err))
 		}

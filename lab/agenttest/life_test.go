@@ -104,12 +104,17 @@ func TestAgentRepairsDrift(t *testing.T) {
 	run(t, a, "ca", "--network net -p 8080:80")
 	run(t, b, "cb", "--network net")
 	within(t, 2*time.Second, a, "podman exec ca ping -c1 -W1 cb")
+	within(t, 5*time.Second, a, exact("net"))
 	for _, drift := range []string{
 		"ip link del vxlan-net",
 		"ip link del br-vxlan-net",
 		"ip link set vxlan-net down",
 		"ip -4 address flush dev br-vxlan-net",
 		"bridge fdb del 00:00:00:00:00:00 dev vxlan-net dst 198.18.0.12",
+		"for m in $(bridge fdb show dev vxlan-net | awk '/dst/ && !/^00:00:00/ {print $1}'); do bridge fdb del $m dev vxlan-net self || exit 1; done",
+		"for m in $(bridge fdb show dev vxlan-net | awk '/master/ && /static/ {print $1}'); do bridge fdb del $m dev vxlan-net master || exit 1; done",
+		"ip neigh flush dev br-vxlan-net nud permanent",
+		"bridge link set dev vxlan-net learning on neigh_suppress off",
 		"nft flush ruleset",
 		"nft delete element inet vxlan-driver bridges '{ \"br-vxlan-net\" }'",
 	} {
@@ -137,6 +142,8 @@ func state(t *testing.T, h *lab.Host) string {
 	return sh(t, h, `ip -br address show br-vxlan-net 2>&1 | sed 's/@[^ ]*//'
 		ip -o link show vxlan-net 2>&1 | sed 's/^[0-9]*: //; s/link.ether.*//'
 		bridge fdb show dev vxlan-net 2>&1 | grep permanent | grep self | sort; ip -br link show master br-vxlan-net 2>&1 | cut -d@ -f1 | cut -d' ' -f1 | sort
+		bridge fdb show dev vxlan-net 2>&1 | grep static | sort; ip neigh show dev br-vxlan-net nud permanent 2>&1 | sort
+		bridge -d link show dev vxlan-net 2>&1 | grep -o -e ' learning [a-z]*' -e 'neigh_suppress [a-z]*' || true; ip -d link show vxlan-net 2>&1 | grep -o -e ' learning' -e nolearning || true
 		nft list table inet vxlan-driver 2>&1 | grep -v counter`)
 }
 

@@ -56,6 +56,9 @@ func main() {
 	}
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "vxland:", err)
+		if _, ok := errors.AsType[configError](err); ok {
+			os.Exit(badConfig)
+		}
 		os.Exit(1)
 	}
 }
@@ -72,6 +75,13 @@ func (o options) args() []string {
 	return args
 }
 
+// badConfig is EX_CONFIG (sysexits(3)). The unit does not start an agent again that ends
+// with it.
+const badConfig = 78
+
+// configError is about the configuration.
+type configError struct{ error }
+
 func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -79,8 +89,11 @@ func run(o options) error {
 		return keep(ctx, o.args()...)
 	}
 	c, err := config.Load(o.config, o.config != config.Path)
-	if err != nil || o.check {
-		return err
+	if err != nil {
+		return configError{err}
+	}
+	if o.check {
+		return nil
 	}
 	debug.SetMemoryLimit(memoryLimit)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))

@@ -1,0 +1,133 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+)
+
+// socketInPath has the test's own program be an agent; spawn passes on no other variable than PATH.
+const socketInPath = "/launch-test-socket:"
+
+func TestMain(m *testing.M) {
+	if socket, ok := strings.CutPrefix(os.Getenv("PATH"), socketInPath); ok {
+		if err := beAgent(socket); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// beAgent answers for a second, if it was started as the plugin does.
+func beAgent(socket string) error {
+	if len(os.Args) != 2 || os.Args[1] != "--keep" {
+		return fmt.Errorf("arguments %q", os.Args[1:])
+	}
+	l, err := agentapi.Listen(socket)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	fmt.Fprintln(os.Stderr, "agent runs")
+	return agentapi.Serve(ctx, l, func(context.Context, agentapi.Request) agentapi.Response { return agentapi.Response{} })
+}
+
+// agent is one whose program is the script, "" for the test's own.
+func agent(t *testing.T, script string) Agent {
+	t.Helper()
+	dir := t.TempDir()
+	a := Agent{Socket: filepath.Join(dir, "s"), Log: filepath.Join(dir, "log"), Binary: filepath.Join(dir, "vxland")}
+	if script == "" {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Binary = self
+		t.Setenv("PATH", socketInPath+a.Socket)
+		return a
+	}
+	if err := os.WriteFile(a.Binary, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestSyncStartsTheAgent(t *testing.T) {
+	a := agent(t, "")
+	a.Notify() // starts nothing
+	if _, err := os.Stat(a.Log); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("started by a notice: %v", err)
+	}
+	for range 2 {
+		if err := a.Sync(); err != nil {
+			t.Error(err)
+		}
+	}
+	if log, err := os.ReadFile(a.Log); err != nil || string(log) != "agent runs\n" {
+		t.Errorf("log: %q, %v", log, err)
+	}
+}
+
+func TestSyncSaysWhyThereIsNoAgent(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		want         []string
+	}{
+		{"ends at once", "echo wrong >&2; exit 1", []string{"it ended at once: exit status 1", "see "}},
+		{"ends well at once", "exit 0", []string{"it ended at once: exit status 0"}},
+		{"does not listen", "exec sleep 3", []string{"it does not answer within 2s"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := agent(t, tt.script)
+			began := time.Now()
+			err := a.Sync()
+			for _, want := range append(tt.want, a.Log) {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("no %q in %v", want, err)
+				}
+			}
+			if took := time.Since(began); took > patience+time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+	t.Run("is not installed", func(t *testing.T) {
+		a := agent(t, "exit 0")
+		if err := os.Remove(a.Binary); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Sync(); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// The log is in memory, and an agent starts with each container that is alone on its host.
+func TestLongLogIsSetAside(t *testing.T) {
+	a := agent(t, "echo fresh >&2; exit 1")
+	for range 2 { // what was set aside before is replaced
+		if err := os.WriteFile(a.Log, make([]byte, maxLog+1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Sync(); err == nil {
+			t.Fatal("it has started")
+		}
+		log, err := os.ReadFile(a.Log)
+		if err != nil || string(log) != "fresh\n" {
+			t.Errorf("log: %d bytes, %v", len(log), err)
+		}
+		if info, err := os.Stat(a.Log + ".old"); err != nil || info.Size() != maxLog+1 {
+			t.Errorf("%v", err)
+		}
+	}
+}

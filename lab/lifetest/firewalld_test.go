@@ -34,7 +34,8 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
 	startFirewalld(t, a)
-	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	// Without names there is no agent, which would not wait for vxlanctl.
+	labtest.CreateNetwork(t, l, "net", "--disable-dns --opt vni=100 --subnet 10.0.0.0/24")
 	labtest.Sh(t, b, "podman run -d --name peer --network net localhost/web")
 	peer := labtest.Address(t, b, "peer", "net")
 	if got := zone(t, a, "br-vxlan-net"); got != "" {
@@ -71,6 +72,22 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	if got := labtest.Sh(t, a, "firewall-cmd --zone=trusted --list-interfaces"); strings.TrimSpace(got) != "" {
 		t.Errorf("after the last container: the trusted zone has %q", got)
 	}
+	clean(t, a)
+}
+
+// Where an agent runs, nobody need type vxlanctl reload after a firewall-cmd --reload.
+func TestAgentTrustsTheBridgeAgain(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 1})
+	a := l.Host("host-a")
+	startFirewalld(t, a)
+	labtest.Sh(t, a, "podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt remote_ips=198.18.0.99 --opt physical_interface=eth0 --subnet 10.0.0.0/24 net")
+	labtest.Sh(t, a, "podman run -d --name web --network net localhost/web; podman run -d --name second --network net localhost/web")
+	for range 2 {
+		labtest.Sh(t, a, "firewall-cmd --reload")
+		labtest.Eventually(t, a, "test \"$(firewall-cmd --get-zone-of-interface=br-vxlan-net)\" = trusted")
+		labtest.Sh(t, a, "podman exec web wget -qO- -T2 http://second.dns.podman/")
+	}
+	labtest.Sh(t, a, "podman rm -f -t0 web second")
 	clean(t, a)
 }
 

@@ -20,6 +20,9 @@ var stays = []struct{ line, why string }{
 	{`^[-+] kernel parameters: /proc/sys/net/ipv4/conf/all/accept_redirects:`, "the kernel's own doing: a router takes no redirects"},
 	{`^\+ host: anycast \S+ dev eth0 table local proto kernel`, "the same: a router answers for its subnets (RFC 4291, section 2.6.1)"},
 	{`^\+ files: /run/vxlan(/networks)? d 700$`, "the store; its lock file must not be removed while others wait for it"},
+	{`^\+ files: /run/vxlan/vxland\.lock f 600$`, "the agent's lock, likewise"},
+	{`^\+ files: /run/vxlan/vxland\.log f 600$`, "what the agent said, for who wants to know why it ended"},
+	{`^\+ files: /run/vxlan/vxland\.log:`, "the same"},
 }
 
 // A thousand cycles in four rounds, each with networks of its own: a leak shows in the round where it happened.
@@ -48,6 +51,10 @@ func TestThousandCyclesLeaveNothing(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		t.Log(out)
+		labtest.AgentEnds(t, a)
+		if log := labtest.Sh(t, a, "grep -e ERROR -e panic -e '^goroutine' /run/vxlan/vxland.log | grep -v 'vxland died.*signal: killed' || true"); log != "" {
+			t.Errorf("the agent says\n%s", log)
+		}
 		after := labtest.Snapshot(t, a)
 		if changes := unexpected(labtest.Changes(before, after)); changes != "" {
 			t.Fatalf("round with VXLAN_SOAK_SEED=%d changed the host:\n%s", seed+round, changes)

@@ -75,7 +75,7 @@ func makeNetwork(random *rand.Rand, i int, local string) network {
 	}
 	n.config = map[string]any{
 		"name": n.name, "id": fmt.Sprintf("%d123456789abcdef0123456789abcdef", i), "driver": "vxlan", "network_interface": "br-vxlan-" + n.name,
-		"options": options, "subnets": subnets, "ipv6_enabled": six, "dns_enabled": false, "internal": random.IntN(4) == 0,
+		"options": options, "subnets": subnets, "ipv6_enabled": six, "dns_enabled": random.IntN(3) > 0, "internal": random.IntN(4) == 0,
 	}
 	return n
 }

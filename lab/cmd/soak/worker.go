@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,11 +35,26 @@ func newWorker(seed uint64, number int, networks []network) (*worker, error) {
 
 func (w *worker) close() error { return command("ip", "netns", "del", w.namespace) }
 
+// killAgents kills the host's agents, as nobody should; the next call that needs one starts another.
+func killAgents() {
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, path := range names {
+		name, _ := os.ReadFile(path)
+		var pid int
+		if _, err := fmt.Sscanf(path, "/proc/%d/comm", &pid); err == nil && string(name) == "vxland\n" {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
 // cycle is the life of one container. A killed call is followed by the same call, or by a teardown as after a reboot.
 func (w *worker) cycle(number int) {
 	config, err := json.Marshal(w.container(number))
 	if err != nil {
 		panic(err) // maps of strings always marshal
+	}
+	if w.random.IntN(20) == 0 {
+		killAgents()
 	}
 	ended := w.call("setup", config)
 	if ended || w.random.IntN(2) == 0 {
@@ -103,6 +121,8 @@ func (w *worker) mustCall(verb string, config []byte) {
 	n := startNetavark(verb, w.namespace, config)
 	if err := n.wait(); err != nil {
 		w.fail("%s: %v\n%s", verb, err, config)
+	} else if bytes.Contains(n.out.Bytes(), []byte("vxlan: ")) { // a warning
+		w.fail("%s: %s", verb, n.out.Bytes())
 	}
 	w.typical[verb] = (3*w.typical[verb] + time.Since(begin)) / 4
 }

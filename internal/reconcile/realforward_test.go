@@ -2,10 +2,12 @@ package reconcile_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 )
 
@@ -185,6 +187,24 @@ func TestRealWhatSuppressionLetsOut(t *testing.T) {
 			}
 		}
 		run(t, onA.Namespace, "ping -c 1 -W 2 10.0.0.1 && ping -c 1 -W 2 fd00:10::1")
+	}
+}
+
+// So a question whether somebody has an address must be put on the VXLAN device: on
+// the bridge it does not get out. In IPv6 the answer does not either: to a question
+// without a sender it goes to all, unsolicited (RFC 4861, section 7.2.4).
+func TestRealHoldersAreAskedOnTheDevice(t *testing.T) {
+	hosts := newRealHosts(t, 2, "198.18.0.", false)
+	a, b := hosts[0], hosts[1]
+	a.start(2)
+	onB := b.start(3)
+	forwardAll(true, hosts)
+	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00:10::3")}
+	for device, want := range map[string]int{realBridge: 0, realDevice: 1} {
+		got, err := a.Holders(device, network.BridgeMAC(100, a.v.Local), addrs)
+		if err != nil || len(got) != want || want > 0 && got[0].MAC != onB.MAC {
+			t.Errorf("%s: %v, %v", device, got, err)
+		}
 	}
 }
 

@@ -52,12 +52,6 @@ type SetLearning struct {
 	On   bool
 }
 
-// SetPort sets those flags of a bridge's port that are set in Flags.
-type SetPort struct {
-	Name  string
-	Flags PortFlags
-}
-
 // SetNoLinkLocal stops IPv6 from giving the link an address by itself.
 type SetNoLinkLocal struct{ Name string }
 
@@ -109,7 +103,6 @@ func (SetMTU) change()         {}
 func (SetMAC) change()         {}
 func (SetMaster) change()      {}
 func (SetLearning) change()    {}
-func (SetPort) change()        {}
 func (SetNoLinkLocal) change() {}
 func (SetSysctl) change()      {}
 func (SetUp) change()          {}
@@ -175,16 +168,11 @@ func (c SetMaster) String() string {
 }
 
 func (c SetLearning) String() string {
-	w := words{"ip link set", c.Name, "type vxlan"}
-	w.flag("learning", Some(c.On))
-	return strings.Join(w, " ")
-}
-
-func (c SetPort) String() string {
-	w := words{"bridge link set dev", c.Name}
-	w.onOff("learning", c.Flags.Learning)
-	w.onOff("neigh_suppress", c.Flags.Suppress)
-	return strings.Join(w, " ")
+	how := "learning"
+	if !c.On {
+		how = "nolearning"
+	}
+	return "ip link set " + c.Name + " type vxlan " + how
 }
 
 func (c SetNoLinkLocal) String() string {

@@ -90,8 +90,6 @@ type Link struct {
 	// (addr_gen_mode none): a bridge's port must not speak IPv6 of its own.
 	NoLinkLocal bool
 
-	Port PortFlags // of a bridge's port
-
 	Sysctls []Sysctl // kernel parameters of this link
 
 	Tunnel Tunnel // of a VXLAN device
@@ -100,24 +98,6 @@ type Link struct {
 	Addrs  []Addr
 	Routes []Route // whose output device is this link
 	FDB    []FDB   // of a VXLAN device: permanent entries; learned ones are left out
-}
-
-// PortFlags say how a bridge treats one of its ports. They are observed of a port,
-// and lost when it leaves the bridge.
-type PortFlags struct {
-	// Learning has the bridge learn which MACs are behind the port.
-	Learning Opt[bool]
-	// Suppress has the bridge answer ARP requests and neighbour solicitations itself
-	// where its neighbour table says who has the address and its FDB that the port
-	// leads there. Nothing that announces an address or looks for a duplicate of it
-	// (RFC 5227; RFC 4861, section 7.2.6; RFC 4862) leaves by the port then
-	// (net/bridge/br_arp_nd_proxy.c).
-	Suppress Opt[bool]
-}
-
-// Same tells whether a port with the flags have is as f asks for.
-func (f PortFlags) Same(have PortFlags) bool {
-	return match(f.Learning, have.Learning) && match(f.Suppress, have.Suppress)
 }
 
 // Sysctl is a kernel parameter: Key is its path below /proc/sys, such as

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"strings"
 )
 
 // Tables are the three tables by which frames and packets find a network's other
@@ -26,14 +25,10 @@ type Neighbour struct {
 	MAC  MAC
 }
 
-// Len returns how many entries there are in all.
-func (t Tables) Len() int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }
-
-// ChangeTables changes many entries of a network's tables, most of them in one go
-// to the kernel. Those of Add replace what is there of their MAC or address, learned
+// TableChanges are changes of many entries of a network's tables. Those of Add replace what is there of their MAC or address, learned
 // entries too; those of Delete may be gone already. An entry that fails does not
 // keep the others from being changed.
-type ChangeTables struct {
+type TableChanges struct {
 	Bridge, Device string // Device is a port of Bridge
 	Add, Delete    Tables
 }
@@ -63,23 +58,10 @@ type DelNeighbour struct {
 	Neighbour Neighbour
 }
 
-func (ChangeTables) change() {}
 func (AddStatic) change()    {}
 func (DelStatic) change()    {}
 func (AddNeighbour) change() {}
 func (DelNeighbour) change() {}
-
-// String prints a command a line.
-func (c ChangeTables) String() string {
-	var b strings.Builder
-	for ch := range c.All() {
-		if b.Len() > 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString(ch.String())
-	}
-	return b.String()
-}
 
 func (c AddStatic) String() string {
 	return fmt.Sprintf("bridge fdb replace %s dev %s master static", c.MAC, c.Name)
@@ -100,7 +82,7 @@ func (c DelNeighbour) String() string {
 // All returns the changes of single entries, in the order in which they are made:
 // on the way up nobody is told of a MAC before it can be reached, and on the way
 // down the other way round.
-func (c ChangeTables) All() iter.Seq[Change] {
+func (c TableChanges) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		_ = each(c.Add.FDB, func(e FDB) bool { return yield(AddFDB{c.Device, e}) }) &&
 			each(c.Add.Static, func(m MAC) bool { return yield(AddStatic{c.Device, m}) }) &&

@@ -74,16 +74,6 @@ func (w *words) flag(name string, o Opt[bool]) {
 	}
 }
 
-// onOff prints a boolean as name on or name off, and an unset one not at all.
-func (w *words) onOff(name string, o Opt[bool]) {
-	switch {
-	case o.Set && o.Value:
-		w.say("%s on", name)
-	case o.Set:
-		w.say("%s off", name)
-	}
-}
-
 // Same tells whether a device with the attributes have is the one that t asks
 // for, but for learning, which can be changed in place (SetLearning). What t leaves
 // unset matches anything.

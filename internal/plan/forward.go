@@ -29,8 +29,9 @@ type Remote struct {
 // Forwarding is what should be in the kernel for frames to find a network's other
 // hosts.
 type Forwarding struct {
-	Device kernel.Link   // the VXLAN device: name, mark, master, and how the bridge treats its port
-	Tables kernel.Tables // sorted
+	Device kernel.Link      // the VXLAN device: name, mark, master
+	Port   kernel.PortFlags // how its bridge treats it
+	Tables kernel.Tables    // sorted
 	// Partial lets entries be that are there and not wanted.
 	Partial bool
 }
@@ -51,9 +52,7 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	for _, e := range t.FDB {
 		t.Static = append(t.Static, e.MAC)
 	}
-	device := Names(n.Identity, nil).Device
-	device.Port = portFlags(k.Exact)
-	return Forwarding{Device: device, Tables: *t, Partial: k.Partial}
+	return Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.Exact), Tables: *t, Partial: k.Partial}
 }
 
 // portFlags: who learns needs to hear what a port with neighbour suppression keeps

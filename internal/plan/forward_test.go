@@ -80,10 +80,11 @@ func TestForward(t *testing.T) {
 
 func TestForwardPort(t *testing.T) {
 	for _, exact := range []bool{true, false} {
-		d := Forward(blue(), vtep, Known{Exact: exact}).Device
+		f := Forward(blue(), vtep, Known{Exact: exact})
+		d := f.Device
 		want := kernel.PortFlags{Learning: kernel.Some(!exact), Suppress: kernel.Some(exact)}
-		if d.Port != want || d.Name != "vxlan-blue" || d.Master != "br-vxlan-blue" || d.Alias != blue().Alias() {
-			t.Errorf("exact %t: %+v", exact, d)
+		if f.Port != want || d.Name != "vxlan-blue" || d.Master != "br-vxlan-blue" || d.Alias != blue().Alias() {
+			t.Errorf("exact %t: %+v", exact, f)
 		}
 	}
 }

@@ -41,7 +41,6 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	add(want.Master != have.Master, kernel.SetMaster{Name: name, Master: want.Master})
 	add(want.Kind == kernel.VXLAN && want.Tunnel.Learning != have.Tunnel.Learning,
 		kernel.SetLearning{Name: name, On: want.Tunnel.Learning})
-	add(want.Master != "" && !want.Port.Same(have.Port), kernel.SetPort{Name: name, Flags: want.Port})
 	// After the master: a bridge takes the smallest MTU of its ports when one
 	// is added, unless its own was set explicitly.
 	add(want.MTU != have.MTU, kernel.SetMTU{Name: name, MTU: want.MTU})

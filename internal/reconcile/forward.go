@@ -35,18 +35,21 @@ func Forwarding(host Namespace, want plan.Forwarding) error {
 	}
 	var errs []error
 	// First the entries, then what keeps the port from learning and flooding.
-	if change.Add.Len()+change.Delete.Len() > 0 {
-		errs = append(errs, host.Apply(change))
+	if count(change.Add)+count(change.Delete) > 0 {
+		errs = append(errs, host.ChangeTables(change))
 	}
-	if !want.Device.Port.Same(have.Port) {
-		errs = append(errs, host.Apply(kernel.SetPort{Name: device, Flags: want.Device.Port}))
+	flags, err := host.PortFlags(device)
+	if err == nil && !want.Port.Same(flags) {
+		err = host.SetPort(device, want.Port)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, err)...)
 }
+
+func count(t kernel.Tables) int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }
 
 // diffTables returns the changes that lead from have to want. An entry that is there
 // with another value is replaced, and so needs no deletion.
-func diffTables(want, have kernel.Tables) (c kernel.ChangeTables) {
+func diffTables(want, have kernel.Tables) (c kernel.TableChanges) {
 	c.Add.FDB, c.Delete.FDB = diffEntries(want.FDB, have.FDB, func(e kernel.FDB) kernel.MAC { return e.MAC })
 	c.Add.Static, c.Delete.Static = diffEntries(want.Static, have.Static, func(m kernel.MAC) kernel.MAC { return m })
 	c.Add.Neighbours, c.Delete.Neighbours = diffEntries(want.Neighbours, have.Neighbours, func(n kernel.Neighbour) netip.Addr { return n.Addr })

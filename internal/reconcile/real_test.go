@@ -44,6 +44,18 @@ func (h *realHost) Apply(c kernel.Change) error {
 	return h.Namespace.Apply(c)
 }
 
+// ChangeTables counts as one.
+func (h *realHost) ChangeTables(c kernel.TableChanges) error {
+	h.applied++
+	return h.Namespace.ChangeTables(c)
+}
+
+// SetPort counts too.
+func (h *realHost) SetPort(name string, f kernel.PortFlags) error {
+	h.applied++
+	return h.Namespace.SetPort(name, f)
+}
+
 // newRealHosts returns hosts, each with its devices and the others as flood entries;
 // the underlay's addresses are prefix with 10, 11, … at the end.
 func newRealHosts(t *testing.T, count int, prefix string, learning bool) []*realHost {

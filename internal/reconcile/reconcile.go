@@ -32,6 +32,12 @@ type Namespace interface {
 	// Tables returns the entries of a network's forwarding tables: those that
 	// neither were learned nor are the kernel's own.
 	Tables(bridge, device string) (kernel.Tables, error)
+	// ChangeTables makes changes of their entries.
+	ChangeTables(kernel.TableChanges) error
+	// PortFlags returns how a bridge treats its port.
+	PortFlags(name string) (kernel.PortFlags, error)
+	// SetPort changes that.
+	SetPort(name string, f kernel.PortFlags) error
 	// Apply makes one change.
 	Apply(kernel.Change) error
 }

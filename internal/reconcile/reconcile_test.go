@@ -25,7 +25,6 @@ func random(rnd *rand.Rand, name string) kernel.Link {
 		Tunnel: kernel.Tunnel{VNI: 1, Port: 4789, Local: netip.MustParseAddr("198.18.0.10"), Dev: "eth0"},
 	}
 	l.Tunnel.Learning = rnd.IntN(2) == 0
-	l.Port = kernel.PortFlags{Learning: kernel.Some(rnd.IntN(2) == 0), Suppress: kernel.Some(rnd.IntN(2) == 0)}
 	if rnd.IntN(2) == 0 {
 		l.AltNames = []string{"vxlan-a-long-name"}
 	}
@@ -48,7 +47,7 @@ func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		have, want := random(rnd, "vx0"), random(rnd, "vx0")
 		have.AltNames = slices.DeleteFunc(have.AltNames, func(string) bool { return len(want.AltNames) == 0 }) // names are not taken away
 		if rnd.IntN(2) == 0 {
-			have.Up, have.NoLinkLocal, have.Master, have.Port = false, false, "", kernel.PortFlags{}
+			have.Up, have.NoLinkLocal, have.Master = false, false, ""
 		}
 		k := fakekernel.New()
 		k.Host().Add(kernel.Link{Name: "br0", Kind: kernel.Bridge})

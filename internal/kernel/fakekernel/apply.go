@@ -33,8 +33,6 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.setMaster(c)
 	case kernel.SetLearning:
 		return ns.edit(c.Name, func(l *link) error { l.Tunnel.Learning = c.On; return nil })
-	case kernel.SetPort:
-		return ns.setPort(c)
 	case kernel.SetNoLinkLocal:
 		return ns.edit(c.Name, func(l *link) error { l.NoLinkLocal = true; return nil })
 	case kernel.SetSysctl:
@@ -52,8 +50,8 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.addRoute(c)
 	case kernel.AddFDB:
 		return ns.addFDB(c)
-	case kernel.ChangeTables, kernel.AddStatic, kernel.DelStatic, kernel.AddNeighbour, kernel.DelNeighbour:
-		return ns.applyTables(c)
+	case kernel.AddStatic, kernel.DelStatic, kernel.AddNeighbour, kernel.DelNeighbour:
+		return ns.applyEntry(c)
 	case kernel.DelFDB:
 		return ns.edit(c.Name, func(l *link) error {
 			l.FDB = slices.DeleteFunc(l.FDB, func(e kernel.FDB) bool { return e == c.FDB })
@@ -161,7 +159,7 @@ func (ns *Namespace) setMaster(c kernel.SetMaster) error {
 			}
 		}
 		if l.Master != c.Master {
-			l.Port, l.static = kernel.PortFlags{}, nil
+			l.port, l.static = kernel.PortFlags{}, nil
 		}
 		l.Master = c.Master
 		return nil

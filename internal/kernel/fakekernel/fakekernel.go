@@ -114,6 +114,7 @@ type link struct {
 	peer      *link
 	peerSpace *Namespace
 
+	port       kernel.PortFlags   // of a bridge's port
 	static     []kernel.MAC       // of a bridge's port
 	neighbours []kernel.Neighbour // permanent
 }

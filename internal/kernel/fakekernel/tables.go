@@ -28,15 +28,25 @@ func (ns *Namespace) Tables(bridge, device string) (t kernel.Tables, err error) 
 	return t, nil
 }
 
-// applyTables goes on after an entry that fails, as the kernel does.
-func (ns *Namespace) applyTables(c kernel.Change) error {
-	switch c := c.(type) {
-	case kernel.ChangeTables:
-		var errs []error
-		for one := range c.All() {
-			errs = append(errs, ns.apply(one))
+// ChangeTables implements reconcile.Namespace. It goes on after an entry that fails,
+// as the kernel does, and is one call.
+func (ns *Namespace) ChangeTables(c kernel.TableChanges) error {
+	if err := ns.kernel.call(); err != nil {
+		return err
+	}
+	var errs []error
+	for one := range c.All() {
+		if err := ns.apply(one); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", one, err))
+			continue
 		}
-		return errors.Join(errs...)
+		ns.kernel.Log = append(ns.kernel.Log, one.String())
+	}
+	return errors.Join(errs...)
+}
+
+func (ns *Namespace) applyEntry(c kernel.Change) error {
+	switch c := c.(type) {
 	case kernel.AddStatic:
 		return ns.edit(c.Name, func(l *link) error { return ns.addStatic(l, c.MAC) })
 	case kernel.DelStatic:
@@ -66,16 +76,40 @@ func (ns *Namespace) addStatic(l *link, mac kernel.MAC) error {
 	return nil
 }
 
-func (ns *Namespace) setPort(c kernel.SetPort) error {
-	return ns.edit(c.Name, func(l *link) error {
+// PortFlags implements reconcile.Namespace.
+func (ns *Namespace) PortFlags(name string) (kernel.PortFlags, error) {
+	if err := ns.kernel.call(); err != nil {
+		return kernel.PortFlags{}, err
+	}
+	if l := ns.find(name); l != nil {
+		return l.port, nil
+	}
+	return kernel.PortFlags{}, fmt.Errorf("read port %s: %w", name, kernel.ErrNotFound)
+}
+
+// SetPort implements reconcile.Namespace.
+func (ns *Namespace) SetPort(name string, f kernel.PortFlags) error {
+	err := ns.kernel.call()
+	if err == nil {
+		err = ns.setPort(name, f)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Command(name), err)
+	}
+	ns.kernel.Log = append(ns.kernel.Log, f.Command(name))
+	return nil
+}
+
+func (ns *Namespace) setPort(name string, f kernel.PortFlags) error {
+	return ns.edit(name, func(l *link) error {
 		if l.Master == "" {
 			return unix.EOPNOTSUPP
 		}
-		if c.Flags.Learning.Set {
-			l.Port.Learning = c.Flags.Learning
+		if f.Learning.Set {
+			l.port.Learning = f.Learning
 		}
-		if c.Flags.Suppress.Set {
-			l.Port.Suppress = c.Flags.Suppress
+		if f.Suppress.Set {
+			l.port.Suppress = f.Suppress
 		}
 		return nil
 	})

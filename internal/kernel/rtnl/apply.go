@@ -18,9 +18,6 @@ const ErrExists = unix.EEXIST
 // with the kernel's own explanation, if it gave one. A link that isn't there is
 // kernel.ErrNotFound, except to a change that deletes.
 func (c *Conn) Apply(ch kernel.Change) error {
-	if tables, ok := ch.(kernel.ChangeTables); ok {
-		return c.changeTables(tables) // names the entries that failed, not all
-	}
 	if err := c.apply(ch); err != nil {
 		return fmt.Errorf("%s: %w", ch, err)
 	}
@@ -52,8 +49,6 @@ func (c *Conn) apply(ch kernel.Change) error {
 		return c.setMaster(ch.Name, ch.Master)
 	case kernel.SetLearning:
 		return c.setLearning(ch.Name, ch.On)
-	case kernel.SetPort:
-		return c.setPort(ch.Name, ch.Flags)
 	case kernel.SetNoLinkLocal:
 		return c.setNoLinkLocal(ch.Name)
 	case kernel.SetUp:

@@ -48,13 +48,18 @@ func (c *Conn) createVeth(l kernel.Link) error {
 	return c.newLink(l, peer)
 }
 
-// newLink sends the request; data is what its kind alone understands.
+// newLink makes a link; data is what its kind alone understands.
 func (c *Conn) newLink(l kernel.Link, data ...*nl.RtAttr) error {
+	return c.putLink(unix.NLM_F_CREATE|unix.NLM_F_EXCL, l, data...)
+}
+
+// putLink makes a link or changes one.
+func (c *Conn) putLink(how int, l kernel.Link, data ...*nl.RtAttr) error {
 	info := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(l.Kind)))
 	if len(data) > 0 {
 		info.AddChild(attrNest(unix.IFLA_INFO_DATA, data...))
 	}
-	return c.change(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, linkMessage(0, 0, 0),
+	return c.change(unix.RTM_NEWLINK, how, linkMessage(0, 0, 0),
 		append(linkAttrs(l.Name, l.MTU, l.MAC), info)...)
 }
 

@@ -64,14 +64,9 @@ func parseLink(msg []byte) rawLink {
 }
 
 func (l *rawLink) parseInfo(b []byte) {
-	var data, port []byte
-	var portKind string
+	var data []byte
 	for typ, b := range nlmsg.Attrs(b) {
 		switch typ {
-		case unix.IFLA_INFO_SLAVE_KIND:
-			portKind = nlmsg.Text(b)
-		case unix.IFLA_INFO_SLAVE_DATA:
-			port = b
 		case unix.IFLA_INFO_KIND:
 			l.Kind = kernel.Kind(nlmsg.Text(b))
 		case unix.IFLA_INFO_DATA:
@@ -81,21 +76,6 @@ func (l *rawLink) parseInfo(b []byte) {
 	if l.Kind == kernel.VXLAN {
 		l.Tunnel, l.lower = parseTunnel(data)
 	}
-	if portKind == string(kernel.Bridge) {
-		l.Port = parsePort(port)
-	}
-}
-
-func parsePort(b []byte) (f kernel.PortFlags) {
-	for typ, b := range nlmsg.Attrs(b) {
-		switch typ {
-		case unix.IFLA_BRPORT_LEARNING:
-			f.Learning = kernel.Some(nlmsg.U8(b) != 0)
-		case unix.IFLA_BRPORT_NEIGH_SUPPRESS:
-			f.Suppress = kernel.Some(nlmsg.U8(b) != 0)
-		}
-	}
-	return f
 }
 
 func parseAltNames(b []byte) []string {

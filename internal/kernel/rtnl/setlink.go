@@ -1,7 +1,6 @@
 package rtnl
 
 import (
-	"encoding/binary"
 	"errors"
 
 	"github.com/vishvananda/netlink/nl"
@@ -38,27 +37,8 @@ func (c *Conn) setMaster(name, master string) error {
 // setLearning sends that attribute alone: of a device that is there the kernel
 // takes the others from the device (vxlan_nl2conf in drivers/net/vxlan/vxlan_core.c).
 func (c *Conn) setLearning(name string, on bool) error {
-	info := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(kernel.VXLAN)),
-		attrNest(unix.IFLA_INFO_DATA, attrU8(unix.IFLA_VXLAN_LEARNING, flag(on))))
-	return notFound(c.change(unix.RTM_NEWLINK, 0, linkMessage(0, 0, 0), nameAttr(name), info))
-}
-
-// setPort changes the flags that are set (br_setport in net/bridge/br_netlink.c).
-func (c *Conn) setPort(name string, f kernel.PortFlags) error {
-	var a []*nl.RtAttr
-	a = appendOpt(a, unix.IFLA_BRPORT_LEARNING, f.Learning, optFlag)
-	a = appendOpt(a, unix.IFLA_BRPORT_NEIGH_SUPPRESS, f.Suppress, optFlag)
-	if len(a) == 0 {
-		return nil
-	}
-	m := linkMessage(0, 0, 0)
-	m[0] = unix.AF_BRIDGE
-	index, err := c.index(name) // this request takes no name (rtnl_bridge_setlink)
-	if err != nil {
-		return err
-	}
-	binary.NativeEndian.PutUint32(m[4:], index)
-	return notFound(c.change(unix.RTM_SETLINK, 0, m, attrNest(unix.IFLA_PROTINFO, a...)))
+	l := kernel.Link{Name: name, Kind: kernel.VXLAN}
+	return notFound(c.putLink(0, l, attrU8(unix.IFLA_VXLAN_LEARNING, flag(on))))
 }
 
 func (c *Conn) setNoLinkLocal(name string) error {

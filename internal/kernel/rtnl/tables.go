@@ -115,9 +115,12 @@ func parseNeighbour(msg []byte, index uint32) (n kernel.Neighbour, ok bool) {
 	return n, n.Addr.IsValid()
 }
 
-// changeTables sends the changes in batches: 30,000 entries one by one would take
-// three times as long.
-func (c *Conn) changeTables(ch kernel.ChangeTables) error {
+// ChangeTables makes the changes in batches: 30,000 entries one by one would take
+// three times as long. Its error names the first of the entries that failed.
+//
+// It is not one of Apply's changes, so that a program which makes none of these is
+// not linked with them.
+func (c *Conn) ChangeTables(ch kernel.TableChanges) error {
 	fail := func(err error) error {
 		return fmt.Errorf("change forwarding tables of %s and %s: %w", ch.Bridge, ch.Device, err)
 	}

@@ -72,8 +72,15 @@ func sameSet[T comparable](t testing.TB, what string, have, want []T) {
 	}
 }
 
-func change(add, del kernel.Tables) kernel.ChangeTables {
-	return kernel.ChangeTables{Bridge: "br0", Device: "vx", Add: add, Delete: del}
+func change(add, del kernel.Tables) kernel.TableChanges {
+	return kernel.TableChanges{Bridge: "br0", Device: "vx", Add: add, Delete: del}
+}
+
+func (h host) change(add, del kernel.Tables) {
+	h.Helper()
+	if err := h.ChangeTables(change(add, del)); err != nil {
+		h.Fatal(err)
+	}
 }
 
 // More entries than fit into a batch, added twice and deleted twice.
@@ -82,12 +89,12 @@ func TestTablesRoundTrip(t *testing.T) {
 	sameTables(t, h.tables(), kernel.Tables{})
 	want := tables(700)
 	for range 2 {
-		h.apply(change(want, kernel.Tables{}))
+		h.change(want, kernel.Tables{})
 		sameTables(t, h.tables(), want)
 	}
 	del := tables(300)
 	for range 2 {
-		h.apply(change(kernel.Tables{}, del))
+		h.change(kernel.Tables{}, del)
 		sameTables(t, h.tables(), kernel.Tables{FDB: want.FDB[300:], Static: want.Static[300:], Neighbours: want.Neighbours[300:]})
 	}
 	if got := h.link("vx").FDB; len(got) != 400 {
@@ -106,7 +113,7 @@ func TestTablesReplace(t *testing.T) {
 	h.tool("ip", "neigh", "add", "10.0.0.0", "lladdr", "02:00:00:00:00:99", "dev", "br0", "nud", "reachable")
 	sameTables(t, h.tables(), kernel.Tables{})
 	want := tables(1)
-	h.apply(change(want, kernel.Tables{}))
+	h.change(want, kernel.Tables{})
 	sameTables(t, h.tables(), want)
 	for _, tt := range []struct{ what, show, line string }{
 		{"FDB of the device", "bridge fdb show dev vx", mac + " dst 198.18.1.0 self permanent"},
@@ -125,7 +132,7 @@ func TestTablesReplace(t *testing.T) {
 		t.Errorf("got %v", have)
 	}
 	want.FDB[0].Dst = netip.MustParseAddr("198.18.0.77")
-	h.apply(change(want, kernel.Tables{}))
+	h.change(want, kernel.Tables{})
 	sameTables(t, h.tables(), want)
 }
 
@@ -133,10 +140,11 @@ func TestTablesReplace(t *testing.T) {
 func TestTablesDeleteWhatWasSeen(t *testing.T) {
 	h := overlay(t)
 	want := tables(1)
-	h.apply(change(want, kernel.Tables{}), bridge("other"), vxlan("vy", with(v4, func(t *kernel.Tunnel) { t.VNI = 7 })),
+	h.change(want, kernel.Tables{})
+	h.apply(bridge("other"), vxlan("vy", with(v4, func(t *kernel.Tunnel) { t.VNI = 7 })),
 		kernel.SetMaster{Name: "vy", Master: "br0"})
 	h.tool("bridge", "fdb", "replace", want.Static[0].String(), "dev", "vy", "master", "static")
-	h.apply(change(kernel.Tables{}, kernel.Tables{Static: want.Static, FDB: []kernel.FDB{{MAC: want.FDB[0].MAC, Dst: netip.MustParseAddr("198.18.0.9")}}}))
+	h.change(kernel.Tables{}, kernel.Tables{Static: want.Static, FDB: []kernel.FDB{{MAC: want.FDB[0].MAC, Dst: netip.MustParseAddr("198.18.0.9")}}})
 	if out := h.tool("bridge", "fdb", "show", "dev", "vy"); !strings.Contains(out, "static") {
 		t.Errorf("the entry of another port is gone: %s", out)
 	}
@@ -160,7 +168,7 @@ func TestTablesGoOnAfterAnError(t *testing.T) {
 	}
 	want.FDB = slices.DeleteFunc(slices.Clone(add.FDB), func(e kernel.FDB) bool { return e.Dst.Is6() })
 	sameTables(t, h.tables(), want)
-	h.apply(change(tables(1), kernel.Tables{})) // the connection is still good
+	h.change(tables(1), kernel.Tables{}) // the connection is still good
 }
 
 // All of several batches fail, and no answer is lost.
@@ -199,9 +207,10 @@ func TestTablesOverIPv6(t *testing.T) {
 	for i := range want.FDB {
 		want.FDB[i].Dst = netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", i+2))
 	}
-	h.apply(kernel.SetUp{Name: "br0"}, change(want, kernel.Tables{}))
+	h.apply(kernel.SetUp{Name: "br0"})
+	h.change(want, kernel.Tables{})
 	sameTables(t, h.tables(), want)
-	h.apply(change(kernel.Tables{}, want))
+	h.change(kernel.Tables{}, want)
 	sameTables(t, h.tables(), kernel.Tables{})
 }
 
@@ -216,32 +225,59 @@ func TestLearningAndPortFlagsInPlace(t *testing.T) {
 	want := h.link("vx")
 	for _, on := range []bool{true, false, true} {
 		want.Tunnel.Learning = on
-		want.Port = kernel.PortFlags{Learning: kernel.Some(!on), Suppress: kernel.Some(on)}
-		h.apply(kernel.SetLearning{Name: "vx", On: on}, kernel.SetPort{Name: "vx", Flags: want.Port})
+		flags := kernel.PortFlags{Learning: kernel.Some(!on), Suppress: kernel.Some(on)}
+		h.apply(kernel.SetLearning{Name: "vx", On: on})
+		h.setPort(flags)
+		if got := h.portFlags("vx"); got != flags {
+			t.Errorf("got %+v", got)
+		}
 		if got := h.link("vx"); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
 	}
-	h.apply(kernel.SetPort{Name: "vx", Flags: kernel.PortFlags{Suppress: kernel.Some(false)}}, kernel.SetPort{Name: "vx"})
-	if got := h.link("vx").Port; got != (kernel.PortFlags{Learning: kernel.Some(false), Suppress: kernel.Some(false)}) {
+	h.setPort(kernel.PortFlags{Suppress: kernel.Some(false)})
+	h.setPort(kernel.PortFlags{})
+	if got := h.portFlags("vx"); got != (kernel.PortFlags{Learning: kernel.Some(false), Suppress: kernel.Some(false)}) {
 		t.Errorf("got %+v", got)
 	}
 	if after, err := h.Index("vx"); after != before || err != nil {
 		t.Error("the device is another", err)
 	}
-	if h.link("br0").Port != (kernel.PortFlags{}) {
+	if h.portFlags("br0") != (kernel.PortFlags{}) {
 		t.Error("a bridge has the flags of a port")
 	}
-	for _, ch := range []kernel.Change{kernel.SetLearning{Name: "gone"}, kernel.SetPort{Name: "gone", Flags: want.Port}} {
-		if err := h.refuses(ch, "no such device"); !errors.Is(err, kernel.ErrNotFound) {
+	err = h.refuses(kernel.SetLearning{Name: "gone"}, "no such device")
+	set := h.SetPort("gone", kernel.PortFlags{Learning: kernel.Some(true)})
+	_, get := h.PortFlags("gone")
+	for _, err := range []error{err, set, get} {
+		if !errors.Is(err, kernel.ErrNotFound) {
 			t.Errorf("not recognised: %v", err)
 		}
 	}
+	if want := "bridge link set dev gone learning on: no such device"; set.Error() != want {
+		t.Errorf("error is %q, not %q", set, want)
+	}
 }
 
-func (h host) refusesTables(ch kernel.ChangeTables) error {
+func (h host) setPort(f kernel.PortFlags) {
 	h.Helper()
-	err := h.Apply(ch)
+	if err := h.SetPort("vx", f); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h host) portFlags(name string) kernel.PortFlags {
+	h.Helper()
+	f, err := h.PortFlags(name)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return f
+}
+
+func (h host) refusesTables(ch kernel.TableChanges) error {
+	h.Helper()
+	err := h.ChangeTables(ch)
 	if err == nil {
 		h.Fatal("no error")
 	}
@@ -265,15 +301,15 @@ func benchTables(b *testing.B, t kernel.Tables) {
 	h := overlay(b)
 	w := newWatch(b)
 	for b.Loop() {
-		w.step("add", func() { h.apply(change(t, kernel.Tables{})) })
-		w.step("again", func() { h.apply(change(t, kernel.Tables{})) })
+		w.step("add", func() { h.change(t, kernel.Tables{}) })
+		w.step("again", func() { h.change(t, kernel.Tables{}) })
 		w.step("read", func() {
-			if got := h.tables(); got.Len() != t.Len() {
-				b.Fatalf("read %d entries of %d", got.Len(), t.Len())
+			if got := h.tables(); len(got.FDB) != len(t.FDB) || len(got.Static) != len(t.Static) || len(got.Neighbours) != len(t.Neighbours) {
+				b.Fatalf("read %d, %d, %d entries", len(got.FDB), len(got.Static), len(got.Neighbours))
 			}
 		})
 		w.step("link-entries", func() { h.link("vx") })
-		w.step("delete", func() { h.apply(change(kernel.Tables{}, t)) })
+		w.step("delete", func() { h.change(kernel.Tables{}, t) })
 	}
 	w.report()
 }

@@ -1,0 +1,82 @@
+package rtnl
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
+)
+
+// PortFlags returns how its bridge treats a link; of one that is no port nothing is set.
+func (c *Conn) PortFlags(name string) (kernel.PortFlags, error) {
+	msg, err := c.linkByName(name, 0)
+	if err != nil {
+		return kernel.PortFlags{}, fmt.Errorf("read port %s: %w", name, err)
+	}
+	return parsePortFlags(msg), nil
+}
+
+// parsePortFlags reads what a link's master says of it (IFLA_INFO_SLAVE_DATA).
+func parsePortFlags(msg []byte) (f kernel.PortFlags) {
+	var kind string
+	var data []byte
+	for typ, b := range nlmsg.Attrs(nest(msg[unix.SizeofIfInfomsg:], unix.IFLA_LINKINFO)) {
+		switch typ {
+		case unix.IFLA_INFO_SLAVE_KIND:
+			kind = nlmsg.Text(b)
+		case unix.IFLA_INFO_SLAVE_DATA:
+			data = b
+		}
+	}
+	if kind != string(kernel.Bridge) {
+		return f
+	}
+	for typ, b := range nlmsg.Attrs(data) {
+		switch typ {
+		case unix.IFLA_BRPORT_LEARNING:
+			f.Learning = kernel.Some(nlmsg.U8(b) != 0)
+		case unix.IFLA_BRPORT_NEIGH_SUPPRESS:
+			f.Suppress = kernel.Some(nlmsg.U8(b) != 0)
+		}
+	}
+	return f
+}
+
+// nest returns the payload of the attribute of that type among those in b.
+func nest(b []byte, typ uint16) []byte {
+	for t, b := range nlmsg.Attrs(b) {
+		if t == typ {
+			return b
+		}
+	}
+	return nil
+}
+
+// SetPort changes the flags that are set (br_setport in net/bridge/br_netlink.c).
+//
+// Like ChangeTables, it is not one of Apply's changes.
+func (c *Conn) SetPort(name string, f kernel.PortFlags) error {
+	if err := c.setPort(name, f); err != nil {
+		return fmt.Errorf("%s: %w", f.Command(name), err)
+	}
+	return nil
+}
+
+func (c *Conn) setPort(name string, f kernel.PortFlags) error {
+	var a []*nl.RtAttr
+	a = appendOpt(a, unix.IFLA_BRPORT_LEARNING, f.Learning, optFlag)
+	a = appendOpt(a, unix.IFLA_BRPORT_NEIGH_SUPPRESS, f.Suppress, optFlag)
+	if len(a) == 0 {
+		return nil
+	}
+	index, err := c.index(name) // this request takes no name (rtnl_bridge_setlink)
+	if err != nil {
+		return err
+	}
+	m := linkMessage(index, 0, 0)
+	m[0] = unix.AF_BRIDGE
+	return notFound(c.change(unix.RTM_SETLINK, 0, m, attrNest(unix.IFLA_PROTINFO, a...)))
+}

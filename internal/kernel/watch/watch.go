@@ -31,19 +31,29 @@ type subscription struct {
 	name     string
 	protocol int
 	groups   []int
-	counts   func(messageType uint16) bool
+	counts   func(messageType uint16, body []byte) bool
 }
 
 var routes = subscription{
 	name: "links", protocol: unix.NETLINK_ROUTE,
 	groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR},
-	counts: func(typ uint16) bool {
+	counts: func(typ uint16, body []byte) bool {
 		switch typ {
-		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_DELNEIGH:
+		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR:
 			return true
+		case unix.RTM_DELNEIGH:
+			return !forgotten(body)
 		}
 		return false
 	},
+}
+
+// forgotten tells whether a struct ndmsg is an FDB's entry that was learned and has
+// aged, of any bridge of the host. A neighbour's does not tell what it was: the kernel
+// marks each as failed first (neigh_delete in net/core/neighbour.c).
+func forgotten(ndmsg []byte) bool {
+	return len(ndmsg) >= unix.SizeofNdMsg && ndmsg[0] == unix.AF_BRIDGE &&
+		binary.NativeEndian.Uint16(ndmsg[8:])&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0
 }
 
 // nfnlGroup is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
@@ -52,7 +62,7 @@ const nfnlGroup = 7
 var firewall = subscription{
 	name: "nftables", protocol: unix.NETLINK_NETFILTER,
 	groups: []int{nfnlGroup},
-	counts: func(typ uint16) bool {
+	counts: func(typ uint16, _ []byte) bool {
 		switch typ & 0xff {
 		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
 			return true
@@ -106,7 +116,7 @@ func (s subscription) some(b []byte) bool {
 		if n < unix.SizeofNlMsghdr || n > len(b) {
 			return false
 		}
-		if s.counts(binary.NativeEndian.Uint16(b[4:])) {
+		if s.counts(binary.NativeEndian.Uint16(b[4:]), b[unix.SizeofNlMsghdr:n]) {
 			return true
 		}
 		b = b[min((n+3)&^3, len(b)):]

@@ -24,13 +24,22 @@ func TestChangesTellsOfDeletions(t *testing.T) {
 	}
 	sh(`ip link add br0 type bridge; ip link set br0 up; ip link add v0 type vxlan id 7 dstport 4789 local 127.0.0.1; ip link set v0 master br0 up
 		ip address add 10.0.0.1/24 dev br0; bridge fdb add 02:00:00:00:00:01 dev v0 dst 198.18.0.9
+		bridge fdb add 02:00:00:00:00:01 dev v0 master static
+		bridge fdb add 02:00:00:00:00:02 dev v0 dst 198.18.0.9 dynamic; bridge fdb add 02:00:00:00:00:02 dev v0 master dynamic
 		ip neighbour add 10.0.0.9 lladdr 02:00:00:00:00:01 dev br0 nud permanent
 		nft add table inet t; nft add set inet t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'`)
 	var changes <-chan struct{}
 	if err := netns.Do(ns, func() (err error) { changes, err = Changes(ctx); return err }); err != nil {
 		t.Fatal(err)
 	}
+	sh("bridge fdb del 02:00:00:00:00:02 dev v0 dst 198.18.0.9; bridge fdb del 02:00:00:00:00:02 dev v0 master")
+	select {
+	case <-changes:
+		t.Error("a learned entry that goes is heard of")
+	case <-time.After(100 * time.Millisecond):
+	}
 	for _, deletion := range []string{
+		"bridge fdb del 02:00:00:00:00:01 dev v0 master",
 		"bridge fdb del 02:00:00:00:00:01 dev v0 dst 198.18.0.9",
 		"ip neighbour del 10.0.0.9 dev br0",
 		"ip address del 10.0.0.1/24 dev br0",

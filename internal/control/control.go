@@ -33,6 +33,13 @@ type Endpoint struct {
 	MAC         kernel.MAC   // zero: not known, so frames to it must flood
 }
 
+// Claimed tells whether the host is only about to give the addresses to the container.
+// It says so by leaving out all else, so that nobody sends frames there, or answers names
+// by them, before it is decided who has them.
+func (e Endpoint) Claimed() bool {
+	return len(e.Names) == 0 && e.MAC.IsZero() && len(e.Addrs) > 0
+}
+
 // Attachment is one host's part in one network.
 type Attachment struct {
 	Network NetworkKey

@@ -1,0 +1,104 @@
+package ipam
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"net/netip"
+
+	"vxlan-driver/internal/network"
+)
+
+const (
+	// maxSpread is over how many positions Start spreads: all of IPv4, and in IPv6
+	// enough that 10,000 starts rarely fall on each other.
+	maxSpread = 1 << 32
+	// maxLook ends the search in a subnet that never ends: there are not as many addresses
+	// in use as hosts can tell each other of.
+	maxLook = 1 << 24
+)
+
+// Pick returns the first free address at or after start, which goes on at the
+// beginning behind the last one. It is one that this host hands out (Subnet.Lease), and
+// never the gateway, the host's own, the network's or the broadcast address. A start
+// outside stands for the first address.
+func Pick(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
+	lease := handedOut(s)
+	if start.BitLen() != lease.First.BitLen() || !lease.Contains(start) {
+		start = lease.First
+	}
+	used := 0
+	a := start
+	for range maxLook {
+		if usable(s, a) && a != s.Host {
+			if !taken(a) {
+				return a, nil
+			}
+			used++
+		}
+		if a == lease.Last {
+			a = lease.First
+		} else {
+			a = a.Next()
+		}
+		if a == start {
+			break
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("no free address in %s: all %d in use by containers and hosts, those of hosts that do not answer included", text(s), used)
+}
+
+// Start returns where the one of that name begins to pick. Different names begin at
+// different places, so that hosts that cannot hear each other rarely pick the same address.
+func Start(s network.Subnet, name string) netip.Addr {
+	lease := handedOut(s)
+	size := new(big.Int).Add(distance(lease.First, lease.Last), big.NewInt(1))
+	spread := uint64(maxSpread)
+	if size.IsUint64() {
+		spread = min(spread, size.Uint64())
+	}
+	sum := sha256.Sum256([]byte(s.Prefix.String() + " " + name))
+	at := binary.BigEndian.Uint64(sum[:]) % spread
+	return offset(lease.First, new(big.Int).SetUint64(at))
+}
+
+// HostStart is Start for a host's own address: the one that Reserve kept behind the range
+// that the user gave, if there is one.
+func HostStart(s network.Subnet, name string) netip.Addr {
+	if !s.Lease.IsZero() {
+		if a := hostAddr(s); a.IsValid() {
+			return a
+		}
+	}
+	return Start(s, name)
+}
+
+// PickHost is Pick for a host's own address, which may be the one that Reserve kept.
+func PickHost(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
+	s.Host = netip.Addr{}
+	if usable(s, start) && !taken(start) {
+		return start, nil
+	}
+	return Pick(s, start, taken)
+}
+
+// handedOut is the range of which a host hands out addresses, with both ends.
+func handedOut(s network.Subnet) network.Range {
+	r := s.Lease
+	if !r.First.IsValid() {
+		r.First = s.Prefix.Addr()
+	}
+	if !r.Last.IsValid() {
+		r.Last = last(s.Prefix)
+	}
+	return r
+}
+
+func text(s network.Subnet) string {
+	if s.Lease.IsZero() {
+		return s.Prefix.String()
+	}
+	r := handedOut(s)
+	return fmt.Sprintf("%s-%s of %s", r.First, r.Last, s.Prefix)
+}

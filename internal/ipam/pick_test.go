@@ -1,0 +1,135 @@
+package ipam
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/network"
+)
+
+func addr(s string) netip.Addr {
+	if s == "" {
+		return netip.Addr{}
+	}
+	return netip.MustParseAddr(s)
+}
+
+func TestPick(t *testing.T) {
+	tests := []struct {
+		name, prefix, gateway, host, lease, start, taken, want string
+	}{
+		{"the start", "10.0.0.0/24", "10.0.0.1", "", "", "10.0.0.9", "", "10.0.0.9"},
+		{"the next free", "10.0.0.0/24", "10.0.0.1", "", "", "10.0.0.9", "10.0.0.9 10.0.0.10", "10.0.0.11"},
+		{"around the end", "10.0.0.0/29", "10.0.0.1", "", "", "10.0.0.6", "10.0.0.6", "10.0.0.2"},
+		{"not the host's", "10.0.0.0/29", "10.0.0.1", "10.0.0.2", "", "10.0.0.7", "", "10.0.0.3"},
+		{"no start", "10.0.0.0/29", "10.0.0.1", "", "", "", "", "10.0.0.2"},
+		{"a start outside", "10.0.0.0/29", "10.0.0.1", "", "", "10.0.0.8", "", "10.0.0.2"},
+		{"a start of the other family", "10.0.0.0/29", "10.0.0.1", "", "", "fd00::1", "", "10.0.0.2"},
+		{"full", "10.0.0.0/29", "10.0.0.1", "10.0.0.2", "", "", "10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6", "no free address in 10.0.0.0/29: all 4 in use"},
+		{"of the range", "10.0.0.0/24", "10.0.0.1", "", "10.0.0.16-10.0.0.31", "10.0.0.3", "10.0.0.16", "10.0.0.17"},
+		{"around the range", "10.0.0.0/24", "10.0.0.1", "", "10.0.0.16-10.0.0.17", "10.0.0.17", "10.0.0.17", "10.0.0.16"},
+		{"full range", "10.0.0.0/24", "10.0.0.1", "", "10.0.0.16-10.0.0.17", "", "10.0.0.16 10.0.0.17", "no free address in 10.0.0.16-10.0.0.17 of 10.0.0.0/24: all 2 in use"},
+		{"the highest subnet", "255.255.255.248/29", "", "", "", "255.255.255.254", "255.255.255.254", "255.255.255.249"},
+		{"IPv6", "fd00::/64", "fd00::1", "", "", "fd00::ffff:ffff:ffff:ffff", "fd00::ffff:ffff:ffff:ffff", "fd00::2"},
+		{"a single address", "10.0.0.5/32", "", "", "", "", "", "no free address in 10.0.0.5/32: all 0 in use"},
+	}
+	for _, tt := range tests {
+		s := subnet(tt.prefix, tt.gateway)
+		s.Host = addr(tt.host)
+		if first, last, ok := strings.Cut(tt.lease, "-"); ok {
+			s.Lease = network.Range{First: addr(first), Last: addr(last)}
+		}
+		got, err := Pick(s, addr(tt.start), func(a netip.Addr) bool { return strings.Contains(tt.taken+" ", a.String()+" ") })
+		text := got.String()
+		if err != nil {
+			text = err.Error()
+		}
+		if !strings.HasPrefix(text, tt.want) || err == nil && text != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, text, tt.want)
+		}
+	}
+}
+
+// Picked one after the other, each with the start behind the last, all usable addresses
+// are given once, in whatever subnet and from whatever start.
+func TestPickGivesEachAddressOnce(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		s := randomSubnet(rnd)
+		bits := s.Prefix.Addr().BitLen()
+		s.Prefix = netip.PrefixFrom(s.Prefix.Addr(), max(s.Prefix.Bits(), bits-8))
+		if rnd.IntN(2) == 0 {
+			s.Host = Start(s, fmt.Sprint(rnd.Int()))
+		}
+		taken := make(map[netip.Addr]bool)
+		at := Start(s, fmt.Sprint(rnd.Int()))
+		for {
+			a, err := Pick(s, at, func(a netip.Addr) bool { return taken[a] })
+			if err != nil {
+				break
+			}
+			if taken[a] || !usable(s, a) || a == s.Host {
+				t.Fatalf("%+v: picked %s", s, a)
+			}
+			taken[a], at = true, a.Next()
+		}
+		want := 0
+		for a := s.Prefix.Addr(); s.Prefix.Contains(a); a = a.Next() {
+			if usable(s, a) && a != s.Host {
+				want++
+			}
+		}
+		if len(taken) != want {
+			t.Fatalf("%+v: picked %d of %d", s, len(taken), want)
+		}
+	}
+}
+
+// Hosts begin at different places, in the range, and always at the same.
+func TestStartSpreads(t *testing.T) {
+	ranged := subnet("10.0.0.0/16", "")
+	ranged.Lease = network.Range{First: addr("10.0.16.0"), Last: addr("10.0.31.255")}
+	for _, s := range []network.Subnet{subnet("10.0.0.0/16", "10.0.0.1"), ranged, subnet("fd00::/64", "fd00::1"), subnet("10.0.0.0/8", "")} {
+		seen := make(map[netip.Addr]bool)
+		for _, h := range hosts(100) {
+			a := Start(s, h.String())
+			if !s.Prefix.Contains(a) || !s.Lease.Contains(a) || a != Start(s, h.String()) {
+				t.Fatalf("%v: %s begins at %s", s.Prefix, h, a)
+			}
+			seen[a] = true
+		}
+		if len(seen) < 95 {
+			t.Errorf("%v: 100 hosts begin at %d places", s.Prefix, len(seen))
+		}
+	}
+}
+
+// Where nothing is ever free the search ends.
+func TestPickOfAnEndlessSubnetEnds(t *testing.T) {
+	s, began := subnet("fd00::/64", "fd00::1"), time.Now()
+	if _, err := Pick(s, addr("fd00::9"), func(netip.Addr) bool { return true }); err == nil || time.Since(began) > 10*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(began))
+	}
+}
+
+func TestPickHost(t *testing.T) {
+	s := subnet("10.0.0.0/24", "10.0.0.1")
+	s.Lease = network.Range{First: addr("10.0.0.16"), Last: addr("10.0.0.30")} // .31 was kept by Reserve
+	start := HostStart(s, "a")
+	if start != addr("10.0.0.31") {
+		t.Errorf("starts at %s", start)
+	}
+	if got, err := PickHost(s, start, func(netip.Addr) bool { return false }); err != nil || got != start {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if got, err := PickHost(s, start, func(a netip.Addr) bool { return a == start }); err != nil || got != addr("10.0.0.16") {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if got := HostStart(subnet("10.0.0.0/24", ""), "a"); got != Start(subnet("10.0.0.0/24", ""), "a") {
+		t.Errorf("got %s", got)
+	}
+}

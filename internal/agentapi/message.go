@@ -1,6 +1,9 @@
 package agentapi
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Socket is where the agent listens.
 const Socket = "/run/vxlan/vxland.sock"
@@ -14,17 +17,30 @@ const (
 	Sync Verb = "sync"
 	// Status asks what the agent knows.
 	Status Verb = "status"
+	// Assign asks for a container's addresses. Its record must be in the store. Nobody
+	// else gets them meanwhile, for a while after the answer; then it is its record that holds them.
+	Assign Verb = "assign"
 )
 
 // Request is one question.
 type Request struct {
-	Verb Verb `json:"verb"`
+	Verb   Verb        `json:"verb"`
+	Assign *Assignment `json:"assign,omitempty"`
+}
+
+// Assignment says for whom addresses are to be picked.
+type Assignment struct {
+	Network   string       `json:"network"`          // Podman's id of it
+	Container string       `json:"container"`        // its id
+	Wanted    []netip.Addr `json:"wanted,omitempty"` // those that the user asked for; a subnet with one gets no other
+	Avoid     []netip.Addr `json:"avoid,omitempty"`  // in use by somebody whom the agent does not know
 }
 
 // Response is its answer.
 type Response struct {
-	Error  string  `json:"error,omitempty"` // empty: done
-	Status *Report `json:"status,omitempty"`
+	Error  string       `json:"error,omitempty"` // empty: done
+	Status *Report      `json:"status,omitempty"`
+	Addrs  []netip.Addr `json:"addrs,omitempty"` // of each subnet, in the order of the network's
 }
 
 // Report is what the agent knows, for a person.
@@ -33,6 +49,8 @@ type Report struct {
 	Problem  string    `json:"problem,omitempty"` // what is not as it should be
 	Networks []Network `json:"networks"`
 	Clusters []Cluster `json:"clusters"`
+	// Conflicts are addresses that two containers have, after hosts could not hear each other.
+	Conflicts []string `json:"conflicts,omitempty"`
 }
 
 // Network is a network that has containers on this host.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -36,27 +37,50 @@ type Agent struct {
 
 // Sync has the agent act on the store as it is now, and starts it if need be.
 func (a Agent) Sync() error {
+	_, err := a.ask(agentapi.Request{Verb: agentapi.Sync}, 0)
+	return err
+}
+
+// assigning is how long the agent may take to assign addresses, once it runs: it asks
+// around for a moment, and may have to find the others first.
+const assigning = 10 * time.Second
+
+// Assign has the agent pick addresses for a container whose record is in the store, and
+// starts it if need be.
+func (a Agent) Assign(network, container string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+	r, err := a.ask(agentapi.Request{Verb: agentapi.Assign, Assign: &agentapi.Assignment{
+		Network: network, Container: container, Wanted: wanted, Avoid: avoid,
+	}}, assigning)
+	return r.Addrs, err
+}
+
+// ask has an answer from the agent, which it starts if need be. An answer that takes
+// longer than starting an agent may is given more time.
+func (a Agent) ask(r agentapi.Request, more time.Duration) (agentapi.Response, error) {
 	deadline := time.Now().Add(patience)
-	err := a.sync(deadline)
+	call := func() (agentapi.Response, error) {
+		return agentapi.Call(a.Socket, r, deadline.Add(more))
+	}
+	answer, err := call()
 	if !errors.Is(err, agentapi.ErrNotRunning) {
-		return err
+		return answer, err
 	}
 	ended, err := a.start(deadline)
 	if err != nil {
-		return fmt.Errorf("start vxland: %w", err)
+		return agentapi.Response{}, fmt.Errorf("start vxland: %w", err)
 	}
 	for {
-		err := a.sync(deadline)
+		answer, err := call()
 		if !errors.Is(err, agentapi.ErrNotRunning) {
-			return a.explain(err)
+			return answer, a.explain(err)
 		}
 		select {
 		case exit := <-ended:
-			return a.explain(fmt.Errorf("start vxland: it ended at once: %w", cmp.Or(exit, errors.New("exit status 0"))))
+			return agentapi.Response{}, a.explain(fmt.Errorf("start vxland: it ended at once: %w", cmp.Or(exit, errors.New("exit status 0"))))
 		case <-time.After(pollInterval):
 		}
 		if time.Now().After(deadline) {
-			return a.explain(fmt.Errorf("start vxland: it does not answer within %v", patience))
+			return agentapi.Response{}, a.explain(fmt.Errorf("start vxland: it does not answer within %v", patience))
 		}
 	}
 }
@@ -76,11 +100,6 @@ func (a Agent) explain(err error) error {
 // itself too, so nothing depends on it.
 func (a Agent) Notify() {
 	_ = agentapi.Tell(a.Socket, agentapi.Request{Verb: agentapi.Sync}, time.Now().Add(patience))
-}
-
-func (a Agent) sync(deadline time.Time) error {
-	_, err := agentapi.Call(a.Socket, agentapi.Request{Verb: agentapi.Sync}, deadline)
-	return err
 }
 
 // maxLog is how large the log may be when another agent starts to write to it. It is in

@@ -25,14 +25,14 @@ type build struct {
 	host Namespace
 }
 
-// attach records the endpoint, then builds it. The firewall comes first: no packet is to
-// pass by a device whose rules are not there yet.
-func (b build) attach(p placed, e network.Endpoint, container Namespace, config []byte) (netavark.Status, error) {
+// prepare records the endpoint and sees to all that it shares with others. The firewall
+// comes first: no packet is to pass by a device whose rules are not there yet.
+func (b build) prepare(p placed, e network.Endpoint, config []byte) (plan.State, error) {
 	if err := b.record(p, e, config); err != nil {
-		return netavark.Status{}, err
+		return plan.State{}, err
 	}
 	if err := b.firewall(p, e); err != nil {
-		return netavark.Status{}, err
+		return plan.State{}, err
 	}
 	s := plan.Compute(p.Network, p.vtep, []network.Endpoint{e})
 	// Where an agent sees to whom is flooded, it has just done so or will, and the entries are
@@ -41,7 +41,13 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 	if p.vtep.AgentPort != 0 {
 		ensure = reconcile.NetworkButEntries
 	}
-	if err := b.devices(p, s, ensure); err != nil {
+	return s, b.devices(p, s, ensure)
+}
+
+// attach records the endpoint, then builds it.
+func (b build) attach(p placed, e network.Endpoint, container Namespace, config []byte) (netavark.Status, error) {
+	s, err := b.prepare(p, e, config)
+	if err != nil {
 		return netavark.Status{}, err
 	}
 	if err := b.checkAddrs(p, e); err != nil {

@@ -11,25 +11,35 @@ import (
 
 // checkAddrs asks the network's other hosts whether an address of the endpoint is
 // in use. That costs some 80 ms, so where the addresses are of the part that only
-// this host hands out, the user has to ask for it.
+// this host hands out, the user has to ask for it. Those that the agent picked were asked for.
 func (b build) checkAddrs(p placed, e network.Endpoint) error {
 	var doubtful []netip.Addr
 	for _, a := range e.Addrs {
-		if s, ok := p.SubnetOf(a.Addr()); ok && (p.AddressCheck || !s.Lease.Contains(a.Addr())) {
+		s, ok := p.SubnetOf(a.Addr())
+		if ok && !p.AgentPicks() && (p.AddressCheck || !s.Lease.Contains(a.Addr())) {
 			doubtful = append(doubtful, a.Addr())
 		}
 	}
-	if len(doubtful) == 0 {
-		return nil
-	}
-	// An endpoint that is there already would answer for itself.
-	if _, err := b.host.Link(p.Port(e), 0); !errors.Is(err, kernel.ErrNotFound) {
-		return err
-	}
-	holders, err := b.host.Holders(p.Bridge.Name, network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), doubtful)
+	holders, err := b.holders(p, e, doubtful)
 	if err != nil {
 		return err
 	}
+	return b.conflicts(p, holders)
+}
+
+// holders returns who else has addresses of an endpoint that is to be built.
+func (b build) holders(p placed, e network.Endpoint, addrs []netip.Addr) ([]kernel.Holder, error) {
+	if len(addrs) == 0 {
+		return nil, nil
+	}
+	// An endpoint that is there already would answer for itself.
+	if _, err := b.host.Link(p.Port(e), 0); !errors.Is(err, kernel.ErrNotFound) {
+		return nil, err
+	}
+	return b.host.Holders(p.Bridge.Name, network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), addrs)
+}
+
+func (b build) conflicts(p placed, holders []kernel.Holder) error {
 	var errs []error
 	for _, h := range holders {
 		errs = append(errs, b.conflict(p, h))

@@ -98,7 +98,12 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	defer container.Close()
-	status, err := d.connect(p, e, host, container, r.Network)
+	var status netavark.Status
+	if p.Gossip {
+		status, err = arrival{d, namespace, r, host, container, p, e}.connect()
+	} else {
+		status, err = d.connect(p, e, host, container, r.Network)
+	}
 	if err != nil {
 		return netavark.Status{}, err
 	}
@@ -113,15 +118,7 @@ func (d *Driver) connect(p placed, e network.Endpoint, host, container Namespace
 	}
 	defer st.Close()
 	b := build{d, st, host}
-	// Before anything is recorded, or undone: the port may be another container's.
-	port := plan.Names(p.Identity, []network.Endpoint{e}).Endpoints[0].Port
-	if err := reconcile.CheckName(host, port); err != nil {
-		return netavark.Status{}, err
-	}
-	if p, err = b.known(p); err != nil {
-		return netavark.Status{}, err
-	}
-	if p.DNSPort, err = b.dnsPort(p.Network); err != nil {
+	if p, err = b.ready(p, e); err != nil {
 		return netavark.Status{}, err
 	}
 	status, err := b.attach(p, e, container, config)
@@ -129,6 +126,21 @@ func (d *Driver) connect(p placed, e network.Endpoint, host, container Namespace
 		return netavark.Status{}, errors.Join(err, b.undo(p.Identity, e))
 	}
 	return status, nil
+}
+
+// ready completes what is known of the network. It comes before anything is recorded, or
+// undone: the port may be another container's.
+func (b build) ready(p placed, e network.Endpoint) (placed, error) {
+	port := plan.Names(p.Identity, []network.Endpoint{e}).Endpoints[0].Port
+	if err := reconcile.CheckName(b.host, port); err != nil {
+		return placed{}, err
+	}
+	p, err := b.known(p)
+	if err != nil {
+		return placed{}, err
+	}
+	p.DNSPort, err = b.dnsPort(p.Network)
+	return p, err
 }
 
 func attachment(namespace string, r netavark.Request) network.Attachment {

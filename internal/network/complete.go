@@ -21,7 +21,7 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 		set(m, "network_interface", n.Bridge.Name)
 	}
 	set(m, "ipv6_enabled", n.HasIPv6())
-	if n.Gossip && len(n.Subnets) > 0 {
+	if n.AgentPicks() {
 		// Podman does not know this driver, and so leaves addresses to the plugin.
 		set(m, "ipam_options", map[string]string{"driver": Driver})
 	}

@@ -33,6 +33,8 @@ type Attachment struct {
 	Namespace     string
 	Options       []byte // network_options
 	Ports         []byte // port_mappings
+	// Addrs are those that the agent picked, instead of the ones in Options.
+	Addrs []netip.Addr
 }
 
 // endpointConfig is the part of netavark's plugin input that says how a
@@ -45,7 +47,9 @@ type endpointConfig struct {
 	Options   map[string]string `json:"options"`
 }
 
-// ParseEndpoint reads how a container is attached to the network n.
+// ParseEndpoint reads how a container is attached to the network n. Where the agent
+// picks addresses the endpoint has only those that the user asked for, until the
+// others are passed too.
 func ParseEndpoint(n Network, a Attachment) (Endpoint, error) {
 	var c endpointConfig
 	if err := json.Unmarshal(a.Options, &c); err != nil {
@@ -80,7 +84,7 @@ func ParseEndpoint(n Network, a Attachment) (Endpoint, error) {
 	if e.Ports, err = parsePortMappings(a.Ports, &problems); err != nil {
 		return Endpoint{}, err
 	}
-	e.setAddrs(n, c.StaticIPs, &problems)
+	e.setAddrs(n, addrsOr(a.Addrs, c.StaticIPs), &problems)
 	e.setMAC(n, c.StaticMAC, &problems)
 	if err := problems.Err(); err != nil {
 		return Endpoint{}, err
@@ -99,6 +103,17 @@ func HostInterface(options []byte) string {
 		return ""
 	}
 	return c.Options[hostInterfaceOption]
+}
+
+func addrsOr(picked []netip.Addr, static []string) []string {
+	if len(picked) == 0 {
+		return static
+	}
+	var all []string
+	for _, a := range picked {
+		all = append(all, a.String())
+	}
+	return all
 }
 
 // setAddrs gives each address its subnet's prefix length. `podman network
@@ -126,7 +141,7 @@ func (e *Endpoint) setAddrs(n Network, addrs []string, problems *Problems) {
 			e.Addrs = append(e.Addrs, p)
 		}
 	}
-	if len(n.Subnets) > 0 && len(addrs) == 0 {
+	if len(n.Subnets) > 0 && len(addrs) == 0 && !n.AgentPicks() {
 		problems.Add("static_ips", "", "network %s has subnets, but no address was assigned", n.Name)
 	}
 }

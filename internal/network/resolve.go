@@ -8,6 +8,9 @@ import (
 // NeedsAgent tells whether the network wants what only the host's agent can do.
 func (n Network) NeedsAgent() bool { return n.Gossip || n.HasNames() }
 
+// AgentPicks tells whether the agent, not Podman, chooses containers' addresses.
+func (n Network) AgentPicks() bool { return n.Gossip && len(n.Subnets) > 0 }
+
 // HasNames tells whether containers find each other by name.
 func (n Network) HasNames() bool { return len(n.Resolvers()) > 0 }
 

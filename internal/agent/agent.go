@@ -12,6 +12,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/control/gossip"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/driver"
 )
@@ -28,6 +29,7 @@ type Cluster interface {
 	SetSeeds([]netip.AddrPort)
 	// Refused counts what was refused, by reason.
 	Refused() map[string]uint64
+	Stats() gossip.Stats
 }
 
 // Agent is the agent of one host. Its fields are what it touches.
@@ -51,6 +53,9 @@ type Agent struct {
 	clusters map[netip.Addr]*running
 	running  sync.WaitGroup
 	told     string // the last failure, so that one that stays is logged once
+	claims   claims
+
+	duplicated []string // addresses that two containers have, as logged
 
 	mu     sync.Mutex
 	report agentapi.Report
@@ -145,6 +150,8 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 	switch r.Verb {
 	case agentapi.Sync:
 		return a.syncNow(ctx)
+	case agentapi.Assign:
+		return a.assign(ctx, r.Assign)
 	case agentapi.Status:
 		problem := a.syncNow(ctx).Error // what is told is of now
 		a.mu.Lock()
@@ -162,7 +169,7 @@ func (a *Agent) syncNow(ctx context.Context) agentapi.Response {
 	select {
 	case a.requests <- done:
 	case <-ctx.Done():
-		return agentapi.Response{Error: "it is about to end"}
+		return agentapi.Response{Error: errEnding.Error()}
 	}
 	select {
 	case err := <-done:
@@ -171,7 +178,7 @@ func (a *Agent) syncNow(ctx context.Context) agentapi.Response {
 		}
 		return agentapi.Response{}
 	case <-ctx.Done():
-		return agentapi.Response{Error: "it is about to end"}
+		return agentapi.Response{Error: errEnding.Error()}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +12,15 @@ import (
 type running struct {
 	Cluster
 	since time.Time
+	err   atomic.Pointer[error] // why it does not run
+}
+
+// failure tells why the cluster does not run, if it does not.
+func (r *running) failure() error {
+	if err := r.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // start starts the cluster of an address. It is kept for good: Run is tried again when
@@ -29,6 +39,7 @@ func (a *Agent) start(ctx context.Context, bind netip.Addr) error {
 
 func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
 	for ctx.Err() == nil {
+		r.err.Store(nil)
 		err := r.Run(ctx)
 		if ctx.Err() != nil {
 			return
@@ -36,6 +47,7 @@ func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
 		if err == nil {
 			return // it has left
 		}
+		r.err.Store(&err)
 		a.Log.Error("cannot talk to other hosts; trying again", "address", bind, "err", err)
 		select {
 		case <-ctx.Done():
@@ -44,8 +56,10 @@ func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
 	}
 }
 
-// follow wakes the loop whenever another host has something new.
+// follow wakes the loop whenever another host has something new, and when there turns out
+// to be none.
 func (a *Agent) follow(ctx context.Context, r *running) {
+	ready := r.Ready()
 	for {
 		changed := r.Changed()
 		select {
@@ -54,6 +68,8 @@ func (a *Agent) follow(ctx context.Context, r *running) {
 		}
 		select {
 		case <-changed:
+		case <-ready:
+			ready = nil // once
 		case <-ctx.Done():
 			return
 		}

@@ -16,6 +16,7 @@ import (
 
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/control/gossip"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/kernel"
@@ -131,6 +132,8 @@ func (c *fakeCluster) Leave(ctx context.Context) error {
 	}
 }
 
+func (c *fakeCluster) Stats() gossip.Stats { return gossip.Stats{} }
+
 func (c *fakeCluster) Refused() map[string]uint64 { return map[string]uint64{"wrong key": 3} }
 
 func (c *fakeCluster) SetSeeds(seeds []netip.AddrPort) {
@@ -176,6 +179,9 @@ type plugin struct{}
 
 func (plugin) Sync() error { return nil }
 func (plugin) Notify()     {}
+func (plugin) Assign(_, _ string, _, _ []netip.Addr) ([]netip.Addr, error) {
+	return nil, errors.New("not on this network")
+}
 
 type zonesOff struct{}
 

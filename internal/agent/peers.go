@@ -125,7 +125,7 @@ func (a *Agent) meet(s *driver.Session, l *driver.Local) (changed bool, err erro
 		slices.SortFunc(want.Flood, netip.Addr.Compare)
 	}
 	if l.Gossip {
-		want.HostAddrs = have.HostAddrs
+		want.HostAddrs = a.hostAddrs(*l)
 	}
 	if known && want.Equal(have) {
 		return false, nil

@@ -29,6 +29,9 @@ func attachments(locals []driver.Local) []control.Attachment {
 			Exact:     true,
 		}
 		for _, r := range l.Endpoints {
+			if pending(l.Network, r) {
+				continue // claims says what it is about to get
+			}
 			// One odd container is left out rather than the whole host.
 			e := endpoint(r)
 			valid := e.Check() == nil

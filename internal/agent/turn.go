@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -69,9 +68,7 @@ func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
 		if len(wanted[bind]) > 0 {
 			r.SetSeeds(a.seeds(wanted[bind]))
 		}
-		if err := r.Set(attachments(wanted[bind])); err != nil {
-			errs = append(errs, fmt.Errorf("cluster of %v: %w", bind, err))
-		}
+		errs = append(errs, a.claims.announce(bind, r, wanted[bind]))
 	}
 	return errors.Join(errs...)
 }
@@ -128,7 +125,7 @@ type others func(driver.Local) control.Snapshot
 
 // remember keeps what a person may ask for.
 func (a *Agent) remember(locals []driver.Local) {
-	report := agentapi.Report{Version: a.Version}
+	report := agentapi.Report{Version: a.Version, Conflicts: a.conflicts(locals)}
 	for _, l := range locals {
 		n := agentapi.Network{Name: l.Name, VNI: l.Tunnel.VNI, Local: len(l.Endpoints)}
 		for _, m := range members(l, a.snapshots()(l)) {

@@ -121,4 +121,4 @@ func (a *fakeAgent) Assign(networkID, containerID string, wanted, avoid []netip.
 	}
 	return a.assign(networkID, containerID, wanted, avoid)
 }
-func (a *fakeAgent) Notify()     { a.notified.Add(1) }
+func (a *fakeAgent) Notify() { a.notified.Add(1) }

@@ -1,0 +1,146 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+)
+
+const (
+	// findOthers is how long the first container waits for other hosts to be found. Seeds
+	// may be dead, and somebody is the first.
+	findOthers = time.Second
+	// hearOthers is how long it then waits for what those have. It comes within
+	// milliseconds, and where packets were lost within half a second.
+	hearOthers = 500 * time.Millisecond
+	// objection is how long others may object to a claim. A host that claims has told
+	// the others within d, 20 ms (gossip sends no more often) and the way of a packet. Whoever
+	// claims the same without knowing does so within d, and is heard within 2d.
+	objection = 50 * time.Millisecond
+	// maxTries bounds how often a claim is lost to others. Each time at least one other
+	// host gets what it wanted.
+	maxTries = 8
+)
+
+// assign answers which addresses a container gets. It does not hold up the loop, but for
+// the turn by which the agent comes to know the container and has its cluster started.
+func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Response {
+	if r == nil {
+		return agentapi.Response{Error: "assign: for whom is missing"}
+	}
+	turned := a.syncNow(ctx)
+	addrs, err := a.claims.assign(ctx, *r)
+	if err == nil {
+		return agentapi.Response{Addrs: addrs}
+	}
+	if turned.Error != "" {
+		err = fmt.Errorf("%w (%s)", err, turned.Error)
+	}
+	return agentapi.Response{Error: err.Error()}
+}
+
+func (c *claims) assign(ctx context.Context, r agentapi.Assignment) ([]netip.Addr, error) {
+	cluster, err := c.clusterOf(whose(r))
+	if err != nil {
+		return nil, err
+	}
+	if err := cluster.meetOthers(ctx); err != nil {
+		return nil, err
+	}
+	addrs, err := c.settle(ctx, r)
+	if err != nil {
+		c.drop(whose(r))
+	}
+	return addrs, err
+}
+
+// settle claims until nobody objects.
+func (c *claims) settle(ctx context.Context, r agentapi.Assignment) ([]netip.Addr, error) {
+	keep, avoid := r.Wanted, r.Avoid
+	for range maxTries {
+		addrs, err := c.claim(whose(r), keep, avoid)
+		if err != nil {
+			return nil, err
+		}
+		if err := pause(ctx, objection); err != nil {
+			return nil, err
+		}
+		lost, err := c.lost(whose(r))
+		if err != nil || len(lost) == 0 {
+			return addrs, err
+		}
+		for _, w := range r.Wanted {
+			if lost[w] != nil {
+				return nil, lost[w]
+			}
+		}
+		keep = nil
+		for _, a := range addrs {
+			if lost[a] == nil {
+				keep = append(keep, a)
+			} else {
+				avoid = append(avoid, a)
+			}
+		}
+	}
+	return nil, fmt.Errorf("other hosts were quicker %d times; try again", maxTries)
+}
+
+// meetOthers waits until the cluster knows what the other hosts have, or for long enough.
+func (r *running) meetOthers(ctx context.Context) error {
+	patience := time.After(findOthers)
+	select {
+	case <-r.Ready():
+	case <-patience:
+		// It is not connected because nobody answers; or because it cannot be.
+		if err := r.failure(); err != nil {
+			return fmt.Errorf("talk to other hosts: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return errEnding
+	}
+	patience = time.After(hearOthers)
+	for {
+		changed := r.Changed()
+		if r.knowsAll() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-patience:
+			return nil
+		case <-ctx.Done():
+			return errEnding
+		}
+	}
+}
+
+// knowsAll tells whether all members have said what they have.
+func (r *running) knowsAll() bool {
+	known := 1 // this one
+	for _, h := range r.Snapshot().Hosts {
+		if h.Reachable() {
+			known++
+		}
+	}
+	return known >= r.Stats().Members
+}
+
+var errEnding = errors.New("it is about to end")
+
+// pause waits, and fails if ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return errEnding
+	}
+}

@@ -132,15 +132,17 @@ func (c *claims) claim(who claimant, keep, avoid []netip.Addr) ([]netip.Addr, er
 		return addrs(r), nil
 	}
 	others := c.holdersLocked(l, c.parts[bind].cluster.Snapshot(), who.container)
+	for _, a := range append(l.HostAddrs(), c.own[l.ID]...) {
+		others.add(a, holder{vtep: l.VTEP.Local})
+	}
 	if _, again := c.held[who]; !again {
 		if err := refuse(l, keep, others); err != nil {
 			return nil, err
 		}
 	}
-	own := append(l.HostAddrs(), c.own[l.ID]...)
 	taken := func(a netip.Addr) bool {
 		_, held := others[a]
-		return held || slices.Contains(own, a) || slices.Contains(avoid, a)
+		return held || slices.Contains(avoid, a)
 	}
 	var all []netip.Addr
 	for _, s := range l.Subnets {

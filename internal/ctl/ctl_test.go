@@ -15,7 +15,7 @@ func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
 func (h fakeHost) Status() (agentapi.Report, error) {
 	return agentapi.Report{
-		Version: "1", Problem: "boom",
+		Version: "1", Problem: "boom", Conflicts: []string{"two have one"},
 		Networks: []agentapi.Network{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
 		Clusters: []agentapi.Cluster{{
 			Name: "198.18.0.1", Hosts: []agentapi.Host{{Name: "b", Reachable: true}, {Name: "c"}},
@@ -26,6 +26,7 @@ func (h fakeHost) Status() (agentapi.Report, error) {
 
 const wantStatus = `vxland 1
 problem: boom
+conflict: two have one
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1
   host b: reachable
@@ -45,7 +46,7 @@ func TestCommands(t *testing.T) {
 		{"works", []string{"reload"}, nil, "reloaded 2 networks\n", ""},
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
 		{"status", []string{"status"}, nil, wantStatus, ""},
-		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS\n", ""},
+		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},

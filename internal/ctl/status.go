@@ -18,12 +18,13 @@ func status(host Host) *cobra.Command {
 		Short: "show what this host's agent knows of networks and other hosts",
 		Long: `Status shows the networks that have containers on this host, the hosts that the
 agent talks to, and what it has refused since it started: hosts with another key,
-another cluster label, another version, or that are not listed.`,
+another cluster label, another version, or that are not listed. A conflict is an
+address that two containers have, as after hosts could not hear each other.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()
 			if errors.Is(err, agentapi.ErrNotRunning) {
-				fmt.Fprintln(cmd.OutOrStdout(), "vxland does not run; it starts with the first container of a network that has DNS")
+				fmt.Fprintln(cmd.OutOrStdout(), "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip")
 				return nil
 			}
 			if err != nil {
@@ -39,6 +40,9 @@ func printReport(out io.Writer, r agentapi.Report) {
 	fmt.Fprintf(out, "vxland %s\n", r.Version)
 	if r.Problem != "" {
 		fmt.Fprintf(out, "problem: %s\n", r.Problem)
+	}
+	for _, text := range r.Conflicts {
+		fmt.Fprintf(out, "conflict: %s\n", text)
 	}
 	for _, n := range r.Networks {
 		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)

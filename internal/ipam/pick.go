@@ -16,7 +16,7 @@ const (
 	maxSpread = 1 << 32
 	// maxLook ends the search in a subnet that never ends: there are not as many addresses
 	// in use as hosts can tell each other of.
-	maxLook = 1 << 24
+	maxLook = 1 << 22
 )
 
 // Pick returns the first free address at or after start, which goes on at the
@@ -31,8 +31,8 @@ func Pick(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (neti
 	used := 0
 	a := start
 	for range maxLook {
-		if usable(s, a) && a != s.Host {
-			if !taken(a) {
+		if usable(s, a) {
+			if a != s.Host && !taken(a) {
 				return a, nil
 			}
 			used++

@@ -121,7 +121,7 @@ func (c *claims) clusterOf(who claimant) (*running, error) {
 // claim picks an address of each subnet that none of the kept ones is of, and tells the
 // others. What it finds in use is not taken, nor a kept one on the first try, which the user
 // wants. A container that has its addresses keeps them.
-func (c *claims) claim(who claimant, keep, avoid []netip.Addr) ([]netip.Addr, error) {
+func (c *claims) claim(who claimant, keep, avoid []netip.Addr, try int) ([]netip.Addr, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bind, l, r, err := c.findLocked(who)
@@ -135,7 +135,7 @@ func (c *claims) claim(who claimant, keep, avoid []netip.Addr) ([]netip.Addr, er
 	for _, a := range append(l.HostAddrs(), c.own[l.ID]...) {
 		others.add(a, holder{vtep: l.VTEP.Local})
 	}
-	if _, again := c.held[who]; !again {
+	if try == 0 {
 		if err := refuse(l, keep, others); err != nil {
 			return nil, err
 		}
@@ -148,7 +148,7 @@ func (c *claims) claim(who claimant, keep, avoid []netip.Addr) ([]netip.Addr, er
 	for _, s := range l.Subnets {
 		kept := slices.DeleteFunc(slices.Clone(keep), func(a netip.Addr) bool { return !s.Prefix.Contains(a) })
 		if len(kept) == 0 {
-			a, err := c.pickLocked(l, s, taken)
+			a, err := c.pickLocked(l, s, taken, try)
 			if err != nil {
 				return nil, fmt.Errorf("network %s: %w", l.Name, err)
 			}
@@ -180,10 +180,15 @@ func inUse(l driver.Local, a netip.Addr, h holder) error {
 	return fmt.Errorf("address %v of network %s is in use by %v; choose another --ip", a, l.Name, h)
 }
 
-func (c *claims) pickLocked(l driver.Local, s network.Subnet, taken func(netip.Addr) bool) (netip.Addr, error) {
+// pickLocked goes on where it was, and elsewhere if others are there too: who goes on beside
+// them meets them again.
+func (c *claims) pickLocked(l driver.Local, s network.Subnet, taken func(netip.Addr) bool, try int) (netip.Addr, error) {
 	id := l.ID + " " + s.Prefix.String()
 	start, ok := c.next[id]
-	if !ok {
+	switch {
+	case try > 0:
+		start = ipam.Start(s, fmt.Sprint(l.VTEP.Local, start, try))
+	case !ok:
 		start = ipam.Start(s, l.VTEP.Local.String())
 	}
 	a, err := ipam.Pick(s, start, taken)

@@ -61,8 +61,8 @@ func (c *claims) assign(ctx context.Context, r agentapi.Assignment) ([]netip.Add
 // settle claims until nobody objects.
 func (c *claims) settle(ctx context.Context, r agentapi.Assignment) ([]netip.Addr, error) {
 	keep, avoid := r.Wanted, r.Avoid
-	for range maxTries {
-		addrs, err := c.claim(whose(r), keep, avoid)
+	for try := range maxTries {
+		addrs, err := c.claim(whose(r), keep, avoid, try)
 		if err != nil {
 			return nil, err
 		}

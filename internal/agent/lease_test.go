@@ -224,7 +224,7 @@ func TestHostsThatPickAtOnce(t *testing.T) {
 func TestHostsThatCannotHearEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEther(1)
-		a, b := e.join("10.0.0.0/24"), e.join("10.0.0.0/24")
+		a, b := e.join("10.0.0.0/16"), e.join("10.0.0.0/16")
 		e.parts["b"] = 1
 		for _, n := range e.nodes {
 			for i := range 20 {

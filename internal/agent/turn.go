@@ -95,8 +95,11 @@ func (a *Agent) seeds(locals []driver.Local) []netip.AddrPort {
 		add(seed)
 	}
 	for _, l := range locals {
-		for _, r := range l.VTEP.Remotes {
-			add(netip.AddrPortFrom(r, a.Config.Port))
+		// Where hosts find each other the first are only where to ask.
+		for _, r := range append(slices.Clone(l.Network.Remotes), l.VTEP.Remotes...) {
+			if r != l.VTEP.Local {
+				add(netip.AddrPortFrom(r, a.Config.Port))
+			}
 		}
 	}
 	return all

@@ -1,0 +1,74 @@
+package gossiptest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// key is 32 bytes in base64, and no secret.
+const key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+// start starts a lab whose hosts have one key, and all know the first one and nobody else.
+func start(t *testing.T, hosts int) *lab.Lab {
+	t.Helper()
+	l := labtest.Start(t, lab.Config{Hosts: hosts, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	config := fmt.Sprintf("key_file = \"/etc/vxlan/key\"\nseeds = [%q]\n", l.Hosts()[0].Addr4().String())
+	for _, h := range l.Hosts() {
+		for path, text := range map[string]string{"/etc/vxlan/vxland.toml": config, "/etc/vxlan/key": key + "\n"} {
+			if err := h.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		for _, h := range l.Hosts() {
+			// The test's context has ended.
+			log, err := h.Sh(context.Background(), "cat /run/vxlan/vxland.log; vxlanctl status; cat /run/vxlan/networks/*/peers.json")
+			t.Logf("%s: agent:\n%s\n%v", h.Name(), log, err)
+		}
+	})
+	return l
+}
+
+// create is the one command, the same on each host.
+func create(t *testing.T, h *lab.Host, name, flags string) {
+	t.Helper()
+	labtest.Sh(t, h, "podman network create --driver vxlan --opt discovery=gossip --opt local_ip=auto --opt physical_interface=eth0 "+flags+" "+name)
+}
+
+// run starts a container that serves HTTP, and returns its address.
+func run(t *testing.T, h *lab.Host, name, network, flags string) string {
+	t.Helper()
+	labtest.Sh(t, h, fmt.Sprintf("podman run -d --name %s --network %s %s localhost/web", name, network, flags))
+	return labtest.Address(t, h, name, network)
+}
+
+// within repeats a script until it succeeds, for what takes a bounded time to become true, and returns how long it took.
+func within(t *testing.T, limit time.Duration, h *lab.Host, script string) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for {
+		at := time.Since(began)
+		out, err := h.Sh(t.Context(), "exec 2>&1; "+script)
+		if err == nil {
+			return time.Since(began)
+		}
+		if at > limit {
+			t.Fatalf("not within %v: %s on %s: %v: %s", limit, script, h.Name(), err, out)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// ping is a script that succeeds if the container reaches the name or address.
+func ping(container, to string) string {
+	return fmt.Sprintf("podman exec %s ping -c1 -W1 %s", container, to)
+}

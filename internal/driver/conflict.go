@@ -36,7 +36,8 @@ func (b build) holders(p placed, e network.Endpoint, addrs []netip.Addr) ([]kern
 	if _, err := b.host.Link(p.Port(e), 0); !errors.Is(err, kernel.ErrNotFound) {
 		return nil, err
 	}
-	return b.host.Holders(p.Bridge.Name, network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), addrs)
+	from := kernel.Sender{MAC: network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), Addrs: p.HostAddrs()}
+	return b.host.Holders(p.Bridge.Name, from, addrs)
 }
 
 func (b build) conflicts(p placed, holders []kernel.Holder) error {

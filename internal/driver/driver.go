@@ -17,8 +17,8 @@ import (
 type Namespace interface {
 	reconcile.Namespace
 	network.Host
-	// Holders asks on a device who has the addresses; from is the sender's MAC.
-	Holders(device string, from kernel.MAC, addrs []netip.Addr) ([]kernel.Holder, error)
+	// Holders asks on a device who has the addresses.
+	Holders(device string, from kernel.Sender, addrs []netip.Addr) ([]kernel.Holder, error)
 	// VTEP returns the host that a VXLAN device sends frames for a MAC to, or an
 	// invalid address if it knows none.
 	VTEP(device string, mac kernel.MAC) (netip.Addr, error)

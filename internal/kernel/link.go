@@ -184,6 +184,12 @@ type Addr struct {
 	Deprecated bool
 }
 
+// Sender is who asks for addresses on a link.
+type Sender struct {
+	MAC   MAC
+	Addrs []netip.Addr // its own there; may be none
+}
+
 // Holder is who answers for an address on a link.
 type Holder struct {
 	Addr netip.Addr

@@ -88,7 +88,7 @@ type Namespace struct {
 }
 
 // Holders answers from Wire.
-func (ns *Namespace) Holders(_ string, _ kernel.MAC, addrs []netip.Addr) ([]kernel.Holder, error) {
+func (ns *Namespace) Holders(_ string, _ kernel.Sender, addrs []netip.Addr) ([]kernel.Holder, error) {
 	var all []kernel.Holder
 	for h := range ns.Wire {
 		if slices.Contains(addrs, h.Addr) {

@@ -71,8 +71,8 @@ func (ns *Namespace) ElementNote(e kernel.Element) (note string, ok bool, err er
 	return conn.Note(e)
 }
 
-// Holders asks on a device who has the addresses; from is the sender's MAC.
-func (ns *Namespace) Holders(device string, from kernel.MAC, addrs []netip.Addr) (holders []kernel.Holder, err error) {
+// Holders asks on a device who has the addresses.
+func (ns *Namespace) Holders(device string, from kernel.Sender, addrs []netip.Addr) (holders []kernel.Holder, err error) {
 	index, err := ns.Index(device)
 	if err != nil {
 		return nil, err

@@ -26,24 +26,45 @@ func ether(dst, src kernel.MAC, typ uint16) []byte {
 	return binary.BigEndian.AppendUint16(append(dst[:], src[:]...), typ)
 }
 
-// arpProbe has no sender address, so nobody's cache learns from it.
-func arpProbe(mac kernel.MAC, target netip.Addr) []byte {
+// questions are the frames that ask for an address: one without a sender's address, so
+// that nobody's cache learns from it, and one with it, if there is one.
+func questions(from kernel.Sender, target netip.Addr) [][]byte {
+	frame, none := arp, netip.IPv4Unspecified()
+	if target.Is6() {
+		frame, none = solicitation, netip.IPv6Unspecified()
+	}
+	all := [][]byte{frame(from.MAC, none, target)}
+	for _, a := range from.Addrs {
+		if a.Is4() == target.Is4() && a != target {
+			return append(all, frame(from.MAC, a, target))
+		}
+	}
+	return all
+}
+
+func arp(mac kernel.MAC, sender, target netip.Addr) []byte {
 	b := ether(broadcast, mac, unix.ETH_P_ARP)
 	b = append(b, 0, 1, 8, 0, 6, 4, 0, arpRequest) // Ethernet, IPv4 (RFC 826)
 	b = append(b, mac[:]...)
-	b = append(b, 0, 0, 0, 0)
+	b = append(b, sender.AsSlice()...)
 	b = append(b, 0, 0, 0, 0, 0, 0)
 	return append(b, target.AsSlice()...)
 }
 
-// solicitation goes from the unspecified address to the target's solicited-node
-// group (RFC 4291, section 2.7.1).
-func solicitation(mac kernel.MAC, target netip.Addr) []byte {
+// sourceLinkLayer is the option with the sender's MAC, 8 bytes (RFC 4861, section 4.6.1).
+const sourceLinkLayer = 1
+
+// solicitation goes to the target's solicited-node group (RFC 4291, section 2.7.1). Who
+// has an address says its MAC too; who has none must not (RFC 4861, section 4.3).
+func solicitation(mac kernel.MAC, sender, target netip.Addr) []byte {
 	t := target.As16()
 	group := netip.AddrFrom16([16]byte{0xff, 0x02, 11: 1, 12: 0xff, t[13], t[14], t[15]})
 	g := group.As16()
 	nd := append([]byte{solicit, 0, 0, 0, 0, 0, 0, 0}, t[:]...)
-	from := netip.IPv6Unspecified().As16()
+	if !sender.IsUnspecified() {
+		nd = append(append(nd, sourceLinkLayer, 1), mac[:]...)
+	}
+	from := sender.As16()
 	binary.BigEndian.PutUint16(nd[2:], checksum(from, g, nd))
 
 	b := ether(kernel.MAC{0x33, 0x33, g[12], g[13], g[14], g[15]}, mac, unix.ETH_P_IPV6)

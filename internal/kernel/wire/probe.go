@@ -23,12 +23,16 @@ const (
 	wait     = 40 * time.Millisecond
 )
 
-// Probe asks on the device, from which mac is the sender's address, who has the
-// addresses. It asks for all at once, and takes 80 ms unless there is an answer for each.
-// It sends ARP probes (RFC 5227, section 2.1.1) and neighbour solicitations as
-// duplicate address detection does (RFC 4862, section 5.4.2), neither of which
-// changes what others know.
-func Probe(index int, mac kernel.MAC, addrs []netip.Addr) ([]kernel.Holder, error) {
+// Probe asks on the device who has the addresses. It asks for all at once, and takes
+// 80 ms unless there is an answer for each. It sends ARP probes (RFC 5227, section 2.1.1)
+// and neighbour solicitations as duplicate address detection does (RFC 4862, section
+// 5.4.2), which others that ask for the same address take for an answer.
+//
+// A bridge port with neighbour suppression lets neither pass (br_do_proxy_suppress_arp in
+// net/bridge/br_arp_nd_proxy.c, Linux 6.18). So where the sender has an address it also
+// asks as anybody does who wants to send there; the bridge answers what it knows, and
+// floods what it does not.
+func Probe(index int, from kernel.Sender, addrs []netip.Addr) ([]kernel.Holder, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -38,7 +42,7 @@ func Probe(index int, mac kernel.MAC, addrs []netip.Addr) ([]kernel.Holder, erro
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: index}); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}
-	p := prober{fd: fd, mac: mac, open: make(map[netip.Addr]bool)}
+	p := prober{fd: fd, from: from, open: make(map[netip.Addr]bool)}
 	for _, a := range addrs {
 		p.open[a] = true
 	}
@@ -63,7 +67,7 @@ func Probe(index int, mac kernel.MAC, addrs []netip.Addr) ([]kernel.Holder, erro
 
 type prober struct {
 	fd    int
-	mac   kernel.MAC
+	from  kernel.Sender
 	open  map[netip.Addr]bool // without an answer
 	found []kernel.Holder
 }
@@ -73,13 +77,11 @@ func (p *prober) send(addrs []netip.Addr) error {
 		if !p.open[a] {
 			continue
 		}
-		frame := arpProbe(p.mac, a)
-		if a.Is6() {
-			frame = solicitation(p.mac, a)
-		}
-		// A bridge that has just come up may have no room for a moment.
-		if _, err := unix.Write(p.fd, frame); err != nil && !errors.Is(err, unix.ENOBUFS) {
-			return os.NewSyscallError("write", err)
+		for _, frame := range questions(p.from, a) {
+			// A bridge that has just come up may have no room for a moment.
+			if _, err := unix.Write(p.fd, frame); err != nil && !errors.Is(err, unix.ENOBUFS) {
+				return os.NewSyscallError("write", err)
+			}
 		}
 	}
 	return nil
@@ -107,7 +109,7 @@ func (p *prober) listen(until time.Time) error {
 			}
 			return os.NewSyscallError("read", err)
 		}
-		if h, ok := parse(buf[:size]); ok && h.MAC != p.mac && p.open[h.Addr] {
+		if h, ok := parse(buf[:size]); ok && h.MAC != p.from.MAC && p.open[h.Addr] {
 			delete(p.open, h.Addr)
 			p.found = append(p.found, h)
 		}

@@ -210,20 +210,21 @@ func TestRealWhatSuppressionLetsOut(t *testing.T) {
 	}
 }
 
-// So a question whether somebody has an address must be put on the VXLAN device: on
-// the bridge it does not get out. In IPv6 the answer does not either: to a question
-// without a sender it goes to all, unsolicited (RFC 4861, section 7.2.4).
-func TestRealHoldersAreAskedOnTheDevice(t *testing.T) {
+// So a question whether somebody has an address must have a sender: without one, as RFC 5227 and RFC 4862 want it, it does not
+// leave the bridge.
+func TestRealHoldersAreAskedByTheHostsAddress(t *testing.T) {
 	hosts := newRealHosts(t, 2, "198.18.0.", false)
 	a, b := hosts[0], hosts[1]
 	a.start(2)
 	onB := b.start(3)
 	forwardAll(true, hosts)
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00:10::3")}
-	for device, want := range map[string]int{realBridge: 0, realDevice: 1} {
-		got, err := a.Holders(device, network.BridgeMAC(100, a.v.Local), addrs)
-		if err != nil || len(got) != want || want > 0 && got[0].MAC != onB.MAC {
-			t.Errorf("%s: %v, %v", device, got, err)
+	from := kernel.Sender{MAC: network.BridgeMAC(100, a.v.Local)}
+	for _, own := range [][]netip.Addr{nil, a.n.HostAddrs()} {
+		from.Addrs = own
+		got, err := a.Holders(realBridge, from, addrs)
+		if err != nil || len(got) != len(own) || len(got) > 0 && got[0].MAC != onB.MAC {
+			t.Errorf("by %v: %v, %v", own, got, err)
 		}
 	}
 }

@@ -70,6 +70,7 @@ func newRealHosts(t *testing.T, count int, prefix string, learning bool) []*real
 		for _, other := range hosts {
 			if other != h {
 				h.v.Remotes = append(h.v.Remotes, other.v.Local)
+				h.v.Flood = h.v.Remotes
 			}
 		}
 		h.network()

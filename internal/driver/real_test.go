@@ -285,32 +285,6 @@ func TestRealNextContainerReattachesTheOthers(t *testing.T) {
 	}
 }
 
-// An address that moves to another host is found there at once: a third host that
-// has learned the old place hears of the new one from the container's start.
-func TestRealAddressThatMovesIsFoundAtOnce(t *testing.T) {
-	a, b := newRealHosts(t)
-	nsPeer, rPeer := realRequest(t, "198.18.0.11", 1)
-	nsOld, rOld := realRequest(t, "198.18.0.10", 2)
-	for _, err := range []error{setupErr(b.Setup(nsPeer, rPeer)), setupErr(a.Setup(nsOld, rOld))} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	sh(t, nsPeer, "ping -c 1 -W 2 10.0.0.3")
-	// From host a to host b itself, and back: the peer's bridge knows the MAC on its tunnel, then on a port.
-	for _, move := range []struct{ from, to realHost }{{a, b}, {b, a}} {
-		if err := move.from.Teardown(nsOld, rOld); err != nil {
-			t.Fatal(err)
-		}
-		local := map[string]string{a.ns: "198.18.0.10", b.ns: "198.18.0.11"}[move.to.ns]
-		nsOld, rOld = realRequest(t, local, 2)
-		if _, err := move.to.Setup(nsOld, rOld); err != nil {
-			t.Fatal(err)
-		}
-		sh(t, nsPeer, "ping -c 1 -W 1 10.0.0.3")
-	}
-}
-
 // observe prints the network's devices, less what the kernel chooses.
 func observe(t *testing.T, ns string) string {
 	t.Helper()

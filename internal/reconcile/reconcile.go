@@ -183,7 +183,25 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 	if have.Sysctls, err = sysctls(container, e.Container.Sysctls); err != nil {
 		return err
 	}
-	return apply(container, diff(e.Container, have, shared))
+	if err := apply(container, diff(e.Container, have, shared)); err != nil {
+		return err
+	}
+	return announce(host, container, e)
+}
+
+// announce has the container announce its addresses (arp_notify, ndisc_notify) when its
+// bridge takes what it sends. What it announced when its interface came up is lost where the kernel
+// had already noted that the port has no carrier. To read a link makes the kernel
+// note what has changed since (linkwatch_sync_dev, Linux 6.8), and to set a MAC, be it
+// the same, is an occasion to announce (inetdev_event in net/ipv4/devinet.c).
+func announce(host, container Namespace, e plan.Endpoint) error {
+	if _, err := host.Link(e.Port.Name, 0); err != nil {
+		return err
+	}
+	if e.Container.MAC.IsZero() {
+		return nil
+	}
+	return container.Apply(kernel.SetMAC{Name: e.Container.Name, MAC: e.Container.MAC})
 }
 
 // Port makes the host's end of a container's veth what it should be, if it is

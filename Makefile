@@ -50,8 +50,8 @@ test-matrix: deps build
 	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
 
 # Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/performance.md. Nothing else should run
-# meanwhile. SECTION=start,traffic,scale,plugin picks some; each takes less than six minutes.
-SECTION ?= start,traffic,scale,plugin
+# meanwhile. SECTION=start,traffic,scale,plugin,agent picks some; each takes less than six minutes.
+SECTION ?= start,traffic,scale,plugin,agent
 bench: deps build bin/bench bin/probe
 	bin/bench -section $(SECTION)
 
@@ -97,7 +97,7 @@ help:
 	@echo 'make test-lab     only the lab'
 	@echo 'make test-matrix  the lab on Podman 5.4 and on Debian testing'
 	@echo 'make test-race    with the race detector'
-	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin picks some'
+	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'

@@ -34,6 +34,7 @@ var (
 	gigabits     = Unit{"Gb/s", 1e9}
 	thousandEach = Unit{"k/s", 1e3}
 	megabytes    = Unit{"MB", 1e6}
+	percent      = Unit{"% of a core", 0.01}
 )
 
 func (u Unit) formatAll(s stats.Summary) string {

@@ -1,2 +1,2 @@
-// Package suite has the measurements themselves, a section each: start, traffic, scale, plugin.
+// Package suite has the measurements themselves, a section each: start, traffic, scale, plugin, agent.
 package suite

@@ -85,7 +85,7 @@ func scaleResult(values map[string]map[string][]float64) Result {
 			p.Series = append(p.Series, line)
 		}
 	}
-	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. Entries have a MAC each, as an agent writes them. Neighbour entries and the agent at rest have no row yet, as the driver has neither."}
+	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. Entries have a MAC each, as an agent writes them. Neighbour entries have no row."}
 	return Result{Tables: []report.Table{t}, Plots: []report.Plot{p}}
 }
 

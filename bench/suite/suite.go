@@ -15,6 +15,7 @@ type Suite struct {
 	Log    io.Writer
 	Quick  bool   // fewer rounds and rows, for the bounds only
 	Plugin string // path of the plugin
+	Agent  string // path of the agent
 	Probe  string // path of the program that runs in the hosts
 	Module string // directory of this module, for the Go benchmarks
 }
@@ -38,6 +39,7 @@ var Sections = []Section{
 	{"traffic", "Throughput and latency", (*Suite).traffic},
 	{"scale", "Scale", (*Suite).scale},
 	{"plugin", "The plugin process", (*Suite).plugin},
+	{"agent", "The agent", (*Suite).agent},
 }
 
 func (s *Suite) log(format string, args ...any) {

@@ -102,3 +102,28 @@ func TestScaleTable(t *testing.T) {
 		t.Errorf("%d lines in the plot", len(r.Plots[0].Series))
 	}
 }
+
+func TestSimulatedTable(t *testing.T) {
+	const out = `=== RUN   TestPropagation
+    sim_test.go:304: hosts                               p50        p95        max
+    sim_test.go:320:     3  quiet                      390µs      490µs        1ms
+    sim_test.go:320:     3  a restarted host        3.1ms    3.2ms     204ms
+--- PASS: TestPropagation (4.03s)
+`
+	want := [][]string{{"3", "simulated, quiet", "390µs", "490µs", "1ms"}, {"3", "simulated, a restarted host", "3.1ms", "3.2ms", "204ms"}}
+	if got := simulated(out); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q", got)
+	}
+	if got := quantiles([]float64{0.3, 0.00212, 0.001}); !slices.Equal(got, []string{"2.1ms", "2.1ms", "300ms"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestBetween(t *testing.T) {
+	if got, err := between("1000000000\n", answer{at: "1500000000"}); err != nil || got != 0.5 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := between("", answer{at: "1"}); err == nil {
+		t.Error("a setup that noted no end")
+	}
+}

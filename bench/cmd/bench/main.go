@@ -19,7 +19,7 @@ import (
 
 const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in which "make build" was run
 
-  -section LIST   start,traffic,scale,plugin or some of them; each takes less than six minutes (default all)
+  -section LIST   start,traffic,scale,plugin,agent or some of them; each takes less than six minutes (default all)
   -out DIR        where tables (SECTION.md, report.md) and plots (.svg) go; report.md has the tables of earlier runs
                   too (default bench/out)
   -quick          few rounds of the most important rows; write nothing, and fail if a ratio is beyond its bound
@@ -38,7 +38,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
-	sections := flags.String("section", "start,traffic,scale,plugin", "")
+	sections := flags.String("section", "start,traffic,scale,plugin,agent", "")
 	out := flags.String("out", "bench/out", "")
 	quick := flags.Bool("quick", false, "")
 	if err := flags.Parse(args); err != nil {
@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	s := &suite.Suite{Log: os.Stderr, Quick: *quick, Plugin: "bin/vxlan", Probe: "bin/probe", Module: "."}
+	s := &suite.Suite{Log: os.Stderr, Quick: *quick, Plugin: "bin/vxlan", Agent: "bin/vxland", Probe: "bin/probe", Module: "."}
 	env, err := s.Environment(ctx)
 	if err != nil {
 		return err

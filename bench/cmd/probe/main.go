@@ -15,6 +15,7 @@ import (
 const usage = `Usage: probe calls               carry out orders from standard input (package calls)
        probe serve ADDR:PORT     answer to traffic
        probe send [FLAGS] ADDR:PORT
+       probe resolve [-for DURATION] SERVER NAME   ask until the name is known, print when that was
 `
 
 func main() {
@@ -32,6 +33,8 @@ func run(args []string) error {
 		return traffic.Serve(args[1])
 	case len(args) > 1 && args[0] == "send":
 		return send(args[1:])
+	case len(args) > 1 && args[0] == "resolve":
+		return resolve(args[1:])
 	}
 	return fmt.Errorf("unknown arguments\n%s", usage)
 }
@@ -49,4 +52,18 @@ func send(args []string) error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+func resolve(args []string) error {
+	flags := flag.NewFlagSet("resolve", flag.ContinueOnError)
+	patience := flags.Duration("for", 10*time.Second, "how long to ask")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	at, err := traffic.Resolve(flags.Arg(0), flags.Arg(1), *patience)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Println(at.UnixNano())
+	return err
 }

@@ -60,7 +60,7 @@ type sim struct {
 }
 
 func newSim(t *testing.T, n *memnet, count int) *sim {
-	s := &sim{t: t, net: n, count: count, rng: rand.New(rand.NewPCG(5, uint64(count))), lives: make(map[string]int), fresh: make(map[string]time.Time)}
+	s := &sim{t: t, net: n, count: count, rng: simRand(count), lives: make(map[string]int), fresh: make(map[string]time.Time)}
 	for i := 1; i <= count; i++ {
 		h := &simHost{i: i}
 		for range simContainers {
@@ -71,6 +71,9 @@ func newSim(t *testing.T, n *memnet, count int) *sim {
 	}
 	return s
 }
+
+// simRand draws the same for simulations of the same size.
+func simRand(hosts int) *rand.Rand { return rand.New(rand.NewPCG(5, uint64(hosts))) }
 
 // container makes a container as Podman has it: an id of 64 digits, a name, and
 // the id's beginning as an alias.

@@ -18,7 +18,7 @@ func (s *Suite) propagation(ctx context.Context) ([][]string, error) {
 	s.log("agent: simulating")
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^TestPropagation$", "./internal/control/gossip")
 	cmd.Dir = s.Module
-	cmd.Env = append(os.Environ(), fmt.Sprintf("SIM_ROUNDS=%d", s.rounds(100, 10)))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SIM_ROUNDS=%d", s.rounds(40, 10)))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("run %v: %w: %s", cmd.Args, err, out)

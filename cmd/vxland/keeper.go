@@ -73,8 +73,8 @@ func keep(ctx context.Context, args ...string) error {
 	_ = os.WriteFile("/proc/self/comm", []byte("vxland-keeper"), 0)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	err = keeper{log: log, worker: func(ctx context.Context) error { return work(ctx, path, args) }}.run(ctx)
-	if _, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() != nil {
-		return nil // it was told to end, and did not manage to do it well
+	if ctx.Err() != nil {
+		return nil // it was told to end, which exec reports as an error of the agent's
 	}
 	return err
 }

@@ -149,7 +149,8 @@ const usage = `pid=$(pgrep -x vxland); awk '{print $14+$15}' /proc/$pid/stat; aw
 // atRest measures an agent that nothing changes for.
 func (s *Suite) atRest(ctx context.Context, h *lab.Host, among string) ([]Comparison, error) {
 	s.log("agent: at rest among %s", among)
-	const settle, period = 15 * time.Second, 10 * time.Second
+	// A hundred hosts that have just met in one process lose sight of each other for some time.
+	const settle, period = 40 * time.Second, 10 * time.Second
 	time.Sleep(settle)
 	var memory, cpu []float64
 	before, _, err := agentUsage(ctx, h)

@@ -73,6 +73,7 @@ func newRealHosts(t *testing.T, count int, prefix string, learning bool) []*real
 				h.v.Flood = h.v.Remotes
 			}
 		}
+		h.v.Flood = h.v.Remotes
 		h.network()
 	}
 	return hosts

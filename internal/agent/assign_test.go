@@ -1,0 +1,128 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/netavark"
+)
+
+// asking is the plugin's side of an agent in the same process.
+type asking struct {
+	plugin
+	r *rig
+}
+
+func (p asking) Assign(network, container string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+	answer := p.r.handle(p.r.t.Context(), agentapi.Request{Verb: agentapi.Assign, Assign: &agentapi.Assignment{
+		Network: network, Container: container, Wanted: wanted, Avoid: avoid,
+	}})
+	p.r.order.Lock() // see rig
+	defer p.r.order.Unlock()
+	if answer.Error != "" {
+		return nil, errors.New(answer.Error)
+	}
+	return answer.Addrs, nil
+}
+
+// found is a container on a network whose hosts find each other.
+func found(i int, options string) (string, netavark.Request) {
+	ns, q := request(i)
+	q.Network = json.RawMessage(strings.Replace(testNetwork, `"remote_ips": "198.18.0.11,198.18.0.12"`, `"discovery": "gossip"`, 1))
+	q.Options = json.RawMessage(`{"interface_name": "eth0"` + options + `}`)
+	return ns, q
+}
+
+// finders runs a test with an agent that picks addresses, and has just been started.
+func finders(t *testing.T, test func(*testing.T, *rig)) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.Driver.Agent = asking{r: r}
+		r.prepare = func(c *fakeCluster) {
+			c.ready = make(chan struct{})
+			time.AfterFunc(3*time.Millisecond, func() { close(c.ready) })
+		}
+		r.start()
+		test(t, r)
+		r.finish()
+	})
+}
+
+// The first container of a host has the agent find the others, gets an address, and the
+// host gets one of its own; all of it is told to the others.
+func TestAFirstContainerGetsAnAddress(t *testing.T) {
+	finders(t, func(t *testing.T, r *rig) {
+		began := time.Now()
+		status, err := r.Driver.Setup(found(1, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 3*time.Millisecond+objection {
+			t.Errorf("took %v", took)
+		}
+		addr := status.Interfaces["eth0"].Subnets[0].IPNet.Addr()
+		r.changed()
+		sleep(time.Second)
+		own := r.cluster().seen().own
+		if len(own) != 1 || len(own[0].Endpoints) != 1 || len(own[0].HostAddrs) != 1 || !own[0].Exact {
+			t.Fatalf("tells %+v", own)
+		}
+		if e := own[0].Endpoints[0]; !slices.Equal(e.Addrs, []netip.Addr{addr}) || e.MAC.IsZero() || e.Names[0] != "c1" {
+			t.Errorf("tells %+v of %v", e, addr)
+		}
+		bridge, err := r.kernel.Host().Link("br-blue", kernel.Addrs)
+		if err != nil || bridge.Addrs[0].Prefix.Addr() != own[0].HostAddrs[0] {
+			t.Errorf("the host has %v, tells %v, %v", bridge.Addrs, own[0].HostAddrs, err)
+		}
+		if len(r.claims.held) > 0 {
+			t.Errorf("still claims %v", r.claims.held)
+		}
+	})
+}
+
+// What another host has is refused, and nothing is told or left of the container.
+func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
+	finders(t, func(t *testing.T, r *rig) {
+		if _, err := r.Driver.Setup(found(1, "")); err != nil {
+			t.Fatal(err)
+		}
+		h := other(11)
+		h.Attachments[0].Endpoints = []control.Endpoint{{ContainerID: "x", Names: []string{"web"}, MAC: kernel.MAC{2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}}}
+		c := r.cluster()
+		c.mu.Lock()
+		c.shown = control.Snapshot{Hosts: []control.Host{h}}
+		c.mu.Unlock()
+		_, err := r.Driver.Setup(found(2, `, "static_ips": ["10.0.0.7"]`))
+		if err == nil || !strings.Contains(err.Error(), "address 10.0.0.7 of network blue is in use by container web on host") {
+			t.Errorf("got %v", err)
+		}
+		r.changed()
+		sleep(time.Second)
+		if own := c.seen().own; len(own[0].Endpoints) != 1 {
+			t.Errorf("tells %+v", own[0].Endpoints)
+		}
+		if err := r.Driver.Teardown(found(1, "")); err != nil {
+			t.Error(err)
+		}
+		if links := r.kernel.Host().Links(); len(links) != 1 {
+			t.Errorf("left %+v", links)
+		}
+	})
+}
+
+func TestAnAssignmentForNobodyIsRefused(t *testing.T) {
+	finders(t, func(t *testing.T, r *rig) {
+		for _, q := range []*agentapi.Assignment{nil, {}, {Network: "7c7b", Container: "c"}} {
+			if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Assign, Assign: q}); got.Error == "" {
+				t.Errorf("%+v: got %+v", q, got)
+			}
+		}
+	})
+}

@@ -1,0 +1,46 @@
+package gossiptest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"vxlan-driver/lab/labtest"
+)
+
+// What it costs a start that its address is picked among the hosts: the 50 ms that others have to object and the 80 ms that the wire
+// is asked, and little more.
+func TestWhatPickingCosts(t *testing.T) {
+	const starts = 9
+	l := start(t, 2)
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	for _, h := range l.Hosts() {
+		create(t, h, "gossip", "--opt vni=100 --subnet 10.0.0.0/24")
+	}
+	labtest.CreateNetwork(t, l, "static", "--opt vni=101 --subnet 10.0.1.0/24")
+	for _, network := range []string{"gossip", "static"} {
+		began := time.Now()
+		run(t, a, "first-"+network, network, "")
+		t.Logf("%s: the first container took %v", network, time.Since(began))
+		run(t, b, "other-"+network, network, "")
+		within(t, 2*time.Second, a, ping("first-"+network, "other-"+network))
+	}
+	took := make(map[string][]time.Duration)
+	for i := range starts {
+		for _, network := range []string{"gossip", "static"} {
+			began := time.Now()
+			labtest.Sh(t, a, fmt.Sprintf("podman run -d --name %s%d --network %s localhost/web", network, i, network))
+			took[network] = append(took[network], time.Since(began))
+		}
+	}
+	median := make(map[string]time.Duration)
+	for network, all := range took {
+		slices.Sort(all)
+		median[network] = all[starts/2]
+		t.Logf("%s: median %v, of %v", network, median[network], all)
+	}
+	if more := median["gossip"] - median["static"]; more > 300*time.Millisecond {
+		t.Errorf("picking an address takes %v", more)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/control"
 	"vxlan-driver/internal/driver"
-	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
 )
@@ -110,96 +109,16 @@ func (c *claims) findLocked(who claimant) (bind netip.Addr, l driver.Local, r st
 	return bind, l, r, fmt.Errorf("container %s is not recorded on network %s", who.container, who.network)
 }
 
-// clusterOf returns the cluster of a network that this host has a container on.
-func (c *claims) clusterOf(who claimant) (*running, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	bind, _, _, err := c.findLocked(who)
-	return c.parts[bind].cluster, err
-}
-
-// claim picks an address of each subnet that none of the kept ones is of, and tells the
-// others. What it finds in use is not taken, nor a kept one on the first try, which the user
-// wants. A container that has its addresses keeps them.
-func (c *claims) claim(who claimant, keep, avoid []netip.Addr, try int) ([]netip.Addr, error) {
+// look returns the cluster of a container's network, and the addresses that the container
+// has already, as when its plugin was killed and it is asked for again.
+func (c *claims) look(who claimant) (*running, []netip.Addr, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bind, l, r, err := c.findLocked(who)
-	if err != nil {
-		return nil, err
+	if err == nil && !l.AgentPicks() {
+		err = fmt.Errorf("addresses of network %s are not picked by the agent", l.Name)
 	}
-	if !pending(l.Network, r) {
-		return addrs(r), nil
-	}
-	others := c.holdersLocked(l, c.parts[bind].cluster.Snapshot(), who.container)
-	for _, a := range append(l.HostAddrs(), c.own[l.ID]...) {
-		others.add(a, holder{vtep: l.VTEP.Local})
-	}
-	if try == 0 {
-		if err := refuse(l, keep, others); err != nil {
-			return nil, err
-		}
-	}
-	taken := func(a netip.Addr) bool {
-		_, held := others[a]
-		return held || slices.Contains(avoid, a)
-	}
-	var all []netip.Addr
-	for _, s := range l.Subnets {
-		kept := slices.DeleteFunc(slices.Clone(keep), func(a netip.Addr) bool { return !s.Prefix.Contains(a) })
-		if len(kept) == 0 {
-			a, err := c.pickLocked(l, s, taken, try)
-			if err != nil {
-				return nil, fmt.Errorf("network %s: %w", l.Name, err)
-			}
-			kept = append(kept, a)
-		}
-		all = append(all, kept...)
-	}
-	if c.held == nil {
-		c.held = make(map[claimant]claim)
-	}
-	c.held[who] = claim{addrs: all, bind: bind, since: time.Now()}
-	return all, c.tellLocked(bind)
-}
-
-// refuse tells why a container cannot have the addresses that its user wants.
-func refuse(l driver.Local, wanted []netip.Addr, others map[netip.Addr]holder) error {
-	for _, a := range wanted {
-		if _, ok := l.SubnetOf(a); !ok {
-			return fmt.Errorf("address %v is in no subnet of network %s", a, l.Name)
-		}
-		if h, held := others[a]; held {
-			return inUse(l, a, h)
-		}
-	}
-	return nil
-}
-
-func inUse(l driver.Local, a netip.Addr, h holder) error {
-	return fmt.Errorf("address %v of network %s is in use by %v; choose another --ip", a, l.Name, h)
-}
-
-// pickLocked goes on where it was, and elsewhere if others are there too: who goes on beside
-// them meets them again.
-func (c *claims) pickLocked(l driver.Local, s network.Subnet, taken func(netip.Addr) bool, try int) (netip.Addr, error) {
-	id := l.ID + " " + s.Prefix.String()
-	start, ok := c.next[id]
-	switch {
-	case try > 0:
-		start = ipam.Start(s, fmt.Sprint(l.VTEP.Local, start, try))
-	case !ok:
-		start = ipam.Start(s, l.VTEP.Local.String())
-	}
-	a, err := ipam.Pick(s, start, taken)
-	if err != nil {
-		return a, err
-	}
-	if c.next == nil {
-		c.next = make(map[string]netip.Addr)
-	}
-	c.next[id] = a.Next()
-	return a, nil
+	return c.parts[bind].cluster, addrs(r), err
 }
 
 // lost returns those of a claim's addresses that somebody else has a better right to.
@@ -210,9 +129,13 @@ func (c *claims) lost(who claimant) (map[netip.Addr]error, error) {
 	if err != nil {
 		return nil, err
 	}
+	cl, held := c.held[who]
+	if !held {
+		return nil, fmt.Errorf("container %s waited for too long", who.container)
+	}
 	others := c.holdersLocked(l, c.parts[bind].cluster.Snapshot(), who.container)
 	lost := make(map[netip.Addr]error)
-	for _, a := range c.held[who].addrs {
+	for _, a := range cl.addrs {
 		if h, held := others[a]; held && h.beats(l.VTEP.Local) {
 			lost[a] = inUse(l, a, h)
 		}

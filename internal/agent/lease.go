@@ -44,9 +44,9 @@ func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Res
 }
 
 func (c *claims) assign(ctx context.Context, r agentapi.Assignment) ([]netip.Addr, error) {
-	cluster, err := c.clusterOf(whose(r))
-	if err != nil {
-		return nil, err
+	cluster, have, err := c.look(whose(r))
+	if err != nil || len(have) > 0 {
+		return have, err
 	}
 	if err := cluster.meetOthers(ctx); err != nil {
 		return nil, err

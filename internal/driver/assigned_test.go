@@ -12,6 +12,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fakekernel"
 	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
 )
 
@@ -313,6 +314,40 @@ func TestAnArrivalWithoutAddresses(t *testing.T) {
 	agent.err = nil
 	if _, err := d.Setup(ns, r); err != nil || agent.syncs.Load() != 2 {
 		t.Errorf("%d syncs, %v", agent.syncs.Load(), err)
+	}
+}
+
+// An agent that picks an address and then does not answer names is no reason to forget
+// where the other hosts are: there is no list of them.
+func TestAnArrivalWithoutNamesKeepsThePeers(t *testing.T) {
+	_, d, agent := newGossip(t)
+	want := network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.99")}}
+	pick := agent.assign
+	agent.assign = func(n, c string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+		st, err := store.Open(d.StoreDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		agent.err = errors.New("timeout") // from now on
+		if err := st.SetPeers("7c7b", want); err != nil {
+			t.Error(err)
+		}
+		return pick(n, c, wanted, avoid)
+	}
+	var warned string
+	d.Warn = func(message string) { warned += message }
+	ns, r := arriving(1, "")
+	if _, err := d.Setup(ns, r); err != nil || !strings.Contains(warned, "no container names") {
+		t.Errorf("got %v, warned %q", err, warned)
+	}
+	st, err := store.Open(d.StoreDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if got, ok, err := st.Peers("7c7b"); !ok || err != nil || !got.Equal(want) {
+		t.Errorf("keeps %+v, %v, %v", got, ok, err)
 	}
 }
 

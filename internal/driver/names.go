@@ -20,6 +20,10 @@ func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark
 	}
 	if err := d.Agent.Sync(); err != nil {
 		d.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", p.Name, err))
+		// Where there is no list, what the agent knew last is the best there is.
+		if p.Gossip {
+			return s
+		}
 		if err := d.alone(host, p.ID); err != nil {
 			d.Warn(fmt.Sprintf("network %s: go on without an agent: %v", p.Name, err))
 		}

@@ -21,9 +21,9 @@ type asking struct {
 	r *rig
 }
 
-func (p asking) Assign(network, container string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+func (p asking) Assign(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
 	answer := p.r.handle(p.r.t.Context(), agentapi.Request{Verb: agentapi.Assign, Assign: &agentapi.Assignment{
-		Network: network, Container: container, Wanted: wanted, Avoid: avoid,
+		Network: network, Container: container, Wanted: wanted,
 	}})
 	p.r.order.Lock() // see rig
 	defer p.r.order.Unlock()
@@ -83,6 +83,30 @@ func TestAFirstContainerGetsAnAddress(t *testing.T) {
 		}
 		if len(r.claims.held) > 0 {
 			t.Errorf("still claims %v", r.claims.held)
+		}
+	})
+}
+
+// Whom no agent knows is heard on the wire; what he has is not taken, and refused if the user
+// wants it.
+func TestAnAddressThatTheWireHasIsNotTaken(t *testing.T) {
+	finders(t, func(t *testing.T, r *rig) {
+		status, err := r.Driver.Setup(found(1, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := status.Interfaces["eth0"].Subnets[0].IPNet.Addr().Next()
+		r.kernel.Host().Wire = map[kernel.Holder]netip.Addr{{Addr: next, MAC: kernel.MAC{2, 7}}: vtep(12)}
+		status, err = r.Driver.Setup(found(2, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := status.Interfaces["eth0"].Subnets[0].IPNet.Addr(); got == next {
+			t.Errorf("got %v", got)
+		}
+		_, err = r.Driver.Setup(found(3, `, "static_ips": ["`+next.String()+`"]`))
+		if err == nil || !strings.Contains(err.Error(), "is in use: 02:07:00:00:00:00 on host 198.18.0.12 answers for it; choose another --ip") {
+			t.Errorf("got %v", err)
 		}
 	})
 }

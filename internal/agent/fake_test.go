@@ -179,7 +179,7 @@ type plugin struct{}
 
 func (plugin) Sync() error { return nil }
 func (plugin) Notify()     {}
-func (plugin) Assign(_, _ string, _, _ []netip.Addr) ([]netip.Addr, error) {
+func (plugin) Assign(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 	return nil, errors.New("not on this network")
 }
 
@@ -204,6 +204,17 @@ type rig struct {
 	stop     context.CancelFunc
 }
 
+// ordered is a namespace that nobody opens before another has done with it.
+type ordered struct {
+	*fakekernel.Namespace
+	order *sync.Mutex
+}
+
+func (o ordered) Close() {
+	o.order.Lock()
+	defer o.order.Unlock()
+}
+
 // bubble runs a test with an agent in virtual time.
 func bubble(t *testing.T, test func(*testing.T, *rig)) {
 	t.Helper()
@@ -225,7 +236,7 @@ func newRig(t *testing.T) *rig {
 			if err != nil {
 				return nil, err
 			}
-			return ns, nil
+			return ordered{ns, &r.order}, nil
 		},
 		StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(),
 		Zones: zonesOff{}, Agent: plugin{}, Warn: func(message string) { t.Error(message) },

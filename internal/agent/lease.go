@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/network"
 )
 
 const (
@@ -33,7 +35,7 @@ func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Res
 		return agentapi.Response{Error: "assign: for whom is missing"}
 	}
 	turned := a.syncNow(ctx)
-	addrs, err := a.claims.assign(ctx, *r)
+	addrs, err := a.claims.assign(ctx, *r, a.Driver.InUse)
 	if err == nil {
 		return agentapi.Response{Addrs: addrs}
 	}
@@ -43,7 +45,10 @@ func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Res
 	return agentapi.Response{Error: err.Error()}
 }
 
-func (c *claims) assign(ctx context.Context, r agentapi.Assignment) ([]netip.Addr, error) {
+// asker asks the wire who has addresses that a container is to get.
+type asker func(driver.Local, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error)
+
+func (c *claims) assign(ctx context.Context, r agentapi.Assignment, ask asker) ([]netip.Addr, error) {
 	cluster, have, err := c.look(whose(r))
 	if err != nil || len(have) > 0 {
 		return have, err
@@ -51,25 +56,22 @@ func (c *claims) assign(ctx context.Context, r agentapi.Assignment) ([]netip.Add
 	if err := cluster.meetOthers(ctx); err != nil {
 		return nil, err
 	}
-	addrs, err := c.settle(ctx, r)
+	addrs, err := c.settle(ctx, r, ask)
 	if err != nil {
 		c.drop(whose(r))
 	}
 	return addrs, err
 }
 
-// settle claims until nobody objects.
-func (c *claims) settle(ctx context.Context, r agentapi.Assignment) ([]netip.Addr, error) {
-	keep, avoid := r.Wanted, r.Avoid
+// settle claims until nobody objects, and nobody answers whom the agents do not know.
+func (c *claims) settle(ctx context.Context, r agentapi.Assignment, ask asker) ([]netip.Addr, error) {
+	keep, avoid := r.Wanted, []netip.Addr(nil)
 	for try := range maxTries {
 		addrs, err := c.claim(whose(r), keep, avoid, try)
 		if err != nil {
 			return nil, err
 		}
-		if err := pause(ctx, objection); err != nil {
-			return nil, err
-		}
-		lost, err := c.lost(whose(r))
+		lost, err := c.hear(ctx, whose(r), addrs, ask)
 		if err != nil || len(lost) == 0 {
 			return addrs, err
 		}
@@ -87,7 +89,33 @@ func (c *claims) settle(ctx context.Context, r agentapi.Assignment) ([]netip.Add
 			}
 		}
 	}
-	return nil, fmt.Errorf("other hosts were quicker %d times; try again", maxTries)
+	return nil, fmt.Errorf("others had or were quicker to get %d addresses in a row; try again", maxTries)
+}
+
+// hear returns which addresses of a claim others have, or a better right to. The wire is
+// asked while the others may object.
+func (c *claims) hear(ctx context.Context, who claimant, addrs []netip.Addr, ask asker) (map[netip.Addr]error, error) {
+	objected := time.Now().Add(objection)
+	c.mu.Lock()
+	_, l, r, err := c.findLocked(who)
+	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	answered, err := ask(l, r.Endpoint, addrs)
+	if err != nil {
+		return nil, err
+	}
+	if err := pause(ctx, time.Until(objected)); err != nil {
+		return nil, err
+	}
+	lost, err := c.lost(who)
+	for a, why := range answered {
+		if lost[a] == nil && lost != nil {
+			lost[a] = why
+		}
+	}
+	return lost, err
 }
 
 // meetOthers waits until the cluster knows what the other hosts have, or for long enough.

@@ -122,6 +122,11 @@ func (n *node) turn(t *testing.T, change func(*driver.Local)) {
 	}
 }
 
+// silence is a wire on which nobody answers.
+func silence(driver.Local, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error) {
+	return nil, nil
+}
+
 // arrive starts a container, and returns its addresses.
 func (n *node) arrive(t *testing.T, id string, wanted ...string) ([]netip.Addr, error) {
 	t.Helper()
@@ -132,7 +137,7 @@ func (n *node) arrive(t *testing.T, id string, wanted ...string) ([]netip.Addr, 
 	for _, w := range wanted {
 		r.Wanted = append(r.Wanted, netip.MustParseAddr(w))
 	}
-	addrs, err := n.assign(t.Context(), r)
+	addrs, err := n.assign(t.Context(), r, silence)
 	time.Sleep(n.ether.random(100 * time.Millisecond)) // until the plugin has the lock
 	n.turn(t, func(l *driver.Local) {
 		i := slices.IndexFunc(l.Endpoints, func(r store.Record) bool { return r.ContainerID == id })
@@ -273,11 +278,11 @@ func TestAssignPicksOneOfEachSubnet(t *testing.T) {
 			t.Errorf("got %v after %v, %v", again, addrs, err)
 		}
 		// Asked twice, as after a plugin was killed.
-		twice, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: "c3"})
+		twice, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: "c3"}, silence)
 		if err != nil || !slices.Equal(twice, again) {
 			t.Errorf("got %v, then %v, %v", again, twice, err)
 		}
-		if _, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: "c9"}); err == nil || err.Error() != "container c9 is not recorded on network n1" {
+		if _, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: "c9"}, silence); err == nil || err.Error() != "container c9 is not recorded on network n1" {
 			t.Errorf("got %v", err)
 		}
 		e.have(t)
@@ -371,7 +376,7 @@ func TestClaimsEnd(t *testing.T) {
 			n.turn(t, func(l *driver.Local) {
 				l.Endpoints = append(l.Endpoints, store.Record{Endpoint: network.Endpoint{ContainerID: id}})
 			})
-			if _, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: id}); err != nil {
+			if _, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: id}, silence); err != nil {
 				t.Fatal(err)
 			}
 			n.turn(t, func(*driver.Local) {})

@@ -87,7 +87,7 @@ func TestAgentThatEndsIsNotRunning(t *testing.T) {
 
 // Whatever is sent, there is an answer of one line.
 func FuzzRequest(f *testing.F) {
-	for _, seed := range []string{`{"verb":"assign","assign":{"network":"n","wanted":["10.0.0.1"],"avoid":["fd00::1%eth0",""]}}`, `{"assign":{"wanted":[1]}}`, `{"verb":"sync"}`, `{"verb":"status","more":[1]}`, `{]`, `[]`, `null`, ``, `{"verb":7}`, strings.Repeat("[", maxRequest), strings.Repeat(" ", maxRequest-2) + "{}"} {
+	for _, seed := range []string{`{"verb":"assign","assign":{"network":"n","wanted":["10.0.0.1","fd00::1%eth0",""]}}`, `{"assign":{"wanted":[1]}}`, `{"verb":"sync"}`, `{"verb":"status","more":[1]}`, `{]`, `[]`, `null`, ``, `{"verb":7}`, strings.Repeat("[", maxRequest), strings.Repeat(" ", maxRequest-2) + "{}"} {
 		f.Add([]byte(seed))
 		f.Add([]byte(seed + "\n"))
 	}
@@ -146,8 +146,7 @@ func TestAddressesPassAsTheyAre(t *testing.T) {
 	}
 	want := Assignment{
 		Network: "n1", Container: "c1",
-		Wanted: []netip.Addr{netip.MustParseAddr("10.0.0.7")},
-		Avoid:  []netip.Addr{netip.MustParseAddr("fd00::1"), netip.MustParseAddr("10.0.0.8")},
+		Wanted: []netip.Addr{netip.MustParseAddr("fd00::1"), netip.MustParseAddr("10.0.0.8")},
 	}
 	served := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -156,11 +155,11 @@ func TestAddressesPassAsTheyAre(t *testing.T) {
 			if r.Verb != Assign || r.Assign == nil || !reflect.DeepEqual(*r.Assign, want) {
 				return Response{Error: fmt.Sprintf("got %+v", r)}
 			}
-			return Response{Addrs: r.Assign.Avoid}
+			return Response{Addrs: r.Assign.Wanted}
 		})
 	}()
 	r, err := Call(path, Request{Verb: Assign, Assign: &want}, time.Now().Add(5*time.Second))
-	if err != nil || !slices.Equal(r.Addrs, want.Avoid) {
+	if err != nil || !slices.Equal(r.Addrs, want.Wanted) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	cancel()

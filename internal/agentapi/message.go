@@ -33,7 +33,6 @@ type Assignment struct {
 	Network   string       `json:"network"`          // Podman's id of it
 	Container string       `json:"container"`        // its id
 	Wanted    []netip.Addr `json:"wanted,omitempty"` // those that the user asked for; a subnet with one gets no other
-	Avoid     []netip.Addr `json:"avoid,omitempty"`  // in use by somebody whom the agent does not know
 }
 
 // Response is its answer.

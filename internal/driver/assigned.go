@@ -25,11 +25,6 @@ type arrival struct {
 	asked           network.Endpoint // with the addresses that the user asked for
 }
 
-// maxPicks is how often the agent is asked for other addresses because the wire has
-// somebody on those that it picked. It knows all that take part; who does not and has
-// several is told by the error.
-const maxPicks = 3
-
 // connect builds the endpoint, and takes it back when that fails.
 func (a arrival) connect() (netavark.Status, error) {
 	if !a.placed.AgentPicks() {
@@ -39,27 +34,13 @@ func (a arrival) connect() (netavark.Status, error) {
 	if err != nil {
 		return netavark.Status{}, err
 	}
-	if addrs != nil {
-		status, _, err := a.finish(addrs, addrs)
-		return status, err
+	if addrs == nil {
+		addrs, err = a.Agent.Assign(a.placed.ID, a.asked.ContainerID, addrsOf(a.asked))
 	}
-	wanted := addrsOf(a.asked)
-	var avoid []netip.Addr
-	for i := 1; ; i++ {
-		addrs, err := a.Agent.Assign(a.placed.ID, a.asked.ContainerID, wanted, avoid)
-		if err != nil {
-			return netavark.Status{}, errors.Join(fmt.Errorf("address on network %s: %w", a.placed.Name, err), a.abandon())
-		}
-		final := wanted
-		if i == maxPicks {
-			final = addrs
-		}
-		status, held, err := a.finish(addrs, final)
-		if len(held) == 0 {
-			return status, err
-		}
-		avoid = append(avoid, held...)
+	if err != nil {
+		return netavark.Status{}, errors.Join(fmt.Errorf("address on network %s: %w", a.placed.Name, err), a.abandon())
 	}
+	return a.finish(addrs)
 }
 
 // connectBare is connect on a network without addresses, which needs the agent all the
@@ -105,50 +86,35 @@ func isAgain(old, e network.Endpoint) bool {
 		!slices.ContainsFunc(e.Addrs, func(p netip.Prefix) bool { return !slices.Contains(old.Addrs, p) })
 }
 
-// finish builds the endpoint with its addresses. If the wire has somebody on some that
-// are not final, these are returned and nothing is done.
-func (a arrival) finish(addrs, final []netip.Addr) (status netavark.Status, held []netip.Addr, err error) {
+// finish builds the endpoint with its addresses.
+func (a arrival) finish(addrs []netip.Addr) (netavark.Status, error) {
 	st, err := store.Open(a.StoreDir)
 	if err != nil {
-		return netavark.Status{}, nil, err // without the lock nothing can be undone
+		return netavark.Status{}, err // without the lock nothing can be undone
 	}
 	defer st.Close()
 	b := build{a.Driver, st, a.host}
-	status, held, err = a.complete(b, addrs, final)
+	status, err := a.complete(b, addrs)
 	if err != nil {
-		return netavark.Status{}, nil, errors.Join(err, b.undo(a.placed.Identity, a.asked))
+		return netavark.Status{}, errors.Join(err, b.undo(a.placed.Identity, a.asked))
 	}
-	return status, held, nil
+	return status, nil
 }
 
 // complete is finish without the undoing. The network is placed anew, since the agent may
 // have found other hosts meanwhile.
-func (a arrival) complete(b build, addrs, final []netip.Addr) (status netavark.Status, held []netip.Addr, err error) {
+func (a arrival) complete(b build, addrs []netip.Addr) (netavark.Status, error) {
 	p, err := b.place(a.request.Network)
 	if err != nil {
-		return netavark.Status{}, nil, err
+		return netavark.Status{}, err
 	}
 	at := attachment(a.namespace, a.request)
 	at.Addrs = addrs
 	e, err := network.ParseEndpoint(p.Network, at)
 	if err != nil {
-		return netavark.Status{}, nil, fmt.Errorf("container %s on network %s: %w", a.request.ContainerName, p.Name, err)
+		return netavark.Status{}, fmt.Errorf("container %s on network %s: %w", a.request.ContainerName, p.Name, err)
 	}
-	holders, err := b.holders(p, e, addrs)
-	if err != nil {
-		return netavark.Status{}, nil, err
-	}
-	for _, h := range holders {
-		held = append(held, h.Addr)
-	}
-	if slices.ContainsFunc(held, func(h netip.Addr) bool { return slices.Contains(final, h) }) {
-		return netavark.Status{}, nil, b.conflicts(p, holders)
-	}
-	if len(held) > 0 {
-		return netavark.Status{}, held, nil
-	}
-	status, err = b.attach(p, e, a.container, a.request.Network)
-	return status, nil, err
+	return b.attach(p, e, a.container, a.request.Network)
 }
 
 // abandon takes back what was built for a container that gets no address.

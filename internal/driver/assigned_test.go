@@ -21,21 +21,18 @@ var gossipNetwork = strings.NewReplacer(`"remote_ips": "198.18.0.11,198.18.0.12"
 	`"dns_enabled": true`, `"dns_enabled": true, "ipam_options": {"driver": "vxlan"}`).Replace(testNetwork)
 
 // newGossip is newFake with an agent that gives out what the user wants, or else the
-// first addresses that are not to be avoided.
+// first addresses.
 func newGossip(t *testing.T) (*fakekernel.Kernel, *Driver, *fakeAgent) {
 	t.Helper()
 	k, d := newFake(t)
 	agent := new(fakeAgent)
-	agent.assign = func(_, _ string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+	agent.assign = func(_, _ string, wanted []netip.Addr) ([]netip.Addr, error) {
 		var all []netip.Addr
 		for _, first := range []string{"10.0.0.2", "fd00:10::2"} {
 			a := netip.MustParseAddr(first)
 			if i := slices.IndexFunc(wanted, func(w netip.Addr) bool { return w.Is4() == a.Is4() }); i >= 0 {
 				all = append(all, wanted[i])
 				continue
-			}
-			for slices.Contains(avoid, a) {
-				a = a.Next()
 			}
 			all = append(all, a)
 		}
@@ -58,7 +55,7 @@ func TestTheAgentPicksAddresses(t *testing.T) {
 	_, d, agent := newGossip(t)
 	pick := agent.assign
 	asked := 0
-	agent.assign = func(networkID, containerID string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+	agent.assign = func(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
 		asked++
 		s, err := d.Begin()
 		if err != nil {
@@ -80,7 +77,7 @@ func TestTheAgentPicksAddresses(t *testing.T) {
 		if _, err := d.Reload(); err != nil {
 			t.Error(err)
 		}
-		return pick(networkID, containerID, wanted, avoid)
+		return pick(networkID, containerID, wanted)
 	}
 	ns, r := arriving(1, "")
 	for range 2 { // the second changes nothing
@@ -182,7 +179,7 @@ func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
 			k, d, agent := newGossip(t)
 			pick := agent.assign
 			if k.DieAt = i; i == 0 {
-				agent.assign = func(_, _ string, _, _ []netip.Addr) ([]netip.Addr, error) {
+				agent.assign = func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 					k.DieAt = 1 // all that follows
 					return nil, errors.New("killed")
 				}
@@ -212,48 +209,30 @@ func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
 	}
 }
 
-// Somebody whom the agent does not know has an address that it picked.
-func TestAddressesThatTheWireHasAreNotTaken(t *testing.T) {
-	wire := func(k *fakekernel.Kernel, addrs ...string) {
-		k.Host().Wire = make(map[kernel.Holder]netip.Addr)
-		for i, a := range addrs {
-			k.Host().Wire[kernel.Holder{Addr: netip.MustParseAddr(a), MAC: kernel.MAC{2, byte(i + 1)}}] = netip.MustParseAddr("198.18.0.12")
-		}
+// The wire is asked for addresses before a container gets them, unless it is there and would
+// answer itself.
+func TestInUse(t *testing.T) {
+	k, d, _ := newGossip(t)
+	ns, r := arriving(1, "")
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
 	}
-	tests := []struct {
-		name, options string
-		wire          []string
-		want          string
-	}{
-		{"one", "", []string{"10.0.0.2"}, "10.0.0.3/24 fd00:10::2/64"},
-		{"both", "", []string{"10.0.0.2", "fd00:10::2"}, "10.0.0.3/24 fd00:10::3/64"},
-		{"two in turn", "", []string{"10.0.0.2", "10.0.0.3"}, "10.0.0.4/24 fd00:10::2/64"},
-		{"too many", "", []string{"10.0.0.2", "10.0.0.3", "10.0.0.4"}, "address 10.0.0.4 of network vxlan-network is in use: 02:03:00:00:00:00 on host 198.18.0.12 answers for it"},
-		{"the user's", `, "static_ips": ["10.0.0.2"]`, []string{"10.0.0.2"}, "address 10.0.0.2 of network vxlan-network is in use"},
-		{"another than the user's", `, "static_ips": ["10.0.0.9"]`, []string{"fd00:10::2"}, "10.0.0.9/24 fd00:10::3/64"},
+	s, err := d.Begin()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range tests {
-		k, d, _ := newGossip(t)
-		before := k.Host().Links()
-		wire(k, tt.wire...)
-		ns, r := arriving(1, tt.options)
-		status, err := d.Setup(ns, r)
-		if err != nil {
-			if !strings.HasPrefix(err.Error(), tt.want) {
-				t.Errorf("%s: got %v", tt.name, err)
-			}
-			if after := k.Host().Links(); !reflect.DeepEqual(before, after) || len(stored(t, d)) > 0 {
-				t.Errorf("%s: left %+v %v", tt.name, after, stored(t, d))
-			}
-			continue
-		}
-		var got []string
-		for _, s := range status.Interfaces["eth0"].Subnets {
-			got = append(got, s.IPNet.String())
-		}
-		if strings.Join(got, " ") != tt.want {
-			t.Errorf("%s: got %v", tt.name, got)
-		}
+	locals, err := s.Networks()
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	held, free := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.8")
+	k.Host().Wire = map[kernel.Holder]netip.Addr{{Addr: held, MAC: kernel.MAC{2, 7}}: netip.MustParseAddr("198.18.0.12")}
+	got, err := d.InUse(locals[0], network.Endpoint{ContainerID: "c2"}, []netip.Addr{held, free})
+	if err != nil || len(got) != 1 || got[held].Error() != "address 10.0.0.7 of network vxlan-network is in use: 02:07:00:00:00:00 on host 198.18.0.12 answers for it; choose another --ip, or stop what has it" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := d.InUse(locals[0], locals[0].Endpoints[0].Endpoint, []netip.Addr{held}); err != nil || len(got) > 0 {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 
@@ -267,7 +246,7 @@ func TestAnArrivalBesideOthers(t *testing.T) {
 	}
 	before := k.Host().Links()
 	pick := agent.assign
-	agent.assign = func(_, _ string, _, _ []netip.Addr) ([]netip.Addr, error) { return nil, errors.New("no free address") }
+	agent.assign = func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) { return nil, errors.New("no free address") }
 	ns2, r2 := arriving(2, "")
 	if _, err := d.Setup(ns2, r2); err == nil || !strings.Contains(err.Error(), "no free address") {
 		t.Errorf("got %v", err)
@@ -275,11 +254,11 @@ func TestAnArrivalBesideOthers(t *testing.T) {
 	if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
 		t.Errorf("before %+v\nafter  %+v", before, after)
 	}
-	agent.assign = func(n, c string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+	agent.assign = func(n, c string, wanted []netip.Addr) ([]netip.Addr, error) {
 		if err := d.Teardown(ns1, r1); err != nil {
 			t.Error(err)
 		}
-		return pick(n, c, wanted, avoid)
+		return pick(n, c, wanted)
 	}
 	if _, err := d.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
@@ -323,7 +302,7 @@ func TestAnArrivalWithoutNamesKeepsThePeers(t *testing.T) {
 	_, d, agent := newGossip(t)
 	want := network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.99")}}
 	pick := agent.assign
-	agent.assign = func(n, c string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+	agent.assign = func(n, c string, wanted []netip.Addr) ([]netip.Addr, error) {
 		st, err := store.Open(d.StoreDir)
 		if err != nil {
 			t.Fatal(err)
@@ -333,7 +312,7 @@ func TestAnArrivalWithoutNamesKeepsThePeers(t *testing.T) {
 		if err := st.SetPeers("7c7b", want); err != nil {
 			t.Error(err)
 		}
-		return pick(n, c, wanted, avoid)
+		return pick(n, c, wanted)
 	}
 	var warned string
 	d.Warn = func(message string) { warned += message }
@@ -366,7 +345,7 @@ func TestCreateOfANetworkWhoseHostsFindEachOther(t *testing.T) {
 			}
 		}
 		r := netavark.Request{ContainerID: "c1", Network: out, Options: json.RawMessage(`{"interface_name": "eth0"}`)}
-		d.Agent = &fakeAgent{assign: func(_, _ string, _, _ []netip.Addr) ([]netip.Addr, error) {
+		d.Agent = &fakeAgent{assign: func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("10.0.0.2")}, nil
 		}}
 		if _, err := d.Setup("/ns/1", r); err != nil {

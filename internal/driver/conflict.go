@@ -11,7 +11,7 @@ import (
 
 // checkAddrs asks the network's other hosts whether an address of the endpoint is
 // in use. That costs some 80 ms, so where the addresses are of the part that only
-// this host hands out, the user has to ask for it. Those that the agent picked were asked for.
+// this host hands out, the user has to ask for it. The agent has asked for those that it picked.
 func (b build) checkAddrs(p placed, e network.Endpoint) error {
 	var doubtful []netip.Addr
 	for _, a := range e.Addrs {
@@ -24,7 +24,31 @@ func (b build) checkAddrs(p placed, e network.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	return b.conflicts(p, holders)
+	var errs []error
+	for _, h := range holders {
+		errs = append(errs, b.conflict(p, h))
+	}
+	return errors.Join(errs...)
+}
+
+// InUse asks the network's other hosts for addresses that a container is to get, and
+// returns who has them. It does so without the store's lock.
+func (d *Driver) InUse(l Local, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
+	host, err := d.Open("")
+	if err != nil {
+		return nil, err
+	}
+	defer host.Close()
+	b := build{Driver: d, host: host}
+	holders, err := b.holders(l.placed(), e, addrs)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[netip.Addr]error)
+	for _, h := range holders {
+		all[h.Addr] = b.conflict(l.placed(), h)
+	}
+	return all, nil
 }
 
 // holders returns who else has addresses of an endpoint that is to be built.
@@ -38,14 +62,6 @@ func (b build) holders(p placed, e network.Endpoint, addrs []netip.Addr) ([]kern
 	}
 	from := kernel.Sender{MAC: network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), Addrs: p.HostAddrs()}
 	return b.host.Holders(p.Bridge.Name, from, addrs)
-}
-
-func (b build) conflicts(p placed, holders []kernel.Holder) error {
-	var errs []error
-	for _, h := range holders {
-		errs = append(errs, b.conflict(p, h))
-	}
-	return errors.Join(errs...)
 }
 
 func (b build) conflict(p placed, h kernel.Holder) error {

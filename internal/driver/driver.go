@@ -56,8 +56,8 @@ type Agent interface {
 	// Sync has it act on the store as it is now, and starts it if need be.
 	Sync() error
 	// Assign has it pick addresses for a container that is in the store, one of each
-	// subnet but those of the wanted ones, and none of those to avoid.
-	Assign(networkID, containerID string, wanted, avoid []netip.Addr) ([]netip.Addr, error)
+	// subnet but those of the wanted ones, which nobody else has.
+	Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
 	// Notify tells it, if it runs, that the store has changed.
 	Notify()
 }

@@ -110,15 +110,15 @@ func golden(t *testing.T, name, got string) {
 // fakeAgent counts calls, and fails if it is to.
 type fakeAgent struct {
 	err             error
-	assign          func(networkID, containerID string, wanted, avoid []netip.Addr) ([]netip.Addr, error)
+	assign          func(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
 	syncs, notified atomic.Int32
 }
 
 func (a *fakeAgent) Sync() error { a.syncs.Add(1); return a.err }
-func (a *fakeAgent) Assign(networkID, containerID string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+func (a *fakeAgent) Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	return a.assign(networkID, containerID, wanted, avoid)
+	return a.assign(networkID, containerID, wanted)
 }
 func (a *fakeAgent) Notify() { a.notified.Add(1) }

@@ -47,9 +47,9 @@ const assigning = 10 * time.Second
 
 // Assign has the agent pick addresses for a container whose record is in the store, and
 // starts it if need be.
-func (a Agent) Assign(network, container string, wanted, avoid []netip.Addr) ([]netip.Addr, error) {
+func (a Agent) Assign(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
 	r, err := a.ask(agentapi.Request{Verb: agentapi.Assign, Assign: &agentapi.Assignment{
-		Network: network, Container: container, Wanted: wanted, Avoid: avoid,
+		Network: network, Container: container, Wanted: wanted,
 	}}, assigning)
 	return r.Addrs, err
 }

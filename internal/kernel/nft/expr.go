@@ -97,14 +97,22 @@ var (
 	ctDirection = ct(unix.NFT_CT_DIRECTION, 1) // 0 is that of the first packet
 
 	// addrType is that of the destination address (linux/rtnetlink.h, RTN_).
-	addrType = load{4, func(reg uint32) expr {
+	addrType = fib(4, unix.NFT_FIB_RESULT_ADDRTYPE, unix.NFTA_FIB_F_DADDR)
+	// goesBack is 1 if the way to the destination is by the device that the packet came from. The kernel
+	// stores a byte, but nft 1.0 and 1.1.3 can list four only; 1.1.7 knows both.
+	goesBack = fib(4, unix.NFT_FIB_RESULT_OIF, unix.NFTA_FIB_F_DADDR|unix.NFTA_FIB_F_IIF|unix.NFTA_FIB_F_PRESENT)
+)
+
+// fib asks the routing table.
+func fib(size int, result, flags uint32) load {
+	return load{size, func(reg uint32) expr {
 		return newExpr("fib", func(m *nlmsg.Builder) {
 			m.U32BE(unix.NFTA_FIB_DREG, reg)
-			m.U32BE(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
-			m.U32BE(unix.NFTA_FIB_FLAGS, unix.NFTA_FIB_F_DADDR)
+			m.U32BE(unix.NFTA_FIB_RESULT, result)
+			m.U32BE(unix.NFTA_FIB_FLAGS, flags)
 		})
 	}}
-)
+}
 
 // key puts several loads side by side, each in a multiple of four bytes.
 func key(loads ...load) []expr {

@@ -31,7 +31,7 @@ func neighborDiscovery() []expr {
 // to, once each way, and most leave at that.
 var bridgeTable = table{
 	family:  kernel.Bridging,
-	version: "b09b2d70d35d",
+	version: "6dca996de327",
 	sets: []set{
 		{Set: kernel.FromPort, says: "what comes from a bridge port", key: []field{typeDevice}, value: verdictValue},
 		{Set: kernel.ToPort, says: "what goes to a bridge port", key: []field{typeDevice}, value: verdictValue},
@@ -48,6 +48,7 @@ var bridgeTable = table{
 			do("by port", key(iifname), verdictOf("from_port")),
 		}},
 		{"leave", &hook{"filter", brPostRouting, prioBrFilter}, []rule{
+			do("what most frames are goes anywhere", etherType(etherIP), accept()),
 			do("by port", key(oifname), verdictOf("to_port")),
 		}},
 		{"nd_from_tunnel", nil, discovery(iifname)},
@@ -71,6 +72,7 @@ var bridgeTable = table{
 // number (a priority tag, IEEE 802.1Q): behind two of them ARP would pass unseen.
 func gatewayStaysHome(device load, ndChain string) []rule {
 	return []rule{
+		do("what most frames are", etherType(etherIP), accept()),
 		do("a tag behind a tag", etherType(etherVLAN), jump("tagged")),
 		do("the same by 802.1ad", etherType(etherQinQ), jump("tagged")),
 		do("ARP from the gateway", etherType(etherARP), key(device, arpSenderIP), in("gateways4"), drop()),

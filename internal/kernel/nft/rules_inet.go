@@ -17,6 +17,10 @@ const (
 	dnat      = unix.NFT_NAT_DNAT
 )
 
+// A note on "arrive": where br_netfilter shows bridged packets to these chains, they pass here as
+// from the bridge. To ask the routing table whether they go back there is one step for both
+// families, and takes a third of looking both addresses up in a set of ranges. What is for this host
+// itself goes nowhere, and may be for a published port, which needs tracking.
 var tables = []table{inetTable, bridgeTable}
 
 // Hook priorities (linux/netfilter_ipv4.h): raw is before connection tracking.
@@ -31,7 +35,7 @@ const (
 // which network, the way out, and published ports.
 var inetTable = table{
 	family:  kernel.Inet,
-	version: "514ae96e21f7",
+	version: "bf12f7b8d5a1",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
@@ -63,14 +67,13 @@ var inetTable = table{
 	chains: []chain{
 		{"arrive", &hook{"filter", unix.NF_INET_PRE_ROUTING, prioRaw}, []rule{
 			do("VXLAN", is(l4proto, udp), key(dport), in("vxlan_ports"), jump("vxlan_arrives")),
-			do("within a network nothing needs tracking", is(nfproto, ipv4), key(iifname), in("bridges"), key(ipSaddr, ipDaddr), in("subnets4"), unicast(), notrack()),
-			do("nor over IPv6", is(nfproto, ipv6), key(iifname), in("bridges"), key(ip6Saddr, ip6Daddr), in("subnets6"), unicast(), notrack()),
+			do("within a network nothing needs tracking", key(iifname), in("bridges"), is(goesBack, native32(1)...), notrack(), accept()),
 		}},
 		{"vxlan_arrives", nil, vxlanArrives},
 		{"from_container", nil, fromContainer},
 		{"members", nil, members},
 		{"leave", &hook{"filter", unix.NF_INET_LOCAL_OUT, prioRaw}, []rule{
-			do("VXLAN needs no connection tracking", is(nfproto, ipv4), is(l4proto, udp), key(ipDaddr, dport), in("vteps4"), notrack()),
+			do("VXLAN needs no connection tracking", is(nfproto, ipv4), is(l4proto, udp), key(ipDaddr, dport), in("vteps4"), notrack(), accept()),
 			do("nor over IPv6", is(nfproto, ipv6), is(l4proto, udp), key(ip6Daddr, dport), in("vteps6"), notrack()),
 		}},
 		{"to_host", &hook{"filter", unix.NF_INET_LOCAL_IN, prioFilter}, []rule{
@@ -138,11 +141,6 @@ var vxlanArrives = []rule{
 // notUnicast matches what is for this host: its own addresses, and those of broadcast
 // and multicast, by which the kernel's VXLAN socket hears too.
 func notUnicast() []expr { return compare(addrType, unix.NFT_CMP_NEQ, native32(unix.RTN_UNICAST)) }
-
-// unicast matches what is for another host. Where br_netfilter shows bridged packets to
-// these chains, connection tracking would be most of what they cost; only what is for
-// this host itself may be for a published port.
-func unicast() []expr { return is(addrType, native32(unix.RTN_UNICAST)...) }
 
 // A container that sent a frame to a tunnel's end, wrapped by itself, would be
 // taken for its host once its address is masqueraded.

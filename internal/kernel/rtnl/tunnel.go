@@ -15,66 +15,97 @@ import (
 // UDPChecksum over IPv6 when the two directions differ, which no network asks for.
 // The underlay device is returned as an index.
 func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
-	var v4Checksum, v6ZeroTx, v6ZeroRx, gbp bool
-	var ttl kernel.TTL
+	var p tunnelParser
 	for typ, b := range nlmsg.Attrs(data) {
-		switch typ {
-		case unix.IFLA_VXLAN_ID:
-			t.VNI = nlmsg.U32(b)
-		case unix.IFLA_VXLAN_PORT:
-			t.Port = nlmsg.U16BE(b)
-		case unix.IFLA_VXLAN_LINK:
-			lower = nlmsg.U32(b)
-		case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
-			t.Local = ip(b)
-		case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6:
-			t.Group = ip(b)
-		case unix.IFLA_VXLAN_LEARNING:
-			t.Learning = nlmsg.U8(b) != 0
-		case unix.IFLA_VXLAN_PROXY:
-			t.Proxy = kernel.Some(nlmsg.U8(b) != 0)
-		case unix.IFLA_VXLAN_RSC:
-			t.RSC = kernel.Some(nlmsg.U8(b) != 0)
-		case unix.IFLA_VXLAN_L2MISS:
-			t.L2Miss = kernel.Some(nlmsg.U8(b) != 0)
-		case unix.IFLA_VXLAN_L3MISS:
-			t.L3Miss = kernel.Some(nlmsg.U8(b) != 0)
-		case unix.IFLA_VXLAN_GBP:
-			gbp = true
-		case unix.IFLA_VXLAN_AGEING:
-			t.Ageing = kernel.Some(nlmsg.U32(b))
-		case unix.IFLA_VXLAN_LIMIT:
-			t.FDBLimit = kernel.Some(nlmsg.U32(b))
-		case unix.IFLA_VXLAN_TTL:
-			ttl.Value = nlmsg.U8(b)
-		case unix.IFLA_VXLAN_TTL_INHERIT:
-			ttl.Inherit = nlmsg.U8(b) != 0
-		case unix.IFLA_VXLAN_TOS:
-			t.TOS = kernel.Some(nlmsg.U8(b))
-		case unix.IFLA_VXLAN_DF:
-			t.DF = kernel.Some(kernel.DF(nlmsg.U8(b)))
-		case unix.IFLA_VXLAN_UDP_CSUM:
-			v4Checksum = nlmsg.U8(b) != 0
-		case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX:
-			v6ZeroTx = nlmsg.U8(b) != 0
-		case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX:
-			v6ZeroRx = nlmsg.U8(b) != 0
-		case unix.IFLA_VXLAN_PORT_RANGE:
-			t.SourcePorts = kernel.Some(parsePortRange(b))
+		if set := p.flag(int(typ)); set != nil {
+			*set = kernel.Some(nlmsg.U8(b) != 0)
+		} else {
+			p.attr(int(typ), b)
 		}
 	}
-	t.GBP = kernel.Some(gbp)
-	if ttl.Inherit {
-		ttl.Value = 0 // has no effect
+	return p.tunnel(), p.lower
+}
+
+// tunnelParser keeps what is told by several attributes until all are read.
+type tunnelParser struct {
+	t                                   kernel.Tunnel
+	lower                               uint32
+	learning                            kernel.Opt[bool]
+	v4Checksum, v6ZeroTx, v6ZeroRx, gbp kernel.Opt[bool]
+	ttl                                 kernel.TTL
+	ttlInherit                          kernel.Opt[bool]
+}
+
+// flag returns where an attribute goes that is a byte, 0 or 1, or nil.
+func (p *tunnelParser) flag(typ int) *kernel.Opt[bool] {
+	switch typ {
+	case unix.IFLA_VXLAN_LEARNING:
+		return &p.learning
+	case unix.IFLA_VXLAN_PROXY:
+		return &p.t.Proxy
+	case unix.IFLA_VXLAN_RSC:
+		return &p.t.RSC
+	case unix.IFLA_VXLAN_L2MISS:
+		return &p.t.L2Miss
+	case unix.IFLA_VXLAN_L3MISS:
+		return &p.t.L3Miss
+	case unix.IFLA_VXLAN_TTL_INHERIT:
+		return &p.ttlInherit
+	case unix.IFLA_VXLAN_UDP_CSUM:
+		return &p.v4Checksum
+	case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX:
+		return &p.v6ZeroTx
+	case unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX:
+		return &p.v6ZeroRx
 	}
-	t.TTL = kernel.Some(ttl)
+	return nil
+}
+
+// attr reads any other attribute.
+func (p *tunnelParser) attr(typ int, b []byte) {
+	switch t := &p.t; typ {
+	case unix.IFLA_VXLAN_ID:
+		t.VNI = nlmsg.U32(b)
+	case unix.IFLA_VXLAN_PORT:
+		t.Port = nlmsg.U16BE(b)
+	case unix.IFLA_VXLAN_LINK:
+		p.lower = nlmsg.U32(b)
+	case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
+		t.Local = ip(b)
+	case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6:
+		t.Group = ip(b)
+	case unix.IFLA_VXLAN_GBP:
+		p.gbp.Value = true // it has no content
+	case unix.IFLA_VXLAN_AGEING:
+		t.Ageing = kernel.Some(nlmsg.U32(b))
+	case unix.IFLA_VXLAN_LIMIT:
+		t.FDBLimit = kernel.Some(nlmsg.U32(b))
+	case unix.IFLA_VXLAN_TTL:
+		p.ttl.Value = nlmsg.U8(b)
+	case unix.IFLA_VXLAN_TOS:
+		t.TOS = kernel.Some(nlmsg.U8(b))
+	case unix.IFLA_VXLAN_DF:
+		t.DF = kernel.Some(kernel.DF(nlmsg.U8(b)))
+	case unix.IFLA_VXLAN_PORT_RANGE:
+		t.SourcePorts = kernel.Some(parsePortRange(b))
+	}
+}
+
+func (p *tunnelParser) tunnel() kernel.Tunnel {
+	t := p.t
+	t.Learning = p.learning.Value
+	t.GBP = kernel.Some(p.gbp.Value)
+	if p.ttl.Inherit = p.ttlInherit.Value; p.ttl.Inherit {
+		p.ttl.Value = 0 // has no effect
+	}
+	t.TTL = kernel.Some(p.ttl)
 	switch {
 	case !overIPv6(t):
-		t.UDPChecksum = kernel.Some(v4Checksum)
-	case v6ZeroTx == v6ZeroRx:
-		t.UDPChecksum = kernel.Some(!v6ZeroTx)
+		t.UDPChecksum = kernel.Some(p.v4Checksum.Value)
+	case p.v6ZeroTx.Value == p.v6ZeroRx.Value:
+		t.UDPChecksum = kernel.Some(!p.v6ZeroTx.Value)
 	}
-	return t, lower
+	return t
 }
 
 func overIPv6(t kernel.Tunnel) bool { return t.Local.Is6() || t.Group.Is6() }

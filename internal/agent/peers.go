@@ -163,7 +163,20 @@ func remotes(l driver.Local, s control.Snapshot) []plan.Remote {
 			hidden = append(hidden, all...)
 		}
 	}
-	return append(here, hidden...)
+	return slices.Concat(here, hidden, listed(l))
+}
+
+// listed are the bridges of the hosts in the network's list, members or not. One that is about
+// to become a member asks who has its first container's address, by its bridge, and the
+// answer is to find it where nothing is learned.
+func listed(l driver.Local) (all []plan.Remote) {
+	if l.Gossip {
+		return nil // those are seeds
+	}
+	for _, r := range l.VTEP.Remotes {
+		all = append(all, plan.Remote{MAC: network.BridgeMAC(l.Tunnel.VNI, r), VTEP: r})
+	}
+	return all
 }
 
 // forward has frames go to the hosts that have their MACs.

@@ -11,6 +11,7 @@ import (
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/store"
 )
 
@@ -86,5 +87,19 @@ func TestHostNameIsValidAndTellsHostsApart(t *testing.T) {
 	}
 	if got := HostName("web1.example.com", netip.MustParseAddr("198.18.0.1")); got != "web1.198.18.0.1" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A host of the list asks for an address before it is a member, and must be answered.
+func TestBridgesOfListedHostsAreFound(t *testing.T) {
+	l := local()
+	l.VTEP.Remotes = []netip.Addr{netip.MustParseAddr("198.18.0.2")}
+	want := []plan.Remote{{MAC: network.BridgeMAC(100, l.VTEP.Remotes[0]), VTEP: l.VTEP.Remotes[0]}}
+	if got := remotes(l, control.Snapshot{}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
+	l.Gossip = true
+	if got := remotes(l, control.Snapshot{}); len(got) > 0 {
+		t.Errorf("seeds are forwarded to: %v", got)
 	}
 }

@@ -19,7 +19,7 @@ func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 	for _, kind := range []string{"", "--internal"} {
 		t.Run("network "+kind, func(t *testing.T) {
 			l := start(t, 3)
-			labtest.CreateOn(t, l.Hosts(), "one", kind+" --opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+			create(t, l.Hosts(), "one", kind+" --opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
 			var all []container
 			for _, h := range l.Hosts() {
 				all = append(all, run(t, h, "c", "one"))
@@ -120,7 +120,7 @@ func aboutGateway(f []byte) bool {
 func TestWayOutWithoutTheOtherHosts(t *testing.T) {
 	l := start(t, 3)
 	outside := l.Host("outside")
-	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
 	for _, h := range l.Hosts() {
 		run(t, h, "c", "one")
 	}

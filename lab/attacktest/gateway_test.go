@@ -17,7 +17,7 @@ import (
 func TestGatewayIsNotPoisonedFromAnotherHost(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
 	victim, evil := run(t, a, "victim", "one"), run(t, b, "evil", "one")
 	from := listen(t, evil.ns)
 	stop := goesOn(t, victim, evil.addr4)

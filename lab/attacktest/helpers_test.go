@@ -22,6 +22,13 @@ func start(t *testing.T, hosts int) *lab.Lab {
 	return labtest.Start(t, lab.Config{Hosts: hosts, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 }
 
+// create makes a network without names, and so without agents: they would put back the rules that a test takes away to prove
+// that its attack succeeds then, and with neighbour suppression some attacks would fail for that reason.
+func create(t *testing.T, hosts []*lab.Host, name, flags string) {
+	t.Helper()
+	labtest.CreateOn(t, hosts, name, "--disable-dns "+flags)
+}
+
 // container is one that runs, as a test needs to know it.
 type container struct {
 	host         *lab.Host

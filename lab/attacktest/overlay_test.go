@@ -12,7 +12,7 @@ import (
 func TestTunnelPacketsAreNotTracked(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
 	from, to := run(t, a, "from", "one"), run(t, b, "to", "one")
 	// Not in our table: the test asks the kernel, not the rules under test.
 	labtest.Sh(t, a, `nft -f - <<'NFT'
@@ -37,7 +37,7 @@ NFT`)
 func TestAnotherOverlayOnThePortIsLeftAlone(t *testing.T) {
 	l := start(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
-	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
 	from, to := run(t, a, "from", "one"), run(t, b, "to", "one")
 	labtest.Sh(t, a, "ip link add other type vxlan id 777 dstport 4789 local 198.18.0.11 remote 198.18.0.200 dev eth0; ip addr add 10.77.0.1/24 dev other; ip link set other up")
 	labtest.Sh(t, outside, "ip link add other type vxlan id 777 dstport 4789 local 198.18.0.200 remote 198.18.0.11 dev eth0; ip addr add 10.77.0.2/24 dev other; ip link set other up")

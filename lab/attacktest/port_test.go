@@ -15,7 +15,7 @@ import (
 func TestPortSecurity(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --opt port_security=true --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+	create(t, l.Hosts(), "one", "--opt vni=101 --opt port_security=true --subnet 10.1.0.0/24 --subnet fd00:1::/64")
 	evil, friend := run(t, a, "evil", "one"), run(t, b, "friend", "one")
 	from := listen(t, evil.ns)
 	for _, victim := range []container{run(t, a, "near", "one"), run(t, b, "far", "one")} {
@@ -77,8 +77,8 @@ func TestMACFlood(t *testing.T) {
 	const limit, flood = 50, 2000
 	l := start(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	labtest.CreateOn(t, l.Hosts(), "open", "--opt vni=101 --subnet 10.1.0.0/24")
-	labtest.CreateOn(t, l.Hosts(), "limited", fmt.Sprintf("--opt vni=102 --opt fdb_limit=%d --subnet 10.2.0.0/24", limit))
+	create(t, l.Hosts(), "open", "--opt vni=101 --subnet 10.1.0.0/24")
+	create(t, l.Hosts(), "limited", fmt.Sprintf("--opt vni=102 --opt fdb_limit=%d --subnet 10.2.0.0/24", limit))
 	for _, tt := range []struct {
 		network string
 		most    int

@@ -15,8 +15,8 @@ const port = 4789
 func TestForgedTunnelPackets(t *testing.T) {
 	l := start(t, 3)
 	a, b, c, outside := l.Host("host-a"), l.Host("host-b"), l.Host("host-c"), l.Host("outside")
-	labtest.CreateOn(t, l.Hosts()[:2], "one", "--opt vni=101 --subnet 10.1.0.0/24")
-	labtest.CreateOn(t, l.Hosts(), "two", "--opt vni=102 --subnet 10.2.0.0/24")
+	create(t, l.Hosts()[:2], "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	create(t, l.Hosts(), "two", "--opt vni=102 --subnet 10.2.0.0/24")
 	victimA, victimB := run(t, a, "victim", "one"), run(t, b, "victim", "one")
 	inside := run(t, a, "inside", "one")
 	neighbour := run(t, a, "neighbour", "two")
@@ -78,7 +78,7 @@ func TestForgedTunnelPackets(t *testing.T) {
 func TestForgedTunnelPacketsInFragments(t *testing.T) {
 	l := start(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
-	labtest.CreateOn(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
 	victimA, victimB, inside := run(t, a, "victim", "one"), run(t, b, "victim", "one"), run(t, a, "inside", "one")
 	tests := []struct {
 		name       string

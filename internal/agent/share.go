@@ -2,6 +2,7 @@ package agent
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/control"
@@ -82,17 +83,44 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns
 		for _, r := range l.Endpoints {
 			z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: r.Names(), Addrs: addrs(r)})
 		}
+		here := taken(l)
 		for _, m := range members(l, know(l)) {
 			if !m.Reachable {
 				continue
 			}
 			for _, e := range m.Endpoints {
-				z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: e.Names, Addrs: e.Addrs})
+				z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: e.Names, Addrs: believed(l, here, e.Addrs)})
 			}
 		}
 		all = append(all, z)
 	}
 	return all
+}
+
+// taken are the addresses of a network that no other host's container can have.
+func taken(l driver.Local) map[netip.Addr]bool {
+	all := make(map[netip.Addr]bool)
+	for _, s := range l.Subnets {
+		all[s.Gateway] = true
+	}
+	for _, a := range l.HostAddrs() {
+		all[a] = true
+	}
+	for _, r := range l.Endpoints {
+		for _, p := range r.Addrs {
+			all[p.Addr()] = true
+		}
+	}
+	return all
+}
+
+// believed leaves out of what another host says that a container has what it cannot have: what
+// is taken, or an address outside the network, which may be anybody's in the world.
+func believed(l driver.Local, taken map[netip.Addr]bool, all []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool {
+		_, inside := l.SubnetOf(a)
+		return !inside || taken[a]
+	})
 }
 
 // upstreamsOf are the network's own name servers, or else the host's. An internal

@@ -76,6 +76,24 @@ func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 	}
 }
 
+// A host is believed as far as its own containers go: a name that it gives leads to nobody outside the network,
+// to no gateway and to nothing that is here.
+func TestZonesLeaveOutWhatAnotherHostCannotHave(t *testing.T) {
+	var claims []netip.Addr
+	for _, a := range []string{"10.0.0.70", "169.254.169.254", "8.8.8.8", "fd00::1", "10.0.0.1", "10.0.0.63", "10.0.0.2"} {
+		claims = append(claims, netip.MustParseAddr(a))
+	}
+	know := func(driver.Local) control.Snapshot {
+		return control.Snapshot{Hosts: []control.Host{{Name: "b", Attachments: []control.Attachment{{
+			Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []control.Endpoint{{Names: []string{"db"}, Addrs: claims}},
+		}}}}}
+	}
+	z := zones([]driver.Local{local()}, know, nil)
+	if got := z[0].Endpoints[1].Addrs; !reflect.DeepEqual(got, claims[:1]) {
+		t.Errorf("db is at %v", got)
+	}
+}
+
 func TestHostNameIsValidAndTellsHostsApart(t *testing.T) {
 	for _, host := range []string{"", "web1.example.com", strings.Repeat("x", 300), "ümlaut"} {
 		for _, addr := range []string{"198.18.0.1", "2001:db8:1111:2222:3333:4444:5555:6666", "fe80::1"} {

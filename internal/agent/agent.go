@@ -149,11 +149,11 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {
 	switch r.Verb {
 	case agentapi.Sync:
-		return a.syncNow(ctx)
+		return response(a.syncFor(ctx, r.Network))
 	case agentapi.Assign:
 		return a.assign(ctx, r.Assign)
 	case agentapi.Status:
-		problem := a.syncNow(ctx).Error // what is told is of now
+		problem := response(a.syncNow(ctx)).Error // what is told is of now
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		report := a.report
@@ -164,22 +164,35 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 }
 
 // syncNow has a turn begin after the request came, and answers at its end.
-func (a *Agent) syncNow(ctx context.Context) agentapi.Response {
+func (a *Agent) syncNow(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case a.requests <- done:
 	case <-ctx.Done():
-		return agentapi.Response{Error: errEnding.Error()}
+		return errEnding
 	}
 	select {
 	case err := <-done:
-		if err != nil {
-			return agentapi.Response{Error: err.Error()}
-		}
-		return agentapi.Response{}
+		return err
 	case <-ctx.Done():
-		return agentapi.Response{Error: errEnding.Error()}
+		return errEnding
 	}
+}
+
+// syncFor is syncNow for whom other networks' trouble does not concern.
+func (a *Agent) syncFor(ctx context.Context, networkID string) error {
+	err := a.syncNow(ctx)
+	if networkID == "" {
+		return err
+	}
+	return driver.Concerning(networkID, err)
+}
+
+func response(err error) agentapi.Response {
+	if err == nil {
+		return agentapi.Response{}
+	}
+	return agentapi.Response{Error: err.Error()}
 }
 
 // tell logs what fails, once until it changes.

@@ -177,8 +177,8 @@ func (c *fakeCluster) show(reachable bool, names ...string) {
 // plugin is the plugin's side: an agent that need not be called.
 type plugin struct{}
 
-func (plugin) Sync() error { return nil }
-func (plugin) Notify()     {}
+func (plugin) Sync(string) error { return nil }
+func (plugin) Notify()           {}
 func (plugin) Assign(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 	return nil, errors.New("not on this network")
 }

@@ -34,15 +34,15 @@ func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Res
 	if r == nil {
 		return agentapi.Response{Error: "assign: for whom is missing"}
 	}
-	turned := a.syncNow(ctx)
+	turned := a.syncFor(ctx, r.Network)
 	addrs, err := a.claims.assign(ctx, *r, a.Driver.InUse)
 	if err == nil {
 		return agentapi.Response{Addrs: addrs}
 	}
-	if turned.Error != "" {
-		err = fmt.Errorf("%w (%s)", err, turned.Error)
+	if turned != nil {
+		err = fmt.Errorf("%w (%w)", err, turned)
 	}
-	return agentapi.Response{Error: err.Error()}
+	return response(err)
 }
 
 // asker asks the wire who has addresses that a container is to get.

@@ -16,7 +16,7 @@ const otherPort = 1053
 // server on all of the host's addresses, it has found other ones, each address its own; the
 // network then moves to one that stays, to which port 53 can be redirected.
 func (a *Agent) answerNames(locals []driver.Local) error {
-	err := a.Names.Set(zones(locals, a.snapshots(), a.upstreams()))
+	err := a.setNames(locals)
 	moved := false
 	for i, l := range locals {
 		if l.HasNames() && l.DNSPort == 0 && a.displaced(l) {
@@ -27,7 +27,28 @@ func (a *Agent) answerNames(locals []driver.Local) error {
 	if !moved {
 		return err
 	}
-	return errors.Join(a.move(locals), a.Names.Set(zones(locals, a.snapshots(), a.upstreams())))
+	return errors.Join(a.move(locals), a.setNames(locals))
+}
+
+// setNames sets the name server, and tells whose names are not answered.
+func (a *Agent) setNames(locals []driver.Local) error {
+	err := a.Names.Set(zones(locals, a.snapshots(), a.upstreams()))
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var errs []error
+	for _, err := range joined.Unwrap() {
+		if z, ok := errors.AsType[dns.ZoneError](err); ok {
+			for _, l := range locals {
+				if l.Name == z.Network {
+					err = driver.NetworkError{ID: l.ID, Err: err}
+				}
+			}
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // displaced tells whether an address of the network has another port than 53.

@@ -13,7 +13,8 @@ type Verb string
 
 const (
 	// Sync asks the agent to act on the store as it is now. The answer comes when
-	// it has: a name that is in the store resolves then.
+	// it has: a name that is in the store resolves then. If Network is given, what
+	// fails for other networks only is not in it.
 	Sync Verb = "sync"
 	// Status asks what the agent knows.
 	Status Verb = "status"
@@ -24,8 +25,9 @@ const (
 
 // Request is one question.
 type Request struct {
-	Verb   Verb        `json:"verb"`
-	Assign *Assignment `json:"assign,omitempty"`
+	Verb    Verb        `json:"verb"`
+	Network string      `json:"network,omitempty"` // Podman's id of it
+	Assign  *Assignment `json:"assign,omitempty"`
 }
 
 // Assignment says for whom addresses are to be picked.

@@ -80,6 +80,17 @@ func (s *Server) Set(zones []Zone) error {
 	return errors.Join(errs...)
 }
 
+// ZoneError says why the names of a network are not answered.
+type ZoneError struct {
+	Network string
+	Err     error
+}
+
+func (e ZoneError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e ZoneError) Unwrap() error { return e.Err }
+
 // update makes a new view if the old one is not of these records. A network of
 // thousands of containers takes milliseconds, and mostly only one of many changes.
 func (z *zone) update(source Zone, own map[netip.AddrPort]bool) {
@@ -104,10 +115,10 @@ func parseZones(zones []Zone) ([]wantedZone, []error) {
 	for _, z := range zones {
 		switch {
 		case z.Network == "" || z.Device == "":
-			errs = append(errs, fmt.Errorf("serve names of network %q on device %q: both must be given", z.Network, z.Device))
+			errs = append(errs, ZoneError{z.Network, fmt.Errorf("serve names of network %q on device %q: both must be given", z.Network, z.Device)})
 			continue
 		case seen[z.Network]:
-			errs = append(errs, fmt.Errorf("serve names of network %q: it is given twice", z.Network))
+			errs = append(errs, ZoneError{z.Network, fmt.Errorf("serve names of network %q: it is given twice", z.Network)})
 			continue
 		}
 		seen[z.Network] = true
@@ -177,7 +188,7 @@ func (s *Server) open(live *zone, places []place) []error {
 		}
 		sockets, err := listen(p)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("serve names of network %q on %s port %d: %w%s", live.network, p.addr, p.port, err, hint(err)))
+			errs = append(errs, ZoneError{live.network, fmt.Errorf("serve names of network %q on %s port %d: %w%s", live.network, p.addr, p.port, err, hint(err))})
 			continue
 		}
 		if sockets.port != p.port {

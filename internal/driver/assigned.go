@@ -50,7 +50,7 @@ func (a arrival) connectBare() (netavark.Status, error) {
 	if err != nil {
 		return netavark.Status{}, err
 	}
-	if err := a.Agent.Sync(); err != nil {
+	if err := a.Agent.Sync(a.placed.ID); err != nil {
 		return netavark.Status{}, errors.Join(fmt.Errorf("hosts of network %s: %w", a.placed.Name, err), a.abandon())
 	}
 	return status, nil

@@ -53,8 +53,9 @@ type Driver struct {
 
 // Agent is the host's agent.
 type Agent interface {
-	// Sync has it act on the store as it is now, and starts it if need be.
-	Sync() error
+	// Sync has it act on the store as it is now, and starts it if need be. The error says
+	// what is wrong with the network.
+	Sync(networkID string) error
 	// Assign has it pick addresses for a container that is in the store, one of each
 	// subnet but those of the wanted ones, which nobody else has.
 	Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)

@@ -114,7 +114,7 @@ type fakeAgent struct {
 	syncs, notified atomic.Int32
 }
 
-func (a *fakeAgent) Sync() error { a.syncs.Add(1); return a.err }
+func (a *fakeAgent) Sync(string) error { a.syncs.Add(1); return a.err }
 func (a *fakeAgent) Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
 	if a.err != nil {
 		return nil, a.err

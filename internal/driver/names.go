@@ -18,7 +18,7 @@ func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark
 	if !p.HasNames() {
 		return s
 	}
-	if err := d.Agent.Sync(); err != nil {
+	if err := d.Agent.Sync(p.ID); err != nil {
 		d.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", p.Name, err))
 		// Where there is no list, what the agent knew last is the best there is.
 		if p.Gossip {

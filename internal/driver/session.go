@@ -71,7 +71,7 @@ func (s *Session) Networks() ([]Local, error) {
 	var all []Local
 	for _, id := range ids {
 		l, err := s.local(id)
-		errs = append(errs, err)
+		errs = append(errs, of(id, err))
 		if l.ID != "" {
 			all = append(all, l)
 		}
@@ -105,13 +105,13 @@ func (s *Session) local(id string) (Local, error) {
 // builds by it.
 func (s *Session) SetPeers(l *Local, p network.Peers) error {
 	if err := s.b.st.SetPeers(l.ID, p); err != nil {
-		return err
+		return of(l.ID, err)
 	}
 	again, err := s.local(l.ID)
 	if again.ID != "" {
 		*l = again
 	}
-	return err
+	return of(l.ID, err)
 }
 
 // Forward has frames go straight to the hosts that have their MACs. remotes are in order
@@ -121,7 +121,7 @@ func (s *Session) Forward(l Local, remotes []plan.Remote, complete bool) error {
 		return nil // in the error of Networks
 	}
 	if err := s.b.forward(l.placed(), l.Endpoints, remotes, complete); err != nil {
-		return fmt.Errorf("network %s: forward to other hosts: %w", l.Name, err)
+		return of(l.ID, fmt.Errorf("network %s: forward to other hosts: %w", l.Name, err))
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (s *Session) Mend(locals []Local) error {
 			continue // in the error of Networks
 		}
 		if err := s.b.mend(l.placed(), l.Endpoints); err != nil {
-			errs = append(errs, fmt.Errorf("network %s: %w", l.Name, err))
+			errs = append(errs, of(l.ID, fmt.Errorf("network %s: %w", l.Name, err)))
 		}
 	}
 	return errors.Join(errs...)

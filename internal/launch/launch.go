@@ -35,9 +35,10 @@ type Agent struct {
 	Systemd bool
 }
 
-// Sync has the agent act on the store as it is now, and starts it if need be.
-func (a Agent) Sync() error {
-	_, err := a.ask(agentapi.Request{Verb: agentapi.Sync}, 0)
+// Sync has the agent act on the store as it is now, and starts it if need be. The error
+// says what is wrong with the network.
+func (a Agent) Sync(network string) error {
+	_, err := a.ask(agentapi.Request{Verb: agentapi.Sync, Network: network}, 0)
 	return err
 }
 

@@ -69,7 +69,7 @@ func TestSyncStartsTheAgent(t *testing.T) {
 		t.Errorf("started by a notice: %v", err)
 	}
 	for range 2 {
-		if err := a.Sync(); err != nil {
+		if err := a.Sync("7c7b"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestSyncSaysWhyThereIsNoAgent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := agent(t, tt.script)
 			began := time.Now()
-			err := a.Sync()
+			err := a.Sync("7c7b")
 			for _, want := range append(tt.want, a.Log) {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("no %q in %v", want, err)
@@ -106,7 +106,7 @@ func TestSyncSaysWhyThereIsNoAgent(t *testing.T) {
 		if err := os.Remove(a.Binary); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Sync(); !errors.Is(err, os.ErrNotExist) {
+		if err := a.Sync("7c7b"); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -119,7 +119,7 @@ func TestLongLogIsSetAside(t *testing.T) {
 		if err := os.WriteFile(a.Log, make([]byte, maxLog+1), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Sync(); err == nil {
+		if err := a.Sync("7c7b"); err == nil {
 			t.Fatal("it has started")
 		}
 		log, err := os.ReadFile(a.Log)

@@ -98,7 +98,7 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 }
 
 func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, served <-chan error) error {
-	var turns schedule
+	turns := new(schedule)
 	turns.within(all, 0) // what happened while nobody looked is not told
 	var over <-chan time.Time
 	for {
@@ -113,10 +113,10 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 			turns.within(said, coalesce)
 			continue
 		case <-a.wake:
-			turns.within(heard, coalesce)
+			turns.within(heard, turns.pace(heard, coalesce, calm))
 			continue
 		case <-kernel:
-			turns.within(all, calm)
+			turns.within(all, turns.pace(all, calm, slowest))
 			continue
 		case <-over:
 			if a.leave() {
@@ -126,7 +126,9 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		case waiting = <-a.requests:
 		case <-timer.C:
 		}
-		empty, err := a.turn(ctx, turns.take())
+		what, began := turns.take(), time.Now()
+		empty, err := a.turn(ctx, what)
+		turns.took(what, time.Since(began))
 		a.tell(err)
 		if err != nil {
 			turns.within(all, retry)

@@ -31,9 +31,11 @@ type fakeNames struct {
 	at    []time.Duration // since the start
 	zones []dns.Zone
 	began time.Time
+	slow  time.Duration // how long it takes
 }
 
 func (n *fakeNames) Set(zones []dns.Zone) error {
+	time.Sleep(n.slow)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.at, n.zones = append(n.at, time.Since(n.began)), zones

@@ -74,6 +74,23 @@ func TestTurnComesWhileChangesGoOn(t *testing.T) {
 	})
 }
 
+// Turns that take long leave the store's lock to containers that start, most of the time.
+func TestLongTurnsLeaveTimeForOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.names.slow = 150 * time.Millisecond
+		r.begin()
+		for range 1000 {
+			r.drift <- struct{}{}
+			sleep(10 * time.Millisecond)
+		}
+		if n := len(r.names.turns()); n < 10 || n > 18 { // one in 600+150 ms, and events wait too
+			t.Errorf("%d turns in 10 seconds", n)
+		}
+		r.finish()
+	})
+}
+
 func TestDriftIsMendedAfterACalm(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.setup(1)

@@ -16,19 +16,39 @@ const (
 )
 
 // schedule is when turns are due, by their scope; a zero time is never.
-type schedule [all + 1]time.Time
+type schedule struct {
+	at   [all + 1]time.Time
+	last [all + 1]time.Duration // how long the last of the scope took
+}
+
+const (
+	// share is how much of the time turns may take that nobody waits for: one part in so
+	// many. They have the store's lock, for which containers wait that start, and take the longer
+	// the more containers there are (500 on the host: 0.2 s).
+	share = 5
+	// slowest keeps what was deleted coming back within a second.
+	slowest = 700 * time.Millisecond
+)
+
+// pace is least, or up to most where turns of the scope take long.
+func (s *schedule) pace(what scope, least, most time.Duration) time.Duration {
+	return max(least, min((share-1)*s.last[what], most))
+}
+
+// took notes how long a turn took.
+func (s *schedule) took(what scope, d time.Duration) { s.last[what] = d }
 
 // within has a turn come after d, if none of its scope is due before.
 func (s *schedule) within(what scope, d time.Duration) {
-	if at := time.Now().Add(d); s[what].IsZero() || at.Before(s[what]) {
-		s[what] = at
+	if at := time.Now().Add(d); s.at[what].IsZero() || at.Before(s.at[what]) {
+		s.at[what] = at
 	}
 }
 
 // timer sends when the next turn is due.
 func (s *schedule) timer() *time.Timer {
 	next := time.Time{}
-	for _, at := range s {
+	for _, at := range s.at {
 		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
@@ -43,13 +63,13 @@ func (s *schedule) timer() *time.Timer {
 // take returns how much is due now, and takes it off: a turn does the work of smaller ones.
 func (s *schedule) take() scope {
 	now, what := time.Now(), said
-	for i, at := range s {
+	for i, at := range s.at {
 		if !at.IsZero() && !at.After(now) {
 			what = scope(i)
 		}
 	}
-	for i := range s[:what+1] {
-		s[i] = time.Time{}
+	for i := range s.at[:what+1] {
+		s.at[i] = time.Time{}
 	}
 	return what
 }

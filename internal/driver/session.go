@@ -200,9 +200,9 @@ func (b build) mend(p placed, records []store.Record) error {
 	if err := b.devices(p, s, reconcile.Network); err != nil {
 		return err
 	}
-	var errs []error
+	var ports []kernel.Link
 	for _, e := range s.Endpoints {
-		errs = append(errs, reconcile.Port(b.host, e.Port))
+		ports = append(ports, e.Port)
 	}
-	return errors.Join(errs...)
+	return reconcile.Ports(b.host, p.Bridge.Name, ports)
 }

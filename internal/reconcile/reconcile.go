@@ -17,6 +17,8 @@ type Namespace interface {
 	Link(name string, facets kernel.Facets) (kernel.Link, error)
 	// Ports returns the names of a bridge's ports.
 	Ports(bridge string) ([]string, error)
+	// PortLinks returns a bridge's ports, without facets.
+	PortLinks(bridge string) ([]kernel.Link, error)
 	// Loose returns the names of links that are no bridge's ports.
 	Loose() ([]string, error)
 	// Tunnels returns the namespace's VXLAN devices.
@@ -218,6 +220,30 @@ func Port(host Namespace, want kernel.Link) error {
 		return err
 	}
 	return apply(host, diff(want, have, ours))
+}
+
+// Ports is Port for many containers of one bridge, which costs little where all are as they
+// should be.
+func Ports(host Namespace, bridge string, want []kernel.Link) error {
+	links, err := host.PortLinks(bridge)
+	errs := []error{err}
+	have := make(map[string]kernel.Link, len(links))
+	for _, l := range links {
+		have[l.Name] = l
+	}
+	for _, w := range want {
+		if h, ok := have[w.Name]; !ok || !intact(host, w, h) {
+			errs = append(errs, Port(host, w))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// intact tells whether nothing needs to be done, as far as can be told.
+func intact(host Namespace, want, have kernel.Link) bool {
+	var err error
+	have.Sysctls, err = sysctls(host, want.Sysctls)
+	return err == nil && checkOwner(want, have) == nil && len(diff(want, have, ours)) == 0
 }
 
 // CheckName tells whether something else has the name of a link that is wanted.

@@ -189,6 +189,16 @@ func (ns *Namespace) Ports(bridge string) ([]string, error) {
 	return names, nil
 }
 
+// PortLinks implements reconcile.Namespace.
+func (ns *Namespace) PortLinks(bridge string) ([]kernel.Link, error) {
+	names, err := ns.Ports(bridge)
+	var links []kernel.Link
+	for _, name := range names {
+		links = append(links, ns.find(name).Link)
+	}
+	return links, err
+}
+
 // Loose implements reconcile.Namespace.
 func (ns *Namespace) Loose() ([]string, error) {
 	var names []string

@@ -3,6 +3,7 @@ package rtnl_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -175,6 +176,16 @@ func TestPorts(t *testing.T) {
 	equal(t, "ports", have, want...)
 	if have, err := h.Ports("none"); err != nil || len(have) != 0 {
 		t.Error(have, err)
+	}
+	// All at once they are as each by itself.
+	links, err := h.PortLinks("br0")
+	if err != nil || len(links) != len(want) {
+		t.Fatalf("%d links, %v", len(links), err)
+	}
+	for _, l := range links {
+		if alone := h.link(l.Name); !reflect.DeepEqual(alone, l) {
+			t.Errorf("got  %+v\nwant %+v", l, alone)
+		}
 	}
 }
 

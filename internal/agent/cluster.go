@@ -38,6 +38,7 @@ func (a *Agent) start(ctx context.Context, bind netip.Addr) error {
 }
 
 func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
+	told := "" // what fails each second is said once
 	for ctx.Err() == nil {
 		r.err.Store(nil)
 		err := r.Run(ctx)
@@ -48,7 +49,10 @@ func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
 			return // it has left
 		}
 		r.err.Store(&err)
-		a.Log.Error("cannot talk to other hosts; trying again", "address", bind, "err", err)
+		if err.Error() != told {
+			told = err.Error()
+			a.Log.Error("cannot talk to other hosts; trying again", "address", bind, "err", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(retry):

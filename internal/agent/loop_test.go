@@ -282,6 +282,9 @@ func TestClusterThatCannotListenIsTriedAgain(t *testing.T) {
 			t.Errorf("local names are not answered meanwhile: %q", got)
 		}
 		r.finish()
+		if log := r.log.String(); strings.Count(log, "cannot talk to other hosts") != 1 {
+			t.Errorf("said each time:\n%s", log)
+		}
 	})
 }
 

@@ -14,10 +14,13 @@ import (
 
 // members returns the other hosts that have a part in the network. On a static network
 // only those on its list are believed: others may be in the same cluster for another's sake.
+// A VTEP inside the network is none, as Parse says of those that are listed: the tunnel's packets would
+// go into the tunnel.
 func members(l driver.Local, s control.Snapshot) []control.Member {
 	return slices.DeleteFunc(s.Members(key(l)), func(m control.Member) bool {
 		listed := l.Gossip || l.Tunnel.Group.IsValid() || slices.Contains(l.VTEP.Remotes, m.VTEP)
-		return !listed || m.VTEP == l.VTEP.Local || m.VTEP.Is4() != l.VTEP.Local.Is4()
+		_, inside := l.SubnetOf(m.VTEP)
+		return !listed || inside || m.VTEP == l.VTEP.Local || m.VTEP.Is4() != l.VTEP.Local.Is4()
 	})
 }
 

@@ -51,6 +51,7 @@ func TestPeersOf(t *testing.T) {
 		{"gossip", found, []control.Host{other(4), other(2), other(3, elsewhere)}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(4)}, Exact: true}},
 		{"gossip, of the other family", found, []control.Host{other(2), other(3, func(h *control.Host) { h.Attachments[0].VTEP = six })}, network.Peers{Flood: []netip.Addr{vtep(2)}, Exact: true}},
 		{"gossip, itself", found, []control.Host{other(1), other(2)}, network.Peers{Flood: []netip.Addr{vtep(2)}, Exact: true}},
+		{"gossip, one in the network itself", found, []control.Host{other(2), other(3, func(h *control.Host) { h.Attachments[0].VTEP = netip.MustParseAddr("10.0.0.9") })}, network.Peers{Flood: []netip.Addr{vtep(2)}, Exact: true}},
 		{"group", group, []control.Host{other(2)}, network.Peers{Flood: []netip.Addr{vtep(2)}}},
 	}
 	for _, tt := range tests {

@@ -251,3 +251,30 @@ func TestRealMixedWithAHostThatLearns(t *testing.T) {
 	run(t, onStatic.Namespace, "ping -c 1 -W 2 10.0.0.3")
 	run(t, onA.Namespace, "ping -c 1 -W 2 10.0.0.3")
 }
+
+// What containers have by themselves, as keepalived does: an address that goes from one host's to
+// another's, and one with a MAC of its own. Nobody but the wire tells. Where hosts learn they
+// are found at once; an exact network takes up to a minute for the first, and for the second until
+// the MAC has aged (`learning` in README.md).
+func TestRealLearningFollowsWhatNobodyTells(t *testing.T) {
+	hosts := newRealHosts(t, 3, "198.18.0.", true)
+	a, b, c := hosts[0], hosts[1], hosts[2]
+	client, onA, onB, onC := a.start(2), a.start(5), b.start(3), c.start(4)
+	forwardAll(false, hosts)
+	for _, e := range []network.Endpoint{onA, onB} { // eth0 does not answer for what vrrp has
+		run(t, e.Namespace, "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore")
+	}
+	move := func(addr string, mac kernel.MAC, from, to network.Endpoint, add, del string) {
+		run(t, from.Namespace, add)
+		run(t, client.Namespace, "ping -c 1 -W 2 "+addr)
+		run(t, from.Namespace, del)
+		run(t, to.Namespace, add)
+		announcer := to
+		announcer.MAC = mac
+		listen(t, to.Namespace, "eth0").send(arp(1, announcer, addr, addr))
+		run(t, client.Namespace, "ping -c 1 -W 2 "+addr)
+	}
+	move("10.0.0.50", onC.MAC, onB, onC, "ip address add 10.0.0.50/32 dev eth0", "ip address del 10.0.0.50/32 dev eth0")
+	const vrrp = "ip link add vrrp link eth0 address 00:00:5e:00:01:0a type macvlan mode bridge && ip address add 10.0.0.60/32 dev vrrp && ip link set vrrp up"
+	move("10.0.0.60", kernel.MAC{0, 0, 0x5e, 0, 1, 0x0a}, onA, onB, vrrp, "ip link del vrrp")
+}

@@ -29,7 +29,7 @@ var layers = map[string][]string{
 	"internal/kernel/wire":       {"internal/kernel"},
 	"internal/kernel/namespace":  {"internal/kernel/rtnl", "internal/kernel/nft", "internal/kernel/wire"},
 	"internal/kernel/fakekernel": {"internal/network"},
-	"internal/kernel/watch":      {},
+	"internal/kernel/watch":      {"internal/kernel", "internal/kernel/nlmsg"},
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
 	"internal/reconcile":         {"internal/plan"},
 	"internal/control":           {"internal/network"},

@@ -19,6 +19,10 @@ type Tables struct {
 	Neighbours []Neighbour
 }
 
+// NeighbourProtocol marks this project's neighbours (NDA_PROTOCOL, Linux 5.1; `ip neighbour`
+// shows it): a number that nobody known uses.
+const NeighbourProtocol = 118
+
 // Neighbour says which MAC has an address.
 type Neighbour struct {
 	Addr netip.Addr

@@ -10,6 +10,9 @@ import (
 // typeMask takes the flags off an attribute's type (NLA_TYPE_MASK in linux/netlink.h).
 const typeMask = 1<<14 - 1
 
+// NDAProtocol is NDA_PROTOCOL (linux/neighbour.h), which package unix lacks.
+const NDAProtocol = 12
+
 // Attrs iterates over the attributes in b. What a broken length makes unreadable
 // is left out.
 func Attrs(b []byte) iter.Seq2[uint16, []byte] {

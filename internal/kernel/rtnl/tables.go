@@ -197,6 +197,7 @@ func putNeighbour(m *nlmsg.Builder, index uint32, state uint16, n kernel.Neighbo
 	putIP(m, n.Addr)
 	if state != 0 {
 		m.Bytes(unix.NDA_LLADDR, n.MAC[:])
+		m.Bytes(nlmsg.NDAProtocol, []byte{kernel.NeighbourProtocol})
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
 )
 
 // Changes sends, until ctx is done, whenever a link has changed, or a link, an address, a
@@ -42,18 +45,32 @@ var routes = subscription{
 		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR:
 			return true
 		case unix.RTM_DELNEIGH:
-			return !forgotten(body)
+			return !forgotten(body) && !another(body)
 		}
 		return false
 	},
 }
 
 // forgotten tells whether a struct ndmsg is an FDB's entry that was learned and has
-// aged, of any bridge of the host. A neighbour's does not tell what it was: the kernel
-// marks each as failed first (neigh_delete in net/core/neighbour.c).
+// aged, of any bridge of the host.
 func forgotten(ndmsg []byte) bool {
 	return len(ndmsg) >= unix.SizeofNdMsg && ndmsg[0] == unix.AF_BRIDGE &&
 		binary.NativeEndian.Uint16(ndmsg[8:])&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0
+}
+
+// another tells whether a struct ndmsg with its attributes is a neighbour that somebody
+// else has added: all that a host talks to age. The state does not tell what it was, since the
+// kernel marks each as failed first (neigh_delete in net/core/neighbour.c).
+func another(ndmsg []byte) bool {
+	if len(ndmsg) < unix.SizeofNdMsg || ndmsg[0] == unix.AF_BRIDGE {
+		return false
+	}
+	for typ, b := range nlmsg.Attrs(ndmsg[unix.SizeofNdMsg:]) {
+		if typ == nlmsg.NDAProtocol {
+			return nlmsg.U8(b) != kernel.NeighbourProtocol
+		}
+	}
+	return true
 }
 
 // nfnlGroup is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).

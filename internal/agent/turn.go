@@ -36,8 +36,11 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 	// Before a cluster starts, since that opens a port to which containers must not come.
 	changed, meetErr := a.meetAll(s, locals)
 	errs := []error{err, meetErr}
-	if changed || what >= all {
+	switch {
+	case what >= all:
 		errs = append(errs, s.Mend(locals))
+	case changed:
+		errs = append(errs, s.Follow(locals))
 	}
 	errs = append(errs, a.publish(ctx, locals))
 	if changed || what >= heard {

@@ -136,13 +136,23 @@ func (b build) forward(p placed, local []store.Record, remotes []plan.Remote, co
 
 // Mend makes the host hold what the networks ask for. Where all is in place it changes
 // nothing.
-func (s *Session) Mend(locals []Local) error {
+func (s *Session) Mend(locals []Local) error { return s.mend(locals, s.b.mend) }
+
+// Follow is Mend where nothing has changed but what is known of other hosts. It does not
+// look at the containers' ports, which takes the longer the more there are.
+func (s *Session) Follow(locals []Local) error {
+	return s.mend(locals, func(p placed, records []store.Record) error {
+		return s.b.devices(p, plan.Compute(p.Network, p.vtep, endpoints(records)), reconcile.Network)
+	})
+}
+
+func (s *Session) mend(locals []Local, one func(placed, []store.Record) error) error {
 	errs := []error{s.mendFirewall(locals)}
 	for _, l := range locals {
 		if l.adrift {
 			continue // in the error of Networks
 		}
-		if err := s.b.mend(l.placed(), l.Endpoints); err != nil {
+		if err := one(l.placed(), l.Endpoints); err != nil {
 			errs = append(errs, of(l.ID, fmt.Errorf("network %s: %w", l.Name, err)))
 		}
 	}

@@ -90,3 +90,38 @@ func TestForwardKeepsWhatWasKnown(t *testing.T) {
 		t.Errorf("what is known to be gone stays: %v", err)
 	}
 }
+
+// What is news of other hosts costs the same with many containers as with one.
+func TestFollowLooksAtNoContainer(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	locals, err := s.Networks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := netip.MustParseAddr("198.18.0.11")
+	if err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, AgentPort: 7947}); err != nil {
+		t.Fatal(err)
+	}
+	port := locals[0].Port(locals[0].Endpoints[0].Endpoint)
+	k.Host().Remove(port)
+	k.Host().Add(kernel.Link{Name: port, Kind: kernel.Veth, Alias: "another's"})
+	k.Log = nil
+	if err := s.Follow(locals); err != nil {
+		t.Error(err)
+	}
+	if log := strings.Join(k.Log, "\n"); !strings.Contains(log, "198.18.0.12") || strings.Contains(log, port) {
+		t.Errorf("changes:\n%s", log)
+	}
+	if err := s.Mend(locals); err == nil {
+		t.Error("mended a port that is another's")
+	}
+}

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -52,6 +53,52 @@ func finders(t *testing.T, test func(*testing.T, *rig)) {
 		r.start()
 		test(t, r)
 		r.finish()
+	})
+}
+
+// Where the agents of the other hosts are down too, a new agent finds nobody. Their containers
+// still run, and are not cut off before hosts that do not answer are forgotten.
+func TestNewAgentKeepsHostsThatNobodyHasHeardOf(t *testing.T) {
+	finders(t, func(t *testing.T, r *rig) {
+		flood := func() string {
+			l, err := r.kernel.Host().Link("vxlan-blue", kernel.Entries)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprint(l.FDB)
+		}
+		if _, err := r.Driver.Setup(found(1, "")); err != nil {
+			t.Fatal(err)
+		}
+		r.cluster().show(true, "there")
+		sleep(time.Minute)
+		want := flood()
+		if !strings.Contains(want, "198.18.0.11") {
+			t.Fatalf("at first: %s", want)
+		}
+		r.finish()
+		r.start()
+		sleep(time.Hour)
+		if got := flood(); got != want {
+			t.Errorf("after an hour with a new agent: %s, want %s", got, want)
+		}
+		r.cluster().show(false, "there")
+		sleep(time.Minute)
+		r.cluster().goes()
+		sleep(time.Minute)
+		if got := flood(); strings.Contains(got, "198.18.0.11") {
+			t.Errorf("a host that was heard of and has left: %s", got)
+		}
+		r.cluster().show(true, "there")
+		sleep(time.Minute)
+		r.finish()
+		r.start()
+		sleep(r.Config.ForgetAfter + time.Minute)
+		r.drift <- struct{}{}
+		sleep(time.Second)
+		if got := flood(); strings.Contains(got, "198.18.0.11") {
+			t.Errorf("a host that is to be forgotten: %s", got)
+		}
 	})
 }
 

@@ -13,6 +13,7 @@ type running struct {
 	Cluster
 	since time.Time
 	err   atomic.Pointer[error] // why it does not run
+	heard map[netip.Addr]bool   // hosts that the agent before this one knew, and that were mentioned since
 }
 
 // failure tells why the cluster does not run, if it does not.

@@ -169,9 +169,16 @@ func (c *fakeCluster) show(reachable bool, names ...string) {
 	for _, name := range names {
 		h.Attachments[0].Endpoints = append(h.Attachments[0].Endpoints, control.Endpoint{Names: []string{name}})
 	}
+	c.say(control.Snapshot{Hosts: []control.Host{h}})
+}
+
+// goes makes it leave.
+func (c *fakeCluster) goes() { c.say(control.Snapshot{}) }
+
+func (c *fakeCluster) say(s control.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown = control.Snapshot{Hosts: []control.Host{h}}
+	c.shown = s
 	close(c.changed)
 	c.changed = make(chan struct{})
 }

@@ -90,14 +90,20 @@ func (r *running) settled(l driver.Local, now time.Time) bool {
 	if late {
 		return true
 	}
-	known := make(map[netip.Addr]bool)
-	for _, h := range r.Snapshot().Hosts {
-		known[h.Addr] = true
+	known := mentioned(r.Snapshot())
+	return !slices.ContainsFunc(l.VTEP.Flood, func(a netip.Addr) bool { return !known[a] })
+}
+
+// mentioned has the addresses of all hosts.
+func mentioned(s control.Snapshot) map[netip.Addr]bool {
+	all := make(map[netip.Addr]bool)
+	for _, h := range s.Hosts {
+		all[h.Addr] = true
 		for _, a := range h.Attachments {
-			known[a.VTEP] = true
+			all[a.VTEP] = true
 		}
 	}
-	return !slices.ContainsFunc(l.VTEP.Flood, func(a netip.Addr) bool { return !known[a] })
+	return all
 }
 
 // young tells whether a cluster may not know all hosts yet.
@@ -118,14 +124,13 @@ func (a *Agent) meet(s *driver.Session, l *driver.Local) (changed bool, err erro
 	want := peersOf(*l, a.snapshots()(*l))
 	want.AgentPort = a.Config.Port
 	have, known := l.Peers()
-	if known && !r.settled(*l, now) {
+	unheard := r.unheard(have.Flood)
+	switch {
+	case known && !r.settled(*l, now):
 		want.Exact = have.Exact
-		for _, f := range have.Flood {
-			if !slices.Contains(want.Flood, f) {
-				want.Flood = append(want.Flood, f)
-			}
-		}
-		slices.SortFunc(want.Flood, netip.Addr.Compare)
+		want.Flood = merge(want.Flood, have.Flood)
+	case known && l.Gossip && now.Sub(r.since) < a.Config.ForgetAfter:
+		want.Flood = merge(want.Flood, unheard)
 	}
 	if l.Gossip {
 		want.HostAddrs = a.hostAddrs(*l)
@@ -134,6 +139,36 @@ func (a *Agent) meet(s *driver.Session, l *driver.Local) (changed bool, err erro
 		return false, nil
 	}
 	return true, s.SetPeers(l, want)
+}
+
+// unheard returns those of the hosts that the agent before this one knew and that nobody
+// has mentioned since. It may be their agents that are down too; so where there is no list they
+// stay as long as any host that does not answer.
+func (r *running) unheard(flood []netip.Addr) []netip.Addr {
+	if r == nil {
+		return flood
+	}
+	if r.heard == nil {
+		r.heard = make(map[netip.Addr]bool)
+	}
+	said := mentioned(r.Snapshot())
+	var all []netip.Addr
+	for _, f := range flood {
+		if said[f] {
+			r.heard[f] = true
+		}
+		if !r.heard[f] {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// merge returns the addresses of both, sorted.
+func merge(a, b []netip.Addr) []netip.Addr {
+	all := append(slices.Clone(a), b...)
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
 }
 
 // meetAll does so for all networks.

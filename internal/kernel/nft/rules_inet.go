@@ -35,7 +35,7 @@ const (
 // which network, the way out, and published ports.
 var inetTable = table{
 	family:  kernel.Inet,
-	version: "bf12f7b8d5a1",
+	version: "108522c591d5",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
@@ -78,6 +78,7 @@ var inetTable = table{
 		}},
 		{"to_host", &hook{"filter", unix.NF_INET_LOCAL_IN, prioFilter}, []rule{
 			do("route_localnet is for published ports only", is(nfproto, ipv4), is(ipDaddrFirst, 127), key(iifname), in("bridges"), jump("loopback")),
+			do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), jump("agents")),
 		}},
 		{"loopback", nil, []rule{
 			do("answers to a published port", is(ctDirection, 1), accept()),
@@ -89,7 +90,8 @@ var inetTable = table{
 			do("from a network", key(iifname), in("bridges"), jump("leave_network")),
 			do("to a network", key(oifname), in("bridges"), jump("enter_network")),
 		}},
-		// An agent without a key knows others by their addresses, and a container is masqueraded by its host's.
+		// An agent without a key knows others by their addresses. A container is masqueraded by its host's; and to
+		// its own host's agent it can say that it has another host's (in IPv6 with no capability, by IPV6_FREEBIND).
 		{"agents", nil, []rule{
 			do("no container talks to an agent", is(nfproto, ipv4), key(ipDaddr, dport), in("agents4"), drop()),
 			do("nor over IPv6", is(nfproto, ipv6), key(ip6Daddr, dport), in("agents6"), drop()),

@@ -3,7 +3,6 @@ package agenttest
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -61,39 +60,6 @@ func TestHostsComeAndGo(t *testing.T) {
 	t.Log("back after crash:", within(t, 3*time.Second, hosts[0], "podman exec c0b ping -c1 -W1 c1b"))
 	// No stale entry.
 	fails(t, hosts[0], resolves("c0b", "c1.dns.podman"))
-}
-
-// The agent is killed while containers start, and nothing is lost: neither a packet of a flow nor, after it runs again,
-// a name.
-func TestAgentIsKilledWhileContainersStart(t *testing.T) {
-	l := start(t, 2)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	a, b := l.Hosts()[0], l.Hosts()[1]
-	run(t, a, "flow", "--network net")
-	run(t, b, "server", "--network net")
-	within(t, 2*time.Second, a, "podman exec flow ping -c1 -W1 server")
-	server := sh(t, b, "podman inspect -f '{{.NetworkSettings.Networks.net.IPAddress}}' server")
-	// As busybox says it: 0% packet loss.
-	lost := make(chan string, 1)
-	go func() {
-		out, err := a.Sh(t.Context(), "podman exec flow ping -i 0.05 -c 300 -W1 "+server+" | grep loss")
-		lost <- fmt.Sprint(out, err)
-	}()
-	const starts = 20
-	for i := range starts {
-		name := fmt.Sprintf("n%d", i)
-		sh(t, a, "pkill -9 -x vxland || true")
-		run(t, a, name, "--network net")
-		sh(t, a, resolves(name, name+".dns.podman"))
-	}
-	if got := <-lost; !strings.Contains(got, " 0% packet loss<nil>") {
-		t.Errorf("flow: %s", got)
-	}
-	for i := range starts {
-		within(t, 3*time.Second, b, resolves("server", fmt.Sprintf("n%d.dns.podman", i)))
-	}
-	sh(t, a, "podman rm -f -t0 -a >/dev/null")
-	within(t, 2*time.Second, b, "! "+resolves("server", "n0.dns.podman"))
 }
 
 // What somebody removes is back within a second.

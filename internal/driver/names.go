@@ -24,8 +24,8 @@ func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark
 		if p.Gossip {
 			return s
 		}
-		if err := d.alone(host, p.ID); err != nil {
-			d.Warn(fmt.Sprintf("network %s: go on without an agent: %v", p.Name, err))
+		if err := d.alone(host); err != nil {
+			d.Warn(fmt.Sprintf("go on without an agent: %v", err))
 		}
 		return s
 	}
@@ -34,26 +34,38 @@ func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark
 	return s
 }
 
-// alone has a network be as its list says: what an agent had found out of the other
+// alone has the networks be as their lists say: what an agent had found out of the other
 // hosts is kept up to date by nobody.
-func (d *Driver) alone(host Namespace, networkID string) error {
+func (d *Driver) alone(host Namespace) error {
 	st, err := store.Open(d.StoreDir)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	b := build{d, st, host}
-	if _, known, err := st.Peers(networkID); !known || err != nil {
-		return err
+	ids, err := st.Networks()
+	errs := []error{err}
+	for _, id := range ids {
+		errs = append(errs, build{d, st, host}.forgetPeers(id))
 	}
-	if err := st.ForgetPeers(networkID); err != nil {
+	return errors.Join(errs...)
+}
+
+// forgetPeers leaves a network without a list alone.
+func (b build) forgetPeers(networkID string) error {
+	if _, known, err := b.st.Peers(networkID); !known || err != nil {
 		return err
 	}
 	p, err := b.stored(networkID)
-	if err != nil {
+	if err != nil || p.Gossip {
 		return err
 	}
-	records, err := readAll(st, networkID)
+	if err := b.st.ForgetPeers(networkID); err != nil {
+		return err
+	}
+	if p, err = b.stored(networkID); err != nil {
+		return err
+	}
+	records, err := readAll(b.st, networkID)
 	return errors.Join(err, b.mend(p, records), b.forward(p, records, nil, true))
 }
 

@@ -125,3 +125,38 @@ func TestFollowLooksAtNoContainer(t *testing.T) {
 		t.Error("mended a port that is another's")
 	}
 }
+
+// Without an agent no network of the host is left as an agent had it, also those on which
+// nothing starts.
+func TestAloneIsForAllNetworks(t *testing.T) {
+	k, d := newFake(t)
+	for i, config := range []string{testNetwork, strings.NewReplacer("vxlan-network", "red", "7c7b", "8d8d", `"100"`, `"200"`).Replace(testNetwork)} {
+		ns, r := request(config, i+1)
+		if _, err := d.Setup(ns, r); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			meet(t, d)
+		}
+	}
+	flood := func() int {
+		l, err := k.Host().Link("vxlan-vxlan-network", kernel.Entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(l.FDB)
+	}
+	if n := flood(); n != 2 { // one host, one MAC
+		t.Fatalf("%d entries at first", n)
+	}
+	d.Agent = &fakeAgent{err: errors.New("it is not installed")}
+	d.Warn = func(string) {}
+	ns, r := request(strings.NewReplacer("vxlan-network", "red", "7c7b", "8d8d", `"100"`, `"200"`).Replace(testNetwork), 2)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	l, err := k.Host().Link("vxlan-vxlan-network", kernel.Entries)
+	if err != nil || len(l.FDB) != 2 || !l.FDB[0].MAC.IsZero() || !l.FDB[1].MAC.IsZero() || !l.Tunnel.Learning {
+		t.Errorf("got %v, learning %v, %v; want the two listed hosts", l.FDB, l.Tunnel.Learning, err)
+	}
+}

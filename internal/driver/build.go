@@ -54,6 +54,11 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 		return netavark.Status{}, err
 	}
 	for _, wanted := range s.Endpoints {
+		if p.vtep.AgentPort != 0 {
+			if err := reconcile.Arrive(b.host, s.Device.Name, wanted); err != nil {
+				return netavark.Status{}, err
+			}
+		}
 		if err := reconcile.Endpoint(b.host, container, wanted); err != nil {
 			return netavark.Status{}, err
 		}

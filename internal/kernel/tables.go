@@ -12,8 +12,9 @@ type Tables struct {
 	// FDB has the VXLAN device's permanent entries of one MAC each: on which host it is.
 	FDB []FDB
 	// Static has the MACs that the bridge was told to be behind the VXLAN device,
-	// which it then neither forgets nor floods. (A static entry follows a frame that
-	// comes from another port, as it must when a container moves here.)
+	// which it then neither forgets nor floods. They are sticky: another static entry
+	// follows a frame from another port, so one forged frame would give a container here
+	// all that is for a remote one, for good, as what comes by the device is not learned.
 	Static []MAC
 	// Neighbours has the bridge's permanent neighbours, of IPv4 and IPv6.
 	Neighbours []Neighbour
@@ -37,8 +38,8 @@ type TableChanges struct {
 	Add, Delete    Tables
 }
 
-// AddStatic has the bridge send frames for MAC to its port Name, and replaces what
-// it knows of the MAC.
+// AddStatic has the bridge send frames for MAC to its port Name, whatever comes from where,
+// and replaces what it knows of the MAC.
 type AddStatic struct {
 	Name string
 	MAC  MAC
@@ -68,7 +69,7 @@ func (AddNeighbour) change() {}
 func (DelNeighbour) change() {}
 
 func (c AddStatic) String() string {
-	return fmt.Sprintf("bridge fdb replace %s dev %s master static", c.MAC, c.Name)
+	return fmt.Sprintf("bridge fdb replace %s dev %s master static sticky", c.MAC, c.Name)
 }
 
 func (c DelStatic) String() string {

@@ -45,6 +45,15 @@ func Forwarding(host Namespace, want plan.Forwarding) error {
 	return errors.Join(append(errs, err)...)
 }
 
+// Arrive makes room for an endpoint that another host had: what the bridge was told of its MAC
+// would keep it from hearing where it is now, until the agent hears of it.
+func Arrive(host Namespace, device string, e plan.Endpoint) error {
+	if e.Container.MAC.IsZero() {
+		return nil
+	}
+	return host.Apply(kernel.DelStatic{Name: device, MAC: e.Container.MAC})
+}
+
 func count(t kernel.Tables) int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }
 
 // diffTables returns the changes that lead from have to want. An entry that is there

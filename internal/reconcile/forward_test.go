@@ -66,8 +66,8 @@ func TestForwardingCommands(t *testing.T) {
 	}{
 		{"first", exact(two()), `bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent
 bridge fdb replace 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self permanent
-bridge fdb replace 02:00:00:00:00:01 dev vx0 master static
-bridge fdb replace 02:00:00:00:00:02 dev vx0 master static
+bridge fdb replace 02:00:00:00:00:01 dev vx0 master static sticky
+bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
 ip neigh replace 10.0.0.1 lladdr 02:00:00:00:00:01 dev br0 nud permanent
 ip neigh replace fd00:10::2 lladdr 02:00:00:00:00:02 dev br0 nud permanent
 bridge link set dev vx0 learning off neigh_suppress on`},
@@ -79,7 +79,7 @@ bridge fdb delete 02:00:00:00:00:02 dev vx0 master
 bridge fdb delete 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self`},
 		{"another one", exact(kernel.Tables{FDB: two().FDB[1:], Static: two().Static[1:], Neighbours: two().Neighbours[1:]}),
 			`bridge fdb replace 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self permanent
-bridge fdb replace 02:00:00:00:00:02 dev vx0 master static
+bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
 ip neigh replace fd00:10::2 lladdr 02:00:00:00:00:02 dev br0 nud permanent
 ip neigh delete 10.0.0.1 dev br0
 bridge fdb delete 02:00:00:00:00:01 dev vx0 master
@@ -110,11 +110,11 @@ func TestForwardingRepairs(t *testing.T) {
 		want  string
 	}{
 		{"an entry of the device", []kernel.Change{kernel.DelFDB{Name: "vx0", FDB: one().FDB[0]}}, "bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent"},
-		{"an entry of the bridge", []kernel.Change{kernel.DelStatic{Name: "vx0", MAC: mac1}}, "bridge fdb replace 02:00:00:00:00:01 dev vx0 master static"},
+		{"an entry of the bridge", []kernel.Change{kernel.DelStatic{Name: "vx0", MAC: mac1}}, "bridge fdb replace 02:00:00:00:00:01 dev vx0 master static sticky"},
 		{"a neighbour", []kernel.Change{kernel.DelNeighbour{Name: "br0", Neighbour: one().Neighbours[0]}}, "ip neigh replace 10.0.0.1 lladdr 02:00:00:00:00:01 dev br0 nud permanent"},
 		{"a stranger", []kernel.Change{kernel.AddNeighbour{Name: "br0", Neighbour: kernel.Neighbour{Addr: netip.MustParseAddr("10.0.0.66"), MAC: mac1}}}, "ip neigh delete 10.0.0.66 dev br0"},
-		{"off the bridge", []kernel.Change{kernel.SetMaster{Name: "vx0"}, kernel.SetMaster{Name: "vx0", Master: "br0"}}, `bridge fdb replace 02:00:00:00:00:01 dev vx0 master static
-bridge fdb replace 02:00:00:00:00:02 dev vx0 master static
+		{"off the bridge", []kernel.Change{kernel.SetMaster{Name: "vx0"}, kernel.SetMaster{Name: "vx0", Master: "br0"}}, `bridge fdb replace 02:00:00:00:00:01 dev vx0 master static sticky
+bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
 bridge link set dev vx0 learning off neigh_suppress on`},
 	} {
 		for _, c := range tt.alter {

@@ -139,7 +139,11 @@ func (h *realHost) start(i int) network.Endpoint {
 	e := network.Endpoint{ContainerID: fmt.Sprintf("c%d", i), Namespace: netnstest.New(h.TB), Interface: "eth0", MAC: network.EndpointMAC(100, addr),
 		Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24), netip.MustParsePrefix(fmt.Sprintf("fd00:10::%d/64", i))}}
 	space := open(h.TB, e.Namespace)
-	if err := reconcile.Endpoint(h, space, plan.Compute(h.n, h.v, []network.Endpoint{e}).Endpoints[0]); err != nil {
+	s := plan.Compute(h.n, h.v, []network.Endpoint{e})
+	if err := reconcile.Arrive(h, s.Device.Name, s.Endpoints[0]); err != nil {
+		h.Fatal(err)
+	}
+	if err := reconcile.Endpoint(h, space, s.Endpoints[0]); err != nil {
 		h.Fatal(err)
 	}
 	// The bridge takes frames from a new port once the kernel has told it of the

@@ -164,6 +164,29 @@ func TestRealContainerMoves(t *testing.T) {
 	}
 }
 
+// A container that sends from a remote container's MAC, or from another host's, gets nothing of what is for it. A static
+// entry that is not sticky goes over to the forger with the first frame, and does not come back.
+func TestRealForgedMACDrawsNothing(t *testing.T) {
+	hosts := newRealHosts(t, 2, "198.18.0.", false)
+	a, b := hosts[0], hosts[1]
+	evil, victim := a.start(2), a.start(4)
+	onB := b.start(3)
+	forwardAll(true, hosts)
+	sender := listen(t, evil.Namespace, "eth0")
+	for what, mac := range map[string]kernel.MAC{"container": onB.MAC, "bridge": network.BridgeMAC(100, b.v.Local)} {
+		forger := evil
+		forger.MAC = mac
+		sender.send(arp(1, forger, "10.0.0.77", "10.0.0.78"))
+		if got := run(t, a.ns, "bridge fdb show br "+realBridge); strings.Contains(got, mac.String()+" dev veth") {
+			t.Errorf("the remote %s's MAC is at a port:\n%s", what, got)
+		}
+	}
+	for _, to := range []string{"10.0.0.3", "fd00:10::3", "10.0.0.201"} {
+		run(t, victim.Namespace, "ping -c 1 -W 2 "+to)
+		run(t, a.ns, "ping -c 1 -W 2 "+to)
+	}
+}
+
 func (h *realHost) tables() kernel.Tables {
 	h.Helper()
 	t, err := h.Tables(realBridge, realDevice)

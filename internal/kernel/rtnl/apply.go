@@ -63,6 +63,8 @@ func (c *Conn) apply(ch kernel.Change) error {
 		return c.addFDB(ch.Name, ch.FDB)
 	case kernel.DelFDB:
 		return unlessGone(c.delFDB(ch.Name, ch.FDB))
+	case kernel.DelStatic:
+		return unlessGone(c.delStatic(ch.Name, ch.MAC))
 	}
 	return errors.New("unknown change") // a type added to package kernel only
 }

@@ -87,6 +87,15 @@ func (c *Conn) delFDB(name string, e kernel.FDB) error {
 	return c.changeFDB(unix.RTM_DELNEIGH, 0, name, 0, e)
 }
 
+// delStatic removes the bridge's entry that leads to its port of that name.
+func (c *Conn) delStatic(name string, m kernel.MAC) error {
+	index, err := c.index(name)
+	if err != nil {
+		return err
+	}
+	return c.change(unix.RTM_DELNEIGH, 0, fdbMessage(index, 0, unix.NTF_MASTER), attrMAC(unix.NDA_LLADDR, m))
+}
+
 func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kernel.FDB) error {
 	if name != c.fdbName {
 		index, err := c.index(name)

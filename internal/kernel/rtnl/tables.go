@@ -161,9 +161,9 @@ func (b *batch) entry(ch kernel.Change, bridge, device uint32) error {
 	case kernel.DelFDB:
 		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putFDB(m, device, 0, c.FDB) })
 	case kernel.AddStatic:
-		return b.add(ch, unix.RTM_NEWNEIGH, replace, func(m *nlmsg.Builder) { putStatic(m, device, unix.NUD_NOARP, c.MAC) })
+		return b.add(ch, unix.RTM_NEWNEIGH, replace, func(m *nlmsg.Builder) { putStatic(m, device, unix.NUD_NOARP, sticky, c.MAC) })
 	case kernel.DelStatic:
-		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putStatic(m, device, 0, c.MAC) })
+		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putStatic(m, device, 0, 0, c.MAC) })
 	case kernel.AddNeighbour:
 		return b.add(ch, unix.RTM_NEWNEIGH, replace, func(m *nlmsg.Builder) { putNeighbour(m, bridge, unix.NUD_PERMANENT, c.Neighbour) })
 	case kernel.DelNeighbour:
@@ -187,8 +187,11 @@ func putFDB(m *nlmsg.Builder, index uint32, state uint16, e kernel.FDB) {
 	}
 }
 
-func putStatic(m *nlmsg.Builder, index uint32, state uint16, mac kernel.MAC) {
-	putNdMsg(m, unix.AF_BRIDGE, index, state, unix.NTF_MASTER)
+// sticky is NTF_STICKY (linux/neighbour.h, since Linux 4.20).
+const sticky = 1 << 6
+
+func putStatic(m *nlmsg.Builder, index uint32, state uint16, flags uint8, mac kernel.MAC) {
+	putNdMsg(m, unix.AF_BRIDGE, index, state, unix.NTF_MASTER|flags)
 	m.Bytes(unix.NDA_LLADDR, mac[:])
 }
 

@@ -117,7 +117,7 @@ func TestTablesReplace(t *testing.T) {
 	sameTables(t, h.tables(), want)
 	for _, tt := range []struct{ what, show, line string }{
 		{"FDB of the device", "bridge fdb show dev vx", mac + " dst 198.18.1.0 self permanent"},
-		{"FDB of the bridge", "bridge fdb show dev vx", mac + " master br0 static"},
+		{"FDB of the bridge", "bridge fdb show dev vx", mac + " sticky master br0 static"},
 		{"neighbours", "ip neigh show dev br0", "10.0.0.0 lladdr " + mac + " PERMANENT"},
 	} {
 		if out := h.tool(strings.Fields(tt.show)...); strings.Count(out, tt.line) != 1 {

@@ -51,6 +51,9 @@ func Arrive(host Namespace, device string, e plan.Endpoint) error {
 	if e.Container.MAC.IsZero() {
 		return nil
 	}
+	if _, err := host.Link(e.Port.Name, 0); !errors.Is(err, kernel.ErrNotFound) {
+		return err // it is here already, and so no remote one's
+	}
 	return host.Apply(kernel.DelStatic{Name: device, MAC: e.Container.MAC})
 }
 

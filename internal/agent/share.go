@@ -81,7 +81,7 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns
 			z.Subnets = append(z.Subnets, s.Prefix)
 		}
 		for _, r := range l.Endpoints {
-			z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: r.Names(), Addrs: addrs(r)})
+			z.Endpoints = append(z.Endpoints, dns.Endpoint{ID: r.ContainerID, Names: r.Names(), Addrs: addrs(r)})
 		}
 		here := taken(l)
 		for _, m := range members(l, know(l)) {

@@ -12,9 +12,14 @@ import (
 // name at once. It also lets several containers of one name take turns.
 const ttl = 0
 
-// answer answers a message from what the view knows. Where somebody else must be
-// asked it returns the query instead, and neither for what gets no answer.
+// answer is answerFrom of a single view.
 func (v *view) answer(wire []byte, tcp bool) ([]byte, *query) {
+	return answerFrom([]*view{v}, wire, tcp)
+}
+
+// answerFrom answers a message from what the views know. Where somebody else must be
+// asked it returns the query instead, and neither for what gets no answer.
+func answerFrom(views []*view, wire []byte, tcp bool) ([]byte, *query) {
 	q, reply := parse(wire, tcp)
 	if q == nil {
 		return reply, nil
@@ -27,15 +32,16 @@ func (v *view) answer(wire []byte, tcp bool) ([]byte, *query) {
 		return q.fail(dns.RcodeRefused), nil // an answer of many messages, and of no use in a container
 	}
 	name := key(question.Name)
-	n, found := v.lookup(name)
+	n, found, v := lookupIn(views, name)
 	switch {
 	case found == exists:
 		return q.pack(q.found(n)), nil
-	case found == absent:
+	case found == absent || found == kept:
 		return q.pack(q.negative(dns.RcodeNameError)), nil
 	case len(v.upstreams) == 0:
 		return q.fail(dns.RcodeServerFailure), nil // there are some, but all of them are this server
 	}
+	q.upstreams = v.upstreams
 	return nil, q
 }
 

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/miekg/dns"
 )
@@ -27,6 +28,8 @@ type query struct {
 	opt  *dns.OPT // nil without EDNS
 	tcp  bool
 	size int // of the largest answer that the client takes
+
+	upstreams []netip.AddrPort // to ask
 }
 
 // parse reads a client's message. Where it is not a question that can be

@@ -201,3 +201,64 @@ func TestClientCannotExhaustConnections(t *testing.T) {
 		t.Errorf("%d places are not given back", s.conns.all)
 	}
 }
+
+// Whichever resolver of its networks a container asks, it gets the same: names of all of them, and what any of them may
+// ask outside. A neighbour that is on one network only knows nothing of the other.
+func TestContainerOnSeveralNetworksMayAskAnyResolver(t *testing.T) {
+	h := newHost(t)
+	h.bridge("br-red", "10.0.0.1/24")
+	h.bridge("br-blue", "10.1.0.1/24")
+	h.bridge("br-green", "10.2.0.1/24")
+	both := h.container("br-red", "10.0.0.1", "10.0.0.2/24", "10.0.0.3/24")
+	red := one("red", "br-red", "10.0.0.1", "here", "10.0.0.9") // internal
+	blue, green := one("blue", "br-blue", "10.1.0.1", "there", "10.1.0.9"), one("green", "br-green", "10.2.0.1", "secret", "10.2.0.9")
+	for i, z := range []*Zone{&red, &blue, &green} {
+		z.Subnets = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 24)}
+	}
+	red.Endpoints = append(red.Endpoints, Endpoint{ID: "c", Names: []string{"c"}, Addrs: addrs("10.0.0.2")}, Endpoint{ID: "d", Names: []string{"d"}, Addrs: addrs("10.0.0.3")})
+	blue.Endpoints = append(blue.Endpoints, Endpoint{ID: "c", Names: []string{"c"}, Addrs: addrs("10.1.0.2")})
+	blue.Upstreams = []netip.AddrPort{upstream(t, nil)}
+	green.Endpoints = append(green.Endpoints, Endpoint{Names: []string{"c"}, Addrs: addrs("10.0.0.2")}) // another host's, whatever it says
+	s := h.server()
+	h.set(s, red, blue, green)
+	asks := func(from, network, name string, qtype uint16) string {
+		var d net.Dialer
+		if network == "udp" {
+			d.LocalAddr = &net.UDPAddr{IP: net.ParseIP(from)}
+		} else {
+			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+		}
+		var conn net.Conn
+		in(t, both, func() (err error) { conn, err = d.Dial(network, "10.0.0.1:53"); return err })
+		defer conn.Close()
+		return answerTo(conn, name, qtype)
+	}
+	for _, network := range []string{"udp", "tcp"} {
+		for _, tt := range []struct {
+			name      string
+			qtype     uint16
+			both, red string
+		}{
+			{"here", dns.TypeA, "NOERROR, A 10.0.0.9", "NOERROR, A 10.0.0.9"},
+			{"there", dns.TypeA, "NOERROR, A 10.1.0.9", "NXDOMAIN, SOA of ."},
+			{"there.dns.podman", dns.TypeAAAA, "NOERROR, SOA of dns.podman.", "NXDOMAIN, SOA of dns.podman."},
+			{reverse("10.1.0.9"), dns.TypePTR, "NOERROR, PTR there.", "NXDOMAIN, SOA of ."},
+			{reverse("10.0.0.77"), dns.TypePTR, "NXDOMAIN, SOA of .", "NXDOMAIN, SOA of ."},
+			{"secret.dns.podman", dns.TypeA, "NXDOMAIN, SOA of dns.podman.", "NXDOMAIN, SOA of dns.podman."},
+			{"www.example.test", dns.TypeTXT, fmt.Sprintf("NOERROR, TXT %q", network), "NXDOMAIN, SOA of ."},
+		} {
+			if got := asks("10.0.0.2", network, tt.name, tt.qtype); got != tt.both {
+				t.Errorf("%s %s on both networks: got %s, want %s", network, tt.name, got, tt.both)
+			}
+			if got := asks("10.0.0.3", network, tt.name, tt.qtype); got != tt.red {
+				t.Errorf("%s %s on one network: got %s, want %s", network, tt.name, got, tt.red)
+			}
+		}
+	}
+	// It leaves the other network.
+	blue.Endpoints = blue.Endpoints[:1]
+	h.set(s, red, blue, green)
+	if got := asks("10.0.0.2", "udp", "there", dns.TypeA); got != "NXDOMAIN, SOA of ." {
+		t.Errorf("afterwards: %s", got)
+	}
+}

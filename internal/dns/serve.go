@@ -59,8 +59,7 @@ func (l *listener) serveUDP() {
 			}
 			continue
 		}
-		v := l.zone.view.Load()
-		reply, q := v.answer(buf[:n], false)
+		reply, q := answerFrom(l.zone.views(from.Addr()), buf[:n], false)
 		if q == nil {
 			l.reply(reply, from)
 			continue
@@ -72,7 +71,7 @@ func (l *listener) serveUDP() {
 		}
 		l.running.Go(func() {
 			defer l.server.forwards.release(c)
-			l.reply(l.server.forwarder.ask(l.ctx, q, v.upstreams), from)
+			l.reply(l.server.forwarder.ask(l.ctx, q, q.upstreams), from)
 		})
 	}
 }
@@ -119,10 +118,9 @@ func (l *listener) serveConn(conn net.Conn, c client) {
 		if err != nil {
 			return
 		}
-		v := l.zone.view.Load()
-		reply, q := v.answer(wire, true)
+		reply, q := answerFrom(l.zone.views(c.addr), wire, true)
 		if q != nil {
-			reply = l.askLimited(v, q, c)
+			reply = l.askLimited(q, c)
 		}
 		if reply == nil {
 			return
@@ -134,12 +132,12 @@ func (l *listener) serveConn(conn net.Conn, c client) {
 	}
 }
 
-func (l *listener) askLimited(v *view, q *query, c client) []byte {
+func (l *listener) askLimited(q *query, c client) []byte {
 	if !l.server.forwards.acquire(c) {
 		return q.fail(dns.RcodeServerFailure)
 	}
 	defer l.server.forwards.release(c)
-	return l.server.forwarder.ask(l.ctx, q, v.upstreams)
+	return l.server.forwarder.ask(l.ctx, q, q.upstreams)
 }
 
 // over says whether a socket's error is its end. Others are waited out.

@@ -27,6 +27,7 @@ type Server struct {
 type zone struct {
 	network   string
 	view      atomic.Pointer[view]
+	members   atomic.Pointer[members]
 	source    Zone // what the view is made from
 	listeners map[place]*listener
 }
@@ -77,6 +78,7 @@ func (s *Server) Set(zones []Zone) error {
 		live.update(z.Zone, own)
 		errs = append(errs, s.open(live, z.places)...)
 	}
+	s.connect(wanted)
 	return errors.Join(errs...)
 }
 

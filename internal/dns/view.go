@@ -124,13 +124,14 @@ func (v *view) addParents() {
 	}
 }
 
-// lookup is what a view says about a name.
+// lookup is what a view says about a name, the most certain first.
 type lookup int
 
 const (
 	exists  lookup = iota
 	absent         // nothing is there, and that is certain
 	outside        // somebody else knows
+	kept           // somebody else may know, and must not be asked
 )
 
 // lookup finds what there is at a name. A name of this network hides one outside,
@@ -156,6 +157,8 @@ func (v *view) lookup(name string) (*node, lookup) {
 		return nil, outside
 	case n != nil:
 		return n, exists
+	case !qualified:
+		return nil, kept
 	}
 	return nil, absent
 }
@@ -172,6 +175,8 @@ func (v *view) lookupReverse(p netip.Prefix) (*node, lookup) {
 	switch {
 	case !own && v.forwards:
 		return nil, outside
+	case !own && p.IsSingleIP():
+		return nil, kept
 	case p.IsSingleIP():
 		return nil, absent
 	}

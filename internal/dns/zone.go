@@ -35,6 +35,8 @@ type Zone struct {
 
 // Endpoint is a container in a network.
 type Endpoint struct {
+	// ID of a container of this host, by which it is known in other zones; "" elsewhere.
+	ID string
 	// Names are the container's name, its aliases and the first 12 digits of its
 	// id; reverse lookups list them in this order. Names that DNS cannot carry are
 	// left out.

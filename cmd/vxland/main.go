@@ -85,7 +85,7 @@ type configError struct{ error }
 func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if o.keep {
+	if o.keep && !o.check {
 		return keep(ctx, o.args()...)
 	}
 	c, err := config.Load(o.config, o.config != config.Path)

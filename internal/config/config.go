@@ -66,7 +66,7 @@ func Load(path string, must bool) (Config, error) {
 
 // Parse reads a configuration, and reports all that is wrong with it at once.
 func Parse(text string) (Config, error) {
-	var f file
+	f := file{Port: gossip.DefaultPort}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {
 		return Config{}, err
@@ -88,9 +88,9 @@ func Parse(text string) (Config, error) {
 // network reads addresses and ports.
 func (f file) network(c *Config) error {
 	var errs []error
-	if f.Port < 0 || f.Port > 65535 {
+	if f.Port < 1 || f.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: must be from 1 to 65535", f.Port))
-	} else if f.Port != 0 {
+	} else {
 		c.Port = uint16(f.Port)
 	}
 	if f.Bind != "" {

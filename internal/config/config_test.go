@@ -48,6 +48,12 @@ key_file = "/nonexistent"`)
 	}
 }
 
+func TestParseRefusesPortZero(t *testing.T) {
+	if c, err := Parse("port = 0"); err == nil || !strings.Contains(err.Error(), "port 0: must be from 1") {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
 // Whatever is in the file, a configuration that is accepted is one that the agent can use.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{

@@ -75,6 +75,17 @@ func TestLoadKeys(t *testing.T) {
 	if _, err := LoadKeys(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a file for all to read: %v", err)
 	}
+	// It must not be said that the directory's mode is to be changed.
+	if _, err := LoadKeys(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("a directory: %v", err)
+	}
+	bad := filepath.Join(t.TempDir(), "bad")
+	if err := os.WriteFile(bad, []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadKeys(bad); err == nil || !strings.Contains(err.Error(), bad) {
+		t.Errorf("an error without the file's name: %v", err)
+	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
+
+	"vxlan-driver/internal/store"
 )
 
 // keeper is what systemd would be, where it does not run: it starts the agent, and starts
@@ -16,6 +19,8 @@ import (
 type keeper struct {
 	// worker runs the agent to its end.
 	worker func(context.Context) error
+	// needed tells whether the host has a network that wants an agent.
+	needed func() bool
 	log    *slog.Logger
 }
 
@@ -45,13 +50,26 @@ func (k keeper) run(ctx context.Context) error {
 			wait = 0
 		}
 		k.log.Error("vxland died; starting it again", "err", err, "after", wait)
-		select {
-		case <-ctx.Done():
+		if !k.pause(ctx, wait) {
 			return nil
-		case <-time.After(wait):
 		}
 		wait = min(max(2*wait, firstWait), lastWait)
 	}
+}
+
+// pause waits, and tells whether an agent is wanted still.
+func (k keeper) pause(ctx context.Context, wait time.Duration) bool {
+	for until := time.Now().Add(wait); k.needed(); {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(min(time.Until(until), firstWait)):
+		}
+		if !time.Now().Before(until) {
+			return true
+		}
+	}
+	return false
 }
 
 // panicked is how the Go runtime ends a program that panics.
@@ -72,11 +90,17 @@ func keep(ctx context.Context, args ...string) error {
 	// So that a person, and pkill -x, can tell them apart.
 	_ = os.WriteFile("/proc/self/comm", []byte("vxland-keeper"), 0)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	err = keeper{log: log, worker: func(ctx context.Context) error { return work(ctx, path, args) }}.run(ctx)
+	err = keeper{log: log, needed: hasNetworks, worker: func(ctx context.Context) error { return work(ctx, path, args) }}.run(ctx)
 	if ctx.Err() != nil {
 		return nil // it was told to end, which exec reports as an error of the agent's
 	}
 	return err
+}
+
+// hasNetworks tells whether something is in the store, or may be.
+func hasNetworks() bool {
+	networks, err := os.ReadDir(filepath.Join(store.Dir, "networks"))
+	return err != nil || len(networks) > 0
 }
 
 // work runs the agent as a process. If the keeper is killed it goes on.

@@ -17,6 +17,23 @@ func exit(t *testing.T, script string) error {
 	return exec.Command("sh", "-c", script).Run()
 }
 
+func wanted() bool { return true }
+
+// With the host's last container it goes, also while it waits.
+func TestKeeperEndsWhereNobodyNeedsAnAgent(t *testing.T) {
+	killed := exit(t, "kill -9 $$")
+	synctest.Test(t, func(t *testing.T) {
+		began, starts := time.Now(), 0
+		k := keeper{
+			log: slog.New(slog.DiscardHandler), needed: func() bool { return time.Since(began) < 10*time.Second },
+			worker: func(context.Context) error { starts++; return killed },
+		}
+		if err := k.run(t.Context()); err != nil || starts != 5 || time.Since(began) != 10*time.Second {
+			t.Errorf("%d starts in %v, %v", starts, time.Since(began), err)
+		}
+	})
+}
+
 func TestKeeper(t *testing.T) {
 	killed, panicked, failed := exit(t, "kill -9 $$"), exit(t, "exit 2"), exit(t, "exit 1")
 	type life struct {
@@ -51,7 +68,7 @@ func TestKeeper(t *testing.T) {
 				began := time.Now()
 				var starts []time.Duration
 				ctx, stop := context.WithCancel(t.Context())
-				k := keeper{log: slog.New(slog.DiscardHandler), worker: func(ctx context.Context) error {
+				k := keeper{log: slog.New(slog.DiscardHandler), needed: wanted, worker: func(ctx context.Context) error {
 					starts = append(starts, time.Since(began))
 					if n := len(starts); n <= len(tt.lives) {
 						time.Sleep(tt.lives[n-1].lived)
@@ -85,7 +102,7 @@ func TestKeeperWaitsLongerAndLonger(t *testing.T) {
 		starts := 0
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
 		defer stop()
-		k := keeper{log: slog.New(slog.DiscardHandler), worker: func(context.Context) error { starts++; return killed }}
+		k := keeper{log: slog.New(slog.DiscardHandler), needed: wanted, worker: func(context.Context) error { starts++; return killed }}
 		if err := k.run(ctx); err != nil {
 			t.Error(err)
 		}

@@ -81,6 +81,9 @@ func Parse(text string) (Config, error) {
 		if c.Keys, err = gossip.LoadKeys(f.KeyFile); err != nil {
 			errs = append(errs, fmt.Errorf("key_file: %w", err))
 		}
+	} else if c.Bind.IsValid() {
+		// The firewall keeps containers from the VTEPs' addresses, by which hosts without a key know each other.
+		errs = append(errs, fmt.Errorf("bind %q: needs a key_file; without a key agents talk by each network's local_ip", f.Bind))
 	}
 	return c, errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,8 +13,25 @@ import (
 	"vxlan-driver/internal/control/gossip"
 )
 
+// keyFile writes a key and says where it is.
+func keyFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(strings.Repeat("1f", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("key_file = %q\n", path)
+}
+
+// Containers are kept from VTEPs' addresses only, so without a key agents must talk by those.
+func TestBindNeedsAKey(t *testing.T) {
+	if _, err := Parse(`bind = "192.0.2.1"`); err == nil || !strings.Contains(err.Error(), "needs a key_file") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestParseReadsAllThatCanBeSaid(t *testing.T) {
-	c, err := Parse(`bind = "192.0.2.1"
+	c, err := Parse(keyFile(t) + `bind = "192.0.2.1"
 port = 7000
 cluster = "blue"
 seeds = ["192.0.2.2", "[2001:db8::1]:7001"]
@@ -23,6 +41,10 @@ dns_upstreams = ["192.0.2.53"]`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(c.Keys) != 1 {
+		t.Errorf("%d keys", len(c.Keys))
+	}
+	c.Keys = nil
 	want := Config{
 		Bind: netip.MustParseAddr("192.0.2.1"), Port: 7000, Cluster: "blue",
 		Seeds:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")},

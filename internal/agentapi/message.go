@@ -1,7 +1,6 @@
 package agentapi
 
 import (
-	"fmt"
 	"net/netip"
 )
 
@@ -39,9 +38,11 @@ type Assignment struct {
 
 // Response is its answer.
 type Response struct {
-	Error  string       `json:"error,omitempty"` // empty: done
-	Status *Report      `json:"status,omitempty"`
-	Addrs  []netip.Addr `json:"addrs,omitempty"` // of each subnet, in the order of the network's
+	Error  string  `json:"error,omitempty"` // empty: done
+	Status *Report `json:"status,omitempty"`
+	// Warning is for the user, beside an answer.
+	Warning string       `json:"warning,omitempty"`
+	Addrs   []netip.Addr `json:"addrs,omitempty"` // of each subnet, in the order of the network's
 }
 
 // Report is what the agent knows, for a person.
@@ -81,5 +82,13 @@ func (r Response) err() error {
 	if r.Error == "" {
 		return nil
 	}
-	return fmt.Errorf("vxland: %s", r.Error)
+	return Failure{r.Error}
 }
+
+// Failure is what an agent says has failed. That it says so tells that it runs.
+type Failure struct{ text string }
+
+func (f Failure) Error() string { return "vxland: " + f.text }
+
+// Answered tells it from errors without an agent.
+func (Failure) Answered() {}

@@ -20,8 +20,8 @@ func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark
 	}
 	if err := d.Agent.Sync(p.ID); err != nil {
 		d.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", p.Name, err))
-		// Where there is no list, what the agent knew last is the best there is.
-		if p.Gossip {
+		// An agent that answers sees to the rest. Where there is no list, what the agent knew last is the best there is.
+		if _, runs := errors.AsType[answer](err); runs || p.Gossip {
 			return s
 		}
 		if err := d.alone(host); err != nil {
@@ -32,6 +32,22 @@ func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark
 	s.DNSServerIPs = p.Resolvers()
 	s.DNSSearchDomains = []string{searchDomain}
 	return s
+}
+
+// answer is an error that an agent tells, and so one that runs.
+type answer interface {
+	error
+	Answered()
+}
+
+// Alone is for an agent that ends and may not come back.
+func (d *Driver) Alone() error {
+	host, err := d.Open("")
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	return d.alone(host)
 }
 
 // alone has the networks be as their lists say: what an agent had found out of the other

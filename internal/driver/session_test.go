@@ -160,3 +160,25 @@ func TestAloneIsForAllNetworks(t *testing.T) {
 		t.Errorf("got %v, learning %v, %v; want the two listed hosts", l.FDB, l.Tunnel.Learning, err)
 	}
 }
+
+// answered is what an agent says that runs.
+type answered struct{ error }
+
+func (answered) Answered() {}
+
+// An agent that answers, be it that something is wrong, sees to the networks itself.
+func TestAnAgentThatAnswersIsNotReplaced(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	meet(t, d)
+	d.Agent = &fakeAgent{err: answered{errors.New("port 53 is taken")}}
+	warnings := 0
+	d.Warn = func(string) { warnings++ }
+	k.Log = nil
+	if _, err := d.Setup(ns, r); err != nil || warnings != 1 || len(k.Log) > 0 {
+		t.Errorf("%v, %d warnings, changes:\n%s", err, warnings, strings.Join(k.Log, "\n"))
+	}
+}

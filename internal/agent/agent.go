@@ -69,8 +69,6 @@ const (
 	// container that starts, and none of which needs an answer unless somebody deleted
 	// something. What was is to be back within a second.
 	calm = 200 * time.Millisecond
-	// retry is how soon what failed is tried again.
-	retry = time.Second
 	// idle is how long the agent outlives the host's last container: longer than the
 	// restart of one takes.
 	idle = 5 * time.Second
@@ -106,6 +104,7 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		timer := turns.timer()
 		select {
 		case <-ctx.Done():
+			a.standDown()
 			return nil
 		case err := <-served:
 			return err
@@ -129,10 +128,8 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		what, began := turns.take(), time.Now()
 		empty, err := a.turn(ctx, what)
 		turns.took(what, time.Since(began))
-		a.tell(err)
-		if err != nil {
-			turns.within(all, retry)
-		}
+		a.tell(what, err)
+		turns.again(what, err)
 		if a.young() {
 			turns.within(all, settling)
 		}
@@ -197,8 +194,12 @@ func response(err error) agentapi.Response {
 	return agentapi.Response{Error: err.Error()}
 }
 
-// tell logs what fails, once until it changes.
-func (a *Agent) tell(err error) {
+// tell logs what fails, once until it changes. A turn that does not look at everything may meet
+// what a plugin has not finished; the next one that does comes soon.
+func (a *Agent) tell(what scope, err error) {
+	if what != all {
+		return
+	}
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -210,6 +211,15 @@ func (a *Agent) tell(err error) {
 		a.Log.Info("all is as it should be again")
 	}
 	a.told = text
+}
+
+// standDown has networks with a list be as it says, for an agent that is told to end may not
+// come back: then nobody tells the kernel of hosts that come later. One that does come back finds
+// all anew within milliseconds. One that is killed leaves all as it is.
+func (a *Agent) standDown() {
+	if err := a.Driver.Alone(); err != nil {
+		a.Log.Warn("leave networks as their lists say", "err", err)
+	}
 }
 
 // leave takes the host out of its clusters if it still has no network, and tells
@@ -224,13 +234,17 @@ func (a *Agent) leave() bool {
 		return false
 	}
 	a.Log.Info("no network has a container on this host; ending")
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	var leaving sync.WaitGroup
 	for _, r := range a.clusters {
-		ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-		if err := r.Leave(ctx); err != nil {
-			a.Log.Warn("leave the others", "err", err)
-		}
-		cancel()
+		leaving.Go(func() {
+			if err := r.Leave(ctx); err != nil {
+				a.Log.Warn("leave the others", "err", err)
+			}
+		})
 	}
+	leaving.Wait()
 	return true
 }
 

@@ -84,6 +84,7 @@ type fakeCluster struct {
 	own     []control.Attachment
 	shown   control.Snapshot
 	ready   chan struct{}
+	members int
 	changed chan struct{}
 }
 
@@ -134,7 +135,7 @@ func (c *fakeCluster) Leave(ctx context.Context) error {
 	}
 }
 
-func (c *fakeCluster) Stats() gossip.Stats { return gossip.Stats{} }
+func (c *fakeCluster) Stats() gossip.Stats { return gossip.Stats{Members: c.members} }
 
 func (c *fakeCluster) Refused() map[string]uint64 { return map[string]uint64{"wrong key": 3} }
 

@@ -37,12 +37,22 @@ func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Res
 	turned := a.syncFor(ctx, r.Network)
 	addrs, err := a.claims.assign(ctx, *r, a.Driver.InUse)
 	if err == nil {
-		return agentapi.Response{Addrs: addrs}
+		return agentapi.Response{Addrs: addrs, Warning: a.lonely(*r)}
 	}
 	if turned != nil {
 		err = fmt.Errorf("%w (%w)", err, turned)
 	}
 	return response(err)
+}
+
+// lonely warns of a host that may be one of several which do not hear each other. With a key
+// it is the first, or its seeds are down, as its log says.
+func (a *Agent) lonely(r agentapi.Assignment) string {
+	cluster, _, err := a.claims.look(whose(r))
+	if err != nil || len(a.Config.Keys) > 0 || cluster.Stats().Members > 1 {
+		return ""
+	}
+	return "no other host is heard. Without a key_file in /etc/vxlan/vxland.toml hosts hear only those in their own remote_ips and seeds, so each must list all"
 }
 
 // asker asks the wire who has addresses that a container is to get.

@@ -125,13 +125,20 @@ func TestDriftIsMendedAfterACalm(t *testing.T) {
 
 func TestWhatFailsIsTriedAgainAndToldOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
+		r.Stay = true
 		r.names.fail(errors.New("no room"))
 		r.start()
 		sleep(3500 * time.Millisecond)
-		r.wantTurns("failing", 0, retry, 2*retry, 3*retry)
+		r.wantTurns("failing", 0, retry, 3*retry)
+		sleep(time.Hour)
+		if n := len(r.names.turns()); n < 200 || n > 300 {
+			t.Errorf("%d turns in an hour of failing", n)
+		}
 		r.names.fail(nil)
-		sleep(2 * retry)
-		r.wantTurns("mended", 4*retry)
+		sleep(slowestRetry)
+		if n := len(r.names.turns()); n != 1 {
+			t.Errorf("mended: %d turns", n)
+		}
 		r.finish()
 		if log := r.log.String(); strings.Count(log, "no room") != 1 || strings.Count(log, "as it should be again") != 1 {
 			t.Errorf("log:\n%s", log)

@@ -19,6 +19,7 @@ const (
 type schedule struct {
 	at   [all + 1]time.Time
 	last [all + 1]time.Duration // how long the last of the scope took
+	lost int                    // how many that looked at everything failed in a row
 }
 
 const (
@@ -37,6 +38,26 @@ func (s *schedule) pace(what scope, least, most time.Duration) time.Duration {
 
 // took notes how long a turn took.
 func (s *schedule) took(what scope, d time.Duration) { s.last[what] = d }
+
+const (
+	// retry is how soon what failed is tried again. It waits twice as long each time, up to
+	// slowestRetry: what would mend it, as an underlay that comes back, is an event anyway.
+	retry        = time.Second
+	slowestRetry = 15 * time.Second
+)
+
+// again has what failed tried again.
+func (s *schedule) again(what scope, err error) {
+	switch {
+	case err != nil:
+		s.within(all, min(retry<<s.lost, slowestRetry))
+		if what == all {
+			s.lost = min(s.lost+1, 4)
+		}
+	case what == all:
+		s.lost = 0
+	}
+}
 
 // within has a turn come after d, if none of its scope is due before.
 func (s *schedule) within(what scope, d time.Duration) {

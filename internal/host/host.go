@@ -37,7 +37,7 @@ func Driver() *driver.Driver {
 		DNSPort:     dnsPort(),
 		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
 	}
-	agent := launch.Agent{Socket: agentapi.Socket, Log: agentLog, Binary: os.Getenv("VXLAND")}
+	agent := launch.Agent{Socket: agentapi.Socket, Log: agentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
 	if _, err := os.Stat(systemdDir); err == nil {
 		d.SysctlDir = sysctlDir
 		agent.Systemd = true

@@ -33,6 +33,8 @@ type Agent struct {
 	Binary string
 	// Systemd tells whether systemd runs.
 	Systemd bool
+	// Warn tells the user what the agent thinks of.
+	Warn func(message string)
 }
 
 // Sync has the agent act on the store as it is now, and starts it if need be. The error
@@ -52,6 +54,9 @@ func (a Agent) Assign(network, container string, wanted []netip.Addr) ([]netip.A
 	r, err := a.ask(agentapi.Request{Verb: agentapi.Assign, Assign: &agentapi.Assignment{
 		Network: network, Container: container, Wanted: wanted,
 	}}, assigning)
+	if err == nil && r.Warning != "" {
+		a.Warn(r.Warning)
+	}
 	return r.Addrs, err
 }
 

@@ -41,7 +41,7 @@ const (
 	malformed    reason = "malformed message"
 	overload     reason = "too many streams"
 	conflict     reason = "another host has this name"
-	noAnswer     reason = "host does not let this one join" // down, of another cluster, or refusing for a reason that only its log has
+	noAnswer     reason = "host does not answer, or refuses" // for a reason that only its log has
 )
 
 // refusalInterval keeps anyone who can send a packet from filling the log.
@@ -96,7 +96,11 @@ func (c *counters) refuse(why reason, detail string) {
 	}
 	c.mu.Unlock()
 	if !quiet {
-		c.log.Warn("gossip refused", "reason", string(why), "what", detail, "count", total)
+		message := "gossip refused"
+		if why == noAnswer {
+			message = "gossip cannot join a host; trying again"
+		}
+		c.log.Warn(message, "reason", string(why), "what", detail, "count", total)
 	}
 }
 

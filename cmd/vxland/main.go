@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -38,6 +39,13 @@ type options struct {
 	version    bool
 }
 
+const help = `vxland is the agent of the vxlan network driver on one host: it answers container
+names, tells other hosts what this one has, and puts back what somebody removed.
+
+The plugin starts it when a network needs it; a person has no need to. See vxlanctl status.
+
+`
+
 func main() {
 	var o options
 	flag.StringVar(&o.config, "config", config.Path, "configuration `file`")
@@ -45,6 +53,10 @@ func main() {
 	flag.BoolVar(&o.foreground, "foreground", false, "keep running while the host has no network")
 	flag.BoolVar(&o.keep, "keep", false, "run as two processes, of which one starts the other again when it dies; for hosts without systemd")
 	flag.BoolVar(&o.version, "version", false, "print the version and end")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), help)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "vxland: unexpected argument %q; see vxland --help\n", flag.Arg(0))
@@ -79,6 +91,14 @@ func (o options) args() []string {
 // with it.
 const badConfig = 78
 
+// checked says what was found to be in order.
+func (o options) checked() string {
+	if _, err := os.Stat(o.config); errors.Is(err, fs.ErrNotExist) {
+		return o.config + " is not there, so all defaults hold"
+	}
+	return o.config + " is in order"
+}
+
 // configError is about the configuration.
 type configError struct{ error }
 
@@ -93,6 +113,7 @@ func run(o options) error {
 		return configError{err}
 	}
 	if o.check {
+		fmt.Println(o.checked())
 		return nil
 	}
 	debug.SetMemoryLimit(memoryLimit)

@@ -83,7 +83,7 @@ func (d *demo) run() {
 	d.say("What is underneath on host-a: a bridge with the gateway's address, a VXLAN device, a veth to each container:")
 	d.typed(a, "ip -d link show vxlan-vxlan-network | head -n 3")
 	d.typed(a, "ip address show br-vxlan-vxlan-network")
-	d.say("The forwarding database: broadcasts go to all other hosts (00:00:00:00:00:00), the rest was learned:")
+	d.say("The forwarding database: broadcasts go to all other hosts (00:00:00:00:00:00), the agents told each other the rest:")
 	d.typed(a, "bridge fdb show dev vxlan-vxlan-network | grep dst")
 	d.say("Bad input is refused as a whole, with everything that is wrong:")
 	d.refused(b, "podman network create --driver vxlan --opt vni=100 --opt mtu=1500 --opt remote-ips=198.18.0.11 "+

@@ -13,7 +13,7 @@ import (
 	"vxlan-driver/internal/kernel/nlmsg"
 )
 
-// Changes sends, until ctx is done, whenever a link has changed, or a link, an address, a
+// Changes sends, until ctx is done, whenever a link has changed or an address was added, or a link, an address, a
 // forwarding entry or a part of the firewall was deleted in the namespace that the
 // caller is in; many changes are one event to a slow reader.
 //
@@ -42,7 +42,7 @@ var routes = subscription{
 	groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR},
 	counts: func(typ uint16, body []byte) bool {
 		switch typ {
-		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR:
+		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_NEWADDR: // an underlay may be back
 			return true
 		case unix.RTM_DELNEIGH:
 			return !forgotten(body) && !another(body)

@@ -47,6 +47,7 @@ func TestChangesTellsOfDeletions(t *testing.T) {
 	case <-time.After(100 * time.Millisecond):
 	}
 	for _, deletion := range []string{
+		"ip address add 10.0.0.2/24 dev br0",
 		"bridge fdb del 02:00:00:00:00:01 dev v0 master",
 		"bridge fdb del 02:00:00:00:00:01 dev v0 dst 198.18.0.9",
 		"ip neighbour del 10.0.0.9 dev br0",

@@ -55,7 +55,8 @@ type Agent struct {
 	told     string // the last failure, so that one that stays is logged once
 	claims   claims
 
-	duplicated []string // addresses that two containers have, as logged
+	forwarded  map[string]heardOf // by network, so that news of one do not cost for all
+	duplicated []string           // addresses that two containers have, as logged
 
 	mu     sync.Mutex
 	report agentapi.Report

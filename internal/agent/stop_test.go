@@ -69,3 +69,36 @@ func TestLonelyHostWarns(t *testing.T) {
 		}
 	}
 }
+
+// News of a host that are not about a network do not have its tables read.
+func TestNewsOfOthersCostNothingHere(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.prepare = func(c *fakeCluster) {
+			c.ready = make(chan struct{})
+			close(c.ready)
+			c.shown = control.Snapshot{Hosts: []control.Host{other(11), other(12)}}
+		}
+		r.start()
+		sleep(2 * settling)
+		calls := func(hosts ...control.Host) int {
+			before := r.kernel.Calls
+			c := r.cluster()
+			c.mu.Lock()
+			c.shown = control.Snapshot{Hosts: hosts}
+			close(c.changed)
+			c.changed = make(chan struct{})
+			c.mu.Unlock()
+			sleep(10 * coalesce)
+			return r.kernel.Calls - before
+		}
+		elsewhere := other(12)
+		elsewhere.Attachments = append(elsewhere.Attachments, control.Attachment{Network: control.NetworkKey{VNI: 200, Port: 4789}, VTEP: vtep(12)})
+		none := calls(other(11), elsewhere)
+		elsewhere.Attachments[0].Endpoints = []control.Endpoint{{ContainerID: "c9", MAC: kernel.MAC{2, 9}, Names: []string{"web"}}}
+		if some := calls(other(11), elsewhere); none >= some {
+			t.Errorf("%d calls for news of another network, %d for those of this one", none, some)
+		}
+		r.finish()
+	})
+}

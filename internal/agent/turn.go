@@ -44,7 +44,7 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 	}
 	errs = append(errs, a.publish(ctx, locals))
 	if changed || what >= heard {
-		errs = append(errs, a.forward(s, locals))
+		errs = append(errs, a.forward(s, locals, what))
 	}
 	return locals, empty, errors.Join(errs...)
 }

@@ -11,9 +11,11 @@ import (
 // running is a cluster whose Run is under way.
 type running struct {
 	Cluster
-	since time.Time
-	err   atomic.Pointer[error] // why it does not run
-	heard map[netip.Addr]bool   // hosts that the agent before this one knew, and that were mentioned since
+	since  time.Time
+	seeded atomic.Bool               // there are other hosts to ask
+	joined atomic.Pointer[time.Time] // when the last host was found
+	err    atomic.Pointer[error]     // why it does not run
+	heard  map[netip.Addr]bool       // hosts that the agent before this one knew, and that were mentioned since
 }
 
 // failure tells why the cluster does not run, if it does not.
@@ -64,9 +66,15 @@ func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
 // follow wakes the loop whenever another host has something new, and when there turns out
 // to be none.
 func (a *Agent) follow(ctx context.Context, r *running) {
-	ready := r.Ready()
+	ready, members := r.Ready(), 1
 	for {
 		changed := r.Changed()
+		if n := r.Stats().Members; n != members {
+			if now := time.Now(); n > members {
+				r.joined.Store(&now)
+			}
+			members = n
+		}
 		select {
 		case a.wake <- struct{}{}:
 		default:

@@ -23,6 +23,10 @@ const (
 	// the others within d, 20 ms (gossip sends no more often) and the way of a packet. Whoever
 	// claims the same without knowing does so within d, and is heard within 2d.
 	objection = 50 * time.Millisecond
+	// introduction is the same for a while after a host was found: others may not know it yet, nor
+	// it them, and hear of each other's claims by way of a third, which takes up to a quarter of a second.
+	introduction = 500 * time.Millisecond
+	acquaintance = 2 * time.Second
 	// maxTries bounds how often a claim is lost to others. Each time at least one other
 	// host gets what it wanted.
 	maxTries = 8
@@ -105,9 +109,10 @@ func (c *claims) settle(ctx context.Context, r agentapi.Assignment, ask asker) (
 // hear returns which addresses of a claim others have, or a better right to. The wire is
 // asked while the others may object.
 func (c *claims) hear(ctx context.Context, who claimant, addrs []netip.Addr, ask asker) (map[netip.Addr]error, error) {
-	objected := time.Now().Add(objection)
+	began := time.Now()
 	c.mu.Lock()
-	_, l, r, err := c.findLocked(who)
+	bind, l, r, err := c.findLocked(who)
+	cluster := c.parts[bind].cluster
 	c.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -116,7 +121,7 @@ func (c *claims) hear(ctx context.Context, who claimant, addrs []netip.Addr, ask
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, time.Until(objected)); err != nil {
+	if err := pause(ctx, time.Until(began.Add(cluster.objection()))); err != nil {
 		return nil, err
 	}
 	lost, err := c.lost(who)
@@ -126,6 +131,15 @@ func (c *claims) hear(ctx context.Context, who claimant, addrs []netip.Addr, ask
 		}
 	}
 	return lost, err
+}
+
+// objection is how long others may object.
+func (r *running) objection() time.Duration {
+	joined := r.joined.Load()
+	if joined != nil && time.Since(*joined) < acquaintance || r.seeded.Load() && time.Since(r.since) < acquaintance {
+		return introduction
+	}
+	return objection
 }
 
 // meetOthers waits until the cluster knows what the other hosts have, or for long enough.
@@ -141,6 +155,12 @@ func (r *running) meetOthers(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return errEnding
+	}
+	// Seeds that refuse may be about to start, as after a power cut.
+	for r.seeded.Load() && r.Stats().Members < 2 && time.Since(r.since) < findOthers {
+		if err := pause(ctx, findOthers/100); err != nil {
+			return err
+		}
 	}
 	patience = time.After(hearOthers)
 	for {

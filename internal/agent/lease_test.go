@@ -441,13 +441,57 @@ func TestMeetOthers(t *testing.T) {
 	}
 }
 
+// Hosts that start together do not hear each other at first: the seed of one may just be starting. Each waits for it, and
+// then long enough for others to hear what it claims by way of the seed.
+func TestHostsThatStartTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &member{fakeCluster: fakeCluster{ready: make(chan struct{}), changed: make(chan struct{})}, members: 1}
+		close(c.ready)
+		r := &running{Cluster: c, since: time.Now()}
+		r.seeded.Store(true)
+		time.AfterFunc(300*time.Millisecond, func() { c.show(true, "x"); c.found(2) })
+		began := time.Now()
+		if err := r.meetOthers(t.Context()); err != nil || time.Since(began) < 300*time.Millisecond || time.Since(began) > 400*time.Millisecond {
+			t.Errorf("waited %v, %v", time.Since(began), err)
+		}
+		if got := r.objection(); got != introduction {
+			t.Errorf("a new host lets others object for %v", got)
+		}
+		time.Sleep(acquaintance)
+		if got := r.objection(); got != objection {
+			t.Errorf("a host that is known lets others object for %v", got)
+		}
+		now := time.Now()
+		r.joined.Store(&now)
+		if got := r.objection(); got != introduction {
+			t.Errorf("others let a new host object for %v", got)
+		}
+		// One whose seeds stay dead is not held up by each start.
+		c.found(1)
+		began = time.Now()
+		if err := r.meetOthers(t.Context()); err != nil || time.Since(began) > 0 {
+			t.Errorf("waited %v, %v", time.Since(began), err)
+		}
+	})
+}
+
 // member is a cluster that counts its members.
 type member struct {
 	fakeCluster
 	members int
 }
 
-func (m *member) Stats() gossip.Stats { return gossip.Stats{Members: m.members} }
+func (m *member) Stats() gossip.Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return gossip.Stats{Members: m.members}
+}
+
+func (m *member) found(members int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members = members
+}
 
 // Hosts keep their own addresses, and leave them to who has a better right.
 func TestHostAddrs(t *testing.T) {

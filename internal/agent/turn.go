@@ -69,7 +69,9 @@ func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
 	for bind, r := range a.clusters {
 		// Those that it knew stay: without a key only they are heard.
 		if len(wanted[bind]) > 0 {
-			r.SetSeeds(a.seeds(wanted[bind]))
+			seeds := a.seeds(wanted[bind])
+			r.SetSeeds(seeds)
+			r.seeded.Store(slices.ContainsFunc(seeds, func(s netip.AddrPort) bool { return s.Addr() != bind }))
 		}
 		errs = append(errs, a.claims.announce(bind, r, wanted[bind]))
 	}

@@ -17,7 +17,7 @@ const Name = "demo"
 const hosts = 3
 
 // Run starts the lab anew, with the plugin and the agent at these paths, and leaves it up. What goes wrong is the first command that fails.
-func Run(ctx context.Context, out io.Writer, plugin, agent string) error {
+func Run(ctx context.Context, out io.Writer, plugin string, others ...string) error {
 	begin := time.Now()
 	tree, err := lab.Prepare(ctx, "", out)
 	if err != nil {
@@ -29,7 +29,7 @@ func Run(ctx context.Context, out io.Writer, plugin, agent string) error {
 			return err
 		}
 	}
-	l, err := lab.Start(ctx, lab.Config{Name: Name, Tree: tree, Hosts: hosts, Plugin: plugin, Binaries: []string{agent}, Detached: true})
+	l, err := lab.Start(ctx, lab.Config{Name: Name, Tree: tree, Hosts: hosts, Plugin: plugin, Binaries: others, Detached: true})
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,10 @@ func (d *demo) run() {
 	d.say("Containers on different hosts reach each other, by ICMP and by HTTP:")
 	d.typed(a, "podman exec container-a ping -c 2 10.0.0.64")
 	d.typed(c, "podman exec container-c wget -qO- http://10.0.0.64/")
+	d.say("And by name. The agents of the hosts, which the first container has started, tell each other:")
+	d.typed(a, "podman exec container-a ping -c 1 container-c")
+	d.typed(b, "podman exec container-b wget -qO- http://container-a/")
+	d.typed(a, "vxlanctl status")
 	d.say("A published port is reachable at its host's address, from another host too:")
 	d.typed(a, "podman run -d --name web -p 8080:80 --network vxlan-network localhost/web")
 	d.typed(b, "curl -s http://198.18.0.11:8080/")

@@ -138,7 +138,7 @@ func dispatch(ctx context.Context, command string, o options, args []string, std
 		if o.config.Plugin != "" {
 			plugin = o.config.Plugin
 		}
-		return demo.Run(ctx, stdout, plugin, "bin/vxland")
+		return demo.Run(ctx, stdout, plugin, "bin/vxland", "bin/vxlanctl")
 	case "prepare":
 		tree, err := lab.Prepare(ctx, o.suite, stderr)
 		if err == nil {
@@ -167,8 +167,10 @@ func up(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if _, err := os.Stat("bin/vxlan"); err == nil && o.config.Plugin == "" {
 		o.config.Plugin = "bin/vxlan"
 		// Without the agent each container of a network with names would start with a warning.
-		if _, err := os.Stat("bin/vxland"); err == nil {
-			o.config.Binaries = append(o.config.Binaries, "bin/vxland")
+		for _, program := range []string{"bin/vxland", "bin/vxlanctl"} {
+			if _, err := os.Stat(program); err == nil {
+				o.config.Binaries = append(o.config.Binaries, program)
+			}
 		}
 	}
 	tree, err := lab.Prepare(ctx, o.suite, stderr)

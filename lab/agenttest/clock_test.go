@@ -69,44 +69,44 @@ func TestClocksThatJumpChangeNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		run(t, h, fmt.Sprintf("c%d", i), "--network net")
 	}
 	for _, h := range hosts {
-		within(t, 5*time.Second, h, exact("net"))
+		labtest.Within(t, 5*time.Second, h, exact("net"))
 	}
 	for round := range 5 {
 		name := fmt.Sprintf("n%d", round)
 		run(t, hosts[round%3], name, "--network net")
 		for i, h := range hosts {
-			within(t, time.Second, h, resolves(fmt.Sprintf("c%d", i), name))
+			labtest.Within(t, time.Second, h, resolves(fmt.Sprintf("c%d", i), name))
 		}
-		sh(t, hosts[round%3], "podman rm -f -t0 "+name)
+		labtest.Sh(t, hosts[round%3], "podman rm -f -t0 "+name)
 		for i, h := range hosts {
-			within(t, time.Second, h, "! "+resolves(fmt.Sprintf("c%d", i), name))
-			sh(t, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 c%d", i, (i+1)%3))
+			labtest.Within(t, time.Second, h, "! "+resolves(fmt.Sprintf("c%d", i), name))
+			labtest.Sh(t, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 c%d", i, (i+1)%3))
 		}
 		time.Sleep(time.Second)
 	}
 	for _, h := range hosts {
-		log := sh(t, h, "cat /run/vxlan/vxland.log")
+		log := labtest.Sh(t, h, "cat /run/vxlan/vxland.log")
 		if strings.Contains(log, "unreachable") || strings.Contains(log, "level=ERROR") {
 			t.Errorf("%s:\n%s", h.Name(), log)
 		}
-		if status := sh(t, h, "vxlanctl status"); strings.Count(status, ": reachable") != 2 {
+		if status := labtest.Sh(t, h, "vxlanctl status"); strings.Count(status, ": reachable") != 2 {
 			t.Errorf("%s:\n%s", h.Name(), status)
 		}
 	}
 	// An agent that starts anew, in another hour than the one before it and the others, is as quick to know all.
 	for range 3 { // its keeper waits longer each time
-		sh(t, hosts[0], "pkill -9 -x vxland")
+		labtest.Sh(t, hosts[0], "pkill -9 -x vxland")
 		time.Sleep(500 * time.Millisecond)
-		within(t, 5*time.Second, hosts[0], resolves("c0", "c1"))
+		labtest.Within(t, 5*time.Second, hosts[0], resolves("c0", "c1"))
 	}
 	// Else nothing has jumped, and the rest proves nothing.
-	if hours := sh(t, hosts[0], "grep -ho 'time=[^ ]*' /run/vxlan/vxland.log | cut -d: -f1 | sort -u | wc -l"); strings.TrimSpace(hours) < "2" {
-		t.Errorf("the log is of one hour: %s", sh(t, hosts[0], "cat /run/vxlan/vxland.log"))
+	if hours := labtest.Sh(t, hosts[0], "grep -ho 'time=[^ ]*' /run/vxlan/vxland.log | cut -d: -f1 | sort -u | wc -l"); strings.TrimSpace(hours) < "2" {
+		t.Errorf("the log is of one hour: %s", labtest.Sh(t, hosts[0], "cat /run/vxlan/vxland.log"))
 	}
 }

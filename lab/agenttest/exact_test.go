@@ -48,8 +48,8 @@ func hears(t *testing.T, h *lab.Host, vni uint32, do func()) bool {
 // that others hear, and those for all to the hosts that have a container on the network.
 func TestExactForwarding(t *testing.T) {
 	l := start(t, 3)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	create(t, l, "two", "--opt vni=200 --subnet 10.2.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "two", "--opt vni=200 --subnet 10.2.0.0/24")
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
 	for i, h := range l.Hosts() {
 		run(t, h, fmt.Sprintf("c%d", i), "--network net")
@@ -57,51 +57,51 @@ func TestExactForwarding(t *testing.T) {
 	run(t, a, "t0", "--network two")
 	run(t, b, "t1", "--network two")
 	for _, h := range l.Hosts() {
-		within(t, 5*time.Second, h, exact("net"))
+		labtest.Within(t, 5*time.Second, h, exact("net"))
 	}
 	addr := labtest.Address(t, b, "c1", "net")
 	if hears(t, c, 100, func() {
-		sh(t, a, "podman exec c0 sh -c 'arp -d "+addr+"; ping -c 20 -i 0.02 -W1 "+addr+"'")
+		labtest.Sh(t, a, "podman exec c0 sh -c 'arp -d "+addr+"; ping -c 20 -i 0.02 -W1 "+addr+"'")
 		// The host itself, from its own address.
-		sh(t, a, "ping -c 3 -i 0.02 -W1 "+addr)
+		labtest.Sh(t, a, "ping -c 3 -i 0.02 -W1 "+addr)
 	}) {
 		t.Error("host-c hears what host-a and host-b say to each other")
 	}
-	if !hears(t, c, 100, func() { sh(t, a, "podman exec c0 sh -c 'arping -c1 -w1 10.0.0.99 || true'") }) {
+	if !hears(t, c, 100, func() { labtest.Sh(t, a, "podman exec c0 sh -c 'arping -c1 -w1 10.0.0.99 || true'") }) {
 		t.Error("host-c does not hear a question that nobody has the answer to; so it would hear nothing of the kind above")
 	}
-	within(t, 5*time.Second, a, exact("two"))
-	if hears(t, c, 200, func() { sh(t, a, "podman exec t0 sh -c 'arping -c1 -w1 10.2.0.99 || true'") }) {
+	labtest.Within(t, 5*time.Second, a, exact("two"))
+	if hears(t, c, 200, func() { labtest.Sh(t, a, "podman exec t0 sh -c 'arping -c1 -w1 10.2.0.99 || true'") }) {
 		t.Error("host-c has no container on network two, and hears what is for all")
 	}
-	within(t, time.Second, a, "podman exec t0 ping -c1 -W1 t1")
+	labtest.Within(t, time.Second, a, "podman exec t0 ping -c1 -W1 t1")
 	run(t, c, "t2", "--network two")
-	within(t, time.Second, a, "podman exec t0 ping -c1 -W1 t2")
-	within(t, time.Second, c, "podman exec t2 ping -c1 -W1 t1")
+	labtest.Within(t, time.Second, a, "podman exec t0 ping -c1 -W1 t2")
+	labtest.Within(t, time.Second, c, "podman exec t2 ping -c1 -W1 t1")
 }
 
 // A container that moves with its address is found at its new place by those who talk to
 // it, on its old host, its new one and a third.
 func TestContainerMovesBetweenExactHosts(t *testing.T) {
 	l := start(t, 3)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		run(t, h, fmt.Sprintf("c%d", i), "--network net")
 	}
 	for _, h := range hosts {
-		within(t, 5*time.Second, h, exact("net"))
+		labtest.Within(t, 5*time.Second, h, exact("net"))
 	}
 	const addr = "10.0.0.50"
 	run(t, hosts[0], "mover", "--network net --ip "+addr)
 	for _, to := range []int{1, 2, 0} {
 		for i, h := range hosts {
-			within(t, time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, addr))
+			labtest.Within(t, time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, addr))
 		}
-		sh(t, hosts[(to+2)%3], "podman rm -f -t0 mover")
+		labtest.Sh(t, hosts[(to+2)%3], "podman rm -f -t0 mover")
 		run(t, hosts[to], "mover", "--network net --ip "+addr)
 		for i, h := range hosts {
-			t.Logf("to %d, found by %d after %v", to, i, within(t, time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, addr)))
+			t.Logf("to %d, found by %d after %v", to, i, labtest.Within(t, time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, addr)))
 		}
 	}
 }
@@ -109,22 +109,22 @@ func TestContainerMovesBetweenExactHosts(t *testing.T) {
 // A listed host without an agent takes part as it did before there were any.
 func TestHostWithoutAgentIsReached(t *testing.T) {
 	l := start(t, 3)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
-	sh(t, c, "rm /usr/local/bin/vxland")
+	labtest.Sh(t, c, "rm /usr/local/bin/vxland")
 	run(t, a, "ca", "--network net")
 	run(t, b, "cb", "--network net")
-	if out := sh(t, c, "exec 2>&1; podman run -d --name cc --network net localhost/web"); len(out) < 64 {
+	if out := labtest.Sh(t, c, "exec 2>&1; podman run -d --name cc --network net localhost/web"); len(out) < 64 {
 		t.Fatal(out)
 	}
 	addrs := map[string]*lab.Host{labtest.Address(t, a, "ca", "net"): a, labtest.Address(t, b, "cb", "net"): b, labtest.Address(t, c, "cc", "net"): c}
-	within(t, 2*time.Second, a, "podman exec ca ping -c1 -W1 cb")
+	labtest.Within(t, 2*time.Second, a, "podman exec ca ping -c1 -W1 cb")
 	for addr := range addrs {
 		for name, h := range map[string]*lab.Host{"ca": a, "cb": b, "cc": c} {
-			within(t, 2*time.Second, h, "podman exec "+name+" ping -c1 -W1 "+addr)
+			labtest.Within(t, 2*time.Second, h, "podman exec "+name+" ping -c1 -W1 "+addr)
 		}
 	}
-	if out := sh(t, a, "ip -d link show vxlan-net; bridge fdb show dev vxlan-net"); !strings.Contains(out, " learning ") || !strings.Contains(out, "00:00:00:00:00:00 dst "+c.Addr4().String()) {
+	if out := labtest.Sh(t, a, "ip -d link show vxlan-net; bridge fdb show dev vxlan-net"); !strings.Contains(out, " learning ") || !strings.Contains(out, "00:00:00:00:00:00 dst "+c.Addr4().String()) {
 		t.Errorf("host-a forwards as if host-c had an agent:\n%s", out)
 	}
 	// It gets one, and all is exact.
@@ -137,13 +137,13 @@ func TestHostWithoutAgentIsReached(t *testing.T) {
 	}
 	run(t, c, "cd", "--network net")
 	for _, h := range l.Hosts() {
-		within(t, 5*time.Second, h, exact("net"))
+		labtest.Within(t, 5*time.Second, h, exact("net"))
 	}
 	// And loses it for good.
-	sh(t, c, "rm /usr/local/bin/vxland; podman rm -f -t0 cd cc; pkill -9 ^vxland || true; podman run -d --name ce --network net localhost/web 2>/dev/null")
+	labtest.Sh(t, c, "rm /usr/local/bin/vxland; podman rm -f -t0 cd cc; pkill -9 ^vxland || true; podman run -d --name ce --network net localhost/web 2>/dev/null")
 	ce := labtest.Address(t, c, "ce", "net")
-	within(t, time.Second, c, "ip -d link show vxlan-net | grep -q ' learning '")
+	labtest.Within(t, time.Second, c, "ip -d link show vxlan-net | grep -q ' learning '")
 	// Its agent was killed, which the others notice after some seconds; one that leaves says so.
-	t.Log("flooded to again after", within(t, 15*time.Second, a, "podman exec ca ping -c1 -W1 "+ce))
-	within(t, 2*time.Second, c, "podman exec ce ping -c1 -W1 "+labtest.Address(t, b, "cb", "net"))
+	t.Log("flooded to again after", labtest.Within(t, 15*time.Second, a, "podman exec ca ping -c1 -W1 "+ce))
+	labtest.Within(t, 2*time.Second, c, "podman exec ce ping -c1 -W1 "+labtest.Address(t, b, "cb", "net"))
 }

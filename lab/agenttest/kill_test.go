@@ -20,13 +20,13 @@ func lookup(container, name string, seconds int) string {
 // flow between two hosts does not notice.
 func TestKilledAgentComesBackByItself(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Tool(t, "lookup")}})
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	run(t, a, "client", "--network net")
 	run(t, b, "server", "--network net")
-	within(t, 2*time.Second, a, "podman exec client ping -c1 -W1 server")
+	labtest.Within(t, 2*time.Second, a, "podman exec client ping -c1 -W1 server")
 	server := labtest.Address(t, b, "server", "net")
-	sh(t, b, "podman exec -d server nc -ll -p 9000 -e cat")
+	labtest.Sh(t, b, "podman exec -d server nc -ll -p 9000 -e cat")
 	for _, name := range []string{"client", "server"} {
 		names := make(chan string, 1)
 		go func() {
@@ -39,8 +39,8 @@ func TestKilledAgentComesBackByItself(t *testing.T) {
 			flow <- fmt.Sprint(out, " ", err)
 		}()
 		time.Sleep(time.Second)
-		sh(t, a, "pkill -9 -x vxland")
-		sh(t, b, "pkill -9 -x vxland")
+		labtest.Sh(t, a, "pkill -9 -x vxland")
+		labtest.Sh(t, b, "pkill -9 -x vxland")
 		got := <-names
 		t.Logf("asking for %s: %s", name, got)
 		var answered, failed, longest int
@@ -58,13 +58,13 @@ func TestKilledAgentComesBackByItself(t *testing.T) {
 // warning, and afterwards every host knows all that is there and nothing else.
 func TestAgentsAreKilledWhileContainersStart(t *testing.T) {
 	l := start(t, 3)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/23")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/23")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		run(t, h, fmt.Sprintf("w%d", i), "--network net")
 	}
 	for i, h := range hosts {
-		sh(t, h, fmt.Sprintf("(while [ ! -e /tmp/enough ]; do sleep 0.%d; pkill -9 -x vxland || true; done) >/dev/null 2>&1 &", 3+2*i))
+		labtest.Sh(t, h, fmt.Sprintf("(while [ ! -e /tmp/enough ]; do sleep 0.%d; pkill -9 -x vxland || true; done) >/dev/null 2>&1 &", 3+2*i))
 	}
 	// A flow meanwhile.
 	lost := make(chan string, 1)
@@ -78,12 +78,12 @@ func TestAgentsAreKilledWhileContainersStart(t *testing.T) {
 	for i := range starts {
 		run(t, hosts[i%3], fmt.Sprintf("n%d", i), "--network net")
 		if i%5 == 4 { // some go again
-			sh(t, hosts[(i-4)%3], fmt.Sprintf("podman rm -f -t0 n%d >/dev/null", i-4))
+			labtest.Sh(t, hosts[(i-4)%3], fmt.Sprintf("podman rm -f -t0 n%d >/dev/null", i-4))
 		}
 	}
 	t.Logf("%d starts took %v", starts, time.Since(began))
 	for _, h := range hosts {
-		sh(t, h, "touch /tmp/enough; sleep 1; pkill -9 -x vxland || true")
+		labtest.Sh(t, h, "touch /tmp/enough; sleep 1; pkill -9 -x vxland || true")
 	}
 	if got := <-lost; !strings.Contains(got, " 0% packet loss<nil>") { // as busybox says it
 		t.Errorf("flow: %s", got)
@@ -96,15 +96,15 @@ func TestAgentsAreKilledWhileContainersStart(t *testing.T) {
 	}
 	// What was killed last may wait before it is started again, as it was killed so often.
 	for i, h := range hosts {
-		sh(t, h, fmt.Sprintf("podman rm -f -t0 w%d >/dev/null", i))
+		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 w%d >/dev/null", i))
 		run(t, h, fmt.Sprintf("w%d", i), "--network net")
 	}
 	for i, h := range hosts {
 		all := fmt.Sprintf(`for n in %s; do podman exec w%d nslookup -type=a $n.dns.podman >/dev/null || { echo "no $n"; exit 1; }; done`, strings.Join(want, " "), i)
-		took := within(t, 10*time.Second, h, all)
+		took := labtest.Within(t, 10*time.Second, h, all)
 		t.Logf("w%d finds all %d after %v", i, len(want), took)
 		for j := 0; j < starts; j += 5 {
-			fails(t, h, fmt.Sprintf("podman exec w%d nslookup -type=a n%d.dns.podman", i, j))
+			labtest.Refused(t, h, fmt.Sprintf("podman exec w%d nslookup -type=a n%d.dns.podman", i, j))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
 )
 
 // agentPID is a shell expression for the process id of a host's agent.
@@ -15,62 +16,62 @@ const agentPID = "$(pgrep -x vxland)"
 // Hosts leave, crash and are cut off; what is wrong is not found for long, and what is right is found again.
 func TestHostsComeAndGo(t *testing.T) {
 	l := start(t, 3)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		run(t, h, fmt.Sprintf("c%d", i), "--network net")
 	}
 	for i, h := range hosts {
 		for j := range hosts {
-			within(t, 2*time.Second, h, resolves(fmt.Sprintf("c%d", i), fmt.Sprintf("c%d.dns.podman", j)))
+			labtest.Within(t, 2*time.Second, h, resolves(fmt.Sprintf("c%d", i), fmt.Sprintf("c%d.dns.podman", j)))
 		}
 	}
 	// Leave: the agent ends by itself a while after its last container, and the others forget the host at once.
-	sh(t, hosts[2], "podman rm -f -t0 c2")
-	t.Log("name gone after leave:", within(t, time.Second, hosts[0], "! "+resolves("c0", "c2.dns.podman")))
-	t.Log("agent ended:", within(t, 10*time.Second, hosts[2], "! pgrep -x vxland"))
-	if got := sh(t, hosts[2], "ip -br link | grep -v -e ^lo -e ^eth0@ || true; ls /run/vxlan/vxland.sock 2>/dev/null || true"); got != "" {
+	labtest.Sh(t, hosts[2], "podman rm -f -t0 c2")
+	t.Log("name gone after leave:", labtest.Within(t, time.Second, hosts[0], "! "+resolves("c0", "c2.dns.podman")))
+	t.Log("agent ended:", labtest.Within(t, 10*time.Second, hosts[2], "! pgrep -x vxland"))
+	if got := labtest.Sh(t, hosts[2], "ip -br link | grep -v -e ^lo -e ^eth0@ || true; ls /run/vxlan/vxland.sock 2>/dev/null || true"); got != "" {
 		t.Errorf("left %s", got)
 	}
 	run(t, hosts[2], "c2", "--network net")
-	t.Log("name back:", within(t, 2*time.Second, hosts[0], resolves("c0", "c2.dns.podman")))
+	t.Log("name back:", labtest.Within(t, 2*time.Second, hosts[0], resolves("c0", "c2.dns.podman")))
 
 	// Partition: names of the other side are hidden, containers go on, and all is found again after it.
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", "host-c", "down"); err != nil {
 		t.Fatal(err)
 	}
-	t.Log("hidden after partition:", within(t, 20*time.Second, hosts[0], "! "+resolves("c0", "c2.dns.podman")))
-	sh(t, hosts[0], "podman exec c0 ping -c1 -W1 c1")
-	sh(t, hosts[2], "podman exec c2 ping -c1 -W1 c2")
-	sh(t, hosts[0], "podman rm -f -t0 c0")
+	t.Log("hidden after partition:", labtest.Within(t, 20*time.Second, hosts[0], "! "+resolves("c0", "c2.dns.podman")))
+	labtest.Sh(t, hosts[0], "podman exec c0 ping -c1 -W1 c1")
+	labtest.Sh(t, hosts[2], "podman exec c2 ping -c1 -W1 c2")
+	labtest.Sh(t, hosts[0], "podman rm -f -t0 c0")
 	run(t, hosts[0], "c0b", "--network net")
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", "host-c", "up"); err != nil {
 		t.Fatal(err)
 	}
-	t.Log("found after healing:", within(t, 20*time.Second, hosts[2], "podman exec c2 ping -c1 -W1 c0b"))
-	within(t, 3*time.Second, hosts[0], "podman exec c0b ping -c1 -W1 c2")
-	within(t, 3*time.Second, hosts[2], "! "+resolves("c2", "c0.dns.podman"))
+	t.Log("found after healing:", labtest.Within(t, 20*time.Second, hosts[2], "podman exec c2 ping -c1 -W1 c0b"))
+	labtest.Within(t, 3*time.Second, hosts[0], "podman exec c0b ping -c1 -W1 c2")
+	labtest.Within(t, 3*time.Second, hosts[2], "! "+resolves("c2", "c0.dns.podman"))
 
 	// Crash.
 	if err := hosts[1].Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Log("hidden after crash:", within(t, 20*time.Second, hosts[0], "! "+resolves("c0b", "c1.dns.podman")))
+	t.Log("hidden after crash:", labtest.Within(t, 20*time.Second, hosts[0], "! "+resolves("c0b", "c1.dns.podman")))
 	run(t, hosts[1], "c1b", "--network net")
-	t.Log("back after crash:", within(t, 3*time.Second, hosts[0], "podman exec c0b ping -c1 -W1 c1b"))
+	t.Log("back after crash:", labtest.Within(t, 3*time.Second, hosts[0], "podman exec c0b ping -c1 -W1 c1b"))
 	// No stale entry.
-	fails(t, hosts[0], resolves("c0b", "c1.dns.podman"))
+	labtest.Refused(t, hosts[0], resolves("c0b", "c1.dns.podman"))
 }
 
 // What somebody removes is back within a second.
 func TestAgentRepairsDrift(t *testing.T) {
 	l := start(t, 2)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	run(t, a, "ca", "--network net -p 8080:80")
 	run(t, b, "cb", "--network net")
-	within(t, 2*time.Second, a, "podman exec ca ping -c1 -W1 cb")
-	within(t, 5*time.Second, a, exact("net"))
+	labtest.Within(t, 2*time.Second, a, "podman exec ca ping -c1 -W1 cb")
+	labtest.Within(t, 5*time.Second, a, exact("net"))
 	for _, drift := range []string{
 		"ip link del vxlan-net",
 		"ip link del br-vxlan-net",
@@ -85,7 +86,7 @@ func TestAgentRepairsDrift(t *testing.T) {
 		"nft delete element inet vxlan-driver bridges '{ \"br-vxlan-net\" }'",
 	} {
 		before := state(t, a)
-		sh(t, a, drift)
+		labtest.Sh(t, a, drift)
 		at := time.Now()
 		for state(t, a) != before {
 			if time.Since(at) > 2*time.Second {
@@ -98,14 +99,14 @@ func TestAgentRepairsDrift(t *testing.T) {
 		if took > time.Second {
 			t.Errorf("%s: took %v, over a second", drift, took)
 		}
-		within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
+		labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
 	}
 }
 
 // state is what the agent keeps in order, less what changes by itself.
 func state(t *testing.T, h *lab.Host) string {
 	t.Helper()
-	return sh(t, h, `ip -br address show br-vxlan-net 2>&1 | sed 's/@[^ ]*//'
+	return labtest.Sh(t, h, `ip -br address show br-vxlan-net 2>&1 | sed 's/@[^ ]*//'
 		ip -o link show vxlan-net 2>&1 | sed 's/^[0-9]*: //; s/link.ether.*//'
 		bridge fdb show dev vxlan-net 2>&1 | grep permanent | grep self | sort; ip -br link show master br-vxlan-net 2>&1 | cut -d@ -f1 | cut -d' ' -f1 | sort
 		bridge fdb show dev vxlan-net 2>&1 | grep static | sort; ip neigh show dev br-vxlan-net nud permanent 2>&1 | sort
@@ -116,15 +117,15 @@ func state(t *testing.T, h *lab.Host) string {
 // At rest the agent takes little memory and no time.
 func TestAgentAtRest(t *testing.T) {
 	l := start(t, 2)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	for i, h := range l.Hosts() {
 		run(t, h, fmt.Sprintf("c%d", i), "--network net")
 	}
 	a := l.Hosts()[0]
-	within(t, 2*time.Second, a, resolves("c0", "c1.dns.podman"))
+	labtest.Within(t, 2*time.Second, a, resolves("c0", "c1.dns.podman"))
 	time.Sleep(time.Second)
 	ticks := func() int {
-		n, err := strconv.Atoi(sh(t, a, "awk '{print $14+$15}' /proc/"+agentPID+"/stat"))
+		n, err := strconv.Atoi(labtest.Sh(t, a, "awk '{print $14+$15}' /proc/"+agentPID+"/stat"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,7 @@ func TestAgentAtRest(t *testing.T) {
 	const rest = 10
 	time.Sleep(rest * time.Second)
 	used := ticks() - before // hundredths of a second
-	rss := sh(t, a, "awk '/VmRSS/ {print $2}' /proc/"+agentPID+"/status")
+	rss := labtest.Sh(t, a, "awk '/VmRSS/ {print $2}' /proc/"+agentPID+"/status")
 	t.Logf("at rest: %.2f %% of a core, %s kB", float64(used)/rest, rss)
 	if kb, err := strconv.Atoi(rss); err != nil || kb > 40_000 {
 		t.Errorf("the agent takes %s kB", rss)

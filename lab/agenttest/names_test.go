@@ -5,27 +5,29 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vxlan-driver/lab/labtest"
 )
 
 // The sentence that the agent is for: a container on one host finds one on another by its name.
 func TestContainersFindEachOtherByName(t *testing.T) {
 	l := start(t, 3)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	create(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		run(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net:alias=alias%d", i))
 		// Its own name and alias resolve at once, and so does the start of its id.
-		id := sh(t, h, fmt.Sprintf("podman inspect -f '{{.Id}}' c%d", i))
+		id := labtest.Sh(t, h, fmt.Sprintf("podman inspect -f '{{.Id}}' c%d", i))
 		for _, name := range []string{fmt.Sprintf("c%d", i), fmt.Sprintf("alias%d", i), id[:12], fmt.Sprintf("c%d.dns.podman", i)} {
-			sh(t, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, name))
+			labtest.Sh(t, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, name))
 		}
 	}
 	run(t, hosts[0], "x", "--network other")
 	for i, h := range hosts {
 		for j := range hosts {
 			for _, name := range []string{fmt.Sprintf("c%d", j), fmt.Sprintf("alias%d", j)} {
-				took := within(t, 3*time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, name))
+				took := labtest.Within(t, 3*time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, name))
 				t.Logf("c%d finds %s after %v", i, name, took)
 			}
 		}
@@ -35,14 +37,14 @@ func TestContainersFindEachOtherByName(t *testing.T) {
 		on              int
 		container, name string
 	}{{0, "c0", "x"}, {0, "x", "c0"}, {1, "c1", "x"}, {0, "x", "c1"}} {
-		if out := fails(t, hosts[c.on], "podman exec "+c.container+" nslookup "+c.name+".dns.podman"); !strings.Contains(out, "NXDOMAIN") {
+		if out := labtest.Refused(t, hosts[c.on], "podman exec "+c.container+" nslookup "+c.name+".dns.podman"); !strings.Contains(out, "NXDOMAIN") {
 			t.Errorf("%s asks for %s: %s", c.container, c.name, out)
 		}
 	}
 	// By address.
-	if out := sh(t, hosts[0], "podman exec c0 nslookup 10.0.0.64"); !strings.Contains(out, "c1") {
+	if out := labtest.Sh(t, hosts[0], "podman exec c0 nslookup 10.0.0.64"); !strings.Contains(out, "c1") {
 		t.Errorf("10.0.0.64 is %s", out)
 	}
-	sh(t, hosts[1], "podman rm -f -t0 c1")
-	within(t, 2*time.Second, hosts[0], "! "+resolves("c0", "c1.dns.podman"))
+	labtest.Sh(t, hosts[1], "podman rm -f -t0 c1")
+	labtest.Within(t, 2*time.Second, hosts[0], "! "+resolves("c0", "c1.dns.podman"))
 }

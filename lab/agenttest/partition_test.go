@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
 )
 
 // cable takes a host off the underlay ("down") or puts it back ("up").
@@ -20,7 +21,7 @@ func cable(t *testing.T, l *lab.Lab, host, state string) {
 // it heals everybody knows what is there now and nothing else.
 func TestBothSidesOfAPartitionGoOn(t *testing.T) {
 	l := start(t, 3)
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
 		run(t, h, fmt.Sprintf("stays%d", i), "--network net")
@@ -28,34 +29,34 @@ func TestBothSidesOfAPartitionGoOn(t *testing.T) {
 	}
 	for i, h := range hosts {
 		for j := range hosts {
-			within(t, 2*time.Second, h, resolves(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
+			labtest.Within(t, 2*time.Second, h, resolves(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
 		}
 	}
 	cable(t, l, "host-c", "down")
-	t.Log("hidden here:", within(t, 20*time.Second, hosts[0], "! "+resolves("stays0", "stays2.dns.podman")))
-	t.Log("hidden there:", within(t, 20*time.Second, hosts[2], "! "+resolves("stays2", "stays0.dns.podman")))
+	t.Log("hidden here:", labtest.Within(t, 20*time.Second, hosts[0], "! "+resolves("stays0", "stays2.dns.podman")))
+	t.Log("hidden there:", labtest.Within(t, 20*time.Second, hosts[2], "! "+resolves("stays2", "stays0.dns.podman")))
 	for i, h := range hosts {
-		sh(t, h, fmt.Sprintf("podman rm -f -t0 goes%d", i))
+		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 goes%d", i))
 		run(t, h, fmt.Sprintf("comes%d", i), "--network net")
 	}
 	// Each side as a whole works.
-	within(t, 2*time.Second, hosts[0], "podman exec stays0 ping -c1 -W1 comes1")
-	within(t, 2*time.Second, hosts[1], "podman exec comes1 ping -c1 -W1 stays0")
-	within(t, 2*time.Second, hosts[2], "podman exec stays2 ping -c1 -W1 comes2")
-	fails(t, hosts[0], resolves("stays0", "comes2.dns.podman"))
+	labtest.Within(t, 2*time.Second, hosts[0], "podman exec stays0 ping -c1 -W1 comes1")
+	labtest.Within(t, 2*time.Second, hosts[1], "podman exec comes1 ping -c1 -W1 stays0")
+	labtest.Within(t, 2*time.Second, hosts[2], "podman exec stays2 ping -c1 -W1 comes2")
+	labtest.Refused(t, hosts[0], resolves("stays0", "comes2.dns.podman"))
 
 	cable(t, l, "host-c", "up")
 	began := time.Now()
 	for i, h := range hosts {
 		for j := range hosts {
-			within(t, 20*time.Second, h, fmt.Sprintf("podman exec stays%d ping -c1 -W1 comes%d", i, j))
-			within(t, time.Second, h, fmt.Sprintf("podman exec stays%d ping -c1 -W1 stays%d", i, j))
+			labtest.Within(t, 20*time.Second, h, fmt.Sprintf("podman exec stays%d ping -c1 -W1 comes%d", i, j))
+			labtest.Within(t, time.Second, h, fmt.Sprintf("podman exec stays%d ping -c1 -W1 stays%d", i, j))
 		}
 	}
 	t.Log("all found after healing:", time.Since(began))
 	for i, h := range hosts {
 		for j := range hosts {
-			fails(t, h, resolves(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
+			labtest.Refused(t, h, resolves(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
 		}
 	}
 }

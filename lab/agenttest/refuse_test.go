@@ -31,7 +31,7 @@ func configure(t *testing.T, h *lab.Host, key, more string) {
 	if err := h.WriteFile("/etc/vxlan/key", []byte(key+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sh(t, h, "vxland --check-config; pkill -x vxland || true; while pgrep ^vxland >/dev/null; do sleep 0.02; done")
+	labtest.Sh(t, h, "vxland --check-config; pkill -x vxland || true; while pgrep ^vxland >/dev/null; do sleep 0.02; done")
 }
 
 // A fourth host that has another key or another label, or is not listed where there is no key, is refused: it learns
@@ -40,7 +40,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 4, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	hosts := l.Hosts()
 	three, fourth := hosts[:3], hosts[3]
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	for _, tt := range []struct {
 		name              string
 		key, theirs, more string
@@ -62,7 +62,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	// Without a key: the three do not list the fourth, which lists them.
 	t.Run("not listed", func(t *testing.T) {
 		for _, h := range three {
-			sh(t, h, "podman network rm net >/dev/null")
+			labtest.Sh(t, h, "podman network rm net >/dev/null")
 			configure(t, h, "", "")
 		}
 		configure(t, fourth, "", "")
@@ -75,28 +75,28 @@ func TestStrangersAreRefused(t *testing.T) {
 func meet(t *testing.T, three []*lab.Host, fourth *lab.Host, counter string) {
 	t.Helper()
 	for i, h := range append(three[:3:3], fourth) {
-		sh(t, h, "rm -f /run/vxlan/vxland.log")
+		labtest.Sh(t, h, "rm -f /run/vxlan/vxland.log")
 		run(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net --ip 10.0.0.%d", 10+i))
 		t.Cleanup(func() { _, _ = h.Sh(context.Background(), "podman rm -f -t0 -a") }) // the test's context has ended
 	}
 	count := fmt.Sprintf("vxlanctl status | awk -F: '/refused, %s:/ {print $2+0; found=1} END {exit !found}'", counter)
-	within(t, 20*time.Second, three[0], count)
+	labtest.Within(t, 20*time.Second, three[0], count)
 	for i, h := range three {
 		for j := range three {
-			within(t, 5*time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 c%d", i, j))
+			labtest.Within(t, 5*time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 c%d", i, j))
 		}
-		fails(t, h, resolves(fmt.Sprintf("c%d", i), "c3.dns.podman"))
-		fails(t, fourth, resolves("c3", fmt.Sprintf("c%d.dns.podman", i)))
-		if out := sh(t, h, "vxlanctl status"); strings.Contains(out, fourth.Addr4().String()) || strings.Count(out, ": reachable") != 2 {
+		labtest.Refused(t, h, resolves(fmt.Sprintf("c%d", i), "c3.dns.podman"))
+		labtest.Refused(t, fourth, resolves("c3", fmt.Sprintf("c%d.dns.podman", i)))
+		if out := labtest.Sh(t, h, "vxlanctl status"); strings.Contains(out, fourth.Addr4().String()) || strings.Count(out, ": reachable") != 2 {
 			t.Errorf("%s knows\n%s", h.Name(), out)
 		}
 	}
-	sh(t, fourth, resolves("c3", "c3.dns.podman")) // its own names work
-	t.Logf("%s refused %s times: %s", three[0].Name(), sh(t, three[0], count), sh(t, three[0], fmt.Sprintf("grep -m1 'reason=\"%s\"' /run/vxlan/vxland.log", counter)))
+	labtest.Sh(t, fourth, resolves("c3", "c3.dns.podman")) // its own names work
+	t.Logf("%s refused %s times: %s", three[0].Name(), labtest.Sh(t, three[0], count), labtest.Sh(t, three[0], fmt.Sprintf("grep -m1 'reason=\"%s\"' /run/vxlan/vxland.log", counter)))
 	for _, h := range append(three[:3:3], fourth) {
-		if log := sh(t, h, "grep -e panic -e '^goroutine' /run/vxlan/vxland.log || true"); log != "" {
+		if log := labtest.Sh(t, h, "grep -e panic -e '^goroutine' /run/vxlan/vxland.log || true"); log != "" {
 			t.Errorf("%s: %s", h.Name(), log)
 		}
-		sh(t, h, "pgrep -x vxland")
+		labtest.Sh(t, h, "pgrep -x vxland")
 	}
 }

@@ -4,20 +4,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vxlan-driver/lab/labtest"
 )
 
 // Names work on an internal network, where nothing else resolves.
 func TestInternalNetworkHasNamesAndNoWayOut(t *testing.T) {
 	l := start(t, 2)
-	create(t, l, "net", "--internal --opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
+	labtest.CreateNetwork(t, l, "net", "--internal --opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	upstream(t, l.Host("outside"))
-	sh(t, a, "echo nameserver 198.18.0.200 > /etc/resolv.conf")
+	labtest.Sh(t, a, "echo nameserver 198.18.0.200 > /etc/resolv.conf")
 	run(t, a, "ca", "--network net")
 	run(t, b, "cb", "--network net")
-	within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
-	sh(t, a, "podman exec ca ping -6 -c1 -W1 cb")
-	if out := fails(t, a, "podman exec ca nslookup www.example.test"); !strings.Contains(out, "NXDOMAIN") {
+	labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
+	labtest.Sh(t, a, "podman exec ca ping -6 -c1 -W1 cb")
+	if out := labtest.Refused(t, a, "podman exec ca nslookup www.example.test"); !strings.Contains(out, "NXDOMAIN") {
 		t.Errorf("an outside name: %s", out)
 	}
 }
@@ -27,25 +29,25 @@ func TestOtherNamesGoUpstream(t *testing.T) {
 	l := start(t, 2)
 	upstream(t, l.Host("outside"))
 	a := l.Hosts()[0]
-	sh(t, a, "echo nameserver 198.18.0.200 > /etc/resolv.conf")
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.Sh(t, a, "echo nameserver 198.18.0.200 > /etc/resolv.conf")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	run(t, a, "c", "--network net")
-	if out := sh(t, a, "podman exec c nslookup www.example.test"); !strings.Contains(out, "192.0.2.7") {
+	if out := labtest.Sh(t, a, "podman exec c nslookup www.example.test"); !strings.Contains(out, "192.0.2.7") {
 		t.Errorf("got %s", out)
 	}
 	// A resolver of one network cannot be asked from another, nor from the underlay.
-	create(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
+	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
 	run(t, a, "x", "--network other")
-	fails(t, a, "podman exec x timeout 3 nslookup c.dns.podman 10.0.0.1")
+	labtest.Refused(t, a, "podman exec x timeout 3 nslookup c.dns.podman 10.0.0.1")
 	outside := l.Host("outside")
-	sh(t, outside, "ip route add 10.0.0.0/24 via 198.18.0.11")
-	fails(t, outside, "timeout 3 busybox nslookup c.dns.podman 10.0.0.1")
-	sh(t, a, "podman exec c nslookup c.dns.podman 10.0.0.1")
+	labtest.Sh(t, outside, "ip route add 10.0.0.0/24 via 198.18.0.11")
+	labtest.Refused(t, outside, "timeout 3 busybox nslookup c.dns.podman 10.0.0.1")
+	labtest.Sh(t, a, "podman exec c nslookup c.dns.podman 10.0.0.1")
 
-	create(t, l, "own", "--dns 198.18.0.200 --opt vni=102 --subnet 10.0.2.0/24")
-	sh(t, a, ": > /etc/resolv.conf")
+	labtest.CreateNetwork(t, l, "own", "--dns 198.18.0.200 --opt vni=102 --subnet 10.0.2.0/24")
+	labtest.Sh(t, a, ": > /etc/resolv.conf")
 	run(t, a, "o", "--network own")
-	if out := sh(t, a, "podman exec o nslookup www.example.test"); !strings.Contains(out, "192.0.2.7") {
+	if out := labtest.Sh(t, a, "podman exec o nslookup www.example.test"); !strings.Contains(out, "192.0.2.7") {
 		t.Errorf("got %s", out)
 	}
 }
@@ -54,28 +56,28 @@ func TestOtherNamesGoUpstream(t *testing.T) {
 func TestAnotherPortThan53(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	sh(t, a, `sed -i 's/^\[network\]/[network]\ndns_bind_port = 5300/' /etc/containers/containers.conf`)
-	sh(t, b, "busybox nc -l -p 53 </dev/null >/dev/null 2>&1 & busybox nc -u -l -p 53 </dev/null >/dev/null 2>&1 & sleep 0.2")
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
+	labtest.Sh(t, a, `sed -i 's/^\[network\]/[network]\ndns_bind_port = 5300/' /etc/containers/containers.conf`)
+	labtest.Sh(t, b, "busybox nc -l -p 53 </dev/null >/dev/null 2>&1 & busybox nc -u -l -p 53 </dev/null >/dev/null 2>&1 & sleep 0.2")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
 	run(t, a, "ca", "--network net")
 	run(t, b, "cb", "--network net")
-	within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
-	within(t, time.Second, b, "podman exec cb ping -c1 -W1 ca")
-	sh(t, a, "podman exec ca nslookup cb.dns.podman fd00:10::1; nft list ruleset > /tmp/r; nft -c -f /tmp/r")
-	sh(t, a, "podman rm -f -t0 ca; ! nft list table inet vxlan-driver 2>/dev/null")
+	labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
+	labtest.Within(t, time.Second, b, "podman exec cb ping -c1 -W1 ca")
+	labtest.Sh(t, a, "podman exec ca nslookup cb.dns.podman fd00:10::1; nft list ruleset > /tmp/r; nft -c -f /tmp/r")
+	labtest.Sh(t, a, "podman rm -f -t0 ca; ! nft list table inet vxlan-driver 2>/dev/null")
 }
 
 // Without the agent's program a network starts, says why names do not work, and has the host's resolvers.
 func TestWithoutTheProgramContainersStartAndAreWarned(t *testing.T) {
 	l := start(t, 2)
 	a := l.Hosts()[0]
-	sh(t, a, "rm /usr/local/bin/vxland; echo nameserver 198.18.0.200 > /etc/resolv.conf")
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	out := sh(t, a, "exec 2>&1; podman run -d --name c --network net localhost/web")
+	labtest.Sh(t, a, "rm /usr/local/bin/vxland; echo nameserver 198.18.0.200 > /etc/resolv.conf")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	out := labtest.Sh(t, a, "exec 2>&1; podman run -d --name c --network net localhost/web")
 	if strings.Count(out, "\n") != 1 || !strings.Contains(out, "vxlan: network net: no container names, only the host's name servers: start vxland: it is not installed") {
 		t.Errorf("podman says %s", out)
 	}
-	if got := sh(t, a, "podman exec c cat /etc/resolv.conf"); !strings.Contains(got, "198.18.0.200") {
+	if got := labtest.Sh(t, a, "podman exec c cat /etc/resolv.conf"); !strings.Contains(got, "198.18.0.200") {
 		t.Errorf("resolv.conf: %s", got)
 	}
 	// One that dies at once, and one that hangs, cost at most two seconds.
@@ -87,7 +89,7 @@ func TestWithoutTheProgramContainersStartAndAreWarned(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		out := sh(t, a, "exec 2>&1; podman run --rm --network net localhost/busybox true")
+		out := labtest.Sh(t, a, "exec 2>&1; podman run --rm --network net localhost/busybox true")
 		if took := time.Since(began); took > 4*time.Second || !strings.Contains(out, want) {
 			t.Errorf("after %v podman says %s", took, out)
 		}

@@ -34,7 +34,7 @@ func install(t *testing.T, h *lab.Host) {
 			t.Fatal(err)
 		}
 	}
-	sh(t, h, "rm /usr/local/bin/vxland")
+	labtest.Sh(t, h, "rm /usr/local/bin/vxland")
 }
 
 // node is a host on which systemd runs, and Podman with it.
@@ -95,7 +95,7 @@ func (n node) within(limit time.Duration, script string) time.Duration {
 func startNode(t *testing.T, h *lab.Host) node {
 	t.Helper()
 	install(t, h)
-	sh(t, h, systemdScript)
+	labtest.Sh(t, h, systemdScript)
 	n := node{t, h}
 	n.sh("systemd-analyze verify --man=no vxland.socket vxland.service")
 	return n
@@ -106,7 +106,7 @@ func startNode(t *testing.T, h *lab.Host) node {
 func TestSystemdRunsTheAgent(t *testing.T) {
 	l := start(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	run(t, b, "cb", "--network net")
 	if out := a.sh("systemctl is-active vxland.socket vxland.service || true"); out != "inactive\ninactive" {
 		t.Errorf("before the first container: %s", out)
@@ -141,7 +141,7 @@ func TestSystemdRunsTheAgent(t *testing.T) {
 func TestSystemdAndAWrongConfiguration(t *testing.T) {
 	l := start(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
-	create(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	run(t, b, "cb", "--network net")
 	a.sh(`mkdir -p /etc/vxlan; printf 'prot = 1\nbind = "0.0.0.0"\nseeds = ["here"]\nkey_file = "/nowhere"\n' >/etc/vxlan/vxland.toml`)
 	out := a.fails("/usr/local/libexec/vxlan/vxland --check-config")

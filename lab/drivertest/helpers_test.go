@@ -15,26 +15,6 @@ func start(t *testing.T, hosts int) *lab.Lab {
 	return labtest.Start(t, lab.Config{Hosts: hosts})
 }
 
-// sh runs a script on a host that must succeed.
-func sh(t *testing.T, h *lab.Host, script string) string {
-	t.Helper()
-	out, err := h.Sh(t.Context(), script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// refused runs a script that must fail, and returns what it printed.
-func refused(t *testing.T, h *lab.Host, script string) string {
-	t.Helper()
-	out, err := h.Sh(t.Context(), "exec 2>&1; "+script)
-	if err == nil {
-		t.Fatalf("%s on %s succeeded: %s", script, h.Name(), out)
-	}
-	return out
-}
-
 // create types the documented command on each host; remotes are the addresses of all of them.
 func create(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.Host) string) {
 	t.Helper()
@@ -43,7 +23,7 @@ func create(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.Host) s
 		all = append(all, addr(h))
 	}
 	for _, h := range l.Hosts() {
-		sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=%s --opt remote_ips=%s --opt physical_interface=eth0 %s %s",
+		labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=%s --opt remote_ips=%s --opt physical_interface=eth0 %s %s",
 			addr(h), strings.Join(all, ","), flags, name))
 	}
 }
@@ -54,11 +34,11 @@ func addr6(h *lab.Host) string { return h.Addr6().String() }
 // run starts a container that serves HTTP and returns its first address of the family.
 func run(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
-	sh(t, h, "podman run -d --name "+name+" "+flags+" localhost/web")
+	labtest.Sh(t, h, "podman run -d --name "+name+" "+flags+" localhost/web")
 }
 
 // address is a container's address in a network.
 func address(t *testing.T, h *lab.Host, name, network, field string) string {
 	t.Helper()
-	return sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, name))
+	return labtest.Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, name))
 }

@@ -14,8 +14,8 @@ func TestFiftyContainersAtOnce(t *testing.T) {
 	create(t, l, "many", "--opt vni=9 --subnet 10.0.0.0/24", addr4)
 	seen := map[string]string{}
 	for _, h := range l.Hosts() {
-		sh(t, h, "seq 50 | xargs -P 50 -I{} podman run -d --name c{} --network many localhost/web >/dev/null")
-		out := sh(t, h, `podman inspect -f '{{(index .NetworkSettings.Networks "many").IPAddress}}' $(podman ps -q)`)
+		labtest.Sh(t, h, "seq 50 | xargs -P 50 -I{} podman run -d --name c{} --network many localhost/web >/dev/null")
+		out := labtest.Sh(t, h, `podman inspect -f '{{(index .NetworkSettings.Networks "many").IPAddress}}' $(podman ps -q)`)
 		for addr := range strings.FieldsSeq(out) {
 			if other, ok := seen[addr]; ok {
 				t.Errorf("%s is on %s and %s", addr, other, h.Name())
@@ -28,10 +28,10 @@ func TestFiftyContainersAtOnce(t *testing.T) {
 	}
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	for i := 1; i <= 50; i += 7 {
-		sh(t, a, fmt.Sprintf("podman exec c%d ping -c1 -W2 %s", i, address(t, b, fmt.Sprintf("c%d", 51-i), "many", "IPAddress")))
+		labtest.Sh(t, a, fmt.Sprintf("podman exec c%d ping -c1 -W2 %s", i, address(t, b, fmt.Sprintf("c%d", 51-i), "many", "IPAddress")))
 	}
 	for _, h := range l.Hosts() {
-		sh(t, h, "podman ps -q | xargs -P 50 -n 1 podman rm -f -t0 >/dev/null")
+		labtest.Sh(t, h, "podman ps -q | xargs -P 50 -n 1 podman rm -f -t0 >/dev/null")
 		if got := labtest.Leftovers(t, h); got != "" {
 			t.Errorf("%s has left %s", h.Name(), got)
 		}
@@ -51,9 +51,9 @@ func TestReboot(t *testing.T) {
 	if got := labtest.Leftovers(t, a); got != "" {
 		t.Fatalf("a reboot kept %s", got)
 	}
-	sh(t, a, "podman start c")
+	labtest.Sh(t, a, "podman start c")
 	reach(t, a, "c", b, "c", address(t, b, "c", "net", "IPAddress"))
-	sh(t, b, "podman restart -t0 c")
+	labtest.Sh(t, b, "podman restart -t0 c")
 	reach(t, a, "c", b, "c", address(t, b, "c", "net", "IPAddress"))
 }
 
@@ -64,12 +64,12 @@ func TestPluginKilledInTheMiddle(t *testing.T) {
 	create(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", addr4)
 	run(t, b, "c", "--network net")
 	// A bridge made and not marked, as a plugin leaves it that was killed between its first two requests.
-	sh(t, a, "ip link add br-vxlan-net type bridge && ip link add vxlan-net type vxlan id 9 local 198.18.0.11 dev eth0 dstport 4789")
+	labtest.Sh(t, a, "ip link add br-vxlan-net type bridge && ip link add vxlan-net type vxlan id 9 local 198.18.0.11 dev eth0 dstport 4789")
 	run(t, a, "c", "--network net")
 	reach(t, a, "c", b, "c", address(t, b, "c", "net", "IPAddress"))
 	// The container's processes die with its namespace, and nobody calls the plugin.
-	sh(t, a, "ip netns list | cut -d' ' -f1 | while read ns; do ip -n $ns link del eth0; done")
-	sh(t, a, "podman rm -f -t0 c")
+	labtest.Sh(t, a, "ip netns list | cut -d' ' -f1 | while read ns; do ip -n $ns link del eth0; done")
+	labtest.Sh(t, a, "podman rm -f -t0 c")
 	if got := labtest.Leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)
 	}
@@ -88,10 +88,10 @@ func TestNextContainerRepairs(t *testing.T) {
 		"ip link set vxlan-net mtu 800; ip link set br-vxlan-net mtu 800",
 		"ip link set vxlan-net down; ip link set br-vxlan-net down",
 	} {
-		sh(t, a, alter)
+		labtest.Sh(t, a, alter)
 		run(t, a, fmt.Sprintf("next-%d", i), "--network net")
 		reach(t, a, "first", b, "c", address(t, b, "c", "net", "IPAddress"))
-		got := sh(t, a, "ip -d link show vxlan-net; bridge fdb show dev vxlan-net | grep ^00:00")
+		got := labtest.Sh(t, a, "ip -d link show vxlan-net; bridge fdb show dev vxlan-net | grep ^00:00")
 		if !strings.Contains(got, "vxlan id 9 ") || !strings.Contains(got, "mtu 1450") || !strings.Contains(got, "dst 198.18.0.12") || strings.Contains(got, "198.18.0.77") {
 			t.Errorf("%s: %s", alter, got)
 		}
@@ -102,7 +102,7 @@ func TestNextContainerRepairs(t *testing.T) {
 func TestDocumentedConfigurationForNetavark(t *testing.T) {
 	l := start(t, 2)
 	a := l.Hosts()[0]
-	out := sh(t, a, `
+	out := labtest.Sh(t, a, `
 cat > /tmp/config.json <<'JSON'
 {"container_id": "c1", "container_name": "one",
  "networks": {"vxlan-network": {"interface_name": "eth0", "static_ips": ["10.0.0.2"]}},

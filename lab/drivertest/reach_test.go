@@ -43,16 +43,16 @@ func TestDocumentedCommands(t *testing.T) {
 		"ip -d link show vxlan-vxlan-network | grep addrgen":   "addrgenmode none",
 		"ls /run/vxlan/networks/*/endpoints | grep -c '.json'": "1",
 	} {
-		if got := sh(t, a, command); !strings.Contains(got, want) {
+		if got := labtest.Sh(t, a, command); !strings.Contains(got, want) {
 			t.Errorf("%s: got\n%s\nwant %s", command, got, want)
 		}
 	}
 	// tcpdump takes the short name, which ip prints.
-	sh(t, a, `dev=$(ip -br link show vxlan-vxlan-network | cut -d' ' -f1)
+	labtest.Sh(t, a, `dev=$(ip -br link show vxlan-vxlan-network | cut -d' ' -f1)
 		timeout 5 tcpdump -c1 -ni $dev icmp >/dev/null 2>&1 & sleep 0.5
 		podman exec container-0 ping -c3 `+addrs[1]+` >/dev/null; wait $!`)
 	for i, h := range hosts {
-		sh(t, h, fmt.Sprintf("podman rm -f -t0 container-%d", i))
+		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 container-%d", i))
 		if got := labtest.Leftovers(t, h); got != "" {
 			t.Errorf("%s has left %s", h.Name(), got)
 		}
@@ -66,13 +66,13 @@ func reach(t *testing.T, from *lab.Host, container string, to *lab.Host, server,
 	if strings.Contains(addr, ":") {
 		inBrackets = "[" + addr + "]"
 	}
-	sh(t, from, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", container, addr))
-	if got := sh(t, from, fmt.Sprintf("podman exec %s wget -qO- -T3 http://%s/", container, inBrackets)); !strings.Contains(got, "It works") {
+	labtest.Sh(t, from, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", container, addr))
+	if got := labtest.Sh(t, from, fmt.Sprintf("podman exec %s wget -qO- -T3 http://%s/", container, inBrackets)); !strings.Contains(got, "It works") {
 		t.Errorf("%s: HTTP from %s says %q", container, addr, got)
 	}
 	// iperf3 answers the first datagram with one before it measures, so its success proves both directions.
-	sh(t, to, inside(server)+" iperf3 -s -1 -D -p 5999; for i in $(seq 100); do "+inside(server)+" ss -Hltn | grep -q :5999 && exit; sleep 0.02; done; exit 1")
-	sh(t, from, inside(container)+" iperf3 -u -n 16K -p 5999 -c "+addr+" >/dev/null")
+	labtest.Sh(t, to, inside(server)+" iperf3 -s -1 -D -p 5999; for i in $(seq 100); do "+inside(server)+" ss -Hltn | grep -q :5999 && exit; sleep 0.02; done; exit 1")
+	labtest.Sh(t, from, inside(container)+" iperf3 -u -n 16K -p 5999 -c "+addr+" >/dev/null")
 }
 
 // Every network keeps its default route, whatever is connected first and whatever is disconnected later.
@@ -82,17 +82,17 @@ func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
 	create(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", addr4)
 	create(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24", addr4)
 	run(t, a, "c", "--network podman --network red --network blue")
-	routes := func() string { return sh(t, a, "podman exec c ip route") }
+	routes := func() string { return labtest.Sh(t, a, "podman exec c ip route") }
 	for _, want := range []string{"default via 10.88.0.1 ", "default via 10.1.0.1 ", "default via 10.2.0.1 "} {
 		if got := routes(); !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	sh(t, a, "podman network disconnect red c")
+	labtest.Sh(t, a, "podman network disconnect red c")
 	if got := routes(); !strings.Contains(got, "default via 10.88.0.1 ") || !strings.Contains(got, "default via 10.2.0.1 ") || strings.Contains(got, "10.1.0.1") {
 		t.Errorf("after disconnecting red:\n%s", got)
 	}
-	sh(t, a, "podman network connect red c")
+	labtest.Sh(t, a, "podman network connect red c")
 	if got := routes(); !strings.Contains(got, "default via 10.1.0.1 ") {
 		t.Errorf("after connecting red again:\n%s", got)
 	}
@@ -102,17 +102,17 @@ func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
 func TestHostWithTwoUnderlayAddresses(t *testing.T) {
 	l := start(t, 2)
 	a := l.Hosts()[0]
-	sh(t, a, "ip address del 198.18.0.11/24 dev eth0; ip address add 198.18.0.200/24 dev eth0; ip address add 198.18.0.11/24 dev eth0")
+	labtest.Sh(t, a, "ip address del 198.18.0.11/24 dev eth0; ip address add 198.18.0.200/24 dev eth0; ip address add 198.18.0.11/24 dev eth0")
 	for _, h := range l.Hosts() {
-		sh(t, h, "podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 --subnet 10.1.0.0/24 net")
+		labtest.Sh(t, h, "podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 --subnet 10.1.0.0/24 net")
 	}
 	run(t, a, "one", "--network net")
 	run(t, a, "two", "--network net")
-	if got := sh(t, a, "bridge fdb show dev vxlan-net | grep ^00:00:00:00:00:00"); strings.Contains(got, "198.18.0.11") || strings.Contains(got, "198.18.0.200") {
+	if got := labtest.Sh(t, a, "bridge fdb show dev vxlan-net | grep ^00:00:00:00:00:00"); strings.Contains(got, "198.18.0.11") || strings.Contains(got, "198.18.0.200") {
 		t.Errorf("floods to itself: %s", got)
 	}
 	reach(t, a, "one", a, "two", address(t, a, "two", "net", "IPAddress"))
-	if got := sh(t, a, "podman network inspect net"); !strings.Contains(got, `"start_ip": "10.1.0.2"`) {
+	if got := labtest.Sh(t, a, "podman network inspect net"); !strings.Contains(got, `"start_ip": "10.1.0.2"`) {
 		t.Errorf("host-a is not the first of the list: %s", got)
 	}
 }
@@ -127,7 +127,7 @@ func TestLongInterfaceName(t *testing.T) {
 	}
 	create(t, l, "net", "--opt vni=1 --subnet 10.1.0.0/24 --interface-name br-vxlan-network", addr4)
 	run(t, l.Hosts()[0], "c", "--network net")
-	sh(t, l.Hosts()[0], "ip link show br-vxlan-network && ip link show br-vxlan-net")
+	labtest.Sh(t, l.Hosts()[0], "ip link show br-vxlan-network && ip link show br-vxlan-net")
 }
 
 // inside prefixes a command of the host's that is to run in a container's network namespace.
@@ -161,15 +161,15 @@ func TestFamilies(t *testing.T) {
 				reach(t, a, tt.name, b, tt.name, address(t, b, tt.name, tt.name, field))
 				reach(t, b, tt.name, a, tt.name, address(t, a, tt.name, tt.name, field))
 			}
-			if got := sh(t, a, "podman exec "+tt.name+" cat /sys/class/net/eth0/mtu"); got != tt.mtu {
+			if got := labtest.Sh(t, a, "podman exec "+tt.name+" cat /sys/class/net/eth0/mtu"); got != tt.mtu {
 				t.Errorf("MTU %s, want %s", got, tt.mtu)
 			}
 			// The largest packet that fits passes unfragmented.
-			sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 -s %s %s", tt.name, payload(tt.mtu, tt.fields[0]), address(t, b, tt.name, tt.name, tt.fields[0])))
+			labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 -s %s %s", tt.name, payload(tt.mtu, tt.fields[0]), address(t, b, tt.name, tt.name, tt.fields[0])))
 		})
 	}
 	for _, h := range l.Hosts() {
-		sh(t, h, "podman rm -f -t0 -a")
+		labtest.Sh(t, h, "podman rm -f -t0 -a")
 		if got := labtest.Leftovers(t, h); got != "" {
 			t.Errorf("%s has left %s", h.Name(), got)
 		}
@@ -194,7 +194,7 @@ func TestDeviceOptions(t *testing.T) {
 		"--opt ttl=7 --opt tos=0xb8 --opt df=set --opt udp_checksum=false --opt source_port_range=50000-50100 --opt no_default_route=true", addr4)
 	a := l.Hosts()[0]
 	run(t, a, "c", "--network net")
-	got := sh(t, a, "ip -d link show vxlan-net")
+	got := labtest.Sh(t, a, "ip -d link show vxlan-net")
 	for _, want := range []string{
 		"mtu 1400", "vxlan id 16777215", "local 198.18.0.11", "dev eth0", "srcport 50000 50100", "dstport 8472", "nolearning", " proxy ", " rsc ",
 		" l2miss ", " l3miss ", "tos 0xb8", "ttl 7", "df set", "ageing 30", "maxaddr 100", " gbp ", // Debian 13's ip does not print udpcsum; rtnl tests it
@@ -203,7 +203,7 @@ func TestDeviceOptions(t *testing.T) {
 			t.Errorf("no %q in %s", want, got)
 		}
 	}
-	if got := sh(t, a, "podman exec c ip route"); strings.Contains(got, "default") {
+	if got := labtest.Sh(t, a, "podman exec c ip route"); strings.Contains(got, "default") {
 		t.Errorf("there is a default route: %s", got)
 	}
 }
@@ -212,7 +212,7 @@ func TestDeviceOptions(t *testing.T) {
 func TestMulticastGroup(t *testing.T) {
 	l := start(t, 2)
 	for i, h := range l.Hosts() {
-		sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt multicast_group=239.1.1.1 "+
+		labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt multicast_group=239.1.1.1 "+
 			"--opt physical_interface=eth0 --subnet 10.0.0.0/24 --ip-range 10.0.0.%d/28 group", 32*(i+1)))
 		run(t, h, "c", "--network group")
 	}
@@ -226,7 +226,7 @@ func TestPureLayer2(t *testing.T) {
 	create(t, l, "l2", "--opt vni=9 --ipam-driver none", addr4)
 	for i, h := range l.Hosts() {
 		run(t, h, "c", "--cap-add NET_ADMIN --network l2")
-		sh(t, h, fmt.Sprintf("podman exec c ip address add 172.20.0.%d/24 dev eth0", i+1))
+		labtest.Sh(t, h, fmt.Sprintf("podman exec c ip address add 172.20.0.%d/24 dev eth0", i+1))
 	}
 	reach(t, l.Hosts()[0], "c", l.Hosts()[1], "c", "172.20.0.2")
 }
@@ -242,19 +242,19 @@ func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
 	run(t, b, "blue", "--network blue")
 	reach(t, b, "red", a, "both", "10.1.0.200")
 	reach(t, b, "blue", a, "both", "10.2.0.200")
-	if got := sh(t, a, "podman exec both ip link show"); !strings.Contains(got, "02:00:00:00:00:99") {
+	if got := labtest.Sh(t, a, "podman exec both ip link show"); !strings.Contains(got, "02:00:00:00:00:99") {
 		t.Errorf("the MAC given is not there: %s", got)
 	}
-	routes := sh(t, a, "podman exec both ip route")
+	routes := labtest.Sh(t, a, "podman exec both ip route")
 	for _, want := range []string{"default via 10.2.0.1 dev eth1  metric 50", "default via 10.1.0.1 dev eth0  metric 100", "10.77.0.0/16 via 10.2.0.99 dev eth1  metric 9"} {
 		if !strings.Contains(routes, want) {
 			t.Errorf("routes have no %q:\n%s", want, routes)
 		}
 	}
-	sh(t, a, "ip link show blue0 && ip link show br-vxlan-blue")
+	labtest.Sh(t, a, "ip link show blue0 && ip link show br-vxlan-blue")
 	// Both are isolated: traffic of one network does not reach the other.
-	refused(t, b, "podman exec red ping -c1 -W1 10.2.0.200")
+	labtest.Refused(t, b, "podman exec red ping -c1 -W1 10.2.0.200")
 	// disconnect, connect and reload on a running container.
-	sh(t, a, "podman network disconnect blue both && podman network connect --ip 10.2.0.201 blue both && podman network reload both")
+	labtest.Sh(t, a, "podman network disconnect blue both && podman network connect --ip 10.2.0.201 blue both && podman network reload both")
 	reach(t, b, "blue", a, "both", "10.2.0.201")
 }

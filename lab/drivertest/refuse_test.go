@@ -12,7 +12,7 @@ func TestCreateRefuses(t *testing.T) {
 	l := start(t, 2)
 	a := l.Hosts()[0]
 	const good = "podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.12 --opt physical_interface=eth0 "
-	sh(t, a, good+"--opt vni=1 --subnet 10.1.0.0/24 one")
+	labtest.Sh(t, a, good+"--opt vni=1 --subnet 10.1.0.0/24 one")
 	tests := []struct {
 		name, command string
 		want          []string
@@ -33,7 +33,7 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := refused(t, a, tt.command)
+			got := labtest.Refused(t, a, tt.command)
 			for _, want := range tt.want {
 				if !strings.Contains(got, want) {
 					t.Errorf("got\n%s\nwant %s", got, want)
@@ -41,7 +41,7 @@ func TestCreateRefuses(t *testing.T) {
 			}
 		})
 	}
-	if got := sh(t, a, "podman network ls -q | sort | tr '\\n' ' '"); got != "one podman " {
+	if got := labtest.Sh(t, a, "podman network ls -q | sort | tr '\\n' ' '"); got != "one podman " {
 		t.Errorf("networks: %s", got)
 	}
 }
@@ -51,27 +51,27 @@ func TestSetupRefuses(t *testing.T) {
 	l := start(t, 2)
 	a := l.Hosts()[0]
 	create(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", addr4)
-	sh(t, a, "ip link add vxlan7 type vxlan id 9 dstport 4789 dev eth0")
-	got := refused(t, a, "podman run --rm --network net localhost/busybox true")
+	labtest.Sh(t, a, "ip link add vxlan7 type vxlan id 9 dstport 4789 dev eth0")
+	got := labtest.Refused(t, a, "podman run --rm --network net localhost/busybox true")
 	if !strings.Contains(got, "VNI 9 on port 4789 is held by device vxlan7") {
 		t.Errorf("got %s", got)
 	}
 	// Found in TestFamilies: another VNI on the same port, but other receive flags.
-	sh(t, a, "ip link del vxlan7; ip link add vxlan7 type vxlan id 8 dstport 4789 dev eth0 gbp; ip link set vxlan7 up")
-	got = refused(t, a, "podman run --rm --network net localhost/busybox true")
+	labtest.Sh(t, a, "ip link del vxlan7; ip link add vxlan7 type vxlan id 8 dstport 4789 dev eth0 gbp; ip link set vxlan7 up")
+	got = labtest.Refused(t, a, "podman run --rm --network net localhost/busybox true")
 	if !strings.Contains(got, "address already in use") || !strings.Contains(got, "the kernel wants the same gbp, and on IPv6 the same udp_checksum, as has device vxlan7") {
 		t.Errorf("got %s", got)
 	}
-	sh(t, a, "ip link del vxlan7")
+	labtest.Sh(t, a, "ip link del vxlan7")
 	if got := labtest.Leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)
 	}
-	sh(t, a, "ip link add br-vxlan-net type bridge && ip link set br-vxlan-net up")
-	got = refused(t, a, "podman run --rm --network net localhost/busybox true")
+	labtest.Sh(t, a, "ip link add br-vxlan-net type bridge && ip link set br-vxlan-net up")
+	got = labtest.Refused(t, a, "podman run --rm --network net localhost/busybox true")
 	if !strings.Contains(got, `the name is held by bridge device "br-vxlan-net"`) {
 		t.Errorf("got %s", got)
 	}
-	sh(t, a, "ip link show br-vxlan-net && ip link del br-vxlan-net")
+	labtest.Sh(t, a, "ip link show br-vxlan-net && ip link del br-vxlan-net")
 	if got := labtest.Leftovers(t, a); got != "" {
 		t.Errorf("left %s", got)
 	}
@@ -82,10 +82,10 @@ func TestRootlessIsRefused(t *testing.T) {
 	l := start(t, 1)
 	a := l.Hosts()[0]
 	// Storage of its own: newer Podman takes the host's storage.conf, root's paths included, for everybody.
-	sh(t, a, `useradd -m -u 1500 user
+	labtest.Sh(t, a, `useradd -m -u 1500 user
 		mkdir -p /run/user/1500 && chown user /run/user/1500
 		printf '[storage]\ndriver = "vfs"\nrunroot = "/run/user/1500/c"\ngraphroot = "/home/user/c"\n' > /home/user/storage.conf`)
-	got := refused(t, a, "runuser -u user -- env XDG_RUNTIME_DIR=/run/user/1500 HOME=/home/user CONTAINERS_STORAGE_CONF=/home/user/storage.conf "+
+	got := labtest.Refused(t, a, "runuser -u user -- env XDG_RUNTIME_DIR=/run/user/1500 HOME=/home/user CONTAINERS_STORAGE_CONF=/home/user/storage.conf "+
 		"podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt remote_ips=198.18.0.12 --opt physical_interface=eth0 --subnet 10.0.0.0/24 x")
 	if !strings.Contains(got, "rootless Podman cannot use vxlan networks: its network namespace has no physical interface") {
 		t.Errorf("got %s", got)

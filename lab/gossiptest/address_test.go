@@ -51,7 +51,7 @@ func TestSixtyContainersAtOnce(t *testing.T) {
 		all, of[name] = append(all, addr), addr
 	}
 	for i, h := range l.Hosts() {
-		within(t, 2*time.Second, h, pings(fmt.Sprintf("c%d-1", i), all))
+		labtest.Within(t, 2*time.Second, h, pings(fmt.Sprintf("c%d-1", i), all))
 		for j := 2; j <= each; j++ {
 			var some []string
 			for k := range l.Hosts() {
@@ -78,10 +78,10 @@ func TestAFullSubnet(t *testing.T) {
 	// Five usable addresses, one of which is each host's own.
 	run(t, hosts[0], "c0", "net", "")
 	run(t, hosts[1], "c1", "net", "")
-	within(t, 2*time.Second, hosts[0], ping("c0", "c1"))
+	labtest.Within(t, 2*time.Second, hosts[0], ping("c0", "c1"))
 	own := "ip -4 -o address show dev br-vxlan-net | grep -qv 'inet 10.0.0.1/'"
-	within(t, 2*time.Second, hosts[0], own)
-	within(t, 2*time.Second, hosts[1], own)
+	labtest.Within(t, 2*time.Second, hosts[0], own)
+	labtest.Within(t, 2*time.Second, hosts[1], own)
 	run(t, hosts[1], "c2", "net", "")
 	const full = "podman run --rm --network net localhost/busybox true"
 	want := "no free address in 10.0.0.0/29: all 5 in use"
@@ -94,16 +94,16 @@ func TestAFullSubnet(t *testing.T) {
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", hosts[1].Name(), "down"); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 20*time.Second, hosts[0], "vxlanctl status | grep unreachable")
+	labtest.Within(t, 20*time.Second, hosts[0], "vxlanctl status | grep unreachable")
 	if out := labtest.Refused(t, hosts[0], full); !strings.Contains(out, want) {
 		t.Errorf("podman says %s", out)
 	}
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", hosts[1].Name(), "up"); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 20*time.Second, hosts[0], "! vxlanctl status | grep unreachable")
+	labtest.Within(t, 20*time.Second, hosts[0], "! vxlanctl status | grep unreachable")
 	labtest.Sh(t, hosts[1], "podman rm -f -t0 c2")
-	within(t, 2*time.Second, hosts[0], full)
+	labtest.Within(t, 2*time.Second, hosts[0], full)
 }
 
 // Hosts that cannot hear each other give out different addresses by themselves; one that users asked for on both sides is told
@@ -115,15 +115,15 @@ func TestAddressesOfAPartition(t *testing.T) {
 		create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/16")
 		run(t, h, fmt.Sprint("c", i), "net", "")
 	}
-	within(t, 2*time.Second, hosts[0], ping("c0", "c2"))
+	labtest.Within(t, 2*time.Second, hosts[0], ping("c0", "c2"))
 	cable := func(state string) {
 		if _, err := l.UnderlayIP(t.Context(), "link", "set", hosts[2].Name(), state); err != nil {
 			t.Fatal(err)
 		}
 	}
 	cable("down")
-	within(t, 20*time.Second, hosts[0], "vxlanctl status | grep unreachable")
-	within(t, 20*time.Second, hosts[2], "vxlanctl status | grep unreachable")
+	labtest.Within(t, 20*time.Second, hosts[0], "vxlanctl status | grep unreachable")
+	labtest.Within(t, 20*time.Second, hosts[2], "vxlanctl status | grep unreachable")
 	at := make(map[string]bool)
 	for i, h := range []int{0, 2} {
 		for j := range 3 {
@@ -137,11 +137,11 @@ func TestAddressesOfAPartition(t *testing.T) {
 	run(t, hosts[2], "twice2", "net", "--ip 10.0.77.7")
 	cable("up")
 	conflict := "vxlanctl status | grep 'conflict: address 10.0.77.7 of network net is that of container twice%d here and of container twice%d on host'"
-	t.Log("told after", within(t, 20*time.Second, hosts[0], fmt.Sprintf(conflict, 0, 2)))
-	within(t, 5*time.Second, hosts[2], fmt.Sprintf(conflict, 2, 0))
+	t.Log("told after", labtest.Within(t, 20*time.Second, hosts[0], fmt.Sprintf(conflict, 0, 2)))
+	labtest.Within(t, 5*time.Second, hosts[2], fmt.Sprintf(conflict, 2, 0))
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 twice2; podman run -d --name other --network net localhost/web")
-	within(t, 2*time.Second, hosts[0], "! vxlanctl status | grep conflict")
-	within(t, 2*time.Second, hosts[2], ping("c2", "10.0.77.7"))
+	labtest.Within(t, 2*time.Second, hosts[0], "! vxlanctl status | grep conflict")
+	labtest.Within(t, 2*time.Second, hosts[2], ping("c2", "10.0.77.7"))
 	if n := labtest.Sh(t, hosts[0], "grep -c 'two containers have one address' /run/vxlan/vxland.log"); n != "1" {
 		t.Errorf("logged %s times", n)
 	}

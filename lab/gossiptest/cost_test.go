@@ -24,7 +24,7 @@ func TestWhatPickingCosts(t *testing.T) {
 		run(t, a, "first-"+network, network, "")
 		t.Logf("%s: the first container took %v", network, time.Since(began))
 		run(t, b, "other-"+network, network, "")
-		within(t, 2*time.Second, a, ping("first-"+network, "other-"+network))
+		labtest.Within(t, 2*time.Second, a, ping("first-"+network, "other-"+network))
 	}
 	took := make(map[string][]time.Duration)
 	for i := range starts {

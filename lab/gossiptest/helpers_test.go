@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
@@ -49,23 +48,6 @@ func run(t *testing.T, h *lab.Host, name, network, flags string) string {
 	t.Helper()
 	labtest.Sh(t, h, fmt.Sprintf("podman run -d --name %s --network %s %s localhost/web", name, network, flags))
 	return labtest.Address(t, h, name, network)
-}
-
-// within repeats a script until it succeeds, for what takes a bounded time to become true, and returns how long it took.
-func within(t *testing.T, limit time.Duration, h *lab.Host, script string) time.Duration {
-	t.Helper()
-	began := time.Now()
-	for {
-		at := time.Since(began)
-		out, err := h.Sh(t.Context(), "exec 2>&1; "+script)
-		if err == nil {
-			return time.Since(began)
-		}
-		if at > limit {
-			t.Fatalf("not within %v: %s on %s: %v: %s", limit, script, h.Name(), err, out)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // ping is a script that succeeds if the container reaches the name or address.

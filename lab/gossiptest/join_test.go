@@ -17,7 +17,7 @@ func TestAThirdHostJoinsWithOneCommand(t *testing.T) {
 		create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
 		run(t, h, fmt.Sprint("c", i), "net", "")
 	}
-	t.Log("the first reaches the second after", within(t, time.Second, hosts[0], ping("c0", "c1")))
+	t.Log("the first reaches the second after", labtest.Within(t, time.Second, hosts[0], ping("c0", "c1")))
 	flood := "bridge fdb show dev vxlan-net | grep 00:00:00:00:00:00"
 	if got := labtest.Sh(t, hosts[0], flood); strings.Count(got, "dst") != 1 || !strings.Contains(got, hosts[1].Addr4().String()) {
 		t.Errorf("floods to\n%s", got)
@@ -27,7 +27,7 @@ func TestAThirdHostJoinsWithOneCommand(t *testing.T) {
 	third := run(t, hosts[2], "c2", "net", "")
 	for i, h := range hosts {
 		for j := range hosts {
-			took := within(t, time.Second, h, ping(fmt.Sprint("c", i), fmt.Sprint("c", j)))
+			took := labtest.Within(t, time.Second, h, ping(fmt.Sprint("c", i), fmt.Sprint("c", j)))
 			t.Logf("c%d reaches c%d after %v", i, j, took)
 			labtest.Sh(t, h, fmt.Sprintf("podman exec c%d ping -6 -c1 -W1 c%d", i, j))
 		}
@@ -47,9 +47,9 @@ func TestAThirdHostJoinsWithOneCommand(t *testing.T) {
 		t.Errorf("podman says %s", out)
 	}
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 c2")
-	t.Log("nobody floods to it after", within(t, 2*time.Second, hosts[0], "! "+flood+" | grep "+hosts[2].Addr4().String()))
+	t.Log("nobody floods to it after", labtest.Within(t, 2*time.Second, hosts[0], "! "+flood+" | grep "+hosts[2].Addr4().String()))
 	run(t, hosts[0], "again", "net", "--ip "+third)
-	within(t, time.Second, hosts[1], ping("c1", third))
+	labtest.Within(t, time.Second, hosts[1], ping("c1", third))
 	for i, h := range hosts {
 		labtest.Sh(t, h, "podman rm -f -t0 -a >/dev/null")
 		if left := labtest.Leftovers(t, h); strings.Contains(left, "vx") && !strings.Contains(left, "vxland.") {
@@ -67,18 +67,18 @@ func TestContainersOfAHostComeAndGo(t *testing.T) {
 	}
 	first := run(t, a, "ca", "net", "")
 	run(t, b, "cb", "net", "--mac-address 02:00:00:00:00:77")
-	within(t, time.Second, a, ping("ca", "cb"))
+	labtest.Within(t, time.Second, a, ping("ca", "cb"))
 	labtest.Sh(t, a, "podman network reload ca")
 	if got := labtest.Address(t, a, "ca", "net"); got != first {
 		t.Errorf("after a reload it has %s, had %s", got, first)
 	}
-	within(t, time.Second, b, ping("cb", first))
+	labtest.Within(t, time.Second, b, ping("cb", first))
 	labtest.Sh(t, a, "podman restart -t0 ca")
-	within(t, time.Second, b, ping("cb", "ca"))
+	labtest.Within(t, time.Second, b, ping("cb", "ca"))
 	for i := range 5 {
 		labtest.Sh(t, a, "pkill -9 -x vxland || true")
 		run(t, a, fmt.Sprint("n", i), "net", "")
-		within(t, 2*time.Second, b, ping("cb", fmt.Sprint("n", i)))
+		labtest.Within(t, 2*time.Second, b, ping("cb", fmt.Sprint("n", i)))
 	}
 	if got := labtest.Sh(t, b, "podman exec cb cat /sys/class/net/eth0/address"); got != "02:00:00:00:00:77" {
 		t.Errorf("the MAC is %s", got)

@@ -35,6 +35,23 @@ func Eventually(t testing.TB, h *lab.Host, script string) string {
 	}
 }
 
+// Within repeats a script until it succeeds, for what takes a bounded time to become true, and returns how long it took.
+func Within(t testing.TB, limit time.Duration, h *lab.Host, script string) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for {
+		at := time.Since(began)
+		out, err := h.Sh(t.Context(), "exec 2>&1; "+script)
+		if err == nil {
+			return time.Since(began)
+		}
+		if at > limit {
+			t.Fatalf("not within %v: %s on %s: %v: %s", limit, script, h.Name(), err, out)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // CreateNetwork types the documented command on every host of a lab.
 func CreateNetwork(t testing.TB, l *lab.Lab, name, flags string) {
 	t.Helper()

@@ -52,6 +52,7 @@ type Agent struct {
 	wake     chan struct{}
 	clusters map[netip.Addr]*running
 	running  sync.WaitGroup
+	failed   bool   // the last turn that looked at everything did
 	told     string // the last failure, so that one that stays is logged once
 	claims   claims
 
@@ -195,23 +196,22 @@ func response(err error) agentapi.Response {
 	return agentapi.Response{Error: err.Error()}
 }
 
-// tell logs what fails, once until it changes. A turn that does not look at everything may meet
-// what a plugin has not finished; the next one that does comes soon.
+// tell logs what fails, once until it changes. A turn may meet what a plugin has not finished, or
+// takes down meanwhile; so only what fails again when everything is looked at anew is told.
 func (a *Agent) tell(what scope, err error) {
-	if what != all {
-		return
-	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != a.told && err != nil {
+	switch {
+	case what != all:
+	case err == nil:
+		if a.told != "" {
+			a.Log.Info("all is as it should be again")
+		}
+		a.told, a.failed = "", false
+	case !a.failed:
+		a.failed = true
+	case err.Error() != a.told:
+		a.told = err.Error()
 		a.Log.Error("not all is as it should be; trying again", "err", err)
 	}
-	if text == "" && a.told != "" {
-		a.Log.Info("all is as it should be again")
-	}
-	a.told = text
 }
 
 // standDown has networks with a list be as it says, for an agent that is told to end may not

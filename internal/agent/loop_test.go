@@ -146,6 +146,21 @@ func TestWhatFailsIsTriedAgainAndToldOnce(t *testing.T) {
 	})
 }
 
+// What a plugin takes down while a turn is under way is no failure.
+func TestWhatFailsOnceIsNotTold(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.Stay = true
+		r.names.fail(errors.New("the bridge is not there"))
+		r.start()
+		r.names.fail(nil)
+		sleep(time.Minute)
+		r.finish()
+		if log := r.log.String(); log != "" {
+			t.Errorf("log:\n%s", log)
+		}
+	})
+}
+
 func TestAgentEndsAWhileAfterTheLastContainer(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.setup(1)

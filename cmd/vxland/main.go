@@ -152,7 +152,7 @@ func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) er
 	log.Info("vxland runs", "version", version)
 	notify("READY=1")
 	defer notify("STOPPING=1")
-	return errors.Join(a.Run(ctx, l))
+	return a.Run(ctx, l)
 }
 
 // resolvers reads the host's name servers. Without the file there are none.

@@ -41,7 +41,8 @@ func peersOf(l driver.Local, s control.Snapshot) network.Peers {
 		p.Exact = p.Exact && m.Exact
 	}
 	if !l.Gossip {
-		elsewhere := withoutPart(s)
+		// A host whose agent can be reached would say so if it had a container.
+		elsewhere := addressesOf(s, control.Host.Reachable)
 		for _, r := range l.VTEP.Remotes {
 			if !said[r] && !elsewhere[r] {
 				p.Flood = append(p.Flood, r)
@@ -52,22 +53,6 @@ func peersOf(l driver.Local, s control.Snapshot) network.Peers {
 	slices.SortFunc(p.Flood, netip.Addr.Compare)
 	p.Flood = slices.Compact(p.Flood)
 	return p
-}
-
-// withoutPart has the addresses of hosts whose agent can be reached, and would say so if
-// they had a container.
-func withoutPart(s control.Snapshot) map[netip.Addr]bool {
-	all := make(map[netip.Addr]bool)
-	for _, h := range s.Hosts {
-		if !h.Reachable() {
-			continue
-		}
-		all[h.Addr] = true
-		for _, a := range h.Attachments {
-			all[a.VTEP] = true
-		}
-	}
-	return all
 }
 
 // settling is how long an agent that starts believes what the one before it knew, rather
@@ -95,16 +80,24 @@ func (r *running) settled(l driver.Local, now time.Time) bool {
 	return !slices.ContainsFunc(l.VTEP.Flood, func(a netip.Addr) bool { return !known[a] })
 }
 
-// mentioned has the addresses of all hosts.
-func mentioned(s control.Snapshot) map[netip.Addr]bool {
+// addressesOf has the addresses of the hosts that count: where their agents talk, and their VTEPs.
+func addressesOf(s control.Snapshot, counts func(control.Host) bool) map[netip.Addr]bool {
 	all := make(map[netip.Addr]bool)
 	for _, h := range s.Hosts {
+		if !counts(h) {
+			continue
+		}
 		all[h.Addr] = true
 		for _, a := range h.Attachments {
 			all[a.VTEP] = true
 		}
 	}
 	return all
+}
+
+// mentioned has the addresses of all hosts, hidden ones too.
+func mentioned(s control.Snapshot) map[netip.Addr]bool {
+	return addressesOf(s, func(control.Host) bool { return true })
 }
 
 // young tells whether a cluster may not know all hosts yet.

@@ -1,8 +1,6 @@
 package agentapi
 
-import (
-	"net/netip"
-)
+import "net/netip"
 
 // Socket is where the agent listens.
 const Socket = "/run/vxlan/vxland.sock"

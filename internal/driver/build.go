@@ -208,9 +208,10 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	for _, other := range ids {
 		others = append(others, network.Endpoint{ContainerID: other, HostInterface: named[other]})
 	}
-	// Links go before what guards them in the firewall.
+	// What would lead to a port that is gone drops packets. Links go before what guards them in the firewall.
+	shortErr := reconcile.LeaveShortcut(b.host, id.Device.Name, r.MAC)
 	used, usedErr := reconcile.Remove(b.host, own.Port, plan.Names(id, others))
-	err = errors.Join(err, namedErr, usedErr, b.unpublish(id, r))
+	err = errors.Join(err, namedErr, shortErr, usedErr, b.unpublish(id, r))
 	switch {
 	case usedErr != nil:
 	case used:
@@ -281,7 +282,7 @@ func (b build) publishElsewhere(id network.Identity, containerID string) error {
 
 // forget removes what a network has on the host besides its devices, which are gone.
 func (b build) forget(id network.Identity) error {
-	err := errors.Join(b.dropSysctls(id), b.Zones.Forget(id.Bridge.Name))
+	err := errors.Join(b.dropSysctls(id), b.Zones.Forget(id.Bridge.Name), reconcile.NoShortcut(b.host, id.Device.Name))
 	networks, listErr := b.st.Networks()
 	networks = slices.DeleteFunc(networks, func(other string) bool { return other == id.ID })
 	switch {

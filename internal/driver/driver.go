@@ -49,6 +49,8 @@ type Driver struct {
 	DNSPort uint16
 	// Warn tells the user of what does not work and is not needed.
 	Warn func(message string)
+
+	noShortcut bool // the kernel is known to lack it
 }
 
 // Agent is the host's agent.

@@ -129,9 +129,26 @@ func (s *Session) Forward(l Local, remotes []plan.Remote, complete bool) error {
 func (b build) forward(p placed, local []store.Record, remotes []plan.Remote, complete bool) error {
 	// Who wants MACs to be learned wants to see what an exact network keeps from the wire.
 	exact := p.vtep.Exact && !p.Learning.Value
-	return reconcile.Forwarding(b.host, plan.Forward(p.Network, p.vtep, plan.Known{
+	want := plan.Forward(p.Network, p.vtep, plan.Known{
 		Exact: exact, Partial: !complete, Remotes: remotes, Local: endpoints(local),
-	}))
+	})
+	if err := reconcile.Forwarding(b.host, want); err != nil {
+		return err
+	}
+	return b.shortcut(want)
+}
+
+// shortcut does without where the kernel has no such thing: packets pass the bridge then.
+func (b build) shortcut(f plan.Forwarding) error {
+	if b.noShortcut {
+		return nil
+	}
+	err := reconcile.Shortcut(b.host, f)
+	if b.noShortcut = errors.Is(err, kernel.ErrNoShortcut); b.noShortcut {
+		b.Warn(fmt.Sprintf("all packets pass the bridges: %v", err))
+		return nil
+	}
+	return err
 }
 
 // Mend makes the host hold what the networks ask for. Where all is in place it changes

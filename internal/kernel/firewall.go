@@ -13,10 +13,11 @@ const FirewallTable = "vxlan-driver"
 // Family is the family of a firewall table, spelled as nft spells it.
 type Family string
 
-// The families that have a table.
+// The families that have tables.
 const (
 	Inet     Family = "inet"   // packets, as the host routes or receives them
 	Bridging Family = "bridge" // frames, as bridges forward them
+	Netdev   Family = "netdev" // packets, as a device receives them
 )
 
 // Set is a set or map of a firewall table. The rules are constant; what a network
@@ -38,7 +39,7 @@ var (
 	Tunnels   = Set{Inet, "vxlan_ports"}     // UDP port of each network's tunnel
 	VNIs      = Set{Inet, "vnis"}            // UDP port . VNI of each network with a list of members
 	OwnVNIs   = Set{Inet, "own_vnis"}        // UDP port . VNI of each network
-	Members4  = Set{Inet, "members4"}        // address . UDP port . VNI of each remote host
+	Members4  = Set{Inet, "members4"}        // remote host . tunnel end . UDP port . VNI
 	Members6  = Set{Inet, "members6"}        //
 	VTEPs4    = Set{Inet, "vteps4"}          // address . UDP port of each host, this one too
 	VTEPs6    = Set{Inet, "vteps6"}          //
@@ -123,6 +124,11 @@ func Device(name string) Datum {
 	b := make([]byte, MaxNameLen+1)
 	copy(b, name)
 	return single(`"`+name+`"`, b)
+}
+
+// Index is a network device by its number.
+func Index(name string, index uint32) Datum {
+	return single(`"`+name+`"`, binary.NativeEndian.AppendUint32(nil, index))
 }
 
 // IP is an address.

@@ -34,6 +34,8 @@ type Network struct {
 	Outbound4, Outbound6 netip.Addr // source of what leaves the overlay; invalid: the host's choice
 	VRF                  string     // device that the bridge is a port of
 
+	Shortcut kernel.Opt[bool] // past the bridge, where all MACs are known; unset: true
+
 	MaxHosts     int  // how many hosts the subnets are divided among; 0: as many as there are
 	AddressCheck bool // ask the wire for an address before a container gets it
 	PortSecurity bool // containers send with their own addresses only

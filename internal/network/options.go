@@ -162,6 +162,7 @@ var options = []option{
 	},
 	boolOption("address_check", func(n *Network) *bool { return &n.AddressCheck }),
 	boolOption("port_security", func(n *Network) *bool { return &n.PortSecurity }),
+	flagOption("shortcut", func(n *Network) *kernel.Opt[bool] { return &n.Shortcut }),
 	flagOption("learning", func(n *Network) *kernel.Opt[bool] { return &n.Learning }),
 	flagOption("proxy", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.Proxy }),
 	flagOption("l2miss", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.L2Miss }),

@@ -99,7 +99,7 @@ func (e *elements) tunnel(n network.Network, v network.VTEP) {
 		members = kernel.Members6
 	}
 	for _, r := range v.Remotes {
-		e.add(members, kernel.Concat(kernel.IP(r), port, vni))
+		e.add(members, kernel.Concat(kernel.IP(r), kernel.IP(v.Local), port, vni))
 	}
 }
 

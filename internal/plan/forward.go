@@ -32,6 +32,8 @@ type Forwarding struct {
 	Device kernel.Link      // the VXLAN device: name, mark, master
 	Port   kernel.PortFlags // how its bridge treats it
 	Tables kernel.Tables    // sorted
+	// Shortcut leads past the bridge.
+	Shortcut kernel.Shortcut
 	// Partial lets entries be that are there and not wanted.
 	Partial bool
 }
@@ -52,7 +54,23 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	for _, e := range t.FDB {
 		t.Static = append(t.Static, e.MAC)
 	}
-	return Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.Exact), Tables: *t, Partial: k.Partial}
+	fw := Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.Exact), Tables: *t, Partial: k.Partial}
+	fw.Shortcut.Device = fw.Device.Name
+	if k.Exact && (n.Shortcut.Value || !n.Shortcut.Set) && !n.PortSecurity {
+		fw.Shortcut.Remote = t.Static
+		fw.Shortcut.Ports = ports(n, k.Local)
+	}
+	return fw
+}
+
+// ports are those of containers whose MAC is known before they have it.
+func ports(n network.Network, local []network.Endpoint) (all []kernel.ShortcutPort) {
+	for _, e := range local {
+		if !e.MAC.IsZero() {
+			all = append(all, kernel.ShortcutPort{Name: n.Port(e), MAC: e.MAC})
+		}
+	}
+	return all
 }
 
 // portFlags: who learns needs to hear what a port with neighbour suppression keeps

@@ -89,6 +89,31 @@ func TestForwardPort(t *testing.T) {
 	}
 }
 
+// A shortcut needs all MACs to be known, and is not for networks whose rules are the bridge's.
+func TestForwardShortcut(t *testing.T) {
+	tests := []struct {
+		name  string
+		exact bool
+		alter func(*network.Network)
+		want  string
+	}{
+		{"all known", true, func(*network.Network) {}, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09}]"},
+		{"asked for", true, func(n *network.Network) { n.Shortcut = kernel.Some(true) }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09}]"},
+		{"learning", false, func(*network.Network) {}, "[] []"},
+		{"not wanted", true, func(n *network.Network) { n.Shortcut = kernel.Some(false) }, "[] []"},
+		{"port security", true, func(n *network.Network) { n.PortSecurity = true }, "[] []"},
+	}
+	for _, tt := range tests {
+		n := blue()
+		tt.alter(&n)
+		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}}
+		s := Forward(n, vtep, Known{Exact: tt.exact, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).Shortcut
+		if got := fmt.Sprint(s.Remote, s.Ports); s.Device != "vxlan-blue" || got != tt.want {
+			t.Errorf("%s: %s: got %s, want %s", tt.name, s.Device, got, tt.want)
+		}
+	}
+}
+
 // A network without subnets has no addresses, but frames.
 func TestForwardWithoutSubnets(t *testing.T) {
 	n := blue()

@@ -54,7 +54,10 @@ func Arrive(host Namespace, device string, e plan.Endpoint) error {
 	if _, err := host.Link(e.Port.Name, 0); !errors.Is(err, kernel.ErrNotFound) {
 		return err // it is here already, and so no remote one's
 	}
-	return host.Apply(kernel.DelStatic{Name: device, MAC: e.Container.MAC})
+	// Nor may what leads past the bridge, to the port that the container had before, too.
+	return errors.Join(
+		host.Apply(kernel.DelStatic{Name: device, MAC: e.Container.MAC}),
+		LeaveShortcut(host, device, e.Container.MAC))
 }
 
 func count(t kernel.Tables) int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }

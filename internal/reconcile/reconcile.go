@@ -40,6 +40,9 @@ type Namespace interface {
 	PortFlags(name string) (kernel.PortFlags, error)
 	// SetPort changes that.
 	SetPort(name string, f kernel.PortFlags) error
+	// Shortcut returns what the shortcut of a VXLAN device has, and whether there is
+	// one; without a device in it, it is not as this program makes it.
+	Shortcut(device string) (s kernel.Shortcut, there bool, err error)
 	// Apply makes one change.
 	Apply(kernel.Change) error
 }
@@ -112,7 +115,7 @@ func device(host Namespace, want kernel.Link, f kernel.Facets) error {
 	have, err := observe(host, want, f)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
-		return createTunnel(host, want)
+		return errors.Join(NoShortcut(host, want.Name), createTunnel(host, want))
 	case err != nil:
 		return err
 	}
@@ -125,7 +128,7 @@ func device(host Namespace, want kernel.Link, f kernel.Facets) error {
 		}
 		return apply(host, diff(want, have, ours))
 	}
-	if err := host.Apply(kernel.DeleteLink{Name: have.Name}); err != nil {
+	if err := errors.Join(NoShortcut(host, have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
 		return err
 	}
 	return createTunnel(host, want)

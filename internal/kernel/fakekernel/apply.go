@@ -59,6 +59,10 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		})
 	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
 		return ns.applyFirewall(c)
+	case kernel.SetShortcut, kernel.ChangeShortcut, kernel.LeaveShortcut, kernel.DelShortcut:
+		return ns.applyShortcut(c)
+	case kernel.AddLocal:
+		return ns.edit(c.Name, func(l *link) error { return ns.addStatic(l, c.MAC) })
 	}
 	return fmt.Errorf("unknown change %T", c)
 }
@@ -125,6 +129,7 @@ func (ns *Namespace) remove(name string) {
 		return
 	}
 	ns.links = slices.DeleteFunc(ns.links, func(x *link) bool { return x == l })
+	ns.orphan(l.Name)
 	if l.peer != nil {
 		l.peerSpace.links = slices.DeleteFunc(l.peerSpace.links, func(x *link) bool { return x == l.peer })
 	}

@@ -83,6 +83,8 @@ type Namespace struct {
 	firewall map[key]kernel.Element
 	altered  bool // the firewall's rules
 
+	shortcuts map[string]kernel.Shortcut // by VXLAN device; without a device in it, it is as the kernel leaves one
+
 	// Wire is who answers for addresses on whatever device, and from which host.
 	Wire map[kernel.Holder]netip.Addr
 }
@@ -293,6 +295,9 @@ func (ns *Namespace) underlay(match func(*link) bool) (network.Interface, error)
 // Apply implements reconcile.Namespace.
 func (ns *Namespace) Apply(c kernel.Change) error {
 	err := ns.kernel.call()
+	if err == nil && ns.isLeft(c) {
+		return nil
+	}
 	if err == nil {
 		err = ns.apply(c)
 	}

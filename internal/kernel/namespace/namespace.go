@@ -43,7 +43,8 @@ func (ns *Namespace) Apply(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetSysctl:
 		return ns.setSysctl(c)
-	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
+	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements,
+		kernel.SetShortcut, kernel.ChangeShortcut, kernel.LeaveShortcut, kernel.DelShortcut:
 		conn, err := ns.nft()
 		if err != nil {
 			return err
@@ -69,6 +70,15 @@ func (ns *Namespace) ElementNote(e kernel.Element) (note string, ok bool, err er
 		return "", false, err
 	}
 	return conn.Note(e)
+}
+
+// Shortcut returns what the shortcut of a VXLAN device has, and whether there is one.
+func (ns *Namespace) Shortcut(device string) (s kernel.Shortcut, there bool, err error) {
+	conn, err := ns.nft()
+	if err != nil {
+		return s, false, err
+	}
+	return conn.Shortcut(device)
 }
 
 // Holders asks on a device who has the addresses.

@@ -22,6 +22,14 @@ func (c *Conn) Apply(ch kernel.Change) error {
 		return c.addElements(ch.Elements)
 	case kernel.DelElements:
 		return c.delElements(ch.Elements)
+	case kernel.SetShortcut:
+		return c.setShortcut(ch)
+	case kernel.ChangeShortcut:
+		return c.changeShortcut(ch)
+	case kernel.LeaveShortcut:
+		return c.leaveShortcut(ch)
+	case kernel.DelShortcut:
+		return c.delShortcut(ch)
 	}
 	return errors.New("not a change of the firewall")
 }
@@ -33,7 +41,7 @@ func (c *Conn) set(elements []kernel.Element) error {
 		t.delete(b)
 		t.declare(b, t.says())
 	}
-	if err := b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, elements); err != nil {
+	if err := b.elements(kernel.FirewallTable, unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, elements); err != nil {
 		return err
 	}
 	if says, err := c.commit(b); err != nil {
@@ -44,9 +52,21 @@ func (c *Conn) set(elements []kernel.Element) error {
 
 // delete appends what removes the table, if it is there: adding it first makes the deletion valid.
 func (t table) delete(b *batch) {
-	name := func() { b.Text(unix.NFTA_TABLE_NAME, kernel.FirewallTable) }
+	name := func() { b.Text(unix.NFTA_TABLE_NAME, t.name) }
 	b.add("add table "+string(t.family), unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, t.family, name)
 	b.add("delete table "+string(t.family), unix.NFT_MSG_DELTABLE, 0, t.family, name)
+}
+
+// deleteChain appends what removes a chain, its rules first: the kernel refuses to delete one that has any.
+func (t table) deleteChain(b *batch, chain string) {
+	b.add("flush chain "+chain, unix.NFT_MSG_DELRULE, 0, t.family, func() {
+		b.Text(unix.NFTA_RULE_TABLE, t.name)
+		b.Text(unix.NFTA_RULE_CHAIN, chain)
+	})
+	b.add("delete chain "+chain, unix.NFT_MSG_DELCHAIN, 0, t.family, func() {
+		b.Text(unix.NFTA_CHAIN_TABLE, t.name)
+		b.Text(unix.NFTA_CHAIN_NAME, chain)
+	})
 }
 
 func (c *Conn) deleteTables() error {
@@ -62,7 +82,7 @@ func (c *Conn) deleteTables() error {
 
 func (c *Conn) addElements(elements []kernel.Element) error {
 	b := c.newBatch()
-	if err := b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, elements); err != nil {
+	if err := b.elements(kernel.FirewallTable, unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, elements); err != nil {
 		return err
 	}
 	says, err := c.commit(b)
@@ -80,7 +100,7 @@ func (c *Conn) addElements(elements []kernel.Element) error {
 func (c *Conn) delElements(elements []kernel.Element) error {
 	var there []kernel.Element
 	for _, e := range elements {
-		f, ok, err := c.lookUp(e)
+		f, ok, err := c.lookUp(kernel.FirewallTable, e)
 		if err != nil {
 			return err
 		}
@@ -89,7 +109,7 @@ func (c *Conn) delElements(elements []kernel.Element) error {
 		}
 	}
 	b := c.newBatch()
-	if err := b.elements(unix.NFT_MSG_DELSETELEM, 0, there); err != nil {
+	if err := b.elements(kernel.FirewallTable, unix.NFT_MSG_DELSETELEM, 0, there); err != nil {
 		return err
 	}
 	if says, err := c.commit(b); err != nil && !isMissing(err) {
@@ -102,7 +122,7 @@ func isMissing(err error) bool { return errors.Is(err, unix.ENOENT) }
 
 // Note returns the comment of the element with the key of e, and whether there is one.
 func (c *Conn) Note(e kernel.Element) (note string, ok bool, err error) {
-	f, ok, err := c.lookUp(e)
+	f, ok, err := c.lookUp(kernel.FirewallTable, e)
 	return f.note, ok, err
 }
 
@@ -110,7 +130,7 @@ func (c *Conn) Note(e kernel.Element) (note string, ok bool, err error) {
 // rule that somebody replaced has lost its comment.
 func (c *Conn) Intact() (bool, error) {
 	for _, t := range tables {
-		says, err := c.tableSays(t)
+		says, _, err := c.tableSays(t)
 		if err != nil || says != t.says() {
 			return false, err
 		}
@@ -122,25 +142,25 @@ func (c *Conn) Intact() (bool, error) {
 	return true, nil
 }
 
-// tableSays returns the table's comment, "" if it is not there.
-func (c *Conn) tableSays(t table) (string, error) {
+// tableSays returns the table's comment, and whether it is there.
+func (c *Conn) tableSays(t table) (says string, there bool, err error) {
 	m := c.request(unix.NFT_MSG_GETTABLE, 0, t.family)
-	m.Text(unix.NFTA_TABLE_NAME, kernel.FirewallTable)
+	m.Text(unix.NFTA_TABLE_NAME, t.name)
 	replies, err := c.get(finish(m))
 	if isMissing(err) {
-		return "", nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("read firewall table: %w", err)
+		return "", false, fmt.Errorf("read firewall table: %w", err)
 	}
 	for _, r := range replies {
 		for typ, b := range nlmsg.Attrs(r.body) {
 			if typ == tableUserdata {
-				return parseComment(b), nil
+				return parseComment(b), true, nil
 			}
 		}
 	}
-	return "", nil
+	return "", true, nil
 }
 
 // ruleComments are the chains and comments of all rules, as they should be.
@@ -158,7 +178,7 @@ func (t table) ruleComments() []string {
 func (c *Conn) ruleComments(t table) ([]string, error) {
 	replies, err := c.dump(func() *nlmsg.Builder {
 		m := c.request(unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, t.family)
-		m.Text(unix.NFTA_RULE_TABLE, kernel.FirewallTable)
+		m.Text(unix.NFTA_RULE_TABLE, t.name)
 		return finish(m)
 	})
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // and an element takes up to 120 bytes besides its comment.
 const chunk = 250
 
-// elements appends a message for each run of elements of one set.
-func (b *batch) elements(typ, flags uint16, elements []kernel.Element) error {
+// elements appends a message for each run of elements of one set of a table.
+func (b *batch) elements(table string, typ, flags uint16, elements []kernel.Element) error {
 	for len(elements) > 0 {
 		s, ok := find(elements[0].Set)
 		if !ok {
@@ -27,14 +27,14 @@ func (b *batch) elements(typ, flags uint16, elements []kernel.Element) error {
 			n = len(elements)
 		}
 		n = min(n, chunk)
-		b.add("elements of "+s.Name, typ, flags, s.Family, func() { s.list(&b.Builder, elements[:n]) })
+		b.add("elements of "+s.Name, typ, flags, s.Family, func() { s.list(&b.Builder, table, elements[:n]) })
 		elements = elements[n:]
 	}
 	return nil
 }
 
-func (s set) list(m *nlmsg.Builder, elements []kernel.Element) {
-	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, kernel.FirewallTable)
+func (s set) list(m *nlmsg.Builder, table string, elements []kernel.Element) {
+	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 	m.Text(unix.NFTA_SET_ELEM_LIST_SET, s.Name)
 	m.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
 		for _, e := range elements {
@@ -88,6 +88,7 @@ func after(key []byte) (next []byte, ok bool) {
 
 // found is an element as the kernel has it.
 type found struct {
+	key   []byte
 	value []byte
 	chain string
 	note  string
@@ -99,13 +100,13 @@ func (f found) is(e kernel.Element) bool {
 }
 
 // lookUp asks for the element with the key of e.
-func (c *Conn) lookUp(e kernel.Element) (f found, ok bool, err error) {
+func (c *Conn) lookUp(table string, e kernel.Element) (f found, ok bool, err error) {
 	s, known := find(e.Set)
 	if !known {
 		return f, false, fmt.Errorf("no set is called %q", e.Set.Name)
 	}
 	m := c.request(unix.NFT_MSG_GETSETELEM, 0, s.Family)
-	s.list(m, []kernel.Element{{Key: e.Key}})
+	s.list(m, table, []kernel.Element{{Key: e.Key}})
 	replies, err := c.get(finish(m))
 	if isMissing(err) {
 		return f, false, nil
@@ -113,22 +114,45 @@ func (c *Conn) lookUp(e kernel.Element) (f found, ok bool, err error) {
 	if err != nil {
 		return f, false, fmt.Errorf("look up %s in %s: %w", e.Key, s.Name, err)
 	}
+	for _, f := range parseElements(replies) {
+		return f, true, nil
+	}
+	return f, false, nil
+}
+
+// list returns all elements of a table's set.
+func (c *Conn) list(table string, of kernel.Set) ([]found, error) {
+	replies, err := c.dump(func() *nlmsg.Builder {
+		m := c.request(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, of.Family)
+		m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
+		m.Text(unix.NFTA_SET_ELEM_LIST_SET, of.Name)
+		return finish(m)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read set %s: %w", of.Name, err)
+	}
+	return parseElements(replies), nil
+}
+
+func parseElements(replies []reply) (all []found) {
 	for _, r := range replies {
 		for typ, list := range nlmsg.Attrs(r.body) {
 			if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 				continue
 			}
 			for _, one := range nlmsg.Attrs(list) {
-				return parseElement(one), true, nil
+				all = append(all, parseElement(one))
 			}
 		}
 	}
-	return f, false, nil
+	return all
 }
 
 func parseElement(b []byte) (f found) {
 	for typ, b := range nlmsg.Attrs(b) {
 		switch typ {
+		case unix.NFTA_SET_ELEM_KEY:
+			f.key = nest(b, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_DATA:
 			f.parseValue(b)
 		case unix.NFTA_SET_ELEM_USERDATA:
@@ -152,4 +176,14 @@ func (f *found) parseValue(b []byte) {
 			}
 		}
 	}
+}
+
+// nest returns the payload of the attribute of that type among those in b.
+func nest(b []byte, typ uint16) []byte {
+	for t, b := range nlmsg.Attrs(b) {
+		if t == typ {
+			return b
+		}
+	}
+	return nil
 }

@@ -68,6 +68,7 @@ var (
 	iifname  = meta(unix.NFT_META_IIFNAME, 16)
 	oifname  = meta(unix.NFT_META_OIFNAME, 16)
 	iifkind  = meta(metaIIFKind, 16)
+	iiftype  = meta(unix.NFT_META_IIFTYPE, 2)
 	nfproto  = meta(unix.NFT_META_NFPROTO, 1)
 	l4proto  = meta(unix.NFT_META_L4PROTO, 1)
 	protocol = meta(unix.NFT_META_PROTOCOL, 2) // EtherType
@@ -83,6 +84,7 @@ var (
 
 	dport      = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)
 	vni        = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 12, 3) // behind UDP's 8 bytes (RFC 7348, section 5)
+	etherDaddr = payload(unix.NFT_PAYLOAD_LL_HEADER, 0, 6)
 	etherSaddr = payload(unix.NFT_PAYLOAD_LL_HEADER, 6, 6)
 
 	vlanTag      = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 0, 2)
@@ -219,6 +221,19 @@ func drop() []expr {
 func notrack() []expr    { return []expr{newExpr("notrack", func(*nlmsg.Builder) {})} }
 func masquerade() []expr { return []expr{newExpr("masq", func(*nlmsg.Builder) {})} }
 
+// pass sends the packet out by the device whose index is in the register.
+func pass() []expr {
+	return []expr{newExpr("fwd", func(m *nlmsg.Builder) { m.U32BE(unix.NFTA_FWD_SREG_DEV, register) })}
+}
+
+// passTo is pass for one device.
+func passTo(index uint32) []expr {
+	return append([]expr{newExpr("immediate", func(m *nlmsg.Builder) {
+		m.U32BE(unix.NFTA_IMMEDIATE_DREG, register)
+		m.Nest(unix.NFTA_IMMEDIATE_DATA, func() { m.Bytes(unix.NFTA_DATA_VALUE, native32(index)) })
+	})}, pass()...)
+}
+
 // nat rewrites an address to the one in the registers, and if withPort says so a
 // port to the one behind it.
 func nat(typ uint32, family uint32, addrSize int, withPort bool) []expr {
@@ -233,8 +248,8 @@ func nat(typ uint32, family uint32, addrSize int, withPort bool) []expr {
 }
 
 // compareName compares a name, which fills its register with zeros.
-func compareName(l load, name string) []expr {
-	return is(l, append([]byte(name), make([]byte, l.size-len(name))...)...)
-}
+func compareName(l load, name string) []expr { return is(l, name16(name)...) }
+
+func name16(name string) []byte { return append([]byte(name), make([]byte, 16-len(name))...) }
 
 func native32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

@@ -31,8 +31,11 @@ const (
 const genHeader = 4
 
 func familyNumber(f kernel.Family) byte {
-	if f == kernel.Bridging {
+	switch f {
+	case kernel.Bridging:
 		return unix.NFPROTO_BRIDGE
+	case kernel.Netdev:
+		return unix.NFPROTO_NETDEV
 	}
 	return unix.NFPROTO_INET
 }

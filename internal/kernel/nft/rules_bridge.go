@@ -31,7 +31,9 @@ func neighborDiscovery() []expr {
 // to, once each way, and most leave at that.
 var bridgeTable = table{
 	family:  kernel.Bridging,
+	name:    kernel.FirewallTable,
 	version: "6dca996de327",
+	mended:  "vxlanctl reload",
 	sets: []set{
 		{Set: kernel.FromPort, says: "what comes from a bridge port", key: []field{typeDevice}, value: verdictValue},
 		{Set: kernel.ToPort, says: "what goes to a bridge port", key: []field{typeDevice}, value: verdictValue},
@@ -44,10 +46,10 @@ var bridgeTable = table{
 		{Set: kernel.SourceIP6, says: "that a port may send from", key: []field{typeDevice, typeIP6}},
 	},
 	chains: []chain{
-		{"arrive", &hook{"filter", brPreRouting, prioBrFilter}, []rule{
+		{"arrive", &hook{kind: "filter", number: brPreRouting, priority: prioBrFilter}, []rule{
 			do("by port", key(iifname), verdictOf("from_port")),
 		}},
-		{"leave", &hook{"filter", brPostRouting, prioBrFilter}, []rule{
+		{"leave", &hook{kind: "filter", number: brPostRouting, priority: prioBrFilter}, []rule{
 			do("what most frames are goes anywhere", etherType(etherIP), accept()),
 			do("by port", key(oifname), verdictOf("to_port")),
 		}},

@@ -35,7 +35,9 @@ const (
 // which network, the way out, and published ports.
 var inetTable = table{
 	family:  kernel.Inet,
-	version: "108522c591d5",
+	name:    kernel.FirewallTable,
+	version: "1bf1be475225",
+	mended:  "vxlanctl reload",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
 		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
@@ -47,8 +49,8 @@ var inetTable = table{
 		{Set: kernel.Tunnels, says: "UDP ports of tunnels", key: []field{typePort}},
 		{Set: kernel.VNIs, says: "networks with a list of members", key: []field{readDport, typeVNI}},
 		{Set: kernel.OwnVNIs, says: "all networks", key: []field{readDport, typeVNI}},
-		{Set: kernel.Members4, says: "remote hosts of each network", key: []field{readSaddr4, readDport, typeVNI}},
-		{Set: kernel.Members6, says: "remote hosts of each network", key: []field{readSaddr6, readDport, typeVNI}},
+		{Set: kernel.Members4, says: "remote host, this host's tunnel end, port, VNI", key: []field{readSaddr4, readDaddr4, readDport, typeVNI}},
+		{Set: kernel.Members6, says: "remote host, this host's tunnel end, port, VNI", key: []field{readSaddr6, readDaddr6, readDport, typeVNI}},
 		{Set: kernel.VTEPs4, says: "tunnel ends of all networks", key: []field{typeIP4, typePort}},
 		{Set: kernel.VTEPs6, says: "tunnel ends of all networks", key: []field{typeIP6, typePort}},
 		{Set: kernel.Agents4, says: "agents of all hosts", key: []field{typeIP4, typePort}},
@@ -65,18 +67,18 @@ var inetTable = table{
 		{Set: kernel.PortsAt6, says: "published on one address", key: []field{typeIP6, typeProto, typePort}, value: []field{typeIP6, typePort}},
 	},
 	chains: []chain{
-		{"arrive", &hook{"filter", unix.NF_INET_PRE_ROUTING, prioRaw}, []rule{
+		{"arrive", &hook{kind: "filter", number: unix.NF_INET_PRE_ROUTING, priority: prioRaw}, []rule{
 			do("VXLAN", is(l4proto, udp), key(dport), in("vxlan_ports"), jump("vxlan_arrives")),
 			do("within a network nothing needs tracking", key(iifname), in("bridges"), is(goesBack, native32(1)...), notrack(), accept()),
 		}},
 		{"vxlan_arrives", nil, vxlanArrives},
 		{"from_container", nil, fromContainer},
 		{"members", nil, members},
-		{"leave", &hook{"filter", unix.NF_INET_LOCAL_OUT, prioRaw}, []rule{
+		{"leave", &hook{kind: "filter", number: unix.NF_INET_LOCAL_OUT, priority: prioRaw}, []rule{
 			do("VXLAN needs no connection tracking", is(nfproto, ipv4), is(l4proto, udp), key(ipDaddr, dport), in("vteps4"), notrack(), accept()),
 			do("nor over IPv6", is(nfproto, ipv6), is(l4proto, udp), key(ip6Daddr, dport), in("vteps6"), notrack()),
 		}},
-		{"to_host", &hook{"filter", unix.NF_INET_LOCAL_IN, prioFilter}, []rule{
+		{"to_host", &hook{kind: "filter", number: unix.NF_INET_LOCAL_IN, priority: prioFilter}, []rule{
 			do("route_localnet is for published ports only", is(nfproto, ipv4), is(ipDaddrFirst, 127), key(iifname), in("bridges"), jump("loopback")),
 			do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), jump("agents")),
 		}},
@@ -84,7 +86,7 @@ var inetTable = table{
 			do("answers to a published port", is(ctDirection, 1), accept()),
 			do("nobody's business", drop()),
 		}},
-		{"forward", &hook{"filter", unix.NF_INET_FORWARD, prioFilter}, []rule{
+		{"forward", &hook{kind: "filter", number: unix.NF_INET_FORWARD, priority: prioFilter}, []rule{
 			do("within a network", key(iifname, oifname), in("within"), accept()),
 			do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), jump("agents")),
 			do("from a network", key(iifname), in("bridges"), jump("leave_network")),
@@ -110,15 +112,15 @@ var inetTable = table{
 			do("from a strictly isolated one", key(iifname), in("strict"), key(oifname), in("networks"), drop()),
 			do("to a strictly isolated one", key(oifname), in("strict"), key(iifname), in("networks"), drop()),
 		}},
-		{"ports_from_outside", &hook{"nat", unix.NF_INET_PRE_ROUTING, prioDNAT}, []rule{
+		{"ports_from_outside", &hook{kind: "nat", number: unix.NF_INET_PRE_ROUTING, priority: prioDNAT}, []rule{
 			do("127.0.0.1 is not on the wire", is(nfproto, ipv4), is(ipDaddrFirst, 127), accept()),
 			do("to this host", is(addrType, native32(unix.RTN_LOCAL)...), jump("published")),
 		}},
-		{"ports_from_host", &hook{"nat", unix.NF_INET_LOCAL_OUT, prioDNAT}, []rule{
+		{"ports_from_host", &hook{kind: "nat", number: unix.NF_INET_LOCAL_OUT, priority: prioDNAT}, []rule{
 			do("from this host to itself", is(addrType, native32(unix.RTN_LOCAL)...), jump("published")),
 		}},
 		{"published", nil, published},
-		{"translate", &hook{"nat", unix.NF_INET_POST_ROUTING, prioSNAT}, translate},
+		{"translate", &hook{kind: "nat", number: unix.NF_INET_POST_ROUTING, priority: prioSNAT}, translate},
 		{"way_out4", nil, []rule{
 			do("multicast stays as it is", is(nfproto, ipv4), multicast4(), accept()),
 			do("by the address that the network asks for", is(nfproto, ipv4), key(ipSaddr), mapped("outbound4"), nat(snat, ipv4, 4, false)),
@@ -133,12 +135,17 @@ var inetTable = table{
 }
 
 // Containers arrive on a bridge. An underlay may be a bridge too, with virtual
-// machines on it that have tunnels of their own.
+// machines on it that have tunnels of their own. What comes another way needs one look,
+// which is why the first rules, that nearly all packets of a tunnel leave by, say again what others say.
 var vxlanArrives = []rule{
+	do("from a member, by no bridge", notBridge(), is(nfproto, ipv4), key(ipSaddr, ipDaddr, dport, vni), in("members4"), notrack(), accept()),
+	do("the same over IPv6", notBridge(), is(nfproto, ipv6), key(ip6Saddr, ip6Daddr, dport, vni), in("members6"), notrack(), accept()),
 	do("from the underlay", key(iifname), in("underlays"), key(dport, vni), in("vnis"), gotoChain("members")),
 	do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), gotoChain("from_container")),
 	do("from another way", key(dport, vni), in("vnis"), gotoChain("members")),
 }
+
+func notBridge() []expr { return compare(iifkind, unix.NFT_CMP_NEQ, name16("bridge")) }
 
 // notUnicast matches what is for this host: its own addresses, and those of broadcast
 // and multicast, by which the kernel's VXLAN socket hears too.
@@ -156,13 +163,12 @@ var fromContainer = []rule{
 // host is not its business.
 //
 // The kernel's socket hears on all addresses of the host. A container of another host could
-// send to one that is no tunnel's end, which its own host does not guard.
+// send to one that is no tunnel's end, which its own host does not guard; so a member is heard at
+// the network's own tunnel end only.
 var members = []rule{
-	do("to no tunnel's end", is(nfproto, ipv4), notKey(ipDaddr, dport, "vteps4"), notUnicast(), drop()),
-	do("to no tunnel's end over IPv6", is(nfproto, ipv6), notKey(ip6Daddr, dport, "vteps6"), notUnicast(), drop()),
-	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, dport, vni), in("members4"), notrack(), accept()),
-	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, dport, vni), in("members6"), notrack(), accept()),
-	do("not a member", notUnicast(), drop()),
+	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, ipDaddr, dport, vni), in("members4"), notrack(), accept()),
+	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, ip6Daddr, dport, vni), in("members6"), notrack(), accept()),
+	do("not a member, or not to its tunnel's end", notUnicast(), drop()),
 }
 
 // The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of route_localnet.

@@ -11,9 +11,11 @@ import (
 // table is one of the project's tables as it should be.
 type table struct {
 	family kernel.Family
+	name   string
 	// version changes with the rules: a hash of them, as a test computes it. To
 	// compute it would cost each container start more than to read the rules.
 	version string
+	mended  string // by whom
 	sets    []set
 	chains  []chain
 }
@@ -38,6 +40,7 @@ type hook struct {
 	kind     string // as nft's "type"
 	number   uint32
 	priority int32
+	device   string // in family netdev
 }
 
 // rule is steps, joined, with what they are for.
@@ -65,9 +68,12 @@ var (
 	typeProto    = field{id: 12, size: 1}
 	typePort     = field{id: 13, size: 2}
 	typeDevice   = field{id: 41, size: 16}
+	typeIndex    = field{id: 20, size: 4}                                        // of a device
 	typeVNI      = field{id: 4, size: 3, udata: payloadUdata(0, 0, 3, 96, 24)}   // @th,96,24
 	readSaddr4   = field{id: 7, size: 4, udata: payloadUdata(12, 11)}            // ip saddr
 	readSaddr6   = field{id: 8, size: 16, udata: payloadUdata(13, 8)}            // ip6 saddr
+	readDaddr4   = field{id: 7, size: 4, udata: payloadUdata(12, 12)}            // ip daddr
+	readDaddr6   = field{id: 8, size: 16, udata: payloadUdata(13, 9)}            // ip6 daddr
 	readDport    = field{id: 13, size: 2, udata: payloadUdata(6, 2)}             // udp dport
 	readDevice   = field{id: 41, size: 16, udata: metaUdata(6)}                  // iifname
 	typeTarget   = field{id: 4, size: 16, udata: payloadUdata(0, 0, 3, 64, 128)} // @th,64,128
@@ -103,6 +109,9 @@ func (s set) userdata() []byte {
 		}
 	}
 	b := tlv(0, native32(order))
+	if len(s.value) == 1 && s.value[0].id == typeIndex.id {
+		b = append(b, tlv(1, native32(1))...) // order of the value: the machine's
+	}
 	if s.key[0].udata != nil {
 		const concatExpr = 13 // EXPR_CONCAT
 		var parts []byte
@@ -135,9 +144,9 @@ func size(fields []field) int {
 }
 
 // declare appends what makes the set. A set that is there stays, if it is the same.
-func (s set) declare(b *batch, number uint32) {
+func (s set) declare(b *batch, table string, number uint32) {
 	b.add("add set "+s.Name, unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, s.Family, func() {
-		b.Text(unix.NFTA_SET_TABLE, kernel.FirewallTable)
+		b.Text(unix.NFTA_SET_TABLE, table)
 		b.Text(unix.NFTA_SET_NAME, s.Name)
 		b.U32BE(unix.NFTA_SET_FLAGS, s.flags())
 		b.U32BE(unix.NFTA_SET_KEY_TYPE, id(s.key))
@@ -179,30 +188,35 @@ func (s set) flags() uint32 {
 // the table's comment.
 func (t table) declare(b *batch, says string) {
 	b.add("add table "+string(t.family), unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, t.family, func() {
-		b.Text(unix.NFTA_TABLE_NAME, kernel.FirewallTable)
+		b.Text(unix.NFTA_TABLE_NAME, t.name)
 		b.Bytes(tableUserdata, comment(udComment, says))
 	})
 	for i, s := range t.sets {
-		s.declare(b, uint32(i+1))
+		s.declare(b, t.name, uint32(i+1))
 	}
-	for _, c := range t.chains {
-		c.declare(b, t.family)
+	t.declareChains(b, t.chains)
+}
+
+// declareChains appends what makes chains with their rules.
+func (t table) declareChains(b *batch, chains []chain) {
+	for _, c := range chains {
+		c.declare(b, t)
 	}
-	for _, c := range t.chains {
+	for _, c := range chains {
 		for _, r := range c.rule {
-			r.append(b, t.family, c.name)
+			r.append(b, t, c.name)
 		}
 	}
 }
 
 // says is the table's comment. It tells this program's rules from those of another version.
 func (t table) says() string {
-	return "rules " + t.version + " of vxlan-driver; vxlanctl reload restores them"
+	return "rules " + t.version + " of vxlan-driver; " + t.mended + " restores them"
 }
 
-func (c chain) declare(b *batch, f kernel.Family) {
-	b.add("add chain "+c.name, unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, f, func() {
-		b.Text(unix.NFTA_CHAIN_TABLE, kernel.FirewallTable)
+func (c chain) declare(b *batch, t table) {
+	b.add("add chain "+c.name, unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, t.family, func() {
+		b.Text(unix.NFTA_CHAIN_TABLE, t.name)
 		b.Text(unix.NFTA_CHAIN_NAME, c.name)
 		if c.hook == nil {
 			return
@@ -210,15 +224,18 @@ func (c chain) declare(b *batch, f kernel.Family) {
 		b.Nest(unix.NFTA_CHAIN_HOOK, func() {
 			b.U32BE(unix.NFTA_HOOK_HOOKNUM, c.hook.number)
 			b.U32BE(unix.NFTA_HOOK_PRIORITY, uint32(c.hook.priority))
+			if c.hook.device != "" {
+				b.Text(unix.NFTA_HOOK_DEV, c.hook.device)
+			}
 		})
 		b.U32BE(unix.NFTA_CHAIN_POLICY, 1) // NF_ACCEPT
 		b.Text(unix.NFTA_CHAIN_TYPE, c.hook.kind)
 	})
 }
 
-func (r rule) append(b *batch, f kernel.Family, chain string) {
-	b.add("add rule "+chain+" ("+r.says+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, f, func() {
-		b.Text(unix.NFTA_RULE_TABLE, kernel.FirewallTable)
+func (r rule) append(b *batch, t table, chain string) {
+	b.add("add rule "+chain+" ("+r.says+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, t.family, func() {
+		b.Text(unix.NFTA_RULE_TABLE, t.name)
 		b.Text(unix.NFTA_RULE_CHAIN, chain)
 		b.Nest(unix.NFTA_RULE_EXPRESSIONS, func() {
 			for _, e := range slices.Concat(r.steps...) {
@@ -231,8 +248,8 @@ func (r rule) append(b *batch, f kernel.Family, chain string) {
 
 // find returns the declaration of a set.
 func find(s kernel.Set) (set, bool) {
-	for _, t := range tables {
-		for _, d := range t.sets {
+	for _, sets := range [][]set{inetTable.sets, bridgeTable.sets, shortcutSets} {
+		for _, d := range sets {
 			if d.Set == s {
 				return d, true
 			}

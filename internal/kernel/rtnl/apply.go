@@ -65,6 +65,8 @@ func (c *Conn) apply(ch kernel.Change) error {
 		return unlessGone(c.delFDB(ch.Name, ch.FDB))
 	case kernel.DelStatic:
 		return unlessGone(c.delStatic(ch.Name, ch.MAC))
+	case kernel.AddLocal:
+		return c.addLocal(ch.Name, ch.MAC)
 	}
 	return errors.New("unknown change") // a type added to package kernel only
 }

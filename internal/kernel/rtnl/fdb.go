@@ -96,6 +96,15 @@ func (c *Conn) delStatic(name string, m kernel.MAC) error {
 	return c.change(unix.RTM_DELNEIGH, 0, fdbMessage(index, 0, unix.NTF_MASTER), attrMAC(unix.NDA_LLADDR, m))
 }
 
+func (c *Conn) addLocal(name string, m kernel.MAC) error {
+	index, err := c.index(name)
+	if err != nil {
+		return err
+	}
+	return c.change(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE,
+		fdbMessage(index, unix.NUD_NOARP, unix.NTF_MASTER), attrMAC(unix.NDA_LLADDR, m))
+}
+
 func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kernel.FDB) error {
 	if name != c.fdbName {
 		index, err := c.index(name)

@@ -1,0 +1,68 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// The chains of a shortcut's table. A port's has the port's name behind portChain.
+const (
+	chainTunnel     = "tunnel"
+	chainContainers = "containers"
+	portChain       = "port-"
+)
+
+var shortcutSets = []set{
+	{Set: kernel.ShortcutRemote, says: "MACs on other hosts", key: []field{typeEther}},
+	{Set: kernel.ShortcutLocal, says: "ports of containers", key: []field{typeEther}, value: []field{typeIndex}},
+}
+
+// shortcutVersion is like a table's version.
+const shortcutVersion = "c35cde3fd20b"
+
+// shortcutTable is the table of the network of a VXLAN device, without ports.
+//
+// It passes on what the bridge table lets pass whatever it says: IPv4, and IPv6 that neighbour discovery is no part of.
+// A packet that is not for a MAC it knows goes on to the bridge. The index is in rules and in
+// the table's comment, since a device that is made anew has another and the rules would
+// drop what they pass to the old one.
+func shortcutTable(device string, index uint32) table {
+	return table{
+		family:  kernel.Netdev,
+		name:    kernel.ShortcutTable(device),
+		version: fmt.Sprintf("%s for device %d", shortcutVersion, index),
+		mended:  "the agent",
+		sets:    shortcutSets,
+		chains: []chain{
+			{chainContainers, nil, []rule{
+				do("IPv4 to another host", etherType(etherIP), toMAC(), in("remote"), passTo(index)),
+				do("IPv6 to another host", etherType(etherIPv6), notICMPv6(), toMAC(), in("remote"), passTo(index)),
+			}},
+			{chainTunnel, ingress(device), []rule{
+				do("IPv4 to a container", etherType(etherIP), toMAC(), mapped("local"), pass()),
+				do("IPv6 to a container", etherType(etherIPv6), notICMPv6(), toMAC(), mapped("local"), pass()),
+			}},
+		},
+	}
+}
+
+func portOf(port string) chain {
+	return chain{portChain + port, ingress(port), []rule{do("from a container", jump(chainContainers))}}
+}
+
+func ingress(device string) *hook {
+	const netdevIngress = 0 // NF_NETDEV_INGRESS
+	return &hook{kind: "filter", number: netdevIngress, priority: prioFilter, device: device}
+}
+
+// toMAC loads the Ethernet destination. Without the first step nft does not list it by its name.
+func toMAC() []expr {
+	const ether = 1 // ARPHRD_ETHER
+	return append(is(iiftype, binary.NativeEndian.AppendUint16(nil, ether)...), key(etherDaddr)...)
+}
+
+func notICMPv6() []expr { return compare(l4proto, unix.NFT_CMP_NEQ, []byte{unix.IPPROTO_ICMPV6}) }

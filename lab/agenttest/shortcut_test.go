@@ -1,0 +1,151 @@
+package agenttest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// counting has a host count the frames that pass its bridges, whose rules see all that a shortcut does not take.
+const counting = `nft 'table bridge watch {
+	counter ip4 { }; counter tcp6 { }; counter icmp6 { }
+	chain frames { type filter hook prerouting priority -300
+		ip daddr 10.0.0.0/24 counter name ip4
+		ip6 daddr fd00:1::/64 tcp dport 80 counter name tcp6
+		ip6 daddr fd00:1::/64 icmpv6 type echo-request counter name icmp6
+	}
+}'`
+
+// passed returns how many frames of the kind have passed the host's bridges.
+func passed(t *testing.T, h *lab.Host, kind string) string {
+	t.Helper()
+	return labtest.Sh(t, h, "nft list counter bridge watch "+kind+" | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p'")
+}
+
+// shortcut is a script that succeeds if packets for a MAC go past the bridge of the network.
+func shortcut(network, mac string) string {
+	return fmt.Sprintf("nft list table netdev vxlan-driver-vxlan-%s | grep -q %s", network, mac)
+}
+
+func mac(t *testing.T, h *lab.Host, container string) string {
+	t.Helper()
+	return labtest.Sh(t, h, "podman exec "+container+" cat /sys/class/net/eth0/address")
+}
+
+// Packets between containers on two hosts go past both bridges; what finds neighbours, and all that is for others, does not.
+func TestShortcut(t *testing.T) {
+	l := start(t, 2)
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:1::/64")
+	run(t, a, "ca", "--network net")
+	run(t, b, "cb", "--network net")
+	labtest.Within(t, 5*time.Second, a, shortcut("net", mac(t, b, "cb")))
+	labtest.Within(t, 5*time.Second, b, shortcut("net", mac(t, a, "ca")))
+	labtest.Within(t, 5*time.Second, a, shortcut("net", mac(t, a, "ca")))
+	labtest.Within(t, 5*time.Second, b, shortcut("net", mac(t, b, "cb")))
+	addr4 := labtest.Address(t, b, "cb", "net")
+	addr6 := labtest.Sh(t, b, "podman inspect -f '{{.NetworkSettings.Networks.net.GlobalIPv6Address}}' cb")
+	for _, h := range l.Hosts() {
+		labtest.Sh(t, h, counting)
+	}
+	// In pieces too, which a receiver puts together from more than one frame.
+	labtest.Sh(t, a, fmt.Sprintf("podman exec ca sh -c 'ping -c5 -i0.05 -W1 %[1]s && ping -c2 -i0.05 -s5000 -W1 %[1]s && wget -qO- http://%[1]s/ && wget -qO- http://[%[2]s]/' >/dev/null", addr4, addr6))
+	for _, h := range l.Hosts() {
+		if ip4, tcp6 := passed(t, h, "ip4"), passed(t, h, "tcp6"); ip4 != "0" || tcp6 != "0" {
+			t.Errorf("the bridge of %s has seen %s IPv4 packets and %s of TCP over IPv6", h.Name(), ip4, tcp6)
+		}
+	}
+	labtest.Sh(t, a, fmt.Sprintf("podman exec ca ping -c3 -i0.05 -W1 %s; ping -c3 -i0.05 -W1 %s; ping -c3 -i0.05 -W1 %s", addr6, addr4, labtest.Address(t, a, "ca", "net")))
+	for _, h := range l.Hosts() {
+		if passed(t, h, "icmp6") == "0" {
+			t.Errorf("the bridge of %s has not seen ICMPv6, which may be neighbour discovery", h.Name())
+		}
+	}
+	if passed(t, a, "ip4") == "0" {
+		t.Error("the bridge has not seen answers to the host itself; so the counter counts nothing")
+	}
+}
+
+// Whatever goes and comes again, containers find each other at once, and past the bridge soon.
+func TestShortcutFollows(t *testing.T) {
+	l := start(t, 2)
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	run(t, a, "ca", "--network net")
+	run(t, b, "cb", "--network net --ip 10.0.0.200") // one that Podman gives it again
+	addrA, addrB := labtest.Address(t, a, "ca", "net"), labtest.Address(t, b, "cb", "net")
+	macA, macB := mac(t, a, "ca"), mac(t, b, "cb")
+	both := func(within time.Duration) {
+		t.Helper()
+		labtest.Within(t, within, a, "podman exec ca ping -c1 -W1 "+addrB)
+		labtest.Within(t, within, b, "podman exec cb ping -c1 -W1 "+addrA)
+		for _, h := range l.Hosts() {
+			labtest.Within(t, 5*time.Second, h, shortcut("net", macA)+" && "+shortcut("net", macB))
+		}
+		labtest.Sh(t, a, "podman exec ca ping -c2 -i0.05 -W1 "+addrB)
+	}
+	both(time.Second)
+	t.Run("a container is started again", func(t *testing.T) {
+		labtest.Sh(t, b, "podman restart -t0 cb")
+		both(time.Second)
+	})
+	t.Run("a container is started again while its host has no agent", func(t *testing.T) {
+		labtest.Sh(t, b, "podman stop -t0 cb; pkill -9 -x vxland-keeper; pkill -9 -x vxland; podman start cb")
+		both(2 * time.Second)
+	})
+	t.Run("the table is deleted", func(t *testing.T) {
+		labtest.Sh(t, a, "nft delete table netdev vxlan-driver-vxlan-net")
+		both(time.Second)
+	})
+	t.Run("all rules are", func(t *testing.T) {
+		labtest.Sh(t, a, "nft flush ruleset")
+		both(time.Second)
+	})
+	t.Run("the VXLAN device is", func(t *testing.T) {
+		labtest.Sh(t, a, "ip link del vxlan-net")
+		both(5 * time.Second)
+	})
+	t.Run("a container's port is taken off the bridge", func(t *testing.T) {
+		labtest.Sh(t, a, "ip link set $(ip -o link show type veth master br-vxlan-net | sed 's/.*: \\(veth[^@]*\\)@.*/\\1/') nomaster")
+		both(5 * time.Second)
+	})
+	t.Run("the other container goes", func(t *testing.T) {
+		labtest.Sh(t, b, "podman rm -f -t0 cb")
+		labtest.Within(t, 5*time.Second, a, "! { "+shortcut("net", macB)+"; }")
+	})
+	labtest.Sh(t, a, "podman rm -f -t0 ca")
+	for _, h := range l.Hosts() {
+		if left := labtest.Sh(t, h, "nft list ruleset"); left != "" {
+			t.Errorf("%s is left with\n%s", h.Name(), left)
+		}
+	}
+}
+
+// Networks whose packets are to pass the bridge have no shortcut, nor has one with a host that does not say what it has.
+func TestNoShortcut(t *testing.T) {
+	l := start(t, 2)
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "off", "--opt vni=200 --opt shortcut=false --subnet 10.1.0.0/24")
+	labtest.CreateNetwork(t, l, "secure", "--opt vni=300 --opt port_security=true --subnet 10.2.0.0/24")
+	labtest.CreateNetwork(t, l, "learn", "--opt vni=400 --opt learning=true --subnet 10.3.0.0/24")
+	for _, h := range l.Hosts() {
+		for _, n := range []string{"off", "secure", "learn", "net"} {
+			run(t, h, n, "--network "+n)
+		}
+	}
+	labtest.Within(t, 5*time.Second, a, shortcut("net", mac(t, b, "net")))
+	for _, n := range []string{"off", "secure", "learn"} {
+		if n != "learn" {
+			labtest.Within(t, 5*time.Second, a, exact(n))
+		}
+		labtest.Within(t, time.Second, a, fmt.Sprintf("podman exec %s ping -c1 -W1 %s", n, labtest.Address(t, b, n, n)))
+	}
+	if tables := labtest.Sh(t, a, "nft list tables netdev"); strings.TrimSpace(tables) != "table netdev vxlan-driver-vxlan-net" {
+		t.Errorf("tables are\n%s", tables)
+	}
+}

@@ -13,9 +13,10 @@ import (
 // lane is one host on which a container starts and stops, again and again, beside others that stay.
 type lane struct {
 	driver  string
-	others  int // containers that stay
-	ports   int // published by the one that comes and goes
-	remotes int // of a vxlan network
+	others  int  // containers that stay
+	ports   int  // published by the one that comes and goes
+	remotes int  // of a vxlan network
+	names   bool // as Podman's networks have by default; measured with podman alone
 
 	host   *lab.Host
 	client *calls.Client
@@ -33,7 +34,11 @@ const (
 var laneSubnet = netip.MustParsePrefix("10.66.0.0/16")
 
 func (l *lane) String() string {
-	return fmt.Sprintf("%s with %d others, %d ports, %d remote hosts", l.driver, l.others, l.ports, l.remotes)
+	s := fmt.Sprintf("%s with %d others, %d ports, %d remote hosts", l.driver, l.others, l.ports, l.remotes)
+	if l.names {
+		s += ", names"
+	}
+	return s
 }
 
 // open makes the network and the containers that stay.
@@ -45,6 +50,10 @@ func (l *lane) open(ctx context.Context, gateway *lab.Host) error {
 	if l.client, err = calls.Start(l.host.Command(ctx, "probe", "calls")); err != nil {
 		return err
 	}
+	if l.names {
+		_, err := l.host.Sh(ctx, fmt.Sprintf("for i in $(seq %d); do podman run -d --network bench busybox sleep 100000 >/dev/null; done", l.others))
+		return err
+	}
 	if _, err := l.client.Do(calls.Order{Open: &calls.Open{Network: config, Subnet: laneSubnet}}); err != nil {
 		return err
 	}
@@ -52,20 +61,23 @@ func (l *lane) open(ctx context.Context, gateway *lab.Host) error {
 	return err
 }
 
-// createNetwork returns the network as Podman stores it. Names are resolved by neither driver: netavark starts a name
-// server, which is not what is compared here.
+// createNetwork returns the network as Podman stores it. Where netavark is called, names are resolved by neither driver:
+// it starts a name server, which is not what is compared there.
 func (l *lane) createNetwork(ctx context.Context, gateway *lab.Host) ([]byte, error) {
-	options := ""
+	options := "--disable-dns"
+	if l.names {
+		options = ""
+	}
 	if l.driver == driverVXLAN {
 		// What is flooded to remote hosts leaves this one and ends at the gateway, which forwards nothing.
 		if _, err := l.host.Run(ctx, "ip", "route", "add", remoteNet.String(), "via", gateway.Addr4().String()); err != nil {
 			return nil, err
 		}
-		options = fmt.Sprintf("--opt vni=100 --opt local_ip=%s --opt physical_interface=eth0 --opt remote_ips=%s",
+		options += fmt.Sprintf(" --opt vni=100 --opt local_ip=%s --opt physical_interface=eth0 --opt remote_ips=%s",
 			l.host.Addr4(), remoteList(l.remotes))
 	}
 	const file = "/etc/containers/networks/bench.json"
-	out, err := l.host.Sh(ctx, fmt.Sprintf("podman network create --driver %s %s --disable-dns --subnet %s bench >/dev/null; cat %s",
+	out, err := l.host.Sh(ctx, fmt.Sprintf("podman network create --driver %s %s --subnet %s bench >/dev/null; cat %s",
 		l.driver, options, laneSubnet, file))
 	return []byte(out), err
 }

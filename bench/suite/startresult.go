@@ -43,6 +43,9 @@ func againstBridge(lanes []*lane) (all []Comparison) {
 				all = append(all, Comparison{What: what + label, Than: "bridge", A: get(v), B: get(b), Unit: milliseconds, Target: target, Quick: quick})
 			}
 		}
+		if v.names {
+			label += ", names"
+		}
 		c("setup", setupOf, setupTarget, setupQuick)
 		c("teardown", teardownOf, teardownTarget, teardownQuick)
 		c("podman run --rm", func(l *lane) []float64 { return l.podman }, nil, nil)
@@ -52,6 +55,9 @@ func againstBridge(lanes []*lane) (all []Comparison) {
 
 func cpuAgainstBridge(lanes []*lane) (all []Comparison) {
 	pairs(lanes, func(v, b *lane, label string) {
+		if v.names {
+			return
+		}
 		all = append(all,
 			Comparison{What: "setup" + label, Than: "bridge", A: v.setupCPU, B: b.setupCPU, Unit: milliseconds, Quick: setupCPUQuick},
 			Comparison{What: "teardown" + label, Than: "bridge", A: v.teardownCPU, B: b.teardownCPU, Unit: milliseconds, Quick: teardownCPUQuick})
@@ -64,7 +70,7 @@ func teardownOf(l *lane) []float64 { return l.teardown }
 
 func pairs(lanes []*lane, f func(v, b *lane, label string)) {
 	for _, v := range lanes {
-		b := find(lanes, lane{driver: driverBridge, others: v.others, ports: v.ports})
+		b := find(lanes, lane{driver: driverBridge, others: v.others, ports: v.ports, names: v.names})
 		if v.driver == driverVXLAN && v.remotes == 3 && b != nil {
 			f(v, b, fmt.Sprintf(", %d others, %d ports", v.others, v.ports))
 		}
@@ -112,12 +118,14 @@ func startPlots(lanes []*lane) []report.Plot {
 	othersOf := func(l *lane) int { return l.others }
 	remotesOf := func(l *lane) int { return l.remotes }
 	for _, driver := range []string{driverVXLAN, driverBridge} {
-		keep := func(l *lane) bool { return l.driver == driver && l.others > 0 && l.ports == 0 && l.remotes <= 3 }
+		keep := func(l *lane) bool {
+			return l.driver == driver && l.others > 0 && l.ports == 0 && l.remotes <= 3 && !l.names
+		}
 		line(&others, driver+" setup", othersOf, setupOf, keep)
 		line(&others, driver+" teardown", othersOf, teardownOf, keep)
 	}
 	for n, name := range []string{"first", "second"} {
-		keep := func(l *lane) bool { return l.driver == driverVXLAN && l.others == n && l.ports == 0 }
+		keep := func(l *lane) bool { return l.driver == driverVXLAN && l.others == n && l.ports == 0 && !l.names }
 		line(&remotes, name+" setup", remotesOf, setupOf, keep)
 		line(&remotes, name+" teardown", remotesOf, teardownOf, keep)
 	}

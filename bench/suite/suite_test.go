@@ -41,10 +41,8 @@ func TestQuickFailsBeyondDoubtOnly(t *testing.T) {
 func TestEveryLaneHasItsCounterparts(t *testing.T) {
 	for _, quick := range []bool{false, true} {
 		lanes := startLanes(quick)
-		for _, l := range podmanLanes(lanes) {
-			if l == nil {
-				t.Fatalf("quick=%v: no lane for podman run", quick)
-			}
+		if n, want := len(podmanLanes(lanes)), map[bool]int{true: 2, false: 4}[quick]; n != want {
+			t.Fatalf("quick=%v: %d lanes for podman run", quick, n)
 		}
 		r := startResult(lanes, quick)
 		if len(r.Comparisons) < 6 || !quick && len(r.Plots) != 2 {

@@ -42,13 +42,36 @@ func prepareByHand(ctx context.Context, client, server *lab.Host) (from, to plac
 	return one(client, server, "10.88.0.2"), one(server, client, "10.88.0.3"), err
 }
 
+// prepareVXLAN is what a user gets who asks for nothing special: with names, and so with agents. It waits until these
+// have told each other of the containers.
 func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+	if from, to, err = runVXLAN(ctx, client, server, ""); err != nil {
+		return from, to, err
+	}
+	for _, h := range []*lab.Host{client, server} {
+		_, err := h.Sh(ctx, `for i in $(seq 100); do
+				nft list table netdev vxlan-driver-vxlan-bench 2>/dev/null | grep -c 02:36: | grep -q 2 && exit
+				sleep 0.1
+			done; nft list ruleset; exit 1`)
+		if err != nil {
+			return from, to, fmt.Errorf("wait for the shortcut on %s: %w", h.Name(), err)
+		}
+	}
+	return from, to, nil
+}
+
+// prepareAlone is a network without names, which needs no agent.
+func prepareAlone(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+	return runVXLAN(ctx, client, server, "--disable-dns")
+}
+
+func runVXLAN(ctx context.Context, client, server *lab.Host, flags string) (from, to place, err error) {
 	one := func(h *lab.Host, addr string) place {
 		out, startErr := h.Sh(ctx, fmt.Sprintf(`
 			podman network create --driver vxlan --opt vni=100 --opt local_ip=%s --opt physical_interface=eth0 \
-				--opt remote_ips=%s,%s --disable-dns --subnet 10.88.0.0/24 bench >/dev/null
+				--opt remote_ips=%s,%s %s --subnet 10.88.0.0/24 bench >/dev/null
 			podman run -d --name bench --network bench --ip %s busybox sleep 100000 >/dev/null
-			podman inspect -f '{{.State.Pid}}' bench`, h.Addr4(), client.Addr4(), server.Addr4(), addr))
+			podman inspect -f '{{.State.Pid}}' bench`, h.Addr4(), client.Addr4(), server.Addr4(), flags, addr))
 		err = errors.Join(err, startErr)
 		return place{h, out, netip.MustParseAddr(addr)}
 	}

@@ -90,7 +90,7 @@ func (b build) record(p placed, e network.Endpoint, config []byte) error {
 	}
 	// What an interrupted setup left of other addresses or ports.
 	if err == nil && !reflect.DeepEqual(old.Endpoint, e) {
-		if err := b.unpublish(p.Identity, old); err != nil {
+		if err := errors.Join(b.unpublish(p.Identity, old), b.unguard(p.Identity, old)); err != nil {
 			return err
 		}
 	}
@@ -208,10 +208,11 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	for _, other := range ids {
 		others = append(others, network.Endpoint{ContainerID: other, HostInterface: named[other]})
 	}
-	// What would lead to a port that is gone drops packets. Links go before what guards them in the firewall.
-	shortErr := reconcile.LeaveShortcut(b.host, id.Device.Name, r.MAC)
+	// What leads to a link goes before it, and what guards it goes after it. So nftables, where a program that
+	// has deleted something waits for RCU when it closes its socket, waits meanwhile.
+	err = errors.Join(err, namedErr, reconcile.LeaveShortcut(b.host, id.Device.Name, r.MAC), b.unpublish(id, r))
 	used, usedErr := reconcile.Remove(b.host, own.Port, plan.Names(id, others))
-	err = errors.Join(err, namedErr, shortErr, usedErr, b.unpublish(id, r))
+	err = errors.Join(err, usedErr, b.unguard(id, r))
 	switch {
 	case usedErr != nil:
 	case used:
@@ -225,17 +226,20 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	return b.st.Remove(id.ID, e.ContainerID)
 }
 
-// unpublish takes an endpoint's elements out of the firewall. A port that the container publishes on
-// another network too goes on there.
+// unpublish takes an endpoint's ports out of the firewall. One that the container publishes on
+// another network too goes on there. Whatever the network's options, only what is there is removed.
 func (b build) unpublish(id network.Identity, r store.Record) error {
-	e := r.Endpoint
-	// Whatever the network's options, only what is there is removed.
-	n := network.Network{Identity: id, PortSecurity: r.Secured}
-	err := reconcile.RemoveElements(b.host, plan.EndpointFirewall(n, e))
-	if len(e.Ports) == 0 {
-		return err
+	if len(r.Ports) == 0 {
+		return nil
 	}
-	return errors.Join(err, b.publishElsewhere(id, e.ContainerID))
+	err := reconcile.RemoveElements(b.host, plan.Published(network.Network{Identity: id}, r.Endpoint))
+	return errors.Join(err, b.publishElsewhere(id, r.ContainerID))
+}
+
+// unguard takes out what guarded its port.
+func (b build) unguard(id network.Identity, r store.Record) error {
+	n := network.Network{Identity: id, PortSecurity: r.Secured}
+	return reconcile.RemoveElements(b.host, plan.Guards(n, r.Endpoint))
 }
 
 // stopLocalnet ends what only published ports need when e was the last to publish any.

@@ -195,10 +195,21 @@ func (e *elements) names(n network.Network) {
 
 // EndpointFirewall returns the elements of one endpoint.
 func EndpointFirewall(n network.Network, end network.Endpoint) []kernel.Element {
+	return append(Published(n, end), Guards(n, end)...)
+}
+
+// Published returns those by which its ports are reached.
+func Published(n network.Network, end network.Endpoint) []kernel.Element {
 	var e elements
 	if !n.Internal {
 		e.ports(end)
 	}
+	return e
+}
+
+// Guards returns those that keep it from what it may not send, which its port must not be without.
+func Guards(n network.Network, end network.Endpoint) []kernel.Element {
+	var e elements
 	if n.PortSecurity {
 		e.security(n.Port(end), end)
 	}

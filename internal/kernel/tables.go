@@ -34,7 +34,7 @@ type Neighbour struct {
 // entries too; those of Delete may be gone already. An entry that fails does not
 // keep the others from being changed.
 type TableChanges struct {
-	Bridge, Device string // Device is a port of Bridge
+	Bridge, Device string // Device is a port of Bridge, which is needed for Neighbours only
 	Add, Delete    Tables
 }
 

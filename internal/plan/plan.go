@@ -18,9 +18,10 @@ type State struct {
 // Endpoint is what should be in the kernel for one container: a veth with one
 // end on the bridge and the other in the container.
 type Endpoint struct {
-	Port      kernel.Link // the host's end
-	Namespace string      // path of the container's network namespace
-	Container kernel.Link // the container's end
+	Port      kernel.Link     // the host's end
+	Namespace string          // path of the container's network namespace
+	Container kernel.Link     // the container's end
+	Announce  []kernel.Sysctl // of the container's end, by which it announces its addresses
 }
 
 // Compute returns the state that n asks for on the host with VTEP v, for the
@@ -138,6 +139,7 @@ func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
 
 			Sysctls: containerSysctls(n, e),
 		},
+		Announce: announcements(n, e),
 	}
 }
 

@@ -66,13 +66,22 @@ func portSysctls(n network.Network, port string) []kernel.Sysctl {
 	return s
 }
 
-// containerSysctls have the container announce its addresses when its interface
-// comes up, so that an address that moved to this host is found here at once, by
-// ARP caches and by the other hosts' forwarding databases. Its IPv6 addresses work at once, and where
+// announcements have the container announce its addresses when its interface
+// comes up, or its MAC is set, so that an address that moved to this host is found here at once, by
+// ARP caches and by the other hosts' forwarding databases.
+func announcements(n network.Network, e network.Endpoint) []kernel.Sysctl {
+	s := []kernel.Sysctl{of("ipv4", e.Interface, "arp_notify", "1")}
+	if n.HasIPv6() || len(n.Subnets) == 0 {
+		s = append(s, of("ipv6", e.Interface, "ndisc_notify", "1"))
+	}
+	return s
+}
+
+// containerSysctls have IPv6 addresses work at once, and where
 // the network gives addresses, the container does not look for others by itself.
 func containerSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
 	dev := e.Interface
-	s := []kernel.Sysctl{of("ipv4", dev, "arp_notify", "1"), of("ipv6", dev, "ndisc_notify", "1"), of("ipv4", dev, "rp_filter", "2")}
+	s := []kernel.Sysctl{of("ipv4", dev, "rp_filter", "2")}
 	if len(n.Subnets) > 0 {
 		s = append(s, of("ipv6", dev, "accept_ra", "0"), of("ipv6", dev, "autoconf", "0"))
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
@@ -13,7 +14,9 @@ import (
 // The two ends are one object, so when the container's end is missing the host's
 // end that may be left is of an earlier namespace and goes.
 func Endpoint(host, container Namespace, e plan.Endpoint) error {
-	inside, err := observe(container, e.Container, kernel.Addrs|kernel.Routes)
+	whole := e.Container
+	whole.Sysctls = slices.Concat(whole.Sysctls, e.Announce)
+	inside, err := observe(container, whole, kernel.Addrs|kernel.Routes)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return err
 	}
@@ -27,7 +30,7 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 	case there:
 		return errors.Join(
 			apply(host, diff(e.Port, outside, ours)),
-			apply(container, diff(e.Container, inside, shared)))
+			apply(container, diff(whole, inside, shared)))
 	default:
 		if err := checkOwner(e.Port, outside); err != nil {
 			return err
@@ -39,29 +42,30 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 	if err := create(host, e.Port, ours); err != nil {
 		return err
 	}
-	have := created(e.Container)
-	if have.Sysctls, err = sysctls(container, e.Container.Sysctls); err != nil {
-		return err
-	}
-	if err := apply(container, diff(e.Container, have, shared)); err != nil {
+	if err := complete(container, diff(e.Container, created(e.Container), shared)); err != nil {
 		return err
 	}
 	return announce(host, container, e)
 }
 
 // announce has the container announce its addresses (arp_notify, ndisc_notify) when its
-// bridge takes what it sends. What it announced when its interface came up is lost where the kernel
-// had already noted that the port has no carrier. To read a link makes the kernel
+// bridge takes what it sends. What it would announce when its interface comes up is lost where the kernel
+// had already noted that the port has no carrier; and it is dear, as all containers of the network hear of it, here and
+// on other hosts. So only now is it told to. To read a link makes the kernel
 // note what has changed since (linkwatch_sync_dev, Linux 6.8), and to set a MAC, be it
 // the same, is an occasion to announce (inetdev_event in net/ipv4/devinet.c).
 func announce(host, container Namespace, e plan.Endpoint) error {
 	if _, err := host.Link(e.Port.Name, 0); err != nil {
 		return err
 	}
-	if e.Container.MAC.IsZero() {
-		return nil
+	var changes []kernel.Change
+	for _, p := range e.Announce {
+		changes = append(changes, kernel.SetSysctl{Sysctl: p})
 	}
-	return container.Apply(kernel.SetMAC{Name: e.Container.Name, MAC: e.Container.MAC})
+	if !e.Container.MAC.IsZero() {
+		changes = append(changes, kernel.SetMAC{Name: e.Container.Name, MAC: e.Container.MAC})
+	}
+	return complete(container, changes)
 }
 
 // Port makes the host's end of a container's veth what it should be, if it is

@@ -37,6 +37,9 @@ type Store struct {
 	dir   string
 	lock  *os.File
 	cache *Cache // nil: none
+
+	// listed has directories as they were read. The lock keeps others from changing them.
+	listed map[string][]fs.DirEntry
 }
 
 // Open takes the lock of the store in dir, making the directory if need be.
@@ -119,6 +122,12 @@ func (s *Store) mark(networkID, containerID, suffix string, on bool) error {
 	if on {
 		return s.write(path, nil)
 	}
+	return s.remove(path)
+}
+
+// remove removes a file that may be gone.
+func (s *Store) remove(path string) error {
+	s.listed = nil
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -129,8 +138,7 @@ func (s *Store) mark(networkID, containerID, suffix string, on bool) error {
 // endpoint. A record that is not there is not an error.
 func (s *Store) Remove(networkID, containerID string) error {
 	for _, suffix := range []string{publishesSuffix, namedSuffix, ""} {
-		err := os.Remove(s.endpoint(networkID, containerID) + suffix)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.remove(s.endpoint(networkID, containerID) + suffix); err != nil {
 			return fmt.Errorf("remove stored endpoint: %w", err)
 		}
 	}
@@ -139,6 +147,7 @@ func (s *Store) Remove(networkID, containerID string) error {
 		return err
 	}
 	// A crash meanwhile leaves a directory without endpoints, which is no network.
+	s.listed = nil
 	if err := os.RemoveAll(s.network(networkID)); err != nil {
 		return fmt.Errorf("remove stored network: %w", err)
 	}
@@ -147,7 +156,7 @@ func (s *Store) Remove(networkID, containerID string) error {
 
 // Networks returns the ids of the networks that have endpoints, sorted.
 func (s *Store) Networks() ([]string, error) {
-	ids, err := names(filepath.Join(s.dir, "networks"), "")
+	ids, err := s.names(filepath.Join(s.dir, "networks"), "")
 	if err != nil {
 		return nil, err
 	}
@@ -189,24 +198,32 @@ func (s *Store) Config(networkID string) ([]byte, error) {
 // Endpoints returns the ids of the containers that are endpoints of a network,
 // sorted.
 func (s *Store) Endpoints(networkID string) ([]string, error) {
-	return names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix)
+	return s.names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix)
 }
 
 // Publishes returns those of them that publish ports.
 func (s *Store) Publishes(networkID string) ([]string, error) {
-	return names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+publishesSuffix)
+	return s.names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+publishesSuffix)
 }
 
 // Named returns those whose host's end of the veth has a name of the user's choice.
 func (s *Store) Named(networkID string) ([]string, error) {
-	return names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+namedSuffix)
+	return s.names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+namedSuffix)
 }
 
 // names lists what is in a directory under that suffix, without it.
-func names(dir, suffix string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read store: %w", err)
+func (s *Store) names(dir, suffix string) ([]string, error) {
+	entries, known := s.listed[dir]
+	if !known {
+		var err error
+		entries, err = os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read store: %w", err)
+		}
+		if s.listed == nil {
+			s.listed = make(map[string][]fs.DirEntry)
+		}
+		s.listed[dir] = entries
 	}
 	var all []string
 	for _, e := range entries {
@@ -262,6 +279,7 @@ func (s *Store) write(path string, data []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	s.listed = nil
 	// One name is enough, since the lock is held; a crash's leftover is overwritten.
 	unfinished := filepath.Join(dir, unfinishedPrefix+name)
 	if err := os.WriteFile(unfinished, data, 0o600); err != nil {

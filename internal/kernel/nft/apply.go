@@ -34,11 +34,18 @@ func (c *Conn) Apply(ch kernel.Change) error {
 	return errors.New("not a change of the firewall")
 }
 
-// set replaces both tables: there is no moment at which a packet would meet neither the old nor the new ones.
+// set replaces both tables: there is no moment at which a packet would meet neither the old nor the new ones. What
+// is not there is not deleted to be sure: that alone would have the kernel wait for RCU at the end.
 func (c *Conn) set(elements []kernel.Element) error {
 	b := c.newBatch()
 	for _, t := range tables {
-		t.delete(b)
+		_, there, err := c.tableSays(t)
+		if err != nil {
+			return err
+		}
+		if there {
+			t.delete(b)
+		}
 		t.declare(b, t.says())
 	}
 	if err := b.elements(kernel.FirewallTable, unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, elements); err != nil {

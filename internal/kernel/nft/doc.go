@@ -1,5 +1,6 @@
-// Package nft keeps this project's nftables: two tables of constant rules, and
-// the sets by which networks and endpoints take part in them.
+// Package nft keeps this project's nftables: two tables of constant rules, with
+// the sets by which networks and endpoints take part in them, and a table for the
+// shortcut of each network (shortcut.go), which filters nothing.
 //
 // The rules are in rules_inet.go and rules_bridge.go, and `nft list table inet
 // vxlan-driver` prints them with what each is for. What grows is in sets and maps, so that a packet passes

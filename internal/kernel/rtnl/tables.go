@@ -124,9 +124,12 @@ func (c *Conn) ChangeTables(ch kernel.TableChanges) error {
 	fail := func(err error) error {
 		return fmt.Errorf("change forwarding tables of %s and %s: %w", ch.Bridge, ch.Device, err)
 	}
-	br, err := c.index(ch.Bridge)
-	if err != nil {
-		return fail(err)
+	var br uint32
+	if ch.Bridge != "" {
+		var err error
+		if br, err = c.index(ch.Bridge); err != nil {
+			return fail(err)
+		}
 	}
 	dev, err := c.index(ch.Device)
 	if err != nil {

@@ -55,7 +55,7 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 	}
 	for _, wanted := range s.Endpoints {
 		if p.vtep.AgentPort != 0 {
-			if err := reconcile.Arrive(b.host, s.Device.Name, wanted); err != nil {
+			if err := reconcile.Arrive(b.host, wanted); err != nil {
 				return netavark.Status{}, err
 			}
 		}
@@ -286,7 +286,7 @@ func (b build) publishElsewhere(id network.Identity, containerID string) error {
 
 // forget removes what a network has on the host besides its devices, which are gone.
 func (b build) forget(id network.Identity) error {
-	err := errors.Join(b.dropSysctls(id), b.Zones.Forget(id.Bridge.Name), reconcile.NoShortcut(b.host, id.Device.Name))
+	err := errors.Join(b.dropSysctls(id), b.Zones.Forget(id.Bridge.Name), reconcile.NoShortcutOut(b.host, id.Device.Name))
 	networks, listErr := b.st.Networks()
 	networks = slices.DeleteFunc(networks, func(other string) bool { return other == id.ID })
 	switch {

@@ -132,23 +132,25 @@ func (b build) forward(p placed, local []store.Record, remotes []plan.Remote, co
 	want := plan.Forward(p.Network, p.vtep, plan.Known{
 		Exact: exact, Partial: !complete, Remotes: remotes, Local: endpoints(local),
 	})
-	if err := reconcile.Forwarding(b.host, want); err != nil {
-		return err
+	err := reconcile.Forwarding(b.host, want)
+	if err != nil && want.WantsShortcut() {
+		return err // to what it leads past, it must not lead yet
 	}
-	return b.shortcut(want)
+	return errors.Join(err, b.shortcut(want))
 }
 
 // shortcut does without where the kernel has no such thing: packets pass the bridge then.
 func (b build) shortcut(f plan.Forwarding) error {
 	if b.noShortcut {
-		return nil
+		f.Shortcut.Ports = nil
 	}
 	err := reconcile.Shortcut(b.host, f)
-	if b.noShortcut = errors.Is(err, kernel.ErrNoShortcut); b.noShortcut {
-		b.Warn(fmt.Sprintf("all packets pass the bridges: %v", err))
-		return nil
+	if !errors.Is(err, kernel.ErrNoShortcut) {
+		return err
 	}
-	return err
+	b.noShortcut = true
+	b.Warn(fmt.Sprintf("all packets pass the bridges: %v", err))
+	return reconcile.NoShortcut(b.host, f.Device.Name)
 }
 
 // Mend makes the host hold what the networks ask for. Where all is in place it changes

@@ -126,11 +126,6 @@ func Device(name string) Datum {
 	return single(`"`+name+`"`, b)
 }
 
-// Index is a network device by its number.
-func Index(name string, index uint32) Datum {
-	return single(`"`+name+`"`, binary.NativeEndian.AppendUint32(nil, index))
-}
-
 // IP is an address.
 func IP(a netip.Addr) Datum { return single(a.String(), a.AsSlice()) }
 

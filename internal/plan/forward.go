@@ -56,17 +56,25 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	}
 	fw := Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.Exact), Tables: *t, Partial: k.Partial}
 	fw.Shortcut.Device = fw.Device.Name
-	if k.Exact && (n.Shortcut.Value || !n.Shortcut.Set) && !n.PortSecurity {
+	// What the bridge's rules see, they see of all: those of port security, and by other programs of group policy.
+	if k.Exact && (n.Shortcut.Value || !n.Shortcut.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.Shortcut.Remote = t.Static
-		fw.Shortcut.Ports = ports(n, k.Local)
+		fw.Shortcut.Ports = ports(n, v, k.Local)
 	}
 	return fw
 }
 
-// ports are those of containers whose MAC is known before they have it.
-func ports(n network.Network, local []network.Endpoint) (all []kernel.ShortcutPort) {
+// WantsShortcut tells whether there is anything for a shortcut to lead to, or may be.
+func (f Forwarding) WantsShortcut() bool {
+	return len(f.Shortcut.Ports) > 0 && (len(f.Shortcut.Remote) > 0 || f.Partial)
+}
+
+// ports are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
+func ports(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.ShortcutPort) {
+	taken := map[kernel.MAC]bool{{}: true, network.BridgeMAC(n.Tunnel.VNI, v.Local): true}
 	for _, e := range local {
-		if !e.MAC.IsZero() {
+		if !taken[e.MAC] {
+			taken[e.MAC] = true
 			all = append(all, kernel.ShortcutPort{Name: n.Port(e), MAC: e.MAC})
 		}
 	}

@@ -102,11 +102,13 @@ func TestForwardShortcut(t *testing.T) {
 		{"learning", false, func(*network.Network) {}, "[] []"},
 		{"not wanted", true, func(n *network.Network) { n.Shortcut = kernel.Some(false) }, "[] []"},
 		{"port security", true, func(n *network.Network) { n.PortSecurity = true }, "[] []"},
+		{"group policy", true, func(n *network.Network) { n.Tunnel.GBP = kernel.Some(true) }, "[] []"},
 	}
 	for _, tt := range tests {
 		n := blue()
 		tt.alter(&n)
-		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}}
+		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}, {ContainerID: "c3", MAC: mac(9)},
+			{ContainerID: "c4", MAC: network.BridgeMAC(100, vtep.Local)}}
 		s := Forward(n, vtep, Known{Exact: tt.exact, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).Shortcut
 		if got := fmt.Sprint(s.Remote, s.Ports); s.Device != "vxlan-blue" || got != tt.want {
 			t.Errorf("%s: %s: got %s, want %s", tt.name, s.Device, got, tt.want)

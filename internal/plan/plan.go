@@ -19,6 +19,7 @@ type State struct {
 // end on the bridge and the other in the container.
 type Endpoint struct {
 	Port      kernel.Link     // the host's end
+	Device    string          // the network's VXLAN device
 	Namespace string          // path of the container's network namespace
 	Container kernel.Link     // the container's end
 	Announce  []kernel.Sysctl // of the container's end, by which it announces its addresses
@@ -126,6 +127,7 @@ func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
 	outside.Peer = kernel.Peer{Name: e.Interface, Namespace: e.Namespace, MAC: e.MAC, MTU: v.MTU}
 	return Endpoint{
 		Port:      outside,
+		Device:    n.Device.Name,
 		Namespace: e.Namespace,
 		Container: kernel.Link{
 			Name:   e.Interface,

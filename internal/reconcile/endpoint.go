@@ -35,7 +35,8 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 		if err := checkOwner(e.Port, outside); err != nil {
 			return err
 		}
-		if err := host.Apply(kernel.DeleteLink{Name: outside.Name}); err != nil {
+		err := errors.Join(LeaveShortcut(host, e.Device, e.Container.MAC), host.Apply(kernel.DeleteLink{Name: outside.Name}))
+		if err != nil {
 			return err
 		}
 	}

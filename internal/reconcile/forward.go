@@ -45,19 +45,18 @@ func Forwarding(host Namespace, want plan.Forwarding) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// Arrive makes room for an endpoint that another host had: what the bridge was told of its MAC
-// would keep it from hearing where it is now, until the agent hears of it.
-func Arrive(host Namespace, device string, e plan.Endpoint) error {
+// Arrive makes room for an endpoint that another host had, or that had another port: what the bridge was told of its MAC, and
+// what leads past it, would keep it from being found where it is now, until the agent hears of it.
+func Arrive(host Namespace, e plan.Endpoint) error {
 	if e.Container.MAC.IsZero() {
 		return nil
 	}
 	if _, err := host.Link(e.Port.Name, 0); !errors.Is(err, kernel.ErrNotFound) {
 		return err // it is here already, and so no remote one's
 	}
-	// Nor may what leads past the bridge, to the port that the container had before, too.
 	return errors.Join(
-		host.Apply(kernel.DelStatic{Name: device, MAC: e.Container.MAC}),
-		LeaveShortcut(host, device, e.Container.MAC))
+		host.Apply(kernel.DelStatic{Name: e.Device, MAC: e.Container.MAC}),
+		LeaveShortcut(host, e.Device, e.Container.MAC))
 }
 
 func count(t kernel.Tables) int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }

@@ -140,7 +140,7 @@ func (h *realHost) start(i int) network.Endpoint {
 		Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24), netip.MustParsePrefix(fmt.Sprintf("fd00:10::%d/64", i))}}
 	space := open(h.TB, e.Namespace)
 	s := plan.Compute(h.n, h.v, []network.Endpoint{e})
-	if err := reconcile.Arrive(h, s.Device.Name, s.Endpoints[0]); err != nil {
+	if err := reconcile.Arrive(h, s.Endpoints[0]); err != nil {
 		h.Fatal(err)
 	}
 	if err := reconcile.Endpoint(h, space, s.Endpoints[0]); err != nil {

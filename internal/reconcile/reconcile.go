@@ -40,9 +40,13 @@ type Namespace interface {
 	PortFlags(name string) (kernel.PortFlags, error)
 	// SetPort changes that.
 	SetPort(name string, f kernel.PortFlags) error
-	// Shortcut returns what the shortcut of a VXLAN device has, and whether there is
+	// Shortcut returns what the shortcut's table of a VXLAN device has, and whether there is
 	// one; without a device in it, it is not as this program makes it.
 	Shortcut(device string) (s kernel.Shortcut, there bool, err error)
+	// Redirects returns what leads from a VXLAN device to containers, and whether what that hangs on is there.
+	Redirects(device string) (ports []kernel.ShortcutPort, intact bool, err error)
+	// Locals returns which of the MACs a bridge was told are behind which port.
+	Locals(bridge string, macs []kernel.MAC) ([]kernel.ShortcutPort, error)
 	// Apply makes one change.
 	Apply(kernel.Change) error
 }
@@ -115,7 +119,7 @@ func device(host Namespace, want kernel.Link, f kernel.Facets) error {
 	have, err := observe(host, want, f)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
-		return errors.Join(NoShortcut(host, want.Name), createTunnel(host, want))
+		return errors.Join(NoShortcutOut(host, want.Name), createTunnel(host, want))
 	case err != nil:
 		return err
 	}
@@ -128,7 +132,7 @@ func device(host Namespace, want kernel.Link, f kernel.Facets) error {
 		}
 		return apply(host, diff(want, have, ours))
 	}
-	if err := errors.Join(NoShortcut(host, have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
+	if err := errors.Join(NoShortcutOut(host, have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
 		return err
 	}
 	return createTunnel(host, want)

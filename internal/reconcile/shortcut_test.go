@@ -47,31 +47,42 @@ func shorten(t *testing.T, k *fakekernel.Kernel, want plan.Forwarding) string {
 
 // The commands of each step, after each of which another run does nothing.
 func TestShortcutCommands(t *testing.T) {
-	const local1, local2 = "bridge fdb replace 02:00:00:00:09:01 dev veth1 master static", "bridge fdb replace 02:00:00:00:09:02 dev veth2 master static"
+	const (
+		local1, local2 = "bridge fdb replace 02:00:00:00:09:01 dev veth1 master static sticky", "bridge fdb replace 02:00:00:00:09:02 dev veth2 master static sticky"
+		to1, to2       = "tc filter add dev vx0 ingress u32 match ether dst 02:00:00:00:09:01 action mirred egress redirect dev veth1", "tc filter add dev vx0 ingress u32 match ether dst 02:00:00:00:09:02 action mirred egress redirect dev veth2"
+		noTo1, noTo2   = "tc filter delete dev vx0 ingress u32 match ether dst 02:00:00:00:09:01", "tc filter delete dev vx0 ingress u32 match ether dst 02:00:00:00:09:02"
+		table          = "netdev vxlan-driver-vx0"
+	)
 	partial := past(both[1:], mac2)
 	partial.Partial = true
 	unknown := past(both[1:])
 	unknown.Partial = true
+	// Not all heard of yet, but that the first port's MAC is here.
+	here := past(both)
+	here.Partial = true
 	k, _ := withPorts(t)
 	for _, step := range []struct {
 		name string
 		want plan.Forwarding
-		log  string
+		log  []string
 	}{
-		{"nobody elsewhere", past(both), ""},
-		{"nobody here", past(nil, mac1), ""},
-		{"first", past(both[:1], mac1), local1 + "\nnft load table netdev vxlan-driver-vx0 { remote 02:00:00:00:00:01; ports 02:00:00:00:09:01 : veth1 }"},
-		{"more of both", past(both, mac1, mac2), local2 + `
-nft add element netdev vxlan-driver-vx0 remote { 02:00:00:00:00:02 }
-nft add ports of netdev vxlan-driver-vx0 { 02:00:00:00:09:02 : veth2 }`},
-		{"less of both", past(both[1:], mac1), `nft delete element netdev vxlan-driver-vx0 remote { 02:00:00:00:00:02 }
-nft delete ports of netdev vxlan-driver-vx0 { 02:00:00:00:09:01 : veth1 }`},
-		{"not all heard of yet", partial, `nft add element netdev vxlan-driver-vx0 remote { 02:00:00:00:00:02 }`},
-		{"nobody heard of yet", unknown, ""},
-		{"none", past(nil), "nft delete table netdev vxlan-driver-vx0"},
+		{"nobody elsewhere", past(both), nil},
+		{"nobody here", past(nil, mac1), nil},
+		{"first", past(both[:1], mac1), []string{local1, "nft load table " + table + " { remote 02:00:00:00:00:01; ports veth1 }", "tc qdisc replace dev vx0 clsact; " + to1}},
+		{"more of both", past(both, mac1, mac2), []string{local2,
+			"nft add element " + table + " remote { 02:00:00:00:00:02 }; nft add chain " + table + " port-020000000902 # veth2", to2}},
+		{"less of both", past(both[1:], mac1), []string{
+			"nft delete element " + table + " remote { 02:00:00:00:00:02 }; nft delete chain " + table + " port-020000000901 # veth1", noTo1}},
+		{"not all heard of yet", partial, []string{"nft add element " + table + " remote { 02:00:00:00:00:02 }"}},
+		{"nobody heard of yet", unknown, nil},
+		{"one that was elsewhere", past(both[1:], mac2, port1.MAC), []string{
+			"nft delete element " + table + " remote { 02:00:00:00:00:01 }; nft add element " + table + " remote { 02:00:00:00:09:01 }"}},
+		{"is here", here, []string{
+			"nft delete element " + table + " remote { 02:00:00:00:09:01 }; nft add chain " + table + " port-020000000901 # veth1", to1}},
+		{"none", past(nil), []string{"nft delete table " + table, noTo2, noTo1}},
 	} {
-		if got := shorten(t, k, step.want); got != step.log {
-			t.Errorf("%s: got\n%s\nwant\n%s", step.name, got, step.log)
+		if got := shorten(t, k, step.want); got != strings.Join(step.log, "\n") {
+			t.Errorf("%s: got\n%s\nwant\n%s", step.name, got, strings.Join(step.log, "\n"))
 		}
 		if again := shorten(t, k, step.want); again != "" {
 			t.Errorf("%s: a second run did\n%s", step.name, again)
@@ -79,31 +90,40 @@ nft delete ports of netdev vxlan-driver-vx0 { 02:00:00:00:09:01 : veth1 }`},
 	}
 }
 
+// shortcutOf is what there is both ways.
+func shortcutOf(t *testing.T, k *fakekernel.Kernel) (out, in kernel.Shortcut) {
+	t.Helper()
+	out, _, err := k.Host().Shortcut("vx0")
+	in.Ports, _, _ = k.Host().Redirects("vx0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, in
+}
+
 // What leads to a device that is gone drops packets, so it goes with the device, and before a container comes
 // whose MAC it knows.
 func TestNothingLeadsToWhatIsGone(t *testing.T) {
 	k, devices := withPorts(t)
+	arrives := func(port string, m kernel.MAC) {
+		t.Helper()
+		if err := Arrive(k.Host(), plan.Endpoint{Port: kernel.Link{Name: port}, Device: "vx0", Container: kernel.Link{MAC: m}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	shorten(t, k, past(both, mac1))
-
 	// The container comes anew, with a port of the same name.
 	k.Host().Remove("veth1")
-	k.Log = nil
-	e := plan.Endpoint{Port: kernel.Link{Name: "veth1"}, Container: kernel.Link{MAC: port1.MAC}}
-	if err := Arrive(k.Host(), "vx0", e); err != nil {
-		t.Fatal(err)
-	}
-	if s, _, _ := k.Host().Shortcut("vx0"); len(s.Ports) != 2 || s.Ports[0] != (kernel.ShortcutPort{}) || s.Ports[1] != port2 {
-		t.Errorf("what was for its old port is %v", s.Ports)
+	arrives("veth1", port1.MAC)
+	if out, in := shortcutOf(t, k); !slices.Equal(out.Ports, both[1:]) || !slices.Equal(in.Ports, both[1:]) {
+		t.Errorf("what was for its old port: out %v, in %v", out.Ports, in.Ports)
 	}
 	k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0"})
 	shorten(t, k, past(both, mac1))
 
 	// A container comes that another host had.
-	e = plan.Endpoint{Port: kernel.Link{Name: "veth3"}, Container: kernel.Link{MAC: mac1}}
-	if err := Arrive(k.Host(), "vx0", e); err != nil {
-		t.Fatal(err)
-	}
-	if s, _, _ := k.Host().Shortcut("vx0"); slices.Contains(s.Remote, mac1) {
+	arrives("veth3", mac1)
+	if out, _ := shortcutOf(t, k); slices.Contains(out.Remote, mac1) {
 		t.Error("a MAC that is here now is taken for another host's")
 	}
 
@@ -114,6 +134,57 @@ func TestNothingLeadsToWhatIsGone(t *testing.T) {
 	}
 	if s, there, _ := k.Host().Shortcut("vx0"); there {
 		t.Errorf("of the old device there is %+v", s)
+	}
+}
+
+// A container in another namespace than before has another veth, also where the first is still there.
+func TestAPortThatIsReplacedIsLeft(t *testing.T) {
+	k := fakekernel.New("/ns/1", "/ns/2")
+	k.Host().Add(kernel.Link{Name: "eth0", Up: true})
+	_, s := made(t)
+	if err := Network(k.Host(), s); err != nil {
+		t.Fatal(err)
+	}
+	for _, ns := range []string{"/ns/1", "/ns/2"} {
+		container, err := k.Open(ns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := plan.Endpoint{Device: "vx0", Namespace: ns,
+			Port:      kernel.Link{Name: "veth1", Kind: kernel.Veth, Alias: "c1", Master: "br0", Up: true, Peer: kernel.Peer{Name: "eth0", Namespace: ns, MAC: port1.MAC}},
+			Container: kernel.Link{Name: "eth0", Kind: kernel.Veth, Alias: "net", MAC: port1.MAC, Up: true}}
+		if err := Endpoint(k.Host(), container, e); err != nil {
+			t.Fatal(err)
+		}
+		if out, in := shortcutOf(t, k); len(out.Ports)+len(in.Ports) > 0 {
+			t.Errorf("after the setup in %s: out %v, in %v", ns, out.Ports, in.Ports)
+		}
+		shorten(t, k, past(both[:1], mac1))
+	}
+}
+
+// What somebody altered is put right.
+func TestShortcutRepairs(t *testing.T) {
+	k, _ := withPorts(t)
+	shorten(t, k, past(both, mac1))
+	for name, alter := range map[string]func(){
+		"the table":  func() { _ = k.Host().Apply(kernel.DelShortcut{Device: "vx0"}) },
+		"a redirect": func() { _ = k.Host().Apply(kernel.DelRedirect{Device: "vx0", MAC: port2.MAC}) },
+		"off the bridge": func() {
+			_ = k.Host().Apply(kernel.SetMaster{Name: "veth1"})
+			_ = k.Host().Apply(kernel.SetMaster{Name: "veth1", Master: "br0"})
+		},
+	} {
+		alter()
+		if log := shorten(t, k, past(both, mac1)); log == "" {
+			t.Errorf("%s: nothing was done", name)
+		}
+		if out, in := shortcutOf(t, k); !slices.Equal(out.Ports, both) || !slices.Equal(in.Ports, both) {
+			t.Errorf("%s: out %v, in %v", name, out.Ports, in.Ports)
+		}
+		if locals, _ := k.Host().Locals("br0", []kernel.MAC{port1.MAC, port2.MAC}); len(locals) != 2 {
+			t.Errorf("%s: the bridge knows %v", name, locals)
+		}
 	}
 }
 
@@ -142,10 +213,10 @@ func TestShortcutLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 			k.Host().Remove("veth1")
 			k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0"})
 		case 1:
-			_ = k.Host().Apply(kernel.LeaveShortcut{Device: "vx0", MAC: port2.MAC})
+			_ = LeaveShortcut(k.Host(), "vx0", port2.MAC)
 		}
 		want := random()
-		k.FailAt = k.Calls + 1 + rnd.IntN(6)
+		k.FailAt = k.Calls + 1 + rnd.IntN(12)
 		if err := Shortcut(k.Host(), want); err != nil && !errors.Is(err, fakekernel.ErrInjected) {
 			t.Fatal(err)
 		}
@@ -155,8 +226,14 @@ func TestShortcutLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		if err != nil || there != (len(want.Shortcut.Ports) > 0 && len(want.Shortcut.Remote) > 0) {
 			t.Fatalf("there: %v, %v", there, err)
 		}
-		if there && !reflect.DeepEqual(sorted(have), sorted(want.Shortcut)) {
+		if !there {
+			want.Shortcut = kernel.Shortcut{}
+		}
+		if !reflect.DeepEqual(sorted(have), sorted(want.Shortcut)) {
 			t.Fatalf("got %+v, want %+v", have, want.Shortcut)
+		}
+		if _, in := shortcutOf(t, k); !slices.Equal(sorted(in).Ports, sorted(want.Shortcut).Ports) {
+			t.Fatalf("got %v, want %v", in.Ports, want.Shortcut.Ports)
 		}
 	}
 }

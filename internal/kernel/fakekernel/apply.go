@@ -61,6 +61,8 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.applyFirewall(c)
 	case kernel.SetShortcut, kernel.ChangeShortcut, kernel.LeaveShortcut, kernel.DelShortcut:
 		return ns.applyShortcut(c)
+	case kernel.SetRedirects, kernel.AddRedirect, kernel.DelRedirect:
+		return ns.applyRedirect(c)
 	case kernel.AddLocal:
 		return ns.edit(c.Name, func(l *link) error { return ns.addStatic(l, c.MAC) })
 	}

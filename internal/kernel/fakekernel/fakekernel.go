@@ -83,7 +83,7 @@ type Namespace struct {
 	firewall map[key]kernel.Element
 	altered  bool // the firewall's rules
 
-	shortcuts map[string]kernel.Shortcut // by VXLAN device; without a device in it, it is as the kernel leaves one
+	shortcuts map[string]kernel.Shortcut // tables by VXLAN device; without a device in it, it is another device's
 
 	// Wire is who answers for addresses on whatever device, and from which host.
 	Wire map[kernel.Holder]netip.Addr
@@ -119,6 +119,8 @@ type link struct {
 	port       kernel.PortFlags   // of a bridge's port
 	static     []kernel.MAC       // of a bridge's port
 	neighbours []kernel.Neighbour // permanent
+
+	redirects []kernel.ShortcutPort // of a VXLAN device; nil: none can be added
 }
 
 // Close does nothing: namespaces stay.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
 )
 
@@ -13,11 +15,44 @@ func (ns *Namespace) Shortcut(device string) (kernel.Shortcut, bool, error) {
 	return s.Clone(), ok, ns.kernel.call()
 }
 
-// isLeft tells whether a change leaves a shortcut what it is. It is not logged then.
+// Redirects implements reconcile.Namespace. A port that is gone has no name.
+func (ns *Namespace) Redirects(device string) ([]kernel.ShortcutPort, bool, error) {
+	if err := ns.kernel.call(); err != nil {
+		return nil, false, err
+	}
+	l := ns.find(device)
+	if l == nil {
+		return nil, false, fmt.Errorf("read redirects of %s: %w", device, kernel.ErrNotFound)
+	}
+	return slices.Clone(l.redirects), l.redirects != nil, nil
+}
+
+// Locals implements reconcile.Namespace.
+func (ns *Namespace) Locals(bridge string, macs []kernel.MAC) (all []kernel.ShortcutPort, err error) {
+	for _, l := range ns.links {
+		for _, m := range l.static {
+			if l.Master == bridge && slices.Contains(macs, m) {
+				all = append(all, kernel.ShortcutPort{Name: l.Name, MAC: m})
+			}
+		}
+	}
+	return all, ns.kernel.call()
+}
+
+// isLeft tells whether a change leaves what it is about as it is. It is not logged then.
 func (ns *Namespace) isLeft(c kernel.Change) bool {
-	l, ok := c.(kernel.LeaveShortcut)
-	s := ns.shortcuts[l.Device]
-	return ok && !slices.Contains(s.Remote, l.MAC) && !slices.ContainsFunc(s.Ports, func(p kernel.ShortcutPort) bool { return p.MAC == l.MAC })
+	has := func(m kernel.MAC) func(kernel.ShortcutPort) bool {
+		return func(p kernel.ShortcutPort) bool { return p.MAC == m }
+	}
+	switch c := c.(type) {
+	case kernel.LeaveShortcut:
+		s := ns.shortcuts[c.Device]
+		return !slices.Contains(s.Remote, c.MAC) && !slices.ContainsFunc(s.Ports, has(c.MAC))
+	case kernel.DelRedirect:
+		l := ns.find(c.Device)
+		return l == nil || !slices.ContainsFunc(l.redirects, has(c.MAC))
+	}
+	return false
 }
 
 func (ns *Namespace) applyShortcut(c kernel.Change) error {
@@ -29,19 +64,13 @@ func (ns *Namespace) applyShortcut(c kernel.Change) error {
 		if ns.shortcuts == nil {
 			ns.shortcuts = make(map[string]kernel.Shortcut)
 		}
-		s := c.Shortcut.Clone()
-		s.Ports = ns.present(s.Ports)
-		ns.shortcuts[s.Device] = s
+		ns.shortcuts[c.Shortcut.Device] = kernel.Shortcut{Device: c.Shortcut.Device}
+		return ns.changeShortcut(kernel.ChangeShortcut{Device: c.Shortcut.Device, Add: c.Shortcut})
 	case kernel.ChangeShortcut:
 		return ns.changeShortcut(c)
 	case kernel.LeaveShortcut:
 		s := ns.shortcuts[c.Device].Clone()
-		s.Remote = without(s.Remote, c.MAC)
-		for i, p := range s.Ports {
-			if p.MAC == c.MAC {
-				s.Ports[i].MAC = kernel.MAC{}
-			}
-		}
+		s.Remote, s.Ports = without(s.Remote, c.MAC), withoutMAC(s.Ports, c.MAC)
 		ns.shortcuts[c.Device] = s
 	case kernel.DelShortcut:
 		delete(ns.shortcuts, c.Device)
@@ -49,7 +78,7 @@ func (ns *Namespace) applyShortcut(c kernel.Change) error {
 	return nil
 }
 
-// changeShortcut knows that the kernel refuses to delete what is not there.
+// changeShortcut knows that the kernel refuses to delete what is not there, a port that is not, and two chains of one name.
 func (ns *Namespace) changeShortcut(c kernel.ChangeShortcut) error {
 	s := ns.shortcuts[c.Device].Clone()
 	for _, m := range c.Delete.Remote {
@@ -66,28 +95,60 @@ func (ns *Namespace) changeShortcut(c kernel.ChangeShortcut) error {
 		s.Ports = slices.Delete(s.Ports, i, i+1)
 	}
 	s.Remote = append(s.Remote, c.Add.Remote...)
-	s.Ports = append(s.Ports, ns.present(c.Add.Ports)...)
+	for _, p := range c.Add.Ports {
+		if ns.find(p.Name) == nil {
+			return fmt.Errorf("%s: %w", p.Name, kernel.ErrNotFound)
+		}
+		if slices.ContainsFunc(s.Ports, func(x kernel.ShortcutPort) bool { return x.MAC == p.MAC }) {
+			return unix.EEXIST
+		}
+		s.Ports = append(s.Ports, p)
+	}
 	ns.shortcuts[c.Device] = s
 	return nil
 }
 
-func (ns *Namespace) present(ports []kernel.ShortcutPort) []kernel.ShortcutPort {
-	return slices.DeleteFunc(slices.Clone(ports), func(p kernel.ShortcutPort) bool { return ns.find(p.Name) == nil })
+func (ns *Namespace) applyRedirect(c kernel.Change) error {
+	switch c := c.(type) {
+	case kernel.SetRedirects:
+		return ns.edit(c.Device, func(l *link) error {
+			l.redirects = slices.DeleteFunc(slices.Clone(c.Ports), func(p kernel.ShortcutPort) bool { return ns.find(p.Name) == nil })
+			if l.redirects == nil {
+				l.redirects = []kernel.ShortcutPort{}
+			}
+			return nil
+		})
+	case kernel.AddRedirect:
+		return ns.edit(c.Device, func(l *link) error {
+			taken := slices.ContainsFunc(l.redirects, func(x kernel.ShortcutPort) bool { return x.MAC == c.Port.MAC })
+			if !taken && ns.find(c.Port.Name) != nil {
+				l.redirects = append(l.redirects, c.Port)
+			}
+			return nil
+		})
+	case kernel.DelRedirect:
+		return ns.edit(c.Device, func(l *link) error { l.redirects = withoutMAC(l.redirects, c.MAC); return nil })
+	}
+	return fmt.Errorf("unknown change %T", c)
 }
 
-// orphan is what becomes of shortcuts when a link goes: of its own only the table is left, of one that
-// leads to it the element.
+func withoutMAC(ports []kernel.ShortcutPort, m kernel.MAC) []kernel.ShortcutPort {
+	return slices.DeleteFunc(ports, func(p kernel.ShortcutPort) bool { return p.MAC == m })
+}
+
+// orphan is what becomes of shortcuts when a link goes: of its own only the table is left, and the chain for
+// what it sends is there or not by the kernel's version; what leads to it leads nowhere.
 func (ns *Namespace) orphan(name string) {
 	for device, s := range ns.shortcuts {
-		s = s.Clone()
 		if s.Device == name {
-			s = kernel.Shortcut{}
+			ns.shortcuts[device] = kernel.Shortcut{}
 		}
-		for i, p := range s.Ports {
+	}
+	for _, l := range ns.links {
+		for i, p := range l.redirects {
 			if p.Name == name {
-				s.Ports[i].Name = ""
+				l.redirects[i].Name = ""
 			}
 		}
-		ns.shortcuts[device] = s
 	}
 }

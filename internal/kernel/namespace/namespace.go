@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -43,8 +44,10 @@ func (ns *Namespace) Apply(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetSysctl:
 		return ns.setSysctl(c)
+	case kernel.SetShortcut:
+		return ns.setShortcut(c)
 	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements,
-		kernel.SetShortcut, kernel.ChangeShortcut, kernel.LeaveShortcut, kernel.DelShortcut:
+		kernel.ChangeShortcut, kernel.LeaveShortcut, kernel.DelShortcut:
 		conn, err := ns.nft()
 		if err != nil {
 			return err
@@ -72,13 +75,36 @@ func (ns *Namespace) ElementNote(e kernel.Element) (note string, ok bool, err er
 	return conn.Note(e)
 }
 
-// Shortcut returns what the shortcut of a VXLAN device has, and whether there is one.
+// Shortcut returns what the shortcut's table of a VXLAN device has, and whether there is one.
 func (ns *Namespace) Shortcut(device string) (s kernel.Shortcut, there bool, err error) {
 	conn, err := ns.nft()
 	if err != nil {
 		return s, false, err
 	}
-	return conn.Shortcut(device)
+	if there, err = conn.HasShortcut(device); !there || err != nil {
+		return s, there, err
+	}
+	index, err := ns.Index(device)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return s, true, nil
+	}
+	if err != nil {
+		return s, true, err
+	}
+	s, err = conn.Shortcut(device, index)
+	return s, true, err
+}
+
+func (ns *Namespace) setShortcut(c kernel.SetShortcut) error {
+	conn, err := ns.nft()
+	if err != nil {
+		return err
+	}
+	index, err := ns.Index(c.Shortcut.Device)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c, err)
+	}
+	return conn.SetShortcut(c, index)
 }
 
 // Holders asks on a device who has the addresses.

@@ -22,8 +22,6 @@ func (c *Conn) Apply(ch kernel.Change) error {
 		return c.addElements(ch.Elements)
 	case kernel.DelElements:
 		return c.delElements(ch.Elements)
-	case kernel.SetShortcut:
-		return c.setShortcut(ch)
 	case kernel.ChangeShortcut:
 		return c.changeShortcut(ch)
 	case kernel.LeaveShortcut:
@@ -64,12 +62,8 @@ func (t table) delete(b *batch) {
 	b.add("delete table "+string(t.family), unix.NFT_MSG_DELTABLE, 0, t.family, name)
 }
 
-// deleteChain appends what removes a chain, its rules first: the kernel refuses to delete one that has any.
+// deleteChain appends what removes a chain with its rules.
 func (t table) deleteChain(b *batch, chain string) {
-	b.add("flush chain "+chain, unix.NFT_MSG_DELRULE, 0, t.family, func() {
-		b.Text(unix.NFTA_RULE_TABLE, t.name)
-		b.Text(unix.NFTA_RULE_CHAIN, chain)
-	})
 	b.add("delete chain "+chain, unix.NFT_MSG_DELCHAIN, 0, t.family, func() {
 		b.Text(unix.NFTA_CHAIN_TABLE, t.name)
 		b.Text(unix.NFTA_CHAIN_NAME, chain)

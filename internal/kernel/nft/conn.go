@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/nlmsg"
 )
@@ -55,37 +54,6 @@ func (c *Conn) open() (err error) {
 
 // Close closes the connection.
 func (c *Conn) Close() { unix.Close(c.fd) }
-
-// index returns a link's index. Any socket answers this, for its own namespace.
-func (c *Conn) index(name string) (uint32, error) {
-	r, err := unix.NewIfreq(name)
-	if err == nil {
-		err = unix.IoctlIfreq(c.fd, unix.SIOCGIFINDEX, r)
-	}
-	if errors.Is(err, unix.ENODEV) {
-		err = kernel.ErrNotFound
-	}
-	if err != nil {
-		return 0, fmt.Errorf("find index of %s: %w", name, err)
-	}
-	return r.Uint32(), nil
-}
-
-// linkName returns the name of the link with an index, "" if there is none.
-func (c *Conn) linkName(index uint32) (string, error) {
-	r, err := unix.NewIfreq("")
-	if err == nil {
-		r.SetUint32(index)
-		err = unix.IoctlIfreq(c.fd, unix.SIOCGIFNAME, r)
-	}
-	if errors.Is(err, unix.ENODEV) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("find name of link %d: %w", index, err)
-	}
-	return r.Name(), nil
-}
 
 // reply is a message of the kernel.
 type reply struct {

@@ -221,17 +221,12 @@ func drop() []expr {
 func notrack() []expr    { return []expr{newExpr("notrack", func(*nlmsg.Builder) {})} }
 func masquerade() []expr { return []expr{newExpr("masq", func(*nlmsg.Builder) {})} }
 
-// pass sends the packet out by the device whose index is in the register.
-func pass() []expr {
-	return []expr{newExpr("fwd", func(m *nlmsg.Builder) { m.U32BE(unix.NFTA_FWD_SREG_DEV, register) })}
-}
-
-// passTo is pass for one device.
+// passTo sends the packet out by the device of that index.
 func passTo(index uint32) []expr {
-	return append([]expr{newExpr("immediate", func(m *nlmsg.Builder) {
+	return []expr{newExpr("immediate", func(m *nlmsg.Builder) {
 		m.U32BE(unix.NFTA_IMMEDIATE_DREG, register)
 		m.Nest(unix.NFTA_IMMEDIATE_DATA, func() { m.Bytes(unix.NFTA_DATA_VALUE, native32(index)) })
-	})}, pass()...)
+	}), newExpr("fwd", func(m *nlmsg.Builder) { m.U32BE(unix.NFTA_FWD_SREG_DEV, register) })}
 }
 
 // nat rewrites an address to the one in the registers, and if withPort says so a

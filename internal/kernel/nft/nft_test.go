@@ -123,7 +123,7 @@ func TestWhatSomebodyDidToTheRulesIsSeen(t *testing.T) {
 		"bridge table":     "nft flush table bridge vxlan-driver",
 		"another version":  "nft 'flush table inet vxlan-driver; delete table inet vxlan-driver; add table inet vxlan-driver'",
 		"a rule in place":  "h=$(nft -a list chain inet vxlan-driver to_host | sed -n 's/.*# handle //p' | tail -1); nft replace rule inet vxlan-driver to_host handle $h accept",
-		"a chain, emptied": "nft flush chain inet vxlan-driver members",
+		"a chain, emptied": "nft flush chain inet vxlan-driver vxlan_arrives",
 	}
 	for name, script := range tests {
 		t.Run(name, func(t *testing.T) {

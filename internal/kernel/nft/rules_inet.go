@@ -36,7 +36,7 @@ const (
 var inetTable = table{
 	family:  kernel.Inet,
 	name:    kernel.FirewallTable,
-	version: "1bf1be475225",
+	version: "f0675e1d61c0",
 	mended:  "vxlanctl reload",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
@@ -73,7 +73,6 @@ var inetTable = table{
 		}},
 		{"vxlan_arrives", nil, vxlanArrives},
 		{"from_container", nil, fromContainer},
-		{"members", nil, members},
 		{"leave", &hook{kind: "filter", number: unix.NF_INET_LOCAL_OUT, priority: prioRaw}, []rule{
 			do("VXLAN needs no connection tracking", is(nfproto, ipv4), is(l4proto, udp), key(ipDaddr, dport), in("vteps4"), notrack(), accept()),
 			do("nor over IPv6", is(nfproto, ipv6), is(l4proto, udp), key(ip6Daddr, dport), in("vteps6"), notrack()),
@@ -135,17 +134,20 @@ var inetTable = table{
 }
 
 // Containers arrive on a bridge. An underlay may be a bridge too, with virtual
-// machines on it that have tunnels of their own. What comes another way needs one look,
-// which is why the first rules, that nearly all packets of a tunnel leave by, say again what others say.
+// machines on it that have tunnels of their own.
+//
+// VXLAN has no authentication (RFC 7348, section 7). What only passes through this
+// host is not its business.
+//
+// The kernel's socket hears on all addresses of the host. A container of another host could
+// send to one that is no tunnel's end, which its own host does not guard; so a member is heard at
+// the network's own tunnel end only.
 var vxlanArrives = []rule{
-	do("from a member, by no bridge", notBridge(), is(nfproto, ipv4), key(ipSaddr, ipDaddr, dport, vni), in("members4"), notrack(), accept()),
-	do("the same over IPv6", notBridge(), is(nfproto, ipv6), key(ip6Saddr, ip6Daddr, dport, vni), in("members6"), notrack(), accept()),
-	do("from the underlay", key(iifname), in("underlays"), key(dport, vni), in("vnis"), gotoChain("members")),
 	do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), gotoChain("from_container")),
-	do("from another way", key(dport, vni), in("vnis"), gotoChain("members")),
+	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, ipDaddr, dport, vni), in("members4"), notrack(), accept()),
+	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, ip6Daddr, dport, vni), in("members6"), notrack(), accept()),
+	do("not a member, or not to its tunnel's end", key(dport, vni), in("vnis"), notUnicast(), drop()),
 }
-
-func notBridge() []expr { return compare(iifkind, unix.NFT_CMP_NEQ, name16("bridge")) }
 
 // notUnicast matches what is for this host: its own addresses, and those of broadcast
 // and multicast, by which the kernel's VXLAN socket hears too.
@@ -157,18 +159,6 @@ var fromContainer = []rule{
 	do("no container talks to a tunnel", is(nfproto, ipv4), key(ipDaddr, dport), in("vteps4"), drop()),
 	do("nor over IPv6", is(nfproto, ipv6), key(ip6Daddr, dport), in("vteps6"), drop()),
 	do("nor by another address of this host", key(dport, vni), in("own_vnis"), notUnicast(), drop()),
-}
-
-// VXLAN has no authentication (RFC 7348, section 7). What only passes through this
-// host is not its business.
-//
-// The kernel's socket hears on all addresses of the host. A container of another host could
-// send to one that is no tunnel's end, which its own host does not guard; so a member is heard at
-// the network's own tunnel end only.
-var members = []rule{
-	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, ipDaddr, dport, vni), in("members4"), notrack(), accept()),
-	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, ip6Daddr, dport, vni), in("members6"), notrack(), accept()),
-	do("not a member, or not to its tunnel's end", notUnicast(), drop()),
 }
 
 // The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of route_localnet.

@@ -9,20 +9,15 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// The chains of a shortcut's table. A port's has the port's name behind portChain.
-const (
-	chainTunnel     = "tunnel"
-	chainContainers = "containers"
-	portChain       = "port-"
-)
+// chainContainers is for what comes from any port.
+const chainContainers = "containers"
 
 var shortcutSets = []set{
 	{Set: kernel.ShortcutRemote, says: "MACs on other hosts", key: []field{typeEther}},
-	{Set: kernel.ShortcutLocal, says: "ports of containers", key: []field{typeEther}, value: []field{typeIndex}},
 }
 
 // shortcutVersion is like a table's version.
-const shortcutVersion = "c35cde3fd20b"
+const shortcutVersion = "1ad44bfe8575"
 
 // shortcutTable is the table of the network of a VXLAN device, without ports.
 //
@@ -30,7 +25,7 @@ const shortcutVersion = "c35cde3fd20b"
 // A packet that is not for a MAC it knows goes on to the bridge. The index is in rules and in
 // the table's comment, since a device that is made anew has another and the rules would
 // drop what they pass to the old one.
-func shortcutTable(device string, index uint32) table {
+func shortcutTable(device string, index int) table {
 	return table{
 		family:  kernel.Netdev,
 		name:    kernel.ShortcutTable(device),
@@ -39,24 +34,18 @@ func shortcutTable(device string, index uint32) table {
 		sets:    shortcutSets,
 		chains: []chain{
 			{chainContainers, nil, []rule{
-				do("IPv4 to another host", etherType(etherIP), toMAC(), in("remote"), passTo(index)),
-				do("IPv6 to another host", etherType(etherIPv6), notICMPv6(), toMAC(), in("remote"), passTo(index)),
-			}},
-			{chainTunnel, ingress(device), []rule{
-				do("IPv4 to a container", etherType(etherIP), toMAC(), mapped("local"), pass()),
-				do("IPv6 to a container", etherType(etherIPv6), notICMPv6(), toMAC(), mapped("local"), pass()),
+				do("IPv4 to another host", etherType(etherIP), toMAC(), in("remote"), passTo(uint32(index))),
+				do("IPv6 to another host", etherType(etherIPv6), notICMPv6(), toMAC(), in("remote"), passTo(uint32(index))),
 			}},
 		},
 	}
 }
 
-func portOf(port string) chain {
-	return chain{portChain + port, ingress(port), []rule{do("from a container", jump(chainContainers))}}
-}
-
-func ingress(device string) *hook {
-	const netdevIngress = 0 // NF_NETDEV_INGRESS
-	return &hook{kind: "filter", number: netdevIngress, priority: prioFilter, device: device}
+// portChain has the rules of one port.
+func portChain(p kernel.ShortcutPort) chain {
+	const ingress = 0 // NF_NETDEV_INGRESS
+	hook := &hook{kind: "filter", number: ingress, priority: prioFilter, device: p.Name}
+	return chain{p.Chain(), hook, []rule{do("from a container", jump(chainContainers))}}
 }
 
 // toMAC loads the Ethernet destination. Without the first step nft does not list it by its name.

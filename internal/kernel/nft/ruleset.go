@@ -68,7 +68,6 @@ var (
 	typeProto    = field{id: 12, size: 1}
 	typePort     = field{id: 13, size: 2}
 	typeDevice   = field{id: 41, size: 16}
-	typeIndex    = field{id: 20, size: 4}                                        // of a device
 	typeVNI      = field{id: 4, size: 3, udata: payloadUdata(0, 0, 3, 96, 24)}   // @th,96,24
 	readSaddr4   = field{id: 7, size: 4, udata: payloadUdata(12, 11)}            // ip saddr
 	readSaddr6   = field{id: 8, size: 16, udata: payloadUdata(13, 8)}            // ip6 saddr
@@ -109,9 +108,6 @@ func (s set) userdata() []byte {
 		}
 	}
 	b := tlv(0, native32(order))
-	if len(s.value) == 1 && s.value[0].id == typeIndex.id {
-		b = append(b, tlv(1, native32(1))...) // order of the value: the machine's
-	}
 	if s.key[0].udata != nil {
 		const concatExpr = 13 // EXPR_CONCAT
 		var parts []byte

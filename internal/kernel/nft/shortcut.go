@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,31 +13,30 @@ import (
 	"vxlan-driver/internal/kernel/nlmsg"
 )
 
-// Shortcut returns what the table of a VXLAN device has. there tells whether it has one; if its rules are not
-// as this program makes them for the device as it is now, the shortcut is zero, without a device.
-//
-// A port that is only partly there has what there is of it: a MAC without a name that leads to no
-// port which is there or has its rule, or the name without a MAC.
-func (c *Conn) Shortcut(device string) (s kernel.Shortcut, there bool, err error) {
-	fail := func(err error) (kernel.Shortcut, bool, error) {
-		return kernel.Shortcut{}, there, fmt.Errorf("read shortcut of %s: %w", device, err)
-	}
-	index, err := c.index(device)
-	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
-		return fail(err)
+// HasShortcut tells whether a VXLAN device has a shortcut's table.
+func (c *Conn) HasShortcut(device string) (bool, error) {
+	_, there, err := c.tableSays(shortcutTable(device, 0))
+	return there, err
+}
+
+// Shortcut returns what the table of a VXLAN device of that index has. If its rules are not as this program makes them for
+// that very device, the shortcut is zero, without a device.
+func (c *Conn) Shortcut(device string, index int) (s kernel.Shortcut, err error) {
+	fail := func(err error) (kernel.Shortcut, error) {
+		return kernel.Shortcut{}, fmt.Errorf("read shortcut of %s: %w", device, err)
 	}
 	t := shortcutTable(device, index)
-	says, there, err := c.tableSays(t)
-	if err != nil || !there || says != t.says() {
-		return s, there, err
+	says, _, err := c.tableSays(t)
+	if err != nil {
+		return fail(err)
 	}
 	rules, err := c.ruleComments(t)
 	if err != nil {
 		return fail(err)
 	}
-	ports, intact := portsOf(t, rules)
-	if !intact {
-		return s, true, nil
+	whole, intact := wholeChains(t, rules)
+	if says != t.says() || !intact {
+		return s, nil
 	}
 	s.Device = device
 	remote, err := c.list(t.name, kernel.ShortcutRemote)
@@ -46,138 +46,133 @@ func (c *Conn) Shortcut(device string) (s kernel.Shortcut, there bool, err error
 	for _, e := range remote {
 		s.Remote = append(s.Remote, kernel.MAC(e.key))
 	}
-	local, err := c.list(t.name, kernel.ShortcutLocal)
-	if err != nil {
+	if s.Ports, err = c.ports(t, whole); err != nil {
 		return fail(err)
 	}
-	if s.Ports, err = c.join(local, ports); err != nil {
-		return fail(err)
-	}
-	return s, true, nil
+	return s, nil
 }
 
-// portsOf returns the ports whose chains are whole, and whether the rest of the table is.
-func portsOf(t table, rules []string) (ports []string, intact bool) {
-	rules = slices.Clone(rules)
-	for i := 0; i < len(rules); {
-		chain, says, _ := strings.Cut(rules[i], ": ")
-		port, isPort := strings.CutPrefix(chain, portChain)
-		if !isPort {
-			i++
+// wholeChains returns which ports' chains have their rule, and whether the rest of the table is as it should be.
+func wholeChains(t table, rules []string) (whole map[string]bool, intact bool) {
+	whole = make(map[string]bool)
+	var rest []string
+	for _, r := range rules {
+		chain, says, _ := strings.Cut(r, ": ")
+		if _, isPort := portMAC(chain); !isPort {
+			rest = append(rest, r)
 			continue
 		}
-		if says == portOf(port).rule[0].says {
-			ports = append(ports, port)
-		}
-		rules = slices.Delete(rules, i, i+1)
+		_, twice := whole[chain]
+		whole[chain] = !twice && says == portChain(kernel.ShortcutPort{}).rule[0].says
 	}
-	slices.Sort(rules)
-	want := t.ruleComments()
-	slices.Sort(want)
-	return ports, slices.Equal(rules, want)
+	return whole, slices.Equal(rest, t.ruleComments())
 }
 
-// join puts together what the map says and which ports have a chain.
-func (c *Conn) join(local []found, ports []string) (all []kernel.ShortcutPort, err error) {
-	left := make(map[string]bool)
-	for _, p := range ports {
-		left[p] = true
+// portMAC returns the MAC of a port's chain.
+func portMAC(chain string) (m kernel.MAC, ok bool) {
+	digits, ok := strings.CutPrefix(chain, "port-")
+	if !ok || len(digits) != hex.EncodedLen(len(m)) {
+		return m, false
 	}
-	for _, e := range local {
-		p := kernel.ShortcutPort{MAC: kernel.MAC(e.key)}
-		name, err := c.linkName(nlmsg.U32(e.value))
-		if err != nil {
-			return nil, err
+	_, err := hex.Decode(m[:], []byte(digits))
+	return m, err == nil
+}
+
+// ports returns the table's ports. A chain whose device has gone is there or not, by the kernel's version.
+func (c *Conn) ports(t table, whole map[string]bool) (all []kernel.ShortcutPort, err error) {
+	replies, err := c.dump(func() *nlmsg.Builder {
+		m := c.request(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, t.family)
+		m.Text(unix.NFTA_CHAIN_TABLE, t.name)
+		return finish(m)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read chains: %w", err)
+	}
+	for _, r := range replies {
+		name := nlmsg.Text(nest(r.body, unix.NFTA_CHAIN_NAME))
+		m, isPort := portMAC(name)
+		// The kernel lists the chains of all tables of a family.
+		if !isPort || nlmsg.Text(nest(r.body, unix.NFTA_CHAIN_TABLE)) != t.name {
+			continue
 		}
-		if left[name] {
-			p.Name = name
-			delete(left, name)
+		p := kernel.ShortcutPort{MAC: m}
+		if whole[name] {
+			p.Name = nlmsg.Text(nest(nest(r.body, unix.NFTA_CHAIN_HOOK), unix.NFTA_HOOK_DEV))
 		}
 		all = append(all, p)
-	}
-	for _, name := range ports {
-		if left[name] {
-			all = append(all, kernel.ShortcutPort{Name: name})
-		}
 	}
 	return all, nil
 }
 
-// setShortcut makes the table anew.
-func (c *Conn) setShortcut(ch kernel.SetShortcut) error {
-	index, err := c.index(ch.Shortcut.Device)
-	if err != nil {
-		return fmt.Errorf("%s: %w", ch, err)
-	}
+// SetShortcut makes a table anew, for the VXLAN device of that index.
+func (c *Conn) SetShortcut(ch kernel.SetShortcut, index int) error {
 	t := shortcutTable(ch.Shortcut.Device, index)
 	b := c.newBatch()
 	t.delete(b)
 	t.declare(b, t.says())
-	return c.commitShortcut(ch, b, c.addTo(b, t, ch.Shortcut))
+	return c.commitShortcut(ch, b, addTo(b, t, ch.Shortcut))
 }
 
-// changeShortcut takes away first: a port may have come anew with another index.
+// changeShortcut takes away first: a port's MAC may be another's now.
 func (c *Conn) changeShortcut(ch kernel.ChangeShortcut) error {
 	t := shortcutTable(ch.Device, 0)
 	b := c.newBatch()
-	del := inRemote(ch.Delete.Remote)
 	for _, p := range ch.Delete.Ports {
-		if !p.MAC.IsZero() {
-			del = append(del, inLocal(p.MAC))
-		}
-		if p.Name != "" {
-			t.deleteChain(b, portChain+p.Name)
-		}
+		t.deleteChain(b, p.Chain())
 	}
-	err := b.elements(t.name, unix.NFT_MSG_DELSETELEM, 0, del)
-	return c.commitShortcut(ch, b, errors.Join(err, c.addTo(b, t, ch.Add)))
+	err := b.elements(t.name, unix.NFT_MSG_DELSETELEM, 0, remotes(ch.Delete.Remote))
+	return c.commitShortcut(ch, b, errors.Join(err, addTo(b, t, ch.Add)))
 }
 
-// addTo appends what adds remote MACs and ports. A container's veth goes with the container, before
-// its teardown, so a port that is not there is left out.
-func (c *Conn) addTo(b *batch, t table, s kernel.Shortcut) error {
-	elements := inRemote(s.Remote)
+// addTo appends what adds remote MACs and ports.
+func addTo(b *batch, t table, s kernel.Shortcut) error {
 	for _, p := range s.Ports {
-		index, err := c.index(p.Name)
-		if errors.Is(err, kernel.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		e := inLocal(p.MAC)
-		e.Value = kernel.Index(p.Name, index)
-		elements = append(elements, e)
-		t.declareChains(b, []chain{portOf(p.Name)})
+		t.declareChains(b, []chain{portChain(p)})
 	}
-	return b.elements(t.name, unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, elements)
+	return b.elements(t.name, unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, remotes(s.Remote))
 }
 
-func inRemote(macs []kernel.MAC) (all []kernel.Element) {
+func remotes(macs []kernel.MAC) (all []kernel.Element) {
 	for _, m := range macs {
 		all = append(all, kernel.Element{Set: kernel.ShortcutRemote, Key: kernel.Ethernet(m)})
 	}
 	return all
 }
 
-func inLocal(m kernel.MAC) kernel.Element {
-	return kernel.Element{Set: kernel.ShortcutLocal, Key: kernel.Ethernet(m)}
-}
-
 // leaveShortcut looks first, as the kernel refuses to delete what is not there.
 func (c *Conn) leaveShortcut(ch kernel.LeaveShortcut) error {
-	name := kernel.ShortcutTable(ch.Device)
+	t := shortcutTable(ch.Device, 0)
+	element := remotes([]kernel.MAC{ch.MAC})
 	b := c.newBatch()
-	for _, e := range append(inRemote([]kernel.MAC{ch.MAC}), inLocal(ch.MAC)) {
-		_, ok, err := c.lookUp(name, e)
-		if err == nil && ok {
-			err = b.elements(name, unix.NFT_MSG_DELSETELEM, 0, []kernel.Element{e})
-		}
-		if err != nil {
-			return err
-		}
+	_, there, err := c.lookUp(t.name, element[0])
+	if err == nil && there {
+		err = b.elements(t.name, unix.NFT_MSG_DELSETELEM, 0, element)
 	}
-	return c.commitShortcut(ch, b, nil)
+	chain := kernel.ShortcutPort{MAC: ch.MAC}.Chain()
+	if err == nil {
+		there, err = c.hasChain(t, chain)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", ch, err)
+	}
+	if there {
+		t.deleteChain(b, chain)
+	}
+	if err := c.commitShortcut(ch, b, nil); !errors.Is(err, kernel.ErrNotFound) {
+		return err
+	}
+	return nil // somebody else deleted it meanwhile
+}
+
+func (c *Conn) hasChain(t table, chain string) (bool, error) {
+	m := c.request(unix.NFT_MSG_GETCHAIN, 0, t.family)
+	m.Text(unix.NFTA_CHAIN_TABLE, t.name)
+	m.Text(unix.NFTA_CHAIN_NAME, chain)
+	_, err := c.get(finish(m))
+	if isMissing(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (c *Conn) delShortcut(ch kernel.DelShortcut) error {

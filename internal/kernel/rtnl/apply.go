@@ -67,6 +67,12 @@ func (c *Conn) apply(ch kernel.Change) error {
 		return unlessGone(c.delStatic(ch.Name, ch.MAC))
 	case kernel.AddLocal:
 		return c.addLocal(ch.Name, ch.MAC)
+	case kernel.SetRedirects:
+		return c.setRedirects(ch)
+	case kernel.AddRedirect:
+		return c.addRedirect(ch)
+	case kernel.DelRedirect:
+		return unlessGone(c.delRedirect(ch))
 	}
 	return errors.New("unknown change") // a type added to package kernel only
 }

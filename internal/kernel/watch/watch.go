@@ -14,7 +14,7 @@ import (
 )
 
 // Changes sends, until ctx is done, whenever a link has changed or an address was added, or a link, an address, a
-// forwarding entry or a part of the firewall was deleted in the namespace that the
+// forwarding entry, a filter or a part of the firewall was deleted in the namespace that the
 // caller is in; many changes are one event to a slow reader.
 //
 // It does not say what: whoever listens looks at everything again. That also makes up for
@@ -39,10 +39,12 @@ type subscription struct {
 
 var routes = subscription{
 	name: "links", protocol: unix.NETLINK_ROUTE,
-	groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR},
+	groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC},
 	counts: func(typ uint16, body []byte) bool {
 		switch typ {
 		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_NEWADDR: // an underlay may be back
+			return true
+		case unix.RTM_DELTFILTER, unix.RTM_DELQDISC:
 			return true
 		case unix.RTM_DELNEIGH:
 			return !forgotten(body) && !another(body)

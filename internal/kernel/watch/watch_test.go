@@ -28,6 +28,7 @@ func TestChangesTellsOfDeletions(t *testing.T) {
 		bridge fdb add 02:00:00:00:00:02 dev v0 dst 198.18.0.9 dynamic; bridge fdb add 02:00:00:00:00:02 dev v0 master dynamic
 		ip neighbour add 10.0.0.9 lladdr 02:00:00:00:00:01 dev br0 nud permanent protocol 118
 		ip neighbour add 10.0.0.7 lladdr 02:00:00:00:00:01 dev br0 nud permanent
+		tc qdisc add dev v0 clsact; tc filter add dev v0 ingress protocol ip u32 match u32 0 0
 		nft add table inet t; nft add set inet t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'`)
 	var changes <-chan struct{}
 	if err := netns.Do(ns, func() (err error) { changes, err = Changes(ctx); return err }); err != nil {
@@ -52,6 +53,8 @@ func TestChangesTellsOfDeletions(t *testing.T) {
 		"bridge fdb del 02:00:00:00:00:01 dev v0 dst 198.18.0.9",
 		"ip neighbour del 10.0.0.9 dev br0",
 		"ip address del 10.0.0.1/24 dev br0",
+		"tc filter del dev v0 ingress",
+		"tc qdisc del dev v0 clsact",
 		"ip link set v0 down",
 		"nft delete element inet t s '{ 1.2.3.4 }'",
 		"nft flush ruleset",

@@ -1,0 +1,298 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/nlmsg"
+)
+
+// A VXLAN device's redirects are filters of tc (cls_u32 with act_mirred) on its ingress: for each container one for
+// IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet, so a
+// packet is compared with few, and has a number that its MAC gives, by which it is deleted without a look.
+
+// Of linux/rtnetlink.h, pkt_cls.h and tc_act/tc_mirred.h, which package unix lacks.
+const (
+	tcaKind, tcaOptions = 1, 2
+
+	u32Hash, u32Link, u32Divisor, u32Sel, u32Act = 2, 3, 4, 5, 7
+	u32Terminal                                  = 1
+
+	actKind, actOptions = 1, 2
+	mirredParms         = 2
+	mirredRedirect      = 1 // TCA_EGRESS_REDIR
+	actStolen           = 4 // TC_ACT_STOLEN
+
+	clsactParent  = 0xfffffff1 // TC_H_CLSACT
+	clsactHandle  = 0xffff0000
+	ingressParent = 0xfffffff2 // of filters
+
+	buckets = 256
+)
+
+// filterTable is a hash table of filters of one protocol.
+type filterTable struct {
+	id       uint32 // in the upper bits of a filter's number
+	protocol uint16 // EtherType; the priority of its filters is the id's
+}
+
+var (
+	filters4 = filterTable{1 << 20, unix.ETH_P_IP}
+	filters6 = filterTable{2 << 20, unix.ETH_P_IPV6}
+)
+
+// slot is one of a container's filters.
+type slot struct {
+	filterTable
+	handle uint32
+	l4     uint8 // the transport protocol, 0 for any
+}
+
+// slots are the numbers of a MAC's filters: the table, the last octet as the bucket, and what the octets before it give.
+// Of two MACs that meet there the second has none, and goes by the bridge.
+func slots(m kernel.MAC) [3]slot {
+	const kinds, last = 2, 0xfff
+	var before uint32
+	for _, octet := range m[:5] {
+		before = (before<<8 + uint32(octet)) % (last / kinds)
+	}
+	at := uint32(m[5])<<12 | before*kinds
+	return [3]slot{
+		{filters4, filters4.id | at + 1, 0},
+		{filters6, filters6.id | at + 1, unix.IPPROTO_TCP},
+		{filters6, filters6.id | at + 2, unix.IPPROTO_UDP},
+	}
+}
+
+// filterMessage is a struct tcmsg (linux/rtnetlink.h).
+func filterMessage(index uint32, parent, handle, info uint32) message {
+	m := make(message, 4, 20)
+	for _, v := range []uint32{index, handle, parent, info} {
+		m = binary.NativeEndian.AppendUint32(m, v)
+	}
+	return m
+}
+
+// message is about a filter on a device's ingress.
+func (t filterTable) message(index, handle uint32) message {
+	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, t.protocol))
+	return filterMessage(index, ingressParent, handle, t.id>>20<<16|uint32(protocol))
+}
+
+// selector is a struct tc_u32_sel with its keys. With hash it leads on by the last octet of the Ethernet destination.
+type selector struct {
+	flags byte
+	hash  bool
+	keys  []key
+}
+
+// key matches a word of the packet; off counts from the network header.
+type key struct {
+	mask, value uint32
+	off         int32
+}
+
+func (s selector) bytes() []byte {
+	b := make([]byte, 16)
+	b[0], b[2] = s.flags, byte(len(s.keys))
+	if s.hash {
+		binary.NativeEndian.PutUint16(b[10:], uint16(0x10000+macEnd))
+		binary.BigEndian.PutUint32(b[12:], buckets-1)
+	}
+	for _, k := range s.keys {
+		b = binary.BigEndian.AppendUint32(b, k.mask)
+		b = binary.BigEndian.AppendUint32(b, k.value)
+		b = binary.NativeEndian.AppendUint32(b, uint32(k.off))
+		b = append(b, 0, 0, 0, 0)
+	}
+	return b
+}
+
+// The Ethernet destination is the last two bytes of the word at macStart and the word at macEnd.
+const macStart, macEnd = -16, -12
+
+func macKeys(m kernel.MAC) []key {
+	return []key{
+		{0xffff, uint32(binary.BigEndian.Uint16(m[:2])), macStart},
+		{0xffffffff, binary.BigEndian.Uint32(m[2:]), macEnd},
+	}
+}
+
+// Redirects returns what leads from a VXLAN device to containers, and whether what it hangs on is there. A port that
+// lacks a filter, or of which they lead elsewhere, has no name.
+func (c *Conn) Redirects(device string) (ports []kernel.ShortcutPort, intact bool, err error) {
+	fail := func(err error) ([]kernel.ShortcutPort, bool, error) {
+		return nil, false, fmt.Errorf("read redirects of %s: %w", device, err)
+	}
+	index, err := c.index(device)
+	if err != nil {
+		return fail(err)
+	}
+	msgs, err := c.dump(unix.RTM_GETTFILTER, unix.RTM_NEWTFILTER, filterMessage(index, ingressParent, 0, 0))
+	if err != nil {
+		return fail(err)
+	}
+	links := 0
+	to := make(map[kernel.MAC][]uint32) // indexes of devices, one for each filter
+	var order []kernel.MAC
+	for _, msg := range msgs {
+		f := parseFilter(msg)
+		if f.leadsOn {
+			links++
+		}
+		if f.device == 0 {
+			continue
+		}
+		if to[f.mac] == nil {
+			order = append(order, f.mac)
+		}
+		to[f.mac] = append(to[f.mac], f.device)
+	}
+	for _, m := range order {
+		name, err := c.common(to[m])
+		if err != nil {
+			return fail(err)
+		}
+		ports = append(ports, kernel.ShortcutPort{Name: name, MAC: m})
+	}
+	return ports, links == 2, nil
+}
+
+// common returns the name of the link that all of a container's filters lead to, or "".
+func (c *Conn) common(indexes []uint32) (string, error) {
+	if len(indexes) != len(slots(kernel.MAC{})) || indexes[1] != indexes[0] || indexes[2] != indexes[0] {
+		return "", nil
+	}
+	return c.name(indexes[0])
+}
+
+// filter is what counts of one.
+type filter struct {
+	leadsOn bool
+	mac     kernel.MAC
+	device  uint32 // 0: it is no redirect
+}
+
+func parseFilter(msg []byte) (f filter) {
+	if len(msg) < 20 {
+		return f
+	}
+	options := nest(msg[20:], tcaOptions)
+	f.leadsOn = nest(options, u32Link) != nil
+	sel := nest(options, u32Sel)
+	for _, action := range nlmsg.Attrs(nest(options, u32Act)) {
+		// struct tc_mirred: 20 bytes that all actions have, what to do, to which device.
+		if parms := nest(nest(action, actOptions), mirredParms); len(parms) >= 28 {
+			f.device = nlmsg.U32(parms[24:])
+		}
+	}
+	if len(sel) >= 48 {
+		copy(f.mac[:2], sel[16+4+2:])
+		copy(f.mac[2:], sel[32+4:])
+	}
+	return f
+}
+
+// setRedirects makes all anew.
+func (c *Conn) setRedirects(ch kernel.SetRedirects) error {
+	index, err := c.index(ch.Device)
+	if err != nil {
+		return err
+	}
+	qdisc := filterMessage(index, clsactParent, clsactHandle, 0)
+	if err := c.change(unix.RTM_DELQDISC, 0, qdisc); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	err = c.change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, attrText(tcaKind, "clsact"))
+	for _, t := range []filterTable{filters4, filters6} {
+		if err == nil {
+			err = c.newFilter(t, index, t.id, attrU32(u32Divisor, buckets))
+		}
+		if err == nil {
+			sel := selector{hash: true, keys: []key{{}}}
+			err = c.newFilter(t, index, 0, attrU32(u32Link, t.id), nl.NewRtAttr(u32Sel, sel.bytes()))
+		}
+	}
+	if err != nil {
+		return cannot(err)
+	}
+	for _, p := range ch.Ports {
+		if err := c.redirect(index, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) newFilter(t filterTable, index, handle uint32, options ...*nl.RtAttr) error {
+	return c.change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.message(index, handle),
+		attrText(tcaKind, "u32"), attrNest(tcaOptions, options...))
+}
+
+// cannot tells a kernel without what is asked for: the error is the same as of a thing that is missing.
+func cannot(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("%w (%w)", kernel.ErrNoShortcut, err)
+	}
+	return err
+}
+
+func (c *Conn) addRedirect(ch kernel.AddRedirect) error {
+	index, err := c.index(ch.Device)
+	if err != nil {
+		return err
+	}
+	return c.redirect(index, ch.Port)
+}
+
+// redirect adds a port's filters. A container's veth goes with the container, before its teardown; so a port that is
+// not there has none.
+func (c *Conn) redirect(index uint32, p kernel.ShortcutPort) error {
+	to, err := c.index(p.Name)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	parms := make([]byte, 28)
+	binary.NativeEndian.PutUint32(parms[8:], actStolen)
+	binary.NativeEndian.PutUint32(parms[20:], mirredRedirect)
+	binary.NativeEndian.PutUint32(parms[24:], to)
+	for _, s := range slots(p.MAC) {
+		sel := selector{flags: u32Terminal, keys: macKeys(p.MAC)}
+		if s.l4 != 0 {
+			sel.keys = append(sel.keys, key{0xff00, uint32(s.l4) << 8, 4}) // IPv6's next header
+		}
+		err := c.newFilter(s.filterTable, index, s.handle,
+			attrU32(u32Hash, s.handle&^0xfff),
+			nl.NewRtAttr(u32Sel, sel.bytes()),
+			attrNest(u32Act, attrNest(1, attrText(actKind, "mirred"), attrNest(actOptions, nl.NewRtAttr(mirredParms, parms)))))
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return cannot(err)
+		}
+	}
+	return nil
+}
+
+// delRedirect accepts that there is nothing to delete, nor what it would hang on.
+func (c *Conn) delRedirect(ch kernel.DelRedirect) error {
+	index, err := c.index(ch.Device)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	for _, s := range slots(ch.MAC) {
+		if err == nil {
+			err = c.change(unix.RTM_DELTFILTER, 0, s.message(index, s.handle), attrText(tcaKind, "u32"))
+		}
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+			err = nil
+		}
+	}
+	return err
+}

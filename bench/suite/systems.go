@@ -50,7 +50,8 @@ func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to place
 	}
 	for _, h := range []*lab.Host{client, server} {
 		_, err := h.Sh(ctx, `for i in $(seq 100); do
-				nft list table netdev vxlan-driver-vxlan-bench 2>/dev/null | grep -c 02:36: | grep -q 2 && exit
+				nft list table netdev vxlan-driver-vxlan-bench 2>/dev/null | grep -q 02:36: &&
+					tc filter show dev vxlan-bench ingress | grep -q mirred && exit
 				sleep 0.1
 			done; nft list ruleset; exit 1`)
 		if err != nil {

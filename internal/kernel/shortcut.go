@@ -3,7 +3,6 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -117,7 +116,7 @@ func (c LeaveShortcut) String() string {
 func (c DelShortcut) String() string { return "nft delete table netdev " + ShortcutTable(c.Device) }
 
 func (c SetRedirects) String() string {
-	parts := []string{"tc qdisc replace dev " + c.Device + " clsact"}
+	parts := []string{"tc qdisc add dev " + c.Device + " clsact"}
 	for _, p := range c.Ports {
 		parts = append(parts, AddRedirect{c.Device, p}.String())
 	}
@@ -125,11 +124,12 @@ func (c SetRedirects) String() string {
 }
 
 func (c AddRedirect) String() string {
-	return fmt.Sprintf("tc filter add dev %s ingress u32 match ether dst %s action mirred egress redirect dev %s", c.Device, c.Port.MAC, c.Port.Name)
+	return fmt.Sprintf("tc filter add dev %s ingress protocol ip u32 match ether dst %s action mirred egress redirect dev %s # and TCP and UDP of ipv6",
+		c.Device, c.Port.MAC, c.Port.Name)
 }
 
 func (c DelRedirect) String() string {
-	return fmt.Sprintf("tc filter delete dev %s ingress u32 match ether dst %s", c.Device, c.MAC)
+	return fmt.Sprintf("tc filter delete dev %s ingress protocol ip u32 # match ether dst %s, and TCP and UDP of ipv6", c.Device, c.MAC)
 }
 
 func (c AddLocal) String() string {
@@ -164,10 +164,4 @@ func shorten(all []string, n int) string {
 		all = append(all, fmt.Sprintf("… (%d)", n))
 	}
 	return strings.Join(all, ", ")
-}
-
-// Clone returns a copy.
-func (s Shortcut) Clone() Shortcut {
-	s.Remote, s.Ports = slices.Clone(s.Remote), slices.Clone(s.Ports)
-	return s
 }

@@ -32,8 +32,9 @@ type Forwarding struct {
 	Device kernel.Link      // the VXLAN device: name, mark, master
 	Port   kernel.PortFlags // how its bridge treats it
 	Tables kernel.Tables    // sorted
-	// Shortcut leads past the bridge.
+	// Shortcut leads past the bridge, for ports with these marks.
 	Shortcut kernel.Shortcut
+	Aliases  map[kernel.MAC]string
 	// Partial lets entries be that are there and not wanted.
 	Partial bool
 }
@@ -59,7 +60,7 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	// What the bridge's rules see, they see of all: those of port security, and by other programs of group policy.
 	if k.Exact && (n.Shortcut.Value || !n.Shortcut.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.Shortcut.Remote = t.Static
-		fw.Shortcut.Ports = ports(n, v, k.Local)
+		fw.Shortcut.Ports, fw.Aliases = ports(n, v, k.Local)
 	}
 	return fw
 }
@@ -70,15 +71,16 @@ func (f Forwarding) WantsShortcut() bool {
 }
 
 // ports are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
-func ports(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.ShortcutPort) {
-	taken := map[kernel.MAC]bool{{}: true, network.BridgeMAC(n.Tunnel.VNI, v.Local): true}
+func ports(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.ShortcutPort, aliases map[kernel.MAC]string) {
+	aliases = make(map[kernel.MAC]string)
 	for _, e := range local {
-		if !taken[e.MAC] {
-			taken[e.MAC] = true
+		_, taken := aliases[e.MAC]
+		if !taken && !e.MAC.IsZero() && e.MAC != network.BridgeMAC(n.Tunnel.VNI, v.Local) {
+			aliases[e.MAC] = n.EndpointAlias(e)
 			all = append(all, kernel.ShortcutPort{Name: n.Port(e), MAC: e.MAC})
 		}
 	}
-	return all
+	return all, aliases
 }
 
 // portFlags: who learns needs to hear what a port with neighbour suppression keeps

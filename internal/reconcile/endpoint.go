@@ -14,9 +14,9 @@ import (
 // The two ends are one object, so when the container's end is missing the host's
 // end that may be left is of an earlier namespace and goes.
 func Endpoint(host, container Namespace, e plan.Endpoint) error {
-	whole := e.Container
-	whole.Sysctls = slices.Concat(whole.Sysctls, e.Announce)
-	inside, err := observe(container, whole, kernel.Addrs|kernel.Routes)
+	want := e.Container
+	want.Sysctls = slices.Concat(want.Sysctls, e.Announce)
+	inside, err := observe(container, want, kernel.Addrs|kernel.Routes)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return err
 	}
@@ -28,9 +28,15 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 	case err != nil:
 		return err
 	case there:
-		return errors.Join(
+		// One that was killed here before it could.
+		unannounced := slices.ContainsFunc(e.Announce, func(p kernel.Sysctl) bool { return !slices.Contains(inside.Sysctls, p) })
+		err := errors.Join(
 			apply(host, diff(e.Port, outside, ours)),
-			apply(container, diff(whole, inside, shared)))
+			apply(container, diff(e.Container, inside, shared)))
+		if unannounced {
+			err = errors.Join(err, announce(host, container, e))
+		}
+		return err
 	default:
 		if err := checkOwner(e.Port, outside); err != nil {
 			return err

@@ -14,19 +14,26 @@ func Shortcut(host Namespace, f plan.Forwarding) error {
 	if !f.WantsShortcut() {
 		return NoShortcut(host, f.Device.Name)
 	}
-	// The bridge is to know the containers before it no longer hears of them.
-	if err := locals(host, f.Device.Master, f.Shortcut.Ports); err != nil {
-		return err
-	}
 	// A device may go meanwhile, and be seen to be gone the next time.
 	var err error
 	for range 3 {
-		err = errors.Join(outward(host, f), inward(host, f.Shortcut))
-		if !errors.Is(err, kernel.ErrNotFound) {
+		if err = shortcut(host, f); !errors.Is(err, kernel.ErrNotFound) {
 			break
 		}
 	}
 	return err
+}
+
+func shortcut(host Namespace, f plan.Forwarding) error {
+	var err error
+	if f.Shortcut.Ports, err = present(host, f); err != nil {
+		return err
+	}
+	// The bridge is to know the containers before it no longer hears of them.
+	if err := locals(host, f.Device.Master, f.Shortcut.Ports); err != nil {
+		return err
+	}
+	return errors.Join(outward(host, f), inward(host, f.Shortcut))
 }
 
 // outward sees to what containers send.
@@ -37,17 +44,11 @@ func outward(host Namespace, f plan.Forwarding) error {
 		return err
 	}
 	if !there || have.Device == "" {
-		if want.Ports, err = present(host, want.Ports); err != nil {
-			return err
-		}
 		return host.Apply(kernel.SetShortcut{Shortcut: want})
 	}
 	c := kernel.ChangeShortcut{Device: want.Device}
 	c.Add.Remote, c.Delete.Remote = diffEntries(want.Remote, have.Remote, func(m kernel.MAC) kernel.MAC { return m })
 	c.Add.Ports, c.Delete.Ports = diffPorts(want.Ports, have.Ports)
-	if c.Add.Ports, err = present(host, c.Add.Ports); err != nil {
-		return err
-	}
 	if f.Partial {
 		// What is here cannot be elsewhere.
 		c.Delete.Remote = slices.DeleteFunc(c.Delete.Remote, func(m kernel.MAC) bool {
@@ -70,22 +71,26 @@ func inward(host Namespace, want kernel.Shortcut) error {
 		return host.Apply(kernel.SetRedirects{Device: want.Device, Ports: want.Ports})
 	}
 	add, del := diffPorts(want.Ports, have)
-	var changes []kernel.Change
-	for _, p := range del {
-		changes = append(changes, kernel.DelRedirect{Device: want.Device, MAC: p.MAC})
-	}
+	changes := without(want.Device, del)
 	for _, p := range add {
 		changes = append(changes, kernel.AddRedirect{Device: want.Device, Port: p})
 	}
 	return apply(host, changes)
 }
 
+// without takes ports out of what leads to them, and what the bridge was told of their MACs.
+func without(device string, ports []kernel.ShortcutPort) (changes []kernel.Change) {
+	for _, p := range ports {
+		changes = append(changes, kernel.DelRedirect{Device: device, MAC: p.MAC})
+		if p.Name != "" {
+			changes = append(changes, kernel.DelStatic(p))
+		}
+	}
+	return changes
+}
+
 // locals has the bridge know the MACs behind its ports.
 func locals(host Namespace, bridge string, want []kernel.ShortcutPort) error {
-	want, err := present(host, want)
-	if err != nil {
-		return err
-	}
 	var macs []kernel.MAC
 	for _, p := range want {
 		macs = append(macs, p.MAC)
@@ -102,17 +107,17 @@ func locals(host Namespace, bridge string, want []kernel.ShortcutPort) error {
 	return apply(host, changes)
 }
 
-// present leaves out ports that are not there: a container's veth goes with the container, before its teardown.
-func present(host Namespace, ports []kernel.ShortcutPort) (some []kernel.ShortcutPort, err error) {
-	for _, p := range ports {
-		_, err := host.Link(p.Name, 0)
-		if errors.Is(err, kernel.ErrNotFound) {
-			continue
-		}
-		if err != nil {
+// present leaves out ports that are not there, on the bridge: a container's veth goes with the container, before its
+// teardown, and another container may have got the name since.
+func present(host Namespace, f plan.Forwarding) (some []kernel.ShortcutPort, err error) {
+	for _, p := range f.Shortcut.Ports {
+		l, err := host.Link(p.Name, 0)
+		if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 			return nil, err
 		}
-		some = append(some, p)
+		if err == nil && l.Alias == f.Aliases[p.MAC] && l.Master == f.Device.Master {
+			some = append(some, p)
+		}
 	}
 	return some, nil
 }
@@ -133,15 +138,19 @@ func LeaveShortcut(host Namespace, device string, m kernel.MAC) error {
 		host.Apply(kernel.DelRedirect{Device: device, MAC: m}))
 }
 
+// LeavePort is LeaveShortcut for a port that stays, and whose MAC the bridge is to forget.
+func LeavePort(host Namespace, device string, p kernel.ShortcutPort) error {
+	if p.MAC.IsZero() {
+		return nil
+	}
+	return errors.Join(LeaveShortcut(host, device, p.MAC), host.Apply(kernel.DelStatic(p)))
+}
+
 // NoShortcut removes the shortcut of a VXLAN device, if it has one.
 func NoShortcut(host Namespace, device string) error {
 	err := NoShortcutOut(host, device)
 	have, _, haveErr := host.Redirects(device)
-	var changes []kernel.Change
-	for _, p := range have {
-		changes = append(changes, kernel.DelRedirect{Device: device, MAC: p.MAC})
-	}
-	return errors.Join(err, haveErr, apply(host, changes))
+	return errors.Join(err, haveErr, apply(host, without(device, have)))
 }
 
 // NoShortcutOut is NoShortcut for a VXLAN device that goes or has gone, and with it what leads from it.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -22,6 +23,7 @@ var (
 func past(ports []kernel.ShortcutPort, remote ...kernel.MAC) plan.Forwarding {
 	f := exact(kernel.Tables{})
 	f.Shortcut = kernel.Shortcut{Device: "vx0", Remote: remote, Ports: ports}
+	f.Aliases = map[kernel.MAC]string{port1.MAC: "c1", port2.MAC: "c2"}
 	return f
 }
 
@@ -29,8 +31,8 @@ func past(ports []kernel.ShortcutPort, remote ...kernel.MAC) plan.Forwarding {
 func withPorts(t *testing.T) (*fakekernel.Kernel, plan.State) {
 	t.Helper()
 	k, s := made(t)
-	for _, p := range both {
-		k.Host().Add(kernel.Link{Name: p.Name, Kind: kernel.Veth, Master: "br0"})
+	for i, p := range both {
+		k.Host().Add(kernel.Link{Name: p.Name, Kind: kernel.Veth, Master: "br0", Alias: fmt.Sprintf("c%d", i+1)})
 	}
 	return k, s
 }
@@ -49,8 +51,9 @@ func shorten(t *testing.T, k *fakekernel.Kernel, want plan.Forwarding) string {
 func TestShortcutCommands(t *testing.T) {
 	const (
 		local1, local2 = "bridge fdb replace 02:00:00:00:09:01 dev veth1 master static sticky", "bridge fdb replace 02:00:00:00:09:02 dev veth2 master static sticky"
-		to1, to2       = "tc filter add dev vx0 ingress u32 match ether dst 02:00:00:00:09:01 action mirred egress redirect dev veth1", "tc filter add dev vx0 ingress u32 match ether dst 02:00:00:00:09:02 action mirred egress redirect dev veth2"
-		noTo1, noTo2   = "tc filter delete dev vx0 ingress u32 match ether dst 02:00:00:00:09:01", "tc filter delete dev vx0 ingress u32 match ether dst 02:00:00:00:09:02"
+		to1, to2       = "tc filter add dev vx0 ingress protocol ip u32 match ether dst 02:00:00:00:09:01 action mirred egress redirect dev veth1 # and TCP and UDP of ipv6", "tc filter add dev vx0 ingress protocol ip u32 match ether dst 02:00:00:00:09:02 action mirred egress redirect dev veth2 # and TCP and UDP of ipv6"
+		noTo1          = "tc filter delete dev vx0 ingress protocol ip u32 # match ether dst 02:00:00:00:09:01, and TCP and UDP of ipv6\nbridge fdb delete 02:00:00:00:09:01 dev veth1 master"
+		noTo2          = "tc filter delete dev vx0 ingress protocol ip u32 # match ether dst 02:00:00:00:09:02, and TCP and UDP of ipv6\nbridge fdb delete 02:00:00:00:09:02 dev veth2 master"
 		table          = "netdev vxlan-driver-vx0"
 	)
 	partial := past(both[1:], mac2)
@@ -68,7 +71,7 @@ func TestShortcutCommands(t *testing.T) {
 	}{
 		{"nobody elsewhere", past(both), nil},
 		{"nobody here", past(nil, mac1), nil},
-		{"first", past(both[:1], mac1), []string{local1, "nft load table " + table + " { remote 02:00:00:00:00:01; ports veth1 }", "tc qdisc replace dev vx0 clsact; " + to1}},
+		{"first", past(both[:1], mac1), []string{local1, "nft load table " + table + " { remote 02:00:00:00:00:01; ports veth1 }", "tc qdisc add dev vx0 clsact; " + to1}},
 		{"more of both", past(both, mac1, mac2), []string{local2,
 			"nft add element " + table + " remote { 02:00:00:00:00:02 }; nft add chain " + table + " port-020000000902 # veth2", to2}},
 		{"less of both", past(both[1:], mac1), []string{
@@ -77,7 +80,7 @@ func TestShortcutCommands(t *testing.T) {
 		{"nobody heard of yet", unknown, nil},
 		{"one that was elsewhere", past(both[1:], mac2, port1.MAC), []string{
 			"nft delete element " + table + " remote { 02:00:00:00:00:01 }; nft add element " + table + " remote { 02:00:00:00:09:01 }"}},
-		{"is here", here, []string{
+		{"is here", here, []string{local1,
 			"nft delete element " + table + " remote { 02:00:00:00:09:01 }; nft add chain " + table + " port-020000000901 # veth1", to1}},
 		{"none", past(nil), []string{"nft delete table " + table, noTo2, noTo1}},
 	} {
@@ -118,7 +121,7 @@ func TestNothingLeadsToWhatIsGone(t *testing.T) {
 	if out, in := shortcutOf(t, k); !slices.Equal(out.Ports, both[1:]) || !slices.Equal(in.Ports, both[1:]) {
 		t.Errorf("what was for its old port: out %v, in %v", out.Ports, in.Ports)
 	}
-	k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0"})
+	k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0", Alias: "c1"})
 	shorten(t, k, past(both, mac1))
 
 	// A container comes that another host had.
@@ -160,6 +163,23 @@ func TestAPortThatIsReplacedIsLeft(t *testing.T) {
 			t.Errorf("after the setup in %s: out %v, in %v", ns, out.Ports, in.Ports)
 		}
 		shorten(t, k, past(both[:1], mac1))
+	}
+}
+
+// A port that has the name of one that was lost is not that one.
+func TestShortcutOfAPortThatAnotherHasNow(t *testing.T) {
+	for _, taken := range []kernel.Link{
+		{Name: "veth1", Kind: kernel.Veth, Master: "br1", Alias: "c1"},
+		{Name: "veth1", Kind: kernel.Veth, Master: "br0", Alias: "c3"},
+	} {
+		k, _ := withPorts(t)
+		shorten(t, k, past(both, mac1))
+		k.Host().Remove("veth1")
+		k.Host().Add(taken)
+		log := shorten(t, k, past(both, mac1))
+		if out, in := shortcutOf(t, k); !slices.Equal(out.Ports, both[1:]) || !slices.Equal(in.Ports, both[1:]) || strings.Contains(log, "fdb replace") {
+			t.Errorf("out %v, in %v, by\n%s", out.Ports, in.Ports, log)
+		}
 	}
 }
 
@@ -211,7 +231,7 @@ func TestShortcutLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		switch rnd.IntN(4) {
 		case 0:
 			k.Host().Remove("veth1")
-			k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0"})
+			k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0", Alias: "c1"})
 		case 1:
 			_ = LeaveShortcut(k.Host(), "vx0", port2.MAC)
 		}
@@ -239,7 +259,7 @@ func TestShortcutLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 }
 
 func sorted(s kernel.Shortcut) kernel.Shortcut {
-	s = s.Clone()
+	s.Remote, s.Ports = slices.Clone(s.Remote), slices.Clone(s.Ports)
 	slices.SortFunc(s.Remote, func(a, b kernel.MAC) int { return strings.Compare(a.String(), b.String()) })
 	slices.SortFunc(s.Ports, func(a, b kernel.ShortcutPort) int { return strings.Compare(a.Name, b.Name) })
 	return s

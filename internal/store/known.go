@@ -67,7 +67,7 @@ func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 
 // ForgetPeers removes what was set.
 func (s *Store) ForgetPeers(networkID string) error {
-	if err := os.Remove(s.peers(networkID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.remove(s.peers(networkID)); err != nil {
 		return fmt.Errorf("forget peers of network %s: %w", networkID, err)
 	}
 	return nil

@@ -12,7 +12,12 @@ import (
 // Shortcut implements reconcile.Namespace.
 func (ns *Namespace) Shortcut(device string) (kernel.Shortcut, bool, error) {
 	s, ok := ns.shortcuts[device]
-	return s.Clone(), ok, ns.kernel.call()
+	return copied(s), ok, ns.kernel.call()
+}
+
+func copied(s kernel.Shortcut) kernel.Shortcut {
+	s.Remote, s.Ports = slices.Clone(s.Remote), slices.Clone(s.Ports)
+	return s
 }
 
 // Redirects implements reconcile.Namespace. A port that is gone has no name.
@@ -69,7 +74,7 @@ func (ns *Namespace) applyShortcut(c kernel.Change) error {
 	case kernel.ChangeShortcut:
 		return ns.changeShortcut(c)
 	case kernel.LeaveShortcut:
-		s := ns.shortcuts[c.Device].Clone()
+		s := copied(ns.shortcuts[c.Device])
 		s.Remote, s.Ports = without(s.Remote, c.MAC), withoutMAC(s.Ports, c.MAC)
 		ns.shortcuts[c.Device] = s
 	case kernel.DelShortcut:
@@ -80,7 +85,7 @@ func (ns *Namespace) applyShortcut(c kernel.Change) error {
 
 // changeShortcut knows that the kernel refuses to delete what is not there, a port that is not, and two chains of one name.
 func (ns *Namespace) changeShortcut(c kernel.ChangeShortcut) error {
-	s := ns.shortcuts[c.Device].Clone()
+	s := copied(ns.shortcuts[c.Device])
 	for _, m := range c.Delete.Remote {
 		if !slices.Contains(s.Remote, m) {
 			return fmt.Errorf("%s: %w", m, kernel.ErrNotFound)

@@ -243,8 +243,8 @@ func nat(typ uint32, family uint32, addrSize int, withPort bool) []expr {
 }
 
 // compareName compares a name, which fills its register with zeros.
-func compareName(l load, name string) []expr { return is(l, name16(name)...) }
-
-func name16(name string) []byte { return append([]byte(name), make([]byte, 16-len(name))...) }
+func compareName(l load, name string) []expr {
+	return is(l, append([]byte(name), make([]byte, l.size-len(name))...)...)
+}
 
 func native32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

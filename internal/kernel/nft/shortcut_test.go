@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -176,9 +177,9 @@ func TestAShortcutOfAPortThatIsGone(t *testing.T) {
 	setBlue(t, c, sh)
 	gone := kernel.ShortcutPort{Name: "gone", MAC: kernel.MAC{2, 5: 9}}
 	err := c.Apply(kernel.ChangeShortcut{Device: "vxlan-blue", Add: kernel.Shortcut{Ports: []kernel.ShortcutPort{gone}}})
-	want := blue.Clone()
+	want := blue
 	if err == nil {
-		want.Ports = append(want.Ports, gone)
+		want.Ports = append(slices.Clone(near), gone)
 	} else if !errors.Is(err, kernel.ErrNotFound) || !strings.Contains(err.Error(), "gone") {
 		t.Errorf("got %v", err)
 	}

@@ -101,8 +101,8 @@ func (c *Conn) addLocal(name string, m kernel.MAC) error {
 	if err != nil {
 		return err
 	}
-	return c.change(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE,
-		fdbMessage(index, unix.NUD_NOARP, unix.NTF_MASTER|sticky), attrMAC(unix.NDA_LLADDR, m))
+	return notFound(c.change(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE,
+		fdbMessage(index, unix.NUD_NOARP, unix.NTF_MASTER|sticky), attrMAC(unix.NDA_LLADDR, m)))
 }
 
 func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kernel.FDB) error {

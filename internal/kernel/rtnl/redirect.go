@@ -15,6 +15,7 @@ import (
 // A VXLAN device's redirects are filters of tc (cls_u32 with act_mirred) on its ingress: for each container one for
 // IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet, so a
 // packet is compared with few, and has a number that its MAC gives, by which it is deleted without a look.
+// Filters of other programs on the device are left alone, and come first if they have no priority of their own.
 
 // Of linux/rtnetlink.h, pkt_cls.h and tc_act/tc_mirred.h, which package unix lacks.
 const (
@@ -37,13 +38,15 @@ const (
 
 // filterTable is a hash table of filters of one protocol.
 type filterTable struct {
-	id       uint32 // in the upper bits of a filter's number
-	protocol uint16 // EtherType; the priority of its filters is the id's
+	id       uint32 // in the upper twelve bits of a filter's number
+	priority uint16 // of its filters; those without one get 49152 and less
+	protocol uint16 // EtherType
 }
 
+// Numbers of tables from 0x800 on are the kernel's.
 var (
-	filters4 = filterTable{1 << 20, unix.ETH_P_IP}
-	filters6 = filterTable{2 << 20, unix.ETH_P_IPV6}
+	filters4 = filterTable{0x7f4 << 20, 60004, unix.ETH_P_IP}
+	filters6 = filterTable{0x7f6 << 20, 60006, unix.ETH_P_IPV6}
 )
 
 // slot is one of a container's filters.
@@ -53,8 +56,9 @@ type slot struct {
 	l4     uint8 // the transport protocol, 0 for any
 }
 
-// slots are the numbers of a MAC's filters: the table, the last octet as the bucket, and what the octets before it give.
-// Of two MACs that meet there the second has none, and goes by the bridge.
+// slots are the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and twelve for
+// what the octets before it give, of which zero is no filter's. MACs of one subnet meet there from 2,047 times 256 addresses
+// on. Of two that do the second has none, and goes by the bridge; when it leaves, so does the first until the agent's next turn.
 func slots(m kernel.MAC) [3]slot {
 	const kinds, last = 2, 0xfff
 	var before uint32
@@ -81,7 +85,7 @@ func filterMessage(index uint32, parent, handle, info uint32) message {
 // message is about a filter on a device's ingress.
 func (t filterTable) message(index, handle uint32) message {
 	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, t.protocol))
-	return filterMessage(index, ingressParent, handle, t.id>>20<<16|uint32(protocol))
+	return filterMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
 }
 
 // selector is a struct tc_u32_sel with its keys. With hash it leads on by the last octet of the Ethernet destination.
@@ -124,7 +128,7 @@ func macKeys(m kernel.MAC) []key {
 }
 
 // Redirects returns what leads from a VXLAN device to containers, and whether what it hangs on is there. A port that
-// lacks a filter, or of which they lead elsewhere, has no name.
+// lacks a filter, or of which they do not all lead to one link that is there, has no name.
 func (c *Conn) Redirects(device string) (ports []kernel.ShortcutPort, intact bool, err error) {
 	fail := func(err error) ([]kernel.ShortcutPort, bool, error) {
 		return nil, false, fmt.Errorf("read redirects of %s: %w", device, err)
@@ -134,24 +138,27 @@ func (c *Conn) Redirects(device string) (ports []kernel.ShortcutPort, intact boo
 		return fail(err)
 	}
 	msgs, err := c.dump(unix.RTM_GETTFILTER, unix.RTM_NEWTFILTER, filterMessage(index, ingressParent, 0, 0))
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, false, nil // no tc
+	}
 	if err != nil {
 		return fail(err)
 	}
 	links := 0
-	to := make(map[kernel.MAC][]uint32) // indexes of devices, one for each filter
+	to := make(map[kernel.MAC][]uint32) // indexes of links, one for each filter
 	var order []kernel.MAC
 	for _, msg := range msgs {
 		f := parseFilter(msg)
 		if f.leadsOn {
 			links++
 		}
-		if f.device == 0 {
+		if !f.redirects {
 			continue
 		}
 		if to[f.mac] == nil {
 			order = append(order, f.mac)
 		}
-		to[f.mac] = append(to[f.mac], f.device)
+		to[f.mac] = append(to[f.mac], f.to)
 	}
 	for _, m := range order {
 		name, err := c.common(to[m])
@@ -173,27 +180,37 @@ func (c *Conn) common(indexes []uint32) (string, error) {
 
 // filter is what counts of one.
 type filter struct {
-	leadsOn bool
-	mac     kernel.MAC
-	device  uint32 // 0: it is no redirect
+	leadsOn   bool // from the root to a table
+	redirects bool
+	mac       kernel.MAC
+	to        uint32 // link's index; 0 when it is gone
 }
 
+// parseFilter returns nothing of a filter that is not this project's.
 func parseFilter(msg []byte) (f filter) {
-	if len(msg) < 20 {
+	if len(msg) < 20 || nlmsg.Text(nest(msg[20:], tcaKind)) != "u32" {
 		return f
 	}
+	handle, info := nlmsg.U32(msg[8:]), nlmsg.U32(msg[16:])
 	options := nest(msg[20:], tcaOptions)
-	f.leadsOn = nest(options, u32Link) != nil
-	sel := nest(options, u32Sel)
-	for _, action := range nlmsg.Attrs(nest(options, u32Act)) {
-		// struct tc_mirred: 20 bytes that all actions have, what to do, to which device.
-		if parms := nest(nest(action, actOptions), mirredParms); len(parms) >= 28 {
-			f.device = nlmsg.U32(parms[24:])
+	for _, t := range []filterTable{filters4, filters6} {
+		if info>>16 != uint32(t.priority) {
+			continue
 		}
-	}
-	if len(sel) >= 48 {
-		copy(f.mac[:2], sel[16+4+2:])
-		copy(f.mac[2:], sel[32+4:])
+		if link := nest(options, u32Link); link != nil {
+			f.leadsOn = nlmsg.U32(link) == t.id
+			return f
+		}
+		sel := nest(options, u32Sel)
+		for _, action := range nlmsg.Attrs(nest(options, u32Act)) {
+			// struct tc_mirred: 20 bytes that all actions have, what to do, to which device.
+			parms := nest(nest(action, actOptions), mirredParms)
+			if len(parms) >= 28 && len(sel) >= 48 && handle&^0xfffff == t.id {
+				f.redirects, f.to = true, nlmsg.U32(parms[24:])
+				copy(f.mac[:2], sel[16+4+2:])
+				copy(f.mac[2:], sel[32+4:])
+			}
+		}
 	}
 	return f
 }
@@ -204,25 +221,44 @@ func (c *Conn) setRedirects(ch kernel.SetRedirects) error {
 	if err != nil {
 		return err
 	}
-	qdisc := filterMessage(index, clsactParent, clsactHandle, 0)
-	if err := c.change(unix.RTM_DELQDISC, 0, qdisc); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+	have, _, err := c.Redirects(ch.Device)
+	if err != nil {
 		return err
 	}
-	err = c.change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, attrText(tcaKind, "clsact"))
-	for _, t := range []filterTable{filters4, filters6} {
-		if err == nil {
-			err = c.newFilter(t, index, t.id, attrU32(u32Divisor, buckets))
-		}
-		if err == nil {
-			sel := selector{hash: true, keys: []key{{}}}
-			err = c.newFilter(t, index, 0, attrU32(u32Link, t.id), nl.NewRtAttr(u32Sel, sel.bytes()))
+	for _, p := range have {
+		if err := c.delRedirect(kernel.DelRedirect{Device: ch.Device, MAC: p.MAC}); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		return cannot(err)
+	if err := cannot(c.hangRedirects(index)); err != nil {
+		return err
 	}
+	var errs []error
 	for _, p := range ch.Ports {
-		if err := c.redirect(index, p); err != nil {
+		errs = append(errs, c.redirect(index, p))
+	}
+	return errors.Join(errs...)
+}
+
+// hangRedirects makes what filters hang on: the qdisc, their tables, and what leads to those.
+func (c *Conn) hangRedirects(index uint32) error {
+	qdisc := filterMessage(index, clsactParent, clsactHandle, 0)
+	err := c.change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, attrText(tcaKind, "clsact"))
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	for _, t := range []filterTable{filters4, filters6} {
+		// All of the priority.
+		err := c.change(unix.RTM_DELTFILTER, 0, t.message(index, 0))
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		// Beside others' u32 filters the table stays.
+		if err := c.newFilter(t, index, t.id, attrU32(u32Divisor, buckets)); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		sel := selector{hash: true, keys: []key{{}}}
+		if err := c.newFilter(t, index, 0, attrU32(u32Link, t.id), nl.NewRtAttr(u32Sel, sel.bytes())); err != nil {
 			return err
 		}
 	}
@@ -230,8 +266,9 @@ func (c *Conn) setRedirects(ch kernel.SetRedirects) error {
 }
 
 func (c *Conn) newFilter(t filterTable, index, handle uint32, options ...*nl.RtAttr) error {
-	return c.change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.message(index, handle),
+	err := c.change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.message(index, handle),
 		attrText(tcaKind, "u32"), attrNest(tcaOptions, options...))
+	return notFound(err)
 }
 
 // cannot tells a kernel without what is asked for: the error is the same as of a thing that is missing.
@@ -290,7 +327,7 @@ func (c *Conn) delRedirect(ch kernel.DelRedirect) error {
 		if err == nil {
 			err = c.change(unix.RTM_DELTFILTER, 0, s.message(index, s.handle), attrText(tcaKind, "u32"))
 		}
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 			err = nil
 		}
 	}

@@ -100,8 +100,8 @@ func TestRedirectsThatLeadNowhere(t *testing.T) {
 	for name, script := range map[string]string{
 		"the port is gone":   "ip link del one",
 		"it is another":      "ip link del one; ip link add one type veth peer name one-end; ip link set one master br0 up",
-		"a filter is gone":   "tc filter del dev vx0 ingress protocol ip prio 1 handle 1:1:$(tc filter show dev vx0 ingress | sed -n 's/.*fh 1:1:\\([0-9a-f]*\\).*/\\1/p' | head -1) u32",
-		"all of IPv6 is off": "tc filter del dev vx0 ingress protocol ipv6 prio 2",
+		"a filter is gone":   "tc filter del dev vx0 ingress protocol ip prio 60004 handle $(tc filter show dev vx0 ingress | sed -n 's/.*fh \\(7f4:1:[0-9a-f]*\\).*/\\1/p' | head -1) u32",
+		"all of IPv6 is off": "tc filter del dev vx0 ingress protocol ipv6 prio 60006",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, sh := redirected(t)
@@ -110,6 +110,16 @@ func TestRedirectsThatLeadNowhere(t *testing.T) {
 			got, intact, err := c.Redirects("vx0")
 			if err != nil || intact && slices.Contains(got, portOne) {
 				t.Errorf("got %v, intact: %v, %v", got, intact, err)
+			}
+			if intact {
+				// As it is found, it can be deleted and added.
+				if !slices.Equal(got, []kernel.ShortcutPort{{MAC: portOne.MAC}}) {
+					t.Errorf("got %v", got)
+				}
+				change(t, c, kernel.DelRedirect{Device: "vx0", MAC: portOne.MAC})
+				sh("ip link show one >/dev/null 2>&1 || { ip link add one type veth peer name one-end; ip link set one master br0 up; }")
+				change(t, c, kernel.AddRedirect{Device: "vx0", Port: portOne})
+				leadsTo(t, c, portOne)
 			}
 			change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.ShortcutPort{portTwo}})
 			leadsTo(t, c, portTwo)
@@ -130,6 +140,28 @@ func TestSlots(t *testing.T) {
 			}
 			seen[s.handle] = true
 		}
+	}
+}
+
+// Filters that a user has on the device stay, and are no business of this project.
+func TestRedirectsBesideOthersFilters(t *testing.T) {
+	c, sh := redirected(t)
+	sh(`tc qdisc del dev vx0 clsact; tc qdisc add dev vx0 clsact
+		tc filter add dev vx0 ingress protocol ip handle 1: u32 divisor 1; tc filter add dev vx0 ingress protocol ip u32 match u32 0 0 link 1:
+		tc filter add dev vx0 ingress protocol ip u32 ht 1: match ip src 192.0.2.1 action mirred egress mirror dev two
+		tc filter add dev vx0 egress protocol ip u32 match ip src 192.0.2.1 action mirred egress mirror dev two`)
+	if got, intact, err := c.Redirects("vx0"); len(got) > 0 || intact || err != nil {
+		t.Errorf("got %v, intact: %v, %v", got, intact, err)
+	}
+	before := sh("tc filter show dev vx0 egress; tc filter show dev vx0 ingress | grep c0000201")
+	for range 2 {
+		change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.ShortcutPort{portOne}})
+		leadsTo(t, c, portOne)
+	}
+	change(t, c, kernel.DelRedirect{Device: "vx0", MAC: portOne.MAC})
+	leadsTo(t, c)
+	if after := sh("tc filter show dev vx0 egress; tc filter show dev vx0 ingress | grep c0000201"); after != before {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -122,7 +123,7 @@ func parseNeighbour(msg []byte, index uint32) (n kernel.Neighbour, ok bool) {
 // not linked with them.
 func (c *Conn) ChangeTables(ch kernel.TableChanges) error {
 	fail := func(err error) error {
-		return fmt.Errorf("change forwarding tables of %s and %s: %w", ch.Bridge, ch.Device, err)
+		return fmt.Errorf("change forwarding tables of %s: %w", strings.TrimPrefix(ch.Bridge+" and "+ch.Device, " and "), err)
 	}
 	var br uint32
 	if ch.Bridge != "" {
@@ -135,8 +136,13 @@ func (c *Conn) ChangeTables(ch kernel.TableChanges) error {
 	if err != nil {
 		return fail(err)
 	}
-	// By force, as root may: the usual limit (net.core.rmem_max) is a fifth of it.
-	if err := c.socket.SetReceiveBufferSize(receiveBuffer, true); err != nil {
+	// By force, as root may: the usual limit (net.core.rmem_max) is a fifth of it. Root of a user namespace may not, and then
+	// of very many errors some are lost.
+	err = c.socket.SetReceiveBufferSize(receiveBuffer, true)
+	if errors.Is(err, unix.EPERM) {
+		err = c.socket.SetReceiveBufferSize(receiveBuffer, false)
+	}
+	if err != nil {
 		return fail(fmt.Errorf("enlarge the receive buffer: %w", err))
 	}
 	b := batch{conn: c}

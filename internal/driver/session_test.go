@@ -130,7 +130,7 @@ func TestFollowLooksAtNoContainer(t *testing.T) {
 // nothing starts.
 func TestAloneIsForAllNetworks(t *testing.T) {
 	k, d := newFake(t)
-	for i, config := range []string{testNetwork, strings.NewReplacer("vxlan-network", "red", "7c7b", "8d8d", `"100"`, `"200"`).Replace(testNetwork)} {
+	for i, config := range []string{testNetwork, redNetwork} {
 		ns, r := request(config, i+1)
 		if _, err := d.Setup(ns, r); err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestAloneIsForAllNetworks(t *testing.T) {
 	}
 	d.Agent = &fakeAgent{err: errors.New("it is not installed")}
 	d.Warn = func(string) {}
-	ns, r := request(strings.NewReplacer("vxlan-network", "red", "7c7b", "8d8d", `"100"`, `"200"`).Replace(testNetwork), 2)
+	ns, r := request(redNetwork, 2)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}

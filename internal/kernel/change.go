@@ -7,7 +7,7 @@ import (
 
 // A Change is one modification of a namespace, done by one request to the
 // kernel. Making a change that is already made is not an error, except for
-// CreateLink. String prints it as the ip or bridge command that does the same.
+// CreateLink. String prints it as the ip, bridge, nft or tc command that does the same.
 type Change interface {
 	fmt.Stringer
 	change() // closes the set: the types below

@@ -85,6 +85,8 @@ type Namespace struct {
 
 	shortcuts map[string]kernel.Shortcut // tables by VXLAN device; without a device in it, it is another device's
 
+	// NoShortcut has a kernel without what it takes.
+	NoShortcut bool
 	// Wire is who answers for addresses on whatever device, and from which host.
 	Wire map[kernel.Holder]netip.Addr
 }

@@ -116,6 +116,9 @@ func (ns *Namespace) changeShortcut(c kernel.ChangeShortcut) error {
 func (ns *Namespace) applyRedirect(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetRedirects:
+		if ns.NoShortcut {
+			return kernel.ErrNoShortcut
+		}
 		return ns.edit(c.Device, func(l *link) error {
 			l.redirects = slices.DeleteFunc(slices.Clone(c.Ports), func(p kernel.ShortcutPort) bool { return ns.find(p.Name) == nil })
 			if l.redirects == nil {

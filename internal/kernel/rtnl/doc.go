@@ -1,4 +1,4 @@
-// Package rtnl reads and changes a namespace's links, addresses, routes and FDB
+// Package rtnl reads and changes a namespace's links, addresses, routes, FDB and tc filters
 // through rtnetlink.
 //
 // It is the only importer of the netlink library, and of that uses the message

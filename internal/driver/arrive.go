@@ -1,0 +1,47 @@
+package driver
+
+import (
+	"errors"
+
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+)
+
+// arrive takes away what would keep packets from the endpoint, or take them to others.
+func (b build) arrive(p placed, e network.Endpoint, wanted plan.Endpoint) error {
+	errs := []error{b.claimName(e)}
+	if p.vtep.AgentPort != 0 {
+		errs = append(errs, reconcile.Arrive(b.host, wanted))
+	} else {
+		// What an agent has left that is gone.
+		errs = append(errs, reconcile.LeaveShortcut(b.host, wanted.Device, e.MAC))
+	}
+	return errors.Join(errs...)
+}
+
+// claimName takes a name of the user's choice from the containers that had it before and were lost without a teardown: what
+// such a port sends may still go past the bridge of their network, as the kernel knows it by its name.
+func (b build) claimName(e network.Endpoint) error {
+	if e.HostInterface == "" {
+		return nil
+	}
+	networks, err := b.st.Networks()
+	errs := []error{err}
+	for _, id := range networks {
+		named, err := b.st.Named(id)
+		errs = append(errs, err)
+		for _, containerID := range named {
+			r, err := b.st.Record(id, containerID)
+			if errs = append(errs, err); err != nil || r.HostInterface != e.HostInterface || containerID == e.ContainerID {
+				continue
+			}
+			p, err := b.stored(id)
+			errs = append(errs, err)
+			if err == nil {
+				errs = append(errs, reconcile.LeaveShortcut(b.host, p.Device.Name, r.MAC))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

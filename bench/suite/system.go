@@ -21,6 +21,7 @@ type system struct {
 
 	from, to place
 	rates    map[string][]float64 // by load
+	cpu      map[string][]float64 // seconds of the sender for a unit, by load
 	p50, p99 []float64            // seconds
 }
 
@@ -45,7 +46,7 @@ func (s *system) open(ctx context.Context, client, server *lab.Host) (err error)
 	if s.from, s.to, err = s.prepare(ctx, client, server); err != nil {
 		return fmt.Errorf("prepare %s: %w", s.name, err)
 	}
-	s.rates = map[string][]float64{}
+	s.forget()
 	if err := s.to.command(ctx, "probe", "serve", s.target()).Start(); err != nil {
 		return fmt.Errorf("start server of %s: %w", s.name, err)
 	}
@@ -86,6 +87,7 @@ func (s *system) measure(ctx context.Context, name string, l traffic.Load) error
 		return fmt.Errorf("measure %s, %s: %w", s.name, name, err)
 	}
 	s.rates[name] = append(s.rates[name], r.Rate)
+	s.cpu[name] = append(s.cpu[name], r.CPU)
 	if l.Kind == traffic.Echo {
 		s.p50 = append(s.p50, r.P50.Seconds())
 		s.p99 = append(s.p99, r.P99.Seconds())
@@ -94,4 +96,6 @@ func (s *system) measure(ctx context.Context, name string, l traffic.Load) error
 }
 
 // forget drops what was measured while caches and tables were cold.
-func (s *system) forget() { s.rates, s.p50, s.p99 = map[string][]float64{}, nil, nil }
+func (s *system) forget() {
+	s.rates, s.cpu, s.p50, s.p99 = map[string][]float64{}, map[string][]float64{}, nil, nil
+}

@@ -16,15 +16,16 @@ import (
 type load struct {
 	name string
 	unit Unit
+	cost string // what CPU time is given for
 	traffic.Load
 }
 
 var loads = []load{
-	{"TCP, 1 stream", gigabits, traffic.Load{Kind: traffic.Stream, Streams: 1}},
-	{"TCP, 8 streams", gigabits, traffic.Load{Kind: traffic.Stream, Streams: 8}},
-	{"UDP, 64-byte packets", thousandEach, traffic.Load{Kind: traffic.UDP}},
-	{"TCP request/response", thousandEach, traffic.Load{Kind: traffic.Echo}},
-	{"new TCP connections", thousandEach, traffic.Load{Kind: traffic.Connect}},
+	{"TCP, 1 stream", gigabits, "64 kB of a stream", traffic.Load{Kind: traffic.Stream, Streams: 1}},
+	{"TCP, 8 streams", gigabits, "64 kB of 8 streams", traffic.Load{Kind: traffic.Stream, Streams: 8}},
+	{"UDP, 64-byte packets", thousandEach, "a UDP packet", traffic.Load{Kind: traffic.UDP}},
+	{"TCP request/response", thousandEach, "a request", traffic.Load{Kind: traffic.Echo}},
+	{"new TCP connections", thousandEach, "a connection", traffic.Load{Kind: traffic.Connect}},
 }
 
 const (
@@ -125,6 +126,10 @@ func versus(ours, theirs *system, faster, slower *stats.Bound) (all []Comparison
 	for _, load := range loads {
 		all = append(all, Comparison{What: load.name, Than: theirs.name, A: ours.rates[load.name], B: theirs.rates[load.name],
 			Unit: load.unit, Target: faster, Quick: atLeast(0.9)})
+	}
+	for _, load := range loads {
+		all = append(all, Comparison{What: "sender's CPU for " + load.cost, Than: theirs.name, A: ours.cpu[load.name], B: theirs.cpu[load.name],
+			Unit: microseconds, Target: slower, Quick: atMost(1.1)})
 	}
 	return append(all,
 		Comparison{What: "request/response p50", Than: theirs.name, A: ours.p50, B: theirs.p50, Unit: microseconds, Target: slower, Quick: atMost(1.12)},

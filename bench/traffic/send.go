@@ -17,54 +17,72 @@ import (
 
 // Send sends a load to a server and returns what came of it.
 func Send(addr string, l Load) (Result, error) {
+	before, err := computed()
+	if err != nil {
+		return Result{}, err
+	}
 	var r Result
-	var err error
+	var n float64
 	switch l.Kind {
 	case Stream:
-		r, err = sendStreams(addr, l)
+		r, n, err = sendStreams(addr, l)
 	case UDP:
-		r, err = sendPackets(addr, l)
+		r, n, err = sendPackets(addr, l)
 	case Echo:
-		r, err = sendEcho(addr, l)
+		r, n, err = sendEcho(addr, l)
 	case Connect:
-		r, err = sendConnects(addr, l)
+		r, n, err = sendConnects(addr, l)
 	default:
 		err = errors.New("no such kind of load")
 	}
 	if err != nil {
 		return r, fmt.Errorf("send %s to %s: %w", l.Kind, addr, err)
 	}
-	return r, nil
+	after, err := computed()
+	r.CPU = (after - before) / n
+	return r, err
 }
 
-func sendStreams(addr string, l Load) (Result, error) {
+// computed returns the seconds that this process has computed.
+func computed() (float64, error) {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0, fmt.Errorf("read CPU time: %w", err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds(), nil
+}
+
+// streamUnit is the bytes that CPU of a stream is for.
+const streamUnit = 64 << 10
+
+// sendStreams, as all of its kind, returns how many units were sent, too.
+func sendStreams(addr string, l Load) (sum Result, units float64, err error) {
 	var wait sync.WaitGroup
-	results, errs := make([]Result, l.Streams), make([]error, l.Streams)
+	counts, errs := make([]count, l.Streams), make([]error, l.Streams)
 	for i := range l.Streams {
-		wait.Go(func() { results[i], errs[i] = sendStream(addr, l.Period) })
+		wait.Go(func() { counts[i], errs[i] = sendStream(addr, l.Period) })
 	}
 	wait.Wait()
-	var sum Result
-	for _, r := range results {
-		sum.Rate += r.Rate
+	for _, n := range counts {
+		sum.Rate += float64(n.Bytes) * 8 / n.Period.Seconds()
+		units += float64(n.Bytes) / streamUnit
 	}
-	return sum, errors.Join(errs...)
+	return sum, units, errors.Join(errs...)
 }
 
-func sendStream(addr string, period time.Duration) (Result, error) {
+func sendStream(addr string, period time.Duration) (n count, err error) {
 	f, err := dial(addr, Stream)
 	if err != nil {
-		return Result{}, err
+		return n, err
 	}
 	defer f.Close()
 	buffer := make([]byte, bufferSize)
 	for end := time.Now().Add(period); time.Now().Before(end); {
 		if _, err := f.Write(buffer); err != nil {
-			return Result{}, err
+			return n, err
 		}
 	}
-	n, err := readCount(f)
-	return Result{Rate: float64(n.Bytes) * 8 / n.Period.Seconds()}, err
+	return readCount(f)
 }
 
 // readCount says that nothing more comes, and reads what has arrived.
@@ -84,23 +102,23 @@ func readCount(f *os.File) (n count, err error) {
 // packetSize is the UDP payload in bytes.
 const packetSize = 64
 
-func sendPackets(addr string, l Load) (Result, error) {
+func sendPackets(addr string, l Load) (r Result, sent float64, err error) {
 	control, err := dial(addr, UDP)
 	if err != nil {
-		return Result{}, err
+		return r, 0, err
 	}
 	defer control.Close()
 	if _, err := bufio.NewReader(control).ReadString('\n'); err != nil {
-		return Result{}, err
+		return r, 0, err
 	}
 	c, err := net.Dial("udp", addr)
 	if err != nil {
-		return Result{}, err
+		return r, 0, err
 	}
 	defer c.Close()
 	f, err := c.(*net.UDPConn).File()
 	if err != nil {
-		return Result{}, err
+		return r, 0, err
 	}
 	defer f.Close()
 	fd, packet := int(f.Fd()), make([]byte, packetSize)
@@ -108,18 +126,19 @@ func sendPackets(addr string, l Load) (Result, error) {
 		// Asking for the time costs a tenth of a packet, so not at each.
 		for range 64 {
 			if _, err := unix.Write(fd, packet); err != nil && !errors.Is(err, unix.ENOBUFS) {
-				return Result{}, err
+				return r, 0, err
 			}
 		}
+		sent += 64
 	}
 	n, err := readCount(control)
-	return Result{Rate: float64(n.Packets) / n.Period.Seconds()}, err
+	return Result{Rate: float64(n.Packets) / n.Period.Seconds()}, sent, err
 }
 
-func sendEcho(addr string, l Load) (Result, error) {
+func sendEcho(addr string, l Load) (r Result, units float64, err error) {
 	f, err := dial(addr, Echo)
 	if err != nil {
-		return Result{}, err
+		return r, 0, err
 	}
 	defer f.Close()
 	var b [1]byte
@@ -127,10 +146,10 @@ func sendEcho(addr string, l Load) (Result, error) {
 	start := time.Now()
 	for last := start; last.Sub(start) < l.Period; {
 		if _, err := f.Write(b[:]); err != nil {
-			return Result{}, err
+			return r, 0, err
 		}
 		if _, err := f.Read(b[:]); err != nil {
-			return Result{}, err
+			return r, 0, err
 		}
 		now := time.Now()
 		times = append(times, float64(now.Sub(last)))
@@ -140,17 +159,17 @@ func sendEcho(addr string, l Load) (Result, error) {
 		Rate: float64(len(times)) / time.Since(start).Seconds(),
 		P50:  time.Duration(stats.Percentile(times, 50)),
 		P99:  time.Duration(stats.Percentile(times, 99)),
-	}, nil
+	}, float64(len(times)), nil
 }
 
-func sendConnects(addr string, l Load) (Result, error) {
-	start, n := time.Now(), 0
+func sendConnects(addr string, l Load) (r Result, n float64, err error) {
+	start := time.Now()
 	for ; time.Since(start) < l.Period; n++ {
 		if err := connectOnce(addr); err != nil {
-			return Result{}, err
+			return r, 0, err
 		}
 	}
-	return Result{Rate: float64(n) / time.Since(start).Seconds()}, nil
+	return Result{Rate: n / time.Since(start).Seconds()}, n, nil
 }
 
 func connectOnce(addr string) error {

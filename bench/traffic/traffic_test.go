@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// unitsOf is how many of what a rate counts are one of what CPU is for.
+var unitsOf = map[Kind]float64{Stream: 8 * streamUnit, UDP: 1, Echo: 1, Connect: 1}
+
 func TestEveryLoadArrives(t *testing.T) {
 	// A port that is free, most likely for UDP too.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -24,6 +27,10 @@ func TestEveryLoadArrives(t *testing.T) {
 		r, err := Send(addr, load)
 		if err != nil || r.Rate <= 0 {
 			t.Errorf("%+v: rate %v, error %v", load, r.Rate, err)
+		}
+		// This process is the receiver, too, and a unit takes at least a system call and at most all cores.
+		if units := r.Rate / unitsOf[load.Kind]; r.CPU < 50e-9 || r.CPU*units > 100 {
+			t.Errorf("%+v: a unit takes %v s, of %v a second", load, r.CPU, units)
 		}
 		if load.Kind == Echo && (r.P50 <= 0 || r.P99 < r.P50) {
 			t.Errorf("round trips take %v and %v", r.P50, r.P99)

@@ -271,17 +271,23 @@ func create(ns Namespace, want kernel.Link, owner ownership) error {
 }
 
 // complete is apply for a link that was just made. Its parameters are set without having been read, which takes as
-// long (beside 500 containers 0.1 ms each); one that is not there counts as in sysctls.
+// long (beside 500 containers 0.1 ms each).
 func complete(ns Namespace, changes []kernel.Change) error {
-	return apply(withoutMissing{ns}, changes)
+	return apply(unread{ns}, changes)
 }
 
-type withoutMissing struct{ Namespace }
+type unread struct{ Namespace }
 
-// Apply leaves out parameters that are not there.
-func (ns withoutMissing) Apply(c kernel.Change) error {
+// Apply accepts that a parameter cannot be set that is not there, as in sysctls, or has its value, as where /proc/sys
+// is read-only.
+func (ns unread) Apply(c kernel.Change) error {
 	err := ns.Namespace.Apply(c)
-	if _, ok := c.(kernel.SetSysctl); ok && errors.Is(err, fs.ErrNotExist) {
+	set, ok := c.(kernel.SetSysctl)
+	if err == nil || !ok {
+		return err
+	}
+	have, readErr := sysctls(ns, []kernel.Sysctl{set.Sysctl})
+	if readErr == nil && have[0] == set.Sysctl {
 		return nil
 	}
 	return err

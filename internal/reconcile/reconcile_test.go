@@ -3,12 +3,15 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fakekernel"
@@ -172,5 +175,42 @@ func TestNetworkGoesOnAfterAnError(t *testing.T) {
 	l := k.Host().Links()[0]
 	if !l.Up || len(l.Addrs) != 1 || l.Addrs[0].Prefix.String() != "10.1.0.1/24" {
 		t.Errorf("got %+v", l)
+	}
+}
+
+// readOnly is a host whose parameters cannot be set, and have a value.
+type readOnly struct {
+	*fakekernel.Namespace
+	value string // "": there are none
+}
+
+func (ns readOnly) Apply(c kernel.Change) error {
+	if _, ok := c.(kernel.SetSysctl); ok {
+		if ns.value == "" {
+			return fs.ErrNotExist
+		}
+		return unix.EROFS
+	}
+	return ns.Namespace.Apply(c)
+}
+
+func (ns readOnly) Sysctl(string) (string, error) {
+	if ns.value == "" {
+		return "", fs.ErrNotExist
+	}
+	return ns.value, nil
+}
+
+// Where /proc/sys is read-only what is right already need not be set, also of a link that is new.
+func TestParametersThatCannotBeSet(t *testing.T) {
+	for _, tt := range []struct {
+		value string
+		want  error
+	}{{"1", nil}, {"", nil}, {"0", unix.EROFS}} {
+		k := fakekernel.New()
+		l := kernel.Link{Name: "br0", Kind: kernel.Bridge, Alias: "mark", Sysctls: []kernel.Sysctl{{Key: "net/ipv4/conf/br0/x", Value: "1"}}}
+		if err := create(readOnly{k.Host(), tt.value}, l, ours); !errors.Is(err, tt.want) {
+			t.Errorf("it is %q: got %v, want %v", tt.value, err, tt.want)
+		}
 	}
 }

@@ -18,7 +18,7 @@ var goBenchmarks = []struct {
 	pkg, pattern string
 	count        int
 }{
-	{"./internal/plan", "Compute", 5},
+	{"./internal/plan", "Forward", 5},
 	{"./internal/driver", "Reconcile/entries=(1000|10000)$", 3},
 	{"./internal/driver", "Reconcile/entries=100000$", 1},
 }
@@ -56,20 +56,20 @@ func collect(values map[string]map[string][]float64, results []gobench.Result) {
 
 // scaleRows are the steps of the table: what a unit of a benchmark's line means.
 var scaleRows = []struct{ bench, unit, what string }{
-	{"Compute", "ns/op", "plan"},
-	{"Compute", "B/op", "plan, memory allocated"},
+	{"Forward", "ns/op", "plan"},
+	{"Forward", "B/op", "plan, memory allocated"},
 	{"Reconcile", "create-ms", "reconcile from nothing"},
 	{"Reconcile", "unchanged-ms", "reconcile, all in place"},
 	{"Reconcile", "resync-ms", "resync, half of them gone"},
-	{"Reconcile", "entries/s", "FDB entries programmed a second"},
+	{"Reconcile", "entries/s", "entries programmed a second"},
 	{"Reconcile", "B/op", "reconcile, memory allocated by all four runs"},
 }
 
 var scaleSizes = []int{1_000, 10_000, 100_000}
 
 func scaleResult(values map[string]map[string][]float64) Result {
-	t := report.Table{Head: []string{"", "1,000 entries", "10,000 entries", "100,000 entries"}}
-	p := report.Plot{Name: "scale", Title: "FDB entries of one network", X: "entries", Y: "ms", LogX: true}
+	t := report.Table{Head: []string{"remote containers", "1,000", "10,000", "100,000"}}
+	p := report.Plot{Name: "scale", Title: "Remote containers of one network", X: "containers", Y: "ms", LogX: true}
 	for _, row := range scaleRows {
 		line := report.Series{Name: strings.TrimLeft(strings.TrimPrefix(row.what, "reconcile"), " ,")}
 		cells := []string{row.what}
@@ -85,7 +85,7 @@ func scaleResult(values map[string]map[string][]float64) Result {
 			p.Series = append(p.Series, line)
 		}
 	}
-	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. Entries have a MAC each, as an agent writes them. Neighbour entries have no row."}
+	t.Notes = []string{"Go benchmarks in a namespace of the real kernel, the median of few runs. A container has three entries: in the VXLAN device's FDB, in the bridge's, and among the bridge's neighbours."}
 	return Result{Tables: []report.Table{t}, Plots: []report.Plot{p}}
 }
 

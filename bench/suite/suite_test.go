@@ -84,13 +84,13 @@ func TestScaleTable(t *testing.T) {
 	collect(values, []gobench.Result{
 		{Name: "Reconcile/entries=1000", Values: map[string]float64{"create-ms": 5, "entries/s": 200_000}},
 		{Name: "Reconcile/entries=1000", Values: map[string]float64{"create-ms": 7, "entries/s": 100_000}},
-		{Name: "Compute/entries=10000", Values: map[string]float64{"ns/op": 4.5e6}},
+		{Name: "Forward/entries=10000", Values: map[string]float64{"ns/op": 4.5e6}},
 	})
 	r := scaleResult(values)
 	for row, want := range map[int][]string{
 		0: {"plan", "–", "4.5 ms", "–"},
 		2: {"reconcile from nothing", "6 ms", "–", "–"},
-		5: {"FDB entries programmed a second", "150 k", "–", "–"},
+		5: {"entries programmed a second", "150 k", "–", "–"},
 	} {
 		if got := r.Tables[0].Rows[row]; !slices.Equal(got, want) {
 			t.Errorf("row %d: %q", row, got)

@@ -29,19 +29,26 @@ func (b build) claimName(e network.Endpoint) error {
 	networks, err := b.st.Networks()
 	errs := []error{err}
 	for _, id := range networks {
-		named, err := b.st.Named(id)
-		errs = append(errs, err)
-		for _, containerID := range named {
-			r, err := b.st.Record(id, containerID)
-			if errs = append(errs, err); err != nil || r.HostInterface != e.HostInterface || containerID == e.ContainerID {
-				continue
-			}
-			p, err := b.stored(id)
-			errs = append(errs, err)
-			if err == nil {
-				errs = append(errs, reconcile.LeaveShortcut(b.host, p.Device.Name, r.MAC))
+		// What cannot be read of other containers is not this one's problem.
+		named, _ := b.named(id)
+		for containerID, name := range named {
+			if name == e.HostInterface && containerID != e.ContainerID {
+				errs = append(errs, b.leave(id, containerID))
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leave takes a container that is in the store out of its network's shortcut.
+func (b build) leave(networkID, containerID string) error {
+	r, err := b.st.Record(networkID, containerID)
+	if err != nil {
+		return err
+	}
+	p, err := b.stored(networkID)
+	if err != nil {
+		return err
+	}
+	return reconcile.LeaveShortcut(b.host, p.Device.Name, r.MAC)
 }

@@ -195,22 +195,37 @@ func check(n network.Network, k Known, have kernel.Tables) error {
 	return nil
 }
 
-func BenchmarkForward(b *testing.B) {
+// elsewhere is a network with so many containers on 256 other hosts.
+func elsewhere(count int) (network.Network, Known) {
 	n := blue()
 	n.Subnets = []network.Subnet{subnet("10.0.0.0/8", "10.0.0.1"), subnet("fd00:10::/64", "fd00:10::1")}
-	for _, count := range []int{10_000, 100_000} {
-		var k Known
-		for i := range count {
-			a := [4]byte{10}
-			binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i)+2)
-			addr := netip.AddrFrom4(a)
-			k.Remotes = append(k.Remotes, Remote{MAC: network.EndpointMAC(100, addr), VTEP: netip.AddrFrom4([4]byte{198, 19, 0, byte(i)}), Addrs: []netip.Addr{addr}})
-		}
-		b.Run(fmt.Sprint(count), func(b *testing.B) {
+	k := Known{Exact: true}
+	for i := range count {
+		a := [4]byte{10}
+		binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i)+2)
+		addr := netip.AddrFrom4(a)
+		k.Remotes = append(k.Remotes, Remote{MAC: network.EndpointMAC(100, addr), VTEP: netip.AddrFrom4([4]byte{198, 19, 0, byte(i)}), Addrs: []netip.Addr{addr}})
+	}
+	return n, k
+}
+
+func BenchmarkForward(b *testing.B) {
+	for _, count := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("entries=%d", count), func(b *testing.B) {
+			n, k := elsewhere(count)
 			b.ReportAllocs()
 			for b.Loop() {
 				Forward(n, vtep, k)
 			}
 		})
+	}
+}
+
+// What is measured is what there would be.
+func TestEachContainerElsewhereHasEntries(t *testing.T) {
+	n, k := elsewhere(100_000)
+	tables := Forward(n, vtep, k).Tables
+	if got := []int{len(tables.FDB), len(tables.Static), len(tables.Neighbours)}; !slices.Equal(got, []int{100_000, 100_000, 100_000}) {
+		t.Errorf("%v entries", got)
 	}
 }

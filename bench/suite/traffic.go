@@ -79,10 +79,10 @@ func (s *Suite) traffic(ctx context.Context) (r Result, err error) {
 // sendAll has the systems take turns at each load, so that the two of a pair are a second apart.
 func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 	s.log("traffic: measuring")
-	const measured = 9 // rounds, after one to warm up
-	period := 800 * time.Millisecond
+	// Many short rounds tell more than few long ones: what disturbs comes and goes. One is to warm up.
+	measured, period := s.rounds(17, 11), 450*time.Millisecond
 	if s.Quick {
-		period = 300 * time.Millisecond
+		period = 250 * time.Millisecond
 	}
 	for round := range measured + 1 {
 		for _, load := range loads {

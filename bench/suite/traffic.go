@@ -87,8 +87,12 @@ func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 	for round := range measured + 1 {
 		for _, load := range loads {
 			for i := range systems {
-				// A different one begins each time: being first may be an advantage.
-				system := systems[(i+round)%len(systems)]
+				// A different one begins each time, and what came before is another one: being first may be an advantage, and
+				// some leave the machine busy.
+				if round%2 == 1 {
+					i = len(systems) - 1 - i
+				}
+				system := systems[(i+round/2)%len(systems)]
 				load.Period = period
 				if err := system.measure(ctx, load.name, load.Load); err != nil {
 					return err

@@ -11,19 +11,29 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// meet has the agent know one of the two other hosts, and that it has a container.
-func meet(t *testing.T, d *Driver) {
+// begin begins a session and returns the host's networks.
+func begin(t *testing.T, d *Driver) (*Session, []Local) {
 	t.Helper()
-	b := netip.MustParseAddr("198.18.0.11")
 	s, err := d.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
 	locals, err := s.Networks()
-	if err != nil || len(locals) != 1 {
-		t.Fatalf("got %+v, %v", locals, err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	err = s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, Exact: true, AgentPort: 7947})
+	return s, locals
+}
+
+// meet has the agent know one of the two other hosts, and that it has a container.
+func meet(t *testing.T, d *Driver) {
+	t.Helper()
+	b := netip.MustParseAddr("198.18.0.11")
+	s, locals := begin(t, d)
+	if len(locals) != 1 {
+		t.Fatalf("got %+v", locals)
+	}
+	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, Exact: true, AgentPort: 7947})
 	remote := plan.Remote{MAC: kernel.MAC{2, 0, 0, 0, 0, 9}, VTEP: b, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
 	err = errors.Join(err, s.Mend(locals), s.Forward(locals[0], []plan.Remote{remote}, true), s.Close())
 	if err != nil {
@@ -73,15 +83,8 @@ func TestForwardKeepsWhatWasKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	meet(t, d)
-	s, err := d.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, locals := begin(t, d)
 	defer s.Close()
-	locals, err := s.Networks()
-	if err != nil {
-		t.Fatal(err)
-	}
 	k.Log = nil
 	if err := s.Forward(locals[0], nil, false); err != nil || len(k.Log) > 0 {
 		t.Errorf("%v: %s", err, strings.Join(k.Log, "\n"))
@@ -98,15 +101,8 @@ func TestFollowLooksAtNoContainer(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	s, err := d.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, locals := begin(t, d)
 	defer s.Close()
-	locals, err := s.Networks()
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := netip.MustParseAddr("198.18.0.11")
 	if err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, AgentPort: 7947}); err != nil {
 		t.Fatal(err)

@@ -133,16 +133,9 @@ func TestShortcutWhereForwardingFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	meet(t, d)
-	s, err := d.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, locals := begin(t, d)
 	defer s.Close()
-	locals, err := s.Networks()
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, AgentPort: 7947})
+	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, AgentPort: 7947})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func (b build) claimName(e network.Endpoint) error {
 	networks, err := b.st.Networks()
 	errs := []error{err}
 	for _, id := range networks {
-		// What cannot be read of other containers is not this one's problem.
+		// A record that cannot be read is not this one's problem.
 		named, _ := b.named(id)
 		for containerID, name := range named {
 			if name == e.HostInterface && containerID != e.ContainerID {

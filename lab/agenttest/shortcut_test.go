@@ -84,7 +84,7 @@ func TestShortcutFollows(t *testing.T) {
 	run(t, b, "cb", "--network net --ip 10.0.0.200") // one that Podman gives it again
 	addrA, addrB := labtest.Address(t, a, "ca", "net"), labtest.Address(t, b, "cb", "net")
 	macA, macB := mac(t, a, "ca"), mac(t, b, "cb")
-	both := func(within time.Duration) {
+	both := func(t *testing.T, within time.Duration) {
 		t.Helper()
 		labtest.Within(t, within, a, "podman exec ca ping -c1 -W1 "+addrB)
 		labtest.Within(t, within, b, "podman exec cb ping -c1 -W1 "+addrA)
@@ -92,35 +92,27 @@ func TestShortcutFollows(t *testing.T) {
 		labtest.Within(t, 5*time.Second, b, shortcutOut("net", macA)+" && "+shortcutIn("net", macB))
 		labtest.Sh(t, a, "podman exec ca ping -c2 -i0.05 -W1 "+addrB)
 	}
-	both(time.Second)
-	t.Run("a container is started again", func(t *testing.T) {
-		labtest.Sh(t, b, "podman restart -t0 cb")
-		both(time.Second)
-	})
-	t.Run("a container is started again while its host has no agent", func(t *testing.T) {
-		labtest.Sh(t, b, "podman stop -t0 cb; pkill -9 -x vxland-keeper; pkill -9 -x vxland; podman start cb")
-		both(2 * time.Second)
-	})
-	t.Run("the table is deleted", func(t *testing.T) {
-		labtest.Sh(t, a, "nft delete table netdev vxlan-driver-vxlan-net")
-		both(time.Second)
-	})
-	t.Run("the filters are", func(t *testing.T) {
-		labtest.Sh(t, a, "tc qdisc del dev vxlan-net clsact")
-		both(time.Second)
-	})
-	t.Run("all rules are", func(t *testing.T) {
-		labtest.Sh(t, a, "nft flush ruleset")
-		both(time.Second)
-	})
-	t.Run("the VXLAN device is", func(t *testing.T) {
-		labtest.Sh(t, a, "ip link del vxlan-net")
-		both(5 * time.Second)
-	})
-	t.Run("a container's port is taken off the bridge", func(t *testing.T) {
-		labtest.Sh(t, a, "ip link set $(ip -o link show type veth master br-vxlan-net | sed 's/.*: \\(veth[^@]*\\)@.*/\\1/') nomaster")
-		both(5 * time.Second)
-	})
+	both(t, time.Second)
+	for _, event := range []struct {
+		name   string
+		host   *lab.Host
+		script string
+		within time.Duration // they find each other again
+	}{
+		{"a container is started again", b, "podman restart -t0 cb", time.Second},
+		{"a container is started again while its host has no agent", b, "podman stop -t0 cb; pkill -9 -x vxland-keeper; pkill -9 -x vxland; podman start cb", 2 * time.Second},
+		{"the table is deleted", a, "nft delete table netdev vxlan-driver-vxlan-net", time.Second},
+		{"the filters are", a, "tc qdisc del dev vxlan-net clsact", time.Second},
+		{"all rules are", a, "nft flush ruleset", time.Second},
+		{"the VXLAN device is", a, "ip link del vxlan-net", 5 * time.Second},
+		{"a container's port is taken off the bridge", a,
+			"ip link set $(ip -o link show type veth master br-vxlan-net | sed 's/.*: \\(veth[^@]*\\)@.*/\\1/') nomaster", 5 * time.Second},
+	} {
+		t.Run(event.name, func(t *testing.T) {
+			labtest.Sh(t, event.host, event.script)
+			both(t, event.within)
+		})
+	}
 	t.Run("the other container goes", func(t *testing.T) {
 		labtest.Sh(t, b, "podman rm -f -t0 cb")
 		labtest.Within(t, 5*time.Second, a, "! { "+shortcutOut("net", macB)+"; }")

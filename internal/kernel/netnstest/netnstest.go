@@ -3,6 +3,7 @@ package netnstest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,22 @@ func New(t testing.TB) string {
 	}
 	t.Cleanup(func() { ns.Close() })
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd())
+}
+
+// Shell runs scripts in the namespace at a path. One that fails fails the test.
+func Shell(t testing.TB, path string) func(script string) string {
+	return func(script string) string {
+		t.Helper()
+		var out []byte
+		err := netns.Do(path, func() (err error) {
+			out, err = exec.Command("sh", "-ec", script).CombinedOutput()
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", script, err, out)
+		}
+		return string(out)
+	}
 }
 
 // create lets netns.Do put the thread back that unshare(2) moves.

@@ -152,7 +152,7 @@ func parseElement(b []byte) (f found) {
 	for typ, b := range nlmsg.Attrs(b) {
 		switch typ {
 		case unix.NFTA_SET_ELEM_KEY:
-			f.key = nest(b, unix.NFTA_DATA_VALUE)
+			f.key = nlmsg.Find(b, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_DATA:
 			f.parseValue(b)
 		case unix.NFTA_SET_ELEM_USERDATA:
@@ -176,14 +176,4 @@ func (f *found) parseValue(b []byte) {
 			}
 		}
 	}
-}
-
-// nest returns the payload of the attribute of that type among those in b.
-func nest(b []byte, typ uint16) []byte {
-	for t, b := range nlmsg.Attrs(b) {
-		if t == typ {
-			return b
-		}
-	}
-	return nil
 }

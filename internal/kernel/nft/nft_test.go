@@ -5,12 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netnstest"
 )
 
@@ -23,18 +21,7 @@ func open(t testing.TB) (*Conn, func(script string) string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return c, func(script string) string {
-		t.Helper()
-		var out []byte
-		err := netns.Do(ns, func() (err error) {
-			out, err = exec.Command("sh", "-ec", script).CombinedOutput()
-			return err
-		})
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", script, err, out)
-		}
-		return string(out)
-	}
+	return c, netnstest.Shell(t, ns)
 }
 
 func apply(t testing.TB, c *Conn, ch kernel.Change) {

@@ -89,15 +89,15 @@ func (c *Conn) ports(t table, whole map[string]bool) (all []kernel.ShortcutPort,
 		return nil, fmt.Errorf("read chains: %w", err)
 	}
 	for _, r := range replies {
-		name := nlmsg.Text(nest(r.body, unix.NFTA_CHAIN_NAME))
+		name := nlmsg.Text(nlmsg.Find(r.body, unix.NFTA_CHAIN_NAME))
 		m, isPort := portMAC(name)
 		// The kernel lists the chains of all tables of a family.
-		if !isPort || nlmsg.Text(nest(r.body, unix.NFTA_CHAIN_TABLE)) != t.name {
+		if !isPort || nlmsg.Text(nlmsg.Find(r.body, unix.NFTA_CHAIN_TABLE)) != t.name {
 			continue
 		}
 		p := kernel.ShortcutPort{MAC: m}
 		if whole[name] {
-			p.Name = nlmsg.Text(nest(nest(r.body, unix.NFTA_CHAIN_HOOK), unix.NFTA_HOOK_DEV))
+			p.Name = nlmsg.Text(nlmsg.Find(nlmsg.Find(r.body, unix.NFTA_CHAIN_HOOK), unix.NFTA_HOOK_DEV))
 		}
 		all = append(all, p)
 	}

@@ -31,6 +31,16 @@ func Attrs(b []byte) iter.Seq2[uint16, []byte] {
 	}
 }
 
+// Find returns the payload of the first attribute of that type among those in b, nil if there is none.
+func Find(b []byte, typ uint16) []byte {
+	for t, payload := range Attrs(b) {
+		if t == typ {
+			return payload
+		}
+	}
+	return nil
+}
+
 // The readers of a value give zero for one that is too short.
 
 // U8 reads one byte.

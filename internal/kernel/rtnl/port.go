@@ -23,7 +23,7 @@ func (c *Conn) PortFlags(name string) (kernel.PortFlags, error) {
 func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 	var kind string
 	var data []byte
-	for typ, b := range nlmsg.Attrs(nest(msg[unix.SizeofIfInfomsg:], unix.IFLA_LINKINFO)) {
+	for typ, b := range nlmsg.Attrs(nlmsg.Find(msg[unix.SizeofIfInfomsg:], unix.IFLA_LINKINFO)) {
 		switch typ {
 		case unix.IFLA_INFO_SLAVE_KIND:
 			kind = nlmsg.Text(b)
@@ -43,16 +43,6 @@ func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 		}
 	}
 	return f
-}
-
-// nest returns the payload of the attribute of that type among those in b.
-func nest(b []byte, typ uint16) []byte {
-	for t, b := range nlmsg.Attrs(b) {
-		if t == typ {
-			return b
-		}
-	}
-	return nil
 }
 
 // SetPort changes the flags that are set (br_setport in net/bridge/br_netlink.c).

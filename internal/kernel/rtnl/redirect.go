@@ -188,23 +188,23 @@ type filter struct {
 
 // parseFilter returns nothing of a filter that is not this project's.
 func parseFilter(msg []byte) (f filter) {
-	if len(msg) < 20 || nlmsg.Text(nest(msg[20:], tcaKind)) != "u32" {
+	if len(msg) < 20 || nlmsg.Text(nlmsg.Find(msg[20:], tcaKind)) != "u32" {
 		return f
 	}
 	handle, info := nlmsg.U32(msg[8:]), nlmsg.U32(msg[16:])
-	options := nest(msg[20:], tcaOptions)
+	options := nlmsg.Find(msg[20:], tcaOptions)
 	for _, t := range []filterTable{filters4, filters6} {
 		if info>>16 != uint32(t.priority) {
 			continue
 		}
-		if link := nest(options, u32Link); link != nil {
+		if link := nlmsg.Find(options, u32Link); link != nil {
 			f.leadsOn = nlmsg.U32(link) == t.id
 			return f
 		}
-		sel := nest(options, u32Sel)
-		for _, action := range nlmsg.Attrs(nest(options, u32Act)) {
+		sel := nlmsg.Find(options, u32Sel)
+		for _, action := range nlmsg.Attrs(nlmsg.Find(options, u32Act)) {
 			// struct tc_mirred: 20 bytes that all actions have, what to do, to which device.
-			parms := nest(nest(action, actOptions), mirredParms)
+			parms := nlmsg.Find(nlmsg.Find(action, actOptions), mirredParms)
 			if len(parms) >= 28 && len(sel) >= 48 && handle&^0xfffff == t.id {
 				f.redirects, f.to = true, nlmsg.U32(parms[24:])
 				copy(f.mac[:2], sel[16+4+2:])

@@ -2,13 +2,11 @@ package rtnl
 
 import (
 	"errors"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netnstest"
 )
 
@@ -21,18 +19,7 @@ func redirected(t *testing.T) (*Conn, func(string) string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	sh := func(script string) string {
-		t.Helper()
-		var out []byte
-		err := netns.Do(ns, func() (err error) {
-			out, err = exec.Command("sh", "-ec", script).CombinedOutput()
-			return err
-		})
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", script, err, out)
-		}
-		return string(out)
-	}
+	sh := netnstest.Shell(t, ns)
 	sh(`ip link add br0 type bridge; ip link set br0 up
 		ip link add vx0 type vxlan id 7 dstport 4789 local 127.0.0.1; ip link set vx0 master br0 up
 		for p in one two; do ip link add $p type veth peer name $p-end; ip link set $p master br0 up; ip link set $p-end up; done`)

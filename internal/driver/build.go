@@ -273,11 +273,11 @@ func (b build) publishElsewhere(id network.Identity, containerID string) error {
 		claims, err := b.claimsOf(other)
 		errs = append(errs, err)
 		for _, c := range claims {
-			if c.by.ContainerID != containerID {
+			if c.container != containerID {
 				continue
 			}
 			// One by one: of two networks each may have some of the ports already.
-			err := reconcile.AddElements(b.host, []kernel.Element{c.Element})
+			err := reconcile.AddElements(b.host, []kernel.Element{*c.Element})
 			if !errors.Is(err, kernel.ErrElementTaken) {
 				errs = append(errs, err)
 			}

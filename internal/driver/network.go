@@ -1,12 +1,14 @@
 package driver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/kernel"
@@ -84,10 +86,11 @@ func (d *Driver) otherNetworks() ([]network.Taken, error) {
 	return all, nil
 }
 
-// claim is an element that an endpoint wants, or with a zero record a network.
+// claim is an element that an endpoint wants, or a network.
 type claim struct {
-	kernel.Element
-	by store.Record
+	*kernel.Element
+	container string        // the endpoint's, or ""
+	setUp     time.Duration // when it first was
 }
 
 // claims returns what a network and its endpoints want in the firewall.
@@ -97,13 +100,15 @@ func (b build) claims(p placed) ([]claim, error) {
 }
 
 func claimsFor(p placed, records []store.Record) []claim {
-	var claims []claim
-	for _, e := range p.elements() {
-		claims = append(claims, claim{Element: e})
+	elements := p.elements()
+	claims := make([]claim, 0, len(elements)+len(records))
+	for i := range elements {
+		claims = append(claims, claim{Element: &elements[i]})
 	}
 	for _, r := range records {
-		for _, e := range plan.EndpointFirewall(p.Network, r.Endpoint) {
-			claims = append(claims, claim{e, r})
+		elements := plan.EndpointFirewall(p.Network, r.Endpoint)
+		for i := range elements {
+			claims = append(claims, claim{&elements[i], r.ContainerID, r.SetUp})
 		}
 	}
 	return claims
@@ -196,57 +201,42 @@ func endpoints(records []store.Record) []network.Endpoint {
 // networks leads by the one that it joined first. Of two containers the later has
 // it: Podman gives out a port once, so the earlier is gone without having been torn down.
 func settle(claims []claim) []kernel.Element {
-	type key struct {
-		set kernel.Set
-		key kernel.Datum
-	}
-	held := make(map[key]int)
-	var all []claim
+	held := make(map[kernel.ElementID]int, len(claims))
+	all := make([]claim, 0, len(claims))
 	for _, c := range claims {
-		i, taken := held[key{c.Set, c.Key}]
+		key := c.ID()
+		i, taken := held[key]
 		if !taken {
-			held[key{c.Set, c.Key}] = len(all)
+			held[key] = len(all)
 			all = append(all, c)
 			continue
 		}
-		sameContainer := all[i].by.ContainerID == c.by.ContainerID
-		if earlier := c.by.SetUp < all[i].by.SetUp; earlier == sameContainer {
+		sameContainer := all[i].container == c.container
+		if earlier := c.setUp < all[i].setUp; earlier == sameContainer {
 			all[i] = c
 		}
 	}
 	// By set, since a message holds elements of one.
-	slices.SortStableFunc(all, func(a, b claim) int { return compareSets(a.Set, b.Set) })
-	var elements []kernel.Element
+	slices.SortStableFunc(all, func(a, b claim) int {
+		return cmp.Or(cmp.Compare(a.Set.Family, b.Set.Family), cmp.Compare(a.Set.Name, b.Set.Name))
+	})
+	elements := make([]kernel.Element, 0, len(all))
 	for _, c := range all {
-		elements = append(elements, c.Element)
+		elements = append(elements, *c.Element)
 	}
 	return elements
 }
 
-func compareSets(a, b kernel.Set) int {
-	switch {
-	case a == b:
-		return 0
-	case a.Family+"/"+kernel.Family(a.Name) < b.Family+"/"+kernel.Family(b.Name):
-		return -1
-	}
-	return 1
-}
-
 // without returns the elements whose keys are not among the others'.
 func without(elements, others []kernel.Element) []kernel.Element {
-	type key struct {
-		set kernel.Set
-		key kernel.Datum
-	}
-	keep := make(map[key]bool)
-	for _, e := range others {
-		keep[key{e.Set, e.Key}] = true
+	keep := make(map[kernel.ElementID]bool)
+	for i := range others {
+		keep[others[i].ID()] = true
 	}
 	var left []kernel.Element
-	for _, e := range elements {
-		if !keep[key{e.Set, e.Key}] {
-			left = append(left, e)
+	for i := range elements {
+		if !keep[elements[i].ID()] {
+			left = append(left, elements[i])
 		}
 	}
 	return left

@@ -216,7 +216,7 @@ func (s *Session) mendFirewall(locals []Local) error {
 func ofEndpoints(claims []claim) []claim {
 	var all []claim
 	for _, c := range claims {
-		if c.by.ContainerID != "" {
+		if c.container != "" {
 			all = append(all, c)
 		}
 	}

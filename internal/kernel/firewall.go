@@ -1,9 +1,7 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -81,104 +79,26 @@ type Element struct {
 	Note  string // comment; not part of what makes elements equal to the kernel
 }
 
+// ElementID is what no two elements of the firewall share.
+type ElementID struct {
+	set         Set
+	first, last string
+}
+
+// ID tells it from elements with another key or of another set.
+func (e *Element) ID() ElementID { return ElementID{e.Set, e.Key.first, e.Key.last} }
+
 // String prints the element as nft takes it.
 func (e Element) String() string {
-	s := e.Key.text
+	s := e.Key.String()
 	if e.Note != "" {
 		s += fmt.Sprintf(" comment %q", e.Note)
 	}
 	if !e.Value.IsZero() {
-		s += " : " + e.Value.text
+		s += " : " + e.Value.String()
 	}
 	return s
 }
-
-// Datum is a key or value as nftables holds it.
-type Datum struct {
-	text        string
-	first, last string // bytes; they differ for a range
-	chain       string // of a verdict
-}
-
-// IsZero tells whether it is unset.
-func (d Datum) IsZero() bool { return d == Datum{} }
-
-// String prints the value as nft takes it.
-func (d Datum) String() string { return d.text }
-
-// First returns the bytes of the value, or of a range's first one.
-func (d Datum) First() []byte { return []byte(d.first) }
-
-// Last returns the bytes of a range's last value, and First of any other.
-func (d Datum) Last() []byte { return []byte(d.last) }
-
-// Chain returns the chain that a verdict jumps to, "" if it is no verdict.
-func (d Datum) Chain() string { return d.chain }
-
-func single(text string, b []byte) Datum {
-	return Datum{text: text, first: string(b), last: string(b)}
-}
-
-// Device is a network device's name.
-func Device(name string) Datum {
-	b := make([]byte, MaxNameLen+1)
-	copy(b, name)
-	return single(`"`+name+`"`, b)
-}
-
-// IP is an address.
-func IP(a netip.Addr) Datum { return single(a.String(), a.AsSlice()) }
-
-// Subnet is a range of addresses.
-func Subnet(p netip.Prefix) Datum {
-	first := p.Masked().Addr().AsSlice()
-	last := append([]byte(nil), first...)
-	for i := range last {
-		if bits := p.Bits() - 8*i; bits < 8 {
-			last[i] |= 0xff >> max(bits, 0)
-		}
-	}
-	return Datum{text: p.Masked().String(), first: string(first), last: string(last)}
-}
-
-// NDTarget is an address where it stands in neighbour discovery (RFC 4861,
-// section 4.3), which nft shows as a number.
-func NDTarget(a netip.Addr) Datum { return single(fmt.Sprintf("0x%x", a.AsSlice()), a.AsSlice()) }
-
-// Port is a TCP, UDP or SCTP port.
-func Port(p uint16) Datum {
-	return single(fmt.Sprint(p), binary.BigEndian.AppendUint16(nil, p))
-}
-
-// Protocol is a transport protocol's number (RFC 5237).
-func Protocol(name string, number uint8) Datum { return single(name, []byte{number}) }
-
-// Ethernet is a MAC address.
-func Ethernet(m MAC) Datum { return single(m.String(), m[:]) }
-
-// VNI is a VXLAN network identifier, three bytes in the header (RFC 7348, section 5).
-func VNI(v uint32) Datum {
-	return single(fmt.Sprintf("0x%x", v), binary.BigEndian.AppendUint32(nil, v)[1:])
-}
-
-// Jump is the verdict to go on in a chain.
-func Jump(chain string) Datum { return Datum{text: "jump " + chain, chain: chain} }
-
-// Concat is a key or value of several parts, each of which fills a multiple of
-// four bytes.
-func Concat(parts ...Datum) Datum {
-	var d Datum
-	var texts []string
-	for _, p := range parts {
-		texts = append(texts, p.text)
-		d.first += padded(p.first)
-		d.last += padded(p.last)
-	}
-	d.text = strings.Join(texts, " . ")
-	return d
-}
-
-func padded(b string) string { return b + strings.Repeat("\x00", (4-len(b)%4)%4) }
 
 // SetFirewall makes the firewall's tables hold the project's rules and exactly
 // these elements, in one transaction.

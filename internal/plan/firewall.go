@@ -31,7 +31,8 @@ func Mark(n network.Network, v network.VTEP, others []network.Taken) kernel.Elem
 // Firewall returns the elements by which a network takes part in the firewall's
 // rules, its endpoints left out. others are Podman's networks of other drivers.
 func Firewall(n network.Network, v network.VTEP, others []network.Taken) []kernel.Element {
-	e := elements{Mark(n, v, others)}
+	e := make(elements, 0, 32+3*len(v.Remotes)) // at most 3 for each host
+	e = append(e, Mark(n, v, others))
 	bridge := kernel.Device(n.Bridge.Name)
 	e.add(kernel.Within, kernel.Concat(bridge, bridge))
 	e.add(kernel.Networks, bridge)
@@ -98,8 +99,9 @@ func (e *elements) tunnel(n network.Network, v network.VTEP) {
 	if v.Local.Is6() {
 		members = kernel.Members6
 	}
+	end := kernel.Concat(kernel.IP(v.Local), port, vni)
 	for _, r := range v.Remotes {
-		e.add(members, kernel.Concat(kernel.IP(r), kernel.IP(v.Local), port, vni))
+		e.add(members, kernel.Concat(kernel.IP(r), end))
 	}
 }
 
@@ -187,7 +189,7 @@ func (e *elements) names(n network.Network) {
 			at = kernel.PortsAt6
 		}
 		for _, p := range []network.Protocol{network.UDP, network.TCP} {
-			e.addTo(at, kernel.Concat(kernel.IP(a), kernel.Protocol(string(p), p.Number()), kernel.Port(dnsPort)),
+			e.addTo(at, kernel.Concat(kernel.IP(a), kernel.Protocol(p.Number()), kernel.Port(dnsPort)),
 				kernel.Concat(kernel.IP(a), kernel.Port(n.DNSPort)))
 		}
 	}
@@ -251,7 +253,7 @@ func (e *elements) port(m network.PortMapping, to netip.Addr, i uint16) {
 	if to.Is6() {
 		anywhere, at = kernel.Ports6, kernel.PortsAt6
 	}
-	protocol := kernel.Protocol(string(m.Protocol), m.Protocol.Number())
+	protocol := kernel.Protocol(m.Protocol.Number())
 	host, target := kernel.Port(m.HostPort+i), kernel.Concat(kernel.IP(to), kernel.Port(m.ContainerPort+i))
 	if !m.HostIP.IsValid() || m.HostIP.IsUnspecified() {
 		e.addTo(anywhere, kernel.Concat(protocol, host), target)

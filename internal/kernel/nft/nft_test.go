@@ -35,7 +35,7 @@ var (
 	ip4 = kernel.IP(netip.MustParseAddr("10.0.0.2"))
 	ip6 = kernel.IP(netip.MustParseAddr("fd00:10::2"))
 	br  = kernel.Device("br-vxlan-blue")
-	tcp = kernel.Protocol("tcp", 6)
+	tcp = kernel.Protocol(6)
 )
 
 func subnet(s string) kernel.Datum { return kernel.Subnet(netip.MustParsePrefix(s)) }

@@ -1,0 +1,182 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"strings"
+)
+
+// Datum is a key or value as nftables holds it. It is printed only when somebody looks: a network of 1,000 hosts has
+// 2,000 of them.
+type Datum struct {
+	first, last string // bytes; they differ for a range
+	kinds       string // a byte for each part, which says how it is printed
+	chain       string // of a verdict
+}
+
+const (
+	kindDevice   = 'd'
+	kindIP4      = '4'
+	kindIP6      = '6'
+	kindSubnet4  = 's'
+	kindSubnet6  = 'S'
+	kindND       = 'n'
+	kindPort     = 'p'
+	kindProtocol = 't'
+	kindMAC      = 'm'
+	kindVNI      = 'v'
+)
+
+// kindLen is how many bytes a part has.
+var kindLen = map[byte]int{
+	kindDevice: MaxNameLen + 1, kindIP4: 4, kindIP6: 16, kindSubnet4: 4, kindSubnet6: 16,
+	kindND: 16, kindPort: 2, kindProtocol: 1, kindMAC: 6, kindVNI: 3,
+}
+
+// protocolNames are those that nft prints.
+var protocolNames = map[byte]string{6: "tcp", 17: "udp", 132: "sctp"}
+
+// IsZero tells whether it is unset.
+func (d Datum) IsZero() bool { return d == Datum{} }
+
+// String prints the value as nft takes it.
+func (d Datum) String() string {
+	if d.chain != "" {
+		return "jump " + d.chain
+	}
+	var texts []string
+	at := 0
+	for i := range len(d.kinds) {
+		n := kindLen[d.kinds[i]]
+		texts = append(texts, text(d.kinds[i], d.first[at:at+n], d.last[at:at+n]))
+		at += padded(n)
+	}
+	return strings.Join(texts, " . ")
+}
+
+// text prints a part.
+func text(kind byte, first, last string) string {
+	b := []byte(first)
+	switch kind {
+	case kindDevice:
+		return `"` + strings.TrimRight(first, "\x00") + `"`
+	case kindIP4, kindIP6:
+		return address(b).String()
+	case kindSubnet4, kindSubnet6:
+		return netip.PrefixFrom(address(b), commonBits(first, last)).String()
+	case kindPort:
+		return fmt.Sprint(binary.BigEndian.Uint16(b))
+	case kindProtocol:
+		return protocolNames[b[0]]
+	case kindMAC:
+		return MAC(b).String()
+	case kindVNI:
+		return fmt.Sprintf("0x%x", binary.BigEndian.Uint32(append([]byte{0}, b...)))
+	}
+	return fmt.Sprintf("0x%x", b)
+}
+
+func address(b []byte) netip.Addr {
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// commonBits is the length of the prefix that two addresses share.
+func commonBits(a, b string) int {
+	for i := range len(a) {
+		if x := a[i] ^ b[i]; x != 0 {
+			return 8*i + bits.LeadingZeros8(x)
+		}
+	}
+	return 8 * len(a)
+}
+
+// First returns the bytes of the value, or of a range's first one.
+func (d Datum) First() []byte { return []byte(d.first) }
+
+// Last returns the bytes of a range's last value, and First of any other.
+func (d Datum) Last() []byte { return []byte(d.last) }
+
+// Chain returns the chain that a verdict jumps to, "" if it is no verdict.
+func (d Datum) Chain() string { return d.chain }
+
+func single(kind byte, b []byte) Datum {
+	s := string(b)
+	return Datum{first: s, last: s, kinds: string(rune(kind))}
+}
+
+// Device is a network device's name.
+func Device(name string) Datum {
+	b := make([]byte, MaxNameLen+1)
+	copy(b, name)
+	return single(kindDevice, b)
+}
+
+// IP is an address.
+func IP(a netip.Addr) Datum {
+	if a.Is4() {
+		b := a.As4()
+		return single(kindIP4, b[:])
+	}
+	b := a.As16()
+	return single(kindIP6, b[:])
+}
+
+// Subnet is a range of addresses.
+func Subnet(p netip.Prefix) Datum {
+	d := IP(p.Masked().Addr())
+	d.kinds = string(rune(kindSubnet4))
+	if p.Addr().Is6() {
+		d.kinds = string(rune(kindSubnet6))
+	}
+	last := d.Last()
+	for i := range last {
+		if bits := p.Bits() - 8*i; bits < 8 {
+			last[i] |= 0xff >> max(bits, 0)
+		}
+	}
+	d.last = string(last)
+	return d
+}
+
+// NDTarget is an address where it stands in neighbour discovery (RFC 4861,
+// section 4.3), which nft shows as a number.
+func NDTarget(a netip.Addr) Datum {
+	b := a.As16()
+	return single(kindND, b[:])
+}
+
+// Port is a TCP, UDP or SCTP port.
+func Port(p uint16) Datum { return single(kindPort, binary.BigEndian.AppendUint16(nil, p)) }
+
+// Protocol is the number of TCP, UDP or SCTP (RFC 5237).
+func Protocol(number uint8) Datum { return single(kindProtocol, []byte{number}) }
+
+// Ethernet is a MAC address.
+func Ethernet(m MAC) Datum { return single(kindMAC, m[:]) }
+
+// VNI is a VXLAN network identifier, three bytes in the header (RFC 7348, section 5).
+func VNI(v uint32) Datum { return single(kindVNI, binary.BigEndian.AppendUint32(nil, v)[1:]) }
+
+// Jump is the verdict to go on in a chain.
+func Jump(chain string) Datum { return Datum{chain: chain} }
+
+// Concat is a key or value of several parts, each of which fills a multiple of
+// four bytes.
+func Concat(parts ...Datum) Datum {
+	first, last, kinds := make([]byte, 0, 64), make([]byte, 0, 64), make([]byte, 0, 8)
+	for _, p := range parts {
+		first, last, kinds = pad(append(first, p.first...)), pad(append(last, p.last...)), append(kinds, p.kinds...)
+	}
+	d := Datum{first: string(first), kinds: string(kinds)}
+	if d.last = d.first; string(last) != d.first {
+		d.last = string(last)
+	}
+	return d
+}
+
+func padded(n int) int { return (n + 3) &^ 3 }
+
+func pad(b []byte) []byte { return append(b, "\x00\x00\x00"[:padded(len(b))-len(b)]...) }

@@ -124,15 +124,14 @@ func (b build) devices(p placed, s plan.State, ensure func(reconcile.Namespace, 
 }
 
 func (b build) firewall(p placed, e network.Endpoint) error {
-	ids, err := b.st.Endpoints(p.ID)
+	others, err := b.st.HasOthers(p.ID, e.ContainerID)
 	if err != nil {
 		return err
 	}
-	first := len(ids) == 1 // e itself
 	return reconcile.Firewall(b.host, reconcile.Elements{
 		Mark:     plan.Mark(p.Network, p.vtep, p.others),
 		Network:  p.elements,
-		First:    first,
+		First:    !others,
 		Endpoint: plan.EndpointFirewall(p.Network, e),
 		All: func() ([]kernel.Element, error) {
 			claims, err := b.claims(p)
@@ -147,22 +146,10 @@ func (b build) firewall(p placed, e network.Endpoint) error {
 // as when somebody deleted the bridge. Only those are looked at, so the cost
 // of a start does not grow with the number of containers.
 func (b build) reattach(p placed) error {
-	ids, err := b.st.Endpoints(p.ID)
-	if err != nil {
-		return err
-	}
 	loose, err := b.host.Loose()
-	if err != nil {
-		return err
-	}
-	stray := make(map[string]bool)
-	for _, name := range loose {
-		stray[name] = true
-	}
-	named, err := b.named(p.ID)
 	errs := []error{err}
-	for _, id := range ids {
-		if stray[p.Port(network.Endpoint{ContainerID: id, HostInterface: named[id]})] {
+	for _, l := range loose {
+		if id := p.ContainerOf(l.Alias); id != "" {
 			errs = append(errs, b.reattachPort(p, id))
 		}
 	}
@@ -181,8 +168,12 @@ func (b build) named(networkID string) (map[string]string, error) {
 	return names, errors.Join(errs...)
 }
 
+// reattachPort leaves alone what is left of a container that is not in the store.
 func (b build) reattachPort(p placed, containerID string) error {
 	r, err := b.st.Record(p.ID, containerID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

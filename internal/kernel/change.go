@@ -55,8 +55,8 @@ type SetLearning struct {
 // SetNoLinkLocal stops IPv6 from giving the link an address by itself.
 type SetNoLinkLocal struct{ Name string }
 
-// SetSysctl sets a kernel parameter.
-type SetSysctl struct{ Sysctl Sysctl }
+// SetSysctls sets kernel parameters, all that it can.
+type SetSysctls struct{ Sysctls []Sysctl }
 
 // SetUp brings a link up.
 type SetUp struct{ Name string }
@@ -104,7 +104,7 @@ func (SetMAC) change()         {}
 func (SetMaster) change()      {}
 func (SetLearning) change()    {}
 func (SetNoLinkLocal) change() {}
-func (SetSysctl) change()      {}
+func (SetSysctls) change()     {}
 func (SetUp) change()          {}
 func (AddAddr) change()        {}
 func (DelAddr) change()        {}
@@ -179,8 +179,12 @@ func (c SetNoLinkLocal) String() string {
 	return fmt.Sprintf("ip link set %s addrgenmode none", c.Name)
 }
 
-func (c SetSysctl) String() string {
-	return fmt.Sprintf("sysctl -w %s=%s", c.Sysctl.Key, c.Sysctl.Value)
+func (c SetSysctls) String() string {
+	var lines []string
+	for _, s := range c.Sysctls {
+		lines = append(lines, s.String())
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (c SetUp) String() string { return fmt.Sprintf("ip link set %s up", c.Name) }

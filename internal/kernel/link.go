@@ -104,6 +104,9 @@ type Link struct {
 // net/ipv6/conf/eth0/accept_ra (Documentation/networking/ip-sysctl.rst).
 type Sysctl struct{ Key, Value string }
 
+// String prints the command that sets it.
+func (s Sysctl) String() string { return "sysctl -w " + s.Key + "=" + s.Value }
+
 // Peer is the other end of a veth, which is created in another namespace.
 type Peer struct {
 	Name      string

@@ -71,8 +71,20 @@ func (id Identity) Alias() string {
 // EndpointAlias is Alias for the host's end of a container's veth, whose name its
 // user may choose: it must not be taken from another container of the network.
 func (id Identity) EndpointAlias(e Endpoint) string {
-	alias := fmt.Sprintf("vxlan-driver container %s network %s %s", e.ContainerID, id.ID, id.Name)
+	alias := fmt.Sprintf("%s%s network %s %s", endpointAliasPrefix, e.ContainerID, id.ID, id.Name)
 	return alias[:min(len(alias), maxAliasLen)]
+}
+
+const endpointAliasPrefix = "vxlan-driver container "
+
+// ContainerOf returns the id of the container of the network that an EndpointAlias is of, or "".
+func (id Identity) ContainerOf(alias string) string {
+	rest, _ := strings.CutPrefix(alias, endpointAliasPrefix)
+	containerID, _, _ := strings.Cut(rest, " ")
+	if alias != id.EndpointAlias(Endpoint{ContainerID: containerID}) {
+		return ""
+	}
+	return containerID
 }
 
 // PortName returns the name of the host's end of the veth to a container.

@@ -48,9 +48,8 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	// settings forgotten (addrconf_notify in net/ipv6/addrconf.c).
 	forgets := have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU
 	add(want.NoLinkLocal && (!have.NoLinkLocal || forgets), kernel.SetNoLinkLocal{Name: name})
-	for _, p := range want.Sysctls {
-		add(!slices.Contains(have.Sysctls, p), kernel.SetSysctl{Sysctl: p})
-	}
+	lacking := missing(want.Sysctls, have.Sysctls)
+	add(len(lacking) > 0, kernel.SetSysctls{Sysctls: lacking})
 	changes = append(changes, diffAddrs(want, have, owner)...)
 	changes = append(changes, diffFDB(want, have)...)
 	add(want.Up && !have.Up, kernel.SetUp{Name: name})
@@ -59,6 +58,16 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 			kernel.AddRoute{Name: name, Route: r})
 	}
 	return changes
+}
+
+// missing returns the parameters that are not as wanted.
+func missing(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
+	for _, p := range want {
+		if !slices.Contains(have, p) {
+			lacking = append(lacking, p)
+		}
+	}
+	return lacking
 }
 
 func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {

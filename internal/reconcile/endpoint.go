@@ -65,10 +65,7 @@ func announce(host, container Namespace, e plan.Endpoint) error {
 	if _, err := host.Link(e.Port.Name, 0); err != nil {
 		return err
 	}
-	var changes []kernel.Change
-	for _, p := range e.Announce {
-		changes = append(changes, kernel.SetSysctl{Sysctl: p})
-	}
+	changes := []kernel.Change{kernel.SetSysctls{Sysctls: e.Announce}}
 	if !e.Container.MAC.IsZero() {
 		changes = append(changes, kernel.SetMAC{Name: e.Container.Name, MAC: e.Container.MAC})
 	}

@@ -19,8 +19,8 @@ type Namespace interface {
 	Ports(bridge string) ([]string, error)
 	// PortLinks returns a bridge's ports, without facets.
 	PortLinks(bridge string) ([]kernel.Link, error)
-	// Loose returns the names of links that are no bridge's ports.
-	Loose() ([]string, error)
+	// Loose returns the links that are no bridge's ports, without facets.
+	Loose() ([]kernel.Link, error)
 	// Tunnels returns the namespace's VXLAN devices.
 	Tunnels() ([]kernel.Link, error)
 	// Sysctl reads a kernel parameter; the error of one that is not there is
@@ -88,14 +88,11 @@ func global(host Namespace, want []kernel.Sysctl) error {
 	if err != nil {
 		return err
 	}
-	for i, p := range want {
-		if have[i] != p {
-			if err := host.Apply(kernel.SetSysctl{Sysctl: p}); err != nil {
-				return err
-			}
-		}
+	lacking := missing(want, have)
+	if len(lacking) == 0 {
+		return nil
 	}
-	return nil
+	return host.Apply(kernel.SetSysctls{Sysctls: lacking})
 }
 
 func bridge(host Namespace, want kernel.Link) error {
@@ -282,12 +279,12 @@ type unread struct{ Namespace }
 // is read-only.
 func (ns unread) Apply(c kernel.Change) error {
 	err := ns.Namespace.Apply(c)
-	set, ok := c.(kernel.SetSysctl)
+	set, ok := c.(kernel.SetSysctls)
 	if err == nil || !ok {
 		return err
 	}
-	have, readErr := sysctls(ns, []kernel.Sysctl{set.Sysctl})
-	if readErr == nil && have[0] == set.Sysctl {
+	have, readErr := sysctls(ns, set.Sysctls)
+	if readErr == nil && slices.Equal(have, set.Sysctls) {
 		return nil
 	}
 	return err

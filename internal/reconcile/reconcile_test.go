@@ -185,7 +185,7 @@ type readOnly struct {
 }
 
 func (ns readOnly) Apply(c kernel.Change) error {
-	if _, ok := c.(kernel.SetSysctl); ok {
+	if _, ok := c.(kernel.SetSysctls); ok {
 		if ns.value == "" {
 			return fs.ErrNotExist
 		}

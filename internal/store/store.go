@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -162,11 +163,11 @@ func (s *Store) Networks() ([]string, error) {
 	}
 	var used []string
 	for _, id := range ids {
-		endpoints, err := s.Endpoints(id)
+		some, err := s.HasOthers(id, "")
 		if err != nil {
 			return nil, err
 		}
-		if len(endpoints) > 0 { // else a crash came before the first
+		if some { // else a crash came before the first
 			used = append(used, id)
 		}
 	}
@@ -198,17 +199,43 @@ func (s *Store) Config(networkID string) ([]byte, error) {
 // Endpoints returns the ids of the containers that are endpoints of a network,
 // sorted.
 func (s *Store) Endpoints(networkID string) ([]string, error) {
-	return s.names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix)
+	return s.names(s.endpoints(networkID), endpointSuffix)
+}
+
+// HasOthers tells whether a network has other endpoints than the container. It reads no more than it must of them.
+func (s *Store) HasOthers(networkID, containerID string) (bool, error) {
+	dir, err := os.Open(s.endpoints(networkID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read store: %w", err)
+	}
+	defer dir.Close()
+	for {
+		entries, err := dir.ReadDir(8)
+		for _, e := range entries {
+			if id, ok := named(e, endpointSuffix); ok && id != containerID {
+				return true, nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read store: %w", err)
+		}
+	}
 }
 
 // Publishes returns those of them that publish ports.
 func (s *Store) Publishes(networkID string) ([]string, error) {
-	return s.names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+publishesSuffix)
+	return s.names(s.endpoints(networkID), endpointSuffix+publishesSuffix)
 }
 
 // Named returns those whose host's end of the veth has a name of the user's choice.
 func (s *Store) Named(networkID string) ([]string, error) {
-	return s.names(filepath.Join(s.network(networkID), "endpoints"), endpointSuffix+namedSuffix)
+	return s.names(s.endpoints(networkID), endpointSuffix+namedSuffix)
 }
 
 // names lists what is in a directory under that suffix, without it.
@@ -227,12 +254,17 @@ func (s *Store) names(dir, suffix string) ([]string, error) {
 	}
 	var all []string
 	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), suffix)
-		if ok && name != "" && name[0] != '.' {
+		if name, ok := named(e, suffix); ok {
 			all = append(all, name)
 		}
 	}
 	return all, nil
+}
+
+// named returns an entry's name without the suffix, if it has it.
+func named(e fs.DirEntry, suffix string) (name string, ok bool) {
+	name, ok = strings.CutSuffix(e.Name(), suffix)
+	return name, ok && name != "" && name[0] != '.'
 }
 
 // Record returns what is kept of an endpoint.
@@ -258,8 +290,12 @@ func readRecord(path string) (Record, error) {
 
 func (s *Store) network(id string) string { return filepath.Join(s.dir, "networks", id) }
 
+func (s *Store) endpoints(networkID string) string {
+	return filepath.Join(s.network(networkID), "endpoints")
+}
+
 func (s *Store) endpoint(networkID, containerID string) string {
-	return filepath.Join(s.network(networkID), "endpoints", containerID+endpointSuffix)
+	return filepath.Join(s.endpoints(networkID), containerID+endpointSuffix)
 }
 
 const (

@@ -122,6 +122,14 @@ func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
 	if got, err := s.Networks(); err != nil || !reflect.DeepEqual(got, []string{"n1"}) {
 		t.Errorf("got %v, %v", got, err)
 	}
+	for _, tt := range []struct {
+		network, container string
+		want               bool
+	}{{"n1", "c1", false}, {"n1", "c2", true}, {"half", "c1", false}, {"none", "c1", false}} {
+		if got, err := s.HasOthers(tt.network, tt.container); err != nil || got != tt.want {
+			t.Errorf("%s has others than %s: %v, %v", tt.network, tt.container, got, err)
+		}
+	}
 	for range 2 {
 		if err := s.Remove("half", "c1"); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package fakekernel
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,8 +36,8 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.edit(c.Name, func(l *link) error { l.Tunnel.Learning = c.On; return nil })
 	case kernel.SetNoLinkLocal:
 		return ns.edit(c.Name, func(l *link) error { l.NoLinkLocal = true; return nil })
-	case kernel.SetSysctl:
-		return ns.setSysctl(c.Sysctl)
+	case kernel.SetSysctls:
+		return ns.setSysctls(c.Sysctls)
 	case kernel.SetUp:
 		return ns.edit(c.Name, func(l *link) error { l.Up = true; return nil })
 	case kernel.AddAddr:
@@ -67,6 +68,14 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		return ns.edit(c.Name, func(l *link) error { return ns.addStatic(l, c.MAC) })
 	}
 	return fmt.Errorf("unknown change %T", c)
+}
+
+func (ns *Namespace) setSysctls(all []kernel.Sysctl) error {
+	var errs []error
+	for _, s := range all {
+		errs = append(errs, ns.setSysctl(s))
+	}
+	return errors.Join(errs...)
 }
 
 func (ns *Namespace) setSysctl(s kernel.Sysctl) error {

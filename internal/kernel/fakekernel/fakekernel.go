@@ -206,14 +206,14 @@ func (ns *Namespace) PortLinks(bridge string) ([]kernel.Link, error) {
 }
 
 // Loose implements reconcile.Namespace.
-func (ns *Namespace) Loose() ([]string, error) {
-	var names []string
+func (ns *Namespace) Loose() ([]kernel.Link, error) {
+	var loose []kernel.Link
 	for _, l := range ns.links {
 		if l.Master == "" {
-			names = append(names, l.Name)
+			loose = append(loose, clone(l.Link))
 		}
 	}
-	return names, ns.kernel.call()
+	return loose, ns.kernel.call()
 }
 
 // Tunnels implements reconcile.Namespace.

@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netns"
@@ -42,8 +39,8 @@ func (ns *Namespace) Close() {
 // Apply makes a change.
 func (ns *Namespace) Apply(c kernel.Change) error {
 	switch c := c.(type) {
-	case kernel.SetSysctl:
-		return ns.setSysctl(c)
+	case kernel.SetSysctls:
+		return ns.setSysctls(c)
 	case kernel.SetShortcut:
 		return ns.setShortcut(c)
 	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements,
@@ -134,32 +131,6 @@ func (ns *Namespace) nft() (*nft.Conn, error) {
 	return ns.firewall, nil
 }
 
-func (ns *Namespace) setSysctl(set kernel.SetSysctl) error {
-	err := ns.do(func() error {
-		return os.WriteFile(file(set.Sysctl.Key), []byte(set.Sysctl.Value), 0)
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", set, err)
-	}
-	return nil
-}
-
-// Sysctl reads a kernel parameter. The error of one that is not there, as those
-// of IPv6 where it is disabled, is fs.ErrNotExist.
-func (ns *Namespace) Sysctl(key string) (value string, err error) {
-	err = ns.do(func() error {
-		data, err := os.ReadFile(file(key))
-		value = strings.TrimSpace(string(data))
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("read sysctl %s: %w", key, err)
-	}
-	return value, nil
-}
-
 // do runs fn in the namespace: /proc/sys/net shows the one of the thread that
 // opens a file there.
 func (ns *Namespace) do(fn func() error) error { return netns.In(ns.path, fn) }
-
-func file(key string) string { return filepath.Join("/proc/sys", key) }

@@ -3,6 +3,7 @@ package namespace_test
 import (
 	"errors"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"vxlan-driver/internal/kernel"
@@ -11,8 +12,11 @@ import (
 )
 
 // Each namespace has its own parameters, and the caller's are left alone.
+// Some go by rtnetlink, the others by files.
 func TestSysctlIsTheNamespacesOwn(t *testing.T) {
-	const key = "net/ipv4/conf/lo/arp_notify"
+	keys := []string{"net/ipv4/conf/lo/arp_notify", "net/ipv4/conf/lo/rp_filter", "net/ipv4/conf/lo/forwarding",
+		"net/ipv4/conf/lo/accept_local", "net/ipv4/conf/default/rp_filter", "net/ipv4/ip_forward"}
+	const none = "net/ipv4/conf/none/arp_notify"
 	var open []*namespace.Namespace
 	for range 2 {
 		ns, err := namespace.Open(netnstest.New(t))
@@ -22,15 +26,26 @@ func TestSysctlIsTheNamespacesOwn(t *testing.T) {
 		defer ns.Close()
 		open = append(open, ns)
 	}
-	if err := open[0].Apply(kernel.SetSysctl{Sysctl: kernel.Sysctl{Key: key, Value: "1"}}); err != nil {
-		t.Fatal(err)
+	var all []kernel.Sysctl
+	before := make(map[string]string)
+	for _, key := range append([]string{none, "net/ipv6/conf/none/accept_ra"}, keys...) {
+		all = append(all, kernel.Sysctl{Key: key, Value: "1"})
+		before[key], _ = open[1].Sysctl(key)
 	}
-	for i, want := range []string{"1", "0"} {
-		if got, err := open[i].Sysctl(key); err != nil || got != want {
-			t.Errorf("namespace %d: %q, %v, want %s", i, got, err, want)
+	// What is not there is named, and does not keep the others from being set.
+	err := open[0].Apply(kernel.SetSysctls{Sysctls: all})
+	if err == nil || strings.Count(err.Error(), "\n") != 1 || !strings.Contains(err.Error(), none) || !strings.Contains(err.Error(), "ipv6/conf/none/accept_ra") {
+		t.Errorf("got %v", err)
+	}
+	for _, key := range keys {
+		if got, err := open[0].Sysctl(key); err != nil || got != "1" {
+			t.Errorf("%s is %q, %v", key, got, err)
+		}
+		if got, err := open[1].Sysctl(key); err != nil || got != before[key] {
+			t.Errorf("%s elsewhere is %q, was %q, %v", key, got, before[key], err)
 		}
 	}
-	if _, err := open[0].Sysctl("net/ipv4/conf/none/arp_notify"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := open[0].Sysctl(none); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -66,7 +66,7 @@ func (c *Conn) Ports(bridge string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
-	msgs, err := c.portMessages(index)
+	msgs, err := c.withMaster(index, attrU32(unix.IFLA_EXT_MASK, skipStats))
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
@@ -86,7 +86,7 @@ func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
-	msgs, err := c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), attrU32(unix.IFLA_MASTER, index))
+	msgs, err := c.withMaster(index)
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
@@ -108,26 +108,28 @@ func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
 // net/core/rtnetlink.c).
 const noMaster = 1<<32 - 1
 
-// Loose returns the names of links that are ports of no bridge. Of the others the
+// Loose returns the links that are ports of no bridge, without facets. Of the others the
 // kernel makes no message, which with many containers is what a list costs: each
-// veth's other end is looked up among all namespaces.
-func (c *Conn) Loose() ([]string, error) {
-	msgs, err := c.portMessages(noMaster)
+// veth's other end is looked up among all namespaces. It is not asked to leave something out of the messages
+// (IFLA_EXT_MASK): then it would first compute for each link how long its message would be (rtnl_calcit in net/core/rtnetlink.c).
+func (c *Conn) Loose() ([]kernel.Link, error) {
+	msgs, err := c.withMaster(noMaster)
 	if err != nil {
 		return nil, fmt.Errorf("read links without a bridge: %w", err)
 	}
-	var names []string
+	var loose []kernel.Link
 	for _, msg := range msgs {
 		if l := parseLink(msg); l.master == 0 {
-			names = append(names, l.Name)
+			loose = append(loose, l.Link)
 		}
 	}
-	return names, nil
+	return loose, nil
 }
 
-func (c *Conn) portMessages(bridge uint32) ([][]byte, error) {
-	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0),
-		attrU32(unix.IFLA_MASTER, bridge), attrU32(unix.IFLA_EXT_MASK, skipStats))
+// withMaster asks for the links with that master.
+func (c *Conn) withMaster(index uint32, attrs ...*nl.RtAttr) ([][]byte, error) {
+	attrs = append(attrs, attrU32(unix.IFLA_MASTER, index))
+	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), attrs...)
 }
 
 // Tunnels returns all VXLAN devices of the namespace, without facets. The kernel

@@ -111,3 +111,55 @@ func TestComputeIsDeterministic(t *testing.T) {
 		t.Errorf("%+v\n%+v", a, b)
 	}
 }
+
+// Whether a container that comes needs not be announced.
+func TestQuiet(t *testing.T) {
+	own := func(n *network.Network, _ *network.VTEP) {
+		n.Subnets[0].Lease = network.Range{First: netip.MustParseAddr("10.0.0.2"), Last: netip.MustParseAddr("10.0.0.63")}
+	}
+	both := func(fs ...func(*network.Network, *network.VTEP)) func(*network.Network, *network.VTEP) {
+		return func(n *network.Network, v *network.VTEP) {
+			for _, f := range fs {
+				f(n, v)
+			}
+		}
+	}
+	exact := func(_ *network.Network, v *network.VTEP) { v.Exact = true }
+	learning := func(n *network.Network, _ *network.VTEP) { n.Learning = kernel.Some(true) }
+	gossip := func(n *network.Network, _ *network.VTEP) { n.Gossip = true }
+	alone := func(_ *network.Network, v *network.VTEP) { v.Remotes = nil }
+	group := func(n *network.Network, _ *network.VTEP) { n.Tunnel.Group = netip.MustParseAddr("239.0.0.1") }
+	tests := []struct {
+		name   string
+		change func(*network.Network, *network.VTEP)
+		addrs  []string
+		want   bool
+	}{
+		{"of the whole subnet", both(), []string{"10.0.0.2/24"}, false},
+		{"of this host's part", own, []string{"10.0.0.2/24"}, true},
+		{"of another's part", own, []string{"10.0.0.64/24"}, false},
+		{"one of another's part", own, []string{"10.0.0.2/24", "10.1.0.2/24"}, false},
+		{"no subnet's", own, []string{"10.9.0.2/24"}, false},
+		{"agents tell", exact, []string{"10.0.0.64/24"}, true},
+		{"agents tell, and hosts learn", both(exact, learning), []string{"10.0.0.64/24"}, false},
+		{"agents pick, and not all hosts have one", both(gossip, own), []string{"10.0.0.2/24"}, false},
+		{"no other host", alone, []string{"10.0.0.2/24"}, true},
+		{"a group of hosts", both(alone, group), []string{"10.0.0.2/24"}, false},
+		{"no address", exact, nil, false},
+	}
+	for _, tt := range tests {
+		n, v := blue(), vtep
+		tt.change(&n, &v)
+		e := endpointWith(tt.addrs...)
+		if len(e.Addrs) > 0 {
+			e.MAC = network.EndpointMAC(100, e.Addrs[0].Addr())
+		}
+		if got := Compute(n, v, []network.Endpoint{e}).Endpoints[0].Quiet; got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+		e.MAC = kernel.MAC{2, 5: 1}
+		if Compute(n, v, []network.Endpoint{e}).Endpoints[0].Quiet {
+			t.Errorf("%s: quiet with a MAC of the user's choice", tt.name)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func (d *Driver) Create(data []byte) ([]byte, error) {
 
 // taken lists what Podman's other networks and the host's VXLAN devices hold.
 func (d *Driver) taken(host Namespace) ([]network.Taken, error) {
-	all, err := d.otherNetworks()
+	all, err := d.networks(network.ReadTaken)
 	if err != nil {
 		return nil, err
 	}

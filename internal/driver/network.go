@@ -66,17 +66,23 @@ func (b build) known(p placed) (placed, error) {
 
 func (p placed) elements() []kernel.Element { return plan.Firewall(p.Network, p.vtep, p.others) }
 
-// otherNetworks lists what Podman's networks hold.
-func (d *Driver) otherNetworks() ([]network.Taken, error) {
+// otherNetworks lists Podman's networks of other drivers.
+func (d *Driver) otherNetworks() ([]network.Taken, error) { return d.networks(network.ReadOther) }
+
+// networks lists Podman's networks, as far as read takes an interest.
+func (d *Driver) networks(read func(data []byte) (network.Taken, bool)) ([]network.Taken, error) {
 	files, err := filepath.Glob(filepath.Join(d.NetworksDir, "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("list networks: %w", err)
 	}
 	var all []network.Taken
 	for _, f := range files {
-		// A file that goes away meanwhile is a network that was removed.
-		if data, err := os.ReadFile(f); err == nil {
-			all = append(all, network.ReadTaken(data))
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue // it went away meanwhile: a network that was removed
+		}
+		if t, ok := read(data); ok {
+			all = append(all, t)
 		}
 	}
 	// Podman's default network is there before it has a file.

@@ -233,7 +233,7 @@ type FDB struct {
 	Index uint32 // of the underlay device
 }
 
-// Facets says what of a link to read besides its attributes: each costs a
+// Facets says what of a link to read besides its attributes: each but Params costs a
 // request of its own.
 type Facets uint8
 
@@ -242,4 +242,5 @@ const (
 	Addrs Facets = 1 << iota
 	Routes
 	Entries // of a VXLAN device's FDB
+	Params  // those parameters that come with the attributes; they are in Sysctls
 )

@@ -23,15 +23,15 @@ type Taken struct {
 // ReadTaken reads what a network in one of Podman's configuration files holds.
 // What cannot be read holds nothing: another network's mistakes are not this
 // one's problem.
-func ReadTaken(data []byte) Taken {
+func ReadTaken(data []byte) (t Taken, ok bool) {
 	var c struct {
 		config
 		Driver string `json:"driver"`
 	}
 	if json.Unmarshal(data, &c) != nil {
-		return Taken{}
+		return Taken{}, false
 	}
-	t := Taken{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID}
+	t = Taken{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID}
 	n, _ := c.network()
 	for _, s := range n.Subnets {
 		t.Subnets = append(t.Subnets, s.Prefix)
@@ -39,14 +39,32 @@ func ReadTaken(data []byte) Taken {
 	if c.Driver == Driver {
 		t.VNI, t.Port = n.Tunnel.VNI, n.Tunnel.Port
 		t.Names = slices.Concat(n.Bridge.all(), n.Device.all())
-	} else if c.NetworkInterface != "" {
-		t.Names, t.Bridge = []string{c.NetworkInterface}, c.NetworkInterface
-		t.Isolate, _ = parseIsolation(c.Options["isolate"])
+	} else if other, ok := ReadOther(data); ok {
+		t.Names, t.Bridge, t.Isolate = other.Names, other.Bridge, other.Isolate
 	}
-	return t
+	return t, true
 }
 
 func (d DeviceName) all() []string { return append([]string{d.Name}, d.Alts...) }
+
+// ReadOther reads as much of a network of another driver as those that are in use need to know; of one of this driver, nothing.
+func ReadOther(data []byte) (t Taken, ok bool) {
+	var c struct {
+		Name             string `json:"name"`
+		ID               string `json:"id"`
+		Driver           string `json:"driver"`
+		NetworkInterface string `json:"network_interface"`
+		Options          struct {
+			Isolate string `json:"isolate"`
+		} `json:"options"`
+	}
+	if json.Unmarshal(data, &c) != nil || c.Driver == Driver || c.NetworkInterface == "" {
+		return Taken{}, false
+	}
+	t = Taken{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID, Bridge: c.NetworkInterface, Names: []string{c.NetworkInterface}}
+	t.Isolate, _ = parseIsolation(c.Options.Isolate)
+	return t, true
+}
 
 // ParseNew is Parse for a network that is being created. It also looks for what
 // is taken, and for device names that the host already has. The network is valid

@@ -7,9 +7,34 @@ import (
 	"testing"
 )
 
+// takenBy is nothing where the file cannot be read.
+func takenBy(data []byte) Taken {
+	t, _ := ReadTaken(data)
+	return t
+}
+
+// Of networks of other drivers those in use need the bridge and how far they are isolated.
+func TestReadOther(t *testing.T) {
+	for data, want := range map[string]Taken{
+		`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`: {
+			Holder: `network "podman"`, ID: "2f", Bridge: "podman0", Names: []string{"podman0"}},
+		`{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"strict","mtu":"1400"}}`: {
+			Holder: `network "x"`, ID: "3", Bridge: "podman1", Names: []string{"podman1"}, Isolate: StrictIsolated},
+		`{"name":"x","id":"3","driver":"macvlan","options":{"mode":"bridge"}}`: {},
+		string(edit(nil, nil)): {},
+		`{`:                    {},
+		`[]`:                   {},
+	} {
+		got, ok := ReadOther([]byte(data))
+		if !reflect.DeepEqual(got, want) || ok != (want.Bridge != "") {
+			t.Errorf("%s: %+v, %v", data, got, ok)
+		}
+	}
+}
+
 func TestParseNewRefusesWhatIsTaken(t *testing.T) {
-	blue := ReadTaken(edit(nil, map[string]any{"id": "b1", "name": "blue"}))
-	podman := ReadTaken([]byte(`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`))
+	blue := takenBy(edit(nil, map[string]any{"id": "b1", "name": "blue"}))
+	podman := takenBy([]byte(`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`))
 	tests := []struct {
 		name  string
 		data  []byte
@@ -33,8 +58,8 @@ func TestParseNewRefusesWhatIsTaken(t *testing.T) {
 		{"a device's alternative name", edit(nil, nil), fakeHost{ifaces: testHost.ifaces, altNames: map[string]string{"vxlan-vxlan-network": "eth1"}}, nil,
 			`device name "vxlan-vxlan-network": is held by an interface of this host; remove it, or choose another network name or --interface-name`},
 		{"another port", edit(map[string]string{"vxlan_port": "8472"}, nil), testHost, []Taken{{Holder: "x", VNI: 100, Port: 4789}}, ""},
-		{"itself", edit(nil, nil), testHost, []Taken{ReadTaken(edit(nil, nil))}, ""},
-		{"a file that is no network", edit(nil, nil), testHost, []Taken{ReadTaken([]byte("{"))}, ""},
+		{"itself", edit(nil, nil), testHost, []Taken{takenBy(edit(nil, nil))}, ""},
+		{"a file that is no network", edit(nil, nil), testHost, []Taken{takenBy([]byte("{"))}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -126,9 +126,12 @@ func hasIP(addrs []kernel.Addr, a kernel.Addr) bool {
 	return slices.ContainsFunc(addrs, func(b kernel.Addr) bool { return a.Prefix.Addr() == b.Prefix.Addr() })
 }
 
-// diffFDB looks entries up in sets, since a network can have a thousand hosts. An
+// diffFDB looks entries up in sets, since a network can have a thousand hosts, unless they are as they were made. An
 // entry of a MAC that is not wanted is left alone: it is Forwarding's.
 func diffFDB(want, have kernel.Link) []kernel.Change {
+	if slices.Equal(want.FDB, have.FDB) {
+		return nil
+	}
 	var changes []kernel.Change
 	haveSet, wantSet := fdbSet(have.FDB), fdbSet(want.FDB)
 	for _, e := range want.FDB {

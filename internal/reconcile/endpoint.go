@@ -115,6 +115,6 @@ func Ports(host Namespace, bridge string, want []kernel.Link) error {
 // intact tells whether nothing needs to be done, as far as can be told.
 func intact(host Namespace, want, have kernel.Link) bool {
 	var err error
-	have.Sysctls, err = sysctls(host, want.Sysctls)
+	have.Sysctls, err = sysctls(host, want.Sysctls, have.Sysctls)
 	return err == nil && checkOwner(want, have) == nil && len(diff(want, have, ours)) == 0
 }

@@ -17,7 +17,7 @@ type Namespace interface {
 	Link(name string, facets kernel.Facets) (kernel.Link, error)
 	// Ports returns the names of a bridge's ports.
 	Ports(bridge string) ([]string, error)
-	// PortLinks returns a bridge's ports, without facets.
+	// PortLinks returns a bridge's ports, with no facet but Params.
 	PortLinks(bridge string) ([]kernel.Link, error)
 	// Loose returns the links that are no bridge's ports, without facets.
 	Loose() ([]kernel.Link, error)
@@ -84,7 +84,7 @@ func Sysctl(host Namespace, want kernel.Sysctl) error { return global(host, []ke
 // global sets parameters of the host as a whole, which stay when the network goes:
 // others may rely on them by then.
 func global(host Namespace, want []kernel.Sysctl) error {
-	have, err := sysctls(host, want)
+	have, err := sysctls(host, want, nil)
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func (ns unread) Apply(c kernel.Change) error {
 	if err == nil || !ok {
 		return err
 	}
-	have, readErr := sysctls(ns, set.Sysctls)
+	have, readErr := sysctls(ns, set.Sysctls, nil)
 	if readErr == nil && slices.Equal(have, set.Sysctls) {
 		return nil
 	}
@@ -292,19 +292,23 @@ func (ns unread) Apply(c kernel.Change) error {
 
 // observe reads the link that is there under the name of want.
 func observe(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, error) {
-	have, err := ns.Link(want.Name, f)
+	have, err := ns.Link(want.Name, f|kernel.Params)
 	if err != nil {
 		return have, err
 	}
-	have.Sysctls, err = sysctls(ns, want.Sysctls)
+	have.Sysctls, err = sysctls(ns, want.Sysctls, have.Sysctls)
 	return have, err
 }
 
-// sysctls reads the parameters that want names. One that is not there counts as
+// sysctls returns the parameters that want names, and reads those that are not known. One that is not there counts as
 // being as wanted: where there is no IPv6, nothing of it needs to be set.
-func sysctls(ns Namespace, want []kernel.Sysctl) ([]kernel.Sysctl, error) {
+func sysctls(ns Namespace, want, known []kernel.Sysctl) ([]kernel.Sysctl, error) {
 	var have []kernel.Sysctl
 	for _, p := range want {
+		if i := slices.IndexFunc(known, func(k kernel.Sysctl) bool { return k.Key == p.Key }); i >= 0 {
+			have = append(have, known[i])
+			continue
+		}
 		value, err := ns.Sysctl(p.Key)
 		if errors.Is(err, fs.ErrNotExist) {
 			value, err = p.Value, nil

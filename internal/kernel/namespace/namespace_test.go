@@ -3,6 +3,7 @@ package namespace_test
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -48,4 +49,53 @@ func TestSysctlIsTheNamespacesOwn(t *testing.T) {
 	if _, err := open[0].Sysctl(none); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// What comes with a link's message is what the files say.
+func TestParamsOfALink(t *testing.T) {
+	ns, err := namespace.Open(netnstest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	if err := ns.Apply(kernel.CreateLink{Link: kernel.Link{Name: "br0", Kind: kernel.Bridge}}); err != nil {
+		t.Fatal(err)
+	}
+	const count = 7
+	for _, value := range []string{"0", "1"} {
+		l, err := ns.Link("br0", kernel.Params)
+		if err != nil || len(l.Sysctls) != count {
+			t.Fatalf("%v, %v", l.Sysctls, err)
+		}
+		for i := range l.Sysctls {
+			l.Sysctls[i].Value = value
+		}
+		if err := ns.Apply(kernel.SetSysctls{Sysctls: l.Sysctls}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One after the other, so that none is taken for another.
+	for changed := range count {
+		l, err := ns.Link("br0", kernel.Params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range l.Sysctls {
+			file, err := ns.Sysctl(p.Key)
+			if want := strconv.Itoa(boolInt(i >= changed)); err != nil || file != p.Value || file != want {
+				t.Errorf("%s: message %s, file %s, want %s; %v", p.Key, p.Value, file, want, err)
+			}
+		}
+		off := kernel.Sysctl{Key: l.Sysctls[changed].Key, Value: "0"}
+		if err := ns.Apply(kernel.SetSysctls{Sysctls: []kernel.Sysctl{off}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

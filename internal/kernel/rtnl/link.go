@@ -40,6 +40,9 @@ func (c *Conn) link(name string, f kernel.Facets) (kernel.Link, error) {
 	if err != nil {
 		return l, err
 	}
+	if f&kernel.Params != 0 {
+		l.Sysctls = parseParams(raw.spec, l.Name)
+	}
 	if f&kernel.Addrs != 0 {
 		if l.Addrs, err = c.addrs(raw.index); err != nil {
 			return l, fmt.Errorf("addresses: %w", err)
@@ -79,7 +82,7 @@ func (c *Conn) Ports(bridge string) ([]string, error) {
 	return names, nil
 }
 
-// PortLinks returns a bridge's ports as Link does, without facets. To ask for all at once
+// PortLinks returns a bridge's ports as Link does, with no facet but Params. To ask for all at once
 // takes a seventh of asking for each.
 func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
 	index, err := c.index(bridge)
@@ -97,7 +100,7 @@ func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
 	var links []kernel.Link
 	for _, msg := range msgs {
 		if l := parseLink(msg); l.master == index {
-			l.Master = name
+			l.Master, l.Sysctls = name, parseParams(l.spec, l.Name)
 			links = append(links, l.Link)
 		}
 	}

@@ -183,8 +183,8 @@ func TestPorts(t *testing.T) {
 		t.Fatalf("%d links, %v", len(links), err)
 	}
 	for _, l := range links {
-		if alone := h.link(l.Name); !reflect.DeepEqual(alone, l) {
-			t.Errorf("got  %+v\nwant %+v", l, alone)
+		if alone, err := h.Link(l.Name, kernel.Params); err != nil || !reflect.DeepEqual(alone, l) {
+			t.Errorf("got  %+v\nwant %+v, %v", l, alone, err)
 		}
 	}
 }

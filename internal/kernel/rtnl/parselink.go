@@ -13,7 +13,8 @@ import (
 type rawLink struct {
 	kernel.Link
 	index, master, lower uint32
-	foreign              bool // lower is an index in another namespace
+	foreign              bool   // lower is an index in another namespace
+	spec                 []byte // what each family has to say (IFLA_AF_SPEC)
 }
 
 // named resolves the indices.
@@ -55,6 +56,7 @@ func parseLink(msg []byte) rawLink {
 		case unix.IFLA_PROP_LIST:
 			l.AltNames = parseAltNames(b)
 		case unix.IFLA_AF_SPEC:
+			l.spec = b
 			l.NoLinkLocal, l.IPv6 = parseIPv6(b)
 		case unix.IFLA_LINKINFO:
 			l.parseInfo(b)

@@ -50,22 +50,6 @@ func (c *Conn) setNoLinkLocal(name string) error {
 	return err
 }
 
-// InetConf is a parameter of a link's IPv4 (IPV4_DEVCONF_ in linux/ip.h).
-type InetConf struct {
-	ID    uint16
-	Value uint32
-}
-
-// SetInetConf sets such parameters, as writing them below /proc/sys/net/ipv4/conf does, but finds the link at once.
-func (c *Conn) SetInetConf(name string, conf []InetConf) error {
-	var attrs []*nl.RtAttr
-	for _, p := range conf {
-		attrs = append(attrs, attrU32(int(p.ID), p.Value))
-	}
-	const inetConf = 1 // IFLA_INET_CONF
-	return c.setLink(name, attrNest(unix.IFLA_AF_SPEC, attrNest(unix.AF_INET, attrNest(inetConf, attrs...))))
-}
-
 func (c *Conn) addAltName(name, alt string) error {
 	list := attrNest(unix.IFLA_PROP_LIST, attrText(unix.IFLA_ALT_IFNAME, alt))
 	err := c.change(unix.RTM_NEWLINKPROP, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_APPEND,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"reflect"
 	"slices"
 	"time"
@@ -184,27 +185,21 @@ func (b build) reattachPort(p placed, containerID string) error {
 // detach removes all it can. The record goes last, and only when the kernel is
 // clean. e needs no more than what names the endpoint; the rest is in the record.
 func (b build) detach(id network.Identity, e network.Endpoint) error {
-	ids, err := b.st.Endpoints(id.ID)
-	ids = slices.DeleteFunc(ids, func(id string) bool { return id == e.ContainerID })
+	var err error
 	r, recordErr := b.st.Record(id.ID, e.ContainerID)
 	if recordErr != nil {
 		// It may have been secured; but a name of the user's choice may be another container's.
 		r = store.Record{Endpoint: e, Secured: e.HostInterface == ""}
 		// One that is there and cannot be read now has ports that must go. It stays for the next teardown.
 		if unreadable(recordErr) {
-			err = errors.Join(err, recordErr)
+			err = recordErr
 		}
 	}
 	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Endpoints[0]
-	named, namedErr := b.named(id.ID)
-	var others []network.Endpoint
-	for _, other := range ids {
-		others = append(others, network.Endpoint{ContainerID: other, HostInterface: named[other]})
-	}
 	// What leads to a link goes before it, and what guards it goes after it. So nftables, where a program that
 	// has deleted something waits for RCU when it closes its socket, waits meanwhile.
-	err = errors.Join(err, namedErr, reconcile.LeaveShortcut(b.host, id.Device.Name, r.MAC), b.unpublish(id, r))
-	used, usedErr := reconcile.Remove(b.host, own.Port, plan.Names(id, others))
+	err = errors.Join(err, reconcile.LeaveShortcut(b.host, id.Device.Name, r.MAC), b.unpublish(id, r))
+	used, usedErr := reconcile.Remove(b.host, own.Port, plan.Names(id, nil), b.otherPorts(id, e.ContainerID))
 	err = errors.Join(err, usedErr, b.unguard(id, r))
 	switch {
 	case usedErr != nil:
@@ -217,6 +212,27 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 		return err
 	}
 	return b.st.Remove(id.ID, e.ContainerID)
+}
+
+// otherPorts iterates over the names of the other containers' ports.
+func (b build) otherPorts(id network.Identity, containerID string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for other, err := range b.st.Others(id.ID, containerID) {
+			e := network.Endpoint{ContainerID: other}
+			var named bool
+			if err == nil {
+				named, err = b.st.IsNamed(id.ID, other)
+			}
+			if named {
+				var r store.Record
+				r, err = b.st.Record(id.ID, other)
+				e.HostInterface = r.HostInterface
+			}
+			if !yield(id.Port(e), err) {
+				return
+			}
+		}
+	}
 }
 
 // unpublish takes an endpoint's ports out of the firewall. One that the container publishes on

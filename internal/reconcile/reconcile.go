@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 
 	"vxlan-driver/internal/kernel"
@@ -173,13 +174,13 @@ func RemovePort(host Namespace, port kernel.Link) error {
 }
 
 // Remove removes a container's port, and with it the network's devices when no other port
-// is left on its bridge, nor any of the veths of the other containers, s.Endpoints, which
-// somebody may have taken off the bridge. It tells whether the devices stay.
+// is left on its bridge, nor any of the other containers' veths, which
+// somebody may have taken off the bridge. It tells whether the devices stay. Of the other veths' names it takes no more than it needs.
 //
 // All go together, as the kernel takes long for each link that is deleted by itself.
-func Remove(host Namespace, port kernel.Link, s plan.State) (used bool, err error) {
+func Remove(host Namespace, port kernel.Link, s plan.State, others iter.Seq2[string, error]) (used bool, err error) {
 	own, err := owned(host, port)
-	used, usedErr := inUse(host, own, s)
+	used, usedErr := inUse(host, own, s, others)
 	if used || usedErr != nil {
 		return true, errors.Join(err, usedErr, removeLinks(host, own))
 	}
@@ -204,9 +205,11 @@ func removeLinks(host Namespace, names ...string) error {
 //
 // Mostly the first of the other containers is where it should be. Only else are
 // the ports listed, which takes the longer the more there are.
-func inUse(host Namespace, own string, s plan.State) (bool, error) {
-	for _, e := range s.Endpoints {
-		_, err := host.Link(e.Port.Name, 0)
+func inUse(host Namespace, own string, s plan.State, others iter.Seq2[string, error]) (bool, error) {
+	for other, err := range others {
+		if err == nil {
+			_, err = host.Link(other, 0)
+		}
 		if err == nil {
 			return true, nil
 		}

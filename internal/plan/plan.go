@@ -112,6 +112,7 @@ func device(n network.Network, v network.VTEP) kernel.Link {
 		Tunnel:      t,
 	}
 	if !t.Group.IsValid() {
+		l.FDB = make([]kernel.FDB, 0, len(v.Flood))
 		for _, r := range v.Flood {
 			l.FDB = append(l.FDB, kernel.FDB{Dst: r})
 		}

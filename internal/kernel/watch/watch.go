@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -110,16 +111,23 @@ func (s subscription) follow(ctx context.Context, changes chan<- struct{}) error
 	return nil
 }
 
+// retry is how long a read waits after an error that may stay.
+const retry = time.Second
+
+// read goes on until the socket is closed: after an error, be it that there were too many messages or that the kernel had no memory,
+// something may have been missed.
 func (s subscription) read(f *os.File, changes chan<- struct{}) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := f.Read(buf)
-		lost := errors.Is(err, unix.ENOBUFS)
-		if err != nil && !lost {
-			return // closed
+		if errors.Is(err, os.ErrClosed) {
+			return
 		}
-		if !lost && !s.some(buf[:n]) {
+		if err == nil && !s.some(buf[:n]) {
 			continue
+		}
+		if err != nil && !errors.Is(err, unix.ENOBUFS) {
+			time.Sleep(retry)
 		}
 		select {
 		case changes <- struct{}{}:

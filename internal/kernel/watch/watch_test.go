@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -74,5 +75,37 @@ func TestChangesTellsOfDeletions(t *testing.T) {
 				quiet = true
 			}
 		}
+	}
+}
+
+// An error does not end the watch: what was missed is looked for, and again while the error lasts.
+func TestAnErrorIsAChange(t *testing.T) {
+	f, err := os.Open("/") // cannot be read
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		routes.read(f, changes)
+		close(ended)
+	}()
+	for range 2 {
+		select {
+		case <-changes:
+		case <-time.After(3 * retry):
+			t.Fatal("it is not heard of")
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-changes: // of a read before
+	case <-ended:
+	}
+	select {
+	case <-ended:
+	case <-time.After(3 * retry):
+		t.Error("it goes on after the end")
 	}
 }

@@ -14,6 +14,7 @@ import (
 type Suite struct {
 	Log    io.Writer
 	Quick  bool   // fewer rounds and rows, for the bounds only
+	Times  int    // how many times as many rounds, 0 for 1
 	Plugin string // path of the plugin
 	Agent  string // path of the agent
 	Probe  string // path of the program that runs in the hosts
@@ -49,9 +50,9 @@ func (s *Suite) log(format string, args ...any) {
 // rounds is how often everything is measured, the warm-up aside.
 func (s *Suite) rounds(full, quick int) int {
 	if s.Quick {
-		return quick
+		full = quick
 	}
-	return full
+	return full * max(s.Times, 1)
 }
 
 // lab starts hosts with the plugin, the probe and further programs.

@@ -22,6 +22,7 @@ const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in wh
   -section LIST   start,traffic,scale,plugin,agent or some of them; each takes less than six minutes (default all)
   -out DIR        where tables (SECTION.md, report.md) and plots (.svg) go; report.md has the tables of earlier runs
                   too (default bench/out)
+  -times N        N times as many rounds: it takes nearly N times as long, and intervals narrow with the root of N (1 to 20)
   -quick          few rounds of the most important rows; write nothing, and fail if a ratio is beyond its bound
 `
 
@@ -41,6 +42,7 @@ func run(ctx context.Context, args []string) error {
 	sections := flags.String("section", "start,traffic,scale,plugin,agent", "")
 	out := flags.String("out", "bench/out", "")
 	quick := flags.Bool("quick", false, "")
+	times := flags.Int("times", 1, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -48,7 +50,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	s := &suite.Suite{Log: os.Stderr, Quick: *quick, Plugin: "bin/vxlan", Agent: "bin/vxland", Probe: "bin/probe", Module: "."}
+	if *times < 1 || *times > 20 {
+		return fmt.Errorf("-times %d: must be 1 to 20\n%s", *times, usage)
+	}
+	s := &suite.Suite{Log: os.Stderr, Quick: *quick, Times: *times, Plugin: "bin/vxlan", Agent: "bin/vxland", Probe: "bin/probe", Module: "."}
 	env, err := s.Environment(ctx)
 	if err != nil {
 		return err

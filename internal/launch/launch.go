@@ -22,6 +22,9 @@ const patience = 2 * time.Second
 // pollInterval is how often a starting agent is tried; it listens after some 10 ms.
 const pollInterval = 5 * time.Millisecond
 
+// startAgain is how often an agent that is killed as it starts is started again.
+const startAgain = 3
+
 // Unit is the socket by which systemd starts the agent.
 const Unit = "vxland.socket"
 
@@ -75,13 +78,19 @@ func (a Agent) ask(r agentapi.Request, more time.Duration) (agentapi.Response, e
 	if err != nil {
 		return agentapi.Response{}, fmt.Errorf("start vxland: %w", err)
 	}
-	for {
+	for again := startAgain; ; {
 		answer, err := call()
 		if !errors.Is(err, agentapi.ErrNotRunning) {
 			return answer, a.explain(err)
 		}
 		select {
 		case exit := <-ended:
+			if errors.Is(exit, errKilled) && again > 0 {
+				again--
+				if ended, err = a.start(deadline); err == nil {
+					continue
+				}
+			}
 			return agentapi.Response{}, a.explain(fmt.Errorf("start vxland: it ended at once: %w", cmp.Or(exit, errors.New("exit status 0"))))
 		case <-time.After(pollInterval):
 		}
@@ -151,6 +160,9 @@ func activate(deadline time.Time) bool {
 	}
 }
 
+// errKilled says that a signal has ended a process. That may be nothing of its own, and the next one may live.
+var errKilled = errors.New("not by itself")
+
 // spawn starts a program in a session of its own, and sends how it ended. It does without
 // os/exec, which would make the plugin larger by 100 kB.
 func spawn(out *os.File, argv ...string) (<-chan error, error) {
@@ -178,6 +190,9 @@ func spawn(out *os.File, argv ...string) (<-chan error, error) {
 		state, err := process.Wait()
 		if err == nil && !state.Success() {
 			err = errors.New(state.String())
+			if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+				err = fmt.Errorf("%w, %w", err, errKilled)
+			}
 		}
 		ended <- err
 	}()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ func TestMain(m *testing.M) {
 func beAgent(socket string) error {
 	if len(os.Args) != 2 || os.Args[1] != "--keep" {
 		return fmt.Errorf("arguments %q", os.Args[1:])
+	}
+	if os.Remove(socket+".kill") == nil {
+		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
 	l, err := agentapi.Listen(socket)
 	if err != nil {
@@ -85,6 +89,7 @@ func TestSyncSaysWhyThereIsNoAgent(t *testing.T) {
 	}{
 		{"ends at once", "echo wrong >&2; exit 1", []string{"it ended at once: exit status 1", "see "}},
 		{"ends well at once", "exit 0", []string{"it ended at once: exit status 0"}},
+		{"is killed each time", "echo again >&2; kill -9 $$", []string{"it ended at once: signal: killed"}},
 		{"does not listen", "exec sleep 3", []string{"it does not answer within 2s"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -110,6 +115,24 @@ func TestSyncSaysWhyThereIsNoAgent(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// As by a shortage of memory, or by somebody who has all agents start anew.
+func TestAnAgentThatIsKilledAsItStartsIsStartedAgain(t *testing.T) {
+	a := agent(t, "")
+	if err := os.WriteFile(a.Socket+".kill", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Sync("7c7b"); err != nil {
+		t.Error(err)
+	}
+	a = agent(t, "echo again >&2; kill -9 $$")
+	if err := a.Sync("7c7b"); err == nil {
+		t.Error("no error")
+	}
+	if log, err := os.ReadFile(a.Log); err != nil || strings.Count(string(log), "again") != 1+startAgain {
+		t.Errorf("log: %q, %v", log, err)
+	}
 }
 
 // The log is in memory, and an agent starts with each container that is alone on its host.

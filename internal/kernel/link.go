@@ -89,7 +89,6 @@ type Link struct {
 	// NoLinkLocal keeps IPv6 from giving the device an address by itself
 	// (addr_gen_mode none): a bridge's port must not speak IPv6 of its own.
 	NoLinkLocal bool
-	IPv6        bool // it speaks IPv6 now; observed only
 
 	Sysctls []Sysctl // kernel parameters of this link
 

@@ -22,8 +22,7 @@ type Endpoint struct {
 	Device    string          // the network's VXLAN device
 	Namespace string          // path of the container's network namespace
 	Container kernel.Link     // the container's end
-	Announce  []kernel.Sysctl // of the container's end, by which it announces its addresses when it has a reason to
-	Quiet     bool            // it has none now: see quiet
+	Announce  []kernel.Sysctl // of the container's end, by which it announces its addresses
 }
 
 // Compute returns the state that n asks for on the host with VTEP v, for the
@@ -143,31 +142,8 @@ func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
 
 			Sysctls: containerSysctls(n, e),
 		},
-		Announce: announcements(n, e, quiet(n, v, e)),
-		Quiet:    quiet(n, v, e),
+		Announce: announcements(n, e),
 	}
-}
-
-// quiet tells whether nobody needs to hear from a container that it has come. Each container and host of the network would: 500
-// here or 1,000 remote hosts take 1 to 3 ms of its start.
-//
-// With a derived MAC no neighbour's cache is wrong. Where that MAC is, agents tell each other where all hosts have one. Else
-// hosts learn it from the first frame that all get. A container that speaks IPv6 sends that 10 ms after its start, when it
-// tells its multicast groups (RFC 3810, section 6.1). That is soon enough for an address that only this host hands out.
-func quiet(n network.Network, v network.VTEP, e network.Endpoint) bool {
-	if len(e.Addrs) == 0 || e.MAC != network.EndpointMAC(n.Tunnel.VNI, e.Addrs[0].Addr()) {
-		return false
-	}
-	alone := len(v.Remotes) == 0 && !n.Tunnel.Group.IsValid()
-	if v.Exact && !n.Learning.Value || alone {
-		return true
-	}
-	for _, a := range e.Addrs {
-		if s, ok := n.SubnetOf(a.Addr()); !ok || n.AgentPicks() || s.Lease.IsZero() || !s.Lease.Contains(a.Addr()) {
-			return false
-		}
-	}
-	return true
 }
 
 func containerAddrs(e network.Endpoint) []kernel.Addr {

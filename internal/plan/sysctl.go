@@ -68,10 +68,10 @@ func portSysctls(n network.Network, port string) []kernel.Sysctl {
 
 // announcements have the container announce its addresses when its interface
 // comes up, or its MAC is set, so that an address that moved to this host is found here at once, by
-// ARP caches and by the other hosts' forwarding databases. netavark's bridge sets the first.
-func announcements(n network.Network, e network.Endpoint, quiet bool) []kernel.Sysctl {
+// ARP caches and by the other hosts' forwarding databases.
+func announcements(n network.Network, e network.Endpoint) []kernel.Sysctl {
 	s := []kernel.Sysctl{of("ipv4", e.Interface, "arp_notify", "1")}
-	if !quiet && (n.HasIPv6() || len(n.Subnets) == 0) {
+	if n.HasIPv6() || len(n.Subnets) == 0 {
 		s = append(s, of("ipv6", e.Interface, "ndisc_notify", "1"))
 	}
 	return s

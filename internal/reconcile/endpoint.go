@@ -57,7 +57,8 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 
 // announce has the container announce its addresses (arp_notify, ndisc_notify) when its
 // bridge takes what it sends. What it would announce when its interface comes up is lost where the kernel
-// had already noted that the port has no carrier. So only now is it told to. To read a link makes the kernel
+// had already noted that the port has no carrier; and it is dear, as all containers of the network hear of it, here and
+// on other hosts. So only now is it told to. To read a link makes the kernel
 // note what has changed since (linkwatch_sync_dev, Linux 6.8), and to set a MAC, be it
 // the same, is an occasion to announce (inetdev_event in net/ipv4/devinet.c).
 func announce(host, container Namespace, e plan.Endpoint) error {
@@ -65,15 +66,7 @@ func announce(host, container Namespace, e plan.Endpoint) error {
 		return err
 	}
 	changes := []kernel.Change{kernel.SetSysctls{Sysctls: e.Announce}}
-	quiet := e.Quiet
-	if quiet {
-		l, err := container.Link(e.Container.Name, 0)
-		if err != nil {
-			return err
-		}
-		quiet = l.IPv6
-	}
-	if !quiet && !e.Container.MAC.IsZero() {
+	if !e.Container.MAC.IsZero() {
 		changes = append(changes, kernel.SetMAC{Name: e.Container.Name, MAC: e.Container.MAC})
 	}
 	return complete(container, changes)

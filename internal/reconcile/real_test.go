@@ -35,7 +35,6 @@ type realHost struct {
 	n         network.Network
 	v         network.VTEP
 	endpoints []network.Endpoint
-	before    string // a script that is run in a container's namespace before it starts
 	applied   int
 }
 
@@ -133,16 +132,12 @@ func (h *realHost) network() {
 	}
 }
 
-// start gives the host a container with the addresses 10.0.0.i and, where the network has IPv6, fd00:10::i.
+// start gives the host a container with the addresses 10.0.0.i and fd00:10::i.
 func (h *realHost) start(i int) network.Endpoint {
 	h.Helper()
 	addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
 	e := network.Endpoint{ContainerID: fmt.Sprintf("c%d", i), Namespace: netnstest.New(h.TB), Interface: "eth0", MAC: network.EndpointMAC(100, addr),
-		Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24)}}
-	if h.n.HasIPv6() {
-		e.Addrs = append(e.Addrs, netip.MustParsePrefix(fmt.Sprintf("fd00:10::%d/64", i)))
-	}
-	run(h, e.Namespace, h.before)
+		Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24), netip.MustParsePrefix(fmt.Sprintf("fd00:10::%d/64", i))}}
 	space := open(h.TB, e.Namespace)
 	s := plan.Compute(h.n, h.v, []network.Endpoint{e})
 	if err := reconcile.Arrive(h, s.Endpoints[0]); err != nil {

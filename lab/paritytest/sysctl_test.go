@@ -25,6 +25,7 @@ var sysctls = []struct {
 	{true, "net.ipv4.conf.eth0.rp_filter", "2", ""},
 	{true, "net.ipv4.conf.eth0.arp_notify", "1", ""},
 	{true, "net.ipv6.conf.eth0.accept_dad", "0", ""},
+	{true, "net.ipv6.conf.eth0.ndisc_notify", "1", "an address of ours may have been on another host a moment ago"},
 	{true, "net.ipv6.conf.eth0.accept_ra", "0", "on an overlay anybody's advertisements come from every host"},
 	{true, "net.ipv6.conf.eth0.autoconf", "0", ""},
 }

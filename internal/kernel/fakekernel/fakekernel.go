@@ -85,8 +85,6 @@ type Namespace struct {
 
 	shortcuts map[string]kernel.Shortcut // tables by VXLAN device; without a device in it, it is another device's
 
-	// NoIPv6 has links that speak IPv4 only.
-	NoIPv6 bool
 	// NoShortcut has a kernel without what it takes.
 	NoShortcut bool
 	// Wire is who answers for addresses on whatever device, and from which host.
@@ -168,7 +166,6 @@ func (ns *Namespace) Link(name string, f kernel.Facets) (kernel.Link, error) {
 		return kernel.Link{}, fmt.Errorf("read link %s: %w", name, kernel.ErrNotFound)
 	}
 	c := clone(l.Link)
-	c.IPv6 = c.Up && !ns.NoIPv6
 	if f&kernel.Addrs == 0 {
 		c.Addrs = nil
 	}

@@ -57,7 +57,7 @@ func parseLink(msg []byte) rawLink {
 			l.AltNames = parseAltNames(b)
 		case unix.IFLA_AF_SPEC:
 			l.spec = b
-			l.NoLinkLocal, l.IPv6 = parseIPv6(b)
+			l.NoLinkLocal = parseNoLinkLocal(b)
 		case unix.IFLA_LINKINFO:
 			l.parseInfo(b)
 		}
@@ -91,18 +91,16 @@ func parseAltNames(b []byte) []string {
 	return names
 }
 
-// inet6Ready is IF_READY (include/net/if_inet6.h): the link is up, has a carrier, and IPv6 is not disabled on it.
-const inet6Ready = 1 << 31
-
-func parseIPv6(b []byte) (noLinkLocal, ready bool) {
-	noLinkLocal = true
-	for typ, b := range nlmsg.Attrs(nlmsg.Find(b, unix.AF_INET6)) {
-		switch typ {
-		case unix.IFLA_INET6_FLAGS:
-			ready = nlmsg.U32(b)&inet6Ready != 0
-		case unix.IFLA_INET6_ADDR_GEN_MODE:
-			noLinkLocal = nlmsg.U8(b) == addrGenNone
+func parseNoLinkLocal(b []byte) bool {
+	for typ, b := range nlmsg.Attrs(b) {
+		if typ != unix.AF_INET6 {
+			continue
+		}
+		for typ, b := range nlmsg.Attrs(b) {
+			if typ == unix.IFLA_INET6_ADDR_GEN_MODE {
+				return nlmsg.U8(b) == addrGenNone
+			}
 		}
 	}
-	return noLinkLocal, ready
+	return true
 }

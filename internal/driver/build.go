@@ -58,7 +58,7 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 		if err := b.arrive(p, e, wanted); err != nil {
 			return netavark.Status{}, err
 		}
-		if err := reconcile.Endpoint(b.host, container, wanted); err != nil {
+		if err := reconcile.Endpoint(b.host, container, wanted, b.announcer(p, e, container)); err != nil {
 			return netavark.Status{}, err
 		}
 	}
@@ -144,7 +144,7 @@ func (b build) firewall(p placed, e network.Endpoint) error {
 }
 
 // reattach puts back on the bridge the ports of other containers that are on none,
-// as when somebody deleted the bridge. Only those are looked at, so the cost
+// as when somebody deleted the bridge. Only those are looked at, and known by their mark, so the cost
 // of a start does not grow with the number of containers.
 func (b build) reattach(p placed) error {
 	loose, err := b.host.Loose()

@@ -47,6 +47,8 @@ type Driver struct {
 	Agent Agent
 	// DNSPort is where it is to do so, 0 for 53.
 	DNSPort uint16
+	// Spawn starts the plugin with other arguments, and does not wait for it; nil: it cannot.
+	Spawn func(args ...string) error
 	// Warn tells the user of what does not work and is not needed.
 	Warn func(message string)
 

@@ -134,6 +134,27 @@ func TestTeardownKeepsABridgeWithAnotherPort(t *testing.T) {
 	}
 }
 
+// The other's port has a name of its user's choice, and somebody took it off the bridge.
+func TestTeardownKeepsABridgeWhoseOtherPortIsOffIt(t *testing.T) {
+	k, d := newFake(t)
+	ns, r := request(testNetwork, 2)
+	r.Options = []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.3"], "options": {"host_interface_name": "web0"}}`)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	ns, r = request(testNetwork, 1)
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	k.Host().Edit("web0", func(l *kernel.Link) { l.Master = "" })
+	if err := d.Teardown(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Host().Links(); len(got) != 4 { // eth0, bridge, VXLAN device, web0
+		t.Errorf("left %+v", got)
+	}
+}
+
 func TestRootlessIsRefused(t *testing.T) {
 	_, d := newFake(t)
 	d.Rootless = true

@@ -4,16 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/detach"
 )
 
 // patience is how long a container start waits for the agent, in all.
@@ -85,7 +82,7 @@ func (a Agent) ask(r agentapi.Request, more time.Duration) (agentapi.Response, e
 		}
 		select {
 		case exit := <-ended:
-			if errors.Is(exit, errKilled) && again > 0 {
+			if errors.Is(exit, detach.ErrKilled) && again > 0 {
 				again--
 				if ended, err = a.start(deadline); err == nil {
 					continue
@@ -143,12 +140,12 @@ func (a Agent) start(deadline time.Time) (<-chan error, error) {
 		return nil, err
 	}
 	defer log.Close()
-	return spawn(log, path, "--keep")
+	return detach.Start(log, path, "--keep")
 }
 
 // activate has systemd start the unit, and tells whether it did.
 func activate(deadline time.Time) bool {
-	ended, err := spawn(nil, systemctl, "start", Unit)
+	ended, err := detach.Start(nil, systemctl, "start", Unit)
 	if err != nil {
 		return false
 	}
@@ -158,45 +155,6 @@ func activate(deadline time.Time) bool {
 	case <-time.After(time.Until(deadline)):
 		return false
 	}
-}
-
-// errKilled says that a signal has ended a process. That may be nothing of its own, and the next one may live.
-var errKilled = errors.New("not by itself")
-
-// spawn starts a program in a session of its own, and sends how it ended. It does without
-// os/exec, which would make the plugin larger by 100 kB.
-func spawn(out *os.File, argv ...string) (<-chan error, error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
-	if out == nil {
-		out = null
-	}
-	// What the plugin was given open, such as a pipe whose reader waits for its end,
-	// must not stay open in the agent. Before Linux 5.11 it does.
-	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	process, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
-		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")},
-		Files: []*os.File{null, out, out},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
-	if err != nil {
-		return nil, err
-	}
-	ended := make(chan error, 1)
-	go func() {
-		state, err := process.Wait()
-		if err == nil && !state.Success() {
-			err = errors.New(state.String())
-			if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-				err = fmt.Errorf("%w, %w", err, errKilled)
-			}
-		}
-		ended <- err
-	}()
-	return ended, nil
 }
 
 // places are where the agent is installed, beside the plugin's own directories.

@@ -80,3 +80,25 @@ func TestIDIsWhatPodmanAllows(t *testing.T) {
 		check(string([]byte{'a', byte(c), '0'}))
 	}
 }
+
+// A port's mark says whose it is, but of another network's nothing.
+func TestContainerOf(t *testing.T) {
+	id := Identity{ID: "7c7b", Name: "blue"}
+	long := Identity{ID: "7c7b", Name: strings.Repeat("n", 300)}
+	for _, tt := range []struct {
+		id          Identity
+		alias, want string
+	}{
+		{id, id.EndpointAlias(Endpoint{ContainerID: "c1"}), "c1"},
+		{long, long.EndpointAlias(Endpoint{ContainerID: "c1"}), "c1"}, // cut off
+		{Identity{ID: "7c7c", Name: "blue"}, id.EndpointAlias(Endpoint{ContainerID: "c1"}), ""},
+		{id, id.EndpointAlias(Endpoint{ContainerID: "c1"}) + "x", ""},
+		{id, id.Alias(), ""},
+		{id, "uplink of rack 7", ""},
+		{id, "", ""},
+	} {
+		if got := tt.id.ContainerOf(tt.alias); got != tt.want {
+			t.Errorf("%q: %q", tt.alias, got)
+		}
+	}
+}

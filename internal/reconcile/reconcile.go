@@ -270,8 +270,7 @@ func create(ns Namespace, want kernel.Link, owner ownership) error {
 	return complete(ns, diff(want, have, owner))
 }
 
-// complete is apply for a link that was just made. Its parameters are set without having been read, which takes as
-// long (beside 500 containers 0.1 ms each).
+// complete is apply for a link that was just made. Its parameters are set without having been read.
 func complete(ns Namespace, changes []kernel.Change) error {
 	return apply(unread{ns}, changes)
 }

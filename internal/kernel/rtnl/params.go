@@ -59,7 +59,7 @@ func parseParams(spec []byte, link string) (all []kernel.Sysctl) {
 }
 
 // SetSysctl sets a kernel parameter if it is one that rtnetlink can set; done tells. The kernel takes none of IPv6, and of
-// IPv4's without what else writing the file does (route_localnet flushes caches).
+// IPv4's without what else writing the file does (route_localnet flushes caches). To watchers of links it is a change of the link.
 func (c *Conn) SetSysctl(s kernel.Sysctl) (done bool, err error) {
 	rest, isInet := strings.CutPrefix(s.Key, "net/ipv4/conf/")
 	link, name, _ := strings.Cut(rest, "/")

@@ -1,0 +1,2 @@
+// Package detach starts programs that outlive the one that starts them.
+package detach

@@ -13,16 +13,18 @@ const AnnounceVerb = "announce"
 
 // manyHear is from how many on a container's announcement takes longer than to start a process for it: half a millisecond,
 // where each that hears it takes 2 to 5 microseconds.
-const manyHear = 150
+const manyHear = 100
 
 // announcer returns what has a container announce itself. All of its network hear that: the containers of this host, and where
-// hosts learn, all hosts, in a copy each. Where they are many the start does not wait for it.
+// hosts learn, all hosts, in a copy each. Where they are many the start does not wait for it: a process is started for it, as the
+// last thing that setup does, since the kernel does nothing else with links meanwhile.
 func (b build) announcer(p placed, e network.Endpoint, container Namespace) func(kernel.SetMAC) error {
 	return func(c kernel.SetMAC) error {
-		if b.Spawn != nil && filepath.IsAbs(e.Namespace) && b.manyHear(p, e) && b.Spawn(AnnounceVerb, e.Namespace, c.Name, c.MAC.String()) == nil {
-			return nil
+		if b.Spawn == nil || !filepath.IsAbs(e.Namespace) || !b.manyHear(p, e) {
+			return container.Apply(c)
 		}
-		return container.Apply(c)
+		b.last = func() error { return b.Spawn(AnnounceVerb, e.Namespace, c.Name, c.MAC.String()) }
+		return nil
 	}
 }
 

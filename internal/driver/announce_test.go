@@ -32,18 +32,20 @@ func TestAnnouncementThatManyHear(t *testing.T) {
 		{"few", manyHear - 1, 0, false, false},
 		{"many hosts", manyHear, 0, false, true},
 		{"many hosts and containers", manyHear - 1, 1, false, true},
-		{"no process", manyHear, 0, true, false},
+		{"no process", manyHear, 0, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k, d := newFake(t)
 			var spawned []string
 			d.Spawn = func(args ...string) error {
 				if tt.fails {
-					return errors.New("no")
+					return errors.New("no more processes")
 				}
 				spawned = args
 				return nil
 			}
+			var warning string
+			d.Warn = func(message string) { warning = message }
 			config := crowded(tt.hosts)
 			for i := range tt.others {
 				if _, err := d.Setup(request(config, 2+i)); err != nil {
@@ -57,6 +59,15 @@ func TestAnnouncementThatManyHear(t *testing.T) {
 			}
 			if last := k.Log[len(k.Log)-1]; (last == at) == tt.spawned {
 				t.Errorf("last change: %s", last)
+			}
+			if tt.fails {
+				if !strings.Contains(warning, "no more processes") {
+					t.Errorf("warning %q", warning)
+				}
+				return
+			}
+			if warning != "" {
+				t.Errorf("warning %q", warning)
 			}
 			if want := []string{AnnounceVerb, ns, "eth0", "02:36:0a:00:00:02"}; tt.spawned != reflect.DeepEqual(spawned, want) {
 				t.Errorf("spawned %q", spawned)

@@ -52,7 +52,8 @@ type Driver struct {
 	// Warn tells the user of what does not work and is not needed.
 	Warn func(message string)
 
-	noShortcut bool // the kernel is known to lack it
+	noShortcut bool         // the kernel is known to lack it
+	last       func() error // what is left for the end of a setup
 }
 
 // Agent is the host's agent.
@@ -112,7 +113,13 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	if err != nil {
 		return netavark.Status{}, err
 	}
-	return d.withNames(p, host, status), nil
+	status = d.withNames(p, host, status)
+	if d.last != nil {
+		if err := d.last(); err != nil {
+			d.Warn(fmt.Sprintf("network %s: the container's addresses are not announced: %v", p.Name, err))
+		}
+	}
+	return status, nil
 }
 
 // connect builds the endpoint, and takes it back when that fails, under the store's lock.

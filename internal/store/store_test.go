@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"errors"
 	"net/netip"
 	"os"
@@ -171,5 +172,31 @@ func TestTheWaitForTheLockIsLimited(t *testing.T) {
 	err = flock(f, 10*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "another vxlan process has held it for 10ms; see `fuser ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// All of very many are found, whatever files are beside them.
+func TestOthersOfMany(t *testing.T) {
+	s := open(t, t.TempDir())
+	want := map[string]bool{}
+	for i := range 300 {
+		id := fmt.Sprintf("%064d", i)
+		r := Record{Endpoint: network.Endpoint{ContainerID: id, HostInterface: fmt.Sprintf("web%d", i)}}
+		if err := s.Put("n1", []byte("{}"), vtep, r); err != nil {
+			t.Fatal(err)
+		}
+		want[id] = true
+	}
+	const left = "0000000000000000000000000000000000000000000000000000000000000007"
+	delete(want, left)
+	got := map[string]bool{}
+	for id, err := range s.Others("n1", left) {
+		if err != nil || got[id] {
+			t.Errorf("%s twice, or %v", id, err)
+		}
+		got[id] = true
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%d of %d", len(got), len(want))
 	}
 }

@@ -30,13 +30,32 @@ const (
 )
 
 // kindLen is how many bytes a part has.
-var kindLen = map[byte]int{
-	kindDevice: MaxNameLen + 1, kindIP4: 4, kindIP6: 16, kindSubnet4: 4, kindSubnet6: 16,
-	kindND: 16, kindPort: 2, kindProtocol: 1, kindMAC: 6, kindVNI: 3,
+func kindLen(kind byte) int {
+	switch kind {
+	case kindProtocol:
+		return 1
+	case kindPort:
+		return 2
+	case kindVNI:
+		return 3
+	case kindIP4, kindSubnet4:
+		return 4
+	case kindMAC:
+		return 6
+	}
+	return 16
 }
 
-// protocolNames are those that nft prints.
-var protocolNames = map[byte]string{6: "tcp", 17: "udp", 132: "sctp"}
+// protocolName is the one that nft prints.
+func protocolName(number byte) string {
+	switch number {
+	case 6:
+		return "tcp"
+	case 17:
+		return "udp"
+	}
+	return "sctp"
+}
 
 // IsZero tells whether it is unset.
 func (d Datum) IsZero() bool { return d == Datum{} }
@@ -49,7 +68,7 @@ func (d Datum) String() string {
 	var texts []string
 	at := 0
 	for i := range len(d.kinds) {
-		n := kindLen[d.kinds[i]]
+		n := kindLen(d.kinds[i])
 		texts = append(texts, text(d.kinds[i], d.first[at:at+n], d.last[at:at+n]))
 		at += padded(n)
 	}
@@ -69,7 +88,7 @@ func text(kind byte, first, last string) string {
 	case kindPort:
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
 	case kindProtocol:
-		return protocolNames[b[0]]
+		return protocolName(b[0])
 	case kindMAC:
 		return MAC(b).String()
 	case kindVNI:

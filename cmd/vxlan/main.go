@@ -7,8 +7,6 @@ import (
 	"os"
 	"slices"
 
-	"vxlan-driver/internal/detach"
-	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/host"
 	"vxlan-driver/internal/netavark"
 )
@@ -30,9 +28,6 @@ Calls (JSON on standard input and output, netavark's plugin-API.md):
   vxlan setup NETNS        connect a container
   vxlan teardown NETNS     disconnect a container
   vxlan info               print versions
-
-Of its own, which setup runs where very many hear it:
-  vxlan announce NETNS INTERFACE MAC   have a container announce its addresses
 `
 
 func main() {
@@ -40,23 +35,5 @@ func main() {
 		fmt.Print(help)
 		return
 	}
-	d := host.Driver()
-	if len(os.Args) == 5 && os.Args[1] == driver.AnnounceVerb {
-		if err := d.Announce(os.Args[2], os.Args[3], os.Args[4]); err != nil {
-			fmt.Fprintln(os.Stderr, "vxlan: announce:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	d.Spawn = spawn
-	os.Exit(netavark.Main(d, version, os.Args[1:], os.Stdin, os.Stdout))
-}
-
-// spawn starts this program with other arguments.
-func spawn(args ...string) error {
-	self, err := os.Executable()
-	if err == nil {
-		_, err = detach.Start(nil, append([]string{self}, args...)...)
-	}
-	return err
+	os.Exit(netavark.Main(host.Driver(), version, os.Args[1:], os.Stdin, os.Stdout))
 }

@@ -58,7 +58,7 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 		if err := b.arrive(p, e, wanted); err != nil {
 			return netavark.Status{}, err
 		}
-		if err := reconcile.Endpoint(b.host, container, wanted, b.announcer(p, e, container)); err != nil {
+		if err := reconcile.Endpoint(b.host, container, wanted); err != nil {
 			return netavark.Status{}, err
 		}
 	}

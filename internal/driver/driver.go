@@ -47,13 +47,10 @@ type Driver struct {
 	Agent Agent
 	// DNSPort is where it is to do so, 0 for 53.
 	DNSPort uint16
-	// Spawn starts the plugin with other arguments, and does not wait for it; nil: it cannot.
-	Spawn func(args ...string) error
 	// Warn tells the user of what does not work and is not needed.
 	Warn func(message string)
 
-	noShortcut bool         // the kernel is known to lack it
-	last       func() error // what is left for the end of a setup
+	noShortcut bool // the kernel is known to lack it
 }
 
 // Agent is the host's agent.
@@ -113,13 +110,7 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	if err != nil {
 		return netavark.Status{}, err
 	}
-	status = d.withNames(p, host, status)
-	if d.last != nil {
-		if err := d.last(); err != nil {
-			d.Warn(fmt.Sprintf("network %s: the container's addresses are not announced: %v", p.Name, err))
-		}
-	}
-	return status, nil
+	return d.withNames(p, host, status), nil
 }
 
 // connect builds the endpoint, and takes it back when that fails, under the store's lock.

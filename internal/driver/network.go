@@ -78,8 +78,11 @@ func (d *Driver) networks(read func(data []byte) (network.Taken, bool)) ([]netwo
 	var all []network.Taken
 	for _, f := range files {
 		data, err := os.ReadFile(f)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
 		if err != nil {
-			continue // it went away meanwhile: a network that was removed
+			return nil, fmt.Errorf("list networks: %w", err)
 		}
 		if t, ok := read(data); ok {
 			all = append(all, t)

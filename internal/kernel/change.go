@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A Change is one modification of a namespace, done by one request to the
+// A Change is one modification of a namespace, mostly done by one request to the
 // kernel. Making a change that is already made is not an error, except for
 // CreateLink. String prints it as the ip, bridge, nft or tc command that does the same.
 type Change interface {

@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/detach"
 )
 
 // patience is how long a container start waits for the agent, in all.
@@ -82,11 +85,12 @@ func (a Agent) ask(r agentapi.Request, more time.Duration) (agentapi.Response, e
 		}
 		select {
 		case exit := <-ended:
-			if errors.Is(exit, detach.ErrKilled) && again > 0 {
+			if errors.Is(exit, errKilled) && again > 0 {
 				again--
 				if ended, err = a.start(deadline); err == nil {
 					continue
 				}
+				exit = errors.Join(exit, err)
 			}
 			return agentapi.Response{}, a.explain(fmt.Errorf("start vxland: it ended at once: %w", cmp.Or(exit, errors.New("exit status 0"))))
 		case <-time.After(pollInterval):
@@ -140,12 +144,12 @@ func (a Agent) start(deadline time.Time) (<-chan error, error) {
 		return nil, err
 	}
 	defer log.Close()
-	return detach.Start(log, path, "--keep")
+	return spawn(log, path, "--keep")
 }
 
 // activate has systemd start the unit, and tells whether it did.
 func activate(deadline time.Time) bool {
-	ended, err := detach.Start(nil, systemctl, "start", Unit)
+	ended, err := spawn(nil, systemctl, "start", Unit)
 	if err != nil {
 		return false
 	}
@@ -154,6 +158,55 @@ func activate(deadline time.Time) bool {
 		return err == nil
 	case <-time.After(time.Until(deadline)):
 		return false
+	}
+}
+
+// errKilled says that a signal has ended a process. That may be nothing of its own, and the next one may live.
+var errKilled = errors.New("not by itself")
+
+// spawn starts a program in a session of its own, with out as its output, and sends how it ended. It does without
+// os/exec, which would make the plugin larger by 100 kB, and os.StartProcess, which first starts a process to see what the kernel can do.
+func spawn(out *os.File, argv ...string) (<-chan error, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	if out == nil {
+		out = null
+	}
+	// What the plugin was given open, such as a pipe whose reader waits for its end,
+	// must not stay open in the other. Before Linux 5.11 it does.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
+		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")},
+		Files: []uintptr{null.Fd(), out.Fd(), out.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "start", Path: argv[0], Err: err}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- wait(pid) }()
+	return ended, nil
+}
+
+// wait returns how a process ended, nil if well.
+func wait(pid int) error {
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return fmt.Errorf("wait for process %d: %w", pid, err)
+		case status.Signaled():
+			return fmt.Errorf("signal: %v, %w", status.Signal(), errKilled)
+		case status.ExitStatus() != 0:
+			return fmt.Errorf("exit status %d", status.ExitStatus())
+		default:
+			return nil
+		}
 	}
 }
 

@@ -13,9 +13,7 @@ import (
 //
 // The two ends are one object, so when the container's end is missing the host's
 // end that may be left is of an earlier namespace and goes.
-//
-// By announce, the container is to announce its addresses, at once or soon.
-func Endpoint(host, container Namespace, e plan.Endpoint, announce func(kernel.SetMAC) error) error {
+func Endpoint(host, container Namespace, e plan.Endpoint) error {
 	want := e.Container
 	want.Sysctls = slices.Concat(want.Sysctls, e.Announce)
 	inside, err := observe(container, want, kernel.Addrs|kernel.Routes)
@@ -36,7 +34,7 @@ func Endpoint(host, container Namespace, e plan.Endpoint, announce func(kernel.S
 			apply(host, diff(e.Port, outside, ours)),
 			apply(container, diff(e.Container, inside, shared)))
 		if unannounced {
-			err = errors.Join(err, arrived(host, container, e, announce))
+			err = errors.Join(err, announce(host, container, e))
 		}
 		return err
 	default:
@@ -54,23 +52,24 @@ func Endpoint(host, container Namespace, e plan.Endpoint, announce func(kernel.S
 	if err := complete(container, diff(e.Container, created(e.Container), shared)); err != nil {
 		return err
 	}
-	return arrived(host, container, e, announce)
+	return announce(host, container, e)
 }
 
-// arrived has the container announce its addresses (arp_notify, ndisc_notify) when its
+// announce has the container announce its addresses (arp_notify, ndisc_notify) when its
 // bridge takes what it sends. What it would announce when its interface comes up is lost where the kernel
 // had already noted that the port has no carrier; and it is dear, as all containers of the network hear of it, here and
 // on other hosts. So only now is it told to. To read a link makes the kernel
 // note what has changed since (linkwatch_sync_dev, Linux 6.8), and to set a MAC, be it
 // the same, is an occasion to announce (inetdev_event in net/ipv4/devinet.c).
-func arrived(host, container Namespace, e plan.Endpoint, announce func(kernel.SetMAC) error) error {
+func announce(host, container Namespace, e plan.Endpoint) error {
 	if _, err := host.Link(e.Port.Name, 0); err != nil {
 		return err
 	}
-	if err := complete(container, []kernel.Change{kernel.SetSysctls{Sysctls: e.Announce}}); err != nil || e.Container.MAC.IsZero() {
-		return err
+	changes := []kernel.Change{kernel.SetSysctls{Sysctls: e.Announce}}
+	if !e.Container.MAC.IsZero() {
+		changes = append(changes, kernel.SetMAC{Name: e.Container.Name, MAC: e.Container.MAC})
 	}
-	return announce(kernel.SetMAC{Name: e.Container.Name, MAC: e.Container.MAC})
+	return complete(container, changes)
 }
 
 // Port makes the host's end of a container's veth what it should be, if it is

@@ -11,7 +11,7 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// Namespace is a network namespace. rtnl.Conn is the real one.
+// Namespace is a network namespace. namespace.Namespace is the real one.
 type Namespace interface {
 	// Link returns the link of that name or alternative name, or an error that
 	// is kernel.ErrNotFound.

@@ -22,7 +22,7 @@ const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in wh
   -section LIST   start,traffic,scale,plugin,agent or some of them; each takes less than six minutes (default all)
   -out DIR        where tables (SECTION.md, report.md) and plots (.svg) go; report.md has the tables of earlier runs
                   too (default bench/out)
-  -times N        N times as many rounds: it takes nearly N times as long, and intervals narrow with the root of N (1 to 20)
+  -times N        N times as many rounds: it takes nearly N times as long, and intervals narrow with the root of N (1 to 20, default 1)
   -quick          few rounds of the most important rows; write nothing, and fail if a ratio is beyond its bound
 `
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -125,6 +126,14 @@ type link struct {
 	redirects []kernel.ShortcutPort // of a VXLAN device; nil: none can be added
 }
 
+// params are those of its parameters that were set, in the order of their keys.
+func (l *link) params() (all []kernel.Sysctl) {
+	for _, key := range slices.Sorted(maps.Keys(l.sysctls)) {
+		all = append(all, kernel.Sysctl{Key: key, Value: l.sysctls[key]})
+	}
+	return all
+}
+
 // Close does nothing: namespaces stay.
 func (ns *Namespace) Close() {}
 
@@ -175,6 +184,9 @@ func (ns *Namespace) Link(name string, f kernel.Facets) (kernel.Link, error) {
 	if f&kernel.Entries == 0 {
 		c.FDB = nil
 	}
+	if f&kernel.Params != 0 {
+		c.Sysctls = l.params()
+	}
 	return c, nil
 }
 
@@ -200,7 +212,10 @@ func (ns *Namespace) PortLinks(bridge string) ([]kernel.Link, error) {
 	names, err := ns.Ports(bridge)
 	var links []kernel.Link
 	for _, name := range names {
-		links = append(links, ns.find(name).Link)
+		l := ns.find(name)
+		c := clone(l.Link)
+		c.Sysctls = l.params()
+		links = append(links, c)
 	}
 	return links, err
 }

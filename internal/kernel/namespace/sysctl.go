@@ -31,7 +31,7 @@ func (ns *Namespace) setSysctls(set kernel.SetSysctls) error {
 	var errs []error
 	var rest []kernel.Sysctl
 	for _, s := range set.Sysctls {
-		done, err := ns.SetSysctl(s)
+		done, err := ns.SetParam(s)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s, err))
 		}

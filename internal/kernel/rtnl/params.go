@@ -1,8 +1,8 @@
 package rtnl
 
 import (
+	"path"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -13,21 +13,22 @@ import (
 // param is a parameter of a link, below /proc/sys/net/FAMILY/conf/LINK. There the kernel looks for the directory among
 // those of all network namespaces (0.2 ms beside 500 containers); here it is at hand.
 type param struct {
-	family uint16
-	name   string
-	index  int // in what the kernel sends
+	family   uint16
+	name     string
+	index    int  // in what the kernel sends
+	settable bool // by rtnetlink
 }
 
 // The parameters that this project sets. Of IPv4 the kernel numbers them from 1 (IPV4_DEVCONF_ in linux/ip.h), of IPv6
 // from 0 (DEVCONF_ in linux/ipv6.h).
 var params = []param{
-	{unix.AF_INET, "rp_filter", 8 - 1},
-	{unix.AF_INET, "arp_notify", 22 - 1},
-	{unix.AF_INET, "route_localnet", 26 - 1},
-	{unix.AF_INET6, "accept_ra", 3},
-	{unix.AF_INET6, "autoconf", 5},
-	{unix.AF_INET6, "accept_dad", 27},
-	{unix.AF_INET6, "ndisc_notify", 29},
+	{unix.AF_INET, "rp_filter", 8 - 1, true},
+	{unix.AF_INET, "arp_notify", 22 - 1, true},
+	{unix.AF_INET, "route_localnet", 26 - 1, false},
+	{unix.AF_INET6, "accept_ra", 3, false},
+	{unix.AF_INET6, "autoconf", 5, false},
+	{unix.AF_INET6, "accept_dad", 27, false},
+	{unix.AF_INET6, "ndisc_notify", 29, false},
 }
 
 // Attributes of a family in IFLA_AF_SPEC (linux/if_link.h).
@@ -58,21 +59,20 @@ func parseParams(spec []byte, link string) (all []kernel.Sysctl) {
 	return all
 }
 
-// SetSysctl sets a kernel parameter if it is one that rtnetlink can set; done tells. The kernel takes none of IPv6, and of
-// IPv4's without what else writing the file does (route_localnet flushes caches). To watchers of links it is a change of the link.
-func (c *Conn) SetSysctl(s kernel.Sysctl) (done bool, err error) {
-	rest, isInet := strings.CutPrefix(s.Key, "net/ipv4/conf/")
-	link, name, _ := strings.Cut(rest, "/")
+// SetParam sets a kernel parameter if it is one of a link that rtnetlink can set; done tells. The kernel takes none of IPv6,
+// and of IPv4's without what else writing the file does (route_localnet flushes caches). To watchers it is a change of the link.
+func (c *Conn) SetParam(s kernel.Sysctl) (done bool, err error) {
 	value, parseErr := strconv.ParseUint(s.Value, 10, 32)
-	if !isInet || parseErr != nil || link == "all" || link == "default" || name != "rp_filter" && name != "arp_notify" {
+	link := path.Base(path.Dir(s.Key))
+	if parseErr != nil || link == "all" || link == "default" {
 		return false, nil
 	}
 	for _, p := range params {
-		if p.family == unix.AF_INET && p.name == name {
-			err = c.setInetConf(link, p.index+1, uint32(value))
+		if p.settable && p.key(link) == s.Key {
+			return true, c.setInetConf(link, p.index+1, uint32(value))
 		}
 	}
-	return true, err
+	return false, nil
 }
 
 func (c *Conn) setInetConf(link string, id int, value uint32) error {

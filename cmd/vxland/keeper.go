@@ -89,8 +89,7 @@ func keep(ctx context.Context, args ...string) error {
 	}
 	// So that a person, and pkill -x, can tell them apart.
 	_ = os.WriteFile("/proc/self/comm", []byte("vxland-keeper"), 0)
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	err = keeper{log: log, needed: hasNetworks, worker: func(ctx context.Context) error { return work(ctx, path, args) }}.run(ctx)
+	err = keeper{log: newLog(slog.LevelInfo), needed: hasNetworks, worker: func(ctx context.Context) error { return work(ctx, path, args) }}.run(ctx)
 	if ctx.Err() != nil {
 		return nil // it was told to end, which exec reports as an error of the agent's
 	}

@@ -117,8 +117,7 @@ func run(o options) error {
 		return nil
 	}
 	debug.SetMemoryLimit(memoryLimit)
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
-	return serve(ctx, o, c, log)
+	return serve(ctx, o, c, newLog(c.LogLevel))
 }
 
 func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) error {

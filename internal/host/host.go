@@ -22,8 +22,8 @@ const (
 	sysctlDir = "/run/sysctl.d"
 	// systemdDir is there where systemd runs (sd_booted(3)).
 	systemdDir = "/run/systemd/system"
-	// agentLog is where the agent writes that the plugin has started.
-	agentLog = store.Dir + "/vxland.log"
+	// AgentLog is where the agent writes that the plugin has started.
+	AgentLog = store.Dir + "/vxland.log"
 )
 
 // Driver returns the driver of this host.
@@ -37,7 +37,7 @@ func Driver() *driver.Driver {
 		DNSPort:     dnsPort(),
 		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
 	}
-	agent := launch.Agent{Socket: agentapi.Socket, Log: agentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
+	agent := launch.Agent{Socket: agentapi.Socket, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
 	if _, err := os.Stat(systemdDir); err == nil {
 		d.SysctlDir = sysctlDir
 		agent.Systemd = true

@@ -118,10 +118,6 @@ func (a Agent) Notify() {
 	_ = agentapi.Tell(a.Socket, agentapi.Request{Verb: agentapi.Sync}, time.Now().Add(patience))
 }
 
-// maxLog is how large the log may be when another agent starts to write to it. It is in
-// /run, which is memory, and an agent starts and ends with each container that is alone.
-const maxLog = 1 << 20
-
 // systemctl is where it is on every system that systemd runs on.
 const systemctl = "/usr/bin/systemctl"
 
@@ -135,9 +131,6 @@ func (a Agent) start(deadline time.Time) (<-chan error, error) {
 	path, err := a.find()
 	if err != nil {
 		return nil, err
-	}
-	if info, err := os.Stat(a.Log); err == nil && info.Size() > maxLog {
-		_ = os.Rename(a.Log, a.Log+".old")
 	}
 	log, err := os.OpenFile(a.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {

@@ -134,23 +134,3 @@ func TestAnAgentThatIsKilledAsItStartsIsStartedAgain(t *testing.T) {
 		t.Errorf("log: %q, %v", log, err)
 	}
 }
-
-// The log is in memory, and an agent starts with each container that is alone on its host.
-func TestLongLogIsSetAside(t *testing.T) {
-	a := agent(t, "echo fresh >&2; exit 1")
-	for range 2 { // what was set aside before is replaced
-		if err := os.WriteFile(a.Log, make([]byte, maxLog+1), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Sync("7c7b"); err == nil {
-			t.Fatal("it has started")
-		}
-		log, err := os.ReadFile(a.Log)
-		if err != nil || string(log) != "fresh\n" {
-			t.Errorf("log: %d bytes, %v", len(log), err)
-		}
-		if info, err := os.Stat(a.Log + ".old"); err != nil || info.Size() != maxLog+1 {
-			t.Errorf("%v", err)
-		}
-	}
-}

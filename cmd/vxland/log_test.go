@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLogIsCapped(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	var files []*os.File
+	for range 2 { // the keeper's and the agent's
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	long := strings.Repeat("x", maxLog/4)
+	write := func(i int, path, text string) {
+		t.Helper()
+		if n, err := (capped{files[i], path}).Write([]byte(text)); err != nil || n != len(text) {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	content := func(path string) string {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	for range 2 { // what was set aside before is replaced
+		for range 4 {
+			write(0, path, long)
+		}
+		write(1, path, "last\n")
+		if got := content(path); got != "" {
+			t.Errorf("%d bytes are left", len(got))
+		}
+		if got := content(path + ".old"); got != strings.Repeat(long, 4)+"last\n" {
+			t.Errorf("%d bytes were set aside", len(got))
+		}
+		write(0, path, "fresh\n")
+		write(1, path, "fresh\n")
+		if got := content(path); got != "fresh\nfresh\n" {
+			t.Errorf("got %q", got)
+		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A file of another's choice is left to them.
+	for range 5 {
+		write(0, path+"-other", long)
+	}
+	if got := content(path); len(got) != 5*len(long) {
+		t.Errorf("%d bytes", len(got))
+	}
+}

@@ -237,7 +237,8 @@ func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	create(t, l, "red", "--opt vni=1 --opt isolate=true --subnet 10.1.0.0/24", addr4)
 	create(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24 --opt metric=50 --route 10.77.0.0/16,10.2.0.99,9 --interface-name blue0", addr4)
-	run(t, a, "both", "--network red:ip=10.1.0.200,mac=02:00:00:00:00:99 --network blue:ip=10.2.0.200")
+	// Without a name given, Podman gives out eth0 and eth1 in the order of a Go map.
+	run(t, a, "both", "--network red:ip=10.1.0.200,mac=02:00:00:00:00:99,interface_name=eth0 --network blue:ip=10.2.0.200,interface_name=eth1")
 	run(t, b, "red", "--network red")
 	run(t, b, "blue", "--network blue")
 	reach(t, b, "red", a, "both", "10.1.0.200")

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -78,8 +80,8 @@ func (d *Driver) networks(read func(data []byte) (network.Taken, bool)) ([]netwo
 	var all []network.Taken
 	for _, f := range files {
 		data, err := os.ReadFile(f)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed meanwhile
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EISDIR) {
+			continue // removed meanwhile, or no network
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list networks: %w", err)

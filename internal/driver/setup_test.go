@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -404,5 +406,23 @@ func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
 	ns, r = request(silent, 2)
 	if _, err := d.Setup(ns, r); err != nil || agent.syncs.Load() != 0 {
 		t.Errorf("got %v after %d syncs", err, agent.syncs.Load())
+	}
+}
+
+// What is no network, or one of another driver that is broken, keeps no container from starting.
+func TestSetupBesideOddNetworkFiles(t *testing.T) {
+	_, d := newFake(t)
+	dir := d.NetworksDir
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(dir, "old.json"), 0o755),
+		os.Symlink("nowhere", filepath.Join(dir, "gone.json")),
+		os.WriteFile(filepath.Join(dir, "half.json"), []byte("{"), 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.Setup(request(testNetwork, 1)); err != nil {
+		t.Error(err)
 	}
 }

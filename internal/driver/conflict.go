@@ -24,11 +24,41 @@ func (b build) checkAddrs(p placed, e network.Endpoint) error {
 	if err != nil {
 		return err
 	}
+	if holders, err = b.confirmed(p, holders); err != nil {
+		return err
+	}
 	var errs []error
 	for _, h := range holders {
 		errs = append(errs, b.conflict(p, h))
 	}
 	return errors.Join(errs...)
+}
+
+// confirmed leaves out who is on another host and does not answer from there: a container that has just gone, for which this
+// host's bridge answers until the agent has heard. What is sent on the VXLAN device no bridge answers here.
+func (b build) confirmed(p placed, holders []kernel.Holder) (confirmed []kernel.Holder, err error) {
+	var remote []netip.Addr
+	for _, h := range holders {
+		vtep, err := b.host.VTEP(p.Device.Name, h.MAC)
+		if err != nil {
+			return nil, err
+		}
+		if vtep.IsValid() {
+			remote = append(remote, h.Addr)
+		} else {
+			confirmed = append(confirmed, h)
+		}
+	}
+	if len(remote) == 0 {
+		return confirmed, nil
+	}
+	there, err := b.host.Holders(p.Device.Name, b.sender(p), remote)
+	return append(confirmed, there...), err
+}
+
+// sender is who asks: the host.
+func (b build) sender(p placed) kernel.Sender {
+	return kernel.Sender{MAC: network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), Addrs: p.HostAddrs()}
 }
 
 // InUse asks the network's other hosts for addresses that a container is to get, and
@@ -60,8 +90,7 @@ func (b build) holders(p placed, e network.Endpoint, addrs []netip.Addr) ([]kern
 	if _, err := b.host.Link(p.Port(e), 0); !errors.Is(err, kernel.ErrNotFound) {
 		return nil, err
 	}
-	from := kernel.Sender{MAC: network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), Addrs: p.HostAddrs()}
-	return b.host.Holders(p.Bridge.Name, from, addrs)
+	return b.host.Holders(p.Bridge.Name, b.sender(p), addrs)
 }
 
 func (b build) conflict(p placed, h kernel.Holder) error {

@@ -426,3 +426,32 @@ func TestSetupBesideOddNetworkFiles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// bridgeAnswers has a bridge that answers for who is gone.
+type bridgeAnswers struct{ Namespace }
+
+func (ns bridgeAnswers) Holders(device string, from kernel.Sender, addrs []netip.Addr) ([]kernel.Holder, error) {
+	if strings.HasPrefix(device, "vx") {
+		return nil, nil
+	}
+	return ns.Namespace.Holders(device, from, addrs)
+}
+
+// An address for which only this host's own bridge answers is free, unless it answers for a container of this host.
+func TestSetupAsksTheOtherHostItself(t *testing.T) {
+	for vtep, refused := range map[netip.Addr]bool{netip.MustParseAddr("198.18.0.11"): false, {}: true} {
+		k, d := newFake(t)
+		open := d.Open
+		d.Open = func(path string) (Namespace, error) {
+			ns, err := open(path)
+			return bridgeAnswers{ns}, err
+		}
+		addr := netip.MustParseAddr("10.0.0.70") // of another's part
+		k.Host().Wire = map[kernel.Holder]netip.Addr{{Addr: addr, MAC: kernel.MAC{2, 7}}: vtep}
+		ns, r := request(testNetwork, 1)
+		r.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["` + addr.String() + `"]}`)
+		if _, err := d.Setup(ns, r); (err != nil) != refused {
+			t.Errorf("held on %v: %v", vtep, err)
+		}
+	}
+}

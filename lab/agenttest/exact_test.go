@@ -106,6 +106,33 @@ func TestContainerMovesBetweenExactHosts(t *testing.T) {
 	}
 }
 
+// An address is refused as long as its container is there, and taken over when it has just gone, also while the new host's agent is
+// busy and its bridge still answers for the old one.
+func TestContainerMovesToAHostThatIsBusy(t *testing.T) {
+	l := start(t, 2)
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	run(t, a, "ca", "--network net")
+	run(t, b, "cb", "--network net")
+	for _, h := range l.Hosts() {
+		labtest.Within(t, 5*time.Second, h, exact("net"))
+	}
+	const addr4, addr6 = "10.0.0.50", "fd00:10::5050" // of host-a's part
+	const flags = "--network net --ip " + addr4 + " --ip6 " + addr6
+	run(t, a, "mover", flags)
+	labtest.Within(t, time.Second, b, "podman exec cb ping -c1 -W1 "+addr4+" && podman exec cb ping -c1 -W1 "+addr6)
+	for flag, addr := range map[string]string{"--ip": addr4, "--ip6": addr6} {
+		got := labtest.Refused(t, b, "podman run --rm --network net "+flag+" "+addr+" localhost/busybox true")
+		if !strings.Contains(got, addr) || !strings.Contains(got, "is in use") || !strings.Contains(got, "host "+a.Addr4().String()) {
+			t.Errorf("refused with %s", got)
+		}
+	}
+	labtest.Sh(t, b, "pkill -STOP -x vxland; (sleep 0.4; pkill -CONT -x vxland) >/dev/null 2>&1 &")
+	labtest.Sh(t, a, "podman rm -f -t0 mover")
+	run(t, b, "mover", flags)
+	labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 "+addr4+" && podman exec ca ping -c1 -W1 "+addr6)
+}
+
 // A listed host without an agent takes part as it did before there were any.
 func TestHostWithoutAgentIsReached(t *testing.T) {
 	l := start(t, 3)

@@ -12,8 +12,11 @@ import (
 // maxLog is how large the log becomes that an agent without systemd writes. It is in /run, which is memory.
 const maxLog = 1 << 20
 
+// stderr is where all that the agent and the keeper say goes, also of why they cannot start.
+var stderr = capped{os.Stderr, host.AgentLog}
+
 func newLog(level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewTextHandler(capped{os.Stderr, host.AgentLog}, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 }
 
 // capped writes to a file. When that is the one at path and has become too long, what is in it goes to path.old and it begins anew. It is emptied, not

@@ -67,7 +67,7 @@ func main() {
 		return
 	}
 	if err := run(o); err != nil {
-		fmt.Fprintln(os.Stderr, "vxland:", err)
+		fmt.Fprintln(stderr, "vxland:", err)
 		if _, ok := errors.AsType[configError](err); ok {
 			os.Exit(badConfig)
 		}

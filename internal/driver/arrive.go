@@ -40,6 +40,18 @@ func (b build) claimName(e network.Endpoint) error {
 	return errors.Join(errs...)
 }
 
+// named returns the names that users chose for ports, by container.
+func (b build) named(networkID string) (map[string]string, error) {
+	ids, err := b.st.Named(networkID)
+	errs := []error{err}
+	names := make(map[string]string)
+	for _, id := range ids {
+		r, err := b.st.Record(networkID, id)
+		names[id], errs = r.HostInterface, append(errs, err)
+	}
+	return names, errors.Join(errs...)
+}
+
 // leave takes a container that is in the store out of its network's shortcut.
 func (b build) leave(networkID, containerID string) error {
 	r, err := b.st.Record(networkID, containerID)

@@ -157,18 +157,6 @@ func (b build) reattach(p placed) error {
 	return errors.Join(errs...)
 }
 
-// named returns the names that users chose for ports, by container.
-func (b build) named(networkID string) (map[string]string, error) {
-	ids, err := b.st.Named(networkID)
-	errs := []error{err}
-	names := make(map[string]string)
-	for _, id := range ids {
-		r, err := b.st.Record(networkID, id)
-		names[id], errs = r.HostInterface, append(errs, err)
-	}
-	return names, errors.Join(errs...)
-}
-
 // reattachPort leaves alone what is left of a container that is not in the store.
 func (b build) reattachPort(p placed, containerID string) error {
 	r, err := b.st.Record(p.ID, containerID)

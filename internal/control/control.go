@@ -40,6 +40,11 @@ func (e Endpoint) Claimed() bool {
 	return len(e.Names) == 0 && e.MAC.IsZero() && len(e.Addrs) > 0
 }
 
+// Equal tells whether it is the same in all that others are told.
+func (e Endpoint) Equal(o Endpoint) bool {
+	return e.ContainerID == o.ContainerID && e.MAC == o.MAC && slices.Equal(e.Names, o.Names) && slices.Equal(e.Addrs, o.Addrs)
+}
+
 // Attachment is one host's part in one network.
 type Attachment struct {
 	Network NetworkKey

@@ -72,21 +72,22 @@ func diff(from, to record) delta {
 func diffEndpoints(from, to control.Attachment) change {
 	c := change{header: to}
 	c.header.Endpoints = nil
-	old := make(map[string]control.Endpoint, len(from.Endpoints))
-	for _, e := range from.Endpoints {
-		old[e.ContainerID] = e
-	}
+	old := from.Endpoints
 	for _, e := range to.Endpoints {
-		before, existed := old[e.ContainerID]
-		delete(old, e.ContainerID)
-		if !existed || !reflect.DeepEqual(before, e) {
+		for len(old) > 0 && old[0].ContainerID < e.ContainerID {
+			c.removed = append(c.removed, old[0].ContainerID)
+			old = old[1:]
+		}
+		existed := len(old) > 0 && old[0].ContainerID == e.ContainerID
+		if !existed || !old[0].Equal(e) {
 			c.put = append(c.put, e)
 		}
-	}
-	for _, e := range from.Endpoints {
-		if _, left := old[e.ContainerID]; left {
-			c.removed = append(c.removed, e.ContainerID)
+		if existed {
+			old = old[1:]
 		}
+	}
+	for _, e := range old {
+		c.removed = append(c.removed, e.ContainerID)
 	}
 	return c
 }

@@ -160,10 +160,10 @@ func TestDeltaIsSmall(t *testing.T) {
 	before := testRecord("b", "c")
 	after := testRecord("b", "c")
 	id := strings.Repeat("a", 64)
-	after.attachments[0].Endpoints = append([]control.Endpoint{{
+	after.attachments[0].Endpoints = append(after.attachments[0].Endpoints, control.Endpoint{
 		ContainerID: id, Names: []string{"web-frontend", id[:12]},
 		Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.77"), netip.MustParseAddr("fd00::77")}, MAC: kernel.MAC{2},
-	}}, after.attachments[0].Endpoints...)
+	})
 	m := message{kind: kindDelta, from: "host-9", addr: addrOf(9), delta: diff(before, after)}
 	if n := len(m.encode()); n > 250 {
 		t.Errorf("%d bytes", n)

@@ -60,12 +60,14 @@ func (s *Source) encode(m message) []byte {
 
 // announcement returns the smaller of the delta and the whole record.
 func (s *Source) announcement(next record) []byte {
-	whole := s.encode(message{kind: kindRecords, records: []held{{record: next}}})
-	if s.own.version.isZero() {
-		return whole
+	var d []byte
+	if !s.own.version.isZero() {
+		if d = s.encode(message{kind: kindDelta, delta: diff(s.own, next)}); len(d) <= s.size {
+			return d
+		}
 	}
-	d := s.encode(message{kind: kindDelta, delta: diff(s.own, next)})
-	if len(d) < len(whole) {
+	whole := s.encode(message{kind: kindRecords, records: []held{{record: next}}})
+	if d != nil && len(d) < len(whole) {
 		return d
 	}
 	return whole

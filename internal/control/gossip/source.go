@@ -43,6 +43,7 @@ type Source struct {
 	lostAddr map[string]netip.AddrPort // of hosts that were members, to find them again
 
 	wanted  []control.Attachment // what Set said
+	size    int                  // of that on the wire
 	isSet   bool
 	dirty   bool    // own is not what is wanted, or not above seen
 	own     record  // as published; without a version before that
@@ -157,7 +158,7 @@ func (s *Source) Set(local []control.Attachment) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wanted, s.isSet, s.dirty = attachments, true, true
+	s.wanted, s.size, s.isSet, s.dirty = attachments, len(w.buf), true, true
 	wake(s.publish)
 	return nil
 }

@@ -35,7 +35,7 @@ func (w *writer) bool(v bool) {
 
 func (w *writer) addr(a netip.Addr) {
 	w.byte(byte(a.BitLen() / 8))
-	w.raw(a.AsSlice())
+	w.buf, _ = a.WithZone("").AppendBinary(w.buf) // fails never
 }
 
 func writeList[T any](w *writer, list []T, write func(T)) {

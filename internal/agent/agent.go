@@ -58,6 +58,7 @@ type Agent struct {
 
 	forwarded  map[string]heardOf // by network, so that news of one do not cost for all
 	duplicated []string           // addresses that two containers have, as logged
+	tellings   tellings
 
 	mu     sync.Mutex
 	report agentapi.Report

@@ -29,6 +29,7 @@ type claims struct {
 type part struct {
 	cluster *running
 	locals  []driver.Local
+	told    []control.Attachment // of it, without claims
 }
 
 type claimant struct{ network, container string } // ids
@@ -44,22 +45,22 @@ type claim struct {
 const claimTimeout = 90 * time.Second
 
 // pending tells whether a container of the network waits for addresses.
-func pending(n network.Network, r store.Record) bool { return n.AgentPicks() && len(r.Addrs) == 0 }
+func pending(n network.Network, r *store.Record) bool { return n.AgentPicks() && len(r.Addrs) == 0 }
 
 // announce tells a cluster what this host has, claims included, and drops those that have
 // become endpoints, or whose container is gone.
-func (c *claims) announce(bind netip.Addr, r *running, locals []driver.Local) error {
+func (c *claims) announce(bind netip.Addr, p part) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.parts == nil {
 		c.parts = make(map[netip.Addr]part)
 	}
-	c.parts[bind] = part{r, locals}
+	c.parts[bind] = p
 	for who, cl := range c.held {
 		if cl.bind != bind {
 			continue
 		}
-		l, r, ok := find(locals, who)
+		l, r, ok := find(p.locals, who)
 		if !ok || !pending(l.Network, r) || time.Since(cl.since) > claimTimeout {
 			delete(c.held, who)
 		}
@@ -69,12 +70,12 @@ func (c *claims) announce(bind netip.Addr, r *running, locals []driver.Local) er
 
 func (c *claims) tellLocked(bind netip.Addr) error {
 	p := c.parts[bind]
-	all := attachments(p.locals)
+	all := slices.Clone(p.told)
 	for _, l := range p.locals {
 		i := slices.IndexFunc(all, func(a control.Attachment) bool { return a.Network == key(l) })
 		for who, cl := range c.held {
 			if i >= 0 && who.network == l.ID {
-				all[i].Endpoints = append(all[i].Endpoints, control.Endpoint{ContainerID: who.container, Addrs: cl.addrs})
+				all[i].Endpoints = append(slices.Clip(all[i].Endpoints), control.Endpoint{ContainerID: who.container, Addrs: cl.addrs})
 			}
 		}
 	}
@@ -85,7 +86,7 @@ func (c *claims) tellLocked(bind netip.Addr) error {
 }
 
 // find returns a container that is in the store.
-func find(locals []driver.Local, who claimant) (driver.Local, store.Record, bool) {
+func find(locals []driver.Local, who claimant) (driver.Local, *store.Record, bool) {
 	for _, l := range locals {
 		if l.ID != who.network {
 			continue
@@ -96,11 +97,11 @@ func find(locals []driver.Local, who claimant) (driver.Local, store.Record, bool
 			}
 		}
 	}
-	return driver.Local{}, store.Record{}, false
+	return driver.Local{}, nil, false
 }
 
 // findLocked also returns the cluster's address.
-func (c *claims) findLocked(who claimant) (bind netip.Addr, l driver.Local, r store.Record, err error) {
+func (c *claims) findLocked(who claimant) (bind netip.Addr, l driver.Local, r *store.Record, err error) {
 	for bind, p := range c.parts {
 		if l, r, ok := find(p.locals, who); ok {
 			return bind, l, r, nil
@@ -115,10 +116,13 @@ func (c *claims) look(who claimant) (*running, []netip.Addr, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bind, l, r, err := c.findLocked(who)
-	if err == nil && !l.AgentPicks() {
-		err = fmt.Errorf("addresses of network %s are not picked by the agent", l.Name)
+	if err != nil {
+		return nil, nil, err
 	}
-	return c.parts[bind].cluster, addrs(r), err
+	if !l.AgentPicks() {
+		return nil, nil, fmt.Errorf("addresses of network %s are not picked by the agent", l.Name)
+	}
+	return c.parts[bind].cluster, addrs(r), nil
 }
 
 // lost returns those of a claim's addresses that somebody else has a better right to.

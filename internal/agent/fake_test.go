@@ -201,7 +201,7 @@ func (zonesOff) Forget(string) error { return nil }
 // rig is an agent whose loop runs on a fake host.
 type rig struct {
 	*Agent
-	t        *testing.T
+	t        testing.TB
 	kernel   *fakekernel.Kernel
 	names    *fakeNames
 	clusters map[netip.Addr]*fakeCluster
@@ -231,7 +231,7 @@ func bubble(t *testing.T, test func(*testing.T, *rig)) {
 	synctest.Test(t, func(t *testing.T) { test(t, newRig(t)) })
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	r := &rig{
 		t: t, kernel: fakekernel.New("/ns/1", "/ns/2", "/ns/3"), names: &fakeNames{began: time.Now()},
 		clusters: make(map[netip.Addr]*fakeCluster), log: new(bytes.Buffer),

@@ -117,7 +117,8 @@ func (n *node) turn(t *testing.T, change func(*driver.Local)) {
 		n.local.Subnets[i].Host = netip.Addr{}
 	}
 	(network.Peers{HostAddrs: own}).Place(&n.local.Network, new(network.VTEP))
-	if err := n.announce(n.local.VTEP.Local, n.run, []driver.Local{n.local}); err != nil {
+	locals := []driver.Local{n.local}
+	if err := n.announce(n.local.VTEP.Local, part{n.run, locals, attachments(locals, new(tellings))}); err != nil {
 		t.Error(err)
 	}
 }
@@ -131,7 +132,7 @@ func silence(driver.Local, network.Endpoint, []netip.Addr) (map[netip.Addr]error
 func (n *node) arrive(t *testing.T, id string, wanted ...string) ([]netip.Addr, error) {
 	t.Helper()
 	n.turn(t, func(l *driver.Local) {
-		l.Endpoints = append(l.Endpoints, store.Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: "name-" + id}})
+		l.Endpoints = append(l.Endpoints, &store.Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: "name-" + id}})
 	})
 	r := agentapi.Assignment{Network: n.local.ID, Container: id}
 	for _, w := range wanted {
@@ -140,15 +141,17 @@ func (n *node) arrive(t *testing.T, id string, wanted ...string) ([]netip.Addr, 
 	addrs, err := n.assign(t.Context(), r, silence)
 	time.Sleep(n.ether.random(100 * time.Millisecond)) // until the plugin has the lock
 	n.turn(t, func(l *driver.Local) {
-		i := slices.IndexFunc(l.Endpoints, func(r store.Record) bool { return r.ContainerID == id })
+		i := slices.IndexFunc(l.Endpoints, func(r *store.Record) bool { return r.ContainerID == id })
 		if err != nil {
 			l.Endpoints = slices.Delete(l.Endpoints, i, i+1)
 			return
 		}
+		r := *l.Endpoints[i]
 		for _, a := range addrs {
-			l.Endpoints[i].Addrs = append(l.Endpoints[i].Addrs, netip.PrefixFrom(a, 24))
+			r.Addrs = append(r.Addrs, netip.PrefixFrom(a, 24))
 		}
-		l.Endpoints[i].MAC = kernel.MAC{2, 1}
+		r.MAC = kernel.MAC{2, 1}
+		l.Endpoints[i] = &r
 	})
 	return addrs, err
 }
@@ -374,7 +377,7 @@ func TestClaimsEnd(t *testing.T) {
 		ask := func(id string) {
 			t.Helper()
 			n.turn(t, func(l *driver.Local) {
-				l.Endpoints = append(l.Endpoints, store.Record{Endpoint: network.Endpoint{ContainerID: id}})
+				l.Endpoints = append(l.Endpoints, &store.Record{Endpoint: network.Endpoint{ContainerID: id}})
 			})
 			if _, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: id}, silence); err != nil {
 				t.Fatal(err)

@@ -32,7 +32,7 @@ func (a *Agent) answerNames(locals []driver.Local) error {
 
 // setNames sets the name server, and tells whose names are not answered.
 func (a *Agent) setNames(locals []driver.Local) error {
-	err := a.Names.Set(zones(locals, a.snapshots(), a.upstreams()))
+	err := a.Names.Set(zones(locals, a.snapshots(), a.upstreams(), &a.tellings))
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err

@@ -16,8 +16,24 @@ func key(l driver.Local) control.NetworkKey {
 	return control.NetworkKey{VNI: l.Tunnel.VNI, Port: l.Tunnel.Port}
 }
 
+// tellings keeps what is told of containers, as long as it is the same: of 500 on the host
+// one start changes one.
+type tellings struct{ memo[store.Record, telling] }
+
+// telling is what is told of a container of this host.
+type telling struct {
+	toHosts control.Endpoint
+	odd     bool // it cannot be told to hosts
+	toNames dns.Endpoint
+}
+
+func tell(r *store.Record) telling {
+	e := endpoint(r)
+	return telling{e, e.Check() != nil, dns.Endpoint{ID: r.ContainerID, Names: r.Names(), Addrs: e.Addrs}}
+}
+
 // attachments is what this host tells the others.
-func attachments(locals []driver.Local) []control.Attachment {
+func attachments(locals []driver.Local, t *tellings) []control.Attachment {
 	var all []control.Attachment
 	for _, l := range locals {
 		if len(l.Endpoints) == 0 {
@@ -34,19 +50,18 @@ func attachments(locals []driver.Local) []control.Attachment {
 				continue // claims says what it is about to get
 			}
 			// One odd container is left out rather than the whole host.
-			e := endpoint(r)
-			valid := e.Check() == nil
-			if valid {
-				a.Endpoints = append(a.Endpoints, e)
+			told := t.of(r, tell)
+			if !told.odd {
+				a.Endpoints = append(a.Endpoints, told.toHosts)
 			}
-			a.Exact = a.Exact && valid && !e.MAC.IsZero()
+			a.Exact = a.Exact && !told.odd && !r.MAC.IsZero()
 		}
 		all = append(all, a)
 	}
 	return all
 }
 
-func endpoint(r store.Record) control.Endpoint {
+func endpoint(r *store.Record) control.Endpoint {
 	e := control.Endpoint{ContainerID: r.ContainerID, MAC: r.MAC, Addrs: addrs(r)}
 	for _, name := range r.Names() {
 		if control.CheckName(name) == nil && len(e.Names) < control.MaxNames {
@@ -56,7 +71,7 @@ func endpoint(r store.Record) control.Endpoint {
 	return e
 }
 
-func addrs(r store.Record) []netip.Addr {
+func addrs(r *store.Record) []netip.Addr {
 	var all []netip.Addr
 	for _, p := range r.Addrs {
 		all = append(all, p.Addr())
@@ -66,7 +81,7 @@ func addrs(r store.Record) []netip.Addr {
 
 // zones is what the name server answers: the containers of each network that has
 // names, on this host and on those that can be reached.
-func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns.Zone {
+func zones(locals []driver.Local, know others, upstreams []netip.AddrPort, t *tellings) []dns.Zone {
 	var all []dns.Zone
 	for _, l := range locals {
 		if !l.HasNames() {
@@ -81,7 +96,7 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort) []dns
 			z.Subnets = append(z.Subnets, s.Prefix)
 		}
 		for _, r := range l.Endpoints {
-			z.Endpoints = append(z.Endpoints, dns.Endpoint{ID: r.ContainerID, Names: r.Names(), Addrs: addrs(r)})
+			z.Endpoints = append(z.Endpoints, t.of(r, tell).toNames)
 		}
 		here := taken(l)
 		for _, m := range members(l, know(l)) {
@@ -117,10 +132,14 @@ func taken(l driver.Local) map[netip.Addr]bool {
 // believed leaves out of what another host says that a container has what it cannot have: what
 // is taken, or an address outside the network, which may be anybody's in the world.
 func believed(l driver.Local, taken map[netip.Addr]bool, all []netip.Addr) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool {
+	cannot := func(a netip.Addr) bool {
 		_, inside := l.SubnetOf(a)
 		return !inside || taken[a]
-	})
+	}
+	if !slices.ContainsFunc(all, cannot) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), cannot)
 }
 
 // upstreamsOf are the network's own name servers, or else the host's. An internal

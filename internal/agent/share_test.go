@@ -23,7 +23,7 @@ func local() driver.Local {
 			Subnets: []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"), Host: netip.MustParseAddr("10.0.0.63")}},
 		},
 		VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}},
-		Endpoints: []store.Record{{Endpoint: network.Endpoint{
+		Endpoints: []*store.Record{{Endpoint: network.Endpoint{
 			ContainerID: strings.Repeat("ab", 32), ContainerName: "web", Aliases: []string{"www", "web", "no name"},
 			Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, MAC: kernel.MAC{2, 1},
 		}}},
@@ -33,10 +33,10 @@ func local() driver.Local {
 func vtep(n byte) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, 0, n}) }
 
 func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
-	odd := store.Record{Endpoint: network.Endpoint{ContainerID: "x", MAC: kernel.MAC{1}}}
+	odd := &store.Record{Endpoint: network.Endpoint{ContainerID: "x", MAC: kernel.MAC{1}}}
 	l := local()
 	l.Endpoints = append(l.Endpoints, odd)
-	got, err := control.Canonical(attachments([]driver.Local{l}))
+	got, err := control.Canonical(attachments([]driver.Local{l}, new(tellings)))
 	if err != nil || len(got) != 1 || len(got[0].Endpoints) != 1 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -59,7 +59,7 @@ func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 		return control.Snapshot{Hosts: []control.Host{member("b", time.Time{}), member("c", time.Unix(1, 0))}}
 	}
 	host := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}
-	z := zones([]driver.Local{local()}, know, host)
+	z := zones([]driver.Local{local()}, know, host, new(tellings))
 	if len(z) != 1 || len(z[0].Endpoints) != 2 || z[0].Endpoints[1].Names[0] != "on-b" {
 		t.Fatalf("got %+v", z)
 	}
@@ -70,7 +70,7 @@ func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 	internal.Internal = true
 	own.DNSServers = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
 	mute.DNS = false
-	z = zones([]driver.Local{local(), internal, own, mute}, know, host)
+	z = zones([]driver.Local{local(), internal, own, mute}, know, host, new(tellings))
 	if len(z) != 3 || z[0].Upstreams[0] != host[0] || z[1].Upstreams != nil || z[2].Upstreams[0].String() != "192.0.2.1:53" {
 		t.Errorf("got %+v", z)
 	}
@@ -88,7 +88,7 @@ func TestZonesLeaveOutWhatAnotherHostCannotHave(t *testing.T) {
 			Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []control.Endpoint{{Names: []string{"db"}, Addrs: claims}},
 		}}}}}
 	}
-	z := zones([]driver.Local{local()}, know, nil)
+	z := zones([]driver.Local{local()}, know, nil, new(tellings))
 	if got := z[0].Endpoints[1].Addrs; !reflect.DeepEqual(got, claims[:1]) {
 		t.Errorf("db is at %v", got)
 	}

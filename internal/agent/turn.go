@@ -23,6 +23,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 		return empty, errors.Join(err, closeErr)
 	}
 	errs := []error{err, a.answerNames(locals)}
+	a.tellings.trim()
 	a.remember(locals)
 	return empty, errors.Join(errs...)
 }
@@ -73,7 +74,7 @@ func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
 			r.SetSeeds(seeds)
 			r.seeded.Store(slices.ContainsFunc(seeds, func(s netip.AddrPort) bool { return s.Addr() != bind }))
 		}
-		errs = append(errs, a.claims.announce(bind, r, wanted[bind]))
+		errs = append(errs, a.claims.announce(bind, part{r, wanted[bind], attachments(wanted[bind], &a.tellings)}))
 	}
 	return errors.Join(errs...)
 }

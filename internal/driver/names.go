@@ -81,7 +81,7 @@ func (b build) forgetPeers(networkID string) error {
 	if p, err = b.stored(networkID); err != nil {
 		return err
 	}
-	records, err := readAll(b.st, networkID)
+	records, err := b.st.Records(networkID)
 	return errors.Join(err, b.mend(p, records), b.forward(p, records, nil, true))
 }
 

@@ -106,11 +106,11 @@ type claim struct {
 
 // claims returns what a network and its endpoints want in the firewall.
 func (b build) claims(p placed) ([]claim, error) {
-	records, err := readAll(b.st, p.ID)
+	records, err := b.st.Records(p.ID)
 	return claimsFor(p, records), err
 }
 
-func claimsFor(p placed, records []store.Record) []claim {
+func claimsFor(p placed, records []*store.Record) []claim {
 	elements := p.elements()
 	claims := make([]claim, 0, len(elements)+len(records))
 	for i := range elements {
@@ -186,21 +186,7 @@ func unreadable(err error) bool {
 	return isFile && !errors.Is(err, fs.ErrNotExist)
 }
 
-// readAll returns the records of a network's endpoints.
-func readAll(st *store.Store, networkID string) ([]store.Record, error) {
-	ids, err := st.Endpoints(networkID)
-	errs := []error{err}
-	var all []store.Record
-	for _, id := range ids {
-		r, err := st.Record(networkID, id)
-		if errs = append(errs, err); err == nil {
-			all = append(all, r)
-		}
-	}
-	return all, errors.Join(errs...)
-}
-
-func endpoints(records []store.Record) []network.Endpoint {
+func endpoints(records []*store.Record) []network.Endpoint {
 	var all []network.Endpoint
 	for _, r := range records {
 		all = append(all, r.Endpoint)

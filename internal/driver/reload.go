@@ -52,7 +52,7 @@ func (b build) rebuild(networkID string) error {
 	if err != nil {
 		return err
 	}
-	records, err := readAll(b.st, networkID)
+	records, err := b.st.Records(networkID)
 	if mendErr := b.mend(p, records); mendErr != nil {
 		err = errors.Join(err, fmt.Errorf("network %s: %w", p.Name, mendErr))
 	}

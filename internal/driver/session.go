@@ -15,7 +15,7 @@ import (
 type Local struct {
 	network.Network
 	VTEP      network.VTEP
-	Endpoints []store.Record
+	Endpoints []*store.Record
 	others    []network.Taken
 	adrift    bool // it cannot be placed on the host as it is now
 	peers     network.Peers
@@ -94,7 +94,7 @@ func (s *Session) local(id string) (Local, error) {
 			return Local{}, errors.Join(err, storedErr)
 		}
 	}
-	records, readErr := readAll(s.b.st, id)
+	records, readErr := s.b.st.Records(id)
 	l := Local{Network: p.Network, VTEP: p.vtep, Endpoints: records, others: p.others, adrift: adrift}
 	var peersErr error
 	l.peers, l.known, peersErr = s.b.st.Peers(id)
@@ -126,7 +126,7 @@ func (s *Session) Forward(l Local, remotes []plan.Remote, complete bool) error {
 	return nil
 }
 
-func (b build) forward(p placed, local []store.Record, remotes []plan.Remote, complete bool) error {
+func (b build) forward(p placed, local []*store.Record, remotes []plan.Remote, complete bool) error {
 	// Who wants MACs to be learned wants to see what an exact network keeps from the wire.
 	exact := p.vtep.Exact && !p.Learning.Value
 	want := plan.Forward(p.Network, p.vtep, plan.Known{
@@ -160,12 +160,12 @@ func (s *Session) Mend(locals []Local) error { return s.mend(locals, s.b.mend) }
 // Follow is Mend where nothing has changed but what is known of other hosts. It does not
 // look at the containers' ports, which takes the longer the more there are.
 func (s *Session) Follow(locals []Local) error {
-	return s.mend(locals, func(p placed, records []store.Record) error {
+	return s.mend(locals, func(p placed, records []*store.Record) error {
 		return s.b.devices(p, plan.Compute(p.Network, p.vtep, endpoints(records)), reconcile.Network)
 	})
 }
 
-func (s *Session) mend(locals []Local, one func(placed, []store.Record) error) error {
+func (s *Session) mend(locals []Local, one func(placed, []*store.Record) error) error {
 	errs := []error{s.mendFirewall(locals)}
 	for _, l := range locals {
 		if l.adrift {
@@ -224,7 +224,7 @@ func ofEndpoints(claims []claim) []claim {
 }
 
 // mend puts a network's devices and ports right.
-func (b build) mend(p placed, records []store.Record) error {
+func (b build) mend(p placed, records []*store.Record) error {
 	s := plan.Compute(p.Network, p.vtep, endpoints(records))
 	if err := b.devices(p, s, reconcile.Network); err != nil {
 		return err

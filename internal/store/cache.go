@@ -1,19 +1,26 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// Cache has records that were read, for a program that reads all of them again and again
-// (500 take 13 ms, and 1 ms from here). A file is replaced as a whole, so what it is
+// Cache has records that were read, for a program that reads all of a network again and
+// again (500 take 13 ms, and 0.6 ms from here). A file is replaced as a whole, so what it is
 // known by changes with it. It may be used by one Store at a time.
-type Cache struct{ records map[string]cached }
+type Cache struct{ networks map[string]files }
+
+// files are a network's records, by file name.
+type files map[string]cached
 
 type cached struct {
-	Record
+	*Record
 	file fileID
 }
 
@@ -32,29 +39,75 @@ func OpenCached(dir string, c *Cache) (*Store, error) {
 	return s, err
 }
 
-// record reads a record unless it was read before. What it returns is shared.
-func (c *Cache) record(path string, read func(string) (Record, error)) (Record, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		delete(c.records, path)
-		return Record{}, fmt.Errorf("read stored endpoint: %w", &os.PathError{Op: "stat", Path: path, Err: err})
+// Records returns what is kept of a network's endpoints, in the order of their ids, and of what cannot
+// be read an error besides. From a cache a record is the same as before, unless it was replaced; so it must not be changed.
+func (s *Store) Records(networkID string) ([]*Record, error) {
+	dir, err := os.Open(s.endpoints(networkID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	id := fileID{st.Ino, st.Mtim}
-	if have, ok := c.records[path]; ok && have.file == id {
-		return have.Record, nil
-	}
-	r, err := read(path)
 	if err != nil {
-		delete(c.records, path)
-		return Record{}, err
+		return nil, fmt.Errorf("read store: %w", err)
 	}
-	if c.records == nil || len(c.records) >= maxCached {
-		c.records = make(map[string]cached)
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("read store: %w", err)
 	}
-	c.records[path] = cached{r, id}
-	return r, nil
+	names = slices.DeleteFunc(names, func(name string) bool { _, ok := without(name, endpointSuffix); return !ok })
+	slices.Sort(names)
+	before, now := s.cache.of(networkID), make(files, len(names))
+	all := make([]*Record, 0, len(names))
+	var errs []error
+	for _, name := range names {
+		c, err := before[name].again(dir, name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read stored endpoint: %w", err))
+			continue
+		}
+		now[name] = c
+		all = append(all, c.Record)
+	}
+	s.cache.keep(networkID, now)
+	return all, errors.Join(errs...)
 }
 
-// maxCached is more than a host has containers. Those of containers that are gone are
-// dropped with all others when it is reached.
-const maxCached = 4096
+// again reads a record, unless it is the one that was read before.
+func (c cached) again(dir *os.File, name string) (cached, error) {
+	path := dir.Name() + "/" + name
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(dir.Fd()), name, &st, 0); err != nil {
+		return cached{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	id := fileID{st.Ino, st.Mtim}
+	if c.Record != nil && c.file == id {
+		return c, nil
+	}
+	r, err := readRecord(path)
+	return cached{&r, id}, err
+}
+
+// of returns what is known of a network.
+func (c *Cache) of(networkID string) files {
+	if c == nil {
+		return nil
+	}
+	return c.networks[networkID]
+}
+
+func (c *Cache) keep(networkID string, all files) {
+	if c == nil {
+		return
+	}
+	if c.networks == nil {
+		c.networks = make(map[string]files)
+	}
+	c.networks[networkID] = all
+}
+
+// drop forgets all networks but these.
+func (c *Cache) drop(but []string) {
+	if c != nil {
+		maps.DeleteFunc(c.networks, func(id string, _ files) bool { return !slices.Contains(but, id) })
+	}
+}

@@ -1,43 +1,110 @@
 package store
 
 import (
-	"errors"
-	"io/fs"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"vxlan-driver/internal/network"
 )
 
-// A record that is replaced, within a clock tick too, or removed is not the one that was read.
+// A record that is replaced, within a clock tick too, or removed is not the one that was read; one that
+// stays is.
 func TestTheCacheFollowsTheFiles(t *testing.T) {
 	dir, cache := t.TempDir(), new(Cache)
+	var stays *Record
 	for i := range 50 {
 		s, err := OpenCached(dir, cache)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := network.Endpoint{ContainerID: "c1", ContainerName: string(rune('a' + i%26))}
-		if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: want}); err != nil {
-			t.Fatal(err)
+		put := func(id, name string) {
+			t.Helper()
+			if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: name}}); err != nil {
+				t.Fatal(err)
+			}
 		}
+		read := func(want ...string) []*Record {
+			t.Helper()
+			all, err := s.Records("n1")
+			var got []string
+			for _, r := range all {
+				got = append(got, r.ContainerName)
+			}
+			if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Fatalf("got %v, %v, want %v", got, err, want)
+			}
+			return all
+		}
+		if i == 0 {
+			put("c2", "stays")
+			stays = read("stays")[0]
+		}
+		name := string(rune('a' + i%26))
+		put("c1", name)
 		for range 2 {
-			if got, err := s.Record("n1", "c1"); err != nil || got.ContainerName != want.ContainerName {
-				t.Fatalf("got %+v, %v, want %+v", got, err, want)
+			if all := read(name, "stays"); all[1] != stays {
+				t.Fatal("one that was not replaced was read again")
 			}
 		}
 		if i%10 == 0 {
 			if err := s.Remove("n1", "c1"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Record("n1", "c1"); !errors.Is(err, fs.ErrNotExist) {
-				t.Fatalf("got %v", err)
+			read("stays")
+			if n := len(cache.networks["n1"]); n != 1 {
+				t.Errorf("%d records are kept", n)
 			}
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(cache.records) != 1 {
-		t.Errorf("%d records are kept", len(cache.records))
+}
+
+// Of a network that is gone nothing is kept.
+func TestTheCacheForgetsNetworks(t *testing.T) {
+	cache := new(Cache)
+	s, err := OpenCached(t.TempDir(), cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, id := range []string{"n1", "n2"} {
+		if err := s.Put(id, []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: "c1"}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Records(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Remove("n1", "c1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Networks(); err != nil {
+		t.Fatal(err)
+	}
+	if len(cache.networks) != 1 || cache.networks["n2"] == nil {
+		t.Errorf("kept %v", cache.networks)
+	}
+}
+
+// What can be read counts, and of the rest it is told which it is.
+func TestRecordsThatCannotBeRead(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, id := range []string{"c1", "c2"} {
+		if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broken := filepath.Join(s.endpoints("n1"), "c1.json")
+	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Records("n1")
+	if len(all) != 1 || all[0].ContainerID != "c2" || err == nil || !strings.Contains(err.Error(), broken) {
+		t.Errorf("got %v, %v", all, err)
 	}
 }

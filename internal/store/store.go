@@ -166,6 +166,7 @@ func (s *Store) Networks() ([]string, error) {
 			used = append(used, id)
 		}
 	}
+	s.cache.drop(used)
 	return used, nil
 }
 
@@ -189,12 +190,6 @@ func (s *Store) Config(networkID string) ([]byte, error) {
 		return nil, fmt.Errorf("read stored network: %w", err)
 	}
 	return data, nil
-}
-
-// Endpoints returns the ids of the containers that are endpoints of a network,
-// sorted.
-func (s *Store) Endpoints(networkID string) ([]string, error) {
-	return s.names(s.endpoints(networkID), endpointSuffix)
 }
 
 // Others iterates over the ids of the network's endpoints but one, in no order. Mostly the first is all that is asked for, and
@@ -283,21 +278,20 @@ func without(name, suffix string) (string, bool) {
 
 // Record returns what is kept of an endpoint.
 func (s *Store) Record(networkID, containerID string) (Record, error) {
-	path := s.endpoint(networkID, containerID)
-	if s.cache != nil {
-		return s.cache.record(path, readRecord)
-	}
-	return readRecord(path)
-}
-
-func readRecord(path string) (Record, error) {
-	var r Record
-	data, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(data, &r)
-	}
+	r, err := readRecord(s.endpoint(networkID, containerID))
 	if err != nil {
 		return Record{}, fmt.Errorf("read stored endpoint: %w", err)
+	}
+	return r, nil
+}
+
+func readRecord(path string) (r Record, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
 }

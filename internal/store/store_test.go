@@ -102,7 +102,12 @@ func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
 		if err := s.Remove("n1", step.remove); err != nil {
 			t.Fatal(err)
 		}
-		if left, err := s.Endpoints("n1"); err != nil || !reflect.DeepEqual(left, step.left) {
+		records, err := s.Records("n1")
+		var left []string
+		for _, r := range records {
+			left = append(left, r.ContainerID)
+		}
+		if err != nil || !reflect.DeepEqual(left, step.left) {
 			t.Errorf("after removing %s: %v, %v", step.remove, left, err)
 		}
 	}

@@ -27,8 +27,10 @@ type Server struct {
 type zone struct {
 	network   string
 	view      atomic.Pointer[view]
+	newer     atomic.Pointer[view] // of what was added since, or nil
 	members   atomic.Pointer[members]
 	source    Zone // what the view is made from
+	added     []Endpoint
 	listeners map[place]*listener
 }
 
@@ -82,6 +84,22 @@ func (s *Server) Set(zones []Zone) error {
 	return errors.Join(errs...)
 }
 
+// Add makes the server answer for one more container of this host, which costs the same however many
+// there are. It lasts until the next Set, which has it too. It returns false where the network is not served.
+//
+// The container is answered for the names of its other networks only from the next Set on.
+func (s *Server) Add(network string, e Endpoint) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	z := s.zones[network]
+	if z == nil {
+		return false
+	}
+	z.added = append(z.added, e)
+	z.newer.Store(z.view.Load().with(z.added))
+	return true
+}
+
 // ZoneError says why the names of a network are not answered.
 type ZoneError struct {
 	Network string
@@ -97,11 +115,12 @@ func (e ZoneError) Unwrap() error { return e.Err }
 // thousands of containers takes milliseconds, and mostly only one of many changes.
 func (z *zone) update(source Zone, own map[netip.AddrPort]bool) {
 	old := z.view.Load()
-	if old != nil && z.source.sameRecords(source) && slices.Equal(old.upstreams, usable(source.Upstreams, own)) {
-		return
+	if old == nil || !z.source.sameRecords(source) || !slices.Equal(old.upstreams, usable(source.Upstreams, own)) {
+		z.view.Store(newView(source, own))
+		z.source = source
 	}
-	z.view.Store(newView(source, own))
-	z.source = source
+	z.newer.Store(nil)
+	z.added = nil
 }
 
 // wantedZone is a zone that can be served, and where.

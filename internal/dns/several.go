@@ -43,15 +43,25 @@ func (s *Server) connect(wanted []wantedZone) {
 
 // views returns what is known in the networks of whoever asks, this one first.
 func (z *zone) views(from netip.Addr) []*view {
-	all := []*view{z.view.Load()}
+	all := z.own()
 	m := z.members.Load()
 	if m == nil {
 		return all
 	}
 	for _, other := range (*m)[from.Unmap().WithZone("")] {
-		all = append(all, other.view.Load())
+		all = append(all, other.own()...)
 	}
 	return all
+}
+
+// own returns what is known in the network, the newest first.
+func (z *zone) own() []*view {
+	// In this order: what Set takes out of one is in the other by then.
+	newer, all := z.newer.Load(), z.view.Load()
+	if newer == nil {
+		return []*view{all}
+	}
+	return []*view{newer, all}
 }
 
 // lookupIn finds what there is at a name in the first network that has something

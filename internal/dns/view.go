@@ -45,6 +45,28 @@ func newView(z Zone, own map[netip.AddrPort]bool) *view {
 	return v
 }
 
+// with returns what the view would say of the names and addresses of further endpoints. It is to be asked first.
+func (v *view) with(added []Endpoint) *view {
+	more := &view{
+		nodes: make(map[string]*node), reverse: make(map[netip.Addr][]string),
+		subnets: v.subnets, upstreams: v.upstreams, forwards: v.forwards,
+	}
+	for _, e := range added {
+		more.add(e)
+	}
+	for k, n := range more.nodes {
+		if old := v.nodes[k]; old != nil {
+			n.v4, n.v6 = append(n.v4, old.v4...), append(n.v6, old.v6...)
+		}
+	}
+	for a, names := range more.reverse {
+		more.reverse[a] = append(names, v.reverse[a]...)
+	}
+	more.sort()
+	more.addParents()
+	return more
+}
+
 // usable leaves out upstreams that are this host's own resolvers, which would
 // ask themselves: the host reaches them too.
 func usable(upstreams []netip.AddrPort, own map[netip.AddrPort]bool) []netip.AddrPort {

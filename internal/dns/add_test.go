@@ -1,0 +1,81 @@
+package dns
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// answers returns what a zone of the server answers, in order: addresses, names, or the response code.
+func answers(t *testing.T, s *Server, network, name string, typ uint16) string {
+	t.Helper()
+	wire, err := question(name, typ).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, forward := answerFrom(s.zones[network].views(netip.Addr{}), wire, true)
+	if forward != nil {
+		return "forwarded"
+	}
+	m := unpack(t, reply)
+	all := []string{dns.RcodeToString[m.Rcode]}
+	for _, rr := range m.Answer {
+		all = append(all, strings.Fields(rr.String())[4])
+	}
+	slices.Sort(all[1:])
+	return strings.Join(all, " ")
+}
+
+// A container that is added is answered for besides all others, until the next Set says what there is.
+func TestAdd(t *testing.T) {
+	s := New(slog.New(slog.DiscardHandler))
+	red := Zone{Network: "red", Device: "br-red", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, Endpoints: []Endpoint{
+		{ID: "a", Names: []string{"web", "www"}, Addrs: addrs("10.0.0.2", "fd00::2")},
+	}}
+	set := func() {
+		t.Helper()
+		if err := s.Set([]Zone{red}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(want map[string]string) {
+		t.Helper()
+		for what, want := range want {
+			name, typ, _ := strings.Cut(what, " ")
+			if got := answers(t, s, "red", name, dns.StringToType[typ]); got != want {
+				t.Errorf("%s: got %s, want %s", what, got, want)
+			}
+		}
+	}
+	without := map[string]string{
+		"web A": "NOERROR 10.0.0.2", "web AAAA": "NOERROR fd00::2", "www A": "NOERROR 10.0.0.2", "new.dns.podman A": "NXDOMAIN",
+		"3.0.0.10.in-addr.arpa PTR": "NXDOMAIN", "2.0.0.10.in-addr.arpa PTR": "NOERROR web. www.",
+	}
+	set()
+	check(without)
+	b, c := Endpoint{ID: "b", Names: []string{"web", "new"}, Addrs: addrs("10.0.0.3")}, Endpoint{ID: "c", Names: []string{"web", "x.late"}, Addrs: addrs("10.0.0.4")}
+	if !s.Add("red", b) || !s.Add("red", c) {
+		t.Fatal("not added")
+	}
+	check(map[string]string{
+		"web A": "NOERROR 10.0.0.2 10.0.0.3 10.0.0.4", "web AAAA": "NOERROR fd00::2", "www A": "NOERROR 10.0.0.2",
+		"new.dns.podman A": "NOERROR 10.0.0.3", "new A": "NOERROR 10.0.0.3", "new AAAA": "NOERROR", "late.dns.podman A": "NOERROR",
+		"3.0.0.10.in-addr.arpa PTR": "NOERROR new. web.", "2.0.0.10.in-addr.arpa PTR": "NOERROR web. www.",
+		"5.0.0.10.in-addr.arpa PTR": "NXDOMAIN", "nobody.dns.podman A": "NXDOMAIN",
+	})
+	set() // they are gone again, before Set has heard of them
+	check(without)
+	red.Endpoints = append(red.Endpoints, b)
+	if !s.Add("red", b) {
+		t.Fatal("not added")
+	}
+	set()
+	check(map[string]string{"web A": "NOERROR 10.0.0.2 10.0.0.3", "new A": "NOERROR 10.0.0.3"})
+	if s.Add("blue", b) {
+		t.Error("added to a network that is not served")
+	}
+}

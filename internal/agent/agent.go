@@ -20,6 +20,7 @@ import (
 // Names is the name server.
 type Names interface {
 	Set([]dns.Zone) error
+	Add(network string, e dns.Endpoint) bool
 	Listening() []dns.Listening
 }
 
@@ -48,8 +49,9 @@ type Agent struct {
 	Version string
 	Log     *slog.Logger
 
-	requests chan chan error
+	requests chan asked
 	wake     chan struct{}
+	arrived  chan struct{}
 	clusters map[netip.Addr]*running
 	running  sync.WaitGroup
 	failed   bool   // the last turn that looked at everything did
@@ -59,17 +61,18 @@ type Agent struct {
 	forwarded  map[string]heardOf // by network, so that news of one do not cost for all
 	duplicated []string           // addresses that two containers have, as logged
 	tellings   tellings
+	arrivals   arrivals
+	recalled   bool // the arrivals that the agent before this one may not have come to
 
 	mu     sync.Mutex
 	report agentapi.Report
 }
 
 const (
-	// coalesce lets a burst of changes be one turn. A container start writes three
-	// files and takes some 10 ms; whoever cannot wait asks (agentapi.Sync).
+	// coalesce lets a burst of news from other hosts be one turn.
 	coalesce = 20 * time.Millisecond
-	// calm does the same for changes in the kernel, which come in dozens with each
-	// container that starts, and none of which needs an answer unless somebody deleted
+	// calm does the same for changes in the store, whose writers ask for what they need (agentapi.Sync), and in the
+	// kernel, which come in dozens with each container that starts, and none of which needs an answer unless somebody deleted
 	// something. What was is to be back within a second.
 	calm = 200 * time.Millisecond
 	// idle is how long the agent outlives the host's last container: longer than the
@@ -80,7 +83,8 @@ const (
 // Run works until ctx is done, or until the host has had no network for a while. The
 // listener is closed then.
 func (a *Agent) Run(ctx context.Context, l net.Listener) error {
-	a.requests, a.wake = make(chan chan error), make(chan struct{}, 1)
+	a.requests, a.wake = make(chan asked), make(chan struct{}, 1)
+	a.arrived = make(chan struct{}, 1)
 	a.clusters = make(map[netip.Addr]*running)
 	ctx, cancel := context.WithCancel(ctx)
 	defer a.running.Wait()
@@ -103,7 +107,7 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 	turns.within(all, 0) // what happened while nobody looked is not told
 	var over <-chan time.Time
 	for {
-		var waiting chan error
+		var waiting asked
 		timer := turns.timer()
 		select {
 		case <-ctx.Done():
@@ -112,7 +116,10 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		case err := <-served:
 			return err
 		case <-changes:
-			turns.within(said, coalesce)
+			turns.within(said, calm)
+			continue
+		case <-a.arrived:
+			turns.within(said, soon)
 			continue
 		case <-a.wake:
 			turns.within(heard, turns.pace(heard, coalesce, calm))
@@ -128,17 +135,15 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		case waiting = <-a.requests:
 		case <-timer.C:
 		}
-		what, began := turns.take(), time.Now()
+		what, began := named, time.Now()
+		if waiting.who.container == "" {
+			what = turns.take()
+		}
 		empty, err := a.turn(ctx, what)
 		turns.took(what, time.Since(began))
 		a.tell(what, err)
-		turns.again(what, err)
-		if a.young() {
-			turns.within(all, settling)
-		}
-		if waiting != nil {
-			waiting <- err
-		}
+		a.answer(waiting, err)
+		a.due(turns, what, err)
 		switch {
 		case !empty || a.Stay:
 			over = nil
@@ -148,14 +153,34 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 	}
 }
 
+// due notes what further turns one brings about.
+func (a *Agent) due(turns *schedule, what scope, err error) {
+	turns.again(what, err)
+	if a.young() {
+		turns.within(all, settling)
+	}
+	if a.arrivals.anyQuiet() {
+		turns.within(said, soon)
+	}
+}
+
 func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {
 	switch r.Verb {
 	case agentapi.Sync:
-		return response(a.syncFor(ctx, r.Network))
+		if a.arrive(claimant{r.Network, r.Container}) {
+			select {
+			case a.arrived <- struct{}{}:
+			default:
+			}
+			return agentapi.Response{Announces: true}
+		}
+		answer := response(a.syncFor(ctx, r.Network, r.Container))
+		answer.Announces = r.Container != "" && answer.Error == ""
+		return answer
 	case agentapi.Assign:
 		return a.assign(ctx, r.Assign)
 	case agentapi.Status:
-		problem := response(a.syncNow(ctx)).Error // what is told is of now
+		problem := response(a.syncNow(ctx, claimant{})).Error // what is told is of now
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		report := a.report
@@ -165,11 +190,28 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
 }
 
-// syncNow has a turn begin after the request came, and answers at its end.
-func (a *Agent) syncNow(ctx context.Context) error {
+// answer tells whoever waits how it went. A container that was set up is to announce its addresses after that.
+func (a *Agent) answer(waiting asked, err error) {
+	if waiting.done == nil {
+		return
+	}
+	waiting.done <- err
+	if waiting.who.container != "" {
+		a.welcome(waiting.who)
+	}
+}
+
+// asked is what somebody waits for: a turn that begins after the request came, or less for a container that was set up.
+type asked struct {
+	who  claimant // the container, or zero
+	done chan error
+}
+
+// syncNow asks for that, and answers at its end.
+func (a *Agent) syncNow(ctx context.Context, who claimant) error {
 	done := make(chan error, 1)
 	select {
-	case a.requests <- done:
+	case a.requests <- asked{who, done}:
 	case <-ctx.Done():
 		return errEnding
 	}
@@ -182,8 +224,8 @@ func (a *Agent) syncNow(ctx context.Context) error {
 }
 
 // syncFor is syncNow for whom other networks' trouble does not concern.
-func (a *Agent) syncFor(ctx context.Context, networkID string) error {
-	err := a.syncNow(ctx)
+func (a *Agent) syncFor(ctx context.Context, networkID, containerID string) error {
+	err := a.syncNow(ctx, claimant{networkID, containerID})
 	if networkID == "" {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,18 @@ func (n *fakeNames) Set(zones []dns.Zone) error {
 	defer n.mu.Unlock()
 	n.at, n.zones = append(n.at, time.Since(n.began)), zones
 	return n.err
+}
+
+func (n *fakeNames) Add(network string, e dns.Endpoint) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range n.zones {
+		if n.zones[i].Network == network {
+			n.zones[i].Endpoints = append(slices.Clip(n.zones[i].Endpoints), e)
+			return true
+		}
+	}
+	return false
 }
 
 func (n *fakeNames) Listening() []dns.Listening { return nil }
@@ -187,8 +200,9 @@ func (c *fakeCluster) say(s control.Snapshot) {
 // plugin is the plugin's side: an agent that need not be called.
 type plugin struct{}
 
-func (plugin) Sync(string) error { return nil }
-func (plugin) Notify()           {}
+func (plugin) Sync(string) error                    { return nil }
+func (plugin) Arrived(string, string) (bool, error) { return true, nil }
+func (plugin) Notify()                              {}
 func (plugin) Assign(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 	return nil, errors.New("not on this network")
 }
@@ -277,7 +291,8 @@ func (r *rig) cluster() *fakeCluster { return r.clusters[netip.MustParseAddr("19
 
 // start runs the loop. What Run does besides waits for the kernel, which is not in the bubble.
 func (r *rig) start() {
-	r.requests, r.wake = make(chan chan error), make(chan struct{}, 1)
+	r.requests, r.wake = make(chan asked), make(chan struct{}, 1)
+	r.arrived = make(chan struct{}, 1)
 	r.Agent.clusters = make(map[netip.Addr]*running)
 	ctx, cancel := context.WithCancel(r.t.Context())
 	r.stop = cancel

@@ -38,7 +38,7 @@ func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Res
 	if r == nil {
 		return agentapi.Response{Error: "assign: for whom is missing"}
 	}
-	turned := a.syncFor(ctx, r.Network)
+	turned := a.syncFor(ctx, r.Network, "")
 	addrs, err := a.claims.assign(ctx, *r, a.Driver.InUse)
 	if err == nil {
 		return agentapi.Response{Addrs: addrs, Warning: a.lonely(*r)}

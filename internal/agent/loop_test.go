@@ -49,7 +49,7 @@ func TestBurstOfStartsIsOneTurn(t *testing.T) {
 			}
 		}
 		sleep(time.Second)
-		r.wantTurns("two starts", coalesce)
+		r.wantTurns("two starts", calm)
 		if got := r.names.names(); got != "c1 c2 c3" {
 			t.Errorf("answers %s", got)
 		}
@@ -67,7 +67,7 @@ func TestTurnComesWhileChangesGoOn(t *testing.T) {
 			r.drift <- struct{}{}
 			sleep(10 * time.Millisecond)
 		}
-		if n := len(r.names.turns()); n < 30 || n > 50 { // one in 30 ms at most: 20 to wait, 10 to the next change
+		if n := len(r.names.turns()); n < 4 || n > 5 { // one in 210 ms: 200 to wait, 10 to the next change
 			t.Errorf("%d turns in a second", n)
 		}
 		r.finish()

@@ -32,7 +32,10 @@ func (a *Agent) answerNames(locals []driver.Local) error {
 
 // setNames sets the name server, and tells whose names are not answered.
 func (a *Agent) setNames(locals []driver.Local) error {
-	err := a.Names.Set(zones(locals, a.snapshots(), a.upstreams(), &a.tellings))
+	all := zones(locals, a.snapshots(), a.upstreams(), &a.tellings)
+	a.arrivals.mu.Lock()
+	err := a.Names.Set(a.arrivals.withAddedLocked(all, locals))
+	a.arrivals.mu.Unlock()
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return err

@@ -6,9 +6,10 @@ import "time"
 type scope int
 
 const (
-	// said is for a container that starts: what it has is answered and told to others. The
-	// plugin has just built all else, and waits.
-	said scope = iota
+	// named is for a container that starts while its plugin waits: its names are answered.
+	named scope = iota
+	// said also tells other hosts what it has. The plugin has just built all else.
+	said
 	// heard also has the kernel follow what other hosts say.
 	heard
 	// all also looks whether the kernel has everything that it should.
@@ -83,7 +84,7 @@ func (s *schedule) timer() *time.Timer {
 
 // take returns how much is due now, and takes it off: a turn does the work of smaller ones.
 func (s *schedule) take() scope {
-	now, what := time.Now(), said
+	now, what := time.Now(), said // at least what somebody asked for
 	for i, at := range s.at {
 		if !at.IsZero() && !at.After(now) {
 			what = scope(i)

@@ -18,14 +18,16 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	a.arrivals.begin()
 	locals, empty, err := a.underLock(ctx, s, what)
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
-	errs := []error{err, a.answerNames(locals)}
+	err = errors.Join(err, a.answerNames(locals))
 	a.tellings.trim()
+	a.arrivals.keep(locals, err)
 	a.remember(locals)
-	return empty, errors.Join(errs...)
+	return empty, err
 }
 
 func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (locals []driver.Local, empty bool, err error) {
@@ -34,6 +36,9 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 		return nil, false, err
 	}
 	locals, err = s.Networks()
+	if what == named {
+		return locals, empty, err
+	}
 	// Before a cluster starts, since that opens a port to which containers must not come.
 	changed, meetErr := a.meetAll(s, locals)
 	errs := []error{err, meetErr}
@@ -47,6 +52,7 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 	if changed || what >= heard {
 		errs = append(errs, a.forward(s, locals, what))
 	}
+	errs = append(errs, a.announce(s, locals), a.recall(s, locals))
 	return locals, empty, errors.Join(errs...)
 }
 

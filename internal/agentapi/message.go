@@ -11,7 +11,8 @@ type Verb string
 const (
 	// Sync asks the agent to act on the store as it is now. The answer comes when
 	// it has: a name that is in the store resolves then. If Network is given, what
-	// fails for other networks only is not in it.
+	// fails for other networks only is not in it. If Container is given, only its names need to resolve
+	// then; the rest is done soon after, and the container announces its addresses.
 	Sync Verb = "sync"
 	// Status asks what the agent knows.
 	Status Verb = "status"
@@ -22,9 +23,11 @@ const (
 
 // Request is one question.
 type Request struct {
-	Verb    Verb        `json:"verb"`
-	Network string      `json:"network,omitempty"` // Podman's id of it
-	Assign  *Assignment `json:"assign,omitempty"`
+	Verb    Verb   `json:"verb"`
+	Network string `json:"network,omitempty"` // Podman's id of it
+	// Container is the id of one that has just been set up.
+	Container string      `json:"container,omitempty"`
+	Assign    *Assignment `json:"assign,omitempty"`
 }
 
 // Assignment says for whom addresses are to be picked.
@@ -41,6 +44,8 @@ type Response struct {
 	// Warning is for the user, beside an answer.
 	Warning string       `json:"warning,omitempty"`
 	Addrs   []netip.Addr `json:"addrs,omitempty"` // of each subnet, in the order of the network's
+	// Announces tells that the agent will have the container announce its addresses.
+	Announces bool `json:"announces,omitempty"`
 }
 
 // Report is what the agent knows, for a person.

@@ -26,34 +26,34 @@ type arrival struct {
 }
 
 // connect builds the endpoint, and takes it back when that fails.
-func (a arrival) connect() (netavark.Status, error) {
+func (a arrival) connect() (attached, error) {
 	if !a.placed.AgentPicks() {
 		return a.connectBare()
 	}
 	addrs, err := a.begin()
 	if err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
 	if addrs == nil {
 		addrs, err = a.Agent.Assign(a.placed.ID, a.asked.ContainerID, addrsOf(a.asked))
 	}
 	if err != nil {
-		return netavark.Status{}, errors.Join(fmt.Errorf("address on network %s: %w", a.placed.Name, err), a.abandon())
+		return attached{}, errors.Join(fmt.Errorf("address on network %s: %w", a.placed.Name, err), a.abandon(a.placed, a.asked, a.host))
 	}
 	return a.finish(addrs)
 }
 
 // connectBare is connect on a network without addresses, which needs the agent all the
 // same: nobody else tells where the other hosts are.
-func (a arrival) connectBare() (netavark.Status, error) {
-	status, err := a.Driver.connect(a.placed, a.asked, a.host, a.container, a.request.Network)
+func (a arrival) connectBare() (attached, error) {
+	up, err := a.Driver.connect(a.placed, a.asked, a.host, a.container, a.request.Network)
 	if err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
 	if err := a.Agent.Sync(a.placed.ID); err != nil {
-		return netavark.Status{}, errors.Join(fmt.Errorf("hosts of network %s: %w", a.placed.Name, err), a.abandon())
+		return attached{}, errors.Join(fmt.Errorf("hosts of network %s: %w", a.placed.Name, err), a.abandon(a.placed, a.asked, a.host))
 	}
-	return status, nil
+	return up, nil
 }
 
 // begin records that the container is about to come, and builds what it shares with
@@ -87,44 +87,34 @@ func isAgain(old, e network.Endpoint) bool {
 }
 
 // finish builds the endpoint with its addresses.
-func (a arrival) finish(addrs []netip.Addr) (netavark.Status, error) {
+func (a arrival) finish(addrs []netip.Addr) (attached, error) {
 	st, err := store.Open(a.StoreDir)
 	if err != nil {
-		return netavark.Status{}, err // without the lock nothing can be undone
+		return attached{}, err // without the lock nothing can be undone
 	}
 	defer st.Close()
 	b := build{a.Driver, st, a.host}
-	status, err := a.complete(b, addrs)
+	up, err := a.complete(b, addrs)
 	if err != nil {
-		return netavark.Status{}, errors.Join(err, b.undo(a.placed.Identity, a.asked))
+		return attached{}, errors.Join(err, b.undo(a.placed.Identity, a.asked))
 	}
-	return status, nil
+	return up, nil
 }
 
 // complete is finish without the undoing. The network is placed anew, since the agent may
 // have found other hosts meanwhile.
-func (a arrival) complete(b build, addrs []netip.Addr) (netavark.Status, error) {
+func (a arrival) complete(b build, addrs []netip.Addr) (attached, error) {
 	p, err := b.place(a.request.Network)
 	if err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
 	at := attachment(a.namespace, a.request)
 	at.Addrs = addrs
 	e, err := network.ParseEndpoint(p.Network, at)
 	if err != nil {
-		return netavark.Status{}, fmt.Errorf("container %s on network %s: %w", a.request.ContainerName, p.Name, err)
+		return attached{}, fmt.Errorf("container %s on network %s: %w", a.request.ContainerName, p.Name, err)
 	}
 	return b.attach(p, e, a.container, a.request.Network)
-}
-
-// abandon takes back what was built for a container that gets no address.
-func (a arrival) abandon() error {
-	st, err := store.Open(a.StoreDir)
-	if err != nil {
-		return fmt.Errorf("undo: %w", err)
-	}
-	defer st.Close()
-	return build{a.Driver, st, a.host}.undo(a.placed.Identity, a.asked)
 }
 
 func addrsOf(e network.Endpoint) []netip.Addr {

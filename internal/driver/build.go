@@ -45,34 +45,44 @@ func (b build) prepare(p placed, e network.Endpoint, config []byte) (plan.State,
 	return s, b.devices(p, s, ensure)
 }
 
-// attach records the endpoint, then builds it.
-func (b build) attach(p placed, e network.Endpoint, container Namespace, config []byte) (netavark.Status, error) {
+// attached is an endpoint that was built.
+type attached struct {
+	status    netavark.Status
+	plan      plan.Endpoint
+	announced bool // its addresses
+}
+
+// attach records the endpoint, then builds it. Where there are names, an agent may have it announce its addresses.
+func (b build) attach(p placed, e network.Endpoint, container Namespace, config []byte) (attached, error) {
 	s, err := b.prepare(p, e, config)
 	if err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
 	if err := b.checkAddrs(p, e); err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
-	for _, wanted := range s.Endpoints {
-		if err := b.arrive(p, e, wanted); err != nil {
-			return netavark.Status{}, err
-		}
-		if err := reconcile.Endpoint(b.host, container, wanted); err != nil {
-			return netavark.Status{}, err
-		}
+	wanted := s.Endpoints[0]
+	if err := b.arrive(p, e, wanted); err != nil {
+		return attached{}, err
+	}
+	announced, err := reconcile.Endpoint(b.host, container, wanted)
+	if err == nil && !announced && !p.HasNames() {
+		announced, err = true, reconcile.Announce(b.host, container, wanted)
+	}
+	if err != nil {
+		return attached{}, err
 	}
 	if err := b.reattach(p); err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
 	if e.MAC.IsZero() {
 		l, err := container.Link(e.Interface, 0)
 		if err != nil {
-			return netavark.Status{}, err
+			return attached{}, err
 		}
 		e.MAC = l.MAC
 	}
-	return status(p.Network, e), nil
+	return attached{status(p.Network, e), wanted, announced}, nil
 }
 
 // record keeps the time of an endpoint's first setup, which decides who has a
@@ -144,9 +154,11 @@ func (b build) firewall(p placed, e network.Endpoint) error {
 }
 
 // reattach puts back on the bridge the ports of other containers that are on none,
-// as when somebody deleted the bridge. Only those are looked at, and known by their mark, so the cost
-// of a start does not grow with the number of containers.
+// as when somebody deleted the bridge. Only those are looked at, and known by their mark. An agent does so by itself.
 func (b build) reattach(p placed) error {
+	if p.vtep.AgentPort != 0 {
+		return nil
+	}
 	loose, err := b.host.Loose()
 	errs := []error{err}
 	for _, l := range loose {

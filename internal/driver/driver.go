@@ -58,6 +58,9 @@ type Agent interface {
 	// Sync has it act on the store as it is now, and starts it if need be. The error says
 	// what is wrong with the network.
 	Sync(networkID string) error
+	// Arrived is Sync for one more container of a network, which costs the same however many there
+	// are. It tells whether the agent has the container announce its addresses.
+	Arrived(networkID, containerID string) (announces bool, err error)
 	// Assign has it pick addresses for a container that is in the store, one of each
 	// subnet but those of the wanted ones, which nobody else has.
 	Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
@@ -101,34 +104,53 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	defer container.Close()
-	var status netavark.Status
+	var a attached
 	if p.Gossip {
-		status, err = arrival{d, namespace, r, host, container, p, e}.connect()
+		a, err = arrival{d, namespace, r, host, container, p, e}.connect()
 	} else {
-		status, err = d.connect(p, e, host, container, r.Network)
+		a, err = d.connect(p, e, host, container, r.Network)
 	}
 	if err != nil {
 		return netavark.Status{}, err
 	}
-	return d.withNames(p, host, status), nil
+	if !p.HasNames() {
+		return a.status, nil
+	}
+	status, told := d.withNames(p, r.ContainerID, host, a.status)
+	if !told && !a.announced {
+		if err := reconcile.Announce(host, container, a.plan); err != nil {
+			return netavark.Status{}, errors.Join(err, d.abandon(p, e, host))
+		}
+	}
+	return status, nil
 }
 
 // connect builds the endpoint, and takes it back when that fails, under the store's lock.
-func (d *Driver) connect(p placed, e network.Endpoint, host, container Namespace, config []byte) (netavark.Status, error) {
+func (d *Driver) connect(p placed, e network.Endpoint, host, container Namespace, config []byte) (attached, error) {
 	st, err := store.Open(d.StoreDir)
 	if err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
 	defer st.Close()
 	b := build{d, st, host}
 	if p, err = b.ready(p, e); err != nil {
-		return netavark.Status{}, err
+		return attached{}, err
 	}
-	status, err := b.attach(p, e, container, config)
+	a, err := b.attach(p, e, container, config)
 	if err != nil {
-		return netavark.Status{}, errors.Join(err, b.undo(p.Identity, e))
+		return attached{}, errors.Join(err, b.undo(p.Identity, e))
 	}
-	return status, nil
+	return a, nil
+}
+
+// abandon takes back an endpoint that was built, or begun, and is not to be.
+func (d *Driver) abandon(p placed, e network.Endpoint, host Namespace) error {
+	st, err := store.Open(d.StoreDir)
+	if err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	defer st.Close()
+	return build{d, st, host}.undo(p.Identity, e)
 }
 
 // ready completes what is known of the network. It comes before anything is recorded, or

@@ -110,11 +110,18 @@ func golden(t *testing.T, name, got string) {
 // fakeAgent counts calls, and fails if it is to.
 type fakeAgent struct {
 	err             error
+	announces       bool // it has containers announce their addresses
 	assign          func(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
 	syncs, notified atomic.Int32
 }
 
 func (a *fakeAgent) Sync(string) error { a.syncs.Add(1); return a.err }
+
+func (a *fakeAgent) Arrived(string, string) (bool, error) {
+	a.syncs.Add(1)
+	return a.announces && a.err == nil, a.err
+}
+
 func (a *fakeAgent) Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
 	if a.err != nil {
 		return nil, a.err

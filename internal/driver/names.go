@@ -13,25 +13,24 @@ import (
 const searchDomain = "dns.podman"
 
 // withNames has the container ask the agent for names. Without an agent it asks whom
-// the host asks: a container that cannot find others by name is better than none.
-func (d *Driver) withNames(p placed, host Namespace, s netavark.Status) netavark.Status {
-	if !p.HasNames() {
-		return s
-	}
-	if err := d.Agent.Sync(p.ID); err != nil {
+// the host asks: a container that cannot find others by name is better than none. It tells whether the agent
+// has the container announce its addresses.
+func (d *Driver) withNames(p placed, containerID string, host Namespace, s netavark.Status) (_ netavark.Status, announces bool) {
+	announces, err := d.Agent.Arrived(p.ID, containerID)
+	if err != nil {
 		d.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", p.Name, err))
 		// An agent that answers sees to the rest. Where there is no list, what the agent knew last is the best there is.
 		if _, runs := errors.AsType[answer](err); runs || p.Gossip {
-			return s
+			return s, false
 		}
 		if err := d.alone(host); err != nil {
 			d.Warn(fmt.Sprintf("go on without an agent: %v", err))
 		}
-		return s
+		return s, false
 	}
 	s.DNSServerIPs = p.Resolvers()
 	s.DNSSearchDomains = []string{searchDomain}
-	return s
+	return s, announces
 }
 
 // answer is an error that an agent tells, and so one that runs.

@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -151,6 +152,34 @@ func (b build) shortcut(f plan.Forwarding) error {
 	b.noShortcut = true
 	b.Warn(fmt.Sprintf("all packets pass the bridges: %v", err))
 	return reconcile.NoShortcut(b.host, f.Device.Name)
+}
+
+// Announce has a container announce its addresses, if it is still there.
+func (s *Session) Announce(l Local, r *store.Record) error {
+	e := plan.Compute(l.Network, l.VTEP, []network.Endpoint{r.Endpoint}).Endpoints[0]
+	if _, err := s.b.host.Link(e.Port.Name, 0); errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	container, err := s.b.Open(r.Namespace)
+	if err != nil {
+		return of(l.ID, err)
+	}
+	defer container.Close()
+	if err := reconcile.Announce(s.b.host, container, e); err != nil && !errors.Is(err, kernel.ErrNotFound) {
+		return of(l.ID, fmt.Errorf("network %s: announce addresses of container %s: %w", l.Name, r.ContainerName, err))
+	}
+	return nil
+}
+
+// Record reads a container's record without the lock: it is replaced as a whole.
+func (d *Driver) Record(networkID, containerID string) (store.Record, error) {
+	return store.Read(d.StoreDir, networkID, containerID)
+}
+
+// Age is how long ago a container was set up first.
+func (s *Session) Age(r *store.Record) (time.Duration, error) {
+	now, err := sinceBoot()
+	return now - r.SetUp, err
 }
 
 // Mend makes the host hold what the networks ask for. Where all is in place it changes

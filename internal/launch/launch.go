@@ -47,6 +47,13 @@ func (a Agent) Sync(network string) error {
 	return err
 }
 
+// Arrived has the agent answer the names of a container that has been set up, and starts it if need be. It tells whether
+// the agent has the container announce its addresses, which one of an earlier version does not.
+func (a Agent) Arrived(network, container string) (announces bool, err error) {
+	r, err := a.ask(agentapi.Request{Verb: agentapi.Sync, Network: network, Container: container}, 0)
+	return r.Announces, err
+}
+
 // assigning is how long the agent may take to assign addresses, once it runs: it asks
 // around for a moment, and may have to find the others first.
 const assigning = 10 * time.Second

@@ -9,16 +9,17 @@ import (
 )
 
 // Endpoint makes the host and the container hold the container's veth. The
-// network's bridge must be there.
+// network's bridge must be there. It tells whether the container has announced its addresses,
+// by an earlier Announce.
 //
 // The two ends are one object, so when the container's end is missing the host's
 // end that may be left is of an earlier namespace and goes.
-func Endpoint(host, container Namespace, e plan.Endpoint) error {
+func Endpoint(host, container Namespace, e plan.Endpoint) (announced bool, err error) {
 	want := e.Container
 	want.Sysctls = slices.Concat(want.Sysctls, e.Announce)
 	inside, err := observe(container, want, kernel.Addrs|kernel.Routes)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
-		return err
+		return false, err
 	}
 	there := err == nil && inside.Alias == e.Container.Alias
 	outside, err := observe(host, e.Port, 0)
@@ -26,42 +27,35 @@ func Endpoint(host, container Namespace, e plan.Endpoint) error {
 	case errors.Is(err, kernel.ErrNotFound):
 		// Nothing is left.
 	case err != nil:
-		return err
+		return false, err
 	case there:
-		// One that was killed here before it could.
+		// One that was killed before it could has not.
 		unannounced := slices.ContainsFunc(e.Announce, func(p kernel.Sysctl) bool { return !slices.Contains(inside.Sysctls, p) })
-		err := errors.Join(
+		return !unannounced, errors.Join(
 			apply(host, diff(e.Port, outside, ours)),
 			apply(container, diff(e.Container, inside, shared)))
-		if unannounced {
-			err = errors.Join(err, announce(host, container, e))
-		}
-		return err
 	default:
 		if err := checkOwner(e.Port, outside); err != nil {
-			return err
+			return false, err
 		}
 		err := errors.Join(LeaveShortcut(host, e.Device, e.Container.MAC), host.Apply(kernel.DeleteLink{Name: outside.Name}))
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
 	if err := create(host, e.Port, ours); err != nil {
-		return err
+		return false, err
 	}
-	if err := complete(container, diff(e.Container, created(e.Container), shared)); err != nil {
-		return err
-	}
-	return announce(host, container, e)
+	return false, complete(container, diff(e.Container, created(e.Container), shared))
 }
 
-// announce has the container announce its addresses (arp_notify, ndisc_notify) when its
+// Announce has the container announce its addresses (arp_notify, ndisc_notify) when its
 // bridge takes what it sends. What it would announce when its interface comes up is lost where the kernel
 // had already noted that the port has no carrier; and it is dear, as all containers of the network hear of it, here and
-// on other hosts. So only now is it told to. To read a link makes the kernel
+// on other hosts: beside 500 of them, or to 1,000 hosts, it takes 3 to 5 ms. To read a link makes the kernel
 // note what has changed since (linkwatch_sync_dev, Linux 6.8), and to set a MAC, be it
 // the same, is an occasion to announce (inetdev_event in net/ipv4/devinet.c).
-func announce(host, container Namespace, e plan.Endpoint) error {
+func Announce(host, container Namespace, e plan.Endpoint) error {
 	if _, err := host.Link(e.Port.Name, 0); err != nil {
 		return err
 	}

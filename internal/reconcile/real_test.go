@@ -143,7 +143,10 @@ func (h *realHost) start(i int) network.Endpoint {
 	if err := reconcile.Arrive(h, s.Endpoints[0]); err != nil {
 		h.Fatal(err)
 	}
-	if err := reconcile.Endpoint(h, space, s.Endpoints[0]); err != nil {
+	if _, err := reconcile.Endpoint(h, space, s.Endpoints[0]); err != nil {
+		h.Fatal(err)
+	}
+	if err := reconcile.Announce(h, space, s.Endpoints[0]); err != nil {
 		h.Fatal(err)
 	}
 	// The bridge takes frames from a new port once the kernel has told it of the

@@ -156,7 +156,7 @@ func TestAPortThatIsReplacedIsLeft(t *testing.T) {
 		e := plan.Endpoint{Device: "vx0", Namespace: ns,
 			Port:      kernel.Link{Name: "veth1", Kind: kernel.Veth, Alias: "c1", Master: "br0", Up: true, Peer: kernel.Peer{Name: "eth0", Namespace: ns, MAC: port1.MAC}},
 			Container: kernel.Link{Name: "eth0", Kind: kernel.Veth, Alias: "net", MAC: port1.MAC, Up: true}}
-		if err := Endpoint(k.Host(), container, e); err != nil {
+		if _, err := Endpoint(k.Host(), container, e); err != nil {
 			t.Fatal(err)
 		}
 		if out, in := shortcutOf(t, k); len(out.Ports)+len(in.Ports) > 0 {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,10 +91,10 @@ func (s *Store) Close() error { return s.lock.Close() }
 func (s *Store) Put(networkID string, config []byte, v network.VTEP, r Record) error {
 	place, err := json.Marshal(v)
 	if err == nil {
-		err = s.write(filepath.Join(s.network(networkID), "vtep.json"), place)
+		err = s.keep(filepath.Join(s.network(networkID), "vtep.json"), place)
 	}
 	if err == nil {
-		err = s.write(filepath.Join(s.network(networkID), "network.json"), config)
+		err = s.keep(filepath.Join(s.network(networkID), "network.json"), config)
 	}
 	if err != nil {
 		return fmt.Errorf("store network %s: %w", networkID, err)
@@ -285,6 +286,11 @@ func (s *Store) Record(networkID, containerID string) (Record, error) {
 	return r, nil
 }
 
+// Read is Record for whoever does not hold the lock.
+func Read(dir, networkID, containerID string) (Record, error) {
+	return (&Store{dir: dir}).Record(networkID, containerID)
+}
+
 func readRecord(path string) (r Record, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -315,6 +321,14 @@ const (
 	// Ids never start with a dot, so neither does an endpoint's file.
 	unfinishedPrefix = ".tmp-"
 )
+
+// keep is write for what mostly is there already.
+func (s *Store) keep(path string, data []byte) error {
+	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
+		return nil
+	}
+	return s.write(path, data)
+}
 
 // write replaces a file as a whole, so that a reader or a crash never meets half
 // of one. It is not synced: /run does not outlive the kernel anyway.

@@ -71,7 +71,7 @@ type Agent struct {
 const (
 	// coalesce lets a burst of news from other hosts be one turn.
 	coalesce = 20 * time.Millisecond
-	// calm does the same for changes in the store, whose writers ask for what they need (agentapi.Sync), and in the
+	// calm does the same for changes in the store, since whoever starts or stops a container asks (agentapi.Sync), and in the
 	// kernel, which come in dozens with each container that starts, and none of which needs an answer unless somebody deleted
 	// something. What was is to be back within a second.
 	calm = 200 * time.Millisecond
@@ -159,24 +159,16 @@ func (a *Agent) due(turns *schedule, what scope, err error) {
 	if a.young() {
 		turns.within(all, settling)
 	}
-	if a.arrivals.anyQuiet() {
-		turns.within(said, soon)
+	// After one that failed, the next is enough.
+	if after, ok := a.arrivals.due(); ok && err == nil {
+		turns.within(said, after)
 	}
 }
 
 func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {
 	switch r.Verb {
 	case agentapi.Sync:
-		if a.arrive(claimant{r.Network, r.Container}) {
-			select {
-			case a.arrived <- struct{}{}:
-			default:
-			}
-			return agentapi.Response{Announces: true}
-		}
-		answer := response(a.syncFor(ctx, r.Network, r.Container))
-		answer.Announces = r.Container != "" && answer.Error == ""
-		return answer
+		return a.sync(ctx, r)
 	case agentapi.Assign:
 		return a.assign(ctx, r.Assign)
 	case agentapi.Status:
@@ -190,24 +182,43 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
 }
 
-// answer tells whoever waits how it went. A container that was set up is to announce its addresses after that.
+// sync does for a container that was set up what its plugin waits for, and for all else a turn.
+func (a *Agent) sync(ctx context.Context, r agentapi.Request) agentapi.Response {
+	if r.Container == "" {
+		return response(a.syncFor(ctx, r.Network, ""))
+	}
+	var answer agentapi.Response
+	if a.arrive(claimant{r.Network, r.Container}) {
+		select {
+		case a.arrived <- struct{}{}:
+		default:
+		}
+	} else {
+		answer = response(a.syncFor(ctx, r.Network, r.Container))
+	}
+	answer.Announces = answer.Error == "" && a.arrivals.announces()
+	return answer
+}
+
+// answer tells whoever waits how it went. A container that was set up is to announce its addresses after that; twice,
+// if it hears of an error and sees to it itself.
 func (a *Agent) answer(waiting asked, err error) {
 	if waiting.done == nil {
 		return
 	}
 	waiting.done <- err
 	if waiting.who.container != "" {
-		a.welcome(waiting.who)
+		a.arrivals.welcome(waiting.who)
 	}
 }
 
-// asked is what somebody waits for: a turn that begins after the request came, or less for a container that was set up.
+// asked is a question of somebody who waits.
 type asked struct {
-	who  claimant // the container, or zero
+	who  claimant // a container that was set up, or zero
 	done chan error
 }
 
-// syncNow asks for that, and answers at its end.
+// syncNow has a turn begin after the request came, for a container that was set up one of scope named, and answers at its end.
 func (a *Agent) syncNow(ctx context.Context, who claimant) error {
 	done := make(chan error, 1)
 	select {
@@ -261,8 +272,25 @@ func (a *Agent) tell(what scope, err error) {
 // come back: then nobody tells the kernel of hosts that come later. One that does come back finds
 // all anew within milliseconds. One that is killed leaves all as it is.
 func (a *Agent) standDown() {
+	if _, ok := a.arrivals.due(); ok {
+		a.lastWords()
+	}
 	if err := a.Driver.Alone(); err != nil {
 		a.Log.Warn("leave networks as their lists say", "err", err)
+	}
+}
+
+// lastWords has containers announce their addresses for which there was no turn.
+func (a *Agent) lastWords() {
+	s, err := a.Driver.Begin()
+	if err != nil {
+		a.Log.Warn("have containers announce their addresses", "err", err)
+		return
+	}
+	locals, err := s.Networks()
+	a.announce(s, locals, err != nil)
+	if err := s.Close(); err != nil {
+		a.Log.Warn("have containers announce their addresses", "err", err)
 	}
 }
 

@@ -16,28 +16,38 @@ const (
 	// soon is when a container that was set up is told of to other hosts, and announces its addresses. Its start is
 	// still under way, which takes some 30 ms more; what is done at once would take the plugin's processor from it.
 	soon = 5 * time.Millisecond
-	// recent is how old a container may be that an agent that starts has announce its addresses: the one before it
-	// may have been killed in between.
-	recent = 10 * time.Second
+	// recent is how long ago the setup of a container may have begun that an agent which starts has announce its
+	// addresses: the one before it may have been killed before it came to it. To get addresses may take 12 s of it.
+	recent = 30 * time.Second
 )
 
 // arrivals are containers that have just been set up. Their plugins wait until their names are
 // answered, and so do not wait for the loop; all else that a turn does for them follows.
 type arrivals struct {
 	mu    sync.Mutex
-	known map[string]driver.Local // networks by id, as of the last turn, if all was well
-	added []arrival               // since the turn that is under way began, which may not have read them
-	quiet []claimant              // are to announce their addresses
+	known map[string]driver.Local // networks by id, as the last turn found them, unless it failed
+	added []addition              // since the turn that is under way began, which may not have read them
+	quiet []quiet
+	mute  bool // announcements fail, and are left to the plugins
 }
 
-// arrival is a container whose names were added to those of its network.
-type arrival struct {
+// addition is a container whose names were added to those of its network.
+type addition struct {
 	claimant
 	names dns.Endpoint
 }
 
-// arrive has the names of a container answered, at the same cost however many others there are. It
-// fails where that takes a turn.
+// quiet is a container that is to announce its addresses.
+type quiet struct {
+	claimant
+	tries int
+}
+
+// maxAnnouncements is how often an announcement is tried, each second.
+const maxAnnouncements = 3
+
+// arrive has the names of a container answered without a turn, however many others there are. It
+// fails where that takes one.
 func (a *Agent) arrive(who claimant) bool {
 	a.arrivals.mu.Lock()
 	defer a.arrivals.mu.Unlock()
@@ -53,22 +63,29 @@ func (a *Agent) arrive(who claimant) bool {
 	if !a.Names.Add(l.Name, names) {
 		return false
 	}
-	a.arrivals.added = append(a.arrivals.added, arrival{who, names})
+	a.arrivals.added = append(a.arrivals.added, addition{who, names})
 	a.arrivals.welcomeLocked(who)
 	return true
 }
 
+// welcome has a container announce its addresses soon.
+func (c *arrivals) welcome(who claimant) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.welcomeLocked(who)
+}
+
 func (c *arrivals) welcomeLocked(who claimant) {
-	if !slices.Contains(c.quiet, who) {
-		c.quiet = append(c.quiet, who)
+	if !c.mute && !slices.ContainsFunc(c.quiet, func(q quiet) bool { return q.claimant == who }) {
+		c.quiet = append(c.quiet, quiet{claimant: who})
 	}
 }
 
-// welcome has a container announce its addresses soon.
-func (a *Agent) welcome(who claimant) {
-	a.arrivals.mu.Lock()
-	defer a.arrivals.mu.Unlock()
-	a.arrivals.welcomeLocked(who)
+// announces tells whether containers that were welcomed announce their addresses.
+func (c *arrivals) announces() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.mute
 }
 
 func has(l driver.Local, containerID string) bool {
@@ -110,19 +127,32 @@ func (c *arrivals) withAddedLocked(zones []dns.Zone, locals []driver.Local) []dn
 	return zones
 }
 
-// announce has the containers announce their addresses that have not.
-func (a *Agent) announce(s *driver.Session, locals []driver.Local) error {
-	a.arrivals.mu.Lock()
-	quiet := a.arrivals.quiet
-	a.arrivals.quiet = nil
-	a.arrivals.mu.Unlock()
-	var errs []error
-	for _, who := range quiet {
-		if l, r, ok := find(locals, who); ok {
-			errs = append(errs, s.Announce(l, r))
+// announce has the containers announce their addresses that have not. What fails is tried again, and no
+// trouble of anybody else's. unread says that a network may be missing.
+func (a *Agent) announce(s *driver.Session, locals []driver.Local, unread bool) {
+	c := &a.arrivals
+	c.mu.Lock()
+	all := c.quiet
+	c.quiet = nil
+	c.mu.Unlock()
+	for _, q := range all {
+		l, r, ok := find(locals, q.claimant)
+		var err error
+		if ok {
+			err = s.Announce(l, r)
 		}
+		if err == nil && (ok || !unread) {
+			continue
+		}
+		q.tries++
+		c.mu.Lock()
+		c.mute = c.mute || q.tries >= maxAnnouncements
+		if q.tries < maxAnnouncements {
+			c.quiet = append(c.quiet, q)
+		}
+		c.mu.Unlock()
+		a.Log.Warn("a container's addresses were not announced", "container", q.container, "network", q.network, "tries", q.tries, "err", err)
 	}
-	return errors.Join(errs...)
 }
 
 // recall has those announce again that are so young that the agent before this one may not have come to it.
@@ -137,16 +167,22 @@ func (a *Agent) recall(s *driver.Session, locals []driver.Local) error {
 			age, err := s.Age(r)
 			errs = append(errs, err)
 			if l.HasNames() && err == nil && age < recent {
-				a.welcome(claimant{l.ID, r.ContainerID})
+				a.arrivals.welcome(claimant{l.ID, r.ContainerID})
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// anyQuiet tells whether some container has yet to announce its addresses.
-func (c *arrivals) anyQuiet() bool {
+// due tells whether some container has yet to announce its addresses, and when that is tried.
+func (c *arrivals) due() (after time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.quiet) > 0
+	after = retry
+	for _, q := range c.quiet {
+		if q.tries == 0 {
+			after = soon
+		}
+	}
+	return after, len(c.quiet) > 0
 }

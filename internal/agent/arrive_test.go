@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/kernel"
 )
 
 // arriveNow is what the plugin asks when container i is set up.
@@ -112,18 +115,162 @@ func TestArrivalWhereNamesAreNotAnswered(t *testing.T) {
 	})
 }
 
-// One whose agent was killed before it came to it announces its addresses when the next one starts.
+// One whose agent was killed before it came to it announces its addresses when the next one starts, which is
+// no reason to do so again.
 func TestArrivalOfAnAgentThatWasKilled(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.start()
-		if n := r.announced(1); n != 0 {
-			t.Errorf("announced %d times before others can know of it", n)
-		}
-		sleep(time.Second)
+		sleep(time.Minute)
 		if n := r.announced(1); n != 1 {
 			t.Errorf("announced %d times", n)
 		}
+		r.finish()
+	})
+}
+
+// An agent that is told to end does first what it has said that it will.
+func TestArrivalOfAnAgentThatEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.begin()
+		r.setup(2)
+		if a := r.arriveNow(2); !a.Announces {
+			t.Errorf("got %+v", a)
+		}
+		r.finish()
+		if n := r.announced(2); n != 1 {
+			t.Errorf("announced %d times", n)
+		}
+	})
+}
+
+// failing has the namespace fail to open, n times.
+func (r *rig) failing(path string, n int) {
+	open := r.Driver.Open
+	r.Driver.Open = func(p string) (driver.Namespace, error) {
+		if p == path && n > 0 {
+			n--
+			return nil, errors.New("no descriptors")
+		}
+		return open(p)
+	}
+}
+
+// An announcement that fails is tried again. It is told, and is no failure of the turn, which others wait for.
+func TestAnnouncementThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.begin()
+		r.setup(2)
+		r.failing("/ns/2", 1)
+		if a := r.arriveNow(2); !a.Announces {
+			t.Errorf("got %+v", a)
+		}
+		sleep(soon)
+		if n := r.announced(2); n != 0 {
+			t.Fatal("it did not fail")
+		}
+		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Sync, Network: "7c7b"}); a.Error != "" {
+			t.Errorf("others are told %+v", a)
+		}
+		sleep(time.Minute)
+		if n := r.announced(2); n != 1 {
+			t.Errorf("announced %d times", n)
+		}
+		r.finish()
+		if log := r.log.String(); !strings.Contains(log, "no descriptors") {
+			t.Errorf("logged\n%s", log)
+		}
+	})
+}
+
+// An agent that cannot do it leaves it to the plugins.
+func TestAnnouncementsThatFailForGood(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.begin()
+		r.setup(2)
+		r.failing("/ns/2", 1000)
+		if a := r.arriveNow(2); !a.Announces {
+			t.Errorf("got %+v", a)
+		}
+		sleep(time.Minute)
+		if n := len(r.names.turns()); n > 10 {
+			t.Errorf("%d turns in a minute", n)
+		}
+		r.setup(3)
+		if a := r.arriveNow(3); a.Error != "" || a.Announces {
+			t.Errorf("got %+v", a)
+		}
+		r.finish()
+	})
+}
+
+// While nothing can be done, a container that has not announced its addresses is no reason to hurry.
+func TestTurnsThatFailAreNotHurried(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.begin()
+		r.setup(2)
+		var broken atomic.Bool
+		var tries atomic.Int32
+		open := r.Driver.Open
+		r.Driver.Open = func(path string) (driver.Namespace, error) {
+			if tries.Add(1); broken.Load() {
+				return nil, errors.New("no descriptors")
+			}
+			return open(path)
+		}
+		broken.Store(true)
+		if a := r.arriveNow(2); !a.Announces {
+			t.Errorf("got %+v", a)
+		}
+		sleep(10 * time.Second)
+		if n := tries.Load(); n > 6 {
+			t.Errorf("%d turns in 10 seconds", n)
+		}
+		broken.Store(false)
+		sleep(time.Minute)
+		if n := r.announced(2); n != 1 {
+			t.Errorf("announced %d times", n)
+		}
+		r.finish()
+	})
+}
+
+// What a container has done with its interface by then is its own.
+func TestAnnouncementLeavesAnotherMACAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.begin()
+		r.setup(2)
+		ns, err := r.kernel.Open("/ns/2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := kernel.MAC{2, 0, 0x5e, 0, 1, 1}
+		ns.Edit("eth0", func(l *kernel.Link) { l.MAC = own })
+		r.arriveNow(2)
+		sleep(time.Second)
+		if l, err := ns.Link("eth0", 0); err != nil || l.MAC != own || r.announced(2) > 0 {
+			t.Errorf("got %v, %v", l.MAC, err)
+		}
+		r.finish()
+	})
+}
+
+// What was recorded before the network's devices went and came again is answered by those that are there.
+func TestArrivalOnABridgeThatIsAnother(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.begin()
+		r.names.gone = true
+		r.setup(2)
+		if a := r.arriveNow(2); a.Error != "" {
+			t.Errorf("got %+v", a)
+		}
+		r.wantTurns("at once", 0)
 		r.finish()
 	})
 }

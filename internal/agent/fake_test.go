@@ -33,6 +33,7 @@ type fakeNames struct {
 	zones []dns.Zone
 	began time.Time
 	slow  time.Duration // how long it takes
+	gone  bool          // the bridges that it served are
 }
 
 func (n *fakeNames) Set(zones []dns.Zone) error {
@@ -47,7 +48,7 @@ func (n *fakeNames) Add(network string, e dns.Endpoint) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := range n.zones {
-		if n.zones[i].Network == network {
+		if n.zones[i].Network == network && !n.gone {
 			n.zones[i].Endpoints = append(slices.Clip(n.zones[i].Endpoints), e)
 			return true
 		}
@@ -282,12 +283,18 @@ func (r *rig) newCluster(bind netip.Addr) (Cluster, error) {
 	if r.prepare != nil {
 		r.prepare(c)
 	}
+	r.order.Lock()
+	defer r.order.Unlock()
 	r.clusters[bind] = c
 	return c, nil
 }
 
 // cluster is the one of the host's address.
-func (r *rig) cluster() *fakeCluster { return r.clusters[netip.MustParseAddr("198.18.0.10")] }
+func (r *rig) cluster() *fakeCluster {
+	r.order.Lock()
+	defer r.order.Unlock()
+	return r.clusters[netip.MustParseAddr("198.18.0.10")]
+}
 
 // start runs the loop. What Run does besides waits for the kernel, which is not in the bubble.
 func (r *rig) start() {

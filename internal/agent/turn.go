@@ -37,7 +37,7 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 	}
 	locals, err = s.Networks()
 	if what == named {
-		return locals, empty, err
+		return locals, empty, errors.Join(err, a.tellAll(a.parts(locals)))
 	}
 	// Before a cluster starts, since that opens a port to which containers must not come.
 	changed, meetErr := a.meetAll(s, locals)
@@ -48,29 +48,42 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 	case changed:
 		errs = append(errs, s.Follow(locals))
 	}
-	errs = append(errs, a.publish(ctx, locals))
+	errs = append(errs, a.publish(ctx, locals), a.recall(s, locals))
+	// Before a network is made exact, from where on no announcement leaves the host.
+	a.announce(s, locals, err != nil)
 	if changed || what >= heard {
 		errs = append(errs, a.forward(s, locals, what))
 	}
-	errs = append(errs, a.announce(s, locals), a.recall(s, locals))
 	return locals, empty, errors.Join(errs...)
 }
 
 // publish tells each cluster what this host has, and starts those that are missing.
 func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
-	wanted := make(map[netip.Addr][]driver.Local)
-	for _, l := range locals {
-		if l.NeedsAgent() {
-			bind := a.bind(l)
-			wanted[bind] = append(wanted[bind], l)
-		}
-	}
+	wanted := a.parts(locals)
 	var errs []error
 	for bind := range wanted {
 		if a.clusters[bind] == nil {
 			errs = append(errs, a.start(ctx, bind))
 		}
 	}
+	return errors.Join(append(errs, a.tellAll(wanted))...)
+}
+
+// parts are this host's networks by the address of their cluster.
+func (a *Agent) parts(locals []driver.Local) map[netip.Addr][]driver.Local {
+	all := make(map[netip.Addr][]driver.Local)
+	for _, l := range locals {
+		if l.NeedsAgent() {
+			bind := a.bind(l)
+			all[bind] = append(all[bind], l)
+		}
+	}
+	return all
+}
+
+// tellAll is publish for the clusters that are running.
+func (a *Agent) tellAll(wanted map[netip.Addr][]driver.Local) error {
+	var errs []error
 	// One that nothing is wanted of any more goes on: a restart of the last container
 	// would make the others forget this host and find it again.
 	for bind, r := range a.clusters {

@@ -30,6 +30,7 @@ type zone struct {
 	newer     atomic.Pointer[view] // of what was added since, or nil
 	members   atomic.Pointer[members]
 	source    Zone // what the view is made from
+	places    []place
 	added     []Endpoint
 	listeners map[place]*listener
 }
@@ -77,6 +78,7 @@ func (s *Server) Set(zones []Zone) error {
 			live = &zone{network: z.Network, listeners: make(map[place]*listener)}
 			s.zones[z.Network] = live
 		}
+		live.places = z.places
 		live.update(z.Zone, own)
 		errs = append(errs, s.open(live, z.places)...)
 	}
@@ -84,20 +86,29 @@ func (s *Server) Set(zones []Zone) error {
 	return errors.Join(errs...)
 }
 
-// Add makes the server answer for one more container of this host, which costs the same however many
-// there are. It lasts until the next Set, which has it too. It returns false where the network is not served.
+// Add makes the server answer for one more container of this host, at a cost that grows with those that were added since
+// the last Set only. It lasts until the next Set, which has it too. It returns false where the network is not served at
+// all its addresses, as when its bridge is another by now.
 //
 // The container is answered for the names of its other networks only from the next Set on.
 func (s *Server) Add(network string, e Endpoint) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z := s.zones[network]
-	if z == nil {
+	if z == nil || !z.served() {
 		return false
 	}
-	z.added = append(z.added, e)
+	z.added = append(slices.DeleteFunc(z.added, func(o Endpoint) bool { return o.ID == e.ID }), e)
 	z.newer.Store(z.view.Load().with(z.added))
 	return true
+}
+
+// served tells whether the zone has a listener wherever it is to be asked, on the device that is there now.
+func (z *zone) served() bool {
+	return !slices.ContainsFunc(z.places, func(p place) bool {
+		index, err := deviceIndex(p.device)
+		return err != nil || index != p.index || z.listeners[p] == nil
+	})
 }
 
 // ZoneError says why the names of a network are not answered.

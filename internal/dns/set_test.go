@@ -248,3 +248,29 @@ func TestViewIsMadeAnewOnlyWhenItWouldDiffer(t *testing.T) {
 		s.Close()
 	}
 }
+
+// What is added on a bridge that was deleted and made anew would be answered by nobody.
+func TestAddOnABridgeThatIsAnother(t *testing.T) {
+	h := newHost(t)
+	h.bridge("br-red", "10.0.0.1/24")
+	s := h.server()
+	h.set(s, one("red", "br-red", "10.0.0.1", "web", "10.0.0.2"))
+	add := func() (ok bool) {
+		in(t, h.ns, func() error {
+			ok = s.Add("red", Endpoint{ID: "b", Names: []string{"b"}, Addrs: addrs("10.0.0.3")})
+			return nil
+		})
+		return ok
+	}
+	if !add() {
+		t.Error("not added where it is served")
+	}
+	ip(h, h.ns, "link delete br-red")
+	if add() {
+		t.Error("added without a bridge")
+	}
+	h.bridge("br-red", "10.0.0.1/24")
+	if add() {
+		t.Error("added to another bridge")
+	}
+}

@@ -17,9 +17,6 @@ type members map[netip.Addr][]*zone
 func (s *Server) connect(wanted []wantedZone) {
 	in := make(map[string][]*zone) // by container
 	for _, w := range wanted {
-		if len(wanted) < 2 {
-			break // nobody is in two
-		}
 		for _, e := range w.Endpoints {
 			if z := s.zones[w.Network]; e.ID != "" && !slices.Contains(in[e.ID], z) {
 				in[e.ID] = append(in[e.ID], z)

@@ -49,6 +49,19 @@ func arriving(i int, options string) (string, netavark.Request) {
 	return ns, r
 }
 
+// Where nobody needs to be asked for names, the agent is told all the same: it tells other hosts.
+func TestTheAgentHearsOfArrivalsWithoutNames(t *testing.T) {
+	_, d, agent := newGossip(t)
+	ns, r := arriving(1, "")
+	r.Network = json.RawMessage(strings.ReplaceAll(string(r.Network), `"dns_enabled": true`, `"dns_enabled": false`))
+	if _, err := d.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if agent.notified.Load() != 1 {
+		t.Errorf("notified %d times", agent.notified.Load())
+	}
+}
+
 // While the agent is asked, it can take the store's lock and finds the container there without
 // addresses; afterwards it is as on any network.
 func TestTheAgentPicksAddresses(t *testing.T) {

@@ -114,6 +114,9 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	if !p.HasNames() {
+		if p.NeedsAgent() {
+			d.Agent.Notify() // it tells other hosts
+		}
 		return a.status, nil
 	}
 	status, told := d.withNames(p, r.ContainerID, host, a.status)

@@ -154,7 +154,7 @@ func (b build) shortcut(f plan.Forwarding) error {
 	return reconcile.NoShortcut(b.host, f.Device.Name)
 }
 
-// Announce has a container announce its addresses, if it is still there.
+// Announce has a container announce its addresses, if it is still there and has its interface as it was made.
 func (s *Session) Announce(l Local, r *store.Record) error {
 	e := plan.Compute(l.Network, l.VTEP, []network.Endpoint{r.Endpoint}).Endpoints[0]
 	if _, err := s.b.host.Link(e.Port.Name, 0); errors.Is(err, kernel.ErrNotFound) {
@@ -162,13 +162,17 @@ func (s *Session) Announce(l Local, r *store.Record) error {
 	}
 	container, err := s.b.Open(r.Namespace)
 	if err != nil {
-		return of(l.ID, err)
+		return err
 	}
 	defer container.Close()
-	if err := reconcile.Announce(s.b.host, container, e); err != nil && !errors.Is(err, kernel.ErrNotFound) {
-		return of(l.ID, fmt.Errorf("network %s: announce addresses of container %s: %w", l.Name, r.ContainerName, err))
+	have, err := container.Link(e.Container.Name, 0)
+	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
+		return err
 	}
-	return nil
+	if have.Alias != e.Container.Alias || !e.Container.MAC.IsZero() && have.MAC != e.Container.MAC {
+		return nil // what a container does with its own interface is its own
+	}
+	return reconcile.Announce(s.b.host, container, e)
 }
 
 // Record reads a container's record without the lock: it is replaced as a whole.

@@ -16,7 +16,7 @@ import (
 // known by changes with it. It may be used by one Store at a time.
 type Cache struct{ networks map[string]files }
 
-// files are a network's records, by file name.
+// files are a network's records, by container id.
 type files map[string]cached
 
 type cached struct {
@@ -54,18 +54,23 @@ func (s *Store) Records(networkID string) ([]*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read store: %w", err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { _, ok := without(name, endpointSuffix); return !ok })
-	slices.Sort(names)
-	before, now := s.cache.of(networkID), make(files, len(names))
-	all := make([]*Record, 0, len(names))
-	var errs []error
+	ids := make([]string, 0, len(names))
 	for _, name := range names {
-		c, err := before[name].again(dir, name)
+		if id, ok := without(name, endpointSuffix); ok {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	before, now := s.cache.of(networkID), make(files, len(ids))
+	all := make([]*Record, 0, len(ids))
+	var errs []error
+	for _, id := range ids {
+		c, err := before[id].again(dir, id+endpointSuffix)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read stored endpoint: %w", err))
 			continue
 		}
-		now[name] = c
+		now[id] = c
 		all = append(all, c.Record)
 	}
 	s.cache.keep(networkID, now)

@@ -91,6 +91,20 @@ func TestTheCacheForgetsNetworks(t *testing.T) {
 	}
 }
 
+// The order is that of the ids, whatever that of the files' names is.
+func TestRecordsAreInOrder(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, id := range []string{"web-1", "web", "a"} {
+		if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := s.Records("n1")
+	if err != nil || len(all) != 3 || all[0].ContainerID != "a" || all[1].ContainerID != "web" || all[2].ContainerID != "web-1" {
+		t.Errorf("got %v, %v", all, err)
+	}
+}
+
 // What can be read counts, and of the rest it is told which it is.
 func TestRecordsThatCannotBeRead(t *testing.T) {
 	s := open(t, t.TempDir())

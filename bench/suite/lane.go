@@ -16,7 +16,7 @@ type lane struct {
 	others  int  // containers that stay
 	ports   int  // published by the one that comes and goes
 	remotes int  // of a vxlan network
-	names   bool // as Podman's networks have by default; measured with podman alone
+	bare    bool // without names, which Podman's networks have by default
 
 	host   *lab.Host
 	client *calls.Client
@@ -35,8 +35,8 @@ var laneSubnet = netip.MustParsePrefix("10.66.0.0/16")
 
 func (l *lane) String() string {
 	s := fmt.Sprintf("%s with %d others, %d ports, %d remote hosts", l.driver, l.others, l.ports, l.remotes)
-	if l.names {
-		s += ", names"
+	if l.bare {
+		s += ", without names"
 	}
 	return s
 }
@@ -50,10 +50,6 @@ func (l *lane) open(ctx context.Context, gateway *lab.Host) error {
 	if l.client, err = calls.Start(l.host.Command(ctx, "probe", "calls")); err != nil {
 		return err
 	}
-	if l.names {
-		_, err := l.host.Sh(ctx, fmt.Sprintf("for i in $(seq %d); do podman run -d --network bench busybox sleep 100000 >/dev/null; done", l.others))
-		return err
-	}
 	if _, err := l.client.Do(calls.Order{Open: &calls.Open{Network: config, Subnet: laneSubnet}}); err != nil {
 		return err
 	}
@@ -61,12 +57,11 @@ func (l *lane) open(ctx context.Context, gateway *lab.Host) error {
 	return err
 }
 
-// createNetwork returns the network as Podman stores it. Where netavark is called, names are resolved by neither driver:
-// it starts a name server, which is not what is compared there.
+// createNetwork returns the network as Podman stores it.
 func (l *lane) createNetwork(ctx context.Context, gateway *lab.Host) ([]byte, error) {
-	options := "--disable-dns"
-	if l.names {
-		options = ""
+	options := ""
+	if l.bare {
+		options = "--disable-dns"
 	}
 	if l.driver == driverVXLAN {
 		// What is flooded to remote hosts leaves this one and ends at the gateway, which forwards nothing.

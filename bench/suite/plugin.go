@@ -33,7 +33,7 @@ func (s *Suite) plugin(ctx context.Context) (r Result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	lane := &lane{driver: driverVXLAN, others: 1, remotes: 3, host: l.Hosts()[0]}
+	lane := &lane{driver: driverVXLAN, others: 1, remotes: 3, bare: true, host: l.Hosts()[0]}
 	if err := lane.open(ctx, l.Host("outside")); err != nil {
 		return r, err
 	}

@@ -43,9 +43,6 @@ func againstBridge(lanes []*lane) (all []Comparison) {
 				all = append(all, Comparison{What: what + label, Than: "bridge", A: get(v), B: get(b), Unit: milliseconds, Target: target, Quick: quick})
 			}
 		}
-		if v.names {
-			label += ", names"
-		}
 		c("setup", setupOf, setupTarget, setupQuick)
 		c("teardown", teardownOf, teardownTarget, teardownQuick)
 		c("podman run --rm", func(l *lane) []float64 { return l.podman }, nil, nil)
@@ -55,9 +52,6 @@ func againstBridge(lanes []*lane) (all []Comparison) {
 
 func cpuAgainstBridge(lanes []*lane) (all []Comparison) {
 	pairs(lanes, func(v, b *lane, label string) {
-		if v.names {
-			return
-		}
 		all = append(all,
 			Comparison{What: "setup" + label, Than: "bridge", A: v.setupCPU, B: b.setupCPU, Unit: milliseconds, Quick: setupCPUQuick},
 			Comparison{What: "teardown" + label, Than: "bridge", A: v.teardownCPU, B: b.teardownCPU, Unit: milliseconds, Quick: teardownCPUQuick})
@@ -70,17 +64,21 @@ func teardownOf(l *lane) []float64 { return l.teardown }
 
 func pairs(lanes []*lane, f func(v, b *lane, label string)) {
 	for _, v := range lanes {
-		b := find(lanes, lane{driver: driverBridge, others: v.others, ports: v.ports, names: v.names})
+		b := find(lanes, lane{driver: driverBridge, others: v.others, ports: v.ports, bare: v.bare})
 		if v.driver == driverVXLAN && v.remotes == 3 && b != nil {
-			f(v, b, fmt.Sprintf(", %d others, %d ports", v.others, v.ports))
+			label := fmt.Sprintf(", %d others, %d ports", v.others, v.ports)
+			if v.bare {
+				label += ", without names"
+			}
+			f(v, b, label)
 		}
 	}
 }
 
 // flatness compares a lane with one that has more of one thing.
 func flatness(lanes []*lane) (all []Comparison) {
-	small := lane{driver: driverVXLAN, others: 1, remotes: 3}
-	first := lane{driver: driverVXLAN, others: 0, remotes: 3}
+	small, bare := lane{driver: driverVXLAN, others: 1, remotes: 3}, lane{driver: driverVXLAN, others: 1, remotes: 3, bare: true}
+	first, bareFirst := lane{driver: driverVXLAN, remotes: 3}, lane{driver: driverVXLAN, remotes: 3, bare: true}
 	for _, c := range []struct {
 		from, to lane
 		label    string
@@ -89,7 +87,10 @@ func flatness(lanes []*lane) (all []Comparison) {
 		{small, lane{driver: driverVXLAN, others: 100, remotes: 3}, ", 1 → 100 others"},
 		{small, lane{driver: driverVXLAN, others: 1, ports: 5, remotes: 3}, ", 0 → 5 ports"},
 		{small, lane{driver: driverVXLAN, others: 1, remotes: 1000}, ", 3 → 1,000 remote hosts, 1 other"},
-		{first, lane{driver: driverVXLAN, others: 0, remotes: 1000}, ", 3 → 1,000 remote hosts, first container"},
+		{first, lane{driver: driverVXLAN, remotes: 1000}, ", 3 → 1,000 remote hosts, first container"},
+		{bare, lane{driver: driverVXLAN, others: 500, remotes: 3, bare: true}, ", 1 → 500 others, without names"},
+		{bare, lane{driver: driverVXLAN, others: 1, remotes: 1000, bare: true}, ", 3 → 1,000 remote hosts, 1 other, without names"},
+		{bareFirst, lane{driver: driverVXLAN, remotes: 1000, bare: true}, ", 3 → 1,000 remote hosts, first container, without names"},
 	} {
 		from, to := find(lanes, c.from), find(lanes, c.to)
 		if from == nil || to == nil {
@@ -119,13 +120,13 @@ func startPlots(lanes []*lane) []report.Plot {
 	remotesOf := func(l *lane) int { return l.remotes }
 	for _, driver := range []string{driverVXLAN, driverBridge} {
 		keep := func(l *lane) bool {
-			return l.driver == driver && l.others > 0 && l.ports == 0 && l.remotes <= 3 && !l.names
+			return l.driver == driver && l.others > 0 && l.ports == 0 && l.remotes <= 3 && !l.bare
 		}
 		line(&others, driver+" setup", othersOf, setupOf, keep)
 		line(&others, driver+" teardown", othersOf, teardownOf, keep)
 	}
 	for n, name := range []string{"first", "second"} {
-		keep := func(l *lane) bool { return l.driver == driverVXLAN && l.others == n && l.ports == 0 && !l.names }
+		keep := func(l *lane) bool { return l.driver == driverVXLAN && l.others == n && l.ports == 0 && !l.bare }
 		line(&remotes, name+" setup", remotesOf, setupOf, keep)
 		line(&remotes, name+" teardown", remotesOf, teardownOf, keep)
 	}

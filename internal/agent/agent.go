@@ -51,7 +51,7 @@ type Agent struct {
 
 	requests chan asked
 	wake     chan struct{}
-	arrived  chan struct{}
+	changed  chan struct{}
 	clusters map[netip.Addr]*running
 	running  sync.WaitGroup
 	failed   bool   // the last turn that looked at everything did
@@ -71,7 +71,7 @@ type Agent struct {
 const (
 	// coalesce lets a burst of news from other hosts be one turn.
 	coalesce = 20 * time.Millisecond
-	// calm does the same for changes in the store, since whoever starts or stops a container asks (agentapi.Sync), and in the
+	// calm does the same for changes in the store, since whoever starts or stops a container tells, and in the
 	// kernel, which come in dozens with each container that starts, and none of which needs an answer unless somebody deleted
 	// something. What was is to be back within a second.
 	calm = 200 * time.Millisecond
@@ -84,7 +84,7 @@ const (
 // listener is closed then.
 func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	a.requests, a.wake = make(chan asked), make(chan struct{}, 1)
-	a.arrived = make(chan struct{}, 1)
+	a.changed = make(chan struct{}, 1)
 	a.clusters = make(map[netip.Addr]*running)
 	ctx, cancel := context.WithCancel(ctx)
 	defer a.running.Wait()
@@ -118,7 +118,7 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		case <-changes:
 			turns.within(said, calm)
 			continue
-		case <-a.arrived:
+		case <-a.changed:
 			turns.within(said, soon)
 			continue
 		case <-a.wake:
@@ -169,6 +169,9 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 	switch r.Verb {
 	case agentapi.Sync:
 		return a.sync(ctx, r)
+	case agentapi.Changed:
+		a.hurry()
+		return agentapi.Response{}
 	case agentapi.Assign:
 		return a.assign(ctx, r.Assign)
 	case agentapi.Status:
@@ -189,15 +192,20 @@ func (a *Agent) sync(ctx context.Context, r agentapi.Request) agentapi.Response 
 	}
 	var answer agentapi.Response
 	if a.arrive(claimant{r.Network, r.Container}) {
-		select {
-		case a.arrived <- struct{}{}:
-		default:
-		}
+		a.hurry()
 	} else {
 		answer = response(a.syncFor(ctx, r.Network, r.Container))
 	}
 	answer.Announces = answer.Error == "" && a.arrivals.announces()
 	return answer
+}
+
+// hurry has a turn come soon, for what is in the store by now.
+func (a *Agent) hurry() {
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
 }
 
 // answer tells whoever waits how it went. A container that was set up is to announce its addresses after that; twice,

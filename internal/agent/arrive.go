@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// soon is when a container that was set up is told of to other hosts, and announces its addresses. Its start is
-	// still under way, which takes some 30 ms more; what is done at once would take the plugin's processor from it.
+	// soon is when a container that was set up is told of to other hosts, and announces its addresses; or when one that was
+	// removed is forgotten. Podman is not yet done with it: what is done at once would take a processor from it.
 	soon = 5 * time.Millisecond
 	// recent is how long ago the setup of a container may have begun that an agent which starts has announce its
 	// addresses: the one before it may have been killed before it came to it. To get addresses may take 12 s of it.

@@ -274,3 +274,23 @@ func TestArrivalOnABridgeThatIsAnother(t *testing.T) {
 		r.finish()
 	})
 }
+
+// The plugin that has removed a container waits for nothing, and is heard soon.
+func TestRemovalIsHeardOfSoon(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.setup(2)
+		r.begin()
+		r.teardown(2)
+		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Changed}); a.Error != "" {
+			t.Errorf("got %+v", a)
+		}
+		r.wantTurns("at once")
+		sleep(time.Second)
+		r.wantTurns("soon", soon)
+		if got := r.names.names(); got != "c1" {
+			t.Errorf("answers %s", got)
+		}
+		r.finish()
+	})
+}

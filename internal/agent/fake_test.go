@@ -299,7 +299,7 @@ func (r *rig) cluster() *fakeCluster {
 // start runs the loop. What Run does besides waits for the kernel, which is not in the bubble.
 func (r *rig) start() {
 	r.requests, r.wake = make(chan asked), make(chan struct{}, 1)
-	r.arrived = make(chan struct{}, 1)
+	r.Agent.changed = make(chan struct{}, 1)
 	r.Agent.clusters = make(map[netip.Addr]*running)
 	ctx, cancel := context.WithCancel(r.t.Context())
 	r.stop = cancel

@@ -14,6 +14,8 @@ const (
 	// fails for other networks only is not in it. If Container is given, only its names need to resolve
 	// then; the rest is done soon after, and the container announces its addresses.
 	Sync Verb = "sync"
+	// Changed tells the agent that the store has changed. It acts on that soon; nobody waits.
+	Changed Verb = "changed"
 	// Status asks what the agent knows.
 	Status Verb = "status"
 	// Assign asks for a container's addresses. Its record must be in the store. Nobody

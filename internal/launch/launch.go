@@ -122,7 +122,7 @@ func (a Agent) explain(err error) error {
 // Notify tells the agent, if it runs, that the store has changed. It finds that out by
 // itself too, so nothing depends on it.
 func (a Agent) Notify() {
-	_ = agentapi.Tell(a.Socket, agentapi.Request{Verb: agentapi.Sync}, time.Now().Add(patience))
+	_ = agentapi.Tell(a.Socket, agentapi.Request{Verb: agentapi.Changed}, time.Now().Add(patience))
 }
 
 // systemctl is where it is on every system that systemd runs on.

@@ -35,6 +35,11 @@ func run(t *testing.T, h *lab.Host, name, flags string) {
 	}
 }
 
+// announced succeeds once a container was told to announce its addresses.
+func announced(container string) string {
+	return "podman exec " + container + " grep -qx 1 /proc/sys/net/ipv4/conf/eth0/arp_notify"
+}
+
 // resolves is a script that succeeds if the container finds the name.
 func resolves(container, name string) string {
 	return fmt.Sprintf("podman exec %s nslookup %s >/dev/null", container, name)

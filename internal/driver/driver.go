@@ -114,7 +114,7 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	if !p.HasNames() {
-		if p.NeedsAgent() {
+		if p.AgentPicks() {
 			d.Agent.Notify() // it tells other hosts
 		}
 		return a.status, nil

@@ -35,12 +35,14 @@ type subscription struct {
 	name     string
 	protocol int
 	groups   []int
+	ignored  uint16 // a type of message that never counts and comes in thousands, or 0
 	counts   func(messageType uint16, body []byte) bool
 }
 
 var routes = subscription{
 	name: "links", protocol: unix.NETLINK_ROUTE,
-	groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC},
+	groups:  []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC},
+	ignored: unix.RTM_NEWNEIGH,
 	counts: func(typ uint16, body []byte) bool {
 		switch typ {
 		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_NEWADDR: // an underlay may be back
@@ -103,6 +105,9 @@ func (s subscription) follow(ctx context.Context, changes chan<- struct{}) error
 			err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g)
 		}
 	}
+	if err == nil && s.ignored != 0 {
+		err = ignore(fd, s.ignored)
+	}
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
@@ -111,8 +116,29 @@ func (s subscription) follow(ctx context.Context, changes chan<- struct{}) error
 	return nil
 }
 
-// retry is how long a read waits after an error that may stay.
-const retry = time.Second
+// ignore has the kernel not deliver messages of a type, which would wake up the reader for each (a filter as in socket(7);
+// of these protocols rtnetlink has one message to a buffer).
+func ignore(fd int, typ uint16) error {
+	// A filter reads numbers as they are on the wire.
+	swapped := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, typ))
+	const typeOffset = 4 // struct nlmsghdr
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: typeOffset},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: uint32(swapped)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
+	}
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	return os.NewSyscallError("setsockopt", err)
+}
+
+const (
+	// burst is how long more is waited for after a message: a container's start brings dozens, and to be woken up for
+	// each would take a processor from it.
+	burst = 20 * time.Millisecond
+	// retry is how long a read waits after an error that may stay.
+	retry = time.Second
+)
 
 // read goes on until the socket is closed: after an error, be it that there were too many messages or that the kernel had no memory,
 // something may have been missed.
@@ -123,7 +149,11 @@ func (s subscription) read(f *os.File, changes chan<- struct{}) {
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
-		if err == nil && !s.some(buf[:n]) {
+		time.Sleep(burst)
+		found := err == nil && s.some(buf[:n])
+		more, restErr := s.rest(f, buf)
+		err = errors.Join(err, restErr)
+		if err == nil && !found && !more {
 			continue
 		}
 		if err != nil && !errors.Is(err, unix.ENOBUFS) {
@@ -134,6 +164,31 @@ func (s subscription) read(f *os.File, changes chan<- struct{}) {
 		default:
 		}
 	}
+}
+
+// rest reads what is there, and tells whether something of it counts.
+func (s subscription) rest(f *os.File, buf []byte) (found bool, err error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	connErr := conn.Read(func(fd uintptr) bool {
+		for {
+			var n int
+			n, err = unix.Read(int(fd), buf)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err != nil {
+				return true
+			}
+			found = s.some(buf[:n]) || found
+		}
+	})
+	if errors.Is(err, unix.EAGAIN) {
+		err = nil
+	}
+	return found, errors.Join(err, connErr)
 }
 
 // some tells whether one of the messages counts.

@@ -185,79 +185,6 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
 }
 
-// sync does for a container that was set up what its plugin waits for, and for all else a turn.
-func (a *Agent) sync(ctx context.Context, r agentapi.Request) agentapi.Response {
-	if r.Container == "" {
-		return response(a.syncFor(ctx, r.Network, ""))
-	}
-	var answer agentapi.Response
-	if a.arrive(claimant{r.Network, r.Container}) {
-		a.hurry()
-	} else {
-		answer = response(a.syncFor(ctx, r.Network, r.Container))
-	}
-	answer.Announces = answer.Error == "" && a.arrivals.announces()
-	return answer
-}
-
-// hurry has a turn come soon, for what is in the store by now.
-func (a *Agent) hurry() {
-	select {
-	case a.changed <- struct{}{}:
-	default:
-	}
-}
-
-// answer tells whoever waits how it went. A container that was set up is to announce its addresses after that; twice,
-// if it hears of an error and sees to it itself.
-func (a *Agent) answer(waiting asked, err error) {
-	if waiting.done == nil {
-		return
-	}
-	waiting.done <- err
-	if waiting.who.container != "" {
-		a.arrivals.welcome(waiting.who)
-	}
-}
-
-// asked is a question of somebody who waits.
-type asked struct {
-	who  claimant // a container that was set up, or zero
-	done chan error
-}
-
-// syncNow has a turn begin after the request came, for a container that was set up one of scope named, and answers at its end.
-func (a *Agent) syncNow(ctx context.Context, who claimant) error {
-	done := make(chan error, 1)
-	select {
-	case a.requests <- asked{who, done}:
-	case <-ctx.Done():
-		return errEnding
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return errEnding
-	}
-}
-
-// syncFor is syncNow for whom other networks' trouble does not concern.
-func (a *Agent) syncFor(ctx context.Context, networkID, containerID string) error {
-	err := a.syncNow(ctx, claimant{networkID, containerID})
-	if networkID == "" {
-		return err
-	}
-	return driver.Concerning(networkID, err)
-}
-
-func response(err error) agentapi.Response {
-	if err == nil {
-		return agentapi.Response{}
-	}
-	return agentapi.Response{Error: err.Error()}
-}
-
 // tell logs what fails, once until it changes. A turn may meet what a plugin has not finished, or
 // takes down meanwhile; so only what fails again when everything is looked at anew is told.
 func (a *Agent) tell(what scope, err error) {
@@ -285,20 +212,6 @@ func (a *Agent) standDown() {
 	}
 	if err := a.Driver.Alone(); err != nil {
 		a.Log.Warn("leave networks as their lists say", "err", err)
-	}
-}
-
-// lastWords has containers announce their addresses for which there was no turn.
-func (a *Agent) lastWords() {
-	s, err := a.Driver.Begin()
-	if err != nil {
-		a.Log.Warn("have containers announce their addresses", "err", err)
-		return
-	}
-	locals, err := s.Networks()
-	a.announce(s, locals, err != nil)
-	if err := s.Close(); err != nil {
-		a.Log.Warn("have containers announce their addresses", "err", err)
 	}
 }
 

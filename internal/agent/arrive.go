@@ -43,7 +43,7 @@ type quiet struct {
 	tries int
 }
 
-// maxAnnouncements is how often an announcement is tried, each second.
+// maxAnnouncements is how often an announcement is tried, once a second.
 const maxAnnouncements = 3
 
 // arrive has the names of a container answered without a turn, however many others there are. It
@@ -63,7 +63,8 @@ func (a *Agent) arrive(who claimant) bool {
 	if !a.Names.Add(l.Name, names) {
 		return false
 	}
-	a.arrivals.added = append(a.arrivals.added, addition{who, names})
+	before := slices.DeleteFunc(a.arrivals.added, func(e addition) bool { return e.claimant == who })
+	a.arrivals.added = append(before, addition{who, names})
 	a.arrivals.welcomeLocked(who)
 	return true
 }
@@ -152,6 +153,20 @@ func (a *Agent) announce(s *driver.Session, locals []driver.Local, unread bool) 
 		}
 		c.mu.Unlock()
 		a.Log.Warn("a container's addresses were not announced", "container", q.container, "network", q.network, "tries", q.tries, "err", err)
+	}
+}
+
+// lastWords has containers announce their addresses for which there was no turn.
+func (a *Agent) lastWords() {
+	s, err := a.Driver.Begin()
+	if err != nil {
+		a.Log.Warn("have containers announce their addresses", "err", err)
+		return
+	}
+	locals, err := s.Networks()
+	a.announce(s, locals, err != nil)
+	if err := s.Close(); err != nil {
+		a.Log.Warn("have containers announce their addresses", "err", err)
 	}
 }
 

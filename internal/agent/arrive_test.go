@@ -294,3 +294,27 @@ func TestRemovalIsHeardOfSoon(t *testing.T) {
 		r.finish()
 	})
 }
+
+// One that was removed and set up again while a turn went on is one container, and not two.
+func TestArrivalTwiceDuringATurn(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.begin()
+		r.Resolvers = func() []netip.AddrPort { time.Sleep(100 * time.Millisecond); return nil }
+		r.changed()
+		sleep(calm + time.Millisecond)
+		for range 2 {
+			r.setup(2)
+			if a := r.arriveNow(2); !a.Announces {
+				t.Errorf("got %+v", a)
+			}
+			r.teardown(2)
+		}
+		r.setup(2)
+		sleep(100 * time.Millisecond)
+		if got := r.names.names(); got != "c1 c2" {
+			t.Errorf("answers %s", got)
+		}
+		r.finish()
+	})
+}

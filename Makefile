@@ -74,16 +74,16 @@ lint:
 
 # Propagation of a container's start among up to 100 hosts, in virtual time.
 sim:
-	SIM_ROUNDS=$${SIM_ROUNDS:-100} $(GO) test -count=1 -v -run '^(TestPropagation|TestCostOfAHost)$$' ./internal/control/gossip
+	SIM_ROUNDS=$${SIM_ROUNDS:-100} $(GO) test -count=1 -v -run '^(TestPropagation|TestCostOfAHost)$$' ./internal/cluster/gossip
 
 fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
-	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./internal/kernel/wire
+	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./internal/kernel/addrprobe
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/agentapi
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/config
 	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
-	for f in FuzzDigests FuzzWant FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzParseKeys FuzzPacket; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/control/gossip || exit 1; done
+	for f in FuzzDigests FuzzWant FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzParseKeys FuzzPacket; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip || exit 1; done
 
 install: bin/vxlan bin/vxland bin/vxlanctl
 	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan

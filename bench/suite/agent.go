@@ -135,7 +135,7 @@ func (s *Suite) buildPeers(ctx context.Context) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "peers")
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", path, "./internal/control/gossip")
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", path, "./internal/cluster/gossip")
 	cmd.Dir, cmd.Env = s.Module, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.Join(fmt.Errorf("build simulated hosts: %w: %s", err, out), os.RemoveAll(dir))

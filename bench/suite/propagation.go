@@ -16,7 +16,7 @@ var simulatedLine = regexp.MustCompile(`(?m)^\s+sim_test\.go:\d+:\s+(\d+)\s+(qui
 // propagation runs the simulation of `make sim` and returns its rows.
 func (s *Suite) propagation(ctx context.Context) ([][]string, error) {
 	s.log("agent: simulating")
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^TestPropagation$", "./internal/control/gossip")
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^TestPropagation$", "./internal/cluster/gossip")
 	cmd.Dir = s.Module
 	cmd.Env = append(os.Environ(), fmt.Sprintf("SIM_ROUNDS=%d", s.rounds(40, 10)))
 	out, err := cmd.CombinedOutput()

@@ -7,8 +7,8 @@ import (
 	"os"
 	"slices"
 
-	"vxlan-driver/internal/host"
 	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/wiring"
 )
 
 // version is set when a release is built.
@@ -35,5 +35,5 @@ func main() {
 		fmt.Print(help)
 		return
 	}
-	os.Exit(netavark.Main(host.Driver(), version, os.Args[1:], os.Stdin, os.Stdout))
+	os.Exit(netavark.Main(wiring.Driver(), version, os.Args[1:], os.Stdin, os.Stdout))
 }

@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/driver"
-	"vxlan-driver/internal/host"
+	"vxlan-driver/internal/wiring"
 )
 
 // version is set when a release is built.
@@ -21,16 +21,16 @@ type thisHost struct{ *driver.Driver }
 // patience outlasts a turn of the agent behind a queue of container starts.
 const patience = 10 * time.Second
 
-func (thisHost) Status() (agentapi.Report, error) {
-	r, err := agentapi.Call(agentapi.Socket, agentapi.Request{Verb: agentapi.Status}, time.Now().Add(patience))
+func (thisHost) Status() (agentapi.StatusReport, error) {
+	r, err := agentapi.Call(agentapi.SocketPath, agentapi.Request{Verb: agentapi.VerbStatus}, time.Now().Add(patience))
 	if err != nil || r.Status == nil {
-		return agentapi.Report{}, err
+		return agentapi.StatusReport{}, err
 	}
 	return *r.Status, nil
 }
 
 func main() {
-	if err := ctl.Command(thisHost{host.Driver()}, version, os.Stdout).Execute(); err != nil {
+	if err := ctl.Command(thisHost{wiring.Driver()}, version, os.Stdout).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
 		os.Exit(1)
 	}

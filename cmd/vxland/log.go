@@ -6,14 +6,14 @@ import (
 	"log/slog"
 	"os"
 
-	"vxlan-driver/internal/host"
+	"vxlan-driver/internal/wiring"
 )
 
 // maxLog is how large the log becomes that an agent without systemd writes. It is in /run, which is memory.
 const maxLog = 1 << 20
 
 // stderr is where all that the agent and the keeper say goes, also of why they cannot start.
-var stderr = capped{os.Stderr, host.AgentLog}
+var stderr = capped{os.Stderr, wiring.AgentLog}
 
 func newLog(level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))

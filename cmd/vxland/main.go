@@ -16,12 +16,12 @@ import (
 	"syscall"
 
 	"vxlan-driver/internal/agent"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/control/gossip"
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/host"
 	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/store"
+	"vxlan-driver/internal/wiring"
 )
 
 // version is set when a release is built (-ldflags -X).
@@ -121,7 +121,7 @@ func run(o options) error {
 }
 
 func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
-	d := host.Driver()
+	d := wiring.Driver()
 	d.Records = new(store.Cache)
 	lock, err := only(ctx, d.StoreDir)
 	if err != nil {
@@ -140,7 +140,7 @@ func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) er
 	defer names.Close()
 	a := &agent.Agent{
 		Driver: d, Config: c, Names: names, Watch: watch.Changes, Resolvers: resolvers,
-		Stay: o.foreground || activated, Version: version, Log: log,
+		StayWhenIdle: o.foreground || activated, Version: version, Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{
 				Name: agent.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,

@@ -22,11 +22,11 @@ const firstFD = 3
 func listener() (l net.Listener, activated bool, err error) {
 	pid, _ := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	if pid != os.Getpid() || os.Getenv("LISTEN_FDS") != "1" {
-		l, err := agentapi.Listen(agentapi.Socket)
+		l, err := agentapi.Listen(agentapi.SocketPath)
 		return l, false, err
 	}
 	unix.CloseOnExec(firstFD)
-	f := os.NewFile(firstFD, agentapi.Socket)
+	f := os.NewFile(firstFD, agentapi.SocketPath)
 	defer f.Close() // FileListener has a copy
 	l, err = net.FileListener(f)
 	if u, ok := l.(*net.UnixListener); ok {

@@ -10,23 +10,23 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/control"
-	"vxlan-driver/internal/control/gossip"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/driver"
 )
 
-// Names is the name server.
-type Names interface {
+// NameServer is the name server.
+type NameServer interface {
 	Set([]dns.Zone) error
-	Add(network string, e dns.Endpoint) bool
+	AddRecord(network string, e dns.Record) bool
 	Listening() []dns.Listening
 }
 
 // Cluster is a control plane that finds hosts by seeds.
 type Cluster interface {
-	control.Source
+	cluster.Plane
 	SetSeeds([]netip.AddrPort)
 	// Refused counts what was refused, by reason.
 	Refused() map[string]uint64
@@ -37,17 +37,17 @@ type Cluster interface {
 type Agent struct {
 	Driver *driver.Driver
 	Config config.Config
-	Names  Names
+	Names  NameServer
 	// NewCluster makes the control plane that talks to other hosts by the address.
 	NewCluster func(netip.Addr) (Cluster, error)
 	// Watch tells when something may have been taken away from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
 	// Resolvers reads the host's name servers.
 	Resolvers func() []netip.AddrPort
-	// Stay keeps the agent running while the host has no network.
-	Stay    bool
-	Version string
-	Log     *slog.Logger
+	// StayWhenIdle keeps the agent running while the host has no network.
+	StayWhenIdle bool
+	Version      string
+	Log          *slog.Logger
 
 	requests chan asked
 	wake     chan struct{}
@@ -65,7 +65,7 @@ type Agent struct {
 	recalled   bool // the arrivals that the agent before this one may not have come to
 
 	mu     sync.Mutex
-	report agentapi.Report
+	report agentapi.StatusReport
 }
 
 const (
@@ -145,7 +145,7 @@ func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, serve
 		a.answer(waiting, err)
 		a.due(turns, what, err)
 		switch {
-		case !empty || a.Stay:
+		case !empty || a.StayWhenIdle:
 			over = nil
 		case over == nil:
 			over = time.After(idle)
@@ -167,14 +167,14 @@ func (a *Agent) due(turns *schedule, what scope, err error) {
 
 func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {
 	switch r.Verb {
-	case agentapi.Sync:
+	case agentapi.VerbSync:
 		return a.sync(ctx, r)
-	case agentapi.Changed:
+	case agentapi.VerbStoreChanged:
 		a.hurry()
 		return agentapi.Response{}
-	case agentapi.Assign:
+	case agentapi.VerbAssignAddresses:
 		return a.assign(ctx, r.Assign)
-	case agentapi.Status:
+	case agentapi.VerbStatus:
 		problem := response(a.syncNow(ctx, claimant{})).Error // what is told is of now
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -210,7 +210,7 @@ func (a *Agent) standDown() {
 	if _, ok := a.arrivals.due(); ok {
 		a.lastWords()
 	}
-	if err := a.Driver.Alone(); err != nil {
+	if err := a.Driver.FallBackToStatic(); err != nil {
 		a.Log.Warn("leave networks as their lists say", "err", err)
 	}
 }

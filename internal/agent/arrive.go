@@ -25,8 +25,8 @@ const (
 // answered, and so do not wait for the loop; all else that a turn does for them follows.
 type arrivals struct {
 	mu    sync.Mutex
-	known map[string]driver.Local // networks by id, as the last turn found them, unless it failed
-	added []addition              // since the turn that is under way began, which may not have read them
+	known map[string]driver.LocalNetwork // networks by id, as the last turn found them, unless it failed
+	added []addition                     // since the turn that is under way began, which may not have read them
 	quiet []quiet
 	mute  bool // announcements fail, and are left to the plugins
 }
@@ -34,7 +34,7 @@ type arrivals struct {
 // addition is a container whose names were added to those of its network.
 type addition struct {
 	claimant
-	names dns.Endpoint
+	names dns.Record
 }
 
 // quiet is a container that is to announce its addresses.
@@ -60,7 +60,7 @@ func (a *Agent) arrive(who claimant) bool {
 		return false
 	}
 	names := tell(&r).toNames
-	if !a.Names.Add(l.Name, names) {
+	if !a.Names.AddRecord(l.Name, names) {
 		return false
 	}
 	before := slices.DeleteFunc(a.arrivals.added, func(e addition) bool { return e.claimant == who })
@@ -89,7 +89,7 @@ func (c *arrivals) announces() bool {
 	return !c.mute
 }
 
-func has(l driver.Local, containerID string) bool {
+func has(l driver.LocalNetwork, containerID string) bool {
 	_, ok := slices.BinarySearchFunc(l.Endpoints, containerID, func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
 	return ok
 }
@@ -102,26 +102,26 @@ func (c *arrivals) begin() {
 }
 
 // keep notes what a turn found.
-func (c *arrivals) keep(locals []driver.Local, err error) {
+func (c *arrivals) keep(locals []driver.LocalNetwork, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known = nil
 	if err != nil {
 		return
 	}
-	c.known = make(map[string]driver.Local, len(locals))
+	c.known = make(map[string]driver.LocalNetwork, len(locals))
 	for _, l := range locals {
 		c.known[l.ID] = l
 	}
 }
 
 // withAddedLocked puts into the zones of networks what a turn has not read.
-func (c *arrivals) withAddedLocked(zones []dns.Zone, locals []driver.Local) []dns.Zone {
+func (c *arrivals) withAddedLocked(zones []dns.Zone, locals []driver.LocalNetwork) []dns.Zone {
 	for _, e := range c.added {
 		for _, l := range locals {
 			i := slices.IndexFunc(zones, func(z dns.Zone) bool { return z.Network == l.Name })
 			if l.ID == e.network && i >= 0 && !has(l, e.container) {
-				zones[i].Endpoints = append(zones[i].Endpoints, e.names)
+				zones[i].Records = append(zones[i].Records, e.names)
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func (c *arrivals) withAddedLocked(zones []dns.Zone, locals []driver.Local) []dn
 
 // announce has the containers announce their addresses that have not. What fails is tried again, and no
 // trouble of anybody else's. unread says that a network may be missing.
-func (a *Agent) announce(s *driver.Session, locals []driver.Local, unread bool) {
+func (a *Agent) announce(s *driver.Session, locals []driver.LocalNetwork, unread bool) {
 	c := &a.arrivals
 	c.mu.Lock()
 	all := c.quiet
@@ -171,7 +171,7 @@ func (a *Agent) lastWords() {
 }
 
 // recall has those announce again that are so young that the agent before this one may not have come to it.
-func (a *Agent) recall(s *driver.Session, locals []driver.Local) error {
+func (a *Agent) recall(s *driver.Session, locals []driver.LocalNetwork) error {
 	if a.recalled {
 		return nil
 	}

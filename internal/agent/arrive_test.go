@@ -16,7 +16,7 @@ import (
 
 // arriveNow is what the plugin asks when container i is set up.
 func (r *rig) arriveNow(i int) agentapi.Response {
-	return r.handle(r.t.Context(), agentapi.Request{Verb: agentapi.Sync, Network: "7c7b", Container: strings.Repeat(fmt.Sprint(i), 64)})
+	return r.handle(r.t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: "7c7b", Container: strings.Repeat(fmt.Sprint(i), 64)})
 }
 
 // announced counts how often container i was told to announce its addresses.
@@ -84,7 +84,7 @@ func TestArrivalDuringATurn(t *testing.T) {
 // The first container of a network waits for its names, and not for what is told to others.
 func TestFirstArrival(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.Stay = true
+		r.StayWhenIdle = true
 		r.begin()
 		r.setup(1)
 		if a := r.arriveNow(1); a.Error != "" || !a.Announces || r.names.names() != "c1" {
@@ -171,7 +171,7 @@ func TestAnnouncementThatFails(t *testing.T) {
 		if n := r.announced(2); n != 0 {
 			t.Fatal("it did not fail")
 		}
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Sync, Network: "7c7b"}); a.Error != "" {
+		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: "7c7b"}); a.Error != "" {
 			t.Errorf("others are told %+v", a)
 		}
 		sleep(time.Minute)
@@ -282,7 +282,7 @@ func TestRemovalIsHeardOfSoon(t *testing.T) {
 		r.setup(2)
 		r.begin()
 		r.teardown(2)
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Changed}); a.Error != "" {
+		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbStoreChanged}); a.Error != "" {
 			t.Errorf("got %+v", a)
 		}
 		r.wantTurns("at once")

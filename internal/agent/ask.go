@@ -70,7 +70,7 @@ func (a *Agent) syncFor(ctx context.Context, networkID, containerID string) erro
 	if networkID == "" {
 		return err
 	}
-	return driver.Concerning(networkID, err)
+	return driver.FilterByNetwork(networkID, err)
 }
 
 func response(err error) agentapi.Response {

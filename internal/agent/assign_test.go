@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/netavark"
 )
@@ -22,8 +22,8 @@ type asking struct {
 	r *rig
 }
 
-func (p asking) Assign(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
-	answer := p.r.handle(p.r.t.Context(), agentapi.Request{Verb: agentapi.Assign, Assign: &agentapi.Assignment{
+func (p asking) AssignAddresses(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
+	answer := p.r.handle(p.r.t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: &agentapi.AssignRequest{
 		Network: network, Container: container, Wanted: wanted,
 	}})
 	p.r.order.Lock() // see rig
@@ -61,7 +61,7 @@ func finders(t *testing.T, test func(*testing.T, *rig)) {
 func TestNewAgentKeepsHostsThatNobodyHasHeardOf(t *testing.T) {
 	finders(t, func(t *testing.T, r *rig) {
 		flood := func() string {
-			l, err := r.kernel.Host().Link("vxlan-blue", kernel.Entries)
+			l, err := r.kernel.HostNamespace().Link("vxlan-blue", kernel.FacetFDB)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,13 +118,13 @@ func TestAFirstContainerGetsAnAddress(t *testing.T) {
 		r.changed()
 		sleep(time.Second)
 		own := r.cluster().seen().own
-		if len(own) != 1 || len(own[0].Endpoints) != 1 || len(own[0].HostAddrs) != 1 || !own[0].Exact {
+		if len(own) != 1 || len(own[0].Endpoints) != 1 || len(own[0].HostAddrs) != 1 || !own[0].StaticFDB {
 			t.Fatalf("tells %+v", own)
 		}
 		if e := own[0].Endpoints[0]; !slices.Equal(e.Addrs, []netip.Addr{addr}) || e.MAC.IsZero() || e.Names[0] != "c1" {
 			t.Errorf("tells %+v of %v", e, addr)
 		}
-		bridge, err := r.kernel.Host().Link("br-blue", kernel.Addrs)
+		bridge, err := r.kernel.HostNamespace().Link("br-blue", kernel.FacetAddrs)
 		if err != nil || bridge.Addrs[0].Prefix.Addr() != own[0].HostAddrs[0] {
 			t.Errorf("the host has %v, tells %v, %v", bridge.Addrs, own[0].HostAddrs, err)
 		}
@@ -143,7 +143,7 @@ func TestAnAddressThatTheWireHasIsNotTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		next := status.Interfaces["eth0"].Subnets[0].IPNet.Addr().Next()
-		r.kernel.Host().Wire = map[kernel.Holder]netip.Addr{{Addr: next, MAC: kernel.MAC{2, 7}}: vtep(12)}
+		r.kernel.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: next, MAC: kernel.MAC{2, 7}}: vtep(12)}
 		status, err = r.Driver.Setup(found(2, ""))
 		if err != nil {
 			t.Fatal(err)
@@ -165,10 +165,10 @@ func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := other(11)
-		h.Attachments[0].Endpoints = []control.Endpoint{{ContainerID: "x", Names: []string{"web"}, MAC: kernel.MAC{2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}}}
+		h.Memberships[0].Endpoints = []cluster.Endpoint{{ContainerID: "x", Names: []string{"web"}, MAC: kernel.MAC{2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}}}
 		c := r.cluster()
 		c.mu.Lock()
-		c.shown = control.Snapshot{Hosts: []control.Host{h}}
+		c.shown = cluster.Snapshot{Hosts: []cluster.Host{h}}
 		c.mu.Unlock()
 		_, err := r.Driver.Setup(found(2, `, "static_ips": ["10.0.0.7"]`))
 		if err == nil || !strings.Contains(err.Error(), "address 10.0.0.7 of network blue is in use by container web on host") {
@@ -182,7 +182,7 @@ func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
 		if err := r.Driver.Teardown(found(1, "")); err != nil {
 			t.Error(err)
 		}
-		if links := r.kernel.Host().Links(); len(links) != 1 {
+		if links := r.kernel.HostNamespace().Links(); len(links) != 1 {
 			t.Errorf("left %+v", links)
 		}
 	})
@@ -190,8 +190,8 @@ func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
 
 func TestAnAssignmentForNobodyIsRefused(t *testing.T) {
 	finders(t, func(t *testing.T, r *rig) {
-		for _, q := range []*agentapi.Assignment{nil, {}, {Network: "7c7b", Container: "c"}} {
-			if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Assign, Assign: q}); got.Error == "" {
+		for _, q := range []*agentapi.AssignRequest{nil, {}, {Network: "7c7b", Container: "c"}} {
+			if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: q}); got.Error == "" {
 				t.Errorf("%+v: got %+v", q, got)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
@@ -28,8 +28,8 @@ type claims struct {
 // part is what this host has in a cluster.
 type part struct {
 	cluster *running
-	locals  []driver.Local
-	told    []control.Attachment // of it, without claims
+	locals  []driver.LocalNetwork
+	told    []cluster.Membership // of it, without claims
 }
 
 type claimant struct{ network, container string } // ids
@@ -72,10 +72,10 @@ func (c *claims) tellLocked(bind netip.Addr) error {
 	p := c.parts[bind]
 	all := slices.Clone(p.told)
 	for _, l := range p.locals {
-		i := slices.IndexFunc(all, func(a control.Attachment) bool { return a.Network == key(l) })
+		i := slices.IndexFunc(all, func(a cluster.Membership) bool { return a.Network == key(l) })
 		for who, cl := range c.held {
 			if i >= 0 && who.network == l.ID {
-				all[i].Endpoints = append(slices.Clip(all[i].Endpoints), control.Endpoint{ContainerID: who.container, Addrs: cl.addrs})
+				all[i].Endpoints = append(slices.Clip(all[i].Endpoints), cluster.Endpoint{ContainerID: who.container, Addrs: cl.addrs})
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (c *claims) tellLocked(bind netip.Addr) error {
 }
 
 // find returns a container that is in the store.
-func find(locals []driver.Local, who claimant) (driver.Local, *store.Record, bool) {
+func find(locals []driver.LocalNetwork, who claimant) (driver.LocalNetwork, *store.Record, bool) {
 	for _, l := range locals {
 		if l.ID != who.network {
 			continue
@@ -97,11 +97,11 @@ func find(locals []driver.Local, who claimant) (driver.Local, *store.Record, boo
 			}
 		}
 	}
-	return driver.Local{}, nil, false
+	return driver.LocalNetwork{}, nil, false
 }
 
 // findLocked also returns the cluster's address.
-func (c *claims) findLocked(who claimant) (bind netip.Addr, l driver.Local, r *store.Record, err error) {
+func (c *claims) findLocked(who claimant) (bind netip.Addr, l driver.LocalNetwork, r *store.Record, err error) {
 	for bind, p := range c.parts {
 		if l, r, ok := find(p.locals, who); ok {
 			return bind, l, r, nil
@@ -159,4 +159,4 @@ func (c *claims) drop(who claimant) {
 	_ = c.tellLocked(cl.bind) // the next turn tells again
 }
 
-func whose(r agentapi.Assignment) claimant { return claimant{r.Network, r.Container} }
+func whose(r agentapi.AssignRequest) claimant { return claimant{r.Network, r.Container} }

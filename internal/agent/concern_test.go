@@ -16,7 +16,7 @@ import (
 // gone must not cost it its names, or on a network whose hosts find each other its start.
 func TestSyncDoesNotAnswerForAnotherNetwork(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.kernel.Host().Add(kernel.Link{Name: "eth1", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.19.0.10/24")}}})
+		r.kernel.HostNamespace().Add(kernel.Link{Name: "eth1", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.19.0.10/24")}}})
 		r.setup(1)
 		ns, q := request(2)
 		q.Network = json.RawMessage(strings.NewReplacer("blue", "red", "7c7b", "8d8d", `"100"`, `"200"`, "198.18", "198.19", "eth0", "eth1", "10.0.0", "10.1.0").Replace(testNetwork))
@@ -24,10 +24,10 @@ func TestSyncDoesNotAnswerForAnotherNetwork(t *testing.T) {
 		if _, err := r.Driver.Setup(ns, q); err != nil {
 			t.Fatal(err)
 		}
-		r.kernel.Host().Remove("eth1")
+		r.kernel.HostNamespace().Remove("eth1")
 		r.begin()
 		sync := func(id string) string {
-			return r.handle(t.Context(), agentapi.Request{Verb: agentapi.Sync, Network: id}).Error
+			return r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: id}).Error
 		}
 		if got := sync("7c7b"); got != "" {
 			t.Errorf("blue: %s", got)
@@ -44,7 +44,7 @@ func TestSyncDoesNotAnswerForAnotherNetwork(t *testing.T) {
 		if got := sync("8d8d"); !strings.Contains(got, "no room") {
 			t.Errorf("red has names: %s", got)
 		}
-		if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Status}).Status.Problem; !strings.Contains(got, "eth1") {
+		if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.Problem; !strings.Contains(got, "eth1") {
 			t.Errorf("status: %s", got)
 		}
 		r.finish()

@@ -15,9 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/control"
-	"vxlan-driver/internal/control/gossip"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/kernel"
@@ -44,12 +44,12 @@ func (n *fakeNames) Set(zones []dns.Zone) error {
 	return n.err
 }
 
-func (n *fakeNames) Add(network string, e dns.Endpoint) bool {
+func (n *fakeNames) AddRecord(network string, e dns.Record) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := range n.zones {
 		if n.zones[i].Network == network && !n.gone {
-			n.zones[i].Endpoints = append(slices.Clip(n.zones[i].Endpoints), e)
+			n.zones[i].Records = append(slices.Clip(n.zones[i].Records), e)
 			return true
 		}
 	}
@@ -79,7 +79,7 @@ func (n *fakeNames) names() string {
 	defer n.mu.Unlock()
 	var all []string
 	for _, z := range n.zones {
-		for _, e := range z.Endpoints {
+		for _, e := range z.Records {
 			all = append(all, e.Names[0])
 		}
 	}
@@ -95,8 +95,8 @@ type fakeCluster struct {
 	left    bool
 	leaving time.Duration // how long Leave takes
 	seeds   []netip.AddrPort
-	own     []control.Attachment
-	shown   control.Snapshot
+	own     []cluster.Membership
+	shown   cluster.Snapshot
 	ready   chan struct{}
 	members int
 	changed chan struct{}
@@ -117,14 +117,14 @@ func (c *fakeCluster) Run(ctx context.Context) error {
 
 func (c *fakeCluster) Ready() <-chan struct{} { return c.ready }
 
-func (c *fakeCluster) Set(own []control.Attachment) error {
+func (c *fakeCluster) Set(own []cluster.Membership) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.own = own
 	return nil
 }
 
-func (c *fakeCluster) Snapshot() control.Snapshot {
+func (c *fakeCluster) Snapshot() cluster.Snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.shown
@@ -164,7 +164,7 @@ type seen struct {
 	runs  int
 	left  bool
 	seeds []netip.AddrPort
-	own   []control.Attachment
+	own   []cluster.Membership
 }
 
 func (c *fakeCluster) seen() seen {
@@ -175,22 +175,22 @@ func (c *fakeCluster) seen() seen {
 
 // show makes another host have a container, reachable or not.
 func (c *fakeCluster) show(reachable bool, names ...string) {
-	h := control.Host{Name: "other", Addr: vtep(11), Attachments: []control.Attachment{{
-		Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(11), Exact: true,
+	h := cluster.Host{Name: "other", Addr: vtep(11), Memberships: []cluster.Membership{{
+		Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(11), StaticFDB: true,
 	}}}
 	if !reachable {
 		h.UnreachableSince = time.Now()
 	}
 	for _, name := range names {
-		h.Attachments[0].Endpoints = append(h.Attachments[0].Endpoints, control.Endpoint{Names: []string{name}})
+		h.Memberships[0].Endpoints = append(h.Memberships[0].Endpoints, cluster.Endpoint{Names: []string{name}})
 	}
-	c.say(control.Snapshot{Hosts: []control.Host{h}})
+	c.say(cluster.Snapshot{Hosts: []cluster.Host{h}})
 }
 
 // goes makes it leave.
-func (c *fakeCluster) goes() { c.say(control.Snapshot{}) }
+func (c *fakeCluster) goes() { c.say(cluster.Snapshot{}) }
 
-func (c *fakeCluster) say(s control.Snapshot) {
+func (c *fakeCluster) say(s cluster.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shown = s
@@ -202,16 +202,16 @@ func (c *fakeCluster) say(s control.Snapshot) {
 type plugin struct{}
 
 func (plugin) Sync(string) error                    { return nil }
-func (plugin) Arrived(string, string) (bool, error) { return true, nil }
-func (plugin) Notify()                              {}
-func (plugin) Assign(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
+func (plugin) EndpointAdded(string, string) (bool, error) { return true, nil }
+func (plugin) StoreChanged()                              {}
+func (plugin) AssignAddresses(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 	return nil, errors.New("not on this network")
 }
 
 type zonesOff struct{}
 
 func (zonesOff) Trust(string) error  { return nil }
-func (zonesOff) Forget(string) error { return nil }
+func (zonesOff) Untrust(string) error { return nil }
 
 // rig is an agent whose loop runs on a fake host.
 type rig struct {
@@ -252,7 +252,7 @@ func newRig(t testing.TB) *rig {
 		clusters: make(map[netip.Addr]*fakeCluster), log: new(bytes.Buffer),
 		store: make(chan struct{}, 1), drift: make(chan struct{}, 1), ended: make(chan error, 1),
 	}
-	r.kernel.Host().Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}}})
+	r.kernel.HostNamespace().Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}}})
 	d := &driver.Driver{
 		Open: func(path string) (driver.Namespace, error) {
 			r.order.Lock()

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/driver"
 )
 
@@ -52,7 +52,7 @@ func (all holders) add(a netip.Addr, h holder) {
 
 // holdersLocked returns who has addresses of a network: containers, but one of this host,
 // those that are about to come, and the other hosts.
-func (c *claims) holdersLocked(l driver.Local, s control.Snapshot, but string) holders {
+func (c *claims) holdersLocked(l driver.LocalNetwork, s cluster.Snapshot, but string) holders {
 	all := make(holders)
 	for _, m := range members(l, s) {
 		h := holder{host: m.Host, vtep: m.VTEP, hidden: !m.Reachable}
@@ -93,7 +93,7 @@ func called(names []string, id string) string {
 
 // duplicates tells of addresses that a container of this host and one of another have,
 // as after hosts could not hear each other for a while.
-func duplicates(l driver.Local, s control.Snapshot) []string {
+func duplicates(l driver.LocalNetwork, s cluster.Snapshot) []string {
 	there := make(holders)
 	for _, m := range members(l, s) {
 		for _, e := range m.Endpoints {
@@ -118,7 +118,7 @@ func duplicates(l driver.Local, s control.Snapshot) []string {
 }
 
 // conflicts returns the duplicates of all networks, and logs each once as long as it lasts.
-func (a *Agent) conflicts(locals []driver.Local) []string {
+func (a *Agent) conflicts(locals []driver.LocalNetwork) []string {
 	var all []string
 	for _, l := range locals {
 		if l.NeedsAgent() {

@@ -3,7 +3,7 @@ package agent
 import (
 	"net/netip"
 
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/network"
@@ -12,7 +12,7 @@ import (
 // hostAddrs chooses this host's own addresses on a network whose hosts find each other,
 // one of each subnet. They stay what they were as long as nobody has a better right to
 // them. Before the others are asked there are none.
-func (a *Agent) hostAddrs(l driver.Local) []netip.Addr {
+func (a *Agent) hostAddrs(l driver.LocalNetwork) []netip.Addr {
 	r := a.clusters[a.bind(l)]
 	if r == nil {
 		return l.HostAddrs()
@@ -26,19 +26,19 @@ func (a *Agent) hostAddrs(l driver.Local) []netip.Addr {
 }
 
 // hostAddrs is the choice, which those who claim addresses must know at once.
-func (c *claims) hostAddrs(l driver.Local, s control.Snapshot) []netip.Addr {
+func (c *claims) hostAddrs(l driver.LocalNetwork, s cluster.Snapshot) []netip.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	others := c.holdersLocked(l, s, "")
 	var all []netip.Addr
 	for _, subnet := range l.Subnets {
-		h, held := others[subnet.Host]
-		if !subnet.Host.IsValid() || held && h.ousts(l.VTEP.Local) {
-			subnet.Host = pickHost(subnet, l.VTEP.Local, others)
+		h, held := others[subnet.HostAddress]
+		if !subnet.HostAddress.IsValid() || held && h.ousts(l.VTEP.Local) {
+			subnet.HostAddress = pickHost(subnet, l.VTEP.Local, others)
 		}
 		// In a full subnet containers come first.
-		if subnet.Host.IsValid() {
-			all = append(all, subnet.Host)
+		if subnet.HostAddress.IsValid() {
+			all = append(all, subnet.HostAddress)
 		}
 	}
 	if c.own == nil {
@@ -60,7 +60,7 @@ func (h holder) ousts(vtep netip.Addr) bool {
 
 func pickHost(s network.Subnet, vtep netip.Addr, others holders) netip.Addr {
 	taken := func(a netip.Addr) bool { _, held := others[a]; return held }
-	a, err := ipam.PickHost(s, ipam.HostStart(s, "host "+vtep.String()), taken)
+	a, err := ipam.PickHostAddress(s, ipam.HostStartAddress(s, "host "+vtep.String()), taken)
 	if err != nil {
 		return netip.Addr{}
 	}

@@ -34,12 +34,12 @@ const (
 
 // assign answers which addresses a container gets. It does not hold up the loop, but for
 // the turn by which the agent comes to know the container and has its cluster started.
-func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Response {
+func (a *Agent) assign(ctx context.Context, r *agentapi.AssignRequest) agentapi.Response {
 	if r == nil {
 		return agentapi.Response{Error: "assign: for whom is missing"}
 	}
 	turned := a.syncFor(ctx, r.Network, "")
-	addrs, err := a.claims.assign(ctx, *r, a.Driver.InUse)
+	addrs, err := a.claims.assign(ctx, *r, a.Driver.ProbeAddresses)
 	if err == nil {
 		return agentapi.Response{Addrs: addrs, Warning: a.lonely(*r)}
 	}
@@ -51,7 +51,7 @@ func (a *Agent) assign(ctx context.Context, r *agentapi.Assignment) agentapi.Res
 
 // lonely warns of a host that may be one of several which do not hear each other. With a key
 // it is the first, or its seeds are down, as its log says.
-func (a *Agent) lonely(r agentapi.Assignment) string {
+func (a *Agent) lonely(r agentapi.AssignRequest) string {
 	cluster, _, err := a.claims.look(whose(r))
 	if err != nil || len(a.Config.Keys) > 0 || cluster.Stats().Members > 1 {
 		return ""
@@ -60,9 +60,9 @@ func (a *Agent) lonely(r agentapi.Assignment) string {
 }
 
 // asker asks the wire who has addresses that a container is to get.
-type asker func(driver.Local, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error)
+type asker func(driver.LocalNetwork, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error)
 
-func (c *claims) assign(ctx context.Context, r agentapi.Assignment, ask asker) ([]netip.Addr, error) {
+func (c *claims) assign(ctx context.Context, r agentapi.AssignRequest, ask asker) ([]netip.Addr, error) {
 	cluster, have, err := c.look(whose(r))
 	if err != nil || len(have) > 0 {
 		return have, err
@@ -78,7 +78,7 @@ func (c *claims) assign(ctx context.Context, r agentapi.Assignment, ask asker) (
 }
 
 // settle claims until nobody objects, and nobody answers whom the agents do not know.
-func (c *claims) settle(ctx context.Context, r agentapi.Assignment, ask asker) ([]netip.Addr, error) {
+func (c *claims) settle(ctx context.Context, r agentapi.AssignRequest, ask asker) ([]netip.Addr, error) {
 	keep, avoid := r.Wanted, []netip.Addr(nil)
 	for try := range maxTries {
 		addrs, err := c.claim(whose(r), keep, avoid, try)

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/control"
-	"vxlan-driver/internal/control/gossip"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -37,7 +37,7 @@ type node struct {
 	name  string
 	run   *running
 	order sync.Mutex // of what the loop does
-	local driver.Local
+	local driver.LocalNetwork
 	said  map[string]int // versions, as heard
 	own   int
 }
@@ -71,8 +71,8 @@ func (e *ether) random(d time.Duration) time.Duration {
 }
 
 // Set tells all others. One that comes after a later one is late.
-func (n *node) Set(own []control.Attachment) error {
-	sorted, err := control.Canonical(own)
+func (n *node) Set(own []cluster.Membership) error {
+	sorted, err := cluster.Canonical(own)
 	if err != nil {
 		return err
 	}
@@ -91,21 +91,21 @@ func (n *node) Set(own []control.Attachment) error {
 
 func (n *node) mu() *sync.Mutex { return &n.fakeCluster.mu }
 
-func (n *node) hear(host string, version int, all []control.Attachment) {
+func (n *node) hear(host string, version int, all []cluster.Membership) {
 	n.mu().Lock()
 	defer n.mu().Unlock()
 	if n.said[host] >= version {
 		return
 	}
 	n.said[host] = version
-	hosts := slices.DeleteFunc(slices.Clone(n.shown.Hosts), func(h control.Host) bool { return h.Name == host })
-	n.shown = control.Snapshot{Hosts: append(hosts, control.Host{Name: host, Attachments: all})}
+	hosts := slices.DeleteFunc(slices.Clone(n.shown.Hosts), func(h cluster.Host) bool { return h.Name == host })
+	n.shown = cluster.Snapshot{Hosts: append(hosts, cluster.Host{Name: host, Memberships: all})}
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
 
 // turn is what the loop does: it tells the others what the store has.
-func (n *node) turn(t *testing.T, change func(*driver.Local)) {
+func (n *node) turn(t *testing.T, change func(*driver.LocalNetwork)) {
 	t.Helper()
 	n.order.Lock()
 	defer n.order.Unlock()
@@ -114,33 +114,33 @@ func (n *node) turn(t *testing.T, change func(*driver.Local)) {
 	own := n.claims.hostAddrs(n.local, n.Snapshot())
 	n.local.Subnets = slices.Clone(n.local.Subnets)
 	for i := range n.local.Subnets {
-		n.local.Subnets[i].Host = netip.Addr{}
+		n.local.Subnets[i].HostAddress = netip.Addr{}
 	}
 	(network.Peers{HostAddrs: own}).Place(&n.local.Network, new(network.VTEP))
-	locals := []driver.Local{n.local}
+	locals := []driver.LocalNetwork{n.local}
 	if err := n.announce(n.local.VTEP.Local, part{n.run, locals, attachments(locals, new(tellings))}); err != nil {
 		t.Error(err)
 	}
 }
 
 // silence is a wire on which nobody answers.
-func silence(driver.Local, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error) {
+func silence(driver.LocalNetwork, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error) {
 	return nil, nil
 }
 
 // arrive starts a container, and returns its addresses.
 func (n *node) arrive(t *testing.T, id string, wanted ...string) ([]netip.Addr, error) {
 	t.Helper()
-	n.turn(t, func(l *driver.Local) {
+	n.turn(t, func(l *driver.LocalNetwork) {
 		l.Endpoints = append(l.Endpoints, &store.Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: "name-" + id}})
 	})
-	r := agentapi.Assignment{Network: n.local.ID, Container: id}
+	r := agentapi.AssignRequest{Network: n.local.ID, Container: id}
 	for _, w := range wanted {
 		r.Wanted = append(r.Wanted, netip.MustParseAddr(w))
 	}
 	addrs, err := n.assign(t.Context(), r, silence)
 	time.Sleep(n.ether.random(100 * time.Millisecond)) // until the plugin has the lock
-	n.turn(t, func(l *driver.Local) {
+	n.turn(t, func(l *driver.LocalNetwork) {
 		i := slices.IndexFunc(l.Endpoints, func(r *store.Record) bool { return r.ContainerID == id })
 		if err != nil {
 			l.Endpoints = slices.Delete(l.Endpoints, i, i+1)
@@ -195,7 +195,7 @@ func TestHostsThatPickAtOnce(t *testing.T) {
 			}
 			var running sync.WaitGroup
 			for _, n := range hosts {
-				n.turn(t, func(*driver.Local) {})
+				n.turn(t, func(*driver.LocalNetwork) {})
 				// Where each would begin is chance; here all begin at the same place.
 				n.next = map[string]netip.Addr{n.local.ID + " " + subnet: netip.MustParseAddr("10.0.0.2")}
 				running.Go(func() {
@@ -215,7 +215,7 @@ func TestHostsThatPickAtOnce(t *testing.T) {
 			time.Sleep(time.Second)
 			for range 5 { // until the hosts' own addresses have settled
 				for _, n := range hosts {
-					n.turn(t, func(*driver.Local) {})
+					n.turn(t, func(*driver.LocalNetwork) {})
 					time.Sleep(50 * time.Millisecond)
 				}
 			}
@@ -248,7 +248,7 @@ func TestHostsThatCannotHearEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.parts["b"] = 0
-		b.turn(t, func(*driver.Local) {})
+		b.turn(t, func(*driver.LocalNetwork) {})
 		time.Sleep(time.Second)
 		want := fmt.Sprintf("address %v of network blue is that of container name-same here and of container name-b3 on host b; restart one of them", taken)
 		if got := duplicates(a.local, a.Snapshot()); len(got) != 1 || got[0] != want {
@@ -275,17 +275,17 @@ func TestAssignPicksOneOfEachSubnet(t *testing.T) {
 			t.Errorf("got %v, %v", addrs, err)
 		}
 		// A freed address is not given out at once.
-		n.turn(t, func(l *driver.Local) { l.Endpoints = l.Endpoints[1:] })
+		n.turn(t, func(l *driver.LocalNetwork) { l.Endpoints = l.Endpoints[1:] })
 		again, err := n.arrive(t, "c3")
 		if err != nil || slices.Contains(addrs, again[0]) {
 			t.Errorf("got %v after %v, %v", again, addrs, err)
 		}
 		// Asked twice, as after a plugin was killed.
-		twice, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: "c3"}, silence)
+		twice, err := n.assign(t.Context(), agentapi.AssignRequest{Network: n.local.ID, Container: "c3"}, silence)
 		if err != nil || !slices.Equal(twice, again) {
 			t.Errorf("got %v, then %v, %v", again, twice, err)
 		}
-		if _, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: "c9"}, silence); err == nil || err.Error() != "container c9 is not recorded on network n1" {
+		if _, err := n.assign(t.Context(), agentapi.AssignRequest{Network: n.local.ID, Container: "c9"}, silence); err == nil || err.Error() != "container c9 is not recorded on network n1" {
 			t.Errorf("got %v", err)
 		}
 		e.have(t)
@@ -299,7 +299,7 @@ func TestAssignRefusesWhatIsInUse(t *testing.T) {
 		e := newEther(1)
 		a, b := e.join("10.0.0.0/24"), e.join("10.0.0.0/24")
 		for _, n := range e.nodes {
-			n.turn(t, func(*driver.Local) {})
+			n.turn(t, func(*driver.LocalNetwork) {})
 		}
 		if _, err := a.arrive(t, "here", "10.0.0.7"); err != nil {
 			t.Fatal(err)
@@ -341,7 +341,7 @@ func TestAssignInAFullSubnet(t *testing.T) {
 		a, b := e.join("10.0.0.0/29"), e.join("10.0.0.0/29") // 5 usable
 		for i := range 3 {
 			for _, n := range e.nodes {
-				n.turn(t, func(*driver.Local) {})
+				n.turn(t, func(*driver.LocalNetwork) {})
 				time.Sleep(100 * time.Millisecond)
 			}
 			if _, err := b.arrive(t, fmt.Sprint("b", i)); err != nil {
@@ -361,7 +361,7 @@ func TestAssignInAFullSubnet(t *testing.T) {
 			}
 		}
 		a.mu().Lock()
-		a.shown = control.Snapshot{}
+		a.shown = cluster.Snapshot{}
 		a.mu().Unlock()
 		if _, err := a.arrive(t, "c"); err != nil {
 			t.Error(err)
@@ -376,25 +376,25 @@ func TestClaimsEnd(t *testing.T) {
 		n := e.join("10.0.0.0/24")
 		ask := func(id string) {
 			t.Helper()
-			n.turn(t, func(l *driver.Local) {
+			n.turn(t, func(l *driver.LocalNetwork) {
 				l.Endpoints = append(l.Endpoints, &store.Record{Endpoint: network.Endpoint{ContainerID: id}})
 			})
-			if _, err := n.assign(t.Context(), agentapi.Assignment{Network: n.local.ID, Container: id}, silence); err != nil {
+			if _, err := n.assign(t.Context(), agentapi.AssignRequest{Network: n.local.ID, Container: id}, silence); err != nil {
 				t.Fatal(err)
 			}
-			n.turn(t, func(*driver.Local) {})
+			n.turn(t, func(*driver.LocalNetwork) {})
 			if len(n.held) != 1 {
 				t.Fatalf("holds %v", n.held)
 			}
 		}
 		ask("gone")
-		n.turn(t, func(l *driver.Local) { l.Endpoints = nil })
+		n.turn(t, func(l *driver.LocalNetwork) { l.Endpoints = nil })
 		if len(n.held) != 0 {
 			t.Errorf("of a container that is gone: %v", n.held)
 		}
 		ask("killed")
 		time.Sleep(claimTimeout + time.Second)
-		n.turn(t, func(*driver.Local) {})
+		n.turn(t, func(*driver.LocalNetwork) {})
 		if len(n.held) != 0 {
 			t.Errorf("of a plugin that was killed: %v", n.held)
 		}
@@ -499,25 +499,25 @@ func (m *member) found(members int) {
 // Hosts keep their own addresses, and leave them to who has a better right.
 func TestHostAddrs(t *testing.T) {
 	have := netip.MustParseAddr("10.0.0.9")
-	host := func(n byte, change func(*control.Attachment)) control.Snapshot {
+	host := func(n byte, change func(*cluster.Membership)) cluster.Snapshot {
 		h := other(n)
-		change(&h.Attachments[0])
-		return control.Snapshot{Hosts: []control.Host{h}}
+		change(&h.Memberships[0])
+		return cluster.Snapshot{Hosts: []cluster.Host{h}}
 	}
-	its := func(a *control.Attachment) { a.HostAddrs = []netip.Addr{have} }
-	container := func(mac byte) func(*control.Attachment) {
-		return func(a *control.Attachment) {
-			a.Endpoints = []control.Endpoint{{ContainerID: "c", MAC: kernel.MAC{mac}, Addrs: []netip.Addr{have}}}
+	its := func(a *cluster.Membership) { a.HostAddrs = []netip.Addr{have} }
+	container := func(mac byte) func(*cluster.Membership) {
+		return func(a *cluster.Membership) {
+			a.Endpoints = []cluster.Endpoint{{ContainerID: "c", MAC: kernel.MAC{mac}, Addrs: []netip.Addr{have}}}
 		}
 	}
 	away := host(1, its)
 	away.Hosts[0].UnreachableSince = time.Unix(1, 0)
 	tests := []struct {
 		name   string
-		others control.Snapshot
+		others cluster.Snapshot
 		keeps  bool
 	}{
-		{"nobody", control.Snapshot{}, true},
+		{"nobody", cluster.Snapshot{}, true},
 		{"a host with a higher VTEP", host(9, its), true},
 		{"one with a lower", host(1, its), false},
 		{"one that does not answer", away, true},
@@ -526,13 +526,13 @@ func TestHostAddrs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		l := local()
-		l.Gossip, l.Endpoints, l.VTEP.Local, l.Subnets[0].Host = true, nil, vtep(5), have
+		l.Gossip, l.Endpoints, l.VTEP.Local, l.Subnets[0].HostAddress = true, nil, vtep(5), have
 		var c claims
 		got := c.hostAddrs(l, tt.others)
 		if len(got) != 1 || (got[0] == have) != tt.keeps {
 			t.Errorf("%s: got %v", tt.name, got)
 		}
-		l.Subnets[0].Host = netip.Addr{}
+		l.Subnets[0].HostAddress = netip.Addr{}
 		first := new(claims).hostAddrs(l, tt.others)
 		if again := new(claims).hostAddrs(l, tt.others); !slices.Equal(first, again) || len(first) != 1 {
 			t.Errorf("%s: chose %v, then %v", tt.name, first, again)
@@ -544,16 +544,16 @@ func TestHostAddrs(t *testing.T) {
 func TestDuplicates(t *testing.T) {
 	l := local() // has web at 10.0.0.2
 	h := other(2)
-	h.Attachments[0].Endpoints = []control.Endpoint{
+	h.Memberships[0].Endpoints = []cluster.Endpoint{
 		{ContainerID: "c1", Names: []string{"db"}, MAC: kernel.MAC{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}},
 		{ContainerID: "c2", Names: []string{"ok"}, MAC: kernel.MAC{2, 2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.3")}},
 	}
-	got := duplicates(l, control.Snapshot{Hosts: []control.Host{h}})
+	got := duplicates(l, cluster.Snapshot{Hosts: []cluster.Host{h}})
 	if want := "address 10.0.0.2 of network blue is that of container web here and of container db on host c; restart one of them"; len(got) != 1 || got[0] != want {
 		t.Errorf("got %q", got)
 	}
 	h.UnreachableSince = time.Unix(1, 0)
-	if got := duplicates(l, control.Snapshot{Hosts: []control.Host{h}}); len(got) > 0 {
+	if got := duplicates(l, cluster.Snapshot{Hosts: []cluster.Host{h}}); len(got) > 0 {
 		t.Errorf("of a host that does not answer: %q", got)
 	}
 }

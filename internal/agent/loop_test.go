@@ -95,7 +95,7 @@ func TestDriftIsMendedAfterACalm(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.begin()
-		host := r.kernel.Host()
+		host := r.kernel.HostNamespace()
 		has := func() string {
 			var links []string
 			for _, l := range host.Links() {
@@ -125,7 +125,7 @@ func TestDriftIsMendedAfterACalm(t *testing.T) {
 
 func TestWhatFailsIsTriedAgainAndToldOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.Stay = true
+		r.StayWhenIdle = true
 		r.names.fail(errors.New("no room"))
 		r.start()
 		sleep(3500 * time.Millisecond)
@@ -149,7 +149,7 @@ func TestWhatFailsIsTriedAgainAndToldOnce(t *testing.T) {
 // What a plugin takes down while a turn is under way is no failure.
 func TestWhatFailsOnceIsNotTold(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.Stay = true
+		r.StayWhenIdle = true
 		r.names.fail(errors.New("the bridge is not there"))
 		r.start()
 		r.names.fail(nil)
@@ -209,7 +209,7 @@ func TestAgentLooksOnceMoreBeforeItEnds(t *testing.T) {
 
 func TestAgentThatIsToStayDoes(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.Stay = true
+		r.StayWhenIdle = true
 		r.start()
 		sleep(time.Hour)
 		if len(r.ended) > 0 {
@@ -224,18 +224,18 @@ func TestSyncIsAnsweredAfterATurnThatBeganAfterIt(t *testing.T) {
 		r.start()
 		r.names.turns()
 		r.setup(1)
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Sync}); a.Error != "" || r.names.names() != "c1" {
+		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); a.Error != "" || r.names.names() != "c1" {
 			t.Errorf("%+v, answers %s", a, r.names.names())
 		}
 		r.wantTurns("sync", 0)
 		r.names.fail(errors.New("no room"))
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Sync}); !strings.Contains(a.Error, "no room") {
+		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); !strings.Contains(a.Error, "no room") {
 			t.Errorf("%+v", a)
 		}
 		r.finish()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if a := r.handle(ctx, agentapi.Request{Verb: agentapi.Sync}); a.Error == "" {
+		if a := r.handle(ctx, agentapi.Request{Verb: agentapi.VerbSync}); a.Error == "" {
 			t.Error("an agent that has ended says it has done it")
 		}
 	})
@@ -275,10 +275,10 @@ func TestStatusIsOfNow(t *testing.T) {
 		r.start()
 		r.setup(1) // without a word
 		r.names.fail(errors.New("no room"))
-		a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.Status})
-		want := agentapi.Report{
-			Version: "test", Problem: "no room", Networks: []agentapi.Network{{Name: "blue", VNI: 100, Local: 1}},
-			Clusters: []agentapi.Cluster{{Name: "198.18.0.10", Refused: map[string]uint64{"wrong key": 3}}},
+		a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
+		want := agentapi.StatusReport{
+			Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1}},
+			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Refused: map[string]uint64{"wrong key": 3}}},
 		}
 		if a.Status == nil || !reflect.DeepEqual(*a.Status, want) {
 			t.Errorf("got %+v", a.Status)

@@ -15,7 +15,7 @@ const otherPort = 1053
 // answerNames sets the name server. Where somebody else has port 53, such as a name
 // server on all of the host's addresses, it has found other ones, each address its own; the
 // network then moves to one that stays, to which port 53 can be redirected.
-func (a *Agent) answerNames(locals []driver.Local) error {
+func (a *Agent) answerNames(locals []driver.LocalNetwork) error {
 	err := a.setNames(locals)
 	moved := false
 	for i, l := range locals {
@@ -31,7 +31,7 @@ func (a *Agent) answerNames(locals []driver.Local) error {
 }
 
 // setNames sets the name server, and tells whose names are not answered.
-func (a *Agent) setNames(locals []driver.Local) error {
+func (a *Agent) setNames(locals []driver.LocalNetwork) error {
 	all := zones(locals, a.snapshots(), a.upstreams(), &a.tellings)
 	a.arrivals.mu.Lock()
 	err := a.Names.Set(a.arrivals.withAddedLocked(all, locals))
@@ -45,7 +45,7 @@ func (a *Agent) setNames(locals []driver.Local) error {
 		if z, ok := errors.AsType[dns.ZoneError](err); ok {
 			for _, l := range locals {
 				if l.Name == z.Network {
-					err = driver.NetworkError{ID: l.ID, Err: err}
+					err = driver.NetworkError{NetworkID: l.ID, Err: err}
 				}
 			}
 		}
@@ -55,14 +55,14 @@ func (a *Agent) setNames(locals []driver.Local) error {
 }
 
 // displaced tells whether an address of the network has another port than 53.
-func (a *Agent) displaced(l driver.Local) bool {
+func (a *Agent) displaced(l driver.LocalNetwork) bool {
 	return slices.ContainsFunc(a.Names.Listening(), func(at dns.Listening) bool {
 		return at.Network == l.Name && at.Port != dns.Port
 	})
 }
 
 // move keeps where names are, and redirects to it.
-func (a *Agent) move(locals []driver.Local) error {
+func (a *Agent) move(locals []driver.LocalNetwork) error {
 	s, err := a.Driver.Begin()
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (a *Agent) move(locals []driver.Local) error {
 	var errs []error
 	for _, l := range locals {
 		if l.DNSPort == otherPort {
-			errs = append(errs, s.MoveNames(l, otherPort))
+			errs = append(errs, s.SetDNSPort(l, otherPort))
 		}
 	}
 	// Anew, since the store may be another by now.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
@@ -17,8 +17,8 @@ import (
 // only those on its list are believed: others may be in the same cluster for another's sake.
 // A VTEP inside the network is none, as Parse says of those that are listed: the tunnel's packets would
 // go into the tunnel.
-func members(l driver.Local, s control.Snapshot) []control.Member {
-	return slices.DeleteFunc(s.Members(key(l)), func(m control.Member) bool {
+func members(l driver.LocalNetwork, s cluster.Snapshot) []cluster.Member {
+	return slices.DeleteFunc(s.Members(key(l)), func(m cluster.Member) bool {
 		listed := l.Gossip || l.Tunnel.Group.IsValid() || slices.Contains(l.VTEP.Remotes, m.VTEP)
 		_, inside := l.SubnetOf(m.VTEP)
 		return !listed || inside || m.VTEP == l.VTEP.Local || m.VTEP.Is4() != l.VTEP.Local.Is4()
@@ -32,21 +32,21 @@ func members(l driver.Local, s control.Snapshot) []control.Member {
 //
 // Hosts that cannot be reached are still members: it may be their agent that is gone,
 // and not their containers.
-func peersOf(l driver.Local, s control.Snapshot) network.Peers {
-	p := network.Peers{Exact: !l.Tunnel.Group.IsValid()}
+func peersOf(l driver.LocalNetwork, s cluster.Snapshot) network.Peers {
+	p := network.Peers{StaticFDB: !l.Tunnel.Group.IsValid()}
 	said := make(map[netip.Addr]bool)
 	for _, m := range members(l, s) {
 		said[m.VTEP] = true
 		p.Flood = append(p.Flood, m.VTEP)
-		p.Exact = p.Exact && m.Exact
+		p.StaticFDB = p.StaticFDB && m.StaticFDB
 	}
 	if !l.Gossip {
 		// A host whose agent can be reached would say so if it had a container.
-		elsewhere := addressesOf(s, control.Host.Reachable)
+		elsewhere := addressesOf(s, cluster.Host.Reachable)
 		for _, r := range l.VTEP.Remotes {
 			if !said[r] && !elsewhere[r] {
 				p.Flood = append(p.Flood, r)
-				p.Exact = false
+				p.StaticFDB = false
 			}
 		}
 	}
@@ -62,7 +62,7 @@ const settling = 10 * time.Second
 
 // settled tells whether what the cluster says of the network can replace what is in the
 // store. Members that nobody has mentioned yet must not lose what is sent to them.
-func (r *running) settled(l driver.Local, now time.Time) bool {
+func (r *running) settled(l driver.LocalNetwork, now time.Time) bool {
 	if r == nil {
 		return false
 	}
@@ -81,14 +81,14 @@ func (r *running) settled(l driver.Local, now time.Time) bool {
 }
 
 // addressesOf has the addresses of the hosts that count: where their agents talk, and their VTEPs.
-func addressesOf(s control.Snapshot, counts func(control.Host) bool) map[netip.Addr]bool {
+func addressesOf(s cluster.Snapshot, counts func(cluster.Host) bool) map[netip.Addr]bool {
 	all := make(map[netip.Addr]bool)
 	for _, h := range s.Hosts {
 		if !counts(h) {
 			continue
 		}
 		all[h.Addr] = true
-		for _, a := range h.Attachments {
+		for _, a := range h.Memberships {
 			all[a.VTEP] = true
 		}
 	}
@@ -96,8 +96,8 @@ func addressesOf(s control.Snapshot, counts func(control.Host) bool) map[netip.A
 }
 
 // mentioned has the addresses of all hosts, hidden ones too.
-func mentioned(s control.Snapshot) map[netip.Addr]bool {
-	return addressesOf(s, func(control.Host) bool { return true })
+func mentioned(s cluster.Snapshot) map[netip.Addr]bool {
+	return addressesOf(s, func(cluster.Host) bool { return true })
 }
 
 // young tells whether a cluster may not know all hosts yet.
@@ -112,7 +112,7 @@ func (a *Agent) young() bool {
 
 // meet has the store say what is known of other hosts, and tells whether that is news to
 // the kernel. l is as it is then.
-func (a *Agent) meet(s *driver.Session, l *driver.Local) (changed bool, err error) {
+func (a *Agent) meet(s *driver.Session, l *driver.LocalNetwork) (changed bool, err error) {
 	now := time.Now()
 	r := a.clusters[a.bind(*l)]
 	want := peersOf(*l, a.snapshots()(*l))
@@ -121,7 +121,7 @@ func (a *Agent) meet(s *driver.Session, l *driver.Local) (changed bool, err erro
 	unheard := r.unheard(have.Flood)
 	switch {
 	case known && !r.settled(*l, now):
-		want.Exact = have.Exact
+		want.StaticFDB = have.StaticFDB
 		want.Flood = merge(want.Flood, have.Flood)
 	case known && l.Gossip && now.Sub(r.since) < a.Config.ForgetAfter:
 		want.Flood = merge(want.Flood, unheard)
@@ -166,7 +166,7 @@ func merge(a, b []netip.Addr) []netip.Addr {
 }
 
 // meetAll does so for all networks.
-func (a *Agent) meetAll(s *driver.Session, locals []driver.Local) (changed bool, err error) {
+func (a *Agent) meetAll(s *driver.Session, locals []driver.LocalNetwork) (changed bool, err error) {
 	var errs []error
 	for i := range locals {
 		if !locals[i].NeedsAgent() {
@@ -181,7 +181,7 @@ func (a *Agent) meetAll(s *driver.Session, locals []driver.Local) (changed bool,
 // remotes are the MACs that other hosts have, those first of hosts that can be reached: a
 // container may have moved from one that cannot. Where MACs are learned, those of hosts that
 // cannot be reached are left to that.
-func remotes(l driver.Local, s control.Snapshot) []plan.Remote {
+func remotes(l driver.LocalNetwork, s cluster.Snapshot) []plan.Remote {
 	var here, hidden []plan.Remote
 	for _, m := range members(l, s) {
 		all := []plan.Remote{{MAC: m.BridgeMAC, VTEP: m.VTEP, Addrs: m.HostAddrs}}
@@ -191,7 +191,7 @@ func remotes(l driver.Local, s control.Snapshot) []plan.Remote {
 		switch {
 		case m.Reachable:
 			here = append(here, all...)
-		case l.VTEP.Exact:
+		case l.VTEP.StaticFDB:
 			hidden = append(hidden, all...)
 		}
 	}
@@ -201,7 +201,7 @@ func remotes(l driver.Local, s control.Snapshot) []plan.Remote {
 // listed are the bridges of the hosts in the network's list, members or not. One that is about
 // to become a member asks who has its first container's address, by its bridge, and the
 // answer is to find it where nothing is learned.
-func listed(l driver.Local) (all []plan.Remote) {
+func listed(l driver.LocalNetwork) (all []plan.Remote) {
 	if l.Gossip {
 		return nil // those are seeds
 	}
@@ -220,7 +220,7 @@ type heardOf struct {
 // forward has frames go to the hosts that have their MACs. To compare with the kernel takes
 // 50 ms beside 10,000 containers, so a network that the news are not about waits for the turn
 // that looks at everything.
-func (a *Agent) forward(s *driver.Session, locals []driver.Local, what scope) error {
+func (a *Agent) forward(s *driver.Session, locals []driver.LocalNetwork, what scope) error {
 	var errs []error
 	done := make(map[string]heardOf)
 	for _, l := range locals {
@@ -230,7 +230,7 @@ func (a *Agent) forward(s *driver.Session, locals []driver.Local, what scope) er
 		h := heardOf{
 			remotes:  remotes(l, a.snapshots()(l)),
 			complete: a.clusters[a.bind(l)].settled(l, time.Now()),
-			exact:    l.VTEP.Exact,
+			exact:    l.VTEP.StaticFDB,
 		}
 		if before, ok := a.forwarded[l.ID]; what >= all || !ok || !reflect.DeepEqual(before, h) {
 			if err := s.Forward(l, h.remotes, h.complete); err != nil {

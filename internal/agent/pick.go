@@ -45,7 +45,7 @@ func (c *claims) claim(who claimant, keep, avoid []netip.Addr, try int) ([]netip
 }
 
 // refuse tells why a container cannot have the addresses that its user wants.
-func refuse(l driver.Local, wanted []netip.Addr, others holders) error {
+func refuse(l driver.LocalNetwork, wanted []netip.Addr, others holders) error {
 	for _, a := range wanted {
 		if _, ok := l.SubnetOf(a); !ok {
 			return fmt.Errorf("address %v is in no subnet of network %s", a, l.Name)
@@ -57,17 +57,17 @@ func refuse(l driver.Local, wanted []netip.Addr, others holders) error {
 	return nil
 }
 
-func inUse(l driver.Local, a netip.Addr, h holder) error {
+func inUse(l driver.LocalNetwork, a netip.Addr, h holder) error {
 	return fmt.Errorf("address %v of network %s is in use by %v; choose another --ip", a, l.Name, h)
 }
 
 // pickLocked returns the kept addresses and one of each other subnet, in the subnets' order.
-func (c *claims) pickLocked(l driver.Local, keep []netip.Addr, try int, taken func(netip.Addr) bool) ([]netip.Addr, error) {
+func (c *claims) pickLocked(l driver.LocalNetwork, keep []netip.Addr, try int, taken func(netip.Addr) bool) ([]netip.Addr, error) {
 	var all []netip.Addr
 	for _, s := range l.Subnets {
 		kept := slices.DeleteFunc(slices.Clone(keep), func(a netip.Addr) bool { return !s.Prefix.Contains(a) })
 		if len(kept) == 0 {
-			a, err := ipam.Pick(s, c.startLocked(l, s, try), taken)
+			a, err := ipam.PickAddress(s, c.startLocked(l, s, try), taken)
 			if err != nil {
 				return nil, err
 			}
@@ -81,18 +81,18 @@ func (c *claims) pickLocked(l driver.Local, keep []netip.Addr, try int, taken fu
 
 // startLocked is where it was, and elsewhere if others are there too: who goes on beside them
 // meets them again.
-func (c *claims) startLocked(l driver.Local, s network.Subnet, try int) netip.Addr {
+func (c *claims) startLocked(l driver.LocalNetwork, s network.Subnet, try int) netip.Addr {
 	if c.next == nil {
 		c.next = make(map[string]netip.Addr)
 	}
 	start, ok := c.next[nextKey(l, s)]
 	switch {
 	case try > 0:
-		return ipam.Start(s, fmt.Sprint(l.VTEP.Local, start, try))
+		return ipam.StartAddress(s, fmt.Sprint(l.VTEP.Local, start, try))
 	case !ok:
-		return ipam.Start(s, l.VTEP.Local.String())
+		return ipam.StartAddress(s, l.VTEP.Local.String())
 	}
 	return start
 }
 
-func nextKey(l driver.Local, s network.Subnet) string { return l.ID + " " + s.Prefix.String() }
+func nextKey(l driver.LocalNetwork, s network.Subnet) string { return l.ID + " " + s.Prefix.String() }

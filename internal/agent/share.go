@@ -5,15 +5,15 @@ import (
 	"slices"
 	"strings"
 
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
 )
 
-func key(l driver.Local) control.NetworkKey {
-	return control.NetworkKey{VNI: l.Tunnel.VNI, Port: l.Tunnel.Port}
+func key(l driver.LocalNetwork) cluster.NetworkKey {
+	return cluster.NetworkKey{VNI: l.Tunnel.VNI, Port: l.Tunnel.Port}
 }
 
 // tellings keeps what is told of containers, as long as it is the same: of 500 on the host
@@ -22,28 +22,28 @@ type tellings struct{ memo[store.Record, telling] }
 
 // telling is what is told of a container of this host.
 type telling struct {
-	toHosts control.Endpoint
+	toHosts cluster.Endpoint
 	odd     bool // it cannot be told to hosts
-	toNames dns.Endpoint
+	toNames dns.Record
 }
 
 func tell(r *store.Record) telling {
 	e := endpoint(r)
-	return telling{e, e.Check() != nil, dns.Endpoint{ID: r.ContainerID, Names: r.Names(), Addrs: e.Addrs}}
+	return telling{e, e.Check() != nil, dns.Record{ID: r.ContainerID, Names: r.Names(), Addrs: e.Addrs}}
 }
 
 // attachments is what this host tells the others.
-func attachments(locals []driver.Local, t *tellings) []control.Attachment {
-	var all []control.Attachment
+func attachments(locals []driver.LocalNetwork, t *tellings) []cluster.Membership {
+	var all []cluster.Membership
 	for _, l := range locals {
 		if len(l.Endpoints) == 0 {
 			continue
 		}
-		a := control.Attachment{
+		a := cluster.Membership{
 			Network: key(l), VTEP: l.VTEP.Local,
 			HostAddrs: l.HostAddrs(),
 			BridgeMAC: network.BridgeMAC(l.Tunnel.VNI, l.VTEP.Local),
-			Exact:     true,
+			StaticFDB: true,
 		}
 		for _, r := range l.Endpoints {
 			if pending(l.Network, r) {
@@ -54,17 +54,17 @@ func attachments(locals []driver.Local, t *tellings) []control.Attachment {
 			if !told.odd {
 				a.Endpoints = append(a.Endpoints, told.toHosts)
 			}
-			a.Exact = a.Exact && !told.odd && !r.MAC.IsZero()
+			a.StaticFDB = a.StaticFDB && !told.odd && !r.MAC.IsZero()
 		}
 		all = append(all, a)
 	}
 	return all
 }
 
-func endpoint(r *store.Record) control.Endpoint {
-	e := control.Endpoint{ContainerID: r.ContainerID, MAC: r.MAC, Addrs: addrs(r)}
+func endpoint(r *store.Record) cluster.Endpoint {
+	e := cluster.Endpoint{ContainerID: r.ContainerID, MAC: r.MAC, Addrs: addrs(r)}
 	for _, name := range r.Names() {
-		if control.CheckName(name) == nil && len(e.Names) < control.MaxNames {
+		if cluster.CheckName(name) == nil && len(e.Names) < cluster.MaxNames {
 			e.Names = append(e.Names, name)
 		}
 	}
@@ -81,7 +81,7 @@ func addrs(r *store.Record) []netip.Addr {
 
 // zones is what the name server answers: the containers of each network that has
 // names, on this host and on those that can be reached.
-func zones(locals []driver.Local, know others, upstreams []netip.AddrPort, t *tellings) []dns.Zone {
+func zones(locals []driver.LocalNetwork, know others, upstreams []netip.AddrPort, t *tellings) []dns.Zone {
 	var all []dns.Zone
 	for _, l := range locals {
 		if !l.HasNames() {
@@ -96,7 +96,7 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort, t *te
 			z.Subnets = append(z.Subnets, s.Prefix)
 		}
 		for _, r := range l.Endpoints {
-			z.Endpoints = append(z.Endpoints, t.of(r, tell).toNames)
+			z.Records = append(z.Records, t.of(r, tell).toNames)
 		}
 		here := taken(l)
 		for _, m := range members(l, know(l)) {
@@ -104,7 +104,7 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort, t *te
 				continue
 			}
 			for _, e := range m.Endpoints {
-				z.Endpoints = append(z.Endpoints, dns.Endpoint{Names: e.Names, Addrs: believed(l, here, e.Addrs)})
+				z.Records = append(z.Records, dns.Record{Names: e.Names, Addrs: believed(l, here, e.Addrs)})
 			}
 		}
 		all = append(all, z)
@@ -113,7 +113,7 @@ func zones(locals []driver.Local, know others, upstreams []netip.AddrPort, t *te
 }
 
 // taken are the addresses of a network that no other host's container can have.
-func taken(l driver.Local) map[netip.Addr]bool {
+func taken(l driver.LocalNetwork) map[netip.Addr]bool {
 	all := make(map[netip.Addr]bool)
 	for _, s := range l.Subnets {
 		all[s.Gateway] = true
@@ -131,7 +131,7 @@ func taken(l driver.Local) map[netip.Addr]bool {
 
 // believed leaves out of what another host says that a container has what it cannot have: what
 // is taken, or an address outside the network, which may be anybody's in the world.
-func believed(l driver.Local, taken map[netip.Addr]bool, all []netip.Addr) []netip.Addr {
+func believed(l driver.LocalNetwork, taken map[netip.Addr]bool, all []netip.Addr) []netip.Addr {
 	cannot := func(a netip.Addr) bool {
 		_, inside := l.SubnetOf(a)
 		return !inside || taken[a]
@@ -144,7 +144,7 @@ func believed(l driver.Local, taken map[netip.Addr]bool, all []netip.Addr) []net
 
 // upstreamsOf are the network's own name servers, or else the host's. An internal
 // network has none: what is asked outside is a way out.
-func upstreamsOf(l driver.Local, host []netip.AddrPort) []netip.AddrPort {
+func upstreamsOf(l driver.LocalNetwork, host []netip.AddrPort) []netip.AddrPort {
 	if l.Internal {
 		return nil
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -15,12 +15,12 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-func local() driver.Local {
-	return driver.Local{
+func local() driver.LocalNetwork {
+	return driver.LocalNetwork{
 		Network: network.Network{
 			Identity: network.Identity{ID: "n1", Name: "blue", Bridge: network.DeviceName{Name: "br0"}},
 			Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789}, DNS: true,
-			Subnets: []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"), Host: netip.MustParseAddr("10.0.0.63")}},
+			Subnets: []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"), HostAddress: netip.MustParseAddr("10.0.0.63")}},
 		},
 		VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}},
 		Endpoints: []*store.Record{{Endpoint: network.Endpoint{
@@ -36,11 +36,11 @@ func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
 	odd := &store.Record{Endpoint: network.Endpoint{ContainerID: "x", MAC: kernel.MAC{1}}}
 	l := local()
 	l.Endpoints = append(l.Endpoints, odd)
-	got, err := control.Canonical(attachments([]driver.Local{l}, new(tellings)))
+	got, err := cluster.Canonical(attachments([]driver.LocalNetwork{l}, new(tellings)))
 	if err != nil || len(got) != 1 || len(got[0].Endpoints) != 1 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	if got[0].Exact {
+	if got[0].StaticFDB {
 		t.Error("the host says that it has told all MACs")
 	}
 	if names := got[0].Endpoints[0].Names; !reflect.DeepEqual(names, []string{"web", "www", "abababababab"}) {
@@ -50,17 +50,17 @@ func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
 
 // Hosts that cannot be reached keep their entries, which are not answered.
 func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
-	member := func(name string, since time.Time) control.Host {
-		return control.Host{Name: name, UnreachableSince: since, Attachments: []control.Attachment{{
-			Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []control.Endpoint{{Names: []string{"on-" + name}}},
+	member := func(name string, since time.Time) cluster.Host {
+		return cluster.Host{Name: name, UnreachableSince: since, Memberships: []cluster.Membership{{
+			Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []cluster.Endpoint{{Names: []string{"on-" + name}}},
 		}}}
 	}
-	know := func(driver.Local) control.Snapshot {
-		return control.Snapshot{Hosts: []control.Host{member("b", time.Time{}), member("c", time.Unix(1, 0))}}
+	know := func(driver.LocalNetwork) cluster.Snapshot {
+		return cluster.Snapshot{Hosts: []cluster.Host{member("b", time.Time{}), member("c", time.Unix(1, 0))}}
 	}
 	host := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}
-	z := zones([]driver.Local{local()}, know, host, new(tellings))
-	if len(z) != 1 || len(z[0].Endpoints) != 2 || z[0].Endpoints[1].Names[0] != "on-b" {
+	z := zones([]driver.LocalNetwork{local()}, know, host, new(tellings))
+	if len(z) != 1 || len(z[0].Records) != 2 || z[0].Records[1].Names[0] != "on-b" {
 		t.Fatalf("got %+v", z)
 	}
 	if !reflect.DeepEqual(z[0].Addrs, []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.63")}) {
@@ -70,7 +70,7 @@ func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 	internal.Internal = true
 	own.DNSServers = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
 	mute.DNS = false
-	z = zones([]driver.Local{local(), internal, own, mute}, know, host, new(tellings))
+	z = zones([]driver.LocalNetwork{local(), internal, own, mute}, know, host, new(tellings))
 	if len(z) != 3 || z[0].Upstreams[0] != host[0] || z[1].Upstreams != nil || z[2].Upstreams[0].String() != "192.0.2.1:53" {
 		t.Errorf("got %+v", z)
 	}
@@ -83,13 +83,13 @@ func TestZonesLeaveOutWhatAnotherHostCannotHave(t *testing.T) {
 	for _, a := range []string{"10.0.0.70", "169.254.169.254", "8.8.8.8", "fd00::1", "10.0.0.1", "10.0.0.63", "10.0.0.2"} {
 		claims = append(claims, netip.MustParseAddr(a))
 	}
-	know := func(driver.Local) control.Snapshot {
-		return control.Snapshot{Hosts: []control.Host{{Name: "b", Attachments: []control.Attachment{{
-			Network: control.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []control.Endpoint{{Names: []string{"db"}, Addrs: claims}},
+	know := func(driver.LocalNetwork) cluster.Snapshot {
+		return cluster.Snapshot{Hosts: []cluster.Host{{Name: "b", Memberships: []cluster.Membership{{
+			Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []cluster.Endpoint{{Names: []string{"db"}, Addrs: claims}},
 		}}}}}
 	}
-	z := zones([]driver.Local{local()}, know, nil, new(tellings))
-	if got := z[0].Endpoints[1].Addrs; !reflect.DeepEqual(got, claims[:1]) {
+	z := zones([]driver.LocalNetwork{local()}, know, nil, new(tellings))
+	if got := z[0].Records[1].Addrs; !reflect.DeepEqual(got, claims[:1]) {
 		t.Errorf("db is at %v", got)
 	}
 }
@@ -98,7 +98,7 @@ func TestHostNameIsValidAndTellsHostsApart(t *testing.T) {
 	for _, host := range []string{"", "web1.example.com", strings.Repeat("x", 300), "ümlaut"} {
 		for _, addr := range []string{"198.18.0.1", "2001:db8:1111:2222:3333:4444:5555:6666", "fe80::1"} {
 			name := HostName(host, netip.MustParseAddr(addr))
-			if err := control.CheckName(name); err != nil || len(name) > 64 {
+			if err := cluster.CheckName(name); err != nil || len(name) > 64 {
 				t.Errorf("%q %s: %q: %v", host, addr, name, err)
 			}
 		}
@@ -113,11 +113,11 @@ func TestBridgesOfListedHostsAreFound(t *testing.T) {
 	l := local()
 	l.VTEP.Remotes = []netip.Addr{netip.MustParseAddr("198.18.0.2")}
 	want := []plan.Remote{{MAC: network.BridgeMAC(100, l.VTEP.Remotes[0]), VTEP: l.VTEP.Remotes[0]}}
-	if got := remotes(l, control.Snapshot{}); !reflect.DeepEqual(got, want) {
+	if got := remotes(l, cluster.Snapshot{}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v", got)
 	}
 	l.Gossip = true
-	if got := remotes(l, control.Snapshot{}); len(got) > 0 {
+	if got := remotes(l, cluster.Snapshot{}); len(got) > 0 {
 		t.Errorf("seeds are forwarded to: %v", got)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/control"
-	"vxlan-driver/internal/control/gossip"
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/kernel"
 )
@@ -20,12 +20,12 @@ func TestAgentThatIsStoppedLeavesNetworksAsTheirListsSay(t *testing.T) {
 		r.prepare = func(c *fakeCluster) {
 			c.ready = make(chan struct{})
 			close(c.ready)
-			c.shown = control.Snapshot{Hosts: []control.Host{other(11), other(12, elsewhere)}}
+			c.shown = cluster.Snapshot{Hosts: []cluster.Host{other(11), other(12, elsewhere)}}
 		}
 		r.start()
 		sleep(settling)
 		look := func() (flooded int, learning bool) {
-			l, err := r.kernel.Host().Link("vxlan-blue", kernel.Entries)
+			l, err := r.kernel.HostNamespace().Link("vxlan-blue", kernel.FacetFDB)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,8 +62,8 @@ func TestLonelyHostWarns(t *testing.T) {
 		{"alone with a key", make([]gossip.Key, 1), 1, false},
 	} {
 		a := &Agent{Config: config.Config{Keys: tt.keys}}
-		a.claims.parts = map[netip.Addr]part{vtep(1): {cluster: &running{Cluster: &fakeCluster{members: tt.members}}, locals: []driver.Local{l}}}
-		got := a.lonely(agentapi.Assignment{Network: l.ID, Container: l.Endpoints[0].ContainerID})
+		a.claims.parts = map[netip.Addr]part{vtep(1): {cluster: &running{Cluster: &fakeCluster{members: tt.members}}, locals: []driver.LocalNetwork{l}}}
+		got := a.lonely(agentapi.AssignRequest{Network: l.ID, Container: l.Endpoints[0].ContainerID})
 		if (got != "") != tt.warns {
 			t.Errorf("%s: %q", tt.name, got)
 		}
@@ -77,15 +77,15 @@ func TestNewsOfOthersCostNothingHere(t *testing.T) {
 		r.prepare = func(c *fakeCluster) {
 			c.ready = make(chan struct{})
 			close(c.ready)
-			c.shown = control.Snapshot{Hosts: []control.Host{other(11), other(12)}}
+			c.shown = cluster.Snapshot{Hosts: []cluster.Host{other(11), other(12)}}
 		}
 		r.start()
 		sleep(2 * settling)
-		calls := func(hosts ...control.Host) int {
+		calls := func(hosts ...cluster.Host) int {
 			before := r.kernel.Calls
 			c := r.cluster()
 			c.mu.Lock()
-			c.shown = control.Snapshot{Hosts: hosts}
+			c.shown = cluster.Snapshot{Hosts: hosts}
 			close(c.changed)
 			c.changed = make(chan struct{})
 			c.mu.Unlock()
@@ -93,9 +93,9 @@ func TestNewsOfOthersCostNothingHere(t *testing.T) {
 			return r.kernel.Calls - before
 		}
 		elsewhere := other(12)
-		elsewhere.Attachments = append(elsewhere.Attachments, control.Attachment{Network: control.NetworkKey{VNI: 200, Port: 4789}, VTEP: vtep(12)})
+		elsewhere.Memberships = append(elsewhere.Memberships, cluster.Membership{Network: cluster.NetworkKey{VNI: 200, Port: 4789}, VTEP: vtep(12)})
 		none := calls(other(11), elsewhere)
-		elsewhere.Attachments[0].Endpoints = []control.Endpoint{{ContainerID: "c9", MAC: kernel.MAC{2, 9}, Names: []string{"web"}}}
+		elsewhere.Memberships[0].Endpoints = []cluster.Endpoint{{ContainerID: "c9", MAC: kernel.MAC{2, 9}, Names: []string{"web"}}}
 		if some := calls(other(11), elsewhere); none >= some {
 			t.Errorf("%d calls for news of another network, %d for those of this one", none, some)
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/control"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/driver"
 )
 
@@ -30,7 +30,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	return empty, err
 }
 
-func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (locals []driver.Local, empty bool, err error) {
+func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (locals []driver.LocalNetwork, empty bool, err error) {
 	empty, err = s.Empty()
 	if err != nil {
 		return nil, false, err
@@ -58,7 +58,7 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 }
 
 // publish tells each cluster what this host has, and starts those that are missing.
-func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
+func (a *Agent) publish(ctx context.Context, locals []driver.LocalNetwork) error {
 	wanted := a.parts(locals)
 	var errs []error
 	for bind := range wanted {
@@ -70,8 +70,8 @@ func (a *Agent) publish(ctx context.Context, locals []driver.Local) error {
 }
 
 // parts are this host's networks by the address of their cluster.
-func (a *Agent) parts(locals []driver.Local) map[netip.Addr][]driver.Local {
-	all := make(map[netip.Addr][]driver.Local)
+func (a *Agent) parts(locals []driver.LocalNetwork) map[netip.Addr][]driver.LocalNetwork {
+	all := make(map[netip.Addr][]driver.LocalNetwork)
 	for _, l := range locals {
 		if l.NeedsAgent() {
 			bind := a.bind(l)
@@ -82,7 +82,7 @@ func (a *Agent) parts(locals []driver.Local) map[netip.Addr][]driver.Local {
 }
 
 // tellAll is publish for the clusters that are running.
-func (a *Agent) tellAll(wanted map[netip.Addr][]driver.Local) error {
+func (a *Agent) tellAll(wanted map[netip.Addr][]driver.LocalNetwork) error {
 	var errs []error
 	// One that nothing is wanted of any more goes on: a restart of the last container
 	// would make the others forget this host and find it again.
@@ -99,7 +99,7 @@ func (a *Agent) tellAll(wanted map[netip.Addr][]driver.Local) error {
 }
 
 // bind is the address by which the hosts of a network talk.
-func (a *Agent) bind(l driver.Local) netip.Addr {
+func (a *Agent) bind(l driver.LocalNetwork) netip.Addr {
 	if a.Config.Bind.IsValid() {
 		return a.Config.Bind
 	}
@@ -107,7 +107,7 @@ func (a *Agent) bind(l driver.Local) netip.Addr {
 }
 
 // seeds are the hosts that the networks and the configuration list.
-func (a *Agent) seeds(locals []driver.Local) []netip.AddrPort {
+func (a *Agent) seeds(locals []driver.LocalNetwork) []netip.AddrPort {
 	seen := make(map[netip.AddrPort]bool)
 	var all []netip.AddrPort
 	add := func(ap netip.AddrPort) {
@@ -140,22 +140,22 @@ func (a *Agent) upstreams() []netip.AddrPort {
 // snapshots returns what the others have in each network of this host: clusters do
 // not share networks, since a network has one local address.
 func (a *Agent) snapshots() others {
-	return func(l driver.Local) control.Snapshot {
+	return func(l driver.LocalNetwork) cluster.Snapshot {
 		if r := a.clusters[a.bind(l)]; r != nil {
 			return r.Snapshot()
 		}
-		return control.Snapshot{}
+		return cluster.Snapshot{}
 	}
 }
 
 // others gives what the other hosts of a network have.
-type others func(driver.Local) control.Snapshot
+type others func(driver.LocalNetwork) cluster.Snapshot
 
 // remember keeps what a person may ask for.
-func (a *Agent) remember(locals []driver.Local) {
-	report := agentapi.Report{Version: a.Version, Conflicts: a.conflicts(locals)}
+func (a *Agent) remember(locals []driver.LocalNetwork) {
+	report := agentapi.StatusReport{Version: a.Version, Conflicts: a.conflicts(locals)}
 	for _, l := range locals {
-		n := agentapi.Network{Name: l.Name, VNI: l.Tunnel.VNI, Local: len(l.Endpoints)}
+		n := agentapi.NetworkStatus{Name: l.Name, VNI: l.Tunnel.VNI, Local: len(l.Endpoints)}
 		for _, m := range members(l, a.snapshots()(l)) {
 			n.Members++
 			n.Remote += len(m.Endpoints)
@@ -163,13 +163,13 @@ func (a *Agent) remember(locals []driver.Local) {
 		report.Networks = append(report.Networks, n)
 	}
 	for bind, r := range a.clusters {
-		c := agentapi.Cluster{Name: bind.String(), Refused: r.Refused()}
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: r.Refused()}
 		for _, h := range r.Snapshot().Hosts {
-			c.Hosts = append(c.Hosts, agentapi.Host{Name: h.Name, Reachable: h.Reachable()})
+			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}
 		report.Clusters = append(report.Clusters, c)
 	}
-	slices.SortFunc(report.Clusters, func(a, b agentapi.Cluster) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(report.Clusters, func(a, b agentapi.ClusterStatus) int { return strings.Compare(a.Name, b.Name) })
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.report = report

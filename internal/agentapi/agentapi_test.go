@@ -27,17 +27,17 @@ func TestCallIsAnswered(t *testing.T) {
 	served := make(chan error)
 	go func() {
 		served <- Serve(ctx, l, func(_ context.Context, r Request) Response {
-			if r.Verb == Status {
-				return Response{Status: &Report{Version: "1"}}
+			if r.Verb == VerbStatus {
+				return Response{Status: &StatusReport{Version: "1"}}
 			}
 			return Response{Error: "no"}
 		})
 	}()
 	deadline := time.Now().Add(5 * time.Second)
-	if r, err := Call(path, Request{Verb: Status}, deadline); err != nil || r.Status == nil || r.Status.Version != "1" {
+	if r, err := Call(path, Request{Verb: VerbStatus}, deadline); err != nil || r.Status == nil || r.Status.Version != "1" {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	if _, err := Call(path, Request{Verb: Sync}, deadline); err == nil || err.Error() != "vxland: no" {
+	if _, err := Call(path, Request{Verb: VerbSync}, deadline); err == nil || err.Error() != "vxland: no" {
 		t.Errorf("got %v", err)
 	}
 	conn, err := dial(path, deadline)
@@ -56,7 +56,7 @@ func TestCallIsAnswered(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
-	if _, err := Call(path, Request{Verb: Sync}, deadline); !errors.Is(err, ErrNotRunning) {
+	if _, err := Call(path, Request{Verb: VerbSync}, deadline); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -77,7 +77,7 @@ func TestAgentThatEndsIsNotRunning(t *testing.T) {
 			return Response{Error: "it is about to end"}
 		})
 	}()
-	if _, err := Call(path, Request{Verb: Sync}, time.Now().Add(5*time.Second)); !errors.Is(err, ErrNotRunning) {
+	if _, err := Call(path, Request{Verb: VerbSync}, time.Now().Add(5*time.Second)); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
 	if err := <-served; err != nil {
@@ -98,7 +98,7 @@ func FuzzRequest(f *testing.F) {
 		}()
 		go answer(t.Context(), ours, func(_ context.Context, r Request) Response {
 			switch r.Verb {
-			case Sync, Status:
+			case VerbSync, VerbStatus:
 				return Response{}
 			}
 			return Response{Error: "unknown request"}
@@ -128,7 +128,7 @@ func TestListenReplacesWhatWasLeft(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	if _, err := Call(path, Request{Verb: Sync}, time.Now().Add(time.Second)); !errors.Is(err, ErrNotRunning) {
+	if _, err := Call(path, Request{Verb: VerbSync}, time.Now().Add(time.Second)); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
 	again, err := Listen(path)
@@ -144,7 +144,7 @@ func TestAddressesPassAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Assignment{
+	want := AssignRequest{
 		Network: "n1", Container: "c1",
 		Wanted: []netip.Addr{netip.MustParseAddr("fd00::1"), netip.MustParseAddr("10.0.0.8")},
 	}
@@ -152,13 +152,13 @@ func TestAddressesPassAsTheyAre(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		served <- Serve(ctx, l, func(_ context.Context, r Request) Response {
-			if r.Verb != Assign || r.Assign == nil || !reflect.DeepEqual(*r.Assign, want) {
+			if r.Verb != VerbAssignAddresses || r.Assign == nil || !reflect.DeepEqual(*r.Assign, want) {
 				return Response{Error: fmt.Sprintf("got %+v", r)}
 			}
 			return Response{Addrs: r.Assign.Wanted}
 		})
 	}()
-	r, err := Call(path, Request{Verb: Assign, Assign: &want}, time.Now().Add(5*time.Second))
+	r, err := Call(path, Request{Verb: VerbAssignAddresses, Assign: &want}, time.Now().Add(5*time.Second))
 	if err != nil || !slices.Equal(r.Addrs, want.Wanted) {
 		t.Errorf("got %+v, %v", r, err)
 	}

@@ -31,8 +31,8 @@ func Call(path string, r Request, deadline time.Time) (Response, error) {
 	return answer, answer.err()
 }
 
-// Tell sends a request whose answer nobody waits for.
-func Tell(path string, r Request, deadline time.Time) error {
+// Send sends a request whose answer nobody waits for.
+func Send(path string, r Request, deadline time.Time) error {
 	conn, err := dial(path, deadline)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"vxlan-driver/internal/control/gossip"
+	"vxlan-driver/internal/cluster/gossip"
 )
 
 // Path is where the file is looked for.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/control/gossip"
+	"vxlan-driver/internal/cluster/gossip"
 )
 
 // keyFile writes a key and says where it is.

@@ -15,7 +15,7 @@ type Host interface {
 	// networks there are.
 	Reload() (networks int, err error)
 	// Status returns what the host's agent knows.
-	Status() (agentapi.Report, error)
+	Status() (agentapi.StatusReport, error)
 }
 
 const about = `vxlanctl looks after the VXLAN networks of this host's Podman containers.

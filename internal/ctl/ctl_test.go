@@ -13,12 +13,12 @@ type fakeHost struct{ err error }
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
-func (h fakeHost) Status() (agentapi.Report, error) {
-	return agentapi.Report{
+func (h fakeHost) Status() (agentapi.StatusReport, error) {
+	return agentapi.StatusReport{
 		Version: "1", Problem: "boom", Conflicts: []string{"two have one"},
-		Networks: []agentapi.Network{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
-		Clusters: []agentapi.Cluster{{
-			Name: "198.18.0.1", Hosts: []agentapi.Host{{Name: "b", Reachable: true}, {Name: "c"}},
+		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
+		Clusters: []agentapi.ClusterStatus{{
+			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
 			Refused: map[string]uint64{"wrong key": 7, "malformed message": 1},
 		}},
 	}, h.err

@@ -36,7 +36,7 @@ address that two containers have, as after hosts could not hear each other.`,
 	}
 }
 
-func printReport(out io.Writer, r agentapi.Report) {
+func printReport(out io.Writer, r agentapi.StatusReport) {
 	fmt.Fprintf(out, "vxland %s\n", r.Version)
 	if r.Problem != "" {
 		fmt.Fprintf(out, "problem: %s\n", r.Problem)

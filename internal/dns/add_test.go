@@ -33,7 +33,7 @@ func answers(t *testing.T, s *Server, network, name string, typ uint16) string {
 // A container that is added is answered for besides all others, until the next Set says what there is.
 func TestAdd(t *testing.T) {
 	s := New(slog.New(slog.DiscardHandler))
-	red := Zone{Network: "red", Device: "br-red", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, Endpoints: []Endpoint{
+	red := Zone{Network: "red", Device: "br-red", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, Records: []Record{
 		{ID: "a", Names: []string{"web", "www"}, Addrs: addrs("10.0.0.2", "fd00::2")},
 	}}
 	set := func() {
@@ -57,8 +57,8 @@ func TestAdd(t *testing.T) {
 	}
 	set()
 	check(without)
-	b, c := Endpoint{ID: "b", Names: []string{"web", "new"}, Addrs: addrs("10.0.0.3")}, Endpoint{ID: "c", Names: []string{"web", "x.late"}, Addrs: addrs("10.0.0.4")}
-	if !s.Add("red", b) || !s.Add("red", c) {
+	b, c := Record{ID: "b", Names: []string{"web", "new"}, Addrs: addrs("10.0.0.3")}, Record{ID: "c", Names: []string{"web", "x.late"}, Addrs: addrs("10.0.0.4")}
+	if !s.AddRecord("red", b) || !s.AddRecord("red", c) {
 		t.Fatal("not added")
 	}
 	check(map[string]string{
@@ -69,13 +69,13 @@ func TestAdd(t *testing.T) {
 	})
 	set() // they are gone again, before Set has heard of them
 	check(without)
-	red.Endpoints = append(red.Endpoints, b)
-	if !s.Add("red", b) {
+	red.Records = append(red.Records, b)
+	if !s.AddRecord("red", b) {
 		t.Fatal("not added")
 	}
 	set()
 	check(map[string]string{"web A": "NOERROR 10.0.0.2 10.0.0.3", "new A": "NOERROR 10.0.0.3"})
-	if s.Add("blue", b) {
+	if s.AddRecord("blue", b) {
 		t.Error("added to a network that is not served")
 	}
 }

@@ -16,7 +16,7 @@ func testZone() Zone {
 	return Zone{
 		Network: "red", Device: "br-red",
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/64")},
-		Endpoints: []Endpoint{
+		Records: []Record{
 			{Names: []string{"Web", "www", "0123456789ab"}, Addrs: addrs("10.0.0.2", "fd00::2")},
 			{Names: []string{"a", "db"}, Addrs: addrs("10.0.0.3")},
 			{Names: []string{"b", "db"}, Addrs: addrs("10.0.0.4")},
@@ -167,8 +167,8 @@ func TestContainersOfOneNameTakeTurns(t *testing.T) {
 
 func TestOrderOfEndpointsDoesNotMatter(t *testing.T) {
 	z := testZone()
-	slices.Reverse(z.Endpoints)
-	z.Endpoints = append(z.Endpoints, z.Endpoints[0]) // nor that one is there twice
+	slices.Reverse(z.Records)
+	z.Records = append(z.Records, z.Records[0]) // nor that one is there twice
 	if got, want := print(ask(t, newView(z, nil), question("db", dns.TypeA), false)), "NOERROR, A 10.0.0.3, A 10.0.0.4, A 10.0.0.5"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -178,7 +178,7 @@ func TestOrderOfEndpointsDoesNotMatter(t *testing.T) {
 func TestReverseNameOfPrefixIsNotThatOfItsFirstAddress(t *testing.T) {
 	z := testZone()
 	z.Subnets = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}
-	z.Endpoints = append(z.Endpoints, Endpoint{Names: []string{"first"}, Addrs: addrs("10.0.1.0")})
+	z.Records = append(z.Records, Record{Names: []string{"first"}, Addrs: addrs("10.0.1.0")})
 	for name, want := range map[string]string{"0.1.0.10.in-addr.arpa": "NOERROR, PTR first.", "1.0.10.in-addr.arpa": "NOERROR, SOA of ."} {
 		if got := print(ask(t, newView(z, nil), question(name, dns.TypePTR), false)); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
@@ -260,7 +260,7 @@ func manyZone(n int) Zone {
 	z := testZone()
 	for i := range n {
 		addr := netip.AddrFrom4([4]byte{10, 0, byte(1 + i/250), byte(i % 250)})
-		z.Endpoints = append(z.Endpoints, Endpoint{Names: []string{"many", fmt.Sprint("many", i)}, Addrs: []netip.Addr{addr}})
+		z.Records = append(z.Records, Record{Names: []string{"many", fmt.Sprint("many", i)}, Addrs: []netip.Addr{addr}})
 	}
 	return z
 }

@@ -14,7 +14,7 @@ import (
 func benchZone() Zone {
 	z := one("red", "br-red", "10.0.0.1", "web", "10.0.0.2")
 	for i := range 5000 {
-		z.Endpoints = append(z.Endpoints, Endpoint{
+		z.Records = append(z.Records, Record{
 			Names: []string{fmt.Sprint("container-", i), fmt.Sprint("service-", i%100), fmt.Sprintf("%012x", i)},
 			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})},
 		})

@@ -149,7 +149,7 @@ func answerTo(conn net.Conn, name string, qtype uint16) string {
 func one(network, device, listen, name, addr string) Zone {
 	return Zone{
 		Network: network, Device: device, Addrs: addrs(strings.Fields(listen)...),
-		Endpoints: []Endpoint{{Names: []string{name}, Addrs: addrs(addr)}},
+		Records: []Record{{Names: []string{name}, Addrs: addrs(addr)}},
 	}
 }
 

@@ -104,7 +104,7 @@ func TestNamesDoNotLeakBetweenNetworks(t *testing.T) {
 	h.bridge("br-blue", "10.0.0.1/24")
 	red := h.container("br-red", "10.0.0.1", "10.0.0.2/24")
 	zones := []Zone{one("red", "br-red", "10.0.0.1", "web", "10.0.0.2"), one("blue", "br-blue", "10.0.0.1", "web", "10.0.0.77")}
-	zones[1].Endpoints = append(zones[1].Endpoints, Endpoint{Names: []string{"secret"}, Addrs: addrs("10.0.0.78")})
+	zones[1].Records = append(zones[1].Records, Record{Names: []string{"secret"}, Addrs: addrs("10.0.0.78")})
 	for i := range zones {
 		zones[i].Subnets = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}
 	}
@@ -215,10 +215,10 @@ func TestContainerOnSeveralNetworksMayAskAnyResolver(t *testing.T) {
 	for i, z := range []*Zone{&red, &blue, &green} {
 		z.Subnets = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 24)}
 	}
-	red.Endpoints = append(red.Endpoints, Endpoint{ID: "c", Names: []string{"c"}, Addrs: addrs("10.0.0.2")}, Endpoint{ID: "d", Names: []string{"d"}, Addrs: addrs("10.0.0.3")})
-	blue.Endpoints = append(blue.Endpoints, Endpoint{ID: "c", Names: []string{"c"}, Addrs: addrs("10.1.0.2")})
+	red.Records = append(red.Records, Record{ID: "c", Names: []string{"c"}, Addrs: addrs("10.0.0.2")}, Record{ID: "d", Names: []string{"d"}, Addrs: addrs("10.0.0.3")})
+	blue.Records = append(blue.Records, Record{ID: "c", Names: []string{"c"}, Addrs: addrs("10.1.0.2")})
 	blue.Upstreams = []netip.AddrPort{upstream(t, nil)}
-	green.Endpoints = append(green.Endpoints, Endpoint{Names: []string{"c"}, Addrs: addrs("10.0.0.2")}) // another host's, whatever it says
+	green.Records = append(green.Records, Record{Names: []string{"c"}, Addrs: addrs("10.0.0.2")}) // another host's, whatever it says
 	s := h.server()
 	h.set(s, red, blue, green)
 	asks := func(from, network, name string, qtype uint16) string {
@@ -256,7 +256,7 @@ func TestContainerOnSeveralNetworksMayAskAnyResolver(t *testing.T) {
 		}
 	}
 	// It leaves the other network.
-	blue.Endpoints = blue.Endpoints[:1]
+	blue.Records = blue.Records[:1]
 	h.set(s, red, blue, green)
 	if got := asks("10.0.0.2", "udp", "there", dns.TypeA); got != "NXDOMAIN, SOA of ." {
 		t.Errorf("afterwards: %s", got)

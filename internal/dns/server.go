@@ -31,7 +31,7 @@ type zone struct {
 	members   atomic.Pointer[members]
 	source    Zone // what the view is made from
 	places    []place
-	added     []Endpoint
+	added     []Record
 	listeners map[place]*listener
 }
 
@@ -86,19 +86,19 @@ func (s *Server) Set(zones []Zone) error {
 	return errors.Join(errs...)
 }
 
-// Add makes the server answer for one more container of this host, at a cost that grows with those that were added since
+// AddRecord makes the server answer for one more container of this host, at a cost that grows with those that were added since
 // the last Set only. It lasts until the next Set, which has it too. It returns false where the network is not served at
 // all its addresses, as when its bridge is another by now.
 //
 // The container is answered for the names of its other networks only from the next Set on.
-func (s *Server) Add(network string, e Endpoint) bool {
+func (s *Server) AddRecord(network string, e Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z := s.zones[network]
 	if z == nil || !z.served() {
 		return false
 	}
-	z.added = append(slices.DeleteFunc(z.added, func(o Endpoint) bool { return o.ID == e.ID }), e)
+	z.added = append(slices.DeleteFunc(z.added, func(o Record) bool { return o.ID == e.ID }), e)
 	z.newer.Store(z.view.Load().with(z.added))
 	return true
 }

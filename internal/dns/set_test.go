@@ -39,7 +39,7 @@ func TestNoAnswerIsOfHalfAState(t *testing.T) {
 	s := h.server()
 	states := []Zone{one("red", "br-red", "10.0.0.1", "web", "10.0.0.2"), one("red", "br-red", "10.0.0.1", "web", "10.0.0.4")}
 	for i := range states {
-		states[i].Endpoints[0].Addrs = append(states[i].Endpoints[0].Addrs, states[i].Endpoints[0].Addrs[0].Next())
+		states[i].Records[0].Addrs = append(states[i].Records[0].Addrs, states[i].Records[0].Addrs[0].Next())
 	}
 	h.set(s, states[0])
 	stop := make(chan struct{})
@@ -231,8 +231,8 @@ func TestViewIsMadeAnewOnlyWhenItWouldDiffer(t *testing.T) {
 	}{
 		"nothing":               {same, Zone{Network: "blue", Device: "br-red"}, false},
 		"where it listens":      {func(z *Zone) { z.Addrs, z.Port = addrs("10.0.0.1"), 1053 }, Zone{Network: "blue", Device: "br-red"}, false},
-		"a name":                {func(z *Zone) { z.Endpoints[1].Names = []string{"z"} }, Zone{Network: "blue", Device: "br-red"}, true},
-		"an address":            {func(z *Zone) { z.Endpoints[1].Addrs = addrs("10.0.0.9") }, Zone{Network: "blue", Device: "br-red"}, true},
+		"a name":                {func(z *Zone) { z.Records[1].Names = []string{"z"} }, Zone{Network: "blue", Device: "br-red"}, true},
+		"an address":            {func(z *Zone) { z.Records[1].Addrs = addrs("10.0.0.9") }, Zone{Network: "blue", Device: "br-red"}, true},
 		"an upstream":           {func(z *Zone) { z.Upstreams = nil }, Zone{Network: "blue", Device: "br-red"}, true},
 		"a subnet":              {func(z *Zone) { z.Subnets = nil }, Zone{Network: "blue", Device: "br-red"}, true},
 		"what listens upstream": {same, Zone{Network: "blue", Device: "br-red", Addrs: addrs("198.18.0.53")}, true},
@@ -257,7 +257,7 @@ func TestAddOnABridgeThatIsAnother(t *testing.T) {
 	h.set(s, one("red", "br-red", "10.0.0.1", "web", "10.0.0.2"))
 	add := func() (ok bool) {
 		in(t, h.ns, func() error {
-			ok = s.Add("red", Endpoint{ID: "b", Names: []string{"b"}, Addrs: addrs("10.0.0.3")})
+			ok = s.AddRecord("red", Record{ID: "b", Names: []string{"b"}, Addrs: addrs("10.0.0.3")})
 			return nil
 		})
 		return ok

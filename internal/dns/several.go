@@ -17,7 +17,7 @@ type members map[netip.Addr][]*zone
 func (s *Server) connect(wanted []wantedZone) {
 	in := make(map[string][]*zone) // by container
 	for _, w := range wanted {
-		for _, e := range w.Endpoints {
+		for _, e := range w.Records {
 			if z := s.zones[w.Network]; e.ID != "" && !slices.Contains(in[e.ID], z) {
 				in[e.ID] = append(in[e.ID], z)
 			}
@@ -25,7 +25,7 @@ func (s *Server) connect(wanted []wantedZone) {
 	}
 	for _, w := range wanted {
 		z, m := s.zones[w.Network], make(members)
-		for _, e := range w.Endpoints {
+		for _, e := range w.Records {
 			if len(in[e.ID]) < 2 {
 				continue
 			}

@@ -31,13 +31,13 @@ func (n *node) empty() bool { return len(n.v4)+len(n.v6)+len(n.names) == 0 }
 // newView makes a zone ready for questions; own are this host's resolvers.
 func newView(z Zone, own map[netip.AddrPort]bool) *view {
 	v := &view{
-		nodes:     make(map[string]*node, 3*len(z.Endpoints)),
-		reverse:   make(map[netip.Addr][]string, len(z.Endpoints)),
+		nodes:     make(map[string]*node, 3*len(z.Records)),
+		reverse:   make(map[netip.Addr][]string, len(z.Records)),
 		subnets:   slices.Clone(z.Subnets),
 		upstreams: usable(z.Upstreams, own),
 		forwards:  len(z.Upstreams) > 0,
 	}
-	for _, e := range z.Endpoints {
+	for _, e := range z.Records {
 		v.add(e)
 	}
 	v.sort()
@@ -46,7 +46,7 @@ func newView(z Zone, own map[netip.AddrPort]bool) *view {
 }
 
 // with returns what the view would say of the names and addresses of further endpoints. It is to be asked first.
-func (v *view) with(added []Endpoint) *view {
+func (v *view) with(added []Record) *view {
 	more := &view{
 		nodes: make(map[string]*node), reverse: make(map[netip.Addr][]string),
 		subnets: v.subnets, upstreams: v.upstreams, forwards: v.forwards,
@@ -80,7 +80,7 @@ func usable(upstreams []netip.AddrPort, own map[netip.AddrPort]bool) []netip.Add
 	return good
 }
 
-func (v *view) add(e Endpoint) {
+func (v *view) add(e Record) {
 	var names []string
 	for _, name := range e.Names {
 		if k, ok := canonical(name); ok && !slices.Contains(names, k) {

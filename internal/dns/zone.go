@@ -26,15 +26,15 @@ type Zone struct {
 	// Subnets are the network's. Reverse lookups in them are answered here and
 	// never forwarded.
 	Subnets []netip.Prefix
-	// Endpoints are all containers of the network, on whichever host.
-	Endpoints []Endpoint
+	// Records are all containers of the network, on whichever host.
+	Records []Record
 	// Upstreams get the questions that are not about this network, the first that
 	// answers. Without any, as on an internal network, other names do not exist.
 	Upstreams []netip.AddrPort
 }
 
-// Endpoint is a container in a network.
-type Endpoint struct {
+// Record is a container in a network.
+type Record struct {
 	// ID of a container of this host, by which it is known in other zones; "" elsewhere.
 	ID string
 	// Names are the container's name, its aliases and the first 12 digits of its
@@ -47,7 +47,7 @@ type Endpoint struct {
 // sameRecords says whether two zones answer alike.
 func (z Zone) sameRecords(other Zone) bool {
 	return slices.Equal(z.Subnets, other.Subnets) && slices.Equal(z.Upstreams, other.Upstreams) &&
-		slices.EqualFunc(z.Endpoints, other.Endpoints, func(a, b Endpoint) bool {
+		slices.EqualFunc(z.Records, other.Records, func(a, b Record) bool {
 			return slices.Equal(a.Names, b.Names) && slices.Equal(a.Addrs, b.Addrs)
 		})
 }

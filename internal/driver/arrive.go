@@ -9,7 +9,7 @@ import (
 )
 
 // arrive takes away what would keep packets from the endpoint, or take them to others.
-func (b build) arrive(p placed, e network.Endpoint, wanted plan.Endpoint) error {
+func (b build) arrive(p placed, e network.Endpoint, wanted plan.Veth) error {
 	errs := []error{b.claimName(e)}
 	if p.vtep.AgentPort != 0 {
 		errs = append(errs, reconcile.Arrive(b.host, wanted))
@@ -42,7 +42,7 @@ func (b build) claimName(e network.Endpoint) error {
 
 // named returns the names that users chose for ports, by container.
 func (b build) named(networkID string) (map[string]string, error) {
-	ids, err := b.st.Named(networkID)
+	ids, err := b.st.CustomPortNames(networkID)
 	errs := []error{err}
 	names := make(map[string]string)
 	for _, id := range ids {

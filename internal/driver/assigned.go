@@ -35,7 +35,7 @@ func (a arrival) connect() (attached, error) {
 		return attached{}, err
 	}
 	if addrs == nil {
-		addrs, err = a.Agent.Assign(a.placed.ID, a.asked.ContainerID, addrsOf(a.asked))
+		addrs, err = a.Agent.AssignAddresses(a.placed.ID, a.asked.ContainerID, addrsOf(a.asked))
 	}
 	if err != nil {
 		return attached{}, errors.Join(fmt.Errorf("address on network %s: %w", a.placed.Name, err), a.abandon(a.placed, a.asked, a.host))

@@ -138,19 +138,19 @@ func TestTheAgentIsToldWhatTheUserWants(t *testing.T) {
 func TestAnArrivalThatFailsLeavesNothing(t *testing.T) {
 	check := func(t *testing.T, k *fakekernel.Kernel, d *Driver, before []kernel.Link) {
 		t.Helper()
-		if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
+		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 			t.Errorf("left %+v", after)
 		}
 		if files := stored(t, d); len(files) > 0 {
 			t.Errorf("left %v", files)
 		}
-		if elements := k.Host().Firewall(); len(elements) > 0 {
+		if elements := k.HostNamespace().Firewall(); len(elements) > 0 {
 			t.Errorf("left %v", elements)
 		}
 	}
 	t.Run("without an agent", func(t *testing.T) {
 		k, d, agent := newGossip(t)
-		before := k.Host().Links()
+		before := k.HostNamespace().Links()
 		agent.err = errors.New("start vxland: it ended at once; see /log")
 		ns, r := arriving(1, "")
 		if _, err := d.Setup(ns, r); err == nil || err.Error() != "address on network vxlan-network: start vxland: it ended at once; see /log" {
@@ -160,7 +160,7 @@ func TestAnArrivalThatFailsLeavesNothing(t *testing.T) {
 	})
 	for i := 1; ; i++ {
 		k, d, _ := newGossip(t)
-		before := k.Host().Links()
+		before := k.HostNamespace().Links()
 		k.FailAt = i
 		ns, r := arriving(1, "")
 		_, err := d.Setup(ns, r)
@@ -181,11 +181,11 @@ func TestAnArrivalThatFailsLeavesNothing(t *testing.T) {
 func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
 	ns, r := arriving(1, "")
 	k, d, _ := newGossip(t)
-	empty := k.Host().Links()
+	empty := k.HostNamespace().Links()
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	built := shape(k.Host().Links())
+	built := shape(k.HostNamespace().Links())
 	calls := k.Calls
 	for i := 0; i <= calls; i++ {
 		for _, next := range []string{"setup", "teardown"} {
@@ -205,14 +205,14 @@ func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
 				if _, err := d.Setup(ns, r); err != nil {
 					t.Errorf("killed at call %d, then setup: %v", i, err)
 				}
-				if got := shape(k.Host().Links()); !reflect.DeepEqual(got, built) {
+				if got := shape(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
 					t.Errorf("killed at call %d, then setup:\ngot  %+v\nwant %+v", i, got, built)
 				}
 			}
 			if err := d.Teardown(ns, r); err != nil {
 				t.Errorf("killed at call %d, then teardown: %v", i, err)
 			}
-			if got := k.Host().Links(); !reflect.DeepEqual(got, empty) {
+			if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 				t.Errorf("killed at call %d, then teardown: left %+v", i, got)
 			}
 			if files := stored(t, d); len(files) > 0 {
@@ -239,12 +239,12 @@ func TestInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	held, free := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.8")
-	k.Host().Wire = map[kernel.Holder]netip.Addr{{Addr: held, MAC: kernel.MAC{2, 7}}: netip.MustParseAddr("198.18.0.12")}
-	got, err := d.InUse(locals[0], network.Endpoint{ContainerID: "c2"}, []netip.Addr{held, free})
+	k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: held, MAC: kernel.MAC{2, 7}}: netip.MustParseAddr("198.18.0.12")}
+	got, err := d.ProbeAddresses(locals[0], network.Endpoint{ContainerID: "c2"}, []netip.Addr{held, free})
 	if err != nil || len(got) != 1 || got[held].Error() != "address 10.0.0.7 of network vxlan-network is in use: 02:07:00:00:00:00 on host 198.18.0.12 answers for it; choose another --ip, or stop what has it" {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err := d.InUse(locals[0], locals[0].Endpoints[0].Endpoint, []netip.Addr{held}); err != nil || len(got) > 0 {
+	if got, err := d.ProbeAddresses(locals[0], locals[0].Endpoints[0].Endpoint, []netip.Addr{held}); err != nil || len(got) > 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -257,14 +257,14 @@ func TestAnArrivalBesideOthers(t *testing.T) {
 	if _, err := d.Setup(ns1, r1); err != nil {
 		t.Fatal(err)
 	}
-	before := k.Host().Links()
+	before := k.HostNamespace().Links()
 	pick := agent.assign
 	agent.assign = func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) { return nil, errors.New("no free address") }
 	ns2, r2 := arriving(2, "")
 	if _, err := d.Setup(ns2, r2); err == nil || !strings.Contains(err.Error(), "no free address") {
 		t.Errorf("got %v", err)
 	}
-	if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
+	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 		t.Errorf("before %+v\nafter  %+v", before, after)
 	}
 	agent.assign = func(n, c string, wanted []netip.Addr) ([]netip.Addr, error) {
@@ -276,15 +276,15 @@ func TestAnArrivalBesideOthers(t *testing.T) {
 	if _, err := d.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
-	if len(k.Host().Links()) != 4 || len(stored(t, d)) != 3 {
-		t.Errorf("have %+v %v", k.Host().Links(), stored(t, d))
+	if len(k.HostNamespace().Links()) != 4 || len(stored(t, d)) != 3 {
+		t.Errorf("have %+v %v", k.HostNamespace().Links(), stored(t, d))
 	}
 }
 
 // A network without addresses needs none picked, but the agent all the same.
 func TestAnArrivalWithoutAddresses(t *testing.T) {
 	k, d, agent := newGossip(t)
-	before := k.Host().Links()
+	before := k.HostNamespace().Links()
 	ns, r := arriving(1, "")
 	var n map[string]any
 	if err := json.Unmarshal([]byte(gossipNetwork), &n); err != nil {
@@ -300,7 +300,7 @@ func TestAnArrivalWithoutAddresses(t *testing.T) {
 	if _, err := d.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "hosts of network vxlan-network: it is not installed") {
 		t.Errorf("got %v", err)
 	}
-	if after := k.Host().Links(); !reflect.DeepEqual(before, after) || len(stored(t, d)) > 0 {
+	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) || len(stored(t, d)) > 0 {
 		t.Errorf("left %+v %v", after, stored(t, d))
 	}
 	agent.err = nil

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/namespace"
 	"vxlan-driver/internal/kernel/netnstest"
+	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/reconcile"
 )
@@ -41,7 +41,7 @@ func benchReconcile(b *testing.B, n int) {
 		run("create", full)
 		run("unchanged", full)
 		run("shrink", half)
-		if t, err := host.Tables(state.Bridge.Name, state.Device.Name); err != nil || len(t.FDB) != n/2 || len(t.Neighbours) != n/2 {
+		if t, err := host.ForwardingTables(state.Bridge.Name, state.Device.Name); err != nil || len(t.FDB) != n/2 || len(t.Neighbours) != n/2 {
 			b.Fatalf("%d and %d entries are left, %v", len(t.FDB), len(t.Neighbours), err)
 		}
 		run("resync", full)
@@ -61,13 +61,13 @@ func benchReconcile(b *testing.B, n int) {
 // benchHost is a host whose underlay interface is a bridge.
 func benchHost(b *testing.B) Namespace {
 	b.Helper()
-	host, err := namespace.Open(netnstest.New(b))
+	host, err := netstack.Open(netnstest.New(b))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(host.Close)
 	for _, c := range []kernel.Change{
-		kernel.CreateLink{Link: kernel.Link{Name: "eth0", Kind: kernel.Bridge, MTU: 1500}},
+		kernel.CreateLink{Link: kernel.Link{Name: "eth0", Kind: kernel.KindBridge, MTU: 1500}},
 		kernel.SetUp{Name: "eth0"},
 		kernel.AddAddr{Name: "eth0", Addr: kernel.Addr{Prefix: netip.MustParsePrefix("198.18.0.10/15")}},
 	} {
@@ -81,8 +81,8 @@ func benchHost(b *testing.B) Namespace {
 // benchState is a network's devices.
 func benchState() plan.State {
 	return plan.State{
-		Bridge: kernel.Link{Name: "br-bench", Kind: kernel.Bridge, Alias: "bench", MTU: 1450, Up: true},
-		Device: kernel.Link{Name: "vxlan-bench", Kind: kernel.VXLAN, Alias: "bench", MTU: 1450, Up: true, Master: "br-bench",
+		Bridge: kernel.Link{Name: "br-bench", Kind: kernel.KindBridge, Alias: "bench", MTU: 1450, Up: true},
+		Device: kernel.Link{Name: "vxlan-bench", Kind: kernel.KindVXLAN, Alias: "bench", MTU: 1450, Up: true, Master: "br-bench",
 			Tunnel: kernel.Tunnel{VNI: 100, Port: 4789, Dev: "eth0", Local: netip.MustParseAddr("198.18.0.10")}},
 	}
 }

@@ -48,7 +48,7 @@ func (b build) prepare(p placed, e network.Endpoint, config []byte) (plan.State,
 // attached is an endpoint that was built.
 type attached struct {
 	status    netavark.Status
-	plan      plan.Endpoint
+	plan      plan.Veth
 	announced bool // its addresses
 }
 
@@ -61,7 +61,7 @@ func (b build) attach(p placed, e network.Endpoint, container Namespace, config 
 	if err := b.checkAddrs(p, e); err != nil {
 		return attached{}, err
 	}
-	wanted := s.Endpoints[0]
+	wanted := s.Veths[0]
 	if err := b.arrive(p, e, wanted); err != nil {
 		return attached{}, err
 	}
@@ -92,22 +92,22 @@ func (b build) record(p placed, e network.Endpoint, config []byte) error {
 	if err != nil {
 		return err
 	}
-	r := store.Record{Endpoint: e, SetUp: now, Secured: p.PortSecurity}
+	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity}
 	old, err := b.st.Record(p.ID, e.ContainerID)
 	if err == nil && old.Namespace == e.Namespace {
 		r.SetUp = old.SetUp
 	}
 	// What an interrupted setup left of other addresses or ports.
 	if err == nil && !reflect.DeepEqual(old.Endpoint, e) {
-		port := plan.Names(p.Identity, []network.Endpoint{old.Endpoint}).Endpoints[0].Port
+		port := plan.Names(p.Identity, []network.Endpoint{old.Endpoint}).Veths[0].Port
 		err := errors.Join(
 			b.unpublish(p.Identity, old), b.unguard(p.Identity, old),
-			reconcile.LeavePort(b.host, p.Device.Name, kernel.ShortcutPort{Name: port.Name, MAC: old.MAC}))
+			reconcile.LeavePort(b.host, p.Device.Name, kernel.FastPathPort{Name: port.Name, MAC: old.MAC}))
 		if err != nil {
 			return err
 		}
 	}
-	return b.st.Put(p.ID, config, p.vtep, r)
+	return b.st.PutEndpoint(p.ID, config, p.vtep, r)
 }
 
 // sinceBoot is the time by a clock that cannot be set. By the time of day, a container
@@ -121,7 +121,7 @@ func sinceBoot() (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// devices builds the bridge and the VXLAN device, and sees to it that nothing else
+// devices builds the bridge and the KindVXLAN device, and sees to it that nothing else
 // on the host undoes their settings.
 func (b build) devices(p placed, s plan.State, ensure func(reconcile.Namespace, plan.State) error) error {
 	// Without what only some containers need.
@@ -135,12 +135,12 @@ func (b build) devices(p placed, s plan.State, ensure func(reconcile.Namespace, 
 }
 
 func (b build) firewall(p placed, e network.Endpoint) error {
-	others, err := b.st.HasOthers(p.ID, e.ContainerID)
+	others, err := b.st.HasEndpointsExcept(p.ID, e.ContainerID)
 	if err != nil {
 		return err
 	}
 	return reconcile.Firewall(b.host, reconcile.Elements{
-		Mark:     plan.Mark(p.Network, p.vtep, p.others),
+		Mark:     plan.NetworkFingerprint(p.Network, p.vtep, p.others),
 		Network:  p.elements,
 		First:    !others,
 		Endpoint: plan.EndpointFirewall(p.Network, e),
@@ -159,7 +159,7 @@ func (b build) reattach(p placed) error {
 	if p.vtep.AgentPort != 0 {
 		return nil
 	}
-	loose, err := b.host.Loose()
+	loose, err := b.host.UnattachedLinks()
 	errs := []error{err}
 	for _, l := range loose {
 		if id := p.ContainerOf(l.Alias); id != "" {
@@ -178,7 +178,7 @@ func (b build) reattachPort(p placed, containerID string) error {
 	if err != nil {
 		return err
 	}
-	port := plan.Compute(p.Network, p.vtep, []network.Endpoint{r.Endpoint}).Endpoints[0].Port
+	port := plan.Compute(p.Network, p.vtep, []network.Endpoint{r.Endpoint}).Veths[0].Port
 	return reconcile.Port(b.host, port)
 }
 
@@ -189,13 +189,13 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	r, recordErr := b.st.Record(id.ID, e.ContainerID)
 	if recordErr != nil {
 		// It may have been secured; but a name of the user's choice may be another container's.
-		r = store.Record{Endpoint: e, Secured: e.HostInterface == ""}
+		r = store.Record{Endpoint: e, PortSecurity: e.HostInterface == ""}
 		// One that is there and cannot be read now has ports that must go. It stays for the next teardown.
 		if unreadable(recordErr) {
 			err = recordErr
 		}
 	}
-	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Endpoints[0]
+	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Veths[0]
 	// What leads to a link goes before it, and what guards it goes after it. So nftables, where a program that
 	// has deleted something waits for RCU when it closes its socket, waits meanwhile.
 	err = errors.Join(err, reconcile.LeaveShortcut(b.host, id.Device.Name, r.MAC), b.unpublish(id, r))
@@ -211,17 +211,17 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	return b.st.Remove(id.ID, e.ContainerID)
+	return b.st.RemoveEndpoint(id.ID, e.ContainerID)
 }
 
 // otherPorts iterates over the names of the other containers' ports.
 func (b build) otherPorts(id network.Identity, containerID string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for other, err := range b.st.Others(id.ID, containerID) {
+		for other, err := range b.st.EndpointsExcept(id.ID, containerID) {
 			e := network.Endpoint{ContainerID: other}
 			var named bool
 			if err == nil {
-				named, err = b.st.IsNamed(id.ID, other)
+				named, err = b.st.HasCustomPortName(id.ID, other)
 			}
 			if named {
 				var r store.Record
@@ -247,7 +247,7 @@ func (b build) unpublish(id network.Identity, r store.Record) error {
 
 // unguard takes out what guarded its port.
 func (b build) unguard(id network.Identity, r store.Record) error {
-	n := network.Network{Identity: id, PortSecurity: r.Secured}
+	n := network.Network{Identity: id, PortSecurity: r.PortSecurity}
 	return reconcile.RemoveElements(b.host, plan.Guards(n, r.Endpoint))
 }
 
@@ -256,7 +256,7 @@ func (b build) stopLocalnet(id network.Identity, e network.Endpoint) error {
 	if len(e.Ports) == 0 {
 		return nil
 	}
-	publishing, err := b.st.Publishes(id.ID)
+	publishing, err := b.st.PublishingEndpoints(id.ID)
 	if err != nil || slices.ContainsFunc(publishing, func(id string) bool { return id != e.ContainerID }) {
 		return err
 	}
@@ -295,7 +295,7 @@ func (b build) publishElsewhere(id network.Identity, containerID string) error {
 
 // forget removes what a network has on the host besides its devices, which are gone.
 func (b build) forget(id network.Identity) error {
-	err := errors.Join(b.dropSysctls(id), b.Zones.Forget(id.Bridge.Name), reconcile.NoShortcutOut(b.host, id.Device.Name))
+	err := errors.Join(b.dropSysctls(id), b.Zones.Untrust(id.Bridge.Name), reconcile.NoShortcutOut(b.host, id.Device.Name))
 	networks, listErr := b.st.Networks()
 	networks = slices.DeleteFunc(networks, func(other string) bool { return other == id.ID })
 	switch {

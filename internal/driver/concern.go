@@ -4,8 +4,8 @@ import "errors"
 
 // NetworkError is about one network, by its id.
 type NetworkError struct {
-	ID  string
-	Err error
+	NetworkID string
+	Err       error
 }
 
 func (e NetworkError) Error() string { return e.Err.Error() }
@@ -21,17 +21,17 @@ func of(networkID string, err error) error {
 	return NetworkError{networkID, err}
 }
 
-// Concerning returns what of an error is not about other networks only. Whoever waits
+// FilterByNetwork returns what of an error is not about other networks only. Whoever waits
 // for one network must not be stopped by another's trouble.
-func Concerning(networkID string, err error) error {
+func FilterByNetwork(networkID string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var left []error
 		for _, e := range joined.Unwrap() {
-			left = append(left, Concerning(networkID, e))
+			left = append(left, FilterByNetwork(networkID, e))
 		}
 		return errors.Join(left...)
 	}
-	if e, ok := errors.AsType[NetworkError](err); ok && e.ID != networkID {
+	if e, ok := errors.AsType[NetworkError](err); ok && e.NetworkID != networkID {
 		return nil
 	}
 	return err

@@ -35,8 +35,8 @@ func (b build) checkAddrs(p placed, e network.Endpoint) error {
 }
 
 // confirmed leaves out who is on another host and does not answer from there: a container that has just gone, for which this
-// host's bridge answers until the agent has heard. What is sent on the VXLAN device no bridge answers here.
-func (b build) confirmed(p placed, holders []kernel.Holder) (confirmed []kernel.Holder, err error) {
+// host's bridge answers until the agent has heard. What is sent on the KindVXLAN device no bridge answers here.
+func (b build) confirmed(p placed, holders []kernel.ProbeAnswer) (confirmed []kernel.ProbeAnswer, err error) {
 	var remote []netip.Addr
 	for _, h := range holders {
 		vtep, err := b.host.VTEP(p.Device.Name, h.MAC)
@@ -52,18 +52,18 @@ func (b build) confirmed(p placed, holders []kernel.Holder) (confirmed []kernel.
 	if len(remote) == 0 {
 		return confirmed, nil
 	}
-	there, err := b.host.Holders(p.Device.Name, b.sender(p), remote)
+	there, err := b.host.ProbeAddresses(p.Device.Name, b.sender(p), remote)
 	return append(confirmed, there...), err
 }
 
 // sender is who asks: the host.
-func (b build) sender(p placed) kernel.Sender {
-	return kernel.Sender{MAC: network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), Addrs: p.HostAddrs()}
+func (b build) sender(p placed) kernel.ProbeSender {
+	return kernel.ProbeSender{MAC: network.BridgeMAC(p.Tunnel.VNI, p.vtep.Local), Addrs: p.HostAddrs()}
 }
 
-// InUse asks the network's other hosts for addresses that a container is to get, and
+// ProbeAddresses asks the network's other hosts for addresses that a container is to get, and
 // returns who has them. It does so without the store's lock.
-func (d *Driver) InUse(l Local, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
+func (d *Driver) ProbeAddresses(l LocalNetwork, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
 	host, err := d.Open("")
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (d *Driver) InUse(l Local, e network.Endpoint, addrs []netip.Addr) (map[net
 }
 
 // holders returns who else has addresses of an endpoint that is to be built.
-func (b build) holders(p placed, e network.Endpoint, addrs []netip.Addr) ([]kernel.Holder, error) {
+func (b build) holders(p placed, e network.Endpoint, addrs []netip.Addr) ([]kernel.ProbeAnswer, error) {
 	if len(addrs) == 0 {
 		return nil, nil
 	}
@@ -90,10 +90,10 @@ func (b build) holders(p placed, e network.Endpoint, addrs []netip.Addr) ([]kern
 	if _, err := b.host.Link(p.Port(e), 0); !errors.Is(err, kernel.ErrNotFound) {
 		return nil, err
 	}
-	return b.host.Holders(p.Bridge.Name, b.sender(p), addrs)
+	return b.host.ProbeAddresses(p.Bridge.Name, b.sender(p), addrs)
 }
 
-func (b build) conflict(p placed, h kernel.Holder) error {
+func (b build) conflict(p placed, h kernel.ProbeAnswer) error {
 	where := "this host"
 	vtep, err := b.host.VTEP(p.Device.Name, h.MAC)
 	if err != nil {

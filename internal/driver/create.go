@@ -27,17 +27,17 @@ func (d *Driver) Create(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems = append(problems, ipam.Reserve(&n)...)
-	problems = append(problems, ipam.Assign(&n, v)...)
+	problems = append(problems, ipam.ReserveRanges(&n)...)
+	problems = append(problems, ipam.AssignSlices(&n, v)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	return n.Complete(data)
 }
 
-// taken lists what Podman's other networks and the host's VXLAN devices hold.
-func (d *Driver) taken(host Namespace) ([]network.Taken, error) {
-	all, err := d.networks(network.ReadTaken)
+// taken lists what Podman's other networks and the host's KindVXLAN devices hold.
+func (d *Driver) taken(host Namespace) ([]network.Reservation, error) {
+	all, err := d.networks(network.ReadReservation)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (d *Driver) taken(host Namespace) ([]network.Taken, error) {
 		return nil, err
 	}
 	for _, t := range tunnels {
-		all = append(all, network.Taken{
+		all = append(all, network.Reservation{
 			Holder: fmt.Sprintf("the device %s", t.Name),
 			VNI:    t.Tunnel.VNI,
 			Port:   t.Tunnel.Port,

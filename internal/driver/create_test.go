@@ -53,8 +53,8 @@ func TestCreateKeepsTheUsersBridgeName(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	l, err := k.Host().Link("br-vxlan-network", 0)
-	if err != nil || l.Kind != kernel.Bridge {
+	l, err := k.HostNamespace().Link("br-vxlan-network", 0)
+	if err != nil || l.Kind != kernel.KindBridge {
 		t.Errorf("got %+v, %v", l, err)
 	}
 }
@@ -84,7 +84,7 @@ func TestCreateKeepsTheUsersRange(t *testing.T) {
 
 func TestCreateRefuses(t *testing.T) {
 	k, d := newFake(t)
-	k.Host().Add(kernel.Link{Name: "vxlan7", Kind: kernel.VXLAN, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
+	k.HostNamespace().Add(kernel.Link{Name: "vxlan7", Kind: kernel.KindVXLAN, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
 	other := strings.NewReplacer("7c7b", "ffff", "vxlan-network", "other", "fd00:10", "fd00:11", "10.0.0", "10.3.0").Replace(testNetwork)
 	for name, text := range map[string]string{"other.json": other, "broken.json": "{", "other.conf": "x"} {
 		if err := os.WriteFile(filepath.Join(d.NetworksDir, name), []byte(text), 0o600); err != nil {

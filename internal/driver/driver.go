@@ -16,10 +16,10 @@ import (
 // Namespace is an open network namespace.
 type Namespace interface {
 	reconcile.Namespace
-	network.Host
-	// Holders asks on a device who has the addresses.
-	Holders(device string, from kernel.Sender, addrs []netip.Addr) ([]kernel.Holder, error)
-	// VTEP returns the host that a VXLAN device sends frames for a MAC to, or an
+	network.InterfaceLookup
+	// ProbeAddresses asks on a device who has the addresses.
+	ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error)
+	// VTEP returns the host that a KindVXLAN device sends frames for a MAC to, or an
 	// invalid address if it knows none.
 	VTEP(device string, mac kernel.MAC) (netip.Addr, error)
 	Close()
@@ -58,22 +58,22 @@ type Agent interface {
 	// Sync has it act on the store as it is now, and starts it if need be. The error says
 	// what is wrong with the network.
 	Sync(networkID string) error
-	// Arrived is Sync for one more container of a network, which costs the same however many there
+	// EndpointAdded is Sync for one more container of a network, which costs the same however many there
 	// are. It tells whether the agent has the container announce its addresses.
-	Arrived(networkID, containerID string) (announces bool, err error)
-	// Assign has it pick addresses for a container that is in the store, one of each
+	EndpointAdded(networkID, containerID string) (announces bool, err error)
+	// AssignAddresses has it pick addresses for a container that is in the store, one of each
 	// subnet but those of the wanted ones, which nobody else has.
-	Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
-	// Notify tells it, if it runs, that the store has changed.
-	Notify()
+	AssignAddresses(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
+	// StoreChanged tells it, if it runs, that the store has changed.
+	StoreChanged()
 }
 
 // Zones is firewalld, or nothing where it does not run.
 type Zones interface {
 	// Trust lets all pass that comes from a device or goes to it.
 	Trust(device string) error
-	// Forget undoes Trust.
-	Forget(device string) error
+	// Untrust undoes Trust.
+	Untrust(device string) error
 }
 
 var _ netavark.Plugin = (*Driver)(nil)
@@ -115,7 +115,7 @@ func (d *Driver) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	}
 	if !p.HasNames() {
 		if p.AgentPicks() {
-			d.Agent.Notify() // it tells other hosts
+			d.Agent.StoreChanged() // it tells other hosts
 		}
 		return a.status, nil
 	}
@@ -159,7 +159,7 @@ func (d *Driver) abandon(p placed, e network.Endpoint, host Namespace) error {
 // ready completes what is known of the network. It comes before anything is recorded, or
 // undone: the port may be another container's.
 func (b build) ready(p placed, e network.Endpoint) (placed, error) {
-	port := plan.Names(p.Identity, []network.Endpoint{e}).Endpoints[0].Port
+	port := plan.Names(p.Identity, []network.Endpoint{e}).Veths[0].Port
 	if err := reconcile.CheckName(b.host, port); err != nil {
 		return placed{}, err
 	}
@@ -171,8 +171,8 @@ func (b build) ready(p placed, e network.Endpoint) (placed, error) {
 	return p, err
 }
 
-func attachment(namespace string, r netavark.Request) network.Attachment {
-	return network.Attachment{
+func attachment(namespace string, r netavark.Request) network.AttachRequest {
+	return network.AttachRequest{
 		ContainerID: r.ContainerID, ContainerName: r.ContainerName,
 		Namespace: namespace, Options: r.Options, Ports: r.PortMappings,
 	}
@@ -184,7 +184,7 @@ func (d *Driver) Teardown(_ string, r netavark.Request) error {
 	if d.Rootless {
 		return errRootless
 	}
-	id, err := network.Identify(r.Network)
+	id, err := network.ParseIdentity(r.Network)
 	if err != nil {
 		return err
 	}
@@ -201,9 +201,9 @@ func (d *Driver) Teardown(_ string, r netavark.Request) error {
 	if err != nil {
 		// The container's own veth is nobody else's business, lock or no lock.
 		// The network's devices may be: the next teardown removes them.
-		return errors.Join(err, reconcile.RemovePort(host, plan.Names(id, []network.Endpoint{e}).Endpoints[0].Port))
+		return errors.Join(err, reconcile.RemovePort(host, plan.Names(id, []network.Endpoint{e}).Veths[0].Port))
 	}
-	defer d.Agent.Notify() // without the lock
+	defer d.Agent.StoreChanged() // without the lock
 	defer st.Close()
 	return build{d, st, host}.detach(id, e)
 }

@@ -30,7 +30,7 @@ const testNetwork = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", 
 func newFake(t *testing.T) (*fakekernel.Kernel, *Driver) {
 	t.Helper()
 	k := fakekernel.New("/ns/1", "/ns/2")
-	k.Host().Add(kernel.Link{
+	k.HostNamespace().Add(kernel.Link{
 		Name: "eth0", MTU: 1500, Up: true,
 		Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}, {Prefix: netip.MustParsePrefix("fd00:1::10/64")}},
 	})
@@ -55,8 +55,8 @@ func newFake(t *testing.T) (*fakekernel.Kernel, *Driver) {
 // zones is a firewalld that trusts these.
 type zones map[string]bool
 
-func (z zones) Trust(device string) error  { z[device] = true; return nil }
-func (z zones) Forget(device string) error { delete(z, device); return nil }
+func (z zones) Trust(device string) error   { z[device] = true; return nil }
+func (z zones) Untrust(device string) error { delete(z, device); return nil }
 
 // request connects container number i with the addresses 10.0.0.(i+1) and
 // fd00:10::(i+1).
@@ -117,15 +117,15 @@ type fakeAgent struct {
 
 func (a *fakeAgent) Sync(string) error { a.syncs.Add(1); return a.err }
 
-func (a *fakeAgent) Arrived(string, string) (bool, error) {
+func (a *fakeAgent) EndpointAdded(string, string) (bool, error) {
 	a.syncs.Add(1)
 	return a.announces && a.err == nil, a.err
 }
 
-func (a *fakeAgent) Assign(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
+func (a *fakeAgent) AssignAddresses(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
 	return a.assign(networkID, containerID, wanted)
 }
-func (a *fakeAgent) Notify() { a.notified.Add(1) }
+func (a *fakeAgent) StoreChanged() { a.notified.Add(1) }

@@ -23,7 +23,7 @@ func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	want := k.Host().Firewall()
+	want := k.HostNamespace().Firewall()
 	ns2, r2 := request(second, 2)
 	r2.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["10.5.0.3"]}`)
 	if _, err := d.Setup(ns2, r2); err != nil {
@@ -43,7 +43,7 @@ func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 	if err := d.Teardown(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+	if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
@@ -60,7 +60,7 @@ func TestAPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 	r2.Options = json.RawMessage(`{"interface_name": "eth1", "static_ips": ["10.5.0.3"]}`)
 	has := func(want string) {
 		t.Helper()
-		if got := strings.Join(k.Host().Firewall(), "\n"); !strings.Contains(got, want) {
+		if got := strings.Join(k.HostNamespace().Firewall(), "\n"); !strings.Contains(got, want) {
 			t.Errorf("no %s in\n%s", want, got)
 		}
 	}
@@ -77,7 +77,7 @@ func TestAPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 	if err := d.Teardown(ns, r2); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Host().Firewall(); got != nil {
+	if got := k.HostNamespace().Firewall(); got != nil {
 		t.Errorf("left %v", got)
 	}
 }
@@ -90,30 +90,30 @@ func TestReload(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	want, links := k.Host().Firewall(), byName(k.Host().Links())
+	want, links := k.HostNamespace().Firewall(), byName(k.HostNamespace().Links())
 	for name, alter := range map[string]func(){
-		"flushed":     k.Host().FlushRuleset,
-		"altered":     k.Host().AlterRules,
-		"device gone": func() { k.Host().Remove("vx-eaf72b2d") },
-		"bridge gone": func() { k.Host().Remove("br-vx-eaf72b2d") },
+		"flushed":     k.HostNamespace().FlushRuleset,
+		"altered":     k.HostNamespace().AlterRules,
+		"device gone": func() { k.HostNamespace().Remove("vx-eaf72b2d") },
+		"bridge gone": func() { k.HostNamespace().Remove("br-vx-eaf72b2d") },
 		"nothing":     func() {},
 	} {
 		alter()
 		if n, err := d.Reload(); n != 1 || err != nil {
 			t.Errorf("%s: %d networks, %v", name, n, err)
 		}
-		if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+		if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if got := byName(k.Host().Links()); !reflect.DeepEqual(got, links) {
+		if got := byName(k.HostNamespace().Links()); !reflect.DeepEqual(got, links) {
 			t.Errorf("%s: got %v\nwant %v", name, got, links)
 		}
 	}
 	if err := d.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := d.Reload(); n != 0 || err != nil || k.Host().Firewall() != nil {
-		t.Errorf("%d networks, %v, %v", n, err, k.Host().Firewall())
+	if n, err := d.Reload(); n != 0 || err != nil || k.HostNamespace().Firewall() != nil {
+		t.Errorf("%d networks, %v, %v", n, err, k.HostNamespace().Firewall())
 	}
 }
 
@@ -122,7 +122,7 @@ func TestReload(t *testing.T) {
 func TestAnUnderlayThatIsAwayTakesNoProtectionAlong(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:", "eth0", "eth7", "198.18.0.10", "198.18.7.10").Replace(testNetwork)
 	k, d := newFake(t)
-	k.Host().Add(kernel.Link{Name: "eth7", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.7.10/24")}}})
+	k.HostNamespace().Add(kernel.Link{Name: "eth7", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.7.10/24")}}})
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
@@ -132,13 +132,13 @@ func TestAnUnderlayThatIsAwayTakesNoProtectionAlong(t *testing.T) {
 	if _, err := d.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
-	want := k.Host().Firewall()
-	k.Host().Edit("eth7", func(l *kernel.Link) { l.Up, l.Addrs = false, nil })
-	k.Host().FlushRuleset()
+	want := k.HostNamespace().Firewall()
+	k.HostNamespace().Edit("eth7", func(l *kernel.Link) { l.Up, l.Addrs = false, nil })
+	k.HostNamespace().FlushRuleset()
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+	if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
@@ -151,15 +151,15 @@ func TestASetupWithoutTheMarkSetsAllAnew(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	want := k.Host().Firewall()
-	if err := k.Host().Apply(kernel.SetFirewall{}); err != nil { // all rules, no elements
+	want := k.HostNamespace().Firewall()
+	if err := k.HostNamespace().Apply(kernel.SetFirewall{}); err != nil { // all rules, no elements
 		t.Fatal(err)
 	}
 	ns2, r2 := request(testNetwork, 2)
 	if _, err := d.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+	if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
@@ -174,7 +174,7 @@ func TestASetupWithOtherPortsReplacesThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := strings.Join(k.Host().Firewall(), "\n")
+	got := strings.Join(k.HostNamespace().Firewall(), "\n")
 	if strings.Contains(got, "8080") || !strings.Contains(got, "9090") {
 		t.Errorf("got\n%s", got)
 	}

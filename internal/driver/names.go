@@ -16,7 +16,7 @@ const searchDomain = "dns.podman"
 // the host asks: a container that cannot find others by name is better than none. It tells whether the agent
 // has the container announce its addresses.
 func (d *Driver) withNames(p placed, containerID string, host Namespace, s netavark.Status) (_ netavark.Status, announces bool) {
-	announces, err := d.Agent.Arrived(p.ID, containerID)
+	announces, err := d.Agent.EndpointAdded(p.ID, containerID)
 	if err != nil {
 		d.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", p.Name, err))
 		// An agent that answers sees to the rest. Where there is no list, what the agent knew last is the best there is.
@@ -39,8 +39,8 @@ type answer interface {
 	Answered()
 }
 
-// Alone is for an agent that ends and may not come back.
-func (d *Driver) Alone() error {
+// FallBackToStatic is for an agent that ends and may not come back.
+func (d *Driver) FallBackToStatic() error {
 	host, err := d.Open("")
 	if err != nil {
 		return err
@@ -94,5 +94,5 @@ func (b build) dnsPort(n network.Network) (uint16, error) {
 	return b.DNSPort, b.st.SetDNSPort(n.ID, b.DNSPort)
 }
 
-// MoveNames has a network's names answered on another port, to which port 53 is redirected.
-func (s *Session) MoveNames(l Local, port uint16) error { return s.b.st.SetDNSPort(l.ID, port) }
+// SetDNSPort has a network's names answered on another port, to which port 53 is redirected.
+func (s *Session) SetDNSPort(l LocalNetwork, port uint16) error { return s.b.st.SetDNSPort(l.ID, port) }

@@ -23,7 +23,7 @@ import (
 type placed struct {
 	network.Network
 	vtep   network.VTEP
-	others []network.Taken // Podman's networks of other drivers
+	others []network.Reservation // Podman's networks of other drivers
 }
 
 // place reads a network as Podman wrote it and places it on the host.
@@ -39,7 +39,7 @@ func (d *Driver) place(config []byte, host Namespace) (placed, error) {
 func (d *Driver) at(n network.Network, v network.VTEP) (placed, error) {
 	// A subnet that cannot be divided was refused by create, or was never seen by
 	// it; a container's address is given, and works.
-	_ = ipam.Assign(&n, v)
+	_ = ipam.AssignSlices(&n, v)
 	others, err := d.otherNetworks()
 	return placed{Network: n, vtep: v, others: others}, err
 }
@@ -69,15 +69,17 @@ func (b build) known(p placed) (placed, error) {
 func (p placed) elements() []kernel.Element { return plan.Firewall(p.Network, p.vtep, p.others) }
 
 // otherNetworks lists Podman's networks of other drivers.
-func (d *Driver) otherNetworks() ([]network.Taken, error) { return d.networks(network.ReadOther) }
+func (d *Driver) otherNetworks() ([]network.Reservation, error) {
+	return d.networks(network.ReadForeignReservation)
+}
 
 // networks lists Podman's networks, as far as read takes an interest.
-func (d *Driver) networks(read func(data []byte) (network.Taken, bool)) ([]network.Taken, error) {
+func (d *Driver) networks(read func(data []byte) (network.Reservation, bool)) ([]network.Reservation, error) {
 	files, err := filepath.Glob(filepath.Join(d.NetworksDir, "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("list networks: %w", err)
 	}
-	var all []network.Taken
+	var all []network.Reservation
 	for _, f := range files {
 		data, err := os.ReadFile(f)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EISDIR) {
@@ -92,7 +94,7 @@ func (d *Driver) networks(read func(data []byte) (network.Taken, bool)) ([]netwo
 	}
 	// Podman's default network is there before it has a file.
 	if _, err := os.Stat(filepath.Join(d.NetworksDir, "podman.json")); errors.Is(err, fs.ErrNotExist) {
-		all = append(all, network.Taken{Holder: `network "podman"`, Bridge: "podman0", Names: []string{"podman0"}})
+		all = append(all, network.Reservation{Holder: `network "podman"`, Bridge: "podman0", Names: []string{"podman0"}})
 	}
 	return all, nil
 }
@@ -145,7 +147,7 @@ func (b build) stored(networkID string) (placed, error) {
 	if err != nil {
 		return placed{}, err
 	}
-	n, err := network.Load(config)
+	n, err := network.ParseStored(config)
 	if err != nil {
 		return placed{}, err
 	}

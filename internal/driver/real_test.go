@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/namespace"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netnstest"
+	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/kernel/rtnl"
 	"vxlan-driver/internal/netavark"
 )
@@ -41,7 +41,7 @@ func connect(t *testing.T, a, b realHost) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	veth := kernel.Link{Name: "eth0", Kind: kernel.Veth, MTU: 1500, Peer: kernel.Peer{Name: "eth0", Namespace: b.ns, MTU: 1500}}
+	veth := kernel.Link{Name: "eth0", Kind: kernel.KindVeth, MTU: 1500, Peer: kernel.Peer{Name: "eth0", Namespace: b.ns, MTU: 1500}}
 	if err := conn.Apply(kernel.CreateLink{Link: veth}); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func newRealHost(t *testing.T) realHost {
 		if path == "" {
 			path = h.ns
 		}
-		ns, err := namespace.Open(path)
+		ns, err := netstack.Open(path)
 		if err != nil {
 			return nil, err
 		}
@@ -295,12 +295,12 @@ func observe(t *testing.T, ns string) string {
 	defer conn.Close()
 	var b strings.Builder
 	for _, name := range []string{"br-vx-eaf72b2d", "vx-eaf72b2d"} {
-		l, err := conn.Link(name, kernel.Addrs|kernel.Entries)
+		l, err := conn.Link(name, kernel.FacetAddrs|kernel.FacetFDB)
 		if err != nil {
 			fmt.Fprintln(&b, err)
 			continue
 		}
-		if l.Kind != kernel.Bridge {
+		if l.Kind != kernel.KindBridge {
 			l.MAC = kernel.MAC{}
 		}
 		fmt.Fprintf(&b, "%+v\n", l)

@@ -12,21 +12,23 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Local is a network that has containers on this host.
-type Local struct {
+// LocalNetwork is a network that has containers on this host.
+type LocalNetwork struct {
 	network.Network
 	VTEP      network.VTEP
 	Endpoints []*store.Record
-	others    []network.Taken
+	others    []network.Reservation
 	adrift    bool // it cannot be placed on the host as it is now
 	peers     network.Peers
 	known     bool // peers are in the store
 }
 
 // Peers returns what the agent is known to have found out, if it has.
-func (l Local) Peers() (network.Peers, bool) { return l.peers, l.known }
+func (l LocalNetwork) Peers() (network.Peers, bool) { return l.peers, l.known }
 
-func (l Local) placed() placed { return placed{Network: l.Network, vtep: l.VTEP, others: l.others} }
+func (l LocalNetwork) placed() placed {
+	return placed{Network: l.Network, vtep: l.VTEP, others: l.others}
+}
 
 // Session is the host and the lock of its store, held together for one run of the
 // agent's work.
@@ -66,10 +68,10 @@ func (s *Session) Empty() (bool, error) {
 
 // Networks returns what the host has. One whose underlay is down for a moment is as it
 // was last placed; what cannot be read at all is left out. Both are in the error.
-func (s *Session) Networks() ([]Local, error) {
+func (s *Session) Networks() ([]LocalNetwork, error) {
 	ids, err := s.b.st.Networks()
 	errs := []error{err}
-	var all []Local
+	var all []LocalNetwork
 	for _, id := range ids {
 		l, err := s.local(id)
 		errs = append(errs, of(id, err))
@@ -81,10 +83,10 @@ func (s *Session) Networks() ([]Local, error) {
 	return all, errors.Join(errs...)
 }
 
-func (s *Session) local(id string) (Local, error) {
+func (s *Session) local(id string) (LocalNetwork, error) {
 	config, err := s.b.st.Config(id)
 	if err != nil {
-		return Local{}, err
+		return LocalNetwork{}, err
 	}
 	p, err := s.b.place(config)
 	adrift := err != nil
@@ -92,11 +94,11 @@ func (s *Session) local(id string) (Local, error) {
 		err = fmt.Errorf("%s: %w", id, err)
 		var storedErr error
 		if p, storedErr = s.b.stored(id); storedErr != nil {
-			return Local{}, errors.Join(err, storedErr)
+			return LocalNetwork{}, errors.Join(err, storedErr)
 		}
 	}
 	records, readErr := s.b.st.Records(id)
-	l := Local{Network: p.Network, VTEP: p.vtep, Endpoints: records, others: p.others, adrift: adrift}
+	l := LocalNetwork{Network: p.Network, VTEP: p.vtep, Endpoints: records, others: p.others, adrift: adrift}
 	var peersErr error
 	l.peers, l.known, peersErr = s.b.st.Peers(id)
 	return l, errors.Join(err, readErr, peersErr)
@@ -104,7 +106,7 @@ func (s *Session) local(id string) (Local, error) {
 
 // SetPeers keeps what the agent has found out of a network, and completes l by it. Mend
 // builds by it.
-func (s *Session) SetPeers(l *Local, p network.Peers) error {
+func (s *Session) SetPeers(l *LocalNetwork, p network.Peers) error {
 	if err := s.b.st.SetPeers(l.ID, p); err != nil {
 		return of(l.ID, err)
 	}
@@ -117,7 +119,7 @@ func (s *Session) SetPeers(l *Local, p network.Peers) error {
 
 // Forward has frames go straight to the hosts that have their MACs. remotes are in order
 // of trust. While not all hosts have been heard of, what is there stays.
-func (s *Session) Forward(l Local, remotes []plan.Remote, complete bool) error {
+func (s *Session) Forward(l LocalNetwork, remotes []plan.Remote, complete bool) error {
 	if l.adrift {
 		return nil // in the error of Networks
 	}
@@ -129,12 +131,12 @@ func (s *Session) Forward(l Local, remotes []plan.Remote, complete bool) error {
 
 func (b build) forward(p placed, local []*store.Record, remotes []plan.Remote, complete bool) error {
 	// Who wants MACs to be learned wants to see what an exact network keeps from the wire.
-	exact := p.vtep.Exact && !p.Learning.Value
+	exact := p.vtep.StaticFDB && !p.Learning.Value
 	want := plan.Forward(p.Network, p.vtep, plan.Known{
-		Exact: exact, Partial: !complete, Remotes: remotes, Local: endpoints(local),
+		StaticFDB: exact, Partial: !complete, Remotes: remotes, Local: endpoints(local),
 	})
 	err := reconcile.Forwarding(b.host, want)
-	if err != nil && want.WantsShortcut() {
+	if err != nil && want.WantsFastPath() {
 		return err // to what it leads past, it must not lead yet
 	}
 	return errors.Join(err, b.shortcut(want))
@@ -143,10 +145,10 @@ func (b build) forward(p placed, local []*store.Record, remotes []plan.Remote, c
 // shortcut does without where the kernel has no such thing: packets pass the bridge then.
 func (b build) shortcut(f plan.Forwarding) error {
 	if b.noShortcut {
-		f.Shortcut.Ports = nil
+		f.FastPath.Ports = nil
 	}
 	err := reconcile.Shortcut(b.host, f)
-	if !errors.Is(err, kernel.ErrNoShortcut) {
+	if !errors.Is(err, kernel.ErrNoFastPath) {
 		return err
 	}
 	b.noShortcut = true
@@ -155,8 +157,8 @@ func (b build) shortcut(f plan.Forwarding) error {
 }
 
 // Announce has a container announce its addresses, if it is still there and has its interface as it was made.
-func (s *Session) Announce(l Local, r *store.Record) error {
-	e := plan.Compute(l.Network, l.VTEP, []network.Endpoint{r.Endpoint}).Endpoints[0]
+func (s *Session) Announce(l LocalNetwork, r *store.Record) error {
+	e := plan.Compute(l.Network, l.VTEP, []network.Endpoint{r.Endpoint}).Veths[0]
 	if _, err := s.b.host.Link(e.Port.Name, 0); errors.Is(err, kernel.ErrNotFound) {
 		return nil
 	}
@@ -177,7 +179,7 @@ func (s *Session) Announce(l Local, r *store.Record) error {
 
 // Record reads a container's record without the lock: it is replaced as a whole.
 func (d *Driver) Record(networkID, containerID string) (store.Record, error) {
-	return store.Read(d.StoreDir, networkID, containerID)
+	return store.ReadRecord(d.StoreDir, networkID, containerID)
 }
 
 // Age is how long ago a container was set up first.
@@ -188,17 +190,17 @@ func (s *Session) Age(r *store.Record) (time.Duration, error) {
 
 // Mend makes the host hold what the networks ask for. Where all is in place it changes
 // nothing.
-func (s *Session) Mend(locals []Local) error { return s.mend(locals, s.b.mend) }
+func (s *Session) Mend(locals []LocalNetwork) error { return s.mend(locals, s.b.mend) }
 
 // Follow is Mend where nothing has changed but what is known of other hosts. It does not
 // look at the containers' ports, which takes the longer the more there are.
-func (s *Session) Follow(locals []Local) error {
+func (s *Session) Follow(locals []LocalNetwork) error {
 	return s.mend(locals, func(p placed, records []*store.Record) error {
 		return s.b.devices(p, plan.Compute(p.Network, p.vtep, endpoints(records)), reconcile.Network)
 	})
 }
 
-func (s *Session) mend(locals []Local, one func(placed, []*store.Record) error) error {
+func (s *Session) mend(locals []LocalNetwork, one func(placed, []*store.Record) error) error {
 	errs := []error{s.mendFirewall(locals)}
 	for _, l := range locals {
 		if l.adrift {
@@ -213,7 +215,7 @@ func (s *Session) mend(locals []Local, one func(placed, []*store.Record) error) 
 
 // mendFirewall sets all anew if a rule or what stands for a network is not as it should
 // be; else it adds what endpoints lack.
-func (s *Session) mendFirewall(locals []Local) error {
+func (s *Session) mendFirewall(locals []LocalNetwork) error {
 	if len(locals) == 0 {
 		return nil
 	}
@@ -228,11 +230,11 @@ func (s *Session) mendFirewall(locals []Local) error {
 		if !whole {
 			continue
 		}
-		note, there, err := s.b.host.ElementNote(elements[0])
+		note, there, err := s.b.host.ElementComment(elements[0])
 		if err != nil {
 			return err
 		}
-		whole = there && note == elements[0].Note
+		whole = there && note == elements[0].Comment
 	}
 	if whole {
 		err := reconcile.AddElements(s.b.host, settle(ofEndpoints(claims)))
@@ -263,7 +265,7 @@ func (b build) mend(p placed, records []*store.Record) error {
 		return err
 	}
 	var ports []kernel.Link
-	for _, e := range s.Endpoints {
+	for _, e := range s.Veths {
 		ports = append(ports, e.Port)
 	}
 	return reconcile.Ports(b.host, p.Bridge.Name, ports)

@@ -12,7 +12,7 @@ import (
 )
 
 // begin begins a session and returns the host's networks.
-func begin(t *testing.T, d *Driver) (*Session, []Local) {
+func begin(t *testing.T, d *Driver) (*Session, []LocalNetwork) {
 	t.Helper()
 	s, err := d.Begin()
 	if err != nil {
@@ -33,7 +33,7 @@ func meet(t *testing.T, d *Driver) {
 	if len(locals) != 1 {
 		t.Fatalf("got %+v", locals)
 	}
-	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, Exact: true, AgentPort: 7947})
+	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947})
 	remote := plan.Remote{MAC: kernel.MAC{2, 0, 0, 0, 0, 9}, VTEP: b, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
 	err = errors.Join(err, s.Mend(locals), s.Forward(locals[0], []plan.Remote{remote}, true), s.Close())
 	if err != nil {
@@ -108,8 +108,8 @@ func TestFollowLooksAtNoContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := locals[0].Port(locals[0].Endpoints[0].Endpoint)
-	k.Host().Remove(port)
-	k.Host().Add(kernel.Link{Name: port, Kind: kernel.Veth, Alias: "another's"})
+	k.HostNamespace().Remove(port)
+	k.HostNamespace().Add(kernel.Link{Name: port, Kind: kernel.KindVeth, Alias: "another's"})
 	k.Log = nil
 	if err := s.Follow(locals); err != nil {
 		t.Error(err)
@@ -136,7 +136,7 @@ func TestAloneIsForAllNetworks(t *testing.T) {
 		}
 	}
 	flood := func() int {
-		l, err := k.Host().Link("vxlan-vxlan-network", kernel.Entries)
+		l, err := k.HostNamespace().Link("vxlan-vxlan-network", kernel.FacetFDB)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestAloneIsForAllNetworks(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	l, err := k.Host().Link("vxlan-vxlan-network", kernel.Entries)
+	l, err := k.HostNamespace().Link("vxlan-vxlan-network", kernel.FacetFDB)
 	if err != nil || len(l.FDB) != 2 || !l.FDB[0].MAC.IsZero() || !l.FDB[1].MAC.IsZero() || !l.Tunnel.Learning {
 		t.Errorf("got %v, learning %v, %v; want the two listed hosts", l.FDB, l.Tunnel.Learning, err)
 	}

@@ -73,7 +73,7 @@ func TestSetupAgainChangesNothing(t *testing.T) {
 func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 	for i := 1; ; i++ {
 		k, d := newFake(t)
-		before := k.Host().Links()
+		before := k.HostNamespace().Links()
 		k.FailAt = i
 		ns, r := request(testNetwork, 1)
 		_, err := d.Setup(ns, r)
@@ -89,7 +89,7 @@ func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 		if !errors.Is(err, fakekernel.ErrInjected) {
 			t.Errorf("call %d: setup returned %v", i, err)
 		}
-		if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
+		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 			t.Errorf("call %d: left %+v", i, after)
 		}
 		if files := stored(t, d); len(files) > 0 {
@@ -113,13 +113,13 @@ func TestSetupThatFailsLeavesOthersAlone(t *testing.T) {
 		if _, err := d.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
-		before := k.Host().Links()
+		before := k.HostNamespace().Links()
 		k.FailAt = k.Calls + i
 		ns, r = request(testNetwork, 2)
 		if _, err := d.Setup(ns, r); err == nil {
 			return
 		}
-		if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
+		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 			t.Fatalf("call %d:\nbefore %+v\nafter  %+v", i, before, after)
 		}
 	}
@@ -129,14 +129,14 @@ func TestSetupThatFailsLeavesOthersAlone(t *testing.T) {
 // teardown, ends in the state it should.
 func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 	k, d := newFake(t)
-	empty := k.Host().Links()
+	empty := k.HostNamespace().Links()
 	ns, r := request(testNetwork, 1)
 	setup := func(d *Driver) error { _, err := d.Setup(ns, r); return err }
 	teardown := func(d *Driver) error { return d.Teardown(ns, r) }
 	if err := setup(d); err != nil {
 		t.Fatal(err)
 	}
-	built := shape(k.Host().Links())
+	built := shape(k.HostNamespace().Links())
 
 	for _, killed := range []string{"setup", "teardown"} {
 		for i := 1; ; i++ {
@@ -158,7 +158,7 @@ func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 					if err := setup(d); err != nil {
 						t.Errorf("%s killed at call %d, then setup: %v", killed, i, err)
 					}
-					if got := shape(k.Host().Links()); !reflect.DeepEqual(got, built) {
+					if got := shape(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
 						t.Errorf("%s killed at call %d, then setup:\ngot  %+v\nwant %+v", killed, i, got, built)
 					}
 					continue
@@ -166,7 +166,7 @@ func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 				if err := teardown(d); err != nil {
 					t.Errorf("%s killed at call %d, then teardown: %v", killed, i, err)
 				}
-				if got := k.Host().Links(); !reflect.DeepEqual(got, empty) {
+				if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 					t.Errorf("%s killed at call %d, then teardown: left %+v", killed, i, got)
 				}
 				if files := stored(t, d); len(files) > 0 {
@@ -181,7 +181,7 @@ func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 // shape leaves out what the kernel chooses.
 func shape(links []kernel.Link) []kernel.Link {
 	for i, l := range links {
-		if l.Kind != kernel.Bridge {
+		if l.Kind != kernel.KindBridge {
 			links[i].MAC = kernel.MAC{}
 		}
 		// The kernel keeps a list for each family.
@@ -222,7 +222,7 @@ func TestSetupRepairs(t *testing.T) {
 		"device gone":    func(host *fakekernel.Namespace) { host.Remove(device) },
 		"device unmarked by hand": func(host *fakekernel.Namespace) {
 			host.Remove(device)
-			host.Add(kernel.Link{Name: device, Kind: kernel.VXLAN, MTU: 1500, Tunnel: kernel.Tunnel{VNI: 5, Port: 4789}})
+			host.Add(kernel.Link{Name: device, Kind: kernel.KindVXLAN, MTU: 1500, Tunnel: kernel.Tunnel{VNI: 5, Port: 4789}})
 		},
 		"underlay interface replaced": func(host *fakekernel.Namespace) {
 			links := host.Links()
@@ -237,15 +237,15 @@ func TestSetupRepairs(t *testing.T) {
 			if _, err := d.Setup(ns, r); err != nil {
 				t.Fatal(err)
 			}
-			want := byName(k.Host().Links())
-			alter(k.Host())
-			if reflect.DeepEqual(byName(k.Host().Links()), want) {
+			want := byName(k.HostNamespace().Links())
+			alter(k.HostNamespace())
+			if reflect.DeepEqual(byName(k.HostNamespace().Links()), want) {
 				t.Fatal("nothing was altered")
 			}
 			if _, err := d.Setup(ns, r); err != nil {
 				t.Fatal(err)
 			}
-			if got := byName(k.Host().Links()); !reflect.DeepEqual(got, want) {
+			if got := byName(k.HostNamespace().Links()); !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
@@ -267,30 +267,30 @@ func TestSetupRefusesNamesHeldBySomethingElse(t *testing.T) {
 		holder kernel.Link
 		want   string
 	}{
-		{"a user's bridge in use", kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.Bridge, Up: true},
+		{"a user's bridge in use", kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.KindBridge, Up: true},
 			`bridge "br-vx-eaf72b2d": the name is held by bridge device "br-vx-eaf72b2d" (alias ""), which this network did not make; remove or rename it`},
-		{"another network's bridge", kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.Bridge, Alias: "vxlan-driver network x y"},
+		{"another network's bridge", kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.KindBridge, Alias: "vxlan-driver network x y"},
 			`the name is held by bridge device "br-vx-eaf72b2d" (alias "vxlan-driver network x y")`},
-		{"a veth called as the device", kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.Veth},
+		{"a veth called as the device", kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.KindVeth},
 			`vxlan "vx-eaf72b2d": the name is held by veth device`},
 		{"a physical interface with the alternative name", kernel.Link{Name: "eth7", AltNames: []string{"vxlan-vxlan-network"}},
 			"ip link property add dev vx-eaf72b2d altname vxlan-vxlan-network: file exists"},
-		{"an unmarked VXLAN device in use", kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.VXLAN, Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}},
+		{"an unmarked VXLAN device in use", kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.KindVXLAN, Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}},
 			`the name is held by vxlan device "vx-eaf72b2d" (alias ""), which this network did not make`},
-		{"another VXLAN device with the VNI", kernel.Link{Name: "vxlan7", Kind: kernel.VXLAN, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789, Local: netip.MustParseAddr("198.18.0.10")}},
+		{"another VXLAN device with the VNI", kernel.Link{Name: "vxlan7", Kind: kernel.KindVXLAN, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789, Local: netip.MustParseAddr("198.18.0.10")}},
 			"use another vni or vxlan_port: VNI 100 on port 4789 is held by device vxlan7"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			k, d := newFake(t)
-			k.Host().Add(tt.holder)
-			before := k.Host().Links()
+			k.HostNamespace().Add(tt.holder)
+			before := k.HostNamespace().Links()
 			ns, r := request(testNetwork, 1)
 			_, err := d.Setup(ns, r)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
-			if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
+			if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 				t.Errorf("before %+v\nafter  %+v", before, after)
 			}
 		})
@@ -304,7 +304,7 @@ func TestSetupNamesAnInterfaceThatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside.Add(kernel.Link{Name: "eth0", Kind: kernel.Veth})
+	inside.Add(kernel.Link{Name: "eth0", Kind: kernel.KindVeth})
 	if _, err := d.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "peer name eth0 netns /ns/1") {
 		t.Errorf("got %v", err)
 	}
@@ -337,12 +337,12 @@ func TestSetupAgainKeepsWhatTheContainerAdded(t *testing.T) {
 
 func TestSetupIntoAMissingNamespace(t *testing.T) {
 	k, d := newFake(t)
-	before := k.Host().Links()
+	before := k.HostNamespace().Links()
 	_, r := request(testNetwork, 1)
 	if _, err := d.Setup("/ns/none", r); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	if !reflect.DeepEqual(before, k.Host().Links()) || len(stored(t, d)) > 0 {
+	if !reflect.DeepEqual(before, k.HostNamespace().Links()) || len(stored(t, d)) > 0 {
 		t.Error("something was left")
 	}
 }
@@ -350,8 +350,8 @@ func TestSetupIntoAMissingNamespace(t *testing.T) {
 // An address outside this host's part is asked for before it is given; one within
 // it if the network wants that.
 func TestSetupRefusesAnAddressInUse(t *testing.T) {
-	holder := func(addr string) kernel.Holder {
-		return kernel.Holder{Addr: netip.MustParseAddr(addr), MAC: kernel.MAC{2, 0, 0, 0, 0, 7}}
+	holder := func(addr string) kernel.ProbeAnswer {
+		return kernel.ProbeAnswer{Addr: netip.MustParseAddr(addr), MAC: kernel.MAC{2, 0, 0, 0, 0, 7}}
 	}
 	checked := strings.ReplaceAll(testNetwork, `"vni"`, `"address_check": "true", "vni"`)
 	tests := []struct {
@@ -367,15 +367,15 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			k, d := newFake(t)
-			k.Host().Wire = map[kernel.Holder]netip.Addr{holder(tt.held): netip.MustParseAddr("198.18.0.11")}
+			k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{holder(tt.held): netip.MustParseAddr("198.18.0.11")}
 			ns, r := request(tt.network, 1)
 			r.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["` + tt.addr + `"]}`)
 			_, err := d.Setup(ns, r)
 			switch {
 			case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("got %v, want %s", err, tt.want)
-			case err != nil && (len(k.Host().Links()) != 1 || len(stored(t, d)) > 0):
-				t.Errorf("left %v, %v", k.Host().Links(), stored(t, d))
+			case err != nil && (len(k.HostNamespace().Links()) != 1 || len(stored(t, d)) > 0):
+				t.Errorf("left %v, %v", k.HostNamespace().Links(), stored(t, d))
 			}
 		})
 	}
@@ -430,11 +430,11 @@ func TestSetupBesideOddNetworkFiles(t *testing.T) {
 // bridgeAnswers has a bridge that answers for who is gone.
 type bridgeAnswers struct{ Namespace }
 
-func (ns bridgeAnswers) Holders(device string, from kernel.Sender, addrs []netip.Addr) ([]kernel.Holder, error) {
+func (ns bridgeAnswers) ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error) {
 	if strings.HasPrefix(device, "vx") {
 		return nil, nil
 	}
-	return ns.Namespace.Holders(device, from, addrs)
+	return ns.Namespace.ProbeAddresses(device, from, addrs)
 }
 
 // An address for which only this host's own bridge answers is free, unless it answers for a container of this host.
@@ -447,7 +447,7 @@ func TestSetupAsksTheOtherHostItself(t *testing.T) {
 			return bridgeAnswers{ns}, err
 		}
 		addr := netip.MustParseAddr("10.0.0.70") // of another's part
-		k.Host().Wire = map[kernel.Holder]netip.Addr{{Addr: addr, MAC: kernel.MAC{2, 7}}: vtep}
+		k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: addr, MAC: kernel.MAC{2, 7}}: vtep}
 		ns, r := request(testNetwork, 1)
 		r.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["` + addr.String() + `"]}`)
 		if _, err := d.Setup(ns, r); (err != nil) != refused {

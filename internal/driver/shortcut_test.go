@@ -15,18 +15,18 @@ import (
 // redNetwork is another one than testNetwork.
 var redNetwork = strings.NewReplacer("vxlan-network", "red", "7c7b", "8d8d", `"100"`, `"200"`).Replace(testNetwork)
 
-// shortcuts returns the ports that shortcuts of all VXLAN devices have, both ways.
+// shortcuts returns the ports that shortcuts of all KindVXLAN devices have, both ways.
 func shortcuts(t *testing.T, host interface {
 	Links() []kernel.Link
-	Shortcut(string) (kernel.Shortcut, bool, error)
-	Redirects(string) ([]kernel.ShortcutPort, bool, error)
+	FastPath(string) (kernel.FastPath, bool, error)
+	Redirects(string) ([]kernel.FastPathPort, bool, error)
 }) (all []string) {
 	t.Helper()
 	for _, l := range host.Links() {
-		if l.Kind != kernel.VXLAN {
+		if l.Kind != kernel.KindVXLAN {
 			continue
 		}
-		out, _, outErr := host.Shortcut(l.Name)
+		out, _, outErr := host.FastPath(l.Name)
 		in, _, inErr := host.Redirects(l.Name)
 		if err := errors.Join(outErr, inErr); err != nil {
 			t.Fatal(err)
@@ -52,13 +52,13 @@ func TestShortcutGoesWithTheContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	meet(t, d)
-	if got := shortcuts(t, k.Host()); len(got) != 4 {
+	if got := shortcuts(t, k.HostNamespace()); len(got) != 4 {
 		t.Fatalf("two containers have %v", got)
 	}
 	if err := d.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := shortcuts(t, k.Host()); len(got) != 2 {
+	if got := shortcuts(t, k.HostNamespace()); len(got) != 2 {
 		t.Errorf("after a teardown there is %v", got)
 	}
 	// It comes with the MAC of a container that the other host had.
@@ -66,17 +66,17 @@ func TestShortcutGoesWithTheContainer(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	device, err := network.Identify([]byte(testNetwork))
+	device, err := network.ParseIdentity([]byte(testNetwork))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, there, err := k.Host().Shortcut(device.Device.Name); err != nil || !there || len(s.Remote) != 0 {
+	if s, there, err := k.HostNamespace().FastPath(device.Device.Name); err != nil || !there || len(s.Remote) != 0 {
 		t.Errorf("elsewhere is %v, %v, %v", s.Remote, there, err)
 	}
 	if err := errors.Join(d.Teardown(ns, r), d.Teardown(other, second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, there, err := k.Host().Shortcut(device.Device.Name); there || err != nil {
+	if _, there, err := k.HostNamespace().FastPath(device.Device.Name); there || err != nil {
 		t.Errorf("after the last teardown: %v, %v", there, err)
 	}
 }
@@ -91,7 +91,7 @@ func TestANameIsTakenFromAContainerThatWasLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	meet(t, d)
-	if got := shortcuts(t, k.Host()); fmt.Sprint(got) != "[from web0 to web0]" {
+	if got := shortcuts(t, k.HostNamespace()); fmt.Sprint(got) != "[from web0 to web0]" {
 		t.Fatalf("got %v", got)
 	}
 	k.RemoveNamespace(ns)
@@ -100,7 +100,7 @@ func TestANameIsTakenFromAContainerThatWasLost(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := shortcuts(t, k.Host()); len(got) > 0 {
+	if got := shortcuts(t, k.HostNamespace()); len(got) > 0 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -108,7 +108,7 @@ func TestANameIsTakenFromAContainerThatWasLost(t *testing.T) {
 // Where the kernel cannot do it, all passes the bridge, and nobody is told twice.
 func TestAKernelWithoutShortcuts(t *testing.T) {
 	k, d := newFake(t)
-	k.Host().NoShortcut = true
+	k.HostNamespace().NoFastPath = true
 	var warnings []string
 	d.Warn = func(message string) { warnings = append(warnings, message) }
 	ns, r := request(testNetwork, 1)
@@ -117,7 +117,7 @@ func TestAKernelWithoutShortcuts(t *testing.T) {
 	}
 	meet(t, d)
 	meet(t, d)
-	if got := shortcuts(t, k.Host()); len(got) > 0 || len(warnings) != 1 {
+	if got := shortcuts(t, k.HostNamespace()); len(got) > 0 || len(warnings) != 1 {
 		t.Errorf("got %v, warnings %q", got, warnings)
 	}
 	if err := d.Teardown(ns, r); err != nil {
@@ -143,7 +143,7 @@ func TestShortcutWhereForwardingFails(t *testing.T) {
 	if err := s.Forward(locals[0], []plan.Remote{}, true); err == nil {
 		t.Error("no error")
 	}
-	if got := shortcuts(t, k.Host()); len(got) > 0 {
+	if got := shortcuts(t, k.HostNamespace()); len(got) > 0 {
 		t.Errorf("a network that learns has %v", got)
 	}
 }

@@ -38,7 +38,7 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 	if _, err := os.Stat(file); err == nil {
 		t.Error("the file is left")
 	}
-	if trusted := d.Zones.(zones); len(trusted) > 0 || len(k.Host().Links()) != 1 {
+	if trusted := d.Zones.(zones); len(trusted) > 0 || len(k.HostNamespace().Links()) != 1 {
 		t.Errorf("left: %v", trusted)
 	}
 }
@@ -57,18 +57,18 @@ func TestAHostInterfaceIsNotTakenFromAnotherContainer(t *testing.T) {
 			t.Errorf("setup %d: %v", i, err)
 		}
 		if i == 0 {
-			want = k.Host().Firewall()
+			want = k.HostNamespace().Firewall()
 			continue
 		}
 		// Nor is what the firewall has of it, also when the second is torn down.
 		if err := d.Teardown(ns, r); err != nil {
 			t.Error(err)
 		}
-		if got := k.Host().Firewall(); !reflect.DeepEqual(got, want) {
+		if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	if l, err := k.Host().Link("web0", 0); err != nil || l.Alias != "vxlan-driver container c1 network 7c7b vxlan-network" {
+	if l, err := k.HostNamespace().Link("web0", 0); err != nil || l.Alias != "vxlan-driver container c1 network 7c7b vxlan-network" {
 		t.Errorf("got %v, %v", l.Alias, err)
 	}
 	if files := stored(t, d); len(files) != 4 {

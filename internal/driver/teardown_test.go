@@ -12,7 +12,7 @@ import (
 
 func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 	k, d := newFake(t)
-	empty := k.Host().Links()
+	empty := k.HostNamespace().Links()
 	for i := range 2 {
 		ns, r := request(testNetwork, i+1)
 		if _, err := d.Setup(ns, r); err != nil {
@@ -27,8 +27,8 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 		if err := d.Teardown(ns1, r1); err != nil {
 			t.Fatal(err)
 		}
-		if len(k.Host().Links()) != 4 || len(stored(t, d)) != 3 {
-			t.Fatalf("the other container lost something: %+v %v", k.Host().Links(), stored(t, d))
+		if len(k.HostNamespace().Links()) != 4 || len(stored(t, d)) != 3 {
+			t.Fatalf("the other container lost something: %+v %v", k.HostNamespace().Links(), stored(t, d))
 		}
 	}
 	// The network has become invalid meanwhile.
@@ -37,7 +37,7 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 		if err := d.Teardown(ns2, r2); err != nil {
 			t.Fatal(err)
 		}
-		if got := k.Host().Links(); !reflect.DeepEqual(got, empty) {
+		if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 			t.Errorf("left %+v", got)
 		}
 		if files := stored(t, d); len(files) > 0 {
@@ -51,7 +51,7 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 	for i := 1; ; i++ {
 		k, d := newFake(t)
-		empty := k.Host().Links()
+		empty := k.HostNamespace().Links()
 		ns, r := request(testNetwork, 1)
 		if _, err := d.Setup(ns, r); err != nil {
 			t.Fatal(err)
@@ -70,7 +70,7 @@ func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 		if err := d.Teardown(ns, r); err != nil {
 			t.Errorf("call %d, again: %v", i, err)
 		}
-		if got := k.Host().Links(); !reflect.DeepEqual(got, empty) {
+		if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 			t.Errorf("call %d: left %+v", i, got)
 		}
 	}
@@ -79,15 +79,15 @@ func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 // Devices of those names that this project did not make stay.
 func TestTeardownLeavesOthersDevices(t *testing.T) {
 	k, d := newFake(t)
-	k.Host().Add(kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.Bridge, Up: true})
+	k.HostNamespace().Add(kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.KindBridge, Up: true})
 	// Of the right kind and name, not marked, and in use.
-	k.Host().Add(kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.VXLAN, Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
-	before := k.Host().Links()
+	k.HostNamespace().Add(kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.KindVXLAN, Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
+	before := k.HostNamespace().Links()
 	ns, r := request(testNetwork, 1)
 	if err := d.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if after := k.Host().Links(); !reflect.DeepEqual(before, after) {
+	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 		t.Errorf("before %+v\nafter  %+v", before, after)
 	}
 }
@@ -104,7 +104,7 @@ func TestTeardownWithoutTheStore(t *testing.T) {
 	if err := d.Teardown(ns, r); err == nil {
 		t.Error("no error")
 	}
-	if got := len(k.Host().Links()); got != 3 {
+	if got := len(k.HostNamespace().Links()); got != 3 {
 		t.Errorf("%d links are left, want eth0, bridge and VXLAN device", got)
 	}
 }
@@ -125,12 +125,12 @@ func TestTeardownKeepsABridgeWithAnotherPort(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	k.Host().Add(kernel.Link{Name: "tap0", Master: "br-vx-eaf72b2d"})
+	k.HostNamespace().Add(kernel.Link{Name: "tap0", Master: "br-vx-eaf72b2d"})
 	if err := d.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if len(k.Host().Links()) != 4 {
-		t.Errorf("left %+v", k.Host().Links())
+	if len(k.HostNamespace().Links()) != 4 {
+		t.Errorf("left %+v", k.HostNamespace().Links())
 	}
 }
 
@@ -146,11 +146,11 @@ func TestTeardownKeepsABridgeWhoseOtherPortIsOffIt(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	k.Host().Edit("web0", func(l *kernel.Link) { l.Master = "" })
+	k.HostNamespace().Edit("web0", func(l *kernel.Link) { l.Master = "" })
 	if err := d.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Host().Links(); len(got) != 4 { // eth0, bridge, VXLAN device, web0
+	if got := k.HostNamespace().Links(); len(got) != 4 { // eth0, bridge, KindVXLAN device, web0
 		t.Errorf("left %+v", got)
 	}
 }

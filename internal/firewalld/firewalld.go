@@ -45,8 +45,8 @@ func (z Zones) Trust(device string) error {
 	})
 }
 
-// Forget takes a device out of its zone, which an administrator may have changed.
-func (z Zones) Forget(device string) error {
+// Untrust takes a device out of its zone, which an administrator may have changed.
+func (z Zones) Untrust(device string) error {
 	return z.do("forget device "+device, func(ctx context.Context, f dbus.BusObject) error {
 		err := f.CallWithContext(ctx, zones+".removeInterface", 0, "", device).Err
 		if err != nil && strings.Contains(err.Error(), "UNKNOWN_INTERFACE") {

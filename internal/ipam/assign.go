@@ -8,14 +8,14 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Assign gives each subnet of n, on the host with VTEP v, what is not set: the
+// AssignSlices gives each subnet of n, on the host with VTEP v, what is not set: the
 // gateway, this host's part of the addresses, and the host's own address. A
 // subnet that it cannot divide is left without the latter two, and is a Problem.
 //
 // The host's own address is the first usable one behind the part that it hands
 // out. So it follows from the part alone, and setup finds the address for which
 // create kept room.
-func Assign(n *network.Network, v network.VTEP) network.Problems {
+func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 	var problems network.Problems
 	for i := range n.Subnets {
 		s := &n.Subnets[i]
@@ -33,14 +33,14 @@ func Assign(n *network.Network, v network.VTEP) network.Problems {
 			}
 			s.Lease = lease
 		}
-		s.Host = hostAddr(*s)
+		s.HostAddress = hostAddr(*s)
 	}
 	return problems
 }
 
-// Reserve takes the host's own address out of the ranges that the user gave
+// ReserveRanges takes the host's own address out of the ranges that the user gave
 // (--ip-range), and must be called once, when a network is created: the last usable address of each.
-func Reserve(n *network.Network) network.Problems {
+func ReserveRanges(n *network.Network) network.Problems {
 	var problems network.Problems
 	for i := range n.Subnets {
 		s := &n.Subnets[i]

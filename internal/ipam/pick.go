@@ -19,11 +19,11 @@ const (
 	maxLook = 1 << 22
 )
 
-// Pick returns the first free address at or after start, which goes on at the
+// PickAddress returns the first free address at or after start, which goes on at the
 // beginning behind the last one. It is one that this host hands out (Subnet.Lease), and
 // never the gateway, the host's own, the network's or the broadcast address. A start
 // outside stands for the first address.
-func Pick(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
+func PickAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
 	lease := handedOut(s)
 	if start.BitLen() != lease.First.BitLen() || !lease.Contains(start) {
 		start = lease.First
@@ -32,7 +32,7 @@ func Pick(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (neti
 	a := start
 	for range maxLook {
 		if usable(s, a) {
-			if a != s.Host && !taken(a) {
+			if a != s.HostAddress && !taken(a) {
 				return a, nil
 			}
 			used++
@@ -49,9 +49,9 @@ func Pick(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (neti
 	return netip.Addr{}, fmt.Errorf("no free address in %s: all %d in use by containers and hosts, those of hosts that do not answer included", text(s), used)
 }
 
-// Start returns where the one of that name begins to pick. Different names begin at
+// StartAddress returns where the one of that name begins to pick. Different names begin at
 // different places, so that hosts that cannot hear each other rarely pick the same address.
-func Start(s network.Subnet, name string) netip.Addr {
+func StartAddress(s network.Subnet, name string) netip.Addr {
 	lease := handedOut(s)
 	size := new(big.Int).Add(distance(lease.First, lease.Last), big.NewInt(1))
 	spread := uint64(maxSpread)
@@ -63,24 +63,24 @@ func Start(s network.Subnet, name string) netip.Addr {
 	return offset(lease.First, new(big.Int).SetUint64(at))
 }
 
-// HostStart is Start for a host's own address: the one that Reserve kept behind the range
+// HostStartAddress is Start for a host's own address: the one that Reserve kept behind the range
 // that the user gave, if there is one.
-func HostStart(s network.Subnet, name string) netip.Addr {
+func HostStartAddress(s network.Subnet, name string) netip.Addr {
 	if !s.Lease.IsZero() {
 		if a := hostAddr(s); a.IsValid() {
 			return a
 		}
 	}
-	return Start(s, name)
+	return StartAddress(s, name)
 }
 
-// PickHost is Pick for a host's own address, which may be the one that Reserve kept.
-func PickHost(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
-	s.Host = netip.Addr{}
+// PickHostAddress is Pick for a host's own address, which may be the one that Reserve kept.
+func PickHostAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
+	s.HostAddress = netip.Addr{}
 	if usable(s, start) && !taken(start) {
 		return start, nil
 	}
-	return Pick(s, start, taken)
+	return PickAddress(s, start, taken)
 }
 
 // handedOut is the range of which a host hands out addresses, with both ends.

@@ -39,11 +39,11 @@ func TestPick(t *testing.T) {
 	}
 	for _, tt := range tests {
 		s := subnet(tt.prefix, tt.gateway)
-		s.Host = addr(tt.host)
+		s.HostAddress = addr(tt.host)
 		if first, last, ok := strings.Cut(tt.lease, "-"); ok {
 			s.Lease = network.Range{First: addr(first), Last: addr(last)}
 		}
-		got, err := Pick(s, addr(tt.start), func(a netip.Addr) bool { return strings.Contains(tt.taken+" ", a.String()+" ") })
+		got, err := PickAddress(s, addr(tt.start), func(a netip.Addr) bool { return strings.Contains(tt.taken+" ", a.String()+" ") })
 		text := got.String()
 		if err != nil {
 			text = err.Error()
@@ -63,23 +63,23 @@ func TestPickGivesEachAddressOnce(t *testing.T) {
 		bits := s.Prefix.Addr().BitLen()
 		s.Prefix = netip.PrefixFrom(s.Prefix.Addr(), max(s.Prefix.Bits(), bits-8))
 		if rnd.IntN(2) == 0 {
-			s.Host = Start(s, fmt.Sprint(rnd.Int()))
+			s.HostAddress = StartAddress(s, fmt.Sprint(rnd.Int()))
 		}
 		taken := make(map[netip.Addr]bool)
-		at := Start(s, fmt.Sprint(rnd.Int()))
+		at := StartAddress(s, fmt.Sprint(rnd.Int()))
 		for {
-			a, err := Pick(s, at, func(a netip.Addr) bool { return taken[a] })
+			a, err := PickAddress(s, at, func(a netip.Addr) bool { return taken[a] })
 			if err != nil {
 				break
 			}
-			if taken[a] || !usable(s, a) || a == s.Host {
+			if taken[a] || !usable(s, a) || a == s.HostAddress {
 				t.Fatalf("%+v: picked %s", s, a)
 			}
 			taken[a], at = true, a.Next()
 		}
 		want := 0
 		for a := s.Prefix.Addr(); s.Prefix.Contains(a); a = a.Next() {
-			if usable(s, a) && a != s.Host {
+			if usable(s, a) && a != s.HostAddress {
 				want++
 			}
 		}
@@ -96,8 +96,8 @@ func TestStartSpreads(t *testing.T) {
 	for _, s := range []network.Subnet{subnet("10.0.0.0/16", "10.0.0.1"), ranged, subnet("fd00::/64", "fd00::1"), subnet("10.0.0.0/8", "")} {
 		seen := make(map[netip.Addr]bool)
 		for _, h := range hosts(100) {
-			a := Start(s, h.String())
-			if !s.Prefix.Contains(a) || !s.Lease.Contains(a) || a != Start(s, h.String()) {
+			a := StartAddress(s, h.String())
+			if !s.Prefix.Contains(a) || !s.Lease.Contains(a) || a != StartAddress(s, h.String()) {
 				t.Fatalf("%v: %s begins at %s", s.Prefix, h, a)
 			}
 			seen[a] = true
@@ -111,7 +111,7 @@ func TestStartSpreads(t *testing.T) {
 // Where nothing is ever free the search ends.
 func TestPickOfAnEndlessSubnetEnds(t *testing.T) {
 	s, began := subnet("fd00::/64", "fd00::1"), time.Now()
-	if _, err := Pick(s, addr("fd00::9"), func(netip.Addr) bool { return true }); err == nil || time.Since(began) > 10*time.Second {
+	if _, err := PickAddress(s, addr("fd00::9"), func(netip.Addr) bool { return true }); err == nil || time.Since(began) > 10*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 }
@@ -119,17 +119,17 @@ func TestPickOfAnEndlessSubnetEnds(t *testing.T) {
 func TestPickHost(t *testing.T) {
 	s := subnet("10.0.0.0/24", "10.0.0.1")
 	s.Lease = network.Range{First: addr("10.0.0.16"), Last: addr("10.0.0.30")} // .31 was kept by Reserve
-	start := HostStart(s, "a")
+	start := HostStartAddress(s, "a")
 	if start != addr("10.0.0.31") {
 		t.Errorf("starts at %s", start)
 	}
-	if got, err := PickHost(s, start, func(netip.Addr) bool { return false }); err != nil || got != start {
+	if got, err := PickHostAddress(s, start, func(netip.Addr) bool { return false }); err != nil || got != start {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got, err := PickHost(s, start, func(a netip.Addr) bool { return a == start }); err != nil || got != addr("10.0.0.16") {
+	if got, err := PickHostAddress(s, start, func(a netip.Addr) bool { return a == start }); err != nil || got != addr("10.0.0.16") {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got := HostStart(subnet("10.0.0.0/24", ""), "a"); got != Start(subnet("10.0.0.0/24", ""), "a") {
+	if got := HostStartAddress(subnet("10.0.0.0/24", ""), "a"); got != StartAddress(subnet("10.0.0.0/24", ""), "a") {
 		t.Errorf("got %s", got)
 	}
 }

@@ -137,8 +137,8 @@ func wrong(s network.Subnet, slices []network.Range) string {
 func hostOf(s network.Subnet, r network.Range) netip.Addr {
 	s.Lease = r
 	n := network.Network{Subnets: []network.Subnet{s}}
-	Assign(&n, network.VTEP{})
-	return n.Subnets[0].Host
+	AssignSlices(&n, network.VTEP{})
+	return n.Subnets[0].HostAddress
 }
 
 // With room for more hosts, a host that is added behind the others changes
@@ -184,17 +184,17 @@ func TestAssignKeepsTheUsersRange(t *testing.T) {
 			s.Lease.Last = netip.MustParseAddr(tt.last)
 		}
 		n := network.Network{Subnets: []network.Subnet{s}}
-		problems := Reserve(&n)
+		problems := ReserveRanges(&n)
 		if tt.want == "" {
 			if len(problems) != 1 {
 				t.Errorf("%s-%s: got %v and %v", tt.first, tt.last, n.Subnets[0].Lease, problems)
 			}
 			continue
 		}
-		problems = append(problems, Assign(&n, network.VTEP{})...)
+		problems = append(problems, AssignSlices(&n, network.VTEP{})...)
 		got := n.Subnets[0]
-		if text := got.Lease.First.String() + "-" + got.Lease.Last.String(); text != tt.want || got.Host.String() != tt.host || len(problems) > 0 {
-			t.Errorf("%s-%s: got %s, host %s, %v", tt.first, tt.last, text, got.Host, problems)
+		if text := got.Lease.First.String() + "-" + got.Lease.Last.String(); text != tt.want || got.HostAddress.String() != tt.host || len(problems) > 0 {
+			t.Errorf("%s-%s: got %s, host %s, %v", tt.first, tt.last, text, got.HostAddress, problems)
 		}
 	}
 }

@@ -45,7 +45,7 @@ type SetMAC struct {
 // SetMaster makes a link a port of the bridge Master; "" frees it.
 type SetMaster struct{ Name, Master string }
 
-// SetLearning has a VXLAN device learn from received packets which host a MAC is
+// SetLearning has a KindVXLAN device learn from received packets which host a MAC is
 // on, or stop to. What it has learned stays until it ages.
 type SetLearning struct {
 	Name string
@@ -80,7 +80,7 @@ type AddRoute struct {
 	Route Route
 }
 
-// AddFDB adds an entry to a VXLAN device's FDB: appended for the zero MAC (the
+// AddFDB adds an entry to a KindVXLAN device's FDB: appended for the zero MAC (the
 // kernel refuses to replace those), else replacing the MAC's entry, also a
 // learned one.
 type AddFDB struct {
@@ -88,7 +88,7 @@ type AddFDB struct {
 	FDB  FDB
 }
 
-// DelFDB removes an entry from a VXLAN device's FDB.
+// DelFDB removes an entry from a KindVXLAN device's FDB.
 type DelFDB struct {
 	Name string
 	FDB  FDB
@@ -124,9 +124,9 @@ func (c CreateLink) String() string {
 	}
 	fmt.Fprintf(&b, " type %s", l.Kind)
 	switch l.Kind {
-	case VXLAN:
+	case KindVXLAN:
 		fmt.Fprintf(&b, " %s", l.Tunnel)
-	case Veth:
+	case KindVeth:
 		fmt.Fprintf(&b, " peer name %s netns %s", l.Peer.Name, l.Peer.Namespace)
 		if l.Peer.MTU != 0 {
 			fmt.Fprintf(&b, " mtu %d", l.Peer.MTU)
@@ -207,7 +207,7 @@ func (c DelAddr) String() string {
 func (c AddRoute) String() string {
 	r := c.Route
 	s := "ip route append "
-	if r.Type != Unicast {
+	if r.Type != RouteUnicast {
 		return s + fmt.Sprintf("%s %s metric %d", r.Type, r.Dst, r.Metric)
 	}
 	s += r.Dst.String()

@@ -42,7 +42,7 @@ func TestDatumIsPrintedAsNftTakesIt(t *testing.T) {
 // Elements are told apart by set and key alone.
 func TestElementID(t *testing.T) {
 	e := Element{Set: Ports4, Key: Concat(Protocol(6), Port(80)), Value: Port(1)}
-	other := Element{Set: Ports4, Key: Concat(Protocol(6), Port(80)), Value: Port(2), Note: "n"}
+	other := Element{Set: Ports4, Key: Concat(Protocol(6), Port(80)), Value: Port(2), Comment: "n"}
 	if e.ID() != other.ID() {
 		t.Error("same key: not the same")
 	}
@@ -53,7 +53,7 @@ func TestElementID(t *testing.T) {
 			t.Errorf("the same as %s in %v", other, other.Set)
 		}
 	}
-	narrow, wide := Element{Set: WayOut4, Key: Subnet(netip.MustParsePrefix("10.0.0.0/24"))}, Element{Set: WayOut4, Key: Subnet(netip.MustParsePrefix("10.0.0.0/16"))}
+	narrow, wide := Element{Set: Masquerade4, Key: Subnet(netip.MustParsePrefix("10.0.0.0/24"))}, Element{Set: Masquerade4, Key: Subnet(netip.MustParsePrefix("10.0.0.0/16"))}
 	if narrow.ID() == wide.ID() {
 		t.Error("ranges that begin alike are the same")
 	}

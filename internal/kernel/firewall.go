@@ -13,9 +13,9 @@ type Family string
 
 // The families that have tables.
 const (
-	Inet     Family = "inet"   // packets, as the host routes or receives them
-	Bridging Family = "bridge" // frames, as bridges forward them
-	Netdev   Family = "netdev" // packets, as a device receives them
+	FamilyInet   Family = "inet"   // packets, as the host routes or receives them
+	FamilyBridge Family = "bridge" // frames, as bridges forward them
+	FamilyNetdev Family = "netdev" // packets, as a device receives them
 )
 
 // Set is a set or map of a firewall table. The rules are constant; what a network
@@ -27,56 +27,56 @@ type Set struct {
 
 // The sets. Package nft has the rules that use them.
 var (
-	Bridges   = Set{Inet, "bridges"}         // bridge of each network; the note tells what elements the network has
-	Within    = Set{Inet, "within"}          // bridge . the same bridge
-	Networks  = Set{Inet, "networks"}        // all bridges of Podman networks, netavark's own too
-	Isolated  = Set{Inet, "isolated"}        // those with isolate=true or strict
-	Strict    = Set{Inet, "strict"}          // those with isolate=strict
-	Internal  = Set{Inet, "internal"}        // bridges of internal networks
-	Underlays = Set{Inet, "underlays"}       // device that a network's VXLAN packets leave by
-	Tunnels   = Set{Inet, "vxlan_ports"}     // UDP port of each network's tunnel
-	VNIs      = Set{Inet, "vnis"}            // UDP port . VNI of each network with a list of members
-	OwnVNIs   = Set{Inet, "own_vnis"}        // UDP port . VNI of each network
-	Members4  = Set{Inet, "members4"}        // remote host . tunnel end . UDP port . VNI
-	Members6  = Set{Inet, "members6"}        //
-	VTEPs4    = Set{Inet, "vteps4"}          // address . UDP port of each host, this one too
-	VTEPs6    = Set{Inet, "vteps6"}          //
-	Agents4   = Set{Inet, "agents4"}         // address . port of each host's agent
-	Agents6   = Set{Inet, "agents6"}         //
-	Subnets4  = Set{Inet, "subnets4"}        // subnet . subnet, each pair of one network
-	Subnets6  = Set{Inet, "subnets6"}        //
-	WayOut4   = Set{Inet, "masquerade4"}     // subnets that leave by the host's address
-	WayOut6   = Set{Inet, "masquerade6"}     //
-	Outbound4 = Set{Inet, "outbound4"}       // subnet : source address outside
-	Outbound6 = Set{Inet, "outbound6"}       //
-	Ports4    = Set{Inet, "ports4"}          // protocol . port : container's address . port
-	Ports6    = Set{Inet, "ports6"}          //
-	PortsAt4  = Set{Inet, "ports_at4"}       // host's address . protocol . port : container's address . port
-	PortsAt6  = Set{Inet, "ports_at6"}       //
-	FromPort  = Set{Bridging, "from_port"}   // bridge port : chain for what comes from it
-	ToPort    = Set{Bridging, "to_port"}     // bridge port : chain for what goes to it
-	Gateways4 = Set{Bridging, "gateways4"}   // VXLAN device . gateway
-	Gateways6 = Set{Bridging, "gateways6"}   //
-	GatewayND = Set{Bridging, "gateways_nd"} // the same by the target of neighbour discovery
-	SourceND  = Set{Bridging, "source_nd"}   // bridge port . address that it may advertise
-	SourceMAC = Set{Bridging, "source_mac"}  // bridge port . address that it may send from
-	SourceIP4 = Set{Bridging, "source_ip4"}  //
-	SourceIP6 = Set{Bridging, "source_ip6"}  //
+	Bridges        = Set{FamilyInet, "bridges"}       // bridge of each network; the note tells what elements the network has
+	SameBridge     = Set{FamilyInet, "same_bridge"}        // bridge . the same bridge
+	PodmanBridges  = Set{FamilyInet, "podman_bridges"}      // all bridges of Podman networks, netavark's own too
+	Isolated       = Set{FamilyInet, "isolated"}      // those with isolate=true or strict
+	IsolatedStrict = Set{FamilyInet, "isolated_strict"}        // those with isolate=strict
+	Internal       = Set{FamilyInet, "internal"}      // bridges of internal networks
+	Underlays      = Set{FamilyInet, "underlays"}     // device that a network's KindVXLAN packets leave by
+	VXLANPorts     = Set{FamilyInet, "vxlan_ports"}   // UDP port of each network's tunnel
+	VNIs           = Set{FamilyInet, "vnis"}          // UDP port . VNI of each network with a list of members
+	OwnVNIs        = Set{FamilyInet, "own_vnis"}      // UDP port . VNI of each network
+	Members4       = Set{FamilyInet, "members4"}      // remote host . tunnel end . UDP port . VNI
+	Members6       = Set{FamilyInet, "members6"}      //
+	VTEPs4         = Set{FamilyInet, "vteps4"}        // address . UDP port of each host, this one too
+	VTEPs6         = Set{FamilyInet, "vteps6"}        //
+	Agents4        = Set{FamilyInet, "agents4"}       // address . port of each host's agent
+	Agents6        = Set{FamilyInet, "agents6"}       //
+	Subnets4       = Set{FamilyInet, "subnets4"}      // subnet . subnet, each pair of one network
+	Subnets6       = Set{FamilyInet, "subnets6"}      //
+	Masquerade4    = Set{FamilyInet, "masquerade4"}   // subnets that leave by the host's address
+	Masquerade6    = Set{FamilyInet, "masquerade6"}   //
+	Outbound4      = Set{FamilyInet, "outbound4"}     // subnet : source address outside
+	Outbound6      = Set{FamilyInet, "outbound6"}     //
+	Ports4         = Set{FamilyInet, "ports4"}        // protocol . port : container's address . port
+	Ports6         = Set{FamilyInet, "ports6"}        //
+	PortsAt4       = Set{FamilyInet, "ports_at4"}     // host's address . protocol . port : container's address . port
+	PortsAt6       = Set{FamilyInet, "ports_at6"}     //
+	FromPort       = Set{FamilyBridge, "from_port"}   // bridge port : chain for what comes from it
+	ToPort         = Set{FamilyBridge, "to_port"}     // bridge port : chain for what goes to it
+	Gateways4      = Set{FamilyBridge, "gateways4"}   // KindVXLAN device . gateway
+	Gateways6      = Set{FamilyBridge, "gateways6"}   //
+	GatewaysND     = Set{FamilyBridge, "gateways_nd"} // the same by the target of neighbour discovery
+	SourceND       = Set{FamilyBridge, "source_nd"}   // bridge port . address that it may advertise
+	SourceMAC      = Set{FamilyBridge, "source_mac"}  // bridge port . address that it may send from
+	SourceIP4      = Set{FamilyBridge, "source_ip4"}  //
+	SourceIP6      = Set{FamilyBridge, "source_ip6"}  //
 )
 
 // The chains of the bridge table that FromPort and ToPort lead to.
 const (
-	ChainFromTunnel = "from_tunnel"
-	ChainToTunnel   = "to_tunnel"
-	ChainSecured    = "from_secured_port"
+	ChainFromTunnel   = "from_tunnel"
+	ChainToTunnel     = "to_tunnel"
+	ChainPortSecurity = "port_security"
 )
 
 // Element is an element of a set, or with a Value of a map.
 type Element struct {
-	Set   Set
-	Key   Datum
-	Value Datum
-	Note  string // comment; not part of what makes elements equal to the kernel
+	Set     Set
+	Key     Datum
+	Value   Datum
+	Comment string // comment; not part of what makes elements equal to the kernel
 }
 
 // ElementID is what no two elements of the firewall share.
@@ -91,8 +91,8 @@ func (e *Element) ID() ElementID { return ElementID{e.Set, e.Key.first, e.Key.la
 // String prints the element as nft takes it.
 func (e Element) String() string {
 	s := e.Key.String()
-	if e.Note != "" {
-		s += fmt.Sprintf(" comment %q", e.Note)
+	if e.Comment != "" {
+		s += fmt.Sprintf(" comment %q", e.Comment)
 	}
 	if !e.Value.IsZero() {
 		s += " : " + e.Value.String()

@@ -24,16 +24,16 @@ type Kind string
 
 // The kinds that this project creates.
 const (
-	Bridge Kind = "bridge"
-	Veth   Kind = "veth"
-	VXLAN  Kind = "vxlan"
+	KindBridge Kind = "bridge"
+	KindVeth   Kind = "veth"
+	KindVXLAN  Kind = "vxlan"
 )
 
 // MAC is an Ethernet address; the zero MAC stands for "what the kernel chose".
 type MAC [6]byte
 
 // IsZero tells whether the address is left to the kernel. It is also the
-// address of a flood entry in a VXLAN device's FDB.
+// address of a flood entry in a KindVXLAN device's FDB.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
 // String prints the address as 02:00:00:00:00:01.
@@ -92,12 +92,12 @@ type Link struct {
 
 	Sysctls []Sysctl // kernel parameters of this link
 
-	Tunnel Tunnel // of a VXLAN device
+	Tunnel Tunnel // of a KindVXLAN device
 	Peer   Peer   // of a veth; used to create it, not observed
 
 	Addrs  []Addr
 	Routes []Route // whose output device is this link
-	FDB    []FDB   // of a VXLAN device: permanent entries; learned ones are left out
+	FDB    []FDB   // of a KindVXLAN device: permanent entries; learned ones are left out
 }
 
 // Sysctl is a kernel parameter: Key is its path below /proc/sys, such as
@@ -115,7 +115,7 @@ type Peer struct {
 	MTU       int
 }
 
-// Tunnel holds a VXLAN device's own attributes (IFLA_VXLAN_* in linux/if_link.h,
+// Tunnel holds a KindVXLAN device's own attributes (IFLA_VXLAN_* in linux/if_link.h,
 // RFC 7348). Most cannot be changed while the device exists.
 type Tunnel struct {
 	VNI   uint32     // 1–16777215
@@ -187,14 +187,14 @@ type Addr struct {
 	Deprecated bool
 }
 
-// Sender is who asks for addresses on a link.
-type Sender struct {
+// ProbeSender is who asks for addresses on a link.
+type ProbeSender struct {
 	MAC   MAC
 	Addrs []netip.Addr // its own there; may be none
 }
 
-// Holder is who answers for an address on a link.
-type Holder struct {
+// ProbeAnswer is who answers for an address on a link.
+type ProbeAnswer struct {
 	Addr netip.Addr
 	MAC  MAC
 }
@@ -204,10 +204,10 @@ type RouteType string
 
 // The route types that a network may ask for.
 const (
-	Unicast     RouteType = "unicast"
-	Blackhole   RouteType = "blackhole"
-	Unreachable RouteType = "unreachable"
-	Prohibit    RouteType = "prohibit"
+	RouteUnicast     RouteType = "unicast"
+	RouteBlackhole   RouteType = "blackhole"
+	RouteUnreachable RouteType = "unreachable"
+	RouteProhibit    RouteType = "prohibit"
 )
 
 // Route is a route in the main table.
@@ -218,7 +218,7 @@ type Route struct {
 	Metric  uint32
 }
 
-// FDB is a permanent entry of a VXLAN device's forwarding database: frames for
+// FDB is a permanent entry of a KindVXLAN device's forwarding database: frames for
 // MAC go to the VTEP Dst. Entries with the zero MAC get broadcast, multicast and
 // unknown unicast; a device may have many of those, and one of each other MAC.
 type FDB struct {
@@ -238,8 +238,8 @@ type Facets uint8
 
 // What can be read of a link.
 const (
-	Addrs Facets = 1 << iota
-	Routes
-	Entries // of a VXLAN device's FDB
-	Params  // those parameters that come with the attributes; they are in Sysctls
+	FacetAddrs Facets = 1 << iota
+	FacetRoutes
+	FacetFDB     // of a KindVXLAN device's FDB
+	FacetSysctls // those parameters that come with the attributes; they are in Sysctls
 )

@@ -6,12 +6,12 @@ import (
 	"net/netip"
 )
 
-// Tables are the three tables by which frames and packets find a network's other
+// ForwardingTables are the three tables by which frames and packets find a network's other
 // hosts without being flooded.
-type Tables struct {
-	// FDB has the VXLAN device's permanent entries of one MAC each: on which host it is.
+type ForwardingTables struct {
+	// FDB has the KindVXLAN device's permanent entries of one MAC each: on which host it is.
 	FDB []FDB
-	// Static has the MACs that the bridge was told to be behind the VXLAN device,
+	// Static has the MACs that the bridge was told to be behind the KindVXLAN device,
 	// which it then neither forgets nor floods. They are sticky: another static entry
 	// follows a frame from another port, so one forged frame would give a container here
 	// all that is for a remote one, for good, as what comes by the device is not learned.
@@ -30,12 +30,12 @@ type Neighbour struct {
 	MAC  MAC
 }
 
-// TableChanges are changes of many entries of a network's tables. Those of Add replace what is there of their MAC or address, learned
+// ForwardingChanges are changes of many entries of a network's tables. Those of Add replace what is there of their MAC or address, learned
 // entries too; those of Delete may be gone already. An entry that fails does not
 // keep the others from being changed.
-type TableChanges struct {
+type ForwardingChanges struct {
 	Bridge, Device string // Device is a port of Bridge, which is needed for Neighbours only
-	Add, Delete    Tables
+	Add, Delete    ForwardingTables
 }
 
 // AddStatic has the bridge send frames for MAC to its port Name, whatever comes from where,
@@ -87,7 +87,7 @@ func (c DelNeighbour) String() string {
 // All returns the changes of single entries, in the order in which they are made:
 // on the way up nobody is told of a MAC before it can be reached, and on the way
 // down the other way round.
-func (c TableChanges) All() iter.Seq[Change] {
+func (c ForwardingChanges) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		_ = each(c.Add.FDB, func(e FDB) bool { return yield(AddFDB{c.Device, e}) }) &&
 			each(c.Add.Static, func(m MAC) bool { return yield(AddStatic{c.Device, m}) }) &&

@@ -43,14 +43,14 @@ type Agent struct {
 // Sync has the agent act on the store as it is now, and starts it if need be. The error
 // says what is wrong with the network.
 func (a Agent) Sync(network string) error {
-	_, err := a.ask(agentapi.Request{Verb: agentapi.Sync, Network: network}, 0)
+	_, err := a.ask(agentapi.Request{Verb: agentapi.VerbSync, Network: network}, 0)
 	return err
 }
 
-// Arrived has the agent answer the names of a container that has been set up, and starts it if need be. It tells whether
+// EndpointAdded has the agent answer the names of a container that has been set up, and starts it if need be. It tells whether
 // the agent has the container announce its addresses, which one of an earlier version does not.
-func (a Agent) Arrived(network, container string) (announces bool, err error) {
-	r, err := a.ask(agentapi.Request{Verb: agentapi.Sync, Network: network, Container: container}, 0)
+func (a Agent) EndpointAdded(network, container string) (announces bool, err error) {
+	r, err := a.ask(agentapi.Request{Verb: agentapi.VerbSync, Network: network, Container: container}, 0)
 	return r.Announces, err
 }
 
@@ -58,10 +58,10 @@ func (a Agent) Arrived(network, container string) (announces bool, err error) {
 // around for a moment, and may have to find the others first.
 const assigning = 10 * time.Second
 
-// Assign has the agent pick addresses for a container whose record is in the store, and
+// AssignAddresses has the agent pick addresses for a container whose record is in the store, and
 // starts it if need be.
-func (a Agent) Assign(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
-	r, err := a.ask(agentapi.Request{Verb: agentapi.Assign, Assign: &agentapi.Assignment{
+func (a Agent) AssignAddresses(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
+	r, err := a.ask(agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: &agentapi.AssignRequest{
 		Network: network, Container: container, Wanted: wanted,
 	}}, assigning)
 	if err == nil && r.Warning != "" {
@@ -119,10 +119,10 @@ func (a Agent) explain(err error) error {
 	return fmt.Errorf("%w; see %s", err, a.Log)
 }
 
-// Notify tells the agent, if it runs, that the store has changed. It finds that out by
+// StoreChanged tells the agent, if it runs, that the store has changed. It finds that out by
 // itself too, so nothing depends on it.
-func (a Agent) Notify() {
-	_ = agentapi.Tell(a.Socket, agentapi.Request{Verb: agentapi.Changed}, time.Now().Add(patience))
+func (a Agent) StoreChanged() {
+	_ = agentapi.Send(a.Socket, agentapi.Request{Verb: agentapi.VerbStoreChanged}, time.Now().Add(patience))
 }
 
 // systemctl is where it is on every system that systemd runs on.

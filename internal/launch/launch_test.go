@@ -68,7 +68,7 @@ func agent(t *testing.T, script string) Agent {
 
 func TestSyncStartsTheAgent(t *testing.T) {
 	a := agent(t, "")
-	a.Notify() // starts nothing
+	a.StoreChanged() // starts nothing
 	if _, err := os.Stat(a.Log); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("started by a notice: %v", err)
 	}

@@ -1,4 +1,4 @@
-// Package network says what a VXLAN network, the host it is used on and an
+// Package network says what a KindVXLAN network, the host it is used on and an
 // endpoint are, and refuses what cannot work.
 //
 // It reads the JSON that Podman and netavark hand to the plugin. Raw strings stay

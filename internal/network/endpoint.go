@@ -26,8 +26,8 @@ type Endpoint struct {
 	Ports         []PortMapping  `json:",omitempty"`
 }
 
-// Attachment is what netavark passes about a container, as it passes it.
-type Attachment struct {
+// AttachRequest is what netavark passes about a container, as it passes it.
+type AttachRequest struct {
 	ContainerID   string
 	ContainerName string
 	Namespace     string
@@ -50,7 +50,7 @@ type endpointConfig struct {
 // ParseEndpoint reads how a container is attached to the network n. Where the agent
 // picks addresses the endpoint has only those that the user asked for, until the
 // others are passed too.
-func ParseEndpoint(n Network, a Attachment) (Endpoint, error) {
+func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	var c endpointConfig
 	if err := json.Unmarshal(a.Options, &c); err != nil {
 		return Endpoint{}, fmt.Errorf("read network options: %w", err)
@@ -133,7 +133,7 @@ func (e *Endpoint) setAddrs(n Network, addrs []string, problems *Problems) {
 		if a == subnet.Gateway {
 			problems.Add("--ip", s, "is the gateway of network %s", n.Name)
 		}
-		if a == subnet.Host {
+		if a == subnet.HostAddress {
 			problems.Add("--ip", s, "is this host's own address on network %s", n.Name)
 		}
 		p := netip.PrefixFrom(a.Unmap(), subnet.Prefix.Bits())

@@ -20,8 +20,8 @@ func dualStack(t *testing.T) Network {
 	return n
 }
 
-func attachment(id, options string) Attachment {
-	return Attachment{ContainerID: id, ContainerName: "one", Namespace: "/run/netns/x", Options: []byte(options)}
+func attachment(id, options string) AttachRequest {
+	return AttachRequest{ContainerID: id, ContainerName: "one", Namespace: "/run/netns/x", Options: []byte(options)}
 }
 
 func TestParseEndpoint(t *testing.T) {

@@ -28,7 +28,7 @@ func (h fakeHost) Interface(name string) (Interface, error) {
 	return Interface{}, h.lookupErr
 }
 
-func (h fakeHost) InterfaceWith(addr netip.Addr) (Interface, error) {
+func (h fakeHost) InterfaceByAddr(addr netip.Addr) (Interface, error) {
 	for _, i := range h.ifaces {
 		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr }) {
 			return i, h.lookupErr
@@ -37,7 +37,7 @@ func (h fakeHost) InterfaceWith(addr netip.Addr) (Interface, error) {
 	return Interface{}, h.lookupErr
 }
 
-func (h fakeHost) DefaultInterface(ipv6 bool) (Interface, error) {
+func (h fakeHost) DefaultRouteInterface(ipv6 bool) (Interface, error) {
 	if ipv6 {
 		return h.Interface(h.default6)
 	}

@@ -6,16 +6,16 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// Host is what must be known of the machine to place a network on it. A lookup
+// InterfaceLookup is what must be known of the machine to place a network on it. A lookup
 // that finds nothing returns a zero Interface and no error.
-type Host interface {
+type InterfaceLookup interface {
 	// Interface returns the interface with the name or alternative name.
 	Interface(name string) (Interface, error)
-	// InterfaceWith returns the interface that has the address.
-	InterfaceWith(addr netip.Addr) (Interface, error)
-	// DefaultInterface returns the interface of the default route with the
+	// InterfaceByAddr returns the interface that has the address.
+	InterfaceByAddr(addr netip.Addr) (Interface, error)
+	// DefaultRouteInterface returns the interface of the default route with the
 	// lowest metric in the main table, for IPv6 or else IPv4.
-	DefaultInterface(ipv6 bool) (Interface, error)
+	DefaultRouteInterface(ipv6 bool) (Interface, error)
 }
 
 // Interface is a network interface of the host, as far as an underlay is

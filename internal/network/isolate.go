@@ -7,17 +7,17 @@ type Isolation int
 
 // The values, as those of netavark's bridge driver.
 const (
-	NotIsolated    Isolation = iota // to any network that is not strict
-	Isolated                        // to networks that are not isolated
-	StrictIsolated                  // to none
+	IsolateOff    Isolation = iota // to any network that is not strict
+	IsolateOn                      // to networks that are not isolated
+	IsolateStrict                  // to none
 )
 
 // String prints the value as the option takes it.
 func (i Isolation) String() string {
 	switch i {
-	case Isolated:
+	case IsolateOn:
 		return "true"
-	case StrictIsolated:
+	case IsolateStrict:
 		return "strict"
 	}
 	return "false"
@@ -25,11 +25,11 @@ func (i Isolation) String() string {
 
 func parseIsolation(value string) (Isolation, bool) {
 	if value == "strict" {
-		return StrictIsolated, true
+		return IsolateStrict, true
 	}
 	on, ok := parseBool(value)
 	if on {
-		return Isolated, ok
+		return IsolateOn, ok
 	}
-	return NotIsolated, ok
+	return IsolateOff, ok
 }

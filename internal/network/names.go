@@ -47,7 +47,7 @@ type Identity struct {
 	ID     string
 	Name   string
 	Bridge DeviceName
-	Device DeviceName // the VXLAN device
+	Device DeviceName // the KindVXLAN device
 
 	// Interface is the bridge's name as the user gave it, perhaps too long to
 	// be more than an alternative name; "" if it was left to the driver.

@@ -10,31 +10,31 @@ import (
 // plugin's executable.
 const Driver = "vxlan"
 
-// Network is a VXLAN network as its user configured it. A Network that Parse
+// Network is a KindVXLAN network as its user configured it. A Network that Parse
 // returned without an error is valid.
 type Network struct {
 	Identity
 
-	// Tunnel has what the options say of the VXLAN device. Its Local, Dev and
+	// Tunnel has what the options say of the KindVXLAN device. Its Local, Dev and
 	// Learning are not set: they depend on the host and the mode.
 	Tunnel   kernel.Tunnel
 	Learning kernel.Opt[bool]
 
-	LocalIP  netip.Addr   // invalid: auto
-	Physical string       // "": auto
-	Remotes  []netip.Addr // sorted, unique; may have this host's own address
-	Gossip   bool         // discovery=gossip: Remotes are only where to ask for the hosts
+	LocalIP           netip.Addr   // invalid: auto
+	PhysicalInterface string       // "": auto
+	Remotes           []netip.Addr // sorted, unique; may have this host's own address
+	Gossip            bool         // discovery=gossip: Remotes are only where to ask for the hosts
 
 	MTU            int    // bytes; 0: the most that fits
 	Metric         uint32 // of the default routes
 	NoDefaultRoute bool
 	Internal       bool // no way out of the overlay
 
-	Isolate              Isolation
-	Outbound4, Outbound6 netip.Addr // source of what leaves the overlay; invalid: the host's choice
-	VRF                  string     // device that the bridge is a port of
+	Isolate                      Isolation
+	OutboundAddr4, OutboundAddr6 netip.Addr // source of what leaves the overlay; invalid: the host's choice
+	VRF                          string     // device that the bridge is a port of
 
-	Shortcut kernel.Opt[bool] // past the bridge, where all MACs are known; unset: true
+	FastPath kernel.Opt[bool] // past the bridge, where all MACs are known; unset: true
 
 	MaxHosts     int  // how many hosts the subnets are divided among; 0: as many as there are
 	AddressCheck bool // ask the wire for an address before a container gets it
@@ -49,10 +49,10 @@ type Network struct {
 
 // Subnet is a range of overlay addresses.
 type Subnet struct {
-	Prefix  netip.Prefix // masked
-	Gateway netip.Addr   // invalid: none
-	Lease   Range        // what this host hands out; zero: all of Prefix
-	Host    netip.Addr   // this host's own address; invalid: none
+	Prefix      netip.Prefix // masked
+	Gateway     netip.Addr   // invalid: none
+	Lease       Range        // what this host hands out; zero: all of Prefix
+	HostAddress netip.Addr   // this host's own address; invalid: none
 }
 
 // Range is a range of addresses, both ends included.

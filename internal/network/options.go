@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// DefaultPort is the IANA port of VXLAN (RFC 7348, section 5).
+	// DefaultPort is the IANA port of KindVXLAN (RFC 7348, section 5).
 	DefaultPort = 4789
 	// DefaultMetric is the metric of default routes that netavark uses too.
 	DefaultMetric = 100
@@ -65,17 +65,17 @@ var options = []option{
 		name:    "physical_interface",
 		accepts: `an interface of this host, or "auto"`,
 		set: func(n *Network, value string) bool {
-			n.Physical = value
+			n.PhysicalInterface = value
 			if value == auto {
-				n.Physical = ""
+				n.PhysicalInterface = ""
 			}
 			return value != "" && checkDeviceName(value, maxAltNameLen) == ""
 		},
 		get: func(n Network) string {
-			if n.Physical == "" {
+			if n.PhysicalInterface == "" {
 				return auto
 			}
-			return n.Physical
+			return n.PhysicalInterface
 		},
 	},
 	{
@@ -119,8 +119,8 @@ var options = []option{
 		},
 		get: func(n Network) string { return n.Isolate.String() },
 	},
-	outboundOption("outbound_addr4", netip.Addr.Is4, func(n *Network) *netip.Addr { return &n.Outbound4 }),
-	outboundOption("outbound_addr6", netip.Addr.Is6, func(n *Network) *netip.Addr { return &n.Outbound6 }),
+	outboundOption("outbound_addr4", netip.Addr.Is4, func(n *Network) *netip.Addr { return &n.OutboundAddr4 }),
+	outboundOption("outbound_addr6", netip.Addr.Is6, func(n *Network) *netip.Addr { return &n.OutboundAddr6 }),
 	{
 		name:    "vrf",
 		accepts: "the name of a VRF device of this host",
@@ -162,7 +162,7 @@ var options = []option{
 	},
 	boolOption("address_check", func(n *Network) *bool { return &n.AddressCheck }),
 	boolOption("port_security", func(n *Network) *bool { return &n.PortSecurity }),
-	flagOption("shortcut", func(n *Network) *kernel.Opt[bool] { return &n.Shortcut }),
+	flagOption("fast_path", func(n *Network) *kernel.Opt[bool] { return &n.FastPath }),
 	flagOption("learning", func(n *Network) *kernel.Opt[bool] { return &n.Learning }),
 	flagOption("proxy", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.Proxy }),
 	flagOption("l2miss", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.L2Miss }),

@@ -44,7 +44,7 @@ type routeConfig struct {
 
 // Parse reads a network and places it on the host. It reports everything that
 // is wrong, with the configuration or with the host, as Problems.
-func Parse(data []byte, host Host) (Network, VTEP, error) {
+func Parse(data []byte, host InterfaceLookup) (Network, VTEP, error) {
 	c, err := decode(data)
 	if err != nil {
 		return Network{}, VTEP{}, err
@@ -60,9 +60,9 @@ func Parse(data []byte, host Host) (Network, VTEP, error) {
 	return n, v, nil
 }
 
-// Load reads a network without looking at the host, which may have changed since
+// ParseStored reads a network without looking at the host, which may have changed since
 // the network was placed on it.
-func Load(data []byte) (Network, error) {
+func ParseStored(data []byte) (Network, error) {
 	c, err := decode(data)
 	if err != nil {
 		return Network{}, err
@@ -79,9 +79,9 @@ func CheckContainerID(id string) error {
 	return nil
 }
 
-// Identify reads only which network it is, so that also a network that has
+// ParseIdentity reads only which network it is, so that also a network that has
 // become invalid can be taken down.
-func Identify(data []byte) (Identity, error) {
+func ParseIdentity(data []byte) (Identity, error) {
 	c, err := decode(data)
 	if err != nil {
 		return Identity{}, err
@@ -119,7 +119,7 @@ func (c config) network() (Network, Problems) {
 	if n.PortSecurity && len(n.Subnets) == 0 {
 		problems.Add("option port_security", "true", "needs a --subnet: without one nobody knows what a container may send from")
 	}
-	if n.VRF != "" && (n.Internal || n.Isolate != NotIsolated || n.Outbound4.IsValid() || n.Outbound6.IsValid()) {
+	if n.VRF != "" && (n.Internal || n.Isolate != IsolateOff || n.OutboundAddr4.IsValid() || n.OutboundAddr6.IsValid()) {
 		problems.Add("option vrf", n.VRF, "does not go with --internal, isolate or outbound_addr: in a VRF the rules do not see the bridge")
 	}
 	for _, r := range c.Routes {
@@ -271,15 +271,15 @@ func (n *Network) addRoute(c routeConfig, problems *Problems) {
 	}
 	r.Dst = dst.Masked()
 	switch r.Type {
-	case "", kernel.Unicast:
-		r.Type = kernel.Unicast
+	case "", kernel.RouteUnicast:
+		r.Type = kernel.RouteUnicast
 		r.Gateway, err = netip.ParseAddr(c.Gateway)
 		if err != nil || r.Gateway.Is4() != r.Dst.Addr().Is4() {
 			problems.Add("--route", typed, "needs a gateway of the destination's address family")
 		} else if _, ok := n.SubnetOf(r.Gateway); !ok {
 			problems.Add("--route", typed, "needs a gateway in a subnet of the network")
 		}
-	case kernel.Blackhole, kernel.Unreachable, kernel.Prohibit:
+	case kernel.RouteBlackhole, kernel.RouteUnreachable, kernel.RouteProhibit:
 		if c.Gateway != "" {
 			problems.Add("--route", typed, "takes no gateway")
 		}

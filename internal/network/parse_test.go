@@ -37,13 +37,13 @@ func TestParseDocumentedExample(t *testing.T) {
 
 			Interface: "br-vxlan-network",
 		},
-		Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789},
-		LocalIP:  a("192.168.1.10"),
-		Physical: "eth0",
-		Remotes:  remotes,
-		Metric:   100,
-		DNS:      true,
-		Subnets:  []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: a("10.0.0.1")}},
+		Tunnel:            kernel.Tunnel{VNI: 100, Port: 4789},
+		LocalIP:           a("192.168.1.10"),
+		PhysicalInterface: "eth0",
+		Remotes:           remotes,
+		Metric:            100,
+		DNS:               true,
+		Subnets:           []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: a("10.0.0.1")}},
 	}
 	if !reflect.DeepEqual(n, want) {
 		t.Errorf("got  %+v\nwant %+v", n, want)
@@ -208,11 +208,11 @@ func TestParseReturnsLookupErrors(t *testing.T) {
 // A network that became invalid, for instance since its interface was renamed or
 // an option is no more, must still be taken down.
 func TestIdentifyDoesNotLookAtOptions(t *testing.T) {
-	id, err := Identify(edit(map[string]string{"vni": "x", "gone": "1"}, map[string]any{"name": "blue"}))
+	id, err := ParseIdentity(edit(map[string]string{"vni": "x", "gone": "1"}, map[string]any{"name": "blue"}))
 	if err != nil || id.Bridge.Name != "br-vxlan-blue" || id.Device.Name != "vxlan-blue" || id.ID != "7c7b" {
 		t.Errorf("got %+v, %v", id, err)
 	}
-	if _, err := Identify([]byte(`{"name":"x","id":"../../etc"}`)); err == nil {
+	if _, err := ParseIdentity([]byte(`{"name":"x","id":"../../etc"}`)); err == nil {
 		t.Error("an id that is a path was accepted")
 	}
 }

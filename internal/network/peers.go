@@ -10,20 +10,20 @@ import (
 // is none, and a network is as its list says.
 type Peers struct {
 	Flood     []netip.Addr // hosts that get what is for everybody, sorted
-	Exact     bool         // see VTEP
+	StaticFDB bool         // see VTEP
 	AgentPort uint16       // see VTEP
 	HostAddrs []netip.Addr // this host's own, where the agent chooses them
 }
 
 // Equal tells whether both say the same.
 func (p Peers) Equal(o Peers) bool {
-	return p.Exact == o.Exact && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) && slices.Equal(p.HostAddrs, o.HostAddrs)
+	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) && slices.Equal(p.HostAddrs, o.HostAddrs)
 }
 
 // Place completes what the network and its list say of this host. Who may send is as
 // the list says, if there is one.
 func (p Peers) Place(n *Network, v *VTEP) {
-	v.Flood, v.Exact, v.AgentPort = p.Flood, p.Exact, p.AgentPort
+	v.Flood, v.StaticFDB, v.AgentPort = p.Flood, p.StaticFDB, p.AgentPort
 	if !n.Gossip {
 		return
 	}
@@ -32,7 +32,7 @@ func (p Peers) Place(n *Network, v *VTEP) {
 		s := &n.Subnets[i]
 		for _, a := range p.HostAddrs {
 			if s.Prefix.Contains(a) {
-				s.Host = a
+				s.HostAddress = a
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 func TestPeersPlace(t *testing.T) {
 	a, b := netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")
 	own := netip.MustParseAddr("10.0.0.9")
-	p := Peers{Flood: []netip.Addr{b}, Exact: true, AgentPort: 7947, HostAddrs: []netip.Addr{own}}
+	p := Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{own}}
 	tests := []struct {
 		name    string
 		network Network
@@ -25,8 +25,8 @@ func TestPeersPlace(t *testing.T) {
 		n, v := tt.network, VTEP{Remotes: []netip.Addr{a, b}, Flood: []netip.Addr{a, b}}
 		n.Subnets = []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}
 		p.Place(&n, &v)
-		if !slices.Equal(v.Remotes, tt.remotes) || !slices.Equal(v.Flood, p.Flood) || !v.Exact || v.AgentPort != 7947 || n.Subnets[0].Host != tt.host {
-			t.Errorf("%s: got %+v, host %v", tt.name, v, n.Subnets[0].Host)
+		if !slices.Equal(v.Remotes, tt.remotes) || !slices.Equal(v.Flood, p.Flood) || !v.StaticFDB || v.AgentPort != 7947 || n.Subnets[0].HostAddress != tt.host {
+			t.Errorf("%s: got %+v, host %v", tt.name, v, n.Subnets[0].HostAddress)
 		}
 	}
 }

@@ -21,15 +21,15 @@ type Protocol string
 
 // The protocols whose ports can be published.
 const (
-	TCP  Protocol = "tcp"
-	UDP  Protocol = "udp"
-	SCTP Protocol = "sctp"
+	ProtocolTCP  Protocol = "tcp"
+	ProtocolUDP  Protocol = "udp"
+	ProtocolSCTP Protocol = "sctp"
 )
 
 // Number is the protocol's in an IP header (IANA, Protocol Numbers).
 func (p Protocol) Number() uint8 { return protocolNumbers[p] }
 
-var protocolNumbers = map[Protocol]uint8{TCP: 6, UDP: 17, SCTP: 132}
+var protocolNumbers = map[Protocol]uint8{ProtocolTCP: 6, ProtocolUDP: 17, ProtocolSCTP: 132}
 
 // portConfig is a port mapping as netavark passes it (types.rs, PortMapping).
 type portConfig struct {

@@ -17,13 +17,13 @@ func TestParsePortMappings(t *testing.T) {
 		{"none", ``, nil, ""},
 		{"null", `null`, nil, ""},
 		{"every address", `[{"container_port": 80, "host_ip": "", "host_port": 8080, "protocol": "tcp", "range": 1}]`,
-			[]PortMapping{{Protocol: TCP, HostPort: 8080, ContainerPort: 80, Count: 1}}, ""},
+			[]PortMapping{{Protocol: ProtocolTCP, HostPort: 8080, ContainerPort: 80, Count: 1}}, ""},
 		{"no range is one", `[{"container_port": 80, "host_port": 8080, "protocol": "sctp", "range": 0}]`,
-			[]PortMapping{{Protocol: SCTP, HostPort: 8080, ContainerPort: 80, Count: 1}}, ""},
+			[]PortMapping{{Protocol: ProtocolSCTP, HostPort: 8080, ContainerPort: 80, Count: 1}}, ""},
 		{"several protocols", `[{"container_port": 53, "host_ip": "::1", "host_port": 53, "protocol": "tcp,udp", "range": 3}]`,
-			[]PortMapping{{TCP, at("::1"), 53, 53, 3}, {UDP, at("::1"), 53, 53, 3}}, ""},
+			[]PortMapping{{ProtocolTCP, at("::1"), 53, 53, 3}, {ProtocolUDP, at("::1"), 53, 53, 3}}, ""},
 		{"mapped IPv4", `[{"container_port": 1, "host_ip": "::ffff:192.0.2.1", "host_port": 1, "protocol": "tcp"}]`,
-			[]PortMapping{{TCP, at("192.0.2.1"), 1, 1, 1}}, ""},
+			[]PortMapping{{ProtocolTCP, at("192.0.2.1"), 1, 1, 1}}, ""},
 		{"bad host_ip", `[{"container_port": 80, "host_ip": "999.1.1.1", "host_port": 8080, "protocol": "tcp"}]`, nil,
 			`published port 8080 "999.1.1.1": must have an IP address of this host to be published on`},
 		{"bad protocol", `[{"container_port": 80, "host_port": 8080, "protocol": "dccp"}]`, nil,
@@ -31,7 +31,7 @@ func TestParsePortMappings(t *testing.T) {
 		{"range too long", `[{"container_port": 80, "host_port": 65530, "protocol": "tcp", "range": 7}]`, nil,
 			`published port 65530 "7 ports to 80": must have port numbers from 1 to 65535`},
 		{"to the last port", `[{"container_port": 80, "host_port": 65530, "protocol": "tcp", "range": 6}]`,
-			[]PortMapping{{Protocol: TCP, HostPort: 65530, ContainerPort: 80, Count: 6}}, ""},
+			[]PortMapping{{Protocol: ProtocolTCP, HostPort: 65530, ContainerPort: 80, Count: 6}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func FuzzEndpoint(f *testing.F) {
 		[]byte(`[{"container_port": 80, "host_ip": "::1", "host_port": 65535, "protocol": "tcp,udp", "range": 1}]`))
 	f.Add([]byte(`{"interface_name":"eth0","static_ips":["fd00:10::2"],"static_mac":"02:00:00:00:00:01"}`), []byte(`null`))
 	f.Fuzz(func(t *testing.T, options, ports []byte) {
-		e, err := ParseEndpoint(dualStack(t), Attachment{ContainerID: "c1", Namespace: "/x", Options: options, Ports: ports})
+		e, err := ParseEndpoint(dualStack(t), AttachRequest{ContainerID: "c1", Namespace: "/x", Options: options, Ports: ports})
 		if err != nil {
 			return
 		}

@@ -24,8 +24,8 @@ func (n Network) Resolvers() []netip.Addr {
 		case !n.DNS:
 		case s.Gateway.IsValid():
 			all = append(all, s.Gateway)
-		case s.Host.IsValid():
-			all = append(all, s.Host)
+		case s.HostAddress.IsValid():
+			all = append(all, s.HostAddress)
 		}
 	}
 	return all
@@ -47,8 +47,8 @@ func (n Network) ResolverAddrs() []netip.Addr {
 func (n Network) HostAddrs() []netip.Addr {
 	var all []netip.Addr
 	for _, s := range n.Subnets {
-		if s.Host.IsValid() {
-			all = append(all, s.Host)
+		if s.HostAddress.IsValid() {
+			all = append(all, s.HostAddress)
 		}
 	}
 	return all

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8,
+	// Bytes that KindVXLAN adds to a frame's payload: inner Ethernet 14, KindVXLAN 8,
 	// UDP 8 and an outer IPv4 header of 20 or IPv6 header of 40 (RFC 7348,
 	// section 5).
 	overhead4 = 50
@@ -28,13 +28,13 @@ type VTEP struct {
 
 	// What Peers have a say in, and so is not kept with the rest.
 	Flood     []netip.Addr `json:"-"` // hosts that get what is for everybody
-	Exact     bool         `json:"-"` // others say which MACs they have, so there is nothing to learn
+	StaticFDB bool         `json:"-"` // others say which MACs they have, so there is nothing to learn
 	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: there are none
 }
 
 // place finds the network's VTEP on the host. The error is of the lookups; what
 // is wrong with the network or the host is added to problems.
-func place(n Network, host Host, problems *Problems) (VTEP, error) {
+func place(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
 	iface, err := findInterface(n, host, problems)
 	if err != nil || iface.Name == "" {
 		return VTEP{}, err
@@ -61,7 +61,7 @@ func place(n Network, host Host, problems *Problems) (VTEP, error) {
 }
 
 // findInterface returns the underlay interface, or a zero Interface with a problem.
-func findInterface(n Network, host Host, problems *Problems) (Interface, error) {
+func findInterface(n Network, host InterfaceLookup, problems *Problems) (Interface, error) {
 	const option = "option physical_interface"
 	var (
 		iface Interface
@@ -69,17 +69,17 @@ func findInterface(n Network, host Host, problems *Problems) (Interface, error) 
 	)
 	switch {
 	case problems.mention(option):
-	case n.Physical != "":
-		if iface, err = host.Interface(n.Physical); err == nil && iface.Name == "" {
-			problems.Add(option, n.Physical, "this host has no such interface; see `ip link`")
+	case n.PhysicalInterface != "":
+		if iface, err = host.Interface(n.PhysicalInterface); err == nil && iface.Name == "" {
+			problems.Add(option, n.PhysicalInterface, "this host has no such interface; see `ip link`")
 		}
 	case problems.mention("option local_ip"):
 	case n.LocalIP.IsValid():
-		if iface, err = host.InterfaceWith(n.LocalIP); err == nil && iface.Name == "" {
+		if iface, err = host.InterfaceByAddr(n.LocalIP); err == nil && iface.Name == "" {
 			problems.Add("option local_ip", n.LocalIP.String(), "no interface of this host has this address; see `ip address`")
 		}
 	default:
-		if iface, err = host.DefaultInterface(n.wantsIPv6()); err == nil && iface.Name == "" {
+		if iface, err = host.DefaultRouteInterface(n.wantsIPv6()); err == nil && iface.Name == "" {
 			problems.Add(option, auto, "this host has no default route to find it by; name the interface")
 		}
 	}
@@ -146,7 +146,7 @@ func findLocal(n Network, iface Interface, problems *Problems) netip.Addr {
 
 // checkVRF wants the device to be there, since it is not the driver's to make: its
 // table is the administrator's choice.
-func checkVRF(n Network, host Host, problems *Problems) error {
+func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
 	if n.VRF == "" || problems.mention("option vrf") {
 		return nil
 	}

@@ -10,10 +10,10 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Mark is the network's element in kernel.Bridges, whose note stands for all that
+// NetworkFingerprint is the network's element in kernel.Bridges, whose note stands for all that
 // Firewall returns: while the kernel has it, nothing needs to be added or even
 // computed, however many hosts the network has.
-func Mark(n network.Network, v network.VTEP, others []network.Taken) kernel.Element {
+func NetworkFingerprint(n network.Network, v network.VTEP, others []network.Reservation) kernel.Element {
 	sum := sha256.New()
 	for _, r := range v.Remotes {
 		sum.Write(r.AsSlice())
@@ -24,21 +24,21 @@ func Mark(n network.Network, v network.VTEP, others []network.Taken) kernel.Elem
 	return kernel.Element{
 		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
 		// The hash first: the kernel keeps no more than 127 bytes.
-		Note: hex.EncodeToString(sum.Sum(nil)[:6]) + " network " + n.Name,
+		Comment: hex.EncodeToString(sum.Sum(nil)[:6]) + " network " + n.Name,
 	}
 }
 
 // Firewall returns the elements by which a network takes part in the firewall's
 // rules, its endpoints left out. others are Podman's networks of other drivers.
-func Firewall(n network.Network, v network.VTEP, others []network.Taken) []kernel.Element {
+func Firewall(n network.Network, v network.VTEP, others []network.Reservation) []kernel.Element {
 	e := make(elements, 0, 32+3*len(v.Remotes)) // at most 3 for each host
-	e = append(e, Mark(n, v, others))
+	e = append(e, NetworkFingerprint(n, v, others))
 	bridge := kernel.Device(n.Bridge.Name)
-	e.add(kernel.Within, kernel.Concat(bridge, bridge))
-	e.add(kernel.Networks, bridge)
+	e.add(kernel.SameBridge, kernel.Concat(bridge, bridge))
+	e.add(kernel.PodmanBridges, bridge)
 	e.isolation(bridge, n.Isolate)
 	for _, o := range concerned(n, others) {
-		e.add(kernel.Networks, kernel.Device(o.Bridge))
+		e.add(kernel.PodmanBridges, kernel.Device(o.Bridge))
 		e.isolation(kernel.Device(o.Bridge), o.Isolate)
 	}
 	e.tunnel(n, v)
@@ -49,10 +49,10 @@ func Firewall(n network.Network, v network.VTEP, others []network.Taken) []kerne
 }
 
 // concerned returns the other networks that n is to be kept from: what is isolated at neither end needs no rule.
-func concerned(n network.Network, others []network.Taken) []network.Taken {
-	var some []network.Taken
+func concerned(n network.Network, others []network.Reservation) []network.Reservation {
+	var some []network.Reservation
 	for _, o := range others {
-		if o.Bridge != "" && (n.Isolate != network.NotIsolated || o.Isolate == network.StrictIsolated) {
+		if o.Bridge != "" && (n.Isolate != network.IsolateOff || o.Isolate == network.IsolateStrict) {
 			some = append(some, o)
 		}
 	}
@@ -71,11 +71,11 @@ func (e *elements) addTo(s kernel.Set, key, value kernel.Datum) {
 }
 
 func (e *elements) isolation(bridge kernel.Datum, i network.Isolation) {
-	if i != network.NotIsolated {
+	if i != network.IsolateOff {
 		e.add(kernel.Isolated, bridge)
 	}
-	if i == network.StrictIsolated {
-		e.add(kernel.Strict, bridge)
+	if i == network.IsolateStrict {
+		e.add(kernel.IsolatedStrict, bridge)
 	}
 }
 
@@ -83,7 +83,7 @@ func (e *elements) isolation(bridge kernel.Datum, i network.Isolation) {
 func (e *elements) tunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	e.add(kernel.Underlays, kernel.Device(v.Interface))
-	e.add(kernel.Tunnels, port)
+	e.add(kernel.VXLANPorts, port)
 	e.add(kernel.OwnVNIs, kernel.Concat(port, vni))
 	e.add(vteps(v.Local), kernel.Concat(kernel.IP(v.Local), port))
 	e.agents(v)
@@ -133,9 +133,9 @@ func (e *elements) wayOut(n network.Network) {
 		e.add(kernel.Internal, kernel.Device(n.Bridge.Name))
 	}
 	for _, s := range n.Subnets {
-		pairs, out, outbound, by := kernel.Subnets4, kernel.WayOut4, kernel.Outbound4, n.Outbound4
+		pairs, out, outbound, by := kernel.Subnets4, kernel.Masquerade4, kernel.Outbound4, n.OutboundAddr4
 		if s.Prefix.Addr().Is6() {
-			pairs, out, outbound, by = kernel.Subnets6, kernel.WayOut6, kernel.Outbound6, n.Outbound6
+			pairs, out, outbound, by = kernel.Subnets6, kernel.Masquerade6, kernel.Outbound6, n.OutboundAddr6
 		}
 		for _, other := range n.Subnets {
 			if other.Prefix.Addr().Is4() == s.Prefix.Addr().Is4() {
@@ -167,7 +167,7 @@ func (e *elements) gateways(n network.Network) {
 			continue
 		}
 		e.add(kernel.Gateways6, kernel.Concat(device, kernel.IP(s.Gateway)))
-		e.add(kernel.GatewayND, kernel.Concat(device, kernel.NDTarget(s.Gateway)))
+		e.add(kernel.GatewaysND, kernel.Concat(device, kernel.NDTarget(s.Gateway)))
 	}
 	if some {
 		e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainFromTunnel))
@@ -188,7 +188,7 @@ func (e *elements) names(n network.Network) {
 		if a.Is6() {
 			at = kernel.PortsAt6
 		}
-		for _, p := range []network.Protocol{network.UDP, network.TCP} {
+		for _, p := range []network.Protocol{network.ProtocolUDP, network.ProtocolTCP} {
 			e.addTo(at, kernel.Concat(kernel.IP(a), kernel.Protocol(p.Number()), kernel.Port(dnsPort)),
 				kernel.Concat(kernel.IP(a), kernel.Port(n.DNSPort)))
 		}
@@ -267,7 +267,7 @@ func (e *elements) port(m network.PortMapping, to netip.Addr, i uint16) {
 // and on the link (RFC 4291, section 2.5.6).
 func (e *elements) security(port string, end network.Endpoint) {
 	device := kernel.Device(port)
-	e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainSecured))
+	e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))
 	e.add(kernel.SourceMAC, kernel.Concat(device, kernel.Ethernet(end.MAC)))
 	addrs := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified(), linkLocal(end.MAC)}
 	for _, p := range end.Addrs {

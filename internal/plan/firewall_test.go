@@ -16,10 +16,10 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // What a network and an endpoint put into the firewall, for every option that has a say in it.
 func TestFirewall(t *testing.T) {
-	others := []network.Taken{
+	others := []network.Reservation{
 		{Bridge: "podman0"},
-		{Bridge: "podman1", Isolate: network.Isolated},
-		{Bridge: "podman2", Isolate: network.StrictIsolated},
+		{Bridge: "podman1", Isolate: network.IsolateOn},
+		{Bridge: "podman2", Isolate: network.IsolateStrict},
 		{Holder: "a vxlan network"},
 	}
 	six := vtep
@@ -36,8 +36,8 @@ func TestFirewall(t *testing.T) {
 		{"with agents", func(*network.Network) {}, known},
 		{"with agents over IPv6", func(*network.Network) {}, known6},
 		{"internal", func(n *network.Network) { n.Internal = true }, vtep},
-		{"strict", func(n *network.Network) { n.Isolate = network.StrictIsolated }, vtep},
-		{"outbound", func(n *network.Network) { n.Outbound4 = netip.MustParseAddr("192.0.2.1") }, vtep},
+		{"strict", func(n *network.Network) { n.Isolate = network.IsolateStrict }, vtep},
+		{"outbound", func(n *network.Network) { n.OutboundAddr4 = netip.MustParseAddr("192.0.2.1") }, vtep},
 		{"group over IPv6", func(n *network.Network) { n.Tunnel.Group = netip.MustParseAddr("ff05::1") }, six},
 		{"IPv6 underlay, no addresses", func(n *network.Network) { n.Subnets = nil }, six},
 		{"VRF, port security", func(n *network.Network) { n.VRF, n.PortSecurity = "red", true }, vtep},
@@ -50,9 +50,9 @@ func TestFirewall(t *testing.T) {
 		e := endpointWith("10.0.0.2/24", "10.1.0.2/24", "fd00:10::2/64")
 		e.MAC = kernel.MAC{2, 0, 0, 0, 0, 1}
 		e.Ports = []network.PortMapping{
-			{Protocol: network.TCP, HostPort: 8080, ContainerPort: 80, Count: 2},
-			{Protocol: network.UDP, HostIP: netip.MustParseAddr("198.18.0.10"), HostPort: 53, ContainerPort: 53, Count: 1},
-			{Protocol: network.TCP, HostIP: netip.MustParseAddr("::"), HostPort: 443, ContainerPort: 443, Count: 1},
+			{Protocol: network.ProtocolTCP, HostPort: 8080, ContainerPort: 80, Count: 2},
+			{Protocol: network.ProtocolUDP, HostIP: netip.MustParseAddr("198.18.0.10"), HostPort: 53, ContainerPort: 53, Count: 1},
+			{Protocol: network.ProtocolTCP, HostIP: netip.MustParseAddr("::"), HostPort: 443, ContainerPort: 443, Count: 1},
 		}
 		b.WriteString("# " + tt.name + ", an endpoint\n" + kernel.AddElements{Elements: EndpointFirewall(n, e)}.String() + "\n\n")
 	}
@@ -85,23 +85,23 @@ func TestTheMarkStandsForTheElements(t *testing.T) {
 	agents := vtep
 	agents.AgentPort = 7947
 	flood := vtep
-	flood.Flood, flood.Exact = nil, true
-	if mark := Mark(blue(), flood, nil); mark != Mark(blue(), vtep, nil) {
+	flood.Flood, flood.StaticFDB = nil, true
+	if mark := NetworkFingerprint(blue(), flood, nil); mark != NetworkFingerprint(blue(), vtep, nil) {
 		t.Errorf("no rule asks who gets floods: %v", mark)
 	}
 	other := blue()
 	other.Tunnel.VNI = 7
-	plain := Mark(blue(), vtep, nil)
-	if again := Mark(blue(), vtep, nil); again != plain || plain != Firewall(blue(), vtep, nil)[0] {
+	plain := NetworkFingerprint(blue(), vtep, nil)
+	if again := NetworkFingerprint(blue(), vtep, nil); again != plain || plain != Firewall(blue(), vtep, nil)[0] {
 		t.Errorf("%v became %v", plain, again)
 	}
 	for what, mark := range map[string]kernel.Element{
-		"a host more":     Mark(blue(), more, nil),
-		"agents":          Mark(blue(), agents, nil),
-		"another VNI":     Mark(other, vtep, nil),
-		"a strict bridge": Mark(blue(), vtep, []network.Taken{{Bridge: "podman2", Isolate: network.StrictIsolated}}),
+		"a host more":     NetworkFingerprint(blue(), more, nil),
+		"agents":          NetworkFingerprint(blue(), agents, nil),
+		"another VNI":     NetworkFingerprint(other, vtep, nil),
+		"a strict bridge": NetworkFingerprint(blue(), vtep, []network.Reservation{{Bridge: "podman2", Isolate: network.IsolateStrict}}),
 	} {
-		if mark.Note == plain.Note || mark.Key != plain.Key {
+		if mark.Comment == plain.Comment || mark.Key != plain.Key {
 			t.Errorf("%s: %v", what, mark)
 		}
 	}
@@ -115,6 +115,6 @@ func BenchmarkMarkOfAThousandHosts(b *testing.B) {
 	}
 	n := blue()
 	for b.Loop() {
-		Mark(n, v, nil)
+		NetworkFingerprint(n, v, nil)
 	}
 }

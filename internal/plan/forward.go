@@ -11,8 +11,8 @@ import (
 
 // Known is what this host knows of a network's Ethernet addresses.
 type Known struct {
-	// Exact tells that nothing needs to be learned: all other hosts say what they have.
-	Exact bool
+	// StaticFDB tells that nothing needs to be learned: all other hosts say what they have.
+	StaticFDB bool
 	// Partial tells that some hosts may not have been heard of yet.
 	Partial bool
 	Remotes []Remote           // in order of trust: the first that claims a MAC or an address has it
@@ -29,11 +29,11 @@ type Remote struct {
 // Forwarding is what should be in the kernel for frames to find a network's other
 // hosts.
 type Forwarding struct {
-	Device kernel.Link      // the VXLAN device: name, mark, master
-	Port   kernel.PortFlags // how its bridge treats it
-	Tables kernel.Tables    // sorted
-	// Shortcut leads past the bridge, for ports with these marks.
-	Shortcut kernel.Shortcut
+	Device kernel.Link             // the KindVXLAN device: name, mark, master
+	Port   kernel.PortFlags        // how its bridge treats it
+	Tables kernel.ForwardingTables // sorted
+	// FastPath leads past the bridge, for ports with these marks.
+	FastPath kernel.FastPath
 	Aliases  map[kernel.MAC]string
 	// Partial lets entries be that are there and not wanted.
 	Partial bool
@@ -55,29 +55,29 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	for _, e := range t.FDB {
 		t.Static = append(t.Static, e.MAC)
 	}
-	fw := Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.Exact), Tables: *t, Partial: k.Partial}
-	fw.Shortcut.Device = fw.Device.Name
+	fw := Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
+	fw.FastPath.Device = fw.Device.Name
 	// What the bridge's rules see, they see of all: those of port security, and by other programs of group policy.
-	if k.Exact && (n.Shortcut.Value || !n.Shortcut.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
-		fw.Shortcut.Remote = t.Static
-		fw.Shortcut.Ports, fw.Aliases = ports(n, v, k.Local)
+	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
+		fw.FastPath.Remote = t.Static
+		fw.FastPath.Ports, fw.Aliases = ports(n, v, k.Local)
 	}
 	return fw
 }
 
-// WantsShortcut tells whether there is anything for a shortcut to lead to, or may be.
-func (f Forwarding) WantsShortcut() bool {
-	return len(f.Shortcut.Ports) > 0 && (len(f.Shortcut.Remote) > 0 || f.Partial)
+// WantsFastPath tells whether there is anything for a shortcut to lead to, or may be.
+func (f Forwarding) WantsFastPath() bool {
+	return len(f.FastPath.Ports) > 0 && (len(f.FastPath.Remote) > 0 || f.Partial)
 }
 
 // ports are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
-func ports(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.ShortcutPort, aliases map[kernel.MAC]string) {
+func ports(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.FastPathPort, aliases map[kernel.MAC]string) {
 	aliases = make(map[kernel.MAC]string)
 	for _, e := range local {
 		_, taken := aliases[e.MAC]
 		if !taken && !e.MAC.IsZero() && e.MAC != network.BridgeMAC(n.Tunnel.VNI, v.Local) {
 			aliases[e.MAC] = n.EndpointAlias(e)
-			all = append(all, kernel.ShortcutPort{Name: n.Port(e), MAC: e.MAC})
+			all = append(all, kernel.FastPathPort{Name: n.Port(e), MAC: e.MAC})
 		}
 	}
 	return all, aliases
@@ -96,14 +96,14 @@ type forwarder struct {
 	local  netip.Addr
 	macs   map[kernel.MAC]netip.Addr // to the VTEP; invalid: this host's
 	addrs  map[netip.Addr]bool       // taken
-	tables kernel.Tables
+	tables kernel.ForwardingTables
 }
 
 func newForwarder(n network.Network, v network.VTEP, k Known) *forwarder {
 	f := &forwarder{n: n, local: v.Local,
 		macs:  make(map[kernel.MAC]netip.Addr, len(k.Remotes)),
 		addrs: make(map[netip.Addr]bool, len(k.Remotes)),
-		tables: kernel.Tables{
+		tables: kernel.ForwardingTables{
 			FDB:        make([]kernel.FDB, 0, len(k.Remotes)),
 			Static:     make([]kernel.MAC, 0, len(k.Remotes)),
 			Neighbours: make([]kernel.Neighbour, 0, len(k.Remotes)),
@@ -111,7 +111,7 @@ func newForwarder(n network.Network, v network.VTEP, k Known) *forwarder {
 	}
 	f.macs[network.BridgeMAC(n.Tunnel.VNI, v.Local)] = netip.Addr{}
 	for _, s := range n.Subnets {
-		f.addrs[s.Host], f.addrs[s.Gateway] = true, true
+		f.addrs[s.HostAddress], f.addrs[s.Gateway] = true, true
 	}
 	for _, e := range k.Local {
 		f.macs[e.MAC] = netip.Addr{}
@@ -144,7 +144,7 @@ func (f *forwarder) add(r Remote) {
 	}
 }
 
-// reachable tells whether a VXLAN device on this host can send to the VTEP: the
+// reachable tells whether a KindVXLAN device on this host can send to the VTEP: the
 // kernel wants one of the family of its own address, and sending to oneself is a loop.
 func (f *forwarder) reachable(vtep netip.Addr) bool {
 	return vtep.IsValid() && vtep != f.local && vtep.Is4() == f.local.Is4() &&

@@ -25,7 +25,7 @@ func remote(m kernel.MAC, vtep string, addrs ...string) Remote {
 }
 
 // lines prints tables in short: MAC>VTEP and address=MAC, by the MACs' last octet.
-func lines(t kernel.Tables) string {
+func lines(t kernel.ForwardingTables) string {
 	var s []string
 	for _, e := range t.FDB {
 		s = append(s, fmt.Sprintf("%d>%s", e.MAC[5], e.Dst))
@@ -67,7 +67,7 @@ func TestForward(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			n := blue()
-			n.Subnets[0].Host = netip.MustParseAddr("10.0.0.63")
+			n.Subnets[0].HostAddress = netip.MustParseAddr("10.0.0.63")
 			own := endpointWith("10.0.0.9/24")
 			own.MAC = mac(9)
 			f := Forward(n, vtep, Known{Remotes: tt.remotes, Local: []network.Endpoint{own}})
@@ -80,7 +80,7 @@ func TestForward(t *testing.T) {
 
 func TestForwardPort(t *testing.T) {
 	for _, exact := range []bool{true, false} {
-		f := Forward(blue(), vtep, Known{Exact: exact})
+		f := Forward(blue(), vtep, Known{StaticFDB: exact})
 		d := f.Device
 		want := kernel.PortFlags{Learning: kernel.Some(!exact), Suppress: kernel.Some(exact)}
 		if f.Port != want || d.Name != "vxlan-blue" || d.Master != "br-vxlan-blue" || d.Alias != blue().Alias() {
@@ -98,9 +98,9 @@ func TestForwardShortcut(t *testing.T) {
 		want  string
 	}{
 		{"all known", true, func(*network.Network) {}, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09}]"},
-		{"asked for", true, func(n *network.Network) { n.Shortcut = kernel.Some(true) }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09}]"},
+		{"asked for", true, func(n *network.Network) { n.FastPath = kernel.Some(true) }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09}]"},
 		{"learning", false, func(*network.Network) {}, "[] []"},
-		{"not wanted", true, func(n *network.Network) { n.Shortcut = kernel.Some(false) }, "[] []"},
+		{"not wanted", true, func(n *network.Network) { n.FastPath = kernel.Some(false) }, "[] []"},
 		{"port security", true, func(n *network.Network) { n.PortSecurity = true }, "[] []"},
 		{"group policy", true, func(n *network.Network) { n.Tunnel.GBP = kernel.Some(true) }, "[] []"},
 	}
@@ -109,7 +109,7 @@ func TestForwardShortcut(t *testing.T) {
 		tt.alter(&n)
 		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}, {ContainerID: "c3", MAC: mac(9)},
 			{ContainerID: "c4", MAC: network.BridgeMAC(100, vtep.Local)}}
-		s := Forward(n, vtep, Known{Exact: tt.exact, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).Shortcut
+		s := Forward(n, vtep, Known{StaticFDB: tt.exact, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).FastPath
 		if got := fmt.Sprint(s.Remote, s.Ports); s.Device != "vxlan-blue" || got != tt.want {
 			t.Errorf("%s: %s: got %s, want %s", tt.name, s.Device, got, tt.want)
 		}
@@ -128,7 +128,7 @@ func TestForwardWithoutSubnets(t *testing.T) {
 
 // randomKnown has few values of everything, so that claims meet.
 func randomKnown(rnd *rand.Rand) (k Known) {
-	k.Exact = rnd.IntN(2) == 0
+	k.StaticFDB = rnd.IntN(2) == 0
 	address := func() netip.Addr {
 		return []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(rnd.IntN(2)), byte(rnd.IntN(8))}),
 			netip.AddrFrom16([16]byte{0xfd, 3: 0x10, 15: byte(rnd.IntN(6))})}[rnd.IntN(2)]
@@ -164,7 +164,7 @@ func TestForwardProperties(t *testing.T) {
 	}
 }
 
-func check(n network.Network, k Known, have kernel.Tables) error {
+func check(n network.Network, k Known, have kernel.ForwardingTables) error {
 	at := map[kernel.MAC]netip.Addr{}
 	for i, e := range have.FDB {
 		if _, twice := at[e.MAC]; twice || e.MAC.IsZero() || e.MAC[0]&1 == 1 || e.Dst == vtep.Local || have.Static[i] != e.MAC {
@@ -199,7 +199,7 @@ func check(n network.Network, k Known, have kernel.Tables) error {
 func elsewhere(count int) (network.Network, Known) {
 	n := blue()
 	n.Subnets = []network.Subnet{subnet("10.0.0.0/8", "10.0.0.1"), subnet("fd00:10::/64", "fd00:10::1")}
-	k := Known{Exact: true}
+	k := Known{StaticFDB: true}
 	for i := range count {
 		a := [4]byte{10}
 		binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i)+2)

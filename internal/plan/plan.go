@@ -9,17 +9,17 @@ import (
 
 // State is what should be in the kernel for one network on this host.
 type State struct {
-	Host      []kernel.Sysctl // of the host as a whole
-	Bridge    kernel.Link
-	Device    kernel.Link // the VXLAN device, a port of Bridge
-	Endpoints []Endpoint
+	GlobalSysctls []kernel.Sysctl // of the host as a whole
+	Bridge        kernel.Link
+	Device        kernel.Link // the KindVXLAN device, a port of Bridge
+	Veths         []Veth
 }
 
-// Endpoint is what should be in the kernel for one container: a veth with one
+// Veth is what should be in the kernel for one container: a veth with one
 // end on the bridge and the other in the container.
-type Endpoint struct {
+type Veth struct {
 	Port      kernel.Link     // the host's end
-	Device    string          // the network's VXLAN device
+	Device    string          // the network's KindVXLAN device
 	Namespace string          // path of the container's network namespace
 	Container kernel.Link     // the container's end
 	Announce  []kernel.Sysctl // of the container's end, by which it announces its addresses
@@ -29,15 +29,15 @@ type Endpoint struct {
 // given endpoints of this host.
 func Compute(n network.Network, v network.VTEP, endpoints []network.Endpoint) State {
 	s := State{
-		Host:   forwarding(n),
-		Bridge: bridge(n, v),
-		Device: device(n, v),
+		GlobalSysctls: forwarding(n),
+		Bridge:        bridge(n, v),
+		Device:        device(n, v),
 	}
 	if Publishes(n, endpoints...) {
 		s.Bridge.Sysctls = append(s.Bridge.Sysctls, RouteLocalnet(n.Identity, true))
 	}
 	for _, e := range endpoints {
-		s.Endpoints = append(s.Endpoints, endpoint(n, v, e))
+		s.Veths = append(s.Veths, endpoint(n, v, e))
 	}
 	return s
 }
@@ -47,18 +47,18 @@ func Compute(n network.Network, v network.VTEP, endpoints []network.Endpoint) St
 // user gave the host's end.
 func Names(id network.Identity, endpoints []network.Endpoint) State {
 	s := State{
-		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.Bridge, Alias: id.Alias()},
-		Device: kernel.Link{Name: id.Device.Name, Kind: kernel.VXLAN, Alias: id.Alias(), Master: id.Bridge.Name},
+		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.KindBridge, Alias: id.Alias()},
+		Device: kernel.Link{Name: id.Device.Name, Kind: kernel.KindVXLAN, Alias: id.Alias(), Master: id.Bridge.Name},
 	}
 	for _, e := range endpoints {
-		s.Endpoints = append(s.Endpoints, Endpoint{Port: port(id, e)})
+		s.Veths = append(s.Veths, Veth{Port: port(id, e)})
 	}
 	return s
 }
 
 // port is the host's end of a container's veth, as far as names go.
 func port(id network.Identity, e network.Endpoint) kernel.Link {
-	return kernel.Link{Name: id.Port(e), Kind: kernel.Veth, Alias: id.EndpointAlias(e), Master: id.Bridge.Name}
+	return kernel.Link{Name: id.Port(e), Kind: kernel.KindVeth, Alias: id.EndpointAlias(e), Master: id.Bridge.Name}
 }
 
 // bridge carries this host's own address of each subnet and the gateway's. The
@@ -72,7 +72,7 @@ func bridge(n network.Network, v network.VTEP) kernel.Link {
 		Name:     n.Bridge.Name,
 		AltNames: n.Bridge.Alts,
 		Alias:    n.Alias(),
-		Kind:     kernel.Bridge,
+		Kind:     kernel.KindBridge,
 		MTU:      v.MTU,
 		MAC:      network.BridgeMAC(n.Tunnel.VNI, v.Local),
 		Master:   n.VRF,
@@ -80,12 +80,12 @@ func bridge(n network.Network, v network.VTEP) kernel.Link {
 		Sysctls:  bridgeSysctls(n),
 	}
 	for _, s := range n.Subnets {
-		if s.Host.IsValid() {
-			l.Addrs = append(l.Addrs, addr(s.Host, s.Prefix.Bits()))
+		if s.HostAddress.IsValid() {
+			l.Addrs = append(l.Addrs, addr(s.HostAddress, s.Prefix.Bits()))
 		}
 		if s.Gateway.IsValid() {
 			gateway := addr(s.Gateway, s.Prefix.Bits())
-			gateway.Deprecated = s.Host.Is6()
+			gateway.Deprecated = s.HostAddress.Is6()
 			l.Addrs = append(l.Addrs, gateway)
 		}
 	}
@@ -98,12 +98,12 @@ func device(n network.Network, v network.VTEP) kernel.Link {
 	t := n.Tunnel
 	t.Local = v.Local
 	t.Dev = v.Interface
-	t.Learning = !v.Exact && !n.Learning.Set || n.Learning.Value
+	t.Learning = !v.StaticFDB && !n.Learning.Set || n.Learning.Value
 	l := kernel.Link{
 		Name:        n.Device.Name,
 		AltNames:    n.Device.Alts,
 		Alias:       n.Alias(),
-		Kind:        kernel.VXLAN,
+		Kind:        kernel.KindVXLAN,
 		MTU:         v.MTU,
 		Master:      n.Bridge.Name,
 		Up:          true,
@@ -119,21 +119,21 @@ func device(n network.Network, v network.VTEP) kernel.Link {
 	return l
 }
 
-func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Endpoint {
+func endpoint(n network.Network, v network.VTEP, e network.Endpoint) Veth {
 	outside := port(n.Identity, e)
 	outside.MTU = v.MTU
 	outside.Up = true
 	outside.NoLinkLocal = true
 	outside.Sysctls = portSysctls(n, outside.Name)
 	outside.Peer = kernel.Peer{Name: e.Interface, Namespace: e.Namespace, MAC: e.MAC, MTU: v.MTU}
-	return Endpoint{
+	return Veth{
 		Port:      outside,
 		Device:    n.Device.Name,
 		Namespace: e.Namespace,
 		Container: kernel.Link{
 			Name:   e.Interface,
 			Alias:  n.Alias(),
-			Kind:   kernel.Veth,
+			Kind:   kernel.KindVeth,
 			MTU:    v.MTU,
 			MAC:    e.MAC,
 			Up:     true,
@@ -164,7 +164,7 @@ func routes(n network.Network, e network.Endpoint) []kernel.Route {
 			netip.PrefixFrom(netip.IPv6Unspecified(), 0),
 		} {
 			if gw := gateway(n, e, any); gw.IsValid() {
-				routes = append(routes, kernel.Route{Type: kernel.Unicast, Dst: any, Gateway: gw, Metric: n.Metric})
+				routes = append(routes, kernel.Route{Type: kernel.RouteUnicast, Dst: any, Gateway: gw, Metric: n.Metric})
 			}
 		}
 	}

@@ -31,7 +31,7 @@ func blue() network.Network {
 		Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789},
 		Metric:   100,
 		Subnets:  []network.Subnet{subnet("10.0.0.0/24", "10.0.0.1"), subnet("10.1.0.0/24", "10.1.0.1"), subnet("fd00:10::/64", "fd00:10::1")},
-		Routes:   []kernel.Route{{Type: kernel.Blackhole, Dst: netip.MustParsePrefix("192.0.2.0/24"), Metric: 5}},
+		Routes:   []kernel.Route{{Type: kernel.RouteBlackhole, Dst: netip.MustParsePrefix("192.0.2.0/24"), Metric: 5}},
 	}
 }
 
@@ -69,7 +69,7 @@ func TestRoutes(t *testing.T) {
 			}
 			s := Compute(n, vtep, []network.Endpoint{endpointWith(tt.addrs...)})
 			var got []string
-			for _, r := range s.Endpoints[0].Container.Routes {
+			for _, r := range s.Veths[0].Container.Routes {
 				text := strings.TrimPrefix(kernel.AddRoute{Name: "eth0", Route: r}.String(), "ip route append ")
 				got = append(got, strings.ReplaceAll(text, " dev eth0", ""))
 			}
@@ -88,7 +88,7 @@ func TestDevice(t *testing.T) {
 		t.Errorf("flood entries %v", d.FDB)
 	}
 	known := vtep
-	known.Flood, known.Exact = remotes[:1], true
+	known.Flood, known.StaticFDB = remotes[:1], true
 	if d := Compute(n, known, nil).Device; d.Tunnel.Learning || len(d.FDB) != 1 {
 		t.Errorf("with peers: %+v", d)
 	}

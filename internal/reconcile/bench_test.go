@@ -26,7 +26,7 @@ func benchForwarding(b *testing.B, count int) {
 	h := newRealHost(b, sw, 0, netip.MustParseAddr("198.18.0.10"), false)
 	h.n.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.0/8")
 	h.network()
-	k := plan.Known{Exact: true}
+	k := plan.Known{StaticFDB: true}
 	for i := range count {
 		addr := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		k.Remotes = append(k.Remotes, plan.Remote{MAC: kernel.MAC{2, 4: byte(i >> 8), 5: byte(i)}, VTEP: netip.AddrFrom4([4]byte{198, 18, 0, byte(20 + i%100)}), Addrs: []netip.Addr{addr}})
@@ -47,7 +47,7 @@ func benchForwarding(b *testing.B, count int) {
 		w.step("network-but-entries", func() { check(b, reconcile.NetworkButEntries(h, s)) })
 		run(b, h.ns, "ip neigh flush dev "+realBridge+" nud permanent; bridge fdb flush dev "+realDevice+" 2>/dev/null || true; ip link set "+realDevice+" nomaster; ip link set "+realDevice+" master "+realBridge)
 		forward("flushed", k)
-		forward("none", plan.Known{Exact: true})
+		forward("none", plan.Known{StaticFDB: true})
 	}
 	w.report()
 }

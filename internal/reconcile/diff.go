@@ -39,7 +39,7 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	}
 	add(!want.MAC.IsZero() && want.MAC != have.MAC, kernel.SetMAC{Name: name, MAC: want.MAC})
 	add(want.Master != have.Master, kernel.SetMaster{Name: name, Master: want.Master})
-	add(want.Kind == kernel.VXLAN && want.Tunnel.Learning != have.Tunnel.Learning,
+	add(want.Kind == kernel.KindVXLAN && want.Tunnel.Learning != have.Tunnel.Learning,
 		kernel.SetLearning{Name: name, On: want.Tunnel.Learning})
 	// After the master: a bridge takes the smallest MTU of its ports when one
 	// is added, unless its own was set explicitly.

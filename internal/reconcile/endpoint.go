@@ -14,10 +14,10 @@ import (
 //
 // The two ends are one object, so when the container's end is missing the host's
 // end that may be left is of an earlier namespace and goes.
-func Endpoint(host, container Namespace, e plan.Endpoint) (announced bool, err error) {
+func Endpoint(host, container Namespace, e plan.Veth) (announced bool, err error) {
 	want := e.Container
 	want.Sysctls = slices.Concat(want.Sysctls, e.Announce)
-	inside, err := observe(container, want, kernel.Addrs|kernel.Routes)
+	inside, err := observe(container, want, kernel.FacetAddrs|kernel.FacetRoutes)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return false, err
 	}
@@ -55,7 +55,7 @@ func Endpoint(host, container Namespace, e plan.Endpoint) (announced bool, err e
 // on other hosts: beside 500 of them, or to 1,000 hosts, it takes 3 to 5 ms. To read a link makes the kernel
 // note what has changed since (linkwatch_sync_dev, Linux 6.8), and to set a MAC, be it
 // the same, is an occasion to announce (inetdev_event in net/ipv4/devinet.c).
-func Announce(host, container Namespace, e plan.Endpoint) error {
+func Announce(host, container Namespace, e plan.Veth) error {
 	if _, err := host.Link(e.Port.Name, 0); err != nil {
 		return err
 	}

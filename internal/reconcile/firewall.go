@@ -26,7 +26,7 @@ func Firewall(host Namespace, want Elements) error {
 	var note string
 	var there bool
 	if intact {
-		if note, there, err = host.ElementNote(want.Mark); err != nil {
+		if note, there, err = host.ElementComment(want.Mark); err != nil {
 			return err
 		}
 	}
@@ -35,7 +35,7 @@ func Firewall(host Namespace, want Elements) error {
 		add = append(want.Network(), add...)
 	}
 	// Without the mark others of the network may lack theirs, too.
-	if intact && (!there && want.First || there && note == want.Mark.Note) {
+	if intact && (!there && want.First || there && note == want.Mark.Comment) {
 		err := AddElements(host, add)
 		if !errors.Is(err, kernel.ErrElementTaken) {
 			return err

@@ -9,14 +9,14 @@ import (
 )
 
 // Forwarding makes the kernel hold the entries, and if the plan is not partial no others, by which a network's other
-// hosts are reached, and how the bridge treats the VXLAN device. Network must have
+// hosts are reached, and how the bridge treats the KindVXLAN device. Network must have
 // made both. Where it cannot, it does what it can and returns all errors, of entries
 // the first ones.
 //
 // All entries are read each time, also those that nobody but this function may have
 // put there: 10,000 remote containers take about 50 ms.
 func Forwarding(host Namespace, want plan.Forwarding) error {
-	have, err := host.Link(want.Device.Name, kernel.Addrs)
+	have, err := host.Link(want.Device.Name, kernel.FacetAddrs)
 	if err != nil {
 		return err
 	}
@@ -24,19 +24,19 @@ func Forwarding(host Namespace, want plan.Forwarding) error {
 		return err
 	}
 	bridge, device := want.Device.Master, want.Device.Name
-	tables, err := host.Tables(bridge, device)
+	tables, err := host.ForwardingTables(bridge, device)
 	if err != nil {
 		return err
 	}
 	change := diffTables(want.Tables, tables)
 	change.Bridge, change.Device = bridge, device
 	if want.Partial {
-		change.Delete = kernel.Tables{}
+		change.Delete = kernel.ForwardingTables{}
 	}
 	var errs []error
 	// First the entries, then what keeps the port from learning and flooding.
 	if count(change.Add)+count(change.Delete) > 0 {
-		errs = append(errs, host.ChangeTables(change))
+		errs = append(errs, host.ChangeForwardingTables(change))
 	}
 	flags, err := host.PortFlags(device)
 	if err == nil && !want.Port.Same(flags) {
@@ -47,7 +47,7 @@ func Forwarding(host Namespace, want plan.Forwarding) error {
 
 // Arrive makes room for an endpoint that another host had, or that had another port: what the bridge was told of its MAC, and
 // what leads past it, would keep it from being found where it is now, until the agent hears of it.
-func Arrive(host Namespace, e plan.Endpoint) error {
+func Arrive(host Namespace, e plan.Veth) error {
 	if e.Container.MAC.IsZero() {
 		return nil
 	}
@@ -59,11 +59,11 @@ func Arrive(host Namespace, e plan.Endpoint) error {
 		LeaveShortcut(host, e.Device, e.Container.MAC))
 }
 
-func count(t kernel.Tables) int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }
+func count(t kernel.ForwardingTables) int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }
 
 // diffTables returns the changes that lead from have to want. An entry that is there
 // with another value is replaced, and so needs no deletion.
-func diffTables(want, have kernel.Tables) (c kernel.TableChanges) {
+func diffTables(want, have kernel.ForwardingTables) (c kernel.ForwardingChanges) {
 	c.Add.FDB, c.Delete.FDB = diffEntries(want.FDB, have.FDB, func(e kernel.FDB) kernel.MAC { return e.MAC })
 	c.Add.Static, c.Delete.Static = diffEntries(want.Static, have.Static, func(m kernel.MAC) kernel.MAC { return m })
 	c.Add.Neighbours, c.Delete.Neighbours = diffEntries(want.Neighbours, have.Neighbours, func(n kernel.Neighbour) netip.Addr { return n.Addr })

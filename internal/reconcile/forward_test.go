@@ -21,21 +21,21 @@ var (
 )
 
 // exact is a plan with those tables.
-func exact(t kernel.Tables) plan.Forwarding {
+func exact(t kernel.ForwardingTables) plan.Forwarding {
 	return plan.Forwarding{
-		Device: kernel.Link{Name: "vx0", Kind: kernel.VXLAN, Alias: "mark", Master: "br0"},
+		Device: kernel.Link{Name: "vx0", Kind: kernel.KindVXLAN, Alias: "mark", Master: "br0"},
 		Port:   kernel.PortFlags{Learning: kernel.Some(false), Suppress: kernel.Some(true)},
 		Tables: t,
 	}
 }
 
 // one container on host B.
-func one() kernel.Tables {
-	return kernel.Tables{FDB: []kernel.FDB{{MAC: mac1, Dst: hostB}}, Static: []kernel.MAC{mac1}, Neighbours: []kernel.Neighbour{{Addr: addr1, MAC: mac1}}}
+func one() kernel.ForwardingTables {
+	return kernel.ForwardingTables{FDB: []kernel.FDB{{MAC: mac1, Dst: hostB}}, Static: []kernel.MAC{mac1}, Neighbours: []kernel.Neighbour{{Addr: addr1, MAC: mac1}}}
 }
 
 // two are one and another on host C.
-func two() kernel.Tables {
+func two() kernel.ForwardingTables {
 	t := one()
 	t.FDB = append(t.FDB, kernel.FDB{MAC: mac2, Dst: hostC})
 	t.Static = append(t.Static, mac2)
@@ -47,7 +47,7 @@ func two() kernel.Tables {
 func forward(t *testing.T, k *fakekernel.Kernel, want plan.Forwarding) string {
 	t.Helper()
 	k.Log = nil
-	if err := Forwarding(k.Host(), want); err != nil {
+	if err := Forwarding(k.HostNamespace(), want); err != nil {
 		t.Fatal(err)
 	}
 	return strings.Join(k.Log, "\n")
@@ -77,14 +77,14 @@ ip neigh replace fd00:10::2 lladdr 02:00:00:00:00:01 dev br0 nud permanent`},
 ip neigh delete fd00:10::2 dev br0
 bridge fdb delete 02:00:00:00:00:02 dev vx0 master
 bridge fdb delete 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self`},
-		{"another one", exact(kernel.Tables{FDB: two().FDB[1:], Static: two().Static[1:], Neighbours: two().Neighbours[1:]}),
+		{"another one", exact(kernel.ForwardingTables{FDB: two().FDB[1:], Static: two().Static[1:], Neighbours: two().Neighbours[1:]}),
 			`bridge fdb replace 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self permanent
 bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
 ip neigh replace fd00:10::2 lladdr 02:00:00:00:00:02 dev br0 nud permanent
 ip neigh delete 10.0.0.1 dev br0
 bridge fdb delete 02:00:00:00:00:01 dev vx0 master
 bridge fdb delete 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self`},
-		{"none", exact(kernel.Tables{}), `ip neigh delete fd00:10::2 dev br0
+		{"none", exact(kernel.ForwardingTables{}), `ip neigh delete fd00:10::2 dev br0
 bridge fdb delete 02:00:00:00:00:02 dev vx0 master
 bridge fdb delete 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self`},
 	} {
@@ -95,7 +95,7 @@ bridge fdb delete 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self`},
 			t.Errorf("%s: a second run did\n%s", step.name, again)
 		}
 	}
-	if l := k.Host().Links()[2]; !slices.Equal(l.FDB, []kernel.FDB{{Dst: hostB}}) {
+	if l := k.HostNamespace().Links()[2]; !slices.Equal(l.FDB, []kernel.FDB{{Dst: hostB}}) {
 		t.Errorf("flood entries are now %v", l.FDB)
 	}
 }
@@ -118,7 +118,7 @@ bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
 bridge link set dev vx0 learning off neigh_suppress on`},
 	} {
 		for _, c := range tt.alter {
-			if err := k.Host().Apply(c); err != nil {
+			if err := k.HostNamespace().Apply(c); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -133,14 +133,14 @@ func TestForwardingGoesOnAfterAnError(t *testing.T) {
 	for at := 1; at <= 5; at++ { // link, tables, entries, flags, port
 		k, _ := made(t)
 		k.FailAt = k.Calls + at
-		if err := Forwarding(k.Host(), exact(two())); !errors.Is(err, fakekernel.ErrInjected) {
+		if err := Forwarding(k.HostNamespace(), exact(two())); !errors.Is(err, fakekernel.ErrInjected) {
 			t.Fatalf("call %d: %v", at, err)
 		}
-		have, err := k.Host().Tables("br0", "vx0")
+		have, err := k.HostNamespace().ForwardingTables("br0", "vx0")
 		if at >= 4 && (err != nil || !reflect.DeepEqual(have, two())) {
 			t.Errorf("the port failed, and the entries are %v, %v", have, err)
 		}
-		if flags, err := k.Host().PortFlags("vx0"); at == 3 && (err != nil || flags != exact(kernel.Tables{}).Port) {
+		if flags, err := k.HostNamespace().PortFlags("vx0"); at == 3 && (err != nil || flags != exact(kernel.ForwardingTables{}).Port) {
 			t.Errorf("the entries failed, and the port is %v", flags)
 		}
 		forward(t, k, exact(two()))
@@ -150,13 +150,13 @@ func TestForwardingGoesOnAfterAnError(t *testing.T) {
 // A device of that name that another made is left alone; one that is not there is an error.
 func TestForwardingOfWhatIsNotOurs(t *testing.T) {
 	k, _ := made(t)
-	k.Host().Edit("vx0", func(l *kernel.Link) { l.Alias = "somebody's" })
+	k.HostNamespace().Edit("vx0", func(l *kernel.Link) { l.Alias = "somebody's" })
 	k.Log = nil
-	if err := Forwarding(k.Host(), exact(two())); err == nil || !strings.Contains(err.Error(), "which this network did not make") || len(k.Log) > 0 {
+	if err := Forwarding(k.HostNamespace(), exact(two())); err == nil || !strings.Contains(err.Error(), "which this network did not make") || len(k.Log) > 0 {
 		t.Errorf("%v, %v", err, k.Log)
 	}
-	k.Host().Remove("vx0")
-	if err := Forwarding(k.Host(), exact(two())); !errors.Is(err, kernel.ErrNotFound) {
+	k.HostNamespace().Remove("vx0")
+	if err := Forwarding(k.HostNamespace(), exact(two())); !errors.Is(err, kernel.ErrNotFound) {
 		t.Error(err)
 	}
 }
@@ -165,7 +165,7 @@ func TestForwardingOfWhatIsNotOurs(t *testing.T) {
 // nothing, and no entry that stays is deleted meanwhile.
 func TestForwardingLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
-	random := func() (t kernel.Tables) {
+	random := func() (t kernel.ForwardingTables) {
 		for i := range 6 {
 			m := kernel.MAC{2, 5: byte(i)}
 			if rnd.IntN(2) == 0 {
@@ -185,7 +185,7 @@ func TestForwardingLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		forward(t, k, exact(random()))
 		want := random()
 		log := forward(t, k, exact(want))
-		have, err := k.Host().Tables("br0", "vx0")
+		have, err := k.HostNamespace().ForwardingTables("br0", "vx0")
 		if err != nil || count(diffTables(want, have).Add) > 0 || count(have) != count(want) {
 			t.Fatalf("wanted %v, got %v by\n%s", want, have, log)
 		}

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/namespace"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netnstest"
+	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/reconcile"
@@ -29,7 +29,7 @@ const (
 )
 
 type realHost struct {
-	*namespace.Namespace
+	*netstack.Stack
 	testing.TB
 	ns        string
 	n         network.Network
@@ -41,19 +41,19 @@ type realHost struct {
 // Apply counts changes.
 func (h *realHost) Apply(c kernel.Change) error {
 	h.applied++
-	return h.Namespace.Apply(c)
+	return h.Stack.Apply(c)
 }
 
-// ChangeTables counts as one.
-func (h *realHost) ChangeTables(c kernel.TableChanges) error {
+// ChangeForwardingTables counts as one.
+func (h *realHost) ChangeForwardingTables(c kernel.ForwardingChanges) error {
 	h.applied++
-	return h.Namespace.ChangeTables(c)
+	return h.Stack.ChangeForwardingTables(c)
 }
 
 // SetPort counts too.
 func (h *realHost) SetPort(name string, f kernel.PortFlags) error {
 	h.applied++
-	return h.Namespace.SetPort(name, f)
+	return h.Stack.SetPort(name, f)
 }
 
 // newRealHosts returns hosts, each with its devices and the others as flood entries;
@@ -82,9 +82,9 @@ func newRealHosts(t *testing.T, count int, prefix string, learning bool) []*real
 func newRealHost(t testing.TB, sw string, i int, local netip.Addr, learning bool) *realHost {
 	t.Helper()
 	h := &realHost{TB: t, ns: netnstest.New(t)}
-	h.Namespace = open(t, h.ns)
+	h.Stack = open(t, h.ns)
 	port := fmt.Sprintf("p%d", i)
-	veth := kernel.Link{Name: "eth0", Kind: kernel.Veth, MTU: 1500, Peer: kernel.Peer{Name: port, Namespace: sw, MTU: 1500}}
+	veth := kernel.Link{Name: "eth0", Kind: kernel.KindVeth, MTU: 1500, Peer: kernel.Peer{Name: port, Namespace: sw, MTU: 1500}}
 	h.apply(kernel.CreateLink{Link: veth},
 		kernel.AddAddr{Name: "eth0", Addr: kernel.Addr{Prefix: netip.PrefixFrom(local, 64-40*boolInt(local.Is4())), NoDAD: local.Is6()}},
 		kernel.SetUp{Name: "eth0"}, kernel.SetUp{Name: "lo"})
@@ -92,8 +92,8 @@ func newRealHost(t testing.TB, sw string, i int, local netip.Addr, learning bool
 	id := network.Identity{ID: "b1", Name: "blue", Bridge: network.DeviceName{Name: realBridge}, Device: network.DeviceName{Name: realDevice}}
 	h.n = network.Network{Identity: id, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789}, Learning: kernel.Some(learning), Metric: 100,
 		Subnets: []network.Subnet{
-			{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"), Host: netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", 200+i))},
-			{Prefix: netip.MustParsePrefix("fd00:10::/64"), Gateway: netip.MustParseAddr("fd00:10::1"), Host: netip.MustParseAddr(fmt.Sprintf("fd00:10::%d", 200+i))},
+			{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"), HostAddress: netip.MustParseAddr(fmt.Sprintf("10.0.0.%d", 200+i))},
+			{Prefix: netip.MustParsePrefix("fd00:10::/64"), Gateway: netip.MustParseAddr("fd00:10::1"), HostAddress: netip.MustParseAddr(fmt.Sprintf("fd00:10::%d", 200+i))},
 		}}
 	h.v = network.VTEP{Local: local, Interface: "eth0", MTU: 1400}
 	return h
@@ -106,9 +106,9 @@ func boolInt(b bool) int {
 	return 0
 }
 
-func open(t testing.TB, path string) *namespace.Namespace {
+func open(t testing.TB, path string) *netstack.Stack {
 	t.Helper()
-	ns, err := namespace.Open(path)
+	ns, err := netstack.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func open(t testing.TB, path string) *namespace.Namespace {
 func (h *realHost) apply(changes ...kernel.Change) {
 	h.Helper()
 	for _, c := range changes {
-		if err := h.Namespace.Apply(c); err != nil {
+		if err := h.Stack.Apply(c); err != nil {
 			h.Fatal(err)
 		}
 	}
@@ -140,13 +140,13 @@ func (h *realHost) start(i int) network.Endpoint {
 		Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24), netip.MustParsePrefix(fmt.Sprintf("fd00:10::%d/64", i))}}
 	space := open(h.TB, e.Namespace)
 	s := plan.Compute(h.n, h.v, []network.Endpoint{e})
-	if err := reconcile.Arrive(h, s.Endpoints[0]); err != nil {
+	if err := reconcile.Arrive(h, s.Veths[0]); err != nil {
 		h.Fatal(err)
 	}
-	if _, err := reconcile.Endpoint(h, space, s.Endpoints[0]); err != nil {
+	if _, err := reconcile.Endpoint(h, space, s.Veths[0]); err != nil {
 		h.Fatal(err)
 	}
-	if err := reconcile.Announce(h, space, s.Endpoints[0]); err != nil {
+	if err := reconcile.Announce(h, space, s.Veths[0]); err != nil {
 		h.Fatal(err)
 	}
 	// The bridge takes frames from a new port once the kernel has told it of the
@@ -160,7 +160,7 @@ func (h *realHost) start(i int) network.Endpoint {
 func (h *realHost) stop() {
 	h.Helper()
 	last := len(h.endpoints) - 1
-	if err := reconcile.RemovePort(h, plan.Names(h.n.Identity, h.endpoints[last:]).Endpoints[0].Port); err != nil {
+	if err := reconcile.RemovePort(h, plan.Names(h.n.Identity, h.endpoints[last:]).Veths[0].Port); err != nil {
 		h.Fatal(err)
 	}
 	h.endpoints = h.endpoints[:last]
@@ -170,7 +170,7 @@ func (h *realHost) stop() {
 func (h *realHost) remotes() []plan.Remote {
 	bridge := plan.Remote{MAC: network.BridgeMAC(100, h.v.Local), VTEP: h.v.Local}
 	for _, s := range h.n.Subnets {
-		bridge.Addrs = append(bridge.Addrs, s.Host)
+		bridge.Addrs = append(bridge.Addrs, s.HostAddress)
 	}
 	all := []plan.Remote{bridge}
 	for _, e := range h.endpoints {
@@ -186,7 +186,7 @@ func (h *realHost) remotes() []plan.Remote {
 // forward has the host know what the others say, and returns what was wanted.
 func (h *realHost) forward(exact bool, others ...*realHost) plan.Forwarding {
 	h.Helper()
-	k := plan.Known{Exact: exact, Local: h.endpoints}
+	k := plan.Known{StaticFDB: exact, Local: h.endpoints}
 	for _, o := range others {
 		if o != h {
 			k.Remotes = append(k.Remotes, o.remotes()...)

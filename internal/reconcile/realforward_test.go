@@ -86,14 +86,14 @@ func TestRealForwardingRepairs(t *testing.T) {
 // holds wants the kernel to have what the plan says.
 func (h *realHost) holds(want plan.Forwarding) {
 	h.Helper()
-	have, err := h.Tables(realBridge, realDevice)
+	have, err := h.ForwardingTables(realBridge, realDevice)
 	if err != nil {
 		h.Fatal(err)
 	}
 	sameSet(h, have.FDB, want.Tables.FDB)
 	sameSet(h, have.Static, want.Tables.Static)
 	sameSet(h, have.Neighbours, want.Tables.Neighbours)
-	l, err := h.Link(realDevice, kernel.Entries)
+	l, err := h.Link(realDevice, kernel.FacetFDB)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -187,9 +187,9 @@ func TestRealForgedMACDrawsNothing(t *testing.T) {
 	}
 }
 
-func (h *realHost) tables() kernel.Tables {
+func (h *realHost) tables() kernel.ForwardingTables {
 	h.Helper()
-	t, err := h.Tables(realBridge, realDevice)
+	t, err := h.ForwardingTables(realBridge, realDevice)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -242,10 +242,10 @@ func TestRealHoldersAreAskedByTheHostsAddress(t *testing.T) {
 	onB := b.start(3)
 	forwardAll(true, hosts)
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00:10::3")}
-	from := kernel.Sender{MAC: network.BridgeMAC(100, a.v.Local)}
+	from := kernel.ProbeSender{MAC: network.BridgeMAC(100, a.v.Local)}
 	for _, own := range [][]netip.Addr{nil, a.n.HostAddrs()} {
 		from.Addrs = own
-		got, err := a.Holders(realBridge, from, addrs)
+		got, err := a.ProbeAddresses(realBridge, from, addrs)
 		if err != nil || len(got) != len(own) || len(got) > 0 && got[0].MAC != onB.MAC {
 			t.Errorf("by %v: %v, %v", own, got, err)
 		}

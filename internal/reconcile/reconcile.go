@@ -11,7 +11,7 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// Namespace is a network namespace. namespace.Namespace is the real one.
+// Namespace is a network namespace. netstack.Namespace is the real one.
 type Namespace interface {
 	// Link returns the link of that name or alternative name, or an error that
 	// is kernel.ErrNotFound.
@@ -20,57 +20,57 @@ type Namespace interface {
 	Ports(bridge string) ([]string, error)
 	// PortLinks returns a bridge's ports, with no facet but Params.
 	PortLinks(bridge string) ([]kernel.Link, error)
-	// Loose returns the links that are no bridge's ports, without facets.
-	Loose() ([]kernel.Link, error)
-	// Tunnels returns the namespace's VXLAN devices.
+	// UnattachedLinks returns the links that are no bridge's ports, without facets.
+	UnattachedLinks() ([]kernel.Link, error)
+	// Tunnels returns the namespace's KindVXLAN devices.
 	Tunnels() ([]kernel.Link, error)
 	// Sysctl reads a kernel parameter; the error of one that is not there is
 	// fs.ErrNotExist.
 	Sysctl(key string) (string, error)
 	// FirewallIntact tells whether the firewall has this program's rules.
 	FirewallIntact() (bool, error)
-	// ElementNote returns the comment of the element with e's key, and whether
+	// ElementComment returns the comment of the element with e's key, and whether
 	// there is one.
-	ElementNote(e kernel.Element) (note string, ok bool, err error)
-	// Tables returns the entries of a network's forwarding tables: those that
+	ElementComment(e kernel.Element) (note string, ok bool, err error)
+	// ForwardingTables returns the entries of a network's forwarding tables: those that
 	// neither were learned nor are the kernel's own.
-	Tables(bridge, device string) (kernel.Tables, error)
-	// ChangeTables makes changes of their entries.
-	ChangeTables(kernel.TableChanges) error
+	ForwardingTables(bridge, device string) (kernel.ForwardingTables, error)
+	// ChangeForwardingTables makes changes of their entries.
+	ChangeForwardingTables(kernel.ForwardingChanges) error
 	// PortFlags returns how a bridge treats its port.
 	PortFlags(name string) (kernel.PortFlags, error)
 	// SetPort changes that.
 	SetPort(name string, f kernel.PortFlags) error
-	// Shortcut returns what the shortcut's table of a VXLAN device has, and whether there is
+	// FastPath returns what the shortcut's table of a KindVXLAN device has, and whether there is
 	// one; without a device in it, it is not as this program makes it.
-	Shortcut(device string) (s kernel.Shortcut, there bool, err error)
-	// Redirects returns what leads from a VXLAN device to containers, and whether what that hangs on is there.
-	Redirects(device string) (ports []kernel.ShortcutPort, intact bool, err error)
-	// Locals returns which of the MACs a bridge was told are behind which port.
-	Locals(bridge string, macs []kernel.MAC) ([]kernel.ShortcutPort, error)
+	FastPath(device string) (s kernel.FastPath, there bool, err error)
+	// Redirects returns what leads from a KindVXLAN device to containers, and whether what that hangs on is there.
+	Redirects(device string) (ports []kernel.FastPathPort, intact bool, err error)
+	// StickyEntries returns which of the MACs a bridge was told are behind which port.
+	StickyEntries(bridge string, macs []kernel.MAC) ([]kernel.FastPathPort, error)
 	// Apply makes one change.
 	Apply(kernel.Change) error
 }
 
-// Network makes the host hold the network's bridge and VXLAN device, and in the
+// Network makes the host hold the network's bridge and KindVXLAN device, and in the
 // device's FDB the flood entries, those of the zero MAC. The others are Forwarding's.
 // Where it cannot, it does what it can and returns all errors.
 //
 // It reads the device's entries, of which there may be as many as remote
 // containers: 10,000 take 15 to 50 ms.
 func Network(host Namespace, s plan.State) error {
-	return devices(host, s, kernel.Addrs|kernel.Entries)
+	return devices(host, s, kernel.FacetAddrs|kernel.FacetFDB)
 }
 
 // NetworkButEntries is Network for a caller who knows that another sees to the flood
 // entries of a device that is there. A device that it has to make gets them.
 func NetworkButEntries(host Namespace, s plan.State) error {
-	return devices(host, s, kernel.Addrs)
+	return devices(host, s, kernel.FacetAddrs)
 }
 
-// devices looks at those facets of the VXLAN device.
+// devices looks at those facets of the KindVXLAN device.
 func devices(host Namespace, s plan.State, f kernel.Facets) error {
-	if err := global(host, s.Host); err != nil {
+	if err := global(host, s.GlobalSysctls); err != nil {
 		return err
 	}
 	if err := bridge(host, s.Bridge); err != nil {
@@ -97,7 +97,7 @@ func global(host Namespace, want []kernel.Sysctl) error {
 }
 
 func bridge(host Namespace, want kernel.Link) error {
-	have, err := observe(host, want, kernel.Addrs)
+	have, err := observe(host, want, kernel.FacetAddrs)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
 		return create(host, want, ours)
@@ -110,7 +110,7 @@ func bridge(host Namespace, want kernel.Link) error {
 	return apply(host, diff(want, have, ours))
 }
 
-// device recreates a VXLAN device whose fixed attributes differ: few of them can
+// device recreates a KindVXLAN device whose fixed attributes differ: few of them can
 // be changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c), and
 // frames lost meanwhile are sent again.
 func device(host Namespace, want kernel.Link, f kernel.Facets) error {
@@ -125,7 +125,7 @@ func device(host Namespace, want kernel.Link, f kernel.Facets) error {
 		return err
 	}
 	if want.Tunnel.Same(have.Tunnel) {
-		if f&kernel.Entries == 0 {
+		if f&kernel.FacetFDB == 0 {
 			have.FDB = want.FDB // not looked at
 		}
 		return apply(host, diff(want, have, ours))
@@ -156,7 +156,7 @@ func createTunnel(host Namespace, want kernel.Link) error {
 
 // CheckName tells whether something else has the name of a link that is wanted.
 func CheckName(host Namespace, want kernel.Link) error {
-	have, err := host.Link(want.Name, kernel.Addrs)
+	have, err := host.Link(want.Name, kernel.FacetAddrs)
 	if errors.Is(err, kernel.ErrNotFound) {
 		return nil
 	}
@@ -226,7 +226,7 @@ func inUse(host Namespace, own string, s plan.State, others iter.Seq2[string, er
 
 // owned returns the name of a link to remove, "" if it isn't there or something else made it.
 func owned(host Namespace, want kernel.Link) (string, error) {
-	have, err := host.Link(want.Name, kernel.Addrs)
+	have, err := host.Link(want.Name, kernel.FacetAddrs)
 	if errors.Is(err, kernel.ErrNotFound) || err == nil && checkOwner(want, have) != nil {
 		return "", nil
 	}
@@ -294,7 +294,7 @@ func (ns unread) Apply(c kernel.Change) error {
 
 // observe reads the link that is there under the name of want.
 func observe(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, error) {
-	have, err := ns.Link(want.Name, f|kernel.Params)
+	have, err := ns.Link(want.Name, f|kernel.FacetSysctls)
 	if err != nil {
 		return have, err
 	}
@@ -330,7 +330,7 @@ func apply(ns Namespace, changes []kernel.Change) error {
 	for len(changes) > 0 {
 		n := entries(changes)
 		if n > 1 {
-			errs = append(errs, ns.ChangeTables(together(changes[:n])))
+			errs = append(errs, ns.ChangeForwardingTables(together(changes[:n])))
 		} else {
 			n = 1
 			errs = append(errs, ns.Apply(changes[0]))
@@ -353,7 +353,7 @@ func entries(changes []kernel.Change) (n int) {
 	return n
 }
 
-func together(changes []kernel.Change) (all kernel.TableChanges) {
+func together(changes []kernel.Change) (all kernel.ForwardingChanges) {
 	for _, c := range changes {
 		entry := c.(kernel.AddFDB)
 		all.Device = entry.Name

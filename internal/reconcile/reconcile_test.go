@@ -23,7 +23,7 @@ import (
 // having and wanting meet in every combination.
 func random(rnd *rand.Rand, name string) kernel.Link {
 	l := kernel.Link{
-		Name: name, Kind: kernel.VXLAN, Alias: "mark", Up: true, NoLinkLocal: true, Master: "br0",
+		Name: name, Kind: kernel.KindVXLAN, Alias: "mark", Up: true, NoLinkLocal: true, Master: "br0",
 		MTU: []int{900, 1400, 1450}[rnd.IntN(3)], MAC: kernel.MAC{2, 5: byte(rnd.IntN(2))},
 		Tunnel: kernel.Tunnel{VNI: 1, Port: 4789, Local: netip.MustParseAddr("198.18.0.10"), Dev: "eth0"},
 	}
@@ -53,15 +53,15 @@ func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 			have.Up, have.NoLinkLocal, have.Master = false, false, ""
 		}
 		k := fakekernel.New()
-		k.Host().Add(kernel.Link{Name: "br0", Kind: kernel.Bridge})
-		k.Host().Add(have)
+		k.HostNamespace().Add(kernel.Link{Name: "br0", Kind: kernel.KindBridge})
+		k.HostNamespace().Add(have)
 		changes := diff(want, have, ours)
 		for _, c := range changes {
-			if err := k.Host().Apply(c); err != nil {
+			if err := k.HostNamespace().Apply(c); err != nil {
 				t.Fatalf("from %+v\nto %+v: %v", have, want, err)
 			}
 		}
-		got := k.Host().Links()[1]
+		got := k.HostNamespace().Links()[1]
 		if !same(got, want) {
 			t.Fatalf("from %+v\nto   %+v\nled to %+v\nby %v", have, want, got, changes)
 		}
@@ -116,7 +116,7 @@ func TestNetworkSetsLearningInPlace(t *testing.T) {
 	k, s := made(t)
 	s.Device.Tunnel.Learning = true
 	k.Log = nil
-	if err := Network(k.Host(), s); err != nil {
+	if err := Network(k.HostNamespace(), s); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(k.Log, "\n"); got != "ip link set vx0 type vxlan learning" {
@@ -128,12 +128,12 @@ func TestNetworkSetsLearningInPlace(t *testing.T) {
 func TestNetworkButEntries(t *testing.T) {
 	k, s := made(t)
 	k.Log = nil
-	k.Host().Edit("vx0", func(l *kernel.Link) { l.FDB = nil })
-	if err := NetworkButEntries(k.Host(), s); err != nil || len(k.Log) > 0 {
+	k.HostNamespace().Edit("vx0", func(l *kernel.Link) { l.FDB = nil })
+	if err := NetworkButEntries(k.HostNamespace(), s); err != nil || len(k.Log) > 0 {
 		t.Errorf("%v, %v", err, k.Log)
 	}
-	k.Host().Remove("vx0")
-	if err := NetworkButEntries(k.Host(), s); err != nil {
+	k.HostNamespace().Remove("vx0")
+	if err := NetworkButEntries(k.HostNamespace(), s); err != nil {
 		t.Fatal(err)
 	}
 	if got := k.Log[len(k.Log)-1]; got != "bridge fdb append 00:00:00:00:00:00 dev vx0 dst 198.18.0.11 self permanent" {
@@ -145,13 +145,13 @@ func TestNetworkButEntries(t *testing.T) {
 func made(t *testing.T) (*fakekernel.Kernel, plan.State) {
 	t.Helper()
 	k := fakekernel.New()
-	k.Host().Add(kernel.Link{Name: "eth0", Up: true})
+	k.HostNamespace().Add(kernel.Link{Name: "eth0", Up: true})
 	s := plan.State{
-		Bridge: kernel.Link{Name: "br0", Kind: kernel.Bridge, Alias: "mark"},
-		Device: kernel.Link{Name: "vx0", Kind: kernel.VXLAN, Alias: "mark", Master: "br0", Tunnel: kernel.Tunnel{VNI: 1, Dev: "eth0"},
+		Bridge: kernel.Link{Name: "br0", Kind: kernel.KindBridge, Alias: "mark"},
+		Device: kernel.Link{Name: "vx0", Kind: kernel.KindVXLAN, Alias: "mark", Master: "br0", Tunnel: kernel.Tunnel{VNI: 1, Dev: "eth0"},
 			FDB: []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.11")}}},
 	}
-	if err := Network(k.Host(), s); err != nil {
+	if err := Network(k.HostNamespace(), s); err != nil {
 		t.Fatal(err)
 	}
 	return k, s
@@ -162,17 +162,17 @@ func made(t *testing.T) (*fakekernel.Kernel, plan.State) {
 func TestNetworkGoesOnAfterAnError(t *testing.T) {
 	id := network.Identity{Bridge: network.DeviceName{Name: "br0"}, Device: network.DeviceName{Name: "vx0"}}
 	s := plan.State{
-		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.Bridge, Alias: "a", MTU: 1450, Up: true, Addrs: []kernel.Addr{
+		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.KindBridge, Alias: "a", MTU: 1450, Up: true, Addrs: []kernel.Addr{
 			{Prefix: netip.MustParsePrefix("10.0.0.1/24")}, {Prefix: netip.MustParsePrefix("10.1.0.1/24")},
 		}},
-		Device: kernel.Link{Name: id.Device.Name, Kind: kernel.VXLAN, Alias: "a", Tunnel: kernel.Tunnel{Dev: "eth0"}},
+		Device: kernel.Link{Name: id.Device.Name, Kind: kernel.KindVXLAN, Alias: "a", Tunnel: kernel.Tunnel{Dev: "eth0"}},
 	}
 	k := fakekernel.New()
 	k.FailAt = 4 // read, create, mark, first address
-	if err := Network(k.Host(), s); !errors.Is(err, fakekernel.ErrInjected) {
+	if err := Network(k.HostNamespace(), s); !errors.Is(err, fakekernel.ErrInjected) {
 		t.Errorf("got %v", err)
 	}
-	l := k.Host().Links()[0]
+	l := k.HostNamespace().Links()[0]
 	if !l.Up || len(l.Addrs) != 1 || l.Addrs[0].Prefix.String() != "10.1.0.1/24" {
 		t.Errorf("got %+v", l)
 	}
@@ -208,8 +208,8 @@ func TestParametersThatCannotBeSet(t *testing.T) {
 		want  error
 	}{{"1", nil}, {"", nil}, {"0", unix.EROFS}} {
 		k := fakekernel.New()
-		l := kernel.Link{Name: "br0", Kind: kernel.Bridge, Alias: "mark", Sysctls: []kernel.Sysctl{{Key: "net/ipv4/conf/br0/x", Value: "1"}}}
-		if err := create(readOnly{k.Host(), tt.value}, l, ours); !errors.Is(err, tt.want) {
+		l := kernel.Link{Name: "br0", Kind: kernel.KindBridge, Alias: "mark", Sysctls: []kernel.Sysctl{{Key: "net/ipv4/conf/br0/x", Value: "1"}}}
+		if err := create(readOnly{k.HostNamespace(), tt.value}, l, ours); !errors.Is(err, tt.want) {
 			t.Errorf("it is %q: got %v, want %v", tt.value, err, tt.want)
 		}
 	}

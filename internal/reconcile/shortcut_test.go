@@ -15,14 +15,14 @@ import (
 )
 
 var (
-	port1, port2 = kernel.ShortcutPort{Name: "veth1", MAC: kernel.MAC{2, 4: 9, 5: 1}}, kernel.ShortcutPort{Name: "veth2", MAC: kernel.MAC{2, 4: 9, 5: 2}}
-	both         = []kernel.ShortcutPort{port1, port2}
+	port1, port2 = kernel.FastPathPort{Name: "veth1", MAC: kernel.MAC{2, 4: 9, 5: 1}}, kernel.FastPathPort{Name: "veth2", MAC: kernel.MAC{2, 4: 9, 5: 2}}
+	both         = []kernel.FastPathPort{port1, port2}
 )
 
 // past is a plan with that shortcut.
-func past(ports []kernel.ShortcutPort, remote ...kernel.MAC) plan.Forwarding {
-	f := exact(kernel.Tables{})
-	f.Shortcut = kernel.Shortcut{Device: "vx0", Remote: remote, Ports: ports}
+func past(ports []kernel.FastPathPort, remote ...kernel.MAC) plan.Forwarding {
+	f := exact(kernel.ForwardingTables{})
+	f.FastPath = kernel.FastPath{Device: "vx0", Remote: remote, Ports: ports}
 	f.Aliases = map[kernel.MAC]string{port1.MAC: "c1", port2.MAC: "c2"}
 	return f
 }
@@ -32,7 +32,7 @@ func withPorts(t *testing.T) (*fakekernel.Kernel, plan.State) {
 	t.Helper()
 	k, s := made(t)
 	for i, p := range both {
-		k.Host().Add(kernel.Link{Name: p.Name, Kind: kernel.Veth, Master: "br0", Alias: fmt.Sprintf("c%d", i+1)})
+		k.HostNamespace().Add(kernel.Link{Name: p.Name, Kind: kernel.KindVeth, Master: "br0", Alias: fmt.Sprintf("c%d", i+1)})
 	}
 	return k, s
 }
@@ -41,7 +41,7 @@ func withPorts(t *testing.T) (*fakekernel.Kernel, plan.State) {
 func shorten(t *testing.T, k *fakekernel.Kernel, want plan.Forwarding) string {
 	t.Helper()
 	k.Log = nil
-	if err := Shortcut(k.Host(), want); err != nil {
+	if err := Shortcut(k.HostNamespace(), want); err != nil {
 		t.Fatal(err)
 	}
 	return strings.Join(k.Log, "\n")
@@ -94,10 +94,10 @@ func TestShortcutCommands(t *testing.T) {
 }
 
 // shortcutOf is what there is both ways.
-func shortcutOf(t *testing.T, k *fakekernel.Kernel) (out, in kernel.Shortcut) {
+func shortcutOf(t *testing.T, k *fakekernel.Kernel) (out, in kernel.FastPath) {
 	t.Helper()
-	out, _, err := k.Host().Shortcut("vx0")
-	in.Ports, _, _ = k.Host().Redirects("vx0")
+	out, _, err := k.HostNamespace().FastPath("vx0")
+	in.Ports, _, _ = k.HostNamespace().Redirects("vx0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,18 +110,18 @@ func TestNothingLeadsToWhatIsGone(t *testing.T) {
 	k, devices := withPorts(t)
 	arrives := func(port string, m kernel.MAC) {
 		t.Helper()
-		if err := Arrive(k.Host(), plan.Endpoint{Port: kernel.Link{Name: port}, Device: "vx0", Container: kernel.Link{MAC: m}}); err != nil {
+		if err := Arrive(k.HostNamespace(), plan.Veth{Port: kernel.Link{Name: port}, Device: "vx0", Container: kernel.Link{MAC: m}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	shorten(t, k, past(both, mac1))
 	// The container comes anew, with a port of the same name.
-	k.Host().Remove("veth1")
+	k.HostNamespace().Remove("veth1")
 	arrives("veth1", port1.MAC)
 	if out, in := shortcutOf(t, k); !slices.Equal(out.Ports, both[1:]) || !slices.Equal(in.Ports, both[1:]) {
 		t.Errorf("what was for its old port: out %v, in %v", out.Ports, in.Ports)
 	}
-	k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0", Alias: "c1"})
+	k.HostNamespace().Add(kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c1"})
 	shorten(t, k, past(both, mac1))
 
 	// A container comes that another host had.
@@ -130,12 +130,12 @@ func TestNothingLeadsToWhatIsGone(t *testing.T) {
 		t.Error("a MAC that is here now is taken for another host's")
 	}
 
-	// The VXLAN device is made anew.
+	// The KindVXLAN device is made anew.
 	devices.Device.Tunnel.VNI++
-	if err := Network(k.Host(), devices); err != nil {
+	if err := Network(k.HostNamespace(), devices); err != nil {
 		t.Fatal(err)
 	}
-	if s, there, _ := k.Host().Shortcut("vx0"); there {
+	if s, there, _ := k.HostNamespace().FastPath("vx0"); there {
 		t.Errorf("of the old device there is %+v", s)
 	}
 }
@@ -143,9 +143,9 @@ func TestNothingLeadsToWhatIsGone(t *testing.T) {
 // A container in another namespace than before has another veth, also where the first is still there.
 func TestAPortThatIsReplacedIsLeft(t *testing.T) {
 	k := fakekernel.New("/ns/1", "/ns/2")
-	k.Host().Add(kernel.Link{Name: "eth0", Up: true})
+	k.HostNamespace().Add(kernel.Link{Name: "eth0", Up: true})
 	_, s := made(t)
-	if err := Network(k.Host(), s); err != nil {
+	if err := Network(k.HostNamespace(), s); err != nil {
 		t.Fatal(err)
 	}
 	for _, ns := range []string{"/ns/1", "/ns/2"} {
@@ -153,10 +153,10 @@ func TestAPortThatIsReplacedIsLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := plan.Endpoint{Device: "vx0", Namespace: ns,
-			Port:      kernel.Link{Name: "veth1", Kind: kernel.Veth, Alias: "c1", Master: "br0", Up: true, Peer: kernel.Peer{Name: "eth0", Namespace: ns, MAC: port1.MAC}},
-			Container: kernel.Link{Name: "eth0", Kind: kernel.Veth, Alias: "net", MAC: port1.MAC, Up: true}}
-		if _, err := Endpoint(k.Host(), container, e); err != nil {
+		e := plan.Veth{Device: "vx0", Namespace: ns,
+			Port:      kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Alias: "c1", Master: "br0", Up: true, Peer: kernel.Peer{Name: "eth0", Namespace: ns, MAC: port1.MAC}},
+			Container: kernel.Link{Name: "eth0", Kind: kernel.KindVeth, Alias: "net", MAC: port1.MAC, Up: true}}
+		if _, err := Endpoint(k.HostNamespace(), container, e); err != nil {
 			t.Fatal(err)
 		}
 		if out, in := shortcutOf(t, k); len(out.Ports)+len(in.Ports) > 0 {
@@ -169,13 +169,13 @@ func TestAPortThatIsReplacedIsLeft(t *testing.T) {
 // A port that has the name of one that was lost is not that one.
 func TestShortcutOfAPortThatAnotherHasNow(t *testing.T) {
 	for _, taken := range []kernel.Link{
-		{Name: "veth1", Kind: kernel.Veth, Master: "br1", Alias: "c1"},
-		{Name: "veth1", Kind: kernel.Veth, Master: "br0", Alias: "c3"},
+		{Name: "veth1", Kind: kernel.KindVeth, Master: "br1", Alias: "c1"},
+		{Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c3"},
 	} {
 		k, _ := withPorts(t)
 		shorten(t, k, past(both, mac1))
-		k.Host().Remove("veth1")
-		k.Host().Add(taken)
+		k.HostNamespace().Remove("veth1")
+		k.HostNamespace().Add(taken)
 		log := shorten(t, k, past(both, mac1))
 		if out, in := shortcutOf(t, k); !slices.Equal(out.Ports, both[1:]) || !slices.Equal(in.Ports, both[1:]) || strings.Contains(log, "fdb replace") {
 			t.Errorf("out %v, in %v, by\n%s", out.Ports, in.Ports, log)
@@ -188,11 +188,11 @@ func TestShortcutRepairs(t *testing.T) {
 	k, _ := withPorts(t)
 	shorten(t, k, past(both, mac1))
 	for name, alter := range map[string]func(){
-		"the table":  func() { _ = k.Host().Apply(kernel.DelShortcut{Device: "vx0"}) },
-		"a redirect": func() { _ = k.Host().Apply(kernel.DelRedirect{Device: "vx0", MAC: port2.MAC}) },
+		"the table":  func() { _ = k.HostNamespace().Apply(kernel.DelFastPath{Device: "vx0"}) },
+		"a redirect": func() { _ = k.HostNamespace().Apply(kernel.DelRedirect{Device: "vx0", MAC: port2.MAC}) },
 		"off the bridge": func() {
-			_ = k.Host().Apply(kernel.SetMaster{Name: "veth1"})
-			_ = k.Host().Apply(kernel.SetMaster{Name: "veth1", Master: "br0"})
+			_ = k.HostNamespace().Apply(kernel.SetMaster{Name: "veth1"})
+			_ = k.HostNamespace().Apply(kernel.SetMaster{Name: "veth1", Master: "br0"})
 		},
 	} {
 		alter()
@@ -202,7 +202,7 @@ func TestShortcutRepairs(t *testing.T) {
 		if out, in := shortcutOf(t, k); !slices.Equal(out.Ports, both) || !slices.Equal(in.Ports, both) {
 			t.Errorf("%s: out %v, in %v", name, out.Ports, in.Ports)
 		}
-		if locals, _ := k.Host().Locals("br0", []kernel.MAC{port1.MAC, port2.MAC}); len(locals) != 2 {
+		if locals, _ := k.HostNamespace().StickyEntries("br0", []kernel.MAC{port1.MAC, port2.MAC}); len(locals) != 2 {
 			t.Errorf("%s: the bridge knows %v", name, locals)
 		}
 	}
@@ -215,12 +215,12 @@ func TestShortcutLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		f := past(nil)
 		for _, p := range both {
 			if rnd.IntN(3) > 0 {
-				f.Shortcut.Ports = append(f.Shortcut.Ports, p)
+				f.FastPath.Ports = append(f.FastPath.Ports, p)
 			}
 		}
 		for i := range 4 {
 			if rnd.IntN(2) > 0 {
-				f.Shortcut.Remote = append(f.Shortcut.Remote, kernel.MAC{2, 5: byte(i)})
+				f.FastPath.Remote = append(f.FastPath.Remote, kernel.MAC{2, 5: byte(i)})
 			}
 		}
 		return f
@@ -230,37 +230,37 @@ func TestShortcutLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		shorten(t, k, random())
 		switch rnd.IntN(4) {
 		case 0:
-			k.Host().Remove("veth1")
-			k.Host().Add(kernel.Link{Name: "veth1", Kind: kernel.Veth, Master: "br0", Alias: "c1"})
+			k.HostNamespace().Remove("veth1")
+			k.HostNamespace().Add(kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c1"})
 		case 1:
-			_ = LeaveShortcut(k.Host(), "vx0", port2.MAC)
+			_ = LeaveShortcut(k.HostNamespace(), "vx0", port2.MAC)
 		}
 		want := random()
 		k.FailAt = k.Calls + 1 + rnd.IntN(12)
-		if err := Shortcut(k.Host(), want); err != nil && !errors.Is(err, fakekernel.ErrInjected) {
+		if err := Shortcut(k.HostNamespace(), want); err != nil && !errors.Is(err, fakekernel.ErrInjected) {
 			t.Fatal(err)
 		}
 		k.FailAt = 0
 		shorten(t, k, want)
-		have, there, err := k.Host().Shortcut("vx0")
-		if err != nil || there != (len(want.Shortcut.Ports) > 0 && len(want.Shortcut.Remote) > 0) {
+		have, there, err := k.HostNamespace().FastPath("vx0")
+		if err != nil || there != (len(want.FastPath.Ports) > 0 && len(want.FastPath.Remote) > 0) {
 			t.Fatalf("there: %v, %v", there, err)
 		}
 		if !there {
-			want.Shortcut = kernel.Shortcut{}
+			want.FastPath = kernel.FastPath{}
 		}
-		if !reflect.DeepEqual(sorted(have), sorted(want.Shortcut)) {
-			t.Fatalf("got %+v, want %+v", have, want.Shortcut)
+		if !reflect.DeepEqual(sorted(have), sorted(want.FastPath)) {
+			t.Fatalf("got %+v, want %+v", have, want.FastPath)
 		}
-		if _, in := shortcutOf(t, k); !slices.Equal(sorted(in).Ports, sorted(want.Shortcut).Ports) {
-			t.Fatalf("got %v, want %v", in.Ports, want.Shortcut.Ports)
+		if _, in := shortcutOf(t, k); !slices.Equal(sorted(in).Ports, sorted(want.FastPath).Ports) {
+			t.Fatalf("got %v, want %v", in.Ports, want.FastPath.Ports)
 		}
 	}
 }
 
-func sorted(s kernel.Shortcut) kernel.Shortcut {
+func sorted(s kernel.FastPath) kernel.FastPath {
 	s.Remote, s.Ports = slices.Clone(s.Remote), slices.Clone(s.Ports)
 	slices.SortFunc(s.Remote, func(a, b kernel.MAC) int { return strings.Compare(a.String(), b.String()) })
-	slices.SortFunc(s.Ports, func(a, b kernel.ShortcutPort) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Ports, func(a, b kernel.FastPathPort) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }

@@ -22,7 +22,7 @@ func TestTheCacheFollowsTheFiles(t *testing.T) {
 		}
 		put := func(id, name string) {
 			t.Helper()
-			if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: name}}); err != nil {
+			if err := s.PutEndpoint("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: name}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -50,7 +50,7 @@ func TestTheCacheFollowsTheFiles(t *testing.T) {
 			}
 		}
 		if i%10 == 0 {
-			if err := s.Remove("n1", "c1"); err != nil {
+			if err := s.RemoveEndpoint("n1", "c1"); err != nil {
 				t.Fatal(err)
 			}
 			read("stays")
@@ -73,14 +73,14 @@ func TestTheCacheForgetsNetworks(t *testing.T) {
 	}
 	defer s.Close()
 	for _, id := range []string{"n1", "n2"} {
-		if err := s.Put(id, []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: "c1"}}); err != nil {
+		if err := s.PutEndpoint(id, []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: "c1"}}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Records(id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Remove("n1", "c1"); err != nil {
+	if err := s.RemoveEndpoint("n1", "c1"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Networks(); err != nil {
@@ -95,7 +95,7 @@ func TestTheCacheForgetsNetworks(t *testing.T) {
 func TestRecordsAreInOrder(t *testing.T) {
 	s := open(t, t.TempDir())
 	for _, id := range []string{"web-1", "web", "a"} {
-		if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
+		if err := s.PutEndpoint("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestRecordsAreInOrder(t *testing.T) {
 func TestRecordsThatCannotBeRead(t *testing.T) {
 	s := open(t, t.TempDir())
 	for _, id := range []string{"c1", "c2"} {
-		if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
+		if err := s.PutEndpoint("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,8 +30,8 @@ type Record struct {
 	network.Endpoint
 	// SetUp is when it first was, after the boot: a clock that nobody sets, and the store
 	// does not outlive the boot.
-	SetUp   time.Duration
-	Secured bool // the network had port_security
+	SetUp        time.Duration
+	PortSecurity bool // the network had port_security
 }
 
 // Store is an open store. Its lock is held until Close.
@@ -86,9 +86,9 @@ func flock(f *os.File, limit time.Duration) error {
 // Close releases the lock.
 func (s *Store) Close() error { return s.lock.Close() }
 
-// Put writes an endpoint's record, and its network's configuration as Podman
+// PutEndpoint writes an endpoint's record, and its network's configuration as Podman
 // wrote it.
-func (s *Store) Put(networkID string, config []byte, v network.VTEP, r Record) error {
+func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r Record) error {
 	place, err := json.Marshal(v)
 	if err == nil {
 		err = s.keep(filepath.Join(s.network(networkID), "vtep.json"), place)
@@ -132,15 +132,15 @@ func (s *Store) remove(path string) error {
 	return nil
 }
 
-// Remove removes an endpoint's record, and the network's directory with its last
+// RemoveEndpoint removes an endpoint's record, and the network's directory with its last
 // endpoint. A record that is not there is not an error.
-func (s *Store) Remove(networkID, containerID string) error {
+func (s *Store) RemoveEndpoint(networkID, containerID string) error {
 	for _, suffix := range []string{publishesSuffix, namedSuffix, ""} {
 		if err := s.remove(s.endpoint(networkID, containerID) + suffix); err != nil {
 			return fmt.Errorf("remove stored endpoint: %w", err)
 		}
 	}
-	left, err := s.HasOthers(networkID, "")
+	left, err := s.HasEndpointsExcept(networkID, "")
 	if err != nil || left {
 		return err
 	}
@@ -159,7 +159,7 @@ func (s *Store) Networks() ([]string, error) {
 	}
 	var used []string
 	for _, id := range ids {
-		some, err := s.HasOthers(id, "")
+		some, err := s.HasEndpointsExcept(id, "")
 		if err != nil {
 			return nil, err
 		}
@@ -193,9 +193,9 @@ func (s *Store) Config(networkID string) ([]byte, error) {
 	return data, nil
 }
 
-// Others iterates over the ids of the network's endpoints but one, in no order. Mostly the first is all that is asked for, and
+// EndpointsExcept iterates over the ids of the network's endpoints but one, in no order. Mostly the first is all that is asked for, and
 // to read the names of 500 takes 1 ms; so it reads few at a time.
-func (s *Store) Others(networkID, containerID string) iter.Seq2[string, error] {
+func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		dir, err := os.Open(s.endpoints(networkID))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -226,16 +226,16 @@ func (s *Store) Others(networkID, containerID string) iter.Seq2[string, error] {
 	}
 }
 
-// HasOthers tells whether there are any.
-func (s *Store) HasOthers(networkID, containerID string) (bool, error) {
-	for _, err := range s.Others(networkID, containerID) {
+// HasEndpointsExcept tells whether there are any.
+func (s *Store) HasEndpointsExcept(networkID, containerID string) (bool, error) {
+	for _, err := range s.EndpointsExcept(networkID, containerID) {
 		return err == nil, err
 	}
 	return false, nil
 }
 
-// IsNamed tells whether an endpoint's host's end of the veth has a name of the user's choice.
-func (s *Store) IsNamed(networkID, containerID string) (bool, error) {
+// HasCustomPortName tells whether an endpoint's host's end of the veth has a name of the user's choice.
+func (s *Store) HasCustomPortName(networkID, containerID string) (bool, error) {
 	_, err := os.Lstat(s.endpoint(networkID, containerID) + namedSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -246,13 +246,13 @@ func (s *Store) IsNamed(networkID, containerID string) (bool, error) {
 	return true, nil
 }
 
-// Publishes returns those of them that publish ports.
-func (s *Store) Publishes(networkID string) ([]string, error) {
+// PublishingEndpoints returns those of them that publish ports.
+func (s *Store) PublishingEndpoints(networkID string) ([]string, error) {
 	return s.names(s.endpoints(networkID), endpointSuffix+publishesSuffix)
 }
 
-// Named returns those whose host's end of the veth has a name of the user's choice.
-func (s *Store) Named(networkID string) ([]string, error) {
+// CustomPortNames returns those whose host's end of the veth has a name of the user's choice.
+func (s *Store) CustomPortNames(networkID string) ([]string, error) {
 	return s.names(s.endpoints(networkID), endpointSuffix+namedSuffix)
 }
 
@@ -286,8 +286,8 @@ func (s *Store) Record(networkID, containerID string) (Record, error) {
 	return r, nil
 }
 
-// Read is Record for whoever does not hold the lock.
-func Read(dir, networkID, containerID string) (Record, error) {
+// ReadRecord is Record for whoever does not hold the lock.
+func ReadRecord(dir, networkID, containerID string) (Record, error) {
 	return (&Store{dir: dir}).Record(networkID, containerID)
 }
 

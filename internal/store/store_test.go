@@ -33,12 +33,12 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 		Endpoint: network.Endpoint{
 			ContainerID: "c1", ContainerName: "one", Aliases: []string{"web"}, Namespace: "/run/netns/x", Interface: "eth0",
 			Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}, MAC: kernel.MAC{2, 0, 0, 0, 0, 1},
-			Ports: []network.PortMapping{{Protocol: network.TCP, HostIP: netip.MustParseAddr("::1"), HostPort: 80, ContainerPort: 8080, Count: 2}},
+			Ports: []network.PortMapping{{Protocol: network.ProtocolTCP, HostIP: netip.MustParseAddr("::1"), HostPort: 80, ContainerPort: 8080, Count: 2}},
 		},
 		SetUp: time.Second,
 	}
 	for range 2 { // a second setup replaces
-		if err := s.Put("n1", []byte(`{"name":"x"}`), vtep, want); err != nil {
+		if err := s.PutEndpoint("n1", []byte(`{"name":"x"}`), vtep, want); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	}
 	for what, list := range map[string]func() ([]string, error){
 		"n1": s.Networks,
-		"c1": func() ([]string, error) { return s.Publishes("n1") },
+		"c1": func() ([]string, error) { return s.PublishingEndpoints("n1") },
 	} {
 		if got, err := list(); err != nil || !reflect.DeepEqual(got, []string{what}) {
 			t.Errorf("got %v, %v, want %s", got, err, what)
@@ -68,7 +68,7 @@ func TestPeersComeBackAsTheyWere(t *testing.T) {
 	if _, ok, err := s.Peers("n1"); ok || err != nil {
 		t.Errorf("before: %v, %v", ok, err)
 	}
-	p := network.Peers{Flood: vtep.Remotes, Exact: true, AgentPort: 7947, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
+	p := network.Peers{Flood: vtep.Remotes, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}}
 	if err := s.SetPeers("n1", p); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestPeersComeBackAsTheyWere(t *testing.T) {
 func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
 	s := open(t, t.TempDir())
 	for _, id := range []string{"c1", "c2"} {
-		if err := s.Put("n1", []byte("{}"), network.VTEP{}, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
+		if err := s.PutEndpoint("n1", []byte("{}"), network.VTEP{}, Record{Endpoint: network.Endpoint{ContainerID: id}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
 		remove string
 		left   []string
 	}{{"none", []string{"c1", "c2"}}, {"c1", []string{"c2"}}, {"c1", []string{"c2"}}, {"c2", nil}, {"c2", nil}} {
-		if err := s.Remove("n1", step.remove); err != nil {
+		if err := s.RemoveEndpoint("n1", step.remove); err != nil {
 			t.Fatal(err)
 		}
 		records, err := s.Records("n1")
@@ -122,7 +122,7 @@ func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(s.dir, "networks/half/endpoints"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: "c1"}}); err != nil {
+	if err := s.PutEndpoint("n1", []byte("{}"), vtep, Record{Endpoint: network.Endpoint{ContainerID: "c1"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Networks(); err != nil || !reflect.DeepEqual(got, []string{"n1"}) {
@@ -132,12 +132,12 @@ func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
 		network, container string
 		want               bool
 	}{{"n1", "c1", false}, {"n1", "c2", true}, {"half", "c1", false}, {"none", "c1", false}} {
-		if got, err := s.HasOthers(tt.network, tt.container); err != nil || got != tt.want {
+		if got, err := s.HasEndpointsExcept(tt.network, tt.container); err != nil || got != tt.want {
 			t.Errorf("%s has others than %s: %v, %v", tt.network, tt.container, got, err)
 		}
 	}
 	for range 2 {
-		if err := s.Remove("half", "c1"); err != nil {
+		if err := s.RemoveEndpoint("half", "c1"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +187,7 @@ func TestOthersOfMany(t *testing.T) {
 	for i := range 300 {
 		id := fmt.Sprintf("%064d", i)
 		r := Record{Endpoint: network.Endpoint{ContainerID: id, HostInterface: fmt.Sprintf("web%d", i)}}
-		if err := s.Put("n1", []byte("{}"), vtep, r); err != nil {
+		if err := s.PutEndpoint("n1", []byte("{}"), vtep, r); err != nil {
 			t.Fatal(err)
 		}
 		want[id] = true
@@ -195,7 +195,7 @@ func TestOthersOfMany(t *testing.T) {
 	const left = "0000000000000000000000000000000000000000000000000000000000000007"
 	delete(want, left)
 	got := map[string]bool{}
-	for id, err := range s.Others("n1", left) {
+	for id, err := range s.EndpointsExcept("n1", left) {
 		if err != nil || got[id] {
 			t.Errorf("%s twice, or %v", id, err)
 		}

@@ -130,7 +130,7 @@ func TestNoShortcut(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	labtest.CreateNetwork(t, l, "off", "--opt vni=200 --opt shortcut=false --subnet 10.1.0.0/24")
+	labtest.CreateNetwork(t, l, "off", "--opt vni=200 --opt fast_path=false --subnet 10.1.0.0/24")
 	labtest.CreateNetwork(t, l, "secure", "--opt vni=300 --opt port_security=true --subnet 10.2.0.0/24")
 	labtest.CreateNetwork(t, l, "learn", "--opt vni=400 --opt learning=true --subnet 10.3.0.0/24")
 	for _, h := range l.Hosts() {

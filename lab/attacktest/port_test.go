@@ -46,7 +46,7 @@ type forgery struct {
 }
 
 func forgeries(evil, victim, friend container) []forgery {
-	const secured = "from_secured_port"
+	const secured = "port_security"
 	other, ours := netip.AddrPortFrom(friend.addr4, 1000), netip.AddrPortFrom(victim.addr4, 1000)
 	other6, ours6 := netip.AddrPortFrom(friend.addr6, 1000), netip.AddrPortFrom(victim.addr6, 1000)
 	stranger := packet.MAC{2, 0, 0, 0, 0, 0x66}
@@ -108,7 +108,7 @@ func TestMACFlood(t *testing.T) {
 	}
 }
 
-// entries is how many a VXLAN device has; the last of the flood may be on its way.
+// entries is how many a KindVXLAN device has; the last of the flood may be on its way.
 func entries(t *testing.T, h *lab.Host, network string, least int) (n int) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

@@ -120,7 +120,7 @@ func (s *scene) bridgeOf(network string) string {
 	return s.sh(s.a, "podman network inspect -f '{{.NetworkInterface}}' "+network)
 }
 
-// serve starts a container that answers on port 80 by TCP, UDP and SCTP, and on what else is given.
+// serve starts a container that answers on port 80 by TCP, UDP and ProtocolSCTP, and on what else is given.
 func (s *scene) serve(h *lab.Host, name, flags string, more ...string) {
 	s.Helper()
 	s.sh(h, fmt.Sprintf("mkdir -p /run/peer; rm -f /run/peer/%[1]s; podman run -d --name %[1]s %[2]s -v /run/peer:/run/peer "+

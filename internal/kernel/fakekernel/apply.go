@@ -60,11 +60,11 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		})
 	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
 		return ns.applyFirewall(c)
-	case kernel.SetShortcut, kernel.ChangeShortcut, kernel.LeaveShortcut, kernel.DelShortcut:
+	case kernel.SetFastPath, kernel.ChangeFastPath, kernel.EvictFastPath, kernel.DelFastPath:
 		return ns.applyShortcut(c)
 	case kernel.SetRedirects, kernel.AddRedirect, kernel.DelRedirect:
 		return ns.applyRedirect(c)
-	case kernel.AddLocal:
+	case kernel.AddSticky:
 		return ns.edit(c.Name, func(l *link) error { return ns.addStatic(l, c.MAC) })
 	}
 	return fmt.Errorf("unknown change %T", c)
@@ -105,7 +105,7 @@ func (ns *Namespace) edit(name string, change func(*link) error) error {
 
 // create leaves the link as the kernel leaves it: down, unmarked, no port.
 func (ns *Namespace) create(want kernel.Link) error {
-	if ns.find(want.Name) != nil || want.Kind == kernel.VXLAN && ns.kernel.collides(want.Tunnel) {
+	if ns.find(want.Name) != nil || want.Kind == kernel.KindVXLAN && ns.kernel.collides(want.Tunnel) {
 		return unix.EEXIST
 	}
 	l := &link{Link: kernel.Link{Name: want.Name, Kind: want.Kind, MTU: want.MTU, MAC: want.MAC, Tunnel: want.Tunnel}}
@@ -113,10 +113,10 @@ func (ns *Namespace) create(want kernel.Link) error {
 	if l.MAC.IsZero() {
 		l.MAC = kernel.MAC{0x0a, 4: byte(ns.kernel.links >> 8), 5: byte(ns.kernel.links)}
 	}
-	if want.Kind == kernel.VXLAN && ns.find(want.Tunnel.Dev) == nil {
+	if want.Kind == kernel.KindVXLAN && ns.find(want.Tunnel.Dev) == nil {
 		return unix.ENODEV
 	}
-	if want.Kind == kernel.Veth {
+	if want.Kind == kernel.KindVeth {
 		other, ok := ns.kernel.spaces[want.Peer.Namespace]
 		if !ok {
 			return unix.ENOENT
@@ -124,7 +124,7 @@ func (ns *Namespace) create(want kernel.Link) error {
 		if other.find(want.Peer.Name) != nil {
 			return unix.EEXIST
 		}
-		peer := kernel.Link{Name: want.Peer.Name, Kind: kernel.Veth, MTU: want.Peer.MTU, MAC: want.Peer.MAC}
+		peer := kernel.Link{Name: want.Peer.Name, Kind: kernel.KindVeth, MTU: want.Peer.MTU, MAC: want.Peer.MAC}
 		l.peer = &link{Link: peer, peer: l, peerSpace: ns}
 		l.peerSpace = other
 		other.links = append(other.links, l.peer)
@@ -148,7 +148,7 @@ func (ns *Namespace) remove(name string) {
 		if x.Master == name {
 			x.Master = ""
 		}
-		if x.Kind == kernel.VXLAN && x.Tunnel.Dev == name {
+		if x.Kind == kernel.KindVXLAN && x.Tunnel.Dev == name {
 			ns.remove(x.Name)
 		}
 	}
@@ -170,7 +170,7 @@ func (ns *Namespace) addAltName(c kernel.AddAltName) error {
 func (ns *Namespace) setMaster(c kernel.SetMaster) error {
 	return ns.edit(c.Name, func(l *link) error {
 		if c.Master != "" {
-			if master := ns.find(c.Master); master == nil || master.Kind != kernel.Bridge {
+			if master := ns.find(c.Master); master == nil || master.Kind != kernel.KindBridge {
 				return unix.EINVAL
 			}
 		}

@@ -55,8 +55,8 @@ func (k *Kernel) Open(path string) (*Namespace, error) {
 	return ns, nil
 }
 
-// Host returns the host's namespace without counting a call.
-func (k *Kernel) Host() *Namespace { return k.spaces[""] }
+// HostNamespace returns the host's namespace without counting a call.
+func (k *Kernel) HostNamespace() *Namespace { return k.spaces[""] }
 
 // RemoveNamespace removes a namespace with all in it, as the kernel does when
 // the last process has left.
@@ -84,18 +84,18 @@ type Namespace struct {
 	firewall map[key]kernel.Element
 	altered  bool // the firewall's rules
 
-	shortcuts map[string]kernel.Shortcut // tables by VXLAN device; without a device in it, it is another device's
+	shortcuts map[string]kernel.FastPath // tables by KindVXLAN device; without a device in it, it is another device's
 
-	// NoShortcut has a kernel without what it takes.
-	NoShortcut bool
-	// Wire is who answers for addresses on whatever device, and from which host.
-	Wire map[kernel.Holder]netip.Addr
+	// NoFastPath has a kernel without what it takes.
+	NoFastPath bool
+	// ProbeAnswers is who answers for addresses on whatever device, and from which host.
+	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }
 
-// Holders answers from Wire.
-func (ns *Namespace) Holders(_ string, _ kernel.Sender, addrs []netip.Addr) ([]kernel.Holder, error) {
-	var all []kernel.Holder
-	for h := range ns.Wire {
+// ProbeAddresses answers from Wire.
+func (ns *Namespace) ProbeAddresses(_ string, _ kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error) {
+	var all []kernel.ProbeAnswer
+	for h := range ns.ProbeAnswers {
 		if slices.Contains(addrs, h.Addr) {
 			all = append(all, h)
 		}
@@ -105,7 +105,7 @@ func (ns *Namespace) Holders(_ string, _ kernel.Sender, addrs []netip.Addr) ([]k
 
 // VTEP answers from Wire.
 func (ns *Namespace) VTEP(_ string, mac kernel.MAC) (netip.Addr, error) {
-	for h, vtep := range ns.Wire {
+	for h, vtep := range ns.ProbeAnswers {
 		if h.MAC == mac {
 			return vtep, nil
 		}
@@ -123,7 +123,7 @@ type link struct {
 	static     []kernel.MAC       // of a bridge's port
 	neighbours []kernel.Neighbour // permanent
 
-	redirects []kernel.ShortcutPort // of a VXLAN device; nil: none can be added
+	redirects []kernel.FastPathPort // of a KindVXLAN device; nil: none can be added
 }
 
 // params are those of its parameters that were set, in the order of their keys.
@@ -175,16 +175,16 @@ func (ns *Namespace) Link(name string, f kernel.Facets) (kernel.Link, error) {
 		return kernel.Link{}, fmt.Errorf("read link %s: %w", name, kernel.ErrNotFound)
 	}
 	c := clone(l.Link)
-	if f&kernel.Addrs == 0 {
+	if f&kernel.FacetAddrs == 0 {
 		c.Addrs = nil
 	}
-	if f&kernel.Routes == 0 {
+	if f&kernel.FacetRoutes == 0 {
 		c.Routes = nil
 	}
-	if f&kernel.Entries == 0 {
+	if f&kernel.FacetFDB == 0 {
 		c.FDB = nil
 	}
-	if f&kernel.Params != 0 {
+	if f&kernel.FacetSysctls != 0 {
 		c.Sysctls = l.params()
 	}
 	return c, nil
@@ -220,8 +220,8 @@ func (ns *Namespace) PortLinks(bridge string) ([]kernel.Link, error) {
 	return links, err
 }
 
-// Loose implements reconcile.Namespace.
-func (ns *Namespace) Loose() ([]kernel.Link, error) {
+// UnattachedLinks implements reconcile.Namespace.
+func (ns *Namespace) UnattachedLinks() ([]kernel.Link, error) {
 	var loose []kernel.Link
 	for _, l := range ns.links {
 		if l.Master == "" {
@@ -238,7 +238,7 @@ func (ns *Namespace) Tunnels() ([]kernel.Link, error) {
 	}
 	var all []kernel.Link
 	for _, l := range ns.links {
-		if l.Kind == kernel.VXLAN {
+		if l.Kind == kernel.KindVXLAN {
 			all = append(all, clone(l.Link))
 		}
 	}
@@ -279,15 +279,15 @@ func (ns *Namespace) Interface(name string) (network.Interface, error) {
 	return ns.underlay(func(l *link) bool { return l == ns.find(name) })
 }
 
-// InterfaceWith implements network.Host.
-func (ns *Namespace) InterfaceWith(addr netip.Addr) (network.Interface, error) {
+// InterfaceByAddr implements network.Host.
+func (ns *Namespace) InterfaceByAddr(addr netip.Addr) (network.Interface, error) {
 	return ns.underlay(func(l *link) bool {
 		return slices.ContainsFunc(l.Addrs, func(a kernel.Addr) bool { return a.Prefix.Addr() == addr })
 	})
 }
 
-// DefaultInterface implements network.Host.
-func (ns *Namespace) DefaultInterface(ipv6 bool) (network.Interface, error) {
+// DefaultRouteInterface implements network.Host.
+func (ns *Namespace) DefaultRouteInterface(ipv6 bool) (network.Interface, error) {
 	return ns.underlay(func(l *link) bool {
 		return slices.ContainsFunc(l.Routes, func(r kernel.Route) bool {
 			return r.Dst.Bits() == 0 && r.Dst.Addr().Is6() == ipv6
@@ -340,7 +340,7 @@ func clone(l kernel.Link) kernel.Link {
 func (k *Kernel) collides(t kernel.Tunnel) bool {
 	for _, ns := range k.spaces {
 		for _, l := range ns.links {
-			if l.Kind == kernel.VXLAN && l.Tunnel.VNI == t.VNI && l.Tunnel.Port == t.Port {
+			if l.Kind == kernel.KindVXLAN && l.Tunnel.VNI == t.VNI && l.Tunnel.Port == t.Port {
 				return true
 			}
 		}

@@ -38,10 +38,10 @@ func (ns *Namespace) FirewallIntact() (bool, error) {
 	return ns.firewall != nil && !ns.altered, ns.kernel.call()
 }
 
-// ElementNote implements reconcile.Namespace.
-func (ns *Namespace) ElementNote(e kernel.Element) (note string, ok bool, err error) {
+// ElementComment implements reconcile.Namespace.
+func (ns *Namespace) ElementComment(e kernel.Element) (note string, ok bool, err error) {
 	have, ok := ns.firewall[key{e.Set, e.Key}]
-	return have.Note, ok, ns.kernel.call()
+	return have.Comment, ok, ns.kernel.call()
 }
 
 func (ns *Namespace) applyFirewall(c kernel.Change) error {

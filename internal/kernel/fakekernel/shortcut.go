@@ -9,19 +9,19 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// Shortcut implements reconcile.Namespace.
-func (ns *Namespace) Shortcut(device string) (kernel.Shortcut, bool, error) {
+// FastPath implements reconcile.Namespace.
+func (ns *Namespace) FastPath(device string) (kernel.FastPath, bool, error) {
 	s, ok := ns.shortcuts[device]
 	return copied(s), ok, ns.kernel.call()
 }
 
-func copied(s kernel.Shortcut) kernel.Shortcut {
+func copied(s kernel.FastPath) kernel.FastPath {
 	s.Remote, s.Ports = slices.Clone(s.Remote), slices.Clone(s.Ports)
 	return s
 }
 
 // Redirects implements reconcile.Namespace. A port that is gone has no name.
-func (ns *Namespace) Redirects(device string) ([]kernel.ShortcutPort, bool, error) {
+func (ns *Namespace) Redirects(device string) ([]kernel.FastPathPort, bool, error) {
 	if err := ns.kernel.call(); err != nil {
 		return nil, false, err
 	}
@@ -32,12 +32,12 @@ func (ns *Namespace) Redirects(device string) ([]kernel.ShortcutPort, bool, erro
 	return slices.Clone(l.redirects), l.redirects != nil, nil
 }
 
-// Locals implements reconcile.Namespace.
-func (ns *Namespace) Locals(bridge string, macs []kernel.MAC) (all []kernel.ShortcutPort, err error) {
+// StickyEntries implements reconcile.Namespace.
+func (ns *Namespace) StickyEntries(bridge string, macs []kernel.MAC) (all []kernel.FastPathPort, err error) {
 	for _, l := range ns.links {
 		for _, m := range l.static {
 			if l.Master == bridge && slices.Contains(macs, m) {
-				all = append(all, kernel.ShortcutPort{Name: l.Name, MAC: m})
+				all = append(all, kernel.FastPathPort{Name: l.Name, MAC: m})
 			}
 		}
 	}
@@ -46,11 +46,11 @@ func (ns *Namespace) Locals(bridge string, macs []kernel.MAC) (all []kernel.Shor
 
 // isLeft tells whether a change leaves what it is about as it is. It is not logged then.
 func (ns *Namespace) isLeft(c kernel.Change) bool {
-	has := func(m kernel.MAC) func(kernel.ShortcutPort) bool {
-		return func(p kernel.ShortcutPort) bool { return p.MAC == m }
+	has := func(m kernel.MAC) func(kernel.FastPathPort) bool {
+		return func(p kernel.FastPathPort) bool { return p.MAC == m }
 	}
 	switch c := c.(type) {
-	case kernel.LeaveShortcut:
+	case kernel.EvictFastPath:
 		s := ns.shortcuts[c.Device]
 		return !slices.Contains(s.Remote, c.MAC) && !slices.ContainsFunc(s.Ports, has(c.MAC))
 	case kernel.DelRedirect:
@@ -62,29 +62,29 @@ func (ns *Namespace) isLeft(c kernel.Change) bool {
 
 func (ns *Namespace) applyShortcut(c kernel.Change) error {
 	switch c := c.(type) {
-	case kernel.SetShortcut:
-		if ns.find(c.Shortcut.Device) == nil {
+	case kernel.SetFastPath:
+		if ns.find(c.FastPath.Device) == nil {
 			return kernel.ErrNotFound
 		}
 		if ns.shortcuts == nil {
-			ns.shortcuts = make(map[string]kernel.Shortcut)
+			ns.shortcuts = make(map[string]kernel.FastPath)
 		}
-		ns.shortcuts[c.Shortcut.Device] = kernel.Shortcut{Device: c.Shortcut.Device}
-		return ns.changeShortcut(kernel.ChangeShortcut{Device: c.Shortcut.Device, Add: c.Shortcut})
-	case kernel.ChangeShortcut:
+		ns.shortcuts[c.FastPath.Device] = kernel.FastPath{Device: c.FastPath.Device}
+		return ns.changeShortcut(kernel.ChangeFastPath{Device: c.FastPath.Device, Add: c.FastPath})
+	case kernel.ChangeFastPath:
 		return ns.changeShortcut(c)
-	case kernel.LeaveShortcut:
+	case kernel.EvictFastPath:
 		s := copied(ns.shortcuts[c.Device])
 		s.Remote, s.Ports = without(s.Remote, c.MAC), withoutMAC(s.Ports, c.MAC)
 		ns.shortcuts[c.Device] = s
-	case kernel.DelShortcut:
+	case kernel.DelFastPath:
 		delete(ns.shortcuts, c.Device)
 	}
 	return nil
 }
 
 // changeShortcut knows that the kernel refuses to delete what is not there, a port that is not, and two chains of one name.
-func (ns *Namespace) changeShortcut(c kernel.ChangeShortcut) error {
+func (ns *Namespace) changeShortcut(c kernel.ChangeFastPath) error {
 	s := copied(ns.shortcuts[c.Device])
 	for _, m := range c.Delete.Remote {
 		if !slices.Contains(s.Remote, m) {
@@ -104,7 +104,7 @@ func (ns *Namespace) changeShortcut(c kernel.ChangeShortcut) error {
 		if ns.find(p.Name) == nil {
 			return fmt.Errorf("%s: %w", p.Name, kernel.ErrNotFound)
 		}
-		if slices.ContainsFunc(s.Ports, func(x kernel.ShortcutPort) bool { return x.MAC == p.MAC }) {
+		if slices.ContainsFunc(s.Ports, func(x kernel.FastPathPort) bool { return x.MAC == p.MAC }) {
 			return unix.EEXIST
 		}
 		s.Ports = append(s.Ports, p)
@@ -116,19 +116,19 @@ func (ns *Namespace) changeShortcut(c kernel.ChangeShortcut) error {
 func (ns *Namespace) applyRedirect(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetRedirects:
-		if ns.NoShortcut {
-			return kernel.ErrNoShortcut
+		if ns.NoFastPath {
+			return kernel.ErrNoFastPath
 		}
 		return ns.edit(c.Device, func(l *link) error {
-			l.redirects = slices.DeleteFunc(slices.Clone(c.Ports), func(p kernel.ShortcutPort) bool { return ns.find(p.Name) == nil })
+			l.redirects = slices.DeleteFunc(slices.Clone(c.Ports), func(p kernel.FastPathPort) bool { return ns.find(p.Name) == nil })
 			if l.redirects == nil {
-				l.redirects = []kernel.ShortcutPort{}
+				l.redirects = []kernel.FastPathPort{}
 			}
 			return nil
 		})
 	case kernel.AddRedirect:
 		return ns.edit(c.Device, func(l *link) error {
-			taken := slices.ContainsFunc(l.redirects, func(x kernel.ShortcutPort) bool { return x.MAC == c.Port.MAC })
+			taken := slices.ContainsFunc(l.redirects, func(x kernel.FastPathPort) bool { return x.MAC == c.Port.MAC })
 			if !taken && ns.find(c.Port.Name) != nil {
 				l.redirects = append(l.redirects, c.Port)
 			}
@@ -140,8 +140,8 @@ func (ns *Namespace) applyRedirect(c kernel.Change) error {
 	return fmt.Errorf("unknown change %T", c)
 }
 
-func withoutMAC(ports []kernel.ShortcutPort, m kernel.MAC) []kernel.ShortcutPort {
-	return slices.DeleteFunc(ports, func(p kernel.ShortcutPort) bool { return p.MAC == m })
+func withoutMAC(ports []kernel.FastPathPort, m kernel.MAC) []kernel.FastPathPort {
+	return slices.DeleteFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
 }
 
 // orphan is what becomes of shortcuts when a link goes: of its own only the table is left, and the chain for
@@ -149,7 +149,7 @@ func withoutMAC(ports []kernel.ShortcutPort, m kernel.MAC) []kernel.ShortcutPort
 func (ns *Namespace) orphan(name string) {
 	for device, s := range ns.shortcuts {
 		if s.Device == name {
-			ns.shortcuts[device] = kernel.Shortcut{}
+			ns.shortcuts[device] = kernel.FastPath{}
 		}
 	}
 	for _, l := range ns.links {

@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// Tables implements reconcile.Namespace.
-func (ns *Namespace) Tables(bridge, device string) (t kernel.Tables, err error) {
+// ForwardingTables implements reconcile.Namespace.
+func (ns *Namespace) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
 	if err := ns.kernel.call(); err != nil {
 		return t, err
 	}
@@ -28,9 +28,9 @@ func (ns *Namespace) Tables(bridge, device string) (t kernel.Tables, err error) 
 	return t, nil
 }
 
-// ChangeTables implements reconcile.Namespace. It goes on after an entry that fails,
+// ChangeForwardingTables implements reconcile.Namespace. It goes on after an entry that fails,
 // as the kernel does, and is one call.
-func (ns *Namespace) ChangeTables(c kernel.TableChanges) error {
+func (ns *Namespace) ChangeForwardingTables(c kernel.ForwardingChanges) error {
 	if err := ns.kernel.call(); err != nil {
 		return err
 	}

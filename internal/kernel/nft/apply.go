@@ -22,11 +22,11 @@ func (c *Conn) Apply(ch kernel.Change) error {
 		return c.addElements(ch.Elements)
 	case kernel.DelElements:
 		return c.delElements(ch.Elements)
-	case kernel.ChangeShortcut:
+	case kernel.ChangeFastPath:
 		return c.changeShortcut(ch)
-	case kernel.LeaveShortcut:
+	case kernel.EvictFastPath:
 		return c.leaveShortcut(ch)
-	case kernel.DelShortcut:
+	case kernel.DelFastPath:
 		return c.delShortcut(ch)
 	}
 	return errors.New("not a change of the firewall")
@@ -121,15 +121,15 @@ func (c *Conn) delElements(elements []kernel.Element) error {
 
 func isMissing(err error) bool { return errors.Is(err, unix.ENOENT) }
 
-// Note returns the comment of the element with the key of e, and whether there is one.
-func (c *Conn) Note(e kernel.Element) (note string, ok bool, err error) {
+// ElementComment returns the comment of the element with the key of e, and whether there is one.
+func (c *Conn) ElementComment(e kernel.Element) (note string, ok bool, err error) {
 	f, ok, err := c.lookUp(kernel.FirewallTable, e)
 	return f.note, ok, err
 }
 
-// Intact tells whether the tables hold the rules of this program, in their order. A
+// RulesIntact tells whether the tables hold the rules of this program, in their order. A
 // rule that somebody replaced has lost its comment.
-func (c *Conn) Intact() (bool, error) {
+func (c *Conn) RulesIntact() (bool, error) {
 	for _, t := range tables {
 		says, _, err := c.tableSays(t)
 		if err != nil || says != t.says() {

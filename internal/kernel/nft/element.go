@@ -56,8 +56,8 @@ func (s set) element(m *nlmsg.Builder, e kernel.Element) {
 		} else if !e.Value.IsZero() {
 			value(m, unix.NFTA_SET_ELEM_DATA, e.Value.First())
 		}
-		if e.Note != "" {
-			m.Bytes(unix.NFTA_SET_ELEM_USERDATA, comment(udComment, e.Note))
+		if e.Comment != "" {
+			m.Bytes(unix.NFTA_SET_ELEM_USERDATA, comment(udComment, e.Comment))
 		}
 	})
 	if !s.ranges || s.flags()&setConcat != 0 {

@@ -32,9 +32,9 @@ const genHeader = 4
 
 func familyNumber(f kernel.Family) byte {
 	switch f {
-	case kernel.Bridging:
+	case kernel.FamilyBridge:
 		return unix.NFPROTO_BRIDGE
-	case kernel.Netdev:
+	case kernel.FamilyNetdev:
 		return unix.NFPROTO_NETDEV
 	}
 	return unix.NFPROTO_INET

@@ -42,14 +42,14 @@ func subnet(s string) kernel.Datum { return kernel.Subnet(netip.MustParsePrefix(
 
 // sample has an element of each set, written as nft writes it.
 var sample = []kernel.Element{
-	{Set: kernel.Bridges, Key: br, Note: "network blue"},
-	{Set: kernel.Within, Key: kernel.Concat(br, br)},
-	{Set: kernel.Networks, Key: br},
+	{Set: kernel.Bridges, Key: br, Comment: "network blue"},
+	{Set: kernel.SameBridge, Key: kernel.Concat(br, br)},
+	{Set: kernel.PodmanBridges, Key: br},
 	{Set: kernel.Isolated, Key: br},
-	{Set: kernel.Strict, Key: br},
+	{Set: kernel.IsolatedStrict, Key: br},
 	{Set: kernel.Internal, Key: br},
 	{Set: kernel.Underlays, Key: kernel.Device("eth0")},
-	{Set: kernel.Tunnels, Key: kernel.Port(4789)},
+	{Set: kernel.VXLANPorts, Key: kernel.Port(4789)},
 	{Set: kernel.VNIs, Key: kernel.Concat(kernel.Port(4789), kernel.VNI(0x123456))},
 	{Set: kernel.OwnVNIs, Key: kernel.Concat(kernel.Port(4789), kernel.VNI(7))},
 	{Set: kernel.Members4, Key: kernel.Concat(ip4, ip4, kernel.Port(4789), kernel.VNI(0x64))},
@@ -58,9 +58,9 @@ var sample = []kernel.Element{
 	{Set: kernel.VTEPs6, Key: kernel.Concat(ip6, kernel.Port(4789))},
 	{Set: kernel.Subnets4, Key: kernel.Concat(subnet("10.0.0.0/24"), subnet("10.1.0.0/20"))},
 	{Set: kernel.Subnets6, Key: kernel.Concat(subnet("fd00:10::/64"), subnet("fd00:10::/64"))},
-	{Set: kernel.WayOut4, Key: subnet("10.0.0.0/24")},
-	{Set: kernel.WayOut4, Key: subnet("10.0.1.0/24")},
-	{Set: kernel.WayOut6, Key: subnet("fd00:10::/64")},
+	{Set: kernel.Masquerade4, Key: subnet("10.0.0.0/24")},
+	{Set: kernel.Masquerade4, Key: subnet("10.0.1.0/24")},
+	{Set: kernel.Masquerade6, Key: subnet("fd00:10::/64")},
 	{Set: kernel.Outbound4, Key: subnet("10.0.0.0/24"), Value: ip4},
 	{Set: kernel.Outbound6, Key: subnet("fd00:10::/64"), Value: ip6},
 	{Set: kernel.Ports4, Key: kernel.Concat(tcp, kernel.Port(8080)), Value: kernel.Concat(ip4, kernel.Port(80))},
@@ -71,7 +71,7 @@ var sample = []kernel.Element{
 	{Set: kernel.ToPort, Key: br, Value: kernel.Jump(kernel.ChainToTunnel)},
 	{Set: kernel.Gateways4, Key: kernel.Concat(br, ip4)},
 	{Set: kernel.Gateways6, Key: kernel.Concat(br, ip6)},
-	{Set: kernel.GatewayND, Key: kernel.Concat(br, kernel.NDTarget(netip.MustParseAddr("fd00:10::2")))},
+	{Set: kernel.GatewaysND, Key: kernel.Concat(br, kernel.NDTarget(netip.MustParseAddr("fd00:10::2")))},
 	{Set: kernel.SourceND, Key: kernel.Concat(br, kernel.NDTarget(netip.MustParseAddr("fd00:10::2")))},
 	{Set: kernel.SourceMAC, Key: kernel.Concat(br, kernel.Ethernet(kernel.MAC{2, 0, 0, 0, 0, 1}))},
 	{Set: kernel.SourceIP4, Key: kernel.Concat(br, ip4)},
@@ -97,7 +97,7 @@ func TestTheListingLoadsAgain(t *testing.T) {
 	if again != listing {
 		t.Errorf("loaded again it is\n%s", again)
 	}
-	if intact, err := c.Intact(); err != nil || !intact {
+	if intact, err := c.RulesIntact(); err != nil || !intact {
 		t.Errorf("intact: %v, %v", intact, err)
 	}
 }
@@ -110,7 +110,7 @@ func TestWhatSomebodyDidToTheRulesIsSeen(t *testing.T) {
 		"bridge table":     "nft flush table bridge vxlan-driver",
 		"another version":  "nft 'flush table inet vxlan-driver; delete table inet vxlan-driver; add table inet vxlan-driver'",
 		"a rule in place":  "h=$(nft -a list chain inet vxlan-driver to_host | sed -n 's/.*# handle //p' | tail -1); nft replace rule inet vxlan-driver to_host handle $h accept",
-		"a chain, emptied": "nft flush chain inet vxlan-driver vxlan_arrives",
+		"a chain, emptied": "nft flush chain inet vxlan-driver vxlan_input",
 	}
 	for name, script := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -118,12 +118,12 @@ func TestWhatSomebodyDidToTheRulesIsSeen(t *testing.T) {
 			sh("nft 'table inet other { chain x { type filter hook input priority 0; }; }'")
 			for range 2 {
 				apply(t, c, kernel.SetFirewall{Elements: sample})
-				if intact, err := c.Intact(); err != nil || !intact {
+				if intact, err := c.RulesIntact(); err != nil || !intact {
 					t.Fatalf("intact: %v, %v", intact, err)
 				}
 			}
 			sh(script)
-			if intact, err := c.Intact(); err != nil || intact {
+			if intact, err := c.RulesIntact(); err != nil || intact {
 				t.Errorf("intact: %v, %v", intact, err)
 			}
 		})
@@ -138,10 +138,10 @@ func TestElementsComeAndGo(t *testing.T) {
 	for range 2 {
 		apply(t, c, kernel.AddElements{Elements: sample})
 	}
-	if note, ok, err := c.Note(sample[0]); note != "network blue" || !ok || err != nil {
+	if note, ok, err := c.ElementComment(sample[0]); note != "network blue" || !ok || err != nil {
 		t.Errorf("got %q, %v, %v", note, ok, err)
 	}
-	if _, ok, err := c.Note(kernel.Element{Set: kernel.Bridges, Key: kernel.Device("other")}); ok || err != nil {
+	if _, ok, err := c.ElementComment(kernel.Element{Set: kernel.Bridges, Key: kernel.Device("other")}); ok || err != nil {
 		t.Errorf("got %v, %v", ok, err)
 	}
 	// A key that is in use belongs to whoever has it.
@@ -152,7 +152,7 @@ func TestElementsComeAndGo(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	apply(t, c, kernel.DelElements{Elements: []kernel.Element{taken}})
-	if _, ok, err := c.Note(port); !ok || err != nil {
+	if _, ok, err := c.ElementComment(port); !ok || err != nil {
 		t.Errorf("another's element was deleted: %v", err)
 	}
 	for range 2 {
@@ -214,7 +214,7 @@ func BenchmarkIntact(b *testing.B) {
 	c, _ := open(b)
 	apply(b, c, kernel.SetFirewall{Elements: sample})
 	for b.Loop() {
-		if ok, err := c.Intact(); !ok || err != nil {
+		if ok, err := c.RulesIntact(); !ok || err != nil {
 			b.Fatal(ok, err)
 		}
 	}

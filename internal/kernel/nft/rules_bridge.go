@@ -30,23 +30,23 @@ func neighborDiscovery() []expr {
 // is strict about it. A frame is looked up by the port that it comes from or goes
 // to, once each way, and most leave at that.
 var bridgeTable = table{
-	family:  kernel.Bridging,
+	family:  kernel.FamilyBridge,
 	name:    kernel.FirewallTable,
-	version: "6dca996de327",
+	version: "34879a761e33",
 	mended:  "vxlanctl reload",
 	sets: []set{
 		{Set: kernel.FromPort, says: "what comes from a bridge port", key: []field{typeDevice}, value: verdictValue},
 		{Set: kernel.ToPort, says: "what goes to a bridge port", key: []field{typeDevice}, value: verdictValue},
 		{Set: kernel.Gateways4, says: "of each VXLAN device", key: []field{typeDevice, typeIP4}},
 		{Set: kernel.Gateways6, says: "of each VXLAN device", key: []field{typeDevice, typeIP6}},
-		{Set: kernel.GatewayND, says: "of each VXLAN device, as neighbour discovery has it", key: []field{readDevice, typeTarget}},
+		{Set: kernel.GatewaysND, says: "of each VXLAN device, as neighbour discovery has it", key: []field{readDevice, typeTarget}},
 		{Set: kernel.SourceND, says: "that a port may advertise", key: []field{readDevice, typeTarget}},
 		{Set: kernel.SourceMAC, says: "that a port may send from", key: []field{typeDevice, typeEther}},
 		{Set: kernel.SourceIP4, says: "that a port may send from", key: []field{typeDevice, typeIP4}},
 		{Set: kernel.SourceIP6, says: "that a port may send from", key: []field{typeDevice, typeIP6}},
 	},
 	chains: []chain{
-		{"arrive", &hook{kind: "filter", number: brPreRouting, priority: prioBrFilter}, []rule{
+		{"prerouting", &hook{kind: "filter", number: brPreRouting, priority: prioBrFilter}, []rule{
 			do("by port", key(iifname), verdictOf("from_port")),
 		}},
 		{"leave", &hook{kind: "filter", number: brPostRouting, priority: prioBrFilter}, []rule{
@@ -63,11 +63,11 @@ var bridgeTable = table{
 		{"advertisement", nil, []rule{
 			do("of another address", notKey(iifname, ndTarget, "source_nd"), drop()),
 		}},
-		{kernel.ChainSecured, nil, secured},
+		{kernel.ChainPortSecurity, nil, secured},
 	},
 }
 
-// gatewayStaysHome drops, on the VXLAN device, ARP (RFC 826) and neighbour
+// gatewayStaysHome drops, on the KindVXLAN device, ARP (RFC 826) and neighbour
 // discovery (RFC 4861) of or for a gateway address.
 //
 // A frame is seen without its VLAN tag, and a receiver takes off one more that has no

@@ -17,7 +17,7 @@ const (
 	dnat      = unix.NFT_NAT_DNAT
 )
 
-// A note on "arrive": where br_netfilter shows bridged packets to these chains, they pass here as
+// A note on "prerouting": where br_netfilter shows bridged packets to these chains, they pass here as
 // from the bridge. To ask the routing table whether they go back there is one step for both
 // families, and takes a third of looking both addresses up in a set of ranges. What is for this host
 // itself goes nowhere, and may be for a published port, which needs tracking.
@@ -31,22 +31,22 @@ const (
 	prioSNAT   = 100
 )
 
-// inetTable is about packets: who may send VXLAN to this host, who may talk to
+// inetTable is about packets: who may send KindVXLAN to this host, who may talk to
 // which network, the way out, and published ports.
 var inetTable = table{
-	family:  kernel.Inet,
+	family:  kernel.FamilyInet,
 	name:    kernel.FirewallTable,
-	version: "f0675e1d61c0",
+	version: "72d06e0fc86a",
 	mended:  "vxlanctl reload",
 	sets: []set{
 		{Set: kernel.Bridges, says: "bridge of each network", key: []field{typeDevice}},
-		{Set: kernel.Within, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
-		{Set: kernel.Networks, says: "bridges of all Podman networks, also of driver bridge", key: []field{typeDevice}},
+		{Set: kernel.SameBridge, says: "from a bridge to itself", key: []field{typeDevice, typeDevice}},
+		{Set: kernel.PodmanBridges, says: "bridges of all Podman networks, also of driver bridge", key: []field{typeDevice}},
 		{Set: kernel.Isolated, says: "with isolate=true or strict", key: []field{typeDevice}},
-		{Set: kernel.Strict, says: "with isolate=strict", key: []field{typeDevice}},
+		{Set: kernel.IsolatedStrict, says: "with isolate=strict", key: []field{typeDevice}},
 		{Set: kernel.Internal, says: "bridges of internal networks", key: []field{typeDevice}},
 		{Set: kernel.Underlays, says: "devices that VXLAN packets travel by", key: []field{typeDevice}},
-		{Set: kernel.Tunnels, says: "UDP ports of tunnels", key: []field{typePort}},
+		{Set: kernel.VXLANPorts, says: "UDP ports of tunnels", key: []field{typePort}},
 		{Set: kernel.VNIs, says: "networks with a list of members", key: []field{readDport, typeVNI}},
 		{Set: kernel.OwnVNIs, says: "all networks", key: []field{readDport, typeVNI}},
 		{Set: kernel.Members4, says: "remote host, this host's tunnel end, port, VNI", key: []field{readSaddr4, readDaddr4, readDport, typeVNI}},
@@ -57,8 +57,8 @@ var inetTable = table{
 		{Set: kernel.Agents6, says: "agents of all hosts", key: []field{typeIP6, typePort}},
 		{Set: kernel.Subnets4, says: "pairs of subnets of one network", key: []field{typeIP4, typeIP4}, ranges: true},
 		{Set: kernel.Subnets6, says: "pairs of subnets of one network", key: []field{typeIP6, typeIP6}, ranges: true},
-		{Set: kernel.WayOut4, says: "subnets that leave by the host's address", key: []field{typeIP4}, ranges: true},
-		{Set: kernel.WayOut6, says: "subnets that leave by the host's address", key: []field{typeIP6}, ranges: true},
+		{Set: kernel.Masquerade4, says: "subnets that leave by the host's address", key: []field{typeIP4}, ranges: true},
+		{Set: kernel.Masquerade6, says: "subnets that leave by the host's address", key: []field{typeIP6}, ranges: true},
 		{Set: kernel.Outbound4, says: "subnets that leave by another address", key: []field{typeIP4}, value: []field{typeIP4}, ranges: true},
 		{Set: kernel.Outbound6, says: "subnets that leave by another address", key: []field{typeIP6}, value: []field{typeIP6}, ranges: true},
 		{Set: kernel.Ports4, says: "published on every address", key: []field{typeProto, typePort}, value: []field{typeIP4, typePort}},
@@ -67,11 +67,11 @@ var inetTable = table{
 		{Set: kernel.PortsAt6, says: "published on one address", key: []field{typeIP6, typeProto, typePort}, value: []field{typeIP6, typePort}},
 	},
 	chains: []chain{
-		{"arrive", &hook{kind: "filter", number: unix.NF_INET_PRE_ROUTING, priority: prioRaw}, []rule{
-			do("VXLAN", is(l4proto, udp), key(dport), in("vxlan_ports"), jump("vxlan_arrives")),
+		{"prerouting", &hook{kind: "filter", number: unix.NF_INET_PRE_ROUTING, priority: prioRaw}, []rule{
+			do("VXLAN", is(l4proto, udp), key(dport), in("vxlan_ports"), jump("vxlan_input")),
 			do("within a network nothing needs tracking", key(iifname), in("bridges"), is(goesBack, native32(1)...), notrack(), accept()),
 		}},
-		{"vxlan_arrives", nil, vxlanArrives},
+		{"vxlan_input", nil, vxlanInput},
 		{"from_container", nil, fromContainer},
 		{"leave", &hook{kind: "filter", number: unix.NF_INET_LOCAL_OUT, priority: prioRaw}, []rule{
 			do("VXLAN needs no connection tracking", is(nfproto, ipv4), is(l4proto, udp), key(ipDaddr, dport), in("vteps4"), notrack(), accept()),
@@ -86,7 +86,7 @@ var inetTable = table{
 			do("nobody's business", drop()),
 		}},
 		{"forward", &hook{kind: "filter", number: unix.NF_INET_FORWARD, priority: prioFilter}, []rule{
-			do("within a network", key(iifname, oifname), in("within"), accept()),
+			do("within a network", key(iifname, oifname), in("same_bridge"), accept()),
 			do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), jump("agents")),
 			do("from a network", key(iifname), in("bridges"), jump("leave_network")),
 			do("to a network", key(oifname), in("bridges"), jump("enter_network")),
@@ -108,8 +108,8 @@ var inetTable = table{
 		}},
 		{"between_networks", nil, []rule{
 			do("both isolated", key(iifname), in("isolated"), key(oifname), in("isolated"), drop()),
-			do("from a strictly isolated one", key(iifname), in("strict"), key(oifname), in("networks"), drop()),
-			do("to a strictly isolated one", key(oifname), in("strict"), key(iifname), in("networks"), drop()),
+			do("from a strictly isolated one", key(iifname), in("isolated_strict"), key(oifname), in("podman_bridges"), drop()),
+			do("to a strictly isolated one", key(oifname), in("isolated_strict"), key(iifname), in("podman_bridges"), drop()),
 		}},
 		{"ports_from_outside", &hook{kind: "nat", number: unix.NF_INET_PRE_ROUTING, priority: prioDNAT}, []rule{
 			do("127.0.0.1 is not on the wire", is(nfproto, ipv4), is(ipDaddrFirst, 127), accept()),
@@ -136,13 +136,13 @@ var inetTable = table{
 // Containers arrive on a bridge. An underlay may be a bridge too, with virtual
 // machines on it that have tunnels of their own.
 //
-// VXLAN has no authentication (RFC 7348, section 7). What only passes through this
+// KindVXLAN has no authentication (RFC 7348, section 7). What only passes through this
 // host is not its business.
 //
 // The kernel's socket hears on all addresses of the host. A container of another host could
 // send to one that is no tunnel's end, which its own host does not guard; so a member is heard at
 // the network's own tunnel end only.
-var vxlanArrives = []rule{
+var vxlanInput = []rule{
 	do("from a container", compareName(iifkind, "bridge"), key(iifname), notIn("underlays"), gotoChain("from_container")),
 	do("a member of the network", is(nfproto, ipv4), key(ipSaddr, ipDaddr, dport, vni), in("members4"), notrack(), accept()),
 	do("a member of the network over IPv6", is(nfproto, ipv6), key(ip6Saddr, ip6Daddr, dport, vni), in("members6"), notrack(), accept()),
@@ -150,7 +150,7 @@ var vxlanArrives = []rule{
 }
 
 // notUnicast matches what is for this host: its own addresses, and those of broadcast
-// and multicast, by which the kernel's VXLAN socket hears too.
+// and multicast, by which the kernel's KindVXLAN socket hears too.
 func notUnicast() []expr { return compare(addrType, unix.NFT_CMP_NEQ, native32(unix.RTN_UNICAST)) }
 
 // A container that sent a frame to a tunnel's end, wrapped by itself, would be

@@ -13,13 +13,13 @@ import (
 const chainContainers = "containers"
 
 var shortcutSets = []set{
-	{Set: kernel.ShortcutRemote, says: "MACs on other hosts", key: []field{typeEther}},
+	{Set: kernel.FastPathRemote, says: "MACs on other hosts", key: []field{typeEther}},
 }
 
 // shortcutVersion is like a table's version.
 const shortcutVersion = "1ad44bfe8575"
 
-// shortcutTable is the table of the network of a VXLAN device, without ports.
+// shortcutTable is the table of the network of a KindVXLAN device, without ports.
 //
 // It passes on what the bridge table lets pass whatever it says: IPv4, and IPv6 that neighbour discovery is no part of.
 // A packet that is not for a MAC it knows goes on to the bridge. The index is in rules and in
@@ -27,8 +27,8 @@ const shortcutVersion = "1ad44bfe8575"
 // drop what they pass to the old one.
 func shortcutTable(device string, index int) table {
 	return table{
-		family:  kernel.Netdev,
-		name:    kernel.ShortcutTable(device),
+		family:  kernel.FamilyNetdev,
+		name:    kernel.FastPathTable(device),
 		version: fmt.Sprintf("%s for device %d", shortcutVersion, index),
 		mended:  "the agent",
 		sets:    shortcutSets,
@@ -42,7 +42,7 @@ func shortcutTable(device string, index int) table {
 }
 
 // portChain has the rules of one port.
-func portChain(p kernel.ShortcutPort) chain {
+func portChain(p kernel.FastPathPort) chain {
 	const ingress = 0 // NF_NETDEV_INGRESS
 	hook := &hook{kind: "filter", number: ingress, priority: prioFilter, device: p.Name}
 	return chain{p.Chain(), hook, []rule{do("from a container", jump(chainContainers))}}

@@ -13,17 +13,17 @@ import (
 	"vxlan-driver/internal/kernel/nlmsg"
 )
 
-// HasShortcut tells whether a VXLAN device has a shortcut's table.
-func (c *Conn) HasShortcut(device string) (bool, error) {
+// HasFastPath tells whether a KindVXLAN device has a shortcut's table.
+func (c *Conn) HasFastPath(device string) (bool, error) {
 	_, there, err := c.tableSays(shortcutTable(device, 0))
 	return there, err
 }
 
-// Shortcut returns what the table of a VXLAN device of that index has. If its rules are not as this program makes them for
+// FastPath returns what the table of a KindVXLAN device of that index has. If its rules are not as this program makes them for
 // that very device, the shortcut is zero, without a device.
-func (c *Conn) Shortcut(device string, index int) (s kernel.Shortcut, err error) {
-	fail := func(err error) (kernel.Shortcut, error) {
-		return kernel.Shortcut{}, fmt.Errorf("read shortcut of %s: %w", device, err)
+func (c *Conn) FastPath(device string, index int) (s kernel.FastPath, err error) {
+	fail := func(err error) (kernel.FastPath, error) {
+		return kernel.FastPath{}, fmt.Errorf("read shortcut of %s: %w", device, err)
 	}
 	t := shortcutTable(device, index)
 	says, _, err := c.tableSays(t)
@@ -39,7 +39,7 @@ func (c *Conn) Shortcut(device string, index int) (s kernel.Shortcut, err error)
 		return s, nil
 	}
 	s.Device = device
-	remote, err := c.list(t.name, kernel.ShortcutRemote)
+	remote, err := c.list(t.name, kernel.FastPathRemote)
 	if err != nil {
 		return fail(err)
 	}
@@ -63,7 +63,7 @@ func wholeChains(t table, rules []string) (whole map[string]bool, intact bool) {
 			continue
 		}
 		_, twice := whole[chain]
-		whole[chain] = !twice && says == portChain(kernel.ShortcutPort{}).rule[0].says
+		whole[chain] = !twice && says == portChain(kernel.FastPathPort{}).rule[0].says
 	}
 	return whole, slices.Equal(rest, t.ruleComments())
 }
@@ -79,7 +79,7 @@ func portMAC(chain string) (m kernel.MAC, ok bool) {
 }
 
 // ports returns the table's ports. A chain whose device has gone is there or not, by the kernel's version.
-func (c *Conn) ports(t table, whole map[string]bool) (all []kernel.ShortcutPort, err error) {
+func (c *Conn) ports(t table, whole map[string]bool) (all []kernel.FastPathPort, err error) {
 	replies, err := c.dump(func() *nlmsg.Builder {
 		m := c.request(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, t.family)
 		m.Text(unix.NFTA_CHAIN_TABLE, t.name)
@@ -95,7 +95,7 @@ func (c *Conn) ports(t table, whole map[string]bool) (all []kernel.ShortcutPort,
 		if !isPort || nlmsg.Text(nlmsg.Find(r.body, unix.NFTA_CHAIN_TABLE)) != t.name {
 			continue
 		}
-		p := kernel.ShortcutPort{MAC: m}
+		p := kernel.FastPathPort{MAC: m}
 		if whole[name] {
 			p.Name = nlmsg.Text(nlmsg.Find(nlmsg.Find(r.body, unix.NFTA_CHAIN_HOOK), unix.NFTA_HOOK_DEV))
 		}
@@ -104,17 +104,17 @@ func (c *Conn) ports(t table, whole map[string]bool) (all []kernel.ShortcutPort,
 	return all, nil
 }
 
-// SetShortcut makes a table anew, for the VXLAN device of that index.
-func (c *Conn) SetShortcut(ch kernel.SetShortcut, index int) error {
-	t := shortcutTable(ch.Shortcut.Device, index)
+// SetFastPath makes a table anew, for the KindVXLAN device of that index.
+func (c *Conn) SetFastPath(ch kernel.SetFastPath, index int) error {
+	t := shortcutTable(ch.FastPath.Device, index)
 	b := c.newBatch()
 	t.delete(b)
 	t.declare(b, t.says())
-	return c.commitShortcut(ch, b, addTo(b, t, ch.Shortcut))
+	return c.commitShortcut(ch, b, addTo(b, t, ch.FastPath))
 }
 
 // changeShortcut takes away first: a port's MAC may be another's now.
-func (c *Conn) changeShortcut(ch kernel.ChangeShortcut) error {
+func (c *Conn) changeShortcut(ch kernel.ChangeFastPath) error {
 	t := shortcutTable(ch.Device, 0)
 	b := c.newBatch()
 	for _, p := range ch.Delete.Ports {
@@ -125,7 +125,7 @@ func (c *Conn) changeShortcut(ch kernel.ChangeShortcut) error {
 }
 
 // addTo appends what adds remote MACs and ports.
-func addTo(b *batch, t table, s kernel.Shortcut) error {
+func addTo(b *batch, t table, s kernel.FastPath) error {
 	for _, p := range s.Ports {
 		t.declareChains(b, []chain{portChain(p)})
 	}
@@ -134,13 +134,13 @@ func addTo(b *batch, t table, s kernel.Shortcut) error {
 
 func remotes(macs []kernel.MAC) (all []kernel.Element) {
 	for _, m := range macs {
-		all = append(all, kernel.Element{Set: kernel.ShortcutRemote, Key: kernel.Ethernet(m)})
+		all = append(all, kernel.Element{Set: kernel.FastPathRemote, Key: kernel.Ethernet(m)})
 	}
 	return all
 }
 
 // leaveShortcut looks first, as the kernel refuses to delete what is not there.
-func (c *Conn) leaveShortcut(ch kernel.LeaveShortcut) error {
+func (c *Conn) leaveShortcut(ch kernel.EvictFastPath) error {
 	t := shortcutTable(ch.Device, 0)
 	element := remotes([]kernel.MAC{ch.MAC})
 	b := c.newBatch()
@@ -148,7 +148,7 @@ func (c *Conn) leaveShortcut(ch kernel.LeaveShortcut) error {
 	if err == nil && there {
 		err = b.elements(t.name, unix.NFT_MSG_DELSETELEM, 0, element)
 	}
-	chain := kernel.ShortcutPort{MAC: ch.MAC}.Chain()
+	chain := kernel.FastPathPort{MAC: ch.MAC}.Chain()
 	if err == nil {
 		there, err = c.hasChain(t, chain)
 	}
@@ -175,7 +175,7 @@ func (c *Conn) hasChain(t table, chain string) (bool, error) {
 	return err == nil, err
 }
 
-func (c *Conn) delShortcut(ch kernel.DelShortcut) error {
+func (c *Conn) delShortcut(ch kernel.DelFastPath) error {
 	b := c.newBatch()
 	shortcutTable(ch.Device, 0).delete(b)
 	return c.commitShortcut(ch, b, nil)
@@ -192,7 +192,7 @@ func (c *Conn) commitShortcut(ch kernel.Change, b *batch, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT), isMissing(err) && strings.HasPrefix(says, "add rule"):
-		err = fmt.Errorf("%w (%w)", kernel.ErrNoShortcut, err)
+		err = fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
 	case isMissing(err):
 		err = fmt.Errorf("%w (%w)", kernel.ErrNotFound, err)
 	}

@@ -15,14 +15,14 @@ import (
 
 const blueTable = "netdev vxlan-driver-vxlan-blue"
 
-// shortcutSpace has a VXLAN device and two ports.
+// shortcutSpace has a KindVXLAN device and two ports.
 func shortcutSpace(t testing.TB) (*Conn, func(string) string) {
 	t.Helper()
 	c, sh := open(t)
 	sh(`ip link add vxlan-blue type vxlan id 7 dstport 4789 local 127.0.0.1; ip link set vxlan-blue up
 		for p in one 'two;x'; do ip link add "$p" type veth peer name "$p-end"; ip link set "$p" up; done`)
-	err := c.SetShortcut(kernel.SetShortcut{Shortcut: kernel.Shortcut{Device: "vxlan-blue"}}, index(t, sh))
-	if errors.Is(err, kernel.ErrNoShortcut) {
+	err := c.SetFastPath(kernel.SetFastPath{FastPath: kernel.FastPath{Device: "vxlan-blue"}}, index(t, sh))
+	if errors.Is(err, kernel.ErrNoFastPath) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -41,26 +41,26 @@ func index(t testing.TB, sh func(string) string) int {
 }
 
 var (
-	near = []kernel.ShortcutPort{{Name: "one", MAC: kernel.MAC{2, 5: 1}}, {Name: "two;x", MAC: kernel.MAC{2, 5: 2}}}
+	near = []kernel.FastPathPort{{Name: "one", MAC: kernel.MAC{2, 5: 1}}, {Name: "two;x", MAC: kernel.MAC{2, 5: 2}}}
 	far  = []kernel.MAC{{2, 4: 1, 5: 1}, {2, 4: 1, 5: 2}}
-	blue = kernel.Shortcut{Device: "vxlan-blue", Remote: far, Ports: near}
+	blue = kernel.FastPath{Device: "vxlan-blue", Remote: far, Ports: near}
 )
 
 func setBlue(t testing.TB, c *Conn, sh func(string) string) {
 	t.Helper()
-	if err := c.SetShortcut(kernel.SetShortcut{Shortcut: blue}, index(t, sh)); err != nil {
+	if err := c.SetFastPath(kernel.SetFastPath{FastPath: blue}, index(t, sh)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // has compares without order.
-func has(t testing.TB, c *Conn, sh func(string) string, want kernel.Shortcut) {
+func has(t testing.TB, c *Conn, sh func(string) string, want kernel.FastPath) {
 	t.Helper()
-	there, err := c.HasShortcut("vxlan-blue")
+	there, err := c.HasFastPath("vxlan-blue")
 	if err != nil || !there {
 		t.Fatalf("there: %v, %v", there, err)
 	}
-	got, err := c.Shortcut("vxlan-blue", index(t, sh))
+	got, err := c.FastPath("vxlan-blue", index(t, sh))
 	if err != nil || got.Device != want.Device || !reflect.DeepEqual(asSet(got.Remote), asSet(want.Remote)) || !reflect.DeepEqual(asSet(got.Ports), asSet(want.Ports)) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
@@ -87,12 +87,12 @@ func TestShortcut(t *testing.T) {
 			t.Errorf("the listing has no %s", want)
 		}
 	}
-	apply(t, c, kernel.ChangeShortcut{
+	apply(t, c, kernel.ChangeFastPath{
 		Device: "vxlan-blue",
-		Delete: kernel.Shortcut{Remote: far[:1], Ports: near[1:]},
-		Add:    kernel.Shortcut{Remote: []kernel.MAC{{2, 4: 1, 5: 3}}},
+		Delete: kernel.FastPath{Remote: far[:1], Ports: near[1:]},
+		Add:    kernel.FastPath{Remote: []kernel.MAC{{2, 4: 1, 5: 3}}},
 	})
-	left := kernel.Shortcut{Device: "vxlan-blue", Remote: []kernel.MAC{far[1], {2, 4: 1, 5: 3}}, Ports: near[:1]}
+	left := kernel.FastPath{Device: "vxlan-blue", Remote: []kernel.MAC{far[1], {2, 4: 1, 5: 3}}, Ports: near[:1]}
 	has(t, c, sh, left)
 	listing = sh("nft list ruleset")
 	if again := sh("nft list ruleset > rules.tmp; nft flush ruleset; nft -f rules.tmp; rm rules.tmp; nft list ruleset"); again != listing {
@@ -100,39 +100,39 @@ func TestShortcut(t *testing.T) {
 	}
 	has(t, c, sh, left)
 	for range 2 {
-		apply(t, c, kernel.LeaveShortcut{Device: "vxlan-blue", MAC: far[1]})
-		apply(t, c, kernel.LeaveShortcut{Device: "vxlan-blue", MAC: near[0].MAC})
-		apply(t, c, kernel.LeaveShortcut{Device: "vxlan-red", MAC: near[0].MAC})
+		apply(t, c, kernel.EvictFastPath{Device: "vxlan-blue", MAC: far[1]})
+		apply(t, c, kernel.EvictFastPath{Device: "vxlan-blue", MAC: near[0].MAC})
+		apply(t, c, kernel.EvictFastPath{Device: "vxlan-red", MAC: near[0].MAC})
 	}
-	has(t, c, sh, kernel.Shortcut{Device: "vxlan-blue", Remote: []kernel.MAC{{2, 4: 1, 5: 3}}})
+	has(t, c, sh, kernel.FastPath{Device: "vxlan-blue", Remote: []kernel.MAC{{2, 4: 1, 5: 3}}})
 	for range 2 {
-		apply(t, c, kernel.DelShortcut{Device: "vxlan-blue"})
+		apply(t, c, kernel.DelFastPath{Device: "vxlan-blue"})
 	}
 	if got := sh("nft list ruleset"); got != "" {
 		t.Errorf("left\n%s", got)
 	}
-	if there, err := c.HasShortcut("vxlan-blue"); there || err != nil {
+	if there, err := c.HasFastPath("vxlan-blue"); there || err != nil {
 		t.Errorf("there: %v, %v", there, err)
 	}
 }
 
 // What happens to devices and rules is seen, as a port without a name or as a table that is not this device's.
 func TestWhatHappenedToAShortcutIsSeen(t *testing.T) {
-	none := kernel.Shortcut{}
+	none := kernel.FastPath{}
 	tests := []struct {
 		name, script string
-		want         kernel.Shortcut
+		want         kernel.FastPath
 	}{
 		{"the VXLAN device is another", "ip link del vxlan-blue; ip link add vxlan-blue type vxlan id 7 dstport 4789 local 127.0.0.1", none},
 		{"another version", "nft 'delete table " + blueTable + "; add table " + blueTable + "'", none},
 		{"a rule is gone", "nft flush chain " + blueTable + " containers", none},
 		{"a rule more", "nft insert rule " + blueTable + " containers accept", none},
 		{"a port's rule is gone", "nft flush chain " + blueTable + " port-020000000001",
-			kernel.Shortcut{Device: "vxlan-blue", Remote: far, Ports: []kernel.ShortcutPort{{MAC: near[0].MAC}, near[1]}}},
+			kernel.FastPath{Device: "vxlan-blue", Remote: far, Ports: []kernel.FastPathPort{{MAC: near[0].MAC}, near[1]}}},
 		{"a port's rule is another", "nft 'flush chain " + blueTable + " port-020000000001; add rule " + blueTable + " port-020000000001 accept'",
-			kernel.Shortcut{Device: "vxlan-blue", Remote: far, Ports: []kernel.ShortcutPort{{MAC: near[0].MAC}, near[1]}}},
+			kernel.FastPath{Device: "vxlan-blue", Remote: far, Ports: []kernel.FastPathPort{{MAC: near[0].MAC}, near[1]}}},
 		{"an element is gone", "nft delete element " + blueTable + " remote '{ 02:00:00:00:01:01 }'",
-			kernel.Shortcut{Device: "vxlan-blue", Remote: far[1:], Ports: near}},
+			kernel.FastPath{Device: "vxlan-blue", Remote: far[1:], Ports: near}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -148,26 +148,26 @@ func TestWhatHappenedToAShortcutIsSeen(t *testing.T) {
 func TestAPortThatLeavesTakesItsChainAlong(t *testing.T) {
 	c, sh := shortcutSpace(t)
 	setBlue(t, c, sh)
-	apply(t, c, kernel.LeaveShortcut{Device: "vxlan-blue", MAC: near[0].MAC})
+	apply(t, c, kernel.EvictFastPath{Device: "vxlan-blue", MAC: near[0].MAC})
 	sh("ip link del one; ip link add one type veth peer name one-end; ip link set one up")
 	if got := sh("nft list table " + blueTable); strings.Contains(got, near[0].Chain()) {
 		t.Errorf("there is\n%s", got)
 	}
 	// One that was not left: with its device the chain goes, or it comes back with a device of the name.
-	apply(t, c, kernel.ChangeShortcut{Device: "vxlan-blue", Add: kernel.Shortcut{Ports: near[:1]}})
+	apply(t, c, kernel.ChangeFastPath{Device: "vxlan-blue", Add: kernel.FastPath{Ports: near[:1]}})
 	sh("ip link del one")
-	got, err := c.Shortcut("vxlan-blue", index(t, sh))
+	got, err := c.FastPath("vxlan-blue", index(t, sh))
 	if err != nil || got.Device == "" {
 		t.Fatal(got, err)
 	}
-	var stale kernel.Shortcut
+	var stale kernel.FastPath
 	for _, p := range got.Ports {
 		if p.MAC == near[0].MAC {
 			stale.Ports = append(stale.Ports, p)
 		}
 	}
 	sh("ip link add one type veth peer name one-end; ip link set one up")
-	apply(t, c, kernel.ChangeShortcut{Device: "vxlan-blue", Delete: stale, Add: kernel.Shortcut{Ports: near[:1]}})
+	apply(t, c, kernel.ChangeFastPath{Device: "vxlan-blue", Delete: stale, Add: kernel.FastPath{Ports: near[:1]}})
 	has(t, c, sh, blue)
 }
 
@@ -175,8 +175,8 @@ func TestAPortThatLeavesTakesItsChainAlong(t *testing.T) {
 func TestAShortcutOfAPortThatIsGone(t *testing.T) {
 	c, sh := shortcutSpace(t)
 	setBlue(t, c, sh)
-	gone := kernel.ShortcutPort{Name: "gone", MAC: kernel.MAC{2, 5: 9}}
-	err := c.Apply(kernel.ChangeShortcut{Device: "vxlan-blue", Add: kernel.Shortcut{Ports: []kernel.ShortcutPort{gone}}})
+	gone := kernel.FastPathPort{Name: "gone", MAC: kernel.MAC{2, 5: 9}}
+	err := c.Apply(kernel.ChangeFastPath{Device: "vxlan-blue", Add: kernel.FastPath{Ports: []kernel.FastPathPort{gone}}})
 	want := blue
 	if err == nil {
 		want.Ports = append(slices.Clone(near), gone)

@@ -73,22 +73,22 @@ func TestRoutes(t *testing.T) {
 	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"),
 		bridge("eth1"), kernel.SetUp{Name: "eth1"}, addAddr("eth1", "10.1.0.2/24"), addAddr("eth1", "fd01::2/64"))
 	routes := []kernel.AddRoute{
-		route("eth0", kernel.Unicast, "0.0.0.0/0", "10.0.0.1", 100),
-		route("eth0", kernel.Unicast, "10.5.0.0/16", "10.0.0.3", 0),
-		route("eth0", kernel.Unicast, "10.6.0.0/16", "", 7),
-		route("eth0", kernel.Blackhole, "10.7.0.0/16", "", 100),
-		route("eth0", kernel.Unreachable, "10.8.0.0/16", "", 100),
-		route("eth0", kernel.Prohibit, "10.9.0.0/16", "", 100),
-		route("eth0", kernel.Unicast, "::/0", "fd00::1", 100),
-		route("eth0", kernel.Unicast, "fd05::/64", "fd00::3", 50),
-		route("eth0", kernel.Unicast, "fd06::/64", "", 50),
-		route("eth0", kernel.Blackhole, "fd07::/64", "", 50),
-		route("eth0", kernel.Unreachable, "fd08::/64", "", 50),
-		route("eth0", kernel.Prohibit, "fd09::/64", "", 50),
+		route("eth0", kernel.RouteUnicast, "0.0.0.0/0", "10.0.0.1", 100),
+		route("eth0", kernel.RouteUnicast, "10.5.0.0/16", "10.0.0.3", 0),
+		route("eth0", kernel.RouteUnicast, "10.6.0.0/16", "", 7),
+		route("eth0", kernel.RouteBlackhole, "10.7.0.0/16", "", 100),
+		route("eth0", kernel.RouteUnreachable, "10.8.0.0/16", "", 100),
+		route("eth0", kernel.RouteProhibit, "10.9.0.0/16", "", 100),
+		route("eth0", kernel.RouteUnicast, "::/0", "fd00::1", 100),
+		route("eth0", kernel.RouteUnicast, "fd05::/64", "fd00::3", 50),
+		route("eth0", kernel.RouteUnicast, "fd06::/64", "", 50),
+		route("eth0", kernel.RouteBlackhole, "fd07::/64", "", 50),
+		route("eth0", kernel.RouteUnreachable, "fd08::/64", "", 50),
+		route("eth0", kernel.RouteProhibit, "fd09::/64", "", 50),
 	}
 	others := []kernel.Change{
-		route("eth1", kernel.Unicast, "0.0.0.0/0", "10.1.0.1", 100),
-		route("eth1", kernel.Unicast, "fd05:1::/64", "fd01::1", 50),
+		route("eth1", kernel.RouteUnicast, "0.0.0.0/0", "10.1.0.1", 100),
+		route("eth1", kernel.RouteUnicast, "fd05:1::/64", "fd01::1", 50),
 	}
 	for range 2 {
 		// Another network's, with the same metric: once a second network's default route took its place.
@@ -112,7 +112,7 @@ func TestRoutes(t *testing.T) {
 	}
 	unicast := 0
 	for _, r := range h.link("eth1").Routes {
-		if r.Type == kernel.Unicast {
+		if r.Type == kernel.RouteUnicast {
 			unicast++
 		}
 	}
@@ -126,18 +126,18 @@ func TestSecondIPv6RouteOfOneMetricStaysOut(t *testing.T) {
 	h := newHost(t)
 	for i, name := range []string{"eth0", "eth1"} {
 		h.apply(bridge(name), kernel.SetUp{Name: name}, addAddr(name, fmt.Sprintf("fd0%d::2/64", i)),
-			route(name, kernel.Unicast, "::/0", fmt.Sprintf("fd0%d::1", i), 100))
+			route(name, kernel.RouteUnicast, "::/0", fmt.Sprintf("fd0%d::1", i), 100))
 	}
-	equal(t, "first", h.link("eth0").Routes, route("", kernel.Unicast, "::/0", "fd00::1", 100).Route)
+	equal(t, "first", h.link("eth0").Routes, route("", kernel.RouteUnicast, "::/0", "fd00::1", 100).Route)
 	equal(t, "second", h.link("eth1").Routes)
 }
 
 func TestRouteMetricAndGateway(t *testing.T) {
 	h := newHost(t)
 	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"),
-		route("eth0", kernel.Unicast, "::/0", "fd00::1", 0))
-	equal(t, "routes", h.link("eth0").Routes, route("", kernel.Unicast, "::/0", "fd00::1", 1024).Route)
-	h.refuses(route("eth0", kernel.Unicast, "0.0.0.0/0", "192.0.2.1", 0), "ip route append 0.0.0.0/0 via 192.0.2.1", "gateway")
+		route("eth0", kernel.RouteUnicast, "::/0", "fd00::1", 0))
+	equal(t, "routes", h.link("eth0").Routes, route("", kernel.RouteUnicast, "::/0", "fd00::1", 1024).Route)
+	h.refuses(route("eth0", kernel.RouteUnicast, "0.0.0.0/0", "192.0.2.1", 0), "ip route append 0.0.0.0/0 via 192.0.2.1", "gateway")
 }
 
 func TestHost(t *testing.T) {
@@ -152,7 +152,7 @@ func TestHost(t *testing.T) {
 	}
 	for addr, want := range map[string]string{"198.18.0.1": "phys", "2001:db8::1": "phys", "198.18.0.2": "",
 		"2001:db8::2": "", "::ffff:198.18.0.1": "phys"} {
-		if i, err := h.InterfaceWith(netip.MustParseAddr(addr)); err != nil || i.Name != want {
+		if i, err := h.InterfaceByAddr(netip.MustParseAddr(addr)); err != nil || i.Name != want {
 			t.Errorf("%s: %v %v", addr, i, err)
 		}
 	}
@@ -163,19 +163,19 @@ func TestDefaultInterface(t *testing.T) {
 	check := func(want4, want6 string) {
 		t.Helper()
 		for ipv6, want := range map[bool]string{false: want4, true: want6} {
-			if i, err := h.DefaultInterface(ipv6); err != nil || i.Name != want {
+			if i, err := h.DefaultRouteInterface(ipv6); err != nil || i.Name != want {
 				t.Errorf("IPv6 %v: %v %v", ipv6, i, err)
 			}
 		}
 	}
 	check("", "")
-	h.apply(route("phys", kernel.Unicast, "0.0.0.0/0", "198.18.0.254", 200),
-		route("phys", kernel.Unicast, "::/0", "2001:db8::ff", 200))
+	h.apply(route("phys", kernel.RouteUnicast, "0.0.0.0/0", "198.18.0.254", 200),
+		route("phys", kernel.RouteUnicast, "::/0", "2001:db8::ff", 200))
 	check("phys", "phys")
 	h.apply(bridge("better"), kernel.SetUp{Name: "better"}, addAddr("better", "198.18.1.1/24"), addAddr("better", "2001:db8:1::1/64"),
-		route("better", kernel.Unicast, "0.0.0.0/0", "198.18.1.254", 100),
-		route("better", kernel.Unicast, "::/0", "2001:db8:1::ff", 300),
-		route("better", kernel.Blackhole, "::/0", "", 50))
+		route("better", kernel.RouteUnicast, "0.0.0.0/0", "198.18.1.254", 100),
+		route("better", kernel.RouteUnicast, "::/0", "2001:db8:1::ff", 300),
+		route("better", kernel.RouteBlackhole, "::/0", "", 50))
 	check("better", "phys")
 	h.tool("ip", "route", "replace", "default", "metric", "50", "nexthop", "via", "198.18.0.254", "nexthop", "via", "198.18.1.254")
 	check("phys", "phys")

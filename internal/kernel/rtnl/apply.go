@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// ErrExists says that what was to be created is there already. For a VXLAN
+// ErrExists says that what was to be created is there already. For a KindVXLAN
 // device it may be another one, with the same VNI and port. It is the kernel's
 // EEXIST.
 const ErrExists = unix.EEXIST
@@ -65,7 +65,7 @@ func (c *Conn) apply(ch kernel.Change) error {
 		return unlessGone(c.delFDB(ch.Name, ch.FDB))
 	case kernel.DelStatic:
 		return unlessGone(c.delStatic(ch.Name, ch.MAC))
-	case kernel.AddLocal:
+	case kernel.AddSticky:
 		return c.addLocal(ch.Name, ch.MAC)
 	case kernel.SetRedirects:
 		return c.setRedirects(ch)

@@ -12,11 +12,11 @@ import (
 
 func (c *Conn) createLink(l kernel.Link) error {
 	switch l.Kind {
-	case kernel.Bridge: // spanning tree is off in a new one
+	case kernel.KindBridge: // spanning tree is off in a new one
 		return c.newLink(l)
-	case kernel.VXLAN:
+	case kernel.KindVXLAN:
 		return c.createVXLAN(l)
-	case kernel.Veth:
+	case kernel.KindVeth:
 		return c.createVeth(l)
 	}
 	return unix.EOPNOTSUPP

@@ -126,7 +126,7 @@ func (c *Conn) changeFDB(typ uint16, how int, name string, state uint16, e kerne
 	return notFound(c.change(typ, how, fdbMessage(c.fdbIndex, state, unix.NTF_SELF), attrs...))
 }
 
-// VTEP returns the host that a VXLAN device sends frames for mac to, or an invalid
+// VTEP returns the host that a KindVXLAN device sends frames for mac to, or an invalid
 // address if it knows none.
 func (c *Conn) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
 	index, err := c.index(name)

@@ -32,9 +32,9 @@ func TestKernelFilters(t *testing.T) {
 	for i := range 10 {
 		br, vx := fmt.Sprintf("br%d", i), fmt.Sprintf("vx%d", i)
 		tunnel := kernel.Tunnel{VNI: uint32(i + 1), Port: 4789, Dev: "lo", Local: local}
-		apply(kernel.CreateLink{Link: kernel.Link{Name: br, Kind: kernel.Bridge}},
+		apply(kernel.CreateLink{Link: kernel.Link{Name: br, Kind: kernel.KindBridge}},
 			kernel.AddAddr{Name: br, Addr: kernel.Addr{Prefix: netip.PrefixFrom(local, 24+i%8)}},
-			kernel.CreateLink{Link: kernel.Link{Name: vx, Kind: kernel.VXLAN, Tunnel: tunnel}},
+			kernel.CreateLink{Link: kernel.Link{Name: vx, Kind: kernel.KindVXLAN, Tunnel: tunnel}},
 			kernel.SetMaster{Name: vx, Master: br},
 			kernel.AddFDB{Name: vx, FDB: kernel.FDB{MAC: kernel.MAC{2}, Dst: local.Next()}})
 	}

@@ -11,12 +11,12 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-var _ network.Host = (*Conn)(nil)
+var _ network.InterfaceLookup = (*Conn)(nil)
 
 // Interface returns the interface with the name or alternative name, or a zero
 // one if there is none.
 func (c *Conn) Interface(name string) (network.Interface, error) {
-	l, err := c.Link(name, kernel.Addrs)
+	l, err := c.Link(name, kernel.FacetAddrs)
 	if errors.Is(err, kernel.ErrNotFound) {
 		return network.Interface{}, nil
 	}
@@ -30,8 +30,8 @@ func (c *Conn) Interface(name string) (network.Interface, error) {
 	return i, nil
 }
 
-// InterfaceWith returns the interface that has the address, whatever its scope.
-func (c *Conn) InterfaceWith(addr netip.Addr) (network.Interface, error) {
+// InterfaceByAddr returns the interface that has the address, whatever its scope.
+func (c *Conn) InterfaceByAddr(addr netip.Addr) (network.Interface, error) {
 	addr = addr.Unmap().WithZone("")
 	found, err := c.findAddrs(family(addr), 0)
 	if err != nil {
@@ -45,9 +45,9 @@ func (c *Conn) InterfaceWith(addr netip.Addr) (network.Interface, error) {
 	return network.Interface{}, nil
 }
 
-// DefaultInterface returns the interface of the default route with the lowest
+// DefaultRouteInterface returns the interface of the default route with the lowest
 // metric in the main table, the first of those if there are several.
-func (c *Conn) DefaultInterface(ipv6 bool) (network.Interface, error) {
+func (c *Conn) DefaultRouteInterface(ipv6 bool) (network.Interface, error) {
 	family := uint8(unix.AF_INET)
 	if ipv6 {
 		family = unix.AF_INET6
@@ -58,7 +58,7 @@ func (c *Conn) DefaultInterface(ipv6 bool) (network.Interface, error) {
 	}
 	var best *foundRoute
 	for i, r := range routes {
-		if r.Dst.Bits() == 0 && r.Type == kernel.Unicast && r.index != 0 &&
+		if r.Dst.Bits() == 0 && r.Type == kernel.RouteUnicast && r.index != 0 &&
 			(best == nil || r.Metric < best.Metric) {
 			best = &routes[i]
 		}

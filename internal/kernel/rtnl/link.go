@@ -40,20 +40,20 @@ func (c *Conn) link(name string, f kernel.Facets) (kernel.Link, error) {
 	if err != nil {
 		return l, err
 	}
-	if f&kernel.Params != 0 {
+	if f&kernel.FacetSysctls != 0 {
 		l.Sysctls = parseParams(raw.spec, l.Name)
 	}
-	if f&kernel.Addrs != 0 {
+	if f&kernel.FacetAddrs != 0 {
 		if l.Addrs, err = c.addrs(raw.index); err != nil {
 			return l, fmt.Errorf("addresses: %w", err)
 		}
 	}
-	if f&kernel.Routes != 0 {
+	if f&kernel.FacetRoutes != 0 {
 		if l.Routes, err = c.routes(raw.index); err != nil {
 			return l, fmt.Errorf("routes: %w", err)
 		}
 	}
-	if f&kernel.Entries != 0 && l.Kind == kernel.VXLAN {
+	if f&kernel.FacetFDB != 0 && l.Kind == kernel.KindVXLAN {
 		if l.FDB, err = c.fdb(raw.index, l.Tunnel.Group); err != nil {
 			return l, fmt.Errorf("FDB: %w", err)
 		}
@@ -111,11 +111,11 @@ func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
 // net/core/rtnetlink.c).
 const noMaster = 1<<32 - 1
 
-// Loose returns the links that are ports of no bridge, without facets. Of the others the
+// UnattachedLinks returns the links that are ports of no bridge, without facets. Of the others the
 // kernel makes no message, which with many containers is what a list costs: each
 // veth's other end is looked up among all namespaces. It is not asked to leave something out of the messages
 // (IFLA_EXT_MASK): then it would first compute for each link how long its message would be (rtnl_calcit in net/core/rtnetlink.c).
-func (c *Conn) Loose() ([]kernel.Link, error) {
+func (c *Conn) UnattachedLinks() ([]kernel.Link, error) {
 	msgs, err := c.withMaster(noMaster)
 	if err != nil {
 		return nil, fmt.Errorf("read links without a bridge: %w", err)
@@ -135,7 +135,7 @@ func (c *Conn) withMaster(index uint32, attrs ...*nl.RtAttr) ([][]byte, error) {
 	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), attrs...)
 }
 
-// Tunnels returns all VXLAN devices of the namespace, without facets. The kernel
+// Tunnels returns all KindVXLAN devices of the namespace, without facets. The kernel
 // picks them as it does for Ports.
 func (c *Conn) Tunnels() ([]kernel.Link, error) {
 	msgs, err := c.tunnelMessages()
@@ -147,7 +147,7 @@ func (c *Conn) Tunnels() ([]kernel.Link, error) {
 		// Without the vxlan module the kernel ignores the filter (rtnl_dump_ifinfo
 		// in net/core/rtnetlink.c).
 		raw := parseLink(msg)
-		if raw.Kind != kernel.VXLAN {
+		if raw.Kind != kernel.KindVXLAN {
 			continue
 		}
 		l, err := c.named(raw)
@@ -160,7 +160,7 @@ func (c *Conn) Tunnels() ([]kernel.Link, error) {
 }
 
 func (c *Conn) tunnelMessages() ([][]byte, error) {
-	kind := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(kernel.VXLAN)))
+	kind := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(kernel.KindVXLAN)))
 	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), kind)
 }
 

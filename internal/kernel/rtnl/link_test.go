@@ -13,7 +13,7 @@ import (
 )
 
 func bridge(name string) kernel.CreateLink {
-	return kernel.CreateLink{Link: kernel.Link{Name: name, Kind: kernel.Bridge}}
+	return kernel.CreateLink{Link: kernel.Link{Name: name, Kind: kernel.KindBridge}}
 }
 
 func TestOpen(t *testing.T) {
@@ -33,7 +33,7 @@ func TestOpen(t *testing.T) {
 func TestLink(t *testing.T) {
 	h := newHost(t)
 	long := "br-vxlan-" + strings.Repeat("x", 118) // 127 bytes, the longest
-	want := kernel.Link{Name: "br0", Kind: kernel.Bridge, MTU: 1430, MAC: kernel.MAC{2, 0, 0, 0, 0, 9}}
+	want := kernel.Link{Name: "br0", Kind: kernel.KindBridge, MTU: 1430, MAC: kernel.MAC{2, 0, 0, 0, 0, 9}}
 	h.apply(kernel.CreateLink{Link: want},
 		kernel.SetAlias{Name: "br0", Alias: "vxlan network net 4711"},
 		kernel.AddAltName{Name: "br0", AltName: long},
@@ -74,7 +74,7 @@ func TestLinkNotFound(t *testing.T) {
 		kernel.SetMTU{Name: "nope", MTU: 1400}, kernel.SetMAC{Name: "nope", MAC: kernel.MAC{2}},
 		kernel.SetMaster{Name: "nope"}, kernel.SetMaster{Name: "lo", Master: "nope"},
 		kernel.SetNoLinkLocal{Name: "nope"}, kernel.SetUp{Name: "nope"}, addAddr("nope", "10.0.0.1/24"),
-		route("nope", kernel.Unicast, "10.0.0.0/24", "", 0),
+		route("nope", kernel.RouteUnicast, "10.0.0.0/24", "", 0),
 	} {
 		if err := h.refuses(ch, ": no such device"); !errors.Is(err, kernel.ErrNotFound) {
 			t.Errorf("not recognised: %v", err)
@@ -118,7 +118,7 @@ func TestNoLinkLocalWithoutIPv6(t *testing.T) {
 }
 
 func veth(name string, p kernel.Peer) kernel.CreateLink {
-	return kernel.CreateLink{Link: kernel.Link{Name: name, Kind: kernel.Veth, MTU: 1430,
+	return kernel.CreateLink{Link: kernel.Link{Name: name, Kind: kernel.KindVeth, MTU: 1430,
 		MAC: kernel.MAC{2, 0, 0, 0, 0, 1}, Peer: p}}
 }
 
@@ -126,10 +126,10 @@ func TestVeth(t *testing.T) {
 	h, c := newHost(t), newHost(t)
 	p := kernel.Peer{Name: "eth0", Namespace: c.path, MTU: 1420, MAC: kernel.MAC{2, 0, 0, 0, 0, 2}}
 	h.apply(bridge("br0"), veth("veth0", p), kernel.SetMaster{Name: "veth0", Master: "br0"})
-	if l := h.link("veth0"); l.Kind != kernel.Veth || l.MTU != 1430 || l.MAC != (kernel.MAC{2, 0, 0, 0, 0, 1}) || l.Master != "br0" {
+	if l := h.link("veth0"); l.Kind != kernel.KindVeth || l.MTU != 1430 || l.MAC != (kernel.MAC{2, 0, 0, 0, 0, 1}) || l.Master != "br0" {
 		t.Errorf("%+v", l)
 	}
-	if l := c.link("eth0"); l.Kind != kernel.Veth || l.MTU != 1420 || l.MAC != p.MAC || l.Master != "" {
+	if l := c.link("eth0"); l.Kind != kernel.KindVeth || l.MTU != 1420 || l.MAC != p.MAC || l.Master != "" {
 		t.Errorf("%+v", l)
 	}
 	err := h.refuses(veth("veth1", p), "peer name eth0") // there is one
@@ -183,7 +183,7 @@ func TestPorts(t *testing.T) {
 		t.Fatalf("%d links, %v", len(links), err)
 	}
 	for _, l := range links {
-		if alone, err := h.Link(l.Name, kernel.Params); err != nil || !reflect.DeepEqual(alone, l) {
+		if alone, err := h.Link(l.Name, kernel.FacetSysctls); err != nil || !reflect.DeepEqual(alone, l) {
 			t.Errorf("got  %+v\nwant %+v, %v", l, alone, err)
 		}
 	}
@@ -204,8 +204,8 @@ func TestDeleteLinksTogether(t *testing.T) {
 	h, inner := underlay(t), newHost(t)
 	h.apply(bridge("other"), bridge("br0"),
 		kernel.AddAltName{Name: "br0", AltName: "alternative-of-br0"},
-		kernel.CreateLink{Link: kernel.Link{Name: "vx0", Kind: kernel.VXLAN, Tunnel: kernel.Tunnel{VNI: 8_000_021, Port: 4789, Dev: "phys"}}},
-		kernel.CreateLink{Link: kernel.Link{Name: "veth0", Kind: kernel.Veth, Peer: kernel.Peer{Namespace: inner.path, Name: "eth0"}}},
+		kernel.CreateLink{Link: kernel.Link{Name: "vx0", Kind: kernel.KindVXLAN, Tunnel: kernel.Tunnel{VNI: 8_000_021, Port: 4789, Dev: "phys"}}},
+		kernel.CreateLink{Link: kernel.Link{Name: "veth0", Kind: kernel.KindVeth, Peer: kernel.Peer{Namespace: inner.path, Name: "eth0"}}},
 		kernel.SetMaster{Name: "vx0", Master: "br0"}, kernel.SetMaster{Name: "veth0", Master: "br0"},
 		kernel.SetUp{Name: "br0"}, kernel.SetUp{Name: "vx0"}, kernel.SetUp{Name: "veth0"})
 	h.tool("ip", "link", "set", "other", "group", "7")

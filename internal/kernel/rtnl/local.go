@@ -12,9 +12,9 @@ import (
 	"vxlan-driver/internal/kernel/nlmsg"
 )
 
-// Locals returns which of the MACs a bridge was told are behind which of its ports. It asks for each: beside the
+// StickyEntries returns which of the MACs a bridge was told are behind which of its ports. It asks for each: beside the
 // entries of thousands of remote containers there are few.
-func (c *Conn) Locals(bridge string, macs []kernel.MAC) (all []kernel.ShortcutPort, err error) {
+func (c *Conn) StickyEntries(bridge string, macs []kernel.MAC) (all []kernel.FastPathPort, err error) {
 	br, err := c.index(bridge)
 	for _, m := range macs {
 		if err != nil {
@@ -32,7 +32,7 @@ func (c *Conn) Locals(bridge string, macs []kernel.MAC) (all []kernel.ShortcutPo
 			}
 			var name string
 			if name, err = c.name(nlmsg.U32(msg[4:])); err == nil {
-				all = append(all, kernel.ShortcutPort{Name: name, MAC: m})
+				all = append(all, kernel.FastPathPort{Name: name, MAC: m})
 			}
 		}
 	}

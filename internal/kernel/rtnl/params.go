@@ -59,9 +59,9 @@ func parseParams(spec []byte, link string) (all []kernel.Sysctl) {
 	return all
 }
 
-// SetParam sets a kernel parameter if it is one of a link that rtnetlink can set; done tells. The kernel takes none of IPv6,
+// SetSysctl sets a kernel parameter if it is one of a link that rtnetlink can set; done tells. The kernel takes none of IPv6,
 // and of IPv4's without what else writing the file does (route_localnet flushes caches). To watchers it is a change of the link.
-func (c *Conn) SetParam(s kernel.Sysctl) (done bool, err error) {
+func (c *Conn) SetSysctl(s kernel.Sysctl) (done bool, err error) {
 	value, parseErr := strconv.ParseUint(s.Value, 10, 32)
 	link := path.Base(path.Dir(s.Key))
 	if parseErr != nil || link == "all" || link == "default" {

@@ -75,7 +75,7 @@ func (l *rawLink) parseInfo(b []byte) {
 			data = b
 		}
 	}
-	if l.Kind == kernel.VXLAN {
+	if l.Kind == kernel.KindVXLAN {
 		l.Tunnel, l.lower = parseTunnel(data)
 	}
 }

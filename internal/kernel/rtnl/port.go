@@ -31,7 +31,7 @@ func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 			data = b
 		}
 	}
-	if kind != string(kernel.Bridge) {
+	if kind != string(kernel.KindBridge) {
 		return f
 	}
 	for typ, b := range nlmsg.Attrs(data) {
@@ -47,7 +47,7 @@ func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 
 // SetPort changes the flags that are set (br_setport in net/bridge/br_netlink.c).
 //
-// Like ChangeTables, it is not one of Apply's changes.
+// Like ChangeForwardingTables, it is not one of Apply's changes.
 func (c *Conn) SetPort(name string, f kernel.PortFlags) error {
 	if err := c.setPort(name, f); err != nil {
 		return fmt.Errorf("%s: %w", f.Command(name), err)

@@ -12,7 +12,7 @@ import (
 	"vxlan-driver/internal/kernel/nlmsg"
 )
 
-// A VXLAN device's redirects are filters of tc (cls_u32 with act_mirred) on its ingress: for each container one for
+// A KindVXLAN device's redirects are filters of tc (cls_u32 with act_mirred) on its ingress: for each container one for
 // IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet, so a
 // packet is compared with few, and has a number that its MAC gives, by which it is deleted without a look.
 // Filters of other programs on the device are left alone, and come first if they have no priority of their own.
@@ -127,10 +127,10 @@ func macKeys(m kernel.MAC) []key {
 	}
 }
 
-// Redirects returns what leads from a VXLAN device to containers, and whether what it hangs on is there. A port that
+// Redirects returns what leads from a KindVXLAN device to containers, and whether what it hangs on is there. A port that
 // lacks a filter, or of which they do not all lead to one link that is there, has no name.
-func (c *Conn) Redirects(device string) (ports []kernel.ShortcutPort, intact bool, err error) {
-	fail := func(err error) ([]kernel.ShortcutPort, bool, error) {
+func (c *Conn) Redirects(device string) (ports []kernel.FastPathPort, intact bool, err error) {
+	fail := func(err error) ([]kernel.FastPathPort, bool, error) {
 		return nil, false, fmt.Errorf("read redirects of %s: %w", device, err)
 	}
 	index, err := c.index(device)
@@ -165,7 +165,7 @@ func (c *Conn) Redirects(device string) (ports []kernel.ShortcutPort, intact boo
 		if err != nil {
 			return fail(err)
 		}
-		ports = append(ports, kernel.ShortcutPort{Name: name, MAC: m})
+		ports = append(ports, kernel.FastPathPort{Name: name, MAC: m})
 	}
 	return ports, links == 2, nil
 }
@@ -274,7 +274,7 @@ func (c *Conn) newFilter(t filterTable, index, handle uint32, options ...*nl.RtA
 // cannot tells a kernel without what is asked for: the error is the same as of a thing that is missing.
 func cannot(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%w (%w)", kernel.ErrNoShortcut, err)
+		return fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
 	}
 	return err
 }
@@ -289,7 +289,7 @@ func (c *Conn) addRedirect(ch kernel.AddRedirect) error {
 
 // redirect adds a port's filters. A container's veth goes with the container, before its teardown; so a port that is
 // not there has none.
-func (c *Conn) redirect(index uint32, p kernel.ShortcutPort) error {
+func (c *Conn) redirect(index uint32, p kernel.FastPathPort) error {
 	to, err := c.index(p.Name)
 	if errors.Is(err, kernel.ErrNotFound) {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/internal/kernel/netnstest"
 )
 
-// redirected is a namespace with a VXLAN device, and two ports of a bridge; and a shell in it.
+// redirected is a namespace with a KindVXLAN device, and two ports of a bridge; and a shell in it.
 func redirected(t *testing.T) (*Conn, func(string) string) {
 	t.Helper()
 	ns := netnstest.New(t)
@@ -24,7 +24,7 @@ func redirected(t *testing.T) (*Conn, func(string) string) {
 		ip link add vx0 type vxlan id 7 dstport 4789 local 127.0.0.1; ip link set vx0 master br0 up
 		for p in one two; do ip link add $p type veth peer name $p-end; ip link set $p master br0 up; ip link set $p-end up; done`)
 	err = c.Apply(kernel.SetRedirects{Device: "vx0"})
-	if errors.Is(err, kernel.ErrNoShortcut) {
+	if errors.Is(err, kernel.ErrNoFastPath) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -34,15 +34,15 @@ func redirected(t *testing.T) (*Conn, func(string) string) {
 }
 
 var (
-	portOne = kernel.ShortcutPort{Name: "one", MAC: kernel.MAC{2, 0x36, 10, 0, 0, 1}}
-	portTwo = kernel.ShortcutPort{Name: "two", MAC: kernel.MAC{2, 0x36, 10, 0, 1, 1}} // in the same bucket
+	portOne = kernel.FastPathPort{Name: "one", MAC: kernel.MAC{2, 0x36, 10, 0, 0, 1}}
+	portTwo = kernel.FastPathPort{Name: "two", MAC: kernel.MAC{2, 0x36, 10, 0, 1, 1}} // in the same bucket
 )
 
 // leadsTo compares without order.
-func leadsTo(t *testing.T, c *Conn, want ...kernel.ShortcutPort) {
+func leadsTo(t *testing.T, c *Conn, want ...kernel.FastPathPort) {
 	t.Helper()
 	got, intact, err := c.Redirects("vx0")
-	slices.SortFunc(got, func(a, b kernel.ShortcutPort) int { return strings.Compare(a.MAC.String(), b.MAC.String()) })
+	slices.SortFunc(got, func(a, b kernel.FastPathPort) int { return strings.Compare(a.MAC.String(), b.MAC.String()) })
 	if err != nil || !intact || !slices.Equal(got, want) {
 		t.Errorf("got %v, intact: %v, %v; want %v", got, intact, err, want)
 	}
@@ -59,7 +59,7 @@ func TestRedirects(t *testing.T) {
 	c, sh := redirected(t)
 	leadsTo(t, c)
 	for range 2 {
-		change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.ShortcutPort{portOne, {Name: "gone", MAC: kernel.MAC{2, 5: 9}}}})
+		change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.FastPathPort{portOne, {Name: "gone", MAC: kernel.MAC{2, 5: 9}}}})
 		leadsTo(t, c, portOne)
 	}
 	for range 2 {
@@ -92,7 +92,7 @@ func TestRedirectsThatLeadNowhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, sh := redirected(t)
-			change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.ShortcutPort{portOne}})
+			change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.FastPathPort{portOne}})
 			sh(script)
 			got, intact, err := c.Redirects("vx0")
 			if err != nil || intact && slices.Contains(got, portOne) {
@@ -100,7 +100,7 @@ func TestRedirectsThatLeadNowhere(t *testing.T) {
 			}
 			if intact {
 				// As it is found, it can be deleted and added.
-				if !slices.Equal(got, []kernel.ShortcutPort{{MAC: portOne.MAC}}) {
+				if !slices.Equal(got, []kernel.FastPathPort{{MAC: portOne.MAC}}) {
 					t.Errorf("got %v", got)
 				}
 				change(t, c, kernel.DelRedirect{Device: "vx0", MAC: portOne.MAC})
@@ -108,7 +108,7 @@ func TestRedirectsThatLeadNowhere(t *testing.T) {
 				change(t, c, kernel.AddRedirect{Device: "vx0", Port: portOne})
 				leadsTo(t, c, portOne)
 			}
-			change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.ShortcutPort{portTwo}})
+			change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.FastPathPort{portTwo}})
 			leadsTo(t, c, portTwo)
 		})
 	}
@@ -142,7 +142,7 @@ func TestRedirectsBesideOthersFilters(t *testing.T) {
 	}
 	before := sh("tc filter show dev vx0 egress; tc filter show dev vx0 ingress | grep c0000201")
 	for range 2 {
-		change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.ShortcutPort{portOne}})
+		change(t, c, kernel.SetRedirects{Device: "vx0", Ports: []kernel.FastPathPort{portOne}})
 		leadsTo(t, c, portOne)
 	}
 	change(t, c, kernel.DelRedirect{Device: "vx0", MAC: portOne.MAC})
@@ -156,17 +156,17 @@ func TestLocals(t *testing.T) {
 	c, sh := redirected(t)
 	sh("bridge fdb replace " + portTwo.MAC.String() + " dev two master dynamic")
 	macs := []kernel.MAC{portOne.MAC, portTwo.MAC, {2, 5: 9}}
-	if got, err := c.Locals("br0", macs); err != nil || len(got) != 0 {
+	if got, err := c.StickyEntries("br0", macs); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
-	for _, p := range []kernel.ShortcutPort{portOne, portTwo, portTwo} {
-		change(t, c, kernel.AddLocal(p))
+	for _, p := range []kernel.FastPathPort{portOne, portTwo, portTwo} {
+		change(t, c, kernel.AddSticky(p))
 	}
-	if got, err := c.Locals("br0", macs); err != nil || !slices.Equal(got, []kernel.ShortcutPort{portOne, portTwo}) {
+	if got, err := c.StickyEntries("br0", macs); err != nil || !slices.Equal(got, []kernel.FastPathPort{portOne, portTwo}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	sh("ip link set one nomaster; ip link set one master br0")
-	if got, err := c.Locals("br0", macs); err != nil || !slices.Equal(got, []kernel.ShortcutPort{portTwo}) {
+	if got, err := c.StickyEntries("br0", macs); err != nil || !slices.Equal(got, []kernel.FastPathPort{portTwo}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }

@@ -14,10 +14,10 @@ import (
 
 // routeTypes gives the kernel's number for each type that this project uses.
 var routeTypes = map[kernel.RouteType]uint8{
-	kernel.Unicast:     unix.RTN_UNICAST,
-	kernel.Blackhole:   unix.RTN_BLACKHOLE,
-	kernel.Unreachable: unix.RTN_UNREACHABLE,
-	kernel.Prohibit:    unix.RTN_PROHIBIT,
+	kernel.RouteUnicast:     unix.RTN_UNICAST,
+	kernel.RouteBlackhole:   unix.RTN_BLACKHOLE,
+	kernel.RouteUnreachable: unix.RTN_UNREACHABLE,
+	kernel.RouteProhibit:    unix.RTN_PROHIBIT,
 }
 
 // foundRoute is a route with its output device.
@@ -39,7 +39,7 @@ func (c *Conn) routes(index uint32) ([]kernel.Route, error) {
 			return nil, err
 		}
 		for _, f := range found {
-			if f.Type != kernel.Unicast || f.index == index {
+			if f.Type != kernel.RouteUnicast || f.index == index {
 				routes = append(routes, f.Route)
 			}
 		}
@@ -132,7 +132,7 @@ func (c *Conn) addRoute(name string, r kernel.Route) error {
 	if r.Dst.Bits() > 0 {
 		attrs = append(attrs, attrIP(unix.RTA_DST, r.Dst.Masked().Addr()))
 	}
-	if r.Type == kernel.Unicast {
+	if r.Type == kernel.RouteUnicast {
 		index, err := c.index(name)
 		if err != nil {
 			return err

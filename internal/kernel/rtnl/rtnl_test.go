@@ -15,7 +15,7 @@ import (
 	"vxlan-driver/internal/kernel/rtnl"
 )
 
-const everything = kernel.Addrs | kernel.Routes | kernel.Entries
+const everything = kernel.FacetAddrs | kernel.FacetRoutes | kernel.FacetFDB
 
 // host is a fresh namespace; a bridge stands for its physical interface.
 type host struct {
@@ -40,7 +40,7 @@ func underlay(t testing.TB) host {
 	t.Helper()
 	h := newHost(t)
 	h.apply(
-		kernel.CreateLink{Link: kernel.Link{Name: "phys", Kind: kernel.Bridge, MTU: 1500}},
+		kernel.CreateLink{Link: kernel.Link{Name: "phys", Kind: kernel.KindBridge, MTU: 1500}},
 		kernel.SetUp{Name: "phys"},
 		addAddr("phys", "198.18.0.1/24"),
 		addAddr("phys", "2001:db8::1/64"),

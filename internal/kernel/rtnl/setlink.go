@@ -37,7 +37,7 @@ func (c *Conn) setMaster(name, master string) error {
 // setLearning sends that attribute alone: of a device that is there the kernel
 // takes the others from the device (vxlan_nl2conf in drivers/net/vxlan/vxlan_core.c).
 func (c *Conn) setLearning(name string, on bool) error {
-	l := kernel.Link{Name: name, Kind: kernel.VXLAN}
+	l := kernel.Link{Name: name, Kind: kernel.KindVXLAN}
 	return notFound(c.putLink(0, l, attrU8(unix.IFLA_VXLAN_LEARNING, flag(on))))
 }
 

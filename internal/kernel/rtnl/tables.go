@@ -13,16 +13,16 @@ import (
 	"vxlan-driver/internal/kernel/nlmsg"
 )
 
-// Tables returns the entries by which the network of that bridge and VXLAN device
+// ForwardingTables returns the entries by which the network of that bridge and KindVXLAN device
 // forwards: of the device's FDB those that are permanent and of a MAC, of the
 // bridge's those that somebody added for the device's port, and its permanent
 // neighbours. Learned ones are left out, and the port's own MAC.
 //
 // There is no mark of who added an entry: the kernel keeps NDA_PROTOCOL of
 // neighbours, but of neither FDB. The devices are this project's, and so is what is in their tables.
-func (c *Conn) Tables(bridge, device string) (t kernel.Tables, err error) {
-	fail := func(err error) (kernel.Tables, error) {
-		return kernel.Tables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, err)
+func (c *Conn) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
+	fail := func(err error) (kernel.ForwardingTables, error) {
+		return kernel.ForwardingTables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, err)
 	}
 	br, err := c.index(bridge)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *Conn) Tables(bridge, device string) (t kernel.Tables, err error) {
 
 // readFDBs reads both FDBs: of a bridge's port the kernel sends the bridge's entries
 // for that port too (rtnl_fdb_dump in net/core/rtnetlink.c).
-func (c *Conn) readFDBs(t *kernel.Tables, index uint32) error {
+func (c *Conn) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, fdbMessage(index, 0, 0))
 	if err != nil {
 		return fmt.Errorf("FDB: %w", err)
@@ -84,7 +84,7 @@ func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
 
 // readNeighbours reads those of both families: the kernel has a table for each, and
 // picks what is of the link.
-func (c *Conn) readNeighbours(t *kernel.Tables, index uint32) error {
+func (c *Conn) readNeighbours(t *kernel.ForwardingTables, index uint32) error {
 	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH,
 		make(message, unix.SizeofNdMsg), attrU32(unix.NDA_IFINDEX, index))
 	if err != nil {
@@ -116,12 +116,12 @@ func parseNeighbour(msg []byte, index uint32) (n kernel.Neighbour, ok bool) {
 	return n, n.Addr.IsValid()
 }
 
-// ChangeTables makes the changes in batches: 30,000 entries one by one would take
+// ChangeForwardingTables makes the changes in batches: 30,000 entries one by one would take
 // three times as long. Its error names the first of the entries that failed.
 //
 // It is not one of Apply's changes, so that a program which makes none of these is
 // not linked with them.
-func (c *Conn) ChangeTables(ch kernel.TableChanges) error {
+func (c *Conn) ChangeForwardingTables(ch kernel.ForwardingChanges) error {
 	fail := func(err error) error {
 		return fmt.Errorf("change forwarding tables of %s: %w", strings.TrimPrefix(ch.Bridge+" and "+ch.Device, " and "), err)
 	}

@@ -24,7 +24,7 @@ func overlay(t testing.TB) host {
 }
 
 // tables returns n entries in each table.
-func tables(n int) (t kernel.Tables) {
+func tables(n int) (t kernel.ForwardingTables) {
 	for i := range n {
 		mac := kernel.MAC{2, 0}
 		binary.BigEndian.PutUint32(mac[2:], uint32(i))
@@ -39,9 +39,9 @@ func tables(n int) (t kernel.Tables) {
 	return t
 }
 
-func (h host) tables() kernel.Tables {
+func (h host) tables() kernel.ForwardingTables {
 	h.Helper()
-	t, err := h.Tables("br0", "vx")
+	t, err := h.ForwardingTables("br0", "vx")
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func (h host) tables() kernel.Tables {
 }
 
 // sameTables compares in any order.
-func sameTables(t testing.TB, have, want kernel.Tables) {
+func sameTables(t testing.TB, have, want kernel.ForwardingTables) {
 	t.Helper()
 	sameSet(t, "FDB", have.FDB, want.FDB)
 	sameSet(t, "static", have.Static, want.Static)
@@ -72,13 +72,13 @@ func sameSet[T comparable](t testing.TB, what string, have, want []T) {
 	}
 }
 
-func change(add, del kernel.Tables) kernel.TableChanges {
-	return kernel.TableChanges{Bridge: "br0", Device: "vx", Add: add, Delete: del}
+func change(add, del kernel.ForwardingTables) kernel.ForwardingChanges {
+	return kernel.ForwardingChanges{Bridge: "br0", Device: "vx", Add: add, Delete: del}
 }
 
-func (h host) change(add, del kernel.Tables) {
+func (h host) change(add, del kernel.ForwardingTables) {
 	h.Helper()
-	if err := h.ChangeTables(change(add, del)); err != nil {
+	if err := h.ChangeForwardingTables(change(add, del)); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -86,16 +86,16 @@ func (h host) change(add, del kernel.Tables) {
 // More entries than fit into a batch, added twice and deleted twice.
 func TestTablesRoundTrip(t *testing.T) {
 	h := overlay(t)
-	sameTables(t, h.tables(), kernel.Tables{})
+	sameTables(t, h.tables(), kernel.ForwardingTables{})
 	want := tables(700)
 	for range 2 {
-		h.change(want, kernel.Tables{})
+		h.change(want, kernel.ForwardingTables{})
 		sameTables(t, h.tables(), want)
 	}
 	del := tables(300)
 	for range 2 {
-		h.change(kernel.Tables{}, del)
-		sameTables(t, h.tables(), kernel.Tables{FDB: want.FDB[300:], Static: want.Static[300:], Neighbours: want.Neighbours[300:]})
+		h.change(kernel.ForwardingTables{}, del)
+		sameTables(t, h.tables(), kernel.ForwardingTables{FDB: want.FDB[300:], Static: want.Static[300:], Neighbours: want.Neighbours[300:]})
 	}
 	if got := h.link("vx").FDB; len(got) != 400 {
 		t.Errorf("the device has %d entries", len(got))
@@ -111,9 +111,9 @@ func TestTablesReplace(t *testing.T) {
 	h.tool("bridge", "fdb", "add", mac, "dev", "vx", "dst", "198.18.0.9", "self", "dynamic")
 	h.tool("bridge", "fdb", "add", mac, "dev", "vx", "master", "dynamic")
 	h.tool("ip", "neigh", "add", "10.0.0.0", "lladdr", "02:00:00:00:00:99", "dev", "br0", "nud", "reachable")
-	sameTables(t, h.tables(), kernel.Tables{})
+	sameTables(t, h.tables(), kernel.ForwardingTables{})
 	want := tables(1)
-	h.change(want, kernel.Tables{})
+	h.change(want, kernel.ForwardingTables{})
 	sameTables(t, h.tables(), want)
 	for _, tt := range []struct{ what, show, line string }{
 		{"FDB of the device", "bridge fdb show dev vx", mac + " dst 198.18.1.0 self permanent"},
@@ -132,7 +132,7 @@ func TestTablesReplace(t *testing.T) {
 		t.Errorf("got %v", have)
 	}
 	want.FDB[0].Dst = netip.MustParseAddr("198.18.0.77")
-	h.change(want, kernel.Tables{})
+	h.change(want, kernel.ForwardingTables{})
 	sameTables(t, h.tables(), want)
 }
 
@@ -140,15 +140,15 @@ func TestTablesReplace(t *testing.T) {
 func TestTablesDeleteWhatWasSeen(t *testing.T) {
 	h := overlay(t)
 	want := tables(1)
-	h.change(want, kernel.Tables{})
+	h.change(want, kernel.ForwardingTables{})
 	h.apply(bridge("other"), vxlan("vy", with(v4, func(t *kernel.Tunnel) { t.VNI = 7 })),
 		kernel.SetMaster{Name: "vy", Master: "br0"})
 	h.tool("bridge", "fdb", "replace", want.Static[0].String(), "dev", "vy", "master", "static")
-	h.change(kernel.Tables{}, kernel.Tables{Static: want.Static, FDB: []kernel.FDB{{MAC: want.FDB[0].MAC, Dst: netip.MustParseAddr("198.18.0.9")}}})
+	h.change(kernel.ForwardingTables{}, kernel.ForwardingTables{Static: want.Static, FDB: []kernel.FDB{{MAC: want.FDB[0].MAC, Dst: netip.MustParseAddr("198.18.0.9")}}})
 	if out := h.tool("bridge", "fdb", "show", "dev", "vy"); !strings.Contains(out, "static") {
 		t.Errorf("the entry of another port is gone: %s", out)
 	}
-	sameTables(t, h.tables(), kernel.Tables{FDB: want.FDB, Neighbours: want.Neighbours})
+	sameTables(t, h.tables(), kernel.ForwardingTables{FDB: want.FDB, Neighbours: want.Neighbours})
 }
 
 // Entries that fail are named, up to a number, and the others are made.
@@ -160,7 +160,7 @@ func TestTablesGoOnAfterAnError(t *testing.T) {
 	for i := range 30 {
 		add.FDB[20*i].Dst = netip.MustParseAddr("2001:db8::9") // not of the device's family
 	}
-	err := h.refusesTables(change(add, kernel.Tables{}))
+	err := h.refusesTables(change(add, kernel.ForwardingTables{}))
 	for _, text := range []string{"change forwarding tables of br0 and vx: ", "bridge fdb replace 02:00:00:00:00:00 dev vx dst 2001:db8::9 self permanent: ", "and 20 entries more"} {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("error lacks %q: %v", text, err)
@@ -168,23 +168,23 @@ func TestTablesGoOnAfterAnError(t *testing.T) {
 	}
 	want.FDB = slices.DeleteFunc(slices.Clone(add.FDB), func(e kernel.FDB) bool { return e.Dst.Is6() })
 	sameTables(t, h.tables(), want)
-	h.change(tables(1), kernel.Tables{}) // the connection is still good
+	h.change(tables(1), kernel.ForwardingTables{}) // the connection is still good
 }
 
 // All of several batches fail, and no answer is lost.
 func TestTablesWhereAllFail(t *testing.T) {
 	h := overlay(t)
 	h.apply(kernel.SetMaster{Name: "vx"})
-	err := h.refusesTables(change(kernel.Tables{Static: tables(2000).Static}, kernel.Tables{}))
+	err := h.refusesTables(change(kernel.ForwardingTables{Static: tables(2000).Static}, kernel.ForwardingTables{}))
 	if !strings.Contains(err.Error(), "and 1990 entries more") {
 		t.Error(err)
 	}
 	for _, name := range []string{"vx", "br0"} {
 		h.apply(kernel.DeleteLink{Name: name})
-		if err := h.refusesTables(change(tables(1), kernel.Tables{})); !errors.Is(err, kernel.ErrNotFound) {
+		if err := h.refusesTables(change(tables(1), kernel.ForwardingTables{})); !errors.Is(err, kernel.ErrNotFound) {
 			t.Errorf("without %s: %v", name, err)
 		}
-		if _, err := h.Tables("br0", "vx"); !errors.Is(err, kernel.ErrNotFound) {
+		if _, err := h.ForwardingTables("br0", "vx"); !errors.Is(err, kernel.ErrNotFound) {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestTablesWhereAllFail(t *testing.T) {
 func TestTablesFDBLimit(t *testing.T) {
 	h := underlay(t)
 	h.apply(bridge("br0"), vxlan("vx", with(v4, func(t *kernel.Tunnel) { t.FDBLimit = kernel.Some(uint32(5)) })), kernel.SetMaster{Name: "vx", Master: "br0"})
-	err := h.refusesTables(change(kernel.Tables{FDB: tables(7).FDB}, kernel.Tables{}))
+	err := h.refusesTables(change(kernel.ForwardingTables{FDB: tables(7).FDB}, kernel.ForwardingTables{}))
 	if got := len(h.tables().FDB); got != 5 || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("%d entries, %v", got, err)
 	}
@@ -208,10 +208,10 @@ func TestTablesOverIPv6(t *testing.T) {
 		want.FDB[i].Dst = netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", i+2))
 	}
 	h.apply(kernel.SetUp{Name: "br0"})
-	h.change(want, kernel.Tables{})
+	h.change(want, kernel.ForwardingTables{})
 	sameTables(t, h.tables(), want)
-	h.change(kernel.Tables{}, want)
-	sameTables(t, h.tables(), kernel.Tables{})
+	h.change(kernel.ForwardingTables{}, want)
+	sameTables(t, h.tables(), kernel.ForwardingTables{})
 }
 
 // A change of learning and of a port's flags keeps the device, and all else about it.
@@ -275,9 +275,9 @@ func (h host) portFlags(name string) kernel.PortFlags {
 	return f
 }
 
-func (h host) refusesTables(ch kernel.TableChanges) error {
+func (h host) refusesTables(ch kernel.ForwardingChanges) error {
 	h.Helper()
-	err := h.ChangeTables(ch)
+	err := h.ChangeForwardingTables(ch)
 	if err == nil {
 		h.Fatal("no error")
 	}
@@ -289,7 +289,7 @@ func (h host) refusesTables(ch kernel.TableChanges) error {
 func BenchmarkTables(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		all := tables(n)
-		for name, t := range map[string]kernel.Tables{
+		for name, t := range map[string]kernel.ForwardingTables{
 			"fdb": {FDB: all.FDB}, "static": {Static: all.Static}, "neighbours": {Neighbours: all.Neighbours}, "all": all,
 		} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) { benchTables(b, t) })
@@ -297,19 +297,19 @@ func BenchmarkTables(b *testing.B) {
 	}
 }
 
-func benchTables(b *testing.B, t kernel.Tables) {
+func benchTables(b *testing.B, t kernel.ForwardingTables) {
 	h := overlay(b)
 	w := newWatch(b)
 	for b.Loop() {
-		w.step("add", func() { h.change(t, kernel.Tables{}) })
-		w.step("again", func() { h.change(t, kernel.Tables{}) })
+		w.step("add", func() { h.change(t, kernel.ForwardingTables{}) })
+		w.step("again", func() { h.change(t, kernel.ForwardingTables{}) })
 		w.step("read", func() {
 			if got := h.tables(); len(got.FDB) != len(t.FDB) || len(got.Static) != len(t.Static) || len(got.Neighbours) != len(t.Neighbours) {
 				b.Fatalf("read %d, %d, %d entries", len(got.FDB), len(got.Static), len(got.Neighbours))
 			}
 		})
 		w.step("link-entries", func() { h.link("vx") })
-		w.step("delete", func() { h.change(kernel.Tables{}, t) })
+		w.step("delete", func() { h.change(kernel.ForwardingTables{}, t) })
 	}
 	w.report()
 }

@@ -16,7 +16,7 @@ var (
 )
 
 func vxlan(name string, t kernel.Tunnel) kernel.CreateLink {
-	return kernel.CreateLink{Link: kernel.Link{Name: name, Kind: kernel.VXLAN, MTU: 1400, Tunnel: t}}
+	return kernel.CreateLink{Link: kernel.Link{Name: name, Kind: kernel.KindVXLAN, MTU: 1400, Tunnel: t}}
 }
 
 // with returns a copy of the tunnel with something else about it.
@@ -69,7 +69,7 @@ func TestTunnelRoundTrip(t *testing.T) {
 	for _, want := range tunnels {
 		h.apply(vxlan("vx", want))
 		l := h.link("vx")
-		if !want.Same(l.Tunnel) || l.MTU != 1400 || l.Kind != kernel.VXLAN {
+		if !want.Same(l.Tunnel) || l.MTU != 1400 || l.Kind != kernel.KindVXLAN {
 			t.Errorf("\nwant %s\nhave %s\n%+v", want, l.Tunnel, l)
 		}
 		if len(l.FDB) != 0 {
@@ -131,7 +131,7 @@ func TestTunnels(t *testing.T) {
 	if links, err := h.Tunnels(); err != nil || len(links) != 0 {
 		t.Fatal(links, err)
 	}
-	h.apply(kernel.CreateLink{Link: kernel.Link{Name: "br", Kind: kernel.Bridge}},
+	h.apply(kernel.CreateLink{Link: kernel.Link{Name: "br", Kind: kernel.KindBridge}},
 		vxlan("vx0", v4), kernel.SetMaster{Name: "vx0", Master: "br"},
 		vxlan("vx1", with(v4, func(t *kernel.Tunnel) { t.VNI = 101 })))
 	links, err := h.Tunnels()
@@ -165,7 +165,7 @@ func TestFDB(t *testing.T) {
 			u.Group = netip.MustParseAddr(group)
 		}
 		h.apply(vxlan("vx", u), kernel.SetUp{Name: "vx"},
-			kernel.CreateLink{Link: kernel.Link{Name: "br", Kind: kernel.Bridge}}, kernel.SetMaster{Name: "vx", Master: "br"},
+			kernel.CreateLink{Link: kernel.Link{Name: "br", Kind: kernel.KindBridge}}, kernel.SetMaster{Name: "vx", Master: "br"},
 			vxlan("vy", with(v4, func(t *kernel.Tunnel) { t.VNI = 7 })))
 		add := func(m kernel.MAC, dst string) kernel.AddFDB {
 			return kernel.AddFDB{Name: "vx", FDB: kernel.FDB{MAC: m, Dst: netip.MustParseAddr(dst)}}

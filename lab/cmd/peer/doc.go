@@ -6,5 +6,5 @@
 // PROTOCOL is tcp, udp, sctp or mcast (udp to a group that the server joins: mcast/GROUP:PORT). An answer says which
 // server and port were reached, and the address that the server saw: "web:80 from 10.0.0.1". Without one the line says "none".
 //
-// SCTP is spoken by hand over a raw socket, an INIT and its INIT ACK, since a kernel may forward SCTP and have no sockets for it.
+// ProtocolSCTP is spoken by hand over a raw socket, an INIT and its INIT ACK, since a kernel may forward ProtocolSCTP and have no sockets for it.
 package main

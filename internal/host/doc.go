@@ -1,3 +1,0 @@
-// Package host wires the driver to the machine that it runs on: the real kernel,
-// the paths of Podman and systemd, firewalld.
-package host

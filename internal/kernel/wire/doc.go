@@ -1,2 +1,0 @@
-// Package wire asks a link who has an address, before somebody else gets it.
-package wire

@@ -1,0 +1,116 @@
+package network
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Reservation is something that another network, or a device of the host, already
+// has, and that a new network therefore cannot have.
+type Reservation struct {
+	Holder  string // for the message, such as `network "blue"`
+	ID      string // of a network
+	VNI     uint32 // 0: none
+	Port    uint16
+	Names   []string // of devices
+	Subnets []netip.Prefix
+	Isolate Isolation // of a network
+	Bridge  string    // of a network of another driver
+}
+
+// ReadReservation reads what a network in one of Podman's configuration files holds.
+// What cannot be read holds nothing: another network's mistakes are not this
+// one's problem.
+func ReadReservation(data []byte) (t Reservation, ok bool) {
+	var c struct {
+		config
+		Driver string `json:"driver"`
+	}
+	if json.Unmarshal(data, &c) != nil {
+		return Reservation{}, false
+	}
+	t = Reservation{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID}
+	n, _ := c.network()
+	for _, s := range n.Subnets {
+		t.Subnets = append(t.Subnets, s.Prefix)
+	}
+	if c.Driver == Driver {
+		t.VNI, t.Port = n.Tunnel.VNI, n.Tunnel.Port
+		t.Names = slices.Concat(n.Bridge.all(), n.Device.all())
+	} else if other, ok := ReadForeignReservation(data); ok {
+		t.Names, t.Bridge, t.Isolate = other.Names, other.Bridge, other.Isolate
+	}
+	return t, true
+}
+
+func (d DeviceName) all() []string { return append([]string{d.Name}, d.Alts...) }
+
+// ReadForeignReservation reads as much of a network of another driver as those that are in use need to know; of one of this driver, nothing.
+func ReadForeignReservation(data []byte) (t Reservation, ok bool) {
+	var c struct {
+		Name             string `json:"name"`
+		ID               string `json:"id"`
+		Driver           string `json:"driver"`
+		NetworkInterface string `json:"network_interface"`
+		Options          struct {
+			Isolate string `json:"isolate"`
+		} `json:"options"`
+	}
+	if json.Unmarshal(data, &c) != nil || c.Driver == Driver || c.NetworkInterface == "" {
+		return Reservation{}, false
+	}
+	t = Reservation{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID, Bridge: c.NetworkInterface, Names: []string{c.NetworkInterface}}
+	t.Isolate, _ = parseIsolation(c.Options.Isolate)
+	return t, true
+}
+
+// ParseNew is Parse for a network that is being created. It also looks for what
+// is taken, and for device names that the host already has. The network is valid
+// only if there are no problems; the caller may find more.
+func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, VTEP, Problems, error) {
+	c, err := decode(data)
+	if err != nil {
+		return Network{}, VTEP{}, nil, err
+	}
+	n, problems := c.network()
+	v, err := place(n, host, &problems)
+	if err != nil {
+		return Network{}, VTEP{}, nil, err
+	}
+	for _, t := range taken {
+		if t.ID == "" || t.ID != n.ID {
+			n.checkTaken(t, &problems)
+		}
+	}
+	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {
+		iface, err := host.Interface(name)
+		if err != nil {
+			return Network{}, VTEP{}, nil, err
+		}
+		if iface.Name != "" {
+			problems.Add("device name", name, "is held by an interface of this host; remove it, or choose another network name or --interface-name")
+		}
+	}
+	return n, v, problems, nil
+}
+
+func (n Network) checkTaken(t Reservation, problems *Problems) {
+	// A network in use is met twice, in Podman's list and as a device: once is enough.
+	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port && !problems.mention("option vni") {
+		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port", t.Port, t.Holder)
+	}
+	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {
+		if slices.Contains(t.Names, name) {
+			problems.Add("device name", name, "is held by %s", t.Holder)
+		}
+	}
+	for _, s := range n.Subnets {
+		for _, other := range t.Subnets {
+			if s.Prefix.Overlaps(other) {
+				problems.Add("--subnet", s.Prefix.String(), "overlaps %s of %s", other, t.Holder)
+			}
+		}
+	}
+}

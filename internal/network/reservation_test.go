@@ -1,0 +1,117 @@
+package network
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"testing"
+)
+
+// takenBy is nothing where the file cannot be read.
+func takenBy(data []byte) Reservation {
+	t, _ := ReadReservation(data)
+	return t
+}
+
+// Of networks of other drivers those in use need the bridge and how far they are isolated.
+func TestReadOther(t *testing.T) {
+	for data, want := range map[string]Reservation{
+		`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`: {
+			Holder: `network "podman"`, ID: "2f", Bridge: "podman0", Names: []string{"podman0"}},
+		`{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"strict","mtu":"1400"}}`: {
+			Holder: `network "x"`, ID: "3", Bridge: "podman1", Names: []string{"podman1"}, Isolate: IsolateStrict},
+		`{"name":"x","id":"3","driver":"macvlan","options":{"mode":"bridge"}}`: {},
+		string(edit(nil, nil)): {},
+		`{`:                    {},
+		`[]`:                   {},
+	} {
+		got, ok := ReadForeignReservation([]byte(data))
+		if !reflect.DeepEqual(got, want) || ok != (want.Bridge != "") {
+			t.Errorf("%s: %+v, %v", data, got, ok)
+		}
+	}
+}
+
+func TestParseNewRefusesWhatIsTaken(t *testing.T) {
+	blue := takenBy(edit(nil, map[string]any{"id": "b1", "name": "blue"}))
+	podman := takenBy([]byte(`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`))
+	tests := []struct {
+		name  string
+		data  []byte
+		host  fakeHost
+		taken []Reservation
+		want  string
+	}{
+		{"vni and subnet of another network", edit(nil, nil), testHost, []Reservation{blue}, `2 problems
+  option vni "100": is used with port 4789 by network "blue"; choose another vni or vxlan_port
+  --subnet "10.0.0.0/24": overlaps 10.0.0.0/24 of network "blue"`},
+		{"vni of a device", edit(nil, nil), testHost, []Reservation{{Holder: "the device vxlan7", VNI: 100, Port: 4789}},
+			`option vni "100": is used with port 4789 by the device vxlan7; choose another vni or vxlan_port`},
+		{"the same vni twice is one problem", edit(nil, nil), testHost,
+			[]Reservation{{Holder: `network "x"`, VNI: 100, Port: 4789}, {Holder: "the device vxlan7", VNI: 100, Port: 4789}},
+			`option vni "100": is used with port 4789 by network "x"; choose another vni or vxlan_port`},
+		{"subnet and bridge of a bridge network", edit(nil, map[string]any{"network_interface": "podman0"}), testHost, []Reservation{podman}, `2 problems
+  device name "podman0": is held by network "podman"
+  --subnet "10.0.0.0/24": overlaps 10.0.0.0/16 of network "podman"`},
+		{"a device's name", edit(nil, map[string]any{"network_interface": "eth1"}), testHost, nil,
+			`device name "eth1": is held by an interface of this host; remove it, or choose another network name or --interface-name`},
+		{"a device's alternative name", edit(nil, nil), fakeHost{ifaces: testHost.ifaces, altNames: map[string]string{"vxlan-vxlan-network": "eth1"}}, nil,
+			`device name "vxlan-vxlan-network": is held by an interface of this host; remove it, or choose another network name or --interface-name`},
+		{"another port", edit(map[string]string{"vxlan_port": "8472"}, nil), testHost, []Reservation{{Holder: "x", VNI: 100, Port: 4789}}, ""},
+		{"itself", edit(nil, nil), testHost, []Reservation{takenBy(edit(nil, nil))}, ""},
+		{"a file that is no network", edit(nil, nil), testHost, []Reservation{takenBy([]byte("{"))}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, problems, err := ParseNew(tt.data, tt.host, tt.taken)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := errText(problems.Err()); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// Complete changes what it must and keeps what it does not know.
+func TestComplete(t *testing.T) {
+	data := []byte(`{"name":"blue","id":"b1","driver":"vxlan","future":{"a":[1]},"options":{"vni":"1"},
+		"subnets":[{"subnet":"10.0.0.7/24","later":true},{"subnet":"fd00:10::/64","gateway":"fd00:10::9"}]}`)
+	n := Network{Identity: newIdentity("b1", "blue", "")}
+	n.Subnets = []Subnet{
+		{
+			Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"),
+			Lease: Range{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.62")},
+		},
+		{Prefix: netip.MustParsePrefix("fd00:10::/64"), Gateway: netip.MustParseAddr("fd00:10::9"), Lease: Range{First: netip.MustParseAddr("fd00:10::20")}},
+	}
+	out, err := n.Complete(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"name":"blue","id":"b1","driver":"vxlan","future":{"a":[1]},"options":{"vni":"1"},"network_interface":"br-vxlan-blue","ipv6_enabled":true,
+		"subnets":[{"subnet":"10.0.0.0/24","gateway":"10.0.0.1","lease_range":{"start_ip":"10.0.0.2","end_ip":"10.0.0.62"},"later":true},
+		{"subnet":"fd00:10::/64","gateway":"fd00:10::9","lease_range":{"start_ip":"fd00:10::20","end_ip":""}}]}`
+	if !sameJSON(t, out, []byte(want)) {
+		t.Errorf("got  %s\nwant %s", out, want)
+	}
+}
+
+func sameJSON(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	var x, y any
+	for data, v := range map[*[]byte]*any{&a: &x, &b: &y} {
+		if err := json.Unmarshal(*data, v); err != nil {
+			t.Fatalf("%s: %v", *data, err)
+		}
+	}
+	return reflect.DeepEqual(x, y)
+}

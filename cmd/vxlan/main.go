@@ -35,5 +35,5 @@ func main() {
 		fmt.Print(help)
 		return
 	}
-	os.Exit(netavark.Main(wiring.Driver(), version, os.Args[1:], os.Stdin, os.Stdout))
+	os.Exit(netavark.Main(wiring.Plugin(), version, os.Args[1:], os.Stdin, os.Stdout))
 }

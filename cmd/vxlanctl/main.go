@@ -8,7 +8,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/plugin"
 	"vxlan-driver/internal/wiring"
 )
 
@@ -16,7 +16,7 @@ import (
 var version = "0.1.0-dev"
 
 // thisHost is the host and its agent.
-type thisHost struct{ *driver.Driver }
+type thisHost struct{ *plugin.Plugin }
 
 // patience outlasts a turn of the agent behind a queue of container starts.
 const patience = 10 * time.Second
@@ -30,7 +30,7 @@ func (thisHost) Status() (agentapi.StatusReport, error) {
 }
 
 func main() {
-	if err := ctl.Command(thisHost{wiring.Driver()}, version, os.Stdout).Execute(); err != nil {
+	if err := ctl.Command(thisHost{wiring.Plugin()}, version, os.Stdout).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
 		os.Exit(1)
 	}

@@ -121,9 +121,9 @@ func run(o options) error {
 }
 
 func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
-	d := wiring.Driver()
-	d.Records = new(store.Cache)
-	lock, err := only(ctx, d.StoreDir)
+	host := wiring.Host()
+	host.Records = new(store.Cache)
+	lock, err := only(ctx, host.StoreDir)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) er
 	names := dns.New(log)
 	defer names.Close()
 	a := &agent.Agent{
-		Driver: d, Config: c, Names: names, Watch: watch.Changes, Resolvers: resolvers,
+		Driver: host, Config: c, Names: names, Watch: watch.Changes, Resolvers: resolvers,
 		StayWhenIdle: o.foreground || activated, Version: version, Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{

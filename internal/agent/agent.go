@@ -14,7 +14,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 )
 
 // NameServer is the name server.
@@ -35,7 +35,7 @@ type Cluster interface {
 
 // Agent is the agent of one host. Its fields are what it touches.
 type Agent struct {
-	Driver *driver.Driver
+	Driver *hoststate.Host
 	Config config.Config
 	Names  NameServer
 	// NewCluster makes the control plane that talks to other hosts by the address.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/store"
 )
 
@@ -25,7 +25,7 @@ const (
 // answered, and so do not wait for the loop; all else that a turn does for them follows.
 type arrivals struct {
 	mu    sync.Mutex
-	known map[string]driver.LocalNetwork // networks by id, as the last turn found them, unless it failed
+	known map[string]hoststate.Network // networks by id, as the last turn found them, unless it failed
 	added []addition                     // since the turn that is under way began, which may not have read them
 	quiet []quiet
 	mute  bool // announcements fail, and are left to the plugins
@@ -89,7 +89,7 @@ func (c *arrivals) announces() bool {
 	return !c.mute
 }
 
-func has(l driver.LocalNetwork, containerID string) bool {
+func has(l hoststate.Network, containerID string) bool {
 	_, ok := slices.BinarySearchFunc(l.Endpoints, containerID, func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
 	return ok
 }
@@ -102,21 +102,21 @@ func (c *arrivals) begin() {
 }
 
 // keep notes what a turn found.
-func (c *arrivals) keep(locals []driver.LocalNetwork, err error) {
+func (c *arrivals) keep(locals []hoststate.Network, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known = nil
 	if err != nil {
 		return
 	}
-	c.known = make(map[string]driver.LocalNetwork, len(locals))
+	c.known = make(map[string]hoststate.Network, len(locals))
 	for _, l := range locals {
 		c.known[l.ID] = l
 	}
 }
 
 // withAddedLocked puts into the zones of networks what a turn has not read.
-func (c *arrivals) withAddedLocked(zones []dns.Zone, locals []driver.LocalNetwork) []dns.Zone {
+func (c *arrivals) withAddedLocked(zones []dns.Zone, locals []hoststate.Network) []dns.Zone {
 	for _, e := range c.added {
 		for _, l := range locals {
 			i := slices.IndexFunc(zones, func(z dns.Zone) bool { return z.Network == l.Name })
@@ -130,7 +130,7 @@ func (c *arrivals) withAddedLocked(zones []dns.Zone, locals []driver.LocalNetwor
 
 // announce has the containers announce their addresses that have not. What fails is tried again, and no
 // trouble of anybody else's. unread says that a network may be missing.
-func (a *Agent) announce(s *driver.Session, locals []driver.LocalNetwork, unread bool) {
+func (a *Agent) announce(s *hoststate.Session, locals []hoststate.Network, unread bool) {
 	c := &a.arrivals
 	c.mu.Lock()
 	all := c.quiet
@@ -171,7 +171,7 @@ func (a *Agent) lastWords() {
 }
 
 // recall has those announce again that are so young that the agent before this one may not have come to it.
-func (a *Agent) recall(s *driver.Session, locals []driver.LocalNetwork) error {
+func (a *Agent) recall(s *hoststate.Session, locals []hoststate.Network) error {
 	if a.recalled {
 		return nil
 	}

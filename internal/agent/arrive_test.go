@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -148,7 +148,7 @@ func TestArrivalOfAnAgentThatEnds(t *testing.T) {
 // failing has the namespace fail to open, n times.
 func (r *rig) failing(path string, n int) {
 	open := r.Driver.Open
-	r.Driver.Open = func(p string) (driver.Namespace, error) {
+	r.Driver.Open = func(p string) (hoststate.Namespace, error) {
 		if p == path && n > 0 {
 			n--
 			return nil, errors.New("no descriptors")
@@ -216,7 +216,7 @@ func TestTurnsThatFailAreNotHurried(t *testing.T) {
 		var broken atomic.Bool
 		var tries atomic.Int32
 		open := r.Driver.Open
-		r.Driver.Open = func(path string) (driver.Namespace, error) {
+		r.Driver.Open = func(path string) (hoststate.Namespace, error) {
 			if tries.Add(1); broken.Load() {
 				return nil, errors.New("no descriptors")
 			}

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 )
 
 // sync does for a container that was set up what its plugin waits for, and for all else a turn.
@@ -70,7 +70,7 @@ func (a *Agent) syncFor(ctx context.Context, networkID, containerID string) erro
 	if networkID == "" {
 		return err
 	}
-	return driver.FilterByNetwork(networkID, err)
+	return hoststate.FilterByNetwork(networkID, err)
 }
 
 func response(err error) agentapi.Response {

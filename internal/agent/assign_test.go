@@ -18,7 +18,7 @@ import (
 
 // asking is the plugin's side of an agent in the same process.
 type asking struct {
-	plugin
+	idleAgent
 	r *rig
 }
 
@@ -45,7 +45,7 @@ func found(i int, options string) (string, netavark.Request) {
 // finders runs a test with an agent that picks addresses, and has just been started.
 func finders(t *testing.T, test func(*testing.T, *rig)) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.Driver.Agent = asking{r: r}
+		r.podman.Agent = asking{r: r}
 		r.prepare = func(c *fakeCluster) {
 			c.ready = make(chan struct{})
 			time.AfterFunc(3*time.Millisecond, func() { close(c.ready) })
@@ -67,7 +67,7 @@ func TestNewAgentKeepsHostsThatNobodyHasHeardOf(t *testing.T) {
 			}
 			return fmt.Sprint(l.FDB)
 		}
-		if _, err := r.Driver.Setup(found(1, "")); err != nil {
+		if _, err := r.podman.Setup(found(1, "")); err != nil {
 			t.Fatal(err)
 		}
 		r.cluster().show(true, "there")
@@ -107,7 +107,7 @@ func TestNewAgentKeepsHostsThatNobodyHasHeardOf(t *testing.T) {
 func TestAFirstContainerGetsAnAddress(t *testing.T) {
 	finders(t, func(t *testing.T, r *rig) {
 		began := time.Now()
-		status, err := r.Driver.Setup(found(1, ""))
+		status, err := r.podman.Setup(found(1, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,20 +138,20 @@ func TestAFirstContainerGetsAnAddress(t *testing.T) {
 // wants it.
 func TestAnAddressThatTheWireHasIsNotTaken(t *testing.T) {
 	finders(t, func(t *testing.T, r *rig) {
-		status, err := r.Driver.Setup(found(1, ""))
+		status, err := r.podman.Setup(found(1, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
 		next := status.Interfaces["eth0"].Subnets[0].IPNet.Addr().Next()
 		r.kernel.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: next, MAC: kernel.MAC{2, 7}}: vtep(12)}
-		status, err = r.Driver.Setup(found(2, ""))
+		status, err = r.podman.Setup(found(2, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := status.Interfaces["eth0"].Subnets[0].IPNet.Addr(); got == next {
 			t.Errorf("got %v", got)
 		}
-		_, err = r.Driver.Setup(found(3, `, "static_ips": ["`+next.String()+`"]`))
+		_, err = r.podman.Setup(found(3, `, "static_ips": ["`+next.String()+`"]`))
 		if err == nil || !strings.Contains(err.Error(), "is in use: 02:07:00:00:00:00 on host 198.18.0.12 answers for it; choose another --ip") {
 			t.Errorf("got %v", err)
 		}
@@ -161,7 +161,7 @@ func TestAnAddressThatTheWireHasIsNotTaken(t *testing.T) {
 // What another host has is refused, and nothing is told or left of the container.
 func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
 	finders(t, func(t *testing.T, r *rig) {
-		if _, err := r.Driver.Setup(found(1, "")); err != nil {
+		if _, err := r.podman.Setup(found(1, "")); err != nil {
 			t.Fatal(err)
 		}
 		h := other(11)
@@ -170,7 +170,7 @@ func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
 		c.mu.Lock()
 		c.shown = cluster.Snapshot{Hosts: []cluster.Host{h}}
 		c.mu.Unlock()
-		_, err := r.Driver.Setup(found(2, `, "static_ips": ["10.0.0.7"]`))
+		_, err := r.podman.Setup(found(2, `, "static_ips": ["10.0.0.7"]`))
 		if err == nil || !strings.Contains(err.Error(), "address 10.0.0.7 of network blue is in use by container web on host") {
 			t.Errorf("got %v", err)
 		}
@@ -179,7 +179,7 @@ func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
 		if own := c.seen().own; len(own[0].Endpoints) != 1 {
 			t.Errorf("tells %+v", own[0].Endpoints)
 		}
-		if err := r.Driver.Teardown(found(1, "")); err != nil {
+		if err := r.podman.Teardown(found(1, "")); err != nil {
 			t.Error(err)
 		}
 		if links := r.kernel.HostNamespace().Links(); len(links) != 1 {

@@ -9,7 +9,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
 )
@@ -28,7 +28,7 @@ type claims struct {
 // part is what this host has in a cluster.
 type part struct {
 	cluster *running
-	locals  []driver.LocalNetwork
+	locals  []hoststate.Network
 	told    []cluster.Membership // of it, without claims
 }
 
@@ -86,7 +86,7 @@ func (c *claims) tellLocked(bind netip.Addr) error {
 }
 
 // find returns a container that is in the store.
-func find(locals []driver.LocalNetwork, who claimant) (driver.LocalNetwork, *store.Record, bool) {
+func find(locals []hoststate.Network, who claimant) (hoststate.Network, *store.Record, bool) {
 	for _, l := range locals {
 		if l.ID != who.network {
 			continue
@@ -97,11 +97,11 @@ func find(locals []driver.LocalNetwork, who claimant) (driver.LocalNetwork, *sto
 			}
 		}
 	}
-	return driver.LocalNetwork{}, nil, false
+	return hoststate.Network{}, nil, false
 }
 
 // findLocked also returns the cluster's address.
-func (c *claims) findLocked(who claimant) (bind netip.Addr, l driver.LocalNetwork, r *store.Record, err error) {
+func (c *claims) findLocked(who claimant) (bind netip.Addr, l hoststate.Network, r *store.Record, err error) {
 	for bind, p := range c.parts {
 		if l, r, ok := find(p.locals, who); ok {
 			return bind, l, r, nil

@@ -19,10 +19,11 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fakekernel"
 	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/plugin"
 )
 
 // fakeNames is a name server that notes what it was set to, and when.
@@ -198,24 +199,25 @@ func (c *fakeCluster) say(s cluster.Snapshot) {
 	c.changed = make(chan struct{})
 }
 
-// plugin is the plugin's side: an agent that need not be called.
-type plugin struct{}
+// idleAgent is the plugin's side: an agent that need not be called.
+type idleAgent struct{}
 
-func (plugin) Sync(string) error                    { return nil }
-func (plugin) EndpointAdded(string, string) (bool, error) { return true, nil }
-func (plugin) StoreChanged()                              {}
-func (plugin) AssignAddresses(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
+func (idleAgent) Sync(string) error                          { return nil }
+func (idleAgent) EndpointAdded(string, string) (bool, error) { return true, nil }
+func (idleAgent) StoreChanged()                              {}
+func (idleAgent) AssignAddresses(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 	return nil, errors.New("not on this network")
 }
 
 type zonesOff struct{}
 
-func (zonesOff) Trust(string) error  { return nil }
+func (zonesOff) Trust(string) error   { return nil }
 func (zonesOff) Untrust(string) error { return nil }
 
 // rig is an agent whose loop runs on a fake host.
 type rig struct {
 	*Agent
+	podman   *plugin.Plugin
 	t        testing.TB
 	kernel   *fakekernel.Kernel
 	names    *fakeNames
@@ -253,8 +255,8 @@ func newRig(t testing.TB) *rig {
 		store: make(chan struct{}, 1), drift: make(chan struct{}, 1), ended: make(chan error, 1),
 	}
 	r.kernel.HostNamespace().Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}}})
-	d := &driver.Driver{
-		Open: func(path string) (driver.Namespace, error) {
+	host := &hoststate.Host{
+		Open: func(path string) (hoststate.Namespace, error) {
 			r.order.Lock()
 			defer r.order.Unlock()
 			ns, err := r.kernel.Open(path)
@@ -264,17 +266,18 @@ func newRig(t testing.TB) *rig {
 			return ordered{ns, &r.order}, nil
 		},
 		StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(),
-		Zones: zonesOff{}, Agent: plugin{}, Warn: func(message string) { t.Error(message) },
+		Zones: zonesOff{}, Warn: func(message string) { t.Error(message) },
 	}
 	c, err := config.Parse("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Agent = &Agent{
-		Driver: d, Config: c, Names: r.names, NewCluster: r.newCluster,
+		Driver: host, Config: c, Names: r.names, NewCluster: r.newCluster,
 		Resolvers: func() []netip.AddrPort { return nil },
 		Version:   "test", Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
+	r.podman = &plugin.Plugin{Host: host, Agent: idleAgent{}}
 	return r
 }
 
@@ -337,7 +340,7 @@ func request(i int) (namespace string, q netavark.Request) {
 // setup starts container i as the plugin does. The loop hears of it only by r.store.
 func (r *rig) setup(i int) {
 	r.t.Helper()
-	if _, err := r.Driver.Setup(request(i)); err != nil {
+	if _, err := r.podman.Setup(request(i)); err != nil {
 		r.t.Fatal(err)
 	}
 	r.order.Lock()
@@ -346,7 +349,7 @@ func (r *rig) setup(i int) {
 
 func (r *rig) teardown(i int) {
 	r.t.Helper()
-	if err := r.Driver.Teardown(request(i)); err != nil {
+	if err := r.podman.Teardown(request(i)); err != nil {
 		r.t.Fatal(err)
 	}
 	r.order.Lock()

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 )
 
 // holder is who has an address of a network.
@@ -52,7 +52,7 @@ func (all holders) add(a netip.Addr, h holder) {
 
 // holdersLocked returns who has addresses of a network: containers, but one of this host,
 // those that are about to come, and the other hosts.
-func (c *claims) holdersLocked(l driver.LocalNetwork, s cluster.Snapshot, but string) holders {
+func (c *claims) holdersLocked(l hoststate.Network, s cluster.Snapshot, but string) holders {
 	all := make(holders)
 	for _, m := range members(l, s) {
 		h := holder{host: m.Host, vtep: m.VTEP, hidden: !m.Reachable}
@@ -93,7 +93,7 @@ func called(names []string, id string) string {
 
 // duplicates tells of addresses that a container of this host and one of another have,
 // as after hosts could not hear each other for a while.
-func duplicates(l driver.LocalNetwork, s cluster.Snapshot) []string {
+func duplicates(l hoststate.Network, s cluster.Snapshot) []string {
 	there := make(holders)
 	for _, m := range members(l, s) {
 		for _, e := range m.Endpoints {
@@ -118,7 +118,7 @@ func duplicates(l driver.LocalNetwork, s cluster.Snapshot) []string {
 }
 
 // conflicts returns the duplicates of all networks, and logs each once as long as it lasts.
-func (a *Agent) conflicts(locals []driver.LocalNetwork) []string {
+func (a *Agent) conflicts(locals []hoststate.Network) []string {
 	var all []string
 	for _, l := range locals {
 		if l.NeedsAgent() {

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/network"
 )
@@ -12,7 +12,7 @@ import (
 // hostAddrs chooses this host's own addresses on a network whose hosts find each other,
 // one of each subnet. They stay what they were as long as nobody has a better right to
 // them. Before the others are asked there are none.
-func (a *Agent) hostAddrs(l driver.LocalNetwork) []netip.Addr {
+func (a *Agent) hostAddrs(l hoststate.Network) []netip.Addr {
 	r := a.clusters[a.bind(l)]
 	if r == nil {
 		return l.HostAddrs()
@@ -26,7 +26,7 @@ func (a *Agent) hostAddrs(l driver.LocalNetwork) []netip.Addr {
 }
 
 // hostAddrs is the choice, which those who claim addresses must know at once.
-func (c *claims) hostAddrs(l driver.LocalNetwork, s cluster.Snapshot) []netip.Addr {
+func (c *claims) hostAddrs(l hoststate.Network, s cluster.Snapshot) []netip.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	others := c.holdersLocked(l, s, "")

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 )
 
@@ -60,7 +60,7 @@ func (a *Agent) lonely(r agentapi.AssignRequest) string {
 }
 
 // asker asks the wire who has addresses that a container is to get.
-type asker func(driver.LocalNetwork, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error)
+type asker func(hoststate.Network, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error)
 
 func (c *claims) assign(ctx context.Context, r agentapi.AssignRequest, ask asker) ([]netip.Addr, error) {
 	cluster, have, err := c.look(whose(r))

@@ -14,7 +14,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
@@ -37,7 +37,7 @@ type node struct {
 	name  string
 	run   *running
 	order sync.Mutex // of what the loop does
-	local driver.LocalNetwork
+	local hoststate.Network
 	said  map[string]int // versions, as heard
 	own   int
 }
@@ -105,7 +105,7 @@ func (n *node) hear(host string, version int, all []cluster.Membership) {
 }
 
 // turn is what the loop does: it tells the others what the store has.
-func (n *node) turn(t *testing.T, change func(*driver.LocalNetwork)) {
+func (n *node) turn(t *testing.T, change func(*hoststate.Network)) {
 	t.Helper()
 	n.order.Lock()
 	defer n.order.Unlock()
@@ -117,21 +117,21 @@ func (n *node) turn(t *testing.T, change func(*driver.LocalNetwork)) {
 		n.local.Subnets[i].HostAddress = netip.Addr{}
 	}
 	(network.Peers{HostAddrs: own}).Place(&n.local.Network, new(network.VTEP))
-	locals := []driver.LocalNetwork{n.local}
+	locals := []hoststate.Network{n.local}
 	if err := n.announce(n.local.VTEP.Local, part{n.run, locals, attachments(locals, new(tellings))}); err != nil {
 		t.Error(err)
 	}
 }
 
 // silence is a wire on which nobody answers.
-func silence(driver.LocalNetwork, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error) {
+func silence(hoststate.Network, network.Endpoint, []netip.Addr) (map[netip.Addr]error, error) {
 	return nil, nil
 }
 
 // arrive starts a container, and returns its addresses.
 func (n *node) arrive(t *testing.T, id string, wanted ...string) ([]netip.Addr, error) {
 	t.Helper()
-	n.turn(t, func(l *driver.LocalNetwork) {
+	n.turn(t, func(l *hoststate.Network) {
 		l.Endpoints = append(l.Endpoints, &store.Record{Endpoint: network.Endpoint{ContainerID: id, ContainerName: "name-" + id}})
 	})
 	r := agentapi.AssignRequest{Network: n.local.ID, Container: id}
@@ -140,7 +140,7 @@ func (n *node) arrive(t *testing.T, id string, wanted ...string) ([]netip.Addr, 
 	}
 	addrs, err := n.assign(t.Context(), r, silence)
 	time.Sleep(n.ether.random(100 * time.Millisecond)) // until the plugin has the lock
-	n.turn(t, func(l *driver.LocalNetwork) {
+	n.turn(t, func(l *hoststate.Network) {
 		i := slices.IndexFunc(l.Endpoints, func(r *store.Record) bool { return r.ContainerID == id })
 		if err != nil {
 			l.Endpoints = slices.Delete(l.Endpoints, i, i+1)
@@ -195,7 +195,7 @@ func TestHostsThatPickAtOnce(t *testing.T) {
 			}
 			var running sync.WaitGroup
 			for _, n := range hosts {
-				n.turn(t, func(*driver.LocalNetwork) {})
+				n.turn(t, func(*hoststate.Network) {})
 				// Where each would begin is chance; here all begin at the same place.
 				n.next = map[string]netip.Addr{n.local.ID + " " + subnet: netip.MustParseAddr("10.0.0.2")}
 				running.Go(func() {
@@ -215,7 +215,7 @@ func TestHostsThatPickAtOnce(t *testing.T) {
 			time.Sleep(time.Second)
 			for range 5 { // until the hosts' own addresses have settled
 				for _, n := range hosts {
-					n.turn(t, func(*driver.LocalNetwork) {})
+					n.turn(t, func(*hoststate.Network) {})
 					time.Sleep(50 * time.Millisecond)
 				}
 			}
@@ -248,7 +248,7 @@ func TestHostsThatCannotHearEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.parts["b"] = 0
-		b.turn(t, func(*driver.LocalNetwork) {})
+		b.turn(t, func(*hoststate.Network) {})
 		time.Sleep(time.Second)
 		want := fmt.Sprintf("address %v of network blue is that of container name-same here and of container name-b3 on host b; restart one of them", taken)
 		if got := duplicates(a.local, a.Snapshot()); len(got) != 1 || got[0] != want {
@@ -275,7 +275,7 @@ func TestAssignPicksOneOfEachSubnet(t *testing.T) {
 			t.Errorf("got %v, %v", addrs, err)
 		}
 		// A freed address is not given out at once.
-		n.turn(t, func(l *driver.LocalNetwork) { l.Endpoints = l.Endpoints[1:] })
+		n.turn(t, func(l *hoststate.Network) { l.Endpoints = l.Endpoints[1:] })
 		again, err := n.arrive(t, "c3")
 		if err != nil || slices.Contains(addrs, again[0]) {
 			t.Errorf("got %v after %v, %v", again, addrs, err)
@@ -299,7 +299,7 @@ func TestAssignRefusesWhatIsInUse(t *testing.T) {
 		e := newEther(1)
 		a, b := e.join("10.0.0.0/24"), e.join("10.0.0.0/24")
 		for _, n := range e.nodes {
-			n.turn(t, func(*driver.LocalNetwork) {})
+			n.turn(t, func(*hoststate.Network) {})
 		}
 		if _, err := a.arrive(t, "here", "10.0.0.7"); err != nil {
 			t.Fatal(err)
@@ -341,7 +341,7 @@ func TestAssignInAFullSubnet(t *testing.T) {
 		a, b := e.join("10.0.0.0/29"), e.join("10.0.0.0/29") // 5 usable
 		for i := range 3 {
 			for _, n := range e.nodes {
-				n.turn(t, func(*driver.LocalNetwork) {})
+				n.turn(t, func(*hoststate.Network) {})
 				time.Sleep(100 * time.Millisecond)
 			}
 			if _, err := b.arrive(t, fmt.Sprint("b", i)); err != nil {
@@ -376,25 +376,25 @@ func TestClaimsEnd(t *testing.T) {
 		n := e.join("10.0.0.0/24")
 		ask := func(id string) {
 			t.Helper()
-			n.turn(t, func(l *driver.LocalNetwork) {
+			n.turn(t, func(l *hoststate.Network) {
 				l.Endpoints = append(l.Endpoints, &store.Record{Endpoint: network.Endpoint{ContainerID: id}})
 			})
 			if _, err := n.assign(t.Context(), agentapi.AssignRequest{Network: n.local.ID, Container: id}, silence); err != nil {
 				t.Fatal(err)
 			}
-			n.turn(t, func(*driver.LocalNetwork) {})
+			n.turn(t, func(*hoststate.Network) {})
 			if len(n.held) != 1 {
 				t.Fatalf("holds %v", n.held)
 			}
 		}
 		ask("gone")
-		n.turn(t, func(l *driver.LocalNetwork) { l.Endpoints = nil })
+		n.turn(t, func(l *hoststate.Network) { l.Endpoints = nil })
 		if len(n.held) != 0 {
 			t.Errorf("of a container that is gone: %v", n.held)
 		}
 		ask("killed")
 		time.Sleep(claimTimeout + time.Second)
-		n.turn(t, func(*driver.LocalNetwork) {})
+		n.turn(t, func(*hoststate.Network) {})
 		if len(n.held) != 0 {
 			t.Errorf("of a plugin that was killed: %v", n.held)
 		}

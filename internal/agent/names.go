@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 )
 
 // otherPort is where names are answered if port 53 is taken: not in use by anything
@@ -15,7 +15,7 @@ const otherPort = 1053
 // answerNames sets the name server. Where somebody else has port 53, such as a name
 // server on all of the host's addresses, it has found other ones, each address its own; the
 // network then moves to one that stays, to which port 53 can be redirected.
-func (a *Agent) answerNames(locals []driver.LocalNetwork) error {
+func (a *Agent) answerNames(locals []hoststate.Network) error {
 	err := a.setNames(locals)
 	moved := false
 	for i, l := range locals {
@@ -31,7 +31,7 @@ func (a *Agent) answerNames(locals []driver.LocalNetwork) error {
 }
 
 // setNames sets the name server, and tells whose names are not answered.
-func (a *Agent) setNames(locals []driver.LocalNetwork) error {
+func (a *Agent) setNames(locals []hoststate.Network) error {
 	all := zones(locals, a.snapshots(), a.upstreams(), &a.tellings)
 	a.arrivals.mu.Lock()
 	err := a.Names.Set(a.arrivals.withAddedLocked(all, locals))
@@ -45,7 +45,7 @@ func (a *Agent) setNames(locals []driver.LocalNetwork) error {
 		if z, ok := errors.AsType[dns.ZoneError](err); ok {
 			for _, l := range locals {
 				if l.Name == z.Network {
-					err = driver.NetworkError{NetworkID: l.ID, Err: err}
+					err = hoststate.NetworkError{NetworkID: l.ID, Err: err}
 				}
 			}
 		}
@@ -55,14 +55,14 @@ func (a *Agent) setNames(locals []driver.LocalNetwork) error {
 }
 
 // displaced tells whether an address of the network has another port than 53.
-func (a *Agent) displaced(l driver.LocalNetwork) bool {
+func (a *Agent) displaced(l hoststate.Network) bool {
 	return slices.ContainsFunc(a.Names.Listening(), func(at dns.Listening) bool {
 		return at.Network == l.Name && at.Port != dns.Port
 	})
 }
 
 // move keeps where names are, and redirects to it.
-func (a *Agent) move(locals []driver.LocalNetwork) error {
+func (a *Agent) move(locals []hoststate.Network) error {
 	s, err := a.Driver.Begin()
 	if err != nil {
 		return err
@@ -75,6 +75,6 @@ func (a *Agent) move(locals []driver.LocalNetwork) error {
 	}
 	// Anew, since the store may be another by now.
 	now, err := s.Networks()
-	errs = append(errs, err, s.Mend(now))
+	errs = append(errs, err, s.Reconcile(now, hoststate.ScopeFull))
 	return errors.Join(append(errs, s.Close())...)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 )
@@ -17,7 +17,7 @@ import (
 // only those on its list are believed: others may be in the same cluster for another's sake.
 // A VTEP inside the network is none, as Parse says of those that are listed: the tunnel's packets would
 // go into the tunnel.
-func members(l driver.LocalNetwork, s cluster.Snapshot) []cluster.Member {
+func members(l hoststate.Network, s cluster.Snapshot) []cluster.Member {
 	return slices.DeleteFunc(s.Members(key(l)), func(m cluster.Member) bool {
 		listed := l.Gossip || l.Tunnel.Group.IsValid() || slices.Contains(l.VTEP.Remotes, m.VTEP)
 		_, inside := l.SubnetOf(m.VTEP)
@@ -32,7 +32,7 @@ func members(l driver.LocalNetwork, s cluster.Snapshot) []cluster.Member {
 //
 // Hosts that cannot be reached are still members: it may be their agent that is gone,
 // and not their containers.
-func peersOf(l driver.LocalNetwork, s cluster.Snapshot) network.Peers {
+func peersOf(l hoststate.Network, s cluster.Snapshot) network.Peers {
 	p := network.Peers{StaticFDB: !l.Tunnel.Group.IsValid()}
 	said := make(map[netip.Addr]bool)
 	for _, m := range members(l, s) {
@@ -62,7 +62,7 @@ const settling = 10 * time.Second
 
 // settled tells whether what the cluster says of the network can replace what is in the
 // store. Members that nobody has mentioned yet must not lose what is sent to them.
-func (r *running) settled(l driver.LocalNetwork, now time.Time) bool {
+func (r *running) settled(l hoststate.Network, now time.Time) bool {
 	if r == nil {
 		return false
 	}
@@ -112,7 +112,7 @@ func (a *Agent) young() bool {
 
 // meet has the store say what is known of other hosts, and tells whether that is news to
 // the kernel. l is as it is then.
-func (a *Agent) meet(s *driver.Session, l *driver.LocalNetwork) (changed bool, err error) {
+func (a *Agent) meet(s *hoststate.Session, l *hoststate.Network) (changed bool, err error) {
 	now := time.Now()
 	r := a.clusters[a.bind(*l)]
 	want := peersOf(*l, a.snapshots()(*l))
@@ -166,7 +166,7 @@ func merge(a, b []netip.Addr) []netip.Addr {
 }
 
 // meetAll does so for all networks.
-func (a *Agent) meetAll(s *driver.Session, locals []driver.LocalNetwork) (changed bool, err error) {
+func (a *Agent) meetAll(s *hoststate.Session, locals []hoststate.Network) (changed bool, err error) {
 	var errs []error
 	for i := range locals {
 		if !locals[i].NeedsAgent() {
@@ -181,7 +181,7 @@ func (a *Agent) meetAll(s *driver.Session, locals []driver.LocalNetwork) (change
 // remotes are the MACs that other hosts have, those first of hosts that can be reached: a
 // container may have moved from one that cannot. Where MACs are learned, those of hosts that
 // cannot be reached are left to that.
-func remotes(l driver.LocalNetwork, s cluster.Snapshot) []plan.Remote {
+func remotes(l hoststate.Network, s cluster.Snapshot) []plan.Remote {
 	var here, hidden []plan.Remote
 	for _, m := range members(l, s) {
 		all := []plan.Remote{{MAC: m.BridgeMAC, VTEP: m.VTEP, Addrs: m.HostAddrs}}
@@ -201,7 +201,7 @@ func remotes(l driver.LocalNetwork, s cluster.Snapshot) []plan.Remote {
 // listed are the bridges of the hosts in the network's list, members or not. One that is about
 // to become a member asks who has its first container's address, by its bridge, and the
 // answer is to find it where nothing is learned.
-func listed(l driver.LocalNetwork) (all []plan.Remote) {
+func listed(l hoststate.Network) (all []plan.Remote) {
 	if l.Gossip {
 		return nil // those are seeds
 	}
@@ -220,7 +220,7 @@ type heardOf struct {
 // forward has frames go to the hosts that have their MACs. To compare with the kernel takes
 // 50 ms beside 10,000 containers, so a network that the news are not about waits for the turn
 // that looks at everything.
-func (a *Agent) forward(s *driver.Session, locals []driver.LocalNetwork, what scope) error {
+func (a *Agent) forward(s *hoststate.Session, locals []hoststate.Network, what scope) error {
 	var errs []error
 	done := make(map[string]heardOf)
 	for _, l := range locals {

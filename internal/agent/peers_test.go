@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 )
 
@@ -35,7 +35,7 @@ func TestPeersOf(t *testing.T) {
 	six := netip.MustParseAddr("fd00:1::2")
 	tests := []struct {
 		name  string
-		local driver.LocalNetwork
+		local hoststate.Network
 		hosts []cluster.Host
 		want  network.Peers
 	}{
@@ -73,7 +73,7 @@ func TestSettled(t *testing.T) {
 	start := time.Now()
 	tests := []struct {
 		name  string
-		local driver.LocalNetwork
+		local hoststate.Network
 		ready chan struct{}
 		hosts []cluster.Host
 		after time.Duration

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/network"
 )
@@ -45,7 +45,7 @@ func (c *claims) claim(who claimant, keep, avoid []netip.Addr, try int) ([]netip
 }
 
 // refuse tells why a container cannot have the addresses that its user wants.
-func refuse(l driver.LocalNetwork, wanted []netip.Addr, others holders) error {
+func refuse(l hoststate.Network, wanted []netip.Addr, others holders) error {
 	for _, a := range wanted {
 		if _, ok := l.SubnetOf(a); !ok {
 			return fmt.Errorf("address %v is in no subnet of network %s", a, l.Name)
@@ -57,12 +57,12 @@ func refuse(l driver.LocalNetwork, wanted []netip.Addr, others holders) error {
 	return nil
 }
 
-func inUse(l driver.LocalNetwork, a netip.Addr, h holder) error {
+func inUse(l hoststate.Network, a netip.Addr, h holder) error {
 	return fmt.Errorf("address %v of network %s is in use by %v; choose another --ip", a, l.Name, h)
 }
 
 // pickLocked returns the kept addresses and one of each other subnet, in the subnets' order.
-func (c *claims) pickLocked(l driver.LocalNetwork, keep []netip.Addr, try int, taken func(netip.Addr) bool) ([]netip.Addr, error) {
+func (c *claims) pickLocked(l hoststate.Network, keep []netip.Addr, try int, taken func(netip.Addr) bool) ([]netip.Addr, error) {
 	var all []netip.Addr
 	for _, s := range l.Subnets {
 		kept := slices.DeleteFunc(slices.Clone(keep), func(a netip.Addr) bool { return !s.Prefix.Contains(a) })
@@ -81,7 +81,7 @@ func (c *claims) pickLocked(l driver.LocalNetwork, keep []netip.Addr, try int, t
 
 // startLocked is where it was, and elsewhere if others are there too: who goes on beside them
 // meets them again.
-func (c *claims) startLocked(l driver.LocalNetwork, s network.Subnet, try int) netip.Addr {
+func (c *claims) startLocked(l hoststate.Network, s network.Subnet, try int) netip.Addr {
 	if c.next == nil {
 		c.next = make(map[string]netip.Addr)
 	}
@@ -95,4 +95,4 @@ func (c *claims) startLocked(l driver.LocalNetwork, s network.Subnet, try int) n
 	return start
 }
 
-func nextKey(l driver.LocalNetwork, s network.Subnet) string { return l.ID + " " + s.Prefix.String() }
+func nextKey(l hoststate.Network, s network.Subnet) string { return l.ID + " " + s.Prefix.String() }

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 )
 
 // Hosts are asked that the configuration names, those that the network lists, and those that
@@ -20,7 +20,7 @@ func TestSeeds(t *testing.T) {
 	found := local()
 	found.Gossip, found.Network.Remotes, found.VTEP.Remotes = true, []netip.Addr{vtep(1), vtep(7)}, []netip.Addr{vtep(7), vtep(8)}
 	var got []netip.Addr
-	for _, s := range a.seeds([]driver.LocalNetwork{local(), found}) {
+	for _, s := range a.seeds([]hoststate.Network{local(), found}) {
 		got = append(got, s.Addr())
 	}
 	if want := []netip.Addr{vtep(9), vtep(2), vtep(3), vtep(7), vtep(8)}; !slices.Equal(got, want) {

@@ -7,12 +7,12 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
 )
 
-func key(l driver.LocalNetwork) cluster.NetworkKey {
+func key(l hoststate.Network) cluster.NetworkKey {
 	return cluster.NetworkKey{VNI: l.Tunnel.VNI, Port: l.Tunnel.Port}
 }
 
@@ -33,7 +33,7 @@ func tell(r *store.Record) telling {
 }
 
 // attachments is what this host tells the others.
-func attachments(locals []driver.LocalNetwork, t *tellings) []cluster.Membership {
+func attachments(locals []hoststate.Network, t *tellings) []cluster.Membership {
 	var all []cluster.Membership
 	for _, l := range locals {
 		if len(l.Endpoints) == 0 {
@@ -81,7 +81,7 @@ func addrs(r *store.Record) []netip.Addr {
 
 // zones is what the name server answers: the containers of each network that has
 // names, on this host and on those that can be reached.
-func zones(locals []driver.LocalNetwork, know others, upstreams []netip.AddrPort, t *tellings) []dns.Zone {
+func zones(locals []hoststate.Network, know others, upstreams []netip.AddrPort, t *tellings) []dns.Zone {
 	var all []dns.Zone
 	for _, l := range locals {
 		if !l.HasNames() {
@@ -113,7 +113,7 @@ func zones(locals []driver.LocalNetwork, know others, upstreams []netip.AddrPort
 }
 
 // taken are the addresses of a network that no other host's container can have.
-func taken(l driver.LocalNetwork) map[netip.Addr]bool {
+func taken(l hoststate.Network) map[netip.Addr]bool {
 	all := make(map[netip.Addr]bool)
 	for _, s := range l.Subnets {
 		all[s.Gateway] = true
@@ -131,7 +131,7 @@ func taken(l driver.LocalNetwork) map[netip.Addr]bool {
 
 // believed leaves out of what another host says that a container has what it cannot have: what
 // is taken, or an address outside the network, which may be anybody's in the world.
-func believed(l driver.LocalNetwork, taken map[netip.Addr]bool, all []netip.Addr) []netip.Addr {
+func believed(l hoststate.Network, taken map[netip.Addr]bool, all []netip.Addr) []netip.Addr {
 	cannot := func(a netip.Addr) bool {
 		_, inside := l.SubnetOf(a)
 		return !inside || taken[a]
@@ -144,7 +144,7 @@ func believed(l driver.LocalNetwork, taken map[netip.Addr]bool, all []netip.Addr
 
 // upstreamsOf are the network's own name servers, or else the host's. An internal
 // network has none: what is asked outside is a way out.
-func upstreamsOf(l driver.LocalNetwork, host []netip.AddrPort) []netip.AddrPort {
+func upstreamsOf(l hoststate.Network, host []netip.AddrPort) []netip.AddrPort {
 	if l.Internal {
 		return nil
 	}

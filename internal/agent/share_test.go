@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/store"
 )
 
-func local() driver.LocalNetwork {
-	return driver.LocalNetwork{
+func local() hoststate.Network {
+	return hoststate.Network{
 		Network: network.Network{
 			Identity: network.Identity{ID: "n1", Name: "blue", Bridge: network.DeviceName{Name: "br0"}},
 			Tunnel:   kernel.Tunnel{VNI: 100, Port: 4789}, DNS: true,
@@ -36,7 +36,7 @@ func TestAttachmentsAreValidAndSayWhatThereIs(t *testing.T) {
 	odd := &store.Record{Endpoint: network.Endpoint{ContainerID: "x", MAC: kernel.MAC{1}}}
 	l := local()
 	l.Endpoints = append(l.Endpoints, odd)
-	got, err := cluster.Canonical(attachments([]driver.LocalNetwork{l}, new(tellings)))
+	got, err := cluster.Canonical(attachments([]hoststate.Network{l}, new(tellings)))
 	if err != nil || len(got) != 1 || len(got[0].Endpoints) != 1 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -55,11 +55,11 @@ func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 			Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []cluster.Endpoint{{Names: []string{"on-" + name}}},
 		}}}
 	}
-	know := func(driver.LocalNetwork) cluster.Snapshot {
+	know := func(hoststate.Network) cluster.Snapshot {
 		return cluster.Snapshot{Hosts: []cluster.Host{member("b", time.Time{}), member("c", time.Unix(1, 0))}}
 	}
 	host := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}
-	z := zones([]driver.LocalNetwork{local()}, know, host, new(tellings))
+	z := zones([]hoststate.Network{local()}, know, host, new(tellings))
 	if len(z) != 1 || len(z[0].Records) != 2 || z[0].Records[1].Names[0] != "on-b" {
 		t.Fatalf("got %+v", z)
 	}
@@ -70,7 +70,7 @@ func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 	internal.Internal = true
 	own.DNSServers = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
 	mute.DNS = false
-	z = zones([]driver.LocalNetwork{local(), internal, own, mute}, know, host, new(tellings))
+	z = zones([]hoststate.Network{local(), internal, own, mute}, know, host, new(tellings))
 	if len(z) != 3 || z[0].Upstreams[0] != host[0] || z[1].Upstreams != nil || z[2].Upstreams[0].String() != "192.0.2.1:53" {
 		t.Errorf("got %+v", z)
 	}
@@ -83,12 +83,12 @@ func TestZonesLeaveOutWhatAnotherHostCannotHave(t *testing.T) {
 	for _, a := range []string{"10.0.0.70", "169.254.169.254", "8.8.8.8", "fd00::1", "10.0.0.1", "10.0.0.63", "10.0.0.2"} {
 		claims = append(claims, netip.MustParseAddr(a))
 	}
-	know := func(driver.LocalNetwork) cluster.Snapshot {
+	know := func(hoststate.Network) cluster.Snapshot {
 		return cluster.Snapshot{Hosts: []cluster.Host{{Name: "b", Memberships: []cluster.Membership{{
 			Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(2), Endpoints: []cluster.Endpoint{{Names: []string{"db"}, Addrs: claims}},
 		}}}}}
 	}
-	z := zones([]driver.LocalNetwork{local()}, know, nil, new(tellings))
+	z := zones([]hoststate.Network{local()}, know, nil, new(tellings))
 	if got := z[0].Records[1].Addrs; !reflect.DeepEqual(got, claims[:1]) {
 		t.Errorf("db is at %v", got)
 	}

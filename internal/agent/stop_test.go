@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -62,7 +62,7 @@ func TestLonelyHostWarns(t *testing.T) {
 		{"alone with a key", make([]gossip.Key, 1), 1, false},
 	} {
 		a := &Agent{Config: config.Config{Keys: tt.keys}}
-		a.claims.parts = map[netip.Addr]part{vtep(1): {cluster: &running{Cluster: &fakeCluster{members: tt.members}}, locals: []driver.LocalNetwork{l}}}
+		a.claims.parts = map[netip.Addr]part{vtep(1): {cluster: &running{Cluster: &fakeCluster{members: tt.members}}, locals: []hoststate.Network{l}}}
 		got := a.lonely(agentapi.AssignRequest{Network: l.ID, Container: l.Endpoints[0].ContainerID})
 		if (got != "") != tt.warns {
 			t.Errorf("%s: %q", tt.name, got)

@@ -9,7 +9,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 )
 
 // turn makes things be as they should, and tells whether the store is empty.
@@ -30,7 +30,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	return empty, err
 }
 
-func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (locals []driver.LocalNetwork, empty bool, err error) {
+func (a *Agent) underLock(ctx context.Context, s *hoststate.Session, what scope) (locals []hoststate.Network, empty bool, err error) {
 	empty, err = s.Empty()
 	if err != nil {
 		return nil, false, err
@@ -44,9 +44,9 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 	errs := []error{err, meetErr}
 	switch {
 	case what >= all:
-		errs = append(errs, s.Mend(locals))
+		errs = append(errs, s.Reconcile(locals, hoststate.ScopeFull))
 	case changed:
-		errs = append(errs, s.Follow(locals))
+		errs = append(errs, s.Reconcile(locals, hoststate.ScopePeers))
 	}
 	errs = append(errs, a.publish(ctx, locals), a.recall(s, locals))
 	// Before a network is made exact, from where on no announcement leaves the host.
@@ -58,7 +58,7 @@ func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (l
 }
 
 // publish tells each cluster what this host has, and starts those that are missing.
-func (a *Agent) publish(ctx context.Context, locals []driver.LocalNetwork) error {
+func (a *Agent) publish(ctx context.Context, locals []hoststate.Network) error {
 	wanted := a.parts(locals)
 	var errs []error
 	for bind := range wanted {
@@ -70,8 +70,8 @@ func (a *Agent) publish(ctx context.Context, locals []driver.LocalNetwork) error
 }
 
 // parts are this host's networks by the address of their cluster.
-func (a *Agent) parts(locals []driver.LocalNetwork) map[netip.Addr][]driver.LocalNetwork {
-	all := make(map[netip.Addr][]driver.LocalNetwork)
+func (a *Agent) parts(locals []hoststate.Network) map[netip.Addr][]hoststate.Network {
+	all := make(map[netip.Addr][]hoststate.Network)
 	for _, l := range locals {
 		if l.NeedsAgent() {
 			bind := a.bind(l)
@@ -82,7 +82,7 @@ func (a *Agent) parts(locals []driver.LocalNetwork) map[netip.Addr][]driver.Loca
 }
 
 // tellAll is publish for the clusters that are running.
-func (a *Agent) tellAll(wanted map[netip.Addr][]driver.LocalNetwork) error {
+func (a *Agent) tellAll(wanted map[netip.Addr][]hoststate.Network) error {
 	var errs []error
 	// One that nothing is wanted of any more goes on: a restart of the last container
 	// would make the others forget this host and find it again.
@@ -99,7 +99,7 @@ func (a *Agent) tellAll(wanted map[netip.Addr][]driver.LocalNetwork) error {
 }
 
 // bind is the address by which the hosts of a network talk.
-func (a *Agent) bind(l driver.LocalNetwork) netip.Addr {
+func (a *Agent) bind(l hoststate.Network) netip.Addr {
 	if a.Config.Bind.IsValid() {
 		return a.Config.Bind
 	}
@@ -107,7 +107,7 @@ func (a *Agent) bind(l driver.LocalNetwork) netip.Addr {
 }
 
 // seeds are the hosts that the networks and the configuration list.
-func (a *Agent) seeds(locals []driver.LocalNetwork) []netip.AddrPort {
+func (a *Agent) seeds(locals []hoststate.Network) []netip.AddrPort {
 	seen := make(map[netip.AddrPort]bool)
 	var all []netip.AddrPort
 	add := func(ap netip.AddrPort) {
@@ -140,7 +140,7 @@ func (a *Agent) upstreams() []netip.AddrPort {
 // snapshots returns what the others have in each network of this host: clusters do
 // not share networks, since a network has one local address.
 func (a *Agent) snapshots() others {
-	return func(l driver.LocalNetwork) cluster.Snapshot {
+	return func(l hoststate.Network) cluster.Snapshot {
 		if r := a.clusters[a.bind(l)]; r != nil {
 			return r.Snapshot()
 		}
@@ -149,10 +149,10 @@ func (a *Agent) snapshots() others {
 }
 
 // others gives what the other hosts of a network have.
-type others func(driver.LocalNetwork) cluster.Snapshot
+type others func(hoststate.Network) cluster.Snapshot
 
 // remember keeps what a person may ask for.
-func (a *Agent) remember(locals []driver.LocalNetwork) {
+func (a *Agent) remember(locals []hoststate.Network) {
 	report := agentapi.StatusReport{Version: a.Version, Conflicts: a.conflicts(locals)}
 	for _, l := range locals {
 		n := agentapi.NetworkStatus{Name: l.Name, VNI: l.Tunnel.VNI, Local: len(l.Endpoints)}

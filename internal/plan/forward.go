@@ -55,12 +55,12 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	for _, e := range t.FDB {
 		t.Static = append(t.Static, e.MAC)
 	}
-	fw := Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
+	fw := Forwarding{Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
 	fw.FastPath.Device = fw.Device.Name
 	// What the bridge's rules see, they see of all: those of port security, and by other programs of group policy.
 	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.FastPath.Remote = t.Static
-		fw.FastPath.Ports, fw.Aliases = ports(n, v, k.Local)
+		fw.FastPath.Ports, fw.Aliases = fastPathPorts(n, v, k.Local)
 	}
 	return fw
 }
@@ -70,8 +70,8 @@ func (f Forwarding) WantsFastPath() bool {
 	return len(f.FastPath.Ports) > 0 && (len(f.FastPath.Remote) > 0 || f.Partial)
 }
 
-// ports are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
-func ports(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.FastPathPort, aliases map[kernel.MAC]string) {
+// fastPathPorts are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
+func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.FastPathPort, aliases map[kernel.MAC]string) {
 	aliases = make(map[kernel.MAC]string)
 	for _, e := range local {
 		_, taken := aliases[e.MAC]

@@ -48,7 +48,7 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	// settings forgotten (addrconf_notify in net/ipv6/addrconf.c).
 	forgets := have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU
 	add(want.NoLinkLocal && (!have.NoLinkLocal || forgets), kernel.SetNoLinkLocal{Name: name})
-	lacking := missing(want.Sysctls, have.Sysctls)
+	lacking := missingSysctls(want.Sysctls, have.Sysctls)
 	add(len(lacking) > 0, kernel.SetSysctls{Sysctls: lacking})
 	changes = append(changes, diffAddrs(want, have, owner)...)
 	changes = append(changes, diffFDB(want, have)...)
@@ -60,8 +60,8 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	return changes
 }
 
-// missing returns the parameters that are not as wanted.
-func missing(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
+// missingSysctls returns the parameters that are not as wanted.
+func missingSysctls(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
 	for _, p := range want {
 		if !slices.Contains(have, p) {
 			lacking = append(lacking, p)
@@ -127,7 +127,7 @@ func hasIP(addrs []kernel.Addr, a kernel.Addr) bool {
 }
 
 // diffFDB looks entries up in sets, since a network can have a thousand hosts, unless they are as they were made. An
-// entry of a MAC that is not wanted is left alone: it is Forwarding's.
+// entry of a MAC that is not wanted is left alone: it is the forwarding's.
 func diffFDB(want, have kernel.Link) []kernel.Change {
 	if slices.Equal(want.FDB, have.FDB) {
 		return nil

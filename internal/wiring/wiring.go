@@ -6,10 +6,11 @@ import (
 	"strconv"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/firewalld"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/launch"
+	"vxlan-driver/internal/plugin"
 	"vxlan-driver/internal/store"
 )
 
@@ -26,24 +27,33 @@ const (
 	AgentLog = store.Dir + "/vxland.log"
 )
 
-// Driver returns the driver of this host.
-func Driver() *driver.Driver {
-	d := &driver.Driver{
+// Host returns this host.
+func Host() *hoststate.Host {
+	h := &hoststate.Host{
 		Open:        open,
 		StoreDir:    store.Dir,
 		NetworksDir: networksDir,
 		Zones:       firewalld.Zones{},
-		Rootless:    rootless(),
 		DNSPort:     dnsPort(),
-		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
+		Warn:        warn,
 	}
-	agent := launch.Agent{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
-	if _, err := os.Stat(systemdDir); err == nil {
-		d.SysctlDir = sysctlDir
-		agent.Systemd = true
+	if hasSystemd() {
+		h.SysctlDir = sysctlDir
 	}
-	d.Agent = agent
-	return d
+	return h
+}
+
+// Plugin returns the plugin of this host.
+func Plugin() *plugin.Plugin {
+	agent := launch.Agent{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: warn, Systemd: hasSystemd()}
+	return &plugin.Plugin{Host: Host(), Agent: agent, Rootless: rootless()}
+}
+
+func warn(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) }
+
+func hasSystemd() bool {
+	_, err := os.Stat(systemdDir)
+	return err == nil
 }
 
 // dnsPort is what containers.conf (dns_bind_port) says, which netavark passes on.
@@ -55,7 +65,7 @@ func dnsPort() uint16 {
 	return uint16(port)
 }
 
-func open(path string) (driver.Namespace, error) {
+func open(path string) (hoststate.Namespace, error) {
 	c, err := netstack.Open(path)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,122 @@
+package hoststate
+
+import (
+	"errors"
+	"fmt"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/store"
+)
+
+// Scope says how much Reconcile looks at.
+type Scope int
+
+// Scopes, each of which has those before it.
+const (
+	// ScopePeers is the firewall and the networks' devices: all that depends on what is known of
+	// other hosts. It takes as long with many containers as with one.
+	ScopePeers Scope = iota
+	// ScopeFull is also the ports of all containers.
+	ScopeFull
+	// ScopeReset also sets the firewall anew, as it is, and without the networks that cannot be read.
+	ScopeReset
+)
+
+// Reconcile makes the host hold what the networks ask for, but for what leads to other hosts (Forward). Where all is
+// in place it changes nothing. What works is put right also where something does not.
+func (s *Session) Reconcile(networks []Network, scope Scope) error {
+	errs := []error{s.reconcileFirewall(networks, scope)}
+	for _, n := range networks {
+		if n.unplaceable {
+			continue // in the error of Networks
+		}
+		if err := s.reconcileNetwork(n.withEndpoints(), scope); err != nil {
+			errs = append(errs, wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Session) reconcileFirewall(networks []Network, scope Scope) error {
+	var all []plan.HostNetwork
+	for _, n := range networks {
+		all = append(all, n.withEndpoints())
+	}
+	switch {
+	case scope >= ScopeReset:
+		return s.apply(plan.ResetFirewall(all, s.complete))
+	case len(all) == 0:
+		return nil
+	}
+	return s.apply(plan.RepairFirewall(all, s.complete))
+}
+
+func (s *Session) reconcileNetwork(n plan.HostNetwork, scope Scope) error {
+	p := plan.RepairDevices(n)
+	if scope >= ScopeFull {
+		p = plan.RepairNetwork(n)
+	}
+	_, err := s.applyNetwork(n.Network, nil, p)
+	return err
+}
+
+// Forward has frames go straight to the hosts that have their MACs. remotes are in order
+// of trust. While not all hosts have been heard of, what is there stays.
+func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error {
+	if n.unplaceable {
+		return nil // in the error of Networks
+	}
+	if err := s.forward(n.withEndpoints(), remotes, complete); err != nil {
+		return wrapNetworkError(n.ID, fmt.Errorf("network %s: forward to other hosts: %w", n.Name, err))
+	}
+	return nil
+}
+
+// forward does without the fast path where the kernel has none: packets pass the bridge then.
+func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bool) error {
+	p := plan.ForwardTo(n, remotes, !complete)
+	if s.host.noFastPath {
+		p.Network.Forwarding.FastPath.Ports = nil
+	}
+	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	if report.NoFastPath != nil {
+		s.host.noFastPath = true
+		s.host.Warn(fmt.Sprintf("all packets pass the bridges: %v", report.NoFastPath))
+	}
+	return err
+}
+
+// forgetPeers leaves a network without a list alone.
+func (s *Session) forgetPeers(networkID string) error {
+	if _, known, err := s.records.Peers(networkID); !known || err != nil {
+		return err
+	}
+	p, err := s.records.loadStored(networkID)
+	if err != nil || p.Gossip {
+		return err
+	}
+	if err := s.records.ForgetPeers(networkID); err != nil {
+		return err
+	}
+	if p, err = s.records.loadStored(networkID); err != nil {
+		return err
+	}
+	n, err := s.records.loadEndpoints(p)
+	return errors.Join(err, s.reconcileNetwork(n, ScopeFull), s.forward(n, nil, true))
+}
+
+// Announce has a container announce its addresses, if it is still there and has its interface as it was made.
+func (s *Session) Announce(n Network, r *store.Record) error {
+	if _, err := s.ns.Link(n.Port(r.Endpoint), 0); errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	container, err := s.host.Open(r.Namespace)
+	if err != nil {
+		return err
+	}
+	defer container.Close()
+	_, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, plan.Announcement(n.placed(), r.Endpoint))
+	return err
+}

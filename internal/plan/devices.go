@@ -1,0 +1,83 @@
+package plan
+
+import (
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// devices returns the network's bridge and VXLAN device. Published ports take one
+// parameter more.
+func devices(n PlacedNetwork, publishes bool) *Devices {
+	d := &Devices{GlobalSysctls: globalSysctls(n.Network), Bridge: bridge(n.Network, n.VTEP), VXLAN: vxlanDevice(n.Network, n.VTEP)}
+	if publishes {
+		d.Bridge.Sysctls = append(d.Bridge.Sysctls, routeLocalnet(n.Identity, true))
+	}
+	return d
+}
+
+// deviceNames is as much of the devices as the network's identity tells, which is what
+// their removal takes: names, kinds, aliases and the master.
+func deviceNames(id network.Identity) *Devices {
+	return &Devices{
+		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.KindBridge, Alias: id.Alias()},
+		VXLAN:  kernel.Link{Name: id.Device.Name, Kind: kernel.KindVXLAN, Alias: id.Alias(), Master: id.Bridge.Name},
+	}
+}
+
+// bridge carries this host's own address of each subnet and the gateway's. The
+// gateway's is the same on every host, so duplicate address detection must not look
+// for it, and what this host sends must come from the other: a remote container
+// would send an answer to the gateway to its own host. So in IPv4 the own address
+// comes first, as the primary one, and in IPv6 the gateway's is deprecated, which
+// keeps source address selection from it (RFC 6724, section 5, rule 3).
+func bridge(n network.Network, v network.VTEP) kernel.Link {
+	l := kernel.Link{
+		Name:     n.Bridge.Name,
+		AltNames: n.Bridge.Alts,
+		Alias:    n.Alias(),
+		Kind:     kernel.KindBridge,
+		MTU:      v.MTU,
+		MAC:      network.BridgeMAC(n.Tunnel.VNI, v.Local),
+		Master:   n.VRF,
+		Up:       true,
+		Sysctls:  BridgeSysctls(n),
+	}
+	for _, s := range n.Subnets {
+		if s.HostAddress.IsValid() {
+			l.Addrs = append(l.Addrs, linkAddr(s.HostAddress, s.Prefix.Bits()))
+		}
+		if s.Gateway.IsValid() {
+			gateway := linkAddr(s.Gateway, s.Prefix.Bits())
+			gateway.Deprecated = s.HostAddress.Is6()
+			l.Addrs = append(l.Addrs, gateway)
+		}
+	}
+	return l
+}
+
+// vxlanDevice floods what the bridge has for everybody to the hosts that want it. Learning
+// is on unless the user turned it off, or the agents tell each other which MAC is where.
+func vxlanDevice(n network.Network, v network.VTEP) kernel.Link {
+	t := n.Tunnel
+	t.Local = v.Local
+	t.Dev = v.Interface
+	t.Learning = !v.StaticFDB && !n.Learning.Set || n.Learning.Value
+	l := kernel.Link{
+		Name:        n.Device.Name,
+		AltNames:    n.Device.Alts,
+		Alias:       n.Alias(),
+		Kind:        kernel.KindVXLAN,
+		MTU:         v.MTU,
+		Master:      n.Bridge.Name,
+		Up:          true,
+		NoLinkLocal: true,
+		Tunnel:      t,
+	}
+	if !t.Group.IsValid() {
+		l.FDB = make([]kernel.FDB, 0, len(v.Flood))
+		for _, r := range v.Flood {
+			l.FDB = append(l.FDB, kernel.FDB{Dst: r})
+		}
+	}
+	return l
+}

@@ -121,7 +121,7 @@ func (r records) namedPorts() ([]plan.NamedPort, error) {
 		if err != nil {
 			continue
 		}
-		containers, _ := r.CustomPortNames(networkID)
+		containers, _ := r.Tagged(networkID, store.TagNamed)
 		for _, containerID := range containers {
 			if record, err := r.Record(networkID, containerID); err == nil {
 				all = append(all, plan.NamedPort{Network: id, Endpoint: record.Endpoint})
@@ -136,20 +136,23 @@ func (r records) otherPorts(id network.Identity, containerID string) iter.Seq2[s
 	return func(yield func(string, error) bool) {
 		for other, err := range r.EndpointsExcept(id.ID, containerID) {
 			e := network.Endpoint{ContainerID: other}
-			var named bool
 			if err == nil {
-				named, err = r.HasCustomPortName(id.ID, other)
-			}
-			if named {
-				var record store.Record
-				record, err = r.Record(id.ID, other)
-				e.HostInterface = record.HostInterface
+				e.HostInterface, err = r.hostInterface(id.ID, other)
 			}
 			if !yield(id.Port(e), err) {
 				return
 			}
 		}
 	}
+}
+
+// hostInterface returns the name that a container's user chose for its port, if any. A record that is broken has none.
+func (r records) hostInterface(networkID, containerID string) (string, error) {
+	record, err := r.Record(networkID, containerID)
+	if err != nil && !isUnreadable(err) {
+		err = nil
+	}
+	return record.HostInterface, err
 }
 
 // elsewhere returns the endpoints of a container on other networks, as far as they publish ports.
@@ -178,7 +181,7 @@ func (r records) elsewhere(networkID, containerID string) ([]plan.Elsewhere, err
 
 // othersPublish tells whether another container of the network publishes ports.
 func (r records) othersPublish(networkID, containerID string) (bool, error) {
-	publishing, err := r.PublishingEndpoints(networkID)
+	publishing, err := r.Tagged(networkID, store.TagPublishes)
 	return slices.ContainsFunc(publishing, func(id string) bool { return id != containerID }), err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -91,37 +92,27 @@ func (s *Store) Close() error { return s.lock.Close() }
 func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r Record) error {
 	place, err := json.Marshal(v)
 	if err == nil {
-		err = s.keep(filepath.Join(s.network(networkID), "vtep.json"), place)
+		err = s.writeIfChanged(filepath.Join(s.networkDir(networkID), "vtep.json"), place)
 	}
 	if err == nil {
-		err = s.keep(filepath.Join(s.network(networkID), "network.json"), config)
+		err = s.writeIfChanged(filepath.Join(s.networkDir(networkID), "network.json"), config)
 	}
 	if err != nil {
 		return fmt.Errorf("store network %s: %w", networkID, err)
 	}
 	data, err := json.Marshal(r)
 	if err == nil {
-		err = s.write(s.endpoint(networkID, r.ContainerID), data)
+		err = s.write(s.recordPath(networkID, r.ContainerID), data)
 	}
-	if err == nil {
-		err = s.mark(networkID, r.ContainerID, publishesSuffix, len(r.Ports) > 0)
-	}
-	if err == nil {
-		err = s.mark(networkID, r.ContainerID, namedSuffix, r.HostInterface != "")
+	for _, tag := range tags {
+		if err == nil {
+			err = s.setTag(networkID, r.ContainerID, tag, tag.marks(r))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("store endpoint %s: %w", r.ContainerID, err)
 	}
 	return nil
-}
-
-// mark has or has not an empty file beside an endpoint's.
-func (s *Store) mark(networkID, containerID, suffix string, on bool) error {
-	path := s.endpoint(networkID, containerID) + suffix
-	if on {
-		return s.write(path, nil)
-	}
-	return s.remove(path)
 }
 
 // remove removes a file that may be gone.
@@ -135,17 +126,24 @@ func (s *Store) remove(path string) error {
 // RemoveEndpoint removes an endpoint's record, and the network's directory with its last
 // endpoint. A record that is not there is not an error.
 func (s *Store) RemoveEndpoint(networkID, containerID string) error {
-	for _, suffix := range []string{publishesSuffix, namedSuffix, ""} {
-		if err := s.remove(s.endpoint(networkID, containerID) + suffix); err != nil {
-			return fmt.Errorf("remove stored endpoint: %w", err)
+	var err error
+	for _, tag := range tags {
+		if err == nil {
+			err = s.setTag(networkID, containerID, tag, false)
 		}
+	}
+	if err == nil {
+		err = s.remove(s.recordPath(networkID, containerID))
+	}
+	if err != nil {
+		return fmt.Errorf("remove stored endpoint: %w", err)
 	}
 	left, err := s.HasEndpointsExcept(networkID, "")
 	if err != nil || left {
 		return err
 	}
 	// A crash meanwhile leaves a directory without endpoints, which is no network.
-	if err := os.RemoveAll(s.network(networkID)); err != nil {
+	if err := os.RemoveAll(s.networkDir(networkID)); err != nil {
 		return fmt.Errorf("remove stored network: %w", err)
 	}
 	return nil
@@ -153,7 +151,7 @@ func (s *Store) RemoveEndpoint(networkID, containerID string) error {
 
 // Networks returns the ids of the networks that have endpoints, sorted.
 func (s *Store) Networks() ([]string, error) {
-	ids, err := s.names(filepath.Join(s.dir, "networks"), "")
+	ids, err := s.listNames(filepath.Join(s.dir, "networks"), "")
 	if err != nil {
 		return nil, err
 	}
@@ -167,14 +165,14 @@ func (s *Store) Networks() ([]string, error) {
 			used = append(used, id)
 		}
 	}
-	s.cache.drop(used)
+	s.cache.forgetExcept(used)
 	return used, nil
 }
 
 // VTEP returns where a network was on this host when its last endpoint was put.
 func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 	var v network.VTEP
-	data, err := os.ReadFile(filepath.Join(s.network(networkID), "vtep.json"))
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "vtep.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &v)
 	}
@@ -186,18 +184,18 @@ func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 
 // Config returns a network's configuration as it was put.
 func (s *Store) Config(networkID string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(s.network(networkID), "network.json"))
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "network.json"))
 	if err != nil {
 		return nil, fmt.Errorf("read stored network: %w", err)
 	}
 	return data, nil
 }
 
-// EndpointsExcept iterates over the ids of the network's endpoints but one, in no order. Mostly the first is all that is asked for, and
-// to read the names of 500 takes 1 ms; so it reads few at a time.
+// EndpointsExcept iterates over the ids of the network's endpoints but one, in no order. Mostly the first is all that is
+// asked for, and to read the names of 500 takes 0.2 ms; so it reads few at a time.
 func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		dir, err := os.Open(s.endpoints(networkID))
+		dir, err := os.Open(s.endpointsDir(networkID))
 		if errors.Is(err, fs.ErrNotExist) {
 			return
 		}
@@ -206,19 +204,17 @@ func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string,
 			return
 		}
 		defer dir.Close()
-		const some = 1024 // bytes: ten names
-		for buf := make([]byte, some); ; {
-			n, err := unix.ReadDirent(int(dir.Fd()), buf)
+		for {
+			names, err := dir.Readdirnames(10)
+			if errors.Is(err, io.EOF) {
+				return
+			}
 			if err != nil {
-				yield("", fmt.Errorf("read store: %w", &os.PathError{Op: "readdirent", Path: dir.Name(), Err: err}))
+				yield("", fmt.Errorf("read store: %w", err))
 				return
 			}
-			if n == 0 {
-				return
-			}
-			_, _, names := unix.ParseDirent(buf[:n], -1, nil)
 			for _, name := range names {
-				if id, ok := without(name, endpointSuffix); ok && id != containerID && !yield(id, nil) {
+				if id, ok := cutSuffix(name, endpointSuffix); ok && id != containerID && !yield(id, nil) {
 					return
 				}
 			}
@@ -234,52 +230,68 @@ func (s *Store) HasEndpointsExcept(networkID, containerID string) (bool, error) 
 	return false, nil
 }
 
-// HasCustomPortName tells whether an endpoint's host's end of the veth has a name of the user's choice.
-func (s *Store) HasCustomPortName(networkID, containerID string) (bool, error) {
-	_, err := os.Lstat(s.endpoint(networkID, containerID) + namedSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+// Tag marks the endpoints that have a property. To find them by their records takes 17 ms where a network has 500,
+// which is more than a start or a stop; by their tags it takes 0.3 ms.
+type Tag string
+
+// The tags.
+const (
+	TagPublishes Tag = ".publishes" // it publishes ports
+	TagNamed     Tag = ".named"     // the host's end of the veth has a name of the user's choice
+)
+
+// tags are all of them.
+var tags = []Tag{TagPublishes, TagNamed}
+
+// marks tells whether an endpoint has the property.
+func (t Tag) marks(r Record) bool {
+	switch t {
+	case TagPublishes:
+		return len(r.Ports) > 0
+	case TagNamed:
+		return r.HostInterface != ""
 	}
-	if err != nil {
-		return false, fmt.Errorf("read store: %w", err)
+	return false
+}
+
+// Tagged returns the endpoints with a tag.
+func (s *Store) Tagged(networkID string, t Tag) ([]string, error) {
+	return s.listNames(s.endpointsDir(networkID), endpointSuffix+string(t))
+}
+
+// setTag has or has not an empty file beside an endpoint's.
+func (s *Store) setTag(networkID, containerID string, t Tag, on bool) error {
+	path := s.recordPath(networkID, containerID) + string(t)
+	if on {
+		return s.write(path, nil)
 	}
-	return true, nil
+	return s.remove(path)
 }
 
-// PublishingEndpoints returns those of them that publish ports.
-func (s *Store) PublishingEndpoints(networkID string) ([]string, error) {
-	return s.names(s.endpoints(networkID), endpointSuffix+publishesSuffix)
-}
-
-// CustomPortNames returns those whose host's end of the veth has a name of the user's choice.
-func (s *Store) CustomPortNames(networkID string) ([]string, error) {
-	return s.names(s.endpoints(networkID), endpointSuffix+namedSuffix)
-}
-
-// names lists what is in a directory under that suffix, without it.
-func (s *Store) names(dir, suffix string) ([]string, error) {
+// listNames lists what is in a directory under that suffix, without it.
+func (s *Store) listNames(dir, suffix string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read store: %w", err)
 	}
 	var all []string
 	for _, e := range entries {
-		if name, ok := without(e.Name(), suffix); ok {
+		if name, ok := cutSuffix(e.Name(), suffix); ok {
 			all = append(all, name)
 		}
 	}
 	return all, nil
 }
 
-// without returns a file's name without the suffix, if it has it.
-func without(name, suffix string) (string, bool) {
+// cutSuffix returns a file's name without the suffix, if it has it.
+func cutSuffix(name, suffix string) (string, bool) {
 	name, ok := strings.CutSuffix(name, suffix)
 	return name, ok && name != "" && name[0] != '.'
 }
 
 // Record returns what is kept of an endpoint.
 func (s *Store) Record(networkID, containerID string) (Record, error) {
-	r, err := readRecord(s.endpoint(networkID, containerID))
+	r, err := readRecord(s.recordPath(networkID, containerID))
 	if err != nil {
 		return Record{}, fmt.Errorf("read stored endpoint: %w", err)
 	}
@@ -302,28 +314,24 @@ func readRecord(path string) (r Record, err error) {
 	return r, nil
 }
 
-func (s *Store) network(id string) string { return filepath.Join(s.dir, "networks", id) }
+func (s *Store) networkDir(id string) string { return filepath.Join(s.dir, "networks", id) }
 
-func (s *Store) endpoints(networkID string) string {
-	return filepath.Join(s.network(networkID), "endpoints")
+func (s *Store) endpointsDir(networkID string) string {
+	return filepath.Join(s.networkDir(networkID), "endpoints")
 }
 
-func (s *Store) endpoint(networkID, containerID string) string {
-	return filepath.Join(s.endpoints(networkID), containerID+endpointSuffix)
+func (s *Store) recordPath(networkID, containerID string) string {
+	return filepath.Join(s.endpointsDir(networkID), containerID+endpointSuffix)
 }
 
 const (
 	endpointSuffix = ".json"
-	// publishesSuffix marks an endpoint that publishes ports, so that the question whether any
-	// does needs no file to be read.
-	publishesSuffix = ".publishes"
-	namedSuffix     = ".named" // likewise one whose port has a name of its own
 	// Ids never start with a dot, so neither does an endpoint's file.
 	unfinishedPrefix = ".tmp-"
 )
 
-// keep is write for what mostly is there already.
-func (s *Store) keep(path string, data []byte) error {
+// writeIfChanged is write for what mostly is there already.
+func (s *Store) writeIfChanged(path string, data []byte) error {
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
 		return nil
 	}

@@ -55,7 +55,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	}
 	for what, list := range map[string]func() ([]string, error){
 		"n1": s.Networks,
-		"c1": func() ([]string, error) { return s.PublishingEndpoints("n1") },
+		"c1": func() ([]string, error) { return s.Tagged("n1", TagPublishes) },
 	} {
 		if got, err := list(); err != nil || !reflect.DeepEqual(got, []string{what}) {
 			t.Errorf("got %v, %v, want %s", got, err, what)
@@ -181,7 +181,7 @@ func TestTheWaitForTheLockIsLimited(t *testing.T) {
 }
 
 // All of very many are found, whatever files are beside them.
-func TestOthersOfMany(t *testing.T) {
+func TestEndpointsExceptOfMany(t *testing.T) {
 	s := open(t, t.TempDir())
 	want := map[string]bool{}
 	for i := range 300 {

@@ -16,7 +16,7 @@ import (
 // endpoints. Whoever sets the firewall needs it, and only some know why it is another than 53.
 func (s *Store) SetDNSPort(networkID string, port uint16) error {
 	data := strconv.AppendUint(nil, uint64(port), 10)
-	if err := s.write(filepath.Join(s.network(networkID), "dns-port"), data); err != nil {
+	if err := s.write(filepath.Join(s.networkDir(networkID), "dns-port"), data); err != nil {
 		return fmt.Errorf("store DNS port of network %s: %w", networkID, err)
 	}
 	return nil
@@ -24,7 +24,7 @@ func (s *Store) SetDNSPort(networkID string, port uint16) error {
 
 // DNSPort returns what was set, or 0.
 func (s *Store) DNSPort(networkID string) (uint16, error) {
-	data, err := os.ReadFile(filepath.Join(s.network(networkID), "dns-port"))
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "dns-port"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -42,7 +42,7 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = s.write(s.peers(networkID), data)
+		err = s.write(s.peersPath(networkID), data)
 	}
 	if err != nil {
 		return fmt.Errorf("store peers of network %s: %w", networkID, err)
@@ -52,7 +52,7 @@ func (s *Store) SetPeers(networkID string, p network.Peers) error {
 
 // Peers returns what was set, and whether it was.
 func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
-	data, err := os.ReadFile(s.peers(networkID))
+	data, err := os.ReadFile(s.peersPath(networkID))
 	if errors.Is(err, fs.ErrNotExist) {
 		return network.Peers{}, false, nil
 	}
@@ -67,12 +67,12 @@ func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 
 // ForgetPeers removes what was set.
 func (s *Store) ForgetPeers(networkID string) error {
-	if err := s.remove(s.peers(networkID)); err != nil {
+	if err := s.remove(s.peersPath(networkID)); err != nil {
 		return fmt.Errorf("forget peers of network %s: %w", networkID, err)
 	}
 	return nil
 }
 
-func (s *Store) peers(networkID string) string {
-	return filepath.Join(s.network(networkID), "peers.json")
+func (s *Store) peersPath(networkID string) string {
+	return filepath.Join(s.networkDir(networkID), "peers.json")
 }

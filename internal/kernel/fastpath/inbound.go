@@ -1,18 +1,17 @@
-package rtnl
+package fastpath
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
-// A KindVXLAN device's redirects are filters of tc (cls_u32 with act_mirred) on its ingress: for each container one for
+// What comes for containers is redirected by filters of tc (cls_u32 with act_mirred) on the VXLAN device's ingress: for each container one for
 // IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet, so a
 // packet is compared with few, and has a number that its MAC gives, by which it is deleted without a look.
 // Filters of other programs on the device are left alone, and come first if they have no priority of their own.
@@ -47,26 +46,28 @@ type filterTable struct {
 var (
 	filters4 = filterTable{0x7f4 << 20, 60004, unix.ETH_P_IP}
 	filters6 = filterTable{0x7f6 << 20, 60006, unix.ETH_P_IPV6}
+
+	filterTables = []filterTable{filters4, filters6}
 )
 
-// slot is one of a container's filters.
-type slot struct {
+// filterSlot is one of a container's filters.
+type filterSlot struct {
 	filterTable
 	handle uint32
 	l4     uint8 // the transport protocol, 0 for any
 }
 
-// slots are the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and twelve for
+// filterSlots are the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and twelve for
 // what the octets before it give, of which zero is no filter's. MACs of one subnet meet there from 2,047 times 256 addresses
 // on. Of two that do the second has none, and goes by the bridge; when it leaves, so does the first until the agent's next turn.
-func slots(m kernel.MAC) [3]slot {
+func filterSlots(m kernel.MAC) [3]filterSlot {
 	const kinds, last = 2, 0xfff
 	var before uint32
 	for _, octet := range m[:5] {
 		before = (before<<8 + uint32(octet)) % (last / kinds)
 	}
 	at := uint32(m[5])<<12 | before*kinds
-	return [3]slot{
+	return [3]filterSlot{
 		{filters4, filters4.id | at + 1, 0},
 		{filters6, filters6.id | at + 1, unix.IPPROTO_TCP},
 		{filters6, filters6.id | at + 2, unix.IPPROTO_UDP},
@@ -74,8 +75,8 @@ func slots(m kernel.MAC) [3]slot {
 }
 
 // filterMessage is a struct tcmsg (linux/rtnetlink.h).
-func filterMessage(index uint32, parent, handle, info uint32) message {
-	m := make(message, 4, 20)
+func filterMessage(index uint32, parent, handle, info uint32) []byte {
+	m := make([]byte, 4, 20)
 	for _, v := range []uint32{index, handle, parent, info} {
 		m = binary.NativeEndian.AppendUint32(m, v)
 	}
@@ -83,7 +84,7 @@ func filterMessage(index uint32, parent, handle, info uint32) message {
 }
 
 // message is about a filter on a device's ingress.
-func (t filterTable) message(index, handle uint32) message {
+func (t filterTable) message(index, handle uint32) []byte {
 	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, t.protocol))
 	return filterMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
 }
@@ -127,25 +128,29 @@ func macKeys(m kernel.MAC) []key {
 	}
 }
 
-// Redirects returns what leads from a KindVXLAN device to containers, and whether what it hangs on is there. A port that
-// lacks a filter, or of which they do not all lead to one link that is there, has no name.
-func (c *Conn) Redirects(device string) (ports []kernel.FastPathPort, intact bool, err error) {
-	fail := func(err error) ([]kernel.FastPathPort, bool, error) {
-		return nil, false, fmt.Errorf("read redirects of %s: %w", device, err)
+// Inbound implements Kernel. A port that lacks a filter, or of which they do not all lead to one link that is there, has no
+// name.
+func (ns Namespace) Inbound(device string) (have InboundFilters, err error) {
+	index, err := ns.Links.Index(device)
+	if err == nil {
+		have, err = ns.readFilters(uint32(index))
 	}
-	index, err := c.index(device)
 	if err != nil {
-		return fail(err)
+		return InboundFilters{}, fmt.Errorf("read tc filters of %s: %w", device, err)
 	}
-	msgs, err := c.dump(unix.RTM_GETTFILTER, unix.RTM_NEWTFILTER, filterMessage(index, ingressParent, 0, 0))
+	return have, nil
+}
+
+func (ns Namespace) readFilters(index uint32) (have InboundFilters, err error) {
+	msgs, err := ns.Links.Dump(unix.RTM_GETTFILTER, filterMessage(index, ingressParent, 0, 0))
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, false, nil // no tc
+		return have, nil // no tc
 	}
 	if err != nil {
-		return fail(err)
+		return have, err
 	}
 	links := 0
-	to := make(map[kernel.MAC][]uint32) // indexes of links, one for each filter
+	targets := make(map[kernel.MAC][]uint32) // indexes of links, one for each filter
 	var order []kernel.MAC
 	for _, msg := range msgs {
 		f := parseFilter(msg)
@@ -155,27 +160,28 @@ func (c *Conn) Redirects(device string) (ports []kernel.FastPathPort, intact boo
 		if !f.redirects {
 			continue
 		}
-		if to[f.mac] == nil {
+		if targets[f.mac] == nil {
 			order = append(order, f.mac)
 		}
-		to[f.mac] = append(to[f.mac], f.to)
+		targets[f.mac] = append(targets[f.mac], f.target)
 	}
 	for _, m := range order {
-		name, err := c.common(to[m])
+		name, err := ns.commonTarget(targets[m])
 		if err != nil {
-			return fail(err)
+			return have, err
 		}
-		ports = append(ports, kernel.FastPathPort{Name: name, MAC: m})
+		have.Ports = append(have.Ports, kernel.FastPathPort{Name: name, MAC: m})
 	}
-	return ports, links == 2, nil
+	have.Intact = links == len(filterTables)
+	return have, nil
 }
 
-// common returns the name of the link that all of a container's filters lead to, or "".
-func (c *Conn) common(indexes []uint32) (string, error) {
-	if len(indexes) != len(slots(kernel.MAC{})) || indexes[1] != indexes[0] || indexes[2] != indexes[0] {
+// commonTarget returns the name of the link that all of a container's filters lead to, or "".
+func (ns Namespace) commonTarget(indexes []uint32) (string, error) {
+	if len(indexes) != len(filterSlots(kernel.MAC{})) || indexes[1] != indexes[0] || indexes[2] != indexes[0] {
 		return "", nil
 	}
-	return c.name(indexes[0])
+	return ns.Links.NameOf(indexes[0])
 }
 
 // filter is what counts of one.
@@ -183,30 +189,30 @@ type filter struct {
 	leadsOn   bool // from the root to a table
 	redirects bool
 	mac       kernel.MAC
-	to        uint32 // link's index; 0 when it is gone
+	target    uint32 // link's index; 0 when it is gone
 }
 
 // parseFilter returns nothing of a filter that is not this project's.
 func parseFilter(msg []byte) (f filter) {
-	if len(msg) < 20 || nlmsg.Text(nlmsg.Find(msg[20:], tcaKind)) != "u32" {
+	if len(msg) < 20 || netlink.Text(netlink.Find(msg[20:], tcaKind)) != "u32" {
 		return f
 	}
-	handle, info := nlmsg.U32(msg[8:]), nlmsg.U32(msg[16:])
-	options := nlmsg.Find(msg[20:], tcaOptions)
-	for _, t := range []filterTable{filters4, filters6} {
+	handle, info := netlink.Uint32(msg[8:]), netlink.Uint32(msg[16:])
+	options := netlink.Find(msg[20:], tcaOptions)
+	for _, t := range filterTables {
 		if info>>16 != uint32(t.priority) {
 			continue
 		}
-		if link := nlmsg.Find(options, u32Link); link != nil {
-			f.leadsOn = nlmsg.U32(link) == t.id
+		if link := netlink.Find(options, u32Link); link != nil {
+			f.leadsOn = netlink.Uint32(link) == t.id
 			return f
 		}
-		sel := nlmsg.Find(options, u32Sel)
-		for _, action := range nlmsg.Attrs(nlmsg.Find(options, u32Act)) {
+		sel := netlink.Find(options, u32Sel)
+		for _, action := range netlink.Attrs(netlink.Find(options, u32Act)) {
 			// struct tc_mirred: 20 bytes that all actions have, what to do, to which device.
-			parms := nlmsg.Find(nlmsg.Find(action, actOptions), mirredParms)
+			parms := netlink.Find(netlink.Find(action, actOptions), mirredParms)
 			if len(parms) >= 28 && len(sel) >= 48 && handle&^0xfffff == t.id {
-				f.redirects, f.to = true, nlmsg.U32(parms[24:])
+				f.redirects, f.target = true, netlink.Uint32(parms[24:])
 				copy(f.mac[:2], sel[16+4+2:])
 				copy(f.mac[2:], sel[32+4:])
 			}
@@ -215,82 +221,85 @@ func parseFilter(msg []byte) (f filter) {
 	return f
 }
 
-// setRedirects makes all anew.
-func (c *Conn) setRedirects(ch kernel.SetRedirects) error {
-	index, err := c.index(ch.Device)
+// loadFilters makes all anew.
+func (ns Namespace) loadFilters(c LoadFilters) error {
+	index, err := ns.Links.Index(c.Device)
 	if err != nil {
 		return err
 	}
-	have, _, err := c.Redirects(ch.Device)
+	have, err := ns.readFilters(uint32(index))
 	if err != nil {
 		return err
 	}
-	for _, p := range have {
-		if err := c.delRedirect(kernel.DelRedirect{Device: ch.Device, MAC: p.MAC}); err != nil {
+	for _, p := range have.Ports {
+		if err := ns.deleteFilters(DeleteFilters{c.Device, p.MAC}); err != nil {
 			return err
 		}
 	}
-	if err := cannot(c.hangRedirects(index)); err != nil {
+	if err := unlessUnsupported(ns.addFilterTables(uint32(index))); err != nil {
 		return err
 	}
 	var errs []error
-	for _, p := range ch.Ports {
-		errs = append(errs, c.redirect(index, p))
+	for _, p := range c.Ports {
+		errs = append(errs, ns.addFiltersAt(uint32(index), p))
 	}
 	return errors.Join(errs...)
 }
 
-// hangRedirects makes what filters hang on: the qdisc, their tables, and what leads to those.
-func (c *Conn) hangRedirects(index uint32) error {
+// addFilterTables makes what filters hang on: the qdisc, their tables, and what leads to those.
+func (ns Namespace) addFilterTables(index uint32) error {
 	qdisc := filterMessage(index, clsactParent, clsactHandle, 0)
-	err := c.change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, attrText(tcaKind, "clsact"))
+	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, netlink.TextAttr(tcaKind, "clsact"))
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	for _, t := range []filterTable{filters4, filters6} {
+	for _, t := range filterTables {
 		// All of the priority.
-		err := c.change(unix.RTM_DELTFILTER, 0, t.message(index, 0))
+		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, t.message(index, 0))
 		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 			return err
 		}
 		// Beside others' u32 filters the table stays.
-		if err := c.newFilter(t, index, t.id, attrU32(u32Divisor, buckets)); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := ns.newFilter(t, index, t.id, netlink.Uint32Attr(u32Divisor, buckets)); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
 		sel := selector{hash: true, keys: []key{{}}}
-		if err := c.newFilter(t, index, 0, attrU32(u32Link, t.id), nl.NewRtAttr(u32Sel, sel.bytes())); err != nil {
+		if err := ns.newFilter(t, index, 0, netlink.Uint32Attr(u32Link, t.id), netlink.BytesAttr(u32Sel, sel.bytes())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Conn) newFilter(t filterTable, index, handle uint32, options ...*nl.RtAttr) error {
-	err := c.change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.message(index, handle),
-		attrText(tcaKind, "u32"), attrNest(tcaOptions, options...))
-	return notFound(err)
+func (ns Namespace) newFilter(t filterTable, index, handle uint32, options ...netlink.Attr) error {
+	err := ns.Links.Change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.message(index, handle),
+		netlink.TextAttr(tcaKind, "u32"), netlink.NestAttr(tcaOptions, options...))
+	if errors.Is(err, unix.ENODEV) {
+		return kernel.ErrNotFound
+	}
+	return err
 }
 
-// cannot tells a kernel without what is asked for: the error is the same as of a thing that is missing.
-func cannot(err error) error {
+// unlessUnsupported tells a kernel without what is asked for: the error is the same as of a thing that is missing.
+func unlessUnsupported(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
 	}
 	return err
 }
 
-func (c *Conn) addRedirect(ch kernel.AddRedirect) error {
-	index, err := c.index(ch.Device)
+func (ns Namespace) addFilters(c AddFilters) error {
+	index, err := ns.Links.Index(c.Device)
 	if err != nil {
 		return err
 	}
-	return c.redirect(index, ch.Port)
+	return ns.addFiltersAt(uint32(index), c.Port)
 }
 
-// redirect adds a port's filters. A container's veth goes with the container, before its teardown; so a port that is
+// addFiltersAt adds a port's filters. A container's veth goes with the container, before its teardown; so a port that is
 // not there has none.
-func (c *Conn) redirect(index uint32, p kernel.FastPathPort) error {
-	to, err := c.index(p.Name)
+func (ns Namespace) addFiltersAt(device uint32, p kernel.FastPathPort) error {
+	target, err := ns.Links.Index(p.Name)
 	if errors.Is(err, kernel.ErrNotFound) {
 		return nil
 	}
@@ -300,36 +309,46 @@ func (c *Conn) redirect(index uint32, p kernel.FastPathPort) error {
 	parms := make([]byte, 28)
 	binary.NativeEndian.PutUint32(parms[8:], actStolen)
 	binary.NativeEndian.PutUint32(parms[20:], mirredRedirect)
-	binary.NativeEndian.PutUint32(parms[24:], to)
-	for _, s := range slots(p.MAC) {
+	binary.NativeEndian.PutUint32(parms[24:], uint32(target))
+	for _, s := range filterSlots(p.MAC) {
 		sel := selector{flags: u32Terminal, keys: macKeys(p.MAC)}
 		if s.l4 != 0 {
 			sel.keys = append(sel.keys, key{0xff00, uint32(s.l4) << 8, 4}) // IPv6's next header
 		}
-		err := c.newFilter(s.filterTable, index, s.handle,
-			attrU32(u32Hash, s.handle&^0xfff),
-			nl.NewRtAttr(u32Sel, sel.bytes()),
-			attrNest(u32Act, attrNest(1, attrText(actKind, "mirred"), attrNest(actOptions, nl.NewRtAttr(mirredParms, parms)))))
+		err := ns.newFilter(s.filterTable, device, s.handle,
+			netlink.Uint32Attr(u32Hash, s.handle&^0xfff),
+			netlink.BytesAttr(u32Sel, sel.bytes()),
+			netlink.NestAttr(u32Act, netlink.NestAttr(1, netlink.TextAttr(actKind, "mirred"), netlink.NestAttr(actOptions, netlink.BytesAttr(mirredParms, parms)))))
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return cannot(err)
+			return unlessUnsupported(err)
 		}
 	}
 	return nil
 }
 
-// delRedirect accepts that there is nothing to delete, nor what it would hang on.
-func (c *Conn) delRedirect(ch kernel.DelRedirect) error {
-	index, err := c.index(ch.Device)
+// deleteFilters accepts that there is nothing to delete, nor what it would hang on.
+func (ns Namespace) deleteFilters(c DeleteFilters) error {
+	index, err := ns.Links.Index(c.Device)
 	if errors.Is(err, kernel.ErrNotFound) {
 		return nil
 	}
-	for _, s := range slots(ch.MAC) {
-		if err == nil {
-			err = c.change(unix.RTM_DELTFILTER, 0, s.message(index, s.handle), attrText(tcaKind, "u32"))
-		}
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-			err = nil
+	if err != nil {
+		return err
+	}
+	for _, s := range filterSlots(c.MAC) {
+		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, s.message(uint32(index), s.handle), netlink.TextAttr(tcaKind, "u32"))
+		if err != nil && !isNothingToDelete(err) {
+			return err
 		}
 	}
-	return err
+	return nil
+}
+
+func isNothingToDelete(err error) bool {
+	for _, missing := range []error{unix.ENOENT, unix.EINVAL, unix.EOPNOTSUPP, unix.ENODEV} {
+		if errors.Is(err, missing) {
+			return true
+		}
+	}
+	return false
 }

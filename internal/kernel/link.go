@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 )
 
 // MaxNameLen is the longest name, in bytes, that a network device can have
@@ -243,3 +244,18 @@ const (
 	FacetFDB     // of a KindVXLAN device's FDB
 	FacetSysctls // those parameters that come with the attributes; they are in Sysctls
 )
+
+// Interface is a network interface of the host, as far as an underlay is
+// concerned.
+type Interface struct {
+	Name  string
+	Kind  Kind // "" for a physical one
+	MTU   int  // bytes
+	Up    bool
+	Addrs []netip.Prefix // of global scope, in the kernel's order, not masked
+}
+
+// HasAddr tells whether the interface has the address, with whatever prefix length.
+func (i Interface) HasAddr(addr netip.Addr) bool {
+	return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr })
+}

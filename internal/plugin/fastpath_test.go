@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/fakekernel"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 )
@@ -15,26 +15,13 @@ import (
 // redNetwork is another one than testNetwork.
 var redNetwork = strings.NewReplacer("vxlan-network", "red", "7c7b", "8d8d", `"100"`, `"200"`).Replace(testNetwork)
 
-// shortcuts returns the ports that shortcuts of all KindVXLAN devices have, both ways.
-func shortcuts(t *testing.T, host interface {
-	Links() []kernel.Link
-	FastPath(string) (kernel.FastPath, bool, error)
-	Redirects(string) ([]kernel.FastPathPort, bool, error)
-}) (all []string) {
-	t.Helper()
+// fastPathPorts returns the ports whose packets pass the fast paths of all VXLAN devices, in which direction.
+func fastPathPorts(host *fakekernel.Namespace) (all []string) {
 	for _, l := range host.Links() {
-		if l.Kind != kernel.KindVXLAN {
-			continue
-		}
-		out, _, outErr := host.FastPath(l.Name)
-		in, _, inErr := host.Redirects(l.Name)
-		if err := errors.Join(outErr, inErr); err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range out.Ports {
+		for _, p := range host.FastPathOutbound(l.Name).Ports {
 			all = append(all, "from "+p.Name)
 		}
-		for _, p := range in {
+		for _, p := range host.FastPathInbound(l.Name).Ports {
 			all = append(all, "to "+p.Name)
 		}
 	}
@@ -42,7 +29,7 @@ func shortcuts(t *testing.T, host interface {
 }
 
 // What leads past the bridge to a container, or from it, goes with it, however it goes.
-func TestShortcutGoesWithTheContainer(t *testing.T) {
+func TestFastPathGoesWithTheContainer(t *testing.T) {
 	k, d := newFake(t)
 	ns, r := request(testNetwork, 1)
 	other, second := request(testNetwork, 2)
@@ -52,13 +39,13 @@ func TestShortcutGoesWithTheContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	meet(t, d)
-	if got := shortcuts(t, k.HostNamespace()); len(got) != 4 {
+	if got := fastPathPorts(k.HostNamespace()); len(got) != 4 {
 		t.Fatalf("two containers have %v", got)
 	}
 	if err := d.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := shortcuts(t, k.HostNamespace()); len(got) != 2 {
+	if got := fastPathPorts(k.HostNamespace()); len(got) != 2 {
 		t.Errorf("after a teardown there is %v", got)
 	}
 	// It comes with the MAC of a container that the other host had.
@@ -70,19 +57,19 @@ func TestShortcutGoesWithTheContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, there, err := k.HostNamespace().FastPath(device.Device.Name); err != nil || !there || len(s.Remote) != 0 {
-		t.Errorf("elsewhere is %v, %v, %v", s.Remote, there, err)
+	if table := k.HostNamespace().FastPathOutbound(device.Device.Name); !table.Exists || len(table.Remote) != 0 {
+		t.Errorf("on other hosts: %+v", table)
 	}
 	if err := errors.Join(d.Teardown(ns, r), d.Teardown(other, second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, there, err := k.HostNamespace().FastPath(device.Device.Name); there || err != nil {
-		t.Errorf("after the last teardown: %v, %v", there, err)
+	if table := k.HostNamespace().FastPathOutbound(device.Device.Name); table.Exists {
+		t.Errorf("after the last teardown: %+v", table)
 	}
 }
 
 // A port's name that a user chose may have been another container's, which was lost with its namespace.
-func TestANameIsTakenFromAContainerThatWasLost(t *testing.T) {
+func TestInterfaceNameReclaimedFromDeadContainer(t *testing.T) {
 	k, d := newFake(t)
 	named := []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.2"], "options": {"host_interface_name": "web0"}}`)
 	ns, r := request(testNetwork, 1)
@@ -91,7 +78,7 @@ func TestANameIsTakenFromAContainerThatWasLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	meet(t, d)
-	if got := shortcuts(t, k.HostNamespace()); fmt.Sprint(got) != "[from web0 to web0]" {
+	if got := fastPathPorts(k.HostNamespace()); fmt.Sprint(got) != "[from web0 to web0]" {
 		t.Fatalf("got %v", got)
 	}
 	k.RemoveNamespace(ns)
@@ -100,13 +87,13 @@ func TestANameIsTakenFromAContainerThatWasLost(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := shortcuts(t, k.HostNamespace()); len(got) > 0 {
+	if got := fastPathPorts(k.HostNamespace()); len(got) > 0 {
 		t.Errorf("got %v", got)
 	}
 }
 
 // Where the kernel cannot do it, all passes the bridge, and nobody is told twice.
-func TestAKernelWithoutShortcuts(t *testing.T) {
+func TestKernelWithoutFastPath(t *testing.T) {
 	k, d := newFake(t)
 	k.HostNamespace().NoFastPath = true
 	var warnings []string
@@ -117,7 +104,7 @@ func TestAKernelWithoutShortcuts(t *testing.T) {
 	}
 	meet(t, d)
 	meet(t, d)
-	if got := shortcuts(t, k.HostNamespace()); len(got) > 0 || len(warnings) != 1 {
+	if got := fastPathPorts(k.HostNamespace()); len(got) > 0 || len(warnings) != 1 {
 		t.Errorf("got %v, warnings %q", got, warnings)
 	}
 	if err := d.Teardown(ns, r); err != nil {
@@ -126,7 +113,7 @@ func TestAKernelWithoutShortcuts(t *testing.T) {
 }
 
 // Where forwarding fails nothing leads past it yet, but what is not wanted any more goes.
-func TestShortcutWhereForwardingFails(t *testing.T) {
+func TestFastPathWhereForwardingFails(t *testing.T) {
 	k, d := newFake(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
@@ -143,7 +130,7 @@ func TestShortcutWhereForwardingFails(t *testing.T) {
 	if err := s.Forward(locals[0], []plan.Remote{}, true); err == nil {
 		t.Error("no error")
 	}
-	if got := shortcuts(t, k.HostNamespace()); len(got) > 0 {
+	if got := fastPathPorts(k.HostNamespace()); len(got) > 0 {
 		t.Errorf("a network that learns has %v", got)
 	}
 }

@@ -39,14 +39,14 @@ func connectContainer(on Namespaces, want *plan.Connect, r *Report) error {
 func makeRoom(host Namespace, want *plan.Connect) error {
 	var errs []error
 	for _, m := range want.Evict {
-		errs = append(errs, evictFastPath(host, m))
+		errs = append(errs, host.EvictFastPath(m.Device, m.MAC))
 	}
 	own := plan.FastPathMember{Device: want.Veth.Device, MAC: want.Veth.Container.MAC}
 	if want.FromElsewhere {
 		errs = append(errs, evictRemote(host, want.Veth.Port.Name, own))
 	} else {
 		// What an agent has left that is gone.
-		errs = append(errs, evictFastPath(host, own))
+		errs = append(errs, host.EvictFastPath(own.Device, own.MAC))
 	}
 	return errors.Join(errs...)
 }
@@ -60,7 +60,7 @@ func evictRemote(host Namespace, port string, m plan.FastPathMember) error {
 	if _, err := host.Link(port, 0); !errors.Is(err, kernel.ErrNotFound) {
 		return err // it is here already, and so no remote one's
 	}
-	return errors.Join(host.Apply(kernel.DelStatic{Name: m.Device, MAC: m.MAC}), evictFastPath(host, m))
+	return errors.Join(host.Apply(kernel.DelStatic{Name: m.Device, MAC: m.MAC}), host.EvictFastPath(m.Device, m.MAC))
 }
 
 // ensureVeth makes the host and the container hold the container's veth. It tells whether the container
@@ -104,7 +104,7 @@ func removeStalePort(host Namespace, want plan.Veth, have kernel.Link) error {
 		return err
 	}
 	return errors.Join(
-		evictFastPath(host, plan.FastPathMember{Device: want.Device, MAC: want.Container.MAC}),
+		host.EvictFastPath(want.Device, want.Container.MAC),
 		host.Apply(kernel.DeleteLink{Name: have.Name}))
 }
 

@@ -13,9 +13,9 @@ import (
 // What leads to a link goes before it, and what guards it goes after it. So nftables, where a program that
 // has deleted something waits for RCU when it closes its socket, waits meanwhile.
 func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone bool, err error) {
-	err = errors.Join(evictFastPath(host, want.FastPath), removeElements(host, want.Published), republish(host, want.Republish))
+	err = errors.Join(evictPort(host, want), removeElements(host, want.Published), republish(host, want.Republish))
 	if want.PortStays {
-		return false, errors.Join(err, removeElements(host, want.Guards), forgetPort(host, want))
+		return false, errors.Join(err, removeElements(host, want.Guards))
 	}
 	devicesGone, linkErr := removeLinks(host, want)
 	err = errors.Join(err, linkErr, removeElements(host, want.Guards))
@@ -36,12 +36,13 @@ func republish(host Namespace, elements []kernel.Element) error {
 	return errors.Join(errs...)
 }
 
-// forgetPort has the bridge forget the MAC behind a port that stays.
-func forgetPort(host Namespace, want *plan.Disconnect) error {
-	if want.FastPath.MAC.IsZero() {
-		return nil
+// evictPort has packets for the container, and from it, go by the bridge. Of a port that stays the bridge forgets the MAC.
+func evictPort(host Namespace, want *plan.Disconnect) error {
+	device, mac := want.FastPath.Device, want.FastPath.MAC
+	if want.PortStays {
+		return host.EvictFastPathPort(device, kernel.FastPathPort{Name: want.Port.Name, MAC: mac})
 	}
-	return host.Apply(kernel.DelStatic{Name: want.Port.Name, MAC: want.FastPath.MAC})
+	return host.EvictFastPath(device, mac)
 }
 
 // removeLinks removes a container's port, and with it the network's devices when no other port

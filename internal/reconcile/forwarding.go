@@ -12,11 +12,15 @@ import (
 // Where it cannot, it does what it can and returns all errors, of entries the first ones.
 func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 	err := ensureTables(host, want)
-	if err != nil && want.WantsFastPath() {
+	if err != nil && !want.FastPath.IsEmpty() {
 		return err // to what it leads past, it must not lead yet
 	}
-	noFastPath, fastPathErr := ensureFastPath(host, want)
-	r.NoFastPath = noFastPath
+	fastPathErr := host.SetFastPath(want.FastPath)
+	if errors.Is(fastPathErr, kernel.ErrNoFastPath) {
+		r.NoFastPath = fastPathErr
+		want.FastPath.Ports = nil // packets pass the bridge
+		fastPathErr = host.SetFastPath(want.FastPath)
+	}
 	return errors.Join(err, fastPathErr)
 }
 

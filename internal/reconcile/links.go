@@ -62,7 +62,7 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 	have, err := observe(host, want, f)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
-		return errors.Join(removeFastPathTable(host, want.Name), createVXLAN(host, want))
+		return errors.Join(host.RemoveFastPath(want.Name), createVXLAN(host, want))
 	case err != nil:
 		return err
 	}
@@ -75,7 +75,7 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 		}
 		return applyAll(host, diff(want, have, ours))
 	}
-	if err := errors.Join(removeFastPathTable(host, have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
+	if err := errors.Join(host.RemoveFastPath(have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
 		return err
 	}
 	return createVXLAN(host, want)

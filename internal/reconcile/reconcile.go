@@ -38,13 +38,15 @@ type Namespace interface {
 	PortFlags(name string) (kernel.PortFlags, error)
 	// SetPort changes that.
 	SetPort(name string, f kernel.PortFlags) error
-	// FastPath returns what the fast path's table of a VXLAN device has, and whether there is
-	// one; without a device in it, it is not as this program makes it.
-	FastPath(device string) (s kernel.FastPath, there bool, err error)
-	// Redirects returns what leads from a VXLAN device to containers, and whether what that hangs on is there.
-	Redirects(device string) (ports []kernel.FastPathPort, intact bool, err error)
-	// StickyEntries returns which of the MACs a bridge was told are behind which port.
-	StickyEntries(bridge string, macs []kernel.MAC) ([]kernel.FastPathPort, error)
+	// SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere.
+	// The entries that it leads past must be there. The error is kernel.ErrNoFastPath where the kernel cannot do it.
+	SetFastPath(want kernel.FastPath) error
+	// EvictFastPath has packets for a MAC, and from the port with it, go by the bridge again.
+	EvictFastPath(device string, mac kernel.MAC) error
+	// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is there.
+	EvictFastPathPort(device string, port kernel.FastPathPort) error
+	// RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
+	RemoveFastPath(device string) error
 	// ProbeAddresses asks on a device who has the addresses.
 	ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error)
 	// VTEP returns the host that a VXLAN device sends frames for a MAC to, or an
@@ -81,7 +83,7 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 		r.DevicesGone, err = disconnectContainer(on.Host, p.Disconnect)
 	}
 	if p.RemoveFastPath != "" {
-		err = errors.Join(err, removeFastPathTable(on.Host, p.RemoveFastPath))
+		err = errors.Join(err, on.Host.RemoveFastPath(p.RemoveFastPath))
 	}
 	if p.Firewall != nil {
 		if firewallErr := ensureFirewall(on.Host, p.Firewall); firewallErr != nil {

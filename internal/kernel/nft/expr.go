@@ -5,11 +5,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // An expr is one step of a rule, as the kernel runs it (struct nft_expr).
-type expr func(*nlmsg.Builder)
+type Expr func(*netlink.Builder)
 
 // register is the first of the 32-bit registers (NFT_REG32_00); a value fills as
 // many as it needs.
@@ -19,8 +19,8 @@ const register = unix.NFT_REG32_00
 // where the rules are made, which is 140 kB of the plugin.
 //
 //go:noinline
-func newExpr(name string, fill func(*nlmsg.Builder)) expr {
-	return func(m *nlmsg.Builder) {
+func newExpr(name string, fill func(*netlink.Builder)) Expr {
+	return func(m *netlink.Builder) {
 		m.Nest(unix.NFTA_LIST_ELEM, func() {
 			m.Text(unix.NFTA_EXPR_NAME, name)
 			m.Nest(unix.NFTA_EXPR_DATA, func() { fill(m) })
@@ -31,34 +31,34 @@ func newExpr(name string, fill func(*nlmsg.Builder)) expr {
 // load is something of a packet, of size bytes, that can be put in a register.
 type load struct {
 	size int
-	to   func(reg uint32) expr
+	to   func(reg uint32) Expr
 }
 
 func meta(key uint32, size int) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("meta", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_META_DREG, reg)
-			m.U32BE(unix.NFTA_META_KEY, key)
+	return load{size, func(reg uint32) Expr {
+		return newExpr("meta", func(m *netlink.Builder) {
+			m.Uint32BE(unix.NFTA_META_DREG, reg)
+			m.Uint32BE(unix.NFTA_META_KEY, key)
 		})
 	}}
 }
 
 func payload(base uint32, offset, size int) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("payload", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_PAYLOAD_DREG, reg)
-			m.U32BE(unix.NFTA_PAYLOAD_BASE, base)
-			m.U32BE(unix.NFTA_PAYLOAD_OFFSET, uint32(offset))
-			m.U32BE(unix.NFTA_PAYLOAD_LEN, uint32(size))
+	return load{size, func(reg uint32) Expr {
+		return newExpr("payload", func(m *netlink.Builder) {
+			m.Uint32BE(unix.NFTA_PAYLOAD_DREG, reg)
+			m.Uint32BE(unix.NFTA_PAYLOAD_BASE, base)
+			m.Uint32BE(unix.NFTA_PAYLOAD_OFFSET, uint32(offset))
+			m.Uint32BE(unix.NFTA_PAYLOAD_LEN, uint32(size))
 		})
 	}}
 }
 
 func ct(key uint32, size int) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("ct", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_CT_DREG, reg)
-			m.U32BE(unix.NFTA_CT_KEY, key)
+	return load{size, func(reg uint32) Expr {
+		return newExpr("ct", func(m *netlink.Builder) {
+			m.Uint32BE(unix.NFTA_CT_DREG, reg)
+			m.Uint32BE(unix.NFTA_CT_KEY, key)
 		})
 	}}
 }
@@ -107,18 +107,18 @@ var (
 
 // fib asks the routing table.
 func fib(size int, result, flags uint32) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("fib", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_FIB_DREG, reg)
-			m.U32BE(unix.NFTA_FIB_RESULT, result)
-			m.U32BE(unix.NFTA_FIB_FLAGS, flags)
+	return load{size, func(reg uint32) Expr {
+		return newExpr("fib", func(m *netlink.Builder) {
+			m.Uint32BE(unix.NFTA_FIB_DREG, reg)
+			m.Uint32BE(unix.NFTA_FIB_RESULT, result)
+			m.Uint32BE(unix.NFTA_FIB_FLAGS, flags)
 		})
 	}}
 }
 
 // key puts several loads side by side, each in a multiple of four bytes.
-func key(loads ...load) []expr {
-	var exprs []expr
+func key(loads ...load) []Expr {
+	var exprs []Expr
 	reg := uint32(register)
 	for _, l := range loads {
 		exprs = append(exprs, l.to(reg))
@@ -128,122 +128,121 @@ func key(loads ...load) []expr {
 }
 
 // is compares.
-func is(l load, value ...byte) []expr { return compare(l, unix.NFT_CMP_EQ, value) }
+func is(l load, value ...byte) []Expr { return compare(l, unix.NFT_CMP_EQ, value) }
 
-func compare(l load, op uint32, value []byte) []expr {
-	return []expr{l.to(register), registerIs(op, value)}
+func compare(l load, op uint32, value []byte) []Expr {
+	return []Expr{l.to(register), registerIs(op, value)}
 }
 
 // registerIs compares what is in the register already.
-func registerIs(op uint32, value []byte) expr {
-	return newExpr("cmp", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_CMP_SREG, register)
-		m.U32BE(unix.NFTA_CMP_OP, op)
+func registerIs(op uint32, value []byte) Expr {
+	return newExpr("cmp", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_CMP_SREG, register)
+		m.Uint32BE(unix.NFTA_CMP_OP, op)
 		m.Nest(unix.NFTA_CMP_DATA, func() { m.Bytes(unix.NFTA_DATA_VALUE, value) })
 	})
 }
 
 // between compares with a range, both ends included.
-func between(l load, first, last byte) []expr {
+func between(l load, first, last byte) []Expr {
 	return append(compare(l, unix.NFT_CMP_GTE, []byte{first}), compare(l, unix.NFT_CMP_LTE, []byte{last})...)
 }
 
 // multicast4 matches 224.0.0.0/4.
-func multicast4() []expr {
+func multicast4() []Expr {
 	return append(masked(ipDaddr, []byte{0xf0, 0, 0, 0}), registerIs(unix.NFT_CMP_EQ, []byte{0xe0, 0, 0, 0}))
 }
 
-func masked(l load, mask []byte) []expr {
-	return []expr{l.to(register), newExpr("bitwise", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_BITWISE_SREG, register)
-		m.U32BE(unix.NFTA_BITWISE_DREG, register)
-		m.U32BE(unix.NFTA_BITWISE_LEN, uint32(len(mask)))
+func masked(l load, mask []byte) []Expr {
+	return []Expr{l.to(register), newExpr("bitwise", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_BITWISE_SREG, register)
+		m.Uint32BE(unix.NFTA_BITWISE_DREG, register)
+		m.Uint32BE(unix.NFTA_BITWISE_LEN, uint32(len(mask)))
 		m.Nest(unix.NFTA_BITWISE_MASK, func() { m.Bytes(unix.NFTA_DATA_VALUE, mask) })
 		m.Nest(unix.NFTA_BITWISE_XOR, func() { m.Bytes(unix.NFTA_DATA_VALUE, make([]byte, len(mask))) })
 	})}
 }
 
 // hasBit tests a bit of a number in the machine's byte order.
-func hasBit(l load, bit uint32) []expr {
+func hasBit(l load, bit uint32) []Expr {
 	mask := binary.NativeEndian.AppendUint32(nil, bit)
 	return append(masked(l, mask), registerIs(unix.NFT_CMP_NEQ, make([]byte, 4)))
 }
 
 // lookup asks a set for what key put in the registers. A map's value replaces it;
 // a verdict map's verdict is followed.
-func lookup(set string, flags uint32, dreg int64) expr {
-	return newExpr("lookup", func(m *nlmsg.Builder) {
+func lookup(set string, flags uint32, dreg int64) Expr {
+	return newExpr("lookup", func(m *netlink.Builder) {
 		m.Text(unix.NFTA_LOOKUP_SET, set)
-		m.U32BE(unix.NFTA_LOOKUP_SREG, register)
+		m.Uint32BE(unix.NFTA_LOOKUP_SREG, register)
 		if dreg >= 0 {
-			m.U32BE(unix.NFTA_LOOKUP_DREG, uint32(dreg))
+			m.Uint32BE(unix.NFTA_LOOKUP_DREG, uint32(dreg))
 		}
 		if flags != 0 {
-			m.U32BE(unix.NFTA_LOOKUP_FLAGS, flags)
+			m.Uint32BE(unix.NFTA_LOOKUP_FLAGS, flags)
 		}
 	})
 }
 
-func in(set string) []expr    { return []expr{lookup(set, 0, -1)} }
-func notIn(set string) []expr { return []expr{lookup(set, unix.NFT_LOOKUP_F_INV, -1)} }
-func mapped(set string) []expr {
-	return []expr{lookup(set, 0, register)}
+func in(set string) []Expr    { return []Expr{lookup(set, 0, -1)} }
+func notIn(set string) []Expr { return []Expr{lookup(set, unix.NFT_LOOKUP_F_INV, -1)} }
+func mapped(set string) []Expr {
+	return []Expr{lookup(set, 0, register)}
 }
-func verdictOf(set string) []expr { return []expr{lookup(set, 0, unix.NFT_REG_VERDICT)} }
+func verdictOf(set string) []Expr { return []Expr{lookup(set, 0, unix.NFT_REG_VERDICT)} }
 
-func verdict(code int32, chain string) []expr {
-	return []expr{newExpr("immediate", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
+func verdict(code int32, chain string) []Expr {
+	return []Expr{newExpr("immediate", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
 		m.Nest(unix.NFTA_IMMEDIATE_DATA, func() { appendVerdict(m, code, chain) })
 	})}
 }
 
-func appendVerdict(m *nlmsg.Builder, code int32, chain string) {
+func appendVerdict(m *netlink.Builder, code int32, chain string) {
 	m.Nest(unix.NFTA_DATA_VERDICT, func() {
-		m.U32BE(unix.NFTA_VERDICT_CODE, uint32(code))
+		m.Uint32BE(unix.NFTA_VERDICT_CODE, uint32(code))
 		if chain != "" {
 			m.Text(unix.NFTA_VERDICT_CHAIN, chain)
 		}
 	})
 }
 
-func accept() []expr           { return verdict(1, "") } // NF_ACCEPT
-func jump(chain string) []expr { return verdict(unix.NFT_JUMP, chain) }
-func gotoChain(chain string) []expr {
+func accept() []Expr { return verdict(1, "") } // NF_ACCEPT
+func gotoChain(chain string) []Expr {
 	return verdict(unix.NFT_GOTO, chain)
 }
 
 // drop counts what it drops: a number that grows is the first thing to look for.
-func drop() []expr {
-	return append([]expr{newExpr("counter", func(*nlmsg.Builder) {})}, verdict(0, "")...) // NF_DROP
+func drop() []Expr {
+	return append([]Expr{newExpr("counter", func(*netlink.Builder) {})}, verdict(0, "")...) // NF_DROP
 }
 
-func notrack() []expr    { return []expr{newExpr("notrack", func(*nlmsg.Builder) {})} }
-func masquerade() []expr { return []expr{newExpr("masq", func(*nlmsg.Builder) {})} }
+func notrack() []Expr    { return []Expr{newExpr("notrack", func(*netlink.Builder) {})} }
+func masquerade() []Expr { return []Expr{newExpr("masq", func(*netlink.Builder) {})} }
 
-// passTo sends the packet out by the device of that index.
-func passTo(index uint32) []expr {
-	return []expr{newExpr("immediate", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_IMMEDIATE_DREG, register)
+// ForwardTo sends the packet out by the device of that index (nft's "fwd to").
+func ForwardTo(index uint32) []Expr {
+	return []Expr{newExpr("immediate", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_IMMEDIATE_DREG, register)
 		m.Nest(unix.NFTA_IMMEDIATE_DATA, func() { m.Bytes(unix.NFTA_DATA_VALUE, native32(index)) })
-	}), newExpr("fwd", func(m *nlmsg.Builder) { m.U32BE(unix.NFTA_FWD_SREG_DEV, register) })}
+	}), newExpr("fwd", func(m *netlink.Builder) { m.Uint32BE(unix.NFTA_FWD_SREG_DEV, register) })}
 }
 
 // nat rewrites an address to the one in the registers, and if withPort says so a
 // port to the one behind it.
-func nat(typ uint32, family uint32, addrSize int, withPort bool) []expr {
-	return []expr{newExpr("nat", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_NAT_TYPE, typ)
-		m.U32BE(unix.NFTA_NAT_FAMILY, family)
-		m.U32BE(unix.NFTA_NAT_REG_ADDR_MIN, register)
+func nat(typ uint32, family uint32, addrSize int, withPort bool) []Expr {
+	return []Expr{newExpr("nat", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_NAT_TYPE, typ)
+		m.Uint32BE(unix.NFTA_NAT_FAMILY, family)
+		m.Uint32BE(unix.NFTA_NAT_REG_ADDR_MIN, register)
 		if withPort {
-			m.U32BE(unix.NFTA_NAT_REG_PROTO_MIN, register+uint32(addrSize/4))
+			m.Uint32BE(unix.NFTA_NAT_REG_PROTO_MIN, register+uint32(addrSize/4))
 		}
 	})}
 }
 
 // compareName compares a name, which fills its register with zeros.
-func compareName(l load, name string) []expr {
+func compareName(l load, name string) []Expr {
 	return is(l, append([]byte(name), make([]byte, l.size-len(name))...)...)
 }
 

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // Changes sends, until ctx is done, whenever a link has changed or an address was added, or a link, an address, a
@@ -70,9 +70,9 @@ func another(ndmsg []byte) bool {
 	if len(ndmsg) < unix.SizeofNdMsg || ndmsg[0] == unix.AF_BRIDGE {
 		return false
 	}
-	for typ, b := range nlmsg.Attrs(ndmsg[unix.SizeofNdMsg:]) {
-		if typ == nlmsg.NDAProtocol {
-			return nlmsg.U8(b) != kernel.NeighbourProtocol
+	for typ, b := range netlink.Attrs(ndmsg[unix.SizeofNdMsg:]) {
+		if typ == netlink.NDAProtocol {
+			return netlink.Uint8(b) != kernel.NeighbourProtocol
 		}
 	}
 	return true
@@ -193,15 +193,10 @@ func (s subscription) rest(f *os.File, buf []byte) (found bool, err error) {
 
 // some tells whether one of the messages counts.
 func (s subscription) some(b []byte) bool {
-	for len(b) >= unix.SizeofNlMsghdr {
-		n := int(binary.NativeEndian.Uint32(b))
-		if n < unix.SizeofNlMsghdr || n > len(b) {
-			return false
-		}
-		if s.counts(binary.NativeEndian.Uint16(b[4:]), b[unix.SizeofNlMsghdr:n]) {
+	for m := range netlink.Messages(b) {
+		if s.counts(m.Type, m.Body) {
 			return true
 		}
-		b = b[min((n+3)&^3, len(b)):]
 	}
 	return false
 }

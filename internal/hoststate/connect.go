@@ -21,28 +21,22 @@ func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.Placed
 	if err != nil {
 		return plan.PlacedNetwork{}, err
 	}
-	return p, s.adoptDNSPort(&p.Network)
+	return p, s.records.adoptDNSPort(&p.Network)
 }
 
 // adoptDNSPort has the network's names answered where Podman says (containers.conf,
 // dns_bind_port), or else where the agent found room.
-func (s *Session) adoptDNSPort(n *network.Network) error {
-	port := s.host.DNSPort
+func (r records) adoptDNSPort(n *network.Network) error {
+	port := r.host.DNSPort
 	if port == 0 || port == n.DNSPort || !n.HasNames() {
 		return nil
 	}
 	n.DNSPort = port
-	return s.records.SetDNSPort(n.ID, port)
+	return r.SetDNSPort(n.ID, port)
 }
 
 // Place places a network on the host, with what the agent has found out.
 func (s *Session) Place(config []byte) (plan.PlacedNetwork, error) { return s.records.place(config) }
-
-// Endpoint returns what is recorded of a container.
-func (s *Session) Endpoint(networkID, containerID string) (network.Endpoint, error) {
-	r, err := s.records.Record(networkID, containerID)
-	return r.Endpoint, err
-}
 
 // ConnectShared records an endpoint, and builds what it shares with others.
 func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config []byte) error {
@@ -77,46 +71,69 @@ func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte
 		r.SetUp = old.SetUp
 	}
 	if err == nil && !reflect.DeepEqual(old.Endpoint, e) {
-		if err := s.replace(p.Identity, old); err != nil {
+		// What an interrupted setup left of other addresses or ports.
+		leaving, err := s.records.leaving(p.Identity, old)
+		if err := errors.Join(err, s.apply(plan.Replace(leaving))); err != nil {
 			return plan.Beside{}, err
 		}
 	}
 	if err := s.records.PutEndpoint(p.ID, config, p.VTEP, r); err != nil {
 		return plan.Beside{}, err
 	}
-	return s.lookBeside(p, e)
-}
-
-// replace removes what an interrupted setup left of other addresses or ports.
-func (s *Session) replace(id network.Identity, old store.Record) error {
-	leaving, err := s.leaving(id, old)
-	return errors.Join(err, s.apply(plan.Replace(leaving)))
+	return s.records.lookBeside(p, e)
 }
 
 // lookBeside reads what the start of an endpoint may meet.
-func (s *Session) lookBeside(p plan.PlacedNetwork, e network.Endpoint) (plan.Beside, error) {
-	others, err := s.records.HasEndpointsExcept(p.ID, e.ContainerID)
+func (r records) lookBeside(p plan.PlacedNetwork, e network.Endpoint) (plan.Beside, error) {
+	others, err := r.HasEndpointsExcept(p.ID, e.ContainerID)
 	if err != nil {
 		return plan.Beside{}, err
 	}
 	beside := plan.Beside{
 		First: !others,
 		Networks: func() ([]plan.HostNetwork, error) {
-			own, err := s.records.loadEndpoints(p)
+			own, err := r.loadEndpoints(p)
 			// What another network lacks is not this one's problem; `vxlanctl reload` reports it.
-			networks, _ := s.records.loadExcept(p.ID)
+			networks, _ := r.loadExcept(p.ID)
 			return append([]plan.HostNetwork{own}, networks...), err
 		},
 		Endpoint: func(containerID string) (network.Endpoint, bool, error) {
-			other, err := s.Endpoint(p.ID, containerID)
+			other, err := r.Record(p.ID, containerID)
 			if errors.Is(err, fs.ErrNotExist) {
 				return network.Endpoint{}, false, nil
 			}
-			return other, err == nil, err
+			return other.Endpoint, err == nil, err
 		},
 	}
 	if e.HostInterface != "" {
-		beside.NamedPorts, err = s.records.namedPorts()
+		beside.NamedPorts, err = r.namedPorts()
 	}
 	return beside, err
+}
+
+// namedPorts returns the endpoints whose interface has a name of the user's choice. One that cannot be
+// read is left out: it is not the trouble of the container that starts.
+func (r records) namedPorts() ([]plan.NamedPort, error) {
+	networks, err := r.Networks()
+	if err != nil {
+		return nil, err
+	}
+	var all []plan.NamedPort
+	for _, networkID := range networks {
+		config, err := r.Config(networkID)
+		if err != nil {
+			continue
+		}
+		id, err := network.ParseIdentity(config)
+		if err != nil {
+			continue
+		}
+		containers, _ := r.Tagged(networkID, store.TagNamed)
+		for _, containerID := range containers {
+			if record, err := r.Record(networkID, containerID); err == nil {
+				all = append(all, plan.NamedPort{Network: id, Endpoint: record.Endpoint})
+			}
+		}
+	}
+	return all, nil
 }

@@ -27,39 +27,39 @@ const (
 // Reconcile makes the host hold what the networks ask for, but for what leads to other hosts (Forward). Where all is
 // in place it changes nothing. What works is put right also where something does not.
 func (s *Session) Reconcile(networks []Network, scope Scope) error {
-	errs := []error{s.reconcileFirewall(networks, scope)}
+	errs := []error{s.apply(firewallPlan(networks, scope, s.complete))}
 	for _, n := range networks {
 		if n.unplaceable {
 			continue // in the error of Networks
 		}
-		if err := s.reconcileNetwork(n.withEndpoints(), scope); err != nil {
+		if _, err := s.applyNetwork(n.Network, nil, networkPlan(n.withEndpoints(), scope)); err != nil {
 			errs = append(errs, wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (s *Session) reconcileFirewall(networks []Network, scope Scope) error {
-	var all []plan.HostNetwork
+// firewallPlan is what Reconcile wants of the firewall.
+func firewallPlan(networks []Network, scope Scope, complete bool) plan.Plan {
+	all := make([]plan.HostNetwork, 0, len(networks))
 	for _, n := range networks {
 		all = append(all, n.withEndpoints())
 	}
 	switch {
 	case scope >= ScopeReset:
-		return s.apply(plan.ResetFirewall(all, s.complete))
+		return plan.ResetFirewall(all, complete)
 	case len(all) == 0:
-		return nil
+		return plan.Plan{}
 	}
-	return s.apply(plan.RepairFirewall(all, s.complete))
+	return plan.RepairFirewall(all, complete)
 }
 
-func (s *Session) reconcileNetwork(n plan.HostNetwork, scope Scope) error {
-	p := plan.RepairDevices(n)
+// networkPlan is what Reconcile wants of a network.
+func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
 	if scope >= ScopeFull {
-		p = plan.RepairNetwork(n)
+		return plan.RepairNetwork(n)
 	}
-	_, err := s.applyNetwork(n.Network, nil, p)
-	return err
+	return plan.RepairDevices(n)
 }
 
 // Forward has frames go straight to the hosts that have their MACs. remotes are in order
@@ -104,7 +104,8 @@ func (s *Session) forgetPeers(networkID string) error {
 		return err
 	}
 	n, err := s.records.loadEndpoints(p)
-	return errors.Join(err, s.reconcileNetwork(n, ScopeFull), s.forward(n, nil, true))
+	_, applyErr := s.applyNetwork(n.Network, nil, networkPlan(n, ScopeFull))
+	return errors.Join(err, applyErr, s.forward(n, nil, true))
 }
 
 // Announce has a container announce its addresses, if it is still there and has its interface as it was made.

@@ -2,8 +2,6 @@ package hoststate
 
 import (
 	"errors"
-	"io/fs"
-	"iter"
 	"slices"
 
 	"vxlan-driver/internal/network"
@@ -102,95 +100,4 @@ func (r records) loadExcept(networkID string) ([]plan.HostNetwork, error) {
 		all, errs = append(all, n), append(errs, err)
 	}
 	return all, errors.Join(errs...)
-}
-
-// namedPorts returns the endpoints whose interface has a name of the user's choice. One that cannot be
-// read is left out: it is not the trouble of the container that starts.
-func (r records) namedPorts() ([]plan.NamedPort, error) {
-	networks, err := r.Networks()
-	if err != nil {
-		return nil, err
-	}
-	var all []plan.NamedPort
-	for _, networkID := range networks {
-		config, err := r.Config(networkID)
-		if err != nil {
-			continue
-		}
-		id, err := network.ParseIdentity(config)
-		if err != nil {
-			continue
-		}
-		containers, _ := r.Tagged(networkID, store.TagNamed)
-		for _, containerID := range containers {
-			if record, err := r.Record(networkID, containerID); err == nil {
-				all = append(all, plan.NamedPort{Network: id, Endpoint: record.Endpoint})
-			}
-		}
-	}
-	return all, nil
-}
-
-// otherPorts iterates over the names of the ports of the network's other containers.
-func (r records) otherPorts(id network.Identity, containerID string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		for other, err := range r.EndpointsExcept(id.ID, containerID) {
-			e := network.Endpoint{ContainerID: other}
-			if err == nil {
-				e.HostInterface, err = r.hostInterface(id.ID, other)
-			}
-			if !yield(id.Port(e), err) {
-				return
-			}
-		}
-	}
-}
-
-// hostInterface returns the name that a container's user chose for its port, if any. A record that is broken has none.
-func (r records) hostInterface(networkID, containerID string) (string, error) {
-	record, err := r.Record(networkID, containerID)
-	if err != nil && !isUnreadable(err) {
-		err = nil
-	}
-	return record.HostInterface, err
-}
-
-// elsewhere returns the endpoints of a container on other networks, as far as they publish ports.
-func (r records) elsewhere(networkID, containerID string) ([]plan.Elsewhere, error) {
-	ids, err := r.networksExcept(networkID)
-	errs := []error{err}
-	var all []plan.Elsewhere
-	for _, id := range ids {
-		record, err := r.Record(id, containerID)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && len(record.Ports) == 0 {
-			continue
-		}
-		var config []byte
-		if err == nil {
-			config, err = r.Config(id)
-		}
-		n, parseErr := network.ParseStored(config)
-		if err = errors.Join(err, parseErr); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		all = append(all, plan.Elsewhere{Network: n, Endpoint: record.Endpoint})
-	}
-	return all, errors.Join(errs...)
-}
-
-// othersPublish tells whether another container of the network publishes ports.
-func (r records) othersPublish(networkID, containerID string) (bool, error) {
-	publishing, err := r.Tagged(networkID, store.TagPublishes)
-	return slices.ContainsFunc(publishing, func(id string) bool { return id != containerID }), err
-}
-
-// isUnreadable tells whether err has a file that is there and cannot be read, as where
-// descriptors have run out. What is missing or broken stays so, and needs nothing.
-func isUnreadable(err error) bool {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return slices.ContainsFunc(joined.Unwrap(), isUnreadable)
-	}
-	_, isFile := errors.AsType[*fs.PathError](err)
-	return isFile && !errors.Is(err, fs.ErrNotExist)
 }

@@ -87,7 +87,7 @@ func (s *Session) Networks() ([]Network, error) {
 	errs := []error{err}
 	var all []Network
 	for _, id := range ids {
-		n, err := s.loadNetwork(id)
+		n, err := s.records.loadNetwork(id)
 		errs = append(errs, wrapNetworkError(id, err))
 		if n.ID != "" {
 			all = append(all, n)
@@ -97,24 +97,25 @@ func (s *Session) Networks() ([]Network, error) {
 	return all, errors.Join(errs...)
 }
 
-func (s *Session) loadNetwork(id string) (Network, error) {
-	config, err := s.records.Config(id)
+// loadNetwork returns a network as far as it can be read, and an error besides where that is not all.
+func (r records) loadNetwork(id string) (Network, error) {
+	config, err := r.Config(id)
 	if err != nil {
 		return Network{}, err
 	}
-	p, err := s.records.place(config)
+	p, err := r.place(config)
 	unplaceable := err != nil
 	if unplaceable {
 		err = fmt.Errorf("%s: %w", id, err)
 		var storedErr error
-		if p, storedErr = s.records.loadStored(id); storedErr != nil {
+		if p, storedErr = r.loadStored(id); storedErr != nil {
 			return Network{}, errors.Join(err, storedErr)
 		}
 	}
-	endpoints, readErr := s.records.Records(id)
+	endpoints, readErr := r.Records(id)
 	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable}
 	var peersErr error
-	n.peers, n.hasPeers, peersErr = s.records.Peers(id)
+	n.peers, n.hasPeers, peersErr = r.Peers(id)
 	return n, errors.Join(err, readErr, peersErr)
 }
 
@@ -124,7 +125,7 @@ func (s *Session) SetPeers(n *Network, p network.Peers) error {
 	if err := s.records.SetPeers(n.ID, p); err != nil {
 		return wrapNetworkError(n.ID, err)
 	}
-	again, err := s.loadNetwork(n.ID)
+	again, err := s.records.loadNetwork(n.ID)
 	if again.ID != "" {
 		*n = again
 	}

@@ -55,8 +55,8 @@ func (c hostSetup) connectShared() ([]netip.Addr, error) {
 		return nil, err
 	}
 	e := c.endpoint
-	if old, err := s.Endpoint(n.ID, e.ContainerID); err == nil && isRepeated(old, e) {
-		return addrsOf(old), nil
+	if old, err := c.Record(n.ID, e.ContainerID); err == nil && isRepeated(old.Endpoint, e) {
+		return addrsOf(old.Endpoint), nil
 	}
 	e.Addrs, e.MAC = nil, kernel.MAC{}
 	if err := s.ConnectShared(n, e, c.request.Network); err != nil {

@@ -16,7 +16,7 @@ import (
 // endpoints. Whoever sets the firewall needs it, and only some know why it is another than 53.
 func (s *Store) SetDNSPort(networkID string, port uint16) error {
 	data := strconv.AppendUint(nil, uint64(port), 10)
-	if err := s.write(filepath.Join(s.networkDir(networkID), "dns-port"), data); err != nil {
+	if err := writeFile(filepath.Join(s.networkDir(networkID), "dns-port"), data); err != nil {
 		return fmt.Errorf("store DNS port of network %s: %w", networkID, err)
 	}
 	return nil
@@ -42,7 +42,7 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = s.write(s.peersPath(networkID), data)
+		err = writeFile(s.peersPath(networkID), data)
 	}
 	if err != nil {
 		return fmt.Errorf("store peers of network %s: %w", networkID, err)
@@ -67,7 +67,7 @@ func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 
 // ForgetPeers removes what was set.
 func (s *Store) ForgetPeers(networkID string) error {
-	if err := s.remove(s.peersPath(networkID)); err != nil {
+	if err := removeFile(s.peersPath(networkID)); err != nil {
 		return fmt.Errorf("forget peers of network %s: %w", networkID, err)
 	}
 	return nil

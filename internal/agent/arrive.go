@@ -26,7 +26,7 @@ const (
 type arrivals struct {
 	mu    sync.Mutex
 	known map[string]hoststate.Network // networks by id, as the last turn found them, unless it failed
-	added []addition                     // since the turn that is under way began, which may not have read them
+	added []addition                   // since the turn that is under way began, which may not have read them
 	quiet []quiet
 	mute  bool // announcements fail, and are left to the plugins
 }

@@ -8,6 +8,7 @@ type NetworkError struct {
 	Err       error
 }
 
+// Error returns what is wrong as text.
 func (e NetworkError) Error() string { return e.Err.Error() }
 
 // Unwrap returns what is wrong.

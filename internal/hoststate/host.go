@@ -1,16 +1,8 @@
 package hoststate
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
-	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/reconcile"
@@ -70,63 +62,4 @@ func (h *Host) ProbeAddresses(n Network, e network.Endpoint, addrs []netip.Addr)
 	}
 	defer ns.Close()
 	return reconcile.ProbeAddresses(ns, plan.Probe(n.placed(), e, addrs))
-}
-
-// FallBackToStatic has networks with a list of hosts be as the list says: nobody keeps up to date what an agent had
-// found out. It is for an agent that ends and may not come back, and where none can be started.
-func (h *Host) FallBackToStatic() error {
-	s, err := h.Begin()
-	if err != nil {
-		return err
-	}
-	ids, err := s.records.Networks()
-	errs := []error{err}
-	for _, id := range ids {
-		errs = append(errs, s.forgetPeers(id))
-	}
-	return errors.Join(append(errs, s.Close())...)
-}
-
-// Place reads a network as Podman wrote it, and places it on the host. What the agent has found out is not in it.
-func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
-	n, v, err := network.Parse(config, ns)
-	if err != nil {
-		return plan.PlacedNetwork{}, fmt.Errorf("network: %w", err)
-	}
-	return h.withPlacement(n, v)
-}
-
-// withPlacement completes a network whose place on the host is known.
-func (h *Host) withPlacement(n network.Network, v network.VTEP) (plan.PlacedNetwork, error) {
-	// A subnet that cannot be divided was refused by create, or was never seen by
-	// it; a container's address is given, and works.
-	_ = ipam.AssignSlices(&n, v)
-	foreign, err := h.Reservations(network.ReadForeignReservation)
-	return plan.PlacedNetwork{Network: n, VTEP: v, Foreign: foreign}, err
-}
-
-// Reservations lists what Podman's networks hold, as far as read takes an interest.
-func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)) ([]network.Reservation, error) {
-	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
-	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
-	}
-	var all []network.Reservation
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EISDIR) {
-			continue // removed meanwhile, or no network
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list networks: %w", err)
-		}
-		if r, ok := read(data); ok {
-			all = append(all, r)
-		}
-	}
-	// Podman's default network is there before it has a file.
-	if _, err := os.Stat(filepath.Join(h.NetworksDir, "podman.json")); errors.Is(err, fs.ErrNotExist) {
-		all = append(all, network.Reservation{Holder: `network "podman"`, Bridge: "podman0", Names: []string{"podman0"}})
-	}
-	return all, nil
 }

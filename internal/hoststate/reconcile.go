@@ -88,6 +88,21 @@ func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bo
 	return err
 }
 
+// FallBackToStatic has networks with a list of hosts be as the list says: nobody keeps up to date what an agent had
+// found out. It is for an agent that ends and may not come back, and where none can be started.
+func (h *Host) FallBackToStatic() error {
+	s, err := h.Begin()
+	if err != nil {
+		return err
+	}
+	ids, err := s.records.Networks()
+	errs := []error{err}
+	for _, id := range ids {
+		errs = append(errs, s.forgetPeers(id))
+	}
+	return errors.Join(append(errs, s.Close())...)
+}
+
 // forgetPeers leaves a network without a list alone.
 func (s *Session) forgetPeers(networkID string) error {
 	if _, known, err := s.records.Peers(networkID); !known || err != nil {

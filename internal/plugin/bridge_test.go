@@ -10,7 +10,7 @@ import (
 
 // The file is there as long as the network is, and says what the kernel is told.
 func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	file := filepath.Join(d.SysctlDir, "zz-vxlan-driver-br-vx-eaf72b2d.conf")
 	want := `# vxlan-driver network 7c7b vxlan-network
 -net/ipv6/conf/br-vx-eaf72b2d/accept_ra = 0
@@ -25,7 +25,7 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
 			t.Errorf("got %s, %v\nwant %s", got, err, want)
 		}
-		if trusted := d.Zones.(zones); !trusted["br-vx-eaf72b2d"] {
+		if trusted := d.Zones.(fakeZones); !trusted["br-vx-eaf72b2d"] {
 			t.Error("firewalld does not trust the bridge")
 		}
 	}
@@ -38,15 +38,15 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 	if _, err := os.Stat(file); err == nil {
 		t.Error("the file is left")
 	}
-	if trusted := d.Zones.(zones); len(trusted) > 0 || len(k.HostNamespace().Links()) != 1 {
+	if trusted := d.Zones.(fakeZones); len(trusted) > 0 || len(k.HostNamespace().Links()) != 1 {
 		t.Errorf("left: %v", trusted)
 	}
 }
 
 // Two containers of one network cannot have the same interface on the host: found
 // when the second took the first one's.
-func TestAHostInterfaceIsNotTakenFromAnotherContainer(t *testing.T) {
-	k, d := newFake(t)
+func TestInterfaceNameIsNotTakenFromLiveContainer(t *testing.T) {
+	k, d := newFakeHost(t)
 	secured := strings.ReplaceAll(testNetwork, `"vni"`, `"port_security": "true", "vni"`)
 	var want []string
 	for i := range 2 {
@@ -71,7 +71,7 @@ func TestAHostInterfaceIsNotTakenFromAnotherContainer(t *testing.T) {
 	if l, err := k.HostNamespace().Link("web0", 0); err != nil || l.Alias != "vxlan-driver container c1 network 7c7b vxlan-network" {
 		t.Errorf("got %v, %v", l.Alias, err)
 	}
-	if files := stored(t, d); len(files) != 4 {
+	if files := storedFiles(t, d); len(files) != 4 {
 		t.Errorf("stored: %v", files)
 	}
 }

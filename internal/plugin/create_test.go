@@ -11,7 +11,7 @@ import (
 )
 
 func TestCreateFillsIn(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	in := strings.ReplaceAll(testNetwork, `, "gateway": "10.0.0.1"`, "")
 	in = strings.ReplaceAll(in, `"network_interface": "br-vxlan-network",`, "")
 	before := len(k.Log)
@@ -44,7 +44,7 @@ func TestCreateFillsIn(t *testing.T) {
 // The name that the user gave the bridge, too long to be one, must find it after
 // create and setup.
 func TestCreateKeepsTheUsersBridgeName(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	out, err := d.Create([]byte(testNetwork))
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestCreateKeepsTheUsersBridgeName(t *testing.T) {
 
 // One command, all its problems, also those of filling in.
 func TestCreateReportsAllProblemsAtOnce(t *testing.T) {
-	_, d := newFake(t)
+	_, d := newFakeHost(t)
 	bad := strings.NewReplacer(`"100"`, `"0"`, "10.0.0.0/24", "10.0.0.0/29", `"10.0.0.9"`, `"10.0.0.6"`).Replace(testNetwork)
 	_, err := d.Create([]byte(bad))
 	if err == nil || !strings.Contains(err.Error(), "2 problems") || !strings.Contains(err.Error(), "smallest that works") {
@@ -71,7 +71,7 @@ func TestCreateReportsAllProblemsAtOnce(t *testing.T) {
 
 // But for the last address, which is the host's own.
 func TestCreateKeepsTheUsersRange(t *testing.T) {
-	_, d := newFake(t)
+	_, d := newFakeHost(t)
 	in := strings.ReplaceAll(testNetwork, `"gateway": "10.0.0.1"`, `"gateway": "10.0.0.1", "lease_range": {"start_ip": "10.0.0.100"}`)
 	out, err := d.Create([]byte(in))
 	if err != nil {
@@ -83,7 +83,7 @@ func TestCreateKeepsTheUsersRange(t *testing.T) {
 }
 
 func TestCreateRefuses(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	k.HostNamespace().Add(kernel.Link{Name: "vxlan7", Kind: kernel.KindVXLAN, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
 	other := strings.NewReplacer("7c7b", "ffff", "vxlan-network", "other", "fd00:10", "fd00:11", "10.0.0", "10.3.0").Replace(testNetwork)
 	for name, text := range map[string]string{"other.json": other, "broken.json": "{", "other.conf": "x"} {

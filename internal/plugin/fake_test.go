@@ -26,9 +26,9 @@ const testNetwork = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", 
   "routes": [{"destination": "10.9.0.0/16", "gateway": "10.0.0.9", "metric": 7}],
   "dns_enabled": true, "internal": false, "ipv6_enabled": true}`
 
-// newFake returns a plugin on a fake host with the underlay interface eth0 and
+// newFakeHost returns a plugin on a fake host with the underlay interface eth0 and
 // the containers' namespaces /ns/1 and /ns/2.
-func newFake(t *testing.T) (*fakekernel.Kernel, *Plugin) {
+func newFakeHost(t *testing.T) (*fakekernel.Kernel, *Plugin) {
 	t.Helper()
 	k := fakekernel.New("/ns/1", "/ns/2")
 	k.HostNamespace().Add(kernel.Link{
@@ -46,17 +46,17 @@ func newFake(t *testing.T) (*fakekernel.Kernel, *Plugin) {
 		StoreDir:    t.TempDir(),
 		NetworksDir: t.TempDir(),
 		SysctlDir:   t.TempDir(),
-		Zones:       zones{},
+		Zones:       fakeZones{},
 		Warn:        func(message string) { t.Error(message) },
 	}
 	return k, &Plugin{Host: host, Agent: new(fakeAgent)}
 }
 
-// zones is a firewalld that trusts these.
-type zones map[string]bool
+// fakeZones is a firewalld that trusts these.
+type fakeZones map[string]bool
 
-func (z zones) Trust(device string) error   { z[device] = true; return nil }
-func (z zones) Untrust(device string) error { delete(z, device); return nil }
+func (z fakeZones) Trust(device string) error   { z[device] = true; return nil }
+func (z fakeZones) Untrust(device string) error { delete(z, device); return nil }
 
 // request connects container number i with the addresses 10.0.0.(i+1) and
 // fd00:10::(i+1).
@@ -70,8 +70,8 @@ func request(config string, i int) (namespace string, r netavark.Request) {
 	}
 }
 
-// stored returns the files below the plugin's store but the lock.
-func stored(t *testing.T, d *Plugin) []string {
+// storedFiles returns the files below the plugin's store but the lock.
+func storedFiles(t *testing.T, d *Plugin) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(d.StoreDir, func(path string, e os.DirEntry, err error) error {
@@ -86,8 +86,8 @@ func stored(t *testing.T, d *Plugin) []string {
 	return files
 }
 
-// golden compares got with a file in testdata.
-func golden(t *testing.T, name, got string) {
+// compareGolden compares got with a file in testdata.
+func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	if *update {

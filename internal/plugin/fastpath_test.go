@@ -30,7 +30,7 @@ func fastPathPorts(host *fakekernel.Namespace) (all []string) {
 
 // What leads past the bridge to a container, or from it, goes with it, however it goes.
 func TestFastPathGoesWithTheContainer(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	other, second := request(testNetwork, 2)
 	_, err1 := d.Setup(ns, r)
@@ -38,7 +38,7 @@ func TestFastPathGoesWithTheContainer(t *testing.T) {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	meet(t, d)
+	learnPeers(t, d)
 	if got := fastPathPorts(k.HostNamespace()); len(got) != 4 {
 		t.Fatalf("two containers have %v", got)
 	}
@@ -70,14 +70,14 @@ func TestFastPathGoesWithTheContainer(t *testing.T) {
 
 // A port's name that a user chose may have been another container's, which was lost with its namespace.
 func TestInterfaceNameReclaimedFromDeadContainer(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	named := []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.2"], "options": {"host_interface_name": "web0"}}`)
 	ns, r := request(testNetwork, 1)
 	r.Options = named
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	meet(t, d)
+	learnPeers(t, d)
 	if got := fastPathPorts(k.HostNamespace()); fmt.Sprint(got) != "[from web0 to web0]" {
 		t.Fatalf("got %v", got)
 	}
@@ -94,7 +94,7 @@ func TestInterfaceNameReclaimedFromDeadContainer(t *testing.T) {
 
 // Where the kernel cannot do it, all passes the bridge, and nobody is told twice.
 func TestKernelWithoutFastPath(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	k.HostNamespace().NoFastPath = true
 	var warnings []string
 	d.Warn = func(message string) { warnings = append(warnings, message) }
@@ -102,8 +102,8 @@ func TestKernelWithoutFastPath(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	meet(t, d)
-	meet(t, d)
+	learnPeers(t, d)
+	learnPeers(t, d)
 	if got := fastPathPorts(k.HostNamespace()); len(got) > 0 || len(warnings) != 1 {
 		t.Errorf("got %v, warnings %q", got, warnings)
 	}
@@ -114,13 +114,13 @@ func TestKernelWithoutFastPath(t *testing.T) {
 
 // Where forwarding fails nothing leads past it yet, but what is not wanted any more goes.
 func TestFastPathWhereForwardingFails(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	meet(t, d)
-	s, locals := begin(t, d)
+	learnPeers(t, d)
+	s, locals := beginSession(t, d)
 	defer s.Close()
 	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, AgentPort: 7947})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // takes along only its own.
 func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
@@ -50,9 +50,9 @@ func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 
 // A port of a container on two networks leads by the first, and by the other once
 // the first is gone.
-func TestAPublishedPortMovesToTheOtherNetwork(t *testing.T) {
+func TestPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_ip": "", "host_port": 8080, "protocol": "tcp", "range": 1}]`)
 	r2 := r
@@ -84,13 +84,13 @@ func TestAPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 
 // `nft flush ruleset`, and whatever else somebody did: reload puts it back.
 func TestReload(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]`)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	want, links := k.HostNamespace().Firewall(), byName(k.HostNamespace().Links())
+	want, links := k.HostNamespace().Firewall(), linksByName(k.HostNamespace().Links())
 	for name, alter := range map[string]func(){
 		"flushed":     k.HostNamespace().FlushRuleset,
 		"altered":     k.HostNamespace().AlterRules,
@@ -105,7 +105,7 @@ func TestReload(t *testing.T) {
 		if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if got := byName(k.HostNamespace().Links()); !reflect.DeepEqual(got, links) {
+		if got := linksByName(k.HostNamespace().Links()); !reflect.DeepEqual(got, links) {
 			t.Errorf("%s: got %v\nwant %v", name, got, links)
 		}
 	}
@@ -119,9 +119,9 @@ func TestReload(t *testing.T) {
 
 // A network whose underlay is away for a moment keeps its protection when another's
 // start sets the firewall anew.
-func TestAnUnderlayThatIsAwayTakesNoProtectionAlong(t *testing.T) {
+func TestNetworkWithoutUnderlayKeepsItsFirewall(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:", "eth0", "eth7", "198.18.0.10", "198.18.7.10").Replace(testNetwork)
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	k.HostNamespace().Add(kernel.Link{Name: "eth7", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.7.10/24")}}})
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
@@ -144,8 +144,8 @@ func TestAnUnderlayThatIsAwayTakesNoProtectionAlong(t *testing.T) {
 }
 
 // Where the network's mark is gone, so may be what other containers had.
-func TestASetupWithoutTheMarkSetsAllAnew(t *testing.T) {
-	k, d := newFake(t)
+func TestSetupWithoutFingerprintResetsFirewall(t *testing.T) {
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]`)
 	if _, err := d.Setup(ns, r); err != nil {
@@ -165,8 +165,8 @@ func TestASetupWithoutTheMarkSetsAllAnew(t *testing.T) {
 }
 
 // A setup that was interrupted and comes again with other ports leaves none of the first.
-func TestASetupWithOtherPortsReplacesThem(t *testing.T) {
-	k, d := newFake(t)
+func TestRepeatedSetupReplacesPorts(t *testing.T) {
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	for _, port := range []string{"8080", "9090"} {
 		r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": ` + port + `, "protocol": "tcp"}]`)

@@ -30,12 +30,12 @@ type realHost struct {
 func newRealHosts(t *testing.T) (a, b realHost) {
 	t.Helper()
 	a, b = newRealHost(t), newRealHost(t)
-	connect(t, a, b)
+	joinHosts(t, a, b)
 	return a, b
 }
 
-// connect joins two hosts by an underlay.
-func connect(t *testing.T, a, b realHost) {
+// joinHosts joins two hosts by an underlay.
+func joinHosts(t *testing.T, a, b realHost) {
 	t.Helper()
 	conn, err := rtnl.Open(a.ns)
 	if err != nil {
@@ -47,18 +47,18 @@ func connect(t *testing.T, a, b realHost) {
 		t.Fatal(err)
 	}
 	for i, h := range []realHost{a, b} {
-		sh(t, h.ns, fmt.Sprintf("ip address add 198.18.0.%d/24 dev eth0 && ip link set eth0 up", 10+i))
+		runShell(t, h.ns, fmt.Sprintf("ip address add 198.18.0.%d/24 dev eth0 && ip link set eth0 up", 10+i))
 	}
 	// The kernel says so up to a second after the carrier is there (linkwatch).
 	for _, h := range []realHost{a, b} {
-		sh(t, h.ns, "until ip -br link show eth0 | grep -q ' UP '; do sleep 0.01; done")
+		runShell(t, h.ns, "until ip -br link show eth0 | grep -q ' UP '; do sleep 0.01; done")
 	}
 }
 
 func newRealHost(t *testing.T) realHost {
 	t.Helper()
 	h := realHost{ns: netnstest.New(t)}
-	h.Plugin = &Plugin{Agent: new(fakeAgent), Host: &hoststate.Host{StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(), Zones: zones{}, Open: func(path string) (hoststate.Namespace, error) {
+	h.Plugin = &Plugin{Agent: new(fakeAgent), Host: &hoststate.Host{StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(), Zones: fakeZones{}, Open: func(path string) (hoststate.Namespace, error) {
 		if path == "" {
 			path = h.ns
 		}
@@ -71,7 +71,7 @@ func newRealHost(t *testing.T) realHost {
 	return h
 }
 
-func sh(t *testing.T, ns, script string) string {
+func runShell(t *testing.T, ns, script string) string {
 	t.Helper()
 	var out []byte
 	err := netns.Do(ns, func() (err error) {
@@ -106,22 +106,22 @@ func TestRealContainersReachEachOther(t *testing.T) {
 	if _, err := b.Setup(nsB, rB); err != nil {
 		t.Fatal(err)
 	}
-	sh(t, nsA, "ping -c 1 -W 2 10.0.0.3")
-	sh(t, nsA, "ping -c 1 -W 2 fd00:10::3")
-	sh(t, nsB, "ping -c 1 -W 2 10.0.0.1") // a gateway
-	if got := sh(t, nsA, "ip route show default; ip -6 route show default"); !strings.Contains(got, "via 10.0.0.1 dev eth0") || !strings.Contains(got, "via fd00:10::1 dev eth0") {
+	runShell(t, nsA, "ping -c 1 -W 2 10.0.0.3")
+	runShell(t, nsA, "ping -c 1 -W 2 fd00:10::3")
+	runShell(t, nsB, "ping -c 1 -W 2 10.0.0.1") // a gateway
+	if got := runShell(t, nsA, "ip route show default; ip -6 route show default"); !strings.Contains(got, "via 10.0.0.1 dev eth0") || !strings.Contains(got, "via fd00:10::1 dev eth0") {
 		t.Errorf("default routes: %s", got)
 	}
-	if got := sh(t, a.ns, "bridge fdb show dev vxlan-vxlan-network"); !strings.Contains(got, "00:00:00:00:00:00 dst 198.18.0.11 self permanent") {
+	if got := runShell(t, a.ns, "bridge fdb show dev vxlan-vxlan-network"); !strings.Contains(got, "00:00:00:00:00:00 dst 198.18.0.11 self permanent") {
 		t.Errorf("the documented name shows %s", got)
 	}
-	sh(t, a.ns, "ip link show br-vxlan-vxlan-network && ip link show br-vxlan-network")
+	runShell(t, a.ns, "ip link show br-vxlan-vxlan-network && ip link show br-vxlan-network")
 }
 
 // Fifty containers started and stopped at once end with nothing left.
 func TestRealFiftyAtOnce(t *testing.T) {
 	a, _ := newRealHosts(t)
-	before := sh(t, a.ns, "ip -br link")
+	before := runShell(t, a.ns, "ip -br link")
 	type endpoint struct {
 		ns string
 		r  netavark.Request
@@ -143,26 +143,26 @@ func TestRealFiftyAtOnce(t *testing.T) {
 		wg.Wait()
 	}
 	atOnce("setup", func(e endpoint) error { _, err := a.Setup(e.ns, e.r); return err })
-	if got := strings.Count(sh(t, a.ns, "ip -br link show type veth"), "veth"); got != 50 {
+	if got := strings.Count(runShell(t, a.ns, "ip -br link show type veth"), "veth"); got != 50 {
 		t.Errorf("%d veths, want 50", got)
 	}
 	atOnce("teardown", func(e endpoint) error { return a.Teardown(e.ns, e.r) })
-	if after := sh(t, a.ns, "ip -br link"); after != before {
+	if after := runShell(t, a.ns, "ip -br link"); after != before {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
-	if files := stored(t, a.Plugin); len(files) > 0 {
+	if files := storedFiles(t, a.Plugin); len(files) > 0 {
 		t.Errorf("left %v", files)
 	}
 }
 
-// faulty fails the call of one number.
-type faulty struct {
+// failingNamespace fails the call of one number.
+type failingNamespace struct {
 	hoststate.Namespace
 	calls *int
 	at    int
 }
 
-func (f faulty) Apply(c kernel.Change) error {
+func (f failingNamespace) Apply(c kernel.Change) error {
 	*f.calls++
 	if *f.calls == f.at {
 		return fmt.Errorf("%s: %w", c, errInjected)
@@ -178,14 +178,14 @@ func TestRealSetupThatFailsAtAnyChangeLeavesNothing(t *testing.T) {
 	open := a.Open
 	nsA, rA := realRequest(t, "198.18.0.10", 1)
 	state := func() string {
-		return sh(t, a.ns, "ip -br link; ip -br address; ip route") + sh(t, nsA, "ip -br link")
+		return runShell(t, a.ns, "ip -br link; ip -br address; ip route") + runShell(t, nsA, "ip -br link")
 	}
 	before := state()
 	for i := 1; ; i++ {
 		calls := 0
 		a.Open = func(path string) (hoststate.Namespace, error) {
 			ns, err := open(path)
-			return faulty{ns, &calls, i}, err
+			return failingNamespace{ns, &calls, i}, err
 		}
 		_, err := a.Setup(nsA, rA)
 		if err == nil {
@@ -197,7 +197,7 @@ func TestRealSetupThatFailsAtAnyChangeLeavesNothing(t *testing.T) {
 		if after := state(); after != before {
 			t.Fatalf("change %d (%v)\nbefore\n%s\nafter\n%s", i, err, before, after)
 		}
-		if files := stored(t, a.Plugin); len(files) > 0 {
+		if files := storedFiles(t, a.Plugin); len(files) > 0 {
 			t.Errorf("change %d: left %v", i, files)
 		}
 	}
@@ -231,19 +231,19 @@ func TestRealSetupRepairs(t *testing.T) {
 			if _, err := b.Setup(nsB, rB); err != nil {
 				t.Fatal(err)
 			}
-			want := observe(t, a.ns)
-			sh(t, a.ns, alter)
-			if observe(t, a.ns) == want {
+			want := printDevices(t, a.ns)
+			runShell(t, a.ns, alter)
+			if printDevices(t, a.ns) == want {
 				t.Fatal("nothing was altered")
 			}
 			if _, err := a.Setup(nsA, rA); err != nil {
 				t.Fatal(err)
 			}
-			if got := observe(t, a.ns); got != want {
+			if got := printDevices(t, a.ns); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
-			sh(t, nsA, "ping -c 1 -W 2 10.0.0.3")
-			sh(t, nsA, "ping -c 1 -W 2 fd00:10::3")
+			runShell(t, nsA, "ping -c 1 -W 2 10.0.0.3")
+			runShell(t, nsA, "ping -c 1 -W 2 fd00:10::3")
 		})
 	}
 }
@@ -261,33 +261,33 @@ func TestRealNextContainerReattachesTheOthers(t *testing.T) {
 			nsA, rA := realRequest(t, "198.18.0.10", 1)
 			nsB, rB := realRequest(t, "198.18.0.11", 2)
 			nsNext, rNext := realRequest(t, "198.18.0.10", 3)
-			for _, err := range []error{setupErr(a.Setup(nsA, rA)), setupErr(b.Setup(nsB, rB))} {
+			for _, err := range []error{errorOf(a.Setup(nsA, rA)), errorOf(b.Setup(nsB, rB))} {
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
-			sh(t, a.ns, alter)
+			runShell(t, a.ns, alter)
 			if _, err := a.Setup(nsNext, rNext); err != nil {
 				t.Fatal(err)
 			}
-			sh(t, nsA, "ping -c 1 -W 2 10.0.0.3")
+			runShell(t, nsA, "ping -c 1 -W 2 10.0.0.3")
 			if name == "port freed" {
-				sh(t, a.ns, alter)
+				runShell(t, a.ns, alter)
 			}
 			if err := a.Teardown(nsNext, rNext); err != nil {
 				t.Fatal(err)
 			}
-			sh(t, a.ns, "ip link show br-vx-eaf72b2d")
+			runShell(t, a.ns, "ip link show br-vx-eaf72b2d")
 			if err := a.Teardown(nsA, rA); err != nil {
 				t.Fatal(err)
 			}
-			sh(t, a.ns, "! ip link show br-vx-eaf72b2d")
+			runShell(t, a.ns, "! ip link show br-vx-eaf72b2d")
 		})
 	}
 }
 
-// observe prints the network's devices, less what the kernel chooses.
-func observe(t *testing.T, ns string) string {
+// printDevices prints the network's devices, less what the kernel chooses.
+func printDevices(t *testing.T, ns string) string {
 	t.Helper()
 	conn, err := rtnl.Open(ns)
 	if err != nil {
@@ -315,30 +315,30 @@ func TestRealDeviceThatVanishedWithItsParentIsRebuilt(t *testing.T) {
 	a, b := newRealHosts(t)
 	nsA, rA := realRequest(t, "198.18.0.10", 1)
 	nsB, rB := realRequest(t, "198.18.0.11", 2)
-	for _, err := range []error{setupErr(a.Setup(nsA, rA)), setupErr(b.Setup(nsB, rB))} {
+	for _, err := range []error{errorOf(a.Setup(nsA, rA)), errorOf(b.Setup(nsB, rB))} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	sh(t, a.ns, "ip link del eth0; ! ip link show vx-eaf72b2d")
-	connect(t, a, b)
+	runShell(t, a.ns, "ip link del eth0; ! ip link show vx-eaf72b2d")
+	joinHosts(t, a, b)
 	nsA2, rA2 := realRequest(t, "198.18.0.10", 3)
 	nsB2, rB2 := realRequest(t, "198.18.0.11", 4)
-	for _, err := range []error{setupErr(a.Setup(nsA2, rA2)), setupErr(b.Setup(nsB2, rB2))} {
+	for _, err := range []error{errorOf(a.Setup(nsA2, rA2)), errorOf(b.Setup(nsB2, rB2))} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	sh(t, nsA, "ping -c 1 -W 2 10.0.0.3")
+	runShell(t, nsA, "ping -c 1 -W 2 10.0.0.3")
 }
 
-func setupErr(_ netavark.Status, err error) error { return err }
+func errorOf(_ netavark.Status, err error) error { return err }
 
 // A group instead of a list, on an IPv6 underlay.
 func TestRealMulticastOnIPv6(t *testing.T) {
 	a, b := newRealHosts(t)
 	for i, h := range []realHost{a, b} {
-		sh(t, h.ns, fmt.Sprintf("ip address add fd00:198::%d/64 dev eth0 nodad", 10+i))
+		runShell(t, h.ns, fmt.Sprintf("ip address add fd00:198::%d/64 dev eth0 nodad", 10+i))
 	}
 	var namespaces []string
 	for i, h := range []realHost{a, b} {
@@ -351,10 +351,10 @@ func TestRealMulticastOnIPv6(t *testing.T) {
 			t.Fatal(err)
 		}
 		namespaces = append(namespaces, ns)
-		if got := sh(t, ns, "ip link show eth0"); !strings.Contains(got, "mtu 1430") {
+		if got := runShell(t, ns, "ip link show eth0"); !strings.Contains(got, "mtu 1430") {
 			t.Errorf("got %s, want mtu 1430", got)
 		}
 	}
-	sh(t, namespaces[0], "ping -c 1 -W 2 10.0.0.3")
-	sh(t, namespaces[1], "ping -c 1 -W 2 fd00:10::2")
+	runShell(t, namespaces[0], "ping -c 1 -W 2 10.0.0.3")
+	runShell(t, namespaces[1], "ping -c 1 -W 2 fd00:10::2")
 }

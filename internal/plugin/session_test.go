@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// begin begins a session and returns the host's networks.
-func begin(t *testing.T, d *Plugin) (*hoststate.Session, []hoststate.Network) {
+// beginSession begins a session and returns the host's networks.
+func beginSession(t *testing.T, d *Plugin) (*hoststate.Session, []hoststate.Network) {
 	t.Helper()
 	s, err := d.Begin()
 	if err != nil {
@@ -26,11 +26,11 @@ func begin(t *testing.T, d *Plugin) (*hoststate.Session, []hoststate.Network) {
 	return s, locals
 }
 
-// meet has the agent know one of the two other hosts, and that it has a container.
-func meet(t *testing.T, d *Plugin) {
+// learnPeers has the agent know one of the two other hosts, and that it has a container.
+func learnPeers(t *testing.T, d *Plugin) {
 	t.Helper()
 	b := netip.MustParseAddr("198.18.0.11")
-	s, locals := begin(t, d)
+	s, locals := beginSession(t, d)
 	if len(locals) != 1 {
 		t.Fatalf("got %+v", locals)
 	}
@@ -45,17 +45,17 @@ func meet(t *testing.T, d *Plugin) {
 // What the agent finds out, the plugin does not undo; and it does where no agent keeps
 // it up to date.
 func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	k.Log = nil
-	meet(t, d)
-	golden(t, "meet.golden", strings.Join(k.Log, "\n")+"\n")
+	learnPeers(t, d)
+	compareGolden(t, "peers_known.golden", strings.Join(k.Log, "\n")+"\n")
 
 	k.Log = nil
-	meet(t, d)
+	learnPeers(t, d)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
@@ -70,21 +70,21 @@ func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "alone.golden", strings.Join(k.Log, "\n")+"\n")
+	compareGolden(t, "static_again.golden", strings.Join(k.Log, "\n")+"\n")
 	if len(warnings) != 1 {
 		t.Errorf("warnings %q", warnings)
 	}
 }
 
 // Before an agent has heard of all hosts, what another agent knew stays.
-func TestForwardKeepsWhatWasKnown(t *testing.T) {
-	k, d := newFake(t)
+func TestPartialForwardKeepsEntries(t *testing.T) {
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	meet(t, d)
-	s, locals := begin(t, d)
+	learnPeers(t, d)
+	s, locals := beginSession(t, d)
 	defer s.Close()
 	k.Log = nil
 	if err := s.Forward(locals[0], nil, false); err != nil || len(k.Log) > 0 {
@@ -96,13 +96,13 @@ func TestForwardKeepsWhatWasKnown(t *testing.T) {
 }
 
 // What is news of other hosts costs the same with many containers as with one.
-func TestFollowLooksAtNoContainer(t *testing.T) {
-	k, d := newFake(t)
+func TestReconcilePeersLooksAtNoContainer(t *testing.T) {
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	s, locals := begin(t, d)
+	s, locals := beginSession(t, d)
 	defer s.Close()
 	b := netip.MustParseAddr("198.18.0.11")
 	if err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, AgentPort: 7947}); err != nil {
@@ -125,15 +125,15 @@ func TestFollowLooksAtNoContainer(t *testing.T) {
 
 // Without an agent no network of the host is left as an agent had it, also those on which
 // nothing starts.
-func TestAloneIsForAllNetworks(t *testing.T) {
-	k, d := newFake(t)
+func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
+	k, d := newFakeHost(t)
 	for i, config := range []string{testNetwork, redNetwork} {
 		ns, r := request(config, i+1)
 		if _, err := d.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			meet(t, d)
+			learnPeers(t, d)
 		}
 	}
 	flood := func() int {
@@ -158,20 +158,20 @@ func TestAloneIsForAllNetworks(t *testing.T) {
 	}
 }
 
-// answered is what an agent says that runs.
-type answered struct{ error }
+// agentError is what an agent says that runs.
+type agentError struct{ error }
 
-func (answered) Answered() {}
+func (agentError) Answered() {}
 
 // An agent that answers, be it that something is wrong, sees to the networks itself.
-func TestAnAgentThatAnswersIsNotReplaced(t *testing.T) {
-	k, d := newFake(t)
+func TestAgentThatAnswersIsNotReplaced(t *testing.T) {
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	meet(t, d)
-	d.Agent = &fakeAgent{err: answered{errors.New("port 53 is taken")}}
+	learnPeers(t, d)
+	d.Agent = &fakeAgent{err: agentError{errors.New("port 53 is taken")}}
 	warnings := 0
 	d.Warn = func(string) { warnings++ }
 	k.Log = nil

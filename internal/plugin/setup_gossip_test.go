@@ -21,11 +21,11 @@ import (
 var gossipNetwork = strings.NewReplacer(`"remote_ips": "198.18.0.11,198.18.0.12"`, `"discovery": "gossip"`,
 	`"dns_enabled": true`, `"dns_enabled": true, "ipam_options": {"driver": "vxlan"}`).Replace(testNetwork)
 
-// newGossip is newFake with an agent that gives out what the user wants, or else the
+// newGossipHost is newFakeHost with an agent that gives out what the user wants, or else the
 // first addresses.
-func newGossip(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
+func newGossipHost(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
 	t.Helper()
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	agent := new(fakeAgent)
 	agent.assign = func(_, _ string, wanted []netip.Addr) ([]netip.Addr, error) {
 		var all []netip.Addr
@@ -43,17 +43,17 @@ func newGossip(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
 	return k, d, agent
 }
 
-// arriving is a container number i without addresses.
-func arriving(i int, options string) (string, netavark.Request) {
+// gossipRequest is a container number i without addresses.
+func gossipRequest(i int, options string) (string, netavark.Request) {
 	ns, r := request(gossipNetwork, i)
 	r.Options = json.RawMessage(`{"interface_name": "eth0"` + options + `}`)
 	return ns, r
 }
 
 // Where nobody needs to be asked for names, the agent is told all the same: it tells other hosts.
-func TestTheAgentHearsOfArrivalsWithoutNames(t *testing.T) {
-	_, d, agent := newGossip(t)
-	ns, r := arriving(1, "")
+func TestAgentIsNotifiedOfSetupWithoutNames(t *testing.T) {
+	_, d, agent := newGossipHost(t)
+	ns, r := gossipRequest(1, "")
 	r.Network = json.RawMessage(strings.ReplaceAll(string(r.Network), `"dns_enabled": true`, `"dns_enabled": false`))
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
@@ -65,8 +65,8 @@ func TestTheAgentHearsOfArrivalsWithoutNames(t *testing.T) {
 
 // While the agent is asked, it can take the store's lock and finds the container there without
 // addresses; afterwards it is as on any network.
-func TestTheAgentPicksAddresses(t *testing.T) {
-	_, d, agent := newGossip(t)
+func TestAgentAssignsAddresses(t *testing.T) {
+	_, d, agent := newGossipHost(t)
 	pick := agent.assign
 	asked := 0
 	agent.assign = func(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
@@ -93,7 +93,7 @@ func TestTheAgentPicksAddresses(t *testing.T) {
 		}
 		return pick(networkID, containerID, wanted)
 	}
-	ns, r := arriving(1, "")
+	ns, r := gossipRequest(1, "")
 	for range 2 { // the second changes nothing
 		status, err := d.Setup(ns, r)
 		if err != nil {
@@ -122,9 +122,9 @@ func TestTheAgentPicksAddresses(t *testing.T) {
 }
 
 // What the user asks for is passed on, and the rest comes from the agent; a MAC stays.
-func TestTheAgentIsToldWhatTheUserWants(t *testing.T) {
-	_, d, _ := newGossip(t)
-	ns, r := arriving(1, `, "static_ips": ["10.0.0.77", "10.0.0.77"], "static_mac": "02:00:00:00:00:09"`)
+func TestAgentIsAskedForTheUsersAddresses(t *testing.T) {
+	_, d, _ := newGossipHost(t)
+	ns, r := gossipRequest(1, `, "static_ips": ["10.0.0.77", "10.0.0.77"], "static_mac": "02:00:00:00:00:09"`)
 	status, err := d.Setup(ns, r)
 	if err != nil {
 		t.Fatal(err)
@@ -136,13 +136,13 @@ func TestTheAgentIsToldWhatTheUserWants(t *testing.T) {
 }
 
 // Any failure, the agent's and at whatever call, leaves nothing.
-func TestAnArrivalThatFailsLeavesNothing(t *testing.T) {
+func TestGossipSetupThatFailsLeavesNothing(t *testing.T) {
 	check := func(t *testing.T, k *fakekernel.Kernel, d *Plugin, before []kernel.Link) {
 		t.Helper()
 		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 			t.Errorf("left %+v", after)
 		}
-		if files := stored(t, d); len(files) > 0 {
+		if files := storedFiles(t, d); len(files) > 0 {
 			t.Errorf("left %v", files)
 		}
 		if elements := k.HostNamespace().Firewall(); len(elements) > 0 {
@@ -150,20 +150,20 @@ func TestAnArrivalThatFailsLeavesNothing(t *testing.T) {
 		}
 	}
 	t.Run("without an agent", func(t *testing.T) {
-		k, d, agent := newGossip(t)
+		k, d, agent := newGossipHost(t)
 		before := k.HostNamespace().Links()
 		agent.err = errors.New("start vxland: it ended at once; see /log")
-		ns, r := arriving(1, "")
+		ns, r := gossipRequest(1, "")
 		if _, err := d.Setup(ns, r); err == nil || err.Error() != "address on network vxlan-network: start vxland: it ended at once; see /log" {
 			t.Errorf("got %v", err)
 		}
 		check(t, k, d, before)
 	})
 	for i := 1; ; i++ {
-		k, d, _ := newGossip(t)
+		k, d, _ := newGossipHost(t)
 		before := k.HostNamespace().Links()
 		k.FailAt = i
-		ns, r := arriving(1, "")
+		ns, r := gossipRequest(1, "")
 		_, err := d.Setup(ns, r)
 		if k.Calls < i {
 			if err != nil || i < 30 {
@@ -179,18 +179,18 @@ func TestAnArrivalThatFailsLeavesNothing(t *testing.T) {
 }
 
 // Killed at whatever call, or while the agent is asked, teardown clears and setup completes.
-func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
-	ns, r := arriving(1, "")
-	k, d, _ := newGossip(t)
+func TestKilledGossipSetupIsCompletedByTheNextRun(t *testing.T) {
+	ns, r := gossipRequest(1, "")
+	k, d, _ := newGossipHost(t)
 	empty := k.HostNamespace().Links()
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	built := shape(k.HostNamespace().Links())
+	built := withoutKernelChoices(k.HostNamespace().Links())
 	calls := k.Calls
 	for i := 0; i <= calls; i++ {
 		for _, next := range []string{"setup", "teardown"} {
-			k, d, agent := newGossip(t)
+			k, d, agent := newGossipHost(t)
 			pick := agent.assign
 			if k.DieAt = i; i == 0 {
 				agent.assign = func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
@@ -206,7 +206,7 @@ func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
 				if _, err := d.Setup(ns, r); err != nil {
 					t.Errorf("killed at call %d, then setup: %v", i, err)
 				}
-				if got := shape(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
+				if got := withoutKernelChoices(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
 					t.Errorf("killed at call %d, then setup:\ngot  %+v\nwant %+v", i, got, built)
 				}
 			}
@@ -216,7 +216,7 @@ func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
 			if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 				t.Errorf("killed at call %d, then teardown: left %+v", i, got)
 			}
-			if files := stored(t, d); len(files) > 0 {
+			if files := storedFiles(t, d); len(files) > 0 {
 				t.Errorf("killed at call %d, then teardown: left %v", i, files)
 			}
 		}
@@ -225,9 +225,9 @@ func TestAnArrivalThatWasKilledIsCompletedByTheNextRun(t *testing.T) {
 
 // The wire is asked for addresses before a container gets them, unless it is there and would
 // answer itself.
-func TestInUse(t *testing.T) {
-	k, d, _ := newGossip(t)
-	ns, r := arriving(1, "")
+func TestProbeFindsAddressInUse(t *testing.T) {
+	k, d, _ := newGossipHost(t)
+	ns, r := gossipRequest(1, "")
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
@@ -252,16 +252,16 @@ func TestInUse(t *testing.T) {
 
 // An arrival that fails does not harm another container, nor does one that is under way
 // keep another's teardown from working.
-func TestAnArrivalBesideOthers(t *testing.T) {
-	k, d, agent := newGossip(t)
-	ns1, r1 := arriving(1, "")
+func TestGossipSetupBesideOthers(t *testing.T) {
+	k, d, agent := newGossipHost(t)
+	ns1, r1 := gossipRequest(1, "")
 	if _, err := d.Setup(ns1, r1); err != nil {
 		t.Fatal(err)
 	}
 	before := k.HostNamespace().Links()
 	pick := agent.assign
 	agent.assign = func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) { return nil, errors.New("no free address") }
-	ns2, r2 := arriving(2, "")
+	ns2, r2 := gossipRequest(2, "")
 	if _, err := d.Setup(ns2, r2); err == nil || !strings.Contains(err.Error(), "no free address") {
 		t.Errorf("got %v", err)
 	}
@@ -277,16 +277,16 @@ func TestAnArrivalBesideOthers(t *testing.T) {
 	if _, err := d.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
-	if len(k.HostNamespace().Links()) != 4 || len(stored(t, d)) != 3 {
-		t.Errorf("have %+v %v", k.HostNamespace().Links(), stored(t, d))
+	if len(k.HostNamespace().Links()) != 4 || len(storedFiles(t, d)) != 3 {
+		t.Errorf("have %+v %v", k.HostNamespace().Links(), storedFiles(t, d))
 	}
 }
 
 // A network without addresses needs none picked, but the agent all the same.
-func TestAnArrivalWithoutAddresses(t *testing.T) {
-	k, d, agent := newGossip(t)
+func TestGossipSetupWithoutSubnets(t *testing.T) {
+	k, d, agent := newGossipHost(t)
 	before := k.HostNamespace().Links()
-	ns, r := arriving(1, "")
+	ns, r := gossipRequest(1, "")
 	var n map[string]any
 	if err := json.Unmarshal([]byte(gossipNetwork), &n); err != nil {
 		t.Fatal(err)
@@ -301,8 +301,8 @@ func TestAnArrivalWithoutAddresses(t *testing.T) {
 	if _, err := d.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "hosts of network vxlan-network: it is not installed") {
 		t.Errorf("got %v", err)
 	}
-	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) || len(stored(t, d)) > 0 {
-		t.Errorf("left %+v %v", after, stored(t, d))
+	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) || len(storedFiles(t, d)) > 0 {
+		t.Errorf("left %+v %v", after, storedFiles(t, d))
 	}
 	agent.err = nil
 	if _, err := d.Setup(ns, r); err != nil || agent.syncs.Load() != 2 {
@@ -312,8 +312,8 @@ func TestAnArrivalWithoutAddresses(t *testing.T) {
 
 // An agent that picks an address and then does not answer names is no reason to forget
 // where the other hosts are: there is no list of them.
-func TestAnArrivalWithoutNamesKeepsThePeers(t *testing.T) {
-	_, d, agent := newGossip(t)
+func TestGossipSetupWithoutNamesKeepsPeers(t *testing.T) {
+	_, d, agent := newGossipHost(t)
 	want := network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.99")}}
 	pick := agent.assign
 	agent.assign = func(n, c string, wanted []netip.Addr) ([]netip.Addr, error) {
@@ -330,7 +330,7 @@ func TestAnArrivalWithoutNamesKeepsThePeers(t *testing.T) {
 	}
 	var warned string
 	d.Warn = func(message string) { warned += message }
-	ns, r := arriving(1, "")
+	ns, r := gossipRequest(1, "")
 	if _, err := d.Setup(ns, r); err != nil || !strings.Contains(warned, "no container names") {
 		t.Errorf("got %v, warned %q", err, warned)
 	}
@@ -345,8 +345,8 @@ func TestAnArrivalWithoutNamesKeepsThePeers(t *testing.T) {
 }
 
 // One command, the same on every host, with a seed or without.
-func TestCreateOfANetworkWhoseHostsFindEachOther(t *testing.T) {
-	_, d := newFake(t)
+func TestCreateGossipNetwork(t *testing.T) {
+	_, d := newFakeHost(t)
 	for _, seeds := range []string{"", `, "remote_ips": "198.18.0.11"`} {
 		out, err := d.Create([]byte(`{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"vni": "100",
 			"local_ip": "auto", "physical_interface": "eth0", "discovery": "gossip"` + seeds + `}, "subnets": [{"subnet": "10.0.0.0/24"}]}`))

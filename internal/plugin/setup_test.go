@@ -20,14 +20,14 @@ import (
 // The commands that the documented network comes down to, first container and
 // second.
 func TestSetupMakesTheseChanges(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	for i, file := range []string{"first.golden", "second.golden"} {
 		k.Log = nil
 		ns, r := request(testNetwork, i+1)
 		if _, err := d.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, file, strings.Join(k.Log, "\n")+"\n")
+		compareGolden(t, file, strings.Join(k.Log, "\n")+"\n")
 	}
 	k.Log = nil
 	for i := range 2 {
@@ -36,11 +36,11 @@ func TestSetupMakesTheseChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	golden(t, "teardown.golden", strings.Join(k.Log, "\n")+"\n")
+	compareGolden(t, "teardown.golden", strings.Join(k.Log, "\n")+"\n")
 }
 
 func TestSetupAnswersWhatPodmanShows(t *testing.T) {
-	_, d := newFake(t)
+	_, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	status, err := d.Setup(ns, r)
 	if err != nil {
@@ -57,7 +57,7 @@ func TestSetupAnswersWhatPodmanShows(t *testing.T) {
 }
 
 func TestSetupAgainChangesNothing(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	for range 2 {
 		k.Log = nil
@@ -73,7 +73,7 @@ func TestSetupAgainChangesNothing(t *testing.T) {
 // A failure at whatever call leaves nothing: links, namespaces, files.
 func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 	for i := 1; ; i++ {
-		k, d := newFake(t)
+		k, d := newFakeHost(t)
 		before := k.HostNamespace().Links()
 		k.FailAt = i
 		ns, r := request(testNetwork, 1)
@@ -93,7 +93,7 @@ func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 			t.Errorf("call %d: left %+v", i, after)
 		}
-		if files := stored(t, d); len(files) > 0 {
+		if files := storedFiles(t, d); len(files) > 0 {
 			t.Errorf("call %d: left %v", i, files)
 		}
 		inside, err := k.Open(ns)
@@ -109,7 +109,7 @@ func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 // A failed setup of a second container does not harm the first.
 func TestSetupThatFailsLeavesOthersAlone(t *testing.T) {
 	for i := 1; ; i++ {
-		k, d := newFake(t)
+		k, d := newFakeHost(t)
 		ns, r := request(testNetwork, 1)
 		if _, err := d.Setup(ns, r); err != nil {
 			t.Fatal(err)
@@ -128,8 +128,8 @@ func TestSetupThatFailsLeavesOthersAlone(t *testing.T) {
 
 // Killed at whatever call, in setup or teardown: what is run next, setup or
 // teardown, ends in the state it should.
-func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
-	k, d := newFake(t)
+func TestKilledRunIsCompletedByTheNext(t *testing.T) {
+	k, d := newFakeHost(t)
 	empty := k.HostNamespace().Links()
 	ns, r := request(testNetwork, 1)
 	setup := func(d *Plugin) error { _, err := d.Setup(ns, r); return err }
@@ -137,12 +137,12 @@ func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 	if err := setup(d); err != nil {
 		t.Fatal(err)
 	}
-	built := shape(k.HostNamespace().Links())
+	built := withoutKernelChoices(k.HostNamespace().Links())
 
 	for _, killed := range []string{"setup", "teardown"} {
 		for i := 1; ; i++ {
 			for _, next := range []string{"setup", "teardown"} {
-				k, d := newFake(t)
+				k, d := newFakeHost(t)
 				run := setup
 				if killed == "teardown" {
 					run = teardown
@@ -159,7 +159,7 @@ func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 					if err := setup(d); err != nil {
 						t.Errorf("%s killed at call %d, then setup: %v", killed, i, err)
 					}
-					if got := shape(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
+					if got := withoutKernelChoices(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
 						t.Errorf("%s killed at call %d, then setup:\ngot  %+v\nwant %+v", killed, i, got, built)
 					}
 					continue
@@ -170,7 +170,7 @@ func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 				if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 					t.Errorf("%s killed at call %d, then teardown: left %+v", killed, i, got)
 				}
-				if files := stored(t, d); len(files) > 0 {
+				if files := storedFiles(t, d); len(files) > 0 {
 					t.Errorf("%s killed at call %d, then teardown: left %v", killed, i, files)
 				}
 			}
@@ -179,8 +179,8 @@ func TestWhatWasKilledAtAnyCallIsCompletedByTheNextRun(t *testing.T) {
 	}
 }
 
-// shape leaves out what the kernel chooses.
-func shape(links []kernel.Link) []kernel.Link {
+// withoutKernelChoices leaves out what the kernel chooses.
+func withoutKernelChoices(links []kernel.Link) []kernel.Link {
 	for i, l := range links {
 		if l.Kind != kernel.KindBridge {
 			links[i].MAC = kernel.MAC{}
@@ -233,29 +233,29 @@ func TestSetupRepairs(t *testing.T) {
 	}
 	for name, alter := range tests {
 		t.Run(name, func(t *testing.T) {
-			k, d := newFake(t)
+			k, d := newFakeHost(t)
 			ns, r := request(testNetwork, 1)
 			if _, err := d.Setup(ns, r); err != nil {
 				t.Fatal(err)
 			}
-			want := byName(k.HostNamespace().Links())
+			want := linksByName(k.HostNamespace().Links())
 			alter(k.HostNamespace())
-			if reflect.DeepEqual(byName(k.HostNamespace().Links()), want) {
+			if reflect.DeepEqual(linksByName(k.HostNamespace().Links()), want) {
 				t.Fatal("nothing was altered")
 			}
 			if _, err := d.Setup(ns, r); err != nil {
 				t.Fatal(err)
 			}
-			if got := byName(k.HostNamespace().Links()); !reflect.DeepEqual(got, want) {
+			if got := linksByName(k.HostNamespace().Links()); !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
 	}
 }
 
-func byName(links []kernel.Link) map[string]kernel.Link {
+func linksByName(links []kernel.Link) map[string]kernel.Link {
 	m := make(map[string]kernel.Link)
-	for _, l := range shape(links) {
+	for _, l := range withoutKernelChoices(links) {
 		m[l.Name] = l
 	}
 	return m
@@ -283,7 +283,7 @@ func TestSetupRefusesNamesHeldBySomethingElse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			k, d := newFake(t)
+			k, d := newFakeHost(t)
 			k.HostNamespace().Add(tt.holder)
 			before := k.HostNamespace().Links()
 			ns, r := request(testNetwork, 1)
@@ -299,7 +299,7 @@ func TestSetupRefusesNamesHeldBySomethingElse(t *testing.T) {
 }
 
 func TestSetupNamesAnInterfaceThatIsThere(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	inside, err := k.Open(ns)
 	if err != nil {
@@ -316,7 +316,7 @@ func TestSetupNamesAnInterfaceThatIsThere(t *testing.T) {
 
 // Two routes out: the container keeps what it added to its own interface.
 func TestSetupAgainKeepsWhatTheContainerAdded(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
@@ -337,13 +337,13 @@ func TestSetupAgainKeepsWhatTheContainerAdded(t *testing.T) {
 }
 
 func TestSetupIntoAMissingNamespace(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	before := k.HostNamespace().Links()
 	_, r := request(testNetwork, 1)
 	if _, err := d.Setup("/ns/none", r); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	if !reflect.DeepEqual(before, k.HostNamespace().Links()) || len(stored(t, d)) > 0 {
+	if !reflect.DeepEqual(before, k.HostNamespace().Links()) || len(storedFiles(t, d)) > 0 {
 		t.Error("something was left")
 	}
 }
@@ -367,7 +367,7 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			k, d := newFake(t)
+			k, d := newFakeHost(t)
 			k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{holder(tt.held): netip.MustParseAddr("198.18.0.11")}
 			ns, r := request(tt.network, 1)
 			r.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["` + tt.addr + `"]}`)
@@ -375,8 +375,8 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 			switch {
 			case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("got %v, want %s", err, tt.want)
-			case err != nil && (len(k.HostNamespace().Links()) != 1 || len(stored(t, d)) > 0):
-				t.Errorf("left %v, %v", k.HostNamespace().Links(), stored(t, d))
+			case err != nil && (len(k.HostNamespace().Links()) != 1 || len(storedFiles(t, d)) > 0):
+				t.Errorf("left %v, %v", k.HostNamespace().Links(), storedFiles(t, d))
 			}
 		})
 	}
@@ -384,7 +384,7 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 
 // With the agent containers ask the gateways; without it, whom the host asks, and the user is told.
 func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
-	_, d := newFake(t)
+	_, d := newFakeHost(t)
 	agent := new(fakeAgent)
 	d.Agent = agent
 	ns, r := request(testNetwork, 1)
@@ -411,8 +411,8 @@ func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
 }
 
 // What is no network, or one of another driver that is broken, keeps no container from starting.
-func TestSetupBesideOddNetworkFiles(t *testing.T) {
-	_, d := newFake(t)
+func TestSetupIgnoresBrokenNetworkFiles(t *testing.T) {
+	_, d := newFakeHost(t)
 	dir := d.NetworksDir
 	for _, err := range []error{
 		os.Mkdir(filepath.Join(dir, "old.json"), 0o755),
@@ -428,10 +428,10 @@ func TestSetupBesideOddNetworkFiles(t *testing.T) {
 	}
 }
 
-// bridgeAnswers has a bridge that answers for who is gone.
-type bridgeAnswers struct{ hoststate.Namespace }
+// answeringBridge has a bridge that answers for who is gone.
+type answeringBridge struct{ hoststate.Namespace }
 
-func (ns bridgeAnswers) ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error) {
+func (ns answeringBridge) ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error) {
 	if strings.HasPrefix(device, "vx") {
 		return nil, nil
 	}
@@ -439,13 +439,13 @@ func (ns bridgeAnswers) ProbeAddresses(device string, from kernel.ProbeSender, a
 }
 
 // An address for which only this host's own bridge answers is free, unless it answers for a container of this host.
-func TestSetupAsksTheOtherHostItself(t *testing.T) {
+func TestSetupProbesTheOtherHostItself(t *testing.T) {
 	for vtep, refused := range map[netip.Addr]bool{netip.MustParseAddr("198.18.0.11"): false, {}: true} {
-		k, d := newFake(t)
+		k, d := newFakeHost(t)
 		open := d.Open
 		d.Open = func(path string) (hoststate.Namespace, error) {
 			ns, err := open(path)
-			return bridgeAnswers{ns}, err
+			return answeringBridge{ns}, err
 		}
 		addr := netip.MustParseAddr("10.0.0.70") // of another's part
 		k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: addr, MAC: kernel.MAC{2, 7}}: vtep}

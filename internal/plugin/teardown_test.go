@@ -11,7 +11,7 @@ import (
 )
 
 func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	empty := k.HostNamespace().Links()
 	for i := range 2 {
 		ns, r := request(testNetwork, i+1)
@@ -27,8 +27,8 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 		if err := d.Teardown(ns1, r1); err != nil {
 			t.Fatal(err)
 		}
-		if len(k.HostNamespace().Links()) != 4 || len(stored(t, d)) != 3 {
-			t.Fatalf("the other container lost something: %+v %v", k.HostNamespace().Links(), stored(t, d))
+		if len(k.HostNamespace().Links()) != 4 || len(storedFiles(t, d)) != 3 {
+			t.Fatalf("the other container lost something: %+v %v", k.HostNamespace().Links(), storedFiles(t, d))
 		}
 	}
 	// The network has become invalid meanwhile.
@@ -40,7 +40,7 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 		if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 			t.Errorf("left %+v", got)
 		}
-		if files := stored(t, d); len(files) > 0 {
+		if files := storedFiles(t, d); len(files) > 0 {
 			t.Errorf("left %v", files)
 		}
 	}
@@ -50,7 +50,7 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 // finishes.
 func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 	for i := 1; ; i++ {
-		k, d := newFake(t)
+		k, d := newFakeHost(t)
 		empty := k.HostNamespace().Links()
 		ns, r := request(testNetwork, 1)
 		if _, err := d.Setup(ns, r); err != nil {
@@ -64,7 +64,7 @@ func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 		if !errors.Is(err, fakekernel.ErrInjected) {
 			t.Errorf("call %d: %v", i, err)
 		}
-		if len(stored(t, d)) == 0 {
+		if len(storedFiles(t, d)) == 0 {
 			t.Errorf("call %d: the record is gone, but the kernel may not be clean", i)
 		}
 		if err := d.Teardown(ns, r); err != nil {
@@ -78,7 +78,7 @@ func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 
 // Devices of those names that this project did not make stay.
 func TestTeardownLeavesOthersDevices(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	k.HostNamespace().Add(kernel.Link{Name: "br-vx-eaf72b2d", Kind: kernel.KindBridge, Up: true})
 	// Of the right kind and name, not marked, and in use.
 	k.HostNamespace().Add(kernel.Link{Name: "vx-eaf72b2d", Kind: kernel.KindVXLAN, Up: true, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
@@ -95,7 +95,7 @@ func TestTeardownLeavesOthersDevices(t *testing.T) {
 // Without the store the container's own veth goes all the same, and the error is
 // reported.
 func TestTeardownWithoutTheStore(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestTeardownWithoutTheStore(t *testing.T) {
 }
 
 func TestTeardownRefusesAnIDThatIsAPath(t *testing.T) {
-	_, d := newFake(t)
+	_, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	r.ContainerID = "../../etc"
 	if err := d.Teardown(ns, r); err == nil || !strings.Contains(err.Error(), "container id") {
@@ -120,7 +120,7 @@ func TestTeardownRefusesAnIDThatIsAPath(t *testing.T) {
 
 // A port that the user added to the bridge keeps the network up.
 func TestTeardownKeepsABridgeWithAnotherPort(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestTeardownKeepsABridgeWithAnotherPort(t *testing.T) {
 
 // The other's port has a name of its user's choice, and somebody took it off the bridge.
 func TestTeardownKeepsABridgeWhoseOtherPortIsOffIt(t *testing.T) {
-	k, d := newFake(t)
+	k, d := newFakeHost(t)
 	ns, r := request(testNetwork, 2)
 	r.Options = []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.3"], "options": {"host_interface_name": "web0"}}`)
 	if _, err := d.Setup(ns, r); err != nil {
@@ -156,7 +156,7 @@ func TestTeardownKeepsABridgeWhoseOtherPortIsOffIt(t *testing.T) {
 }
 
 func TestRootlessIsRefused(t *testing.T) {
-	_, d := newFake(t)
+	_, d := newFakeHost(t)
 	d.Rootless = true
 	ns, r := request(testNetwork, 1)
 	_, createErr := d.Create([]byte(testNetwork))

@@ -20,8 +20,8 @@ var (
 	addr1, addr2 = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00:10::2")
 )
 
-// exact is a plan with those tables.
-func exact(t kernel.ForwardingTables) plan.Forwarding {
+// staticPlan is a plan with those tables.
+func staticPlan(t kernel.ForwardingTables) plan.Forwarding {
 	return plan.Forwarding{
 		Device: kernel.Link{Name: "vx0", Kind: kernel.KindVXLAN, Alias: "mark", Master: "br0"},
 		Port:   kernel.PortFlags{Learning: kernel.Some(false), Suppress: kernel.Some(true)},
@@ -29,22 +29,22 @@ func exact(t kernel.ForwardingTables) plan.Forwarding {
 	}
 }
 
-// one container on host B.
-func one() kernel.ForwardingTables {
+// oneContainer container on host B.
+func oneContainer() kernel.ForwardingTables {
 	return kernel.ForwardingTables{FDB: []kernel.FDB{{MAC: mac1, Dst: hostB}}, Static: []kernel.MAC{mac1}, Neighbours: []kernel.Neighbour{{Addr: addr1, MAC: mac1}}}
 }
 
-// two are one and another on host C.
-func two() kernel.ForwardingTables {
-	t := one()
+// twoContainers are one and another on host C.
+func twoContainers() kernel.ForwardingTables {
+	t := oneContainer()
 	t.FDB = append(t.FDB, kernel.FDB{MAC: mac2, Dst: hostC})
 	t.Static = append(t.Static, mac2)
 	t.Neighbours = append(t.Neighbours, kernel.Neighbour{Addr: addr2, MAC: mac2})
 	return t
 }
 
-// forward runs once and returns the commands.
-func forward(t *testing.T, k *fakekernel.Kernel, want plan.Forwarding) string {
+// applyForwarding runs once and returns the commands.
+func applyForwarding(t *testing.T, k *fakekernel.Kernel, want plan.Forwarding) string {
 	t.Helper()
 	k.Log = nil
 	if err := ensureTables(k.HostNamespace(), want); err != nil {
@@ -56,7 +56,7 @@ func forward(t *testing.T, k *fakekernel.Kernel, want plan.Forwarding) string {
 // The commands of each step, after each of which another run does nothing.
 func TestForwardingCommands(t *testing.T) {
 	k, _ := newHostWithNetwork(t)
-	moved := two()
+	moved := twoContainers()
 	moved.FDB[0].Dst = hostC
 	moved.Neighbours[1].MAC = mac1
 	for _, step := range []struct {
@@ -64,34 +64,34 @@ func TestForwardingCommands(t *testing.T) {
 		want plan.Forwarding
 		log  string
 	}{
-		{"first", exact(two()), `bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent
+		{"first", staticPlan(twoContainers()), `bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent
 bridge fdb replace 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self permanent
 bridge fdb replace 02:00:00:00:00:01 dev vx0 master static sticky
 bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
 ip neigh replace 10.0.0.1 lladdr 02:00:00:00:00:01 dev br0 nud permanent
 ip neigh replace fd00:10::2 lladdr 02:00:00:00:00:02 dev br0 nud permanent
 bridge link set dev vx0 learning off neigh_suppress on`},
-		{"moved", exact(moved), `bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.12 self permanent
+		{"moved", staticPlan(moved), `bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.12 self permanent
 ip neigh replace fd00:10::2 lladdr 02:00:00:00:00:01 dev br0 nud permanent`},
-		{"gone", exact(one()), `bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent
+		{"gone", staticPlan(oneContainer()), `bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent
 ip neigh delete fd00:10::2 dev br0
 bridge fdb delete 02:00:00:00:00:02 dev vx0 master
 bridge fdb delete 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self`},
-		{"another one", exact(kernel.ForwardingTables{FDB: two().FDB[1:], Static: two().Static[1:], Neighbours: two().Neighbours[1:]}),
+		{"another one", staticPlan(kernel.ForwardingTables{FDB: twoContainers().FDB[1:], Static: twoContainers().Static[1:], Neighbours: twoContainers().Neighbours[1:]}),
 			`bridge fdb replace 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self permanent
 bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
 ip neigh replace fd00:10::2 lladdr 02:00:00:00:00:02 dev br0 nud permanent
 ip neigh delete 10.0.0.1 dev br0
 bridge fdb delete 02:00:00:00:00:01 dev vx0 master
 bridge fdb delete 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self`},
-		{"none", exact(kernel.ForwardingTables{}), `ip neigh delete fd00:10::2 dev br0
+		{"none", staticPlan(kernel.ForwardingTables{}), `ip neigh delete fd00:10::2 dev br0
 bridge fdb delete 02:00:00:00:00:02 dev vx0 master
 bridge fdb delete 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self`},
 	} {
-		if got := forward(t, k, step.want); got != step.log {
+		if got := applyForwarding(t, k, step.want); got != step.log {
 			t.Errorf("%s: got\n%s\nwant\n%s", step.name, got, step.log)
 		}
-		if again := forward(t, k, step.want); again != "" {
+		if again := applyForwarding(t, k, step.want); again != "" {
 			t.Errorf("%s: a second run did\n%s", step.name, again)
 		}
 	}
@@ -103,15 +103,15 @@ bridge fdb delete 02:00:00:00:00:02 dev vx0 dst 198.18.0.12 self`},
 // Whatever somebody did, the next run puts it right, and nothing else.
 func TestForwardingRepairs(t *testing.T) {
 	k, _ := newHostWithNetwork(t)
-	forward(t, k, exact(two()))
+	applyForwarding(t, k, staticPlan(twoContainers()))
 	for _, tt := range []struct {
 		name  string
 		alter []kernel.Change
 		want  string
 	}{
-		{"an entry of the device", []kernel.Change{kernel.DelFDB{Name: "vx0", FDB: one().FDB[0]}}, "bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent"},
+		{"an entry of the device", []kernel.Change{kernel.DelFDB{Name: "vx0", FDB: oneContainer().FDB[0]}}, "bridge fdb replace 02:00:00:00:00:01 dev vx0 dst 198.18.0.11 self permanent"},
 		{"an entry of the bridge", []kernel.Change{kernel.DelStatic{Name: "vx0", MAC: mac1}}, "bridge fdb replace 02:00:00:00:00:01 dev vx0 master static sticky"},
-		{"a neighbour", []kernel.Change{kernel.DelNeighbour{Name: "br0", Neighbour: one().Neighbours[0]}}, "ip neigh replace 10.0.0.1 lladdr 02:00:00:00:00:01 dev br0 nud permanent"},
+		{"a neighbour", []kernel.Change{kernel.DelNeighbour{Name: "br0", Neighbour: oneContainer().Neighbours[0]}}, "ip neigh replace 10.0.0.1 lladdr 02:00:00:00:00:01 dev br0 nud permanent"},
 		{"a stranger", []kernel.Change{kernel.AddNeighbour{Name: "br0", Neighbour: kernel.Neighbour{Addr: netip.MustParseAddr("10.0.0.66"), MAC: mac1}}}, "ip neigh delete 10.0.0.66 dev br0"},
 		{"off the bridge", []kernel.Change{kernel.SetMaster{Name: "vx0"}, kernel.SetMaster{Name: "vx0", Master: "br0"}}, `bridge fdb replace 02:00:00:00:00:01 dev vx0 master static sticky
 bridge fdb replace 02:00:00:00:00:02 dev vx0 master static sticky
@@ -122,7 +122,7 @@ bridge link set dev vx0 learning off neigh_suppress on`},
 				t.Fatal(err)
 			}
 		}
-		if got := forward(t, k, exact(two())); got != tt.want {
+		if got := applyForwarding(t, k, staticPlan(twoContainers())); got != tt.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, got, tt.want)
 		}
 	}
@@ -133,30 +133,30 @@ func TestForwardingGoesOnAfterAnError(t *testing.T) {
 	for at := 1; at <= 5; at++ { // link, tables, entries, flags, port
 		k, _ := newHostWithNetwork(t)
 		k.FailAt = k.Calls + at
-		if err := ensureTables(k.HostNamespace(), exact(two())); !errors.Is(err, fakekernel.ErrInjected) {
+		if err := ensureTables(k.HostNamespace(), staticPlan(twoContainers())); !errors.Is(err, fakekernel.ErrInjected) {
 			t.Fatalf("call %d: %v", at, err)
 		}
 		have, err := k.HostNamespace().ForwardingTables("br0", "vx0")
-		if at >= 4 && (err != nil || !reflect.DeepEqual(have, two())) {
+		if at >= 4 && (err != nil || !reflect.DeepEqual(have, twoContainers())) {
 			t.Errorf("the port failed, and the entries are %v, %v", have, err)
 		}
-		if flags, err := k.HostNamespace().PortFlags("vx0"); at == 3 && (err != nil || flags != exact(kernel.ForwardingTables{}).Port) {
+		if flags, err := k.HostNamespace().PortFlags("vx0"); at == 3 && (err != nil || flags != staticPlan(kernel.ForwardingTables{}).Port) {
 			t.Errorf("the entries failed, and the port is %v", flags)
 		}
-		forward(t, k, exact(two()))
+		applyForwarding(t, k, staticPlan(twoContainers()))
 	}
 }
 
 // A device of that name that another made is left alone; one that is not there is an error.
-func TestForwardingOfWhatIsNotOurs(t *testing.T) {
+func TestForwardingLeavesOthersDevices(t *testing.T) {
 	k, _ := newHostWithNetwork(t)
 	k.HostNamespace().Edit("vx0", func(l *kernel.Link) { l.Alias = "somebody's" })
 	k.Log = nil
-	if err := ensureTables(k.HostNamespace(), exact(two())); err == nil || !strings.Contains(err.Error(), "which this network did not make") || len(k.Log) > 0 {
+	if err := ensureTables(k.HostNamespace(), staticPlan(twoContainers())); err == nil || !strings.Contains(err.Error(), "which this network did not make") || len(k.Log) > 0 {
 		t.Errorf("%v, %v", err, k.Log)
 	}
 	k.HostNamespace().Remove("vx0")
-	if err := ensureTables(k.HostNamespace(), exact(two())); !errors.Is(err, kernel.ErrNotFound) {
+	if err := ensureTables(k.HostNamespace(), staticPlan(twoContainers())); !errors.Is(err, kernel.ErrNotFound) {
 		t.Error(err)
 	}
 }
@@ -182,9 +182,9 @@ func TestForwardingLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 	}
 	for range 500 {
 		k, _ := newHostWithNetwork(t)
-		forward(t, k, exact(random()))
+		applyForwarding(t, k, staticPlan(random()))
 		want := random()
-		log := forward(t, k, exact(want))
+		log := applyForwarding(t, k, staticPlan(want))
 		have, err := k.HostNamespace().ForwardingTables("br0", "vx0")
 		if err != nil || countEntries(diffTables(want, have).Add) > 0 || countEntries(have) != countEntries(want) {
 			t.Fatalf("wanted %v, got %v by\n%s", want, have, log)

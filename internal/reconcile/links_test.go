@@ -19,9 +19,9 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// random returns one of a few values of each thing that can differ, so that
+// randomLink returns one of a few values of each thing that can differ, so that
 // having and wanting meet in every combination.
-func random(rnd *rand.Rand, name string) kernel.Link {
+func randomLink(rnd *rand.Rand, name string) kernel.Link {
 	l := kernel.Link{
 		Name: name, Kind: kernel.KindVXLAN, Alias: "mark", Up: true, NoLinkLocal: true, Master: "br0",
 		MTU: []int{900, 1400, 1450}[rnd.IntN(3)], MAC: kernel.MAC{2, 5: byte(rnd.IntN(2))},
@@ -47,7 +47,7 @@ func random(rnd *rand.Rand, name string) kernel.Link {
 func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
-		have, want := random(rnd, "vx0"), random(rnd, "vx0")
+		have, want := randomLink(rnd, "vx0"), randomLink(rnd, "vx0")
 		have.AltNames = slices.DeleteFunc(have.AltNames, func(string) bool { return len(want.AltNames) == 0 }) // names are not taken away
 		if rnd.IntN(2) == 0 {
 			have.Up, have.NoLinkLocal, have.Master = false, false, ""
@@ -62,7 +62,7 @@ func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 			}
 		}
 		got := k.HostNamespace().Links()[1]
-		if !same(got, want) {
+		if !sameLink(got, want) {
 			t.Fatalf("from %+v\nto   %+v\nled to %+v\nby %v", have, want, got, changes)
 		}
 		if left := diff(want, got, ours); len(left) > 0 {
@@ -71,17 +71,17 @@ func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 	}
 }
 
-// same compares links whose lists have no order.
-func same(a, b kernel.Link) bool {
+// sameLink compares links whose lists have no order.
+func sameLink(a, b kernel.Link) bool {
 	for _, l := range []*kernel.Link{&a, &b} {
-		l.FDB = slices.SortedFunc(slices.Values(l.FDB), func(x, y kernel.FDB) int { return compare(x, y) })
-		l.Addrs = slices.SortedFunc(slices.Values(l.Addrs), func(x, y kernel.Addr) int { return compare(x, y) })
+		l.FDB = slices.SortedFunc(slices.Values(l.FDB), func(x, y kernel.FDB) int { return compareText(x, y) })
+		l.Addrs = slices.SortedFunc(slices.Values(l.Addrs), func(x, y kernel.Addr) int { return compareText(x, y) })
 		l.AltNames = slices.Sorted(slices.Values(l.AltNames))
 	}
 	return reflect.DeepEqual(a, b)
 }
 
-func compare(x, y any) int {
+func compareText(x, y any) int {
 	a, b := fmt.Sprint(x), fmt.Sprint(y)
 	switch {
 	case a < b:

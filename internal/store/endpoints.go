@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"vxlan-driver/internal/network"
@@ -177,4 +179,114 @@ func readRecord(path string) (r Record, err error) {
 		return r, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
+}
+
+// Networks returns the ids of the networks that have endpoints, sorted.
+func (s *Store) Networks() ([]string, error) {
+	ids, err := listNames(filepath.Join(s.dir, "networks"), "")
+	if err != nil {
+		return nil, err
+	}
+	var used []string
+	for _, id := range ids {
+		some, err := s.HasEndpointsExcept(id, "")
+		if err != nil {
+			return nil, err
+		}
+		if some { // else a crash came before the first
+			used = append(used, id)
+		}
+	}
+	s.cache.forgetExcept(used)
+	return used, nil
+}
+
+// VTEP returns where a network was on this host when its last endpoint was put.
+func (s *Store) VTEP(networkID string) (network.VTEP, error) {
+	var v network.VTEP
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "vtep.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &v)
+	}
+	if err != nil {
+		return network.VTEP{}, fmt.Errorf("read stored VTEP: %w", err)
+	}
+	return v, nil
+}
+
+// Config returns a network's configuration as it was put.
+func (s *Store) Config(networkID string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "network.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read stored network: %w", err)
+	}
+	return data, nil
+}
+
+func (s *Store) networkDir(id string) string { return filepath.Join(s.dir, "networks", id) }
+
+func (s *Store) endpointsDir(networkID string) string {
+	return filepath.Join(s.networkDir(networkID), "endpoints")
+}
+
+func (s *Store) recordPath(networkID, containerID string) string {
+	return filepath.Join(s.endpointsDir(networkID), containerID+endpointSuffix)
+}
+
+const (
+	endpointSuffix = ".json"
+	// Ids never start with a dot, so neither does an endpoint's file.
+	unfinishedPrefix = ".tmp-"
+)
+
+// listNames lists what is in a directory under that suffix, without it.
+func listNames(dir, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read store: %w", err)
+	}
+	var all []string
+	for _, e := range entries {
+		if name, ok := cutSuffix(e.Name(), suffix); ok {
+			all = append(all, name)
+		}
+	}
+	return all, nil
+}
+
+// cutSuffix returns a file's name without the suffix, if it has it.
+func cutSuffix(name, suffix string) (string, bool) {
+	name, ok := strings.CutSuffix(name, suffix)
+	return name, ok && name != "" && name[0] != '.'
+}
+
+// removeFile removes a file that may be gone.
+func removeFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// writeIfChanged is writeFile for what mostly is there already.
+func writeIfChanged(path string, data []byte) error {
+	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
+		return nil
+	}
+	return writeFile(path, data)
+}
+
+// writeFile replaces a file as a whole, so that a reader or a crash never meets half
+// of one. It is not synced: /run does not outlive the kernel anyway.
+func writeFile(path string, data []byte) error {
+	dir, name := filepath.Split(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	// One name is enough, since the lock is held; a crash's leftover is overwritten.
+	unfinished := filepath.Join(dir, unfinishedPrefix+name)
+	if err := os.WriteFile(unfinished, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, path)
 }

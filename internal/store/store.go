@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"vxlan-driver/internal/network"
 )
 
 // Dir is where the programs keep their store.
@@ -72,55 +69,3 @@ func flock(f *os.File, limit time.Duration) error {
 
 // Close releases the lock.
 func (s *Store) Close() error { return s.lock.Close() }
-
-// Networks returns the ids of the networks that have endpoints, sorted.
-func (s *Store) Networks() ([]string, error) {
-	ids, err := listNames(filepath.Join(s.dir, "networks"), "")
-	if err != nil {
-		return nil, err
-	}
-	var used []string
-	for _, id := range ids {
-		some, err := s.HasEndpointsExcept(id, "")
-		if err != nil {
-			return nil, err
-		}
-		if some { // else a crash came before the first
-			used = append(used, id)
-		}
-	}
-	s.cache.forgetExcept(used)
-	return used, nil
-}
-
-// VTEP returns where a network was on this host when its last endpoint was put.
-func (s *Store) VTEP(networkID string) (network.VTEP, error) {
-	var v network.VTEP
-	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "vtep.json"))
-	if err == nil {
-		err = json.Unmarshal(data, &v)
-	}
-	if err != nil {
-		return network.VTEP{}, fmt.Errorf("read stored VTEP: %w", err)
-	}
-	return v, nil
-}
-
-// Config returns a network's configuration as it was put.
-func (s *Store) Config(networkID string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "network.json"))
-	if err != nil {
-		return nil, fmt.Errorf("read stored network: %w", err)
-	}
-	return data, nil
-}
-
-func (s *Store) networkDir(id string) string { return filepath.Join(s.dir, "networks", id) }
-
-func (s *Store) endpointsDir(networkID string) string {
-	return filepath.Join(s.networkDir(networkID), "endpoints")
-}
-
-func (s *Store) recordPath(networkID, containerID string) string {
-	return filepath.Join(s.endpointsDir(networkID), containerID+endpointSuffix)
-}

@@ -117,7 +117,7 @@ func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
 }
 
 // What a crash left of a network, before its first endpoint or after its last, is none.
-func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
+func TestNetworkWithoutEndpointsIsNone(t *testing.T) {
 	s := open(t, t.TempDir())
 	if err := os.MkdirAll(filepath.Join(s.dir, "networks/half/endpoints"), 0o700); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
 	}
 }
 
-func TestTheLockIsExclusive(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	dir := t.TempDir()
 	first := open(t, dir)
 	opened := make(chan *Store)
@@ -167,7 +167,7 @@ func TestTheLockIsExclusive(t *testing.T) {
 }
 
 // The limit is what keeps Podman from hanging for good.
-func TestTheWaitForTheLockIsLimited(t *testing.T) {
+func TestLockWaitIsLimited(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)
 	f, err := os.Open(filepath.Join(dir, "lock"))

@@ -24,11 +24,11 @@ func deviceNames(id network.Identity) *Devices {
 	}
 }
 
-// bridge carries this host's own address of each subnet and the gateway's. The
+// bridge has this host's own address of each subnet, and the gateway's. The
 // gateway's is the same on every host, so duplicate address detection must not look
-// for it, and what this host sends must come from the other: a remote container
-// would send an answer to the gateway to its own host. So in IPv4 the own address
-// comes first, as the primary one, and in IPv6 the gateway's is deprecated, which
+// for it. What this host sends must come from its own address: a remote container
+// would answer the gateway on its own host. So in IPv4 the own address
+// comes first, as the primary one. In IPv6 the gateway's is deprecated, which
 // keeps source address selection from it (RFC 6724, section 5, rule 3).
 func bridge(n network.Network, v network.VTEP) kernel.Link {
 	l := kernel.Link{
@@ -55,7 +55,7 @@ func bridge(n network.Network, v network.VTEP) kernel.Link {
 	return l
 }
 
-// vxlanDevice floods what the bridge has for everybody to the hosts that want it. Learning
+// vxlanDevice floods broadcasts to the hosts that have a container. Learning
 // is on unless the user turned it off, or the agents tell each other which MAC is where.
 func vxlanDevice(n network.Network, v network.VTEP) kernel.Link {
 	t := n.Tunnel

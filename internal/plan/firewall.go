@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// networkFingerprint is the network's element in kernel.Bridges, whose comment stands for all that
-// networkElements returns: while the kernel has it, nothing needs to be added or even
+// networkFingerprint is the network's element in kernel.Bridges. Its comment stands for all that
+// networkElements returns. While the kernel has it, nothing needs to be added or even
 // computed, however many hosts the network has.
 func networkFingerprint(p PlacedNetwork) kernel.Element {
 	n, v := p.Network, p.VTEP
@@ -19,7 +19,7 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 	for _, r := range v.Remotes {
 		sum.Write(r.AsSlice())
 	}
-	// Addresses are long to print; those of n are those of v, and the host's own.
+	// To print addresses takes long; those of n are those of v, and the host's own.
 	n.Remotes, v.Remotes = nil, nil
 	fmt.Fprintf(sum, "%+v %v %d %+v", n, v, v.AgentPort, isolatedFrom(n, p.Foreign))
 	return kernel.Element{
@@ -50,7 +50,7 @@ func networkElements(p PlacedNetwork) []kernel.Element {
 	return e
 }
 
-// isolatedFrom returns the other networks that n is to be kept from: what is isolated at neither end needs no rule.
+// isolatedFrom returns the other networks that n is kept from. Where neither is isolated no rule is needed.
 func isolatedFrom(n network.Network, others []network.Reservation) []network.Reservation {
 	var some []network.Reservation
 	for _, o := range others {
@@ -107,8 +107,8 @@ func (e *elements) addTunnel(n network.Network, v network.VTEP) {
 	}
 }
 
-// addAgents keeps containers from talking to other hosts' agents: their own host's address, by
-// which they would come there, may be all that an agent asks for.
+// addAgents keeps containers from talking to other hosts' agents. They would arrive with their
+// own host's address, which may be all that an agent asks for.
 func (e *elements) addAgents(v network.VTEP) {
 	if v.AgentPort == 0 {
 		return
@@ -129,7 +129,7 @@ func vtepSet(a netip.Addr) kernel.Set {
 	return kernel.VTEPs4
 }
 
-// addOutbound lets what leaves the overlay leave by an address that answers find back.
+// addOutbound gives packets that leave the overlay a source address to which answers come back.
 func (e *elements) addOutbound(n network.Network) {
 	if n.Internal {
 		e.addKey(kernel.Internal, kernel.Device(n.Bridge.Name))
@@ -144,7 +144,7 @@ func (e *elements) addOutbound(n network.Network) {
 				e.addKey(pairs, kernel.Concat(kernel.Subnet(s.Prefix), kernel.Subnet(other.Prefix)))
 			}
 		}
-		// In a VRF the host's address on the way out is another table's matter.
+		// In a VRF another routing table decides about the host's address.
 		if n.Internal || n.VRF != "" {
 			continue
 		}
@@ -155,7 +155,7 @@ func (e *elements) addOutbound(n network.Network) {
 	}
 }
 
-// addGateways keeps the addresses that every host has from being heard of across the tunnel.
+// addGateways keeps ARP and ND for the gateways, which every host has, from crossing the tunnel.
 func (e *elements) addGateways(n network.Network) {
 	device := kernel.Device(n.Device.Name)
 	some := false
@@ -179,8 +179,8 @@ func (e *elements) addGateways(n network.Network) {
 
 const dnsPort = 53
 
-// addResolvers leads to the resolver where it does not listen on the port that containers
-// ask on. Its sockets are bound to the bridge, so this opens it to nobody else.
+// addResolvers redirects to the agent's name server where it does not listen on port 53. Its
+// sockets are bound to the bridge, so this opens it to nobody else.
 func (e *elements) addResolvers(n network.Network) {
 	if n.DNSPort == 0 || n.DNSPort == dnsPort || !n.HasNames() {
 		return
@@ -211,8 +211,8 @@ func PublishedElements(n network.Network, end network.Endpoint) []kernel.Element
 	return e
 }
 
-// guardElements returns those that keep an endpoint from what it may not send, which its port must
-// not be without.
+// guardElements returns those that keep an endpoint from sending by another's addresses. Its port must
+// never be without them.
 func guardElements(n network.Network, end network.Endpoint) []kernel.Element {
 	var e elements
 	if n.PortSecurity {
@@ -265,9 +265,9 @@ func (e *elements) publishPort(m network.PortMapping, to netip.Addr, i uint16) {
 	e.addPair(at, kernel.Concat(kernel.IP(m.HostIP), protocol, host), target)
 }
 
-// securePort lists what an endpoint may send from: its MAC and addresses, and what a
+// securePort lists the source addresses that an endpoint may use: its MAC and addresses, what a
 // host uses before it has any (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2)
-// and on the link (RFC 4291, section 2.5.6).
+// and its link-local one (RFC 4291, section 2.5.6).
 func (e *elements) securePort(port string, end network.Endpoint) {
 	device := kernel.Device(port)
 	e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))

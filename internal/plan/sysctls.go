@@ -26,9 +26,9 @@ func globalSysctls(n network.Network) []kernel.Sysctl {
 	return s
 }
 
-// BridgeSysctls let an answer leave by another way than the question came
-// (rp_filter 2, RFC 3704 loose mode), as a container on two networks makes it. No
-// container tells the host which router to use.
+// BridgeSysctls let packets arrive by another interface than their answers leave by
+// (rp_filter 2, RFC 3704 loose mode), as those of a container on two networks do. Router
+// advertisements from containers are ignored.
 func BridgeSysctls(n network.Network) []kernel.Sysctl {
 	b := n.Bridge.Name
 	s := []kernel.Sysctl{deviceSysctl("ipv6", b, "accept_ra", "0"), deviceSysctl("ipv4", b, "rp_filter", "2")}
@@ -38,8 +38,8 @@ func BridgeSysctls(n network.Network) []kernel.Sysctl {
 	return s
 }
 
-// routeLocalnet lets what comes from 127.0.0.1 leave by the network's bridge, which
-// published ports need to be reached there.
+// routeLocalnet lets packets from 127.0.0.1 leave by the network's bridge. So published ports are
+// reached on that address too.
 func routeLocalnet(id network.Identity, on bool) kernel.Sysctl {
 	value := "0"
 	if on {
@@ -62,8 +62,8 @@ func portSysctls(n network.Network, port string) []kernel.Sysctl {
 }
 
 // announcementSysctls have the container announce its addresses when its interface
-// comes up, or its MAC is set, so that an address that moved to this host is found here at once, by
-// ARP caches and by the other hosts' forwarding databases.
+// comes up, or its MAC is set. So ARP caches and other hosts' forwarding databases follow an
+// address that has moved to this host at once.
 func announcementSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
 	s := []kernel.Sysctl{deviceSysctl("ipv4", e.Interface, "arp_notify", "1")}
 	if n.HasIPv6() || len(n.Subnets) == 0 {
@@ -72,8 +72,8 @@ func announcementSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl 
 	return s
 }
 
-// containerSysctls have IPv6 addresses work at once, and where
-// the network gives addresses, the container does not look for others by itself.
+// containerSysctls make IPv6 addresses usable at once. Where the network gives addresses, the
+// container configures no others by itself.
 func containerSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
 	dev := e.Interface
 	s := []kernel.Sysctl{deviceSysctl("ipv4", dev, "rp_filter", "2")}

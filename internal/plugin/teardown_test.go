@@ -150,7 +150,7 @@ func TestTeardownKeepsABridgeWhoseOtherPortIsOffIt(t *testing.T) {
 	if err := d.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.HostNamespace().Links(); len(got) != 4 { // eth0, bridge, KindVXLAN device, web0
+	if got := k.HostNamespace().Links(); len(got) != 4 { // eth0, bridge, VXLAN device, web0
 		t.Errorf("left %+v", got)
 	}
 }

@@ -35,7 +35,7 @@ func connectContainer(on Namespaces, want *plan.Connect, r *Report) error {
 	return err
 }
 
-// makeRoom takes away what would keep packets from the container, or take them to another.
+// makeRoom removes entries that would lead the container's packets elsewhere, or another's to it.
 func makeRoom(host Namespace, want *plan.Connect) error {
 	var errs []error
 	for _, m := range want.Evict {
@@ -45,29 +45,29 @@ func makeRoom(host Namespace, want *plan.Connect) error {
 	if want.FromElsewhere {
 		errs = append(errs, evictRemote(host, want.Veth.Port.Name, own))
 	} else {
-		// What an agent has left that is gone.
+		// An agent that is gone may have left an entry.
 		errs = append(errs, host.EvictFastPath(own.Device, own.MAC))
 	}
 	return errors.Join(errs...)
 }
 
-// evictRemote makes room for a container that another host had, or that had another port: what the bridge was told of its MAC, and
-// what leads past it, would keep it from being found where it is now, until the agent hears of it.
+// evictRemote removes what leads to the MAC on another host, or by another port. Until the agent hears of
+// the container, the entries would keep it from being found here.
 func evictRemote(host Namespace, port string, m plan.FastPathMember) error {
 	if m.MAC.IsZero() {
 		return nil
 	}
 	if _, err := host.Link(port, 0); !errors.Is(err, kernel.ErrNotFound) {
-		return err // it is here already, and so no remote one's
+		return err // it is here already
 	}
 	return errors.Join(host.Apply(kernel.DelStatic{Name: m.Device, MAC: m.MAC}), host.EvictFastPath(m.Device, m.MAC))
 }
 
-// ensureVeth makes the host and the container hold the container's veth. It tells whether the container
-// has announced its addresses, by an earlier run.
+// ensureVeth makes the host and the container hold the container's veth. It tells whether an earlier run
+// has had the container announce its addresses.
 //
-// The two ends are one object, so when the container's end is missing the host's
-// end that may be left is of an earlier namespace and goes.
+// The two ends are one object. So where the container's end is missing, a host's
+// end that is left belongs to an earlier namespace, and goes.
 func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 	wantInside := want.Container
 	wantInside.Sysctls = slices.Concat(wantInside.Sysctls, want.Announce)
@@ -83,7 +83,7 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 	case err != nil:
 		return false, err
 	case there:
-		// One that was killed before it could has not.
+		// A run that was killed too early has not.
 		unannounced := slices.ContainsFunc(want.Announce, func(p kernel.Sysctl) bool { return !slices.Contains(inside.Sysctls, p) })
 		return !unannounced, errors.Join(
 			applyAll(on.Host, diff(want.Port, outside, ours)),
@@ -96,7 +96,7 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 	if err := create(on.Host, want.Port, ours); err != nil {
 		return false, err
 	}
-	return false, applyUnread(on.Container, diff(want.Container, created(want.Container), shared))
+	return false, applyUnread(on.Container, diff(want.Container, asCreated(want.Container), shared))
 }
 
 func removeStalePort(host Namespace, want plan.Veth, have kernel.Link) error {
@@ -108,12 +108,12 @@ func removeStalePort(host Namespace, want plan.Veth, have kernel.Link) error {
 		host.Apply(kernel.DeleteLink{Name: have.Name}))
 }
 
-// announceAddresses has the container announce its addresses (arp_notify, ndisc_notify) when its
-// bridge takes what it sends. What it would announce when its interface comes up is lost where the kernel
-// had already noted that the port has no carrier; and it is dear, as all containers of the network hear of it, here and
-// on other hosts: beside 500 of them, or to 1,000 hosts, it takes 3 to 5 ms. To read a link makes the kernel
-// note what has changed since (linkwatch_sync_dev, Linux 6.8), and to set a MAC, be it
-// the same, is an occasion to announce (inetdev_event in net/ipv4/devinet.c).
+// announceAddresses has the container announce its addresses (arp_notify, ndisc_notify) once its
+// bridge takes what it sends. An announcement when the interface comes up would be lost where the kernel
+// has noted that the port has no carrier. To read the port makes the kernel note what has changed since
+// (linkwatch_sync_dev, Linux 6.8). To set a MAC, even the same one, triggers the announcement
+// (inetdev_event in net/ipv4/devinet.c). All containers of the network hear it, here and
+// on other hosts: beside 500 of them, or to 1,000 hosts, it takes 3 to 5 ms.
 func announceAddresses(on Namespaces, v plan.Veth) error {
 	if _, err := on.Host.Link(v.Port.Name, 0); err != nil {
 		return err
@@ -125,7 +125,7 @@ func announceAddresses(on Namespaces, v plan.Veth) error {
 	return applyUnread(on.Container, changes)
 }
 
-// announceUnaltered leaves alone a container that has altered its interface: that is its own business.
+// announceUnaltered leaves a container alone that has altered its interface: that is its own business.
 func announceUnaltered(on Namespaces, want *plan.Announce) error {
 	if want.Unchanged {
 		return announceAddresses(on, want.Veth)
@@ -141,8 +141,8 @@ func announceUnaltered(on Namespaces, want *plan.Announce) error {
 	return announceAddresses(on, want.Veth)
 }
 
-// reattachPorts puts back on the bridge the ports of other containers that are on none,
-// as when somebody deleted the bridge. Only those are looked at, and known by their alias.
+// reattachPorts puts ports of other containers back on the bridge that are on none, as when
+// somebody deleted the bridge. Only such links are looked at; the alias tells whose they are.
 func reattachPorts(host Namespace, want *plan.Connect) error {
 	links, err := host.UnattachedLinks()
 	errs := []error{err}

@@ -16,8 +16,8 @@ const (
 	shared
 )
 
-// created returns the link as CreateLink leaves it.
-func created(want kernel.Link) kernel.Link {
+// asCreated returns the link as CreateLink leaves it.
+func asCreated(want kernel.Link) kernel.Link {
 	return kernel.Link{Name: want.Name, Kind: want.Kind, MTU: want.MTU, MAC: want.MAC, Tunnel: want.Tunnel}
 }
 

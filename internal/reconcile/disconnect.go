@@ -10,8 +10,8 @@ import (
 
 // disconnectContainer removes what a container leaves. It tells whether the network's devices went with it.
 //
-// What leads to a link goes before it, and what guards it goes after it. So nftables, where a program that
-// has deleted something waits for RCU when it closes its socket, waits meanwhile.
+// What leads to a link goes before it, and what guards it goes after it. A program that has deleted something
+// from nftables waits for RCU when it closes its socket. While a link is deleted, that wait passes.
 func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone bool, err error) {
 	err = errors.Join(evictPort(host, want), removeElements(host, want.Published), republish(host, want.Republish))
 	if want.PortStays {
@@ -36,7 +36,8 @@ func republish(host Namespace, elements []kernel.Element) error {
 	return errors.Join(errs...)
 }
 
-// evictPort has packets for the container, and from it, go by the bridge. Of a port that stays the bridge forgets the MAC.
+// evictPort has packets for the container, and from it, go by the bridge. The bridge forgets the MAC behind a port
+// that stays.
 func evictPort(host Namespace, want *plan.Disconnect) error {
 	device, mac := want.FastPath.Device, want.FastPath.MAC
 	if want.PortStays {
@@ -45,10 +46,10 @@ func evictPort(host Namespace, want *plan.Disconnect) error {
 	return host.EvictFastPath(device, mac)
 }
 
-// removeLinks removes a container's port, and with it the network's devices when no other port
-// is left on its bridge, nor any of the other containers' veths, which
-// somebody may have taken off the bridge. All go together, as the kernel takes long for each link that
-// is deleted by itself. A link of such a name that is another's stays.
+// removeLinks removes a container's port. The network's devices go with it unless another port
+// is on the bridge, or another container's veth is there that somebody took off the bridge.
+// All go together, as the kernel takes long for each link that is deleted by itself. A link that
+// something else made stays.
 func removeLinks(host Namespace, want *plan.Disconnect) (devicesGone bool, err error) {
 	port, err := ownedName(host, want.Port)
 	if want.Devices == nil {
@@ -75,10 +76,9 @@ func deleteLinks(host Namespace, names ...string) error {
 	return host.Apply(kernel.DeleteLinks{Names: names})
 }
 
-// inUse tells whether a network has other ports than the one of that name.
-//
-// Mostly the first of the other containers is where it should be. Only else are
-// the ports listed, which takes the longer the more there are.
+// inUse tells whether a network has other ports than the one of that name. Mostly the first of the
+// other containers is there. Only otherwise are the bridge's ports listed, which takes the longer the
+// more there are.
 func inUse(host Namespace, port string, want *plan.Disconnect) (bool, error) {
 	for other, err := range want.OtherPorts {
 		if err == nil {

@@ -8,12 +8,12 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// ensureForwarding makes the kernel hold what leads to a network's other hosts, on the bridge and past it.
-// Where it cannot, it does what it can and returns all errors, of entries the first ones.
+// ensureForwarding makes the kernel hold the entries that lead to a network's other hosts, and the fast path. Where
+// it cannot, it does what it can and returns all errors, of entries the first ones.
 func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 	err := ensureTables(host, want)
 	if err != nil && !want.FastPath.IsEmpty() {
-		return err // to what it leads past, it must not lead yet
+		return err // the fast path relies on the entries
 	}
 	fastPathErr := host.SetFastPath(want.FastPath)
 	if errors.Is(fastPathErr, kernel.ErrNoFastPath) {
@@ -27,8 +27,7 @@ func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 // ensureTables makes the kernel hold the entries, and if the plan is not partial no others, by which
 // the hosts are reached, and how the bridge treats the VXLAN device.
 //
-// All entries are read each time, also those that nobody but this function may have
-// put there: 10,000 remote containers take about 50 ms.
+// It reads all entries each time: for 10,000 remote containers that takes about 50 ms.
 func ensureTables(host Namespace, want plan.Forwarding) error {
 	have, err := host.Link(want.Device.Name, kernel.FacetAddrs)
 	if err != nil {

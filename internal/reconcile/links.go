@@ -10,10 +10,9 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// ensureDevices makes the host hold the network's bridge and VXLAN device, and in the
-// device's FDB the flood entries, those of the zero MAC. The others are the forwarding's.
-// The parameters of the host as a whole stay when the network goes: others may rely on
-// them by then.
+// ensureDevices makes the host hold the network's bridge, its VXLAN device, and the device's
+// flood entries, which are those of the zero MAC. Parameters of the host as a whole stay when
+// the network goes: others may rely on them by then.
 func ensureDevices(host Namespace, want *plan.Devices) error {
 	if err := setSysctls(host, want.GlobalSysctls); err != nil {
 		return err
@@ -55,9 +54,9 @@ func ensureBridge(host Namespace, want kernel.Link) error {
 	return applyAll(host, diff(want, have, ours))
 }
 
-// ensureVXLAN recreates a VXLAN device whose fixed attributes differ: few of them can
-// be changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c), and
-// frames lost meanwhile are sent again.
+// ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few of them can
+// be changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c). Frames that are
+// lost meanwhile are sent again.
 func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 	have, err := observe(host, want, f)
 	switch {
@@ -81,7 +80,7 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 	return createVXLAN(host, want)
 }
 
-// createVXLAN names the device that is in the way when there is one.
+// createVXLAN returns an error that names the device that is in the way, if there is one.
 func createVXLAN(host Namespace, want kernel.Link) error {
 	err := create(host, want, ours)
 	if err == nil {
@@ -99,7 +98,8 @@ func createVXLAN(host Namespace, want kernel.Link) error {
 	return err
 }
 
-// CheckName tells whether something else has the name of a link that is wanted.
+// CheckName fails if something else has the name of a link that is wanted. It comes before anything is
+// recorded, and so before there is a plan.
 func CheckName(host Namespace, want kernel.Link) error {
 	have, err := host.Link(want.Name, kernel.FacetAddrs)
 	if errors.Is(err, kernel.ErrNotFound) {
@@ -111,10 +111,9 @@ func CheckName(host Namespace, want kernel.Link) error {
 	return checkOwner(want, have)
 }
 
-// checkOwner tells who holds the name of a link that this project wants to have,
-// or nil if have is that link: it has our mark, or it has none and either is as a
-// link is left whose maker was interrupted before it could mark it, or is a port
-// of this network's own bridge.
+// checkOwner returns nil if have is the wanted link, and else an error that says who holds its name. The
+// alias tells. A link without one is the wanted link if its maker was interrupted before it could
+// set the alias, or if it is a port of this network's own bridge.
 func checkOwner(want, have kernel.Link) error {
 	if have.Kind == want.Kind && have.Name == want.Name {
 		unfinished := !have.Up && have.Master == "" && len(have.Addrs) == 0
@@ -131,13 +130,13 @@ func checkOwner(want, have kernel.Link) error {
 		want.Kind, want.Name, kind, have.Name, have.Alias)
 }
 
-// create makes a link and marks it before anything else: a link that is up but
-// not marked would later be taken for somebody else's.
+// create makes a link and sets its alias before anything else. A link that is up and has none
+// would later be taken for somebody else's.
 func create(ns Namespace, want kernel.Link, owner ownership) error {
 	if err := ns.Apply(kernel.CreateLink{Link: want}); err != nil {
 		return err
 	}
-	have := created(want)
+	have := asCreated(want)
 	if err := ns.Apply(kernel.SetAlias{Name: want.Name, Alias: want.Alias}); err != nil {
 		return errors.Join(err, ns.Apply(kernel.DeleteLink{Name: want.Name}))
 	}
@@ -145,15 +144,15 @@ func create(ns Namespace, want kernel.Link, owner ownership) error {
 	return applyUnread(ns, diff(want, have, owner))
 }
 
-// applyUnread is applyAll for a link that was just made. Its parameters are set without having been read.
+// applyUnread is applyAll for a link that was just made, whose parameters have not been read.
 func applyUnread(ns Namespace, changes []kernel.Change) error {
 	return applyAll(unreadSysctls{ns}, changes)
 }
 
 type unreadSysctls struct{ Namespace }
 
-// Apply accepts that a parameter cannot be set that is not there, as in readSysctls, or has its value, as where /proc/sys
-// is read-only.
+// Apply ignores the error of a parameter that is not there, or that has its value already. The
+// latter is so where /proc/sys is read-only.
 func (ns unreadSysctls) Apply(c kernel.Change) error {
 	err := ns.Namespace.Apply(c)
 	set, ok := c.(kernel.SetSysctls)
@@ -167,7 +166,7 @@ func (ns unreadSysctls) Apply(c kernel.Change) error {
 	return err
 }
 
-// observe reads the link that is there under the name of want.
+// observe reads the link that has the name of want.
 func observe(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, error) {
 	have, err := ns.Link(want.Name, f|kernel.FacetSysctls)
 	if err != nil {
@@ -177,8 +176,8 @@ func observe(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, erro
 	return have, err
 }
 
-// readSysctls returns the parameters that want names, and reads those that are not known. One that is not there counts as
-// being as wanted: where there is no IPv6, nothing of it needs to be set.
+// readSysctls returns the parameters that want names, and reads those that are not known yet. One that is not
+// there counts as having the wanted value: without IPv6, none of its parameters need be set.
 func readSysctls(ns Namespace, want, known []kernel.Sysctl) ([]kernel.Sysctl, error) {
 	var have []kernel.Sysctl
 	for _, p := range want {
@@ -198,8 +197,8 @@ func readSysctls(ns Namespace, want, known []kernel.Sysctl) ([]kernel.Sysctl, er
 	return have, nil
 }
 
-// applyAll goes on after an error, so that what can work does. Entries of an FDB go together: a network has one for each of
-// up to a thousand hosts.
+// applyAll goes on after an error, so that what can work does. The entries of an FDB go together, since a network
+// has one for each of up to a thousand hosts.
 func applyAll(ns Namespace, changes []kernel.Change) error {
 	var errs []error
 	for len(changes) > 0 {

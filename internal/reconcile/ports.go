@@ -7,7 +7,7 @@ import (
 )
 
 // ensurePorts makes the host's ends of many containers' veths what they should be, as far as they are there.
-// It costs little where all are so already.
+// One request reads them all; only those that differ are looked at by themselves.
 func ensurePorts(host Namespace, bridge string, want []kernel.Link) error {
 	links, err := host.PortLinks(bridge)
 	errs := []error{err}
@@ -24,7 +24,7 @@ func ensurePorts(host Namespace, bridge string, want []kernel.Link) error {
 }
 
 // ensurePort makes the host's end of a container's veth what it should be, if it is
-// there: somebody may have deleted the bridge that it was a port of.
+// there. Somebody may have deleted its bridge.
 func ensurePort(host Namespace, want kernel.Link) error {
 	have, err := observe(host, want, 0)
 	if errors.Is(err, kernel.ErrNotFound) {
@@ -39,7 +39,7 @@ func ensurePort(host Namespace, want kernel.Link) error {
 	return applyAll(host, diff(want, have, ours))
 }
 
-// intactPort tells whether nothing needs to be done, as far as can be told.
+// intactPort tells whether a port is known to need nothing.
 func intactPort(host Namespace, want, have kernel.Link) bool {
 	var err error
 	have.Sysctls, err = readSysctls(host, want.Sysctls, have.Sysctls)

@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// ProbeAddresses asks the network's other hosts for addresses that a container is to get. It returns,
+// ProbeAddresses asks the network's other hosts for addresses that the agent wants to assign. It returns,
 // for each that somebody has, an error that says who.
 func ProbeAddresses(host Namespace, p plan.AddressProbe) (map[netip.Addr]error, error) {
 	answers, err := askForAddresses(host, p)
@@ -51,8 +51,9 @@ func askForAddresses(host Namespace, p plan.AddressProbe) ([]kernel.ProbeAnswer,
 	return host.ProbeAddresses(p.Bridge, p.Sender, p.Addrs)
 }
 
-// confirmAnswers leaves out who is on another host and does not answer from there: a container that has just gone, for which this
-// host's bridge answers until the agent has heard. What is sent on the VXLAN device no bridge answers here.
+// confirmAnswers asks again for addresses on other hosts. A container there may just have gone, and
+// this host's bridge answers for it until the agent has heard. The VXLAN device sends past the bridge, so only
+// the other host answers.
 func confirmAnswers(host Namespace, p plan.AddressProbe, answers []kernel.ProbeAnswer) (confirmed []kernel.ProbeAnswer, err error) {
 	var remote []netip.Addr
 	for _, a := range answers {

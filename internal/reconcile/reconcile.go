@@ -76,8 +76,9 @@ type Report struct {
 	NoFastPath error
 }
 
-// Apply makes the kernel hold what a plan wants. A part does all that it can, and returns all errors.
-// Of what a container needs to come, each part relies on the one before it, so the first that fails is the last.
+// Apply makes the kernel hold what a plan wants. Each part does all that it can, and returns all its errors.
+// The firewall, the devices and the container rely on one another in this order, so the first of them that
+// fails is the last.
 func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 	if p.Disconnect != nil {
 		r.DevicesGone, err = disconnectContainer(on.Host, p.Disconnect)

@@ -81,3 +81,51 @@ func vxlanDevice(n network.Network, v network.VTEP) kernel.Link {
 	}
 	return l
 }
+
+// The parameters are those that netavark's bridge driver sets, so that a container
+// finds the same on both (Documentation/networking/ip-sysctl.rst says what each does).
+
+// deviceSysctl is the parameter of a device; family is ipv4 or ipv6.
+func deviceSysctl(family, device, name, value string) kernel.Sysctl {
+	return kernel.Sysctl{Key: "net/" + family + "/conf/" + device + "/" + name, Value: value}
+}
+
+// globalSysctls let packets leave the overlay. An internal network's containers are kept in by
+// the firewall, since its bridge forwards as soon as somebody turns forwarding on for all.
+func globalSysctls(n network.Network) []kernel.Sysctl {
+	if n.Internal || len(n.Subnets) == 0 {
+		return nil
+	}
+	s := []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}}
+	if n.HasIPv6() {
+		s = append(s, deviceSysctl("ipv6", "all", "forwarding", "1"))
+	}
+	return s
+}
+
+// BridgeSysctls let packets arrive by another interface than their answers leave by
+// (rp_filter 2, RFC 3704 loose mode), as those of a container on two networks do. Router
+// advertisements from containers are ignored.
+func BridgeSysctls(n network.Network) []kernel.Sysctl {
+	b := n.Bridge.Name
+	s := []kernel.Sysctl{deviceSysctl("ipv6", b, "accept_ra", "0"), deviceSysctl("ipv4", b, "rp_filter", "2")}
+	if n.HasIPv6() {
+		s = append(s, deviceSysctl("ipv6", b, "accept_dad", "0"))
+	}
+	return s
+}
+
+// routeLocalnet lets packets from 127.0.0.1 leave by the network's bridge. So published ports are
+// reached on that address too.
+func routeLocalnet(id network.Identity, on bool) kernel.Sysctl {
+	value := "0"
+	if on {
+		value = "1"
+	}
+	return deviceSysctl("ipv4", id.Bridge.Name, "route_localnet", value)
+}
+
+// publishesPorts tells whether an endpoint publishes any on the network.
+func publishesPorts(n network.Network, e network.Endpoint) bool {
+	return len(e.Ports) > 0 && !n.Internal
+}

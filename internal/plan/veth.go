@@ -94,3 +94,36 @@ func hasFamily(e network.Endpoint, dst netip.Prefix) bool {
 func linkAddr(a netip.Addr, bits int) kernel.Addr {
 	return kernel.Addr{Prefix: netip.PrefixFrom(a, bits), NoDAD: a.Is6()}
 }
+
+func portSysctls(n network.Network, port string) []kernel.Sysctl {
+	s := []kernel.Sysctl{deviceSysctl("ipv4", port, "rp_filter", "2")}
+	if n.HasIPv6() {
+		s = append(s, deviceSysctl("ipv6", port, "accept_dad", "0"))
+	}
+	return s
+}
+
+// announcementSysctls have the container announce its addresses when its interface
+// comes up, or its MAC is set. So ARP caches and other hosts' forwarding databases follow an
+// address that has moved to this host at once.
+func announcementSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
+	s := []kernel.Sysctl{deviceSysctl("ipv4", e.Interface, "arp_notify", "1")}
+	if n.HasIPv6() || len(n.Subnets) == 0 {
+		s = append(s, deviceSysctl("ipv6", e.Interface, "ndisc_notify", "1"))
+	}
+	return s
+}
+
+// containerSysctls make IPv6 addresses usable at once. Where the network gives addresses, the
+// container configures no others by itself.
+func containerSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
+	dev := e.Interface
+	s := []kernel.Sysctl{deviceSysctl("ipv4", dev, "rp_filter", "2")}
+	if len(n.Subnets) > 0 {
+		s = append(s, deviceSysctl("ipv6", dev, "accept_ra", "0"), deviceSysctl("ipv6", dev, "autoconf", "0"))
+	}
+	if n.HasIPv6() {
+		s = append(s, deviceSysctl("ipv6", dev, "accept_dad", "0"))
+	}
+	return s
+}

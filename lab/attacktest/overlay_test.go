@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// KindVXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
+// VXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
 func TestTunnelPacketsAreNotTracked(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -33,7 +33,7 @@ NFT`)
 	}
 }
 
-// Another KindVXLAN on the same port, made by hand, with somebody who is no member of ours.
+// Another VXLAN on the same port, made by hand, with somebody who is no member of ours.
 func TestAnotherOverlayOnThePortIsLeftAlone(t *testing.T) {
 	l := start(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
@@ -45,7 +45,7 @@ func TestAnotherOverlayOnThePortIsLeftAlone(t *testing.T) {
 	labtest.Sh(t, outside, "ping -c3 -i0.1 -W2 10.77.0.1")
 	labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", from.name, to.addr4))
 	// Our rules look at these packets and let them pass: none is counted.
-	if n := (rule{a, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}).count(t); n != 0 {
+	if n := (rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}).count(t); n != 0 {
 		t.Errorf("%d packets of the other overlay were dropped", n)
 	}
 }

@@ -2,52 +2,30 @@ package gossip
 
 import (
 	"cmp"
-	"hash/fnv"
 	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// table is what this host knows of the others. It does no I/O and has no lock
-// and no clock: callers say what time it is.
+// table holds the records of the other hosts. It does no I/O and has neither a lock
+// nor a clock: callers say what time it is.
 type table struct {
 	forgetAfter time.Duration
 	entries     map[string]*entry
-	present     map[string]bool // hosts that answer
-}
-
-// maxTotal bounds the endpoints of all hosts together: 1,000 hosts with 100
-// containers each. At 260 bytes an endpoint that is 26 MB.
-const maxTotal = 100_000
-
-func endpointCount(attachments []cluster.Membership) (n int) {
-	for _, a := range attachments {
-		n += len(a.Endpoints)
-	}
-	return n
-}
-
-// fits tells whether there is room for a record.
-func (t *table) fits(r record) bool {
-	total := endpointCount(r.attachments)
-	for name, e := range t.entries {
-		if name != r.name {
-			total += endpointCount(e.attachments)
-		}
-	}
-	return total <= maxTotal
+	present     map[string]bool // hosts that are reachable
 }
 
 // entry is what is known of one host.
 type entry struct {
-	record
-	// lost is since when the host has been unreachable or, if the record says
-	// so, when it left. Zero while it is there.
-	lost time.Time
-	// forgotten is set when the attachments were dropped because the host was
-	// unreachable for too long. The version stays for as long again, so that
-	// hosts that counted a little later do not bring it back.
+	wire.Record
+	// goneSince is when the host became unreachable or, if the record says so, when
+	// it left. Zero while it is reachable.
+	goneSince time.Time
+	// forgotten is set when the memberships were dropped, as the host was
+	// unreachable for too long. The version stays for as long again. Otherwise hosts
+	// that forget a little later would bring the record back.
 	forgotten bool
 }
 
@@ -55,128 +33,140 @@ func newTable(forgetAfter time.Duration) *table {
 	return &table{forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool)}
 }
 
-func (e *entry) shown() bool { return !e.left && !e.forgotten }
+// visible tells whether the entry is part of the snapshot.
+func (e *entry) visible() bool { return !e.Left && !e.forgotten }
+
+func (e *entry) age(now time.Time) wire.Age {
+	if e.goneSince.IsZero() {
+		return 0
+	}
+	return max(1, wire.Age(now.Sub(e.goneSince)))
+}
+
+// maxEndpoints bounds the endpoints of all hosts together: 1,000 hosts with 100
+// containers each. At 260 bytes an endpoint that is 26 MB.
+const maxEndpoints = 100_000
+
+// hasRoomFor tells whether a record stays within maxEndpoints.
+func (t *table) hasRoomFor(r wire.Record) bool {
+	total := countEndpoints(r.Memberships)
+	for host, e := range t.entries {
+		if host != r.Host {
+			total += countEndpoints(e.Memberships)
+		}
+	}
+	return total <= maxEndpoints
+}
+
+func countEndpoints(memberships []cluster.Membership) (n int) {
+	for _, m := range memberships {
+		n += len(m.Endpoints)
+	}
+	return n
+}
 
 // wants tells whether a record of this version is news.
 //
-// A record of a host that is gone is not taken when it is too old: whoever still
-// offers it will forget it soon. This is also why the mark that a host left need
-// not be kept for longer than ForgetAfter: a host that missed the leave lost
-// touch before it, and so has forgotten by then.
-func (t *table) wants(d digest) bool {
-	if !t.present[d.name] && time.Duration(d.age) >= t.forgetAfter {
+// A record of a host that has been gone for too long is not wanted: whoever still
+// offers it will forget it soon. For the same reason the record that a host left need
+// not be kept for longer than ForgetAfter. A host that missed the leave was cut off
+// before it, and so has forgotten the host by then.
+func (t *table) wants(d wire.Digest) bool {
+	if !t.present[d.Host] && time.Duration(d.Age) >= t.forgetAfter {
 		return false
 	}
-	e, known := t.entries[d.name]
+	e, known := t.entries[d.Host]
 	if !known {
-		return len(t.entries) < maxHosts
+		return len(t.entries) < wire.MaxHosts
 	}
-	if c := d.version.compare(e.version); c != 0 {
+	if c := d.Version.Compare(e.Version); c != 0 {
 		return c > 0
 	}
-	return e.forgotten && t.present[d.name]
+	return e.forgotten && t.present[d.Host]
 }
 
-// put takes a record and tells whether it was news.
-func (t *table) put(h held, now time.Time) bool {
-	if !t.wants(digest{name: h.name, version: h.version, age: h.age}) {
+// put stores a record, and tells whether it was news.
+func (t *table) put(r wire.AgedRecord, now time.Time) bool {
+	if !t.wants(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
 		return false
 	}
-	e := &entry{record: h.record}
-	if h.left || !t.present[h.name] {
-		e.lost = now.Add(-time.Duration(h.age))
+	e := &entry{Record: r.Record}
+	if r.Left || !t.present[r.Host] {
+		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
-	t.entries[h.name] = e
+	t.entries[r.Host] = e
 	return true
 }
 
-// joined notes that a host answers, and tells whether that changes what is shown.
-func (t *table) joined(name string) bool {
-	t.present[name] = true
-	e, known := t.entries[name]
-	if !known || e.left || e.lost.IsZero() {
+// markPresent notes that a host is reachable, and tells whether that changes the
+// snapshot.
+func (t *table) markPresent(host string) bool {
+	t.present[host] = true
+	e, known := t.entries[host]
+	if !known || e.Left || e.goneSince.IsZero() {
 		return false
 	}
-	e.lost = time.Time{}
-	return e.shown()
+	e.goneSince = time.Time{}
+	return e.visible()
 }
 
-// gone notes that a host does not answer any more.
-func (t *table) gone(name string, now time.Time) bool {
-	delete(t.present, name)
-	e, known := t.entries[name]
-	if !known || e.left || !e.lost.IsZero() {
+// markLost notes that a host is unreachable, and tells whether that changes the
+// snapshot.
+func (t *table) markLost(host string, now time.Time) bool {
+	delete(t.present, host)
+	e, known := t.entries[host]
+	if !known || e.Left || !e.goneSince.IsZero() {
 		return false
 	}
-	e.lost = now
-	return e.shown()
+	e.goneSince = now
+	return e.visible()
 }
 
-// expire forgets hosts that have been gone for too long.
+// expire forgets hosts that have been gone for too long, and tells whether that
+// changes the snapshot.
 func (t *table) expire(now time.Time) (changed bool) {
-	for name, e := range t.entries {
-		if e.lost.IsZero() {
+	for host, e := range t.entries {
+		if e.goneSince.IsZero() {
 			continue
 		}
-		switch gone := now.Sub(e.lost); {
-		case gone >= t.forgetAfter && e.shown():
-			e.forgotten, e.attachments, changed = true, nil, true
-		case gone >= t.forgetAfter && e.left, gone >= 2*t.forgetAfter:
-			delete(t.entries, name)
+		switch gone := now.Sub(e.goneSince); {
+		case gone >= t.forgetAfter && e.visible():
+			e.forgotten, e.Memberships, changed = true, nil, true
+		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
+			delete(t.entries, host)
 		}
 	}
 	return changed
 }
 
-// held returns a record to hand on, if there is one.
-func (t *table) held(name string, now time.Time) (held, bool) {
-	e, known := t.entries[name]
+// record returns a host's record to pass on, if there is one.
+func (t *table) record(host string, now time.Time) (wire.AgedRecord, bool) {
+	e, known := t.entries[host]
 	if !known || e.forgotten {
-		return held{}, false
+		return wire.AgedRecord{}, false
 	}
-	return held{record: e.record, age: e.age(now)}, true
+	return wire.AgedRecord{Record: e.Record, Age: e.age(now)}, true
 }
 
-func (e *entry) age(now time.Time) age {
-	if e.lost.IsZero() {
-		return 0
-	}
-	return max(1, age(now.Sub(e.lost)))
-}
-
-// digests returns what can be handed on, in order.
-func (t *table) digests(now time.Time) []digest {
-	var all []digest
-	for name, e := range t.entries {
+// digests returns what can be passed on, sorted by host.
+func (t *table) digests(now time.Time) []wire.Digest {
+	var all []wire.Digest
+	for host, e := range t.entries {
 		if !e.forgotten {
-			all = append(all, digest{name: name, version: e.version, age: e.age(now)})
+			all = append(all, wire.Digest{Host: host, Version: e.Version, Age: e.age(now)})
 		}
 	}
-	slices.SortFunc(all, func(a, b digest) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
 	return all
 }
 
-// hash sums up digests, so that hosts can see at the price of one packet that
-// they know the same. Hosts that are gone are left out, since not all forget
-// them at the same time; what is known of those travels with push-pull.
-func hash(digests []digest) uint64 {
-	h := fnv.New64a()
-	for _, d := range digests {
-		if d.age == 0 {
-			var w writer
-			w.digest(d)
-			_, _ = h.Write(w.buf) // a hash takes everything
-		}
-	}
-	return h.Sum64()
-}
-
-// snapshot returns what is shown, in order.
+// snapshot returns the visible entries, sorted by host. Their addresses are left out,
+// as the table does not know them.
 func (t *table) snapshot() cluster.Snapshot {
 	var s cluster.Snapshot
-	for name, e := range t.entries {
-		if e.shown() {
-			s.Hosts = append(s.Hosts, cluster.Host{Name: name, Memberships: e.attachments, UnreachableSince: e.lost})
+	for host, e := range t.entries {
+		if e.visible() {
+			s.Hosts = append(s.Hosts, cluster.Host{Name: host, Memberships: e.Memberships, UnreachableSince: e.goneSince})
 		}
 	}
 	slices.SortFunc(s.Hosts, func(a, b cluster.Host) int { return cmp.Compare(a.Name, b.Name) })

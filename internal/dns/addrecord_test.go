@@ -10,18 +10,18 @@ import (
 	"github.com/miekg/dns"
 )
 
-// answers returns what a zone of the server answers, in order: addresses, names, or the response code.
-func answers(t *testing.T, s *Server, network, name string, typ uint16) string {
+// answersFrom returns what a zone of the server answers, in order: addresses, names, or the response code.
+func answersFrom(t *testing.T, s *Server, network, name string, typ uint16) string {
 	t.Helper()
 	wire, err := question(name, typ).Pack()
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, forward := answerFrom(s.zones[network].views(netip.Addr{}), wire, true)
+	reply, forward := answerQuery(s.zones[network].viewsFor(netip.Addr{}), wire, true)
 	if forward != nil {
 		return "forwarded"
 	}
-	m := unpack(t, reply)
+	m := mustUnpack(t, reply)
 	all := []string{dns.RcodeToString[m.Rcode]}
 	for _, rr := range m.Answer {
 		all = append(all, strings.Fields(rr.String())[4])
@@ -31,10 +31,10 @@ func answers(t *testing.T, s *Server, network, name string, typ uint16) string {
 }
 
 // A container that is added is answered for besides all others, until the next Set says what there is.
-func TestAdd(t *testing.T) {
+func TestAddedRecordIsAnsweredUntilNextSet(t *testing.T) {
 	s := New(slog.New(slog.DiscardHandler))
 	red := Zone{Network: "red", Device: "br-red", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, Records: []Record{
-		{ID: "a", Names: []string{"web", "www"}, Addrs: addrs("10.0.0.2", "fd00::2")},
+		{ID: "a", Names: []string{"web", "www"}, Addrs: parseAddrs("10.0.0.2", "fd00::2")},
 	}}
 	set := func() {
 		t.Helper()
@@ -46,7 +46,7 @@ func TestAdd(t *testing.T) {
 		t.Helper()
 		for what, want := range want {
 			name, typ, _ := strings.Cut(what, " ")
-			if got := answers(t, s, "red", name, dns.StringToType[typ]); got != want {
+			if got := answersFrom(t, s, "red", name, dns.StringToType[typ]); got != want {
 				t.Errorf("%s: got %s, want %s", what, got, want)
 			}
 		}
@@ -57,7 +57,7 @@ func TestAdd(t *testing.T) {
 	}
 	set()
 	check(without)
-	b, c := Record{ID: "b", Names: []string{"web", "new"}, Addrs: addrs("10.0.0.3")}, Record{ID: "c", Names: []string{"web", "x.late"}, Addrs: addrs("10.0.0.4")}
+	b, c := Record{ID: "b", Names: []string{"web", "new"}, Addrs: parseAddrs("10.0.0.3")}, Record{ID: "c", Names: []string{"web", "x.late"}, Addrs: parseAddrs("10.0.0.4")}
 	if !s.AddRecord("red", b) || !s.AddRecord("red", c) {
 		t.Fatal("not added")
 	}

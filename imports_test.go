@@ -34,10 +34,12 @@ var layers = map[string][]string{
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
 	"internal/reconcile":         {"internal/plan"},
 	"internal/cluster":           {"internal/network"},
+	"internal/cluster/gossip/refusal":       {},
+	"internal/cluster/gossip/guard":         {"internal/cluster/gossip/refusal"},
 	"internal/cluster/gossip/wire":          {"internal/cluster"},
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
-	"internal/cluster/gossip/guard":         {},
-	"internal/cluster/gossip":               {"internal/cluster", "internal/cluster/gossip/guard", "internal/cluster/gossip/wire"},
+	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
+	"internal/cluster/gossip":               {"internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
 	"internal/driver":            {"internal/ipam", "internal/netavark", "internal/reconcile", "internal/store"},
 	"internal/firewalld":         {},
 	"internal/agentapi":          {},
@@ -59,7 +61,7 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "github.com/vishvananda/netlink", "the message layer netlink/nl is enough, and a third of it"},
 	{"cmd/vxlan", "github.com/miekg/dns", "names are the agent's work; it would more than double the plugin"},
 	{"cmd/vxlan", "regexp", "260 kB for what a loop does as well"},
-	{"internal/cluster/gossip/wire", "github.com/hashicorp/memberlist", "the message format is pure, so that it can be fuzzed and read alone"},
+	{"internal/cluster/gossip/replica", "github.com/hashicorp/memberlist", "the message format and the rules of agreement are pure, so that they are tested and read alone"},
 }
 
 // pure lists packages that must give the same output for the same input, and so

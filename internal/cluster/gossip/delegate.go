@@ -8,7 +8,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
-	"vxlan-driver/internal/cluster/gossip/guard"
+	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
@@ -22,7 +23,7 @@ func (d delegate) NodeMeta(int) []byte { return nil }
 
 // GetBroadcasts returns digests to send along with a packet.
 func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.replica.queue.GetBroadcasts(overhead, limit)
+	return d.digestQueue.GetBroadcasts(overhead, limit)
 }
 
 // LocalState returns what push-pull sends: all digests, no records. They are not
@@ -30,7 +31,7 @@ func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
 func (d delegate) LocalState(bool) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.replica.encode(wire.Message{Kind: wire.KindDigests, Digests: d.replica.digests()})
+	return d.replica.DigestMessage(time.Now())
 }
 
 // MergeRemoteState takes what the other side of a push-pull sent.
@@ -43,22 +44,19 @@ func (d delegate) receive(data []byte) {
 	m, err := wire.Decode(data)
 	switch {
 	case errors.Is(err, wire.ErrVersion):
-		d.refusals.Add(guard.ReasonWrongVersion, err.Error())
+		d.refusals.Add(refusal.ReasonWrongVersion, err.Error())
 		return
 	case err != nil:
-		d.refusals.Add(guard.ReasonMalformed, err.Error())
+		d.refusals.Add(refusal.ReasonMalformed, err.Error())
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	from, isMember := d.peers.members[m.From]
-	if !isMember || nodeAddr(from) != m.Addr {
-		from = memberlist.Node{Name: m.From, Addr: m.Addr.Addr().AsSlice(), Port: m.Addr.Port()}
-		if !d.receiveFromUnknownLocked(m) {
-			return
-		}
+	from := replica.Peer{Host: m.From, Addr: m.Addr}
+	if !d.peers.isMember(from) && !d.receiveFromUnknownLocked(m) {
+		return
 	}
-	if d.replica.handle(m, from) {
+	if d.replica.Handle(m, from, time.Now()) {
 		d.updateSnapshotLocked()
 	}
 }
@@ -70,7 +68,7 @@ func (d delegate) receive(data []byte) {
 // end of the join has stored it. Only such requests are handled. Otherwise two hosts
 // of one name would outbid each other's versions for ever.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
-	d.replica.stats.UnknownSenders++
+	d.unknownSenders++
 	permitted, noted := d.peers.noteUnknownSender(m.Addr)
 	if noted {
 		wake(d.wakeRejoiner)
@@ -89,15 +87,15 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	what := fmt.Sprintf("%.80q at %v", n.Name, addr)
 	if err := wire.CheckHostName(n.Name); err != nil || !ok || n.Port == 0 {
-		d.refusals.Add(guard.ReasonMalformed, "host "+what)
+		d.refusals.Add(refusal.ReasonMalformed, "host "+what)
 		return errors.New("host name or address is not valid")
 	}
 	if n.DMin > d.cfg.protocolVersion || n.DMax < d.cfg.protocolVersion {
-		d.refusals.Add(guard.ReasonWrongVersion, fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.protocolVersion))
+		d.refusals.Add(refusal.ReasonWrongVersion, fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.protocolVersion))
 		return wire.ErrVersion
 	}
 	if !d.permits(addr.Unmap()) {
-		d.refusals.Add(guard.ReasonUnlisted, "host "+what)
+		d.refusals.Add(refusal.ReasonUnlisted, "host "+what)
 		return errors.New("host is not listed")
 	}
 	return nil
@@ -105,12 +103,10 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 
 // NotifyConflict is called when two hosts have one name.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.refusals.Add(guard.ReasonNameConflict, fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
+	d.refusals.Add(refusal.ReasonNameConflict, fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
 }
 
-// NotifyJoin shows a host's entries, and sends it the digest of this host's record.
-// The host then requests the record, or answers that it has a later version, from an
-// earlier life of this one.
+// NotifyJoin shows a host's entries, and greets it.
 func (d delegate) NotifyJoin(n *memberlist.Node) {
 	if n.Name == d.cfg.Name {
 		return
@@ -120,12 +116,10 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.peers.members[n.Name] = *n // a copy, as the library changes its own
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	delete(d.peers.lost, n.Name)
-	if d.replica.table.markPresent(n.Name) {
+	if d.replica.MarkPresent(n.Name) {
 		d.updateSnapshotLocked()
 	}
-	if own, ok := d.replica.own.digest(); ok {
-		d.outbox.add(*n, d.replica.encode(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{own}}))
-	}
+	d.replica.Greet(replica.Peer{Host: n.Name, Addr: nodeAddr(*n)})
 	d.log.Info("host joined", "host", n.Name, "addr", n.Address())
 }
 
@@ -138,13 +132,13 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	defer d.mu.Unlock()
 	delete(d.peers.members, n.Name)
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
-	if e, known := d.replica.table.entries[n.Name]; known && e.Left {
+	if d.replica.HasLeft(n.Name) {
 		d.log.Info("host left", "host", n.Name)
 	} else {
 		d.log.Warn("host unreachable", "host", n.Name, "addr", n.Address())
 		d.peers.lost[n.Name] = nodeAddr(*n)
 	}
-	if d.replica.table.markLost(n.Name, time.Now()) {
+	if d.replica.MarkLost(n.Name, time.Now()) {
 		d.updateSnapshotLocked()
 	}
 	wake(d.wakeRejoiner)

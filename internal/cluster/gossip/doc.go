@@ -11,7 +11,7 @@
 // Time is only measured, never compared between hosts: versions are counters, and
 // ages are durations. So a clock that jumps changes nothing.
 //
-// Where to read: plane.go is what the agent calls, delegate.go what memberlist
-// calls. replica.go handles messages, own.go versions this host's record, table.go
-// holds the others'. rejoin.go finds hosts that should be members and are not.
+// Where to read: plane.go is what the agent calls, delegate.go what memberlist calls.
+// rejoin.go finds hosts that should be members and are not. Package replica holds the records
+// and handles messages, wire has their format, and guard protects memberlist.
 package gossip

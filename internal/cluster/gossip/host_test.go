@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
@@ -101,6 +102,23 @@ func (h *host) announce(names ...string) {
 	if err := h.Set([]cluster.Membership{wiretest.Membership(h.cfg.Bind.Addr(), names...)}); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// ownVersion returns the version of the host's own record.
+func (h *host) ownVersion() wire.Version {
+	h.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, err := wire.Decode(h.replica.DigestMessage(time.Now()))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, d := range m.Digests {
+		if d.Host == h.cfg.Name {
+			return d.Version
+		}
+	}
+	return wire.Version{}
 }
 
 // sees returns a host's snapshot as "host: name name" in order, unreachable hosts in

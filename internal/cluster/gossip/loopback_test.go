@@ -106,7 +106,10 @@ func waitForSnapshot(t *testing.T, p *Plane, ok func(cluster.Snapshot) bool) {
 	}
 }
 
-func countEndpointsOf(s cluster.Snapshot, host string) int {
+func countEndpointsOf(s cluster.Snapshot, host string) (n int) {
 	h, _ := s.Find(host)
-	return countEndpoints(h.Memberships)
+	for _, m := range h.Memberships {
+		n += len(m.Endpoints)
+	}
+	return n
 }

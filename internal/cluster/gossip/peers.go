@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/replica"
 )
 
 // peers is what this host knows of where other hosts listen, and of who may speak.
@@ -60,19 +62,18 @@ func nodeAddr(n memberlist.Node) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Unmap(), n.Port)
 }
 
-// randomMember skips a random number of members, in the order of a map.
-func (p *peers) randomMember() (memberlist.Node, bool) {
-	skip := 0
-	if len(p.members) > 0 {
-		skip = rand.N(len(p.members))
+// isMember tells whether the host is a member, at this address.
+func (p *peers) isMember(host replica.Peer) bool {
+	m, ok := p.members[host.Host]
+	return ok && nodeAddr(m) == host.Addr
+}
+
+// node returns what memberlist needs to send to a host, which may not be a member.
+func (p *peers) node(host replica.Peer) memberlist.Node {
+	if p.isMember(host) {
+		return p.members[host.Host]
 	}
-	for _, m := range p.members {
-		if skip == 0 {
-			return m, true
-		}
-		skip--
-	}
-	return memberlist.Node{}, false
+	return memberlist.Node{Name: host.Host, Addr: host.Addr.Addr().AsSlice(), Port: host.Addr.Port()}
 }
 
 // noteUnknownSender remembers a sender to be joined. It tells whether the sender is

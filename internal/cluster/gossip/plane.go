@@ -13,16 +13,18 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/guard"
-	"vxlan-driver/internal/cluster/gossip/wire"
+	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/replica"
 )
 
 // Plane is a cluster.Plane over gossip.
 type Plane struct {
 	cfg         Config
 	log         *slog.Logger
-	refusals    *guard.Refusals
+	refusals    *refusal.Counter
 	memberlist  *memberlist.Memberlist // set by Run before anything that uses it
 	memberCount atomic.Int64           // for the digest queue, which asks for it under its own lock
+	digestQueue *memberlist.TransmitLimitedQueue
 	outbox      *outbox
 
 	ready        chan struct{}
@@ -36,9 +38,11 @@ type Plane struct {
 	running   bool
 	leaving   bool
 	peers     *peers
-	replica   *replica
+	replica   *replica.Replica
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
+
+	unknownSenders uint64 // messages from them
 }
 
 var _ cluster.Plane = (*Plane)(nil)
@@ -52,18 +56,21 @@ func New(c Config) (*Plane, error) {
 	p := &Plane{
 		cfg:          c,
 		log:          c.Log,
-		refusals:     guard.NewRefusals(c.Log),
+		refusals:     refusal.NewCounter(c.Log),
 		outbox:       newOutbox(c.maxPacket(), c.Log),
 		ready:        make(chan struct{}),
 		wakeRejoiner: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
 	}
-	p.replica = newReplica(c, p.peers, p.outbox, p.refusals)
+	p.replica = replica.New(replica.Config{
+		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p},
+	})
 	// Each member that has a new record passes its digest on to one random member
 	// (times log10 of their number, rounded up). The record itself goes to all of
 	// them, so this is for the few that missed it.
-	p.replica.queue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
+	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
 	p.SetSeeds(c.Seeds)
 	return p, nil
 }
@@ -89,18 +96,11 @@ func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
 
 // Set announces this host's memberships. They must not be changed afterwards.
 func (p *Plane) Set(local []cluster.Membership) error {
-	memberships, err := cluster.Canonical(local)
-	if err != nil {
-		return fmt.Errorf("set local memberships: %w", err)
-	}
-	size := wire.ContentSize(memberships)
-	if size > wire.MaxRecord {
-		return fmt.Errorf("set local memberships: %d bytes, at most %d are allowed", size, wire.MaxRecord)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.replica.own.set(memberships, size)
-	wake(p.replica.wakePublisher)
+	if err := p.replica.Set(local); err != nil {
+		return fmt.Errorf("set local memberships: %w", err)
+	}
 	return nil
 }
 
@@ -119,9 +119,9 @@ func (p *Plane) Changed() <-chan struct{} {
 }
 
 // updateSnapshotLocked makes a new snapshot. Its memberships are shared with the
-// table, which replaces and never changes them.
+// replica, which replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
-	p.snapshot = p.replica.table.snapshot()
+	p.snapshot = p.replica.Snapshot()
 	for i, h := range p.snapshot.Hosts {
 		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
 	}
@@ -143,7 +143,7 @@ func (p *Plane) Leave(ctx context.Context) error {
 		p.mu.Unlock()
 		return nil
 	}
-	data := p.replica.leave()
+	data := p.replica.Leave()
 	var copies []memberlist.Node
 	for _, m := range p.peers.members {
 		if len(copies) < leaveCopies {
@@ -169,11 +169,8 @@ func (p *Plane) Leave(ctx context.Context) error {
 
 // Stats counts what happened since the Plane was made.
 type Stats struct {
+	replica.Stats
 	UnknownSenders uint64 // messages of hosts that are not members (yet)
-	Deltas         uint64 // applied
-	Records        uint64 // received and stored
-	Requested      uint64 // records requested
-	Published      uint64 // versions of this host's own record
 	Sent           uint64 // messages of our own, in packets and streams
 	SentBytes      uint64 // in them
 
@@ -185,7 +182,7 @@ type Stats struct {
 func (p *Plane) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	stats := p.replica.stats
+	stats := Stats{Stats: p.replica.Stats(), UnknownSenders: p.unknownSenders}
 	stats.Sent, stats.SentBytes = p.outbox.sentSoFar()
 	stats.Members = len(p.peers.members)
 	if p.running {

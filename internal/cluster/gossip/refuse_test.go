@@ -13,6 +13,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/guard"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
@@ -25,43 +26,43 @@ func TestThirdHostIsRefused(t *testing.T) {
 		name    string
 		good    func(*Config) // of the two
 		bad     func(*Config) // of the third
-		counted []guard.Reason
+		counted []refusal.Reason
 		logged  string
-		noticed guard.Reason // what the third counts itself; "": nothing
+		noticed refusal.Reason // what the third counts itself; "": nothing
 	}{
 		{
 			name: "wrong key", good: func(*Config) {}, bad: func(c *Config) { c.Keys = []Key{otherKey} },
-			counted: []guard.Reason{guard.ReasonWrongKey}, logged: `reason="wrong key"`,
-			noticed: guard.ReasonWrongKey,
+			counted: []refusal.Reason{refusal.ReasonWrongKey}, logged: `reason="wrong key"`,
+			noticed: refusal.ReasonWrongKey,
 		},
 		{
 			name: "no key where there should be one", good: func(*Config) {}, bad: func(c *Config) { c.Keys = nil },
-			counted: []guard.Reason{guard.ReasonWrongKey}, logged: `reason="wrong key"`,
+			counted: []refusal.Reason{refusal.ReasonWrongKey}, logged: `reason="wrong key"`,
 		},
 		{
 			name: "a key where there is none", good: func(c *Config) { noKey(c); c.Allowed = []netip.Addr{hostAddr(3).Addr()} },
 			bad:     func(*Config) {},
-			counted: []guard.Reason{guard.ReasonWrongKey, guard.ReasonMalformed}, logged: `gossip refused`,
+			counted: []refusal.Reason{refusal.ReasonWrongKey, refusal.ReasonMalformed}, logged: `gossip refused`,
 		},
 		{
 			name: "wrong label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "production" },
-			counted: []guard.Reason{guard.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
-			noticed: guard.ReasonNoAnswer,
+			counted: []refusal.Reason{refusal.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
+			noticed: refusal.ReasonNoAnswer,
 		},
 		{
 			name: "no label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "" },
-			counted: []guard.Reason{guard.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
-			noticed: guard.ReasonNoAnswer,
+			counted: []refusal.Reason{refusal.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
+			noticed: refusal.ReasonNoAnswer,
 		},
 		{
 			name: "wrong version", good: func(*Config) {}, bad: func(c *Config) { c.protocolVersion = 2 },
-			counted: []guard.Reason{guard.ReasonWrongVersion}, logged: `reason="wrong protocol version"`,
-			noticed: guard.ReasonWrongVersion,
+			counted: []refusal.Reason{refusal.ReasonWrongVersion}, logged: `reason="wrong protocol version"`,
+			noticed: refusal.ReasonWrongVersion,
 		},
 		{
 			name: "unlisted", good: noKey, bad: noKey,
-			counted: []guard.Reason{guard.ReasonUnlisted}, logged: `reason="host is not listed"`,
-			noticed: guard.ReasonNoAnswer,
+			counted: []refusal.Reason{refusal.ReasonUnlisted}, logged: `reason="host is not listed"`,
+			noticed: refusal.ReasonNoAnswer,
 		},
 	}
 	for _, tt := range tests {
@@ -134,7 +135,7 @@ func TestUnlistedVTEPIsRefused(t *testing.T) {
 		if got := a.Refused(); got["host is not listed"] == 0 || len(got) != 1 {
 			t.Errorf("refused %v", got)
 		}
-		if s := a.Stats(); a.sees() != "" || a.refusals.Counts()[guard.ReasonUnlisted] == 0 || s.Members != 2 {
+		if s := a.Stats(); a.sees() != "" || a.refusals.Counts()[refusal.ReasonUnlisted] == 0 || s.Members != 2 {
 			t.Errorf("sees %s, %+v", a.sees(), s)
 		}
 	})
@@ -149,7 +150,7 @@ func TestUnlistedSenderCannotSpeakForListedHost(t *testing.T) {
 		a.waitUntilSees(3*second, "host-2: b")
 		r := wire.Record{Host: hostName(2), Memberships: []cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), "evil")}}
 		r.Version = wire.Version{Incarnation: 9, Sequence: 1, Checksum: wire.ContentChecksum(false, r.Memberships)}
-		forged := b.replica.encode(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r}}})
+		forged := wire.Message{Kind: wire.KindRecords, From: hostName(2), Addr: hostAddr(2), Records: []wire.AgedRecord{{Record: r}}}.Encode()
 		packet, err := memberlist.AddLabelHeaderToPacket(append([]byte{8}, forged...), "test") // 8: a user's message
 		if err != nil {
 			t.Fatal(err)
@@ -159,7 +160,7 @@ func TestUnlistedSenderCannotSpeakForListedHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(second)
-		if refused := a.refusals.Counts(); a.sees() != "host-2: b" || refused[guard.ReasonUnlisted] != 1 {
+		if refused := a.refusals.Counts(); a.sees() != "host-2: b" || refused[refusal.ReasonUnlisted] != 1 {
 			t.Errorf("sees %s, %+v", a.sees(), refused)
 		}
 		conn, err := evil.DialTimeout(hostAddr(1).String(), second)
@@ -201,7 +202,7 @@ func TestSecondHostOfOneNameIsRefused(t *testing.T) {
 		a.waitUntilSees(3*second, "host-2: b")
 		startHost(t, n, 3, func(c *Config) { c.Name = hostName(2) })
 		time.Sleep(10 * second)
-		if a.refusals.Counts()[guard.ReasonNameConflict] == 0 || a.log.count("another host has this name") == 0 {
+		if a.refusals.Counts()[refusal.ReasonNameConflict] == 0 || a.log.count("another host has this name") == 0 {
 			t.Errorf("%+v\n%s", a.Refused(), a.log.buf.String())
 		}
 		if a.sees() != "host-2: b" {
@@ -245,7 +246,7 @@ func TestGarbageBreaksNothing(t *testing.T) {
 			time.Sleep(10 * second)
 			b.announce("b", "c")
 			a.waitUntilSees(3*second, "host-2: b c")
-			if n := a.refusals.Counts(); n[guard.ReasonMalformed]+n[guard.ReasonWrongKey]+n[guard.ReasonWrongLabel] < 1000 {
+			if n := a.refusals.Counts(); n[refusal.ReasonMalformed]+n[refusal.ReasonWrongKey]+n[refusal.ReasonWrongLabel] < 1000 {
 				t.Errorf("%+v", n)
 			}
 		})
@@ -293,14 +294,18 @@ func TestInvalidMessagesOfAMemberAreRefused(t *testing.T) {
 		a, b := startHost(t, n, 1), startHost(t, n, 2)
 		b.announce("b")
 		a.waitUntilSees(3*second, "host-2: b")
-		valid := b.replica.encode(wire.Message{Kind: wire.KindSummary, Hash: 1})
+		valid := wire.Message{Kind: wire.KindSummary, From: hostName(2), Addr: hostAddr(2), Hash: 1}.Encode()
 		newer := append([]byte(nil), valid...)
 		newer[0] = wire.ProtocolVersion + 1
-		wrongDelta := b.replica.encode(wire.Message{Kind: wire.KindDelta, Delta: wire.Delta{Base: b.replica.own.published.Version, Version: wire.Version{Incarnation: 1, Sequence: 9}}})
+		base := b.ownVersion()
+		wrongDelta := wire.Message{
+			Kind: wire.KindDelta, From: hostName(2), Addr: hostAddr(2),
+			Delta: wire.Delta{Base: base, Version: wire.Version{Incarnation: 1, Sequence: 9}},
+		}.Encode()
 		for _, m := range [][]byte{newer, valid[:5], append(valid, 0), {}, wrongDelta} {
 			delegate{a.Plane}.receive(m)
 		}
-		if n := a.refusals.Counts(); n[guard.ReasonWrongVersion] != 1 || n[guard.ReasonMalformed] != 4 {
+		if n := a.refusals.Counts(); n[refusal.ReasonWrongVersion] != 1 || n[refusal.ReasonMalformed] != 4 {
 			t.Errorf("%+v", n)
 		}
 		time.Sleep(5 * second)
@@ -324,7 +329,7 @@ func TestStreamsAreLimited(t *testing.T) {
 			conns = append(conns, conn)
 		}
 		synctest.Wait()
-		if n := a.refusals.Counts()[guard.ReasonOverload]; n != 5 {
+		if n := a.refusals.Counts()[refusal.ReasonOverload]; n != 5 {
 			t.Errorf("refused %d streams", n)
 		}
 		// Each ends by itself, and then there is room again.

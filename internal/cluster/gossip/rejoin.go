@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster/gossip/guard"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
 // Back-off of joining hosts that are not members. The longest bounds how long two
@@ -87,7 +88,7 @@ func (p *Plane) countFailedJoin(host netip.AddrPort, err error) {
 	text := strings.Join(strings.Fields(err.Error()), " ") // the library writes several lines
 	why, ok := guard.ReasonOf(text)
 	if !ok {
-		why = guard.ReasonNoAnswer
+		why = refusal.ReasonNoAnswer
 	}
 	p.refusals.Add(why, "join "+host.String()+": "+text)
 }

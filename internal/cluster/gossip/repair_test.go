@@ -5,10 +5,6 @@ import (
 	"net/netip"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/memberlist"
-
-	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 func TestPartitionHeals(t *testing.T) {
@@ -127,8 +123,8 @@ func TestForgetAfter(t *testing.T) {
 				t.Fatalf("a forgotten host came back: %s; %s", a.sees(), b.sees())
 			}
 		}
-		if len(a.replica.table.entries) != 1 || len(b.replica.table.entries) != 1 {
-			t.Errorf("%d and %d entries are left", len(a.replica.table.entries), len(b.replica.table.entries))
+		if a.Stats().Entries != 1 || b.Stats().Entries != 1 {
+			t.Errorf("%d and %d entries are left", a.Stats().Entries, b.Stats().Entries)
 		}
 		c = startHost(t, n, 3, short)
 		c.announce("c")
@@ -211,37 +207,4 @@ func TestGossipPassesALostRecordOn(t *testing.T) {
 			t.Errorf("only %d of %d", byGossip, rounds)
 		}
 	})
-}
-
-// A record that does not come is requested again, from the owner and from others.
-func TestRequestIsRetriedInTurn(t *testing.T) {
-	p, err := New(Config{Name: "a", Bind: hostAddr(1), Keys: []Key{testKey}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	for _, name := range []string{"owner", "other"} {
-		p.peers.members[name] = memberlist.Node{Name: name}
-	}
-	d := wire.Digest{Host: "owner", Version: wire.Version{Incarnation: 1, Sequence: 1}}
-	if !p.replica.startRequest(d, now) || p.replica.startRequest(d, now.Add(requestTimeout/2)) {
-		t.Error("requested twice at once")
-	}
-	p.replica.retryRequests(now.Add(requestTimeout / 2))
-	if len(p.outbox.queued) != 0 {
-		t.Error("requested again too early")
-	}
-	var asked []string
-	for try := range maxTries + 2 {
-		p.replica.retryRequests(now.Add(time.Duration(try+1) * 2 * requestTimeout))
-	}
-	for _, e := range p.outbox.queued {
-		asked = append(asked, e.to.Name)
-	}
-	if len(asked) != maxTries || asked[1] != "owner" || asked[3] != "owner" {
-		t.Errorf("asked %v", asked)
-	}
-	if len(p.replica.requests) != 0 {
-		t.Error("the request is still pending")
-	}
 }

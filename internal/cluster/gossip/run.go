@@ -94,9 +94,9 @@ const publishInterval = 20 * time.Millisecond
 func (p *Plane) publishLoop(ctx context.Context) {
 	for {
 		select {
-		case <-p.replica.wakePublisher:
+		case <-p.replica.Publishes():
 			p.mu.Lock()
-			p.replica.publish()
+			p.replica.Publish()
 			p.mu.Unlock()
 			pause(ctx, publishInterval)
 		case <-ctx.Done():
@@ -121,10 +121,11 @@ func (p *Plane) repairLoop(ctx context.Context) {
 	}
 	for i := rand.N(ratio); pause(ctx, retryInterval); i++ {
 		p.mu.Lock()
-		p.replica.retryRequests(time.Now())
+		now := time.Now()
+		p.replica.RetryRequests(now)
 		if i%ratio == 0 {
-			p.replica.sendSummary()
-			p.forgetHostsLocked(time.Now())
+			p.replica.SendSummary(now)
+			p.forgetHostsLocked(now)
 		}
 		p.mu.Unlock()
 	}
@@ -133,11 +134,11 @@ func (p *Plane) repairLoop(ctx context.Context) {
 // forgetHostsLocked forgets hosts that have been gone for too long, and where they
 // were.
 func (p *Plane) forgetHostsLocked(now time.Time) {
-	if p.replica.table.expire(now) {
+	if p.replica.Forget(now) {
 		p.updateSnapshotLocked()
 	}
 	for host := range p.peers.lost {
-		if e, known := p.replica.table.entries[host]; !known || !e.visible() {
+		if !p.replica.Knows(host) {
 			delete(p.peers.lost, host)
 		}
 	}

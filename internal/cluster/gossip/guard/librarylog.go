@@ -4,19 +4,21 @@ import (
 	"log"
 	"log/slog"
 	"strings"
+
+	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
 // libraryLog takes memberlist's log lines. The library reports what it refuses
 // nowhere but in its log, so this is also where that is counted. The tests for each
 // reason notice when a new version of the library words it differently.
 type libraryLog struct {
-	refusals *Refusals
+	refusals *refusal.Counter
 	log      *slog.Logger
 }
 
 // NewLibraryLogger returns the logger for memberlist. It counts the refusals that
 // the library logs.
-func NewLibraryLogger(r *Refusals, l *slog.Logger) *log.Logger {
+func NewLibraryLogger(r *refusal.Counter, l *slog.Logger) *log.Logger {
 	return log.New(libraryLog{r, l}, "", 0)
 }
 
@@ -58,32 +60,32 @@ func cutLevel(text string) (slog.Level, string) {
 // libraryReasons are parts of memberlist's messages. The first that matches counts.
 var libraryReasons = []struct {
 	part string
-	why  Reason
+	why  refusal.Reason
 }{
-	{"unacceptable label", ReasonWrongLabel},
-	{"Decrypt packet failed", ReasonWrongKey},
-	{"no installed keys could decrypt", ReasonWrongKey},
-	{"remote state is not encrypted", ReasonWrongKey},
-	{"encryption is not configured", ReasonWrongKey},
-	{"protocol version", ReasonWrongVersion},
-	{"Failed to decode", ReasonMalformed},
-	{"failed to receive", ReasonMalformed},
-	{"Failed to receive", ReasonMalformed},
-	{"Failed to read remote state", ReasonMalformed},
-	{"Failed to decompress", ReasonMalformed},
-	{"not supported", ReasonMalformed},
-	{"truncated", ReasonMalformed},
-	{"label header cannot", ReasonMalformed},
-	{"invalid checksum", ReasonMalformed},
-	{"invalid msgType", ReasonMalformed},
-	{"missing message type", ReasonMalformed},
-	{"too short", ReasonMalformed},
-	{"Too many pending", ReasonOverload},
+	{"unacceptable label", refusal.ReasonWrongLabel},
+	{"Decrypt packet failed", refusal.ReasonWrongKey},
+	{"no installed keys could decrypt", refusal.ReasonWrongKey},
+	{"remote state is not encrypted", refusal.ReasonWrongKey},
+	{"encryption is not configured", refusal.ReasonWrongKey},
+	{"protocol version", refusal.ReasonWrongVersion},
+	{"Failed to decode", refusal.ReasonMalformed},
+	{"failed to receive", refusal.ReasonMalformed},
+	{"Failed to receive", refusal.ReasonMalformed},
+	{"Failed to read remote state", refusal.ReasonMalformed},
+	{"Failed to decompress", refusal.ReasonMalformed},
+	{"not supported", refusal.ReasonMalformed},
+	{"truncated", refusal.ReasonMalformed},
+	{"label header cannot", refusal.ReasonMalformed},
+	{"invalid checksum", refusal.ReasonMalformed},
+	{"invalid msgType", refusal.ReasonMalformed},
+	{"missing message type", refusal.ReasonMalformed},
+	{"too short", refusal.ReasonMalformed},
+	{"Too many pending", refusal.ReasonOverload},
 }
 
 // ReasonOf returns the reason for a refusal that an error or log line of memberlist
 // tells of, if it tells of one.
-func ReasonOf(text string) (Reason, bool) {
+func ReasonOf(text string) (refusal.Reason, bool) {
 	for _, r := range libraryReasons {
 		if strings.Contains(text, r.part) {
 			return r.why, true

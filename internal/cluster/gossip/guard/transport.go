@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
 // Limits on incoming streams. A host opens one for a record, for a push-pull, or for
@@ -31,7 +33,7 @@ const StreamTimeout = 5 * time.Second
 type Transport struct {
 	memberlist.NodeAwareTransport
 	permits  func(netip.Addr) bool
-	refusals *Refusals
+	refusals *refusal.Counter
 	packets  chan *memberlist.Packet
 	streams  chan net.Conn
 	ctx      context.Context // done when the transport is shut down
@@ -43,7 +45,7 @@ type Transport struct {
 }
 
 // New returns a transport that passes on what comes from permitted addresses.
-func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *Refusals) *Transport {
+func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *refusal.Counter) *Transport {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Transport{
 		NodeAwareTransport: t, permits: permits, refusals: r,
@@ -122,7 +124,7 @@ func (t *Transport) admit(from net.Addr) (netip.Addr, bool) {
 	ap, err := netip.ParseAddrPort(from.String())
 	addr := ap.Addr().Unmap().WithZone("")
 	if err != nil || !t.permits(addr) {
-		t.refusals.Add(ReasonUnlisted, "from "+from.String())
+		t.refusals.Add(refusal.ReasonUnlisted, "from "+from.String())
 		return addr, false
 	}
 	return addr, true
@@ -132,7 +134,7 @@ func (t *Transport) acquireStream(from netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.openTotal >= maxStreams || t.openByAddr[from] >= MaxStreamsPerAddr {
-		t.refusals.Add(ReasonOverload, "stream from "+from.String())
+		t.refusals.Add(refusal.ReasonOverload, "stream from "+from.String())
 		return false
 	}
 	t.openTotal++

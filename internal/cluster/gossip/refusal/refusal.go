@@ -1,4 +1,5 @@
-package guard
+// Package refusal counts what is refused of what other hosts send, by reason, and logs it.
+package refusal
 
 import (
 	"log/slog"
@@ -22,17 +23,17 @@ const (
 	ReasonNoAnswer     Reason = "host does not answer, or refuses" // when joining it; a refusal's reason is only in its own log
 )
 
-// Refusals counts what was refused, and logs it now and then.
-type Refusals struct {
+// Counter counts what was refused, and logs it now and then.
+type Counter struct {
 	log      *slog.Logger
 	mu       sync.Mutex
 	counts   map[Reason]uint64
 	loggedAt map[Reason]time.Time
 }
 
-// NewRefusals returns counters that are zero.
-func NewRefusals(log *slog.Logger) *Refusals {
-	return &Refusals{log: log, counts: make(map[Reason]uint64), loggedAt: make(map[Reason]time.Time)}
+// NewCounter returns counters that are zero.
+func NewCounter(log *slog.Logger) *Counter {
+	return &Counter{log: log, counts: make(map[Reason]uint64), loggedAt: make(map[Reason]time.Time)}
 }
 
 // The least time between two log lines of one reason. It keeps anyone who can send
@@ -43,29 +44,29 @@ const (
 )
 
 // Add counts a refusal. The detail says what was refused, and is logged.
-func (r *Refusals) Add(why Reason, detail string) {
+func (c *Counter) Add(why Reason, detail string) {
 	message, interval := "gossip refused", logInterval
 	if why == ReasonNoAnswer {
 		message, interval = "gossip cannot join a host; trying again", noAnswerLogInterval
 	}
-	r.mu.Lock()
-	r.counts[why]++
-	count := r.counts[why]
-	last, logged := r.loggedAt[why]
+	c.mu.Lock()
+	c.counts[why]++
+	count := c.counts[why]
+	last, logged := c.loggedAt[why]
 	due := !logged || time.Since(last) >= interval
 	if due {
-		r.loggedAt[why] = time.Now()
+		c.loggedAt[why] = time.Now()
 	}
-	r.mu.Unlock()
+	c.mu.Unlock()
 	if due {
-		r.log.Warn(message, "reason", string(why), "what", detail, "count", count)
+		c.log.Warn(message, "reason", string(why), "what", detail, "count", count)
 	}
 }
 
 // Counts returns how often something was refused, by reason. A reason that never
 // occurred is left out.
-func (r *Refusals) Counts() map[Reason]uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return maps.Clone(r.counts)
+func (c *Counter) Counts() map[Reason]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.counts)
 }

@@ -1,6 +1,7 @@
-package gossip
+package replica
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -116,7 +117,7 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 func TestTableLimitsHosts(t *testing.T) {
 	tb := newTable(time.Hour)
 	for i := range wire.MaxHosts + 5 {
-		r := wire.Record{Host: hostName(i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
+		r := wire.Record{Host: fmt.Sprint("host-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
 		tb.put(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
 	}
 	if len(tb.entries) != wire.MaxHosts {

@@ -1,4 +1,4 @@
-package gossip
+package replica
 
 import (
 	"vxlan-driver/internal/cluster"
@@ -65,7 +65,9 @@ func (o *ownRecord) versionSeen(v wire.Version) (adopted bool) {
 	return false
 }
 
-// digest returns the published record's digest, if there is one.
-func (o *ownRecord) digest() (wire.Digest, bool) {
-	return wire.Digest{Host: o.host, Version: o.published.Version}, !o.published.Version.IsZero()
+func (o *ownRecord) isPublished() bool { return !o.published.Version.IsZero() }
+
+// digest returns the published record's digest.
+func (o *ownRecord) digest() wire.Digest {
+	return wire.Digest{Host: o.host, Version: o.published.Version}
 }

@@ -9,7 +9,6 @@ import (
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/kernel/netstack"
-	"vxlan-driver/internal/launch"
 	"vxlan-driver/internal/store"
 )
 
@@ -37,7 +36,7 @@ func Driver() *driver.Driver {
 		DNSPort:     dnsPort(),
 		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
 	}
-	agent := launch.Agent{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
+	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
 	if _, err := os.Stat(systemdDir); err == nil {
 		d.SysctlDir = sysctlDir
 		agent.Systemd = true

@@ -4,7 +4,10 @@
 SHELL      := /bin/bash
 GO         ?= go
 PREFIX     ?= /usr/local
-BUILDFLAGS := -trimpath -ldflags '-s -w'
+# The version that the programs print. Git refuses a tree of another user, as with sudo make, unless told otherwise; for the
+# same reason the go command is told not to ask Git.
+VERSION    ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION)'
 FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0

@@ -21,6 +21,7 @@ var layers = map[string][]string{
 	"internal/store":             {"internal/network"},
 	"internal/plan":              {"internal/network"},
 	"internal/netavark":          {},
+	"internal/version":           {},
 	"internal/dns":               {},
 	"internal/kernel/netns":      {},
 	"internal/kernel/nlmsg":      {},
@@ -41,9 +42,9 @@ var layers = map[string][]string{
 	"internal/agent":             {"internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/dns", "internal/driver"},
 	"internal/wiring":            {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/agentapi"},
 	"internal/ctl":               {"internal/agentapi"},
-	"cmd/vxlan":                  {"internal/wiring"},
-	"cmd/vxland":                 {"internal/agent", "internal/wiring", "internal/kernel/watch"},
-	"cmd/vxlanctl":               {"internal/ctl", "internal/wiring"},
+	"cmd/vxlan":                  {"internal/wiring", "internal/version"},
+	"cmd/vxland":                 {"internal/agent", "internal/wiring", "internal/kernel/watch", "internal/version"},
+	"cmd/vxlanctl":               {"internal/ctl", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.

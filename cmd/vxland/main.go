@@ -21,11 +21,9 @@ import (
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/store"
+	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
 )
-
-// version is set when a release is built (-ldflags -X).
-var version = "0.1.0-dev"
 
 // memoryLimit makes the runtime collect garbage before the process grows beyond what
 // an agent may have; it is soft, so that a thousand hosts still work.
@@ -63,7 +61,7 @@ func main() {
 		os.Exit(2)
 	}
 	if o.version {
-		fmt.Println("vxland", version)
+		fmt.Println("vxland", version.String())
 		return
 	}
 	if err := run(o); err != nil {
@@ -140,7 +138,7 @@ func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) er
 	defer names.Close()
 	a := &agent.Agent{
 		Driver: d, Config: c, Names: names, Watch: watch.Changes, Resolvers: resolvers,
-		StayWhenIdle: o.foreground || activated, Version: version, Log: log,
+		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{
 				Name: agent.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
@@ -148,7 +146,7 @@ func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) er
 			})
 		},
 	}
-	log.Info("vxland runs", "version", version)
+	log.Info("vxland runs", "version", version.String())
 	notify("READY=1")
 	defer notify("STOPPING=1")
 	return a.Run(ctx, l)

@@ -31,6 +31,18 @@ func Call(path string, r Request, deadline time.Time) (Response, error) {
 	return response, response.agentError()
 }
 
+// statusTimeout is longer than the agent is busy behind many container starts.
+const statusTimeout = 10 * time.Second
+
+// Status asks the agent that listens on the socket at path for its status, and does not start one.
+func Status(path string) (StatusReport, error) {
+	r, err := Call(path, Request{Verb: VerbStatus}, time.Now().Add(statusTimeout))
+	if err != nil || r.Status == nil {
+		return StatusReport{}, err
+	}
+	return *r.Status, nil
+}
+
 // Send sends a request and does not wait for the response.
 func Send(path string, r Request, deadline time.Time) error {
 	conn, err := dialAgent(path, deadline)

@@ -32,6 +32,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(out)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(reload(host), status(host))
 	return root
 }

@@ -12,7 +12,7 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint sim fuzz install deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim fuzz install deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -76,6 +76,10 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# Writes docs/user/options.md, the reference of options. A test fails when it is out of date.
+docs:
+	$(GO) generate ./internal/docgen
+
 # Propagation of a container's start among up to 100 hosts, in virtual time.
 sim:
 	SIM_ROUNDS=$${SIM_ROUNDS:-100} $(GO) test -count=1 -v -run '^(TestPropagation|TestCostOfAHost)$$' ./internal/cluster/gossip
@@ -112,4 +116,5 @@ help:
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
+	@echo 'make docs         write docs/user/options.md from the options'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'

@@ -18,6 +18,7 @@ var layers = map[string][]string{
 	"internal/kernel":            {},
 	"internal/network":           {"internal/kernel"},
 	"internal/ipam":              {"internal/network"},
+	"internal/docgen":            {"internal/network"},
 	"internal/store":             {"internal/network"},
 	"internal/plan":              {"internal/network"},
 	"internal/netavark":          {},

@@ -93,7 +93,7 @@ func checkGone(t *testing.T, name string, namespaces []string, before traces) {
 }
 
 // busyScript leaves as much running as it can: a container on a netavark network, an exec session, a daemon that has
-// left its session and parent, and a network namespace of its own with a KindVXLAN device.
+// left its session and parent, and a network namespace of its own with a VXLAN device.
 const busyScript = `
 podman network create net
 podman run -d --name web --network net -p 8080:80 web

@@ -30,8 +30,8 @@ type Config struct {
 	Upstreams   []netip.AddrPort // name servers; none: the host's
 }
 
-// file is the configuration as it is typed.
-type file struct {
+// rawConfig is the configuration as it is typed.
+type rawConfig struct {
 	Bind        string   `toml:"bind"`
 	Port        int      `toml:"port"`
 	KeyFile     string   `toml:"key_file"`
@@ -49,9 +49,9 @@ const (
 
 // Load reads the file at path. Where there is none all defaults hold, unless it must
 // be there.
-func Load(path string, must bool) (Config, error) {
+func Load(path string, required bool) (Config, error) {
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !must {
+	if errors.Is(err, fs.ErrNotExist) && !required {
 		err = nil
 	}
 	if err != nil {
@@ -66,7 +66,7 @@ func Load(path string, must bool) (Config, error) {
 
 // Parse reads a configuration, and reports all that is wrong with it at once.
 func Parse(text string) (Config, error) {
-	f := file{Port: gossip.DefaultPort}
+	f := rawConfig{Port: gossip.DefaultPort}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {
 		return Config{}, err
@@ -76,7 +76,7 @@ func Parse(text string) (Config, error) {
 	for _, key := range meta.Undecoded() {
 		errs = append(errs, fmt.Errorf("%s: is unknown; there are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
 	}
-	errs = append(errs, f.network(&c), f.limits(&c))
+	errs = append(errs, f.parseAddresses(&c), f.parseSettings(&c))
 	if f.KeyFile != "" {
 		if c.Keys, err = gossip.LoadKeys(f.KeyFile); err != nil {
 			errs = append(errs, fmt.Errorf("key_file: %w", err))
@@ -88,8 +88,8 @@ func Parse(text string) (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// network reads addresses and ports.
-func (f file) network(c *Config) error {
+// parseAddresses reads addresses and ports.
+func (f rawConfig) parseAddresses(c *Config) error {
 	var errs []error
 	if f.Port < 1 || f.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: must be from 1 to 65535", f.Port))
@@ -104,19 +104,19 @@ func (f file) network(c *Config) error {
 		c.Bind = addr
 	}
 	var err error
-	c.Seeds, err = addrs("seeds", f.Seeds, c.Port)
+	c.Seeds, err = parseAddrPorts("seeds", f.Seeds, c.Port)
 	errs = append(errs, err)
 	for _, seed := range c.Seeds {
 		if seed.Addr().Zone() != "" {
 			errs = append(errs, fmt.Errorf("seeds %q: must be without a zone", seed.Addr()))
 		}
 	}
-	c.Upstreams, err = addrs("dns_upstreams", f.Upstreams, dnsPort)
+	c.Upstreams, err = parseAddrPorts("dns_upstreams", f.Upstreams, dnsPort)
 	return errors.Join(append(errs, err)...)
 }
 
-// limits reads the rest.
-func (f file) limits(c *Config) error {
+// parseSettings reads the rest.
+func (f rawConfig) parseSettings(c *Config) error {
 	var errs []error
 	if f.Cluster != "" {
 		c.Cluster = f.Cluster
@@ -145,8 +145,8 @@ const (
 	maxForgetAfter = 87600 * time.Hour
 )
 
-// addrs reads addresses with or without a port.
-func addrs(key string, typed []string, port uint16) ([]netip.AddrPort, error) {
+// parseAddrPorts reads addresses with or without a port.
+func parseAddrPorts(key string, typed []string, port uint16) ([]netip.AddrPort, error) {
 	var all []netip.AddrPort
 	var errs []error
 	for _, s := range typed {

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 )
 
-// keyFile writes a key and says where it is.
-func keyFile(t *testing.T) string {
+// writeKeyFile writes a key and says where it is.
+func writeKeyFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(path, []byte(strings.Repeat("1f", 32)), 0o600); err != nil {
@@ -24,14 +24,14 @@ func keyFile(t *testing.T) string {
 }
 
 // Containers are kept from VTEPs' addresses only, so without a key agents must talk by those.
-func TestBindNeedsAKey(t *testing.T) {
+func TestBindNeedsKeyFile(t *testing.T) {
 	if _, err := Parse(`bind = "192.0.2.1"`); err == nil || !strings.Contains(err.Error(), "needs a key_file") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestParseReadsAllThatCanBeSaid(t *testing.T) {
-	c, err := Parse(keyFile(t) + `bind = "192.0.2.1"
+func TestParseReadsEverySetting(t *testing.T) {
+	c, err := Parse(writeKeyFile(t) + `bind = "192.0.2.1"
 port = 7000
 cluster = "blue"
 seeds = ["192.0.2.2", "[2001:db8::1]:7001"]
@@ -116,17 +116,17 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestLoadOfNoFile(t *testing.T) {
+func TestLoadOfMissingFile(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "x.toml")
 	if c, err := Load(missing, false); err != nil || c.Port != 7947 {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	if _, err := Load(missing, true); !os.IsNotExist(unwrapAll(err)) {
+	if _, err := Load(missing, true); !os.IsNotExist(pathError(err)) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func unwrapAll(err error) error {
+func pathError(err error) error {
 	for {
 		u, ok := err.(interface{ Unwrap() error })
 		if !ok || u.Unwrap() == nil {

@@ -18,7 +18,7 @@ type Host interface {
 	Status() (agentapi.StatusReport, error)
 }
 
-const about = `vxlanctl looks after the VXLAN networks of this host's Podman containers.
+const longHelp = `vxlanctl looks after the VXLAN networks of this host's Podman containers.
 
 The plugin builds a network when its first container starts and removes it with
 the last one. Between the two, other programs may undo what it did; vxlanctl
@@ -27,17 +27,17 @@ puts that right.`
 // Command returns the program's command, which acts on host and prints to out.
 func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use: "vxlanctl", Short: "look after this host's VXLAN networks", Long: about,
+		Use: "vxlanctl", Short: "look after this host's VXLAN networks", Long: longHelp,
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reload(host), status(host))
+	root.AddCommand(reloadCommand(host), statusCommand(host))
 	return root
 }
 
-func reload(host Host) *cobra.Command {
+func reloadCommand(host Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
 		Short: "rebuild firewall rules, devices and parameters from what is recorded in /run/vxlan",

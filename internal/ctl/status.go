@@ -12,7 +12,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 )
 
-func status(host Host) *cobra.Command {
+func statusCommand(host Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "show what this host's agent knows of networks and other hosts",

@@ -60,7 +60,7 @@ type Subnet struct {
 // Main runs the verb in args, the process's arguments without its name, and
 // returns the process's exit status.
 func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Writer) int {
-	out, undo, err := run(p, version, args, stdin)
+	out, undo, err := runVerb(p, version, args, stdin)
 	if err == nil && len(out) >= maxOutput {
 		err = fmt.Errorf("the answer has %d bytes, more than the %d that Podman can read; shorten the list of hosts", len(out), maxOutput-1)
 	}
@@ -83,8 +83,8 @@ func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Wr
 	return 0
 }
 
-// run returns the answer, and what takes back what was done for it.
-func run(p Plugin, version string, args []string, stdin io.Reader) (out []byte, undo func(), err error) {
+// runVerb returns the answer, and what takes back what was done for it.
+func runVerb(p Plugin, version string, args []string, stdin io.Reader) (out []byte, undo func(), err error) {
 	undo = func() {}
 	verb := ""
 	if len(args) > 0 {
@@ -100,18 +100,18 @@ func run(p Plugin, version string, args []string, stdin io.Reader) (out []byte, 
 		}
 		out, err = p.Create(data)
 	case (verb == "setup" || verb == "teardown") && len(args) == 2:
-		return attach(p, verb, args[1], stdin)
+		return runAttachVerb(p, verb, args[1], stdin)
 	default:
 		err = fmt.Errorf("unknown call %q; this is a netavark plugin, called as `create`, `setup NETNS`, `teardown NETNS` or `info`", args)
 	}
 	return out, undo, err
 }
 
-// attach runs setup or teardown. They take milliseconds and leave the host in
+// runAttachVerb runs setup or teardown. They take milliseconds and leave the host in
 // order when they end, so the signals by which a user interrupts Podman, and
 // which reach all its processes, do not stop them half way; nor does SIGPIPE,
 // when netavark was killed and nobody reads the answer.
-func attach(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo func(), err error) {
+func runAttachVerb(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo func(), err error) {
 	undo = func() {}
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	var r Request
@@ -125,13 +125,13 @@ func attach(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo
 	if err != nil {
 		return nil, undo, err
 	}
-	out, err = json.Marshal(status.filled())
+	out, err = json.Marshal(status.withoutNulls())
 	// There is nobody left to tell of an error.
 	return out, func() { _ = p.Teardown(namespace, r) }, err
 }
 
-// filled has empty lists where netavark's parser refuses null.
-func (s Status) filled() Status {
+// withoutNulls has empty lists where netavark's parser refuses null.
+func (s Status) withoutNulls() Status {
 	if s.DNSSearchDomains == nil {
 		s.DNSSearchDomains = []string{}
 	}

@@ -72,7 +72,7 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
-func TestAttachPassesTheRequest(t *testing.T) {
+func TestTeardownReceivesRequest(t *testing.T) {
 	var p fakePlugin
 	Main(&p, "", []string{"teardown", "/run/netns/x"}, strings.NewReader(setupInput), new(bytes.Buffer))
 	r := p.request
@@ -102,7 +102,7 @@ type errWriter struct{}
 func (errWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
 // Found by lab/faulttest: netavark was gone, so was everybody who knew of the container's port, and the port stayed.
-func TestSetupWhoseAnswerNobodyReadsIsUndone(t *testing.T) {
+func TestSetupUndoneWhenAnswerCannotBeWritten(t *testing.T) {
 	p := &fakePlugin{}
 	if exit := Main(p, "1.2.3", []string{"setup", "/run/netns/x"}, strings.NewReader(setupInput), errWriter{}); exit != 1 {
 		t.Errorf("exit status %d, want 1", exit)

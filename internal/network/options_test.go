@@ -21,7 +21,7 @@ var allOptions = map[string]string{
 	"source_port_range": "49152-50000", "discovery": "gossip",
 }
 
-func TestSetOptionsReadsEach(t *testing.T) {
+func TestSetOptionsParsesEachOption(t *testing.T) {
 	var n Network
 	var problems Problems
 	setOptions(&n, allOptions, &problems)
@@ -117,8 +117,8 @@ func FuzzOptions(f *testing.F) {
 
 // FuzzParse: no configuration makes the parser panic.
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(documented))
-	f.Add(edit(allOptions, nil))
+	f.Add([]byte(documentedExample))
+	f.Add(exampleNetwork(allOptions, nil))
 	f.Add([]byte(`{"subnets":[{"subnet":"::/0","gateway":"::"}],"routes":[{"destination":"0.0.0.0/0","metric":0}],"options":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n, v, err := Parse(data, testHost)

@@ -28,12 +28,12 @@ const (
 // Driver returns the driver of this host.
 func Driver() *driver.Driver {
 	d := &driver.Driver{
-		Open:        open,
+		Open:        openNamespace,
 		StoreDir:    store.Dir,
 		NetworksDir: networksDir,
 		Zones:       firewalld.Zones{},
-		Rootless:    rootless(),
-		DNSPort:     dnsPort(),
+		Rootless:    isRootless(),
+		DNSPort:     dnsPortFromEnv(),
 		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
 	}
 	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
@@ -45,8 +45,8 @@ func Driver() *driver.Driver {
 	return d
 }
 
-// dnsPort is what containers.conf (dns_bind_port) says, which netavark passes on.
-func dnsPort() uint16 {
+// dnsPortFromEnv is what containers.conf (dns_bind_port) says, which netavark passes on.
+func dnsPortFromEnv() uint16 {
 	port, err := strconv.ParseUint(os.Getenv("NETAVARK_DNS_PORT"), 10, 16)
 	if err != nil {
 		return 0
@@ -54,7 +54,7 @@ func dnsPort() uint16 {
 	return uint16(port)
 }
 
-func open(path string) (driver.Namespace, error) {
+func openNamespace(path string) (driver.Namespace, error) {
 	c, err := netstack.Open(path)
 	if err != nil {
 		return nil, err
@@ -62,9 +62,9 @@ func open(path string) (driver.Namespace, error) {
 	return c, nil
 }
 
-// rootless tells whether a user without privileges runs Podman. Inside the user
+// isRootless tells whether a user without privileges runs Podman. Inside the user
 // namespace that Podman makes, that user is root; Podman then says whose it is.
-func rootless() bool {
+func isRootless() bool {
 	uid, ok := os.LookupEnv("_CONTAINERS_ROOTLESS_UID")
 	return os.Geteuid() != 0 || ok && uid != "0" && uid != ""
 }

@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// KindVXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
+// VXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
 func TestTunnelPacketsAreNotTracked(t *testing.T) {
 	l := start(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -33,7 +33,7 @@ NFT`)
 	}
 }
 
-// Another KindVXLAN on the same port, made by hand, with somebody who is no member of ours.
+// Another VXLAN on the same port, made by hand, with somebody who is no member of ours.
 func TestAnotherOverlayOnThePortIsLeftAlone(t *testing.T) {
 	l := start(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")

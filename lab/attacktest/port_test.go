@@ -108,7 +108,7 @@ func TestMACFlood(t *testing.T) {
 	}
 }
 
-// entries is how many a KindVXLAN device has; the last of the flood may be on its way.
+// entries is how many a VXLAN device has; the last of the flood may be on its way.
 func entries(t *testing.T, h *lab.Host, network string, least int) (n int) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

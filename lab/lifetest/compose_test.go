@@ -31,7 +31,7 @@ networks:
       config: [{subnet: 10.0.0.0/24}]
 `
 
-// One Compose file on two hosts, with a KindVXLAN network of its own, by both commands that there are.
+// One Compose file on two hosts, with a VXLAN network of its own, by both commands that there are.
 func TestComposeWithItsOwnNetwork(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	for _, command := range []string{"podman-compose", "podman compose"} {

@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// startFirewalld starts the system bus and firewalld, as systemd does on a real host, and lets KindVXLAN packets of other
+// startFirewalld starts the system bus and firewalld, as systemd does on a real host, and lets VXLAN packets of other
 // hosts in, as an administrator has to.
 func startFirewalld(t *testing.T, h *lab.Host) {
 	t.Helper()

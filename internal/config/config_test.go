@@ -13,7 +13,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 )
 
-// writeKeyFile writes a key and says where it is.
+// writeKeyFile writes a key and returns the setting that names the file.
 func writeKeyFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
@@ -23,7 +23,7 @@ func writeKeyFile(t *testing.T) string {
 	return fmt.Sprintf("key_file = %q\n", path)
 }
 
-// Containers are kept from VTEPs' addresses only, so without a key agents must talk by those.
+// The firewall keeps containers from the agents' port on VTEPs' addresses only, so without a key agents use those.
 func TestBindNeedsKeyFile(t *testing.T) {
 	if _, err := Parse(`bind = "192.0.2.1"`); err == nil || !strings.Contains(err.Error(), "needs a key_file") {
 		t.Errorf("got %v", err)
@@ -76,7 +76,7 @@ func TestParseRefusesPortZero(t *testing.T) {
 	}
 }
 
-// Whatever is in the file, a configuration that is accepted is one that the agent can use.
+// FuzzParse: every configuration that Parse accepts works for the agent.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", `bind = "192.0.2.1"`, `bind = "fe80::1%eth0"`, `bind = "::ffff:192.0.2.1"`, "port = 7000", "port = -1", `cluster = ""`,

@@ -12,8 +12,7 @@ import (
 )
 
 const (
-	// busSocket is where the system bus listens (D-Bus specification, "Well-known
-	// Message Bus Instances").
+	// busSocket is the system bus (D-Bus specification, "Well-known Message Bus Instances").
 	busSocket = "/run/dbus/system_bus_socket"
 
 	busName       = "org.fedoraproject.FirewallD1"
@@ -23,18 +22,17 @@ const (
 	// trustedZone is the zone that accepts everything (firewalld.zones(5)).
 	trustedZone = "trusted"
 
-	// callTimeout keeps a firewalld that hangs from hanging Podman. A call takes 20 ms.
+	// callTimeout ends a call to a firewalld that hangs, which would hang Podman. A call takes 20 ms.
 	callTimeout = 10 * time.Second
 )
 
-// Zones is the host's firewalld. Its methods do nothing where there is none.
+// Zones are the zones of the host's firewalld. Without firewalld its methods do nothing.
 type Zones struct {
-	// Socket is the system bus's; "" is the usual one.
-	Socket string
+	Socket string // of the system bus; "": the usual one
 }
 
-// Trust puts a device into the trusted zone, which lets pass what comes from it
-// and what goes to it. It may be called again: firewalld forgets when it reloads.
+// Trust puts a device into the trusted zone, which accepts what comes from it and goes to it. It is
+// safe to repeat, and must be repeated after firewalld reloads, which forgets it.
 func (z Zones) Trust(device string) error {
 	return z.callIfRunning("trust device "+device, func(ctx context.Context, f dbus.BusObject) error {
 		var zone string
@@ -45,7 +43,7 @@ func (z Zones) Trust(device string) error {
 	})
 }
 
-// Untrust takes a device out of its zone, which an administrator may have changed.
+// Untrust takes a device out of its zone, whichever that is by now.
 func (z Zones) Untrust(device string) error {
 	return z.callIfRunning("forget device "+device, func(ctx context.Context, f dbus.BusObject) error {
 		err := f.CallWithContext(ctx, zoneInterface+".removeInterface", 0, "", device).Err
@@ -56,7 +54,7 @@ func (z Zones) Untrust(device string) error {
 	})
 }
 
-// callIfRunning calls firewalld if it runs. It is never started for it.
+// callIfRunning calls firewalld if it runs, and does not start it.
 func (z Zones) callIfRunning(what string, call func(context.Context, dbus.BusObject) error) error {
 	socket := z.Socket
 	if socket == "" {
@@ -69,7 +67,7 @@ func (z Zones) callIfRunning(what string, call func(context.Context, dbus.BusObj
 	defer cancel()
 	conn, err := dbus.Connect("unix:path="+socket, dbus.WithContext(ctx))
 	if err != nil {
-		return nil // nobody listens at the socket: no bus, no firewalld
+		return nil // no bus, so no firewalld
 	}
 	defer conn.Close()
 	var running bool

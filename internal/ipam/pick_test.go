@@ -54,8 +54,8 @@ func TestPickAddress(t *testing.T) {
 	}
 }
 
-// Picked one after the other, each with the start behind the last, all usable addresses
-// are given once, in whatever subnet and from whatever start.
+// If each search starts behind the last address, all usable addresses are returned once, in any
+// subnet and from any start.
 func TestPickAddressReturnsEachAddressOnce(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
@@ -89,7 +89,7 @@ func TestPickAddressReturnsEachAddressOnce(t *testing.T) {
 	}
 }
 
-// Hosts begin at different places, in the range, and always at the same.
+// Hosts start at different addresses of the range, and each always at its own.
 func TestStartAddressSpreadsHosts(t *testing.T) {
 	ranged := parseSubnet("10.0.0.0/16", "")
 	ranged.Lease = network.Range{First: parseAddr("10.0.16.0"), Last: parseAddr("10.0.31.255")}
@@ -108,7 +108,6 @@ func TestStartAddressSpreadsHosts(t *testing.T) {
 	}
 }
 
-// Where nothing is ever free the search ends.
 func TestPickAddressEndsInHugeSubnet(t *testing.T) {
 	s, began := parseSubnet("fd00::/64", "fd00::1"), time.Now()
 	if _, err := PickAddress(s, parseAddr("fd00::9"), func(netip.Addr) bool { return true }); err == nil || time.Since(began) > 10*time.Second {
@@ -118,7 +117,7 @@ func TestPickAddressEndsInHugeSubnet(t *testing.T) {
 
 func TestPickHostAddressPrefersReserved(t *testing.T) {
 	s := parseSubnet("10.0.0.0/24", "10.0.0.1")
-	s.Lease = network.Range{First: parseAddr("10.0.0.16"), Last: parseAddr("10.0.0.30")} // .31 was kept by Reserve
+	s.Lease = network.Range{First: parseAddr("10.0.0.16"), Last: parseAddr("10.0.0.30")} // .31 was kept by ReserveRanges
 	start := HostStartAddress(s, "a")
 	if start != parseAddr("10.0.0.31") {
 		t.Errorf("starts at %s", start)

@@ -11,13 +11,12 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// AssignSlices gives each subnet of n, on the host with VTEP v, what is not set: the
-// gateway, this host's part of the addresses, and the host's own address. A
-// subnet that it cannot divide is left without the latter two, and is a Problem.
+// AssignSlices completes each subnet of n on the host with VTEP v: the gateway, this host's slice
+// of the addresses, and the host's own address. A subnet that cannot be divided is a Problem and
+// gets only the gateway.
 //
-// The host's own address is the first usable one behind the part that it hands
-// out. So it follows from the part alone, and setup finds the address for which
-// create kept room.
+// The host's own address is the first usable one behind its slice. It follows from the slice
+// alone, so setup finds the address for which create left room.
 func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 	var problems network.Problems
 	for i := range n.Subnets {
@@ -26,7 +25,7 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 			s.Gateway = s.Prefix.Addr().Next()
 		}
 		if n.Gossip {
-			continue // the hosts see what each other have
+			continue // the agents assign addresses
 		}
 		if s.Lease.IsZero() && v.Local.IsValid() && len(v.Remotes) > 0 {
 			lease, err := SubnetSlice(*s, append([]netip.Addr{v.Local}, v.Remotes...), v.Local, n.MaxHosts)
@@ -41,8 +40,8 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 	return problems
 }
 
-// ReserveRanges takes the host's own address out of the ranges that the user gave
-// (--ip-range), and must be called once, when a network is created: the last usable address of each.
+// ReserveRanges takes the last usable address out of each range that the user gave (--ip-range);
+// it becomes the host's own. Call it once, when a network is created.
 func ReserveRanges(n *network.Network) network.Problems {
 	var problems network.Problems
 	for i := range n.Subnets {
@@ -87,7 +86,7 @@ func reserveHostAddr(s network.Subnet) (network.Range, error) {
 	return lease, nil
 }
 
-// hostAddr is the first usable address behind the part that the host hands out.
+// hostAddr returns the first usable address behind the lease range.
 func hostAddr(s network.Subnet) netip.Addr {
 	if !s.Lease.Last.IsValid() {
 		return netip.Addr{}
@@ -100,8 +99,9 @@ func hostAddr(s network.Subnet) netip.Addr {
 	return netip.Addr{}
 }
 
-// isUsable tells whether a host or container can have the address: the network
-// address, in IPv6 that of all routers (RFC 4291, section 2.6.1), the broadcast address and the gateway are taken.
+// isUsable tells whether a host or container can have the address. It cannot have the network
+// address (in IPv6 that of all routers, RFC 4291, section 2.6.1), the broadcast address and the
+// gateway.
 func isUsable(s network.Subnet, a netip.Addr) bool {
 	if !s.Prefix.Contains(a) || a == s.Gateway || a == s.Prefix.Addr() {
 		return false
@@ -109,7 +109,7 @@ func isUsable(s network.Subnet, a netip.Addr) bool {
 	return a.Is6() || a != lastAddr(s.Prefix)
 }
 
-// lastAddr is the highest address of a prefix.
+// lastAddr returns the highest address of a prefix.
 func lastAddr(p netip.Prefix) netip.Addr {
 	b := p.Addr().AsSlice()
 	for i := range b {
@@ -121,18 +121,18 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// minSliceBits is the size of the smallest slice, as a power of two: the network
-// address, the gateway, the host's own address and one container's.
+// minSliceBits is the size of the smallest slice, as a power of two: the network address, the
+// gateway, the host's own address and one for a container.
 const minSliceBits = 2
 
-// SubnetSlice returns the part of the subnet from which the host with the VTEP self
-// hands out addresses, so that hosts that never talk about it cannot hand out
-// the same one. The subnet is cut into as many equal parts as there are VTEPs, or
-// hosts if that is more, rounded up to a power of two; each VTEP gets the part of
-// its rank. Every host comes to the same cut from the same list, whatever its order.
+// SubnetSlice returns the slice of the subnet from which the host with the VTEP self assigns
+// addresses. Slices do not overlap, so hosts need not talk to each other to assign different ones.
+// The subnet is divided into as many equal slices as there are VTEPs, or hosts if that is more,
+// rounded up to a power of two. Each VTEP gets the slice of its rank in the sorted list, so all
+// hosts come to the same division.
 //
-// Never in a slice are the network address, the broadcast address, the gateway
-// and one address behind it, which is kept for the host itself.
+// A slice never contains the network address, the broadcast address and the gateway, nor the
+// address behind the slice, which is the host's own.
 func SubnetSlice(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (network.Range, error) {
 	sorted := slices.SortedFunc(slices.Values(append(slices.Clone(vteps), self)), netip.Addr.Compare)
 	sorted = slices.Compact(sorted)
@@ -158,7 +158,7 @@ func SubnetSlice(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts in
 	return withoutGateway(lease, s.Gateway), nil
 }
 
-// withoutGateway cuts the gateway out of a range, keeping the longer side.
+// withoutGateway returns the longer part of the range before or behind the gateway.
 func withoutGateway(r network.Range, gateway netip.Addr) network.Range {
 	if !gateway.IsValid() || gateway.Less(r.First) || r.Last.Less(gateway) {
 		return r

@@ -141,8 +141,7 @@ func hostAddrOf(s network.Subnet, r network.Range) netip.Addr {
 	return n.Subnets[0].HostAddress
 }
 
-// With room for more hosts, a host that is added behind the others changes
-// nobody's part; without, or before the others, it does.
+// A host with a higher address than the others changes no other host's slice, if max_hosts leaves room.
 func TestSlicesStayWhenHostIsAddedWithinMaxHosts(t *testing.T) {
 	s := parseSubnet("10.0.0.0/24", "10.0.0.1")
 	part := func(list []netip.Addr, self netip.Addr, most int) network.Range {

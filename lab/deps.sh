@@ -72,6 +72,10 @@ candidate() {
 
 new_enough() { [ -n "$1" ] && [ "$1" -ge "$min_go" ]; }
 
+# go_packages are Go, and what it needs to fetch a toolchain.
+go_packages="golang-go"
+[ -e /etc/ssl/certs/ca-certificates.crt ] || go_packages="$go_packages ca-certificates"
+
 # install_backport installs Go from Debian's backports, on the mirror that apt uses for the release
 # itself. The source is not added to the system's configuration.
 install_backport() {
@@ -88,9 +92,10 @@ install_backport() {
 	apt-get $apt_options update -qq
 	apt_options="$apt_options -t $backports"
 	new_enough "$(candidate)" || no_go
-	install golang-go ca-certificates
+	install $go_packages
 }
 
+# shellcheck disable=SC2086 # a list of packages
 install_go() {
 	VERSION_CODENAME=""
 	ID=""
@@ -99,7 +104,7 @@ install_go() {
 		apt-get update -qq
 	fi
 	if new_enough "$(candidate)"; then
-		install golang-go ca-certificates
+		install $go_packages
 	elif [ "$ID" = debian ] && [ -n "$VERSION_CODENAME" ]; then
 		install_backport
 	else

@@ -19,6 +19,8 @@ var layers = map[string][]string{
 	"internal/kernel":                       {},
 	"internal/network":                      {"internal/kernel"},
 	"internal/ipam":                         {"internal/network"},
+	"internal/docgen":                       {"internal/network"},
+	"internal/version":                      {},
 	"internal/store":                        {"internal/network"},
 	"internal/plan":                         {"internal/network"},
 	"internal/netavark":                     {},
@@ -44,14 +46,13 @@ var layers = map[string][]string{
 	"internal/driver":                       {"internal/ipam", "internal/netavark", "internal/reconcile", "internal/store"},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
-	"internal/launch":                       {"internal/agentapi"},
 	"internal/config":                       {"internal/cluster/gossip"},
 	"internal/agent":                        {"internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/dns", "internal/driver"},
-	"internal/wiring":                       {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/launch"},
+	"internal/wiring":                       {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi"},
-	"cmd/vxlan":                             {"internal/wiring"},
-	"cmd/vxland":                            {"internal/agent", "internal/wiring", "internal/kernel/watch"},
-	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring"},
+	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
+	"cmd/vxland":                            {"internal/agent", "internal/wiring", "internal/kernel/watch", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.

@@ -201,7 +201,7 @@ func (c *fakeCluster) say(s cluster.Snapshot) {
 // plugin is the plugin's side: an agent that need not be called.
 type plugin struct{}
 
-func (plugin) Sync(string) error                    { return nil }
+func (plugin) Sync(string) error                          { return nil }
 func (plugin) EndpointAdded(string, string) (bool, error) { return true, nil }
 func (plugin) StoreChanged()                              {}
 func (plugin) AssignAddresses(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
@@ -210,7 +210,7 @@ func (plugin) AssignAddresses(_, _ string, _ []netip.Addr) ([]netip.Addr, error)
 
 type zonesOff struct{}
 
-func (zonesOff) Trust(string) error  { return nil }
+func (zonesOff) Trust(string) error   { return nil }
 func (zonesOff) Untrust(string) error { return nil }
 
 // rig is an agent whose loop runs on a fake host.

@@ -115,7 +115,7 @@ func TestSystemdRunsTheAgent(t *testing.T) {
 	a.sh(resolves("ca", "ca.dns.podman"))
 	a.within(2*time.Second, "podman exec ca ping -c1 -W1 cb")
 	a.sh("systemctl is-active vxland.socket vxland.service; ! pgrep -x vxland-keeper; test ! -e /run/vxlan/vxland.log")
-	a.sh("journalctl -u vxland --no-pager | grep 'vxland runs'")
+	a.sh("journalctl -u vxland --no-pager | grep 'vxland started'")
 	// It reaches the container's namespace from the unit's own mounts.
 	a.within(time.Second, announced("ca"))
 	a.sh("! journalctl -u vxland --no-pager | grep 'not announced'")

@@ -26,8 +26,8 @@ var layers = map[string][]string{
 	"internal/kernel/nlmsg":      {},
 	"internal/kernel/rtnl":       {"internal/network", "internal/kernel/netns", "internal/kernel/nlmsg"},
 	"internal/kernel/nft":        {"internal/kernel", "internal/kernel/netns", "internal/kernel/nlmsg"},
-	"internal/kernel/addrprobe":       {"internal/kernel"},
-	"internal/kernel/netstack":  {"internal/kernel/rtnl", "internal/kernel/nft", "internal/kernel/addrprobe"},
+	"internal/kernel/addrprobe":  {"internal/kernel"},
+	"internal/kernel/netstack":   {"internal/kernel/rtnl", "internal/kernel/nft", "internal/kernel/addrprobe"},
 	"internal/kernel/fakekernel": {"internal/network"},
 	"internal/kernel/watch":      {"internal/kernel", "internal/kernel/nlmsg"},
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
@@ -39,8 +39,10 @@ var layers = map[string][]string{
 	"internal/agentapi":          {},
 	"internal/launch":            {"internal/agentapi"},
 	"internal/config":            {"internal/cluster/gossip"},
-	"internal/agent":             {"internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/dns", "internal/driver"},
-	"internal/wiring":              {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/launch"},
+	"internal/membership":        {"internal/cluster", "internal/dns", "internal/plan"},
+	"internal/addrclaim":         {"internal/ipam", "internal/membership"},
+	"internal/agent":             {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/driver"},
+	"internal/wiring":            {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/launch"},
 	"internal/ctl":               {"internal/agentapi"},
 	"cmd/vxlan":                  {"internal/wiring"},
 	"cmd/vxland":                 {"internal/agent", "internal/wiring", "internal/kernel/watch"},
@@ -59,7 +61,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so
 // import nothing by which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership"}
 
 // soleImporters says which package alone imports a library, so that retries,
 // extended acks, locks and what a library lacks are dealt with once.

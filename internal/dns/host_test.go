@@ -78,7 +78,7 @@ func (h host) container(bridge, gateway string, addrs ...string) string {
 	return c
 }
 
-// waitFor waits until ip shows a link in these states, which the kernel brings
+// objectionTime waits until ip shows a link in these states, which the kernel brings
 // about up to a second after a link has a carrier (linkwatch); meanwhile it drops.
 func waitFor(t testing.TB, ns, link string, states ...string) {
 	t.Helper()

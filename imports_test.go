@@ -13,7 +13,7 @@ import (
 const module = "vxlan-driver/"
 
 // layers lists what each package may import of this project, directly or not.
-// The arrows of docs/ARCHITECTURE.md run down this list.
+// The arrows of docs/design/architecture.md run down this list.
 var layers = map[string][]string{
 	"internal/kernel":            {},
 	"internal/network":           {"internal/kernel"},
@@ -26,8 +26,8 @@ var layers = map[string][]string{
 	"internal/kernel/nlmsg":      {},
 	"internal/kernel/rtnl":       {"internal/network", "internal/kernel/netns", "internal/kernel/nlmsg"},
 	"internal/kernel/nft":        {"internal/kernel", "internal/kernel/netns", "internal/kernel/nlmsg"},
-	"internal/kernel/addrprobe":  {"internal/kernel"},
-	"internal/kernel/netstack":   {"internal/kernel/rtnl", "internal/kernel/nft", "internal/kernel/addrprobe"},
+	"internal/kernel/addrprobe":       {"internal/kernel"},
+	"internal/kernel/netstack":  {"internal/kernel/rtnl", "internal/kernel/nft", "internal/kernel/addrprobe"},
 	"internal/kernel/fakekernel": {"internal/network"},
 	"internal/kernel/watch":      {"internal/kernel", "internal/kernel/nlmsg"},
 	"internal/kernel/netnstest":  {"internal/kernel/netns"},
@@ -41,8 +41,8 @@ var layers = map[string][]string{
 	"internal/config":            {"internal/cluster/gossip"},
 	"internal/membership":        {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":         {"internal/ipam", "internal/membership"},
-	"internal/agent":             {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/driver"},
-	"internal/wiring":            {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/launch"},
+	"internal/agent":             {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/driver"},
+	"internal/wiring":              {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/launch"},
 	"internal/ctl":               {"internal/agentapi"},
 	"cmd/vxlan":                  {"internal/wiring"},
 	"cmd/vxland":                 {"internal/agent", "internal/wiring", "internal/kernel/watch"},
@@ -78,7 +78,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		name := strings.TrimPrefix(pkg, module)
 		allowed, known := reach(name)
 		if !known {
-			t.Errorf("%s is not in the list of layers; add it, and to docs/ARCHITECTURE.md", name)
+			t.Errorf("%s is not in the list of layers; add it, and to docs/design/architecture.md", name)
 			continue
 		}
 		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+name) {

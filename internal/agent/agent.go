@@ -74,7 +74,7 @@ const (
 // Run works until ctx is done, or until the host has had no network for a while. The listener
 // is closed then.
 func (a *Agent) Run(ctx context.Context, l net.Listener) error {
-	a.prepare()
+	a.prepareParts()
 	ctx, cancel := context.WithCancel(ctx)
 	var server sync.WaitGroup
 	defer server.Wait()
@@ -89,16 +89,16 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	served := make(chan error, 1)
-	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handle) })
-	return a.loop(ctx, events{store, kernel, served})
+	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
+	return a.runLoop(ctx, events{store, kernel, served})
 }
 
-// prepare makes the parts of an agent that has not run yet.
-func (a *Agent) prepare() {
+// prepareParts makes the parts of an agent that has not run yet.
+func (a *Agent) prepareParts() {
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
 	a.claims = new(addrclaim.Claims)
-	a.dns = &dnsFeed{server: a.Names, host: a.Driver, upstreams: a.upstreams, snapshotOf: a.clusters.snapshotOf, log: a.Log}
+	a.dns = &dnsFeed{server: a.Names, host: a.Driver, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
@@ -112,13 +112,14 @@ type events struct {
 	served <-chan error    // the API's server has ended
 }
 
-func (a *Agent) loop(ctx context.Context, on events) error {
+// runLoop runs turns until the agent is to end.
+func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
-	turns.within(scopeFull, 0) // nobody reports what happened before the agent started
+	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
 	for {
 		var waiting request
-		timer := turns.timer()
+		timer := turns.Timer()
 		select {
 		case <-ctx.Done():
 			a.shutdown()
@@ -126,16 +127,16 @@ func (a *Agent) loop(ctx context.Context, on events) error {
 		case err := <-on.served:
 			return err
 		case <-on.store:
-			turns.within(scopePublish, storeDebounce)
+			turns.Within(scopePublish, storeDebounce)
 			continue
 		case <-on.kernel:
-			turns.within(scopeFull, turns.pace(scopeFull, storeDebounce, maxRepairDelay))
+			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
 		case <-a.requests.soon:
-			turns.within(scopePublish, announceDelay)
+			turns.Within(scopePublish, announceDelay)
 			continue
 		case <-a.clusters.news:
-			turns.within(scopeForwarding, turns.pace(scopeForwarding, newsDebounce, storeDebounce))
+			turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
 			continue
 		case <-idle:
 			if a.leaveIfEmpty() {
@@ -160,33 +161,33 @@ func (a *Agent) loop(ctx context.Context, on events) error {
 func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (empty bool) {
 	what, began := scopeDNS, time.Now()
 	if waiting.container.ContainerID == "" {
-		what = turns.takeDue()
+		what = turns.TakeDue()
 	}
 	empty, err := a.turn(ctx, what)
-	turns.took(what, time.Since(began))
-	a.status.logOutcome(what, err)
-	a.answer(waiting, err)
-	turns.retry(what, err)
-	if a.clusters.inGracePeriod() {
-		turns.within(scopeFull, gracePeriod)
+	turns.Took(what, time.Since(began))
+	a.status.LogOutcome(what, err)
+	a.answerRequest(waiting, err)
+	turns.Retry(what, err)
+	if a.clusters.InGracePeriod() {
+		turns.Within(scopeFull, gracePeriod)
 	}
 	// After a turn that failed, its retry is soon enough.
-	if after, pending := a.announcer.nextAttempt(); pending && err == nil {
-		turns.within(scopePublish, after)
+	if after, pending := a.announcer.NextAttempt(); pending && err == nil {
+		turns.Within(scopePublish, after)
 	}
 	return empty
 }
 
-// answer reports a turn's outcome to the plugin that waits for it. A container that was set up
-// announces its addresses after that. It does so twice if the plugin hears of an error, and
-// sees to the announcement itself.
-func (a *Agent) answer(waiting request, err error) {
+// answerRequest reports a turn's outcome to the plugin that waits for it. A container that was
+// set up announces its addresses after that. It does so twice if the plugin hears of an error,
+// and sees to the announcement itself.
+func (a *Agent) answerRequest(waiting request, err error) {
 	if waiting.done == nil {
 		return
 	}
 	waiting.done <- err
 	if waiting.container.ContainerID != "" {
-		a.announcer.queueAnnouncement(waiting.container)
+		a.announcer.QueueAnnouncement(waiting.container)
 	}
 }
 
@@ -195,8 +196,8 @@ func (a *Agent) answer(waiting request, err error) {
 // does come back rebuilds everything within milliseconds. One that is killed leaves everything
 // as it is.
 func (a *Agent) shutdown() {
-	if _, pending := a.announcer.nextAttempt(); pending {
-		a.announcer.flushAnnouncements(a.Driver)
+	if _, pending := a.announcer.NextAttempt(); pending {
+		a.announcer.FlushAnnouncements(a.Driver)
 	}
 	if err := a.Driver.FallBackToStatic(); err != nil {
 		a.Log.Warn("cannot return networks to their static host lists", "err", err)
@@ -217,10 +218,11 @@ func (a *Agent) leaveIfEmpty() bool {
 	a.Log.Info("no network has a container on this host; exiting")
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	a.clusters.leave(ctx)
+	a.clusters.LeaveAll(ctx)
 	return true
 }
 
+// upstreams are the name servers for names that are no container's.
 func (a *Agent) upstreams() []netip.AddrPort {
 	if len(a.Config.Upstreams) > 0 {
 		return a.Config.Upstreams

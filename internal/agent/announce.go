@@ -45,8 +45,8 @@ type pendingAnnouncement struct {
 	tries int
 }
 
-// queueAnnouncement makes a container announce its addresses in a turn that comes soon.
-func (q *announcer) queueAnnouncement(key membership.EndpointKey) {
+// QueueAnnouncement makes a container announce its addresses in a turn that comes soon.
+func (q *announcer) QueueAnnouncement(key membership.EndpointKey) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	queued := slices.ContainsFunc(q.pending, func(p pendingAnnouncement) bool { return p.EndpointKey == key })
@@ -55,15 +55,15 @@ func (q *announcer) queueAnnouncement(key membership.EndpointKey) {
 	}
 }
 
-// enabled tells whether containers that are queued announce their addresses.
-func (q *announcer) enabled() bool {
+// Enabled tells whether containers that are queued announce their addresses.
+func (q *announcer) Enabled() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return !q.announcementsDisabled
 }
 
-// nextAttempt tells whether announcements are pending, and after what time to run a turn for them.
-func (q *announcer) nextAttempt() (after time.Duration, pending bool) {
+// NextAttempt tells whether announcements are pending, and after what time to run a turn for them.
+func (q *announcer) NextAttempt() (after time.Duration, pending bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	after = retryInterval
@@ -75,10 +75,10 @@ func (q *announcer) nextAttempt() (after time.Duration, pending bool) {
 	return after, len(q.pending) > 0
 }
 
-// announce makes the pending containers announce their addresses. A failure is retried, and
+// AnnouncePending makes the pending containers announce their addresses. A failure is retried, and
 // is logged rather than returned: it is no trouble of those who wait for the turn. incomplete
 // says that networks could not be read, so a container that is not found may still be there.
-func (q *announcer) announce(s *driver.Session, networks []driver.LocalNetwork, incomplete bool) {
+func (q *announcer) AnnouncePending(s *driver.Session, networks []driver.LocalNetwork, incomplete bool) {
 	for _, p := range q.takePending() {
 		n, r, found := findRecord(networks, p.EndpointKey)
 		var err error
@@ -113,12 +113,12 @@ func (q *announcer) requeueFailed(p pendingAnnouncement) {
 	}
 }
 
-// flushAnnouncements makes the containers announce their addresses that no turn has reached.
-func (q *announcer) flushAnnouncements(host *driver.Driver) {
+// FlushAnnouncements makes the containers announce their addresses that no turn has reached.
+func (q *announcer) FlushAnnouncements(host *driver.Driver) {
 	s, err := host.Begin()
 	if err == nil {
 		networks, readErr := s.Networks()
-		q.announce(s, networks, readErr != nil)
+		q.AnnouncePending(s, networks, readErr != nil)
 		err = s.Close()
 	}
 	if err != nil {
@@ -126,9 +126,9 @@ func (q *announcer) flushAnnouncements(host *driver.Driver) {
 	}
 }
 
-// requeueRecent queues, in the agent's first turn, the containers that were set up so recently
+// RequeueRecent queues, in the agent's first turn, the containers that were set up so recently
 // that the agent before this one may not have reached them.
-func (q *announcer) requeueRecent(s *driver.Session, networks []driver.LocalNetwork) error {
+func (q *announcer) RequeueRecent(s *driver.Session, networks []driver.LocalNetwork) error {
 	if q.requeued {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (q *announcer) requeueRecent(s *driver.Session, networks []driver.LocalNetw
 			age, err := s.Age(r)
 			errs = append(errs, err)
 			if n.HasNames() && err == nil && age < recentSetup {
-				q.queueAnnouncement(membership.EndpointKey{NetworkID: n.ID, ContainerID: r.ContainerID})
+				q.QueueAnnouncement(membership.EndpointKey{NetworkID: n.ID, ContainerID: r.ContainerID})
 			}
 		}
 	}

@@ -156,7 +156,7 @@ func TestFailedAnnouncementIsRetried(t *testing.T) {
 		r.mustAdd(2)
 		sleep(announceDelay)
 		r.wantAnnouncements("first try", 2, 0)
-		if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: "7c7b"}); got.Error != "" {
+		if got := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: "7c7b"}); got.Error != "" {
 			t.Errorf("others hear of it: %+v", got)
 		}
 		sleep(time.Minute)
@@ -244,7 +244,7 @@ func TestRemovedContainerIsForgottenSoon(t *testing.T) {
 		r.setup(2)
 		r.startIdle()
 		r.teardown(2)
-		if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbStoreChanged}); got.Error != "" {
+		if got := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStoreChanged}); got.Error != "" {
 			t.Errorf("got %+v", got)
 		}
 		r.wantTurns("at once")

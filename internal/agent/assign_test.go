@@ -28,7 +28,7 @@ type assigningPluginSide struct {
 }
 
 func (p assigningPluginSide) AssignAddresses(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
-	answer := p.r.handle(p.r.t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: &agentapi.AssignRequest{
+	answer := p.r.handleRequest(p.r.t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: &agentapi.AssignRequest{
 		Network: network, Container: container, Wanted: wanted,
 	}})
 	p.r.mu.Lock() // see rig
@@ -195,7 +195,7 @@ func TestAddressOfAnotherHostIsRefused(t *testing.T) {
 func TestAssignRefusesUnknownContainers(t *testing.T) {
 	withGossipAgent(t, func(t *testing.T, r *rig) {
 		for _, q := range []*agentapi.AssignRequest{nil, {}, {Network: "7c7b", Container: "c"}} {
-			if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: q}); got.Error == "" {
+			if got := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: q}); got.Error == "" {
 				t.Errorf("%+v: got %+v", q, got)
 			}
 		}

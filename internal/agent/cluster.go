@@ -47,35 +47,35 @@ func (s *clusterSet) bindAddr(vtep netip.Addr) netip.Addr {
 	return vtep
 }
 
-// memberOf returns the cluster of a network's hosts, or nil before it is started.
-func (s *clusterSet) memberOf(n membership.Network) *clusterMember {
+// MemberOf returns the cluster of a network's hosts, or nil before it is started.
+func (s *clusterSet) MemberOf(n membership.Network) *clusterMember {
 	return s.members[s.bindAddr(n.VTEP.Local)]
 }
 
-// snapshotOf returns what the other hosts of a network said. Clusters do not share networks,
+// SnapshotOf returns what the other hosts of a network said. Clusters do not share networks,
 // since a network has one local address.
-func (s *clusterSet) snapshotOf(n membership.Network) cluster.Snapshot {
-	if m := s.memberOf(n); m != nil {
+func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
+	if m := s.MemberOf(n); m != nil {
 		return m.Snapshot()
 	}
 	return cluster.Snapshot{}
 }
 
-// discoveryOf tells how far the discovery of a network's hosts has come.
-func (s *clusterSet) discoveryOf(n membership.Network) membership.Discovery {
-	m := s.memberOf(n)
+// DiscoveryOf tells how far the discovery of a network's hosts has come.
+func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
+	m := s.MemberOf(n)
 	if m == nil {
 		return membership.Discovery{}
 	}
 	age := time.Since(m.since)
 	return membership.Discovery{
-		Snapshot: m.Snapshot(), Connected: m.isReady(),
+		Snapshot: m.Snapshot(), Connected: m.IsReady(),
 		GraceOver: age >= gracePeriod, ForgetOver: age >= s.config.ForgetAfter,
 	}
 }
 
-// groupByCluster returns the networks that need an agent, by the address of their cluster.
-func (s *clusterSet) groupByCluster(networks []driver.LocalNetwork) map[netip.Addr][]driver.LocalNetwork {
+// GroupByCluster returns the networks that need an agent, by the address of their cluster.
+func (s *clusterSet) GroupByCluster(networks []driver.LocalNetwork) map[netip.Addr][]driver.LocalNetwork {
 	groups := make(map[netip.Addr][]driver.LocalNetwork)
 	for _, n := range networks {
 		if n.NeedsAgent() {
@@ -86,9 +86,9 @@ func (s *clusterSet) groupByCluster(networks []driver.LocalNetwork) map[netip.Ad
 	return groups
 }
 
-// start starts the cluster of an address, unless it is there. It is kept for good: Run is
+// StartCluster starts the cluster of an address, unless it is there. It is kept for good: Run is
 // retried when the cluster cannot listen, as while the address is missing.
-func (s *clusterSet) start(ctx context.Context, bind netip.Addr) error {
+func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	if s.members[bind] != nil {
 		return nil
 	}
@@ -98,13 +98,13 @@ func (s *clusterSet) start(ctx context.Context, bind netip.Addr) error {
 	}
 	m := &clusterMember{Cluster: c, since: time.Now()}
 	s.members[bind] = m
-	s.wg.Go(func() { m.keepRunning(ctx, s.log.With("address", bind)) })
-	s.wg.Go(func() { m.reportNews(ctx, s.news) })
+	s.wg.Go(func() { m.KeepRunning(ctx, s.log.With("address", bind)) })
+	s.wg.Go(func() { m.ReportNews(ctx, s.news) })
 	return nil
 }
 
-// setSeeds tells a cluster which hosts to ask for the others.
-func (s *clusterSet) setSeeds(bind netip.Addr, networks []driver.LocalNetwork) {
+// SetSeeds tells a cluster which hosts to ask for the others.
+func (s *clusterSet) SetSeeds(bind netip.Addr, networks []driver.LocalNetwork) {
 	seeds := s.seedsOf(networks)
 	m := s.members[bind]
 	m.SetSeeds(seeds)
@@ -135,8 +135,8 @@ func (s *clusterSet) seedsOf(networks []driver.LocalNetwork) []netip.AddrPort {
 	return seeds
 }
 
-// inGracePeriod tells whether a cluster may not know all hosts yet.
-func (s *clusterSet) inGracePeriod() bool {
+// InGracePeriod tells whether a cluster may not know all hosts yet.
+func (s *clusterSet) InGracePeriod() bool {
 	for _, m := range s.members {
 		if time.Since(m.since) < gracePeriod {
 			return true
@@ -145,8 +145,8 @@ func (s *clusterSet) inGracePeriod() bool {
 	return false
 }
 
-// leave takes this host out of all clusters.
-func (s *clusterSet) leave(ctx context.Context) {
+// LeaveAll takes this host out of all clusters.
+func (s *clusterSet) LeaveAll(ctx context.Context) {
 	var wg sync.WaitGroup
 	for bind, m := range s.members {
 		wg.Go(func() {

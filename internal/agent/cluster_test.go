@@ -46,7 +46,7 @@ func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 		n := membership.Network{VTEP: network.VTEP{Local: vtep(1)}}
 		check := func(when string, connected, graceOver, forgetOver bool) {
 			t.Helper()
-			d := s.discoveryOf(n)
+			d := s.DiscoveryOf(n)
 			if d.Connected != connected || d.GraceOver != graceOver || d.ForgetOver != forgetOver {
 				t.Errorf("%s: got %+v", when, d)
 			}

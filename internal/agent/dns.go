@@ -48,9 +48,9 @@ type addedRecord struct {
 	record dns.Record
 }
 
-// addRecord answers the names of a container without a turn, at the same cost however many
+// AddRecord answers the names of a container without a turn, at the same cost however many
 // containers there are. It returns false where that takes a turn.
-func (f *dnsFeed) addRecord(key membership.EndpointKey) bool {
+func (f *dnsFeed) AddRecord(key membership.EndpointKey) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, ok := f.networks[key.NetworkID]
@@ -70,15 +70,15 @@ func (f *dnsFeed) addRecord(key membership.EndpointKey) bool {
 	return true
 }
 
-// beginTurn comes before a turn reads the store: it will read what was added so far.
-func (f *dnsFeed) beginTurn() {
+// BeginTurn comes before a turn reads the store: it will read what was added so far.
+func (f *dnsFeed) BeginTurn() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.added = nil
 }
 
-// endTurn keeps what a turn found.
-func (f *dnsFeed) endTurn(networks []driver.LocalNetwork, err error) {
+// EndTurn keeps what a turn found.
+func (f *dnsFeed) EndTurn(networks []driver.LocalNetwork, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.networks = nil
@@ -91,10 +91,10 @@ func (f *dnsFeed) endTurn(networks []driver.LocalNetwork, err error) {
 	}
 }
 
-// update sets the zones of all networks. Where another program has port 53, such as a name
+// UpdateZones sets the zones of all networks. Where another program has port 53, such as a name
 // server on all of the host's addresses, the server has fallen back to a port of its own for
 // each address. The network then moves to a port that stays, to which 53 can be redirected.
-func (f *dnsFeed) update(networks []driver.LocalNetwork) error {
+func (f *dnsFeed) UpdateZones(networks []driver.LocalNetwork) error {
 	err := f.setZones(networks)
 	moved := false
 	for i, n := range networks {

@@ -7,4 +7,8 @@
 //
 // A container that starts does not wait for a turn: its DNS records are added to those of the
 // last turn, and the next turn follows within milliseconds.
+//
+// Agent is the loop. Each other type has one job: requestBroker, schedule, clusterSet with its
+// clusterMembers, peerTracker, announcer, forwarder, dnsFeed and statusReporter. Their methods
+// in capitals are what the loop and the API's goroutines call.
 package agent

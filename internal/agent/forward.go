@@ -17,7 +17,7 @@ type forwarder struct {
 	applied map[string]membership.Forwarding
 }
 
-func (f *forwarder) update(s *driver.Session, networks []driver.LocalNetwork, what scope) error {
+func (f *forwarder) UpdateForwarding(s *driver.Session, networks []driver.LocalNetwork, what scope) error {
 	var errs []error
 	applied := make(map[string]membership.Forwarding)
 	for _, local := range networks {
@@ -25,7 +25,7 @@ func (f *forwarder) update(s *driver.Session, networks []driver.LocalNetwork, wh
 			continue
 		}
 		n := toMembership(local)
-		want := f.clusters.discoveryOf(n).Forwarding(n)
+		want := f.clusters.DiscoveryOf(n).Forwarding(n)
 		if last, ok := f.applied[n.ID]; what >= scopeFull || !ok || !reflect.DeepEqual(last, want) {
 			if err := s.Forward(local, want.Remotes, want.Complete); err != nil {
 				errs = append(errs, err)

@@ -196,18 +196,18 @@ func TestSyncWaitsForATurnThatBeginsAfterIt(t *testing.T) {
 		r.start()
 		r.names.turns()
 		r.setup(1)
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); a.Error != "" || r.names.names() != "c1" {
+		if a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); a.Error != "" || r.names.names() != "c1" {
 			t.Errorf("%+v, answers %s", a, r.names.names())
 		}
 		r.wantTurns("sync", 0)
 		r.names.failWith(errors.New("no room"))
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); !strings.Contains(a.Error, "no room") {
+		if a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); !strings.Contains(a.Error, "no room") {
 			t.Errorf("%+v", a)
 		}
 		r.finish()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if a := r.handle(ctx, agentapi.Request{Verb: agentapi.VerbSync}); a.Error == "" {
+		if a := r.handleRequest(ctx, agentapi.Request{Verb: agentapi.VerbSync}); a.Error == "" {
 			t.Error("an agent that has ended reports success")
 		}
 	})
@@ -249,7 +249,7 @@ func TestStatusIsCurrent(t *testing.T) {
 		r.start()
 		r.setup(1) // the agent is not told
 		r.names.failWith(errors.New("no room"))
-		a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
+		a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
 		want := agentapi.StatusReport{
 			Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1}},
 			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Refused: map[string]uint64{"wrong key": 3}}},

@@ -23,8 +23,8 @@ type clusterMember struct {
 	confirmed map[netip.Addr]bool
 }
 
-// keepRunning runs the cluster until ctx is done or this host has left.
-func (m *clusterMember) keepRunning(ctx context.Context, log *slog.Logger) {
+// KeepRunning runs the cluster until ctx is done or this host has left.
+func (m *clusterMember) KeepRunning(ctx context.Context, log *slog.Logger) {
 	lastErr := "" // an error that lasts is logged once
 	for ctx.Err() == nil {
 		m.runErr.Store(nil)
@@ -47,9 +47,9 @@ func (m *clusterMember) keepRunning(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// reportNews sends whenever another host has news, and when it turns out that there is no
+// ReportNews sends whenever another host has news, and when it turns out that there is no
 // other host.
-func (m *clusterMember) reportNews(ctx context.Context, news chan<- struct{}) {
+func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 	ready, members := m.Ready(), 1
 	for {
 		changed := m.Changed()
@@ -73,7 +73,7 @@ func (m *clusterMember) reportNews(ctx context.Context, news chan<- struct{}) {
 	}
 }
 
-func (m *clusterMember) isReady() bool {
+func (m *clusterMember) IsReady() bool {
 	select {
 	case <-m.Ready():
 		return true
@@ -92,10 +92,10 @@ func (m *clusterMember) PeerFoundWithin(d time.Duration) bool {
 	return found != nil && time.Since(*found) < d || m.hasSeeds.Load() && time.Since(m.since) < d
 }
 
-// unconfirmedPeers returns those recorded peers that no host has mentioned since the agent
+// UnconfirmedPeers returns those recorded peers that no host has mentioned since the agent
 // started. Their agents may be down too, so where there is no static list they stay as long as
 // any unreachable host.
-func (m *clusterMember) unconfirmedPeers(recorded []netip.Addr) []netip.Addr {
+func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
 	if m.confirmed == nil {
 		m.confirmed = make(map[netip.Addr]bool)
 	}

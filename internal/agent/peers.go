@@ -16,9 +16,9 @@ type peerTracker struct {
 	agentPort uint16
 }
 
-// update records the peers of all networks, and tells whether that is news to the kernel. It
+// UpdatePeers records the peers of all networks, and tells whether that is news to the kernel. It
 // changes the networks to what they are then.
-func (t *peerTracker) update(s *driver.Session, networks []driver.LocalNetwork) (changed bool, err error) {
+func (t *peerTracker) UpdatePeers(s *driver.Session, networks []driver.LocalNetwork) (changed bool, err error) {
 	var errs []error
 	for i := range networks {
 		if !networks[i].NeedsAgent() {
@@ -36,11 +36,11 @@ func (t *peerTracker) updateNetwork(s *driver.Session, local *driver.LocalNetwor
 	var recorded *membership.RecordedPeers
 	if known {
 		recorded = &membership.RecordedPeers{Peers: have}
-		if m := t.clusters.memberOf(n); m != nil {
-			recorded.Unconfirmed = m.unconfirmedPeers(have.Flood)
+		if m := t.clusters.MemberOf(n); m != nil {
+			recorded.Unconfirmed = m.UnconfirmedPeers(have.Flood)
 		}
 	}
-	want := t.clusters.discoveryOf(n).Peers(n, recorded)
+	want := t.clusters.DiscoveryOf(n).Peers(n, recorded)
 	want.AgentPort = t.agentPort
 	if n.Gossip {
 		want.HostAddrs = t.hostAddrs(n)
@@ -54,7 +54,7 @@ func (t *peerTracker) updateNetwork(s *driver.Session, local *driver.LocalNetwor
 // hostAddrs returns this host's own addresses on a network. Until the other hosts can be
 // asked, they are what was recorded.
 func (t *peerTracker) hostAddrs(n membership.Network) []netip.Addr {
-	if m := t.clusters.memberOf(n); m != nil && m.isReady() {
+	if m := t.clusters.MemberOf(n); m != nil && m.IsReady() {
 		return t.claims.ChooseHostAddrs(n, m.Snapshot())
 	}
 	return n.HostAddrs()

@@ -10,21 +10,21 @@ import (
 	"vxlan-driver/internal/membership"
 )
 
-// handle answers a request of the plugin or of the operator's tool. It is called from the
+// handleRequest answers a request of the plugin or of the operator's tool. It is called from the
 // API's goroutines.
-func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {
+func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.Response {
 	switch r.Verb {
 	case agentapi.VerbSync:
 		return a.handleSync(ctx, r)
 	case agentapi.VerbStoreChanged:
-		a.requests.triggerSoon()
+		a.requests.TriggerSoon()
 		return agentapi.Response{}
 	case agentapi.VerbAssignAddresses:
 		return a.handleAssign(ctx, r.Assign)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
-		err := a.requests.syncAndWait(ctx, membership.EndpointKey{})
-		report := a.status.current()
+		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
+		report := a.status.CurrentReport()
 		report.Problem = errorResponse(err).Error
 		return agentapi.Response{Status: &report}
 	}
@@ -35,16 +35,16 @@ func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Respons
 func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Response {
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	if r.Container == "" {
-		return errorResponse(a.requests.syncNetworkAndWait(ctx, key))
+		return errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
 	var response agentapi.Response
-	if a.dns.addRecord(key) {
-		a.announcer.queueAnnouncement(key)
-		a.requests.triggerSoon()
+	if a.dns.AddRecord(key) {
+		a.announcer.QueueAnnouncement(key)
+		a.requests.TriggerSoon()
 	} else {
-		response = errorResponse(a.requests.syncNetworkAndWait(ctx, key))
+		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
-	response.Announces = response.Error == "" && a.announcer.enabled()
+	response.Announces = response.Error == "" && a.announcer.Enabled()
 	return response
 }
 
@@ -55,7 +55,7 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 		return agentapi.Response{Error: "assign addresses: the request names no container"}
 	}
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
-	turnErr := a.requests.syncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
+	turnErr := a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
 	if err == nil {
 		return agentapi.Response{Addrs: addrs, Warning: a.warnIfIsolated(key)}
@@ -100,16 +100,16 @@ func newRequestBroker() *requestBroker {
 	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1)}
 }
 
-// triggerSoon makes a turn come soon, for what is in the store by now.
-func (b *requestBroker) triggerSoon() {
+// TriggerSoon makes a turn come soon, for what is in the store by now.
+func (b *requestBroker) TriggerSoon() {
 	select {
 	case b.soon <- struct{}{}:
 	default:
 	}
 }
 
-// syncAndWait waits for the end of a turn that begins after the call.
-func (b *requestBroker) syncAndWait(ctx context.Context, key membership.EndpointKey) error {
+// SyncAndWait waits for the end of a turn that begins after the call.
+func (b *requestBroker) SyncAndWait(ctx context.Context, key membership.EndpointKey) error {
 	done := make(chan error, 1)
 	select {
 	case b.waiting <- request{key, done}:
@@ -124,9 +124,9 @@ func (b *requestBroker) syncAndWait(ctx context.Context, key membership.Endpoint
 	}
 }
 
-// syncNetworkAndWait is syncAndWait without the errors of other networks, if one is given.
-func (b *requestBroker) syncNetworkAndWait(ctx context.Context, key membership.EndpointKey) error {
-	err := b.syncAndWait(ctx, key)
+// SyncNetworkAndWait is SyncAndWait without the errors of other networks, if one is given.
+func (b *requestBroker) SyncNetworkAndWait(ctx context.Context, key membership.EndpointKey) error {
+	err := b.SyncAndWait(ctx, key)
 	if key.NetworkID == "" {
 		return err
 	}

@@ -27,7 +27,7 @@ func TestSyncReportsOnlyItsOwnNetwork(t *testing.T) {
 		r.kernel.HostNamespace().Remove("eth1")
 		r.startIdle()
 		sync := func(id string) string {
-			return r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: id}).Error
+			return r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: id}).Error
 		}
 		if got := sync("7c7b"); got != "" {
 			t.Errorf("blue: %s", got)
@@ -44,7 +44,7 @@ func TestSyncReportsOnlyItsOwnNetwork(t *testing.T) {
 		if got := sync("8d8d"); !strings.Contains(got, "no room") {
 			t.Errorf("red has names: %s", got)
 		}
-		if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.Problem; !strings.Contains(got, "eth1") {
+		if got := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.Problem; !strings.Contains(got, "eth1") {
 			t.Errorf("status: %s", got)
 		}
 		r.finish()

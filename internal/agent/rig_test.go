@@ -108,12 +108,12 @@ func (r *rig) cluster() *fakeCluster {
 // start starts the loop. What Run does besides waits for the real kernel, which virtual time
 // does not know.
 func (r *rig) start() {
-	r.prepare()
+	r.prepareParts()
 	ctx, cancel := context.WithCancel(r.t.Context())
 	r.stop = cancel
 	r.names.began = time.Now()
 	go func() {
-		err := r.loop(ctx, events{r.storeEvents, r.kernelEvents, make(chan error)})
+		err := r.runLoop(ctx, events{r.storeEvents, r.kernelEvents, make(chan error)})
 		cancel()
 		r.clusters.wg.Wait()
 		r.ended <- err
@@ -185,7 +185,7 @@ func (r *rig) storeChanged() {
 
 // endpointAdded is the plugin's request after it has set container i up.
 func (r *rig) endpointAdded(i int) agentapi.Response {
-	return r.handle(r.t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: "7c7b", Container: containerID(i)})
+	return r.handleRequest(r.t.Context(), agentapi.Request{Verb: agentapi.VerbSync, Network: "7c7b", Container: containerID(i)})
 }
 
 // mustAdd is endpointAdded, and fails unless the agent will announce the container's addresses.

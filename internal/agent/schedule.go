@@ -6,9 +6,11 @@ import "time"
 type scope int
 
 const (
-	// scopeDNS answers a container's names, while its plugin waits.
+	// scopeDNS answers a container's names, while its plugin waits, and publishes the container
+	// in the clusters that run.
 	scopeDNS scope = iota
-	// scopePublish also tells other hosts what this one has. The plugin has just built the rest.
+	// scopePublish also records peers, starts missing clusters and makes containers announce
+	// their addresses. The plugin has just built the rest.
 	scopePublish
 	// scopeForwarding also makes the kernel follow what other hosts said.
 	scopeForwarding
@@ -40,19 +42,19 @@ type schedule struct {
 	failures int                       // full turns that failed in a row
 }
 
-// pace is a delay of least, or up to most where turns of the scope take long.
-func (s *schedule) pace(what scope, least, most time.Duration) time.Duration {
+// Pace is a delay of least, or up to most where turns of the scope take long.
+func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
 	return max(least, min((loadDivisor-1)*s.duration[what], most))
 }
 
-// took records how long a turn took.
-func (s *schedule) took(what scope, d time.Duration) { s.duration[what] = d }
+// Took records how long a turn took.
+func (s *schedule) Took(what scope, d time.Duration) { s.duration[what] = d }
 
-// retry schedules a full turn after one that failed.
-func (s *schedule) retry(what scope, err error) {
+// Retry schedules a full turn after one that failed.
+func (s *schedule) Retry(what scope, err error) {
 	switch {
 	case err != nil:
-		s.within(scopeFull, min(retryInterval<<s.failures, maxRetryInterval))
+		s.Within(scopeFull, min(retryInterval<<s.failures, maxRetryInterval))
 		if what == scopeFull {
 			s.failures = min(s.failures+1, maxRetryDoubling)
 		}
@@ -61,15 +63,15 @@ func (s *schedule) retry(what scope, err error) {
 	}
 }
 
-// within makes a turn due after d, unless one of its scope is due earlier.
-func (s *schedule) within(what scope, d time.Duration) {
+// Within makes a turn due after d, unless one of its scope is due earlier.
+func (s *schedule) Within(what scope, d time.Duration) {
 	if at := time.Now().Add(d); s.dueAt[what].IsZero() || at.Before(s.dueAt[what]) {
 		s.dueAt[what] = at
 	}
 }
 
-// timer fires when the next turn is due.
-func (s *schedule) timer() *time.Timer {
+// Timer fires when the next turn is due.
+func (s *schedule) Timer() *time.Timer {
 	next := time.Time{}
 	for _, at := range s.dueAt {
 		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
@@ -83,9 +85,9 @@ func (s *schedule) timer() *time.Timer {
 	return t
 }
 
-// takeDue returns the widest scope that is due, and clears it with those that it includes. It
+// TakeDue returns the widest scope that is due, and clears it with those that it includes. It
 // is at least scopePublish, as a request wants.
-func (s *schedule) takeDue() scope {
+func (s *schedule) TakeDue() scope {
 	now, what := time.Now(), scopePublish
 	for i, at := range s.dueAt {
 		if !at.IsZero() && !at.After(now) {

@@ -25,9 +25,9 @@ type statusReporter struct {
 	report agentapi.StatusReport
 }
 
-// logOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has
+// LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has
 // not finished or is taking down. So only what fails again in a full turn is logged.
-func (s *statusReporter) logOutcome(what scope, err error) {
+func (s *statusReporter) LogOutcome(what scope, err error) {
 	switch {
 	case what != scopeFull:
 	case err == nil:
@@ -43,15 +43,15 @@ func (s *statusReporter) logOutcome(what scope, err error) {
 	}
 }
 
-// current returns the report of the last turn.
-func (s *statusReporter) current() agentapi.StatusReport {
+// CurrentReport returns the report of the last turn.
+func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.report
 }
 
-// update makes the report of a turn.
-func (s *statusReporter) update(networks []driver.LocalNetwork) {
+// UpdateReport makes the report of a turn.
+func (s *statusReporter) UpdateReport(networks []driver.LocalNetwork) {
 	locals := allToMembership(networks)
 	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus()}
 	for _, n := range locals {
@@ -64,7 +64,7 @@ func (s *statusReporter) update(networks []driver.LocalNetwork) {
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
 	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints)}
-	for _, m := range n.Members(s.clusters.snapshotOf(n)) {
+	for _, m := range n.Members(s.clusters.SnapshotOf(n)) {
 		status.Members++
 		status.Remote += len(m.Endpoints)
 	}
@@ -90,7 +90,7 @@ func (s *statusReporter) findDuplicates(networks []membership.Network) []string 
 	var found []string
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			found = append(found, membership.Duplicates(n, s.clusters.snapshotOf(n))...)
+			found = append(found, membership.Duplicates(n, s.clusters.SnapshotOf(n))...)
 		}
 	}
 	for _, text := range found {

@@ -17,14 +17,14 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	a.dns.beginTurn()
+	a.dns.BeginTurn()
 	networks, empty, err := a.turnLocked(ctx, s, what)
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
-	err = errors.Join(err, a.dns.update(networks))
-	a.dns.endTurn(networks, err)
-	a.status.update(networks)
+	err = errors.Join(err, a.dns.UpdateZones(networks))
+	a.dns.EndTurn(networks, err)
+	a.status.UpdateReport(networks)
 	return empty, err
 }
 
@@ -36,11 +36,11 @@ func (a *Agent) turnLocked(ctx context.Context, s *driver.Session, what scope) (
 	}
 	networks, err = s.Networks()
 	if what == scopeDNS {
-		return networks, empty, errors.Join(err, a.publish(a.clusters.groupByCluster(networks)))
+		return networks, empty, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}
 	// The kernel comes before clusters start: a cluster opens a port that the firewall must
 	// keep containers from.
-	changed, peersErr := a.peers.update(s, networks)
+	changed, peersErr := a.peers.UpdatePeers(s, networks)
 	errs := []error{err, peersErr}
 	switch {
 	case what >= scopeFull:
@@ -48,22 +48,22 @@ func (a *Agent) turnLocked(ctx context.Context, s *driver.Session, what scope) (
 	case changed:
 		errs = append(errs, s.Follow(networks))
 	}
-	errs = append(errs, a.startClusters(ctx, networks), a.announcer.requeueRecent(s, networks))
+	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel,
 	// no announcement leaves the host.
-	a.announcer.announce(s, networks, err != nil)
+	a.announcer.AnnouncePending(s, networks, err != nil)
 	if changed || what >= scopeForwarding {
-		errs = append(errs, a.forwarder.update(s, networks, what))
+		errs = append(errs, a.forwarder.UpdateForwarding(s, networks, what))
 	}
 	return networks, empty, errors.Join(errs...)
 }
 
 // startClusters starts the clusters that are missing, and publishes what this host has in all.
 func (a *Agent) startClusters(ctx context.Context, networks []driver.LocalNetwork) error {
-	groups := a.clusters.groupByCluster(networks)
+	groups := a.clusters.GroupByCluster(networks)
 	var errs []error
 	for bind := range groups {
-		errs = append(errs, a.clusters.start(ctx, bind))
+		errs = append(errs, a.clusters.StartCluster(ctx, bind))
 	}
 	return errors.Join(append(errs, a.publish(groups))...)
 }
@@ -77,7 +77,7 @@ func (a *Agent) publish(groups map[netip.Addr][]driver.LocalNetwork) error {
 		networks := groups[bind]
 		// It also keeps the seeds that it has: without a key, only they are heard.
 		if len(networks) > 0 {
-			a.clusters.setSeeds(bind, networks)
+			a.clusters.SetSeeds(bind, networks)
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
 			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Driver, networks),

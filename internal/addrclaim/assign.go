@@ -63,7 +63,6 @@ func (c *Claims) IsIsolated(key membership.EndpointKey) bool {
 // recordedEndpoint is an endpoint that is in the store, with what claiming its addresses takes.
 type recordedEndpoint struct {
 	*network.Endpoint
-	key     membership.EndpointKey
 	network membership.Network
 	state   HostState
 	bind    netip.Addr // of the cluster
@@ -83,7 +82,7 @@ func (c *Claims) lookupEndpoint(key membership.EndpointKey) (recordedEndpoint, e
 func (c *Claims) lookupEndpointLocked(key membership.EndpointKey) (recordedEndpoint, error) {
 	for bind, state := range c.states {
 		if n, e, ok := state.findEndpoint(key); ok {
-			return recordedEndpoint{e, key, n, state, bind}, nil
+			return recordedEndpoint{e, n, state, bind}, nil
 		}
 	}
 	return recordedEndpoint{}, fmt.Errorf("container %s is not recorded on network %s", key.ContainerID, key.NetworkID)
@@ -94,6 +93,18 @@ type selection struct {
 	keep    []netip.Addr // the user's, and those that nobody objected to
 	avoid   []netip.Addr // lost to others in earlier attempts
 	attempt int
+}
+
+// replaceContested makes the next attempt keep the claimed addresses except the contested ones.
+func (s *selection) replaceContested(claimed []netip.Addr, contested map[netip.Addr]error) {
+	s.keep = nil
+	for _, a := range claimed {
+		if contested[a] == nil {
+			s.keep = append(s.keep, a)
+		} else {
+			s.avoid = append(s.avoid, a)
+		}
+	}
 }
 
 // negotiate claims addresses until no host objects, and nobody unknown to the agents answers
@@ -114,20 +125,13 @@ func (c *Claims) negotiate(ctx context.Context, r Request) ([]netip.Addr, error)
 				return nil, contested[w]
 			}
 		}
-		pick.keep = nil
-		for _, a := range addrs {
-			if contested[a] == nil {
-				pick.keep = append(pick.keep, a)
-			} else {
-				pick.avoid = append(pick.avoid, a)
-			}
-		}
+		pick.replaceContested(addrs, contested)
 	}
 	return nil, fmt.Errorf("other hosts took the address first in each of %d attempts; try again", maxAttempts)
 }
 
-// claimAddresses picks an address of each subnet that has none among the kept ones, and publishes the
-// claim. An address that is in use is not picked. On the first attempt the kept ones are the
+// claimAddresses picks an address of each subnet that has none among the kept ones, and
+// publishes the claim. An address that is in use is not picked. On the first attempt the kept ones are the
 // user's, and are checked too.
 func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]netip.Addr, error) {
 	c.mu.Lock()

@@ -47,7 +47,9 @@ var layers = map[string][]string{
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
 	"internal/config":                       {"internal/cluster/gossip"},
-	"internal/agent":                        {"internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/dns", "internal/driver"},
+	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
+	"internal/addrclaim":                    {"internal/ipam", "internal/membership"},
+	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/driver"},
 	"internal/wiring":                       {"internal/driver", "internal/firewalld", "internal/kernel/netstack", "internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
@@ -67,7 +69,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so
 // import nothing by which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership"}
 
 // soleImporters says which package alone imports a library, so that retries,
 // extended acks, locks and what a library lacks are dealt with once.

@@ -54,7 +54,7 @@ test-lab: deps build
 test-matrix: deps build
 	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
 
-# Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/performance.md. Nothing else should run
+# Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/design/performance.md. Nothing else should run
 # meanwhile. SECTION=start,traffic,scale,plugin,agent picks some; each takes less than six minutes, and TIMES=4 four times as
 # long, for intervals half as wide.
 SECTION ?= start,traffic,scale,plugin,agent

@@ -13,7 +13,7 @@ import (
 const module = "vxlan-driver/"
 
 // layers lists what each package may import of this project, directly or not.
-// The arrows of docs/ARCHITECTURE.md run down this list.
+// The arrows of docs/design/architecture.md run down this list.
 var layers = map[string][]string{
 	"internal/kernel":            {},
 	"internal/network":           {"internal/kernel"},
@@ -76,7 +76,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		name := strings.TrimPrefix(pkg, module)
 		allowed, known := reach(name)
 		if !known {
-			t.Errorf("%s is not in the list of layers; add it, and to docs/ARCHITECTURE.md", name)
+			t.Errorf("%s is not in the list of layers; add it, and to docs/design/architecture.md", name)
 			continue
 		}
 		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+name) {

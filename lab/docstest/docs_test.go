@@ -79,6 +79,38 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
+// The set-up of a network whose hosts find each other, typed as discovery.md has it. Only the copy of the key from host to host
+// is the test's.
+func TestDiscovery(t *testing.T) {
+	l := startHosts(t)
+	a, b := l.Host("host-a"), l.Host("host-b")
+	var steps []block
+	for _, block := range readPage(t, "discovery.md") {
+		if block.section == "Set it up" {
+			steps = append(steps, block)
+		}
+	}
+	if len(steps) != 3 {
+		t.Fatalf("discovery.md has %d steps, want 3: the key, its name, the network", len(steps))
+	}
+	steps[0].host = "On host A"
+	typeBlock(t, l, steps[0])
+	if err := b.WriteFile("/etc/vxlan/key", []byte(labtest.Sh(t, a, "cat /etc/vxlan/key")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps[1:] {
+		step.host = "On every host"
+		typeBlock(t, l, step)
+	}
+	labtest.Sh(t, a, "podman run -d --name container-a --network mynet localhost/web")
+	labtest.Sh(t, b, "podman run -d --name container-b --network mynet localhost/web")
+	labtest.Page(t, a, "container-a", "container-b")
+	labtest.Page(t, b, "container-b", "container-a")
+	if out := labtest.Sh(t, a, "vxlanctl status"); !strings.Contains(out, "host-b.192.168.1.11: reachable") {
+		t.Errorf("status says\n%s", out)
+	}
+}
+
 // The way to change an option that keeps containers, typed as hosts.md has it: the container runs on, with its address, its
 // name and its published port.
 func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {

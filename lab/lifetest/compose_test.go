@@ -32,7 +32,7 @@ networks:
 `
 
 // One Compose file on two hosts, with a VXLAN network of its own, by both commands that there are.
-func TestComposeWithItsOwnNetwork(t *testing.T) {
+func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	for _, command := range []string{"podman-compose", "podman compose"} {
 		t.Run(command, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestComposeWithItsOwnNetwork(t *testing.T) {
 			}
 			for _, h := range l.Hosts() {
 				labtest.Sh(t, h, "cd /root/shop && "+command+" down -t 0")
-				clean(t, h)
+				checkNothingLeft(t, h)
 				if out := labtest.Sh(t, h, "podman network ls -q"); out != "podman" {
 					t.Errorf("%s has networks %q", h.Name(), out)
 				}

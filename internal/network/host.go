@@ -6,8 +6,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// InterfaceLookup is what must be known of the machine to place a network on it. A lookup
-// that finds nothing returns a zero Interface and no error.
+// InterfaceLookup finds the host's interfaces. A lookup that finds nothing returns a zero
+// Interface and no error.
 type InterfaceLookup interface {
 	// Interface returns the interface with the name or alternative name.
 	Interface(name string) (Interface, error)
@@ -18,8 +18,7 @@ type InterfaceLookup interface {
 	DefaultRouteInterface(ipv6 bool) (Interface, error)
 }
 
-// Interface is a network interface of the host, as far as an underlay is
-// concerned.
+// Interface is a network interface of the host that may be an underlay.
 type Interface struct {
 	Name  string
 	Kind  kernel.Kind // "" for a physical one

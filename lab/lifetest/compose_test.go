@@ -8,7 +8,7 @@ import (
 )
 
 // The example, one Compose file on two hosts with a VXLAN network of its own, by both commands that there are.
-func TestComposeWithItsOwnNetwork(t *testing.T) {
+func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labtest.AsDocumented(t, l)
 	for _, command := range []string{"podman-compose", "podman compose"} {
@@ -35,7 +35,7 @@ func TestComposeWithItsOwnNetwork(t *testing.T) {
 			}
 			for _, h := range l.Hosts() {
 				labtest.Sh(t, h, "cd /root/shop && "+command+" down -t 0")
-				clean(t, h)
+				checkNothingLeft(t, h)
 				if out := labtest.Sh(t, h, "podman network ls -q"); out != "podman" {
 					t.Errorf("%s has networks %q", h.Name(), out)
 				}

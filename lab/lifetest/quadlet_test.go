@@ -30,9 +30,9 @@ func TestQuadletUnits(t *testing.T) {
 			}
 		}
 		units := labtest.Sh(t, h, "/usr/lib/systemd/system-generators/podman-system-generator -dryrun 2>/dev/null")
-		network, container := section(t, units, "shop-network.service"), section(t, units, "web.service")
-		start[i] = command(t, network, "ExecStart") + "\n" + command(t, container, "ExecStart")
-		stop[i] = command(t, container, "ExecStop")
+		network, container := unitSection(t, units, "shop-network.service"), unitSection(t, units, "web.service")
+		start[i] = unitCommand(t, network, "ExecStart") + "\n" + unitCommand(t, container, "ExecStart")
+		stop[i] = unitCommand(t, container, "ExecStop")
 	}
 	for range 2 { // the network is there when it starts again
 		for i, h := range l.Hosts() {
@@ -42,13 +42,13 @@ func TestQuadletUnits(t *testing.T) {
 		labtest.Page(t, l.Host("host-b"), "web", addrs[0])
 		for i, h := range l.Hosts() {
 			labtest.Sh(t, h, stop[i])
-			clean(t, h)
+			checkNothingLeft(t, h)
 		}
 	}
 }
 
-// section is the part of the generator's output that is one unit.
-func section(t *testing.T, units, name string) string {
+// unitSection is the part of the generator's output that is one unit.
+func unitSection(t *testing.T, units, name string) string {
 	t.Helper()
 	_, unit, found := strings.Cut(units, "---"+name+"---\n")
 	if !found {
@@ -58,8 +58,8 @@ func section(t *testing.T, units, name string) string {
 	return unit
 }
 
-// command is a command of a unit, as a shell can run it.
-func command(t *testing.T, unit, key string) string {
+// unitCommand is a command of a unit, as a shell can run it.
+func unitCommand(t *testing.T, unit, key string) string {
 	t.Helper()
 	for line := range strings.Lines(unit) {
 		if argv, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {

@@ -52,23 +52,23 @@ func TestPortNameFitsAndDiffers(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
+func TestNearestName(t *testing.T) {
 	names := []string{"vni", "local_ip", "remote_ips", "mtu", "physical_interface", "vxlan_port"}
 	for typed, want := range map[string]string{
 		"vin": "vni", "VNI": "", "remote-ips": "remote_ips", "remoteip": "remote_ips", "localip": "local_ip",
 		"physical_iface": "physical_interface", "port": "", "isolate": "",
 	} {
-		if got := nearest(typed, names); got != want {
+		if got := nearestName(typed, names); got != want {
 			t.Errorf("nearest to %q is %q, want %q", typed, got, want)
 		}
 	}
 }
 
 // The test may link what the plugin may not.
-func TestIDIsWhatPodmanAllows(t *testing.T) {
+func TestPodmanNameMatchesPodmansPattern(t *testing.T) {
 	podman := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 	check := func(s string) {
-		if got, want := isID(s), podman.MatchString(s); got != want {
+		if got, want := isPodmanName(s), podman.MatchString(s); got != want {
 			t.Errorf("isID(%q) = %v, but Podman's pattern says %v", s, got, want)
 		}
 	}
@@ -82,7 +82,7 @@ func TestIDIsWhatPodmanAllows(t *testing.T) {
 }
 
 // A port's mark says whose it is, but of another network's nothing.
-func TestContainerOf(t *testing.T) {
+func TestContainerOfAlias(t *testing.T) {
 	id := Identity{ID: "7c7b", Name: "blue"}
 	long := Identity{ID: "7c7b", Name: strings.Repeat("n", 300)}
 	for _, tt := range []struct {

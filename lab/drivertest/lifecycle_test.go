@@ -9,9 +9,9 @@ import (
 )
 
 // Fifty containers at once on each of two hosts: addresses are unique over both, and nothing is left.
-func TestFiftyContainersAtOnce(t *testing.T) {
-	l := start(t, 2)
-	create(t, l, "many", "--opt vni=9 --subnet 10.0.0.0/24", addr4)
+func TestFiftyContainersStartAtOnce(t *testing.T) {
+	l := startLab(t, 2)
+	createNetwork(t, l, "many", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
 	seen := map[string]string{}
 	for _, h := range l.Hosts() {
 		labtest.Sh(t, h, "seq 50 | xargs -P 50 -I{} podman run -d --name c{} --network many localhost/web >/dev/null")
@@ -28,7 +28,7 @@ func TestFiftyContainersAtOnce(t *testing.T) {
 	}
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	for i := 1; i <= 50; i += 7 {
-		labtest.Sh(t, a, fmt.Sprintf("podman exec c%d ping -c1 -W2 %s", i, address(t, b, fmt.Sprintf("c%d", 51-i), "many", "IPAddress")))
+		labtest.Sh(t, a, fmt.Sprintf("podman exec c%d ping -c1 -W2 %s", i, containerAddr(t, b, fmt.Sprintf("c%d", 51-i), "many", "IPAddress")))
 	}
 	for _, h := range l.Hosts() {
 		labtest.Sh(t, h, "podman ps -q | xargs -P 50 -n 1 podman rm -f -t0 >/dev/null")
@@ -39,12 +39,12 @@ func TestFiftyContainersAtOnce(t *testing.T) {
 }
 
 // After a reboot, containers start again on the network that Podman remembers.
-func TestReboot(t *testing.T) {
-	l := start(t, 2)
+func TestContainersStartAfterReboot(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	create(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", addr4)
-	run(t, a, "c", "--network net")
-	run(t, b, "c", "--network net")
+	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
+	runContainer(t, a, "c", "--network net")
+	runContainer(t, b, "c", "--network net")
 	if err := a.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -52,21 +52,21 @@ func TestReboot(t *testing.T) {
 		t.Fatalf("a reboot kept %s", got)
 	}
 	labtest.Sh(t, a, "podman start c")
-	reach(t, a, "c", b, "c", address(t, b, "c", "net", "IPAddress"))
+	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "net", "IPAddress"))
 	labtest.Sh(t, b, "podman restart -t0 c")
-	reach(t, a, "c", b, "c", address(t, b, "c", "net", "IPAddress"))
+	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "net", "IPAddress"))
 }
 
 // The plugin killed in the middle: Podman reports it, and the next start works.
-func TestPluginKilledInTheMiddle(t *testing.T) {
-	l := start(t, 2)
+func TestKilledPluginIsCompletedByNextRun(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	create(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", addr4)
-	run(t, b, "c", "--network net")
+	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
+	runContainer(t, b, "c", "--network net")
 	// A bridge made and not marked, as a plugin leaves it that was killed between its first two requests.
 	labtest.Sh(t, a, "ip link add br-vxlan-net type bridge && ip link add vxlan-net type vxlan id 9 local 198.18.0.11 dev eth0 dstport 4789")
-	run(t, a, "c", "--network net")
-	reach(t, a, "c", b, "c", address(t, b, "c", "net", "IPAddress"))
+	runContainer(t, a, "c", "--network net")
+	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "net", "IPAddress"))
 	// The container's processes die with its namespace, and nobody calls the plugin.
 	labtest.Sh(t, a, "ip netns list | cut -d' ' -f1 | while read ns; do ip -n $ns link del eth0; done")
 	labtest.Sh(t, a, "podman rm -f -t0 c")
@@ -76,12 +76,12 @@ func TestPluginKilledInTheMiddle(t *testing.T) {
 }
 
 // What somebody altered by hand is put right by the next container, where no agent, as names would need, does it before.
-func TestNextContainerRepairs(t *testing.T) {
-	l := start(t, 2)
+func TestNextContainerRepairsDevices(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	create(t, l, "net", "--disable-dns --opt vni=9 --subnet 10.0.0.0/24", addr4)
-	run(t, a, "first", "--network net")
-	run(t, b, "c", "--network net")
+	createNetwork(t, l, "net", "--disable-dns --opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
+	runContainer(t, a, "first", "--network net")
+	runContainer(t, b, "c", "--network net")
 	for i, alter := range []string{
 		"ip link del vxlan-net && ip link add vxlan-net type vxlan id 99 local 198.18.0.11 dev eth0 dstport 4789",
 		"bridge fdb del 00:00:00:00:00:00 dev vxlan-net dst 198.18.0.12; bridge fdb append 00:00:00:00:00:00 dev vxlan-net dst 198.18.0.77",
@@ -89,8 +89,8 @@ func TestNextContainerRepairs(t *testing.T) {
 		"ip link set vxlan-net down; ip link set br-vxlan-net down",
 	} {
 		labtest.Sh(t, a, alter)
-		run(t, a, fmt.Sprintf("next-%d", i), "--network net")
-		reach(t, a, "first", b, "c", address(t, b, "c", "net", "IPAddress"))
+		runContainer(t, a, fmt.Sprintf("next-%d", i), "--network net")
+		checkReach(t, a, "first", b, "c", containerAddr(t, b, "c", "net", "IPAddress"))
 		got := labtest.Sh(t, a, "ip -d link show vxlan-net; bridge fdb show dev vxlan-net | grep ^00:00")
 		if !strings.Contains(got, "vxlan id 9 ") || !strings.Contains(got, "mtu 1450") || !strings.Contains(got, "dst 198.18.0.12") || strings.Contains(got, "198.18.0.77") {
 			t.Errorf("%s: %s", alter, got)
@@ -100,7 +100,7 @@ func TestNextContainerRepairs(t *testing.T) {
 
 // The documented example configuration, given to netavark itself.
 func TestDocumentedConfigurationForNetavark(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	out := labtest.Sh(t, a, `
 cat > /tmp/config.json <<'JSON'

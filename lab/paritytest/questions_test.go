@@ -16,10 +16,10 @@ type question struct {
 	want string // "web:80 from 10.0.0.1", a beginning of it such as "web:80", or none
 }
 
-// check asks, and reports each answer that is not as wanted.
-func (s *scene) check(questions ...question) {
+// checkAnswers asks, and reports each answer that is not as wanted.
+func (s *scene) checkAnswers(questions ...question) {
 	s.Helper()
-	for _, from := range askers(questions) {
+	for _, from := range distinctSources(questions) {
 		var answered, silent []question
 		for _, q := range questions {
 			switch {
@@ -30,13 +30,13 @@ func (s *scene) check(questions ...question) {
 				answered = append(answered, q)
 			}
 		}
-		s.ask(from, "5", answered) // far more than an answer takes, also on a busy machine
-		s.ask(from, "0.7", silent) // what is dropped is never answered; waiting longer proves no more
+		s.askFrom(from, "5", answered) // far more than an answer takes, also on a busy machine
+		s.askFrom(from, "0.7", silent) // what is dropped is never answered; waiting longer proves no more
 	}
 }
 
-// askers are those who ask, each once and in order.
-func askers(questions []question) []string {
+// distinctSources are those who ask, each once and in order.
+func distinctSources(questions []question) []string {
 	var from []string
 	seen := map[string]bool{}
 	for _, q := range questions {
@@ -48,18 +48,18 @@ func askers(questions []question) []string {
 	return from
 }
 
-// ask has one place ask all its questions at once.
-func (s *scene) ask(from, seconds string, questions []question) {
+// askFrom has one place ask all its questions at once.
+func (s *scene) askFrom(from, seconds string, questions []question) {
 	s.Helper()
 	if len(questions) == 0 {
 		return
 	}
-	host, prefix := s.place(from)
+	host, prefix := s.hostAndNetns(from)
 	command := prefix + "peer ask -t " + seconds
 	for _, q := range questions {
 		command += " " + q.to
 	}
-	lines := strings.Split(s.sh(host, command+" 2>/dev/null"), "\n")
+	lines := strings.Split(s.mustRun(host, command+" 2>/dev/null"), "\n")
 	for i, q := range questions {
 		_, got, _ := strings.Cut(lines[i], " ")
 		if got != q.want && !(q.want != none && strings.HasPrefix(got+" ", q.want+" ")) {
@@ -68,8 +68,8 @@ func (s *scene) ask(from, seconds string, questions []question) {
 	}
 }
 
-// place is the host of an asker, and what goes before a command to run it there.
-func (s *scene) place(from string) (*lab.Host, string) {
+// hostAndNetns is the host of an asker, and what goes before a command to run it there.
+func (s *scene) hostAndNetns(from string) (*lab.Host, string) {
 	if h := s.lab.Host(from); h != nil {
 		return h, ""
 	}

@@ -33,7 +33,7 @@ var (
 	Isolated       = Set{FamilyInet, "isolated"}        // those with isolate=true or strict
 	IsolatedStrict = Set{FamilyInet, "isolated_strict"} // those with isolate=strict
 	Internal       = Set{FamilyInet, "internal"}        // bridges of internal networks
-	Underlays      = Set{FamilyInet, "underlays"}       // device that a network's KindVXLAN packets leave by
+	Underlays      = Set{FamilyInet, "underlays"}       // device that a network's VXLAN packets leave by
 	VXLANPorts     = Set{FamilyInet, "vxlan_ports"}     // UDP port of each network's tunnel
 	VNIs           = Set{FamilyInet, "vnis"}            // UDP port . VNI of each network with a list of members
 	OwnVNIs        = Set{FamilyInet, "own_vnis"}        // UDP port . VNI of each network
@@ -55,7 +55,7 @@ var (
 	PortsAt6       = Set{FamilyInet, "ports_at6"}       //
 	FromPort       = Set{FamilyBridge, "from_port"}     // bridge port : chain for what comes from it
 	ToPort         = Set{FamilyBridge, "to_port"}       // bridge port : chain for what goes to it
-	Gateways4      = Set{FamilyBridge, "gateways4"}     // KindVXLAN device . gateway
+	Gateways4      = Set{FamilyBridge, "gateways4"}     // VXLAN device . gateway
 	Gateways6      = Set{FamilyBridge, "gateways6"}     //
 	GatewaysND     = Set{FamilyBridge, "gateways_nd"}   // the same by the target of neighbour discovery
 	SourceND       = Set{FamilyBridge, "source_nd"}     // bridge port . address that it may advertise

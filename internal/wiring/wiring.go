@@ -9,33 +9,32 @@ import (
 	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel/netstack"
-	"vxlan-driver/internal/launch"
 	"vxlan-driver/internal/plugin"
 	"vxlan-driver/internal/store"
 )
 
 const (
-	// networksDir is where Podman, run by root, keeps networks; it does not tell the
-	// plugin when containers.conf (network_config_dir) says otherwise.
+	// networksDir is where root's Podman keeps networks. If containers.conf says otherwise
+	// (network_config_dir), Podman does not tell the plugin.
 	networksDir = "/etc/containers/networks"
 
-	// sysctlDir is systemd's for what does not outlive a boot (sysctl.d(5)).
+	// sysctlDir is systemd's directory of parameters that do not outlive a boot (sysctl.d(5)).
 	sysctlDir = "/run/sysctl.d"
-	// systemdDir is there where systemd runs (sd_booted(3)).
+	// systemdDir exists where systemd runs (sd_booted(3)).
 	systemdDir = "/run/systemd/system"
-	// AgentLog is where the agent writes that the plugin has started.
+	// AgentLog is the log of an agent that the plugin starts without systemd.
 	AgentLog = store.Dir + "/vxland.log"
 )
 
 // Host returns this host.
 func Host() *hoststate.Host {
 	h := &hoststate.Host{
-		Open:        open,
+		Open:        openNamespace,
 		StoreDir:    store.Dir,
 		NetworksDir: networksDir,
 		Zones:       firewalld.Zones{},
-		DNSPort:     dnsPort(),
-		Warn:        warn,
+		DNSPort:     dnsPortFromEnv(),
+		Warn:        warnUser,
 	}
 	if hasSystemd() {
 		h.SysctlDir = sysctlDir
@@ -45,19 +44,19 @@ func Host() *hoststate.Host {
 
 // Plugin returns the plugin of this host.
 func Plugin() *plugin.Plugin {
-	agent := launch.Agent{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: warn, Systemd: hasSystemd()}
-	return &plugin.Plugin{Host: Host(), Agent: agent, Rootless: rootless()}
+	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: hasSystemd()}
+	return &plugin.Plugin{Host: Host(), Agent: agent, Rootless: isRootless()}
 }
 
-func warn(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) }
+func warnUser(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) }
 
 func hasSystemd() bool {
 	_, err := os.Stat(systemdDir)
 	return err == nil
 }
 
-// dnsPort is what containers.conf (dns_bind_port) says, which netavark passes on.
-func dnsPort() uint16 {
+// dnsPortFromEnv returns dns_bind_port of containers.conf, which netavark passes on, or 0.
+func dnsPortFromEnv() uint16 {
 	port, err := strconv.ParseUint(os.Getenv("NETAVARK_DNS_PORT"), 10, 16)
 	if err != nil {
 		return 0
@@ -65,7 +64,7 @@ func dnsPort() uint16 {
 	return uint16(port)
 }
 
-func open(path string) (hoststate.Namespace, error) {
+func openNamespace(path string) (hoststate.Namespace, error) {
 	c, err := netstack.Open(path)
 	if err != nil {
 		return nil, err
@@ -73,9 +72,9 @@ func open(path string) (hoststate.Namespace, error) {
 	return c, nil
 }
 
-// rootless tells whether a user without privileges runs Podman. Inside the user
-// namespace that Podman makes, that user is root; Podman then says whose it is.
-func rootless() bool {
+// isRootless tells whether an unprivileged user runs Podman. That user is root inside the user
+// namespace that Podman makes; Podman then sets the variable to the user's id.
+func isRootless() bool {
 	uid, ok := os.LookupEnv("_CONTAINERS_ROOTLESS_UID")
 	return os.Geteuid() != 0 || ok && uid != "0" && uid != ""
 }

@@ -107,7 +107,7 @@ func TestWhatSomebodyDidToTheRulesIsSeen(t *testing.T) {
 		"a rule added":     "nft insert rule inet vxlan-driver forward accept",
 		"bridge table":     "nft flush table bridge vxlan-driver",
 		"another version":  "nft 'flush table inet vxlan-driver; delete table inet vxlan-driver; add table inet vxlan-driver'",
-		"a rule in place":  "h=$(nft -a list chain inet vxlan-driver to_host | sed -n 's/.*# handle //p' | tail -1); nft replace rule inet vxlan-driver to_host handle $h accept",
+		"a rule in place":  "h=$(nft -a list chain inet vxlan-driver input | sed -n 's/.*# handle //p' | tail -1); nft replace rule inet vxlan-driver input handle $h accept",
 		"a chain, emptied": "nft flush chain inet vxlan-driver vxlan_input",
 	}
 	for name, script := range tests {

@@ -25,7 +25,7 @@ const (
 	metaIIFKind     = 26 // NFT_META_IIFKIND
 )
 
-// Table is one of the project's tables as it should be.
+// Table is an nftables table as it should be.
 type Table struct {
 	Family kernel.Family
 	Name   string

@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// ErrExists says that what was to be created is there already. For a KindVXLAN
+// ErrExists says that what was to be created is there already. For a VXLAN
 // device it may be another one, with the same VNI and port. It is the kernel's
 // EEXIST.
 const ErrExists = unix.EEXIST

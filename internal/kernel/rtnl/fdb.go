@@ -58,7 +58,7 @@ func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 	return e, e.Dst.IsValid()
 }
 
-// VTEP returns the host that a KindVXLAN device sends frames for mac to, or an invalid
+// VTEP returns the host that a VXLAN device sends frames for mac to, or an invalid
 // address if it knows none.
 func (c *Conn) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
 	index, err := c.index(name)

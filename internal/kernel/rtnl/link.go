@@ -135,7 +135,7 @@ func (c *Conn) withMaster(index uint32, attrs ...netlink.Attr) ([][]byte, error)
 	return c.Dump(unix.RTM_GETLINK, linkMessage(0, 0, 0), attrs...)
 }
 
-// Tunnels returns all KindVXLAN devices of the namespace, without facets. The kernel
+// Tunnels returns all VXLAN devices of the namespace, without facets. The kernel
 // picks them as it does for Ports.
 func (c *Conn) Tunnels() ([]kernel.Link, error) {
 	msgs, err := c.tunnelMessages()

@@ -12,7 +12,7 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// ForwardingTables returns the entries by which the network of that bridge and KindVXLAN device
+// ForwardingTables returns the entries by which the network of that bridge and VXLAN device
 // forwards: of the device's FDB those that are permanent and of a MAC, of the
 // bridge's those that somebody added for the device's port, and its permanent
 // neighbours. Learned ones are left out, and the port's own MAC.

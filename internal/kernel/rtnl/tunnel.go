@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// parseTunnel reads a KindVXLAN device's IFLA_INFO_DATA. Every Opt is set, but for
+// parseTunnel reads a VXLAN device's IFLA_INFO_DATA. Every Opt is set, but for
 // UDPChecksum over IPv6 when the two directions differ, which no network asks for.
 // The underlay device is returned as an index.
 func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
@@ -117,7 +117,7 @@ func parsePortRange(b []byte) kernel.PortRange {
 	return kernel.PortRange{First: netlink.Uint16BE(b), Last: netlink.Uint16BE(b[2:])}
 }
 
-// tunnelAttrs builds a KindVXLAN device's IFLA_INFO_DATA. What is not set is not
+// tunnelAttrs builds a VXLAN device's IFLA_INFO_DATA. What is not set is not
 // sent. Two attributes mean yes by being there, whatever their value
 // (vxlan_nl2flag in drivers/net/vxlan/vxlan_core.c).
 func tunnelAttrs(t kernel.Tunnel, lower uint32) []netlink.Attr {

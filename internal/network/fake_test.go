@@ -46,7 +46,7 @@ func (h fakeHost) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	return h.Interface(h.default4)
 }
 
-func prefixes(s ...string) []netip.Prefix {
+func parsePrefixes(s ...string) []netip.Prefix {
 	var ps []netip.Prefix
 	for _, p := range s {
 		ps = append(ps, netip.MustParsePrefix(p))
@@ -58,18 +58,18 @@ func prefixes(s ...string) []netip.Prefix {
 var testHost = fakeHost{
 	ifaces: []kernel.Interface{
 		{Name: "lo", MTU: 65536, Up: true},
-		{Name: "eth0", MTU: 1500, Up: true, Addrs: prefixes("192.168.1.10/24", "192.168.1.110/24", "fd00:1::10/64")},
-		{Name: "eth1", MTU: 9000, Up: true, Addrs: prefixes("198.18.0.10/24")},
-		{Name: "down0", MTU: 1500, Addrs: prefixes("198.19.0.10/24")},
-		{Name: "small0", MTU: 600, Up: true, Addrs: prefixes("198.19.1.10/24")},
+		{Name: "eth0", MTU: 1500, Up: true, Addrs: parsePrefixes("192.168.1.10/24", "192.168.1.110/24", "fd00:1::10/64")},
+		{Name: "eth1", MTU: 9000, Up: true, Addrs: parsePrefixes("198.18.0.10/24")},
+		{Name: "down0", MTU: 1500, Addrs: parsePrefixes("198.19.0.10/24")},
+		{Name: "small0", MTU: 600, Up: true, Addrs: parsePrefixes("198.19.1.10/24")},
 	},
 	default4: "eth0",
 	default6: "eth0",
 }
 
-// edit returns the documented example with options changed ("-name" removes
+// exampleNetwork returns the documented example with options changed ("-name" removes
 // one) and other keys replaced.
-func edit(options map[string]string, keys map[string]any) []byte {
+func exampleNetwork(options map[string]string, keys map[string]any) []byte {
 	opts := map[string]string{
 		"vni": "100", "local_ip": "192.168.1.10", "remote_ips": "192.168.1.11,192.168.1.12",
 		"physical_interface": "eth0",

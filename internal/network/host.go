@@ -6,8 +6,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// InterfaceLookup is what must be known of the machine to place a network on it. A lookup
-// that finds nothing returns a zero Interface and no error.
+// InterfaceLookup finds the host's interfaces. A lookup that finds nothing returns a zero
+// Interface and no error.
 type InterfaceLookup interface {
 	// Interface returns the interface with the name or alternative name.
 	Interface(name string) (kernel.Interface, error)

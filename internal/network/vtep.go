@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// Bytes that KindVXLAN adds to a frame's payload: inner Ethernet 14, KindVXLAN 8,
+	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8,
 	// UDP 8 and an outer IPv4 header of 20 or IPv6 header of 40 (RFC 7348,
 	// section 5).
 	overhead4 = 50
@@ -28,30 +28,30 @@ type VTEP struct {
 	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
 	MTU       int          // of the overlay, bytes
 
-	// What Peers have a say in, and so is not kept with the rest.
-	Flood     []netip.Addr `json:"-"` // hosts that get what is for everybody
-	StaticFDB bool         `json:"-"` // others say which MACs they have, so there is nothing to learn
-	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: there are none
+	// What Peers sets is not stored with the rest.
+	Flood     []netip.Addr `json:"-"` // hosts that get flooded packets
+	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
+	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
 }
 
-// place finds the network's VTEP on the host. The error is of the lookups; what
-// is wrong with the network or the host is added to problems.
-func place(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
+// placeOnHost finds the network's VTEP on the host. Only lookups that fail are an error; what is
+// wrong with the network or the host is added to problems.
+func placeOnHost(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
 	iface, err := findInterface(n, host, problems)
 	if err != nil || iface.Name == "" {
 		return VTEP{}, err
 	}
 	v := VTEP{Interface: iface.Name}
-	v.Local = findLocal(n, iface, problems)
-	// Not only Local: a host that flooded to another address of its own would
-	// learn its own containers' MACs from the tunnel.
+	v.Local = findLocalAddr(n, iface, problems)
+	// Leave out all addresses of this host, not only Local: a host that floods to itself learns
+	// its own containers' MACs from the tunnel.
 	for _, r := range n.Remotes {
 		if r != v.Local && !iface.HasAddr(r) && !n.Gossip {
 			v.Remotes = append(v.Remotes, r)
 		}
 	}
 	v.Flood = v.Remotes
-	if len(v.Remotes) == 0 && !n.Gossip && !n.Tunnel.Group.IsValid() && !problems.mention("option remote_ips") {
+	if len(v.Remotes) == 0 && !n.Gossip && !n.Tunnel.Group.IsValid() && !problems.haveProblemWith("option remote_ips") {
 		problems.Add("option remote_ips", v.Local.String(), "has no host but this one; name at least one other")
 	}
 	if err := checkVRF(n, host, problems); err != nil {
@@ -62,7 +62,7 @@ func place(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
 	return v, nil
 }
 
-// findInterface returns the underlay interface, or a zero Interface with a problem.
+// findInterface returns the underlay interface, or a zero Interface and adds a problem.
 func findInterface(n Network, host InterfaceLookup, problems *Problems) (kernel.Interface, error) {
 	const option = "option physical_interface"
 	var (
@@ -70,19 +70,19 @@ func findInterface(n Network, host InterfaceLookup, problems *Problems) (kernel.
 		err   error
 	)
 	switch {
-	case problems.mention(option):
+	case problems.haveProblemWith(option):
 	case n.PhysicalInterface != "":
 		if iface, err = host.Interface(n.PhysicalInterface); err == nil && iface.Name == "" {
 			problems.Add(option, n.PhysicalInterface, "this host has no such interface; see `ip link`")
 		}
-	case problems.mention("option local_ip"):
+	case problems.haveProblemWith("option local_ip"):
 	case n.LocalIP.IsValid():
 		if iface, err = host.InterfaceByAddr(n.LocalIP); err == nil && iface.Name == "" {
 			problems.Add("option local_ip", n.LocalIP.String(), "no interface of this host has this address; see `ip address`")
 		}
 	default:
 		if iface, err = host.DefaultRouteInterface(n.wantsIPv6()); err == nil && iface.Name == "" {
-			problems.Add(option, auto, "this host has no default route to find it by; name the interface")
+			problems.Add(option, autoValue, "this host has no default route to find it by; name the interface")
 		}
 	}
 	if err != nil {
@@ -94,7 +94,7 @@ func findInterface(n Network, host InterfaceLookup, problems *Problems) (kernel.
 	return iface, nil
 }
 
-// wantsIPv6 tells the family of the underlay from the peers.
+// wantsIPv6 tells whether the other hosts' addresses are IPv6.
 func (n Network) wantsIPv6() bool {
 	if len(n.Remotes) > 0 {
 		return n.Remotes[0].Is6()
@@ -102,10 +102,10 @@ func (n Network) wantsIPv6() bool {
 	return n.Tunnel.Group.Is6()
 }
 
-// findLocal returns this host's VTEP address, or an invalid one with a problem.
-func findLocal(n Network, iface kernel.Interface, problems *Problems) netip.Addr {
+// findLocalAddr returns this host's VTEP address, or an invalid one and adds a problem.
+func findLocalAddr(n Network, iface kernel.Interface, problems *Problems) netip.Addr {
 	const option = "option local_ip"
-	if problems.mention(option) {
+	if problems.haveProblemWith(option) {
 		return netip.Addr{}
 	}
 	var (
@@ -124,7 +124,7 @@ func findLocal(n Network, iface kernel.Interface, problems *Problems) netip.Addr
 	}
 	switch {
 	case !n.LocalIP.IsValid() && listed.IsValid():
-		return listed // what the other hosts know this one by
+		return listed // the address by which the other hosts list this one
 	case !n.LocalIP.IsValid() && first.IsValid():
 		return first
 	case iface.HasAddr(n.LocalIP) && listed.IsValid() && !slices.Contains(n.Remotes, n.LocalIP):
@@ -134,17 +134,17 @@ func findLocal(n Network, iface kernel.Interface, problems *Problems) netip.Addr
 		return n.LocalIP
 	}
 	if n.LocalIP.IsValid() {
-		problems.Add(option, n.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, listOr(has, "none"))
+		problems.Add(option, n.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, joinOr(has, "none"))
 	} else {
-		problems.Add(option, auto, "%s has no address of the remote hosts' family; it has %s", iface.Name, listOr(has, "none"))
+		problems.Add(option, autoValue, "%s has no address of the remote hosts' family; it has %s", iface.Name, joinOr(has, "none"))
 	}
 	return netip.Addr{}
 }
 
-// checkVRF wants the device to be there, since it is not the driver's to make: its
+// checkVRF refuses a device that is not there. The driver does not create it, since its routing
 // table is the administrator's choice.
 func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
-	if n.VRF == "" || problems.mention("option vrf") {
+	if n.VRF == "" || problems.haveProblemWith("option vrf") {
 		return nil
 	}
 	iface, err := host.Interface(n.VRF)
@@ -160,7 +160,7 @@ func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
 	return nil
 }
 
-func listOr(items []string, none string) string {
+func joinOr(items []string, none string) string {
 	if len(items) == 0 {
 		return none
 	}
@@ -185,7 +185,7 @@ func findMTU(n Network, iface kernel.Interface, ipv6 bool, problems *Problems) i
 	if n.MTU == 0 {
 		return most
 	}
-	if problems.mention("option mtu") {
+	if problems.haveProblemWith("option mtu") {
 		return 0
 	}
 	if n.MTU < least || n.MTU > most {
@@ -195,8 +195,8 @@ func findMTU(n Network, iface kernel.Interface, ipv6 bool, problems *Problems) i
 	return n.MTU
 }
 
-// checkOverlap refuses an overlay that covers the addresses by which its own
-// packets travel.
+// checkOverlap refuses subnets that contain the underlay's addresses, since the VXLAN packets
+// themselves would be routed into the overlay.
 func checkOverlap(n Network, v VTEP, iface kernel.Interface, problems *Problems) {
 	for _, s := range n.Subnets {
 		overlapped := false
@@ -215,7 +215,7 @@ func checkOverlap(n Network, v VTEP, iface kernel.Interface, problems *Problems)
 	}
 }
 
-// String prints the VTEP for logs and tests.
+// String formats the VTEP for logs and tests.
 func (v VTEP) String() string {
 	return fmt.Sprintf("%s %s %d %v", v.Interface, v.Local, v.MTU, v.Remotes)
 }

@@ -14,8 +14,8 @@ import (
 
 // Without a key an agent believes a host by its address. A container can put that of another host on what it sends to
 // its own host, which no reverse path filter sees in IPv6.
-func TestContainersDoNotSpeakToTheirHostsAgent(t *testing.T) {
-	l := start(t, 2)
+func TestContainersCannotReachAgents(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
 	for _, tt := range []struct {
 		name, flags, says string
@@ -39,20 +39,20 @@ func TestContainersDoNotSpeakToTheirHostsAgent(t *testing.T) {
 // forgeToAgent has a container on a network say something to its host's agent as another host.
 func forgeToAgent(t *testing.T, h *lab.Host, network, bridge string, r rule, from, to netip.Addr) {
 	t.Helper()
-	evil := run(t, h, "evil-"+network, network)
+	evil := runContainer(t, h, "evil-"+network, network)
 	router, err := packet.Open(h.Netns(), bridge)
-	must(t, err)
+	checkErr(t, err)
 	mac := router.MAC()
-	must(t, router.Close())
+	checkErr(t, router.Close())
 	kind := uint16(packet.TypeIPv4)
 	if to.Is6() {
 		kind = packet.TypeIPv6
 	}
 	const port = 7947
 	said := packet.UDP(netip.AddrPortFrom(from, port), netip.AddrPortFrom(to, port), []byte("not gossip, and so counted"))
-	before := r.count(t)
-	must(t, listen(t, evil.ns).Send(packet.Ethernet(mac, evil.mac, kind, said)))
-	for deadline := time.Now().Add(patience); r.count(t) == before; time.Sleep(10 * time.Millisecond) {
+	before := r.dropCount(t)
+	checkErr(t, openPort(t, evil.ns).Send(packet.Ethernet(mac, evil.mac, kind, said)))
+	for deadline := time.Now().Add(patience); r.dropCount(t) == before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("the rule %q dropped nothing from %s", r.says, network)
 			break

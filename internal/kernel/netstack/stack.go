@@ -61,7 +61,7 @@ func (ns *Stack) FirewallIntact() (bool, error) {
 }
 
 // ElementComment returns the comment of the element with e's key.
-func (ns *Stack) ElementComment(e kernel.Element) (note string, ok bool, err error) {
+func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
 	conn, err := ns.firewallConn()
 	if err != nil {
 		return "", false, err

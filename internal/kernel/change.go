@@ -10,7 +10,7 @@ import (
 // CreateLink. String prints it as the ip, bridge, nft or tc command that does the same.
 type Change interface {
 	fmt.Stringer
-	change() // closes the set: the types below
+	isChange() // closes the set: the types below
 }
 
 // CreateLink creates Link with the attributes that must be there from the
@@ -94,23 +94,23 @@ type DelFDB struct {
 	FDB  FDB
 }
 
-func (CreateLink) change()     {}
-func (DeleteLink) change()     {}
-func (DeleteLinks) change()    {}
-func (SetAlias) change()       {}
-func (AddAltName) change()     {}
-func (SetMTU) change()         {}
-func (SetMAC) change()         {}
-func (SetMaster) change()      {}
-func (SetLearning) change()    {}
-func (SetNoLinkLocal) change() {}
-func (SetSysctls) change()     {}
-func (SetUp) change()          {}
-func (AddAddr) change()        {}
-func (DelAddr) change()        {}
-func (AddRoute) change()       {}
-func (AddFDB) change()         {}
-func (DelFDB) change()         {}
+func (CreateLink) isChange()     {}
+func (DeleteLink) isChange()     {}
+func (DeleteLinks) isChange()    {}
+func (SetAlias) isChange()       {}
+func (AddAltName) isChange()     {}
+func (SetMTU) isChange()         {}
+func (SetMAC) isChange()         {}
+func (SetMaster) isChange()      {}
+func (SetLearning) isChange()    {}
+func (SetNoLinkLocal) isChange() {}
+func (SetSysctls) isChange()     {}
+func (SetUp) isChange()          {}
+func (AddAddr) isChange()        {}
+func (DelAddr) isChange()        {}
+func (AddRoute) isChange()       {}
+func (AddFDB) isChange()         {}
+func (DelFDB) isChange()         {}
 
 // String prints the command `ip link add`.
 func (c CreateLink) String() string {

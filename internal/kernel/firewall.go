@@ -114,10 +114,10 @@ type AddElements struct{ Elements []Element }
 // DelElements deletes those of the elements that are there with that value.
 type DelElements struct{ Elements []Element }
 
-func (SetFirewall) change()    {}
-func (DeleteFirewall) change() {}
-func (AddElements) change()    {}
-func (DelElements) change()    {}
+func (SetFirewall) isChange()    {}
+func (DeleteFirewall) isChange() {}
+func (AddElements) isChange()    {}
+func (DelElements) isChange()    {}
 
 // String prints the commands that do the same, such as `nft add element`.
 func (c SetFirewall) String() string {

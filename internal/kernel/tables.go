@@ -63,10 +63,10 @@ type DelNeighbour struct {
 	Neighbour Neighbour
 }
 
-func (AddStatic) change()    {}
-func (DelStatic) change()    {}
-func (AddNeighbour) change() {}
-func (DelNeighbour) change() {}
+func (AddStatic) isChange()    {}
+func (DelStatic) isChange()    {}
+func (AddNeighbour) isChange() {}
+func (DelNeighbour) isChange() {}
 
 // String prints the command `bridge fdb replace … master static sticky`.
 func (c AddStatic) String() string {

@@ -96,6 +96,9 @@ func (c *Conn) executeOnce(request *Builder) (bodies [][]byte, err error) {
 	complete, interrupted := false, false
 	var refusal error
 	err = c.receive(func(m Message) (isLast bool) {
+		if m.Seq != c.seq {
+			return false // of an earlier request whose answer could not be read
+		}
 		interrupted = interrupted || m.Flags&unix.NLM_F_DUMP_INTR != 0
 		if m.ends() {
 			refusal, complete = m.refusal(), true
@@ -127,12 +130,15 @@ type Refusal struct {
 // ExecuteBatch sends messages in one system call, and returns which of them the kernel refused. Silence is success: no
 // message needs to ask for an acknowledgement. Where refusals do not fit into the receive buffer the error is ENOBUFS.
 func (c *Conn) ExecuteBatch(b *Batch) (refusals []Refusal, err error) {
-	if err := c.send(b.Data()); err != nil {
+	first := c.seq + 1
+	c.seq += uint32(b.count)
+	if err := c.send(b.finishBatch(first)); err != nil {
 		return nil, err
 	}
 	err = c.receive(func(m Message) (isLast bool) {
-		if err := m.refusal(); err != nil && int(m.Seq) < b.count {
-			refusals = append(refusals, Refusal{int(m.Seq), err})
+		index := m.Seq - first // beyond all for what is of an earlier request
+		if err := m.refusal(); err != nil && index < uint32(b.count) {
+			refusals = append(refusals, Refusal{int(index), err})
 		}
 		return false
 	})

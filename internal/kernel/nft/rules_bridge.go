@@ -24,7 +24,7 @@ func matchND() []Expr {
 var bridgeTable = Table{
 	Family:     kernel.FamilyBridge,
 	Name:       kernel.FirewallTable,
-	Version:    "3f5a7919c69e",
+	Version:    "fadba9b145cf",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.FromPort, Comment: "checks of frames from a bridge port", Key: []Field{typeDevice}, Value: verdictValue},

@@ -17,6 +17,8 @@ type forwarder struct {
 	applied map[string]membership.Forwarding
 }
 
+// UpdateForwarding gives the kernel the forwarding of each network that has news, or, in a full
+// turn, of all networks.
 func (f *forwarder) UpdateForwarding(s *driver.Session, networks []driver.LocalNetwork, what scope) error {
 	var errs []error
 	applied := make(map[string]membership.Forwarding)

@@ -73,6 +73,7 @@ func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 	}
 }
 
+// IsReady tells whether the cluster is connected, or has found that there is nobody to connect to.
 func (m *clusterMember) IsReady() bool {
 	select {
 	case <-m.Ready():

@@ -71,7 +71,7 @@ func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
 	d.unknownSenders++
 	permitted, noted := d.peers.noteUnknownSender(m.Addr)
 	if noted {
-		wake(d.wakeRejoiner)
+		wakeLoop(d.wakeRejoiner)
 	}
 	return permitted && m.Kind == wire.KindRequest
 }
@@ -141,7 +141,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	if d.replica.MarkLost(n.Name, time.Now()) {
 		d.updateSnapshotLocked()
 	}
-	wake(d.wakeRejoiner)
+	wakeLoop(d.wakeRejoiner)
 }
 
 // NotifyUpdate takes a member's new address or protocol versions.

@@ -13,7 +13,7 @@ import (
 // outbox holds messages until they are sent. Messages are made while memberlist
 // holds its own locks, when it must not be called.
 type outbox struct {
-	memberlist *memberlist.Memberlist // set before run
+	memberlist *memberlist.Memberlist // set before sendLoop
 	maxPacket  int
 	log        *slog.Logger
 	wakeSender chan struct{}
@@ -46,20 +46,20 @@ func newOutbox(maxPacket int, log *slog.Logger) *outbox {
 	}
 }
 
-// add queues a message. One that is dropped is repaired by comparing hashes.
-func (o *outbox) add(to memberlist.Node, data []byte) {
+// queueMessage queues a message. One that is dropped is repaired by comparing hashes.
+func (o *outbox) queueMessage(to memberlist.Node, data []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queued) >= maxQueued {
 		return
 	}
 	o.queued = append(o.queued, envelope{to, data})
-	wake(o.wakeSender)
+	wakeLoop(o.wakeSender)
 }
 
-// run sends what is queued: packets in order, and a stream for each message that
+// sendLoop sends what is queued: packets in order, and a stream for each message that
 // does not fit a packet.
-func (o *outbox) run(ctx context.Context) {
+func (o *outbox) sendLoop(ctx context.Context) {
 	var streams sync.WaitGroup
 	defer streams.Wait()
 	for {
@@ -126,7 +126,7 @@ func (n replicaNetwork) Members() []replica.Peer {
 
 // Send puts a message in the outbox.
 func (n replicaNetwork) Send(to replica.Peer, message []byte) {
-	n.outbox.add(n.peers.node(to), message)
+	n.outbox.queueMessage(n.peers.memberlistNode(to), message)
 }
 
 // Gossip puts a message in memberlist's queue.

@@ -68,8 +68,8 @@ func (p *peers) isMember(host replica.Peer) bool {
 	return ok && nodeAddr(m) == host.Addr
 }
 
-// node returns what memberlist needs to send to a host, which may not be a member.
-func (p *peers) node(host replica.Peer) memberlist.Node {
+// memberlistNode returns what memberlist needs to send to a host, which may not be a member.
+func (p *peers) memberlistNode(host replica.Peer) memberlist.Node {
 	if p.isMember(host) {
 		return p.members[host.Host]
 	}
@@ -89,9 +89,9 @@ func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
 	return true, true
 }
 
-// missing returns some of the hosts that should be members and are not: unknown
+// missingMembers returns some of the hosts that should be members and are not: unknown
 // senders, seeds, and hosts that were members. It forgets the unknown senders.
-func (p *peers) missing() []netip.AddrPort {
+func (p *peers) missingMembers() []netip.AddrPort {
 	seen := map[netip.AddrPort]bool{p.self: true}
 	for _, m := range p.members {
 		seen[nodeAddr(m)] = true

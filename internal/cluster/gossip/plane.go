@@ -91,7 +91,7 @@ func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
 	if len(p.cfg.Keys) == 0 {
 		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
 	}
-	wake(p.wakeRejoiner)
+	wakeLoop(p.wakeRejoiner)
 }
 
 // Set announces this host's memberships. They must not be changed afterwards.

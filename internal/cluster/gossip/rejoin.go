@@ -41,7 +41,7 @@ func (p *Plane) rejoinLoop(ctx context.Context) {
 			backoff = min(2*backoff, maxRejoinBackoff)
 		case <-p.wakeRejoiner:
 			backoff = minRejoinBackoff
-			pause(ctx, rejoinDelay)
+			waitFor(ctx, rejoinDelay)
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -54,7 +54,7 @@ func (p *Plane) missingHosts() []netip.AddrPort {
 	if p.leaving {
 		return nil
 	}
-	return p.peers.missing()
+	return p.peers.missingMembers()
 }
 
 // joinAll joins all of the hosts at once, and tells whether one answered. The plane

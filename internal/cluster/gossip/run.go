@@ -31,7 +31,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){p.publishLoop, p.outbox.run, p.repairLoop, p.rejoinLoop} {
+	for _, loop := range []func(context.Context){p.publishLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop} {
 		loops.Go(func() { loop(ctx) })
 	}
 	<-ctx.Done()
@@ -98,7 +98,7 @@ func (p *Plane) publishLoop(ctx context.Context) {
 			p.mu.Lock()
 			p.replica.Publish()
 			p.mu.Unlock()
-			pause(ctx, publishInterval)
+			waitFor(ctx, publishInterval)
 		case <-ctx.Done():
 			return
 		}
@@ -116,10 +116,10 @@ const (
 func (p *Plane) repairLoop(ctx context.Context) {
 	const ratio = int(repairInterval / retryInterval)
 	// Hosts that start at the same time should not repair at the same time.
-	if !pause(ctx, rand.N(retryInterval)) {
+	if !waitFor(ctx, rand.N(retryInterval)) {
 		return
 	}
-	for i := rand.N(ratio); pause(ctx, retryInterval); i++ {
+	for i := rand.N(ratio); waitFor(ctx, retryInterval); i++ {
 		p.mu.Lock()
 		now := time.Now()
 		p.replica.RetryRequests(now)
@@ -144,16 +144,16 @@ func (p *Plane) forgetHostsLocked(now time.Time) {
 	}
 }
 
-// wake makes a loop run once more. Several wakes before it does are one.
-func wake(c chan struct{}) {
+// wakeLoop makes a loop run once more. Several wakes before it does are one.
+func wakeLoop(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
 	}
 }
 
-// pause waits, and tells whether ctx is still alive.
-func pause(ctx context.Context, d time.Duration) bool {
+// waitFor waits, and tells whether ctx is still alive.
+func waitFor(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -33,10 +33,10 @@ func newTable(forgetAfter time.Duration) *table {
 	return &table{forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool)}
 }
 
-// visible tells whether the entry is part of the snapshot.
-func (e *entry) visible() bool { return !e.Left && !e.forgotten }
+// isVisible tells whether the entry is part of the snapshot.
+func (e *entry) isVisible() bool { return !e.Left && !e.forgotten }
 
-func (e *entry) age(now time.Time) wire.Age {
+func (e *entry) ageAt(now time.Time) wire.Age {
 	if e.goneSince.IsZero() {
 		return 0
 	}
@@ -65,13 +65,13 @@ func countEndpoints(memberships []cluster.Membership) (n int) {
 	return n
 }
 
-// wants tells whether a record of this version is news.
+// wantsVersion tells whether a record of this version is news.
 //
 // A record of a host that has been gone for too long is not wanted: whoever still
 // offers it will forget it soon. For the same reason the record that a host left need
 // not be kept for longer than ForgetAfter. A host that missed the leave was cut off
 // before it, and so has forgotten the host by then.
-func (t *table) wants(d wire.Digest) bool {
+func (t *table) wantsVersion(d wire.Digest) bool {
 	if !t.present[d.Host] && time.Duration(d.Age) >= t.forgetAfter {
 		return false
 	}
@@ -85,9 +85,9 @@ func (t *table) wants(d wire.Digest) bool {
 	return e.forgotten && t.present[d.Host]
 }
 
-// put stores a record, and tells whether it was news.
-func (t *table) put(r wire.AgedRecord, now time.Time) bool {
-	if !t.wants(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
+// putRecord stores a record, and tells whether it was news.
+func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
+	if !t.wantsVersion(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
 		return false
 	}
 	e := &entry{Record: r.Record}
@@ -107,7 +107,7 @@ func (t *table) markPresent(host string) bool {
 		return false
 	}
 	e.goneSince = time.Time{}
-	return e.visible()
+	return e.isVisible()
 }
 
 // markLost notes that a host is unreachable, and tells whether that changes the
@@ -119,18 +119,18 @@ func (t *table) markLost(host string, now time.Time) bool {
 		return false
 	}
 	e.goneSince = now
-	return e.visible()
+	return e.isVisible()
 }
 
-// expire forgets hosts that have been gone for too long, and tells whether that
+// forgetExpired forgets hosts that have been gone for too long, and tells whether that
 // changes the snapshot.
-func (t *table) expire(now time.Time) (changed bool) {
+func (t *table) forgetExpired(now time.Time) (changed bool) {
 	for host, e := range t.entries {
 		if e.goneSince.IsZero() {
 			continue
 		}
 		switch gone := now.Sub(e.goneSince); {
-		case gone >= t.forgetAfter && e.visible():
+		case gone >= t.forgetAfter && e.isVisible():
 			e.forgotten, e.Memberships, changed = true, nil, true
 		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
 			delete(t.entries, host)
@@ -139,36 +139,61 @@ func (t *table) expire(now time.Time) (changed bool) {
 	return changed
 }
 
-// record returns a host's record to pass on, if there is one.
-func (t *table) record(host string, now time.Time) (wire.AgedRecord, bool) {
+// lookupRecord returns a host's record to pass on, if there is one.
+func (t *table) lookupRecord(host string, now time.Time) (wire.AgedRecord, bool) {
 	e, known := t.entries[host]
 	if !known || e.forgotten {
 		return wire.AgedRecord{}, false
 	}
-	return wire.AgedRecord{Record: e.Record, Age: e.age(now)}, true
+	return wire.AgedRecord{Record: e.Record, Age: e.ageAt(now)}, true
 }
 
-// digests returns what can be passed on, sorted by host.
-func (t *table) digests(now time.Time) []wire.Digest {
+// listDigests returns what can be passed on, sorted by host.
+func (t *table) listDigests(now time.Time) []wire.Digest {
 	var all []wire.Digest
 	for host, e := range t.entries {
 		if !e.forgotten {
-			all = append(all, wire.Digest{Host: host, Version: e.Version, Age: e.age(now)})
+			all = append(all, wire.Digest{Host: host, Version: e.Version, Age: e.ageAt(now)})
 		}
 	}
 	slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
 	return all
 }
 
-// snapshot returns the visible entries, sorted by host. Their addresses are left out,
+// makeSnapshot returns the visible entries, sorted by host. Their addresses are left out,
 // as the table does not know them.
-func (t *table) snapshot() cluster.Snapshot {
+func (t *table) makeSnapshot() cluster.Snapshot {
 	var s cluster.Snapshot
 	for host, e := range t.entries {
-		if e.visible() {
+		if e.isVisible() {
 			s.Hosts = append(s.Hosts, cluster.Host{Name: host, Memberships: e.Memberships, UnreachableSince: e.goneSince})
 		}
 	}
 	slices.SortFunc(s.Hosts, func(a, b cluster.Host) int { return cmp.Compare(a.Name, b.Name) })
 	return s
 }
+
+// Snapshot returns the records of the other hosts, without the hosts' addresses.
+func (r *Replica) Snapshot() cluster.Snapshot { return r.table.makeSnapshot() }
+
+// MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
+func (r *Replica) MarkPresent(host string) bool { return r.table.markPresent(host) }
+
+// MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
+func (r *Replica) MarkLost(host string, now time.Time) bool { return r.table.markLost(host, now) }
+
+// HasLeft tells whether a host announced that it leaves the cluster.
+func (r *Replica) HasLeft(host string) bool {
+	e, known := r.table.entries[host]
+	return known && e.Left
+}
+
+// Knows tells whether a host is part of the snapshot.
+func (r *Replica) Knows(host string) bool {
+	e, known := r.table.entries[host]
+	return known && e.isVisible()
+}
+
+// Forget forgets hosts that have been gone for too long, and tells whether that changes the
+// snapshot.
+func (r *Replica) Forget(now time.Time) bool { return r.table.forgetExpired(now) }

@@ -23,14 +23,14 @@ func TestTableWantsOnlyNews(t *testing.T) {
 	}
 	// leave stores the next version of the record, which says that host-9 left.
 	leave := func(tb *table) {
-		tb.put(wire.AgedRecord{Record: wire.Record{Host: "host-9", Left: true, Version: version(6)}}, now)
+		tb.putRecord(wire.AgedRecord{Record: wire.Record{Host: "host-9", Left: true, Version: version(6)}}, now)
 	}
 	newTableWithHost9 := func() *table {
 		tb := newTable(time.Hour)
 		tb.markPresent("host-9")
 		record := wiretest.Record("a")
 		record.Version = version(5)
-		tb.put(wire.AgedRecord{Record: record}, now)
+		tb.putRecord(wire.AgedRecord{Record: record}, now)
 		return tb
 	}
 	tests := []struct {
@@ -46,29 +46,33 @@ func TestTableWantsOnlyNews(t *testing.T) {
 		{"a newer version of a host that is lost", func(tb *table) { tb.markLost("host-9", now) }, digest(6, time.Minute), true, 1},
 		{"a newer one, lost for too long", func(tb *table) { tb.markLost("host-9", now) }, digest(6, time.Hour), false, 1},
 		{"of a host that the sender lost and that is here", func(*table) {}, digest(6, 2*time.Hour), true, 1},
-		{"not forgotten yet", func(tb *table) { tb.markLost("host-9", now); tb.expire(after(59 * time.Minute)) }, digest(5, 0), false, 1},
-		{"forgotten", func(tb *table) { tb.markLost("host-9", now); tb.expire(after(time.Hour)) }, digest(5, 59*time.Minute), false, 0},
-		{"forgotten and back", func(tb *table) { tb.markLost("host-9", now); tb.expire(after(time.Hour)); tb.markPresent("host-9") }, digest(5, 0), true, 0},
+		{"not forgotten yet", func(tb *table) { tb.markLost("host-9", now); tb.forgetExpired(after(59 * time.Minute)) }, digest(5, 0), false, 1},
+		{"forgotten", func(tb *table) { tb.markLost("host-9", now); tb.forgetExpired(after(time.Hour)) }, digest(5, 59*time.Minute), false, 0},
+		{"forgotten and back", func(tb *table) {
+			tb.markLost("host-9", now)
+			tb.forgetExpired(after(time.Hour))
+			tb.markPresent("host-9")
+		}, digest(5, 0), true, 0},
 		{"forgotten for long", func(tb *table) {
 			tb.markLost("host-9", now)
-			tb.expire(after(time.Hour))
-			tb.expire(after(2 * time.Hour))
+			tb.forgetExpired(after(time.Hour))
+			tb.forgetExpired(after(2 * time.Hour))
 		}, digest(5, 59*time.Minute), true, 0},
 		{"left", leave, digest(5, 0), false, 0},
 		{"left, and that has expired", func(tb *table) {
 			leave(tb)
 			tb.markLost("host-9", now)
-			tb.expire(after(time.Hour))
+			tb.forgetExpired(after(time.Hour))
 		}, digest(5, 30*time.Minute), true, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tb := newTableWithHost9()
 			tt.do(tb)
-			if got := tb.wants(tt.offer); got != tt.wants {
+			if got := tb.wantsVersion(tt.offer); got != tt.wants {
 				t.Errorf("wants %v", got)
 			}
-			if got := len(tb.snapshot().Hosts); got != tt.hosts {
+			if got := len(tb.makeSnapshot().Hosts); got != tt.hosts {
 				t.Errorf("%d hosts are visible", got)
 			}
 		})
@@ -80,19 +84,19 @@ func TestAgeTravelsWithTheRecord(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	a, b := newTable(time.Hour), newTable(time.Hour)
 	a.markPresent("host-9")
-	a.put(wire.AgedRecord{Record: wiretest.Record("a")}, now)
+	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
 	a.markLost("host-9", now)
 	later := now.Add(40 * time.Minute)
-	h, ok := a.record("host-9", later)
-	if !ok || !b.put(h, later) {
+	h, ok := a.lookupRecord("host-9", later)
+	if !ok || !b.putRecord(h, later) {
 		t.Fatal("not passed on")
 	}
-	b.expire(now.Add(59 * time.Minute))
-	if len(b.snapshot().Hosts) != 1 {
+	b.forgetExpired(now.Add(59 * time.Minute))
+	if len(b.makeSnapshot().Hosts) != 1 {
 		t.Error("forgotten too early")
 	}
-	b.expire(now.Add(time.Hour))
-	if len(b.snapshot().Hosts) != 0 {
+	b.forgetExpired(now.Add(time.Hour))
+	if len(b.makeSnapshot().Hosts) != 0 {
 		t.Error("not forgotten")
 	}
 }
@@ -101,15 +105,15 @@ func TestAgeTravelsWithTheRecord(t *testing.T) {
 func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tb := newTable(time.Hour)
-	empty := wire.HashDigests(tb.digests(now))
+	empty := wire.HashDigests(tb.listDigests(now))
 	tb.markPresent("host-9")
-	tb.put(wire.AgedRecord{Record: wiretest.Record("a")}, now)
-	full := wire.HashDigests(tb.digests(now))
+	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
+	full := wire.HashDigests(tb.listDigests(now))
 	if full == empty {
 		t.Error("a record makes no difference")
 	}
 	tb.markLost("host-9", now)
-	if wire.HashDigests(tb.digests(now)) != empty {
+	if wire.HashDigests(tb.listDigests(now)) != empty {
 		t.Error("a host that is gone makes a difference")
 	}
 }
@@ -118,7 +122,7 @@ func TestTableLimitsHosts(t *testing.T) {
 	tb := newTable(time.Hour)
 	for i := range wire.MaxHosts + 5 {
 		r := wire.Record{Host: fmt.Sprint("host-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
-		tb.put(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
+		tb.putRecord(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
 	}
 	if len(tb.entries) != wire.MaxHosts {
 		t.Errorf("%d hosts", len(tb.entries))
@@ -131,7 +135,7 @@ func TestTableLimitsEndpoints(t *testing.T) {
 	if !tb.hasRoomFor(full) {
 		t.Error("no room for what is allowed")
 	}
-	tb.put(wire.AgedRecord{Record: full}, time.Unix(1e9, 0))
+	tb.putRecord(wire.AgedRecord{Record: full}, time.Unix(1e9, 0))
 	if !tb.hasRoomFor(full) {
 		t.Error("no room for another version")
 	}

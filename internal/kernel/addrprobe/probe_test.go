@@ -29,7 +29,7 @@ func sh(t *testing.T, ns, script string) {
 }
 
 // A neighbour answers for its addresses, and nobody for others.
-func TestProbe(t *testing.T) {
+func TestProbeFindsOwners(t *testing.T) {
 	here, there := netnstest.New(t), netnstest.New(t)
 	sh(t, here, "ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns "+there)
 	sh(t, there, "ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
@@ -105,7 +105,7 @@ func TestProbeThroughNeighbourSuppression(t *testing.T) {
 }
 
 // Two hosts that look for the same address at once find each other.
-func TestAProbeIsFoundByAnother(t *testing.T) {
+func TestSimultaneousProbesFindEachOther(t *testing.T) {
 	mac := kernel.MAC{2, 0, 0, 0, 0, 7}
 	for _, addr := range []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")} {
 		own := []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("fd00::9")}

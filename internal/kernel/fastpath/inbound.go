@@ -32,7 +32,7 @@ const (
 	clsactHandle  = 0xffff0000
 	ingressParent = 0xfffffff2 // of filters
 
-	buckets = 256
+	bucketCount = 256
 )
 
 // filterTable is a hash table of filters of one protocol.
@@ -74,8 +74,8 @@ func filterSlots(m kernel.MAC) [3]filterSlot {
 	}
 }
 
-// filterMessage is a struct tcmsg (linux/rtnetlink.h).
-func filterMessage(index uint32, parent, handle, info uint32) []byte {
+// tcMessage is a struct tcmsg (linux/rtnetlink.h).
+func tcMessage(index uint32, parent, handle, info uint32) []byte {
 	m := make([]byte, 4, 20)
 	for _, v := range []uint32{index, handle, parent, info} {
 		m = binary.NativeEndian.AppendUint32(m, v)
@@ -83,31 +83,31 @@ func filterMessage(index uint32, parent, handle, info uint32) []byte {
 	return m
 }
 
-// message is about a filter on a device's ingress.
-func (t filterTable) message(index, handle uint32) []byte {
+// tcMessage is about a filter on a device's ingress.
+func (t filterTable) filterMessage(index, handle uint32) []byte {
 	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, t.protocol))
-	return filterMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
+	return tcMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
 }
 
-// selector is a struct tc_u32_sel with its keys. With hash it leads on by the last octet of the Ethernet destination.
-type selector struct {
+// u32Selector is a struct tc_u32_sel with its keys. With hash it leads on by the last octet of the Ethernet destination.
+type u32Selector struct {
 	flags byte
 	hash  bool
-	keys  []key
+	keys  []u32Key
 }
 
-// key matches a word of the packet; off counts from the network header.
-type key struct {
+// u32Key matches a word of the packet; off counts from the network header.
+type u32Key struct {
 	mask, value uint32
 	off         int32
 }
 
-func (s selector) bytes() []byte {
+func (s u32Selector) bytes() []byte {
 	b := make([]byte, 16)
 	b[0], b[2] = s.flags, byte(len(s.keys))
 	if s.hash {
 		binary.NativeEndian.PutUint16(b[10:], uint16(0x10000+macEnd))
-		binary.BigEndian.PutUint32(b[12:], buckets-1)
+		binary.BigEndian.PutUint32(b[12:], bucketCount-1)
 	}
 	for _, k := range s.keys {
 		b = binary.BigEndian.AppendUint32(b, k.mask)
@@ -121,8 +121,8 @@ func (s selector) bytes() []byte {
 // The Ethernet destination is the last two bytes of the word at macStart and the word at macEnd.
 const macStart, macEnd = -16, -12
 
-func macKeys(m kernel.MAC) []key {
-	return []key{
+func macKeys(m kernel.MAC) []u32Key {
+	return []u32Key{
 		{0xffff, uint32(binary.BigEndian.Uint16(m[:2])), macStart},
 		{0xffffffff, binary.BigEndian.Uint32(m[2:]), macEnd},
 	}
@@ -142,7 +142,7 @@ func (ns Namespace) Inbound(device string) (have InboundFilters, err error) {
 }
 
 func (ns Namespace) readFilters(index uint32) (have InboundFilters, err error) {
-	msgs, err := ns.Links.Dump(unix.RTM_GETTFILTER, filterMessage(index, ingressParent, 0, 0))
+	msgs, err := ns.Links.Dump(unix.RTM_GETTFILTER, tcMessage(index, ingressParent, 0, 0))
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return have, nil // no tc
 	}
@@ -184,8 +184,8 @@ func (ns Namespace) commonTarget(indexes []uint32) (string, error) {
 	return ns.Links.NameOf(indexes[0])
 }
 
-// filter is what counts of one.
-type filter struct {
+// observedFilter is what counts of one.
+type observedFilter struct {
 	leadsOn   bool // from the root to a table
 	redirects bool
 	mac       kernel.MAC
@@ -193,7 +193,7 @@ type filter struct {
 }
 
 // parseFilter returns nothing of a filter that is not this project's.
-func parseFilter(msg []byte) (f filter) {
+func parseFilter(msg []byte) (f observedFilter) {
 	if len(msg) < 20 || netlink.Text(netlink.Find(msg[20:], tcaKind)) != "u32" {
 		return f
 	}
@@ -236,7 +236,7 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 			return err
 		}
 	}
-	if err := unlessUnsupported(ns.addFilterTables(uint32(index))); err != nil {
+	if err := asNoFastPath(ns.addFilterTables(uint32(index))); err != nil {
 		return err
 	}
 	var errs []error
@@ -248,22 +248,22 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 
 // addFilterTables makes what filters hang on: the qdisc, their tables, and what leads to those.
 func (ns Namespace) addFilterTables(index uint32) error {
-	qdisc := filterMessage(index, clsactParent, clsactHandle, 0)
+	qdisc := tcMessage(index, clsactParent, clsactHandle, 0)
 	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, netlink.TextAttr(tcaKind, "clsact"))
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	for _, t := range filterTables {
 		// All of the priority.
-		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, t.message(index, 0))
+		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, t.filterMessage(index, 0))
 		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 			return err
 		}
 		// Beside others' u32 filters the table stays.
-		if err := ns.newFilter(t, index, t.id, netlink.Uint32Attr(u32Divisor, buckets)); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := ns.newFilter(t, index, t.id, netlink.Uint32Attr(u32Divisor, bucketCount)); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-		sel := selector{hash: true, keys: []key{{}}}
+		sel := u32Selector{hash: true, keys: []u32Key{{}}}
 		if err := ns.newFilter(t, index, 0, netlink.Uint32Attr(u32Link, t.id), netlink.BytesAttr(u32Sel, sel.bytes())); err != nil {
 			return err
 		}
@@ -272,7 +272,7 @@ func (ns Namespace) addFilterTables(index uint32) error {
 }
 
 func (ns Namespace) newFilter(t filterTable, index, handle uint32, options ...netlink.Attr) error {
-	err := ns.Links.Change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.message(index, handle),
+	err := ns.Links.Change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.filterMessage(index, handle),
 		netlink.TextAttr(tcaKind, "u32"), netlink.NestAttr(tcaOptions, options...))
 	if errors.Is(err, unix.ENODEV) {
 		return kernel.ErrNotFound
@@ -280,8 +280,8 @@ func (ns Namespace) newFilter(t filterTable, index, handle uint32, options ...ne
 	return err
 }
 
-// unlessUnsupported tells a kernel without what is asked for: the error is the same as of a thing that is missing.
-func unlessUnsupported(err error) error {
+// asNoFastPath tells a kernel without what is asked for: the error is the same as of a thing that is missing.
+func asNoFastPath(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
 	}
@@ -311,16 +311,16 @@ func (ns Namespace) addFiltersAt(device uint32, p kernel.FastPathPort) error {
 	binary.NativeEndian.PutUint32(parms[20:], mirredRedirect)
 	binary.NativeEndian.PutUint32(parms[24:], uint32(target))
 	for _, s := range filterSlots(p.MAC) {
-		sel := selector{flags: u32Terminal, keys: macKeys(p.MAC)}
+		sel := u32Selector{flags: u32Terminal, keys: macKeys(p.MAC)}
 		if s.l4 != 0 {
-			sel.keys = append(sel.keys, key{0xff00, uint32(s.l4) << 8, 4}) // IPv6's next header
+			sel.keys = append(sel.keys, u32Key{0xff00, uint32(s.l4) << 8, 4}) // IPv6's next header
 		}
 		err := ns.newFilter(s.filterTable, device, s.handle,
 			netlink.Uint32Attr(u32Hash, s.handle&^0xfff),
 			netlink.BytesAttr(u32Sel, sel.bytes()),
 			netlink.NestAttr(u32Act, netlink.NestAttr(1, netlink.TextAttr(actKind, "mirred"), netlink.NestAttr(actOptions, netlink.BytesAttr(mirredParms, parms)))))
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return unlessUnsupported(err)
+			return asNoFastPath(err)
 		}
 	}
 	return nil
@@ -336,7 +336,7 @@ func (ns Namespace) deleteFilters(c DeleteFilters) error {
 		return err
 	}
 	for _, s := range filterSlots(c.MAC) {
-		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, s.message(uint32(index), s.handle), netlink.TextAttr(tcaKind, "u32"))
+		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, s.filterMessage(uint32(index), s.handle), netlink.TextAttr(tcaKind, "u32"))
 		if err != nil && !isNothingToDelete(err) {
 			return err
 		}

@@ -22,7 +22,7 @@ const (
 	jumpComment = "from a container"
 
 	// rulesVersion is a hash of the rules, as nft.Table has it.
-	rulesVersion = "5da88bbadc51"
+	rulesVersion = "009acb06464f"
 )
 
 // remoteMACs is the table's set of MACs on other hosts.

@@ -5,10 +5,10 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// devices returns the network's bridge and VXLAN device. Published ports take one
+// networkDevices returns the network's bridge and VXLAN device. Published ports take one
 // parameter more.
-func devices(n PlacedNetwork, publishes bool) *Devices {
-	d := &Devices{GlobalSysctls: globalSysctls(n.Network), Bridge: bridge(n.Network, n.VTEP), VXLAN: vxlanDevice(n.Network, n.VTEP)}
+func networkDevices(n PlacedNetwork, publishes bool) *Devices {
+	d := &Devices{GlobalSysctls: globalSysctls(n.Network), Bridge: bridgeLink(n.Network, n.VTEP), VXLAN: vxlanLink(n.Network, n.VTEP)}
 	if publishes {
 		d.Bridge.Sysctls = append(d.Bridge.Sysctls, routeLocalnet(n.Identity, true))
 	}
@@ -24,13 +24,13 @@ func deviceNames(id network.Identity) *Devices {
 	}
 }
 
-// bridge has this host's own address of each subnet, and the gateway's. The
+// bridgeLink has this host's own address of each subnet, and the gateway's. The
 // gateway's is the same on every host, so duplicate address detection must not look
 // for it. What this host sends must come from its own address: a remote container
 // would answer the gateway on its own host. So in IPv4 the own address
 // comes first, as the primary one. In IPv6 the gateway's is deprecated, which
 // keeps source address selection from it (RFC 6724, section 5, rule 3).
-func bridge(n network.Network, v network.VTEP) kernel.Link {
+func bridgeLink(n network.Network, v network.VTEP) kernel.Link {
 	l := kernel.Link{
 		Name:     n.Bridge.Name,
 		AltNames: n.Bridge.Alts,
@@ -55,9 +55,9 @@ func bridge(n network.Network, v network.VTEP) kernel.Link {
 	return l
 }
 
-// vxlanDevice floods broadcasts to the hosts that have a container. Learning
+// vxlanLink floods broadcasts to the hosts that have a container. Learning
 // is on unless the user turned it off, or the agents tell each other which MAC is where.
-func vxlanDevice(n network.Network, v network.VTEP) kernel.Link {
+func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 	t := n.Tunnel
 	t.Local = v.Local
 	t.Dev = v.Interface

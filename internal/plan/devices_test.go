@@ -83,24 +83,24 @@ func TestRoutes(t *testing.T) {
 // Who gets what the bridge has for everybody, and whether MACs are learned.
 func TestDevice(t *testing.T) {
 	n := blue()
-	d := devices(PlacedNetwork{Network: n, VTEP: vtep}, false).VXLAN
+	d := networkDevices(PlacedNetwork{Network: n, VTEP: vtep}, false).VXLAN
 	if want := []kernel.FDB{{Dst: vtep.Remotes[0]}, {Dst: vtep.Remotes[1]}}; !reflect.DeepEqual(d.FDB, want) {
 		t.Errorf("flood entries %v", d.FDB)
 	}
 	known := vtep
 	known.Flood, known.StaticFDB = remotes[:1], true
-	if d := devices(PlacedNetwork{Network: n, VTEP: known}, false).VXLAN; d.Tunnel.Learning || len(d.FDB) != 1 {
+	if d := networkDevices(PlacedNetwork{Network: n, VTEP: known}, false).VXLAN; d.Tunnel.Learning || len(d.FDB) != 1 {
 		t.Errorf("with peers: %+v", d)
 	}
 	if !d.Tunnel.Learning || d.Tunnel.Dev != "eth0" || d.Tunnel.Local != vtep.Local || !d.NoLinkLocal || d.Master != "br-vxlan-blue" {
 		t.Errorf("got %+v", d)
 	}
 	n.Learning = kernel.Some(false)
-	if devices(PlacedNetwork{Network: n, VTEP: vtep}, false).VXLAN.Tunnel.Learning {
+	if networkDevices(PlacedNetwork{Network: n, VTEP: vtep}, false).VXLAN.Tunnel.Learning {
 		t.Error("learning is on")
 	}
 	n.Tunnel.Group = netip.MustParseAddr("239.1.1.1")
-	if d = devices(PlacedNetwork{Network: n, VTEP: vtep}, false).VXLAN; len(d.FDB) > 0 || d.Tunnel.Group != n.Tunnel.Group {
+	if d = networkDevices(PlacedNetwork{Network: n, VTEP: vtep}, false).VXLAN; len(d.FDB) > 0 || d.Tunnel.Group != n.Tunnel.Group {
 		t.Errorf("with a group: %+v", d)
 	}
 }

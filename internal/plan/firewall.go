@@ -33,7 +33,7 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 // rules, its endpoints left out.
 func networkElements(p PlacedNetwork) []kernel.Element {
 	n, v := p.Network, p.VTEP
-	e := make(elements, 0, 32+3*len(v.Remotes)) // at most 3 for each host
+	e := make(elementList, 0, 32+3*len(v.Remotes)) // at most 3 for each host
 	e = append(e, networkFingerprint(p))
 	bridge := kernel.Device(n.Bridge.Name)
 	e.addKey(kernel.SameBridge, kernel.Concat(bridge, bridge))
@@ -61,18 +61,18 @@ func isolatedFrom(n network.Network, others []network.Reservation) []network.Res
 	return some
 }
 
-// elements is a list under construction.
-type elements []kernel.Element
+// elementList is a list under construction.
+type elementList []kernel.Element
 
-func (e *elements) addKey(s kernel.Set, key kernel.Datum) {
+func (e *elementList) addKey(s kernel.Set, key kernel.Datum) {
 	*e = append(*e, kernel.Element{Set: s, Key: key})
 }
 
-func (e *elements) addPair(s kernel.Set, key, value kernel.Datum) {
+func (e *elementList) addPair(s kernel.Set, key, value kernel.Datum) {
 	*e = append(*e, kernel.Element{Set: s, Key: key, Value: value})
 }
 
-func (e *elements) addIsolation(bridge kernel.Datum, i network.Isolation) {
+func (e *elementList) addIsolation(bridge kernel.Datum, i network.Isolation) {
 	if i != network.IsolateOff {
 		e.addKey(kernel.Isolated, bridge)
 	}
@@ -82,7 +82,7 @@ func (e *elements) addIsolation(bridge kernel.Datum, i network.Isolation) {
 }
 
 // addTunnel says who may send to the network's tunnel. Of a multicast group nobody knows the members.
-func (e *elements) addTunnel(n network.Network, v network.VTEP) {
+func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	e.addKey(kernel.Underlays, kernel.Device(v.Interface))
 	e.addKey(kernel.VXLANPorts, port)
@@ -109,7 +109,7 @@ func (e *elements) addTunnel(n network.Network, v network.VTEP) {
 
 // addAgents keeps containers from talking to other hosts' agents. They would arrive with their
 // own host's address, which may be all that an agent asks for.
-func (e *elements) addAgents(v network.VTEP) {
+func (e *elementList) addAgents(v network.VTEP) {
 	if v.AgentPort == 0 {
 		return
 	}
@@ -130,7 +130,7 @@ func vtepSet(a netip.Addr) kernel.Set {
 }
 
 // addOutbound gives packets that leave the overlay a source address to which answers come back.
-func (e *elements) addOutbound(n network.Network) {
+func (e *elementList) addOutbound(n network.Network) {
 	if n.Internal {
 		e.addKey(kernel.Internal, kernel.Device(n.Bridge.Name))
 	}
@@ -156,7 +156,7 @@ func (e *elements) addOutbound(n network.Network) {
 }
 
 // addGateways keeps ARP and ND for the gateways, which every host has, from crossing the tunnel.
-func (e *elements) addGateways(n network.Network) {
+func (e *elementList) addGateways(n network.Network) {
 	device := kernel.Device(n.Device.Name)
 	some := false
 	for _, s := range n.Subnets {
@@ -181,7 +181,7 @@ const dnsPort = 53
 
 // addResolvers redirects to the agent's name server where it does not listen on port 53. Its
 // sockets are bound to the bridge, so this opens it to nobody else.
-func (e *elements) addResolvers(n network.Network) {
+func (e *elementList) addResolvers(n network.Network) {
 	if n.DNSPort == 0 || n.DNSPort == dnsPort || !n.HasNames() {
 		return
 	}
@@ -204,7 +204,7 @@ func endpointElements(n network.Network, end network.Endpoint) []kernel.Element 
 
 // PublishedElements returns those by which an endpoint's ports are reached.
 func PublishedElements(n network.Network, end network.Endpoint) []kernel.Element {
-	var e elements
+	var e elementList
 	if !n.Internal {
 		e.publishPorts(end)
 	}
@@ -214,7 +214,7 @@ func PublishedElements(n network.Network, end network.Endpoint) []kernel.Element
 // guardElements returns those that keep an endpoint from sending by another's addresses. Its port must
 // never be without them.
 func guardElements(n network.Network, end network.Endpoint) []kernel.Element {
-	var e elements
+	var e elementList
 	if n.PortSecurity {
 		e.securePort(n.Port(end), end)
 	}
@@ -222,7 +222,7 @@ func guardElements(n network.Network, end network.Endpoint) []kernel.Element {
 }
 
 // publishPorts publishes on the first address of each family.
-func (e *elements) publishPorts(end network.Endpoint) {
+func (e *elementList) publishPorts(end network.Endpoint) {
 	for _, m := range end.Ports {
 		for _, a := range firstOfEachFamily(end.Addrs) {
 			if m.HostIP.IsValid() && m.HostIP.Is4() != a.Is4() {
@@ -251,7 +251,7 @@ func firstOfEachFamily(prefixes []netip.Prefix) []netip.Addr {
 	return all
 }
 
-func (e *elements) publishPort(m network.PortMapping, to netip.Addr, i uint16) {
+func (e *elementList) publishPort(m network.PortMapping, to netip.Addr, i uint16) {
 	anywhere, at := kernel.Ports4, kernel.PortsAt4
 	if to.Is6() {
 		anywhere, at = kernel.Ports6, kernel.PortsAt6
@@ -268,7 +268,7 @@ func (e *elements) publishPort(m network.PortMapping, to netip.Addr, i uint16) {
 // securePort lists the source addresses that an endpoint may use: its MAC and addresses, what a
 // host uses before it has any (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2)
 // and its link-local one (RFC 4291, section 2.5.6).
-func (e *elements) securePort(port string, end network.Endpoint) {
+func (e *elementList) securePort(port string, end network.Endpoint) {
 	device := kernel.Device(port)
 	e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))
 	e.addKey(kernel.SourceMAC, kernel.Concat(device, kernel.Ethernet(end.MAC)))

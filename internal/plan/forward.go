@@ -44,9 +44,9 @@ type Forwarding struct {
 // endpoint, for this host's bridge, for a gateway, for an address outside the
 // network, or for a zero or multicast MAC.
 func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
-	f := newForwarder(n, v, k)
+	f := newForwardingTables(n, v, k)
 	for _, r := range k.Remotes {
-		f.add(r)
+		f.addRemote(r)
 	}
 	t := &f.tables
 	slices.SortFunc(t.FDB, func(a, b kernel.FDB) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
@@ -83,8 +83,8 @@ func portFlags(staticFDB bool) kernel.PortFlags {
 	return kernel.PortFlags{Learning: kernel.Some(!staticFDB), Suppress: kernel.Some(staticFDB)}
 }
 
-// forwarder collects entries.
-type forwarder struct {
+// forwardingTables collects entries.
+type forwardingTables struct {
 	n      network.Network
 	local  netip.Addr
 	macs   map[kernel.MAC]netip.Addr // to the VTEP; invalid: this host's
@@ -92,8 +92,8 @@ type forwarder struct {
 	tables kernel.ForwardingTables
 }
 
-func newForwarder(n network.Network, v network.VTEP, k Known) *forwarder {
-	f := &forwarder{n: n, local: v.Local,
+func newForwardingTables(n network.Network, v network.VTEP, k Known) *forwardingTables {
+	f := &forwardingTables{n: n, local: v.Local,
 		macs:  make(map[kernel.MAC]netip.Addr, len(k.Remotes)),
 		addrs: make(map[netip.Addr]bool, len(k.Remotes)),
 		tables: kernel.ForwardingTables{
@@ -115,10 +115,10 @@ func newForwarder(n network.Network, v network.VTEP, k Known) *forwarder {
 	return f
 }
 
-// add adds the entries of a remote. Where its MAC is another's it adds none: its addresses
+// addRemote adds the entries of a remote. Where its MAC is another's it adds none: its addresses
 // would lead to that one.
-func (f *forwarder) add(r Remote) {
-	if r.MAC.IsZero() || r.MAC[0]&1 == 1 || !f.reachable(r.VTEP) {
+func (f *forwardingTables) addRemote(r Remote) {
+	if r.MAC.IsZero() || r.MAC[0]&1 == 1 || !f.isReachable(r.VTEP) {
 		return
 	}
 	vtep, taken := f.macs[r.MAC]
@@ -137,9 +137,9 @@ func (f *forwarder) add(r Remote) {
 	}
 }
 
-// reachable tells whether a VXLAN device on this host can send to the VTEP. The
+// isReachable tells whether a VXLAN device on this host can send to the VTEP. The
 // kernel wants an address of the family of its own, and to send to oneself is a loop.
-func (f *forwarder) reachable(vtep netip.Addr) bool {
+func (f *forwardingTables) isReachable(vtep netip.Addr) bool {
 	return vtep.IsValid() && vtep != f.local && vtep.Is4() == f.local.Is4() &&
 		!vtep.IsMulticast() && !vtep.IsUnspecified() && vtep.Zone() == ""
 }

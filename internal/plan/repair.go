@@ -21,7 +21,7 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	}}
 	var endpoints []ownedElement
 	for _, n := range networks {
-		f.Networks = append(f.Networks, fingerprinted(n.PlacedNetwork, false))
+		f.Networks = append(f.Networks, networkWithFingerprint(n.PlacedNetwork, false))
 		endpoints = appendEndpoints(endpoints, n)
 	}
 	f.Endpoints = resolveConflicts(endpoints)
@@ -43,7 +43,7 @@ func RepairDevices(n HostNetwork) Plan {
 	for _, e := range n.Endpoints {
 		publishes = publishes || publishesPorts(n.Network, e.Endpoint)
 	}
-	return Plan{Network: &NetworkState{Devices: devices(n.PlacedNetwork, publishes)}}
+	return Plan{Network: &NetworkState{Devices: networkDevices(n.PlacedNetwork, publishes)}}
 }
 
 // RepairNetwork is RepairDevices, and the ports of the network's containers. To look at those takes the

@@ -30,12 +30,12 @@ type NamedPort struct {
 // Prepare is the plan for what a container that comes shares with others: the firewall and the
 // network's devices.
 func Prepare(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
-	d := devices(n, publishesPorts(n.Network, e))
+	d := networkDevices(n, publishesPorts(n.Network, e))
 	// An agent has just seen to whom is flooded, or will.
 	d.SkipFlood = n.hasAgent()
 	return Plan{
 		Firewall: &Firewall{
-			Networks:  []NetworkElements{fingerprinted(n, beside.First)},
+			Networks:  []NetworkElements{networkWithFingerprint(n, beside.First)},
 			Endpoints: endpointElements(n.Network, e),
 			All:       func() ([]kernel.Element, error) { return elementsOf(beside.Networks()) },
 		},
@@ -68,7 +68,7 @@ func Announcement(n PlacedNetwork, e network.Endpoint) Plan {
 // hasAgent tells whether an agent keeps the network's forwarding up to date.
 func (n PlacedNetwork) hasAgent() bool { return n.VTEP.AgentPort != 0 }
 
-func fingerprinted(n PlacedNetwork, isNew bool) NetworkElements {
+func networkWithFingerprint(n PlacedNetwork, isNew bool) NetworkElements {
 	return NetworkElements{
 		Fingerprint: networkFingerprint(n),
 		Elements:    func() []kernel.Element { return networkElements(n) },

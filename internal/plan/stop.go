@@ -30,7 +30,7 @@ type Elsewhere struct {
 // Stop is the plan for a container that goes. The network's devices go with the last one. Whatever
 // the network's options are by now, what is there is removed.
 func Stop(l Leaving) Plan {
-	d := disconnect(l)
+	d := disconnection(l)
 	d.Devices = deviceNames(l.Network)
 	d.OtherPorts = l.OtherPorts
 	if len(l.Ports) > 0 && !l.OthersPublish {
@@ -42,7 +42,7 @@ func Stop(l Leaving) Plan {
 // Replace is the plan for a container that is set up again, with other addresses or ports than an
 // interrupted setup gave it: those go.
 func Replace(l Leaving) Plan {
-	d := disconnect(l)
+	d := disconnection(l)
 	d.PortStays = true
 	return Plan{Disconnect: d}
 }
@@ -53,7 +53,7 @@ func StopUnrecorded(id network.Identity, e network.Endpoint) Plan {
 	return Plan{Disconnect: &Disconnect{Port: PortName(id, e)}}
 }
 
-func disconnect(l Leaving) *Disconnect {
+func disconnection(l Leaving) *Disconnect {
 	n := network.Network{Identity: l.Network, PortSecurity: l.PortSecurity}
 	return &Disconnect{
 		FastPath:  FastPathMember{l.Network.Device.Name, l.MAC},

@@ -33,7 +33,7 @@ func veth(n PlacedNetwork, e network.Endpoint) Veth {
 			MAC:     e.MAC,
 			Up:      true,
 			Addrs:   containerAddrs(e),
-			Routes:  routes(n.Network, e),
+			Routes:  containerRoutes(n.Network, e),
 			Sysctls: containerSysctls(n.Network, e),
 		},
 		Announce: announcementSysctls(n.Network, e),
@@ -48,9 +48,9 @@ func containerAddrs(e network.Endpoint) []kernel.Addr {
 	return addrs
 }
 
-// routes are the default route of each family that the container has an address
+// containerRoutes are the default route of each family that the container has an address
 // of, through the first gateway of that family, and the network's own.
-func routes(n network.Network, e network.Endpoint) []kernel.Route {
+func containerRoutes(n network.Network, e network.Endpoint) []kernel.Route {
 	var all []kernel.Route
 	if !n.NoDefaultRoute && !n.Internal {
 		for _, dst := range []netip.Prefix{

@@ -71,12 +71,12 @@ func evictRemote(host Namespace, port string, m plan.FastPathMember) error {
 func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 	wantInside := want.Container
 	wantInside.Sysctls = slices.Concat(wantInside.Sysctls, want.Announce)
-	inside, err := observe(on.Container, wantInside, kernel.FacetAddrs|kernel.FacetRoutes)
+	inside, err := observeLink(on.Container, wantInside, kernel.FacetAddrs|kernel.FacetRoutes)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return false, err
 	}
 	there := err == nil && inside.Alias == want.Container.Alias
-	outside, err := observe(on.Host, want.Port, 0)
+	outside, err := observeLink(on.Host, want.Port, 0)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
 		// Nothing is left.
@@ -86,17 +86,17 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 		// A run that was killed too early has not.
 		unannounced := slices.ContainsFunc(want.Announce, func(p kernel.Sysctl) bool { return !slices.Contains(inside.Sysctls, p) })
 		return !unannounced, errors.Join(
-			applyAll(on.Host, diff(want.Port, outside, ours)),
-			applyAll(on.Container, diff(want.Container, inside, shared)))
+			applyAll(on.Host, diffLink(want.Port, outside, ours)),
+			applyAll(on.Container, diffLink(want.Container, inside, shared)))
 	default:
 		if err := removeStalePort(on.Host, want, outside); err != nil {
 			return false, err
 		}
 	}
-	if err := create(on.Host, want.Port, ours); err != nil {
+	if err := createLink(on.Host, want.Port, ours); err != nil {
 		return false, err
 	}
-	return false, applyUnread(on.Container, diff(want.Container, asCreated(want.Container), shared))
+	return false, applyUnread(on.Container, diffLink(want.Container, asCreated(want.Container), shared))
 }
 
 func removeStalePort(host Namespace, want plan.Veth, have kernel.Link) error {

@@ -21,11 +21,11 @@ func asCreated(want kernel.Link) kernel.Link {
 	return kernel.Link{Name: want.Name, Kind: want.Kind, MTU: want.MTU, MAC: want.MAC, Tunnel: want.Tunnel}
 }
 
-// diff returns the changes that lead from have to want, both of one name, kind
+// diffLink returns the changes that lead from have to want, both of one name, kind
 // and tunnel. Additions come before removals, so that a repair does not cut what
 // works; the link comes up after everything that must not be seen half done, and
 // before the routes, which need it up.
-func diff(want, have kernel.Link, owner ownership) []kernel.Change {
+func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	var changes []kernel.Change
 	add := func(needed bool, c kernel.Change) {
 		if needed {
@@ -73,7 +73,7 @@ func missingSysctls(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
 func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	var changes []kernel.Change
 	if owner == ours {
-		changes, have.Addrs = reorder(want, have)
+		changes, have.Addrs = reorderAddrs(want, have)
 	}
 	for _, a := range want.Addrs {
 		if hasAddr(have.Addrs, a) {
@@ -95,10 +95,10 @@ func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	return changes
 }
 
-// reorder takes off the IPv4 addresses that stand before one that is to come first:
+// reorderAddrs takes off the IPv4 addresses that stand before one that is to come first:
 // of a subnet's addresses the kernel sends from the one that was added first. It
 // returns what is left.
-func reorder(want, have kernel.Link) (changes []kernel.Change, left []kernel.Addr) {
+func reorderAddrs(want, have kernel.Link) (changes []kernel.Change, left []kernel.Addr) {
 	i := 0
 	for _, h := range have.Addrs {
 		if h.Prefix.Addr().Is6() || !hasAddr(want.Addrs, h) {

@@ -41,24 +41,24 @@ func setSysctls(host Namespace, want []kernel.Sysctl) error {
 }
 
 func ensureBridge(host Namespace, want kernel.Link) error {
-	have, err := observe(host, want, kernel.FacetAddrs)
+	have, err := observeLink(host, want, kernel.FacetAddrs)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
-		return create(host, want, ours)
+		return createLink(host, want, ours)
 	case err != nil:
 		return err
 	}
 	if err := checkOwner(want, have); err != nil {
 		return err
 	}
-	return applyAll(host, diff(want, have, ours))
+	return applyAll(host, diffLink(want, have, ours))
 }
 
 // ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few of them can
 // be changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c). Frames that are
 // lost meanwhile are sent again.
 func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
-	have, err := observe(host, want, f)
+	have, err := observeLink(host, want, f)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
 		return errors.Join(host.RemoveFastPath(want.Name), createVXLAN(host, want))
@@ -72,7 +72,7 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 		if f&kernel.FacetFDB == 0 {
 			have.FDB = want.FDB // not looked at
 		}
-		return applyAll(host, diff(want, have, ours))
+		return applyAll(host, diffLink(want, have, ours))
 	}
 	if err := errors.Join(host.RemoveFastPath(have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
 		return err
@@ -82,7 +82,7 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 
 // createVXLAN returns an error that names the device that is in the way, if there is one.
 func createVXLAN(host Namespace, want kernel.Link) error {
-	err := create(host, want, ours)
+	err := createLink(host, want, ours)
 	if err == nil {
 		return nil
 	}
@@ -130,9 +130,9 @@ func checkOwner(want, have kernel.Link) error {
 		want.Kind, want.Name, kind, have.Name, have.Alias)
 }
 
-// create makes a link and sets its alias before anything else. A link that is up and has none
+// createLink makes a link and sets its alias before anything else. A link that is up and has none
 // would later be taken for somebody else's.
-func create(ns Namespace, want kernel.Link, owner ownership) error {
+func createLink(ns Namespace, want kernel.Link, owner ownership) error {
 	if err := ns.Apply(kernel.CreateLink{Link: want}); err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func create(ns Namespace, want kernel.Link, owner ownership) error {
 		return errors.Join(err, ns.Apply(kernel.DeleteLink{Name: want.Name}))
 	}
 	have.Alias = want.Alias
-	return applyUnread(ns, diff(want, have, owner))
+	return applyUnread(ns, diffLink(want, have, owner))
 }
 
 // applyUnread is applyAll for a link that was just made, whose parameters have not been read.
@@ -166,8 +166,8 @@ func (ns unreadSysctls) Apply(c kernel.Change) error {
 	return err
 }
 
-// observe reads the link that has the name of want.
-func observe(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, error) {
+// observeLink reads the link that has the name of want.
+func observeLink(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, error) {
 	have, err := ns.Link(want.Name, f|kernel.FacetSysctls)
 	if err != nil {
 		return have, err

@@ -55,7 +55,7 @@ func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		k := fakekernel.New()
 		k.HostNamespace().Add(kernel.Link{Name: "br0", Kind: kernel.KindBridge})
 		k.HostNamespace().Add(have)
-		changes := diff(want, have, ours)
+		changes := diffLink(want, have, ours)
 		for _, c := range changes {
 			if err := k.HostNamespace().Apply(c); err != nil {
 				t.Fatalf("from %+v\nto %+v: %v", have, want, err)
@@ -65,7 +65,7 @@ func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		if !sameLink(got, want) {
 			t.Fatalf("from %+v\nto   %+v\nled to %+v\nby %v", have, want, got, changes)
 		}
-		if left := diff(want, got, ours); len(left) > 0 {
+		if left := diffLink(want, got, ours); len(left) > 0 {
 			t.Fatalf("there are changes left: %v", left)
 		}
 	}
@@ -96,7 +96,7 @@ func compareText(x, y any) int {
 // cut the hosts that work.
 func TestDiffAddsBeforeItRemoves(t *testing.T) {
 	a, b := kernel.FDB{Dst: netip.MustParseAddr("198.18.0.1")}, kernel.FDB{Dst: netip.MustParseAddr("198.18.0.2")}
-	got := fmt.Sprint(diff(kernel.Link{Name: "vx0", FDB: []kernel.FDB{a}}, kernel.Link{Name: "vx0", FDB: []kernel.FDB{b}}, ours))
+	got := fmt.Sprint(diffLink(kernel.Link{Name: "vx0", FDB: []kernel.FDB{a}}, kernel.Link{Name: "vx0", FDB: []kernel.FDB{b}}, ours))
 	want := "[bridge fdb append 00:00:00:00:00:00 dev vx0 dst 198.18.0.1 self permanent bridge fdb delete 00:00:00:00:00:00 dev vx0 dst 198.18.0.2 self]"
 	if got != want {
 		t.Errorf("got %s", got)
@@ -106,7 +106,7 @@ func TestDiffAddsBeforeItRemoves(t *testing.T) {
 // Entries of a MAC are the forwarding's.
 func TestDiffLeavesEntriesOfMACsAlone(t *testing.T) {
 	have := []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.1")}, {MAC: kernel.MAC{2}, Dst: netip.MustParseAddr("198.18.0.1")}}
-	if got := diff(kernel.Link{Name: "vx0", FDB: have[:1]}, kernel.Link{Name: "vx0", FDB: have}, ours); len(got) > 0 {
+	if got := diffLink(kernel.Link{Name: "vx0", FDB: have[:1]}, kernel.Link{Name: "vx0", FDB: have}, ours); len(got) > 0 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -210,7 +210,7 @@ func TestParametersThatCannotBeSet(t *testing.T) {
 	}{{"1", nil}, {"", nil}, {"0", unix.EROFS}} {
 		k := fakekernel.New()
 		l := kernel.Link{Name: "br0", Kind: kernel.KindBridge, Alias: "mark", Sysctls: []kernel.Sysctl{{Key: "net/ipv4/conf/br0/x", Value: "1"}}}
-		if err := create(readOnly{k.HostNamespace(), tt.value}, l, ours); !errors.Is(err, tt.want) {
+		if err := createLink(readOnly{k.HostNamespace(), tt.value}, l, ours); !errors.Is(err, tt.want) {
 			t.Errorf("it is %q: got %v, want %v", tt.value, err, tt.want)
 		}
 	}

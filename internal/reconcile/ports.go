@@ -26,7 +26,7 @@ func ensurePorts(host Namespace, bridge string, want []kernel.Link) error {
 // ensurePort makes the host's end of a container's veth what it should be, if it is
 // there. Somebody may have deleted its bridge.
 func ensurePort(host Namespace, want kernel.Link) error {
-	have, err := observe(host, want, 0)
+	have, err := observeLink(host, want, 0)
 	if errors.Is(err, kernel.ErrNotFound) {
 		return nil
 	}
@@ -36,12 +36,12 @@ func ensurePort(host Namespace, want kernel.Link) error {
 	if err := checkOwner(want, have); err != nil {
 		return err
 	}
-	return applyAll(host, diff(want, have, ours))
+	return applyAll(host, diffLink(want, have, ours))
 }
 
 // intactPort tells whether a port is known to need nothing.
 func intactPort(host Namespace, want, have kernel.Link) bool {
 	var err error
 	have.Sysctls, err = readSysctls(host, want.Sysctls, have.Sysctls)
-	return err == nil && checkOwner(want, have) == nil && len(diff(want, have, ours)) == 0
+	return err == nil && checkOwner(want, have) == nil && len(diffLink(want, have, ours)) == 0
 }

@@ -16,11 +16,11 @@ func ProbeAddresses(host Namespace, p plan.AddressProbe) (map[netip.Addr]error, 
 	if err != nil {
 		return nil, err
 	}
-	inUse := make(map[netip.Addr]error)
+	holders := make(map[netip.Addr]error)
 	for _, a := range answers {
-		inUse[a.Addr] = describeAnswer(host, p, a)
+		holders[a.Addr] = describeAnswer(host, p, a)
 	}
-	return inUse, nil
+	return holders, nil
 }
 
 // checkAddresses fails if another host has one of the addresses.

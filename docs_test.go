@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -181,6 +182,9 @@ func TestParseMarkdown(t *testing.T) {
 		if !slices.Equal(tt.got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.what, tt.got, tt.want)
 		}
+	}
+	if want := [][][]string{{{"a", "[l](t.md)"}}}; !reflect.DeepEqual(m.tables, want) {
+		t.Errorf("tables: got %q, want %q", m.tables, want)
 	}
 	if n := countWords("A host – the first – has 10.0.0.2."); n != 6 {
 		t.Errorf("%d words", n)

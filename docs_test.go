@@ -164,7 +164,7 @@ func checkSentences(t *testing.T, where string, all []sentence) {
 
 // The measure itself: what it reads of a document.
 func TestParseMarkdown(t *testing.T) {
-	m := parseMarkdown("# A `b` heading\n\nOne [link](x.md#y) and\n*two* lines. Then `code in ticks. Not` more.\n\n" +
+	m := parseMarkdown("# A `b` heading\n\nOne [link\nhere](x.md#y) and\n*two* lines. Then `code in ticks. Not` more.\n\n" +
 		"    a command\n    another\n\n- An item\n  goes on.\n\n      its command\n\n- Next.\n\n| a | [l](t.md) |\n|---|---|\n\n" +
 		"```text\nskipped [no](no.md)\n```\n\n<!-- a\ncomment -->\n\n## A `b` heading\n\nWhat? \"Yes.\" It has 10.0.0.2 (see RFC 7348). End")
 	for _, tt := range []struct {
@@ -175,7 +175,7 @@ func TestParseMarkdown(t *testing.T) {
 		{"anchors", m.anchors, []string{"a-b-heading", "a-b-heading-1"}},
 		{"commands", m.commands, []string{"a command\nanother\n", "its command\n"}},
 		{"paragraphs", m.paragraphs, []string{
-			"One link and two lines. Then CODE more.", "An item goes on.", "Next.", "What? \"Yes.\" It has 10.0.0.2 (see RFC 7348). End",
+			"One link here and two lines. Then CODE more.", "An item goes on.", "Next.", "What? \"Yes.\" It has 10.0.0.2 (see RFC 7348). End",
 		}},
 		{"sentences", splitSentences(m.paragraphs[3]), []string{"What?", "\"Yes.\"", "It has 10.0.0.2 (see RFC 7348).", "End"}},
 	} {

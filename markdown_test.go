@@ -80,16 +80,17 @@ func (r *markdownReader) readCommand(line string) {
 }
 
 func (r *markdownReader) readText(line, trimmed string, indent int, blank bool) {
-	r.readLinks(line)
 	item := listItem.FindString(line)
 	if m := heading.FindStringSubmatch(line); m != nil {
 		r.endParagraph()
 		r.indent = 0
+		r.readLinks(line)
 		r.addAnchor(m[1])
 		return
 	}
 	if strings.HasPrefix(trimmed, "|") {
 		r.endParagraph()
+		r.readLinks(line)
 		r.readRow(trimmed)
 		return
 	}
@@ -120,8 +121,8 @@ func (r *markdownReader) readRow(line string) {
 }
 
 // readLinks skips code, in which brackets mean something else.
-func (r *markdownReader) readLinks(line string) {
-	for _, m := range link.FindAllStringSubmatch(inlineCode.ReplaceAllString(line, "CODE"), -1) {
+func (r *markdownReader) readLinks(text string) {
+	for _, m := range link.FindAllStringSubmatch(inlineCode.ReplaceAllString(text, "CODE"), -1) {
 		r.links = append(r.links, m[2])
 	}
 }
@@ -151,6 +152,7 @@ func (r *markdownReader) endParagraph() {
 	if text == "" {
 		return
 	}
+	r.readLinks(text)
 	text = link.ReplaceAllString(inlineCode.ReplaceAllString(text, "CODE"), "$1")
 	r.paragraphs = append(r.paragraphs, strings.ReplaceAll(text, "*", ""))
 }

@@ -34,8 +34,8 @@ func TestLoopbackPortsCannotBeReachedFromUnderlay(t *testing.T) {
 		t.Error("a port on 127.0.0.1 is reached from the underlay")
 	}
 	// The control: without the rule it is. Another source port, since a connection keeps what was decided for its first packet.
-	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver ports_from_outside | sed -n '/not on the wire/s/.*# handle //p')
-		nft delete rule inet vxlan-driver ports_from_outside handle $h`)
+	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver nat_prerouting | sed -n '/loopback address from outside/s/.*# handle //p')
+		nft delete rule inet vxlan-driver nat_prerouting handle $h`)
 	attack(5001)
 	if !arrived(patience) {
 		t.Error("it is not reached without the rule either, so this test proves nothing")

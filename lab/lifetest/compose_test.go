@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// composeYAML makes its own network; %s are the hosts' addresses.
+// composeYAML creates its own network; %s are the hosts' addresses.
 const composeYAML = `services:
   web:
     image: localhost/web
@@ -31,7 +31,7 @@ networks:
       config: [{subnet: 10.0.0.0/24}]
 `
 
-// One Compose file on two hosts, with a VXLAN network of its own, by both commands that there are.
+// The same Compose file works on two hosts, with podman compose and podman-compose.
 func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	for _, command := range []string{"podman-compose", "podman compose"} {

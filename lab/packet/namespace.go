@@ -23,18 +23,18 @@ func In(path string, f func() error) error {
 			done <- In(path, f)
 			return
 		}
-		done <- in(path, f)
+		done <- inNamespace(path, f)
 	}()
 	return <-done
 }
 
-func in(path string, f func() error) error {
+func inNamespace(path string, f func() error) error {
 	ns, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open network namespace: %w", err)
 	}
 	defer ns.Close()
-	if same, err := isOwn(ns); err != nil || same {
+	if same, err := isOwnNamespace(ns); err != nil || same {
 		return errors.Join(err, fmt.Errorf("enter network namespace %s: it is this process's own", path))
 	}
 	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -43,7 +43,7 @@ func in(path string, f func() error) error {
 	return f()
 }
 
-func isOwn(ns *os.File) (bool, error) {
+func isOwnNamespace(ns *os.File) (bool, error) {
 	other, err := ns.Stat()
 	if err != nil {
 		return false, err

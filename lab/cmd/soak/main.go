@@ -17,13 +17,13 @@ func main() {
 	workers := flag.Int("workers", 6, "how many at once, at most 50")
 	local := flag.String("local", "198.18.0.11", "this host's address on eth0")
 	flag.Parse()
-	if err := run(*seed, *cycles, min(*workers, 50), *local); err != nil {
+	if err := runSoak(*seed, *cycles, min(*workers, 50), *local); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
 }
 
-func run(seed uint64, cycles, workers int, local string) error {
+func runSoak(seed uint64, cycles, workers int, local string) error {
 	begin := time.Now()
 	networks := makeNetworks(seed, local)
 	queue := make(chan int)
@@ -37,7 +37,7 @@ func run(seed uint64, cycles, workers int, local string) error {
 		crew[i] = w
 		wait.Go(func() {
 			for cycle := range queue {
-				w.cycle(cycle)
+				w.runCycle(cycle)
 			}
 		})
 	}
@@ -48,7 +48,7 @@ func run(seed uint64, cycles, workers int, local string) error {
 	wait.Wait()
 	calls, killed, failed := 0, 0, 0
 	for _, w := range crew {
-		if err := w.close(); err != nil {
+		if err := w.removeNamespace(); err != nil {
 			return err
 		}
 		calls, killed, failed = calls+w.calls, killed+w.killed, failed+w.failed

@@ -10,7 +10,7 @@ import (
 // MAC is an Ethernet address.
 type MAC [6]byte
 
-// Broadcast is everybody's address.
+// Broadcast is the broadcast address.
 var Broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // String prints it as ip does.
@@ -111,7 +111,7 @@ func VXLAN(vni uint32, frame []byte) []byte {
 	return slices.Concat([]byte{0x08, 0, 0, 0}, binary.BigEndian.AppendUint32(nil, vni<<8), frame)
 }
 
-// Advertisement says "target is at mac" (RFC 4861, section 4.4), unasked and to be believed over what was known.
+// Advertisement is an unsolicited neighbour advertisement of target with the override flag (RFC 4861, section 4.4).
 func Advertisement(src, dst, target netip.Addr, mac MAC) []byte {
 	const override = 0x20
 	body := slices.Concat([]byte{136, 0, 0, 0, override, 0, 0, 0}, target.AsSlice(), []byte{2, 1}, mac[:])
@@ -127,5 +127,5 @@ func Inner(frame []byte) (inner []byte, ok bool) {
 	return frame[outer:], true
 }
 
-// EtherType is a frame's.
+// EtherType returns a frame's EtherType.
 func EtherType(frame []byte) uint16 { return binary.BigEndian.Uint16(frame[12:]) }

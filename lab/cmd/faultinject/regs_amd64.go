@@ -2,7 +2,7 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// skipSyscall makes the call that a thread enters one that does not exist.
+// skipSyscall replaces the call that a thread enters by one that does not exist.
 func skipSyscall(thread int) {
 	var regs unix.PtraceRegs
 	if unix.PtraceGetRegs(thread, &regs) == nil {
@@ -11,7 +11,7 @@ func skipSyscall(thread int) {
 	}
 }
 
-// setSyscallResult lets the call that a thread leaves return an error.
+// setSyscallResult sets the error of the call that a thread leaves.
 func setSyscallResult(thread int, errno unix.Errno) {
 	var regs unix.PtraceRegs
 	if unix.PtraceGetRegs(thread, &regs) == nil {

@@ -18,11 +18,11 @@ type tracer struct {
 	pid          int
 	count        int
 	injected     string
-	pendingErrno map[int]unix.Errno // by thread: what its current call is to return
+	pendingErrno map[int]unix.Errno // by thread: the error of its current call
 	knownThreads map[int]bool
 }
 
-// Stops at system calls are told from signals by this bit.
+// syscallStop has a bit that tells stops at system calls from signals.
 const (
 	options     = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_EXITKILL
 	syscallStop = unix.SIGTRAP | 0x80

@@ -1,5 +1,5 @@
-// Command lookup asks a name server for a name again and again, and tells for how long it got no answer. It runs in a lab
-// host, in a container's network namespace.
+// Command lookup resolves a name again and again, and prints the longest time without an answer. It runs in a
+// container's network namespace on a lab host.
 package main
 
 import (

@@ -35,10 +35,10 @@ func runMode(args []string) error {
 	return errors.New("want: serve NAME PROTOCOL/PORT… or ask PROTOCOL/ADDRESS:PORT…")
 }
 
-// readyDir is where a server leaves a file of its name once it listens, if the directory is there.
+// readyDir is where a server writes a file of its name once it listens, if the directory exists.
 const readyDir = "/run/peer/"
 
-// serveAll listens on everything, says so, and stays.
+// serveAll listens on all ports, reports that it is ready, and never returns.
 func serveAll(name string, what []string) error {
 	for _, w := range what {
 		protocol, ports, _ := strings.Cut(w, "/")
@@ -83,12 +83,12 @@ func listenOn(protocol, name string, port int) error {
 	return errors.New("unknown protocol")
 }
 
-// answerText is what a server says.
+// answerText is a server's answer.
 func answerText(name string, port int, client string) string {
 	return fmt.Sprintf("%s:%d from %s", name, port, client)
 }
 
-// askAll asks everybody at once and prints the answers in the order of the questions.
+// askAll sends all requests at once and prints the answers in their order.
 func askAll(what []string, patience time.Duration) {
 	answers := make([]string, len(what))
 	var wait sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ProtocolSCTP as far as it is spoken here (RFC 9260): a common header of ports, tag and checksum, and one chunk, INIT or INIT ACK. The
+// SCTP as far as it is spoken here (RFC 9260): a common header of ports, tag and checksum, and one chunk, INIT or INIT ACK. The
 // text of an answer is the state cookie that an INIT ACK carries anyway.
 const (
 	sctpProtocol = 132

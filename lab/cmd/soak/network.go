@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// networkCount is small against the number of workers, so that containers come to networks that others are leaving.
+// networkCount is small, so that containers join networks that others are leaving.
 const networkCount = 6
 
 // network is a network as Podman's configuration has it.
@@ -16,7 +16,7 @@ type network struct {
 	config  map[string]any
 }
 
-// networkOptions are drawn one by one; "" leaves an option out.
+// networkOptions are options and their possible values; "" leaves an option out.
 var networkOptions = []struct {
 	name   string
 	values []string

@@ -19,7 +19,7 @@ type worker struct {
 	random         *rand.Rand
 	networks       []network
 	namespace      string
-	recentDuration map[string]time.Duration // how long a verb took of late
+	recentDuration map[string]time.Duration // by verb
 
 	calls, killed, failed int
 }
@@ -35,7 +35,7 @@ func newWorker(seed uint64, number int, networks []network) (*worker, error) {
 
 func (w *worker) removeNamespace() error { return runCommand("ip", "netns", "del", w.namespace) }
 
-// killAgents kills the host's agents, as nobody should; the next call that needs one starts another.
+// killAgents kills the host's agents. The next call that needs one starts another.
 func killAgents() {
 	names, _ := filepath.Glob("/proc/[0-9]*/comm")
 	for _, path := range names {
@@ -47,7 +47,8 @@ func killAgents() {
 	}
 }
 
-// runCycle is the life of one container. A killed call is followed by the same call, or by a teardown as after a reboot.
+// runCycle connects and disconnects one container. A killed call is followed by the same call, or by a
+// teardown, as after a reboot.
 func (w *worker) runCycle(number int) {
 	config, err := json.Marshal(w.containerRequest(number))
 	if err != nil {
@@ -92,7 +93,7 @@ func (w *worker) containerRequest(number int) map[string]any {
 	}
 }
 
-// ownAddresses are this worker's own in each subnet.
+// ownAddresses returns this worker's address in each subnet.
 func (w *worker) ownAddresses(n network) []string {
 	var all []string
 	for _, address := range n.subnets {
@@ -114,7 +115,7 @@ func (w *worker) randomPorts() []map[string]any {
 	return ports
 }
 
-// callToEnd is a call that is not killed.
+// callToEnd makes a call that must succeed.
 func (w *worker) callToEnd(verb string, config []byte) {
 	w.calls++
 	begin := time.Now()
@@ -127,8 +128,8 @@ func (w *worker) callToEnd(verb string, config []byte) {
 	w.recentDuration[verb] = (3*w.recentDuration[verb] + time.Since(begin)) / 4
 }
 
-// callMaybeKilled is a call of which every second is killed, so that with those that follow a third of all are; it tells whether the
-// call came to its end.
+// callMaybeKilled makes a call and kills every second one, which is a third of all calls. It tells whether the
+// call was completed.
 func (w *worker) callMaybeKilled(verb string, config []byte) bool {
 	if w.random.IntN(2) > 0 {
 		w.callToEnd(verb, config)

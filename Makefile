@@ -57,7 +57,7 @@ test-lab: deps build
 test-matrix: deps build
 	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
 
-# Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/performance.md. Nothing else should run
+# Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/design/performance.md. Nothing else should run
 # meanwhile. SECTION=start,traffic,scale,plugin,agent picks some; each takes less than six minutes, and TIMES=4 four times as
 # long, for intervals half as wide.
 SECTION ?= start,traffic,scale,plugin,agent
@@ -91,7 +91,8 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/agentapi
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/config
 	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
-	for f in FuzzDigests FuzzWant FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzParseKeys FuzzPacket; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip || exit 1; done
+	for f in FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
+	for f in FuzzParseKeys FuzzPacket; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip || exit 1; done
 
 install: bin/vxlan bin/vxland bin/vxlanctl
 	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan

@@ -20,6 +20,7 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -144,7 +145,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{
-				Name: agent.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+				Name: membership.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 				Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 			})
 		},

@@ -11,48 +11,47 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Limits on one host, for what it says is kept by all others. They are far above
-// what a host has, and keep one that is broken from filling the others' memory.
+// Limits on what one host announces. They are far above what a host has. They keep a
+// broken host from filling the memory of all others.
 const (
 	MaxMemberships = 256  // networks on a host
-	MaxEndpoints   = 4096 // containers on a host, over all its networks; Podman's practice is in the hundreds
-	MaxNames       = 64   // of a container; Podman adds two to those that the user gives
-	MaxAddrs       = 16   // of a container or a host in a network
+	MaxEndpoints   = 4096 // containers on a host, on all its networks; Podman hosts have hundreds at most
+	MaxNames       = 64   // of a container; Podman adds two to the user's
+	MaxAddrs       = 16   // of a container or a host on a network
 	MaxName        = 253  // bytes in a DNS name (RFC 1035, 2.3.4)
 	maxLabel       = 63   // bytes between two of its dots
 	maxID          = 128  // bytes; Podman's have 64
 	maxVNI         = 1<<24 - 1
 )
 
-// Canonical returns the attachments in the one order in which they are sent and
-// compared, or says what is wrong with them. Names and addresses keep their
-// order, in which the first one has a meaning. What is passed in is not changed,
-// and shared with what is returned.
-func Canonical(attachments []Membership) ([]Membership, error) {
-	sorted := slices.Clone(attachments)
+// Canonical returns the memberships in the order in which they are sent and compared, or
+// says what is wrong with them. Names and addresses keep their order, as the first one
+// has a meaning. The argument is not changed; the result shares memory with it.
+func Canonical(memberships []Membership) ([]Membership, error) {
+	sorted := slices.Clone(memberships)
 	slices.SortFunc(sorted, func(a, b Membership) int { return a.Network.Compare(b.Network) })
 	for i := range sorted {
-		a := &sorted[i]
-		a.Endpoints = slices.Clone(a.Endpoints)
-		slices.SortFunc(a.Endpoints, func(x, y Endpoint) int { return cmp.Compare(x.ContainerID, y.ContainerID) })
+		m := &sorted[i]
+		m.Endpoints = slices.Clone(m.Endpoints)
+		slices.SortFunc(m.Endpoints, func(x, y Endpoint) int { return cmp.Compare(x.ContainerID, y.ContainerID) })
 	}
 	return sorted, Check(sorted)
 }
 
-// Check tells whether attachments are what Canonical returns.
-func Check(attachments []Membership) error {
-	if len(attachments) > MaxMemberships {
-		return fmt.Errorf("%d networks on a host, at most %d are allowed", len(attachments), MaxMemberships)
+// Check says why memberships are not what Canonical returns.
+func Check(memberships []Membership) error {
+	if len(memberships) > MaxMemberships {
+		return fmt.Errorf("%d networks on a host, at most %d are allowed", len(memberships), MaxMemberships)
 	}
 	endpoints := 0
-	for i, a := range attachments {
-		if i > 0 && attachments[i-1].Network.Compare(a.Network) >= 0 {
-			return fmt.Errorf("network %v: is repeated or out of order", a.Network)
+	for i, m := range memberships {
+		if i > 0 && memberships[i-1].Network.Compare(m.Network) >= 0 {
+			return fmt.Errorf("network %v: is repeated or out of order", m.Network)
 		}
-		if err := a.check(); err != nil {
-			return fmt.Errorf("network %v: %w", a.Network, err)
+		if err := m.check(); err != nil {
+			return fmt.Errorf("network %v: %w", m.Network, err)
 		}
-		endpoints += len(a.Endpoints)
+		endpoints += len(m.Endpoints)
 	}
 	if endpoints > MaxEndpoints {
 		return fmt.Errorf("%d endpoints on a host, at most %d are allowed", endpoints, MaxEndpoints)
@@ -60,21 +59,21 @@ func Check(attachments []Membership) error {
 	return nil
 }
 
-func (a Membership) check() error {
-	if a.Network.VNI < 1 || a.Network.VNI > maxVNI || a.Network.Port == 0 {
+func (m Membership) check() error {
+	if m.Network.VNI < 1 || m.Network.VNI > maxVNI || m.Network.Port == 0 {
 		return fmt.Errorf("must have a VNI from 1 to %d and a port", maxVNI)
 	}
-	if err := checkAddr(a.VTEP); err != nil {
+	if err := checkAddr(m.VTEP); err != nil {
 		return fmt.Errorf("VTEP: %w", err)
 	}
-	if err := checkAddrs(a.HostAddrs); err != nil {
+	if err := checkAddrs(m.HostAddrs); err != nil {
 		return fmt.Errorf("host address: %w", err)
 	}
-	if err := checkMAC(a.BridgeMAC); err != nil {
+	if err := checkMAC(m.BridgeMAC); err != nil {
 		return fmt.Errorf("bridge: %w", err)
 	}
-	for i, e := range a.Endpoints {
-		if i > 0 && a.Endpoints[i-1].ContainerID >= e.ContainerID {
+	for i, e := range m.Endpoints {
+		if i > 0 && m.Endpoints[i-1].ContainerID >= e.ContainerID {
 			return fmt.Errorf("container %q: is repeated or out of order", e.ContainerID)
 		}
 		if err := e.Check(); err != nil {
@@ -84,8 +83,8 @@ func (a Membership) check() error {
 	return nil
 }
 
-// Check tells what is wrong with an endpoint. An agent asks before Set, so that
-// one odd container is left out rather than the whole host.
+// Check says what is wrong with an endpoint. An agent calls it before Set, to leave out
+// one invalid container rather than the whole host.
 func (e Endpoint) Check() error {
 	if len(e.ContainerID) > maxID {
 		return fmt.Errorf("the id has over %d bytes", maxID)
@@ -110,8 +109,8 @@ func (e Endpoint) Check() error {
 	return checkMAC(e.MAC)
 }
 
-// CheckName tells whether a container's name, alias or a host's name can be
-// asked for in the DNS: letters, digits, "_" and "-" in labels of 1 to 63 bytes.
+// CheckName says why a name of a container or host cannot be looked up in the DNS. It
+// must have letters, digits, "_" and "-" in labels of 1 to 63 bytes (RFC 1035, 2.3.4).
 func CheckName(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("has over %d bytes", MaxName)
@@ -121,13 +120,13 @@ func CheckName(name string) error {
 			return fmt.Errorf("must have 1 to %d bytes between dots", maxLabel)
 		}
 	}
-	if i := strings.IndexFunc(name, notInName); i >= 0 {
+	if i := strings.IndexFunc(name, isInvalidInName); i >= 0 {
 		return fmt.Errorf(`must have letters, digits, "_", "-" and "." only`)
 	}
 	return nil
 }
 
-func notInName(r rune) bool {
+func isInvalidInName(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '-' || r == '.')
 }
 
@@ -146,8 +145,8 @@ func checkAddrs(addrs []netip.Addr) error {
 	return nil
 }
 
-// checkAddr takes only what a frame can be sent to from another host. An IPv4
-// address must be written as one, so that equal addresses compare as equal.
+// checkAddr accepts only addresses that another host can send to. An IPv4 address must
+// not be mapped to IPv6, so that equal addresses compare as equal.
 func checkAddr(addr netip.Addr) error {
 	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() ||
 		addr.Is4In6() || addr.Zone() != "" || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {

@@ -1,8 +1,6 @@
-// Package cluster is the vocabulary by which hosts tell each other which
-// networks and containers they have.
+// Package cluster has the types with which hosts tell each other about their networks
+// and containers, and the interface of a control plane, which exchanges them.
 //
-// A control plane is a Source: it is told what this host has and tells what the
-// others have. Package gossip is one; what else may come (etcd, BGP EVPN) is
-// another package with the same interface, and nobody else changes. The package
-// does no I/O.
+// Package gossip is one control plane. Others (etcd, BGP EVPN) can be added as packages
+// with the same interface. This package does no I/O.
 package cluster

@@ -2,115 +2,139 @@ package dns
 
 import (
 	"net/netip"
+	"slices"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 )
 
-// ttl of answers, in seconds, also of negative ones. As with aardvark-dns nothing
-// is to be kept: the resolver is on the same host, which makes asking cheap, a
-// container that moves has another address at once, and one that starts has a
-// name at once. It also lets several containers of one name take turns.
+// ttl of answers, in seconds, negative ones included. As with aardvark-dns, nothing is
+// cached. Queries are cheap, as the resolver is on the same host. A container that moves
+// has another address at once, and one that starts has its name at once. It is also what
+// lets several containers of one name take turns.
 const ttl = 0
 
-// answer is answerFrom of a single view.
-func (v *view) answer(wire []byte, tcp bool) ([]byte, *query) {
-	return answerFrom([]*view{v}, wire, tcp)
-}
-
-// answerFrom answers a message from what the views know. Where somebody else must be
-// asked it returns the query instead, and neither for what gets no answer.
-func answerFrom(views []*view, wire []byte, tcp bool) ([]byte, *query) {
-	q, reply := parse(wire, tcp)
+// answerQuery answers a client's message from the views. It returns the query instead if
+// that must be forwarded, and neither if the message must not be replied to.
+func answerQuery(views []*view, wire []byte, tcp bool) ([]byte, *query) {
+	q, reply := parseQuery(wire, tcp)
 	if q == nil {
 		return reply, nil
 	}
 	question := q.question()
 	switch {
 	case question.Qclass != dns.ClassINET:
-		return q.fail(dns.RcodeRefused), nil
+		return q.failWith(dns.RcodeRefused), nil
 	case question.Qtype == dns.TypeAXFR || question.Qtype == dns.TypeIXFR:
-		return q.fail(dns.RcodeRefused), nil // an answer of many messages, and of no use in a container
+		return q.failWith(dns.RcodeRefused), nil // a transfer has many messages, and no use in a container
 	}
-	name := key(question.Name)
-	n, found, v := lookupIn(views, name)
+	name := lookupKey(question.Name)
+	n, result, v := lookupInViews(views, name)
 	switch {
-	case found == exists:
-		return q.pack(q.found(n)), nil
-	case found == absent || found == kept:
-		return q.pack(q.negative(dns.RcodeNameError)), nil
+	case result == resultExists:
+		return q.packToFit(q.answerFromNode(n)), nil
+	case result == resultAbsent || result == resultUnforwardable:
+		return q.packToFit(q.negativeAnswer(dns.RcodeNameError)), nil
 	case len(v.upstreams) == 0:
-		return q.fail(dns.RcodeServerFailure), nil // there are some, but all of them are this server
+		return q.failWith(dns.RcodeServerFailure), nil // all of them are this server
 	}
 	q.upstreams = v.upstreams
 	return nil, q
 }
 
-// found answers with what is at a node.
-func (q *query) found(n *node) *dns.Msg {
-	m := q.reply(dns.RcodeSuccess)
+// lookupInViews looks a name up in the views, and returns the first node that has a record.
+// Without one it returns the most certain result, and the view that gave it.
+func lookupInViews(views []*view, name string) (*node, lookupResult, *view) {
+	var best *node
+	result, source := resultUnforwardable, views[0]
+	for _, v := range views {
+		n, r := v.lookup(name)
+		if r == resultExists && !n.isEmpty() {
+			return n, r, v
+		}
+		if r < result {
+			best, result, source = n, r, v
+		}
+	}
+	return best, result, source
+}
+
+// answerFromNode answers with the records of a node.
+func (q *query) answerFromNode(n *node) *dns.Msg {
+	m := q.newReply(dns.RcodeSuccess)
 	switch q.question().Qtype {
 	case dns.TypeA:
-		m.Answer = q.addresses(inTurn(n.v4, &n.turn4))
+		m.Answer = q.addressRecords(rotate(n.v4, &n.next4))
 	case dns.TypeAAAA:
-		m.Answer = q.addresses(inTurn(n.v6, &n.turn6))
+		m.Answer = q.addressRecords(rotate(n.v6, &n.next6))
 	case dns.TypePTR:
 		for _, name := range n.names {
-			m.Answer = append(m.Answer, &dns.PTR{Hdr: q.header(), Ptr: name + "."})
+			m.Answer = append(m.Answer, &dns.PTR{Hdr: q.recordHeader(), Ptr: name + "."})
 		}
 	case dns.TypeANY:
-		if !n.empty() { // one small record instead of all (RFC 8482, section 4.2)
-			hdr := q.header()
+		if !n.isEmpty() { // one small record instead of all (RFC 8482, section 4.2)
+			hdr := q.recordHeader()
 			hdr.Rrtype = dns.TypeHINFO
 			m.Answer = []dns.RR{&dns.HINFO{Hdr: hdr, Cpu: "RFC8482"}}
 		}
 	case dns.TypeSOA:
-		if soa := q.soa(); key(soa.Hdr.Name) == key(q.question().Name) {
+		if soa := q.soaRecord(); lookupKey(soa.Hdr.Name) == lookupKey(q.question().Name) {
 			m.Answer = []dns.RR{soa}
 		}
 	}
 	if len(m.Answer) == 0 {
-		return q.negative(dns.RcodeSuccess)
+		return q.negativeAnswer(dns.RcodeSuccess)
 	}
 	m.Authoritative = true
 	return m
 }
 
-func (q *query) header() dns.RR_Header {
+// rotate returns the addresses beginning with another one each time, so that clients of
+// several containers with one name are spread.
+func rotate(addrs []netip.Addr, next *atomic.Uint32) []netip.Addr {
+	if len(addrs) < 2 {
+		return addrs
+	}
+	first := int((next.Add(1) - 1) % uint32(len(addrs)))
+	return append(slices.Clone(addrs[first:]), addrs[:first]...)
+}
+
+func (q *query) recordHeader() dns.RR_Header {
 	return dns.RR_Header{Name: q.question().Name, Rrtype: q.question().Qtype, Class: dns.ClassINET, Ttl: ttl}
 }
 
-func (q *query) addresses(addrs []netip.Addr) []dns.RR {
+func (q *query) addressRecords(addrs []netip.Addr) []dns.RR {
 	var rrs []dns.RR
 	for _, a := range addrs {
 		if a.Is4() {
-			rrs = append(rrs, &dns.A{Hdr: q.header(), A: a.AsSlice()})
+			rrs = append(rrs, &dns.A{Hdr: q.recordHeader(), A: a.AsSlice()})
 		} else {
-			rrs = append(rrs, &dns.AAAA{Hdr: q.header(), AAAA: a.AsSlice()})
+			rrs = append(rrs, &dns.AAAA{Hdr: q.recordHeader(), AAAA: a.AsSlice()})
 		}
 	}
 	return rrs
 }
 
-// negative says that there is nothing at the name (NXDOMAIN), or nothing of the
-// type (NODATA, with RcodeSuccess). Without the SOA record some resolvers take an
-// empty answer for a referral and ask elsewhere (RFC 2308, section 2.2).
-func (q *query) negative(rcode int) *dns.Msg {
-	m := q.reply(rcode)
+// negativeAnswer says that the name does not exist (NXDOMAIN), or has no record of the
+// type (NODATA, with RcodeSuccess). Without the SOA record some resolvers take an empty
+// answer for a referral and ask elsewhere (RFC 2308, section 2.2).
+func (q *query) negativeAnswer(rcode int) *dns.Msg {
+	m := q.newReply(rcode)
 	m.Authoritative = true
-	m.Ns = []dns.RR{q.soa()}
+	m.Ns = []dns.RR{q.soaRecord()}
 	return m
 }
 
-// soa returns a record at the search domain or, for any other name, at the root:
-// the only name that is above them all.
-func (q *query) soa() *dns.SOA {
+// soaRecord returns a record of the search domain or, for any other name, of the root: the
+// only domain that has them all.
+func (q *query) soaRecord() *dns.SOA {
 	owner := "."
-	if _, ok := under(key(q.question().Name), SearchDomain); ok {
+	if _, ok := cutDomain(lookupKey(q.question().Name), SearchDomain); ok {
 		owner = SearchDomain + "."
 	}
 	return &dns.SOA{
 		Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: ttl},
 		Ns:  SearchDomain + ".", Mbox: "hostmaster." + SearchDomain + ".",
-		Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: ttl, // only Minttl means something to a client
+		Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: ttl, // clients use only Minttl
 	}
 }

@@ -17,10 +17,10 @@ func testZone() Zone {
 		Network: "red", Device: "br-red",
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/64")},
 		Records: []Record{
-			{Names: []string{"Web", "www", "0123456789ab"}, Addrs: addrs("10.0.0.2", "fd00::2")},
-			{Names: []string{"a", "db"}, Addrs: addrs("10.0.0.3")},
-			{Names: []string{"b", "db"}, Addrs: addrs("10.0.0.4")},
-			{Names: []string{"c", "db", "one.prod", "odd name", `back\slash`, "", strings.Repeat("x", 64)}, Addrs: addrs("10.0.0.5")},
+			{Names: []string{"Web", "www", "0123456789ab"}, Addrs: parseAddrs("10.0.0.2", "fd00::2")},
+			{Names: []string{"a", "db"}, Addrs: parseAddrs("10.0.0.3")},
+			{Names: []string{"b", "db"}, Addrs: parseAddrs("10.0.0.4")},
+			{Names: []string{"c", "db", "one.prod", "odd name", `back\slash`, "", strings.Repeat("x", 64)}, Addrs: parseAddrs("10.0.0.5")},
 		},
 		Upstreams: []netip.AddrPort{netip.MustParseAddrPort("198.18.0.53:53")},
 	}
@@ -32,7 +32,7 @@ func internalZone() Zone {
 	return z
 }
 
-func addrs(texts ...string) []netip.Addr {
+func parseAddrs(texts ...string) []netip.Addr {
 	var all []netip.Addr
 	for _, s := range texts {
 		all = append(all, netip.MustParseAddr(s))
@@ -40,8 +40,8 @@ func addrs(texts ...string) []netip.Addr {
 	return all
 }
 
-// ask packs a question and returns the view's answer: nil where it is for upstreams.
-func ask(t testing.TB, v *view, m *dns.Msg, tcp bool) *dns.Msg {
+// askView packs a question and returns the view's answer: nil where it is for upstreams.
+func askView(t testing.TB, v *view, m *dns.Msg, tcp bool) *dns.Msg {
 	t.Helper()
 	wire, err := m.Pack()
 	if err != nil {
@@ -51,10 +51,15 @@ func ask(t testing.TB, v *view, m *dns.Msg, tcp bool) *dns.Msg {
 	if forward != nil {
 		return nil
 	}
-	return unpack(t, reply)
+	return mustUnpack(t, reply)
 }
 
-func unpack(t testing.TB, wire []byte) *dns.Msg {
+// answer is answerQuery with a single view.
+func (v *view) answer(wire []byte, tcp bool) ([]byte, *query) {
+	return answerQuery([]*view{v}, wire, tcp)
+}
+
+func mustUnpack(t testing.TB, wire []byte) *dns.Msg {
 	t.Helper()
 	m := new(dns.Msg)
 	if err := m.Unpack(wire); err != nil {
@@ -68,8 +73,8 @@ func question(name string, qtype uint16) *dns.Msg {
 	return m.SetQuestion(dns.Fqdn(name), qtype)
 }
 
-// print gives an answer in one line: code, answers, and the SOA's owner.
-func print(m *dns.Msg) string {
+// formatAnswer gives an answer in one line: code, answers, and the SOA's owner.
+func formatAnswer(m *dns.Msg) string {
 	if m == nil {
 		return "forward"
 	}
@@ -83,7 +88,7 @@ func print(m *dns.Msg) string {
 	return strings.Join(parts, ", ")
 }
 
-func TestAnswers(t *testing.T) {
+func TestAnswersByNameAndType(t *testing.T) {
 	for _, c := range []struct {
 		what, name, qtype, want, internal string // internal: on an internal network, where that differs
 	}{
@@ -113,9 +118,9 @@ func TestAnswers(t *testing.T) {
 		{"the domain above", "podman", "NS", "NOERROR, SOA of .", ""},
 		{"the root", ".", "NS", "forward", "NOERROR, SOA of ."},
 		{"an address's names", "2.0.0.10.in-addr.arpa", "PTR", "NOERROR, PTR web., PTR www., PTR 0123456789ab.", ""},
-		{"an IPv6 address's names", reverse("fd00::2"), "PTR", "NOERROR, PTR web., PTR www., PTR 0123456789ab.", ""},
+		{"an IPv6 address's names", reverseName("fd00::2"), "PTR", "NOERROR, PTR web., PTR www., PTR 0123456789ab.", ""},
 		{"an address without names in the subnet", "77.0.0.10.in-addr.arpa", "PTR", "NXDOMAIN, SOA of .", ""},
-		{"an IPv6 address without names in the subnet", reverse("fd00::77"), "PTR", "NXDOMAIN, SOA of .", ""},
+		{"an IPv6 address without names in the subnet", reverseName("fd00::77"), "PTR", "NXDOMAIN, SOA of .", ""},
 		{"the subnet's reverse name", "0.0.10.in-addr.arpa", "NS", "NOERROR, SOA of .", ""},
 		{"an address outside", "2.1.0.10.in-addr.arpa", "PTR", "forward", "NXDOMAIN, SOA of ."},
 		{"a reverse name above the subnet", "0.10.in-addr.arpa", "SOA", "forward", "NOERROR, SOA of ."},
@@ -128,20 +133,20 @@ func TestAnswers(t *testing.T) {
 		if !ok {
 			fmt.Sscanf(c.qtype, "TYPE%d", &qtype)
 		}
-		if got := print(ask(t, newView(testZone(), nil), question(c.name, qtype), false)); got != c.want {
+		if got := formatAnswer(askView(t, newView(testZone(), nil), question(c.name, qtype), false)); got != c.want {
 			t.Errorf("%s: %s %s: got %s, want %s", c.what, c.name, c.qtype, got, c.want)
 		}
 		want := c.internal
 		if want == "" {
 			want = c.want
 		}
-		if got := print(ask(t, newView(internalZone(), nil), question(c.name, qtype), false)); got != want {
+		if got := formatAnswer(askView(t, newView(internalZone(), nil), question(c.name, qtype), false)); got != want {
 			t.Errorf("%s on an internal network: %s %s: got %s, want %s", c.what, c.name, c.qtype, got, want)
 		}
 	}
 }
 
-func reverse(addr string) string {
+func reverseName(addr string) string {
 	name, err := dns.ReverseAddr(addr)
 	if err != nil {
 		panic(err)
@@ -153,34 +158,34 @@ func TestContainersOfOneNameTakeTurns(t *testing.T) {
 	v := newView(testZone(), nil)
 	var firsts []string
 	for range 4 {
-		m := ask(t, v, question("db", dns.TypeA), false)
+		m := askView(t, v, question("db", dns.TypeA), false)
 		if len(m.Answer) != 3 {
-			t.Fatalf("got %s", print(m))
+			t.Fatalf("got %s", formatAnswer(m))
 		}
 		firsts = append(firsts, m.Answer[0].(*dns.A).A.String())
-		ask(t, v, question("db", dns.TypeAAAA), false) // clients ask for both; that is no turn
+		askView(t, v, question("db", dns.TypeAAAA), false) // clients ask for both; that is no turn
 	}
 	if want := []string{"10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.3"}; !slices.Equal(firsts, want) {
 		t.Errorf("first were %v, want %v", firsts, want)
 	}
 }
 
-func TestOrderOfEndpointsDoesNotMatter(t *testing.T) {
+func TestOrderOfRecordsDoesNotMatter(t *testing.T) {
 	z := testZone()
 	slices.Reverse(z.Records)
 	z.Records = append(z.Records, z.Records[0]) // nor that one is there twice
-	if got, want := print(ask(t, newView(z, nil), question("db", dns.TypeA), false)), "NOERROR, A 10.0.0.3, A 10.0.0.4, A 10.0.0.5"; got != want {
+	if got, want := formatAnswer(askView(t, newView(z, nil), question("db", dns.TypeA), false)), "NOERROR, A 10.0.0.3, A 10.0.0.4, A 10.0.0.5"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 // In a subnet larger than a /24, 10.0.1.0 is an address like any other.
-func TestReverseNameOfPrefixIsNotThatOfItsFirstAddress(t *testing.T) {
+func TestReverseNameOfPrefixIsNotOfItsFirstAddress(t *testing.T) {
 	z := testZone()
 	z.Subnets = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}
-	z.Records = append(z.Records, Record{Names: []string{"first"}, Addrs: addrs("10.0.1.0")})
+	z.Records = append(z.Records, Record{Names: []string{"first"}, Addrs: parseAddrs("10.0.1.0")})
 	for name, want := range map[string]string{"0.1.0.10.in-addr.arpa": "NOERROR, PTR first.", "1.0.10.in-addr.arpa": "NOERROR, SOA of ."} {
-		if got := print(ask(t, newView(z, nil), question(name, dns.TypePTR), false)); got != want {
+		if got := formatAnswer(askView(t, newView(z, nil), question(name, dns.TypePTR), false)); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
@@ -189,7 +194,7 @@ func TestReverseNameOfPrefixIsNotThatOfItsFirstAddress(t *testing.T) {
 func TestAnswersAreAuthoritative(t *testing.T) {
 	for _, name := range []string{"web", "nobody.dns.podman"} {
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeMX, dns.TypeANY} {
-			if m := ask(t, newView(testZone(), nil), question(name, qtype), false); !m.Authoritative {
+			if m := askView(t, newView(testZone(), nil), question(name, qtype), false); !m.Authoritative {
 				t.Errorf("%s: %v", name, m)
 			}
 		}
@@ -199,7 +204,7 @@ func TestAnswersAreAuthoritative(t *testing.T) {
 func TestAnswerKeepsQuestionAsAsked(t *testing.T) {
 	m := question("wEb.DNS.poDMan", dns.TypeA)
 	m.CheckingDisabled = true
-	got := ask(t, newView(testZone(), nil), m, false)
+	got := askView(t, newView(testZone(), nil), m, false)
 	if got.Question[0] != m.Question[0] || got.Answer[0].Header().Name != "wEb.DNS.poDMan." {
 		t.Errorf("the case of the question changed:\n%v", got)
 	}
@@ -211,7 +216,7 @@ func TestAnswerKeepsQuestionAsAsked(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefused(t *testing.T) {
+func TestInvalidQueriesAreRefused(t *testing.T) {
 	edns1 := question("web", dns.TypeA)
 	edns1.SetEdns0(1232, false)
 	edns1.IsEdns0().SetVersion(1)
@@ -230,9 +235,9 @@ func TestWhatIsRefused(t *testing.T) {
 	} {
 		m := question("web", dns.TypeA)
 		c.change(m)
-		got := ask(t, newView(testZone(), nil), m, false)
+		got := askView(t, newView(testZone(), nil), m, false)
 		if dns.RcodeToString[got.Rcode] != c.want && !(c.want == "BADVERS" && got.Rcode == dns.RcodeBadVers) {
-			t.Errorf("%s: got %s, want %s", what, print(got), c.want)
+			t.Errorf("%s: got %s, want %s", what, formatAnswer(got), c.want)
 		}
 		if got.Id != m.Id || got.Opcode != m.Opcode || !got.Response {
 			t.Errorf("%s: header %v", what, got.MsgHdr)
@@ -240,7 +245,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-func TestNoAnswerToAnswersOrScraps(t *testing.T) {
+func TestAnswersAndFragmentsGetNoReply(t *testing.T) {
 	answer := question("web", dns.TypeA)
 	answer.Response = true
 	wire, _ := answer.Pack()
@@ -249,8 +254,8 @@ func TestNoAnswerToAnswersOrScraps(t *testing.T) {
 			t.Errorf("%x is answered", w)
 		}
 	}
-	wire[2] &^= responses
-	if reply, _ := newView(testZone(), nil).answer(wire[:len(wire)-2], false); reply == nil || reply[3]&codes != dns.RcodeFormatError {
+	wire[2] &^= flagResponse
+	if reply, _ := newView(testZone(), nil).answer(wire[:len(wire)-2], false); reply == nil || reply[3]&maskRcode != dns.RcodeFormatError {
 		t.Errorf("a cut question: got %x", reply)
 	}
 }
@@ -265,7 +270,7 @@ func manyZone(n int) Zone {
 	return z
 }
 
-func TestSizeOfAnswers(t *testing.T) {
+func TestAnswerFitsWhatClientAccepts(t *testing.T) {
 	v := newView(manyZone(2000), nil)
 	for what, c := range map[string]struct {
 		edns      int // 0: none
@@ -286,12 +291,12 @@ func TestSizeOfAnswers(t *testing.T) {
 		}
 		wire, _ := m.Pack()
 		reply, _ := v.answer(wire, c.tcp)
-		got := unpack(t, reply)
+		got := mustUnpack(t, reply)
 		if len(reply) > c.most || len(reply) < c.most-50 && c.truncated || got.Truncated != c.truncated {
 			t.Errorf("%s: %d bytes, truncated %v", what, len(reply), got.Truncated)
 		}
 		opt := got.IsEdns0()
-		if (opt != nil) != (c.edns > 0) || opt != nil && (opt.UDPSize() != maxUDP || !opt.Do()) {
+		if (opt != nil) != (c.edns > 0) || opt != nil && (opt.UDPSize() != maxUDPSize || !opt.Do()) {
 			t.Errorf("%s: EDNS %v", what, opt)
 		}
 		if !c.truncated && len(got.Answer) != 2000 {
@@ -300,9 +305,9 @@ func TestSizeOfAnswers(t *testing.T) {
 	}
 }
 
-func TestOneOfOurResolversIsNoUpstream(t *testing.T) {
+func TestOwnResolverIsNoUpstream(t *testing.T) {
 	z := testZone()
-	z.Addrs = addrs("10.0.0.1", "fd00::1")
+	z.Addrs = parseAddrs("10.0.0.1", "fd00::1")
 	z.Upstreams = []netip.AddrPort{
 		netip.MustParseAddrPort("10.0.0.1:53"), netip.MustParseAddrPort("[::ffff:10.0.0.1]:53"),
 		netip.MustParseAddrPort("[fd00::1%eth0]:53"), netip.MustParseAddrPort("10.0.0.1:1053"),
@@ -312,11 +317,11 @@ func TestOneOfOurResolversIsNoUpstream(t *testing.T) {
 	if errs != nil {
 		t.Fatal(errs)
 	}
-	v := newView(z, ownResolvers(wanted))
+	v := newView(z, resolverAddrs(wanted))
 	if len(v.upstreams) != 0 {
 		t.Errorf("left are %v", v.upstreams)
 	}
-	if got := print(ask(t, v, question("example.com", dns.TypeA), false)); got != "SERVFAIL" {
+	if got := formatAnswer(askView(t, v, question("example.com", dns.TypeA), false)); got != "SERVFAIL" {
 		t.Errorf("got %s; an upstream is meant to be there", got)
 	}
 }

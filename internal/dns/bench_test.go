@@ -12,7 +12,7 @@ import (
 
 // benchZone is a network of 100 hosts with 50 containers each.
 func benchZone() Zone {
-	z := one("red", "br-red", "10.0.0.1", "web", "10.0.0.2")
+	z := zoneWithRecord("red", "br-red", "10.0.0.1", "web", "10.0.0.2")
 	for i := range 5000 {
 		z.Records = append(z.Records, Record{
 			Names: []string{fmt.Sprint("container-", i), fmt.Sprint("service-", i%100), fmt.Sprintf("%012x", i)},
@@ -38,11 +38,11 @@ func BenchmarkView(b *testing.B) {
 	runtime.KeepAlive(v)
 }
 
-// BenchmarkSame is what a network costs whose records did not change.
-func BenchmarkSame(b *testing.B) {
+// BenchmarkUnchangedZone is what a network costs whose records did not change.
+func BenchmarkUnchangedZone(b *testing.B) {
 	x, y := benchZone(), benchZone()
 	for b.Loop() {
-		if !x.sameRecords(y) {
+		if !x.answersAlike(y) {
 			b.Fatal("they differ")
 		}
 	}
@@ -55,10 +55,10 @@ func BenchmarkAnswer(b *testing.B) {
 		name  string
 		qtype uint16
 	}{
-		{"web", dns.TypeA}, {"service-7", dns.TypeA}, {"nobody.dns.podman", dns.TypeA}, {reverse("10.1.0.7"), dns.TypePTR},
+		{"web", dns.TypeA}, {"service-7", dns.TypeA}, {"nobody.dns.podman", dns.TypeA}, {reverseName("10.1.0.7"), dns.TypePTR},
 	} {
 		m := question(c.name, c.qtype)
-		m.SetEdns0(maxUDP, false)
+		m.SetEdns0(maxUDPSize, false)
 		wire, _ := m.Pack()
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -71,15 +71,15 @@ func BenchmarkAnswer(b *testing.B) {
 
 // BenchmarkUDP asks from a container, so many questions under way at once.
 func BenchmarkUDP(b *testing.B) {
-	h := newHost(b)
-	h.bridge("br-red", "10.0.0.1/16")
-	c := h.container("br-red", "10.0.0.1", "10.0.0.2/16")
-	h.set(h.server(), benchZone())
+	h := newTestHost(b)
+	h.addBridge("br-red", "10.0.0.1/16")
+	c := h.addContainer("br-red", "10.0.0.1", "10.0.0.2/16")
+	h.setZones(h.newServer(), benchZone())
 	wire, _ := question("web", dns.TypeA).Pack()
 	for _, window := range []int{1, 32} {
 		b.Run(fmt.Sprint("window=", window), func(b *testing.B) {
-			conn := dial(b, c, "udp", "10.0.0.1:53")
-			buf := make([]byte, maxUDP)
+			conn := dialFrom(b, c, "udp", "10.0.0.1:53")
+			buf := make([]byte, maxUDPSize)
 			for range window - 1 {
 				exchangeRaw(b, conn, wire, nil)
 			}

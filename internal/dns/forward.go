@@ -1,11 +1,8 @@
 package dns
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -17,48 +14,47 @@ import (
 )
 
 const (
-	// budget for an answer from upstreams. The C library waits 5 s before it asks
-	// again; a SERVFAIL that arrives sooner is one it can act on.
-	budget = 4500 * time.Millisecond
-	// patience with one upstream, less where there are many.
-	patience = 2 * time.Second
-	// rounds over the upstreams: a datagram can get lost.
-	rounds = 2
-	// shunned is how long an upstream that did not answer is asked last, so that a
-	// dead first one does not delay each lookup by its patience.
-	shunned = 10 * time.Second
+	// forwardTimeout is for an answer of any upstream. The C library asks again after
+	// 5 s; a SERVFAIL that arrives before is of use to it.
+	forwardTimeout = 4500 * time.Millisecond
+	// upstreamTimeout is for an answer of one upstream; it is shorter if there are many.
+	upstreamTimeout = 2 * time.Second
+	// maxRounds is how often all upstreams are asked, as a datagram can get lost.
+	maxRounds = 2
+	// penaltyTime is how long an upstream that did not answer is asked last. Otherwise a
+	// dead first one would delay each lookup by upstreamTimeout.
+	penaltyTime = 10 * time.Second
 )
 
-// forwarder asks upstreams.
+// forwarder forwards queries to upstreams.
 type forwarder struct {
 	log  *slog.Logger
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	mu    sync.Mutex
-	until map[netip.AddrPort]time.Time // when an upstream is no longer shunned
+	mu             sync.Mutex
+	penalizedUntil map[netip.AddrPort]time.Time // only upstreams that did not answer the last query
 }
 
 func newForwarder(log *slog.Logger) *forwarder {
-	return &forwarder{log: log, dial: new(net.Dialer).DialContext, until: make(map[netip.AddrPort]time.Time)}
+	return &forwarder{log: log, dial: new(net.Dialer).DialContext, penalizedUntil: make(map[netip.AddrPort]time.Time)}
 }
 
-// ask returns the answer for a client: an upstream's, or one that says that there
-// is none.
-func (f *forwarder) ask(ctx context.Context, q *query, upstreams []netip.AddrPort) []byte {
-	wire, err := q.onward()
-	if err != nil {
-		return q.fail(dns.RcodeFormatError) // not known to happen
+// forward returns an answer for the client: an upstream's, or SERVFAIL if none answered.
+func (f *forwarder) forward(ctx context.Context, q *query, upstreams []netip.AddrPort) []byte {
+	var err error
+	if q.forwarded, err = q.upstreamQuery(); err != nil {
+		return q.failWith(dns.RcodeFormatError) // not known to happen
 	}
-	start, wait := time.Now(), min(patience, budget/time.Duration(len(upstreams)))
-	for range rounds {
+	start, timeout := time.Now(), min(upstreamTimeout, forwardTimeout/time.Duration(len(upstreams)))
+	for range maxRounds {
 		var refused []byte
-		for _, u := range f.order(upstreams) {
-			if ctx.Err() != nil || time.Since(start)+wait > budget {
+		for _, upstream := range f.orderUpstreams(upstreams) {
+			if ctx.Err() != nil || time.Since(start)+timeout > forwardTimeout {
 				break
 			}
-			answer, err := f.try(ctx, u, q, wire, wait)
-			if err == nil && passes(answer) {
-				return q.hideAbsence(answer)
+			answer, err := f.tryUpstream(ctx, upstream, q, timeout)
+			if err == nil && isConclusive(answer) {
+				return q.replaceDenial(answer)
 			}
 			if err == nil {
 				refused = answer
@@ -68,17 +64,17 @@ func (f *forwarder) ask(ctx context.Context, q *query, upstreams []netip.AddrPor
 			return refused
 		}
 	}
-	return q.fail(dns.RcodeServerFailure)
+	return q.failWith(dns.RcodeServerFailure)
 }
 
-// order puts upstreams that lately did not answer behind the others.
-func (f *forwarder) order(upstreams []netip.AddrPort) []netip.AddrPort {
+// orderUpstreams puts upstreams that did not answer lately behind the others.
+func (f *forwarder) orderUpstreams(upstreams []netip.AddrPort) []netip.AddrPort {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
 	var first, last []netip.AddrPort
 	for _, u := range upstreams {
-		if now.Before(f.until[u]) {
+		if now.Before(f.penalizedUntil[u]) {
 			last = append(last, u)
 		} else {
 			first = append(first, u)
@@ -87,85 +83,50 @@ func (f *forwarder) order(upstreams []netip.AddrPort) []netip.AddrPort {
 	return slices.Concat(first, last)
 }
 
-func (f *forwarder) try(ctx context.Context, u netip.AddrPort, q *query, wire []byte, wait time.Duration) ([]byte, error) {
-	one, cancel := context.WithTimeout(ctx, wait)
+// tryUpstream asks one upstream, and remembers whether it answered.
+func (f *forwarder) tryUpstream(ctx context.Context, upstream netip.AddrPort, q *query, timeout time.Duration) ([]byte, error) {
+	timed, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := f.exchange(one, u, q, wire)
-	if ctx.Err() == nil { // else nobody waited for it
-		f.note(u, err)
+	answer, err := f.exchange(timed, upstream, q)
+	if ctx.Err() == nil { // else the listener was closed
+		f.noteOutcome(upstream, err)
 	}
 	return answer, err
 }
 
-// note remembers whether an upstream answered. Only changes are logged, since
-// containers ask as often as they like.
-func (f *forwarder) note(u netip.AddrPort, err error) {
+// noteOutcome penalizes an upstream that did not answer. Only changes are logged, as
+// containers may ask at any rate.
+func (f *forwarder) noteOutcome(upstream netip.AddrPort, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, known := f.until[u]
+	_, failedBefore := f.penalizedUntil[upstream]
 	switch {
 	case err != nil:
-		f.until[u] = time.Now().Add(shunned)
-		if !known {
-			f.log.Warn("name server does not answer", "server", u, "error", err)
+		f.penalizedUntil[upstream] = time.Now().Add(penaltyTime)
+		if !failedBefore {
+			f.log.Warn("name server does not answer", "server", upstream, "error", err)
 		}
-	case known:
-		delete(f.until, u)
-		f.log.Info("name server answers again", "server", u)
+	case failedBefore:
+		delete(f.penalizedUntil, upstream)
+		f.log.Info("name server answers again", "server", upstream)
 	}
 }
 
-// exchange asks one upstream over the transport that the client used: an answer
-// that does not fit in UDP makes the client come back over TCP. Each question has
-// a socket of its own: with the port that the kernel picks, and a random id, it is
-// hard to guess, and being connected it takes nothing from other addresses.
-func (f *forwarder) exchange(ctx context.Context, u netip.AddrPort, q *query, wire []byte) ([]byte, error) {
-	conn, err := f.dial(ctx, q.network(), u.String())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	wire = bytes.Clone(wire)
-	binary.BigEndian.PutUint16(wire, uint16(rand.Uint32())) // ChaCha8, seeded by the kernel
-	if err := send(conn, wire, q.tcp); err != nil {
-		return nil, err
-	}
-	for {
-		got, err := receive(conn, q.tcp)
-		if err != nil {
-			return nil, err
-		}
-		// Anything else is somebody's guess, and the answer may still come.
-		if answer, ok := q.relay(got, wire); ok {
-			return answer, nil
-		}
-	}
-}
-
-func (q *query) network() string {
-	if q.tcp {
-		return "tcp"
-	}
-	return "udp"
-}
-
-// passes says whether an answer is worth giving to the client while another
-// upstream may have a better one; the C library goes on after the same codes.
-func passes(answer []byte) bool {
-	switch answer[3] & codes {
+// isConclusive tells whether no other upstream needs to be asked. The C library tries the
+// next server after the same codes.
+func isConclusive(answer []byte) bool {
+	switch answer[3] & maskRcode {
 	case dns.RcodeServerFailure, dns.RcodeNotImplemented, dns.RcodeRefused:
 		return false
 	}
 	return true
 }
 
-// hideAbsence puts a denial of this package in the place of one for a name of a
-// single label: the root's may be kept for a day, and the next container may have
-// that name.
-func (q *query) hideAbsence(answer []byte) []byte {
-	if answer[3]&codes != dns.RcodeNameError || strings.Contains(key(q.question().Name), ".") {
+// replaceDenial replaces an upstream's NXDOMAIN for a name of one label by one of our own.
+// The root's may be cached for a day, and the next container may have that name.
+func (q *query) replaceDenial(answer []byte) []byte {
+	if answer[3]&maskRcode != dns.RcodeNameError || strings.Contains(lookupKey(q.question().Name), ".") {
 		return answer
 	}
-	return q.pack(q.negative(dns.RcodeNameError))
+	return q.packToFit(q.negativeAnswer(dns.RcodeNameError))
 }

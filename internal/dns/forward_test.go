@@ -42,7 +42,7 @@ func (f *fakeUpstreams) dial(_ context.Context, network, address string) (net.Co
 	near, far := net.Pipe()
 	go func() {
 		defer far.Close()
-		wire, err := receive(far, f.tcp)
+		wire, err := receiveMessage(far, f.tcp)
 		if err != nil {
 			return
 		}
@@ -54,7 +54,7 @@ func (f *fakeUpstreams) dial(_ context.Context, network, address string) (net.Co
 		f.saw = append(f.saw, m)
 		f.mu.Unlock()
 		for _, reply := range behave(m) {
-			if send(far, reply, f.tcp) != nil {
+			if sendMessage(far, reply, f.tcp) != nil {
 				return
 			}
 		}
@@ -63,21 +63,21 @@ func (f *fakeUpstreams) dial(_ context.Context, network, address string) (net.Co
 	return near, nil
 }
 
-func silent(*dns.Msg) [][]byte { return nil }
+func noResponse(*dns.Msg) [][]byte { return nil }
 
-// says makes an upstream that answers with a code, and an address where that is success.
-func says(rcode int) func(*dns.Msg) [][]byte {
-	return func(m *dns.Msg) [][]byte { return [][]byte{reply(m, rcode)} }
+// respondWith makes an upstream that answers with a code, and an address where that is success.
+func respondWith(rcode int) func(*dns.Msg) [][]byte {
+	return func(m *dns.Msg) [][]byte { return [][]byte{replyTo(m, rcode)} }
 }
 
-// refuseShortly answers without the question, as some do.
-func refuseShortly(m *dns.Msg) [][]byte {
-	wire := reply(m, dns.RcodeRefused)[:headerLen]
+// refuseWithHeaderOnly answers without the question, as some do.
+func refuseWithHeaderOnly(m *dns.Msg) [][]byte {
+	wire := replyTo(m, dns.RcodeRefused)[:headerLen]
 	wire[5] = 0 // questions
 	return [][]byte{wire}
 }
 
-func reply(m *dns.Msg, rcode int) []byte {
+func replyTo(m *dns.Msg, rcode int) []byte {
 	r := new(dns.Msg)
 	r.SetRcode(m, rcode)
 	if rcode == dns.RcodeSuccess {
@@ -90,9 +90,9 @@ func reply(m *dns.Msg, rcode int) []byte {
 	return wire
 }
 
-// asks sends a question through a forwarder with upstreams 1 to n and returns the
+// forward sends a question through a forwarder with upstreams 1 to n and returns the
 // answer and how long it took.
-func (f *fakeUpstreams) asks(t *testing.T, fw *forwarder, m *dns.Msg, n int) (*dns.Msg, time.Duration) {
+func (f *fakeUpstreams) forward(t *testing.T, fw *forwarder, m *dns.Msg, n int) (*dns.Msg, time.Duration) {
 	t.Helper()
 	fw.dial = f.dial
 	var upstreams []netip.AddrPort
@@ -103,15 +103,15 @@ func (f *fakeUpstreams) asks(t *testing.T, fw *forwarder, m *dns.Msg, n int) (*d
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, _ := parse(wire, f.tcp)
+	q, _ := parseQuery(wire, f.tcp)
 	start := time.Now()
-	answer := fw.ask(t.Context(), q, upstreams)
-	return unpack(t, answer), time.Since(start)
+	answer := fw.forward(t.Context(), q, upstreams)
+	return mustUnpack(t, answer), time.Since(start)
 }
 
 type behaviours = map[byte]func(*dns.Msg) [][]byte
 
-func TestForwarding(t *testing.T) {
+func TestForwardingTriesUpstreamsInTurn(t *testing.T) {
 	for what, c := range map[string]struct {
 		behave behaviours
 		n      int
@@ -119,22 +119,22 @@ func TestForwarding(t *testing.T) {
 		asked  []byte
 		took   time.Duration
 	}{
-		"the first answers":             {behaviours{1: says(0), 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1}, 0},
-		"the first is silent":           {behaviours{1: silent, 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 2 * time.Second},
-		"the first refuses connections": {behaviours{2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
-		"the first fails":               {behaviours{1: says(dns.RcodeServerFailure), 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
-		"the first refuses, in short":   {behaviours{1: refuseShortly, 2: says(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
-		"all refuse":                    {behaviours{1: says(dns.RcodeRefused), 2: says(dns.RcodeRefused)}, 2, "REFUSED", []byte{1, 2}, 0},
-		"a refusal and silence":         {behaviours{1: says(dns.RcodeRefused), 2: silent}, 2, "REFUSED", []byte{1, 2}, 2 * time.Second},
-		"all are silent":                {behaviours{1: silent, 2: silent}, 2, "SERVFAIL", []byte{1, 2}, 4 * time.Second},
-		"only one, and silent":          {behaviours{1: silent}, 1, "SERVFAIL", []byte{1, 1}, 4 * time.Second},
-		"three silent ones":             {behaviours{1: silent, 2: silent, 3: silent}, 3, "SERVFAIL", []byte{1, 2, 3}, budget},
-		"there is no such name":         {behaviours{1: says(dns.RcodeNameError)}, 2, "NXDOMAIN", []byte{1}, 0},
+		"the first answers":             {behaviours{1: respondWith(0), 2: respondWith(0)}, 2, "NOERROR, 192.0.2.1", []byte{1}, 0},
+		"the first is silent":           {behaviours{1: noResponse, 2: respondWith(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 2 * time.Second},
+		"the first refuses connections": {behaviours{2: respondWith(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
+		"the first fails":               {behaviours{1: respondWith(dns.RcodeServerFailure), 2: respondWith(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
+		"the first refuses, in short":   {behaviours{1: refuseWithHeaderOnly, 2: respondWith(0)}, 2, "NOERROR, 192.0.2.1", []byte{1, 2}, 0},
+		"all refuse":                    {behaviours{1: respondWith(dns.RcodeRefused), 2: respondWith(dns.RcodeRefused)}, 2, "REFUSED", []byte{1, 2}, 0},
+		"a refusal and silence":         {behaviours{1: respondWith(dns.RcodeRefused), 2: noResponse}, 2, "REFUSED", []byte{1, 2}, 2 * time.Second},
+		"all are silent":                {behaviours{1: noResponse, 2: noResponse}, 2, "SERVFAIL", []byte{1, 2}, 4 * time.Second},
+		"only one, and silent":          {behaviours{1: noResponse}, 1, "SERVFAIL", []byte{1, 1}, 4 * time.Second},
+		"three silent ones":             {behaviours{1: noResponse, 2: noResponse, 3: noResponse}, 3, "SERVFAIL", []byte{1, 2, 3}, forwardTimeout},
+		"there is no such name":         {behaviours{1: respondWith(dns.RcodeNameError)}, 2, "NXDOMAIN", []byte{1}, 0},
 	} {
 		for _, tcp := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fakeUpstreams{behave: c.behave, tcp: tcp}
-				m, took := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), c.n)
+				m, took := f.forward(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), c.n)
 				got := dns.RcodeToString[m.Rcode]
 				if len(m.Answer) > 0 {
 					got += ", " + m.Answer[0].(*dns.A).A.String()
@@ -147,19 +147,19 @@ func TestForwarding(t *testing.T) {
 	}
 }
 
-func TestSilentUpstreamIsAskedLastForAWhile(t *testing.T) {
+func TestSilentUpstreamIsPenalized(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		fw := newForwarder(slog.New(slog.NewTextHandler(&log, nil)))
-		f := &fakeUpstreams{behave: behaviours{1: silent, 2: says(0)}}
+		f := &fakeUpstreams{behave: behaviours{1: noResponse, 2: respondWith(0)}}
 		for i, want := range []time.Duration{2 * time.Second, 0, 0} {
-			if _, took := f.asks(t, fw, question("example.com", dns.TypeA), 2); took != want {
+			if _, took := f.forward(t, fw, question("example.com", dns.TypeA), 2); took != want {
 				t.Errorf("question %d took %v, want %v", i, took, want)
 			}
 		}
-		time.Sleep(shunned)
-		f.behave[1] = says(0)
-		if _, took := f.asks(t, fw, question("example.com", dns.TypeA), 2); took != 0 || f.asked[len(f.asked)-1] != 1 {
+		time.Sleep(penaltyTime)
+		f.behave[1] = respondWith(0)
+		if _, took := f.forward(t, fw, question("example.com", dns.TypeA), 2); took != 0 || f.asked[len(f.asked)-1] != 1 {
 			t.Errorf("afterwards %v is asked, for %v", f.asked[len(f.asked)-1], took)
 		}
 		for _, line := range []string{"name server does not answer", "name server answers again"} {
@@ -181,7 +181,7 @@ func TestForgedAnswersAreIgnored(t *testing.T) {
 			}
 			return [][]byte{
 				{}, {1, 2, 3}, bad(func(m *dns.Msg) {}), // a question
-				reply(m, dns.RcodeSuccess)[:headerLen+3],
+				replyTo(m, dns.RcodeSuccess)[:headerLen+3],
 				bad(func(m *dns.Msg) { m.Response = true; m.Id++ }),
 				bad(func(m *dns.Msg) { m.Response = true; m.Opcode = dns.OpcodeStatus }),
 				bad(func(m *dns.Msg) { m.Response = true; m.Question[0].Name = "example.org." }),
@@ -189,34 +189,34 @@ func TestForgedAnswersAreIgnored(t *testing.T) {
 				bad(func(m *dns.Msg) { m.Response = true; m.Question[0].Qtype = dns.TypeAAAA }),
 				bad(func(m *dns.Msg) { m.Response = true; m.Question = nil }),
 				bad(func(m *dns.Msg) { m.Response = true; m.Question = append(m.Question, m.Question[0]) }),
-				reply(m, dns.RcodeSuccess),
+				replyTo(m, dns.RcodeSuccess),
 			}
 		}}}
-		m, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), 1)
+		m, _ := f.forward(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), 1)
 		if len(m.Answer) != 1 {
 			t.Errorf("got %v", m)
 		}
 	})
 }
 
-func TestForwardedAnswerIsTheClients(t *testing.T) {
+func TestForwardedAnswerMatchesClientsQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
 			m.Question[0].Name = strings.ToLower(m.Question[0].Name)
-			return [][]byte{reply(m, dns.RcodeSuccess)}
+			return [][]byte{replyTo(m, dns.RcodeSuccess)}
 		}}}
 		ids := make(map[uint16]bool)
 		for range 5 {
 			m := question("eXample.COM", dns.TypeA)
 			m.SetEdns0(4096, true)
 			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 32, Address: net.IP{10, 0, 0, 2}}}
-			got, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), m, 1)
+			got, _ := f.forward(t, newForwarder(slog.New(slog.DiscardHandler)), m, 1)
 			if got.Id != m.Id || got.Question[0] != m.Question[0] || !got.RecursionAvailable {
 				t.Errorf("asked %v, got %v", m.Question[0], got)
 			}
 			saw := f.saw[len(f.saw)-1]
 			opt := saw.IsEdns0()
-			if !saw.RecursionDesired || opt == nil || !opt.Do() || opt.UDPSize() != maxUDP || len(opt.Option) != 0 {
+			if !saw.RecursionDesired || opt == nil || !opt.Do() || opt.UDPSize() != maxUDPSize || len(opt.Option) != 0 {
 				t.Errorf("the upstream saw %v", saw)
 			}
 			ids[saw.Id] = true
@@ -230,9 +230,9 @@ func TestForwardedAnswerIsTheClients(t *testing.T) {
 func TestAnswerTooLongForClientIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
-			return [][]byte{append(reply(m, dns.RcodeSuccess), make([]byte, 600)...)}
+			return [][]byte{append(replyTo(m, dns.RcodeSuccess), make([]byte, 600)...)}
 		}}}
-		m, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), 1)
+		m, _ := f.forward(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), 1)
 		if !m.Truncated || len(m.Answer) != 0 || m.Rcode != dns.RcodeSuccess {
 			t.Errorf("got %v", m)
 		}
@@ -240,7 +240,7 @@ func TestAnswerTooLongForClientIsCut(t *testing.T) {
 }
 
 // The root's denial of a name may be kept for a day, but a container may take that name.
-func TestDenialOfOneLabelIsNotKept(t *testing.T) {
+func TestDenialOfOneLabelIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
 			r := new(dns.Msg)
@@ -250,33 +250,33 @@ func TestDenialOfOneLabelIsNotKept(t *testing.T) {
 			wire, _ := r.Pack()
 			return [][]byte{wire}
 		}}}
-		m, _ := f.asks(t, newForwarder(slog.New(slog.DiscardHandler)), question("db", dns.TypeA), 1)
+		m, _ := f.forward(t, newForwarder(slog.New(slog.DiscardHandler)), question("db", dns.TypeA), 1)
 		if m.Rcode != dns.RcodeNameError || m.Ns[0].Header().Ttl != 0 || m.Ns[0].(*dns.SOA).Minttl != 0 {
 			t.Errorf("got %v", m)
 		}
 	})
 }
 
-func TestGivingUpEndsForwarding(t *testing.T) {
+func TestClosedListenerEndsForwarding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fw := newForwarder(slog.New(slog.DiscardHandler))
-		fw.dial = (&fakeUpstreams{behave: behaviours{1: silent}}).dial
+		fw.dial = (&fakeUpstreams{behave: behaviours{1: noResponse}}).dial
 		wire, _ := question("example.com", dns.TypeA).Pack()
-		q, _ := parse(wire, false)
+		q, _ := parseQuery(wire, false)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		fw.ask(ctx, q, []netip.AddrPort{netip.MustParseAddrPort("198.18.0.1:53")})
+		fw.forward(ctx, q, []netip.AddrPort{netip.MustParseAddrPort("198.18.0.1:53")})
 		if took := time.Since(start); took != time.Millisecond {
 			t.Errorf("took %v", took)
 		}
-		if len(fw.until) != 0 {
+		if len(fw.penalizedUntil) != 0 {
 			t.Error("the upstream is blamed")
 		}
 	})
 }
 
-func TestLimits(t *testing.T) {
+func TestLimiterCountsByClientNetworkAndHost(t *testing.T) {
 	l := newLimiter(limits{client: 2, network: 3, host: 5})
 	c := func(network string, last byte) client {
 		return client{network, netip.AddrFrom4([4]byte{10, 0, 0, last})}
@@ -300,7 +300,7 @@ func TestLimits(t *testing.T) {
 	for _, used := range []client{c("red", 1), c("red", 2), c("red", 3), c("blue", 1), c("blue", 2)} {
 		l.release(used)
 	}
-	if l.all != 0 || len(l.clients) != 0 || len(l.networks) != 0 {
-		t.Errorf("left over: %d, %v, %v", l.all, l.clients, l.networks)
+	if l.total != 0 || len(l.clients) != 0 || len(l.networks) != 0 {
+		t.Errorf("left over: %d, %v, %v", l.total, l.clients, l.networks)
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-func seeds(f *testing.F) [][]byte {
+func seedQueries(f *testing.F) [][]byte {
 	var all [][]byte
 	for _, m := range []*dns.Msg{
 		question("web", dns.TypeA), question("many.dns.podman", dns.TypeAAAA), question("example.com", dns.TypeANY),
-		question("2.0.0.10.in-addr.arpa", dns.TypePTR), question(reverse("fd00::2"), dns.TypePTR), question(`\000\255.`, dns.TypeTXT),
+		question("2.0.0.10.in-addr.arpa", dns.TypePTR), question(reverseName("fd00::2"), dns.TypePTR), question(`\000\255.`, dns.TypeTXT),
 	} {
 		for _, size := range []uint16{0, 100, 4096} {
 			if size > 0 {
@@ -27,17 +27,17 @@ func seeds(f *testing.F) [][]byte {
 	return all
 }
 
-// checkForClient fails where an answer is none to the client's message.
-func checkForClient(t *testing.T, wire, answer []byte, tcp bool) {
-	if len(answer) < headerLen || binary.BigEndian.Uint16(answer) != binary.BigEndian.Uint16(wire) || answer[2]&responses == 0 {
+// checkAnswerForClient fails where an answer is none to the client's message.
+func checkAnswerForClient(t *testing.T, wire, answer []byte, tcp bool) {
+	if len(answer) < headerLen || binary.BigEndian.Uint16(answer) != binary.BigEndian.Uint16(wire) || answer[2]&flagResponse == 0 {
 		t.Fatalf("%x is no answer to %x", answer, wire)
 	}
-	most := maxTCP
+	most := maxTCPSize
 	if !tcp {
-		most = minUDP
+		most = minUDPSize
 		m := new(dns.Msg)
 		if m.Unpack(wire) == nil && m.IsEdns0() != nil {
-			most = min(max(most, int(m.IsEdns0().UDPSize())), maxUDP)
+			most = min(max(most, int(m.IsEdns0().UDPSize())), maxUDPSize)
 		}
 	}
 	if len(answer) > most {
@@ -47,7 +47,7 @@ func checkForClient(t *testing.T, wire, answer []byte, tcp bool) {
 
 // FuzzQuery sends messages as clients do.
 func FuzzQuery(f *testing.F) {
-	for _, wire := range seeds(f) {
+	for _, wire := range seedQueries(f) {
 		f.Add(wire, false)
 		f.Add(wire, true)
 	}
@@ -57,20 +57,20 @@ func FuzzQuery(f *testing.F) {
 			answer, q := v.answer(wire, tcp)
 			switch {
 			case q != nil:
-				sent, err := q.onward()
+				sent, err := q.upstreamQuery()
 				if err != nil {
 					t.Fatalf("a question that cannot go on: %v", err)
 				}
 				if end := endOfQuestion(sent); end == 0 || !sameQuestion(sent[headerLen:end], wire[headerLen:end]) {
 					t.Fatalf("the question %x became %x", wire, sent)
 				}
-				checkForClient(t, wire, q.fail(dns.RcodeServerFailure), tcp)
+				checkAnswerForClient(t, wire, q.failWith(dns.RcodeServerFailure), tcp)
 			case answer != nil:
-				checkForClient(t, wire, answer, tcp)
+				checkAnswerForClient(t, wire, answer, tcp)
 				if err := new(dns.Msg).Unpack(answer); err != nil {
 					t.Fatalf("the answer %x: %v", answer, err)
 				}
-			case len(wire) >= headerLen && wire[2]&responses == 0:
+			case len(wire) >= headerLen && wire[2]&flagResponse == 0:
 				t.Fatalf("no answer to %x", wire)
 			}
 		}
@@ -79,16 +79,16 @@ func FuzzQuery(f *testing.F) {
 
 // FuzzUpstream sends messages as upstreams do.
 func FuzzUpstream(f *testing.F) {
-	all := seeds(f)
+	all := seedQueries(f)
 	for _, wire := range all {
 		m := new(dns.Msg)
 		if err := m.Unpack(wire); err != nil {
 			f.Fatal(err)
 		}
-		f.Add(wire, reply(m, dns.RcodeSuccess), false)
-		f.Add(wire, reply(m, dns.RcodeNameError), true)
-		f.Add(wire, refuseShortly(m)[0], true)
-		f.Add(wire, reply(m, dns.RcodeSuccess)[:headerLen+3:headerLen+3], false)
+		f.Add(wire, replyTo(m, dns.RcodeSuccess), false)
+		f.Add(wire, replyTo(m, dns.RcodeNameError), true)
+		f.Add(wire, refuseWithHeaderOnly(m)[0], true)
+		f.Add(wire, replyTo(m, dns.RcodeSuccess)[:headerLen+3:headerLen+3], false)
 	}
 	v := newView(manyZone(200), nil)
 	f.Fuzz(func(t *testing.T, wire, got []byte, tcp bool) {
@@ -96,16 +96,16 @@ func FuzzUpstream(f *testing.F) {
 		if q == nil {
 			return
 		}
-		sent, err := q.onward()
+		sent, err := q.upstreamQuery()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(got) > 1 {
 			copy(sent, got[:2]) // the id that was guessed right
 		}
-		if answer, ok := q.relay(got, sent); ok {
-			passes(answer)
-			checkForClient(t, wire, q.hideAbsence(answer), tcp)
+		if answer, ok := q.answerFromUpstream(got, sent); ok {
+			isConclusive(answer)
+			checkAnswerForClient(t, wire, q.replaceDenial(answer), tcp)
 		}
 	})
 }
@@ -132,7 +132,7 @@ func FuzzName(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		k, ok := canonical(name)
+		k, ok := canonicalName(name)
 		if !ok {
 			return
 		}
@@ -141,8 +141,8 @@ func FuzzName(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", k, err)
 		}
-		q, _ := parse(wire, false)
-		if q == nil || key(q.question().Name) != k {
+		q, _ := parseQuery(wire, false)
+		if q == nil || lookupKey(q.question().Name) != k {
 			t.Fatalf("%q is asked for as %v", k, q)
 		}
 	})

@@ -10,29 +10,29 @@ import (
 )
 
 const (
-	maxName  = 253 // characters without the final dot (RFC 1035, section 2.3.4, less lengths)
-	maxLabel = 63
+	maxNameLen  = 253 // characters without the final dot (RFC 1035, section 2.3.4: 255 bytes on the wire)
+	maxLabelLen = 63
 
-	reverse4 = "in-addr.arpa"
-	reverse6 = "ip6.arpa"
+	reverseDomain4 = "in-addr.arpa"
+	reverseDomain6 = "ip6.arpa"
 )
 
-// canonical returns a name as key gives it for a question about it, or false
-// where no question can be about it. Podman takes any string as an alias.
-func canonical(name string) (string, bool) {
+// canonicalName returns the lookupKey of questions about a name. It returns false if there
+// can be no such question, as Podman accepts any string as an alias.
+func canonicalName(name string) (string, bool) {
 	name = strings.TrimSuffix(name, ".")
-	if plain(name) {
+	if isPlainName(name) {
 		return strings.ToLower(name), true
 	}
 	var escaped strings.Builder
 	for _, c := range []byte(name) {
-		if c == '.' || plainByte(c) {
+		if c == '.' || isPlainByte(c) {
 			escaped.WriteByte(c)
 		} else {
 			fmt.Fprintf(&escaped, `\%03d`, c)
 		}
 	}
-	// Through the wire and back, since the library then escapes as in questions.
+	// Pack and unpack the name, as the library then escapes it as in questions.
 	wire := make([]byte, 256)
 	if name == "" {
 		return "", false
@@ -41,40 +41,40 @@ func canonical(name string) (string, bool) {
 		return "", false
 	}
 	unpacked, _, err := dns.UnpackDomainName(wire, 0)
-	return key(unpacked), err == nil
+	return lookupKey(unpacked), err == nil
 }
 
-// plain says whether a name looks the same on the wire as in text, as almost all do.
-func plain(name string) bool {
-	if name == "" || len(name) > maxName {
+// isPlainName tells whether a name needs no escaping, as almost all.
+func isPlainName(name string) bool {
+	if name == "" || len(name) > maxNameLen {
 		return false
 	}
 	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > maxLabel {
+		if label == "" || len(label) > maxLabelLen {
 			return false
 		}
 	}
 	for _, c := range []byte(name) {
-		if c != '.' && !plainByte(c) {
+		if c != '.' && !isPlainByte(c) {
 			return false
 		}
 	}
 	return true
 }
 
-func plainByte(c byte) bool {
+func isPlainByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
-// key returns the name of a question as it is looked up: in lower case, without
-// the final dot.
-func key(fqdn string) string {
+// lookupKey returns a question's name as views have it: in lower case, without the final
+// dot.
+func lookupKey(fqdn string) string {
 	return strings.TrimSuffix(dns.CanonicalName(fqdn), ".")
 }
 
-// under says whether a key is below a domain or is that domain, and returns what
-// is before it.
-func under(key, domain string) (string, bool) {
+// cutDomain tells whether a name is a domain or below it, and returns what is before the
+// domain.
+func cutDomain(key, domain string) (string, bool) {
 	if key == domain {
 		return "", true
 	}
@@ -85,20 +85,20 @@ func under(key, domain string) (string, bool) {
 	return rest[:len(rest)-1], true
 }
 
-// parseReverse returns what a reverse name covers: an address, or a prefix where
+// parseReverseName returns what a reverse name covers: an address, or a prefix where
 // the name has fewer labels.
-func parseReverse(key string) (netip.Prefix, bool) {
-	if rest, ok := under(key, reverse4); ok {
-		return parseLabels(rest, 10, 8, make([]byte, 4))
+func parseReverseName(key string) (netip.Prefix, bool) {
+	if rest, ok := cutDomain(key, reverseDomain4); ok {
+		return parseReverseLabels(rest, 10, 8, make([]byte, 4))
 	}
-	if rest, ok := under(key, reverse6); ok {
-		return parseLabels(rest, 16, 4, make([]byte, 16))
+	if rest, ok := cutDomain(key, reverseDomain6); ok {
+		return parseReverseLabels(rest, 16, 4, make([]byte, 16))
 	}
 	return netip.Prefix{}, false
 }
 
-// parseLabels reads labels of the given number of bits, last label first, into raw.
-func parseLabels(labels string, base, bits int, raw []byte) (netip.Prefix, bool) {
+// parseReverseLabels reads labels of the given number of bits, last label first, into raw.
+func parseReverseLabels(labels string, base, bits int, raw []byte) (netip.Prefix, bool) {
 	n := 0
 	for labels != "" {
 		i := strings.LastIndexByte(labels, '.')

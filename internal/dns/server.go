@@ -11,137 +11,128 @@ import (
 	"sync/atomic"
 )
 
-// Server answers for the zones of this host. It is ready for use after New.
+// Server answers for the zones of this host.
 type Server struct {
-	log       *slog.Logger
-	forwarder *forwarder
-	forwards  *limiter
-	conns     *limiter
+	log          *slog.Logger
+	forwarder    *forwarder
+	forwardLimit *limiter
+	connLimit    *limiter
 
 	mu     sync.Mutex
-	zones  map[string]*zone // by network
+	zones  map[string]*servedZone // by network
 	closed bool
 }
 
-// zone is a Zone that is served.
-type zone struct {
-	network   string
-	view      atomic.Pointer[view]
-	newer     atomic.Pointer[view] // of what was added since, or nil
-	members   atomic.Pointer[members]
-	source    Zone // what the view is made from
-	places    []place
-	added     []Record
-	listeners map[place]*listener
+// servedZone is a Zone with its listeners. Server.mu guards the fields that are not atomic.
+type servedZone struct {
+	network      string
+	view         atomic.Pointer[view]
+	addedView    atomic.Pointer[view] // of the records added since the last Set, or nil
+	multihomed   atomic.Pointer[multihomed]
+	desired      Zone // that the view was made from
+	bindings     []binding
+	addedRecords []Record
+	listeners    map[binding]*listener
 }
 
-// place is where a listener is. One with a device of another index is elsewhere.
-type place struct {
+// binding is what a listener's sockets are bound to. A device that was deleted and made
+// anew has another index, so it is another binding.
+type binding struct {
 	device string
 	index  uint32
 	addr   netip.Addr
-	port   uint16 // as wanted
+	port   uint16 // as desired; another one if it is taken
 }
 
 // New returns a server without zones.
 func New(log *slog.Logger) *Server {
 	return &Server{
-		log:       log,
-		forwarder: newForwarder(log),
-		forwards:  newLimiter(forwardLimits),
-		conns:     newLimiter(connLimits),
-		zones:     make(map[string]*zone),
+		log:          log,
+		forwarder:    newForwarder(log),
+		forwardLimit: newLimiter(forwardLimits),
+		connLimit:    newLimiter(connLimits),
+		zones:        make(map[string]*servedZone),
 	}
 }
 
-// Set makes the server serve these zones and no others, in the network namespace
-// of the calling thread. Sockets that are right are kept; a question is answered
-// from the old state or the new one. Call it again when a bridge was deleted and
-// made anew, since sockets are bound to the device that was there. What is given
-// is kept, and must not be changed afterwards.
+// Set makes the server serve these zones and no others, in the network namespace of the
+// calling thread. Sockets that are right are kept. A query is answered from the old state
+// or from the new one. Call Set again when a bridge was deleted and made anew, as sockets
+// are bound to the old device. The zones must not be changed afterwards.
 //
-// Listeners that could not be opened are reported, with what to do; all else is
-// as wanted, and the next Set tries again. A zone that makes no sense is reported
-// and not served.
+// Listeners that could not be opened are reported as ZoneErrors, with what to do; the next
+// Set tries again. An invalid zone is reported and not served. All else is as desired.
 func (s *Server) Set(zones []Zone) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return errors.New("set zones: the server is closed")
 	}
-	wanted, errs := parseZones(zones)
-	s.closeStale(wanted)
-	own := ownResolvers(wanted)
-	for _, z := range wanted {
-		live := s.zones[z.Network]
-		if live == nil {
-			live = &zone{network: z.Network, listeners: make(map[place]*listener)}
-			s.zones[z.Network] = live
+	desired, errs := parseZones(zones)
+	s.closeStale(desired)
+	resolvers := resolverAddrs(desired)
+	for _, z := range desired {
+		served := s.zones[z.Network]
+		if served == nil {
+			served = &servedZone{network: z.Network, listeners: make(map[binding]*listener)}
+			s.zones[z.Network] = served
 		}
-		live.places = z.places
-		live.update(z.Zone, own)
-		errs = append(errs, s.open(live, z.places)...)
+		served.bindings = z.bindings
+		served.updateView(z.Zone, resolvers)
+		errs = append(errs, s.openMissing(served)...)
 	}
-	s.connect(wanted)
+	s.linkMultihomed(desired)
 	return errors.Join(errs...)
 }
 
-// AddRecord makes the server answer for one more container of this host, at a cost that grows with those that were added since
-// the last Set only. It lasts until the next Set, which has it too. It returns false where the network is not served at
-// all its addresses, as when its bridge is another by now.
+// AddRecord makes the server answer for one more container of this host, until the next
+// Set, which is to have the record too. Its cost grows only with the number of records
+// added since the last Set. It returns false if the network is not served at all of its
+// addresses, as when its bridge was made anew.
 //
-// The container is answered for the names of its other networks only from the next Set on.
-func (s *Server) AddRecord(network string, e Record) bool {
+// The container gets answers about its other networks only from the next Set on.
+func (s *Server) AddRecord(network string, record Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z := s.zones[network]
-	if z == nil || !z.served() {
+	if z == nil || !z.isServed() {
 		return false
 	}
-	z.added = append(slices.DeleteFunc(z.added, func(o Record) bool { return o.ID == e.ID }), e)
-	z.newer.Store(z.view.Load().with(z.added))
+	z.addedRecords = append(slices.DeleteFunc(z.addedRecords, func(o Record) bool { return o.ID == record.ID }), record)
+	z.addedView.Store(z.view.Load().withRecords(z.addedRecords))
 	return true
 }
 
-// served tells whether the zone has a listener wherever it is to be asked, on the device that is there now.
-func (z *zone) served() bool {
-	return !slices.ContainsFunc(z.places, func(p place) bool {
-		index, err := deviceIndex(p.device)
-		return err != nil || index != p.index || z.listeners[p] == nil
+// isServed tells whether the zone has a listener at each of its addresses, on the device
+// that exists now.
+func (z *servedZone) isServed() bool {
+	return !slices.ContainsFunc(z.bindings, func(b binding) bool {
+		index, err := deviceIndex(b.device)
+		return err != nil || index != b.index || z.listeners[b] == nil
 	})
 }
 
-// ZoneError says why the names of a network are not answered.
-type ZoneError struct {
-	Network string
-	Err     error
-}
-
-func (e ZoneError) Error() string { return e.Err.Error() }
-
-// Unwrap returns what is wrong.
-func (e ZoneError) Unwrap() error { return e.Err }
-
-// update makes a new view if the old one is not of these records. A network of
-// thousands of containers takes milliseconds, and mostly only one of many changes.
-func (z *zone) update(source Zone, own map[netip.AddrPort]bool) {
-	old := z.view.Load()
-	if old == nil || !z.source.sameRecords(source) || !slices.Equal(old.upstreams, usable(source.Upstreams, own)) {
-		z.view.Store(newView(source, own))
-		z.source = source
+// updateView makes a new view if the current one would answer otherwise. A view of
+// thousands of containers takes milliseconds, and mostly only one of many zones changes.
+func (z *servedZone) updateView(desired Zone, resolvers map[netip.AddrPort]bool) {
+	current := z.view.Load()
+	if current == nil || !z.desired.answersAlike(desired) || !slices.Equal(current.upstreams, usableUpstreams(desired.Upstreams, resolvers)) {
+		z.view.Store(newView(desired, resolvers))
+		z.desired = desired
 	}
-	z.newer.Store(nil)
-	z.added = nil
+	z.addedView.Store(nil)
+	z.addedRecords = nil
 }
 
-// wantedZone is a zone that can be served, and where.
-type wantedZone struct {
+// desiredZone is a valid zone, with what its listeners are bound to.
+type desiredZone struct {
 	Zone
-	places []place
+	bindings []binding
 }
 
-func parseZones(zones []Zone) ([]wantedZone, []error) {
-	var good []wantedZone
+// parseZones returns the valid zones, and what is wrong with the others.
+func parseZones(zones []Zone) ([]desiredZone, []error) {
+	var valid []desiredZone
 	var errs []error
 	seen := make(map[string]bool)
 	for _, z := range zones {
@@ -157,76 +148,77 @@ func parseZones(zones []Zone) ([]wantedZone, []error) {
 		if z.Port == 0 {
 			z.Port = Port
 		}
-		good = append(good, wantedZone{z, places(z)})
+		valid = append(valid, desiredZone{z, bindingsOf(z)})
 	}
-	return good, errs
+	return valid, errs
 }
 
-// places returns where a zone is to listen. Where the device is not there its
-// index is 0, which nothing is bound to.
-func places(z Zone) []place {
+// bindingsOf returns where a zone should listen. The index of a device that does not exist
+// is 0, to which nothing is bound.
+func bindingsOf(z Zone) []binding {
 	index, err := deviceIndex(z.Device)
 	if err != nil {
 		index = 0
 	}
-	var all []place
+	var all []binding
 	for _, addr := range z.Addrs {
-		p := place{z.Device, index, addr.Unmap().WithZone(""), z.Port}
-		if !slices.Contains(all, p) {
-			all = append(all, p)
+		b := binding{z.Device, index, addr.Unmap().WithZone(""), z.Port}
+		if !slices.Contains(all, b) {
+			all = append(all, b)
 		}
 	}
 	return all
 }
 
-// ownResolvers returns what upstreams must not be.
-func ownResolvers(zones []wantedZone) map[netip.AddrPort]bool {
-	own := make(map[netip.AddrPort]bool)
+// resolverAddrs returns where this host's resolvers are reached. They must not be their
+// own upstreams.
+func resolverAddrs(zones []desiredZone) map[netip.AddrPort]bool {
+	addrs := make(map[netip.AddrPort]bool)
 	for _, z := range zones {
-		for _, p := range z.places {
-			own[netip.AddrPortFrom(p.addr, p.port)] = true
-			own[netip.AddrPortFrom(p.addr, Port)] = true // from where it is redirected
+		for _, b := range z.bindings {
+			addrs[netip.AddrPortFrom(b.addr, b.port)] = true
+			addrs[netip.AddrPortFrom(b.addr, Port)] = true // redirected to b.port
 		}
 	}
-	return own
+	return addrs
 }
 
-// closeStale closes what is not wanted, of all zones before any opens: an address
-// may have gone from one to another.
-func (s *Server) closeStale(zones []wantedZone) {
-	wanted := make(map[string][]place)
+// closeStale closes what is not desired. That comes before anything is opened, as an
+// address may have moved from one zone to another.
+func (s *Server) closeStale(zones []desiredZone) {
+	desired := make(map[string][]binding)
 	for _, z := range zones {
-		wanted[z.Network] = z.places
+		desired[z.Network] = z.bindings
 	}
-	for network, live := range s.zones {
-		for p, l := range live.listeners {
-			if !slices.Contains(wanted[network], p) {
+	for network, served := range s.zones {
+		for b, l := range served.listeners {
+			if !slices.Contains(desired[network], b) {
 				l.close()
-				delete(live.listeners, p)
+				delete(served.listeners, b)
 			}
 		}
-		if _, ok := wanted[network]; !ok {
+		if _, ok := desired[network]; !ok {
 			delete(s.zones, network)
 		}
 	}
 }
 
-// open opens a zone's listeners that are missing.
-func (s *Server) open(live *zone, places []place) []error {
+// openMissing opens a zone's listeners that are missing.
+func (s *Server) openMissing(z *servedZone) []error {
 	var errs []error
-	for _, p := range places {
-		if live.listeners[p] != nil {
+	for _, b := range z.bindings {
+		if z.listeners[b] != nil {
 			continue
 		}
-		sockets, err := listen(p)
+		sockets, err := openSockets(b)
 		if err != nil {
-			errs = append(errs, ZoneError{live.network, fmt.Errorf("serve names of network %q on %s port %d: %w%s", live.network, p.addr, p.port, err, hint(err))})
+			errs = append(errs, ZoneError{z.network, fmt.Errorf("serve names of network %q on %s port %d: %w%s", z.network, b.addr, b.port, err, hintFor(err))})
 			continue
 		}
-		if sockets.port != p.port {
-			s.log.Info("port is taken, using another", "network", live.network, "addr", p.addr, "taken", p.port, "port", sockets.port)
+		if sockets.port != b.port {
+			s.log.Info("port is taken, using another", "network", z.network, "addr", b.addr, "taken", b.port, "port", sockets.port)
 		}
-		live.listeners[p] = s.serve(live, sockets)
+		z.listeners[b] = s.startListener(z, sockets)
 	}
 	return errs
 }
@@ -237,8 +229,8 @@ func (s *Server) Listening() []Listening {
 	defer s.mu.Unlock()
 	var all []Listening
 	for _, z := range s.zones {
-		for p, l := range z.listeners {
-			all = append(all, Listening{z.network, p.device, p.addr, l.port})
+		for b, l := range z.listeners {
+			all = append(all, Listening{z.network, b.device, b.addr, l.port})
 		}
 	}
 	slices.SortFunc(all, func(a, b Listening) int {
@@ -250,7 +242,7 @@ func (s *Server) Listening() []Listening {
 	return all
 }
 
-// Close stops answering and waits for what is under way. It may be called again.
+// Close stops answering and waits until all listeners have stopped. It may be repeated.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

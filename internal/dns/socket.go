@@ -12,37 +12,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attempts at a port that is free for UDP and TCP; the kernel picks for UDP.
-const attempts = 8
+// maxPortAttempts is how often a free port is tried. The kernel picks one that is free for
+// UDP, which may be taken for TCP.
+const maxPortAttempts = 8
 
-// sockets are what a resolver needs at one address.
+// sockets are a resolver's at one address, of one port.
 type sockets struct {
 	udp  *net.UDPConn
 	tcp  *net.TCPListener
 	port uint16
 }
 
-// listen opens sockets on a port of an address, or on any free one where that is
-// taken: somebody who listens on port 53 of all addresses, say, keeps this one too.
-func listen(p place) (sockets, error) {
-	s, err := listenOn(p, p.port)
-	for range attempts {
+// openSockets opens sockets on the binding's port, or on any free one if that is taken. A
+// program that listens on port 53 of all addresses takes it, for instance.
+func openSockets(b binding) (sockets, error) {
+	s, err := openSocketsOn(b, b.port)
+	for range maxPortAttempts {
 		if !errors.Is(err, unix.EADDRINUSE) {
 			break
 		}
-		s, err = listenOn(p, 0)
+		s, err = openSocketsOn(b, 0)
 	}
 	return s, err
 }
 
-func listenOn(p place, port uint16) (sockets, error) {
-	addr, version := p.addr, "6"
+func openSocketsOn(b binding, port uint16) (sockets, error) {
+	addr, version := b.addr, "6"
 	if addr.Is4() {
 		version = "4"
 	} else if addr.IsLinkLocalUnicast() {
-		addr = addr.WithZone(strconv.Itoa(int(p.index))) // for a name the net package keeps an old index for a minute
+		addr = addr.WithZone(strconv.Itoa(int(b.index))) // not a name, for which the net package caches the index for a minute
 	}
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return prepare(c, p.device, addr.Is4()) }}
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return bindToDevice(c, b.device, addr.Is4()) }}
 	config.SetMultipathTCP(false) // two ports of a bridge are no two paths
 	packets, err := config.ListenPacket(context.Background(), "udp"+version, netip.AddrPortFrom(addr, port).String())
 	if err != nil {
@@ -58,10 +59,10 @@ func listenOn(p place, port uint16) (sockets, error) {
 	return sockets{udp, listener.(*net.TCPListener), got}, nil
 }
 
-// prepare binds a socket to a device before it is bound to an address. The address
-// may be missing: it may come later, be waiting for duplicate address detection, or
-// be gone until somebody repairs it, and meanwhile nothing arrives.
-func prepare(c syscall.RawConn, device string, v4 bool) error {
+// bindToDevice binds a socket to a device, before it is bound to an address. The address
+// may be missing: it may come later, be in duplicate address detection, or be deleted until
+// it is repaired. Meanwhile nothing arrives.
+func bindToDevice(c syscall.RawConn, device string, v4 bool) error {
 	var err error
 	control := c.Control(func(fd uintptr) {
 		if err = unix.BindToDevice(int(fd), device); err != nil {
@@ -75,8 +76,8 @@ func prepare(c syscall.RawConn, device string, v4 bool) error {
 	return errors.Join(control, err)
 }
 
-// deviceIndex returns a device's number in the kernel. To that, not the name, a
-// socket is bound, so it is lost with a device that is deleted and made anew.
+// deviceIndex returns a device's number in the kernel. Sockets are bound to that, not to the
+// name, so they are useless once the device was deleted and made anew.
 func deviceIndex(device string) (uint32, error) {
 	request, err := unix.NewIfreq(device)
 	if err != nil {
@@ -91,11 +92,11 @@ func deviceIndex(device string) (uint32, error) {
 	return request.Uint32(), err
 }
 
-// hint says what to do about an error of listen.
-func hint(err error) string {
+// hintFor says what to do about an error of openSockets.
+func hintFor(err error) string {
 	switch {
 	case errors.Is(err, unix.ENODEV):
-		return "\nthe bridge is not there: it is made when a container starts, and its names are answered after the next Set"
+		return "\nthe bridge is not there: it is made when a container starts, and names are answered after that"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return "\nrun it as root, or with CAP_NET_RAW and CAP_NET_BIND_SERVICE"
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):

@@ -7,93 +7,93 @@ import (
 	"sync/atomic"
 )
 
-// view is what a zone knows at one moment. It does not change, so whoever
-// answers a question from one never sees half of a new state.
+// view is what a zone knows at one moment. It does not change, so no answer is half of an
+// old and half of a new state.
 type view struct {
-	nodes     map[string]*node        // by key, without the search domain
-	reverse   map[netip.Addr][]string // keys of an address
+	nodes     map[string]*node        // by lookupKey, without the search domain
+	reverse   map[netip.Addr][]string // names of an address
 	subnets   []netip.Prefix
 	upstreams []netip.AddrPort
 	forwards  bool // false: names outside do not exist
 }
 
-// node is what there is at a name. One without anything is an empty
-// non-terminal: a name that exists only because of those below it (RFC 4592,
-// section 2.2.2).
+// node has the records of a name. A node without records is an empty non-terminal: a name
+// that exists only because of names below it (RFC 4592, section 2.2.2).
 type node struct {
 	v4, v6       []netip.Addr
-	names        []string // at a reverse name
-	turn4, turn6 atomic.Uint32
+	names        []string      // of a reverse name
+	next4, next6 atomic.Uint32 // see rotate
 }
 
-func (n *node) empty() bool { return len(n.v4)+len(n.v6)+len(n.names) == 0 }
+func (n *node) isEmpty() bool { return len(n.v4)+len(n.v6)+len(n.names) == 0 }
 
-// newView makes a zone ready for questions; own are this host's resolvers.
-func newView(z Zone, own map[netip.AddrPort]bool) *view {
+// newView indexes a zone. The resolvers are this host's own.
+func newView(z Zone, resolvers map[netip.AddrPort]bool) *view {
 	v := &view{
 		nodes:     make(map[string]*node, 3*len(z.Records)),
 		reverse:   make(map[netip.Addr][]string, len(z.Records)),
 		subnets:   slices.Clone(z.Subnets),
-		upstreams: usable(z.Upstreams, own),
+		upstreams: usableUpstreams(z.Upstreams, resolvers),
 		forwards:  len(z.Upstreams) > 0,
 	}
-	for _, e := range z.Records {
-		v.add(e)
+	for _, r := range z.Records {
+		v.addRecord(r)
 	}
-	v.sort()
-	v.addParents()
+	v.sortAddrs()
+	v.addEmptyNonTerminals()
 	return v
 }
 
-// with returns what the view would say of the names and addresses of further endpoints. It is to be asked first.
-func (v *view) with(added []Record) *view {
-	more := &view{
+// withRecords returns a view of only the names and addresses of further records, together
+// with what v has at these. It must be asked before v.
+func (v *view) withRecords(records []Record) *view {
+	added := &view{
 		nodes: make(map[string]*node), reverse: make(map[netip.Addr][]string),
 		subnets: v.subnets, upstreams: v.upstreams, forwards: v.forwards,
 	}
-	for _, e := range added {
-		more.add(e)
+	for _, r := range records {
+		added.addRecord(r)
 	}
-	for k, n := range more.nodes {
+	for k, n := range added.nodes {
 		if old := v.nodes[k]; old != nil {
 			n.v4, n.v6 = append(n.v4, old.v4...), append(n.v6, old.v6...)
 		}
 	}
-	for a, names := range more.reverse {
-		more.reverse[a] = append(names, v.reverse[a]...)
+	for a, names := range added.reverse {
+		added.reverse[a] = append(names, v.reverse[a]...)
 	}
-	more.sort()
-	more.addParents()
-	return more
+	added.sortAddrs()
+	added.addEmptyNonTerminals()
+	return added
 }
 
-// usable leaves out upstreams that are this host's own resolvers, which would
-// ask themselves: the host reaches them too.
-func usable(upstreams []netip.AddrPort, own map[netip.AddrPort]bool) []netip.AddrPort {
-	var good []netip.AddrPort
+// usableUpstreams leaves out this host's own resolvers, which would ask themselves.
+func usableUpstreams(upstreams []netip.AddrPort, resolvers map[netip.AddrPort]bool) []netip.AddrPort {
+	var usable []netip.AddrPort
 	for _, u := range upstreams {
 		u = netip.AddrPortFrom(u.Addr().Unmap(), u.Port())
-		if u.IsValid() && !own[netip.AddrPortFrom(u.Addr().WithZone(""), u.Port())] {
-			good = append(good, u)
+		if u.IsValid() && !resolvers[netip.AddrPortFrom(u.Addr().WithZone(""), u.Port())] {
+			usable = append(usable, u)
 		}
 	}
-	return good
+	return usable
 }
 
-func (v *view) add(e Record) {
+// addRecord adds a record. The caller sorts, and adds the empty non-terminals.
+func (v *view) addRecord(record Record) {
 	var names []string
-	for _, name := range e.Names {
-		if k, ok := canonical(name); ok && !slices.Contains(names, k) {
+	for _, name := range record.Names {
+		if k, ok := canonicalName(name); ok && !slices.Contains(names, k) {
 			names = append(names, k)
 		}
 	}
-	for _, addr := range e.Addrs {
+	for _, addr := range record.Addrs {
 		addr = addr.Unmap().WithZone("")
 		if !addr.IsValid() {
 			continue
 		}
 		for _, name := range names {
-			n := v.at(name)
+			n := v.nodeAt(name)
 			if addr.Is4() {
 				n.v4 = append(n.v4, addr)
 			} else {
@@ -104,7 +104,8 @@ func (v *view) add(e Record) {
 	}
 }
 
-func (v *view) at(key string) *node {
+// nodeAt returns the node of a name, and makes it if it is missing.
+func (v *view) nodeAt(key string) *node {
 	n := v.nodes[key]
 	if n == nil {
 		n = new(node)
@@ -113,14 +114,14 @@ func (v *view) at(key string) *node {
 	return n
 }
 
-// sort makes the order of addresses independent of that of the endpoints.
-func (v *view) sort() {
+// sortAddrs makes the order of addresses independent of that of the records.
+func (v *view) sortAddrs() {
 	for _, n := range v.nodes {
-		n.v4, n.v6 = sorted(n.v4), sorted(n.v6)
+		n.v4, n.v6 = sortedUnique(n.v4), sortedUnique(n.v6)
 	}
 }
 
-func sorted(addrs []netip.Addr) []netip.Addr {
+func sortedUnique(addrs []netip.Addr) []netip.Addr {
 	if len(addrs) < 2 {
 		return addrs
 	}
@@ -128,8 +129,8 @@ func sorted(addrs []netip.Addr) []netip.Addr {
 	return slices.Compact(addrs)
 }
 
-// addParents adds the empty non-terminals.
-func (v *view) addParents() {
+// addEmptyNonTerminals adds the names above those that have records.
+func (v *view) addEmptyNonTerminals() {
 	parents := map[string]*node{"": new(node)} // the search domain itself
 	for k := range v.nodes {
 		for {
@@ -146,76 +147,67 @@ func (v *view) addParents() {
 	}
 }
 
-// lookup is what a view says about a name, the most certain first.
-type lookup int
+// lookupResult is what a view knows about a name.
+type lookupResult int
 
+// The results, the most certain first.
 const (
-	exists  lookup = iota
-	absent         // nothing is there, and that is certain
-	outside        // somebody else knows
-	kept           // somebody else may know, and must not be asked
+	resultExists        lookupResult = iota
+	resultAbsent                     // the name certainly does not exist
+	resultForward                    // the upstreams know
+	resultUnforwardable              // the name may exist outside, but there are no upstreams
 )
 
-// lookup finds what there is at a name. A name of this network hides one outside,
-// as with aardvark-dns. An unknown name of one label goes to the upstreams like
-// any other: aardvark-dns did not forward these once, and does since its 1.13
-// because they may be names of a local resolver, as Docker always did.
-func (v *view) lookup(name string) (*node, lookup) {
-	rest, qualified := under(name, SearchDomain)
+// lookup finds a name. A name of this network hides one outside, as with aardvark-dns. An
+// unknown name of one label is forwarded like any other, as it may be known to a local
+// resolver. Docker always did so, and aardvark-dns does since 1.13.
+func (v *view) lookup(name string) (*node, lookupResult) {
+	rest, qualified := cutDomain(name, SearchDomain)
 	if !qualified {
 		rest = name
 	}
 	n := v.nodes[rest]
-	if n != nil && !n.empty() {
-		return n, exists
+	if n != nil && !n.isEmpty() {
+		return n, resultExists
 	}
-	if p, ok := parseReverse(name); ok {
+	if p, ok := parseReverseName(name); ok {
 		return v.lookupReverse(p)
 	}
 	switch {
-	case outerDomain(name):
-		return new(node), exists
+	case isAboveSearchDomain(name):
+		return new(node), resultExists
 	case !qualified && v.forwards:
-		return nil, outside
+		return nil, resultForward
 	case n != nil:
-		return n, exists
+		return n, resultExists
 	case !qualified:
-		return nil, kept
+		return nil, resultUnforwardable
 	}
-	return nil, absent
+	return nil, resultAbsent
 }
 
-// lookupReverse finds the names of an address. A prefix, which is what a reverse
-// name with fewer labels stands for, may have addresses below it, so it exists.
-func (v *view) lookupReverse(p netip.Prefix) (*node, lookup) {
+// lookupReverse finds the names of an address. A reverse name with fewer labels stands for
+// a prefix. It may have addresses below it, so it exists.
+func (v *view) lookupReverse(p netip.Prefix) (*node, lookupResult) {
 	if names := v.reverse[p.Addr()]; names != nil && p.IsSingleIP() {
-		return &node{names: names}, exists
+		return &node{names: names}, resultExists
 	}
-	own := slices.ContainsFunc(v.subnets, func(s netip.Prefix) bool {
+	inSubnet := slices.ContainsFunc(v.subnets, func(s netip.Prefix) bool {
 		return s.Bits() <= p.Bits() && s.Contains(p.Addr())
 	})
 	switch {
-	case !own && v.forwards:
-		return nil, outside
-	case !own && p.IsSingleIP():
-		return nil, kept
+	case !inSubnet && v.forwards:
+		return nil, resultForward
+	case !inSubnet && p.IsSingleIP():
+		return nil, resultUnforwardable
 	case p.IsSingleIP():
-		return nil, absent
+		return nil, resultAbsent
 	}
-	return new(node), exists
+	return new(node), resultExists
 }
 
-// outerDomain says whether a name is above the search domain. It exists, and to
-// have an upstream deny it would deny all names below (RFC 8020).
-func outerDomain(name string) bool {
+// isAboveSearchDomain tells whether a name is above the search domain. Such a name exists:
+// if an upstream denied it, all names below would be denied (RFC 8020).
+func isAboveSearchDomain(name string) bool {
 	return name != "" && strings.HasSuffix(SearchDomain, "."+name)
-}
-
-// inTurn returns addresses so that each of them comes first once.
-func inTurn(addrs []netip.Addr, turn *atomic.Uint32) []netip.Addr {
-	if len(addrs) < 2 {
-		return addrs
-	}
-	first := int((turn.Add(1) - 1) % uint32(len(addrs)))
-	return append(slices.Clone(addrs[first:]), addrs[:first]...)
 }

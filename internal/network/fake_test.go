@@ -5,18 +5,20 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"vxlan-driver/internal/kernel"
 )
 
 // fakeHost is a Host made of a list of interfaces.
 type fakeHost struct {
-	ifaces    []Interface
+	ifaces    []kernel.Interface
 	default4  string
 	default6  string
 	altNames  map[string]string
 	lookupErr error
 }
 
-func (h fakeHost) Interface(name string) (Interface, error) {
+func (h fakeHost) Interface(name string) (kernel.Interface, error) {
 	if real, ok := h.altNames[name]; ok {
 		name = real
 	}
@@ -25,19 +27,19 @@ func (h fakeHost) Interface(name string) (Interface, error) {
 			return i, h.lookupErr
 		}
 	}
-	return Interface{}, h.lookupErr
+	return kernel.Interface{}, h.lookupErr
 }
 
-func (h fakeHost) InterfaceByAddr(addr netip.Addr) (Interface, error) {
+func (h fakeHost) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 	for _, i := range h.ifaces {
 		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr }) {
 			return i, h.lookupErr
 		}
 	}
-	return Interface{}, h.lookupErr
+	return kernel.Interface{}, h.lookupErr
 }
 
-func (h fakeHost) DefaultRouteInterface(ipv6 bool) (Interface, error) {
+func (h fakeHost) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	if ipv6 {
 		return h.Interface(h.default6)
 	}
@@ -54,7 +56,7 @@ func parsePrefixes(s ...string) []netip.Prefix {
 
 // testHost is the host of the documented example.
 var testHost = fakeHost{
-	ifaces: []Interface{
+	ifaces: []kernel.Interface{
 		{Name: "lo", MTU: 65536, Up: true},
 		{Name: "eth0", MTU: 1500, Up: true, Addrs: parsePrefixes("192.168.1.10/24", "192.168.1.110/24", "fd00:1::10/64")},
 		{Name: "eth1", MTU: 9000, Up: true, Addrs: parsePrefixes("198.18.0.10/24")},

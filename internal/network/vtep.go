@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"vxlan-driver/internal/kernel"
 )
 
 const (
@@ -44,7 +46,7 @@ func placeOnHost(n Network, host InterfaceLookup, problems *Problems) (VTEP, err
 	// Leave out all addresses of this host, not only Local: a host that floods to itself learns
 	// its own containers' MACs from the tunnel.
 	for _, r := range n.Remotes {
-		if r != v.Local && !iface.hasAddr(r) && !n.Gossip {
+		if r != v.Local && !iface.HasAddr(r) && !n.Gossip {
 			v.Remotes = append(v.Remotes, r)
 		}
 	}
@@ -61,10 +63,10 @@ func placeOnHost(n Network, host InterfaceLookup, problems *Problems) (VTEP, err
 }
 
 // findInterface returns the underlay interface, or a zero Interface and adds a problem.
-func findInterface(n Network, host InterfaceLookup, problems *Problems) (Interface, error) {
+func findInterface(n Network, host InterfaceLookup, problems *Problems) (kernel.Interface, error) {
 	const option = "option physical_interface"
 	var (
-		iface Interface
+		iface kernel.Interface
 		err   error
 	)
 	switch {
@@ -84,7 +86,7 @@ func findInterface(n Network, host InterfaceLookup, problems *Problems) (Interfa
 		}
 	}
 	if err != nil {
-		return Interface{}, fmt.Errorf("find the physical interface: %w", err)
+		return kernel.Interface{}, fmt.Errorf("find the physical interface: %w", err)
 	}
 	if iface.Name != "" && !iface.Up {
 		problems.Add(option, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
@@ -100,13 +102,8 @@ func (n Network) wantsIPv6() bool {
 	return n.Tunnel.Group.Is6()
 }
 
-// hasAddr tells whether the interface has the address.
-func (i Interface) hasAddr(addr netip.Addr) bool {
-	return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr })
-}
-
 // findLocalAddr returns this host's VTEP address, or an invalid one and adds a problem.
-func findLocalAddr(n Network, iface Interface, problems *Problems) netip.Addr {
+func findLocalAddr(n Network, iface kernel.Interface, problems *Problems) netip.Addr {
 	const option = "option local_ip"
 	if problems.haveProblemWith(option) {
 		return netip.Addr{}
@@ -130,10 +127,10 @@ func findLocalAddr(n Network, iface Interface, problems *Problems) netip.Addr {
 		return listed // the address by which the other hosts list this one
 	case !n.LocalIP.IsValid() && first.IsValid():
 		return first
-	case iface.hasAddr(n.LocalIP) && listed.IsValid() && !slices.Contains(n.Remotes, n.LocalIP):
+	case iface.HasAddr(n.LocalIP) && listed.IsValid() && !slices.Contains(n.Remotes, n.LocalIP):
 		problems.Add(option, n.LocalIP.String(), "is not in remote_ips, but %s is, which this host has too; use the one that the other hosts list", listed)
 		return n.LocalIP
-	case iface.hasAddr(n.LocalIP):
+	case iface.HasAddr(n.LocalIP):
 		return n.LocalIP
 	}
 	if n.LocalIP.IsValid() {
@@ -171,7 +168,7 @@ func joinOr(items []string, none string) string {
 }
 
 // findMTU returns the overlay's MTU: the one asked for, or the most that fits.
-func findMTU(n Network, iface Interface, ipv6 bool, problems *Problems) int {
+func findMTU(n Network, iface kernel.Interface, ipv6 bool, problems *Problems) int {
 	overhead := overhead4
 	if ipv6 {
 		overhead = overhead6
@@ -200,7 +197,7 @@ func findMTU(n Network, iface Interface, ipv6 bool, problems *Problems) int {
 
 // checkOverlap refuses subnets that contain the underlay's addresses, since the VXLAN packets
 // themselves would be routed into the overlay.
-func checkOverlap(n Network, v VTEP, iface Interface, problems *Problems) {
+func checkOverlap(n Network, v VTEP, iface kernel.Interface, problems *Problems) {
 	for _, s := range n.Subnets {
 		overlapped := false
 		for _, p := range iface.Addrs {

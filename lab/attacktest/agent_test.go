@@ -21,17 +21,17 @@ func TestContainersCannotReachAgents(t *testing.T) {
 		name, flags, says string
 		own, other        netip.Addr
 	}{
-		{"four", "--opt vni=101 --subnet 10.1.0.0/24", "no container talks to an agent", a.Addr4(), b.Addr4()},
-		{"six", "--opt vni=102 --subnet 10.2.0.0/24 --subnet fd00:2::/64", "nor over IPv6", a.Addr6(), b.Addr6()},
+		{"four", "--opt vni=101 --subnet 10.1.0.0/24", "container to an agent over IPv4", a.Addr4(), b.Addr4()},
+		{"six", "--opt vni=102 --subnet 10.2.0.0/24 --subnet fd00:2::/64", "container to an agent over IPv6", a.Addr6(), b.Addr6()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			labtest.Sh(t, a, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=%s --opt remote_ips=%s --opt physical_interface=eth0 %s %s",
 				tt.own, tt.other, tt.flags, tt.name))
 			labtest.Sh(t, a, "podman network create --ipv6 bridge-"+tt.name)
-			forgeToAgent(t, a, tt.name, "br-vxlan-"+tt.name, rule{a, "inet", "agents", tt.says}, tt.other, tt.own)
+			forgeToAgent(t, a, tt.name, "br-vxlan-"+tt.name, rule{a, "inet", "container_to_agent", tt.says}, tt.other, tt.own)
 			// A container on netavark's own bridge can do the same.
 			bridge := labtest.Sh(t, a, "podman network inspect -f '{{.NetworkInterface}}' bridge-"+tt.name)
-			forgeToAgent(t, a, "bridge-"+tt.name, bridge, rule{a, "inet", "agents", tt.says}, tt.other, tt.own)
+			forgeToAgent(t, a, "bridge-"+tt.name, bridge, rule{a, "inet", "container_to_agent", tt.says}, tt.other, tt.own)
 		})
 	}
 }

@@ -35,10 +35,10 @@ func TestGatewayCannotBePoisonedFromAnotherHost(t *testing.T) {
 		{"ARP announcement", gateway4, "ARP from the gateway", [2]string{"from_tunnel", "to_tunnel"},
 			packet.Ethernet(packet.Broadcast, evil.mac, packet.TypeARP, packet.ARP(packet.ARPRequest, evil.mac, gateway4, packet.MAC{}, gateway4))},
 		{"ARP reply with a priority tag", gateway4, "ARP from the gateway", [2]string{"from_tunnel", "to_tunnel"}, packet.Tagged(reply, 1)},
-		{"ARP reply with two priority tags", gateway4, "without a number", [2]string{"tagged", "tagged"}, packet.Tagged(reply, 2)},
-		{"neighbour advertisement", gateway6, "for the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
+		{"ARP reply with two priority tags", gateway4, "VLAN 0 hides what is behind it", [2]string{"priority_tag", "priority_tag"}, packet.Tagged(reply, 2)},
+		{"neighbour advertisement", gateway6, "ND for the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.Advertisement(evil.addr6, victim.addr6, gateway6, evil.mac))},
-		{"neighbour advertisement from the gateway", gateway6, "from the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
+		{"neighbour advertisement from the gateway", gateway6, "ND from the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.Advertisement(gateway6, victim.addr6, gateway6, evil.mac))},
 	}
 	for _, lie := range lies {

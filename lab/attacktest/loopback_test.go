@@ -35,8 +35,8 @@ func TestLoopbackPortsCannotBeReachedFromUnderlay(t *testing.T) {
 	}
 	// Without the rule the attack succeeds. It needs another source port, since a connection keeps the
 	// verdict on its first packet.
-	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver ports_from_outside | sed -n '/not on the wire/s/.*# handle //p')
-		nft delete rule inet vxlan-driver ports_from_outside handle $h`)
+	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver nat_prerouting | sed -n '/loopback address from outside/s/.*# handle //p')
+		nft delete rule inet vxlan-driver nat_prerouting handle $h`)
 	attack(5001)
 	if !arrived(arrivalTimeout) {
 		t.Error("it is not reached without the rule either, so this test proves nothing")

@@ -45,7 +45,7 @@ func TestOtherVXLANOnSamePortIsLeftAlone(t *testing.T) {
 	labtest.Sh(t, outside, "ping -c3 -i0.1 -W2 10.77.0.1")
 	labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", from.name, to.addr4))
 	// Our rules accept these packets and count none.
-	if n := (rule{a, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}).dropCount(t); n != 0 {
+	if n := (rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}).dropCount(t); n != 0 {
 		t.Errorf("%d packets of the other overlay were dropped", n)
 	}
 }

@@ -56,13 +56,13 @@ func forgeries(evil, victim, friend container) []forgery {
 		{"ARP for a neighbour with a tag", secured, "anything else", friend.addr4, packet.Tagged(packet.Ethernet(victim.mac, evil.mac, packet.TypeARP, lie), 1)},
 		{"ARP question from a neighbour's address", secured, "anything else", netip.Addr{},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeARP, packet.ARP(packet.ARPRequest, evil.mac, friend.addr4, packet.MAC{}, victim.addr4))},
-		{"advertisement for a neighbour", "advertisement", "of another address", friend.addr6,
+		{"advertisement for a neighbour", "nd_advertisement", "advertises another's address", friend.addr6,
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.Advertisement(evil.addr6, victim.addr6, friend.addr6, evil.mac))},
 		{"IPv4 from a neighbour's address", secured, "anything else", netip.Addr{},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv4, packet.UDP(other, ours, []byte("forged")))},
 		{"IPv6 from a neighbour's address", secured, "anything else", netip.Addr{},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.UDP(other6, ours6, []byte("forged")))},
-		{"another MAC", secured, "a MAC that is not the container's", netip.Addr{},
+		{"another MAC", secured, "not from the container's MAC", netip.Addr{},
 			packet.Ethernet(victim.mac, stranger, packet.TypeIPv4, packet.UDP(netip.AddrPortFrom(evil.addr4, 1000), ours, []byte("forged")))},
 	}
 	// Across the tunnel, the rules for the gateway stop it too.

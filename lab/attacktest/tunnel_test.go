@@ -30,9 +30,9 @@ func TestForgedTunnelPackets(t *testing.T) {
 
 	stop := keepPinging(t, inside, victimB.addr4)
 	defer stop()
-	notMember := rule{a, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}
-	toTunnel := rule{a, "inet", "from_container", "no container talks to a tunnel"}
-	toLocal := rule{a, "inet", "from_container", "nor by another address of this host"}
+	notMember := rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}
+	toTunnel := rule{a, "inet", "container_to_vtep", "container to a VTEP over IPv4"}
+	toLocal := rule{a, "inet", "container_to_vtep", "container to another address of this host"}
 	tests := []struct {
 		name   string
 		rule   rule
@@ -55,7 +55,7 @@ func TestForgedTunnelPackets(t *testing.T) {
 		{"from a container to everybody", toLocal, inside.ns, inside.addr4, parseAddr("255.255.255.255"), victimA},
 		{"from a container to all hosts by multicast", toLocal, inside.ns, inside.addr4, parseAddr("224.0.0.1"), victimA},
 		{"from a container to another host, masqueraded", toTunnel, inside.ns, netip.Addr{}, b.Addr4(), victimB},
-		{"from a container to another address of another host, masqueraded", rule{b, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}, inside.ns, netip.Addr{}, parseAddr("198.18.0.111"), victimB},
+		{"from a container to another address of another host, masqueraded", rule{b, "inet", "vxlan_input", "not from a member to its VTEP"}, inside.ns, netip.Addr{}, parseAddr("198.18.0.111"), victimB},
 		{"from a container of another network", toTunnel, neighbour.ns, netip.Addr{}, b.Addr4(), victimB},
 		{"from a container of netavark's own bridge", toTunnel, bridged.ns, netip.Addr{}, b.Addr4(), victimB},
 	}
@@ -87,10 +87,10 @@ func TestForgedTunnelPacketsInFragments(t *testing.T) {
 		source, to netip.Addr
 		victim     container
 	}{
-		{"from a host", rule{a, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}, outside.Netns(), outside.Addr4(), a.Addr4(), victimA},
-		{"from a container to its host", rule{a, "inet", "from_container", "no container talks to a tunnel"}, inside.ns, inside.addr4, a.Addr4(), victimA},
-		{"from a container to the gateway's address", rule{a, "inet", "from_container", "nor by another address of this host"}, inside.ns, inside.addr4, parseAddr("10.1.0.1"), victimA},
-		{"from a container to another host", rule{a, "inet", "from_container", "no container talks to a tunnel"}, inside.ns, inside.addr4, b.Addr4(), victimB},
+		{"from a host", rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}, outside.Netns(), outside.Addr4(), a.Addr4(), victimA},
+		{"from a container to its host", rule{a, "inet", "container_to_vtep", "container to a VTEP over IPv4"}, inside.ns, inside.addr4, a.Addr4(), victimA},
+		{"from a container to the gateway's address", rule{a, "inet", "container_to_vtep", "container to another address of this host"}, inside.ns, inside.addr4, parseAddr("10.1.0.1"), victimA},
+		{"from a container to another host", rule{a, "inet", "container_to_vtep", "container to a VTEP over IPv4"}, inside.ns, inside.addr4, b.Addr4(), victimB},
 	}
 	for _, tt := range tests {
 		for _, first := range []int{8, 16} {

@@ -103,24 +103,12 @@ func TestRestartKeepsContainersReachable(t *testing.T) {
 	checkNothingLeft(t, a, b)
 }
 
-const kubeYAML = `apiVersion: v1
-kind: Pod
-metadata: {name: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: web
-    image: localhost/web
-    ports: [{containerPort: 80, hostPort: 8080}]
-  - name: client
-    image: localhost/busybox
-    command: [sleep, "1000"]
-`
-
-// podman kube play creates pods on the network, and removes them again.
+// podman kube play creates the example's pod on the network, and removes it again.
 func TestKubePlay(t *testing.T) {
 	a, b, peer := startTwoHosts(t)
-	if err := a.WriteFile("/root/shop.yaml", []byte(kubeYAML), 0o644); err != nil {
+	shop := labtest.Example(t, "kube/shop.yaml", "docker.io/library/nginx:alpine", "localhost/web",
+		"docker.io/library/busybox:stable", "localhost/busybox")
+	if err := a.WriteFile("/root/shop.yaml", shop, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	labtest.Sh(t, a, "podman kube play --network net:ip=10.0.0.60 /root/shop.yaml")

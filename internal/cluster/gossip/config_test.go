@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-func TestConfigRefuses(t *testing.T) {
+func TestInvalidConfigIsRefused(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*Config)
@@ -26,7 +26,7 @@ func TestConfigRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Config{Name: "a", Bind: addrOf(1)}
+			c := Config{Name: "a", Bind: hostAddr(1)}
 			tt.change(&c)
 			if _, err := New(c); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
@@ -35,20 +35,20 @@ func TestConfigRefuses(t *testing.T) {
 	}
 }
 
-func TestRunReportsAnAddressThatIsNotHere(t *testing.T) {
-	s, err := New(Config{Name: "a", Bind: netip.MustParseAddrPort("198.18.255.254:7947")})
+func TestRunReportsForeignAddress(t *testing.T) {
+	p, err := New(Config{Name: "a", Bind: netip.MustParseAddrPort("198.18.255.254:7947")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // it may be tried again
-		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot assign requested address") {
+		if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot assign requested address") {
 			t.Errorf("got %v", err)
 		}
 	}
-	if err := s.Leave(t.Context()); err != nil {
+	if err := p.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the host has left") {
+	if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the host has left") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -56,19 +56,19 @@ func TestRunReportsAnAddressThatIsNotHere(t *testing.T) {
 // The longest message that goes as a packet, with the longest label, a key and a
 // checksum, must not be longer than a packet: memnet refuses what is.
 func TestLongestPacketFits(t *testing.T) {
-	bubble(t, func(t *testing.T, n *memnet) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		label := func(c *Config) { c.Label = strings.Repeat("l", maxLabel) }
-		a, b := start(t, n, 1, label), start(t, n, 2, label)
-		b.has("b")
-		a.wait(3*second, "host-2: b")
+		a, b := startHost(t, n, 1, label), startHost(t, n, 2, label)
+		b.announce("b")
+		a.waitUntilSees(3*second, "host-2: b")
 		b.mu.Lock()
-		to := b.members[nameOf(1)]
+		to := b.peers.members[hostName(1)]
 		b.mu.Unlock()
 		to.PMax = memberlist.ProtocolVersionMax
-		if err := b.ml.SendBestEffort(&to, make([]byte, b.cfg.maxPacket())); err != nil {
+		if err := b.memberlist.SendBestEffort(&to, make([]byte, b.cfg.maxPacket())); err != nil {
 			t.Error(err)
 		}
-		if err := b.ml.SendBestEffort(&to, make([]byte, b.cfg.maxPacket()+1)); err == nil {
+		if err := b.memberlist.SendBestEffort(&to, make([]byte, b.cfg.maxPacket()+1)); err == nil {
 			t.Error("there is room for more")
 		}
 	})

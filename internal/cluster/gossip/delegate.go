@@ -1,82 +1,125 @@
 package gossip
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// delegate is what memberlist calls. Some calls come while the library holds its
-// lock, so none calls it back, and none blocks: messages leave by the outbox.
-type delegate struct{ *Source }
+// delegate is what memberlist calls, in part while it holds its own lock. So it
+// never calls memberlist back, and never blocks: messages leave by the outbox.
+type delegate struct{ *Plane }
 
-// NodeMeta is empty. Digests are not put there: each change would be an alive
-// message, and those are passed on by everyone and before everything else.
+// NodeMeta is empty. Digests do not belong there: each change would be an alive
+// message, which all members pass on, and before anything else.
 func (d delegate) NodeMeta(int) []byte { return nil }
+
+// GetBroadcasts returns digests to send along with a packet.
+func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
+	return d.digestQueue.GetBroadcasts(overhead, limit)
+}
+
+// LocalState returns what push-pull sends: all digests, no records. They are not
+// marked as complete, as the other side sends its own list.
+func (d delegate) LocalState(bool) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.replica.DigestMessage(time.Now())
+}
+
+// MergeRemoteState takes what the other side of a push-pull sent.
+func (d delegate) MergeRemoteState(data []byte, _ bool) { d.receive(data) }
 
 // NotifyMsg takes a message of ours, from a packet or a stream.
 func (d delegate) NotifyMsg(data []byte) { d.receive(data) }
 
-// GetBroadcasts returns digests to send along with a packet.
-func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.queue.GetBroadcasts(overhead, limit)
-}
-
-// LocalState returns what push-pull sends: all digests, no records. The answer
-// to "full" comes from the other side's own list.
-func (d delegate) LocalState(bool) []byte {
+func (d delegate) receive(data []byte) {
+	m, err := wire.Decode(data)
+	switch {
+	case errors.Is(err, wire.ErrVersion):
+		d.refusals.Add(refusal.ReasonWrongVersion, err.Error())
+		return
+	case err != nil:
+		d.refusals.Add(refusal.ReasonMalformed, err.Error())
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.encode(message{kind: kindDigests, digests: d.digestsLocked()})
+	from := replica.Peer{Host: m.From, Addr: m.Addr}
+	if !d.peers.isMember(from) && !d.receiveFromUnknownLocked(m) {
+		return
+	}
+	if d.replica.Handle(m, from, time.Now()) {
+		d.updateSnapshotLocked()
+	}
 }
 
-// MergeRemoteState takes what the other side sent.
-func (d delegate) MergeRemoteState(data []byte, _ bool) { d.receive(data) }
+// receiveFromUnknownLocked has the sender of a message joined that is no member, or
+// is not where the member of its name is. It tells whether the message is handled.
+//
+// Usually the news is only late: a host that joins requests records before the other
+// end of the join has stored it. Only such requests are handled. Otherwise two hosts
+// of one name would outbid each other's versions for ever.
+func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
+	d.unknownSenders++
+	permitted, noted := d.peers.noteUnknownSender(m.Addr)
+	if noted {
+		wakeLoop(d.wakeRejoiner)
+	}
+	return permitted && m.Kind == wire.KindRequest
+}
+
+func (d delegate) permits(addr netip.Addr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.peers.permits(addr)
+}
 
 // NotifyAlive refuses hosts before they become members.
 func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	what := fmt.Sprintf("%.80q at %v", n.Name, addr)
-	if err := checkHostName(n.Name); err != nil || !ok || n.Port == 0 {
-		d.counters.refuse(malformed, "host "+what)
-		return fmt.Errorf("host name or address is not valid")
+	if err := wire.CheckHostName(n.Name); err != nil || !ok || n.Port == 0 {
+		d.refusals.Add(refusal.ReasonMalformed, "host "+what)
+		return errors.New("host name or address is not valid")
 	}
-	if n.DMin > d.cfg.version || n.DMax < d.cfg.version {
-		d.counters.refuse(wrongVersion, fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.version))
-		return errVersion
+	if n.DMin > d.cfg.protocolVersion || n.DMax < d.cfg.protocolVersion {
+		d.refusals.Add(refusal.ReasonWrongVersion, fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.protocolVersion))
+		return wire.ErrVersion
 	}
 	if !d.permits(addr.Unmap()) {
-		d.counters.refuse(unlisted, "host "+what)
-		return fmt.Errorf("host is not listed")
+		d.refusals.Add(refusal.ReasonUnlisted, "host "+what)
+		return errors.New("host is not listed")
 	}
 	return nil
 }
 
-// NotifyConflict tells that two hosts have one name.
+// NotifyConflict is called when two hosts have one name.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.counters.refuse(conflict, fmt.Sprintf("%s is %s, and %s says it is too", existing.Name, existing.Address(), other.Address()))
+	d.refusals.Add(refusal.ReasonNameConflict, fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
 }
 
-// NotifyJoin shows a host's entries, and sends it this host's version, so that
-// it asks for the record, or tells of a later one from an earlier life.
+// NotifyJoin shows a host's entries, and greets it.
 func (d delegate) NotifyJoin(n *memberlist.Node) {
 	if n.Name == d.cfg.Name {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.members[n.Name] = *n // a copy, as the library changes its own
-	d.count.Store(int64(len(d.members) + 1))
-	delete(d.lostAddr, n.Name)
-	if d.table.joined(n.Name) {
-		d.showLocked()
+	d.peers.members[n.Name] = *n // a copy, as the library changes its own
+	d.memberCount.Store(int64(len(d.peers.members) + 1))
+	delete(d.peers.lost, n.Name)
+	if d.replica.MarkPresent(n.Name) {
+		d.updateSnapshotLocked()
 	}
-	if !d.own.version.isZero() {
-		own := digest{name: d.cfg.Name, version: d.own.version}
-		d.sendLocked(*n, d.encode(message{kind: kindDigests, digests: []digest{own}}))
-	}
+	d.replica.Greet(replica.Peer{Host: n.Name, Addr: nodeAddr(*n)})
 	d.log.Info("host joined", "host", n.Name, "addr", n.Address())
 }
 
@@ -87,26 +130,25 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.members, n.Name)
-	d.count.Store(int64(len(d.members) + 1))
-	e, known := d.table.entries[n.Name]
-	if known && e.left {
+	delete(d.peers.members, n.Name)
+	d.memberCount.Store(int64(len(d.peers.members) + 1))
+	if d.replica.HasLeft(n.Name) {
 		d.log.Info("host left", "host", n.Name)
 	} else {
 		d.log.Warn("host unreachable", "host", n.Name, "addr", n.Address())
-		d.lostAddr[n.Name] = addrOfNode(*n)
+		d.peers.lost[n.Name] = nodeAddr(*n)
 	}
-	if d.table.gone(n.Name, time.Now()) {
-		d.showLocked()
+	if d.replica.MarkLost(n.Name, time.Now()) {
+		d.updateSnapshotLocked()
 	}
-	wake(d.seek)
+	wakeLoop(d.wakeRejoiner)
 }
 
 // NotifyUpdate takes a member's new address or protocol versions.
 func (d delegate) NotifyUpdate(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, member := d.members[n.Name]; member {
-		d.members[n.Name] = *n
+	if _, isMember := d.peers.members[n.Name]; isMember {
+		d.peers.members[n.Name] = *n
 	}
 }

@@ -12,15 +12,15 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// memnet is a network in memory with latency, loss and partitions. All of its
-// waiting is by timers and channels, so it runs in a synctest bubble.
+// memnet is a network in memory with latency, loss and partitions. It waits only by
+// timers and channels, so it runs in a synctest bubble.
 type memnet struct {
 	mu      sync.Mutex
 	rng     *rand.Rand
-	latency time.Duration // one way; each packet takes up to twice that
-	loss    float64       // of packets; streams are repeated by TCP and only take longer
-	side    map[netip.Addr]int
-	deaf    map[[2]netip.Addr]bool   // no packets pass between these, but streams do
+	latency time.Duration            // one way; each packet takes up to twice that
+	loss    float64                  // of packets; streams are repeated by TCP and only take longer
+	side    map[netip.Addr]int       // of a partition
+	lossy   map[[2]netip.Addr]bool   // no packets pass between these, but streams do
 	hosts   map[string]*memTransport // by address and port
 }
 
@@ -29,7 +29,7 @@ func newMemnet() *memnet {
 		rng:     rand.New(rand.NewPCG(1, 2)),
 		latency: 250 * time.Microsecond,
 		side:    make(map[netip.Addr]int),
-		deaf:    make(map[[2]netip.Addr]bool),
+		lossy:   make(map[[2]netip.Addr]bool),
 		hosts:   make(map[string]*memTransport),
 	}
 }
@@ -49,23 +49,23 @@ func (n *memnet) setLoss(p float64) {
 	n.loss = p
 }
 
-// deafen loses all packets between two hosts.
-func (n *memnet) deafen(a, b netip.AddrPort) {
+// dropPackets loses all packets between two hosts.
+func (n *memnet) dropPackets(a, b netip.AddrPort) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.deaf[[2]netip.Addr{a.Addr(), b.Addr()}] = true
-	n.deaf[[2]netip.Addr{b.Addr(), a.Addr()}] = true
+	n.lossy[[2]netip.Addr{a.Addr(), b.Addr()}] = true
+	n.lossy[[2]netip.Addr{b.Addr(), a.Addr()}] = true
 }
 
-func (n *memnet) isDeaf(a, b netip.AddrPort) bool {
+func (n *memnet) dropsPackets(a, b netip.AddrPort) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.deaf[[2]netip.Addr{a.Addr(), b.Addr()}]
+	return n.lossy[[2]netip.Addr{a.Addr(), b.Addr()}]
 }
 
-// path returns the transport at an address, whether it can be reached, and the
-// time that a packet takes.
-func (n *memnet) path(from netip.AddrPort, to string) (t *memTransport, reached, lost bool, delay time.Duration) {
+// route returns the transport at an address, whether it can be reached, whether a
+// packet to it is lost, and the time that one takes.
+func (n *memnet) route(from netip.AddrPort, to string) (t *memTransport, reached, lost bool, delay time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ap, err := netip.ParseAddrPort(to)
@@ -111,8 +111,8 @@ func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time
 	if len(b) > packetSize {
 		return now, fmt.Errorf("packet of %d bytes", len(b))
 	}
-	to, reached, lost, delay := t.net.path(t.addr, a.Addr)
-	if to == nil || !reached || lost || t.net.isDeaf(t.addr, to.addr) {
+	to, reached, lost, delay := t.net.route(t.addr, a.Addr)
+	if to == nil || !reached || lost || t.net.dropsPackets(t.addr, to.addr) {
 		return now, nil
 	}
 	p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(t.addr)}
@@ -131,7 +131,7 @@ func (t *memTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn
 }
 
 func (t *memTransport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	to, reached, _, delay := t.net.path(t.addr, a.Addr)
+	to, reached, _, delay := t.net.route(t.addr, a.Addr)
 	if !reached {
 		time.Sleep(timeout)
 		return nil, errors.New("connection timed out")
@@ -167,7 +167,7 @@ type memConn struct {
 }
 
 func (c *memConn) Write(b []byte) (int, error) {
-	_, reached, lost, delay := c.t.net.path(c.t.addr, c.peer.String())
+	_, reached, lost, delay := c.t.net.route(c.t.addr, c.peer.String())
 	if lost {
 		delay += 200 * time.Millisecond // TCP's least retransmission time-out on Linux
 	}

@@ -6,18 +6,22 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/wire"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
-// FuzzPacket sends what the library takes, not only this package's messages: packets and streams of a listed host to one
-// that has no key, so that all of it is decoded. Where there is a key, only who has it gets that far. A panic in one of the
-// library's goroutines ends the test, as it would end the agent.
+// FuzzPacket sends any of memberlist's messages, not only ours: packets and streams of a
+// listed host to one without a key, so that all of it is decoded. Where there is a key,
+// only a sender that has it gets that far. A panic in one of the library's goroutines
+// ends the test, as it would end the agent.
 func FuzzPacket(f *testing.F) {
 	n := newMemnet()
-	a := fuzzHost(f, n)
-	evil := n.transport(addrOf(2))
-	for _, m := range examples() {
-		f.Add(append([]byte{8}, m.encode()...), false) // 8: a user's message
-		f.Add(append([]byte{8}, m.encode()...), true)
+	a := startFuzzedHost(f, n)
+	evil := n.transport(hostAddr(2))
+	for _, m := range wiretest.Messages() {
+		f.Add(append([]byte{8}, m.Encode()...), false) // 8: a user's message
+		f.Add(append([]byte{8}, m.Encode()...), true)
 	}
 	for kind := range byte(16) {
 		f.Add([]byte{kind}, true)
@@ -33,39 +37,39 @@ func FuzzPacket(f *testing.F) {
 			if len(labelled) > packetSize {
 				return
 			}
-			if _, err := evil.WriteTo(labelled, addrOf(1).String()); err != nil {
+			if _, err := evil.WriteTo(labelled, hostAddr(1).String()); err != nil {
 				t.Fatal(err)
 			}
 			return
 		}
-		conn, err := evil.DialTimeout(addrOf(1).String(), second)
+		conn, err := evil.DialTimeout(hostAddr(1).String(), second)
 		if err != nil {
-			return // too many at once
+			return // too many streams at once
 		}
 		_ = conn.SetDeadline(time.Now().Add(50 * time.Millisecond))
 		_, _ = conn.Write(labelled)
 		_ = conn.Close()
-		if len(a.Snapshot().Hosts) > maxHosts {
+		if len(a.Snapshot().Hosts) > wire.MaxHosts {
 			t.Errorf("knows %d hosts", len(a.Snapshot().Hosts))
 		}
 	})
 }
 
-// fuzzHost runs host 1, which lists host 2, for as long as the fuzzing takes.
-func fuzzHost(f *testing.F, n *memnet) *Source {
+// startFuzzedHost runs host 1, which lists host 2, for as long as the fuzzing takes.
+func startFuzzedHost(f *testing.F, n *memnet) *Plane {
 	f.Helper()
-	c := Config{Name: nameOf(1), Bind: addrOf(1), Seeds: []netip.AddrPort{addrOf(2)}, Label: "test", transport: n.transport(addrOf(1))}
-	s, err := New(c)
+	c := Config{Name: hostName(1), Bind: hostAddr(1), Seeds: []netip.AddrPort{hostAddr(2)}, Label: "test", transport: n.transport(hostAddr(1))}
+	p, err := New(c)
 	if err != nil {
 		f.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.Run(f.Context()) }()
+	go func() { done <- p.Run(f.Context()) }()
 	f.Cleanup(func() {
 		if err := <-done; err != nil {
 			f.Error(err)
 		}
 	})
-	<-s.Ready()
-	return s
+	<-p.Ready()
+	return p
 }

@@ -9,61 +9,63 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/guard"
 )
 
-// Run listens, finds the others and works until ctx is done, and does that once.
-// If it cannot listen it returns an error, and may be called again.
-func (s *Source) Run(ctx context.Context) error {
+// Run listens, finds the others and works until ctx is done. It runs once; only if
+// it cannot listen does it return an error and may be called again.
+func (p *Plane) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := s.claim(cancel); err != nil {
-		return fmt.Errorf("start %v: %w", s, err)
+	if err := p.beginRun(cancel); err != nil {
+		return fmt.Errorf("start %v: %w", p, err)
 	}
-	if err := s.start(); err != nil {
-		s.mu.Lock()
-		s.stop = nil
-		s.mu.Unlock()
-		return fmt.Errorf("start %v: %w", s, err)
+	if err := p.startMemberlist(); err != nil {
+		p.mu.Lock()
+		p.cancelRun = nil
+		p.mu.Unlock()
+		return fmt.Errorf("start %v: %w", p, err)
 	}
-	if len(s.cfg.Keys) == 0 {
-		s.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and hears only listed hosts", "bind", s.cfg.Bind)
+	if len(p.cfg.Keys) == 0 {
+		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){s.publishLoop, s.sendLoop, s.repairLoop, s.seekLoop} {
+	for _, loop := range []func(context.Context){p.publishLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop} {
 		loops.Go(func() { loop(ctx) })
 	}
 	<-ctx.Done()
-	err := s.ml.Shutdown()
+	err := p.memberlist.Shutdown()
 	loops.Wait()
-	s.mu.Lock()
-	s.running = false
-	s.mu.Unlock()
+	p.mu.Lock()
+	p.running = false
+	p.mu.Unlock()
 	return err
 }
 
-// claim makes this call of Run the only one.
-func (s *Source) claim(cancel context.CancelFunc) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// beginRun makes this call of Run the only one.
+func (p *Plane) beginRun(cancel context.CancelFunc) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
-	case s.stop != nil:
+	case p.cancelRun != nil:
 		return errors.New("it was run before")
-	case s.leaving:
+	case p.leaving:
 		return errors.New("the host has left")
 	}
-	s.stop = cancel
+	p.cancelRun = cancel
 	return nil
 }
 
-func (s *Source) start() error {
-	conf, err := s.cfg.memberlist()
+func (p *Plane) startMemberlist() error {
+	conf, err := p.cfg.memberlistConfig()
 	if err != nil {
 		return err
 	}
-	d := delegate{s}
+	d := delegate{p}
 	conf.Delegate, conf.Events, conf.Alive, conf.Conflict = d, d, d, d
-	conf.Logger = newMemlog(s.counters, s.log)
-	transport := s.cfg.transport
+	conf.Logger = guard.NewLibraryLogger(p.refusals, p.log)
+	transport := p.cfg.transport
 	if transport == nil {
 		transport, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{
 			BindAddrs: []string{conf.BindAddr}, BindPort: conf.BindPort, Logger: conf.Logger,
@@ -72,98 +74,92 @@ func (s *Source) start() error {
 			return err
 		}
 	}
-	g := newGuard(transport, s.permits, s.counters)
-	conf.Transport = g
-	if s.ml, err = memberlist.Create(conf); err != nil {
-		return errors.Join(err, g.Shutdown())
+	guarded := guard.New(transport, d.permits, p.refusals)
+	conf.Transport = guarded
+	if p.memberlist, err = memberlist.Create(conf); err != nil {
+		return errors.Join(err, guarded.Shutdown())
 	}
-	s.mu.Lock()
-	s.running = true
-	s.mu.Unlock()
+	p.outbox.memberlist = p.memberlist
+	p.mu.Lock()
+	p.running = true
+	p.mu.Unlock()
 	return nil
 }
 
-// repairInterval is how often hosts compare what they know with a random other.
-// It bounds how long a lost packet goes unnoticed where gossip missed it too.
+// publishInterval is the least time between two versions of this host's record. A
+// single container start is sent at once. Of a hundred within a second, each member
+// gets at most fifty packets.
+const publishInterval = 20 * time.Millisecond
+
+func (p *Plane) publishLoop(ctx context.Context) {
+	for {
+		select {
+		case <-p.replica.Publishes():
+			p.mu.Lock()
+			p.replica.Publish()
+			p.mu.Unlock()
+			waitFor(ctx, publishInterval)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Each repairInterval a host compares what it knows with a random member. That bounds
+// how long a lost packet goes unnoticed where gossip missed it too.
 const (
 	repairInterval = time.Second
 	retryInterval  = 250 * time.Millisecond
 )
 
-// repairLoop compares, asks again, and forgets.
-func (s *Source) repairLoop(ctx context.Context) {
+// repairLoop compares hashes, retries requests, and forgets hosts.
+func (p *Plane) repairLoop(ctx context.Context) {
 	const ratio = int(repairInterval / retryInterval)
-	// Not all hosts that start together shall speak together.
-	if !pause(ctx, rand.N(retryInterval)) {
+	// Hosts that start at the same time should not repair at the same time.
+	if !waitFor(ctx, rand.N(retryInterval)) {
 		return
 	}
-	for i := rand.N(ratio); pause(ctx, retryInterval); i++ {
-		s.mu.Lock()
-		s.retryLocked(time.Now())
+	for i := rand.N(ratio); waitFor(ctx, retryInterval); i++ {
+		p.mu.Lock()
+		now := time.Now()
+		p.replica.RetryRequests(now)
 		if i%ratio == 0 {
-			s.compareLocked()
-			if s.table.expire(time.Now()) {
-				s.showLocked()
-			}
-			s.dropLostLocked()
+			p.replica.SendSummary(now)
+			p.forgetHostsLocked(now)
 		}
-		s.mu.Unlock()
+		p.mu.Unlock()
 	}
 }
 
-// compareLocked sends a hash of what this host knows to a random member.
-func (s *Source) compareLocked() {
-	if m, ok := s.randomLocked(); ok {
-		s.sendLocked(m, s.encode(message{kind: kindSummary, hash: hash(s.digestsLocked())}))
+// forgetHostsLocked forgets hosts that have been gone for too long, and where they
+// were.
+func (p *Plane) forgetHostsLocked(now time.Time) {
+	if p.replica.Forget(now) {
+		p.updateSnapshotLocked()
+	}
+	for host := range p.peers.lost {
+		if !p.replica.Knows(host) {
+			delete(p.peers.lost, host)
+		}
 	}
 }
 
-// randomLocked returns one of the members; the order of a map is random enough.
-func (s *Source) randomLocked() (memberlist.Node, bool) {
-	skip := 0
-	if len(s.members) > 0 {
-		skip = rand.N(len(s.members))
+// wakeLoop makes a loop run once more. Several wakes before it does are one.
+func wakeLoop(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
-	for _, m := range s.members {
-		if skip == 0 {
-			return m, true
-		}
-		skip--
-	}
-	return memberlist.Node{}, false
 }
 
-// retryLocked asks for what did not come: first one of the members, as all have
-// most of it, then the owner, and so on in turn. The owner may just have died, and
-// any other may have missed the record too.
-func (s *Source) retryLocked(now time.Time) {
-	other, ok := s.randomLocked()
-	var names []string
-	for name, a := range s.asked {
-		if now.Before(a.until) {
-			continue
-		}
-		a.tries++
-		if a.tries > maxTries || !ok || !s.table.wants(digest{name: name, version: a.version}) {
-			delete(s.asked, name)
-			continue
-		}
-		a.until = now.Add(askTimeout)
-		s.asked[name] = a
-		if owner, here := s.members[name]; here && a.tries%2 == 0 {
-			s.askLocked(owner, []string{name})
-		} else {
-			names = append(names, name)
-		}
-	}
-	s.askLocked(other, names)
-}
-
-// dropLostLocked forgets where hosts were that are forgotten.
-func (s *Source) dropLostLocked() {
-	for name := range s.lostAddr {
-		if e, known := s.table.entries[name]; !known || !e.shown() {
-			delete(s.lostAddr, name)
-		}
+// waitFor waits, and tells whether ctx is still alive.
+func waitFor(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

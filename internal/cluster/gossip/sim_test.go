@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 	"vxlan-driver/internal/kernel"
 )
 
-// The simulation: many hosts in one process and in virtual time, on a network
-// with 0.25 to 0.5 ms one way that loses one packet in a hundred. It measures
-// from Set on one host until the container is in the snapshot of another.
+// The simulation runs many hosts in one process and in virtual time. Their network
+// takes 0.25 to 0.5 ms one way and loses one packet in a hundred. It measures from Set
+// on one host until the container is in the snapshot of another.
 //
 // `make sim` prints the table.
 
@@ -36,8 +37,8 @@ type simHost struct {
 	up         bool
 }
 
-// sim is a simulation. Its fields are used by the test's goroutine only, but for
-// what mu guards.
+// sim is a simulation. Only the test's goroutine uses its fields, except for those
+// that mu guards.
 type sim struct {
 	t     *testing.T
 	net   *memnet
@@ -46,25 +47,25 @@ type sim struct {
 	hosts []*simHost
 	next  int
 
-	mu      sync.Mutex
-	target  string          // container that is waited for
-	at      string          // host that it is on
-	since   time.Time       // when it was set
-	waiting map[string]bool // hosts that have not seen it
-	all     chan struct{}   // closed when waiting is empty
-	lives   map[string]int
-	samples []time.Duration
+	mu         sync.Mutex
+	target     string          // container that is waited for
+	targetHost string          // host that it is on
+	since      time.Time       // when it was set
+	waiting    map[string]bool // hosts that have not seen it
+	allSaw     chan struct{}   // closed when waiting is empty
+	lives      map[string]int  // raised with each start and stop of a host
+	samples    []time.Duration
 
-	fresh    map[string]time.Time // hosts that do not know all others yet, and since when they run
-	caughtUp []time.Duration      // how long that took
+	catchingUp map[string]time.Time // hosts that do not know all others yet, and when they started
+	caughtUp   []time.Duration      // how long that took
 }
 
 func newSim(t *testing.T, n *memnet, count int) *sim {
-	s := &sim{t: t, net: n, count: count, rng: simRand(count), lives: make(map[string]int), fresh: make(map[string]time.Time)}
+	s := &sim{t: t, net: n, count: count, rng: simRand(count), lives: make(map[string]int), catchingUp: make(map[string]time.Time)}
 	for i := 1; i <= count; i++ {
 		h := &simHost{i: i}
 		for range simContainers {
-			h.containers = append(h.containers, s.container(i))
+			h.containers = append(h.containers, s.newContainer(i))
 		}
 		s.hosts = append(s.hosts, h)
 		s.start(h)
@@ -75,41 +76,41 @@ func newSim(t *testing.T, n *memnet, count int) *sim {
 // simRand draws the same for simulations of the same size.
 func simRand(hosts int) *rand.Rand { return rand.New(rand.NewPCG(5, uint64(hosts))) }
 
-// container makes a container as Podman has it: an id of 64 digits, a name, and
+// newContainer makes a container as Podman has it: an id of 64 digits, a name, and
 // the id's beginning as an alias.
-func (s *sim) container(host int) cluster.Endpoint {
+func (s *sim) newContainer(host int) cluster.Endpoint {
 	s.next++
 	id := fmt.Sprintf("%012x%052x", s.rng.Uint64()>>16, s.next)
-	a := netip.AddrFrom4([4]byte{10, byte(host), byte(s.next >> 8), byte(s.next)})
+	addr := netip.AddrFrom4([4]byte{10, byte(host), byte(s.next >> 8), byte(s.next)})
 	return cluster.Endpoint{
 		ContainerID: id, Names: []string{fmt.Sprintf("container-%d", s.next), id[:12]},
-		Addrs: []netip.Addr{a}, MAC: kernel.MAC{2, 1, 10, byte(host), byte(s.next >> 8), byte(s.next)},
+		Addrs: []netip.Addr{addr}, MAC: kernel.MAC{2, 1, 10, byte(host), byte(s.next >> 8), byte(s.next)},
 	}
 }
 
-func (h *simHost) set() {
-	a := attachment(h.cfg.Bind.Addr())
-	a.Endpoints = slices.Clone(h.containers)
-	if err := h.Set([]cluster.Membership{a}); err != nil {
+func (h *simHost) announceAll() {
+	m := wiretest.Membership(h.cfg.Bind.Addr())
+	m.Endpoints = slices.Clone(h.containers)
+	if err := h.Set([]cluster.Membership{m}); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
 func (s *sim) start(h *simHost) {
-	h.host = start(s.t, s.net, h.i, func(c *Config) { c.Log = nil; c.Seeds = []netip.AddrPort{addrOf(1), addrOf(2)} })
+	h.host = startHost(s.t, s.net, h.i, func(c *Config) { c.Log = nil; c.Seeds = []netip.AddrPort{hostAddr(1), hostAddr(2)} })
 	h.up = true
-	h.set()
+	h.announceAll()
 	s.mu.Lock()
 	s.lives[h.cfg.Name]++
 	life := s.lives[h.cfg.Name]
-	s.fresh[h.cfg.Name] = time.Now()
+	s.catchingUp[h.cfg.Name] = time.Now()
 	s.mu.Unlock()
-	source := h.Source
+	plane := h.Plane
 	done := s.t.Context().Done()
 	go func() {
 		for {
-			changed := source.Changed()
-			if !s.look(source, life) {
+			changed := plane.Changed()
+			if !s.observe(plane, life) {
 				return
 			}
 			select {
@@ -127,42 +128,42 @@ func (s *sim) stop(h *simHost) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lives[h.cfg.Name]++
-	delete(s.fresh, h.cfg.Name)
-	h.Source.mu.Lock()
-	close(h.Source.changed) // the watcher sees that this life is over
-	h.Source.changed = make(chan struct{})
-	h.Source.mu.Unlock()
-	s.seenLocked(h.cfg.Name, false)
+	delete(s.catchingUp, h.cfg.Name)
+	h.Plane.mu.Lock()
+	close(h.Plane.changed) // the watcher sees that this life is over
+	h.Plane.changed = make(chan struct{})
+	h.Plane.mu.Unlock()
+	s.markSeenLocked(h.cfg.Name, false)
 }
 
-// look notes whether a host sees the container that is waited for, and tells
+// observe notes whether a host sees the container that is waited for, and tells
 // whether the host still runs.
-func (s *sim) look(h *Source, life int) bool {
+func (s *sim) observe(h *Plane, life int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lives[h.cfg.Name] != life {
 		return false
 	}
-	if began, fresh := s.fresh[h.cfg.Name]; fresh && len(h.Snapshot().Hosts) == s.count-1 {
+	if began, behind := s.catchingUp[h.cfg.Name]; behind && len(h.Snapshot().Hosts) == s.count-1 {
 		s.caughtUp = append(s.caughtUp, time.Since(began))
-		delete(s.fresh, h.cfg.Name)
+		delete(s.catchingUp, h.cfg.Name)
 	}
 	if !s.waiting[h.cfg.Name] {
 		return true
 	}
-	o, ok := h.Snapshot().Find(s.at)
+	o, ok := h.Snapshot().Find(s.targetHost)
 	if !ok || !o.Reachable() || len(o.Memberships) == 0 {
 		return true
 	}
 	if slices.ContainsFunc(o.Memberships[0].Endpoints, func(e cluster.Endpoint) bool { return e.ContainerID == s.target }) {
-		s.seenLocked(h.cfg.Name, true)
+		s.markSeenLocked(h.cfg.Name, true)
 	}
 	return true
 }
 
-// seenLocked takes a host off the list. One that was stopped before it saw the
+// markSeenLocked takes a host off the list. One that was stopped before it saw the
 // container is no sample: it will learn of it when it starts.
-func (s *sim) seenLocked(name string, sample bool) {
+func (s *sim) markSeenLocked(name string, sample bool) {
 	if !s.waiting[name] {
 		return
 	}
@@ -171,29 +172,29 @@ func (s *sim) seenLocked(name string, sample bool) {
 		s.samples = append(s.samples, time.Since(s.since))
 	}
 	if len(s.waiting) == 0 {
-		close(s.all)
+		close(s.allSaw)
 	}
 }
 
-// round starts a container on a random host and waits until all see it.
-func (s *sim) round() {
+// measureRound starts a container on a random host and waits until all see it.
+func (s *sim) measureRound() {
 	up := slices.DeleteFunc(slices.Clone(s.hosts), func(h *simHost) bool { return !h.up })
 	h := up[s.rng.IntN(len(up))]
-	c := s.container(h.i)
+	c := s.newContainer(h.i)
 	h.containers = append(h.containers[1:], c)
 	s.mu.Lock()
-	s.target, s.at, s.since = c.ContainerID, h.cfg.Name, time.Now()
-	s.waiting, s.all = make(map[string]bool), make(chan struct{})
+	s.target, s.targetHost, s.since = c.ContainerID, h.cfg.Name, time.Now()
+	s.waiting, s.allSaw = make(map[string]bool), make(chan struct{})
 	for _, o := range up {
 		if o != h {
 			s.waiting[o.cfg.Name] = true
 		}
 	}
-	all := s.all
+	allSaw := s.allSaw
 	s.mu.Unlock()
-	h.set()
+	h.announceAll()
 	select {
-	case <-all:
+	case <-allSaw:
 	case <-time.After(time.Minute):
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -204,16 +205,16 @@ func (s *sim) round() {
 	}
 }
 
-// churn restarts a tenth of the hosts, one at least, over and over, until done
-// says so: half of the time they are away for three seconds, which nobody
-// notices, else for fifteen, after which they have been given up.
+// churn measures rounds while a tenth of the hosts, at least one, is restarting. Half
+// of them are down for three seconds, which nobody notices. The others are down for
+// fifteen, after which they are unreachable to all.
 func (s *sim) churn(rounds int) {
 	count := max(1, len(s.hosts)/10)
-	type event struct {
-		at time.Time
-		h  *simHost
+	type downHost struct {
+		until time.Time
+		h     *simHost
 	}
-	var away []event
+	var away []downHost
 	for range rounds {
 		for len(away) < count {
 			h := s.hosts[s.rng.IntN(len(s.hosts))]
@@ -221,39 +222,39 @@ func (s *sim) churn(rounds int) {
 				continue
 			}
 			s.stop(h)
-			down := 3 * time.Second
+			lasts := 3 * time.Second
 			if s.rng.IntN(2) == 0 {
-				down = 15 * time.Second
+				lasts = 15 * time.Second
 			}
-			away = append(away, event{time.Now().Add(down), h})
+			away = append(away, downHost{time.Now().Add(lasts), h})
 		}
-		away = slices.DeleteFunc(away, func(e event) bool {
-			due := !time.Now().Before(e.at)
+		away = slices.DeleteFunc(away, func(d downHost) bool {
+			due := !time.Now().Before(d.until)
 			if due {
-				s.start(e.h)
+				s.start(d.h)
 			}
 			return due
 		})
-		s.round()
+		s.measureRound()
 		time.Sleep(time.Duration(s.rng.Int64N(int64(time.Second))))
 	}
 }
 
-// line is one line of the table.
-type line struct{ p50, p95, max time.Duration }
+// percentiles is one line of the table.
+type percentiles struct{ p50, p95, max time.Duration }
 
-func newLine(samples []time.Duration) line {
+func newPercentiles(samples []time.Duration) percentiles {
 	slices.Sort(samples)
 	at := func(p float64) time.Duration {
 		return samples[int(p*float64(len(samples)-1))].Round(10 * time.Microsecond)
 	}
-	return line{at(0.50), at(0.95), at(1)}
+	return percentiles{at(0.50), at(0.95), at(1)}
 }
 
-func (l line) String() string { return fmt.Sprintf("%10v %10v %10v", l.p50, l.p95, l.max) }
+func (l percentiles) String() string { return fmt.Sprintf("%10v %10v %10v", l.p50, l.p95, l.max) }
 
-// restarted returns how long hosts took that started anew until they knew all.
-func (s *sim) restarted() []time.Duration {
+// catchUpTimes returns how long restarted hosts took until they knew all others.
+func (s *sim) catchUpTimes() []time.Duration {
 	time.Sleep(5 * time.Second)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -282,25 +283,25 @@ func TestPropagation(t *testing.T) {
 			t.Logf("%5d  not run under the race detector, which makes it ten times slower", count)
 			continue
 		}
-		bubble(t, func(t *testing.T, n *memnet) {
+		inVirtualTime(t, func(t *testing.T, n *memnet) {
 			n.setLoss(simLoss)
 			s := newSim(t, n, count)
 			time.Sleep(20 * time.Second)
-			report := func(mode string, samples *[]time.Duration) line {
+			report := func(mode string, samples *[]time.Duration) percentiles {
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				l := newLine(*samples)
+				l := newPercentiles(*samples)
 				t.Logf("%5d  %-21s %v", count, mode, l)
 				*samples, s.caughtUp = nil, nil
 				return l
 			}
 			for range rounds {
-				s.round()
+				s.measureRound()
 				time.Sleep(time.Duration(s.rng.Int64N(int64(time.Second))))
 			}
 			quiet := report("quiet", &s.samples)
 			s.churn(rounds)
-			restarted := s.restarted()
+			restarted := s.catchUpTimes()
 			churn := report("churn", &s.samples)
 			if len(restarted) > 0 {
 				report("a restarted host", &restarted)
@@ -313,14 +314,14 @@ func TestPropagation(t *testing.T) {
 	}
 }
 
-// What one of 100 hosts with 50 containers each costs: its memory, and its
-// computing time at rest (without what the kernel spends on its packets).
+// TestCostOfAHost measures one of 100 hosts with 50 containers each: its memory, and its
+// computing time at rest, without what the kernel spends on its packets.
 func TestCostOfAHost(t *testing.T) {
 	const hosts, rest = 100, 20 * time.Second
 	if raceDetector {
 		t.Skip("the race detector needs memory and time of its own")
 	}
-	bubble(t, func(t *testing.T, n *memnet) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -334,9 +335,9 @@ func TestCostOfAHost(t *testing.T) {
 				t.Errorf("%s knows %d hosts", h.cfg.Name, got)
 			}
 		}
-		begin, sent := cpu(t), s.hosts[0].Stats()
+		begin, sent := cpuTime(t), s.hosts[0].Stats()
 		time.Sleep(rest)
-		used := float64(cpu(t)-begin) / float64(hosts) / float64(rest)
+		used := float64(cpuTime(t)-begin) / float64(hosts) / float64(rest)
 		now := s.hosts[0].Stats()
 		t.Logf("heap %.1f MB a host; at rest %.3f %% of a core, %d messages and %d bytes of our own in %v", float64(perHost)/1e6, 100*used, now.Sent-sent.Sent, now.SentBytes-sent.SentBytes, rest)
 		if perHost > 10e6 {
@@ -345,8 +346,8 @@ func TestCostOfAHost(t *testing.T) {
 	})
 }
 
-// cpu returns the computing time that this process has used.
-func cpu(t *testing.T) time.Duration {
+// cpuTime returns the computing time that this process has used.
+func cpuTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -1,0 +1,212 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/refusal"
+)
+
+// Limits on incoming streams. A host opens one for a record, for a push-pull, or for
+// a ping that got no answer. All others may do so at once when it starts.
+const (
+	maxStreams        = 256
+	MaxStreamsPerAddr = 16      // from one address
+	maxStreamBytes    = 4 << 20 // four messages of the largest size, or the digests of 4,096 hosts
+)
+
+// StreamTimeout bounds connecting and each transfer. A megabyte passes a slow LAN
+// in that time. It is no longer, as a host that vanished blocks whoever sends to it.
+const StreamTimeout = 5 * time.Second
+
+// Transport filters what comes from another transport. memberlist checks a sender's
+// address only for some messages, reads up to 20 MB before it knows whether the key
+// is right, and sends without a deadline. This transport adds what it lacks.
+type Transport struct {
+	memberlist.NodeAwareTransport
+	permits  func(netip.Addr) bool
+	refusals *refusal.Counter
+	packets  chan *memberlist.Packet
+	streams  chan net.Conn
+	ctx      context.Context // done when the transport is shut down
+	cancel   context.CancelFunc
+
+	mu         sync.Mutex
+	openByAddr map[netip.Addr]int // incoming streams, by sender
+	openTotal  int
+}
+
+// New returns a transport that passes on what comes from permitted addresses.
+func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *refusal.Counter) *Transport {
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &Transport{
+		NodeAwareTransport: t, permits: permits, refusals: r,
+		packets: make(chan *memberlist.Packet),
+		streams: make(chan net.Conn),
+		ctx:     ctx, cancel: cancel,
+		openByAddr: make(map[netip.Addr]int),
+	}
+	go g.pumpPackets()
+	go g.pumpStreams()
+	return g
+}
+
+// PacketCh returns the packets that passed.
+func (t *Transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+
+// StreamCh returns the streams that passed.
+func (t *Transport) StreamCh() <-chan net.Conn { return t.streams }
+
+// Shutdown stops the inner transport first, which waits until what it has received
+// is taken.
+func (t *Transport) Shutdown() error {
+	err := t.NodeAwareTransport.Shutdown()
+	t.cancel()
+	return err
+}
+
+func (t *Transport) pumpPackets() {
+	for {
+		select {
+		case p := <-t.NodeAwareTransport.PacketCh():
+			if _, ok := t.admit(p.From); !ok {
+				continue
+			}
+			// The library reads each packet into 64 kB, and keeps that while the
+			// packet is queued, of which there may be a thousand.
+			p.Buf = bytes.Clone(p.Buf)
+			select {
+			case t.packets <- p:
+			case <-t.ctx.Done():
+				return
+			}
+		case <-t.ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *Transport) pumpStreams() {
+	for {
+		select {
+		case conn := <-t.NodeAwareTransport.StreamCh():
+			from, ok := t.admit(conn.RemoteAddr())
+			if ok {
+				ok = t.acquireStream(from)
+			}
+			if !ok {
+				_ = conn.Close() // nothing was sent on it
+				continue
+			}
+			limited := &limitedStream{Conn: conn, left: maxStreamBytes, onClose: func() { t.releaseStream(from) }}
+			select {
+			case t.streams <- limited:
+			case <-t.ctx.Done():
+				_ = limited.Close() // nobody is left to report an error to
+				return
+			}
+		case <-t.ctx.Done():
+			return
+		}
+	}
+}
+
+// admit returns the sender's address, and whether it may send.
+func (t *Transport) admit(from net.Addr) (netip.Addr, bool) {
+	ap, err := netip.ParseAddrPort(from.String())
+	addr := ap.Addr().Unmap().WithZone("")
+	if err != nil || !t.permits(addr) {
+		t.refusals.Add(refusal.ReasonUnlisted, "from "+from.String())
+		return addr, false
+	}
+	return addr, true
+}
+
+func (t *Transport) acquireStream(from netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.openTotal >= maxStreams || t.openByAddr[from] >= MaxStreamsPerAddr {
+		t.refusals.Add(refusal.ReasonOverload, "stream from "+from.String())
+		return false
+	}
+	t.openTotal++
+	t.openByAddr[from]++
+	return true
+}
+
+func (t *Transport) releaseStream(from netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.openTotal--
+	if t.openByAddr[from]--; t.openByAddr[from] == 0 {
+		delete(t.openByAddr, from)
+	}
+}
+
+// DialAddressTimeout connects. A deadline bounds what is done with the stream.
+// Shutdown ends it, so that an agent stops at once.
+func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	dialled := make(chan result, 1)
+	go func() {
+		conn, err := t.NodeAwareTransport.DialAddressTimeout(a, timeout)
+		dialled <- result{conn, err}
+		if t.ctx.Err() != nil && err == nil {
+			_ = conn.Close() // nobody waits for it any more
+		}
+	}()
+	select {
+	case r := <-dialled:
+		if r.err != nil {
+			return nil, r.err
+		}
+		stop := context.AfterFunc(t.ctx, func() { _ = r.conn.Close() })
+		s := &limitedStream{Conn: r.conn, left: maxStreamBytes, onClose: func() { stop() }}
+		if err := s.SetDeadline(time.Now().Add(StreamTimeout)); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
+	case <-t.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// DialTimeout is DialAddressTimeout for callers that have no name.
+func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
+}
+
+// limitedStream is a connection of which only so many bytes are read.
+type limitedStream struct {
+	net.Conn
+	left    int
+	once    sync.Once
+	onClose func()
+}
+
+// Read fails once the limit is reached.
+func (s *limitedStream) Read(p []byte) (int, error) {
+	if s.left <= 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := s.Conn.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	return n, err
+}
+
+// Close calls onClose too, the first time.
+func (s *limitedStream) Close() error {
+	s.once.Do(s.onClose)
+	return s.Conn.Close()
+}

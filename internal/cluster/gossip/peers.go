@@ -1,0 +1,120 @@
+package gossip
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+
+	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/replica"
+)
+
+// peers is what this host knows of where other hosts listen, and of who may speak.
+// It does no I/O and has no lock of its own, as Plane.mu guards it.
+type peers struct {
+	self    netip.AddrPort
+	seeds   []netip.AddrPort
+	allowed map[netip.Addr]bool // nil: all, as they have the key
+	members map[string]memberlist.Node
+	lost    map[string]netip.AddrPort // where unreachable hosts were, to find them again
+	// unknownSenders sent messages of ours and are not members. Either the news that
+	// they are has not arrived, or they know this host from before its restart.
+	unknownSenders map[netip.AddrPort]bool
+}
+
+func newPeers(self netip.AddrPort) *peers {
+	return &peers{
+		self:           self,
+		members:        make(map[string]memberlist.Node),
+		lost:           make(map[string]netip.AddrPort),
+		unknownSenders: make(map[netip.AddrPort]bool),
+	}
+}
+
+func (p *peers) setSeeds(seeds []netip.AddrPort) { p.seeds = slices.Clone(seeds) }
+
+// allowOnlySeedsAnd refuses all hosts but the seeds, this one and the given ones.
+func (p *peers) allowOnlySeedsAnd(others []netip.Addr) {
+	p.allowed = map[netip.Addr]bool{p.self.Addr(): true}
+	for _, seed := range p.seeds {
+		p.allowed[seed.Addr()] = true
+	}
+	for _, addr := range others {
+		p.allowed[addr] = true
+	}
+}
+
+// permits tells whether messages of a host with the address are accepted at all.
+func (p *peers) permits(addr netip.Addr) bool { return p.allowed == nil || p.allowed[addr] }
+
+// lastAddr returns where a host is, or was when it was last reachable.
+func (p *peers) lastAddr(host string) netip.Addr {
+	if m, ok := p.members[host]; ok {
+		return nodeAddr(m).Addr()
+	}
+	return p.lost[host].Addr()
+}
+
+// nodeAddr returns where a member listens.
+func nodeAddr(n memberlist.Node) netip.AddrPort {
+	addr, _ := netip.AddrFromSlice(n.Addr) // NotifyAlive has checked it
+	return netip.AddrPortFrom(addr.Unmap(), n.Port)
+}
+
+// isMember tells whether the host is a member, at this address.
+func (p *peers) isMember(host replica.Peer) bool {
+	m, ok := p.members[host.Host]
+	return ok && nodeAddr(m) == host.Addr
+}
+
+// memberlistNode returns what memberlist needs to send to a host, which may not be a member.
+func (p *peers) memberlistNode(host replica.Peer) memberlist.Node {
+	if p.isMember(host) {
+		return p.members[host.Host]
+	}
+	return memberlist.Node{Name: host.Host, Addr: host.Addr.Addr().AsSlice(), Port: host.Addr.Port()}
+}
+
+// noteUnknownSender remembers a sender to be joined. It tells whether the sender is
+// permitted, and whether there was room to remember it.
+func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
+	if addr == p.self || !p.permits(addr.Addr()) {
+		return false, false
+	}
+	if len(p.unknownSenders) >= maxJoinsAtOnce {
+		return true, false
+	}
+	p.unknownSenders[addr] = true
+	return true, true
+}
+
+// missingMembers returns some of the hosts that should be members and are not: unknown
+// senders, seeds, and hosts that were members. It forgets the unknown senders.
+func (p *peers) missingMembers() []netip.AddrPort {
+	seen := map[netip.AddrPort]bool{p.self: true}
+	for _, m := range p.members {
+		seen[nodeAddr(m)] = true
+	}
+	var missing []netip.AddrPort
+	add := func(addr netip.AddrPort) {
+		if !seen[addr] {
+			seen[addr] = true
+			missing = append(missing, addr)
+		}
+	}
+	for addr := range p.unknownSenders {
+		add(addr)
+	}
+	clear(p.unknownSenders)
+	for _, seed := range p.seeds {
+		add(seed)
+	}
+	for _, addr := range p.lost {
+		if p.permits(addr.Addr()) {
+			add(addr)
+		}
+	}
+	rand.Shuffle(len(missing), func(i, j int) { missing[i], missing[j] = missing[j], missing[i] })
+	return slices.Clip(missing[:min(len(missing), maxJoinsAtOnce)])
+}

@@ -1,0 +1,203 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/guard"
+	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/replica"
+)
+
+// Plane is a cluster.Plane over gossip.
+type Plane struct {
+	cfg         Config
+	log         *slog.Logger
+	refusals    *refusal.Counter
+	memberlist  *memberlist.Memberlist // set by Run before anything that uses it
+	memberCount atomic.Int64           // for the digest queue, which asks for it under its own lock
+	digestQueue *memberlist.TransmitLimitedQueue
+	outbox      *outbox
+
+	ready        chan struct{}
+	readyOnce    sync.Once
+	wakeRejoiner chan struct{}
+
+	// mu may be taken while memberlist holds its own locks, so no method of
+	// memberlist is called under it.
+	mu        sync.Mutex
+	cancelRun context.CancelFunc
+	running   bool
+	leaving   bool
+	peers     *peers
+	replica   *replica.Replica
+	snapshot  cluster.Snapshot
+	changed   chan struct{}
+
+	unknownSenders uint64 // messages from them
+}
+
+var _ cluster.Plane = (*Plane)(nil)
+
+// New returns a Plane; Run starts it.
+func New(c Config) (*Plane, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plane{
+		cfg:          c,
+		log:          c.Log,
+		refusals:     refusal.NewCounter(c.Log),
+		outbox:       newOutbox(c.maxPacket(), c.Log),
+		ready:        make(chan struct{}),
+		wakeRejoiner: make(chan struct{}, 1),
+		peers:        newPeers(c.Bind),
+		changed:      make(chan struct{}),
+	}
+	p.replica = replica.New(replica.Config{
+		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p},
+	})
+	// Each member that has a new record passes its digest on to one random member
+	// (times log10 of their number, rounded up). The record itself goes to all of
+	// them, so this is for the few that missed it.
+	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
+	p.SetSeeds(c.Seeds)
+	return p, nil
+}
+
+// String names the plane for logs.
+func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
+
+// Ready is closed when the plane listens and has found another host, or has tried
+// all seeds once.
+func (p *Plane) Ready() <-chan struct{} { return p.ready }
+
+// SetSeeds sets the hosts to find the others by; one is enough. It may be repeated.
+// Without keys, messages are accepted only from these and from Config.Allowed.
+func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.peers.setSeeds(seeds)
+	if len(p.cfg.Keys) == 0 {
+		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
+	}
+	wakeLoop(p.wakeRejoiner)
+}
+
+// Set announces this host's memberships. They must not be changed afterwards.
+func (p *Plane) Set(local []cluster.Membership) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.replica.Set(local); err != nil {
+		return fmt.Errorf("set local memberships: %w", err)
+	}
+	return nil
+}
+
+// Snapshot returns the other hosts' memberships.
+func (p *Plane) Snapshot() cluster.Snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.snapshot
+}
+
+// Changed returns a channel that is closed at the next change of Snapshot.
+func (p *Plane) Changed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changed
+}
+
+// updateSnapshotLocked makes a new snapshot. Its memberships are shared with the
+// replica, which replaces and never changes them.
+func (p *Plane) updateSnapshotLocked() {
+	p.snapshot = p.replica.Snapshot()
+	for i, h := range p.snapshot.Hosts {
+		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// leaveCopies is how many members get the news of the leave over a stream too, so
+// that one of them can pass it on to those who miss the packet.
+const leaveCopies = 3
+
+// Leave takes this host out of the cluster: the others forget it at once. Run
+// returns afterwards.
+func (p *Plane) Leave(ctx context.Context) error {
+	p.mu.Lock()
+	stop, running := p.cancelRun, p.running
+	p.leaving = true
+	if !running {
+		p.mu.Unlock()
+		return nil
+	}
+	data := p.replica.Leave()
+	var copies []memberlist.Node
+	for _, m := range p.peers.members {
+		if len(copies) < leaveCopies {
+			copies = append(copies, m)
+		}
+	}
+	p.mu.Unlock()
+	defer stop()
+	var sent sync.WaitGroup
+	for _, m := range copies {
+		sent.Go(func() { p.outbox.sendStream(ctx, envelope{m, data}) })
+	}
+	sent.Wait()
+	wait := guard.StreamTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = max(time.Millisecond, time.Until(deadline))
+	}
+	if err := p.memberlist.Leave(wait); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	return nil
+}
+
+// Stats counts what happened since the Plane was made.
+type Stats struct {
+	replica.Stats
+	UnknownSenders uint64 // messages of hosts that are not members (yet)
+	Sent           uint64 // messages of our own, in packets and streams
+	SentBytes      uint64 // in them
+
+	Members int // reachable hosts, this one included
+	Hosts   int // other hosts whose entries are known, unreachable ones included
+}
+
+// Stats returns the counters.
+func (p *Plane) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	stats := Stats{Stats: p.replica.Stats(), UnknownSenders: p.unknownSenders}
+	stats.Sent, stats.SentBytes = p.outbox.sentSoFar()
+	stats.Members = len(p.peers.members)
+	if p.running {
+		stats.Members++
+	}
+	stats.Hosts = len(p.snapshot.Hosts)
+	return stats
+}
+
+// Refused returns how often something was refused, by reason. A reason that never
+// occurred is left out.
+func (p *Plane) Refused() map[string]uint64 {
+	refused := make(map[string]uint64)
+	for why, n := range p.refusals.Counts() {
+		refused[string(why)] = n
+	}
+	return refused
+}

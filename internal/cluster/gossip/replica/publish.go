@@ -1,0 +1,161 @@
+package replica
+
+import (
+	"fmt"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
+)
+
+// Set notes what this host's record should be. The caller publishes it when Publishes says
+// so.
+func (r *Replica) Set(local []cluster.Membership) error {
+	memberships, err := cluster.Canonical(local)
+	if err != nil {
+		return err
+	}
+	size := wire.ContentSize(memberships)
+	if size > wire.MaxRecord {
+		return fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
+	}
+	r.own.setWanted(memberships, size)
+	r.requestPublish()
+	return nil
+}
+
+// Publishes returns a channel that has a value when Publish should be called.
+func (r *Replica) Publishes() <-chan struct{} { return r.publishes }
+
+func (r *Replica) requestPublish() {
+	select {
+	case r.publishes <- struct{}{}:
+	default: // it was requested already
+	}
+}
+
+// Publish gives this host's record its version, and sends it to all members if it is new.
+func (r *Replica) Publish() {
+	before, isNew := r.own.advanceVersion()
+	if !isNew {
+		return
+	}
+	r.stats.Published++
+	r.gossipDigest(r.own.publishedDigest())
+	r.sendToAll(r.encodeAnnouncement(before))
+}
+
+func (r *Replica) sendToAll(message []byte) {
+	for _, p := range r.cfg.Network.Members() {
+		r.cfg.Network.Send(p, message)
+	}
+}
+
+// encodeAnnouncement returns the smaller of the delta and the whole record.
+func (r *Replica) encodeAnnouncement(before wire.Record) []byte {
+	var delta []byte
+	if !before.Version.IsZero() {
+		delta = r.encodeMessage(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(before, r.own.published)})
+		if len(delta) <= r.own.size {
+			return delta
+		}
+	}
+	whole := r.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published}}})
+	if delta != nil && len(delta) < len(whole) {
+		return delta
+	}
+	return whole
+}
+
+// Leave publishes that this host leaves, and returns the message that says so.
+func (r *Replica) Leave() []byte {
+	r.own.publishLeave()
+	message := r.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published, Age: 1}}})
+	r.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: r.own.published.Version, Age: 1})
+	r.sendToAll(message)
+	return message
+}
+
+// Greet sends a new member the digest of this host's record. The member then requests the
+// record, or answers that it has a later version, from an earlier life of this host.
+func (r *Replica) Greet(p Peer) {
+	if r.own.isPublished() {
+		r.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{r.own.publishedDigest()}})
+	}
+}
+
+// ownVersionSeen notes that others hold a version of this host's record.
+func (r *Replica) ownVersionSeen(v wire.Version) {
+	if r.own.versionSeen(v) {
+		r.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: v})
+	}
+	if r.own.dirty {
+		r.requestPublish()
+	}
+}
+
+// ownRecord is this host's record, and decides which version it has. It does no I/O.
+type ownRecord struct {
+	host      string
+	wanted    []cluster.Membership // what Set asked for
+	size      int                  // of wanted, on the wire
+	isSet     bool
+	dirty     bool         // published is not what is wanted, or not above seen
+	published wire.Record  // without a version until there is something to publish
+	seen      wire.Version // the newest of this host's record that others hold
+}
+
+// setWanted notes what is to be published.
+func (o *ownRecord) setWanted(memberships []cluster.Membership, size int) {
+	o.wanted, o.size, o.isSet, o.dirty = memberships, size, true, true
+}
+
+// advanceVersion gives what is wanted its version, and makes it the published record. It
+// returns the record before, and whether the new one must be sent.
+func (o *ownRecord) advanceVersion() (before wire.Record, publish bool) {
+	if !o.dirty || !o.isSet || o.published.Left {
+		return wire.Record{}, false
+	}
+	o.dirty = false
+	before = o.published
+	sum := wire.ContentChecksum(false, o.wanted)
+	if before.Version.Checksum == sum && before.Version.Compare(o.seen) >= 0 {
+		return wire.Record{}, false // Set was repeated
+	}
+	o.published = wire.Record{Host: o.host, Version: o.seen, Memberships: o.wanted}
+	if before.Version.IsZero() && o.seen.Checksum == sum {
+		return wire.Record{}, false // this agent's predecessor published the same, and the others have it
+	}
+	o.published.Version = before.Version.Next(o.seen, sum)
+	return before, true
+}
+
+// publishLeave makes a record that takes this host out of the cluster.
+func (o *ownRecord) publishLeave() {
+	v := o.published.Version.Next(o.seen, wire.ContentChecksum(true, nil))
+	o.published = wire.Record{Host: o.host, Left: true, Version: v}
+}
+
+// versionSeen notes that others hold a version of this host's record. It tells
+// whether the published record took that version, so that its digest must be gossiped
+// anew.
+func (o *ownRecord) versionSeen(v wire.Version) (adopted bool) {
+	if v.Compare(o.seen) > 0 {
+		o.seen = v
+	}
+	if o.published.Version.IsZero() || o.published.Version.Compare(v) >= 0 {
+		return false // advance goes above seen; or the others are behind
+	}
+	if o.published.Version.Checksum == v.Checksum {
+		o.published.Version = v // left by this agent's predecessor, with the same content
+		return true
+	}
+	o.dirty = true
+	return false
+}
+
+func (o *ownRecord) isPublished() bool { return !o.published.Version.IsZero() }
+
+// publishedDigest returns the published record's digest.
+func (o *ownRecord) publishedDigest() wire.Digest {
+	return wire.Digest{Host: o.host, Version: o.published.Version}
+}

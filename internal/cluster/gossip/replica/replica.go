@@ -1,0 +1,313 @@
+package replica
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/wire"
+)
+
+// Peer is another host, and where it listens.
+type Peer struct {
+	Host string
+	Addr netip.AddrPort
+}
+
+// Network is how a Replica reaches the other hosts. Its methods must not block.
+type Network interface {
+	// Members returns the reachable hosts, this one excluded.
+	Members() []Peer
+	// Send sends a message to one host. It may get lost.
+	Send(to Peer, message []byte)
+	// Gossip spreads a message about a host. It replaces an older one about the same.
+	Gossip(host string, message []byte)
+}
+
+// Config is what a Replica needs to know.
+type Config struct {
+	Self        Peer
+	ForgetAfter time.Duration // how long an unreachable host's record is kept
+	Permits     func(vtep netip.Addr) bool
+	Refusals    *refusal.Counter
+	Network     Network
+}
+
+// Stats counts what happened to records.
+type Stats struct {
+	Deltas    uint64 // applied
+	Records   uint64 // received and stored
+	Requested uint64 // records requested
+	Published uint64 // versions of this host's own record
+	Entries   int    // hosts that are remembered, forgotten ones whose version is kept included
+}
+
+// Replica is one host's copy of all records.
+type Replica struct {
+	cfg       Config
+	stats     Stats
+	own       ownRecord
+	table     *table
+	requests  map[string]request // by the host whose record was requested
+	publishes chan struct{}
+}
+
+// New returns a Replica without records.
+func New(c Config) *Replica {
+	return &Replica{
+		cfg:       c,
+		own:       ownRecord{host: c.Self.Host},
+		table:     newTable(c.ForgetAfter),
+		requests:  make(map[string]request),
+		publishes: make(chan struct{}, 1),
+	}
+}
+
+// Stats returns the counters.
+func (r *Replica) Stats() Stats {
+	stats := r.stats
+	stats.Entries = len(r.table.entries)
+	return stats
+}
+
+// encodeMessage puts this host's name and address on a message.
+func (r *Replica) encodeMessage(m wire.Message) []byte {
+	m.From, m.Addr = r.cfg.Self.Host, r.cfg.Self.Addr
+	return m.Encode()
+}
+
+func (r *Replica) sendMessage(to Peer, m wire.Message) { r.cfg.Network.Send(to, r.encodeMessage(m)) }
+
+func (r *Replica) gossipDigest(d wire.Digest) {
+	r.cfg.Network.Gossip(d.Host, r.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
+}
+
+// DigestMessage returns a message with the digests of all records, for push-pull.
+func (r *Replica) DigestMessage(now time.Time) []byte {
+	return r.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: r.listDigests(now)})
+}
+
+// listDigests returns what this host can pass on, its own record included.
+func (r *Replica) listDigests(now time.Time) []wire.Digest {
+	all := r.table.listDigests(now)
+	if r.own.isPublished() {
+		all = append(all, r.own.publishedDigest())
+		slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
+	}
+	return all
+}
+
+// Handle takes a message, and tells whether the snapshot changed.
+func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool) {
+	switch m.Kind {
+	case wire.KindDigests:
+		r.handleDigests(m, from, now)
+	case wire.KindRequest:
+		r.handleRequest(m, from, now)
+	case wire.KindRecords:
+		return r.handleRecords(m, now)
+	case wire.KindDelta:
+		return r.handleDelta(m, from, now)
+	case wire.KindSummary:
+		if all := r.listDigests(now); wire.HashDigests(all) != m.Hash {
+			r.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
+		}
+	}
+	return false
+}
+
+// handleDigests requests what is newer at the sender, and sends the digests of what
+// is newer here. If the sender listed all that it has, that is everything. Otherwise
+// it is only the sender's own record: the sender must learn which version an earlier
+// life of it left, to go above that.
+func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
+	theirs := make(map[string]wire.Version, len(m.Digests))
+	var missing []string
+	for _, d := range m.Digests {
+		theirs[d.Host] = d.Version
+		if d.Host == r.cfg.Self.Host {
+			r.ownVersionSeen(d.Version)
+		} else if r.table.wantsVersion(d) && r.startRequest(d, now) {
+			missing = append(missing, d.Host)
+		}
+	}
+	r.sendRequest(from, missing)
+	var newer []wire.Digest
+	for _, d := range r.listDigests(now) {
+		v, listed := theirs[d.Host]
+		if (m.Complete || listed && d.Host == m.From) && d.Version.Compare(v) > 0 {
+			newer = append(newer, d)
+		}
+	}
+	if len(newer) > 0 {
+		r.sendMessage(from, wire.Message{Kind: wire.KindDigests, Digests: newer})
+	}
+}
+
+// maxBatch is the size at which a message of several records is sent. The largest
+// record on top of it stays within wire.MaxMessage.
+const maxBatch = wire.MaxMessage - wire.MaxRecord - 64<<10
+
+// handleRequest sends the records, several in a message.
+func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
+	var batch []wire.AgedRecord
+	size := 0
+	flush := func() {
+		if len(batch) > 0 {
+			r.sendMessage(from, wire.Message{Kind: wire.KindRecords, Records: batch})
+		}
+		batch, size = nil, 0
+	}
+	for _, host := range m.Hosts {
+		record, ok := r.table.lookupRecord(host, now)
+		if host == r.cfg.Self.Host && r.own.isPublished() {
+			record, ok = wire.AgedRecord{Record: r.own.published}, true
+		}
+		if !ok {
+			continue
+		}
+		batch, size = append(batch, record), size+record.Size()
+		if size > maxBatch {
+			flush()
+		}
+	}
+	flush()
+}
+
+func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
+	for _, record := range m.Records {
+		if record.Host == r.cfg.Self.Host {
+			r.ownVersionSeen(record.Version)
+			continue
+		}
+		if r.acceptRecord(record, now) {
+			r.stats.Records++
+			changed = true
+			// Several records are what this host has missed, and no news to the others.
+			if len(m.Records) == 1 {
+				r.gossipDigest(wire.Digest{Host: record.Host, Version: record.Version, Age: record.Age})
+			}
+		}
+	}
+	return changed
+}
+
+// handleDelta applies a change that a host made to its own record. If its base is
+// not here, the whole record is requested.
+func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed bool) {
+	d := wire.Digest{Host: m.From, Version: m.Delta.Version}
+	if m.From == r.cfg.Self.Host || !r.table.wantsVersion(d) {
+		return false
+	}
+	e, known := r.table.entries[m.From]
+	if known && e.isVisible() && e.Version == m.Delta.Base {
+		next, err := m.Delta.Apply(e.Record)
+		if err != nil {
+			r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From+": "+err.Error())
+		} else if r.acceptRecord(wire.AgedRecord{Record: next}, now) {
+			r.stats.Deltas++
+			r.gossipDigest(d)
+			return true
+		}
+	}
+	if r.startRequest(d, now) {
+		r.sendRequest(from, []string{m.From})
+	}
+	return false
+}
+
+// acceptRecord stores a record in the table, unless it is refused or no news.
+func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
+	for _, m := range record.Memberships {
+		if !r.cfg.Permits(m.VTEP) {
+			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+record.Host)
+			return false
+		}
+	}
+	if !r.table.hasRoomFor(record.Record) {
+		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": there are too many endpoints already")
+		return false
+	}
+	if !r.table.putRecord(record, now) {
+		return false
+	}
+	if q, pending := r.requests[record.Host]; pending && q.version.Compare(record.Version) <= 0 {
+		delete(r.requests, record.Host)
+	}
+	return true
+}
+
+// request is for a record that has not come yet.
+type request struct {
+	version wire.Version
+	expires time.Time // when to ask another host
+	tries   int
+}
+
+// requestTimeout is what an answer may take on a LAN, with a stream to be opened and
+// a busy sender. After maxTries the comparison of hashes takes over.
+const (
+	requestTimeout = 500 * time.Millisecond
+	maxTries       = 4
+)
+
+// startRequest notes that a record is requested. It returns false if that version is
+// already on its way.
+func (r *Replica) startRequest(d wire.Digest, now time.Time) bool {
+	q, pending := r.requests[d.Host]
+	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
+		return false
+	}
+	r.requests[d.Host] = request{version: d.Version, expires: now.Add(requestTimeout)}
+	return true
+}
+
+func (r *Replica) sendRequest(to Peer, hosts []string) {
+	if len(hosts) == 0 {
+		return
+	}
+	r.stats.Requested += uint64(len(hosts))
+	r.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
+}
+
+// RetryRequests asks again for records that did not come. It asks a random member first, as
+// all have most records, then the owner, and so on in turn. The owner may just have died,
+// and any other may have missed the record too.
+func (r *Replica) RetryRequests(now time.Time) {
+	if len(r.requests) == 0 {
+		return
+	}
+	members := r.cfg.Network.Members()
+	var hosts []string
+	for host, q := range r.requests {
+		if now.Before(q.expires) {
+			continue
+		}
+		q.tries++
+		if q.tries > maxTries || len(members) == 0 || !r.table.wantsVersion(wire.Digest{Host: host, Version: q.version}) {
+			delete(r.requests, host)
+			continue
+		}
+		q.expires = now.Add(requestTimeout)
+		r.requests[host] = q
+		owner := slices.IndexFunc(members, func(p Peer) bool { return p.Host == host })
+		if owner >= 0 && q.tries%2 == 0 {
+			r.sendRequest(members[owner], []string{host})
+		} else {
+			hosts = append(hosts, host)
+		}
+	}
+	if len(members) > 0 {
+		r.sendRequest(members[rand.N(len(members))], hosts)
+	}
+}
+
+// SendSummary sends a hash of what this host knows to a random member.
+func (r *Replica) SendSummary(now time.Time) {
+	if members := r.cfg.Network.Members(); len(members) > 0 {
+		r.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: wire.HashDigests(r.listDigests(now))})
+	}
+}

@@ -1,0 +1,199 @@
+package replica
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
+)
+
+// table holds the records of the other hosts. It does no I/O and has neither a lock
+// nor a clock: callers say what time it is.
+type table struct {
+	forgetAfter time.Duration
+	entries     map[string]*entry
+	present     map[string]bool // hosts that are reachable
+}
+
+// entry is what is known of one host.
+type entry struct {
+	wire.Record
+	// goneSince is when the host became unreachable or, if the record says so, when
+	// it left. Zero while it is reachable.
+	goneSince time.Time
+	// forgotten is set when the memberships were dropped, as the host was
+	// unreachable for too long. The version stays for as long again. Otherwise hosts
+	// that forget a little later would bring the record back.
+	forgotten bool
+}
+
+func newTable(forgetAfter time.Duration) *table {
+	return &table{forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool)}
+}
+
+// isVisible tells whether the entry is part of the snapshot.
+func (e *entry) isVisible() bool { return !e.Left && !e.forgotten }
+
+func (e *entry) ageAt(now time.Time) wire.Age {
+	if e.goneSince.IsZero() {
+		return 0
+	}
+	return max(1, wire.Age(now.Sub(e.goneSince)))
+}
+
+// maxEndpoints bounds the endpoints of all hosts together: 1,000 hosts with 100
+// containers each. At 260 bytes an endpoint that is 26 MB.
+const maxEndpoints = 100_000
+
+// hasRoomFor tells whether a record stays within maxEndpoints.
+func (t *table) hasRoomFor(r wire.Record) bool {
+	total := countEndpoints(r.Memberships)
+	for host, e := range t.entries {
+		if host != r.Host {
+			total += countEndpoints(e.Memberships)
+		}
+	}
+	return total <= maxEndpoints
+}
+
+func countEndpoints(memberships []cluster.Membership) (n int) {
+	for _, m := range memberships {
+		n += len(m.Endpoints)
+	}
+	return n
+}
+
+// wantsVersion tells whether a record of this version is news.
+//
+// A record of a host that has been gone for too long is not wanted: whoever still
+// offers it will forget it soon. For the same reason the record that a host left need
+// not be kept for longer than ForgetAfter. A host that missed the leave was cut off
+// before it, and so has forgotten the host by then.
+func (t *table) wantsVersion(d wire.Digest) bool {
+	if !t.present[d.Host] && time.Duration(d.Age) >= t.forgetAfter {
+		return false
+	}
+	e, known := t.entries[d.Host]
+	if !known {
+		return len(t.entries) < wire.MaxHosts
+	}
+	if c := d.Version.Compare(e.Version); c != 0 {
+		return c > 0
+	}
+	return e.forgotten && t.present[d.Host]
+}
+
+// putRecord stores a record, and tells whether it was news.
+func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
+	if !t.wantsVersion(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
+		return false
+	}
+	e := &entry{Record: r.Record}
+	if r.Left || !t.present[r.Host] {
+		e.goneSince = now.Add(-time.Duration(r.Age))
+	}
+	t.entries[r.Host] = e
+	return true
+}
+
+// markPresent notes that a host is reachable, and tells whether that changes the
+// snapshot.
+func (t *table) markPresent(host string) bool {
+	t.present[host] = true
+	e, known := t.entries[host]
+	if !known || e.Left || e.goneSince.IsZero() {
+		return false
+	}
+	e.goneSince = time.Time{}
+	return e.isVisible()
+}
+
+// markLost notes that a host is unreachable, and tells whether that changes the
+// snapshot.
+func (t *table) markLost(host string, now time.Time) bool {
+	delete(t.present, host)
+	e, known := t.entries[host]
+	if !known || e.Left || !e.goneSince.IsZero() {
+		return false
+	}
+	e.goneSince = now
+	return e.isVisible()
+}
+
+// forgetExpired forgets hosts that have been gone for too long, and tells whether that
+// changes the snapshot.
+func (t *table) forgetExpired(now time.Time) (changed bool) {
+	for host, e := range t.entries {
+		if e.goneSince.IsZero() {
+			continue
+		}
+		switch gone := now.Sub(e.goneSince); {
+		case gone >= t.forgetAfter && e.isVisible():
+			e.forgotten, e.Memberships, changed = true, nil, true
+		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
+			delete(t.entries, host)
+		}
+	}
+	return changed
+}
+
+// lookupRecord returns a host's record to pass on, if there is one.
+func (t *table) lookupRecord(host string, now time.Time) (wire.AgedRecord, bool) {
+	e, known := t.entries[host]
+	if !known || e.forgotten {
+		return wire.AgedRecord{}, false
+	}
+	return wire.AgedRecord{Record: e.Record, Age: e.ageAt(now)}, true
+}
+
+// listDigests returns what can be passed on, sorted by host.
+func (t *table) listDigests(now time.Time) []wire.Digest {
+	var all []wire.Digest
+	for host, e := range t.entries {
+		if !e.forgotten {
+			all = append(all, wire.Digest{Host: host, Version: e.Version, Age: e.ageAt(now)})
+		}
+	}
+	slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
+	return all
+}
+
+// makeSnapshot returns the visible entries, sorted by host. Their addresses are left out,
+// as the table does not know them.
+func (t *table) makeSnapshot() cluster.Snapshot {
+	var s cluster.Snapshot
+	for host, e := range t.entries {
+		if e.isVisible() {
+			s.Hosts = append(s.Hosts, cluster.Host{Name: host, Memberships: e.Memberships, UnreachableSince: e.goneSince})
+		}
+	}
+	slices.SortFunc(s.Hosts, func(a, b cluster.Host) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+// Snapshot returns the records of the other hosts, without the hosts' addresses.
+func (r *Replica) Snapshot() cluster.Snapshot { return r.table.makeSnapshot() }
+
+// MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
+func (r *Replica) MarkPresent(host string) bool { return r.table.markPresent(host) }
+
+// MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
+func (r *Replica) MarkLost(host string, now time.Time) bool { return r.table.markLost(host, now) }
+
+// HasLeft tells whether a host announced that it leaves the cluster.
+func (r *Replica) HasLeft(host string) bool {
+	e, known := r.table.entries[host]
+	return known && e.Left
+}
+
+// Knows tells whether a host is part of the snapshot.
+func (r *Replica) Knows(host string) bool {
+	e, known := r.table.entries[host]
+	return known && e.isVisible()
+}
+
+// Forget forgets hosts that have been gone for too long, and tells whether that changes the
+// snapshot.
+func (r *Replica) Forget(now time.Time) bool { return r.table.forgetExpired(now) }

@@ -1,0 +1,145 @@
+package replica
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
+)
+
+func TestTableWantsOnlyNews(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	after := func(d time.Duration) time.Time { return now.Add(d) }
+	version := func(sequence uint64) wire.Version {
+		v := wiretest.Record("a").Version
+		v.Sequence = sequence
+		return v
+	}
+	digest := func(sequence uint64, age time.Duration) wire.Digest {
+		return wire.Digest{Host: "host-9", Version: version(sequence), Age: wire.Age(age)}
+	}
+	// leave stores the next version of the record, which says that host-9 left.
+	leave := func(tb *table) {
+		tb.putRecord(wire.AgedRecord{Record: wire.Record{Host: "host-9", Left: true, Version: version(6)}}, now)
+	}
+	newTableWithHost9 := func() *table {
+		tb := newTable(time.Hour)
+		tb.markPresent("host-9")
+		record := wiretest.Record("a")
+		record.Version = version(5)
+		tb.putRecord(wire.AgedRecord{Record: record}, now)
+		return tb
+	}
+	tests := []struct {
+		name  string
+		do    func(*table)
+		offer wire.Digest
+		wants bool
+		hosts int // visible
+	}{
+		{"an older version", func(*table) {}, digest(4, 0), false, 1},
+		{"the same version", func(*table) {}, digest(5, 0), false, 1},
+		{"a newer version", func(*table) {}, digest(6, 0), true, 1},
+		{"a newer version of a host that is lost", func(tb *table) { tb.markLost("host-9", now) }, digest(6, time.Minute), true, 1},
+		{"a newer one, lost for too long", func(tb *table) { tb.markLost("host-9", now) }, digest(6, time.Hour), false, 1},
+		{"of a host that the sender lost and that is here", func(*table) {}, digest(6, 2*time.Hour), true, 1},
+		{"not forgotten yet", func(tb *table) { tb.markLost("host-9", now); tb.forgetExpired(after(59 * time.Minute)) }, digest(5, 0), false, 1},
+		{"forgotten", func(tb *table) { tb.markLost("host-9", now); tb.forgetExpired(after(time.Hour)) }, digest(5, 59*time.Minute), false, 0},
+		{"forgotten and back", func(tb *table) {
+			tb.markLost("host-9", now)
+			tb.forgetExpired(after(time.Hour))
+			tb.markPresent("host-9")
+		}, digest(5, 0), true, 0},
+		{"forgotten for long", func(tb *table) {
+			tb.markLost("host-9", now)
+			tb.forgetExpired(after(time.Hour))
+			tb.forgetExpired(after(2 * time.Hour))
+		}, digest(5, 59*time.Minute), true, 0},
+		{"left", leave, digest(5, 0), false, 0},
+		{"left, and that has expired", func(tb *table) {
+			leave(tb)
+			tb.markLost("host-9", now)
+			tb.forgetExpired(after(time.Hour))
+		}, digest(5, 30*time.Minute), true, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tb := newTableWithHost9()
+			tt.do(tb)
+			if got := tb.wantsVersion(tt.offer); got != tt.wants {
+				t.Errorf("wants %v", got)
+			}
+			if got := len(tb.makeSnapshot().Hosts); got != tt.hosts {
+				t.Errorf("%d hosts are visible", got)
+			}
+		})
+	}
+}
+
+// A host that learns of a lost host from another forgets it at the same time.
+func TestAgeTravelsWithTheRecord(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	a, b := newTable(time.Hour), newTable(time.Hour)
+	a.markPresent("host-9")
+	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
+	a.markLost("host-9", now)
+	later := now.Add(40 * time.Minute)
+	h, ok := a.lookupRecord("host-9", later)
+	if !ok || !b.putRecord(h, later) {
+		t.Fatal("not passed on")
+	}
+	b.forgetExpired(now.Add(59 * time.Minute))
+	if len(b.makeSnapshot().Hosts) != 1 {
+		t.Error("forgotten too early")
+	}
+	b.forgetExpired(now.Add(time.Hour))
+	if len(b.makeSnapshot().Hosts) != 0 {
+		t.Error("not forgotten")
+	}
+}
+
+// Not all hosts forget a host that is gone at the same time.
+func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	tb := newTable(time.Hour)
+	empty := wire.HashDigests(tb.listDigests(now))
+	tb.markPresent("host-9")
+	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
+	full := wire.HashDigests(tb.listDigests(now))
+	if full == empty {
+		t.Error("a record makes no difference")
+	}
+	tb.markLost("host-9", now)
+	if wire.HashDigests(tb.listDigests(now)) != empty {
+		t.Error("a host that is gone makes a difference")
+	}
+}
+
+func TestTableLimitsHosts(t *testing.T) {
+	tb := newTable(time.Hour)
+	for i := range wire.MaxHosts + 5 {
+		r := wire.Record{Host: fmt.Sprint("host-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
+		tb.putRecord(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
+	}
+	if len(tb.entries) != wire.MaxHosts {
+		t.Errorf("%d hosts", len(tb.entries))
+	}
+}
+
+func TestTableLimitsEndpoints(t *testing.T) {
+	tb := newTable(time.Hour)
+	full := wire.Record{Host: "full", Memberships: []cluster.Membership{{Endpoints: make([]cluster.Endpoint, maxEndpoints)}}}
+	if !tb.hasRoomFor(full) {
+		t.Error("no room for what is allowed")
+	}
+	tb.putRecord(wire.AgedRecord{Record: full}, time.Unix(1e9, 0))
+	if !tb.hasRoomFor(full) {
+		t.Error("no room for another version")
+	}
+	if tb.hasRoomFor(wiretest.Record("a")) {
+		t.Error("room for one more")
+	}
+}

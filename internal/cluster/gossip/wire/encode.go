@@ -1,0 +1,128 @@
+package wire
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/kernel"
+)
+
+// Encode returns the message as it is sent.
+func (m Message) Encode() []byte {
+	w := writer{buf: []byte{ProtocolVersion, byte(m.Kind)}}
+	w.putString(m.From)
+	w.putAddr(m.Addr.Addr())
+	w.putUint(uint64(m.Addr.Port()))
+	switch m.Kind {
+	case KindDigests:
+		w.putBool(m.Complete)
+		putList(&w, m.Digests, w.putDigest)
+	case KindRequest:
+		putList(&w, m.Hosts, w.putString)
+	case KindRecords:
+		putList(&w, m.Records, w.putRecord)
+	case KindDelta:
+		w.putDelta(m.Delta)
+	case KindSummary:
+		w.putUint(m.Hash)
+	}
+	return w.buf
+}
+
+// writer appends values to a buffer.
+type writer struct{ buf []byte }
+
+func (w *writer) putDigest(d Digest) {
+	w.putString(d.Host)
+	w.putVersion(d.Version)
+	w.putAge(d.Age)
+}
+
+func (w *writer) putRecord(r AgedRecord) {
+	w.putString(r.Host)
+	w.putVersion(r.Version)
+	w.putAge(r.Age)
+	w.putContent(r.Left, r.Memberships)
+}
+
+func (w *writer) putDelta(d Delta) {
+	w.putVersion(d.Base)
+	w.putVersion(d.Version)
+	putList(w, d.Withdrawn, w.putNetworkKey)
+	putList(w, d.Changes, func(c NetworkChange) {
+		w.putMembershipHeader(c.Header)
+		putList(w, c.Removed, w.putString)
+		putList(w, c.Updated, w.putEndpoint)
+	})
+}
+
+func (w *writer) putVersion(v Version) {
+	w.putUint(v.Incarnation)
+	w.putUint(v.Sequence)
+	w.putRaw(v.Checksum[:])
+}
+
+// putAge writes seconds, rounded up: 0 means that the owner is reachable.
+func (w *writer) putAge(a Age) {
+	w.putUint((uint64(a) + uint64(time.Second) - 1) / uint64(time.Second))
+}
+
+func (w *writer) putContent(left bool, memberships []cluster.Membership) {
+	w.putBool(left)
+	putList(w, memberships, func(m cluster.Membership) {
+		w.putMembershipHeader(m)
+		putList(w, m.Endpoints, w.putEndpoint)
+	})
+}
+
+// putMembershipHeader writes a membership without its endpoints.
+func (w *writer) putMembershipHeader(m cluster.Membership) {
+	w.putNetworkKey(m.Network)
+	w.putAddr(m.VTEP)
+	w.putBool(m.StaticFDB)
+	putList(w, m.HostAddrs, w.putAddr)
+	w.putMAC(m.BridgeMAC)
+}
+
+func (w *writer) putNetworkKey(k cluster.NetworkKey) {
+	w.putUint(uint64(k.VNI))
+	w.putUint(uint64(k.Port))
+}
+
+func (w *writer) putEndpoint(e cluster.Endpoint) {
+	w.putString(e.ContainerID)
+	putList(w, e.Names, w.putString)
+	putList(w, e.Addrs, w.putAddr)
+	w.putMAC(e.MAC)
+}
+
+func (w *writer) putRaw(b []byte)     { w.buf = append(w.buf, b...) }
+func (w *writer) putUint(v uint64)    { w.buf = binary.AppendUvarint(w.buf, v) }
+func (w *writer) putMAC(m kernel.MAC) { w.putRaw(m[:]) }
+
+func (w *writer) putString(s string) {
+	w.putUint(uint64(len(s)))
+	w.buf = append(w.buf, s...)
+}
+
+func (w *writer) putBool(v bool) {
+	var b byte
+	if v {
+		b = 1
+	}
+	w.buf = append(w.buf, b)
+}
+
+func (w *writer) putAddr(a netip.Addr) {
+	w.buf = append(w.buf, byte(a.BitLen()/8))
+	w.buf, _ = a.WithZone("").AppendBinary(w.buf) // never fails
+}
+
+func putList[T any](w *writer, list []T, put func(T)) {
+	w.putUint(uint64(len(list)))
+	for _, v := range list {
+		put(v)
+	}
+}

@@ -134,7 +134,7 @@ func TestSentencesAreShort(t *testing.T) {
 		checkSentences(t, path, own)
 		all = append(all, own...)
 	}
-	checkSentences(t, "README.md and docs/user", all)
+	checkSentences(t, "all documents for users", all)
 }
 
 // sentence is one of a document.
@@ -191,9 +191,9 @@ func TestParseMarkdown(t *testing.T) {
 	}
 }
 
-// userDocuments are README and those below docs/user.
+// userDocuments are those of the root directory and of docs/user.
 func userDocuments(t *testing.T) []string {
-	return append([]string{"README.md"}, documents(t, "docs/user")...)
+	return append([]string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}, documents(t, "docs/user")...)
 }
 
 // documents are the paths of all Markdown files below a directory.

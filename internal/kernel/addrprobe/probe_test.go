@@ -29,7 +29,7 @@ func sh(t *testing.T, ns, script string) {
 }
 
 // A neighbour answers for its addresses, and nobody for others.
-func TestProbe(t *testing.T) {
+func TestProbeFindsOwners(t *testing.T) {
 	here, there := netnstest.New(t), netnstest.New(t)
 	sh(t, here, "ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns "+there)
 	sh(t, there, "ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
@@ -105,15 +105,15 @@ func TestProbeThroughNeighbourSuppression(t *testing.T) {
 }
 
 // Two hosts that look for the same address at once find each other.
-func TestAProbeIsFoundByAnother(t *testing.T) {
+func TestSimultaneousProbesFindEachOther(t *testing.T) {
 	mac := kernel.MAC{2, 0, 0, 0, 0, 7}
 	for _, addr := range []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")} {
 		own := []netip.Addr{netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("fd00::9")}
-		frames := questions(kernel.ProbeSender{MAC: mac, Addrs: own}, addr)
-		if h, ok := parse(frames[0]); !ok || h != (kernel.ProbeAnswer{Addr: addr, MAC: mac}) || len(frames) != 2 {
+		frames := probeFrames(kernel.ProbeSender{MAC: mac, Addrs: own}, addr)
+		if h, ok := parseAnswer(frames[0]); !ok || h != (kernel.ProbeAnswer{Addr: addr, MAC: mac}) || len(frames) != 2 {
 			t.Errorf("%s: got %v, %v", addr, h, ok)
 		}
-		if h, ok := parse(frames[1]); ok && h.Addr == addr {
+		if h, ok := parseAnswer(frames[1]); ok && h.Addr == addr {
 			t.Errorf("%s: who wants to send there is taken for who has it: %v", addr, h)
 		}
 	}
@@ -121,10 +121,10 @@ func TestAProbeIsFoundByAnother(t *testing.T) {
 
 // What comes from the wire may be anything.
 func FuzzParse(f *testing.F) {
-	f.Add(arp(kernel.MAC{2}, netip.IPv4Unspecified(), netip.MustParseAddr("10.0.0.2")))
-	f.Add(solicitation(kernel.MAC{2}, netip.IPv6Unspecified(), netip.MustParseAddr("fd00::2")))
+	f.Add(arpRequestFrame(kernel.MAC{2}, netip.IPv4Unspecified(), netip.MustParseAddr("10.0.0.2")))
+	f.Add(solicitationFrame(kernel.MAC{2}, netip.IPv6Unspecified(), netip.MustParseAddr("fd00::2")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, ok := parse(b); ok && !h.Addr.IsValid() {
+		if h, ok := parseAnswer(b); ok && !h.Addr.IsValid() {
 			t.Errorf("got %v", h)
 		}
 	})

@@ -48,7 +48,7 @@ func agentWithJumpingClock(t *testing.T) []byte {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", "build", "-overlay", list, "-o", program, "./cmd/vxland")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-overlay", list, "-o", program, "./cmd/vxland")
 	cmd.Dir, cmd.Env = filepath.Dir(lines[1]), append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)

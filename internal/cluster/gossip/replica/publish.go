@@ -7,8 +7,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// Set notes what this host's record should be. The caller publishes it when Publishes says
-// so.
+// Set notes what this host's record should be. PublishRequests then tells the caller to
+// call Publish.
 func (r *Replica) Set(local []cluster.Membership) error {
 	memberships, err := cluster.Canonical(local)
 	if err != nil {
@@ -23,12 +23,12 @@ func (r *Replica) Set(local []cluster.Membership) error {
 	return nil
 }
 
-// Publishes returns a channel that has a value when Publish should be called.
-func (r *Replica) Publishes() <-chan struct{} { return r.publishes }
+// PublishRequests returns a channel that has a value when Publish should be called.
+func (r *Replica) PublishRequests() <-chan struct{} { return r.publishRequests }
 
 func (r *Replica) requestPublish() {
 	select {
-	case r.publishes <- struct{}{}:
+	case r.publishRequests <- struct{}{}:
 	default: // it was requested already
 	}
 }

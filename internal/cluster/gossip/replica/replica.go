@@ -47,22 +47,22 @@ type Stats struct {
 
 // Replica is one host's copy of all records.
 type Replica struct {
-	cfg       Config
-	stats     Stats
-	own       ownRecord
-	table     *table
-	requests  map[string]request // by the host whose record was requested
-	publishes chan struct{}
+	cfg             Config
+	stats           Stats
+	own             ownRecord
+	table           *table
+	requests        map[string]request // by the host whose record was requested
+	publishRequests chan struct{}
 }
 
 // New returns a Replica without records.
 func New(c Config) *Replica {
 	return &Replica{
-		cfg:       c,
-		own:       ownRecord{host: c.Self.Host},
-		table:     newTable(c.ForgetAfter),
-		requests:  make(map[string]request),
-		publishes: make(chan struct{}, 1),
+		cfg:             c,
+		own:             ownRecord{host: c.Self.Host},
+		table:           newTable(c.ForgetAfter),
+		requests:        make(map[string]request),
+		publishRequests: make(chan struct{}, 1),
 	}
 }
 

@@ -4,12 +4,15 @@
 SHELL      := /bin/bash
 GO         ?= go
 PREFIX     ?= /usr/local
-BUILDFLAGS := -trimpath -ldflags '-s -w'
+# The version that the programs print. Git refuses a tree of another user, as with sudo make, unless told otherwise; for the
+# same reason the go command is told not to ask Git.
+VERSION    ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION)'
 FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint sim fuzz install deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim fuzz install deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -69,8 +72,13 @@ bench-quick: deps build bin/bench bin/probe
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+
+# Writes docs/user/options.md, the reference of options. A test fails when it is out of date.
+docs:
+	$(GO) generate ./internal/docgen
 
 # Propagation of a container's start among up to 100 hosts, in virtual time.
 sim:
@@ -109,4 +117,5 @@ help:
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
+	@echo 'make docs         write docs/user/options.md from the options'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'

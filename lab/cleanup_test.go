@@ -93,7 +93,7 @@ func checkGone(t *testing.T, name string, namespaces []string, before traces) {
 }
 
 // busyScript leaves as much running as it can: a container on a netavark network, an exec session, a daemon that has
-// left its session and parent, and a network namespace of its own with a KindVXLAN device.
+// left its session and parent, and a network namespace of its own with a VXLAN device.
 const busyScript = `
 podman network create net
 podman run -d --name web --network net -p 8080:80 web
@@ -142,8 +142,8 @@ func startAndHang(name string) {
 	select {}
 }
 
-// crash starts a lab in another process and kills that process.
-func crash(t *testing.T, name string) (inside []string) {
+// crashLab starts a lab in another process and kills that process.
+func crashLab(t *testing.T, name string) (inside []string) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), crashEnv+"="+name)
@@ -169,11 +169,11 @@ func crash(t *testing.T, name string) (inside []string) {
 	return inside
 }
 
-func TestSweepAfterKill(t *testing.T) {
+func TestSweepRemovesKilledLab(t *testing.T) {
 	labtest.Tree(t)
 	before := traceMachine(t)
 	name := fmt.Sprintf("crash-%d", os.Getpid())
-	inside := crash(t, name)
+	inside := crashLab(t, name)
 	if err := lab.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestStartReplacesLabOfDeadOwner(t *testing.T) {
 	tree := labtest.Tree(t)
 	before := traceMachine(t)
 	name := fmt.Sprintf("again-%d", os.Getpid())
-	inside := crash(t, name)
+	inside := crashLab(t, name)
 	l := startLab(t, lab.Config{Name: name, Hosts: 1})
 	mustSh(t, l.Host("host-a"), "test -z $(podman ps -aq)")
 	if _, err := lab.Start(t.Context(), lab.Config{Name: name, Tree: tree}); err == nil {

@@ -144,7 +144,7 @@ func TestReboot(t *testing.T) {
 	eventually(t, l.Host("host-b"), "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080")
 }
 
-func TestConfigIsChecked(t *testing.T) {
+func TestInvalidConfigIsRefused(t *testing.T) {
 	tree := lab.Tree{Root: "/nowhere"}
 	for want, config := range map[string]lab.Config{
 		"lab name":        {Tree: tree, Name: "../x"},

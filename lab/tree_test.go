@@ -47,20 +47,20 @@ func newFakeBuilder(t *testing.T) fakeBuilder {
 	return fakeBuilder{ready: tree, description: "one", builds: &atomic.Int32{}}
 }
 
-func quiet() *progress { return &progress{out: io.Discard, start: time.Now()} }
+func quietProgress() *progress { return &progress{out: io.Discard, start: time.Now()} }
 
 func TestInterruptedBuildIsNoTree(t *testing.T) {
 	b := newFakeBuilder(t)
 	dir := filepath.Join(t.TempDir(), "suite")
 	b.fail = errors.New("interrupted")
-	if _, err := prepare(t.Context(), dir, b, quiet()); !errors.Is(err, b.fail) {
+	if _, err := prepare(t.Context(), dir, b, quietProgress()); !errors.Is(err, b.fail) {
 		t.Fatalf("got %v, want %v", err, b.fail)
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Fatal("the half tree is taken for a tree")
 	}
 	b.fail = nil
-	tree, err := prepare(t.Context(), dir, b, quiet())
+	tree, err := prepare(t.Context(), dir, b, quietProgress())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestTreeIsBuiltOnceAndAgainWhenStale(t *testing.T) {
 	b := newFakeBuilder(t)
 	dir := filepath.Join(t.TempDir(), "suite")
 	build := func(b builder) error {
-		_, err := prepare(t.Context(), dir, b, quiet())
+		_, err := prepare(t.Context(), dir, b, quietProgress())
 		return err
 	}
 	var errs [3]error

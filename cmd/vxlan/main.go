@@ -1,5 +1,5 @@
-// Command vxlan is the netavark plugin: Podman runs it when a network of driver
-// "vxlan" is created, and netavark when a container on one starts or stops.
+// Command vxlan is the netavark plugin. Podman runs it when a network of driver "vxlan" is
+// created; netavark runs it when a container of such a network starts or stops.
 package main
 
 import (
@@ -8,32 +8,37 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
 )
 
-// version is set when a release is built.
-var version = "0.1.0-dev"
+const help = `vxlan is the netavark plugin for VXLAN networks: it connects Podman containers
+of several hosts. Podman runs it; you do not have to.
 
-const help = `vxlan connects Podman containers on many hosts by VXLAN networks.
-
-It is a netavark plugin. Podman runs it; a person has no need to. Installed as
-/usr/local/libexec/netavark/vxlan it is used by
+Install it as /usr/local/libexec/netavark/vxlan. Then create the network on each host:
 
   podman network create --driver vxlan --opt vni=100 --opt local_ip=auto \
     --opt remote_ips=192.168.1.10,192.168.1.11 --opt physical_interface=auto \
     --subnet 10.0.0.0/24 mynet
 
-Calls (JSON on standard input and output, netavark's plugin-API.md):
-  vxlan create             check and complete a new network
+Use vxlanctl to look at a host's networks.
+
+Usage (JSON on standard input and output, see netavark's plugin-API.md):
+  vxlan create             check a new network and fill in what is missing
   vxlan setup NETNS        connect a container
   vxlan teardown NETNS     disconnect a container
-  vxlan info               print versions
+  vxlan info               print the versions of the plugin and of its protocol
+  vxlan --version          print the version
 `
 
 func main() {
-	if slices.Contains(os.Args[1:], "--help") || slices.Contains(os.Args[1:], "-h") {
+	args := os.Args[1:]
+	switch {
+	case slices.Contains(args, "--help") || slices.Contains(args, "-h"):
 		fmt.Print(help)
-		return
+	case slices.Contains(args, "--version"):
+		fmt.Println("vxlan", version.String())
+	default:
+		os.Exit(netavark.Main(wiring.Driver(), version.String(), args, os.Stdin, os.Stdout))
 	}
-	os.Exit(netavark.Main(wiring.Driver(), version, os.Args[1:], os.Stdin, os.Stdout))
 }

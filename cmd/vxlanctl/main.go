@@ -4,33 +4,24 @@ package main
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
 )
 
-// version is set when a release is built.
-var version = "0.1.0-dev"
+// localHost is this host's driver and agent.
+type localHost struct{ *driver.Driver }
 
-// thisHost is the host and its agent.
-type thisHost struct{ *driver.Driver }
-
-// patience outlasts a turn of the agent behind a queue of container starts.
-const patience = 10 * time.Second
-
-func (thisHost) Status() (agentapi.StatusReport, error) {
-	r, err := agentapi.Call(agentapi.SocketPath, agentapi.Request{Verb: agentapi.VerbStatus}, time.Now().Add(patience))
-	if err != nil || r.Status == nil {
-		return agentapi.StatusReport{}, err
-	}
-	return *r.Status, nil
+// Status asks the agent.
+func (localHost) Status() (agentapi.StatusReport, error) {
+	return agentapi.Status(agentapi.SocketPath)
 }
 
 func main() {
-	if err := ctl.Command(thisHost{wiring.Driver()}, version, os.Stdout).Execute(); err != nil {
+	if err := ctl.Command(localHost{wiring.Driver()}, version.String(), os.Stdout).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
 		os.Exit(1)
 	}

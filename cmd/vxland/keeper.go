@@ -13,57 +13,54 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// keeper is what systemd would be, where it does not run: it starts the agent, and starts
-// it again when it dies. Nobody else would before the next container starts, and until
-// then containers would find no names.
+// keeper takes systemd's place where it does not run: it starts the agent, and starts it again
+// when it crashes. Otherwise containers would find no names until the next container starts.
 type keeper struct {
-	// worker runs the agent to its end.
-	worker func(context.Context) error
-	// needed tells whether the host has a network that wants an agent.
-	needed func() bool
-	log    *slog.Logger
+	runAgent    func(context.Context) error // returns when the agent has exited
+	agentNeeded func() bool                 // the host has a network that needs an agent
+	log         *slog.Logger
 }
 
 const (
-	// settled is after how long an agent that ends with an error has had its start: one that
-	// cannot start, as its configuration is wrong or another has the lock, is not tried again. Whoever
-	// wanted it is told.
-	settled = handOver + 500*time.Millisecond
-	// An agent that dies is started anew at once. One that dies again within steady
-	// waits, so that what it says of it does not fill /run, which is memory.
-	steady    = 10 * time.Second
-	firstWait = time.Second
-	lastWait  = time.Minute
+	// startupTime is how long the agent takes to start. One that exits with an error within it
+	// cannot start, since its configuration is wrong or another agent has the lock. It is not
+	// started again, and the plugin reports the error.
+	startupTime = handOverTimeout + 500*time.Millisecond
+	// stableAfter is how long an agent must run to be restarted at once. One that crashes earlier
+	// is restarted with a growing delay, so that its messages do not fill /run, which is memory.
+	stableAfter     = 10 * time.Second
+	minRestartDelay = time.Second
+	maxRestartDelay = time.Minute
 )
 
-// run keeps the agent until that ends by itself or ctx is done.
-func (k keeper) run(ctx context.Context) error {
-	var wait time.Duration
+// keepRunning restarts the agent until it exits by itself or ctx is done.
+func (k keeper) keepRunning(ctx context.Context) error {
+	var delay time.Duration
 	for {
-		began := time.Now()
-		err := k.worker(ctx)
-		lived := time.Since(began)
-		if err == nil || ctx.Err() != nil || lived < settled && !died(err) {
+		started := time.Now()
+		err := k.runAgent(ctx)
+		uptime := time.Since(started)
+		if err == nil || ctx.Err() != nil || uptime < startupTime && !hasCrashed(err) {
 			return err
 		}
-		if lived > steady {
-			wait = 0
+		if uptime > stableAfter {
+			delay = 0
 		}
-		k.log.Error("vxland died; starting it again", "err", err, "after", wait)
-		if !k.pause(ctx, wait) {
+		k.log.Error("the agent crashed; restarting it", "err", err, "delay", delay)
+		if !k.waitWhileNeeded(ctx, delay) {
 			return nil
 		}
-		wait = min(max(2*wait, firstWait), lastWait)
+		delay = min(max(2*delay, minRestartDelay), maxRestartDelay)
 	}
 }
 
-// pause waits, and tells whether an agent is wanted still.
-func (k keeper) pause(ctx context.Context, wait time.Duration) bool {
-	for until := time.Now().Add(wait); k.needed(); {
+// waitWhileNeeded waits, and returns false as soon as no agent is needed.
+func (k keeper) waitWhileNeeded(ctx context.Context, delay time.Duration) bool {
+	for until := time.Now().Add(delay); k.agentNeeded(); {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(min(time.Until(until), firstWait)):
+		case <-time.After(min(time.Until(until), minRestartDelay)):
 		}
 		if !time.Now().Before(until) {
 			return true
@@ -72,38 +69,38 @@ func (k keeper) pause(ctx context.Context, wait time.Duration) bool {
 	return false
 }
 
-// panicked is how the Go runtime ends a program that panics.
-const panicked = 2
+// panicExitStatus is the exit status of a Go program that panics.
+const panicExitStatus = 2
 
-// died tells whether a process did not end by its own will.
-func died(err error) bool {
+// hasCrashed tells whether a process was killed or panicked.
+func hasCrashed(err error) bool {
 	e, ok := errors.AsType[*exec.ExitError](err)
-	return ok && (!e.Exited() || e.ExitCode() == panicked)
+	return ok && (!e.Exited() || e.ExitCode() == panicExitStatus)
 }
 
-// keep is this program as a keeper of itself.
-func keep(ctx context.Context, args ...string) error {
+// runKeeper runs this program a second time as the agent, and restarts it when it crashes.
+func runKeeper(ctx context.Context, args ...string) error {
 	path, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	// So that a person, and pkill -x, can tell them apart.
+	// A name of its own tells it from the agent, in ps and for pkill -x.
 	_ = os.WriteFile("/proc/self/comm", []byte("vxland-keeper"), 0)
-	err = keeper{log: newLog(slog.LevelInfo), needed: hasNetworks, worker: func(ctx context.Context) error { return work(ctx, path, args) }}.run(ctx)
+	err = keeper{log: newLog(slog.LevelInfo), agentNeeded: hasNetworks, runAgent: func(ctx context.Context) error { return runAgentProcess(ctx, path, args) }}.keepRunning(ctx)
 	if ctx.Err() != nil {
-		return nil // it was told to end, which exec reports as an error of the agent's
+		return nil // exec reports the end of ctx as an error of the agent
 	}
 	return err
 }
 
-// hasNetworks tells whether something is in the store, or may be.
+// hasNetworks tells whether the store has networks. A store that cannot be read may have some.
 func hasNetworks() bool {
 	networks, err := os.ReadDir(filepath.Join(store.Dir, "networks"))
 	return err != nil || len(networks) > 0
 }
 
-// work runs the agent as a process. If the keeper is killed it goes on.
-func work(ctx context.Context, path string, args []string) error {
+// runAgentProcess runs the agent as a process, which goes on if the keeper is killed.
+func runAgentProcess(ctx context.Context, path string, args []string) error {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

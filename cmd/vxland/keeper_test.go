@@ -11,74 +11,74 @@ import (
 	"time"
 )
 
-// exit is how a shell that runs the command ends.
-func exit(t *testing.T, script string) error {
+// shellExit returns how a shell exits that runs the script.
+func shellExit(t *testing.T, script string) error {
 	t.Helper()
 	return exec.Command("sh", "-c", script).Run()
 }
 
-func wanted() bool { return true }
+func alwaysNeeded() bool { return true }
 
-// With the host's last container it goes, also while it waits.
-func TestKeeperEndsWhereNobodyNeedsAnAgent(t *testing.T) {
-	killed := exit(t, "kill -9 $$")
+// The keeper ends with the host's last container, even while it waits to restart the agent.
+func TestKeeperEndsWhenAgentIsNotNeeded(t *testing.T) {
+	killed := shellExit(t, "kill -9 $$")
 	synctest.Test(t, func(t *testing.T) {
-		began, starts := time.Now(), 0
+		begin, starts := time.Now(), 0
 		k := keeper{
-			log: slog.New(slog.DiscardHandler), needed: func() bool { return time.Since(began) < 10*time.Second },
-			worker: func(context.Context) error { starts++; return killed },
+			log: slog.New(slog.DiscardHandler), agentNeeded: func() bool { return time.Since(begin) < 10*time.Second },
+			runAgent: func(context.Context) error { starts++; return killed },
 		}
-		if err := k.run(t.Context()); err != nil || starts != 5 || time.Since(began) != 10*time.Second {
-			t.Errorf("%d starts in %v, %v", starts, time.Since(began), err)
+		if err := k.keepRunning(t.Context()); err != nil || starts != 5 || time.Since(begin) != 10*time.Second {
+			t.Errorf("%d starts in %v, %v", starts, time.Since(begin), err)
 		}
 	})
 }
 
-func TestKeeper(t *testing.T) {
-	killed, panicked, failed := exit(t, "kill -9 $$"), exit(t, "exit 2"), exit(t, "exit 1")
-	type life struct {
-		lived time.Duration
-		err   error
+func TestKeeperRestartsAgent(t *testing.T) {
+	killed, panicked, failed := shellExit(t, "kill -9 $$"), shellExit(t, "exit 2"), shellExit(t, "exit 1")
+	type agentRun struct {
+		uptime time.Duration
+		err    error
 	}
 	const s, ms = time.Second, time.Millisecond
 	tests := []struct {
 		name   string
-		lives  []life // of the agent; after the last it runs on
+		runs   []agentRun // of the agent; after the last it runs on
 		starts []time.Duration
 		err    error
 		ends   bool
 	}{
-		{"agent that has nothing to do any more", []life{{time.Hour, nil}}, []time.Duration{0}, nil, true},
-		{"agent that cannot start", []life{{1600 * ms, failed}}, []time.Duration{0}, failed, true},
-		{"agent that fails later", []life{{time.Hour, failed}}, []time.Duration{0, time.Hour}, nil, false},
-		{"killed", []life{{ms, killed}}, []time.Duration{0, ms}, nil, false},
-		{"panics", []life{{time.Hour, panicked}}, []time.Duration{0, time.Hour}, nil, false},
+		{"agent exits without error", []agentRun{{time.Hour, nil}}, []time.Duration{0}, nil, true},
+		{"agent cannot start", []agentRun{{1600 * ms, failed}}, []time.Duration{0}, failed, true},
+		{"agent fails after its start", []agentRun{{time.Hour, failed}}, []time.Duration{0, time.Hour}, nil, false},
+		{"agent is killed", []agentRun{{ms, killed}}, []time.Duration{0, ms}, nil, false},
+		{"agent panics", []agentRun{{time.Hour, panicked}}, []time.Duration{0, time.Hour}, nil, false},
 		{
-			"killed again and again", []life{{ms, killed}, {ms, killed}, {ms, killed}, {ms, killed}},
+			"agent is killed again and again", []agentRun{{ms, killed}, {ms, killed}, {ms, killed}, {ms, killed}},
 			[]time.Duration{0, ms, 2*ms + s, 3*ms + 3*s, 4*ms + 7*s}, nil, false,
 		},
 		{
-			"killed once in a while", []life{{s, killed}, {time.Minute, killed}, {time.Minute, killed}},
+			"agent is killed once in a while", []agentRun{{s, killed}, {time.Minute, killed}, {time.Minute, killed}},
 			[]time.Duration{0, s, s + time.Minute, s + 2*time.Minute}, nil, false,
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				began := time.Now()
+				begin := time.Now()
 				var starts []time.Duration
 				ctx, stop := context.WithCancel(t.Context())
-				k := keeper{log: slog.New(slog.DiscardHandler), needed: wanted, worker: func(ctx context.Context) error {
-					starts = append(starts, time.Since(began))
-					if n := len(starts); n <= len(tt.lives) {
-						time.Sleep(tt.lives[n-1].lived)
-						return tt.lives[n-1].err
+				k := keeper{log: slog.New(slog.DiscardHandler), agentNeeded: alwaysNeeded, runAgent: func(ctx context.Context) error {
+					starts = append(starts, time.Since(begin))
+					if n := len(starts); n <= len(tt.runs) {
+						time.Sleep(tt.runs[n-1].uptime)
+						return tt.runs[n-1].err
 					}
 					<-ctx.Done()
 					return nil
 				}}
 				ended := make(chan error, 1)
-				go func() { ended <- k.run(ctx) }()
+				go func() { ended <- k.keepRunning(ctx) }()
 				time.Sleep(24 * time.Hour)
 				if got := len(ended) > 0; got != tt.ends {
 					t.Errorf("has ended: %v", got)
@@ -95,15 +95,15 @@ func TestKeeper(t *testing.T) {
 	}
 }
 
-// An agent that always dies does not fill the log.
-func TestKeeperWaitsLongerAndLonger(t *testing.T) {
-	killed := exit(t, "kill -9 $$")
+// An agent that crashes again and again must not fill the log.
+func TestKeeperRestartDelayGrows(t *testing.T) {
+	killed := shellExit(t, "kill -9 $$")
 	synctest.Test(t, func(t *testing.T) {
 		starts := 0
 		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
 		defer stop()
-		k := keeper{log: slog.New(slog.DiscardHandler), needed: wanted, worker: func(context.Context) error { starts++; return killed }}
-		if err := k.run(ctx); err != nil {
+		k := keeper{log: slog.New(slog.DiscardHandler), agentNeeded: alwaysNeeded, runAgent: func(context.Context) error { starts++; return killed }}
+		if err := k.keepRunning(ctx); err != nil {
 			t.Error(err)
 		}
 		if starts < 60 || starts > 70 {

@@ -9,34 +9,35 @@ import (
 	"vxlan-driver/internal/wiring"
 )
 
-// maxLog is how large the log becomes that an agent without systemd writes. It is in /run, which is memory.
-const maxLog = 1 << 20
+// maxLogSize bounds the log of an agent that runs without systemd. It is in /run, which is memory.
+const maxLogSize = 1 << 20
 
-// stderr is where all that the agent and the keeper say goes, also of why they cannot start.
-var stderr = capped{os.Stderr, wiring.AgentLog}
+// stderr takes all messages of agent and keeper, including why they cannot start.
+var stderr = cappedFile{os.Stderr, wiring.AgentLog}
 
 func newLog(level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// capped writes to a file. When that is the one at path and has become too long, what is in it goes to path.old and it begins anew. It is emptied, not
-// replaced: the keeper and the agent append to it both, and what a panic says of itself goes there too.
-type capped struct {
+// cappedFile is a file whose content moves to path.old when it exceeds maxLogSize, if it is the file
+// at path. It is truncated and not replaced, since keeper and agent both append to it, and so does
+// the runtime in a panic.
+type cappedFile struct {
 	*os.File
 	path string
 }
 
-func (c capped) Write(b []byte) (int, error) {
+func (c cappedFile) Write(b []byte) (int, error) {
 	n, err := c.File.Write(b)
-	if info, statErr := c.Stat(); statErr == nil && info.Size() > maxLog {
-		err = errors.Join(err, c.setAside())
+	if info, statErr := c.Stat(); statErr == nil && info.Size() > maxLogSize {
+		err = errors.Join(err, c.rotate())
 	}
 	return n, err
 }
 
-func (c capped) setAside() error {
+func (c cappedFile) rotate() error {
 	if own, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", c.Fd())); err != nil || own != c.path {
-		return err // a file that whoever started the agent looks after
+		return err // whoever chose another file takes care of it
 	}
 	data, err := os.ReadFile(c.path)
 	if err == nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestLogIsCapped(t *testing.T) {
+func TestLogIsRotatedAtMaxSize(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	var files []*os.File
 	for range 2 { // the keeper's and the agent's
@@ -18,10 +18,10 @@ func TestLogIsCapped(t *testing.T) {
 		defer f.Close()
 		files = append(files, f)
 	}
-	long := strings.Repeat("x", maxLog/4)
+	long := strings.Repeat("x", maxLogSize/4)
 	write := func(i int, path, text string) {
 		t.Helper()
-		if n, err := (capped{files[i], path}).Write([]byte(text)); err != nil || n != len(text) {
+		if n, err := (cappedFile{files[i], path}).Write([]byte(text)); err != nil || n != len(text) {
 			t.Fatalf("%d, %v", n, err)
 		}
 	}
@@ -32,7 +32,7 @@ func TestLogIsCapped(t *testing.T) {
 		}
 		return string(data)
 	}
-	for range 2 { // what was set aside before is replaced
+	for range 2 { // the second rotation replaces the first path.old
 		for range 4 {
 			write(0, path, long)
 		}
@@ -41,7 +41,7 @@ func TestLogIsCapped(t *testing.T) {
 			t.Errorf("%d bytes are left", len(got))
 		}
 		if got := content(path + ".old"); got != strings.Repeat(long, 4)+"last\n" {
-			t.Errorf("%d bytes were set aside", len(got))
+			t.Errorf("%d bytes were moved to path.old", len(got))
 		}
 		write(0, path, "fresh\n")
 		write(1, path, "fresh\n")
@@ -52,7 +52,7 @@ func TestLogIsCapped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A file of another's choice is left to them.
+	// Any other file is left alone.
 	for range 5 {
 		write(0, path+"-other", long)
 	}

@@ -1,5 +1,5 @@
-// Command vxland is the agent of the vxlan network driver on one host: it answers
-// container names and talks to the agents of other hosts.
+// Command vxland is the agent of the vxlan network driver on a host. It answers container names and
+// exchanges containers' addresses with the agents of the other hosts.
 package main
 
 import (
@@ -20,15 +20,14 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/store"
+	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
 )
 
-// version is set when a release is built (-ldflags -X).
-var version = "0.1.0-dev"
-
-// memoryLimit makes the runtime collect garbage before the process grows beyond what
-// an agent may have; it is soft, so that a thousand hosts still work.
+// memoryLimit makes the runtime collect garbage before the agent exceeds its memory target. It is a
+// soft limit, so a thousand hosts still work.
 const memoryLimit = 32 << 20
 
 type options struct {
@@ -39,22 +38,26 @@ type options struct {
 	version    bool
 }
 
-const help = `vxland is the agent of the vxlan network driver on one host: it answers container
-names, tells other hosts what this one has, and puts back what somebody removed.
+const helpHead = `vxland is the agent of the vxlan network driver. It answers container names, tells
+the other hosts which containers this host has, and repairs devices and firewall
+rules that other programs removed.
 
-The plugin starts it when a network needs it; a person has no need to. See vxlanctl status.
+The plugin starts it when a network needs it; you do not have to. To see what it
+does, run "vxlanctl status". Its log is in "journalctl -u vxland", or without
+systemd in /run/vxlan/vxland.log.
 
+Options:
 `
 
 func main() {
 	var o options
 	flag.StringVar(&o.config, "config", config.Path, "configuration `file`")
-	flag.BoolVar(&o.check, "check-config", false, "check the configuration and end")
-	flag.BoolVar(&o.foreground, "foreground", false, "keep running while the host has no network")
-	flag.BoolVar(&o.keep, "keep", false, "run as two processes, of which one starts the other again when it dies; for hosts without systemd")
-	flag.BoolVar(&o.version, "version", false, "print the version and end")
+	flag.BoolVar(&o.check, "check-config", false, "check the configuration and exit")
+	flag.BoolVar(&o.foreground, "foreground", false, "keep running while this host has no network")
+	flag.BoolVar(&o.keep, "keep", false, "restart the agent when it crashes; for hosts without systemd")
+	flag.BoolVar(&o.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), help)
+		fmt.Fprint(flag.CommandLine.Output(), helpHead)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -63,23 +66,23 @@ func main() {
 		os.Exit(2)
 	}
 	if o.version {
-		fmt.Println("vxland", version)
+		fmt.Println("vxland", version.String())
 		return
 	}
-	if err := run(o); err != nil {
+	if err := runProgram(o); err != nil {
 		fmt.Fprintln(stderr, "vxland:", err)
 		if _, ok := errors.AsType[configError](err); ok {
-			os.Exit(badConfig)
+			os.Exit(exitBadConfig)
 		}
 		os.Exit(1)
 	}
 }
 
-// args are those for the agent that a keeper starts.
-func (o options) args() []string {
+// agentArgs returns the arguments of the agent that a keeper starts.
+func (o options) agentArgs() []string {
 	args := []string{"--config=" + o.config}
 	if o.config == config.Path {
-		args = nil // it need not be there
+		args = nil // the default file need not exist
 	}
 	if o.foreground {
 		args = append(args, "--foreground")
@@ -87,48 +90,47 @@ func (o options) args() []string {
 	return args
 }
 
-// badConfig is EX_CONFIG (sysexits(3)). The unit does not start an agent again that ends
-// with it.
-const badConfig = 78
+// exitBadConfig is EX_CONFIG (sysexits(3)). systemd does not restart an agent that exits with it.
+const exitBadConfig = 78
 
-// checked says what was found to be in order.
-func (o options) checked() string {
+// checkResult is the output of --check-config for a valid configuration.
+func (o options) checkResult() string {
 	if _, err := os.Stat(o.config); errors.Is(err, fs.ErrNotExist) {
-		return o.config + " is not there, so all defaults hold"
+		return o.config + " does not exist; all defaults hold"
 	}
-	return o.config + " is in order"
+	return o.config + " is valid"
 }
 
-// configError is about the configuration.
+// configError is an error of the configuration.
 type configError struct{ error }
 
-func run(o options) error {
+func runProgram(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if o.keep && !o.check {
-		return keep(ctx, o.args()...)
+		return runKeeper(ctx, o.agentArgs()...)
 	}
 	c, err := config.Load(o.config, o.config != config.Path)
 	if err != nil {
 		return configError{err}
 	}
 	if o.check {
-		fmt.Println(o.checked())
+		fmt.Println(o.checkResult())
 		return nil
 	}
 	debug.SetMemoryLimit(memoryLimit)
-	return serve(ctx, o, c, newLog(c.LogLevel))
+	return runAgent(ctx, o, c, newLog(c.LogLevel))
 }
 
-func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
+func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
 	d := wiring.Driver()
 	d.Records = new(store.Cache)
-	lock, err := only(ctx, d.StoreDir)
+	lock, err := lockHost(ctx, d.StoreDir)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	l, activated, err := listener()
+	l, activated, err := openListener()
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -139,23 +141,23 @@ func serve(ctx context.Context, o options, c config.Config, log *slog.Logger) er
 	names := dns.New(log)
 	defer names.Close()
 	a := &agent.Agent{
-		Driver: d, Config: c, Names: names, Watch: watch.Changes, Resolvers: resolvers,
-		StayWhenIdle: o.foreground || activated, Version: version, Log: log,
+		Driver: d, Config: c, Names: names, Watch: watch.Changes, Resolvers: hostResolvers,
+		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{
-				Name: agent.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+				Name: membership.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 				Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 			})
 		},
 	}
-	log.Info("vxland runs", "version", version)
-	notify("READY=1")
-	defer notify("STOPPING=1")
+	log.Info("vxland started", "version", version.String())
+	notifySystemd("READY=1")
+	defer notifySystemd("STOPPING=1")
 	return a.Run(ctx, l)
 }
 
-// resolvers reads the host's name servers. Without the file there are none.
-func resolvers() []netip.AddrPort {
+// hostResolvers returns the host's name servers, none if the file cannot be read.
+func hostResolvers() []netip.AddrPort {
 	data, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil {
 		return nil

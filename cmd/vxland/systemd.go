@@ -15,18 +15,18 @@ import (
 	"vxlan-driver/internal/agentapi"
 )
 
-// firstFD is where systemd passes sockets (sd_listen_fds(3)).
-const firstFD = 3
+// firstListenFD is the first descriptor that systemd passes (sd_listen_fds(3)).
+const firstListenFD = 3
 
-// listener is the socket that systemd holds for the agent, or one of its own.
-func listener() (l net.Listener, activated bool, err error) {
+// openListener returns the socket that systemd passes to the agent, or opens one.
+func openListener() (l net.Listener, activated bool, err error) {
 	pid, _ := strconv.Atoi(os.Getenv("LISTEN_PID"))
 	if pid != os.Getpid() || os.Getenv("LISTEN_FDS") != "1" {
 		l, err := agentapi.Listen(agentapi.SocketPath)
 		return l, false, err
 	}
-	unix.CloseOnExec(firstFD)
-	f := os.NewFile(firstFD, agentapi.SocketPath)
+	unix.CloseOnExec(firstListenFD)
+	f := os.NewFile(firstListenFD, agentapi.SocketPath)
 	defer f.Close() // FileListener has a copy
 	l, err = net.FileListener(f)
 	if u, ok := l.(*net.UnixListener); ok {
@@ -35,25 +35,25 @@ func listener() (l net.Listener, activated bool, err error) {
 	return l, true, err
 }
 
-// notify tells systemd, if it asked (sd_notify(3)).
-func notify(state string) {
+// notifySystemd reports a state to systemd, if it asks for that (sd_notify(3)).
+func notifySystemd(state string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return
 	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
-		return // systemd will say that it was not told
+		return // systemd reports that it got no message
 	}
 	defer conn.Close()
 	_, _ = conn.Write([]byte(state))
 }
 
-// handOver is how long a new agent waits for one that is about to end.
-const handOver = 1500 * time.Millisecond
+// handOverTimeout is how long a new agent waits for one that is shutting down.
+const handOverTimeout = 1500 * time.Millisecond
 
-// only makes this agent the only one of the host.
-func only(ctx context.Context, dir string) (*os.File, error) {
+// lockHost takes the lock that makes this agent the only one of the host.
+func lockHost(ctx context.Context, dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -61,13 +61,13 @@ func only(ctx context.Context, dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for until := time.Now().Add(handOver); ; {
+	for until := time.Now().Add(handOverTimeout); ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return f, nil
 		}
 		if time.Now().After(until) || ctx.Err() != nil {
-			return nil, errors.Join(fmt.Errorf("another vxland runs: lock %s: %w", f.Name(), err), f.Close())
+			return nil, errors.Join(fmt.Errorf("another vxland runs on this host: lock %s: %w", f.Name(), err), f.Close())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

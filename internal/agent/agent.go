@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,20 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/membership"
 )
-
-// NameServer is the name server.
-type NameServer interface {
-	Set([]dns.Zone) error
-	AddRecord(network string, e dns.Record) bool
-	Listening() []dns.Listening
-}
 
 // Cluster is a control plane that finds hosts by seeds.
 type Cluster interface {
@@ -33,14 +28,15 @@ type Cluster interface {
 	Stats() gossip.Stats
 }
 
-// Agent is the agent of one host. Its fields are what it touches.
+// Agent is the agent of one host. Its exported fields are what it touches; they are set before
+// Run and not changed afterwards.
 type Agent struct {
 	Driver *driver.Driver
 	Config config.Config
 	Names  NameServer
-	// NewCluster makes the control plane that talks to other hosts by the address.
+	// NewCluster makes the control plane that talks to other hosts from the address.
 	NewCluster func(netip.Addr) (Cluster, error)
-	// Watch tells when something may have been taken away from the kernel.
+	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
 	// Resolvers reads the host's name servers.
 	Resolvers func() []netip.AddrPort
@@ -49,47 +45,42 @@ type Agent struct {
 	Version      string
 	Log          *slog.Logger
 
-	requests chan asked
-	wake     chan struct{}
-	changed  chan struct{}
-	clusters map[netip.Addr]*running
-	running  sync.WaitGroup
-	failed   bool   // the last turn that looked at everything did
-	told     string // the last failure, so that one that stays is logged once
-	claims   claims
-
-	forwarded  map[string]heardOf // by network, so that news of one do not cost for all
-	duplicated []string           // addresses that two containers have, as logged
-	tellings   tellings
-	arrivals   arrivals
-	recalled   bool // the arrivals that the agent before this one may not have come to
-
-	mu     sync.Mutex
-	report agentapi.StatusReport
+	requests  *requestBroker
+	clusters  *clusterSet
+	claims    *addrclaim.Claims
+	dns       *dnsFeed
+	announcer *announcer
+	peers     *peerTracker
+	forwarder *forwarder
+	status    *statusReporter
 }
 
 const (
-	// coalesce lets a burst of news from other hosts be one turn.
-	coalesce = 20 * time.Millisecond
-	// calm does the same for changes in the store, since whoever starts or stops a container tells, and in the
-	// kernel, which come in dozens with each container that starts, and none of which needs an answer unless somebody deleted
-	// something. What was is to be back within a second.
-	calm = 200 * time.Millisecond
-	// idle is how long the agent outlives the host's last container: longer than the
+	// newsDebounce makes a burst of news from other hosts one turn.
+	newsDebounce = 20 * time.Millisecond
+	// storeDebounce does the same for changes of the store and of the kernel. Whoever starts or
+	// stops a container tells the agent anyway. Changes of the kernel come in dozens with each
+	// container that starts, and need no answer unless somebody deleted something, which must
+	// be back within a second.
+	storeDebounce = 200 * time.Millisecond
+	// idleTimeout is how long the agent outlives the host's last container: longer than a
 	// restart of one takes.
-	idle = 5 * time.Second
+	idleTimeout = 5 * time.Second
+	// leaveTimeout is less than a container start waits for the next agent, which waits for
+	// this one to end.
+	leaveTimeout = 500 * time.Millisecond
 )
 
-// Run works until ctx is done, or until the host has had no network for a while. The
-// listener is closed then.
+// Run works until ctx is done, or until the host has had no network for a while. The listener
+// is closed then.
 func (a *Agent) Run(ctx context.Context, l net.Listener) error {
-	a.requests, a.wake = make(chan asked), make(chan struct{}, 1)
-	a.changed = make(chan struct{}, 1)
-	a.clusters = make(map[netip.Addr]*running)
+	a.prepareParts()
 	ctx, cancel := context.WithCancel(ctx)
-	defer a.running.Wait()
+	var server sync.WaitGroup
+	defer server.Wait()
+	defer a.clusters.wg.Wait()
 	defer cancel()
-	changes, err := watchStore(ctx, a.Driver.StoreDir)
+	store, err := watchStore(ctx, a.Driver.StoreDir)
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
@@ -98,149 +89,160 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	served := make(chan error, 1)
-	a.running.Go(func() { served <- agentapi.Serve(ctx, l, a.handle) })
-	return a.loop(ctx, changes, kernel, served)
+	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
+	return a.runLoop(ctx, events{store, kernel, served})
 }
 
-func (a *Agent) loop(ctx context.Context, changes, kernel <-chan struct{}, served <-chan error) error {
+// prepareParts makes the parts of an agent that has not run yet.
+func (a *Agent) prepareParts() {
+	a.requests = newRequestBroker()
+	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
+	a.claims = new(addrclaim.Claims)
+	a.dns = &dnsFeed{server: a.Names, host: a.Driver, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
+	a.announcer = &announcer{log: a.Log}
+	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
+	a.forwarder = &forwarder{clusters: a.clusters}
+	a.status = &statusReporter{version: a.Version, clusters: a.clusters, log: a.Log}
+}
+
+// events are what the loop waits for, besides requests and timers.
+type events struct {
+	store  <-chan struct{} // the store may have changed
+	kernel <-chan struct{} // something may have been deleted from the kernel
+	served <-chan error    // the API's server has ended
+}
+
+// runLoop runs turns until the agent is to end.
+func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
-	turns.within(all, 0) // what happened while nobody looked is not told
-	var over <-chan time.Time
+	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
+	var idle <-chan time.Time
 	for {
-		var waiting asked
-		timer := turns.timer()
+		var waiting request
+		timer := turns.Timer()
 		select {
 		case <-ctx.Done():
-			a.standDown()
+			a.shutdown()
 			return nil
-		case err := <-served:
+		case err := <-on.served:
 			return err
-		case <-changes:
-			turns.within(said, calm)
+		case <-on.store:
+			turns.Within(scopePublish, storeDebounce)
 			continue
-		case <-a.changed:
-			turns.within(said, soon)
+		case <-on.kernel:
+			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
-		case <-a.wake:
-			turns.within(heard, turns.pace(heard, coalesce, calm))
+		case <-a.requests.soon:
+			turns.Within(scopePublish, announceDelay)
 			continue
-		case <-kernel:
-			turns.within(all, turns.pace(all, calm, slowest))
+		case <-a.clusters.news:
+			turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
 			continue
-		case <-over:
-			if a.leave() {
+		case <-idle:
+			if a.leaveIfEmpty() {
 				return nil
 			}
-			over = nil
-		case waiting = <-a.requests:
+			idle = nil
+		case waiting = <-a.requests.waiting:
 		case <-timer.C:
 		}
-		what, began := named, time.Now()
-		if waiting.who.container == "" {
-			what = turns.take()
-		}
-		empty, err := a.turn(ctx, what)
-		turns.took(what, time.Since(began))
-		a.tell(what, err)
-		a.answer(waiting, err)
-		a.due(turns, what, err)
+		empty := a.runTurn(ctx, turns, waiting)
 		switch {
 		case !empty || a.StayWhenIdle:
-			over = nil
-		case over == nil:
-			over = time.After(idle)
+			idle = nil
+		case idle == nil:
+			idle = time.After(idleTimeout)
 		}
 	}
 }
 
-// due notes what further turns one brings about.
-func (a *Agent) due(turns *schedule, what scope, err error) {
-	turns.again(what, err)
-	if a.young() {
-		turns.within(all, settling)
+// runTurn runs the turn that is due, answers the request that it was run for, if any, and
+// schedules the turns that follow from it.
+func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (empty bool) {
+	what, began := scopeDNS, time.Now()
+	if waiting.container.ContainerID == "" {
+		what = turns.TakeDue()
 	}
-	// After one that failed, the next is enough.
-	if after, ok := a.arrivals.due(); ok && err == nil {
-		turns.within(said, after)
+	empty, err := a.turn(ctx, what)
+	turns.Took(what, time.Since(began))
+	a.status.LogOutcome(what, err)
+	a.answerRequest(waiting, err)
+	turns.Retry(what, err)
+	if a.clusters.InGracePeriod() {
+		turns.Within(scopeFull, gracePeriod)
+	}
+	// After a turn that failed, its retry is soon enough.
+	if after, pending := a.announcer.NextAttempt(); pending && err == nil {
+		turns.Within(scopePublish, after)
+	}
+	return empty
+}
+
+// answerRequest reports a turn's outcome to the plugin that waits for it. A container that was
+// set up announces its addresses after that. It does so twice if the plugin hears of an error,
+// and sees to the announcement itself.
+func (a *Agent) answerRequest(waiting request, err error) {
+	if waiting.done == nil {
+		return
+	}
+	waiting.done <- err
+	if waiting.container.ContainerID != "" {
+		a.announcer.QueueAnnouncement(waiting.container)
 	}
 }
 
-func (a *Agent) handle(ctx context.Context, r agentapi.Request) agentapi.Response {
-	switch r.Verb {
-	case agentapi.VerbSync:
-		return a.sync(ctx, r)
-	case agentapi.VerbStoreChanged:
-		a.hurry()
-		return agentapi.Response{}
-	case agentapi.VerbAssignAddresses:
-		return a.assign(ctx, r.Assign)
-	case agentapi.VerbStatus:
-		problem := response(a.syncNow(ctx, claimant{})).Error // what is told is of now
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		report := a.report
-		report.Problem = problem
-		return agentapi.Response{Status: &report}
-	}
-	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
-}
-
-// tell logs what fails, once until it changes. A turn may meet what a plugin has not finished, or
-// takes down meanwhile; so only what fails again when everything is looked at anew is told.
-func (a *Agent) tell(what scope, err error) {
-	switch {
-	case what != all:
-	case err == nil:
-		if a.told != "" {
-			a.Log.Info("all is as it should be again")
-		}
-		a.told, a.failed = "", false
-	case !a.failed:
-		a.failed = true
-	case err.Error() != a.told:
-		a.told = err.Error()
-		a.Log.Error("not all is as it should be; trying again", "err", err)
-	}
-}
-
-// standDown has networks with a list be as it says, for an agent that is told to end may not
-// come back: then nobody tells the kernel of hosts that come later. One that does come back finds
-// all anew within milliseconds. One that is killed leaves all as it is.
-func (a *Agent) standDown() {
-	if _, ok := a.arrivals.due(); ok {
-		a.lastWords()
+// shutdown makes networks with a static list follow that list. An agent that was told to end
+// may not come back, and then nobody tells the kernel of hosts that come later. An agent that
+// does come back rebuilds everything within milliseconds. One that is killed leaves everything
+// as it is.
+func (a *Agent) shutdown() {
+	if _, pending := a.announcer.NextAttempt(); pending {
+		a.announcer.FlushAnnouncements(a.Driver)
 	}
 	if err := a.Driver.FallBackToStatic(); err != nil {
-		a.Log.Warn("leave networks as their lists say", "err", err)
+		a.Log.Warn("cannot return networks to their static host lists", "err", err)
 	}
 }
 
-// leave takes the host out of its clusters if it still has no network, and tells
-// whether it has.
-func (a *Agent) leave() bool {
+// leaveIfEmpty takes the host out of its clusters if it still has no network, and tells
+// whether it did.
+func (a *Agent) leaveIfEmpty() bool {
 	s, err := a.Driver.Begin()
 	if err != nil {
 		return false
 	}
 	empty, err := s.Empty()
-	if closeErr := s.Close(); err != nil || closeErr != nil || !empty {
+	if err := errors.Join(err, s.Close()); err != nil || !empty {
 		return false
 	}
-	a.Log.Info("no network has a container on this host; ending")
+	a.Log.Info("no network has a container on this host; exiting")
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	var leaving sync.WaitGroup
-	for _, r := range a.clusters {
-		leaving.Go(func() {
-			if err := r.Leave(ctx); err != nil {
-				a.Log.Warn("leave the others", "err", err)
-			}
-		})
-	}
-	leaving.Wait()
+	a.clusters.LeaveAll(ctx)
 	return true
 }
 
-// leaveTimeout is less than a container start waits for the next agent, which waits for
-// this one to end.
-const leaveTimeout = 500 * time.Millisecond
+// upstreams are the name servers for names that are no container's.
+func (a *Agent) upstreams() []netip.AddrPort {
+	if len(a.Config.Upstreams) > 0 {
+		return a.Config.Upstreams
+	}
+	return a.Resolvers()
+}
+
+// toMembership is a network as packages membership and addrclaim see it.
+func toMembership(n driver.LocalNetwork) membership.Network {
+	m := membership.Network{Network: n.Network, VTEP: n.VTEP}
+	for _, r := range n.Endpoints {
+		m.Endpoints = append(m.Endpoints, &r.Endpoint)
+	}
+	return m
+}
+
+func allToMembership(networks []driver.LocalNetwork) []membership.Network {
+	var all []membership.Network
+	for _, n := range networks {
+		all = append(all, toMembership(n))
+	}
+	return all
+}

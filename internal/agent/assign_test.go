@@ -10,45 +10,54 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/network"
 )
 
-// asking is the plugin's side of an agent in the same process.
-type asking struct {
-	plugin
+// assigningPluginSide is an agent in the same process, as the plugin sees it.
+type assigningPluginSide struct {
+	pluginSide
 	r *rig
 }
 
-func (p asking) AssignAddresses(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
-	answer := p.r.handle(p.r.t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: &agentapi.AssignRequest{
+func (p assigningPluginSide) AssignAddresses(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
+	answer := p.r.handleRequest(p.r.t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: &agentapi.AssignRequest{
 		Network: network, Container: container, Wanted: wanted,
 	}})
-	p.r.order.Lock() // see rig
-	defer p.r.order.Unlock()
+	p.r.mu.Lock() // see rig
+	defer p.r.mu.Unlock()
 	if answer.Error != "" {
 		return nil, errors.New(answer.Error)
 	}
 	return answer.Addrs, nil
 }
 
-// found is a container on a network whose hosts find each other.
-func found(i int, options string) (string, netavark.Request) {
-	ns, q := request(i)
+// gossipAttachRequest is attachRequest on a network whose hosts find each other.
+func gossipAttachRequest(i int, options string) (string, netavark.Request) {
+	ns, q := attachRequest(i)
 	q.Network = json.RawMessage(strings.Replace(testNetwork, `"remote_ips": "198.18.0.11,198.18.0.12"`, `"discovery": "gossip"`, 1))
 	q.Options = json.RawMessage(`{"interface_name": "eth0"` + options + `}`)
 	return ns, q
 }
 
-// finders runs a test with an agent that picks addresses, and has just been started.
-func finders(t *testing.T, test func(*testing.T, *rig)) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.Driver.Agent = asking{r: r}
-		r.prepare = func(c *fakeCluster) {
-			c.ready = make(chan struct{})
-			time.AfterFunc(3*time.Millisecond, func() { close(c.ready) })
+const (
+	ready     = 3 * time.Millisecond  // after which a cluster is
+	claimWait = 50 * time.Millisecond // that others have to object to a claim
+)
+
+// withGossipAgent runs a test with an agent that assigns addresses, and has just been started.
+func withGossipAgent(t *testing.T, test func(*testing.T, *rig)) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.Driver.Agent = assigningPluginSide{r: r}
+		r.prepareCluster = func(c *fakeCluster) {
+			time.AfterFunc(ready, func() { close(c.ready) })
 		}
 		r.start()
 		test(t, r)
@@ -57,9 +66,9 @@ func finders(t *testing.T, test func(*testing.T, *rig)) {
 }
 
 // Where the agents of the other hosts are down too, a new agent finds nobody. Their containers
-// still run, and are not cut off before hosts that do not answer are forgotten.
-func TestNewAgentKeepsHostsThatNobodyHasHeardOf(t *testing.T) {
-	finders(t, func(t *testing.T, r *rig) {
+// still run, and are not cut off until unreachable hosts are forgotten.
+func TestNewAgentKeepsPeersThatNobodyHasMentioned(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
 		flood := func() string {
 			l, err := r.kernel.HostNamespace().Link("vxlan-blue", kernel.FacetFDB)
 			if err != nil {
@@ -67,10 +76,10 @@ func TestNewAgentKeepsHostsThatNobodyHasHeardOf(t *testing.T) {
 			}
 			return fmt.Sprint(l.FDB)
 		}
-		if _, err := r.Driver.Setup(found(1, "")); err != nil {
+		if _, err := r.Driver.Setup(gossipAttachRequest(1, "")); err != nil {
 			t.Fatal(err)
 		}
-		r.cluster().show(true, "there")
+		r.cluster().show(otherHost(11, "there"))
 		sleep(time.Minute)
 		want := flood()
 		if !strings.Contains(want, "198.18.0.11") {
@@ -82,104 +91,99 @@ func TestNewAgentKeepsHostsThatNobodyHasHeardOf(t *testing.T) {
 		if got := flood(); got != want {
 			t.Errorf("after an hour with a new agent: %s, want %s", got, want)
 		}
-		r.cluster().show(false, "there")
+		r.cluster().show(unreachable(otherHost(11, "there")))
 		sleep(time.Minute)
-		r.cluster().goes()
+		r.cluster().show()
 		sleep(time.Minute)
 		if got := flood(); strings.Contains(got, "198.18.0.11") {
-			t.Errorf("a host that was heard of and has left: %s", got)
+			t.Errorf("a host that was mentioned and has left: %s", got)
 		}
-		r.cluster().show(true, "there")
+		r.cluster().show(otherHost(11, "there"))
 		sleep(time.Minute)
 		r.finish()
 		r.start()
 		sleep(r.Config.ForgetAfter + time.Minute)
-		r.drift <- struct{}{}
+		r.kernelEvents <- struct{}{}
 		sleep(time.Second)
 		if got := flood(); strings.Contains(got, "198.18.0.11") {
-			t.Errorf("a host that is to be forgotten: %s", got)
+			t.Errorf("a host whose time is over: %s", got)
 		}
 	})
 }
 
-// The first container of a host has the agent find the others, gets an address, and the
-// host gets one of its own; all of it is told to the others.
-func TestAFirstContainerGetsAnAddress(t *testing.T) {
-	finders(t, func(t *testing.T, r *rig) {
+// With its first container, a host finds the others and gets an address of its own. All of it is
+// published.
+func TestFirstContainerGetsAnAddressAndSoDoesTheHost(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
 		began := time.Now()
-		status, err := r.Driver.Setup(found(1, ""))
+		status, err := r.Driver.Setup(gossipAttachRequest(1, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > 3*time.Millisecond+objection {
+		if took := time.Since(began); took > ready+claimWait {
 			t.Errorf("took %v", took)
 		}
 		addr := status.Interfaces["eth0"].Subnets[0].IPNet.Addr()
-		r.changed()
+		r.storeChanged()
 		sleep(time.Second)
 		own := r.cluster().seen().own
 		if len(own) != 1 || len(own[0].Endpoints) != 1 || len(own[0].HostAddrs) != 1 || !own[0].StaticFDB {
-			t.Fatalf("tells %+v", own)
+			t.Fatalf("published %+v", own)
 		}
 		if e := own[0].Endpoints[0]; !slices.Equal(e.Addrs, []netip.Addr{addr}) || e.MAC.IsZero() || e.Names[0] != "c1" {
-			t.Errorf("tells %+v of %v", e, addr)
+			t.Errorf("published %+v of %v", e, addr)
 		}
 		bridge, err := r.kernel.HostNamespace().Link("br-blue", kernel.FacetAddrs)
 		if err != nil || bridge.Addrs[0].Prefix.Addr() != own[0].HostAddrs[0] {
-			t.Errorf("the host has %v, tells %v, %v", bridge.Addrs, own[0].HostAddrs, err)
-		}
-		if len(r.claims.held) > 0 {
-			t.Errorf("still claims %v", r.claims.held)
+			t.Errorf("the host has %v, published %v, %v", bridge.Addrs, own[0].HostAddrs, err)
 		}
 	})
 }
 
-// Whom no agent knows is heard on the wire; what he has is not taken, and refused if the user
-// wants it.
-func TestAnAddressThatTheWireHasIsNotTaken(t *testing.T) {
-	finders(t, func(t *testing.T, r *rig) {
-		status, err := r.Driver.Setup(found(1, ""))
+// A device that no agent knows answers on the wire. Its address is not picked, and refused if
+// the user wants it.
+func TestAddressThatAnswersOnTheWireIsNotAssigned(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
+		status, err := r.Driver.Setup(gossipAttachRequest(1, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
 		next := status.Interfaces["eth0"].Subnets[0].IPNet.Addr().Next()
 		r.kernel.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: next, MAC: kernel.MAC{2, 7}}: vtep(12)}
-		status, err = r.Driver.Setup(found(2, ""))
+		status, err = r.Driver.Setup(gossipAttachRequest(2, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := status.Interfaces["eth0"].Subnets[0].IPNet.Addr(); got == next {
 			t.Errorf("got %v", got)
 		}
-		_, err = r.Driver.Setup(found(3, `, "static_ips": ["`+next.String()+`"]`))
+		_, err = r.Driver.Setup(gossipAttachRequest(3, `, "static_ips": ["`+next.String()+`"]`))
 		if err == nil || !strings.Contains(err.Error(), "is in use: 02:07:00:00:00:00 on host 198.18.0.12 answers for it; choose another --ip") {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
-// What another host has is refused, and nothing is told or left of the container.
-func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
-	finders(t, func(t *testing.T, r *rig) {
-		if _, err := r.Driver.Setup(found(1, "")); err != nil {
+// Nothing of a refused container is published, or left on the host.
+func TestAddressOfAnotherHostIsRefused(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
+		if _, err := r.Driver.Setup(gossipAttachRequest(1, "")); err != nil {
 			t.Fatal(err)
 		}
-		h := other(11)
+		h := otherHost(11)
 		h.Memberships[0].Endpoints = []cluster.Endpoint{{ContainerID: "x", Names: []string{"web"}, MAC: kernel.MAC{2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}}}
 		c := r.cluster()
-		c.mu.Lock()
-		c.shown = cluster.Snapshot{Hosts: []cluster.Host{h}}
-		c.mu.Unlock()
-		_, err := r.Driver.Setup(found(2, `, "static_ips": ["10.0.0.7"]`))
+		c.showQuietly(h)
+		_, err := r.Driver.Setup(gossipAttachRequest(2, `, "static_ips": ["10.0.0.7"]`))
 		if err == nil || !strings.Contains(err.Error(), "address 10.0.0.7 of network blue is in use by container web on host") {
 			t.Errorf("got %v", err)
 		}
-		r.changed()
+		r.storeChanged()
 		sleep(time.Second)
 		if own := c.seen().own; len(own[0].Endpoints) != 1 {
-			t.Errorf("tells %+v", own[0].Endpoints)
+			t.Errorf("published %+v", own[0].Endpoints)
 		}
-		if err := r.Driver.Teardown(found(1, "")); err != nil {
+		if err := r.Driver.Teardown(gossipAttachRequest(1, "")); err != nil {
 			t.Error(err)
 		}
 		if links := r.kernel.HostNamespace().Links(); len(links) != 1 {
@@ -188,12 +192,45 @@ func TestAnAddressOfAnotherHostIsRefused(t *testing.T) {
 	})
 }
 
-func TestAnAssignmentForNobodyIsRefused(t *testing.T) {
-	finders(t, func(t *testing.T, r *rig) {
+func TestAssignRefusesUnknownContainers(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
 		for _, q := range []*agentapi.AssignRequest{nil, {}, {Network: "7c7b", Container: "c"}} {
-			if got := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: q}); got.Error == "" {
+			if got := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbAssignAddresses, Assign: q}); got.Error == "" {
 				t.Errorf("%+v: got %+v", q, got)
 			}
 		}
 	})
+}
+
+// Hosts without a key that do not list each other go on alone, and must say so.
+func TestIsolatedHostWarns(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		keys    []gossip.Key
+		members int
+		warns   bool
+	}{
+		{"alone", nil, 1, true},
+		{"not alone", nil, 2, false},
+		{"alone with a key", make([]gossip.Key, 1), 1, false},
+	} {
+		n := membership.Network{
+			Network: network.Network{
+				Identity: network.Identity{ID: "n1"}, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789}, Gossip: true,
+				Subnets: []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}},
+			},
+			VTEP:      network.VTEP{Local: vtep(1)},
+			Endpoints: []*network.Endpoint{{ContainerID: "c1"}},
+		}
+		c := newFakeCluster()
+		c.setMembers(tt.members)
+		a := &Agent{Config: config.Config{Keys: tt.keys}, claims: new(addrclaim.Claims)}
+		if err := a.claims.Publish(vtep(1), addrclaim.HostState{Cluster: &clusterMember{Cluster: c}, Networks: []membership.Network{n}}); err != nil {
+			t.Fatal(err)
+		}
+		got := a.warnIfIsolated(membership.EndpointKey{NetworkID: "n1", ContainerID: "c1"})
+		if (got != "") != tt.warns {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
 }

@@ -3,88 +3,157 @@ package agent
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/membership"
 )
 
-// running is a cluster whose Run is under way.
-type running struct {
-	Cluster
-	since  time.Time
-	seeded atomic.Bool               // there are other hosts to ask
-	joined atomic.Pointer[time.Time] // when the last host was found
-	err    atomic.Pointer[error]     // why it does not run
-	heard  map[netip.Addr]bool       // hosts that the agent before this one knew, and that were mentioned since
+// gracePeriod is how long an agent that starts trusts what the one before it recorded, rather
+// than its own ignorance. A host that is found takes milliseconds; one that is unreachable is
+// passed on by others within seconds.
+const gracePeriod = 10 * time.Second
+
+// clusterSet is the clusters that this host is a member of, one for each local address that
+// its networks' hosts talk by. Only the loop uses it.
+type clusterSet struct {
+	config     config.Config
+	newCluster func(netip.Addr) (Cluster, error)
+	log        *slog.Logger
+
+	members map[netip.Addr]*clusterMember // by local address
+	news    chan struct{}                 // another host has news
+	wg      sync.WaitGroup                // of the members' goroutines
 }
 
-// failure tells why the cluster does not run, if it does not.
-func (r *running) failure() error {
-	if err := r.err.Load(); err != nil {
-		return *err
+func newClusterSet(c config.Config, newCluster func(netip.Addr) (Cluster, error), log *slog.Logger) *clusterSet {
+	return &clusterSet{
+		config: c, newCluster: newCluster, log: log,
+		members: make(map[netip.Addr]*clusterMember), news: make(chan struct{}, 1),
 	}
-	return nil
 }
 
-// start starts the cluster of an address. It is kept for good: Run is tried again when
-// it cannot listen, as while the address is not there yet.
-func (a *Agent) start(ctx context.Context, bind netip.Addr) error {
-	c, err := a.NewCluster(bind)
+// bindAddr is the address by which the hosts of a network talk, given the network's VTEP.
+func (s *clusterSet) bindAddr(vtep netip.Addr) netip.Addr {
+	if s.config.Bind.IsValid() {
+		return s.config.Bind
+	}
+	return vtep
+}
+
+// MemberOf returns the cluster of a network's hosts, or nil before it is started.
+func (s *clusterSet) MemberOf(n membership.Network) *clusterMember {
+	return s.members[s.bindAddr(n.VTEP.Local)]
+}
+
+// SnapshotOf returns what the other hosts of a network said. Clusters do not share networks,
+// since a network has one local address.
+func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
+	if m := s.MemberOf(n); m != nil {
+		return m.Snapshot()
+	}
+	return cluster.Snapshot{}
+}
+
+// DiscoveryOf tells how far the discovery of a network's hosts has come.
+func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
+	m := s.MemberOf(n)
+	if m == nil {
+		return membership.Discovery{}
+	}
+	age := time.Since(m.since)
+	return membership.Discovery{
+		Snapshot: m.Snapshot(), Connected: m.IsReady(),
+		GraceOver: age >= gracePeriod, ForgetOver: age >= s.config.ForgetAfter,
+	}
+}
+
+// GroupByCluster returns the networks that need an agent, by the address of their cluster.
+func (s *clusterSet) GroupByCluster(networks []driver.LocalNetwork) map[netip.Addr][]driver.LocalNetwork {
+	groups := make(map[netip.Addr][]driver.LocalNetwork)
+	for _, n := range networks {
+		if n.NeedsAgent() {
+			bind := s.bindAddr(n.VTEP.Local)
+			groups[bind] = append(groups[bind], n)
+		}
+	}
+	return groups
+}
+
+// StartCluster starts the cluster of an address, unless it is there. It is kept for good: Run is
+// retried when the cluster cannot listen, as while the address is missing.
+func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
+	if s.members[bind] != nil {
+		return nil
+	}
+	c, err := s.newCluster(bind)
 	if err != nil {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
-	r := &running{Cluster: c, since: time.Now()}
-	a.clusters[bind] = r
-	a.running.Go(func() { a.keepRunning(ctx, bind, r) })
-	a.running.Go(func() { a.follow(ctx, r) })
+	m := &clusterMember{Cluster: c, since: time.Now()}
+	s.members[bind] = m
+	s.wg.Go(func() { m.KeepRunning(ctx, s.log.With("address", bind)) })
+	s.wg.Go(func() { m.ReportNews(ctx, s.news) })
 	return nil
 }
 
-func (a *Agent) keepRunning(ctx context.Context, bind netip.Addr, r *running) {
-	told := "" // what fails each second is said once
-	for ctx.Err() == nil {
-		r.err.Store(nil)
-		err := r.Run(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			return // it has left
-		}
-		r.err.Store(&err)
-		if err.Error() != told {
-			told = err.Error()
-			a.Log.Error("cannot talk to other hosts; trying again", "address", bind, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(retry):
-		}
-	}
+// SetSeeds tells a cluster which hosts to ask for the others.
+func (s *clusterSet) SetSeeds(bind netip.Addr, networks []driver.LocalNetwork) {
+	seeds := s.seedsOf(networks)
+	m := s.members[bind]
+	m.SetSeeds(seeds)
+	m.hasSeeds.Store(slices.ContainsFunc(seeds, func(seed netip.AddrPort) bool { return seed.Addr() != bind }))
 }
 
-// follow wakes the loop whenever another host has something new, and when there turns out
-// to be none.
-func (a *Agent) follow(ctx context.Context, r *running) {
-	ready, members := r.Ready(), 1
-	for {
-		changed := r.Changed()
-		if n := r.Stats().Members; n != members {
-			if now := time.Now(); n > members {
-				r.joined.Store(&now)
-			}
-			members = n
-		}
-		select {
-		case a.wake <- struct{}{}:
-		default:
-		}
-		select {
-		case <-changed:
-		case <-ready:
-			ready = nil // once
-		case <-ctx.Done():
-			return
+// seedsOf returns the hosts that the configuration and the networks list.
+func (s *clusterSet) seedsOf(networks []driver.LocalNetwork) []netip.AddrPort {
+	seen := make(map[netip.AddrPort]bool)
+	var seeds []netip.AddrPort
+	add := func(ap netip.AddrPort) {
+		if !seen[ap] {
+			seen[ap] = true
+			seeds = append(seeds, ap)
 		}
 	}
+	for _, seed := range s.config.Seeds {
+		add(seed)
+	}
+	for _, n := range networks {
+		// Where hosts find each other, Network.Remotes are seeds and VTEP.Remotes were found.
+		for _, r := range append(slices.Clone(n.Network.Remotes), n.VTEP.Remotes...) {
+			if r != n.VTEP.Local {
+				add(netip.AddrPortFrom(r, s.config.Port))
+			}
+		}
+	}
+	return seeds
+}
+
+// InGracePeriod tells whether a cluster may not know all hosts yet.
+func (s *clusterSet) InGracePeriod() bool {
+	for _, m := range s.members {
+		if time.Since(m.since) < gracePeriod {
+			return true
+		}
+	}
+	return false
+}
+
+// LeaveAll takes this host out of all clusters.
+func (s *clusterSet) LeaveAll(ctx context.Context) {
+	var wg sync.WaitGroup
+	for bind, m := range s.members {
+		wg.Go(func() {
+			if err := m.Leave(ctx); err != nil {
+				s.log.Warn("cannot tell other hosts that this one leaves", "address", bind, "err", err)
+			}
+		})
+	}
+	wg.Wait()
 }

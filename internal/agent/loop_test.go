@@ -9,62 +9,36 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
 )
 
-// sleep lets virtual time pass.
-func sleep(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
-func (r *rig) wantTurns(what string, want ...time.Duration) {
-	r.t.Helper()
-	if got := r.names.turns(); !reflect.DeepEqual(got, want) {
-		r.t.Errorf("%s: turns at %v, want %v", what, got, want)
-	}
-}
-
-// begin starts an agent whose cluster is there, and lets it come to rest.
-func (r *rig) begin() {
-	r.t.Helper()
-	r.start()
-	sleep(time.Minute)
-	r.names.turns()
-	r.names.began = time.Now()
-}
-
 func TestBurstOfStartsIsOneTurn(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
-		r.begin()
+		r.startIdle()
 		for i := 2; i <= 3; i++ {
 			r.setup(i)
 			for range 3 { // files
-				r.changed()
+				r.storeChanged()
 				sleep(time.Millisecond)
 			}
 		}
 		sleep(time.Second)
-		r.wantTurns("two starts", calm)
-		if got := r.names.names(); got != "c1 c2 c3" {
-			t.Errorf("answers %s", got)
-		}
+		r.wantTurns("two starts", storeDebounce)
+		r.wantNames("two starts", "c1 c2 c3")
 		r.finish()
 	})
 }
 
-// Changes that never stop do not put a turn off for ever.
-func TestTurnComesWhileChangesGoOn(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestTurnsComeDuringEndlessChanges(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
-		r.begin()
+		r.startIdle()
 		for range 100 {
-			r.changed()
-			r.drift <- struct{}{}
+			r.storeChanged()
+			r.kernelEvents <- struct{}{}
 			sleep(10 * time.Millisecond)
 		}
 		if n := len(r.names.turns()); n < 4 || n > 5 { // one in 210 ms: 200 to wait, 10 to the next change
@@ -74,14 +48,14 @@ func TestTurnComesWhileChangesGoOn(t *testing.T) {
 	})
 }
 
-// Turns that take long leave the store's lock to containers that start, most of the time.
-func TestLongTurnsLeaveTimeForOthers(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+// Containers that start wait for the store's lock, which a turn holds.
+func TestLongTurnsLeaveTheLockToContainers(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
-		r.names.slow = 150 * time.Millisecond
-		r.begin()
+		r.names.setTime = 150 * time.Millisecond
+		r.startIdle()
 		for range 1000 {
-			r.drift <- struct{}{}
+			r.kernelEvents <- struct{}{}
 			sleep(10 * time.Millisecond)
 		}
 		if n := len(r.names.turns()); n < 10 || n > 18 { // one in 600+150 ms, and events wait too
@@ -91,12 +65,12 @@ func TestLongTurnsLeaveTimeForOthers(t *testing.T) {
 	})
 }
 
-func TestDriftIsMendedAfterACalm(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestDriftIsRepairedAfterDebounce(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
-		r.begin()
+		r.startIdle()
 		host := r.kernel.HostNamespace()
-		has := func() string {
+		state := func() string {
 			var links []string
 			for _, l := range host.Links() {
 				links = append(links, fmt.Sprint(l.Name, l.Master, l.Addrs, l.FDB))
@@ -104,55 +78,55 @@ func TestDriftIsMendedAfterACalm(t *testing.T) {
 			slices.Sort(links)
 			return fmt.Sprint(links, host.Firewall())
 		}
-		before := has()
+		before := state()
 		host.Remove("vxlan-blue")
 		host.FlushRuleset()
-		if has() == before {
+		if state() == before {
 			t.Fatal("nothing was removed")
 		}
 		for range 20 {
-			r.drift <- struct{}{}
+			r.kernelEvents <- struct{}{}
 			sleep(time.Millisecond)
 		}
 		sleep(time.Second)
-		r.wantTurns("drift", calm)
-		if got := has(); got != before {
+		r.wantTurns("drift", storeDebounce)
+		if got := state(); got != before {
 			t.Errorf("was\n%s\nis\n%s", before, got)
 		}
 		r.finish()
 	})
 }
 
-func TestWhatFailsIsTriedAgainAndToldOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestFailureIsRetriedAndLoggedOnce(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
-		r.names.fail(errors.New("no room"))
+		r.names.failWith(errors.New("no room"))
 		r.start()
 		sleep(3500 * time.Millisecond)
-		r.wantTurns("failing", 0, retry, 3*retry)
+		r.wantTurns("failing", 0, retryInterval, 3*retryInterval)
 		sleep(time.Hour)
 		if n := len(r.names.turns()); n < 200 || n > 300 {
 			t.Errorf("%d turns in an hour of failing", n)
 		}
-		r.names.fail(nil)
-		sleep(slowestRetry)
+		r.names.failWith(nil)
+		sleep(maxRetryInterval)
 		if n := len(r.names.turns()); n != 1 {
-			t.Errorf("mended: %d turns", n)
+			t.Errorf("repaired: %d turns", n)
 		}
 		r.finish()
-		if log := r.log.String(); strings.Count(log, "no room") != 1 || strings.Count(log, "as it should be again") != 1 {
+		if log := r.log.String(); strings.Count(log, "no room") != 1 || strings.Count(log, "fully configured again") != 1 {
 			t.Errorf("log:\n%s", log)
 		}
 	})
 }
 
-// What a plugin takes down while a turn is under way is no failure.
-func TestWhatFailsOnceIsNotTold(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+// A plugin may take down what a turn meets.
+func TestFailureOfOneTurnIsNotLogged(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
-		r.names.fail(errors.New("the bridge is not there"))
+		r.names.failWith(errors.New("the bridge is not there"))
 		r.start()
-		r.names.fail(nil)
+		r.names.failWith(nil)
 		sleep(time.Minute)
 		r.finish()
 		if log := r.log.String(); log != "" {
@@ -161,24 +135,24 @@ func TestWhatFailsOnceIsNotTold(t *testing.T) {
 	})
 }
 
-func TestAgentEndsAWhileAfterTheLastContainer(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestAgentExitsAfterIdleTimeout(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.start()
 		sleep(time.Hour)
 		r.teardown(1)
-		r.changed()
-		sleep(coalesce + idle - time.Millisecond)
-		// A restart within that time is none to the others.
+		r.storeChanged()
+		sleep(newsDebounce + idleTimeout - time.Millisecond)
+		// The other hosts do not notice a restart within that time.
 		r.setup(1)
-		r.changed()
+		r.storeChanged()
 		sleep(time.Hour)
 		if r.cluster().seen().left {
-			t.Error("the host has left its cluster while it had a container")
+			t.Error("the host left its cluster while it had a container")
 		}
 		r.teardown(1)
-		r.changed()
-		sleep(coalesce + idle - time.Millisecond)
+		r.storeChanged()
+		sleep(newsDebounce + idleTimeout - time.Millisecond)
 		if len(r.ended) > 0 {
 			t.Error("ended too early")
 		}
@@ -189,26 +163,24 @@ func TestAgentEndsAWhileAfterTheLastContainer(t *testing.T) {
 	})
 }
 
-// A container whose network comes in the moment when the agent is about to end keeps it, whether or not the loop has
-// heard of it.
-func TestAgentLooksOnceMoreBeforeItEnds(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+// A container that comes in the moment when the agent is about to exit keeps it, whether or not
+// the loop has heard of it.
+func TestAgentChecksTheStoreBeforeItExits(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.start()
-		sleep(idle - time.Millisecond)
-		r.setup(1) // without a word
-		sleep(idle)
+		sleep(idleTimeout - time.Millisecond)
+		r.setup(1) // the agent is not told
+		sleep(idleTimeout)
 		if len(r.ended) > 0 {
 			t.Fatal("ended")
 		}
-		if got := r.names.names(); got != "c1" {
-			t.Errorf("answers %s", got)
-		}
+		r.wantNames("after the last check", "c1")
 		r.finish()
 	})
 }
 
-func TestAgentThatIsToStayDoes(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestStayWhenIdleKeepsTheAgent(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
 		r.start()
 		sleep(time.Hour)
@@ -219,35 +191,35 @@ func TestAgentThatIsToStayDoes(t *testing.T) {
 	})
 }
 
-func TestSyncIsAnsweredAfterATurnThatBeganAfterIt(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestSyncWaitsForATurnThatBeginsAfterIt(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.start()
 		r.names.turns()
 		r.setup(1)
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); a.Error != "" || r.names.names() != "c1" {
+		if a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); a.Error != "" || r.names.names() != "c1" {
 			t.Errorf("%+v, answers %s", a, r.names.names())
 		}
 		r.wantTurns("sync", 0)
-		r.names.fail(errors.New("no room"))
-		if a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); !strings.Contains(a.Error, "no room") {
+		r.names.failWith(errors.New("no room"))
+		if a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbSync}); !strings.Contains(a.Error, "no room") {
 			t.Errorf("%+v", a)
 		}
 		r.finish()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if a := r.handle(ctx, agentapi.Request{Verb: agentapi.VerbSync}); a.Error == "" {
-			t.Error("an agent that has ended says it has done it")
+		if a := r.handleRequest(ctx, agentapi.Request{Verb: agentapi.VerbSync}); a.Error == "" {
+			t.Error("an agent that has ended reports success")
 		}
 	})
 }
 
-func TestNamesOfOthersComeAndGo(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestNamesFollowTheOtherHosts(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.start()
 		c := r.cluster()
 		if own := c.seen().own; len(own) != 1 || len(own[0].Endpoints) != 1 || own[0].Endpoints[0].Names[0] != "c1" {
-			t.Errorf("tells the others %+v", own)
+			t.Errorf("publishes %+v", own)
 		}
 		if want := []netip.AddrPort{netip.MustParseAddrPort("198.18.0.11:7947"), netip.MustParseAddrPort("198.18.0.12:7947")}; !reflect.DeepEqual(c.seen().seeds, want) {
 			t.Errorf("seeds %v", c.seen().seeds)
@@ -260,22 +232,24 @@ func TestNamesOfOthersComeAndGo(t *testing.T) {
 			{true, []string{"x"}, "c1 x"}, {true, []string{"y", "x"}, "c1 y x"},
 			{false, []string{"y", "x"}, "c1"}, {true, []string{"y", "x"}, "c1 y x"}, {true, nil, "c1"},
 		} {
-			c.show(step.reachable, step.names...)
-			sleep(coalesce)
-			if got := r.names.names(); got != step.want {
-				t.Errorf("%v reachable %v: answers %q, want %q", step.names, step.reachable, got, step.want)
+			host := otherHost(11, step.names...)
+			if !step.reachable {
+				host = unreachable(host)
 			}
+			c.show(host)
+			sleep(newsDebounce)
+			r.wantNames(fmt.Sprintf("%v reachable %v", step.names, step.reachable), step.want)
 		}
 		r.finish()
 	})
 }
 
-func TestStatusIsOfNow(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+func TestStatusIsCurrent(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
 		r.start()
-		r.setup(1) // without a word
-		r.names.fail(errors.New("no room"))
-		a := r.handle(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
+		r.setup(1) // the agent is not told
+		r.names.failWith(errors.New("no room"))
+		a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
 		want := agentapi.StatusReport{
 			Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1}},
 			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Refused: map[string]uint64{"wrong key": 3}}},
@@ -287,12 +261,12 @@ func TestStatusIsOfNow(t *testing.T) {
 	})
 }
 
-func TestClusterThatCannotListenIsTriedAgain(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.prepare = func(c *fakeCluster) { c.fails = 3 }
+func TestClusterThatCannotListenIsRetried(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.prepareCluster = func(c *fakeCluster) { c.runErrors = 3 }
 		r.setup(1)
 		r.start()
-		sleep(3*retry - time.Millisecond)
+		sleep(3*retryInterval - time.Millisecond)
 		if c := r.cluster().seen(); c.runs != 3 {
 			t.Errorf("run %d times", c.runs)
 		}
@@ -300,25 +274,23 @@ func TestClusterThatCannotListenIsTriedAgain(t *testing.T) {
 		if c := r.cluster().seen(); c.runs != 4 {
 			t.Errorf("run %d times", c.runs)
 		}
-		if got := r.names.names(); got != "c1" {
-			t.Errorf("local names are not answered meanwhile: %q", got)
-		}
+		r.wantNames("meanwhile", "c1")
 		r.finish()
 		if log := r.log.String(); strings.Count(log, "cannot talk to other hosts") != 1 {
-			t.Errorf("said each time:\n%s", log)
+			t.Errorf("logged each time:\n%s", log)
 		}
 	})
 }
 
-// To leave takes no longer than a container start waits.
-func TestLeaveIsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.prepare = func(c *fakeCluster) { c.leaving = time.Hour }
+// Leaving takes no longer than a container start waits for the next agent.
+func TestLeaveTakesBoundedTime(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.prepareCluster = func(c *fakeCluster) { c.leaveTime = time.Hour }
 		r.setup(1)
 		r.start()
 		r.teardown(1)
-		r.changed()
-		sleep(coalesce + idle)
+		r.storeChanged()
+		sleep(newsDebounce + idleTimeout)
 		sleep(leaveTimeout)
 		if err := <-r.ended; err != nil {
 			t.Error(err)

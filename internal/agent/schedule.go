@@ -2,75 +2,78 @@ package agent
 
 import "time"
 
-// scope is how much of its work a turn does.
+// scope is how much of its work a turn does. Each scope includes the ones before it.
 type scope int
 
 const (
-	// named is for a container that starts while its plugin waits: its names are answered.
-	named scope = iota
-	// said also tells other hosts what it has. The plugin has just built all else.
-	said
-	// heard also has the kernel follow what other hosts say.
-	heard
-	// all also looks whether the kernel has everything that it should.
-	all
+	// scopeDNS answers a container's names, while its plugin waits, and publishes the container
+	// in the clusters that run.
+	scopeDNS scope = iota
+	// scopePublish also records peers, starts missing clusters and makes containers announce
+	// their addresses. The plugin has just built the rest.
+	scopePublish
+	// scopeForwarding also makes the kernel follow what other hosts said.
+	scopeForwarding
+	// scopeFull also checks that the kernel has everything that it should.
+	scopeFull
+
+	scopeCount = iota
 )
 
-// schedule is when turns are due, by their scope; a zero time is never.
-type schedule struct {
-	at   [all + 1]time.Time
-	last [all + 1]time.Duration // how long the last of the scope took
-	lost int                    // how many that looked at everything failed in a row
-}
-
 const (
-	// share is how much of the time turns may take that nobody waits for: one part in so
-	// many. They have the store's lock, for which containers wait that start, and take the longer
+	// loadDivisor bounds the time that turns take which nobody waits for: one part in so many.
+	// They hold the store's lock, which containers that start wait for, and take the longer
 	// the more containers there are (500 on the host: 0.2 s).
-	share = 5
-	// slowest keeps what was deleted coming back within a second.
-	slowest = 700 * time.Millisecond
+	loadDivisor = 5
+	// maxRepairDelay brings back within a second what somebody deleted.
+	maxRepairDelay = 700 * time.Millisecond
+	// retryInterval is how soon a failed turn is retried. It doubles each time, up to
+	// maxRetryInterval: what would mend the failure, such as an underlay that comes back, is
+	// an event anyway.
+	retryInterval    = time.Second
+	maxRetryInterval = 15 * time.Second
+	maxRetryDoubling = 4
 )
 
-// pace is least, or up to most where turns of the scope take long.
-func (s *schedule) pace(what scope, least, most time.Duration) time.Duration {
-	return max(least, min((share-1)*s.last[what], most))
+// schedule is when turns are due, by their scope. A zero time is never.
+type schedule struct {
+	dueAt    [scopeCount]time.Time
+	duration [scopeCount]time.Duration // of the last turn
+	failures int                       // full turns that failed in a row
 }
 
-// took notes how long a turn took.
-func (s *schedule) took(what scope, d time.Duration) { s.last[what] = d }
+// Pace is a delay of least, or up to most where turns of the scope take long.
+func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
+	return max(least, min((loadDivisor-1)*s.duration[what], most))
+}
 
-const (
-	// retry is how soon what failed is tried again. It waits twice as long each time, up to
-	// slowestRetry: what would mend it, as an underlay that comes back, is an event anyway.
-	retry        = time.Second
-	slowestRetry = 15 * time.Second
-)
+// Took records how long a turn took.
+func (s *schedule) Took(what scope, d time.Duration) { s.duration[what] = d }
 
-// again has what failed tried again.
-func (s *schedule) again(what scope, err error) {
+// Retry schedules a full turn after one that failed.
+func (s *schedule) Retry(what scope, err error) {
 	switch {
 	case err != nil:
-		s.within(all, min(retry<<s.lost, slowestRetry))
-		if what == all {
-			s.lost = min(s.lost+1, 4)
+		s.Within(scopeFull, min(retryInterval<<s.failures, maxRetryInterval))
+		if what == scopeFull {
+			s.failures = min(s.failures+1, maxRetryDoubling)
 		}
-	case what == all:
-		s.lost = 0
+	case what == scopeFull:
+		s.failures = 0
 	}
 }
 
-// within has a turn come after d, if none of its scope is due before.
-func (s *schedule) within(what scope, d time.Duration) {
-	if at := time.Now().Add(d); s.at[what].IsZero() || at.Before(s.at[what]) {
-		s.at[what] = at
+// Within makes a turn due after d, unless one of its scope is due earlier.
+func (s *schedule) Within(what scope, d time.Duration) {
+	if at := time.Now().Add(d); s.dueAt[what].IsZero() || at.Before(s.dueAt[what]) {
+		s.dueAt[what] = at
 	}
 }
 
-// timer sends when the next turn is due.
-func (s *schedule) timer() *time.Timer {
+// Timer fires when the next turn is due.
+func (s *schedule) Timer() *time.Timer {
 	next := time.Time{}
-	for _, at := range s.at {
+	for _, at := range s.dueAt {
 		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
@@ -82,16 +85,15 @@ func (s *schedule) timer() *time.Timer {
 	return t
 }
 
-// take returns how much is due now, and takes it off: a turn does the work of smaller ones.
-func (s *schedule) take() scope {
-	now, what := time.Now(), said // at least what somebody asked for
-	for i, at := range s.at {
+// TakeDue returns the widest scope that is due, and clears it with those that it includes. It
+// is at least scopePublish, as a request wants.
+func (s *schedule) TakeDue() scope {
+	now, what := time.Now(), scopePublish
+	for i, at := range s.dueAt {
 		if !at.IsZero() && !at.After(now) {
 			what = scope(i)
 		}
 	}
-	for i := range s.at[:what+1] {
-		s.at[i] = time.Time{}
-	}
+	clear(s.dueAt[:what+1])
 	return what
 }

@@ -4,173 +4,96 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
-	"strings"
 
-	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/network"
 )
 
-// turn makes things be as they should, and tells whether the store is empty.
+// turn brings the host in step with its store and the other hosts, as far as the scope says. It
+// tells whether the store is empty.
 func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	s, err := a.Driver.Begin()
 	if err != nil {
 		return false, err
 	}
-	a.arrivals.begin()
-	locals, empty, err := a.underLock(ctx, s, what)
+	a.dns.BeginTurn()
+	networks, empty, err := a.turnLocked(ctx, s, what)
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
-	err = errors.Join(err, a.answerNames(locals))
-	a.tellings.trim()
-	a.arrivals.keep(locals, err)
-	a.remember(locals)
+	err = errors.Join(err, a.dns.UpdateZones(networks))
+	a.dns.EndTurn(networks, err)
+	a.status.UpdateReport(networks)
 	return empty, err
 }
 
-func (a *Agent) underLock(ctx context.Context, s *driver.Session, what scope) (locals []driver.LocalNetwork, empty bool, err error) {
+// turnLocked is the part of a turn that holds the store's lock.
+func (a *Agent) turnLocked(ctx context.Context, s *driver.Session, what scope) (networks []driver.LocalNetwork, empty bool, err error) {
 	empty, err = s.Empty()
 	if err != nil {
 		return nil, false, err
 	}
-	locals, err = s.Networks()
-	if what == named {
-		return locals, empty, errors.Join(err, a.tellAll(a.parts(locals)))
+	networks, err = s.Networks()
+	if what == scopeDNS {
+		return networks, empty, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}
-	// Before a cluster starts, since that opens a port to which containers must not come.
-	changed, meetErr := a.meetAll(s, locals)
-	errs := []error{err, meetErr}
+	// The kernel comes before clusters start: a cluster opens a port that the firewall must
+	// keep containers from.
+	changed, peersErr := a.peers.UpdatePeers(s, networks)
+	errs := []error{err, peersErr}
 	switch {
-	case what >= all:
-		errs = append(errs, s.Mend(locals))
+	case what >= scopeFull:
+		errs = append(errs, s.Mend(networks))
 	case changed:
-		errs = append(errs, s.Follow(locals))
+		errs = append(errs, s.Follow(networks))
 	}
-	errs = append(errs, a.publish(ctx, locals), a.recall(s, locals))
-	// Before a network is made exact, from where on no announcement leaves the host.
-	a.announce(s, locals, err != nil)
-	if changed || what >= heard {
-		errs = append(errs, a.forward(s, locals, what))
+	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
+	// Announcements come before forwarding: once all MACs of a network are known to the kernel,
+	// no announcement leaves the host.
+	a.announcer.AnnouncePending(s, networks, err != nil)
+	if changed || what >= scopeForwarding {
+		errs = append(errs, a.forwarder.UpdateForwarding(s, networks, what))
 	}
-	return locals, empty, errors.Join(errs...)
+	return networks, empty, errors.Join(errs...)
 }
 
-// publish tells each cluster what this host has, and starts those that are missing.
-func (a *Agent) publish(ctx context.Context, locals []driver.LocalNetwork) error {
-	wanted := a.parts(locals)
+// startClusters starts the clusters that are missing, and publishes what this host has in all.
+func (a *Agent) startClusters(ctx context.Context, networks []driver.LocalNetwork) error {
+	groups := a.clusters.GroupByCluster(networks)
 	var errs []error
-	for bind := range wanted {
-		if a.clusters[bind] == nil {
-			errs = append(errs, a.start(ctx, bind))
-		}
+	for bind := range groups {
+		errs = append(errs, a.clusters.StartCluster(ctx, bind))
 	}
-	return errors.Join(append(errs, a.tellAll(wanted))...)
+	return errors.Join(append(errs, a.publish(groups))...)
 }
 
-// parts are this host's networks by the address of their cluster.
-func (a *Agent) parts(locals []driver.LocalNetwork) map[netip.Addr][]driver.LocalNetwork {
-	all := make(map[netip.Addr][]driver.LocalNetwork)
-	for _, l := range locals {
-		if l.NeedsAgent() {
-			bind := a.bind(l)
-			all[bind] = append(all[bind], l)
-		}
-	}
-	return all
-}
-
-// tellAll is publish for the clusters that are running.
-func (a *Agent) tellAll(wanted map[netip.Addr][]driver.LocalNetwork) error {
+// publish tells each running cluster what this host has in it.
+func (a *Agent) publish(groups map[netip.Addr][]driver.LocalNetwork) error {
 	var errs []error
-	// One that nothing is wanted of any more goes on: a restart of the last container
-	// would make the others forget this host and find it again.
-	for bind, r := range a.clusters {
-		// Those that it knew stay: without a key only they are heard.
-		if len(wanted[bind]) > 0 {
-			seeds := a.seeds(wanted[bind])
-			r.SetSeeds(seeds)
-			r.seeded.Store(slices.ContainsFunc(seeds, func(s netip.AddrPort) bool { return s.Addr() != bind }))
+	// A cluster that no network needs any more goes on: a restart of the last container would
+	// make the others forget this host and find it again.
+	for bind, m := range a.clusters.members {
+		networks := groups[bind]
+		// It also keeps the seeds that it has: without a key, only they are heard.
+		if len(networks) > 0 {
+			a.clusters.SetSeeds(bind, networks)
 		}
-		errs = append(errs, a.claims.announce(bind, part{r, wanted[bind], attachments(wanted[bind], &a.tellings)}))
+		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
+			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Driver, networks),
+		}))
 	}
 	return errors.Join(errs...)
 }
 
-// bind is the address by which the hosts of a network talk.
-func (a *Agent) bind(l driver.LocalNetwork) netip.Addr {
-	if a.Config.Bind.IsValid() {
-		return a.Config.Bind
-	}
-	return l.VTEP.Local
-}
-
-// seeds are the hosts that the networks and the configuration list.
-func (a *Agent) seeds(locals []driver.LocalNetwork) []netip.AddrPort {
-	seen := make(map[netip.AddrPort]bool)
-	var all []netip.AddrPort
-	add := func(ap netip.AddrPort) {
-		if !seen[ap] {
-			seen[ap] = true
-			all = append(all, ap)
-		}
-	}
-	for _, seed := range a.Config.Seeds {
-		add(seed)
-	}
-	for _, l := range locals {
-		// Where hosts find each other the first are only where to ask.
-		for _, r := range append(slices.Clone(l.Network.Remotes), l.VTEP.Remotes...) {
-			if r != l.VTEP.Local {
-				add(netip.AddrPortFrom(r, a.Config.Port))
+// probeFunc returns what asks the wire who has addresses of the networks.
+func probeFunc(host *driver.Driver, networks []driver.LocalNetwork) addrclaim.ProbeFunc {
+	return func(networkID string, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
+		for _, n := range networks {
+			if n.ID == networkID {
+				return host.ProbeAddresses(n, e, addrs)
 			}
 		}
+		return nil, nil
 	}
-	return all
-}
-
-func (a *Agent) upstreams() []netip.AddrPort {
-	if len(a.Config.Upstreams) > 0 {
-		return a.Config.Upstreams
-	}
-	return a.Resolvers()
-}
-
-// snapshots returns what the others have in each network of this host: clusters do
-// not share networks, since a network has one local address.
-func (a *Agent) snapshots() others {
-	return func(l driver.LocalNetwork) cluster.Snapshot {
-		if r := a.clusters[a.bind(l)]; r != nil {
-			return r.Snapshot()
-		}
-		return cluster.Snapshot{}
-	}
-}
-
-// others gives what the other hosts of a network have.
-type others func(driver.LocalNetwork) cluster.Snapshot
-
-// remember keeps what a person may ask for.
-func (a *Agent) remember(locals []driver.LocalNetwork) {
-	report := agentapi.StatusReport{Version: a.Version, Conflicts: a.conflicts(locals)}
-	for _, l := range locals {
-		n := agentapi.NetworkStatus{Name: l.Name, VNI: l.Tunnel.VNI, Local: len(l.Endpoints)}
-		for _, m := range members(l, a.snapshots()(l)) {
-			n.Members++
-			n.Remote += len(m.Endpoints)
-		}
-		report.Networks = append(report.Networks, n)
-	}
-	for bind, r := range a.clusters {
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: r.Refused()}
-		for _, h := range r.Snapshot().Hosts {
-			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
-		}
-		report.Clusters = append(report.Clusters, c)
-	}
-	slices.SortFunc(report.Clusters, func(a, b agentapi.ClusterStatus) int { return strings.Compare(a.Name, b.Name) })
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.report = report
 }

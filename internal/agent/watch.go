@@ -9,12 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// storeEvents are what happens to files that are replaced by renaming, and to
-// directories.
+// storeEvents are the events of directories, and of files that are replaced by renaming.
 const storeEvents = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_DELETE_SELF
 
-// watchStore sends, until ctx is done, whenever something below the store's directory
-// may have changed; many changes are one event to a slow reader.
+// watchStore sends, until ctx is done, whenever something below the store's directory may have
+// changed. To a slow reader many changes are one event.
 func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 	networks := filepath.Join(dir, "networks")
 	if err := os.MkdirAll(networks, 0o700); err != nil {
@@ -24,10 +23,10 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
-	// The runtime waits on it, and Close ends a read.
+	// As an os.File, the runtime's poller waits for it, and Close ends a read.
 	f := os.NewFile(uintptr(fd), "inotify")
 	w := storeWatch{fd, networks}
-	if err := w.add(); err != nil {
+	if err := w.addWatches(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	context.AfterFunc(ctx, func() { _ = f.Close() })
@@ -38,9 +37,9 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 			if _, err := f.Read(buf); err != nil {
 				return // closed
 			}
-			// Whatever it was: a directory may be new, and what came into it before it was
-			// watched is found by the turn that follows.
-			_ = w.add()
+			// The events are not parsed. A new directory must be watched too; the turn that follows
+			// finds what came into it before.
+			_ = w.addWatches()
 			select {
 			case changes <- struct{}{}:
 			default:
@@ -55,8 +54,8 @@ type storeWatch struct {
 	networks string
 }
 
-// add watches the directory and those in it. To watch one again changes nothing.
-func (w storeWatch) add() error {
+// addWatches watches the directory and those in it. Watching one again changes nothing.
+func (w storeWatch) addWatches() error {
 	dirs, err := filepath.Glob(filepath.Join(w.networks, "*"))
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-func TestCallIsAnswered(t *testing.T) {
+func TestCallReturnsResponse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)
 	if err != nil {
@@ -40,7 +40,7 @@ func TestCallIsAnswered(t *testing.T) {
 	if _, err := Call(path, Request{Verb: VerbSync}, deadline); err == nil || err.Error() != "vxland: no" {
 		t.Errorf("got %v", err)
 	}
-	conn, err := dial(path, deadline)
+	conn, err := dialAgent(path, deadline)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +61,8 @@ func TestCallIsAnswered(t *testing.T) {
 	}
 }
 
-// A container that starts in the moment when the agent ends gets the next one, not the last words of this one.
-func TestAgentThatEndsIsNotRunning(t *testing.T) {
+// A container that starts while the agent shuts down needs the next agent, not an answer of this one.
+func TestAgentShuttingDownCountsAsNotRunning(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestAgentThatEndsIsNotRunning(t *testing.T) {
 	}
 }
 
-// Whatever is sent, there is an answer of one line.
+// FuzzRequest: whatever a client sends, it gets a response of one line.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{`{"verb":"assign","assign":{"network":"n","wanted":["10.0.0.1","fd00::1%eth0",""]}}`, `{"assign":{"wanted":[1]}}`, `{"verb":"sync"}`, `{"verb":"status","more":[1]}`, `{]`, `[]`, `null`, ``, `{"verb":7}`, strings.Repeat("[", maxRequest), strings.Repeat(" ", maxRequest-2) + "{}"} {
 		f.Add([]byte(seed))
@@ -96,7 +96,7 @@ func FuzzRequest(f *testing.F) {
 		go func() {
 			_, _ = theirs.Write(append(sent, '\n')) // it may not be read to its end
 		}()
-		go answer(t.Context(), ours, func(_ context.Context, r Request) Response {
+		go serveConn(t.Context(), ours, func(_ context.Context, r Request) Response {
 			switch r.Verb {
 			case VerbSync, VerbStatus:
 				return Response{}
@@ -120,7 +120,7 @@ func FuzzRequest(f *testing.F) {
 }
 
 // A killed agent leaves its socket; the next one takes its place.
-func TestListenReplacesWhatWasLeft(t *testing.T) {
+func TestListenReplacesStaleSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)
 	if err != nil {
@@ -138,7 +138,7 @@ func TestListenReplacesWhatWasLeft(t *testing.T) {
 	again.Close()
 }
 
-func TestAddressesPassAsTheyAre(t *testing.T) {
+func TestAddressesPassUnchanged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)
 	if err != nil {

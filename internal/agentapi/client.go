@@ -11,49 +11,62 @@ import (
 	"time"
 )
 
-// ErrNotRunning says that nobody listens, or that whoever did ended before it answered.
+// ErrNotRunning says that no agent listens, or that it ended before it responseed.
 var ErrNotRunning = errors.New("vxland does not run")
 
-// Call asks the agent that listens on the socket at path.
+// Call sends a request to the agent that listens on the socket at path, and returns its response.
 func Call(path string, r Request, deadline time.Time) (Response, error) {
-	conn, err := dial(path, deadline)
+	conn, err := dialAgent(path, deadline)
 	if err != nil {
 		return Response{}, err
 	}
 	defer conn.Close()
 	if err := json.NewEncoder(conn).Encode(r); err != nil {
-		return Response{}, wrap(err)
+		return Response{}, wrapCallError(err)
 	}
-	var answer Response
-	if err := json.NewDecoder(conn).Decode(&answer); err != nil {
-		return Response{}, wrap(err)
+	var response Response
+	if err := json.NewDecoder(conn).Decode(&response); err != nil {
+		return Response{}, wrapCallError(err)
 	}
-	return answer, answer.err()
+	return response, response.agentError()
 }
 
-// Send sends a request whose answer nobody waits for.
+// statusTimeout is longer than the agent is busy behind many container starts.
+const statusTimeout = 10 * time.Second
+
+// Status asks the agent that listens on the socket at path for its status, and does not start one.
+func Status(path string) (StatusReport, error) {
+	r, err := Call(path, Request{Verb: VerbStatus}, time.Now().Add(statusTimeout))
+	if err != nil || r.Status == nil {
+		return StatusReport{}, err
+	}
+	return *r.Status, nil
+}
+
+// Send sends a request and does not wait for the response.
 func Send(path string, r Request, deadline time.Time) error {
-	conn, err := dial(path, deadline)
+	conn, err := dialAgent(path, deadline)
 	if err != nil {
 		return err
 	}
-	return wrap(errors.Join(json.NewEncoder(conn).Encode(r), conn.Close()))
+	return wrapCallError(errors.Join(json.NewEncoder(conn).Encode(r), conn.Close()))
 }
 
-func dial(path string, deadline time.Time) (*net.UnixConn, error) {
+func dialAgent(path string, deadline time.Time) (*net.UnixConn, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err == nil {
 		err = conn.SetDeadline(deadline)
 	}
-	return conn, wrap(err)
+	return conn, wrapCallError(err)
 }
 
-func wrap(err error) error {
+// wrapCallError marks errors that mean that there is no agent with ErrNotRunning.
+func wrapCallError(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, gone := range []error{fs.ErrNotExist, syscall.ECONNREFUSED, syscall.EPIPE, syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF} {
-		if errors.Is(err, gone) {
+	for _, notRunning := range []error{fs.ErrNotExist, syscall.ECONNREFUSED, syscall.EPIPE, syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, notRunning) {
 			return fmt.Errorf("%w: %w", ErrNotRunning, err)
 		}
 	}

@@ -1,4 +1,5 @@
-// Package agentapi is how the plugin and the operator's tool talk to the agent of
-// the same host: one JSON object each way, a line each, on a Unix socket that only
-// root can reach.
+// Package agentapi is how the plugin and the tool talk to this host's agent, and start it.
+//
+// A request and its response are one JSON object each, on a line each, on a Unix socket that
+// only root can open.
 package agentapi

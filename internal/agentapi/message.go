@@ -5,58 +5,58 @@ import "net/netip"
 // SocketPath is where the agent listens.
 const SocketPath = "/run/vxlan/vxland.sock"
 
-// Verb says what the agent is to do.
+// Verb says what a request asks for.
 type Verb string
 
 const (
-	// VerbSync asks the agent to act on the store as it is now. The answer comes when
-	// it has: a name that is in the store resolves then. If Network is given, what
-	// fails for other networks only is not in it. If Container is given, only its names need to resolve
-	// then; the rest is done soon after, and the container announces its addresses.
+	// VerbSync asks the agent to act on the store as it is now. The response comes when it has
+	// done so: names that are in the store resolve then. With Network, errors of other networks
+	// are left out. With Container, the response comes as soon as that container's names
+	// resolve; the rest follows, and the container announces its addresses.
 	VerbSync Verb = "sync"
-	// VerbStoreChanged tells the agent that the store has changed. It acts on that soon; nobody waits.
+	// VerbStoreChanged tells the agent that the store has changed. There is no response to wait for.
 	VerbStoreChanged Verb = "changed"
-	// VerbStatus asks what the agent knows.
+	// VerbStatus asks for a StatusReport.
 	VerbStatus Verb = "status"
-	// VerbAssignAddresses asks for a container's addresses. Its record must be in the store. Nobody
-	// else gets them meanwhile, for a while after the answer; then it is its record that holds them.
+	// VerbAssignAddresses asks for a container's addresses. The container's record must be in the
+	// store. The agent reserves the addresses for a while after its response; by then the record
+	// in the store has them.
 	VerbAssignAddresses Verb = "assign"
 )
 
-// Request is one question.
+// Request is what a client sends.
 type Request struct {
-	Verb    Verb   `json:"verb"`
-	Network string `json:"network,omitempty"` // Podman's id of it
-	// Container is the id of one that has just been set up.
-	Container string         `json:"container,omitempty"`
+	Verb      Verb           `json:"verb"`
+	Network   string         `json:"network,omitempty"`   // the network's id in Podman
+	Container string         `json:"container,omitempty"` // id of a container that has just been set up
 	Assign    *AssignRequest `json:"assign,omitempty"`
 }
 
-// AssignRequest says for whom addresses are to be picked.
+// AssignRequest says which container needs addresses.
 type AssignRequest struct {
-	Network   string       `json:"network"`          // Podman's id of it
-	Container string       `json:"container"`        // its id
-	Wanted    []netip.Addr `json:"wanted,omitempty"` // those that the user asked for; a subnet with one gets no other
+	Network   string       `json:"network"`          // the network's id in Podman
+	Container string       `json:"container"`        // the container's id
+	Wanted    []netip.Addr `json:"wanted,omitempty"` // addresses that the user asked for; their subnets get no other
 }
 
-// Response is its answer.
+// Response is what the agent sends back.
 type Response struct {
-	Error  string        `json:"error,omitempty"` // empty: done
-	Status *StatusReport `json:"status,omitempty"`
-	// Warning is for the user, beside an answer.
-	Warning string       `json:"warning,omitempty"`
-	Addrs   []netip.Addr `json:"addrs,omitempty"` // of each subnet, in the order of the network's
-	// Announces tells that the agent will have the container announce its addresses.
+	Error   string        `json:"error,omitempty"` // empty: done
+	Status  *StatusReport `json:"status,omitempty"`
+	Warning string        `json:"warning,omitempty"` // for the user, beside a result
+	Addrs   []netip.Addr  `json:"addrs,omitempty"`   // one a subnet, in the network's order of subnets
+	// Announces tells that the agent announces the container's addresses.
 	Announces bool `json:"announces,omitempty"`
 }
 
-// StatusReport is what the agent knows, for a person.
+// StatusReport is what `vxlanctl status` shows.
 type StatusReport struct {
 	Version  string          `json:"version"`
-	Problem  string          `json:"problem,omitempty"` // what is not as it should be
+	Problem  string          `json:"problem,omitempty"` // the last error; empty: everything is in order
 	Networks []NetworkStatus `json:"networks"`
 	Clusters []ClusterStatus `json:"clusters"`
-	// Conflicts are addresses that two containers have, after hosts could not hear each other.
+	// Conflicts are addresses that two containers have. They come up when hosts could not reach
+	// each other while they assigned addresses.
 	Conflicts []string `json:"conflicts,omitempty"`
 }
 
@@ -64,16 +64,16 @@ type StatusReport struct {
 type NetworkStatus struct {
 	Name    string `json:"name"`
 	VNI     uint32 `json:"vni"`
-	Local   int    `json:"local"`  // containers on this host
-	Remote  int    `json:"remote"` // on the others
-	Members int    `json:"members"`
+	Local   int    `json:"local"`   // containers on this host
+	Remote  int    `json:"remote"`  // containers on other hosts
+	Members int    `json:"members"` // other hosts with a container on the network
 }
 
-// ClusterStatus is a set of hosts that talk to each other.
+// ClusterStatus is a set of hosts whose agents talk to each other.
 type ClusterStatus struct {
 	Name    string            `json:"name"`
 	Hosts   []HostStatus      `json:"hosts"`
-	Refused map[string]uint64 `json:"refused,omitempty"` // messages and hosts, by reason, since the agent started
+	Refused map[string]uint64 `json:"refused,omitempty"` // messages and hosts that were refused since the agent started, by reason
 }
 
 // HostStatus is another host.
@@ -82,18 +82,18 @@ type HostStatus struct {
 	Reachable bool   `json:"reachable"`
 }
 
-// err is what the agent says has failed.
-func (r Response) err() error {
+// agentError returns the error that the agent reports.
+func (r Response) agentError() error {
 	if r.Error == "" {
 		return nil
 	}
-	return Failure{r.Error}
+	return AgentError{r.Error}
 }
 
-// Failure is what an agent says has failed. That it says so tells that it runs.
-type Failure struct{ text string }
+// AgentError is an error that the agent reports, as opposed to one of reaching it.
+type AgentError struct{ text string }
 
-func (f Failure) Error() string { return "vxland: " + f.text }
+func (f AgentError) Error() string { return "vxland: " + f.text }
 
-// Answered tells it from errors without an agent.
-func (Failure) Answered() {}
+// Answered marks the error as an answer of a running agent.
+func (AgentError) Answered() {}

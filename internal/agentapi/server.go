@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// maxRequest is far more than a request has; who sends more is not ours.
+	// maxRequest bytes are far more than any request has.
 	maxRequest = 4096
-	// A client sends its request at once.
+	// readTimeout is enough for a client, which sends its request at once.
 	readTimeout = time.Second
-	// An answer may wait for the store's lock, behind a queue of container starts.
+	// answerTimeout is long since an answer may wait for the store's lock behind many container starts.
 	answerTimeout = time.Minute
 )
 
-// Listen makes the socket at path, in place of one that a killed agent left. The
-// caller makes sure that there is no other agent.
+// Listen creates the socket at path, and replaces one that a killed agent left. The caller
+// must have made sure that no other agent runs.
 func Listen(path string) (*net.UnixListener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("replace socket: %w", err)
@@ -38,12 +38,12 @@ func Listen(path string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// Serve answers until ctx is done, and waits for what is under way.
+// Serve answers requests until ctx is done, and then waits for those in progress.
 func Serve(ctx context.Context, l net.Listener, handle func(context.Context, Request) Response) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	var open sync.WaitGroup
-	defer open.Wait()
+	var inFlight sync.WaitGroup
+	defer inFlight.Wait()
 	for {
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
@@ -52,33 +52,34 @@ func Serve(ctx context.Context, l net.Listener, handle func(context.Context, Req
 		if err != nil {
 			return fmt.Errorf("accept: %w", err)
 		}
-		open.Go(func() { answer(ctx, conn, handle) })
+		inFlight.Go(func() { serveConn(ctx, conn, handle) })
 	}
 }
 
-// answer serves one connection. What goes wrong is the client's to notice.
-func answer(ctx context.Context, conn net.Conn, handle func(context.Context, Request) Response) {
+// serveConn answers the one request of a connection. Write errors are left to the client, which
+// gets no response.
+func serveConn(ctx context.Context, conn net.Conn, handle func(context.Context, Request) Response) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	_ = conn.SetReadDeadline(time.Now().Add(readTimeout))
 	response := Response{}
-	if r, err := read(conn); err != nil {
+	if r, err := readRequest(conn); err != nil {
 		response.Error = fmt.Sprintf("read request: %v", err)
 	} else {
 		response = handle(ctx, r)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		// The agent ends, so what it says does not count any more: no answer tells the
-		// client to start the next one (ErrNotRunning).
+		// The agent is shutting down and may have done half of it. Without a response the
+		// client starts the next agent (ErrNotRunning).
 		return
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(readTimeout))
 	_ = json.NewEncoder(conn).Encode(response)
 }
 
-// read reads one request.
-func read(conn io.Reader) (r Request, err error) {
+// readRequest reads one line.
+func readRequest(conn io.Reader) (r Request, err error) {
 	line, err := bufio.NewReader(io.LimitReader(conn, maxRequest)).ReadBytes('\n')
 	if err != nil {
 		return Request{}, err

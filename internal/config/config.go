@@ -14,24 +14,23 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 )
 
-// Path is where the file is looked for.
+// Path is the configuration file.
 const Path = "/etc/vxlan/vxland.toml"
 
-// Config is what the agent can be told. The zero value of each is its default.
+// Config is the agent's configuration. Load and Parse set the defaults.
 type Config struct {
-	// Bind is the address to talk to other agents by; invalid: each network's local_ip.
-	Bind        netip.Addr
-	Port        uint16 // UDP and TCP
+	Bind        netip.Addr // this host's address for other agents; invalid: each network's local_ip
+	Port        uint16     // UDP and TCP
 	Keys        []gossip.Key
-	Cluster     string           // hosts with another one are refused
-	Seeds       []netip.AddrPort // hosts to find others by, beside the networks' remote_ips
+	Cluster     string           // label; hosts with another one are refused
+	Seeds       []netip.AddrPort // hosts to join, besides the networks' remote_ips
 	ForgetAfter time.Duration
 	LogLevel    slog.Level
 	Upstreams   []netip.AddrPort // name servers; none: the host's
 }
 
-// file is the configuration as it is typed.
-type file struct {
+// rawConfig is the configuration as the administrator typed it.
+type rawConfig struct {
 	Bind        string   `toml:"bind"`
 	Port        int      `toml:"port"`
 	KeyFile     string   `toml:"key_file"`
@@ -47,11 +46,10 @@ const (
 	dnsPort        = 53
 )
 
-// Load reads the file at path. Where there is none all defaults hold, unless it must
-// be there.
-func Load(path string, must bool) (Config, error) {
+// Load reads the file at path. If it does not exist, all defaults hold, unless it is required.
+func Load(path string, required bool) (Config, error) {
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !must {
+	if errors.Is(err, fs.ErrNotExist) && !required {
 		err = nil
 	}
 	if err != nil {
@@ -64,9 +62,9 @@ func Load(path string, must bool) (Config, error) {
 	return c, nil
 }
 
-// Parse reads a configuration, and reports all that is wrong with it at once.
+// Parse parses a configuration, and returns all its problems at once.
 func Parse(text string) (Config, error) {
-	f := file{Port: gossip.DefaultPort}
+	f := rawConfig{Port: gossip.DefaultPort}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {
 		return Config{}, err
@@ -74,22 +72,23 @@ func Parse(text string) (Config, error) {
 	c := Config{Port: gossip.DefaultPort, Cluster: defaultCluster, ForgetAfter: gossip.DefaultForgetAfter}
 	var errs []error
 	for _, key := range meta.Undecoded() {
-		errs = append(errs, fmt.Errorf("%s: is unknown; there are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
+		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
 	}
-	errs = append(errs, f.network(&c), f.limits(&c))
+	errs = append(errs, f.parseAddresses(&c), f.parseSettings(&c))
 	if f.KeyFile != "" {
 		if c.Keys, err = gossip.LoadKeys(f.KeyFile); err != nil {
 			errs = append(errs, fmt.Errorf("key_file: %w", err))
 		}
 	} else if c.Bind.IsValid() {
-		// The firewall keeps containers from the VTEPs' addresses, by which hosts without a key know each other.
+		// The firewall keeps containers from the agents' port on the VTEPs' addresses only, and
+		// without a key any container that reached another address could join.
 		errs = append(errs, fmt.Errorf("bind %q: needs a key_file; without a key agents talk by each network's local_ip", f.Bind))
 	}
 	return c, errors.Join(errs...)
 }
 
-// network reads addresses and ports.
-func (f file) network(c *Config) error {
+// parseAddresses parses the addresses and ports.
+func (f rawConfig) parseAddresses(c *Config) error {
 	var errs []error
 	if f.Port < 1 || f.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: must be from 1 to 65535", f.Port))
@@ -104,19 +103,19 @@ func (f file) network(c *Config) error {
 		c.Bind = addr
 	}
 	var err error
-	c.Seeds, err = addrs("seeds", f.Seeds, c.Port)
+	c.Seeds, err = parseAddrPorts("seeds", f.Seeds, c.Port)
 	errs = append(errs, err)
 	for _, seed := range c.Seeds {
 		if seed.Addr().Zone() != "" {
 			errs = append(errs, fmt.Errorf("seeds %q: must be without a zone", seed.Addr()))
 		}
 	}
-	c.Upstreams, err = addrs("dns_upstreams", f.Upstreams, dnsPort)
+	c.Upstreams, err = parseAddrPorts("dns_upstreams", f.Upstreams, dnsPort)
 	return errors.Join(append(errs, err)...)
 }
 
-// limits reads the rest.
-func (f file) limits(c *Config) error {
+// parseSettings parses the settings that are not addresses.
+func (f rawConfig) parseSettings(c *Config) error {
 	var errs []error
 	if f.Cluster != "" {
 		c.Cluster = f.Cluster
@@ -139,14 +138,14 @@ func (f file) limits(c *Config) error {
 	return errors.Join(errs...)
 }
 
-// Both are package gossip's limits, or stricter.
+// These limits are those of package gossip, or stricter.
 const (
 	maxCluster     = 64
 	maxForgetAfter = 87600 * time.Hour
 )
 
-// addrs reads addresses with or without a port.
-func addrs(key string, typed []string, port uint16) ([]netip.AddrPort, error) {
+// parseAddrPorts parses addresses with or without a port.
+func parseAddrPorts(key string, typed []string, port uint16) ([]netip.AddrPort, error) {
 	var all []netip.AddrPort
 	var errs []error
 	for _, s := range typed {
@@ -160,7 +159,7 @@ func addrs(key string, typed []string, port uint16) ([]netip.AddrPort, error) {
 			errs = append(errs, fmt.Errorf("%s %q: must be an address, or ADDRESS:PORT ([ADDRESS]:PORT for IPv6)", key, s))
 			continue
 		}
-		// A host is compared by the address that its packets come from.
+		// Hosts are told apart by the source address of their packets, which is never a mapped one.
 		all = append(all, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
 	}
 	return all, errors.Join(errs...)

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 )
 
-// keyFile writes a key and says where it is.
-func keyFile(t *testing.T) string {
+// writeKeyFile writes a key and returns the setting that names the file.
+func writeKeyFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(path, []byte(strings.Repeat("1f", 32)), 0o600); err != nil {
@@ -23,15 +23,15 @@ func keyFile(t *testing.T) string {
 	return fmt.Sprintf("key_file = %q\n", path)
 }
 
-// Containers are kept from VTEPs' addresses only, so without a key agents must talk by those.
-func TestBindNeedsAKey(t *testing.T) {
+// The firewall keeps containers from the agents' port on VTEPs' addresses only, so without a key agents use those.
+func TestBindNeedsKeyFile(t *testing.T) {
 	if _, err := Parse(`bind = "192.0.2.1"`); err == nil || !strings.Contains(err.Error(), "needs a key_file") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestParseReadsAllThatCanBeSaid(t *testing.T) {
-	c, err := Parse(keyFile(t) + `bind = "192.0.2.1"
+func TestParseReadsEverySetting(t *testing.T) {
+	c, err := Parse(writeKeyFile(t) + `bind = "192.0.2.1"
 port = 7000
 cluster = "blue"
 seeds = ["192.0.2.2", "[2001:db8::1]:7001"]
@@ -76,7 +76,7 @@ func TestParseRefusesPortZero(t *testing.T) {
 	}
 }
 
-// Whatever is in the file, a configuration that is accepted is one that the agent can use.
+// FuzzParse: every configuration that Parse accepts works for the agent.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"", `bind = "192.0.2.1"`, `bind = "fe80::1%eth0"`, `bind = "::ffff:192.0.2.1"`, "port = 7000", "port = -1", `cluster = ""`,
@@ -116,17 +116,17 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestLoadOfNoFile(t *testing.T) {
+func TestLoadOfMissingFile(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "x.toml")
 	if c, err := Load(missing, false); err != nil || c.Port != 7947 {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	if _, err := Load(missing, true); !os.IsNotExist(unwrapAll(err)) {
+	if _, err := Load(missing, true); !os.IsNotExist(pathError(err)) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func unwrapAll(err error) error {
+func pathError(err error) error {
 	for {
 		u, ok := err.(interface{ Unwrap() error })
 		if !ok || u.Unwrap() == nil {

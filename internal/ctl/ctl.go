@@ -9,44 +9,45 @@ import (
 	"vxlan-driver/internal/agentapi"
 )
 
-// Host is what the subcommands act on.
+// Host is the host that the subcommands act on.
 type Host interface {
-	// Reload makes the host hold what its networks ask for, and tells how many
-	// networks there are.
+	// Reload reconciles this host's networks with the kernel, and returns their number.
 	Reload() (networks int, err error)
 	// Status returns what the host's agent knows.
 	Status() (agentapi.StatusReport, error)
 }
 
-const about = `vxlanctl looks after the VXLAN networks of this host's Podman containers.
+const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
 
-The plugin builds a network when its first container starts and removes it with
-the last one. Between the two, other programs may undo what it did; vxlanctl
-puts that right.`
+A network's devices and firewall rules exist while a container on this host uses
+the network. If another program removes some of them meanwhile, such as
+"nft flush ruleset", run "vxlanctl reload".`
 
-// Command returns the program's command, which acts on host and prints to out.
+// Command returns the root command, which acts on host and prints to out.
 func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use: "vxlanctl", Short: "look after this host's VXLAN networks", Long: about,
+		Use: "vxlanctl", Short: "show and repair this host's VXLAN networks", Long: longHelp,
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(out)
-	root.AddCommand(reload(host), status(host))
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.AddCommand(reloadCommand(host), statusCommand(host))
 	return root
 }
 
-func reload(host Host) *cobra.Command {
+func reloadCommand(host Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
-		Short: "rebuild firewall rules, devices and parameters from what is recorded in /run/vxlan",
-		Long: `Reload makes the host hold what its networks ask for: the nftables tables
-"inet vxlan-driver" and "bridge vxlan-driver", bridges and VXLAN devices, kernel
+		Short: "restore the firewall rules, devices and kernel parameters of all networks",
+		Long: `Reload restores what this host's networks need: the nftables tables
+"inet vxlan-driver" and "bridge vxlan-driver", bridges, VXLAN devices, kernel
 parameters, and firewalld's trusted zone.
 
-Run it after "nft flush ruleset" or "firewall-cmd --reload". It can be run at any
-time: the tables are replaced in one step, their counters start anew, and of the
-rest only what differs is changed. Other programs' tables are not touched.`,
+Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
+time, and containers keep running. It replaces the two tables in one step, which
+resets their counters. It changes nothing else that is in order, and no other
+program's tables.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n, err := host.Reload()

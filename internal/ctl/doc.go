@@ -1,2 +1,2 @@
-// Package ctl has the operator's subcommands.
+// Package ctl has the subcommands of the operator's tool.
 package ctl

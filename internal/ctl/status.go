@@ -12,14 +12,18 @@ import (
 	"vxlan-driver/internal/agentapi"
 )
 
-func status(host Host) *cobra.Command {
+func statusCommand(host Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "show what this host's agent knows of networks and other hosts",
-		Long: `Status shows the networks that have containers on this host, the hosts that the
-agent talks to, and what it has refused since it started: hosts with another key,
-another cluster label, another version, or that are not listed. A conflict is an
-address that two containers have, as after hosts could not hear each other.`,
+		Short: "show networks, other hosts and problems, as this host's agent sees them",
+		Long: `Status shows what this host's agent (vxland) knows:
+
+  problem     the agent's last error
+  conflict    an address that two containers have; restart one of them
+  network     a network with containers on this host, and its containers elsewhere
+  cluster     the other hosts; the names of an unreachable host are hidden
+  refused     messages and hosts that the agent refused since it started, by reason:
+              another key, another cluster label, another version, or not listed`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()

@@ -15,7 +15,7 @@ func (b build) arrive(p placed, e network.Endpoint, wanted plan.Veth) error {
 		errs = append(errs, reconcile.Arrive(b.host, wanted))
 	} else {
 		// What an agent has left that is gone.
-		errs = append(errs, reconcile.LeaveShortcut(b.host, wanted.Device, e.MAC))
+		errs = append(errs, b.host.EvictFastPath(wanted.Device, e.MAC))
 	}
 	return errors.Join(errs...)
 }
@@ -62,5 +62,5 @@ func (b build) leave(networkID, containerID string) error {
 	if err != nil {
 		return err
 	}
-	return reconcile.LeaveShortcut(b.host, p.Device.Name, r.MAC)
+	return b.host.EvictFastPath(p.Device.Name, r.MAC)
 }

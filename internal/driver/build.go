@@ -102,7 +102,7 @@ func (b build) record(p placed, e network.Endpoint, config []byte) error {
 		port := plan.Names(p.Identity, []network.Endpoint{old.Endpoint}).Veths[0].Port
 		err := errors.Join(
 			b.unpublish(p.Identity, old), b.unguard(p.Identity, old),
-			reconcile.LeavePort(b.host, p.Device.Name, kernel.FastPathPort{Name: port.Name, MAC: old.MAC}))
+			b.host.EvictFastPathPort(p.Device.Name, kernel.FastPathPort{Name: port.Name, MAC: old.MAC}))
 		if err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ func (b build) detach(id network.Identity, e network.Endpoint) error {
 	own := plan.Names(id, []network.Endpoint{r.Endpoint}).Veths[0]
 	// What leads to a link goes before it, and what guards it goes after it. So nftables, where a program that
 	// has deleted something waits for RCU when it closes its socket, waits meanwhile.
-	err = errors.Join(err, reconcile.LeaveShortcut(b.host, id.Device.Name, r.MAC), b.unpublish(id, r))
+	err = errors.Join(err, b.host.EvictFastPath(id.Device.Name, r.MAC), b.unpublish(id, r))
 	used, usedErr := reconcile.Remove(b.host, own.Port, plan.Names(id, nil), b.otherPorts(id, e.ContainerID))
 	err = errors.Join(err, usedErr, b.unguard(id, r))
 	switch {
@@ -295,7 +295,7 @@ func (b build) publishElsewhere(id network.Identity, containerID string) error {
 
 // forget removes what a network has on the host besides its devices, which are gone.
 func (b build) forget(id network.Identity) error {
-	err := errors.Join(b.dropSysctls(id), b.Zones.Untrust(id.Bridge.Name), reconcile.NoShortcutOut(b.host, id.Device.Name))
+	err := errors.Join(b.dropSysctls(id), b.Zones.Untrust(id.Bridge.Name), b.host.RemoveFastPath(id.Device.Name))
 	networks, listErr := b.st.Networks()
 	networks = slices.DeleteFunc(networks, func(other string) bool { return other == id.ID })
 	switch {

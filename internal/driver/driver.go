@@ -50,7 +50,7 @@ type Driver struct {
 	// Warn tells the user of what does not work and is not needed.
 	Warn func(message string)
 
-	noShortcut bool // the kernel is known to lack it
+	noFastPath bool // the kernel is known to lack it
 }
 
 // Agent is the host's agent.

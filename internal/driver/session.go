@@ -136,24 +136,25 @@ func (b build) forward(p placed, local []*store.Record, remotes []plan.Remote, c
 		StaticFDB: exact, Partial: !complete, Remotes: remotes, Local: endpoints(local),
 	})
 	err := reconcile.Forwarding(b.host, want)
-	if err != nil && want.WantsFastPath() {
+	if err != nil && !want.FastPath.IsEmpty() {
 		return err // to what it leads past, it must not lead yet
 	}
-	return errors.Join(err, b.shortcut(want))
+	return errors.Join(err, b.setFastPath(want.FastPath))
 }
 
-// shortcut does without where the kernel has no such thing: packets pass the bridge then.
-func (b build) shortcut(f plan.Forwarding) error {
-	if b.noShortcut {
-		f.FastPath.Ports = nil
+// setFastPath does without where the kernel has no such thing: packets pass the bridge then.
+func (b build) setFastPath(want kernel.FastPath) error {
+	if b.noFastPath {
+		want.Ports = nil
 	}
-	err := reconcile.Shortcut(b.host, f)
+	err := b.host.SetFastPath(want)
 	if !errors.Is(err, kernel.ErrNoFastPath) {
 		return err
 	}
-	b.noShortcut = true
+	b.noFastPath = true
 	b.Warn(fmt.Sprintf("all packets pass the bridges: %v", err))
-	return reconcile.NoShortcut(b.host, f.Device.Name)
+	want.Ports = nil
+	return b.host.SetFastPath(want)
 }
 
 // Announce has a container announce its addresses, if it is still there and has its interface as it was made.

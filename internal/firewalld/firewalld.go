@@ -12,43 +12,41 @@ import (
 )
 
 const (
-	// busSocket is where the system bus listens (D-Bus specification, "Well-known
-	// Message Bus Instances").
+	// busSocket is the system bus (D-Bus specification, "Well-known Message Bus Instances").
 	busSocket = "/run/dbus/system_bus_socket"
 
-	name  = "org.fedoraproject.FirewallD1"
-	path  = "/org/fedoraproject/FirewallD1"
-	zones = name + ".zone"
+	busName       = "org.fedoraproject.FirewallD1"
+	objectPath    = "/org/fedoraproject/FirewallD1"
+	zoneInterface = busName + ".zone"
 
-	// trusted is the zone that accepts everything (firewalld.zones(5)).
-	trusted = "trusted"
+	// trustedZone is the zone that accepts everything (firewalld.zones(5)).
+	trustedZone = "trusted"
 
-	// limit keeps a firewalld that hangs from hanging Podman. A call takes 20 ms.
-	limit = 10 * time.Second
+	// callTimeout ends a call to a firewalld that hangs, which would hang Podman. A call takes 20 ms.
+	callTimeout = 10 * time.Second
 )
 
-// Zones is the host's firewalld. Its methods do nothing where there is none.
+// Zones are the zones of the host's firewalld. Without firewalld its methods do nothing.
 type Zones struct {
-	// Socket is the system bus's; "" is the usual one.
-	Socket string
+	Socket string // of the system bus; "": the usual one
 }
 
-// Trust puts a device into the trusted zone, which lets pass what comes from it
-// and what goes to it. It may be called again: firewalld forgets when it reloads.
+// Trust puts a device into the trusted zone, which accepts what comes from it and goes to it. It is
+// safe to repeat, and must be repeated after firewalld reloads, which forgets it.
 func (z Zones) Trust(device string) error {
-	return z.do("trust device "+device, func(ctx context.Context, f dbus.BusObject) error {
+	return z.callIfRunning("trust device "+device, func(ctx context.Context, f dbus.BusObject) error {
 		var zone string
-		if err := f.CallWithContext(ctx, zones+".getZoneOfInterface", 0, device).Store(&zone); err != nil || zone == trusted {
+		if err := f.CallWithContext(ctx, zoneInterface+".getZoneOfInterface", 0, device).Store(&zone); err != nil || zone == trustedZone {
 			return err
 		}
-		return f.CallWithContext(ctx, zones+".changeZoneOfInterface", 0, trusted, device).Err
+		return f.CallWithContext(ctx, zoneInterface+".changeZoneOfInterface", 0, trustedZone, device).Err
 	})
 }
 
-// Untrust takes a device out of its zone, which an administrator may have changed.
+// Untrust takes a device out of its zone, whichever that is by now.
 func (z Zones) Untrust(device string) error {
-	return z.do("forget device "+device, func(ctx context.Context, f dbus.BusObject) error {
-		err := f.CallWithContext(ctx, zones+".removeInterface", 0, "", device).Err
+	return z.callIfRunning("forget device "+device, func(ctx context.Context, f dbus.BusObject) error {
+		err := f.CallWithContext(ctx, zoneInterface+".removeInterface", 0, "", device).Err
 		if err != nil && strings.Contains(err.Error(), "UNKNOWN_INTERFACE") {
 			return nil
 		}
@@ -56,8 +54,8 @@ func (z Zones) Untrust(device string) error {
 	})
 }
 
-// do calls firewalld if it runs. It is never started for it.
-func (z Zones) do(what string, call func(context.Context, dbus.BusObject) error) error {
+// callIfRunning calls firewalld if it runs, and does not start it.
+func (z Zones) callIfRunning(what string, call func(context.Context, dbus.BusObject) error) error {
 	socket := z.Socket
 	if socket == "" {
 		socket = busSocket
@@ -65,20 +63,20 @@ func (z Zones) do(what string, call func(context.Context, dbus.BusObject) error)
 	if _, err := os.Stat(socket); err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	conn, err := dbus.Connect("unix:path="+socket, dbus.WithContext(ctx))
 	if err != nil {
-		return nil // nobody listens at the socket: no bus, no firewalld
+		return nil // no bus, so no firewalld
 	}
 	defer conn.Close()
 	var running bool
-	err = conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, name).Store(&running)
+	err = conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, busName).Store(&running)
 	if err == nil && running {
-		err = call(ctx, conn.Object(name, path))
+		err = call(ctx, conn.Object(busName, objectPath))
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("firewalld has not answered for %v; see `systemctl status firewalld`", limit)
+		err = fmt.Errorf("firewalld has not answered for %v; see `systemctl status firewalld`", callTimeout)
 	}
 	if err != nil {
 		return fmt.Errorf("%s in firewalld: %w", what, err)

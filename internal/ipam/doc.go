@@ -1,2 +1,2 @@
-// Package ipam decides which addresses a host may hand out, and which is its own.
+// Package ipam decides which addresses a host assigns to containers, and which is its own.
 package ipam

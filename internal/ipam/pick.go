@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// maxSpread is over how many positions Start spreads: all of IPv4, and in IPv6
-	// enough that 10,000 starts rarely fall on each other.
+	// maxSpread is over how many addresses StartAddress spreads: all of IPv4, and in IPv6 enough
+	// that 10,000 starts rarely meet.
 	maxSpread = 1 << 32
-	// maxLook ends the search in a subnet that never ends: there are not as many addresses
-	// in use as hosts can tell each other of.
-	maxLook = 1 << 22
+	// maxSearch ends the search in a huge subnet. It is more than the addresses that hosts can
+	// tell each other of.
+	maxSearch = 1 << 22
 )
 
-// PickAddress returns the first free address at or after start, which goes on at the
-// beginning behind the last one. It is one that this host hands out (Subnet.Lease), and
-// never the gateway, the host's own, the network's or the broadcast address. A start
-// outside stands for the first address.
+// PickAddress returns the first free address of the subnet's lease range at or after start. Behind
+// the last address the search goes on at the first. It never returns the gateway, the host's own
+// address, the network address or the broadcast address. A start outside the range stands for its
+// first address.
 func PickAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
-	lease := handedOut(s)
+	lease := leaseRange(s)
 	if start.BitLen() != lease.First.BitLen() || !lease.Contains(start) {
 		start = lease.First
 	}
 	used := 0
 	a := start
-	for range maxLook {
-		if usable(s, a) {
+	for range maxSearch {
+		if isUsable(s, a) {
 			if a != s.HostAddress && !taken(a) {
 				return a, nil
 			}
@@ -46,25 +46,25 @@ func PickAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool
 			break
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("no free address in %s: all %d in use by containers and hosts, those of hosts that do not answer included", text(s), used)
+	return netip.Addr{}, fmt.Errorf("no free address in %s: all %d in use by containers and hosts, those of hosts that do not answer included", rangeText(s), used)
 }
 
-// StartAddress returns where the one of that name begins to pick. Different names begin at
-// different places, so that hosts that cannot hear each other rarely pick the same address.
+// StartAddress returns where a host or container of that name starts to pick. Different names
+// start at different addresses, so that hosts that cannot reach each other rarely pick the same.
 func StartAddress(s network.Subnet, name string) netip.Addr {
-	lease := handedOut(s)
+	lease := leaseRange(s)
 	size := new(big.Int).Add(distance(lease.First, lease.Last), big.NewInt(1))
 	spread := uint64(maxSpread)
 	if size.IsUint64() {
 		spread = min(spread, size.Uint64())
 	}
 	sum := sha256.Sum256([]byte(s.Prefix.String() + " " + name))
-	at := binary.BigEndian.Uint64(sum[:]) % spread
-	return offset(lease.First, new(big.Int).SetUint64(at))
+	position := binary.BigEndian.Uint64(sum[:]) % spread
+	return addOffset(lease.First, new(big.Int).SetUint64(position))
 }
 
-// HostStartAddress is Start for a host's own address: the one that Reserve kept behind the range
-// that the user gave, if there is one.
+// HostStartAddress is StartAddress for a host's own address: the one that ReserveRanges kept behind
+// the user's range, if there is one.
 func HostStartAddress(s network.Subnet, name string) netip.Addr {
 	if !s.Lease.IsZero() {
 		if a := hostAddr(s); a.IsValid() {
@@ -74,31 +74,31 @@ func HostStartAddress(s network.Subnet, name string) netip.Addr {
 	return StartAddress(s, name)
 }
 
-// PickHostAddress is Pick for a host's own address, which may be the one that Reserve kept.
+// PickHostAddress is PickAddress for a host's own address, which may be the one that ReserveRanges kept.
 func PickHostAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
 	s.HostAddress = netip.Addr{}
-	if usable(s, start) && !taken(start) {
+	if isUsable(s, start) && !taken(start) {
 		return start, nil
 	}
 	return PickAddress(s, start, taken)
 }
 
-// handedOut is the range of which a host hands out addresses, with both ends.
-func handedOut(s network.Subnet) network.Range {
+// leaseRange returns the range from which a host assigns addresses, with both ends set.
+func leaseRange(s network.Subnet) network.Range {
 	r := s.Lease
 	if !r.First.IsValid() {
 		r.First = s.Prefix.Addr()
 	}
 	if !r.Last.IsValid() {
-		r.Last = last(s.Prefix)
+		r.Last = lastAddr(s.Prefix)
 	}
 	return r
 }
 
-func text(s network.Subnet) string {
+func rangeText(s network.Subnet) string {
 	if s.Lease.IsZero() {
 		return s.Prefix.String()
 	}
-	r := handedOut(s)
+	r := leaseRange(s)
 	return fmt.Sprintf("%s-%s of %s", r.First, r.Last, s.Prefix)
 }

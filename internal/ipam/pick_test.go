@@ -11,14 +11,14 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-func addr(s string) netip.Addr {
+func parseAddr(s string) netip.Addr {
 	if s == "" {
 		return netip.Addr{}
 	}
 	return netip.MustParseAddr(s)
 }
 
-func TestPick(t *testing.T) {
+func TestPickAddress(t *testing.T) {
 	tests := []struct {
 		name, prefix, gateway, host, lease, start, taken, want string
 	}{
@@ -38,12 +38,12 @@ func TestPick(t *testing.T) {
 		{"a single address", "10.0.0.5/32", "", "", "", "", "", "no free address in 10.0.0.5/32: all 0 in use"},
 	}
 	for _, tt := range tests {
-		s := subnet(tt.prefix, tt.gateway)
-		s.HostAddress = addr(tt.host)
+		s := parseSubnet(tt.prefix, tt.gateway)
+		s.HostAddress = parseAddr(tt.host)
 		if first, last, ok := strings.Cut(tt.lease, "-"); ok {
-			s.Lease = network.Range{First: addr(first), Last: addr(last)}
+			s.Lease = network.Range{First: parseAddr(first), Last: parseAddr(last)}
 		}
-		got, err := PickAddress(s, addr(tt.start), func(a netip.Addr) bool { return strings.Contains(tt.taken+" ", a.String()+" ") })
+		got, err := PickAddress(s, parseAddr(tt.start), func(a netip.Addr) bool { return strings.Contains(tt.taken+" ", a.String()+" ") })
 		text := got.String()
 		if err != nil {
 			text = err.Error()
@@ -54,9 +54,9 @@ func TestPick(t *testing.T) {
 	}
 }
 
-// Picked one after the other, each with the start behind the last, all usable addresses
-// are given once, in whatever subnet and from whatever start.
-func TestPickGivesEachAddressOnce(t *testing.T) {
+// If each search starts behind the last address, all usable addresses are returned once, in any
+// subnet and from any start.
+func TestPickAddressReturnsEachAddressOnce(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
 		s := randomSubnet(rnd)
@@ -72,14 +72,14 @@ func TestPickGivesEachAddressOnce(t *testing.T) {
 			if err != nil {
 				break
 			}
-			if taken[a] || !usable(s, a) || a == s.HostAddress {
+			if taken[a] || !isUsable(s, a) || a == s.HostAddress {
 				t.Fatalf("%+v: picked %s", s, a)
 			}
 			taken[a], at = true, a.Next()
 		}
 		want := 0
 		for a := s.Prefix.Addr(); s.Prefix.Contains(a); a = a.Next() {
-			if usable(s, a) && a != s.HostAddress {
+			if isUsable(s, a) && a != s.HostAddress {
 				want++
 			}
 		}
@@ -89,13 +89,13 @@ func TestPickGivesEachAddressOnce(t *testing.T) {
 	}
 }
 
-// Hosts begin at different places, in the range, and always at the same.
-func TestStartSpreads(t *testing.T) {
-	ranged := subnet("10.0.0.0/16", "")
-	ranged.Lease = network.Range{First: addr("10.0.16.0"), Last: addr("10.0.31.255")}
-	for _, s := range []network.Subnet{subnet("10.0.0.0/16", "10.0.0.1"), ranged, subnet("fd00::/64", "fd00::1"), subnet("10.0.0.0/8", "")} {
+// Hosts start at different addresses of the range, and each always at its own.
+func TestStartAddressSpreadsHosts(t *testing.T) {
+	ranged := parseSubnet("10.0.0.0/16", "")
+	ranged.Lease = network.Range{First: parseAddr("10.0.16.0"), Last: parseAddr("10.0.31.255")}
+	for _, s := range []network.Subnet{parseSubnet("10.0.0.0/16", "10.0.0.1"), ranged, parseSubnet("fd00::/64", "fd00::1"), parseSubnet("10.0.0.0/8", "")} {
 		seen := make(map[netip.Addr]bool)
-		for _, h := range hosts(100) {
+		for _, h := range underlayAddrs(100) {
 			a := StartAddress(s, h.String())
 			if !s.Prefix.Contains(a) || !s.Lease.Contains(a) || a != StartAddress(s, h.String()) {
 				t.Fatalf("%v: %s begins at %s", s.Prefix, h, a)
@@ -108,28 +108,27 @@ func TestStartSpreads(t *testing.T) {
 	}
 }
 
-// Where nothing is ever free the search ends.
-func TestPickOfAnEndlessSubnetEnds(t *testing.T) {
-	s, began := subnet("fd00::/64", "fd00::1"), time.Now()
-	if _, err := PickAddress(s, addr("fd00::9"), func(netip.Addr) bool { return true }); err == nil || time.Since(began) > 10*time.Second {
+func TestPickAddressEndsInHugeSubnet(t *testing.T) {
+	s, began := parseSubnet("fd00::/64", "fd00::1"), time.Now()
+	if _, err := PickAddress(s, parseAddr("fd00::9"), func(netip.Addr) bool { return true }); err == nil || time.Since(began) > 10*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 }
 
-func TestPickHost(t *testing.T) {
-	s := subnet("10.0.0.0/24", "10.0.0.1")
-	s.Lease = network.Range{First: addr("10.0.0.16"), Last: addr("10.0.0.30")} // .31 was kept by Reserve
+func TestPickHostAddressPrefersReserved(t *testing.T) {
+	s := parseSubnet("10.0.0.0/24", "10.0.0.1")
+	s.Lease = network.Range{First: parseAddr("10.0.0.16"), Last: parseAddr("10.0.0.30")} // .31 was kept by ReserveRanges
 	start := HostStartAddress(s, "a")
-	if start != addr("10.0.0.31") {
+	if start != parseAddr("10.0.0.31") {
 		t.Errorf("starts at %s", start)
 	}
 	if got, err := PickHostAddress(s, start, func(netip.Addr) bool { return false }); err != nil || got != start {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got, err := PickHostAddress(s, start, func(a netip.Addr) bool { return a == start }); err != nil || got != addr("10.0.0.16") {
+	if got, err := PickHostAddress(s, start, func(a netip.Addr) bool { return a == start }); err != nil || got != parseAddr("10.0.0.16") {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got := HostStartAddress(subnet("10.0.0.0/24", ""), "a"); got != StartAddress(subnet("10.0.0.0/24", ""), "a") {
+	if got := HostStartAddress(parseSubnet("10.0.0.0/24", ""), "a"); got != StartAddress(parseSubnet("10.0.0.0/24", ""), "a") {
 		t.Errorf("got %s", got)
 	}
 }

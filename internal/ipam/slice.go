@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"math/bits"
@@ -10,19 +11,129 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// minSliceBits is the size of the smallest slice, as a power of two: the network
-// address, the gateway, the host's own address and one container's.
+// AssignSlices completes each subnet of n on the host with VTEP v: the gateway, this host's slice
+// of the addresses, and the host's own address. A subnet that cannot be divided is a Problem and
+// gets only the gateway.
+//
+// The host's own address is the first usable one behind its slice. It follows from the slice
+// alone, so setup finds the address for which create left room.
+func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
+	var problems network.Problems
+	for i := range n.Subnets {
+		s := &n.Subnets[i]
+		if !s.Gateway.IsValid() && !s.Prefix.IsSingleIP() {
+			s.Gateway = s.Prefix.Addr().Next()
+		}
+		if n.Gossip {
+			continue // the agents assign addresses
+		}
+		if s.Lease.IsZero() && v.Local.IsValid() && len(v.Remotes) > 0 {
+			lease, err := SubnetSlice(*s, append([]netip.Addr{v.Local}, v.Remotes...), v.Local, n.MaxHosts)
+			if err != nil {
+				problems.Add("--subnet", s.Prefix.String(), "%s", err)
+				continue
+			}
+			s.Lease = lease
+		}
+		s.HostAddress = hostAddr(*s)
+	}
+	return problems
+}
+
+// ReserveRanges takes the last usable address out of each range that the user gave (--ip-range);
+// it becomes the host's own. Call it once, when a network is created.
+func ReserveRanges(n *network.Network) network.Problems {
+	var problems network.Problems
+	for i := range n.Subnets {
+		s := &n.Subnets[i]
+		if s.Lease.IsZero() {
+			continue
+		}
+		lease, err := reserveHostAddr(*s)
+		if err != nil {
+			problems.Add("--ip-range", fmt.Sprintf("%s-%s", s.Lease.First, s.Lease.Last), "%s", err)
+			continue
+		}
+		s.Lease = lease
+	}
+	return problems
+}
+
+var errNoRoom = errors.New("must have at least two usable addresses: a container's and this host's own")
+
+func reserveHostAddr(s network.Subnet) (network.Range, error) {
+	lease := s.Lease
+	if !lease.First.IsValid() {
+		lease.First = s.Prefix.Addr()
+	}
+	if !lease.Last.IsValid() {
+		lease.Last = lastAddr(s.Prefix)
+	}
+	for !isUsable(s, lease.First) && lease.First.Less(lease.Last) {
+		lease.First = lease.First.Next()
+	}
+	host := lease.Last
+	for !isUsable(s, host) && lease.First.Less(host) {
+		host = host.Prev()
+	}
+	lease.Last = host.Prev()
+	for !isUsable(s, lease.Last) && lease.First.Less(lease.Last) {
+		lease.Last = lease.Last.Prev()
+	}
+	if lease.Last.Less(lease.First) || !isUsable(s, host) || !isUsable(s, lease.Last) {
+		return lease, errNoRoom
+	}
+	return lease, nil
+}
+
+// hostAddr returns the first usable address behind the lease range.
+func hostAddr(s network.Subnet) netip.Addr {
+	if !s.Lease.Last.IsValid() {
+		return netip.Addr{}
+	}
+	for a := s.Lease.Last.Next(); s.Prefix.Contains(a); a = a.Next() {
+		if isUsable(s, a) {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// isUsable tells whether a host or container can have the address. It cannot have the network
+// address (in IPv6 that of all routers, RFC 4291, section 2.6.1), the broadcast address and the
+// gateway.
+func isUsable(s network.Subnet, a netip.Addr) bool {
+	if !s.Prefix.Contains(a) || a == s.Gateway || a == s.Prefix.Addr() {
+		return false
+	}
+	return a.Is6() || a != lastAddr(s.Prefix)
+}
+
+// lastAddr returns the highest address of a prefix.
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := range b {
+		if bits := p.Bits() - 8*i; bits < 8 {
+			b[i] |= 0xff >> max(bits, 0)
+		}
+	}
+	a, _ := netip.AddrFromSlice(b) // the length is right
+	return a
+}
+
+// minSliceBits is the size of the smallest slice, as a power of two: the network address, the
+// gateway, the host's own address and one for a container.
 const minSliceBits = 2
 
-// Slice returns the part of the subnet from which the host with the VTEP self
-// hands out addresses, so that hosts that never talk about it cannot hand out
-// the same one. The subnet is cut into as many equal parts as there are VTEPs, or
-// hosts if that is more, rounded up to a power of two; each VTEP gets the part of
-// its rank. Every host comes to the same cut from the same list, whatever its order.
+// SubnetSlice returns the slice of the subnet from which the host with the VTEP self assigns
+// addresses. Slices do not overlap, so hosts need not talk to each other to assign different ones.
+// The subnet is divided into as many equal slices as there are VTEPs, or hosts if that is more,
+// rounded up to a power of two. Each VTEP gets the slice of its rank in the sorted list, so all
+// hosts come to the same division.
 //
-// Never in a slice are the network address, the broadcast address, the gateway
-// and one address behind it, which is kept for the host itself.
-func Slice(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (network.Range, error) {
+// A slice never contains the network address, the broadcast address and the gateway, nor the
+// address behind the slice, which is the host's own.
+func SubnetSlice(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (network.Range, error) {
 	sorted := slices.SortedFunc(slices.Values(append(slices.Clone(vteps), self)), netip.Addr.Compare)
 	sorted = slices.Compact(sorted)
 	rank, _ := slices.BinarySearchFunc(sorted, self, netip.Addr.Compare)
@@ -38,17 +149,17 @@ func Slice(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (ne
 	}
 	sliceBits := uint(hostBits - partBits)
 	part := s
-	part.Lease.First = offset(s.Prefix.Addr(), new(big.Int).Lsh(big.NewInt(int64(rank)), sliceBits))
-	part.Lease.Last = last(netip.PrefixFrom(part.Lease.First, s.Prefix.Bits()+partBits))
-	lease, err := reserve(part)
+	part.Lease.First = addOffset(s.Prefix.Addr(), new(big.Int).Lsh(big.NewInt(int64(rank)), sliceBits))
+	part.Lease.Last = lastAddr(netip.PrefixFrom(part.Lease.First, s.Prefix.Bits()+partBits))
+	lease, err := reserveHostAddr(part)
 	if err != nil {
 		return lease, err
 	}
-	return without(lease, s.Gateway), nil
+	return withoutGateway(lease, s.Gateway), nil
 }
 
-// without cuts the gateway out of a range, keeping the longer side.
-func without(r network.Range, gateway netip.Addr) network.Range {
+// withoutGateway returns the longer part of the range before or behind the gateway.
+func withoutGateway(r network.Range, gateway netip.Addr) network.Range {
 	if !gateway.IsValid() || gateway.Less(r.First) || r.Last.Less(gateway) {
 		return r
 	}
@@ -61,8 +172,8 @@ func without(r network.Range, gateway netip.Addr) network.Range {
 	return r
 }
 
-// offset returns a + n.
-func offset(a netip.Addr, n *big.Int) netip.Addr {
+// addOffset returns a + n.
+func addOffset(a netip.Addr, n *big.Int) netip.Addr {
 	sum := new(big.Int).Add(new(big.Int).SetBytes(a.AsSlice()), n)
 	moved, _ := netip.AddrFromSlice(sum.FillBytes(make([]byte, a.BitLen()/8))) // the length is right
 	return moved

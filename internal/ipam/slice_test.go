@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-func subnet(prefix, gateway string) network.Subnet {
+func parseSubnet(prefix, gateway string) network.Subnet {
 	s := network.Subnet{Prefix: netip.MustParsePrefix(prefix)}
 	if gateway != "" {
 		s.Gateway = netip.MustParseAddr(gateway)
@@ -17,7 +17,7 @@ func subnet(prefix, gateway string) network.Subnet {
 	return s
 }
 
-func hosts(n int) []netip.Addr {
+func underlayAddrs(n int) []netip.Addr {
 	var all []netip.Addr
 	for i := range n {
 		all = append(all, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}))
@@ -25,11 +25,11 @@ func hosts(n int) []netip.Addr {
 	return all
 }
 
-func TestSliceOfDocumentedExample(t *testing.T) {
+func TestSubnetSliceOfDocumentedExample(t *testing.T) {
 	// Three hosts make four parts of 64 addresses.
-	s := subnet("10.0.0.0/24", "10.0.0.1")
+	s := parseSubnet("10.0.0.0/24", "10.0.0.1")
 	for rank, want := range []string{"10.0.0.2-10.0.0.62", "10.0.0.64-10.0.0.126", "10.0.0.128-10.0.0.190"} {
-		r, err := Slice(s, hosts(3), hosts(3)[rank], 0)
+		r, err := SubnetSlice(s, underlayAddrs(3), underlayAddrs(3)[rank], 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,42 +39,42 @@ func TestSliceOfDocumentedExample(t *testing.T) {
 	}
 }
 
-func TestSliceOfTooSmallSubnetNamesTheSmallest(t *testing.T) {
-	_, err := Slice(subnet("10.0.0.0/29", ""), hosts(3), hosts(3)[0], 0)
+func TestSubnetSliceOfTooSmallSubnetNamesSmallest(t *testing.T) {
+	_, err := SubnetSlice(parseSubnet("10.0.0.0/29", ""), underlayAddrs(3), underlayAddrs(3)[0], 0)
 	want := "is too small to give each of 3 hosts addresses of its own; the smallest that works is a /28, or give every host its own --ip-range"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if _, err := Slice(subnet("10.0.0.0/28", ""), hosts(3), hosts(3)[0], 0); err != nil {
+	if _, err := SubnetSlice(parseSubnet("10.0.0.0/28", ""), underlayAddrs(3), underlayAddrs(3)[0], 0); err != nil {
 		t.Errorf("the size that the message names does not work: %v", err)
 	}
 }
 
 // The properties hold for random subnets, gateways and lists of hosts.
-func TestSliceProperties(t *testing.T) {
+func TestSubnetSliceProperties(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		n := 1 + rnd.IntN(40)
 		s := randomSubnet(rnd)
-		all := hosts(n)
+		all := underlayAddrs(n)
 		rnd.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
 		most := []int{0, n, 2 * n}[rnd.IntN(3)]
 		var slices []network.Range
 		for _, self := range all {
-			r, err := Slice(s, all, self, most)
+			r, err := SubnetSlice(s, all, self, most)
 			if err != nil {
 				if s.Prefix.Addr().BitLen()-s.Prefix.Bits() > 8 {
 					t.Fatalf("%s for %d hosts: %v", s.Prefix, n, err)
 				}
 				break
 			}
-			other, _ := Slice(s, hosts(n), self, most)
+			other, _ := SubnetSlice(s, underlayAddrs(n), self, most)
 			if r != other {
 				t.Fatalf("%s: the list's order changes the slice: %v, %v", s.Prefix, r, other)
 			}
 			slices = append(slices, r)
 		}
-		if msg := wrong(s, slices); msg != "" {
+		if msg := sliceProblem(s, slices); msg != "" {
 			t.Fatalf("%s gateway %s, %d hosts: %s", s.Prefix, s.Gateway, n, msg)
 		}
 	}
@@ -94,7 +94,7 @@ func randomSubnet(rnd *rand.Rand) network.Subnet {
 	return s
 }
 
-func wrong(s network.Subnet, slices []network.Range) string {
+func sliceProblem(s network.Subnet, slices []network.Range) string {
 	broadcast := netip.Addr{}
 	if s.Prefix.Addr().Is4() {
 		b := s.Prefix.Addr().As4()
@@ -110,9 +110,9 @@ func wrong(s network.Subnet, slices []network.Range) string {
 		if !s.Prefix.Contains(r.First) || !s.Prefix.Contains(r.Last.Next()) {
 			return fmt.Sprintf("slice %d and its host's address leave the subnet: %v", i, r)
 		}
-		own := hostOf(s, r)
+		own := hostAddrOf(s, r)
 		for j, q := range slices {
-			if !own.Less(q.First) && !q.Last.Less(own) || i != j && own == hostOf(s, q) {
+			if !own.Less(q.First) && !q.Last.Less(own) || i != j && own == hostAddrOf(s, q) {
 				return fmt.Sprintf("the own address %s of host %d is host %d's too", own, i, j)
 			}
 		}
@@ -133,38 +133,37 @@ func wrong(s network.Subnet, slices []network.Range) string {
 	return ""
 }
 
-// hostOf is the own address of the host that hands out r.
-func hostOf(s network.Subnet, r network.Range) netip.Addr {
+// hostAddrOf is the own address of the host that hands out r.
+func hostAddrOf(s network.Subnet, r network.Range) netip.Addr {
 	s.Lease = r
 	n := network.Network{Subnets: []network.Subnet{s}}
 	AssignSlices(&n, network.VTEP{})
 	return n.Subnets[0].HostAddress
 }
 
-// With room for more hosts, a host that is added behind the others changes
-// nobody's part; without, or before the others, it does.
-func TestAddingAHost(t *testing.T) {
-	s := subnet("10.0.0.0/24", "10.0.0.1")
+// A host with a higher address than the others changes no other host's slice, if max_hosts leaves room.
+func TestSlicesStayWhenHostIsAddedWithinMaxHosts(t *testing.T) {
+	s := parseSubnet("10.0.0.0/24", "10.0.0.1")
 	part := func(list []netip.Addr, self netip.Addr, most int) network.Range {
-		r, err := Slice(s, list, self, most)
+		r, err := SubnetSlice(s, list, self, most)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
-	two, three := hosts(2), hosts(3)
+	two, three := underlayAddrs(2), underlayAddrs(3)
 	if a, b := part(two, two[1], 4), part(three, two[1], 4); a != b {
 		t.Errorf("max_hosts=4: %v became %v", a, b)
 	}
 	if a, b := part(two, two[1], 0), part(three, two[1], 0); a == b {
 		t.Errorf("%v stayed", a)
 	}
-	if _, err := Slice(s, three, three[0], 2); err == nil || err.Error() != "cannot be divided among 3 hosts: max_hosts is 2" {
+	if _, err := SubnetSlice(s, three, three[0], 2); err == nil || err.Error() != "cannot be divided among 3 hosts: max_hosts is 2" {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestAssignKeepsTheUsersRange(t *testing.T) {
+func TestReserveRangesKeepsUsersRange(t *testing.T) {
 	tests := []struct{ first, last, want, host string }{
 		{"10.0.0.32", "10.0.0.47", "10.0.0.32-10.0.0.46", "10.0.0.47"},
 		{"10.0.0.0", "10.0.0.7", "10.0.0.2-10.0.0.6", "10.0.0.7"},
@@ -176,7 +175,7 @@ func TestAssignKeepsTheUsersRange(t *testing.T) {
 		{"10.0.0.9", "10.0.0.9", "", ""},
 	}
 	for _, tt := range tests {
-		s := subnet("10.0.0.0/24", "10.0.0.1")
+		s := parseSubnet("10.0.0.0/24", "10.0.0.1")
 		if tt.first != "" {
 			s.Lease.First = netip.MustParseAddr(tt.first)
 		}

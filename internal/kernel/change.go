@@ -45,7 +45,7 @@ type SetMAC struct {
 // SetMaster makes a link a port of the bridge Master; "" frees it.
 type SetMaster struct{ Name, Master string }
 
-// SetLearning has a KindVXLAN device learn from received packets which host a MAC is
+// SetLearning has a VXLAN device learn from received packets which host a MAC is
 // on, or stop to. What it has learned stays until it ages.
 type SetLearning struct {
 	Name string
@@ -80,7 +80,7 @@ type AddRoute struct {
 	Route Route
 }
 
-// AddFDB adds an entry to a KindVXLAN device's FDB: appended for the zero MAC (the
+// AddFDB adds an entry to a VXLAN device's FDB: appended for the zero MAC (the
 // kernel refuses to replace those), else replacing the MAC's entry, also a
 // learned one.
 type AddFDB struct {
@@ -88,7 +88,7 @@ type AddFDB struct {
 	FDB  FDB
 }
 
-// DelFDB removes an entry from a KindVXLAN device's FDB.
+// DelFDB removes an entry from a VXLAN device's FDB.
 type DelFDB struct {
 	Name string
 	FDB  FDB

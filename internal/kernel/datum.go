@@ -167,16 +167,16 @@ func NDTarget(a netip.Addr) Datum {
 	return single(kindND, b[:])
 }
 
-// Port is a TCP, UDP or ProtocolSCTP port.
+// Port is a TCP, UDP or SCTP port.
 func Port(p uint16) Datum { return single(kindPort, binary.BigEndian.AppendUint16(nil, p)) }
 
-// Protocol is the number of TCP, UDP or ProtocolSCTP (RFC 5237).
+// Protocol is the number of TCP, UDP or SCTP (RFC 5237).
 func Protocol(number uint8) Datum { return single(kindProtocol, []byte{number}) }
 
 // Ethernet is a MAC address.
 func Ethernet(m MAC) Datum { return single(kindMAC, m[:]) }
 
-// VNI is a KindVXLAN network identifier, three bytes in the header (RFC 7348, section 5).
+// VNI is a VXLAN network identifier, three bytes in the header (RFC 7348, section 5).
 func VNI(v uint32) Datum { return single(kindVNI, binary.BigEndian.AppendUint32(nil, v)[1:]) }
 
 // Jump is the verdict to go on in a chain.

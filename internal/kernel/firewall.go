@@ -27,41 +27,41 @@ type Set struct {
 
 // The sets. Package nft has the rules that use them.
 var (
-	Bridges        = Set{FamilyInet, "bridges"}       // bridge of each network; the note tells what elements the network has
-	SameBridge     = Set{FamilyInet, "same_bridge"}        // bridge . the same bridge
-	PodmanBridges  = Set{FamilyInet, "podman_bridges"}      // all bridges of Podman networks, netavark's own too
-	Isolated       = Set{FamilyInet, "isolated"}      // those with isolate=true or strict
-	IsolatedStrict = Set{FamilyInet, "isolated_strict"}        // those with isolate=strict
-	Internal       = Set{FamilyInet, "internal"}      // bridges of internal networks
-	Underlays      = Set{FamilyInet, "underlays"}     // device that a network's KindVXLAN packets leave by
-	VXLANPorts     = Set{FamilyInet, "vxlan_ports"}   // UDP port of each network's tunnel
-	VNIs           = Set{FamilyInet, "vnis"}          // UDP port . VNI of each network with a list of members
-	OwnVNIs        = Set{FamilyInet, "own_vnis"}      // UDP port . VNI of each network
-	Members4       = Set{FamilyInet, "members4"}      // remote host . tunnel end . UDP port . VNI
-	Members6       = Set{FamilyInet, "members6"}      //
-	VTEPs4         = Set{FamilyInet, "vteps4"}        // address . UDP port of each host, this one too
-	VTEPs6         = Set{FamilyInet, "vteps6"}        //
-	Agents4        = Set{FamilyInet, "agents4"}       // address . port of each host's agent
-	Agents6        = Set{FamilyInet, "agents6"}       //
-	Subnets4       = Set{FamilyInet, "subnets4"}      // subnet . subnet, each pair of one network
-	Subnets6       = Set{FamilyInet, "subnets6"}      //
-	Masquerade4    = Set{FamilyInet, "masquerade4"}   // subnets that leave by the host's address
-	Masquerade6    = Set{FamilyInet, "masquerade6"}   //
-	Outbound4      = Set{FamilyInet, "outbound4"}     // subnet : source address outside
-	Outbound6      = Set{FamilyInet, "outbound6"}     //
-	Ports4         = Set{FamilyInet, "ports4"}        // protocol . port : container's address . port
-	Ports6         = Set{FamilyInet, "ports6"}        //
-	PortsAt4       = Set{FamilyInet, "ports_at4"}     // host's address . protocol . port : container's address . port
-	PortsAt6       = Set{FamilyInet, "ports_at6"}     //
-	FromPort       = Set{FamilyBridge, "from_port"}   // bridge port : chain for what comes from it
-	ToPort         = Set{FamilyBridge, "to_port"}     // bridge port : chain for what goes to it
-	Gateways4      = Set{FamilyBridge, "gateways4"}   // KindVXLAN device . gateway
-	Gateways6      = Set{FamilyBridge, "gateways6"}   //
-	GatewaysND     = Set{FamilyBridge, "gateways_nd"} // the same by the target of neighbour discovery
-	SourceND       = Set{FamilyBridge, "source_nd"}   // bridge port . address that it may advertise
-	SourceMAC      = Set{FamilyBridge, "source_mac"}  // bridge port . address that it may send from
-	SourceIP4      = Set{FamilyBridge, "source_ip4"}  //
-	SourceIP6      = Set{FamilyBridge, "source_ip6"}  //
+	Bridges        = Set{FamilyInet, "bridges"}         // bridge of each network; the note tells what elements the network has
+	SameBridge     = Set{FamilyInet, "same_bridge"}     // bridge . the same bridge
+	PodmanBridges  = Set{FamilyInet, "podman_bridges"}  // all bridges of Podman networks, netavark's own too
+	Isolated       = Set{FamilyInet, "isolated"}        // those with isolate=true or strict
+	IsolatedStrict = Set{FamilyInet, "isolated_strict"} // those with isolate=strict
+	Internal       = Set{FamilyInet, "internal"}        // bridges of internal networks
+	Underlays      = Set{FamilyInet, "underlays"}       // device that a network's VXLAN packets leave by
+	VXLANPorts     = Set{FamilyInet, "vxlan_ports"}     // UDP port of each network's tunnel
+	VNIs           = Set{FamilyInet, "vnis"}            // UDP port . VNI of each network with a list of members
+	OwnVNIs        = Set{FamilyInet, "own_vnis"}        // UDP port . VNI of each network
+	Members4       = Set{FamilyInet, "members4"}        // remote host . tunnel end . UDP port . VNI
+	Members6       = Set{FamilyInet, "members6"}        //
+	VTEPs4         = Set{FamilyInet, "vteps4"}          // address . UDP port of each host, this one too
+	VTEPs6         = Set{FamilyInet, "vteps6"}          //
+	Agents4        = Set{FamilyInet, "agents4"}         // address . port of each host's agent
+	Agents6        = Set{FamilyInet, "agents6"}         //
+	Subnets4       = Set{FamilyInet, "subnets4"}        // subnet . subnet, each pair of one network
+	Subnets6       = Set{FamilyInet, "subnets6"}        //
+	Masquerade4    = Set{FamilyInet, "masquerade4"}     // subnets that leave by the host's address
+	Masquerade6    = Set{FamilyInet, "masquerade6"}     //
+	Outbound4      = Set{FamilyInet, "outbound4"}       // subnet : source address outside
+	Outbound6      = Set{FamilyInet, "outbound6"}       //
+	Ports4         = Set{FamilyInet, "ports4"}          // protocol . port : container's address . port
+	Ports6         = Set{FamilyInet, "ports6"}          //
+	PortsAt4       = Set{FamilyInet, "ports_at4"}       // host's address . protocol . port : container's address . port
+	PortsAt6       = Set{FamilyInet, "ports_at6"}       //
+	FromPort       = Set{FamilyBridge, "from_port"}     // bridge port : chain for what comes from it
+	ToPort         = Set{FamilyBridge, "to_port"}       // bridge port : chain for what goes to it
+	Gateways4      = Set{FamilyBridge, "gateways4"}     // VXLAN device . gateway
+	Gateways6      = Set{FamilyBridge, "gateways6"}     //
+	GatewaysND     = Set{FamilyBridge, "gateways_nd"}   // the same by the target of neighbour discovery
+	SourceND       = Set{FamilyBridge, "source_nd"}     // bridge port . address that it may advertise
+	SourceMAC      = Set{FamilyBridge, "source_mac"}    // bridge port . address that it may send from
+	SourceIP4      = Set{FamilyBridge, "source_ip4"}    //
+	SourceIP6      = Set{FamilyBridge, "source_ip6"}    //
 )
 
 // The chains of the bridge table that FromPort and ToPort lead to.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 )
 
 // MaxNameLen is the longest name, in bytes, that a network device can have
@@ -33,7 +34,7 @@ const (
 type MAC [6]byte
 
 // IsZero tells whether the address is left to the kernel. It is also the
-// address of a flood entry in a KindVXLAN device's FDB.
+// address of a flood entry in a VXLAN device's FDB.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
 // String prints the address as 02:00:00:00:00:01.
@@ -92,12 +93,12 @@ type Link struct {
 
 	Sysctls []Sysctl // kernel parameters of this link
 
-	Tunnel Tunnel // of a KindVXLAN device
+	Tunnel Tunnel // of a VXLAN device
 	Peer   Peer   // of a veth; used to create it, not observed
 
 	Addrs  []Addr
 	Routes []Route // whose output device is this link
-	FDB    []FDB   // of a KindVXLAN device: permanent entries; learned ones are left out
+	FDB    []FDB   // of a VXLAN device: permanent entries; learned ones are left out
 }
 
 // Sysctl is a kernel parameter: Key is its path below /proc/sys, such as
@@ -115,7 +116,7 @@ type Peer struct {
 	MTU       int
 }
 
-// Tunnel holds a KindVXLAN device's own attributes (IFLA_VXLAN_* in linux/if_link.h,
+// Tunnel holds a VXLAN device's own attributes (IFLA_VXLAN_* in linux/if_link.h,
 // RFC 7348). Most cannot be changed while the device exists.
 type Tunnel struct {
 	VNI   uint32     // 1–16777215
@@ -218,7 +219,7 @@ type Route struct {
 	Metric  uint32
 }
 
-// FDB is a permanent entry of a KindVXLAN device's forwarding database: frames for
+// FDB is a permanent entry of a VXLAN device's forwarding database: frames for
 // MAC go to the VTEP Dst. Entries with the zero MAC get broadcast, multicast and
 // unknown unicast; a device may have many of those, and one of each other MAC.
 type FDB struct {
@@ -240,6 +241,21 @@ type Facets uint8
 const (
 	FacetAddrs Facets = 1 << iota
 	FacetRoutes
-	FacetFDB     // of a KindVXLAN device's FDB
+	FacetFDB     // of a VXLAN device's FDB
 	FacetSysctls // those parameters that come with the attributes; they are in Sysctls
 )
+
+// Interface is a network interface of the host, as far as an underlay is
+// concerned.
+type Interface struct {
+	Name  string
+	Kind  Kind // "" for a physical one
+	MTU   int  // bytes
+	Up    bool
+	Addrs []netip.Prefix // of global scope, in the kernel's order, not masked
+}
+
+// HasAddr tells whether the interface has the address, with whatever prefix length.
+func (i Interface) HasAddr(addr netip.Addr) bool {
+	return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr })
+}

@@ -9,9 +9,9 @@ import (
 // ForwardingTables are the three tables by which frames and packets find a network's other
 // hosts without being flooded.
 type ForwardingTables struct {
-	// FDB has the KindVXLAN device's permanent entries of one MAC each: on which host it is.
+	// FDB has the VXLAN device's permanent entries of one MAC each: on which host it is.
 	FDB []FDB
-	// Static has the MACs that the bridge was told to be behind the KindVXLAN device,
+	// Static has the MACs that the bridge was told to be behind the VXLAN device,
 	// which it then neither forgets nor floods. They are sticky: another static entry
 	// follows a frame from another port, so one forged frame would give a container here
 	// all that is for a remote one, for good, as what comes by the device is not learned.

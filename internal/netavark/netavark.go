@@ -12,23 +12,22 @@ import (
 
 const apiVersion = "1.0.0"
 
-// maxOutput is the size of a pipe's buffer: Podman 5 does not read what create
-// prints before the plugin has ended, so a plugin that printed more would hang.
+// maxOutput is the size of a pipe's buffer. Podman 5 reads create's output only after the plugin
+// has ended, so a plugin that writes more hangs.
 const maxOutput = 64 << 10
 
-// Plugin carries out the verbs.
+// Plugin has a method for each verb.
 type Plugin interface {
-	// Create checks a new network and returns its configuration completed.
+	// Create checks a new network and returns its completed configuration.
 	Create(network []byte) ([]byte, error)
-	// Setup connects a container, whose network namespace is at the path, to a
-	// network. When it fails it leaves nothing behind: no teardown follows.
+	// Setup connects the container whose network namespace is at the path. When it fails it
+	// leaves nothing behind, since no teardown follows.
 	Setup(namespace string, r Request) (Status, error)
-	// Teardown disconnects a container. It may come twice, or with a namespace
-	// that is gone.
+	// Teardown disconnects a container. It may be called twice, or with a namespace that is gone.
 	Teardown(namespace string, r Request) error
 }
 
-// Request is what setup and teardown get.
+// Request is the input of setup and teardown.
 type Request struct {
 	ContainerID   string          `json:"container_id"`
 	ContainerName string          `json:"container_name"`
@@ -37,8 +36,8 @@ type Request struct {
 	Options       json.RawMessage `json:"network_options"`
 }
 
-// Status is what setup returns: what `podman inspect` shows, and the name
-// servers that go into the container's resolv.conf.
+// Status is the output of setup: what `podman inspect` shows, and the name servers for the
+// container's resolv.conf.
 type Status struct {
 	DNSSearchDomains []string             `json:"dns_search_domains"`
 	DNSServerIPs     []netip.Addr         `json:"dns_server_ips"`
@@ -57,10 +56,10 @@ type Subnet struct {
 	Gateway *netip.Addr  `json:"gateway,omitempty"`
 }
 
-// Main runs the verb in args, the process's arguments without its name, and
-// returns the process's exit status.
+// Main runs the verb in args, which are the program's arguments without its name, and returns the
+// exit status.
 func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Writer) int {
-	out, undo, err := run(p, version, args, stdin)
+	out, undo, err := runVerb(p, version, args, stdin)
 	if err == nil && len(out) >= maxOutput {
 		err = fmt.Errorf("the answer has %d bytes, more than the %d that Podman can read; shorten the list of hosts", len(out), maxOutput-1)
 	}
@@ -73,7 +72,8 @@ func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Wr
 		return 0
 	}
 	if _, writeErr := stdout.Write(out); writeErr != nil {
-		// Whoever asked is gone, or cannot read; either way nobody knows of what was built, and no teardown follows.
+		// The caller is gone or cannot read. It does not know of the container's connection, so
+		// no teardown will follow.
 		undo()
 		return 1
 	}
@@ -83,8 +83,8 @@ func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Wr
 	return 0
 }
 
-// run returns the answer, and what takes back what was done for it.
-func run(p Plugin, version string, args []string, stdin io.Reader) (out []byte, undo func(), err error) {
+// runVerb returns the output, and a function that undoes what was done.
+func runVerb(p Plugin, version string, args []string, stdin io.Reader) (out []byte, undo func(), err error) {
 	undo = func() {}
 	verb := ""
 	if len(args) > 0 {
@@ -100,18 +100,17 @@ func run(p Plugin, version string, args []string, stdin io.Reader) (out []byte, 
 		}
 		out, err = p.Create(data)
 	case (verb == "setup" || verb == "teardown") && len(args) == 2:
-		return attach(p, verb, args[1], stdin)
+		return runAttachVerb(p, verb, args[1], stdin)
 	default:
 		err = fmt.Errorf("unknown call %q; this is a netavark plugin, called as `create`, `setup NETNS`, `teardown NETNS` or `info`", args)
 	}
 	return out, undo, err
 }
 
-// attach runs setup or teardown. They take milliseconds and leave the host in
-// order when they end, so the signals by which a user interrupts Podman, and
-// which reach all its processes, do not stop them half way; nor does SIGPIPE,
-// when netavark was killed and nobody reads the answer.
-func attach(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo func(), err error) {
+// runAttachVerb runs setup or teardown. It ignores the signals with which a user interrupts Podman
+// and all its processes, since the verbs take milliseconds and must not end half way. It ignores
+// SIGPIPE for the case that netavark was killed and nobody reads the output.
+func runAttachVerb(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo func(), err error) {
 	undo = func() {}
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	var r Request
@@ -125,13 +124,13 @@ func attach(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo
 	if err != nil {
 		return nil, undo, err
 	}
-	out, err = json.Marshal(status.filled())
-	// There is nobody left to tell of an error.
+	out, err = json.Marshal(status.withoutNulls())
+	// Nobody is left to report an error to.
 	return out, func() { _ = p.Teardown(namespace, r) }, err
 }
 
-// filled has empty lists where netavark's parser refuses null.
-func (s Status) filled() Status {
+// withoutNulls replaces null by empty lists, since netavark's parser refuses null.
+func (s Status) withoutNulls() Status {
 	if s.DNSSearchDomains == nil {
 		s.DNSSearchDomains = []string{}
 	}

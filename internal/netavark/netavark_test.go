@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// fakePlugin returns what it is told to.
+// fakePlugin returns what its fields say, and records its last call.
 type fakePlugin struct {
 	created   []byte
 	status    Status
 	err       error
 	namespace string
 	request   Request
-	torndown  bool
+	tornDown  bool
 }
 
 func (p *fakePlugin) Create([]byte) ([]byte, error) { return p.created, p.err }
@@ -27,7 +27,7 @@ func (p *fakePlugin) Setup(ns string, r Request) (Status, error) {
 }
 
 func (p *fakePlugin) Teardown(ns string, r Request) error {
-	p.namespace, p.request, p.torndown = ns, r, true
+	p.namespace, p.request, p.tornDown = ns, r, true
 	return p.err
 }
 
@@ -72,7 +72,7 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
-func TestAttachPassesTheRequest(t *testing.T) {
+func TestTeardownReceivesRequest(t *testing.T) {
 	var p fakePlugin
 	Main(&p, "", []string{"teardown", "/run/netns/x"}, strings.NewReader(setupInput), new(bytes.Buffer))
 	r := p.request
@@ -82,8 +82,7 @@ func TestAttachPassesTheRequest(t *testing.T) {
 	}
 }
 
-// FuzzRequest: what stands on standard input never makes the program panic, and
-// what it answers is always JSON.
+// FuzzRequest: no input makes the program panic, and its output is always JSON.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(setupInput))
 	f.Add([]byte(`{"container_id":1}`))
@@ -96,21 +95,21 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// errWriter is a pipe whose reader is gone.
+// errWriter is a pipe without a reader.
 type errWriter struct{}
 
 func (errWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
-// Found by lab/faulttest: netavark was gone, so was everybody who knew of the container's port, and the port stayed.
-func TestSetupWhoseAnswerNobodyReadsIsUndone(t *testing.T) {
+// Found by lab/faulttest: netavark was killed, and the container's port stayed without anybody to remove it.
+func TestSetupUndoneWhenAnswerCannotBeWritten(t *testing.T) {
 	p := &fakePlugin{}
 	if exit := Main(p, "1.2.3", []string{"setup", "/run/netns/x"}, strings.NewReader(setupInput), errWriter{}); exit != 1 {
 		t.Errorf("exit status %d, want 1", exit)
 	}
-	if !p.torndown || p.namespace != "/run/netns/x" || p.request.ContainerID != "c1" {
+	if !p.tornDown || p.namespace != "/run/netns/x" || p.request.ContainerID != "c1" {
 		t.Errorf("not undone: %+v", p)
 	}
-	// A teardown says nothing, so it has nothing to write.
+	// teardown has no output, so it cannot fail to write it.
 	if exit := Main(p, "1.2.3", []string{"teardown", "/run/netns/x"}, strings.NewReader(setupInput), errWriter{}); exit != 0 {
 		t.Errorf("exit status %d of a teardown, want 0", exit)
 	}

@@ -5,10 +5,9 @@ import (
 	"fmt"
 )
 
-// Complete returns the configuration data, from which n was parsed, with what
-// was left to the driver filled in: the bridge's name where there is none, each subnet's gateway and
-// lease range as n has them, and ipv6_enabled. Everything else stays as it is,
-// keys that this project does not know included.
+// Complete fills in what the configuration data, from which n was parsed, leaves to the driver:
+// the bridge's name, each subnet's gateway and lease range, and ipv6_enabled. Everything else
+// stays as it is, including keys that this project does not know.
 func (n Network) Complete(data []byte) ([]byte, error) {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -22,11 +21,11 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 	}
 	set(m, "ipv6_enabled", n.HasIPv6())
 	if n.AgentPicks() {
-		// Podman does not know this driver, and so leaves addresses to the plugin.
+		// An IPAM driver that Podman does not know makes it leave addresses to the plugin.
 		set(m, "ipam_options", map[string]string{"driver": Driver})
 	}
 	if len(n.Subnets) > 0 {
-		// By a struct, so that the key is found in whatever case Parse found it.
+		// A struct finds the key in any case of letters, as Parse did.
 		var c struct {
 			Subnets []map[string]json.RawMessage `json:"subnets"`
 		}
@@ -41,7 +40,7 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 			}
 			if !s.Lease.IsZero() {
 				set(subnets[i], "lease_range", map[string]string{
-					"start_ip": addrOrEmpty(s.Lease.First), "end_ip": addrOrEmpty(s.Lease.Last),
+					"start_ip": formatAddr(s.Lease.First), "end_ip": formatAddr(s.Lease.Last),
 				})
 			}
 		}

@@ -33,12 +33,11 @@ type AttachRequest struct {
 	Namespace     string
 	Options       []byte // network_options
 	Ports         []byte // port_mappings
-	// Addrs are those that the agent picked, instead of the ones in Options.
+	// Addrs replaces the addresses in Options with those that the agent assigned.
 	Addrs []netip.Addr
 }
 
-// endpointConfig is the part of netavark's plugin input that says how a
-// container is attached (netavark, PerNetworkOptions).
+// endpointConfig is netavark's PerNetworkOptions: how a container is attached.
 type endpointConfig struct {
 	Aliases   []string          `json:"aliases"`
 	Interface string            `json:"interface_name"`
@@ -47,9 +46,8 @@ type endpointConfig struct {
 	Options   map[string]string `json:"options"`
 }
 
-// ParseEndpoint reads how a container is attached to the network n. Where the agent
-// picks addresses the endpoint has only those that the user asked for, until the
-// others are passed too.
+// ParseEndpoint parses how a container is attached to the network n. Where the agent assigns
+// addresses and a.Addrs is not set yet, the endpoint has only those that the user asked for.
 func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	var c endpointConfig
 	if err := json.Unmarshal(a.Options, &c); err != nil {
@@ -67,7 +65,7 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	if err := CheckContainerID(a.ContainerID); err != nil {
 		problems = append(problems, err.(Problem))
 	}
-	if wrong := checkDeviceName(c.Interface, kernel.MaxNameLen); c.Interface == "" || wrong != "" {
+	if wrong := deviceNameProblem(c.Interface, kernel.MaxNameLen); c.Interface == "" || wrong != "" {
 		if wrong == "" {
 			wrong = "is required"
 		}
@@ -76,7 +74,7 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
 		if name != hostInterfaceOption {
 			problems.Add("container network option", name, "is unknown; there is %s", hostInterfaceOption)
-		} else if wrong := checkDeviceName(e.HostInterface, kernel.MaxNameLen); wrong != "" {
+		} else if wrong := deviceNameProblem(e.HostInterface, kernel.MaxNameLen); wrong != "" {
 			problems.Add("container network option "+name, e.HostInterface, "%s", wrong)
 		}
 	}
@@ -84,7 +82,7 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	if e.Ports, err = parsePortMappings(a.Ports, &problems); err != nil {
 		return Endpoint{}, err
 	}
-	e.setAddrs(n, addrsOr(a.Addrs, c.StaticIPs), &problems)
+	e.setAddrs(n, pickedOrStatic(a.Addrs, c.StaticIPs), &problems)
 	e.setMAC(n, c.StaticMAC, &problems)
 	if err := problems.Err(); err != nil {
 		return Endpoint{}, err
@@ -92,11 +90,11 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	return e, nil
 }
 
-// hostInterfaceOption is the one option of an endpoint, as in
+// hostInterfaceOption is the only option of an endpoint, as in
 // `podman run --network mynet:host_interface_name=web0`.
 const hostInterfaceOption = "host_interface_name"
 
-// HostInterface reads that option alone, and gives "" for what cannot be read.
+// HostInterface reads the option host_interface_name, and returns "" if options cannot be parsed.
 func HostInterface(options []byte) string {
 	var c endpointConfig
 	if json.Unmarshal(options, &c) != nil {
@@ -105,7 +103,7 @@ func HostInterface(options []byte) string {
 	return c.Options[hostInterfaceOption]
 }
 
-func addrsOr(picked []netip.Addr, static []string) []string {
+func pickedOrStatic(picked []netip.Addr, static []string) []string {
 	if len(picked) == 0 {
 		return static
 	}
@@ -116,8 +114,8 @@ func addrsOr(picked []netip.Addr, static []string) []string {
 	return all
 }
 
-// setAddrs gives each address its subnet's prefix length. `podman network
-// reload` can pass an address twice.
+// setAddrs gives each address its subnet's prefix length. It drops duplicates, which
+// `podman network reload` can pass.
 func (e *Endpoint) setAddrs(n Network, addrs []string, problems *Problems) {
 	for _, s := range addrs {
 		a, err := netip.ParseAddr(s)
@@ -164,11 +162,9 @@ func (e *Endpoint) setMAC(n Network, typed string, problems *Problems) {
 	}
 }
 
-// EndpointMAC derives an endpoint's Ethernet address from its network and
-// address, so that an address which moves to another container or host keeps its
-// MAC and no neighbour's ARP cache goes stale. (Which host the MAC is on, the
-// others learn from the first frame that it sends there.) Within a network two IPv4 addresses
-// never get the same MAC: the address is its last four octets.
+// EndpointMAC derives an endpoint's MAC from its VNI and IP address. An address that moves to
+// another container or host keeps its MAC, so no ARP cache goes stale. Two IPv4 addresses of a
+// network never have the same MAC: the address is its last four octets.
 func EndpointMAC(vni uint32, addr netip.Addr) kernel.MAC {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint32(addr.AsSlice(), vni))
 	mac := kernel.MAC{0x02, sum[0], sum[1], sum[2], sum[3], sum[4]}
@@ -180,10 +176,9 @@ func EndpointMAC(vni uint32, addr netip.Addr) kernel.MAC {
 	return mac
 }
 
-// BridgeMAC derives the address of the bridge on the host with the VTEP local.
-// It is set, because the kernel otherwise changes a bridge's MAC as ports come
-// and go; and it differs between hosts, because two equal MACs on one layer 2
-// would have the other hosts' forwarding tables flap.
+// BridgeMAC derives the MAC of the bridge on the host with the VTEP local. It is set since the
+// kernel otherwise changes a bridge's MAC as ports come and go. It differs between hosts since
+// equal MACs on one layer 2 would make the other hosts' forwarding tables flap.
 func BridgeMAC(vni uint32, local netip.Addr) kernel.MAC {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint32(local.AsSlice(), vni))
 	return kernel.MAC{0x06, sum[0], sum[1], sum[2], sum[3], sum[4]}

@@ -8,9 +8,9 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-func dualStack(t *testing.T) Network {
+func dualStackNetwork(t *testing.T) Network {
 	t.Helper()
-	n, _, err := Parse(edit(nil, map[string]any{"name": "blue", "subnets": []any{
+	n, _, err := Parse(exampleNetwork(nil, map[string]any{"name": "blue", "subnets": []any{
 		map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1"},
 		map[string]string{"subnet": "fd00:10::/64", "gateway": "fd00:10::1"},
 	}}), testHost)
@@ -20,21 +20,21 @@ func dualStack(t *testing.T) Network {
 	return n
 }
 
-func attachment(id, options string) AttachRequest {
+func attachRequest(id, options string) AttachRequest {
 	return AttachRequest{ContainerID: id, ContainerName: "one", Namespace: "/run/netns/x", Options: []byte(options)}
 }
 
 func TestParseEndpoint(t *testing.T) {
-	n := dualStack(t)
+	n := dualStackNetwork(t)
 	data := `{"aliases": ["web"], "interface_name": "eth0", "static_ips": ["10.0.0.2", "fd00:10::2", "10.0.0.2"], "static_mac": null, "options": null}`
-	got, err := ParseEndpoint(n, attachment("c1", data))
+	got, err := ParseEndpoint(n, attachRequest("c1", data))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Endpoint{
 		ContainerID: "c1", ContainerName: "one", Aliases: []string{"web"}, Namespace: "/run/netns/x", Interface: "eth0",
 		// The address that `podman network reload` repeats is there once.
-		Addrs: prefixes("10.0.0.2/24", "fd00:10::2/64"),
+		Addrs: parsePrefixes("10.0.0.2/24", "fd00:10::2/64"),
 		MAC:   EndpointMAC(100, netip.MustParseAddr("10.0.0.2")),
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -42,15 +42,15 @@ func TestParseEndpoint(t *testing.T) {
 	}
 }
 
-func TestParseEndpointTakesTheMACGiven(t *testing.T) {
-	e, err := ParseEndpoint(dualStack(t), attachment("c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"02:AB:00:00:00:01"}`))
+func TestParseEndpointWithStaticMAC(t *testing.T) {
+	e, err := ParseEndpoint(dualStackNetwork(t), attachRequest("c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"02:AB:00:00:00:01"}`))
 	if err != nil || e.MAC != (kernel.MAC{2, 0xab, 0, 0, 0, 1}) {
 		t.Errorf("got %v, %v", e.MAC, err)
 	}
 }
 
 func TestParseEndpointRefuses(t *testing.T) {
-	n := dualStack(t)
+	n := dualStackNetwork(t)
 	tests := []struct{ name, id, data, want string }{
 		{"address outside", "c1", `{"interface_name":"eth0","static_ips":["10.0.5.5"]}`, `--ip "10.0.5.5": is in no subnet of network blue`},
 		{"gateway", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.1"]}`, `--ip "10.0.0.1": is the gateway of network blue`},
@@ -65,7 +65,7 @@ func TestParseEndpointRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := ParseEndpoint(n, attachment(tt.id, tt.data))
+			_, err := ParseEndpoint(n, attachRequest(tt.id, tt.data))
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}

@@ -5,18 +5,20 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"vxlan-driver/internal/kernel"
 )
 
 // fakeHost is a Host made of a list of interfaces.
 type fakeHost struct {
-	ifaces    []Interface
+	ifaces    []kernel.Interface
 	default4  string
 	default6  string
 	altNames  map[string]string
 	lookupErr error
 }
 
-func (h fakeHost) Interface(name string) (Interface, error) {
+func (h fakeHost) Interface(name string) (kernel.Interface, error) {
 	if real, ok := h.altNames[name]; ok {
 		name = real
 	}
@@ -25,26 +27,26 @@ func (h fakeHost) Interface(name string) (Interface, error) {
 			return i, h.lookupErr
 		}
 	}
-	return Interface{}, h.lookupErr
+	return kernel.Interface{}, h.lookupErr
 }
 
-func (h fakeHost) InterfaceByAddr(addr netip.Addr) (Interface, error) {
+func (h fakeHost) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 	for _, i := range h.ifaces {
 		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr }) {
 			return i, h.lookupErr
 		}
 	}
-	return Interface{}, h.lookupErr
+	return kernel.Interface{}, h.lookupErr
 }
 
-func (h fakeHost) DefaultRouteInterface(ipv6 bool) (Interface, error) {
+func (h fakeHost) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	if ipv6 {
 		return h.Interface(h.default6)
 	}
 	return h.Interface(h.default4)
 }
 
-func prefixes(s ...string) []netip.Prefix {
+func parsePrefixes(s ...string) []netip.Prefix {
 	var ps []netip.Prefix
 	for _, p := range s {
 		ps = append(ps, netip.MustParsePrefix(p))
@@ -54,20 +56,20 @@ func prefixes(s ...string) []netip.Prefix {
 
 // testHost is the host of the documented example.
 var testHost = fakeHost{
-	ifaces: []Interface{
+	ifaces: []kernel.Interface{
 		{Name: "lo", MTU: 65536, Up: true},
-		{Name: "eth0", MTU: 1500, Up: true, Addrs: prefixes("192.168.1.10/24", "192.168.1.110/24", "fd00:1::10/64")},
-		{Name: "eth1", MTU: 9000, Up: true, Addrs: prefixes("198.18.0.10/24")},
-		{Name: "down0", MTU: 1500, Addrs: prefixes("198.19.0.10/24")},
-		{Name: "small0", MTU: 600, Up: true, Addrs: prefixes("198.19.1.10/24")},
+		{Name: "eth0", MTU: 1500, Up: true, Addrs: parsePrefixes("192.168.1.10/24", "192.168.1.110/24", "fd00:1::10/64")},
+		{Name: "eth1", MTU: 9000, Up: true, Addrs: parsePrefixes("198.18.0.10/24")},
+		{Name: "down0", MTU: 1500, Addrs: parsePrefixes("198.19.0.10/24")},
+		{Name: "small0", MTU: 600, Up: true, Addrs: parsePrefixes("198.19.1.10/24")},
 	},
 	default4: "eth0",
 	default6: "eth0",
 }
 
-// edit returns the documented example with options changed ("-name" removes
+// exampleNetwork returns the documented example with options changed ("-name" removes
 // one) and other keys replaced.
-func edit(options map[string]string, keys map[string]any) []byte {
+func exampleNetwork(options map[string]string, keys map[string]any) []byte {
 	opts := map[string]string{
 		"vni": "100", "local_ip": "192.168.1.10", "remote_ips": "192.168.1.11,192.168.1.12",
 		"physical_interface": "eth0",

@@ -1,15 +1,14 @@
 package network
 
-// Isolation says which other networks' containers a network's may talk to
-// through this host. It does not concern the way out, nor containers of the same
-// network.
+// Isolation says which other networks of this host the network's containers may reach. It does
+// not affect what leaves the host.
 type Isolation int
 
-// The values, as those of netavark's bridge driver.
+// The values are those of netavark's bridge driver.
 const (
-	IsolateOff    Isolation = iota // to any network that is not strict
-	IsolateOn                      // to networks that are not isolated
-	IsolateStrict                  // to none
+	IsolateOff    Isolation = iota // any network that is not strict
+	IsolateOn                      // networks that are not isolated
+	IsolateStrict                  // none
 )
 
 // String prints the value as the option takes it.

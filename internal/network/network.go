@@ -10,48 +10,48 @@ import (
 // plugin's executable.
 const Driver = "vxlan"
 
-// Network is a KindVXLAN network as its user configured it. A Network that Parse
+// Network is a VXLAN network as its user configured it. A Network that Parse
 // returned without an error is valid.
 type Network struct {
 	Identity
 
-	// Tunnel has what the options say of the KindVXLAN device. Its Local, Dev and
-	// Learning are not set: they depend on the host and the mode.
+	// Tunnel is the VXLAN device as the options describe it. Local, Dev and Learning are not set:
+	// they depend on the host and on what the agents know.
 	Tunnel   kernel.Tunnel
 	Learning kernel.Opt[bool]
 
 	LocalIP           netip.Addr   // invalid: auto
 	PhysicalInterface string       // "": auto
 	Remotes           []netip.Addr // sorted, unique; may have this host's own address
-	Gossip            bool         // discovery=gossip: Remotes are only where to ask for the hosts
+	Gossip            bool         // discovery=gossip: Remotes are only the first hosts to ask
 
 	MTU            int    // bytes; 0: the most that fits
 	Metric         uint32 // of the default routes
 	NoDefaultRoute bool
-	Internal       bool // no way out of the overlay
+	Internal       bool // nothing leaves the overlay
 
 	Isolate                      Isolation
-	OutboundAddr4, OutboundAddr6 netip.Addr // source of what leaves the overlay; invalid: the host's choice
+	OutboundAddr4, OutboundAddr6 netip.Addr // source of packets that leave the overlay; invalid: the host's choice
 	VRF                          string     // device that the bridge is a port of
 
-	FastPath kernel.Opt[bool] // past the bridge, where all MACs are known; unset: true
+	FastPath kernel.Opt[bool] // unset: true
 
-	MaxHosts     int  // how many hosts the subnets are divided among; 0: as many as there are
-	AddressCheck bool // ask the wire for an address before a container gets it
+	MaxHosts     int  // hosts that the subnets are divided among; 0: as many as there are
+	AddressCheck bool // probe the network for an address before a container gets it
 	PortSecurity bool // containers send with their own addresses only
 
 	Subnets    []Subnet // empty: a network without addresses
 	Routes     []kernel.Route
 	DNS        bool         // containers find each other by name (dns_enabled)
 	DNSServers []netip.Addr // network_dns_servers
-	DNSPort    uint16       // where names are answered on this host, which Parse does not know; 0: 53
+	DNSPort    uint16       // where names are answered on this host; 0: 53; Parse does not set it
 }
 
 // Subnet is a range of overlay addresses.
 type Subnet struct {
 	Prefix      netip.Prefix // masked
 	Gateway     netip.Addr   // invalid: none
-	Lease       Range        // what this host hands out; zero: all of Prefix
+	Lease       Range        // what this host assigns; zero: all of Prefix
 	HostAddress netip.Addr   // this host's own address; invalid: none
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"vxlan-driver/internal/kernel"
@@ -42,15 +41,15 @@ type routeConfig struct {
 	Type        string  `json:"route_type"`
 }
 
-// Parse reads a network and places it on the host. It reports everything that
-// is wrong, with the configuration or with the host, as Problems.
+// Parse parses a network and finds its VTEP on the host. It returns everything that is wrong
+// with the configuration or the host as Problems.
 func Parse(data []byte, host InterfaceLookup) (Network, VTEP, error) {
-	c, err := decode(data)
+	c, err := decodeConfig(data)
 	if err != nil {
 		return Network{}, VTEP{}, err
 	}
-	n, problems := c.network()
-	v, err := place(n, host, &problems)
+	n, problems := c.parseNetwork()
+	v, err := placeOnHost(n, host, &problems)
 	if err != nil {
 		return Network{}, VTEP{}, err
 	}
@@ -60,38 +59,18 @@ func Parse(data []byte, host InterfaceLookup) (Network, VTEP, error) {
 	return n, v, nil
 }
 
-// ParseStored reads a network without looking at the host, which may have changed since
-// the network was placed on it.
+// ParseStored parses a network without looking at the host, whose interfaces may have changed
+// since the network was set up.
 func ParseStored(data []byte) (Network, error) {
-	c, err := decode(data)
+	c, err := decodeConfig(data)
 	if err != nil {
 		return Network{}, err
 	}
-	n, problems := c.network()
+	n, problems := c.parseNetwork()
 	return n, problems.Err()
 }
 
-// CheckContainerID refuses what is not an id: ids become parts of paths.
-func CheckContainerID(id string) error {
-	if !isID(id) {
-		return Problem{What: "container id", Value: id, Want: idWant}
-	}
-	return nil
-}
-
-// ParseIdentity reads only which network it is, so that also a network that has
-// become invalid can be taken down.
-func ParseIdentity(data []byte) (Identity, error) {
-	c, err := decode(data)
-	if err != nil {
-		return Identity{}, err
-	}
-	var problems Problems
-	id := c.identity(&problems)
-	return id, problems.Err()
-}
-
-func decode(data []byte) (config, error) {
+func decodeConfig(data []byte) (config, error) {
 	var c config
 	if err := json.Unmarshal(data, &c); err != nil {
 		return config{}, fmt.Errorf("read network: %w", err)
@@ -99,11 +78,11 @@ func decode(data []byte) (config, error) {
 	return c, nil
 }
 
-// network checks everything that can be checked without the host.
-func (c config) network() (Network, Problems) {
+// parseNetwork checks everything that can be checked without the host.
+func (c config) parseNetwork() (Network, Problems) {
 	var problems Problems
 	n := Network{
-		Identity: c.identity(&problems),
+		Identity: c.parseIdentity(&problems),
 		Internal: c.Internal,
 		DNS:      c.DNS,
 	}
@@ -135,30 +114,11 @@ func (c config) network() (Network, Problems) {
 	return n, problems
 }
 
-func (c config) identity(problems *Problems) Identity {
-	if !isID(c.ID) {
-		problems.Add("network id", c.ID, idWant)
-	}
-	if !isID(c.Name) {
-		problems.Add("network name", c.Name, idWant)
-	}
-	if wrong := checkDeviceName(c.NetworkInterface, maxAltNameLen); wrong != "" {
-		problems.Add("--interface-name", c.NetworkInterface, "%s", wrong)
-	}
-	id := newIdentity(c.ID, c.Name, c.NetworkInterface)
-	for _, name := range id.Bridge.all() {
-		if slices.Contains(id.Device.all(), name) {
-			problems.Add("--interface-name", c.NetworkInterface, "is what the network's VXLAN device is called; choose another")
-		}
-	}
-	return id
-}
-
-// checkIPAM refuses what would make hosts disagree about addresses.
+// checkIPAM refuses IPAM drivers that would make hosts disagree about addresses.
 func (c config) checkIPAM(gossip bool, problems *Problems) {
 	driver := c.IPAMOptions["driver"]
 	if gossip && driver == Driver {
-		driver = "" // as Complete has it
+		driver = "" // Complete wrote it
 	}
 	switch driver {
 	case "", "host-local":
@@ -178,7 +138,7 @@ func (c config) checkIPAM(gossip bool, problems *Problems) {
 	}
 }
 
-// checkPeers checks that there is somebody to talk to, in one address family.
+// checkPeers checks that the network has other hosts, all of one address family.
 func (n Network) checkPeers(typed map[string]string, problems *Problems) {
 	group := n.Tunnel.Group.IsValid()
 	switch value, ok := typed["remote_ips"]; {
@@ -234,7 +194,7 @@ func (n *Network) addSubnet(c subnetConfig, problems *Problems) {
 	n.Subnets = append(n.Subnets, s)
 }
 
-// parseRange reads a lease range; Podman leaves out an end that the user did.
+// parseRange parses a lease range. Podman leaves out an end that the user left out.
 func (s Subnet) parseRange(start, end string, problems *Problems) Range {
 	var r Range
 	if start != "" {
@@ -249,7 +209,7 @@ func (s Subnet) parseRange(start, end string, problems *Problems) Range {
 	return r
 }
 
-// parseAddr reads an address that must be in the subnet.
+// parseAddr parses an address of the subnet.
 func (s Subnet) parseAddr(what, value string, problems *Problems) netip.Addr {
 	a, err := netip.ParseAddr(value)
 	if err != nil || !s.Prefix.Contains(a) {

@@ -12,14 +12,14 @@ import (
 
 // The documented example, with the bridge name of 16 bytes and null where
 // netavark writes null.
-const documented = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", "network_interface": "br-vxlan-network",
+const documentedExample = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", "network_interface": "br-vxlan-network",
   "options": {"vni": "100", "local_ip": "192.168.1.10", "remote_ips": "192.168.1.11,192.168.1.12",
               "physical_interface": "eth0", "vxlan_port": "4789"},
   "subnets": [{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1", "lease_range": null}], "routes": null, "ipam_options": null,
   "dns_enabled": true, "internal": false, "ipv6_enabled": false}`
 
 func TestParseDocumentedExample(t *testing.T) {
-	n, v, err := Parse([]byte(documented), testHost)
+	n, v, err := Parse([]byte(documentedExample), testHost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := Parse(edit(tt.opts, tt.keys), testHost)
+			_, _, err := Parse(exampleNetwork(tt.opts, tt.keys), testHost)
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
@@ -144,7 +144,7 @@ func TestParseRefuses(t *testing.T) {
 
 // One command, all its problems: also those of the host beside those of the text.
 func TestParseReportsAllProblemsAtOnce(t *testing.T) {
-	data := edit(map[string]string{"vni": "x", "mtu": "9000", "vin": "1", "local_ip": "192.168.1.99"},
+	data := exampleNetwork(map[string]string{"vni": "x", "mtu": "9000", "vin": "1", "local_ip": "192.168.1.99"},
 		map[string]any{"subnets": []any{map[string]string{"subnet": "192.168.1.0/24"}}})
 	_, _, err := Parse(data, testHost)
 	want := `5 problems
@@ -158,8 +158,8 @@ func TestParseReportsAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
-func TestParseUnknownOptionWithoutANearOneListsAll(t *testing.T) {
-	_, _, err := Parse(edit(map[string]string{"zzzzzz": "1"}, nil), testHost)
+func TestParseUnknownOptionListsAllOptions(t *testing.T) {
+	_, _, err := Parse(exampleNetwork(map[string]string{"zzzzzz": "1"}, nil), testHost)
 	if err == nil || !strings.Contains(err.Error(), "the options are vni, local_ip, remote_ips,") {
 		t.Errorf("got %v", err)
 	}
@@ -186,7 +186,7 @@ func TestParsePlacesTheNetwork(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, v, err := Parse(edit(tt.opts, nil), testHost)
+			_, v, err := Parse(exampleNetwork(tt.opts, nil), testHost)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,15 +200,15 @@ func TestParsePlacesTheNetwork(t *testing.T) {
 func TestParseReturnsLookupErrors(t *testing.T) {
 	h := testHost
 	h.lookupErr = errors.New("netlink is gone")
-	if _, _, err := Parse([]byte(documented), h); !errors.Is(err, h.lookupErr) {
+	if _, _, err := Parse([]byte(documentedExample), h); !errors.Is(err, h.lookupErr) {
 		t.Errorf("got %v", err)
 	}
 }
 
 // A network that became invalid, for instance since its interface was renamed or
 // an option is no more, must still be taken down.
-func TestIdentifyDoesNotLookAtOptions(t *testing.T) {
-	id, err := ParseIdentity(edit(map[string]string{"vni": "x", "gone": "1"}, map[string]any{"name": "blue"}))
+func TestParseIdentityIgnoresOptions(t *testing.T) {
+	id, err := ParseIdentity(exampleNetwork(map[string]string{"vni": "x", "gone": "1"}, map[string]any{"name": "blue"}))
 	if err != nil || id.Bridge.Name != "br-vxlan-blue" || id.Device.Name != "vxlan-blue" || id.ID != "7c7b" {
 		t.Errorf("got %+v, %v", id, err)
 	}

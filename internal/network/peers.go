@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// Peers is what the host's agent has found out and the data path depends on. All
-// programs build by it, so that none undoes what another did. Without an agent there
-// is none, and a network is as its list says.
+// Peers is what the host's agent knows of the other hosts and the data path depends on. Plugin,
+// agent and tool all use it, so that none undoes what another did. Without an agent there is
+// none, and the configuration's list of hosts holds.
 type Peers struct {
-	Flood     []netip.Addr // hosts that get what is for everybody, sorted
+	Flood     []netip.Addr // hosts that get flooded packets, sorted
 	StaticFDB bool         // see VTEP
 	AgentPort uint16       // see VTEP
-	HostAddrs []netip.Addr // this host's own, where the agent chooses them
+	HostAddrs []netip.Addr // this host's own addresses, where the agent assigns them
 }
 
-// Equal tells whether both say the same.
+// Equal tells whether both are the same.
 func (p Peers) Equal(o Peers) bool {
 	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) && slices.Equal(p.HostAddrs, o.HostAddrs)
 }
 
-// Place completes what the network and its list say of this host. Who may send is as
-// the list says, if there is one.
+// Place completes the network and its VTEP. The hosts that may send to this one are still those
+// of the network's list, unless discovery=gossip.
 func (p Peers) Place(n *Network, v *VTEP) {
 	v.Flood, v.StaticFDB, v.AgentPort = p.Flood, p.StaticFDB, p.AgentPort
 	if !n.Gossip {

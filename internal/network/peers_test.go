@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// The list of a static network says who may send, whatever the agent knows; without a
-// list nobody else does.
-func TestPeersPlace(t *testing.T) {
+// A static network takes packets from the hosts of its list, whatever the agent knows. A gossip
+// network has no list, and takes them from the hosts that the agent knows.
+func TestPeersPlaceKeepsStaticListAsSenders(t *testing.T) {
 	a, b := netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")
 	own := netip.MustParseAddr("10.0.0.9")
 	p := Peers{Flood: []netip.Addr{b}, StaticFDB: true, AgentPort: 7947, HostAddrs: []netip.Addr{own}}
@@ -31,9 +31,9 @@ func TestPeersPlace(t *testing.T) {
 	}
 }
 
-// Hosts that find each other need no list; Podman leaves addresses to the plugin.
-func TestGossipNetwork(t *testing.T) {
-	data := edit(map[string]string{"discovery": "gossip", "-remote_ips": ""}, nil)
+// Complete makes Podman leave the addresses of such a network to the plugin.
+func TestGossipNetworkNeedsNoHostList(t *testing.T) {
+	data := exampleNetwork(map[string]string{"discovery": "gossip", "-remote_ips": ""}, nil)
 	n, v, err := Parse(data, testHost)
 	if err != nil || !n.Gossip || !n.NeedsAgent() || len(v.Remotes) != 0 {
 		t.Fatalf("got %+v, %v, %v", n, v, err)
@@ -42,7 +42,7 @@ func TestGossipNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := decode(completed)
+	c, err := decodeConfig(completed)
 	if err != nil || c.IPAMOptions["driver"] != Driver {
 		t.Errorf("got %v, %v", c.IPAMOptions, err)
 	}

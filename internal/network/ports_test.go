@@ -62,7 +62,7 @@ func FuzzEndpoint(f *testing.F) {
 		[]byte(`[{"container_port": 80, "host_ip": "::1", "host_port": 65535, "protocol": "tcp,udp", "range": 1}]`))
 	f.Add([]byte(`{"interface_name":"eth0","static_ips":["fd00:10::2"],"static_mac":"02:00:00:00:00:01"}`), []byte(`null`))
 	f.Fuzz(func(t *testing.T, options, ports []byte) {
-		e, err := ParseEndpoint(dualStack(t), AttachRequest{ContainerID: "c1", Namespace: "/x", Options: options, Ports: ports})
+		e, err := ParseEndpoint(dualStackNetwork(t), AttachRequest{ContainerID: "c1", Namespace: "/x", Options: options, Ports: ports})
 		if err != nil {
 			return
 		}

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with what the user typed.
+// Problem is one thing that is wrong with a configuration or the host.
 type Problem struct {
 	What  string // the option or flag, as the user typed it
 	Value string
-	Want  string // what is wrong, or what would be right
+	Want  string // what is wrong, or what would be valid
 }
 
-// Error names the option, the value and what would be right.
+// Error names the option, its value and what is wrong.
 func (p Problem) Error() string {
 	if p.Value == "" {
 		return fmt.Sprintf("%s: %s", p.What, p.Want)
@@ -21,10 +21,10 @@ func (p Problem) Error() string {
 	return fmt.Sprintf("%s %q: %s", p.What, p.Value, p.Want)
 }
 
-// Problems is everything that is wrong with one command.
+// Problems are all problems of one command.
 type Problems []Problem
 
-// Error prints a single problem on the same line, several on a line each.
+// Error returns a single problem as one line, and several with a line each.
 func (ps Problems) Error() string {
 	if len(ps) == 1 {
 		return ps[0].Error()
@@ -37,7 +37,7 @@ func (ps Problems) Error() string {
 	return b.String()
 }
 
-// Add notes a problem; want is a format string.
+// Add adds a problem; want is a format string.
 func (ps *Problems) Add(what, value, want string, args ...any) {
 	*ps = append(*ps, Problem{What: what, Value: value, Want: fmt.Sprintf(want, args...)})
 }
@@ -50,41 +50,7 @@ func (ps Problems) Err() error {
 	return ps
 }
 
-// nearest returns the name that differs least from s, or "" if none is near
-// enough to be what was meant.
-func nearest(s string, names []string) string {
-	best, bestDistance := "", 1+len(s)/3
-	for _, name := range names {
-		if d := distance(s, name); d <= bestDistance && (best == "" || d < bestDistance) {
-			best, bestDistance = name, d
-		}
-	}
-	return best
-}
-
-// distance counts the single-byte insertions, deletions and substitutions that
-// lead from a to b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// mention tells whether a problem with what has been noted.
-func (ps Problems) mention(what string) bool {
+// haveProblemWith tells whether there is a problem with what already.
+func (ps Problems) haveProblemWith(what string) bool {
 	return slices.ContainsFunc(ps, func(p Problem) bool { return p.What == what })
 }

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Reservation is something that another network, or a device of the host, already
-// has, and that a new network therefore cannot have.
+// Reservation is what another network or a device of the host uses, and a new network therefore
+// cannot.
 type Reservation struct {
 	Holder  string // for the message, such as `network "blue"`
 	ID      string // of a network
@@ -20,9 +20,8 @@ type Reservation struct {
 	Bridge  string    // of a network of another driver
 }
 
-// ReadReservation reads what a network in one of Podman's configuration files holds.
-// What cannot be read holds nothing: another network's mistakes are not this
-// one's problem.
+// ReadReservation returns what a network in one of Podman's configuration files uses. What cannot
+// be parsed uses nothing: another network's mistakes are not this one's problem.
 func ReadReservation(data []byte) (t Reservation, ok bool) {
 	var c struct {
 		config
@@ -32,22 +31,21 @@ func ReadReservation(data []byte) (t Reservation, ok bool) {
 		return Reservation{}, false
 	}
 	t = Reservation{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID}
-	n, _ := c.network()
+	n, _ := c.parseNetwork()
 	for _, s := range n.Subnets {
 		t.Subnets = append(t.Subnets, s.Prefix)
 	}
 	if c.Driver == Driver {
 		t.VNI, t.Port = n.Tunnel.VNI, n.Tunnel.Port
-		t.Names = slices.Concat(n.Bridge.all(), n.Device.all())
+		t.Names = slices.Concat(n.Bridge.allNames(), n.Device.allNames())
 	} else if other, ok := ReadForeignReservation(data); ok {
 		t.Names, t.Bridge, t.Isolate = other.Names, other.Bridge, other.Isolate
 	}
 	return t, true
 }
 
-func (d DeviceName) all() []string { return append([]string{d.Name}, d.Alts...) }
-
-// ReadForeignReservation reads as much of a network of another driver as those that are in use need to know; of one of this driver, nothing.
+// ReadForeignReservation returns the bridge and isolation of a network of another driver, which
+// networks of this driver are isolated from. For a network of this driver it returns nothing.
 func ReadForeignReservation(data []byte) (t Reservation, ok bool) {
 	var c struct {
 		Name             string `json:"name"`
@@ -66,25 +64,25 @@ func ReadForeignReservation(data []byte) (t Reservation, ok bool) {
 	return t, true
 }
 
-// ParseNew is Parse for a network that is being created. It also looks for what
-// is taken, and for device names that the host already has. The network is valid
-// only if there are no problems; the caller may find more.
+// ParseNew is Parse for a network that is being created. It also refuses what is reserved, and
+// device names that the host already has. The network is valid only if there are no problems; the
+// caller may find more.
 func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, VTEP, Problems, error) {
-	c, err := decode(data)
+	c, err := decodeConfig(data)
 	if err != nil {
 		return Network{}, VTEP{}, nil, err
 	}
-	n, problems := c.network()
-	v, err := place(n, host, &problems)
+	n, problems := c.parseNetwork()
+	v, err := placeOnHost(n, host, &problems)
 	if err != nil {
 		return Network{}, VTEP{}, nil, err
 	}
 	for _, t := range taken {
 		if t.ID == "" || t.ID != n.ID {
-			n.checkTaken(t, &problems)
+			n.checkReservation(t, &problems)
 		}
 	}
-	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {
+	for _, name := range slices.Concat(n.Bridge.allNames(), n.Device.allNames()) {
 		iface, err := host.Interface(name)
 		if err != nil {
 			return Network{}, VTEP{}, nil, err
@@ -96,12 +94,12 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 	return n, v, problems, nil
 }
 
-func (n Network) checkTaken(t Reservation, problems *Problems) {
-	// A network in use is met twice, in Podman's list and as a device: once is enough.
-	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port && !problems.mention("option vni") {
+func (n Network) checkReservation(t Reservation, problems *Problems) {
+	// A network in use is reserved twice, by its configuration and by its device. One problem is enough.
+	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port && !problems.haveProblemWith("option vni") {
 		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port", t.Port, t.Holder)
 	}
-	for _, name := range slices.Concat(n.Bridge.all(), n.Device.all()) {
+	for _, name := range slices.Concat(n.Bridge.allNames(), n.Device.allNames()) {
 		if slices.Contains(t.Names, name) {
 			problems.Add("device name", name, "is held by %s", t.Holder)
 		}

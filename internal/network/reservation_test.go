@@ -7,23 +7,23 @@ import (
 	"testing"
 )
 
-// takenBy is nothing where the file cannot be read.
-func takenBy(data []byte) Reservation {
+// reservationOf ignores whether the file could be parsed.
+func reservationOf(data []byte) Reservation {
 	t, _ := ReadReservation(data)
 	return t
 }
 
-// Of networks of other drivers those in use need the bridge and how far they are isolated.
-func TestReadOther(t *testing.T) {
+// Of networks of other drivers, the bridge and the isolation matter.
+func TestReadForeignReservation(t *testing.T) {
 	for data, want := range map[string]Reservation{
 		`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`: {
 			Holder: `network "podman"`, ID: "2f", Bridge: "podman0", Names: []string{"podman0"}},
 		`{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"strict","mtu":"1400"}}`: {
 			Holder: `network "x"`, ID: "3", Bridge: "podman1", Names: []string{"podman1"}, Isolate: IsolateStrict},
 		`{"name":"x","id":"3","driver":"macvlan","options":{"mode":"bridge"}}`: {},
-		string(edit(nil, nil)): {},
-		`{`:                    {},
-		`[]`:                   {},
+		string(exampleNetwork(nil, nil)):                                       {},
+		`{`:                                                                    {},
+		`[]`:                                                                   {},
 	} {
 		got, ok := ReadForeignReservation([]byte(data))
 		if !reflect.DeepEqual(got, want) || ok != (want.Bridge != "") {
@@ -32,9 +32,9 @@ func TestReadOther(t *testing.T) {
 	}
 }
 
-func TestParseNewRefusesWhatIsTaken(t *testing.T) {
-	blue := takenBy(edit(nil, map[string]any{"id": "b1", "name": "blue"}))
-	podman := takenBy([]byte(`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`))
+func TestParseNewRefusesReserved(t *testing.T) {
+	blue := reservationOf(exampleNetwork(nil, map[string]any{"id": "b1", "name": "blue"}))
+	podman := reservationOf([]byte(`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`))
 	tests := []struct {
 		name  string
 		data  []byte
@@ -42,24 +42,24 @@ func TestParseNewRefusesWhatIsTaken(t *testing.T) {
 		taken []Reservation
 		want  string
 	}{
-		{"vni and subnet of another network", edit(nil, nil), testHost, []Reservation{blue}, `2 problems
+		{"vni and subnet of another network", exampleNetwork(nil, nil), testHost, []Reservation{blue}, `2 problems
   option vni "100": is used with port 4789 by network "blue"; choose another vni or vxlan_port
   --subnet "10.0.0.0/24": overlaps 10.0.0.0/24 of network "blue"`},
-		{"vni of a device", edit(nil, nil), testHost, []Reservation{{Holder: "the device vxlan7", VNI: 100, Port: 4789}},
+		{"vni of a device", exampleNetwork(nil, nil), testHost, []Reservation{{Holder: "the device vxlan7", VNI: 100, Port: 4789}},
 			`option vni "100": is used with port 4789 by the device vxlan7; choose another vni or vxlan_port`},
-		{"the same vni twice is one problem", edit(nil, nil), testHost,
+		{"the same vni twice is one problem", exampleNetwork(nil, nil), testHost,
 			[]Reservation{{Holder: `network "x"`, VNI: 100, Port: 4789}, {Holder: "the device vxlan7", VNI: 100, Port: 4789}},
 			`option vni "100": is used with port 4789 by network "x"; choose another vni or vxlan_port`},
-		{"subnet and bridge of a bridge network", edit(nil, map[string]any{"network_interface": "podman0"}), testHost, []Reservation{podman}, `2 problems
+		{"subnet and bridge of a bridge network", exampleNetwork(nil, map[string]any{"network_interface": "podman0"}), testHost, []Reservation{podman}, `2 problems
   device name "podman0": is held by network "podman"
   --subnet "10.0.0.0/24": overlaps 10.0.0.0/16 of network "podman"`},
-		{"a device's name", edit(nil, map[string]any{"network_interface": "eth1"}), testHost, nil,
+		{"a device's name", exampleNetwork(nil, map[string]any{"network_interface": "eth1"}), testHost, nil,
 			`device name "eth1": is held by an interface of this host; remove it, or choose another network name or --interface-name`},
-		{"a device's alternative name", edit(nil, nil), fakeHost{ifaces: testHost.ifaces, altNames: map[string]string{"vxlan-vxlan-network": "eth1"}}, nil,
+		{"a device's alternative name", exampleNetwork(nil, nil), fakeHost{ifaces: testHost.ifaces, altNames: map[string]string{"vxlan-vxlan-network": "eth1"}}, nil,
 			`device name "vxlan-vxlan-network": is held by an interface of this host; remove it, or choose another network name or --interface-name`},
-		{"another port", edit(map[string]string{"vxlan_port": "8472"}, nil), testHost, []Reservation{{Holder: "x", VNI: 100, Port: 4789}}, ""},
-		{"itself", edit(nil, nil), testHost, []Reservation{takenBy(edit(nil, nil))}, ""},
-		{"a file that is no network", edit(nil, nil), testHost, []Reservation{takenBy([]byte("{"))}, ""},
+		{"another port", exampleNetwork(map[string]string{"vxlan_port": "8472"}, nil), testHost, []Reservation{{Holder: "x", VNI: 100, Port: 4789}}, ""},
+		{"itself", exampleNetwork(nil, nil), testHost, []Reservation{reservationOf(exampleNetwork(nil, nil))}, ""},
+		{"a file that is no network", exampleNetwork(nil, nil), testHost, []Reservation{reservationOf([]byte("{"))}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,14 +67,14 @@ func TestParseNewRefusesWhatIsTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := errText(problems.Err()); got != tt.want {
+			if got := errorText(problems.Err()); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
 	}
 }
 
-func errText(err error) string {
+func errorText(err error) string {
 	if err == nil {
 		return ""
 	}

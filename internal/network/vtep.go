@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"vxlan-driver/internal/kernel"
 )
 
 const (
-	// Bytes that KindVXLAN adds to a frame's payload: inner Ethernet 14, KindVXLAN 8,
+	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8,
 	// UDP 8 and an outer IPv4 header of 20 or IPv6 header of 40 (RFC 7348,
 	// section 5).
 	overhead4 = 50
@@ -26,30 +28,30 @@ type VTEP struct {
 	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
 	MTU       int          // of the overlay, bytes
 
-	// What Peers have a say in, and so is not kept with the rest.
-	Flood     []netip.Addr `json:"-"` // hosts that get what is for everybody
-	StaticFDB bool         `json:"-"` // others say which MACs they have, so there is nothing to learn
-	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: there are none
+	// What Peers sets is not stored with the rest.
+	Flood     []netip.Addr `json:"-"` // hosts that get flooded packets
+	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
+	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
 }
 
-// place finds the network's VTEP on the host. The error is of the lookups; what
-// is wrong with the network or the host is added to problems.
-func place(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
+// placeOnHost finds the network's VTEP on the host. Only lookups that fail are an error; what is
+// wrong with the network or the host is added to problems.
+func placeOnHost(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
 	iface, err := findInterface(n, host, problems)
 	if err != nil || iface.Name == "" {
 		return VTEP{}, err
 	}
 	v := VTEP{Interface: iface.Name}
-	v.Local = findLocal(n, iface, problems)
-	// Not only Local: a host that flooded to another address of its own would
-	// learn its own containers' MACs from the tunnel.
+	v.Local = findLocalAddr(n, iface, problems)
+	// Leave out all addresses of this host, not only Local: a host that floods to itself learns
+	// its own containers' MACs from the tunnel.
 	for _, r := range n.Remotes {
-		if r != v.Local && !iface.has(r) && !n.Gossip {
+		if r != v.Local && !iface.HasAddr(r) && !n.Gossip {
 			v.Remotes = append(v.Remotes, r)
 		}
 	}
 	v.Flood = v.Remotes
-	if len(v.Remotes) == 0 && !n.Gossip && !n.Tunnel.Group.IsValid() && !problems.mention("option remote_ips") {
+	if len(v.Remotes) == 0 && !n.Gossip && !n.Tunnel.Group.IsValid() && !problems.haveProblemWith("option remote_ips") {
 		problems.Add("option remote_ips", v.Local.String(), "has no host but this one; name at least one other")
 	}
 	if err := checkVRF(n, host, problems); err != nil {
@@ -60,31 +62,31 @@ func place(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
 	return v, nil
 }
 
-// findInterface returns the underlay interface, or a zero Interface with a problem.
-func findInterface(n Network, host InterfaceLookup, problems *Problems) (Interface, error) {
+// findInterface returns the underlay interface, or a zero Interface and adds a problem.
+func findInterface(n Network, host InterfaceLookup, problems *Problems) (kernel.Interface, error) {
 	const option = "option physical_interface"
 	var (
-		iface Interface
+		iface kernel.Interface
 		err   error
 	)
 	switch {
-	case problems.mention(option):
+	case problems.haveProblemWith(option):
 	case n.PhysicalInterface != "":
 		if iface, err = host.Interface(n.PhysicalInterface); err == nil && iface.Name == "" {
 			problems.Add(option, n.PhysicalInterface, "this host has no such interface; see `ip link`")
 		}
-	case problems.mention("option local_ip"):
+	case problems.haveProblemWith("option local_ip"):
 	case n.LocalIP.IsValid():
 		if iface, err = host.InterfaceByAddr(n.LocalIP); err == nil && iface.Name == "" {
 			problems.Add("option local_ip", n.LocalIP.String(), "no interface of this host has this address; see `ip address`")
 		}
 	default:
 		if iface, err = host.DefaultRouteInterface(n.wantsIPv6()); err == nil && iface.Name == "" {
-			problems.Add(option, auto, "this host has no default route to find it by; name the interface")
+			problems.Add(option, autoValue, "this host has no default route to find it by; name the interface")
 		}
 	}
 	if err != nil {
-		return Interface{}, fmt.Errorf("find the physical interface: %w", err)
+		return kernel.Interface{}, fmt.Errorf("find the physical interface: %w", err)
 	}
 	if iface.Name != "" && !iface.Up {
 		problems.Add(option, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
@@ -92,7 +94,7 @@ func findInterface(n Network, host InterfaceLookup, problems *Problems) (Interfa
 	return iface, nil
 }
 
-// wantsIPv6 tells the family of the underlay from the peers.
+// wantsIPv6 tells whether the other hosts' addresses are IPv6.
 func (n Network) wantsIPv6() bool {
 	if len(n.Remotes) > 0 {
 		return n.Remotes[0].Is6()
@@ -100,15 +102,10 @@ func (n Network) wantsIPv6() bool {
 	return n.Tunnel.Group.Is6()
 }
 
-// has tells whether the interface has the address.
-func (i Interface) has(addr netip.Addr) bool {
-	return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr })
-}
-
-// findLocal returns this host's VTEP address, or an invalid one with a problem.
-func findLocal(n Network, iface Interface, problems *Problems) netip.Addr {
+// findLocalAddr returns this host's VTEP address, or an invalid one and adds a problem.
+func findLocalAddr(n Network, iface kernel.Interface, problems *Problems) netip.Addr {
 	const option = "option local_ip"
-	if problems.mention(option) {
+	if problems.haveProblemWith(option) {
 		return netip.Addr{}
 	}
 	var (
@@ -127,27 +124,27 @@ func findLocal(n Network, iface Interface, problems *Problems) netip.Addr {
 	}
 	switch {
 	case !n.LocalIP.IsValid() && listed.IsValid():
-		return listed // what the other hosts know this one by
+		return listed // the address by which the other hosts list this one
 	case !n.LocalIP.IsValid() && first.IsValid():
 		return first
-	case iface.has(n.LocalIP) && listed.IsValid() && !slices.Contains(n.Remotes, n.LocalIP):
+	case iface.HasAddr(n.LocalIP) && listed.IsValid() && !slices.Contains(n.Remotes, n.LocalIP):
 		problems.Add(option, n.LocalIP.String(), "is not in remote_ips, but %s is, which this host has too; use the one that the other hosts list", listed)
 		return n.LocalIP
-	case iface.has(n.LocalIP):
+	case iface.HasAddr(n.LocalIP):
 		return n.LocalIP
 	}
 	if n.LocalIP.IsValid() {
-		problems.Add(option, n.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, listOr(has, "none"))
+		problems.Add(option, n.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, joinOr(has, "none"))
 	} else {
-		problems.Add(option, auto, "%s has no address of the remote hosts' family; it has %s", iface.Name, listOr(has, "none"))
+		problems.Add(option, autoValue, "%s has no address of the remote hosts' family; it has %s", iface.Name, joinOr(has, "none"))
 	}
 	return netip.Addr{}
 }
 
-// checkVRF wants the device to be there, since it is not the driver's to make: its
+// checkVRF refuses a device that is not there. The driver does not create it, since its routing
 // table is the administrator's choice.
 func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
-	if n.VRF == "" || problems.mention("option vrf") {
+	if n.VRF == "" || problems.haveProblemWith("option vrf") {
 		return nil
 	}
 	iface, err := host.Interface(n.VRF)
@@ -163,7 +160,7 @@ func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
 	return nil
 }
 
-func listOr(items []string, none string) string {
+func joinOr(items []string, none string) string {
 	if len(items) == 0 {
 		return none
 	}
@@ -171,7 +168,7 @@ func listOr(items []string, none string) string {
 }
 
 // findMTU returns the overlay's MTU: the one asked for, or the most that fits.
-func findMTU(n Network, iface Interface, ipv6 bool, problems *Problems) int {
+func findMTU(n Network, iface kernel.Interface, ipv6 bool, problems *Problems) int {
 	overhead := overhead4
 	if ipv6 {
 		overhead = overhead6
@@ -188,7 +185,7 @@ func findMTU(n Network, iface Interface, ipv6 bool, problems *Problems) int {
 	if n.MTU == 0 {
 		return most
 	}
-	if problems.mention("option mtu") {
+	if problems.haveProblemWith("option mtu") {
 		return 0
 	}
 	if n.MTU < least || n.MTU > most {
@@ -198,9 +195,9 @@ func findMTU(n Network, iface Interface, ipv6 bool, problems *Problems) int {
 	return n.MTU
 }
 
-// checkOverlap refuses an overlay that covers the addresses by which its own
-// packets travel.
-func checkOverlap(n Network, v VTEP, iface Interface, problems *Problems) {
+// checkOverlap refuses subnets that contain the underlay's addresses, since the VXLAN packets
+// themselves would be routed into the overlay.
+func checkOverlap(n Network, v VTEP, iface kernel.Interface, problems *Problems) {
 	for _, s := range n.Subnets {
 		overlapped := false
 		for _, p := range iface.Addrs {
@@ -218,7 +215,7 @@ func checkOverlap(n Network, v VTEP, iface Interface, problems *Problems) {
 	}
 }
 
-// String prints the VTEP for logs and tests.
+// String formats the VTEP for logs and tests.
 func (v VTEP) String() string {
 	return fmt.Sprintf("%s %s %d %v", v.Interface, v.Local, v.MTU, v.Remotes)
 }

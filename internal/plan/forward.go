@@ -32,9 +32,8 @@ type Forwarding struct {
 	Device kernel.Link             // the KindVXLAN device: name, mark, master
 	Port   kernel.PortFlags        // how its bridge treats it
 	Tables kernel.ForwardingTables // sorted
-	// FastPath leads past the bridge, for ports with these marks.
+	// FastPath leads past the bridge.
 	FastPath kernel.FastPath
-	Aliases  map[kernel.MAC]string
 	// Partial lets entries be that are there and not wanted.
 	Partial bool
 }
@@ -56,31 +55,25 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 		t.Static = append(t.Static, e.MAC)
 	}
 	fw := Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
-	fw.FastPath.Device = fw.Device.Name
+	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
 	// What the bridge's rules see, they see of all: those of port security, and by other programs of group policy.
 	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.FastPath.Remote = t.Static
-		fw.FastPath.Ports, fw.Aliases = ports(n, v, k.Local)
+		fw.FastPath.Ports = fastPathPorts(n, v, k.Local)
 	}
 	return fw
 }
 
-// WantsFastPath tells whether there is anything for a shortcut to lead to, or may be.
-func (f Forwarding) WantsFastPath() bool {
-	return len(f.FastPath.Ports) > 0 && (len(f.FastPath.Remote) > 0 || f.Partial)
-}
-
-// ports are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
-func ports(n network.Network, v network.VTEP, local []network.Endpoint) (all []kernel.FastPathPort, aliases map[kernel.MAC]string) {
-	aliases = make(map[kernel.MAC]string)
+// fastPathPorts are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
+func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) (ports []kernel.FastPathPort) {
+	taken := map[kernel.MAC]bool{{}: true, network.BridgeMAC(n.Tunnel.VNI, v.Local): true}
 	for _, e := range local {
-		_, taken := aliases[e.MAC]
-		if !taken && !e.MAC.IsZero() && e.MAC != network.BridgeMAC(n.Tunnel.VNI, v.Local) {
-			aliases[e.MAC] = n.EndpointAlias(e)
-			all = append(all, kernel.FastPathPort{Name: n.Port(e), MAC: e.MAC})
+		if !taken[e.MAC] {
+			taken[e.MAC] = true
+			ports = append(ports, kernel.FastPathPort{Name: n.Port(e), MAC: e.MAC, Alias: n.EndpointAlias(e)})
 		}
 	}
-	return all, aliases
+	return ports
 }
 
 // portFlags: who learns needs to hear what a port with neighbour suppression keeps

@@ -89,16 +89,16 @@ func TestForwardPort(t *testing.T) {
 	}
 }
 
-// A shortcut needs all MACs to be known, and is not for networks whose rules are the bridge's.
-func TestForwardShortcut(t *testing.T) {
+// A fast path needs all MACs to be known, and is not for networks whose rules are the bridge's.
+func TestFastPathWhereAllMACsAreKnown(t *testing.T) {
 	tests := []struct {
 		name  string
 		exact bool
 		alter func(*network.Network)
 		want  string
 	}{
-		{"all known", true, func(*network.Network) {}, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09}]"},
-		{"asked for", true, func(n *network.Network) { n.FastPath = kernel.Some(true) }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09}]"},
+		{"all known", true, func(*network.Network) {}, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09 %s}]"},
+		{"asked for", true, func(n *network.Network) { n.FastPath = kernel.Some(true) }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09 %s}]"},
 		{"learning", false, func(*network.Network) {}, "[] []"},
 		{"not wanted", true, func(n *network.Network) { n.FastPath = kernel.Some(false) }, "[] []"},
 		{"port security", true, func(n *network.Network) { n.PortSecurity = true }, "[] []"},
@@ -110,8 +110,8 @@ func TestForwardShortcut(t *testing.T) {
 		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}, {ContainerID: "c3", MAC: mac(9)},
 			{ContainerID: "c4", MAC: network.BridgeMAC(100, vtep.Local)}}
 		s := Forward(n, vtep, Known{StaticFDB: tt.exact, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).FastPath
-		if got := fmt.Sprint(s.Remote, s.Ports); s.Device != "vxlan-blue" || got != tt.want {
-			t.Errorf("%s: %s: got %s, want %s", tt.name, s.Device, got, tt.want)
+		if want := strings.ReplaceAll(tt.want, "%s", n.EndpointAlias(local[0])); s.Device != "vxlan-blue" || s.Bridge != "br-vxlan-blue" || fmt.Sprint(s.Remote, s.Ports) != want {
+			t.Errorf("%s: got %+v, want %s", tt.name, s, want)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func Endpoint(host, container Namespace, e plan.Veth) (announced bool, err error
 		if err := checkOwner(e.Port, outside); err != nil {
 			return false, err
 		}
-		err := errors.Join(LeaveShortcut(host, e.Device, e.Container.MAC), host.Apply(kernel.DeleteLink{Name: outside.Name}))
+		err := errors.Join(host.EvictFastPath(e.Device, e.Container.MAC), host.Apply(kernel.DeleteLink{Name: outside.Name}))
 		if err != nil {
 			return false, err
 		}

@@ -56,7 +56,7 @@ func Arrive(host Namespace, e plan.Veth) error {
 	}
 	return errors.Join(
 		host.Apply(kernel.DelStatic{Name: e.Device, MAC: e.Container.MAC}),
-		LeaveShortcut(host, e.Device, e.Container.MAC))
+		host.EvictFastPath(e.Device, e.Container.MAC))
 }
 
 func count(t kernel.ForwardingTables) int { return len(t.FDB) + len(t.Static) + len(t.Neighbours) }

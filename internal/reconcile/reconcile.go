@@ -41,13 +41,15 @@ type Namespace interface {
 	PortFlags(name string) (kernel.PortFlags, error)
 	// SetPort changes that.
 	SetPort(name string, f kernel.PortFlags) error
-	// FastPath returns what the shortcut's table of a KindVXLAN device has, and whether there is
-	// one; without a device in it, it is not as this program makes it.
-	FastPath(device string) (s kernel.FastPath, there bool, err error)
-	// Redirects returns what leads from a KindVXLAN device to containers, and whether what that hangs on is there.
-	Redirects(device string) (ports []kernel.FastPathPort, intact bool, err error)
-	// StickyEntries returns which of the MACs a bridge was told are behind which port.
-	StickyEntries(bridge string, macs []kernel.MAC) ([]kernel.FastPathPort, error)
+	// SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere.
+	// Forwarding must have made what it leads past. The error is kernel.ErrNoFastPath where the kernel cannot do it.
+	SetFastPath(want kernel.FastPath) error
+	// EvictFastPath has packets for a MAC, and from the port with it, go by the bridge again.
+	EvictFastPath(device string, mac kernel.MAC) error
+	// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is there.
+	EvictFastPathPort(device string, port kernel.FastPathPort) error
+	// RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
+	RemoveFastPath(device string) error
 	// Apply makes one change.
 	Apply(kernel.Change) error
 }
@@ -117,7 +119,7 @@ func device(host Namespace, want kernel.Link, f kernel.Facets) error {
 	have, err := observe(host, want, f)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
-		return errors.Join(NoShortcutOut(host, want.Name), createTunnel(host, want))
+		return errors.Join(host.RemoveFastPath(want.Name), createTunnel(host, want))
 	case err != nil:
 		return err
 	}
@@ -130,7 +132,7 @@ func device(host Namespace, want kernel.Link, f kernel.Facets) error {
 		}
 		return apply(host, diff(want, have, ours))
 	}
-	if err := errors.Join(NoShortcutOut(host, have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
+	if err := errors.Join(host.RemoveFastPath(have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
 		return err
 	}
 	return createTunnel(host, want)

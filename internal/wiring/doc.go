@@ -1,3 +1,3 @@
-// Package wiring wires the driver to the machine that it runs on: the real kernel,
-// the paths of Podman and systemd, firewalld.
+// Package wiring connects the driver to this host: the real kernel, the paths of Podman and systemd,
+// firewalld and the agent.
 package wiring

@@ -9,35 +9,34 @@ import (
 	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/kernel/netstack"
-	"vxlan-driver/internal/launch"
 	"vxlan-driver/internal/store"
 )
 
 const (
-	// networksDir is where Podman, run by root, keeps networks; it does not tell the
-	// plugin when containers.conf (network_config_dir) says otherwise.
+	// networksDir is where root's Podman keeps networks. If containers.conf says otherwise
+	// (network_config_dir), Podman does not tell the plugin.
 	networksDir = "/etc/containers/networks"
 
-	// sysctlDir is systemd's for what does not outlive a boot (sysctl.d(5)).
+	// sysctlDir is systemd's directory of parameters that do not outlive a boot (sysctl.d(5)).
 	sysctlDir = "/run/sysctl.d"
-	// systemdDir is there where systemd runs (sd_booted(3)).
+	// systemdDir exists where systemd runs (sd_booted(3)).
 	systemdDir = "/run/systemd/system"
-	// AgentLog is where the agent writes that the plugin has started.
+	// AgentLog is the log of an agent that the plugin starts without systemd.
 	AgentLog = store.Dir + "/vxland.log"
 )
 
-// Driver returns the driver of this host.
+// Driver returns the driver for this host.
 func Driver() *driver.Driver {
 	d := &driver.Driver{
-		Open:        open,
+		Open:        openNamespace,
 		StoreDir:    store.Dir,
 		NetworksDir: networksDir,
 		Zones:       firewalld.Zones{},
-		Rootless:    rootless(),
-		DNSPort:     dnsPort(),
+		Rootless:    isRootless(),
+		DNSPort:     dnsPortFromEnv(),
 		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
 	}
-	agent := launch.Agent{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
+	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
 	if _, err := os.Stat(systemdDir); err == nil {
 		d.SysctlDir = sysctlDir
 		agent.Systemd = true
@@ -46,8 +45,8 @@ func Driver() *driver.Driver {
 	return d
 }
 
-// dnsPort is what containers.conf (dns_bind_port) says, which netavark passes on.
-func dnsPort() uint16 {
+// dnsPortFromEnv returns dns_bind_port of containers.conf, which netavark passes on, or 0.
+func dnsPortFromEnv() uint16 {
 	port, err := strconv.ParseUint(os.Getenv("NETAVARK_DNS_PORT"), 10, 16)
 	if err != nil {
 		return 0
@@ -55,7 +54,7 @@ func dnsPort() uint16 {
 	return uint16(port)
 }
 
-func open(path string) (driver.Namespace, error) {
+func openNamespace(path string) (driver.Namespace, error) {
 	c, err := netstack.Open(path)
 	if err != nil {
 		return nil, err
@@ -63,9 +62,9 @@ func open(path string) (driver.Namespace, error) {
 	return c, nil
 }
 
-// rootless tells whether a user without privileges runs Podman. Inside the user
-// namespace that Podman makes, that user is root; Podman then says whose it is.
-func rootless() bool {
+// isRootless tells whether an unprivileged user runs Podman. That user is root inside the user
+// namespace that Podman makes; Podman then sets the variable to the user's id.
+func isRootless() bool {
 	uid, ok := os.LookupEnv("_CONTAINERS_ROOTLESS_UID")
 	return os.Geteuid() != 0 || ok && uid != "0" && uid != ""
 }

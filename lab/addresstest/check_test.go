@@ -10,13 +10,13 @@ import (
 
 // An address that another host has is refused with who has it. Inside the host's own part only on request: there nobody
 // else hands out addresses.
-func TestAddressInUseOnAnotherHost(t *testing.T) {
-	l := start(t, 3)
+func TestAddressInUseOnAnotherHostIsRefused(t *testing.T) {
+	l := startLab(t, 3)
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 "+dual)
-	run(t, a, "other", "--network net")
-	run(t, c, "other", "--network net")
-	run(t, b, "holder", "--network net --ip 10.1.0.77 --ip6 fd00:1::4000:0:0:7777")
+	runContainer(t, a, "other", "--network net")
+	runContainer(t, c, "other", "--network net")
+	runContainer(t, b, "holder", "--network net --ip 10.1.0.77 --ip6 fd00:1::4000:0:0:7777")
 	mac := labtest.Field(t, b, "holder", "net", "MacAddress")
 	for _, flags := range []string{"--ip 10.1.0.77", "--ip6 fd00:1::4000:0:0:7777"} {
 		got := labtest.Refused(t, a, "podman run --rm --network net "+flags+" localhost/busybox true")
@@ -35,20 +35,20 @@ func TestAddressInUseOnAnotherHost(t *testing.T) {
 		t.Errorf("a refused start left %s", got)
 	}
 	// A free one works, and the holder's too once it is gone.
-	run(t, a, "free", "--network net --ip 10.1.0.78")
+	runContainer(t, a, "free", "--network net --ip 10.1.0.78")
 	labtest.Sh(t, b, "podman rm -f -t0 holder")
-	run(t, a, "heir", "--network net --ip 10.1.0.77")
+	runContainer(t, a, "heir", "--network net --ip 10.1.0.77")
 }
 
-func TestAddressCheckOption(t *testing.T) {
-	l := start(t, 2)
+func TestAddressCheckOptionProbesEveryAddress(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	for i, check := range []string{"false", "true"} {
 		net := "check-" + check
 		labtest.CreateOn(t, l.Hosts(), net, fmt.Sprintf("--opt vni=%d --opt address_check=%s --subnet 10.%d.0.0/24", i+1, check, i+1))
 		// host-b's container takes an address of host-a's part while host-a does not have it.
 		addr := fmt.Sprintf("10.%d.0.9", i+1)
-		run(t, b, net, "--network "+net+" --ip "+addr)
+		runContainer(t, b, net, "--network "+net+" --ip "+addr)
 		script := "podman run --rm --network " + net + " --ip " + addr + " localhost/busybox true"
 		if check == "false" {
 			labtest.Sh(t, a, script)

@@ -9,41 +9,41 @@ import (
 
 // A host is added later, as the README says: the network is re-created on each host with the longer list. With max_hosts the
 // old hosts' parts, and so their containers' addresses, stay.
-func TestAddHostWithRoomLeft(t *testing.T) {
-	l := start(t, 2)
+func TestAddedHostLeavesSlicesWithMaxHosts(t *testing.T) {
+	l := startLab(t, 2)
 	flags := "--opt vni=9 --opt max_hosts=8 --subnet 10.1.0.0/24"
 	labtest.CreateOn(t, l.Hosts(), "net", flags)
 	parts := [4]string{"10.1.0.2-10.1.0.30 ", "10.1.0.32-10.1.0.62 ", "10.1.0.64-10.1.0.94 "}
-	grow(t, l, flags, parts[:2], parts[:3])
+	createOnMoreHosts(t, l, flags, parts[:2], parts[:3])
 	// A container that had a fixed address still has it, and the new host's is reached by it.
 	a, c := l.Host("host-a"), l.Host("host-c")
-	if got := addr4(t, a, "c"); got != "10.1.0.2" {
+	if got := containerAddr4(t, a, "c"); got != "10.1.0.2" {
 		t.Errorf("host-a's container has %s now", got)
 	}
-	ping(t, a, "c", addr4(t, l.Host("host-b"), "c"), addr4(t, c, "c"))
-	ping(t, c, "c", addr4(t, a, "c"), addr4(t, l.Host("host-b"), "c"))
+	pingAll(t, a, "c", containerAddr4(t, l.Host("host-b"), "c"), containerAddr4(t, c, "c"))
+	pingAll(t, c, "c", containerAddr4(t, a, "c"), containerAddr4(t, l.Host("host-b"), "c"))
 }
 
 // Without max_hosts the third host makes two parts four, and the second host's is another one.
-func TestAddHostWithoutRoomLeft(t *testing.T) {
-	l := start(t, 2)
+func TestAddedHostMovesSlicesWithoutMaxHosts(t *testing.T) {
+	l := startLab(t, 2)
 	flags := "--opt vni=9 --subnet 10.1.0.0/24"
 	labtest.CreateOn(t, l.Hosts(), "net", flags)
-	grow(t, l, flags, []string{"10.1.0.2-10.1.0.126 ", "10.1.0.128-10.1.0.253 "},
+	createOnMoreHosts(t, l, flags, []string{"10.1.0.2-10.1.0.126 ", "10.1.0.128-10.1.0.253 "},
 		[]string{"10.1.0.2-10.1.0.62 ", "10.1.0.64-10.1.0.126 ", "10.1.0.128-10.1.0.190 "})
 	for _, from := range l.Hosts() {
 		for _, to := range l.Hosts() {
-			ping(t, from, "c", addr4(t, to, "c"))
+			pingAll(t, from, "c", containerAddr4(t, to, "c"))
 		}
 	}
 }
 
-// grow starts a container on each host, adds a host, and does it all again with the longer list.
-func grow(t *testing.T, l *lab.Lab, flags string, before, after []string) {
+// createOnMoreHosts starts a container on each host, adds a host, and does it all again with the longer list.
+func createOnMoreHosts(t *testing.T, l *lab.Lab, flags string, before, after []string) {
 	t.Helper()
 	for i, h := range l.Hosts() {
-		run(t, h, "c", "--network net")
-		if got := lease(t, h); got != before[i] {
+		runContainer(t, h, "c", "--network net")
+		if got := leaseRange(t, h); got != before[i] {
 			t.Errorf("%s hands out %q before, want %q", h.Name(), got, before[i])
 		}
 	}
@@ -55,8 +55,8 @@ func grow(t *testing.T, l *lab.Lab, flags string, before, after []string) {
 	}
 	labtest.CreateOn(t, l.Hosts(), "net", flags)
 	for i, h := range l.Hosts() {
-		run(t, h, "c", "--network net")
-		if got := lease(t, h); got != after[i] {
+		runContainer(t, h, "c", "--network net")
+		if got := leaseRange(t, h); got != after[i] {
 			t.Errorf("%s hands out %q after, want %q", h.Name(), got, after[i])
 		}
 	}

@@ -12,43 +12,43 @@ import (
 
 const dual = "--subnet 10.1.0.0/24 --subnet fd00:1::/64"
 
-func start(t *testing.T, hosts int) *lab.Lab {
+func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	return labtest.Start(t, lab.Config{Hosts: hosts, Outside: true})
 }
 
-// run starts a container.
-func run(t *testing.T, h *lab.Host, name, flags string) {
+// runContainer starts a container.
+func runContainer(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	labtest.Sh(t, h, "podman run -d --name "+name+" "+flags+" localhost/web")
 }
 
-// ping proves that a container reaches an address.
-func ping(t *testing.T, h *lab.Host, container string, to ...string) {
+// pingAll proves that a container reaches an address.
+func pingAll(t *testing.T, h *lab.Host, container string, to ...string) {
 	t.Helper()
 	for _, a := range to {
 		labtest.Sh(t, h, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", container, a))
 	}
 }
 
-func addr4(t *testing.T, h *lab.Host, container string) string {
+func containerAddr4(t *testing.T, h *lab.Host, container string) string {
 	t.Helper()
 	return labtest.Field(t, h, container, "net", "IPAddress")
 }
 
-func addr6(t *testing.T, h *lab.Host, container string) string {
+func containerAddr6(t *testing.T, h *lab.Host, container string) string {
 	t.Helper()
 	return labtest.Field(t, h, container, "net", "GlobalIPv6Address")
 }
 
-// lease is a host's part of the IPv4 subnet, as inspect shows it.
-func lease(t *testing.T, h *lab.Host) string {
+// leaseRange is a host's part of the IPv4 subnet, as inspect shows it.
+func leaseRange(t *testing.T, h *lab.Host) string {
 	t.Helper()
 	return labtest.Sh(t, h, "podman network inspect -f '{{range .Subnets}}{{with .LeaseRange}}{{.StartIP}}-{{.EndIP}} {{end}}{{end}}' net")
 }
 
-// own are the host's own addresses of the network: those of the bridge that are not the gateway's.
-func own(t *testing.T, h *lab.Host) (v4, v6 netip.Addr) {
+// hostOwnAddrs are the host's own addresses of the network: those of the bridge that are not the gateway's.
+func hostOwnAddrs(t *testing.T, h *lab.Host) (v4, v6 netip.Addr) {
 	t.Helper()
 	for field := range strings.FieldsSeq(labtest.Sh(t, h, "ip -o addr show dev br-vxlan-net | awk '{print $4}'")) {
 		p := netip.MustParsePrefix(field)

@@ -10,14 +10,14 @@ import (
 
 // A host's processes reach the containers of every host, and containers reach every host by its own address.
 func TestHostsAndContainersReachEachOther(t *testing.T) {
-	l := start(t, 3)
+	l := startLab(t, 3)
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 "+dual)
 	for _, h := range l.Hosts() {
-		run(t, h, "c", "--network net")
+		runContainer(t, h, "c", "--network net")
 	}
 	want4 := []string{"10.1.0.63", "10.1.0.127", "10.1.0.191"}
 	for i, h := range l.Hosts() {
-		own4, own6 := own(t, h)
+		own4, own6 := hostOwnAddrs(t, h)
 		if own4.String() != want4[i] {
 			t.Errorf("%s has %s, want the last of its part, %s", h.Name(), own4, want4[i])
 		}
@@ -25,13 +25,13 @@ func TestHostsAndContainersReachEachOther(t *testing.T) {
 			for _, to := range []struct {
 				addr string
 				own  netip.Addr
-			}{{addr4(t, other, "c"), own4}, {addr6(t, other, "c"), own6}} {
+			}{{containerAddr4(t, other, "c"), own4}, {containerAddr6(t, other, "c"), own6}} {
 				labtest.Sh(t, h, "ping -c1 -W2 "+to.addr)
 				if got := labtest.Sh(t, h, "ip route get "+to.addr); !strings.Contains(got, " src "+to.own.String()+" ") {
 					t.Errorf("%s sends to %s from another address than its own %s: %s", h.Name(), to.addr, to.own, got)
 				}
 			}
-			ping(t, other, "c", own4.String(), own6.String())
+			pingAll(t, other, "c", own4.String(), own6.String())
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // Each host's part is where a user looks for it, and containers get their addresses from it.
-func TestPartsOfTheSubnet(t *testing.T) {
-	l := start(t, 3)
+func TestHostsShareSubnetWithoutOverlap(t *testing.T) {
+	l := startLab(t, 3)
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 "+dual)
 	want := []string{
 		"10.1.0.2-10.1.0.62 fd00:1::2-fd00:1::3fff:ffff:ffff:fffe ",
@@ -17,53 +17,53 @@ func TestPartsOfTheSubnet(t *testing.T) {
 		"10.1.0.128-10.1.0.190 fd00:1:0:0:8000::-fd00:1::bfff:ffff:ffff:fffe ",
 	}
 	for i, h := range l.Hosts() {
-		if got := lease(t, h); got != want[i] {
+		if got := leaseRange(t, h); got != want[i] {
 			t.Errorf("%s hands out %q, want %q", h.Name(), got, want[i])
 		}
 	}
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
-	run(t, b, "first", "--network net")
-	if got := addr4(t, b, "first"); got != "10.1.0.64" {
+	runContainer(t, b, "first", "--network net")
+	if got := containerAddr4(t, b, "first"); got != "10.1.0.64" {
 		t.Errorf("the first container of host-b has %s", got)
 	}
 	// Any free address of the subnet: of the last quarter, which is nobody's, and of another host's part.
-	run(t, a, "nobodys", "--network net --ip 10.1.0.250 --ip6 fd00:1::ffff")
-	run(t, c, "anothers", "--network net --ip 10.1.0.100")
-	ping(t, b, "first", "10.1.0.250", "fd00:1::ffff", "10.1.0.100")
-	ping(t, a, "nobodys", "10.1.0.64", "10.1.0.100")
+	runContainer(t, a, "nobodys", "--network net --ip 10.1.0.250 --ip6 fd00:1::ffff")
+	runContainer(t, c, "anothers", "--network net --ip 10.1.0.100")
+	pingAll(t, b, "first", "10.1.0.250", "fd00:1::ffff", "10.1.0.100")
+	pingAll(t, a, "nobodys", "10.1.0.64", "10.1.0.100")
 }
 
 // --ip-range is the user's own division; its last address is the host's own.
-func TestIPRangeWins(t *testing.T) {
-	l := start(t, 2)
+func TestIPRangeReplacesHostsSlice(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	const create = "podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 --subnet 10.1.0.0/24 "
 	// Podman itself leaves out the first of a range that is given as a subnet.
 	labtest.Sh(t, a, create+"--ip-range 10.1.0.16/29 net")
 	labtest.Sh(t, b, create+"--ip-range 10.1.0.200-10.1.0.203 net")
 	for i, want := range []string{"10.1.0.17-10.1.0.22 ", "10.1.0.200-10.1.0.202 "} {
-		if got := lease(t, l.Hosts()[i]); got != want {
+		if got := leaseRange(t, l.Hosts()[i]); got != want {
 			t.Errorf("%s hands out %q, want %q", l.Hosts()[i].Name(), got, want)
 		}
 	}
 	for _, name := range []string{"one", "two", "three"} {
-		run(t, b, name, "--network net")
+		runContainer(t, b, name, "--network net")
 	}
-	run(t, a, "one", "--network net")
-	if v4, _ := own(t, b); v4.String() != "10.1.0.203" {
+	runContainer(t, a, "one", "--network net")
+	if v4, _ := hostOwnAddrs(t, b); v4.String() != "10.1.0.203" {
 		t.Errorf("host-b's own address is %s", v4)
 	}
-	if v4, _ := own(t, a); v4.String() != "10.1.0.23" {
+	if v4, _ := hostOwnAddrs(t, a); v4.String() != "10.1.0.23" {
 		t.Errorf("host-a's own address is %s", v4)
 	}
-	ping(t, a, "one", addr4(t, b, "three"), "10.1.0.203", "10.1.0.23")
+	pingAll(t, a, "one", containerAddr4(t, b, "three"), "10.1.0.203", "10.1.0.23")
 	if got := labtest.Refused(t, b, "podman run --rm --network net localhost/busybox true"); !strings.Contains(got, "10.1.0.200") {
 		t.Errorf("a fourth container is refused with %s", got)
 	}
 }
 
-func TestSubnetTooSmallToDivide(t *testing.T) {
-	l := start(t, 1)
+func TestCreateRefusesSubnetTooSmallToDivide(t *testing.T) {
+	l := startLab(t, 1)
 	a := l.Hosts()[0]
 	const create = "podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt physical_interface=eth0 --opt remote_ips=198.18.0.11,198.18.0.12,198.18.0.13 "
 	for flags, smallest := range map[string]string{
@@ -76,5 +76,5 @@ func TestSubnetTooSmallToDivide(t *testing.T) {
 		}
 	}
 	labtest.Sh(t, a, create+"--subnet 10.1.0.0/28 net")
-	run(t, a, "c", "--network net")
+	runContainer(t, a, "c", "--network net")
 }

@@ -41,9 +41,9 @@ func newNode(t *testing.T, name, namespace string, addr netip.Addr) *node {
 	return n
 }
 
-// meet has every node ask every other, once, and returns who got no answer. It takes as many rounds as there are others: in
+// pingAllPairs has every node ask every other, once, and returns who got no answer. It takes as many rounds as there are others: in
 // each, everybody is in one pair (the circle method of tournaments), so 180 nodes take 179 rounds of some milliseconds.
-func meet(nodes []*node) error {
+func pingAllPairs(nodes []*node) error {
 	if len(nodes)%2 != 0 {
 		return errors.New("the number of nodes must be even")
 	}
@@ -52,8 +52,8 @@ func meet(nodes []*node) error {
 		results := make([]error, len(nodes))
 		var wait sync.WaitGroup
 		for i := range nodes {
-			partner := nodes[partner(i, round, len(nodes))]
-			wait.Go(func() { results[i] = nodes[i].ask(partner, uint16(i), uint16(round)) })
+			partner := nodes[roundRobinPartner(i, round, len(nodes))]
+			wait.Go(func() { results[i] = nodes[i].ping(partner, uint16(i), uint16(round)) })
 		}
 		wait.Wait()
 		errs = append(errs, results...)
@@ -61,14 +61,14 @@ func meet(nodes []*node) error {
 			return err // enough seen
 		}
 		for i := range nodes {
-			nodes[i].forget(nodes[partner(i, round, len(nodes))].addr)
+			nodes[i].flushNeighbour(nodes[roundRobinPartner(i, round, len(nodes))].addr)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// partner is who i meets in a round: the last stays, the others go round.
-func partner(i, round, n int) int {
+// roundRobinPartner is who i meets in a round: the last stays, the others go round.
+func roundRobinPartner(i, round, n int) int {
 	if i == n-1 {
 		return round
 	}
@@ -79,15 +79,15 @@ func partner(i, round, n int) int {
 	return other
 }
 
-// ask sends an echo request (RFC 792) and waits for its reply.
-func (n *node) ask(to *node, id, seq uint16) error { return n.askFor(to, id, seq, 5*time.Second) }
+// ping sends an echo request (RFC 792) and waits for its reply.
+func (n *node) ping(to *node, id, seq uint16) error { return n.pingWithin(to, id, seq, 5*time.Second) }
 
-func (n *node) askFor(to *node, id, seq uint16, within time.Duration) error {
+func (n *node) pingWithin(to *node, id, seq uint16, within time.Duration) error {
 	request := make([]byte, 8)
 	request[0] = 8
 	binary.BigEndian.PutUint16(request[4:], id)
 	binary.BigEndian.PutUint16(request[6:], seq)
-	binary.BigEndian.PutUint16(request[2:], ^(0x0800 + id + seq + carry(0x0800, id, seq)))
+	binary.BigEndian.PutUint16(request[2:], ^(0x0800 + id + seq + onesComplementSum(0x0800, id, seq)))
 	if err := unix.Sendto(n.fd, request, 0, &unix.SockaddrInet4{Addr: to.addr.As4()}); err != nil {
 		return fmt.Errorf("%s (%s) to %s (%s): %w", n.name, n.addr, to.name, to.addr, err)
 	}
@@ -106,8 +106,8 @@ func (n *node) askFor(to *node, id, seq uint16, within time.Duration) error {
 	}
 }
 
-// carry is what RFC 1071 adds of a sum that leaves 16 bits.
-func carry(words ...uint16) uint16 {
+// onesComplementSum is what RFC 1071 adds of a sum that leaves 16 bits.
+func onesComplementSum(words ...uint16) uint16 {
 	var sum uint32
 	for _, w := range words {
 		sum += uint32(w)
@@ -115,9 +115,9 @@ func carry(words ...uint16) uint16 {
 	return uint16(sum >> 16)
 }
 
-// forget deletes a neighbour entry. The kernel counts those of all namespaces of a machine together, and has room for
+// flushNeighbour deletes a neighbour entry. The kernel counts those of all namespaces of a machine together, and has room for
 // 1,024 (gc_thresh3): on real hosts these would be on many machines.
-func (n *node) forget(addr netip.Addr) {
+func (n *node) flushNeighbour(addr netip.Addr) {
 	var request struct { // struct arpreq of linux/if_arp.h
 		protocol, hardware [16]byte
 		flags              int32
@@ -132,13 +132,13 @@ func (n *node) forget(addr netip.Addr) {
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(n.fd), deleteEntry, uintptr(unsafe.Pointer(&request)))
 }
 
-func TestEverybodyMeetsEverybodyOnce(t *testing.T) {
+func TestRoundRobinPairsEveryNodeOnce(t *testing.T) {
 	for _, n := range []int{2, 4, 10, 180} {
 		for i := range n {
 			met := map[int]bool{i: true}
 			for round := range n - 1 {
-				p := partner(i, round, n)
-				if met[p] || partner(p, round, n) != i {
+				p := roundRobinPartner(i, round, n)
+				if met[p] || roundRobinPartner(p, round, n) != i {
 					t.Fatalf("of %d, %d meets %d in round %d", n, i, p, round)
 				}
 				met[p] = true

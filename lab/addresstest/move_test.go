@@ -14,19 +14,19 @@ import (
 
 // A container moves to another host with its address, ten times, while a third host's container asks for it every other
 // millisecond. The outage that counts is from when the new container is up until its first answer.
-func TestMoveWithAddress(t *testing.T) {
+func TestAddressMovesBetweenHosts(t *testing.T) {
 	const target = 100 * time.Millisecond
-	l := start(t, 3)
+	l := startLab(t, 3)
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 --subnet 10.1.0.0/24")
 	watcher := l.Host("host-c")
-	run(t, watcher, "watcher", "--network net")
-	asking := newNode(t, "watcher", labtest.Namespace(t, watcher, "watcher"), netip.MustParseAddr(addr4(t, watcher, "watcher")))
+	runContainer(t, watcher, "watcher", "--network net")
+	asking := newNode(t, "watcher", labtest.Namespace(t, watcher, "watcher"), netip.MustParseAddr(containerAddr4(t, watcher, "watcher")))
 	moving := &node{name: "moving", addr: netip.MustParseAddr("10.1.0.222")}
 
 	const start = "podman run -d --name moving --network net --ip 10.1.0.222 localhost/web"
 	hosts := []*lab.Host{l.Host("host-a"), l.Host("host-b")}
 	labtest.Sh(t, hosts[0], start)
-	if err := asking.ask(moving, 1, 0); err != nil {
+	if err := asking.ping(moving, 1, 0); err != nil {
 		t.Fatal(err)
 	}
 	var outages, whole []time.Duration
@@ -36,10 +36,10 @@ func TestMoveWithAddress(t *testing.T) {
 		gone := time.Now()
 		answered := make(chan time.Time)
 		stop := make(chan bool)
-		go func() { answered <- firstAnswer(asking, moving, uint16(i+1), stop) }()
+		go func() { answered <- timeOfFirstReply(asking, moving, uint16(i+1), stop) }()
 		labtest.Sh(t, to, start)
 		// Podman names the moment when it started the container's program, just after the network was up.
-		up := startedAt(t, to)
+		up := containerStartTime(t, to)
 		time.AfterFunc(3*time.Second, func() { close(stop) })
 		first := <-answered
 		if first.IsZero() {
@@ -56,22 +56,22 @@ func TestMoveWithAddress(t *testing.T) {
 	}
 }
 
-// firstAnswer asks every two milliseconds until there is an answer.
-func firstAnswer(n, to *node, id uint16, stop chan bool) time.Time {
+// timeOfFirstReply asks every two milliseconds until there is an answer.
+func timeOfFirstReply(n, to *node, id uint16, stop chan bool) time.Time {
 	for seq := uint16(0); ; seq++ {
 		select {
 		case <-stop:
 			return time.Time{}
 		default:
 		}
-		if n.askFor(to, id, seq, 2*time.Millisecond) == nil {
+		if n.pingWithin(to, id, seq, 2*time.Millisecond) == nil {
 			return time.Now()
 		}
 	}
 }
 
-// startedAt is when a container's program was started.
-func startedAt(t *testing.T, h *lab.Host) time.Time {
+// containerStartTime is when a container's program was started.
+func containerStartTime(t *testing.T, h *lab.Host) time.Time {
 	t.Helper()
 	out := labtest.Sh(t, h, "podman inspect -f '{{.State.StartedAt.UnixNano}}' moving")
 	var nano int64

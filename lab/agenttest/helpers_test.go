@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// start starts a lab whose hosts have the plugin and the agent under test.
-func start(t *testing.T, hosts int) *lab.Lab {
+// startLab starts a lab whose hosts have the plugin and the agent under test.
+func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: hosts, Outside: true})
 	t.Cleanup(func() {
@@ -27,26 +27,26 @@ func start(t *testing.T, hosts int) *lab.Lab {
 	return l
 }
 
-// run starts a container that serves HTTP. What Podman prints besides the id is an error.
-func run(t *testing.T, h *lab.Host, name, flags string) {
+// runWebServer starts a container that serves HTTP. What Podman prints besides the id is an error.
+func runWebServer(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	if out := labtest.Sh(t, h, "exec 2>&1; podman run -d --name "+name+" "+flags+" localhost/web"); strings.Contains(out, "\n") || strings.Contains(out, "vxlan:") {
 		t.Errorf("podman run on %s says\n%s", h.Name(), out)
 	}
 }
 
-// announced succeeds once a container was told to announce its addresses.
-func announced(container string) string {
+// arpNotifySet succeeds once a container was told to announce its addresses.
+func arpNotifySet(container string) string {
 	return "podman exec " + container + " grep -qx 1 /proc/sys/net/ipv4/conf/eth0/arp_notify"
 }
 
-// resolves is a script that succeeds if the container finds the name.
-func resolves(container, name string) string {
+// resolvesName is a script that succeeds if the container finds the name.
+func resolvesName(container, name string) string {
 	return fmt.Sprintf("podman exec %s nslookup %s >/dev/null", container, name)
 }
 
-// upstream starts a name server that knows www.example.test.
-func upstream(t *testing.T, h *lab.Host) {
+// startUpstreamDNS starts a name server that knows www.example.test.
+func startUpstreamDNS(t *testing.T, h *lab.Host) {
 	t.Helper()
 	labtest.Sh(t, h, `mkdir -p /tmp/dns; printf '%s\nup 192.0.2.7  www.example.test\n' `+h.Addr4().String()+` > /tmp/dns/up
 		/usr/lib/podman/aardvark-dns -c /tmp/dns -p 53 run </dev/null >/dev/null 2>&1 &

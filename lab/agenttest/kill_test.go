@@ -10,27 +10,27 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// lookup is a script that asks for a name from within a container for some seconds, and prints how often that failed and
+// lookupRepeatedly is a script that asks for a name from within a container for some seconds, and prints how often that failed and
 // for how long.
-func lookup(container, name string, seconds int) string {
+func lookupRepeatedly(container, name string, seconds int) string {
 	return fmt.Sprintf("nsenter --net=$(podman inspect -f '{{.NetworkSettings.SandboxKey}}' %s) lookup -server 10.0.0.1 -for %ds %s.dns.podman", container, seconds, name)
 }
 
 // The agent is killed, nobody calls Podman, and it is back at once: no name lookup fails for more than that, and a TCP
 // flow between two hosts does not notice.
-func TestKilledAgentComesBackByItself(t *testing.T) {
+func TestKilledAgentIsRestartedAtOnce(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Tool(t, "lookup")}})
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	run(t, a, "client", "--network net")
-	run(t, b, "server", "--network net")
+	runWebServer(t, a, "client", "--network net")
+	runWebServer(t, b, "server", "--network net")
 	labtest.Within(t, 2*time.Second, a, "podman exec client ping -c1 -W1 server")
 	server := labtest.Address(t, b, "server", "net")
 	labtest.Sh(t, b, "podman exec -d server nc -ll -p 9000 -e cat")
 	for _, name := range []string{"client", "server"} {
 		names := make(chan string, 1)
 		go func() {
-			out, err := a.Sh(t.Context(), lookup("client", name, 6))
+			out, err := a.Sh(t.Context(), lookupRepeatedly("client", name, 6))
 			names <- fmt.Sprint(out, " ", err)
 		}()
 		flow := make(chan string, 1)
@@ -56,12 +56,12 @@ func TestKilledAgentComesBackByItself(t *testing.T) {
 
 // The agents of all hosts are killed over and over while a hundred containers start: every start succeeds, without a
 // warning, and afterwards every host knows all that is there and nothing else.
-func TestAgentsAreKilledWhileContainersStart(t *testing.T) {
-	l := start(t, 3)
+func TestContainersStartWhileAgentsAreKilled(t *testing.T) {
+	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/23")
 	hosts := l.Hosts()
 	for i, h := range hosts {
-		run(t, h, fmt.Sprintf("w%d", i), "--network net")
+		runWebServer(t, h, fmt.Sprintf("w%d", i), "--network net")
 	}
 	for i, h := range hosts {
 		labtest.Sh(t, h, fmt.Sprintf("(while [ ! -e /tmp/enough ]; do sleep 0.%d; pkill -9 -x vxland || true; done) >/dev/null 2>&1 &", 3+2*i))
@@ -76,7 +76,7 @@ func TestAgentsAreKilledWhileContainersStart(t *testing.T) {
 	const starts = 100
 	began := time.Now()
 	for i := range starts {
-		run(t, hosts[i%3], fmt.Sprintf("n%d", i), "--network net")
+		runWebServer(t, hosts[i%3], fmt.Sprintf("n%d", i), "--network net")
 		if i%5 == 4 { // some go again
 			labtest.Sh(t, hosts[(i-4)%3], fmt.Sprintf("podman rm -f -t0 n%d >/dev/null", i-4))
 		}
@@ -97,7 +97,7 @@ func TestAgentsAreKilledWhileContainersStart(t *testing.T) {
 	// What was killed last may wait before it is started again, as it was killed so often.
 	for i, h := range hosts {
 		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 w%d >/dev/null", i))
-		run(t, h, fmt.Sprintf("w%d", i), "--network net")
+		runWebServer(t, h, fmt.Sprintf("w%d", i), "--network net")
 	}
 	for i, h := range hosts {
 		all := fmt.Sprintf(`for n in %s; do podman exec w%d nslookup -type=a $n.dns.podman >/dev/null || { echo "no $n"; exit 1; }; done`, strings.Join(want, " "), i)

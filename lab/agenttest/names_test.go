@@ -11,19 +11,19 @@ import (
 
 // The sentence that the agent is for: a container on one host finds one on another by its name.
 func TestContainersFindEachOtherByName(t *testing.T) {
-	l := start(t, 3)
+	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
-		run(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net:alias=alias%d", i))
+		runWebServer(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net:alias=alias%d", i))
 		// Its own name and alias resolve at once, and so does the start of its id.
 		id := labtest.Sh(t, h, fmt.Sprintf("podman inspect -f '{{.Id}}' c%d", i))
 		for _, name := range []string{fmt.Sprintf("c%d", i), fmt.Sprintf("alias%d", i), id[:12], fmt.Sprintf("c%d.dns.podman", i)} {
 			labtest.Sh(t, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 %s", i, name))
 		}
 	}
-	run(t, hosts[0], "x", "--network other")
+	runWebServer(t, hosts[0], "x", "--network other")
 	for i, h := range hosts {
 		for j := range hosts {
 			for _, name := range []string{fmt.Sprintf("c%d", j), fmt.Sprintf("alias%d", j)} {
@@ -46,5 +46,5 @@ func TestContainersFindEachOtherByName(t *testing.T) {
 		t.Errorf("10.0.0.64 is %s", out)
 	}
 	labtest.Sh(t, hosts[1], "podman rm -f -t0 c1")
-	labtest.Within(t, 2*time.Second, hosts[0], "! "+resolves("c0", "c1.dns.podman"))
+	labtest.Within(t, 2*time.Second, hosts[0], "! "+resolvesName("c0", "c1.dns.podman"))
 }

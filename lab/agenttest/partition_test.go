@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// cable takes a host off the underlay ("down") or puts it back ("up").
-func cable(t *testing.T, l *lab.Lab, host, state string) {
+// setUnderlayLink takes a host off the underlay ("down") or puts it back ("up").
+func setUnderlayLink(t *testing.T, l *lab.Lab, host, state string) {
 	t.Helper()
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", host, state); err != nil {
 		t.Fatal(err)
@@ -19,33 +19,33 @@ func cable(t *testing.T, l *lab.Lab, host, state string) {
 
 // A host is cut off. On both sides containers go on, some go and some come; names of the other side are hidden, and after
 // it heals everybody knows what is there now and nothing else.
-func TestBothSidesOfAPartitionGoOn(t *testing.T) {
-	l := start(t, 3)
+func TestContainersStartOnBothSidesOfPartition(t *testing.T) {
+	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	hosts := l.Hosts()
 	for i, h := range hosts {
-		run(t, h, fmt.Sprintf("stays%d", i), "--network net")
-		run(t, h, fmt.Sprintf("goes%d", i), "--network net")
+		runWebServer(t, h, fmt.Sprintf("stays%d", i), "--network net")
+		runWebServer(t, h, fmt.Sprintf("goes%d", i), "--network net")
 	}
 	for i, h := range hosts {
 		for j := range hosts {
-			labtest.Within(t, 2*time.Second, h, resolves(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
+			labtest.Within(t, 2*time.Second, h, resolvesName(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
 		}
 	}
-	cable(t, l, "host-c", "down")
-	t.Log("hidden here:", labtest.Within(t, 20*time.Second, hosts[0], "! "+resolves("stays0", "stays2.dns.podman")))
-	t.Log("hidden there:", labtest.Within(t, 20*time.Second, hosts[2], "! "+resolves("stays2", "stays0.dns.podman")))
+	setUnderlayLink(t, l, "host-c", "down")
+	t.Log("hidden here:", labtest.Within(t, 20*time.Second, hosts[0], "! "+resolvesName("stays0", "stays2.dns.podman")))
+	t.Log("hidden there:", labtest.Within(t, 20*time.Second, hosts[2], "! "+resolvesName("stays2", "stays0.dns.podman")))
 	for i, h := range hosts {
 		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 goes%d", i))
-		run(t, h, fmt.Sprintf("comes%d", i), "--network net")
+		runWebServer(t, h, fmt.Sprintf("comes%d", i), "--network net")
 	}
 	// Each side as a whole works.
 	labtest.Within(t, 2*time.Second, hosts[0], "podman exec stays0 ping -c1 -W1 comes1")
 	labtest.Within(t, 2*time.Second, hosts[1], "podman exec comes1 ping -c1 -W1 stays0")
 	labtest.Within(t, 2*time.Second, hosts[2], "podman exec stays2 ping -c1 -W1 comes2")
-	labtest.Refused(t, hosts[0], resolves("stays0", "comes2.dns.podman"))
+	labtest.Refused(t, hosts[0], resolvesName("stays0", "comes2.dns.podman"))
 
-	cable(t, l, "host-c", "up")
+	setUnderlayLink(t, l, "host-c", "up")
 	began := time.Now()
 	for i, h := range hosts {
 		for j := range hosts {
@@ -56,7 +56,7 @@ func TestBothSidesOfAPartitionGoOn(t *testing.T) {
 	t.Log("all found after healing:", time.Since(began))
 	for i, h := range hosts {
 		for j := range hosts {
-			labtest.Refused(t, h, resolves(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
+			labtest.Refused(t, h, resolvesName(fmt.Sprintf("stays%d", i), fmt.Sprintf("goes%d.dns.podman", j)))
 		}
 	}
 }

@@ -18,8 +18,8 @@ const (
 	clusterOther = "cluster = \"other\"\n"
 )
 
-// configure gives a host's agent a configuration, and ends the one that has another.
-func configure(t *testing.T, h *lab.Host, key, more string) {
+// configureAgent gives a host's agent a configuration, and ends the one that has another.
+func configureAgent(t *testing.T, h *lab.Host, key, more string) {
 	t.Helper()
 	text := more
 	if key != "" {
@@ -36,7 +36,7 @@ func configure(t *testing.T, h *lab.Host, key, more string) {
 
 // A fourth host that has another key or another label, or is not listed where there is no key, is refused: it learns
 // nothing and nobody hears it. That is in the log and in what vxlanctl shows, and the three others go on.
-func TestStrangersAreRefused(t *testing.T) {
+func TestHostsWithOtherKeyOrLabelAreRefused(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 4, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	hosts := l.Hosts()
 	three, fourth := hosts[:3], hosts[3]
@@ -53,30 +53,30 @@ func TestStrangersAreRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, h := range three {
-				configure(t, h, tt.key, "")
+				configureAgent(t, h, tt.key, "")
 			}
-			configure(t, fourth, tt.theirs, tt.more)
-			meet(t, three, fourth, tt.counter)
+			configureAgent(t, fourth, tt.theirs, tt.more)
+			checkFourthHostRefused(t, three, fourth, tt.counter)
 		})
 	}
 	// Without a key: the three do not list the fourth, which lists them.
 	t.Run("not listed", func(t *testing.T) {
 		for _, h := range three {
 			labtest.Sh(t, h, "podman network rm net >/dev/null")
-			configure(t, h, "", "")
+			configureAgent(t, h, "", "")
 		}
-		configure(t, fourth, "", "")
+		configureAgent(t, fourth, "", "")
 		labtest.CreateOn(t, three, "net", "--opt vni=100 --subnet 10.0.0.0/24 --ip-range 10.0.0.0/26")
-		meet(t, three, fourth, "host is not listed")
+		checkFourthHostRefused(t, three, fourth, "host is not listed")
 	})
 }
 
-// meet starts a container on each host, and checks that the three know each other and nothing of the fourth.
-func meet(t *testing.T, three []*lab.Host, fourth *lab.Host, counter string) {
+// checkFourthHostRefused starts a container on each host, and checks that the three know each other and nothing of the fourth.
+func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, counter string) {
 	t.Helper()
 	for i, h := range append(three[:3:3], fourth) {
 		labtest.Sh(t, h, "rm -f /run/vxlan/vxland.log")
-		run(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net --ip 10.0.0.%d", 10+i))
+		runWebServer(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net --ip 10.0.0.%d", 10+i))
 		t.Cleanup(func() { _, _ = h.Sh(context.Background(), "podman rm -f -t0 -a") }) // the test's context has ended
 	}
 	count := fmt.Sprintf("vxlanctl status | awk -F: '/refused, %s:/ {print $2+0; found=1} END {exit !found}'", counter)
@@ -85,13 +85,13 @@ func meet(t *testing.T, three []*lab.Host, fourth *lab.Host, counter string) {
 		for j := range three {
 			labtest.Within(t, 5*time.Second, h, fmt.Sprintf("podman exec c%d ping -c1 -W1 c%d", i, j))
 		}
-		labtest.Refused(t, h, resolves(fmt.Sprintf("c%d", i), "c3.dns.podman"))
-		labtest.Refused(t, fourth, resolves("c3", fmt.Sprintf("c%d.dns.podman", i)))
+		labtest.Refused(t, h, resolvesName(fmt.Sprintf("c%d", i), "c3.dns.podman"))
+		labtest.Refused(t, fourth, resolvesName("c3", fmt.Sprintf("c%d.dns.podman", i)))
 		if out := labtest.Sh(t, h, "vxlanctl status"); strings.Contains(out, fourth.Addr4().String()) || strings.Count(out, ": reachable") != 2 {
 			t.Errorf("%s knows\n%s", h.Name(), out)
 		}
 	}
-	labtest.Sh(t, fourth, resolves("c3", "c3.dns.podman")) // its own names work
+	labtest.Sh(t, fourth, resolvesName("c3", "c3.dns.podman")) // its own names work
 	t.Logf("%s refused %s times: %s", three[0].Name(), labtest.Sh(t, three[0], count), labtest.Sh(t, three[0], fmt.Sprintf("grep -m1 'reason=\"%s\"' /run/vxlan/vxland.log", counter)))
 	for _, h := range append(three[:3:3], fourth) {
 		if log := labtest.Sh(t, h, "grep -e panic -e '^goroutine' /run/vxlan/vxland.log || true"); log != "" {

@@ -9,14 +9,14 @@ import (
 )
 
 // Names work on an internal network, where nothing else resolves.
-func TestInternalNetworkHasNamesAndNoWayOut(t *testing.T) {
-	l := start(t, 2)
+func TestInternalNetworkResolvesOnlyItsNames(t *testing.T) {
+	l := startLab(t, 2)
 	labtest.CreateNetwork(t, l, "net", "--internal --opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	upstream(t, l.Host("outside"))
+	startUpstreamDNS(t, l.Host("outside"))
 	labtest.Sh(t, a, "echo nameserver 198.18.0.200 > /etc/resolv.conf")
-	run(t, a, "ca", "--network net")
-	run(t, b, "cb", "--network net")
+	runWebServer(t, a, "ca", "--network net")
+	runWebServer(t, b, "cb", "--network net")
 	labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
 	labtest.Sh(t, a, "podman exec ca ping -6 -c1 -W1 cb")
 	if out := labtest.Refused(t, a, "podman exec ca nslookup www.example.test"); !strings.Contains(out, "NXDOMAIN") {
@@ -25,19 +25,19 @@ func TestInternalNetworkHasNamesAndNoWayOut(t *testing.T) {
 }
 
 // Other names go to the host's name servers, or the network's own.
-func TestOtherNamesGoUpstream(t *testing.T) {
-	l := start(t, 2)
-	upstream(t, l.Host("outside"))
+func TestOtherNamesAreForwardedUpstream(t *testing.T) {
+	l := startLab(t, 2)
+	startUpstreamDNS(t, l.Host("outside"))
 	a := l.Hosts()[0]
 	labtest.Sh(t, a, "echo nameserver 198.18.0.200 > /etc/resolv.conf")
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
-	run(t, a, "c", "--network net")
+	runWebServer(t, a, "c", "--network net")
 	if out := labtest.Sh(t, a, "podman exec c nslookup www.example.test"); !strings.Contains(out, "192.0.2.7") {
 		t.Errorf("got %s", out)
 	}
 	// A resolver of one network cannot be asked from another, nor from the underlay.
 	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
-	run(t, a, "x", "--network other")
+	runWebServer(t, a, "x", "--network other")
 	labtest.Refused(t, a, "podman exec x timeout 3 nslookup c.dns.podman 10.0.0.1")
 	outside := l.Host("outside")
 	labtest.Sh(t, outside, "ip route add 10.0.0.0/24 via 198.18.0.11")
@@ -46,21 +46,21 @@ func TestOtherNamesGoUpstream(t *testing.T) {
 
 	labtest.CreateNetwork(t, l, "own", "--dns 198.18.0.200 --opt vni=102 --subnet 10.0.2.0/24")
 	labtest.Sh(t, a, ": > /etc/resolv.conf")
-	run(t, a, "o", "--network own")
+	runWebServer(t, a, "o", "--network own")
 	if out := labtest.Sh(t, a, "podman exec o nslookup www.example.test"); !strings.Contains(out, "192.0.2.7") {
 		t.Errorf("got %s", out)
 	}
 }
 
 // Where port 53 is taken, or containers.conf names another, names are answered all the same.
-func TestAnotherPortThan53(t *testing.T) {
-	l := start(t, 2)
+func TestDNSOnAnotherPortThan53(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	labtest.Sh(t, a, `sed -i 's/^\[network\]/[network]\ndns_bind_port = 5300/' /etc/containers/containers.conf`)
 	labtest.Sh(t, b, "busybox nc -l -p 53 </dev/null >/dev/null 2>&1 & busybox nc -u -l -p 53 </dev/null >/dev/null 2>&1 & sleep 0.2")
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
-	run(t, a, "ca", "--network net")
-	run(t, b, "cb", "--network net")
+	runWebServer(t, a, "ca", "--network net")
+	runWebServer(t, b, "cb", "--network net")
 	labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 cb")
 	labtest.Within(t, time.Second, b, "podman exec cb ping -c1 -W1 ca")
 	labtest.Sh(t, a, "podman exec ca nslookup cb.dns.podman fd00:10::1; nft list ruleset > /tmp/r; nft -c -f /tmp/r")
@@ -68,8 +68,8 @@ func TestAnotherPortThan53(t *testing.T) {
 }
 
 // Without the agent's program a network starts, says why names do not work, and has the host's resolvers.
-func TestWithoutTheProgramContainersStartAndAreWarned(t *testing.T) {
-	l := start(t, 2)
+func TestContainersStartWithWarningWithoutAgentProgram(t *testing.T) {
+	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	labtest.Sh(t, a, "rm /usr/local/bin/vxland; echo nameserver 198.18.0.200 > /etc/resolv.conf")
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

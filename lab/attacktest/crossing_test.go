@@ -18,30 +18,30 @@ import (
 func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 	for _, kind := range []string{"", "--internal"} {
 		t.Run("network "+kind, func(t *testing.T) {
-			l := start(t, 3)
-			create(t, l.Hosts(), "one", kind+" --opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+			l := startLab(t, 3)
+			createNetwork(t, l.Hosts(), "one", kind+" --opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
 			var all []container
 			for _, h := range l.Hosts() {
-				all = append(all, run(t, h, "c", "one"))
+				all = append(all, runContainer(t, h, "c", "one"))
 			}
-			ports := taps(t, l)
+			ports := openUnderlayPorts(t, l)
 			for _, c := range all {
-				provoke(t, c)
-				ownGateway(t, c)
+				sendGatewayARPAndND(t, c)
+				claimGateway(t, c)
 			}
-			if got := crossings(t, ports); len(got) > 0 {
+			if got := framesAboutGateway(t, ports); len(got) > 0 {
 				t.Errorf("%d crossed the tunnel, such as % x", len(got), got[0])
 			}
 			for _, h := range l.Hosts() {
 				for _, chain := range []string{"from_tunnel", "to_tunnel", "nd_from_tunnel", "nd_to_tunnel"} {
-					rule{h, "bridge", chain, ""}.off(t)
+					rule{h, "bridge", chain, ""}.disable(t)
 				}
 			}
 			for _, c := range all {
-				provoke(t, c)
+				sendGatewayARPAndND(t, c)
 			}
 			var arp, nd bool
-			for _, f := range crossings(t, ports) {
+			for _, f := range framesAboutGateway(t, ports) {
 				arp = arp || packet.EtherType(f) == packet.TypeARP
 				nd = nd || packet.EtherType(f) == packet.TypeIPv6
 			}
@@ -52,30 +52,30 @@ func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 	}
 }
 
-func taps(t *testing.T, l *lab.Lab) (ports []*packet.Port) {
+func openUnderlayPorts(t *testing.T, l *lab.Lab) (ports []*packet.Port) {
 	t.Helper()
 	for _, h := range l.Hosts() {
-		ports = append(ports, listen(t, h.Netns()))
+		ports = append(ports, openPort(t, h.Netns()))
 	}
 	return ports
 }
 
-// provoke has a container and its host talk about the gateway's address in every way there is.
-func provoke(t *testing.T, c container) {
+// sendGatewayARPAndND has a container and its host talk about the gateway's address in every way there is.
+func sendGatewayARPAndND(t *testing.T, c container) {
 	t.Helper()
 	labtest.Sh(t, c.host, fmt.Sprintf("ip -n %s neigh flush dev eth0", netnsName(c)))
 	labtest.Sh(t, c.host, "podman exec c ping -c1 -W2 10.1.0.1; podman exec c ping -c1 -W2 fd00:1::1; podman exec c arping -c1 -w2 -I eth0 10.1.0.1")
 	// The host itself with the gateway's address as sender, for a neighbour that it does not know, and an announcement.
 	labtest.Sh(t, c.host, "ping -c1 -W1 -I 10.1.0.1 10.1.0.250 || true; ping -c1 -W1 -I fd00:1::1 fd00:1::dead || true")
-	gateway := addr("10.1.0.1")
+	gateway := parseAddr("10.1.0.1")
 	p, err := packet.Open(c.host.Netns(), "br-vxlan-one")
-	must(t, err)
-	must(t, p.Send(packet.Ethernet(packet.Broadcast, p.MAC(), packet.TypeARP, packet.ARP(packet.ARPRequest, p.MAC(), gateway, packet.MAC{}, gateway))))
-	must(t, p.Close())
+	checkErr(t, err)
+	checkErr(t, p.Send(packet.Ethernet(packet.Broadcast, p.MAC(), packet.TypeARP, packet.ARP(packet.ARPRequest, p.MAC(), gateway, packet.MAC{}, gateway))))
+	checkErr(t, p.Close())
 }
 
-// ownGateway proves that a container takes its own host's bridge for the gateway, in both families.
-func ownGateway(t *testing.T, c container) {
+// claimGateway proves that a container takes its own host's bridge for the gateway, in both families.
+func claimGateway(t *testing.T, c container) {
 	t.Helper()
 	bridge := labtest.Sh(t, c.host, "cat /sys/class/net/br-vxlan-one/address")
 	for _, gateway := range []string{"10.1.0.1", "fd00:1::1"} {
@@ -85,23 +85,23 @@ func ownGateway(t *testing.T, c container) {
 	}
 }
 
-// crossings are the frames so far, unwrapped, that are about the gateway's addresses.
-func crossings(t *testing.T, ports []*packet.Port) (found [][]byte) {
+// framesAboutGateway are the frames so far, unwrapped, that are about the gateway's addresses.
+func framesAboutGateway(t *testing.T, ports []*packet.Port) (found [][]byte) {
 	t.Helper()
 	for _, p := range ports {
 		_, err := p.Receive(200*time.Millisecond, func(frame []byte) bool {
-			if inner, ok := packet.Inner(frame); ok && aboutGateway(inner) {
+			if inner, ok := packet.Inner(frame); ok && isAboutGateway(inner) {
 				found = append(found, bytes.Clone(inner))
 			}
 			return false
 		})
-		must(t, err)
+		checkErr(t, err)
 	}
 	return found
 }
 
-func aboutGateway(f []byte) bool {
-	gateway4, gateway6 := addr("10.1.0.1"), addr("fd00:1::1")
+func isAboutGateway(f []byte) bool {
+	gateway4, gateway6 := parseAddr("10.1.0.1"), parseAddr("fd00:1::1")
 	at := func(offset int, a netip.Addr) bool {
 		b := a.AsSlice()
 		return len(f) >= offset+len(b) && bytes.Equal(f[offset:offset+len(b)], b)
@@ -117,19 +117,19 @@ func aboutGateway(f []byte) bool {
 }
 
 // What leaves the network leaves by the container's own host, also when no other host can be reached.
-func TestWayOutWithoutTheOtherHosts(t *testing.T) {
-	l := start(t, 3)
+func TestInternetReachableWhileOtherHostsAreDown(t *testing.T) {
+	l := startLab(t, 3)
 	outside := l.Host("outside")
-	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
 	for _, h := range l.Hosts() {
-		run(t, h, "c", "one")
+		runContainer(t, h, "c", "one")
 	}
 	for _, h := range l.Hosts()[1:] {
 		if _, err := l.UnderlayIP(t.Context(), "link", "set", h.Name(), "down"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	seen := listen(t, outside.Netns())
+	seen := openPort(t, outside.Netns())
 	a := l.Host("host-a")
 	for _, to := range []netip.Addr{outside.Addr4(), outside.Addr6()} {
 		labtest.Sh(t, a, fmt.Sprintf("podman exec c ping -c2 -i0.2 -W2 %s", to))
@@ -144,7 +144,7 @@ func TestWayOutWithoutTheOtherHosts(t *testing.T) {
 		}
 		return false
 	})
-	must(t, err)
+	checkErr(t, err)
 	if !from4 || !from6 {
 		t.Errorf("pings came from the container's own host over IPv4: %v, IPv6: %v", from4, from6)
 	}

@@ -14,15 +14,15 @@ import (
 
 // A container that claims to be the gateway is not heard of on other hosts. The filter is on both ends of the tunnel, so that
 // each holds when the other host's does not.
-func TestGatewayIsNotPoisonedFromAnotherHost(t *testing.T) {
-	l := start(t, 2)
+func TestGatewayCannotBePoisonedFromAnotherHost(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
-	victim, evil := run(t, a, "victim", "one"), run(t, b, "evil", "one")
-	from := listen(t, evil.ns)
-	stop := goesOn(t, victim, evil.addr4)
+	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+	victim, evil := runContainer(t, a, "victim", "one"), runContainer(t, b, "evil", "one")
+	from := openPort(t, evil.ns)
+	stop := keepPinging(t, victim, evil.addr4)
 	defer stop()
-	gateway4, gateway6 := addr("10.1.0.1"), addr("fd00:1::1")
+	gateway4, gateway6 := parseAddr("10.1.0.1"), parseAddr("fd00:1::1")
 	reply := packet.Ethernet(victim.mac, evil.mac, packet.TypeARP, packet.ARP(packet.ARPReply, evil.mac, gateway4, victim.mac, victim.addr4))
 	lies := []struct {
 		name    string
@@ -35,39 +35,39 @@ func TestGatewayIsNotPoisonedFromAnotherHost(t *testing.T) {
 		{"ARP announcement", gateway4, "ARP from the gateway", [2]string{"from_tunnel", "to_tunnel"},
 			packet.Ethernet(packet.Broadcast, evil.mac, packet.TypeARP, packet.ARP(packet.ARPRequest, evil.mac, gateway4, packet.MAC{}, gateway4))},
 		{"ARP reply with a priority tag", gateway4, "ARP from the gateway", [2]string{"from_tunnel", "to_tunnel"}, packet.Tagged(reply, 1)},
-		{"ARP reply with two priority tags", gateway4, "without a number", [2]string{"tagged", "tagged"}, packet.Tagged(reply, 2)},
-		{"neighbour advertisement", gateway6, "for the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
+		{"ARP reply with two priority tags", gateway4, "VLAN 0 hides what is behind it", [2]string{"priority_tag", "priority_tag"}, packet.Tagged(reply, 2)},
+		{"neighbour advertisement", gateway6, "ND for the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.Advertisement(evil.addr6, victim.addr6, gateway6, evil.mac))},
-		{"neighbour advertisement from the gateway", gateway6, "from the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
+		{"neighbour advertisement from the gateway", gateway6, "ND from the gateway", [2]string{"nd_from_tunnel", "nd_to_tunnel"},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.Advertisement(gateway6, victim.addr6, gateway6, evil.mac))},
 	}
 	for _, lie := range lies {
 		for i, end := range []*lab.Host{a, b} {
 			other := []*lab.Host{b, a}[i]
 			t.Run(fmt.Sprintf("%s, kept out by %s alone", lie.name, end.Name()), func(t *testing.T) {
-				rule{other, "bridge", lie.chains[1-i], ""}.off(t)
-				defer restore(t, other)
-				forget(t, victim, lie.gateway)
-				believed := poisoned(t, victim, lie.gateway, evil.mac)
-				defend(t, rule{end, "bridge", lie.chains[i], lie.rule4}, func() { must(t, from.Send(lie.frame)) }, func(within time.Duration) bool {
-					return believed(within, func() { must(t, from.Send(lie.frame)) })
+				rule{other, "bridge", lie.chains[1-i], ""}.disable(t)
+				defer reloadRules(t, other)
+				flushNeighbour(t, victim, lie.gateway)
+				believed := isPoisoned(t, victim, lie.gateway, evil.mac)
+				checkDefence(t, rule{end, "bridge", lie.chains[i], lie.rule4}, func() { checkErr(t, from.Send(lie.frame)) }, func(within time.Duration) bool {
+					return believed(within, func() { checkErr(t, from.Send(lie.frame)) })
 				})
 			})
 		}
 	}
 }
 
-// forget has a container resolve the gateway anew, by its own host.
-func forget(t *testing.T, c container, gateway netip.Addr) {
+// flushNeighbour has a container resolve the gateway anew, by its own host.
+func flushNeighbour(t *testing.T, c container, gateway netip.Addr) {
 	t.Helper()
 	labtest.Sh(t, c.host, fmt.Sprintf("ip netns exec %s sh -c 'ip neigh flush to %s dev eth0; ping -c1 -W2 %s'", netnsName(c), gateway, gateway))
 }
 
 func netnsName(c container) string { return c.ns[strings.LastIndex(c.ns, "/")+1:] }
 
-// poisoned tells whether a container takes mac for the address. The kernel does not let an entry change twice within a
+// isPoisoned tells whether a container takes mac for the address. The kernel does not let an entry change twice within a
 // second (neigh/*/locktime), so the lie is told again until it is believed.
-func poisoned(t *testing.T, c container, of netip.Addr, mac packet.MAC) func(time.Duration, func()) bool {
+func isPoisoned(t *testing.T, c container, of netip.Addr, mac packet.MAC) func(time.Duration, func()) bool {
 	return func(within time.Duration, again func()) bool {
 		deadline := time.Now().Add(max(within, 1200*time.Millisecond))
 		for time.Now().Before(deadline) {

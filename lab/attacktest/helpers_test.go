@@ -16,15 +16,15 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// start starts a lab that also has the operator's tool, which restores the rules that a test took away.
-func start(t *testing.T, hosts int) *lab.Lab {
+// startLab starts a lab that also has the operator's tool, which restores the rules that a test took away.
+func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	return labtest.Start(t, lab.Config{Hosts: hosts, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 }
 
-// create makes a network without names, and so without agents: they would put back the rules that a test takes away to prove
+// createNetwork makes a network without names, and so without agents: they would put back the rules that a test takes away to prove
 // that its attack succeeds then, and with neighbour suppression some attacks would fail for that reason.
-func create(t *testing.T, hosts []*lab.Host, name, flags string) {
+func createNetwork(t *testing.T, hosts []*lab.Host, name, flags string) {
 	t.Helper()
 	labtest.CreateOn(t, hosts, name, "--disable-dns "+flags)
 }
@@ -38,8 +38,8 @@ type container struct {
 	addr4, addr6 netip.Addr
 }
 
-// run starts a container; addr6 is invalid if the network has no IPv6.
-func run(t *testing.T, h *lab.Host, name, network string) container {
+// runContainer starts a container; addr6 is invalid if the network has no IPv6.
+func runContainer(t *testing.T, h *lab.Host, name, network string) container {
 	t.Helper()
 	labtest.Sh(t, h, fmt.Sprintf("podman run -d --name %s --network %s localhost/web", name, network))
 	c := container{host: h, name: name, ns: labtest.Namespace(t, h, name)}
@@ -47,13 +47,13 @@ func run(t *testing.T, h *lab.Host, name, network string) container {
 	if a := labtest.Field(t, h, name, network, "GlobalIPv6Address"); a != "" {
 		c.addr6 = netip.MustParseAddr(a)
 	}
-	p := listen(t, c.ns)
+	p := openPort(t, c.ns)
 	c.mac = p.MAC()
 	return c
 }
 
-// listen opens a port on eth0 of a namespace until the test ends.
-func listen(t *testing.T, ns string) *packet.Port {
+// openPort opens a port on eth0 of a namespace until the test ends.
+func openPort(t *testing.T, ns string) *packet.Port {
 	t.Helper()
 	p, err := packet.Open(ns, "eth0")
 	if err != nil {
@@ -67,8 +67,8 @@ func listen(t *testing.T, ns string) *packet.Port {
 	return p
 }
 
-// marked makes a frame to a container that no other is like, and tells how to know it.
-func marked(t *testing.T, to container) (frame []byte, known func([]byte) bool) {
+// markedFrame makes a frame to a container that no other is like, and tells how to know it.
+func markedFrame(t *testing.T, to container) (frame []byte, known func([]byte) bool) {
 	marks++
 	mark := fmt.Appendf(nil, "forged %d for %s by %s", marks, to.name, t.Name())
 	forged := netip.MustParseAddrPort("203.0.113.9:1000") // RFC 5737: nobody in the lab has it
@@ -87,8 +87,8 @@ type rule struct {
 	says   string // its comment
 }
 
-// count is how many packets the rule has dropped.
-func (r rule) count(t *testing.T) int {
+// dropCount is how many packets the rule has dropped.
+func (r rule) dropCount(t *testing.T) int {
 	t.Helper()
 	out := labtest.Sh(t, r.host, fmt.Sprintf("nft list chain %s vxlan-driver %s", r.family, r.chain))
 	for line := range strings.Lines(out) {
@@ -104,13 +104,13 @@ func (r rule) count(t *testing.T) int {
 	return 0
 }
 
-// off takes the rule's chain away, until restore.
-func (r rule) off(t *testing.T) {
+// disable takes the rule's chain away, until restore.
+func (r rule) disable(t *testing.T) {
 	t.Helper()
 	labtest.Sh(t, r.host, fmt.Sprintf("nft flush chain %s vxlan-driver %s", r.family, r.chain))
 }
 
-func restore(t *testing.T, h *lab.Host) {
+func reloadRules(t *testing.T, h *lab.Host) {
 	t.Helper()
 	labtest.Sh(t, h, "vxlanctl reload")
 }
@@ -118,14 +118,14 @@ func restore(t *testing.T, h *lab.Host) {
 // patience is how long a packet may take that is to arrive. The machine may be busy.
 const patience = 3 * time.Second
 
-// defend proves that rule, and nothing but it, is between an attack and its success: the attack fails with it, which the
+// checkDefence proves that rule, and nothing but it, is between an attack and its success: the attack fails with it, which the
 // rule counts, and succeeds without.
-func defend(t *testing.T, r rule, attack func(), succeeded func(within time.Duration) bool) {
+func checkDefence(t *testing.T, r rule, attack func(), succeeded func(within time.Duration) bool) {
 	t.Helper()
-	before := r.count(t)
+	before := r.dropCount(t)
 	attack()
 	deadline := time.Now().Add(patience)
-	for r.count(t) == before {
+	for r.dropCount(t) == before {
 		if time.Now().After(deadline) {
 			t.Errorf("the rule %q dropped nothing", r.says)
 			break
@@ -136,16 +136,16 @@ func defend(t *testing.T, r rule, attack func(), succeeded func(within time.Dura
 	if succeeded(100 * time.Millisecond) {
 		t.Errorf("the attack succeeds in spite of the rule %q", r.says)
 	}
-	r.off(t)
-	defer restore(t, r.host)
+	r.disable(t)
+	defer reloadRules(t, r.host)
 	attack()
 	if !succeeded(patience) {
 		t.Errorf("the attack does not succeed without the rule %q either, so this test proves nothing", r.says)
 	}
 }
 
-// arrives tells whether a frame arrives at a port.
-func arrives(t *testing.T, p *packet.Port, known func([]byte) bool) func(time.Duration) bool {
+// receives tells whether a frame arrives at a port.
+func receives(t *testing.T, p *packet.Port, known func([]byte) bool) func(time.Duration) bool {
 	return func(within time.Duration) bool {
 		got, err := p.Receive(within, known)
 		if err != nil {
@@ -155,25 +155,25 @@ func arrives(t *testing.T, p *packet.Port, known func([]byte) bool) func(time.Du
 	}
 }
 
-// must ends the test on an error of an attack that could not be made.
-func must(t *testing.T, err error) {
+// checkErr ends the test on an error of an attack that could not be made.
+func checkErr(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// goesOn pings from a container, twenty times a second, until the returned function is called; no answer may be missing.
-func goesOn(t *testing.T, from container, to netip.Addr) (stop func()) {
+// keepPinging pings from a container, twenty times a second, until the returned function is called; no answer may be missing.
+func keepPinging(t *testing.T, from container, to netip.Addr) (stop func()) {
 	t.Helper()
 	cmd := from.host.Command(t.Context(), "nsenter", "--net="+strings.TrimPrefix(from.ns, from.host.Path("/")), "ping", "-i0.05", "-q", to.String())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	must(t, cmd.Start())
+	checkErr(t, cmd.Start())
 	return func() {
 		t.Helper()
 		// Debian's ping prints its sum on SIGINT. The one that nsenter became is in the host's PID namespace.
-		interrupt(t, cmd)
+		interruptProcess(t, cmd)
 		_ = cmd.Wait()
 		if said := out.String(); !strings.Contains(said, " 0% packet loss") {
 			t.Errorf("%s to %s under attack: %s", from.name, to, said)
@@ -181,11 +181,11 @@ func goesOn(t *testing.T, from container, to netip.Addr) (stop func()) {
 	}
 }
 
-func interrupt(t *testing.T, cmd *exec.Cmd) {
+func interruptProcess(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	// The command's own process group, which lab.Host.Command gives it; never the kill program, which misreads negative ids.
 	if cmd.Process.Pid <= 1 {
 		t.Fatalf("no process to interrupt: %d", cmd.Process.Pid)
 	}
-	must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+	checkErr(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
 }

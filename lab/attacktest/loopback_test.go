@@ -14,19 +14,19 @@ import (
 
 // What is published on 127.0.0.1 is for the host alone. A neighbour on the underlay can put that address on the wire, and the
 // kernel would redirect the packet to the container before it looked at where it came from.
-func TestPortsOnLoopbackAreNotReachedFromTheUnderlay(t *testing.T) {
-	l := start(t, 1)
+func TestLoopbackPortsCannotBeReachedFromUnderlay(t *testing.T) {
+	l := startLab(t, 1)
 	a := l.Host("host-a")
 	labtest.Sh(t, a, "podman network create --driver vxlan --opt vni=101 --opt local_ip=auto --opt physical_interface=eth0 --opt remote_ips=198.18.0.12 --disable-dns --subnet 10.1.0.0/24 one")
 	labtest.Sh(t, a, "podman run -d --name local -p 127.0.0.1:9000:9000/udp --network one localhost/web")
 	mac, err := net.ParseMAC(strings.TrimSpace(labtest.Sh(t, a, "cat /sys/class/net/eth0/address")))
-	must(t, err)
-	from := listen(t, l.Host("outside").Netns())
+	checkErr(t, err)
+	from := openPort(t, l.Host("outside").Netns())
 	known := func(b []byte) bool { return bytes.Contains(b, []byte("for the host alone")) }
-	arrived := arrives(t, listen(t, labtest.Namespace(t, a, "local")), known)
+	arrived := receives(t, openPort(t, labtest.Namespace(t, a, "local")), known)
 	attack := func(port uint16) {
 		source := netip.AddrPortFrom(l.Host("outside").Addr4(), port)
-		must(t, from.Send(packet.Ethernet(packet.MAC(mac), from.MAC(), packet.TypeIPv4,
+		checkErr(t, from.Send(packet.Ethernet(packet.MAC(mac), from.MAC(), packet.TypeIPv4,
 			packet.UDP(source, netip.MustParseAddrPort("127.0.0.1:9000"), []byte("for the host alone")))))
 	}
 	attack(5000)
@@ -34,8 +34,8 @@ func TestPortsOnLoopbackAreNotReachedFromTheUnderlay(t *testing.T) {
 		t.Error("a port on 127.0.0.1 is reached from the underlay")
 	}
 	// The control: without the rule it is. Another source port, since a connection keeps what was decided for its first packet.
-	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver ports_from_outside | sed -n '/not on the wire/s/.*# handle //p')
-		nft delete rule inet vxlan-driver ports_from_outside handle $h`)
+	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver nat_prerouting | sed -n '/loopback address from outside/s/.*# handle //p')
+		nft delete rule inet vxlan-driver nat_prerouting handle $h`)
 	attack(5001)
 	if !arrived(patience) {
 		t.Error("it is not reached without the rule either, so this test proves nothing")

@@ -8,12 +8,12 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// KindVXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
+// VXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
 func TestTunnelPacketsAreNotTracked(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
-	from, to := run(t, a, "from", "one"), run(t, b, "to", "one")
+	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	from, to := runContainer(t, a, "from", "one"), runContainer(t, b, "to", "one")
 	// Not in our table: the test asks the kernel, not the rules under test.
 	labtest.Sh(t, a, `nft -f - <<'NFT'
 table inet watch {
@@ -33,19 +33,19 @@ NFT`)
 	}
 }
 
-// Another KindVXLAN on the same port, made by hand, with somebody who is no member of ours.
-func TestAnotherOverlayOnThePortIsLeftAlone(t *testing.T) {
-	l := start(t, 2)
+// Another VXLAN on the same port, made by hand, with somebody who is no member of ours.
+func TestOtherVXLANOnSamePortIsLeftAlone(t *testing.T) {
+	l := startLab(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
-	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
-	from, to := run(t, a, "from", "one"), run(t, b, "to", "one")
+	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	from, to := runContainer(t, a, "from", "one"), runContainer(t, b, "to", "one")
 	labtest.Sh(t, a, "ip link add other type vxlan id 777 dstport 4789 local 198.18.0.11 remote 198.18.0.200 dev eth0; ip addr add 10.77.0.1/24 dev other; ip link set other up")
 	labtest.Sh(t, outside, "ip link add other type vxlan id 777 dstport 4789 local 198.18.0.200 remote 198.18.0.11 dev eth0; ip addr add 10.77.0.2/24 dev other; ip link set other up")
 	labtest.Sh(t, a, "ping -c3 -i0.1 -W2 10.77.0.2")
 	labtest.Sh(t, outside, "ping -c3 -i0.1 -W2 10.77.0.1")
 	labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", from.name, to.addr4))
 	// Our rules look at these packets and let them pass: none is counted.
-	if n := (rule{a, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}).count(t); n != 0 {
+	if n := (rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}).dropCount(t); n != 0 {
 		t.Errorf("%d packets of the other overlay were dropped", n)
 	}
 }

@@ -13,24 +13,24 @@ import (
 
 // With port_security a container is heard only as itself, on its own host and on others.
 func TestPortSecurity(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	create(t, l.Hosts(), "one", "--opt vni=101 --opt port_security=true --subnet 10.1.0.0/24 --subnet fd00:1::/64")
-	evil, friend := run(t, a, "evil", "one"), run(t, b, "friend", "one")
-	from := listen(t, evil.ns)
-	for _, victim := range []container{run(t, a, "near", "one"), run(t, b, "far", "one")} {
-		stop := goesOn(t, evil, victim.addr4)
+	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --opt port_security=true --subnet 10.1.0.0/24 --subnet fd00:1::/64")
+	evil, friend := runContainer(t, a, "evil", "one"), runContainer(t, b, "friend", "one")
+	from := openPort(t, evil.ns)
+	for _, victim := range []container{runContainer(t, a, "near", "one"), runContainer(t, b, "far", "one")} {
+		stop := keepPinging(t, evil, victim.addr4)
 		for _, f := range forgeries(evil, victim, friend) {
 			t.Run(f.name+" to "+victim.name, func(t *testing.T) {
-				attack := func() { must(t, from.Send(f.frame)) }
-				succeeded := arrives(t, listen(t, victim.ns), func(b []byte) bool { return string(b) == string(f.frame) })
+				attack := func() { checkErr(t, from.Send(f.frame)) }
+				succeeded := receives(t, openPort(t, victim.ns), func(b []byte) bool { return string(b) == string(f.frame) })
 				if f.claims.IsValid() {
-					forget(t, victim, f.claims)
-					believed := poisoned(t, victim, f.claims, evil.mac)
+					flushNeighbour(t, victim, f.claims)
+					believed := isPoisoned(t, victim, f.claims, evil.mac)
 					succeeded = func(within time.Duration) bool { return believed(within, attack) }
 				}
 				r := rule{a, "bridge", f.chain, f.rule}
-				defend(t, r, attack, succeeded)
+				checkDefence(t, r, attack, succeeded)
 			})
 		}
 		stop()
@@ -56,13 +56,13 @@ func forgeries(evil, victim, friend container) []forgery {
 		{"ARP for a neighbour with a tag", secured, "anything else", friend.addr4, packet.Tagged(packet.Ethernet(victim.mac, evil.mac, packet.TypeARP, lie), 1)},
 		{"ARP question from a neighbour's address", secured, "anything else", netip.Addr{},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeARP, packet.ARP(packet.ARPRequest, evil.mac, friend.addr4, packet.MAC{}, victim.addr4))},
-		{"advertisement for a neighbour", "advertisement", "of another address", friend.addr6,
+		{"advertisement for a neighbour", "nd_advertisement", "advertises another's address", friend.addr6,
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.Advertisement(evil.addr6, victim.addr6, friend.addr6, evil.mac))},
 		{"IPv4 from a neighbour's address", secured, "anything else", netip.Addr{},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv4, packet.UDP(other, ours, []byte("forged")))},
 		{"IPv6 from a neighbour's address", secured, "anything else", netip.Addr{},
 			packet.Ethernet(victim.mac, evil.mac, packet.TypeIPv6, packet.UDP(other6, ours6, []byte("forged")))},
-		{"another MAC", secured, "a MAC that is not the container's", netip.Addr{},
+		{"another MAC", secured, "not from the container's MAC", netip.Addr{},
 			packet.Ethernet(victim.mac, stranger, packet.TypeIPv4, packet.UDP(netip.AddrPortFrom(evil.addr4, 1000), ours, []byte("forged")))},
 	}
 	// Across the tunnel, the rules that keep the gateway at home are against it too.
@@ -75,28 +75,28 @@ func forgeries(evil, victim, friend container) []forgery {
 // A container that sends from a new MAC with each frame fills the other hosts' tables, up to fdb_limit.
 func TestMACFlood(t *testing.T) {
 	const limit, flood = 50, 2000
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
-	create(t, l.Hosts(), "open", "--opt vni=101 --subnet 10.1.0.0/24")
-	create(t, l.Hosts(), "limited", fmt.Sprintf("--opt vni=102 --opt fdb_limit=%d --subnet 10.2.0.0/24", limit))
+	createNetwork(t, l.Hosts(), "open", "--opt vni=101 --subnet 10.1.0.0/24")
+	createNetwork(t, l.Hosts(), "limited", fmt.Sprintf("--opt vni=102 --opt fdb_limit=%d --subnet 10.2.0.0/24", limit))
 	for _, tt := range []struct {
 		network string
 		most    int
 		least   int
 	}{{"open", 2 * flood, flood}, {"limited", limit, limit}} {
 		t.Run(tt.network, func(t *testing.T) {
-			victim, late := run(t, a, tt.network+"-victim", tt.network), run(t, a, tt.network+"-late", tt.network)
-			evil, friend := run(t, b, tt.network+"-evil", tt.network), run(t, b, tt.network+"-friend", tt.network)
-			stop := goesOn(t, victim, friend.addr4)
-			from := listen(t, evil.ns)
+			victim, late := runContainer(t, a, tt.network+"-victim", tt.network), runContainer(t, a, tt.network+"-late", tt.network)
+			evil, friend := runContainer(t, b, tt.network+"-evil", tt.network), runContainer(t, b, tt.network+"-friend", tt.network)
+			stop := keepPinging(t, victim, friend.addr4)
+			from := openPort(t, evil.ns)
 			for i := range flood {
 				mac := packet.MAC{2, 0xbb, 0, 0, byte(i >> 8), byte(i)}
-				must(t, from.Send(packet.Ethernet(packet.Broadcast, mac, packet.TypeARP, packet.ARP(packet.ARPRequest, mac, evil.addr4, packet.MAC{}, victim.addr4))))
+				checkErr(t, from.Send(packet.Ethernet(packet.Broadcast, mac, packet.TypeARP, packet.ARP(packet.ARPRequest, mac, evil.addr4, packet.MAC{}, victim.addr4))))
 				if i%100 == 99 {
 					time.Sleep(time.Millisecond) // no queue is to overflow: that would spare the tables
 				}
 			}
-			got := entries(t, a, tt.network, tt.least)
+			got := fdbEntries(t, a, tt.network, tt.least)
 			if got > tt.most || got < tt.least {
 				t.Errorf("%d entries after a flood of %d MACs, want %d to %d", got, flood, tt.least, tt.most)
 			}
@@ -108,8 +108,8 @@ func TestMACFlood(t *testing.T) {
 	}
 }
 
-// entries is how many a KindVXLAN device has; the last of the flood may be on its way.
-func entries(t *testing.T, h *lab.Host, network string, least int) (n int) {
+// fdbEntries is how many a VXLAN device has; the last of the flood may be on its way.
+func fdbEntries(t *testing.T, h *lab.Host, network string, least int) (n int) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for n < least && time.Now().Before(deadline) {

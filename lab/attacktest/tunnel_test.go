@@ -13,25 +13,25 @@ const port = 4789
 
 // Frames that somebody wrapped who is no member of the network: another host, a member of another network, a container.
 func TestForgedTunnelPackets(t *testing.T) {
-	l := start(t, 3)
+	l := startLab(t, 3)
 	a, b, c, outside := l.Host("host-a"), l.Host("host-b"), l.Host("host-c"), l.Host("outside")
-	create(t, l.Hosts()[:2], "one", "--opt vni=101 --subnet 10.1.0.0/24")
-	create(t, l.Hosts(), "two", "--opt vni=102 --subnet 10.2.0.0/24")
-	victimA, victimB := run(t, a, "victim", "one"), run(t, b, "victim", "one")
-	inside := run(t, a, "inside", "one")
-	neighbour := run(t, a, "neighbour", "two")
-	run(t, c, "other", "two")
-	bridged := run(t, a, "bridged", "podman")
+	createNetwork(t, l.Hosts()[:2], "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	createNetwork(t, l.Hosts(), "two", "--opt vni=102 --subnet 10.2.0.0/24")
+	victimA, victimB := runContainer(t, a, "victim", "one"), runContainer(t, b, "victim", "one")
+	inside := runContainer(t, a, "inside", "one")
+	neighbour := runContainer(t, a, "neighbour", "two")
+	runContainer(t, c, "other", "two")
+	bridged := runContainer(t, a, "bridged", "podman")
 	// Raw sockets need a route even to everybody.
 	labtest.Sh(t, outside, "ip route add default dev eth0")
 
 	labtest.Sh(t, b, "ip address add 198.18.0.111/24 dev eth0")
 
-	stop := goesOn(t, inside, victimB.addr4)
+	stop := keepPinging(t, inside, victimB.addr4)
 	defer stop()
-	notMember := rule{a, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}
-	toTunnel := rule{a, "inet", "from_container", "no container talks to a tunnel"}
-	toLocal := rule{a, "inet", "from_container", "nor by another address of this host"}
+	notMember := rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}
+	toTunnel := rule{a, "inet", "container_to_vtep", "container to a VTEP over IPv4"}
+	toLocal := rule{a, "inet", "container_to_vtep", "container to another address of this host"}
 	tests := []struct {
 		name   string
 		rule   rule
@@ -42,43 +42,43 @@ func TestForgedTunnelPackets(t *testing.T) {
 	}{
 		{"from a host that is no member", notMember, outside.Netns(), netip.Addr{}, a.Addr4(), victimA},
 		{"from a member of another network", notMember, c.Netns(), netip.Addr{}, a.Addr4(), victimA},
-		{"from a host to the underlay's broadcast address", notMember, outside.Netns(), outside.Addr4(), addr("198.18.0.255"), victimA},
-		{"from a host to everybody", notMember, outside.Netns(), outside.Addr4(), addr("255.255.255.255"), victimA},
-		{"from a host to all hosts by multicast", notMember, outside.Netns(), outside.Addr4(), addr("224.0.0.1"), victimA},
+		{"from a host to the underlay's broadcast address", notMember, outside.Netns(), outside.Addr4(), parseAddr("198.18.0.255"), victimA},
+		{"from a host to everybody", notMember, outside.Netns(), outside.Addr4(), parseAddr("255.255.255.255"), victimA},
+		{"from a host to all hosts by multicast", notMember, outside.Netns(), outside.Addr4(), parseAddr("224.0.0.1"), victimA},
 		{"from a container to its own host", toTunnel, inside.ns, netip.Addr{}, a.Addr4(), victimA},
 		{"from a container with a member's address", toTunnel, inside.ns, b.Addr4(), a.Addr4(), victimA},
-		{"from a container to the gateway's address", toLocal, inside.ns, netip.Addr{}, addr("10.1.0.1"), victimA},
-		{"from a container with a member's address to the gateway's", toLocal, inside.ns, b.Addr4(), addr("10.1.0.1"), victimA},
-		{"from a container to its host's own address on the overlay", toLocal, inside.ns, netip.Addr{}, addr("10.1.0.127"), victimA},
-		{"from a container to its subnet's broadcast address", toLocal, inside.ns, inside.addr4, addr("10.1.0.255"), victimA},
-		{"from a container to everybody", toLocal, inside.ns, inside.addr4, addr("255.255.255.255"), victimA},
-		{"from a container to all hosts by multicast", toLocal, inside.ns, inside.addr4, addr("224.0.0.1"), victimA},
+		{"from a container to the gateway's address", toLocal, inside.ns, netip.Addr{}, parseAddr("10.1.0.1"), victimA},
+		{"from a container with a member's address to the gateway's", toLocal, inside.ns, b.Addr4(), parseAddr("10.1.0.1"), victimA},
+		{"from a container to its host's own address on the overlay", toLocal, inside.ns, netip.Addr{}, parseAddr("10.1.0.127"), victimA},
+		{"from a container to its subnet's broadcast address", toLocal, inside.ns, inside.addr4, parseAddr("10.1.0.255"), victimA},
+		{"from a container to everybody", toLocal, inside.ns, inside.addr4, parseAddr("255.255.255.255"), victimA},
+		{"from a container to all hosts by multicast", toLocal, inside.ns, inside.addr4, parseAddr("224.0.0.1"), victimA},
 		{"from a container to another host, masqueraded", toTunnel, inside.ns, netip.Addr{}, b.Addr4(), victimB},
-		{"from a container to another address of another host, masqueraded", rule{b, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}, inside.ns, netip.Addr{}, addr("198.18.0.111"), victimB},
+		{"from a container to another address of another host, masqueraded", rule{b, "inet", "vxlan_input", "not from a member to its VTEP"}, inside.ns, netip.Addr{}, parseAddr("198.18.0.111"), victimB},
 		{"from a container of another network", toTunnel, neighbour.ns, netip.Addr{}, b.Addr4(), victimB},
 		{"from a container of netavark's own bridge", toTunnel, bridged.ns, netip.Addr{}, b.Addr4(), victimB},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			frame, known := marked(t, tt.victim)
+			frame, known := markedFrame(t, tt.victim)
 			to := netip.AddrPortFrom(tt.to, port)
-			attack := func() { must(t, packet.SendUDP(tt.from, to, packet.VXLAN(101, frame))) }
+			attack := func() { checkErr(t, packet.SendUDP(tt.from, to, packet.VXLAN(101, frame))) }
 			if tt.source.IsValid() {
 				attack = func() {
-					must(t, packet.SendIP(tt.from, packet.UDP(netip.AddrPortFrom(tt.source, 5000), to, packet.VXLAN(101, frame))))
+					checkErr(t, packet.SendIP(tt.from, packet.UDP(netip.AddrPortFrom(tt.source, 5000), to, packet.VXLAN(101, frame))))
 				}
 			}
-			defend(t, tt.rule, attack, arrives(t, listen(t, tt.victim.ns), known))
+			checkDefence(t, tt.rule, attack, receives(t, openPort(t, tt.victim.ns), known))
 		})
 	}
 }
 
 // A rule that looks for the VNI behind the UDP header must not be fooled by a fragment that ends before it.
 func TestForgedTunnelPacketsInFragments(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
-	create(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
-	victimA, victimB, inside := run(t, a, "victim", "one"), run(t, b, "victim", "one"), run(t, a, "inside", "one")
+	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	victimA, victimB, inside := runContainer(t, a, "victim", "one"), runContainer(t, b, "victim", "one"), runContainer(t, a, "inside", "one")
 	tests := []struct {
 		name       string
 		rule       rule
@@ -86,21 +86,21 @@ func TestForgedTunnelPacketsInFragments(t *testing.T) {
 		source, to netip.Addr
 		victim     container
 	}{
-		{"from a host", rule{a, "inet", "vxlan_input", "not a member, or not to its tunnel's end"}, outside.Netns(), outside.Addr4(), a.Addr4(), victimA},
-		{"from a container to its host", rule{a, "inet", "from_container", "no container talks to a tunnel"}, inside.ns, inside.addr4, a.Addr4(), victimA},
-		{"from a container to the gateway's address", rule{a, "inet", "from_container", "nor by another address of this host"}, inside.ns, inside.addr4, addr("10.1.0.1"), victimA},
-		{"from a container to another host", rule{a, "inet", "from_container", "no container talks to a tunnel"}, inside.ns, inside.addr4, b.Addr4(), victimB},
+		{"from a host", rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}, outside.Netns(), outside.Addr4(), a.Addr4(), victimA},
+		{"from a container to its host", rule{a, "inet", "container_to_vtep", "container to a VTEP over IPv4"}, inside.ns, inside.addr4, a.Addr4(), victimA},
+		{"from a container to the gateway's address", rule{a, "inet", "container_to_vtep", "container to another address of this host"}, inside.ns, inside.addr4, parseAddr("10.1.0.1"), victimA},
+		{"from a container to another host", rule{a, "inet", "container_to_vtep", "container to a VTEP over IPv4"}, inside.ns, inside.addr4, b.Addr4(), victimB},
 	}
 	for _, tt := range tests {
 		for _, first := range []int{8, 16} {
 			t.Run(fmt.Sprintf("%s, %d bytes first", tt.name, first), func(t *testing.T) {
-				frame, known := marked(t, tt.victim)
+				frame, known := markedFrame(t, tt.victim)
 				whole := packet.UDP(netip.AddrPortFrom(tt.source, 5000), netip.AddrPortFrom(tt.to, port), packet.VXLAN(101, frame))
-				attack := func() { must(t, packet.SendIP(tt.from, packet.Fragments(whole, first)...)) }
-				defend(t, tt.rule, attack, arrives(t, listen(t, tt.victim.ns), known))
+				attack := func() { checkErr(t, packet.SendIP(tt.from, packet.Fragments(whole, first)...)) }
+				checkDefence(t, tt.rule, attack, receives(t, openPort(t, tt.victim.ns), known))
 			})
 		}
 	}
 }
 
-func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+func parseAddr(s string) netip.Addr { return netip.MustParseAddr(s) }

@@ -9,14 +9,14 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// start starts a lab with the plugin under test.
-func start(t *testing.T, hosts int) *lab.Lab {
+// startLab starts a lab with the plugin under test.
+func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	return labtest.Start(t, lab.Config{Hosts: hosts})
 }
 
-// create types the documented command on each host; remotes are the addresses of all of them.
-func create(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.Host) string) {
+// createNetwork types the documented command on each host; remotes are the addresses of all of them.
+func createNetwork(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.Host) string) {
 	t.Helper()
 	var all []string
 	for _, h := range l.Hosts() {
@@ -28,17 +28,17 @@ func create(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.Host) s
 	}
 }
 
-func addr4(h *lab.Host) string { return h.Addr4().String() }
-func addr6(h *lab.Host) string { return h.Addr6().String() }
+func underlayAddr4(h *lab.Host) string { return h.Addr4().String() }
+func underlayAddr6(h *lab.Host) string { return h.Addr6().String() }
 
-// run starts a container that serves HTTP and returns its first address of the family.
-func run(t *testing.T, h *lab.Host, name, flags string) {
+// runContainer starts a container that serves HTTP and returns its first address of the family.
+func runContainer(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	labtest.Sh(t, h, "podman run -d --name "+name+" "+flags+" localhost/web")
 }
 
-// address is a container's address in a network.
-func address(t *testing.T, h *lab.Host, name, network, field string) string {
+// containerAddr is a container's address in a network.
+func containerAddr(t *testing.T, h *lab.Host, name, network, field string) string {
 	t.Helper()
 	return labtest.Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, name))
 }

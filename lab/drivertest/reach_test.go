@@ -12,20 +12,20 @@ import (
 // The documented commands, typed on three hosts; every container reaches every other by ICMP, TCP and UDP; the documented
 // debugging commands show what they should; nothing is left after the last container.
 func TestDocumentedCommands(t *testing.T) {
-	l := start(t, 3)
-	create(t, l, "vxlan-network", "--opt vni=100 --subnet 10.0.0.0/24", addr4)
+	l := startLab(t, 3)
+	createNetwork(t, l, "vxlan-network", "--opt vni=100 --subnet 10.0.0.0/24", underlayAddr4)
 	hosts := l.Hosts()
 	var addrs []string
 	for i, h := range hosts {
-		run(t, h, fmt.Sprintf("container-%d", i), "--network vxlan-network")
-		addrs = append(addrs, address(t, h, fmt.Sprintf("container-%d", i), "vxlan-network", "IPAddress"))
+		runContainer(t, h, fmt.Sprintf("container-%d", i), "--network vxlan-network")
+		addrs = append(addrs, containerAddr(t, h, fmt.Sprintf("container-%d", i), "vxlan-network", "IPAddress"))
 	}
 	if got := strings.Join(addrs, " "); got != "10.0.0.2 10.0.0.64 10.0.0.128" {
 		t.Errorf("addresses %s", got)
 	}
 	for i, h := range hosts {
 		for j := range hosts {
-			reach(t, h, fmt.Sprintf("container-%d", i), hosts[j], fmt.Sprintf("container-%d", j), addrs[j])
+			checkReach(t, h, fmt.Sprintf("container-%d", i), hosts[j], fmt.Sprintf("container-%d", j), addrs[j])
 		}
 	}
 	a := hosts[0]
@@ -59,8 +59,8 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// reach proves that one container reaches another by ICMP, TCP and UDP.
-func reach(t *testing.T, from *lab.Host, container string, to *lab.Host, server, addr string) {
+// checkReach proves that one container reaches another by ICMP, TCP and UDP.
+func checkReach(t *testing.T, from *lab.Host, container string, to *lab.Host, server, addr string) {
 	t.Helper()
 	inBrackets := addr
 	if strings.Contains(addr, ":") {
@@ -71,17 +71,17 @@ func reach(t *testing.T, from *lab.Host, container string, to *lab.Host, server,
 		t.Errorf("%s: HTTP from %s says %q", container, addr, got)
 	}
 	// iperf3 answers the first datagram with one before it measures, so its success proves both directions.
-	labtest.Sh(t, to, inside(server)+" iperf3 -s -1 -D -p 5999; for i in $(seq 100); do "+inside(server)+" ss -Hltn | grep -q :5999 && exit; sleep 0.02; done; exit 1")
-	labtest.Sh(t, from, inside(container)+" iperf3 -u -n 16K -p 5999 -c "+addr+" >/dev/null")
+	labtest.Sh(t, to, execInContainer(server)+" iperf3 -s -1 -D -p 5999; for i in $(seq 100); do "+execInContainer(server)+" ss -Hltn | grep -q :5999 && exit; sleep 0.02; done; exit 1")
+	labtest.Sh(t, from, execInContainer(container)+" iperf3 -u -n 16K -p 5999 -c "+addr+" >/dev/null")
 }
 
 // Every network keeps its default route, whatever is connected first and whatever is disconnected later.
 func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a := l.Hosts()[0]
-	create(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", addr4)
-	create(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24", addr4)
-	run(t, a, "c", "--network podman --network red --network blue")
+	createNetwork(t, l, "red", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", underlayAddr4)
+	createNetwork(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24", underlayAddr4)
+	runContainer(t, a, "c", "--network podman --network red --network blue")
 	routes := func() string { return labtest.Sh(t, a, "podman exec c ip route") }
 	for _, want := range []string{"default via 10.88.0.1 ", "default via 10.1.0.1 ", "default via 10.2.0.1 "} {
 		if got := routes(); !strings.Contains(got, want) {
@@ -100,18 +100,18 @@ func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
 
 // A host with two addresses on the underlay must not flood to itself: it would learn its own containers from the tunnel.
 func TestHostWithTwoUnderlayAddresses(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	labtest.Sh(t, a, "ip address del 198.18.0.11/24 dev eth0; ip address add 198.18.0.200/24 dev eth0; ip address add 198.18.0.11/24 dev eth0")
 	for _, h := range l.Hosts() {
 		labtest.Sh(t, h, "podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 --subnet 10.1.0.0/24 net")
 	}
-	run(t, a, "one", "--network net")
-	run(t, a, "two", "--network net")
+	runContainer(t, a, "one", "--network net")
+	runContainer(t, a, "two", "--network net")
 	if got := labtest.Sh(t, a, "bridge fdb show dev vxlan-net | grep ^00:00:00:00:00:00"); strings.Contains(got, "198.18.0.11") || strings.Contains(got, "198.18.0.200") {
 		t.Errorf("floods to itself: %s", got)
 	}
-	reach(t, a, "one", a, "two", address(t, a, "two", "net", "IPAddress"))
+	checkReach(t, a, "one", a, "two", containerAddr(t, a, "two", "net", "IPAddress"))
 	if got := labtest.Sh(t, a, "podman network inspect net"); !strings.Contains(got, `"start_ip": "10.1.0.2"`) {
 		t.Errorf("host-a is not the first of the list: %s", got)
 	}
@@ -120,24 +120,24 @@ func TestHostWithTwoUnderlayAddresses(t *testing.T) {
 // The bridge name of the documented example is too long to be one. Newer Podman refuses it before it asks the plugin;
 // there the example still works given to netavark (TestDocumentedConfigurationForNetavark).
 func TestLongInterfaceName(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	probe := "podman network create --interface-name br-vxlan-network probe 2>&1 && podman network rm probe"
 	if out, err := l.Hosts()[0].Sh(t.Context(), probe); err != nil && strings.Contains(out, "interface names must be 15 characters or less") {
 		t.Skip("this Podman itself refuses a long --interface-name: " + out)
 	}
-	create(t, l, "net", "--opt vni=1 --subnet 10.1.0.0/24 --interface-name br-vxlan-network", addr4)
-	run(t, l.Hosts()[0], "c", "--network net")
+	createNetwork(t, l, "net", "--opt vni=1 --subnet 10.1.0.0/24 --interface-name br-vxlan-network", underlayAddr4)
+	runContainer(t, l.Hosts()[0], "c", "--network net")
 	labtest.Sh(t, l.Hosts()[0], "ip link show br-vxlan-network && ip link show br-vxlan-net")
 }
 
-// inside prefixes a command of the host's that is to run in a container's network namespace.
-func inside(container string) string {
+// execInContainer prefixes a command of the host's that is to run in a container's network namespace.
+func execInContainer(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ")"
 }
 
 // Every pair of families: overlay over underlay.
-func TestFamilies(t *testing.T) {
-	l := start(t, 2)
+func TestUnderlayAndOverlayFamilies(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	tests := []struct {
 		name, flags string
@@ -145,27 +145,27 @@ func TestFamilies(t *testing.T) {
 		mtu         string
 		fields      []string
 	}{
-		{"dual4", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", addr4, "1450", []string{"IPAddress", "GlobalIPv6Address"}},
-		{"dual6", "--opt vni=2 --subnet 10.2.0.0/24 --subnet fd00:2::/64", addr6, "1430", []string{"IPAddress", "GlobalIPv6Address"}},
-		{"six4", "--opt vni=3 --ipv6 --subnet fd00:3::/64", addr4, "1450", []string{"GlobalIPv6Address"}},
-		{"six6", "--opt vni=4 --ipv6 --subnet fd00:4::/64 --opt udp_checksum=false --opt vxlan_port=4790", addr6, "1430", []string{"GlobalIPv6Address"}},
-		{"several", "--opt vni=5 --subnet 10.5.0.0/24 --subnet 10.6.0.0/24 --opt mtu=1300", addr4, "1300", []string{"IPAddress"}},
+		{"dual4", "--opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:1::/64", underlayAddr4, "1450", []string{"IPAddress", "GlobalIPv6Address"}},
+		{"dual6", "--opt vni=2 --subnet 10.2.0.0/24 --subnet fd00:2::/64", underlayAddr6, "1430", []string{"IPAddress", "GlobalIPv6Address"}},
+		{"six4", "--opt vni=3 --ipv6 --subnet fd00:3::/64", underlayAddr4, "1450", []string{"GlobalIPv6Address"}},
+		{"six6", "--opt vni=4 --ipv6 --subnet fd00:4::/64 --opt udp_checksum=false --opt vxlan_port=4790", underlayAddr6, "1430", []string{"GlobalIPv6Address"}},
+		{"several", "--opt vni=5 --subnet 10.5.0.0/24 --subnet 10.6.0.0/24 --opt mtu=1300", underlayAddr4, "1300", []string{"IPAddress"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			create(t, l, tt.name, tt.flags, tt.addr)
-			run(t, a, tt.name, "--network "+tt.name)
-			run(t, b, tt.name, "--network "+tt.name)
+			createNetwork(t, l, tt.name, tt.flags, tt.addr)
+			runContainer(t, a, tt.name, "--network "+tt.name)
+			runContainer(t, b, tt.name, "--network "+tt.name)
 			for _, field := range tt.fields {
 				// At once: IPv6 is not to wait for duplicate address detection.
-				reach(t, a, tt.name, b, tt.name, address(t, b, tt.name, tt.name, field))
-				reach(t, b, tt.name, a, tt.name, address(t, a, tt.name, tt.name, field))
+				checkReach(t, a, tt.name, b, tt.name, containerAddr(t, b, tt.name, tt.name, field))
+				checkReach(t, b, tt.name, a, tt.name, containerAddr(t, a, tt.name, tt.name, field))
 			}
 			if got := labtest.Sh(t, a, "podman exec "+tt.name+" cat /sys/class/net/eth0/mtu"); got != tt.mtu {
 				t.Errorf("MTU %s, want %s", got, tt.mtu)
 			}
 			// The largest packet that fits passes unfragmented.
-			labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 -s %s %s", tt.name, payload(tt.mtu, tt.fields[0]), address(t, b, tt.name, tt.name, tt.fields[0])))
+			labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 -s %s %s", tt.name, pingPayload(tt.mtu, tt.fields[0]), containerAddr(t, b, tt.name, tt.name, tt.fields[0])))
 		})
 	}
 	for _, h := range l.Hosts() {
@@ -176,8 +176,8 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-// payload is the size for ping that makes a packet of the MTU.
-func payload(mtu, field string) string {
+// pingPayload is the size for ping that makes a packet of the MTU.
+func pingPayload(mtu, field string) string {
 	n := 0
 	fmt.Sscan(mtu, &n)
 	if field == "IPAddress" {
@@ -188,12 +188,12 @@ func payload(mtu, field string) string {
 
 // What each option comes down to, as the kernel shows it.
 func TestDeviceOptions(t *testing.T) {
-	l := start(t, 2)
-	create(t, l, "net", "--opt vni=16777215 --opt vxlan_port=8472 --subnet 10.0.0.0/24 --opt mtu=1400 --opt learning=false "+
+	l := startLab(t, 2)
+	createNetwork(t, l, "net", "--opt vni=16777215 --opt vxlan_port=8472 --subnet 10.0.0.0/24 --opt mtu=1400 --opt learning=false "+
 		"--opt proxy=true --opt l2miss=true --opt l3miss=true --opt rsc=true --opt gbp=true --opt ageing=30 --opt fdb_limit=100 "+
-		"--opt ttl=7 --opt tos=0xb8 --opt df=set --opt udp_checksum=false --opt source_port_range=50000-50100 --opt no_default_route=true", addr4)
+		"--opt ttl=7 --opt tos=0xb8 --opt df=set --opt udp_checksum=false --opt source_port_range=50000-50100 --opt no_default_route=true", underlayAddr4)
 	a := l.Hosts()[0]
-	run(t, a, "c", "--network net")
+	runContainer(t, a, "c", "--network net")
 	got := labtest.Sh(t, a, "ip -d link show vxlan-net")
 	for _, want := range []string{
 		"mtu 1400", "vxlan id 16777215", "local 198.18.0.11", "dev eth0", "srcport 50000 50100", "dstport 8472", "nolearning", " proxy ", " rsc ",
@@ -210,39 +210,39 @@ func TestDeviceOptions(t *testing.T) {
 
 // A group instead of a list; each host has its own range, since there is no list to divide by.
 func TestMulticastGroup(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	for i, h := range l.Hosts() {
 		labtest.Sh(t, h, fmt.Sprintf("podman network create --driver vxlan --opt vni=9 --opt local_ip=auto --opt multicast_group=239.1.1.1 "+
 			"--opt physical_interface=eth0 --subnet 10.0.0.0/24 --ip-range 10.0.0.%d/28 group", 32*(i+1)))
-		run(t, h, "c", "--network group")
+		runContainer(t, h, "c", "--network group")
 	}
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	reach(t, a, "c", b, "c", address(t, b, "c", "group", "IPAddress"))
+	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "group", "IPAddress"))
 }
 
 // Without IPAM, containers bring their own addresses.
-func TestPureLayer2(t *testing.T) {
-	l := start(t, 2)
-	create(t, l, "l2", "--opt vni=9 --ipam-driver none", addr4)
+func TestNetworkWithoutAddresses(t *testing.T) {
+	l := startLab(t, 2)
+	createNetwork(t, l, "l2", "--opt vni=9 --ipam-driver none", underlayAddr4)
 	for i, h := range l.Hosts() {
-		run(t, h, "c", "--cap-add NET_ADMIN --network l2")
+		runContainer(t, h, "c", "--cap-add NET_ADMIN --network l2")
 		labtest.Sh(t, h, fmt.Sprintf("podman exec c ip address add 172.20.0.%d/24 dev eth0", i+1))
 	}
-	reach(t, l.Hosts()[0], "c", l.Hosts()[1], "c", "172.20.0.2")
+	checkReach(t, l.Hosts()[0], "c", l.Hosts()[1], "c", "172.20.0.2")
 }
 
 // One container on two networks, with addresses and a MAC of the user's choice.
 func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	create(t, l, "red", "--opt vni=1 --opt isolate=true --subnet 10.1.0.0/24", addr4)
-	create(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24 --opt metric=50 --route 10.77.0.0/16,10.2.0.99,9 --interface-name blue0", addr4)
+	createNetwork(t, l, "red", "--opt vni=1 --opt isolate=true --subnet 10.1.0.0/24", underlayAddr4)
+	createNetwork(t, l, "blue", "--opt vni=2 --opt isolate=true --subnet 10.2.0.0/24 --opt metric=50 --route 10.77.0.0/16,10.2.0.99,9 --interface-name blue0", underlayAddr4)
 	// Without a name given, Podman gives out eth0 and eth1 in the order of a Go map.
-	run(t, a, "both", "--network red:ip=10.1.0.200,mac=02:00:00:00:00:99,interface_name=eth0 --network blue:ip=10.2.0.200,interface_name=eth1")
-	run(t, b, "red", "--network red")
-	run(t, b, "blue", "--network blue")
-	reach(t, b, "red", a, "both", "10.1.0.200")
-	reach(t, b, "blue", a, "both", "10.2.0.200")
+	runContainer(t, a, "both", "--network red:ip=10.1.0.200,mac=02:00:00:00:00:99,interface_name=eth0 --network blue:ip=10.2.0.200,interface_name=eth1")
+	runContainer(t, b, "red", "--network red")
+	runContainer(t, b, "blue", "--network blue")
+	checkReach(t, b, "red", a, "both", "10.1.0.200")
+	checkReach(t, b, "blue", a, "both", "10.2.0.200")
 	if got := labtest.Sh(t, a, "podman exec both ip link show"); !strings.Contains(got, "02:00:00:00:00:99") {
 		t.Errorf("the MAC given is not there: %s", got)
 	}
@@ -257,5 +257,5 @@ func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
 	labtest.Refused(t, b, "podman exec red ping -c1 -W1 10.2.0.200")
 	// disconnect, connect and reload on a running container.
 	labtest.Sh(t, a, "podman network disconnect blue both && podman network connect --ip 10.2.0.201 blue both && podman network reload both")
-	reach(t, b, "blue", a, "both", "10.2.0.201")
+	checkReach(t, b, "blue", a, "both", "10.2.0.201")
 }

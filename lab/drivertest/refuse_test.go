@@ -9,7 +9,7 @@ import (
 
 // What create refuses, as Podman shows it; and that nothing came of it.
 func TestCreateRefuses(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a := l.Hosts()[0]
 	const good = "podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.12 --opt physical_interface=eth0 "
 	labtest.Sh(t, a, good+"--opt vni=1 --subnet 10.1.0.0/24 one")
@@ -48,15 +48,15 @@ func TestCreateRefuses(t *testing.T) {
 
 // A start that fails says why, and leaves nothing.
 func TestSetupRefuses(t *testing.T) {
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a := l.Hosts()[0]
-	create(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", addr4)
+	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
 	labtest.Sh(t, a, "ip link add vxlan7 type vxlan id 9 dstport 4789 dev eth0")
 	got := labtest.Refused(t, a, "podman run --rm --network net localhost/busybox true")
 	if !strings.Contains(got, "VNI 9 on port 4789 is held by device vxlan7") {
 		t.Errorf("got %s", got)
 	}
-	// Found in TestFamilies: another VNI on the same port, but other receive flags.
+	// Found in TestUnderlayAndOverlayFamilies: another VNI on the same port, but other receive flags.
 	labtest.Sh(t, a, "ip link del vxlan7; ip link add vxlan7 type vxlan id 8 dstport 4789 dev eth0 gbp; ip link set vxlan7 up")
 	got = labtest.Refused(t, a, "podman run --rm --network net localhost/busybox true")
 	if !strings.Contains(got, "address already in use") || !strings.Contains(got, "the kernel wants the same gbp, and on IPv6 the same udp_checksum, as has device vxlan7") {
@@ -79,7 +79,7 @@ func TestSetupRefuses(t *testing.T) {
 
 // Rootless Podman has no way to the underlay, and is told so.
 func TestRootlessIsRefused(t *testing.T) {
-	l := start(t, 1)
+	l := startLab(t, 1)
 	a := l.Hosts()[0]
 	// Storage of its own: newer Podman takes the host's storage.conf, root's paths included, for everybody.
 	labtest.Sh(t, a, `useradd -m -u 1500 user

@@ -10,7 +10,7 @@ import (
 
 // The real plugin on the real kernel, killed at or failing in each call of setup and teardown: the next setup builds what
 // an undisturbed one builds, the next teardown leaves nothing.
-func TestFaultAtEachSystemCall(t *testing.T) {
+func TestPluginSurvivesFaultAtEachSystemCall(t *testing.T) {
 	tests := []struct {
 		name string
 		run  func(*plugin)
@@ -25,41 +25,41 @@ func TestFaultAtEachSystemCall(t *testing.T) {
 		h := l.Hosts()[i]
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, h)
+			p := startPlugin(t, h)
 			tt.run(p)
-			p.check("all faults", p.idle)
+			p.checkSnapshot("all faults", p.idle)
 		})
 	}
 }
 
 func killSetup(p *plugin) {
-	p.eachCall("setup", "kill", func() {}, func(nth int, what string, _ result) {
-		p.must("setup")
-		p.check(what+" and a setup", p.running)
-		p.must("teardown")
+	p.forEachCall("setup", "kill", func() {}, func(nth int, what string, _ result) {
+		p.mustSucceed("setup")
+		p.checkSnapshot(what+" and a setup", p.running)
+		p.mustSucceed("teardown")
 		p.checkIdle(what + ", a setup and a teardown")
-		p.disturbed("setup", "kill", nth)
-		p.must("teardown")
+		p.runWithFault("setup", "kill", nth)
+		p.mustSucceed("teardown")
 		p.checkIdle(what + " and a teardown")
 	})
 }
 
 func killTeardown(p *plugin) {
-	p.eachCall("teardown", "kill", func() { p.must("setup") }, func(nth int, what string, _ result) {
-		p.must("setup")
-		p.check(what+" and a setup", p.running)
-		p.disturbed("teardown", "kill", nth)
-		p.must("teardown")
+	p.forEachCall("teardown", "kill", func() { p.mustSucceed("setup") }, func(nth int, what string, _ result) {
+		p.mustSucceed("setup")
+		p.checkSnapshot(what+" and a setup", p.running)
+		p.runWithFault("teardown", "kill", nth)
+		p.mustSucceed("teardown")
 		p.checkIdle(what + " and a teardown")
 	})
 }
 
 // After a setup that failed Podman calls no teardown, so it must have undone all itself.
 func failSetup(p *plugin) {
-	p.eachCall("setup", "fail", func() {}, func(_ int, what string, r result) {
+	p.forEachCall("setup", "fail", func() {}, func(_ int, what string, r result) {
 		if r.status == 0 { // it could do without
-			p.check(what, p.running)
-			p.must("teardown")
+			p.checkSnapshot(what, p.running)
+			p.mustSucceed("teardown")
 			p.checkIdle(what + " and a teardown")
 			return
 		}
@@ -69,10 +69,10 @@ func failSetup(p *plugin) {
 }
 
 func failTeardown(p *plugin) {
-	p.eachCall("teardown", "fail", func() { p.must("setup") }, func(_ int, what string, r result) {
+	p.forEachCall("teardown", "fail", func() { p.mustSucceed("setup") }, func(_ int, what string, r result) {
 		if r.status != 0 {
 			p.checkReason(what, r)
-			p.must("teardown")
+			p.mustSucceed("teardown")
 		}
 		p.checkIdle(what)
 	})

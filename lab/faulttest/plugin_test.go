@@ -32,8 +32,8 @@ type plugin struct {
 	running    string // snapshot with it
 }
 
-// start prepares a host, and learns from an undisturbed run how it looks with container 1 and without.
-func start(t *testing.T, h *lab.Host) *plugin {
+// startPlugin prepares a host, and learns from an undisturbed run how it looks with container 1 and without.
+func startPlugin(t *testing.T, h *lab.Host) *plugin {
 	t.Helper()
 	p := &plugin{T: t, host: h}
 	for i := 1; i <= 2; i++ {
@@ -45,32 +45,32 @@ func start(t *testing.T, h *lab.Host) *plugin {
 	}
 	labtest.Sh(t, h, "vxlan setup /run/netns/c2 </tmp/request2")
 	// What stays of the first network for as long as the host runs, such as forwarding, is there from now on.
-	p.must("setup")
-	p.must("teardown")
-	p.idle, p.idleSketch = p.snapshot(), p.sketch()
-	p.must("setup")
+	p.mustSucceed("setup")
+	p.mustSucceed("teardown")
+	p.idle, p.idleSketch = p.snapshot(), p.snapshotNames()
+	p.mustSucceed("setup")
 	p.running = p.snapshot()
-	p.must("teardown")
-	p.check("an undisturbed run", p.idle)
+	p.mustSucceed("teardown")
+	p.checkSnapshot("an undisturbed run", p.idle)
 	return p
 }
 
 func (p *plugin) snapshot() string { return labtest.Snapshot(p, p.host, "c1", "c2") }
 
-// sketch is a quick, rough snapshot.
-func (p *plugin) sketch() string {
+// snapshotNames is a quick, rough snapshot.
+func (p *plugin) snapshotNames() string {
 	return labtest.Sh(p, p.host, `ip -br link | sed 's/@.*//'; find /run/vxlan | sort; nft list ruleset | sed -E 's/counter .*//'
 		ip -n c1 -br link; ip -n c1 route`)
 }
 
-// must runs a verb that must succeed.
-func (p *plugin) must(verb string) {
+// mustSucceed runs a verb that must succeed.
+func (p *plugin) mustSucceed(verb string) {
 	p.Helper()
 	labtest.Sh(p, p.host, "vxlan "+verb+" /run/netns/c1 </tmp/request1")
 }
 
-// check fails if the host is not as in a snapshot.
-func (p *plugin) check(after, want string) {
+// checkSnapshot fails if the host is not as in a snapshot.
+func (p *plugin) checkSnapshot(after, want string) {
 	p.Helper()
 	if changes := labtest.Changes(want, p.snapshot()); changes != "" {
 		p.Errorf("after %s:\n%s", after, changes)
@@ -80,9 +80,9 @@ func (p *plugin) check(after, want string) {
 // checkIdle fails if anything of container 1 is left.
 func (p *plugin) checkIdle(after string) {
 	p.Helper()
-	if changes := labtest.Changes(p.idleSketch, p.sketch()); changes != "" {
+	if changes := labtest.Changes(p.idleSketch, p.snapshotNames()); changes != "" {
 		p.Errorf("after %s:\n%s", after, changes)
-		p.must("teardown")
+		p.mustSucceed("teardown")
 	}
 }
 
@@ -93,8 +93,8 @@ type result struct {
 	output string // on standard output, where the plugin reports errors
 }
 
-// disturbed runs a verb with a fault (strike's flag) at its nth call.
-func (p *plugin) disturbed(verb, fault string, nth int) result {
+// runWithFault runs a verb with a fault (strike's flag) at its nth call.
+func (p *plugin) runWithFault(verb, fault string, nth int) result {
 	p.Helper()
 	out := labtest.Sh(p, p.host, fmt.Sprintf(`status=0
 		strike -at %d -%s vxlan %s /run/netns/c1 </tmp/request1 >/tmp/output 2>/tmp/errors || status=$?
@@ -113,21 +113,21 @@ func (p *plugin) disturbed(verb, fault string, nth int) result {
 	return result{}
 }
 
-// eachCall disturbs a verb at its first call, at its second, and so on, until all have had their fault. prepare brings
+// forEachCall disturbs a verb at its first call, at its second, and so on, until all have had their fault. prepare brings
 // the host into the state from which the verb starts, follow looks at what came of it.
-func (p *plugin) eachCall(verb, fault string, prepare func(), follow func(nth int, what string, r result)) {
+func (p *plugin) forEachCall(verb, fault string, prepare func(), follow func(nth int, what string, r result)) {
 	p.Helper()
 	kinds := map[string]int{}
 	for nth := 1; !p.Failed(); nth++ {
 		prepare()
-		r := p.disturbed(verb, fault, nth)
+		r := p.runWithFault(verb, fault, nth)
 		if r.struck == "" {
 			break
 		}
 		kinds[r.struck]++
 		follow(nth, fmt.Sprintf("%s with a %s at call %d, %s, status %d, %q", verb, fault, nth, r.struck, r.status, r.output), r)
 	}
-	p.must("teardown")
+	p.mustSucceed("teardown")
 	p.Logf("%s: %s at each of %v", verb, fault, kinds)
 	if kinds["sendto"] < 10 {
 		p.Errorf("only %d sends to the kernel: this test proves nothing any more", kinds["sendto"])

@@ -11,11 +11,11 @@ import (
 )
 
 // Twenty containers start on each of three hosts at once. All get different addresses, and reach each other.
-func TestSixtyContainersAtOnce(t *testing.T) {
+func TestSixtyContainersGetDifferentAddresses(t *testing.T) {
 	const each = 20
-	l := start(t, 3)
+	l := startLab(t, 3)
 	for _, h := range l.Hosts() {
-		create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	}
 	began := time.Now()
 	var running sync.WaitGroup
@@ -51,38 +51,38 @@ func TestSixtyContainersAtOnce(t *testing.T) {
 		all, of[name] = append(all, addr), addr
 	}
 	for i, h := range l.Hosts() {
-		labtest.Within(t, 2*time.Second, h, pings(fmt.Sprintf("c%d-1", i), all))
+		labtest.Within(t, 2*time.Second, h, pingEach(fmt.Sprintf("c%d-1", i), all))
 		for j := 2; j <= each; j++ {
 			var some []string
 			for k := range l.Hosts() {
 				some = append(some, of[fmt.Sprintf("c%d-%d", k, j)])
 			}
-			labtest.Sh(t, h, pings(fmt.Sprintf("c%d-%d", i, j), some))
+			labtest.Sh(t, h, pingEach(fmt.Sprintf("c%d-%d", i, j), some))
 		}
 	}
 }
 
-// pings is a script that succeeds if the container reaches all the addresses.
-func pings(container string, to []string) string {
+// pingEach is a script that succeeds if the container reaches all the addresses.
+func pingEach(container string, to []string) string {
 	return fmt.Sprintf("podman exec %s sh -c 'for a in %s; do ping -c1 -W1 $a >/dev/null || { echo $a; exit 1; }; done'", container, strings.Join(to, " "))
 }
 
 // In a subnet that is full a container is refused; what a host that does not answer has stays its own, and what one has that
 // has left is free.
-func TestAFullSubnet(t *testing.T) {
-	l := start(t, 3)
+func TestFullSubnetIsReported(t *testing.T) {
+	l := startLab(t, 3)
 	hosts := l.Hosts()
 	for _, h := range hosts {
-		create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/29")
+		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/29")
 	}
 	// Five usable addresses, one of which is each host's own.
-	run(t, hosts[0], "c0", "net", "")
-	run(t, hosts[1], "c1", "net", "")
-	labtest.Within(t, 2*time.Second, hosts[0], ping("c0", "c1"))
+	runContainer(t, hosts[0], "c0", "net", "")
+	runContainer(t, hosts[1], "c1", "net", "")
+	labtest.Within(t, 2*time.Second, hosts[0], pingScript("c0", "c1"))
 	own := "ip -4 -o address show dev br-vxlan-net | grep -qv 'inet 10.0.0.1/'"
 	labtest.Within(t, 2*time.Second, hosts[0], own)
 	labtest.Within(t, 2*time.Second, hosts[1], own)
-	run(t, hosts[1], "c2", "net", "")
+	runContainer(t, hosts[1], "c2", "net", "")
 	const full = "podman run --rm --network net localhost/busybox true"
 	want := "no free address in 10.0.0.0/29: all 5 in use"
 	if out := labtest.Refused(t, hosts[0], full); !strings.Contains(out, want) {
@@ -108,14 +108,14 @@ func TestAFullSubnet(t *testing.T) {
 
 // Hosts that cannot hear each other give out different addresses by themselves; one that users asked for on both sides is told
 // when they hear each other again.
-func TestAddressesOfAPartition(t *testing.T) {
-	l := start(t, 3)
+func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
+	l := startLab(t, 3)
 	hosts := l.Hosts()
 	for i, h := range hosts {
-		create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/16")
-		run(t, h, fmt.Sprint("c", i), "net", "")
+		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/16")
+		runContainer(t, h, fmt.Sprint("c", i), "net", "")
 	}
-	labtest.Within(t, 2*time.Second, hosts[0], ping("c0", "c2"))
+	labtest.Within(t, 2*time.Second, hosts[0], pingScript("c0", "c2"))
 	cable := func(state string) {
 		if _, err := l.UnderlayIP(t.Context(), "link", "set", hosts[2].Name(), state); err != nil {
 			t.Fatal(err)
@@ -127,21 +127,21 @@ func TestAddressesOfAPartition(t *testing.T) {
 	at := make(map[string]bool)
 	for i, h := range []int{0, 2} {
 		for j := range 3 {
-			at[run(t, hosts[h], fmt.Sprintf("alone%d-%d", i, j), "net", "")] = true
+			at[runContainer(t, hosts[h], fmt.Sprintf("alone%d-%d", i, j), "net", "")] = true
 		}
 	}
 	if len(at) != 6 {
 		t.Errorf("both sides gave out some of %v", at)
 	}
-	run(t, hosts[0], "twice0", "net", "--ip 10.0.77.7")
-	run(t, hosts[2], "twice2", "net", "--ip 10.0.77.7")
+	runContainer(t, hosts[0], "twice0", "net", "--ip 10.0.77.7")
+	runContainer(t, hosts[2], "twice2", "net", "--ip 10.0.77.7")
 	cable("up")
 	conflict := "vxlanctl status | grep 'conflict: address 10.0.77.7 of network net is that of container twice%d here and of container twice%d on host'"
 	t.Log("told after", labtest.Within(t, 20*time.Second, hosts[0], fmt.Sprintf(conflict, 0, 2)))
 	labtest.Within(t, 5*time.Second, hosts[2], fmt.Sprintf(conflict, 2, 0))
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 twice2; podman run -d --name other --network net localhost/web")
 	labtest.Within(t, 2*time.Second, hosts[0], "! vxlanctl status | grep conflict")
-	labtest.Within(t, 2*time.Second, hosts[2], ping("c2", "10.0.77.7"))
+	labtest.Within(t, 2*time.Second, hosts[2], pingScript("c2", "10.0.77.7"))
 	if n := labtest.Sh(t, hosts[0], "grep -c 'two containers have one address' /run/vxlan/vxland.log"); n != "1" {
 		t.Errorf("logged %s times", n)
 	}

@@ -11,20 +11,20 @@ import (
 
 // What it costs a start that its address is picked among the hosts: the 80 ms that other hosts and the wire have to object,
 // and little more.
-func TestWhatPickingCosts(t *testing.T) {
+func TestAddressAssignmentCost(t *testing.T) {
 	const starts = 9
-	l := start(t, 2)
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	for _, h := range l.Hosts() {
-		create(t, h, "gossip", "--opt vni=100 --subnet 10.0.0.0/24")
+		createNetwork(t, h, "gossip", "--opt vni=100 --subnet 10.0.0.0/24")
 	}
 	labtest.CreateNetwork(t, l, "static", "--opt vni=101 --subnet 10.0.1.0/24")
 	for _, network := range []string{"gossip", "static"} {
 		began := time.Now()
-		run(t, a, "first-"+network, network, "")
+		runContainer(t, a, "first-"+network, network, "")
 		t.Logf("%s: the first container took %v", network, time.Since(began))
-		run(t, b, "other-"+network, network, "")
-		labtest.Within(t, 2*time.Second, a, ping("first-"+network, "other-"+network))
+		runContainer(t, b, "other-"+network, network, "")
+		labtest.Within(t, 2*time.Second, a, pingScript("first-"+network, "other-"+network))
 	}
 	took := make(map[string][]time.Duration)
 	for i := range starts {

@@ -12,8 +12,8 @@ import (
 // key is 32 bytes in base64, and no secret.
 const key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-// start starts a lab whose hosts have one key, and all know the first one and nobody else.
-func start(t *testing.T, hosts int) *lab.Lab {
+// startLab starts a lab whose hosts have one key, and all know the first one and nobody else.
+func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: hosts, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	config := fmt.Sprintf("key_file = \"/etc/vxlan/key\"\nseeds = [%q]\n", l.Hosts()[0].Addr4().String())
@@ -37,20 +37,20 @@ func start(t *testing.T, hosts int) *lab.Lab {
 	return l
 }
 
-// create is the one command, the same on each host.
-func create(t *testing.T, h *lab.Host, name, flags string) {
+// createNetwork is the one command, the same on each host.
+func createNetwork(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	labtest.Sh(t, h, "podman network create --driver vxlan --opt discovery=gossip --opt local_ip=auto --opt physical_interface=eth0 "+flags+" "+name)
 }
 
-// run starts a container that serves HTTP, and returns its address.
-func run(t *testing.T, h *lab.Host, name, network, flags string) string {
+// runContainer starts a container that serves HTTP, and returns its address.
+func runContainer(t *testing.T, h *lab.Host, name, network, flags string) string {
 	t.Helper()
 	labtest.Sh(t, h, fmt.Sprintf("podman run -d --name %s --network %s %s localhost/web", name, network, flags))
 	return labtest.Address(t, h, name, network)
 }
 
-// ping is a script that succeeds if the container reaches the name or address.
-func ping(container, to string) string {
+// pingScript is a script that succeeds if the container reaches the name or address.
+func pingScript(container, to string) string {
 	return fmt.Sprintf("podman exec %s ping -c1 -W1 %s", container, to)
 }

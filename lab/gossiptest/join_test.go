@@ -10,24 +10,24 @@ import (
 )
 
 // Two hosts run; a third joins with one command, and nothing is edited on the first two.
-func TestAThirdHostJoinsWithOneCommand(t *testing.T) {
-	l := start(t, 3)
+func TestThirdHostJoinsWithOneCommand(t *testing.T) {
+	l := startLab(t, 3)
 	hosts := l.Hosts()
 	for i, h := range hosts[:2] {
-		create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
-		run(t, h, fmt.Sprint("c", i), "net", "")
+		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
+		runContainer(t, h, fmt.Sprint("c", i), "net", "")
 	}
-	t.Log("the first reaches the second after", labtest.Within(t, time.Second, hosts[0], ping("c0", "c1")))
+	t.Log("the first reaches the second after", labtest.Within(t, time.Second, hosts[0], pingScript("c0", "c1")))
 	flood := "bridge fdb show dev vxlan-net | grep 00:00:00:00:00:00"
 	if got := labtest.Sh(t, hosts[0], flood); strings.Count(got, "dst") != 1 || !strings.Contains(got, hosts[1].Addr4().String()) {
 		t.Errorf("floods to\n%s", got)
 	}
 
-	create(t, hosts[2], "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
-	third := run(t, hosts[2], "c2", "net", "")
+	createNetwork(t, hosts[2], "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
+	third := runContainer(t, hosts[2], "c2", "net", "")
 	for i, h := range hosts {
 		for j := range hosts {
-			took := labtest.Within(t, time.Second, h, ping(fmt.Sprint("c", i), fmt.Sprint("c", j)))
+			took := labtest.Within(t, time.Second, h, pingScript(fmt.Sprint("c", i), fmt.Sprint("c", j)))
 			t.Logf("c%d reaches c%d after %v", i, j, took)
 			labtest.Sh(t, h, fmt.Sprintf("podman exec c%d ping -6 -c1 -W1 c%d", i, j))
 		}
@@ -48,8 +48,8 @@ func TestAThirdHostJoinsWithOneCommand(t *testing.T) {
 	}
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 c2")
 	t.Log("nobody floods to it after", labtest.Within(t, 2*time.Second, hosts[0], "! "+flood+" | grep "+hosts[2].Addr4().String()))
-	run(t, hosts[0], "again", "net", "--ip "+third)
-	labtest.Within(t, time.Second, hosts[1], ping("c1", third))
+	runContainer(t, hosts[0], "again", "net", "--ip "+third)
+	labtest.Within(t, time.Second, hosts[1], pingScript("c1", third))
 	for i, h := range hosts {
 		labtest.Sh(t, h, "podman rm -f -t0 -a >/dev/null")
 		if left := labtest.Leftovers(t, h); strings.Contains(left, "vx") && !strings.Contains(left, "vxland.") {
@@ -59,26 +59,26 @@ func TestAThirdHostJoinsWithOneCommand(t *testing.T) {
 }
 
 // A container is started again, its network reloaded, its agent killed: it keeps what it has or gets what is free.
-func TestContainersOfAHostComeAndGo(t *testing.T) {
-	l := start(t, 2)
+func TestHostLeavesNetworkWithLastContainer(t *testing.T) {
+	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	for _, h := range l.Hosts() {
-		create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+		createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	}
-	first := run(t, a, "ca", "net", "")
-	run(t, b, "cb", "net", "--mac-address 02:00:00:00:00:77")
-	labtest.Within(t, time.Second, a, ping("ca", "cb"))
+	first := runContainer(t, a, "ca", "net", "")
+	runContainer(t, b, "cb", "net", "--mac-address 02:00:00:00:00:77")
+	labtest.Within(t, time.Second, a, pingScript("ca", "cb"))
 	labtest.Sh(t, a, "podman network reload ca")
 	if got := labtest.Address(t, a, "ca", "net"); got != first {
 		t.Errorf("after a reload it has %s, had %s", got, first)
 	}
-	labtest.Within(t, time.Second, b, ping("cb", first))
+	labtest.Within(t, time.Second, b, pingScript("cb", first))
 	labtest.Sh(t, a, "podman restart -t0 ca")
-	labtest.Within(t, time.Second, b, ping("cb", "ca"))
+	labtest.Within(t, time.Second, b, pingScript("cb", "ca"))
 	for i := range 5 {
 		labtest.Sh(t, a, "pkill -9 -x vxland || true")
-		run(t, a, fmt.Sprint("n", i), "net", "")
-		labtest.Within(t, 2*time.Second, b, ping("cb", fmt.Sprint("n", i)))
+		runContainer(t, a, fmt.Sprint("n", i), "net", "")
+		labtest.Within(t, 2*time.Second, b, pingScript("cb", fmt.Sprint("n", i)))
 	}
 	if got := labtest.Sh(t, b, "podman exec cb cat /sys/class/net/eth0/address"); got != "02:00:00:00:00:77" {
 		t.Errorf("the MAC is %s", got)
@@ -86,10 +86,10 @@ func TestContainersOfAHostComeAndGo(t *testing.T) {
 }
 
 // Without its agent a host's container does not start; the error says why, and nothing is left.
-func TestWithoutTheAgentNothingStarts(t *testing.T) {
-	l := start(t, 1)
+func TestNoContainerStartsWithoutAgent(t *testing.T) {
+	l := startLab(t, 1)
 	h := l.Hosts()[0]
-	create(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	createNetwork(t, h, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	for program, want := range map[string]string{
 		"#!/bin/sh\nexit 3\n":        "address on network net: start vxland: it ended at once: exit status 3; see /run/vxlan/vxland.log",
 		"#!/bin/sh\nexec sleep 60\n": "it does not answer within 2s; see /run/vxlan/vxland.log",

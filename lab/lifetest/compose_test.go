@@ -1,46 +1,26 @@
 package lifetest
 
 import (
-	"fmt"
 	"testing"
 
 	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 )
 
-// composeYAML makes its own network; %s are the hosts' addresses.
-const composeYAML = `services:
-  web:
-    image: localhost/web
-    ports: ["8080:80"]
-    networks:
-      overlay: {ipv4_address: %s}
-  client:
-    image: localhost/busybox
-    command: [sleep, "1000"]
-    networks: [overlay]
-networks:
-  overlay:
-    driver: vxlan
-    driver_opts:
-      vni: "100"
-      local_ip: auto
-      remote_ips: %s
-      physical_interface: eth0
-    ipam:
-      config: [{subnet: 10.0.0.0/24}]
-`
-
-// One Compose file on two hosts, with a KindVXLAN network of its own, by both commands that there are.
-func TestComposeWithItsOwnNetwork(t *testing.T) {
+// The example, one Compose file on two hosts with a VXLAN network of its own, by both commands that there are.
+func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
+	labtest.AsDocumented(t, l)
 	for _, command := range []string{"podman-compose", "podman compose"} {
 		t.Run(command, func(t *testing.T) {
 			addrs := []string{"10.0.0.50", "10.0.0.150"}
 			for i, h := range l.Hosts() {
-				file := fmt.Sprintf(composeYAML, addrs[i], labtest.VTEPs(l))
-				if err := h.WriteFile("/root/shop/compose.yaml", []byte(file), 0o644); err != nil {
-					t.Fatal(err)
+				for name, data := range map[string][]byte{
+					"compose.yaml": labtest.Example(t, "compose/compose.yaml"), ".env": []byte("WEB_ADDRESS=" + addrs[i] + "\n"),
+				} {
+					if err := h.WriteFile("/root/shop/"+name, data, 0o644); err != nil {
+						t.Fatal(err)
+					}
 				}
 				labtest.Sh(t, h, "cd /root/shop && "+command+" up -d")
 			}
@@ -55,7 +35,7 @@ func TestComposeWithItsOwnNetwork(t *testing.T) {
 			}
 			for _, h := range l.Hosts() {
 				labtest.Sh(t, h, "cd /root/shop && "+command+" down -t 0")
-				clean(t, h)
+				checkNothingLeft(t, h)
 				if out := labtest.Sh(t, h, "podman network ls -q"); out != "podman" {
 					t.Errorf("%s has networks %q", h.Name(), out)
 				}

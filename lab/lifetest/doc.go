@@ -1,3 +1,3 @@
 // Package lifetest has the tests of the ways in which Podman and the programs around it start, stop and reconfigure
-// containers on a KindVXLAN network: Compose, pods, Kubernetes YAML, Quadlet, firewalld.
+// containers on a VXLAN network: Compose, pods, Kubernetes YAML, Quadlet, firewalld.
 package lifetest

@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// startFirewalld starts the system bus and firewalld, as systemd does on a real host, and lets KindVXLAN packets of other
+// startFirewalld starts the system bus and firewalld, as systemd does on a real host, and lets VXLAN packets of other
 // hosts in, as an administrator has to.
 func startFirewalld(t *testing.T, h *lab.Host) {
 	t.Helper()
@@ -18,8 +18,8 @@ func startFirewalld(t *testing.T, h *lab.Host) {
 	labtest.Sh(t, h, "firewall-cmd --permanent --add-port=4789/udp && firewall-cmd --add-port=4789/udp")
 }
 
-// zone is the firewalld zone of an interface, empty if it has none.
-func zone(t *testing.T, h *lab.Host, device string) string {
+// firewalldZone is the firewalld zone of an interface, empty if it has none.
+func firewalldZone(t *testing.T, h *lab.Host, device string) string {
 	t.Helper()
 	out := labtest.Sh(t, h, "firewall-cmd --get-zone-of-interface="+device+" 2>&1 || true")
 	if strings.Contains(out, "no zone") {
@@ -38,14 +38,14 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	labtest.CreateNetwork(t, l, "net", "--disable-dns --opt vni=100 --subnet 10.0.0.0/24")
 	labtest.Sh(t, b, "podman run -d --name peer --network net localhost/web")
 	peer := labtest.Address(t, b, "peer", "net")
-	if got := zone(t, a, "br-vxlan-net"); got != "" {
+	if got := firewalldZone(t, a, "br-vxlan-net"); got != "" {
 		t.Errorf("before the first container: zone %q", got)
 	}
 	labtest.Sh(t, a, `podman run -d --name web --network net:ip=10.0.0.50 -p 8080:80 localhost/web
 		podman run -d --name second --network net localhost/web`)
 	works := func(when string) {
 		t.Helper()
-		if got := zone(t, a, "br-vxlan-net"); got != "trusted" {
+		if got := firewalldZone(t, a, "br-vxlan-net"); got != "trusted" {
 			t.Errorf("%s: zone %q, want trusted", when, got)
 		}
 		labtest.Page(t, a, "web", peer)
@@ -59,20 +59,20 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	works("with two containers")
 
 	labtest.Sh(t, a, "firewall-cmd --reload")
-	if got := zone(t, a, "br-vxlan-net"); got != "" {
+	if got := firewalldZone(t, a, "br-vxlan-net"); got != "" {
 		t.Errorf("firewalld kept the zone %q over a reload: this test proves nothing any more", got)
 	}
 	labtest.Sh(t, a, "vxlanctl reload")
 	works("after a reload")
 	labtest.Sh(t, a, "podman rm -f -t0 second")
-	if got := zone(t, a, "br-vxlan-net"); got != "trusted" {
+	if got := firewalldZone(t, a, "br-vxlan-net"); got != "trusted" {
 		t.Errorf("after the first of two containers has gone: zone %q, want trusted", got)
 	}
 	labtest.Sh(t, a, "podman rm -f -t0 web")
 	if got := labtest.Sh(t, a, "firewall-cmd --zone=trusted --list-interfaces"); strings.TrimSpace(got) != "" {
 		t.Errorf("after the last container: the trusted zone has %q", got)
 	}
-	clean(t, a)
+	checkNothingLeft(t, a)
 }
 
 // Where an agent runs, nobody need type vxlanctl reload after a firewall-cmd --reload.
@@ -88,18 +88,18 @@ func TestAgentTrustsTheBridgeAgain(t *testing.T) {
 		labtest.Sh(t, a, "podman exec web wget -qO- -T2 http://second.dns.podman/")
 	}
 	labtest.Sh(t, a, "podman rm -f -t0 web second")
-	clean(t, a)
+	checkNothingLeft(t, a)
 }
 
 // firewalld may come and go while containers run.
-func TestFirewalldStartsAndStops(t *testing.T) {
+func TestContainersSurviveFirewalldStartAndStop(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 1, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, outside := l.Host("host-a"), l.Host("outside")
 	labtest.Sh(t, a, "podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt remote_ips=198.18.0.99 --opt physical_interface=eth0 --subnet 10.0.0.0/24 net")
 	labtest.Sh(t, a, "podman run -d --name web --network net -p 8080:80 localhost/web")
 	startFirewalld(t, a)
 	labtest.Sh(t, a, "vxlanctl reload")
-	if got := zone(t, a, "br-vxlan-net"); got != "trusted" {
+	if got := firewalldZone(t, a, "br-vxlan-net"); got != "trusted" {
 		t.Errorf("after firewalld's start and a reload: zone %q, want trusted", got)
 	}
 	labtest.Sh(t, a, "podman exec web ping -c1 -W2 "+outside.Addr4().String())
@@ -108,5 +108,5 @@ func TestFirewalldStartsAndStops(t *testing.T) {
 	labtest.Eventually(t, a, "! firewall-cmd --state 2>/dev/null")
 	labtest.Sh(t, outside, "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080/")
 	labtest.Sh(t, a, "podman rm -f -t0 web")
-	clean(t, a)
+	checkNothingLeft(t, a)
 }

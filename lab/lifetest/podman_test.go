@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// twoHosts starts a lab with the network "net", and a container "peer" with the test page on host-b.
-func twoHosts(t *testing.T) (a, b *lab.Host, peer string) {
+// startTwoHosts starts a lab with the network "net", and a container "peer" with the test page on host-b.
+func startTwoHosts(t *testing.T) (a, b *lab.Host, peer string) {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	a, b = l.Host("host-a"), l.Host("host-b")
@@ -18,8 +18,8 @@ func twoHosts(t *testing.T) (a, b *lab.Host, peer string) {
 	return a, b, labtest.Address(t, b, "peer", "net")
 }
 
-// clean fails if a host has anything of the driver left.
-func clean(t *testing.T, hosts ...*lab.Host) {
+// checkNothingLeft fails if a host has anything of the driver left.
+func checkNothingLeft(t *testing.T, hosts ...*lab.Host) {
 	t.Helper()
 	for _, h := range hosts {
 		if got := labtest.Leftovers(t, h); got != "" {
@@ -30,7 +30,7 @@ func clean(t *testing.T, hosts ...*lab.Host) {
 
 // All containers of a pod share one address on the network, and it stays while members come and go.
 func TestPodHasOneAddress(t *testing.T) {
-	a, b, peer := twoHosts(t)
+	a, b, peer := startTwoHosts(t)
 	labtest.Sh(t, a, `podman pod create --name pod --network net -p 8080:80
 		podman run -d --stop-timeout 0 --pod pod --name web localhost/web
 		podman run -d --stop-timeout 0 --pod pod --name client localhost/busybox sleep 1000`)
@@ -43,7 +43,7 @@ func TestPodHasOneAddress(t *testing.T) {
 	labtest.Page(t, a, "client", peer)
 	labtest.Sh(t, a, "podman pod rm -f -t0 pod")
 	labtest.Sh(t, b, "podman rm -f -t0 peer")
-	clean(t, a, b)
+	checkNothingLeft(t, a, b)
 }
 
 // A running container is connected to a second network, disconnected from the first, and reloaded: each time it reaches
@@ -77,12 +77,12 @@ func TestConnectDisconnectReload(t *testing.T) {
 	labtest.Page(t, b, "blue", "10.2.0.200")
 	labtest.Sh(t, a, "podman network reload --all; podman rm -f -t0 c")
 	labtest.Sh(t, b, "podman rm -f -t0 red blue")
-	clean(t, a, b)
+	checkNothingLeft(t, a, b)
 }
 
 // A container that restarts keeps its network, whether stopped cleanly, killed or restarted by its own policy.
-func TestRestart(t *testing.T) {
-	a, b, peer := twoHosts(t)
+func TestRestartKeepsContainersReachable(t *testing.T) {
+	a, b, peer := startTwoHosts(t)
 	labtest.Sh(t, a, "podman run -d --name c --network net:ip=10.0.0.50 -p 8080:80 localhost/web")
 	for _, restart := range []string{
 		"podman restart -t0 c",
@@ -100,27 +100,15 @@ func TestRestart(t *testing.T) {
 	labtest.Page(t, b, "peer", "10.0.0.51")
 	labtest.Sh(t, a, "podman rm -f -t0 again")
 	labtest.Sh(t, b, "podman rm -f -t0 peer")
-	clean(t, a, b)
+	checkNothingLeft(t, a, b)
 }
 
-const kubeYAML = `apiVersion: v1
-kind: Pod
-metadata: {name: shop}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: web
-    image: localhost/web
-    ports: [{containerPort: 80, hostPort: 8080}]
-  - name: client
-    image: localhost/busybox
-    command: [sleep, "1000"]
-`
-
-// podman kube play makes pods on the network, and takes them down again.
+// podman kube play makes the example's pod on the network, and takes it down again.
 func TestKubePlay(t *testing.T) {
-	a, b, peer := twoHosts(t)
-	if err := a.WriteFile("/root/shop.yaml", []byte(kubeYAML), 0o644); err != nil {
+	a, b, peer := startTwoHosts(t)
+	shop := labtest.Example(t, "kube/shop.yaml", "docker.io/library/nginx:alpine", "localhost/web",
+		"docker.io/library/busybox:stable", "localhost/busybox")
+	if err := a.WriteFile("/root/shop.yaml", shop, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	labtest.Sh(t, a, "podman kube play --network net:ip=10.0.0.60 /root/shop.yaml")
@@ -130,5 +118,5 @@ func TestKubePlay(t *testing.T) {
 	labtest.Page(t, b, "peer", "10.0.0.61")
 	labtest.Sh(t, a, "podman kube down /root/shop.yaml")
 	labtest.Sh(t, b, "podman rm -f -t0 peer")
-	clean(t, a, b)
+	checkNothingLeft(t, a, b)
 }

@@ -106,7 +106,7 @@ func UDP(src, dst netip.AddrPort, payload []byte) []byte {
 	return IP(src.Addr(), dst.Addr(), 17, datagram, 6)
 }
 
-// KindVXLAN wraps a frame, as the payload of a datagram (RFC 7348, section 5).
+// VXLAN wraps a frame, as the payload of a datagram (RFC 7348, section 5).
 func VXLAN(vni uint32, frame []byte) []byte {
 	return slices.Concat([]byte{0x08, 0, 0, 0}, binary.BigEndian.AppendUint32(nil, vni<<8), frame)
 }
@@ -118,7 +118,7 @@ func Advertisement(src, dst, target netip.Addr, mac MAC) []byte {
 	return IP(src, dst, 58, body, 2)
 }
 
-// Inner unwraps a KindVXLAN frame seen on an IPv4 underlay; ok is false for any other.
+// Inner unwraps a VXLAN frame seen on an IPv4 underlay; ok is false for any other.
 func Inner(frame []byte) (inner []byte, ok bool) {
 	const outer = 14 + 20 + 8 + 8
 	if len(frame) < outer+14 || EtherType(frame) != TypeIPv4 || frame[14] != 0x45 || frame[23] != 17 || binary.BigEndian.Uint16(frame[36:]) != 4789 {

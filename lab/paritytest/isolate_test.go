@@ -18,9 +18,9 @@ func (i island) addr6() string {
 	return fmt.Sprintf("fd00:%d::20", i.number)
 }
 
-// open tells whether two networks reach each other, which is the same in both directions: two isolated ones never, a strict one
+// mayReach tells whether two networks reach each other, which is the same in both directions: two isolated ones never, a strict one
 // nobody, and an isolated one who is not isolated.
-func open(from, to island) bool {
+func mayReach(from, to island) bool {
 	switch {
 	case from == to:
 		return true
@@ -44,18 +44,18 @@ func TestIsolation(t *testing.T) {
 			}
 		}
 		for _, i := range islands {
-			s.createOf(i.driver, i.name(), fmt.Sprintf("--opt isolate=%s --subnet 10.%d.0.0/24 --subnet fd00:%d::/64", i.isolate, i.number, i.number))
-			s.serve(s.a, i.name(), fmt.Sprintf("--network %s:ip=%s,ip=%s -p %d:80", i.name(), i.addr(), i.addr6(), 8000+i.number))
+			s.createNetworkOf(i.driver, i.name(), fmt.Sprintf("--opt isolate=%s --subnet 10.%d.0.0/24 --subnet fd00:%d::/64", i.isolate, i.number, i.number))
+			s.runPeer(s.a, i.name(), fmt.Sprintf("--network %s:ip=%s,ip=%s -p %d:80", i.name(), i.addr(), i.addr6(), 8000+i.number))
 		}
 		for _, from := range islands {
-			s.run("from "+from.name(), func(s *scene) { s.checkIsolation(from, islands) })
+			s.runSubtest("from "+from.name(), func(s *scene) { s.checkIsolation(from, islands) })
 		}
 		// What is not isolated any more, because its last container went, leaves no rule that isolates.
 		for _, i := range islands {
-			s.remove(i.name())
+			s.removeContainers(i.name())
 		}
 		if s.driver == "vxlan" {
-			s.nothingLeft()
+			s.checkNothingLeft()
 		}
 	})
 }
@@ -71,12 +71,12 @@ func (s *scene) checkIsolation(from island, islands []island) {
 	}
 	for _, to := range islands {
 		want := none
-		if open(from, to) {
+		if mayReach(from, to) {
 			want = to.name() + ":80"
 		}
 		all = append(all, question{from.name(), "tcp/" + to.addr() + ":80", want}, question{from.name(), "udp/[" + to.addr6() + "]:80", want})
 	}
-	s.check(all...)
+	s.checkAnswers(all...)
 }
 
 // Within one network nothing is isolated, on whatever host.
@@ -84,11 +84,11 @@ func TestIsolatedNetworkIsOpenInside(t *testing.T) {
 	s := newScene(t, "vxlan", 2)
 	for n, isolate := range []string{"true", "strict"} {
 		net := fmt.Sprintf("10.%d.0", n+1)
-		s.create(isolate, "--opt isolate="+isolate+" --subnet "+net+".0/24")
-		s.serve(s.a, isolate, "--network "+isolate+":ip="+net+".20")
-		s.serve(s.a, isolate+"2", "--network "+isolate+":ip="+net+".21")
-		s.serve(s.b, isolate, "--network "+isolate+":ip="+net+".200")
-		s.check(
+		s.createNetwork(isolate, "--opt isolate="+isolate+" --subnet "+net+".0/24")
+		s.runPeer(s.a, isolate, "--network "+isolate+":ip="+net+".20")
+		s.runPeer(s.a, isolate+"2", "--network "+isolate+":ip="+net+".21")
+		s.runPeer(s.b, isolate, "--network "+isolate+":ip="+net+".200")
+		s.checkAnswers(
 			question{isolate, "tcp/" + net + ".21:80", isolate + "2:80 from " + net + ".20"},
 			question{isolate, "tcp/" + net + ".200:80", isolate + ":80 from " + net + ".20"},
 			question{isolate + "@host-b", "udp/" + net + ".20:80", isolate + ":80 from " + net + ".200"},
@@ -96,12 +96,12 @@ func TestIsolatedNetworkIsOpenInside(t *testing.T) {
 		)
 	}
 	// Nor does the way over the other host lead from one isolated network into the other.
-	s.check(question{"true", "tcp/10.2.0.200:80", none}, question{"strict", "tcp/10.1.0.200:80", none})
+	s.checkAnswers(question{"true", "tcp/10.2.0.200:80", none}, question{"strict", "tcp/10.1.0.200:80", none})
 }
 
-func TestIsolateTakesNothingElse(t *testing.T) {
+func TestIsolateRefusesUnknownValue(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
-	got := s.refused(s.a, "podman network create --driver vxlan "+s.vxlanOptions("x")+" --opt isolate=somewhat --subnet 10.9.0.0/24 x")
+	got := s.mustFail(s.a, "podman network create --driver vxlan "+s.vxlanOptions("x")+" --opt isolate=somewhat --subnet 10.9.0.0/24 x")
 	if !strings.Contains(got, "isolate") || !strings.Contains(got, "strict") {
 		t.Errorf("the error does not name the option and what it takes: %s", got)
 	}

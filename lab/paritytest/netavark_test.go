@@ -21,8 +21,8 @@ type request struct {
 	id      string   // of the container, and the name of its network namespace
 }
 
-// members of the network as this driver needs them.
-func (s *scene) members(r request) object {
+// containerJSON of the network as this driver needs them.
+func (s *scene) containerJSON(r request) object {
 	network := object{
 		"name": "direct", "id": strings.Repeat("d", 64), "driver": s.driver, "network_interface": "direct0",
 		"dns_enabled": false, "internal": false, "ipv6_enabled": true,
@@ -38,29 +38,29 @@ func (s *scene) members(r request) object {
 	return network
 }
 
-func perNetwork(r request) object {
+func optionsByNetwork(r request) object {
 	options := object{"interface_name": "eth0", "static_ips": []string{"10.9.0.20", "fd00:9::20"}}
 	maps.Copy(options, r.perNet)
 	return options
 }
 
-// netavark is the script that runs a verb of netavark with a request. It must be run on host-a.
-func (s *scene) netavark(verb string, r request) string {
+// runNetavark is the script that runs a verb of netavark with a request. It must be run on host-a.
+func (s *scene) runNetavark(verb string, r request) string {
 	s.Helper()
-	file := s.write(object{
+	file := s.writeJSON(object{
 		"container_id": r.id, "container_name": r.id, "port_mappings": r.ports,
-		"networks": object{"direct": perNetwork(r)}, "network_info": object{"direct": s.members(r)},
+		"networks": object{"direct": optionsByNetwork(r)}, "network_info": object{"direct": s.containerJSON(r)},
 	})
 	return "mkdir -p /tmp/run; /usr/lib/podman/netavark --config /tmp/run --plugin-directory /usr/local/libexec/netavark " +
 		verb + " /run/netns/" + r.id + " < " + file
 }
 
-// plugin is the script that runs a verb of the plugin as netavark does, for members that this netavark drops or does not know.
-func (s *scene) plugin(verb string, r request) string {
+// runPlugin is the script that runs a verb of the plugin as netavark does, for members that this netavark drops or does not know.
+func (s *scene) runPlugin(verb string, r request) string {
 	s.Helper()
-	file := s.write(object{
+	file := s.writeJSON(object{
 		"container_id": r.id, "container_name": r.id, "port_mappings": r.ports,
-		"network": s.members(r), "network_options": perNetwork(r),
+		"network": s.containerJSON(r), "network_options": optionsByNetwork(r),
 	})
 	return "/usr/local/libexec/netavark/vxlan " + verb + " /run/netns/" + r.id + " < " + file
 }
@@ -68,8 +68,8 @@ func (s *scene) plugin(verb string, r request) string {
 // requests numbers the files of requests: a script may run several, which are all written before it.
 var requests atomic.Int32
 
-// write puts a value into a file of host-a, and returns its path there.
-func (s *scene) write(value object) string {
+// writeJSON puts a value into a file of host-a, and returns its path there.
+func (s *scene) writeJSON(value object) string {
 	s.Helper()
 	path := fmt.Sprintf("/tmp/request-%d.json", requests.Add(1))
 	data, err := json.Marshal(value)
@@ -82,9 +82,9 @@ func (s *scene) write(value object) string {
 	return path
 }
 
-// serveIn answers in a namespace that `ip netns add` has made.
-func (s *scene) serveIn(netns string) {
+// runPeerInNetns answers in a namespace that `ip netns add` has made.
+func (s *scene) runPeerInNetns(netns string) {
 	s.Helper()
-	s.sh(s.a, "mkdir -p /run/peer; rm -f /run/peer/"+netns+"; ip netns exec "+netns+" ip link set lo up; setsid -f ip netns exec "+netns+
+	s.mustRun(s.a, "mkdir -p /run/peer; rm -f /run/peer/"+netns+"; ip netns exec "+netns+" ip link set lo up; setsid -f ip netns exec "+netns+
 		" peer serve "+netns+" tcp/80 udp/80 >/dev/null 2>&1;"+awaitPeer(netns))
 }

@@ -12,12 +12,12 @@ import (
 // must get through nevertheless; also when one of the two is disconnected.
 func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
 	onBoth(t, 2, func(s *scene) {
-		s.sh(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
-		s.create("red", "--subnet 10.1.0.0/24 --subnet fd00:1::/64")
-		s.create("blue", "--subnet 10.2.0.0/24 --subnet fd00:2::/64 --opt metric=50")
-		s.serve(s.a, "red", "--network red")
-		s.serve(s.a, "blue", "--network blue")
-		s.serve(s.a, "web", "--network red:ip=10.1.0.20,ip=fd00:1::20 --network blue:ip=10.2.0.20,ip=fd00:2::20 -p 8080:80 -p 8080:80/udp")
+		s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
+		s.createNetwork("red", "--subnet 10.1.0.0/24 --subnet fd00:1::/64")
+		s.createNetwork("blue", "--subnet 10.2.0.0/24 --subnet fd00:2::/64 --opt metric=50")
+		s.runPeer(s.a, "red", "--network red")
+		s.runPeer(s.a, "blue", "--network blue")
+		s.runPeer(s.a, "web", "--network red:ip=10.1.0.20,ip=fd00:1::20 --network blue:ip=10.2.0.20,ip=fd00:2::20 -p 8080:80 -p 8080:80/udp")
 		reached := func(from ...string) {
 			s.Helper()
 			var all []question
@@ -25,53 +25,53 @@ func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
 				all = append(all, question{f, "tcp/" + hostA4 + ":8080", "web:80"}, question{f, "udp/" + hostA4 + ":8080", "web:80"},
 					question{f, "tcp/[" + hostA6 + "]:8080", "web:80"})
 			}
-			s.check(append(all, question{"host-a", "tcp/127.0.0.1:8080", "web:80"}, question{"host-a", "udp/127.0.0.1:8080", "web:80"},
+			s.checkAnswers(append(all, question{"host-a", "tcp/127.0.0.1:8080", "web:80"}, question{"host-a", "udp/127.0.0.1:8080", "web:80"},
 				question{"web", "tcp/" + outside4 + ":7000", "outside:7000 from " + hostA4})...)
 		}
 		reached("outside", "host-a", "red", "blue", "host-b")
 		for _, pair := range [][2]string{{"red", "blue"}, {"blue", "red"}} {
 			gone, left := pair[0], pair[1]
-			s.sh(s.a, "podman network disconnect "+gone+" web")
+			s.mustRun(s.a, "podman network disconnect "+gone+" web")
 			reached("outside", "host-a", left, gone, "host-b")
-			s.sh(s.a, "podman network connect "+gone+" web")
+			s.mustRun(s.a, "podman network connect "+gone+" web")
 			reached("outside", "host-a", left, gone, "host-b")
 		}
-		s.remove("web")
-		s.check(question{"outside", "tcp/" + hostA4 + ":8080", none}, question{"host-a", "tcp/127.0.0.1:8080", none})
+		s.removeContainers("web")
+		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", none}, question{"host-a", "tcp/127.0.0.1:8080", none})
 	})
 }
 
 // The same with one network of each kind: theirs and our rules are in one packet's way.
-func TestPortsOfABridgeAndAVXLAN(t *testing.T) {
+func TestPortsOfContainerOnBridgeAndVXLAN(t *testing.T) {
 	s := newScene(t, "vxlan", 2)
-	s.sh(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
-	s.createOf("bridge", "local", "--subnet 10.2.0.0/24")
+	s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
+	s.createNetworkOf("bridge", "local", "--subnet 10.2.0.0/24")
 	for _, metric := range []string{"50", "200"} { // the bridge has 100: the default route is of the one or the other
-		s.run("metric "+metric, func(s *scene) {
+		s.runSubtest("metric "+metric, func(s *scene) {
 			name := "vxlan" + metric
-			s.create(name, "--subnet 10.1.0.0/24 --opt metric="+metric)
-			s.serve(s.b, "far"+metric, "--network "+name+":ip=10.1.0.200")
+			s.createNetwork(name, "--subnet 10.1.0.0/24 --opt metric="+metric)
+			s.runPeer(s.b, "far"+metric, "--network "+name+":ip=10.1.0.200")
 			for _, networks := range []string{"--network local --network " + name, "--network " + name + " --network local"} {
-				s.serve(s.a, "web", networks+" -p 8080:80 -p 8080:80/udp")
+				s.runPeer(s.a, "web", networks+" -p 8080:80 -p 8080:80/udp")
 				for _, from := range []string{"outside", "host-a", "far" + metric + "@host-b", "host-b"} {
-					s.check(question{from, "tcp/" + hostA4 + ":8080", "web:80"}, question{from, "udp/" + hostA4 + ":8080", "web:80"})
+					s.checkAnswers(question{from, "tcp/" + hostA4 + ":8080", "web:80"}, question{from, "udp/" + hostA4 + ":8080", "web:80"})
 				}
-				s.check(question{"host-a", "tcp/127.0.0.1:8080", "web:80"}, question{"web", "tcp/10.1.0.200:80", "far" + metric + ":80"})
-				s.remove("web")
-				s.check(question{"outside", "tcp/" + hostA4 + ":8080", none})
+				s.checkAnswers(question{"host-a", "tcp/127.0.0.1:8080", "web:80"}, question{"web", "tcp/10.1.0.200:80", "far" + metric + ":80"})
+				s.removeContainers("web")
+				s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", none})
 			}
-			s.sh(s.b, "podman rm -f -t0 far"+metric+"; podman network rm "+name)
-			s.sh(s.a, "podman network rm "+name)
+			s.mustRun(s.b, "podman rm -f -t0 far"+metric+"; podman network rm "+name)
+			s.mustRun(s.a, "podman network rm "+name)
 		})
 	}
 }
 
 // The rules of one container are not another's: same port inside, ports beside each other, one port by two protocols.
-func TestContainersDoNotAffectEachOther(t *testing.T) {
+func TestPortsOfContainersDoNotAffectEachOther(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
-		s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
-		s.serve(s.a, "one", "--network net -p 8080:80 -p "+hostA4+":9000:80 -p 9053:80/udp")
-		s.serve(s.a, "two", "--network net -p 8081:80 -p 127.0.0.1:9000:80 -p 9053:80/tcp")
+		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+		s.runPeer(s.a, "one", "--network net -p 8080:80 -p "+hostA4+":9000:80 -p 9053:80/udp")
+		s.runPeer(s.a, "two", "--network net -p 8081:80 -p 127.0.0.1:9000:80 -p 9053:80/tcp")
 		one := []question{
 			{"outside", "tcp/" + hostA4 + ":8080", "one:80"},
 			{"outside", "tcp/[" + hostA6 + "]:8080", "one:80"},
@@ -83,28 +83,28 @@ func TestContainersDoNotAffectEachOther(t *testing.T) {
 			{"host-a", "tcp/127.0.0.1:9000", "two:80"},
 			{"outside", "tcp/" + hostA4 + ":9053", "two:80"},
 		}
-		s.check(append(one, two...)...)
-		s.remove("one")
-		s.check(append(closed(one, s.driver), two...)...)
-		s.serve(s.a, "one", "--network net -p 8080:80 -p "+hostA4+":9000:80 -p 9053:80/udp")
-		s.remove("two")
-		s.check(append(closed(two, s.driver), one...)...)
-		s.remove("one")
-		s.check(closed(append(one, two...), s.driver)...)
+		s.checkAnswers(append(one, two...)...)
+		s.removeContainers("one")
+		s.checkAnswers(append(closedAnswers(one, s.driver), two...)...)
+		s.runPeer(s.a, "one", "--network net -p 8080:80 -p "+hostA4+":9000:80 -p 9053:80/udp")
+		s.removeContainers("two")
+		s.checkAnswers(append(closedAnswers(two, s.driver), one...)...)
+		s.removeContainers("one")
+		s.checkAnswers(closedAnswers(append(one, two...), s.driver)...)
 	})
 }
 
 // A container reaches its own published port on vxlan only if its bridge port sends back where it came from; netavark's does not,
 // so no user relies on it.
-func TestOwnPublishedPort(t *testing.T) {
+func TestContainerCannotReachOwnPublishedPort(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
-		s.create("net", "--subnet 10.9.0.0/24")
-		s.serve(s.a, "web", "--network net -p 8080:80")
+		s.createNetwork("net", "--subnet 10.9.0.0/24")
+		s.runPeer(s.a, "web", "--network net -p 8080:80")
 		want := none
 		if s.driver == "vxlan" {
 			want = ownPort
 		}
-		s.check(question{"web", "tcp/" + hostA4 + ":8080", want})
+		s.checkAnswers(question{"web", "tcp/" + hostA4 + ":8080", want})
 	})
 }
 
@@ -112,23 +112,23 @@ func TestOwnPublishedPort(t *testing.T) {
 const ownPort = none
 
 // A thousand ports are open, and are closed again; and they neither take long nor grow the rules.
-func TestThousandPorts(t *testing.T) {
+func TestThousandPortsArePublished(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
-		s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
-		s.serve(s.a, "other", "--network net -p 8080:80")
+		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+		s.runPeer(s.a, "other", "--network net -p 8080:80")
 		before := s.ruleset()
 		begin := time.Now()
-		s.serve(s.a, "web", "--network net -p 20000-20999:20000-20999", "tcp/20000", "tcp/20500", "tcp/20999")
+		s.runPeer(s.a, "web", "--network net -p 20000-20999:20000-20999", "tcp/20000", "tcp/20500", "tcp/20999")
 		t.Logf("%s: %s", s.driver, time.Since(begin))
 		var open []question
 		for _, port := range []int{20000, 20500, 20999} {
 			open = append(open, question{"outside", fmt.Sprintf("tcp/%s:%d", hostA4, port), fmt.Sprintf("web:%d from %s", port, outside4)},
 				question{"host-a", fmt.Sprintf("tcp/[%s]:%d", hostA6, port), fmt.Sprintf("web:%d", port)})
 		}
-		s.check(open...)
-		s.check(question{"outside", "tcp/" + hostA4 + ":19999", none}, question{"outside", "tcp/" + hostA4 + ":21000", none})
-		s.remove("web")
-		s.check(closed(open, s.driver)...)
+		s.checkAnswers(open...)
+		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":19999", none}, question{"outside", "tcp/" + hostA4 + ":21000", none})
+		s.removeContainers("web")
+		s.checkAnswers(closedAnswers(open, s.driver)...)
 		if after := s.ruleset(); after != before {
 			t.Errorf("rules before\n%s\nand after\n%s", before, after)
 		}
@@ -142,11 +142,11 @@ func (s *scene) ruleset() string {
 	if s.driver == "bridge" {
 		table = "netavark"
 	}
-	return normalize(s.sh(s.a, "nft -s list table inet "+table)) // -s: without what counters have counted
+	return normalizeRuleset(s.mustRun(s.a, "nft -s list table inet "+table)) // -s: without what counters have counted
 }
 
-// normalize sorts the elements of each set, and what was wrapped onto several lines.
-func normalize(listing string) string {
+// normalizeRuleset sorts the elements of each set, and what was wrapped onto several lines.
+func normalizeRuleset(listing string) string {
 	var out []string
 	var elements *strings.Builder
 	for line := range strings.Lines(listing) {

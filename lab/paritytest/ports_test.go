@@ -24,13 +24,13 @@ const (
 // questions. It is the gateway's on a bridge. On vxlan each host has an address of its own before it, since the gateway's is on all of them.
 func (s *scene) hostAddr() string {
 	s.Helper()
-	prefix := strings.Fields(s.sh(s.a, "ip -4 -br address show dev "+s.bridgeOf("net")))[2]
+	prefix := strings.Fields(s.mustRun(s.a, "ip -4 -br address show dev "+s.bridgeOf("net")))[2]
 	addr, _, _ := strings.Cut(prefix, "/")
 	return addr
 }
 
-// seenAs fills in the host's address.
-func seenAs(host string, questions []question) []question {
+// fromHostAddr fills in the host's address.
+func fromHostAddr(host string, questions []question) []question {
 	var all []question
 	for _, q := range questions {
 		q.want = strings.ReplaceAll(q.want, "HOST", host)
@@ -72,7 +72,7 @@ var portTests = []portTest{
 		},
 	},
 	{
-		// Podman 5.4 makes no host_ip of it, which is both families; see TestPortsOfNetavark.
+		// Podman 5.4 makes no host_ip of it, which is both families; see TestHostIPOfPublishedPorts.
 		"0.0.0.0 is IPv4 at least", "-p 0.0.0.0:8080:80",
 		[]question{
 			{"outside", "tcp/" + hostA4 + ":8080", "web:80 from " + outside4},
@@ -179,38 +179,38 @@ func threeProtocols() []question {
 
 func TestPublishedPorts(t *testing.T) {
 	onBoth(t, 2, func(s *scene) {
-		s.create("net", fmt.Sprintf("--subnet %s.0/24 --subnet %s:/64", net4, net6))
-		s.serve(s.a, "neighbour", "--network net:ip=10.9.0.21,ip=fd00:9::21")
-		s.serve(s.a, "stranger", "--network podman")
+		s.createNetwork("net", fmt.Sprintf("--subnet %s.0/24 --subnet %s:/64", net4, net6))
+		s.runPeer(s.a, "neighbour", "--network net:ip=10.9.0.21,ip=fd00:9::21")
+		s.runPeer(s.a, "stranger", "--network podman")
 		if s.driver == "vxlan" {
-			s.serve(s.b, "far", "--network net:ip=10.9.0.200,ip=fd00:9::200")
+			s.runPeer(s.b, "far", "--network net:ip=10.9.0.200,ip=fd00:9::200")
 		}
 		host := s.hostAddr()
 		for _, tt := range portTests {
-			s.run(tt.name, func(s *scene) {
-				s.serve(s.a, "web", "--network net:"+s.again("ip=10.9.0.20,ip=fd00:9::20 ")+tt.publish, "tcp/90-99", "udp/90-99")
-				s.check(seenAs(host, tt.want)...)
+			s.runSubtest(tt.name, func(s *scene) {
+				s.runPeer(s.a, "web", "--network net:"+s.withStaticMAC("ip=10.9.0.20,ip=fd00:9::20 ")+tt.publish, "tcp/90-99", "udp/90-99")
+				s.checkAnswers(fromHostAddr(host, tt.want)...)
 				if s.driver == "vxlan" {
-					s.check(tt.vxlan...)
+					s.checkAnswers(tt.vxlan...)
 				}
-				s.remove("web")
-				s.check(closed(append(tt.want, tt.vxlan...), s.driver)...)
+				s.removeContainers("web")
+				s.checkAnswers(closedAnswers(append(tt.want, tt.vxlan...), s.driver)...)
 			})
 		}
 	})
 }
 
-// again completes the options of an address that is taken again and again. On vxlan an address keeps its MAC; netavark's bridge
+// withStaticMAC completes the options of an address that is taken again and again. On vxlan an address keeps its MAC; netavark's bridge
 // gives a new one each time, and whoever knows the old one waits seconds for the neighbour cache to time out.
-func (s *scene) again(addresses string) string {
+func (s *scene) withStaticMAC(addresses string) string {
 	if s.driver == "bridge" {
 		return "mac=02:00:00:00:00:20," + addresses
 	}
 	return addresses
 }
 
-// closed are the same questions once nobody answers them.
-func closed(questions []question, driver string) []question {
+// closedAnswers are the same questions once nobody answers them.
+func closedAnswers(questions []question, driver string) []question {
 	var all []question
 	for _, q := range questions {
 		if driver == "vxlan" || (q.from != "far@host-b" && q.from != "host-b") {

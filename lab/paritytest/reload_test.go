@@ -10,13 +10,13 @@ import (
 // After somebody flushed all rules, one command brings ours back: ports, masquerading, isolation, and what was dropped for safety.
 func TestReloadAfterFlush(t *testing.T) {
 	s := newScene(t, "vxlan", 2, labtest.Binary(t, "vxlanctl"))
-	s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 --opt isolate=true")
-	s.create("other", "--subnet 10.8.0.0/24 --opt isolate=true")
-	s.create("inner", "--internal --subnet 10.7.0.0/24")
-	s.serve(s.a, "web", "--network net:ip=10.9.0.20,ip=fd00:9::20 -p 8080:80 -p 8080:80/udp -p 127.0.0.1:9000-9009:80-89")
-	s.serve(s.a, "other", "--network other:ip=10.8.0.20 -p 8081:80")
-	s.serve(s.a, "inner", "--network inner:ip=10.7.0.20")
-	s.serve(s.b, "far", "--network net:ip=10.9.0.200,ip=fd00:9::200")
+	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 --opt isolate=true")
+	s.createNetwork("other", "--subnet 10.8.0.0/24 --opt isolate=true")
+	s.createNetwork("inner", "--internal --subnet 10.7.0.0/24")
+	s.runPeer(s.a, "web", "--network net:ip=10.9.0.20,ip=fd00:9::20 -p 8080:80 -p 8080:80/udp -p 127.0.0.1:9000-9009:80-89")
+	s.runPeer(s.a, "other", "--network other:ip=10.8.0.20 -p 8081:80")
+	s.runPeer(s.a, "inner", "--network inner:ip=10.7.0.20")
+	s.runPeer(s.b, "far", "--network net:ip=10.9.0.200,ip=fd00:9::200")
 	all := []question{
 		{"outside", "tcp/" + hostA4 + ":8080", "web:80 from " + outside4},
 		{"outside", "udp/[" + hostA6 + "]:8080", "web:80 from " + outside6},
@@ -28,35 +28,35 @@ func TestReloadAfterFlush(t *testing.T) {
 		{"other", "tcp/10.9.0.20:80", none},
 		{"other", "tcp/10.7.0.20:80", none},
 	}
-	s.check(all...)
+	s.checkAnswers(all...)
 	before := s.ruleset()
-	s.sh(s.a, "nft flush ruleset")
-	s.check(question{"outside", "tcp/" + hostA4 + ":8080", none}) // the flush did something
-	if got := s.sh(s.a, "vxlanctl reload 2>&1 >/dev/null"); got != "" {
+	s.mustRun(s.a, "nft flush ruleset")
+	s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", none}) // the flush did something
+	if got := s.mustRun(s.a, "vxlanctl reload 2>&1 >/dev/null"); got != "" {
 		t.Errorf("reload says on stderr: %s", got)
 	}
-	s.check(all...)
+	s.checkAnswers(all...)
 	if after := s.ruleset(); after != before {
 		t.Errorf("before\n%s\nand after\n%s", before, after)
 	}
-	s.sh(s.a, "vxlanctl reload && vxlanctl reload")
+	s.mustRun(s.a, "vxlanctl reload && vxlanctl reload")
 	if again := s.ruleset(); again != before {
 		t.Errorf("a reload of what is there changed it to\n%s", again)
 	}
 	// What was reloaded is torn down like what was not.
-	s.remove("web", "other", "inner")
-	s.nothingLeft()
-	s.sh(s.a, "vxlanctl reload") // with nothing to do
-	s.nothingLeft()
+	s.removeContainers("web", "other", "inner")
+	s.checkNothingLeft()
+	s.mustRun(s.a, "vxlanctl reload") // with nothing to do
+	s.checkNothingLeft()
 }
 
 // Podman's own command does it for the containers of one host too, and for a bridge it is the only one.
 func TestPodmanReloadAfterFlush(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
-		s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
-		s.serve(s.a, "web", "--network net -p 8080:80")
-		s.sh(s.a, "nft flush ruleset; podman network reload -a")
-		s.check(
+		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+		s.runPeer(s.a, "web", "--network net -p 8080:80")
+		s.mustRun(s.a, "nft flush ruleset; podman network reload -a")
+		s.checkAnswers(
 			question{"outside", "tcp/" + hostA4 + ":8080", "web:80"},
 			question{"outside", "tcp/[" + hostA6 + "]:8080", "web:80"},
 			question{"host-a", "tcp/127.0.0.1:8080", "web:80"},
@@ -66,26 +66,26 @@ func TestPodmanReloadAfterFlush(t *testing.T) {
 }
 
 // The listing is a file that nft loads: an operator may keep it, and read it.
-func TestListingLoadsAgain(t *testing.T) {
+func TestNftListingCanBeLoaded(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	for i, isolate := range []string{"false", "true", "strict"} {
-		s.create(isolate, fmt.Sprintf("--opt isolate=%s --subnet 10.%d.0.0/24", isolate, i+1))
-		s.serve(s.a, isolate, "--network "+isolate)
+		s.createNetwork(isolate, fmt.Sprintf("--opt isolate=%s --subnet 10.%d.0.0/24", isolate, i+1))
+		s.runPeer(s.a, isolate, "--network "+isolate)
 	}
-	s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
-	s.create("inner", "--internal --subnet 10.7.0.0/24")
-	s.serve(s.a, "web", "--network net -p 8080:80 -p 8081-8090:81-90/udp -p ["+hostA6+"]:8443:80 -p 9000:80/sctp")
-	s.serve(s.a, "inner", "--network inner")
+	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+	s.createNetwork("inner", "--internal --subnet 10.7.0.0/24")
+	s.runPeer(s.a, "web", "--network net -p 8080:80 -p 8081-8090:81-90/udp -p ["+hostA6+"]:8443:80 -p 9000:80/sctp")
+	s.runPeer(s.a, "inner", "--network inner")
 	before := s.ruleset()
-	s.sh(s.a, "nft list table inet vxlan-driver > /tmp/table && nft delete table inet vxlan-driver && nft -f /tmp/table")
+	s.mustRun(s.a, "nft list table inet vxlan-driver > /tmp/table && nft delete table inet vxlan-driver && nft -f /tmp/table")
 	if after := s.ruleset(); after != before {
 		t.Errorf("before\n%s\nand after\n%s", before, after)
 	}
-	s.check(
+	s.checkAnswers(
 		question{"outside", "tcp/" + hostA4 + ":8080", "web:80"},
 		question{"web", "tcp/" + outside4 + ":7000", "outside:7000 from " + hostA4},
 	)
 	// The loaded one is ours as much as that which we made.
-	s.remove("-a")
-	s.nothingLeft()
+	s.removeContainers("-a")
+	s.checkNothingLeft()
 }

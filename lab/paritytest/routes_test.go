@@ -35,11 +35,11 @@ func TestRoutes(t *testing.T) {
 	}
 	onBoth(t, 1, func(s *scene) {
 		for _, tt := range tests {
-			s.run(tt.name, func(s *scene) {
-				s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 "+tt.flags)
-				s.sh(s.a, "podman run -d --name c --network net localhost/web")
-				s.checkRoutes(s.sh(s.a, inside("c")+"ip route; "+inside("c")+"ip -6 route"), tt.want, tt.not)
-				s.sh(s.a, "podman rm -f -t0 c; podman network rm net")
+			s.runSubtest(tt.name, func(s *scene) {
+				s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 "+tt.flags)
+				s.mustRun(s.a, "podman run -d --name c --network net localhost/web")
+				s.checkRoutes(s.mustRun(s.a, execInContainer("c")+"ip route; "+execInContainer("c")+"ip -6 route"), tt.want, tt.not)
+				s.mustRun(s.a, "podman rm -f -t0 c; podman network rm net")
 			})
 		}
 	})
@@ -64,11 +64,11 @@ func (s *scene) checkRoutes(got string, want, not []string) {
 // Routes that lead nowhere, in each way; to the plugin itself, since the lab's Podman and netavark (1.14) do not know them.
 func TestRouteTypes(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
-	s.sh(s.a, "ip netns add c")
+	s.mustRun(s.a, "ip netns add c")
 	setup := func(routes ...object) string {
-		return s.plugin("setup", request{id: "c", network: object{"routes": routes}})
+		return s.runPlugin("setup", request{id: "c", network: object{"routes": routes}})
 	}
-	s.sh(s.a, setup(
+	s.mustRun(s.a, setup(
 		object{"destination": "10.50.0.0/16", "route_type": "blackhole"},
 		object{"destination": "10.51.0.0/16", "route_type": "unreachable", "metric": 5},
 		object{"destination": "10.52.0.0/16", "route_type": "prohibit"},
@@ -78,13 +78,13 @@ func TestRouteTypes(t *testing.T) {
 		object{"destination": "fd00:51::/64", "route_type": "unreachable"},
 		object{"destination": "fd00:52::/64", "route_type": "prohibit", "metric": 6},
 	))
-	s.checkRoutes(s.sh(s.a, "ip -n c route; ip -n c -6 route"), []string{
+	s.checkRoutes(s.mustRun(s.a, "ip -n c route; ip -n c -6 route"), []string{
 		"blackhole 10.50.0.0/16", "unreachable 10.51.0.0/16 metric 5", "prohibit 10.52.0.0/16",
 		"10.53.0.0/16 via 10.9.0.9", "10.54.0.0/16 via 10.9.0.9",
 		"blackhole fd00:50::/64", "unreachable fd00:51::/64", "prohibit fd00:52::/64 dev lo metric 6",
 	}, nil)
-	s.sh(s.a, s.plugin("teardown", request{id: "c"}))
-	s.nothingLeft()
+	s.mustRun(s.a, s.runPlugin("teardown", request{id: "c"}))
+	s.checkNothingLeft()
 	tests := []struct {
 		name  string
 		route object
@@ -96,12 +96,12 @@ func TestRouteTypes(t *testing.T) {
 		{"a gateway of the other family", object{"destination": "10.50.0.0/16", "gateway": "fd00:9::9"}, "fd00:9::9"},
 	}
 	for _, tt := range tests {
-		s.run(tt.name, func(s *scene) {
-			got := s.refused(s.a, setup(tt.route))
+		s.runSubtest(tt.name, func(s *scene) {
+			got := s.mustFail(s.a, setup(tt.route))
 			if !strings.Contains(got, tt.want) || !strings.Contains(got, "10.50.0.0/16") {
 				s.Errorf("the error does not say %q of the route: %s", tt.want, got)
 			}
-			s.nothingLeft()
+			s.checkNothingLeft()
 		})
 	}
 }

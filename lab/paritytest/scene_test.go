@@ -36,7 +36,7 @@ func newScene(t *testing.T, driver string, hosts int, binaries ...string) *scene
 	config := lab.Config{Hosts: hosts, Outside: true, Binaries: append(binaries, labtest.Tool(t, "peer"))}
 	s := &scene{T: t, lab: labtest.Start(t, config), driver: driver}
 	s.a, s.b = s.lab.Host("host-a"), s.lab.Host("host-b")
-	s.sh(s.lab.Host("outside"), "mkdir -p /run/peer; setsid -f peer serve outside tcp/7000 udp/7000 >/dev/null 2>&1;"+awaitPeer("outside"))
+	s.mustRun(s.lab.Host("outside"), "mkdir -p /run/peer; setsid -f peer serve outside tcp/7000 udp/7000 >/dev/null 2>&1;"+awaitPeer("outside"))
 	return s
 }
 
@@ -45,20 +45,20 @@ func awaitPeer(name string) string {
 	return fmt.Sprintf("for i in $(seq 1000); do [ -e /run/peer/%[1]s ] && break; sleep 0.01; done; [ -e /run/peer/%[1]s ]", name)
 }
 
-// with is the scene for a subtest.
-func (s *scene) with(t *testing.T) *scene {
+// withT is the scene for a subtest.
+func (s *scene) withT(t *testing.T) *scene {
 	inner := *s
 	inner.T = t
 	return &inner
 }
 
-// run is testing.T.Run on the same lab.
-func (s *scene) run(name string, test func(s *scene)) {
-	s.T.Run(name, func(t *testing.T) { test(s.with(t)) })
+// runSubtest is testing.T.Run on the same lab.
+func (s *scene) runSubtest(name string, test func(s *scene)) {
+	s.T.Run(name, func(t *testing.T) { test(s.withT(t)) })
 }
 
-// sh runs a script on a host that must succeed.
-func (s *scene) sh(h *lab.Host, script string) string {
+// mustRun runs a script on a host that must succeed.
+func (s *scene) mustRun(h *lab.Host, script string) string {
 	s.Helper()
 	out, err := h.Sh(s.Context(), script)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s *scene) sh(h *lab.Host, script string) string {
 	return out
 }
 
-// refused runs a script that must fail, and returns what it printed.
-func (s *scene) refused(h *lab.Host, script string) string {
+// mustFail runs a script that must fail, and returns what it printed.
+func (s *scene) mustFail(h *lab.Host, script string) string {
 	s.Helper()
 	out, err := h.Sh(s.Context(), "exec 2>&1; "+script)
 	if err == nil {
@@ -77,24 +77,24 @@ func (s *scene) refused(h *lab.Host, script string) string {
 	return out
 }
 
-// create makes a network of the scene's driver: on host-a, and where it spans hosts on all of them.
-func (s *scene) create(name, flags string) {
+// createNetwork makes a network of the scene's driver: on host-a, and where it spans hosts on all of them.
+func (s *scene) createNetwork(name, flags string) {
 	s.Helper()
-	s.createOf(s.driver, name, flags)
+	s.createNetworkOf(s.driver, name, flags)
 }
 
-func (s *scene) createOf(driver, name, flags string) {
+func (s *scene) createNetworkOf(driver, name, flags string) {
 	s.Helper()
 	if driver == "bridge" {
 		// Without the name server, which takes seconds to stop; but an internal bridge has a gateway only for its sake.
 		if !strings.Contains(flags, "--internal") {
 			flags += " --disable-dns"
 		}
-		s.sh(s.a, "podman network create "+flags+" "+name)
+		s.mustRun(s.a, "podman network create "+flags+" "+name)
 		return
 	}
 	for _, h := range s.lab.Hosts() {
-		s.sh(h, fmt.Sprintf("podman network create --driver vxlan %s %s %s", s.vxlanOptions(name), flags, name))
+		s.mustRun(h, fmt.Sprintf("podman network create --driver vxlan %s %s %s", s.vxlanOptions(name), flags, name))
 	}
 }
 
@@ -117,24 +117,24 @@ func (s *scene) bridgeOf(network string) string {
 	if s.driver == "vxlan" {
 		return "br-vxlan-" + network
 	}
-	return s.sh(s.a, "podman network inspect -f '{{.NetworkInterface}}' "+network)
+	return s.mustRun(s.a, "podman network inspect -f '{{.NetworkInterface}}' "+network)
 }
 
-// serve starts a container that answers on port 80 by TCP, UDP and ProtocolSCTP, and on what else is given.
-func (s *scene) serve(h *lab.Host, name, flags string, more ...string) {
+// runPeer starts a container that answers on port 80 by TCP, UDP and ProtocolSCTP, and on what else is given.
+func (s *scene) runPeer(h *lab.Host, name, flags string, more ...string) {
 	s.Helper()
-	s.sh(h, fmt.Sprintf("mkdir -p /run/peer; rm -f /run/peer/%[1]s; podman run -d --name %[1]s %[2]s -v /run/peer:/run/peer "+
+	s.mustRun(h, fmt.Sprintf("mkdir -p /run/peer; rm -f /run/peer/%[1]s; podman run -d --name %[1]s %[2]s -v /run/peer:/run/peer "+
 		"-v /usr/local/bin/peer:/bin/peer localhost/busybox peer serve %[1]s tcp/80 udp/80 sctp/80 %[3]s; %[4]s",
 		name, flags, strings.Join(more, " "), awaitPeer(name)))
 }
 
-// remove removes containers of host-a.
-func (s *scene) remove(names ...string) {
+// removeContainers removes containers of host-a.
+func (s *scene) removeContainers(names ...string) {
 	s.Helper()
-	s.sh(s.a, "podman rm -f -t0 "+strings.Join(names, " "))
+	s.mustRun(s.a, "podman rm -f -t0 "+strings.Join(names, " "))
 }
 
-// inside prefixes a command of the host's that is to run in a container's network namespace.
-func inside(container string) string {
+// execInContainer prefixes a command of the host's that is to run in a container's network namespace.
+func execInContainer(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ") "
 }

@@ -32,9 +32,9 @@ var sysctls = []struct {
 
 func TestSysctls(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
-		s.sh(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1")
-		s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
-		s.sh(s.a, "podman run -d --name c --network net:host_interface_name=vethc -p 8080:80 localhost/web")
+		s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1")
+		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+		s.mustRun(s.a, "podman run -d --name c --network net:host_interface_name=vethc -p 8080:80 localhost/web")
 		replace := strings.NewReplacer("BRIDGE", s.bridgeOf("net"), "VETH", "vethc")
 		for _, tt := range sysctls {
 			if tt.onlyVXLAN != "" && s.driver == "bridge" {
@@ -42,15 +42,15 @@ func TestSysctls(t *testing.T) {
 			}
 			name, prefix := replace.Replace(tt.name), ""
 			if tt.container {
-				prefix = inside("c")
+				prefix = execInContainer("c")
 			}
-			if got := s.sh(s.a, prefix+"sysctl -n "+name); got != tt.want {
+			if got := s.mustRun(s.a, prefix+"sysctl -n "+name); got != tt.want {
 				s.Errorf("%s (container: %v) is %s, want %s", name, tt.container, got, tt.want)
 			}
 		}
 		// IPv6 is usable at once: no address waits for duplicate address detection.
-		for _, where := range []string{"ip", inside("c") + "ip"} {
-			if got := s.sh(s.a, "podman restart -t0 c >/dev/null; "+where+" -6 address show tentative scope global"); got != "" {
+		for _, where := range []string{"ip", execInContainer("c") + "ip"} {
+			if got := s.mustRun(s.a, "podman restart -t0 c >/dev/null; "+where+" -6 address show tentative scope global"); got != "" {
 				s.Errorf("tentative: %s", got)
 			}
 		}
@@ -60,22 +60,22 @@ func TestSysctls(t *testing.T) {
 // The bridge lets 127.0.0.1 through only while somebody publishes a port: netavark never turns it off again.
 func TestRouteLocalnetOnlyWhileAPortIsPublished(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
-	s.create("net", "--subnet 10.9.0.0/24")
+	s.createNetwork("net", "--subnet 10.9.0.0/24")
 	want := func(value, when string) {
 		s.Helper()
-		if got := s.sh(s.a, "sysctl -n net.ipv4.conf.br-vxlan-net.route_localnet"); got != value {
+		if got := s.mustRun(s.a, "sysctl -n net.ipv4.conf.br-vxlan-net.route_localnet"); got != value {
 			s.Errorf("%s: route_localnet is %s, want %s", when, got, value)
 		}
 	}
-	s.serve(s.a, "plain", "--network net")
+	s.runPeer(s.a, "plain", "--network net")
 	want("0", "without a port")
-	s.serve(s.a, "one", "--network net -p 8080:80")
+	s.runPeer(s.a, "one", "--network net -p 8080:80")
 	want("1", "with a port")
-	s.serve(s.a, "two", "--network net -p 8081:80")
-	s.remove("one")
+	s.runPeer(s.a, "two", "--network net -p 8081:80")
+	s.removeContainers("one")
 	want("1", "with the other port")
-	s.check(question{"host-a", "tcp/127.0.0.1:8081", "two:80"})
-	s.remove("two")
+	s.checkAnswers(question{"host-a", "tcp/127.0.0.1:8081", "two:80"})
+	s.removeContainers("two")
 	want("0", "with no port again")
 }
 
@@ -83,57 +83,57 @@ func TestRouteLocalnetOnlyWhileAPortIsPublished(t *testing.T) {
 const readOnly = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"
 
 // Where /proc/sys is read only, a container starts if nothing needs to be written; what does is named.
-func TestReadOnlySysctls(t *testing.T) {
+func TestReadOnlySysctlsAreReported(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		const prepared = "net.ipv4.conf.default.rp_filter=2 net.ipv4.conf.default.arp_notify=1 net.ipv6.conf.default.accept_dad=0 " +
 			"net.ipv6.conf.default.autoconf=0 net.ipv6.conf.default.ndisc_notify=1 net.ipv6.conf.default.accept_ra=0 "
-		s.sh(s.a, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.default.route_localnet=1 "+prepared)
+		s.mustRun(s.a, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.default.route_localnet=1 "+prepared)
 		for _, netns := range []string{"prepared", "plain"} {
-			s.sh(s.a, "ip netns add "+netns)
+			s.mustRun(s.a, "ip netns add "+netns)
 		}
-		s.sh(s.a, "ip netns exec prepared sysctl -qw "+prepared)
-		s.sh(s.a, readOnly)
+		s.mustRun(s.a, "ip netns exec prepared sysctl -qw "+prepared)
+		s.mustRun(s.a, readOnly)
 		ports := []object{{"container_port": 80, "host_port": 8080, "protocol": "tcp", "range": 1, "host_ip": ""}}
 		r := request{id: "prepared", ports: ports}
-		s.sh(s.a, s.netavark("setup", r))
-		s.serveIn("prepared")
-		s.check(question{"outside", "tcp/" + hostA4 + ":8080", "prepared:80"}, question{"host-a", "tcp/127.0.0.1:8080", "prepared:80"})
+		s.mustRun(s.a, s.runNetavark("setup", r))
+		s.runPeerInNetns("prepared")
+		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", "prepared:80"}, question{"host-a", "tcp/127.0.0.1:8080", "prepared:80"})
 		plain := request{id: "plain", perNet: object{"static_ips": []string{"10.9.0.21", "fd00:9::21"}}}
-		got := s.refused(s.a, s.netavark("setup", plain))
+		got := s.mustFail(s.a, s.runNetavark("setup", plain))
 		if s.driver == "vxlan" { // netavark 1.14 says only that the file system is read only
 			if !strings.Contains(got, "net/ipv") && !strings.Contains(got, "net.ipv") {
 				s.Errorf("the error does not name the sysctl: %s", got)
 			}
-			s.sh(s.a, s.netavark("teardown", plain)+" || true")
+			s.mustRun(s.a, s.runNetavark("teardown", plain)+" || true")
 		}
-		s.sh(s.a, "ip netns pids prepared | xargs -r kill; "+s.netavark("teardown", r))
+		s.mustRun(s.a, "ip netns pids prepared | xargs -r kill; "+s.runNetavark("teardown", r))
 		if s.driver == "vxlan" {
-			s.nothingLeft()
+			s.checkNothingLeft()
 		}
 	})
 }
 
 // Where systemd runs, its own settings come back at any time, for one at each `sysctl --system`: ours are in a file of their own.
 // The lab has no systemd, only the directory by which sd_booted(3) knows it.
-func TestSysctlsOutliveSystemdsOwn(t *testing.T) {
+func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
 	s := newScene(t, "vxlan", 1) // netavark does this from 1.16 on
-	s.sh(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; printf 'net.ipv4.conf.*.rp_filter = 1\\n' > /etc/sysctl.d/50-strict.conf")
-	s.create("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
-	s.create("other", "--subnet 10.8.0.0/24")
-	s.serve(s.a, "c", "--network net -p 8080:80")
-	s.serve(s.a, "other", "--network other")
-	s.sh(s.a, "sysctl --system >/dev/null 2>&1 || true")
-	if got := s.sh(s.a, "sysctl -n net.ipv4.conf.eth0.rp_filter"); got != "1" {
+	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; printf 'net.ipv4.conf.*.rp_filter = 1\\n' > /etc/sysctl.d/50-strict.conf")
+	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
+	s.createNetwork("other", "--subnet 10.8.0.0/24")
+	s.runPeer(s.a, "c", "--network net -p 8080:80")
+	s.runPeer(s.a, "other", "--network other")
+	s.mustRun(s.a, "sysctl --system >/dev/null 2>&1 || true")
+	if got := s.mustRun(s.a, "sysctl -n net.ipv4.conf.eth0.rp_filter"); got != "1" {
 		t.Fatalf("the file of the test did nothing: eth0 has %s", got)
 	}
 	for _, bridge := range []string{"br-vxlan-net", "br-vxlan-other"} {
-		if got := s.sh(s.a, "sysctl -n net.ipv4.conf."+bridge+".rp_filter"); got != "2" {
-			t.Errorf("%s: rp_filter is %s, want 2; files: %s", bridge, got, s.sh(s.a, "grep -r . /run/sysctl.d || true"))
+		if got := s.mustRun(s.a, "sysctl -n net.ipv4.conf."+bridge+".rp_filter"); got != "2" {
+			t.Errorf("%s: rp_filter is %s, want 2; files: %s", bridge, got, s.mustRun(s.a, "grep -r . /run/sysctl.d || true"))
 		}
 	}
-	s.check(question{"host-a", "tcp/127.0.0.1:8080", "c:80"})
-	s.remove("c", "other")
-	if got := s.sh(s.a, "ls -A /run/sysctl.d 2>/dev/null || true"); got != "" {
+	s.checkAnswers(question{"host-a", "tcp/127.0.0.1:8080", "c:80"})
+	s.removeContainers("c", "other")
+	if got := s.mustRun(s.a, "ls -A /run/sysctl.d 2>/dev/null || true"); got != "" {
 		t.Errorf("left: %s", got)
 	}
 }

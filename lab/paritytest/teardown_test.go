@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// web is a container with ports in both families.
-func web(id string, n int) request {
+// webContainer is a container with ports in both families.
+func webContainer(id string, n int) request {
 	return request{id: id, perNet: object{"static_ips": []string{fmt.Sprintf("10.9.0.%d", 20+n), fmt.Sprintf("fd00:9::%d", 20+n)}}, ports: []object{
 		{"container_port": 80, "host_port": 8080 + n, "protocol": "tcp", "range": 1, "host_ip": ""},
 		{"container_port": 80, "host_port": 9000 + 10*n, "protocol": "udp", "range": 10, "host_ip": hostA4},
@@ -23,62 +23,62 @@ func TestTeardownIsComplete(t *testing.T) {
 		script func(s *scene) string
 	}{
 		{"twice", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + ";" + s.plugin(teardown, web("one", 1)) + ";" + s.plugin(teardown, web("one", 1))
+			return s.runPlugin(setup, webContainer("one", 1)) + ";" + s.runPlugin(teardown, webContainer("one", 1)) + ";" + s.runPlugin(teardown, webContainer("one", 1))
 		}},
 		{"without the namespace", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + "; ip netns del one;" + s.plugin(teardown, web("one", 1)) + "; ip netns add one"
+			return s.runPlugin(setup, webContainer("one", 1)) + "; ip netns del one;" + s.runPlugin(teardown, webContainer("one", 1)) + "; ip netns add one"
 		}},
 		{"without the container's interface", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + "; ip -n one link del eth0;" + s.plugin(teardown, web("one", 1))
+			return s.runPlugin(setup, webContainer("one", 1)) + "; ip -n one link del eth0;" + s.runPlugin(teardown, webContainer("one", 1))
 		}},
-		{"without a setup", func(s *scene) string { return s.plugin(teardown, web("one", 1)) }},
+		{"without a setup", func(s *scene) string { return s.runPlugin(teardown, webContainer("one", 1)) }},
 		{"the first before the second", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + ";" + s.plugin(setup, web("two", 2)) + ";" +
-				s.plugin(teardown, web("one", 1)) + ";" + s.plugin(teardown, web("two", 2))
+			return s.runPlugin(setup, webContainer("one", 1)) + ";" + s.runPlugin(setup, webContainer("two", 2)) + ";" +
+				s.runPlugin(teardown, webContainer("one", 1)) + ";" + s.runPlugin(teardown, webContainer("two", 2))
 		}},
 		{"the second before the first", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + ";" + s.plugin(setup, web("two", 2)) + ";" +
-				s.plugin(teardown, web("two", 2)) + ";" + s.plugin(teardown, web("one", 1))
+			return s.runPlugin(setup, webContainer("one", 1)) + ";" + s.runPlugin(setup, webContainer("two", 2)) + ";" +
+				s.runPlugin(teardown, webContainer("two", 2)) + ";" + s.runPlugin(teardown, webContainer("one", 1))
 		}},
 		{"after all rules were flushed", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + "; nft flush ruleset;" + s.plugin(teardown, web("one", 1))
+			return s.runPlugin(setup, webContainer("one", 1)) + "; nft flush ruleset;" + s.runPlugin(teardown, webContainer("one", 1))
 		}},
 		{"after the bridge was deleted", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + "; ip link del direct0;" + s.plugin(teardown, web("one", 1))
+			return s.runPlugin(setup, webContainer("one", 1)) + "; ip link del direct0;" + s.runPlugin(teardown, webContainer("one", 1))
 		}},
 		{"after the records were deleted", func(s *scene) string {
-			return s.plugin(setup, web("one", 1)) + "; rm -rf /run/vxlan;" + s.plugin(teardown, web("one", 1))
+			return s.runPlugin(setup, webContainer("one", 1)) + "; rm -rf /run/vxlan;" + s.runPlugin(teardown, webContainer("one", 1))
 		}},
 		{"with an option that has become invalid", func(s *scene) string {
-			bad := web("one", 1)
+			bad := webContainer("one", 1)
 			bad.options = object{"isolate": "x", "outbound_addr4": "x", "vni": "0"}
-			return s.plugin(setup, web("one", 1)) + ";" + s.plugin(teardown, bad)
+			return s.runPlugin(setup, webContainer("one", 1)) + ";" + s.runPlugin(teardown, bad)
 		}},
 	}
 	s := newScene(t, "vxlan", 1)
-	s.sh(s.a, "ip netns add one; ip netns add two")
+	s.mustRun(s.a, "ip netns add one; ip netns add two")
 	for _, tt := range tests {
-		s.run(tt.name, func(s *scene) {
-			s.sh(s.a, tt.script(s))
-			s.nothingLeft()
+		s.runSubtest(tt.name, func(s *scene) {
+			s.mustRun(s.a, tt.script(s))
+			s.checkNothingLeft()
 		})
 	}
 }
 
 // A signal leaves nothing behind: once at work the plugin completes the teardown. One that comes before, while the program is still
 // loading, kills it before it has touched anything.
-func TestSignals(t *testing.T) {
+func TestSignalsDoNotInterruptPlugin(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
-	s.sh(s.a, "ip netns add one")
+	s.mustRun(s.a, "ip netns add one")
 	for _, signal := range []string{"TERM", "INT"} {
 		for delay := 0; delay <= 30_000; delay += 3_000 {
-			setup := s.plugin("setup", web("one", 1)) + " >/dev/null\n"
-			status := s.sh(s.a, setup+s.interrupted("teardown", delay, signal))
+			setup := s.runPlugin("setup", webContainer("one", 1)) + " >/dev/null\n"
+			status := s.mustRun(s.a, setup+s.runInterrupted("teardown", delay, signal))
 			if status != "0" {
-				s.sh(s.a, "ip link show vxlan-direct && ip -n one link show eth0 && ls /run/vxlan/networks/*/endpoints/one.json")
-				s.sh(s.a, s.plugin("teardown", web("one", 1)))
+				s.mustRun(s.a, "ip link show vxlan-direct && ip -n one link show eth0 && ls /run/vxlan/networks/*/endpoints/one.json")
+				s.mustRun(s.a, s.runPlugin("teardown", webContainer("one", 1)))
 			}
-			s.nothingLeft()
+			s.checkNothingLeft()
 			if t.Failed() {
 				t.Fatalf("%s after %d µs: exit status %s", signal, delay, status)
 			}
@@ -87,17 +87,17 @@ func TestSignals(t *testing.T) {
 }
 
 // kill -9 may leave what it will; the next teardown clears it.
-func TestKilledIsClearedByTheNextTeardown(t *testing.T) {
+func TestTeardownCleansUpAfterKilledPlugin(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
-	s.sh(s.a, "ip netns add one")
+	s.mustRun(s.a, "ip netns add one")
 	for _, verb := range []string{"setup", "teardown"} {
 		for delay := 0; delay <= 12_000; delay += 1_000 {
 			first := ""
 			if verb == "teardown" {
-				first = s.plugin("setup", web("one", 1)) + " >/dev/null\n"
+				first = s.runPlugin("setup", webContainer("one", 1)) + " >/dev/null\n"
 			}
-			s.sh(s.a, first+s.interrupted(verb, delay, "KILL")+s.plugin("teardown", web("one", 1)))
-			s.nothingLeft()
+			s.mustRun(s.a, first+s.runInterrupted(verb, delay, "KILL")+s.runPlugin("teardown", webContainer("one", 1)))
+			s.checkNothingLeft()
 			if t.Failed() {
 				t.Fatalf("%s killed after %d µs", verb, delay)
 			}
@@ -105,25 +105,25 @@ func TestKilledIsClearedByTheNextTeardown(t *testing.T) {
 	}
 }
 
-// interrupted is the script that runs a verb, sends it a signal after some microseconds, and prints its exit status. It is sent to
+// runInterrupted is the script that runs a verb, sends it a signal after some microseconds, and prints its exit status. It is sent to
 // a process group, as a terminal does; where the group is not made yet, to the process.
-func (s *scene) interrupted(verb string, delay int, signal string) string {
+func (s *scene) runInterrupted(verb string, delay int, signal string) string {
 	s.Helper()
 	return fmt.Sprintf("setsid %[1]s >/tmp/out 2>&1 & plugin=$!\nbusybox usleep %[2]d\n"+
 		"kill -%[3]s -- -$plugin 2>/dev/null || kill -%[3]s $plugin 2>/dev/null || true\nwait $plugin && echo 0 || echo $?\n",
-		s.plugin(verb, web("one", 1)), delay, signal)
+		s.runPlugin(verb, webContainer("one", 1)), delay, signal)
 }
 
 // What cannot be removed is reported, and all else is removed.
-func TestTeardownReportsTheRest(t *testing.T) {
+func TestTeardownReportsWhatItCannotRemove(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
-	s.sh(s.a, "ip netns add one; ip netns add two")
-	s.sh(s.a, s.plugin("setup", web("one", 1))+";"+s.plugin("setup", web("two", 2)))
-	s.sh(s.a, readOnly) // route_localnet cannot be turned off any more
-	out, err := s.a.Sh(t.Context(), s.plugin("teardown", web("one", 1))+" 2>&1;"+s.plugin("teardown", web("two", 2))+" 2>&1")
+	s.mustRun(s.a, "ip netns add one; ip netns add two")
+	s.mustRun(s.a, s.runPlugin("setup", webContainer("one", 1))+";"+s.runPlugin("setup", webContainer("two", 2)))
+	s.mustRun(s.a, readOnly) // route_localnet cannot be turned off any more
+	out, err := s.a.Sh(t.Context(), s.runPlugin("teardown", webContainer("one", 1))+" 2>&1;"+s.runPlugin("teardown", webContainer("two", 2))+" 2>&1")
 	if err != nil && !strings.Contains(out, `"error"`) {
 		t.Errorf("a failure without a message: %s: %v", out, err)
 	}
-	s.sh(s.a, s.plugin("teardown", web("two", 2))+" || true")
-	s.nothingLeft()
+	s.mustRun(s.a, s.runPlugin("teardown", webContainer("two", 2))+" || true")
+	s.checkNothingLeft()
 }

@@ -60,12 +60,6 @@ func (ns *Namespace) apply(c kernel.Change) error {
 		})
 	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
 		return ns.applyFirewall(c)
-	case kernel.SetFastPath, kernel.ChangeFastPath, kernel.EvictFastPath, kernel.DelFastPath:
-		return ns.applyShortcut(c)
-	case kernel.SetRedirects, kernel.AddRedirect, kernel.DelRedirect:
-		return ns.applyRedirect(c)
-	case kernel.AddSticky:
-		return ns.edit(c.Name, func(l *link) error { return ns.addStatic(l, c.MAC) })
 	}
 	return fmt.Errorf("unknown change %T", c)
 }
@@ -140,7 +134,7 @@ func (ns *Namespace) remove(name string) {
 		return
 	}
 	ns.links = slices.DeleteFunc(ns.links, func(x *link) bool { return x == l })
-	ns.orphan(l.Name)
+	ns.loseLink(l.Name)
 	if l.peer != nil {
 		l.peerSpace.links = slices.DeleteFunc(l.peerSpace.links, func(x *link) bool { return x == l.peer })
 	}

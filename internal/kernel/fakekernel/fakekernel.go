@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/network"
 )
 
 // ErrInjected is what a call returns that was told to fail.
@@ -84,7 +83,7 @@ type Namespace struct {
 	firewall map[key]kernel.Element
 	altered  bool // the firewall's rules
 
-	shortcuts map[string]kernel.FastPath // tables by KindVXLAN device; without a device in it, it is another device's
+	fastPathTables map[string]*fastPathTable // by VXLAN device
 
 	// NoFastPath has a kernel without what it takes.
 	NoFastPath bool
@@ -123,7 +122,7 @@ type link struct {
 	static     []kernel.MAC       // of a bridge's port
 	neighbours []kernel.Neighbour // permanent
 
-	redirects []kernel.FastPathPort // of a KindVXLAN device; nil: none can be added
+	filters []kernel.FastPathPort // of a VXLAN device's ingress; nil: none can be added
 }
 
 // params are those of its parameters that were set, in the order of their keys.
@@ -275,19 +274,19 @@ func device(key string) string {
 }
 
 // Interface implements network.Host.
-func (ns *Namespace) Interface(name string) (network.Interface, error) {
+func (ns *Namespace) Interface(name string) (kernel.Interface, error) {
 	return ns.underlay(func(l *link) bool { return l == ns.find(name) })
 }
 
 // InterfaceByAddr implements network.Host.
-func (ns *Namespace) InterfaceByAddr(addr netip.Addr) (network.Interface, error) {
+func (ns *Namespace) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 	return ns.underlay(func(l *link) bool {
 		return slices.ContainsFunc(l.Addrs, func(a kernel.Addr) bool { return a.Prefix.Addr() == addr })
 	})
 }
 
 // DefaultRouteInterface implements network.Host.
-func (ns *Namespace) DefaultRouteInterface(ipv6 bool) (network.Interface, error) {
+func (ns *Namespace) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	return ns.underlay(func(l *link) bool {
 		return slices.ContainsFunc(l.Routes, func(r kernel.Route) bool {
 			return r.Dst.Bits() == 0 && r.Dst.Addr().Is6() == ipv6
@@ -295,16 +294,16 @@ func (ns *Namespace) DefaultRouteInterface(ipv6 bool) (network.Interface, error)
 	})
 }
 
-func (ns *Namespace) underlay(match func(*link) bool) (network.Interface, error) {
+func (ns *Namespace) underlay(match func(*link) bool) (kernel.Interface, error) {
 	if err := ns.kernel.call(); err != nil {
-		return network.Interface{}, err
+		return kernel.Interface{}, err
 	}
 	i := slices.IndexFunc(ns.links, match)
 	if i < 0 {
-		return network.Interface{}, nil
+		return kernel.Interface{}, nil
 	}
 	l := ns.links[i]
-	iface := network.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
+	iface := kernel.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
 	for _, a := range l.Addrs {
 		iface.Addrs = append(iface.Addrs, a.Prefix)
 	}
@@ -314,9 +313,6 @@ func (ns *Namespace) underlay(match func(*link) bool) (network.Interface, error)
 // Apply implements reconcile.Namespace.
 func (ns *Namespace) Apply(c kernel.Change) error {
 	err := ns.kernel.call()
-	if err == nil && ns.isLeft(c) {
-		return nil
-	}
 	if err == nil {
 		err = ns.apply(c)
 	}

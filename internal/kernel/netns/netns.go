@@ -37,8 +37,8 @@ func Do(path string, fn func() error) error {
 	return c.deliver()
 }
 
-// In is Do, except that for "" fn runs in the namespace that the caller is in.
-func In(path string, fn func() error) error {
+// DoIn is Do, except that for "" fn runs in the namespace that the caller is in.
+func DoIn(path string, fn func() error) error {
 	if path == "" {
 		return fn()
 	}

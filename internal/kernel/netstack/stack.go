@@ -1,12 +1,12 @@
 package netstack
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/addrprobe"
+	"vxlan-driver/internal/kernel/fastpath"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/nft"
 	"vxlan-driver/internal/kernel/rtnl"
@@ -41,10 +41,7 @@ func (ns *Stack) Apply(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetSysctls:
 		return ns.setSysctls(c)
-	case kernel.SetFastPath:
-		return ns.setShortcut(c)
-	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements,
-		kernel.ChangeFastPath, kernel.EvictFastPath, kernel.DelFastPath:
+	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
 		conn, err := ns.nft()
 		if err != nil {
 			return err
@@ -72,36 +69,25 @@ func (ns *Stack) ElementComment(e kernel.Element) (note string, ok bool, err err
 	return conn.ElementComment(e)
 }
 
-// FastPath returns what the shortcut's table of a KindVXLAN device has, and whether there is one.
-func (ns *Stack) FastPath(device string) (s kernel.FastPath, there bool, err error) {
-	conn, err := ns.nft()
-	if err != nil {
-		return s, false, err
-	}
-	if there, err = conn.HasFastPath(device); !there || err != nil {
-		return s, there, err
-	}
-	index, err := ns.Index(device)
-	if errors.Is(err, kernel.ErrNotFound) {
-		return s, true, nil
-	}
-	if err != nil {
-		return s, true, err
-	}
-	s, err = conn.FastPath(device, index)
-	return s, true, err
+// SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere. The error is
+// kernel.ErrNoFastPath where the kernel cannot do it.
+func (ns *Stack) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
+
+// EvictFastPath has packets for a MAC, and from the port with it, go by the bridge again.
+func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
+	return ns.fastPath().Evict(device, mac)
 }
 
-func (ns *Stack) setShortcut(c kernel.SetFastPath) error {
-	conn, err := ns.nft()
-	if err != nil {
-		return err
-	}
-	index, err := ns.Index(c.FastPath.Device)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c, err)
-	}
-	return conn.SetFastPath(c, index)
+// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is there.
+func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) error {
+	return ns.fastPath().EvictPort(device, port)
+}
+
+// RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
+func (ns *Stack) RemoveFastPath(device string) error { return ns.fastPath().Remove(device) }
+
+func (ns *Stack) fastPath() fastpath.Path {
+	return fastpath.New(fastpath.Namespace{Links: ns.Conn, Firewall: ns.nft})
 }
 
 // ProbeAddresses asks on a device who has the addresses.
@@ -133,4 +119,4 @@ func (ns *Stack) nft() (*nft.Conn, error) {
 
 // do runs fn in the namespace: /proc/sys/net shows the one of the thread that
 // opens a file there.
-func (ns *Stack) do(fn func() error) error { return netns.In(ns.path, fn) }
+func (ns *Stack) do(fn func() error) error { return netns.DoIn(ns.path, fn) }

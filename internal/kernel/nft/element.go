@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // chunk is how many elements a message has at most: the list is one attribute,
 // and an element takes up to 120 bytes besides its comment.
 const chunk = 250
 
-// elements appends a message for each run of elements of one set of a table.
-func (b *batch) elements(table string, typ, flags uint16, elements []kernel.Element) error {
+// appendElements appends a message for each run of elements of one set. The sets are those of the tables.
+func (tx *Transaction) appendElements(tables []Table, typ, flags uint16, elements []kernel.Element) error {
 	for len(elements) > 0 {
-		s, ok := find(elements[0].Set)
+		t, s, ok := declarationOf(tables, elements[0].Set)
 		if !ok {
 			return fmt.Errorf("no set is called %q", elements[0].Set.Name)
 		}
@@ -27,13 +27,25 @@ func (b *batch) elements(table string, typ, flags uint16, elements []kernel.Elem
 			n = len(elements)
 		}
 		n = min(n, chunk)
-		b.add("elements of "+s.Name, typ, flags, s.Family, func() { s.list(&b.Builder, table, elements[:n]) })
+		tx.add("elements of "+s.Name, typ, flags, s.Family, func(m *netlink.Builder) { s.list(m, t.Name, elements[:n]) })
 		elements = elements[n:]
 	}
 	return nil
 }
 
-func (s set) list(m *nlmsg.Builder, table string, elements []kernel.Element) {
+// declarationOf returns the declaration of a set, and its table.
+func declarationOf(tables []Table, s kernel.Set) (Table, Set, bool) {
+	for _, t := range tables {
+		for _, declared := range t.Sets {
+			if declared.Set == s {
+				return t, declared, true
+			}
+		}
+	}
+	return Table{}, Set{}, false
+}
+
+func (s Set) list(m *netlink.Builder, table string, elements []kernel.Element) {
 	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 	m.Text(unix.NFTA_SET_ELEM_LIST_SET, s.Name)
 	m.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
@@ -45,7 +57,7 @@ func (s set) list(m *nlmsg.Builder, table string, elements []kernel.Element) {
 
 // element appends an element. Of a range of one part the kernel wants two: the
 // first key, and the one after the last.
-func (s set) element(m *nlmsg.Builder, e kernel.Element) {
+func (s Set) element(m *netlink.Builder, e kernel.Element) {
 	m.Nest(unix.NFTA_LIST_ELEM, func() {
 		value(m, unix.NFTA_SET_ELEM_KEY, e.Key.First())
 		if s.flags()&setConcat != 0 {
@@ -60,18 +72,18 @@ func (s set) element(m *nlmsg.Builder, e kernel.Element) {
 			m.Bytes(unix.NFTA_SET_ELEM_USERDATA, comment(udComment, e.Comment))
 		}
 	})
-	if !s.ranges || s.flags()&setConcat != 0 {
+	if !s.Ranges || s.flags()&setConcat != 0 {
 		return
 	}
 	if end, ok := after(e.Key.Last()); ok {
 		m.Nest(unix.NFTA_LIST_ELEM, func() {
 			value(m, unix.NFTA_SET_ELEM_KEY, end)
-			m.U32BE(unix.NFTA_SET_ELEM_FLAGS, elemIntervalEnd)
+			m.Uint32BE(unix.NFTA_SET_ELEM_FLAGS, elemIntervalEnd)
 		})
 	}
 }
 
-func value(m *nlmsg.Builder, typ uint16, data []byte) {
+func value(m *netlink.Builder, typ uint16, data []byte) {
 	m.Nest(typ, func() { m.Bytes(unix.NFTA_DATA_VALUE, data) })
 }
 
@@ -86,61 +98,69 @@ func after(key []byte) (next []byte, ok bool) {
 	return nil, false
 }
 
-// found is an element as the kernel has it.
-type found struct {
-	key   []byte
-	value []byte
-	chain string
-	note  string
+// foundElement is an element as the kernel has it.
+type foundElement struct {
+	key     []byte
+	value   []byte
+	chain   string
+	comment string
 }
 
-// is tells whether it has the value of e.
-func (f found) is(e kernel.Element) bool {
+// hasValueOf tells whether it has the value of e.
+func (f foundElement) hasValueOf(e kernel.Element) bool {
 	return bytes.Equal(f.value, e.Value.First()) && f.chain == e.Value.Chain()
 }
 
-// lookUp asks for the element with the key of e.
-func (c *Conn) lookUp(table string, e kernel.Element) (f found, ok bool, err error) {
-	s, known := find(e.Set)
+// lookUpElement asks for the element with the key of e.
+func (c *Conn) lookUpElement(tables []Table, e kernel.Element) (f foundElement, ok bool, err error) {
+	t, s, known := declarationOf(tables, e.Set)
 	if !known {
 		return f, false, fmt.Errorf("no set is called %q", e.Set.Name)
 	}
-	m := c.request(unix.NFT_MSG_GETSETELEM, 0, s.Family)
-	s.list(m, table, []kernel.Element{{Key: e.Key}})
-	replies, err := c.get(finish(m))
+	// The acknowledgement ends the answers: of a range there are two.
+	m := newRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_ACK, s.Family)
+	s.list(m, t.Name, []kernel.Element{{Key: e.Key}})
+	answers, err := c.execute(m)
 	if isMissing(err) {
 		return f, false, nil
 	}
 	if err != nil {
 		return f, false, fmt.Errorf("look up %s in %s: %w", e.Key, s.Name, err)
 	}
-	for _, f := range parseElements(replies) {
+	for _, f := range parseElements(answers) {
 		return f, true, nil
 	}
 	return f, false, nil
 }
 
-// list returns all elements of a table's set.
-func (c *Conn) list(table string, of kernel.Set) ([]found, error) {
-	replies, err := c.dump(func() *nlmsg.Builder {
-		m := c.request(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, of.Family)
-		m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
-		m.Text(unix.NFTA_SET_ELEM_LIST_SET, of.Name)
-		return finish(m)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read set %s: %w", of.Name, err)
-	}
-	return parseElements(replies), nil
+// HasElement tells whether a set of the table has an element with the key of e.
+func (c *Conn) HasElement(t Table, e kernel.Element) (bool, error) {
+	_, ok, err := c.lookUpElement([]Table{t}, e)
+	return ok, err
 }
 
-func parseElements(replies []reply) (all []found) {
-	for _, r := range replies {
-		for typ, list := range nlmsg.Attrs(r.body) {
+// ElementKeys returns the keys of all elements of a table's set.
+func (c *Conn) ElementKeys(t Table, set kernel.Set) (keys [][]byte, err error) {
+	m := newRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, set.Family)
+	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
+	m.Text(unix.NFTA_SET_ELEM_LIST_SET, set.Name)
+	answers, err := c.execute(m)
+	if err != nil {
+		return nil, fmt.Errorf("read set %s: %w", set.Name, err)
+	}
+	for _, e := range parseElements(answers) {
+		keys = append(keys, e.key)
+	}
+	return keys, nil
+}
+
+func parseElements(answers [][]byte) (all []foundElement) {
+	for _, r := range answers {
+		for typ, list := range netlink.Attrs(r) {
 			if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 				continue
 			}
-			for _, one := range nlmsg.Attrs(list) {
+			for _, one := range netlink.Attrs(list) {
 				all = append(all, parseElement(one))
 			}
 		}
@@ -148,31 +168,31 @@ func parseElements(replies []reply) (all []found) {
 	return all
 }
 
-func parseElement(b []byte) (f found) {
-	for typ, b := range nlmsg.Attrs(b) {
+func parseElement(b []byte) (f foundElement) {
+	for typ, b := range netlink.Attrs(b) {
 		switch typ {
 		case unix.NFTA_SET_ELEM_KEY:
-			f.key = nlmsg.Find(b, unix.NFTA_DATA_VALUE)
+			f.key = netlink.Find(b, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_DATA:
 			f.parseValue(b)
 		case unix.NFTA_SET_ELEM_USERDATA:
-			f.note = parseComment(b)
+			f.comment = parseComment(b)
 		}
 	}
 	return f
 }
 
-func (f *found) parseValue(b []byte) {
-	for typ, b := range nlmsg.Attrs(b) {
+func (f *foundElement) parseValue(b []byte) {
+	for typ, b := range netlink.Attrs(b) {
 		if typ == unix.NFTA_DATA_VALUE {
 			f.value = b
 		}
 		if typ != unix.NFTA_DATA_VERDICT {
 			continue
 		}
-		for typ, b := range nlmsg.Attrs(b) {
+		for typ, b := range netlink.Attrs(b) {
 			if typ == unix.NFTA_VERDICT_CHAIN {
-				f.chain = nlmsg.Text(b)
+				f.chain = netlink.Text(b)
 			}
 		}
 	}

@@ -5,11 +5,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // An expr is one step of a rule, as the kernel runs it (struct nft_expr).
-type expr func(*nlmsg.Builder)
+type Expr func(*netlink.Builder)
 
 // register is the first of the 32-bit registers (NFT_REG32_00); a value fills as
 // many as it needs.
@@ -19,8 +19,8 @@ const register = unix.NFT_REG32_00
 // where the rules are made, which is 140 kB of the plugin.
 //
 //go:noinline
-func newExpr(name string, fill func(*nlmsg.Builder)) expr {
-	return func(m *nlmsg.Builder) {
+func newExpr(name string, fill func(*netlink.Builder)) Expr {
+	return func(m *netlink.Builder) {
 		m.Nest(unix.NFTA_LIST_ELEM, func() {
 			m.Text(unix.NFTA_EXPR_NAME, name)
 			m.Nest(unix.NFTA_EXPR_DATA, func() { fill(m) })
@@ -28,97 +28,9 @@ func newExpr(name string, fill func(*nlmsg.Builder)) expr {
 	}
 }
 
-// load is something of a packet, of size bytes, that can be put in a register.
-type load struct {
-	size int
-	to   func(reg uint32) expr
-}
-
-func meta(key uint32, size int) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("meta", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_META_DREG, reg)
-			m.U32BE(unix.NFTA_META_KEY, key)
-		})
-	}}
-}
-
-func payload(base uint32, offset, size int) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("payload", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_PAYLOAD_DREG, reg)
-			m.U32BE(unix.NFTA_PAYLOAD_BASE, base)
-			m.U32BE(unix.NFTA_PAYLOAD_OFFSET, uint32(offset))
-			m.U32BE(unix.NFTA_PAYLOAD_LEN, uint32(size))
-		})
-	}}
-}
-
-func ct(key uint32, size int) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("ct", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_CT_DREG, reg)
-			m.U32BE(unix.NFTA_CT_KEY, key)
-		})
-	}}
-}
-
-// What rules look at.
-var (
-	iifname  = meta(unix.NFT_META_IIFNAME, 16)
-	oifname  = meta(unix.NFT_META_OIFNAME, 16)
-	iifkind  = meta(metaIIFKind, 16)
-	iiftype  = meta(unix.NFT_META_IIFTYPE, 2)
-	nfproto  = meta(unix.NFT_META_NFPROTO, 1)
-	l4proto  = meta(unix.NFT_META_L4PROTO, 1)
-	protocol = meta(unix.NFT_META_PROTOCOL, 2) // EtherType
-
-	ipSaddr  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 4)
-	ipDaddr  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 4)
-	ip6Saddr = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 16)
-	ip6Daddr = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 16)
-	// First bytes, for prefixes of 8 bits.
-	ipSaddrFirst  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 1)
-	ipDaddrFirst  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 1)
-	ip6DaddrFirst = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 1)
-
-	dport      = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)
-	vni        = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 12, 3) // behind UDP's 8 bytes (RFC 7348, section 5)
-	etherDaddr = payload(unix.NFT_PAYLOAD_LL_HEADER, 0, 6)
-	etherSaddr = payload(unix.NFT_PAYLOAD_LL_HEADER, 6, 6)
-
-	vlanTag      = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 0, 2)
-	arpSenderMAC = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 6) // RFC 826, for Ethernet and IPv4
-	arpSenderIP  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 14, 4)
-	arpTargetIP  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 4)
-	icmp6Type    = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1)
-	ndTarget     = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 8, 16) // RFC 4861, sections 4.3 and 4.4
-
-	ctState     = ct(unix.NFT_CT_STATE, 4)
-	ctStatus    = ct(unix.NFT_CT_STATUS, 4)
-	ctDirection = ct(unix.NFT_CT_DIRECTION, 1) // 0 is that of the first packet
-
-	// addrType is that of the destination address (linux/rtnetlink.h, RTN_).
-	addrType = fib(4, unix.NFT_FIB_RESULT_ADDRTYPE, unix.NFTA_FIB_F_DADDR)
-	// goesBack is 1 if the way to the destination is by the device that the packet came from. The kernel
-	// stores a byte, but nft 1.0 and 1.1.3 can list four only; 1.1.7 knows both.
-	goesBack = fib(4, unix.NFT_FIB_RESULT_OIF, unix.NFTA_FIB_F_DADDR|unix.NFTA_FIB_F_IIF|unix.NFTA_FIB_F_PRESENT)
-)
-
-// fib asks the routing table.
-func fib(size int, result, flags uint32) load {
-	return load{size, func(reg uint32) expr {
-		return newExpr("fib", func(m *nlmsg.Builder) {
-			m.U32BE(unix.NFTA_FIB_DREG, reg)
-			m.U32BE(unix.NFTA_FIB_RESULT, result)
-			m.U32BE(unix.NFTA_FIB_FLAGS, flags)
-		})
-	}}
-}
-
-// key puts several loads side by side, each in a multiple of four bytes.
-func key(loads ...load) []expr {
-	var exprs []expr
+// loadAll puts several loads side by side in registers, each in a multiple of four bytes (nft's "a . b").
+func loadAll(loads []load) []Expr {
+	var exprs []Expr
 	reg := uint32(register)
 	for _, l := range loads {
 		exprs = append(exprs, l.to(reg))
@@ -127,124 +39,147 @@ func key(loads ...load) []expr {
 	return exprs
 }
 
-// is compares.
-func is(l load, value ...byte) []expr { return compare(l, unix.NFT_CMP_EQ, value) }
+// match compares for equality.
+func match(l load, value ...byte) []Expr { return matchBy(l, unix.NFT_CMP_EQ, value) }
 
-func compare(l load, op uint32, value []byte) []expr {
-	return []expr{l.to(register), registerIs(op, value)}
+// matchBy compares by an operator (NFT_CMP_).
+func matchBy(l load, op uint32, value []byte) []Expr {
+	return []Expr{l.to(register), compareRegister(op, value)}
 }
 
-// registerIs compares what is in the register already.
-func registerIs(op uint32, value []byte) expr {
-	return newExpr("cmp", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_CMP_SREG, register)
-		m.U32BE(unix.NFTA_CMP_OP, op)
+// matchName compares with a name, which fills its register with zeros.
+func matchName(l load, name string) []Expr {
+	return match(l, append([]byte(name), make([]byte, l.size-len(name))...)...)
+}
+
+// matchRange compares with a range, both ends included.
+func matchRange(l load, first, last byte) []Expr {
+	return append(matchBy(l, unix.NFT_CMP_GTE, []byte{first}), matchBy(l, unix.NFT_CMP_LTE, []byte{last})...)
+}
+
+// matchMasked compares the bits in the mask.
+func matchMasked(l load, mask []byte, op uint32, value []byte) []Expr {
+	return []Expr{l.to(register), newExpr("bitwise", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_BITWISE_SREG, register)
+		m.Uint32BE(unix.NFTA_BITWISE_DREG, register)
+		m.Uint32BE(unix.NFTA_BITWISE_LEN, uint32(len(mask)))
+		m.Nest(unix.NFTA_BITWISE_MASK, func() { m.Bytes(unix.NFTA_DATA_VALUE, mask) })
+		m.Nest(unix.NFTA_BITWISE_XOR, func() { m.Bytes(unix.NFTA_DATA_VALUE, make([]byte, len(mask))) })
+	}), compareRegister(op, value)}
+}
+
+// matchBit tests a bit of a number of four bytes in the machine's byte order.
+func matchBit(l load, bit uint32) []Expr {
+	return matchMasked(l, native32(bit), unix.NFT_CMP_NEQ, make([]byte, 4))
+}
+
+// compareRegister compares what is in the register already.
+func compareRegister(op uint32, value []byte) Expr {
+	return newExpr("cmp", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_CMP_SREG, register)
+		m.Uint32BE(unix.NFTA_CMP_OP, op)
 		m.Nest(unix.NFTA_CMP_DATA, func() { m.Bytes(unix.NFTA_DATA_VALUE, value) })
 	})
 }
 
-// between compares with a range, both ends included.
-func between(l load, first, last byte) []expr {
-	return append(compare(l, unix.NFT_CMP_GTE, []byte{first}), compare(l, unix.NFT_CMP_LTE, []byte{last})...)
+// inSet matches what is in a set (nft's "a . b @set").
+func inSet(set string, loads ...load) []Expr {
+	return append(loadAll(loads), lookUp(set, 0, noRegister))
 }
 
-// multicast4 matches 224.0.0.0/4.
-func multicast4() []expr {
-	return append(masked(ipDaddr, []byte{0xf0, 0, 0, 0}), registerIs(unix.NFT_CMP_EQ, []byte{0xe0, 0, 0, 0}))
+// notInSet matches what is not.
+func notInSet(set string, loads ...load) []Expr {
+	return append(loadAll(loads), lookUp(set, unix.NFT_LOOKUP_F_INV, noRegister))
 }
 
-func masked(l load, mask []byte) []expr {
-	return []expr{l.to(register), newExpr("bitwise", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_BITWISE_SREG, register)
-		m.U32BE(unix.NFTA_BITWISE_DREG, register)
-		m.U32BE(unix.NFTA_BITWISE_LEN, uint32(len(mask)))
-		m.Nest(unix.NFTA_BITWISE_MASK, func() { m.Bytes(unix.NFTA_DATA_VALUE, mask) })
-		m.Nest(unix.NFTA_BITWISE_XOR, func() { m.Bytes(unix.NFTA_DATA_VALUE, make([]byte, len(mask))) })
-	})}
+// vmap follows the verdict that a map has.
+func vmap(name string, loads ...load) []Expr {
+	return append(loadAll(loads), lookUp(name, 0, unix.NFT_REG_VERDICT))
 }
 
-// hasBit tests a bit of a number in the machine's byte order.
-func hasBit(l load, bit uint32) []expr {
-	mask := binary.NativeEndian.AppendUint32(nil, bit)
-	return append(masked(l, mask), registerIs(unix.NFT_CMP_NEQ, make([]byte, 4)))
+// dnatByMap rewrites the destination to the address and port that a map has.
+func dnatByMap(family uint32, name string, loads ...load) []Expr {
+	return append(loadAll(loads), lookUp(name, 0, register), nat(unix.NFT_NAT_DNAT, family, true))
 }
 
-// lookup asks a set for what key put in the registers. A map's value replaces it;
-// a verdict map's verdict is followed.
-func lookup(set string, flags uint32, dreg int64) expr {
-	return newExpr("lookup", func(m *nlmsg.Builder) {
+// snatByMap rewrites the source to the address that a map has.
+func snatByMap(family uint32, name string, loads ...load) []Expr {
+	return append(loadAll(loads), lookUp(name, 0, register), nat(unix.NFT_NAT_SNAT, family, false))
+}
+
+// noRegister says that a lookup's value is not wanted.
+const noRegister = -1
+
+// lookUp asks a set for what is in the registers. A map's value goes to the register dreg.
+func lookUp(set string, flags uint32, dreg int64) Expr {
+	return newExpr("lookup", func(m *netlink.Builder) {
 		m.Text(unix.NFTA_LOOKUP_SET, set)
-		m.U32BE(unix.NFTA_LOOKUP_SREG, register)
-		if dreg >= 0 {
-			m.U32BE(unix.NFTA_LOOKUP_DREG, uint32(dreg))
+		m.Uint32BE(unix.NFTA_LOOKUP_SREG, register)
+		if dreg != noRegister {
+			m.Uint32BE(unix.NFTA_LOOKUP_DREG, uint32(dreg))
 		}
 		if flags != 0 {
-			m.U32BE(unix.NFTA_LOOKUP_FLAGS, flags)
+			m.Uint32BE(unix.NFTA_LOOKUP_FLAGS, flags)
 		}
 	})
 }
 
-func in(set string) []expr    { return []expr{lookup(set, 0, -1)} }
-func notIn(set string) []expr { return []expr{lookup(set, unix.NFT_LOOKUP_F_INV, -1)} }
-func mapped(set string) []expr {
-	return []expr{lookup(set, 0, register)}
+// nat rewrites an address to the one in the registers, and if withPort says so a
+// port to the one behind it.
+func nat(typ, family uint32, withPort bool) Expr {
+	return newExpr("nat", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_NAT_TYPE, typ)
+		m.Uint32BE(unix.NFTA_NAT_FAMILY, family)
+		m.Uint32BE(unix.NFTA_NAT_REG_ADDR_MIN, register)
+		if withPort {
+			behind := uint32(1) // registers that an address fills
+			if family == ipv6 {
+				behind = 4
+			}
+			m.Uint32BE(unix.NFTA_NAT_REG_PROTO_MIN, register+behind)
+		}
+	})
 }
-func verdictOf(set string) []expr { return []expr{lookup(set, 0, unix.NFT_REG_VERDICT)} }
 
-func verdict(code int32, chain string) []expr {
-	return []expr{newExpr("immediate", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
+func masquerade() []Expr { return []Expr{newExpr("masq", func(*netlink.Builder) {})} }
+
+func notrack() []Expr { return []Expr{newExpr("notrack", func(*netlink.Builder) {})} }
+
+func accept() []Expr { return verdict(1, "") } // NF_ACCEPT
+
+// drop counts what it drops: a number that grows is the first thing to look for.
+func drop() []Expr {
+	return append([]Expr{newExpr("counter", func(*netlink.Builder) {})}, verdict(0, "")...) // NF_DROP
+}
+
+// Jump goes on in another chain, and comes back.
+func Jump(chain string) []Expr { return verdict(unix.NFT_JUMP, chain) }
+
+// gotoChain goes on in another chain, and does not come back.
+func gotoChain(chain string) []Expr { return verdict(unix.NFT_GOTO, chain) }
+
+func verdict(code int32, chain string) []Expr {
+	return []Expr{newExpr("immediate", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
 		m.Nest(unix.NFTA_IMMEDIATE_DATA, func() { appendVerdict(m, code, chain) })
 	})}
 }
 
-func appendVerdict(m *nlmsg.Builder, code int32, chain string) {
+func appendVerdict(m *netlink.Builder, code int32, chain string) {
 	m.Nest(unix.NFTA_DATA_VERDICT, func() {
-		m.U32BE(unix.NFTA_VERDICT_CODE, uint32(code))
+		m.Uint32BE(unix.NFTA_VERDICT_CODE, uint32(code))
 		if chain != "" {
 			m.Text(unix.NFTA_VERDICT_CHAIN, chain)
 		}
 	})
 }
 
-func accept() []expr           { return verdict(1, "") } // NF_ACCEPT
-func jump(chain string) []expr { return verdict(unix.NFT_JUMP, chain) }
-func gotoChain(chain string) []expr {
-	return verdict(unix.NFT_GOTO, chain)
-}
-
-// drop counts what it drops: a number that grows is the first thing to look for.
-func drop() []expr {
-	return append([]expr{newExpr("counter", func(*nlmsg.Builder) {})}, verdict(0, "")...) // NF_DROP
-}
-
-func notrack() []expr    { return []expr{newExpr("notrack", func(*nlmsg.Builder) {})} }
-func masquerade() []expr { return []expr{newExpr("masq", func(*nlmsg.Builder) {})} }
-
-// passTo sends the packet out by the device of that index.
-func passTo(index uint32) []expr {
-	return []expr{newExpr("immediate", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_IMMEDIATE_DREG, register)
+// ForwardTo sends the packet out by the device of that index (nft's "fwd to").
+func ForwardTo(index uint32) []Expr {
+	return []Expr{newExpr("immediate", func(m *netlink.Builder) {
+		m.Uint32BE(unix.NFTA_IMMEDIATE_DREG, register)
 		m.Nest(unix.NFTA_IMMEDIATE_DATA, func() { m.Bytes(unix.NFTA_DATA_VALUE, native32(index)) })
-	}), newExpr("fwd", func(m *nlmsg.Builder) { m.U32BE(unix.NFTA_FWD_SREG_DEV, register) })}
-}
-
-// nat rewrites an address to the one in the registers, and if withPort says so a
-// port to the one behind it.
-func nat(typ uint32, family uint32, addrSize int, withPort bool) []expr {
-	return []expr{newExpr("nat", func(m *nlmsg.Builder) {
-		m.U32BE(unix.NFTA_NAT_TYPE, typ)
-		m.U32BE(unix.NFTA_NAT_FAMILY, family)
-		m.U32BE(unix.NFTA_NAT_REG_ADDR_MIN, register)
-		if withPort {
-			m.U32BE(unix.NFTA_NAT_REG_PROTO_MIN, register+uint32(addrSize/4))
-		}
-	})}
-}
-
-// compareName compares a name, which fills its register with zeros.
-func compareName(l load, name string) []expr {
-	return is(l, append([]byte(name), make([]byte, l.size-len(name))...)...)
+	}), newExpr("fwd", func(m *netlink.Builder) { m.Uint32BE(unix.NFTA_FWD_SREG_DEV, register) })}
 }
 
 func native32(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }

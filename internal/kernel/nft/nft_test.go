@@ -1,8 +1,6 @@
 package nft
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/netip"
 	"strings"
@@ -109,7 +107,7 @@ func TestWhatSomebodyDidToTheRulesIsSeen(t *testing.T) {
 		"a rule added":     "nft insert rule inet vxlan-driver forward accept",
 		"bridge table":     "nft flush table bridge vxlan-driver",
 		"another version":  "nft 'flush table inet vxlan-driver; delete table inet vxlan-driver; add table inet vxlan-driver'",
-		"a rule in place":  "h=$(nft -a list chain inet vxlan-driver to_host | sed -n 's/.*# handle //p' | tail -1); nft replace rule inet vxlan-driver to_host handle $h accept",
+		"a rule in place":  "h=$(nft -a list chain inet vxlan-driver input | sed -n 's/.*# handle //p' | tail -1); nft replace rule inet vxlan-driver input handle $h accept",
 		"a chain, emptied": "nft flush chain inet vxlan-driver vxlan_input",
 	}
 	for name, script := range tests {
@@ -190,11 +188,8 @@ func TestManyElements(t *testing.T) {
 // The comment must change with the rules, or a program would take another version's for its own.
 func TestTheVersionIsThatOfTheRules(t *testing.T) {
 	for _, table := range tables {
-		b := new(batch)
-		table.declare(b, "")
-		sum := sha256.Sum256(b.Message())
-		if want := hex.EncodeToString(sum[:6]); table.version != want {
-			t.Errorf("table %s: version %q, want %q", table.family, table.version, want)
+		if want := table.Hash(); table.Version != want {
+			t.Errorf("table %s: version %q, want %q", table.Family, table.Version, want)
 		}
 	}
 }

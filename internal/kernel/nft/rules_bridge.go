@@ -1,8 +1,6 @@
 package nft
 
 import (
-	"encoding/binary"
-
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
@@ -13,95 +11,87 @@ const (
 	brPreRouting  = 0
 	brPostRouting = 4
 	prioBrFilter  = -200
-
-	etherIP, etherARP, etherIPv6 = 0x0800, 0x0806, 0x86dd
-	etherVLAN, etherQinQ         = 0x8100, 0x88a8
 )
 
-func etherType(t uint16) []expr { return is(protocol, binary.BigEndian.AppendUint16(nil, t)...) }
-
-// neighborDiscovery matches the ICMPv6 messages 133 to 137 of RFC 4861.
-func neighborDiscovery() []expr {
-	return append(is(l4proto, unix.IPPROTO_ICMPV6), between(icmp6Type, 133, 137)...)
+// matchND matches the ICMPv6 messages 133 to 137 of RFC 4861.
+func matchND() []Expr {
+	return append(match(l4proto, unix.IPPROTO_ICMPV6), matchRange(icmp6Type, 133, 137)...)
 }
 
-// bridgeTable is about frames: the gateway's address, which every host has, is
-// not heard of across the tunnel; and what a container may send, if the network
-// is strict about it. A frame is looked up by the port that it comes from or goes
-// to, once each way, and most leave at that.
-var bridgeTable = table{
-	family:  kernel.FamilyBridge,
-	name:    kernel.FirewallTable,
-	version: "34879a761e33",
-	mended:  "vxlanctl reload",
-	sets: []set{
-		{Set: kernel.FromPort, says: "what comes from a bridge port", key: []field{typeDevice}, value: verdictValue},
-		{Set: kernel.ToPort, says: "what goes to a bridge port", key: []field{typeDevice}, value: verdictValue},
-		{Set: kernel.Gateways4, says: "of each VXLAN device", key: []field{typeDevice, typeIP4}},
-		{Set: kernel.Gateways6, says: "of each VXLAN device", key: []field{typeDevice, typeIP6}},
-		{Set: kernel.GatewaysND, says: "of each VXLAN device, as neighbour discovery has it", key: []field{readDevice, typeTarget}},
-		{Set: kernel.SourceND, says: "that a port may advertise", key: []field{readDevice, typeTarget}},
-		{Set: kernel.SourceMAC, says: "that a port may send from", key: []field{typeDevice, typeEther}},
-		{Set: kernel.SourceIP4, says: "that a port may send from", key: []field{typeDevice, typeIP4}},
-		{Set: kernel.SourceIP6, says: "that a port may send from", key: []field{typeDevice, typeIP6}},
+// bridgeTable is about frames. ARP and ND for the gateway's address, which every host has, must not cross the
+// tunnel. Where a network has port security, containers may send from their own addresses only. A frame is looked up by
+// the port that it comes from and by the one that it goes to, and for most that is all.
+var bridgeTable = Table{
+	Family:     kernel.FamilyBridge,
+	Name:       kernel.FirewallTable,
+	Version:    "3f5a7919c69e",
+	RestoredBy: "vxlanctl reload",
+	Sets: []Set{
+		{Set: kernel.FromPort, Comment: "checks of frames from a bridge port", Key: []Field{typeDevice}, Value: verdictValue},
+		{Set: kernel.ToPort, Comment: "checks of frames to a bridge port", Key: []Field{typeDevice}, Value: verdictValue},
+		{Set: kernel.Gateways4, Comment: "gateways of each VXLAN device", Key: []Field{typeDevice, typeIP4}},
+		{Set: kernel.Gateways6, Comment: "gateways of each VXLAN device", Key: []Field{typeDevice, typeIP6}},
+		{Set: kernel.GatewaysND, Comment: "gateways of each VXLAN device, as ND targets", Key: []Field{readDevice, typeTarget}},
+		{Set: kernel.SourceND, Comment: "addresses that a port may advertise", Key: []Field{readDevice, typeTarget}},
+		{Set: kernel.SourceMAC, Comment: "addresses that a port may send from", Key: []Field{typeDevice, TypeEther}},
+		{Set: kernel.SourceIP4, Comment: "addresses that a port may send from", Key: []Field{typeDevice, typeIP4}},
+		{Set: kernel.SourceIP6, Comment: "addresses that a port may send from", Key: []Field{typeDevice, typeIP6}},
 	},
-	chains: []chain{
-		{"prerouting", &hook{kind: "filter", number: brPreRouting, priority: prioBrFilter}, []rule{
-			do("by port", key(iifname), verdictOf("from_port")),
+	Chains: []Chain{
+		{"prerouting", &Hook{Type: "filter", Number: brPreRouting, Priority: prioBrFilter}, []Rule{
+			rule("by bridge port", vmap("from_port", iifname)),
 		}},
-		{"leave", &hook{kind: "filter", number: brPostRouting, priority: prioBrFilter}, []rule{
-			do("what most frames are goes anywhere", etherType(etherIP), accept()),
-			do("by port", key(oifname), verdictOf("to_port")),
+		{"postrouting", &Hook{Type: "filter", Number: brPostRouting, Priority: prioBrFilter}, []Rule{
+			rule("IPv4 needs no check", EtherType(EtherIPv4), accept()),
+			rule("by bridge port", vmap("to_port", oifname)),
 		}},
-		{"nd_from_tunnel", nil, discovery(iifname)},
-		{kernel.ChainFromTunnel, nil, gatewayStaysHome(iifname, "nd_from_tunnel")},
-		{"nd_to_tunnel", nil, discovery(oifname)},
-		{kernel.ChainToTunnel, nil, gatewayStaysHome(oifname, "nd_to_tunnel")},
-		{"tagged", nil, []rule{
-			do("without a number", append(masked(vlanTag, []byte{0x0f, 0xff}), registerIs(unix.NFT_CMP_EQ, []byte{0, 0})), drop()),
+		{"nd_from_tunnel", nil, ndRules(iifname)},
+		{kernel.ChainFromTunnel, nil, tunnelRules(iifname, "nd_from_tunnel")},
+		{"nd_to_tunnel", nil, ndRules(oifname)},
+		{kernel.ChainToTunnel, nil, tunnelRules(oifname, "nd_to_tunnel")},
+		{"priority_tag", nil, []Rule{
+			rule("VLAN 0 hides what is behind it", matchMasked(vlanTag, []byte{0x0f, 0xff}, unix.NFT_CMP_EQ, []byte{0, 0}), drop()),
 		}},
-		{"advertisement", nil, []rule{
-			do("of another address", notKey(iifname, ndTarget, "source_nd"), drop()),
+		{"nd_advertisement", nil, []Rule{
+			rule("advertises another's address", notInSet("source_nd", iifname, ndTarget), drop()),
 		}},
-		{kernel.ChainPortSecurity, nil, secured},
+		{kernel.ChainPortSecurity, nil, portSecurity},
 	},
 }
 
-// gatewayStaysHome drops, on the KindVXLAN device, ARP (RFC 826) and neighbour
+// tunnelRules drops, on the VXLAN device, ARP (RFC 826) and neighbour
 // discovery (RFC 4861) of or for a gateway address.
 //
-// A frame is seen without its VLAN tag, and a receiver takes off one more that has no
-// number (a priority tag, IEEE 802.1Q): behind two of them ARP would pass unseen.
-func gatewayStaysHome(device load, ndChain string) []rule {
-	return []rule{
-		do("what most frames are", etherType(etherIP), accept()),
-		do("a tag behind a tag", etherType(etherVLAN), jump("tagged")),
-		do("the same by 802.1ad", etherType(etherQinQ), jump("tagged")),
-		do("ARP from the gateway", etherType(etherARP), key(device, arpSenderIP), in("gateways4"), drop()),
-		do("ARP for the gateway", etherType(etherARP), key(device, arpTargetIP), in("gateways4"), drop()),
-		do("neighbour discovery", etherType(etherIPv6), neighborDiscovery(), jump(ndChain)),
+// The table sees a frame without its VLAN tag, and a receiver takes off one more that is of VLAN 0
+// (a priority tag, IEEE 802.1Q). So ARP behind two of them would pass unseen.
+func tunnelRules(device load, ndChain string) []Rule {
+	return []Rule{
+		rule("IPv4 needs no check", EtherType(EtherIPv4), accept()),
+		rule("VLAN tag behind a tag", EtherType(EtherVLAN), Jump("priority_tag")),
+		rule("802.1ad tag behind a tag", EtherType(EtherQinQ), Jump("priority_tag")),
+		rule("ARP from the gateway", EtherType(EtherARP), inSet("gateways4", device, arpSenderIP), drop()),
+		rule("ARP for the gateway", EtherType(EtherARP), inSet("gateways4", device, arpTargetIP), drop()),
+		rule("neighbour discovery", EtherType(EtherIPv6), matchND(), Jump(ndChain)),
 	}
 }
 
-// discovery is a chain of its own, as is "tagged", since nft would otherwise print the target by
-// the type's name or not, by version, and so not always read its own listing.
-func discovery(device load) []rule {
-	return []rule{
-		do("from the gateway", etherType(etherIPv6), key(device, ip6Saddr), in("gateways6"), drop()),
-		do("for the gateway", key(device, ndTarget), in("gateways_nd"), drop()),
+// ndRules are in a chain of their own, as is "priority_tag": otherwise nft would print the target by
+// the type's name or not, by its version, and so not always read its own listing.
+func ndRules(device load) []Rule {
+	return []Rule{
+		rule("ND from the gateway", EtherType(EtherIPv6), inSet("gateways6", device, ip6Saddr), drop()),
+		rule("ND for the gateway", inSet("gateways_nd", device, ndTarget), drop()),
 	}
 }
 
-// secured lets a container send with its own MAC and addresses only. What is not
+// portSecurity lets a container send with its own MAC and addresses only. What is not
 // IP or ARP, tagged frames too, could carry either unseen.
-var secured = []rule{
-	do("a MAC that is not the container's", notKey(iifname, etherSaddr, "source_mac"), drop()),
-	do("ARP with the container's addresses", etherType(etherARP), key(iifname, arpSenderMAC), in("source_mac"), key(iifname, arpSenderIP), in("source_ip4"), accept()),
-	do("IPv4 from the container's address", etherType(etherIP), key(iifname, ipSaddr), in("source_ip4"), accept()),
-	do("a neighbour advertisement", etherType(etherIPv6), is(l4proto, unix.IPPROTO_ICMPV6), is(icmp6Type, 136), jump("advertisement")),
-	do("no router", etherType(etherIPv6), is(l4proto, unix.IPPROTO_ICMPV6), is(icmp6Type, 134), drop()),
-	do("IPv6 from the container's address", etherType(etherIPv6), key(iifname, ip6Saddr), in("source_ip6"), accept()),
-	do("anything else", drop()),
+var portSecurity = []Rule{
+	rule("not from the container's MAC", notInSet("source_mac", iifname, etherSaddr), drop()),
+	rule("ARP with the container's addresses", EtherType(EtherARP), inSet("source_mac", iifname, arpSenderMAC), inSet("source_ip4", iifname, arpSenderIP), accept()),
+	rule("IPv4 from the container's address", EtherType(EtherIPv4), inSet("source_ip4", iifname, ipSaddr), accept()),
+	rule("neighbour advertisement", EtherType(EtherIPv6), match(l4proto, unix.IPPROTO_ICMPV6), match(icmp6Type, 136), Jump("nd_advertisement")),
+	rule("router advertisement", EtherType(EtherIPv6), match(l4proto, unix.IPPROTO_ICMPV6), match(icmp6Type, 134), drop()),
+	rule("IPv6 from the container's address", EtherType(EtherIPv6), inSet("source_ip6", iifname, ip6Saddr), accept()),
+	rule("anything else", drop()),
 }
-
-func notKey(a, b load, set string) []expr { return append(key(a, b), notIn(set)...) }

@@ -7,11 +7,10 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // foundAddr is an address with where and what it is.
@@ -39,7 +38,7 @@ func (c *Conn) addrs(index uint32) ([]kernel.Addr, error) {
 
 // findAddrs returns the addresses on the link, or for 0 on all links.
 func (c *Conn) findAddrs(family uint8, index uint32) ([]foundAddr, error) {
-	msgs, err := c.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, addrMessage(family, 0, 0, index))
+	msgs, err := c.Dump(unix.RTM_GETADDR, addrMessage(family, 0, 0, index))
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +52,8 @@ func (c *Conn) findAddrs(family uint8, index uint32) ([]foundAddr, error) {
 }
 
 // addrMessage is a struct ifaddrmsg (linux/if_addr.h).
-func addrMessage(family uint8, bits int, flags uint8, index uint32) message {
-	m := message{family, uint8(bits), flags, unix.RT_SCOPE_UNIVERSE}
+func addrMessage(family uint8, bits int, flags uint8, index uint32) []byte {
+	m := []byte{family, uint8(bits), flags, unix.RT_SCOPE_UNIVERSE}
 	return binary.NativeEndian.AppendUint32(m, index)
 }
 
@@ -62,10 +61,10 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 	if len(msg) < unix.SizeofIfAddrmsg {
 		return f, false
 	}
-	f.scope, f.index = msg[3], nlmsg.U32(msg[4:])
+	f.scope, f.index = msg[3], netlink.Uint32(msg[4:])
 	f.temporary = msg[0] == unix.AF_INET6 && msg[2]&unix.IFA_F_TEMPORARY != 0
 	var local, address netip.Addr
-	for typ, b := range nlmsg.Attrs(msg[unix.SizeofIfAddrmsg:]) {
+	for typ, b := range netlink.Attrs(msg[unix.SizeofIfAddrmsg:]) {
 		switch typ {
 		case unix.IFA_LOCAL:
 			local = ip(b)
@@ -104,9 +103,9 @@ func (c *Conn) newAddr(index uint32, a kernel.Addr) error {
 	if a.NoDAD && a.Prefix.Addr().Is6() {
 		flags = unix.IFA_F_NODAD
 	}
-	var attrs []*nl.RtAttr
+	var attrs []netlink.Attr
 	if a.Deprecated && a.Prefix.Addr().Is6() {
-		attrs = append(attrs, nl.NewRtAttr(unix.IFA_CACHEINFO, deprecated))
+		attrs = append(attrs, netlink.BytesAttr(unix.IFA_CACHEINFO, deprecated))
 	}
 	return c.changeAddr(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, flags, a.Prefix, attrs...)
 }
@@ -143,10 +142,10 @@ func (c *Conn) delAddr(name string, a kernel.Addr) error {
 	return nil
 }
 
-func (c *Conn) changeAddr(typ uint16, how int, index uint32, flags uint8, p netip.Prefix, attrs ...*nl.RtAttr) error {
+func (c *Conn) changeAddr(typ, how uint16, index uint32, flags uint8, p netip.Prefix, attrs ...netlink.Attr) error {
 	addr := p.Addr().Unmap()
 	attrs = append(attrs, attrIP(unix.IFA_LOCAL, addr), attrIP(unix.IFA_ADDRESS, addr))
-	return notFound(c.change(typ, how, addrMessage(family(addr), p.Bits(), flags, index), attrs...))
+	return notFound(c.Change(typ, how, addrMessage(family(addr), p.Bits(), flags, index), attrs...))
 }
 
 func unlessExists(err error) error {

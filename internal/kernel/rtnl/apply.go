@@ -7,9 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
-// ErrExists says that what was to be created is there already. For a KindVXLAN
+// ErrExists says that what was to be created is there already. For a VXLAN
 // device it may be another one, with the same VNI and port. It is the kernel's
 // EEXIST.
 const ErrExists = unix.EEXIST
@@ -25,11 +26,6 @@ func (c *Conn) Apply(ch kernel.Change) error {
 }
 
 func (c *Conn) apply(ch kernel.Change) error {
-	switch ch.(type) {
-	case kernel.AddFDB, kernel.DelFDB:
-	default:
-		c.fdbName = "" // the device may be another by the next entry
-	}
 	switch ch := ch.(type) {
 	case kernel.CreateLink:
 		return c.createLink(ch.Link)
@@ -38,11 +34,11 @@ func (c *Conn) apply(ch kernel.Change) error {
 	case kernel.DeleteLinks:
 		return c.deleteLinks(ch.Names)
 	case kernel.SetAlias:
-		return c.setLink(ch.Name, attrText(unix.IFLA_IFALIAS, ch.Alias))
+		return c.setLink(ch.Name, netlink.TextAttr(unix.IFLA_IFALIAS, ch.Alias))
 	case kernel.AddAltName:
 		return c.addAltName(ch.Name, ch.AltName)
 	case kernel.SetMTU:
-		return c.setLink(ch.Name, attrU32(unix.IFLA_MTU, uint32(ch.MTU)))
+		return c.setLink(ch.Name, netlink.Uint32Attr(unix.IFLA_MTU, uint32(ch.MTU)))
 	case kernel.SetMAC:
 		return c.setLink(ch.Name, attrMAC(unix.IFLA_ADDRESS, ch.MAC))
 	case kernel.SetMaster:
@@ -60,19 +56,13 @@ func (c *Conn) apply(ch kernel.Change) error {
 	case kernel.AddRoute:
 		return c.addRoute(ch.Name, ch.Route)
 	case kernel.AddFDB:
-		return c.addFDB(ch.Name, ch.FDB)
+		return c.changeEntry(ch.Name, ch)
 	case kernel.DelFDB:
-		return unlessGone(c.delFDB(ch.Name, ch.FDB))
+		return unlessGone(c.changeEntry(ch.Name, ch))
+	case kernel.AddStatic:
+		return c.changeEntry(ch.Name, ch)
 	case kernel.DelStatic:
-		return unlessGone(c.delStatic(ch.Name, ch.MAC))
-	case kernel.AddSticky:
-		return c.addLocal(ch.Name, ch.MAC)
-	case kernel.SetRedirects:
-		return c.setRedirects(ch)
-	case kernel.AddRedirect:
-		return c.addRedirect(ch)
-	case kernel.DelRedirect:
-		return unlessGone(c.delRedirect(ch))
+		return unlessGone(c.changeEntry(ch.Name, ch))
 	}
 	return errors.New("unknown change") // a type added to package kernel only
 }

@@ -3,10 +3,10 @@ package rtnl
 import (
 	"fmt"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netlink"
 	"vxlan-driver/internal/kernel/netns"
 )
 
@@ -30,6 +30,8 @@ func (c *Conn) createVXLAN(l kernel.Link) error {
 	return c.newLink(l, tunnelAttrs(l.Tunnel, lower)...)
 }
 
+const vethInfoPeer = 1 // VETH_INFO_PEER (linux/veth.h)
+
 // createVeth makes both ends in one request, the peer in its namespace with its
 // final name: nothing has to be moved or renamed, and no half of it can be left.
 func (c *Conn) createVeth(l kernel.Link) error {
@@ -39,34 +41,30 @@ func (c *Conn) createVeth(l kernel.Link) error {
 		return fmt.Errorf("peer namespace: %w", err)
 	}
 	defer ns.Close()
-	peer := nl.NewRtAttr(nl.VETH_INFO_PEER|unix.NLA_F_NESTED, nil)
-	peer.AddChild(linkMessage(0, 0, 0))
-	for _, a := range linkAttrs(p.Name, p.MTU, p.MAC) {
-		peer.AddChild(a)
-	}
-	peer.AddChild(attrU32(unix.IFLA_NET_NS_FD, uint32(ns.Fd())))
-	return c.newLink(l, peer)
+	peer := append([]netlink.Attr{linkMessage(0, 0, 0)}, linkAttrs(p.Name, p.MTU, p.MAC)...)
+	peer = append(peer, netlink.Uint32Attr(unix.IFLA_NET_NS_FD, uint32(ns.Fd())))
+	return c.newLink(l, netlink.NestAttr(vethInfoPeer, peer...))
 }
 
 // newLink makes a link; data is what its kind alone understands.
-func (c *Conn) newLink(l kernel.Link, data ...*nl.RtAttr) error {
+func (c *Conn) newLink(l kernel.Link, data ...netlink.Attr) error {
 	return c.putLink(unix.NLM_F_CREATE|unix.NLM_F_EXCL, l, data...)
 }
 
 // putLink makes a link or changes one.
-func (c *Conn) putLink(how int, l kernel.Link, data ...*nl.RtAttr) error {
-	info := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(l.Kind)))
+func (c *Conn) putLink(how uint16, l kernel.Link, data ...netlink.Attr) error {
+	info := []netlink.Attr{netlink.TextAttr(unix.IFLA_INFO_KIND, string(l.Kind))}
 	if len(data) > 0 {
-		info.AddChild(attrNest(unix.IFLA_INFO_DATA, data...))
+		info = append(info, netlink.NestAttr(unix.IFLA_INFO_DATA, data...))
 	}
-	return c.change(unix.RTM_NEWLINK, how, linkMessage(0, 0, 0),
-		append(linkAttrs(l.Name, l.MTU, l.MAC), info)...)
+	return c.Change(unix.RTM_NEWLINK, how, linkMessage(0, 0, 0),
+		append(linkAttrs(l.Name, l.MTU, l.MAC), netlink.NestAttr(unix.IFLA_LINKINFO, info...))...)
 }
 
-func linkAttrs(name string, mtu int, mac kernel.MAC) []*nl.RtAttr {
-	a := []*nl.RtAttr{attrText(unix.IFLA_IFNAME, name)}
+func linkAttrs(name string, mtu int, mac kernel.MAC) []netlink.Attr {
+	a := []netlink.Attr{netlink.TextAttr(unix.IFLA_IFNAME, name)}
 	if mtu != 0 {
-		a = append(a, attrU32(unix.IFLA_MTU, uint32(mtu)))
+		a = append(a, netlink.Uint32Attr(unix.IFLA_MTU, uint32(mtu)))
 	}
 	if !mac.IsZero() {
 		a = append(a, attrMAC(unix.IFLA_ADDRESS, mac))
@@ -74,4 +72,4 @@ func linkAttrs(name string, mtu int, mac kernel.MAC) []*nl.RtAttr {
 	return a
 }
 
-func attrMAC(typ int, m kernel.MAC) *nl.RtAttr { return nl.NewRtAttr(typ, m[:]) }
+func attrMAC(typ uint16, m kernel.MAC) netlink.Attr { return netlink.BytesAttr(typ, m[:]) }

@@ -3,10 +3,10 @@ package rtnl
 import (
 	"errors"
 	"math/rand/v2"
-	"syscall"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // deleteLink is slow: the kernel answers only when every RCU callback queued so
@@ -16,7 +16,7 @@ func (c *Conn) deleteLink(name string) error {
 	if name == "" { // with index 0 and no name the kernel would delete a group
 		return nil
 	}
-	return unlessGone(notFound(c.change(unix.RTM_DELLINK, 0, linkMessage(0, 0, 0), nameAttr(name))))
+	return unlessGone(notFound(c.Change(unix.RTM_DELLINK, 0, linkMessage(0, 0, 0), nameAttr(name))))
 }
 
 // deleteLinks deletes several links, for which the kernel waits once if it deletes them
@@ -39,58 +39,22 @@ func (c *Conn) deleteLinks(names []string) error {
 // drawn, anew each time. To look first whether somebody has it would take a list of all links, which
 // with many containers takes longer than is won.
 func (c *Conn) deleteGroup(names []string) error {
-	group := attrU32(unix.IFLA_GROUP, 1<<30|rand.Uint32N(1<<30))
-	var requests []*nl.NetlinkRequest
+	group := netlink.Uint32Attr(unix.IFLA_GROUP, 1<<30|rand.Uint32N(1<<30))
+	var batch netlink.Batch
+	request := func(typ uint16, attrs ...netlink.Attr) {
+		batch.Message(typ, 0, func() {
+			batch.Raw(linkMessage(0, 0, 0)...)
+			batch.Attrs(attrs...)
+		})
+	}
 	for _, name := range names {
-		requests = append(requests, linkRequest(unix.RTM_SETLINK, group, nameAttr(name)))
+		request(unix.RTM_SETLINK, group, nameAttr(name))
 	}
-	requests = append(requests, linkRequest(unix.RTM_DELLINK, group))
-	return c.batch(requests)
-}
-
-func linkRequest(typ int, attrs ...*nl.RtAttr) *nl.NetlinkRequest {
-	r := nl.NewNetlinkRequest(typ, unix.NLM_F_ACK)
-	r.AddData(linkMessage(0, 0, 0))
-	for _, a := range attrs {
-		r.AddData(a)
-	}
-	return r
-}
-
-// batch sends requests at once. That what one is about is not there is no error.
-func (c *Conn) batch(requests []*nl.NetlinkRequest) error {
-	var all []byte
-	waiting := make(map[uint32]bool)
-	for _, r := range requests {
-		all = append(all, r.Serialize()...)
-		waiting[r.Seq] = true
-	}
-	if err := unix.Sendto(c.socket.GetFd(), all, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	var errs []error
-	for len(waiting) > 0 {
-		msgs, _, err := c.socket.Receive()
-		if err != nil {
-			return err
-		}
-		for _, m := range msgs {
-			if waiting[m.Header.Seq] && m.Header.Type == unix.NLMSG_ERROR {
-				delete(waiting, m.Header.Seq)
-				errs = append(errs, unlessGone(acknowledged(m.Data)))
-			}
-		}
+	request(unix.RTM_DELLINK, group)
+	refusals, err := c.socket.ExecuteBatch(&batch)
+	errs := []error{err}
+	for _, r := range refusals {
+		errs = append(errs, unlessGone(r.Err)) // that one is not there already is no error
 	}
 	return errors.Join(errs...)
-}
-
-// acknowledged reads struct nlmsgerr (linux/netlink.h), which begins with the negative errno.
-func acknowledged(data []byte) error {
-	if len(data) < 4 {
-		return unix.EBADMSG
-	}
-	if n := -int32(nl.NativeEndian().Uint32(data)); n != 0 {
-		return syscall.Errno(n)
-	}
-	return nil
 }

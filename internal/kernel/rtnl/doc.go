@@ -3,7 +3,7 @@
 //
 // It is the only importer of the netlink library, and of that uses the message
 // layer (package nl) alone: the library's own types cannot say "not set", lack
-// KindVXLAN attributes that this project needs, and add 0.9 MB to a program where the
+// VXLAN attributes that this project needs, and add 0.9 MB to a program where the
 // message layer adds 0.2.
 //
 // Links are looked up by name each time and never found in a dump of all links,

@@ -57,9 +57,9 @@ func TestKernelFilters(t *testing.T) {
 	count("ports", 1)(c.withMaster(br))
 	count("links without a master", 11)(c.withMaster(noMaster)) // the bridges, and lo
 	count("tunnels", 10)(c.tunnelMessages())
-	count("addresses", 1)(c.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, addrMessage(unix.AF_UNSPEC, 0, 0, br)))
+	count("addresses", 1)(c.Dump(unix.RTM_GETADDR, addrMessage(unix.AF_UNSPEC, 0, 0, br)))
 	// The entry of the bridge for its port comes along with that of the device.
-	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, fdbMessage(vx, 0, 0))
+	msgs, err := c.Dump(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, vx, 0, 0))
 	if err != nil || len(msgs) > 3 {
 		t.Errorf("FDB: %d messages; %v", len(msgs), err)
 	}

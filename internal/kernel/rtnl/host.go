@@ -8,22 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/network"
 )
-
-var _ network.InterfaceLookup = (*Conn)(nil)
 
 // Interface returns the interface with the name or alternative name, or a zero
 // one if there is none.
-func (c *Conn) Interface(name string) (network.Interface, error) {
+func (c *Conn) Interface(name string) (kernel.Interface, error) {
 	l, err := c.Link(name, kernel.FacetAddrs)
 	if errors.Is(err, kernel.ErrNotFound) {
-		return network.Interface{}, nil
+		return kernel.Interface{}, nil
 	}
 	if err != nil {
-		return network.Interface{}, err
+		return kernel.Interface{}, err
 	}
-	i := network.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
+	i := kernel.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
 	for _, a := range l.Addrs {
 		i.Addrs = append(i.Addrs, a.Prefix)
 	}
@@ -31,30 +28,30 @@ func (c *Conn) Interface(name string) (network.Interface, error) {
 }
 
 // InterfaceByAddr returns the interface that has the address, whatever its scope.
-func (c *Conn) InterfaceByAddr(addr netip.Addr) (network.Interface, error) {
+func (c *Conn) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 	addr = addr.Unmap().WithZone("")
 	found, err := c.findAddrs(family(addr), 0)
 	if err != nil {
-		return network.Interface{}, fmt.Errorf("find address %s: %w", addr, err)
+		return kernel.Interface{}, fmt.Errorf("find address %s: %w", addr, err)
 	}
 	for _, f := range found {
 		if f.Addr() == addr {
 			return c.interfaceAt(f.index)
 		}
 	}
-	return network.Interface{}, nil
+	return kernel.Interface{}, nil
 }
 
 // DefaultRouteInterface returns the interface of the default route with the lowest
 // metric in the main table, the first of those if there are several.
-func (c *Conn) DefaultRouteInterface(ipv6 bool) (network.Interface, error) {
+func (c *Conn) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	family := uint8(unix.AF_INET)
 	if ipv6 {
 		family = unix.AF_INET6
 	}
 	routes, err := c.findRoutes(family)
 	if err != nil {
-		return network.Interface{}, fmt.Errorf("find default route: %w", err)
+		return kernel.Interface{}, fmt.Errorf("find default route: %w", err)
 	}
 	var best *foundRoute
 	for i, r := range routes {
@@ -64,15 +61,15 @@ func (c *Conn) DefaultRouteInterface(ipv6 bool) (network.Interface, error) {
 		}
 	}
 	if best == nil {
-		return network.Interface{}, nil
+		return kernel.Interface{}, nil
 	}
 	return c.interfaceAt(best.index)
 }
 
-func (c *Conn) interfaceAt(index uint32) (network.Interface, error) {
-	name, err := c.name(index)
+func (c *Conn) interfaceAt(index uint32) (kernel.Interface, error) {
+	name, err := c.NameOf(index)
 	if err != nil || name == "" { // deleted meanwhile
-		return network.Interface{}, err
+		return kernel.Interface{}, err
 	}
 	return c.Interface(name)
 }

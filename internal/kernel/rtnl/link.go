@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // Bits of IFLA_EXT_MASK and a value of IFLA_INET6_ADDR_GEN_MODE (linux/if_link.h).
@@ -69,7 +69,7 @@ func (c *Conn) Ports(bridge string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
-	msgs, err := c.withMaster(index, attrU32(unix.IFLA_EXT_MASK, skipStats))
+	msgs, err := c.withMaster(index, netlink.Uint32Attr(unix.IFLA_EXT_MASK, skipStats))
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
@@ -93,7 +93,7 @@ func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
-	name, err := c.name(index) // bridge may be an alternative one
+	name, err := c.NameOf(index) // bridge may be an alternative one
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
@@ -130,12 +130,12 @@ func (c *Conn) UnattachedLinks() ([]kernel.Link, error) {
 }
 
 // withMaster asks for the links with that master.
-func (c *Conn) withMaster(index uint32, attrs ...*nl.RtAttr) ([][]byte, error) {
-	attrs = append(attrs, attrU32(unix.IFLA_MASTER, index))
-	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), attrs...)
+func (c *Conn) withMaster(index uint32, attrs ...netlink.Attr) ([][]byte, error) {
+	attrs = append(attrs, netlink.Uint32Attr(unix.IFLA_MASTER, index))
+	return c.Dump(unix.RTM_GETLINK, linkMessage(0, 0, 0), attrs...)
 }
 
-// Tunnels returns all KindVXLAN devices of the namespace, without facets. The kernel
+// Tunnels returns all VXLAN devices of the namespace, without facets. The kernel
 // picks them as it does for Ports.
 func (c *Conn) Tunnels() ([]kernel.Link, error) {
 	msgs, err := c.tunnelMessages()
@@ -160,8 +160,8 @@ func (c *Conn) Tunnels() ([]kernel.Link, error) {
 }
 
 func (c *Conn) tunnelMessages() ([][]byte, error) {
-	kind := attrNest(unix.IFLA_LINKINFO, attrText(unix.IFLA_INFO_KIND, string(kernel.KindVXLAN)))
-	return c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), kind)
+	kind := netlink.NestAttr(unix.IFLA_LINKINFO, netlink.TextAttr(unix.IFLA_INFO_KIND, string(kernel.KindVXLAN)))
+	return c.Dump(unix.RTM_GETLINK, linkMessage(0, 0, 0), kind)
 }
 
 // linkByName asks for a link. The kernel takes alternative names of any length
@@ -170,19 +170,19 @@ func (c *Conn) linkByName(name string, mask uint32) ([]byte, error) {
 	if name == "" || len(name) > maxAltName {
 		return nil, kernel.ErrNotFound
 	}
-	return c.getLink(0, nameAttr(name), attrU32(unix.IFLA_EXT_MASK, mask))
+	return c.getLink(0, nameAttr(name), netlink.Uint32Attr(unix.IFLA_EXT_MASK, mask))
 }
 
-func (c *Conn) getLink(index uint32, attrs ...*nl.RtAttr) ([]byte, error) {
-	msg, err := c.get(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(index, 0, 0), attrs...)
+func (c *Conn) getLink(index uint32, attrs ...netlink.Attr) ([]byte, error) {
+	msg, err := c.Get(unix.RTM_GETLINK, linkMessage(index, 0, 0), attrs...)
 	return msg, notFound(err)
 }
 
-func nameAttr(name string) *nl.RtAttr {
+func nameAttr(name string) netlink.Attr {
 	if len(name) > kernel.MaxNameLen {
-		return attrText(unix.IFLA_ALT_IFNAME, name)
+		return netlink.TextAttr(unix.IFLA_ALT_IFNAME, name)
 	}
-	return attrText(unix.IFLA_IFNAME, name)
+	return netlink.TextAttr(unix.IFLA_IFNAME, name)
 }
 
 // Index returns a link's index, for sockets that are bound to it.
@@ -204,12 +204,12 @@ func (c *Conn) index(name string) (uint32, error) {
 	return parseLink(msg).index, nil
 }
 
-// name returns the name of the link with the index, or "" if there is none.
-func (c *Conn) name(index uint32) (string, error) {
+// NameOf returns the name of the link with the index, or "" if there is none.
+func (c *Conn) NameOf(index uint32) (string, error) {
 	if index == 0 {
 		return "", nil
 	}
-	msg, err := c.getLink(index, attrU32(unix.IFLA_EXT_MASK, skipStats))
+	msg, err := c.getLink(index, netlink.Uint32Attr(unix.IFLA_EXT_MASK, skipStats))
 	if errors.Is(err, kernel.ErrNotFound) {
 		return "", nil
 	}
@@ -217,12 +217,4 @@ func (c *Conn) name(index uint32) (string, error) {
 		return "", err
 	}
 	return parseLink(msg).Name, nil
-}
-
-// notFound says in the vocabulary's words that there is no such link.
-func notFound(err error) error {
-	if errors.Is(err, unix.ENODEV) {
-		return kernel.ErrNotFound
-	}
-	return err
 }

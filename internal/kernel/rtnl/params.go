@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // param is a parameter of a link, below /proc/sys/net/FAMILY/conf/LINK. There the kernel looks for the directory among
@@ -50,9 +50,9 @@ func (p param) key(link string) string {
 // parseParams reads the parameters from a link's IFLA_AF_SPEC. Those of a family that the link does not have are left out.
 func parseParams(spec []byte, link string) (all []kernel.Sysctl) {
 	for _, p := range params {
-		values := nlmsg.Find(nlmsg.Find(spec, p.family), confAttr[p.family])
+		values := netlink.Find(netlink.Find(spec, p.family), confAttr[p.family])
 		if at := 4 * p.index; len(values) >= at+4 {
-			value := int32(nlmsg.U32(values[at:]))
+			value := int32(netlink.Uint32(values[at:]))
 			all = append(all, kernel.Sysctl{Key: p.key(link), Value: strconv.Itoa(int(value))})
 		}
 	}
@@ -69,13 +69,13 @@ func (c *Conn) SetSysctl(s kernel.Sysctl) (done bool, err error) {
 	}
 	for _, p := range params {
 		if p.settable && p.key(link) == s.Key {
-			return true, c.setInetConf(link, p.index+1, uint32(value))
+			return true, c.setInetConf(link, uint16(p.index+1), uint32(value))
 		}
 	}
 	return false, nil
 }
 
-func (c *Conn) setInetConf(link string, id int, value uint32) error {
-	conf := attrNest(inetConf, attrU32(id, value))
-	return c.setLink(link, attrNest(unix.IFLA_AF_SPEC, attrNest(unix.AF_INET, conf)))
+func (c *Conn) setInetConf(link string, id uint16, value uint32) error {
+	conf := netlink.NestAttr(inetConf, netlink.Uint32Attr(id, value))
+	return c.setLink(link, netlink.NestAttr(unix.IFLA_AF_SPEC, netlink.NestAttr(unix.AF_INET, conf)))
 }

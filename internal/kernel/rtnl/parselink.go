@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // rawLink is a link as the kernel has it, which refers to others by index.
@@ -21,11 +21,11 @@ type rawLink struct {
 func (c *Conn) named(raw rawLink) (kernel.Link, error) {
 	l := raw.Link
 	var err error
-	if l.Master, err = c.name(raw.master); err != nil {
+	if l.Master, err = c.NameOf(raw.master); err != nil {
 		return l, err
 	}
 	if !raw.foreign {
-		l.Tunnel.Dev, err = c.name(raw.lower)
+		l.Tunnel.Dev, err = c.NameOf(raw.lower)
 	}
 	return l, err
 }
@@ -36,21 +36,21 @@ func parseLink(msg []byte) rawLink {
 	if len(msg) < unix.SizeofIfInfomsg {
 		return l
 	}
-	l.index = nlmsg.U32(msg[4:])
-	l.Up = nlmsg.U32(msg[8:])&unix.IFF_UP != 0
+	l.index = netlink.Uint32(msg[4:])
+	l.Up = netlink.Uint32(msg[8:])&unix.IFF_UP != 0
 	l.NoLinkLocal = true // unless there is IPv6 and it says otherwise
-	for typ, b := range nlmsg.Attrs(msg[unix.SizeofIfInfomsg:]) {
+	for typ, b := range netlink.Attrs(msg[unix.SizeofIfInfomsg:]) {
 		switch typ {
 		case unix.IFLA_IFNAME:
-			l.Name = nlmsg.Text(b)
+			l.Name = netlink.Text(b)
 		case unix.IFLA_IFALIAS:
-			l.Alias = nlmsg.Text(b)
+			l.Alias = netlink.Text(b)
 		case unix.IFLA_MTU:
-			l.MTU = int(nlmsg.U32(b))
+			l.MTU = int(netlink.Uint32(b))
 		case unix.IFLA_ADDRESS:
 			l.MAC = mac(b)
 		case unix.IFLA_MASTER:
-			l.master = nlmsg.U32(b)
+			l.master = netlink.Uint32(b)
 		case unix.IFLA_LINK_NETNSID:
 			l.foreign = true
 		case unix.IFLA_PROP_LIST:
@@ -67,10 +67,10 @@ func parseLink(msg []byte) rawLink {
 
 func (l *rawLink) parseInfo(b []byte) {
 	var data []byte
-	for typ, b := range nlmsg.Attrs(b) {
+	for typ, b := range netlink.Attrs(b) {
 		switch typ {
 		case unix.IFLA_INFO_KIND:
-			l.Kind = kernel.Kind(nlmsg.Text(b))
+			l.Kind = kernel.Kind(netlink.Text(b))
 		case unix.IFLA_INFO_DATA:
 			data = b
 		}
@@ -82,9 +82,9 @@ func (l *rawLink) parseInfo(b []byte) {
 
 func parseAltNames(b []byte) []string {
 	var names []string
-	for typ, b := range nlmsg.Attrs(b) {
+	for typ, b := range netlink.Attrs(b) {
 		if typ == unix.IFLA_ALT_IFNAME {
-			names = append(names, nlmsg.Text(b))
+			names = append(names, netlink.Text(b))
 		}
 	}
 	slices.Sort(names)
@@ -92,13 +92,13 @@ func parseAltNames(b []byte) []string {
 }
 
 func parseNoLinkLocal(b []byte) bool {
-	for typ, b := range nlmsg.Attrs(b) {
+	for typ, b := range netlink.Attrs(b) {
 		if typ != unix.AF_INET6 {
 			continue
 		}
-		for typ, b := range nlmsg.Attrs(b) {
+		for typ, b := range netlink.Attrs(b) {
 			if typ == unix.IFLA_INET6_ADDR_GEN_MODE {
-				return nlmsg.U8(b) == addrGenNone
+				return netlink.Uint8(b) == addrGenNone
 			}
 		}
 	}

@@ -3,11 +3,10 @@ package rtnl
 import (
 	"fmt"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // PortFlags returns how its bridge treats a link; of one that is no port nothing is set.
@@ -23,10 +22,10 @@ func (c *Conn) PortFlags(name string) (kernel.PortFlags, error) {
 func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 	var kind string
 	var data []byte
-	for typ, b := range nlmsg.Attrs(nlmsg.Find(msg[unix.SizeofIfInfomsg:], unix.IFLA_LINKINFO)) {
+	for typ, b := range netlink.Attrs(netlink.Find(msg[unix.SizeofIfInfomsg:], unix.IFLA_LINKINFO)) {
 		switch typ {
 		case unix.IFLA_INFO_SLAVE_KIND:
-			kind = nlmsg.Text(b)
+			kind = netlink.Text(b)
 		case unix.IFLA_INFO_SLAVE_DATA:
 			data = b
 		}
@@ -34,12 +33,12 @@ func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 	if kind != string(kernel.KindBridge) {
 		return f
 	}
-	for typ, b := range nlmsg.Attrs(data) {
+	for typ, b := range netlink.Attrs(data) {
 		switch typ {
 		case unix.IFLA_BRPORT_LEARNING:
-			f.Learning = kernel.Some(nlmsg.U8(b) != 0)
+			f.Learning = kernel.Some(netlink.Uint8(b) != 0)
 		case unix.IFLA_BRPORT_NEIGH_SUPPRESS:
-			f.Suppress = kernel.Some(nlmsg.U8(b) != 0)
+			f.Suppress = kernel.Some(netlink.Uint8(b) != 0)
 		}
 	}
 	return f
@@ -56,9 +55,9 @@ func (c *Conn) SetPort(name string, f kernel.PortFlags) error {
 }
 
 func (c *Conn) setPort(name string, f kernel.PortFlags) error {
-	var a []*nl.RtAttr
-	a = appendOpt(a, unix.IFLA_BRPORT_LEARNING, f.Learning, optFlag)
-	a = appendOpt(a, unix.IFLA_BRPORT_NEIGH_SUPPRESS, f.Suppress, optFlag)
+	var a []netlink.Attr
+	a = appendOpt(a, unix.IFLA_BRPORT_LEARNING, f.Learning, flagAttr)
+	a = appendOpt(a, unix.IFLA_BRPORT_NEIGH_SUPPRESS, f.Suppress, flagAttr)
 	if len(a) == 0 {
 		return nil
 	}
@@ -68,5 +67,5 @@ func (c *Conn) setPort(name string, f kernel.PortFlags) error {
 	}
 	m := linkMessage(index, 0, 0)
 	m[0] = unix.AF_BRIDGE
-	return notFound(c.change(unix.RTM_SETLINK, 0, m, attrNest(unix.IFLA_PROTINFO, a...)))
+	return notFound(c.Change(unix.RTM_SETLINK, 0, m, netlink.NestAttr(unix.IFLA_PROTINFO, a...)))
 }

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
 // routeTypes gives the kernel's number for each type that this project uses.
@@ -48,8 +47,8 @@ func (c *Conn) routes(index uint32) ([]kernel.Route, error) {
 }
 
 func (c *Conn) findRoutes(family uint8) ([]foundRoute, error) {
-	msgs, err := c.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE,
-		message{family, 11: 0}, attrU32(unix.RTA_TABLE, unix.RT_TABLE_MAIN))
+	msgs, err := c.Dump(unix.RTM_GETROUTE,
+		[]byte{family, 11: 0}, netlink.Uint32Attr(unix.RTA_TABLE, unix.RT_TABLE_MAIN))
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil // the table is made with its first route; or there is no IPv6
 	}
@@ -76,16 +75,16 @@ func parseRoute(msg []byte) (f foundRoute, ok bool) {
 	if msg[0] == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()
 	}
-	for typ, b := range nlmsg.Attrs(msg[unix.SizeofRtMsg:]) {
+	for typ, b := range netlink.Attrs(msg[unix.SizeofRtMsg:]) {
 		switch typ {
 		case unix.RTA_DST:
 			dst = ip(b)
 		case unix.RTA_GATEWAY:
 			f.Gateway = ip(b)
 		case unix.RTA_OIF:
-			f.index = nlmsg.U32(b)
+			f.index = netlink.Uint32(b)
 		case unix.RTA_PRIORITY:
-			f.Metric = nlmsg.U32(b)
+			f.Metric = netlink.Uint32(b)
 		case unix.RTA_MULTIPATH:
 			f.parseHop(b)
 		}
@@ -99,9 +98,9 @@ func (f *foundRoute) parseHop(b []byte) {
 	if len(b) < unix.SizeofRtNexthop {
 		return
 	}
-	f.index = nlmsg.U32(b[4:])
+	f.index = netlink.Uint32(b[4:])
 	n := min(int(binary.NativeEndian.Uint16(b)), len(b))
-	for typ, b := range nlmsg.Attrs(b[unix.SizeofRtNexthop:max(n, unix.SizeofRtNexthop)]) {
+	for typ, b := range netlink.Attrs(b[unix.SizeofRtNexthop:max(n, unix.SizeofRtNexthop)]) {
 		if typ == unix.RTA_GATEWAY {
 			f.Gateway = ip(b)
 		}
@@ -128,7 +127,7 @@ func routeType(n uint8) kernel.RouteType {
 func (c *Conn) addRoute(name string, r kernel.Route) error {
 	dst := r.Dst.Addr().Unmap()
 	scope := uint8(unix.RT_SCOPE_UNIVERSE)
-	attrs := []*nl.RtAttr{attrU32(unix.RTA_PRIORITY, r.Metric)}
+	attrs := []netlink.Attr{netlink.Uint32Attr(unix.RTA_PRIORITY, r.Metric)}
 	if r.Dst.Bits() > 0 {
 		attrs = append(attrs, attrIP(unix.RTA_DST, r.Dst.Masked().Addr()))
 	}
@@ -137,7 +136,7 @@ func (c *Conn) addRoute(name string, r kernel.Route) error {
 		if err != nil {
 			return err
 		}
-		attrs = append(attrs, attrU32(unix.RTA_OIF, index))
+		attrs = append(attrs, netlink.Uint32Attr(unix.RTA_OIF, index))
 		if r.Gateway.IsValid() {
 			attrs = append(attrs, attrIP(unix.RTA_GATEWAY, r.Gateway))
 		} else if dst.Is4() {
@@ -145,13 +144,13 @@ func (c *Conn) addRoute(name string, r kernel.Route) error {
 		}
 	}
 	// struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
-	m := message{family(dst), uint8(r.Dst.Bits()), 0, 0,
+	m := []byte{family(dst), uint8(r.Dst.Bits()), 0, 0,
 		unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, scope, routeTypes[r.Type], 0, 0, 0, 0}
-	how := unix.NLM_F_CREATE | unix.NLM_F_APPEND
+	how := uint16(unix.NLM_F_CREATE | unix.NLM_F_APPEND)
 	if dst.Is6() {
 		how = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	}
-	err := c.change(unix.RTM_NEWROUTE, how, m, attrs...)
+	err := c.Change(unix.RTM_NEWROUTE, how, m, attrs...)
 	if errors.Is(err, unix.EEXIST) {
 		return nil
 	}

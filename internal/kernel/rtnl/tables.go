@@ -4,16 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
-// ForwardingTables returns the entries by which the network of that bridge and KindVXLAN device
+// ForwardingTables returns the entries by which the network of that bridge and VXLAN device
 // forwards: of the device's FDB those that are permanent and of a MAC, of the
 // bridge's those that somebody added for the device's port, and its permanent
 // neighbours. Learned ones are left out, and the port's own MAC.
@@ -44,7 +43,7 @@ func (c *Conn) ForwardingTables(bridge, device string) (t kernel.ForwardingTable
 // readFDBs reads both FDBs: of a bridge's port the kernel sends the bridge's entries
 // for that port too (rtnl_fdb_dump in net/core/rtnetlink.c).
 func (c *Conn) readFDBs(t *kernel.ForwardingTables, index uint32) error {
-	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, fdbMessage(index, 0, 0))
+	msgs, err := c.Dump(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, 0))
 	if err != nil {
 		return fmt.Errorf("FDB: %w", err)
 	}
@@ -65,11 +64,11 @@ func (c *Conn) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 // (fdb_to_nud in net/bridge/br_fdb.c). Where the kernel has VLANs, the entry is there
 // once more for the port's VLAN, which counts only if the bridge filters by VLANs.
 func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
-	if len(msg) < unix.SizeofNdMsg || nlmsg.U32(msg[4:]) != index {
+	if len(msg) < unix.SizeofNdMsg || netlink.Uint32(msg[4:]) != index {
 		return m, false
 	}
 	state := binary.NativeEndian.Uint16(msg[8:])
-	for typ, b := range nlmsg.Attrs(msg[unix.SizeofNdMsg:]) {
+	for typ, b := range netlink.Attrs(msg[unix.SizeofNdMsg:]) {
 		switch typ {
 		case unix.NDA_LLADDR:
 			m = mac(b)
@@ -85,8 +84,8 @@ func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
 // readNeighbours reads those of both families: the kernel has a table for each, and
 // picks what is of the link.
 func (c *Conn) readNeighbours(t *kernel.ForwardingTables, index uint32) error {
-	msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH,
-		make(message, unix.SizeofNdMsg), attrU32(unix.NDA_IFINDEX, index))
+	msgs, err := c.Dump(unix.RTM_GETNEIGH,
+		make([]byte, unix.SizeofNdMsg), netlink.Uint32Attr(unix.NDA_IFINDEX, index))
 	if err != nil {
 		return fmt.Errorf("neighbours: %w", err)
 	}
@@ -99,13 +98,13 @@ func (c *Conn) readNeighbours(t *kernel.ForwardingTables, index uint32) error {
 }
 
 func parseNeighbour(msg []byte, index uint32) (n kernel.Neighbour, ok bool) {
-	if len(msg) < unix.SizeofNdMsg || nlmsg.U32(msg[4:]) != index {
+	if len(msg) < unix.SizeofNdMsg || netlink.Uint32(msg[4:]) != index {
 		return n, false
 	}
 	if binary.NativeEndian.Uint16(msg[8:])&unix.NUD_PERMANENT == 0 || msg[10]&unix.NTF_PROXY != 0 {
 		return n, false
 	}
-	for typ, b := range nlmsg.Attrs(msg[unix.SizeofNdMsg:]) {
+	for typ, b := range netlink.Attrs(msg[unix.SizeofNdMsg:]) {
 		switch typ {
 		case unix.NDA_DST:
 			n.Addr = ip(b)
@@ -136,99 +135,17 @@ func (c *Conn) ChangeForwardingTables(ch kernel.ForwardingChanges) error {
 	if err != nil {
 		return fail(err)
 	}
-	// By force, as root may: the usual limit (net.core.rmem_max) is a fifth of it. Root of a user namespace may not, and then
-	// of very many errors some are lost.
-	err = c.socket.SetReceiveBufferSize(receiveBuffer, true)
-	if errors.Is(err, unix.EPERM) {
-		err = c.socket.SetReceiveBufferSize(receiveBuffer, false)
-	}
-	if err != nil {
+	if err := c.socket.SetReceiveBuffer(receiveBuffer); err != nil {
 		return fail(fmt.Errorf("enlarge the receive buffer: %w", err))
 	}
-	b := batch{conn: c}
+	changer := entryChanger{socket: c.socket, bridge: br, device: dev}
 	for one := range ch.All() {
-		if err := b.entry(one, br, dev); err != nil {
-			return fail(errors.Join(err, b.err()))
+		if err := changer.add(one); err != nil {
+			return fail(errors.Join(err, changer.refusals()))
 		}
 	}
-	if err := errors.Join(b.send(), b.err()); err != nil {
+	if err := errors.Join(changer.flush(), changer.refusals()); err != nil {
 		return fail(err)
 	}
 	return nil
-}
-
-// entry adds the request for a change of one entry.
-func (b *batch) entry(ch kernel.Change, bridge, device uint32) error {
-	const replace = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
-	switch c := ch.(type) {
-	case kernel.AddFDB:
-		how := uint16(replace)
-		if c.FDB.MAC.IsZero() {
-			how = unix.NLM_F_CREATE | unix.NLM_F_APPEND
-		}
-		return b.add(ch, unix.RTM_NEWNEIGH, how, func(m *nlmsg.Builder) { putFDB(m, device, fdbState, c.FDB) })
-	case kernel.DelFDB:
-		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putFDB(m, device, 0, c.FDB) })
-	case kernel.AddStatic:
-		return b.add(ch, unix.RTM_NEWNEIGH, replace, func(m *nlmsg.Builder) { putStatic(m, device, unix.NUD_NOARP, sticky, c.MAC) })
-	case kernel.DelStatic:
-		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putStatic(m, device, 0, 0, c.MAC) })
-	case kernel.AddNeighbour:
-		return b.add(ch, unix.RTM_NEWNEIGH, replace, func(m *nlmsg.Builder) { putNeighbour(m, bridge, unix.NUD_PERMANENT, c.Neighbour) })
-	case kernel.DelNeighbour:
-		return b.add(ch, unix.RTM_DELNEIGH, 0, func(m *nlmsg.Builder) { putNeighbour(m, bridge, 0, c.Neighbour) })
-	}
-	return errors.New("not a change of an entry")
-}
-
-func putFDB(m *nlmsg.Builder, index uint32, state uint16, e kernel.FDB) {
-	putNdMsg(m, unix.AF_BRIDGE, index, state, unix.NTF_SELF)
-	m.Bytes(unix.NDA_LLADDR, e.MAC[:])
-	putIP(m, e.Dst)
-	if e.Port != 0 {
-		m.Bytes(unix.NDA_PORT, binary.BigEndian.AppendUint16(nil, e.Port))
-	}
-	if e.VNI != 0 {
-		m.Bytes(unix.NDA_VNI, binary.NativeEndian.AppendUint32(nil, e.VNI))
-	}
-	if e.Index != 0 {
-		m.Bytes(unix.NDA_IFINDEX, binary.NativeEndian.AppendUint32(nil, e.Index))
-	}
-}
-
-// sticky is NTF_STICKY (linux/neighbour.h, since Linux 4.20).
-const sticky = 1 << 6
-
-func putStatic(m *nlmsg.Builder, index uint32, state uint16, flags uint8, mac kernel.MAC) {
-	putNdMsg(m, unix.AF_BRIDGE, index, state, unix.NTF_MASTER|flags)
-	m.Bytes(unix.NDA_LLADDR, mac[:])
-}
-
-func putNeighbour(m *nlmsg.Builder, index uint32, state uint16, n kernel.Neighbour) {
-	putNdMsg(m, family(n.Addr), index, state, 0)
-	putIP(m, n.Addr)
-	if state != 0 {
-		m.Bytes(unix.NDA_LLADDR, n.MAC[:])
-		m.Bytes(nlmsg.NDAProtocol, []byte{kernel.NeighbourProtocol})
-	}
-}
-
-func putIP(m *nlmsg.Builder, a netip.Addr) {
-	if a = a.Unmap(); a.Is4() {
-		b := a.As4()
-		m.Bytes(unix.NDA_DST, b[:])
-		return
-	}
-	b := a.As16()
-	m.Bytes(unix.NDA_DST, b[:])
-}
-
-// putNdMsg appends a struct ndmsg (linux/neighbour.h).
-func putNdMsg(m *nlmsg.Builder, family uint8, index uint32, state uint16, flags uint8) {
-	var b [unix.SizeofNdMsg]byte
-	b[0] = family
-	binary.NativeEndian.PutUint32(b[4:], index)
-	binary.NativeEndian.PutUint16(b[8:], state)
-	b[10] = flags
-	m.Raw(b[:]...)
 }

@@ -4,21 +4,20 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/kernel/nlmsg"
+	"vxlan-driver/internal/kernel/netlink"
 )
 
-// parseTunnel reads a KindVXLAN device's IFLA_INFO_DATA. Every Opt is set, but for
+// parseTunnel reads a VXLAN device's IFLA_INFO_DATA. Every Opt is set, but for
 // UDPChecksum over IPv6 when the two directions differ, which no network asks for.
 // The underlay device is returned as an index.
 func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
 	var p tunnelParser
-	for typ, b := range nlmsg.Attrs(data) {
+	for typ, b := range netlink.Attrs(data) {
 		if set := p.flag(int(typ)); set != nil {
-			*set = kernel.Some(nlmsg.U8(b) != 0)
+			*set = kernel.Some(netlink.Uint8(b) != 0)
 		} else {
 			p.attr(int(typ), b)
 		}
@@ -65,11 +64,11 @@ func (p *tunnelParser) flag(typ int) *kernel.Opt[bool] {
 func (p *tunnelParser) attr(typ int, b []byte) {
 	switch t := &p.t; typ {
 	case unix.IFLA_VXLAN_ID:
-		t.VNI = nlmsg.U32(b)
+		t.VNI = netlink.Uint32(b)
 	case unix.IFLA_VXLAN_PORT:
-		t.Port = nlmsg.U16BE(b)
+		t.Port = netlink.Uint16BE(b)
 	case unix.IFLA_VXLAN_LINK:
-		p.lower = nlmsg.U32(b)
+		p.lower = netlink.Uint32(b)
 	case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
 		t.Local = ip(b)
 	case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6:
@@ -77,15 +76,15 @@ func (p *tunnelParser) attr(typ int, b []byte) {
 	case unix.IFLA_VXLAN_GBP:
 		p.gbp.Value = true // it has no content
 	case unix.IFLA_VXLAN_AGEING:
-		t.Ageing = kernel.Some(nlmsg.U32(b))
+		t.Ageing = kernel.Some(netlink.Uint32(b))
 	case unix.IFLA_VXLAN_LIMIT:
-		t.FDBLimit = kernel.Some(nlmsg.U32(b))
+		t.FDBLimit = kernel.Some(netlink.Uint32(b))
 	case unix.IFLA_VXLAN_TTL:
-		p.ttl.Value = nlmsg.U8(b)
+		p.ttl.Value = netlink.Uint8(b)
 	case unix.IFLA_VXLAN_TOS:
-		t.TOS = kernel.Some(nlmsg.U8(b))
+		t.TOS = kernel.Some(netlink.Uint8(b))
 	case unix.IFLA_VXLAN_DF:
-		t.DF = kernel.Some(kernel.DF(nlmsg.U8(b)))
+		t.DF = kernel.Some(kernel.DF(netlink.Uint8(b)))
 	case unix.IFLA_VXLAN_PORT_RANGE:
 		t.SourcePorts = kernel.Some(parsePortRange(b))
 	}
@@ -115,45 +114,45 @@ func parsePortRange(b []byte) kernel.PortRange {
 	if len(b) < 4 {
 		return kernel.PortRange{}
 	}
-	return kernel.PortRange{First: nlmsg.U16BE(b), Last: nlmsg.U16BE(b[2:])}
+	return kernel.PortRange{First: netlink.Uint16BE(b), Last: netlink.Uint16BE(b[2:])}
 }
 
-// tunnelAttrs builds a KindVXLAN device's IFLA_INFO_DATA. What is not set is not
+// tunnelAttrs builds a VXLAN device's IFLA_INFO_DATA. What is not set is not
 // sent. Two attributes mean yes by being there, whatever their value
 // (vxlan_nl2flag in drivers/net/vxlan/vxlan_core.c).
-func tunnelAttrs(t kernel.Tunnel, lower uint32) []*nl.RtAttr {
-	a := []*nl.RtAttr{
-		attrU32(unix.IFLA_VXLAN_ID, t.VNI),
-		attrU32(unix.IFLA_VXLAN_LINK, lower),
-		attrU8(unix.IFLA_VXLAN_LEARNING, flag(t.Learning)),
+func tunnelAttrs(t kernel.Tunnel, lower uint32) []netlink.Attr {
+	a := []netlink.Attr{
+		netlink.Uint32Attr(unix.IFLA_VXLAN_ID, t.VNI),
+		netlink.Uint32Attr(unix.IFLA_VXLAN_LINK, lower),
+		netlink.Uint8Attr(unix.IFLA_VXLAN_LEARNING, flag(t.Learning)),
 		// 0 would be the kernel's default, 8472, which is not RFC 7348's.
-		nl.NewRtAttr(unix.IFLA_VXLAN_PORT, nl.BEUint16Attr(t.Port)),
+		netlink.Uint16BEAttr(unix.IFLA_VXLAN_PORT, t.Port),
 	}
 	a = appendIP(a, unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6, t.Local)
 	a = appendIP(a, unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6, t.Group)
-	a = appendOpt(a, unix.IFLA_VXLAN_PROXY, t.Proxy, optFlag)
-	a = appendOpt(a, unix.IFLA_VXLAN_RSC, t.RSC, optFlag)
-	a = appendOpt(a, unix.IFLA_VXLAN_L2MISS, t.L2Miss, optFlag)
-	a = appendOpt(a, unix.IFLA_VXLAN_L3MISS, t.L3Miss, optFlag)
-	a = appendOpt(a, unix.IFLA_VXLAN_AGEING, t.Ageing, nl.Uint32Attr)
-	a = appendOpt(a, unix.IFLA_VXLAN_LIMIT, t.FDBLimit, nl.Uint32Attr)
-	a = appendOpt(a, unix.IFLA_VXLAN_TOS, t.TOS, nl.Uint8Attr)
-	a = appendOpt(a, unix.IFLA_VXLAN_DF, t.DF, func(d kernel.DF) []byte { return nl.Uint8Attr(uint8(d)) })
-	a = appendOpt(a, unix.IFLA_VXLAN_PORT_RANGE, t.SourcePorts, portRange)
+	a = appendOpt(a, unix.IFLA_VXLAN_PROXY, t.Proxy, flagAttr)
+	a = appendOpt(a, unix.IFLA_VXLAN_RSC, t.RSC, flagAttr)
+	a = appendOpt(a, unix.IFLA_VXLAN_L2MISS, t.L2Miss, flagAttr)
+	a = appendOpt(a, unix.IFLA_VXLAN_L3MISS, t.L3Miss, flagAttr)
+	a = appendOpt(a, unix.IFLA_VXLAN_AGEING, t.Ageing, netlink.Uint32Attr)
+	a = appendOpt(a, unix.IFLA_VXLAN_LIMIT, t.FDBLimit, netlink.Uint32Attr)
+	a = appendOpt(a, unix.IFLA_VXLAN_TOS, t.TOS, netlink.Uint8Attr)
+	a = appendOpt(a, unix.IFLA_VXLAN_DF, t.DF, func(typ uint16, d kernel.DF) netlink.Attr { return netlink.Uint8Attr(typ, uint8(d)) })
+	a = appendOpt(a, unix.IFLA_VXLAN_PORT_RANGE, t.SourcePorts, portRangeAttr)
 	a = appendChecksum(a, t)
 	if t.GBP.Set && t.GBP.Value {
-		a = append(a, nl.NewRtAttr(unix.IFLA_VXLAN_GBP, nil))
+		a = append(a, netlink.BytesAttr(unix.IFLA_VXLAN_GBP, nil))
 	}
 	switch ttl := t.TTL; {
 	case ttl.Set && ttl.Value.Inherit:
-		a = append(a, nl.NewRtAttr(unix.IFLA_VXLAN_TTL_INHERIT, nil))
+		a = append(a, netlink.BytesAttr(unix.IFLA_VXLAN_TTL_INHERIT, nil))
 	case ttl.Set:
-		a = append(a, attrU8(unix.IFLA_VXLAN_TTL, ttl.Value.Value))
+		a = append(a, netlink.Uint8Attr(unix.IFLA_VXLAN_TTL, ttl.Value.Value))
 	}
 	return a
 }
 
-func appendIP(a []*nl.RtAttr, typ4, typ6 int, addr netip.Addr) []*nl.RtAttr {
+func appendIP(a []netlink.Attr, typ4, typ6 uint16, addr netip.Addr) []netlink.Attr {
 	switch addr = addr.Unmap(); {
 	case addr.Is4():
 		return append(a, attrIP(typ4, addr))
@@ -163,31 +162,31 @@ func appendIP(a []*nl.RtAttr, typ4, typ6 int, addr netip.Addr) []*nl.RtAttr {
 	return a
 }
 
-func appendOpt[T comparable](a []*nl.RtAttr, typ int, o kernel.Opt[T], encode func(T) []byte) []*nl.RtAttr {
+func appendOpt[T comparable](a []netlink.Attr, typ uint16, o kernel.Opt[T], encode func(uint16, T) netlink.Attr) []netlink.Attr {
 	if o.Set {
-		a = append(a, nl.NewRtAttr(typ, encode(o.Value)))
+		a = append(a, encode(typ, o.Value))
 	}
 	return a
 }
 
 // appendChecksum turns one question into the kernel's: over IPv4 whether to send
 // checksums; over IPv6, where RFC 8200 demands them, whether to do without.
-func appendChecksum(a []*nl.RtAttr, t kernel.Tunnel) []*nl.RtAttr {
+func appendChecksum(a []netlink.Attr, t kernel.Tunnel) []netlink.Attr {
 	o := t.UDPChecksum
 	switch {
 	case !o.Set:
 		return a
 	case overIPv6(t):
 		zero := flag(!o.Value)
-		return append(a, attrU8(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX, zero),
-			attrU8(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX, zero))
+		return append(a, netlink.Uint8Attr(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX, zero),
+			netlink.Uint8Attr(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX, zero))
 	}
-	return append(a, attrU8(unix.IFLA_VXLAN_UDP_CSUM, flag(o.Value)))
+	return append(a, netlink.Uint8Attr(unix.IFLA_VXLAN_UDP_CSUM, flag(o.Value)))
 }
 
-func optFlag(b bool) []byte { return nl.Uint8Attr(flag(b)) }
+func flagAttr(typ uint16, b bool) netlink.Attr { return netlink.Uint8Attr(typ, flag(b)) }
 
-func portRange(r kernel.PortRange) []byte {
+func portRangeAttr(typ uint16, r kernel.PortRange) netlink.Attr {
 	b := binary.BigEndian.AppendUint16(nil, r.First)
-	return binary.BigEndian.AppendUint16(b, r.Last)
+	return netlink.BytesAttr(typ, binary.BigEndian.AppendUint16(b, r.Last))
 }

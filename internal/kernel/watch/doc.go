@@ -1,3 +1,2 @@
-// Package watch tells that somebody may have taken away what this project has in the
-// kernel.
+// Package watch reports that somebody may have taken away what this project has in the kernel.
 package watch

@@ -13,7 +13,7 @@ import (
 )
 
 // What somebody takes away is heard of; what is of no interest is not.
-func TestChangesTellsOfDeletions(t *testing.T) {
+func TestDeletionsAreReported(t *testing.T) {
 	ns, batch := netnstest.New(t), filepath.Join(t.TempDir(), "batch")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -87,20 +87,20 @@ func TestChangesTellsOfDeletions(t *testing.T) {
 }
 
 // An error does not end the watch: what was missed is looked for, and again while the error lasts.
-func TestAnErrorIsAChange(t *testing.T) {
+func TestErrorCountsAsChange(t *testing.T) {
 	f, err := os.Open("/") // cannot be read
 	if err != nil {
 		t.Fatal(err)
 	}
 	changes, ended := make(chan struct{}), make(chan struct{})
 	go func() {
-		routes.read(f, changes)
+		linkReports.forward(f, changes)
 		close(ended)
 	}()
 	for range 2 {
 		select {
 		case <-changes:
-		case <-time.After(3 * retry):
+		case <-time.After(3 * retryDelay):
 			t.Fatal("it is not heard of")
 		}
 	}
@@ -113,7 +113,7 @@ func TestAnErrorIsAChange(t *testing.T) {
 	}
 	select {
 	case <-ended:
-	case <-time.After(3 * retry):
+	case <-time.After(3 * retryDelay):
 		t.Error("it goes on after the end")
 	}
 }

@@ -1,0 +1,297 @@
+package addrclaim
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/ipam"
+	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
+)
+
+const (
+	// claimWait is how long others may object to a claim. A host that claims has told the
+	// others within d, 20 ms (gossip sends no more often) and a packet's flight. A host that
+	// claims the same without knowing does so within d, and is heard within 2d.
+	claimWait = 50 * time.Millisecond
+	// claimWaitNewPeer is claimWait during newPeerWindow, after a host was found. Hosts may
+	// not know each other yet: they hear of each other's claims by way of a third, which
+	// takes up to a quarter of a second.
+	claimWaitNewPeer = 500 * time.Millisecond
+	newPeerWindow    = 2 * time.Second
+	// maxAttempts bounds how often a claim may lose. Each time at least one other host gets
+	// what it wanted.
+	maxAttempts = 8
+)
+
+// Request asks for the addresses of a container whose record is in the store.
+type Request struct {
+	membership.EndpointKey
+	Wanted []netip.Addr // the user's; a subnet with one of them gets no other
+}
+
+// Assign returns the container's addresses, one of each subnet and the wanted ones, once no
+// other host objects to them. A container that has addresses keeps them: its plugin may have
+// been killed, and asks again.
+func (c *Claims) Assign(ctx context.Context, r Request) ([]netip.Addr, error) {
+	e, err := c.lookupEndpoint(r.EndpointKey)
+	if err != nil {
+		return nil, err
+	}
+	if addrs := membership.AddrsOf(e.Endpoint); len(addrs) > 0 {
+		return addrs, nil
+	}
+	if err := e.state.Cluster.WaitForPeers(ctx); err != nil {
+		return nil, err
+	}
+	addrs, err := c.negotiate(ctx, r)
+	if err != nil {
+		c.releaseClaim(r.EndpointKey)
+	}
+	return addrs, err
+}
+
+// IsIsolated tells whether an endpoint's cluster has no host but this one.
+func (c *Claims) IsIsolated(key membership.EndpointKey) bool {
+	e, err := c.lookupEndpoint(key)
+	return err == nil && e.state.Cluster.Members() <= 1
+}
+
+// recordedEndpoint is an endpoint that is in the store, with what claiming its addresses takes.
+type recordedEndpoint struct {
+	*network.Endpoint
+	network membership.Network
+	state   HostState
+	bind    netip.Addr // of the cluster
+}
+
+// lookupEndpoint finds an endpoint whose addresses the agent assigns.
+func (c *Claims) lookupEndpoint(key membership.EndpointKey) (recordedEndpoint, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, err := c.lookupEndpointLocked(key)
+	if err == nil && !e.network.AgentPicks() {
+		return recordedEndpoint{}, fmt.Errorf("addresses of network %s are not picked by the agent", e.network.Name)
+	}
+	return e, err
+}
+
+func (c *Claims) lookupEndpointLocked(key membership.EndpointKey) (recordedEndpoint, error) {
+	for bind, state := range c.states {
+		if n, e, ok := state.findEndpoint(key); ok {
+			return recordedEndpoint{e, n, state, bind}, nil
+		}
+	}
+	return recordedEndpoint{}, fmt.Errorf("container %s is not recorded on network %s", key.ContainerID, key.NetworkID)
+}
+
+// selection says which addresses an attempt to claim may use.
+type selection struct {
+	keep    []netip.Addr // the user's, and those that nobody objected to
+	avoid   []netip.Addr // lost to others in earlier attempts
+	attempt int
+}
+
+// replaceContested makes the next attempt keep the claimed addresses except the contested ones.
+func (s *selection) replaceContested(claimed []netip.Addr, contested map[netip.Addr]error) {
+	s.keep = nil
+	for _, a := range claimed {
+		if contested[a] == nil {
+			s.keep = append(s.keep, a)
+		} else {
+			s.avoid = append(s.avoid, a)
+		}
+	}
+}
+
+// negotiate claims addresses until no host objects, and nobody unknown to the agents answers
+// for them on the wire.
+func (c *Claims) negotiate(ctx context.Context, r Request) ([]netip.Addr, error) {
+	pick := selection{keep: r.Wanted}
+	for pick.attempt = range maxAttempts {
+		addrs, err := c.claimAddresses(r.EndpointKey, pick)
+		if err != nil {
+			return nil, err
+		}
+		contested, err := c.waitForObjections(ctx, r.EndpointKey, addrs)
+		if err != nil || len(contested) == 0 {
+			return addrs, err
+		}
+		for _, w := range r.Wanted {
+			if contested[w] != nil {
+				return nil, contested[w]
+			}
+		}
+		pick.replaceContested(addrs, contested)
+	}
+	return nil, fmt.Errorf("other hosts took the address first in each of %d attempts; try again", maxAttempts)
+}
+
+// claimAddresses picks an address of each subnet that has none among the kept ones, and
+// publishes the claim. An address that is in use is not picked. On the first attempt the kept ones are the
+// user's, and are checked too.
+func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]netip.Addr, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, err := c.lookupEndpointLocked(key)
+	if err != nil {
+		return nil, err
+	}
+	n := e.network
+	owners := c.ownersLocked(n, e.state.Cluster.Snapshot(), key.ContainerID)
+	for _, a := range append(n.HostAddrs(), c.hostAddrs[n.ID]...) {
+		owners.add(a, addressOwner{vtep: n.VTEP.Local})
+	}
+	if pick.attempt == 0 {
+		if err := checkAvailable(n, pick.keep, owners); err != nil {
+			return nil, err
+		}
+	}
+	addrs, err := c.pickLocked(n, pick, owners)
+	if err != nil {
+		return nil, fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	if c.active == nil {
+		c.active = make(map[membership.EndpointKey]addressClaim)
+	}
+	c.active[key] = addressClaim{addrs: addrs, bind: e.bind, since: time.Now()}
+	return addrs, c.publishLocked(e.bind)
+}
+
+// checkAvailable says why a container cannot have the addresses that its user wants.
+func checkAvailable(n membership.Network, wanted []netip.Addr, owners addressOwners) error {
+	for _, a := range wanted {
+		if _, ok := n.SubnetOf(a); !ok {
+			return fmt.Errorf("address %v is in no subnet of network %s", a, n.Name)
+		}
+		if owner, ok := owners[a]; ok {
+			return errInUse(n, a, owner)
+		}
+	}
+	return nil
+}
+
+func errInUse(n membership.Network, a netip.Addr, owner addressOwner) error {
+	return fmt.Errorf("address %v of network %s is in use by %v; choose another --ip", a, n.Name, owner)
+}
+
+// pickLocked returns the kept addresses and one of each other subnet, in the subnets' order.
+func (c *Claims) pickLocked(n membership.Network, pick selection, owners addressOwners) ([]netip.Addr, error) {
+	taken := func(a netip.Addr) bool {
+		_, owned := owners[a]
+		return owned || slices.Contains(pick.avoid, a)
+	}
+	var picked []netip.Addr
+	for _, s := range n.Subnets {
+		ofSubnet := slices.DeleteFunc(slices.Clone(pick.keep), func(a netip.Addr) bool { return !s.Prefix.Contains(a) })
+		if len(ofSubnet) == 0 {
+			a, err := ipam.PickAddress(s, c.startLocked(n, s, pick.attempt), taken)
+			if err != nil {
+				return nil, err
+			}
+			c.nextStart[startKey(n, s)] = a.Next()
+			ofSubnet = append(ofSubnet, a)
+		}
+		picked = append(picked, ofSubnet...)
+	}
+	return picked, nil
+}
+
+// startLocked is where the search for a free address starts: behind the last one, or, after a
+// lost claim, elsewhere. Hosts that went on side by side would meet again and again.
+func (c *Claims) startLocked(n membership.Network, s network.Subnet, attempt int) netip.Addr {
+	if c.nextStart == nil {
+		c.nextStart = make(map[string]netip.Addr)
+	}
+	start, ok := c.nextStart[startKey(n, s)]
+	switch {
+	case attempt > 0:
+		return ipam.StartAddress(s, fmt.Sprint(n.VTEP.Local, start, attempt))
+	case !ok:
+		return ipam.StartAddress(s, n.VTEP.Local.String())
+	}
+	return start
+}
+
+func startKey(n membership.Network, s network.Subnet) string { return n.ID + " " + s.Prefix.String() }
+
+// waitForObjections returns the claimed addresses that somebody else has, or has a better right
+// to. It probes the wire while the other hosts may object.
+func (c *Claims) waitForObjections(ctx context.Context, key membership.EndpointKey, addrs []netip.Addr) (map[netip.Addr]error, error) {
+	began := time.Now()
+	e, err := c.lookupEndpoint(key)
+	if err != nil {
+		return nil, err
+	}
+	answered, err := e.state.Probe(key.NetworkID, *e.Endpoint, addrs)
+	if err != nil {
+		return nil, err
+	}
+	if err := sleepContext(ctx, time.Until(began.Add(objectionTime(e.state.Cluster)))); err != nil {
+		return nil, err
+	}
+	contested, err := c.contestedAddresses(key)
+	for a, reason := range answered {
+		if contested[a] == nil && contested != nil {
+			contested[a] = reason
+		}
+	}
+	return contested, err
+}
+
+// objectionTime returns how long the hosts of a cluster may object to a claim.
+func objectionTime(cluster Cluster) time.Duration {
+	if cluster.PeerFoundWithin(newPeerWindow) {
+		return claimWaitNewPeer
+	}
+	return claimWait
+}
+
+// sleepContext waits for d, and fails if ctx ends first.
+func sleepContext(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ErrShuttingDown
+	}
+}
+
+// contestedAddresses returns those of a claim's addresses that somebody else has a better right to.
+func (c *Claims) contestedAddresses(key membership.EndpointKey) (map[netip.Addr]error, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, err := c.lookupEndpointLocked(key)
+	if err != nil {
+		return nil, err
+	}
+	claim, ok := c.active[key]
+	if !ok {
+		return nil, fmt.Errorf("the address claim of container %s expired; start it again", key.ContainerID)
+	}
+	owners := c.ownersLocked(e.network, e.state.Cluster.Snapshot(), key.ContainerID)
+	contested := make(map[netip.Addr]error)
+	for _, a := range claim.addrs {
+		if owner, ok := owners[a]; ok && owner.winsOver(e.network.VTEP.Local) {
+			contested[a] = errInUse(e.network, a, owner)
+		}
+	}
+	return contested, nil
+}
+
+// releaseClaim gives a claim up.
+func (c *Claims) releaseClaim(key membership.EndpointKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	claim, ok := c.active[key]
+	if !ok {
+		return
+	}
+	delete(c.active, key)
+	_ = c.publishLocked(claim.bind) // the next turn publishes again
+}

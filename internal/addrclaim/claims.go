@@ -1,0 +1,122 @@
+package addrclaim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
+)
+
+// Cluster is the part of a running cluster that claims need.
+type Cluster interface {
+	// Set publishes what this host has.
+	Set([]cluster.Membership) error
+	// Snapshot returns what the other hosts have.
+	Snapshot() cluster.Snapshot
+	// WaitForPeers returns once it is known what the other hosts have, or after a bounded time.
+	WaitForPeers(context.Context) error
+	// PeerFoundWithin tells whether a host was found, or began to look for others, within the
+	// last d.
+	PeerFoundWithin(d time.Duration) bool
+	// Members counts the hosts, this one included.
+	Members() int
+}
+
+// ProbeFunc asks on the wire who has addresses that an endpoint is about to get. It returns an
+// error for each address that somebody has.
+type ProbeFunc func(networkID string, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error)
+
+// HostState is what this host has in a cluster.
+type HostState struct {
+	Cluster  Cluster
+	Networks []membership.Network
+	Probe    ProbeFunc
+
+	memberships []cluster.Membership // of Networks, without claims
+}
+
+// Claims are the addresses that containers of this host are about to get. Whoever asks for
+// addresses does not wait for the agent's loop, so Claims also keeps what the last turn
+// published. The zero value is ready for use, by many goroutines.
+type Claims struct {
+	mu     sync.Mutex
+	states map[netip.Addr]HostState // by the address that the cluster's hosts talk by
+	active map[membership.EndpointKey]addressClaim
+	// nextStart is where the search for a free address goes on, by network and subnet: the
+	// address that was freed last is handed out last.
+	nextStart map[string]netip.Addr
+	hostAddrs map[string][]netip.Addr // this host's own, by network, from the moment that they are chosen
+}
+
+// addressClaim is an address claim that waits for objections, or for its plugin to record it.
+type addressClaim struct {
+	addrs []netip.Addr
+	bind  netip.Addr // of the cluster
+	since time.Time
+}
+
+// claimTimeout is longer than a plugin that has the answer can wait for the store's lock.
+// After that the plugin has recorded the addresses, or never will.
+const claimTimeout = 90 * time.Second
+
+// ErrShuttingDown is returned to whoever waits while the agent shuts down.
+var ErrShuttingDown = errors.New("the agent is shutting down")
+
+// Publish tells the cluster that talks by the address bind what this host has, claims included.
+// It drops the claims whose container has its addresses by now, or is gone.
+func (c *Claims) Publish(bind netip.Addr, state HostState) error {
+	state.memberships = membership.Publish(state.Networks)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.states == nil {
+		c.states = make(map[netip.Addr]HostState)
+	}
+	c.states[bind] = state
+	for key, claim := range c.active {
+		if claim.bind != bind {
+			continue
+		}
+		n, e, ok := state.findEndpoint(key)
+		if !ok || !n.AwaitsAddresses(e) || time.Since(claim.since) > claimTimeout {
+			delete(c.active, key)
+		}
+	}
+	return c.publishLocked(bind)
+}
+
+func (c *Claims) publishLocked(bind netip.Addr) error {
+	state := c.states[bind]
+	memberships := slices.Clone(state.memberships)
+	for _, n := range state.Networks {
+		i := slices.IndexFunc(memberships, func(m cluster.Membership) bool { return m.Network == n.Key() })
+		for key, claim := range c.active {
+			if i >= 0 && key.NetworkID == n.ID {
+				claimed := cluster.Endpoint{ContainerID: key.ContainerID, Addrs: claim.addrs}
+				memberships[i].Endpoints = append(slices.Clip(memberships[i].Endpoints), claimed)
+			}
+		}
+	}
+	if err := state.Cluster.Set(memberships); err != nil {
+		return fmt.Errorf("cluster of %v: %w", bind, err)
+	}
+	return nil
+}
+
+func (s HostState) findEndpoint(key membership.EndpointKey) (membership.Network, *network.Endpoint, bool) {
+	for _, n := range s.Networks {
+		if n.ID != key.NetworkID {
+			continue
+		}
+		if e, ok := n.Endpoint(key.ContainerID); ok {
+			return n, e, true
+		}
+	}
+	return membership.Network{}, nil, false
+}

@@ -1,0 +1,93 @@
+package addrclaim
+
+import (
+	"net/netip"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/membership"
+)
+
+// addressOwner is who has an address of a network.
+type addressOwner struct {
+	host        string     // "": this one
+	vtep        netip.Addr // the host's
+	container   string     // "": the host itself has it
+	claimed     bool       // the container is only about to get it
+	unreachable bool       // the host does not answer; what it has stays its own
+}
+
+// String says who it is, for a person.
+func (o addressOwner) String() string {
+	text := "host " + o.host + " itself"
+	switch {
+	case o.host == "" && o.container == "":
+		text = "this host itself"
+	case o.host == "":
+		text = "container " + o.container
+	case o.container != "":
+		text = "container " + o.container + " on host " + o.host
+	}
+	if o.unreachable {
+		text += ", which does not answer"
+	}
+	return text
+}
+
+// winsOver tells whether the owner's right is better than a claim of the host with the VTEP. Of
+// two claims that crossed, the lower VTEP's wins: nobody claims what is known to be claimed.
+func (o addressOwner) winsOver(vtep netip.Addr) bool { return !o.claimed || o.vtep.Less(vtep) }
+
+// displaces tells whether the host with the VTEP must leave its own address to the owner: to
+// any container, since a host's address changes more easily, and of two hosts to the one with
+// the lower VTEP. A claim is given up when the container's host hears of this one.
+func (o addressOwner) displaces(vtep netip.Addr) bool {
+	if o.container != "" {
+		return !o.claimed
+	}
+	return !o.unreachable && o.vtep.Less(vtep)
+}
+
+// addressOwners has, of each address, who has the best right to it.
+type addressOwners map[netip.Addr]addressOwner
+
+func (owners addressOwners) add(a netip.Addr, o addressOwner) {
+	if have, ok := owners[a]; ok && (!have.claimed || o.claimed && have.vtep.Less(o.vtep)) {
+		return
+	}
+	owners[a] = o
+}
+
+// ownersLocked returns who has the addresses of a network: the other hosts and their containers,
+// and the containers of this host with their claims, except one.
+func (c *Claims) ownersLocked(n membership.Network, s cluster.Snapshot, except string) addressOwners {
+	owners := make(addressOwners)
+	for _, m := range n.Members(s) {
+		o := addressOwner{host: m.Host, vtep: m.VTEP, unreachable: !m.Reachable}
+		for _, a := range m.HostAddrs {
+			owners.add(a, o)
+		}
+		for _, e := range m.Endpoints {
+			o.container, o.claimed = membership.ContainerLabel(e.Names, e.ContainerID), e.Claimed()
+			for _, a := range e.Addrs {
+				owners.add(a, o)
+			}
+		}
+	}
+	for _, e := range n.Endpoints {
+		if e.ContainerID == except {
+			continue
+		}
+		for _, p := range e.Addrs {
+			owners.add(p.Addr(), addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(e.Names(), e.ContainerID)})
+		}
+	}
+	for key, claim := range c.active {
+		if key.NetworkID != n.ID || key.ContainerID == except {
+			continue
+		}
+		for _, a := range claim.addrs {
+			owners.add(a, addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(nil, key.ContainerID), claimed: true})
+		}
+	}
+	return owners
+}

@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"vxlan-driver/internal/addrclaim"
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/membership"
+)
+
+// handleRequest answers a request of the plugin or of the operator's tool. It is called from the
+// API's goroutines.
+func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.Response {
+	switch r.Verb {
+	case agentapi.VerbSync:
+		return a.handleSync(ctx, r)
+	case agentapi.VerbStoreChanged:
+		a.requests.TriggerSoon()
+		return agentapi.Response{}
+	case agentapi.VerbAssignAddresses:
+		return a.handleAssign(ctx, r.Assign)
+	case agentapi.VerbStatus:
+		// A turn first, so that the report is of now.
+		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
+		report := a.status.CurrentReport()
+		report.Problem = errorResponse(err).Error
+		return agentapi.Response{Status: &report}
+	}
+	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
+}
+
+// handleSync runs a turn, or, for a container that was set up, does what its plugin waits for.
+func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Response {
+	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
+	if r.Container == "" {
+		return errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
+	}
+	var response agentapi.Response
+	if a.dns.AddRecord(key) {
+		a.announcer.QueueAnnouncement(key)
+		a.requests.TriggerSoon()
+	} else {
+		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
+	}
+	response.Announces = response.Error == "" && a.announcer.Enabled()
+	return response
+}
+
+// handleAssign assigns a container's addresses. It does not hold up the loop, except for the turn by
+// which the agent learns of the container and starts the cluster of its network.
+func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) agentapi.Response {
+	if r == nil {
+		return agentapi.Response{Error: "assign addresses: the request names no container"}
+	}
+	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
+	turnErr := a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
+	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
+	if err == nil {
+		return agentapi.Response{Addrs: addrs, Warning: a.warnIfIsolated(key)}
+	}
+	if turnErr != nil {
+		err = fmt.Errorf("%w (%w)", err, turnErr)
+	}
+	return errorResponse(err)
+}
+
+// warnIfIsolated warns of a host that may be one of several which do not hear each other. A
+// host with a key needs no warning: it is the first, or its seeds are down, as its log says.
+func (a *Agent) warnIfIsolated(key membership.EndpointKey) string {
+	if len(a.Config.Keys) > 0 || !a.claims.IsIsolated(key) {
+		return ""
+	}
+	return "no other host was found. Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts in its own remote_ips and seeds: each host must list all others"
+}
+
+func errorResponse(err error) agentapi.Response {
+	if err == nil {
+		return agentapi.Response{}
+	}
+	return agentapi.Response{Error: err.Error()}
+}
+
+// request waits for a turn that begins after it was made.
+type request struct {
+	// container was set up and waits for its DNS records only, by a turn of scopeDNS. If its
+	// ContainerID is "", the request waits for a turn of all that is due.
+	container membership.EndpointKey
+	done      chan error
+}
+
+// requestBroker passes requests from the API's goroutines to the loop.
+type requestBroker struct {
+	waiting chan request  // somebody waits for a turn
+	soon    chan struct{} // the store has changed, and nobody waits
+}
+
+func newRequestBroker() *requestBroker {
+	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1)}
+}
+
+// TriggerSoon makes a turn come soon, for what is in the store by now.
+func (b *requestBroker) TriggerSoon() {
+	select {
+	case b.soon <- struct{}{}:
+	default:
+	}
+}
+
+// SyncAndWait waits for the end of a turn that begins after the call.
+func (b *requestBroker) SyncAndWait(ctx context.Context, key membership.EndpointKey) error {
+	done := make(chan error, 1)
+	select {
+	case b.waiting <- request{key, done}:
+	case <-ctx.Done():
+		return addrclaim.ErrShuttingDown
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return addrclaim.ErrShuttingDown
+	}
+}
+
+// SyncNetworkAndWait is SyncAndWait without the errors of other networks, if one is given.
+func (b *requestBroker) SyncNetworkAndWait(ctx context.Context, key membership.EndpointKey) error {
+	err := b.SyncAndWait(ctx, key)
+	if key.NetworkID == "" {
+		return err
+	}
+	return driver.FilterByNetwork(key.NetworkID, err)
+}

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/membership"
+)
+
+// statusReporter says how the host is: in the log, and to a person who asks.
+type statusReporter struct {
+	version  string
+	clusters *clusterSet
+	log      *slog.Logger
+
+	failed     bool     // the last full turn failed
+	lastErr    string   // as logged, so that an error that lasts is logged once
+	duplicates []string // as logged
+
+	mu     sync.Mutex
+	report agentapi.StatusReport
+}
+
+// LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has
+// not finished or is taking down. So only what fails again in a full turn is logged.
+func (s *statusReporter) LogOutcome(what scope, err error) {
+	switch {
+	case what != scopeFull:
+	case err == nil:
+		if s.lastErr != "" {
+			s.log.Info("the host is fully configured again")
+		}
+		s.lastErr, s.failed = "", false
+	case !s.failed:
+		s.failed = true
+	case err.Error() != s.lastErr:
+		s.lastErr = err.Error()
+		s.log.Error("the host is not fully configured; retrying", "err", err)
+	}
+}
+
+// CurrentReport returns the report of the last turn.
+func (s *statusReporter) CurrentReport() agentapi.StatusReport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.report
+}
+
+// UpdateReport makes the report of a turn.
+func (s *statusReporter) UpdateReport(networks []driver.LocalNetwork) {
+	locals := allToMembership(networks)
+	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus()}
+	for _, n := range locals {
+		report.Networks = append(report.Networks, s.networkStatus(n))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report = report
+}
+
+func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
+	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints)}
+	for _, m := range n.Members(s.clusters.SnapshotOf(n)) {
+		status.Members++
+		status.Remote += len(m.Endpoints)
+	}
+	return status
+}
+
+func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
+	var all []agentapi.ClusterStatus
+	for bind, m := range s.clusters.members {
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: m.Refused()}
+		for _, h := range m.Snapshot().Hosts {
+			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b agentapi.ClusterStatus) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// findDuplicates returns the addresses that two containers have, and logs each once as long
+// as it lasts.
+func (s *statusReporter) findDuplicates(networks []membership.Network) []string {
+	var found []string
+	for _, n := range networks {
+		if n.NeedsAgent() {
+			found = append(found, membership.Duplicates(n, s.clusters.SnapshotOf(n))...)
+		}
+	}
+	for _, text := range found {
+		if !slices.Contains(s.duplicates, text) {
+			s.log.Error("two containers have one address", "what", text)
+		}
+	}
+	s.duplicates = found
+	return found
+}

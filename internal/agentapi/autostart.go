@@ -1,0 +1,226 @@
+package agentapi
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// startTimeout is how long a container start waits until the agent runs and answers.
+	startTimeout = 2 * time.Second
+	// pollInterval is how often a starting agent is called. It listens after some 10 ms.
+	pollInterval = 5 * time.Millisecond
+	// maxRestarts is how often an agent that is killed while it starts is started again.
+	maxRestarts = 3
+	// assignTimeout is how much longer the agent may take to assign addresses. It waits for
+	// other hosts' objections, and may have to join the cluster first.
+	assignTimeout = 10 * time.Second
+)
+
+// SocketUnit is the systemd socket unit that starts the agent.
+const SocketUnit = "vxland.socket"
+
+// Client calls the agent of this host, and starts it where a request needs it.
+type Client struct {
+	Socket  string
+	Log     string               // the output of an agent that is started without systemd
+	Binary  string               // path of vxland; "": the places where it is installed
+	Systemd bool                 // systemd runs on this host
+	Warn    func(message string) // shows the user a warning of the agent's
+}
+
+// Sync has the agent act on the store as it is now. The error says what is wrong with the network.
+func (c Client) Sync(network string) error {
+	_, err := c.callOrStart(Request{Verb: VerbSync, Network: network}, 0)
+	return err
+}
+
+// EndpointAdded has the agent answer the names of a container that has been set up. The result
+// tells whether the agent announces the container's addresses; agents of earlier versions do not.
+func (c Client) EndpointAdded(network, container string) (announces bool, err error) {
+	r, err := c.callOrStart(Request{Verb: VerbSync, Network: network, Container: container}, 0)
+	return r.Announces, err
+}
+
+// AssignAddresses has the agent pick addresses for a container whose record is in the store.
+func (c Client) AssignAddresses(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
+	r, err := c.callOrStart(Request{Verb: VerbAssignAddresses, Assign: &AssignRequest{
+		Network: network, Container: container, Wanted: wanted,
+	}}, assignTimeout)
+	if err == nil && r.Warning != "" {
+		c.Warn(r.Warning)
+	}
+	return r.Addrs, err
+}
+
+// StoreChanged tells the agent, if it runs, that the store has changed. The agent also watches
+// the store, so nothing depends on this message.
+func (c Client) StoreChanged() {
+	_ = Send(c.Socket, Request{Verb: VerbStoreChanged}, time.Now().Add(startTimeout))
+}
+
+// callOrStart returns the agent's answer, and starts the agent if it does not run. A request
+// whose answer takes longer than the agent's start gets extra time.
+func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {
+	deadline := time.Now().Add(startTimeout)
+	call := func() (Response, error) { return Call(c.Socket, r, deadline.Add(extra)) }
+	response, err := call()
+	if !errors.Is(err, ErrNotRunning) {
+		return response, err
+	}
+	exited, err := c.startAgent(deadline)
+	if err != nil {
+		return Response{}, fmt.Errorf("start vxland: %w", err)
+	}
+	for restarts := 0; ; {
+		response, err := call()
+		if !errors.Is(err, ErrNotRunning) {
+			return response, c.withLogHint(err)
+		}
+		select {
+		case exitErr := <-exited:
+			if errors.Is(exitErr, errKilled) && restarts < maxRestarts {
+				restarts++
+				if exited, err = c.startAgent(deadline); err == nil {
+					continue
+				}
+				exitErr = errors.Join(exitErr, err)
+			}
+			exitErr = cmp.Or(exitErr, errors.New("exit status 0"))
+			return Response{}, c.withLogHint(fmt.Errorf("start vxland: it ended at once: %w", exitErr))
+		case <-time.After(pollInterval):
+		}
+		if time.Now().After(deadline) {
+			return Response{}, c.withLogHint(fmt.Errorf("start vxland: it does not answer within %v", startTimeout))
+		}
+	}
+}
+
+// withLogHint adds where the agent's log is.
+func (c Client) withLogHint(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case c.Systemd:
+		return fmt.Errorf("%w; see `journalctl -u vxland` or %s", err, c.Log)
+	}
+	return fmt.Errorf("%w; see %s", err, c.Log)
+}
+
+// startAgent starts the agent by its systemd unit where there is one, so that it does not
+// belong to the service of the first container. Elsewhere it becomes a process of its own; the
+// channel receives how that process exits.
+func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) {
+	if c.Systemd && c.Binary == "" && startWithSystemd(deadline) {
+		return nil, nil
+	}
+	path, err := c.findBinary()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	return spawnDetached(log, path, "--keep")
+}
+
+// systemctl has this path on every system that systemd runs on.
+const systemctl = "/usr/bin/systemctl"
+
+// startWithSystemd starts the socket unit, and tells whether that worked.
+func startWithSystemd(deadline time.Time) bool {
+	exited, err := spawnDetached(nil, systemctl, "start", SocketUnit)
+	if err != nil {
+		return false
+	}
+	select {
+	case err := <-exited:
+		return err == nil
+	case <-time.After(time.Until(deadline)):
+		return false
+	}
+}
+
+// binaryPaths are the places where the agent is installed, besides the one beside the plugin.
+var binaryPaths = []string{
+	"/usr/local/libexec/vxlan/vxland", "/usr/libexec/vxlan/vxland", "/usr/local/lib/vxlan/vxland", "/usr/lib/vxlan/vxland",
+	"/usr/local/sbin/vxland", "/usr/sbin/vxland", "/usr/local/bin/vxland", "/usr/bin/vxland",
+}
+
+func (c Client) findBinary() (string, error) {
+	if c.Binary != "" {
+		return c.Binary, nil
+	}
+	candidates := binaryPaths
+	if self, err := os.Executable(); err == nil {
+		candidates = append([]string{self[:strings.LastIndexByte(self, '/')+1] + "../vxlan/vxland"}, binaryPaths...)
+	}
+	for _, path := range candidates {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("it is not installed; install it at %s", binaryPaths[0])
+}
+
+// errKilled says that a signal ended a process. The cause may lie outside the program, such as
+// a lack of memory, and another attempt may succeed.
+var errKilled = errors.New("the process was killed")
+
+// spawnDetached starts a program in a session of its own, with out as its output; the channel
+// receives how it exits. os/exec would make the plugin 100 kB larger, and os.StartProcess first
+// starts another process to probe the kernel.
+func spawnDetached(out *os.File, argv ...string) (exited <-chan error, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	if out == nil {
+		out = null
+	}
+	// The agent must not inherit what the plugin was given open, such as a pipe whose reader
+	// waits for its end. Before Linux 5.11 it does.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
+		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")},
+		Files: []uintptr{null.Fd(), out.Fd(), out.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "start", Path: argv[0], Err: err}
+	}
+	result := make(chan error, 1)
+	go func() { result <- waitForExit(pid) }()
+	return result, nil
+}
+
+// waitForExit returns how a process exited: nil for exit status 0.
+func waitForExit(pid int) error {
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return fmt.Errorf("wait for process %d: %w", pid, err)
+		case status.Signaled():
+			return fmt.Errorf("signal: %v: %w", status.Signal(), errKilled)
+		case status.ExitStatus() != 0:
+			return fmt.Errorf("exit status %d", status.ExitStatus())
+		default:
+			return nil
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package fastpath
+
+import (
+	"errors"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// Path is a way to pass packets on without the bridge.
+type Path interface {
+	// Set makes the fast path what is wanted, and removes one that leads nowhere. Bridge, VXLAN device and its forwarding
+	// tables must be as they should be. The error is kernel.ErrNoFastPath where the kernel cannot do it.
+	Set(want kernel.FastPath) error
+	// Evict has packets for a MAC, and from the port with it, go by the bridge again.
+	Evict(device string, mac kernel.MAC) error
+	// EvictPort is Evict for a port that stays: the bridge forgets that the MAC is there.
+	EvictPort(device string, port kernel.FastPathPort) error
+	// Remove removes what would outlive a VXLAN device that is about to go or has gone.
+	Remove(device string) error
+}
+
+// Redirector is the Path of nftables and tc.
+type Redirector struct{ kernel Kernel }
+
+// New returns the Path of a namespace.
+func New(k Kernel) Redirector { return Redirector{k} }
+
+// attempts is how often a fast path is set whose devices go meanwhile: the next time they are seen to be gone.
+const attempts = 3
+
+// Set implements Path.
+func (r Redirector) Set(want kernel.FastPath) (err error) {
+	if want.IsEmpty() {
+		return r.removeAll(want.Device)
+	}
+	for range attempts {
+		if err = r.set(want); !errors.Is(err, kernel.ErrNotFound) {
+			break
+		}
+	}
+	return err
+}
+
+func (r Redirector) set(want kernel.FastPath) (err error) {
+	if want.Ports, err = r.attachedPorts(want); err != nil {
+		return err
+	}
+	// The bridge must know the containers before it no longer hears of them.
+	if err := r.setStaticEntries(want); err != nil {
+		return err
+	}
+	return errors.Join(r.setOutbound(want), r.setInbound(want))
+}
+
+// attachedPorts leaves out ports that are not on the bridge. A container's veth goes with the container, before its
+// teardown, and another container may have got the name since.
+func (r Redirector) attachedPorts(want kernel.FastPath) (attached []kernel.FastPathPort, err error) {
+	for _, p := range want.Ports {
+		l, err := r.kernel.Link(p.Name, 0)
+		if err != nil && !errors.Is(err, kernel.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && l.Alias == p.Alias && l.Master == want.Bridge {
+			p.Alias = "" // as observed
+			attached = append(attached, p)
+		}
+	}
+	return attached, nil
+}
+
+// setStaticEntries tells the bridge which MACs are behind its ports.
+func (r Redirector) setStaticEntries(want kernel.FastPath) error {
+	var macs []kernel.MAC
+	for _, p := range want.Ports {
+		macs = append(macs, p.MAC)
+	}
+	have, err := r.kernel.StaticPorts(want.Bridge, macs)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range want.Ports {
+		if have[p.MAC] != p.Name {
+			errs = append(errs, r.kernel.Apply(kernel.AddStatic{Name: p.Name, MAC: p.MAC}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setOutbound sees to what containers send.
+func (r Redirector) setOutbound(want kernel.FastPath) error {
+	have, err := r.kernel.Outbound(want.Device)
+	if err != nil {
+		return err
+	}
+	if !have.Intact {
+		return r.kernel.Apply(LoadTable{want.Device, Members{want.Remote, want.Ports}})
+	}
+	c := ChangeTable{Device: want.Device}
+	c.Add.Remote, c.Delete.Remote = difference(want.Remote, have.Remote)
+	c.Add.Ports, c.Delete.Ports = difference(want.Ports, have.Ports)
+	if want.Partial {
+		// Remote MACs stay, but what is here cannot be elsewhere.
+		c.Delete.Remote = slices.DeleteFunc(c.Delete.Remote, func(m kernel.MAC) bool { return !hasMAC(want.Ports, m) })
+	}
+	if c.Add.isEmpty() && c.Delete.isEmpty() {
+		return nil
+	}
+	return r.kernel.Apply(c)
+}
+
+func hasMAC(ports []kernel.FastPathPort, m kernel.MAC) bool {
+	return slices.ContainsFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
+}
+
+// setInbound sees to what comes for containers.
+func (r Redirector) setInbound(want kernel.FastPath) error {
+	have, err := r.kernel.Inbound(want.Device)
+	if err != nil {
+		return err
+	}
+	if !have.Intact {
+		return r.kernel.Apply(LoadFilters{want.Device, want.Ports})
+	}
+	add, del := difference(want.Ports, have.Ports)
+	errs := []error{r.removeInbound(want.Device, del)}
+	for _, p := range add {
+		errs = append(errs, r.kernel.Apply(AddFilters{want.Device, p}))
+	}
+	return errors.Join(errs...)
+}
+
+// removeInbound deletes the filters of ports, and has the bridge forget their MACs.
+func (r Redirector) removeInbound(device string, ports []kernel.FastPathPort) error {
+	var errs []error
+	for _, p := range ports {
+		errs = append(errs, r.kernel.Apply(DeleteFilters{device, p.MAC}))
+		if p.Name != "" {
+			errs = append(errs, r.kernel.Apply(kernel.DelStatic{Name: p.Name, MAC: p.MAC}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeAll removes the fast path of a VXLAN device that stays.
+func (r Redirector) removeAll(device string) error {
+	err := r.Remove(device)
+	have, haveErr := r.kernel.Inbound(device)
+	return errors.Join(err, haveErr, r.removeInbound(device, have.Ports))
+}
+
+// Remove implements Path. The filters go with their device.
+func (r Redirector) Remove(device string) error {
+	have, err := r.kernel.Outbound(device)
+	if err != nil || !have.Exists {
+		return err
+	}
+	return r.kernel.Apply(DeleteTable{device})
+}
+
+// Evict implements Path.
+func (r Redirector) Evict(device string, mac kernel.MAC) error {
+	if mac.IsZero() {
+		return nil
+	}
+	return errors.Join(
+		r.kernel.Apply(EvictFromTable{device, mac}),
+		r.kernel.Apply(DeleteFilters{device, mac}))
+}
+
+// EvictPort implements Path.
+func (r Redirector) EvictPort(device string, port kernel.FastPathPort) error {
+	if port.MAC.IsZero() {
+		return nil
+	}
+	return errors.Join(
+		r.Evict(device, port.MAC),
+		r.kernel.Apply(kernel.DelStatic{Name: port.Name, MAC: port.MAC}))
+}
+
+// difference returns what is to be added, in the order of want, and what is to be deleted, in the order of have. A dump
+// may have an entry twice.
+func difference[E comparable](want, have []E) (add, del []E) {
+	extra := make(map[E]bool, len(have))
+	for _, e := range have {
+		extra[e] = true
+	}
+	for _, e := range want {
+		if !extra[e] {
+			add = append(add, e)
+		}
+		delete(extra, e)
+	}
+	for _, e := range have {
+		if extra[e] {
+			del = append(del, e)
+			delete(extra, e)
+		}
+	}
+	return add, del
+}

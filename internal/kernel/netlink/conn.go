@@ -1,0 +1,206 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel/netns"
+)
+
+// Conn is a netlink socket of one network namespace. It is for one goroutine at a time.
+type Conn struct {
+	fd     int
+	seq    uint32
+	buffer []byte // for what is received
+}
+
+// Option is a setting of a socket.
+type Option struct{ level, name, value int }
+
+// StrictChecks has rtnetlink filter dumps by what the request says (Linux 4.20). Otherwise it ignores most of that, and
+// everything comes.
+var StrictChecks = Option{unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1}
+
+// BufferSizes sets the limits of what may wait in the socket, in bytes, above those that the system has for users.
+func BufferSizes(bytes int) []Option {
+	return []Option{{unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bytes}, {unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes}}
+}
+
+// Open opens a socket in the namespace at nspath, or for "" in the one that the caller is in. An error about the path
+// is one of netns.Open.
+func Open(nspath string, protocol int, options ...Option) (*Conn, error) {
+	c := new(Conn)
+	err := netns.DoIn(nspath, func() (err error) {
+		c.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+		return os.NewSyscallError("socket", err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	options = append(options,
+		Option{unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1},
+		Option{unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1}) // an error need not repeat what was sent
+	for _, o := range options {
+		if err := unix.SetsockoptInt(c.fd, o.level, o.name, o.value); err != nil {
+			c.Close()
+			return nil, os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return c, nil
+}
+
+// Close closes the socket.
+func (c *Conn) Close() { unix.Close(c.fd) }
+
+// SetReceiveBuffer sets how many bytes of answers may wait in the socket; the kernel doubles the number. By force, as
+// root may: the usual limit (net.core.rmem_max) is 200 kB. Root of a user namespace may not, and then the limit holds.
+func (c *Conn) SetReceiveBuffer(bytes int) error {
+	err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes)
+	if errors.Is(err, unix.EPERM) {
+		err = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// dumpTries is how often a list is asked for that keeps changing while the kernel writes it.
+const dumpTries = 10
+
+// Execute sends one request and returns the bodies of the messages that answer it: of a dump all, of a request for an
+// acknowledgement (NLM_F_ACK) all before that, of any other one. A dump during which something changed
+// may lack an object or have it twice (NLM_F_DUMP_INTR), and is asked for again.
+func (c *Conn) Execute(request *Builder) (bodies [][]byte, err error) {
+	for range dumpTries {
+		bodies, err = c.executeOnce(request)
+		if !errors.Is(err, errInterrupted) {
+			break
+		}
+	}
+	return bodies, err
+}
+
+// errInterrupted says that a list changed while the kernel wrote it.
+var errInterrupted = errors.New("the list kept changing while it was read")
+
+func (c *Conn) executeOnce(request *Builder) (bodies [][]byte, err error) {
+	c.seq++
+	message := request.finishRequest(c.seq)
+	if err := c.send(message); err != nil {
+		return nil, err
+	}
+	acknowledged := binary.NativeEndian.Uint16(message[6:])&unix.NLM_F_ACK != 0
+	received, err := c.receive(func(m Message) bool {
+		if m.Type == unix.NLMSG_ERROR || m.Type == unix.NLMSG_DONE {
+			return true
+		}
+		return m.Flags&unix.NLM_F_MULTI == 0 && !acknowledged
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range received {
+		if m.Flags&unix.NLM_F_DUMP_INTR != 0 {
+			return nil, errInterrupted
+		}
+		if err := m.refusal(); err != nil {
+			return nil, err
+		}
+		if m.Type != unix.NLMSG_ERROR && m.Type != unix.NLMSG_DONE {
+			bodies = append(bodies, m.Body)
+		}
+	}
+	return bodies, nil
+}
+
+// Refusal says that the kernel refused a message of a batch.
+type Refusal struct {
+	Index int // of the message in the batch
+	Err   error
+}
+
+// ExecuteBatch sends messages in one system call, and returns which of them the kernel refused. Silence is success: no
+// message needs to ask for an acknowledgement. Where refusals do not fit into the receive buffer the error is ENOBUFS.
+func (c *Conn) ExecuteBatch(b *Batch) (refusals []Refusal, err error) {
+	if err := c.send(b.Data()); err != nil {
+		return nil, err
+	}
+	received, err := c.receive(func(Message) bool { return false })
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range received {
+		if err := m.refusal(); err != nil && int(m.Seq) < b.count {
+			refusals = append(refusals, Refusal{int(m.Seq), err})
+		}
+	}
+	return refusals, nil
+}
+
+func (c *Conn) send(data []byte) error {
+	err := unix.Sendto(c.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	return os.NewSyscallError("send", err)
+}
+
+// receive reads messages until one is the last, or no more is there. The kernel makes the rest of a long list as it is
+// read.
+func (c *Conn) receive(isLast func(Message) bool) (all []Message, err error) {
+	if c.buffer == nil {
+		c.buffer = make([]byte, 64<<10)
+	}
+	for {
+		n, _, err := unix.Recvfrom(c.fd, c.buffer, unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return all, nil
+		case err != nil:
+			return nil, os.NewSyscallError("receive", err)
+		}
+		last := false
+		for m := range Messages(append([]byte(nil), c.buffer[:n]...)) {
+			all = append(all, m)
+			last = isLast(m)
+		}
+		if last {
+			return all, nil
+		}
+	}
+}
+
+// refusal returns the error of a message that says how a request or a dump ended, nil if it ended well.
+func (m Message) refusal() error {
+	if m.Type != unix.NLMSG_ERROR && m.Type != unix.NLMSG_DONE {
+		return nil
+	}
+	errno := unix.Errno(-int32(Uint32(m.Body)))
+	if errno == 0 {
+		return nil
+	}
+	if text := m.explanation(); text != "" {
+		return fmt.Errorf("%w (%s)", errno, text)
+	}
+	return errno
+}
+
+// explanation returns the kernel's own words on an error (NLMSGERR_ATTR_MSG). They follow the request's header, which
+// the answer repeats, or the request itself.
+func (m Message) explanation() string {
+	const errnoLen = 4
+	if m.Flags&unix.NLM_F_ACK_TLVS == 0 || len(m.Body) < errnoLen {
+		return ""
+	}
+	rest := m.Body[errnoLen:]
+	if m.Type == unix.NLMSG_ERROR {
+		echoed := unix.SizeofNlMsghdr
+		if m.Flags&unix.NLM_F_CAPPED == 0 {
+			echoed = align(int(Uint32(rest)))
+		}
+		rest = rest[min(echoed, len(rest)):]
+	}
+	return strings.TrimSuffix(Text(Find(rest, unix.NLMSGERR_ATTR_MSG)), ".")
+}

@@ -1,0 +1,55 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Subscription says which reports of the kernel to receive.
+type Subscription struct {
+	Name     string // of the file that Subscribe returns
+	Protocol int
+	Groups   []int
+	Ignored  uint16 // a type of message that is not delivered, or 0
+}
+
+// Subscribe returns a file that reads the kernel's reports in the namespace that the caller is in. To close it ends a read.
+func Subscribe(s Subscription) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, s.Protocol)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), s.Name) // the runtime waits on it
+	err = os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+	for _, g := range s.Groups {
+		if err == nil {
+			err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g))
+		}
+	}
+	if err == nil && s.Ignored != 0 {
+		err = dropMessages(fd, s.Ignored)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// dropMessages has the kernel not deliver messages of a type, which would wake up the reader for each. It filters by the
+// first message in a buffer (socket(7)); rtnetlink has one in each.
+func dropMessages(fd int, typ uint16) error {
+	// A filter reads numbers in network byte order, and the type is in the machine's.
+	asRead := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, typ))
+	const typeOffset = 4 // struct nlmsghdr
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: typeOffset},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: uint32(asRead)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
+}

@@ -1,0 +1,123 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// tables are those of the firewall.
+var tables = []Table{inetTable, bridgeTable}
+
+// Apply makes one of the firewall's changes, in one transaction.
+func (c *Conn) Apply(ch kernel.Change) error {
+	switch ch := ch.(type) {
+	case kernel.SetFirewall:
+		return c.setTables(ch.Elements)
+	case kernel.DeleteFirewall:
+		return c.deleteTables()
+	case kernel.AddElements:
+		return c.addElements(ch.Elements)
+	case kernel.DelElements:
+		return c.deleteElements(ch.Elements)
+	}
+	return errors.New("not a change of the firewall")
+}
+
+// setTables replaces both tables. At no moment does a packet meet neither the old nor the new ones. A table that does not
+// exist is not deleted to be sure: for that alone the kernel would wait for RCU at the end.
+func (c *Conn) setTables(elements []kernel.Element) error {
+	tx := NewTransaction()
+	for _, t := range tables {
+		_, exists, err := c.TableComment(t)
+		if err != nil {
+			return err
+		}
+		if exists {
+			tx.DeleteTable(t)
+		}
+		tx.AddTable(t)
+	}
+	if err := tx.AddElements(tables, elements); err != nil {
+		return err
+	}
+	if refused, err := c.Commit(tx); err != nil {
+		return fmt.Errorf("load firewall tables: %s: %w", refused, err)
+	}
+	return nil
+}
+
+func (c *Conn) deleteTables() error {
+	tx := NewTransaction()
+	for _, t := range tables {
+		tx.DeleteTable(t)
+	}
+	if refused, err := c.Commit(tx); err != nil {
+		return fmt.Errorf("delete firewall tables: %s: %w", refused, err)
+	}
+	return nil
+}
+
+func (c *Conn) addElements(elements []kernel.Element) error {
+	tx := NewTransaction()
+	if err := tx.AddElements(tables, elements); err != nil {
+		return err
+	}
+	refused, err := c.Commit(tx)
+	// An element that is there with the same value is no error to the kernel.
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("add %s: %w", refused, kernel.ErrElementTaken)
+	}
+	if err != nil {
+		return fmt.Errorf("add %s: %w", refused, err)
+	}
+	return nil
+}
+
+// deleteElements looks first: the kernel refuses to delete what is not there, and of a map's element it compares the key alone.
+func (c *Conn) deleteElements(elements []kernel.Element) error {
+	var present []kernel.Element
+	for _, e := range elements {
+		have, ok, err := c.lookUpElement(tables, e)
+		if err != nil {
+			return err
+		}
+		if ok && have.hasValueOf(e) {
+			present = append(present, kernel.Element{Set: e.Set, Key: e.Key})
+		}
+	}
+	tx := NewTransaction()
+	if err := tx.DeleteElements(tables, present); err != nil {
+		return err
+	}
+	if refused, err := c.Commit(tx); err != nil && !isMissing(err) {
+		return fmt.Errorf("delete %s: %w", refused, err)
+	}
+	return nil
+}
+
+// ElementComment returns the comment of the element with the key of e, and whether there is one.
+func (c *Conn) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
+	have, ok, err := c.lookUpElement(tables, e)
+	return have.comment, ok, err
+}
+
+// RulesIntact tells whether the tables hold the rules of this program, in their order. A
+// rule that somebody replaced has lost its comment.
+func (c *Conn) RulesIntact() (bool, error) {
+	for _, t := range tables {
+		comment, _, err := c.TableComment(t)
+		if err != nil || comment != t.Comment() {
+			return false, err
+		}
+		have, err := c.RuleComments(t)
+		if err != nil || !slices.Equal(have, t.RuleComments()) {
+			return false, err
+		}
+	}
+	return true, nil
+}

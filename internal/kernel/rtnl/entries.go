@@ -1,0 +1,194 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netlink"
+)
+
+// An entry of a forwarding table is a struct ndmsg with attributes (linux/neighbour.h), whether the table is the FDB of a
+// VXLAN device, the FDB of a bridge, or the neighbours of a link. All are changed by batches, if only of one.
+
+const (
+	// fdbState is that of an entry of a VXLAN device which neither ages nor is altered by what is learned, as `bridge
+	// fdb` sets it.
+	fdbState = unix.NUD_PERMANENT | unix.NUD_NOARP
+
+	sticky = 1 << 6 // NTF_STICKY, since Linux 4.20
+)
+
+const (
+	// entriesPerBatch is how many messages go to the kernel at once. With more the time for
+	// each falls no further, and their refusals must fit into the receive buffer.
+	entriesPerBatch = 256
+
+	// receiveBuffer has room for a batch of which every message fails: the kernel
+	// drops answers that do not fit. Each takes up to 2 KiB there, with what the kernel
+	// adds around it; the kernel doubles this number.
+	receiveBuffer = 1 << 20
+
+	// errorsNamed is how many entries that failed an error names. Mostly all fail
+	// for one reason, such as a device that is gone or an FDB that is full.
+	errorsNamed = 10
+)
+
+// changeEntry changes one entry of the link of that name.
+func (c *Conn) changeEntry(name string, change kernel.Change) error {
+	index, err := c.index(name)
+	if err != nil {
+		return err
+	}
+	var batch netlink.Batch
+	if err := appendEntry(&batch, change, index, index); err != nil {
+		return err
+	}
+	refusals, err := c.socket.ExecuteBatch(&batch)
+	if err != nil || len(refusals) == 0 {
+		return err
+	}
+	return notFound(refusals[0].Err)
+}
+
+// entryChanger changes many entries, and goes on after those that the kernel refuses.
+type entryChanger struct {
+	socket         *netlink.Conn
+	bridge, device uint32 // indexes
+
+	batch   netlink.Batch
+	changes []kernel.Change // in the batch
+	refused int
+	errs    []error // of the first that were refused
+}
+
+// add adds a change. Its error is one of the connection; those of single entries are collected.
+func (e *entryChanger) add(change kernel.Change) error {
+	if err := appendEntry(&e.batch, change, e.bridge, e.device); err != nil {
+		return err
+	}
+	e.changes = append(e.changes, change)
+	if len(e.changes) < entriesPerBatch {
+		return nil
+	}
+	return e.flush()
+}
+
+// flush has the kernel make the changes that were added.
+func (e *entryChanger) flush() error {
+	if e.batch.Len() == 0 {
+		return nil
+	}
+	refusals, err := e.socket.ExecuteBatch(&e.batch)
+	if err != nil {
+		return fmt.Errorf("change %d entries: %w", len(e.changes), err)
+	}
+	for _, r := range refusals {
+		e.noteRefusal(e.changes[r.Index], r.Err)
+	}
+	e.batch.Reset()
+	e.changes = e.changes[:0]
+	return nil
+}
+
+func (e *entryChanger) noteRefusal(change kernel.Change, err error) {
+	switch change.(type) {
+	case kernel.DelFDB, kernel.DelStatic, kernel.DelNeighbour:
+		if unlessGone(err) == nil {
+			return
+		}
+	}
+	e.refused++
+	if len(e.errs) < errorsNamed {
+		e.errs = append(e.errs, fmt.Errorf("%s: %w", change, notFound(err)))
+	}
+}
+
+// refusals returns an error that names the first entries that were refused.
+func (e *entryChanger) refusals() error {
+	if more := e.refused - len(e.errs); more > 0 {
+		return errors.Join(append(e.errs, fmt.Errorf("and %d entries more", more))...)
+	}
+	return errors.Join(e.errs...)
+}
+
+// appendEntry appends the request for a change of an entry. Bridge is the index of the link that neighbours are of, and
+// device that of the one that entries of an FDB are of.
+func appendEntry(b *netlink.Batch, change kernel.Change, bridge, device uint32) error {
+	const replace = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	switch c := change.(type) {
+	case kernel.AddFDB:
+		// The kernel refuses to replace entries of the zero MAC, and keeps one that is there.
+		flags := uint16(replace)
+		if c.FDB.MAC.IsZero() {
+			flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
+		}
+		b.Message(unix.RTM_NEWNEIGH, flags, func() { putFDB(b, device, fdbState, c.FDB) })
+	case kernel.DelFDB:
+		b.Message(unix.RTM_DELNEIGH, 0, func() { putFDB(b, device, 0, c.FDB) })
+	case kernel.AddStatic:
+		b.Message(unix.RTM_NEWNEIGH, replace, func() { putStatic(b, device, unix.NUD_NOARP, sticky, c.MAC) })
+	case kernel.DelStatic:
+		b.Message(unix.RTM_DELNEIGH, 0, func() { putStatic(b, device, 0, 0, c.MAC) })
+	case kernel.AddNeighbour:
+		b.Message(unix.RTM_NEWNEIGH, replace, func() { putNeighbour(b, bridge, unix.NUD_PERMANENT, c.Neighbour) })
+	case kernel.DelNeighbour:
+		b.Message(unix.RTM_DELNEIGH, 0, func() { putNeighbour(b, bridge, 0, c.Neighbour) })
+	default:
+		return fmt.Errorf("not a change of an entry: %s", change)
+	}
+	return nil
+}
+
+func putFDB(b *netlink.Batch, index uint32, state uint16, e kernel.FDB) {
+	b.Raw(neighbourMessage(unix.AF_BRIDGE, index, state, unix.NTF_SELF)...)
+	b.Bytes(unix.NDA_LLADDR, e.MAC[:])
+	putDestination(b, e.Dst)
+	if e.Port != 0 {
+		b.Attrs(netlink.Uint16BEAttr(unix.NDA_PORT, e.Port))
+	}
+	if e.VNI != 0 {
+		b.Attrs(netlink.Uint32Attr(unix.NDA_VNI, e.VNI))
+	}
+	if e.Index != 0 {
+		b.Attrs(netlink.Uint32Attr(unix.NDA_IFINDEX, e.Index))
+	}
+}
+
+func putStatic(b *netlink.Batch, index uint32, state uint16, flags uint8, mac kernel.MAC) {
+	b.Raw(neighbourMessage(unix.AF_BRIDGE, index, state, unix.NTF_MASTER|flags)...)
+	b.Bytes(unix.NDA_LLADDR, mac[:])
+}
+
+func putNeighbour(b *netlink.Batch, index uint32, state uint16, n kernel.Neighbour) {
+	b.Raw(neighbourMessage(family(n.Addr), index, state, 0)...)
+	putDestination(b, n.Addr)
+	if state != 0 {
+		b.Bytes(unix.NDA_LLADDR, n.MAC[:])
+		b.Bytes(netlink.NDAProtocol, []byte{kernel.NeighbourProtocol})
+	}
+}
+
+func putDestination(b *netlink.Batch, a netip.Addr) {
+	if a = a.Unmap(); a.Is4() {
+		addr := a.As4()
+		b.Bytes(unix.NDA_DST, addr[:])
+		return
+	}
+	addr := a.As16()
+	b.Bytes(unix.NDA_DST, addr[:])
+}
+
+// neighbourMessage is a struct ndmsg.
+func neighbourMessage(family uint8, index uint32, state uint16, flags uint8) []byte {
+	m := make([]byte, unix.SizeofNdMsg)
+	m[0] = family
+	binary.NativeEndian.PutUint32(m[4:], index)
+	binary.NativeEndian.PutUint16(m[8:], state)
+	m[10] = flags
+	return m
+}

@@ -1,0 +1,70 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/network"
+)
+
+// Network is a network that has containers on this host.
+type Network struct {
+	network.Network
+	VTEP      network.VTEP
+	Endpoints []*network.Endpoint
+}
+
+// EndpointKey names a container's endpoint on a network of this host.
+type EndpointKey struct{ NetworkID, ContainerID string }
+
+// Key is what the hosts of a cluster know the network by.
+func (n Network) Key() cluster.NetworkKey {
+	return cluster.NetworkKey{VNI: n.Tunnel.VNI, Port: n.Tunnel.Port}
+}
+
+// Endpoint returns the endpoint of a container of this host.
+func (n Network) Endpoint(containerID string) (*network.Endpoint, bool) {
+	for _, e := range n.Endpoints {
+		if e.ContainerID == containerID {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+// AwaitsAddresses tells whether an endpoint of the network still waits for the agent to
+// assign its addresses.
+func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
+	return n.AgentPicks() && len(e.Addrs) == 0
+}
+
+// Members returns the other hosts that have a part in the network.
+//
+// On a static network only the hosts on its list are trusted: others may be in the same
+// cluster for another network's sake. A VTEP inside the network's own subnets is ignored, as
+// network.Parse refuses it on a list: the tunnel's packets would go into the tunnel.
+func (n Network) Members(s cluster.Snapshot) []cluster.Member {
+	return slices.DeleteFunc(s.Members(n.Key()), func(m cluster.Member) bool {
+		trusted := n.Gossip || n.Tunnel.Group.IsValid() || slices.Contains(n.VTEP.Remotes, m.VTEP)
+		_, inside := n.SubnetOf(m.VTEP)
+		return !trusted || inside || m.VTEP == n.VTEP.Local || m.VTEP.Is4() != n.VTEP.Local.Is4()
+	})
+}
+
+// AddrsOf returns an endpoint's addresses without the subnets' lengths.
+func AddrsOf(e *network.Endpoint) []netip.Addr {
+	var addrs []netip.Addr
+	for _, p := range e.Addrs {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
+}
+
+// ContainerLabel is how a person knows a container: by its name, or else by the start of its ID.
+func ContainerLabel(names []string, containerID string) string {
+	if len(names) > 0 && names[0] != "" {
+		return names[0]
+	}
+	return containerID[:min(12, len(containerID))]
+}

@@ -1,0 +1,115 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/network"
+)
+
+// Discovery is how far a cluster has come in finding the other hosts. The zero value is a
+// cluster that was not started.
+type Discovery struct {
+	Snapshot  cluster.Snapshot
+	Connected bool // the control plane is ready
+	// GraceOver tells that the agent has run for long enough to have found every host.
+	GraceOver bool
+	// ForgetOver tells that it has run for as long as an unreachable host is remembered.
+	ForgetOver bool
+}
+
+// Converged tells whether what the cluster says of the network may replace what an earlier
+// agent recorded. A member that has not been heard of yet must not lose its traffic.
+func (d Discovery) Converged(n Network) bool {
+	if !d.Connected {
+		// A host that cannot listen hears of nobody. With a static list that does not matter.
+		return d.GraceOver && !n.Gossip
+	}
+	if d.GraceOver {
+		return true
+	}
+	known := KnownAddresses(d.Snapshot)
+	return !slices.ContainsFunc(n.VTEP.Flood, func(a netip.Addr) bool { return !known[a] })
+}
+
+// RecordedPeers is what an earlier turn, perhaps of an earlier agent, recorded of a network.
+type RecordedPeers struct {
+	network.Peers
+	// Unconfirmed are the hosts of its flood list that no host has mentioned since this
+	// agent started.
+	Unconfirmed []netip.Addr
+}
+
+// Peers returns what the data path must know of a network's hosts, given what was recorded
+// (nil: nothing). Until the cluster has converged, recorded hosts stay. Afterwards, where
+// there is no static list, an unconfirmed host stays for as long as an unreachable one is
+// remembered: perhaps only its agent is down.
+func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
+	peers := heardPeers(n, d.Snapshot)
+	switch {
+	case recorded == nil:
+	case !d.Converged(n):
+		peers.StaticFDB = recorded.StaticFDB
+		peers.Flood = sortedSet(peers.Flood, recorded.Flood)
+	case n.Gossip && !d.ForgetOver:
+		peers.Flood = sortedSet(peers.Flood, recorded.Unconfirmed)
+	}
+	return peers
+}
+
+// heardPeers are the peers that the snapshot and the static list alone give.
+//
+// The flood list has the hosts with a container on the network. A listed host without an
+// agent, such as a switch, does not say whether it has containers, nor which MACs: it is
+// flooded to, and while there is one, MACs are learned.
+//
+// Unreachable hosts remain members: perhaps only the agent is gone, not the containers.
+func heardPeers(n Network, s cluster.Snapshot) network.Peers {
+	peers := network.Peers{StaticFDB: !n.Tunnel.Group.IsValid()}
+	isMember := make(map[netip.Addr]bool)
+	for _, m := range n.Members(s) {
+		isMember[m.VTEP] = true
+		peers.Flood = append(peers.Flood, m.VTEP)
+		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
+	}
+	if !n.Gossip {
+		// A host whose agent answers would say so if it had a container on the network.
+		answering := addressesOf(s, cluster.Host.Reachable)
+		for _, remote := range n.VTEP.Remotes {
+			if !isMember[remote] && !answering[remote] {
+				peers.Flood = append(peers.Flood, remote)
+				peers.StaticFDB = false
+			}
+		}
+	}
+	peers.Flood = sortedSet(peers.Flood)
+	return peers
+}
+
+// KnownAddresses has the addresses of all hosts that were heard of, unreachable ones too.
+func KnownAddresses(s cluster.Snapshot) map[netip.Addr]bool {
+	return addressesOf(s, func(cluster.Host) bool { return true })
+}
+
+// addressesOf has the addresses of the selected hosts: their agents' and their VTEPs.
+func addressesOf(s cluster.Snapshot, selected func(cluster.Host) bool) map[netip.Addr]bool {
+	addrs := make(map[netip.Addr]bool)
+	for _, h := range s.Hosts {
+		if !selected(h) {
+			continue
+		}
+		addrs[h.Addr] = true
+		for _, m := range h.Memberships {
+			addrs[m.VTEP] = true
+		}
+	}
+	return addrs
+}
+
+// sortedSet returns the addresses of all lists, sorted, each once.
+func sortedSet(lists ...[]netip.Addr) []netip.Addr {
+	addrs := slices.Concat(lists...)
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs)
+}

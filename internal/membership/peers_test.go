@@ -1,0 +1,102 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/network"
+)
+
+func TestPeers(t *testing.T) {
+	static, gossip, group := staticNetwork(), gossipNetwork(), staticNetwork()
+	group.Tunnel.Group, group.VTEP.Remotes = netip.MustParseAddr("239.1.1.1"), nil
+	flood := func(hosts ...byte) (addrs []netip.Addr) {
+		for _, n := range hosts {
+			addrs = append(addrs, vtep(n))
+		}
+		return addrs
+	}
+	tests := []struct {
+		name  string
+		local Network
+		hosts []cluster.Host
+		want  network.Peers
+	}{
+		{"static, no host known", static, nil, network.Peers{Flood: flood(2, 3)}},
+		{"static, all known", static, []cluster.Host{otherHost(3), otherHost(2)}, network.Peers{Flood: flood(2, 3), StaticFDB: true}},
+		{"static, one without a container", static, []cluster.Host{otherHost(2), otherHost(3, withoutContainer)}, network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"static, one that is gone and had no container", static, []cluster.Host{otherHost(2), otherHost(3, withoutContainer, unreachable)}, network.Peers{Flood: flood(2, 3)}},
+		{"static, one unreachable", static, []cluster.Host{otherHost(2), otherHost(3, unreachable)}, network.Peers{Flood: flood(2, 3), StaticFDB: true}},
+		{"static, one without an agent", static, []cluster.Host{otherHost(2)}, network.Peers{Flood: flood(2, 3)}},
+		{"static, one that does not know its MACs", static, []cluster.Host{otherHost(2), otherHost(3, withUnknownMACs)}, network.Peers{Flood: flood(2, 3)}},
+		{"static, one that is not listed", static, []cluster.Host{otherHost(2), otherHost(3), otherHost(4)}, network.Peers{Flood: flood(2, 3), StaticFDB: true}},
+		{"gossip, no host known", gossip, nil, network.Peers{StaticFDB: true}},
+		{"gossip, some with a container", gossip, []cluster.Host{otherHost(4), otherHost(2), otherHost(3, withoutContainer)}, network.Peers{Flood: flood(2, 4), StaticFDB: true}},
+		{"gossip, one of the other family", gossip, []cluster.Host{otherHost(2), otherHost(3, withVTEP("fd00:1::2"))}, network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"gossip, the host itself", gossip, []cluster.Host{otherHost(1), otherHost(2)}, network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"gossip, a VTEP inside the network", gossip, []cluster.Host{otherHost(2), otherHost(3, withVTEP("10.0.0.9"))}, network.Peers{Flood: flood(2), StaticFDB: true}},
+		{"multicast group", group, []cluster.Host{otherHost(2)}, network.Peers{Flood: flood(2)}},
+	}
+	for _, tt := range tests {
+		if got := (Discovery{Snapshot: snapshot(tt.hosts...)}).Peers(tt.local, nil); !got.Equal(tt.want) {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// An agent that was killed must not cut off members that the next one has not found yet.
+func TestConverged(t *testing.T) {
+	static := staticNetwork()
+	static.VTEP.Flood = []netip.Addr{vtep(2), vtep(3)}
+	gossip := static
+	gossip.Gossip = true
+	tests := []struct {
+		name  string
+		local Network
+		d     Discovery
+		want  bool
+	}{
+		{"not connected", static, Discovery{}, false},
+		{"never connected", static, Discovery{GraceOver: true}, true},
+		{"never connected, without a list", gossip, Discovery{GraceOver: true}, false},
+		{"one host missing", gossip, Discovery{Connected: true, Snapshot: snapshot(otherHost(2))}, false},
+		{"all hosts known", gossip, Discovery{Connected: true, Snapshot: snapshot(otherHost(2), otherHost(3, withoutContainer))}, true},
+		{"one host missing for long", gossip, Discovery{Connected: true, GraceOver: true, Snapshot: snapshot(otherHost(2))}, true},
+	}
+	for _, tt := range tests {
+		if got := tt.d.Converged(tt.local); got != tt.want {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
+	if !slices.Equal(static.VTEP.Remotes, []netip.Addr{vtep(2), vtep(3)}) {
+		t.Errorf("the list became %v", static.VTEP.Remotes)
+	}
+}
+
+func TestRecordedPeersStayUntilTheyAreKnown(t *testing.T) {
+	static, gossip := staticNetwork(), gossipNetwork()
+	gossip.VTEP.Flood = []netip.Addr{vtep(2), vtep(7)}
+	recorded := &RecordedPeers{
+		Peers:       network.Peers{Flood: []netip.Addr{vtep(2), vtep(7)}, StaticFDB: false},
+		Unconfirmed: []netip.Addr{vtep(7)},
+	}
+	known := snapshot(otherHost(2), otherHost(3))
+	tests := []struct {
+		name  string
+		local Network
+		d     Discovery
+		want  network.Peers
+	}{
+		{"not converged: all stay, and learning", gossip, Discovery{Connected: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}}},
+		{"converged: the unconfirmed stay", gossip, Discovery{Connected: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}, StaticFDB: true}},
+		{"to be forgotten", gossip, Discovery{Connected: true, GraceOver: true, ForgetOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
+		{"with a static list", static, Discovery{Connected: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
+	}
+	for _, tt := range tests {
+		if got := tt.d.Peers(tt.local, recorded); !got.Equal(tt.want) {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}

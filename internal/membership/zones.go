@@ -1,0 +1,98 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/network"
+)
+
+// Zones returns what the name server answers for the networks that have names: their
+// containers on this host and on the hosts that can be reached. snapshotOf gives what the
+// other hosts of a network said.
+func Zones(networks []Network, snapshotOf func(Network) cluster.Snapshot, hostUpstreams []netip.AddrPort) []dns.Zone {
+	var zones []dns.Zone
+	for _, n := range networks {
+		if n.HasNames() {
+			zones = append(zones, zoneOf(n, snapshotOf(n), hostUpstreams))
+		}
+	}
+	return zones
+}
+
+func zoneOf(n Network, s cluster.Snapshot, hostUpstreams []netip.AddrPort) dns.Zone {
+	z := dns.Zone{
+		Network: n.Name, Device: n.Bridge.Name,
+		Addrs: n.ResolverAddrs(), Port: n.DNSPort,
+		Upstreams: upstreamsOf(n, hostUpstreams),
+	}
+	for _, subnet := range n.Subnets {
+		z.Subnets = append(z.Subnets, subnet.Prefix)
+	}
+	for _, e := range n.Endpoints {
+		z.Records = append(z.Records, LocalRecord(e))
+	}
+	local := localAddrs(n)
+	for _, m := range n.Members(s) {
+		if !m.Reachable {
+			continue
+		}
+		for _, e := range m.Endpoints {
+			z.Records = append(z.Records, dns.Record{Names: e.Names, Addrs: credibleAddrs(n, local, e.Addrs)})
+		}
+	}
+	return z
+}
+
+// LocalRecord is what the name server answers for a container of this host.
+func LocalRecord(e *network.Endpoint) dns.Record {
+	return dns.Record{ID: e.ContainerID, Names: e.Names(), Addrs: AddrsOf(e)}
+}
+
+// localAddrs are the addresses of a network that no other host's container can have.
+func localAddrs(n Network) map[netip.Addr]bool {
+	local := make(map[netip.Addr]bool)
+	for _, subnet := range n.Subnets {
+		local[subnet.Gateway] = true
+	}
+	for _, a := range n.HostAddrs() {
+		local[a] = true
+	}
+	for _, e := range n.Endpoints {
+		for _, p := range e.Addrs {
+			local[p.Addr()] = true
+		}
+	}
+	return local
+}
+
+// credibleAddrs drops the addresses that another host's container cannot have: those in use
+// here, and those outside the network, which may be anybody's on the Internet.
+func credibleAddrs(n Network, local map[netip.Addr]bool, addrs []netip.Addr) []netip.Addr {
+	impossible := func(a netip.Addr) bool {
+		_, inside := n.SubnetOf(a)
+		return !inside || local[a]
+	}
+	if !slices.ContainsFunc(addrs, impossible) {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), impossible)
+}
+
+// upstreamsOf are the network's own name servers, or else the host's. An internal network has
+// none: a query that is passed on would be a way out.
+func upstreamsOf(n Network, hostUpstreams []netip.AddrPort) []netip.AddrPort {
+	if n.Internal {
+		return nil
+	}
+	var own []netip.AddrPort
+	for _, a := range n.DNSServers {
+		own = append(own, netip.AddrPortFrom(a, dns.Port))
+	}
+	if len(own) > 0 {
+		return own
+	}
+	return hostUpstreams
+}

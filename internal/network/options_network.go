@@ -1,0 +1,202 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// networkOptions are those that say which hosts and addresses a network has and what its
+// containers may do.
+var networkOptions = []option{
+	numberOption("vni", 1, maxVNI, func(n *Network) *uint32 { return &n.Tunnel.VNI }),
+	{
+		name:    "local_ip",
+		accepts: `a unicast IPv4 or IPv6 address of this host, or "auto"`,
+		set: func(n *Network, value string) bool {
+			if value == autoValue {
+				n.LocalIP = netip.Addr{}
+				return true
+			}
+			var ok bool
+			n.LocalIP, ok = parseUnicast(value)
+			return ok
+		},
+		get: func(n Network) string { return formatAddrOrAuto(n.LocalIP) },
+	},
+	{
+		name:    "remote_ips",
+		accepts: "unicast IPv4 or IPv6 addresses, separated by commas",
+		set:     setRemotes,
+		get: func(n Network) string {
+			var b []string
+			for _, r := range n.Remotes {
+				b = append(b, r.String())
+			}
+			return strings.Join(b, ",")
+		},
+	},
+	{
+		name:    "physical_interface",
+		accepts: `an interface of this host, or "auto"`,
+		set: func(n *Network, value string) bool {
+			n.PhysicalInterface = value
+			if value == autoValue {
+				n.PhysicalInterface = ""
+			}
+			return value != "" && deviceNameProblem(value, maxAltNameLen) == ""
+		},
+		get: func(n Network) string {
+			if n.PhysicalInterface == "" {
+				return autoValue
+			}
+			return n.PhysicalInterface
+		},
+	},
+	{
+		name:    "discovery",
+		accepts: `"static" or "gossip"`,
+		set: func(n *Network, value string) bool {
+			n.Gossip = value == "gossip"
+			return n.Gossip || value == "static"
+		},
+		get: func(n Network) string {
+			if n.Gossip {
+				return "gossip"
+			}
+			return ""
+		},
+	},
+	numberOption("vxlan_port", 1, 65535, func(n *Network) *uint16 { return &n.Tunnel.Port }),
+	{
+		name:    "mtu",
+		accepts: fmt.Sprintf("a number of bytes from %d", minMTU4),
+		set: func(n *Network, value string) bool {
+			v, ok := parseNumber[uint16](value, minMTU4, 65535)
+			n.MTU = int(v)
+			return ok
+		},
+		get: func(n Network) string {
+			if n.MTU == 0 {
+				return ""
+			}
+			return strconv.Itoa(n.MTU)
+		},
+	},
+	numberOption("metric", 0, 1<<32-1, func(n *Network) *uint32 { return &n.Metric }),
+	boolOption("no_default_route", func(n *Network) *bool { return &n.NoDefaultRoute }),
+	{
+		name:    "isolate",
+		accepts: `true, false or "strict"`,
+		set: func(n *Network, value string) (ok bool) {
+			n.Isolate, ok = parseIsolation(value)
+			return ok
+		},
+		get: func(n Network) string { return n.Isolate.String() },
+	},
+	outboundAddrOption("outbound_addr4", netip.Addr.Is4, func(n *Network) *netip.Addr { return &n.OutboundAddr4 }),
+	outboundAddrOption("outbound_addr6", netip.Addr.Is6, func(n *Network) *netip.Addr { return &n.OutboundAddr6 }),
+	{
+		name:    "vrf",
+		accepts: "the name of a VRF device of this host",
+		set: func(n *Network, value string) bool {
+			n.VRF = value
+			return value != "" && deviceNameProblem(value, kernel.MaxNameLen) == ""
+		},
+		get: func(n Network) string { return n.VRF },
+	},
+	{
+		name:    "multicast_group",
+		accepts: "a multicast address, such as 239.1.1.1 or ff05::100",
+		set: func(n *Network, value string) bool {
+			a, err := netip.ParseAddr(value)
+			n.Tunnel.Group = a
+			return err == nil && a.IsMulticast() && a.Zone() == "" && !a.Is4In6()
+		},
+		get: func(n Network) string {
+			if !n.Tunnel.Group.IsValid() {
+				return ""
+			}
+			return n.Tunnel.Group.String()
+		},
+	},
+	{
+		name:    "max_hosts",
+		accepts: "a number of hosts from 2 to 65536",
+		set: func(n *Network, value string) bool {
+			v, ok := parseNumber[uint32](value, 2, 65536)
+			n.MaxHosts = int(v)
+			return ok
+		},
+		get: func(n Network) string {
+			if n.MaxHosts == 0 {
+				return ""
+			}
+			return strconv.Itoa(n.MaxHosts)
+		},
+	},
+	boolOption("address_check", func(n *Network) *bool { return &n.AddressCheck }),
+	boolOption("port_security", func(n *Network) *bool { return &n.PortSecurity }),
+	kernelBoolOption("fast_path", func(n *Network) *kernel.Opt[bool] { return &n.FastPath }),
+	kernelBoolOption("learning", func(n *Network) *kernel.Opt[bool] { return &n.Learning }),
+}
+
+// setRemotes parses a list of addresses. Spaces, repeats and empty items do no harm.
+func setRemotes(n *Network, value string) bool {
+	n.Remotes = nil
+	for item := range strings.SplitSeq(value, ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			continue
+		}
+		a, ok := parseUnicast(item)
+		if !ok {
+			return false
+		}
+		n.Remotes = append(n.Remotes, a)
+	}
+	slices.SortFunc(n.Remotes, netip.Addr.Compare)
+	n.Remotes = slices.Compact(n.Remotes)
+	return true
+}
+
+// parseUnicast parses an address that another host can send to. It refuses addresses with a
+// zone, which mean something else on each host.
+func parseUnicast(s string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(s)
+	ok := err == nil && a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() &&
+		!a.IsLoopback() && !a.IsLinkLocalUnicast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return a, ok
+}
+
+// outboundAddrOption is an address of this host, of one family.
+func outboundAddrOption(name string, family func(netip.Addr) bool, field func(*Network) *netip.Addr) option {
+	return option{
+		name:    name,
+		accepts: "an address of this host that containers leave by, of the family that the option names",
+		set: func(n *Network, value string) (ok bool) {
+			*field(n), ok = parseUnicast(value)
+			return ok && family(*field(n))
+		},
+		get: func(n Network) string { return formatAddr(*field(&n)) },
+	}
+}
+
+func formatAddrOrAuto(a netip.Addr) string {
+	if !a.IsValid() {
+		return autoValue
+	}
+	return a.String()
+}
+
+// formatAddr returns "" for an unset address, where netip would print "invalid IP".
+func formatAddr(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}

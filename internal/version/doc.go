@@ -1,0 +1,2 @@
+// Package version says which version of this project a program was built from.
+package version

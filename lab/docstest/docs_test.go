@@ -1,0 +1,149 @@
+package docstest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// startHosts starts two hosts that are like those of the documents.
+func startHosts(t *testing.T) *lab.Lab {
+	t.Helper()
+	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	labtest.AsDocumented(t, l)
+	return l
+}
+
+// readPage returns the code blocks of a page for users.
+func readPage(t *testing.T, name string) []block {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs/user", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readBlocks(string(text))
+}
+
+// typeBlock types a code block on the hosts that it is for, and returns what they print. Like a person, it goes on only while
+// each command succeeds.
+func typeBlock(t *testing.T, l *lab.Lab, b block) (out string) {
+	t.Helper()
+	names, err := hostNames(b.host)
+	if err != nil {
+		t.Fatalf("line %d: %v", b.line, err)
+	}
+	for _, name := range names {
+		t.Logf("%s# %s", name, b.script)
+		out += labtest.Sh(t, l.Host(name), "set -e\n"+b.script) + "\n"
+	}
+	t.Log(out)
+	return out
+}
+
+// The quickstart, typed as it stands, from the network's creation to its removal.
+func TestQuickstart(t *testing.T) {
+	l := startHosts(t)
+	// What shows that a section did what it promises.
+	want := map[string]string{
+		"3. Create the network":             "mynet",
+		"4. Start a container on each host": "",
+		"5. Try it":                         "3 packets received",
+		"6. Look at it":                     "network mynet: VNI 100, 1 containers here, 1 on 1 other hosts",
+		"7. Clean up":                       "mynet",
+	}
+	run := make(map[string]bool)
+	for _, b := range readPage(t, "quickstart.md") {
+		if b.skipped || b.host == "" {
+			continue // a block under no host's heading is for whoever looks for a fault
+		}
+		out := typeBlock(t, l, b)
+		text, ok := want[b.section]
+		if !ok || !strings.Contains(out, text) {
+			t.Errorf("section %q: want %q (known: %v) in\n%s", b.section, text, ok, out)
+		}
+		run[b.section] = true
+	}
+	for section := range want {
+		if !run[section] {
+			t.Errorf("quickstart.md has no commands in section %q", section)
+		}
+	}
+	for _, h := range l.Hosts() {
+		if left := labtest.Leftovers(t, h); left != "" {
+			t.Errorf("%s has left\n%s", h.Name(), left)
+		}
+	}
+}
+
+// The set-up of a network whose hosts find each other, typed as discovery.md has it. Only the copy of the key from host to host
+// is the test's.
+func TestDiscovery(t *testing.T) {
+	l := startHosts(t)
+	a, b := l.Host("host-a"), l.Host("host-b")
+	var steps []block
+	for _, block := range readPage(t, "discovery.md") {
+		if block.section == "Set it up" {
+			steps = append(steps, block)
+		}
+	}
+	if len(steps) != 3 {
+		t.Fatalf("discovery.md has %d steps, want 3: the key, its name, the network", len(steps))
+	}
+	steps[0].host = "On host A"
+	typeBlock(t, l, steps[0])
+	if err := b.WriteFile("/etc/vxlan/key", []byte(labtest.Sh(t, a, "cat /etc/vxlan/key")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps[1:] {
+		step.host = "On every host"
+		typeBlock(t, l, step)
+	}
+	labtest.Sh(t, a, "podman run -d --name container-a --network mynet localhost/web")
+	labtest.Sh(t, b, "podman run -d --name container-b --network mynet localhost/web")
+	labtest.Page(t, a, "container-a", "container-b")
+	labtest.Page(t, b, "container-b", "container-a")
+	if out := labtest.Sh(t, a, "vxlanctl status"); !strings.Contains(out, "host-b.192.168.1.11: reachable") {
+		t.Errorf("status says\n%s", out)
+	}
+}
+
+// The way to change an option that keeps containers, typed as hosts.md has it: the container runs on, with its address, its
+// name and its published port.
+func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {
+	l := startHosts(t)
+	a, b := l.Host("host-a"), l.Host("host-b")
+	create := "podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt remote_ips=192.168.1.10,192.168.1.11 " +
+		"--opt physical_interface=auto --subnet 10.0.0.0/24 mynet"
+	labtest.Sh(t, a, create+"; podman run -d --name container-a -p 8080:80 --network mynet localhost/web")
+	labtest.Sh(t, b, create+"; podman run -d --name container-b --network mynet localhost/web")
+	state := "podman inspect -f '{{.Id}} {{.State.Pid}} {{.RestartCount}}' container-a"
+	before := labtest.Sh(t, a, state)
+	const section = "Change an option without losing containers"
+	typed := 0
+	for _, block := range readPage(t, "hosts.md") {
+		if block.section == section {
+			block.host = "On host A"
+			typeBlock(t, l, block)
+			typed++
+		}
+	}
+	if typed != 4 {
+		t.Errorf("hosts.md has %d steps, want 4", typed)
+	}
+	if after := labtest.Sh(t, a, state); after != before {
+		t.Errorf("the container was %s and is %s", before, after)
+	}
+	if got := labtest.Sh(t, a, "podman network inspect -f '{{.Options.max_hosts}}' mynet"); got != "8" {
+		t.Errorf("max_hosts is %s", got)
+	}
+	labtest.Page(t, b, "container-b", "10.0.0.2")
+	labtest.Page(t, b, "container-b", "container-a")
+	labtest.Page(t, a, "container-a", "container-b")
+	labtest.Sh(t, b, "curl -sS --max-time 2 http://192.168.1.10:8080/")
+	// What the page warns of.
+	labtest.Refused(t, a, "podman network rm mynet")
+}

@@ -1,0 +1,75 @@
+package docstest
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// block is a code block of a page, and where it stands.
+type block struct {
+	section string // the heading of level 2
+	host    string // the heading of level 3: "On host A", "On every host"
+	script  string
+	skipped bool // after a comment that says why, see notRun
+	line    int
+}
+
+// notRun begins a comment before a block that the test does not type, such as one that installs the programs, which the lab
+// does itself.
+const notRun = "<!-- not run by the test"
+
+// step is where a list's item begins, whose code blocks are indented further.
+var step = regexp.MustCompile(`^\d+\. +`)
+
+// readBlocks returns the indented code blocks of a page; fenced ones are no commands.
+func readBlocks(page string) (blocks []block) {
+	var section, host string
+	indent, skip, fenced, inBlock := 0, false, false, false
+	number := 0
+	for line := range strings.Lines(page) {
+		number++
+		line = strings.TrimRight(line, "\n")
+		code := strings.Repeat(" ", indent+4)
+		switch {
+		case strings.HasPrefix(line, "```"):
+			fenced = !fenced
+		case fenced, line == "":
+			inBlock = inBlock && !fenced
+		case strings.HasPrefix(line, "## "):
+			section, host, indent, skip, inBlock = line[3:], "", 0, false, false
+		case strings.HasPrefix(line, "### "):
+			host, indent, skip, inBlock = line[4:], 0, false, false
+		case strings.HasPrefix(line, notRun):
+			skip = true
+		case strings.HasPrefix(line, code):
+			if !inBlock {
+				blocks = append(blocks, block{section: section, host: host, skipped: skip, line: number})
+				skip = false
+			}
+			inBlock = true
+			blocks[len(blocks)-1].script += line[len(code):] + "\n"
+		default:
+			inBlock = false
+			if item := step.FindString(line); item != "" {
+				indent = len(item)
+			} else if !strings.HasPrefix(line, " ") {
+				indent = 0
+			}
+		}
+	}
+	return blocks
+}
+
+// hostNames returns the hosts of the lab that a heading is for.
+func hostNames(heading string) ([]string, error) {
+	switch heading {
+	case "On every host":
+		return []string{"host-a", "host-b"}, nil
+	case "On host A":
+		return []string{"host-a"}, nil
+	case "On host B":
+		return []string{"host-b"}, nil
+	}
+	return nil, fmt.Errorf("heading %q: must be On every host, On host A or On host B", heading)
+}

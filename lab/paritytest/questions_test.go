@@ -1,0 +1,81 @@
+package paritytest
+
+import (
+	"strings"
+
+	"vxlan-driver/lab"
+)
+
+// none says that a question is to get no answer.
+const none = "none"
+
+// question is what one end asks the other, and what it is to hear.
+type question struct {
+	from string // a host, a container of host-a, or CONTAINER@HOST
+	to   string // PROTOCOL/ADDRESS:PORT
+	want string // "web:80 from 10.0.0.1", a beginning of it such as "web:80", or none
+}
+
+// checkAnswers asks, and reports each answer that is not as wanted.
+func (s *scene) checkAnswers(questions ...question) {
+	s.Helper()
+	for _, from := range distinctSources(questions) {
+		var answered, silent []question
+		for _, q := range questions {
+			switch {
+			case q.from != from:
+			case q.want == none:
+				silent = append(silent, q)
+			default:
+				answered = append(answered, q)
+			}
+		}
+		s.askFrom(from, "5", answered) // far more than an answer takes, also on a busy machine
+		s.askFrom(from, "0.7", silent) // what is dropped is never answered; waiting longer proves no more
+	}
+}
+
+// distinctSources are those who ask, each once and in order.
+func distinctSources(questions []question) []string {
+	var from []string
+	seen := map[string]bool{}
+	for _, q := range questions {
+		if !seen[q.from] {
+			seen[q.from] = true
+			from = append(from, q.from)
+		}
+	}
+	return from
+}
+
+// askFrom has one place ask all its questions at once.
+func (s *scene) askFrom(from, seconds string, questions []question) {
+	s.Helper()
+	if len(questions) == 0 {
+		return
+	}
+	host, prefix := s.hostAndNetns(from)
+	command := prefix + "peer ask -t " + seconds
+	for _, q := range questions {
+		command += " " + q.to
+	}
+	lines := strings.Split(s.mustRun(host, command+" 2>/dev/null"), "\n")
+	for i, q := range questions {
+		_, got, _ := strings.Cut(lines[i], " ")
+		if got != q.want && !(q.want != none && strings.HasPrefix(got+" ", q.want+" ")) {
+			s.Errorf("%s asks %s: %s, want %s", from, q.to, got, q.want)
+		}
+	}
+}
+
+// hostAndNetns is the host of an asker, and what goes before a command to run it there.
+func (s *scene) hostAndNetns(from string) (*lab.Host, string) {
+	if h := s.lab.Host(from); h != nil {
+		return h, ""
+	}
+	container, name, remote := strings.Cut(from, "@")
+	if !remote {
+		name = "host-a"
+	}
+	return s.lab.Host(name), "podman exec " + container + " "
+}

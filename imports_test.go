@@ -127,7 +127,7 @@ const maxPluginSize = 5_000_000
 
 func TestPluginStaysSmall(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vxlan")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/vxlan")
+	build := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/vxlan")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Makefile does
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

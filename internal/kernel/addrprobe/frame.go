@@ -89,7 +89,7 @@ func icmp6Checksum(src, dst [16]byte, body []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// parseAnswer reads who a frame says has an address, or is about to: the sender of an ARP
+// parseAnswer reads who has an address, or is about to use it, from a frame: the sender of an ARP
 // message or the target of a probe (RFC 5227, section 2.1.1), who advertises one
 // or looks for its duplicate at the same time (RFC 4862, section 5.4.3).
 func parseAnswer(b []byte) (h kernel.ProbeAnswer, ok bool) {

@@ -38,7 +38,7 @@ func Probe(index int, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.Pro
 		return nil, os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	// Only now does it receive: nothing from other devices before.
+	// The socket receives nothing until it is bound, so nothing from other devices.
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: index}); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}

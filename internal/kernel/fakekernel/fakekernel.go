@@ -13,7 +13,7 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// ErrInjected is what a call returns that was told to fail.
+// ErrInjected is the error of a call that FailAt or DieAt names.
 var ErrInjected = errors.New("injected fault")
 
 // Kernel holds namespaces by path; "" is the host's.

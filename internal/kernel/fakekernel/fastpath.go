@@ -82,7 +82,7 @@ func (k FastPathKernel) StaticPorts(bridge string, macs []kernel.MAC) (map[kerne
 	return have, k.kernel.call()
 }
 
-// BridgeStaticPorts returns behind which of its ports a bridge was told that MACs are, without counting a call.
+// BridgeStaticPorts returns the ports of a bridge's static entries by MAC, without counting a call.
 func (ns *Namespace) BridgeStaticPorts(bridge string) map[kernel.MAC]string {
 	ports := make(map[kernel.MAC]string)
 	for _, l := range ns.links {
@@ -216,8 +216,8 @@ func withoutMAC(ports []kernel.FastPathPort, m kernel.MAC) []kernel.FastPathPort
 	return slices.DeleteFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
 }
 
-// loseLink is what becomes of fast paths when a link goes: of its own only the table is left, and the chain for
-// what it sends is there or not by the kernel's version; what leads to it leads nowhere.
+// loseLink does to fast paths what the kernel does when a link goes. The table of a VXLAN device stays, and is of another
+// device from then on. Filters that redirect to the link lead nowhere.
 func (s *stack) loseLink(name string) {
 	if t := s.fastPathTables[name]; t != nil {
 		*t = fastPathTable{ofAnother: true}

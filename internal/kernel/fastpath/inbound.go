@@ -11,10 +11,10 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// What comes for containers is redirected by filters of tc (cls_u32 with act_mirred) on the VXLAN device's ingress: for each container one for
-// IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet, so a
-// packet is compared with few, and has a number that its MAC gives, by which it is deleted without a look.
-// Filters of other programs on the device are left alone, and come first if they have no priority of their own.
+// What comes for containers is redirected by filters of tc (cls_u32 with act_mirred) on the VXLAN device's ingress. Each
+// container has one for IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet,
+// so that a packet is compared with few. Its number derives from the MAC, so that it can be deleted without a list.
+// Filters of other programs on the device stay, and come first if they have no priority of their own.
 
 // Of linux/rtnetlink.h, pkt_cls.h and tc_act/tc_mirred.h, which package unix lacks.
 const (
@@ -57,9 +57,10 @@ type filterSlot struct {
 	l4     uint8 // the transport protocol, 0 for any
 }
 
-// filterSlots are the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and twelve for
-// what the octets before it give, of which zero is no filter's. MACs of one subnet meet there from 2,047 times 256 addresses
-// on. Of two that do the second has none, and goes by the bridge; when it leaves, so does the first until the agent's next turn.
+// filterSlots returns the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and
+// twelve bits that derive from the octets before it, where zero is not allowed. MACs of one subnet collide from 2,047 times
+// 256 addresses on. Of two that collide the second gets no filters, and its packets pass the bridge. When it leaves, the
+// filters of the first go too, until the agent sets them again.
 func filterSlots(m kernel.MAC) [3]filterSlot {
 	const kinds, last = 2, 0xfff
 	var before uint32
@@ -83,13 +84,14 @@ func tcMessage(index uint32, parent, handle, info uint32) []byte {
 	return m
 }
 
-// tcMessage is about a filter on a device's ingress.
+// filterMessage is a struct tcmsg about a filter on a device's ingress.
 func (t filterTable) filterMessage(index, handle uint32) []byte {
 	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, t.protocol))
 	return tcMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
 }
 
-// u32Selector is a struct tc_u32_sel with its keys. With hash it leads on by the last octet of the Ethernet destination.
+// u32Selector is a struct tc_u32_sel with its keys. With hash it picks a bucket by the last octet of the Ethernet
+// destination.
 type u32Selector struct {
 	flags byte
 	hash  bool
@@ -128,8 +130,8 @@ func macKeys(m kernel.MAC) []u32Key {
 	}
 }
 
-// Inbound implements Kernel. A port that lacks a filter, or of which they do not all lead to one link that is there, has no
-// name.
+// Inbound implements Kernel. A port has no name if it lacks a filter, or if its filters do not all redirect to one link
+// that exists.
 func (ns Namespace) Inbound(device string) (have InboundFilters, err error) {
 	index, err := ns.Links.Index(device)
 	if err == nil {
@@ -184,15 +186,15 @@ func (ns Namespace) commonTarget(indexes []uint32) (string, error) {
 	return ns.Links.NameOf(indexes[0])
 }
 
-// observedFilter is what counts of one.
+// observedFilter is a filter as the kernel lists it.
 type observedFilter struct {
-	leadsOn   bool // from the root to a table
+	leadsOn   bool // leads from the root to a table
 	redirects bool
 	mac       kernel.MAC
 	target    uint32 // link's index; 0 when it is gone
 }
 
-// parseFilter returns nothing of a filter that is not this project's.
+// parseFilter returns a zero filter for one of another program.
 func parseFilter(msg []byte) (f observedFilter) {
 	if len(msg) < 20 || netlink.Text(netlink.Find(msg[20:], tcaKind)) != "u32" {
 		return f
@@ -221,7 +223,7 @@ func parseFilter(msg []byte) (f observedFilter) {
 	return f
 }
 
-// loadFilters makes all anew.
+// loadFilters replaces all filters.
 func (ns Namespace) loadFilters(c LoadFilters) error {
 	index, err := ns.Links.Index(c.Device)
 	if err != nil {
@@ -246,7 +248,7 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 	return errors.Join(errs...)
 }
 
-// addFilterTables makes what filters hang on: the qdisc, their tables, and what leads to those.
+// addFilterTables adds what filters hang on: the qdisc, their tables, and the filters that lead to those.
 func (ns Namespace) addFilterTables(index uint32) error {
 	qdisc := tcMessage(index, clsactParent, clsactHandle, 0)
 	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, netlink.TextAttr(tcaKind, "clsact"))
@@ -254,7 +256,7 @@ func (ns Namespace) addFilterTables(index uint32) error {
 		return err
 	}
 	for _, t := range filterTables {
-		// All of the priority.
+		// Without a handle it deletes all filters of the priority.
 		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, t.filterMessage(index, 0))
 		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 			return err
@@ -280,7 +282,7 @@ func (ns Namespace) newFilter(t filterTable, index, handle uint32, options ...ne
 	return err
 }
 
-// asNoFastPath tells a kernel without what is asked for: the error is the same as of a thing that is missing.
+// asNoFastPath returns kernel.ErrNoFastPath for the errors of a kernel that lacks the qdisc, the classifier or the action.
 func asNoFastPath(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
@@ -326,7 +328,7 @@ func (ns Namespace) addFiltersAt(device uint32, p kernel.FastPathPort) error {
 	return nil
 }
 
-// deleteFilters accepts that there is nothing to delete, nor what it would hang on.
+// deleteFilters accepts that the filters, or what they hang on, are not there.
 func (ns Namespace) deleteFilters(c DeleteFilters) error {
 	index, err := ns.Links.Index(c.Device)
 	if errors.Is(err, kernel.ErrNotFound) {

@@ -22,8 +22,8 @@ type Conn struct {
 // Option is a setting of a socket.
 type Option struct{ level, name, value int }
 
-// StrictChecks has rtnetlink filter dumps by what the request says (Linux 4.20). Otherwise it ignores most of that, and
-// everything comes.
+// StrictChecks makes rtnetlink filter dumps by the attributes of the request (Linux 4.20). Otherwise it ignores most of
+// them, and sends everything.
 var StrictChecks = Option{unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1}
 
 // BufferSizes sets the limits of what may wait in the socket, in bytes, above those that the system has for users.

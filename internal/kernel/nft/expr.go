@@ -107,7 +107,7 @@ func snatByMap(family uint32, name string, loads ...packetField) []Expr {
 	return append(loadAll(loads), lookUp(name, 0, register), nat(unix.NFT_NAT_SNAT, family, false))
 }
 
-// noRegister says that a lookup's value is not wanted.
+// noRegister stands for a lookup without a value.
 const noRegister = -1
 
 // lookUp asks a set for what is in the registers. A map's value goes to the register dreg.
@@ -147,7 +147,7 @@ func notrack() []Expr { return []Expr{newExpr("notrack", func(*netlink.Builder) 
 
 func accept() []Expr { return verdict(1, "") } // NF_ACCEPT
 
-// drop counts what it drops: a number that grows is the first thing to look for.
+// drop counts what it drops: in a search for a fault, a counter that grows is the first hint.
 func drop() []Expr {
 	return append([]Expr{newExpr("counter", func(*netlink.Builder) {})}, verdict(0, "")...) // NF_DROP
 }

@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// packetField is something of a packet, of size bytes, that can be put in a register.
+// packetField is a part or property of a packet, of size bytes, that can be loaded into a register.
 type packetField struct {
 	size   int
 	loadTo func(reg uint32) Expr

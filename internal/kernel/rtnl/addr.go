@@ -16,7 +16,7 @@ import (
 // addressTable has the addresses of links.
 type addressTable struct{ linkReader }
 
-// foundAddr is an address with where and what it is.
+// foundAddr is an address with its link and properties.
 type foundAddr struct {
 	netip.Prefix
 	index     uint32
@@ -92,8 +92,7 @@ func (c addressTable) addAddr(name string, a kernel.Addr) error {
 	if !errors.Is(err, unix.EEXIST) || !a.Prefix.Addr().Is6() {
 		return ignoreExists(err)
 	}
-	// IPv6 says the same of the same address with another length, which is not
-	// what was asked for.
+	// For IPv6 the error is the same where the link has the address with another prefix length.
 	found, lookup := c.findAddrs(unix.AF_INET6, index)
 	if lookup == nil && slices.ContainsFunc(found, func(f foundAddr) bool { return f.Prefix == a.Prefix }) {
 		return nil
@@ -117,9 +116,9 @@ func (c addressTable) newAddr(index uint32, a kernel.Addr) error {
 // valid for ever.
 var deprecated = []byte{4: 0xff, 0xff, 0xff, 0xff, 15: 0}
 
-// delAddr removes the address, and only that one: where promote_secondaries is
-// off, the kernel removes with the first IPv4 address of a subnet all others of
-// that subnet (__inet_del_ifa in net/ipv4/devinet.c), so those are added again.
+// delAddr removes the address, and only that one. Where promote_secondaries is
+// off, the kernel removes all IPv4 addresses of a subnet with the first one
+// (__inet_del_ifa in net/ipv4/devinet.c). So the others are added again.
 func (c addressTable) delAddr(name string, a kernel.Addr) error {
 	index, err := c.indexOf(name)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// ErrExists says that what was to be created is there already. For a VXLAN
+// ErrExists says that the object exists already. For a VXLAN
 // device it may be another one, with the same VNI and port. It is the kernel's
 // EEXIST.
 const ErrExists = unix.EEXIST
@@ -67,8 +67,7 @@ func (c *Conn) applyChange(ch kernel.Change) error {
 	return errors.New("unknown change") // a type added to package kernel only
 }
 
-// ignoreGone accepts that what was to be deleted is not there, or nor is the link
-// that it was on.
+// ignoreGone accepts the errors of a deletion whose object, or whose link, does not exist.
 func ignoreGone(err error) error {
 	for _, gone := range []error{kernel.ErrNotFound, unix.ENODEV, unix.ENOENT, unix.EADDRNOTAVAIL} {
 		if errors.Is(err, gone) {

@@ -38,7 +38,7 @@ func (c linkWriter) createVXLAN(l kernel.Link) error {
 const vethInfoPeer = 1 // VETH_INFO_PEER (linux/veth.h)
 
 // createVeth makes both ends in one request, the peer in its namespace with its
-// final name: nothing has to be moved or renamed, and no half of it can be left.
+// final name. So nothing has to be moved or renamed, and no half of it can be left.
 func (c linkWriter) createVeth(l kernel.Link) error {
 	p := l.Peer
 	ns, err := netns.Open(p.Namespace)
@@ -51,12 +51,12 @@ func (c linkWriter) createVeth(l kernel.Link) error {
 	return c.newLink(l, netlink.NestAttr(vethInfoPeer, peer...))
 }
 
-// newLink makes a link; data is what its kind alone understands.
+// newLink makes a link. Data are the attributes of its kind.
 func (c linkWriter) newLink(l kernel.Link, data ...netlink.Attr) error {
 	return c.putLink(unix.NLM_F_CREATE|unix.NLM_F_EXCL, l, data...)
 }
 
-// putLink makes a link or changes one.
+// putLink makes a link, or changes one by its name.
 func (c linkWriter) putLink(how uint16, l kernel.Link, data ...netlink.Attr) error {
 	info := []netlink.Attr{netlink.TextAttr(unix.IFLA_INFO_KIND, string(l.Kind))}
 	if len(data) > 0 {
@@ -104,8 +104,8 @@ func (c linkWriter) setMaster(name, master string) error {
 	return c.setLink(name, netlink.Uint32Attr(unix.IFLA_MASTER, index))
 }
 
-// setLearning sends that attribute alone: of a device that is there the kernel
-// takes the others from the device (vxlan_nl2conf in drivers/net/vxlan/vxlan_core.c).
+// setLearning sends that attribute alone. The kernel takes the others from the existing
+// device (vxlan_nl2conf in drivers/net/vxlan/vxlan_core.c).
 func (c linkWriter) setLearning(name string, on bool) error {
 	l := kernel.Link{Name: name, Kind: kernel.KindVXLAN}
 	return notFound(c.putLink(0, l, netlink.Uint8Attr(unix.IFLA_VXLAN_LEARNING, boolByte(on))))
@@ -146,8 +146,8 @@ func (c linkWriter) deleteLink(name string) error {
 	return ignoreGone(notFound(c.Change(unix.RTM_DELLINK, 0, linkMessage(0, 0, 0), nameAttr(name))))
 }
 
-// deleteLinks deletes several links, for which the kernel waits once if it deletes them
-// as a group. What is left for whatever reason is deleted one by one.
+// deleteLinks deletes several links. The kernel waits only once if it deletes them
+// as a group. Where that fails they are deleted one by one.
 func (c linkWriter) deleteLinks(names []string) error {
 	if len(names) > 1 && c.deleteGroup(names) == nil {
 		return nil
@@ -159,12 +159,11 @@ func (c linkWriter) deleteLinks(names []string) error {
 	return errors.Join(errs...)
 }
 
-// deleteGroup puts links into a group and deletes it, by messages that the kernel works off in
-// one system call: whoever is killed leaves all links or none, and none in the group.
+// deleteGroup puts links into a group and deletes the group, in one system call. A process that is killed
+// leaves either all links or none, and none in the group.
 //
-// Groups are of this namespace. Numbers are given out by nobody, so one out of 2^30 is
-// drawn, anew each time. To look first whether somebody has it would take a list of all links, which
-// with many containers takes longer than is won.
+// Groups are of this namespace, and nobody assigns their numbers. So each call draws one out of 2^30. To check
+// first that no link has it would take a list of all links, which with many containers costs more than the group saves.
 func (c linkWriter) deleteGroup(names []string) error {
 	group := netlink.Uint32Attr(unix.IFLA_GROUP, 1<<30|rand.Uint32N(1<<30))
 	var batch netlink.Batch
@@ -181,7 +180,7 @@ func (c linkWriter) deleteGroup(names []string) error {
 	refusals, err := c.socket.ExecuteBatch(&batch)
 	errs := []error{err}
 	for _, r := range refusals {
-		errs = append(errs, ignoreGone(r.Err)) // that one is not there already is no error
+		errs = append(errs, ignoreGone(r.Err))
 	}
 	return errors.Join(errs...)
 }

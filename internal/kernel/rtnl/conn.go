@@ -111,7 +111,7 @@ func (c requester) execute(typ, flags uint16, body []byte, attrs []netlink.Attr)
 	return c.socket.Execute(request)
 }
 
-// notFound says in the vocabulary's words that there is no such link.
+// notFound returns kernel.ErrNotFound for the kernel's error.
 func notFound(err error) error {
 	if errors.Is(err, unix.ENODEV) {
 		return kernel.ErrNotFound

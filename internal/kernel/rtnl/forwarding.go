@@ -12,16 +12,16 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// forwarding has the tables by which frames and packets find other hosts: the FDBs of VXLAN devices and bridges, and neighbours.
+// forwarding reads and changes the tables by which frames and packets find other hosts: the FDBs of VXLAN devices and
+// bridges, and neighbours.
 type forwarding struct{ linkReader }
 
 // ForwardingTables returns the entries by which the network of that bridge and VXLAN device
-// forwards: of the device's FDB those that are permanent and of a MAC, of the
-// bridge's those that somebody added for the device's port, and its permanent
-// neighbours. Learned ones are left out, and the port's own MAC.
+// forwards. These are the permanent entries of a MAC in the device's FDB, the static entries for the device in the
+// bridge's FDB, and the bridge's permanent neighbours. Learned entries and the port's own MAC are left out.
 //
-// There is no mark of who added an entry: the kernel keeps NDA_PROTOCOL of
-// neighbours, but of neither FDB. The devices are this project's, and so is what is in their tables.
+// The kernel does not keep who added an entry of an FDB (NDA_PROTOCOL is kept of neighbours only). The devices are this
+// project's, so all entries count as its own.
 func (c forwarding) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
 	fail := func(err error) (kernel.ForwardingTables, error) {
 		return kernel.ForwardingTables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, err)
@@ -43,8 +43,8 @@ func (c forwarding) ForwardingTables(bridge, device string) (t kernel.Forwarding
 	return t, nil
 }
 
-// readFDBs reads both FDBs: of a bridge's port the kernel sends the bridge's entries
-// for that port too (rtnl_fdb_dump in net/core/rtnetlink.c).
+// readFDBs reads both FDBs with one request: for a bridge's port the kernel also sends the bridge's entries
+// of that port (rtnl_fdb_dump in net/core/rtnetlink.c).
 func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 	msgs, err := c.Dump(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, 0))
 	if err != nil {
@@ -62,10 +62,9 @@ func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 	return nil
 }
 
-// parseStatic reads an entry of a bridge's FDB that somebody added. The bridge shows
-// those as NOARP, the MACs of its ports as PERMANENT and learned ones as neither
-// (fdb_to_nud in net/bridge/br_fdb.c). Where the kernel has VLANs, the entry is there
-// once more for the port's VLAN, which counts only if the bridge filters by VLANs.
+// parseStatic reads a static entry of a bridge's FDB. Those are NOARP, the MACs of the bridge's ports are PERMANENT, and
+// learned entries are neither (fdb_to_nud in net/bridge/br_fdb.c). A kernel with VLANs has each entry
+// once more for the port's VLAN, which only a bridge that filters by VLAN uses.
 func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
 	if len(msg) < unix.SizeofNdMsg || netlink.Uint32(msg[4:]) != index {
 		return m, false
@@ -84,8 +83,7 @@ func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
 	return m, ok
 }
 
-// readNeighbours reads those of both families: the kernel has a table for each, and
-// picks what is of the link.
+// readNeighbours reads the neighbours of both families; the kernel picks those of the link.
 func (c forwarding) readNeighbours(t *kernel.ForwardingTables, index uint32) error {
 	msgs, err := c.Dump(unix.RTM_GETNEIGH,
 		make([]byte, unix.SizeofNdMsg), netlink.Uint32Attr(unix.NDA_IFINDEX, index))
@@ -118,12 +116,11 @@ func parseNeighbour(msg []byte, index uint32) (n kernel.Neighbour, ok bool) {
 	return n, n.Addr.IsValid()
 }
 
-// tunnelEntries returns the entries that lead to a VTEP and do not age: permanent ones, and
+// tunnelEntries returns the entries of a VXLAN device that do not age: permanent ones, and
 // those of `bridge fdb add … static`. The one that the kernel
-// makes of the device's multicast group is left out: it is an attribute already.
+// makes of the device's multicast group is left out, since that is an attribute of the device.
 //
-// For a port of a bridge the kernel sends the bridge's entries too, those of its
-// port alone; they are skipped here.
+// For a port of a bridge the kernel also sends the bridge's entries of that port. They are skipped.
 func (c forwarding) tunnelEntries(index uint32, group netip.Addr) ([]kernel.FDB, error) {
 	msgs, err := c.Dump(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, 0))
 	if err != nil {
@@ -165,7 +162,7 @@ func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 }
 
 // VTEP returns the host that a VXLAN device sends frames for mac to, or an invalid
-// address if it knows none.
+// address if it has no entry.
 func (c forwarding) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
 	index, err := c.indexOf(name)
 	if err != nil {
@@ -181,8 +178,8 @@ func (c forwarding) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
 	return parseIP(netlink.Find(msg[min(unix.SizeofNdMsg, len(msg)):], unix.NDA_DST)), nil
 }
 
-// StaticPorts returns behind which of its ports somebody told a bridge that MACs are, by MAC. It asks for each: beside the
-// entries of thousands of remote containers there are few.
+// StaticPorts returns the ports that a bridge has static entries of the MACs for. It asks for each MAC: there are
+// few, and a list would have the entries of thousands of remote containers.
 func (c forwarding) StaticPorts(bridge string, macs []kernel.MAC) (map[kernel.MAC]string, error) {
 	fail := func(err error) (map[kernel.MAC]string, error) {
 		return nil, fmt.Errorf("read static FDB entries of %s: %w", bridge, err)

@@ -21,9 +21,8 @@ const (
 // linkReader reads links.
 type linkReader struct{ requester }
 
-// Ports returns the names of a bridge's ports. The kernel picks them from all
-// links of the namespace, which costs it a look at each and no message:
-// half a microsecond on Linux 6.18.
+// Ports returns the names of a bridge's ports. The kernel looks for them among all
+// links of the namespace, which takes half a microsecond for each on Linux 6.18.
 func (c linkReader) Ports(bridge string) ([]string, error) {
 	index, err := c.indexOf(bridge)
 	if err != nil {
@@ -42,8 +41,8 @@ func (c linkReader) Ports(bridge string) ([]string, error) {
 	return names, nil
 }
 
-// PortLinks returns a bridge's ports as Link does, with no facet but Params. To ask for all at once
-// takes a seventh of asking for each.
+// PortLinks returns a bridge's ports as Link does, with no facet but FacetSysctls. One request for all
+// takes a seventh of one for each.
 func (c linkReader) PortLinks(bridge string) ([]kernel.Link, error) {
 	index, err := c.indexOf(bridge)
 	if err != nil {
@@ -71,10 +70,12 @@ func (c linkReader) PortLinks(bridge string) ([]kernel.Link, error) {
 // net/core/rtnetlink.c).
 const withoutMaster = 1<<32 - 1
 
-// UnattachedLinks returns the links that are ports of no bridge, without facets. Of the others the
-// kernel makes no message, which with many containers is what a list costs: each
-// veth's other end is looked up among all namespaces. It is not asked to leave something out of the messages
-// (IFLA_EXT_MASK): then it would first compute for each link how long its message would be (rtnl_calcit in net/core/rtnetlink.c).
+// UnattachedLinks returns the links that are ports of no bridge, without facets. The kernel makes no
+// message of the others. With many containers those messages are what a list costs: each
+// veth's other end is looked up among all namespaces.
+//
+// The request has no IFLA_EXT_MASK. With one the kernel would first compute the length of each link's message
+// (rtnl_calcit in net/core/rtnetlink.c).
 func (c linkReader) UnattachedLinks() ([]kernel.Link, error) {
 	msgs, err := c.withMaster(withoutMaster)
 	if err != nil {
@@ -154,8 +155,8 @@ func (c linkReader) Index(name string) (int, error) {
 	return int(index), nil
 }
 
-// indexOf returns a link's index. It is asked for each time: another process may
-// have deleted the link and made it anew.
+// indexOf returns a link's index. It is never cached: another process may
+// have recreated the link.
 func (c linkReader) indexOf(name string) (uint32, error) {
 	msg, err := c.linkByName(name, skipStats)
 	if err != nil {
@@ -179,7 +180,7 @@ func (c linkReader) NameOf(index uint32) (string, error) {
 	return parseLink(msg).Name, nil
 }
 
-// rawLink is a link as the kernel has it, which refers to others by index.
+// rawLink is a link as the kernel describes it: it refers to others by index.
 type rawLink struct {
 	kernel.Link
 	index, master, lower uint32

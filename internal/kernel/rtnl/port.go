@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// PortFlags returns how its bridge treats a link; of one that is no port nothing is set.
+// PortFlags returns how its bridge treats a link. Of a link that is no port, no flag is set.
 func (c linkWriter) PortFlags(name string) (kernel.PortFlags, error) {
 	msg, err := c.linkByName(name, 0)
 	if err != nil {
@@ -18,7 +18,7 @@ func (c linkWriter) PortFlags(name string) (kernel.PortFlags, error) {
 	return parsePortFlags(msg), nil
 }
 
-// parsePortFlags reads what a link's master says of it (IFLA_INFO_SLAVE_DATA).
+// parsePortFlags reads the attributes of a link as a port (IFLA_INFO_SLAVE_DATA).
 func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 	var kind string
 	var data []byte

@@ -28,9 +28,9 @@ type foundRoute struct {
 	index uint32
 }
 
-// linkRoutes returns the routes of the main table that lead out of the link, with
-// those of the types that lead nowhere: they belong to no link (in IPv6, to the
-// loopback device) and come with every one. The kernel's own routes are left out.
+// linkRoutes returns the routes of the main table that lead out of the link. Those of
+// types that lead nowhere, which belong to no link (in IPv6, to the loopback device), come
+// with every link. The kernel's own routes are left out.
 //
 // This reads the namespace's main table. A container's is short.
 func (c routeTable) linkRoutes(index uint32) ([]kernel.Route, error) {
@@ -119,11 +119,10 @@ func routeType(n uint8) kernel.RouteType {
 	return ""
 }
 
-// addRoute adds the route behind what there is of its destination and metric: a
-// container on two networks has two default routes, and neither may take the
-// other's place (NLM_F_REPLACE would, whatever its device). In IPv6 two routes
-// cannot be alike in that; appending would make one multipath route of them and
-// spread connections over both networks, so the one that is there stays alone.
+// addRoute adds the route behind existing ones of its destination and metric. A
+// container on two networks has two default routes, and neither may replace the
+// other (NLM_F_REPLACE would, whatever its device). IPv6 has one route of a destination and metric: appending would
+// make a multipath route of two and spread connections over both networks. So the first one stays alone.
 //
 // Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that no
 // prefix of the link covers is refused by the kernel.

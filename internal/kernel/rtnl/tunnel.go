@@ -25,7 +25,7 @@ func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
 	return p.result(), p.lower
 }
 
-// tunnelParser keeps what is told by several attributes until all are read.
+// tunnelParser keeps values that several attributes make up until all are read.
 type tunnelParser struct {
 	t                                   kernel.Tunnel
 	lower                               uint32

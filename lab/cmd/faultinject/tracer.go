@@ -15,28 +15,28 @@ type tracer struct {
 	at    int
 	kill  bool
 
-	pid    int
-	count  int
-	struck string
-	fail   map[int]unix.Errno // by thread: what its current call is to return
-	seen   map[int]bool
+	pid          int
+	count        int
+	injected     string
+	pendingErrno map[int]unix.Errno // by thread: the error of its current call
+	knownThreads map[int]bool
 }
 
-// Stops at system calls are told from signals by this bit.
+// syscallStop has a bit that tells stops at system calls from signals.
 const (
 	options     = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_EXITKILL
 	syscallStop = unix.SIGTRAP | 0x80
 )
 
-// run runs the program to its end and returns its exit status, 137 if it was killed.
-func (t *tracer) run(cmd *exec.Cmd) (int, error) {
-	t.fail, t.seen = map[int]unix.Errno{}, map[int]bool{}
+// runTraced runs the program to its end and returns its exit status, 137 if it was killed.
+func (t *tracer) runTraced(cmd *exec.Cmd) (int, error) {
+	t.pendingErrno, t.knownThreads = map[int]unix.Errno{}, map[int]bool{}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
 	t.pid = cmd.Process.Pid
-	t.seen[t.pid] = true
+	t.knownThreads[t.pid] = true
 	var status unix.WaitStatus
 	if _, err := unix.Wait4(t.pid, &status, 0, nil); err != nil {
 		return 0, fmt.Errorf("wait for start: %w", err)
@@ -44,7 +44,7 @@ func (t *tracer) run(cmd *exec.Cmd) (int, error) {
 	if err := unix.PtraceSetOptions(t.pid, options); err != nil {
 		return 0, fmt.Errorf("trace: %w", err)
 	}
-	t.resume(t.pid, 0)
+	t.resumeThread(t.pid, 0)
 	for {
 		thread, err := unix.Wait4(-1, &status, unix.WALL, nil)
 		switch {
@@ -52,7 +52,7 @@ func (t *tracer) run(cmd *exec.Cmd) (int, error) {
 		case err != nil:
 			return 0, fmt.Errorf("wait for program: %w", err)
 		case status.Stopped():
-			t.stopped(thread, status)
+			t.handleStop(thread, status)
 		case thread == t.pid && status.Signaled():
 			return 128 + int(status.Signal()), nil
 		case thread == t.pid:
@@ -61,24 +61,24 @@ func (t *tracer) run(cmd *exec.Cmd) (int, error) {
 	}
 }
 
-// resume lets a thread go on to its next call. One that was killed meanwhile cannot, and need not.
-func (t *tracer) resume(thread int, signal unix.Signal) {
+// resumeThread lets a thread go on to its next call. One that was killed meanwhile cannot, and need not.
+func (t *tracer) resumeThread(thread int, signal unix.Signal) {
 	_ = unix.PtraceSyscall(thread, int(signal))
 }
 
-func (t *tracer) stopped(thread int, status unix.WaitStatus) {
+func (t *tracer) handleStop(thread int, status unix.WaitStatus) {
 	signal := status.StopSignal()
 	switch {
 	case signal == syscallStop:
-		t.atCall(thread)
+		t.handleSyscallStop(thread)
 		signal = 0
 	case signal == unix.SIGTRAP: // a thread was made
 		signal = 0
-	case signal == unix.SIGSTOP && !t.seen[thread]: // by which a new thread begins
+	case signal == unix.SIGSTOP && !t.knownThreads[thread]: // by which a new thread begins
 		signal = 0
 	}
-	t.seen[thread] = true
-	t.resume(thread, signal)
+	t.knownThreads[thread] = true
+	t.resumeThread(thread, signal)
 }
 
 // syscallInfo is the head of struct ptrace_syscall_info (ptrace(2)): what kind of stop it is, and at the entry to which call.
@@ -94,7 +94,7 @@ const (
 	infoExit  = 2
 )
 
-func (t *tracer) atCall(thread int) {
+func (t *tracer) handleSyscallStop(thread int) {
 	var info syscallInfo
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(thread), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
 	if errno != 0 {
@@ -102,16 +102,16 @@ func (t *tracer) atCall(thread int) {
 	}
 	switch info.op {
 	case infoEntry:
-		t.enter(thread, info.nr)
+		t.handleSyscallEntry(thread, info.nr)
 	case infoExit:
-		if errno, failed := t.fail[thread]; failed {
-			delete(t.fail, thread)
-			setResult(thread, errno)
+		if errno, failed := t.pendingErrno[thread]; failed {
+			delete(t.pendingErrno, thread)
+			setSyscallResult(thread, errno)
 		}
 	}
 }
 
-func (t *tracer) enter(thread int, nr uint64) {
+func (t *tracer) handleSyscallEntry(thread int, nr uint64) {
 	c, counts := t.calls[nr]
 	if !counts {
 		return
@@ -119,11 +119,11 @@ func (t *tracer) enter(thread int, nr uint64) {
 	if t.count++; t.count != t.at {
 		return
 	}
-	t.struck = c.name
+	t.injected = c.name
 	if t.kill {
 		_ = unix.Kill(t.pid, unix.SIGKILL)
 		return
 	}
-	t.fail[thread] = c.errno
-	skip(thread)
+	t.pendingErrno[thread] = c.errno
+	skipSyscall(thread)
 }

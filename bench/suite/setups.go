@@ -10,13 +10,13 @@ import (
 	"vxlan-driver/lab"
 )
 
-// prepareUnderlay is host to host, without anything.
-func prepareUnderlay(_ context.Context, client, server *lab.Host) (from, to place, err error) {
-	return place{host: client, addr: client.Addr4()}, place{host: server, addr: server.Addr4()}, nil
+// prepareUnderlay measures between the hosts themselves.
+func prepareUnderlay(_ context.Context, client, server *lab.Host) (from, to location, err error) {
+	return location{host: client, addr: client.Addr4()}, location{host: server, addr: server.Addr4()}, nil
 }
 
-// byHand is what an administrator would type: as many devices as the driver makes, and nothing else.
-const byHand = `
+// setUpByHand creates what an administrator would type: the devices that the driver creates, and no rules.
+const setUpByHand = `
 ip link add br0 type bridge
 ip link add vx0 type vxlan id 100 local %[1]s dev eth0 dstport 4789
 bridge fdb append 00:00:00:00:00:00 dev vx0 dst %[2]s
@@ -33,18 +33,18 @@ nsenter -t $pid -n ip link set eth0 up
 echo $pid
 `
 
-func prepareByHand(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
-	one := func(h, other *lab.Host, addr string) place {
-		out, startErr := h.Sh(ctx, fmt.Sprintf(byHand, h.Addr4(), other.Addr4(), addr))
+func prepareByHand(ctx context.Context, client, server *lab.Host) (from, to location, err error) {
+	one := func(h, other *lab.Host, addr string) location {
+		out, startErr := h.Sh(ctx, fmt.Sprintf(setUpByHand, h.Addr4(), other.Addr4(), addr))
 		err = errors.Join(err, startErr)
-		return place{h, out, netip.MustParseAddr(addr)}
+		return location{h, out, netip.MustParseAddr(addr)}
 	}
 	return one(client, server, "10.88.0.2"), one(server, client, "10.88.0.3"), err
 }
 
-// prepareVXLAN is what a user gets who asks for nothing special: with names, and so with agents. It waits until these
-// have told each other of the containers.
-func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+// prepareVXLAN creates a network with default options, and so with DNS and agents. It waits until the
+// agents know each other's containers.
+func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to location, err error) {
 	if from, to, err = runVXLAN(ctx, client, server, ""); err != nil {
 		return from, to, err
 	}
@@ -61,20 +61,20 @@ func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to place
 	return from, to, nil
 }
 
-// prepareAlone is a network without names, which needs no agent.
-func prepareAlone(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+// prepareAlone creates a network with --disable-dns, which needs no agent.
+func prepareAlone(ctx context.Context, client, server *lab.Host) (from, to location, err error) {
 	return runVXLAN(ctx, client, server, "--disable-dns")
 }
 
-func runVXLAN(ctx context.Context, client, server *lab.Host, flags string) (from, to place, err error) {
-	one := func(h *lab.Host, addr string) place {
+func runVXLAN(ctx context.Context, client, server *lab.Host, flags string) (from, to location, err error) {
+	one := func(h *lab.Host, addr string) location {
 		out, startErr := h.Sh(ctx, fmt.Sprintf(`
 			podman network create --driver vxlan --opt vni=100 --opt local_ip=%s --opt physical_interface=eth0 \
 				--opt remote_ips=%s,%s %s --subnet 10.88.0.0/24 bench >/dev/null
 			podman run -d --name bench --network bench --ip %s busybox sleep 100000 >/dev/null
 			podman inspect -f '{{.State.Pid}}' bench`, h.Addr4(), client.Addr4(), server.Addr4(), flags, addr))
 		err = errors.Join(err, startErr)
-		return place{h, out, netip.MustParseAddr(addr)}
+		return location{h, out, netip.MustParseAddr(addr)}
 	}
 	return one(client, "10.88.0.2"), one(server, "10.88.0.3"), err
 }
@@ -92,7 +92,7 @@ docker run -d --name bench --network bench bench sleep 100000 >/dev/null
 docker inspect -f '{{.State.Pid}} {{.NetworkSettings.Networks.bench.IPAddress}}' bench
 `
 
-func prepareDocker(ctx context.Context, client, server *lab.Host) (from, to place, err error) {
+func prepareDocker(ctx context.Context, client, server *lab.Host) (from, to location, err error) {
 	for _, h := range []*lab.Host{client, server} {
 		if _, err := h.Sh(ctx, startDocker); err != nil {
 			return from, to, err
@@ -108,12 +108,12 @@ func prepareDocker(ctx context.Context, client, server *lab.Host) (from, to plac
 	if _, err := client.Sh(ctx, "docker network create -d overlay --attachable --subnet 10.88.0.0/24 bench"); err != nil {
 		return from, to, err
 	}
-	one := func(h *lab.Host) (p place) {
+	one := func(h *lab.Host) (p location) {
 		out, startErr := h.Sh(ctx, runDocker)
 		pid, text, _ := strings.Cut(out, " ")
 		addr, parseErr := netip.ParseAddr(text)
 		err = errors.Join(err, startErr, parseErr)
-		return place{h, pid, addr}
+		return location{h, pid, addr}
 	}
 	return one(client), one(server), err
 }

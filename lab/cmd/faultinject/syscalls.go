@@ -8,9 +8,9 @@ type call struct {
 	errno unix.Errno
 }
 
-// changing are the calls by which a program asks the kernel for something, or changes files. Dying at any other is the
-// same as dying at the next of these.
-var changing = map[uint64]call{
+// mutatingCalls change files or send requests to the kernel. A death at any other call is the same as one at
+// the next of these.
+var mutatingCalls = map[uint64]call{
 	unix.SYS_SENDTO:   {"sendto", unix.ENOBUFS},
 	unix.SYS_SENDMSG:  {"sendmsg", unix.ENOBUFS},
 	unix.SYS_WRITE:    {"write", unix.ENOSPC},
@@ -19,9 +19,9 @@ var changing = map[uint64]call{
 	unix.SYS_MKDIRAT:  {"mkdirat", unix.ENOSPC},
 }
 
-// failing are the calls that can fail on a host in trouble. A failed receive is the nastiest: the kernel has done what it
-// was asked, and the program does not learn it.
-var failing = with(changing, map[uint64]call{
+// fallibleCalls can fail on a host that is short of something. After a failed receive the kernel has done
+// what was asked, and the program does not know.
+var fallibleCalls = mergeCalls(mutatingCalls, map[uint64]call{
 	unix.SYS_RECVFROM: {"recvfrom", unix.ENOBUFS},
 	unix.SYS_RECVMSG:  {"recvmsg", unix.ENOBUFS},
 	unix.SYS_OPENAT:   {"openat", unix.EMFILE},
@@ -30,7 +30,7 @@ var failing = with(changing, map[uint64]call{
 	unix.SYS_FLOCK:    {"flock", unix.ENOLCK},
 })
 
-func with(a, b map[uint64]call) map[uint64]call {
+func mergeCalls(a, b map[uint64]call) map[uint64]call {
 	for nr, c := range a {
 		b[nr] = c
 	}

@@ -10,20 +10,20 @@ import (
 	"vxlan-driver/lab"
 )
 
-// lane is one host on which a container starts and stops, again and again, beside others that stay.
-type lane struct {
-	driver  string
-	others  int  // containers that stay
-	ports   int  // published by the one that comes and goes
-	remotes int  // of a vxlan network
-	bare    bool // without names, which Podman's networks have by default
+// scenario is a host on which one container starts and stops again and again, beside others that stay.
+type scenario struct {
+	driver          string
+	otherContainers int  // that stay
+	ports           int  // published by the container that comes and goes
+	remotes         int  // remote hosts of a vxlan network
+	noDNS           bool // with --disable-dns
 
 	host   *lab.Host
 	client *calls.Client
 
 	setup, teardown       []float64 // seconds
 	setupCPU, teardownCPU []float64
-	podman                []float64
+	podmanRun             []float64
 }
 
 const (
@@ -31,18 +31,18 @@ const (
 	driverBridge = "bridge"
 )
 
-var laneSubnet = netip.MustParsePrefix("10.66.0.0/16")
+var scenarioSubnet = netip.MustParsePrefix("10.66.0.0/16")
 
-func (l *lane) String() string {
-	s := fmt.Sprintf("%s with %d others, %d ports, %d remote hosts", l.driver, l.others, l.ports, l.remotes)
-	if l.bare {
+func (l *scenario) String() string {
+	s := fmt.Sprintf("%s with %d others, %d ports, %d remote hosts", l.driver, l.otherContainers, l.ports, l.remotes)
+	if l.noDNS {
 		s += ", without names"
 	}
 	return s
 }
 
-// open makes the network and the containers that stay.
-func (l *lane) open(ctx context.Context, gateway *lab.Host) error {
+// prepareHost creates the network and starts the containers that stay.
+func (l *scenario) prepareHost(ctx context.Context, gateway *lab.Host) error {
 	config, err := l.createNetwork(ctx, gateway)
 	if err != nil {
 		return err
@@ -50,21 +50,21 @@ func (l *lane) open(ctx context.Context, gateway *lab.Host) error {
 	if l.client, err = calls.Start(l.host.Command(ctx, "probe", "calls")); err != nil {
 		return err
 	}
-	if _, err := l.client.Do(calls.Order{Open: &calls.Open{Network: config, Subnet: laneSubnet}}); err != nil {
+	if _, err := l.client.Do(calls.Order{Open: &calls.Open{Network: config, Subnet: scenarioSubnet}}); err != nil {
 		return err
 	}
-	_, err = l.client.Do(calls.Order{Fill: &calls.Fill{Others: l.others}})
+	_, err = l.client.Do(calls.Order{Fill: &calls.Fill{Others: l.otherContainers}})
 	return err
 }
 
 // createNetwork returns the network as Podman stores it.
-func (l *lane) createNetwork(ctx context.Context, gateway *lab.Host) ([]byte, error) {
+func (l *scenario) createNetwork(ctx context.Context, gateway *lab.Host) ([]byte, error) {
 	options := ""
-	if l.bare {
+	if l.noDNS {
 		options = "--disable-dns"
 	}
 	if l.driver == driverVXLAN {
-		// What is flooded to remote hosts leaves this one and ends at the gateway, which forwards nothing.
+		// Packets flooded to the remote hosts end at the gateway, which forwards nothing.
 		if _, err := l.host.Run(ctx, "ip", "route", "add", remoteNet.String(), "via", gateway.Addr4().String()); err != nil {
 			return nil, err
 		}
@@ -73,11 +73,11 @@ func (l *lane) createNetwork(ctx context.Context, gateway *lab.Host) ([]byte, er
 	}
 	const file = "/etc/containers/networks/bench.json"
 	out, err := l.host.Sh(ctx, fmt.Sprintf("podman network create --driver %s %s --subnet %s bench >/dev/null; cat %s",
-		l.driver, options, laneSubnet, file))
+		l.driver, options, scenarioSubnet, file))
 	return []byte(out), err
 }
 
-// remoteNet has hosts that need not exist.
+// remoteNet is the network of remote hosts, which need not exist.
 var remoteNet = netip.MustParsePrefix("198.19.0.0/16")
 
 func remoteList(n int) string {
@@ -90,8 +90,8 @@ func remoteList(n int) string {
 	return strings.Join(list, ",")
 }
 
-// cycle starts and stops the container once.
-func (l *lane) cycle() error {
+// measureCycle starts and stops the container once.
+func (l *scenario) measureCycle() error {
 	a, err := l.client.Do(calls.Order{Cycle: &calls.Cycle{Ports: l.ports}})
 	if err != nil {
 		return fmt.Errorf("measure %s: %w", l, err)
@@ -103,18 +103,18 @@ func (l *lane) cycle() error {
 	return nil
 }
 
-// run starts a container that ends at once with Podman.
-func (l *lane) run() error {
+// runPodman measures `podman run` of a container that ends at once.
+func (l *scenario) runPodman() error {
 	argv := []string{"podman", "run", "--rm", "--network", "bench", "busybox", "true"}
 	a, err := l.client.Do(calls.Order{Exec: &calls.Exec{Argv: argv}})
 	if err != nil {
 		return fmt.Errorf("measure %s: %w", l, err)
 	}
-	l.podman = append(l.podman, a.Exec.Wall.Seconds())
+	l.podmanRun = append(l.podmanRun, a.Exec.Wall.Seconds())
 	return nil
 }
 
-// forget drops what was measured while everything was cold.
-func (l *lane) forget() {
-	l.setup, l.teardown, l.setupCPU, l.teardownCPU, l.podman = nil, nil, nil, nil, nil
+// discardWarmUp drops what was measured while caches were cold.
+func (l *scenario) discardWarmUp() {
+	l.setup, l.teardown, l.setupCPU, l.teardownCPU, l.podmanRun = nil, nil, nil, nil, nil
 }

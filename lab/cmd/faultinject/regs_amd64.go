@@ -2,8 +2,8 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// skip makes the call that a thread enters one that does not exist.
-func skip(thread int) {
+// skipSyscall replaces the call that a thread enters by one that does not exist.
+func skipSyscall(thread int) {
 	var regs unix.PtraceRegs
 	if unix.PtraceGetRegs(thread, &regs) == nil {
 		regs.Orig_rax = ^uint64(0)
@@ -11,8 +11,8 @@ func skip(thread int) {
 	}
 }
 
-// setResult lets the call that a thread leaves return an error.
-func setResult(thread int, errno unix.Errno) {
+// setSyscallResult sets the error of the call that a thread leaves.
+func setSyscallResult(thread int, errno unix.Errno) {
 	var regs unix.PtraceRegs
 	if unix.PtraceGetRegs(thread, &regs) == nil {
 		regs.Rax = uint64(-int64(errno))

@@ -143,7 +143,7 @@ func TestNetworkWithoutUnderlayKeepsItsFirewall(t *testing.T) {
 	}
 }
 
-// Where the network's mark is gone, so may be what other containers had.
+// Where the network's fingerprint is gone, other containers' elements may be gone too.
 func TestSetupWithoutFingerprintResetsFirewall(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)

@@ -250,7 +250,7 @@ func TestProbeFindsAddressInUse(t *testing.T) {
 	}
 }
 
-// An arrival that fails does not harm another container, nor does one that is under way
+// A setup that fails does not harm another container, nor does one that is under way
 // keep another's teardown from working.
 func TestGossipSetupBesideOthers(t *testing.T) {
 	k, plugin, agent := newGossipHost(t)

@@ -26,7 +26,7 @@ func beginSession(t *testing.T, plugin *Plugin) (*hoststate.Session, []hoststate
 	return s, locals
 }
 
-// learnPeers has the agent know one of the two other hosts, and that it has a container.
+// learnPeers has the agent find one of the two other hosts, which has a container.
 func learnPeers(t *testing.T, plugin *Plugin) {
 	t.Helper()
 	b := netip.MustParseAddr("198.18.0.11")
@@ -42,8 +42,8 @@ func learnPeers(t *testing.T, plugin *Plugin) {
 	}
 }
 
-// What the agent finds out, the plugin does not undo; and it does where no agent keeps
-// it up to date.
+// The plugin builds by what the agent has found out. Where no agent can be started it goes back to the
+// network's list.
 func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
@@ -76,7 +76,7 @@ func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
 	}
 }
 
-// Before an agent has heard of all hosts, what another agent knew stays.
+// Until an agent has heard of all hosts, the entries of the agent before it stay.
 func TestPartialForwardKeepsEntries(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
@@ -95,7 +95,7 @@ func TestPartialForwardKeepsEntries(t *testing.T) {
 	}
 }
 
-// What is news of other hosts costs the same with many containers as with one.
+// News of other hosts takes as long to apply with many containers as with one.
 func TestReconcilePeersLooksAtNoContainer(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
@@ -123,7 +123,7 @@ func TestReconcilePeersLooksAtNoContainer(t *testing.T) {
 	}
 }
 
-// Without an agent no network of the host is left as an agent had it, also those on which
+// Without an agent all networks of the host go back to their lists, also those on which
 // nothing starts.
 func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
 	k, plugin := newFakeHost(t)
@@ -158,12 +158,12 @@ func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
 	}
 }
 
-// agentError is what an agent says that runs.
+// agentError is an error that a running agent returns.
 type agentError struct{ error }
 
 func (agentError) Answered() {}
 
-// An agent that answers, be it that something is wrong, sees to the networks itself.
+// An agent that answers, if only with an error, looks after the networks itself.
 func TestAgentThatAnswersIsNotReplaced(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)

@@ -17,12 +17,12 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// gossipNetwork is the documented example, of hosts that find each other.
+// gossipNetwork is the documented example with hosts that find each other.
 var gossipNetwork = strings.NewReplacer(`"remote_ips": "198.18.0.11,198.18.0.12"`, `"discovery": "gossip"`,
 	`"dns_enabled": true`, `"dns_enabled": true, "ipam_options": {"driver": "vxlan"}`).Replace(testNetwork)
 
-// newGossipHost is newFakeHost with an agent that gives out what the user wants, or else the
-// first addresses.
+// newGossipHost is newFakeHost with an agent that assigns the addresses that the user wants, or else the
+// first ones.
 func newGossipHost(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
 	t.Helper()
 	k, plugin := newFakeHost(t)
@@ -43,14 +43,14 @@ func newGossipHost(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
 	return k, plugin, agent
 }
 
-// gossipRequest is a container number i without addresses.
+// gossipRequest connects container number i without static addresses.
 func gossipRequest(i int, options string) (string, netavark.Request) {
 	ns, r := request(gossipNetwork, i)
 	r.Options = json.RawMessage(`{"interface_name": "eth0"` + options + `}`)
 	return ns, r
 }
 
-// Where nobody needs to be asked for names, the agent is told all the same: it tells other hosts.
+// Without names, the agent is notified all the same: it tells other hosts of the container.
 func TestAgentIsNotifiedOfSetupWithoutNames(t *testing.T) {
 	_, plugin, agent := newGossipHost(t)
 	ns, r := gossipRequest(1, "")
@@ -135,7 +135,7 @@ func TestAgentIsAskedForTheUsersAddresses(t *testing.T) {
 	}
 }
 
-// Any failure, the agent's and at whatever call, leaves nothing.
+// A failure of the agent, or at whatever call, leaves nothing.
 func TestGossipSetupThatFailsLeavesNothing(t *testing.T) {
 	check := func(t *testing.T, k *fakekernel.Kernel, plugin *Plugin, before []kernel.Link) {
 		t.Helper()
@@ -223,7 +223,7 @@ func TestKilledGossipSetupIsCompletedByTheNextRun(t *testing.T) {
 	}
 }
 
-// The wire is asked for addresses before a container gets them, unless it is there and would
+// Other hosts are asked for addresses before a container gets them, unless it is there and would
 // answer itself.
 func TestProbeFindsAddressInUse(t *testing.T) {
 	k, plugin, _ := newGossipHost(t)
@@ -282,7 +282,7 @@ func TestGossipSetupBesideOthers(t *testing.T) {
 	}
 }
 
-// A network without addresses needs none picked, but the agent all the same.
+// A network without subnets needs no addresses, but needs the agent all the same.
 func TestGossipSetupWithoutSubnets(t *testing.T) {
 	k, plugin, agent := newGossipHost(t)
 	before := k.HostNamespace().Links()

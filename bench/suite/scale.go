@@ -19,8 +19,8 @@ var goBenchmarks = []struct {
 	count        int
 }{
 	{"./internal/plan", "Forward", 5},
-	{"./internal/driver", "Reconcile/entries=(1000|10000)$", 3},
-	{"./internal/driver", "Reconcile/entries=100000$", 1},
+	{"./internal/reconcile", "Reconcile/entries=(1000|10000)$", 3},
+	{"./internal/reconcile", "Reconcile/entries=100000$", 1},
 }
 
 // measureScale runs Go benchmarks of planning and reconciling many entries.

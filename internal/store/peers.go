@@ -42,7 +42,7 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = writeFile(s.peersPath(networkID), data)
+		err = writeFile(filepath.Join(s.networkDir(networkID), peersFile), data)
 	}
 	if err != nil {
 		return fmt.Errorf("store peers of network %s: %w", networkID, err)
@@ -52,7 +52,7 @@ func (s *Store) SetPeers(networkID string, p network.Peers) error {
 
 // Peers returns what was set, and whether it was.
 func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
-	data, err := os.ReadFile(s.peersPath(networkID))
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), peersFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return network.Peers{}, false, nil
 	}
@@ -67,12 +67,10 @@ func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 
 // ForgetPeers removes what was set.
 func (s *Store) ForgetPeers(networkID string) error {
-	if err := removeFile(s.peersPath(networkID)); err != nil {
+	if err := removeFile(filepath.Join(s.networkDir(networkID), peersFile)); err != nil {
 		return fmt.Errorf("forget peers of network %s: %w", networkID, err)
 	}
 	return nil
 }
 
-func (s *Store) peersPath(networkID string) string {
-	return filepath.Join(s.networkDir(networkID), "peers.json")
-}
+const peersFile = "peers.json"

@@ -44,7 +44,7 @@ func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config
 	if err != nil {
 		return err
 	}
-	_, err = s.applyNetwork(p.Network, nil, plan.Prepare(p, e, beside))
+	_, err = s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
 	return err
 }
 

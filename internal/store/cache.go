@@ -30,15 +30,6 @@ type fileID struct {
 	time  unix.Timespec
 }
 
-// OpenCached is Open with a cache, which may be nil.
-func OpenCached(dir string, c *Cache) (*Store, error) {
-	s, err := Open(dir)
-	if err == nil {
-		s.cache = c
-	}
-	return s, err
-}
-
 // Records returns the records of a network's endpoints, in the order of their ids. The error names those
 // that cannot be read. With a cache a record that was not replaced is the same as before, so it must not be changed.
 func (s *Store) Records(networkID string) ([]*Record, error) {

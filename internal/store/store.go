@@ -42,6 +42,15 @@ func Open(dir string) (*Store, error) {
 	return &Store{dir: dir, lock: lock}, nil
 }
 
+// OpenCached is Open with a cache, which may be nil.
+func OpenCached(dir string, c *Cache) (*Store, error) {
+	s, err := Open(dir)
+	if err == nil {
+		s.cache = c
+	}
+	return s, err
+}
+
 // flock waits for the lock in a goroutine, since flock(2) takes no limit. When
 // the limit is reached the process is about to end, and the goroutine with it.
 func flock(f *os.File, limit time.Duration) error {

@@ -93,9 +93,8 @@ func (r records) lookBeside(p plan.PlacedNetwork, e network.Endpoint) (plan.Besi
 		First: !others,
 		Networks: func() ([]plan.HostNetwork, error) {
 			own, err := r.loadEndpoints(p)
-			// What another network lacks is not this one's problem; `vxlanctl reload` reports it.
-			networks, _ := r.loadExcept(p.ID)
-			return append([]plan.HostNetwork{own}, networks...), err
+			networks, othersErr := r.loadExcept(p.ID)
+			return append([]plan.HostNetwork{own}, networks...), errors.Join(err, othersErr)
 		},
 		Endpoint: func(containerID string) (network.Endpoint, bool, error) {
 			other, err := r.Record(p.ID, containerID)

@@ -50,7 +50,10 @@ func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Le
 
 // leaving reads what a plan needs to know of the container alone.
 func (r records) leaving(id network.Identity, old store.Record) (leaving plan.Leaving, err error) {
-	leaving = plan.Leaving{Network: id, Endpoint: old.Endpoint, PortSecurity: old.PortSecurity}
+	leaving = plan.Leaving{
+		Network: id, Endpoint: old.Endpoint, PortSecurity: old.PortSecurity,
+		Host: func() ([]plan.HostNetwork, error) { return r.loadExcept("") },
+	}
 	if len(old.Ports) > 0 && len(old.Addrs) > 0 {
 		leaving.Elsewhere, err = r.elsewhere(id.ID, old.ContainerID)
 	}
@@ -137,7 +140,7 @@ func (s *Session) forgetNetwork(id network.Identity) error {
 	if p, storedErr := s.records.loadStored(id.ID); storedErr == nil {
 		gone = &p
 	}
-	return errors.Join(err, s.apply(plan.Forget(id, gone, networks)))
+	return errors.Join(err, s.apply(plan.Forget(id, gone, networks, loadErr)))
 }
 
 // isUnreadable tells whether err is about a file that is there and cannot be read now, as when

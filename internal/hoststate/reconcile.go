@@ -20,7 +20,7 @@ const (
 	ScopePeers Scope = iota
 	// ScopeFull adds the ports of all containers.
 	ScopeFull
-	// ScopeReset sets the firewall anew whatever it holds, without the networks that cannot be read.
+	// ScopeReset sets the firewall anew whatever it holds. Only of networks that cannot be read what it holds stays.
 	ScopeReset
 )
 

@@ -19,7 +19,7 @@ type Session struct {
 	ns       Namespace
 	borrowed bool // whoever opened the namespace closes it
 	records  records
-	complete bool // Networks has read all
+	complete bool // Networks has read all, endpoints too
 }
 
 // Network is a network that has containers on this host.
@@ -29,6 +29,7 @@ type Network struct {
 	Endpoints   []*store.Record
 	foreign     []network.Reservation
 	unplaceable bool // on the host as it is now; all fields are as it was last placed
+	incomplete  bool // an endpoint cannot be read
 	peers       network.Peers
 	hasPeers    bool // peers are in the store
 }
@@ -85,6 +86,7 @@ func (s *Session) Empty() (bool, error) {
 func (s *Session) Networks() ([]Network, error) {
 	ids, err := s.records.Networks()
 	errs := []error{err}
+	s.complete = err == nil
 	var all []Network
 	for _, id := range ids {
 		n, err := s.records.loadNetwork(id)
@@ -92,8 +94,8 @@ func (s *Session) Networks() ([]Network, error) {
 		if n.ID != "" {
 			all = append(all, n)
 		}
+		s.complete = s.complete && n.ID != "" && !n.incomplete
 	}
-	s.complete = len(all) == len(ids) && err == nil
 	return all, errors.Join(errs...)
 }
 
@@ -113,7 +115,7 @@ func (r records) loadNetwork(id string) (Network, error) {
 		}
 	}
 	endpoints, readErr := r.Records(id)
-	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable}
+	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable, incomplete: readErr != nil}
 	var peersErr error
 	n.peers, n.hasPeers, peersErr = r.Peers(id)
 	return n, errors.Join(err, readErr, peersErr)

@@ -65,6 +65,9 @@ func (d Datum) String() string {
 	if d.chain != "" {
 		return "jump " + d.chain
 	}
+	if d.parts == "" && d.first != "" {
+		return fmt.Sprintf("0x%x", d.first)
+	}
 	var texts []string
 	at := 0
 	for i := range len(d.parts) {
@@ -195,6 +198,10 @@ func Concat(parts ...Datum) Datum {
 	}
 	return d
 }
+
+// Raw is a value as the kernel gave it, a range from first to last. It is equal to no Datum that was made from its
+// parts, but has the same bytes. Its text is its bytes.
+func Raw(first, last []byte) Datum { return Datum{first: string(first), last: string(last)} }
 
 func alignedLen(n int) int { return (n + 3) &^ 3 }
 

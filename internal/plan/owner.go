@@ -78,6 +78,12 @@ func resolveConflicts(wanted []ownedElement) []kernel.Element {
 	return all
 }
 
+// KeepElements adds the elements that the firewall has beyond the wanted ones.
+func KeepElements(wanted, have []kernel.Element) []kernel.Element {
+	all := make([]ownedElement, 0, len(wanted)+len(have))
+	return resolveConflicts(appendOwned(appendOwned(all, elementsExcept(have, wanted), elementOwner{}), wanted, elementOwner{}))
+}
+
 // elementsExcept returns the elements whose keys are not among those of except.
 func elementsExcept(elements, except []kernel.Element) []kernel.Element {
 	keep := make(map[kernel.ElementID]bool, len(except))

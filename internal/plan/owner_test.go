@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,7 +82,7 @@ func reversed(networks []HostNetwork) (all []HostNetwork) {
 // A network that goes takes along only what no other needs.
 func TestNetworkThatGoesLeavesSharedElements(t *testing.T) {
 	gone := PlacedNetwork{Network: green(), VTEP: vtep}
-	f := Forget(gone.Identity, &gone, []HostNetwork{hostNetwork(blue())}).Firewall
+	f := Forget(gone.Identity, &gone, []HostNetwork{hostNetwork(blue())}, nil).Firewall
 	if f.Mode != FirewallRemove {
 		t.Fatalf("mode %d", f.Mode)
 	}
@@ -97,17 +98,18 @@ func TestNetworkThatGoesLeavesSharedElements(t *testing.T) {
 
 // Without the configuration of the network that goes nobody knows what it had, so all is set anew without it.
 func TestNetworkThatCannotBeReadGoesByReset(t *testing.T) {
-	f := Forget(green().Identity, nil, []HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 1))}).Firewall
+	f := Forget(green().Identity, nil, []HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 1))}, nil).Firewall
 	all, err := f.All()
 	if err != nil || f.Mode != FirewallReset || inSet(all, kernel.Ports4) == "" {
 		t.Errorf("mode %d, %v, %v", f.Mode, all, err)
 	}
 }
 
-func TestFirewallIsNotResetWithoutAllNetworks(t *testing.T) {
+// What the firewall has of a network that cannot be read stays, also where all is set anew.
+func TestResetKeepsWhatCannotBeRead(t *testing.T) {
 	networks := []HostNetwork{hostNetwork(blue())}
 	for _, complete := range []bool{true, false} {
-		if all, err := RepairFirewall(networks, complete).Firewall.All(); (err == nil) != complete || (len(all) > 0) != complete {
+		if all, err := RepairFirewall(networks, complete).Firewall.All(); (err == nil) != complete || len(all) == 0 {
 			t.Errorf("complete %t: %d elements, %v", complete, len(all), err)
 		}
 	}
@@ -119,6 +121,36 @@ func TestFirewallIsNotResetWithoutAllNetworks(t *testing.T) {
 		if got := ResetFirewall(tt.networks, tt.complete).Firewall.Mode; got != tt.want {
 			t.Errorf("%d networks, complete %t: mode %d, want %d", len(tt.networks), tt.complete, got, tt.want)
 		}
+	}
+}
+
+// An element that the firewall has beyond the wanted ones is kept, unless another is wanted with its key.
+func TestKeepElements(t *testing.T) {
+	wanted := HostElements([]HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 1))})
+	other := HostElements([]HostNetwork{hostNetwork(green(), publisher("c2", "10.5.0.2/24", 1))})
+	all := KeepElements(wanted, slices.Concat(wanted, other))
+	if got, want := inSet(all, kernel.Ports4), inSet(wanted, kernel.Ports4); got != want {
+		t.Errorf("published %q, want %q", got, want)
+	}
+	for _, set := range []kernel.Set{kernel.Bridges, kernel.Members4} {
+		got := inSet(all, set)
+		if !strings.Contains(got, inSet(wanted, set)) || !strings.Contains(got, inSet(other, set)) {
+			t.Errorf("%s: %q", set.Name, got)
+		}
+	}
+}
+
+// Beside a network that cannot be read, only what no two networks share goes with another.
+func TestForgetBesideUnreadNetworkLeavesSharedElements(t *testing.T) {
+	gone := hostNetwork(green()).PlacedNetwork
+	f := Forget(gone.Identity, &gone, nil, errUnread).Firewall
+	for _, set := range []kernel.Set{kernel.Underlays, kernel.VXLANPorts, kernel.VTEPs4} {
+		if got := inSet(f.Remove, set); got != "" {
+			t.Errorf("of %s goes %q", set.Name, got)
+		}
+	}
+	if inSet(f.Remove, kernel.Bridges) == "" || inSet(f.Remove, kernel.Members4) == "" {
+		t.Errorf("the network's own elements stay: %v", f.Remove)
 	}
 }
 

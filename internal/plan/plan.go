@@ -55,11 +55,14 @@ type Firewall struct {
 	Networks  []NetworkElements
 	Endpoints []kernel.Element // to be added where the rest is in place
 	Remove    []kernel.Element
-	// All returns the elements of all networks and endpoints of the host. It is called only
-	// where all is set anew: to read the records of 500 containers takes 13 ms, and a start
-	// beside them needs none.
-	All func() ([]kernel.Element, error)
+	// All is called only where all is set anew: to read the records of 500 containers takes 13 ms,
+	// and a start beside them needs none.
+	All AllElements
 }
+
+// AllElements returns the elements of all networks and endpoints of the host that can be read. The
+// error says what cannot be read. What the firewall has beyond the elements may be of that, and stays then.
+type AllElements func() ([]kernel.Element, error)
 
 // NetworkElements are the elements of a network without its endpoints. While the kernel
 // has the fingerprint it has the others too, so they need not even be computed.
@@ -150,4 +153,9 @@ type Disconnect struct {
 	OtherPorts iter.Seq2[string, error]
 	// Sysctls are set if the devices stay.
 	Sysctls []kernel.Sysctl
+	// Restore are the elements of all that stays. The firewall is set anew with them where it has lost its
+	// rules, as nothing can be changed in it then.
+	Restore AllElements
+	// Reset sets the firewall anew in any case, since it is not known what the container has in it.
+	Reset bool
 }

@@ -7,18 +7,13 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// errNetworkMissing keeps a firewall that is not whole: it is better than one that lacks a network.
-var errNetworkMissing = errors.New("the firewall is not as it should be, and cannot be set anew while a network cannot be read")
+// errUnread says that a part of what the host has cannot be read.
+var errUnread = errors.New("a network or an endpoint cannot be read")
 
 // RepairFirewall is the plan for the firewall of all networks of the host. complete says that
-// none is missing because it cannot be read.
+// nothing is missing because it cannot be read.
 func RepairFirewall(networks []HostNetwork, complete bool) Plan {
-	f := &Firewall{All: func() ([]kernel.Element, error) {
-		if !complete {
-			return nil, errNetworkMissing
-		}
-		return HostElements(networks), nil
-	}}
+	f := &Firewall{All: knownElements(networks, complete)}
 	var endpoints []ownedElement
 	for _, n := range networks {
 		f.Networks = append(f.Networks, networkWithFingerprint(n.PlacedNetwork, false))
@@ -28,13 +23,23 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	return Plan{Firewall: f}
 }
 
-// ResetFirewall is the plan for a firewall that is set anew with all networks that can be read. Where the host
-// has none at all, the tables go.
+// knownElements returns the elements of networks, which may not be all that the host has.
+func knownElements(networks []HostNetwork, complete bool) AllElements {
+	return func() ([]kernel.Element, error) {
+		if !complete {
+			return HostElements(networks), errUnread
+		}
+		return HostElements(networks), nil
+	}
+}
+
+// ResetFirewall is the plan for a firewall that is set anew with all networks that can be read, and keeps what may be of
+// those that cannot. Where the host has none at all, the tables go.
 func ResetFirewall(networks []HostNetwork, complete bool) Plan {
 	if len(networks) == 0 && complete {
 		return Plan{Firewall: &Firewall{Mode: FirewallDelete}}
 	}
-	return Plan{Firewall: &Firewall{Mode: FirewallReset, All: func() ([]kernel.Element, error) { return HostElements(networks), nil }}}
+	return Plan{Firewall: &Firewall{Mode: FirewallReset, All: knownElements(networks, complete)}}
 }
 
 // RepairDevices is the plan for a network's bridge and VXLAN device.

@@ -11,8 +11,8 @@ import (
 type Beside struct {
 	// First says that no other endpoint of the network is recorded.
 	First bool
-	// Networks reads all networks of the host with their endpoints, that of the start included. See
-	// Firewall.All.
+	// Networks reads all networks of the host with their endpoints, that of the start included, as far as
+	// they can be read. See AllElements.
 	Networks func() ([]HostNetwork, error)
 	// NamedPorts are the recorded endpoints whose interface has a name of the user's choice.
 	NamedPorts []NamedPort
@@ -77,10 +77,7 @@ func networkWithFingerprint(n PlacedNetwork, isNew bool) NetworkElements {
 }
 
 func elementsOf(networks []HostNetwork, err error) ([]kernel.Element, error) {
-	if err != nil {
-		return nil, err
-	}
-	return HostElements(networks), nil
+	return HostElements(networks), err
 }
 
 // Probe asks for addresses on behalf of an endpoint.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"iter"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -19,6 +20,11 @@ type Leaving struct {
 	OtherPorts iter.Seq2[string, error]
 	// OthersPublish says that another container of the network publishes ports.
 	OthersPublish bool
+	// Host reads all networks of the host with their endpoints, as far as they can be read. The endpoint that
+	// leaves may be among them.
+	Host func() ([]HostNetwork, error)
+	// Unknown says that nothing is known of the endpoint, as its record is broken.
+	Unknown bool
 }
 
 // Elsewhere is a container's endpoint on another network.
@@ -61,7 +67,20 @@ func disconnection(l Leaving) *Disconnect {
 		Republish: republished(l),
 		Guards:    guardElements(n, l.Endpoint),
 		Port:      PortName(l.Network, l.Endpoint),
+		Restore:   l.elementsLeft,
+		Reset:     l.Unknown,
 	}
+}
+
+// elementsLeft returns the elements of all that stays on the host.
+func (l Leaving) elementsLeft() ([]kernel.Element, error) {
+	networks, err := l.Host()
+	for i, n := range networks {
+		if n.ID == l.Network.ID {
+			networks[i].Endpoints = slices.DeleteFunc(n.Endpoints, func(e RecordedEndpoint) bool { return e.ContainerID == l.ContainerID })
+		}
+	}
+	return HostElements(networks), err
 }
 
 // republished returns the elements by which a container's ports are reached on its other networks, if
@@ -79,14 +98,28 @@ func republished(l Leaving) []kernel.Element {
 
 // Forget is the plan for what a network that is gone has left besides its devices. gone is the network
 // without its endpoints, or nil where its configuration cannot be read. What another network needs too
-// stays, such as a host that is a member of both.
-func Forget(id network.Identity, gone *PlacedNetwork, others []HostNetwork) Plan {
+// stays, such as a host that is a member of both. unread says that networks are missing among the
+// others: then everything stays that is not known to be this network's alone.
+func Forget(id network.Identity, gone *PlacedNetwork, others []HostNetwork, unread error) Plan {
 	shared := HostElements(others)
-	f := &Firewall{Mode: FirewallReset, All: func() ([]kernel.Element, error) { return shared, nil }}
+	f := &Firewall{Mode: FirewallReset, All: func() ([]kernel.Element, error) { return shared, unread }}
 	if gone != nil {
-		f = &Firewall{Mode: FirewallRemove, Remove: elementsExcept(networkElements(*gone), shared)}
+		own := networkElements(*gone)
+		if unread != nil {
+			own = unsharedElements(*gone)
+		}
+		f.Mode, f.Remove = FirewallRemove, elementsExcept(own, shared)
 	}
 	return Plan{RemoveFastPath: id.Device.Name, Firewall: f}
+}
+
+// unsharedElements returns the elements of a network that no other network has.
+func unsharedElements(p PlacedNetwork) []kernel.Element {
+	p.Foreign = nil
+	shared := []kernel.Set{
+		kernel.Underlays, kernel.VXLANPorts, kernel.VTEPs4, kernel.VTEPs6, kernel.Agents4, kernel.Agents6,
+	}
+	return slices.DeleteFunc(networkElements(p), func(e kernel.Element) bool { return slices.Contains(shared, e.Set) })
 }
 
 // ForgetLast is Forget for the host's last network.

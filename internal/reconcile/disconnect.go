@@ -13,16 +13,29 @@ import (
 // What leads to a link goes before it, and what guards it goes after it. A program that has deleted something
 // from nftables waits for RCU when it closes its socket. While a link is deleted, that wait passes.
 func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone bool, err error) {
-	err = errors.Join(evictPort(host, want), removeElements(host, want.Published), republish(host, want.Republish))
+	err = evictPort(host, want)
+	firewallErr := errors.Join(removeElements(host, want.Published), republish(host, want.Republish))
 	if want.PortStays {
-		return false, errors.Join(err, removeElements(host, want.Guards))
+		return false, errors.Join(err, closeFirewall(host, want, firewallErr))
 	}
 	devicesGone, linkErr := removeLinks(host, want)
-	err = errors.Join(err, linkErr, removeElements(host, want.Guards))
+	err = errors.Join(err, linkErr, closeFirewall(host, want, firewallErr))
 	if linkErr == nil && !devicesGone {
 		err = errors.Join(err, setSysctls(host, want.Sysctls))
 	}
 	return devicesGone && linkErr == nil, err
+}
+
+// closeFirewall removes the last of a container's elements. earlier is what went wrong with the others.
+func closeFirewall(host Namespace, want *plan.Disconnect, earlier error) error {
+	if want.Reset {
+		return resetFirewall(host, want.Restore)
+	}
+	err := errors.Join(earlier, removeElements(host, want.Guards))
+	if want.Restore == nil {
+		return err
+	}
+	return restoreFirewall(host, want.Restore, err)
 }
 
 // republish adds elements one by one: of two networks each may have some of the ports already.

@@ -12,11 +12,11 @@ import (
 func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	switch want.Mode {
 	case plan.FirewallRemove:
-		return removeElements(host, want.Remove)
+		return restoreFirewall(host, want.All, removeElements(host, want.Remove))
 	case plan.FirewallDelete:
 		return host.Apply(kernel.DeleteFirewall{})
 	case plan.FirewallReset:
-		return resetFirewall(host, want)
+		return resetFirewall(host, want.All)
 	}
 	return ensureElements(host, want)
 }
@@ -47,18 +47,36 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 	}
 	if intact {
 		if err := addElements(host, add); !errors.Is(err, kernel.ErrElementTaken) {
-			return err
+			return restoreFirewall(host, want.All, err)
 		}
 	}
-	return resetFirewall(host, want)
+	return resetFirewall(host, want.All)
 }
 
-func resetFirewall(host Namespace, want *plan.Firewall) error {
-	all, err := want.All()
-	if err != nil {
-		return err
+// restoreFirewall sets the firewall anew if a change of it failed because it has lost its rules: somebody flushed
+// the ruleset, or another version of this program made the tables. It returns what then still is wrong.
+func restoreFirewall(host Namespace, all plan.AllElements, changeErr error) error {
+	if changeErr == nil {
+		return nil
 	}
-	return host.Apply(kernel.SetFirewall{Elements: all})
+	if intact, err := host.FirewallIntact(); intact || err != nil {
+		return errors.Join(changeErr, err)
+	}
+	return resetFirewall(host, all)
+}
+
+// resetFirewall sets the firewall anew. What it has stays if it may belong to what cannot be read: a network
+// that lost its elements would be open.
+func resetFirewall(host Namespace, all plan.AllElements) error {
+	elements, unread := all()
+	if unread != nil {
+		have, err := host.FirewallElements()
+		if err != nil {
+			return errors.Join(unread, err)
+		}
+		elements = plan.KeepElements(elements, have)
+	}
+	return host.Apply(kernel.SetFirewall{Elements: elements})
 }
 
 // addElements adds elements, if there are any.

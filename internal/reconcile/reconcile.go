@@ -26,6 +26,8 @@ type Namespace interface {
 	Sysctl(key string) (string, error)
 	// FirewallIntact tells whether the firewall has this program's rules.
 	FirewallIntact() (bool, error)
+	// FirewallElements returns the elements that the firewall has, as far as this program's rules have such sets.
+	FirewallElements() ([]kernel.Element, error)
 	// ElementComment returns the comment of the element with e's key, and whether
 	// there is one.
 	ElementComment(e kernel.Element) (comment string, ok bool, err error)

@@ -2,6 +2,7 @@ package fakekernel
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,6 +22,8 @@ type firewall struct {
 	owner    *Kernel
 	elements map[elementKey]kernel.Element // nil: there are no tables
 	altered  bool                          // somebody changed a rule
+	missing  kernel.Family                 // whose table somebody deleted; "": none
+	foreign  bool                          // the tables are another version's, with other types of elements
 }
 
 // Firewall returns the elements that are there, as lines in a stable order; nil
@@ -37,16 +40,38 @@ func (f *firewall) Firewall() []string {
 // FlushRuleset removes the firewall behind the project's back.
 func (f *firewall) FlushRuleset() { f.elements = nil }
 
+// DeleteTable removes one of the tables behind the project's back.
+func (f *firewall) DeleteTable(family kernel.Family) {
+	f.missing = family
+	maps.DeleteFunc(f.elements, func(k elementKey, _ kernel.Element) bool { return k.set.Family == family })
+}
+
+// DeleteElements removes all elements behind the project's back. The rules stay.
+func (f *firewall) DeleteElements() { clear(f.elements) }
+
+// InstallOtherVersion replaces the tables by those of another version, in which no element can be looked up or changed.
+func (f *firewall) InstallOtherVersion() {
+	f.elements, f.foreign = make(map[elementKey]kernel.Element), true
+}
+
 // AlterRules changes a rule behind the project's back.
 func (f *firewall) AlterRules() { f.altered = true }
 
 // FirewallIntact implements reconcile.Namespace.
 func (f *firewall) FirewallIntact() (bool, error) {
-	return f.elements != nil && !f.altered, f.owner.call()
+	return f.elements != nil && !f.altered && !f.foreign && f.missing == "", f.owner.call()
+}
+
+// FirewallElements implements reconcile.Namespace.
+func (f *firewall) FirewallElements() ([]kernel.Element, error) {
+	return slices.Collect(maps.Values(f.elements)), f.owner.call()
 }
 
 // ElementComment implements reconcile.Namespace.
 func (f *firewall) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
+	if f.foreign {
+		return "", false, unix.EINVAL
+	}
 	have, ok := f.elements[elementKey{e.Set, e.Key}]
 	return have.Comment, ok, f.owner.call()
 }
@@ -54,13 +79,16 @@ func (f *firewall) ElementComment(e kernel.Element) (comment string, ok bool, er
 func (f *firewall) apply(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetFirewall:
-		f.elements, f.altered = make(map[elementKey]kernel.Element), false
+		f.elements, f.altered, f.foreign, f.missing = make(map[elementKey]kernel.Element), false, false, ""
 		return f.addElements(c.Elements)
 	case kernel.DeleteFirewall:
-		f.elements, f.altered = nil, false
+		f.elements, f.altered, f.foreign, f.missing = nil, false, false, ""
 	case kernel.AddElements:
 		return f.addElements(c.Elements)
 	case kernel.DelElements:
+		if f.foreign && len(c.Elements) > 0 {
+			return unix.EINVAL
+		}
 		for _, e := range c.Elements {
 			if have, ok := f.elements[elementKey{e.Set, e.Key}]; ok && have.Value == e.Value {
 				delete(f.elements, elementKey{e.Set, e.Key})
@@ -75,6 +103,12 @@ func (f *firewall) addElements(elements []kernel.Element) error {
 		return unix.ENOENT
 	}
 	for _, e := range elements {
+		if e.Set.Family == f.missing {
+			return unix.ENOENT
+		}
+		if f.foreign {
+			return unix.EINVAL
+		}
 		if have, ok := f.elements[elementKey{e.Set, e.Key}]; ok && have.Value != e.Value {
 			return kernel.ErrElementTaken
 		}

@@ -60,6 +60,15 @@ func (ns *Stack) FirewallIntact() (bool, error) {
 	return conn.RulesIntact()
 }
 
+// FirewallElements returns the elements that the firewall has.
+func (ns *Stack) FirewallElements() ([]kernel.Element, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.Elements()
+}
+
 // ElementComment returns the comment of the element with e's key.
 func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
 	conn, err := ns.firewallConn()

@@ -100,10 +100,12 @@ func nextKey(key []byte) (next []byte, ok bool) {
 
 // foundElement is an element as the kernel has it.
 type foundElement struct {
-	key     []byte
-	value   []byte
-	chain   string
-	comment string
+	key       []byte
+	keyEnd    []byte // of a range of several parts
+	endsRange bool   // the key is the one after the last
+	value     []byte
+	chain     string
+	comment   string
 }
 
 // hasValueOf tells whether it has the value of e.
@@ -141,6 +143,15 @@ func (c *Conn) HasElement(t Table, e kernel.Element) (bool, error) {
 
 // ElementKeys returns the keys of all elements of a table's set.
 func (c *Conn) ElementKeys(t Table, set kernel.Set) (keys [][]byte, err error) {
+	found, err := c.setElements(t, set)
+	for _, e := range found {
+		keys = append(keys, e.key)
+	}
+	return keys, err
+}
+
+// setElements returns what the kernel lists of a set.
+func (c *Conn) setElements(t Table, set kernel.Set) ([]foundElement, error) {
 	m := newRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, set.Family)
 	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
 	m.Text(unix.NFTA_SET_ELEM_LIST_SET, set.Name)
@@ -148,10 +159,76 @@ func (c *Conn) ElementKeys(t Table, set kernel.Set) (keys [][]byte, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read set %s: %w", set.Name, err)
 	}
-	for _, e := range parseElements(answers) {
-		keys = append(keys, e.key)
+	return parseElements(answers), nil
+}
+
+// elements returns what was found in the set as elements. Of a range of one part the kernel lists the
+// first key and the one after the last, in either order.
+func (s Set) elements(found []foundElement, hasChain func(string) bool) (all []kernel.Element) {
+	slices.SortFunc(found, func(a, b foundElement) int {
+		if a.endsRange && !b.endsRange && bytes.Equal(a.key, b.key) {
+			return -1
+		}
+		return bytes.Compare(a.key, b.key)
+	})
+	simpleRange := s.Ranges && s.flags()&setConcat == 0
+	for i, f := range found {
+		if f.endsRange || len(f.key) != s.keyLen() || !s.fitsValue(f, hasChain) {
+			continue
+		}
+		last := f.key
+		switch {
+		case f.keyEnd != nil:
+			last = f.keyEnd
+		case simpleRange && i+1 < len(found) && found[i+1].endsRange:
+			last = previousKey(found[i+1].key)
+		case simpleRange:
+			last = bytes.Repeat([]byte{0xff}, len(f.key))
+		}
+		e := kernel.Element{Set: s.Set, Key: kernel.Raw(f.key, last), Comment: f.comment}
+		if f.chain != "" {
+			e.Value = kernel.Jump(f.chain)
+		} else if len(f.value) > 0 {
+			e.Value = kernel.Raw(f.value, f.value)
+		}
+		all = append(all, e)
 	}
-	return keys, nil
+	return all
+}
+
+// fitsValue tells whether an element that was found has a value as the set has them.
+func (s Set) fitsValue(f foundElement, hasChain func(string) bool) bool {
+	if f.chain != "" {
+		return hasChain(f.chain)
+	}
+	return len(f.value) == s.valueLen()
+}
+
+// keyLen is the length of a key in bytes. Of several parts each fills a multiple of four.
+func (s Set) keyLen() int { return fieldsLen(s.Key) }
+
+// valueLen is the length of a value in bytes.
+func (s Set) valueLen() int { return fieldsLen(s.Value) }
+
+func fieldsLen(fields []Field) (n int) {
+	if len(fields) == 1 {
+		return fields[0].size
+	}
+	for _, f := range fields {
+		n += (f.size + 3) &^ 3
+	}
+	return n
+}
+
+// previousKey is the key before one that is not the first.
+func previousKey(key []byte) []byte {
+	previous := slices.Clone(key)
+	for i := len(previous) - 1; i >= 0; i-- {
+		if previous[i]--; previous[i] != 0xff {
+			break
+		}
+	}
+	return previous
 }
 
 func parseElements(answers [][]byte) (all []foundElement) {
@@ -173,6 +250,10 @@ func parseElement(b []byte) (f foundElement) {
 		switch typ {
 		case unix.NFTA_SET_ELEM_KEY:
 			f.key = netlink.Find(b, unix.NFTA_DATA_VALUE)
+		case elemKeyEnd:
+			f.keyEnd = netlink.Find(b, unix.NFTA_DATA_VALUE)
+		case unix.NFTA_SET_ELEM_FLAGS:
+			f.endsRange = len(b) == 4 && b[3]&elemIntervalEnd != 0 // in network byte order
 		case unix.NFTA_SET_ELEM_DATA:
 			f.parseValue(b)
 		case unix.NFTA_SET_ELEM_USERDATA:

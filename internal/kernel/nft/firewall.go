@@ -106,6 +106,24 @@ func (c *Conn) ElementComment(e kernel.Element) (comment string, ok bool, err er
 	return have.comment, ok, err
 }
 
+// Elements returns the elements of the firewall's sets. Those that do not fit the sets as this program
+// declares them are left out: another version may have made the tables.
+func (c *Conn) Elements() (all []kernel.Element, err error) {
+	for _, t := range tables {
+		for _, s := range t.Sets {
+			found, err := c.setElements(t, s.Set)
+			if isMissing(err) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s.elements(found, t.hasChain)...)
+		}
+	}
+	return all, nil
+}
+
 // RulesIntact tells whether the tables hold the rules of this program, in their order. A
 // rule that somebody replaced has lost its comment.
 func (c *Conn) RulesIntact() (bool, error) {

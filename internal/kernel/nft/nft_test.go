@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,6 +103,36 @@ func TestListingLoadsAgain(t *testing.T) {
 	}
 	if intact, err := c.RulesIntact(); err != nil || !intact {
 		t.Errorf("intact: %v, %v", intact, err)
+	}
+}
+
+// What is read of the tables can be loaded again, and is the same to nft.
+func TestElementsAreReadAsTheyWereLoaded(t *testing.T) {
+	c, sh := open(t)
+	adjacent := append(slices.Clone(sample), kernel.Element{Set: kernel.Masquerade4, Key: subnet("10.77.0.0/24")},
+		kernel.Element{Set: kernel.Masquerade4, Key: subnet("10.77.1.0/24")}, kernel.Element{Set: kernel.Masquerade4, Key: subnet("255.255.255.0/24")})
+	if got, err := c.Elements(); err != nil || len(got) > 0 {
+		t.Errorf("without tables: %v, %v", got, err)
+	}
+	apply(t, c, kernel.SetFirewall{Elements: adjacent})
+	want := sh("nft list ruleset")
+	have, err := c.Elements()
+	if err != nil || len(have) != len(adjacent) {
+		t.Errorf("%d elements, %v; want %d", len(have), err, len(adjacent))
+	}
+	apply(t, c, kernel.SetFirewall{Elements: have})
+	if got := sh("nft list ruleset"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Of tables of another version only what fits is read.
+func TestElementsOfAnotherVersionAreLeftOut(t *testing.T) {
+	c, sh := open(t)
+	sh(`nft 'table inet vxlan-driver { set bridges { type ipv4_addr; elements = { 10.0.0.1 }; }; set isolated { type ifname; elements = { "br-x" }; }; }'`)
+	have, err := c.Elements()
+	if err != nil || len(have) != 1 || have[0].Set != kernel.Isolated {
+		t.Errorf("%v, %v", have, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +38,11 @@ func (t Table) RuleComments() (all []RuleComment) {
 		}
 	}
 	return all
+}
+
+// hasChain tells whether the table should have a chain of that name.
+func (t Table) hasChain(name string) bool {
+	return slices.ContainsFunc(t.Chains, func(c Chain) bool { return c.Name == name })
 }
 
 // RuleComments are those of all rules, as the kernel has them.

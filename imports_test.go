@@ -51,7 +51,7 @@ var layers = map[string][]string{
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/ipam", "internal/membership"},
 	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/hoststate"},
-	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/agentapi"},
+	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/agent", "internal/wiring", "internal/kernel/watch", "internal/version"},

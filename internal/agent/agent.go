@@ -66,6 +66,9 @@ const (
 	// idleTimeout is how long the agent outlives the host's last container: longer than a
 	// restart of one takes.
 	idleTimeout = 5 * time.Second
+	// orphanInterval is how often the agent looks for containers that nobody will tear down. Mostly the kernel or
+	// the store reports them; only a namespace that goes after its interface is no event.
+	orphanInterval = time.Minute
 	// leaveTimeout is less than a container start waits for the next agent, which waits for
 	// this one to end.
 	leaveTimeout = 500 * time.Millisecond
@@ -117,6 +120,8 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
+	orphans := time.NewTicker(orphanInterval)
+	defer orphans.Stop()
 	for {
 		var waiting request
 		timer := turns.Timer()
@@ -131,6 +136,9 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			continue
 		case <-on.kernel:
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
+			continue
+		case <-orphans.C:
+			turns.Within(scopePublish, 0)
 			continue
 		case <-a.requests.soon:
 			turns.Within(scopePublish, announceDelay)

@@ -30,6 +30,10 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 
 // turnLocked is the part of a turn that holds the store's lock.
 func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty bool, err error) {
+	var orphansErr error
+	if what >= scopePublish {
+		orphansErr = s.DropOrphans()
+	}
 	empty, err = s.Empty()
 	if err != nil {
 		return nil, false, err
@@ -41,7 +45,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	// The kernel comes before clusters start: a cluster opens a port that the firewall must
 	// keep containers from.
 	changed, peersErr := a.peers.UpdatePeers(s, networks)
-	errs := []error{err, peersErr}
+	errs := []error{orphansErr, err, peersErr}
 	switch {
 	case what >= scopeFull:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopeFull))

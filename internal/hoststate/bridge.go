@@ -14,21 +14,28 @@ import (
 )
 
 // applyNetwork applies a plan about a network's devices, and tells other programs on the host of its bridge. systemd must
-// know before the bridge is there, and firewalld may only trust it once it is known to be this network's.
-func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (reconcile.Report, error) {
-	if err := s.host.keepSysctls(n); err != nil {
-		return reconcile.Report{}, err
-	}
-	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, p)
+// know before the bridge is there, and firewalld may only trust it once it is known to be this network's. What they
+// refuse is an error of its own: it stops no container, and takes none back.
+func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (report reconcile.Report, othersErr, err error) {
+	keepErr := s.host.keepSysctls(n)
+	report, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, p)
+	var trustErr error
 	if report.DevicesReady {
-		err = errors.Join(err, s.host.Zones.Trust(n.Bridge.Name))
+		trustErr = s.host.Zones.Trust(n.Bridge.Name)
 	}
-	return report, err
+	return report, errors.Join(keepErr, trustErr), err
 }
 
-// forgetBridge undoes what other programs were told.
-func (h *Host) forgetBridge(id network.Identity) error {
-	return errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name))
+// forgetBridge undoes what other programs were told. What they refuse keeps no record: the links are gone.
+func (h *Host) forgetBridge(id network.Identity) {
+	h.warnOfOthers(id.Name, errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name)))
+}
+
+// warnOfOthers warns of what other programs on the host did not take.
+func (h *Host) warnOfOthers(networkName string, err error) {
+	if err != nil {
+		h.Warn(fmt.Sprintf("network %s: %v", networkName, err))
+	}
 }
 
 // keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them. The

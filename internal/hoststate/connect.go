@@ -44,7 +44,8 @@ func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config
 	if err != nil {
 		return err
 	}
-	_, err = s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
+	_, othersErr, err := s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
+	s.host.warnOfOthers(p.Name, othersErr)
 	return err
 }
 
@@ -55,12 +56,15 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 	if err != nil {
 		return reconcile.Report{}, err
 	}
-	return s.applyNetwork(p.Network, container, plan.Start(p, e, beside))
+	report, othersErr, err := s.applyNetwork(p.Network, container, plan.Start(p, e, beside))
+	s.host.warnOfOthers(p.Name, othersErr)
+	return report, err
 }
 
 // record records an endpoint, and returns what else its start may meet. The time of the first setup stays, since it
 // decides which of two containers has a published port.
 func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte) (plan.Beside, error) {
+	s.dropSomeOrphans(p.ID, e.ContainerID)
 	now, err := sinceBoot()
 	if err != nil {
 		return plan.Beside{}, err

@@ -124,23 +124,23 @@ func (r records) othersPublish(networkID, containerID string) (bool, error) {
 
 // forgetNetwork removes what a network has on the host besides its devices, which are gone.
 func (s *Session) forgetNetwork(id network.Identity) error {
-	err := s.host.forgetBridge(id)
-	others, listErr := s.records.networksExcept(id.ID)
-	if listErr != nil {
-		return errors.Join(err, listErr)
+	s.host.forgetBridge(id)
+	others, err := s.records.networksExcept(id.ID)
+	if err != nil {
+		return err
 	}
 	if len(others) == 0 {
-		return errors.Join(err, s.apply(plan.ForgetLast(id)))
+		return s.apply(plan.ForgetLast(id))
 	}
 	networks, loadErr := s.records.loadExcept(id.ID)
 	if isUnreadable(loadErr) {
-		return errors.Join(err, loadErr) // it is not known what the others need
+		return loadErr // it is not known what the others need
 	}
 	var gone *plan.PlacedNetwork
 	if p, storedErr := s.records.loadStored(id.ID); storedErr == nil {
 		gone = &p
 	}
-	return errors.Join(err, s.apply(plan.Forget(id, gone, networks, loadErr)))
+	return s.apply(plan.Forget(id, gone, networks, loadErr))
 }
 
 // isUnreadable tells whether err is about a file that is there and cannot be read now, as when

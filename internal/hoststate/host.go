@@ -28,6 +28,8 @@ type Zones interface {
 type Host struct {
 	// Open opens the network namespace at a path, "" for the host's own.
 	Open func(path string) (Namespace, error)
+	// NamespaceGone tells whether there is no network namespace at a path any more; nil: all are there.
+	NamespaceGone func(path string) bool
 	// StoreDir is where endpoints are recorded.
 	StoreDir string
 	// Records caches records for a program that begins many sessions; nil: no cache.

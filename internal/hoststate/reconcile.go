@@ -32,7 +32,8 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 		if n.unplaceable {
 			continue // in the error of Networks
 		}
-		if _, err := s.applyNetwork(n.Network, nil, networkPlan(n.withEndpoints(), scope)); err != nil {
+		_, othersErr, err := s.applyNetwork(n.Network, nil, networkPlan(n.withEndpoints(), scope))
+		if err := errors.Join(err, othersErr); err != nil {
 			errs = append(errs, wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err)))
 		}
 	}
@@ -119,8 +120,8 @@ func (s *Session) forgetPeers(networkID string) error {
 		return err
 	}
 	n, err := s.records.loadEndpoints(p)
-	_, applyErr := s.applyNetwork(n.Network, nil, networkPlan(n, ScopeFull))
-	return errors.Join(err, applyErr, s.forward(n, nil, true))
+	_, othersErr, applyErr := s.applyNetwork(n.Network, nil, networkPlan(n, ScopeFull))
+	return errors.Join(err, applyErr, othersErr, s.forward(n, nil, true))
 }
 
 // Announce has a container announce its addresses, if it is still there and its interface is unaltered.

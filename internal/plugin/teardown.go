@@ -51,6 +51,7 @@ func (p *Plugin) Reload() (networks int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	orphansErr := s.DropOrphans()
 	all, err := s.Networks()
-	return len(all), errors.Join(err, s.Reconcile(all, hoststate.ScopeReset), s.Close())
+	return len(all), errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/plugin"
 	"vxlan-driver/internal/store"
@@ -29,12 +30,13 @@ const (
 // Host returns this host.
 func Host() *hoststate.Host {
 	h := &hoststate.Host{
-		Open:        openNamespace,
-		StoreDir:    store.Dir,
-		NetworksDir: networksDir,
-		Zones:       firewalld.Zones{},
-		DNSPort:     dnsPortFromEnv(),
-		Warn:        warnUser,
+		Open:          openNamespace,
+		NamespaceGone: namespaceGone,
+		StoreDir:      store.Dir,
+		NetworksDir:   networksDir,
+		Zones:         new(firewalld.Zones),
+		DNSPort:       dnsPortFromEnv(),
+		Warn:          warnUser,
 	}
 	if hasSystemd() {
 		h.SysctlDir = sysctlDir
@@ -70,6 +72,16 @@ func openNamespace(path string) (hoststate.Namespace, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// namespaceGone tells whether there is no network namespace at the path.
+func namespaceGone(path string) bool {
+	f, err := netns.Open(path)
+	if err != nil {
+		return netns.Gone(err)
+	}
+	f.Close()
+	return false
 }
 
 // isRootless tells whether an unprivileged user runs Podman. That user is root inside the user

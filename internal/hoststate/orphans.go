@@ -1,0 +1,113 @@
+package hoststate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/store"
+)
+
+// startLooksAt is how many records a start looks at for orphans. To look at one takes 30 µs. The agent and
+// `vxlanctl reload` look at all.
+const startLooksAt = 16
+
+// DropOrphans takes down the containers whose namespace and port are gone. Nobody will tear those down: a teardown
+// failed or was killed, or somebody removed the namespace.
+func (s *Session) DropOrphans() error {
+	ids, err := s.records.Networks()
+	errs := []error{err}
+	for _, id := range ids {
+		records, _ := s.records.Records(id) // those that cannot be read are reported by Networks
+		errs = append(errs, s.dropOrphansOf(id, records))
+		errs = append(errs, s.dropEmptyRecords(id))
+	}
+	return errors.Join(errs...)
+}
+
+// dropSomeOrphans is DropOrphans for a start: it looks at few records, and leaves errors to the agent. Those of the
+// network come first. The container that starts is left alone, as its record is about to be replaced.
+func (s *Session) dropSomeOrphans(networkID, containerID string) {
+	if s.host.NamespaceGone == nil {
+		return
+	}
+	others, _ := s.records.networksExcept(networkID)
+	left := startLooksAt
+	for _, id := range append([]string{networkID}, others...) {
+		var some []*store.Record
+		for other, err := range s.records.EndpointsExcept(id, containerID) {
+			if left == 0 || err != nil {
+				break
+			}
+			left--
+			if r, err := s.records.Record(id, other); err == nil {
+				some = append(some, &r)
+			}
+		}
+		if err := s.dropOrphansOf(id, some); err != nil {
+			s.host.Warn(err.Error())
+		}
+	}
+}
+
+// dropOrphansOf takes down those of a network's endpoints that are orphans.
+func (s *Session) dropOrphansOf(networkID string, records []*store.Record) error {
+	var errs []error
+	for _, r := range records {
+		if s.host.NamespaceGone == nil || r.Namespace == "" || !s.host.NamespaceGone(r.Namespace) {
+			continue
+		}
+		errs = append(errs, s.dropIfPortGone(networkID, r.Endpoint, "its namespace and interface are gone"))
+	}
+	return wrapNetworkError(networkID, errors.Join(errs...))
+}
+
+// dropIfPortGone takes down an endpoint unless the host's end of its veth is there.
+func (s *Session) dropIfPortGone(networkID string, e network.Endpoint, why string) error {
+	config, err := s.records.Config(networkID)
+	if err != nil {
+		return nil // Networks reports it
+	}
+	id, err := network.ParseIdentity(config)
+	if err != nil {
+		return nil
+	}
+	port, err := s.ns.Link(id.Port(e), 0)
+	if err == nil && port.Alias == id.EndpointAlias(e) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
+		return err
+	}
+	s.host.Warn(fmt.Sprintf("network %s: forget container %s, which was never torn down: %s", id.Name, e.ContainerID, why))
+	if err := s.Disconnect(id, e); err != nil {
+		return fmt.Errorf("forget container %s: %w", e.ContainerID, err)
+	}
+	return nil
+}
+
+// dropEmptyRecords takes down the endpoints whose record is no record at all, as a full disk may leave it, and which have no
+// port. One that another version wrote is left alone.
+func (s *Session) dropEmptyRecords(networkID string) error {
+	named, err := s.records.Tagged(networkID, store.TagNamed)
+	errs := []error{err}
+	for containerID, err := range s.records.EndpointsExcept(networkID, "") {
+		if err != nil || slices.Contains(named, containerID) {
+			continue // its port may have any name
+		}
+		if _, err := s.records.Record(networkID, containerID); isNoRecord(err) {
+			errs = append(errs, s.dropIfPortGone(networkID, network.Endpoint{ContainerID: containerID}, "its record is broken, and its interface is gone"))
+		}
+	}
+	return wrapNetworkError(networkID, errors.Join(errs...))
+}
+
+// isNoRecord tells whether a record's file is no JSON.
+func isNoRecord(err error) bool {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	return syntax || errors.Is(err, io.ErrUnexpectedEOF)
+}

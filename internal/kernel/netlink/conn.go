@@ -46,13 +46,26 @@ func Open(nspath string, protocol int, options ...Option) (*Conn, error) {
 		Option{unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1},
 		Option{unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1}) // an error need not repeat what was sent
 	for _, o := range options {
-		if err := unix.SetsockoptInt(c.fd, o.level, o.name, o.value); err != nil {
+		if err := c.setOption(o); err != nil {
 			c.Close()
-			return nil, os.NewSyscallError("setsockopt", err)
+			return nil, err
 		}
 	}
 	return c, nil
 }
+
+// setOption sets an option. Root of a user namespace (an unprivileged container in which Podman runs) may not
+// go beyond the limits that the system has for users, and gets what they allow.
+func (c *Conn) setOption(o Option) error {
+	err := unix.SetsockoptInt(c.fd, o.level, o.name, o.value)
+	if unforced, ok := unforcedOptions[o.name]; ok && o.level == unix.SOL_SOCKET && errors.Is(err, unix.EPERM) {
+		err = unix.SetsockoptInt(c.fd, o.level, unforced, o.value)
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// unforcedOptions are those that everybody may set, in place of those that take CAP_NET_ADMIN on the host.
+var unforcedOptions = map[int]int{unix.SO_SNDBUFFORCE: unix.SO_SNDBUF, unix.SO_RCVBUFFORCE: unix.SO_RCVBUF}
 
 // Close closes the socket.
 func (c *Conn) Close() { unix.Close(c.fd) }
@@ -60,11 +73,7 @@ func (c *Conn) Close() { unix.Close(c.fd) }
 // SetReceiveBuffer sets how many bytes of answers may wait in the socket; the kernel doubles the number. By force, as
 // root may: the usual limit (net.core.rmem_max) is 200 kB. Root of a user namespace may not, and then the limit holds.
 func (c *Conn) SetReceiveBuffer(bytes int) error {
-	err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes)
-	if errors.Is(err, unix.EPERM) {
-		err = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
-	}
-	return os.NewSyscallError("setsockopt", err)
+	return c.setOption(Option{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes})
 }
 
 // dumpTries is how often a list is asked for that keeps changing while the kernel writes it.

@@ -13,7 +13,7 @@ import (
 )
 
 // Disconnect removes an endpoint, and the network's devices with its last one. It removes all that it can. The record
-// goes last, and only if the kernel is clean. Of e only the names count; the rest is in the record.
+// goes last, and only if the kernel is clean. The record tells what the endpoint has; e does where there is none.
 func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 	leaving, err := s.records.leavingOthers(id, e)
 	report, applyErr := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, plan.Stop(leaving))
@@ -30,17 +30,23 @@ func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 // leavingOthers reads what a plan needs to know of a container that goes, and of the others of its network.
 func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Leaving, error) {
 	old, err := r.Record(id.ID, e.ContainerID)
-	if err != nil {
+	isRecorded := err == nil
+	if !isRecorded {
 		// Its port may have been guarded. But a port with a name of the user's choice may be another's.
 		old = store.Record{Endpoint: e, PortSecurity: e.HostInterface == ""}
 	}
+	isBroken := !isRecorded && !errors.Is(err, fs.ErrNotExist)
 	if !isUnreadable(err) {
 		err = nil // there is no record, or none that tells anything
 	}
 	leaving, elsewhereErr := r.leaving(id, old)
 	err = errors.Join(err, elsewhereErr)
 	leaving.OtherPorts = r.otherPorts(id, e.ContainerID)
-	if len(old.Ports) > 0 {
+	leaving.Unknown = isBroken
+	switch {
+	case !isRecorded:
+		leaving.OthersPublish = true // of a store that was lost, nobody knows
+	case len(old.Ports) > 0:
 		publish, publishErr := r.othersPublish(id.ID, e.ContainerID)
 		leaving.OthersPublish = publish || publishErr != nil
 		err = errors.Join(err, publishErr)
@@ -52,7 +58,7 @@ func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Le
 func (r records) leaving(id network.Identity, old store.Record) (leaving plan.Leaving, err error) {
 	leaving = plan.Leaving{
 		Network: id, Endpoint: old.Endpoint, PortSecurity: old.PortSecurity,
-		Host: func() ([]plan.HostNetwork, error) { return r.loadExcept("") },
+		Left: func() ([]plan.HostNetwork, error) { return r.loadExceptEndpoint(id.ID, old.ContainerID) },
 	}
 	if len(old.Ports) > 0 && len(old.Addrs) > 0 {
 		leaving.Elsewhere, err = r.elsewhere(id.ID, old.ContainerID)

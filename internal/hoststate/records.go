@@ -129,6 +129,30 @@ func withEndpoints(p plan.PlacedNetwork, all []*store.Record) plan.HostNetwork {
 	return n
 }
 
+// loadExceptEndpoint loads all networks with all endpoints but one, whose record may be broken. See loadExcept.
+func (r records) loadExceptEndpoint(networkID, containerID string) ([]plan.HostNetwork, error) {
+	all, err := r.loadExcept(networkID)
+	p, ownErr := r.loadStored(networkID)
+	if errors.Is(ownErr, fs.ErrNotExist) {
+		return all, err // it was never recorded
+	}
+	if ownErr != nil {
+		return all, errors.Join(err, ownErr)
+	}
+	errs := []error{err}
+	var others []*store.Record
+	for other, err := range r.EndpointsExcept(networkID, containerID) {
+		if err == nil {
+			var record store.Record
+			if record, err = r.Record(networkID, other); err == nil {
+				others = append(others, &record)
+			}
+		}
+		errs = append(errs, err)
+	}
+	return append(all, withEndpoints(p, others)), errors.Join(errs...)
+}
+
 // networksExcept lists all networks but one.
 func (r records) networksExcept(networkID string) ([]string, error) {
 	ids, err := r.Networks()

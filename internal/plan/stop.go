@@ -20,9 +20,9 @@ type Leaving struct {
 	OtherPorts iter.Seq2[string, error]
 	// OthersPublish says that another container of the network publishes ports.
 	OthersPublish bool
-	// Host reads all networks of the host with their endpoints, as far as they can be read. The endpoint that
-	// leaves may be among them.
-	Host func() ([]HostNetwork, error)
+	// Left reads all networks of the host with all endpoints but the one that leaves, as far as they can be
+	// read. See AllElements.
+	Left func() ([]HostNetwork, error)
 	// Unknown says that nothing is known of the endpoint, as its record is broken.
 	Unknown bool
 }
@@ -67,20 +67,9 @@ func disconnection(l Leaving) *Disconnect {
 		Republish: republished(l),
 		Guards:    guardElements(n, l.Endpoint),
 		Port:      PortName(l.Network, l.Endpoint),
-		Restore:   l.elementsLeft,
+		Restore:   func() ([]kernel.Element, error) { return elementsOf(l.Left()) },
 		Reset:     l.Unknown,
 	}
-}
-
-// elementsLeft returns the elements of all that stays on the host.
-func (l Leaving) elementsLeft() ([]kernel.Element, error) {
-	networks, err := l.Host()
-	for i, n := range networks {
-		if n.ID == l.Network.ID {
-			networks[i].Endpoints = slices.DeleteFunc(n.Endpoints, func(e RecordedEndpoint) bool { return e.ContainerID == l.ContainerID })
-		}
-	}
-	return HostElements(networks), err
 }
 
 // republished returns the elements by which a container's ports are reached on its other networks, if

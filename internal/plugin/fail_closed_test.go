@@ -87,3 +87,34 @@ func TestUnreadNetworkKeepsItsFirewall(t *testing.T) {
 		}
 	}
 }
+
+// Whatever became of a container's record, its teardown leaves none of its elements, and all of another's.
+func TestTeardownWithoutRecord(t *testing.T) {
+	for name, damage := range map[string]func(string) error{
+		"empty": func(record string) error { return os.WriteFile(record, nil, 0o600) },
+		"half":  func(record string) error { return os.WriteFile(record, []byte(`{"ContainerID": "c1", "Na`), 0o600) },
+		"gone":  os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, plugin := newFakeHost(t)
+			networks := []string{numberedNetwork(1, `"vni"`, `"port_security": "true", "vni"`)}
+			other, leaving := requestsOn(networks, 2)[0], requestsOn(networks, 1)[0]
+			if _, err := plugin.Setup("/ns/2", other); err != nil {
+				t.Fatal(err)
+			}
+			want := k.HostNamespace().Firewall()
+			if _, err := plugin.Setup("/ns/1", leaving); err != nil {
+				t.Fatal(err)
+			}
+			if err := damage(filepath.Join(plugin.StoreDir, "networks/7c71/endpoints/c1.json")); err != nil {
+				t.Fatal(err)
+			}
+			if err := plugin.Teardown("/ns/1", leaving); err != nil {
+				t.Error(err)
+			}
+			if got := k.HostNamespace().Firewall(); !slices.Equal(got, want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
+}

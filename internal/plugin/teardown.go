@@ -12,7 +12,7 @@ import (
 
 // Teardown disconnects a container, and removes the network's devices with the
 // last one. It does not ask whether the network's options are still valid.
-func (p *Plugin) Teardown(_ string, r netavark.Request) error {
+func (p *Plugin) Teardown(namespace string, r netavark.Request) error {
 	if p.Rootless {
 		return errRootless
 	}
@@ -28,7 +28,7 @@ func (p *Plugin) Teardown(_ string, r netavark.Request) error {
 		return err
 	}
 	defer host.Close()
-	e := network.Endpoint{ContainerID: r.ContainerID, HostInterface: network.HostInterface(r.Options)}
+	e := leavingEndpoint(namespace, r)
 	s, err := p.BeginIn(host)
 	if err != nil {
 		// The container's own veth goes, lock or no lock.
@@ -38,6 +38,17 @@ func (p *Plugin) Teardown(_ string, r netavark.Request) error {
 	defer p.Agent.StoreChanged() // without the lock
 	defer s.Close()
 	return s.Disconnect(id, e)
+}
+
+// leavingEndpoint returns what the request tells of the endpoint, for the case that its record was lost. Of a
+// request that is no longer valid only the names count.
+func leavingEndpoint(namespace string, r netavark.Request) network.Endpoint {
+	if n, err := network.ParseStored(r.Network); err == nil {
+		if e, err := network.ParseEndpoint(n, attachRequest(namespace, r)); err == nil {
+			return e
+		}
+	}
+	return network.Endpoint{ContainerID: r.ContainerID, HostInterface: network.HostInterface(r.Options)}
 }
 
 // Reload makes the host hold what its networks ask for, whatever happened to it:

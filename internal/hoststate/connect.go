@@ -2,6 +2,7 @@ package hoststate
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"reflect"
 
@@ -15,13 +16,29 @@ import (
 // is another's, and so must come before anything is recorded, or undone.
 func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.PlacedNetwork, error) {
 	if err := reconcile.CheckName(s.ns, plan.PortName(p.Identity, e)); err != nil {
-		return plan.PlacedNetwork{}, err
+		return plan.PlacedNetwork{}, errors.Join(s.records.nameTaken(p.Identity, e), err)
 	}
 	p, err := s.records.withPeers(p)
 	if err != nil {
 		return plan.PlacedNetwork{}, err
 	}
 	return p, s.records.adoptDNSPort(&p.Network)
+}
+
+// nameTaken returns an error that says which other container has the name that the user chose for an endpoint's port, or nil.
+func (r records) nameTaken(id network.Identity, e network.Endpoint) error {
+	if e.HostInterface == "" {
+		return nil
+	}
+	named, err := r.namedPorts()
+	for _, p := range named {
+		isSame := p.Network.ID == id.ID && p.Endpoint.ContainerID == e.ContainerID
+		if p.Endpoint.HostInterface == e.HostInterface && !isSame {
+			return fmt.Errorf("host_interface_name %s is taken by container %s (%.12s) on network %s; choose another name, or remove that container",
+				e.HostInterface, p.Endpoint.ContainerName, p.Endpoint.ContainerID, p.Network.Name)
+		}
+	}
+	return err
 }
 
 // adoptDNSPort has the network's names answered on the port that Podman says (containers.conf,

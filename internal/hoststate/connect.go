@@ -115,7 +115,7 @@ func (r records) lookBeside(p plan.PlacedNetwork, e network.Endpoint) (plan.Besi
 		Networks: func() ([]plan.HostNetwork, error) {
 			own, err := r.loadEndpoints(p)
 			networks, othersErr := r.loadExcept(p.ID)
-			return append([]plan.HostNetwork{own}, networks...), errors.Join(err, othersErr)
+			return append([]plan.HostNetwork{own}, networks...), errors.Join(err, othersErr, r.findUnrecorded(p.ID, e.ContainerID))
 		},
 		Endpoint: func(containerID string) (network.Endpoint, bool, error) {
 			other, err := r.Record(p.ID, containerID)

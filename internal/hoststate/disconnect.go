@@ -58,7 +58,10 @@ func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Le
 func (r records) leaving(id network.Identity, old store.Record) (leaving plan.Leaving, err error) {
 	leaving = plan.Leaving{
 		Network: id, Endpoint: old.Endpoint, PortSecurity: old.PortSecurity,
-		Left: func() ([]plan.HostNetwork, error) { return r.loadExceptEndpoint(id.ID, old.ContainerID) },
+		Left: func() ([]plan.HostNetwork, error) {
+			left, err := r.loadExceptEndpoint(id.ID, old.ContainerID)
+			return left, errors.Join(err, r.findUnrecorded(id.ID, old.ContainerID))
+		},
 	}
 	if len(old.Ports) > 0 && len(old.Addrs) > 0 {
 		leaving.Elsewhere, err = r.elsewhere(id.ID, old.ContainerID)
@@ -135,13 +138,15 @@ func (s *Session) forgetNetwork(id network.Identity) error {
 	if err != nil {
 		return err
 	}
-	if len(others) == 0 {
+	unrecordedErr := s.records.findUnrecorded("", "")
+	if len(others) == 0 && unrecordedErr == nil {
 		return s.apply(plan.ForgetLast(id))
 	}
 	networks, loadErr := s.records.loadExcept(id.ID)
 	if isUnreadable(loadErr) {
 		return loadErr // it is not known what the others need
 	}
+	loadErr = errors.Join(loadErr, unrecordedErr)
 	var gone *plan.PlacedNetwork
 	if p, storedErr := s.records.loadStored(id.ID); storedErr == nil {
 		gone = &p

@@ -27,7 +27,16 @@ const (
 // Reconcile makes the host hold what the networks ask for. Entries that lead to other hosts are left to Forward. Where
 // all is in place it changes nothing. Where something fails, the rest is put right all the same.
 func (s *Session) Reconcile(networks []Network, scope Scope) error {
-	errs := []error{s.apply(firewallPlan(networks, scope, s.complete))}
+	complete, unrecordedErr := s.complete, error(nil)
+	if scope >= ScopeReset {
+		unrecordedErr = s.records.findUnrecorded("", "")
+		complete = complete && unrecordedErr == nil
+	}
+	firewall := firewallPlan(networks, scope, complete)
+	if firewall.Firewall != nil && firewall.Firewall.All != nil {
+		firewall.Firewall.All = s.records.withUnrecorded(firewall.Firewall.All)
+	}
+	errs := []error{unrecordedErr, s.apply(firewall)}
 	for _, n := range networks {
 		if n.unplaceable {
 			continue // in the error of Networks

@@ -83,13 +83,18 @@ func (r records) loadStored(networkID string) (plan.PlacedNetwork, error) {
 	if err != nil {
 		return plan.PlacedNetwork{}, err
 	}
-	v, err := r.VTEP(networkID)
-	if err != nil {
-		return plan.PlacedNetwork{}, err
-	}
 	n, err := network.ParseStored(config)
 	if err != nil {
-		return plan.PlacedNetwork{}, err
+		return plan.PlacedNetwork{}, fmt.Errorf("stored network %s: %w", networkID, err)
+	}
+	v, err := r.VTEP(networkID)
+	if err != nil {
+		// It can be found out anew, if the network can be placed now.
+		p, placeErr := r.place(config)
+		if placeErr != nil {
+			return plan.PlacedNetwork{}, errors.Join(err, placeErr)
+		}
+		return p, nil
 	}
 	if n.Gossip {
 		v.Remotes = nil

@@ -63,8 +63,32 @@ type DeviceName struct {
 // Alias marks a device as the network's, so that one of the same name that another program made
 // is left alone. The id comes first, since the kernel cuts off what is too long.
 func (id Identity) Alias() string {
-	alias := fmt.Sprintf("vxlan-driver network %s %s", id.ID, id.Name)
+	alias := fmt.Sprintf("%s%s %s", aliasPrefix, id.ID, id.Name)
 	return alias[:min(len(alias), maxAliasLen)]
+}
+
+const aliasPrefix = "vxlan-driver network "
+
+// IDFromAlias returns the id of the network that an Alias is of, or "".
+func IDFromAlias(alias string) string {
+	rest, ok := strings.CutPrefix(alias, aliasPrefix)
+	id, _, _ := strings.Cut(rest, " ")
+	if !ok {
+		return ""
+	}
+	return id
+}
+
+// ParseEndpointAlias returns the ids of the container and the network that an EndpointAlias is of, or "".
+func ParseEndpointAlias(alias string) (containerID, networkID string) {
+	rest, ok := strings.CutPrefix(alias, endpointAliasPrefix)
+	containerID, rest, _ = strings.Cut(rest, " ")
+	rest, isNetwork := strings.CutPrefix(rest, "network ")
+	networkID, _, _ = strings.Cut(rest, " ")
+	if !ok || !isNetwork {
+		return "", ""
+	}
+	return containerID, networkID
 }
 
 // EndpointAlias marks the host's end of a container's veth. Users may choose its name, and one

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"iter"
 	"net/netip"
 
@@ -63,6 +64,9 @@ type Firewall struct {
 // AllElements returns the elements of all networks and endpoints of the host that can be read. The
 // error says what cannot be read. What the firewall has beyond the elements may be of that, and stays then.
 type AllElements func() ([]kernel.Element, error)
+
+// ErrKernelUnread is the error of AllElements where the kernel could not be asked. Nothing is set anew then.
+var ErrKernelUnread = errors.New("the kernel's state cannot be read")
 
 // NetworkElements are the elements of a network without its endpoints. While the kernel
 // has the fingerprint it has the others too, so they need not even be computed.

@@ -64,5 +64,5 @@ func (p *Plugin) Reload() (networks int, err error) {
 	}
 	orphansErr := s.DropOrphans()
 	all, err := s.Networks()
-	return len(all), errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.Close())
+	return len(all), errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
 }

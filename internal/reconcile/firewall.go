@@ -69,6 +69,9 @@ func restoreFirewall(host Namespace, all plan.AllElements, changeErr error) erro
 // that lost its elements would be open.
 func resetFirewall(host Namespace, all plan.AllElements) error {
 	elements, unread := all()
+	if errors.Is(unread, plan.ErrKernelUnread) {
+		return unread
+	}
 	if unread != nil {
 		have, err := host.FirewallElements()
 		if err != nil {

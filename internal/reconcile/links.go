@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 )
 
@@ -44,6 +45,9 @@ func ensureBridge(host Namespace, want kernel.Link) error {
 	have, err := observeLink(host, want, kernel.FacetAddrs)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
+		if err := removeRenamedBridge(host, want); err != nil {
+			return err
+		}
 		return createLink(host, want, ours)
 	case err != nil:
 		return err
@@ -52,6 +56,19 @@ func ensureBridge(host Namespace, want kernel.Link) error {
 		return err
 	}
 	return applyAll(host, diffLink(want, have, ours))
+}
+
+// removeRenamedBridge removes the network's bridge where somebody gave it another name. It has the addresses of the
+// one that is about to be made. Ports go back to that one.
+func removeRenamedBridge(host Namespace, want kernel.Link) error {
+	links, err := host.UnattachedLinks()
+	errs := []error{err}
+	for _, l := range links {
+		if l.Kind == kernel.KindBridge && l.Alias == want.Alias {
+			errs = append(errs, host.Apply(kernel.DeleteLink{Name: l.Name}))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few of them can
@@ -80,7 +97,8 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 	return createVXLAN(host, want)
 }
 
-// createVXLAN returns an error that names the device that is in the way, if there is one.
+// createVXLAN removes a device of the same network that is in the way: somebody gave it another name. Of any other that
+// is, it returns an error that names it.
 func createVXLAN(host Namespace, want kernel.Link) error {
 	err := createLink(host, want, ours)
 	if err == nil {
@@ -91,9 +109,20 @@ func createVXLAN(host Namespace, want kernel.Link) error {
 		return errors.Join(err, listErr)
 	}
 	for _, t := range tunnels {
-		if why := want.Tunnel.Conflict(t.Tunnel); why != "" && t.Name != want.Name {
-			return fmt.Errorf("%w\n%s device %s", err, why, t.Name)
+		why := want.Tunnel.Conflict(t.Tunnel)
+		switch {
+		case why == "" || t.Name == want.Name:
+			continue
+		case t.Alias == want.Alias:
+			if err := errors.Join(host.RemoveFastPath(t.Name), host.Apply(kernel.DeleteLink{Name: t.Name})); err != nil {
+				return err
+			}
+			return createLink(host, want, ours)
+		case network.IDFromAlias(t.Alias) != "":
+			return fmt.Errorf("%w\n%s device %s, which is marked as another network's (alias %q); if no container uses it, `vxlanctl reload` removes it",
+				err, why, t.Name, t.Alias)
 		}
+		return fmt.Errorf("%w\n%s device %s", err, why, t.Name)
 	}
 	return err
 }

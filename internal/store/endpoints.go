@@ -165,6 +165,15 @@ func (s *Store) Record(networkID, containerID string) (Record, error) {
 	return r, nil
 }
 
+// HasRecord tells whether an endpoint has a record, be it one that cannot be read.
+func (s *Store) HasRecord(networkID, containerID string) (bool, error) {
+	_, err := os.Lstat(s.recordPath(networkID, containerID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // ReadRecord is Record without the lock.
 func ReadRecord(dir, networkID, containerID string) (Record, error) {
 	return (&Store{dir: dir}).Record(networkID, containerID)
@@ -204,12 +213,13 @@ func (s *Store) Networks() ([]string, error) {
 // VTEP returns the network's VTEP at the time of the last PutEndpoint.
 func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 	var v network.VTEP
-	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "vtep.json"))
-	if err == nil {
-		err = json.Unmarshal(data, &v)
-	}
+	path := filepath.Join(s.networkDir(networkID), "vtep.json")
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return network.VTEP{}, fmt.Errorf("read stored VTEP: %w", err)
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return network.VTEP{}, fmt.Errorf("read stored VTEP: %s: %w", path, err)
 	}
 	return v, nil
 }

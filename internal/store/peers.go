@@ -22,7 +22,7 @@ func (s *Store) SetDNSPort(networkID string, port uint16) error {
 	return nil
 }
 
-// DNSPort returns the port that was set, or 0.
+// DNSPort returns the port that was set, or 0 where none was, or the file is damaged.
 func (s *Store) DNSPort(networkID string) (uint16, error) {
 	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "dns-port"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -33,7 +33,7 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 	}
 	port, err := strconv.ParseUint(string(data), 10, 16)
 	if err != nil {
-		return 0, fmt.Errorf("read stored DNS port: %w", err)
+		return 0, nil // damaged: the agent finds it out again
 	}
 	return uint16(port), nil
 }
@@ -50,17 +50,18 @@ func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	return nil
 }
 
-// Peers returns the peers that were set, and whether they were.
+// Peers returns the peers that were set, and whether they were. A damaged file counts as none: the agent writes
+// what it finds out again.
 func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), peersFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return network.Peers{}, false, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &p)
-	}
 	if err != nil {
 		return network.Peers{}, false, fmt.Errorf("read stored peers: %w", err)
+	}
+	if json.Unmarshal(data, &p) != nil {
+		return network.Peers{}, false, nil
 	}
 	return p, true, nil
 }

@@ -45,6 +45,9 @@ type Agent struct {
 	Version      string
 	Log          *slog.Logger
 
+	verified    time.Time     // when the firewall's elements were last looked at
+	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
+
 	requests  *requestBroker
 	clusters  *clusterSet
 	claims    *addrclaim.Claims
@@ -176,6 +179,10 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	a.status.LogOutcome(what, err)
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)
+	if a.verifyAfter > 0 && err == nil { // else a full turn comes anyway
+		turns.Within(scopeFull, a.verifyAfter)
+	}
+	a.verifyAfter = 0
 	if a.clusters.InGracePeriod() {
 		turns.Within(scopeFull, gracePeriod)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/hoststate"
@@ -48,7 +49,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	errs := []error{orphansErr, err, peersErr}
 	switch {
 	case what >= scopeFull:
-		errs = append(errs, s.Reconcile(networks, hoststate.ScopeFull))
+		errs = append(errs, s.Reconcile(networks, a.fullScope()))
 	case changed:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
@@ -60,6 +61,20 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, a.forwarder.UpdateForwarding(s, networks, what))
 	}
 	return networks, empty, errors.Join(errs...)
+}
+
+// verifyInterval is how long the firewall's elements are not looked at again. Containers that come and go cause full
+// turns all the time, and need no look at all elements.
+const verifyInterval = 2 * time.Second
+
+// fullScope returns how much of the host a full turn looks at.
+func (a *Agent) fullScope() hoststate.Scope {
+	if wait := verifyInterval - time.Since(a.verified); !a.verified.IsZero() && wait > 0 {
+		a.verifyAfter = wait
+		return hoststate.ScopeFull
+	}
+	a.verified, a.verifyAfter = time.Now(), 0
+	return hoststate.ScopeVerify
 }
 
 // startClusters starts the clusters that are missing, and publishes what this host has in all.

@@ -45,6 +45,7 @@ type FirewallMode int
 // Modes of a Firewall.
 const (
 	FirewallEnsure FirewallMode = iota // the elements are there; all is set anew where a rule or a network's are not
+	FirewallVerify                     // as FirewallEnsure, and each element is looked at: somebody may have deleted some
 	FirewallReset                      // all rules and elements are set anew
 	FirewallRemove                     // the elements of Remove go
 	FirewallDelete                     // no network is left, and the tables go

@@ -23,6 +23,13 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	return Plan{Firewall: f}
 }
 
+// VerifyFirewall is RepairFirewall that looks at each element.
+func VerifyFirewall(networks []HostNetwork, complete bool) Plan {
+	p := RepairFirewall(networks, complete)
+	p.Firewall.Mode = FirewallVerify
+	return p
+}
+
 // knownElements returns the elements of networks, which may not be all that the host has.
 func knownElements(networks []HostNetwork, complete bool) AllElements {
 	return func() ([]kernel.Element, error) {

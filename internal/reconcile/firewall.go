@@ -18,8 +18,40 @@ func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	case plan.FirewallReset:
 		return resetFirewall(host, want.All)
 	}
-	return ensureElements(host, want)
+	if err := ensureElements(host, want); err != nil || want.Mode != plan.FirewallVerify {
+		return err
+	}
+	return verifyElements(host, want.All)
 }
+
+// verifyElements sets the firewall anew if an element is missing, leads elsewhere or is not wanted. Somebody flushed a
+// set, or loaded an old listing of the tables. Where not all that is wanted can be read, what is not known to be may stay.
+func verifyElements(host Namespace, all plan.AllElements) error {
+	wanted, unread := all()
+	if errors.Is(unread, plan.ErrKernelUnread) {
+		return unread
+	}
+	have, err := host.FirewallElements()
+	if err != nil {
+		return err
+	}
+	values := make(map[kernel.ElementID]string, len(have))
+	for i := range have {
+		values[have[i].ID()] = valueBytes(have[i])
+	}
+	differs := unread == nil && len(have) != len(wanted)
+	for i := range wanted {
+		value, ok := values[wanted[i].ID()]
+		differs = differs || !ok || value != valueBytes(wanted[i])
+	}
+	if !differs {
+		return nil
+	}
+	return resetFirewall(host, all)
+}
+
+// valueBytes is what tells one value from another.
+func valueBytes(e kernel.Element) string { return e.Value.Chain() + string(e.Value.First()) }
 
 // ensureElements adds only the endpoints' elements where all else is in place, so a start beside a
 // thousand others takes as long as one alone. Where the rules or a network's elements are

@@ -120,6 +120,15 @@ func TestElementsAreReadAsTheyWereLoaded(t *testing.T) {
 	if err != nil || len(have) != len(adjacent) {
 		t.Errorf("%d elements, %v; want %d", len(have), err, len(adjacent))
 	}
+	values := make(map[kernel.ElementID]string)
+	for _, e := range adjacent {
+		values[e.ID()] = string(e.Value.First()) + e.Value.Chain()
+	}
+	for _, e := range have {
+		if want, ok := values[e.ID()]; !ok || want != string(e.Value.First())+e.Value.Chain() {
+			t.Errorf("%s %s: not loaded, or with another value", e.Set.Name, e)
+		}
+	}
 	apply(t, c, kernel.SetFirewall{Elements: have})
 	if got := sh("nft list ruleset"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

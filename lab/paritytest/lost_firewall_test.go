@@ -27,16 +27,16 @@ func TestVerbsAfterLostFirewall(t *testing.T) {
 			nft 'table inet vxlan-driver { map ports4 { type ipv4_addr : ipv4_addr; }; set bridges { type ipv4_addr; }; }'`},
 	} {
 		s.runSubtest(state.name, func(s *scene) {
-			for _, verb := range []string{"podman restart -t0 web", "podman network disconnect n1 web", "podman network connect n1 web"} {
+			for _, verb := range []string{
+				"rm /run/peer/web; podman restart -t0 web;" + awaitPeer("web"),
+				"podman network disconnect n1 web",
+				"podman network connect n1 web",
+				"podman kill web; podman wait web; rm /run/peer/web; podman start web;" + awaitPeer("web"),
+			} {
 				s.mustRun(s.a, state.script)
 				s.mustRun(s.a, verb)
-				s.Log(verb)
 				check(s)
 			}
-			s.mustRun(s.a, state.script)
-			s.mustRun(s.a, "podman kill web; podman wait web")
-			s.mustRun(s.a, "podman start web")
-			check(s)
 		})
 	}
 	s.mustRun(s.a, "nft flush ruleset")

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// applyNetwork applies a plan about a network's devices, and tells other programs on the host of its bridge. systemd must
-// know before the bridge is there, and firewalld may only trust it once it is known to be this network's.
+// applyNetwork applies a plan about a network's devices, and tells systemd and firewalld of its bridge. systemd must know
+// before the bridge exists. firewalld may trust the bridge only once it is known to be this network's.
 func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (reconcile.Report, error) {
 	if err := s.host.keepSysctls(n); err != nil {
 		return reconcile.Report{}, err
@@ -31,8 +31,9 @@ func (h *Host) forgetBridge(id network.Identity) error {
 	return errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name))
 }
 
-// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them. The
-// former sets the parameters of a device that appears, about when this program does; the latter sets all anew.
+// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them. udevd
+// sets them when the device appears, at about the same time as this program. `sysctl --system` sets all
+// parameters anew.
 func (h *Host) keepSysctls(n network.Network) error {
 	if h.SysctlDir == "" {
 		return nil

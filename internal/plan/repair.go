@@ -7,7 +7,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// errNetworkMissing keeps a firewall that is not whole: it is better than one that lacks a network.
+// errNetworkMissing is returned instead of setting the firewall anew without one of the networks: the
+// incomplete firewall that is there is better.
 var errNetworkMissing = errors.New("the firewall is not as it should be, and cannot be set anew while a network cannot be read")
 
 // RepairFirewall is the plan for the firewall of all networks of the host. complete says that
@@ -28,8 +29,8 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	return Plan{Firewall: f}
 }
 
-// ResetFirewall is the plan for a firewall that is set anew with all networks that can be read. Where the host
-// has none at all, the tables go.
+// ResetFirewall is the plan that sets the firewall anew with all networks that can be read. If the host
+// has no network at all, the tables are deleted.
 func ResetFirewall(networks []HostNetwork, complete bool) Plan {
 	if len(networks) == 0 && complete {
 		return Plan{Firewall: &Firewall{Mode: FirewallDelete}}
@@ -46,7 +47,7 @@ func RepairDevices(n HostNetwork) Plan {
 	return Plan{Network: &NetworkState{Devices: networkDevices(n.PlacedNetwork, publishes)}}
 }
 
-// RepairNetwork is RepairDevices, and the ports of the network's containers. To look at those takes the
+// RepairNetwork is RepairDevices, and the ports of the network's containers. Looking at the ports takes
 // longer the more there are.
 func RepairNetwork(n HostNetwork) Plan {
 	p := RepairDevices(n)
@@ -57,8 +58,8 @@ func RepairNetwork(n HostNetwork) Plan {
 	return p
 }
 
-// ForwardTo is the plan for the frames that a network's other hosts are sent. Partial says that not
-// all of them may have been heard of; then what is there stays.
+// ForwardTo is the plan for a network's forwarding entries. partial says that some hosts may not have
+// been heard of yet. Entries that are there stay then.
 func ForwardTo(n HostNetwork, remotes []Remote, partial bool) Plan {
 	f := Forward(n.Network, n.VTEP, Known{
 		// A user who wants MACs to be learned wants to see what static entries keep from the wire.

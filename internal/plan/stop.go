@@ -27,8 +27,8 @@ type Elsewhere struct {
 	Endpoint network.Endpoint
 }
 
-// Stop is the plan for a container that goes. The network's devices go with the last one. Whatever
-// the network's options are by now, what is there is removed.
+// Stop is the plan for a container that is removed. The network's devices go with the last one. The
+// plan does not depend on the network's options, which may have changed.
 func Stop(l Leaving) Plan {
 	d := disconnection(l)
 	d.Devices = deviceNames(l.Network)
@@ -39,16 +39,16 @@ func Stop(l Leaving) Plan {
 	return Plan{Disconnect: d}
 }
 
-// Replace is the plan for a container that is set up again, with other addresses or ports than an
-// interrupted setup gave it: those go.
+// Replace is the plan for a container that is set up again with other addresses or ports. It removes
+// those that an interrupted setup gave it.
 func Replace(l Leaving) Plan {
 	d := disconnection(l)
 	d.PortStays = true
 	return Plan{Disconnect: d}
 }
 
-// StopUnrecorded is the plan for a container that goes while the store cannot be opened. Its veth is
-// nobody else's business. The network's devices may be: the next stop removes them.
+// StopUnrecorded is the plan for a container that is removed while the store cannot be opened. Nobody
+// else uses its veth. Others may use the network's devices: the next stop removes those.
 func StopUnrecorded(id network.Identity, e network.Endpoint) Plan {
 	return Plan{Disconnect: &Disconnect{Port: PortName(id, e)}}
 }
@@ -64,8 +64,8 @@ func disconnection(l Leaving) *Disconnect {
 	}
 }
 
-// republished returns the elements by which a container's ports are reached on its other networks, if
-// they led by the one that it leaves.
+// republished returns the elements that publish a container's ports on its other networks. They are
+// needed if the ports were published on the network that it leaves.
 func republished(l Leaving) []kernel.Element {
 	if len(l.Ports) == 0 {
 		return nil
@@ -77,9 +77,9 @@ func republished(l Leaving) []kernel.Element {
 	return all
 }
 
-// Forget is the plan for what a network that is gone has left besides its devices. gone is the network
-// without its endpoints, or nil where its configuration cannot be read. What another network needs too
-// stays, such as a host that is a member of both.
+// Forget is the plan that removes what a network has left besides its devices. gone is the network
+// without its endpoints, or nil if its configuration cannot be read. Elements that another network
+// needs too stay, such as a host that is a member of both.
 func Forget(id network.Identity, gone *PlacedNetwork, others []HostNetwork) Plan {
 	shared := HostElements(others)
 	f := &Firewall{Mode: FirewallReset, All: func() ([]kernel.Element, error) { return shared, nil }}

@@ -116,9 +116,9 @@ func (c Client) withLogHint(err error) error {
 	return fmt.Errorf("%w; see %s", err, c.Log)
 }
 
-// startAgent starts the agent by its systemd unit where there is one, so that it does not
-// belong to the service of the first container. Elsewhere it becomes a process of its own; the
-// channel receives how that process exits.
+// startAgent starts the agent by its systemd unit if there is one. So the agent does not belong to
+// the service of the first container. Otherwise it starts a process of its own; the channel
+// receives how that process exits.
 func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) {
 	if c.Systemd && c.Binary == "" && startWithSystemd(deadline) {
 		return nil, nil

@@ -14,12 +14,12 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// Changes sends, until ctx is done, whenever a link has changed or an address was added, or a link, an address, a
-// forwarding entry, a filter or a part of the firewall was deleted in the namespace that the
-// caller is in. To a slow reader many changes are one event.
+// Changes sends, until ctx is done, whenever something may be missing in the caller's namespace. That is when a link has
+// changed or an address was added, and when a link, an address, a forwarding entry, a filter or a part of the firewall was
+// deleted. To a slow reader many changes are one event.
 //
-// It does not say what has changed: whoever listens looks at everything again. That also makes up for
-// messages that the kernel drops when there are too many.
+// It does not say what has changed: the reader checks everything again. That also makes up for messages that the kernel
+// drops when there are too many.
 func Changes(ctx context.Context) (<-chan struct{}, error) {
 	changes := make(chan struct{}, 1)
 	for _, r := range []reports{linkReports, firewallReports} {

@@ -24,8 +24,8 @@ func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.Placed
 	return p, s.records.adoptDNSPort(&p.Network)
 }
 
-// adoptDNSPort sets the port on which the network's names are answered to Podman's (containers.conf,
-// dns_bind_port). If Podman names none, the port that the agent found stays.
+// adoptDNSPort has the network's names answered on the port that Podman says (containers.conf,
+// dns_bind_port). Without one, the port that the agent found stays.
 func (r records) adoptDNSPort(n *network.Network) error {
 	port := r.host.DNSPort
 	if port == 0 || port == n.DNSPort || !n.HasNames() {

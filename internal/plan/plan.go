@@ -56,13 +56,13 @@ type Firewall struct {
 	Endpoints []kernel.Element // to be added where the rest is in place
 	Remove    []kernel.Element
 	// All returns the elements of all networks and endpoints of the host. It is called only
-	// when everything is set anew. Reading the records of 500 containers takes 13 ms, and a
-	// start beside them needs none.
+	// where all is set anew: to read the records of 500 containers takes 13 ms, and a start
+	// beside them needs none.
 	All func() ([]kernel.Element, error)
 }
 
-// NetworkElements are the elements of a network without its endpoints. If the kernel has the
-// fingerprint, it has the others too, so they need not be computed.
+// NetworkElements are the elements of a network without its endpoints. While the kernel
+// has the fingerprint it has the others too, so they need not even be computed.
 type NetworkElements struct {
 	Fingerprint kernel.Element
 	Elements    func() []kernel.Element // with Fingerprint

@@ -7,8 +7,7 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// errNetworkMissing is returned instead of setting the firewall anew without one of the networks: the
-// incomplete firewall that is there is better.
+// errNetworkMissing keeps a firewall that is not whole: it is better than one that lacks a network.
 var errNetworkMissing = errors.New("the firewall is not as it should be, and cannot be set anew while a network cannot be read")
 
 // RepairFirewall is the plan for the firewall of all networks of the host. complete says that
@@ -29,8 +28,8 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	return Plan{Firewall: f}
 }
 
-// ResetFirewall is the plan that sets the firewall anew with all networks that can be read. If the host
-// has no network at all, the tables are deleted.
+// ResetFirewall is the plan for a firewall that is set anew with all networks that can be read. Where the host
+// has none at all, the tables go.
 func ResetFirewall(networks []HostNetwork, complete bool) Plan {
 	if len(networks) == 0 && complete {
 		return Plan{Firewall: &Firewall{Mode: FirewallDelete}}

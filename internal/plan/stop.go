@@ -64,8 +64,8 @@ func disconnection(l Leaving) *Disconnect {
 	}
 }
 
-// republished returns the elements that publish a container's ports on its other networks. They are
-// needed if the ports were published on the network that it leaves.
+// republished returns the elements by which a container's ports are reached on its other networks, if
+// they led by the one that it leaves.
 func republished(l Leaving) []kernel.Element {
 	if len(l.Ports) == 0 {
 		return nil
@@ -77,9 +77,9 @@ func republished(l Leaving) []kernel.Element {
 	return all
 }
 
-// Forget is the plan that removes what a network has left besides its devices. gone is the network
-// without its endpoints, or nil if its configuration cannot be read. Elements that another network
-// needs too stay, such as a host that is a member of both.
+// Forget is the plan for what a network that is gone has left besides its devices. gone is the network
+// without its endpoints, or nil where its configuration cannot be read. What another network needs too
+// stays, such as a host that is a member of both.
 func Forget(id network.Identity, gone *PlacedNetwork, others []HostNetwork) Plan {
 	shared := HostElements(others)
 	f := &Firewall{Mode: FirewallReset, All: func() ([]kernel.Element, error) { return shared, nil }}

@@ -143,9 +143,9 @@ func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 	return status, nil
 }
 
-// goOnWithoutNames warns that the container uses the host's name servers. A container that cannot find others by name is
-// better than none. If there is no agent, networks go back to their lists of hosts. An agent that answers, even with an
-// error, maintains the networks itself. A network without a list keeps what the agent knew last.
+// goOnWithoutNames warns that the container asks the host's name servers. A container that cannot find others by name is
+// better than none. If there is no agent, networks go back to their lists of hosts. An agent that answers, if only with an
+// error, looks after the networks itself; and where there is no list, what the agent knew last is the best there is.
 func (c hostSetup) goOnWithoutNames(err error) {
 	c.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", c.network.Name, err))
 	if _, runs := errors.AsType[agentAnswer](err); runs || c.network.Gossip {

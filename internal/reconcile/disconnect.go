@@ -26,7 +26,7 @@ func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone boo
 	return devicesGone && linkErr == nil, err
 }
 
-// republish adds elements one by one, since another network may already publish some of the ports.
+// republish adds elements one by one: of two networks each may have some of the ports already.
 func republish(host Namespace, elements []kernel.Element) error {
 	var errs []error
 	for _, e := range elements {

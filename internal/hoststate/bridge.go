@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// applyNetwork applies a plan about a network's devices, and tells systemd and firewalld of its bridge. systemd must know
-// before the bridge exists. firewalld may trust the bridge only once it is known to be this network's.
+// applyNetwork applies a plan about a network's devices, and tells other programs on the host of its bridge. systemd must
+// know before the bridge is there, and firewalld may only trust it once it is known to be this network's.
 func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (reconcile.Report, error) {
 	if err := s.host.keepSysctls(n); err != nil {
 		return reconcile.Report{}, err

@@ -95,7 +95,7 @@ func callBus(socket string, call func(context.Context, dbus.BusObject) error) er
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	conn, err := connectBus(ctx, socket)
-	if ctx.Err() != nil {
+	if isTimeout(ctx, err) {
 		return context.DeadlineExceeded
 	}
 	if err != nil {
@@ -107,10 +107,15 @@ func callBus(socket string, call func(context.Context, dbus.BusObject) error) er
 	if err == nil && running {
 		err = call(ctx, conn.Object(busName, objectPath))
 	}
-	if ctx.Err() != nil {
-		return context.DeadlineExceeded // whatever the library made of it
+	if isTimeout(ctx, err) {
+		return context.DeadlineExceeded
 	}
 	return err
+}
+
+// isTimeout tells whether the time is over, whatever the library made of that.
+func isTimeout(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // connectBus connects to the bus. The library's own way does not end with the context while the bus says nothing.
@@ -120,7 +125,8 @@ func connectBus(ctx context.Context, socket string) (*dbus.Conn, error) {
 		return nil, err
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = stream.SetDeadline(deadline)
+		// Calls end with the context, which comes first: of a stream that ended the library says less.
+		_ = stream.SetDeadline(deadline.Add(200 * time.Millisecond))
 	}
 	conn, err := dbus.NewConn(stream, dbus.WithContext(ctx))
 	if err != nil {

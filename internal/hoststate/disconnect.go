@@ -27,12 +27,12 @@ func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 	return s.records.RemoveEndpoint(id.ID, e.ContainerID)
 }
 
-// leavingOthers reads what a plan needs to know of a container that goes, and of the others of its network.
+// leavingOthers reads what a plan needs to know of a container that leaves, and of the network's others.
 func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Leaving, error) {
 	old, err := r.Record(id.ID, e.ContainerID)
 	isRecorded := err == nil
 	if !isRecorded {
-		// Its port may have been guarded. But a port with a name of the user's choice may be another's.
+		// Its port may have been guarded. But if a user chose its name, another container may have it by now.
 		old = store.Record{Endpoint: e, PortSecurity: e.HostInterface == ""}
 	}
 	isBroken := !isRecorded && !errors.Is(err, fs.ErrNotExist)
@@ -134,24 +134,33 @@ func (r records) othersPublish(networkID, containerID string) (bool, error) {
 // forgetNetwork removes what a network has on the host besides its devices, which are gone.
 func (s *Session) forgetNetwork(id network.Identity) error {
 	s.host.forgetBridge(id)
-	others, err := s.records.networksExcept(id.ID)
-	if err != nil {
-		return err
+	p, planErr := s.records.forgetPlan(id)
+	return errors.Join(planErr, s.apply(p))
+}
+
+// forgetPlan leaves the firewall alone, with an error, while it is not known what other networks need.
+func (r records) forgetPlan(id network.Identity) (plan.Plan, error) {
+	others, err := r.networksExcept(id.ID)
+	unrecordedErr := r.findUnrecorded("", "")
+	if err == nil && len(others) == 0 && unrecordedErr == nil {
+		return plan.ForgetLast(id), nil
 	}
-	unrecordedErr := s.records.findUnrecorded("", "")
-	if len(others) == 0 && unrecordedErr == nil {
-		return s.apply(plan.ForgetLast(id))
-	}
-	networks, loadErr := s.records.loadExcept(id.ID)
+	networks, loadErr := r.loadExcept(id.ID)
 	if isUnreadable(loadErr) {
-		return loadErr // it is not known what the others need
+		err = loadErr
+	}
+	if errors.Is(unrecordedErr, plan.ErrKernelUnread) {
+		err = errors.Join(err, unrecordedErr)
+	}
+	if err != nil {
+		return plan.Plan{RemoveFastPath: id.Device.Name}, err
 	}
 	loadErr = errors.Join(loadErr, unrecordedErr)
 	var gone *plan.PlacedNetwork
-	if p, storedErr := s.records.loadStored(id.ID); storedErr == nil {
+	if p, storedErr := r.loadStored(id.ID); storedErr == nil {
 		gone = &p
 	}
-	return s.apply(plan.Forget(id, gone, networks, loadErr))
+	return plan.Forget(id, gone, networks, loadErr), nil
 }
 
 // isUnreadable tells whether err is about a file that is there and cannot be read now, as when

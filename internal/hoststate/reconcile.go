@@ -29,6 +29,9 @@ const (
 // Reconcile makes the host hold what the networks ask for. Entries that lead to other hosts are left to Forward. Where
 // all is in place it changes nothing. Where something fails, the rest is put right all the same.
 func (s *Session) Reconcile(networks []Network, scope Scope) error {
+	if !s.listed {
+		return nil // in the error of Networks; a firewall set anew would protect no network
+	}
 	complete, unrecordedErr := s.complete, error(nil)
 	if scope >= ScopeReset {
 		unrecordedErr = s.records.findUnrecorded("", "")
@@ -76,8 +79,8 @@ func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
 	return plan.RepairDevices(n)
 }
 
-// Forward sends frames straight to the hosts that have their MACs. remotes are in order
-// of trust. Unless complete, not all hosts have been heard of, and the entries that are there stay.
+// Forward sets the entries that send frames straight to the hosts that have their MACs. remotes are
+// in order of trust. If not complete, some hosts have not been heard of yet, and existing entries stay.
 func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error {
 	if n.unplaceable {
 		return nil // in the error of Networks
@@ -88,7 +91,7 @@ func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error
 	return nil
 }
 
-// forward warns once where the kernel has no fast path, and no longer wants one then.
+// forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bool) error {
 	p := plan.ForwardTo(n, remotes, !complete)
 	if s.host.noFastPath {
@@ -103,7 +106,7 @@ func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bo
 }
 
 // FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent that ends and may not
-// come back, and for a plugin that can start none: nobody keeps up to date then what the agent had found out.
+// come back, and for a plugin that cannot start one. Then nobody keeps up to date what the agent had found out.
 func (h *Host) FallBackToStatic() error {
 	s, err := h.Begin()
 	if err != nil {
@@ -117,7 +120,7 @@ func (h *Host) FallBackToStatic() error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// forgetPeers has a network go back to its list of hosts. One without a list stays as it is.
+// forgetPeers makes a network go back to its list of hosts. A network without a list stays as it is.
 func (s *Session) forgetPeers(networkID string) error {
 	if _, known, err := s.records.Peers(networkID); !known || err != nil {
 		return err
@@ -137,7 +140,7 @@ func (s *Session) forgetPeers(networkID string) error {
 	return errors.Join(err, applyErr, othersErr, s.forward(n, nil, true))
 }
 
-// Announce has a container announce its addresses, if it is still there and its interface is unaltered.
+// Announce announces a container's addresses, if it still exists and its interface is unaltered.
 func (s *Session) Announce(n Network, r *store.Record) error {
 	if _, err := s.ns.Link(n.Port(r.Endpoint), 0); errors.Is(err, kernel.ErrNotFound) {
 		return nil

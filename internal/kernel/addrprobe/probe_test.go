@@ -18,6 +18,7 @@ func TestProbeFindsOwners(t *testing.T) {
 	here, there := netnstest.New(t), netnstest.New(t)
 	netnstest.Shell(t, here)("ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns " + there)
 	netnstest.Shell(t, there)("ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
+	netnstest.WaitForAddrs(t, there)
 	netnstest.Shell(t, here)("ip link set eth0 up")
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("fd00::3")}
 	var got []kernel.ProbeAnswer
@@ -53,6 +54,7 @@ func TestProbeThroughNeighbourSuppression(t *testing.T) {
 		ip neigh add 10.0.0.4 lladdr 02:00:00:00:00:04 dev br0 nud permanent; bridge fdb add 02:00:00:00:00:04 dev port master static
 		ip neigh add fd00::4 lladdr 02:00:00:00:00:04 dev br0 nud permanent`)
 	netnstest.Shell(t, there)("ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
+	netnstest.WaitForAddrs(t, there)
 	var asked, want []netip.Addr
 	for _, p := range []string{"10.0.0.", "fd00::"} {
 		for i := 2; i <= 4; i++ {

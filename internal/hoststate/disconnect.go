@@ -141,9 +141,11 @@ func (s *Session) forgetNetwork(id network.Identity) error {
 // forgetPlan leaves the firewall alone, with an error, while it is not known what other networks need.
 func (r records) forgetPlan(id network.Identity) (plan.Plan, error) {
 	others, err := r.networksExcept(id.ID)
-	unrecordedErr := r.findUnrecorded("", "")
-	if err == nil && len(others) == 0 && unrecordedErr == nil {
-		return plan.ForgetLast(id), nil
+	var unrecordedErr error
+	if err == nil && len(others) == 0 {
+		if unrecordedErr = r.findUnrecorded("", ""); unrecordedErr == nil {
+			return plan.ForgetLast(id), nil
+		}
 	}
 	networks, loadErr := r.loadExcept(id.ID)
 	if isUnreadable(loadErr) {

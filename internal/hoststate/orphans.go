@@ -9,6 +9,7 @@ import (
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/store"
 )
 
@@ -29,28 +30,23 @@ func (s *Session) DropOrphans() error {
 	return errors.Join(errs...)
 }
 
-// dropSomeOrphans is DropOrphans for a start: it looks at few records, and leaves errors to the agent. Those of the
-// network come first. The container that starts is left alone, as its record is about to be replaced.
-func (s *Session) dropSomeOrphans(networkID, containerID string) {
-	if s.host.NamespaceGone == nil {
+// dropSomeOrphans is DropOrphans for a start on a network without an agent. It looks at few records of the network, and
+// not at that of the container that starts, which is about to be replaced. An error is a warning.
+func (s *Session) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
+	if s.host.NamespaceGone == nil || p.VTEP.AgentPort != 0 {
 		return
 	}
-	others, _ := s.records.networksExcept(networkID)
-	left := startLooksAt
-	for _, id := range append([]string{networkID}, others...) {
-		var some []*store.Record
-		for other, err := range s.records.EndpointsExcept(id, containerID) {
-			if left == 0 || err != nil {
-				break
-			}
-			left--
-			if r, err := s.records.Record(id, other); err == nil {
-				some = append(some, &r)
-			}
+	var some []*store.Record
+	for other, err := range s.records.EndpointsExcept(p.ID, containerID) {
+		if len(some) == startLooksAt || err != nil {
+			break
 		}
-		if err := s.dropOrphansOf(id, some); err != nil {
-			s.host.Warn(err.Error())
+		if r, err := s.records.Record(p.ID, other); err == nil {
+			some = append(some, &r)
 		}
+	}
+	if err := s.dropOrphansOf(p.ID, some); err != nil {
+		s.host.Warn(err.Error())
 	}
 }
 

@@ -138,24 +138,14 @@ func withEndpoints(p plan.PlacedNetwork, all []*store.Record) plan.HostNetwork {
 func (r records) loadExceptEndpoint(networkID, containerID string) ([]plan.HostNetwork, error) {
 	all, err := r.loadExcept(networkID)
 	p, ownErr := r.loadStored(networkID)
-	if errors.Is(ownErr, fs.ErrNotExist) {
-		return all, err // it was never recorded
-	}
 	if ownErr != nil {
+		if others, listErr := r.HasEndpointsExcept(networkID, containerID); !others {
+			ownErr = listErr // nobody needs what cannot be read
+		}
 		return all, errors.Join(err, ownErr)
 	}
-	errs := []error{err}
-	var others []*store.Record
-	for other, err := range r.EndpointsExcept(networkID, containerID) {
-		if err == nil {
-			var record store.Record
-			if record, err = r.Record(networkID, other); err == nil {
-				others = append(others, &record)
-			}
-		}
-		errs = append(errs, err)
-	}
-	return append(all, withEndpoints(p, others)), errors.Join(errs...)
+	others, othersErr := r.RecordsExcept(networkID, containerID)
+	return append(all, withEndpoints(p, others)), errors.Join(err, othersErr)
 }
 
 // networksExcept lists all networks but one.

@@ -80,8 +80,7 @@ func resolveConflicts(wanted []ownedElement) []kernel.Element {
 
 // KeepElements adds the elements that the firewall has beyond the wanted ones.
 func KeepElements(wanted, have []kernel.Element) []kernel.Element {
-	all := make([]ownedElement, 0, len(wanted)+len(have))
-	return resolveConflicts(appendOwned(appendOwned(all, elementsExcept(have, wanted), elementOwner{}), wanted, elementOwner{}))
+	return append(wanted, elementsExcept(have, wanted)...)
 }
 
 // elementsExcept returns the elements whose keys are not among those of except.

@@ -108,7 +108,13 @@ func unsharedElements(p PlacedNetwork) []kernel.Element {
 	shared := []kernel.Set{
 		kernel.Underlays, kernel.VXLANPorts, kernel.VTEPs4, kernel.VTEPs6, kernel.Agents4, kernel.Agents6,
 	}
-	return slices.DeleteFunc(networkElements(p), func(e kernel.Element) bool { return slices.Contains(shared, e.Set) })
+	var own []kernel.Element
+	for _, e := range networkElements(p) {
+		if !slices.Contains(shared, e.Set) {
+			own = append(own, e)
+		}
+	}
+	return own
 }
 
 // ForgetLast is Forget for the host's last network.

@@ -118,3 +118,33 @@ func TestTeardownWithoutRecord(t *testing.T) {
 		})
 	}
 }
+
+// Beside a network's other container whose configuration was lost, a teardown that sets the firewall anew leaves the other's.
+func TestTeardownBesideLostConfiguration(t *testing.T) {
+	k, plugin := newFakeHost(t)
+	networks := []string{numberedNetwork(1, `"vni"`, `"port_security": "true", "vni"`)}
+	other, leaving := requestsOn(networks, 2)[0], requestsOn(networks, 1)[0]
+	if _, err := plugin.Setup("/ns/2", other); err != nil {
+		t.Fatal(err)
+	}
+	want := k.HostNamespace().Firewall()
+	if _, err := plugin.Setup("/ns/1", leaving); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(plugin.StoreDir, "networks/7c71")
+	if err := os.Remove(filepath.Join(dir, "network.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "endpoints/c1.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := plugin.Teardown("/ns/1", leaving); err != nil {
+		t.Error(err)
+	}
+	got := k.HostNamespace().Firewall()
+	for _, line := range want {
+		if !slices.Contains(got, line) {
+			t.Errorf("lost %s", line)
+		}
+	}
+}

@@ -32,7 +32,10 @@ type fileID struct {
 
 // Records returns the records of a network's endpoints, in the order of their ids. The error names those
 // that cannot be read. With a cache a record that was not replaced is the same as before, so it must not be changed.
-func (s *Store) Records(networkID string) ([]*Record, error) {
+func (s *Store) Records(networkID string) ([]*Record, error) { return s.RecordsExcept(networkID, "") }
+
+// RecordsExcept is Records without that of one container.
+func (s *Store) RecordsExcept(networkID, containerID string) ([]*Record, error) {
 	dir, err := os.Open(s.endpointsDir(networkID))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -47,7 +50,7 @@ func (s *Store) Records(networkID string) ([]*Record, error) {
 	}
 	ids := make([]string, 0, len(names))
 	for _, name := range names {
-		if id, ok := cutSuffix(name, endpointSuffix); ok {
+		if id, ok := cutSuffix(name, endpointSuffix); ok && id != containerID {
 			ids = append(ids, id)
 		}
 	}

@@ -22,8 +22,8 @@ func TestVerbsAfterLostFirewall(t *testing.T) {
 		{"whole", "true"},
 		{"all flushed", "nft flush ruleset"},
 		{"no inet table", "nft delete table inet vxlan-driver"},
-		{"no bridge table", "nft delete table bridge vxlan-driver"},
-		{"tables of another version", `nft delete table inet vxlan-driver
+		{"no bridge table", "nft delete table bridge vxlan-driver || true"},
+		{"tables of another version", `nft delete table inet vxlan-driver || true
 			nft 'table inet vxlan-driver { map ports4 { type ipv4_addr : ipv4_addr; }; set bridges { type ipv4_addr; }; }'`},
 	} {
 		s.runSubtest(state.name, func(s *scene) {

@@ -165,14 +165,8 @@ func (c *Conn) setElements(t Table, set kernel.Set) ([]foundElement, error) {
 // elements returns what was found in the set as elements. Of a range of one part the kernel lists the
 // first key and the one after the last, in either order.
 func (s Set) elements(found []foundElement, hasChain func(string) bool) (all []kernel.Element) {
-	slices.SortFunc(found, func(a, b foundElement) int {
-		if a.endsRange && !b.endsRange && bytes.Equal(a.key, b.key) {
-			return -1
-		}
-		return bytes.Compare(a.key, b.key)
-	})
 	simpleRange := s.Ranges && s.flags()&setConcat == 0
-	for i, f := range found {
+	for _, f := range found {
 		if f.endsRange || len(f.key) != s.keyLen() || !s.fitsValue(f, hasChain) {
 			continue
 		}
@@ -180,10 +174,8 @@ func (s Set) elements(found []foundElement, hasChain func(string) bool) (all []k
 		switch {
 		case f.keyEnd != nil:
 			last = f.keyEnd
-		case simpleRange && i+1 < len(found) && found[i+1].endsRange:
-			last = previousKey(found[i+1].key)
 		case simpleRange:
-			last = bytes.Repeat([]byte{0xff}, len(f.key))
+			last = lastOfRange(found, f.key)
 		}
 		e := kernel.Element{Set: s.Set, Key: kernel.Raw(f.key, last), Comment: f.comment}
 		if f.chain != "" {
@@ -220,15 +212,23 @@ func fieldsLen(fields []Field) (n int) {
 	return n
 }
 
-// previousKey is the key before one that is not the first.
-func previousKey(key []byte) []byte {
-	previous := slices.Clone(key)
-	for i := len(previous) - 1; i >= 0; i-- {
-		if previous[i]--; previous[i] != 0xff {
+// lastOfRange returns the last key of the range that begins with first: the one before the next end. A range up to the
+// greatest key has no end.
+func lastOfRange(found []foundElement, first []byte) []byte {
+	var end []byte
+	for _, f := range found {
+		if f.endsRange && bytes.Compare(f.key, first) > 0 && (end == nil || bytes.Compare(f.key, end) < 0) {
+			end = f.key
+		}
+	}
+	last := make([]byte, len(first))
+	copy(last, end)
+	for i := len(last) - 1; i >= 0; i-- {
+		if last[i]--; last[i] != 0xff {
 			break
 		}
 	}
-	return previous
+	return last
 }
 
 func parseElements(answers [][]byte) (all []foundElement) {

@@ -20,7 +20,7 @@ const (
 	ScopePeers Scope = iota
 	// ScopeFull adds the ports of all containers.
 	ScopeFull
-	// ScopeVerify adds each element of the firewall. To read those of 10 networks with 1,000 hosts takes some 50 ms.
+	// ScopeVerify adds a look at each element of the firewall. To read 10,000 takes 20 ms.
 	ScopeVerify
 	// ScopeReset sets the firewall anew whatever it holds. Only of networks that cannot be read what it holds stays.
 	ScopeReset

@@ -79,3 +79,52 @@ func TestAddedRecordIsAnsweredUntilNextSet(t *testing.T) {
 		t.Error("added to a network that is not served")
 	}
 }
+
+// Nobody asks a new container to wait for the agent's next turn: what it looks up first, it
+// looks up at once.
+func TestAddedRecordKnowsItsOtherNetworks(t *testing.T) {
+	s := New(slog.New(slog.DiscardHandler))
+	red := Zone{Network: "red", Device: "br-red", Internal: true, Records: []Record{{Names: []string{"web"}, Addrs: parseAddrs("10.0.0.9")}}}
+	blue := Zone{Network: "blue", Device: "br-blue", Upstreams: []netip.AddrPort{netip.MustParseAddrPort("198.18.0.53:53")}}
+	blue.Records = []Record{{ID: "old", Names: []string{"old"}, Addrs: parseAddrs("10.1.0.4")}, {Names: []string{"db"}, Addrs: parseAddrs("10.1.0.9")}}
+	ask := func(from, name string) string {
+		t.Helper()
+		wire, err := question(name, dns.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, forward := answerQuery(s.zones["red"].viewsFor(netip.MustParseAddr(from)), wire, false)
+		if forward != nil {
+			return "forwarded"
+		}
+		return dns.RcodeToString[mustUnpack(t, reply).Rcode]
+	}
+	check := func(when, from, name, want string) {
+		t.Helper()
+		if got := ask(from, name); got != want {
+			t.Errorf("%s %s asks for %s: got %s, want %s", when, from, name, got, want)
+		}
+	}
+	if err := s.Set([]Zone{red, blue}); err != nil {
+		t.Fatal(err)
+	}
+	inRed, inBlue := Record{ID: "new", Names: []string{"new"}, Addrs: parseAddrs("10.0.0.3")}, Record{ID: "new", Names: []string{"new"}, Addrs: parseAddrs("10.1.0.3")}
+	if !s.AddRecord("red", inRed) {
+		t.Fatal("not added")
+	}
+	check("on one network,", "10.0.0.3", "example.com", "NXDOMAIN")
+	// The second container is on the other network already, since the last Set.
+	if !s.AddRecord("blue", inBlue) || !s.AddRecord("red", Record{ID: "old", Names: []string{"old"}, Addrs: parseAddrs("10.0.0.4")}) {
+		t.Fatal("not added")
+	}
+	for _, from := range []string{"10.0.0.3", "10.0.0.4"} {
+		check("on both,", from, "example.com", "forwarded")
+		check("on both,", from, "db.dns.podman", "NOERROR")
+	}
+	check("on neither,", "10.0.0.9", "example.com", "NXDOMAIN")
+	red.Records = append(red.Records, inRed)
+	if err := s.Set([]Zone{red, blue}); err != nil {
+		t.Fatal(err)
+	}
+	check("after it has left one,", "10.0.0.3", "example.com", "NXDOMAIN")
+}

@@ -14,7 +14,7 @@ type view struct {
 	reverse   map[netip.Addr][]string // names of an address
 	subnets   []netip.Prefix
 	upstreams []netip.AddrPort
-	forwards  bool // false: names outside do not exist
+	forwards  bool // false: names outside do not exist, as on an internal network
 }
 
 // node has the records of a name. A node without records is an empty non-terminal: a name
@@ -34,7 +34,7 @@ func newView(z Zone, resolvers map[netip.AddrPort]bool) *view {
 		reverse:   make(map[netip.Addr][]string, len(z.Records)),
 		subnets:   slices.Clone(z.Subnets),
 		upstreams: usableUpstreams(z.Upstreams, resolvers),
-		forwards:  len(z.Upstreams) > 0,
+		forwards:  !z.Internal,
 	}
 	for _, r := range z.Records {
 		v.addRecord(r)
@@ -155,7 +155,7 @@ const (
 	resultExists        lookupResult = iota
 	resultAbsent                     // the name certainly does not exist
 	resultForward                    // the upstreams know
-	resultUnforwardable              // the name may exist outside, but there are no upstreams
+	resultUnforwardable              // the name may exist outside, where this network has no way to
 )
 
 // lookup finds a name. A name of this network hides one outside, as with aardvark-dns. An

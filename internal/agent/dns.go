@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 
@@ -33,7 +32,7 @@ type NameServer interface {
 type dnsFeed struct {
 	server     NameServer
 	host       *driver.Driver
-	upstreams  func() []netip.AddrPort
+	upstreams  *upstreamSource
 	snapshotOf func(membership.Network) cluster.Snapshot
 	log        *slog.Logger
 
@@ -95,6 +94,7 @@ func (f *dnsFeed) EndTurn(networks []driver.LocalNetwork, err error) {
 // server on all of the host's addresses, the server has fallen back to a port of its own for
 // each address. The network then moves to a port that stays, to which 53 can be redirected.
 func (f *dnsFeed) UpdateZones(networks []driver.LocalNetwork) error {
+	f.upstreams.UseCurrentServers(networks)
 	err := f.setZones(networks)
 	moved := false
 	for i, n := range networks {
@@ -111,7 +111,7 @@ func (f *dnsFeed) UpdateZones(networks []driver.LocalNetwork) error {
 
 // setZones sets the name server. Its errors say which networks' names are not answered.
 func (f *dnsFeed) setZones(networks []driver.LocalNetwork) error {
-	zones := membership.Zones(allToMembership(networks), f.snapshotOf, f.upstreams())
+	zones := membership.Zones(allToMembership(networks), f.snapshotOf, f.upstreams.HostServers())
 	f.mu.Lock()
 	err := f.server.Set(f.withAddedLocked(zones, networks))
 	f.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 )
 
 // upstreamSource finds the name servers for names that are no container's. They may change
@@ -53,7 +53,7 @@ func (u *upstreamSource) HostServers() []netip.AddrPort {
 
 // UseCurrentServers gives networks the servers that `podman network update` has set since
 // their last container started.
-func (u *upstreamSource) UseCurrentServers(networks []driver.LocalNetwork) {
+func (u *upstreamSource) UseCurrentServers(networks []hoststate.Network) {
 	for i, n := range networks {
 		data, err := u.readFile(filepath.Join(u.networksDir, n.Name+".json"))
 		if err != nil {

@@ -149,4 +149,4 @@ func TestNewNameServersCountAtOnce(t *testing.T) {
 	})
 }
 
-func (r *rig) networkFile() string { return filepath.Join(r.Driver.NetworksDir, "blue.json") }
+func (r *rig) networkFile() string { return filepath.Join(r.Host.NetworksDir, "blue.json") }

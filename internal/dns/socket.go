@@ -52,12 +52,12 @@ func openSocketsOn(b binding, port uint16) (sockets, error) {
 	udp := packets.(*net.UDPConn)
 	enlargeReceiveBuffer(udp)
 	got := udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	listener, err := config.Listen(context.Background(), "tcp"+version, netip.AddrPortFrom(addr, got).String())
+	tcp, err := config.Listen(context.Background(), "tcp"+version, netip.AddrPortFrom(addr, got).String())
 	if err != nil {
 		udp.Close()
 		return sockets{}, err
 	}
-	return sockets{udp, listener.(*net.TCPListener), got}, nil
+	return sockets{udp, tcp.(*net.TCPListener), got}, nil
 }
 
 // receiveBuffer is room for more than a thousand queries that arrive while the agent waits

@@ -30,7 +30,7 @@ func (c *Conn) Interface(name string) (kernel.Interface, error) {
 // InterfaceByAddr returns the interface that has the address, whatever its scope.
 func (c *Conn) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 	addr = addr.Unmap().WithZone("")
-	found, err := c.findAddrs(family(addr), 0)
+	found, err := c.findAddrs(addressFamily(addr), 0)
 	if err != nil {
 		return kernel.Interface{}, fmt.Errorf("find address %s: %w", addr, err)
 	}

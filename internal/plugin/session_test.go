@@ -161,7 +161,7 @@ func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
 // agentError is what an agent says that runs.
 type agentError struct{ error }
 
-func (agentError) Answered() {}
+func (agentError) AgentRuns() {}
 
 // An agent that answers, be it that something is wrong, sees to the networks itself.
 func TestAgentThatAnswersIsNotReplaced(t *testing.T) {

@@ -88,9 +88,19 @@ func linkHomes(homes []home, links map[*servedZone]multihomed) {
 
 // viewsFor returns the views of all networks of a client, this zone's first.
 func (z *servedZone) viewsFor(from netip.Addr) []*view {
-	views := z.ownViews()
-	for _, other := range z.otherZones(from.Unmap().WithZone("")) {
+	addr := from.Unmap().WithZone("")
+	own := z.ownViews()
+	views := own
+	for _, other := range z.otherZones(addr) {
 		views = append(views, other.ownViews()...)
+	}
+	if slices.ContainsFunc(views, func(v *view) bool { return v.forwards }) {
+		return views
+	}
+	for _, v := range own {
+		if outside := v.outsideOf(addr); outside != nil {
+			return append(views, outside)
+		}
 	}
 	return views
 }

@@ -32,6 +32,9 @@ type Zone struct {
 	Upstreams []netip.AddrPort
 	// Internal is set where other names do not exist, and Upstreams are not asked.
 	Internal bool
+	// Elsewhere returns the name servers of a container that is on a network besides the
+	// zones, if any. It is asked for containers with an ID that are on internal networks only.
+	Elsewhere func(id string) []netip.AddrPort
 }
 
 // Record is a container's names and addresses on a network.

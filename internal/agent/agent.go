@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -100,7 +99,7 @@ func (a *Agent) prepareParts() {
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
 	a.claims = new(addrclaim.Claims)
-	a.upstreams = &upstreamSource{a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, os.ReadFile, a.Log}
+	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}

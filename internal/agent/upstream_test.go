@@ -57,7 +57,7 @@ func TestChangedResolvConfIsSeenAtOnce(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
 			changeFiles(t, dir, "mkdir etc; mkdir run; mkdir networks; "+c.before)
-			u := &upstreamSource{resolvConf: filepath.Join(dir, "etc/resolv.conf"), networksDir: filepath.Join(dir, "networks"), readFile: os.ReadFile, log: slog.New(slog.DiscardHandler)}
+			u := newUpstreamSource(nil, filepath.Join(dir, "etc/resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			changes := u.Watch(ctx)
@@ -88,7 +88,7 @@ func waitForServers(t *testing.T, u *upstreamSource, changes <-chan struct{}, wa
 func TestOtherFilesBesideResolvConfAreNoChange(t *testing.T) {
 	dir := t.TempDir()
 	changeFiles(t, dir, "write resolv.conf 192.0.2.1; mkdir networks")
-	u := &upstreamSource{resolvConf: filepath.Join(dir, "resolv.conf"), networksDir: filepath.Join(dir, "networks"), readFile: os.ReadFile, log: slog.New(slog.DiscardHandler)}
+	u := newUpstreamSource(nil, filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
 	changes := u.Watch(t.Context())
 	changeFiles(t, dir, "write passwd x; replace resolv.conf 192.0.2.1")
 	select {
@@ -100,7 +100,7 @@ func TestOtherFilesBesideResolvConfAreNoChange(t *testing.T) {
 
 func TestUpdatedNetworkIsSeenAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	u := &upstreamSource{resolvConf: filepath.Join(dir, "resolv.conf"), networksDir: filepath.Join(dir, "networks"), readFile: os.ReadFile, log: slog.New(slog.DiscardHandler)}
+	u := newUpstreamSource(nil, filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
 	changes := u.Watch(t.Context())
 	for _, change := range []string{"mkdir networks", "write networks/blue.json x", "replace networks/blue.json y"} {
 		changeFiles(t, dir, change)
@@ -150,3 +150,36 @@ func TestNewNameServersCountAtOnce(t *testing.T) {
 }
 
 func (r *rig) networkFile() string { return filepath.Join(r.Host.NetworksDir, "blue.json") }
+
+// A container on internal networks of this driver may have a way out by another driver's network.
+func TestServersOfAContainerOnAnotherDriversNetwork(t *testing.T) {
+	for what, c := range map[string]struct{ networks, files, want string }{
+		"on none":                           {`plain {"id": "aa", "driver": "bridge"}`, "", "[]"},
+		"on another":                        {`plain {"id": "aa", "driver": "bridge"}`, "aa_other", "[]"},
+		"on a bridge":                       {`plain {"id": "aa", "driver": "bridge"}`, "aa_c1", "[192.0.2.1:53]"},
+		"on a bridge with a server":         {`plain {"id": "aa", "driver": "bridge", "network_dns_servers": ["192.0.2.9"]}`, "aa_c1", "[192.0.2.9:53]"},
+		"on an internal bridge":             {`plain {"id": "aa", "driver": "bridge", "internal": true}`, "aa_c1", "[]"},
+		"on this driver's":                  {`plain {"id": "aa", "driver": "vxlan"}`, "aa_c1", "[]"},
+		"on the default network":            {"", "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9_c1", "[192.0.2.1:53]"},
+		"on a default network with a file":  {`podman {"id": "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9", "driver": "bridge", "internal": true}`, "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9_c1", "[]"},
+		"on a bridge, beside a broken file": {`odd {"id": `, "aa_c1", "[]"},
+	} {
+		dir := t.TempDir()
+		changeFiles(t, dir, "write resolv.conf 192.0.2.1; mkdir networks; mkdir ports")
+		u := newUpstreamSource(nil, filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
+		u.netavarkDir = filepath.Join(dir, "ports")
+		if name, text, ok := strings.Cut(c.networks, " "); ok {
+			if err := os.WriteFile(filepath.Join(dir, "networks", name+".json"), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c.files != "" {
+			changeFiles(t, dir, "write ports/"+c.files+" x")
+		}
+		for range 2 {
+			if got := fmt.Sprint(u.ServersElsewhere("c1")); got != c.want {
+				t.Errorf("%s: got %s, want %s", what, got, c.want)
+			}
+		}
+	}
+}

@@ -40,7 +40,7 @@ type Host struct {
 	SysctlDir string
 	// Zones tells firewalld whom to trust.
 	Zones Zones
-	// DNSPort is where the agent answers names, 0 for 53.
+	// DNSPort is where Podman wants names to be answered (dns_bind_port); 0: nowhere in particular.
 	DNSPort uint16
 	// Warn tells the user of what does not work and is not needed.
 	Warn func(message string)

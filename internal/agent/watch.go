@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,17 +69,20 @@ type pathWatch struct {
 	list   func() ([]string, error)
 }
 
-// addWatches watches the paths. Watching one again changes nothing.
+// addWatches watches the paths, and those that appeared meanwhile. Watching one again changes
+// nothing.
 func (w pathWatch) addWatches() error {
-	paths, err := w.list()
-	if err != nil {
-		return err
-	}
-	for _, path := range paths {
-		_, err := unix.InotifyAddWatch(w.fd, path, w.events)
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
-			return os.NewSyscallError("inotify_add_watch", err)
+	for watched := []string(nil); ; {
+		paths, err := w.list()
+		if err != nil || slices.Equal(paths, watched) {
+			return err
 		}
+		for _, path := range paths {
+			_, err := unix.InotifyAddWatch(w.fd, path, w.events)
+			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+				return os.NewSyscallError("inotify_add_watch", err)
+			}
+		}
+		watched = paths
 	}
-	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// hostSetup is a container's setup under way. Whatever fails, all that was built of it goes again.
+// hostSetup is a container's setup under way. If a step fails, all that was built goes again.
 type hostSetup struct {
 	*Plugin
 	path            string // of the container's namespace
@@ -102,7 +102,7 @@ func undoSetup(s *hoststate.Session, id network.Identity, e network.Endpoint) er
 	return nil
 }
 
-// abandon takes back a container that was connected, or begun, and is not to be.
+// abandon takes back a container after the lock was released in between.
 func (c hostSetup) abandon() error {
 	s, err := c.BeginIn(c.host)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c hostSetup) abandon() error {
 const searchDomain = "dns.podman"
 
 // publishNames has the agent answer the container's names, and returns what Podman shows of the
-// container. Its addresses are announced by the agent, or else now.
+// container. Unless the agent announces the container's addresses, it does so too.
 func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 	status := statusOf(r)
 	if !r.network.HasNames() {

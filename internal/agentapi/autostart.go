@@ -137,6 +137,7 @@ func isLocked(path string) bool {
 // SlowError says that an agent runs, but did not answer in time.
 type SlowError struct{ waited time.Duration }
 
+// Error says what to expect.
 func (e SlowError) Error() string {
 	return fmt.Sprintf("vxland is slow: it runs, but did not answer within %v", e.waited)
 }
@@ -147,6 +148,7 @@ func (SlowError) AgentRuns() {}
 // noAnswerError says after how long an agent that was started has not answered.
 type noAnswerError time.Duration
 
+// Error says how long somebody waited.
 func (e noAnswerError) Error() string {
 	return fmt.Sprintf("start vxland: it does not answer within %v", time.Duration(e))
 }
@@ -154,6 +156,7 @@ func (e noAnswerError) Error() string {
 // NotInstalledError says that there is no agent to start.
 type NotInstalledError struct{ path string }
 
+// Error says where to install it.
 func (e NotInstalledError) Error() string {
 	return "it is not installed; install it at " + e.path
 }

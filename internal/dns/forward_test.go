@@ -330,23 +330,24 @@ func TestWaitingClientsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(limits{client: 1, network: 1, host: 1}, limits{client: 3, network: 9, host: 9})
 		var order []byte
+		var running sync.WaitGroup
 		for _, last := range []byte{1, 1, 1, 1, 2, 3, 2} {
 			s, ok := l.request(clientOf("red", last))
 			if !ok {
 				t.Fatalf("client %d is refused", last)
 			}
-			go func() {
+			running.Go(func() {
 				s.wait(t.Context())
 				order = append(order, last)
 				time.Sleep(time.Second)
 				s.release()
-			}()
+			})
 			synctest.Wait()
 		}
 		if _, ok := l.request(clientOf("red", 1)); ok {
 			t.Error("a fourth query of one client waits")
 		}
-		time.Sleep(time.Minute)
+		running.Wait()
 		if want := []byte{1, 1, 2, 3, 1, 2, 1}; !slices.Equal(order, want) {
 			t.Errorf("clients get their slots in the order %v, want %v", order, want)
 		}

@@ -1,16 +1,13 @@
 package firewalld
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
-
-	"github.com/godbus/dbus/v5"
 )
 
 const (
@@ -45,19 +42,20 @@ type Zones struct {
 // Trust puts a device into the trusted zone, which accepts what comes from it and goes to it. It is
 // safe to repeat, and must be repeated after firewalld reloads, which forgets it.
 func (z *Zones) Trust(device string) error {
-	return z.callIfRunning("trust device "+device, func(ctx context.Context, f dbus.BusObject) error {
-		var zone string
-		if err := f.CallWithContext(ctx, zoneInterface+".getZoneOfInterface", 0, device).Store(&zone); err != nil || zone == trustedZone {
+	return z.callIfRunning("trust device "+device, func(b *busConn) error {
+		zone, err := b.call(zoneCall("getZoneOfInterface", device))
+		if err != nil || zone.text == trustedZone {
 			return err
 		}
-		return f.CallWithContext(ctx, zoneInterface+".changeZoneOfInterface", 0, trustedZone, device).Err
+		_, err = b.call(zoneCall("changeZoneOfInterface", trustedZone, device))
+		return err
 	})
 }
 
 // Untrust takes a device out of its zone, whichever that is by now.
 func (z *Zones) Untrust(device string) error {
-	return z.callIfRunning("forget device "+device, func(ctx context.Context, f dbus.BusObject) error {
-		err := f.CallWithContext(ctx, zoneInterface+".removeInterface", 0, "", device).Err
+	return z.callIfRunning("forget device "+device, func(b *busConn) error {
+		_, err := b.call(zoneCall("removeInterface", "", device))
 		if err != nil && strings.Contains(err.Error(), "UNKNOWN_INTERFACE") {
 			return nil
 		}
@@ -65,8 +63,13 @@ func (z *Zones) Untrust(device string) error {
 	})
 }
 
+// zoneCall calls a method of firewalld's zones. Those used here return the zone's name (firewalld.dbus(5)).
+func zoneCall(method string, args ...string) methodCall {
+	return methodCall{busName, objectPath, zoneInterface, method, args, "s"}
+}
+
 // callIfRunning calls firewalld if it runs, and does not start it.
-func (z *Zones) callIfRunning(what string, call func(context.Context, dbus.BusObject) error) error {
+func (z *Zones) callIfRunning(what string, call func(*busConn) error) error {
 	socket := z.Socket
 	if socket == "" {
 		socket = busSocket
@@ -80,7 +83,7 @@ func (z *Zones) callIfRunning(what string, call func(context.Context, dbus.BusOb
 		return fmt.Errorf("%s in firewalld: %w", what, errHangs)
 	}
 	err := callBus(socket, call)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		z.hung = time.Now()
 		err = fmt.Errorf("it has not answered for %v; see `systemctl status firewalld`", callTimeout)
 	}
@@ -90,56 +93,19 @@ func (z *Zones) callIfRunning(what string, call func(context.Context, dbus.BusOb
 	return nil
 }
 
-// callBus calls firewalld if the system bus knows it.
-func callBus(socket string, call func(context.Context, dbus.BusObject) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
-	conn, err := connectBus(ctx, socket)
-	if isTimeout(ctx, err) {
-		return context.DeadlineExceeded
+// callBus calls firewalld if the system bus knows it. Without a bus there is no firewalld.
+func callBus(socket string, call func(*busConn) error) error {
+	b, err := connectBus(socket, time.Now().Add(callTimeout))
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EAGAIN) { // there is one, which hangs
+		return err
 	}
 	if err != nil {
-		return nil // no bus, so no firewalld
+		return nil
 	}
-	defer conn.Close()
-	var running bool
-	err = conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, busName).Store(&running)
-	if err == nil && running {
-		err = call(ctx, conn.Object(busName, objectPath))
-	}
-	if isTimeout(ctx, err) {
-		return context.DeadlineExceeded
+	defer b.stream.Close()
+	running, err := b.call(driverCall("NameHasOwner", "b", busName))
+	if err == nil && running.truth {
+		err = call(b)
 	}
 	return err
-}
-
-// isTimeout tells whether the time is over, whatever the library made of that.
-func isTimeout(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)
-}
-
-// connectBus connects to the bus. The library's own way does not end with the context while the bus says nothing.
-func connectBus(ctx context.Context, socket string) (*dbus.Conn, error) {
-	stream, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-	if err != nil {
-		return nil, err
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		// Calls end with the context, which comes first: of a stream that ended the library says less.
-		_ = stream.SetDeadline(deadline.Add(200 * time.Millisecond))
-	}
-	conn, err := dbus.NewConn(stream, dbus.WithContext(ctx))
-	if err != nil {
-		stream.Close()
-		return nil, err
-	}
-	if err := conn.Auth(nil); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	if err := conn.Hello(); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
 }

@@ -84,7 +84,7 @@ var optionDocs = []OptionDoc{
 		Errors: []OptionError{
 			{"this host has no such interface", "see `ip link` for the names"},
 			{"is down", "bring it up with `ip link set NAME up`"},
-			{"this host has no default route to find it by", "name the interface"},
+			{"no default route to find it by", "name the interface"},
 			{"for the overlay; it needs", "raise the interface's MTU; the message says what the overlay needs"},
 		},
 	},

@@ -44,12 +44,19 @@ type routeConfig struct {
 // Parse parses a network and finds its VTEP on the host. It returns everything that is wrong
 // with the configuration or the host as Problems.
 func Parse(data []byte, host InterfaceLookup) (Network, VTEP, error) {
+	return ParsePlaced(data, host, VTEP{})
+}
+
+// ParsePlaced is Parse for a network that has the VTEP last on this host already. What local_ip
+// and physical_interface leave to the host stays as it was for as long as that can be right, however
+// routes change. When it cannot, the new VTEP has a warning.
+func ParsePlaced(data []byte, host InterfaceLookup, last VTEP) (Network, VTEP, error) {
 	c, err := decodeConfig(data)
 	if err != nil {
 		return Network{}, VTEP{}, err
 	}
 	n, problems := c.parseNetwork()
-	v, err := placeOnHost(n, host, &problems)
+	v, err := placement{Network: n, host: host, last: last, problems: &problems}.find()
 	if err != nil {
 		return Network{}, VTEP{}, err
 	}

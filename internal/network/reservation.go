@@ -73,7 +73,7 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		return Network{}, VTEP{}, nil, err
 	}
 	n, problems := c.parseNetwork()
-	v, err := placeOnHost(n, host, &problems)
+	v, err := placement{Network: n, host: host, creating: true, problems: &problems}.find()
 	if err != nil {
 		return Network{}, VTEP{}, nil, err
 	}

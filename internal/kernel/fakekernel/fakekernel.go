@@ -87,6 +87,8 @@ type Namespace struct {
 
 	// NoFastPath has a kernel without what it takes.
 	NoFastPath bool
+	// NoVXLAN has a kernel without VXLAN devices.
+	NoVXLAN bool
 	// ProbeAnswers is who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }
@@ -271,43 +273,6 @@ func device(key string) string {
 		return parts[3]
 	}
 	return ""
-}
-
-// Interface implements network.Host.
-func (ns *Namespace) Interface(name string) (kernel.Interface, error) {
-	return ns.underlay(func(l *link) bool { return l == ns.find(name) })
-}
-
-// InterfaceByAddr implements network.Host.
-func (ns *Namespace) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
-	return ns.underlay(func(l *link) bool {
-		return slices.ContainsFunc(l.Addrs, func(a kernel.Addr) bool { return a.Prefix.Addr() == addr })
-	})
-}
-
-// DefaultRouteInterface implements network.Host.
-func (ns *Namespace) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
-	return ns.underlay(func(l *link) bool {
-		return slices.ContainsFunc(l.Routes, func(r kernel.Route) bool {
-			return r.Dst.Bits() == 0 && r.Dst.Addr().Is6() == ipv6
-		})
-	})
-}
-
-func (ns *Namespace) underlay(match func(*link) bool) (kernel.Interface, error) {
-	if err := ns.kernel.call(); err != nil {
-		return kernel.Interface{}, err
-	}
-	i := slices.IndexFunc(ns.links, match)
-	if i < 0 {
-		return kernel.Interface{}, nil
-	}
-	l := ns.links[i]
-	iface := kernel.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
-	for _, a := range l.Addrs {
-		iface.Addrs = append(iface.Addrs, a.Prefix)
-	}
-	return iface, nil
 }
 
 // Apply implements reconcile.Namespace.

@@ -1,0 +1,398 @@
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// placement finds a network's VTEP on the host.
+type placement struct {
+	Network
+	host     InterfaceLookup
+	last     VTEP // where the network is already; zero: nowhere
+	creating bool // the network is new, so contradictions are refused
+	problems *Problems
+
+	own     []netip.Addr // listed addresses that this host has
+	remotes []netip.Addr // the other ones
+}
+
+const (
+	optionInterface = "option physical_interface"
+	optionLocal     = "option local_ip"
+	optionRemotes   = "option remote_ips"
+)
+
+// find returns the VTEP. Only lookups that fail are an error; what is wrong with the network or the
+// host is added to the problems.
+func (p placement) find() (VTEP, error) {
+	// All addresses of this host are left out of the remote ones, not only the VTEP's: a host that
+	// floods to itself learns its own containers' MACs from the tunnel.
+	var err error
+	if p.own, err = p.host.OwnAddrs(p.Network.Remotes); err != nil {
+		return VTEP{}, err
+	}
+	for _, r := range p.Network.Remotes {
+		if !slices.Contains(p.own, r) && r != p.LocalIP {
+			p.remotes = append(p.remotes, r)
+		}
+	}
+	iface, err := p.findInterface()
+	if err != nil {
+		return VTEP{}, fmt.Errorf("find the physical interface: %w", err)
+	}
+	if iface.Name == "" {
+		return VTEP{}, nil
+	}
+	v := VTEP{Interface: iface.Name}
+	if v.Local, err = p.findLocalAddr(iface); err != nil {
+		return VTEP{}, fmt.Errorf("find the local address: %w", err)
+	}
+	if !p.Gossip {
+		v.Remotes = p.remotes
+	}
+	v.Flood = v.Remotes
+	if len(v.Remotes) == 0 && !p.Gossip && !p.Tunnel.Group.IsValid() && !p.problems.haveProblemWith(optionRemotes) {
+		p.problems.Add(optionRemotes, v.Local.String(), "has no host but this one; name at least one other")
+	}
+	if err := checkVRF(p.Network, p.host, p.problems); err != nil {
+		return VTEP{}, err
+	}
+	v.MTU = findMTU(p.Network, iface, v.Local.Is6(), p.problems)
+	checkOverlap(p.Network, p.remotes, iface, p.problems)
+	if p.creating && v.Local.IsValid() {
+		if err := p.checkPaths(iface); err != nil {
+			return VTEP{}, err
+		}
+		p.checkListed(&v)
+	}
+	if p.last.Local.IsValid() && v.Local.IsValid() && (p.last.Local != v.Local || p.last.Interface != v.Interface) {
+		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more",
+			p.Name, v.Local, v.Interface, p.last.Local, p.last.Interface))
+	}
+	return v, nil
+}
+
+// findInterface returns the underlay interface, or a zero Interface and adds a problem.
+func (p placement) findInterface() (kernel.Interface, error) {
+	var (
+		iface kernel.Interface
+		err   error
+	)
+	switch {
+	case p.problems.haveProblemWith(optionInterface):
+	case p.PhysicalInterface != "":
+		iface, err = p.host.Interface(p.PhysicalInterface)
+		switch {
+		case err != nil:
+		case iface.Name == "":
+			p.problems.Add(optionInterface, p.PhysicalInterface, "this host has no such interface; see `ip link`")
+		case iface.Loopback:
+			p.problems.Add(optionInterface, p.PhysicalInterface,
+				"is the loopback interface, by which no packet leaves the host; name the one that leads to the other hosts, or auto")
+			return kernel.Interface{}, nil
+		}
+	case p.problems.haveProblemWith(optionLocal):
+	default:
+		iface, err = p.findInterfaceAuto()
+	}
+	if err != nil {
+		return kernel.Interface{}, err
+	}
+	if iface.Name != "" && !iface.Up {
+		p.problems.Add(optionInterface, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
+	}
+	return iface, nil
+}
+
+// findInterfaceAuto takes the interface that the network uses already. Else it takes the one that
+// has the tunnel's address, then the one that leads to the other hosts, and at last that of the default route.
+func (p placement) findInterfaceAuto() (kernel.Interface, error) {
+	iface, err := p.lastInterface()
+	if err != nil || iface.Name != "" {
+		return iface, err
+	}
+	iface, err = p.interfaceOfAddr()
+	if err != nil || iface.Name != "" || p.problems.haveProblemWith(optionLocal) {
+		return iface, err
+	}
+	iface, err = p.interfaceByRoutes()
+	if err != nil || iface.Name != "" || p.problems.haveProblemWith(optionInterface) {
+		return iface, err
+	}
+	if iface, err = p.host.DefaultRouteInterface(p.wantsIPv6()); err == nil && iface.Name == "" {
+		p.problems.Add(optionInterface, autoValue,
+			"this host has no route to the other hosts, and no default route to find it by; name the interface")
+	}
+	return iface, err
+}
+
+// lastInterface returns the interface of the last VTEP if that can still be right.
+func (p placement) lastInterface() (kernel.Interface, error) {
+	local := p.last.Local
+	if !local.IsValid() || p.LocalIP.IsValid() && p.LocalIP != local ||
+		len(p.own) > 0 && !slices.Contains(p.own, local) || local.Is6() != p.wantsIPv6() {
+		return kernel.Interface{}, nil
+	}
+	iface, err := p.host.Interface(p.last.Interface)
+	if err != nil || !iface.Up {
+		return kernel.Interface{}, err
+	}
+	if ok, err := p.canSendFrom(iface, local); !ok {
+		return kernel.Interface{}, err
+	}
+	return iface, nil
+}
+
+// canSendFrom tells whether packets that leave by the interface may have the address: it is the
+// interface's own, or one of the whole host.
+func (p placement) canSendFrom(iface kernel.Interface, addr netip.Addr) (bool, error) {
+	if iface.HasAddr(addr) {
+		return true, nil
+	}
+	other, err := p.host.InterfaceByAddr(addr)
+	return isOfWholeHost(other), err
+}
+
+// isOfWholeHost tells whether the interface's addresses are those of the whole host, as routed
+// networks have them. No packet leaves by such an interface.
+func isOfWholeHost(i kernel.Interface) bool { return i.Loopback || i.Kind == "dummy" }
+
+// interfaceOfAddr returns the interface that has local_ip or else a listed address. Of several it
+// prefers one that is up, and then the one that leads to the other hosts. For an address of the
+// whole host it returns none.
+func (p placement) interfaceOfAddr() (kernel.Interface, error) {
+	candidates := p.own
+	if p.LocalIP.IsValid() {
+		candidates = []netip.Addr{p.LocalIP}
+	}
+	var up, down []kernel.Interface
+	for _, a := range candidates {
+		iface, err := p.host.InterfaceByAddr(a)
+		switch {
+		case err != nil:
+			return kernel.Interface{}, err
+		case iface.Name == "" && p.LocalIP.IsValid():
+			p.problems.Add(optionLocal, a.String(), "no interface of this host has this address; see `ip address`")
+		case iface.Name == "" || isOfWholeHost(iface):
+		case iface.Up:
+			up = append(up, iface)
+		default:
+			down = append(down, iface)
+		}
+	}
+	if len(up) > 1 && len(p.remotes) > 0 {
+		path, err := p.host.RouteTo(p.remotes[0], "")
+		if err != nil {
+			return kernel.Interface{}, err
+		}
+		slices.SortStableFunc(up, func(a, b kernel.Interface) int {
+			return cmp.Compare(distanceFrom(path, a), distanceFrom(path, b))
+		})
+	}
+	for _, iface := range slices.Concat(up, down) {
+		return iface, nil
+	}
+	return kernel.Interface{}, nil
+}
+
+// distanceFrom is 0 for the path's interface, and else 1.
+func distanceFrom(path kernel.Path, iface kernel.Interface) int {
+	if path.Interface == iface.Name {
+		return 0
+	}
+	return 1
+}
+
+// interfaceByRoutes returns the interface by which the kernel sends to the other hosts.
+func (p placement) interfaceByRoutes() (kernel.Interface, error) {
+	dsts := p.remotes
+	if p.Tunnel.Group.IsValid() {
+		dsts = []netip.Addr{p.Tunnel.Group}
+	}
+	var (
+		chosen string
+		first  netip.Addr
+	)
+	for _, dst := range dsts {
+		path, err := p.host.RouteTo(dst, "")
+		switch {
+		case err != nil:
+			return kernel.Interface{}, err
+		case path.Interface == "" || path.Interface == chosen:
+		case chosen == "":
+			chosen, first = path.Interface, dst
+		case p.creating:
+			p.problems.Add(optionInterface, autoValue, "%s is reached by %s, but %s by %s; name the interface, or list addresses that are reached by one",
+				first, chosen, dst, path.Interface)
+			return kernel.Interface{}, nil
+		}
+	}
+	if chosen == "" {
+		return kernel.Interface{}, nil
+	}
+	return p.host.Interface(chosen)
+}
+
+// wantsIPv6 tells whether the other hosts' addresses are IPv6.
+func (n Network) wantsIPv6() bool {
+	switch {
+	case len(n.Remotes) > 0:
+		return n.Remotes[0].Is6()
+	case n.Tunnel.Group.IsValid():
+		return n.Tunnel.Group.Is6()
+	}
+	return n.LocalIP.Is6()
+}
+
+// findLocalAddr returns this host's VTEP address, or an invalid one and adds a problem.
+func (p placement) findLocalAddr(iface kernel.Interface) (netip.Addr, error) {
+	if p.problems.haveProblemWith(optionLocal) {
+		return netip.Addr{}, nil
+	}
+	if p.LocalIP.IsValid() {
+		return p.checkLocalAddr(iface)
+	}
+	candidates, err := p.localAddrs(iface)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, a := range candidates {
+		if a.Is6() != p.wantsIPv6() {
+			continue
+		}
+		if ok, err := p.canSendFrom(iface, a); ok || err != nil {
+			return a, err
+		}
+	}
+	p.problems.Add(optionLocal, autoValue, "%s has no address of the remote hosts' family; it has %s", iface.Name, addrsOf(iface))
+	return netip.Addr{}, nil
+}
+
+// localAddrs returns the addresses that local_ip=auto may stand for, the best first: the one in
+// use, one by which the other hosts list this one, the one that the kernel would send from.
+func (p placement) localAddrs(iface kernel.Interface) ([]netip.Addr, error) {
+	var all []netip.Addr
+	if len(p.own) == 0 || slices.Contains(p.own, p.last.Local) {
+		if p.last.Interface == iface.Name {
+			all = append(all, p.last.Local)
+		}
+	}
+	for _, a := range p.own {
+		if iface.HasAddr(a) {
+			all = append(all, a)
+		}
+	}
+	all = append(all, p.own...)
+	for _, r := range p.remotes {
+		path, err := p.host.RouteTo(r, iface.Name)
+		if err != nil {
+			return nil, err
+		}
+		if path.Source.IsValid() {
+			all = append(all, path.Source)
+			break
+		}
+	}
+	for _, a := range iface.Addrs {
+		all = append(all, a.Addr())
+	}
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return !a.IsValid() }), nil
+}
+
+// checkLocalAddr returns local_ip, or an invalid address and adds a problem.
+func (p placement) checkLocalAddr(iface kernel.Interface) (netip.Addr, error) {
+	ok, err := p.canSendFrom(iface, p.LocalIP)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if !ok {
+		p.problems.Add(optionLocal, p.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, addrsOf(iface))
+		return netip.Addr{}, nil
+	}
+	if len(p.own) > 0 && !slices.Contains(p.own, p.LocalIP) {
+		p.problems.Add(optionLocal, p.LocalIP.String(),
+			"is not in remote_ips, but %s is, which this host has too; use the one that the other hosts list", p.own[0])
+	}
+	return p.LocalIP, nil
+}
+
+func addrsOf(iface kernel.Interface) string {
+	var all []string
+	for _, p := range iface.Addrs {
+		all = append(all, p.Addr().String())
+	}
+	return joinOr(all, "none")
+}
+
+// checkPaths refuses an interface by which a listed host is not reached although another leads
+// there, and one that has none of the listed addresses although another has one.
+func (p placement) checkPaths(iface kernel.Interface) error {
+	for _, r := range p.remotes {
+		path, err := p.host.RouteTo(r, "")
+		if err != nil {
+			return err
+		}
+		if path.Interface == "" || path.Interface == iface.Name {
+			continue
+		}
+		via, err := p.host.RouteTo(r, iface.Name)
+		if err != nil {
+			return err
+		}
+		if via.Interface == "" {
+			p.problems.Add(optionRemotes, r.String(),
+				"is reached by %s, and there is no route to it by %s; list the address by which that host is reached there, or use another physical_interface",
+				path.Interface, iface.Name)
+		}
+	}
+	if p.LocalIP.IsValid() || len(p.own) == 0 {
+		return nil
+	}
+	for _, a := range p.own {
+		if ok, err := p.canSendFrom(iface, a); ok || err != nil {
+			return err
+		}
+	}
+	p.problems.Add(optionInterface, iface.Name, "has none of the addresses in remote_ips, but this host has %s there on another interface; use that one, or auto", p.own[0])
+	return nil
+}
+
+// checkListed sees to it that this host can tell its own place among the listed ones, by which the
+// subnets are divided.
+func (p placement) checkListed(v *VTEP) {
+	listed := p.Network.Remotes
+	if p.Gossip || len(listed) == 0 || slices.Contains(listed, v.Local) || len(p.own) > 0 || !p.dividesSubnets() {
+		return
+	}
+	switch {
+	case isPrivate(v.Local) && !slices.ContainsFunc(listed, isPrivate):
+		p.problems.Add(optionRemotes, p.Options()["remote_ips"],
+			"has public addresses only, but this host has %s: behind NAT it cannot tell which of them is its own, and would hand out the same container addresses as others; "+
+				"list the addresses that the hosts themselves have, such as those of a VPN between them, or give each host its own --ip-range and list only the others", v.Local)
+	case !p.LocalIP.IsValid() && len(listed) > 1:
+		v.Warnings = append(v.Warnings, fmt.Sprintf("none of the addresses in remote_ips is this host's, so it takes part as one more host, %s; "+
+			"the other hosts must list that address, or they drop its packets and may hand out the same container addresses", v.Local))
+	}
+}
+
+// dividesSubnets tells whether a subnet is divided among the listed hosts.
+func (n Network) dividesSubnets() bool {
+	return slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Lease.IsZero() })
+}
+
+// privateRanges are those that hosts behind NAT have: RFC 1918, RFC 6598, RFC 3927, RFC 4193, and that of
+// benchmarks (RFC 2544).
+var privateRanges = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("fc00::/7"),
+}
+
+func isPrivate(a netip.Addr) bool {
+	return slices.ContainsFunc(privateRanges, func(p netip.Prefix) bool { return p.Contains(a) })
+}

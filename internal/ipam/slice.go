@@ -28,7 +28,9 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 			continue // the agents assign addresses
 		}
 		if s.Lease.IsZero() && v.Local.IsValid() && len(v.Remotes) > 0 {
-			lease, err := SubnetSlice(*s, append([]netip.Addr{v.Local}, v.Remotes...), v.Local, n.MaxHosts)
+			// The rank is that in the list as typed, which is the same on all hosts: one that has two
+			// of the addresses must not count as one.
+			lease, err := SubnetSlice(*s, n.Remotes, v.Local, n.MaxHosts)
 			if err != nil {
 				problems.Add("--subnet", s.Prefix.String(), "%s", err)
 				continue

@@ -141,6 +141,29 @@ func hostAddrOf(s network.Subnet, r network.Range) netip.Addr {
 	return n.Subnets[0].HostAddress
 }
 
+// A host that has two of the listed addresses counts twice on all hosts, so that all come to the same division.
+func TestHostWithTwoListedAddressesKeepsItsRank(t *testing.T) {
+	all := underlayAddrs(4)
+	hosts := map[string]network.VTEP{
+		"a":               {Local: all[0], Remotes: []netip.Addr{all[1], all[3]}}, // all[2] is its own too
+		"a, by its other": {Local: all[2], Remotes: []netip.Addr{all[1], all[3]}},
+		"b":               {Local: all[1], Remotes: []netip.Addr{all[0], all[2], all[3]}},
+		"c":               {Local: all[3], Remotes: []netip.Addr{all[0], all[1], all[2]}},
+	}
+	seen := make(map[network.Range]string)
+	for name, v := range hosts {
+		n := network.Network{Remotes: all, Subnets: []network.Subnet{parseSubnet("10.0.0.0/24", "10.0.0.1")}}
+		if problems := AssignSlices(&n, v); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		lease := n.Subnets[0].Lease
+		if other, taken := seen[lease]; taken {
+			t.Errorf("hosts %s and %s have the same slice %v", name, other, lease)
+		}
+		seen[lease] = name
+	}
+}
+
 // A host with a higher address than the others changes no other host's slice, if max_hosts leaves room.
 func TestSlicesStayWhenHostIsAddedWithinMaxHosts(t *testing.T) {
 	s := parseSubnet("10.0.0.0/24", "10.0.0.1")

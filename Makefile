@@ -16,12 +16,12 @@ export CGO_ENABLED = 0
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
-# Go knows best what has changed.
+# The go command knows what has changed.
 bin/vxlan bin/vxland bin/vxlanctl bin/lab bin/bench bin/probe: FORCE
 	$(GO) build $(BUILDFLAGS) -o $@ ./$(if $(filter bin/lab,$@),lab/,$(if $(filter bin/bench bin/probe,$@),bench/))cmd/$(@F)
 FORCE:
 
-# Installs what the machine lacks, with its own package manager.
+# Installs what this machine lacks, with apt.
 deps:
 	@./lab/deps.sh
 
@@ -29,15 +29,14 @@ demo: deps
 	@$(MAKE) --no-print-directory -s build
 	@bin/lab demo
 
-# Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's
-# packages run one after the other, as two labs at once would measure each other, and never from
-# the cache, which does not know that they depend on bin/vxlan.
+# Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
+# at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan.
 test: deps build lint test-race
 	$(GO) test -p 1 -count=1 ./...
 
-# Needs a C compiler, which is not installed for it alone. Tests in synctest bubbles have one processor, since Go 1.26 can crash
-# otherwise: goroutines that find their timers due share the bubble's race context, and its stack breaks when two do so at
-# once. What is unordered the detector sees on one processor too.
+# The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since
+# Go 1.26 can crash otherwise: goroutines whose timers are due share the bubble's race context, and its stack breaks when two use
+# it at once. The detector finds unordered accesses on one processor too.
 RACE     = . ./internal/... ./cmd/... ./bench/...
 BUBBLES  = $$($(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}' $(RACE))
 test-race: deps
@@ -65,8 +64,8 @@ TIMES ?= 1
 bench: deps build bin/bench bin/probe
 	bin/bench -section $(SECTION) -times $(TIMES)
 
-# Less than two minutes; fails when a ratio is beyond its bound for certain. No part of "make test", as no bound is
-# generous enough for a machine on which everything else is tested.
+# Takes less than two minutes, and fails when a ratio is certainly beyond its bound. It is no part of "make test", since other
+# tests on the machine would disturb it.
 bench-quick: deps build bin/bench bin/probe
 	bin/bench -quick -section start,traffic,plugin
 
@@ -88,6 +87,7 @@ fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./internal/kernel/addrprobe
+	$(GO) test -run '^$$' -fuzz '^FuzzMessages$$' -fuzztime $(FUZZTIME) ./internal/kernel/netlink
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/agentapi
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/config
 	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
@@ -117,5 +117,6 @@ help:
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
+	@echo 'make lint         gofmt, go mod tidy, go vet, staticcheck'
 	@echo 'make docs         write docs/user/options.md from the options'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'

@@ -17,8 +17,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// traces is what labs could leave on the machine. Other programs come and go while the tests run, so processes are
-// looked for by the lab's namespaces and cgroup rather than counted.
+// traces is what labs could leave on the machine. Processes are found by the lab's namespaces and cgroup,
+// not counted, since other programs come and go while the tests run.
 type traces struct {
 	links, netns, mounts string
 }
@@ -39,7 +39,7 @@ func traceMachine(t *testing.T) traces {
 	return traces{links: run("ip", "-br", "link"), netns: run("ip", "netns", "list"), mounts: string(mounts)}
 }
 
-// namespaces gives the lab's namespaces, by inode, that are not the machine's own.
+// namespaces returns the inodes of the lab's namespaces that are not the machine's own.
 func namespaces(t *testing.T, l *lab.Lab) []string {
 	t.Helper()
 	var found []string
@@ -77,8 +77,8 @@ func checkGone(t *testing.T, name string, namespaces []string, before traces) {
 		if !slices.Contains(namespaces, readLink(link)) {
 			continue
 		}
-		// An init whose maker was killed is the child of the machine's init, which takes its time to reap it. Of a zombie
-		// nothing is left but its exit status.
+		// An init whose starter was killed is reaped by the machine's init, at some time. A zombie has only its
+		// exit status left.
 		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "../stat"))
 		if !strings.Contains(string(stat), ") Z ") {
 			t.Errorf("a process lives on in the lab: %s: %.40s", link, stat)
@@ -92,8 +92,8 @@ func checkGone(t *testing.T, name string, namespaces []string, before traces) {
 	})
 }
 
-// busyScript leaves as much running as it can: a container on a netavark network, an exec session, a daemon that has
-// left its session and parent, and a network namespace of its own with a VXLAN device.
+// busyScript leaves much running: a container on a netavark network, an exec session, a daemon without
+// session and parent, and a network namespace with a VXLAN device.
 const busyScript = `
 podman network create net
 podman run -d --name web --network net -p 8080:80 web
@@ -119,7 +119,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// A test binary is started again as the process that makes a lab and is then killed; see TestMain.
+// The test binary runs a second time as the process that starts a lab and is then killed; see TestMain.
 const crashEnv = "VXLAN_LAB_TEST_CRASH"
 
 func TestMain(m *testing.M) {
@@ -220,7 +220,7 @@ func TestConcurrentLabs(t *testing.T) {
 	}
 }
 
-// A lab that cannot start is removed as one that could.
+// A lab whose start fails leaves nothing.
 func TestFailedStartLeavesNothing(t *testing.T) {
 	labtest.Tree(t)
 	before := traceMachine(t)

@@ -2,10 +2,10 @@
 //
 // A host is a process tree of its own: network, mount, UTS, PID, IPC and cgroup namespaces over a cached Debian tree
 // that is never written to (overlay), with the Podman, netavark and kernel tools of that tree. Hosts are called host-a,
-// host-b, … and hang with their eth0 on one underlay bridge. That bridge lives in a network namespace that belongs to the
+// host-b, … and their eth0 is on one underlay bridge. That bridge lives in a network namespace that belongs to the
 // lab, so no link, address, route, mount or firewall rule of the machine is touched.
 //
-// What a lab puts on the machine, all of it gone after [Lab.Close] and found again by [Sweep] when its maker was killed:
+// A lab puts these on the machine. [Lab.Close] removes them, and so does [Sweep] if the lab's process was killed:
 //
 //   - processes: one "sleep" that holds the underlay, and one init (catatonit) a host with all that runs below it;
 //   - a cgroup vxlan-lab-NAME in the cgroup2 hierarchy, by which every process of the lab is found and killed;

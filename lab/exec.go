@@ -15,7 +15,7 @@ import (
 // searchPath is PATH in hosts, and for what the lab runs on the machine: there root's own PATH may lack sbin.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// RunError says that a command in a host did not succeed.
+// RunError is the error of a command in a host that did not succeed.
 type RunError struct {
 	Host   string
 	Argv   []string
@@ -25,7 +25,7 @@ type RunError struct {
 	Err    error
 }
 
-// Error gives the command, how it ended, and what it wrote to stderr, or else to stdout.
+// Error returns the command, how it ended, and what it wrote to stderr, or else to stdout.
 func (e *RunError) Error() string {
 	said := strings.TrimSpace(e.Stderr)
 	if said == "" {
@@ -34,7 +34,7 @@ func (e *RunError) Error() string {
 	return fmt.Sprintf("%s: run %s: %v: %s", e.Host, strings.Join(e.Argv, " "), e.Err, said)
 }
 
-// Unwrap gives the error of os/exec.
+// Unwrap returns the error of os/exec.
 func (e *RunError) Unwrap() error { return e.Err }
 
 // Run runs a command in the host and returns its standard output without the last newlines. An error is a [*RunError].
@@ -62,8 +62,8 @@ func (h *Host) Sh(ctx context.Context, script string) (string, error) {
 	return h.Run(ctx, "sh", "-euc", script)
 }
 
-// Command is a command in the host that is yet to be started, with no terminal. Cancelling ctx kills it and what it started,
-// except what made a session of its own (as a container's monitor does).
+// Command returns a command in the host, not started yet and without a terminal. Cancelling ctx kills it and
+// what it started, except for processes with a session of their own (such as a container's monitor).
 func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	cmd := h.Interactive(ctx, argv...)
 	// nsenter waits for the command rather than becoming it, so a kill must reach both.

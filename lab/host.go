@@ -27,7 +27,7 @@ type Host struct {
 	leaf *os.File // cgroup in which its commands are started; nil while the host is down
 }
 
-// Name is host-a, host-b, …, or "outside". It is the host name too, and the name of its cable's end on the underlay.
+// Name is host-a, host-b, …, or "outside". It is also the host name, and the name of its port on the underlay.
 func (h *Host) Name() string { return h.name }
 
 // Addr4 is the address of eth0 on the underlay, 198.18.0.11 for host-a (RFC 2544 test addresses), with prefix length 24.
@@ -62,24 +62,23 @@ func (h *Host) WriteFile(inHost string, data []byte, mode os.FileMode) error {
 	return writeFile(h.Path(inHost), data, mode)
 }
 
-// dir is this host's directory on the lab's tmpfs, as named in the holder's mount namespace.
-func (h *Host) dir() string { return filepath.Join(dataDir(h.lab.rec.Config.Name), h.name) }
+// hostDir is this host's directory on the lab's tmpfs, as the holder's mount namespace sees it.
+func (h *Host) hostDir() string { return filepath.Join(dataDir(h.lab.rec.Config.Name), h.name) }
 
-func (h *Host) cgroup() cgroup { return h.lab.group.child(h.name) }
+func (h *Host) hostCgroup() cgroup { return h.lab.group.childGroup(h.name) }
 
-// create writes the files that make the tree's copy this very host. They go to the overlay's upper directory, before the
-// first boot, and so survive a reboot.
-func (h *Host) create() error {
+// writeHostFiles writes the files that differ from host to host. They go to the overlay's upper directory
+// before the first boot, and so survive a reboot.
+func (h *Host) writeHostFiles() error {
 	config := h.lab.rec.Config
 	// The machine reaches the holder's tmpfs through the holder's root.
-	upper := filepath.Join(fmt.Sprintf("/proc/%d/root", h.lab.underlay.holder.PID), h.dir(), "upper")
+	upper := filepath.Join(fmt.Sprintf("/proc/%d/root", h.lab.underlay.holder.PID), h.hostDir(), "upper")
 	for path, content := range hostFiles(h.name, config.Tree) {
 		if err := writeFile(filepath.Join(upper, path), []byte(content), 0o644); err != nil {
 			return fmt.Errorf("write files of %s: %w", h.name, err)
 		}
 	}
-	// What the tree has in /etc/containers must not show through, least of all the networks of a tree that is the
-	// machine itself.
+	// The tree's /etc/containers must not show through, least of all its networks if the tree is the machine itself.
 	if err := syscall.Setxattr(filepath.Join(upper, "etc/containers"), "trusted.overlay.opaque", []byte("y"), 0); err != nil {
 		return fmt.Errorf("hide /etc/containers of the tree from %s: %w", h.name, err)
 	}
@@ -102,35 +101,35 @@ func (h *Host) create() error {
 	return nil
 }
 
-// boot starts the host's init and connects it to the underlay.
-func (h *Host) boot(ctx context.Context) error {
+// bootInit starts the host's init and connects it to the underlay.
+func (h *Host) bootInit(ctx context.Context) error {
 	config := h.lab.rec.Config
 	holder := h.lab.underlay.holder.PID
-	init, err := spawn(ctx, spawnSpec{
+	init, err := startDetached(ctx, spawnSpec{
 		// The mount namespace begins as a copy of the holder's, in which the host's files are, and the cgroup namespace
 		// must be made by a process that is in the host's cgroup already. Each step replaces the process, none forks:
 		// the pid stays the one that is 1 in the new PID namespace.
 		argv: []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder), "--",
 			"unshare", "--mount", "--cgroup", "--propagation", "private", "sh", "-c", bootScript, "boot.sh"},
 		env: []string{"LAB_ROOT=" + config.Tree.Root, "LAB_IMAGES=" + config.Tree.Images,
-			"LAB_DIR=" + h.dir(), "LAB_HOST=" + h.name},
-		cgroup: h.cgroup(),
+			"LAB_DIR=" + h.hostDir(), "LAB_HOST=" + h.name},
+		cgroup: h.hostCgroup(),
 		flags:  syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
 		log:    filepath.Join(labDir(config.Name), h.name+".log"),
-		wire: func(init process) error {
-			return h.lab.underlay.plug(ctx, h.name, init, config.MTU,
+		connect: func(init process) error {
+			return h.lab.underlay.connectHost(ctx, h.name, init, config.MTU,
 				netip.PrefixFrom(h.Addr4(), 24), netip.PrefixFrom(h.Addr6(), 64))
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("boot %s: %w", h.name, err)
 	}
-	return h.attach(init)
+	return h.attachInit(init)
 }
 
-// attach makes the running host of that init the one that commands go to.
-func (h *Host) attach(init process) error {
-	leaf, err := h.cgroup().child("init").open()
+// attachInit makes commands run in the host with that init.
+func (h *Host) attachInit(init process) error {
+	leaf, err := h.hostCgroup().childGroup("init").openDir()
 	if err != nil {
 		return fmt.Errorf("attach to %s: %w", h.name, err)
 	}
@@ -140,8 +139,8 @@ func (h *Host) attach(init process) error {
 	return nil
 }
 
-// detach gives up the descriptor that attach opened.
-func (h *Host) detach() error {
+// detachInit closes the descriptor that attachInit opened.
+func (h *Host) detachInit() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.leaf == nil {
@@ -155,14 +154,14 @@ func (h *Host) detach() error {
 // Reboot kills all that runs in the host, as a power failure does, and boots it again: new namespaces, an empty /run and
 // /tmp, no link but a new eth0; /etc and /var/lib, with Podman's networks, containers and images, are as they were.
 func (h *Host) Reboot(ctx context.Context) error {
-	err := errors.Join(h.detach(), h.cgroup().remove(ctx), h.lab.underlay.waitUnplugged(ctx, h.name))
+	err := errors.Join(h.detachInit(), h.hostCgroup().killAndRemove(ctx), h.lab.underlay.waitDisconnected(ctx, h.name))
 	if err != nil {
 		return fmt.Errorf("reboot %s: %w", h.name, err)
 	}
-	if err := h.boot(ctx); err != nil {
+	if err := h.bootInit(ctx); err != nil {
 		return err
 	}
-	return h.lab.save()
+	return h.lab.saveRecord()
 }
 
 // writeFile is os.WriteFile that makes directories on the way and sets the mode whatever the umask.

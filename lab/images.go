@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// importScript makes the images of a lab from a tar of a root directory. `podman run busybox` finds localhost/busybox
+// importScript creates the images of a lab from a tar of a root directory. `podman run busybox` finds localhost/busybox
 // without asking a registry: short names are looked up in local storage first.
 const importScript = `
 podman import -q -c 'CMD ["sh"]' /tmp/root.tar localhost/busybox:latest
 podman import -q -c 'CMD ["busybox", "httpd", "-f", "-p", "80", "-h", "/www"]' -c 'EXPOSE 80' /tmp/root.tar localhost/web:latest
 `
 
-// buildImages makes the image store that all hosts on a tree share. It is Podman itself that makes it, in a lab with one
-// host on that very tree.
+// buildImages creates the image store that all hosts of a tree share, with Podman in a lab with one host on
+// that tree.
 func buildImages(ctx context.Context, root, store string) (err error) {
 	content, err := imageTar(ctx, root)
 	if err != nil {
@@ -43,7 +43,7 @@ func buildImages(ctx context.Context, root, store string) (err error) {
 	if err := runLogged(ctx, []string{"cp", "-a", host.Path("/var/lib/containers/storage"), store}); err != nil {
 		return err
 	}
-	// Rootless Podman cannot use a store of root's files: to it they belong to nobody. It imports the tar.
+	// Rootless Podman cannot use a store of root's files. It imports the tar.
 	if err := os.Chmod(store, 0o755); err != nil {
 		return err
 	}
@@ -63,18 +63,18 @@ func imageTar(ctx context.Context, root string) ([]byte, error) {
 	var buffer bytes.Buffer
 	w := imageWriter{tar.NewWriter(&buffer), nil}
 	for _, dir := range []string{"bin", "etc", "root", "var", "www"} {
-		w.add(tar.Header{Name: dir + "/", Mode: 0o755, Typeflag: tar.TypeDir}, nil)
+		w.addEntry(tar.Header{Name: dir + "/", Mode: 0o755, Typeflag: tar.TypeDir}, nil)
 	}
-	w.add(tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}, nil)
-	w.add(tar.Header{Name: "bin/busybox", Mode: 0o755}, busybox)
+	w.addEntry(tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}, nil)
+	w.addEntry(tar.Header{Name: "bin/busybox", Mode: 0o755}, busybox)
 	for applet := range strings.FieldsSeq(string(applets)) {
 		if applet != "busybox" {
-			w.add(tar.Header{Name: "bin/" + applet, Mode: 0o777, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
+			w.addEntry(tar.Header{Name: "bin/" + applet, Mode: 0o777, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
 		}
 	}
-	w.add(tar.Header{Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"))
-	w.add(tar.Header{Name: "etc/group", Mode: 0o644}, []byte("root:x:0:\nnobody:x:65534:\n"))
-	w.add(tar.Header{Name: "www/index.html", Mode: 0o644}, []byte("<h1>It works</h1>\n"))
+	w.addEntry(tar.Header{Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"))
+	w.addEntry(tar.Header{Name: "etc/group", Mode: 0o644}, []byte("root:x:0:\nnobody:x:65534:\n"))
+	w.addEntry(tar.Header{Name: "www/index.html", Mode: 0o644}, []byte("<h1>It works</h1>\n"))
 	return buffer.Bytes(), errors.Join(w.err, w.tar.Close())
 }
 
@@ -84,7 +84,7 @@ type imageWriter struct {
 	err error
 }
 
-func (w *imageWriter) add(header tar.Header, content []byte) {
+func (w *imageWriter) addEntry(header tar.Header, content []byte) {
 	header.Size = int64(len(content))
 	header.ModTime = time.Unix(0, 0) // the same image from the same tree
 	if w.err == nil {

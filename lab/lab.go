@@ -22,7 +22,7 @@ type Config struct {
 	Tree Tree `json:"tree"`
 	// Hosts is how many hosts to start, at most 26: host-a, host-b, …
 	Hosts int `json:"hosts"`
-	// Outside starts one more host, called "outside", on the underlay but without the plugin: one who is no member.
+	// Outside starts one more host, called "outside", on the underlay but without the plugin.
 	Outside bool `json:"outside"`
 	// MTU of the underlay in bytes; default 1500.
 	MTU int `json:"mtu"`
@@ -48,8 +48,8 @@ var (
 	nameCount atomic.Int64
 )
 
-// normalize fills in defaults and rejects what cannot work.
-func (c *Config) normalize() error {
+// setDefaults fills in defaults, and refuses values that cannot work.
+func (c *Config) setDefaults() error {
 	if c.Name == "" {
 		c.Name = fmt.Sprintf("lab-%d-%d", os.Getpid(), nameCount.Add(1))
 	}
@@ -79,7 +79,7 @@ func (c *Config) normalize() error {
 	return nil
 }
 
-// checkProgram makes the path of a program absolute, and finds it missing before anything is started.
+// checkProgram makes the path of a program absolute, and fails if it is missing.
 func checkProgram(path *string) error {
 	info, err := os.Stat(*path)
 	if err != nil || info.IsDir() {
@@ -101,10 +101,10 @@ type Lab struct {
 
 // Start starts a lab. It takes about 0.2 s, more if ctx or the machine are busy; on error nothing is left of it.
 func Start(ctx context.Context, config Config) (*Lab, error) {
-	if err := config.normalize(); err != nil {
+	if err := config.setDefaults(); err != nil {
 		return nil, err
 	}
-	owner, err := identify(os.Getpid())
+	owner, err := identifyProcess(os.Getpid())
 	if err != nil {
 		return nil, err
 	}
@@ -112,20 +112,20 @@ func Start(ctx context.Context, config Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Until the lab is up this process owns it in any case, so that an interrupted start is cleaned up.
+	// Until the lab is up this process owns it, so that an interrupted start is cleaned up.
 	l := &Lab{group: group, rec: record{Config: config, Owner: &owner}}
-	if err := claim(ctx, &l.rec); err != nil {
+	if err := claimName(ctx, &l.rec); err != nil {
 		return nil, err
 	}
-	if err := l.start(ctx); err != nil {
+	if err := l.startHosts(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start lab %q: %w", config.Name, err), l.Close())
 	}
 	return l, nil
 }
 
-func (l *Lab) start(ctx context.Context) (err error) {
+func (l *Lab) startHosts(ctx context.Context) (err error) {
 	config := l.rec.Config
-	if err := l.group.create(); err != nil {
+	if err := l.group.makeDir(); err != nil {
 		return err
 	}
 	l.group.shareControllers()
@@ -133,7 +133,7 @@ func (l *Lab) start(ctx context.Context) (err error) {
 		return fmt.Errorf("start underlay: %w", err)
 	}
 	l.rec.Holder = l.underlay.holder
-	if err := l.rec.save(); err != nil {
+	if err := l.rec.writeFile(); err != nil {
 		return err
 	}
 	for range config.Hosts {
@@ -145,7 +145,7 @@ func (l *Lab) start(ctx context.Context) (err error) {
 	var wait sync.WaitGroup
 	errs := make([]error, len(l.hosts))
 	for i, h := range l.hosts {
-		wait.Go(func() { errs[i] = h.start(ctx) })
+		wait.Go(func() { errs[i] = h.startHost(ctx) })
 	}
 	wait.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -154,10 +154,10 @@ func (l *Lab) start(ctx context.Context) (err error) {
 	if config.Detached {
 		l.rec.Owner = nil
 	}
-	return l.save()
+	return l.saveRecord()
 }
 
-// newHost is the next of host-a, host-b, …, not yet started.
+// newHost returns the next of host-a, host-b, …, not started yet.
 func (l *Lab) newHost() *Host {
 	n := 0
 	for _, h := range l.hosts {
@@ -170,15 +170,15 @@ func (l *Lab) newHost() *Host {
 	return h
 }
 
-func (h *Host) start(ctx context.Context) error {
-	if err := h.create(); err != nil {
+func (h *Host) startHost(ctx context.Context) error {
+	if err := h.writeHostFiles(); err != nil {
 		return err
 	}
-	return h.boot(ctx)
+	return h.bootInit(ctx)
 }
 
-// save writes the record as the lab is now.
-func (l *Lab) save() error {
+// saveRecord writes the lab's record.
+func (l *Lab) saveRecord() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rec.Hosts = nil
@@ -187,10 +187,10 @@ func (l *Lab) save() error {
 		l.rec.Hosts = append(l.rec.Hosts, hostRecord{Name: h.name, Number: h.number, Init: h.init})
 		h.mu.Unlock()
 	}
-	return l.rec.save()
+	return l.rec.writeFile()
 }
 
-// Open gives a lab that another process started, such as one of the command's. Closing it removes it.
+// Open returns a lab that another process started, such as the command lab. Closing it removes it.
 func Open(name string) (*Lab, error) {
 	rec, err := loadRecord(name)
 	if err != nil {
@@ -204,8 +204,8 @@ func Open(name string) (*Lab, error) {
 	for _, r := range rec.Hosts {
 		h := &Host{lab: l, name: r.Name, number: r.Number}
 		l.hosts = append(l.hosts, h)
-		if r.Init.alive() {
-			if err := h.attach(r.Init); err != nil {
+		if r.Init.isAlive() {
+			if err := h.attachInit(r.Init); err != nil {
 				return nil, err
 			}
 		}
@@ -252,10 +252,10 @@ func (l *Lab) AddHost(ctx context.Context) (*Host, error) {
 	l.mu.Lock()
 	h := l.newHost()
 	l.mu.Unlock()
-	if err := h.start(ctx); err != nil {
+	if err := h.startHost(ctx); err != nil {
 		return nil, err
 	}
-	return h, l.save()
+	return h, l.saveRecord()
 }
 
 // UnderlayIP runs the machine's `ip` in the underlay's namespace and returns what it prints. There the cable of a host
@@ -281,8 +281,8 @@ func (l *Lab) Close() error {
 	l.mu.Unlock()
 	var err error
 	for _, h := range hosts {
-		err = errors.Join(err, h.detach())
+		err = errors.Join(err, h.detachInit())
 	}
-	err = errors.Join(err, destroy(ctx, l.Name()))
+	err = errors.Join(err, destroyLab(ctx, l.Name()))
 	return errors.Join(err, withStateLock(func() error { return nil })) // removes the state directory if it is empty
 }

@@ -32,11 +32,11 @@ func (e *MissingError) Unwrap() error { return e.Err }
 // tool is something of the machine's that the lab uses: a program in searchPath or a file.
 type tool struct {
 	name     string
-	packages [len(managers)]string // by package manager, in the order of managers
+	packages [len(packageManagers)]string // by package manager, in the order of managers
 }
 
-// managers are the package managers that the lab can install tools with.
-var managers = [...]struct {
+// packageManagers are the package managers that the lab can install tools with.
+var packageManagers = [...]struct {
 	program string
 	install []string
 }{
@@ -76,11 +76,11 @@ func checkMachine() error {
 // ensureTools installs those tools that are missing.
 func ensureTools(ctx context.Context, log io.Writer, tools []tool) error {
 	for _, t := range tools {
-		if t.present() {
+		if t.isInstalled() {
 			continue
 		}
-		err := t.install(ctx, log)
-		if err == nil && !t.present() {
+		err := t.installPackage(ctx, log)
+		if err == nil && !t.isInstalled() {
 			err = errors.New("it is not there after an installation")
 		}
 		if err != nil {
@@ -90,7 +90,7 @@ func ensureTools(ctx context.Context, log io.Writer, tools []tool) error {
 	return nil
 }
 
-func (t tool) present() bool {
+func (t tool) isInstalled() bool {
 	if filepath.IsAbs(t.name) {
 		_, err := os.Stat(t.name)
 		return err == nil
@@ -98,8 +98,8 @@ func (t tool) present() bool {
 	return lookPath(t.name) != ""
 }
 
-func (t tool) install(ctx context.Context, log io.Writer) error {
-	for i, manager := range managers {
+func (t tool) installPackage(ctx context.Context, log io.Writer) error {
+	for i, manager := range packageManagers {
 		if lookPath(manager.program) == "" || t.packages[i] == "" {
 			continue
 		}

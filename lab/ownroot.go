@@ -14,15 +14,15 @@ type ownRoot struct{}
 // Podman runs plugins of netavark since 4.5 (and netavark since 1.6, which came with it).
 const minPodmanMajor, minPodmanMinor = 4, 5
 
-func (ownRoot) tools() []tool {
+func (ownRoot) requiredTools() []tool {
 	return []tool{{"busybox", [...]string{"busybox-static", "busybox", "busybox", "busybox-static"}}}
 }
 
-func (ownRoot) root(string) string { return "/" }
+func (ownRoot) rootDir(string) string { return "/" }
 
-func (ownRoot) build(context.Context, string, *progress) (string, error) { return "/", nil }
+func (ownRoot) buildTree(context.Context, string, *progress) (string, error) { return "/", nil }
 
-func (ownRoot) describe(ctx context.Context) (string, error) {
+func (ownRoot) describeTree(ctx context.Context) (string, error) {
 	for _, program := range []string{"podman", "nft"} {
 		if lookPath(program) == "" {
 			return "", &MissingError{What: program + " (suite host uses the machine's own; suite trixie brings one)"}

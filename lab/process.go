@@ -15,8 +15,8 @@ type process struct {
 	Boot  string `json:"boot"`  // the kernel's boot id
 }
 
-// identify names the process that has this pid now.
-func identify(pid int) (process, error) {
+// identifyProcess names the process that has this pid now.
+func identifyProcess(pid int) (process, error) {
 	_, start, err := procStat(pid)
 	if err != nil {
 		return process{}, fmt.Errorf("identify process %d: %w", pid, err)
@@ -25,8 +25,8 @@ func identify(pid int) (process, error) {
 	return process{PID: pid, Start: start, Boot: boot}, err
 }
 
-// alive tells whether the process still runs. One that is dead but not yet waited for (a zombie) does not.
-func (p process) alive() bool {
+// isAlive tells whether the process still runs. One that is dead but not yet waited for (a zombie) does not.
+func (p process) isAlive() bool {
 	state, start, err := procStat(p.PID)
 	boot, bootErr := bootID()
 	return err == nil && bootErr == nil && start == p.Start && boot == p.Boot && state != "Z" && state != "X"

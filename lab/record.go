@@ -34,7 +34,7 @@ func labDir(name string) string { return filepath.Join(stateDir, name) }
 // dataDir is where the underlay's holder mounts the tmpfs with the hosts' files.
 func dataDir(name string) string { return filepath.Join(labDir(name), "data") }
 
-func (r *record) save() error {
+func (r *record) writeFile() error {
 	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
@@ -58,12 +58,12 @@ func loadRecord(name string) (*record, error) {
 	return r, nil
 }
 
-// abandoned tells that nobody will close this lab any more: its owner is dead, or the machine was rebooted under it.
-func (r *record) abandoned() bool {
+// isAbandoned tells that nobody will close this lab any more: its owner is dead, or the machine was rebooted under it.
+func (r *record) isAbandoned() bool {
 	if r.Owner != nil {
-		return !r.Owner.alive()
+		return !r.Owner.isAlive()
 	}
-	return !r.Holder.alive()
+	return !r.Holder.isAlive()
 }
 
 // withStateLock runs fn while no other process starts or sweeps a lab. The lock is on the state directory itself, so
@@ -101,22 +101,22 @@ func isCurrent(dir *os.File) bool {
 	return err == nil && os.SameFile(held, now)
 }
 
-// claim makes the lab's directory and writes its first record, so that from here on it is found by Sweep. An abandoned
+// claimName makes the lab's directory and writes its first record, so that from here on it is found by Sweep. An abandoned
 // lab of that name is removed first.
-func claim(ctx context.Context, r *record) error {
+func claimName(ctx context.Context, r *record) error {
 	name := r.Config.Name
 	return withStateLock(func() error {
 		old, err := loadRecord(name)
-		if err == nil && !old.abandoned() {
+		if err == nil && !old.isAbandoned() {
 			return fmt.Errorf("start lab %q: a lab of this name is running; stop it with: lab down -name %s", name, name)
 		}
-		if err := destroy(ctx, name); err != nil {
+		if err := destroyLab(ctx, name); err != nil {
 			return err
 		}
 		if err := os.MkdirAll(dataDir(name), 0o755); err != nil {
 			return err
 		}
-		return r.save()
+		return r.writeFile()
 	})
 }
 
@@ -140,17 +140,17 @@ func Sweep(ctx context.Context) error {
 		names, err := Names()
 		for _, name := range names {
 			// Records are written under this lock: a directory without one is left of an interrupted start.
-			if r, loadErr := loadRecord(name); loadErr != nil || r.abandoned() {
-				err = errors.Join(err, destroy(ctx, name))
+			if r, loadErr := loadRecord(name); loadErr != nil || r.isAbandoned() {
+				err = errors.Join(err, destroyLab(ctx, name))
 			}
 		}
 		return err
 	})
 }
 
-// destroy removes all there is of a lab, whoever made it and however far that got. It is safe to repeat, and no error if
+// destroyLab removes all there is of a lab, whoever made it and however far that got. It is safe to repeat, and no error if
 // there is nothing.
-func destroy(ctx context.Context, name string) error {
+func destroyLab(ctx context.Context, name string) error {
 	group, err := labCgroup(name)
 	if err != nil {
 		return err
@@ -161,12 +161,12 @@ func destroy(ctx context.Context, name string) error {
 	}
 	// Hosts first. The kernel frees a network namespace some time after its last process has died, and this can be seen
 	// only from the other end of its veth, so the underlay must live until those have gone.
-	for _, host := range group.children() {
+	for _, host := range group.childGroups() {
 		if filepath.Base(string(host)) != underlayCgroup {
-			err = errors.Join(err, host.remove(ctx))
+			err = errors.Join(err, host.killAndRemove(ctx))
 		}
 	}
-	err = errors.Join(err, holder.waitUnplugged(ctx, ""), group.remove(ctx))
+	err = errors.Join(err, holder.waitDisconnected(ctx, ""), group.killAndRemove(ctx))
 	if err != nil {
 		return fmt.Errorf("remove lab %q: %w", name, err) // the record stays, so that it can be tried again
 	}

@@ -13,20 +13,20 @@ import (
 
 // spawnSpec says how to start one of the lab's two kinds of long-lived process.
 type spawnSpec struct {
-	argv   []string
-	env    []string
-	cgroup cgroup // made for it
-	flags  uintptr
-	log    string                  // file that gets what it prints
-	wire   func(pid process) error // runs beside it, before it is ready; may be nil
+	argv    []string
+	env     []string
+	cgroup  cgroup // made for it
+	flags   uintptr
+	log     string                  // file that gets what it prints
+	connect func(pid process) error // runs beside it, before it is ready; may be nil
 }
 
-// spawn starts a process that outlives the caller, and waits until it has said on descriptor 3 that it is ready.
-func spawn(ctx context.Context, spec spawnSpec) (process, error) {
-	if err := spec.cgroup.create(); err != nil {
+// startDetached starts a process that outlives the caller, and waits until it reports on descriptor 3 that it is ready.
+func startDetached(ctx context.Context, spec spawnSpec) (process, error) {
+	if err := spec.cgroup.makeDir(); err != nil {
 		return process{}, err
 	}
-	group, err := spec.cgroup.open()
+	group, err := spec.cgroup.openDir()
 	if err != nil {
 		return process{}, err
 	}
@@ -60,9 +60,9 @@ func spawn(ctx context.Context, spec spawnSpec) (process, error) {
 	}
 	go func() { _ = cmd.Wait() }() // reaps it, should it die before us
 
-	self, err := identify(cmd.Process.Pid)
-	if err == nil && spec.wire != nil {
-		err = spec.wire(self)
+	self, err := identifyProcess(cmd.Process.Pid)
+	if err == nil && spec.connect != nil {
+		err = spec.connect(self)
 	}
 	return self, errors.Join(err, awaitReady(ctx, ready, spec.log))
 }

@@ -54,7 +54,7 @@ func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {
 		return Tree{}, err
 	}
 	cache := cmp.Or(os.Getenv("VXLAN_LAB_CACHE"), "/var/cache/vxlan-lab")
-	tree, err := prepare(ctx, filepath.Join(cache, suite), build, &progress{out: log, start: time.Now()})
+	tree, err := prepareTree(ctx, filepath.Join(cache, suite), build, &progress{out: log, start: time.Now()})
 	if err != nil {
 		return Tree{}, fmt.Errorf("prepare tree %q: %w", suite, err)
 	}
@@ -64,23 +64,23 @@ func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {
 
 // builder makes the root directory that hosts see.
 type builder interface {
-	// tools are what building needs of the machine.
-	tools() []tool
-	// describe tells in a line or more what would be built now: trees with another description are stale.
-	describe(ctx context.Context) (string, error)
-	// build fills a directory, and returns the root, which may be elsewhere.
-	build(ctx context.Context, dir string, p *progress) (root string, err error)
-	// root is where build's result is found in its final directory.
-	root(dir string) string
+	// requiredTools are what building needs of the machine.
+	requiredTools() []tool
+	// describeTree says what would be built now. A tree with another description is stale.
+	describeTree(ctx context.Context) (string, error)
+	// buildTree fills a directory, and returns the root, which may be elsewhere.
+	buildTree(ctx context.Context, dir string, p *progress) (root string, err error)
+	// rootDir is where build's result is found in its final directory.
+	rootDir(dir string) string
 }
 
-// prepare returns the tree in dir, building it first if there is none with the right stamp.
-func prepare(ctx context.Context, dir string, b builder, p *progress) (Tree, error) {
-	tree := Tree{Root: b.root(dir), Images: filepath.Join(dir, "images")}
+// prepareTree returns the tree in dir, building it first if there is none with the right stamp.
+func prepareTree(ctx context.Context, dir string, b builder, p *progress) (Tree, error) {
+	tree := Tree{Root: b.rootDir(dir), Images: filepath.Join(dir, "images")}
 	if err := ensureTools(ctx, p.out, hostTools); err != nil {
 		return tree, err
 	}
-	description, err := b.describe(ctx)
+	description, err := b.describeTree(ctx)
 	if err != nil {
 		return tree, err
 	}
@@ -92,7 +92,7 @@ func prepare(ctx context.Context, dir string, b builder, p *progress) (Tree, err
 	if current() {
 		return tree, nil
 	}
-	unlock, err := lockFile(ctx, beside(dir, "lock"), p)
+	unlock, err := lockFile(ctx, siblingPath(dir, "lock"), p)
 	if err != nil {
 		return tree, err
 	}
@@ -100,7 +100,7 @@ func prepare(ctx context.Context, dir string, b builder, p *progress) (Tree, err
 	if current() { // another process built it meanwhile
 		return tree, nil
 	}
-	if err := ensureTools(ctx, p.out, b.tools()); err != nil {
+	if err := ensureTools(ctx, p.out, b.requiredTools()); err != nil {
 		return tree, err
 	}
 	return tree, buildAndSwap(ctx, dir, stamp, b, p)
@@ -111,7 +111,7 @@ func buildAndSwap(ctx context.Context, dir, stamp string, b builder, p *progress
 	if err := checkUnused(dir); err != nil {
 		return err
 	}
-	partial, old := beside(dir, "partial"), beside(dir, "old")
+	partial, old := siblingPath(dir, "partial"), siblingPath(dir, "old")
 	// Left by an interrupted build. Nothing is mounted below: builders mount in a namespace that died with them.
 	if err := errors.Join(os.RemoveAll(partial), os.RemoveAll(old)); err != nil {
 		return err
@@ -119,11 +119,11 @@ func buildAndSwap(ctx context.Context, dir, stamp string, b builder, p *progress
 	if err := os.MkdirAll(partial, 0o755); err != nil {
 		return err
 	}
-	root, err := b.build(ctx, partial, p)
+	root, err := b.buildTree(ctx, partial, p)
 	if err != nil {
 		return err
 	}
-	p.phase("importing images")
+	p.startPhase("importing images")
 	if err := buildImages(ctx, root, filepath.Join(partial, "images")); err != nil {
 		return fmt.Errorf("build images: %w", err)
 	}
@@ -137,7 +137,7 @@ func buildAndSwap(ctx context.Context, dir, stamp string, b builder, p *progress
 	if err := os.Rename(partial, dir); err != nil {
 		return err
 	}
-	p.phase("tree ready in %s", dir)
+	p.startPhase("tree ready in %s", dir)
 	return os.RemoveAll(old)
 }
 
@@ -146,15 +146,15 @@ func checkUnused(dir string) error {
 	names, err := Names()
 	for _, name := range names {
 		r, loadErr := loadRecord(name)
-		if loadErr == nil && !r.abandoned() && strings.HasPrefix(r.Config.Tree.Images, dir+"/") {
+		if loadErr == nil && !r.isAbandoned() && strings.HasPrefix(r.Config.Tree.Images, dir+"/") {
 			err = errors.Join(err, fmt.Errorf("replace outdated %s: lab %q runs on it; stop it with: lab down -name %s", dir, name, name))
 		}
 	}
 	return err
 }
 
-// beside is a sibling of a path, hidden, on the same file system.
-func beside(path, suffix string) string {
+// siblingPath is a sibling of a path, hidden, on the same file system.
+func siblingPath(path, suffix string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+suffix)
 }
 
@@ -169,9 +169,9 @@ func lockFile(ctx context.Context, path string, p *progress) (unlock func(), err
 	}
 	try := func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
 	if try() != nil {
-		p.phase("waiting for another process that prepares the same tree")
+		p.startPhase("waiting for another process that prepares the same tree")
 		// Polled, as a blocked flock would not notice that ctx is cancelled.
-		if err := poll(ctx, func() bool { return try() == nil }); err != nil {
+		if err := pollUntil(ctx, func() bool { return try() == nil }); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
 		}
 	}

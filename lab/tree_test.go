@@ -15,19 +15,19 @@ import (
 
 // fakeBuilder stands for debootstrap: it takes the root of a tree that is there already.
 type fakeBuilder struct {
-	ready       Tree
-	description string
-	fail        error
-	builds      *atomic.Int32
+	ready  Tree
+	text   string
+	fail   error
+	builds *atomic.Int32
 }
 
-func (f fakeBuilder) tools() []tool { return nil }
+func (f fakeBuilder) requiredTools() []tool { return nil }
 
-func (f fakeBuilder) describe(context.Context) (string, error) { return f.description, nil }
+func (f fakeBuilder) describeTree(context.Context) (string, error) { return f.text, nil }
 
-func (f fakeBuilder) root(string) string { return f.ready.Root }
+func (f fakeBuilder) rootDir(string) string { return f.ready.Root }
 
-func (f fakeBuilder) build(_ context.Context, dir string, _ *progress) (string, error) {
+func (f fakeBuilder) buildTree(_ context.Context, dir string, _ *progress) (string, error) {
 	f.builds.Add(1)
 	if _, err := os.Stat(filepath.Join(dir, "half")); err == nil {
 		return "", errors.New("build starts in a directory that is not empty")
@@ -44,7 +44,7 @@ func newFakeBuilder(t *testing.T) fakeBuilder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fakeBuilder{ready: tree, description: "one", builds: &atomic.Int32{}}
+	return fakeBuilder{ready: tree, text: "one", builds: &atomic.Int32{}}
 }
 
 func quietProgress() *progress { return &progress{out: io.Discard, start: time.Now()} }
@@ -53,14 +53,14 @@ func TestInterruptedBuildIsNoTree(t *testing.T) {
 	b := newFakeBuilder(t)
 	dir := filepath.Join(t.TempDir(), "suite")
 	b.fail = errors.New("interrupted")
-	if _, err := prepare(t.Context(), dir, b, quietProgress()); !errors.Is(err, b.fail) {
+	if _, err := prepareTree(t.Context(), dir, b, quietProgress()); !errors.Is(err, b.fail) {
 		t.Fatalf("got %v, want %v", err, b.fail)
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Fatal("the half tree is taken for a tree")
 	}
 	b.fail = nil
-	tree, err := prepare(t.Context(), dir, b, quietProgress())
+	tree, err := prepareTree(t.Context(), dir, b, quietProgress())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestTreeIsBuiltOnceAndAgainWhenStale(t *testing.T) {
 	b := newFakeBuilder(t)
 	dir := filepath.Join(t.TempDir(), "suite")
 	build := func(b builder) error {
-		_, err := prepare(t.Context(), dir, b, quietProgress())
+		_, err := prepareTree(t.Context(), dir, b, quietProgress())
 		return err
 	}
 	var errs [3]error
@@ -87,7 +87,7 @@ func TestTreeIsBuiltOnceAndAgainWhenStale(t *testing.T) {
 	if err := errors.Join(errs[:]...); err != nil || b.builds.Load() != 1 {
 		t.Fatalf("three at once built %d times: %v", b.builds.Load(), err)
 	}
-	b.description = "two"
+	b.text = "two"
 	if err := build(b); err != nil || b.builds.Load() != 2 {
 		t.Fatalf("another package list: built %d times in all: %v", b.builds.Load(), err)
 	}
@@ -97,7 +97,7 @@ func TestTreeIsBuiltOnceAndAgainWhenStale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.description = "three"
+	b.text = "three"
 	if err := build(b); err == nil || !strings.Contains(err.Error(), l.Name()) {
 		t.Errorf("replaced a tree in use: %v", err)
 	}
@@ -126,15 +126,15 @@ func TestPodmanVersion(t *testing.T) {
 }
 
 func TestProcessIdentity(t *testing.T) {
-	self, err := identify(os.Getpid())
-	if err != nil || !self.alive() {
+	self, err := identifyProcess(os.Getpid())
+	if err != nil || !self.isAlive() {
 		t.Fatalf("this process is not alive: %+v, %v", self, err)
 	}
 	reused, rebooted := self, self
 	reused.Start++
 	rebooted.Boot = "other"
 	for _, p := range []process{reused, rebooted, {}} {
-		if p.alive() {
+		if p.isAlive() {
 			t.Errorf("%+v is alive", p)
 		}
 	}

@@ -27,18 +27,18 @@ type underlay struct {
 
 // startUnderlay makes namespace, bridge and tmpfs of a lab.
 func startUnderlay(ctx context.Context, name string, group cgroup) (underlay, error) {
-	holder, err := spawn(ctx, spawnSpec{
+	holder, err := startDetached(ctx, spawnSpec{
 		argv:   []string{"sh", "-c", underlayScript, "underlay.sh"},
 		env:    []string{"LAB_DATA=" + dataDir(name)},
-		cgroup: group.child(underlayCgroup),
+		cgroup: group.childGroup(underlayCgroup),
 		flags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
 		log:    filepath.Join(labDir(name), "underlay.log"),
 	})
 	return underlay{holder: holder}, err
 }
 
-// plug gives the network namespace of a process an eth0 with a cable to the bridge. The bridge's end has the host's name.
-func (u underlay) plug(ctx context.Context, host string, init process, mtu int, addrs ...netip.Prefix) error {
+// connectHost gives the network namespace of a process an eth0 with a cable to the bridge. The bridge's end has the host's name.
+func (u underlay) connectHost(ctx context.Context, host string, init process, mtu int, addrs ...netip.Prefix) error {
 	wire := fmt.Sprintf("link add %s mtu %d type veth peer name eth0 mtu %d netns %d\nlink set %s master underlay up\n",
 		host, mtu, mtu, init.PID, host)
 	if err := ipBatch(ctx, u.holder.PID, wire); err != nil {
@@ -67,22 +67,22 @@ func kernelHasIPv6() bool {
 	return err == nil
 }
 
-// waitUnplugged waits until a host's cable is gone, and with it all devices of its network namespace: the kernel
+// waitDisconnected waits until a host's cable is gone, and with it all devices of its network namespace: the kernel
 // removes the devices of a namespace together. An empty name waits for all hosts.
-func (u underlay) waitUnplugged(ctx context.Context, host string) error {
-	if !u.holder.alive() {
+func (u underlay) waitDisconnected(ctx context.Context, host string) error {
+	if !u.holder.isAlive() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // seconds under load: the kernel does it in the background
 	defer cancel()
 	var left string
-	err := poll(ctx, func() bool {
+	err := pollUntil(ctx, func() bool {
 		out, err := nsIP(ctx, u.holder.PID, "", "-o", "link", "show", "type", "veth")
 		if host != "" {
 			out, err = nsIP(ctx, u.holder.PID, "", "-o", "link", "show", "dev", host)
 		}
 		left = out
-		return strings.TrimSpace(out) == "" && (err == nil || host != "") || !u.holder.alive()
+		return strings.TrimSpace(out) == "" && (err == nil || host != "") || !u.holder.isAlive()
 	})
 	if err != nil {
 		return fmt.Errorf("wait for the kernel to remove devices: %w; left: %s", err, strings.TrimSpace(left))

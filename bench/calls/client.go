@@ -8,7 +8,7 @@ import (
 	"os/exec"
 )
 
-// Client gives orders to a server and waits for each answer.
+// Client sends orders to a server and waits for each answer.
 type Client struct {
 	cmd     *exec.Cmd
 	stdin   io.Closer
@@ -32,7 +32,7 @@ func Start(cmd *exec.Cmd) (*Client, error) {
 	return &Client{cmd, in, json.NewEncoder(in), json.NewDecoder(out)}, nil
 }
 
-// Do has an order carried out.
+// Do sends an order and returns the answer.
 func (c *Client) Do(o Order) (Answer, error) {
 	if err := c.orders.Encode(o); err != nil {
 		return Answer{}, fmt.Errorf("send order: %w", err)

@@ -1,5 +1,5 @@
-// Package calls makes netavark's calls from within a host, as Podman does, and takes their time.
+// Package calls calls netavark within a host as Podman does, and measures the time.
 //
-// It runs in a lab host, in one process that is told over a pipe what to do next, so that calls of several hosts can take
-// turns and nothing is measured but the call itself.
+// It runs as one process in a lab host, which gets its orders over a pipe. So the calls of several hosts
+// can take turns, and only the call itself is measured.
 package calls

@@ -14,10 +14,10 @@ import (
 // settleTime is far longer than any call takes; then the process waits to write its answer.
 const settleTime = 300 * time.Millisecond
 
-// peak returns the most memory in bytes that a process has had resident when it is about to print its answer. It cannot,
-// as its standard output is a full pipe, so it can be looked at. What wait4(2) tells is no use: its value begins with the
-// memory of the process that forked.
-func peak(stdin string, argv ...string) (int64, error) {
+// peakMemory returns the peak of a process's resident memory, in bytes, when it is about to write its
+// answer. Its standard output is a full pipe, so it blocks there and can be inspected. The value of
+// wait4(2) is no use, since it includes the memory of the process that forked.
+func peakMemory(stdin string, argv ...string) (int64, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return 0, err

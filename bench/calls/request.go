@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// network is what Open told.
+// network is the network of an Open order.
 type network struct {
 	name   string
 	config json.RawMessage
@@ -24,7 +24,7 @@ func parseNetwork(o Open) (network, error) {
 	return network{named.Name, o.Network, o.Subnet}, nil
 }
 
-// container is one that a call is about.
+// container is the container of a call.
 type container struct {
 	number int // from 0, different for each
 	ports  int // published ones
@@ -40,7 +40,7 @@ func (c container) addr(subnet netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// portMapping is netavark's, of which the JSON names are.
+// portMapping is netavark's, with its JSON names.
 type portMapping struct {
 	ContainerPort int    `json:"container_port"`
 	HostIP        string `json:"host_ip"`
@@ -69,7 +69,7 @@ func (n network) request(c container) map[string]any {
 	}
 }
 
-// pluginRequest is what netavark makes of it for a plugin.
+// pluginRequest is what netavark passes to a plugin.
 func (n network) pluginRequest(c container) map[string]any {
 	return map[string]any{
 		"container_id":    c.id(),

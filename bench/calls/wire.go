@@ -15,13 +15,13 @@ type Order struct {
 	Peak  *Peak  `json:",omitempty"`
 }
 
-// Open says which network all later calls are about.
+// Open names the network of all later calls.
 type Open struct {
 	Network json.RawMessage // as Podman stores it
 	Subnet  netip.Prefix    // from which containers get addresses, /16 or larger
 }
 
-// Fill sets up containers until there are as many besides the one that is measured. Each publishes one port.
+// Fill sets up other containers until there are so many. Each publishes one port.
 type Fill struct{ Others int }
 
 // Cycle sets up one more container and tears it down.

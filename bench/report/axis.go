@@ -13,8 +13,8 @@ type axis struct {
 	values   []float64 // ticks of a logarithmic axis
 }
 
-func (p Plot) axes() (x, y axis) {
-	x, y = axis{from: left, to: right, log: p.LogX}, axis{from: below, to: top}
+func (p Plot) bothAxes() (x, y axis) {
+	x, y = axis{from: marginLeft, to: marginRight, log: p.LogX}, axis{from: marginBottom, to: marginTop}
 	for _, s := range p.Series {
 		for _, pt := range s.Points {
 			x.max, y.max = max(x.max, pt.X), max(y.max, pt.High)
@@ -34,7 +34,7 @@ func (p Plot) axes() (x, y axis) {
 	return x, y
 }
 
-func (a axis) at(v float64) float64 {
+func (a axis) position(v float64) float64 {
 	low, high := a.min, a.max
 	if a.log {
 		v, low, high = math.Log(v), math.Log(low), math.Log(high)
@@ -42,8 +42,8 @@ func (a axis) at(v float64) float64 {
 	return a.from + (v-low)/(high-low)*(a.to-a.from)
 }
 
-// ticks are round numbers; on a logarithmic axis they are what was measured at.
-func (a axis) ticks() (ticks []float64) {
+// tickValues are round numbers; on a logarithmic axis they are what was measured at.
+func (a axis) tickValues() (ticks []float64) {
 	if a.log {
 		return a.values
 	}

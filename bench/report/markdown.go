@@ -58,17 +58,17 @@ func (t Table) widths() []int {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
 		for i, cell := range row {
-			widths[i] = max(widths[i], width(cell))
+			widths[i] = max(widths[i], textWidth(cell))
 		}
 	}
 	return widths
 }
 
-func width(s string) int { return len([]rune(s)) }
+func textWidth(s string) int { return len([]rune(s)) }
 
 func writeRow(b *strings.Builder, cells []string, widths []int, pad string) {
 	for i, cell := range cells {
-		fmt.Fprintf(b, "| %s%s ", cell, strings.Repeat(pad, widths[i]-width(cell)))
+		fmt.Fprintf(b, "| %s%s ", cell, strings.Repeat(pad, widths[i]-textWidth(cell)))
 	}
 	b.WriteString("|\n")
 }

@@ -63,11 +63,11 @@ func TestSVGIsWellFormed(t *testing.T) {
 
 func TestAxis(t *testing.T) {
 	linear := axis{max: 10, from: 100, to: 200}
-	if got := linear.at(2.5); got != 125 {
+	if got := linear.position(2.5); got != 125 {
 		t.Errorf("2.5 of 10 is at %v", got)
 	}
 	log := axis{min: 1, max: 100, from: 100, to: 200, log: true}
-	if got := log.at(10); got != 150 {
+	if got := log.position(10); got != 150 {
 		t.Errorf("10 between 1 and 100 is at %v", got)
 	}
 	for span, want := range map[float64][]float64{
@@ -76,7 +76,7 @@ func TestAxis(t *testing.T) {
 		40:  {0, 10, 20, 30, 40},
 		700: {0, 200, 400, 600},
 	} {
-		if got := (axis{max: span}).ticks(); !slices.Equal(got, want) {
+		if got := (axis{max: span}).tickValues(); !slices.Equal(got, want) {
 			t.Errorf("ticks up to %v: %v, want %v", span, got, want)
 		}
 	}
@@ -84,7 +84,7 @@ func TestAxis(t *testing.T) {
 
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 0.5: "0.5", 20: "20", 1000: "1,000", 100000: "100,000", 1234567: "1,234,567"} {
-		if got := number(v); got != want {
+		if got := formatNumber(v); got != want {
 			t.Errorf("%v: %s, want %s", v, got, want)
 		}
 	}

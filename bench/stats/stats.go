@@ -24,13 +24,13 @@ func Summarize(values []float64) Summary {
 	// Rank of the interval's low end, from 0; the high end is its mirror image.
 	rank := int(math.Floor(float64(n)/2 - z95*math.Sqrt(float64(n))/2))
 	rank = max(rank, 0)
-	return Summary{Median: middle(sorted), Low: sorted[rank], High: sorted[n-1-rank], N: n}
+	return Summary{Median: medianOf(sorted), Low: sorted[rank], High: sorted[n-1-rank], N: n}
 }
 
 // z95 is how many standard deviations about the mean hold 95 % of a normal distribution.
 const z95 = 1.96
 
-func middle(sorted []float64) float64 {
+func medianOf(sorted []float64) float64 {
 	n := len(sorted)
 	if n%2 == 1 {
 		return sorted[n/2]

@@ -15,15 +15,15 @@ import (
 	"vxlan-driver/lab"
 )
 
-// Bounds of the agent's own: what a host spares for something that does nothing most of the time.
+// Bounds of the agent: what a host can spare for a program that is idle most of the time.
 const (
 	agentMemory = 40_000_000 // bytes resident
 	agentCPU    = 0.01       // of a core, at rest
 )
 
-// agent measures vxland: what it takes at rest, among few hosts and among many, and how long it takes until a container
-// that has started on one host is known on the others.
-func (s *Suite) agent(ctx context.Context) (Result, error) {
+// measureAgent measures vxland's CPU time and memory at rest, among few hosts and among many, and the
+// time from a container's start on one host until the others resolve its name.
+func (s *Suite) measureAgent(ctx context.Context) (Result, error) {
 	rest, real, err := s.agentAmongFew(ctx)
 	if err != nil {
 		return Result{}, err
@@ -32,7 +32,7 @@ func (s *Suite) agent(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	simulated, err := s.propagation(ctx)
+	simulated, err := s.simulatePropagation(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -56,7 +56,7 @@ const namesNetwork = `podman network create --driver vxlan --opt vni=100 --opt l
 
 // agentAmongFew measures on three hosts.
 func (s *Suite) agentAmongFew(ctx context.Context) (rest []Comparison, known []string, err error) {
-	l, err := s.lab(ctx, "", 3, s.Agent)
+	l, err := s.startLab(ctx, "", 3, s.Agent)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,10 +72,10 @@ func (s *Suite) agentAmongFew(ctx context.Context) (rest []Comparison, known []s
 			return nil, nil, err
 		}
 	}
-	if known, err = s.untilKnown(ctx, l.Hosts()[0], l.Hosts()[1:]); err != nil {
+	if known, err = s.timeUntilKnown(ctx, l.Hosts()[0], l.Hosts()[1:]); err != nil {
 		return nil, nil, err
 	}
-	rest, err = s.atRest(ctx, l.Hosts()[0], "3 hosts, 1 container each")
+	rest, err = s.measureIdle(ctx, l.Hosts()[0], "3 hosts, 1 container each")
 	return rest, known, err
 }
 
@@ -87,7 +87,7 @@ const (
 	benchKey   = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 )
 
-// startPeers is for the host that has the simulated ones.
+// startPeers is a script that starts the simulated hosts.
 const startPeers = `
 for i in $(seq %d); do ip address add 198.18.1.$i/32 dev eth0; done
 echo %s >/etc/key; chmod 600 /etc/key
@@ -101,7 +101,7 @@ func (s *Suite) agentAmongMany(ctx context.Context) (rest []Comparison, err erro
 		return nil, err
 	}
 	defer os.RemoveAll(filepath.Dir(peers))
-	l, err := s.lab(ctx, "", 2, s.Agent, peers)
+	l, err := s.startLab(ctx, "", 2, s.Agent, peers)
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +120,12 @@ func (s *Suite) agentAmongMany(ctx context.Context) (rest []Comparison, err erro
 	if err != nil {
 		return nil, err
 	}
-	// Each simulated host's last container has a name that says how many there are.
+	// The name of each simulated host's last container ends in their number.
 	last := fmt.Sprintf("container-%d.dns.podman", manyPeers*50)
 	if _, err := a.Run(ctx, "probe", "resolve", "-for", "60s", "10.88.0.1", last); err != nil {
 		return nil, err
 	}
-	return s.atRest(ctx, a, "100 hosts, 50 containers each")
+	return s.measureIdle(ctx, a, "100 hosts, 50 containers each")
 }
 
 // buildPeers builds the program of simulated hosts: the gossip package's tests.
@@ -143,18 +143,18 @@ func (s *Suite) buildPeers(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// usage prints hundredths of a second of computing and kilobytes resident of the agent.
-const usage = `pid=$(pgrep -x vxland); awk '{print $14+$15}' /proc/$pid/stat; awk '/VmRSS/ {print $2}' /proc/$pid/status`
+// resourceUsage is a script that prints the agent's CPU time (hundredths of a second) and resident memory (kB).
+const resourceUsage = `pid=$(pgrep -x vxland); awk '{print $14+$15}' /proc/$pid/stat; awk '/VmRSS/ {print $2}' /proc/$pid/status`
 
-// atRest measures an agent that nothing changes for.
-func (s *Suite) atRest(ctx context.Context, h *lab.Host, among string) ([]Comparison, error) {
-	s.log("agent: at rest among %s", among)
-	// A hundred hosts that have just met in one process lose sight of each other for some time.
+// measureIdle measures an agent while nothing changes.
+func (s *Suite) measureIdle(ctx context.Context, h *lab.Host, among string) ([]Comparison, error) {
+	s.logf("agent: at rest among %s", among)
+	// A hundred hosts that have just joined in one process take some time to converge.
 	const settle, period = 40 * time.Second, 10 * time.Second
 	time.Sleep(settle)
 	var memory, cpu []float64
 	before, _, err := agentUsage(ctx, h)
-	for range s.rounds(5, 3) {
+	for range s.roundCount(5, 3) {
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func (s *Suite) atRest(ctx context.Context, h *lab.Host, among string) ([]Compar
 }
 
 func agentUsage(ctx context.Context, h *lab.Host) (ticks, bytes float64, err error) {
-	out, err := h.Sh(ctx, usage)
+	out, err := h.Sh(ctx, resourceUsage)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -183,7 +183,7 @@ func agentUsage(ctx context.Context, h *lab.Host) (ticks, bytes float64, err err
 	return ticks, bytes * 1024, err
 }
 
-// noteEnd is put in the plugin's place: it notes when a setup has returned, by a clock that all lab hosts share.
+// noteEnd takes the plugin's place. It writes when a setup returned, by the clock that all lab hosts share.
 const noteEnd = `cd /usr/local/libexec/netavark && mv vxlan ../vxlan.real && cat >vxlan <<'end' && chmod 755 vxlan
 #!/bin/sh
 /usr/local/libexec/vxlan.real "$@" || exit
@@ -191,20 +191,20 @@ const noteEnd = `cd /usr/local/libexec/netavark && mv vxlan ../vxlan.real && cat
 end
 `
 
-// untilKnown starts containers on one host and measures until another's name server answers for them.
-func (s *Suite) untilKnown(ctx context.Context, on *lab.Host, others []*lab.Host) ([]string, error) {
-	s.log("agent: starting containers")
+// timeUntilKnown starts containers on one host and measures until another's name server answers for them.
+func (s *Suite) timeUntilKnown(ctx context.Context, on *lab.Host, others []*lab.Host) ([]string, error) {
+	s.logf("agent: starting containers")
 	if _, err := on.Sh(ctx, noteEnd); err != nil {
 		return nil, err
 	}
 	var took []float64 // seconds
-	for i := range s.rounds(50, 10) {
+	for i := range s.roundCount(50, 10) {
 		name := fmt.Sprintf("fresh%d", i)
-		answers := make(chan answer, len(others))
+		answers := make(chan timedAnswer, len(others))
 		for _, h := range others {
 			go func() {
 				out, err := h.Run(ctx, "probe", "resolve", "-for", "20s", "10.88.0.1", name+".dns.podman")
-				answers <- answer{out, err}
+				answers <- timedAnswer{out, err}
 			}()
 		}
 		returned, err := on.Sh(ctx, "podman run -d --name "+name+" --network bench busybox sleep 100000 >/dev/null; cat /run/returned")
@@ -213,7 +213,7 @@ func (s *Suite) untilKnown(ctx context.Context, on *lab.Host, others []*lab.Host
 		}
 		for range others {
 			a := <-answers
-			seconds, err := between(returned, a)
+			seconds, err := secondsBetween(returned, a)
 			if err != nil {
 				return nil, err
 			}
@@ -223,12 +223,12 @@ func (s *Suite) untilKnown(ctx context.Context, on *lab.Host, others []*lab.Host
 	return append([]string{"3", "real"}, quantiles(took)...), nil
 }
 
-type answer struct {
+type timedAnswer struct {
 	at  string
 	err error
 }
 
-func between(returned string, a answer) (float64, error) {
+func secondsBetween(returned string, a timedAnswer) (float64, error) {
 	if a.err != nil {
 		return 0, a.err
 	}

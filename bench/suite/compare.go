@@ -92,8 +92,8 @@ func Beyond(all []Comparison) []string {
 func atMost(limit float64) *stats.Bound  { return &stats.Bound{Limit: limit} }
 func atLeast(limit float64) *stats.Bound { return &stats.Bound{Limit: limit, AtLeast: true} }
 
-// point is a series as a plot shows it.
-func point(x float64, values []float64, u Unit) report.Point {
+// plotPoint returns a series of values as a point of a plot.
+func plotPoint(x float64, values []float64, u Unit) report.Point {
 	s := stats.Summarize(values)
 	return report.Point{X: x, Y: s.Median / u.Scale, Low: s.Low / u.Scale, High: s.High / u.Scale}
 }

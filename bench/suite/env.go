@@ -14,7 +14,7 @@ import (
 
 // Environment describes the machine and the programs, without which no figure means anything.
 func (s *Suite) Environment(ctx context.Context) (report.Table, error) {
-	l, err := s.lab(ctx, "", 1)
+	l, err := s.startLab(ctx, "", 1)
 	if err != nil {
 		return report.Table{}, err
 	}

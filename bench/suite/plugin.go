@@ -13,7 +13,7 @@ import (
 	"vxlan-driver/bench/stats"
 )
 
-// Bounds of the plugin's own, in bytes: what a container start can do without noticing.
+// Bounds of the plugin, in bytes: what a container start can spare.
 const (
 	sizeTarget = 5_000_000
 	peakTarget = 16_000_000
@@ -21,27 +21,27 @@ const (
 
 const pluginInHost = "/usr/local/libexec/netavark/vxlan"
 
-// plugin measures the process itself: its start against a Go program that does nothing, its memory, its size.
-func (s *Suite) plugin(ctx context.Context) (r Result, err error) {
+// measurePlugin measures the process itself: its start against a Go program that does nothing, its memory, its size.
+func (s *Suite) measurePlugin(ctx context.Context) (r Result, err error) {
 	empty, err := buildEmpty(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer os.RemoveAll(filepath.Dir(empty))
-	l, err := s.lab(ctx, "", 1, empty)
+	l, err := s.startLab(ctx, "", 1, empty)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	lane := &lane{driver: driverVXLAN, others: 1, remotes: 3, bare: true, host: l.Hosts()[0]}
-	if err := lane.open(ctx, l.Host("outside")); err != nil {
+	sc := &scenario{driver: driverVXLAN, otherContainers: 1, remotes: 3, noDNS: true, host: l.Hosts()[0]}
+	if err := sc.prepareHost(ctx, l.Host("outside")); err != nil {
 		return r, err
 	}
-	starts, err := s.startPrograms(lane.client, []string{pluginInHost, "info"}, []string{"/usr/local/bin/empty"})
+	starts, err := s.startPrograms(sc.client, []string{pluginInHost, "info"}, []string{"/usr/local/bin/empty"})
 	if err != nil {
 		return r, err
 	}
-	peaks, err := s.peaks(lane.client)
+	peaks, err := s.measurePeaks(sc.client)
 	if err != nil {
 		return r, err
 	}
@@ -70,7 +70,7 @@ func buildEmpty(ctx context.Context) (string, error) {
 func (s *Suite) startPrograms(c *calls.Client, programs ...[]string) ([][]float64, error) {
 	const warmUp = 5
 	times := make([][]float64, len(programs))
-	for round := range s.rounds(100, 40) + warmUp {
+	for round := range s.roundCount(100, 40) + warmUp {
 		for i, argv := range programs {
 			a, err := c.Do(calls.Order{Exec: &calls.Exec{Argv: argv}})
 			if err != nil {
@@ -84,8 +84,8 @@ func (s *Suite) startPrograms(c *calls.Client, programs ...[]string) ([][]float6
 	return times, nil
 }
 
-func (s *Suite) peaks(c *calls.Client) (bytes []float64, err error) {
-	for range s.rounds(7, 3) {
+func (s *Suite) measurePeaks(c *calls.Client) (bytes []float64, err error) {
+	for range s.roundCount(7, 3) {
 		a, err := c.Do(calls.Order{Peak: &calls.Peak{Plugin: pluginInHost}})
 		if err != nil {
 			return nil, err

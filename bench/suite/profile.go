@@ -15,20 +15,20 @@ import (
 	"vxlan-driver/bench/traffic"
 )
 
-// profile says where the time goes that a small packet takes, by what part of the kernel it is spent in. It is perf's
-// profile of the whole machine, of which only the sender and the receiver are looked at.
-func (s *Suite) profile(ctx context.Context, systems []*system) (report.Table, error) {
+// profileLoads shows in which part of the kernel a small packet's time is spent. It takes a profile of
+// the whole machine with perf, and counts the sender and the receiver.
+func (s *Suite) profileLoads(ctx context.Context, systems []*system) (report.Table, error) {
 	t := report.Table{Title: "Where a 64-byte UDP packet's time goes", Head: []string{"µs a packet"}}
 	perf, err := exec.LookPath("perf")
 	if err != nil {
 		t.Notes = []string{"Not profiled: this machine has no perf (Debian: linux-perf)."}
 		return t, nil
 	}
-	s.log("traffic: profiling")
+	s.logf("traffic: profiling")
 	shares := map[string]map[string]float64{} // part → system → µs
 	for _, system := range systems {
 		t.Head = append(t.Head, system.name)
-		cost, err := system.profile(ctx, perf)
+		cost, err := system.profileLoad(ctx, perf)
 		if err != nil {
 			t.Rows, t.Notes = nil, []string{fmt.Sprintf("Not profiled: %v.", err)}
 			return t, nil
@@ -51,8 +51,8 @@ func (s *Suite) profile(ctx context.Context, systems []*system) (report.Table, e
 	return t, nil
 }
 
-// profile samples both programs while packets are sent, and returns µs a packet by part of the kernel.
-func (sys *system) profile(ctx context.Context, perf string) (map[string]float64, error) {
+// profileLoad samples both programs while packets are sent, and returns µs a packet by part of the kernel.
+func (sys *system) profileLoad(ctx context.Context, perf string) (map[string]float64, error) {
 	dir, err := os.MkdirTemp("", "vxlan-bench")
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (sys *system) profile(ctx context.Context, perf string) (map[string]float64
 	if err := record.Start(); err != nil {
 		return nil, err
 	}
-	r, err := sys.send(ctx, traffic.Load{Kind: traffic.UDP, Period: period})
+	r, err := sys.runLoad(ctx, traffic.Load{Kind: traffic.UDP, Period: period})
 	if waitErr := record.Wait(); err == nil {
 		err = waitErr
 	}
@@ -80,7 +80,7 @@ func (sys *system) profile(ctx context.Context, perf string) (map[string]float64
 	cost := map[string]float64{}
 	for symbol, ns := range parseProfile(string(out)) {
 		µs := ns / 1e3 / (r.Rate * period.Seconds())
-		cost[partOf(symbol)] += µs
+		cost[partOfSymbol(symbol)] += µs
 		cost["sum"] += µs
 	}
 	return cost, nil
@@ -105,8 +105,8 @@ func parseProfile(text string) map[string]float64 {
 	return periods
 }
 
-// parts are what a symbol counts as, the first that fits.
-var parts = []struct {
+// symbolParts are the parts of the kernel. A symbol counts as the first that matches.
+var symbolParts = []struct {
 	name     string
 	prefixes []string
 }{
@@ -123,14 +123,14 @@ var parts = []struct {
 const otherPart = "other (locks, scheduler, RCU)"
 
 func partNames() (names []string) {
-	for _, p := range parts {
+	for _, p := range symbolParts {
 		names = append(names, p.name)
 	}
 	return append(names, otherPart)
 }
 
-func partOf(symbol string) string {
-	for _, p := range parts {
+func partOfSymbol(symbol string) string {
+	for _, p := range symbolParts {
 		if slices.ContainsFunc(p.prefixes, func(prefix string) bool { return strings.HasPrefix(symbol, prefix) }) {
 			return p.name
 		}

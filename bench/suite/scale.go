@@ -19,15 +19,15 @@ var goBenchmarks = []struct {
 	count        int
 }{
 	{"./internal/plan", "Forward", 5},
-	{"./internal/driver", "Reconcile/entries=(1000|10000)$", 3},
-	{"./internal/driver", "Reconcile/entries=100000$", 1},
+	{"./internal/reconcile", "Reconcile/entries=(1000|10000)$", 3},
+	{"./internal/reconcile", "Reconcile/entries=100000$", 1},
 }
 
-// scale runs Go benchmarks of planning and reconciling many entries.
-func (s *Suite) scale(ctx context.Context) (Result, error) {
+// measureScale runs Go benchmarks of planning and reconciling many entries.
+func (s *Suite) measureScale(ctx context.Context) (Result, error) {
 	values := map[string]map[string][]float64{} // benchmark → unit → runs
 	for _, b := range goBenchmarks {
-		s.log("scale: %s %s", b.pkg, b.pattern)
+		s.logf("scale: %s %s", b.pkg, b.pattern)
 		cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", b.pattern, "-benchtime", "1x", "-count", strconv.Itoa(b.count), b.pkg)
 		cmd.Dir = s.Module
 		out, err := cmd.CombinedOutput()
@@ -38,12 +38,12 @@ func (s *Suite) scale(ctx context.Context) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		collect(values, results)
+		collectResults(values, results)
 	}
 	return scaleResult(values), nil
 }
 
-func collect(values map[string]map[string][]float64, results []gobench.Result) {
+func collectResults(values map[string]map[string][]float64, results []gobench.Result) {
 	for _, r := range results {
 		if values[r.Name] == nil {
 			values[r.Name] = map[string][]float64{}
@@ -77,7 +77,7 @@ func scaleResult(values map[string]map[string][]float64) Result {
 			v := values[fmt.Sprintf("%s/entries=%d", row.bench, size)][row.unit]
 			cells = append(cells, goCell(row.unit, v))
 			if len(v) > 0 {
-				line.Points = append(line.Points, point(float64(size), v, Unit{Scale: 1}))
+				line.Points = append(line.Points, plotPoint(float64(size), v, Unit{Scale: 1}))
 			}
 		}
 		t.Rows = append(t.Rows, cells)

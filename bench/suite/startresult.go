@@ -18,8 +18,8 @@ var (
 	setupCPUQuick, teardownCPUQuick = atMost(0.7), atMost(1.0)
 )
 
-func startResult(lanes []*lane, quick bool) Result {
-	bridge, cpu, flat := againstBridge(lanes), cpuAgainstBridge(lanes), flatness(lanes)
+func startResult(scenarios []*scenario, quick bool) Result {
+	bridge, cpu, flat := againstBridge(scenarios), cpuAgainstBridge(scenarios), flatness(scenarios)
 	r := Result{
 		Tables: []report.Table{
 			compareTable("Against netavark's bridge driver (nftables)", bridge,
@@ -30,28 +30,28 @@ func startResult(lanes []*lane, quick bool) Result {
 		Comparisons: append(append(bridge, cpu...), flat...),
 	}
 	if !quick {
-		r.Plots = startPlots(lanes)
+		r.Plots = startPlots(scenarios)
 	}
 	return r
 }
 
-// againstBridge compares lanes that differ in nothing but the driver.
-func againstBridge(lanes []*lane) (all []Comparison) {
-	pairs(lanes, func(v, b *lane, label string) {
-		c := func(what string, get func(*lane) []float64, target, quick *stats.Bound) {
+// againstBridge compares scenarios that differ in nothing but the driver.
+func againstBridge(scenarios []*scenario) (all []Comparison) {
+	forEachPair(scenarios, func(v, b *scenario, label string) {
+		c := func(what string, get func(*scenario) []float64, target, quick *stats.Bound) {
 			if len(get(v)) > 0 {
 				all = append(all, Comparison{What: what + label, Than: "bridge", A: get(v), B: get(b), Unit: milliseconds, Target: target, Quick: quick})
 			}
 		}
 		c("setup", setupOf, setupTarget, setupQuick)
 		c("teardown", teardownOf, teardownTarget, teardownQuick)
-		c("podman run --rm", func(l *lane) []float64 { return l.podman }, nil, nil)
+		c("podman run --rm", func(l *scenario) []float64 { return l.podmanRun }, nil, nil)
 	})
 	return all
 }
 
-func cpuAgainstBridge(lanes []*lane) (all []Comparison) {
-	pairs(lanes, func(v, b *lane, label string) {
+func cpuAgainstBridge(scenarios []*scenario) (all []Comparison) {
+	forEachPair(scenarios, func(v, b *scenario, label string) {
 		all = append(all,
 			Comparison{What: "setup" + label, Than: "bridge", A: v.setupCPU, B: b.setupCPU, Unit: milliseconds, Quick: setupCPUQuick},
 			Comparison{What: "teardown" + label, Than: "bridge", A: v.teardownCPU, B: b.teardownCPU, Unit: milliseconds, Quick: teardownCPUQuick})
@@ -59,15 +59,15 @@ func cpuAgainstBridge(lanes []*lane) (all []Comparison) {
 	return all
 }
 
-func setupOf(l *lane) []float64    { return l.setup }
-func teardownOf(l *lane) []float64 { return l.teardown }
+func setupOf(l *scenario) []float64    { return l.setup }
+func teardownOf(l *scenario) []float64 { return l.teardown }
 
-func pairs(lanes []*lane, f func(v, b *lane, label string)) {
-	for _, v := range lanes {
-		b := find(lanes, lane{driver: driverBridge, others: v.others, ports: v.ports, bare: v.bare})
+func forEachPair(scenarios []*scenario, f func(v, b *scenario, label string)) {
+	for _, v := range scenarios {
+		b := findScenario(scenarios, scenario{driver: driverBridge, otherContainers: v.otherContainers, ports: v.ports, noDNS: v.noDNS})
 		if v.driver == driverVXLAN && v.remotes == 3 && b != nil {
-			label := fmt.Sprintf(", %d others, %d ports", v.others, v.ports)
-			if v.bare {
+			label := fmt.Sprintf(", %d others, %d ports", v.otherContainers, v.ports)
+			if v.noDNS {
 				label += ", without names"
 			}
 			f(v, b, label)
@@ -75,24 +75,24 @@ func pairs(lanes []*lane, f func(v, b *lane, label string)) {
 	}
 }
 
-// flatness compares a lane with one that has more of one thing.
-func flatness(lanes []*lane) (all []Comparison) {
-	small, bare := lane{driver: driverVXLAN, others: 1, remotes: 3}, lane{driver: driverVXLAN, others: 1, remotes: 3, bare: true}
-	first, bareFirst := lane{driver: driverVXLAN, remotes: 3}, lane{driver: driverVXLAN, remotes: 3, bare: true}
+// flatness compares a scenario with one that has more of one thing.
+func flatness(scenarios []*scenario) (all []Comparison) {
+	small, bare := scenario{driver: driverVXLAN, otherContainers: 1, remotes: 3}, scenario{driver: driverVXLAN, otherContainers: 1, remotes: 3, noDNS: true}
+	first, bareFirst := scenario{driver: driverVXLAN, remotes: 3}, scenario{driver: driverVXLAN, remotes: 3, noDNS: true}
 	for _, c := range []struct {
-		from, to lane
+		from, to scenario
 		label    string
 	}{
-		{small, lane{driver: driverVXLAN, others: 500, remotes: 3}, ", 1 → 500 others"},
-		{small, lane{driver: driverVXLAN, others: 100, remotes: 3}, ", 1 → 100 others"},
-		{small, lane{driver: driverVXLAN, others: 1, ports: 5, remotes: 3}, ", 0 → 5 ports"},
-		{small, lane{driver: driverVXLAN, others: 1, remotes: 1000}, ", 3 → 1,000 remote hosts, 1 other"},
-		{first, lane{driver: driverVXLAN, remotes: 1000}, ", 3 → 1,000 remote hosts, first container"},
-		{bare, lane{driver: driverVXLAN, others: 500, remotes: 3, bare: true}, ", 1 → 500 others, without names"},
-		{bare, lane{driver: driverVXLAN, others: 1, remotes: 1000, bare: true}, ", 3 → 1,000 remote hosts, 1 other, without names"},
-		{bareFirst, lane{driver: driverVXLAN, remotes: 1000, bare: true}, ", 3 → 1,000 remote hosts, first container, without names"},
+		{small, scenario{driver: driverVXLAN, otherContainers: 500, remotes: 3}, ", 1 → 500 others"},
+		{small, scenario{driver: driverVXLAN, otherContainers: 100, remotes: 3}, ", 1 → 100 others"},
+		{small, scenario{driver: driverVXLAN, otherContainers: 1, ports: 5, remotes: 3}, ", 0 → 5 ports"},
+		{small, scenario{driver: driverVXLAN, otherContainers: 1, remotes: 1000}, ", 3 → 1,000 remote hosts, 1 other"},
+		{first, scenario{driver: driverVXLAN, remotes: 1000}, ", 3 → 1,000 remote hosts, first container"},
+		{bare, scenario{driver: driverVXLAN, otherContainers: 500, remotes: 3, noDNS: true}, ", 1 → 500 others, without names"},
+		{bare, scenario{driver: driverVXLAN, otherContainers: 1, remotes: 1000, noDNS: true}, ", 3 → 1,000 remote hosts, 1 other, without names"},
+		{bareFirst, scenario{driver: driverVXLAN, remotes: 1000, noDNS: true}, ", 3 → 1,000 remote hosts, first container, without names"},
 	} {
-		from, to := find(lanes, c.from), find(lanes, c.to)
+		from, to := findScenario(scenarios, c.from), findScenario(scenarios, c.to)
 		if from == nil || to == nil {
 			continue
 		}
@@ -104,29 +104,31 @@ func flatness(lanes []*lane) (all []Comparison) {
 }
 
 // startPlots show setup and teardown over the number of other containers and of remote hosts.
-func startPlots(lanes []*lane) []report.Plot {
+func startPlots(scenarios []*scenario) []report.Plot {
 	others := report.Plot{Name: "start-containers", Title: "One more container on a host that has some", X: "containers on the host", Y: "ms", LogX: true}
 	remotes := report.Plot{Name: "start-hosts", Title: "One more container on a network of many hosts", X: "remote hosts", Y: "ms", LogX: true}
-	line := func(p *report.Plot, name string, x func(*lane) int, get func(*lane) []float64, keep func(*lane) bool) {
+	line := func(p *report.Plot, name string, x func(*scenario) int, get func(*scenario) []float64, keep func(*scenario) bool) {
 		s := report.Series{Name: name}
-		for _, l := range lanes {
+		for _, l := range scenarios {
 			if keep(l) {
-				s.Points = append(s.Points, point(float64(x(l)), get(l), milliseconds))
+				s.Points = append(s.Points, plotPoint(float64(x(l)), get(l), milliseconds))
 			}
 		}
 		p.Series = append(p.Series, s)
 	}
-	othersOf := func(l *lane) int { return l.others }
-	remotesOf := func(l *lane) int { return l.remotes }
+	othersOf := func(l *scenario) int { return l.otherContainers }
+	remotesOf := func(l *scenario) int { return l.remotes }
 	for _, driver := range []string{driverVXLAN, driverBridge} {
-		keep := func(l *lane) bool {
-			return l.driver == driver && l.others > 0 && l.ports == 0 && l.remotes <= 3 && !l.bare
+		keep := func(l *scenario) bool {
+			return l.driver == driver && l.otherContainers > 0 && l.ports == 0 && l.remotes <= 3 && !l.noDNS
 		}
 		line(&others, driver+" setup", othersOf, setupOf, keep)
 		line(&others, driver+" teardown", othersOf, teardownOf, keep)
 	}
 	for n, name := range []string{"first", "second"} {
-		keep := func(l *lane) bool { return l.driver == driverVXLAN && l.others == n && l.ports == 0 && !l.bare }
+		keep := func(l *scenario) bool {
+			return l.driver == driverVXLAN && l.otherContainers == n && l.ports == 0 && !l.noDNS
+		}
 		line(&remotes, name+" setup", remotesOf, setupOf, keep)
 		line(&remotes, name+" teardown", remotesOf, teardownOf, keep)
 	}

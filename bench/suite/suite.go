@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/lab"
 )
 
-// Suite is what sections measure with.
+// Suite is what the sections need to measure.
 type Suite struct {
 	Log    io.Writer
 	Quick  bool   // fewer rounds and rows, for the bounds only
@@ -21,7 +21,7 @@ type Suite struct {
 	Module string // directory of this module, for the Go benchmarks
 }
 
-// Result is what a section found.
+// Result is what a section measured.
 type Result struct {
 	Tables      []report.Table
 	Plots       []report.Plot
@@ -36,27 +36,27 @@ type Section struct {
 
 // Sections are all of them, in the order of the report.
 var Sections = []Section{
-	{"start", "Container start and stop", (*Suite).start},
-	{"traffic", "Throughput and latency", (*Suite).traffic},
-	{"scale", "Scale", (*Suite).scale},
-	{"plugin", "The plugin process", (*Suite).plugin},
-	{"agent", "The agent", (*Suite).agent},
+	{"start", "Container start and stop", (*Suite).measureStarts},
+	{"traffic", "Throughput and latency", (*Suite).measureTraffic},
+	{"scale", "Scale", (*Suite).measureScale},
+	{"plugin", "The plugin process", (*Suite).measurePlugin},
+	{"agent", "The agent", (*Suite).measureAgent},
 }
 
-func (s *Suite) log(format string, args ...any) {
+func (s *Suite) logf(format string, args ...any) {
 	fmt.Fprintf(s.Log, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
-// rounds is how often everything is measured, the warm-up aside.
-func (s *Suite) rounds(full, quick int) int {
+// roundCount is how often everything is measured, without the warm-up.
+func (s *Suite) roundCount(full, quick int) int {
 	if s.Quick {
 		full = quick
 	}
 	return full * max(s.Times, 1)
 }
 
-// lab starts hosts with the plugin, the probe and further programs.
-func (s *Suite) lab(ctx context.Context, suite string, hosts int, binaries ...string) (*lab.Lab, error) {
+// startLab starts hosts with the plugin, the probe and further programs.
+func (s *Suite) startLab(ctx context.Context, suite string, hosts int, binaries ...string) (*lab.Lab, error) {
 	if err := lab.Sweep(ctx); err != nil {
 		return nil, err
 	}

@@ -40,11 +40,11 @@ func TestQuickFailsBeyondDoubtOnly(t *testing.T) {
 
 func TestEveryLaneHasItsCounterparts(t *testing.T) {
 	for _, quick := range []bool{false, true} {
-		lanes := startLanes(quick)
-		if n, want := len(podmanLanes(lanes)), map[bool]int{true: 2, false: 4}[quick]; n != want {
-			t.Fatalf("quick=%v: %d lanes for podman run", quick, n)
+		scenarios := startScenarios(quick)
+		if n, want := len(podmanScenarios(scenarios)), map[bool]int{true: 2, false: 4}[quick]; n != want {
+			t.Fatalf("quick=%v: %d scenarios for podman run", quick, n)
 		}
-		r := startResult(lanes, quick)
+		r := startResult(scenarios, quick)
 		if len(r.Comparisons) < 6 || !quick && len(r.Plots) != 2 {
 			t.Errorf("quick=%v: %d comparisons, %d plots", quick, len(r.Comparisons), len(r.Plots))
 		}
@@ -73,7 +73,7 @@ func TestParseProfile(t *testing.T) {
 		"user:0x00a7": "programs", "br_handle_frame": "bridge", "vxlan_xmit": "VXLAN", "nft_do_chain": "netfilter, conntrack",
 		"ip_rcv": "IP, UDP, routing", "_raw_spin_lock": otherPart,
 	} {
-		if got := partOf(symbol); got != want {
+		if got := partOfSymbol(symbol); got != want {
 			t.Errorf("%s counts as %s, not %s", symbol, got, want)
 		}
 	}
@@ -81,7 +81,7 @@ func TestParseProfile(t *testing.T) {
 
 func TestScaleTable(t *testing.T) {
 	values := map[string]map[string][]float64{}
-	collect(values, []gobench.Result{
+	collectResults(values, []gobench.Result{
 		{Name: "Reconcile/entries=1000", Values: map[string]float64{"create-ms": 5, "entries/s": 200_000}},
 		{Name: "Reconcile/entries=1000", Values: map[string]float64{"create-ms": 7, "entries/s": 100_000}},
 		{Name: "Forward/entries=10000", Values: map[string]float64{"ns/op": 4.5e6}},
@@ -109,7 +109,7 @@ func TestSimulatedTable(t *testing.T) {
 --- PASS: TestPropagation (4.03s)
 `
 	want := [][]string{{"3", "simulated, quiet", "390µs", "490µs", "1ms"}, {"3", "simulated, a restarted host", "3.1ms", "3.2ms", "204ms"}}
-	if got := simulated(out); !reflect.DeepEqual(got, want) {
+	if got := parseSimulation(out); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q", got)
 	}
 	if got := quantiles([]float64{0.3, 0.00212, 0.001}); !slices.Equal(got, []string{"2.1ms", "2.1ms", "300ms"}) {
@@ -118,10 +118,10 @@ func TestSimulatedTable(t *testing.T) {
 }
 
 func TestBetween(t *testing.T) {
-	if got, err := between("1000000000\n", answer{at: "1500000000"}); err != nil || got != 0.5 {
+	if got, err := secondsBetween("1000000000\n", timedAnswer{at: "1500000000"}); err != nil || got != 0.5 {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if _, err := between("", answer{at: "1"}); err == nil {
+	if _, err := secondsBetween("", timedAnswer{at: "1"}); err == nil {
 		t.Error("a setup that noted no end")
 	}
 }

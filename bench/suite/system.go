@@ -13,26 +13,26 @@ import (
 	"vxlan-driver/lab"
 )
 
-// system is one way to connect two containers on two hosts. Each has hosts of its own: what one puts into the kernel's
-// path, such as firewall rules, costs the others nothing.
+// system is one way to connect two containers on two hosts. Each has hosts of its own, so that the
+// firewall rules of one cost the others nothing.
 type system struct {
 	name    string
-	prepare func(ctx context.Context, client, server *lab.Host) (from, to place, err error)
+	prepare func(ctx context.Context, client, server *lab.Host) (from, to location, err error)
 
-	from, to place
+	from, to location
 	rates    map[string][]float64 // by load
 	cpu      map[string][]float64 // seconds of the sender for a unit, by load
 	p50, p99 []float64            // seconds
 }
 
-// place is where a program runs: a network namespace on a host, and its address.
-type place struct {
+// location is where a program runs: a network namespace on a host, and its address.
+type location struct {
 	host *lab.Host
 	pid  string // of a process in the namespace; "" for the host's own
 	addr netip.Addr
 }
 
-func (p place) command(ctx context.Context, argv ...string) *exec.Cmd {
+func (p location) command(ctx context.Context, argv ...string) *exec.Cmd {
 	if p.pid != "" {
 		argv = append([]string{"nsenter", "-t", p.pid, "-n", "--"}, argv...)
 	}
@@ -41,24 +41,24 @@ func (p place) command(ctx context.Context, argv ...string) *exec.Cmd {
 
 const trafficPort = 5201
 
-// open prepares the hosts and starts the server, which ends with ctx.
-func (s *system) open(ctx context.Context, client, server *lab.Host) (err error) {
+// startServer prepares the hosts and starts the server, which ends with ctx.
+func (s *system) startServer(ctx context.Context, client, server *lab.Host) (err error) {
 	if s.from, s.to, err = s.prepare(ctx, client, server); err != nil {
 		return fmt.Errorf("prepare %s: %w", s.name, err)
 	}
-	s.forget()
-	if err := s.to.command(ctx, "probe", "serve", s.target()).Start(); err != nil {
+	s.discardWarmUp()
+	if err := s.to.command(ctx, "probe", "serve", s.serverAddress()).Start(); err != nil {
 		return fmt.Errorf("start server of %s: %w", s.name, err)
 	}
-	return s.wait(ctx)
+	return s.waitUntilReachable(ctx)
 }
 
-// wait until packets pass: a swarm's nodes learn of a container by gossip.
-func (s *system) wait(ctx context.Context) error {
+// waitUntilReachable waits until packets pass. A swarm's nodes learn of a container by gossip.
+func (s *system) waitUntilReachable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		_, err := s.send(ctx, traffic.Load{Kind: traffic.Connect, Period: time.Millisecond})
+		_, err := s.runLoad(ctx, traffic.Load{Kind: traffic.Connect, Period: time.Millisecond})
 		if err == nil {
 			return nil
 		}
@@ -70,19 +70,19 @@ func (s *system) wait(ctx context.Context) error {
 	}
 }
 
-func (s *system) target() string { return netip.AddrPortFrom(s.to.addr, trafficPort).String() }
+func (s *system) serverAddress() string { return netip.AddrPortFrom(s.to.addr, trafficPort).String() }
 
-func (s *system) send(ctx context.Context, l traffic.Load) (r traffic.Result, err error) {
+func (s *system) runLoad(ctx context.Context, l traffic.Load) (r traffic.Result, err error) {
 	out, err := s.from.command(ctx, "probe", "send", "-kind", string(l.Kind), "-streams", fmt.Sprint(l.Streams),
-		"-for", l.Period.String(), s.target()).CombinedOutput()
+		"-for", l.Period.String(), s.serverAddress()).CombinedOutput()
 	if err != nil {
 		return r, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return r, json.Unmarshal(out, &r)
 }
 
-func (s *system) measure(ctx context.Context, name string, l traffic.Load) error {
-	r, err := s.send(ctx, l)
+func (s *system) measureLoad(ctx context.Context, name string, l traffic.Load) error {
+	r, err := s.runLoad(ctx, l)
 	if err != nil {
 		return fmt.Errorf("measure %s, %s: %w", s.name, name, err)
 	}
@@ -95,7 +95,7 @@ func (s *system) measure(ctx context.Context, name string, l traffic.Load) error
 	return nil
 }
 
-// forget drops what was measured while caches and tables were cold.
-func (s *system) forget() {
+// discardWarmUp drops what was measured while caches and tables were cold.
+func (s *system) discardWarmUp() {
 	s.rates, s.cpu, s.p50, s.p99 = map[string][]float64{}, map[string][]float64{}, nil, nil
 }

@@ -29,30 +29,30 @@ var loads = []load{
 }
 
 const (
-	vxlan    = "vxlan"
-	alone    = "vxlan without agents" // MACs are learned, and all passes the bridge
-	hand     = "by hand"
-	docker   = "Docker overlay"
-	underlay = "underlay"
+	systemVXLAN    = "vxlan"
+	systemAlone    = "vxlan without agents" // MACs are learned, and all passes the bridge
+	systemByHand   = "by hand"
+	systemDocker   = "Docker overlay"
+	systemUnderlay = "underlay"
 )
 
-// traffic measures containers on two hosts, and the same hosts without any.
-func (s *Suite) traffic(ctx context.Context) (r Result, err error) {
+// measureTraffic measures containers on two hosts, and the same hosts without any.
+func (s *Suite) measureTraffic(ctx context.Context) (r Result, err error) {
 	// Servers are ended with the lab.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	systems := []*system{{name: vxlan, prepare: prepareVXLAN}, {name: hand, prepare: prepareByHand}}
+	systems := []*system{{name: systemVXLAN, prepare: prepareVXLAN}, {name: systemByHand, prepare: prepareByHand}}
 	suite, note := "", ""
 	if !s.Quick {
-		systems = append(systems, &system{name: alone, prepare: prepareAlone},
-			&system{name: underlay, prepare: prepareUnderlay}, &system{name: docker, prepare: prepareDocker})
+		systems = append(systems, &system{name: systemAlone, prepare: prepareAlone},
+			&system{name: systemUnderlay, prepare: prepareUnderlay}, &system{name: systemDocker, prepare: prepareDocker})
 		suite = lab.SuiteDocker
 	}
-	l, err := s.lab(ctx, suite, 2*len(systems), s.Agent)
+	l, err := s.startLab(ctx, suite, 2*len(systems), s.Agent)
 	if err != nil && suite != "" {
 		note = fmt.Sprintf("Docker's overlay was not measured, since its tree can't be had: %v.", err)
 		systems = systems[:len(systems)-1]
-		l, err = s.lab(ctx, "", 2*len(systems), s.Agent)
+		l, err = s.startLab(ctx, "", 2*len(systems), s.Agent)
 	}
 	if err != nil {
 		return r, err
@@ -60,7 +60,7 @@ func (s *Suite) traffic(ctx context.Context) (r Result, err error) {
 	defer func() { err = errors.Join(err, l.Close()) }()
 	hosts := l.Hosts()
 	for i, system := range systems {
-		if err := system.open(ctx, hosts[2*i], hosts[2*i+1]); err != nil {
+		if err := system.startServer(ctx, hosts[2*i], hosts[2*i+1]); err != nil {
 			return r, err
 		}
 	}
@@ -71,37 +71,37 @@ func (s *Suite) traffic(ctx context.Context) (r Result, err error) {
 	if s.Quick {
 		return r, nil
 	}
-	table, err := s.profile(ctx, systems)
+	table, err := s.profileLoads(ctx, systems)
 	r.Tables = append(r.Tables, table)
 	return r, err
 }
 
 // sendAll has the systems take turns at each load, so that the two of a pair are a second apart.
 func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
-	s.log("traffic: measuring")
-	// Many short rounds tell more than few long ones: what disturbs comes and goes. One is to warm up.
-	measured, period := s.rounds(17, 11), 450*time.Millisecond
+	s.logf("traffic: measuring")
+	// Many short rounds tell more than few long ones, since disturbances come and go. The first warms up.
+	measured, period := s.roundCount(17, 11), 450*time.Millisecond
 	if s.Quick {
 		period = 250 * time.Millisecond
 	}
 	for round := range measured + 1 {
 		for _, load := range loads {
 			for i := range systems {
-				// A different one begins each time, and what came before is another one: being first may be an advantage, and
-				// some leave the machine busy.
+				// The order changes each round: being first may be an advantage, and some systems leave the
+				// machine busy.
 				if round%2 == 1 {
 					i = len(systems) - 1 - i
 				}
 				system := systems[(i+round/2)%len(systems)]
 				load.Period = period
-				if err := system.measure(ctx, load.name, load.Load); err != nil {
+				if err := system.measureLoad(ctx, load.name, load.Load); err != nil {
 					return err
 				}
 			}
 		}
 		if round == 0 {
 			for _, system := range systems {
-				system.forget()
+				system.discardWarmUp()
 			}
 		}
 	}
@@ -112,12 +112,12 @@ func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 func trafficResult(systems []*system, note string) (r Result) {
 	for _, theirs := range systems[1:] {
 		faster, slower := trafficTargets(theirs.name)
-		all := versus(systems[0], theirs, faster, slower)
+		all := compareSystems(systems[0], theirs, faster, slower)
 		r.Comparisons = append(r.Comparisons, all...)
 		r.Tables = append(r.Tables, compareTable("Against "+theirs.name, all))
 	}
 	if len(systems) > 2 {
-		r.Tables = append(r.Tables, compareTable("Without agents, against by hand", versus(systems[2], systems[1], nil, nil)))
+		r.Tables = append(r.Tables, compareTable("Without agents, against by hand", compareSystems(systems[2], systems[1], nil, nil)))
 	}
 	if note != "" {
 		r.Tables = append(r.Tables, report.Table{Notes: []string{note}})
@@ -125,8 +125,8 @@ func trafficResult(systems []*system, note string) (r Result) {
 	return r
 }
 
-// versus compares two systems by all loads.
-func versus(ours, theirs *system, faster, slower *stats.Bound) (all []Comparison) {
+// compareSystems compares two systems by all loads.
+func compareSystems(ours, theirs *system, faster, slower *stats.Bound) (all []Comparison) {
 	for _, load := range loads {
 		all = append(all, Comparison{What: load.name, Than: theirs.name, A: ours.rates[load.name], B: theirs.rates[load.name],
 			Unit: load.unit, Target: faster, Quick: atLeast(0.9)})
@@ -143,9 +143,9 @@ func versus(ours, theirs *system, faster, slower *stats.Bound) (all []Comparison
 // trafficTargets are within 2 % of what is built by hand, and ahead of Docker; the underlay has none: no tunnel reaches it.
 func trafficTargets(name string) (rate, latency *stats.Bound) {
 	switch name {
-	case hand:
+	case systemByHand:
 		return atLeast(0.98), atMost(1.02)
-	case docker:
+	case systemDocker:
 		return atLeast(1), atMost(1)
 	}
 	return nil, nil

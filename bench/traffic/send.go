@@ -17,7 +17,7 @@ import (
 
 // Send sends a load to a server and returns what came of it.
 func Send(addr string, l Load) (Result, error) {
-	before, err := computed()
+	before, err := cpuSeconds()
 	if err != nil {
 		return Result{}, err
 	}
@@ -38,13 +38,13 @@ func Send(addr string, l Load) (Result, error) {
 	if err != nil {
 		return r, fmt.Errorf("send %s to %s: %w", l.Kind, addr, err)
 	}
-	after, err := computed()
+	after, err := cpuSeconds()
 	r.CPU = (after - before) / n
 	return r, err
 }
 
-// computed returns the seconds that this process has computed.
-func computed() (float64, error) {
+// cpuSeconds returns the seconds that this process has computed.
+func cpuSeconds() (float64, error) {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
 		return 0, fmt.Errorf("read CPU time: %w", err)
@@ -71,7 +71,7 @@ func sendStreams(addr string, l Load) (sum Result, units float64, err error) {
 }
 
 func sendStream(addr string, period time.Duration) (n count, err error) {
-	f, err := dial(addr, Stream)
+	f, err := dialServer(addr, Stream)
 	if err != nil {
 		return n, err
 	}
@@ -103,7 +103,7 @@ func readCount(f *os.File) (n count, err error) {
 const packetSize = 64
 
 func sendPackets(addr string, l Load) (r Result, sent float64, err error) {
-	control, err := dial(addr, UDP)
+	control, err := dialServer(addr, UDP)
 	if err != nil {
 		return r, 0, err
 	}
@@ -136,7 +136,7 @@ func sendPackets(addr string, l Load) (r Result, sent float64, err error) {
 }
 
 func sendEcho(addr string, l Load) (r Result, units float64, err error) {
-	f, err := dial(addr, Echo)
+	f, err := dialServer(addr, Echo)
 	if err != nil {
 		return r, 0, err
 	}
@@ -173,7 +173,7 @@ func sendConnects(addr string, l Load) (r Result, n float64, err error) {
 }
 
 func connectOnce(addr string) error {
-	f, err := dial(addr, Connect)
+	f, err := dialServer(addr, Connect)
 	if err != nil {
 		return err
 	}

@@ -34,12 +34,12 @@ func Serve(addr string) error {
 			return err
 		}
 		// Errors of one connection are the client's to report: it gets no count.
-		go answer(c.(*net.TCPConn), udp)
+		go serveConn(c.(*net.TCPConn), udp)
 	}
 }
 
-func answer(c *net.TCPConn, udp *os.File) error {
-	f, err := blocking(c)
+func serveConn(c *net.TCPConn, udp *os.File) error {
+	f, err := blockingConn(c)
 	if err != nil {
 		return err
 	}
@@ -67,10 +67,10 @@ func answer(c *net.TCPConn, udp *os.File) error {
 		_, err := f.WriteString("x")
 		return err
 	}
-	return echo(f)
+	return echoMessages(f)
 }
 
-func echo(f *os.File) error {
+func echoMessages(f *os.File) error {
 	var b [1]byte
 	for {
 		if _, err := f.Read(b[:]); err != nil {

@@ -38,8 +38,8 @@ type Result struct {
 	P99  time.Duration `json:",omitempty"`
 }
 
-// blocking is a TCP connection without the runtime's poller. The connection itself is closed.
-func blocking(c *net.TCPConn) (*os.File, error) {
+// blockingConn is a TCP connection without the runtime's poller. The connection itself is closed.
+func blockingConn(c *net.TCPConn) (*os.File, error) {
 	defer c.Close()
 	f, err := c.File()
 	if err != nil {
@@ -52,13 +52,13 @@ func blocking(c *net.TCPConn) (*os.File, error) {
 	return f, nil
 }
 
-// dial opens a connection and says what it is for.
-func dial(addr string, kind Kind) (*os.File, error) {
+// dialServer opens a connection and says what it is for.
+func dialServer(addr string, kind Kind) (*os.File, error) {
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
 	if err != nil {
 		return nil, err
 	}
-	f, err := blocking(c.(*net.TCPConn))
+	f, err := blockingConn(c.(*net.TCPConn))
 	if err != nil {
 		return nil, err
 	}

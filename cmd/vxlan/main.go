@@ -39,6 +39,6 @@ func main() {
 	case slices.Contains(args, "--version"):
 		fmt.Println("vxlan", version.String())
 	default:
-		os.Exit(netavark.Main(wiring.Driver(), version.String(), args, os.Stdin, os.Stdout))
+		os.Exit(netavark.Main(wiring.Plugin(), version.String(), args, os.Stdin, os.Stdout))
 	}
 }

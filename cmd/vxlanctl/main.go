@@ -7,13 +7,13 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/plugin"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
 )
 
 // localHost is this host's driver and agent.
-type localHost struct{ *driver.Driver }
+type localHost struct{ *plugin.Plugin }
 
 // Status asks the agent.
 func (localHost) Status() (agentapi.StatusReport, error) {
@@ -21,7 +21,7 @@ func (localHost) Status() (agentapi.StatusReport, error) {
 }
 
 func main() {
-	if err := ctl.Command(localHost{wiring.Driver()}, version.String(), os.Stdout).Execute(); err != nil {
+	if err := ctl.Command(localHost{wiring.Plugin()}, version.String(), os.Stdout).Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
 		os.Exit(1)
 	}

@@ -27,6 +27,7 @@ type cappedFile struct {
 	path string
 }
 
+// Write appends to the file, and rotates it if it has become too long.
 func (c cappedFile) Write(b []byte) (int, error) {
 	n, err := c.File.Write(b)
 	if info, statErr := c.Stat(); statErr == nil && info.Size() > maxLogSize {

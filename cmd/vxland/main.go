@@ -123,9 +123,9 @@ func runProgram(o options) error {
 }
 
 func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
-	d := wiring.Driver()
-	d.Records = new(store.Cache)
-	lock, err := lockHost(ctx, d.StoreDir)
+	host := wiring.Host()
+	host.Records = new(store.Cache)
+	lock, err := lockHost(ctx, host.StoreDir)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	names := dns.New(log)
 	defer names.Close()
 	a := &agent.Agent{
-		Driver: d, Config: c, Names: names, Watch: watch.Changes, Resolvers: hostResolvers,
+		Host: host, Config: c, Names: names, Watch: watch.Changes, Resolvers: hostResolvers,
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{

@@ -15,7 +15,7 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 )
 
@@ -31,7 +31,7 @@ type Cluster interface {
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before
 // Run and not changed afterwards.
 type Agent struct {
-	Driver *driver.Driver
+	Host   *hoststate.Host
 	Config config.Config
 	Names  NameServer
 	// NewCluster makes the control plane that talks to other hosts from the address.
@@ -80,7 +80,7 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	defer server.Wait()
 	defer a.clusters.wg.Wait()
 	defer cancel()
-	store, err := watchStore(ctx, a.Driver.StoreDir)
+	store, err := watchStore(ctx, a.Host.StoreDir)
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
@@ -98,7 +98,7 @@ func (a *Agent) prepareParts() {
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
 	a.claims = new(addrclaim.Claims)
-	a.dns = &dnsFeed{server: a.Names, host: a.Driver, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
+	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
@@ -197,9 +197,9 @@ func (a *Agent) answerRequest(waiting request, err error) {
 // as it is.
 func (a *Agent) shutdown() {
 	if _, pending := a.announcer.NextAttempt(); pending {
-		a.announcer.FlushAnnouncements(a.Driver)
+		a.announcer.FlushAnnouncements(a.Host)
 	}
-	if err := a.Driver.FallBackToStatic(); err != nil {
+	if err := a.Host.FallBackToStatic(); err != nil {
 		a.Log.Warn("cannot return networks to their static host lists", "err", err)
 	}
 }
@@ -207,7 +207,7 @@ func (a *Agent) shutdown() {
 // leaveIfEmpty takes the host out of its clusters if it still has no network, and tells
 // whether it did.
 func (a *Agent) leaveIfEmpty() bool {
-	s, err := a.Driver.Begin()
+	s, err := a.Host.Begin()
 	if err != nil {
 		return false
 	}
@@ -231,7 +231,7 @@ func (a *Agent) upstreams() []netip.AddrPort {
 }
 
 // toMembership is a network as packages membership and addrclaim see it.
-func toMembership(n driver.LocalNetwork) membership.Network {
+func toMembership(n hoststate.Network) membership.Network {
 	m := membership.Network{Network: n.Network, VTEP: n.VTEP}
 	for _, r := range n.Endpoints {
 		m.Endpoints = append(m.Endpoints, &r.Endpoint)
@@ -239,7 +239,7 @@ func toMembership(n driver.LocalNetwork) membership.Network {
 	return m
 }
 
-func allToMembership(networks []driver.LocalNetwork) []membership.Network {
+func allToMembership(networks []hoststate.Network) []membership.Network {
 	var all []membership.Network
 	for _, n := range networks {
 		all = append(all, toMembership(n))

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/store"
 )
@@ -78,7 +78,7 @@ func (q *announcer) NextAttempt() (after time.Duration, pending bool) {
 // AnnouncePending makes the pending containers announce their addresses. A failure is retried, and
 // is logged rather than returned: it is no trouble of those who wait for the turn. incomplete
 // says that networks could not be read, so a container that is not found may still be there.
-func (q *announcer) AnnouncePending(s *driver.Session, networks []driver.LocalNetwork, incomplete bool) {
+func (q *announcer) AnnouncePending(s *hoststate.Session, networks []hoststate.Network, incomplete bool) {
 	for _, p := range q.takePending() {
 		n, r, found := findRecord(networks, p.EndpointKey)
 		var err error
@@ -114,7 +114,7 @@ func (q *announcer) requeueFailed(p pendingAnnouncement) {
 }
 
 // FlushAnnouncements makes the containers announce their addresses that no turn has reached.
-func (q *announcer) FlushAnnouncements(host *driver.Driver) {
+func (q *announcer) FlushAnnouncements(host *hoststate.Host) {
 	s, err := host.Begin()
 	if err == nil {
 		networks, readErr := s.Networks()
@@ -128,7 +128,7 @@ func (q *announcer) FlushAnnouncements(host *driver.Driver) {
 
 // RequeueRecent queues, in the agent's first turn, the containers that were set up so recently
 // that the agent before this one may not have reached them.
-func (q *announcer) RequeueRecent(s *driver.Session, networks []driver.LocalNetwork) error {
+func (q *announcer) RequeueRecent(s *hoststate.Session, networks []hoststate.Network) error {
 	if q.requeued {
 		return nil
 	}
@@ -147,7 +147,7 @@ func (q *announcer) RequeueRecent(s *driver.Session, networks []driver.LocalNetw
 }
 
 // findRecord returns a container's network and record.
-func findRecord(networks []driver.LocalNetwork, key membership.EndpointKey) (driver.LocalNetwork, *store.Record, bool) {
+func findRecord(networks []hoststate.Network, key membership.EndpointKey) (hoststate.Network, *store.Record, bool) {
 	for _, n := range networks {
 		if n.ID != key.NetworkID {
 			continue
@@ -158,5 +158,5 @@ func findRecord(networks []driver.LocalNetwork, key membership.EndpointKey) (dri
 			}
 		}
 	}
-	return driver.LocalNetwork{}, nil, false
+	return hoststate.Network{}, nil, false
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -195,8 +195,8 @@ func TestPendingAnnouncementDoesNotHurryFailingTurns(t *testing.T) {
 		r.setup(2)
 		var broken atomic.Bool
 		var tries atomic.Int32
-		open := r.Driver.Open
-		r.Driver.Open = func(path string) (driver.Namespace, error) {
+		open := r.Host.Open
+		r.Host.Open = func(path string) (hoststate.Namespace, error) {
 			if tries.Add(1); broken.Load() {
 				return nil, errors.New("no descriptors")
 			}

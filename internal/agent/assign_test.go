@@ -55,7 +55,7 @@ const (
 // withGossipAgent runs a test with an agent that assigns addresses, and has just been started.
 func withGossipAgent(t *testing.T, test func(*testing.T, *rig)) {
 	withAgent(t, func(t *testing.T, r *rig) {
-		r.Driver.Agent = assigningPluginSide{r: r}
+		r.plugin.Agent = assigningPluginSide{r: r}
 		r.prepareCluster = func(c *fakeCluster) {
 			time.AfterFunc(ready, func() { close(c.ready) })
 		}
@@ -76,7 +76,7 @@ func TestNewAgentKeepsPeersThatNobodyHasMentioned(t *testing.T) {
 			}
 			return fmt.Sprint(l.FDB)
 		}
-		if _, err := r.Driver.Setup(gossipAttachRequest(1, "")); err != nil {
+		if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
 			t.Fatal(err)
 		}
 		r.cluster().show(otherHost(11, "there"))
@@ -116,7 +116,7 @@ func TestNewAgentKeepsPeersThatNobodyHasMentioned(t *testing.T) {
 func TestFirstContainerGetsAnAddressAndSoDoesTheHost(t *testing.T) {
 	withGossipAgent(t, func(t *testing.T, r *rig) {
 		began := time.Now()
-		status, err := r.Driver.Setup(gossipAttachRequest(1, ""))
+		status, err := r.plugin.Setup(gossipAttachRequest(1, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,20 +144,20 @@ func TestFirstContainerGetsAnAddressAndSoDoesTheHost(t *testing.T) {
 // the user wants it.
 func TestAddressThatAnswersOnTheWireIsNotAssigned(t *testing.T) {
 	withGossipAgent(t, func(t *testing.T, r *rig) {
-		status, err := r.Driver.Setup(gossipAttachRequest(1, ""))
+		status, err := r.plugin.Setup(gossipAttachRequest(1, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
 		next := status.Interfaces["eth0"].Subnets[0].IPNet.Addr().Next()
 		r.kernel.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: next, MAC: kernel.MAC{2, 7}}: vtep(12)}
-		status, err = r.Driver.Setup(gossipAttachRequest(2, ""))
+		status, err = r.plugin.Setup(gossipAttachRequest(2, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := status.Interfaces["eth0"].Subnets[0].IPNet.Addr(); got == next {
 			t.Errorf("got %v", got)
 		}
-		_, err = r.Driver.Setup(gossipAttachRequest(3, `, "static_ips": ["`+next.String()+`"]`))
+		_, err = r.plugin.Setup(gossipAttachRequest(3, `, "static_ips": ["`+next.String()+`"]`))
 		if err == nil || !strings.Contains(err.Error(), "is in use: 02:07:00:00:00:00 on host 198.18.0.12 answers for it; choose another --ip") {
 			t.Errorf("got %v", err)
 		}
@@ -167,14 +167,14 @@ func TestAddressThatAnswersOnTheWireIsNotAssigned(t *testing.T) {
 // Nothing of a refused container is published, or left on the host.
 func TestAddressOfAnotherHostIsRefused(t *testing.T) {
 	withGossipAgent(t, func(t *testing.T, r *rig) {
-		if _, err := r.Driver.Setup(gossipAttachRequest(1, "")); err != nil {
+		if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
 			t.Fatal(err)
 		}
 		h := otherHost(11)
 		h.Memberships[0].Endpoints = []cluster.Endpoint{{ContainerID: "x", Names: []string{"web"}, MAC: kernel.MAC{2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.7")}}}
 		c := r.cluster()
 		c.showQuietly(h)
-		_, err := r.Driver.Setup(gossipAttachRequest(2, `, "static_ips": ["10.0.0.7"]`))
+		_, err := r.plugin.Setup(gossipAttachRequest(2, `, "static_ips": ["10.0.0.7"]`))
 		if err == nil || !strings.Contains(err.Error(), "address 10.0.0.7 of network blue is in use by container web on host") {
 			t.Errorf("got %v", err)
 		}
@@ -183,7 +183,7 @@ func TestAddressOfAnotherHostIsRefused(t *testing.T) {
 		if own := c.seen().own; len(own[0].Endpoints) != 1 {
 			t.Errorf("published %+v", own[0].Endpoints)
 		}
-		if err := r.Driver.Teardown(gossipAttachRequest(1, "")); err != nil {
+		if err := r.plugin.Teardown(gossipAttachRequest(1, "")); err != nil {
 			t.Error(err)
 		}
 		if links := r.kernel.HostNamespace().Links(); len(links) != 1 {

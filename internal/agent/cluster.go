@@ -11,7 +11,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 )
 
@@ -75,8 +75,8 @@ func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 }
 
 // GroupByCluster returns the networks that need an agent, by the address of their cluster.
-func (s *clusterSet) GroupByCluster(networks []driver.LocalNetwork) map[netip.Addr][]driver.LocalNetwork {
-	groups := make(map[netip.Addr][]driver.LocalNetwork)
+func (s *clusterSet) GroupByCluster(networks []hoststate.Network) map[netip.Addr][]hoststate.Network {
+	groups := make(map[netip.Addr][]hoststate.Network)
 	for _, n := range networks {
 		if n.NeedsAgent() {
 			bind := s.bindAddr(n.VTEP.Local)
@@ -104,7 +104,7 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 }
 
 // SetSeeds tells a cluster which hosts to ask for the others.
-func (s *clusterSet) SetSeeds(bind netip.Addr, networks []driver.LocalNetwork) {
+func (s *clusterSet) SetSeeds(bind netip.Addr, networks []hoststate.Network) {
 	seeds := s.seedsOf(networks)
 	m := s.members[bind]
 	m.SetSeeds(seeds)
@@ -112,7 +112,7 @@ func (s *clusterSet) SetSeeds(bind netip.Addr, networks []driver.LocalNetwork) {
 }
 
 // seedsOf returns the hosts that the configuration and the networks list.
-func (s *clusterSet) seedsOf(networks []driver.LocalNetwork) []netip.AddrPort {
+func (s *clusterSet) seedsOf(networks []hoststate.Network) []netip.AddrPort {
 	seen := make(map[netip.AddrPort]bool)
 	var seeds []netip.AddrPort
 	add := func(ap netip.AddrPort) {

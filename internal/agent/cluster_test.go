@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
 )
@@ -26,12 +26,12 @@ func parseConfig(t *testing.T, text string) config.Config {
 // Seeds are the hosts that the configuration names, those that the networks list and those
 // that were found, but not the host itself.
 func TestSeeds(t *testing.T) {
-	static := driver.LocalNetwork{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}}}
-	gossip := driver.LocalNetwork{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(7), vtep(8)}}}
+	static := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}}}
+	gossip := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(7), vtep(8)}}}
 	gossip.Gossip, gossip.Network.Remotes = true, []netip.Addr{vtep(1), vtep(7)}
 	s := newClusterSet(parseConfig(t, `seeds = ["198.18.0.9"]`), nil, slog.New(slog.DiscardHandler))
 	var got []netip.Addr
-	for _, seed := range s.seedsOf([]driver.LocalNetwork{static, gossip}) {
+	for _, seed := range s.seedsOf([]hoststate.Network{static, gossip}) {
 		got = append(got, seed.Addr())
 	}
 	if want := []netip.Addr{vtep(9), vtep(2), vtep(3), vtep(7), vtep(8)}; !slices.Equal(got, want) {

@@ -10,7 +10,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/store"
 )
@@ -32,14 +32,14 @@ type NameServer interface {
 // that starts does not wait for one: its record is added to those of the last turn.
 type dnsFeed struct {
 	server     NameServer
-	host       *driver.Driver
+	host       *hoststate.Host
 	upstreams  func() []netip.AddrPort
 	snapshotOf func(membership.Network) cluster.Snapshot
 	log        *slog.Logger
 
 	mu       sync.Mutex
-	networks map[string]driver.LocalNetwork // by ID, as the last turn found them, unless it failed
-	added    []addedRecord                  // since the turn under way began, which may not have read them
+	networks map[string]hoststate.Network // by ID, as the last turn found them, unless it failed
+	added    []addedRecord                // since the turn under way began, which may not have read them
 }
 
 // addedRecord is a container whose record was added to its network's zone without a turn.
@@ -78,14 +78,14 @@ func (f *dnsFeed) BeginTurn() {
 }
 
 // EndTurn keeps what a turn found.
-func (f *dnsFeed) EndTurn(networks []driver.LocalNetwork, err error) {
+func (f *dnsFeed) EndTurn(networks []hoststate.Network, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.networks = nil
 	if err != nil {
 		return
 	}
-	f.networks = make(map[string]driver.LocalNetwork, len(networks))
+	f.networks = make(map[string]hoststate.Network, len(networks))
 	for _, n := range networks {
 		f.networks[n.ID] = n
 	}
@@ -94,7 +94,7 @@ func (f *dnsFeed) EndTurn(networks []driver.LocalNetwork, err error) {
 // UpdateZones sets the zones of all networks. Where another program has port 53, such as a name
 // server on all of the host's addresses, the server has fallen back to a port of its own for
 // each address. The network then moves to a port that stays, to which 53 can be redirected.
-func (f *dnsFeed) UpdateZones(networks []driver.LocalNetwork) error {
+func (f *dnsFeed) UpdateZones(networks []hoststate.Network) error {
 	err := f.setZones(networks)
 	moved := false
 	for i, n := range networks {
@@ -110,7 +110,7 @@ func (f *dnsFeed) UpdateZones(networks []driver.LocalNetwork) error {
 }
 
 // setZones sets the name server. Its errors say which networks' names are not answered.
-func (f *dnsFeed) setZones(networks []driver.LocalNetwork) error {
+func (f *dnsFeed) setZones(networks []hoststate.Network) error {
 	zones := membership.Zones(allToMembership(networks), f.snapshotOf, f.upstreams())
 	f.mu.Lock()
 	err := f.server.Set(f.withAddedLocked(zones, networks))
@@ -124,7 +124,7 @@ func (f *dnsFeed) setZones(networks []driver.LocalNetwork) error {
 		if z, ok := errors.AsType[dns.ZoneError](err); ok {
 			for _, n := range networks {
 				if n.Name == z.Network {
-					err = driver.NetworkError{NetworkID: n.ID, Err: err}
+					err = hoststate.NetworkError{NetworkID: n.ID, Err: err}
 				}
 			}
 		}
@@ -134,7 +134,7 @@ func (f *dnsFeed) setZones(networks []driver.LocalNetwork) error {
 }
 
 // withAddedLocked adds to the zones the records that the turn has not read.
-func (f *dnsFeed) withAddedLocked(zones []dns.Zone, networks []driver.LocalNetwork) []dns.Zone {
+func (f *dnsFeed) withAddedLocked(zones []dns.Zone, networks []hoststate.Network) []dns.Zone {
 	for _, e := range f.added {
 		for _, n := range networks {
 			i := slices.IndexFunc(zones, func(z dns.Zone) bool { return z.Network == n.Name })
@@ -147,7 +147,7 @@ func (f *dnsFeed) withAddedLocked(zones []dns.Zone, networks []driver.LocalNetwo
 }
 
 // lostPort53 tells whether the server listens on another port than 53 for the network.
-func (f *dnsFeed) lostPort53(n driver.LocalNetwork) bool {
+func (f *dnsFeed) lostPort53(n hoststate.Network) bool {
 	return slices.ContainsFunc(f.server.Listening(), func(l dns.Listening) bool {
 		return l.Network == n.Name && l.Port != dns.Port
 	})
@@ -155,7 +155,7 @@ func (f *dnsFeed) lostPort53(n driver.LocalNetwork) bool {
 
 // redirectPort53 records the fallback port of the networks that have it, and makes the firewall
 // redirect port 53 to it.
-func (f *dnsFeed) redirectPort53(networks []driver.LocalNetwork) error {
+func (f *dnsFeed) redirectPort53(networks []hoststate.Network) error {
 	s, err := f.host.Begin()
 	if err != nil {
 		return err
@@ -168,11 +168,11 @@ func (f *dnsFeed) redirectPort53(networks []driver.LocalNetwork) error {
 	}
 	// Read again, since the store may have changed.
 	now, err := s.Networks()
-	errs = append(errs, err, s.Mend(now))
+	errs = append(errs, err, s.Reconcile(now, hoststate.ScopeFull))
 	return errors.Join(append(errs, s.Close())...)
 }
 
-func hasContainer(n driver.LocalNetwork, containerID string) bool {
+func hasContainer(n hoststate.Network, containerID string) bool {
 	_, ok := slices.BinarySearchFunc(n.Endpoints, containerID, func(r *store.Record, id string) int { return cmp.Compare(r.ContainerID, id) })
 	return ok
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"reflect"
 
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 )
 
@@ -19,7 +19,7 @@ type forwarder struct {
 
 // UpdateForwarding gives the kernel the forwarding of each network that has news, or, in a full
 // turn, of all networks.
-func (f *forwarder) UpdateForwarding(s *driver.Session, networks []driver.LocalNetwork, what scope) error {
+func (f *forwarder) UpdateForwarding(s *hoststate.Session, networks []hoststate.Network, what scope) error {
 	var errs []error
 	applied := make(map[string]membership.Forwarding)
 	for _, local := range networks {

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"vxlan-driver/internal/addrclaim"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 )
 
@@ -18,7 +18,7 @@ type peerTracker struct {
 
 // UpdatePeers records the peers of all networks, and tells whether that is news to the kernel. It
 // changes the networks to what they are then.
-func (t *peerTracker) UpdatePeers(s *driver.Session, networks []driver.LocalNetwork) (changed bool, err error) {
+func (t *peerTracker) UpdatePeers(s *hoststate.Session, networks []hoststate.Network) (changed bool, err error) {
 	var errs []error
 	for i := range networks {
 		if !networks[i].NeedsAgent() {
@@ -30,7 +30,7 @@ func (t *peerTracker) UpdatePeers(s *driver.Session, networks []driver.LocalNetw
 	return changed, errors.Join(errs...)
 }
 
-func (t *peerTracker) updateNetwork(s *driver.Session, local *driver.LocalNetwork) (changed bool, err error) {
+func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Network) (changed bool, err error) {
 	n := toMembership(*local)
 	have, known := local.Peers()
 	var recorded *membership.RecordedPeers

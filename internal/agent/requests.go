@@ -6,7 +6,7 @@ import (
 
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 )
 
@@ -130,5 +130,5 @@ func (b *requestBroker) SyncNetworkAndWait(ctx context.Context, key membership.E
 	if key.NetworkID == "" {
 		return err
 	}
-	return driver.FilterByNetwork(key.NetworkID, err)
+	return hoststate.FilterByNetwork(key.NetworkID, err)
 }

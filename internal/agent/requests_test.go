@@ -21,7 +21,7 @@ func TestSyncReportsOnlyItsOwnNetwork(t *testing.T) {
 		ns, q := attachRequest(2)
 		q.Network = json.RawMessage(strings.NewReplacer("blue", "red", "7c7b", "8d8d", `"100"`, `"200"`, "198.18", "198.19", "eth0", "eth1", "10.0.0", "10.1.0").Replace(testNetwork))
 		q.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["10.1.0.3"]}`)
-		if _, err := r.Driver.Setup(ns, q); err != nil {
+		if _, err := r.plugin.Setup(ns, q); err != nil {
 			t.Fatal(err)
 		}
 		r.kernel.HostNamespace().Remove("eth1")

@@ -17,10 +17,11 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/config"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fakekernel"
 	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/plugin"
 )
 
 const testNetwork = `{"name": "blue", "driver": "vxlan", "id": "7c7b", "network_interface": "br-blue",
@@ -31,6 +32,7 @@ const testNetwork = `{"name": "blue", "driver": "vxlan", "id": "7c7b", "network_
 // rig is an agent whose loop runs on a fake host, and the plugin beside it.
 type rig struct {
 	*Agent
+	plugin *plugin.Plugin // on the same host
 	t      testing.TB
 	kernel *fakekernel.Kernel
 	names  *fakeNameServer
@@ -65,19 +67,20 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	r.Agent = &Agent{
-		Driver: &driver.Driver{
+		Host: &hoststate.Host{
 			Open:     r.openNamespace,
 			StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(),
-			Zones: noFirewalld{}, Agent: pluginSide{}, Warn: func(message string) { t.Error(message) },
+			Zones: noFirewalld{}, Warn: func(message string) { t.Error(message) },
 		},
 		Config: c, Names: r.names, NewCluster: r.newCluster,
 		Resolvers: func() []netip.AddrPort { return nil },
 		Version:   "test", Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
+	r.plugin = &plugin.Plugin{Host: r.Agent.Host, Agent: pluginSide{}}
 	return r
 }
 
-func (r *rig) openNamespace(path string) (driver.Namespace, error) {
+func (r *rig) openNamespace(path string) (hoststate.Namespace, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ns, err := r.kernel.Open(path)
@@ -158,7 +161,7 @@ func attachRequest(i int) (namespace string, q netavark.Request) {
 // setup sets container i up as the plugin does, without a word to the agent.
 func (r *rig) setup(i int) {
 	r.t.Helper()
-	if _, err := r.Driver.Setup(attachRequest(i)); err != nil {
+	if _, err := r.plugin.Setup(attachRequest(i)); err != nil {
 		r.t.Fatal(err)
 	}
 	r.mu.Lock()
@@ -168,7 +171,7 @@ func (r *rig) setup(i int) {
 // teardown is the opposite of setup.
 func (r *rig) teardown(i int) {
 	r.t.Helper()
-	if err := r.Driver.Teardown(attachRequest(i)); err != nil {
+	if err := r.plugin.Teardown(attachRequest(i)); err != nil {
 		r.t.Fatal(err)
 	}
 	r.mu.Lock()
@@ -234,8 +237,8 @@ func (r *rig) announcements(i int) (n int) {
 
 // failToOpen makes the namespace fail to open, n times.
 func (r *rig) failToOpen(path string, n int) {
-	open := r.Driver.Open
-	r.Driver.Open = func(p string) (driver.Namespace, error) {
+	open := r.Host.Open
+	r.Host.Open = func(p string) (hoststate.Namespace, error) {
 		if p == path && n > 0 {
 			n--
 			return nil, errors.New("no descriptors")

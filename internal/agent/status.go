@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 )
 
@@ -51,7 +51,7 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 }
 
 // UpdateReport makes the report of a turn.
-func (s *statusReporter) UpdateReport(networks []driver.LocalNetwork) {
+func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
 	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus()}
 	for _, n := range locals {

@@ -6,14 +6,14 @@ import (
 	"net/netip"
 
 	"vxlan-driver/internal/addrclaim"
-	"vxlan-driver/internal/driver"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 )
 
 // turn brings the host in step with its store and the other hosts, as far as the scope says. It
 // tells whether the store is empty.
 func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
-	s, err := a.Driver.Begin()
+	s, err := a.Host.Begin()
 	if err != nil {
 		return false, err
 	}
@@ -29,7 +29,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 }
 
 // turnLocked is the part of a turn that holds the store's lock.
-func (a *Agent) turnLocked(ctx context.Context, s *driver.Session, what scope) (networks []driver.LocalNetwork, empty bool, err error) {
+func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty bool, err error) {
 	empty, err = s.Empty()
 	if err != nil {
 		return nil, false, err
@@ -44,9 +44,9 @@ func (a *Agent) turnLocked(ctx context.Context, s *driver.Session, what scope) (
 	errs := []error{err, peersErr}
 	switch {
 	case what >= scopeFull:
-		errs = append(errs, s.Mend(networks))
+		errs = append(errs, s.Reconcile(networks, hoststate.ScopeFull))
 	case changed:
-		errs = append(errs, s.Follow(networks))
+		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
 	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel,
@@ -59,7 +59,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *driver.Session, what scope) (
 }
 
 // startClusters starts the clusters that are missing, and publishes what this host has in all.
-func (a *Agent) startClusters(ctx context.Context, networks []driver.LocalNetwork) error {
+func (a *Agent) startClusters(ctx context.Context, networks []hoststate.Network) error {
 	groups := a.clusters.GroupByCluster(networks)
 	var errs []error
 	for bind := range groups {
@@ -69,7 +69,7 @@ func (a *Agent) startClusters(ctx context.Context, networks []driver.LocalNetwor
 }
 
 // publish tells each running cluster what this host has in it.
-func (a *Agent) publish(groups map[netip.Addr][]driver.LocalNetwork) error {
+func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 	var errs []error
 	// A cluster that no network needs any more goes on: a restart of the last container would
 	// make the others forget this host and find it again.
@@ -80,14 +80,14 @@ func (a *Agent) publish(groups map[netip.Addr][]driver.LocalNetwork) error {
 			a.clusters.SetSeeds(bind, networks)
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
-			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Driver, networks),
+			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Host, networks),
 		}))
 	}
 	return errors.Join(errs...)
 }
 
 // probeFunc returns what asks the wire who has addresses of the networks.
-func probeFunc(host *driver.Driver, networks []driver.LocalNetwork) addrclaim.ProbeFunc {
+func probeFunc(host *hoststate.Host, networks []hoststate.Network) addrclaim.ProbeFunc {
 	return func(networkID string, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
 		for _, n := range networks {
 			if n.ID == networkID {

@@ -93,6 +93,7 @@ func (r Response) agentError() error {
 // AgentError is an error that the agent reports, as opposed to one of reaching it.
 type AgentError struct{ text string }
 
+// Error says that the error is the agent's.
 func (f AgentError) Error() string { return "vxland: " + f.text }
 
 // Answered marks the error as an answer of a running agent.

@@ -38,7 +38,7 @@ func Canonical(memberships []Membership) ([]Membership, error) {
 	return sorted, Check(sorted)
 }
 
-// Check says why memberships are not what Canonical returns.
+// Check returns an error if memberships are not valid, or not in the order of Canonical.
 func Check(memberships []Membership) error {
 	if len(memberships) > MaxMemberships {
 		return fmt.Errorf("%d networks on a host, at most %d are allowed", len(memberships), MaxMemberships)

@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// answersFrom returns what a zone of the server answers, in order: addresses, names, or the response code.
+// answersFrom returns a zone's answer: the response code, then addresses or names, sorted.
 func answersFrom(t *testing.T, s *Server, network, name string, typ uint16) string {
 	t.Helper()
 	wire, err := question(name, typ).Pack()
@@ -30,7 +30,6 @@ func answersFrom(t *testing.T, s *Server, network, name string, typ uint16) stri
 	return strings.Join(all, " ")
 }
 
-// A container that is added is answered for besides all others, until the next Set says what there is.
 func TestAddedRecordIsAnsweredUntilNextSet(t *testing.T) {
 	s := New(slog.New(slog.DiscardHandler))
 	red := Zone{Network: "red", Device: "br-red", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, Records: []Record{
@@ -67,7 +66,7 @@ func TestAddedRecordIsAnsweredUntilNextSet(t *testing.T) {
 		"3.0.0.10.in-addr.arpa PTR": "NOERROR new. web.", "2.0.0.10.in-addr.arpa PTR": "NOERROR web. www.",
 		"5.0.0.10.in-addr.arpa PTR": "NXDOMAIN", "nobody.dns.podman A": "NXDOMAIN",
 	})
-	set() // they are gone again, before Set has heard of them
+	set() // without them
 	check(without)
 	red.Records = append(red.Records, b)
 	if !s.AddRecord("red", b) {

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// testZone has one container with both families, two of one name, and an alias
-// with a dot.
+// testZone has a container with addresses of both families, several with one name, and
+// unusual aliases.
 func testZone() Zone {
 	return Zone{
 		Network: "red", Device: "br-red",
@@ -40,7 +40,7 @@ func parseAddrs(texts ...string) []netip.Addr {
 	return all
 }
 
-// askView packs a question and returns the view's answer: nil where it is for upstreams.
+// askView packs a question and returns the view's answer, or nil if it must be forwarded.
 func askView(t testing.TB, v *view, m *dns.Msg, tcp bool) *dns.Msg {
 	t.Helper()
 	wire, err := m.Pack()
@@ -73,7 +73,7 @@ func question(name string, qtype uint16) *dns.Msg {
 	return m.SetQuestion(dns.Fqdn(name), qtype)
 }
 
-// formatAnswer gives an answer in one line: code, answers, and the SOA's owner.
+// formatAnswer returns an answer as one line: code, answers, and the owner of the SOA.
 func formatAnswer(m *dns.Msg) string {
 	if m == nil {
 		return "forward"
@@ -90,7 +90,7 @@ func formatAnswer(m *dns.Msg) string {
 
 func TestAnswersByNameAndType(t *testing.T) {
 	for _, c := range []struct {
-		what, name, qtype, want, internal string // internal: on an internal network, where that differs
+		what, name, qtype, want, internal string // internal: wanted on an internal network, if that differs
 	}{
 		{"a name", "web", "A", "NOERROR, A 10.0.0.2", ""},
 		{"a name in the search domain", "web.dns.podman", "A", "NOERROR, A 10.0.0.2", ""},
@@ -163,7 +163,7 @@ func TestContainersOfOneNameTakeTurns(t *testing.T) {
 			t.Fatalf("got %s", formatAnswer(m))
 		}
 		firsts = append(firsts, m.Answer[0].(*dns.A).A.String())
-		askView(t, v, question("db", dns.TypeAAAA), false) // clients ask for both; that is no turn
+		askView(t, v, question("db", dns.TypeAAAA), false) // clients ask for both families, which must not count
 	}
 	if want := []string{"10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.3"}; !slices.Equal(firsts, want) {
 		t.Errorf("first were %v, want %v", firsts, want)
@@ -173,7 +173,7 @@ func TestContainersOfOneNameTakeTurns(t *testing.T) {
 func TestOrderOfRecordsDoesNotMatter(t *testing.T) {
 	z := testZone()
 	slices.Reverse(z.Records)
-	z.Records = append(z.Records, z.Records[0]) // nor that one is there twice
+	z.Records = append(z.Records, z.Records[0]) // nor does a duplicate
 	if got, want := formatAnswer(askView(t, newView(z, nil), question("db", dns.TypeA), false)), "NOERROR, A 10.0.0.3, A 10.0.0.4, A 10.0.0.5"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -260,7 +260,7 @@ func TestAnswersAndFragmentsGetNoReply(t *testing.T) {
 	}
 }
 
-// manyZone has more addresses under one name than fit in a datagram.
+// manyZone has one name with more addresses than fit into a datagram.
 func manyZone(n int) Zone {
 	z := testZone()
 	for i := range n {

@@ -22,7 +22,7 @@ func benchZone() Zone {
 	return z
 }
 
-// BenchmarkView makes a view, as each change of a record does, and says what it keeps.
+// BenchmarkView makes a view, as each change of a record does, and reports its memory.
 func BenchmarkView(b *testing.B) {
 	z := benchZone()
 	var before, after runtime.MemStats
@@ -38,7 +38,7 @@ func BenchmarkView(b *testing.B) {
 	runtime.KeepAlive(v)
 }
 
-// BenchmarkUnchangedZone is what a network costs whose records did not change.
+// BenchmarkUnchangedZone is what Set costs for a network whose records did not change.
 func BenchmarkUnchangedZone(b *testing.B) {
 	x, y := benchZone(), benchZone()
 	for b.Loop() {
@@ -69,7 +69,7 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
-// BenchmarkUDP asks from a container, so many questions under way at once.
+// BenchmarkUDP asks from a container, with a window of queries at once.
 func BenchmarkUDP(b *testing.B) {
 	h := newTestHost(b)
 	h.addBridge("br-red", "10.0.0.1/16")
@@ -91,7 +91,7 @@ func BenchmarkUDP(b *testing.B) {
 	}
 }
 
-// exchangeRaw sends a question, and reads an answer where there is a buffer for one.
+// exchangeRaw sends a query, and reads an answer if there is a buffer for one.
 func exchangeRaw(b *testing.B, conn net.Conn, wire, buf []byte) {
 	if _, err := conn.Write(wire); err != nil {
 		b.Fatal(err)

@@ -10,7 +10,8 @@
 //	query.go       parses it, and packs replies
 //	multihomed.go  picks the views for the client
 //	answer.go      answers it from the views, or says that it must be forwarded
-//	view.go        looks a name up in a zone
+//	lookup.go      looks a name up in a view
+//	view.go        is a zone, indexed by name
 //	limit.go       limits what a client may have forwarded
 //	forward.go     picks upstreams
 //	upstream.go    asks one of them

@@ -16,10 +16,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// fakeUpstreams answers, or not, in place of the network. They are named by
-// their addresses' last byte.
+// fakeUpstreams stand in for upstreams and the network. Each is known by the last byte of
+// its address.
 type fakeUpstreams struct {
-	behave map[byte]func(*dns.Msg) [][]byte // nil messages: silence; without an entry: refused connection
+	behave map[byte]func(*dns.Msg) [][]byte // nil messages: no answer; no entry: connection refused
 	tcp    bool
 
 	mu    sync.Mutex
@@ -65,12 +65,13 @@ func (f *fakeUpstreams) dial(_ context.Context, network, address string) (net.Co
 
 func noResponse(*dns.Msg) [][]byte { return nil }
 
-// respondWith makes an upstream that answers with a code, and an address where that is success.
+// respondWith makes an upstream that answers with a code, and with an address if that is
+// success.
 func respondWith(rcode int) func(*dns.Msg) [][]byte {
 	return func(m *dns.Msg) [][]byte { return [][]byte{replyTo(m, rcode)} }
 }
 
-// refuseWithHeaderOnly answers without the question, as some do.
+// refuseWithHeaderOnly answers without the question, as some upstreams do.
 func refuseWithHeaderOnly(m *dns.Msg) [][]byte {
 	wire := replyTo(m, dns.RcodeRefused)[:headerLen]
 	wire[5] = 0 // questions
@@ -239,7 +240,7 @@ func TestAnswerTooLongForClientIsCut(t *testing.T) {
 	})
 }
 
-// The root's denial of a name may be kept for a day, but a container may take that name.
+// The root's denial of a name may be cached for a day, but a container may get that name.
 func TestDenialOfOneLabelIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeUpstreams{behave: behaviours{1: func(m *dns.Msg) [][]byte {
@@ -271,7 +272,7 @@ func TestClosedListenerEndsForwarding(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		if len(fw.penalizedUntil) != 0 {
-			t.Error("the upstream is blamed")
+			t.Error("the upstream is penalized")
 		}
 	})
 }

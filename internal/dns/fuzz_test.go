@@ -27,7 +27,7 @@ func seedQueries(f *testing.F) [][]byte {
 	return all
 }
 
-// checkAnswerForClient fails where an answer is none to the client's message.
+// checkAnswerForClient fails if a message is not an answer to the client's, or too long.
 func checkAnswerForClient(t *testing.T, wire, answer []byte, tcp bool) {
 	if len(answer) < headerLen || binary.BigEndian.Uint16(answer) != binary.BigEndian.Uint16(wire) || answer[2]&flagResponse == 0 {
 		t.Fatalf("%x is no answer to %x", answer, wire)
@@ -110,7 +110,7 @@ func FuzzUpstream(f *testing.F) {
 	})
 }
 
-// FuzzResolvConf reads what somebody wrote into a file.
+// FuzzResolvConf reads a file that anybody may have written.
 func FuzzResolvConf(f *testing.F) {
 	f.Add("nameserver 192.0.2.1\nnameserver fe80::1%eth0\n")
 	f.Fuzz(func(t *testing.T, text string) {
@@ -126,7 +126,7 @@ func FuzzResolvConf(f *testing.F) {
 	})
 }
 
-// FuzzName takes aliases, of which Podman does not say what they may be.
+// FuzzName takes aliases, which Podman does not restrict.
 func FuzzName(f *testing.F) {
 	for _, name := range []string{"web", "Web.", "a.b", `a\b`, "a b", "ä", "..", "a..b", `\`, `a\.b`, `\046`} {
 		f.Add(name)
@@ -136,7 +136,7 @@ func FuzzName(f *testing.F) {
 		if !ok {
 			return
 		}
-		// What is found under a name is found by a question for that name.
+		// A record stored under a name must be found by a question for that name.
 		wire, err := question(k, dns.TypeA).Pack()
 		if err != nil {
 			t.Fatalf("%q: %v", k, err)

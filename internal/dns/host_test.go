@@ -60,7 +60,7 @@ func (h testHost) addBridge(name string, gateways ...string) {
 	runIP(h, h.ns, "link set "+name+" up")
 }
 
-// addContainer makes a namespace with eth0 on a bridge, and routes everything to gateway.
+// addContainer makes a namespace with eth0 on a bridge, and a default route to gateway.
 func (h testHost) addContainer(bridge, gateway string, addrs ...string) string {
 	h.Helper()
 	c := netnstest.New(h)
@@ -78,8 +78,8 @@ func (h testHost) addContainer(bridge, gateway string, addrs ...string) string {
 	return c
 }
 
-// waitForLink waits until ip shows a link in these states, which the kernel brings
-// about up to a second after a link has a carrier (linkwatch); meanwhile it drops.
+// waitForLink waits until ip shows a link in these states. The kernel sets them up to a
+// second after a link has a carrier (linkwatch); until then it drops packets.
 func waitForLink(t testing.TB, ns, link string, states ...string) {
 	t.Helper()
 	var out []byte
@@ -119,7 +119,7 @@ func dialFrom(t testing.TB, ns, network, to string) net.Conn {
 	return conn
 }
 
-// askOver asks over a connection and returns print's line, or the error.
+// askOver asks over a connection and returns the answer as one line, or the error.
 func askOver(conn net.Conn, name string, qtype uint16) string {
 	m := question(name, qtype)
 	wire, err := m.Pack()
@@ -153,8 +153,9 @@ func zoneWithRecord(network, device, listen, name, addr string) Zone {
 	}
 }
 
-// startUpstream is a name server on the loopback address of this process's namespace,
-// where forwarding happens. It says over what it was asked, after wait is closed.
+// startUpstream starts a name server on the loopback address of this process's namespace,
+// from which queries are forwarded. It answers with the transport it was asked over, once
+// wait is closed.
 func startUpstream(t testing.TB, wait chan struct{}) netip.AddrPort {
 	t.Helper()
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {

@@ -27,7 +27,7 @@ func pipeToZone(t *testing.T, z Zone) (net.Conn, *Server) {
 	return near, l.server
 }
 
-// timeUntilClosed returns after how long the other side closes.
+// timeUntilClosed waits until the other side closes, and returns how long that took.
 func timeUntilClosed(t *testing.T, conn net.Conn) time.Duration {
 	start := time.Now()
 	if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
@@ -65,7 +65,7 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	}
 }
 
-// A client that used up its time to ask still has time to take the answer.
+// A client whose query took long to answer still has its time to read the answer.
 func TestSlowUpstreamLeavesClientTimeToRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, s := pipeToZone(t, testZone())

@@ -48,8 +48,7 @@ func TestServesLinkLocalAddress(t *testing.T) {
 	}
 }
 
-// The control shows that the way to the address is open, so that it is the
-// resolver that cannot be reached.
+// The control listener shows that the address can be reached, so only the resolver cannot.
 func TestResolverIsOnlyForItsOwnNetwork(t *testing.T) {
 	h := newTestHost(t)
 	h.addBridge("br-red", "10.0.0.1/24", "fd00:0::1/64")
@@ -202,8 +201,9 @@ func TestClientCannotExhaustConnections(t *testing.T) {
 	}
 }
 
-// Whichever resolver of its networks a container asks, it gets the same: names of all of them, and what any of them may
-// ask outside. A neighbour that is on one network only knows nothing of the other.
+// Each resolver of a container's networks gives it the same answers: names of all of them, and
+// names outside if any of them forwards. A neighbour on one network only gets no names of the
+// other.
 func TestMultihomedContainerMayAskAnyResolver(t *testing.T) {
 	h := newTestHost(t)
 	h.addBridge("br-red", "10.0.0.1/24")
@@ -218,7 +218,7 @@ func TestMultihomedContainerMayAskAnyResolver(t *testing.T) {
 	red.Records = append(red.Records, Record{ID: "c", Names: []string{"c"}, Addrs: parseAddrs("10.0.0.2")}, Record{ID: "d", Names: []string{"d"}, Addrs: parseAddrs("10.0.0.3")})
 	blue.Records = append(blue.Records, Record{ID: "c", Names: []string{"c"}, Addrs: parseAddrs("10.1.0.2")})
 	blue.Upstreams = []netip.AddrPort{startUpstream(t, nil)}
-	green.Records = append(green.Records, Record{Names: []string{"c"}, Addrs: parseAddrs("10.0.0.2")}) // another host's, whatever it says
+	green.Records = append(green.Records, Record{Names: []string{"c"}, Addrs: parseAddrs("10.0.0.2")}) // another host's, with the same name and address
 	s := h.newServer()
 	h.setZones(s, red, blue, green)
 	asks := func(from, network, name string, qtype uint16) string {
@@ -255,7 +255,7 @@ func TestMultihomedContainerMayAskAnyResolver(t *testing.T) {
 			}
 		}
 	}
-	// It leaves the other network.
+	// The container leaves the other network.
 	blue.Records = blue.Records[:1]
 	h.setZones(s, red, blue, green)
 	if got := asks("10.0.0.2", "udp", "there", dns.TypeA); got != "NXDOMAIN, SOA of ." {

@@ -210,15 +210,15 @@ func (s *Server) openMissing(z *servedZone) []error {
 		if z.listeners[b] != nil {
 			continue
 		}
-		sockets, err := openSockets(b)
+		opened, err := openSockets(b)
 		if err != nil {
 			errs = append(errs, ZoneError{z.network, fmt.Errorf("serve names of network %q on %s port %d: %w%s", z.network, b.addr, b.port, err, hintFor(err))})
 			continue
 		}
-		if sockets.port != b.port {
-			s.log.Info("port is taken, using another", "network", z.network, "addr", b.addr, "taken", b.port, "port", sockets.port)
+		if opened.port != b.port {
+			s.log.Info("port is taken, using another", "network", z.network, "addr", b.addr, "taken", b.port, "port", opened.port)
 		}
-		z.listeners[b] = s.startListener(z, sockets)
+		z.listeners[b] = s.startListener(z, opened)
 	}
 	return errs
 }

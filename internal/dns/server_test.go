@@ -208,7 +208,7 @@ func TestClosedServerAnswersNothing(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	if err := s.Set(nil); err == nil {
-		t.Error("a closed server takes zones")
+		t.Error("a closed server accepts zones")
 	}
 	if got := s.Listening(); len(got) != 0 {
 		t.Errorf("listening on %v", got)
@@ -249,7 +249,7 @@ func TestViewIsRebuiltOnlyWhenAnswersDiffer(t *testing.T) {
 	}
 }
 
-// What is added on a bridge that was deleted and made anew would be answered by nobody.
+// Nobody would answer for a record that is added after the bridge was deleted and made anew.
 func TestAddRecordFailsOnRecreatedBridge(t *testing.T) {
 	h := newTestHost(t)
 	h.addBridge("br-red", "10.0.0.1/24")

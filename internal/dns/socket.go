@@ -51,12 +51,12 @@ func openSocketsOn(b binding, port uint16) (sockets, error) {
 	}
 	udp := packets.(*net.UDPConn)
 	got := udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-	listener, err := config.Listen(context.Background(), "tcp"+version, netip.AddrPortFrom(addr, got).String())
+	tcp, err := config.Listen(context.Background(), "tcp"+version, netip.AddrPortFrom(addr, got).String())
 	if err != nil {
 		udp.Close()
 		return sockets{}, err
 	}
-	return sockets{udp, listener.(*net.TCPListener), got}, nil
+	return sockets{udp, tcp.(*net.TCPListener), got}, nil
 }
 
 // bindToDevice binds a socket to a device, before it is bound to an address. The address

@@ -1,10 +1,13 @@
 package dns
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/miekg/dns"
 )
 
 // view is what a zone knows at one moment. It does not change, so no answer is half of an
@@ -104,6 +107,60 @@ func (v *view) addRecord(record Record) {
 	}
 }
 
+const (
+	maxNameLen  = 253 // characters without the final dot (RFC 1035, section 2.3.4: 255 bytes on the wire)
+	maxLabelLen = 63
+)
+
+// canonicalName returns the lookupKey of questions about a name. It returns false if there
+// can be no such question, as Podman accepts any string as an alias.
+func canonicalName(name string) (string, bool) {
+	name = strings.TrimSuffix(name, ".")
+	if isPlainName(name) {
+		return strings.ToLower(name), true
+	}
+	var escaped strings.Builder
+	for _, c := range []byte(name) {
+		if c == '.' || isPlainByte(c) {
+			escaped.WriteByte(c)
+		} else {
+			fmt.Fprintf(&escaped, `\%03d`, c)
+		}
+	}
+	// Pack and unpack the name, as the library then escapes it as in questions.
+	wire := make([]byte, 256)
+	if name == "" {
+		return "", false
+	}
+	if _, err := dns.PackDomainName(escaped.String()+".", wire, 0, nil, false); err != nil {
+		return "", false
+	}
+	unpacked, _, err := dns.UnpackDomainName(wire, 0)
+	return lookupKey(unpacked), err == nil
+}
+
+// isPlainName tells whether a name needs no escaping, as almost all.
+func isPlainName(name string) bool {
+	if name == "" || len(name) > maxNameLen {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > maxLabelLen {
+			return false
+		}
+	}
+	for _, c := range []byte(name) {
+		if c != '.' && !isPlainByte(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func isPlainByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
+
 // nodeAt returns the node of a name, and makes it if it is missing.
 func (v *view) nodeAt(key string) *node {
 	n := v.nodes[key]
@@ -145,69 +202,4 @@ func (v *view) addEmptyNonTerminals() {
 	for k, n := range parents {
 		v.nodes[k] = n
 	}
-}
-
-// lookupResult is what a view knows about a name.
-type lookupResult int
-
-// The results, the most certain first.
-const (
-	resultExists        lookupResult = iota
-	resultAbsent                     // the name certainly does not exist
-	resultForward                    // the upstreams know
-	resultUnforwardable              // the name may exist outside, but there are no upstreams
-)
-
-// lookup finds a name. A name of this network hides one outside, as with aardvark-dns. An
-// unknown name of one label is forwarded like any other, as it may be known to a local
-// resolver. Docker always did so, and aardvark-dns does since 1.13.
-func (v *view) lookup(name string) (*node, lookupResult) {
-	rest, qualified := cutDomain(name, SearchDomain)
-	if !qualified {
-		rest = name
-	}
-	n := v.nodes[rest]
-	if n != nil && !n.isEmpty() {
-		return n, resultExists
-	}
-	if p, ok := parseReverseName(name); ok {
-		return v.lookupReverse(p)
-	}
-	switch {
-	case isAboveSearchDomain(name):
-		return new(node), resultExists
-	case !qualified && v.forwards:
-		return nil, resultForward
-	case n != nil:
-		return n, resultExists
-	case !qualified:
-		return nil, resultUnforwardable
-	}
-	return nil, resultAbsent
-}
-
-// lookupReverse finds the names of an address. A reverse name with fewer labels stands for
-// a prefix. It may have addresses below it, so it exists.
-func (v *view) lookupReverse(p netip.Prefix) (*node, lookupResult) {
-	if names := v.reverse[p.Addr()]; names != nil && p.IsSingleIP() {
-		return &node{names: names}, resultExists
-	}
-	inSubnet := slices.ContainsFunc(v.subnets, func(s netip.Prefix) bool {
-		return s.Bits() <= p.Bits() && s.Contains(p.Addr())
-	})
-	switch {
-	case !inSubnet && v.forwards:
-		return nil, resultForward
-	case !inSubnet && p.IsSingleIP():
-		return nil, resultUnforwardable
-	case p.IsSingleIP():
-		return nil, resultAbsent
-	}
-	return new(node), resultExists
-}
-
-// isAboveSearchDomain tells whether a name is above the search domain. Such a name exists:
-// if an upstream denied it, all names below would be denied (RFC 8020).
-func isAboveSearchDomain(name string) bool {
-	return name != "" && strings.HasSuffix(SearchDomain, "."+name)
 }

@@ -10,7 +10,7 @@ import (
 // CreateLink. String prints it as the ip, bridge, nft or tc command that does the same.
 type Change interface {
 	fmt.Stringer
-	change() // closes the set: the types below
+	isChange() // closes the set: the types below
 }
 
 // CreateLink creates Link with the attributes that must be there from the
@@ -21,10 +21,10 @@ type CreateLink struct{ Link Link }
 // DeleteLink deletes a link, and with a veth its peer.
 type DeleteLink struct{ Name string }
 
-// DeleteLinks deletes several links like DeleteLink, all together where it can.
+// DeleteLinks deletes several links as DeleteLink does, together where the kernel can.
 type DeleteLinks struct{ Names []string }
 
-// SetAlias sets the text that says whose link it is.
+// SetAlias sets a link's alias, which tells whose link it is.
 type SetAlias struct{ Name, Alias string }
 
 // AddAltName gives a link an alternative name.
@@ -45,17 +45,17 @@ type SetMAC struct {
 // SetMaster makes a link a port of the bridge Master; "" frees it.
 type SetMaster struct{ Name, Master string }
 
-// SetLearning has a VXLAN device learn from received packets which host a MAC is
-// on, or stop to. What it has learned stays until it ages.
+// SetLearning switches whether a VXLAN device learns from received packets which host a MAC is
+// on. What it has learned stays until it ages.
 type SetLearning struct {
 	Name string
 	On   bool
 }
 
-// SetNoLinkLocal stops IPv6 from giving the link an address by itself.
+// SetNoLinkLocal keeps IPv6 from giving the link a link-local address.
 type SetNoLinkLocal struct{ Name string }
 
-// SetSysctls sets kernel parameters, all that it can.
+// SetSysctls sets kernel parameters. One that fails does not keep the others from being set.
 type SetSysctls struct{ Sysctls []Sysctl }
 
 // SetUp brings a link up.
@@ -73,8 +73,8 @@ type DelAddr struct {
 	Addr Addr
 }
 
-// AddRoute adds a route. One of the same destination and metric that is there
-// already, of another network perhaps, stays and comes first.
+// AddRoute adds a route. One of the same destination and metric that exists
+// already, of another network perhaps, stays and takes precedence.
 type AddRoute struct {
 	Name  string
 	Route Route
@@ -94,24 +94,25 @@ type DelFDB struct {
 	FDB  FDB
 }
 
-func (CreateLink) change()     {}
-func (DeleteLink) change()     {}
-func (DeleteLinks) change()    {}
-func (SetAlias) change()       {}
-func (AddAltName) change()     {}
-func (SetMTU) change()         {}
-func (SetMAC) change()         {}
-func (SetMaster) change()      {}
-func (SetLearning) change()    {}
-func (SetNoLinkLocal) change() {}
-func (SetSysctls) change()     {}
-func (SetUp) change()          {}
-func (AddAddr) change()        {}
-func (DelAddr) change()        {}
-func (AddRoute) change()       {}
-func (AddFDB) change()         {}
-func (DelFDB) change()         {}
+func (CreateLink) isChange()     {}
+func (DeleteLink) isChange()     {}
+func (DeleteLinks) isChange()    {}
+func (SetAlias) isChange()       {}
+func (AddAltName) isChange()     {}
+func (SetMTU) isChange()         {}
+func (SetMAC) isChange()         {}
+func (SetMaster) isChange()      {}
+func (SetLearning) isChange()    {}
+func (SetNoLinkLocal) isChange() {}
+func (SetSysctls) isChange()     {}
+func (SetUp) isChange()          {}
+func (AddAddr) isChange()        {}
+func (DelAddr) isChange()        {}
+func (AddRoute) isChange()       {}
+func (AddFDB) isChange()         {}
+func (DelFDB) isChange()         {}
 
+// String prints the command `ip link add`.
 func (c CreateLink) String() string {
 	l := c.Link
 	var b strings.Builder
@@ -138,8 +139,10 @@ func (c CreateLink) String() string {
 	return b.String()
 }
 
+// String prints the command `ip link delete`.
 func (c DeleteLink) String() string { return "ip link delete " + c.Name }
 
+// String prints the commands that do the same, such as `ip link delete`.
 func (c DeleteLinks) String() string {
 	var all []string
 	for _, name := range c.Names {
@@ -148,18 +151,23 @@ func (c DeleteLinks) String() string {
 	return strings.Join(all, "; ")
 }
 
+// String prints the command `ip link set … alias`.
 func (c SetAlias) String() string {
 	return fmt.Sprintf("ip link set %s alias %q", c.Name, c.Alias)
 }
 
+// String prints the command `ip link property add`.
 func (c AddAltName) String() string {
 	return fmt.Sprintf("ip link property add dev %s altname %s", c.Name, c.AltName)
 }
 
+// String prints the command `ip link set … mtu`.
 func (c SetMTU) String() string { return fmt.Sprintf("ip link set %s mtu %d", c.Name, c.MTU) }
 
+// String prints the command `ip link set … address`.
 func (c SetMAC) String() string { return fmt.Sprintf("ip link set %s address %s", c.Name, c.MAC) }
 
+// String prints the command `ip link set … master`.
 func (c SetMaster) String() string {
 	if c.Master == "" {
 		return fmt.Sprintf("ip link set %s nomaster", c.Name)
@@ -167,6 +175,7 @@ func (c SetMaster) String() string {
 	return fmt.Sprintf("ip link set %s master %s", c.Name, c.Master)
 }
 
+// String prints the command `ip link set … type vxlan learning`.
 func (c SetLearning) String() string {
 	how := "learning"
 	if !c.On {
@@ -175,10 +184,12 @@ func (c SetLearning) String() string {
 	return "ip link set " + c.Name + " type vxlan " + how
 }
 
+// String prints the command `ip link set … addrgenmode none`.
 func (c SetNoLinkLocal) String() string {
 	return fmt.Sprintf("ip link set %s addrgenmode none", c.Name)
 }
 
+// String prints the commands that do the same, such as `sysctl -w`.
 func (c SetSysctls) String() string {
 	var lines []string
 	for _, s := range c.Sysctls {
@@ -187,8 +198,10 @@ func (c SetSysctls) String() string {
 	return strings.Join(lines, "\n")
 }
 
+// String prints the command `ip link set … up`.
 func (c SetUp) String() string { return fmt.Sprintf("ip link set %s up", c.Name) }
 
+// String prints the command `ip address add`.
 func (c AddAddr) String() string {
 	s := fmt.Sprintf("ip address add %s dev %s", c.Addr.Prefix, c.Name)
 	if c.Addr.NoDAD {
@@ -200,10 +213,12 @@ func (c AddAddr) String() string {
 	return s
 }
 
+// String prints the command `ip address delete`.
 func (c DelAddr) String() string {
 	return fmt.Sprintf("ip address delete %s dev %s", c.Addr.Prefix, c.Name)
 }
 
+// String prints the command `ip route append`.
 func (c AddRoute) String() string {
 	r := c.Route
 	s := "ip route append "
@@ -217,20 +232,22 @@ func (c AddRoute) String() string {
 	return s + fmt.Sprintf(" dev %s metric %d", c.Name, r.Metric)
 }
 
+// String prints the command `bridge fdb … self permanent`.
 func (c AddFDB) String() string {
 	verb := "replace"
 	if c.FDB.MAC.IsZero() {
 		verb = "append"
 	}
-	return fmt.Sprintf("bridge fdb %s %s dev %s %s self permanent", verb, c.FDB.MAC, c.Name, c.FDB.target())
+	return fmt.Sprintf("bridge fdb %s %s dev %s %s self permanent", verb, c.FDB.MAC, c.Name, c.FDB.destination())
 }
 
+// String prints the command `bridge fdb delete … self`.
 func (c DelFDB) String() string {
-	return fmt.Sprintf("bridge fdb delete %s dev %s %s self", c.FDB.MAC, c.Name, c.FDB.target())
+	return fmt.Sprintf("bridge fdb delete %s dev %s %s self", c.FDB.MAC, c.Name, c.FDB.destination())
 }
 
-// target prints where frames go.
-func (e FDB) target() string {
+// destination prints where frames go.
+func (e FDB) destination() string {
 	s := "dst " + e.Dst.String()
 	if e.Port != 0 {
 		s += fmt.Sprintf(" port %d", e.Port)

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Datum is a key or value as nftables holds it. It is printed only when somebody looks: a network of 1,000 hosts has
-// 2,000 of them.
+// Datum is a key or value as nftables holds it. Its text is made only when it is printed, as a network of 1,000 hosts
+// has 2,000 of them.
 type Datum struct {
 	first, last string // bytes; they differ for a range
-	kinds       string // a byte for each part, which says how it is printed
+	kinds       string // a byte for each part: how it is printed
 	chain       string // of a verdict
 }
 
@@ -69,22 +69,22 @@ func (d Datum) String() string {
 	at := 0
 	for i := range len(d.kinds) {
 		n := kindLen(d.kinds[i])
-		texts = append(texts, text(d.kinds[i], d.first[at:at+n], d.last[at:at+n]))
-		at += padded(n)
+		texts = append(texts, formatPart(d.kinds[i], d.first[at:at+n], d.last[at:at+n]))
+		at += alignedLen(n)
 	}
 	return strings.Join(texts, " . ")
 }
 
-// text prints a part.
-func text(kind byte, first, last string) string {
+// formatPart prints a part.
+func formatPart(kind byte, first, last string) string {
 	b := []byte(first)
 	switch kind {
 	case kindDevice:
 		return `"` + strings.TrimRight(first, "\x00") + `"`
 	case kindIP4, kindIP6:
-		return address(b).String()
+		return addrFromBytes(b).String()
 	case kindSubnet4, kindSubnet6:
-		return netip.PrefixFrom(address(b), commonBits(first, last)).String()
+		return netip.PrefixFrom(addrFromBytes(b), commonBits(first, last)).String()
 	case kindPort:
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
 	case kindProtocol:
@@ -97,7 +97,7 @@ func text(kind byte, first, last string) string {
 	return fmt.Sprintf("0x%x", b)
 }
 
-func address(b []byte) netip.Addr {
+func addrFromBytes(b []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
@@ -121,7 +121,7 @@ func (d Datum) Last() []byte { return []byte(d.last) }
 // Chain returns the chain that a verdict jumps to, "" if it is no verdict.
 func (d Datum) Chain() string { return d.chain }
 
-func single(kind byte, b []byte) Datum {
+func newDatum(kind byte, b []byte) Datum {
 	s := string(b)
 	return Datum{first: s, last: s, kinds: string(rune(kind))}
 }
@@ -130,17 +130,17 @@ func single(kind byte, b []byte) Datum {
 func Device(name string) Datum {
 	b := make([]byte, MaxNameLen+1)
 	copy(b, name)
-	return single(kindDevice, b)
+	return newDatum(kindDevice, b)
 }
 
 // IP is an address.
 func IP(a netip.Addr) Datum {
 	if a.Is4() {
 		b := a.As4()
-		return single(kindIP4, b[:])
+		return newDatum(kindIP4, b[:])
 	}
 	b := a.As16()
-	return single(kindIP6, b[:])
+	return newDatum(kindIP6, b[:])
 }
 
 // Subnet is a range of addresses.
@@ -164,20 +164,20 @@ func Subnet(p netip.Prefix) Datum {
 // section 4.3), which nft shows as a number.
 func NDTarget(a netip.Addr) Datum {
 	b := a.As16()
-	return single(kindND, b[:])
+	return newDatum(kindND, b[:])
 }
 
 // Port is a TCP, UDP or SCTP port.
-func Port(p uint16) Datum { return single(kindPort, binary.BigEndian.AppendUint16(nil, p)) }
+func Port(p uint16) Datum { return newDatum(kindPort, binary.BigEndian.AppendUint16(nil, p)) }
 
 // Protocol is the number of TCP, UDP or SCTP (RFC 5237).
-func Protocol(number uint8) Datum { return single(kindProtocol, []byte{number}) }
+func Protocol(number uint8) Datum { return newDatum(kindProtocol, []byte{number}) }
 
 // Ethernet is a MAC address.
-func Ethernet(m MAC) Datum { return single(kindMAC, m[:]) }
+func Ethernet(m MAC) Datum { return newDatum(kindMAC, m[:]) }
 
 // VNI is a VXLAN network identifier, three bytes in the header (RFC 7348, section 5).
-func VNI(v uint32) Datum { return single(kindVNI, binary.BigEndian.AppendUint32(nil, v)[1:]) }
+func VNI(v uint32) Datum { return newDatum(kindVNI, binary.BigEndian.AppendUint32(nil, v)[1:]) }
 
 // Jump is the verdict to go on in a chain.
 func Jump(chain string) Datum { return Datum{chain: chain} }
@@ -187,7 +187,7 @@ func Jump(chain string) Datum { return Datum{chain: chain} }
 func Concat(parts ...Datum) Datum {
 	first, last, kinds := make([]byte, 0, 64), make([]byte, 0, 64), make([]byte, 0, 8)
 	for _, p := range parts {
-		first, last, kinds = pad(append(first, p.first...)), pad(append(last, p.last...)), append(kinds, p.kinds...)
+		first, last, kinds = padToWord(append(first, p.first...)), padToWord(append(last, p.last...)), append(kinds, p.kinds...)
 	}
 	d := Datum{first: string(first), kinds: string(kinds)}
 	if d.last = d.first; string(last) != d.first {
@@ -196,6 +196,6 @@ func Concat(parts ...Datum) Datum {
 	return d
 }
 
-func padded(n int) int { return (n + 3) &^ 3 }
+func alignedLen(n int) int { return (n + 3) &^ 3 }
 
-func pad(b []byte) []byte { return append(b, "\x00\x00\x00"[:padded(len(b))-len(b)]...) }
+func padToWord(b []byte) []byte { return append(b, "\x00\x00\x00"[:alignedLen(len(b))-len(b)]...) }

@@ -6,7 +6,7 @@ import (
 )
 
 // Data are printed from their bytes, as nft takes them.
-func TestDatumIsPrintedAsNftTakesIt(t *testing.T) {
+func TestDatumPrintsAsNftSyntax(t *testing.T) {
 	ip4, ip6 := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")
 	end := Concat(IP(ip4), Port(4789), VNI(100))
 	for want, d := range map[string]Datum{

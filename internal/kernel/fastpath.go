@@ -3,17 +3,17 @@ package kernel
 import "errors"
 
 // ErrNoFastPath says that this kernel cannot pass packets on as a FastPath has them.
-var ErrNoFastPath = errors.New("the kernel lacks what it takes (nftables' netdev family with fwd, tc's clsact, u32 and mirred)")
+var ErrNoFastPath = errors.New("the kernel lacks nftables' netdev family with fwd, or tc's clsact, u32 and mirred")
 
-// FastPath has IP packets between a network's containers here and those of other hosts pass
+// FastPath says which IP packets between a network's containers here and those of other hosts pass
 // from port to VXLAN device, and back, by their Ethernet address. They pass neither the bridge nor
-// the hooks for bridged packets. What it does not know goes by the bridge as ever.
+// the hooks for bridged packets. All other packets pass the bridge.
 type FastPath struct {
 	Device string         // the VXLAN device
 	Bridge string         // whose ports Device and Ports are
 	Remote []MAC          // that are on other hosts
 	Ports  []FastPathPort // of containers on this host
-	// Partial tells that some hosts may not have been heard of yet: MACs that are there as remote ones stay.
+	// Partial tells that Remote may lack MACs of hosts that are not known yet. So those that the kernel has stay.
 	Partial bool
 }
 
@@ -26,7 +26,7 @@ type FastPathPort struct {
 	Alias string
 }
 
-// IsEmpty tells whether there is nothing to pass on, nor will be.
+// IsEmpty tells whether there are no packets to pass on, nor will be.
 func (p FastPath) IsEmpty() bool {
 	return len(p.Ports) == 0 || len(p.Remote) == 0 && !p.Partial
 }

@@ -27,7 +27,7 @@ type Set struct {
 
 // The sets. Package nft has the rules that use them.
 var (
-	Bridges        = Set{FamilyInet, "bridges"}         // bridge of each network; the note tells what elements the network has
+	Bridges        = Set{FamilyInet, "bridges"}         // bridge of each network; the comment tells what elements the network has
 	SameBridge     = Set{FamilyInet, "same_bridge"}     // bridge . the same bridge
 	PodmanBridges  = Set{FamilyInet, "podman_bridges"}  // all bridges of Podman networks, netavark's own too
 	Isolated       = Set{FamilyInet, "isolated"}        // those with isolate=true or strict
@@ -57,7 +57,7 @@ var (
 	ToPort         = Set{FamilyBridge, "to_port"}       // bridge port : chain for what goes to it
 	Gateways4      = Set{FamilyBridge, "gateways4"}     // VXLAN device . gateway
 	Gateways6      = Set{FamilyBridge, "gateways6"}     //
-	GatewaysND     = Set{FamilyBridge, "gateways_nd"}   // the same by the target of neighbour discovery
+	GatewaysND     = Set{FamilyBridge, "gateways_nd"}   // the same as targets of neighbour discovery
 	SourceND       = Set{FamilyBridge, "source_nd"}     // bridge port . address that it may advertise
 	SourceMAC      = Set{FamilyBridge, "source_mac"}    // bridge port . address that it may send from
 	SourceIP4      = Set{FamilyBridge, "source_ip4"}    //
@@ -76,7 +76,7 @@ type Element struct {
 	Set     Set
 	Key     Datum
 	Value   Datum
-	Comment string // comment; not part of what makes elements equal to the kernel
+	Comment string // the kernel does not compare it
 }
 
 // ElementID is what no two elements of the firewall share.
@@ -85,7 +85,7 @@ type ElementID struct {
 	first, last string
 }
 
-// ID tells it from elements with another key or of another set.
+// ID returns what tells the element from those with another key or of another set.
 func (e *Element) ID() ElementID { return ElementID{e.Set, e.Key.first, e.Key.last} }
 
 // String prints the element as nft takes it.
@@ -114,19 +114,23 @@ type AddElements struct{ Elements []Element }
 // DelElements deletes those of the elements that are there with that value.
 type DelElements struct{ Elements []Element }
 
-func (SetFirewall) change()    {}
-func (DeleteFirewall) change() {}
-func (AddElements) change()    {}
-func (DelElements) change()    {}
+func (SetFirewall) isChange()    {}
+func (DeleteFirewall) isChange() {}
+func (AddElements) isChange()    {}
+func (DelElements) isChange()    {}
 
+// String prints the commands that do the same, such as `nft add element`.
 func (c SetFirewall) String() string {
 	return strings.Join(append([]string{"nft load tables " + FirewallTable}, elementLines("add", c.Elements)...), "\n")
 }
 
+// String prints the commands that do the same, such as `nft delete table`.
 func (c DeleteFirewall) String() string { return "nft delete tables " + FirewallTable }
 
+// String prints the commands that do the same, such as `nft add element`.
 func (c AddElements) String() string { return strings.Join(elementLines("add", c.Elements), "\n") }
 
+// String prints the commands that do the same, such as `nft delete element`.
 func (c DelElements) String() string { return strings.Join(elementLines("delete", c.Elements), "\n") }
 
 // elementLines has one command for each run of elements of one set.

@@ -13,7 +13,7 @@ import (
 // up to 127 bytes (ALTIFNAMSIZ).
 const MaxNameLen = 15
 
-// ErrNotFound says that the link asked for is not in the namespace.
+// ErrNotFound says that there is no such link in the namespace.
 var ErrNotFound = errors.New("no such device")
 
 // ErrNotSupported says that the kernel lacks a kind of device.
@@ -82,7 +82,7 @@ func Some[T comparable](v T) Opt[T] { return Opt[T]{Value: v, Set: true} }
 type Link struct {
 	Name     string // at most MaxNameLen bytes
 	AltNames []string
-	Alias    string // free text shown by `ip link`; says whose device it is
+	Alias    string // free text shown by `ip link`; tells whose device it is
 	Kind     Kind   // as observed it may be a kind that is not ours, or "" (a physical device)
 	MTU      int    // bytes of payload in a frame
 	MAC      MAC
@@ -190,13 +190,13 @@ type Addr struct {
 	Deprecated bool
 }
 
-// ProbeSender is who asks for addresses on a link.
+// ProbeSender is who probes addresses on a link.
 type ProbeSender struct {
 	MAC   MAC
 	Addrs []netip.Addr // its own there; may be none
 }
 
-// ProbeAnswer is who answers for an address on a link.
+// ProbeAnswer says which MAC answered for an address on a link.
 type ProbeAnswer struct {
 	Addr netip.Addr
 	MAC  MAC
@@ -228,14 +228,14 @@ type FDB struct {
 	MAC MAC
 	Dst netip.Addr
 
-	// What somebody may have added to an entry, and no plan asks for. The
-	// kernel holds an entry with any of these beside one without.
+	// What somebody may have added to an entry, and no plan has. To the
+	// kernel an entry with any of these is another one than without.
 	Port  uint16 // UDP, other than the device's
 	VNI   uint32 // other than the device's
 	Index uint32 // of the underlay device
 }
 
-// Facets says what of a link to read besides its attributes: each but Params costs a
+// Facets says what to read of a link besides its attributes. Each but FacetSysctls costs a
 // request of its own.
 type Facets uint8
 

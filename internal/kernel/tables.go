@@ -11,17 +11,17 @@ import (
 type ForwardingTables struct {
 	// FDB has the VXLAN device's permanent entries of one MAC each: on which host it is.
 	FDB []FDB
-	// Static has the MACs that the bridge was told to be behind the VXLAN device,
-	// which it then neither forgets nor floods. They are sticky: another static entry
-	// follows a frame from another port, so one forged frame would give a container here
-	// all that is for a remote one, for good, as what comes by the device is not learned.
+	// Static has the MACs of the bridge's static entries for the VXLAN device. The bridge neither forgets
+	// nor floods them. They are sticky: an entry that is not moves to the port that a frame from the MAC comes
+	// from. So one forged frame would give a container here
+	// all that is for a remote one, for good, since nothing is learned from the device.
 	Static []MAC
 	// Neighbours has the bridge's permanent neighbours, of IPv4 and IPv6.
 	Neighbours []Neighbour
 }
 
 // NeighbourProtocol marks this project's neighbours (NDA_PROTOCOL, Linux 5.1; `ip neighbour`
-// shows it): a number that nobody known uses.
+// shows it). No other program is known to use the number.
 const NeighbourProtocol = 118
 
 // Neighbour says which MAC has an address.
@@ -30,28 +30,28 @@ type Neighbour struct {
 	MAC  MAC
 }
 
-// ForwardingChanges are changes of many entries of a network's tables. Those of Add replace what is there of their MAC or address, learned
-// entries too; those of Delete may be gone already. An entry that fails does not
+// ForwardingChanges are changes of many entries of a network's tables. Those of Add replace entries of the same MAC or
+// address, learned ones too. Those of Delete may be gone already. An entry that fails does not
 // keep the others from being changed.
 type ForwardingChanges struct {
 	Bridge, Device string // Device is a port of Bridge, which is needed for Neighbours only
 	Add, Delete    ForwardingTables
 }
 
-// AddStatic has the bridge send frames for MAC to its port Name, whatever comes from where,
-// and replaces what it knows of the MAC.
+// AddStatic adds a static, sticky entry to a bridge's FDB: frames for MAC go to the port Name, whatever port frames from
+// it come by. It replaces another entry of the MAC.
 type AddStatic struct {
 	Name string
 	MAC  MAC
 }
 
-// DelStatic removes a bridge's entry, if it leads to the port Name.
+// DelStatic removes a bridge's entry for MAC if it is for the port Name.
 type DelStatic struct {
 	Name string
 	MAC  MAC
 }
 
-// AddNeighbour tells the link Name for good which MAC has an address.
+// AddNeighbour adds a permanent neighbour to the link Name.
 type AddNeighbour struct {
 	Name      string
 	Neighbour Neighbour
@@ -63,43 +63,46 @@ type DelNeighbour struct {
 	Neighbour Neighbour
 }
 
-func (AddStatic) change()    {}
-func (DelStatic) change()    {}
-func (AddNeighbour) change() {}
-func (DelNeighbour) change() {}
+func (AddStatic) isChange()    {}
+func (DelStatic) isChange()    {}
+func (AddNeighbour) isChange() {}
+func (DelNeighbour) isChange() {}
 
+// String prints the command `bridge fdb replace … master static sticky`.
 func (c AddStatic) String() string {
 	return fmt.Sprintf("bridge fdb replace %s dev %s master static sticky", c.MAC, c.Name)
 }
 
+// String prints the command `bridge fdb delete … master`.
 func (c DelStatic) String() string {
 	return fmt.Sprintf("bridge fdb delete %s dev %s master", c.MAC, c.Name)
 }
 
+// String prints the command `ip neigh replace`.
 func (c AddNeighbour) String() string {
 	return fmt.Sprintf("ip neigh replace %s lladdr %s dev %s nud permanent", c.Neighbour.Addr, c.Neighbour.MAC, c.Name)
 }
 
+// String prints the command `ip neigh delete`.
 func (c DelNeighbour) String() string {
 	return fmt.Sprintf("ip neigh delete %s dev %s", c.Neighbour.Addr, c.Name)
 }
 
-// All returns the changes of single entries, in the order in which they are made:
-// on the way up nobody is told of a MAC before it can be reached, and on the way
-// down the other way round.
+// All returns the changes of single entries, in the order in which they are made.
+// A neighbour is added after the entries by which its MAC is reached, and deleted before them.
 func (c ForwardingChanges) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
-		_ = each(c.Add.FDB, func(e FDB) bool { return yield(AddFDB{c.Device, e}) }) &&
-			each(c.Add.Static, func(m MAC) bool { return yield(AddStatic{c.Device, m}) }) &&
-			each(c.Add.Neighbours, func(n Neighbour) bool { return yield(AddNeighbour{c.Bridge, n}) }) &&
-			each(c.Delete.Neighbours, func(n Neighbour) bool { return yield(DelNeighbour{c.Bridge, n}) }) &&
-			each(c.Delete.Static, func(m MAC) bool { return yield(DelStatic{c.Device, m}) }) &&
-			each(c.Delete.FDB, func(e FDB) bool { return yield(DelFDB{c.Device, e}) })
+		_ = forEach(c.Add.FDB, func(e FDB) bool { return yield(AddFDB{c.Device, e}) }) &&
+			forEach(c.Add.Static, func(m MAC) bool { return yield(AddStatic{c.Device, m}) }) &&
+			forEach(c.Add.Neighbours, func(n Neighbour) bool { return yield(AddNeighbour{c.Bridge, n}) }) &&
+			forEach(c.Delete.Neighbours, func(n Neighbour) bool { return yield(DelNeighbour{c.Bridge, n}) }) &&
+			forEach(c.Delete.Static, func(m MAC) bool { return yield(DelStatic{c.Device, m}) }) &&
+			forEach(c.Delete.FDB, func(e FDB) bool { return yield(DelFDB{c.Device, e}) })
 	}
 }
 
-// each calls f with all of list until it returns false.
-func each[T any](list []T, f func(T) bool) bool {
+// forEach calls f with all of list until it returns false.
+func forEach[T any](list []T, f func(T) bool) bool {
 	for _, x := range list {
 		if !f(x) {
 			return false

@@ -7,70 +7,70 @@ import (
 
 // String prints the attributes as `ip link add type vxlan` takes them.
 func (t Tunnel) String() string {
-	w := words{fmt.Sprintf("id %d", t.VNI)}
+	w := commandLine{fmt.Sprintf("id %d", t.VNI)}
 	if t.Group.IsValid() {
-		w.say("group %s", t.Group)
+		w.add("group %s", t.Group)
 	}
-	w.say("local %s dev %s dstport %d", t.Local, t.Dev, t.Port)
+	w.add("local %s dev %s dstport %d", t.Local, t.Dev, t.Port)
 	if t.SourcePorts.Set {
-		w.say("srcport %d %d", t.SourcePorts.Value.First, t.SourcePorts.Value.Last)
+		w.add("srcport %d %d", t.SourcePorts.Value.First, t.SourcePorts.Value.Last)
 	}
-	t.sayHeader(&w)
-	w.flag("learning", Some(t.Learning))
-	w.flag("proxy", t.Proxy)
-	w.flag("rsc", t.RSC)
-	w.flag("l2miss", t.L2Miss)
-	w.flag("l3miss", t.L3Miss)
+	t.appendHeader(&w)
+	w.addFlag("learning", Some(t.Learning))
+	w.addFlag("proxy", t.Proxy)
+	w.addFlag("rsc", t.RSC)
+	w.addFlag("l2miss", t.L2Miss)
+	w.addFlag("l3miss", t.L3Miss)
 	if t.UDPChecksum.Set && t.Local.Is6() {
 		zero := Some(!t.UDPChecksum.Value)
-		w.flag("udp6zerocsumtx", zero)
-		w.flag("udp6zerocsumrx", zero)
+		w.addFlag("udp6zerocsumtx", zero)
+		w.addFlag("udp6zerocsumrx", zero)
 	} else {
-		w.flag("udpcsum", t.UDPChecksum)
+		w.addFlag("udpcsum", t.UDPChecksum)
 	}
 	if t.Ageing.Set {
-		w.say("ageing %d", t.Ageing.Value)
+		w.add("ageing %d", t.Ageing.Value)
 	}
 	if t.FDBLimit.Set {
-		w.say("maxaddress %d", t.FDBLimit.Value)
+		w.add("maxaddress %d", t.FDBLimit.Value)
 	}
 	if t.GBP.Set && t.GBP.Value {
-		w.say("gbp")
+		w.add("gbp")
 	}
 	return strings.Join(w, " ")
 }
 
-// sayHeader prints what concerns the outer IP header.
-func (t Tunnel) sayHeader(w *words) {
+// appendHeader appends the attributes of the outer IP header.
+func (t Tunnel) appendHeader(w *commandLine) {
 	switch {
 	case t.TTL.Set && t.TTL.Value.Inherit:
-		w.say("ttl inherit")
+		w.add("ttl inherit")
 	case t.TTL.Set:
-		w.say("ttl %d", t.TTL.Value.Value)
+		w.add("ttl %d", t.TTL.Value.Value)
 	}
 	switch {
 	case t.TOS.Set && t.TOS.Value == TOSInherit:
-		w.say("tos inherit")
+		w.add("tos inherit")
 	case t.TOS.Set:
-		w.say("tos %d", t.TOS.Value)
+		w.add("tos %d", t.TOS.Value)
 	}
 	if t.DF.Set {
-		w.say("df %s", t.DF.Value)
+		w.add("df %s", t.DF.Value)
 	}
 }
 
-// words are those of a command line.
-type words []string
+// commandLine are those of a command line.
+type commandLine []string
 
-func (w *words) say(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
+func (w *commandLine) add(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
 
-// flag prints a boolean as name or noname, and an unset one not at all.
-func (w *words) flag(name string, o Opt[bool]) {
+// addFlag prints a boolean as name or noname, and an unset one not at all.
+func (w *commandLine) addFlag(name string, o Opt[bool]) {
 	switch {
 	case o.Set && o.Value:
-		w.say("%s", name)
+		w.add("%s", name)
 	case o.Set:
-		w.say("no%s", name)
+		w.add("no%s", name)
 	}
 }
 

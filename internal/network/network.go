@@ -40,6 +40,8 @@ type Network struct {
 	AddressCheck bool // probe the network for an address before a container gets it
 	PortSecurity bool // containers send with their own addresses only
 
+	AllowHostOverlap bool // subnets may have addresses that the host itself uses
+
 	Subnets    []Subnet // empty: a network without addresses
 	Routes     []kernel.Route
 	DNS        bool         // containers find each other by name (dns_enabled)

@@ -169,6 +169,15 @@ var optionDocs = []OptionDoc{
 		},
 	},
 	{
+		Name: "allow_host_overlap", Group: GroupAddresses,
+		Value: boolValue, Default: "`false`",
+		Summary: "The network may have addresses that the host itself uses.",
+		Details: "Without it, `create` refuses a subnet that overlaps an interface's network, a route, a gateway or a name server. " +
+			"With it, the host and its containers reach the overlay's addresses instead. The addresses of the underlay are refused in any case. " +
+			"Networks in a `vrf` are not checked.",
+		Errors: []OptionError{{"choose another subnet, or allow it with", "choose another subnet, unless the host can do without the addresses that the message names"}},
+	},
+	{
 		Name: "address_check", Group: GroupAddresses,
 		Value: boolValue, Default: "`false`",
 		Summary: "The host asks the others, by ARP or ND, whether a container's address is in use.",

@@ -139,6 +139,7 @@ var networkOptions = []option{
 			return strconv.Itoa(n.MaxHosts)
 		},
 	},
+	boolOption("allow_host_overlap", func(n *Network) *bool { return &n.AllowHostOverlap }),
 	boolOption("address_check", func(n *Network) *bool { return &n.AddressCheck }),
 	boolOption("port_security", func(n *Network) *bool { return &n.PortSecurity }),
 	kernelBoolOption("fast_path", func(n *Network) *kernel.Opt[bool] { return &n.FastPath }),

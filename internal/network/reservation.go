@@ -10,7 +10,7 @@ import (
 // Reservation is what another network or a device of the host uses, and a new network therefore
 // cannot.
 type Reservation struct {
-	Holder  string // for the message, such as `network "blue"`
+	Holder  string // for the message, such as `network "blue"` or "a route by interface wg0"
 	ID      string // of a network
 	VNI     uint32 // 0: none
 	Port    uint16
@@ -18,6 +18,8 @@ type Reservation struct {
 	Subnets []netip.Prefix
 	Isolate Isolation // of a network
 	Bridge  string    // of a network of another driver
+
+	HostUse bool // the host itself uses the subnets, so the user may allow that they overlap
 }
 
 // ReadReservation returns what a network in one of Podman's configuration files uses. What cannot
@@ -78,9 +80,12 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		return Network{}, VTEP{}, nil, err
 	}
 	for _, t := range taken {
-		if t.ID == "" || t.ID != n.ID {
+		if !t.HostUse && (t.ID == "" || t.ID != n.ID) {
 			n.checkReservation(t, &problems)
 		}
+	}
+	if err := n.checkHostUse(host, taken, &problems); err != nil {
+		return Network{}, VTEP{}, nil, err
 	}
 	for _, name := range slices.Concat(n.Bridge.allNames(), n.Device.allNames()) {
 		iface, err := host.Interface(name)
@@ -92,6 +97,44 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		}
 	}
 	return n, v, problems, nil
+}
+
+// cloudServices are the addresses of a cloud's resolver, clock and instance data, which no interface,
+// route or resolv.conf need name.
+var cloudServices = Reservation{
+	Holder:  "the addresses of a cloud's resolver, clock and instance data",
+	Subnets: []netip.Prefix{netip.MustParsePrefix("169.254.169.0/24"), netip.MustParsePrefix("fd00:ec2::/64")},
+	HostUse: true,
+}
+
+// checkHostUse refuses subnets with addresses that the host itself uses. In a VRF they would not
+// be in the host's way.
+func (n Network) checkHostUse(host InterfaceLookup, taken []Reservation, problems *Problems) error {
+	if n.AllowHostOverlap || n.VRF != "" {
+		return nil
+	}
+	prefixes, err := host.HostPrefixes()
+	if err != nil {
+		return err
+	}
+	var used []Reservation
+	for _, p := range prefixes {
+		used = append(used, Reservation{
+			Holder: string(p.Use) + " " + p.Interface, Subnets: []netip.Prefix{p.Prefix}, HostUse: true,
+		})
+	}
+	used = append(append(used, taken...), cloudServices)
+	for _, s := range n.Subnets {
+		for _, t := range used {
+			for _, other := range t.Subnets {
+				typed := s.Prefix.String()
+				if t.HostUse && s.Prefix.Overlaps(other) && !problems.haveProblem("--subnet", typed) {
+					problems.Add("--subnet", typed, "overlaps %s, %s; choose another subnet, or allow it with --opt allow_host_overlap=true", other, t.Holder)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (n Network) checkReservation(t Reservation, problems *Problems) {

@@ -10,17 +10,18 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// NetworkFingerprint is the network's element in kernel.Bridges, whose note stands for all that
-// Firewall returns: while the kernel has it, nothing needs to be added or even
+// networkFingerprint is the network's element in kernel.Bridges. Its comment stands for all that
+// networkElements returns. While the kernel has it, nothing needs to be added or even
 // computed, however many hosts the network has.
-func NetworkFingerprint(n network.Network, v network.VTEP, others []network.Reservation) kernel.Element {
+func networkFingerprint(p PlacedNetwork) kernel.Element {
+	n, v := p.Network, p.VTEP
 	sum := sha256.New()
 	for _, r := range v.Remotes {
 		sum.Write(r.AsSlice())
 	}
-	// Addresses are long to print; those of n are those of v, and the host's own.
+	// To print addresses takes long; those of n are those of v, and the host's own.
 	n.Remotes, v.Remotes = nil, nil
-	fmt.Fprintf(sum, "%+v %v %d %+v", n, v, v.AgentPort, concerned(n, others))
+	fmt.Fprintf(sum, "%+v %v %d %+v", n, v, v.AgentPort, isolatedFrom(n, p.Foreign))
 	return kernel.Element{
 		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
 		// The hash first: the kernel keeps no more than 127 bytes.
@@ -28,28 +29,29 @@ func NetworkFingerprint(n network.Network, v network.VTEP, others []network.Rese
 	}
 }
 
-// Firewall returns the elements by which a network takes part in the firewall's
-// rules, its endpoints left out. others are Podman's networks of other drivers.
-func Firewall(n network.Network, v network.VTEP, others []network.Reservation) []kernel.Element {
-	e := make(elements, 0, 32+3*len(v.Remotes)) // at most 3 for each host
-	e = append(e, NetworkFingerprint(n, v, others))
+// networkElements returns the elements by which a network takes part in the firewall's
+// rules, its endpoints left out.
+func networkElements(p PlacedNetwork) []kernel.Element {
+	n, v := p.Network, p.VTEP
+	e := make(elementList, 0, 32+3*len(v.Remotes)) // at most 3 for each host
+	e = append(e, networkFingerprint(p))
 	bridge := kernel.Device(n.Bridge.Name)
-	e.add(kernel.SameBridge, kernel.Concat(bridge, bridge))
-	e.add(kernel.PodmanBridges, bridge)
-	e.isolation(bridge, n.Isolate)
-	for _, o := range concerned(n, others) {
-		e.add(kernel.PodmanBridges, kernel.Device(o.Bridge))
-		e.isolation(kernel.Device(o.Bridge), o.Isolate)
+	e.addKey(kernel.SameBridge, kernel.Concat(bridge, bridge))
+	e.addKey(kernel.PodmanBridges, bridge)
+	e.addIsolation(bridge, n.Isolate)
+	for _, o := range isolatedFrom(n, p.Foreign) {
+		e.addKey(kernel.PodmanBridges, kernel.Device(o.Bridge))
+		e.addIsolation(kernel.Device(o.Bridge), o.Isolate)
 	}
-	e.tunnel(n, v)
-	e.wayOut(n)
-	e.gateways(n)
-	e.names(n)
+	e.addTunnel(n, v)
+	e.addOutbound(n)
+	e.addGateways(n)
+	e.addResolvers(n)
 	return e
 }
 
-// concerned returns the other networks that n is to be kept from: what is isolated at neither end needs no rule.
-func concerned(n network.Network, others []network.Reservation) []network.Reservation {
+// isolatedFrom returns the other networks that n is kept from. Where neither is isolated no rule is needed.
+func isolatedFrom(n network.Network, others []network.Reservation) []network.Reservation {
 	var some []network.Reservation
 	for _, o := range others {
 		if o.Bridge != "" && (n.Isolate != network.IsolateOff || o.Isolate == network.IsolateStrict) {
@@ -59,41 +61,41 @@ func concerned(n network.Network, others []network.Reservation) []network.Reserv
 	return some
 }
 
-// elements is a list under construction.
-type elements []kernel.Element
+// elementList is a list under construction.
+type elementList []kernel.Element
 
-func (e *elements) add(s kernel.Set, key kernel.Datum) {
+func (e *elementList) addKey(s kernel.Set, key kernel.Datum) {
 	*e = append(*e, kernel.Element{Set: s, Key: key})
 }
 
-func (e *elements) addTo(s kernel.Set, key, value kernel.Datum) {
+func (e *elementList) addPair(s kernel.Set, key, value kernel.Datum) {
 	*e = append(*e, kernel.Element{Set: s, Key: key, Value: value})
 }
 
-func (e *elements) isolation(bridge kernel.Datum, i network.Isolation) {
+func (e *elementList) addIsolation(bridge kernel.Datum, i network.Isolation) {
 	if i != network.IsolateOff {
-		e.add(kernel.Isolated, bridge)
+		e.addKey(kernel.Isolated, bridge)
 	}
 	if i == network.IsolateStrict {
-		e.add(kernel.IsolatedStrict, bridge)
+		e.addKey(kernel.IsolatedStrict, bridge)
 	}
 }
 
-// tunnel says who may send to the network's tunnel. Of a multicast group nobody knows the members.
-func (e *elements) tunnel(n network.Network, v network.VTEP) {
+// addTunnel says who may send to the network's tunnel. Of a multicast group nobody knows the members.
+func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
-	e.add(kernel.Underlays, kernel.Device(v.Interface))
-	e.add(kernel.VXLANPorts, port)
-	e.add(kernel.OwnVNIs, kernel.Concat(port, vni))
-	e.add(vteps(v.Local), kernel.Concat(kernel.IP(v.Local), port))
-	e.agents(v)
+	e.addKey(kernel.Underlays, kernel.Device(v.Interface))
+	e.addKey(kernel.VXLANPorts, port)
+	e.addKey(kernel.OwnVNIs, kernel.Concat(port, vni))
+	e.addKey(vtepSet(v.Local), kernel.Concat(kernel.IP(v.Local), port))
+	e.addAgents(v)
 	if n.Tunnel.Group.IsValid() {
-		e.add(vteps(n.Tunnel.Group), kernel.Concat(kernel.IP(n.Tunnel.Group), port))
+		e.addKey(vtepSet(n.Tunnel.Group), kernel.Concat(kernel.IP(n.Tunnel.Group), port))
 		return
 	}
-	e.add(kernel.VNIs, kernel.Concat(port, vni))
+	e.addKey(kernel.VNIs, kernel.Concat(port, vni))
 	for _, r := range v.Remotes {
-		e.add(vteps(r), kernel.Concat(kernel.IP(r), port))
+		e.addKey(vtepSet(r), kernel.Concat(kernel.IP(r), port))
 	}
 	members := kernel.Members4
 	if v.Local.Is6() {
@@ -101,13 +103,13 @@ func (e *elements) tunnel(n network.Network, v network.VTEP) {
 	}
 	end := kernel.Concat(kernel.IP(v.Local), port, vni)
 	for _, r := range v.Remotes {
-		e.add(members, kernel.Concat(kernel.IP(r), end))
+		e.addKey(members, kernel.Concat(kernel.IP(r), end))
 	}
 }
 
-// agents keeps containers from talking to other hosts' agents: their own host's address, by
-// which they would come there, may be all that an agent asks for.
-func (e *elements) agents(v network.VTEP) {
+// addAgents keeps containers from talking to other hosts' agents. They would arrive with their
+// own host's address, which may be all that an agent asks for.
+func (e *elementList) addAgents(v network.VTEP) {
 	if v.AgentPort == 0 {
 		return
 	}
@@ -116,21 +118,21 @@ func (e *elements) agents(v network.VTEP) {
 		if a.Is6() {
 			set = kernel.Agents6
 		}
-		e.add(set, kernel.Concat(kernel.IP(a), kernel.Port(v.AgentPort)))
+		e.addKey(set, kernel.Concat(kernel.IP(a), kernel.Port(v.AgentPort)))
 	}
 }
 
-func vteps(a netip.Addr) kernel.Set {
+func vtepSet(a netip.Addr) kernel.Set {
 	if a.Is6() {
 		return kernel.VTEPs6
 	}
 	return kernel.VTEPs4
 }
 
-// wayOut lets what leaves the overlay leave by an address that answers find back.
-func (e *elements) wayOut(n network.Network) {
+// addOutbound gives packets that leave the overlay a source address to which answers come back.
+func (e *elementList) addOutbound(n network.Network) {
 	if n.Internal {
-		e.add(kernel.Internal, kernel.Device(n.Bridge.Name))
+		e.addKey(kernel.Internal, kernel.Device(n.Bridge.Name))
 	}
 	for _, s := range n.Subnets {
 		pairs, out, outbound, by := kernel.Subnets4, kernel.Masquerade4, kernel.Outbound4, n.OutboundAddr4
@@ -139,22 +141,22 @@ func (e *elements) wayOut(n network.Network) {
 		}
 		for _, other := range n.Subnets {
 			if other.Prefix.Addr().Is4() == s.Prefix.Addr().Is4() {
-				e.add(pairs, kernel.Concat(kernel.Subnet(s.Prefix), kernel.Subnet(other.Prefix)))
+				e.addKey(pairs, kernel.Concat(kernel.Subnet(s.Prefix), kernel.Subnet(other.Prefix)))
 			}
 		}
-		// In a VRF the host's address on the way out is another table's matter.
+		// In a VRF another routing table decides about the host's address.
 		if n.Internal || n.VRF != "" {
 			continue
 		}
-		e.add(out, kernel.Subnet(s.Prefix))
+		e.addKey(out, kernel.Subnet(s.Prefix))
 		if by.IsValid() {
-			e.addTo(outbound, kernel.Subnet(s.Prefix), kernel.IP(by))
+			e.addPair(outbound, kernel.Subnet(s.Prefix), kernel.IP(by))
 		}
 	}
 }
 
-// gateways keeps the addresses that every host has from being heard of across the tunnel.
-func (e *elements) gateways(n network.Network) {
+// addGateways keeps ARP and ND for the gateways, which every host has, from crossing the tunnel.
+func (e *elementList) addGateways(n network.Network) {
 	device := kernel.Device(n.Device.Name)
 	some := false
 	for _, s := range n.Subnets {
@@ -163,23 +165,23 @@ func (e *elements) gateways(n network.Network) {
 		}
 		some = true
 		if s.Gateway.Is4() {
-			e.add(kernel.Gateways4, kernel.Concat(device, kernel.IP(s.Gateway)))
+			e.addKey(kernel.Gateways4, kernel.Concat(device, kernel.IP(s.Gateway)))
 			continue
 		}
-		e.add(kernel.Gateways6, kernel.Concat(device, kernel.IP(s.Gateway)))
-		e.add(kernel.GatewaysND, kernel.Concat(device, kernel.NDTarget(s.Gateway)))
+		e.addKey(kernel.Gateways6, kernel.Concat(device, kernel.IP(s.Gateway)))
+		e.addKey(kernel.GatewaysND, kernel.Concat(device, kernel.NDTarget(s.Gateway)))
 	}
 	if some {
-		e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainFromTunnel))
-		e.addTo(kernel.ToPort, device, kernel.Jump(kernel.ChainToTunnel))
+		e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainFromTunnel))
+		e.addPair(kernel.ToPort, device, kernel.Jump(kernel.ChainToTunnel))
 	}
 }
 
 const dnsPort = 53
 
-// names leads to the resolver where it does not listen on the port that containers
-// ask on. Its sockets are bound to the bridge, so this opens it to nobody else.
-func (e *elements) names(n network.Network) {
+// addResolvers redirects to the agent's name server where it does not listen on port 53. Its
+// sockets are bound to the bridge, so this opens it to nobody else.
+func (e *elementList) addResolvers(n network.Network) {
 	if n.DNSPort == 0 || n.DNSPort == dnsPort || !n.HasNames() {
 		return
 	}
@@ -189,50 +191,51 @@ func (e *elements) names(n network.Network) {
 			at = kernel.PortsAt6
 		}
 		for _, p := range []network.Protocol{network.ProtocolUDP, network.ProtocolTCP} {
-			e.addTo(at, kernel.Concat(kernel.IP(a), kernel.Protocol(p.Number()), kernel.Port(dnsPort)),
+			e.addPair(at, kernel.Concat(kernel.IP(a), kernel.Protocol(p.Number()), kernel.Port(dnsPort)),
 				kernel.Concat(kernel.IP(a), kernel.Port(n.DNSPort)))
 		}
 	}
 }
 
-// EndpointFirewall returns the elements of one endpoint.
-func EndpointFirewall(n network.Network, end network.Endpoint) []kernel.Element {
-	return append(Published(n, end), Guards(n, end)...)
+// endpointElements returns the elements of one endpoint.
+func endpointElements(n network.Network, end network.Endpoint) []kernel.Element {
+	return append(PublishedElements(n, end), guardElements(n, end)...)
 }
 
-// Published returns those by which its ports are reached.
-func Published(n network.Network, end network.Endpoint) []kernel.Element {
-	var e elements
+// PublishedElements returns those by which an endpoint's ports are reached.
+func PublishedElements(n network.Network, end network.Endpoint) []kernel.Element {
+	var e elementList
 	if !n.Internal {
-		e.ports(end)
+		e.publishPorts(end)
 	}
 	return e
 }
 
-// Guards returns those that keep it from what it may not send, which its port must not be without.
-func Guards(n network.Network, end network.Endpoint) []kernel.Element {
-	var e elements
+// guardElements returns those that keep an endpoint from sending by another's addresses. Its port must
+// never be without them.
+func guardElements(n network.Network, end network.Endpoint) []kernel.Element {
+	var e elementList
 	if n.PortSecurity {
-		e.security(n.Port(end), end)
+		e.securePort(n.Port(end), end)
 	}
 	return e
 }
 
-// ports publishes on the first address of each family.
-func (e *elements) ports(end network.Endpoint) {
+// publishPorts publishes on the first address of each family.
+func (e *elementList) publishPorts(end network.Endpoint) {
 	for _, m := range end.Ports {
-		for _, a := range firstOfEach(end.Addrs) {
+		for _, a := range firstOfEachFamily(end.Addrs) {
 			if m.HostIP.IsValid() && m.HostIP.Is4() != a.Is4() {
 				continue
 			}
 			for i := range m.Count {
-				e.port(m, a, i)
+				e.publishPort(m, a, i)
 			}
 		}
 	}
 }
 
-func firstOfEach(prefixes []netip.Prefix) []netip.Addr {
+func firstOfEachFamily(prefixes []netip.Prefix) []netip.Addr {
 	var v4, v6 bool
 	var all []netip.Addr
 	for _, p := range prefixes {
@@ -248,7 +251,7 @@ func firstOfEach(prefixes []netip.Prefix) []netip.Addr {
 	return all
 }
 
-func (e *elements) port(m network.PortMapping, to netip.Addr, i uint16) {
+func (e *elementList) publishPort(m network.PortMapping, to netip.Addr, i uint16) {
 	anywhere, at := kernel.Ports4, kernel.PortsAt4
 	if to.Is6() {
 		anywhere, at = kernel.Ports6, kernel.PortsAt6
@@ -256,31 +259,31 @@ func (e *elements) port(m network.PortMapping, to netip.Addr, i uint16) {
 	protocol := kernel.Protocol(m.Protocol.Number())
 	host, target := kernel.Port(m.HostPort+i), kernel.Concat(kernel.IP(to), kernel.Port(m.ContainerPort+i))
 	if !m.HostIP.IsValid() || m.HostIP.IsUnspecified() {
-		e.addTo(anywhere, kernel.Concat(protocol, host), target)
+		e.addPair(anywhere, kernel.Concat(protocol, host), target)
 		return
 	}
-	e.addTo(at, kernel.Concat(kernel.IP(m.HostIP), protocol, host), target)
+	e.addPair(at, kernel.Concat(kernel.IP(m.HostIP), protocol, host), target)
 }
 
-// security lists what an endpoint may send from: its MAC and addresses, and what a
+// securePort lists the source addresses that an endpoint may use: its MAC and addresses, what a
 // host uses before it has any (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2)
-// and on the link (RFC 4291, section 2.5.6).
-func (e *elements) security(port string, end network.Endpoint) {
+// and its link-local one (RFC 4291, section 2.5.6).
+func (e *elementList) securePort(port string, end network.Endpoint) {
 	device := kernel.Device(port)
-	e.addTo(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))
-	e.add(kernel.SourceMAC, kernel.Concat(device, kernel.Ethernet(end.MAC)))
+	e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))
+	e.addKey(kernel.SourceMAC, kernel.Concat(device, kernel.Ethernet(end.MAC)))
 	addrs := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified(), linkLocal(end.MAC)}
 	for _, p := range end.Addrs {
 		addrs = append(addrs, p.Addr())
 	}
 	for _, a := range addrs {
 		if a.Is4() {
-			e.add(kernel.SourceIP4, kernel.Concat(device, kernel.IP(a)))
+			e.addKey(kernel.SourceIP4, kernel.Concat(device, kernel.IP(a)))
 			continue
 		}
-		e.add(kernel.SourceIP6, kernel.Concat(device, kernel.IP(a)))
+		e.addKey(kernel.SourceIP6, kernel.Concat(device, kernel.IP(a)))
 		if !a.IsUnspecified() {
-			e.add(kernel.SourceND, kernel.Concat(device, kernel.NDTarget(a)))
+			e.addKey(kernel.SourceND, kernel.Concat(device, kernel.NDTarget(a)))
 		}
 	}
 }

@@ -46,7 +46,7 @@ func TestFirewall(t *testing.T) {
 	for _, tt := range tests {
 		n := blue()
 		tt.change(&n)
-		b.WriteString("# " + tt.name + "\n" + kernel.AddElements{Elements: Firewall(n, tt.vtep, others)}.String() + "\n")
+		b.WriteString("# " + tt.name + "\n" + kernel.AddElements{Elements: networkElements(PlacedNetwork{n, tt.vtep, others})}.String() + "\n")
 		e := endpointWith("10.0.0.2/24", "10.1.0.2/24", "fd00:10::2/64")
 		e.MAC = kernel.MAC{2, 0, 0, 0, 0, 1}
 		e.Ports = []network.PortMapping{
@@ -54,7 +54,7 @@ func TestFirewall(t *testing.T) {
 			{Protocol: network.ProtocolUDP, HostIP: netip.MustParseAddr("198.18.0.10"), HostPort: 53, ContainerPort: 53, Count: 1},
 			{Protocol: network.ProtocolTCP, HostIP: netip.MustParseAddr("::"), HostPort: 443, ContainerPort: 443, Count: 1},
 		}
-		b.WriteString("# " + tt.name + ", an endpoint\n" + kernel.AddElements{Elements: EndpointFirewall(n, e)}.String() + "\n\n")
+		b.WriteString("# " + tt.name + ", an endpoint\n" + kernel.AddElements{Elements: endpointElements(n, e)}.String() + "\n\n")
 	}
 	compareGolden(t, "testdata/firewall.golden", b.String())
 }
@@ -78,43 +78,43 @@ func compareGolden(t *testing.T, path, got string) {
 	}
 }
 
-// The note changes with whatever the elements come from, and stays otherwise.
-func TestTheMarkStandsForTheElements(t *testing.T) {
+// The comment changes with whatever the elements come from, and stays otherwise.
+func TestFingerprintChangesWithTheElements(t *testing.T) {
 	more := vtep
 	more.Remotes = append(slices.Clone(vtep.Remotes), netip.MustParseAddr("198.18.0.99"))
 	agents := vtep
 	agents.AgentPort = 7947
 	flood := vtep
 	flood.Flood, flood.StaticFDB = nil, true
-	if mark := NetworkFingerprint(blue(), flood, nil); mark != NetworkFingerprint(blue(), vtep, nil) {
-		t.Errorf("no rule asks who gets floods: %v", mark)
+	if got := networkFingerprint(PlacedNetwork{blue(), flood, nil}); got != networkFingerprint(PlacedNetwork{blue(), vtep, nil}) {
+		t.Errorf("no rule asks who gets floods: %v", got)
 	}
 	other := blue()
 	other.Tunnel.VNI = 7
-	plain := NetworkFingerprint(blue(), vtep, nil)
-	if again := NetworkFingerprint(blue(), vtep, nil); again != plain || plain != Firewall(blue(), vtep, nil)[0] {
+	plain := networkFingerprint(PlacedNetwork{blue(), vtep, nil})
+	if again := networkFingerprint(PlacedNetwork{blue(), vtep, nil}); again != plain || plain != networkElements(PlacedNetwork{blue(), vtep, nil})[0] {
 		t.Errorf("%v became %v", plain, again)
 	}
-	for what, mark := range map[string]kernel.Element{
-		"a host more":     NetworkFingerprint(blue(), more, nil),
-		"agents":          NetworkFingerprint(blue(), agents, nil),
-		"another VNI":     NetworkFingerprint(other, vtep, nil),
-		"a strict bridge": NetworkFingerprint(blue(), vtep, []network.Reservation{{Bridge: "podman2", Isolate: network.IsolateStrict}}),
+	for what, got := range map[string]kernel.Element{
+		"a host more":     networkFingerprint(PlacedNetwork{blue(), more, nil}),
+		"agents":          networkFingerprint(PlacedNetwork{blue(), agents, nil}),
+		"another VNI":     networkFingerprint(PlacedNetwork{other, vtep, nil}),
+		"a strict bridge": networkFingerprint(PlacedNetwork{blue(), vtep, []network.Reservation{{Bridge: "podman2", Isolate: network.IsolateStrict}}}),
 	} {
-		if mark.Comment == plain.Comment || mark.Key != plain.Key {
-			t.Errorf("%s: %v", what, mark)
+		if got.Comment == plain.Comment || got.Key != plain.Key {
+			t.Errorf("%s: %v", what, got)
 		}
 	}
 }
 
 // A start computes this each time.
-func BenchmarkMarkOfAThousandHosts(b *testing.B) {
+func BenchmarkFingerprintOfAThousandHosts(b *testing.B) {
 	v := vtep
 	for i := range 1000 {
 		v.Remotes = append(v.Remotes, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}))
 	}
 	n := blue()
 	for b.Loop() {
-		NetworkFingerprint(n, v, nil)
+		networkFingerprint(PlacedNetwork{n, v, nil})
 	}
 }

@@ -11,15 +11,15 @@ import (
 
 // Known is what this host knows of a network's Ethernet addresses.
 type Known struct {
-	// StaticFDB tells that nothing needs to be learned: all other hosts say what they have.
+	// StaticFDB says that nothing needs to be learned, since all other hosts tell what they have.
 	StaticFDB bool
-	// Partial tells that some hosts may not have been heard of yet.
+	// Partial says that some hosts may not have been heard of yet.
 	Partial bool
-	Remotes []Remote           // in order of trust: the first that claims a MAC or an address has it
+	Remotes []Remote           // in order of trust: a MAC or an address is the first one's that claims it
 	Local   []network.Endpoint // of this host
 }
 
-// Remote is what another host says is behind it: a container, or its own bridge.
+// Remote is a container that another host says it has, or that host's own bridge.
 type Remote struct {
 	MAC   kernel.MAC
 	VTEP  netip.Addr
@@ -29,24 +29,24 @@ type Remote struct {
 // Forwarding is what should be in the kernel for frames to find a network's other
 // hosts.
 type Forwarding struct {
-	Device kernel.Link             // the KindVXLAN device: name, mark, master
+	Device kernel.Link             // the VXLAN device: name, alias, master
 	Port   kernel.PortFlags        // how its bridge treats it
 	Tables kernel.ForwardingTables // sorted
-	// FastPath leads past the bridge.
+	// FastPath is the wish that packets pass the bridge by.
 	FastPath kernel.FastPath
-	// Partial lets entries be that are there and not wanted.
+	// Partial keeps entries that are there and not wanted.
 	Partial bool
 }
 
 // Forward returns the entries for what is known on the host with VTEP v.
 //
-// Another host is believed as far as its own containers go. What it says of a
-// local endpoint, of this host's bridge or of a gateway, of an address outside the
-// network, or of a MAC that is none or many, gives no entry.
+// Another host is believed about its own containers. It gets no entry for a local
+// endpoint, for this host's bridge, for a gateway, for an address outside the
+// network, or for a zero or multicast MAC.
 func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
-	f := newForwarder(n, v, k)
+	f := newForwardingTables(n, v, k)
 	for _, r := range k.Remotes {
-		f.add(r)
+		f.addRemote(r)
 	}
 	t := &f.tables
 	slices.SortFunc(t.FDB, func(a, b kernel.FDB) int { return bytes.Compare(a.MAC[:], b.MAC[:]) })
@@ -54,9 +54,9 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	for _, e := range t.FDB {
 		t.Static = append(t.Static, e.MAC)
 	}
-	fw := Forwarding{Device: Names(n.Identity, nil).Device, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
+	fw := Forwarding{Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
 	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
-	// What the bridge's rules see, they see of all: those of port security, and by other programs of group policy.
+	// The rules of port security and of other programs' group policy are the bridge's, and must see every packet.
 	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.FastPath.Remote = t.Static
 		fw.FastPath.Ports = fastPathPorts(n, v, k.Local)
@@ -64,7 +64,7 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	return fw
 }
 
-// fastPathPorts are those of containers whose MAC is known before they have it. A MAC that two have is the first one's.
+// fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is the first one's.
 func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) (ports []kernel.FastPathPort) {
 	taken := map[kernel.MAC]bool{{}: true, network.BridgeMAC(n.Tunnel.VNI, v.Local): true}
 	for _, e := range local {
@@ -76,15 +76,15 @@ func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) 
 	return ports
 }
 
-// portFlags: who learns needs to hear what a port with neighbour suppression keeps
-// to itself: the announcement of a container that has moved, and the question whether
-// somebody has an address. So both change together.
-func portFlags(exact bool) kernel.PortFlags {
-	return kernel.PortFlags{Learning: kernel.Some(!exact), Suppress: kernel.Some(exact)}
+// portFlags turns learning and neighbour suppression together. A host that learns needs to hear
+// what suppression keeps back: the announcement of a container that has moved, and the
+// question whether somebody has an address.
+func portFlags(staticFDB bool) kernel.PortFlags {
+	return kernel.PortFlags{Learning: kernel.Some(!staticFDB), Suppress: kernel.Some(staticFDB)}
 }
 
-// forwarder collects entries.
-type forwarder struct {
+// forwardingTables collects entries.
+type forwardingTables struct {
 	n      network.Network
 	local  netip.Addr
 	macs   map[kernel.MAC]netip.Addr // to the VTEP; invalid: this host's
@@ -92,8 +92,8 @@ type forwarder struct {
 	tables kernel.ForwardingTables
 }
 
-func newForwarder(n network.Network, v network.VTEP, k Known) *forwarder {
-	f := &forwarder{n: n, local: v.Local,
+func newForwardingTables(n network.Network, v network.VTEP, k Known) *forwardingTables {
+	f := &forwardingTables{n: n, local: v.Local,
 		macs:  make(map[kernel.MAC]netip.Addr, len(k.Remotes)),
 		addrs: make(map[netip.Addr]bool, len(k.Remotes)),
 		tables: kernel.ForwardingTables{
@@ -115,10 +115,10 @@ func newForwarder(n network.Network, v network.VTEP, k Known) *forwarder {
 	return f
 }
 
-// add adds the entries of a remote, unless its MAC is another's: addresses alone
+// addRemote adds the entries of a remote. Where its MAC is another's it adds none: its addresses
 // would lead to that one.
-func (f *forwarder) add(r Remote) {
-	if r.MAC.IsZero() || r.MAC[0]&1 == 1 || !f.reachable(r.VTEP) {
+func (f *forwardingTables) addRemote(r Remote) {
+	if r.MAC.IsZero() || r.MAC[0]&1 == 1 || !f.isReachable(r.VTEP) {
 		return
 	}
 	vtep, taken := f.macs[r.MAC]
@@ -137,9 +137,9 @@ func (f *forwarder) add(r Remote) {
 	}
 }
 
-// reachable tells whether a KindVXLAN device on this host can send to the VTEP: the
-// kernel wants one of the family of its own address, and sending to oneself is a loop.
-func (f *forwarder) reachable(vtep netip.Addr) bool {
+// isReachable tells whether a VXLAN device on this host can send to the VTEP. The
+// kernel wants an address of the family of its own, and to send to oneself is a loop.
+func (f *forwardingTables) isReachable(vtep netip.Addr) bool {
 	return vtep.IsValid() && vtep != f.local && vtep.Is4() == f.local.Is4() &&
 		!vtep.IsMulticast() && !vtep.IsUnspecified() && vtep.Zone() == ""
 }

@@ -24,8 +24,8 @@ func remote(m kernel.MAC, vtep string, addrs ...string) Remote {
 	return r
 }
 
-// lines prints tables in short: MAC>VTEP and address=MAC, by the MACs' last octet.
-func lines(t kernel.ForwardingTables) string {
+// formatTables prints tables in short: MAC>VTEP and address=MAC, by the MACs' last octet.
+func formatTables(t kernel.ForwardingTables) string {
 	var s []string
 	for _, e := range t.FDB {
 		s = append(s, fmt.Sprintf("%d>%s", e.MAC[5], e.Dst))
@@ -71,7 +71,7 @@ func TestForward(t *testing.T) {
 			own := endpointWith("10.0.0.9/24")
 			own.MAC = mac(9)
 			f := Forward(n, vtep, Known{Remotes: tt.remotes, Local: []network.Endpoint{own}})
-			if got := lines(f.Tables); got != tt.want {
+			if got := formatTables(f.Tables); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
@@ -121,7 +121,7 @@ func TestForwardWithoutSubnets(t *testing.T) {
 	n := blue()
 	n.Subnets = nil
 	f := Forward(n, vtep, Known{Remotes: []Remote{remote(mac(1), "198.18.0.11", "10.0.0.5")}})
-	if got := lines(f.Tables); got != "1>198.18.0.11" {
+	if got := formatTables(f.Tables); got != "1>198.18.0.11" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -158,13 +158,13 @@ func TestForwardProperties(t *testing.T) {
 		if again := Forward(n, vtep, k); !reflect.DeepEqual(f, again) {
 			t.Fatalf("%+v\n%+v", f, again)
 		}
-		if err := check(n, k, f.Tables); err != nil {
-			t.Fatalf("%v\n%+v\n%s", err, k, lines(f.Tables))
+		if err := checkForwarding(n, k, f.Tables); err != nil {
+			t.Fatalf("%v\n%+v\n%s", err, k, formatTables(f.Tables))
 		}
 	}
 }
 
-func check(n network.Network, k Known, have kernel.ForwardingTables) error {
+func checkForwarding(n network.Network, k Known, have kernel.ForwardingTables) error {
 	at := map[kernel.MAC]netip.Addr{}
 	for i, e := range have.FDB {
 		if _, twice := at[e.MAC]; twice || e.MAC.IsZero() || e.MAC[0]&1 == 1 || e.Dst == vtep.Local || have.Static[i] != e.MAC {
@@ -195,8 +195,8 @@ func check(n network.Network, k Known, have kernel.ForwardingTables) error {
 	return nil
 }
 
-// elsewhere is a network with so many containers on 256 other hosts.
-func elsewhere(count int) (network.Network, Known) {
+// networkWithRemotes is a network with so many containers on 256 other hosts.
+func networkWithRemotes(count int) (network.Network, Known) {
 	n := blue()
 	n.Subnets = []network.Subnet{subnet("10.0.0.0/8", "10.0.0.1"), subnet("fd00:10::/64", "fd00:10::1")}
 	k := Known{StaticFDB: true}
@@ -212,7 +212,7 @@ func elsewhere(count int) (network.Network, Known) {
 func BenchmarkForward(b *testing.B) {
 	for _, count := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("entries=%d", count), func(b *testing.B) {
-			n, k := elsewhere(count)
+			n, k := networkWithRemotes(count)
 			b.ReportAllocs()
 			for b.Loop() {
 				Forward(n, vtep, k)
@@ -223,7 +223,7 @@ func BenchmarkForward(b *testing.B) {
 
 // What is measured is what there would be.
 func TestEachContainerElsewhereHasEntries(t *testing.T) {
-	n, k := elsewhere(100_000)
+	n, k := networkWithRemotes(100_000)
 	tables := Forward(n, vtep, k).Tables
 	if got := []int{len(tables.FDB), len(tables.Static), len(tables.Neighbours)}; !slices.Equal(got, []int{100_000, 100_000, 100_000}) {
 		t.Errorf("%v entries", got)

@@ -9,7 +9,6 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netnstest"
 	"vxlan-driver/internal/plan"
-	"vxlan-driver/internal/reconcile"
 )
 
 // BenchmarkForwarding reports a run's mean in ms: all entries new, none differing, all
@@ -34,29 +33,21 @@ func benchForwarding(b *testing.B, count int) {
 	w := newWatch(b)
 	forward := func(name string, k plan.Known) {
 		w.step(name, func() {
-			if err := reconcile.Forwarding(h, plan.Forward(h.n, h.v, k)); err != nil {
-				b.Fatal(err)
-			}
+			h.applyPlan(forwardingPlan(plan.Forward(h.n, h.v, k)))
 		})
 	}
 	for b.Loop() {
 		forward("new", k)
 		forward("same", k)
-		s := plan.Compute(h.n, h.v, nil)
-		w.step("network", func() { check(b, reconcile.Network(h, s)) })
-		w.step("network-but-entries", func() { check(b, reconcile.NetworkButEntries(h, s)) })
+		p := plan.RepairDevices(h.hostNetwork())
+		w.step("network", func() { h.applyPlan(p) })
+		p.Network.Devices.SkipFlood = true
+		w.step("network-but-entries", func() { h.applyPlan(p) })
 		run(b, h.ns, "ip neigh flush dev "+realBridge+" nud permanent; bridge fdb flush dev "+realDevice+" 2>/dev/null || true; ip link set "+realDevice+" nomaster; ip link set "+realDevice+" master "+realBridge)
 		forward("flushed", k)
 		forward("none", plan.Known{StaticFDB: true})
 	}
 	w.report()
-}
-
-func check(b *testing.B, err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
 }
 
 // watch takes the time of steps.

@@ -16,16 +16,16 @@ const (
 	shared
 )
 
-// created returns the link as CreateLink leaves it.
-func created(want kernel.Link) kernel.Link {
+// asCreated returns the link as CreateLink leaves it.
+func asCreated(want kernel.Link) kernel.Link {
 	return kernel.Link{Name: want.Name, Kind: want.Kind, MTU: want.MTU, MAC: want.MAC, Tunnel: want.Tunnel}
 }
 
-// diff returns the changes that lead from have to want, both of one name, kind
+// diffLink returns the changes that lead from have to want, both of one name, kind
 // and tunnel. Additions come before removals, so that a repair does not cut what
 // works; the link comes up after everything that must not be seen half done, and
 // before the routes, which need it up.
-func diff(want, have kernel.Link, owner ownership) []kernel.Change {
+func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	var changes []kernel.Change
 	add := func(needed bool, c kernel.Change) {
 		if needed {
@@ -48,7 +48,7 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	// settings forgotten (addrconf_notify in net/ipv6/addrconf.c).
 	forgets := have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU
 	add(want.NoLinkLocal && (!have.NoLinkLocal || forgets), kernel.SetNoLinkLocal{Name: name})
-	lacking := missing(want.Sysctls, have.Sysctls)
+	lacking := missingSysctls(want.Sysctls, have.Sysctls)
 	add(len(lacking) > 0, kernel.SetSysctls{Sysctls: lacking})
 	changes = append(changes, diffAddrs(want, have, owner)...)
 	changes = append(changes, diffFDB(want, have)...)
@@ -60,8 +60,8 @@ func diff(want, have kernel.Link, owner ownership) []kernel.Change {
 	return changes
 }
 
-// missing returns the parameters that are not as wanted.
-func missing(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
+// missingSysctls returns the parameters that are not as wanted.
+func missingSysctls(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
 	for _, p := range want {
 		if !slices.Contains(have, p) {
 			lacking = append(lacking, p)
@@ -73,7 +73,7 @@ func missing(want, have []kernel.Sysctl) (lacking []kernel.Sysctl) {
 func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	var changes []kernel.Change
 	if owner == ours {
-		changes, have.Addrs = reorder(want, have)
+		changes, have.Addrs = reorderAddrs(want, have)
 	}
 	for _, a := range want.Addrs {
 		if hasAddr(have.Addrs, a) {
@@ -95,10 +95,10 @@ func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	return changes
 }
 
-// reorder takes off the IPv4 addresses that stand before one that is to come first:
+// reorderAddrs takes off the IPv4 addresses that stand before one that is to come first:
 // of a subnet's addresses the kernel sends from the one that was added first. It
 // returns what is left.
-func reorder(want, have kernel.Link) (changes []kernel.Change, left []kernel.Addr) {
+func reorderAddrs(want, have kernel.Link) (changes []kernel.Change, left []kernel.Addr) {
 	i := 0
 	for _, h := range have.Addrs {
 		if h.Prefix.Addr().Is6() || !hasAddr(want.Addrs, h) {
@@ -127,7 +127,7 @@ func hasIP(addrs []kernel.Addr, a kernel.Addr) bool {
 }
 
 // diffFDB looks entries up in sets, since a network can have a thousand hosts, unless they are as they were made. An
-// entry of a MAC that is not wanted is left alone: it is Forwarding's.
+// entry of a MAC that is not wanted is left alone: it is the forwarding's.
 func diffFDB(want, have kernel.Link) []kernel.Change {
 	if slices.Equal(want.FDB, have.FDB) {
 		return nil

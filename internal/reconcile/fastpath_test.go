@@ -31,12 +31,12 @@ func fastPathPorts(host *fakekernel.Namespace) []kernel.FastPathPort {
 // What leads to a device that is gone drops packets. So a container that comes is evicted first: its MAC may have been that of
 // a container here before, or on another host.
 func TestArrivingEndpointIsEvictedFromFastPath(t *testing.T) {
-	k, _ := made(t)
+	k, _ := newHostWithNetwork(t)
 	host := k.HostNamespace()
 	host.Add(kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c1"})
 	arrives := func(port string, mac kernel.MAC) {
 		t.Helper()
-		if err := Arrive(host, plan.Veth{Port: kernel.Link{Name: port}, Device: "vx0", Container: kernel.Link{MAC: mac}}); err != nil {
+		if err := evictRemote(host, port, plan.FastPathMember{Device: "vx0", MAC: mac}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,12 +54,12 @@ func TestArrivingEndpointIsEvictedFromFastPath(t *testing.T) {
 
 // A fast path to a VXLAN device goes when the device is made anew.
 func TestFastPathGoesWithItsDevice(t *testing.T) {
-	k, devices := made(t)
+	k, devices := newHostWithNetwork(t)
 	host := k.HostNamespace()
 	host.Add(kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c1"})
 	setFastPath(t, host)
-	devices.Device.Tunnel.VNI++
-	if err := Network(host, devices); err != nil {
+	devices.VXLAN.Tunnel.VNI++
+	if err := ensureDevices(host, devices); err != nil {
 		t.Fatal(err)
 	}
 	if table := host.FastPathOutbound("vx0"); table.Exists {
@@ -72,8 +72,8 @@ func TestReplacedPortIsEvictedFromFastPath(t *testing.T) {
 	k := fakekernel.New("/ns/1", "/ns/2")
 	host := k.HostNamespace()
 	host.Add(kernel.Link{Name: "eth0", Up: true})
-	_, s := made(t)
-	if err := Network(host, s); err != nil {
+	_, s := newHostWithNetwork(t)
+	if err := ensureDevices(host, s); err != nil {
 		t.Fatal(err)
 	}
 	for _, ns := range []string{"/ns/1", "/ns/2"} {
@@ -84,7 +84,7 @@ func TestReplacedPortIsEvictedFromFastPath(t *testing.T) {
 		e := plan.Veth{Device: "vx0", Namespace: ns,
 			Port:      kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Alias: "c1", Master: "br0", Up: true, Peer: kernel.Peer{Name: "eth0", Namespace: ns, MAC: localMAC}},
 			Container: kernel.Link{Name: "eth0", Kind: kernel.KindVeth, Alias: "net", MAC: localMAC, Up: true}}
-		if _, err := Endpoint(host, container, e); err != nil {
+		if _, err := ensureVeth(Namespaces{host, container}, e); err != nil {
 			t.Fatal(err)
 		}
 		if ports := fastPathPorts(host); len(ports) > 0 {

@@ -2,72 +2,77 @@ package reconcile
 
 import (
 	"errors"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/plan"
 )
 
-// Elements is what a start wants in the firewall.
-type Elements struct {
-	Mark     kernel.Element                   // stands for the network's, by its note
-	Network  func() []kernel.Element          // with Mark
-	First    bool                             // the endpoint is the network's only one
-	Endpoint []kernel.Element                 //
-	All      func() ([]kernel.Element, error) // of all networks and endpoints of the host
+// ensureFirewall makes the firewall hold elements, or removes some.
+func ensureFirewall(host Namespace, want *plan.Firewall) error {
+	switch want.Mode {
+	case plan.FirewallRemove:
+		return removeElements(host, want.Remove)
+	case plan.FirewallDelete:
+		return host.Apply(kernel.DeleteFirewall{})
+	case plan.FirewallReset:
+		return resetFirewall(host, want)
+	}
+	return ensureElements(host, want)
 }
 
-// Firewall makes the firewall hold a network's elements and those of an endpoint.
-// A start beside a thousand others adds the endpoint's alone. Where the rules are
+// ensureElements adds only the endpoints' elements where all else is in place, so a start beside a
+// thousand others takes as long as one alone. Where the rules or a network's elements are
 // not as they should be, or an element is in the way, all is set anew in one transaction.
-func Firewall(host Namespace, want Elements) error {
+func ensureElements(host Namespace, want *plan.Firewall) error {
 	intact, err := host.FirewallIntact()
 	if err != nil {
 		return err
 	}
-	var note string
-	var there bool
+	add := want.Endpoints
+	for _, n := range want.Networks {
+		if !intact {
+			break
+		}
+		comment, there, err := host.ElementComment(n.Fingerprint)
+		switch {
+		case err != nil:
+			return err
+		case !there && n.New:
+			add = slices.Concat(n.Elements(), add)
+		default:
+			// Without the fingerprint others of the network may lack their elements too.
+			intact = there && comment == n.Fingerprint.Comment
+		}
+	}
 	if intact {
-		if note, there, err = host.ElementComment(want.Mark); err != nil {
+		if err := addElements(host, add); !errors.Is(err, kernel.ErrElementTaken) {
 			return err
 		}
 	}
-	add := want.Endpoint
-	if intact && !there {
-		add = append(want.Network(), add...)
-	}
-	// Without the mark others of the network may lack theirs, too.
-	if intact && (!there && want.First || there && note == want.Mark.Comment) {
-		err := AddElements(host, add)
-		if !errors.Is(err, kernel.ErrElementTaken) {
-			return err
-		}
-	}
-	elements, err := want.All()
+	return resetFirewall(host, want)
+}
+
+func resetFirewall(host Namespace, want *plan.Firewall) error {
+	all, err := want.All()
 	if err != nil {
 		return err
 	}
-	return ResetFirewall(host, elements)
+	return host.Apply(kernel.SetFirewall{Elements: all})
 }
 
-// AddElements adds elements, if there are any.
-func AddElements(host Namespace, elements []kernel.Element) error {
+// addElements adds elements, if there are any.
+func addElements(host Namespace, elements []kernel.Element) error {
 	if len(elements) == 0 {
 		return nil
 	}
 	return host.Apply(kernel.AddElements{Elements: elements})
 }
 
-// RemoveElements removes those of the elements that are there.
-func RemoveElements(host Namespace, elements []kernel.Element) error {
+// removeElements removes those of the elements that are there.
+func removeElements(host Namespace, elements []kernel.Element) error {
 	if len(elements) == 0 {
 		return nil
 	}
 	return host.Apply(kernel.DelElements{Elements: elements})
 }
-
-// ResetFirewall sets rules and elements anew.
-func ResetFirewall(host Namespace, elements []kernel.Element) error {
-	return host.Apply(kernel.SetFirewall{Elements: elements})
-}
-
-// RemoveFirewall removes the tables.
-func RemoveFirewall(host Namespace) error { return host.Apply(kernel.DeleteFirewall{}) }

@@ -14,7 +14,7 @@ import (
 // Between containers that are known nothing goes but their own packets, and to
 // nobody but their host: no ARP and no ND leaves, and a third host hears nothing. The
 // hosts themselves reach remote containers too, from their own addresses.
-func TestRealExactReachesOnlyWhomItShould(t *testing.T) {
+func TestRealStaticFDBReachesOnlyTheDestination(t *testing.T) {
 	for name, prefix := range map[string]string{"over IPv4": "198.18.0.", "over IPv6": "fd00:198::"} {
 		t.Run(name, func(t *testing.T) {
 			hosts := newRealHosts(t, 3, prefix, false)
@@ -235,7 +235,7 @@ func TestRealWhatSuppressionLetsOut(t *testing.T) {
 
 // So a question whether somebody has an address must have a sender: without one, as RFC 5227 and RFC 4862 want it, it does not
 // leave the bridge.
-func TestRealHoldersAreAskedByTheHostsAddress(t *testing.T) {
+func TestRealProbeHasTheHostsAddress(t *testing.T) {
 	hosts := newRealHosts(t, 2, "198.18.0.", false)
 	a, b := hosts[0], hosts[1]
 	a.start(2)

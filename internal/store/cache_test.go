@@ -12,7 +12,7 @@ import (
 
 // A record that is replaced, within a clock tick too, or removed is not the one that was read; one that
 // stays is.
-func TestTheCacheFollowsTheFiles(t *testing.T) {
+func TestCacheFollowsTheFiles(t *testing.T) {
 	dir, cache := t.TempDir(), new(Cache)
 	var stays *Record
 	for i := range 50 {
@@ -65,7 +65,7 @@ func TestTheCacheFollowsTheFiles(t *testing.T) {
 }
 
 // Of a network that is gone nothing is kept.
-func TestTheCacheForgetsNetworks(t *testing.T) {
+func TestCacheForgetsNetworks(t *testing.T) {
 	cache := new(Cache)
 	s, err := OpenCached(t.TempDir(), cache)
 	if err != nil {
@@ -113,7 +113,7 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	broken := filepath.Join(s.endpoints("n1"), "c1.json")
+	broken := filepath.Join(s.endpointsDir("n1"), "c1.json")
 	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}

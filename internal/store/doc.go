@@ -8,6 +8,7 @@
 //	/run/vxlan/networks/<network id>/network.json
 //	/run/vxlan/networks/<network id>/vtep.json
 //	/run/vxlan/networks/<network id>/dns-port
+//	/run/vxlan/networks/<network id>/peers.json
 //	/run/vxlan/networks/<network id>/endpoints/<container id>.json
 //	/run/vxlan/networks/<network id>/endpoints/<container id>.json.publishes, .named
 //

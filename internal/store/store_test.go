@@ -55,7 +55,7 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	}
 	for what, list := range map[string]func() ([]string, error){
 		"n1": s.Networks,
-		"c1": func() ([]string, error) { return s.PublishingEndpoints("n1") },
+		"c1": func() ([]string, error) { return s.Tagged("n1", TagPublishes) },
 	} {
 		if got, err := list(); err != nil || !reflect.DeepEqual(got, []string{what}) {
 			t.Errorf("got %v, %v, want %s", got, err, what)
@@ -117,7 +117,7 @@ func TestRemoveOfTheLastEndpointRemovesTheNetwork(t *testing.T) {
 }
 
 // What a crash left of a network, before its first endpoint or after its last, is none.
-func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
+func TestNetworkWithoutEndpointsIsNone(t *testing.T) {
 	s := open(t, t.TempDir())
 	if err := os.MkdirAll(filepath.Join(s.dir, "networks/half/endpoints"), 0o700); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestANetworkWithoutEndpointsIsNone(t *testing.T) {
 	}
 }
 
-func TestTheLockIsExclusive(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	dir := t.TempDir()
 	first := open(t, dir)
 	opened := make(chan *Store)
@@ -167,7 +167,7 @@ func TestTheLockIsExclusive(t *testing.T) {
 }
 
 // The limit is what keeps Podman from hanging for good.
-func TestTheWaitForTheLockIsLimited(t *testing.T) {
+func TestLockWaitIsLimited(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir)
 	f, err := os.Open(filepath.Join(dir, "lock"))
@@ -181,7 +181,7 @@ func TestTheWaitForTheLockIsLimited(t *testing.T) {
 }
 
 // All of very many are found, whatever files are beside them.
-func TestOthersOfMany(t *testing.T) {
+func TestEndpointsExceptOfMany(t *testing.T) {
 	s := open(t, t.TempDir())
 	want := map[string]bool{}
 	for i := range 300 {

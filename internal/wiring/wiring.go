@@ -6,9 +6,10 @@ import (
 	"strconv"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/driver"
 	"vxlan-driver/internal/firewalld"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel/netstack"
+	"vxlan-driver/internal/plugin"
 	"vxlan-driver/internal/store"
 )
 
@@ -25,24 +26,33 @@ const (
 	AgentLog = store.Dir + "/vxland.log"
 )
 
-// Driver returns the driver for this host.
-func Driver() *driver.Driver {
-	d := &driver.Driver{
+// Host returns this host.
+func Host() *hoststate.Host {
+	h := &hoststate.Host{
 		Open:        openNamespace,
 		StoreDir:    store.Dir,
 		NetworksDir: networksDir,
 		Zones:       firewalld.Zones{},
-		Rootless:    isRootless(),
 		DNSPort:     dnsPortFromEnv(),
-		Warn:        func(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) },
+		Warn:        warnUser,
 	}
-	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: d.Warn}
-	if _, err := os.Stat(systemdDir); err == nil {
-		d.SysctlDir = sysctlDir
-		agent.Systemd = true
+	if hasSystemd() {
+		h.SysctlDir = sysctlDir
 	}
-	d.Agent = agent
-	return d
+	return h
+}
+
+// Plugin returns the plugin of this host.
+func Plugin() *plugin.Plugin {
+	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: hasSystemd()}
+	return &plugin.Plugin{Host: Host(), Agent: agent, Rootless: isRootless()}
+}
+
+func warnUser(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) }
+
+func hasSystemd() bool {
+	_, err := os.Stat(systemdDir)
+	return err == nil
 }
 
 // dnsPortFromEnv returns dns_bind_port of containers.conf, which netavark passes on, or 0.
@@ -54,7 +64,7 @@ func dnsPortFromEnv() uint16 {
 	return uint16(port)
 }
 
-func openNamespace(path string) (driver.Namespace, error) {
+func openNamespace(path string) (hoststate.Namespace, error) {
 	c, err := netstack.Open(path)
 	if err != nil {
 		return nil, err

@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// An address that another host has is refused with who has it. Inside the host's own part only on request: there nobody
-// else hands out addresses.
+// The error names the host that has the address. Inside the host's own slice, where no other host
+// assigns addresses, the check is made only on request.
 func TestAddressInUseOnAnotherHostIsRefused(t *testing.T) {
 	l := startLab(t, 3)
 	a, b, c := l.Hosts()[0], l.Hosts()[1], l.Hosts()[2]
@@ -26,7 +26,7 @@ func TestAddressInUseOnAnotherHostIsRefused(t *testing.T) {
 			}
 		}
 	}
-	// Also when it is the first container of the host, which has no devices yet.
+	// It also works for the first container of the host, which has no devices yet.
 	labtest.Sh(t, c, "podman rm -f -t0 other")
 	if got := labtest.Refused(t, c, "podman run --rm --network net --ip 10.1.0.77 localhost/busybox true"); !strings.Contains(got, mac) {
 		t.Errorf("as first container: refused with %s", got)
@@ -34,7 +34,7 @@ func TestAddressInUseOnAnotherHostIsRefused(t *testing.T) {
 	if got := labtest.Leftovers(t, c); got != "" {
 		t.Errorf("a refused start left %s", got)
 	}
-	// A free one works, and the holder's too once it is gone.
+	// A free address works, and so does the one in use once its container is gone.
 	runContainer(t, a, "free", "--network net --ip 10.1.0.78")
 	labtest.Sh(t, b, "podman rm -f -t0 holder")
 	runContainer(t, a, "heir", "--network net --ip 10.1.0.77")
@@ -46,7 +46,7 @@ func TestAddressCheckOptionProbesEveryAddress(t *testing.T) {
 	for i, check := range []string{"false", "true"} {
 		net := "check-" + check
 		labtest.CreateOn(t, l.Hosts(), net, fmt.Sprintf("--opt vni=%d --opt address_check=%s --subnet 10.%d.0.0/24", i+1, check, i+1))
-		// host-b's container takes an address of host-a's part while host-a does not have it.
+		// A container on host-b takes an address of host-a's slice while host-a has not assigned it.
 		addr := fmt.Sprintf("10.%d.0.9", i+1)
 		runContainer(t, b, net, "--network "+net+" --ip "+addr)
 		script := "podman run --rm --network " + net + " --ip " + addr + " localhost/busybox true"

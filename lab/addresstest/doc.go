@@ -1,3 +1,3 @@
-// Package addresstest has the tests of addresses as a user meets them: which containers and hosts get, whether they collide,
-// what the gateway's is, and how one moves.
+// Package addresstest tests which addresses containers and hosts get, that they do not collide, and
+// that an address can move to another host.
 package addresstest

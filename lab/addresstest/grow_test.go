@@ -7,15 +7,15 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// A host is added later, as the README says: the network is re-created on each host with the longer list. With max_hosts the
-// old hosts' parts, and so their containers' addresses, stay.
+// To add a host, the network is created anew on each host with the longer list. With max_hosts the
+// old hosts keep their slices, and so their containers keep their addresses.
 func TestAddedHostLeavesSlicesWithMaxHosts(t *testing.T) {
 	l := startLab(t, 2)
 	flags := "--opt vni=9 --opt max_hosts=8 --subnet 10.1.0.0/24"
 	labtest.CreateOn(t, l.Hosts(), "net", flags)
 	parts := [4]string{"10.1.0.2-10.1.0.30 ", "10.1.0.32-10.1.0.62 ", "10.1.0.64-10.1.0.94 "}
 	createOnMoreHosts(t, l, flags, parts[:2], parts[:3])
-	// A container that had a fixed address still has it, and the new host's is reached by it.
+	// A container with a fixed address still has it, and reaches the one on the new host.
 	a, c := l.Host("host-a"), l.Host("host-c")
 	if got := containerAddr4(t, a, "c"); got != "10.1.0.2" {
 		t.Errorf("host-a's container has %s now", got)
@@ -24,7 +24,7 @@ func TestAddedHostLeavesSlicesWithMaxHosts(t *testing.T) {
 	pingAll(t, c, "c", containerAddr4(t, a, "c"), containerAddr4(t, l.Host("host-b"), "c"))
 }
 
-// Without max_hosts the third host makes two parts four, and the second host's is another one.
+// Without max_hosts a third host makes four slices of two, and the second host's slice moves.
 func TestAddedHostMovesSlicesWithoutMaxHosts(t *testing.T) {
 	l := startLab(t, 2)
 	flags := "--opt vni=9 --subnet 10.1.0.0/24"
@@ -38,7 +38,7 @@ func TestAddedHostMovesSlicesWithoutMaxHosts(t *testing.T) {
 	}
 }
 
-// createOnMoreHosts starts a container on each host, adds a host, and does it all again with the longer list.
+// createOnMoreHosts starts a container on each host, adds a host, and creates the network anew with the longer list.
 func createOnMoreHosts(t *testing.T, l *lab.Lab, flags string, before, after []string) {
 	t.Helper()
 	for i, h := range l.Hosts() {

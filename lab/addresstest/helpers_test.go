@@ -23,7 +23,7 @@ func runContainer(t *testing.T, h *lab.Host, name, flags string) {
 	labtest.Sh(t, h, "podman run -d --name "+name+" "+flags+" localhost/web")
 }
 
-// pingAll proves that a container reaches an address.
+// pingAll fails unless the container reaches all addresses.
 func pingAll(t *testing.T, h *lab.Host, container string, to ...string) {
 	t.Helper()
 	for _, a := range to {
@@ -41,13 +41,13 @@ func containerAddr6(t *testing.T, h *lab.Host, container string) string {
 	return labtest.Field(t, h, container, "net", "GlobalIPv6Address")
 }
 
-// leaseRange is a host's part of the IPv4 subnet, as inspect shows it.
+// leaseRange returns a host's slice of the IPv4 subnet, as podman network inspect shows it.
 func leaseRange(t *testing.T, h *lab.Host) string {
 	t.Helper()
 	return labtest.Sh(t, h, "podman network inspect -f '{{range .Subnets}}{{with .LeaseRange}}{{.StartIP}}-{{.EndIP}} {{end}}{{end}}' net")
 }
 
-// hostOwnAddrs are the host's own addresses of the network: those of the bridge that are not the gateway's.
+// hostOwnAddrs returns the host's own addresses: those of the bridge that are not the gateway's.
 func hostOwnAddrs(t *testing.T, h *lab.Host) (v4, v6 netip.Addr) {
 	t.Helper()
 	for field := range strings.FieldsSeq(labtest.Sh(t, h, "ip -o addr show dev br-vxlan-net | awk '{print $4}'")) {

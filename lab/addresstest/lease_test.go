@@ -7,7 +7,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Each host's part is where a user looks for it, and containers get their addresses from it.
+// podman network inspect shows each host's slice, and containers get their addresses from it.
 func TestHostsShareSubnetWithoutOverlap(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 "+dual)
@@ -26,14 +26,14 @@ func TestHostsShareSubnetWithoutOverlap(t *testing.T) {
 	if got := containerAddr4(t, b, "first"); got != "10.1.0.64" {
 		t.Errorf("the first container of host-b has %s", got)
 	}
-	// Any free address of the subnet: of the last quarter, which is nobody's, and of another host's part.
+	// A static address may be any free one: of the last quarter, which no host has, or of another host's slice.
 	runContainer(t, a, "nobodys", "--network net --ip 10.1.0.250 --ip6 fd00:1::ffff")
 	runContainer(t, c, "anothers", "--network net --ip 10.1.0.100")
 	pingAll(t, b, "first", "10.1.0.250", "fd00:1::ffff", "10.1.0.100")
 	pingAll(t, a, "nobodys", "10.1.0.64", "10.1.0.100")
 }
 
-// --ip-range is the user's own division; its last address is the host's own.
+// --ip-range replaces the slice; its last address is the host's own.
 func TestIPRangeReplacesHostsSlice(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]

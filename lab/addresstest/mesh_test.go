@@ -16,7 +16,7 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// node is a container's end of a mesh in which everybody asks everybody.
+// node is a container that pings all others.
 type node struct {
 	name string
 	addr netip.Addr
@@ -41,8 +41,9 @@ func newNode(t *testing.T, name, namespace string, addr netip.Addr) *node {
 	return n
 }
 
-// pingAllPairs has every node ask every other, once, and returns who got no answer. It takes as many rounds as there are others: in
-// each, everybody is in one pair (the circle method of tournaments), so 180 nodes take 179 rounds of some milliseconds.
+// pingAllPairs has every node ping every other once, and returns the pairs without an answer. In each
+// round every node is in one pair (the circle method of tournaments), so 180 nodes take 179 rounds
+// of some milliseconds.
 func pingAllPairs(nodes []*node) error {
 	if len(nodes)%2 != 0 {
 		return errors.New("the number of nodes must be even")
@@ -67,7 +68,7 @@ func pingAllPairs(nodes []*node) error {
 	return errors.Join(errs...)
 }
 
-// roundRobinPartner is who i meets in a round: the last stays, the others go round.
+// roundRobinPartner returns the partner of node i in a round: the last node stays, the others rotate.
 func roundRobinPartner(i, round, n int) int {
 	if i == n-1 {
 		return round
@@ -106,7 +107,7 @@ func (n *node) pingWithin(to *node, id, seq uint16, within time.Duration) error 
 	}
 }
 
-// onesComplementSum is what RFC 1071 adds of a sum that leaves 16 bits.
+// onesComplementSum adds the carries to a sum of 16-bit words (RFC 1071).
 func onesComplementSum(words ...uint16) uint16 {
 	var sum uint32
 	for _, w := range words {
@@ -115,8 +116,8 @@ func onesComplementSum(words ...uint16) uint16 {
 	return uint16(sum >> 16)
 }
 
-// flushNeighbour deletes a neighbour entry. The kernel counts those of all namespaces of a machine together, and has room for
-// 1,024 (gc_thresh3): on real hosts these would be on many machines.
+// flushNeighbour deletes a neighbour entry. The kernel has room for 1,024 (gc_thresh3) of all
+// namespaces together; real hosts would each have as many.
 func (n *node) flushNeighbour(addr netip.Addr) {
 	var request struct { // struct arpreq of linux/if_arp.h
 		protocol, hardware [16]byte

@@ -12,8 +12,9 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// A container moves to another host with its address, ten times, while a third host's container asks for it every other
-// millisecond. The outage that counts is from when the new container is up until its first answer.
+// A container moves to another host with its address ten times, while a container on a third host
+// pings it every two milliseconds. The outage is the time from the new container's start to its
+// first answer.
 func TestAddressMovesBetweenHosts(t *testing.T) {
 	const target = 100 * time.Millisecond
 	l := startLab(t, 3)
@@ -56,7 +57,7 @@ func TestAddressMovesBetweenHosts(t *testing.T) {
 	}
 }
 
-// timeOfFirstReply asks every two milliseconds until there is an answer.
+// timeOfFirstReply pings every two milliseconds until there is an answer.
 func timeOfFirstReply(n, to *node, id uint16, stop chan bool) time.Time {
 	for seq := uint16(0); ; seq++ {
 		select {
@@ -70,7 +71,7 @@ func timeOfFirstReply(n, to *node, id uint16, stop chan bool) time.Time {
 	}
 }
 
-// containerStartTime is when a container's program was started.
+// containerStartTime returns when Podman started the container's program.
 func containerStartTime(t *testing.T, h *lab.Host) time.Time {
 	t.Helper()
 	out := labtest.Sh(t, h, "podman inspect -f '{{.State.StartedAt.UnixNano}}' moving")

@@ -11,7 +11,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Sixty containers at once on each of three hosts: every address is one container's, and every container reaches every other.
+// No two of 180 containers on three hosts have the same address, and every container reaches every other.
 func TestSixtyContainersStartAtOnceOnEachHost(t *testing.T) {
 	const each = 60
 	l := startLab(t, 3)

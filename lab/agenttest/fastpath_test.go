@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// watchBridgeTable has a host count the frames that pass its bridges, whose rules see all that a shortcut does not take.
+// watchBridgeTable counts the frames that pass the host's bridges, which are those off the fast path.
 const watchBridgeTable = `nft 'table bridge watch {
 	counter ip4 { }; counter tcp6 { }; counter icmp6 { }
 	chain frames { type filter hook prerouting priority -300
@@ -20,18 +20,18 @@ const watchBridgeTable = `nft 'table bridge watch {
 	}
 }'`
 
-// bridgedFrames returns how many frames of the kind have passed the host's bridges.
+// bridgedFrames returns how many frames of a kind have passed the host's bridges.
 func bridgedFrames(t *testing.T, h *lab.Host, kind string) string {
 	t.Helper()
 	return labtest.Sh(t, h, "nft list counter bridge watch "+kind+" | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p'")
 }
 
-// fastPathToRemote is a script that succeeds if packets to a MAC on another host go past the bridge of the network.
+// fastPathToRemote is a script that succeeds if packets to a MAC of another host take the fast path.
 func fastPathToRemote(network, mac string) string {
 	return fmt.Sprintf("nft list table netdev vxlan-driver-vxlan-%s | grep -q %s", network, mac)
 }
 
-// fastPathOfLocal is a script that succeeds if those to and from a container here do.
+// fastPathOfLocal is a script that succeeds if packets to and from a local container take the fast path.
 func fastPathOfLocal(network, mac string) string {
 	digits := strings.ReplaceAll(mac, ":", "")
 	return fmt.Sprintf("nft list table netdev vxlan-driver-vxlan-%[1]s | grep -q port-%[2]s && test $(tc filter show dev vxlan-%[1]s ingress | grep -c 'match %[3]s/ffffffff at -12') = 3",
@@ -43,7 +43,8 @@ func containerMAC(t *testing.T, h *lab.Host, container string) string {
 	return labtest.Sh(t, h, "podman exec "+container+" cat /sys/class/net/eth0/address")
 }
 
-// Packets between containers on two hosts go past both bridges; what finds neighbours, and all that is for others, does not.
+// IP packets between containers on two hosts bypass both bridges. Neighbour discovery, and packets of
+// the host itself, do not.
 func TestFastPathBypassesBridges(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
@@ -57,7 +58,7 @@ func TestFastPathBypassesBridges(t *testing.T) {
 	for _, h := range l.Hosts() {
 		labtest.Sh(t, h, watchBridgeTable)
 	}
-	// In pieces too, which a receiver puts together from more than one frame.
+	// Also in fragments, which the receiver reassembles.
 	labtest.Sh(t, a, fmt.Sprintf("podman exec ca sh -c 'ping -c5 -i0.05 -W1 %[1]s && ping -c2 -i0.05 -s5000 -W1 %[1]s && wget -qO- http://%[1]s/ && wget -qO- http://[%[2]s]/' >/dev/null", addr4, addr6))
 	for _, h := range l.Hosts() {
 		if ip4, tcp6 := bridgedFrames(t, h, "ip4"), bridgedFrames(t, h, "tcp6"); ip4 != "0" || tcp6 != "0" {
@@ -75,13 +76,13 @@ func TestFastPathBypassesBridges(t *testing.T) {
 	}
 }
 
-// Whatever goes and comes again, containers find each other at once, and past the bridge soon.
+// Whatever is deleted and comes back, containers reach each other at once, and by the fast path soon after.
 func TestFastPathReturnsAfterChanges(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	runWebServer(t, a, "ca", "--network net")
-	runWebServer(t, b, "cb", "--network net --ip 10.0.0.200") // one that Podman gives it again
+	runWebServer(t, b, "cb", "--network net --ip 10.0.0.200") // Podman assigns it again after a restart
 	addrA, addrB := labtest.Address(t, a, "ca", "net"), labtest.Address(t, b, "cb", "net")
 	macA, macB := containerMAC(t, a, "ca"), containerMAC(t, b, "cb")
 	both := func(t *testing.T, within time.Duration) {
@@ -97,15 +98,15 @@ func TestFastPathReturnsAfterChanges(t *testing.T) {
 		name   string
 		host   *lab.Host
 		script string
-		within time.Duration // they find each other again
+		within time.Duration // until they reach each other again
 	}{
-		{"a container is started again", b, "podman restart -t0 cb", time.Second},
-		{"a container is started again while its host has no agent", b, "podman stop -t0 cb; pkill -9 -x vxland-keeper; pkill -9 -x vxland; podman start cb", 2 * time.Second},
-		{"the table is deleted", a, "nft delete table netdev vxlan-driver-vxlan-net", time.Second},
-		{"the filters are", a, "tc qdisc del dev vxlan-net clsact", time.Second},
-		{"all rules are", a, "nft flush ruleset", time.Second},
-		{"the VXLAN device is", a, "ip link del vxlan-net", 5 * time.Second},
-		{"a container's port is taken off the bridge", a,
+		{"container is restarted", b, "podman restart -t0 cb", time.Second},
+		{"container is restarted while its host has no agent", b, "podman stop -t0 cb; pkill -9 -x vxland-keeper; pkill -9 -x vxland; podman start cb", 2 * time.Second},
+		{"nftables table is deleted", a, "nft delete table netdev vxlan-driver-vxlan-net", time.Second},
+		{"tc filters are deleted", a, "tc qdisc del dev vxlan-net clsact", time.Second},
+		{"all nftables rules are deleted", a, "nft flush ruleset", time.Second},
+		{"VXLAN device is deleted", a, "ip link del vxlan-net", 5 * time.Second},
+		{"container's port is taken off the bridge", a,
 			"ip link set $(ip -o link show type veth master br-vxlan-net | sed 's/.*: \\(veth[^@]*\\)@.*/\\1/') nomaster", 5 * time.Second},
 	} {
 		t.Run(event.name, func(t *testing.T) {
@@ -113,7 +114,7 @@ func TestFastPathReturnsAfterChanges(t *testing.T) {
 			both(t, event.within)
 		})
 	}
-	t.Run("the other container goes", func(t *testing.T) {
+	t.Run("remote container is removed", func(t *testing.T) {
 		labtest.Sh(t, b, "podman rm -f -t0 cb")
 		labtest.Within(t, 5*time.Second, a, "! { "+fastPathToRemote("net", macB)+"; }")
 	})
@@ -125,7 +126,7 @@ func TestFastPathReturnsAfterChanges(t *testing.T) {
 	}
 }
 
-// Networks whose packets are to pass the bridge have no shortcut, nor has one with a host that does not say what it has.
+// Networks whose packets must pass the bridge have no fast path.
 func TestNoFastPathWherePacketsMustPassBridge(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]

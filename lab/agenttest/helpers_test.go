@@ -27,7 +27,7 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 	return l
 }
 
-// runWebServer starts a container that serves HTTP. What Podman prints besides the id is an error.
+// runWebServer starts a container that serves HTTP. It fails if Podman prints anything besides the id.
 func runWebServer(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	if out := labtest.Sh(t, h, "exec 2>&1; podman run -d --name "+name+" "+flags+" localhost/web"); strings.Contains(out, "\n") || strings.Contains(out, "vxlan:") {
@@ -35,12 +35,12 @@ func runWebServer(t *testing.T, h *lab.Host, name, flags string) {
 	}
 }
 
-// arpNotifySet succeeds once a container was told to announce its addresses.
+// arpNotifySet is a script that succeeds once the container announces its addresses (arp_notify).
 func arpNotifySet(container string) string {
 	return "podman exec " + container + " grep -qx 1 /proc/sys/net/ipv4/conf/eth0/arp_notify"
 }
 
-// resolvesName is a script that succeeds if the container finds the name.
+// resolvesName is a script that succeeds if the container resolves the name.
 func resolvesName(container, name string) string {
 	return fmt.Sprintf("podman exec %s nslookup %s >/dev/null", container, name)
 }

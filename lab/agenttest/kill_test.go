@@ -10,14 +10,14 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// lookupRepeatedly is a script that asks for a name from within a container for some seconds, and prints how often that failed and
-// for how long.
+// lookupRepeatedly is a script that resolves a name in a container for some seconds, and prints how
+// often that failed and for how long.
 func lookupRepeatedly(container, name string, seconds int) string {
 	return fmt.Sprintf("nsenter --net=$(podman inspect -f '{{.NetworkSettings.SandboxKey}}' %s) lookup -server 10.0.0.1 -for %ds %s.dns.podman", container, seconds, name)
 }
 
-// The agent is killed, nobody calls Podman, and it is back at once: no name lookup fails for more than that, and a TCP
-// flow between two hosts does not notice.
+// A killed agent is back at once, without any call of Podman. Name look-ups fail only for that moment,
+// and a TCP connection between two hosts loses nothing.
 func TestKilledAgentIsRestartedAtOnce(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Tool(t, "lookup")}})
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -50,12 +50,12 @@ func TestKilledAgentIsRestartedAtOnce(t *testing.T) {
 		if got := <-flow; got != "400 <nil>" {
 			t.Errorf("of 400 lines have come back %s", got)
 		}
-		time.Sleep(5 * time.Second) // else the second death comes too soon after the first to be mended at once
+		time.Sleep(5 * time.Second) // an agent that dies again within ten seconds is restarted with a delay
 	}
 }
 
-// The agents of all hosts are killed over and over while a hundred containers start: every start succeeds, without a
-// warning, and afterwards every host knows all that is there and nothing else.
+// The agents of all hosts are killed again and again while a hundred containers start. Every start
+// succeeds without a warning, and afterwards every host knows exactly the names that exist.
 func TestContainersStartWhileAgentsAreKilled(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/23")
@@ -66,7 +66,7 @@ func TestContainersStartWhileAgentsAreKilled(t *testing.T) {
 	for i, h := range hosts {
 		labtest.Sh(t, h, fmt.Sprintf("(while [ ! -e /tmp/enough ]; do sleep 0.%d; pkill -9 -x vxland || true; done) >/dev/null 2>&1 &", 3+2*i))
 	}
-	// A flow meanwhile.
+	// Ping all the while.
 	lost := make(chan string, 1)
 	server := labtest.Address(t, hosts[1], "w1", "net")
 	go func() {
@@ -94,7 +94,7 @@ func TestContainersStartWhileAgentsAreKilled(t *testing.T) {
 			want = append(want, fmt.Sprintf("n%d", i))
 		}
 	}
-	// What was killed last may wait before it is started again, as it was killed so often.
+	// An agent that was killed so often may be waiting for its restart; a new container starts it.
 	for i, h := range hosts {
 		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 w%d >/dev/null", i))
 		runWebServer(t, h, fmt.Sprintf("w%d", i), "--network net")

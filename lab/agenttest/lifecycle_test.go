@@ -13,7 +13,7 @@ import (
 // agentPID is a shell expression for the process id of a host's agent.
 const agentPID = "$(pgrep -x vxland)"
 
-// Hosts leave, crash and are cut off; what is wrong is not found for long, and what is right is found again.
+// Hosts leave, crash and are partitioned. Names of containers that are gone disappear soon, and those that come back resolve again.
 func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -26,7 +26,7 @@ func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
 			labtest.Within(t, 2*time.Second, h, resolvesName(fmt.Sprintf("c%d", i), fmt.Sprintf("c%d.dns.podman", j)))
 		}
 	}
-	// Leave: the agent ends by itself a while after its last container, and the others forget the host at once.
+	// Leave: the agent exits some seconds after its last container, and the others forget the host at once.
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 c2")
 	t.Log("name gone after leave:", labtest.Within(t, time.Second, hosts[0], "! "+resolvesName("c0", "c2.dns.podman")))
 	t.Log("agent ended:", labtest.Within(t, 10*time.Second, hosts[2], "! pgrep -x vxland"))
@@ -36,7 +36,7 @@ func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
 	runWebServer(t, hosts[2], "c2", "--network net")
 	t.Log("name back:", labtest.Within(t, 2*time.Second, hosts[0], resolvesName("c0", "c2.dns.podman")))
 
-	// Partition: names of the other side are hidden, containers go on, and all is found again after it.
+	// Partition: names of the other side are hidden, containers go on, and all names resolve again after it.
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", "host-c", "down"); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
 	labtest.Refused(t, hosts[0], resolvesName("c0b", "c1.dns.podman"))
 }
 
-// What somebody removes is back within a second.
+// What another program removes is back within a second.
 func TestAgentRepairsDrift(t *testing.T) {
 	l := startLab(t, 2)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -103,7 +103,7 @@ func TestAgentRepairsDrift(t *testing.T) {
 	}
 }
 
-// repairedState is what the agent keeps in order, less what changes by itself.
+// repairedState returns what the agent repairs, without what changes by itself.
 func repairedState(t *testing.T, h *lab.Host) string {
 	t.Helper()
 	return labtest.Sh(t, h, `ip -br address show br-vxlan-net 2>&1 | sed 's/@[^ ]*//'
@@ -114,7 +114,6 @@ func repairedState(t *testing.T, h *lab.Host) string {
 		nft list table inet vxlan-driver 2>&1 | grep -v counter`)
 }
 
-// At rest the agent takes little memory and no time.
 func TestIdleAgentUsesLittleMemoryAndCPU(t *testing.T) {
 	l := startLab(t, 2)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

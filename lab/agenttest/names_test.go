@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// The sentence that the agent is for: a container on one host finds one on another by its name.
+// A container on one host finds one on another by its name: this is what the agent is for.
 func TestContainersFindEachOtherByName(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -32,7 +32,7 @@ func TestContainersFindEachOtherByName(t *testing.T) {
 			}
 		}
 	}
-	// A name of one network is not known in another, on the same host and elsewhere.
+	// A name of one network does not resolve in another, whatever the host.
 	for _, c := range []struct {
 		on              int
 		container, name string

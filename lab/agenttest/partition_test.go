@@ -17,8 +17,8 @@ func setUnderlayLink(t *testing.T, l *lab.Lab, host, state string) {
 	}
 }
 
-// A host is cut off. On both sides containers go on, some go and some come; names of the other side are hidden, and after
-// it heals everybody knows what is there now and nothing else.
+// On both sides of a partition containers keep running, start and stop. Names of the other side are
+// hidden. After the partition every host knows exactly the names that exist.
 func TestContainersStartOnBothSidesOfPartition(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -39,7 +39,7 @@ func TestContainersStartOnBothSidesOfPartition(t *testing.T) {
 		labtest.Sh(t, h, fmt.Sprintf("podman rm -f -t0 goes%d", i))
 		runWebServer(t, h, fmt.Sprintf("comes%d", i), "--network net")
 	}
-	// Each side as a whole works.
+	// Within each side, names resolve.
 	labtest.Within(t, 2*time.Second, hosts[0], "podman exec stays0 ping -c1 -W1 comes1")
 	labtest.Within(t, 2*time.Second, hosts[1], "podman exec comes1 ping -c1 -W1 stays0")
 	labtest.Within(t, 2*time.Second, hosts[2], "podman exec stays2 ping -c1 -W1 comes2")

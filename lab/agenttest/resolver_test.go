@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Names work on an internal network, where nothing else resolves.
+// On an internal network containers' names resolve, and nothing else.
 func TestInternalNetworkResolvesOnlyItsNames(t *testing.T) {
 	l := startLab(t, 2)
 	labtest.CreateNetwork(t, l, "net", "--internal --opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
@@ -35,7 +35,7 @@ func TestOtherNamesAreForwardedUpstream(t *testing.T) {
 	if out := labtest.Sh(t, a, "podman exec c nslookup www.example.test"); !strings.Contains(out, "192.0.2.7") {
 		t.Errorf("got %s", out)
 	}
-	// A resolver of one network cannot be asked from another, nor from the underlay.
+	// A network's name server cannot be queried from another network, nor from the underlay.
 	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --subnet 10.0.1.0/24")
 	runWebServer(t, a, "x", "--network other")
 	labtest.Refused(t, a, "podman exec x timeout 3 nslookup c.dns.podman 10.0.0.1")
@@ -52,7 +52,7 @@ func TestOtherNamesAreForwardedUpstream(t *testing.T) {
 	}
 }
 
-// Where port 53 is taken, or containers.conf names another, names are answered all the same.
+// Names resolve even if port 53 is in use, or containers.conf names another.
 func TestDNSOnAnotherPortThan53(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
@@ -67,7 +67,7 @@ func TestDNSOnAnotherPortThan53(t *testing.T) {
 	labtest.Sh(t, a, "podman rm -f -t0 ca; ! nft list table inet vxlan-driver 2>/dev/null")
 }
 
-// Without the agent's program a network starts, says why names do not work, and has the host's resolvers.
+// Without vxland installed, a container starts with the host's name servers and a warning that says why names do not work.
 func TestContainersStartWithWarningWithoutAgentProgram(t *testing.T) {
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
@@ -80,7 +80,7 @@ func TestContainersStartWithWarningWithoutAgentProgram(t *testing.T) {
 	if got := labtest.Sh(t, a, "podman exec c cat /etc/resolv.conf"); !strings.Contains(got, "198.18.0.200") {
 		t.Errorf("resolv.conf: %s", got)
 	}
-	// One that dies at once, and one that hangs, cost at most two seconds.
+	// An agent that exits at once, and one that hangs, delay the start by at most two seconds.
 	for program, want := range map[string]string{
 		"#!/bin/sh\necho broken >&2; exit 3\n": "it ended at once: exit status 3; see /run/vxlan/vxland.log",
 		"#!/bin/sh\nexec sleep 60\n":           "it does not answer within 2s; see /run/vxlan/vxland.log",

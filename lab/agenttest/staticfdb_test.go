@@ -13,13 +13,13 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// staticFDBActive is a script that succeeds once a host learns nothing on the network any more.
+// staticFDBActive is a script that succeeds once the host has stopped learning MACs on the network.
 func staticFDBActive(network string) string {
 	return fmt.Sprintf("ip -d link show vxlan-%[1]s | grep -q nolearning && bridge -d link show dev vxlan-%[1]s | grep -q 'neigh_suppress on'", network)
 }
 
-// receivesARPOrPing tells whether the underlay brings a host ARP or pings of that VNI while something is done. Hosts and containers
-// say other things to all by themselves at times, as of the multicast groups that they listen to.
+// receivesARPOrPing tells whether a host receives ARP or pings of the VNI on the underlay while do runs.
+// Other packets, such as multicast membership reports, are sent at any time and do not count.
 func receivesARPOrPing(t *testing.T, h *lab.Host, vni uint32, do func()) bool {
 	t.Helper()
 	port, err := packet.Open(h.Netns(), "eth0")
@@ -44,8 +44,8 @@ func receivesARPOrPing(t *testing.T, h *lab.Host, vni uint32, do func()) bool {
 	return heard
 }
 
-// Frames go where they belong: those for one container to its host, without a question
-// that others hear, and those for all to the hosts that have a container on the network.
+// Frames for one container go only to its host, without ARP that other hosts receive. Broadcasts go
+// only to hosts with a container on the network.
 func TestForwardingReachesOnlyHostsConcerned(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -80,8 +80,8 @@ func TestForwardingReachesOnlyHostsConcerned(t *testing.T) {
 	labtest.Within(t, time.Second, c, "podman exec t2 ping -c1 -W1 t1")
 }
 
-// A container that moves with its address is found at its new place by those who talk to
-// it, on its old host, its new one and a third.
+// A container that moves with its address is reached at once by its neighbours on its old host, its
+// new one and a third.
 func TestContainerMovesBetweenHostsWithStaticFDB(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -106,8 +106,8 @@ func TestContainerMovesBetweenHostsWithStaticFDB(t *testing.T) {
 	}
 }
 
-// An address is refused as long as its container is there, and taken over when it has just gone, also while the new host's agent is
-// busy and its bridge still answers for the old one.
+// An address is refused while its container runs, and accepted as soon as it is gone. That also
+// holds while the new host's agent is busy and its bridge still answers for the old container.
 func TestContainerMovesToHostWithBusyAgent(t *testing.T) {
 	l := startLab(t, 2)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24 --subnet fd00:10::/64")
@@ -133,7 +133,7 @@ func TestContainerMovesToHostWithBusyAgent(t *testing.T) {
 	labtest.Within(t, time.Second, a, "podman exec ca ping -c1 -W1 "+addr4+" && podman exec ca ping -c1 -W1 "+addr6)
 }
 
-// A listed host without an agent takes part as it did before there were any.
+// A listed host without an agent is flooded to, and its MACs are learned.
 func TestHostWithoutAgentIsFloodedTo(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -154,7 +154,7 @@ func TestHostWithoutAgentIsFloodedTo(t *testing.T) {
 	if out := labtest.Sh(t, a, "ip -d link show vxlan-net; bridge fdb show dev vxlan-net"); !strings.Contains(out, " learning ") || !strings.Contains(out, "00:00:00:00:00:00 dst "+c.Addr4().String()) {
 		t.Errorf("host-a forwards as if host-c had an agent:\n%s", out)
 	}
-	// It gets one, and all is exact.
+	// With an agent on it, no host learns any more.
 	program, err := os.ReadFile(labtest.Binary(t, "vxland"))
 	if err == nil {
 		err = c.WriteFile("/usr/local/bin/vxland", program, 0o755)
@@ -166,11 +166,11 @@ func TestHostWithoutAgentIsFloodedTo(t *testing.T) {
 	for _, h := range l.Hosts() {
 		labtest.Within(t, 5*time.Second, h, staticFDBActive("net"))
 	}
-	// And loses it for good.
+	// Without the agent, all hosts learn again.
 	labtest.Sh(t, c, "rm /usr/local/bin/vxland; podman rm -f -t0 cd cc; pkill -9 ^vxland || true; podman run -d --name ce --network net localhost/web 2>/dev/null")
 	ce := labtest.Address(t, c, "ce", "net")
 	labtest.Within(t, time.Second, c, "ip -d link show vxlan-net | grep -q ' learning '")
-	// Its agent was killed, which the others notice after some seconds; one that leaves says so.
+	// The others notice a killed agent after some seconds; one that exits tells them.
 	t.Log("flooded to again after", labtest.Within(t, 15*time.Second, a, "podman exec ca ping -c1 -W1 "+ce))
 	labtest.Within(t, 2*time.Second, c, "podman exec ce ping -c1 -W1 "+labtest.Address(t, b, "cb", "net"))
 }

@@ -68,7 +68,7 @@ func (n node) mustFail(script string) string {
 	return out
 }
 
-// runContainer starts a container. What Podman prints besides the id is an error.
+// runContainer starts a container. It fails if Podman prints anything besides the id.
 func (n node) runContainer(name string) {
 	n.Helper()
 	if out := n.mustRun("podman run -d --name " + name + " --network net localhost/web"); strings.Contains(out, "\n") {
@@ -101,8 +101,8 @@ func startNode(t *testing.T, h *lab.Host) node {
 	return n
 }
 
-// The packaged units under a real systemd: the first container starts the agent, which is started again when it is killed,
-// ends when it is told to, and logs to the journal.
+// With the packaged units under a real systemd, the first container starts the agent. It is restarted
+// when it is killed, exits when it is stopped, and logs to the journal.
 func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
@@ -116,11 +116,11 @@ func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 	a.succeedsWithin(2*time.Second, "podman exec ca ping -c1 -W1 cb")
 	a.mustRun("systemctl is-active vxland.socket vxland.service; ! pgrep -x vxland-keeper; test ! -e /run/vxlan/vxland.log")
 	a.mustRun("journalctl -u vxland --no-pager | grep 'vxland started'")
-	// It reaches the container's namespace from the unit's own mounts.
+	// It reaches the container's namespace although the unit has a mount namespace of its own.
 	a.succeedsWithin(time.Second, arpNotifySet("ca"))
 	a.mustRun("! journalctl -u vxland --no-pager | grep 'not announced'")
 
-	// Killed: nobody calls Podman, and it is back.
+	// Killed: it is back without any call of Podman.
 	a.mustRun("pkill -9 -x vxland")
 	t.Log("back after a kill:", a.succeedsWithin(2*time.Second, resolvesName("ca", "ca.dns.podman")))
 	a.succeedsWithin(2*time.Second, resolvesName("ca", "cb.dns.podman"))
@@ -128,7 +128,7 @@ func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 		t.Errorf("%s restarts", out)
 	}
 
-	// Stopped on purpose: clean, and the next container starts it again.
+	// Stopped on purpose: nothing is left, and the next container starts it again.
 	a.mustRun("systemctl stop vxland.service")
 	if out := a.mustRun("systemctl show -p Result,ActiveState vxland"); !strings.Contains(out, "Result=success") || !strings.Contains(out, "ActiveState=inactive") {
 		t.Errorf("after stop: %s", out)
@@ -136,11 +136,11 @@ func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 	a.mustRun("sleep 1; ! pgrep -x vxland; podman exec ca ping -c1 -W1 " + labtest.Address(t, b, "cb", "net"))
 	a.runContainer("ca2")
 	a.mustRun(resolvesName("ca2", "ca.dns.podman"))
-	// With no container left it stays: to start and stop a service is the operator's business.
+	// With no container left it stays: the administrator starts and stops services.
 	a.mustRun("podman rm -f -t0 ca ca2; sleep 6; systemctl is-active vxland.service")
 }
 
-// With a configuration that is wrong the unit does not start, and all that is wrong is named.
+// With a wrong configuration the unit does not start, and its log names every problem.
 func TestSystemdDoesNotRestartMisconfiguredAgent(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
@@ -158,7 +158,7 @@ func TestSystemdDoesNotRestartMisconfiguredAgent(t *testing.T) {
 		t.Errorf("podman run says %s", out)
 	}
 	a.mustRun("journalctl -u vxland --no-pager | grep 'prot: is unknown'")
-	// Put right, and the next container has names, whatever systemd thinks of the unit by now.
+	// With the configuration corrected, the next container has names, whatever the state of the unit.
 	a.mustRun("rm /etc/vxlan/vxland.toml; podman rm -f -t0 bad")
 	a.runContainer("good")
 	a.succeedsWithin(2*time.Second, "podman exec good ping -c1 -W1 cb")

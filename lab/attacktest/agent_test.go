@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// Without a key an agent believes a host by its address. A container can put that of another host on what it sends to
-// its own host, which no reverse path filter sees in IPv6.
+// Without a key an agent knows hosts by their addresses. A container could send to its own host with
+// another host's address, and IPv6 has no reverse path filter against that.
 func TestContainersCannotReachAgents(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -36,7 +36,7 @@ func TestContainersCannotReachAgents(t *testing.T) {
 	}
 }
 
-// forgeToAgent has a container on a network say something to its host's agent as another host.
+// forgeToAgent sends from a container to its host's agent with another host's address.
 func forgeToAgent(t *testing.T, h *lab.Host, network, bridge string, r rule, from, to netip.Addr) {
 	t.Helper()
 	evil := runContainer(t, h, "evil-"+network, network)
@@ -52,9 +52,9 @@ func forgeToAgent(t *testing.T, h *lab.Host, network, bridge string, r rule, fro
 	said := packet.UDP(netip.AddrPortFrom(from, port), netip.AddrPortFrom(to, port), []byte("not gossip, and so counted"))
 	before := r.dropCount(t)
 	checkErr(t, openPort(t, evil.ns).Send(packet.Ethernet(mac, evil.mac, kind, said)))
-	for deadline := time.Now().Add(patience); r.dropCount(t) == before; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(arrivalTimeout); r.dropCount(t) == before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Errorf("the rule %q dropped nothing from %s", r.says, network)
+			t.Errorf("the rule %q dropped nothing from %s", r.comment, network)
 			break
 		}
 	}

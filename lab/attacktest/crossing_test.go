@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// A capture on every host's underlay has no ARP and no neighbour discovery of or for the gateway's address, whatever is done to
-// provoke it; and the same capture has, as soon as the filter is off.
+// No ARP or neighbour discovery of or for the gateway's address crosses the underlay, whatever provokes
+// it. As soon as the filter is off, it does.
 func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 	for _, kind := range []string{"", "--internal"} {
 		t.Run("network "+kind, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 			ports := openUnderlayPorts(t, l)
 			for _, c := range all {
 				sendGatewayARPAndND(t, c)
-				claimGateway(t, c)
+				checkOwnGateway(t, c)
 			}
 			if got := framesAboutGateway(t, ports); len(got) > 0 {
 				t.Errorf("%d crossed the tunnel, such as % x", len(got), got[0])
@@ -60,7 +60,7 @@ func openUnderlayPorts(t *testing.T, l *lab.Lab) (ports []*packet.Port) {
 	return ports
 }
 
-// sendGatewayARPAndND has a container and its host talk about the gateway's address in every way there is.
+// sendGatewayARPAndND sends every kind of ARP and neighbour discovery about the gateway, from a container and its host.
 func sendGatewayARPAndND(t *testing.T, c container) {
 	t.Helper()
 	labtest.Sh(t, c.host, fmt.Sprintf("ip -n %s neigh flush dev eth0", netnsName(c)))
@@ -74,8 +74,8 @@ func sendGatewayARPAndND(t *testing.T, c container) {
 	checkErr(t, p.Close())
 }
 
-// claimGateway proves that a container takes its own host's bridge for the gateway, in both families.
-func claimGateway(t *testing.T, c container) {
+// checkOwnGateway checks that a container's gateway is its own host's bridge, in both families.
+func checkOwnGateway(t *testing.T, c container) {
 	t.Helper()
 	bridge := labtest.Sh(t, c.host, "cat /sys/class/net/br-vxlan-one/address")
 	for _, gateway := range []string{"10.1.0.1", "fd00:1::1"} {
@@ -85,7 +85,7 @@ func claimGateway(t *testing.T, c container) {
 	}
 }
 
-// framesAboutGateway are the frames so far, unwrapped, that are about the gateway's addresses.
+// framesAboutGateway returns the captured inner frames that are about the gateway's addresses.
 func framesAboutGateway(t *testing.T, ports []*packet.Port) (found [][]byte) {
 	t.Helper()
 	for _, p := range ports {
@@ -116,7 +116,7 @@ func isAboutGateway(f []byte) bool {
 	return false
 }
 
-// What leaves the network leaves by the container's own host, also when no other host can be reached.
+// Packets leave the overlay through the container's own host, even if no other host can be reached.
 func TestInternetReachableWhileOtherHostsAreDown(t *testing.T) {
 	l := startLab(t, 3)
 	outside := l.Host("outside")

@@ -1,3 +1,3 @@
-// Package attacktest has the tests of what a network keeps out: each attack succeeds without the rule that is against it,
+// Package attacktest tests what a network keeps out. Each attack succeeds without the rule against it,
 // and fails with it.
 package attacktest

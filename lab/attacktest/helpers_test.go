@@ -16,20 +16,20 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// startLab starts a lab that also has the operator's tool, which restores the rules that a test took away.
+// startLab starts a lab with vxlanctl, which restores the rules that a test removed.
 func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	return labtest.Start(t, lab.Config{Hosts: hosts, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 }
 
-// createNetwork makes a network without names, and so without agents: they would put back the rules that a test takes away to prove
-// that its attack succeeds then, and with neighbour suppression some attacks would fail for that reason.
+// createNetwork creates a network without DNS, and so without agents. They would restore the rules that
+// a test removes, and neighbour suppression would stop some attacks by itself.
 func createNetwork(t *testing.T, hosts []*lab.Host, name, flags string) {
 	t.Helper()
 	labtest.CreateOn(t, hosts, name, "--disable-dns "+flags)
 }
 
-// container is one that runs, as a test needs to know it.
+// container is a running container.
 type container struct {
 	host         *lab.Host
 	name         string
@@ -67,11 +67,11 @@ func openPort(t *testing.T, ns string) *packet.Port {
 	return p
 }
 
-// markedFrame makes a frame to a container that no other is like, and tells how to know it.
+// markedFrame returns a unique frame to a container, and a function that recognizes it.
 func markedFrame(t *testing.T, to container) (frame []byte, known func([]byte) bool) {
 	marks++
 	mark := fmt.Appendf(nil, "forged %d for %s by %s", marks, to.name, t.Name())
-	forged := netip.MustParseAddrPort("203.0.113.9:1000") // RFC 5737: nobody in the lab has it
+	forged := netip.MustParseAddrPort("203.0.113.9:1000") // RFC 5737: no host of the lab has it
 	payload := packet.UDP(forged, netip.AddrPortFrom(to.addr4, 1000), mark)
 	return packet.Ethernet(to.mac, packet.MAC{2, 0, 0, 0, 0, 9}, packet.TypeIPv4, payload),
 		func(b []byte) bool { return bytes.Contains(b, mark) }
@@ -79,20 +79,20 @@ func markedFrame(t *testing.T, to container) (frame []byte, known func([]byte) b
 
 var marks int
 
-// rule is one of the rules that count what they drop.
+// rule is a rule that counts what it drops.
 type rule struct {
-	host   *lab.Host
-	family string // inet or bridge
-	chain  string
-	says   string // its comment
+	host    *lab.Host
+	family  string // inet or bridge
+	chain   string
+	comment string
 }
 
-// dropCount is how many packets the rule has dropped.
+// dropCount returns how many packets the rule has dropped.
 func (r rule) dropCount(t *testing.T) int {
 	t.Helper()
 	out := labtest.Sh(t, r.host, fmt.Sprintf("nft list chain %s vxlan-driver %s", r.family, r.chain))
 	for line := range strings.Lines(out) {
-		if _, counted, ok := strings.Cut(line, "counter packets "); ok && strings.Contains(line, fmt.Sprintf("comment %q", r.says)) {
+		if _, counted, ok := strings.Cut(line, "counter packets "); ok && strings.Contains(line, fmt.Sprintf("comment %q", r.comment)) {
 			n, err := strconv.Atoi(strings.Fields(counted)[0])
 			if err != nil {
 				t.Fatal(err)
@@ -100,11 +100,11 @@ func (r rule) dropCount(t *testing.T) int {
 			return n
 		}
 	}
-	t.Fatalf("%s has no rule %q in chain %s that counts:\n%s", r.host.Name(), r.says, r.chain, out)
+	t.Fatalf("%s has no rule %q in chain %s that counts:\n%s", r.host.Name(), r.comment, r.chain, out)
 	return 0
 }
 
-// disable takes the rule's chain away, until restore.
+// disable removes the rule's chain, until reloadRules.
 func (r rule) disable(t *testing.T) {
 	t.Helper()
 	labtest.Sh(t, r.host, fmt.Sprintf("nft flush chain %s vxlan-driver %s", r.family, r.chain))
@@ -115,32 +115,32 @@ func reloadRules(t *testing.T, h *lab.Host) {
 	labtest.Sh(t, h, "vxlanctl reload")
 }
 
-// patience is how long a packet may take that is to arrive. The machine may be busy.
-const patience = 3 * time.Second
+// arrivalTimeout is how long a packet may take to arrive on a busy machine.
+const arrivalTimeout = 3 * time.Second
 
-// checkDefence proves that rule, and nothing but it, is between an attack and its success: the attack fails with it, which the
-// rule counts, and succeeds without.
+// checkDefence proves that the rule alone stops an attack: the attack fails with it and the rule counts
+// it, and succeeds without.
 func checkDefence(t *testing.T, r rule, attack func(), succeeded func(within time.Duration) bool) {
 	t.Helper()
 	before := r.dropCount(t)
 	attack()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(arrivalTimeout)
 	for r.dropCount(t) == before {
 		if time.Now().After(deadline) {
-			t.Errorf("the rule %q dropped nothing", r.says)
+			t.Errorf("the rule %q dropped nothing", r.comment)
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	// What was dropped cannot arrive any more; the time is for what went another way.
+	// A dropped packet never arrives. Wait for one that took another way.
 	if succeeded(100 * time.Millisecond) {
-		t.Errorf("the attack succeeds in spite of the rule %q", r.says)
+		t.Errorf("the attack succeeds in spite of the rule %q", r.comment)
 	}
 	r.disable(t)
 	defer reloadRules(t, r.host)
 	attack()
-	if !succeeded(patience) {
-		t.Errorf("the attack does not succeed without the rule %q either, so this test proves nothing", r.says)
+	if !succeeded(arrivalTimeout) {
+		t.Errorf("the attack does not succeed without the rule %q either, so this test proves nothing", r.comment)
 	}
 }
 
@@ -155,7 +155,7 @@ func receives(t *testing.T, p *packet.Port, known func([]byte) bool) func(time.D
 	}
 }
 
-// checkErr ends the test on an error of an attack that could not be made.
+// checkErr fails the test if an attack could not be made.
 func checkErr(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -163,7 +163,7 @@ func checkErr(t *testing.T, err error) {
 	}
 }
 
-// keepPinging pings from a container, twenty times a second, until the returned function is called; no answer may be missing.
+// keepPinging pings from a container, twenty times a second, until the returned function is called. No answer may be missing.
 func keepPinging(t *testing.T, from container, to netip.Addr) (stop func()) {
 	t.Helper()
 	cmd := from.host.Command(t.Context(), "nsenter", "--net="+strings.TrimPrefix(from.ns, from.host.Path("/")), "ping", "-i0.05", "-q", to.String())

@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// What is published on 127.0.0.1 is for the host alone. A neighbour on the underlay can put that address on the wire, and the
-// kernel would redirect the packet to the container before it looked at where it came from.
+// A port published on 127.0.0.1 is for the host alone. A neighbour on the underlay can send packets to
+// that address, and the kernel would redirect them to the container before it looks at their source.
 func TestLoopbackPortsCannotBeReachedFromUnderlay(t *testing.T) {
 	l := startLab(t, 1)
 	a := l.Host("host-a")
@@ -33,11 +33,12 @@ func TestLoopbackPortsCannotBeReachedFromUnderlay(t *testing.T) {
 	if arrived(300 * time.Millisecond) {
 		t.Error("a port on 127.0.0.1 is reached from the underlay")
 	}
-	// The control: without the rule it is. Another source port, since a connection keeps what was decided for its first packet.
+	// Without the rule the attack succeeds. It needs another source port, since a connection keeps the
+	// verdict on its first packet.
 	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver nat_prerouting | sed -n '/loopback address from outside/s/.*# handle //p')
 		nft delete rule inet vxlan-driver nat_prerouting handle $h`)
 	attack(5001)
-	if !arrived(patience) {
+	if !arrived(arrivalTimeout) {
 		t.Error("it is not reached without the rule either, so this test proves nothing")
 	}
 }

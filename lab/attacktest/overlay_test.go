@@ -8,13 +8,13 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// VXLAN packets leave no trace in connection tracking, and a host that has rules of its own can tell.
+// VXLAN packets are not in connection tracking, so a host's own rules see them as untracked.
 func TestTunnelPacketsAreNotTracked(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
 	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
 	from, to := runContainer(t, a, "from", "one"), runContainer(t, b, "to", "one")
-	// Not in our table: the test asks the kernel, not the rules under test.
+	// In a table of its own: the test asks the kernel, not the rules under test.
 	labtest.Sh(t, a, `nft -f - <<'NFT'
 table inet watch {
 	chain arrive { type filter hook input priority 0; udp dport 4789 ct state untracked counter comment "in untracked"; udp dport 4789 ct state != untracked counter comment "in tracked"; }
@@ -33,7 +33,7 @@ NFT`)
 	}
 }
 
-// Another VXLAN on the same port, made by hand, with somebody who is no member of ours.
+// A VXLAN made by hand on the same port, with a host that is no member of ours, still works.
 func TestOtherVXLANOnSamePortIsLeftAlone(t *testing.T) {
 	l := startLab(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
@@ -44,7 +44,7 @@ func TestOtherVXLANOnSamePortIsLeftAlone(t *testing.T) {
 	labtest.Sh(t, a, "ping -c3 -i0.1 -W2 10.77.0.2")
 	labtest.Sh(t, outside, "ping -c3 -i0.1 -W2 10.77.0.1")
 	labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", from.name, to.addr4))
-	// Our rules look at these packets and let them pass: none is counted.
+	// Our rules accept these packets and count none.
 	if n := (rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}).dropCount(t); n != 0 {
 		t.Errorf("%d packets of the other overlay were dropped", n)
 	}

@@ -11,7 +11,7 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// With port_security a container is heard only as itself, on its own host and on others.
+// With port_security a container can send only with its own addresses, on its host and to others.
 func TestPortSecurity(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -37,11 +37,11 @@ func TestPortSecurity(t *testing.T) {
 	}
 }
 
-// forgery is a frame that evil sends although it is not his to send.
+// forgery is a frame that evil sends with another's address.
 type forgery struct {
 	name        string
 	chain, rule string
-	claims      netip.Addr // that the victim is to believe to be evil's; if invalid, the frame is only to arrive
+	claims      netip.Addr // that the victim takes for evil's; invalid: the frame only has to arrive
 	frame       []byte
 }
 
@@ -65,14 +65,14 @@ func forgeries(evil, victim, friend container) []forgery {
 		{"another MAC", secured, "not from the container's MAC", netip.Addr{},
 			packet.Ethernet(victim.mac, stranger, packet.TypeIPv4, packet.UDP(netip.AddrPortFrom(evil.addr4, 1000), ours, []byte("forged")))},
 	}
-	// Across the tunnel, the rules that keep the gateway at home are against it too.
+	// Across the tunnel, the rules for the gateway stop it too.
 	if victim.host == evil.host {
 		all = append(all, forgery{"ARP for a neighbour with two tags", secured, "anything else", friend.addr4, packet.Tagged(packet.Ethernet(victim.mac, evil.mac, packet.TypeARP, lie), 2)})
 	}
 	return all
 }
 
-// A container that sends from a new MAC with each frame fills the other hosts' tables, up to fdb_limit.
+// A container that sends each frame from a new MAC fills the other hosts' FDBs only up to fdb_limit.
 func TestMACFlood(t *testing.T) {
 	const limit, flood = 50, 2000
 	l := startLab(t, 2)
@@ -93,14 +93,14 @@ func TestMACFlood(t *testing.T) {
 				mac := packet.MAC{2, 0xbb, 0, 0, byte(i >> 8), byte(i)}
 				checkErr(t, from.Send(packet.Ethernet(packet.Broadcast, mac, packet.TypeARP, packet.ARP(packet.ARPRequest, mac, evil.addr4, packet.MAC{}, victim.addr4))))
 				if i%100 == 99 {
-					time.Sleep(time.Millisecond) // no queue is to overflow: that would spare the tables
+					time.Sleep(time.Millisecond) // a queue that overflows would spare the FDBs
 				}
 			}
 			got := fdbEntries(t, a, tt.network, tt.least)
 			if got > tt.most || got < tt.least {
 				t.Errorf("%d entries after a flood of %d MACs, want %d to %d", got, flood, tt.least, tt.most)
 			}
-			// Who came before the flood and who did not is reached: by an entry, or by flooding to the list of hosts.
+			// Containers from before and after the flood are reached, by an entry or by flooding.
 			labtest.Sh(t, b, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", friend.name, late.addr4))
 			labtest.Sh(t, a, fmt.Sprintf("podman exec %s ping -c1 -W2 %s", late.name, friend.addr4))
 			stop()
@@ -108,10 +108,10 @@ func TestMACFlood(t *testing.T) {
 	}
 }
 
-// fdbEntries is how many a VXLAN device has; the last of the flood may be on its way.
+// fdbEntries returns how many entries a VXLAN device has, once there are at least so many.
 func fdbEntries(t *testing.T, h *lab.Host, network string, least int) (n int) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(arrivalTimeout)
 	for n < least && time.Now().Before(deadline) {
 		out := labtest.Sh(t, h, "bridge fdb show dev vxlan-"+network+" | grep -c 'dst 198.18' || true")
 		if _, err := fmt.Sscan(out, &n); err != nil {

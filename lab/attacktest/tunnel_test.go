@@ -11,7 +11,8 @@ import (
 
 const port = 4789
 
-// Frames that somebody wrapped who is no member of the network: another host, a member of another network, a container.
+// VXLAN packets from senders that are not members of the network are dropped: another host, a member of
+// another network, a container.
 func TestForgedTunnelPackets(t *testing.T) {
 	l := startLab(t, 3)
 	a, b, c, outside := l.Host("host-a"), l.Host("host-b"), l.Host("host-c"), l.Host("outside")
@@ -22,7 +23,7 @@ func TestForgedTunnelPackets(t *testing.T) {
 	neighbour := runContainer(t, a, "neighbour", "two")
 	runContainer(t, c, "other", "two")
 	bridged := runContainer(t, a, "bridged", "podman")
-	// Raw sockets need a route even to everybody.
+	// Raw sockets need a route even for broadcasts.
 	labtest.Sh(t, outside, "ip route add default dev eth0")
 
 	labtest.Sh(t, b, "ip address add 198.18.0.111/24 dev eth0")
@@ -73,7 +74,7 @@ func TestForgedTunnelPackets(t *testing.T) {
 	}
 }
 
-// A rule that looks for the VNI behind the UDP header must not be fooled by a fragment that ends before it.
+// A fragment that ends before the VNI must not get past the rule that looks for it.
 func TestForgedTunnelPacketsInFragments(t *testing.T) {
 	l := startLab(t, 2)
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")

@@ -1,2 +1,2 @@
-// Package drivertest has the tests of the driver as its user meets it: commands typed on lab hosts with the real Podman.
+// Package drivertest tests what users type: Podman's commands on lab hosts with the real Podman.
 package drivertest

@@ -15,7 +15,7 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 	return labtest.Start(t, lab.Config{Hosts: hosts})
 }
 
-// createNetwork types the documented command on each host; remotes are the addresses of all of them.
+// createNetwork runs the documented command on each host. addr returns a host's address on the underlay.
 func createNetwork(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.Host) string) {
 	t.Helper()
 	var all []string
@@ -31,13 +31,13 @@ func createNetwork(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.
 func underlayAddr4(h *lab.Host) string { return h.Addr4().String() }
 func underlayAddr6(h *lab.Host) string { return h.Addr6().String() }
 
-// runContainer starts a container that serves HTTP and returns its first address of the family.
+// runContainer starts a container that serves HTTP.
 func runContainer(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	labtest.Sh(t, h, "podman run -d --name "+name+" "+flags+" localhost/web")
 }
 
-// containerAddr is a container's address in a network.
+// containerAddr returns a field of a container's network settings, such as its address.
 func containerAddr(t *testing.T, h *lab.Host, name, network, field string) string {
 	t.Helper()
 	return labtest.Sh(t, h, fmt.Sprintf("podman inspect -f '{{(index .NetworkSettings.Networks %q).%s}}' %s", network, field, name))

@@ -8,7 +8,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Fifty containers at once on each of two hosts: addresses are unique over both, and nothing is left.
+// Fifty containers start at once on each of two hosts. No two have the same address, and nothing is left.
 func TestFiftyContainersStartAtOnce(t *testing.T) {
 	l := startLab(t, 2)
 	createNetwork(t, l, "many", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
@@ -57,17 +57,17 @@ func TestContainersStartAfterReboot(t *testing.T) {
 	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "net", "IPAddress"))
 }
 
-// The plugin killed in the middle: Podman reports it, and the next start works.
+// Podman reports that the plugin was killed, and the next start works.
 func TestKilledPluginIsCompletedByNextRun(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
 	runContainer(t, b, "c", "--network net")
-	// A bridge made and not marked, as a plugin leaves it that was killed between its first two requests.
+	// A bridge without an alias, as a plugin leaves it that is killed between its first two requests.
 	labtest.Sh(t, a, "ip link add br-vxlan-net type bridge && ip link add vxlan-net type vxlan id 9 local 198.18.0.11 dev eth0 dstport 4789")
 	runContainer(t, a, "c", "--network net")
 	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "net", "IPAddress"))
-	// The container's processes die with its namespace, and nobody calls the plugin.
+	// The container's processes are killed, and nobody calls the plugin.
 	labtest.Sh(t, a, "ip netns list | cut -d' ' -f1 | while read ns; do ip -n $ns link del eth0; done")
 	labtest.Sh(t, a, "podman rm -f -t0 c")
 	if got := labtest.Leftovers(t, a); got != "" {
@@ -75,7 +75,7 @@ func TestKilledPluginIsCompletedByNextRun(t *testing.T) {
 	}
 }
 
-// What somebody altered by hand is put right by the next container, where no agent, as names would need, does it before.
+// Without an agent, the next container that starts repairs what was changed by hand.
 func TestNextContainerRepairsDevices(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]

@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// The documented commands, typed on three hosts; every container reaches every other by ICMP, TCP and UDP; the documented
-// debugging commands show what they should; nothing is left after the last container.
+// With the documented commands on three hosts, every container reaches every other by ICMP, TCP and UDP.
+// The documented debugging commands show what they should. Nothing is left after the last container.
 func TestDocumentedCommands(t *testing.T) {
 	l := startLab(t, 3)
 	createNetwork(t, l, "vxlan-network", "--opt vni=100 --subnet 10.0.0.0/24", underlayAddr4)
@@ -59,7 +59,7 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// checkReach proves that one container reaches another by ICMP, TCP and UDP.
+// checkReach fails unless one container reaches another by ICMP, TCP and UDP.
 func checkReach(t *testing.T, from *lab.Host, container string, to *lab.Host, server, addr string) {
 	t.Helper()
 	inBrackets := addr
@@ -130,12 +130,12 @@ func TestLongInterfaceName(t *testing.T) {
 	labtest.Sh(t, l.Hosts()[0], "ip link show br-vxlan-network && ip link show br-vxlan-net")
 }
 
-// execInContainer prefixes a command of the host's that is to run in a container's network namespace.
+// execInContainer is the prefix of a host's command that runs it in a container's network namespace.
 func execInContainer(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ")"
 }
 
-// Every pair of families: overlay over underlay.
+// Each address family works as overlay over each as underlay.
 func TestUnderlayAndOverlayFamilies(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
@@ -157,7 +157,7 @@ func TestUnderlayAndOverlayFamilies(t *testing.T) {
 			runContainer(t, a, tt.name, "--network "+tt.name)
 			runContainer(t, b, tt.name, "--network "+tt.name)
 			for _, field := range tt.fields {
-				// At once: IPv6 is not to wait for duplicate address detection.
+				// IPv6 works at once, without duplicate address detection.
 				checkReach(t, a, tt.name, b, tt.name, containerAddr(t, b, tt.name, tt.name, field))
 				checkReach(t, b, tt.name, a, tt.name, containerAddr(t, a, tt.name, tt.name, field))
 			}
@@ -176,7 +176,7 @@ func TestUnderlayAndOverlayFamilies(t *testing.T) {
 	}
 }
 
-// pingPayload is the size for ping that makes a packet of the MTU.
+// pingPayload returns ping's size for a packet of the MTU.
 func pingPayload(mtu, field string) string {
 	n := 0
 	fmt.Sscan(mtu, &n)
@@ -186,7 +186,7 @@ func pingPayload(mtu, field string) string {
 	return fmt.Sprint(n - 48)
 }
 
-// What each option comes down to, as the kernel shows it.
+// Each option sets the VXLAN device's attribute.
 func TestDeviceOptions(t *testing.T) {
 	l := startLab(t, 2)
 	createNetwork(t, l, "net", "--opt vni=16777215 --opt vxlan_port=8472 --subnet 10.0.0.0/24 --opt mtu=1400 --opt learning=false "+
@@ -208,7 +208,7 @@ func TestDeviceOptions(t *testing.T) {
 	}
 }
 
-// A group instead of a list; each host has its own range, since there is no list to divide by.
+// A multicast group replaces the list of hosts. Each host has its own --ip-range.
 func TestMulticastGroup(t *testing.T) {
 	l := startLab(t, 2)
 	for i, h := range l.Hosts() {
@@ -220,7 +220,7 @@ func TestMulticastGroup(t *testing.T) {
 	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "group", "IPAddress"))
 }
 
-// Without IPAM, containers bring their own addresses.
+// Without IPAM, containers set their own addresses.
 func TestNetworkWithoutAddresses(t *testing.T) {
 	l := startLab(t, 2)
 	createNetwork(t, l, "l2", "--opt vni=9 --ipam-driver none", underlayAddr4)

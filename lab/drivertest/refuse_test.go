@@ -7,7 +7,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// What create refuses, as Podman shows it; and that nothing came of it.
+// Podman shows why create refuses a network, and no network is left.
 func TestCreateRefuses(t *testing.T) {
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
@@ -77,7 +77,7 @@ func TestSetupRefuses(t *testing.T) {
 	}
 }
 
-// Rootless Podman has no way to the underlay, and is told so.
+// Rootless Podman cannot reach the underlay, and the error says so.
 func TestRootlessIsRefused(t *testing.T) {
 	l := startLab(t, 1)
 	a := l.Hosts()[0]

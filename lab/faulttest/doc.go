@@ -1,2 +1,2 @@
-// Package faulttest has the tests that let the real plugin fail or die at each of its system calls in turn.
+// Package faulttest makes the real plugin fail or die at each of its system calls in turn.
 package faulttest

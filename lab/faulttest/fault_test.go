@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// The real plugin on the real kernel, killed at or failing in each call of setup and teardown: the next setup builds what
-// an undisturbed one builds, the next teardown leaves nothing.
+// Whichever system call of setup or teardown kills the plugin or fails, the next setup builds what an
+// undisturbed one builds, and the next teardown leaves nothing.
 func TestPluginSurvivesFaultAtEachSystemCall(t *testing.T) {
 	tests := []struct {
 		name string
@@ -20,7 +20,7 @@ func TestPluginSurvivesFaultAtEachSystemCall(t *testing.T) {
 		{"setup fails", failSetup},
 		{"teardown fails", failTeardown},
 	}
-	l := labtest.Start(t, lab.Config{Hosts: len(tests), Binaries: []string{labtest.Plugin(t), labtest.Tool(t, "strike")}})
+	l := labtest.Start(t, lab.Config{Hosts: len(tests), Binaries: []string{labtest.Plugin(t), labtest.Tool(t, "faultinject")}})
 	for i, tt := range tests {
 		h := l.Hosts()[i]
 		t.Run(tt.name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func killTeardown(p *plugin) {
 	})
 }
 
-// After a setup that failed Podman calls no teardown, so it must have undone all itself.
+// Podman calls no teardown after a setup that failed, so setup must undo everything itself.
 func failSetup(p *plugin) {
 	p.forEachCall("setup", "fail", func() {}, func(_ int, what string, r result) {
 		if r.status == 0 { // it could do without
@@ -81,8 +81,8 @@ func failTeardown(p *plugin) {
 // checkReason fails if a plugin that failed did not say why.
 func (p *plugin) checkReason(what string, r result) {
 	p.Helper()
-	// It may be the very answer that could not be written.
-	if !strings.HasPrefix(r.output, `{"error":`) && r.struck != "write" {
+	// The call that failed may be the one that writes the answer.
+	if !strings.HasPrefix(r.output, `{"error":`) && r.faultyCall != "write" {
 		p.Errorf("%s: gives no reason", what)
 	}
 }

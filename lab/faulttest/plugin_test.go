@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// request is what netavark gives the plugin: both families, a published port, a route. The arguments number the network
-// and the container.
+// request is what netavark passes to the plugin: both families, a published port, a route. Its
+// arguments number the network and the container.
 const request = `{"container_id": "c%[1]d", "container_name": "container-%[1]d",
  "port_mappings": [{"container_port": 80, "host_ip": "", "host_port": 808%[1]d, "protocol": "tcp", "range": 1}],
  "network_options": {"interface_name": "eth0", "static_ips": ["10.%[1]d.0.2", "fd00:%[1]d::2"]},
@@ -22,17 +22,17 @@ const request = `{"container_id": "c%[1]d", "container_name": "container-%[1]d",
   "dns_enabled": false, "internal": false, "ipv6_enabled": true}}
 `
 
-// plugin runs the plugin on a host for container 1 on network 1. Container 2 on network 2 is there all the time, and
-// part of what must not change.
+// plugin runs the plugin on a host for container 1 on network 1. Container 2 on network 2 is there all
+// the time and must not change.
 type plugin struct {
 	*testing.T
-	host       *lab.Host
-	idle       string // snapshot without container 1
-	idleSketch string // and its sketch
-	running    string // snapshot with it
+	host      *lab.Host
+	idle      string // snapshot without container 1
+	idleNames string // and its sketch
+	running   string // snapshot with it
 }
 
-// startPlugin prepares a host, and learns from an undisturbed run how it looks with container 1 and without.
+// startPlugin prepares a host, and takes snapshots with and without container 1 from an undisturbed run.
 func startPlugin(t *testing.T, h *lab.Host) *plugin {
 	t.Helper()
 	p := &plugin{T: t, host: h}
@@ -44,10 +44,10 @@ func startPlugin(t *testing.T, h *lab.Host) *plugin {
 		labtest.Sh(t, h, fmt.Sprintf("ip netns add c%d; ip -n c%[1]d link set lo up", i))
 	}
 	labtest.Sh(t, h, "vxlan setup /run/netns/c2 </tmp/request2")
-	// What stays of the first network for as long as the host runs, such as forwarding, is there from now on.
+	// The first network makes changes that stay, such as forwarding; they are part of the snapshots.
 	p.mustSucceed("setup")
 	p.mustSucceed("teardown")
-	p.idle, p.idleSketch = p.snapshot(), p.snapshotNames()
+	p.idle, p.idleNames = p.snapshot(), p.snapshotNames()
 	p.mustSucceed("setup")
 	p.running = p.snapshot()
 	p.mustSucceed("teardown")
@@ -80,52 +80,52 @@ func (p *plugin) checkSnapshot(after, want string) {
 // checkIdle fails if anything of container 1 is left.
 func (p *plugin) checkIdle(after string) {
 	p.Helper()
-	if changes := labtest.Changes(p.idleSketch, p.snapshotNames()); changes != "" {
+	if changes := labtest.Changes(p.idleNames, p.snapshotNames()); changes != "" {
 		p.Errorf("after %s:\n%s", after, changes)
 		p.mustSucceed("teardown")
 	}
 }
 
-// result is how a disturbed run ended.
+// result is how a run with a fault ended.
 type result struct {
-	struck string // the call that had the fault, "" if there were fewer calls
-	status int
-	output string // on standard output, where the plugin reports errors
+	faultyCall string // the call that had the fault, "" if there were fewer calls
+	status     int
+	output     string // on standard output, where the plugin reports errors
 }
 
-// runWithFault runs a verb with a fault (strike's flag) at its nth call.
+// runWithFault runs a verb with a fault at its nth call.
 func (p *plugin) runWithFault(verb, fault string, nth int) result {
 	p.Helper()
 	out := labtest.Sh(p, p.host, fmt.Sprintf(`status=0
-		strike -at %d -%s vxlan %s /run/netns/c1 </tmp/request1 >/tmp/output 2>/tmp/errors || status=$?
+		faultinject -at %d -%s vxlan %s /run/netns/c1 </tmp/request1 >/tmp/output 2>/tmp/errors || status=$?
 		echo $status $(tail -n 1 /tmp/errors)
 		cat /tmp/output; head -n -1 /tmp/errors`, nth, fault, verb))
 	first, output, _ := strings.Cut(out, "\n")
 	fields := strings.Fields(first)
 	status, err := strconv.Atoi(fields[0])
 	switch {
-	case err == nil && len(fields) == 4 && fields[1] == "struck":
+	case err == nil && len(fields) == 4 && fields[1] == "injected":
 		return result{fields[3], status, output}
 	case err == nil && len(fields) == 3 && fields[1] == "counted":
 		return result{"", status, output}
 	}
-	p.Fatalf("strike said %q", out)
+	p.Fatalf("faultinject printed %q", out)
 	return result{}
 }
 
-// forEachCall disturbs a verb at its first call, at its second, and so on, until all have had their fault. prepare brings
-// the host into the state from which the verb starts, follow looks at what came of it.
+// forEachCall runs a verb with a fault at its first call, then at its second, and so on. prepare brings
+// the host into the state before the verb; follow checks the result.
 func (p *plugin) forEachCall(verb, fault string, prepare func(), follow func(nth int, what string, r result)) {
 	p.Helper()
 	kinds := map[string]int{}
 	for nth := 1; !p.Failed(); nth++ {
 		prepare()
 		r := p.runWithFault(verb, fault, nth)
-		if r.struck == "" {
+		if r.faultyCall == "" {
 			break
 		}
-		kinds[r.struck]++
-		follow(nth, fmt.Sprintf("%s with a %s at call %d, %s, status %d, %q", verb, fault, nth, r.struck, r.status, r.output), r)
+		kinds[r.faultyCall]++
+		follow(nth, fmt.Sprintf("%s with a %s at call %d, %s, status %d, %q", verb, fault, nth, r.faultyCall, r.status, r.output), r)
 	}
 	p.mustSucceed("teardown")
 	p.Logf("%s: %s at each of %v", verb, fault, kinds)

@@ -21,7 +21,7 @@ func TestSixtyContainersGetDifferentAddresses(t *testing.T) {
 	var running sync.WaitGroup
 	for i, h := range l.Hosts() {
 		running.Go(func() {
-			// Four at a time, as a service manager does.
+			// Four at a time, as a service manager does it.
 			out, err := h.Sh(t.Context(), fmt.Sprintf("exec 2>&1; seq %d | xargs -P4 -I{} podman run -d --name c%d-{} --network net localhost/web", each, i))
 			if err != nil || strings.Contains(out, "vxlan:") {
 				t.Errorf("%s: %v: %s", h.Name(), err, out)
@@ -43,8 +43,8 @@ func TestSixtyContainersGetDifferentAddresses(t *testing.T) {
 	if len(at) != 3*each {
 		t.Fatalf("%d addresses: %v", len(at), at)
 	}
-	// One of each host reaches all, and each reaches as many as there are hosts. Not each reaches all: that is 7,200 ARP entries, and the
-	// kernel has room for 1,024 (gc_thresh3), in all namespaces together.
+	// One container of each host pings all, and each pings as many as there are hosts. All pairs would
+	// need 7,200 ARP entries, and the kernel has room for 1,024 (gc_thresh3) in all namespaces together.
 	var all []string
 	of := make(map[string]string) // by name
 	for addr, name := range at {
@@ -62,13 +62,13 @@ func TestSixtyContainersGetDifferentAddresses(t *testing.T) {
 	}
 }
 
-// pingEach is a script that succeeds if the container reaches all the addresses.
+// pingEach is a script that succeeds if the container reaches all addresses.
 func pingEach(container string, to []string) string {
 	return fmt.Sprintf("podman exec %s sh -c 'for a in %s; do ping -c1 -W1 $a >/dev/null || { echo $a; exit 1; }; done'", container, strings.Join(to, " "))
 }
 
-// In a subnet that is full a container is refused; what a host that does not answer has stays its own, and what one has that
-// has left is free.
+// A container is refused in a subnet that is full. Addresses of an unreachable host stay reserved, and
+// those of a host that has left are free.
 func TestFullSubnetIsReported(t *testing.T) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()
@@ -106,8 +106,8 @@ func TestFullSubnetIsReported(t *testing.T) {
 	labtest.Within(t, 2*time.Second, hosts[0], full)
 }
 
-// Hosts that cannot hear each other give out different addresses by themselves; one that users asked for on both sides is told
-// when they hear each other again.
+// Hosts that cannot reach each other assign different addresses. One that users asked for on both sides
+// is reported as soon as the hosts reach each other again.
 func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()

@@ -9,8 +9,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// What it costs a start that its address is picked among the hosts: the 80 ms that other hosts and the wire have to object,
-// and little more.
+// Assigning an address costs a start the 80 ms in which other hosts may object, and little more.
 func TestAddressAssignmentCost(t *testing.T) {
 	const starts = 9
 	l := startLab(t, 2)

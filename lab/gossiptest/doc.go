@@ -1,2 +1,2 @@
-// Package gossiptest tests networks whose hosts find each other, on hosts that run the real Podman.
+// Package gossiptest tests networks with discovery=gossip on hosts that run the real Podman.
 package gossiptest

@@ -12,7 +12,7 @@ import (
 // key is 32 bytes in base64, and no secret.
 const key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-// startLab starts a lab whose hosts have one key, and all know the first one and nobody else.
+// startLab starts a lab whose hosts have the same key, and know only the first host.
 func startLab(t *testing.T, hosts int) *lab.Lab {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: hosts, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
@@ -37,7 +37,7 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 	return l
 }
 
-// createNetwork is the one command, the same on each host.
+// createNetwork creates a network, by the same command on each host.
 func createNetwork(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	labtest.Sh(t, h, "podman network create --driver vxlan --opt discovery=gossip --opt local_ip=auto --opt physical_interface=eth0 "+flags+" "+name)

@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Two hosts run; a third joins with one command, and nothing is edited on the first two.
+// A third host joins with one command, and nothing is changed on the first two.
 func TestThirdHostJoinsWithOneCommand(t *testing.T) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()
@@ -42,7 +42,7 @@ func TestThirdHostJoinsWithOneCommand(t *testing.T) {
 		t.Errorf("the hosts have %v", own)
 	}
 
-	// It leaves: nobody sends there any more, and its addresses are free.
+	// It leaves: the others stop flooding to it, and its addresses are free.
 	if out := labtest.Refused(t, hosts[0], "podman run --rm --network net --ip "+third+" localhost/busybox true"); !strings.Contains(out, "in use by container c2 on host") {
 		t.Errorf("podman says %s", out)
 	}
@@ -58,8 +58,9 @@ func TestThirdHostJoinsWithOneCommand(t *testing.T) {
 	}
 }
 
-// A container is started again, its network reloaded, its agent killed: it keeps what it has or gets what is free.
-func TestHostLeavesNetworkWithLastContainer(t *testing.T) {
+// A container that is restarted gets a free address; one whose network is reloaded or whose agent is
+// killed keeps its own.
+func TestAddressesSurviveRestartReloadAndAgentKill(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	for _, h := range l.Hosts() {
@@ -85,7 +86,7 @@ func TestHostLeavesNetworkWithLastContainer(t *testing.T) {
 	}
 }
 
-// Without its agent a host's container does not start; the error says why, and nothing is left.
+// Without an agent no container starts. The error says why, and nothing is left.
 func TestNoContainerStartsWithoutAgent(t *testing.T) {
 	l := startLab(t, 1)
 	h := l.Hosts()[0]

@@ -32,7 +32,7 @@ func Start(t testing.TB, config lab.Config) *lab.Lab {
 		config.Binaries = append(config.Binaries, Binary(t, "vxland"))
 	}
 	l, err := lab.Start(t.Context(), config)
-	check(t, err)
+	skipOrFail(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
 			logHosts(t, l)
@@ -58,7 +58,7 @@ var tree = sync.OnceValues(func() (lab.Tree, error) {
 func Tree(t testing.TB) lab.Tree {
 	t.Helper()
 	made, err := tree()
-	check(t, err)
+	skipOrFail(t, err)
 	return made
 }
 
@@ -73,16 +73,16 @@ var binaries sync.Map // package → func() (string, error)
 // Binary builds bin/NAME of this module from cmd/NAME and returns its path.
 func Binary(t testing.TB, name string) string {
 	t.Helper()
-	return build(t, "./cmd/"+name)
+	return buildProgram(t, "./cmd/"+name)
 }
 
 // Tool builds bin/NAME of this module from lab/cmd/NAME, a program for tests to run in hosts, and returns its path.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
-	return build(t, "./lab/cmd/"+name)
+	return buildProgram(t, "./lab/cmd/"+name)
 }
 
-func build(t testing.TB, pkg string) string {
+func buildProgram(t testing.TB, pkg string) string {
 	t.Helper()
 	build, _ := binaries.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return buildBinary(pkg) }))
 	path, err := build.(func() (string, error))()
@@ -99,7 +99,7 @@ func buildBinary(pkg string) (string, error) {
 	}
 	module := filepath.Dir(strings.TrimSpace(string(out)))
 	path := filepath.Join(module, "bin", filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-o", path, pkg)
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, pkg) // Git refuses a tree of another user
 	cmd.Dir = module
 	// Without C: hosts may have another C library than the machine.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -109,8 +109,8 @@ func buildBinary(pkg string) (string, error) {
 	return path, nil
 }
 
-// check ends the test on an error: with a skip if the machine is to blame and nobody relies on the result.
-func check(t testing.TB, err error) {
+// skipOrFail ends the test on an error: with a skip if the machine is to blame and nobody relies on the result.
+func skipOrFail(t testing.TB, err error) {
 	t.Helper()
 	if _, missing := errors.AsType[*lab.MissingError](err); missing && os.Getenv("CI") != "true" {
 		t.Skip(err)

@@ -27,7 +27,7 @@ func Snapshot(t testing.TB, h *lab.Host, namespaces ...string) string {
 // Changes lists the lines of two snapshots that are in one and not in the other, each with its section's name; "" if
 // there are none.
 func Changes(before, after string) string {
-	was, is := count(before), count(after)
+	was, is := countLines(before), countLines(after)
 	var changed strings.Builder
 	report := func(sign, text string, other map[string]int) {
 		section := ""
@@ -45,8 +45,8 @@ func Changes(before, after string) string {
 	return changed.String()
 }
 
-// count counts the equal lines of a text.
-func count(text string) map[string]int {
+// countLines counts the equal lines of a text.
+func countLines(text string) map[string]int {
 	lines := map[string]int{}
 	for line := range strings.Lines(text) {
 		lines[line]++

@@ -7,7 +7,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// The example, one Compose file on two hosts with a VXLAN network of its own, by both commands that there are.
+// The example Compose file works on two hosts, with podman compose and podman-compose.
 func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labtest.AsDocumented(t, l)

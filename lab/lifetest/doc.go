@@ -1,3 +1,3 @@
-// Package lifetest has the tests of the ways in which Podman and the programs around it start, stop and reconfigure
-// containers on a VXLAN network: Compose, pods, Kubernetes YAML, Quadlet, firewalld.
+// Package lifetest tests the tools that start, stop and reconfigure containers on a VXLAN network:
+// Compose, pods, Kubernetes YAML, Quadlet, systemd, firewalld.
 package lifetest

@@ -18,7 +18,7 @@ func startFirewalld(t *testing.T, h *lab.Host) {
 	labtest.Sh(t, h, "firewall-cmd --permanent --add-port=4789/udp && firewall-cmd --add-port=4789/udp")
 }
 
-// firewalldZone is the firewalld zone of an interface, empty if it has none.
+// firewalldZone returns firewalld's zone of an interface, "" if it has none.
 func firewalldZone(t *testing.T, h *lab.Host, device string) string {
 	t.Helper()
 	out := labtest.Sh(t, h, "firewall-cmd --get-zone-of-interface="+device+" 2>&1 || true")
@@ -28,13 +28,13 @@ func firewalldZone(t *testing.T, h *lab.Host, device string) string {
 	return out
 }
 
-// With firewalld on, the bridge is in its trusted zone for as long as it lives. Without that, firewalld rejects what the
-// containers forward, also among themselves where br_netfilter is on.
+// The bridge is in firewalld's trusted zone as long as it exists. Otherwise firewalld rejects what is
+// forwarded for containers, and with br_netfilter what they send to each other.
 func TestFirewalldTrustsTheBridge(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")
 	startFirewalld(t, a)
-	// Without names there is no agent, which would not wait for vxlanctl.
+	// Without DNS there is no agent, which would restore the zone before vxlanctl does.
 	labtest.CreateNetwork(t, l, "net", "--disable-dns --opt vni=100 --subnet 10.0.0.0/24")
 	labtest.Sh(t, b, "podman run -d --name peer --network net localhost/web")
 	peer := labtest.Address(t, b, "peer", "net")
@@ -75,7 +75,7 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	checkNothingLeft(t, a)
 }
 
-// Where an agent runs, nobody need type vxlanctl reload after a firewall-cmd --reload.
+// Where an agent runs, no vxlanctl reload is needed after firewall-cmd --reload.
 func TestAgentTrustsTheBridgeAgain(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	a := l.Host("host-a")
@@ -91,7 +91,7 @@ func TestAgentTrustsTheBridgeAgain(t *testing.T) {
 	checkNothingLeft(t, a)
 }
 
-// firewalld may come and go while containers run.
+// firewalld may start and stop while containers run.
 func TestContainersSurviveFirewalldStartAndStop(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 1, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, outside := l.Host("host-a"), l.Host("outside")
@@ -103,7 +103,7 @@ func TestContainersSurviveFirewalldStartAndStop(t *testing.T) {
 		t.Errorf("after firewalld's start and a reload: zone %q, want trusted", got)
 	}
 	labtest.Sh(t, a, "podman exec web ping -c1 -W2 "+outside.Addr4().String())
-	// Its end takes its table along, and nothing of ours.
+	// When it stops it removes its own table, and nothing of ours.
 	labtest.Sh(t, a, "kill $(pgrep -x firewalld)")
 	labtest.Eventually(t, a, "! firewall-cmd --state 2>/dev/null")
 	labtest.Sh(t, outside, "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080/")

@@ -18,7 +18,7 @@ func startTwoHosts(t *testing.T) (a, b *lab.Host, peer string) {
 	return a, b, labtest.Address(t, b, "peer", "net")
 }
 
-// checkNothingLeft fails if a host has anything of the driver left.
+// checkNothingLeft fails if anything of the driver is left on a host.
 func checkNothingLeft(t *testing.T, hosts ...*lab.Host) {
 	t.Helper()
 	for _, h := range hosts {
@@ -66,7 +66,7 @@ func TestConnectDisconnectReload(t *testing.T) {
 		labtest.Page(t, b, "blue", "10.2.0.200")
 		labtest.Page(t, a, "c", red)
 	}
-	// Nobody but the driver sets anything up again in a container that runs on.
+	// Only the driver can restore the network of a container that keeps running.
 	labtest.Sh(t, a, "podman network disconnect red c")
 	if out := labtest.Sh(t, a, "podman exec c ip -4 -o address"); strings.Contains(out, "10.1.0.200") || !strings.Contains(out, "10.2.0.200") {
 		t.Errorf("after disconnecting red: %s", out)
@@ -103,7 +103,7 @@ func TestRestartKeepsContainersReachable(t *testing.T) {
 	checkNothingLeft(t, a, b)
 }
 
-// podman kube play makes the example's pod on the network, and takes it down again.
+// podman kube play creates the example's pod on the network, and removes it again.
 func TestKubePlay(t *testing.T) {
 	a, b, peer := startTwoHosts(t)
 	shop := labtest.Example(t, "kube/shop.yaml", "docker.io/library/nginx:alpine", "localhost/web",

@@ -10,7 +10,7 @@ import (
 // MAC is an Ethernet address.
 type MAC [6]byte
 
-// Broadcast is everybody's address.
+// Broadcast is the broadcast address.
 var Broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // String prints it as ip does.
@@ -26,17 +26,17 @@ const (
 	TypeVLAN = 0x8100
 )
 
-func be16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+func bigEndian16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
 
 // Ethernet is a frame.
 func Ethernet(dst, src MAC, etherType uint16, payload []byte) []byte {
-	return slices.Concat(dst[:], src[:], be16(etherType), payload)
+	return slices.Concat(dst[:], src[:], bigEndian16(etherType), payload)
 }
 
 // Tagged puts priority tags (VLAN 0, IEEE 802.1Q) into a frame.
 func Tagged(frame []byte, tags int) []byte {
 	for range tags {
-		frame = slices.Concat(frame[:12], be16(TypeVLAN), be16(0), frame[12:])
+		frame = slices.Concat(frame[:12], bigEndian16(TypeVLAN), bigEndian16(0), frame[12:])
 	}
 	return frame
 }
@@ -49,7 +49,7 @@ const (
 
 // ARP says "senderIP is at senderMAC" to target.
 func ARP(op uint16, senderMAC MAC, senderIP netip.Addr, targetMAC MAC, targetIP netip.Addr) []byte {
-	return slices.Concat(be16(1), be16(TypeIPv4), []byte{6, 4}, be16(op),
+	return slices.Concat(bigEndian16(1), bigEndian16(TypeIPv4), []byte{6, 4}, bigEndian16(op),
 		senderMAC[:], senderIP.AsSlice(), targetMAC[:], targetIP.AsSlice())
 }
 
@@ -58,18 +58,18 @@ func ARP(op uint16, senderMAC MAC, senderIP netip.Addr, targetMAC MAC, targetIP 
 func IP(src, dst netip.Addr, protocol byte, payload []byte, sumAt int) []byte {
 	payload = slices.Clone(payload)
 	if sumAt >= 0 {
-		pseudo := slices.Concat(src.AsSlice(), dst.AsSlice(), be16(0), be16(uint16(len(payload))), be16(uint16(protocol)))
+		pseudo := slices.Concat(src.AsSlice(), dst.AsSlice(), bigEndian16(0), bigEndian16(uint16(len(payload))), bigEndian16(uint16(protocol)))
 		binary.BigEndian.PutUint16(payload[sumAt:], checksum(slices.Concat(pseudo, payload)))
 	}
 	if src.Is6() {
 		// The hop limit that neighbour discovery demands (RFC 4861, section 7.1).
-		return slices.Concat([]byte{0x60, 0, 0, 0}, be16(uint16(len(payload))), []byte{protocol, 255}, src.AsSlice(), dst.AsSlice(), payload)
+		return slices.Concat([]byte{0x60, 0, 0, 0}, bigEndian16(uint16(len(payload))), []byte{protocol, 255}, src.AsSlice(), dst.AsSlice(), payload)
 	}
-	return slices.Concat(header4(src, dst, protocol, 0x4242, 0, len(payload)), payload)
+	return slices.Concat(ipv4Header(src, dst, protocol, 0x4242, 0, len(payload)), payload)
 }
 
-func header4(src, dst netip.Addr, protocol byte, id, fragment uint16, size int) []byte {
-	h := slices.Concat([]byte{0x45, 0}, be16(uint16(20+size)), be16(id), be16(fragment), []byte{64, protocol, 0, 0}, src.AsSlice(), dst.AsSlice())
+func ipv4Header(src, dst netip.Addr, protocol byte, id, fragment uint16, size int) []byte {
+	h := slices.Concat([]byte{0x45, 0}, bigEndian16(uint16(20+size)), bigEndian16(id), bigEndian16(fragment), []byte{64, protocol, 0, 0}, src.AsSlice(), dst.AsSlice())
 	binary.BigEndian.PutUint16(h[10:], checksum(h))
 	return h
 }
@@ -80,8 +80,8 @@ func Fragments(p []byte, first int) [][]byte {
 	payload, protocol := p[20:], p[9]
 	const moreFragments = 0x2000
 	return [][]byte{
-		append(header4(src, dst, protocol, 0x4343, moreFragments, first), payload[:first]...),
-		append(header4(src, dst, protocol, 0x4343, uint16(first/8), len(payload)-first), payload[first:]...),
+		append(ipv4Header(src, dst, protocol, 0x4343, moreFragments, first), payload[:first]...),
+		append(ipv4Header(src, dst, protocol, 0x4343, uint16(first/8), len(payload)-first), payload[first:]...),
 	}
 }
 
@@ -102,7 +102,7 @@ func checksum(b []byte) uint16 {
 
 // UDP is a packet.
 func UDP(src, dst netip.AddrPort, payload []byte) []byte {
-	datagram := slices.Concat(be16(src.Port()), be16(dst.Port()), be16(uint16(8+len(payload))), be16(0), payload)
+	datagram := slices.Concat(bigEndian16(src.Port()), bigEndian16(dst.Port()), bigEndian16(uint16(8+len(payload))), bigEndian16(0), payload)
 	return IP(src.Addr(), dst.Addr(), 17, datagram, 6)
 }
 
@@ -111,7 +111,7 @@ func VXLAN(vni uint32, frame []byte) []byte {
 	return slices.Concat([]byte{0x08, 0, 0, 0}, binary.BigEndian.AppendUint32(nil, vni<<8), frame)
 }
 
-// Advertisement says "target is at mac" (RFC 4861, section 4.4), unasked and to be believed over what was known.
+// Advertisement is an unsolicited neighbour advertisement of target with the override flag (RFC 4861, section 4.4).
 func Advertisement(src, dst, target netip.Addr, mac MAC) []byte {
 	const override = 0x20
 	body := slices.Concat([]byte{136, 0, 0, 0, override, 0, 0, 0}, target.AsSlice(), []byte{2, 1}, mac[:])
@@ -127,5 +127,5 @@ func Inner(frame []byte) (inner []byte, ok bool) {
 	return frame[outer:], true
 }
 
-// EtherType is a frame's.
+// EtherType returns a frame's EtherType.
 func EtherType(frame []byte) uint16 { return binary.BigEndian.Uint16(frame[12:]) }

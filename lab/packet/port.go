@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Port sends and receives whole frames on a device, whatever its namespace thinks of them.
+// Port sends and receives whole frames on a device, past its namespace's network stack.
 type Port struct {
 	file *os.File
 	mac  MAC

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// island is one network with one container on it, both of that name.
+// island is a network with one container, both of that name.
 type island struct {
 	driver, isolate string
 	number          int
@@ -18,8 +18,8 @@ func (i island) addr6() string {
 	return fmt.Sprintf("fd00:%d::20", i.number)
 }
 
-// mayReach tells whether two networks reach each other, which is the same in both directions: two isolated ones never, a strict one
-// nobody, and an isolated one who is not isolated.
+// mayReach tells whether two networks may reach each other. Two isolated ones may not, a strict one may
+// reach none. It is the same in both directions.
 func mayReach(from, to island) bool {
 	switch {
 	case from == to:
@@ -60,7 +60,7 @@ func TestIsolation(t *testing.T) {
 	})
 }
 
-// checkIsolation asks from one network all the others, and whether it is reached where it is to be.
+// checkIsolation checks from one network which others it reaches.
 func (s *scene) checkIsolation(from island, islands []island) {
 	s.Helper()
 	all := []question{
@@ -70,7 +70,7 @@ func (s *scene) checkIsolation(from island, islands []island) {
 		{"host-a", fmt.Sprintf("tcp/127.0.0.1:%d", 8000+from.number), from.name() + ":80"},
 	}
 	for _, to := range islands {
-		want := none
+		want := noAnswer
 		if mayReach(from, to) {
 			want = to.name() + ":80"
 		}
@@ -79,7 +79,7 @@ func (s *scene) checkIsolation(from island, islands []island) {
 	s.checkAnswers(all...)
 }
 
-// Within one network nothing is isolated, on whatever host.
+// Containers of one isolated network reach each other, on whatever host.
 func TestIsolatedNetworkIsOpenInside(t *testing.T) {
 	s := newScene(t, "vxlan", 2)
 	for n, isolate := range []string{"true", "strict"} {
@@ -96,7 +96,7 @@ func TestIsolatedNetworkIsOpenInside(t *testing.T) {
 		)
 	}
 	// Nor does the way over the other host lead from one isolated network into the other.
-	s.checkAnswers(question{"true", "tcp/10.2.0.200:80", none}, question{"strict", "tcp/10.1.0.200:80", none})
+	s.checkAnswers(question{"true", "tcp/10.2.0.200:80", noAnswer}, question{"strict", "tcp/10.1.0.200:80", noAnswer})
 }
 
 func TestIsolateRefusesUnknownValue(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 // object is a JSON object.
 type object = map[string]any
 
-// request is what Podman gives to netavark and netavark to a plugin: for what Podman's command line cannot say, or would
-// refuse or repair itself.
+// request is what Podman passes to netavark, and netavark to a plugin. It is for what Podman's command
+// line cannot express, or would refuse or repair itself.
 type request struct {
 	network object   // members that differ from those of a dual-stack network
 	options object   // of the network
@@ -65,7 +65,7 @@ func (s *scene) runPlugin(verb string, r request) string {
 	return "/usr/local/libexec/netavark/vxlan " + verb + " /run/netns/" + r.id + " < " + file
 }
 
-// requests numbers the files of requests: a script may run several, which are all written before it.
+// requests counts the files of requests. A script may run several; all are written before it runs.
 var requests atomic.Int32
 
 // writeJSON puts a value into a file of host-a, and returns its path there.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The outside sees the host's address, in both families and for each protocol.
+// Packets that leave the overlay have the host's address, in both families and for each protocol.
 func TestWayOutMasquerades(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -20,8 +20,8 @@ func TestWayOutMasquerades(t *testing.T) {
 	})
 }
 
-// Within the network nobody is masqueraded: not toward a second subnet of it, nor to a multicast group. (These packets do
-// pass the host's rules: br_netfilter shows them what is bridged.)
+// Within the network nothing is masqueraded, not even to a second subnet or a multicast group. With
+// br_netfilter such packets do pass the host's rules.
 func TestNoMasqueradeWithinTheNetwork(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -39,7 +39,7 @@ func TestNoMasqueradeWithinTheNetwork(t *testing.T) {
 	})
 }
 
-// A container on another host sees the container, not its host.
+// A container on another host sees the container's address, not its host's.
 func TestNoMasqueradeAcrossHosts(t *testing.T) {
 	s := newScene(t, "vxlan", 2) // a bridge has no other host
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet 10.8.0.0/24 --subnet fd00:9::/64")
@@ -59,7 +59,7 @@ func TestNoMasqueradeAcrossHosts(t *testing.T) {
 	)
 }
 
-// Every host is its own way out, so it matters to none that another is down.
+// Packets leave the overlay through their own host, so other hosts may be down.
 func TestInternetReachableWhileOtherHostsAreDown(t *testing.T) {
 	s := newScene(t, "vxlan", 2)
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")

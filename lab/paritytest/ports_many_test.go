@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A container on two networks under strict reverse-path filtering: what comes in by one network is answered by the other, and
-// must get through nevertheless; also when one of the two is disconnected.
+// A container on two networks may answer by the other network than the request's. Strict reverse-path
+// filtering must not drop that, nor may a disconnect of one network.
 func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
 	onBoth(t, 2, func(s *scene) {
 		s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
@@ -37,11 +37,11 @@ func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
 			reached("outside", "host-a", left, gone, "host-b")
 		}
 		s.removeContainers("web")
-		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", none}, question{"host-a", "tcp/127.0.0.1:8080", none})
+		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", noAnswer}, question{"host-a", "tcp/127.0.0.1:8080", noAnswer})
 	})
 }
 
-// The same with one network of each kind: theirs and our rules are in one packet's way.
+// The same with one bridge and one vxlan network: a packet passes netavark's rules and ours.
 func TestPortsOfContainerOnBridgeAndVXLAN(t *testing.T) {
 	s := newScene(t, "vxlan", 2)
 	s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
@@ -58,7 +58,7 @@ func TestPortsOfContainerOnBridgeAndVXLAN(t *testing.T) {
 				}
 				s.checkAnswers(question{"host-a", "tcp/127.0.0.1:8080", "web:80"}, question{"web", "tcp/10.1.0.200:80", "far" + metric + ":80"})
 				s.removeContainers("web")
-				s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", none})
+				s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", noAnswer})
 			}
 			s.mustRun(s.b, "podman rm -f -t0 far"+metric+"; podman network rm "+name)
 			s.mustRun(s.a, "podman network rm "+name)
@@ -66,7 +66,7 @@ func TestPortsOfContainerOnBridgeAndVXLAN(t *testing.T) {
 	}
 }
 
-// The rules of one container are not another's: same port inside, ports beside each other, one port by two protocols.
+// Containers may publish the same container port, adjacent host ports, and one port by two protocols.
 func TestPortsOfContainersDoNotAffectEachOther(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -94,24 +94,24 @@ func TestPortsOfContainersDoNotAffectEachOther(t *testing.T) {
 	})
 }
 
-// A container reaches its own published port on vxlan only if its bridge port sends back where it came from; netavark's does not,
-// so no user relies on it.
+// A container does not reach its own published port, as its bridge port has no hairpin mode. netavark's
+// bridge does not offer it either.
 func TestContainerCannotReachOwnPublishedPort(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24")
 		s.runPeer(s.a, "web", "--network net -p 8080:80")
-		want := none
+		want := noAnswer
 		if s.driver == "vxlan" {
-			want = ownPort
+			want = ownPortAnswer
 		}
 		s.checkAnswers(question{"web", "tcp/" + hostA4 + ":8080", want})
 	})
 }
 
-// ownPort is what a container on vxlan hears from its own published port.
-const ownPort = none
+// ownPortAnswer is what a container on vxlan gets from its own published port.
+const ownPortAnswer = noAnswer
 
-// A thousand ports are open, and are closed again; and they neither take long nor grow the rules.
+// A thousand ports are opened and closed quickly, and add no rules.
 func TestThousandPortsArePublished(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -126,7 +126,7 @@ func TestThousandPortsArePublished(t *testing.T) {
 				question{"host-a", fmt.Sprintf("tcp/[%s]:%d", hostA6, port), fmt.Sprintf("web:%d", port)})
 		}
 		s.checkAnswers(open...)
-		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":19999", none}, question{"outside", "tcp/" + hostA4 + ":21000", none})
+		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":19999", noAnswer}, question{"outside", "tcp/" + hostA4 + ":21000", noAnswer})
 		s.removeContainers("web")
 		s.checkAnswers(closedAnswers(open, s.driver)...)
 		if after := s.ruleset(); after != before {

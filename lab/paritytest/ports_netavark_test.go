@@ -14,11 +14,11 @@ func TestHostIPOfPublishedPorts(t *testing.T) {
 		want4, want6 string
 	}{
 		{"none is both families", "", "c", "c"},
-		{"0.0.0.0 is IPv4 only", "0.0.0.0", "c", none},
-		{":: is IPv6 only", "::", none, "c"},
-		{"an IPv4 address is skipped for IPv6", hostA4, "c", none},
-		{"an IPv6 address is skipped for IPv4", hostA6, none, "c"},
-		{"an address that is not the host's is no error", "198.18.0.77", none, none},
+		{"0.0.0.0 is IPv4 only", "0.0.0.0", "c", noAnswer},
+		{":: is IPv6 only", "::", noAnswer, "c"},
+		{"an IPv4 address is skipped for IPv6", hostA4, "c", noAnswer},
+		{"an IPv6 address is skipped for IPv4", hostA6, noAnswer, "c"},
+		{"an address that is not the host's is no error", "198.18.0.77", noAnswer, noAnswer},
 	}
 	onBoth(t, 1, func(s *scene) {
 		s.mustRun(s.a, "ip netns add c")
@@ -35,7 +35,7 @@ func TestHostIPOfPublishedPorts(t *testing.T) {
 						question{"outside", strings.Replace(both6, "udp", protocol, 1), wantPort80(tt.want6)})
 				}
 				s.mustRun(s.a, "ip netns pids c | xargs -r kill; "+s.runNetavark("teardown", r))
-				s.checkAnswers(question{"outside", both, none}, question{"outside", both6, none})
+				s.checkAnswers(question{"outside", both, noAnswer}, question{"outside", both6, noAnswer})
 			})
 		}
 		s.runSubtest("what is no address is an error", func(s *scene) {
@@ -54,8 +54,8 @@ func TestHostIPOfPublishedPorts(t *testing.T) {
 }
 
 func wantPort80(server string) string {
-	if server == none {
-		return none
+	if server == noAnswer {
+		return noAnswer
 	}
 	return server + ":80"
 }

@@ -20,8 +20,9 @@ const (
 	gateway4, gateway6 = "10.9.0.1", "fd00:9::1"
 )
 
-// hostAddr is the host's first address in the network "net", by which a container sees who cannot be answered directly: HOST in
-// questions. It is the gateway's on a bridge. On vxlan each host has an address of its own before it, since the gateway's is on all of them.
+// hostAddr returns the host's first address in the network "net": HOST in questions. Containers see
+// it as the source of what the host masquerades. On a bridge it is the gateway's. On vxlan it is the
+// host's own, since all hosts have the gateway's.
 func (s *scene) hostAddr() string {
 	s.Helper()
 	prefix := strings.Fields(s.mustRun(s.a, "ip -4 -br address show dev "+s.bridgeOf("net")))[2]
@@ -57,9 +58,9 @@ var portTests = []portTest{
 			{"neighbour", "tcp/10.9.0.20:80", "web:80 from 10.9.0.21"},
 			{"stranger", "tcp/" + hostA4 + ":8080", "web:80"},
 			{"stranger", "tcp/10.88.0.1:8080", "web:80"},
-			{"outside", "udp/" + hostA4 + ":8080", none},
-			{"outside", "tcp/" + hostA4 + ":80", none},
-			{"outside", "tcp/" + hostA4 + ":8081", none},
+			{"outside", "udp/" + hostA4 + ":8080", noAnswer},
+			{"outside", "tcp/" + hostA4 + ":80", noAnswer},
+			{"outside", "tcp/" + hostA4 + ":8081", noAnswer},
 		},
 		[]question{
 			{"far@host-b", "tcp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"},
@@ -67,8 +68,8 @@ var portTests = []portTest{
 			{"far@host-b", "tcp/10.9.0.20:80", "web:80 from 10.9.0.200"},
 			{"host-b", "tcp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"},
 			// The gateway's address is that of the own host everywhere, and this one publishes nothing.
-			{"far@host-b", "tcp/" + gateway4 + ":8080", none},
-			{"host-b", "tcp/127.0.0.1:8080", none},
+			{"far@host-b", "tcp/" + gateway4 + ":8080", noAnswer},
+			{"host-b", "tcp/127.0.0.1:8080", noAnswer},
 		},
 	},
 	{
@@ -86,7 +87,7 @@ var portTests = []portTest{
 			{"outside", "tcp/[" + hostA6 + "]:8080", "web:80 from " + outside6},
 			{"host-a", "tcp/[" + hostA6 + "]:8080", "web:80"},
 			{"neighbour", "tcp/[" + hostA6 + "]:8080", "web:80"},
-			{"outside", "tcp/" + hostA4 + ":8080", none},
+			{"outside", "tcp/" + hostA4 + ":8080", noAnswer},
 		}, nil,
 	},
 	{
@@ -96,9 +97,9 @@ var portTests = []portTest{
 			{"host-a", "tcp/" + hostA4 + ":8080", "web:80"},
 			{"neighbour", "tcp/" + hostA4 + ":8080", "web:80 from HOST"},
 			{"stranger", "tcp/" + hostA4 + ":8080", "web:80"},
-			{"host-a", "tcp/127.0.0.1:8080", none},
-			{"host-a", "tcp/" + gateway4 + ":8080", none},
-			{"outside", "tcp/[" + hostA6 + "]:8080", none},
+			{"host-a", "tcp/127.0.0.1:8080", noAnswer},
+			{"host-a", "tcp/" + gateway4 + ":8080", noAnswer},
+			{"outside", "tcp/[" + hostA6 + "]:8080", noAnswer},
 		},
 		[]question{{"far@host-b", "tcp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"}},
 	},
@@ -107,8 +108,8 @@ var portTests = []portTest{
 		[]question{
 			{"outside", "tcp/[" + hostA6 + "]:8080", "web:80 from " + outside6},
 			{"neighbour", "tcp/[" + hostA6 + "]:8080", "web:80"},
-			{"host-a", "tcp/[" + gateway6 + "]:8080", none},
-			{"outside", "tcp/" + hostA4 + ":8080", none},
+			{"host-a", "tcp/[" + gateway6 + "]:8080", noAnswer},
+			{"outside", "tcp/" + hostA4 + ":8080", noAnswer},
 		}, nil,
 	},
 	{
@@ -116,9 +117,9 @@ var portTests = []portTest{
 		[]question{
 			{"host-a", "tcp/127.0.0.1:8080", "web:80"},
 			{"host-a", "udp/127.0.0.1:8080", "web:80"},
-			{"host-a", "tcp/" + hostA4 + ":8080", none},
-			{"outside", "tcp/" + hostA4 + ":8080", none},
-			{"neighbour", "tcp/" + hostA4 + ":8080", none},
+			{"host-a", "tcp/" + hostA4 + ":8080", noAnswer},
+			{"outside", "tcp/" + hostA4 + ":8080", noAnswer},
+			{"neighbour", "tcp/" + hostA4 + ":8080", noAnswer},
 		}, nil,
 	},
 	{
@@ -137,8 +138,8 @@ var portTests = []portTest{
 			{"outside", "udp/" + hostA4 + ":8009", "web:99"},
 			{"host-a", "tcp/127.0.0.1:8009", "web:99"},
 			{"neighbour", "udp/" + hostA4 + ":8001", "web:91 from HOST"},
-			{"outside", "tcp/" + hostA4 + ":8010", none},
-			{"outside", "tcp/" + hostA4 + ":7999", none},
+			{"outside", "tcp/" + hostA4 + ":8010", noAnswer},
+			{"outside", "tcp/" + hostA4 + ":7999", noAnswer},
 		}, nil,
 	},
 	{
@@ -149,8 +150,8 @@ var portTests = []portTest{
 			{"outside", "tcp/" + hostA4 + ":8443", "web:92"},
 			{"outside", "tcp/[" + hostA6 + "]:8443", "web:92"},
 			{"host-a", "tcp/127.0.0.1:8444", "web:93"},
-			{"outside", "tcp/" + hostA4 + ":8081", none},
-			{"outside", "tcp/" + hostA4 + ":8444", none},
+			{"outside", "tcp/" + hostA4 + ":8081", noAnswer},
+			{"outside", "tcp/" + hostA4 + ":8444", noAnswer},
 		}, nil,
 	},
 	{
@@ -200,8 +201,9 @@ func TestPublishedPorts(t *testing.T) {
 	})
 }
 
-// withStaticMAC completes the options of an address that is taken again and again. On vxlan an address keeps its MAC; netavark's bridge
-// gives a new one each time, and whoever knows the old one waits seconds for the neighbour cache to time out.
+// withStaticMAC completes the options of an address that is used again and again. On vxlan an address
+// keeps its MAC. netavark's bridge chooses a new one each time, and neighbours wait seconds for their
+// cache to expire.
 func (s *scene) withStaticMAC(addresses string) string {
 	if s.driver == "bridge" {
 		return "mac=02:00:00:00:00:20," + addresses
@@ -209,12 +211,12 @@ func (s *scene) withStaticMAC(addresses string) string {
 	return addresses
 }
 
-// closedAnswers are the same questions once nobody answers them.
+// closedAnswers returns the same questions with no answer expected.
 func closedAnswers(questions []question, driver string) []question {
 	var all []question
 	for _, q := range questions {
 		if driver == "vxlan" || (q.from != "far@host-b" && q.from != "host-b") {
-			all = append(all, question{q.from, q.to, none})
+			all = append(all, question{q.from, q.to, noAnswer})
 		}
 	}
 	return all

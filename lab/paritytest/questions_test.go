@@ -6,17 +6,17 @@ import (
 	"vxlan-driver/lab"
 )
 
-// none says that a question is to get no answer.
-const none = "none"
+// noAnswer says that no answer is expected.
+const noAnswer = "none"
 
-// question is what one end asks the other, and what it is to hear.
+// question is a request from one end to another, and the expected answer.
 type question struct {
 	from string // a host, a container of host-a, or CONTAINER@HOST
 	to   string // PROTOCOL/ADDRESS:PORT
 	want string // "web:80 from 10.0.0.1", a beginning of it such as "web:80", or none
 }
 
-// checkAnswers asks, and reports each answer that is not as wanted.
+// checkAnswers sends the requests, and reports each answer that is not as expected.
 func (s *scene) checkAnswers(questions ...question) {
 	s.Helper()
 	for _, from := range distinctSources(questions) {
@@ -24,7 +24,7 @@ func (s *scene) checkAnswers(questions ...question) {
 		for _, q := range questions {
 			switch {
 			case q.from != from:
-			case q.want == none:
+			case q.want == noAnswer:
 				silent = append(silent, q)
 			default:
 				answered = append(answered, q)
@@ -35,7 +35,7 @@ func (s *scene) checkAnswers(questions ...question) {
 	}
 }
 
-// distinctSources are those who ask, each once and in order.
+// distinctSources returns the sources of the questions, each once, in order.
 func distinctSources(questions []question) []string {
 	var from []string
 	seen := map[string]bool{}
@@ -48,7 +48,7 @@ func distinctSources(questions []question) []string {
 	return from
 }
 
-// askFrom has one place ask all its questions at once.
+// askFrom sends all questions of one source at once.
 func (s *scene) askFrom(from, seconds string, questions []question) {
 	s.Helper()
 	if len(questions) == 0 {
@@ -62,13 +62,13 @@ func (s *scene) askFrom(from, seconds string, questions []question) {
 	lines := strings.Split(s.mustRun(host, command+" 2>/dev/null"), "\n")
 	for i, q := range questions {
 		_, got, _ := strings.Cut(lines[i], " ")
-		if got != q.want && !(q.want != none && strings.HasPrefix(got+" ", q.want+" ")) {
+		if got != q.want && !(q.want != noAnswer && strings.HasPrefix(got+" ", q.want+" ")) {
 			s.Errorf("%s asks %s: %s, want %s", from, q.to, got, q.want)
 		}
 	}
 }
 
-// hostAndNetns is the host of an asker, and what goes before a command to run it there.
+// hostAndNetns returns the host of a source, and the prefix of a command that runs in its namespace.
 func (s *scene) hostAndNetns(from string) (*lab.Host, string) {
 	if h := s.lab.Host(from); h != nil {
 		return h, ""

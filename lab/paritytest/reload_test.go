@@ -7,7 +7,7 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// After somebody flushed all rules, one command brings ours back: ports, masquerading, isolation, and what was dropped for safety.
+// After `nft flush ruleset`, vxlanctl reload restores published ports, masquerading, isolation and protection.
 func TestReloadAfterFlush(t *testing.T) {
 	s := newScene(t, "vxlan", 2, labtest.Binary(t, "vxlanctl"))
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 --opt isolate=true")
@@ -24,14 +24,14 @@ func TestReloadAfterFlush(t *testing.T) {
 		{"host-a", "tcp/127.0.0.1:9000", "web:80"},
 		{"web", "tcp/" + outside4 + ":7000", "outside:7000 from " + hostA4},
 		{"web", "tcp/10.9.0.200:80", "far:80 from 10.9.0.20"},
-		{"web", "tcp/10.8.0.20:80", none},
-		{"other", "tcp/10.9.0.20:80", none},
-		{"other", "tcp/10.7.0.20:80", none},
+		{"web", "tcp/10.8.0.20:80", noAnswer},
+		{"other", "tcp/10.9.0.20:80", noAnswer},
+		{"other", "tcp/10.7.0.20:80", noAnswer},
 	}
 	s.checkAnswers(all...)
 	before := s.ruleset()
 	s.mustRun(s.a, "nft flush ruleset")
-	s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", none}) // the flush did something
+	s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", noAnswer}) // the flush did something
 	if got := s.mustRun(s.a, "vxlanctl reload 2>&1 >/dev/null"); got != "" {
 		t.Errorf("reload says on stderr: %s", got)
 	}
@@ -43,14 +43,14 @@ func TestReloadAfterFlush(t *testing.T) {
 	if again := s.ruleset(); again != before {
 		t.Errorf("a reload of what is there changed it to\n%s", again)
 	}
-	// What was reloaded is torn down like what was not.
+	// Teardown after a reload leaves nothing.
 	s.removeContainers("web", "other", "inner")
 	s.checkNothingLeft()
 	s.mustRun(s.a, "vxlanctl reload") // with nothing to do
 	s.checkNothingLeft()
 }
 
-// Podman's own command does it for the containers of one host too, and for a bridge it is the only one.
+// podman network reload restores the rules too; for a bridge it is the only way.
 func TestPodmanReloadAfterFlush(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -65,7 +65,7 @@ func TestPodmanReloadAfterFlush(t *testing.T) {
 	})
 }
 
-// The listing is a file that nft loads: an operator may keep it, and read it.
+// An administrator can save nft's listing of the tables and load it again.
 func TestNftListingCanBeLoaded(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	for i, isolate := range []string{"false", "true", "strict"} {
@@ -85,7 +85,7 @@ func TestNftListingCanBeLoaded(t *testing.T) {
 		question{"outside", "tcp/" + hostA4 + ":8080", "web:80"},
 		question{"web", "tcp/" + outside4 + ":7000", "outside:7000 from " + hostA4},
 	)
-	// The loaded one is ours as much as that which we made.
+	// The driver takes the loaded table for its own.
 	s.removeContainers("-a")
 	s.checkNothingLeft()
 }

@@ -61,7 +61,8 @@ func (s *scene) checkRoutes(got string, want, not []string) {
 	}
 }
 
-// Routes that lead nowhere, in each way; to the plugin itself, since the lab's Podman and netavark (1.14) do not know them.
+// Blackhole, unreachable and prohibit routes. The plugin is called directly, since the lab's Podman and
+// netavark (1.14) do not know them.
 func TestRouteTypes(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add c")

@@ -15,7 +15,7 @@ const (
 	outside4, outside6 = "198.18.0.200", "fd00:198:18::200"
 )
 
-// scene is a lab in which networks are of one driver.
+// scene is a lab whose networks have one driver.
 type scene struct {
 	*testing.T
 	lab    *lab.Lab
@@ -23,7 +23,7 @@ type scene struct {
 	driver string
 }
 
-// onBoth runs a test on Podman's bridge, which shows what a user has today and that the test is right, and on vxlan.
+// onBoth runs a test with Podman's bridge driver, which shows that the test is right, and with vxlan.
 func onBoth(t *testing.T, hosts int, test func(s *scene)) {
 	for _, driver := range []string{"bridge", "vxlan"} {
 		t.Run(driver, func(t *testing.T) { test(newScene(t, driver, hosts)) })
@@ -45,7 +45,7 @@ func awaitPeer(name string) string {
 	return fmt.Sprintf("for i in $(seq 1000); do [ -e /run/peer/%[1]s ] && break; sleep 0.01; done; [ -e /run/peer/%[1]s ]", name)
 }
 
-// withT is the scene for a subtest.
+// withT returns the scene for a subtest.
 func (s *scene) withT(t *testing.T) *scene {
 	inner := *s
 	inner.T = t
@@ -77,7 +77,7 @@ func (s *scene) mustFail(h *lab.Host, script string) string {
 	return out
 }
 
-// createNetwork makes a network of the scene's driver: on host-a, and where it spans hosts on all of them.
+// createNetwork creates a network of the scene's driver: a bridge on host-a, a vxlan network on all hosts.
 func (s *scene) createNetwork(name, flags string) {
 	s.Helper()
 	s.createNetworkOf(s.driver, name, flags)
@@ -111,7 +111,7 @@ func (s *scene) vxlanOptions(name string) string {
 	return fmt.Sprintf("--opt vni=%d --opt local_ip=auto --opt physical_interface=eth0 --opt remote_ips=%s", vni+1, strings.Join(addrs, ","))
 }
 
-// bridgeOf is the name of the bridge of a network.
+// bridgeOf returns the name of a network's bridge.
 func (s *scene) bridgeOf(network string) string {
 	s.Helper()
 	if s.driver == "vxlan" {
@@ -120,7 +120,7 @@ func (s *scene) bridgeOf(network string) string {
 	return s.mustRun(s.a, "podman network inspect -f '{{.NetworkInterface}}' "+network)
 }
 
-// runPeer starts a container that answers on port 80 by TCP, UDP and ProtocolSCTP, and on what else is given.
+// runPeer starts a container that answers on port 80 by TCP, UDP and SCTP, and on the given ports.
 func (s *scene) runPeer(h *lab.Host, name, flags string, more ...string) {
 	s.Helper()
 	s.mustRun(h, fmt.Sprintf("mkdir -p /run/peer; rm -f /run/peer/%[1]s; podman run -d --name %[1]s %[2]s -v /run/peer:/run/peer "+
@@ -134,7 +134,7 @@ func (s *scene) removeContainers(names ...string) {
 	s.mustRun(s.a, "podman rm -f -t0 "+strings.Join(names, " "))
 }
 
-// execInContainer prefixes a command of the host's that is to run in a container's network namespace.
+// execInContainer is the prefix of a host's command that runs it in a container's network namespace.
 func execInContainer(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ") "
 }

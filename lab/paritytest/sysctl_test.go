@@ -57,7 +57,7 @@ func TestSysctls(t *testing.T) {
 	})
 }
 
-// The bridge lets 127.0.0.1 through only while somebody publishes a port: netavark never turns it off again.
+// route_localnet is on only while a port is published; netavark never turns it off again.
 func TestRouteLocalnetOnlyWhileAPortIsPublished(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("net", "--subnet 10.9.0.0/24")
@@ -79,10 +79,11 @@ func TestRouteLocalnetOnlyWhileAPortIsPublished(t *testing.T) {
 	want("0", "with no port again")
 }
 
-// readOnly makes /proc/sys read only, for all that runs on the host from now on.
-const readOnly = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"
+// makeSysctlsReadOnly is a script that makes /proc/sys read-only on the host.
+const makeSysctlsReadOnly = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"
 
-// Where /proc/sys is read only, a container starts if nothing needs to be written; what does is named.
+// With a read-only /proc/sys a container starts if nothing needs to be written. Otherwise the error
+// names the sysctl.
 func TestReadOnlySysctlsAreReported(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		const prepared = "net.ipv4.conf.default.rp_filter=2 net.ipv4.conf.default.arp_notify=1 net.ipv6.conf.default.accept_dad=0 " +
@@ -92,7 +93,7 @@ func TestReadOnlySysctlsAreReported(t *testing.T) {
 			s.mustRun(s.a, "ip netns add "+netns)
 		}
 		s.mustRun(s.a, "ip netns exec prepared sysctl -qw "+prepared)
-		s.mustRun(s.a, readOnly)
+		s.mustRun(s.a, makeSysctlsReadOnly)
 		ports := []object{{"container_port": 80, "host_port": 8080, "protocol": "tcp", "range": 1, "host_ip": ""}}
 		r := request{id: "prepared", ports: ports}
 		s.mustRun(s.a, s.runNetavark("setup", r))
@@ -113,8 +114,8 @@ func TestReadOnlySysctlsAreReported(t *testing.T) {
 	})
 }
 
-// Where systemd runs, its own settings come back at any time, for one at each `sysctl --system`: ours are in a file of their own.
-// The lab has no systemd, only the directory by which sd_booted(3) knows it.
+// systemd applies its own settings again at any time, such as with `sysctl --system`. The driver's are in
+// a file of their own. The lab has no systemd, only the directory that sd_booted(3) looks for.
 func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
 	s := newScene(t, "vxlan", 1) // netavark does this from 1.16 on
 	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; printf 'net.ipv4.conf.*.rp_filter = 1\\n' > /etc/sysctl.d/50-strict.conf")

@@ -14,8 +14,8 @@ func webContainer(id string, n int) request {
 	}}
 }
 
-// Each is a teardown, as netavark of some version or somebody's script gives it, after which nothing is left. To the plugin itself:
-// netavark 1.14 does not even call it where the namespace is gone.
+// Whatever netavark or a script passes to teardown, nothing is left. The plugin is called directly, since
+// netavark 1.14 does not call it if the namespace is gone.
 func TestTeardownIsComplete(t *testing.T) {
 	const setup, teardown = "setup", "teardown"
 	tests := []struct {
@@ -65,8 +65,8 @@ func TestTeardownIsComplete(t *testing.T) {
 	}
 }
 
-// A signal leaves nothing behind: once at work the plugin completes the teardown. One that comes before, while the program is still
-// loading, kills it before it has touched anything.
+// After a signal nothing is left: the plugin completes its work. A signal that comes while the program is
+// still loading kills it before it has changed anything.
 func TestSignalsDoNotInterruptPlugin(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one")
@@ -86,7 +86,7 @@ func TestSignalsDoNotInterruptPlugin(t *testing.T) {
 	}
 }
 
-// kill -9 may leave what it will; the next teardown clears it.
+// Whatever kill -9 leaves, the next teardown removes it.
 func TestTeardownCleansUpAfterKilledPlugin(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one")
@@ -105,8 +105,9 @@ func TestTeardownCleansUpAfterKilledPlugin(t *testing.T) {
 	}
 }
 
-// runInterrupted is the script that runs a verb, sends it a signal after some microseconds, and prints its exit status. It is sent to
-// a process group, as a terminal does; where the group is not made yet, to the process.
+// runInterrupted is a script that runs a verb, sends it a signal after some microseconds, and prints its
+// exit status. The signal goes to the process group, as from a terminal, or to the process if it has no
+// group yet.
 func (s *scene) runInterrupted(verb string, delay int, signal string) string {
 	s.Helper()
 	return fmt.Sprintf("setsid %[1]s >/tmp/out 2>&1 & plugin=$!\nbusybox usleep %[2]d\n"+
@@ -114,12 +115,12 @@ func (s *scene) runInterrupted(verb string, delay int, signal string) string {
 		s.runPlugin(verb, webContainer("one", 1)), delay, signal)
 }
 
-// What cannot be removed is reported, and all else is removed.
+// Teardown reports what it cannot remove, and removes everything else.
 func TestTeardownReportsWhatItCannotRemove(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one; ip netns add two")
 	s.mustRun(s.a, s.runPlugin("setup", webContainer("one", 1))+";"+s.runPlugin("setup", webContainer("two", 2)))
-	s.mustRun(s.a, readOnly) // route_localnet cannot be turned off any more
+	s.mustRun(s.a, makeSysctlsReadOnly) // route_localnet cannot be turned off any more
 	out, err := s.a.Sh(t.Context(), s.runPlugin("teardown", webContainer("one", 1))+" 2>&1;"+s.runPlugin("teardown", webContainer("two", 2))+" 2>&1")
 	if err != nil && !strings.Contains(out, `"error"`) {
 		t.Errorf("a failure without a message: %s: %v", out, err)

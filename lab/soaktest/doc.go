@@ -1,2 +1,2 @@
-// Package soaktest has the test that nothing is left of a thousand containers, many of whose starts and stops are killed.
+// Package soaktest tests that nothing is left of a thousand containers whose starts and stops are often killed.
 package soaktest

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// stays is what the first network on a host leaves there for good, and why.
-var stays = []struct{ line, why string }{
+// permanentChanges is what the first network on a host leaves there for good, and why.
+var permanentChanges = []struct{ line, why string }{
 	{`^[-+] kernel parameters: /proc/sys/net/ipv4/(ip_forward|conf/(all|default|eth0|lo)/forwarding):`, "other networks may need it by now, as after netavark's own"},
 	{`^[-+] kernel parameters: /proc/sys/net/ipv6/conf/(all|default|eth0|lo)/forwarding:`, "the same"},
 	{`^[-+] kernel parameters: /proc/sys/net/ipv4/conf/all/accept_redirects:`, "the kernel's own doing: a router takes no redirects"},
@@ -25,7 +25,7 @@ var stays = []struct{ line, why string }{
 	{`^\+ files: /run/vxlan/vxland\.log:`, "the same"},
 }
 
-// A thousand cycles in four rounds, each with networks of its own: a leak shows in the round where it happened.
+// A thousand cycles run in four rounds with networks of their own, so a leak shows in the round where it happened.
 const (
 	rounds = 4
 	cycles = 250
@@ -67,7 +67,7 @@ func unexpectedChanges(changes string) string {
 	var left strings.Builder
 	for line := range strings.Lines(changes) {
 		expected := false
-		for _, s := range stays {
+		for _, s := range permanentChanges {
 			expected = expected || regexp.MustCompile(s.line).MatchString(strings.TrimSpace(line))
 		}
 		if !expected {

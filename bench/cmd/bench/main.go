@@ -28,7 +28,7 @@ const usage = `Usage: bench [FLAGS], as root, in a checkout of the project in wh
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	err := runBench(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func runBench(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	sections := flags.String("section", "start,traffic,scale,plugin,agent", "")
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	picked, err := pick(*sections)
+	picked, err := pickSections(*sections)
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ func run(ctx context.Context, args []string) error {
 	return runAll(ctx, s, picked, env, *out)
 }
 
-// pick finds sections by name.
-func pick(names string) (picked []suite.Section, err error) {
+// pickSections finds sections by name.
+func pickSections(names string) (picked []suite.Section, err error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(suite.Sections, func(s suite.Section) bool { return s.Name == name })
 		if i < 0 {
@@ -77,7 +77,7 @@ func pick(names string) (picked []suite.Section, err error) {
 	return picked, nil
 }
 
-func measure(ctx context.Context, s *suite.Suite, section suite.Section) (suite.Result, report.Section, error) {
+func measureSection(ctx context.Context, s *suite.Suite, section suite.Section) (suite.Result, report.Section, error) {
 	r, err := section.Run(s, ctx)
 	if err != nil {
 		return r, report.Section{}, fmt.Errorf("measure %s: %w", section.Name, err)
@@ -90,7 +90,7 @@ func measure(ctx context.Context, s *suite.Suite, section suite.Section) (suite.
 func runQuick(ctx context.Context, s *suite.Suite, sections []suite.Section) error {
 	var beyond []string
 	for _, section := range sections {
-		r, _, err := measure(ctx, s, section)
+		r, _, err := measureSection(ctx, s, section)
 		if err != nil {
 			return err
 		}
@@ -102,25 +102,25 @@ func runQuick(ctx context.Context, s *suite.Suite, sections []suite.Section) err
 	return nil
 }
 
-// runAll writes each section as soon as it is there: an interrupted run can be taken up at the next one.
+// runAll writes each section as soon as it is measured, so an interrupted run can be continued.
 func runAll(ctx context.Context, s *suite.Suite, sections []suite.Section, env report.Table, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, section := range sections {
-		_, rep, err := measure(ctx, s, section)
+		_, rep, err := measureSection(ctx, s, section)
 		if err != nil {
 			return err
 		}
-		if err := write(dir, rep, env); err != nil {
+		if err := writeSection(dir, rep, env); err != nil {
 			return err
 		}
 	}
 	return writeReport(dir)
 }
 
-// write keeps the environment with each section, as sections may be of different days.
-func write(dir string, rep report.Section, env report.Table) error {
+// writeSection writes the environment with each section, since sections may be of different days.
+func writeSection(dir string, rep report.Section, env report.Table) error {
 	text := rep.Markdown() + "\nMeasured on:\n\n" + env.Markdown()
 	err := os.WriteFile(filepath.Join(dir, rep.Name+".md"), []byte(text), 0o644)
 	for _, p := range rep.Plots {

@@ -19,27 +19,27 @@ const usage = `Usage: probe calls               carry out orders from standard i
 `
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := runMode(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "probe:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func runMode(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "calls":
 		return calls.Serve(os.Stdin, os.Stdout)
 	case len(args) == 2 && args[0] == "serve":
 		return traffic.Serve(args[1])
 	case len(args) > 1 && args[0] == "send":
-		return send(args[1:])
+		return sendLoad(args[1:])
 	case len(args) > 1 && args[0] == "resolve":
-		return resolve(args[1:])
+		return resolveName(args[1:])
 	}
 	return fmt.Errorf("unknown arguments\n%s", usage)
 }
 
-func send(args []string) error {
+func sendLoad(args []string) error {
 	flags := flag.NewFlagSet("send", flag.ContinueOnError)
 	kind := flags.String("kind", string(traffic.Stream), "stream, udp, echo or connect")
 	streams := flags.Int("streams", 1, "number of TCP streams")
@@ -54,7 +54,7 @@ func send(args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-func resolve(args []string) error {
+func resolveName(args []string) error {
 	flags := flag.NewFlagSet("resolve", flag.ContinueOnError)
 	patience := flags.Duration("for", 10*time.Second, "how long to ask")
 	if err := flags.Parse(args); err != nil {

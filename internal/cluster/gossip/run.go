@@ -94,7 +94,7 @@ const publishInterval = 20 * time.Millisecond
 func (p *Plane) publishLoop(ctx context.Context) {
 	for {
 		select {
-		case <-p.replica.Publishes():
+		case <-p.replica.PublishRequests():
 			p.mu.Lock()
 			p.replica.Publish()
 			p.mu.Unlock()

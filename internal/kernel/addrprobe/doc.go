@@ -1,2 +1,2 @@
-// Package addrprobe asks a link who has an address, before somebody else gets it.
+// Package addrprobe asks on a link whether somebody has an address, before somebody else gets it.
 package addrprobe

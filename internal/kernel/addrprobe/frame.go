@@ -22,16 +22,16 @@ const (
 
 var broadcast = kernel.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-func ether(dst, src kernel.MAC, typ uint16) []byte {
+func etherHeader(dst, src kernel.MAC, typ uint16) []byte {
 	return binary.BigEndian.AppendUint16(append(dst[:], src[:]...), typ)
 }
 
-// questions are the frames that ask for an address: one without a sender's address, so
+// probeFrames are the frames that ask for an address: one without a sender's address, so
 // that nobody's cache learns from it, and one with it, if there is one.
-func questions(from kernel.ProbeSender, target netip.Addr) [][]byte {
-	frame, none := arp, netip.IPv4Unspecified()
+func probeFrames(from kernel.ProbeSender, target netip.Addr) [][]byte {
+	frame, none := arpRequestFrame, netip.IPv4Unspecified()
 	if target.Is6() {
-		frame, none = solicitation, netip.IPv6Unspecified()
+		frame, none = solicitationFrame, netip.IPv6Unspecified()
 	}
 	all := [][]byte{frame(from.MAC, none, target)}
 	for _, a := range from.Addrs {
@@ -42,8 +42,8 @@ func questions(from kernel.ProbeSender, target netip.Addr) [][]byte {
 	return all
 }
 
-func arp(mac kernel.MAC, sender, target netip.Addr) []byte {
-	b := ether(broadcast, mac, unix.ETH_P_ARP)
+func arpRequestFrame(mac kernel.MAC, sender, target netip.Addr) []byte {
+	b := etherHeader(broadcast, mac, unix.ETH_P_ARP)
 	b = append(b, 0, 1, 8, 0, 6, 4, 0, arpRequest) // Ethernet, IPv4 (RFC 826)
 	b = append(b, mac[:]...)
 	b = append(b, sender.AsSlice()...)
@@ -54,9 +54,9 @@ func arp(mac kernel.MAC, sender, target netip.Addr) []byte {
 // sourceLinkLayer is the option with the sender's MAC, 8 bytes (RFC 4861, section 4.6.1).
 const sourceLinkLayer = 1
 
-// solicitation goes to the target's solicited-node group (RFC 4291, section 2.7.1). Who
+// solicitationFrame goes to the target's solicited-node group (RFC 4291, section 2.7.1). Who
 // has an address says its MAC too; who has none must not (RFC 4861, section 4.3).
-func solicitation(mac kernel.MAC, sender, target netip.Addr) []byte {
+func solicitationFrame(mac kernel.MAC, sender, target netip.Addr) []byte {
 	t := target.As16()
 	group := netip.AddrFrom16([16]byte{0xff, 0x02, 11: 1, 12: 0xff, t[13], t[14], t[15]})
 	g := group.As16()
@@ -65,16 +65,16 @@ func solicitation(mac kernel.MAC, sender, target netip.Addr) []byte {
 		nd = append(append(nd, sourceLinkLayer, 1), mac[:]...)
 	}
 	from := sender.As16()
-	binary.BigEndian.PutUint16(nd[2:], checksum(from, g, nd))
+	binary.BigEndian.PutUint16(nd[2:], icmp6Checksum(from, g, nd))
 
-	b := ether(kernel.MAC{0x33, 0x33, g[12], g[13], g[14], g[15]}, mac, unix.ETH_P_IPV6)
+	b := etherHeader(kernel.MAC{0x33, 0x33, g[12], g[13], g[14], g[15]}, mac, unix.ETH_P_IPV6)
 	b = append(b, 0x60, 0, 0, 0, 0, byte(len(nd)), unix.IPPROTO_ICMPV6, 255)
 	b = append(append(b, from[:]...), g[:]...)
 	return append(b, nd...)
 }
 
-// checksum is ICMPv6's, with the pseudo-header (RFC 8200, section 8.1).
-func checksum(src, dst [16]byte, body []byte) uint16 {
+// icmp6Checksum is ICMPv6's, with the pseudo-header (RFC 8200, section 8.1).
+func icmp6Checksum(src, dst [16]byte, body []byte) uint16 {
 	pseudo := append(src[:], dst[:]...)
 	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(body)))
 	pseudo = append(pseudo, 0, 0, 0, unix.IPPROTO_ICMPV6)
@@ -89,10 +89,10 @@ func checksum(src, dst [16]byte, body []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// parse reads who a frame says has an address, or is about to: the sender of an ARP
+// parseAnswer reads who has an address, or is about to use it, from a frame: the sender of an ARP
 // message or the target of a probe (RFC 5227, section 2.1.1), who advertises one
 // or looks for its duplicate at the same time (RFC 4862, section 5.4.3).
-func parse(b []byte) (h kernel.ProbeAnswer, ok bool) {
+func parseAnswer(b []byte) (h kernel.ProbeAnswer, ok bool) {
 	if len(b) < etherLen {
 		return h, false
 	}

@@ -18,9 +18,9 @@ const (
 	// wake up slowly; a tunnel's ends are awake, and a container start must not
 	// take seconds. Answers took 0.1 ms in one rack; the wait allows for 40 ms of
 	// round trip behind the last probe.
-	probes   = 3
-	interval = 20 * time.Millisecond
-	wait     = 40 * time.Millisecond
+	probeCount    = 3
+	probeInterval = 20 * time.Millisecond
+	lastWait      = 40 * time.Millisecond
 )
 
 // Probe asks on the device who has the addresses. It asks for all at once, and takes
@@ -38,27 +38,27 @@ func Probe(index int, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.Pro
 		return nil, os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	// Only now does it receive: nothing from other devices before.
+	// The socket receives nothing until it is bound, so nothing from other devices.
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: index}); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}
-	p := prober{fd: fd, from: from, open: make(map[netip.Addr]bool)}
+	p := prober{fd: fd, from: from, unanswered: make(map[netip.Addr]bool)}
 	for _, a := range addrs {
-		p.open[a] = true
+		p.unanswered[a] = true
 	}
 	start := time.Now()
-	for i := range probes {
-		if err := p.send(addrs); err != nil {
+	for i := range probeCount {
+		if err := p.sendProbes(addrs); err != nil {
 			return nil, fmt.Errorf("send probe: %w", err)
 		}
-		until := start.Add(time.Duration(i+1) * interval)
-		if i == probes-1 {
-			until = until.Add(wait - interval)
+		until := start.Add(time.Duration(i+1) * probeInterval)
+		if i == probeCount-1 {
+			until = until.Add(lastWait - probeInterval)
 		}
-		if err := p.listen(until); err != nil {
+		if err := p.awaitAnswers(until); err != nil {
 			return nil, fmt.Errorf("wait for an answer: %w", err)
 		}
-		if len(p.open) == 0 {
+		if len(p.unanswered) == 0 {
 			break
 		}
 	}
@@ -66,18 +66,18 @@ func Probe(index int, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.Pro
 }
 
 type prober struct {
-	fd    int
-	from  kernel.ProbeSender
-	open  map[netip.Addr]bool // without an answer
-	found []kernel.ProbeAnswer
+	fd         int
+	from       kernel.ProbeSender
+	unanswered map[netip.Addr]bool // without an answer
+	found      []kernel.ProbeAnswer
 }
 
-func (p *prober) send(addrs []netip.Addr) error {
+func (p *prober) sendProbes(addrs []netip.Addr) error {
 	for _, a := range addrs {
-		if !p.open[a] {
+		if !p.unanswered[a] {
 			continue
 		}
-		for _, frame := range questions(p.from, a) {
+		for _, frame := range probeFrames(p.from, a) {
 			// A bridge that has just come up may have no room for a moment.
 			if _, err := unix.Write(p.fd, frame); err != nil && !errors.Is(err, unix.ENOBUFS) {
 				return os.NewSyscallError("write", err)
@@ -87,9 +87,9 @@ func (p *prober) send(addrs []netip.Addr) error {
 	return nil
 }
 
-func (p *prober) listen(until time.Time) error {
+func (p *prober) awaitAnswers(until time.Time) error {
 	buf := make([]byte, 2048)
-	for len(p.open) > 0 {
+	for len(p.unanswered) > 0 {
 		left := time.Until(until)
 		if left <= 0 {
 			return nil
@@ -109,8 +109,8 @@ func (p *prober) listen(until time.Time) error {
 			}
 			return os.NewSyscallError("read", err)
 		}
-		if h, ok := parse(buf[:size]); ok && h.MAC != p.from.MAC && p.open[h.Addr] {
-			delete(p.open, h.Addr)
+		if h, ok := parseAnswer(buf[:size]); ok && h.MAC != p.from.MAC && p.unanswered[h.Addr] {
+			delete(p.unanswered, h.Addr)
 			p.found = append(p.found, h)
 		}
 	}

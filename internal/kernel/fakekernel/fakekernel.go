@@ -13,7 +13,7 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// ErrInjected is what a call returns that was told to fail.
+// ErrInjected is the error of a call that FailAt or DieAt names.
 var ErrInjected = errors.New("injected fault")
 
 // Kernel holds namespaces by path; "" is the host's.
@@ -37,7 +37,7 @@ type Kernel struct {
 func New(paths ...string) *Kernel {
 	k := &Kernel{spaces: make(map[string]*Namespace)}
 	for _, p := range append(paths, "") {
-		k.spaces[p] = &Namespace{kernel: k}
+		k.spaces[p] = newNamespace(k)
 	}
 	return k
 }
@@ -77,23 +77,39 @@ func (k *Kernel) call() error {
 
 // Namespace is a network namespace.
 type Namespace struct {
-	kernel   *Kernel
-	links    []*link
-	sysctls  map[string]string // of the namespace as a whole
-	firewall map[key]kernel.Element
-	altered  bool // the firewall's rules
+	*stack
+	linkView
+	forwarding
+	firewall
 
-	fastPathTables map[string]*fastPathTable // by VXLAN device
-
-	// NoFastPath has a kernel without what it takes.
+	// NoFastPath makes the kernel lack what a fast path takes.
 	NoFastPath bool
-	// NoVXLAN has a kernel without VXLAN devices.
+	// NoVXLAN makes the kernel lack VXLAN devices.
 	NoVXLAN bool
-	// ProbeAnswers is who answers for addresses on whatever device, and from which host.
+	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }
 
-// ProbeAddresses answers from Wire.
+func newNamespace(k *Kernel) *Namespace {
+	s := &stack{kernel: k}
+	return &Namespace{stack: s, linkView: linkView{s}, forwarding: forwarding{s}, firewall: firewall{owner: k}}
+}
+
+// stack is what a namespace holds besides its firewall.
+type stack struct {
+	kernel         *Kernel
+	links          []*link
+	sysctls        map[string]string         // of the namespace as a whole
+	fastPathTables map[string]*fastPathTable // by VXLAN device
+}
+
+// linkView shows links, and what somebody else does to them.
+type linkView struct{ *stack }
+
+// forwarding has the forwarding tables.
+type forwarding struct{ *stack }
+
+// ProbeAddresses answers from ProbeAnswers.
 func (ns *Namespace) ProbeAddresses(_ string, _ kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error) {
 	var all []kernel.ProbeAnswer
 	for h := range ns.ProbeAnswers {
@@ -104,7 +120,7 @@ func (ns *Namespace) ProbeAddresses(_ string, _ kernel.ProbeSender, addrs []neti
 	return all, ns.kernel.call()
 }
 
-// VTEP answers from Wire.
+// VTEP answers from ProbeAnswers.
 func (ns *Namespace) VTEP(_ string, mac kernel.MAC) (netip.Addr, error) {
 	for h, vtep := range ns.ProbeAnswers {
 		if h.MAC == mac {
@@ -118,7 +134,7 @@ type link struct {
 	kernel.Link
 	sysctls   map[string]string
 	peer      *link
-	peerSpace *Namespace
+	peerSpace *stack
 
 	port       kernel.PortFlags   // of a bridge's port
 	static     []kernel.MAC       // of a bridge's port
@@ -139,7 +155,7 @@ func (l *link) params() (all []kernel.Sysctl) {
 func (ns *Namespace) Close() {}
 
 // Links returns what is in the namespace, in order of creation.
-func (ns *Namespace) Links() []kernel.Link {
+func (ns linkView) Links() []kernel.Link {
 	var all []kernel.Link
 	for _, l := range ns.links {
 		all = append(all, clone(l.Link))
@@ -149,16 +165,16 @@ func (ns *Namespace) Links() []kernel.Link {
 
 // Add puts a link there that the project did not make, such as an underlay
 // interface, or what an earlier run left.
-func (ns *Namespace) Add(l kernel.Link) { ns.links = append(ns.links, &link{Link: clone(l)}) }
+func (ns linkView) Add(l kernel.Link) { ns.links = append(ns.links, &link{Link: clone(l)}) }
 
 // Edit changes a link behind the project's back.
-func (ns *Namespace) Edit(name string, change func(*kernel.Link)) { change(&ns.find(name).Link) }
+func (ns linkView) Edit(name string, change func(*kernel.Link)) { change(&ns.find(name).Link) }
 
 // Remove removes a link behind the project's back.
-func (ns *Namespace) Remove(name string) { ns.remove(name) }
+func (ns linkView) Remove(name string) { ns.remove(name) }
 
-func (ns *Namespace) find(name string) *link {
-	for _, l := range ns.links {
+func (s *stack) find(name string) *link {
+	for _, l := range s.links {
 		if l.Name == name || slices.Contains(l.AltNames, name) {
 			return l
 		}
@@ -167,7 +183,7 @@ func (ns *Namespace) find(name string) *link {
 }
 
 // Link implements reconcile.Namespace.
-func (ns *Namespace) Link(name string, f kernel.Facets) (kernel.Link, error) {
+func (ns linkView) Link(name string, f kernel.Facets) (kernel.Link, error) {
 	if err := ns.kernel.call(); err != nil {
 		return kernel.Link{}, err
 	}
@@ -192,7 +208,7 @@ func (ns *Namespace) Link(name string, f kernel.Facets) (kernel.Link, error) {
 }
 
 // Ports implements reconcile.Namespace.
-func (ns *Namespace) Ports(bridge string) ([]string, error) {
+func (ns linkView) Ports(bridge string) ([]string, error) {
 	if err := ns.kernel.call(); err != nil {
 		return nil, err
 	}
@@ -209,7 +225,7 @@ func (ns *Namespace) Ports(bridge string) ([]string, error) {
 }
 
 // PortLinks implements reconcile.Namespace.
-func (ns *Namespace) PortLinks(bridge string) ([]kernel.Link, error) {
+func (ns linkView) PortLinks(bridge string) ([]kernel.Link, error) {
 	names, err := ns.Ports(bridge)
 	var links []kernel.Link
 	for _, name := range names {
@@ -222,7 +238,7 @@ func (ns *Namespace) PortLinks(bridge string) ([]kernel.Link, error) {
 }
 
 // UnattachedLinks implements reconcile.Namespace.
-func (ns *Namespace) UnattachedLinks() ([]kernel.Link, error) {
+func (ns linkView) UnattachedLinks() ([]kernel.Link, error) {
 	var loose []kernel.Link
 	for _, l := range ns.links {
 		if l.Master == "" {
@@ -233,7 +249,7 @@ func (ns *Namespace) UnattachedLinks() ([]kernel.Link, error) {
 }
 
 // Tunnels implements reconcile.Namespace.
-func (ns *Namespace) Tunnels() ([]kernel.Link, error) {
+func (ns linkView) Tunnels() ([]kernel.Link, error) {
 	if err := ns.kernel.call(); err != nil {
 		return nil, err
 	}
@@ -248,14 +264,14 @@ func (ns *Namespace) Tunnels() ([]kernel.Link, error) {
 
 // Sysctl implements reconcile.Namespace. A device's parameter is there while the
 // device is, and -1 until it is set; another is always there, and 0.
-func (ns *Namespace) Sysctl(key string) (string, error) {
+func (ns linkView) Sysctl(key string) (string, error) {
 	if err := ns.kernel.call(); err != nil {
 		return "", err
 	}
-	if global(key) {
+	if isGlobalSysctl(key) {
 		return cmp.Or(ns.sysctls[key], "0"), nil
 	}
-	l := ns.find(device(key))
+	l := ns.find(sysctlDevice(key))
 	if l == nil {
 		return "", fmt.Errorf("read sysctl %s: %w", key, fs.ErrNotExist)
 	}
@@ -265,10 +281,12 @@ func (ns *Namespace) Sysctl(key string) (string, error) {
 	return "-1", nil
 }
 
-func global(key string) bool { return device(key) == "all" || len(strings.Split(key, "/")) < 5 }
+func isGlobalSysctl(key string) bool {
+	return sysctlDevice(key) == "all" || len(strings.Split(key, "/")) < 5
+}
 
-// device is the fourth part of a key such as net/ipv4/conf/eth0/rp_filter.
-func device(key string) string {
+// sysctlDevice is the fourth part of a key such as net/ipv4/conf/eth0/rp_filter.
+func sysctlDevice(key string) string {
 	if parts := strings.Split(key, "/"); len(parts) == 5 {
 		return parts[3]
 	}
@@ -279,13 +297,21 @@ func device(key string) string {
 func (ns *Namespace) Apply(c kernel.Change) error {
 	err := ns.kernel.call()
 	if err == nil {
-		err = ns.apply(c)
+		err = ns.applyChange(c)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c, err)
 	}
 	ns.kernel.Log = append(ns.kernel.Log, c.String())
 	return nil
+}
+
+func (ns *Namespace) applyChange(c kernel.Change) error {
+	switch c.(type) {
+	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
+		return ns.firewall.apply(c)
+	}
+	return ns.stack.apply(c)
 }
 
 func clone(l kernel.Link) kernel.Link {

@@ -82,7 +82,7 @@ func (k FastPathKernel) StaticPorts(bridge string, macs []kernel.MAC) (map[kerne
 	return have, k.kernel.call()
 }
 
-// BridgeStaticPorts returns behind which of its ports a bridge was told that MACs are, without counting a call.
+// BridgeStaticPorts returns the ports of a bridge's static entries by MAC, without counting a call.
 func (ns *Namespace) BridgeStaticPorts(bridge string) map[kernel.MAC]string {
 	ports := make(map[kernel.MAC]string)
 	for _, l := range ns.links {
@@ -114,13 +114,13 @@ func (k FastPathKernel) Apply(change fmt.Stringer) error {
 	return nil
 }
 
-func (ns *Namespace) isWithoutEffect(change fmt.Stringer) bool {
+func (k FastPathKernel) isWithoutEffect(change fmt.Stringer) bool {
 	switch c := change.(type) {
 	case fastpath.EvictFromTable:
-		t := ns.fastPathTables[c.Device]
+		t := k.fastPathTables[c.Device]
 		return t == nil || !slices.Contains(t.Remote, c.MAC) && !hasMAC(t.Ports, c.MAC)
 	case fastpath.DeleteFilters:
-		l := ns.find(c.Device)
+		l := k.find(c.Device)
 		return l == nil || !hasMAC(l.filters, c.MAC)
 	}
 	return false
@@ -130,38 +130,38 @@ func hasMAC(ports []kernel.FastPathPort, m kernel.MAC) bool {
 	return slices.ContainsFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
 }
 
-func (ns *Namespace) applyFastPath(change fmt.Stringer) error {
+func (k FastPathKernel) applyFastPath(change fmt.Stringer) error {
 	switch c := change.(type) {
 	case fastpath.LoadTable:
-		if ns.find(c.Device) == nil {
+		if k.find(c.Device) == nil {
 			return kernel.ErrNotFound
 		}
 		t := new(fastPathTable)
-		if err := ns.changeTable(t, fastpath.Members{}, c.Members); err != nil {
+		if err := k.changeTable(t, fastpath.Members{}, c.Members); err != nil {
 			return err
 		}
-		if ns.fastPathTables == nil {
-			ns.fastPathTables = make(map[string]*fastPathTable)
+		if k.fastPathTables == nil {
+			k.fastPathTables = make(map[string]*fastPathTable)
 		}
-		ns.fastPathTables[c.Device] = t
+		k.fastPathTables[c.Device] = t
 	case fastpath.ChangeTable:
-		return ns.changeTable(ns.fastPathTables[c.Device], c.Delete, c.Add)
+		return k.changeTable(k.fastPathTables[c.Device], c.Delete, c.Add)
 	case fastpath.EvictFromTable:
-		t := ns.fastPathTables[c.Device]
+		t := k.fastPathTables[c.Device]
 		t.Remote, t.Ports = without(t.Remote, c.MAC), withoutMAC(t.Ports, c.MAC)
 	case fastpath.DeleteTable:
-		delete(ns.fastPathTables, c.Device)
+		delete(k.fastPathTables, c.Device)
 	case fastpath.LoadFilters:
-		return ns.loadFilters(c)
+		return k.loadFilters(c)
 	case fastpath.AddFilters:
-		return ns.edit(c.Device, func(l *link) error {
-			if !hasMAC(l.filters, c.Port.MAC) && ns.find(c.Port.Name) != nil {
+		return k.edit(c.Device, func(l *link) error {
+			if !hasMAC(l.filters, c.Port.MAC) && k.find(c.Port.Name) != nil {
 				l.filters = append(l.filters, c.Port)
 			}
 			return nil
 		})
 	case fastpath.DeleteFilters:
-		return ns.edit(c.Device, func(l *link) error { l.filters = withoutMAC(l.filters, c.MAC); return nil })
+		return k.edit(c.Device, func(l *link) error { l.filters = withoutMAC(l.filters, c.MAC); return nil })
 	default:
 		return fmt.Errorf("unknown change %T", c)
 	}
@@ -169,7 +169,7 @@ func (ns *Namespace) applyFastPath(change fmt.Stringer) error {
 }
 
 // changeTable knows that the kernel refuses to delete what is not there, a port that is not, and two chains of one name.
-func (ns *Namespace) changeTable(t *fastPathTable, del, add fastpath.Members) error {
+func (k FastPathKernel) changeTable(t *fastPathTable, del, add fastpath.Members) error {
 	remote, ports := slices.Clone(t.Remote), slices.Clone(t.Ports)
 	for _, m := range del.Remote {
 		if !slices.Contains(remote, m) {
@@ -185,7 +185,7 @@ func (ns *Namespace) changeTable(t *fastPathTable, del, add fastpath.Members) er
 		ports = slices.Delete(ports, i, i+1)
 	}
 	for _, p := range add.Ports {
-		if ns.find(p.Name) == nil {
+		if k.find(p.Name) == nil {
 			return fmt.Errorf("%s: %w", p.Name, kernel.ErrNotFound)
 		}
 		if hasMAC(ports, p.MAC) {
@@ -197,14 +197,14 @@ func (ns *Namespace) changeTable(t *fastPathTable, del, add fastpath.Members) er
 	return nil
 }
 
-func (ns *Namespace) loadFilters(c fastpath.LoadFilters) error {
-	if ns.NoFastPath {
+func (k FastPathKernel) loadFilters(c fastpath.LoadFilters) error {
+	if k.NoFastPath {
 		return kernel.ErrNoFastPath
 	}
-	return ns.edit(c.Device, func(l *link) error {
+	return k.edit(c.Device, func(l *link) error {
 		l.filters = []kernel.FastPathPort{}
 		for _, p := range c.Ports {
-			if ns.find(p.Name) != nil {
+			if k.find(p.Name) != nil {
 				l.filters = append(l.filters, p)
 			}
 		}
@@ -216,13 +216,13 @@ func withoutMAC(ports []kernel.FastPathPort, m kernel.MAC) []kernel.FastPathPort
 	return slices.DeleteFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
 }
 
-// loseLink is what becomes of fast paths when a link goes: of its own only the table is left, and the chain for
-// what it sends is there or not by the kernel's version; what leads to it leads nowhere.
-func (ns *Namespace) loseLink(name string) {
-	if t := ns.fastPathTables[name]; t != nil {
+// loseLink does to fast paths what the kernel does when a link goes. The table of a VXLAN device stays, and is of another
+// device from then on. Filters that redirect to the link lead nowhere.
+func (s *stack) loseLink(name string) {
+	if t := s.fastPathTables[name]; t != nil {
 		*t = fastPathTable{ofAnother: true}
 	}
-	for _, l := range ns.links {
+	for _, l := range s.links {
 		for i, p := range l.filters {
 			if p.Name == name {
 				l.filters[i].Name = ""

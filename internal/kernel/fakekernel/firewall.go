@@ -10,17 +10,24 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// key is what a set holds once.
-type key struct {
+// elementKey is what a set holds once.
+type elementKey struct {
 	set kernel.Set
 	key kernel.Datum
 }
 
+// firewall is a namespace's nftables.
+type firewall struct {
+	owner    *Kernel
+	elements map[elementKey]kernel.Element // nil: there are no tables
+	altered  bool                          // somebody changed a rule
+}
+
 // Firewall returns the elements that are there, as lines in a stable order; nil
 // where there are no tables.
-func (ns *Namespace) Firewall() []string {
+func (f *firewall) Firewall() []string {
 	var lines []string
-	for _, e := range ns.firewall {
+	for _, e := range f.elements {
 		lines = append(lines, fmt.Sprintf("%s %s: %s", e.Set.Family, e.Set.Name, e))
 	}
 	slices.Sort(lines)
@@ -28,47 +35,47 @@ func (ns *Namespace) Firewall() []string {
 }
 
 // FlushRuleset removes the firewall behind the project's back.
-func (ns *Namespace) FlushRuleset() { ns.firewall = nil }
+func (f *firewall) FlushRuleset() { f.elements = nil }
 
 // AlterRules changes a rule behind the project's back.
-func (ns *Namespace) AlterRules() { ns.altered = true }
+func (f *firewall) AlterRules() { f.altered = true }
 
 // FirewallIntact implements reconcile.Namespace.
-func (ns *Namespace) FirewallIntact() (bool, error) {
-	return ns.firewall != nil && !ns.altered, ns.kernel.call()
+func (f *firewall) FirewallIntact() (bool, error) {
+	return f.elements != nil && !f.altered, f.owner.call()
 }
 
 // ElementComment implements reconcile.Namespace.
-func (ns *Namespace) ElementComment(e kernel.Element) (note string, ok bool, err error) {
-	have, ok := ns.firewall[key{e.Set, e.Key}]
-	return have.Comment, ok, ns.kernel.call()
+func (f *firewall) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
+	have, ok := f.elements[elementKey{e.Set, e.Key}]
+	return have.Comment, ok, f.owner.call()
 }
 
-func (ns *Namespace) applyFirewall(c kernel.Change) error {
+func (f *firewall) apply(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetFirewall:
-		ns.firewall, ns.altered = make(map[key]kernel.Element), false
-		return ns.addElements(c.Elements)
+		f.elements, f.altered = make(map[elementKey]kernel.Element), false
+		return f.addElements(c.Elements)
 	case kernel.DeleteFirewall:
-		ns.firewall, ns.altered = nil, false
+		f.elements, f.altered = nil, false
 	case kernel.AddElements:
-		return ns.addElements(c.Elements)
+		return f.addElements(c.Elements)
 	case kernel.DelElements:
 		for _, e := range c.Elements {
-			if have, ok := ns.firewall[key{e.Set, e.Key}]; ok && have.Value == e.Value {
-				delete(ns.firewall, key{e.Set, e.Key})
+			if have, ok := f.elements[elementKey{e.Set, e.Key}]; ok && have.Value == e.Value {
+				delete(f.elements, elementKey{e.Set, e.Key})
 			}
 		}
 	}
 	return nil
 }
 
-func (ns *Namespace) addElements(elements []kernel.Element) error {
-	if ns.firewall == nil {
+func (f *firewall) addElements(elements []kernel.Element) error {
+	if f.elements == nil {
 		return unix.ENOENT
 	}
 	for _, e := range elements {
-		if have, ok := ns.firewall[key{e.Set, e.Key}]; ok && have.Value != e.Value {
+		if have, ok := f.elements[elementKey{e.Set, e.Key}]; ok && have.Value != e.Value {
 			return kernel.ErrElementTaken
 		}
 		if strings.TrimSpace(e.Key.String()) == "" {
@@ -76,8 +83,8 @@ func (ns *Namespace) addElements(elements []kernel.Element) error {
 		}
 	}
 	for _, e := range elements {
-		if _, ok := ns.firewall[key{e.Set, e.Key}]; !ok {
-			ns.firewall[key{e.Set, e.Key}] = e
+		if _, ok := f.elements[elementKey{e.Set, e.Key}]; !ok {
+			f.elements[elementKey{e.Set, e.Key}] = e
 		}
 	}
 	return nil

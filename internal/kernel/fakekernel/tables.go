@@ -11,7 +11,7 @@ import (
 )
 
 // ForwardingTables implements reconcile.Namespace.
-func (ns *Namespace) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
+func (ns forwarding) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
 	if err := ns.kernel.call(); err != nil {
 		return t, err
 	}
@@ -30,7 +30,7 @@ func (ns *Namespace) ForwardingTables(bridge, device string) (t kernel.Forwardin
 
 // ChangeForwardingTables implements reconcile.Namespace. It goes on after an entry that fails,
 // as the kernel does, and is one call.
-func (ns *Namespace) ChangeForwardingTables(c kernel.ForwardingChanges) error {
+func (ns forwarding) ChangeForwardingTables(c kernel.ForwardingChanges) error {
 	if err := ns.kernel.call(); err != nil {
 		return err
 	}
@@ -45,29 +45,29 @@ func (ns *Namespace) ChangeForwardingTables(c kernel.ForwardingChanges) error {
 	return errors.Join(errs...)
 }
 
-func (ns *Namespace) applyEntry(c kernel.Change) error {
+func (s *stack) applyEntry(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.AddStatic:
-		return ns.edit(c.Name, func(l *link) error { return ns.addStatic(l, c.MAC) })
+		return s.edit(c.Name, func(l *link) error { return s.addStatic(l, c.MAC) })
 	case kernel.DelStatic:
-		return ns.edit(c.Name, func(l *link) error { l.static = without(l.static, c.MAC); return nil })
+		return s.edit(c.Name, func(l *link) error { l.static = without(l.static, c.MAC); return nil })
 	case kernel.AddNeighbour:
-		return ns.edit(c.Name, func(l *link) error {
+		return s.edit(c.Name, func(l *link) error {
 			l.neighbours = append(notOf(l.neighbours, c.Neighbour), c.Neighbour)
 			return nil
 		})
 	case kernel.DelNeighbour:
-		return ns.edit(c.Name, func(l *link) error { l.neighbours = notOf(l.neighbours, c.Neighbour); return nil })
+		return s.edit(c.Name, func(l *link) error { l.neighbours = notOf(l.neighbours, c.Neighbour); return nil })
 	}
 	return fmt.Errorf("unknown change %T", c)
 }
 
 // addStatic knows that a bridge has a MAC at one port.
-func (ns *Namespace) addStatic(l *link, mac kernel.MAC) error {
+func (s *stack) addStatic(l *link, mac kernel.MAC) error {
 	if l.Master == "" {
 		return unix.EOPNOTSUPP
 	}
-	for _, other := range ns.links {
+	for _, other := range s.links {
 		if other.Master == l.Master {
 			other.static = without(other.static, mac)
 		}
@@ -77,7 +77,7 @@ func (ns *Namespace) addStatic(l *link, mac kernel.MAC) error {
 }
 
 // PortFlags implements reconcile.Namespace.
-func (ns *Namespace) PortFlags(name string) (kernel.PortFlags, error) {
+func (ns forwarding) PortFlags(name string) (kernel.PortFlags, error) {
 	if err := ns.kernel.call(); err != nil {
 		return kernel.PortFlags{}, err
 	}
@@ -88,7 +88,7 @@ func (ns *Namespace) PortFlags(name string) (kernel.PortFlags, error) {
 }
 
 // SetPort implements reconcile.Namespace.
-func (ns *Namespace) SetPort(name string, f kernel.PortFlags) error {
+func (ns forwarding) SetPort(name string, f kernel.PortFlags) error {
 	err := ns.kernel.call()
 	if err == nil {
 		err = ns.setPort(name, f)
@@ -100,8 +100,8 @@ func (ns *Namespace) SetPort(name string, f kernel.PortFlags) error {
 	return nil
 }
 
-func (ns *Namespace) setPort(name string, f kernel.PortFlags) error {
-	return ns.edit(name, func(l *link) error {
+func (s *stack) setPort(name string, f kernel.PortFlags) error {
+	return s.edit(name, func(l *link) error {
 		if l.Master == "" {
 			return unix.EOPNOTSUPP
 		}

@@ -8,17 +8,17 @@ import (
 )
 
 // Interface implements network.InterfaceLookup.
-func (ns *Namespace) Interface(name string) (kernel.Interface, error) {
+func (ns linkView) Interface(name string) (kernel.Interface, error) {
 	return ns.underlay(func(l *link) bool { return l == ns.find(name) })
 }
 
 // InterfaceByAddr implements network.InterfaceLookup.
-func (ns *Namespace) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
+func (ns linkView) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 	return ns.underlay(func(l *link) bool { return l.has(addr) })
 }
 
 // OwnAddrs implements network.InterfaceLookup.
-func (ns *Namespace) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
+func (ns linkView) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
 	var own []netip.Addr
 	for _, a := range addrs {
 		if slices.ContainsFunc(ns.links, func(l *link) bool { return l.has(a) }) {
@@ -33,7 +33,7 @@ func (l *link) has(addr netip.Addr) bool {
 }
 
 // DefaultRouteInterface implements network.InterfaceLookup.
-func (ns *Namespace) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
+func (ns linkView) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	return ns.underlay(func(l *link) bool {
 		return slices.ContainsFunc(l.Routes, func(r kernel.Route) bool {
 			return r.Dst.Bits() == 0 && r.Dst.Addr().Is6() == ipv6
@@ -42,7 +42,7 @@ func (ns *Namespace) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) 
 }
 
 // RouteTo implements network.InterfaceLookup: by the longest prefix, of links that are up.
-func (ns *Namespace) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
+func (ns linkView) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
 	var best kernel.Path
 	longest := -1
 	for _, l := range ns.links {
@@ -80,7 +80,7 @@ func (l *link) reachable() []netip.Prefix {
 }
 
 // HostPrefixes implements network.InterfaceLookup.
-func (ns *Namespace) HostPrefixes() ([]kernel.HostPrefix, error) {
+func (ns linkView) HostPrefixes() ([]kernel.HostPrefix, error) {
 	var all []kernel.HostPrefix
 	for _, l := range ns.links {
 		for _, a := range l.Addrs {
@@ -103,7 +103,7 @@ func (ns *Namespace) CheckVXLAN() error {
 	return ns.kernel.call()
 }
 
-func (ns *Namespace) underlay(match func(*link) bool) (kernel.Interface, error) {
+func (ns linkView) underlay(match func(*link) bool) (kernel.Interface, error) {
 	if err := ns.kernel.call(); err != nil {
 		return kernel.Interface{}, err
 	}

@@ -57,10 +57,12 @@ type DeleteFilters struct {
 	MAC    kernel.MAC
 }
 
+// String prints the change in short: the table as nft would load it.
 func (c LoadTable) String() string {
 	return fmt.Sprintf("nft load table netdev %s { remote %s; ports %s }", tableName(c.Device), c.listRemote(), c.listPorts())
 }
 
+// String prints the commands that do the same, such as `nft`.
 func (c ChangeTable) String() string {
 	var parts []string
 	add := func(verb string, m Members) {
@@ -76,13 +78,16 @@ func (c ChangeTable) String() string {
 	return strings.Join(parts, "; ")
 }
 
+// String prints the commands that do the same, such as `nft delete`.
 func (c EvictFromTable) String() string {
 	return fmt.Sprintf("nft delete element netdev %s remote { %s }; nft delete chain netdev %[1]s %s",
 		tableName(c.Device), c.MAC, portChainName(c.MAC))
 }
 
+// String prints the command `nft delete table`.
 func (c DeleteTable) String() string { return "nft delete table netdev " + tableName(c.Device) }
 
+// String prints the commands that do the same, such as `tc qdisc add`.
 func (c LoadFilters) String() string {
 	parts := []string{"tc qdisc add dev " + c.Device + " clsact"}
 	for _, p := range c.Ports {
@@ -91,11 +96,13 @@ func (c LoadFilters) String() string {
 	return strings.Join(parts, "; ")
 }
 
+// String prints the command `tc filter add`.
 func (c AddFilters) String() string {
 	return fmt.Sprintf("tc filter add dev %s ingress protocol ip u32 match ether dst %s action mirred egress redirect dev %s # and TCP and UDP of ipv6",
 		c.Device, c.Port.MAC, c.Port.Name)
 }
 
+// String prints the command `tc filter delete`.
 func (c DeleteFilters) String() string {
 	return fmt.Sprintf("tc filter delete dev %s ingress protocol ip u32 # match ether dst %s, and TCP and UDP of ipv6", c.Device, c.MAC)
 }

@@ -7,7 +7,8 @@
 //   - What comes for containers is picked by tc filters on the VXLAN device (inbound.go). nftables' fwd does not keep the
 //     checksum that a network card gives with a packet (nf_do_netdev_egress pushes the Ethernet header without it), and
 //     the kernel would report a fault of the card.
-//   - The bridge is told the containers' MACs (static, sticky entries), for it no longer hears of them.
+//   - The bridge gets static, sticky entries of the containers' MACs, since it cannot learn from packets that do not pass
+//     it.
 //
 // An eBPF program can be another Path.
 package fastpath

@@ -11,10 +11,10 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// What comes for containers is redirected by filters of tc (cls_u32 with act_mirred) on the VXLAN device's ingress: for each container one for
-// IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet, so a
-// packet is compared with few, and has a number that its MAC gives, by which it is deleted without a look.
-// Filters of other programs on the device are left alone, and come first if they have no priority of their own.
+// What comes for containers is redirected by filters of tc (cls_u32 with act_mirred) on the VXLAN device's ingress. Each
+// container has one for IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet,
+// so that a packet is compared with few. Its number derives from the MAC, so that it can be deleted without a list.
+// Filters of other programs on the device stay, and come first if they have no priority of their own.
 
 // Of linux/rtnetlink.h, pkt_cls.h and tc_act/tc_mirred.h, which package unix lacks.
 const (
@@ -32,7 +32,7 @@ const (
 	clsactHandle  = 0xffff0000
 	ingressParent = 0xfffffff2 // of filters
 
-	buckets = 256
+	bucketCount = 256
 )
 
 // filterTable is a hash table of filters of one protocol.
@@ -57,9 +57,10 @@ type filterSlot struct {
 	l4     uint8 // the transport protocol, 0 for any
 }
 
-// filterSlots are the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and twelve for
-// what the octets before it give, of which zero is no filter's. MACs of one subnet meet there from 2,047 times 256 addresses
-// on. Of two that do the second has none, and goes by the bridge; when it leaves, so does the first until the agent's next turn.
+// filterSlots returns the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and
+// twelve bits that derive from the octets before it, where zero is not allowed. MACs of one subnet collide from 2,047 times
+// 256 addresses on. Of two that collide the second gets no filters, and its packets pass the bridge. When it leaves, the
+// filters of the first go too, until the agent sets them again.
 func filterSlots(m kernel.MAC) [3]filterSlot {
 	const kinds, last = 2, 0xfff
 	var before uint32
@@ -74,8 +75,8 @@ func filterSlots(m kernel.MAC) [3]filterSlot {
 	}
 }
 
-// filterMessage is a struct tcmsg (linux/rtnetlink.h).
-func filterMessage(index uint32, parent, handle, info uint32) []byte {
+// tcMessage is a struct tcmsg (linux/rtnetlink.h).
+func tcMessage(index uint32, parent, handle, info uint32) []byte {
 	m := make([]byte, 4, 20)
 	for _, v := range []uint32{index, handle, parent, info} {
 		m = binary.NativeEndian.AppendUint32(m, v)
@@ -83,31 +84,32 @@ func filterMessage(index uint32, parent, handle, info uint32) []byte {
 	return m
 }
 
-// message is about a filter on a device's ingress.
-func (t filterTable) message(index, handle uint32) []byte {
+// filterMessage is a struct tcmsg about a filter on a device's ingress.
+func (t filterTable) filterMessage(index, handle uint32) []byte {
 	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, t.protocol))
-	return filterMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
+	return tcMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
 }
 
-// selector is a struct tc_u32_sel with its keys. With hash it leads on by the last octet of the Ethernet destination.
-type selector struct {
+// u32Selector is a struct tc_u32_sel with its keys. With hash it picks a bucket by the last octet of the Ethernet
+// destination.
+type u32Selector struct {
 	flags byte
 	hash  bool
-	keys  []key
+	keys  []u32Key
 }
 
-// key matches a word of the packet; off counts from the network header.
-type key struct {
+// u32Key matches a word of the packet; off counts from the network header.
+type u32Key struct {
 	mask, value uint32
 	off         int32
 }
 
-func (s selector) bytes() []byte {
+func (s u32Selector) bytes() []byte {
 	b := make([]byte, 16)
 	b[0], b[2] = s.flags, byte(len(s.keys))
 	if s.hash {
 		binary.NativeEndian.PutUint16(b[10:], uint16(0x10000+macEnd))
-		binary.BigEndian.PutUint32(b[12:], buckets-1)
+		binary.BigEndian.PutUint32(b[12:], bucketCount-1)
 	}
 	for _, k := range s.keys {
 		b = binary.BigEndian.AppendUint32(b, k.mask)
@@ -121,15 +123,15 @@ func (s selector) bytes() []byte {
 // The Ethernet destination is the last two bytes of the word at macStart and the word at macEnd.
 const macStart, macEnd = -16, -12
 
-func macKeys(m kernel.MAC) []key {
-	return []key{
+func macKeys(m kernel.MAC) []u32Key {
+	return []u32Key{
 		{0xffff, uint32(binary.BigEndian.Uint16(m[:2])), macStart},
 		{0xffffffff, binary.BigEndian.Uint32(m[2:]), macEnd},
 	}
 }
 
-// Inbound implements Kernel. A port that lacks a filter, or of which they do not all lead to one link that is there, has no
-// name.
+// Inbound implements Kernel. A port has no name if it lacks a filter, or if its filters do not all redirect to one link
+// that exists.
 func (ns Namespace) Inbound(device string) (have InboundFilters, err error) {
 	index, err := ns.Links.Index(device)
 	if err == nil {
@@ -142,7 +144,7 @@ func (ns Namespace) Inbound(device string) (have InboundFilters, err error) {
 }
 
 func (ns Namespace) readFilters(index uint32) (have InboundFilters, err error) {
-	msgs, err := ns.Links.Dump(unix.RTM_GETTFILTER, filterMessage(index, ingressParent, 0, 0))
+	msgs, err := ns.Links.Dump(unix.RTM_GETTFILTER, tcMessage(index, ingressParent, 0, 0))
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return have, nil // no tc
 	}
@@ -184,16 +186,16 @@ func (ns Namespace) commonTarget(indexes []uint32) (string, error) {
 	return ns.Links.NameOf(indexes[0])
 }
 
-// filter is what counts of one.
-type filter struct {
-	leadsOn   bool // from the root to a table
+// observedFilter is a filter as the kernel lists it.
+type observedFilter struct {
+	leadsOn   bool // leads from the root to a table
 	redirects bool
 	mac       kernel.MAC
 	target    uint32 // link's index; 0 when it is gone
 }
 
-// parseFilter returns nothing of a filter that is not this project's.
-func parseFilter(msg []byte) (f filter) {
+// parseFilter returns a zero filter for one of another program.
+func parseFilter(msg []byte) (f observedFilter) {
 	if len(msg) < 20 || netlink.Text(netlink.Find(msg[20:], tcaKind)) != "u32" {
 		return f
 	}
@@ -221,7 +223,7 @@ func parseFilter(msg []byte) (f filter) {
 	return f
 }
 
-// loadFilters makes all anew.
+// loadFilters replaces all filters.
 func (ns Namespace) loadFilters(c LoadFilters) error {
 	index, err := ns.Links.Index(c.Device)
 	if err != nil {
@@ -236,7 +238,7 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 			return err
 		}
 	}
-	if err := unlessUnsupported(ns.addFilterTables(uint32(index))); err != nil {
+	if err := asNoFastPath(ns.addFilterTables(uint32(index))); err != nil {
 		return err
 	}
 	var errs []error
@@ -246,24 +248,24 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 	return errors.Join(errs...)
 }
 
-// addFilterTables makes what filters hang on: the qdisc, their tables, and what leads to those.
+// addFilterTables adds what filters hang on: the qdisc, their tables, and the filters that lead to those.
 func (ns Namespace) addFilterTables(index uint32) error {
-	qdisc := filterMessage(index, clsactParent, clsactHandle, 0)
+	qdisc := tcMessage(index, clsactParent, clsactHandle, 0)
 	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, netlink.TextAttr(tcaKind, "clsact"))
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	for _, t := range filterTables {
-		// All of the priority.
-		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, t.message(index, 0))
+		// Without a handle it deletes all filters of the priority.
+		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, t.filterMessage(index, 0))
 		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
 			return err
 		}
 		// Beside others' u32 filters the table stays.
-		if err := ns.newFilter(t, index, t.id, netlink.Uint32Attr(u32Divisor, buckets)); err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := ns.newFilter(t, index, t.id, netlink.Uint32Attr(u32Divisor, bucketCount)); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-		sel := selector{hash: true, keys: []key{{}}}
+		sel := u32Selector{hash: true, keys: []u32Key{{}}}
 		if err := ns.newFilter(t, index, 0, netlink.Uint32Attr(u32Link, t.id), netlink.BytesAttr(u32Sel, sel.bytes())); err != nil {
 			return err
 		}
@@ -272,7 +274,7 @@ func (ns Namespace) addFilterTables(index uint32) error {
 }
 
 func (ns Namespace) newFilter(t filterTable, index, handle uint32, options ...netlink.Attr) error {
-	err := ns.Links.Change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.message(index, handle),
+	err := ns.Links.Change(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, t.filterMessage(index, handle),
 		netlink.TextAttr(tcaKind, "u32"), netlink.NestAttr(tcaOptions, options...))
 	if errors.Is(err, unix.ENODEV) {
 		return kernel.ErrNotFound
@@ -280,8 +282,8 @@ func (ns Namespace) newFilter(t filterTable, index, handle uint32, options ...ne
 	return err
 }
 
-// unlessUnsupported tells a kernel without what is asked for: the error is the same as of a thing that is missing.
-func unlessUnsupported(err error) error {
+// asNoFastPath returns kernel.ErrNoFastPath for the errors of a kernel that lacks the qdisc, the classifier or the action.
+func asNoFastPath(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
 	}
@@ -311,22 +313,22 @@ func (ns Namespace) addFiltersAt(device uint32, p kernel.FastPathPort) error {
 	binary.NativeEndian.PutUint32(parms[20:], mirredRedirect)
 	binary.NativeEndian.PutUint32(parms[24:], uint32(target))
 	for _, s := range filterSlots(p.MAC) {
-		sel := selector{flags: u32Terminal, keys: macKeys(p.MAC)}
+		sel := u32Selector{flags: u32Terminal, keys: macKeys(p.MAC)}
 		if s.l4 != 0 {
-			sel.keys = append(sel.keys, key{0xff00, uint32(s.l4) << 8, 4}) // IPv6's next header
+			sel.keys = append(sel.keys, u32Key{0xff00, uint32(s.l4) << 8, 4}) // IPv6's next header
 		}
 		err := ns.newFilter(s.filterTable, device, s.handle,
 			netlink.Uint32Attr(u32Hash, s.handle&^0xfff),
 			netlink.BytesAttr(u32Sel, sel.bytes()),
 			netlink.NestAttr(u32Act, netlink.NestAttr(1, netlink.TextAttr(actKind, "mirred"), netlink.NestAttr(actOptions, netlink.BytesAttr(mirredParms, parms)))))
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return unlessUnsupported(err)
+			return asNoFastPath(err)
 		}
 	}
 	return nil
 }
 
-// deleteFilters accepts that there is nothing to delete, nor what it would hang on.
+// deleteFilters accepts that the filters, or what they hang on, are not there.
 func (ns Namespace) deleteFilters(c DeleteFilters) error {
 	index, err := ns.Links.Index(c.Device)
 	if errors.Is(err, kernel.ErrNotFound) {
@@ -336,7 +338,7 @@ func (ns Namespace) deleteFilters(c DeleteFilters) error {
 		return err
 	}
 	for _, s := range filterSlots(c.MAC) {
-		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, s.message(uint32(index), s.handle), netlink.TextAttr(tcaKind, "u32"))
+		err := ns.Links.Change(unix.RTM_DELTFILTER, 0, s.filterMessage(uint32(index), s.handle), netlink.TextAttr(tcaKind, "u32"))
 		if err != nil && !isNothingToDelete(err) {
 			return err
 		}

@@ -13,7 +13,7 @@ import (
 type Kernel interface {
 	// Link returns the link of that name, or kernel.ErrNotFound.
 	Link(name string, facets kernel.Facets) (kernel.Link, error)
-	// StaticPorts returns behind which of its ports somebody told a bridge that MACs are.
+	// StaticPorts returns the ports that a bridge has static entries of the MACs for.
 	StaticPorts(bridge string, macs []kernel.MAC) (map[kernel.MAC]string, error)
 	// Outbound returns the nftables table of a VXLAN device.
 	Outbound(device string) (OutboundTable, error)

@@ -22,7 +22,7 @@ const (
 	jumpComment = "from a container"
 
 	// rulesVersion is a hash of the rules, as nft.Table has it.
-	rulesVersion = "5da88bbadc51"
+	rulesVersion = "009acb06464f"
 )
 
 // remoteMACs is the table's set of MACs on other hosts.
@@ -45,9 +45,9 @@ func portChainMAC(chain string) (m kernel.MAC, ok bool) {
 
 // outboundTable is the table of the network of a VXLAN device, without ports.
 //
-// It passes on what the bridge table lets pass whatever it says: IPv4, and IPv6 that neighbour discovery is no part of.
-// A packet that is not for a MAC it knows goes on to the bridge. The device's index is in rules and in
-// the table's comment: a device that is made anew has another, and the rules would
+// It passes on only what the bridge table accepts anyway: IPv4, and IPv6 but ICMPv6.
+// A packet for any other MAC goes on to the bridge. The device's index is in rules and in
+// the table's comment: a device that is recreated has another, and the rules would
 // drop what they pass to the old one.
 func outboundTable(device string, index int) nft.Table {
 	forward := nft.ForwardTo(uint32(index))
@@ -228,8 +228,8 @@ func deleteTable(conn *nft.Conn, c DeleteTable) error {
 	return commit(conn, tx)
 }
 
-// commit tells a kernel that cannot do it from a
-// device that is gone: both are ENOENT, but a rule speaks of no device.
+// commit tells a kernel that lacks what is needed from a
+// device that is gone. Both are ENOENT, but adding a rule names no device.
 func commit(conn *nft.Conn, tx *nft.Transaction) error {
 	refused, err := conn.Commit(tx)
 	switch missing := errors.Is(err, unix.ENOENT); {

@@ -46,7 +46,7 @@ func (r Redirector) set(want kernel.FastPath) (err error) {
 	if want.Ports, err = r.attachedPorts(want); err != nil {
 		return err
 	}
-	// The bridge must know the containers before it no longer hears of them.
+	// First the bridge: it cannot learn from packets that no longer pass it.
 	if err := r.setStaticEntries(want); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (r Redirector) setStaticEntries(want kernel.FastPath) error {
 	return errors.Join(errs...)
 }
 
-// setOutbound sees to what containers send.
+// setOutbound sets the table for what containers send.
 func (r Redirector) setOutbound(want kernel.FastPath) error {
 	have, err := r.kernel.Outbound(want.Device)
 	if err != nil {
@@ -114,7 +114,7 @@ func hasMAC(ports []kernel.FastPathPort, m kernel.MAC) bool {
 	return slices.ContainsFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
 }
 
-// setInbound sees to what comes for containers.
+// setInbound sets the filters for what comes for containers.
 func (r Redirector) setInbound(want kernel.FastPath) error {
 	have, err := r.kernel.Inbound(want.Device)
 	if err != nil {

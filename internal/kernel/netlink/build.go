@@ -15,7 +15,7 @@ type Builder struct{ b []byte }
 // NewRequest begins a request.
 func NewRequest(typ, flags uint16) *Builder {
 	b := new(Builder)
-	b.begin(typ, unix.NLM_F_REQUEST|flags, 0)
+	b.begin(typ, unix.NLM_F_REQUEST|flags)
 	return b
 }
 
@@ -57,12 +57,12 @@ func (b *Builder) Nest(typ uint16, fill func()) {
 }
 
 // begin appends a struct nlmsghdr, whose length end sets.
-func (b *Builder) begin(typ, flags uint16, seq uint32) (start int) {
+func (b *Builder) begin(typ, flags uint16) (start int) {
 	start = len(b.b)
 	b.b = binary.NativeEndian.AppendUint32(b.b, 0)
 	b.b = binary.NativeEndian.AppendUint16(b.b, typ)
 	b.b = binary.NativeEndian.AppendUint16(b.b, flags)
-	b.b = binary.NativeEndian.AppendUint32(b.b, seq)
+	b.b = binary.NativeEndian.AppendUint32(b.b, 0)
 	b.b = binary.NativeEndian.AppendUint32(b.b, 0)
 	return start
 }
@@ -71,9 +71,11 @@ func (b *Builder) end(start int) {
 	binary.NativeEndian.PutUint32(b.b[start:], uint32(len(b.b)-start))
 }
 
+// seqOffset is where a struct nlmsghdr has the sequence number.
+const seqOffset = 8
+
 // finishRequest completes what NewRequest began.
 func (b *Builder) finishRequest(seq uint32) []byte {
-	const seqOffset = 8 // struct nlmsghdr
 	b.end(0)
 	binary.NativeEndian.PutUint32(b.b[seqOffset:], seq)
 	return b.b
@@ -93,10 +95,20 @@ type Batch struct {
 
 // Message appends a message, which fill completes.
 func (b *Batch) Message(typ, flags uint16, fill func()) {
-	start := b.begin(typ, unix.NLM_F_REQUEST|flags, uint32(b.count))
+	start := b.begin(typ, unix.NLM_F_REQUEST|flags)
 	fill()
 	b.end(start)
 	b.count++
+}
+
+// finishBatch numbers the messages from first.
+func (b *Batch) finishBatch(first uint32) []byte {
+	rest := b.b
+	for i := range uint32(b.count) {
+		binary.NativeEndian.PutUint32(rest[seqOffset:], first+i)
+		rest = rest[binary.NativeEndian.Uint32(rest):]
+	}
+	return b.b
 }
 
 // Len returns how many messages it has.

@@ -22,8 +22,8 @@ type Conn struct {
 // Option is a setting of a socket.
 type Option struct{ level, name, value int }
 
-// StrictChecks has rtnetlink filter dumps by what the request says (Linux 4.20). Otherwise it ignores most of that, and
-// everything comes.
+// StrictChecks makes rtnetlink filter dumps by the attributes of the request (Linux 4.20). Otherwise it ignores most of
+// them, and sends everything.
 var StrictChecks = Option{unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1}
 
 // BufferSizes sets the limits of what may wait in the socket, in bytes, above those that the system has for users.
@@ -93,25 +93,30 @@ func (c *Conn) executeOnce(request *Builder) (bodies [][]byte, err error) {
 		return nil, err
 	}
 	acknowledged := binary.NativeEndian.Uint16(message[6:])&unix.NLM_F_ACK != 0
-	received, err := c.receive(func(m Message) bool {
-		if m.Type == unix.NLMSG_ERROR || m.Type == unix.NLMSG_DONE {
+	complete, interrupted := false, false
+	var refusal error
+	err = c.receive(func(m Message) (isLast bool) {
+		if m.Seq != c.seq {
+			return false // of an earlier request whose answer could not be read
+		}
+		interrupted = interrupted || m.Flags&unix.NLM_F_DUMP_INTR != 0
+		if m.ends() {
+			refusal, complete = m.refusal(), true
 			return true
 		}
-		return m.Flags&unix.NLM_F_MULTI == 0 && !acknowledged
+		bodies = append(bodies, m.Body)
+		complete = m.Flags&unix.NLM_F_MULTI == 0 && !acknowledged
+		return complete
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	for _, m := range received {
-		if m.Flags&unix.NLM_F_DUMP_INTR != 0 {
-			return nil, errInterrupted
-		}
-		if err := m.refusal(); err != nil {
-			return nil, err
-		}
-		if m.Type != unix.NLMSG_ERROR && m.Type != unix.NLMSG_DONE {
-			bodies = append(bodies, m.Body)
-		}
+	case refusal != nil:
+		return nil, refusal
+	case interrupted:
+		return nil, errInterrupted
+	case !complete:
+		return nil, errors.New("the kernel's answer is incomplete")
 	}
 	return bodies, nil
 }
@@ -125,17 +130,20 @@ type Refusal struct {
 // ExecuteBatch sends messages in one system call, and returns which of them the kernel refused. Silence is success: no
 // message needs to ask for an acknowledgement. Where refusals do not fit into the receive buffer the error is ENOBUFS.
 func (c *Conn) ExecuteBatch(b *Batch) (refusals []Refusal, err error) {
-	if err := c.send(b.Data()); err != nil {
+	first := c.seq + 1
+	c.seq += uint32(b.count)
+	if err := c.send(b.finishBatch(first)); err != nil {
 		return nil, err
 	}
-	received, err := c.receive(func(Message) bool { return false })
+	err = c.receive(func(m Message) (isLast bool) {
+		index := m.Seq - first // beyond all for what is of an earlier request
+		if err := m.refusal(); err != nil && index < uint32(b.count) {
+			refusals = append(refusals, Refusal{int(index), err})
+		}
+		return false
+	})
 	if err != nil {
 		return nil, err
-	}
-	for _, m := range received {
-		if err := m.refusal(); err != nil && int(m.Seq) < b.count {
-			refusals = append(refusals, Refusal{int(m.Seq), err})
-		}
 	}
 	return refusals, nil
 }
@@ -145,9 +153,9 @@ func (c *Conn) send(data []byte) error {
 	return os.NewSyscallError("send", err)
 }
 
-// receive reads messages until one is the last, or no more is there. The kernel makes the rest of a long list as it is
-// read.
-func (c *Conn) receive(isLast func(Message) bool) (all []Message, err error) {
+// receive reads messages until handle says that one is the last, or no more is there. The kernel makes the rest of a long
+// list as it is read.
+func (c *Conn) receive(handle func(Message) (isLast bool)) error {
 	if c.buffer == nil {
 		c.buffer = make([]byte, 64<<10)
 	}
@@ -157,24 +165,26 @@ func (c *Conn) receive(isLast func(Message) bool) (all []Message, err error) {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN):
-			return all, nil
+			return nil
 		case err != nil:
-			return nil, os.NewSyscallError("receive", err)
+			return os.NewSyscallError("receive", err)
 		}
 		last := false
 		for m := range Messages(append([]byte(nil), c.buffer[:n]...)) {
-			all = append(all, m)
-			last = isLast(m)
+			last = handle(m)
 		}
 		if last {
-			return all, nil
+			return nil
 		}
 	}
 }
 
-// refusal returns the error of a message that says how a request or a dump ended, nil if it ended well.
+// ends tells whether a message says how a request or a dump ended.
+func (m Message) ends() bool { return m.Type == unix.NLMSG_ERROR || m.Type == unix.NLMSG_DONE }
+
+// refusal returns the error of a message that ends a request or a dump, nil if it ended well.
 func (m Message) refusal() error {
-	if m.Type != unix.NLMSG_ERROR && m.Type != unix.NLMSG_DONE {
+	if !m.ends() {
 		return nil
 	}
 	errno := unix.Errno(-int32(Uint32(m.Body)))

@@ -20,8 +20,8 @@ func TestMessagesRoundTrip(t *testing.T) {
 		})
 	}
 	var seen []string
-	for m := range Messages(b.Data()) {
-		if m.Type != 7 || m.Flags != unix.NLM_F_REQUEST|unix.NLM_F_ACK || int(m.Seq) != len(seen) {
+	for m := range Messages(b.finishBatch(1)) {
+		if m.Type != 7 || m.Flags != unix.NLM_F_REQUEST|unix.NLM_F_ACK || int(m.Seq) != len(seen)+1 {
 			t.Errorf("got %+v", m)
 		}
 		if Uint32(Find(m.Body, 1, 3)) != 0x01020304 || !bytes.Equal(Find(m.Body, 4, 5), []byte{0, 0, 0, 6}) {
@@ -85,5 +85,40 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := Open("/nowhere", unix.NETLINK_ROUTE); !netns.Gone(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// An answer that could not be read when it came is not taken for that of a later request.
+func TestLateAnswersAreSkipped(t *testing.T) {
+	c, err := Open(netnstest.New(t), unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	request := func(typ, flags uint16, name string) *Builder {
+		b := NewRequest(typ, flags)
+		b.Raw(make([]byte, unix.SizeofIfInfomsg)...)
+		b.Text(unix.IFLA_IFNAME, name)
+		return b
+	}
+	late := func() {
+		t.Helper()
+		c.seq++
+		if err := c.send(request(unix.RTM_DELLINK, unix.NLM_F_ACK, "none").finishRequest(c.seq)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late()
+	if answers, err := c.Execute(request(unix.RTM_GETLINK, 0, "lo")); err != nil || len(answers) != 1 {
+		t.Errorf("got %d answers, %v", len(answers), err)
+	}
+	late()
+	var b Batch
+	b.Message(unix.RTM_SETLINK, 0, func() {
+		b.Raw(make([]byte, unix.SizeofIfInfomsg)...)
+		b.Text(unix.IFLA_IFNAME, "lo")
+	})
+	if refusals, err := c.ExecuteBatch(&b); err != nil || len(refusals) > 0 {
+		t.Errorf("got %v, %v", refusals, err)
 	}
 }

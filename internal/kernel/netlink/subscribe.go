@@ -38,8 +38,8 @@ func Subscribe(s Subscription) (*os.File, error) {
 	return f, nil
 }
 
-// dropMessages has the kernel not deliver messages of a type, which would wake up the reader for each. It filters by the
-// first message in a buffer (socket(7)); rtnetlink has one in each.
+// dropMessages makes the kernel drop messages of a type before they wake up the reader. The filter sees the
+// first message in a buffer (socket(7)); rtnetlink sends one in each.
 func dropMessages(fd int, typ uint16) error {
 	// A filter reads numbers in network byte order, and the type is in the machine's.
 	asRead := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, typ))

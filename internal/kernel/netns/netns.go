@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// own is the namespace of the thread that opens it, which need not be that of
+// currentThreadNamespace is the namespace of the thread that opens it, which need not be that of
 // the process (proc(5); /proc/self would be the main thread's).
-const own = "/proc/thread-self/ns/net"
+const currentThreadNamespace = "/proc/thread-self/ns/net"
 
 // Do runs fn in the network namespace at path and returns fn's error. Sockets
 // that fn opens stay in that namespace after Do returns.
@@ -27,14 +27,14 @@ func Do(path string, fn func() error) error {
 	}
 	defer ns.Close()
 
-	var c call
+	var c functionCall
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		c.run(ns, fn)
 	}()
 	<-done
-	return c.deliver()
+	return c.endCaller()
 }
 
 // DoIn is Do, except that for "" fn runs in the namespace that the caller is in.
@@ -45,17 +45,17 @@ func DoIn(path string, fn func() error) error {
 	return Do(path, fn)
 }
 
-// call is one call of a function, and how it ended.
-type call struct {
+// functionCall is one call of a function, and how it ended.
+type functionCall struct {
 	err      error
 	returned bool
-	panicked *panicked // nil when not returned: Goexit
+	panicked *goroutinePanic // nil when not returned: Goexit
 }
 
 // run switches the thread, calls fn and switches back, however fn ends.
-func (c *call) run(ns *os.File, fn func() error) {
+func (c *functionCall) run(ns *os.File, fn func() error) {
 	runtime.LockOSThread()
-	back, err := Open(own)
+	back, err := Open(currentThreadNamespace)
 	if err == nil {
 		defer back.Close()
 		err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
@@ -65,27 +65,27 @@ func (c *call) run(ns *os.File, fn func() error) {
 		c.err, c.returned = fmt.Errorf("enter network namespace: %w", err), true
 		return
 	}
-	defer restore(back)
+	defer switchBack(back)
 	defer func() {
 		if v := recover(); v != nil {
-			c.panicked = &panicked{v, debug.Stack()}
+			c.panicked = &goroutinePanic{v, debug.Stack()}
 		}
 	}()
 	c.err = fn()
 	c.returned = true
 }
 
-// restore switches the thread back. Where that fails the thread stays locked, so
+// switchBack switches the thread back. Where that fails the thread stays locked, so
 // that the runtime ends it along with the goroutine (runtime.LockOSThread) and
 // never runs another one in a foreign namespace.
-func restore(back *os.File) {
+func switchBack(back *os.File) {
 	if unix.Setns(int(back.Fd()), unix.CLONE_NEWNET) == nil {
 		runtime.UnlockOSThread()
 	}
 }
 
-// deliver ends the caller in the way that the function ended.
-func (c *call) deliver() error {
+// endCaller ends the caller in the way that the function ended.
+func (c *functionCall) endCaller() error {
 	switch {
 	case c.returned:
 		return c.err
@@ -96,16 +96,16 @@ func (c *call) deliver() error {
 	return nil
 }
 
-// panicked is a panic of another goroutine with its stack, which would be lost
+// goroutinePanic is a panic of another goroutine with its stack, which would be lost
 // if only the value went on.
-type panicked struct {
+type goroutinePanic struct {
 	value any
 	stack []byte
 }
 
-func (p *panicked) Error() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
+func (p *goroutinePanic) Error() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
 
-func (p *panicked) Unwrap() error {
+func (p *goroutinePanic) Unwrap() error {
 	err, _ := p.value.(error)
 	return err
 }

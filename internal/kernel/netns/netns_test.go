@@ -32,7 +32,7 @@ func at(t *testing.T, path string) (id string) {
 	return id
 }
 
-func TestDo(t *testing.T) {
+func TestDoRunsInNamespace(t *testing.T) {
 	home := here(t)
 	a, b := netnstest.New(t), netnstest.New(t)
 	idA, idB := at(t, a), at(t, b)

@@ -42,7 +42,7 @@ func (ns *Stack) Apply(c kernel.Change) error {
 	case kernel.SetSysctls:
 		return ns.setSysctls(c)
 	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
-		conn, err := ns.nft()
+		conn, err := ns.firewallConn()
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (ns *Stack) Apply(c kernel.Change) error {
 
 // FirewallIntact tells whether the firewall has this program's rules.
 func (ns *Stack) FirewallIntact() (bool, error) {
-	conn, err := ns.nft()
+	conn, err := ns.firewallConn()
 	if err != nil {
 		return false, err
 	}
@@ -61,8 +61,8 @@ func (ns *Stack) FirewallIntact() (bool, error) {
 }
 
 // ElementComment returns the comment of the element with e's key.
-func (ns *Stack) ElementComment(e kernel.Element) (note string, ok bool, err error) {
-	conn, err := ns.nft()
+func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
+	conn, err := ns.firewallConn()
 	if err != nil {
 		return "", false, err
 	}
@@ -87,7 +87,7 @@ func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) erro
 func (ns *Stack) RemoveFastPath(device string) error { return ns.fastPath().Remove(device) }
 
 func (ns *Stack) fastPath() fastpath.Path {
-	return fastpath.New(fastpath.Namespace{Links: ns.Conn, Firewall: ns.nft})
+	return fastpath.New(fastpath.Namespace{Links: ns.Conn, Firewall: ns.firewallConn})
 }
 
 // ProbeAddresses asks on a device who has the addresses.
@@ -96,7 +96,7 @@ func (ns *Stack) ProbeAddresses(device string, from kernel.ProbeSender, addrs []
 	if err != nil {
 		return nil, err
 	}
-	err = ns.do(func() error {
+	err = ns.inNamespace(func() error {
 		holders, err = addrprobe.Probe(index, from, addrs)
 		return err
 	})
@@ -106,7 +106,7 @@ func (ns *Stack) ProbeAddresses(device string, from kernel.ProbeSender, addrs []
 	return holders, nil
 }
 
-func (ns *Stack) nft() (*nft.Conn, error) {
+func (ns *Stack) firewallConn() (*nft.Conn, error) {
 	if ns.firewall == nil {
 		conn, err := nft.Open(ns.path)
 		if err != nil {
@@ -117,6 +117,6 @@ func (ns *Stack) nft() (*nft.Conn, error) {
 	return ns.firewall, nil
 }
 
-// do runs fn in the namespace: /proc/sys/net shows the one of the thread that
+// inNamespace runs fn in the namespace: /proc/sys/net shows the one of the thread that
 // opens a file there.
-func (ns *Stack) do(fn func() error) error { return netns.DoIn(ns.path, fn) }
+func (ns *Stack) inNamespace(fn func() error) error { return netns.DoIn(ns.path, fn) }

@@ -14,7 +14,7 @@ import (
 
 // Each namespace has its own parameters, and the caller's are left alone.
 // Some go by rtnetlink, the others by files.
-func TestSysctlIsTheNamespacesOwn(t *testing.T) {
+func TestSysctlsArePerNamespace(t *testing.T) {
 	keys := []string{"net/ipv4/conf/lo/arp_notify", "net/ipv4/conf/lo/rp_filter", "net/ipv4/conf/lo/forwarding",
 		"net/ipv4/conf/lo/accept_local", "net/ipv4/conf/default/rp_filter", "net/ipv4/ip_forward"}
 	const none = "net/ipv4/conf/none/arp_notify"
@@ -52,7 +52,7 @@ func TestSysctlIsTheNamespacesOwn(t *testing.T) {
 }
 
 // What comes with a link's message is what the files say.
-func TestParamsOfALink(t *testing.T) {
+func TestLinkSysctlsMatchFiles(t *testing.T) {
 	ns, err := netstack.Open(netnstest.New(t))
 	if err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ const (
 	udSetComment = 7
 )
 
-// comment is user data that nft shows as a comment.
-func comment(typ byte, text string) []byte {
+// commentUserdata is user data that nft shows as a comment.
+func commentUserdata(typ byte, text string) []byte {
 	text = text[:min(len(text), 127)] // what nft itself allows (NFTNL_UDATA_COMMENT_MAXLEN)
 	b := append([]byte{typ, byte(len(text) + 1)}, text...)
 	return append(b, 0)

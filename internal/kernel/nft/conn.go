@@ -37,15 +37,15 @@ func messageType(typ uint16) uint16 { return unix.NFNL_SUBSYS_NFTABLES<<8 | typ 
 // newRequest begins a request about what a family has.
 func newRequest(typ, flags uint16, family kernel.Family) *netlink.Builder {
 	m := netlink.NewRequest(messageType(typ), flags)
-	m.Raw(header(family)...)
+	m.Raw(nfgenmsg(family)...)
 	return m
 }
 
 // headerLen is the length of a struct nfgenmsg.
 const headerLen = 4
 
-// header is a struct nfgenmsg.
-func header(f kernel.Family) []byte {
+// nfgenmsg is a struct nfgenmsg.
+func nfgenmsg(f kernel.Family) []byte {
 	number := byte(unix.NFPROTO_INET)
 	switch f {
 	case kernel.FamilyBridge:

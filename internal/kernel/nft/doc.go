@@ -1,6 +1,6 @@
 // Package nft keeps this project's nftables: two tables of constant rules, with
-// the sets by which networks and endpoints take part in them, and a table for the
-// shortcut of each network (shortcut.go), which filters nothing.
+// the sets by which networks and endpoints take part in them. Package fastpath has a table of its own for
+// each network, made of the same parts.
 //
 // The rules are in rules_inet.go and rules_bridge.go, and `nft list table inet
 // vxlan-driver` prints them with what each is for. What grows is in sets and maps, so that a packet passes
@@ -8,7 +8,7 @@
 // start adds a few elements whatever is there. Tables of other programs are
 // never touched.
 //
-// It speaks nfnetlink by itself (package nlmsg): of the Go libraries none can
-// declare a key by expression (`typeof … @th,96,24`, the VNI), without which a
-// listing cannot be loaded again, or look up a single element.
+// It writes the messages by itself. google/nftables cannot declare a key by expression (`typeof … @th,96,24`, the VNI),
+// without which nft could not load its own listing again, and has no fwd. It can look up a single element on its main
+// branch (November 2025, after v0.3.0).
 package nft

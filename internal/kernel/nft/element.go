@@ -11,9 +11,9 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// chunk is how many elements a message has at most: the list is one attribute,
+// elementsPerMessage is how many elements a message has at most: the list is one attribute,
 // and an element takes up to 120 bytes besides its comment.
-const chunk = 250
+const elementsPerMessage = 250
 
 // appendElements appends a message for each run of elements of one set. The sets are those of the tables.
 func (tx *Transaction) appendElements(tables []Table, typ, flags uint16, elements []kernel.Element) error {
@@ -26,8 +26,8 @@ func (tx *Transaction) appendElements(tables []Table, typ, flags uint16, element
 		if n < 0 {
 			n = len(elements)
 		}
-		n = min(n, chunk)
-		tx.add("elements of "+s.Name, typ, flags, s.Family, func(m *netlink.Builder) { s.list(m, t.Name, elements[:n]) })
+		n = min(n, elementsPerMessage)
+		tx.add("elements of "+s.Name, typ, flags, s.Family, func(m *netlink.Builder) { s.appendElementList(m, t.Name, elements[:n]) })
 		elements = elements[n:]
 	}
 	return nil
@@ -45,50 +45,50 @@ func declarationOf(tables []Table, s kernel.Set) (Table, Set, bool) {
 	return Table{}, Set{}, false
 }
 
-func (s Set) list(m *netlink.Builder, table string, elements []kernel.Element) {
+func (s Set) appendElementList(m *netlink.Builder, table string, elements []kernel.Element) {
 	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 	m.Text(unix.NFTA_SET_ELEM_LIST_SET, s.Name)
 	m.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func() {
 		for _, e := range elements {
-			s.element(m, e)
+			s.appendElement(m, e)
 		}
 	})
 }
 
-// element appends an element. Of a range of one part the kernel wants two: the
+// appendElement appends an element. Of a range of one part the kernel wants two: the
 // first key, and the one after the last.
-func (s Set) element(m *netlink.Builder, e kernel.Element) {
+func (s Set) appendElement(m *netlink.Builder, e kernel.Element) {
 	m.Nest(unix.NFTA_LIST_ELEM, func() {
-		value(m, unix.NFTA_SET_ELEM_KEY, e.Key.First())
+		appendValue(m, unix.NFTA_SET_ELEM_KEY, e.Key.First())
 		if s.flags()&setConcat != 0 {
-			value(m, elemKeyEnd, e.Key.Last())
+			appendValue(m, elemKeyEnd, e.Key.Last())
 		}
 		if e.Value.Chain() != "" {
 			m.Nest(unix.NFTA_SET_ELEM_DATA, func() { appendVerdict(m, unix.NFT_JUMP, e.Value.Chain()) })
 		} else if !e.Value.IsZero() {
-			value(m, unix.NFTA_SET_ELEM_DATA, e.Value.First())
+			appendValue(m, unix.NFTA_SET_ELEM_DATA, e.Value.First())
 		}
 		if e.Comment != "" {
-			m.Bytes(unix.NFTA_SET_ELEM_USERDATA, comment(udComment, e.Comment))
+			m.Bytes(unix.NFTA_SET_ELEM_USERDATA, commentUserdata(udComment, e.Comment))
 		}
 	})
 	if !s.Ranges || s.flags()&setConcat != 0 {
 		return
 	}
-	if end, ok := after(e.Key.Last()); ok {
+	if end, ok := nextKey(e.Key.Last()); ok {
 		m.Nest(unix.NFTA_LIST_ELEM, func() {
-			value(m, unix.NFTA_SET_ELEM_KEY, end)
+			appendValue(m, unix.NFTA_SET_ELEM_KEY, end)
 			m.Uint32BE(unix.NFTA_SET_ELEM_FLAGS, elemIntervalEnd)
 		})
 	}
 }
 
-func value(m *netlink.Builder, typ uint16, data []byte) {
+func appendValue(m *netlink.Builder, typ uint16, data []byte) {
 	m.Nest(typ, func() { m.Bytes(unix.NFTA_DATA_VALUE, data) })
 }
 
-// after returns the next key, unless there is none.
-func after(key []byte) (next []byte, ok bool) {
+// nextKey returns the next key, unless there is none.
+func nextKey(key []byte) (next []byte, ok bool) {
 	next = slices.Clone(key)
 	for i := len(next) - 1; i >= 0; i-- {
 		if next[i]++; next[i] != 0 {
@@ -119,7 +119,7 @@ func (c *Conn) lookUpElement(tables []Table, e kernel.Element) (f foundElement, 
 	}
 	// The acknowledgement ends the answers: of a range there are two.
 	m := newRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_ACK, s.Family)
-	s.list(m, t.Name, []kernel.Element{{Key: e.Key}})
+	s.appendElementList(m, t.Name, []kernel.Element{{Key: e.Key}})
 	answers, err := c.execute(m)
 	if isMissing(err) {
 		return f, false, nil

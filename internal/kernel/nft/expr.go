@@ -29,37 +29,37 @@ func newExpr(name string, fill func(*netlink.Builder)) Expr {
 }
 
 // loadAll puts several loads side by side in registers, each in a multiple of four bytes (nft's "a . b").
-func loadAll(loads []load) []Expr {
+func loadAll(loads []packetField) []Expr {
 	var exprs []Expr
 	reg := uint32(register)
 	for _, l := range loads {
-		exprs = append(exprs, l.to(reg))
+		exprs = append(exprs, l.loadTo(reg))
 		reg += uint32(l.size+3) / 4
 	}
 	return exprs
 }
 
 // match compares for equality.
-func match(l load, value ...byte) []Expr { return matchBy(l, unix.NFT_CMP_EQ, value) }
+func match(l packetField, value ...byte) []Expr { return matchBy(l, unix.NFT_CMP_EQ, value) }
 
 // matchBy compares by an operator (NFT_CMP_).
-func matchBy(l load, op uint32, value []byte) []Expr {
-	return []Expr{l.to(register), compareRegister(op, value)}
+func matchBy(l packetField, op uint32, value []byte) []Expr {
+	return []Expr{l.loadTo(register), compareRegister(op, value)}
 }
 
 // matchName compares with a name, which fills its register with zeros.
-func matchName(l load, name string) []Expr {
+func matchName(l packetField, name string) []Expr {
 	return match(l, append([]byte(name), make([]byte, l.size-len(name))...)...)
 }
 
 // matchRange compares with a range, both ends included.
-func matchRange(l load, first, last byte) []Expr {
+func matchRange(l packetField, first, last byte) []Expr {
 	return append(matchBy(l, unix.NFT_CMP_GTE, []byte{first}), matchBy(l, unix.NFT_CMP_LTE, []byte{last})...)
 }
 
 // matchMasked compares the bits in the mask.
-func matchMasked(l load, mask []byte, op uint32, value []byte) []Expr {
-	return []Expr{l.to(register), newExpr("bitwise", func(m *netlink.Builder) {
+func matchMasked(l packetField, mask []byte, op uint32, value []byte) []Expr {
+	return []Expr{l.loadTo(register), newExpr("bitwise", func(m *netlink.Builder) {
 		m.Uint32BE(unix.NFTA_BITWISE_SREG, register)
 		m.Uint32BE(unix.NFTA_BITWISE_DREG, register)
 		m.Uint32BE(unix.NFTA_BITWISE_LEN, uint32(len(mask)))
@@ -69,7 +69,7 @@ func matchMasked(l load, mask []byte, op uint32, value []byte) []Expr {
 }
 
 // matchBit tests a bit of a number of four bytes in the machine's byte order.
-func matchBit(l load, bit uint32) []Expr {
+func matchBit(l packetField, bit uint32) []Expr {
 	return matchMasked(l, native32(bit), unix.NFT_CMP_NEQ, make([]byte, 4))
 }
 
@@ -83,31 +83,31 @@ func compareRegister(op uint32, value []byte) Expr {
 }
 
 // inSet matches what is in a set (nft's "a . b @set").
-func inSet(set string, loads ...load) []Expr {
+func inSet(set string, loads ...packetField) []Expr {
 	return append(loadAll(loads), lookUp(set, 0, noRegister))
 }
 
 // notInSet matches what is not.
-func notInSet(set string, loads ...load) []Expr {
+func notInSet(set string, loads ...packetField) []Expr {
 	return append(loadAll(loads), lookUp(set, unix.NFT_LOOKUP_F_INV, noRegister))
 }
 
 // vmap follows the verdict that a map has.
-func vmap(name string, loads ...load) []Expr {
+func vmap(name string, loads ...packetField) []Expr {
 	return append(loadAll(loads), lookUp(name, 0, unix.NFT_REG_VERDICT))
 }
 
 // dnatByMap rewrites the destination to the address and port that a map has.
-func dnatByMap(family uint32, name string, loads ...load) []Expr {
+func dnatByMap(family uint32, name string, loads ...packetField) []Expr {
 	return append(loadAll(loads), lookUp(name, 0, register), nat(unix.NFT_NAT_DNAT, family, true))
 }
 
 // snatByMap rewrites the source to the address that a map has.
-func snatByMap(family uint32, name string, loads ...load) []Expr {
+func snatByMap(family uint32, name string, loads ...packetField) []Expr {
 	return append(loadAll(loads), lookUp(name, 0, register), nat(unix.NFT_NAT_SNAT, family, false))
 }
 
-// noRegister says that a lookup's value is not wanted.
+// noRegister stands for a lookup without a value.
 const noRegister = -1
 
 // lookUp asks a set for what is in the registers. A map's value goes to the register dreg.
@@ -147,7 +147,7 @@ func notrack() []Expr { return []Expr{newExpr("notrack", func(*netlink.Builder) 
 
 func accept() []Expr { return verdict(1, "") } // NF_ACCEPT
 
-// drop counts what it drops: a number that grows is the first thing to look for.
+// drop counts what it drops: in a search for a fault, a counter that grows is the first hint.
 func drop() []Expr {
 	return append([]Expr{newExpr("counter", func(*netlink.Builder) {})}, verdict(0, "")...) // NF_DROP
 }

@@ -8,14 +8,14 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// load is something of a packet, of size bytes, that can be put in a register.
-type load struct {
-	size int
-	to   func(reg uint32) Expr
+// packetField is a part or property of a packet, of size bytes, that can be loaded into a register.
+type packetField struct {
+	size   int
+	loadTo func(reg uint32) Expr
 }
 
-func meta(key uint32, size int) load {
-	return load{size, func(reg uint32) Expr {
+func metaField(key uint32, size int) packetField {
+	return packetField{size, func(reg uint32) Expr {
 		return newExpr("meta", func(m *netlink.Builder) {
 			m.Uint32BE(unix.NFTA_META_DREG, reg)
 			m.Uint32BE(unix.NFTA_META_KEY, key)
@@ -23,8 +23,8 @@ func meta(key uint32, size int) load {
 	}}
 }
 
-func payload(base uint32, offset, size int) load {
-	return load{size, func(reg uint32) Expr {
+func payloadField(base uint32, offset, size int) packetField {
+	return packetField{size, func(reg uint32) Expr {
 		return newExpr("payload", func(m *netlink.Builder) {
 			m.Uint32BE(unix.NFTA_PAYLOAD_DREG, reg)
 			m.Uint32BE(unix.NFTA_PAYLOAD_BASE, base)
@@ -34,8 +34,8 @@ func payload(base uint32, offset, size int) load {
 	}}
 }
 
-func ct(key uint32, size int) load {
-	return load{size, func(reg uint32) Expr {
+func ctField(key uint32, size int) packetField {
+	return packetField{size, func(reg uint32) Expr {
 		return newExpr("ct", func(m *netlink.Builder) {
 			m.Uint32BE(unix.NFTA_CT_DREG, reg)
 			m.Uint32BE(unix.NFTA_CT_KEY, key)
@@ -43,9 +43,9 @@ func ct(key uint32, size int) load {
 	}}
 }
 
-// fib asks the routing table.
-func fib(size int, result, flags uint32) load {
-	return load{size, func(reg uint32) Expr {
+// fibField asks the routing table.
+func fibField(size int, result, flags uint32) packetField {
+	return packetField{size, func(reg uint32) Expr {
 		return newExpr("fib", func(m *netlink.Builder) {
 			m.Uint32BE(unix.NFTA_FIB_DREG, reg)
 			m.Uint32BE(unix.NFTA_FIB_RESULT, result)
@@ -56,44 +56,44 @@ func fib(size int, result, flags uint32) load {
 
 // What rules look at.
 var (
-	iifname  = meta(unix.NFT_META_IIFNAME, 16)
-	oifname  = meta(unix.NFT_META_OIFNAME, 16)
-	iifkind  = meta(metaIIFKind, 16)
-	iiftype  = meta(unix.NFT_META_IIFTYPE, 2)
-	nfproto  = meta(unix.NFT_META_NFPROTO, 1)
-	l4proto  = meta(unix.NFT_META_L4PROTO, 1)
-	protocol = meta(unix.NFT_META_PROTOCOL, 2) // EtherType
+	iifname  = metaField(unix.NFT_META_IIFNAME, 16)
+	oifname  = metaField(unix.NFT_META_OIFNAME, 16)
+	iifkind  = metaField(metaIIFKind, 16)
+	iiftype  = metaField(unix.NFT_META_IIFTYPE, 2)
+	nfproto  = metaField(unix.NFT_META_NFPROTO, 1)
+	l4proto  = metaField(unix.NFT_META_L4PROTO, 1)
+	protocol = metaField(unix.NFT_META_PROTOCOL, 2) // EtherType
 
-	ipSaddr  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 4)
-	ipDaddr  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 4)
-	ip6Saddr = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 16)
-	ip6Daddr = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 16)
+	ipSaddr  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 4)
+	ipDaddr  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 4)
+	ip6Saddr = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 16)
+	ip6Daddr = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 16)
 	// First bytes, for prefixes of 8 bits.
-	ipSaddrFirst  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 1)
-	ipDaddrFirst  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 1)
-	ip6DaddrFirst = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 1)
+	ipSaddrFirst  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 1)
+	ipDaddrFirst  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 1)
+	ip6DaddrFirst = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 1)
 
-	dport      = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)
-	vni        = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 12, 3) // behind UDP's 8 bytes (RFC 7348, section 5)
-	etherDaddr = payload(unix.NFT_PAYLOAD_LL_HEADER, 0, 6)
-	etherSaddr = payload(unix.NFT_PAYLOAD_LL_HEADER, 6, 6)
+	dport      = payloadField(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)
+	vni        = payloadField(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 12, 3) // behind UDP's 8 bytes (RFC 7348, section 5)
+	etherDaddr = payloadField(unix.NFT_PAYLOAD_LL_HEADER, 0, 6)
+	etherSaddr = payloadField(unix.NFT_PAYLOAD_LL_HEADER, 6, 6)
 
-	vlanTag      = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 0, 2)
-	arpSenderMAC = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 6) // RFC 826, for Ethernet and IPv4
-	arpSenderIP  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 14, 4)
-	arpTargetIP  = payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 4)
-	icmp6Type    = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1)
-	ndTarget     = payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 8, 16) // RFC 4861, sections 4.3 and 4.4
+	vlanTag      = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 0, 2)
+	arpSenderMAC = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 6) // RFC 826, for Ethernet and IPv4
+	arpSenderIP  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 14, 4)
+	arpTargetIP  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 4)
+	icmp6Type    = payloadField(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1)
+	ndTarget     = payloadField(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 8, 16) // RFC 4861, sections 4.3 and 4.4
 
-	ctState     = ct(unix.NFT_CT_STATE, 4)
-	ctStatus    = ct(unix.NFT_CT_STATUS, 4)
-	ctDirection = ct(unix.NFT_CT_DIRECTION, 1) // 0 is that of the first packet
+	ctState     = ctField(unix.NFT_CT_STATE, 4)
+	ctStatus    = ctField(unix.NFT_CT_STATUS, 4)
+	ctDirection = ctField(unix.NFT_CT_DIRECTION, 1) // 0 is that of the first packet
 
 	// fibDaddrType is that of the destination address (linux/rtnetlink.h, RTN_).
-	fibDaddrType = fib(4, unix.NFT_FIB_RESULT_ADDRTYPE, unix.NFTA_FIB_F_DADDR)
+	fibDaddrType = fibField(4, unix.NFT_FIB_RESULT_ADDRTYPE, unix.NFTA_FIB_F_DADDR)
 	// fibDaddrIif is 1 if the way to the destination is by the device that the packet came from. The kernel
 	// stores a byte, but nft 1.0 and 1.1.3 can list four only; 1.1.7 knows both.
-	fibDaddrIif = fib(4, unix.NFT_FIB_RESULT_OIF, unix.NFTA_FIB_F_DADDR|unix.NFTA_FIB_F_IIF|unix.NFTA_FIB_F_PRESENT)
+	fibDaddrIif = fibField(4, unix.NFT_FIB_RESULT_OIF, unix.NFTA_FIB_F_DADDR|unix.NFTA_FIB_F_IIF|unix.NFTA_FIB_F_PRESENT)
 )
 
 // EtherTypes (IEEE 802 numbers).

@@ -77,7 +77,7 @@ var sample = []kernel.Element{
 }
 
 // What nft prints must be a file that it reads, and read as the same.
-func TestTheListingLoadsAgain(t *testing.T) {
+func TestListingLoadsAgain(t *testing.T) {
 	c, sh := open(t)
 	apply(t, c, kernel.SetFirewall{Elements: sample})
 	listing := sh("nft list ruleset")
@@ -100,7 +100,7 @@ func TestTheListingLoadsAgain(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyDidToTheRulesIsSeen(t *testing.T) {
+func TestRuleDriftDetected(t *testing.T) {
 	tests := map[string]string{
 		"flushed":          "nft flush ruleset",
 		"a rule deleted":   "nft flush chain inet vxlan-driver forward",
@@ -168,7 +168,7 @@ func TestElementsComeAndGo(t *testing.T) {
 }
 
 // A range of ports is many elements, in one transaction.
-func TestManyElements(t *testing.T) {
+func TestManyElementsInOneTransaction(t *testing.T) {
 	c, sh := open(t)
 	apply(t, c, kernel.SetFirewall{})
 	var many []kernel.Element
@@ -186,7 +186,7 @@ func TestManyElements(t *testing.T) {
 }
 
 // The comment must change with the rules, or a program would take another version's for its own.
-func TestTheVersionIsThatOfTheRules(t *testing.T) {
+func TestRulesVersion(t *testing.T) {
 	for _, table := range tables {
 		if want := table.Hash(); table.Version != want {
 			t.Errorf("table %s: version %q, want %q", table.Family, table.Version, want)

@@ -24,7 +24,7 @@ func matchND() []Expr {
 var bridgeTable = Table{
 	Family:     kernel.FamilyBridge,
 	Name:       kernel.FirewallTable,
-	Version:    "3f5a7919c69e",
+	Version:    "fadba9b145cf",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.FromPort, Comment: "checks of frames from a bridge port", Key: []Field{typeDevice}, Value: verdictValue},
@@ -64,7 +64,7 @@ var bridgeTable = Table{
 //
 // The table sees a frame without its VLAN tag, and a receiver takes off one more that is of VLAN 0
 // (a priority tag, IEEE 802.1Q). So ARP behind two of them would pass unseen.
-func tunnelRules(device load, ndChain string) []Rule {
+func tunnelRules(device packetField, ndChain string) []Rule {
 	return []Rule{
 		rule("IPv4 needs no check", EtherType(EtherIPv4), accept()),
 		rule("VLAN tag behind a tag", EtherType(EtherVLAN), Jump("priority_tag")),
@@ -77,7 +77,7 @@ func tunnelRules(device load, ndChain string) []Rule {
 
 // ndRules are in a chain of their own, as is "priority_tag": otherwise nft would print the target by
 // the type's name or not, by its version, and so not always read its own listing.
-func ndRules(device load) []Rule {
+func ndRules(device packetField) []Rule {
 	return []Rule{
 		rule("ND from the gateway", EtherType(EtherIPv6), inSet("gateways6", device, ip6Saddr), drop()),
 		rule("ND for the gateway", inSet("gateways_nd", device, ndTarget), drop()),

@@ -100,7 +100,7 @@ var (
 // metaUdata names something about a packet by its number (NFT_META_).
 func metaUdata(key uint32) []byte {
 	const metaExpr = 9 // EXPR_META
-	return append(tlv(0, native32(metaExpr)), tlv(1, tlv(0, native32(key)))...)
+	return append(userdataTLV(0, native32(metaExpr)), userdataTLV(1, userdataTLV(0, native32(key)))...)
 }
 
 // payloadUdata names a header field by nft's numbers of the protocol and the
@@ -108,13 +108,15 @@ func metaUdata(key uint32) []byte {
 func payloadUdata(numbers ...uint32) []byte {
 	var b []byte
 	for i, n := range numbers {
-		b = append(b, tlv(byte(i), native32(n))...)
+		b = append(b, userdataTLV(byte(i), native32(n))...)
 	}
 	const payloadExpr = 7 // EXPR_PAYLOAD
-	return append(tlv(0, native32(payloadExpr)), tlv(1, b)...)
+	return append(userdataTLV(0, native32(payloadExpr)), userdataTLV(1, b)...)
 }
 
-func tlv(typ byte, value []byte) []byte { return append([]byte{typ, byte(len(value))}, value...) }
+func userdataTLV(typ byte, value []byte) []byte {
+	return append([]byte{typ, byte(len(value))}, value...)
+}
 
 // userdata is what nft reads back to show the set as it was declared.
 func (s Set) userdata() []byte {
@@ -125,20 +127,20 @@ func (s Set) userdata() []byte {
 			order = 1 // the machine's
 		}
 	}
-	b := tlv(0, native32(order))
+	b := userdataTLV(0, native32(order))
 	if s.Key[0].udata != nil {
 		const concatExpr = 13 // EXPR_CONCAT
 		var parts []byte
 		for i, f := range s.Key {
-			parts = append(parts, tlv(byte(i), f.udata)...)
+			parts = append(parts, userdataTLV(byte(i), f.udata)...)
 		}
-		b = append(b, tlv(3, append(tlv(0, native32(concatExpr)), tlv(1, parts)...))...) // NFTNL_UDATA_SET_KEY_TYPEOF
+		b = append(b, userdataTLV(3, append(userdataTLV(0, native32(concatExpr)), userdataTLV(1, parts)...))...) // NFTNL_UDATA_SET_KEY_TYPEOF
 	}
-	return append(b, comment(udSetComment, s.Comment)...)
+	return append(b, commentUserdata(udSetComment, s.Comment)...)
 }
 
-// id joins the types of the fields, six bits each.
-func id(fields []Field) uint32 {
+// joinedTypes joins the types of the fields, six bits each.
+func joinedTypes(fields []Field) uint32 {
 	var n uint32
 	for _, f := range fields {
 		n = n<<6 | f.id
@@ -146,7 +148,7 @@ func id(fields []Field) uint32 {
 	return n
 }
 
-func size(fields []Field) int {
+func joinedSize(fields []Field) int {
 	if len(fields) == 1 {
 		return fields[0].size
 	}
@@ -157,28 +159,28 @@ func size(fields []Field) int {
 	return n
 }
 
-// declare appends what makes the set. A set that is there stays, if it is the same.
-func (s Set) declare(tx *Transaction, table string, number uint32) {
+// appendTo appends what makes the set. A set that is there stays, if it is the same.
+func (s Set) appendTo(tx *Transaction, table string, number uint32) {
 	tx.add("add set "+s.Name, unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, s.Family, func(b *netlink.Builder) {
 		b.Text(unix.NFTA_SET_TABLE, table)
 		b.Text(unix.NFTA_SET_NAME, s.Name)
 		b.Uint32BE(unix.NFTA_SET_FLAGS, s.flags())
-		b.Uint32BE(unix.NFTA_SET_KEY_TYPE, id(s.Key))
-		b.Uint32BE(unix.NFTA_SET_KEY_LEN, uint32(size(s.Key)))
+		b.Uint32BE(unix.NFTA_SET_KEY_TYPE, joinedTypes(s.Key))
+		b.Uint32BE(unix.NFTA_SET_KEY_LEN, uint32(joinedSize(s.Key)))
 		if s.Value != nil {
-			b.Uint32BE(unix.NFTA_SET_DATA_TYPE, id(s.Value))
-			b.Uint32BE(unix.NFTA_SET_DATA_LEN, uint32(size(s.Value)))
+			b.Uint32BE(unix.NFTA_SET_DATA_TYPE, joinedTypes(s.Value))
+			b.Uint32BE(unix.NFTA_SET_DATA_LEN, uint32(joinedSize(s.Value)))
 		}
 		b.Uint32BE(unix.NFTA_SET_ID, number)
 		b.Bytes(setUserdata, s.userdata())
 		if s.flags()&setConcat != 0 {
-			b.Nest(unix.NFTA_SET_DESC, func() { b.Nest(setDescConcat, func() { s.describe(b) }) })
+			b.Nest(unix.NFTA_SET_DESC, func() { b.Nest(setDescConcat, func() { s.appendFieldLengths(b) }) })
 		}
 	})
 }
 
-// describe tells the kernel where in a key of several ranges each begins.
-func (s Set) describe(b *netlink.Builder) {
+// appendFieldLengths tells the kernel where in a key of several ranges each begins.
+func (s Set) appendFieldLengths(b *netlink.Builder) {
 	for _, f := range s.Key {
 		b.Nest(unix.NFTA_LIST_ELEM, func() { b.Uint32BE(setFieldLen, uint32(f.size)) })
 	}
@@ -212,7 +214,7 @@ func (t Table) Comment() string {
 	return "rules " + t.Version + " of vxlan-driver; " + t.RestoredBy + " restores them"
 }
 
-func (c Chain) declare(tx *Transaction, t Table) {
+func (c Chain) appendTo(tx *Transaction, t Table) {
 	tx.add("add chain "+c.Name, unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, t.Family, func(b *netlink.Builder) {
 		b.Text(unix.NFTA_CHAIN_TABLE, t.Name)
 		b.Text(unix.NFTA_CHAIN_NAME, c.Name)
@@ -231,7 +233,7 @@ func (c Chain) declare(tx *Transaction, t Table) {
 	})
 }
 
-func (r Rule) append(tx *Transaction, t Table, chain string) {
+func (r Rule) appendTo(tx *Transaction, t Table, chain string) {
 	tx.add("add rule "+chain+" ("+r.Comment+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, t.Family, func(b *netlink.Builder) {
 		b.Text(unix.NFTA_RULE_TABLE, t.Name)
 		b.Text(unix.NFTA_RULE_CHAIN, chain)
@@ -240,6 +242,6 @@ func (r Rule) append(tx *Transaction, t Table, chain string) {
 				e(b)
 			}
 		})
-		b.Bytes(unix.NFTA_RULE_USERDATA, comment(udComment, r.Comment))
+		b.Bytes(unix.NFTA_RULE_USERDATA, commentUserdata(udComment, r.Comment))
 	})
 }

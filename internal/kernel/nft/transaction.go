@@ -34,7 +34,7 @@ func (tx *Transaction) addMarker(typ uint16) {
 func (tx *Transaction) add(step string, typ, flags uint16, family kernel.Family, fill func(*netlink.Builder)) {
 	tx.steps = append(tx.steps, step)
 	tx.messages.Message(messageType(typ), flags, func() {
-		tx.messages.Raw(header(family)...)
+		tx.messages.Raw(nfgenmsg(family)...)
 		fill(&tx.messages.Builder)
 	})
 }
@@ -62,10 +62,10 @@ func (tx *Transaction) AddTable(t Table) { tx.addTable(t, t.Comment()) }
 func (tx *Transaction) addTable(t Table, text string) {
 	tx.add("add table "+string(t.Family), unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, t.Family, func(m *netlink.Builder) {
 		m.Text(unix.NFTA_TABLE_NAME, t.Name)
-		m.Bytes(tableUserdata, comment(udComment, text))
+		m.Bytes(tableUserdata, commentUserdata(udComment, text))
 	})
 	for i, s := range t.Sets {
-		s.declare(tx, t.Name, uint32(i+1))
+		s.appendTo(tx, t.Name, uint32(i+1))
 	}
 	tx.AddChains(t, t.Chains...)
 }
@@ -80,11 +80,11 @@ func (tx *Transaction) DeleteTable(t Table) {
 // AddChains appends what makes chains of a table with their rules. All chains come first, as rules jump to them.
 func (tx *Transaction) AddChains(t Table, chains ...Chain) {
 	for _, c := range chains {
-		c.declare(tx, t)
+		c.appendTo(tx, t)
 	}
 	for _, c := range chains {
 		for _, r := range c.Rules {
-			r.append(tx, t, c.Name)
+			r.appendTo(tx, t, c.Name)
 		}
 	}
 }

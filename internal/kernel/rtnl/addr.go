@@ -13,7 +13,10 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// foundAddr is an address with where and what it is.
+// addressTable has the addresses of links.
+type addressTable struct{ linkReader }
+
+// foundAddr is an address with its link and properties.
 type foundAddr struct {
 	netip.Prefix
 	index     uint32
@@ -21,8 +24,8 @@ type foundAddr struct {
 	temporary bool // made by IPv6 privacy extensions (RFC 8981)
 }
 
-// addrs returns a link's addresses of global scope.
-func (c *Conn) addrs(index uint32) ([]kernel.Addr, error) {
+// globalAddrs returns a link's addresses of global scope.
+func (c addressTable) globalAddrs(index uint32) ([]kernel.Addr, error) {
 	found, err := c.findAddrs(unix.AF_UNSPEC, index)
 	if err != nil {
 		return nil, err
@@ -37,7 +40,7 @@ func (c *Conn) addrs(index uint32) ([]kernel.Addr, error) {
 }
 
 // findAddrs returns the addresses on the link, or for 0 on all links.
-func (c *Conn) findAddrs(family uint8, index uint32) ([]foundAddr, error) {
+func (c addressTable) findAddrs(family uint8, index uint32) ([]foundAddr, error) {
 	msgs, err := c.Dump(unix.RTM_GETADDR, addrMessage(family, 0, 0, index))
 	if err != nil {
 		return nil, err
@@ -67,9 +70,9 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 	for typ, b := range netlink.Attrs(msg[unix.SizeofIfAddrmsg:]) {
 		switch typ {
 		case unix.IFA_LOCAL:
-			local = ip(b)
+			local = parseIP(b)
 		case unix.IFA_ADDRESS: // the peer's, if there is a local one too
-			address = ip(b)
+			address = parseIP(b)
 		}
 	}
 	if !local.IsValid() {
@@ -80,17 +83,16 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 }
 
 // addAddr adds the address unless the link has it.
-func (c *Conn) addAddr(name string, a kernel.Addr) error {
-	index, err := c.index(name)
+func (c addressTable) addAddr(name string, a kernel.Addr) error {
+	index, err := c.indexOf(name)
 	if err != nil {
 		return err
 	}
 	err = c.newAddr(index, a)
 	if !errors.Is(err, unix.EEXIST) || !a.Prefix.Addr().Is6() {
-		return unlessExists(err)
+		return ignoreExists(err)
 	}
-	// IPv6 says the same of the same address with another length, which is not
-	// what was asked for.
+	// For IPv6 the error is the same where the link has the address with another prefix length.
 	found, lookup := c.findAddrs(unix.AF_INET6, index)
 	if lookup == nil && slices.ContainsFunc(found, func(f foundAddr) bool { return f.Prefix == a.Prefix }) {
 		return nil
@@ -98,7 +100,7 @@ func (c *Conn) addAddr(name string, a kernel.Addr) error {
 	return fmt.Errorf("%w: the link has it with another prefix length", err)
 }
 
-func (c *Conn) newAddr(index uint32, a kernel.Addr) error {
+func (c addressTable) newAddr(index uint32, a kernel.Addr) error {
 	var flags uint8
 	if a.NoDAD && a.Prefix.Addr().Is6() {
 		flags = unix.IFA_F_NODAD
@@ -114,11 +116,11 @@ func (c *Conn) newAddr(index uint32, a kernel.Addr) error {
 // valid for ever.
 var deprecated = []byte{4: 0xff, 0xff, 0xff, 0xff, 15: 0}
 
-// delAddr removes the address, and only that one: where promote_secondaries is
-// off, the kernel removes with the first IPv4 address of a subnet all others of
-// that subnet (__inet_del_ifa in net/ipv4/devinet.c), so those are added again.
-func (c *Conn) delAddr(name string, a kernel.Addr) error {
-	index, err := c.index(name)
+// delAddr removes the address, and only that one. Where promote_secondaries is
+// off, the kernel removes all IPv4 addresses of a subnet with the first one
+// (__inet_del_ifa in net/ipv4/devinet.c). So the others are added again.
+func (c addressTable) delAddr(name string, a kernel.Addr) error {
+	index, err := c.indexOf(name)
 	if err != nil {
 		return err
 	}
@@ -135,20 +137,20 @@ func (c *Conn) delAddr(name string, a kernel.Addr) error {
 		if o.Prefix == a.Prefix || o.Masked() != a.Prefix.Masked() {
 			continue
 		}
-		if err := unlessExists(c.newAddr(index, kernel.Addr{Prefix: o.Prefix})); err != nil {
+		if err := ignoreExists(c.newAddr(index, kernel.Addr{Prefix: o.Prefix})); err != nil {
 			return fmt.Errorf("keep %s: %w", o.Prefix, err)
 		}
 	}
 	return nil
 }
 
-func (c *Conn) changeAddr(typ, how uint16, index uint32, flags uint8, p netip.Prefix, attrs ...netlink.Attr) error {
+func (c addressTable) changeAddr(typ, how uint16, index uint32, flags uint8, p netip.Prefix, attrs ...netlink.Attr) error {
 	addr := p.Addr().Unmap()
 	attrs = append(attrs, attrIP(unix.IFA_LOCAL, addr), attrIP(unix.IFA_ADDRESS, addr))
-	return notFound(c.Change(typ, how, addrMessage(family(addr), p.Bits(), flags, index), attrs...))
+	return notFound(c.Change(typ, how, addrMessage(addressFamily(addr), p.Bits(), flags, index), attrs...))
 }
 
-func unlessExists(err error) error {
+func ignoreExists(err error) error {
 	if errors.Is(err, unix.EEXIST) {
 		return nil
 	}

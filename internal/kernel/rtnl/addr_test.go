@@ -11,7 +11,7 @@ import (
 	"vxlan-driver/internal/kernel/rtnl"
 )
 
-func TestAddrs(t *testing.T) {
+func TestAddressesComeAndGo(t *testing.T) {
 	h := newHost(t)
 	h.apply(bridge("br0"), bridge("br1"), kernel.SetUp{Name: "br0"}, addAddr("br1", "10.9.0.1/24"))
 	for range 2 {
@@ -48,7 +48,7 @@ func TestDelAddrKeepsTheOthers(t *testing.T) {
 	}
 }
 
-func TestAddAddrWithAnotherLength(t *testing.T) {
+func TestIPv6AddressWithAnotherLengthIsRefused(t *testing.T) {
 	h := newHost(t)
 	h.apply(bridge("br0"), addAddr("br0", "fd00::1/64"))
 	err := h.refuses(addAddr("br0", "fd00::1/80"), "another prefix length")
@@ -65,7 +65,7 @@ func route(name string, typ kernel.RouteType, dst, via string, metric uint32) ke
 	return kernel.AddRoute{Name: name, Route: r}
 }
 
-func TestRoutes(t *testing.T) {
+func TestRoutesOfTwoNetworksStayApart(t *testing.T) {
 	h := newHost(t)
 	if l := h.link("lo"); len(l.Routes) != 0 {
 		t.Errorf("an empty namespace has routes: %v", l.Routes)
@@ -140,7 +140,7 @@ func TestRouteMetricAndGateway(t *testing.T) {
 	h.refuses(route("eth0", kernel.RouteUnicast, "0.0.0.0/0", "192.0.2.1", 0), "ip route append 0.0.0.0/0 via 192.0.2.1", "gateway")
 }
 
-func TestHost(t *testing.T) {
+func TestUnderlayInterfaces(t *testing.T) {
 	h := underlay(t)
 	i, err := h.Interface("phys")
 	if err != nil || i.Name != "phys" || i.MTU != 1500 || !i.Up {
@@ -158,7 +158,7 @@ func TestHost(t *testing.T) {
 	}
 }
 
-func TestDefaultInterface(t *testing.T) {
+func TestDefaultRouteInterface(t *testing.T) {
 	h := underlay(t)
 	check := func(want4, want6 string) {
 		t.Helper()

@@ -10,7 +10,7 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// ErrExists says that what was to be created is there already. For a VXLAN
+// ErrExists says that the object exists already. For a VXLAN
 // device it may be another one, with the same VNI and port. It is the kernel's
 // EEXIST.
 const ErrExists = unix.EEXIST
@@ -19,13 +19,13 @@ const ErrExists = unix.EEXIST
 // with the kernel's own explanation, if it gave one. A link that isn't there is
 // kernel.ErrNotFound, except to a change that deletes.
 func (c *Conn) Apply(ch kernel.Change) error {
-	if err := c.apply(ch); err != nil {
+	if err := c.applyChange(ch); err != nil {
 		return fmt.Errorf("%s: %w", ch, err)
 	}
 	return nil
 }
 
-func (c *Conn) apply(ch kernel.Change) error {
+func (c *Conn) applyChange(ch kernel.Change) error {
 	switch ch := ch.(type) {
 	case kernel.CreateLink:
 		return c.createLink(ch.Link)
@@ -52,24 +52,23 @@ func (c *Conn) apply(ch kernel.Change) error {
 	case kernel.AddAddr:
 		return c.addAddr(ch.Name, ch.Addr)
 	case kernel.DelAddr:
-		return unlessGone(c.delAddr(ch.Name, ch.Addr))
+		return ignoreGone(c.delAddr(ch.Name, ch.Addr))
 	case kernel.AddRoute:
 		return c.addRoute(ch.Name, ch.Route)
 	case kernel.AddFDB:
 		return c.changeEntry(ch.Name, ch)
 	case kernel.DelFDB:
-		return unlessGone(c.changeEntry(ch.Name, ch))
+		return ignoreGone(c.changeEntry(ch.Name, ch))
 	case kernel.AddStatic:
 		return c.changeEntry(ch.Name, ch)
 	case kernel.DelStatic:
-		return unlessGone(c.changeEntry(ch.Name, ch))
+		return ignoreGone(c.changeEntry(ch.Name, ch))
 	}
 	return errors.New("unknown change") // a type added to package kernel only
 }
 
-// unlessGone accepts that what was to be deleted is not there, or nor is the link
-// that it was on.
-func unlessGone(err error) error {
+// ignoreGone accepts the errors of a deletion whose object, or whose link, does not exist.
+func ignoreGone(err error) error {
 	for _, gone := range []error{kernel.ErrNotFound, unix.ENODEV, unix.ENOENT, unix.EADDRNOTAVAIL} {
 		if errors.Is(err, gone) {
 			return nil

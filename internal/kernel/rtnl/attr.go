@@ -18,16 +18,16 @@ func linkMessage(index uint32, flags, mask uint32) []byte {
 	return binary.NativeEndian.AppendUint32(m, mask)
 }
 
-func mac(b []byte) (m kernel.MAC) {
+func parseMAC(b []byte) (m kernel.MAC) {
 	if len(b) == len(m) {
 		copy(m[:], b)
 	}
 	return m
 }
 
-// ip reads an address. Four bytes are IPv4 and sixteen IPv6, as in the kernel;
+// parseIP reads an address. Four bytes are IPv4 and sixteen IPv6, as in the kernel;
 // there is no IPv4 mapped into IPv6 unless the kernel has one.
-func ip(b []byte) netip.Addr {
+func parseIP(b []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
@@ -36,14 +36,14 @@ func attrIP(typ uint16, a netip.Addr) netlink.Attr {
 	return netlink.BytesAttr(typ, a.Unmap().AsSlice())
 }
 
-func family(a netip.Addr) uint8 {
+func addressFamily(a netip.Addr) uint8 {
 	if a.Unmap().Is4() {
 		return unix.AF_INET
 	}
 	return unix.AF_INET6
 }
 
-func flag(b bool) uint8 {
+func boolByte(b bool) uint8 {
 	if b {
 		return 1
 	}

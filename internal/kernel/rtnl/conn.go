@@ -12,7 +12,13 @@ import (
 
 // Conn is a connection to the kernel that speaks of one network namespace. It
 // is for one goroutine at a time.
-type Conn struct{ socket *netlink.Conn }
+type Conn struct {
+	linkReader
+	linkWriter
+	addressTable
+	routeTable
+	forwarding
+}
 
 // Open connects to the namespace at nspath, or for "" to the one that the caller
 // is in. An error about the path is one of netns.Open.
@@ -21,14 +27,62 @@ func Open(nspath string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
-	return &Conn{socket}, nil
+	r := linkReader{requester{socket}}
+	return &Conn{r, linkWriter{r}, addressTable{r}, routeTable{r}, forwarding{r}}, nil
 }
 
 // Close closes the connection.
 func (c *Conn) Close() { c.socket.Close() }
 
+// Link returns the link with the name or alternative name, or an error that is
+// kernel.ErrNotFound.
+//
+// NoLinkLocal is true also where the link has no IPv6 at all. A master or an
+// underlay device in another namespace has no name here and is "".
+func (c *Conn) Link(name string, f kernel.Facets) (kernel.Link, error) {
+	l, err := c.readLink(name, f)
+	if err != nil {
+		return kernel.Link{}, fmt.Errorf("read link %s: %w", name, err)
+	}
+	return l, nil
+}
+
+func (c *Conn) readLink(name string, f kernel.Facets) (kernel.Link, error) {
+	msg, err := c.linkByName(name, 0)
+	if err != nil {
+		return kernel.Link{}, err
+	}
+	raw := parseLink(msg)
+	l, err := c.resolveNames(raw)
+	if err != nil {
+		return l, err
+	}
+	if f&kernel.FacetSysctls != 0 {
+		l.Sysctls = parseParams(raw.spec, l.Name)
+	}
+	if f&kernel.FacetAddrs != 0 {
+		if l.Addrs, err = c.globalAddrs(raw.index); err != nil {
+			return l, fmt.Errorf("addresses: %w", err)
+		}
+	}
+	if f&kernel.FacetRoutes != 0 {
+		if l.Routes, err = c.linkRoutes(raw.index); err != nil {
+			return l, fmt.Errorf("routes: %w", err)
+		}
+	}
+	if f&kernel.FacetFDB != 0 && l.Kind == kernel.KindVXLAN {
+		if l.FDB, err = c.tunnelEntries(raw.index, l.Tunnel.Group); err != nil {
+			return l, fmt.Errorf("FDB: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// requester sends requests.
+type requester struct{ socket *netlink.Conn }
+
 // Get asks for one object. Body is the fixed part of the request, as in the kernel's headers.
-func (c *Conn) Get(typ uint16, body []byte, attrs ...netlink.Attr) ([]byte, error) {
+func (c requester) Get(typ uint16, body []byte, attrs ...netlink.Attr) ([]byte, error) {
 	answers, err := c.execute(typ, 0, body, attrs)
 	if err != nil {
 		return nil, err
@@ -40,24 +94,24 @@ func (c *Conn) Get(typ uint16, body []byte, attrs ...netlink.Attr) ([]byte, erro
 }
 
 // Dump asks for all objects that match the request.
-func (c *Conn) Dump(typ uint16, body []byte, attrs ...netlink.Attr) ([][]byte, error) {
+func (c requester) Dump(typ uint16, body []byte, attrs ...netlink.Attr) ([][]byte, error) {
 	return c.execute(typ, unix.NLM_F_DUMP, body, attrs)
 }
 
 // Change asks for a modification.
-func (c *Conn) Change(typ, flags uint16, body []byte, attrs ...netlink.Attr) error {
+func (c requester) Change(typ, flags uint16, body []byte, attrs ...netlink.Attr) error {
 	_, err := c.execute(typ, flags|unix.NLM_F_ACK, body, attrs)
 	return err
 }
 
-func (c *Conn) execute(typ, flags uint16, body []byte, attrs []netlink.Attr) ([][]byte, error) {
+func (c requester) execute(typ, flags uint16, body []byte, attrs []netlink.Attr) ([][]byte, error) {
 	request := netlink.NewRequest(typ, flags)
 	request.Raw(body...)
 	request.Attrs(attrs...)
 	return c.socket.Execute(request)
 }
 
-// notFound says in the vocabulary's words that there is no such link.
+// notFound returns kernel.ErrNotFound for the kernel's error.
 func notFound(err error) error {
 	if errors.Is(err, unix.ENODEV) {
 		return kernel.ErrNotFound

@@ -39,7 +39,7 @@ func TestKernelFilters(t *testing.T) {
 			kernel.AddFDB{Name: vx, FDB: kernel.FDB{MAC: kernel.MAC{2}, Dst: local.Next()}})
 	}
 	index := func(name string) uint32 {
-		n, err := c.index(name)
+		n, err := c.indexOf(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestKernelFilters(t *testing.T) {
 		}
 	}
 	count("ports", 1)(c.withMaster(br))
-	count("links without a master", 11)(c.withMaster(noMaster)) // the bridges, and lo
+	count("links without a master", 11)(c.withMaster(withoutMaster)) // the bridges, and lo
 	count("tunnels", 10)(c.tunnelMessages())
 	count("addresses", 1)(c.Dump(unix.RTM_GETADDR, addrMessage(unix.AF_UNSPEC, 0, 0, br)))
 	// The entry of the bridge for its port comes along with that of the device.

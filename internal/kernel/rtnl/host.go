@@ -32,7 +32,7 @@ func (c *Conn) readInterface(name string) (kernel.Interface, error) {
 		return kernel.Interface{}, err
 	}
 	l := parseLink(msg)
-	addrs, err := c.addrs(l.index)
+	addrs, err := c.globalAddrs(l.index)
 	if err != nil {
 		return kernel.Interface{}, fmt.Errorf("addresses: %w", err)
 	}
@@ -46,7 +46,7 @@ func (c *Conn) readInterface(name string) (kernel.Interface, error) {
 // InterfaceByAddr returns the interface that has the address, whatever its scope.
 func (c *Conn) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
 	addr = addr.Unmap().WithZone("")
-	found, err := c.findAddrs(family(addr), 0)
+	found, err := c.findAddrs(addressFamily(addr), 0)
 	if err != nil {
 		return kernel.Interface{}, fmt.Errorf("find address %s: %w", addr, err)
 	}
@@ -126,7 +126,7 @@ func (c *Conn) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
 func (c *Conn) routeTo(dst netip.Addr, via string) (kernel.Path, error) {
 	attrs := []netlink.Attr{attrIP(unix.RTA_DST, dst)}
 	if via != "" {
-		index, err := c.index(via)
+		index, err := c.indexOf(via)
 		if errors.Is(err, kernel.ErrNotFound) {
 			return kernel.Path{}, nil
 		}
@@ -149,7 +149,7 @@ func (c *Conn) routeTo(dst netip.Addr, via string) (kernel.Path, error) {
 
 // lookupMessage is a struct rtmsg (linux/rtnetlink.h) that asks for the route to one address.
 func lookupMessage(dst netip.Addr, flags uint32) []byte {
-	m := []byte{family(dst), uint8(dst.BitLen()), 0, 0, 0, 0, 0, 0}
+	m := []byte{addressFamily(dst), uint8(dst.BitLen()), 0, 0, 0, 0, 0, 0}
 	return binary.NativeEndian.AppendUint32(m, flags)
 }
 
@@ -180,7 +180,7 @@ func (c *Conn) parsePath(msg []byte) (kernel.Path, error) {
 		case unix.RTA_OIF:
 			index = netlink.Uint32(b)
 		case unix.RTA_PREFSRC:
-			p.Source = ip(b)
+			p.Source = parseIP(b)
 		}
 	}
 	p.Interface, err = c.NameOf(index)

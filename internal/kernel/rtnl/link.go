@@ -3,6 +3,7 @@ package rtnl
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -17,55 +18,13 @@ const (
 	maxAltName  = 127    // ALTIFNAMSIZ less the terminating zero
 )
 
-// Link returns the link with the name or alternative name, or an error that is
-// kernel.ErrNotFound.
-//
-// NoLinkLocal is true also where the link has no IPv6 at all. A master or an
-// underlay device in another namespace has no name here and is "".
-func (c *Conn) Link(name string, f kernel.Facets) (kernel.Link, error) {
-	l, err := c.link(name, f)
-	if err != nil {
-		return kernel.Link{}, fmt.Errorf("read link %s: %w", name, err)
-	}
-	return l, nil
-}
+// linkReader reads links.
+type linkReader struct{ requester }
 
-func (c *Conn) link(name string, f kernel.Facets) (kernel.Link, error) {
-	msg, err := c.linkByName(name, 0)
-	if err != nil {
-		return kernel.Link{}, err
-	}
-	raw := parseLink(msg)
-	l, err := c.named(raw)
-	if err != nil {
-		return l, err
-	}
-	if f&kernel.FacetSysctls != 0 {
-		l.Sysctls = parseParams(raw.spec, l.Name)
-	}
-	if f&kernel.FacetAddrs != 0 {
-		if l.Addrs, err = c.addrs(raw.index); err != nil {
-			return l, fmt.Errorf("addresses: %w", err)
-		}
-	}
-	if f&kernel.FacetRoutes != 0 {
-		if l.Routes, err = c.routes(raw.index); err != nil {
-			return l, fmt.Errorf("routes: %w", err)
-		}
-	}
-	if f&kernel.FacetFDB != 0 && l.Kind == kernel.KindVXLAN {
-		if l.FDB, err = c.fdb(raw.index, l.Tunnel.Group); err != nil {
-			return l, fmt.Errorf("FDB: %w", err)
-		}
-	}
-	return l, nil
-}
-
-// Ports returns the names of a bridge's ports. The kernel picks them from all
-// links of the namespace, which costs it a look at each and no message:
-// half a microsecond on Linux 6.18.
-func (c *Conn) Ports(bridge string) ([]string, error) {
-	index, err := c.index(bridge)
+// Ports returns the names of a bridge's ports. The kernel looks for them among all
+// links of the namespace, which takes half a microsecond for each on Linux 6.18.
+func (c linkReader) Ports(bridge string) ([]string, error) {
+	index, err := c.indexOf(bridge)
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
@@ -82,10 +41,10 @@ func (c *Conn) Ports(bridge string) ([]string, error) {
 	return names, nil
 }
 
-// PortLinks returns a bridge's ports as Link does, with no facet but Params. To ask for all at once
-// takes a seventh of asking for each.
-func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
-	index, err := c.index(bridge)
+// PortLinks returns a bridge's ports as Link does, with no facet but FacetSysctls. One request for all
+// takes a seventh of one for each.
+func (c linkReader) PortLinks(bridge string) ([]kernel.Link, error) {
+	index, err := c.indexOf(bridge)
 	if err != nil {
 		return nil, fmt.Errorf("read ports of %s: %w", bridge, err)
 	}
@@ -107,16 +66,18 @@ func (c *Conn) PortLinks(bridge string) ([]kernel.Link, error) {
 	return links, nil
 }
 
-// noMaster asks for links without a master (link_master_filtered in
+// withoutMaster asks for links without a master (link_master_filtered in
 // net/core/rtnetlink.c).
-const noMaster = 1<<32 - 1
+const withoutMaster = 1<<32 - 1
 
-// UnattachedLinks returns the links that are ports of no bridge, without facets. Of the others the
-// kernel makes no message, which with many containers is what a list costs: each
-// veth's other end is looked up among all namespaces. It is not asked to leave something out of the messages
-// (IFLA_EXT_MASK): then it would first compute for each link how long its message would be (rtnl_calcit in net/core/rtnetlink.c).
-func (c *Conn) UnattachedLinks() ([]kernel.Link, error) {
-	msgs, err := c.withMaster(noMaster)
+// UnattachedLinks returns the links that are ports of no bridge, without facets. The kernel makes no
+// message of the others. With many containers those messages are what a list costs: each
+// veth's other end is looked up among all namespaces.
+//
+// The request has no IFLA_EXT_MASK. With one the kernel would first compute the length of each link's message
+// (rtnl_calcit in net/core/rtnetlink.c).
+func (c linkReader) UnattachedLinks() ([]kernel.Link, error) {
+	msgs, err := c.withMaster(withoutMaster)
 	if err != nil {
 		return nil, fmt.Errorf("read links without a bridge: %w", err)
 	}
@@ -130,14 +91,14 @@ func (c *Conn) UnattachedLinks() ([]kernel.Link, error) {
 }
 
 // withMaster asks for the links with that master.
-func (c *Conn) withMaster(index uint32, attrs ...netlink.Attr) ([][]byte, error) {
+func (c linkReader) withMaster(index uint32, attrs ...netlink.Attr) ([][]byte, error) {
 	attrs = append(attrs, netlink.Uint32Attr(unix.IFLA_MASTER, index))
 	return c.Dump(unix.RTM_GETLINK, linkMessage(0, 0, 0), attrs...)
 }
 
 // Tunnels returns all VXLAN devices of the namespace, without facets. The kernel
 // picks them as it does for Ports.
-func (c *Conn) Tunnels() ([]kernel.Link, error) {
+func (c linkReader) Tunnels() ([]kernel.Link, error) {
 	msgs, err := c.tunnelMessages()
 	if err != nil {
 		return nil, fmt.Errorf("read VXLAN devices: %w", err)
@@ -150,7 +111,7 @@ func (c *Conn) Tunnels() ([]kernel.Link, error) {
 		if raw.Kind != kernel.KindVXLAN {
 			continue
 		}
-		l, err := c.named(raw)
+		l, err := c.resolveNames(raw)
 		if err != nil {
 			return nil, fmt.Errorf("read VXLAN device %s: %w", raw.Name, err)
 		}
@@ -159,21 +120,21 @@ func (c *Conn) Tunnels() ([]kernel.Link, error) {
 	return links, nil
 }
 
-func (c *Conn) tunnelMessages() ([][]byte, error) {
+func (c linkReader) tunnelMessages() ([][]byte, error) {
 	kind := netlink.NestAttr(unix.IFLA_LINKINFO, netlink.TextAttr(unix.IFLA_INFO_KIND, string(kernel.KindVXLAN)))
 	return c.Dump(unix.RTM_GETLINK, linkMessage(0, 0, 0), kind)
 }
 
 // linkByName asks for a link. The kernel takes alternative names of any length
 // as IFLA_ALT_IFNAME, and those that fit as IFLA_IFNAME too.
-func (c *Conn) linkByName(name string, mask uint32) ([]byte, error) {
+func (c linkReader) linkByName(name string, mask uint32) ([]byte, error) {
 	if name == "" || len(name) > maxAltName {
 		return nil, kernel.ErrNotFound
 	}
 	return c.getLink(0, nameAttr(name), netlink.Uint32Attr(unix.IFLA_EXT_MASK, mask))
 }
 
-func (c *Conn) getLink(index uint32, attrs ...netlink.Attr) ([]byte, error) {
+func (c linkReader) getLink(index uint32, attrs ...netlink.Attr) ([]byte, error) {
 	msg, err := c.Get(unix.RTM_GETLINK, linkMessage(index, 0, 0), attrs...)
 	return msg, notFound(err)
 }
@@ -186,17 +147,17 @@ func nameAttr(name string) netlink.Attr {
 }
 
 // Index returns a link's index, for sockets that are bound to it.
-func (c *Conn) Index(name string) (int, error) {
-	index, err := c.index(name)
+func (c linkReader) Index(name string) (int, error) {
+	index, err := c.indexOf(name)
 	if err != nil {
 		return 0, fmt.Errorf("find index of %s: %w", name, err)
 	}
 	return int(index), nil
 }
 
-// index returns a link's index. It is asked for each time: another process may
-// have deleted the link and made it anew.
-func (c *Conn) index(name string) (uint32, error) {
+// indexOf returns a link's index. It is never cached: another process may
+// have recreated the link.
+func (c linkReader) indexOf(name string) (uint32, error) {
 	msg, err := c.linkByName(name, skipStats)
 	if err != nil {
 		return 0, err
@@ -205,7 +166,7 @@ func (c *Conn) index(name string) (uint32, error) {
 }
 
 // NameOf returns the name of the link with the index, or "" if there is none.
-func (c *Conn) NameOf(index uint32) (string, error) {
+func (c linkReader) NameOf(index uint32) (string, error) {
 	if index == 0 {
 		return "", nil
 	}
@@ -217,4 +178,102 @@ func (c *Conn) NameOf(index uint32) (string, error) {
 		return "", err
 	}
 	return parseLink(msg).Name, nil
+}
+
+// rawLink is a link as the kernel describes it: it refers to others by index.
+type rawLink struct {
+	kernel.Link
+	index, master, lower uint32
+	foreign              bool // lower is an index in another namespace
+	loopback             bool
+	spec                 []byte // what each family has to say (IFLA_AF_SPEC)
+}
+
+// resolveNames resolves the indices.
+func (c linkReader) resolveNames(raw rawLink) (kernel.Link, error) {
+	l := raw.Link
+	var err error
+	if l.Master, err = c.NameOf(raw.master); err != nil {
+		return l, err
+	}
+	if !raw.foreign {
+		l.Tunnel.Dev, err = c.NameOf(raw.lower)
+	}
+	return l, err
+}
+
+// parseLink reads an RTM_NEWLINK message.
+func parseLink(msg []byte) rawLink {
+	var l rawLink
+	if len(msg) < unix.SizeofIfInfomsg {
+		return l
+	}
+	l.index = netlink.Uint32(msg[4:])
+	flags := netlink.Uint32(msg[8:])
+	l.Up, l.loopback = flags&unix.IFF_UP != 0, flags&unix.IFF_LOOPBACK != 0
+	l.NoLinkLocal = true // unless there is IPv6 and it says otherwise
+	for typ, b := range netlink.Attrs(msg[unix.SizeofIfInfomsg:]) {
+		switch typ {
+		case unix.IFLA_IFNAME:
+			l.Name = netlink.Text(b)
+		case unix.IFLA_IFALIAS:
+			l.Alias = netlink.Text(b)
+		case unix.IFLA_MTU:
+			l.MTU = int(netlink.Uint32(b))
+		case unix.IFLA_ADDRESS:
+			l.MAC = parseMAC(b)
+		case unix.IFLA_MASTER:
+			l.master = netlink.Uint32(b)
+		case unix.IFLA_LINK_NETNSID:
+			l.foreign = true
+		case unix.IFLA_PROP_LIST:
+			l.AltNames = parseAltNames(b)
+		case unix.IFLA_AF_SPEC:
+			l.spec = b
+			l.NoLinkLocal = parseNoLinkLocal(b)
+		case unix.IFLA_LINKINFO:
+			l.parseInfo(b)
+		}
+	}
+	return l
+}
+
+func (l *rawLink) parseInfo(b []byte) {
+	var data []byte
+	for typ, b := range netlink.Attrs(b) {
+		switch typ {
+		case unix.IFLA_INFO_KIND:
+			l.Kind = kernel.Kind(netlink.Text(b))
+		case unix.IFLA_INFO_DATA:
+			data = b
+		}
+	}
+	if l.Kind == kernel.KindVXLAN {
+		l.Tunnel, l.lower = parseTunnel(data)
+	}
+}
+
+func parseAltNames(b []byte) []string {
+	var names []string
+	for typ, b := range netlink.Attrs(b) {
+		if typ == unix.IFLA_ALT_IFNAME {
+			names = append(names, netlink.Text(b))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func parseNoLinkLocal(b []byte) bool {
+	for typ, b := range netlink.Attrs(b) {
+		if typ != unix.AF_INET6 {
+			continue
+		}
+		for typ, b := range netlink.Attrs(b) {
+			if typ == unix.IFLA_INET6_ADDR_GEN_MODE {
+				return netlink.Uint8(b) == addrGenNone
+			}
+		}
+	}
+	return true
 }

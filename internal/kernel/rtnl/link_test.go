@@ -16,7 +16,7 @@ func bridge(name string) kernel.CreateLink {
 	return kernel.CreateLink{Link: kernel.Link{Name: name, Kind: kernel.KindBridge}}
 }
 
-func TestOpen(t *testing.T) {
+func TestOpenNamespaces(t *testing.T) {
 	if _, err := rtnl.Open("/nowhere"); !netns.Gone(err) {
 		t.Errorf("error is %v", err)
 	}
@@ -30,7 +30,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestLink(t *testing.T) {
+func TestLinkAttributes(t *testing.T) {
 	h := newHost(t)
 	long := "br-vxlan-" + strings.Repeat("x", 118) // 127 bytes, the longest
 	want := kernel.Link{Name: "br0", Kind: kernel.KindBridge, MTU: 1430, MAC: kernel.MAC{2, 0, 0, 0, 0, 9}}
@@ -82,7 +82,7 @@ func TestLinkNotFound(t *testing.T) {
 	}
 }
 
-func TestIdempotent(t *testing.T) {
+func TestChangesAreIdempotent(t *testing.T) {
 	h := newHost(t)
 	h.apply(bridge("br0"), bridge("br1"))
 	if err := h.refuses(bridge("br0"), "ip link add br0"); !errors.Is(err, rtnl.ErrExists) {
@@ -122,7 +122,7 @@ func veth(name string, p kernel.Peer) kernel.CreateLink {
 		MAC: kernel.MAC{2, 0, 0, 0, 0, 1}, Peer: p}}
 }
 
-func TestVeth(t *testing.T) {
+func TestVethBetweenNamespaces(t *testing.T) {
 	h, c := newHost(t), newHost(t)
 	p := kernel.Peer{Name: "eth0", Namespace: c.path, MTU: 1420, MAC: kernel.MAC{2, 0, 0, 0, 0, 2}}
 	h.apply(bridge("br0"), veth("veth0", p), kernel.SetMaster{Name: "veth0", Master: "br0"})
@@ -153,7 +153,7 @@ func TestVeth(t *testing.T) {
 	}
 }
 
-func TestPorts(t *testing.T) {
+func TestBridgePorts(t *testing.T) {
 	h, c := newHost(t), newHost(t)
 	h.apply(bridge("br0"), bridge("br1"), bridge("none"))
 	var want []string

@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// PortFlags returns how its bridge treats a link; of one that is no port nothing is set.
-func (c *Conn) PortFlags(name string) (kernel.PortFlags, error) {
+// PortFlags returns how its bridge treats a link. Of a link that is no port, no flag is set.
+func (c linkWriter) PortFlags(name string) (kernel.PortFlags, error) {
 	msg, err := c.linkByName(name, 0)
 	if err != nil {
 		return kernel.PortFlags{}, fmt.Errorf("read port %s: %w", name, err)
@@ -18,7 +18,7 @@ func (c *Conn) PortFlags(name string) (kernel.PortFlags, error) {
 	return parsePortFlags(msg), nil
 }
 
-// parsePortFlags reads what a link's master says of it (IFLA_INFO_SLAVE_DATA).
+// parsePortFlags reads the attributes of a link as a port (IFLA_INFO_SLAVE_DATA).
 func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 	var kind string
 	var data []byte
@@ -47,21 +47,21 @@ func parsePortFlags(msg []byte) (f kernel.PortFlags) {
 // SetPort changes the flags that are set (br_setport in net/bridge/br_netlink.c).
 //
 // Like ChangeForwardingTables, it is not one of Apply's changes.
-func (c *Conn) SetPort(name string, f kernel.PortFlags) error {
+func (c linkWriter) SetPort(name string, f kernel.PortFlags) error {
 	if err := c.setPort(name, f); err != nil {
 		return fmt.Errorf("%s: %w", f.Command(name), err)
 	}
 	return nil
 }
 
-func (c *Conn) setPort(name string, f kernel.PortFlags) error {
+func (c linkWriter) setPort(name string, f kernel.PortFlags) error {
 	var a []netlink.Attr
 	a = appendOpt(a, unix.IFLA_BRPORT_LEARNING, f.Learning, flagAttr)
 	a = appendOpt(a, unix.IFLA_BRPORT_NEIGH_SUPPRESS, f.Suppress, flagAttr)
 	if len(a) == 0 {
 		return nil
 	}
-	index, err := c.index(name) // this request takes no name (rtnl_bridge_setlink)
+	index, err := c.indexOf(name) // this request takes no name (rtnl_bridge_setlink)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,9 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
+// routeTable has the routes of the main table.
+type routeTable struct{ linkReader }
+
 // routeTypes gives the kernel's number for each type that this project uses.
 var routeTypes = map[kernel.RouteType]uint8{
 	kernel.RouteUnicast:     unix.RTN_UNICAST,
@@ -28,12 +31,12 @@ type foundRoute struct {
 	proto uint8 // who made it
 }
 
-// routes returns the routes of the main table that lead out of the link, with
-// those of the types that lead nowhere: they belong to no link (in IPv6, to the
-// loopback device) and come with every one. The kernel's own routes are left out.
+// linkRoutes returns the routes of the main table that lead out of the link. Those of
+// types that lead nowhere, which belong to no link (in IPv6, to the loopback device), come
+// with every link. The kernel's own routes are left out.
 //
 // This reads the namespace's main table. A container's is short.
-func (c *Conn) routes(index uint32) ([]kernel.Route, error) {
+func (c routeTable) linkRoutes(index uint32) ([]kernel.Route, error) {
 	var routes []kernel.Route
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		found, err := c.findRoutes(family)
@@ -49,17 +52,17 @@ func (c *Conn) routes(index uint32) ([]kernel.Route, error) {
 	return routes, nil
 }
 
-func (c *Conn) findRoutes(family uint8) ([]foundRoute, error) {
+func (c routeTable) findRoutes(family uint8) ([]foundRoute, error) {
 	return c.dumpRoutes(family, netlink.Uint32Attr(unix.RTA_TABLE, unix.RT_TABLE_MAIN))
 }
 
 // findRoutesOfAnyTable leaves out the table of the host's own addresses.
-func (c *Conn) findRoutesOfAnyTable(family uint8) ([]foundRoute, error) {
+func (c routeTable) findRoutesOfAnyTable(family uint8) ([]foundRoute, error) {
 	routes, err := c.dumpRoutes(family)
 	return slices.DeleteFunc(routes, func(r foundRoute) bool { return r.table == unix.RT_TABLE_LOCAL }), err
 }
 
-func (c *Conn) dumpRoutes(family uint8, attrs ...netlink.Attr) ([]foundRoute, error) {
+func (c routeTable) dumpRoutes(family uint8, attrs ...netlink.Attr) ([]foundRoute, error) {
 	msgs, err := c.Dump(unix.RTM_GETROUTE, []byte{family, 11: 0}, attrs...)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil // the table is made with its first route; or there is no IPv6
@@ -90,9 +93,9 @@ func parseRoute(msg []byte) (f foundRoute, ok bool) {
 	for typ, b := range netlink.Attrs(msg[unix.SizeofRtMsg:]) {
 		switch typ {
 		case unix.RTA_DST:
-			dst = ip(b)
+			dst = parseIP(b)
 		case unix.RTA_GATEWAY:
-			f.Gateway = ip(b)
+			f.Gateway = parseIP(b)
 		case unix.RTA_OIF:
 			f.index = netlink.Uint32(b)
 		case unix.RTA_PRIORITY:
@@ -114,7 +117,7 @@ func (f *foundRoute) parseHop(b []byte) {
 	n := min(int(binary.NativeEndian.Uint16(b)), len(b))
 	for typ, b := range netlink.Attrs(b[unix.SizeofRtNexthop:max(n, unix.SizeofRtNexthop)]) {
 		if typ == unix.RTA_GATEWAY {
-			f.Gateway = ip(b)
+			f.Gateway = parseIP(b)
 		}
 	}
 }
@@ -128,15 +131,14 @@ func routeType(n uint8) kernel.RouteType {
 	return ""
 }
 
-// addRoute adds the route behind what there is of its destination and metric: a
-// container on two networks has two default routes, and neither may take the
-// other's place (NLM_F_REPLACE would, whatever its device). In IPv6 two routes
-// cannot be alike in that; appending would make one multipath route of them and
-// spread connections over both networks, so the one that is there stays alone.
+// addRoute adds the route behind existing ones of its destination and metric. A
+// container on two networks has two default routes, and neither may replace the
+// other (NLM_F_REPLACE would, whatever its device). IPv6 has one route of a destination and metric: appending would
+// make a multipath route of two and spread connections over both networks. So the first one stays alone.
 //
 // Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that no
 // prefix of the link covers is refused by the kernel.
-func (c *Conn) addRoute(name string, r kernel.Route) error {
+func (c routeTable) addRoute(name string, r kernel.Route) error {
 	dst := r.Dst.Addr().Unmap()
 	scope := uint8(unix.RT_SCOPE_UNIVERSE)
 	attrs := []netlink.Attr{netlink.Uint32Attr(unix.RTA_PRIORITY, r.Metric)}
@@ -144,7 +146,7 @@ func (c *Conn) addRoute(name string, r kernel.Route) error {
 		attrs = append(attrs, attrIP(unix.RTA_DST, r.Dst.Masked().Addr()))
 	}
 	if r.Type == kernel.RouteUnicast {
-		index, err := c.index(name)
+		index, err := c.indexOf(name)
 		if err != nil {
 			return err
 		}
@@ -156,7 +158,7 @@ func (c *Conn) addRoute(name string, r kernel.Route) error {
 		}
 	}
 	// struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
-	m := []byte{family(dst), uint8(r.Dst.Bits()), 0, 0,
+	m := []byte{addressFamily(dst), uint8(r.Dst.Bits()), 0, 0,
 		unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, scope, routeTypes[r.Type], 0, 0, 0, 0}
 	how := uint16(unix.NLM_F_CREATE | unix.NLM_F_APPEND)
 	if dst.Is6() {

@@ -103,7 +103,7 @@ func TestTablesRoundTrip(t *testing.T) {
 }
 
 // What is there in another way is replaced, and what was learned is left out.
-func TestTablesReplace(t *testing.T) {
+func TestTablesReplaceEntries(t *testing.T) {
 	h := overlay(t)
 	h.tool("ip", "address", "add", "10.0.0.250/8", "dev", "br0")
 	h.tool("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx", "dst", "198.18.0.9", "self", "permanent")
@@ -172,7 +172,7 @@ func TestTablesGoOnAfterAnError(t *testing.T) {
 }
 
 // All of several batches fail, and no answer is lost.
-func TestTablesWhereAllFail(t *testing.T) {
+func TestTablesNameFirstFailures(t *testing.T) {
 	h := overlay(t)
 	h.apply(kernel.SetMaster{Name: "vx"})
 	err := h.refusesTables(change(kernel.ForwardingTables{Static: tables(2000).Static}, kernel.ForwardingTables{}))

@@ -16,16 +16,16 @@ import (
 func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
 	var p tunnelParser
 	for typ, b := range netlink.Attrs(data) {
-		if set := p.flag(int(typ)); set != nil {
+		if set := p.boolTarget(int(typ)); set != nil {
 			*set = kernel.Some(netlink.Uint8(b) != 0)
 		} else {
-			p.attr(int(typ), b)
+			p.parseAttr(int(typ), b)
 		}
 	}
-	return p.tunnel(), p.lower
+	return p.result(), p.lower
 }
 
-// tunnelParser keeps what is told by several attributes until all are read.
+// tunnelParser keeps values that several attributes make up until all are read.
 type tunnelParser struct {
 	t                                   kernel.Tunnel
 	lower                               uint32
@@ -35,8 +35,8 @@ type tunnelParser struct {
 	ttlInherit                          kernel.Opt[bool]
 }
 
-// flag returns where an attribute goes that is a byte, 0 or 1, or nil.
-func (p *tunnelParser) flag(typ int) *kernel.Opt[bool] {
+// boolTarget returns where an attribute goes that is a byte, 0 or 1, or nil.
+func (p *tunnelParser) boolTarget(typ int) *kernel.Opt[bool] {
 	switch typ {
 	case unix.IFLA_VXLAN_LEARNING:
 		return &p.learning
@@ -60,8 +60,8 @@ func (p *tunnelParser) flag(typ int) *kernel.Opt[bool] {
 	return nil
 }
 
-// attr reads any other attribute.
-func (p *tunnelParser) attr(typ int, b []byte) {
+// parseAttr reads any other attribute.
+func (p *tunnelParser) parseAttr(typ int, b []byte) {
 	switch t := &p.t; typ {
 	case unix.IFLA_VXLAN_ID:
 		t.VNI = netlink.Uint32(b)
@@ -70,9 +70,9 @@ func (p *tunnelParser) attr(typ int, b []byte) {
 	case unix.IFLA_VXLAN_LINK:
 		p.lower = netlink.Uint32(b)
 	case unix.IFLA_VXLAN_LOCAL, unix.IFLA_VXLAN_LOCAL6:
-		t.Local = ip(b)
+		t.Local = parseIP(b)
 	case unix.IFLA_VXLAN_GROUP, unix.IFLA_VXLAN_GROUP6:
-		t.Group = ip(b)
+		t.Group = parseIP(b)
 	case unix.IFLA_VXLAN_GBP:
 		p.gbp.Value = true // it has no content
 	case unix.IFLA_VXLAN_AGEING:
@@ -90,7 +90,7 @@ func (p *tunnelParser) attr(typ int, b []byte) {
 	}
 }
 
-func (p *tunnelParser) tunnel() kernel.Tunnel {
+func (p *tunnelParser) result() kernel.Tunnel {
 	t := p.t
 	t.Learning = p.learning.Value
 	t.GBP = kernel.Some(p.gbp.Value)
@@ -124,7 +124,7 @@ func tunnelAttrs(t kernel.Tunnel, lower uint32) []netlink.Attr {
 	a := []netlink.Attr{
 		netlink.Uint32Attr(unix.IFLA_VXLAN_ID, t.VNI),
 		netlink.Uint32Attr(unix.IFLA_VXLAN_LINK, lower),
-		netlink.Uint8Attr(unix.IFLA_VXLAN_LEARNING, flag(t.Learning)),
+		netlink.Uint8Attr(unix.IFLA_VXLAN_LEARNING, boolByte(t.Learning)),
 		// 0 would be the kernel's default, 8472, which is not RFC 7348's.
 		netlink.Uint16BEAttr(unix.IFLA_VXLAN_PORT, t.Port),
 	}
@@ -177,14 +177,14 @@ func appendChecksum(a []netlink.Attr, t kernel.Tunnel) []netlink.Attr {
 	case !o.Set:
 		return a
 	case overIPv6(t):
-		zero := flag(!o.Value)
+		zero := boolByte(!o.Value)
 		return append(a, netlink.Uint8Attr(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX, zero),
 			netlink.Uint8Attr(unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX, zero))
 	}
-	return append(a, netlink.Uint8Attr(unix.IFLA_VXLAN_UDP_CSUM, flag(o.Value)))
+	return append(a, netlink.Uint8Attr(unix.IFLA_VXLAN_UDP_CSUM, boolByte(o.Value)))
 }
 
-func flagAttr(typ uint16, b bool) netlink.Attr { return netlink.Uint8Attr(typ, flag(b)) }
+func flagAttr(typ uint16, b bool) netlink.Attr { return netlink.Uint8Attr(typ, boolByte(b)) }
 
 func portRangeAttr(typ uint16, r kernel.PortRange) netlink.Attr {
 	b := binary.BigEndian.AppendUint16(nil, r.First)

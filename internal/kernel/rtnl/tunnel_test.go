@@ -126,7 +126,7 @@ func TestTunnelCollision(t *testing.T) {
 	}
 }
 
-func TestTunnels(t *testing.T) {
+func TestTunnelsAreListed(t *testing.T) {
 	h := underlay(t)
 	if links, err := h.Tunnels(); err != nil || len(links) != 0 {
 		t.Fatal(links, err)
@@ -157,7 +157,7 @@ func TestTunnelMovedAway(t *testing.T) {
 	h.refuses(vxlan("again", v4), "already exists")
 }
 
-func TestFDB(t *testing.T) {
+func TestFDBEntries(t *testing.T) {
 	for _, group := range []string{"", "239.1.2.3"} {
 		h := underlay(t)
 		u := v4

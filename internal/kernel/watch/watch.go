@@ -33,7 +33,7 @@ func Changes(ctx context.Context) (<-chan struct{}, error) {
 	return changes, nil
 }
 
-// reports are what the kernel says of a protocol, and what of it is a change that matters.
+// reports are what the kernel reports of a protocol, and which of it matters.
 type reports struct {
 	netlink.Subscription
 	matters func(netlink.Message) bool

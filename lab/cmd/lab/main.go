@@ -60,12 +60,12 @@ type options struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := runCommand(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return 2
@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, usage)
 		return 0
 	}
-	opts, rest, err := parse(command, rest)
+	opts, rest, err := parseArgs(command, rest)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "lab %s: %v; see: lab --help\n", command, err)
 		return 2
 	}
-	err = dispatch(ctx, command, opts, rest, stdout, stderr)
+	err = runSubcommand(ctx, command, opts, rest, stdout, stderr)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && (command == "exec" || command == "shell") {
 		return max(exit.ExitCode(), 1) // of the command in the host, which said itself what is wrong
 	}
@@ -95,8 +95,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// parse reads the flags of a command, and rejects those that it does not have.
-func parse(command string, args []string) (options, []string, error) {
+// parseArgs reads the flags of a command, and rejects those that it does not have.
+func parseArgs(command string, args []string) (options, []string, error) {
 	var o options
 	flags := flag.NewFlagSet("lab "+command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run prints the error, and where the help is
@@ -129,10 +129,10 @@ func parse(command string, args []string) (options, []string, error) {
 	return o, flags.Args(), nil
 }
 
-func dispatch(ctx context.Context, command string, o options, args []string, stdout, stderr io.Writer) error {
+func runSubcommand(ctx context.Context, command string, o options, args []string, stdout, stderr io.Writer) error {
 	switch command {
 	case "up":
-		return up(ctx, o, stdout, stderr)
+		return startLab(ctx, o, stdout, stderr)
 	case "demo":
 		plugin := "bin/vxlan"
 		if o.config.Plugin != "" {
@@ -146,15 +146,15 @@ func dispatch(ctx context.Context, command string, o options, args []string, std
 		}
 		return err
 	case "ls":
-		return list(stdout)
+		return listLabs(stdout)
 	case "down":
-		return down(ctx, o.config.Name)
+		return stopLab(ctx, o.config.Name)
 	case "exec":
-		return execute(ctx, o.config.Name, args[0], args[1:])
+		return execInHost(ctx, o.config.Name, args[0], args[1:])
 	case "shell":
-		return execute(ctx, o.config.Name, args[0], []string{"bash", "-l"})
+		return execInHost(ctx, o.config.Name, args[0], []string{"bash", "-l"})
 	case "reboot":
-		host, err := find(o.config.Name, args[0])
+		host, err := openLab(o.config.Name, args[0])
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func dispatch(ctx context.Context, command string, o options, args []string, std
 	return fmt.Errorf("no such command; see: lab --help")
 }
 
-func up(ctx context.Context, o options, stdout, stderr io.Writer) error {
+func startLab(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	if _, err := os.Stat("bin/vxlan"); err == nil && o.config.Plugin == "" {
 		o.config.Plugin = "bin/vxlan"
 		// Without the agent each container of a network with names would start with a warning.
@@ -185,11 +185,11 @@ func up(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stderr, "lab %q is up after %v; remove it with: lab down -name %s\n",
 		l.Name(), time.Since(start).Round(time.Millisecond), l.Name())
-	print(stdout, l)
+	printLab(stdout, l)
 	return nil
 }
 
-func list(stdout io.Writer) error {
+func listLabs(stdout io.Writer) error {
 	names, err := lab.Names()
 	for _, name := range names {
 		l, openErr := lab.Open(name)
@@ -197,12 +197,12 @@ func list(stdout io.Writer) error {
 			err = errors.Join(err, openErr)
 			continue
 		}
-		print(stdout, l)
+		printLab(stdout, l)
 	}
 	return err
 }
 
-func print(w io.Writer, l *lab.Lab) {
+func printLab(w io.Writer, l *lab.Lab) {
 	hosts := l.Hosts()
 	if outside := l.Host("outside"); outside != nil {
 		hosts = append(hosts, outside)
@@ -212,7 +212,7 @@ func print(w io.Writer, l *lab.Lab) {
 	}
 }
 
-func down(ctx context.Context, name string) error {
+func stopLab(ctx context.Context, name string) error {
 	if l, err := lab.Open(name); err == nil {
 		if err := l.Close(); err != nil {
 			return err
@@ -223,7 +223,7 @@ func down(ctx context.Context, name string) error {
 	return lab.Sweep(ctx)
 }
 
-func find(name, host string) (*lab.Host, error) {
+func openLab(name, host string) (*lab.Host, error) {
 	l, err := lab.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("no lab %q is up; see: lab ls", name)
@@ -236,9 +236,9 @@ func find(name, host string) (*lab.Host, error) {
 	return nil, fmt.Errorf("lab %q has no host %q; see: lab ls", name, host)
 }
 
-// execute runs a command in a host on the caller's own terminal, pipes or files.
-func execute(ctx context.Context, name, host string, argv []string) error {
-	h, err := find(name, host)
+// execInHost runs a command in a host on the caller's own terminal, pipes or files.
+func execInHost(ctx context.Context, name, host string, argv []string) error {
+	h, err := openLab(name, host)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Command lookup asks a name server for a name again and again, and tells for how long it got no answer. It runs in a lab
-// host, in a container's network namespace.
+// Command lookup resolves a name again and again, and prints the longest time without an answer. It runs in a
+// container's network namespace on a lab host.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: lookup [-server ADDRESS] [-for DURATION] NAME")
 		os.Exit(2)
 	}
-	answered, failed, longest := ask(*server, flag.Arg(0), *length)
+	answered, failed, longest := measureLookups(*server, flag.Arg(0), *length)
 	fmt.Printf("answered %d failed %d longest %d ms\n", answered, failed, longest.Milliseconds())
 }
 
@@ -30,8 +30,8 @@ const (
 	timeout = 100 * time.Millisecond
 )
 
-// ask returns how many questions were answered and how many not, and the longest time between two answers.
-func ask(server, name string, length time.Duration) (answered, failed int, longest time.Duration) {
+// measureLookups returns how many questions were answered and how many not, and the longest time between two answers.
+func measureLookups(server, name string, length time.Duration) (answered, failed int, longest time.Duration) {
 	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, network, net.JoinHostPort(server, "53"))

@@ -24,7 +24,7 @@ func serveTCP(name string, port int) error {
 				// The question first: closing with unread data would reset the connection and lose the answer.
 				buffer := make([]byte, 16)
 				if _, err := conn.Read(buffer); err == nil {
-					fmt.Fprint(conn, answer(name, port, conn.RemoteAddr().(*net.TCPAddr).IP.String()))
+					fmt.Fprint(conn, answerText(name, port, conn.RemoteAddr().(*net.TCPAddr).IP.String()))
 				}
 			}()
 		}
@@ -67,7 +67,7 @@ func answerUDP(conn *net.UDPConn, name string, port int) {
 		if n >= pktinfoEnd {
 			clear(control[pktinfoIndex:pktinfoEnd]) // the source address only: routes choose the interface
 		}
-		_, _, _ = conn.WriteMsgUDP([]byte(answer(name, port, client.IP.String())), control[:n], client)
+		_, _, _ = conn.WriteMsgUDP([]byte(answerText(name, port, client.IP.String())), control[:n], client)
 	}
 }
 

@@ -13,16 +13,16 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := runMode(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "peer:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func runMode(args []string) error {
 	switch {
 	case len(args) > 2 && args[0] == "serve":
-		return serve(args[1], args[2:])
+		return serveAll(args[1], args[2:])
 	case len(args) > 1 && args[0] == "ask":
 		flags := flag.NewFlagSet("ask", flag.ContinueOnError)
 		seconds := flags.Float64("t", 5, "seconds to wait for an answer")
@@ -35,11 +35,11 @@ func run(args []string) error {
 	return errors.New("want: serve NAME PROTOCOL/PORT… or ask PROTOCOL/ADDRESS:PORT…")
 }
 
-// readyDir is where a server leaves a file of its name once it listens, if the directory is there.
+// readyDir is where a server writes a file of its name once it listens, if the directory exists.
 const readyDir = "/run/peer/"
 
-// serve listens on everything, says so, and stays.
-func serve(name string, what []string) error {
+// serveAll listens on all ports, reports that it is ready, and never returns.
+func serveAll(name string, what []string) error {
 	for _, w := range what {
 		protocol, ports, _ := strings.Cut(w, "/")
 		if protocol == "mcast" {
@@ -58,7 +58,7 @@ func serve(name string, what []string) error {
 			return fmt.Errorf("parse %s: %w", w, err)
 		}
 		for port := from; port <= to; port++ {
-			if err := listen(protocol, name, port); err != nil {
+			if err := listenOn(protocol, name, port); err != nil {
 				return fmt.Errorf("listen on %s/%d: %w", protocol, port, err)
 			}
 		}
@@ -71,7 +71,7 @@ func serve(name string, what []string) error {
 	select {}
 }
 
-func listen(protocol, name string, port int) error {
+func listenOn(protocol, name string, port int) error {
 	switch protocol {
 	case "tcp":
 		return serveTCP(name, port)
@@ -83,18 +83,18 @@ func listen(protocol, name string, port int) error {
 	return errors.New("unknown protocol")
 }
 
-// answer is what a server says.
-func answer(name string, port int, client string) string {
+// answerText is a server's answer.
+func answerText(name string, port int, client string) string {
 	return fmt.Sprintf("%s:%d from %s", name, port, client)
 }
 
-// askAll asks everybody at once and prints the answers in the order of the questions.
+// askAll sends all requests at once and prints the answers in their order.
 func askAll(what []string, patience time.Duration) {
 	answers := make([]string, len(what))
 	var wait sync.WaitGroup
 	for i, w := range what {
 		wait.Go(func() {
-			said, err := ask(w, time.Now().Add(patience))
+			said, err := askOne(w, time.Now().Add(patience))
 			if err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				said = "none"
@@ -108,7 +108,7 @@ func askAll(what []string, patience time.Duration) {
 	}
 }
 
-func ask(what string, deadline time.Time) (string, error) {
+func askOne(what string, deadline time.Time) (string, error) {
 	protocol, address, _ := strings.Cut(what, "/")
 	if protocol == "sctp" {
 		return askSCTP(address, deadline)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ProtocolSCTP as far as it is spoken here (RFC 9260): a common header of ports, tag and checksum, and one chunk, INIT or INIT ACK. The
+// SCTP as far as it is spoken here (RFC 9260): a common header of ports, tag and checksum, and one chunk, INIT or INIT ACK. The
 // text of an answer is the state cookie that an INIT ACK carries anyway.
 const (
 	sctpProtocol = 132
@@ -84,7 +84,7 @@ func serveSCTP(name string, port int) error {
 		return err
 	}
 	for _, ip := range addrs {
-		conn, err := net.ListenIP(network(ip), &net.IPAddr{IP: ip})
+		conn, err := net.ListenIP(sctpNetwork(ip), &net.IPAddr{IP: ip})
 		if err != nil {
 			return err
 		}
@@ -104,13 +104,13 @@ func answerSCTP(conn *net.IPConn, name string, port int) {
 		if err != nil || p.chunk != chunkInit || int(p.to) != port {
 			continue
 		}
-		reply := sctpPacket{from: p.to, to: p.from, tag: p.tag, chunk: chunkInitAck, cookie: answer(name, port, client.IP.String())}
+		reply := sctpPacket{from: p.to, to: p.from, tag: p.tag, chunk: chunkInitAck, cookie: answerText(name, port, client.IP.String())}
 		_, _ = conn.WriteToIP(reply.marshal(), client)
 	}
 }
 
-// network names the raw socket of an address's family.
-func network(ip net.IP) string {
+// sctpNetwork names the raw socket of an address's family.
+func sctpNetwork(ip net.IP) string {
 	if ip.To4() != nil {
 		return fmt.Sprintf("ip4:%d", sctpProtocol)
 	}
@@ -125,7 +125,7 @@ func askSCTP(address string, deadline time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	conn, err := net.DialIP(network(to.IP), nil, &net.IPAddr{IP: to.IP})
+	conn, err := net.DialIP(sctpNetwork(to.IP), nil, &net.IPAddr{IP: to.IP})
 	if err != nil {
 		return "", err
 	}

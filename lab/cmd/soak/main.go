@@ -1,6 +1,7 @@
-// Command soak connects and disconnects containers through the real netavark, in several processes at once, with random
-// options, and kills a third of the calls and now and then the agent at random moments. It runs in a lab host, and checks that each call that it let
-// live succeeds and that each container ends up with no interface. What is left on the host is for its caller to see.
+// Command soak connects and disconnects containers through the real netavark, in several processes at once
+// and with random options. It kills a third of the calls, and now and then the agent, at random moments. It
+// runs in a lab host, and checks that all other calls succeed and that no container keeps an interface. Its
+// caller checks what is left on the host.
 package main
 
 import (
@@ -17,13 +18,13 @@ func main() {
 	workers := flag.Int("workers", 6, "how many at once, at most 50")
 	local := flag.String("local", "198.18.0.11", "this host's address on eth0")
 	flag.Parse()
-	if err := run(*seed, *cycles, min(*workers, 50), *local); err != nil {
+	if err := runSoak(*seed, *cycles, min(*workers, 50), *local); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
 }
 
-func run(seed uint64, cycles, workers int, local string) error {
+func runSoak(seed uint64, cycles, workers int, local string) error {
 	begin := time.Now()
 	networks := makeNetworks(seed, local)
 	queue := make(chan int)
@@ -37,7 +38,7 @@ func run(seed uint64, cycles, workers int, local string) error {
 		crew[i] = w
 		wait.Go(func() {
 			for cycle := range queue {
-				w.cycle(cycle)
+				w.runCycle(cycle)
 			}
 		})
 	}
@@ -48,7 +49,7 @@ func run(seed uint64, cycles, workers int, local string) error {
 	wait.Wait()
 	calls, killed, failed := 0, 0, 0
 	for _, w := range crew {
-		if err := w.close(); err != nil {
+		if err := w.removeNamespace(); err != nil {
 			return err
 		}
 		calls, killed, failed = calls+w.calls, killed+w.killed, failed+w.failed

@@ -23,15 +23,15 @@ type netavark struct {
 const stateDir = "/tmp/soak"
 
 func startNetavark(verb, namespace string, config []byte) *netavark {
-	n := &netavark{cmd: exec.Command(program(), "--config", stateDir, "--plugin-directory", "/usr/local/libexec/netavark", verb, "/run/netns/"+namespace)}
+	n := &netavark{cmd: exec.Command(netavarkPath(), "--config", stateDir, "--plugin-directory", "/usr/local/libexec/netavark", verb, "/run/netns/"+namespace)}
 	n.cmd.Stdin, n.cmd.Stdout, n.cmd.Stderr = bytes.NewReader(config), &n.out, &n.out
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	n.err = errors.Join(os.MkdirAll(stateDir, 0o755), n.cmd.Start())
 	return n
 }
 
-// program is where the distributions have netavark.
-func program() string {
+// netavarkPath is where the distributions have netavark.
+func netavarkPath() string {
 	for _, path := range []string{"/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"} {
 		if _, err := os.Stat(path); err == nil {
 			return path
@@ -40,7 +40,7 @@ func program() string {
 	return "netavark"
 }
 
-func (n *netavark) wait() error {
+func (n *netavark) waitForExit() error {
 	if n.err != nil {
 		return n.err
 	}
@@ -50,9 +50,9 @@ func (n *netavark) wait() error {
 	return nil
 }
 
-// kill kills both (0), netavark alone (1) or the plugin alone (2), and waits until neither runs any more: Podman's lock
+// killProcesses kills both (0), netavark alone (1) or the plugin alone (2), and waits until neither runs any more: Podman's lock
 // keeps two calls for one container apart.
-func (n *netavark) kill(whom int) {
+func (n *netavark) killProcesses(whom int) {
 	if n.err != nil {
 		return
 	}
@@ -63,7 +63,7 @@ func (n *netavark) kill(whom int) {
 	case 1:
 		_ = n.cmd.Process.Kill()
 	case 2:
-		for _, pid := range plugins(n.cmd.Process.Pid) {
+		for _, pid := range pluginPIDs(n.cmd.Process.Pid) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
@@ -73,8 +73,8 @@ func (n *netavark) kill(whom int) {
 	}
 }
 
-// plugins lists the plugin's processes in a process group.
-func plugins(group int) []int {
+// pluginPIDs lists the plugin's processes in a process group.
+func pluginPIDs(group int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var found []int
 	for _, path := range stats {

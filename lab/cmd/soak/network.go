@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// networkCount is small against the number of workers, so that containers come to networks that others are leaving.
+// networkCount is small, so that containers join networks that others are leaving.
 const networkCount = 6
 
 // network is a network as Podman's configuration has it.
@@ -16,7 +16,7 @@ type network struct {
 	config  map[string]any
 }
 
-// networkOptions are drawn one by one; "" leaves an option out.
+// networkOptions are options and their possible values; "" leaves an option out.
 var networkOptions = []struct {
 	name   string
 	values []string
@@ -36,8 +36,8 @@ var networkOptions = []struct {
 	{"address_check", []string{"", "true", "false"}},
 }
 
-// families are the kinds of subnets that a network may have; the argument numbers the network.
-var families = [][]string{{"v4"}, {"v6"}, {"v4", "v6"}, {"v4", "other4"}, {"v4", "other4", "v6"}}
+// subnetKinds are the kinds of subnets that a network may have; the argument numbers the network.
+var subnetKinds = [][]string{{"v4"}, {"v6"}, {"v4", "v6"}, {"v4", "other4"}, {"v4", "other4", "v6"}}
 
 func makeNetworks(seed uint64, local string) []network {
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -60,7 +60,7 @@ func makeNetwork(random *rand.Rand, i int, local string) network {
 	n := network{index: i, name: fmt.Sprintf("soak%d", i)}
 	var subnets []map[string]string
 	six := false
-	for _, family := range families[random.IntN(len(families))] {
+	for _, family := range subnetKinds[random.IntN(len(subnetKinds))] {
 		prefix, address := "", ""
 		switch family {
 		case "v4":

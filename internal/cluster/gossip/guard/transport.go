@@ -19,7 +19,7 @@ import (
 // a ping that got no answer. All others may do so at once when it starts.
 const (
 	maxStreams        = 256
-	MaxStreamsPerAddr = 16      // from one address
+	MaxStreamsPerAddr = 16
 	maxStreamBytes    = 4 << 20 // four messages of the largest size, or the digests of 4,096 hosts
 )
 

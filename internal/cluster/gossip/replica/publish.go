@@ -7,8 +7,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// Set notes what this host's record should be. The caller publishes it when Publishes says
-// so.
+// Set notes what this host's record should be. PublishRequests then tells the caller to
+// call Publish.
 func (r *Replica) Set(local []cluster.Membership) error {
 	memberships, err := cluster.Canonical(local)
 	if err != nil {
@@ -23,12 +23,12 @@ func (r *Replica) Set(local []cluster.Membership) error {
 	return nil
 }
 
-// Publishes returns a channel that has a value when Publish should be called.
-func (r *Replica) Publishes() <-chan struct{} { return r.publishes }
+// PublishRequests returns a channel that has a value when Publish should be called.
+func (r *Replica) PublishRequests() <-chan struct{} { return r.publishRequests }
 
 func (r *Replica) requestPublish() {
 	select {
-	case r.publishes <- struct{}{}:
+	case r.publishRequests <- struct{}{}:
 	default: // it was requested already
 	}
 }
@@ -40,26 +40,20 @@ func (r *Replica) Publish() {
 		return
 	}
 	r.stats.Published++
-	r.gossipDigest(r.own.publishedDigest())
-	r.sendToAll(r.encodeAnnouncement(before))
-}
-
-func (r *Replica) sendToAll(message []byte) {
-	for _, p := range r.cfg.Network.Members() {
-		r.cfg.Network.Send(p, message)
-	}
+	r.out.gossipDigest(r.own.publishedDigest())
+	r.out.sendToAll(r.encodeAnnouncement(before))
 }
 
 // encodeAnnouncement returns the smaller of the delta and the whole record.
 func (r *Replica) encodeAnnouncement(before wire.Record) []byte {
 	var delta []byte
 	if !before.Version.IsZero() {
-		delta = r.encodeMessage(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(before, r.own.published)})
+		delta = r.out.encodeMessage(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(before, r.own.published)})
 		if len(delta) <= r.own.size {
 			return delta
 		}
 	}
-	whole := r.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published}}})
+	whole := r.out.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published}}})
 	if delta != nil && len(delta) < len(whole) {
 		return delta
 	}
@@ -69,9 +63,9 @@ func (r *Replica) encodeAnnouncement(before wire.Record) []byte {
 // Leave publishes that this host leaves, and returns the message that says so.
 func (r *Replica) Leave() []byte {
 	r.own.publishLeave()
-	message := r.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published, Age: 1}}})
-	r.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: r.own.published.Version, Age: 1})
-	r.sendToAll(message)
+	message := r.out.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published, Age: 1}}})
+	r.out.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: r.own.published.Version, Age: 1})
+	r.out.sendToAll(message)
 	return message
 }
 
@@ -79,14 +73,14 @@ func (r *Replica) Leave() []byte {
 // record, or answers that it has a later version, from an earlier life of this host.
 func (r *Replica) Greet(p Peer) {
 	if r.own.isPublished() {
-		r.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{r.own.publishedDigest()}})
+		r.out.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{r.own.publishedDigest()}})
 	}
 }
 
 // ownVersionSeen notes that others hold a version of this host's record.
 func (r *Replica) ownVersionSeen(v wire.Version) {
 	if r.own.versionSeen(v) {
-		r.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: v})
+		r.out.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: v})
 	}
 	if r.own.dirty {
 		r.requestPublish()

@@ -47,51 +47,42 @@ type Stats struct {
 
 // Replica is one host's copy of all records.
 type Replica struct {
-	cfg       Config
-	stats     Stats
-	own       ownRecord
-	table     *table
-	requests  map[string]request // by the host whose record was requested
-	publishes chan struct{}
+	*table   // the other hosts' records
+	own      ownRecord
+	requests pendingRequests
+	out      messenger
+
+	cfg             Config
+	stats           Stats
+	publishRequests chan struct{}
 }
 
 // New returns a Replica without records.
 func New(c Config) *Replica {
 	return &Replica{
-		cfg:       c,
-		own:       ownRecord{host: c.Self.Host},
-		table:     newTable(c.ForgetAfter),
-		requests:  make(map[string]request),
-		publishes: make(chan struct{}, 1),
+		table:           newTable(c.ForgetAfter),
+		own:             ownRecord{host: c.Self.Host},
+		requests:        make(pendingRequests),
+		out:             messenger{c.Self, c.Network},
+		cfg:             c,
+		publishRequests: make(chan struct{}, 1),
 	}
 }
 
 // Stats returns the counters.
 func (r *Replica) Stats() Stats {
 	stats := r.stats
-	stats.Entries = len(r.table.entries)
+	stats.Entries = len(r.entries)
 	return stats
-}
-
-// encodeMessage puts this host's name and address on a message.
-func (r *Replica) encodeMessage(m wire.Message) []byte {
-	m.From, m.Addr = r.cfg.Self.Host, r.cfg.Self.Addr
-	return m.Encode()
-}
-
-func (r *Replica) sendMessage(to Peer, m wire.Message) { r.cfg.Network.Send(to, r.encodeMessage(m)) }
-
-func (r *Replica) gossipDigest(d wire.Digest) {
-	r.cfg.Network.Gossip(d.Host, r.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
 }
 
 // DigestMessage returns a message with the digests of all records, for push-pull.
 func (r *Replica) DigestMessage(now time.Time) []byte {
-	return r.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: r.listDigests(now)})
+	return r.out.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: r.allDigests(now)})
 }
 
-// listDigests returns what this host can pass on, its own record included.
-func (r *Replica) listDigests(now time.Time) []wire.Digest {
+// allDigests returns what this host can pass on, its own record included.
+func (r *Replica) allDigests(now time.Time) []wire.Digest {
 	all := r.table.listDigests(now)
 	if r.own.isPublished() {
 		all = append(all, r.own.publishedDigest())
@@ -112,8 +103,8 @@ func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool
 	case wire.KindDelta:
 		return r.handleDelta(m, from, now)
 	case wire.KindSummary:
-		if all := r.listDigests(now); wire.HashDigests(all) != m.Hash {
-			r.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
+		if all := r.allDigests(now); wire.HashDigests(all) != m.Hash {
+			r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
 		}
 	}
 	return false
@@ -130,20 +121,20 @@ func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
 		theirs[d.Host] = d.Version
 		if d.Host == r.cfg.Self.Host {
 			r.ownVersionSeen(d.Version)
-		} else if r.table.wantsVersion(d) && r.startRequest(d, now) {
+		} else if r.wantsVersion(d) && r.requests.start(d, now) {
 			missing = append(missing, d.Host)
 		}
 	}
 	r.sendRequest(from, missing)
 	var newer []wire.Digest
-	for _, d := range r.listDigests(now) {
+	for _, d := range r.allDigests(now) {
 		v, listed := theirs[d.Host]
 		if (m.Complete || listed && d.Host == m.From) && d.Version.Compare(v) > 0 {
 			newer = append(newer, d)
 		}
 	}
 	if len(newer) > 0 {
-		r.sendMessage(from, wire.Message{Kind: wire.KindDigests, Digests: newer})
+		r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Digests: newer})
 	}
 }
 
@@ -157,12 +148,12 @@ func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
 	size := 0
 	flush := func() {
 		if len(batch) > 0 {
-			r.sendMessage(from, wire.Message{Kind: wire.KindRecords, Records: batch})
+			r.out.sendMessage(from, wire.Message{Kind: wire.KindRecords, Records: batch})
 		}
 		batch, size = nil, 0
 	}
 	for _, host := range m.Hosts {
-		record, ok := r.table.lookupRecord(host, now)
+		record, ok := r.lookupRecord(host, now)
 		if host == r.cfg.Self.Host && r.own.isPublished() {
 			record, ok = wire.AgedRecord{Record: r.own.published}, true
 		}
@@ -188,7 +179,7 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 			changed = true
 			// Several records are what this host has missed, and no news to the others.
 			if len(m.Records) == 1 {
-				r.gossipDigest(wire.Digest{Host: record.Host, Version: record.Version, Age: record.Age})
+				r.out.gossipDigest(wire.Digest{Host: record.Host, Version: record.Version, Age: record.Age})
 			}
 		}
 	}
@@ -199,21 +190,21 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 // not here, the whole record is requested.
 func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed bool) {
 	d := wire.Digest{Host: m.From, Version: m.Delta.Version}
-	if m.From == r.cfg.Self.Host || !r.table.wantsVersion(d) {
+	if m.From == r.cfg.Self.Host || !r.wantsVersion(d) {
 		return false
 	}
-	e, known := r.table.entries[m.From]
+	e, known := r.entries[m.From]
 	if known && e.isVisible() && e.Version == m.Delta.Base {
 		next, err := m.Delta.Apply(e.Record)
 		if err != nil {
 			r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From+": "+err.Error())
 		} else if r.acceptRecord(wire.AgedRecord{Record: next}, now) {
 			r.stats.Deltas++
-			r.gossipDigest(d)
+			r.out.gossipDigest(d)
 			return true
 		}
 	}
-	if r.startRequest(d, now) {
+	if r.requests.start(d, now) {
 		r.sendRequest(from, []string{m.From})
 	}
 	return false
@@ -227,20 +218,21 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 			return false
 		}
 	}
-	if !r.table.hasRoomFor(record.Record) {
+	if !r.hasRoomFor(record.Record) {
 		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": there are too many endpoints already")
 		return false
 	}
-	if !r.table.putRecord(record, now) {
+	if !r.putRecord(record, now) {
 		return false
 	}
-	if q, pending := r.requests[record.Host]; pending && q.version.Compare(record.Version) <= 0 {
-		delete(r.requests, record.Host)
-	}
+	r.requests.finish(record.Host, record.Version)
 	return true
 }
 
-// request is for a record that has not come yet.
+// pendingRequests are for records that have not come yet, by the host whose record it is.
+type pendingRequests map[string]request
+
+// request is one of the pending requests.
 type request struct {
 	version wire.Version
 	expires time.Time // when to ask another host
@@ -254,23 +246,31 @@ const (
 	maxTries       = 4
 )
 
-// startRequest notes that a record is requested. It returns false if that version is
-// already on its way.
-func (r *Replica) startRequest(d wire.Digest, now time.Time) bool {
-	q, pending := r.requests[d.Host]
+// start notes that a record is requested. It returns false if that version is already on
+// its way.
+func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
+	q, pending := p[d.Host]
 	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
 		return false
 	}
-	r.requests[d.Host] = request{version: d.Version, expires: now.Add(requestTimeout)}
+	p[d.Host] = request{version: d.Version, expires: now.Add(requestTimeout)}
 	return true
 }
 
+// finish notes that a version of a record has come.
+func (p pendingRequests) finish(host string, v wire.Version) {
+	if q, pending := p[host]; pending && q.version.Compare(v) <= 0 {
+		delete(p, host)
+	}
+}
+
+// sendRequest asks a host for records, if there are any to ask for.
 func (r *Replica) sendRequest(to Peer, hosts []string) {
 	if len(hosts) == 0 {
 		return
 	}
 	r.stats.Requested += uint64(len(hosts))
-	r.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
+	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 }
 
 // RetryRequests asks again for records that did not come. It asks a random member first, as
@@ -280,14 +280,14 @@ func (r *Replica) RetryRequests(now time.Time) {
 	if len(r.requests) == 0 {
 		return
 	}
-	members := r.cfg.Network.Members()
+	members := r.out.network.Members()
 	var hosts []string
 	for host, q := range r.requests {
 		if now.Before(q.expires) {
 			continue
 		}
 		q.tries++
-		if q.tries > maxTries || len(members) == 0 || !r.table.wantsVersion(wire.Digest{Host: host, Version: q.version}) {
+		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Host: host, Version: q.version}) {
 			delete(r.requests, host)
 			continue
 		}
@@ -307,7 +307,31 @@ func (r *Replica) RetryRequests(now time.Time) {
 
 // SendSummary sends a hash of what this host knows to a random member.
 func (r *Replica) SendSummary(now time.Time) {
-	if members := r.cfg.Network.Members(); len(members) > 0 {
-		r.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: wire.HashDigests(r.listDigests(now))})
+	if members := r.out.network.Members(); len(members) > 0 {
+		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: wire.HashDigests(r.allDigests(now))})
 	}
+}
+
+// messenger sends messages in this host's name.
+type messenger struct {
+	self    Peer
+	network Network
+}
+
+// encodeMessage puts this host's name and address on a message.
+func (s messenger) encodeMessage(m wire.Message) []byte {
+	m.From, m.Addr = s.self.Host, s.self.Addr
+	return m.Encode()
+}
+
+func (s messenger) sendMessage(to Peer, m wire.Message) { s.network.Send(to, s.encodeMessage(m)) }
+
+func (s messenger) sendToAll(message []byte) {
+	for _, p := range s.network.Members() {
+		s.network.Send(p, message)
+	}
+}
+
+func (s messenger) gossipDigest(d wire.Digest) {
+	s.network.Gossip(d.Host, s.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
 }

@@ -26,7 +26,7 @@ func TestRequestIsRetriedInTurn(t *testing.T) {
 	})
 	now := time.Now()
 	d := wire.Digest{Host: "owner", Version: wire.Version{Incarnation: 1, Sequence: 1}}
-	if !r.startRequest(d, now) || r.startRequest(d, now.Add(requestTimeout/2)) {
+	if !r.requests.start(d, now) || r.requests.start(d, now.Add(requestTimeout/2)) {
 		t.Error("requested twice at once")
 	}
 	r.RetryRequests(now.Add(requestTimeout / 2))

@@ -98,9 +98,9 @@ func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
 	return true
 }
 
-// markPresent notes that a host is reachable, and tells whether that changes the
+// MarkPresent notes that a host is reachable, and tells whether that changes the
 // snapshot.
-func (t *table) markPresent(host string) bool {
+func (t *table) MarkPresent(host string) bool {
 	t.present[host] = true
 	e, known := t.entries[host]
 	if !known || e.Left || e.goneSince.IsZero() {
@@ -110,9 +110,9 @@ func (t *table) markPresent(host string) bool {
 	return e.isVisible()
 }
 
-// markLost notes that a host is unreachable, and tells whether that changes the
+// MarkLost notes that a host is unreachable, and tells whether that changes the
 // snapshot.
-func (t *table) markLost(host string, now time.Time) bool {
+func (t *table) MarkLost(host string, now time.Time) bool {
 	delete(t.present, host)
 	e, known := t.entries[host]
 	if !known || e.Left || !e.goneSince.IsZero() {
@@ -122,9 +122,9 @@ func (t *table) markLost(host string, now time.Time) bool {
 	return e.isVisible()
 }
 
-// forgetExpired forgets hosts that have been gone for too long, and tells whether that
+// Forget forgets hosts that have been gone for too long, and tells whether that
 // changes the snapshot.
-func (t *table) forgetExpired(now time.Time) (changed bool) {
+func (t *table) Forget(now time.Time) (changed bool) {
 	for host, e := range t.entries {
 		if e.goneSince.IsZero() {
 			continue
@@ -160,9 +160,9 @@ func (t *table) listDigests(now time.Time) []wire.Digest {
 	return all
 }
 
-// makeSnapshot returns the visible entries, sorted by host. Their addresses are left out,
+// Snapshot returns the visible entries, sorted by host. Their addresses are left out,
 // as the table does not know them.
-func (t *table) makeSnapshot() cluster.Snapshot {
+func (t *table) Snapshot() cluster.Snapshot {
 	var s cluster.Snapshot
 	for host, e := range t.entries {
 		if e.isVisible() {
@@ -173,27 +173,14 @@ func (t *table) makeSnapshot() cluster.Snapshot {
 	return s
 }
 
-// Snapshot returns the records of the other hosts, without the hosts' addresses.
-func (r *Replica) Snapshot() cluster.Snapshot { return r.table.makeSnapshot() }
-
-// MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
-func (r *Replica) MarkPresent(host string) bool { return r.table.markPresent(host) }
-
-// MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
-func (r *Replica) MarkLost(host string, now time.Time) bool { return r.table.markLost(host, now) }
-
 // HasLeft tells whether a host announced that it leaves the cluster.
-func (r *Replica) HasLeft(host string) bool {
-	e, known := r.table.entries[host]
+func (t *table) HasLeft(host string) bool {
+	e, known := t.entries[host]
 	return known && e.Left
 }
 
 // Knows tells whether a host is part of the snapshot.
-func (r *Replica) Knows(host string) bool {
-	e, known := r.table.entries[host]
+func (t *table) Knows(host string) bool {
+	e, known := t.entries[host]
 	return known && e.isVisible()
 }
-
-// Forget forgets hosts that have been gone for too long, and tells whether that changes the
-// snapshot.
-func (r *Replica) Forget(now time.Time) bool { return r.table.forgetExpired(now) }

@@ -27,7 +27,7 @@ func TestTableWantsOnlyNews(t *testing.T) {
 	}
 	newTableWithHost9 := func() *table {
 		tb := newTable(time.Hour)
-		tb.markPresent("host-9")
+		tb.MarkPresent("host-9")
 		record := wiretest.Record("a")
 		record.Version = version(5)
 		tb.putRecord(wire.AgedRecord{Record: record}, now)
@@ -43,26 +43,26 @@ func TestTableWantsOnlyNews(t *testing.T) {
 		{"an older version", func(*table) {}, digest(4, 0), false, 1},
 		{"the same version", func(*table) {}, digest(5, 0), false, 1},
 		{"a newer version", func(*table) {}, digest(6, 0), true, 1},
-		{"a newer version of a host that is lost", func(tb *table) { tb.markLost("host-9", now) }, digest(6, time.Minute), true, 1},
-		{"a newer one, lost for too long", func(tb *table) { tb.markLost("host-9", now) }, digest(6, time.Hour), false, 1},
+		{"a newer version of a host that is lost", func(tb *table) { tb.MarkLost("host-9", now) }, digest(6, time.Minute), true, 1},
+		{"a newer one, lost for too long", func(tb *table) { tb.MarkLost("host-9", now) }, digest(6, time.Hour), false, 1},
 		{"of a host that the sender lost and that is here", func(*table) {}, digest(6, 2*time.Hour), true, 1},
-		{"not forgotten yet", func(tb *table) { tb.markLost("host-9", now); tb.forgetExpired(after(59 * time.Minute)) }, digest(5, 0), false, 1},
-		{"forgotten", func(tb *table) { tb.markLost("host-9", now); tb.forgetExpired(after(time.Hour)) }, digest(5, 59*time.Minute), false, 0},
+		{"not forgotten yet", func(tb *table) { tb.MarkLost("host-9", now); tb.Forget(after(59 * time.Minute)) }, digest(5, 0), false, 1},
+		{"forgotten", func(tb *table) { tb.MarkLost("host-9", now); tb.Forget(after(time.Hour)) }, digest(5, 59*time.Minute), false, 0},
 		{"forgotten and back", func(tb *table) {
-			tb.markLost("host-9", now)
-			tb.forgetExpired(after(time.Hour))
-			tb.markPresent("host-9")
+			tb.MarkLost("host-9", now)
+			tb.Forget(after(time.Hour))
+			tb.MarkPresent("host-9")
 		}, digest(5, 0), true, 0},
 		{"forgotten for long", func(tb *table) {
-			tb.markLost("host-9", now)
-			tb.forgetExpired(after(time.Hour))
-			tb.forgetExpired(after(2 * time.Hour))
+			tb.MarkLost("host-9", now)
+			tb.Forget(after(time.Hour))
+			tb.Forget(after(2 * time.Hour))
 		}, digest(5, 59*time.Minute), true, 0},
 		{"left", leave, digest(5, 0), false, 0},
 		{"left, and that has expired", func(tb *table) {
 			leave(tb)
-			tb.markLost("host-9", now)
-			tb.forgetExpired(after(time.Hour))
+			tb.MarkLost("host-9", now)
+			tb.Forget(after(time.Hour))
 		}, digest(5, 30*time.Minute), true, 0},
 	}
 	for _, tt := range tests {
@@ -72,7 +72,7 @@ func TestTableWantsOnlyNews(t *testing.T) {
 			if got := tb.wantsVersion(tt.offer); got != tt.wants {
 				t.Errorf("wants %v", got)
 			}
-			if got := len(tb.makeSnapshot().Hosts); got != tt.hosts {
+			if got := len(tb.Snapshot().Hosts); got != tt.hosts {
 				t.Errorf("%d hosts are visible", got)
 			}
 		})
@@ -83,20 +83,20 @@ func TestTableWantsOnlyNews(t *testing.T) {
 func TestAgeTravelsWithTheRecord(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	a, b := newTable(time.Hour), newTable(time.Hour)
-	a.markPresent("host-9")
+	a.MarkPresent("host-9")
 	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
-	a.markLost("host-9", now)
+	a.MarkLost("host-9", now)
 	later := now.Add(40 * time.Minute)
 	h, ok := a.lookupRecord("host-9", later)
 	if !ok || !b.putRecord(h, later) {
 		t.Fatal("not passed on")
 	}
-	b.forgetExpired(now.Add(59 * time.Minute))
-	if len(b.makeSnapshot().Hosts) != 1 {
+	b.Forget(now.Add(59 * time.Minute))
+	if len(b.Snapshot().Hosts) != 1 {
 		t.Error("forgotten too early")
 	}
-	b.forgetExpired(now.Add(time.Hour))
-	if len(b.makeSnapshot().Hosts) != 0 {
+	b.Forget(now.Add(time.Hour))
+	if len(b.Snapshot().Hosts) != 0 {
 		t.Error("not forgotten")
 	}
 }
@@ -106,13 +106,13 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tb := newTable(time.Hour)
 	empty := wire.HashDigests(tb.listDigests(now))
-	tb.markPresent("host-9")
+	tb.MarkPresent("host-9")
 	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
 	full := wire.HashDigests(tb.listDigests(now))
 	if full == empty {
 		t.Error("a record makes no difference")
 	}
-	tb.markLost("host-9", now)
+	tb.MarkLost("host-9", now)
 	if wire.HashDigests(tb.listDigests(now)) != empty {
 		t.Error("a host that is gone makes a difference")
 	}

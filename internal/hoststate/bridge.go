@@ -1,0 +1,77 @@
+package hoststate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+)
+
+// applyNetwork applies a plan about a network's devices, and tells other programs on the host of its bridge: systemd before
+// the bridge is there, firewalld once it is known to be this network's.
+func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (reconcile.Report, error) {
+	if err := s.host.keepSysctls(n); err != nil {
+		return reconcile.Report{}, err
+	}
+	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, p)
+	if report.DevicesReady {
+		err = errors.Join(err, s.host.Zones.Trust(n.Bridge.Name))
+	}
+	return report, err
+}
+
+// forgetBridge undoes what other programs were told.
+func (h *Host) forgetBridge(id network.Identity) error {
+	return errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name))
+}
+
+// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl
+// --system` read them: the former sets a device's when it appears, at about the time when the driver does, and
+// the latter all anew.
+func (h *Host) keepSysctls(n network.Network) error {
+	if h.SysctlDir == "" {
+		return nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n", n.Alias())
+	// Without what only some containers need.
+	for _, s := range plan.BridgeSysctls(n) {
+		// The leading "-" tolerates a device that is gone (sysctl.d(5)).
+		fmt.Fprintf(&b, "-%s = %s\n", s.Key, s.Value)
+	}
+	path := h.sysctlFile(n.Bridge.Name)
+	if have, err := os.ReadFile(path); err == nil && string(have) == b.String() {
+		return nil
+	}
+	err := os.MkdirAll(h.SysctlDir, 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte(b.String()), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("keep sysctls of %s: %w", n.Bridge.Name, err)
+	}
+	return nil
+}
+
+func (h *Host) dropSysctls(id network.Identity) error {
+	if h.SysctlDir == "" {
+		return nil
+	}
+	err := os.Remove(h.sysctlFile(id.Bridge.Name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove sysctls: %w", err)
+	}
+	return nil
+}
+
+// sysctlFile sorts behind what administrators and distributions have: the last one
+// that names a parameter counts.
+func (h *Host) sysctlFile(bridge string) string {
+	return filepath.Join(h.SysctlDir, "zz-vxlan-driver-"+bridge+".conf")
+}

@@ -1,0 +1,139 @@
+package hoststate
+
+import (
+	"errors"
+	"io/fs"
+	"reflect"
+
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/store"
+)
+
+// Prepare completes what is known of a network that a container is about to join. It comes before anything is
+// recorded, or undone: it fails where the container's port would be another's.
+func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.PlacedNetwork, error) {
+	if err := reconcile.CheckName(s.ns, plan.PortName(p.Identity, e)); err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	p, err := s.records.withPeers(p)
+	if err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	return p, s.records.adoptDNSPort(&p.Network)
+}
+
+// adoptDNSPort has the network's names answered where Podman says (containers.conf,
+// dns_bind_port), or else where the agent found room.
+func (r records) adoptDNSPort(n *network.Network) error {
+	port := r.host.DNSPort
+	if port == 0 || port == n.DNSPort || !n.HasNames() {
+		return nil
+	}
+	n.DNSPort = port
+	return r.SetDNSPort(n.ID, port)
+}
+
+// Place places a network on the host, with what the agent has found out.
+func (s *Session) Place(config []byte) (plan.PlacedNetwork, error) { return s.records.place(config) }
+
+// ConnectShared records an endpoint, and builds what it shares with others.
+func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config []byte) error {
+	beside, err := s.record(p, e, config)
+	if err != nil {
+		return err
+	}
+	_, err = s.applyNetwork(p.Network, nil, plan.Prepare(p, e, beside))
+	return err
+}
+
+// Connect records an endpoint, and builds it and what it shares with others. Where names are answered, its addresses may not have
+// been announced.
+func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Namespace, config []byte) (reconcile.Report, error) {
+	beside, err := s.record(p, e, config)
+	if err != nil {
+		return reconcile.Report{}, err
+	}
+	return s.applyNetwork(p.Network, container, plan.Start(p, e, beside))
+}
+
+// record records an endpoint, and returns what else its start may meet. The time of the first setup stays: it decides who has a
+// port that two containers want.
+func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte) (plan.Beside, error) {
+	now, err := sinceBoot()
+	if err != nil {
+		return plan.Beside{}, err
+	}
+	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity}
+	old, err := s.records.Record(p.ID, e.ContainerID)
+	if err == nil && old.Namespace == e.Namespace {
+		r.SetUp = old.SetUp
+	}
+	if err == nil && !reflect.DeepEqual(old.Endpoint, e) {
+		// What an interrupted setup left of other addresses or ports.
+		leaving, err := s.records.leaving(p.Identity, old)
+		if err := errors.Join(err, s.apply(plan.Replace(leaving))); err != nil {
+			return plan.Beside{}, err
+		}
+	}
+	if err := s.records.PutEndpoint(p.ID, config, p.VTEP, r); err != nil {
+		return plan.Beside{}, err
+	}
+	return s.records.lookBeside(p, e)
+}
+
+// lookBeside reads what the start of an endpoint may meet.
+func (r records) lookBeside(p plan.PlacedNetwork, e network.Endpoint) (plan.Beside, error) {
+	others, err := r.HasEndpointsExcept(p.ID, e.ContainerID)
+	if err != nil {
+		return plan.Beside{}, err
+	}
+	beside := plan.Beside{
+		First: !others,
+		Networks: func() ([]plan.HostNetwork, error) {
+			own, err := r.loadEndpoints(p)
+			// What another network lacks is not this one's problem; `vxlanctl reload` reports it.
+			networks, _ := r.loadExcept(p.ID)
+			return append([]plan.HostNetwork{own}, networks...), err
+		},
+		Endpoint: func(containerID string) (network.Endpoint, bool, error) {
+			other, err := r.Record(p.ID, containerID)
+			if errors.Is(err, fs.ErrNotExist) {
+				return network.Endpoint{}, false, nil
+			}
+			return other.Endpoint, err == nil, err
+		},
+	}
+	if e.HostInterface != "" {
+		beside.NamedPorts, err = r.namedPorts()
+	}
+	return beside, err
+}
+
+// namedPorts returns the endpoints whose interface has a name of the user's choice. One that cannot be
+// read is left out: it is not the trouble of the container that starts.
+func (r records) namedPorts() ([]plan.NamedPort, error) {
+	networks, err := r.Networks()
+	if err != nil {
+		return nil, err
+	}
+	var all []plan.NamedPort
+	for _, networkID := range networks {
+		config, err := r.Config(networkID)
+		if err != nil {
+			continue
+		}
+		id, err := network.ParseIdentity(config)
+		if err != nil {
+			continue
+		}
+		containers, _ := r.Tagged(networkID, store.TagNamed)
+		for _, containerID := range containers {
+			if record, err := r.Record(networkID, containerID); err == nil {
+				all = append(all, plan.NamedPort{Network: id, Endpoint: record.Endpoint})
+			}
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,151 @@
+package hoststate
+
+import (
+	"errors"
+	"io/fs"
+	"iter"
+	"slices"
+
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/store"
+)
+
+// Disconnect removes all that it can of an endpoint, and of the network with its last one. The record goes last, and only when the kernel is
+// clean. e needs no more than what names the endpoint; the rest is in the record.
+func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
+	leaving, err := s.records.leavingOthers(id, e)
+	report, applyErr := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, plan.Stop(leaving))
+	err = errors.Join(err, applyErr)
+	if report.DevicesGone {
+		err = errors.Join(err, s.forgetNetwork(id))
+	}
+	if err != nil {
+		return err
+	}
+	return s.records.RemoveEndpoint(id.ID, e.ContainerID)
+}
+
+// leavingOthers reads what a plan needs to know of a container that goes, and of the others of its network.
+func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Leaving, error) {
+	old, err := r.Record(id.ID, e.ContainerID)
+	if err != nil {
+		// It may have been secured; but a name of the user's choice may be another container's.
+		old = store.Record{Endpoint: e, PortSecurity: e.HostInterface == ""}
+	}
+	if !isUnreadable(err) {
+		err = nil // else it has ports that must go, and stays for the next teardown
+	}
+	leaving, elsewhereErr := r.leaving(id, old)
+	err = errors.Join(err, elsewhereErr)
+	leaving.OtherPorts = r.otherPorts(id, e.ContainerID)
+	if len(old.Ports) > 0 {
+		publish, publishErr := r.othersPublish(id.ID, e.ContainerID)
+		leaving.OthersPublish = publish || publishErr != nil
+		err = errors.Join(err, publishErr)
+	}
+	return leaving, err
+}
+
+// leaving is what goes of a container alone.
+func (r records) leaving(id network.Identity, old store.Record) (leaving plan.Leaving, err error) {
+	leaving = plan.Leaving{Network: id, Endpoint: old.Endpoint, PortSecurity: old.PortSecurity}
+	if len(old.Ports) > 0 && len(old.Addrs) > 0 {
+		leaving.Elsewhere, err = r.elsewhere(id.ID, old.ContainerID)
+	}
+	return leaving, err
+}
+
+// otherPorts iterates over the names of the ports of the network's other containers.
+func (r records) otherPorts(id network.Identity, containerID string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for other, err := range r.EndpointsExcept(id.ID, containerID) {
+			e := network.Endpoint{ContainerID: other}
+			if err == nil {
+				e.HostInterface, err = r.hostInterface(id.ID, other)
+			}
+			if !yield(id.Port(e), err) {
+				return
+			}
+		}
+	}
+}
+
+// hostInterface returns the name that a container's user chose for its port, if any. A record that is broken has none.
+func (r records) hostInterface(networkID, containerID string) (string, error) {
+	record, err := r.Record(networkID, containerID)
+	if !isUnreadable(err) {
+		err = nil
+	}
+	return record.HostInterface, err
+}
+
+// elsewhere returns the endpoints of a container on other networks, as far as they publish ports.
+func (r records) elsewhere(networkID, containerID string) ([]plan.Elsewhere, error) {
+	ids, err := r.networksExcept(networkID)
+	errs := []error{err}
+	var all []plan.Elsewhere
+	for _, id := range ids {
+		e, err := r.elsewhereOn(id, containerID)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// It is not on that network.
+		case err != nil:
+			errs = append(errs, err)
+		case len(e.Endpoint.Ports) > 0:
+			all = append(all, e)
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+func (r records) elsewhereOn(networkID, containerID string) (plan.Elsewhere, error) {
+	record, err := r.Record(networkID, containerID)
+	if err != nil || len(record.Ports) == 0 {
+		return plan.Elsewhere{}, err
+	}
+	config, err := r.Config(networkID)
+	if err != nil {
+		return plan.Elsewhere{}, err
+	}
+	n, err := network.ParseStored(config)
+	return plan.Elsewhere{Network: n, Endpoint: record.Endpoint}, err
+}
+
+// othersPublish tells whether another container of the network publishes ports.
+func (r records) othersPublish(networkID, containerID string) (bool, error) {
+	publishing, err := r.Tagged(networkID, store.TagPublishes)
+	return slices.ContainsFunc(publishing, func(id string) bool { return id != containerID }), err
+}
+
+// forgetNetwork removes what a network has on the host besides its devices, which are gone.
+func (s *Session) forgetNetwork(id network.Identity) error {
+	err := s.host.forgetBridge(id)
+	others, listErr := s.records.networksExcept(id.ID)
+	if listErr != nil {
+		return errors.Join(err, listErr)
+	}
+	if len(others) == 0 {
+		return errors.Join(err, s.apply(plan.ForgetLast(id)))
+	}
+	networks, loadErr := s.records.loadExcept(id.ID)
+	if isUnreadable(loadErr) {
+		return errors.Join(err, loadErr) // what the others share with it is not known
+	}
+	var gone *plan.PlacedNetwork
+	if p, storedErr := s.records.loadStored(id.ID); storedErr == nil {
+		gone = &p
+	}
+	return errors.Join(err, s.apply(plan.Forget(id, gone, networks)))
+}
+
+// isUnreadable tells whether err has a file that is there and cannot be read, as where
+// descriptors have run out. What is missing or broken stays so, and needs nothing.
+func isUnreadable(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(joined.Unwrap(), isUnreadable)
+	}
+	_, isFile := errors.AsType[*fs.PathError](err)
+	return isFile && !errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,65 @@
+package hoststate
+
+import (
+	"net/netip"
+
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/store"
+)
+
+// Namespace is an open network namespace.
+type Namespace interface {
+	reconcile.Namespace
+	network.InterfaceLookup
+	Close()
+}
+
+// Zones is firewalld, or nothing where it does not run.
+type Zones interface {
+	// Trust lets all pass that comes from a device or goes to it.
+	Trust(device string) error
+	// Untrust undoes Trust.
+	Untrust(device string) error
+}
+
+// Host is this host. Its fields are what is touched of it.
+type Host struct {
+	// Open opens the network namespace at a path, "" for the host's own.
+	Open func(path string) (Namespace, error)
+	// StoreDir is where endpoints are recorded.
+	StoreDir string
+	// Records is kept by a program that begins many sessions; nil: none.
+	Records *store.Cache
+	// NetworksDir is where Podman keeps its networks' configurations, which
+	// tell what other networks hold.
+	NetworksDir string
+	// SysctlDir is where systemd reads the kernel parameters of devices that
+	// appear, "" where it does not run.
+	SysctlDir string
+	// Zones tells firewalld whom to trust.
+	Zones Zones
+	// DNSPort is where the agent answers names, 0 for 53.
+	DNSPort uint16
+	// Warn tells the user of what does not work and is not needed.
+	Warn func(message string)
+
+	noFastPath bool // the kernel is known to lack it
+}
+
+// Record reads a container's record without the lock: it is replaced as a whole.
+func (h *Host) Record(networkID, containerID string) (store.Record, error) {
+	return store.ReadRecord(h.StoreDir, networkID, containerID)
+}
+
+// ProbeAddresses asks the network's other hosts for addresses that a container is to get, and
+// returns who has them. It does so without the store's lock.
+func (h *Host) ProbeAddresses(n Network, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
+	ns, err := h.Open("")
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	return reconcile.ProbeAddresses(ns, plan.Probe(n.placed(), e, addrs))
+}

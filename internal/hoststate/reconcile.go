@@ -1,0 +1,138 @@
+package hoststate
+
+import (
+	"errors"
+	"fmt"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/store"
+)
+
+// Scope says how much Reconcile looks at.
+type Scope int
+
+// Scopes, each of which has those before it.
+const (
+	// ScopePeers is the firewall and the networks' devices: all that depends on what is known of
+	// other hosts. It takes as long with many containers as with one.
+	ScopePeers Scope = iota
+	// ScopeFull is also the ports of all containers.
+	ScopeFull
+	// ScopeReset also sets the firewall anew, as it is, and without the networks that cannot be read.
+	ScopeReset
+)
+
+// Reconcile makes the host hold what the networks ask for, but for what leads to other hosts (Forward). Where all is
+// in place it changes nothing. What works is put right also where something does not.
+func (s *Session) Reconcile(networks []Network, scope Scope) error {
+	errs := []error{s.apply(firewallPlan(networks, scope, s.complete))}
+	for _, n := range networks {
+		if n.unplaceable {
+			continue // in the error of Networks
+		}
+		if _, err := s.applyNetwork(n.Network, nil, networkPlan(n.withEndpoints(), scope)); err != nil {
+			errs = append(errs, wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// firewallPlan is what Reconcile wants of the firewall.
+func firewallPlan(networks []Network, scope Scope, complete bool) plan.Plan {
+	all := make([]plan.HostNetwork, 0, len(networks))
+	for _, n := range networks {
+		all = append(all, n.withEndpoints())
+	}
+	switch {
+	case scope >= ScopeReset:
+		return plan.ResetFirewall(all, complete)
+	case len(all) == 0:
+		return plan.Plan{}
+	}
+	return plan.RepairFirewall(all, complete)
+}
+
+// networkPlan is what Reconcile wants of a network.
+func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
+	if scope >= ScopeFull {
+		return plan.RepairNetwork(n)
+	}
+	return plan.RepairDevices(n)
+}
+
+// Forward has frames go straight to the hosts that have their MACs. remotes are in order
+// of trust. While not all hosts have been heard of, what is there stays.
+func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error {
+	if n.unplaceable {
+		return nil // in the error of Networks
+	}
+	if err := s.forward(n.withEndpoints(), remotes, complete); err != nil {
+		return wrapNetworkError(n.ID, fmt.Errorf("network %s: forward to other hosts: %w", n.Name, err))
+	}
+	return nil
+}
+
+// forward does without the fast path where the kernel has none: packets pass the bridge then.
+func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bool) error {
+	p := plan.ForwardTo(n, remotes, !complete)
+	if s.host.noFastPath {
+		p.Network.Forwarding.FastPath.Ports = nil
+	}
+	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	if report.NoFastPath != nil {
+		s.host.noFastPath = true
+		s.host.Warn(fmt.Sprintf("all packets pass the bridges: %v", report.NoFastPath))
+	}
+	return err
+}
+
+// FallBackToStatic has networks with a list of hosts be as the list says: nobody keeps up to date what an agent had
+// found out. It is for an agent that ends and may not come back, and where none can be started.
+func (h *Host) FallBackToStatic() error {
+	s, err := h.Begin()
+	if err != nil {
+		return err
+	}
+	ids, err := s.records.Networks()
+	errs := []error{err}
+	for _, id := range ids {
+		errs = append(errs, s.forgetPeers(id))
+	}
+	return errors.Join(append(errs, s.Close())...)
+}
+
+// forgetPeers leaves a network without a list alone.
+func (s *Session) forgetPeers(networkID string) error {
+	if _, known, err := s.records.Peers(networkID); !known || err != nil {
+		return err
+	}
+	p, err := s.records.loadStored(networkID)
+	if err != nil || p.Gossip {
+		return err
+	}
+	if err := s.records.ForgetPeers(networkID); err != nil {
+		return err
+	}
+	if p, err = s.records.loadStored(networkID); err != nil {
+		return err
+	}
+	n, err := s.records.loadEndpoints(p)
+	_, applyErr := s.applyNetwork(n.Network, nil, networkPlan(n, ScopeFull))
+	return errors.Join(err, applyErr, s.forward(n, nil, true))
+}
+
+// Announce has a container announce its addresses, if it is still there and has its interface as it was made.
+func (s *Session) Announce(n Network, r *store.Record) error {
+	if _, err := s.ns.Link(n.Port(r.Endpoint), 0); errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	container, err := s.host.Open(r.Namespace)
+	if err != nil {
+		return err
+	}
+	defer container.Close()
+	_, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, plan.Announcement(n.placed(), r.Endpoint))
+	return err
+}

@@ -1,0 +1,154 @@
+package hoststate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/ipam"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/store"
+)
+
+// Place reads a network as Podman wrote it, and places it on the host. What the agent has found out is not in it.
+func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
+	n, v, err := network.Parse(config, ns)
+	if err != nil {
+		return plan.PlacedNetwork{}, fmt.Errorf("network: %w", err)
+	}
+	return h.withPlacement(n, v)
+}
+
+// withPlacement completes a network whose place on the host is known.
+func (h *Host) withPlacement(n network.Network, v network.VTEP) (plan.PlacedNetwork, error) {
+	// A subnet that cannot be divided was refused by create, or was never seen by
+	// it; a container's address is given, and works.
+	_ = ipam.AssignSlices(&n, v)
+	foreign, err := h.Reservations(network.ReadForeignReservation)
+	return plan.PlacedNetwork{Network: n, VTEP: v, Foreign: foreign}, err
+}
+
+// Reservations lists what Podman's networks hold, as far as read takes an interest.
+func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)) ([]network.Reservation, error) {
+	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	var all []network.Reservation
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EISDIR) {
+			continue // removed meanwhile, or no network
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list networks: %w", err)
+		}
+		if r, ok := read(data); ok {
+			all = append(all, r)
+		}
+	}
+	// Podman's default network is there before it has a file.
+	if _, err := os.Stat(filepath.Join(h.NetworksDir, "podman.json")); errors.Is(err, fs.ErrNotExist) {
+		all = append(all, network.Reservation{Holder: `network "podman"`, Bridge: "podman0", Names: []string{"podman0"}})
+	}
+	return all, nil
+}
+
+// records reads the store as what plans are made from.
+type records struct {
+	*store.Store
+	host *Host
+	ns   Namespace
+}
+
+// place places a network on the host as it is now.
+func (r records) place(config []byte) (plan.PlacedNetwork, error) {
+	p, err := r.host.Place(config, r.ns)
+	if err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	return r.withPeers(p)
+}
+
+// loadStored is a network as it was last placed on this host. Its protection must not
+// depend on whether it could be placed now: its underlay may be down for a moment.
+func (r records) loadStored(networkID string) (plan.PlacedNetwork, error) {
+	config, err := r.Config(networkID)
+	if err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	v, err := r.VTEP(networkID)
+	if err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	n, err := network.ParseStored(config)
+	if err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	if n.Gossip {
+		v.Remotes = nil
+	}
+	v.Flood = v.Remotes
+	p, err := r.host.withPlacement(n, v)
+	if err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	return r.withPeers(p)
+}
+
+// withPeers adds what the agent has found out.
+func (r records) withPeers(p plan.PlacedNetwork) (plan.PlacedNetwork, error) {
+	var err error
+	if p.DNSPort, err = r.DNSPort(p.ID); err != nil {
+		return plan.PlacedNetwork{}, err
+	}
+	peers, ok, err := r.Peers(p.ID)
+	if ok {
+		peers.Place(&p.Network, &p.VTEP)
+	}
+	return p, err
+}
+
+// loadEndpoints adds a network's endpoints.
+func (r records) loadEndpoints(p plan.PlacedNetwork) (plan.HostNetwork, error) {
+	all, err := r.Records(p.ID)
+	return withEndpoints(p, all), err
+}
+
+func withEndpoints(p plan.PlacedNetwork, all []*store.Record) plan.HostNetwork {
+	n := plan.HostNetwork{PlacedNetwork: p, Endpoints: make([]plan.RecordedEndpoint, 0, len(all))}
+	for _, r := range all {
+		n.Endpoints = append(n.Endpoints, plan.RecordedEndpoint{Endpoint: r.Endpoint, SetUp: int64(r.SetUp)})
+	}
+	return n
+}
+
+// networksExcept lists all networks but one.
+func (r records) networksExcept(networkID string) ([]string, error) {
+	ids, err := r.Networks()
+	return slices.DeleteFunc(ids, func(id string) bool { return id == networkID }), err
+}
+
+// loadExcept loads all networks but one, as they were last placed. What cannot be read
+// is left out, and in the error.
+func (r records) loadExcept(networkID string) ([]plan.HostNetwork, error) {
+	ids, err := r.networksExcept(networkID)
+	errs := []error{err}
+	var all []plan.HostNetwork
+	for _, id := range ids {
+		p, err := r.loadStored(id)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		n, err := r.loadEndpoints(p)
+		all, errs = append(all, n), append(errs, err)
+	}
+	return all, errors.Join(errs...)
+}

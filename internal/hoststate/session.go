@@ -1,0 +1,159 @@
+package hoststate
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+	"vxlan-driver/internal/store"
+)
+
+// Session is the host's namespace and the lock of its store, held together for one change.
+type Session struct {
+	host     *Host
+	ns       Namespace
+	borrowed bool // whoever opened the namespace closes it
+	records  records
+	complete bool // Networks has read all
+}
+
+// Network is a network that has containers on this host.
+type Network struct {
+	network.Network
+	VTEP        network.VTEP
+	Endpoints   []*store.Record
+	foreign     []network.Reservation
+	unplaceable bool // on the host as it is now; it is as it was last placed
+	peers       network.Peers
+	hasPeers    bool // they are in the store
+}
+
+// Peers returns what the agent is known to have found out, if it has.
+func (n Network) Peers() (network.Peers, bool) { return n.peers, n.hasPeers }
+
+func (n Network) placed() plan.PlacedNetwork {
+	return plan.PlacedNetwork{Network: n.Network, VTEP: n.VTEP, Foreign: n.foreign}
+}
+
+func (n Network) withEndpoints() plan.HostNetwork { return withEndpoints(n.placed(), n.Endpoints) }
+
+// Begin takes the lock.
+func (h *Host) Begin() (*Session, error) {
+	ns, err := h.Open("")
+	if err != nil {
+		return nil, err
+	}
+	s, err := h.BeginIn(ns)
+	if err != nil {
+		ns.Close()
+		return nil, err
+	}
+	s.borrowed = false
+	return s, nil
+}
+
+// BeginIn is Begin for whoever has opened the host's namespace, and closes it.
+func (h *Host) BeginIn(ns Namespace) (*Session, error) {
+	st, err := store.OpenCached(h.StoreDir, h.Records)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{host: h, ns: ns, borrowed: true, records: records{st, h, ns}}, nil
+}
+
+// Close gives the lock free.
+func (s *Session) Close() error {
+	if !s.borrowed {
+		s.ns.Close()
+	}
+	return s.records.Close()
+}
+
+// Empty tells whether the store has no network at all, be it one that cannot be read.
+func (s *Session) Empty() (bool, error) {
+	ids, err := s.records.Networks()
+	return len(ids) == 0, err
+}
+
+// Networks returns what the host has. One whose underlay is down for a moment is as it
+// was last placed; what cannot be read at all is left out. Both are in the error.
+func (s *Session) Networks() ([]Network, error) {
+	ids, err := s.records.Networks()
+	errs := []error{err}
+	var all []Network
+	for _, id := range ids {
+		n, err := s.records.loadNetwork(id)
+		errs = append(errs, wrapNetworkError(id, err))
+		if n.ID != "" {
+			all = append(all, n)
+		}
+	}
+	s.complete = len(all) == len(ids) && err == nil
+	return all, errors.Join(errs...)
+}
+
+// loadNetwork returns a network as far as it can be read, and an error besides where that is not all.
+func (r records) loadNetwork(id string) (Network, error) {
+	config, err := r.Config(id)
+	if err != nil {
+		return Network{}, err
+	}
+	p, err := r.place(config)
+	unplaceable := err != nil
+	if unplaceable {
+		err = fmt.Errorf("%s: %w", id, err)
+		var storedErr error
+		if p, storedErr = r.loadStored(id); storedErr != nil {
+			return Network{}, errors.Join(err, storedErr)
+		}
+	}
+	endpoints, readErr := r.Records(id)
+	n := Network{Network: p.Network, VTEP: p.VTEP, Endpoints: endpoints, foreign: p.Foreign, unplaceable: unplaceable}
+	var peersErr error
+	n.peers, n.hasPeers, peersErr = r.Peers(id)
+	return n, errors.Join(err, readErr, peersErr)
+}
+
+// SetPeers keeps what the agent has found out of a network, and completes n by it. Reconcile
+// builds by it.
+func (s *Session) SetPeers(n *Network, p network.Peers) error {
+	if err := s.records.SetPeers(n.ID, p); err != nil {
+		return wrapNetworkError(n.ID, err)
+	}
+	again, err := s.records.loadNetwork(n.ID)
+	if again.ID != "" {
+		*n = again
+	}
+	return wrapNetworkError(n.ID, err)
+}
+
+// SetDNSPort has a network's names answered on another port, to which port 53 is redirected.
+func (s *Session) SetDNSPort(n Network, port uint16) error { return s.records.SetDNSPort(n.ID, port) }
+
+// Age is how long ago a container was set up first.
+func (s *Session) Age(r *store.Record) (time.Duration, error) {
+	now, err := sinceBoot()
+	return now - r.SetUp, err
+}
+
+// sinceBoot is the time by a clock that cannot be set. By the time of day, a container
+// whose teardown was lost could take its port back from the one that has it now, after the clock
+// was set back between their starts.
+func sinceBoot() (time.Duration, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0, fmt.Errorf("read clock: %w", err)
+	}
+	return time.Duration(t.Nano()), nil
+}
+
+// apply applies a plan that is about the host alone.
+func (s *Session) apply(p plan.Plan) error {
+	_, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	return err
+}

@@ -1,0 +1,177 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// green is a second network beside blue.
+func green() network.Network {
+	n := blue()
+	n.Identity = network.Identity{ID: "g1", Name: "green", Bridge: network.DeviceName{Name: "br-vxlan-green"}, Device: network.DeviceName{Name: "vxlan-green"}}
+	n.Tunnel.VNI = 200
+	n.Subnets = []network.Subnet{subnet("10.5.0.0/24", "10.5.0.1")}
+	return n
+}
+
+// publisher is a container that publishes port 8080, set up at a time.
+func publisher(containerID, addr string, setUp int64) RecordedEndpoint {
+	e := endpointWith(addr)
+	e.ContainerID = containerID
+	e.Ports = []network.PortMapping{{Protocol: network.ProtocolTCP, HostPort: 8080, ContainerPort: 80, Count: 1}}
+	return RecordedEndpoint{Endpoint: e, SetUp: setUp}
+}
+
+func hostNetwork(n network.Network, endpoints ...RecordedEndpoint) HostNetwork {
+	return HostNetwork{PlacedNetwork: PlacedNetwork{Network: n, VTEP: vtep}, Endpoints: endpoints}
+}
+
+// inSet prints the elements of one set.
+func inSet(elements []kernel.Element, set kernel.Set) string {
+	var all []string
+	for _, e := range elements {
+		if e.Set == set {
+			all = append(all, kernel.AddElements{Elements: []kernel.Element{e}}.String())
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// A published port has one owner, whatever the order in which networks and containers are read.
+func TestPublishedPortHasOneOwner(t *testing.T) {
+	tests := []struct {
+		name     string
+		networks []HostNetwork
+		want     string
+	}{
+		{"a container on two networks: the one it joined first",
+			[]HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 2)), hostNetwork(green(), publisher("c1", "10.5.0.2/24", 1))}, "10.5.0.2"},
+		{"two containers: the later, as the earlier is gone without a teardown",
+			[]HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 2), publisher("c2", "10.0.0.3/24", 1))}, "10.0.0.2"},
+		{"two containers on two networks",
+			[]HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 1)), hostNetwork(green(), publisher("c2", "10.5.0.3/24", 2))}, "10.5.0.3"},
+	}
+	for _, tt := range tests {
+		for _, order := range []string{"forwards", "backwards"} {
+			if got := inSet(HostElements(tt.networks), kernel.Ports4); strings.Count(got, "8080") != 1 || !strings.Contains(got, tt.want+" . 80") {
+				t.Errorf("%s, read %s: got %s, want %s", tt.name, order, got, tt.want)
+			}
+			tt.networks = reversed(tt.networks)
+		}
+	}
+}
+
+func reversed(networks []HostNetwork) (all []HostNetwork) {
+	for i := range networks {
+		n := networks[len(networks)-1-i]
+		var endpoints []RecordedEndpoint
+		for j := range n.Endpoints {
+			endpoints = append(endpoints, n.Endpoints[len(n.Endpoints)-1-j])
+		}
+		n.Endpoints = endpoints
+		all = append(all, n)
+	}
+	return all
+}
+
+// A network that goes takes along only what no other needs.
+func TestNetworkThatGoesLeavesSharedElements(t *testing.T) {
+	gone := PlacedNetwork{Network: green(), VTEP: vtep}
+	f := Forget(gone.Identity, &gone, []HostNetwork{hostNetwork(blue())}).Firewall
+	if f.Mode != FirewallRemove {
+		t.Fatalf("mode %d", f.Mode)
+	}
+	for set, want := range map[kernel.Set]string{
+		kernel.Bridges: "br-vxlan-green", kernel.Masquerade4: "10.5.0.0/24", kernel.OwnVNIs: "0xc8", // its own
+		kernel.VTEPs4: "", kernel.VXLANPorts: "", kernel.Underlays: "", // both networks'
+	} {
+		if got := inSet(f.Remove, set); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("of %s goes %q, want %q", set.Name, got, want)
+		}
+	}
+}
+
+// Without the configuration of the network that goes nobody knows what it had, so all is set anew without it.
+func TestNetworkThatCannotBeReadGoesByReset(t *testing.T) {
+	f := Forget(green().Identity, nil, []HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 1))}).Firewall
+	all, err := f.All()
+	if err != nil || f.Mode != FirewallReset || inSet(all, kernel.Ports4) == "" {
+		t.Errorf("mode %d, %v, %v", f.Mode, all, err)
+	}
+}
+
+func TestFirewallIsNotResetWithoutAllNetworks(t *testing.T) {
+	networks := []HostNetwork{hostNetwork(blue())}
+	for _, complete := range []bool{true, false} {
+		if all, err := RepairFirewall(networks, complete).Firewall.All(); (err == nil) != complete || (len(all) > 0) != complete {
+			t.Errorf("complete %t: %d elements, %v", complete, len(all), err)
+		}
+	}
+	for _, tt := range []struct {
+		networks []HostNetwork
+		complete bool
+		want     FirewallMode
+	}{{networks, true, FirewallReset}, {networks, false, FirewallReset}, {nil, false, FirewallReset}, {nil, true, FirewallDelete}} {
+		if got := ResetFirewall(tt.networks, tt.complete).Firewall.Mode; got != tt.want {
+			t.Errorf("%d networks, complete %t: mode %d, want %d", len(tt.networks), tt.complete, got, tt.want)
+		}
+	}
+}
+
+// What a container published on the network that it leaves, it publishes on its other networks from then on.
+func TestPublishedPortMovesToAnotherNetwork(t *testing.T) {
+	internal := green()
+	internal.Internal = true
+	elsewhere := publisher("c1", "10.5.0.2/24", 2).Endpoint
+	for _, tt := range []struct {
+		name  string
+		ports bool
+		other network.Network
+		want  string
+	}{
+		{"published on both", true, green(), "10.5.0.2"},
+		{"published on none", false, green(), ""},
+		{"the other is internal", true, internal, ""},
+	} {
+		l := Leaving{Network: blue().Identity, Endpoint: publisher("c1", "10.0.0.2/24", 1).Endpoint, Elsewhere: []Elsewhere{{tt.other, elsewhere}}}
+		if !tt.ports {
+			l.Ports = nil
+		}
+		if got := inSet(Stop(l).Disconnect.Republish, kernel.Ports4); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// 127.0.0.1 is kept off the bridge again when nobody is to be reached there any more.
+func TestRouteLocalnetGoesWithTheLastPublisher(t *testing.T) {
+	silent := publisher("c1", "10.0.0.2/24", 1).Endpoint
+	silent.Ports = nil
+	for _, tt := range []struct {
+		name     string
+		endpoint network.Endpoint
+		others   bool
+		want     string
+	}{
+		{"the last", publisher("c1", "10.0.0.2/24", 1).Endpoint, false, "[sysctl -w net/ipv4/conf/br-vxlan-blue/route_localnet=0]"},
+		{"another publishes", publisher("c1", "10.0.0.2/24", 1).Endpoint, true, "[]"},
+		{"it publishes nothing", silent, false, "[]"},
+	} {
+		l := Leaving{Network: blue().Identity, Endpoint: tt.endpoint, OthersPublish: tt.others}
+		if got := fmt.Sprint(Stop(l).Disconnect.Sysctls); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	for _, internal := range []bool{false, true} {
+		n := blue()
+		n.Internal = internal
+		d := RepairDevices(hostNetwork(n, publisher("c1", "10.0.0.2/24", 1))).Network.Devices
+		if got := strings.Contains(fmt.Sprint(d.Bridge.Sysctls), "route_localnet=1"); got == internal {
+			t.Errorf("internal %t: parameters %v", internal, d.Bridge.Sysctls)
+		}
+	}
+}

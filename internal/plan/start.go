@@ -1,0 +1,138 @@
+package plan
+
+import (
+	"net/netip"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// Beside is what else a start may meet on this host.
+type Beside struct {
+	// First says that no other endpoint of the network is recorded.
+	First bool
+	// Networks reads all networks of the host with their endpoints, that of the start included. See
+	// Firewall.All.
+	Networks func() ([]HostNetwork, error)
+	// NamedPorts are the recorded endpoints whose interface has a name of the user's choice.
+	NamedPorts []NamedPort
+	// Endpoint reads another endpoint of the network, and tells whether it is recorded. Only those
+	// whose port somebody took off the bridge are read.
+	Endpoint func(containerID string) (e network.Endpoint, recorded bool, err error)
+}
+
+// NamedPort is an endpoint of a network.
+type NamedPort struct {
+	Network  network.Identity
+	Endpoint network.Endpoint
+}
+
+// Prepare is the plan for what a container that comes shares with others: the firewall and the
+// network's devices.
+func Prepare(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
+	d := networkDevices(n, publishesPorts(n.Network, e))
+	// An agent has just seen to whom is flooded, or will.
+	d.SkipFlood = n.hasAgent()
+	return Plan{
+		Firewall: &Firewall{
+			Networks:  []NetworkElements{networkWithFingerprint(n, beside.First)},
+			Endpoints: endpointElements(n.Network, e),
+			All:       func() ([]kernel.Element, error) { return elementsOf(beside.Networks()) },
+		},
+		Network: &NetworkState{Devices: d},
+	}
+}
+
+// Start is the plan for a container that comes: what it shares with others, and its own. Where names
+// are answered, its addresses are not announced: an agent may have it done.
+func Start(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
+	p := Prepare(n, e, beside)
+	p.Connect = &Connect{
+		Probe:         Probe(n, e, doubtfulAddrs(n, e)),
+		Evict:         nameLosers(e, beside.NamedPorts),
+		FromElsewhere: n.hasAgent(),
+		Veth:          veth(n, e),
+		Announce:      !n.HasNames(),
+	}
+	if !n.hasAgent() {
+		p.Connect.UnattachedPort = func(alias string) (kernel.Link, bool, error) { return unattachedPort(n, alias, beside) }
+	}
+	return p
+}
+
+// Announcement is the plan for a container that announces its addresses.
+func Announcement(n PlacedNetwork, e network.Endpoint) Plan {
+	return Plan{Announce: &Announce{Veth: veth(n, e)}}
+}
+
+// hasAgent tells whether an agent keeps the network's forwarding up to date.
+func (n PlacedNetwork) hasAgent() bool { return n.VTEP.AgentPort != 0 }
+
+func networkWithFingerprint(n PlacedNetwork, isNew bool) NetworkElements {
+	return NetworkElements{
+		Fingerprint: networkFingerprint(n),
+		Elements:    func() []kernel.Element { return networkElements(n) },
+		New:         isNew,
+	}
+}
+
+func elementsOf(networks []HostNetwork, err error) ([]kernel.Element, error) {
+	if err != nil {
+		return nil, err
+	}
+	return HostElements(networks), nil
+}
+
+// Probe asks for addresses on behalf of an endpoint.
+func Probe(n PlacedNetwork, e network.Endpoint, addrs []netip.Addr) AddressProbe {
+	return AddressProbe{
+		Network: n.Name, Bridge: n.Bridge.Name, Device: n.Device.Name, Port: n.Port(e), Addrs: addrs,
+		Sender: kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local), Addrs: n.HostAddrs()},
+	}
+}
+
+// doubtfulAddrs returns the addresses of an endpoint that another host may have. To ask for them
+// takes some 80 ms, so where they are of the part that only this host hands out, the user has to want
+// it (address_check). The agent has asked for those that it picked.
+func doubtfulAddrs(n PlacedNetwork, e network.Endpoint) []netip.Addr {
+	if n.AgentPicks() {
+		return nil
+	}
+	var doubtful []netip.Addr
+	for _, p := range e.Addrs {
+		if s, ok := n.SubnetOf(p.Addr()); ok && (n.AddressCheck || !s.Lease.Contains(p.Addr())) {
+			doubtful = append(doubtful, p.Addr())
+		}
+	}
+	return doubtful
+}
+
+// nameLosers returns whose fast path ends because an endpoint takes over an interface's name. The
+// container that had it before was lost without a teardown. The kernel knows its port by the
+// name, so what the new port sends could go past the bridge of the other's network.
+func nameLosers(e network.Endpoint, named []NamedPort) []FastPathMember {
+	if e.HostInterface == "" {
+		return nil
+	}
+	var losers []FastPathMember
+	for _, p := range named {
+		if p.Endpoint.HostInterface == e.HostInterface && p.Endpoint.ContainerID != e.ContainerID {
+			losers = append(losers, FastPathMember{p.Network.Device.Name, p.Endpoint.MAC})
+		}
+	}
+	return losers
+}
+
+// unattachedPort returns the port that a link on no bridge should be. What is left of a container that
+// is not recorded is left alone.
+func unattachedPort(n PlacedNetwork, alias string, beside Beside) (kernel.Link, bool, error) {
+	id := n.ContainerOf(alias)
+	if id == "" {
+		return kernel.Link{}, false, nil
+	}
+	e, recorded, err := beside.Endpoint(id)
+	if err != nil || !recorded {
+		return kernel.Link{}, false, err
+	}
+	return veth(n, e).Port, true, nil
+}

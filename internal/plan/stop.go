@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"iter"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// Leaving is a container that goes from a network.
+type Leaving struct {
+	Network network.Identity
+	network.Endpoint
+	// PortSecurity says that the port may be guarded.
+	PortSecurity bool
+	// Elsewhere is the container on other networks.
+	Elsewhere []Elsewhere
+	// OtherPorts iterates over the names of the ports of the network's other containers.
+	OtherPorts iter.Seq2[string, error]
+	// OthersPublish says that another container of the network publishes ports.
+	OthersPublish bool
+}
+
+// Elsewhere is a container's endpoint on another network.
+type Elsewhere struct {
+	Network  network.Network
+	Endpoint network.Endpoint
+}
+
+// Stop is the plan for a container that goes. The network's devices go with the last one. Whatever
+// the network's options are by now, what is there is removed.
+func Stop(l Leaving) Plan {
+	d := disconnection(l)
+	d.Devices = deviceNames(l.Network)
+	d.OtherPorts = l.OtherPorts
+	if len(l.Ports) > 0 && !l.OthersPublish {
+		d.Sysctls = []kernel.Sysctl{routeLocalnet(l.Network, false)}
+	}
+	return Plan{Disconnect: d}
+}
+
+// Replace is the plan for a container that is set up again, with other addresses or ports than an
+// interrupted setup gave it: those go.
+func Replace(l Leaving) Plan {
+	d := disconnection(l)
+	d.PortStays = true
+	return Plan{Disconnect: d}
+}
+
+// StopUnrecorded is the plan for a container that goes while the store cannot be opened. Its veth is
+// nobody else's business. The network's devices may be: the next stop removes them.
+func StopUnrecorded(id network.Identity, e network.Endpoint) Plan {
+	return Plan{Disconnect: &Disconnect{Port: PortName(id, e)}}
+}
+
+func disconnection(l Leaving) *Disconnect {
+	n := network.Network{Identity: l.Network, PortSecurity: l.PortSecurity}
+	return &Disconnect{
+		FastPath:  FastPathMember{l.Network.Device.Name, l.MAC},
+		Published: PublishedElements(n, l.Endpoint),
+		Republish: republished(l),
+		Guards:    guardElements(n, l.Endpoint),
+		Port:      PortName(l.Network, l.Endpoint),
+	}
+}
+
+// republished returns the elements by which a container's ports are reached on its other networks, if
+// they led by the one that it leaves.
+func republished(l Leaving) []kernel.Element {
+	if len(l.Ports) == 0 {
+		return nil
+	}
+	var all []kernel.Element
+	for _, other := range l.Elsewhere {
+		all = append(all, PublishedElements(other.Network, other.Endpoint)...)
+	}
+	return all
+}
+
+// Forget is the plan for what a network that is gone has left besides its devices. gone is the network
+// without its endpoints, or nil where its configuration cannot be read. What another network needs too
+// stays, such as a host that is a member of both.
+func Forget(id network.Identity, gone *PlacedNetwork, others []HostNetwork) Plan {
+	shared := HostElements(others)
+	f := &Firewall{Mode: FirewallReset, All: func() ([]kernel.Element, error) { return shared, nil }}
+	if gone != nil {
+		f = &Firewall{Mode: FirewallRemove, Remove: elementsExcept(networkElements(*gone), shared)}
+	}
+	return Plan{RemoveFastPath: id.Device.Name, Firewall: f}
+}
+
+// ForgetLast is Forget for the host's last network.
+func ForgetLast(id network.Identity) Plan {
+	return Plan{RemoveFastPath: id.Device.Name, Firewall: &Firewall{Mode: FirewallDelete}}
+}

@@ -1,0 +1,56 @@
+package plugin
+
+import (
+	"errors"
+
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/reconcile"
+)
+
+// Teardown disconnects a container, and removes the network's devices with the
+// last one. It does not ask whether the network's options are still valid.
+func (p *Plugin) Teardown(_ string, r netavark.Request) error {
+	if p.Rootless {
+		return errRootless
+	}
+	id, err := network.ParseIdentity(r.Network)
+	if err != nil {
+		return err
+	}
+	if err := network.CheckContainerID(r.ContainerID); err != nil {
+		return err
+	}
+	host, err := p.Open("")
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	e := network.Endpoint{ContainerID: r.ContainerID, HostInterface: network.HostInterface(r.Options)}
+	s, err := p.BeginIn(host)
+	if err != nil {
+		// The container's own veth goes, lock or no lock.
+		_, applyErr := reconcile.Apply(reconcile.Namespaces{Host: host}, plan.StopUnrecorded(id, e))
+		return errors.Join(err, applyErr)
+	}
+	defer p.Agent.StoreChanged() // without the lock
+	defer s.Close()
+	return s.Disconnect(id, e)
+}
+
+// Reload makes the host hold what its networks ask for, whatever happened to it:
+// firewall, devices, ports on bridges, parameters, firewalld's zone. It returns how many
+// networks there are. What works is put right also where something does not.
+func (p *Plugin) Reload() (networks int, err error) {
+	if p.Rootless {
+		return 0, errRootless
+	}
+	s, err := p.Begin()
+	if err != nil {
+		return 0, err
+	}
+	all, err := s.Networks()
+	return len(all), errors.Join(err, s.Reconcile(all, hoststate.ScopeReset), s.Close())
+}

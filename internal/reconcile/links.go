@@ -1,0 +1,237 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/plan"
+)
+
+// ensureDevices makes the host hold the network's bridge, its VXLAN device, and the device's
+// flood entries, which are those of the zero MAC. Parameters of the host as a whole stay when
+// the network goes: others may rely on them by then.
+func ensureDevices(host Namespace, want *plan.Devices) error {
+	if err := setSysctls(host, want.GlobalSysctls); err != nil {
+		return err
+	}
+	if err := ensureBridge(host, want.Bridge); err != nil {
+		return err
+	}
+	facets := kernel.FacetAddrs | kernel.FacetFDB
+	if want.SkipFlood {
+		facets = kernel.FacetAddrs
+	}
+	return ensureVXLAN(host, want.VXLAN, facets)
+}
+
+// setSysctls sets parameters that are there and have another value.
+func setSysctls(host Namespace, want []kernel.Sysctl) error {
+	have, err := readSysctls(host, want, nil)
+	if err != nil {
+		return err
+	}
+	lacking := missingSysctls(want, have)
+	if len(lacking) == 0 {
+		return nil
+	}
+	return host.Apply(kernel.SetSysctls{Sysctls: lacking})
+}
+
+func ensureBridge(host Namespace, want kernel.Link) error {
+	have, err := observeLink(host, want, kernel.FacetAddrs)
+	switch {
+	case errors.Is(err, kernel.ErrNotFound):
+		return createLink(host, want, ours)
+	case err != nil:
+		return err
+	}
+	if err := checkOwner(want, have); err != nil {
+		return err
+	}
+	return applyAll(host, diffLink(want, have, ours))
+}
+
+// ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few of them can
+// be changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c). Frames that are
+// lost meanwhile are sent again.
+func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
+	have, err := observeLink(host, want, f)
+	switch {
+	case errors.Is(err, kernel.ErrNotFound):
+		return errors.Join(host.RemoveFastPath(want.Name), createVXLAN(host, want))
+	case err != nil:
+		return err
+	}
+	if err := checkOwner(want, have); err != nil {
+		return err
+	}
+	if want.Tunnel.Same(have.Tunnel) {
+		if f&kernel.FacetFDB == 0 {
+			have.FDB = want.FDB // not looked at
+		}
+		return applyAll(host, diffLink(want, have, ours))
+	}
+	if err := errors.Join(host.RemoveFastPath(have.Name), host.Apply(kernel.DeleteLink{Name: have.Name})); err != nil {
+		return err
+	}
+	return createVXLAN(host, want)
+}
+
+// createVXLAN returns an error that names the device that is in the way, if there is one.
+func createVXLAN(host Namespace, want kernel.Link) error {
+	err := createLink(host, want, ours)
+	if err == nil {
+		return nil
+	}
+	tunnels, listErr := host.Tunnels()
+	if listErr != nil {
+		return errors.Join(err, listErr)
+	}
+	for _, t := range tunnels {
+		if why := want.Tunnel.Conflict(t.Tunnel); why != "" && t.Name != want.Name {
+			return fmt.Errorf("%w\n%s device %s", err, why, t.Name)
+		}
+	}
+	return err
+}
+
+// CheckName fails if something else has the name of a link that is wanted. It comes before anything is
+// recorded, and so before there is a plan.
+func CheckName(host Namespace, want kernel.Link) error {
+	have, err := host.Link(want.Name, kernel.FacetAddrs)
+	if errors.Is(err, kernel.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return checkOwner(want, have)
+}
+
+// checkOwner returns nil if have is the wanted link, and else an error that says who holds its name. The
+// alias tells. A link without one is the wanted link if its maker was interrupted before it could
+// set the alias, or if it is a port of this network's own bridge.
+func checkOwner(want, have kernel.Link) error {
+	if have.Kind == want.Kind && have.Name == want.Name {
+		unfinished := !have.Up && have.Master == "" && len(have.Addrs) == 0
+		attached := want.Master != "" && have.Master == want.Master
+		if have.Alias == want.Alias || have.Alias == "" && (unfinished || attached) {
+			return nil
+		}
+	}
+	kind := string(have.Kind)
+	if kind == "" {
+		kind = "physical"
+	}
+	return fmt.Errorf("%s %q: the name is held by %s device %q (alias %q), which this network did not make; remove or rename it, or choose another name",
+		want.Kind, want.Name, kind, have.Name, have.Alias)
+}
+
+// createLink makes a link and sets its alias before anything else. A link that is up and has none
+// would later be taken for somebody else's.
+func createLink(ns Namespace, want kernel.Link, owner ownership) error {
+	if err := ns.Apply(kernel.CreateLink{Link: want}); err != nil {
+		return err
+	}
+	have := asCreated(want)
+	if err := ns.Apply(kernel.SetAlias{Name: want.Name, Alias: want.Alias}); err != nil {
+		return errors.Join(err, ns.Apply(kernel.DeleteLink{Name: want.Name}))
+	}
+	have.Alias = want.Alias
+	return applyUnread(ns, diffLink(want, have, owner))
+}
+
+// applyUnread is applyAll for a link that was just made, whose parameters have not been read.
+func applyUnread(ns Namespace, changes []kernel.Change) error {
+	return applyAll(unreadSysctls{ns}, changes)
+}
+
+type unreadSysctls struct{ Namespace }
+
+// Apply ignores the error of a parameter that is not there, or that has its value already. The
+// latter is so where /proc/sys is read-only.
+func (ns unreadSysctls) Apply(c kernel.Change) error {
+	err := ns.Namespace.Apply(c)
+	set, ok := c.(kernel.SetSysctls)
+	if err == nil || !ok {
+		return err
+	}
+	have, readErr := readSysctls(ns, set.Sysctls, nil)
+	if readErr == nil && slices.Equal(have, set.Sysctls) {
+		return nil
+	}
+	return err
+}
+
+// observeLink reads the link that has the name of want.
+func observeLink(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, error) {
+	have, err := ns.Link(want.Name, f|kernel.FacetSysctls)
+	if err != nil {
+		return have, err
+	}
+	have.Sysctls, err = readSysctls(ns, want.Sysctls, have.Sysctls)
+	return have, err
+}
+
+// readSysctls returns the parameters that want names, and reads those that are not known yet. One that is not
+// there counts as having the wanted value: without IPv6, none of its parameters need be set.
+func readSysctls(ns Namespace, want, known []kernel.Sysctl) ([]kernel.Sysctl, error) {
+	var have []kernel.Sysctl
+	for _, p := range want {
+		if i := slices.IndexFunc(known, func(k kernel.Sysctl) bool { return k.Key == p.Key }); i >= 0 {
+			have = append(have, known[i])
+			continue
+		}
+		value, err := ns.Sysctl(p.Key)
+		if errors.Is(err, fs.ErrNotExist) {
+			value, err = p.Value, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		have = append(have, kernel.Sysctl{Key: p.Key, Value: value})
+	}
+	return have, nil
+}
+
+// applyAll goes on after an error, so that what can work does. The entries of an FDB go together, since a network
+// has one for each of up to a thousand hosts.
+func applyAll(ns Namespace, changes []kernel.Change) error {
+	var errs []error
+	for len(changes) > 0 {
+		n := leadingEntries(changes)
+		if n > 1 {
+			errs = append(errs, ns.ChangeForwardingTables(joinEntries(changes[:n])))
+		} else {
+			n = 1
+			errs = append(errs, ns.Apply(changes[0]))
+		}
+		changes = changes[n:]
+	}
+	return errors.Join(errs...)
+}
+
+// leadingEntries counts the additions to the FDB of one device that the changes begin with.
+func leadingEntries(changes []kernel.Change) (n int) {
+	first, ok := changes[0].(kernel.AddFDB)
+	for ok && n < len(changes) {
+		c, isEntry := changes[n].(kernel.AddFDB)
+		if !isEntry || c.Name != first.Name {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+func joinEntries(changes []kernel.Change) (all kernel.ForwardingChanges) {
+	for _, c := range changes {
+		entry := c.(kernel.AddFDB)
+		all.Device = entry.Name
+		all.Add.FDB = append(all.Add.FDB, entry.FDB)
+	}
+	return all
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"vxlan-driver/internal/network"
+)
+
+// SetDNSPort keeps the port where a network's names are answered, as long as it has
+// endpoints. Whoever sets the firewall needs it, and only some know why it is another than 53.
+func (s *Store) SetDNSPort(networkID string, port uint16) error {
+	data := strconv.AppendUint(nil, uint64(port), 10)
+	if err := writeFile(filepath.Join(s.networkDir(networkID), "dns-port"), data); err != nil {
+		return fmt.Errorf("store DNS port of network %s: %w", networkID, err)
+	}
+	return nil
+}
+
+// DNSPort returns what was set, or 0.
+func (s *Store) DNSPort(networkID string) (uint16, error) {
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "dns-port"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read stored DNS port: %w", err)
+	}
+	port, err := strconv.ParseUint(string(data), 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("read stored DNS port: %w", err)
+	}
+	return uint16(port), nil
+}
+
+// SetPeers keeps what the agent knows of a network, as long as it has endpoints.
+func (s *Store) SetPeers(networkID string, p network.Peers) error {
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = writeFile(s.peersPath(networkID), data)
+	}
+	if err != nil {
+		return fmt.Errorf("store peers of network %s: %w", networkID, err)
+	}
+	return nil
+}
+
+// Peers returns what was set, and whether it was.
+func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
+	data, err := os.ReadFile(s.peersPath(networkID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return network.Peers{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &p)
+	}
+	if err != nil {
+		return network.Peers{}, false, fmt.Errorf("read stored peers: %w", err)
+	}
+	return p, true, nil
+}
+
+// ForgetPeers removes what was set.
+func (s *Store) ForgetPeers(networkID string) error {
+	if err := removeFile(s.peersPath(networkID)); err != nil {
+		return fmt.Errorf("forget peers of network %s: %w", networkID, err)
+	}
+	return nil
+}
+
+func (s *Store) peersPath(networkID string) string {
+	return filepath.Join(s.networkDir(networkID), "peers.json")
+}

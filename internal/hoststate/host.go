@@ -35,6 +35,8 @@ type Host struct {
 	// NetworksDir is where Podman keeps its networks' configurations, which
 	// tell what other networks hold.
 	NetworksDir string
+	// ResolvConfs are files that may name the host's name servers (resolv.conf(5)).
+	ResolvConfs []string
 	// SysctlDir is where systemd reads the kernel parameters of devices that
 	// appear, "" where it does not run.
 	SysctlDir string

@@ -220,3 +220,44 @@ func TestReserveRangesKeepsUsersRange(t *testing.T) {
 		}
 	}
 }
+
+// Another host's own address is refused for a container, whether or not that host has a container.
+func TestCheckHostAddrsRefusesOtherHostsOwnAddress(t *testing.T) {
+	all := underlayAddrs(3) // four slices of 64
+	check := func(addr string, change func(*network.Network)) string {
+		n := network.Network{Remotes: all, Subnets: []network.Subnet{parseSubnet("10.0.0.0/24", "10.0.0.1")}}
+		n.Name = "net"
+		if change != nil {
+			change(&n)
+		}
+		v := network.VTEP{Local: all[0], Remotes: all[1:]}
+		if problems := AssignSlices(&n, v); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		err := CheckHostAddrs(n, v, []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(addr), 24)})
+		if err == nil {
+			return ""
+		}
+		return err.Error()
+	}
+	byUser := func(n *network.Network) {
+		n.Subnets[0].Lease = network.Range{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.20")}
+	}
+	for _, tt := range []struct {
+		addr   string
+		change func(*network.Network)
+		want   string
+	}{
+		{"10.0.0.127", nil, `--ip "10.0.0.127": is the own address of host 198.18.0.1 on network net`},
+		{"10.0.0.191", nil, `--ip "10.0.0.191": is the own address of host 198.18.0.2 on network net`},
+		{"10.0.0.254", nil, ""}, // there is no fourth host
+		{"10.0.0.254", func(n *network.Network) { n.MaxHosts = 4 }, `--ip "10.0.0.254": is kept for a later host's own address on network net, as max_hosts says`},
+		{"10.0.0.100", nil, ""},
+		{"10.0.0.127", byUser, ""},
+		{"10.0.0.127", func(n *network.Network) { n.Gossip = true }, ""},
+	} {
+		if got := check(tt.addr, tt.change); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.addr, got, tt.want)
+		}
+	}
+}

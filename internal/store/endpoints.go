@@ -28,10 +28,7 @@ type Record struct {
 // PutEndpoint writes an endpoint's record, and its network's configuration as Podman
 // wrote it.
 func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r Record) error {
-	place, err := json.Marshal(v)
-	if err == nil {
-		err = writeIfChanged(filepath.Join(s.networkDir(networkID), "vtep.json"), place)
-	}
+	err := s.SetVTEP(networkID, v)
 	if err == nil {
 		err = writeIfChanged(filepath.Join(s.networkDir(networkID), "network.json"), config)
 	}
@@ -199,6 +196,23 @@ func (s *Store) Networks() ([]string, error) {
 	}
 	s.cache.forgetExcept(used)
 	return used, nil
+}
+
+// SetVTEP keeps where a network is on this host.
+func (s *Store) SetVTEP(networkID string, v network.VTEP) error {
+	place, err := json.Marshal(v)
+	if err == nil {
+		err = writeIfChanged(filepath.Join(s.networkDir(networkID), "vtep.json"), place)
+	}
+	if err != nil {
+		return fmt.Errorf("store VTEP: %w", err)
+	}
+	return nil
+}
+
+// ReadVTEP is VTEP without the lock: the file is replaced as a whole.
+func ReadVTEP(dir, networkID string) (network.VTEP, error) {
+	return (&Store{dir: dir}).VTEP(networkID)
 }
 
 // VTEP returns where a network was on this host when its last endpoint was put.

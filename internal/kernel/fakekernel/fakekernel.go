@@ -84,6 +84,8 @@ type Namespace struct {
 
 	// NoFastPath makes the kernel lack what a fast path takes.
 	NoFastPath bool
+	// Advertised are interfaces with routes from router advertisements.
+	Advertised []string
 	// NoVXLAN makes the kernel lack VXLAN devices.
 	NoVXLAN bool
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.

@@ -95,6 +95,9 @@ func (ns linkView) HostPrefixes() ([]kernel.HostPrefix, error) {
 	return all, ns.kernel.call()
 }
 
+// AdvertisedInterfaces implements reconcile.Namespace.
+func (ns *Namespace) AdvertisedInterfaces() ([]string, error) { return ns.Advertised, ns.kernel.call() }
+
 // CheckVXLAN implements network.InterfaceLookup.
 func (ns *Namespace) CheckVXLAN() error {
 	if ns.NoVXLAN {

@@ -36,10 +36,12 @@ func setGlobalSysctls(host Namespace, want []kernel.Sysctl) error {
 		if s.Key != forwarding {
 			continue
 		}
-		if value, err := host.Sysctl(forwarding); err == nil && value != s.Value {
-			if err := keepAdvertisedRoutes(host); err != nil {
-				return err
-			}
+		value, err := host.Sysctl(forwarding)
+		if err == nil && value != s.Value {
+			err = keepAdvertisedRoutes(host)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	return setSysctls(host, want)

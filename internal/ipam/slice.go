@@ -24,6 +24,10 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 		if !s.Gateway.IsValid() && !s.Prefix.IsSingleIP() {
 			s.Gateway = s.Prefix.Addr().Next()
 		}
+		if s.Lease.IsZero() && !hasContainerAddr(*s) {
+			problems.Add("--subnet", s.Prefix.String(), "is too small: it has no address for a container besides the gateway's; use a /29 or larger, in IPv6 a /125")
+			continue
+		}
 		if n.Gossip {
 			continue // the agents assign addresses
 		}
@@ -40,6 +44,16 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 		s.HostAddress = hostAddr(*s)
 	}
 	return problems
+}
+
+// hasContainerAddr tells whether the subnet has any address that a container can have.
+func hasContainerAddr(s network.Subnet) bool {
+	for a, i := s.Prefix.Addr(), 0; s.Prefix.Contains(a) && i < 4; a, i = a.Next(), i+1 {
+		if isUsable(s, a) {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckHostAddrs refuses addresses for a container that are other hosts' own, whether or not these hosts
@@ -84,7 +98,7 @@ func ReserveRanges(n *network.Network) network.Problems {
 		}
 		lease, err := reserveHostAddr(*s)
 		if err != nil {
-			problems.Add("--ip-range", fmt.Sprintf("%s-%s", s.Lease.First, s.Lease.Last), "%s", err)
+			problems.Add("--ip-range", s.Lease.Typed(), "%s", err)
 			continue
 		}
 		s.Lease = lease

@@ -261,3 +261,17 @@ func TestCheckHostAddrsRefusesOtherHostsOwnAddress(t *testing.T) {
 		}
 	}
 }
+
+// Where no list divides the subnet, the least that works is one address beside the gateway's.
+func TestSubnetWithoutContainerAddress(t *testing.T) {
+	for prefix, want := range map[string]bool{
+		"10.0.0.0/32": false, "10.0.0.0/31": false, "10.0.0.0/30": true, "fd00::/128": false, "fd00::/127": false, "fd00::/126": true,
+	} {
+		for _, gossip := range []bool{false, true} {
+			n := network.Network{Gossip: gossip, Subnets: []network.Subnet{parseSubnet(prefix, "")}}
+			if problems := AssignSlices(&n, network.VTEP{}); (problems.Err() == nil) != want {
+				t.Errorf("%s: %v", prefix, problems)
+			}
+		}
+	}
+}

@@ -17,7 +17,7 @@ const MaxNameLen = 15
 var ErrNotFound = errors.New("no such device")
 
 // ErrNotSupported says that the kernel lacks a kind of device.
-var ErrNotSupported = errors.New("the kernel has no such kind of device")
+var ErrNotSupported = errors.New("no such kind of device")
 
 // ErrElementTaken says that a map has another value for an element's key.
 var ErrElementTaken = errors.New("the key is in use with another value")

@@ -139,6 +139,8 @@ func deviceNameProblem(s string, maxLen int) string {
 		return fmt.Sprintf("must have at most %d bytes", maxLen)
 	case s == "." || s == "..":
 		return `must not be "." or ".."`
+	case s == "all" || s == "default":
+		return `must not be "all" or "default": kernel parameters of that name are those of all interfaces`
 	case strings.ContainsAny(s, "/: \t\n\v\f\r%"):
 		return `must not have "/", ":", "%" or a space`
 	}

@@ -63,6 +63,9 @@ type Range struct{ First, Last netip.Addr }
 // IsZero tells whether the range is unset.
 func (r Range) IsZero() bool { return !r.First.IsValid() && !r.Last.IsValid() }
 
+// Typed formats the range as the user would, an end that is unset left out.
+func (r Range) Typed() string { return formatAddr(r.First) + "-" + formatAddr(r.Last) }
+
 // Contains tells whether addr is in the range. An end that is unset is open; a
 // zero range has every address.
 func (r Range) Contains(addr netip.Addr) bool {

@@ -46,6 +46,20 @@ func TestSetOptionsParsesEachOption(t *testing.T) {
 	}
 }
 
+// What Podman's options take and what systemd's take.
+func TestBooleansInManyWords(t *testing.T) {
+	for value, want := range map[string]string{"yes": "true", "On": "true", "TRUE": "true", "1": "true", "no": "false", "OFF": "false", "f": "false"} {
+		for _, name := range []string{"port_security", "isolate", "gbp"} {
+			var n Network
+			var problems Problems
+			setOptions(&n, map[string]string{"vni": "1", "local_ip": "auto", "physical_interface": "auto", name: value}, &problems)
+			if got := n.Options()[name]; got != want || problems.Err() != nil {
+				t.Errorf("%s=%s: got %s, %v", name, value, got, problems)
+			}
+		}
+	}
+}
+
 func TestEachOptionIsTested(t *testing.T) {
 	for _, o := range options {
 		if _, ok := allOptions[o.name]; !ok && o.name != "multicast_group" {

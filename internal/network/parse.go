@@ -184,6 +184,12 @@ func (n *Network) addSubnet(c subnetConfig, problems *Problems) {
 		return
 	}
 	s := Subnet{Prefix: prefix.Masked()}
+	for _, unusable := range unusableRanges {
+		if s.Prefix.Overlaps(unusable.prefix) {
+			problems.Add("--subnet", c.Subnet, "has addresses of %s, %s; choose one such as 10.0.0.0/24 or fd00:10::/64", unusable.prefix, unusable.purpose)
+			return
+		}
+	}
 	for _, other := range n.Subnets {
 		if other.Prefix.Overlaps(s.Prefix) {
 			problems.Add("--subnet", c.Subnet, "overlaps %s of the same network", other.Prefix)
@@ -194,11 +200,32 @@ func (n *Network) addSubnet(c subnetConfig, problems *Problems) {
 		if s.Gateway == s.Prefix.Addr() && !s.Prefix.IsSingleIP() {
 			problems.Add("--gateway", c.Gateway, "is the network address of %s", s.Prefix)
 		}
+		if s.isBroadcast(s.Gateway) {
+			problems.Add("--gateway", c.Gateway, "is the broadcast address of %s", s.Prefix)
+		}
 	}
 	if c.Lease != nil {
 		s.Lease = s.parseRange(c.Lease.Start, c.Lease.End, problems)
 	}
 	n.Subnets = append(n.Subnets, s)
+}
+
+// unusableRanges are those whose addresses the kernel refuses, or does not send to other hosts.
+var unusableRanges = []struct {
+	prefix  netip.Prefix
+	purpose string
+}{
+	{netip.MustParsePrefix("127.0.0.0/8"), "which are loopback"},
+	{netip.MustParsePrefix("224.0.0.0/4"), "which are multicast"},
+	{netip.MustParsePrefix("::/127"), "which are loopback"},
+	{netip.MustParsePrefix("fe80::/10"), "which are link-local: each interface has one of its own"},
+	{netip.MustParsePrefix("ff00::/8"), "which are multicast"},
+}
+
+// isBroadcast tells whether the address is the subnet's last, to which IPv4 packets for all go. In a
+// /31 both addresses are hosts' (RFC 3021).
+func (s Subnet) isBroadcast(a netip.Addr) bool {
+	return a.Is4() && s.Prefix.Bits() < 31 && s.Prefix.Contains(a) && !s.Prefix.Contains(a.Next())
 }
 
 // parseRange parses a lease range. Podman leaves out an end that the user left out.

@@ -2,9 +2,12 @@ package network
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"vxlan-driver/internal/kernel"
 )
 
 // Reservation is what another network or a device of the host uses, and a new network therefore
@@ -79,6 +82,9 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 	if err != nil {
 		return Network{}, VTEP{}, nil, err
 	}
+	if err := n.checkHostCapability(host, &problems); err != nil {
+		return Network{}, VTEP{}, nil, err
+	}
 	for _, t := range taken {
 		if !t.HostUse && (t.ID == "" || t.ID != n.ID) {
 			n.checkReservation(t, &problems)
@@ -97,6 +103,33 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		}
 	}
 	return n, v, problems, nil
+}
+
+// checkHostCapability refuses what the host lacks today and a start would fail by, or packets later.
+func (n Network) checkHostCapability(host InterfaceLookup, problems *Problems) error {
+	err := host.CheckVXLAN()
+	switch {
+	case errors.Is(err, kernel.ErrNotSupported):
+		problems.Add("kernel", "", "%s", err)
+	case err != nil:
+		return err
+	}
+	for _, o := range []struct {
+		name string
+		addr netip.Addr
+	}{{"option outbound_addr4", n.OutboundAddr4}, {"option outbound_addr6", n.OutboundAddr6}} {
+		if !o.addr.IsValid() || problems.haveProblemWith(o.name) {
+			continue
+		}
+		own, err := host.OwnAddrs([]netip.Addr{o.addr})
+		if err != nil {
+			return err
+		}
+		if len(own) == 0 {
+			problems.Add(o.name, o.addr.String(), "no interface of this host has this address; see `ip address`")
+		}
+	}
+	return nil
 }
 
 // cloudServices are the addresses of a cloud's resolver, clock and instance data, which no interface,

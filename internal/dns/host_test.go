@@ -58,6 +58,7 @@ func (h testHost) addBridge(name string, gateways ...string) {
 		runIP(h, h.ns, "addr add "+gateway+" nodad dev "+name)
 	}
 	runIP(h, h.ns, "link set "+name+" up")
+	netnstest.WaitForAddrs(h, h.ns)
 }
 
 // addContainer makes a namespace with eth0 on a bridge, and a default route to gateway.
@@ -75,6 +76,7 @@ func (h testHost) addContainer(bridge, gateway string, addrs ...string) string {
 	waitForLink(h, c, "eth0", "state UP")
 	waitForLink(h, h.ns, port, "state UP", "state forwarding")
 	waitForLink(h, h.ns, bridge, "state UP")
+	netnstest.WaitForAddrs(h, c)
 	return c
 }
 

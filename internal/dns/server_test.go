@@ -10,6 +10,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel/netnstest"
 )
 
 func TestRecordsChangeUnderOpenSockets(t *testing.T) {
@@ -135,6 +137,7 @@ func TestAddressMayBeAddedLater(t *testing.T) {
 	h.setZones(h.newServer(), zoneWithRecord("red", "br-red", "10.0.0.63 fd00::1", "web", "10.0.0.2"))
 	runIP(t, h.ns, "addr add 10.0.0.63/24 dev br-red")
 	runIP(t, h.ns, "addr add fd00::1/64 nodad dev br-red")
+	netnstest.WaitForAddrs(t, h.ns)
 	for _, to := range []string{"10.0.0.63:53", "[fd00::1]:53"} {
 		if got := askOver(dialFrom(t, c, "udp", to), "web", dns.TypeA); got != "NOERROR, A 10.0.0.2" {
 			t.Errorf("%s: %s", to, got)

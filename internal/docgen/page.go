@@ -37,7 +37,7 @@ How values are written:
 Some terms: the *underlay* is the network between the hosts. The *overlay* is the network of the
 containers. *Flooding* sends a packet to all hosts of the network. The *FDB* is the forwarding
 database: it says which MAC is on which host. A host's *agent* is the program ` + "`vxland`" + `. It starts
-by itself.
+by itself. Its own settings are in [a file](config.md).
 `
 
 // optionsPage renders docs/user/options.md.

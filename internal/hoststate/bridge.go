@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// applyNetwork applies a plan about a network's devices, and tells other programs on the host of its bridge: systemd before
-// the bridge is there, firewalld once it is known to be this network's.
+// applyNetwork applies a plan about a network's devices, and tells other programs on the host of its bridge. systemd must
+// know before the bridge is there, and firewalld may only trust it once it is known to be this network's.
 func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (reconcile.Report, error) {
 	if err := s.host.keepSysctls(n); err != nil {
 		return reconcile.Report{}, err
@@ -31,9 +31,8 @@ func (h *Host) forgetBridge(id network.Identity) error {
 	return errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name))
 }
 
-// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl
-// --system` read them: the former sets a device's when it appears, at about the time when the driver does, and
-// the latter all anew.
+// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them. The
+// former sets the parameters of a device that appears, about when this program does; the latter sets all anew.
 func (h *Host) keepSysctls(n network.Network) error {
 	if h.SysctlDir == "" {
 		return nil
@@ -70,7 +69,7 @@ func (h *Host) dropSysctls(id network.Identity) error {
 	return nil
 }
 
-// sysctlFile sorts behind what administrators and distributions have: the last one
+// sysctlFile sorts behind the files of administrators and distributions, since the last one
 // that names a parameter counts.
 func (h *Host) sysctlFile(bridge string) string {
 	return filepath.Join(h.SysctlDir, "zz-vxlan-driver-"+bridge+".conf")

@@ -11,8 +11,8 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Prepare completes what is known of a network that a container is about to join. It comes before anything is
-// recorded, or undone: it fails where the container's port would be another's.
+// Prepare completes what is known of a network that a container is about to join. It fails where the container's port
+// is another's, and so must come before anything is recorded, or undone.
 func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.PlacedNetwork, error) {
 	if err := reconcile.CheckName(s.ns, plan.PortName(p.Identity, e)); err != nil {
 		return plan.PlacedNetwork{}, err
@@ -24,8 +24,8 @@ func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.Placed
 	return p, s.records.adoptDNSPort(&p.Network)
 }
 
-// adoptDNSPort has the network's names answered where Podman says (containers.conf,
-// dns_bind_port), or else where the agent found room.
+// adoptDNSPort has the network's names answered on the port that Podman says (containers.conf,
+// dns_bind_port). Without one, the port that the agent found stays.
 func (r records) adoptDNSPort(n *network.Network) error {
 	port := r.host.DNSPort
 	if port == 0 || port == n.DNSPort || !n.HasNames() {
@@ -44,12 +44,12 @@ func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config
 	if err != nil {
 		return err
 	}
-	_, err = s.applyNetwork(p.Network, nil, plan.Prepare(p, e, beside))
+	_, err = s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
 	return err
 }
 
-// Connect records an endpoint, and builds it and what it shares with others. Where names are answered, its addresses may not have
-// been announced.
+// Connect records an endpoint, and builds it and what it shares with others. On a network with names it leaves the
+// announcement of addresses to the caller; the report says whether one is needed.
 func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Namespace, config []byte) (reconcile.Report, error) {
 	beside, err := s.record(p, e, config)
 	if err != nil {
@@ -58,8 +58,8 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 	return s.applyNetwork(p.Network, container, plan.Start(p, e, beside))
 }
 
-// record records an endpoint, and returns what else its start may meet. The time of the first setup stays: it decides who has a
-// port that two containers want.
+// record records an endpoint, and returns what else its start may meet. The time of the first setup stays, since it
+// decides which of two containers has a published port.
 func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte) (plan.Beside, error) {
 	now, err := sinceBoot()
 	if err != nil {
@@ -111,8 +111,8 @@ func (r records) lookBeside(p plan.PlacedNetwork, e network.Endpoint) (plan.Besi
 	return beside, err
 }
 
-// namedPorts returns the endpoints whose interface has a name of the user's choice. One that cannot be
-// read is left out: it is not the trouble of the container that starts.
+// namedPorts returns the endpoints whose port has a name of the user's choice. One that cannot be
+// read is left out: the container that starts must not fail for it.
 func (r records) namedPorts() ([]plan.NamedPort, error) {
 	networks, err := r.Networks()
 	if err != nil {

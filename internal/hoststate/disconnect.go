@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Disconnect removes all that it can of an endpoint, and of the network with its last one. The record goes last, and only when the kernel is
-// clean. e needs no more than what names the endpoint; the rest is in the record.
+// Disconnect removes an endpoint, and the network's devices with its last one. It removes all that it can. The record
+// goes last, and only if the kernel is clean. Of e only the names count; the rest is in the record.
 func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 	leaving, err := s.records.leavingOthers(id, e)
 	report, applyErr := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, plan.Stop(leaving))
@@ -31,11 +31,11 @@ func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Leaving, error) {
 	old, err := r.Record(id.ID, e.ContainerID)
 	if err != nil {
-		// It may have been secured; but a name of the user's choice may be another container's.
+		// Its port may have been guarded. But a port with a name of the user's choice may be another's.
 		old = store.Record{Endpoint: e, PortSecurity: e.HostInterface == ""}
 	}
 	if !isUnreadable(err) {
-		err = nil // else it has ports that must go, and stays for the next teardown
+		err = nil // there is no record, or none that tells anything
 	}
 	leaving, elsewhereErr := r.leaving(id, old)
 	err = errors.Join(err, elsewhereErr)
@@ -48,7 +48,7 @@ func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Le
 	return leaving, err
 }
 
-// leaving is what goes of a container alone.
+// leaving reads what a plan needs to know of the container alone.
 func (r records) leaving(id network.Identity, old store.Record) (leaving plan.Leaving, err error) {
 	leaving = plan.Leaving{Network: id, Endpoint: old.Endpoint, PortSecurity: old.PortSecurity}
 	if len(old.Ports) > 0 && len(old.Addrs) > 0 {
@@ -72,7 +72,7 @@ func (r records) otherPorts(id network.Identity, containerID string) iter.Seq2[s
 	}
 }
 
-// hostInterface returns the name that a container's user chose for its port, if any. A record that is broken has none.
+// hostInterface returns the name that a container's user chose for its port, if any. A broken record counts as having none.
 func (r records) hostInterface(networkID, containerID string) (string, error) {
 	record, err := r.Record(networkID, containerID)
 	if !isUnreadable(err) {
@@ -131,7 +131,7 @@ func (s *Session) forgetNetwork(id network.Identity) error {
 	}
 	networks, loadErr := s.records.loadExcept(id.ID)
 	if isUnreadable(loadErr) {
-		return errors.Join(err, loadErr) // what the others share with it is not known
+		return errors.Join(err, loadErr) // it is not known what the others need
 	}
 	var gone *plan.PlacedNetwork
 	if p, storedErr := s.records.loadStored(id.ID); storedErr == nil {
@@ -140,8 +140,8 @@ func (s *Session) forgetNetwork(id network.Identity) error {
 	return errors.Join(err, s.apply(plan.Forget(id, gone, networks)))
 }
 
-// isUnreadable tells whether err has a file that is there and cannot be read, as where
-// descriptors have run out. What is missing or broken stays so, and needs nothing.
+// isUnreadable tells whether err is about a file that is there and cannot be read now, as when
+// descriptors have run out. A file that is missing or broken stays so.
 func isUnreadable(err error) bool {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return slices.ContainsFunc(joined.Unwrap(), isUnreadable)

@@ -30,9 +30,9 @@ type Host struct {
 	Open func(path string) (Namespace, error)
 	// StoreDir is where endpoints are recorded.
 	StoreDir string
-	// Records is kept by a program that begins many sessions; nil: none.
+	// Records caches records for a program that begins many sessions; nil: no cache.
 	Records *store.Cache
-	// NetworksDir is where Podman keeps its networks' configurations, which
+	// NetworksDir is where Podman keeps its networks' configurations. They
 	// tell what other networks hold.
 	NetworksDir string
 	// ResolvConfs are files that may name the host's name servers (resolv.conf(5)).
@@ -40,23 +40,23 @@ type Host struct {
 	// SysctlDir is where systemd reads the kernel parameters of devices that
 	// appear, "" where it does not run.
 	SysctlDir string
-	// Zones tells firewalld whom to trust.
+	// Zones is told of each network's bridge.
 	Zones Zones
 	// DNSPort is where the agent answers names, 0 for 53.
 	DNSPort uint16
-	// Warn tells the user of what does not work and is not needed.
+	// Warn tells the user of a failure that does not stop a container.
 	Warn func(message string)
 
 	noFastPath bool // the kernel is known to lack it
 }
 
-// Record reads a container's record without the lock: it is replaced as a whole.
+// Record reads a container's record. That takes no lock, since a record is replaced as a whole.
 func (h *Host) Record(networkID, containerID string) (store.Record, error) {
 	return store.ReadRecord(h.StoreDir, networkID, containerID)
 }
 
-// ProbeAddresses asks the network's other hosts for addresses that a container is to get, and
-// returns who has them. It does so without the store's lock.
+// ProbeAddresses asks the network's other hosts for addresses that a container is to get. It returns,
+// for each that is in use, an error that says who has it. It takes no lock.
 func (h *Host) ProbeAddresses(n Network, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
 	ns, err := h.Open("")
 	if err != nil {

@@ -15,17 +15,17 @@ type Scope int
 
 // Scopes, each of which has those before it.
 const (
-	// ScopePeers is the firewall and the networks' devices: all that depends on what is known of
-	// other hosts. It takes as long with many containers as with one.
+	// ScopePeers is the firewall and the networks' devices, which is all that depends on what is
+	// known of other hosts. No container's port is looked at.
 	ScopePeers Scope = iota
-	// ScopeFull is also the ports of all containers.
+	// ScopeFull adds the ports of all containers.
 	ScopeFull
-	// ScopeReset also sets the firewall anew, as it is, and without the networks that cannot be read.
+	// ScopeReset sets the firewall anew whatever it holds, without the networks that cannot be read.
 	ScopeReset
 )
 
-// Reconcile makes the host hold what the networks ask for, but for what leads to other hosts (Forward). Where all is
-// in place it changes nothing. What works is put right also where something does not.
+// Reconcile makes the host hold what the networks ask for. Entries that lead to other hosts are left to Forward. Where
+// all is in place it changes nothing. Where something fails, the rest is put right all the same.
 func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	errs := []error{s.apply(firewallPlan(networks, scope, s.complete))}
 	for _, n := range networks {
@@ -62,8 +62,8 @@ func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
 	return plan.RepairDevices(n)
 }
 
-// Forward has frames go straight to the hosts that have their MACs. remotes are in order
-// of trust. While not all hosts have been heard of, what is there stays.
+// Forward sends frames straight to the hosts that have their MACs. remotes are in order
+// of trust. Unless complete, not all hosts have been heard of, and the entries that are there stay.
 func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error {
 	if n.unplaceable {
 		return nil // in the error of Networks
@@ -74,7 +74,7 @@ func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error
 	return nil
 }
 
-// forward does without the fast path where the kernel has none: packets pass the bridge then.
+// forward warns once where the kernel has no fast path, and no longer wants one then.
 func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bool) error {
 	p := plan.ForwardTo(n, remotes, !complete)
 	if s.host.noFastPath {
@@ -88,8 +88,8 @@ func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bo
 	return err
 }
 
-// FallBackToStatic has networks with a list of hosts be as the list says: nobody keeps up to date what an agent had
-// found out. It is for an agent that ends and may not come back, and where none can be started.
+// FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent that ends and may not
+// come back, and for a plugin that can start none: nobody keeps up to date then what the agent had found out.
 func (h *Host) FallBackToStatic() error {
 	s, err := h.Begin()
 	if err != nil {
@@ -103,7 +103,7 @@ func (h *Host) FallBackToStatic() error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// forgetPeers leaves a network without a list alone.
+// forgetPeers has a network go back to its list of hosts. One without a list stays as it is.
 func (s *Session) forgetPeers(networkID string) error {
 	if _, known, err := s.records.Peers(networkID); !known || err != nil {
 		return err
@@ -123,7 +123,7 @@ func (s *Session) forgetPeers(networkID string) error {
 	return errors.Join(err, applyErr, s.forward(n, nil, true))
 }
 
-// Announce has a container announce its addresses, if it is still there and has its interface as it was made.
+// Announce has a container announce its addresses, if it is still there and its interface is unaltered.
 func (s *Session) Announce(n Network, r *store.Record) error {
 	if _, err := s.ns.Link(n.Port(r.Endpoint), 0); errors.Is(err, kernel.ErrNotFound) {
 		return nil

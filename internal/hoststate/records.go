@@ -16,7 +16,7 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Place reads a network as Podman wrote it, and places it on the host. What the agent has found out is not in it.
+// Place parses a network as Podman wrote it, and places it on the host. It leaves out what the agent has found out.
 // While the network has containers it stays where it is, as far as that can be.
 func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
 	n, v, err := network.ParsePlaced(config, ns, h.lastVTEP(config))
@@ -40,16 +40,16 @@ func (h *Host) lastVTEP(config []byte) network.VTEP {
 	return v
 }
 
-// withPlacement completes a network whose place on the host is known.
+// withPlacement completes a network whose VTEP is known.
 func (h *Host) withPlacement(n network.Network, v network.VTEP) (plan.PlacedNetwork, error) {
-	// A subnet that cannot be divided was refused by create, or was never seen by
-	// it; a container's address is given, and works.
+	// Create refuses a subnet that cannot be divided. If it never saw this one, containers still
+	// work, as their addresses are given.
 	_ = ipam.AssignSlices(&n, v)
 	foreign, err := h.Reservations(network.ReadForeignReservation)
 	return plan.PlacedNetwork{Network: n, VTEP: v, Foreign: foreign}, err
 }
 
-// Reservations lists what Podman's networks hold, as far as read takes an interest.
+// Reservations lists what Podman's networks hold. read tells which of them count.
 func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)) ([]network.Reservation, error) {
 	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
 	if err != nil {
@@ -68,14 +68,14 @@ func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)
 			all = append(all, r)
 		}
 	}
-	// Podman's default network is there before it has a file.
+	// Podman's default network exists before it has a file.
 	if _, err := os.Stat(filepath.Join(h.NetworksDir, "podman.json")); errors.Is(err, fs.ErrNotExist) {
 		all = append(all, network.Reservation{Holder: `network "podman"`, Bridge: "podman0", Names: []string{"podman0"}})
 	}
 	return all, nil
 }
 
-// records reads the store as what plans are made from.
+// records reads from the store what plans are made from.
 type records struct {
 	*store.Store
 	host *Host
@@ -106,8 +106,8 @@ func (r records) adoptVTEP(p plan.PlacedNetwork) error {
 	return r.SetVTEP(p.ID, p.VTEP)
 }
 
-// loadStored is a network as it was last placed on this host. Its protection must not
-// depend on whether it could be placed now: its underlay may be down for a moment.
+// loadStored loads a network as it was last placed on this host. Its firewall must not
+// depend on whether it can be placed now: its underlay may be down for a moment.
 func (r records) loadStored(networkID string) (plan.PlacedNetwork, error) {
 	config, err := r.Config(networkID)
 	if err != nil {
@@ -165,8 +165,8 @@ func (r records) networksExcept(networkID string) ([]string, error) {
 	return slices.DeleteFunc(ids, func(id string) bool { return id == networkID }), err
 }
 
-// loadExcept loads all networks but one, as they were last placed. What cannot be read
-// is left out, and in the error.
+// loadExcept loads all networks but one, as they were last placed. Those that cannot be read
+// are left out, and named in the error.
 func (r records) loadExcept(networkID string) ([]plan.HostNetwork, error) {
 	ids, err := r.networksExcept(networkID)
 	errs := []error{err}

@@ -28,12 +28,12 @@ type Network struct {
 	VTEP        network.VTEP
 	Endpoints   []*store.Record
 	foreign     []network.Reservation
-	unplaceable bool // on the host as it is now; it is as it was last placed
+	unplaceable bool // on the host as it is now; all fields are as it was last placed
 	peers       network.Peers
-	hasPeers    bool // they are in the store
+	hasPeers    bool // peers are in the store
 }
 
-// Peers returns what the agent is known to have found out, if it has.
+// Peers returns what the agent has found out, if the store has it.
 func (n Network) Peers() (network.Peers, bool) { return n.peers, n.hasPeers }
 
 func (n Network) placed() plan.PlacedNetwork {
@@ -66,7 +66,7 @@ func (h *Host) BeginIn(ns Namespace) (*Session, error) {
 	return &Session{host: h, ns: ns, borrowed: true, records: records{st, h, ns}}, nil
 }
 
-// Close gives the lock free.
+// Close releases the lock.
 func (s *Session) Close() error {
 	if !s.borrowed {
 		s.ns.Close()
@@ -80,8 +80,8 @@ func (s *Session) Empty() (bool, error) {
 	return len(ids) == 0, err
 }
 
-// Networks returns what the host has. One whose underlay is down for a moment is as it
-// was last placed; what cannot be read at all is left out. Both are in the error.
+// Networks returns the host's networks. One that cannot be placed now, as its underlay is down, is as it
+// was last placed. One that cannot be read is left out. The error names both.
 func (s *Session) Networks() ([]Network, error) {
 	ids, err := s.records.Networks()
 	errs := []error{err}
@@ -97,7 +97,7 @@ func (s *Session) Networks() ([]Network, error) {
 	return all, errors.Join(errs...)
 }
 
-// loadNetwork returns a network as far as it can be read, and an error besides where that is not all.
+// loadNetwork returns as much of a network as can be read. The error says what is missing.
 func (r records) loadNetwork(id string) (Network, error) {
 	config, err := r.Config(id)
 	if err != nil {
@@ -119,8 +119,7 @@ func (r records) loadNetwork(id string) (Network, error) {
 	return n, errors.Join(err, readErr, peersErr)
 }
 
-// SetPeers keeps what the agent has found out of a network, and completes n by it. Reconcile
-// builds by it.
+// SetPeers records what the agent has found out about a network, and completes n by it.
 func (s *Session) SetPeers(n *Network, p network.Peers) error {
 	if err := s.records.SetPeers(n.ID, p); err != nil {
 		return wrapNetworkError(n.ID, err)
@@ -132,7 +131,7 @@ func (s *Session) SetPeers(n *Network, p network.Peers) error {
 	return wrapNetworkError(n.ID, err)
 }
 
-// SetDNSPort has a network's names answered on another port, to which port 53 is redirected.
+// SetDNSPort records the port on which a network's names are answered. Port 53 is redirected to it.
 func (s *Session) SetDNSPort(n Network, port uint16) error { return s.records.SetDNSPort(n.ID, port) }
 
 // Age is how long ago a container was set up first.
@@ -141,8 +140,8 @@ func (s *Session) Age(r *store.Record) (time.Duration, error) {
 	return now - r.SetUp, err
 }
 
-// sinceBoot is the time by a clock that cannot be set. By the time of day, a container
-// whose teardown was lost could take its port back from the one that has it now, after the clock
+// sinceBoot reads a clock that nobody can set. By the time of day, a container
+// whose teardown was lost could take its port back from the one that has it now, if the clock
 // was set back between their starts.
 func sinceBoot() (time.Duration, error) {
 	var t unix.Timespec

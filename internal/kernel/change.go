@@ -61,7 +61,8 @@ type SetSysctls struct{ Sysctls []Sysctl }
 // SetUp brings a link up.
 type SetUp struct{ Name string }
 
-// AddAddr adds an address to a link.
+// AddAddr adds an address to a link. Once it has, the kernel takes packets for the address, unless it is
+// an IPv6 address with duplicate address detection.
 type AddAddr struct {
 	Name string
 	Addr Addr

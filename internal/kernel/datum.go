@@ -12,35 +12,35 @@ import (
 // has 2,000 of them.
 type Datum struct {
 	first, last string // bytes; they differ for a range
-	kinds       string // a byte for each part: how it is printed
+	parts       string // a byte for each part: how it is printed
 	chain       string // of a verdict
 }
 
 const (
-	kindDevice   = 'd'
-	kindIP4      = '4'
-	kindIP6      = '6'
-	kindSubnet4  = 's'
-	kindSubnet6  = 'S'
-	kindND       = 'n'
-	kindPort     = 'p'
-	kindProtocol = 't'
-	kindMAC      = 'm'
-	kindVNI      = 'v'
+	partDevice   = 'd'
+	partIP4      = '4'
+	partIP6      = '6'
+	partSubnet4  = 's'
+	partSubnet6  = 'S'
+	partND       = 'n'
+	partPort     = 'p'
+	partProtocol = 't'
+	partMAC      = 'm'
+	partVNI      = 'v'
 )
 
-// kindLen is how many bytes a part has.
-func kindLen(kind byte) int {
+// partLen is how many bytes a part has.
+func partLen(kind byte) int {
 	switch kind {
-	case kindProtocol:
+	case partProtocol:
 		return 1
-	case kindPort:
+	case partPort:
 		return 2
-	case kindVNI:
+	case partVNI:
 		return 3
-	case kindIP4, kindSubnet4:
+	case partIP4, partSubnet4:
 		return 4
-	case kindMAC:
+	case partMAC:
 		return 6
 	}
 	return 16
@@ -67,9 +67,9 @@ func (d Datum) String() string {
 	}
 	var texts []string
 	at := 0
-	for i := range len(d.kinds) {
-		n := kindLen(d.kinds[i])
-		texts = append(texts, formatPart(d.kinds[i], d.first[at:at+n], d.last[at:at+n]))
+	for i := range len(d.parts) {
+		n := partLen(d.parts[i])
+		texts = append(texts, formatPart(d.parts[i], d.first[at:at+n], d.last[at:at+n]))
 		at += alignedLen(n)
 	}
 	return strings.Join(texts, " . ")
@@ -79,19 +79,19 @@ func (d Datum) String() string {
 func formatPart(kind byte, first, last string) string {
 	b := []byte(first)
 	switch kind {
-	case kindDevice:
+	case partDevice:
 		return `"` + strings.TrimRight(first, "\x00") + `"`
-	case kindIP4, kindIP6:
+	case partIP4, partIP6:
 		return addrFromBytes(b).String()
-	case kindSubnet4, kindSubnet6:
+	case partSubnet4, partSubnet6:
 		return netip.PrefixFrom(addrFromBytes(b), commonBits(first, last)).String()
-	case kindPort:
+	case partPort:
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
-	case kindProtocol:
+	case partProtocol:
 		return protocolName(b[0])
-	case kindMAC:
+	case partMAC:
 		return MAC(b).String()
-	case kindVNI:
+	case partVNI:
 		return fmt.Sprintf("0x%x", binary.BigEndian.Uint32(append([]byte{0}, b...)))
 	}
 	return fmt.Sprintf("0x%x", b)
@@ -123,32 +123,32 @@ func (d Datum) Chain() string { return d.chain }
 
 func newDatum(kind byte, b []byte) Datum {
 	s := string(b)
-	return Datum{first: s, last: s, kinds: string(rune(kind))}
+	return Datum{first: s, last: s, parts: string(rune(kind))}
 }
 
 // Device is a network device's name.
 func Device(name string) Datum {
 	b := make([]byte, MaxNameLen+1)
 	copy(b, name)
-	return newDatum(kindDevice, b)
+	return newDatum(partDevice, b)
 }
 
 // IP is an address.
 func IP(a netip.Addr) Datum {
 	if a.Is4() {
 		b := a.As4()
-		return newDatum(kindIP4, b[:])
+		return newDatum(partIP4, b[:])
 	}
 	b := a.As16()
-	return newDatum(kindIP6, b[:])
+	return newDatum(partIP6, b[:])
 }
 
 // Subnet is a range of addresses.
 func Subnet(p netip.Prefix) Datum {
 	d := IP(p.Masked().Addr())
-	d.kinds = string(rune(kindSubnet4))
+	d.parts = string(rune(partSubnet4))
 	if p.Addr().Is6() {
-		d.kinds = string(rune(kindSubnet6))
+		d.parts = string(rune(partSubnet6))
 	}
 	last := d.Last()
 	for i := range last {
@@ -164,20 +164,20 @@ func Subnet(p netip.Prefix) Datum {
 // section 4.3), which nft shows as a number.
 func NDTarget(a netip.Addr) Datum {
 	b := a.As16()
-	return newDatum(kindND, b[:])
+	return newDatum(partND, b[:])
 }
 
 // Port is a TCP, UDP or SCTP port.
-func Port(p uint16) Datum { return newDatum(kindPort, binary.BigEndian.AppendUint16(nil, p)) }
+func Port(p uint16) Datum { return newDatum(partPort, binary.BigEndian.AppendUint16(nil, p)) }
 
 // Protocol is the number of TCP, UDP or SCTP (RFC 5237).
-func Protocol(number uint8) Datum { return newDatum(kindProtocol, []byte{number}) }
+func Protocol(number uint8) Datum { return newDatum(partProtocol, []byte{number}) }
 
 // Ethernet is a MAC address.
-func Ethernet(m MAC) Datum { return newDatum(kindMAC, m[:]) }
+func Ethernet(m MAC) Datum { return newDatum(partMAC, m[:]) }
 
 // VNI is a VXLAN network identifier, three bytes in the header (RFC 7348, section 5).
-func VNI(v uint32) Datum { return newDatum(kindVNI, binary.BigEndian.AppendUint32(nil, v)[1:]) }
+func VNI(v uint32) Datum { return newDatum(partVNI, binary.BigEndian.AppendUint32(nil, v)[1:]) }
 
 // Jump is the verdict to go on in a chain.
 func Jump(chain string) Datum { return Datum{chain: chain} }
@@ -187,9 +187,9 @@ func Jump(chain string) Datum { return Datum{chain: chain} }
 func Concat(parts ...Datum) Datum {
 	first, last, kinds := make([]byte, 0, 64), make([]byte, 0, 64), make([]byte, 0, 8)
 	for _, p := range parts {
-		first, last, kinds = padToWord(append(first, p.first...)), padToWord(append(last, p.last...)), append(kinds, p.kinds...)
+		first, last, kinds = padToWord(append(first, p.first...)), padToWord(append(last, p.last...)), append(kinds, p.parts...)
 	}
-	d := Datum{first: string(first), kinds: string(kinds)}
+	d := Datum{first: string(first), parts: string(kinds)}
 	if d.last = d.first; string(last) != d.first {
 		d.last = string(last)
 	}

@@ -107,12 +107,13 @@ func runVerb(p Plugin, version string, args []string, stdin io.Reader) (out []by
 	return out, undo, err
 }
 
-// runAttachVerb runs setup or teardown. It ignores the signals with which a user interrupts Podman
-// and all its processes, since the verbs take milliseconds and must not end half way. It ignores
-// SIGPIPE for the case that netavark was killed and nobody reads the output.
+// runAttachVerb runs setup or teardown. It ignores the signals that end a user's processes: those
+// typed at a terminal, those of a terminal that closes, those of a service manager. The verbs take
+// milliseconds and must not end half way. It ignores SIGPIPE for the case that netavark was killed
+// and nobody reads the output.
 func runAttachVerb(p Plugin, verb, namespace string, stdin io.Reader) (out []byte, undo func(), err error) {
 	undo = func() {}
-	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	signal.Ignore(os.Interrupt, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGPIPE)
 	var r Request
 	if err := json.NewDecoder(stdin).Decode(&r); err != nil {
 		return nil, undo, fmt.Errorf("%s: read request: %w", verb, err)

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -112,5 +115,33 @@ func TestSetupUndoneWhenAnswerCannotBeWritten(t *testing.T) {
 	// teardown has no output, so it cannot fail to write it.
 	if exit := Main(p, "1.2.3", []string{"teardown", "/run/netns/x"}, strings.NewReader(setupInput), errWriter{}); exit != 0 {
 		t.Errorf("exit status %d of a teardown, want 0", exit)
+	}
+}
+
+// signalledPlugin sends itself signals, as a terminal or a service manager sends them to all of
+// Podman's processes.
+type signalledPlugin struct {
+	fakePlugin
+	signals []syscall.Signal
+}
+
+func (p *signalledPlugin) Teardown(ns string, r Request) error {
+	for _, s := range p.signals {
+		if err := syscall.Kill(os.Getpid(), s); err != nil {
+			return err
+		}
+	}
+	return p.fakePlugin.Teardown(ns, r)
+}
+
+// A signal that is not ignored ends this test's own process.
+func TestTeardownSurvivesSignals(t *testing.T) {
+	p := &signalledPlugin{signals: []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGPIPE}}
+	t.Cleanup(func() {
+		signal.Reset(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGPIPE)
+	})
+	var stdout bytes.Buffer
+	if exit := Main(p, "1", []string{"teardown", "/x"}, strings.NewReader(setupInput), &stdout); exit != 0 || !p.tornDown {
+		t.Errorf("exit status %d, torn down: %v, output %q", exit, p.tornDown, stdout.String())
 	}
 }

@@ -97,10 +97,10 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 // `podman run --network mynet:host_interface_name=web0`.
 const hostInterfaceOption = "host_interface_name"
 
-// HostInterface reads the option host_interface_name, and returns "" if options cannot be parsed.
-func HostInterface(options []byte) string {
+// HostInterface reads the option host_interface_name from data (network_options), and returns "" if it cannot be parsed.
+func HostInterface(data []byte) string {
 	var c endpointConfig
-	if json.Unmarshal(options, &c) != nil {
+	if json.Unmarshal(data, &c) != nil {
 		return ""
 	}
 	return c.Options[hostInterfaceOption]

@@ -108,7 +108,7 @@ var optionDocs = []OptionDoc{
 		Value: "`static` or `gossip`", Default: "`static`",
 		Summary: "How the host finds the other hosts of the network.",
 		Details: "With `static` they are those of `remote_ips`. With `gossip` they are the hosts whose agents have a container on the network. " +
-			"The agents assign the addresses then.",
+			"The agents assign the addresses then. See [modes](modes.md).",
 		Errors: []OptionError{{"does not go with discovery=gossip", "leave out the option that the message names"}},
 	},
 	{
@@ -142,7 +142,7 @@ var optionDocs = []OptionDoc{
 		Value: "`true`, `false` or `strict`", Default: "`false`",
 		Summary: "Keeps containers from those of this host's other networks.",
 		Details: "With `true` they are kept from networks that are isolated too. With `strict` they are kept from all other networks. " +
-			"Networks of Podman's own `bridge` driver count as well.",
+			"Networks of Podman's own `bridge` driver count as well. See [firewall](firewall.md).",
 	},
 	{
 		Name: "outbound_addr4", Group: GroupRouting,
@@ -179,7 +179,7 @@ var optionDocs = []OptionDoc{
 		Value: "number, 2–65536", Default: "as many as are listed",
 		Summary: "The number of hosts that the subnets are divided among.",
 		Details: "A number above that of today's hosts leaves room for later ones. The present hosts' parts then stay as they are when you add one with a higher address. " +
-			"With `discovery=gossip` hosts have no parts, and the option is refused.",
+			"With `discovery=gossip` hosts have no parts, and the option is refused. See [addresses](addresses.md).",
 		Errors: []OptionError{
 			{"cannot be divided among", "raise `max_hosts`; there are more hosts in `remote_ips`"},
 			{"is too small to give each of", "choose a larger subnet; the message says the smallest that works"},
@@ -205,7 +205,7 @@ var optionDocs = []OptionDoc{
 		Name: "port_security", Group: GroupIsolation, Common: true,
 		Value: boolValue, Default: "`false`",
 		Summary: "Containers can send only from their own MAC and IP addresses, in ARP and ND too.",
-		Details: "The network has no [fast path](#fast_path) then.",
+		Details: "The network has no [fast path](#fast_path) then. See [security](security.md).",
 		Errors:  []OptionError{{"without one nobody knows what a container may send from", "give the network a `--subnet`"}},
 	},
 	{

@@ -79,12 +79,12 @@ func TestForward(t *testing.T) {
 }
 
 func TestForwardPort(t *testing.T) {
-	for _, exact := range []bool{true, false} {
-		f := Forward(blue(), vtep, Known{StaticFDB: exact})
+	for _, staticFDB := range []bool{true, false} {
+		f := Forward(blue(), vtep, Known{StaticFDB: staticFDB})
 		d := f.Device
-		want := kernel.PortFlags{Learning: kernel.Some(!exact), Suppress: kernel.Some(exact)}
+		want := kernel.PortFlags{Learning: kernel.Some(!staticFDB), Suppress: kernel.Some(staticFDB)}
 		if f.Port != want || d.Name != "vxlan-blue" || d.Master != "br-vxlan-blue" || d.Alias != blue().Alias() {
-			t.Errorf("exact %t: %+v", exact, f)
+			t.Errorf("staticFDB %t: %+v", staticFDB, f)
 		}
 	}
 }
@@ -92,10 +92,10 @@ func TestForwardPort(t *testing.T) {
 // A fast path needs all MACs to be known, and is not for networks whose rules are the bridge's.
 func TestFastPathWhereAllMACsAreKnown(t *testing.T) {
 	tests := []struct {
-		name  string
-		exact bool
-		alter func(*network.Network)
-		want  string
+		name      string
+		staticFDB bool
+		alter     func(*network.Network)
+		want      string
 	}{
 		{"all known", true, func(*network.Network) {}, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09 %s}]"},
 		{"asked for", true, func(n *network.Network) { n.FastPath = kernel.Some(true) }, "[02:00:00:00:00:01] [{web0 02:00:00:00:00:09 %s}]"},
@@ -109,7 +109,7 @@ func TestFastPathWhereAllMACsAreKnown(t *testing.T) {
 		tt.alter(&n)
 		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}, {ContainerID: "c3", MAC: mac(9)},
 			{ContainerID: "c4", MAC: network.BridgeMAC(100, vtep.Local)}}
-		s := Forward(n, vtep, Known{StaticFDB: tt.exact, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).FastPath
+		s := Forward(n, vtep, Known{StaticFDB: tt.staticFDB, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).FastPath
 		if want := strings.ReplaceAll(tt.want, "%s", n.EndpointAlias(local[0])); s.Device != "vxlan-blue" || s.Bridge != "br-vxlan-blue" || fmt.Sprint(s.Remote, s.Ports) != want {
 			t.Errorf("%s: got %+v, want %s", tt.name, s, want)
 		}

@@ -27,9 +27,9 @@ type NamedPort struct {
 	Endpoint network.Endpoint
 }
 
-// Prepare is the plan for what a container that comes shares with others: the firewall and the
+// StartShared is the plan for what a container that comes shares with others: the firewall and the
 // network's devices.
-func Prepare(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
+func StartShared(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 	d := networkDevices(n, publishesPorts(n.Network, e))
 	// An agent has just seen to whom is flooded, or will.
 	d.SkipFlood = n.hasAgent()
@@ -46,7 +46,7 @@ func Prepare(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 // Start is the plan for a container that comes: what it shares with others, and its own. Where names
 // are answered, its addresses are not announced: an agent may have it done.
 func Start(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
-	p := Prepare(n, e, beside)
+	p := StartShared(n, e, beside)
 	p.Connect = &Connect{
 		Probe:         Probe(n, e, doubtfulAddrs(n, e)),
 		Evict:         nameLosers(e, beside.NamedPorts),

@@ -11,11 +11,11 @@ import (
 )
 
 func TestCreateFillsIn(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	in := strings.ReplaceAll(testNetwork, `, "gateway": "10.0.0.1"`, "")
 	in = strings.ReplaceAll(in, `"network_interface": "br-vxlan-network",`, "")
 	before := len(k.Log)
-	out, err := d.Create([]byte(in))
+	out, err := plugin.Create([]byte(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +44,13 @@ func TestCreateFillsIn(t *testing.T) {
 // The name that the user gave the bridge, too long to be one, must find it after
 // create and setup.
 func TestCreateKeepsTheUsersBridgeName(t *testing.T) {
-	k, d := newFakeHost(t)
-	out, err := d.Create([]byte(testNetwork))
+	k, plugin := newFakeHost(t)
+	out, err := plugin.Create([]byte(testNetwork))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ns, r := request(string(out), 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	l, err := k.HostNamespace().Link("br-vxlan-network", 0)
@@ -61,9 +61,9 @@ func TestCreateKeepsTheUsersBridgeName(t *testing.T) {
 
 // One command, all its problems, also those of filling in.
 func TestCreateReportsAllProblemsAtOnce(t *testing.T) {
-	_, d := newFakeHost(t)
+	_, plugin := newFakeHost(t)
 	bad := strings.NewReplacer(`"100"`, `"0"`, "10.0.0.0/24", "10.0.0.0/29", `"10.0.0.9"`, `"10.0.0.6"`).Replace(testNetwork)
-	_, err := d.Create([]byte(bad))
+	_, err := plugin.Create([]byte(bad))
 	if err == nil || !strings.Contains(err.Error(), "2 problems") || !strings.Contains(err.Error(), "smallest that works") {
 		t.Errorf("got %v", err)
 	}
@@ -71,9 +71,9 @@ func TestCreateReportsAllProblemsAtOnce(t *testing.T) {
 
 // But for the last address, which is the host's own.
 func TestCreateKeepsTheUsersRange(t *testing.T) {
-	_, d := newFakeHost(t)
+	_, plugin := newFakeHost(t)
 	in := strings.ReplaceAll(testNetwork, `"gateway": "10.0.0.1"`, `"gateway": "10.0.0.1", "lease_range": {"start_ip": "10.0.0.100"}`)
-	out, err := d.Create([]byte(in))
+	out, err := plugin.Create([]byte(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +83,11 @@ func TestCreateKeepsTheUsersRange(t *testing.T) {
 }
 
 func TestCreateRefuses(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	k.HostNamespace().Add(kernel.Link{Name: "vxlan7", Kind: kernel.KindVXLAN, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
 	other := strings.NewReplacer("7c7b", "ffff", "vxlan-network", "other", "fd00:10", "fd00:11", "10.0.0", "10.3.0").Replace(testNetwork)
 	for name, text := range map[string]string{"other.json": other, "broken.json": "{", "other.conf": "x"} {
-		if err := os.WriteFile(filepath.Join(d.NetworksDir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(plugin.NetworksDir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,14 +98,14 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := d.Create([]byte(strings.Replace(testNetwork, tt.old, tt.new, 1)))
+			_, err := plugin.Create([]byte(strings.Replace(testNetwork, tt.old, tt.new, 1)))
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
 		})
 	}
 	small := strings.NewReplacer(`"100"`, `"101"`, "10.0.0.0/24", "10.0.0.0/29", `"10.0.0.9"`, `"10.0.0.6"`).Replace(testNetwork)
-	_, err := d.Create([]byte(small))
+	_, err := plugin.Create([]byte(small))
 	want := `--subnet "10.0.0.0/29": is too small to give each of 3 hosts addresses of its own; the smallest that works is a /28, or give every host its own --ip-range`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

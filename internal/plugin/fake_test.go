@@ -71,10 +71,10 @@ func request(config string, i int) (namespace string, r netavark.Request) {
 }
 
 // storedFiles returns the files below the plugin's store but the lock.
-func storedFiles(t *testing.T, d *Plugin) []string {
+func storedFiles(t *testing.T, plugin *Plugin) []string {
 	t.Helper()
 	var files []string
-	err := filepath.WalkDir(d.StoreDir, func(path string, e os.DirEntry, err error) error {
+	err := filepath.WalkDir(plugin.StoreDir, func(path string, e os.DirEntry, err error) error {
 		if err == nil && !e.IsDir() && e.Name() != "lock" {
 			files = append(files, path)
 		}

@@ -30,19 +30,19 @@ func fastPathPorts(host *fakekernel.Namespace) (all []string) {
 
 // What leads past the bridge to a container, or from it, goes with it, however it goes.
 func TestFastPathGoesWithTheContainer(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	other, second := request(testNetwork, 2)
-	_, err1 := d.Setup(ns, r)
-	_, err2 := d.Setup(other, second)
+	_, err1 := plugin.Setup(ns, r)
+	_, err2 := plugin.Setup(other, second)
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	learnPeers(t, d)
+	learnPeers(t, plugin)
 	if got := fastPathPorts(k.HostNamespace()); len(got) != 4 {
 		t.Fatalf("two containers have %v", got)
 	}
-	if err := d.Teardown(ns, r); err != nil {
+	if err := plugin.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	if got := fastPathPorts(k.HostNamespace()); len(got) != 2 {
@@ -50,7 +50,7 @@ func TestFastPathGoesWithTheContainer(t *testing.T) {
 	}
 	// It comes with the MAC of a container that the other host had.
 	r.Options = []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.9"], "static_mac": "02:00:00:00:00:09"}`)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	device, err := network.ParseIdentity([]byte(testNetwork))
@@ -60,7 +60,7 @@ func TestFastPathGoesWithTheContainer(t *testing.T) {
 	if table := k.HostNamespace().FastPathOutbound(device.Device.Name); !table.Exists || len(table.Remote) != 0 {
 		t.Errorf("on other hosts: %+v", table)
 	}
-	if err := errors.Join(d.Teardown(ns, r), d.Teardown(other, second)); err != nil {
+	if err := errors.Join(plugin.Teardown(ns, r), plugin.Teardown(other, second)); err != nil {
 		t.Fatal(err)
 	}
 	if table := k.HostNamespace().FastPathOutbound(device.Device.Name); table.Exists {
@@ -70,21 +70,21 @@ func TestFastPathGoesWithTheContainer(t *testing.T) {
 
 // A port's name that a user chose may have been another container's, which was lost with its namespace.
 func TestInterfaceNameReclaimedFromDeadContainer(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	named := []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.2"], "options": {"host_interface_name": "web0"}}`)
 	ns, r := request(testNetwork, 1)
 	r.Options = named
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	learnPeers(t, d)
+	learnPeers(t, plugin)
 	if got := fastPathPorts(k.HostNamespace()); fmt.Sprint(got) != "[from web0 to web0]" {
 		t.Fatalf("got %v", got)
 	}
 	k.RemoveNamespace(ns)
 	ns, r = request(redNetwork, 2)
 	r.Options = named
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	if got := fastPathPorts(k.HostNamespace()); len(got) > 0 {
@@ -94,33 +94,33 @@ func TestInterfaceNameReclaimedFromDeadContainer(t *testing.T) {
 
 // Where the kernel cannot do it, all passes the bridge, and nobody is told twice.
 func TestKernelWithoutFastPath(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	k.HostNamespace().NoFastPath = true
 	var warnings []string
-	d.Warn = func(message string) { warnings = append(warnings, message) }
+	plugin.Warn = func(message string) { warnings = append(warnings, message) }
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	learnPeers(t, d)
-	learnPeers(t, d)
+	learnPeers(t, plugin)
+	learnPeers(t, plugin)
 	if got := fastPathPorts(k.HostNamespace()); len(got) > 0 || len(warnings) != 1 {
 		t.Errorf("got %v, warnings %q", got, warnings)
 	}
-	if err := d.Teardown(ns, r); err != nil {
+	if err := plugin.Teardown(ns, r); err != nil {
 		t.Error(err)
 	}
 }
 
 // Where forwarding fails nothing leads past it yet, but what is not wanted any more goes.
 func TestFastPathWhereForwardingFails(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	learnPeers(t, d)
-	s, locals := beginSession(t, d)
+	learnPeers(t, plugin)
+	s, locals := beginSession(t, plugin)
 	defer s.Close()
 	err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, AgentPort: 7947})
 	if err != nil {

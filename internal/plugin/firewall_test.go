@@ -18,29 +18,29 @@ import (
 // takes along only its own.
 func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	want := k.HostNamespace().Firewall()
 	ns2, r2 := request(second, 2)
 	r2.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["10.5.0.3"]}`)
-	if _, err := d.Setup(ns2, r2); err != nil {
+	if _, err := plugin.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
 	// What cannot be read now is not taken for nothing.
-	config := filepath.Join(d.StoreDir, "networks/7c7b/network.json")
+	config := filepath.Join(plugin.StoreDir, "networks/7c7b/network.json")
 	if err := errors.Join(os.Rename(config, config+".x"), os.Mkdir(config, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Teardown(ns2, r2); err == nil {
+	if err := plugin.Teardown(ns2, r2); err == nil {
 		t.Error("a store that cannot be read is not reported")
 	}
 	if err := errors.Join(os.Remove(config), os.Rename(config+".x", config)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Teardown(ns2, r2); err != nil {
+	if err := plugin.Teardown(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
 	if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
@@ -52,7 +52,7 @@ func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 // the first is gone.
 func TestPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_ip": "", "host_port": 8080, "protocol": "tcp", "range": 1}]`)
 	r2 := r
@@ -65,16 +65,16 @@ func TestPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 		}
 	}
 	for _, r := range []netavark.Request{r, r2} {
-		if _, err := d.Setup(ns, r); err != nil {
+		if _, err := plugin.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
 		has("ports4: tcp . 8080 : 10.0.0.2 . 80")
 	}
-	if err := d.Teardown(ns, r); err != nil {
+	if err := plugin.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	has("ports4: tcp . 8080 : 10.5.0.3 . 80")
-	if err := d.Teardown(ns, r2); err != nil {
+	if err := plugin.Teardown(ns, r2); err != nil {
 		t.Fatal(err)
 	}
 	if got := k.HostNamespace().Firewall(); got != nil {
@@ -84,10 +84,10 @@ func TestPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 
 // `nft flush ruleset`, and whatever else somebody did: reload puts it back.
 func TestReload(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]`)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	want, links := k.HostNamespace().Firewall(), linksByName(k.HostNamespace().Links())
@@ -99,7 +99,7 @@ func TestReload(t *testing.T) {
 		"nothing":     func() {},
 	} {
 		alter()
-		if n, err := d.Reload(); n != 1 || err != nil {
+		if n, err := plugin.Reload(); n != 1 || err != nil {
 			t.Errorf("%s: %d networks, %v", name, n, err)
 		}
 		if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
@@ -109,10 +109,10 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s: got %v\nwant %v", name, got, links)
 		}
 	}
-	if err := d.Teardown(ns, r); err != nil {
+	if err := plugin.Teardown(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := d.Reload(); n != 0 || err != nil || k.HostNamespace().Firewall() != nil {
+	if n, err := plugin.Reload(); n != 0 || err != nil || k.HostNamespace().Firewall() != nil {
 		t.Errorf("%d networks, %v, %v", n, err, k.HostNamespace().Firewall())
 	}
 }
@@ -121,21 +121,21 @@ func TestReload(t *testing.T) {
 // start sets the firewall anew.
 func TestNetworkWithoutUnderlayKeepsItsFirewall(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:", "eth0", "eth7", "198.18.0.10", "198.18.7.10").Replace(testNetwork)
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	k.HostNamespace().Add(kernel.Link{Name: "eth7", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.7.10/24")}}})
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	ns2, r2 := request(second, 2)
 	r2.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["10.5.0.3"]}`)
-	if _, err := d.Setup(ns2, r2); err != nil {
+	if _, err := plugin.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
 	want := k.HostNamespace().Firewall()
 	k.HostNamespace().Edit("eth7", func(l *kernel.Link) { l.Up, l.Addrs = false, nil })
 	k.HostNamespace().FlushRuleset()
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
@@ -143,12 +143,12 @@ func TestNetworkWithoutUnderlayKeepsItsFirewall(t *testing.T) {
 	}
 }
 
-// Where the network's mark is gone, so may be what other containers had.
+// Where the network's fingerprint is gone, other containers' elements may be gone too.
 func TestSetupWithoutFingerprintResetsFirewall(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]`)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	want := k.HostNamespace().Firewall()
@@ -156,7 +156,7 @@ func TestSetupWithoutFingerprintResetsFirewall(t *testing.T) {
 		t.Fatal(err)
 	}
 	ns2, r2 := request(testNetwork, 2)
-	if _, err := d.Setup(ns2, r2); err != nil {
+	if _, err := plugin.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
 	if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
@@ -166,11 +166,11 @@ func TestSetupWithoutFingerprintResetsFirewall(t *testing.T) {
 
 // A setup that was interrupted and comes again with other ports leaves none of the first.
 func TestRepeatedSetupReplacesPorts(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	for _, port := range []string{"8080", "9090"} {
 		r.PortMappings = json.RawMessage(`[{"container_port": 80, "host_port": ` + port + `, "protocol": "tcp"}]`)
-		if _, err := d.Setup(ns, r); err != nil {
+		if _, err := plugin.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,16 +19,16 @@ type Plugin struct {
 
 // Agent is the host's agent.
 type Agent interface {
-	// Sync has it act on the store as it is now, and starts it if need be. The error says
-	// what is wrong with the network.
+	// Sync has the agent act on the store as it is now, and starts the agent if it does not run. The error
+	// says what is wrong with the network.
 	Sync(networkID string) error
-	// EndpointAdded is Sync for one more container of a network, which costs the same however many there
-	// are. It tells whether the agent has the container announce its addresses.
+	// EndpointAdded is Sync for one more container of a network. It takes as long beside many containers as
+	// alone. It tells whether the agent will announce the container's addresses.
 	EndpointAdded(networkID, containerID string) (announces bool, err error)
-	// AssignAddresses has it pick addresses for a container that is in the store, one of each
-	// subnet but those of the wanted ones, which nobody else has.
+	// AssignAddresses has the agent pick addresses that nobody else has for a recorded container: the
+	// wanted ones, and one of each other subnet.
 	AssignAddresses(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
-	// StoreChanged tells it, if it runs, that the store has changed.
+	// StoreChanged tells the agent, if it runs, that the store has changed.
 	StoreChanged()
 }
 

@@ -339,6 +339,7 @@ func TestRealMulticastOnIPv6(t *testing.T) {
 	a, b := newRealHosts(t)
 	for i, h := range []realHost{a, b} {
 		runShell(t, h.ns, fmt.Sprintf("ip address add fd00:198::%d/64 dev eth0 nodad", 10+i))
+		netnstest.WaitForAddrs(t, h.ns)
 	}
 	var namespaces []string
 	for i, h := range []realHost{a, b} {

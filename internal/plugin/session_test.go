@@ -13,9 +13,9 @@ import (
 )
 
 // beginSession begins a session and returns the host's networks.
-func beginSession(t *testing.T, d *Plugin) (*hoststate.Session, []hoststate.Network) {
+func beginSession(t *testing.T, plugin *Plugin) (*hoststate.Session, []hoststate.Network) {
 	t.Helper()
-	s, err := d.Begin()
+	s, err := plugin.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,11 +26,11 @@ func beginSession(t *testing.T, d *Plugin) (*hoststate.Session, []hoststate.Netw
 	return s, locals
 }
 
-// learnPeers has the agent know one of the two other hosts, and that it has a container.
-func learnPeers(t *testing.T, d *Plugin) {
+// learnPeers has the agent find one of the two other hosts, which has a container.
+func learnPeers(t *testing.T, plugin *Plugin) {
 	t.Helper()
 	b := netip.MustParseAddr("198.18.0.11")
-	s, locals := beginSession(t, d)
+	s, locals := beginSession(t, plugin)
 	if len(locals) != 1 {
 		t.Fatalf("got %+v", locals)
 	}
@@ -42,32 +42,32 @@ func learnPeers(t *testing.T, d *Plugin) {
 	}
 }
 
-// What the agent finds out, the plugin does not undo; and it does where no agent keeps
-// it up to date.
+// The plugin builds by what the agent has found out. Where no agent can be started it goes back to the
+// network's list.
 func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	k.Log = nil
-	learnPeers(t, d)
+	learnPeers(t, plugin)
 	compareGolden(t, "peers_known.golden", strings.Join(k.Log, "\n")+"\n")
 
 	k.Log = nil
-	learnPeers(t, d)
-	if _, err := d.Setup(ns, r); err != nil {
+	learnPeers(t, plugin)
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	if len(k.Log) > 0 {
 		t.Errorf("a turn and a setup where all is in place made changes:\n%s", strings.Join(k.Log, "\n"))
 	}
 
-	d.Agent = &fakeAgent{err: errors.New("it is not installed")}
+	plugin.Agent = &fakeAgent{err: errors.New("it is not installed")}
 	var warnings []string
-	d.Warn = func(message string) { warnings = append(warnings, message) }
+	plugin.Warn = func(message string) { warnings = append(warnings, message) }
 	k.Log = nil
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	compareGolden(t, "static_again.golden", strings.Join(k.Log, "\n")+"\n")
@@ -76,15 +76,15 @@ func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
 	}
 }
 
-// Before an agent has heard of all hosts, what another agent knew stays.
+// Until an agent has heard of all hosts, the entries of the agent before it stay.
 func TestPartialForwardKeepsEntries(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	learnPeers(t, d)
-	s, locals := beginSession(t, d)
+	learnPeers(t, plugin)
+	s, locals := beginSession(t, plugin)
 	defer s.Close()
 	k.Log = nil
 	if err := s.Forward(locals[0], nil, false); err != nil || len(k.Log) > 0 {
@@ -95,14 +95,14 @@ func TestPartialForwardKeepsEntries(t *testing.T) {
 	}
 }
 
-// What is news of other hosts costs the same with many containers as with one.
+// News of other hosts takes as long to apply with many containers as with one.
 func TestReconcilePeersLooksAtNoContainer(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	s, locals := beginSession(t, d)
+	s, locals := beginSession(t, plugin)
 	defer s.Close()
 	b := netip.MustParseAddr("198.18.0.11")
 	if err := s.SetPeers(&locals[0], network.Peers{Flood: []netip.Addr{b}, AgentPort: 7947}); err != nil {
@@ -123,17 +123,17 @@ func TestReconcilePeersLooksAtNoContainer(t *testing.T) {
 	}
 }
 
-// Without an agent no network of the host is left as an agent had it, also those on which
+// Without an agent all networks of the host go back to their lists, also those on which
 // nothing starts.
 func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	for i, config := range []string{testNetwork, redNetwork} {
 		ns, r := request(config, i+1)
-		if _, err := d.Setup(ns, r); err != nil {
+		if _, err := plugin.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			learnPeers(t, d)
+			learnPeers(t, plugin)
 		}
 	}
 	flood := func() int {
@@ -146,10 +146,10 @@ func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
 	if n := flood(); n != 2 { // one host, one MAC
 		t.Fatalf("%d entries at first", n)
 	}
-	d.Agent = &fakeAgent{err: errors.New("it is not installed")}
-	d.Warn = func(string) {}
+	plugin.Agent = &fakeAgent{err: errors.New("it is not installed")}
+	plugin.Warn = func(string) {}
 	ns, r := request(redNetwork, 2)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	l, err := k.HostNamespace().Link("vxlan-vxlan-network", kernel.FacetFDB)
@@ -158,24 +158,24 @@ func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
 	}
 }
 
-// agentError is what an agent says that runs.
+// agentError is an error that a running agent returns.
 type agentError struct{ error }
 
 func (agentError) Answered() {}
 
-// An agent that answers, be it that something is wrong, sees to the networks itself.
+// An agent that answers, if only with an error, looks after the networks itself.
 func TestAgentThatAnswersIsNotReplaced(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	learnPeers(t, d)
-	d.Agent = &fakeAgent{err: agentError{errors.New("port 53 is taken")}}
+	learnPeers(t, plugin)
+	plugin.Agent = &fakeAgent{err: agentError{errors.New("port 53 is taken")}}
 	warnings := 0
-	d.Warn = func(string) { warnings++ }
+	plugin.Warn = func(string) { warnings++ }
 	k.Log = nil
-	if _, err := d.Setup(ns, r); err != nil || warnings != 1 || len(k.Log) > 0 {
+	if _, err := plugin.Setup(ns, r); err != nil || warnings != 1 || len(k.Log) > 0 {
 		t.Errorf("%v, %d warnings, changes:\n%s", err, warnings, strings.Join(k.Log, "\n"))
 	}
 }

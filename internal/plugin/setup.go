@@ -13,7 +13,7 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// hostSetup is a container's setup under way. Whatever fails, all that was built of it goes again.
+// hostSetup is a container's setup under way. If a step fails, all that was built goes again.
 type hostSetup struct {
 	*Plugin
 	path            string // of the container's namespace
@@ -118,7 +118,7 @@ func undoSetup(s *hoststate.Session, id network.Identity, e network.Endpoint) er
 	return nil
 }
 
-// abandon takes back a container that was connected, or begun, and is not to be.
+// abandon takes back a container after the lock was released in between.
 func (c hostSetup) abandon() error {
 	s, err := c.BeginIn(c.host)
 	if err != nil {
@@ -132,7 +132,7 @@ func (c hostSetup) abandon() error {
 const searchDomain = "dns.podman"
 
 // publishNames has the agent answer the container's names, and returns what Podman shows of the
-// container. Its addresses are announced by the agent, or else now.
+// container. Unless the agent announces the container's addresses, it does so too.
 func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 	status := statusOf(r)
 	if !r.network.HasNames() {
@@ -159,9 +159,9 @@ func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 	return status, nil
 }
 
-// goOnWithoutNames has the container ask whom the host asks: one that cannot find others by name is better than none.
-// An agent that answers, be it that something is wrong, sees to the networks itself. Where there is no list of
-// hosts, what the agent knew last is the best there is.
+// goOnWithoutNames warns that the container asks the host's name servers. A container that cannot find others by name is
+// better than none. If there is no agent, networks go back to their lists of hosts. An agent that answers, if only with an
+// error, looks after the networks itself; and where there is no list, what the agent knew last is the best there is.
 func (c hostSetup) goOnWithoutNames(err error) {
 	c.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", c.network.Name, err))
 	if _, runs := errors.AsType[agentAnswer](err); runs || c.network.Gossip {
@@ -172,7 +172,7 @@ func (c hostSetup) goOnWithoutNames(err error) {
 	}
 }
 
-// agentAnswer is an error that an agent tells, and so one that runs.
+// agentAnswer is an error that a running agent has returned.
 type agentAnswer interface {
 	error
 	Answered()

@@ -11,8 +11,8 @@ import (
 )
 
 // connectGossip connects a container to a network whose hosts find each other. The agent picks its addresses, and
-// needs the store's lock for that. So the lock is given free in between, and a record without addresses tells what
-// is under way. Whoever is killed leaves it to the next teardown.
+// needs the store's lock for that. So the lock is released in between, and a record without addresses says what
+// is under way. If this program is killed, the next teardown or setup clears the record.
 func (c hostSetup) connectGossip() (setupResult, error) {
 	if !c.network.AgentPicks() {
 		return c.connectWithoutAddresses()
@@ -30,7 +30,8 @@ func (c hostSetup) connectGossip() (setupResult, error) {
 	return c.connectWith(addrs)
 }
 
-// connectWithoutAddresses needs the agent all the same: nobody else tells where the other hosts are.
+// connectWithoutAddresses connects a container to a network without subnets. It needs the agent all the same, since
+// nobody else says where the other hosts are.
 func (c hostSetup) connectWithoutAddresses() (setupResult, error) {
 	r, err := c.connectStatic()
 	if err != nil {
@@ -43,7 +44,7 @@ func (c hostSetup) connectWithoutAddresses() (setupResult, error) {
 }
 
 // connectShared records that the container is about to come, and builds what it shares with
-// others. One that was set up before, and not torn down, keeps its addresses: those are returned.
+// others. It returns the addresses of a container that was set up before and not torn down: it keeps them.
 func (c hostSetup) connectShared() ([]netip.Addr, error) {
 	s, err := c.BeginIn(c.host)
 	if err != nil {
@@ -65,7 +66,7 @@ func (c hostSetup) connectShared() ([]netip.Addr, error) {
 	return nil, nil
 }
 
-// isRepeated tells whether an endpoint is set up as it was, as far as its user cares.
+// isRepeated tells whether an endpoint is set up again in its namespace, with the addresses that its user wants.
 func isRepeated(old, e network.Endpoint) bool {
 	return old.Namespace == e.Namespace && len(old.Addrs) > 0 &&
 		!slices.ContainsFunc(e.Addrs, func(p netip.Prefix) bool { return !slices.Contains(old.Addrs, p) })

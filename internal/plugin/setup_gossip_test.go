@@ -17,15 +17,15 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// gossipNetwork is the documented example, of hosts that find each other.
+// gossipNetwork is the documented example with hosts that find each other.
 var gossipNetwork = strings.NewReplacer(`"remote_ips": "198.18.0.11,198.18.0.12"`, `"discovery": "gossip"`,
 	`"dns_enabled": true`, `"dns_enabled": true, "ipam_options": {"driver": "vxlan"}`).Replace(testNetwork)
 
-// newGossipHost is newFakeHost with an agent that gives out what the user wants, or else the
-// first addresses.
+// newGossipHost is newFakeHost with an agent that assigns the addresses that the user wants, or else the
+// first ones.
 func newGossipHost(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
 	t.Helper()
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	agent := new(fakeAgent)
 	agent.assign = func(_, _ string, wanted []netip.Addr) ([]netip.Addr, error) {
 		var all []netip.Addr
@@ -39,23 +39,23 @@ func newGossipHost(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
 		}
 		return all, nil
 	}
-	d.Agent = agent
-	return k, d, agent
+	plugin.Agent = agent
+	return k, plugin, agent
 }
 
-// gossipRequest is a container number i without addresses.
+// gossipRequest connects container number i without static addresses.
 func gossipRequest(i int, options string) (string, netavark.Request) {
 	ns, r := request(gossipNetwork, i)
 	r.Options = json.RawMessage(`{"interface_name": "eth0"` + options + `}`)
 	return ns, r
 }
 
-// Where nobody needs to be asked for names, the agent is told all the same: it tells other hosts.
+// Without names, the agent is notified all the same: it tells other hosts of the container.
 func TestAgentIsNotifiedOfSetupWithoutNames(t *testing.T) {
-	_, d, agent := newGossipHost(t)
+	_, plugin, agent := newGossipHost(t)
 	ns, r := gossipRequest(1, "")
 	r.Network = json.RawMessage(strings.ReplaceAll(string(r.Network), `"dns_enabled": true`, `"dns_enabled": false`))
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	if agent.notified.Load() != 1 {
@@ -66,12 +66,12 @@ func TestAgentIsNotifiedOfSetupWithoutNames(t *testing.T) {
 // While the agent is asked, it can take the store's lock and finds the container there without
 // addresses; afterwards it is as on any network.
 func TestAgentAssignsAddresses(t *testing.T) {
-	_, d, agent := newGossipHost(t)
+	_, plugin, agent := newGossipHost(t)
 	pick := agent.assign
 	asked := 0
 	agent.assign = func(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error) {
 		asked++
-		s, err := d.Begin()
+		s, err := plugin.Begin()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,14 +88,14 @@ func TestAgentAssignsAddresses(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if _, err := d.Reload(); err != nil {
+		if _, err := plugin.Reload(); err != nil {
 			t.Error(err)
 		}
 		return pick(networkID, containerID, wanted)
 	}
 	ns, r := gossipRequest(1, "")
 	for range 2 { // the second changes nothing
-		status, err := d.Setup(ns, r)
+		status, err := plugin.Setup(ns, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestAgentAssignsAddresses(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
-	st, err := store.Open(d.StoreDir)
+	st, err := store.Open(plugin.StoreDir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +123,9 @@ func TestAgentAssignsAddresses(t *testing.T) {
 
 // What the user asks for is passed on, and the rest comes from the agent; a MAC stays.
 func TestAgentIsAskedForTheUsersAddresses(t *testing.T) {
-	_, d, _ := newGossipHost(t)
+	_, plugin, _ := newGossipHost(t)
 	ns, r := gossipRequest(1, `, "static_ips": ["10.0.0.77", "10.0.0.77"], "static_mac": "02:00:00:00:00:09"`)
-	status, err := d.Setup(ns, r)
+	status, err := plugin.Setup(ns, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,14 +135,14 @@ func TestAgentIsAskedForTheUsersAddresses(t *testing.T) {
 	}
 }
 
-// Any failure, the agent's and at whatever call, leaves nothing.
+// A failure of the agent, or at whatever call, leaves nothing.
 func TestGossipSetupThatFailsLeavesNothing(t *testing.T) {
-	check := func(t *testing.T, k *fakekernel.Kernel, d *Plugin, before []kernel.Link) {
+	check := func(t *testing.T, k *fakekernel.Kernel, plugin *Plugin, before []kernel.Link) {
 		t.Helper()
 		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 			t.Errorf("left %+v", after)
 		}
-		if files := storedFiles(t, d); len(files) > 0 {
+		if files := storedFiles(t, plugin); len(files) > 0 {
 			t.Errorf("left %v", files)
 		}
 		if elements := k.HostNamespace().Firewall(); len(elements) > 0 {
@@ -150,21 +150,21 @@ func TestGossipSetupThatFailsLeavesNothing(t *testing.T) {
 		}
 	}
 	t.Run("without an agent", func(t *testing.T) {
-		k, d, agent := newGossipHost(t)
+		k, plugin, agent := newGossipHost(t)
 		before := k.HostNamespace().Links()
 		agent.err = errors.New("start vxland: it ended at once; see /log")
 		ns, r := gossipRequest(1, "")
-		if _, err := d.Setup(ns, r); err == nil || err.Error() != "address on network vxlan-network: start vxland: it ended at once; see /log" {
+		if _, err := plugin.Setup(ns, r); err == nil || err.Error() != "address on network vxlan-network: start vxland: it ended at once; see /log" {
 			t.Errorf("got %v", err)
 		}
-		check(t, k, d, before)
+		check(t, k, plugin, before)
 	})
 	for i := 1; ; i++ {
-		k, d, _ := newGossipHost(t)
+		k, plugin, _ := newGossipHost(t)
 		before := k.HostNamespace().Links()
 		k.FailAt = i
 		ns, r := gossipRequest(1, "")
-		_, err := d.Setup(ns, r)
+		_, err := plugin.Setup(ns, r)
 		if k.Calls < i {
 			if err != nil || i < 30 {
 				t.Fatalf("%d calls were made to fail; %v", i, err)
@@ -174,23 +174,23 @@ func TestGossipSetupThatFailsLeavesNothing(t *testing.T) {
 		if !errors.Is(err, fakekernel.ErrInjected) {
 			t.Errorf("call %d: setup returned %v", i, err)
 		}
-		check(t, k, d, before)
+		check(t, k, plugin, before)
 	}
 }
 
 // Killed at whatever call, or while the agent is asked, teardown clears and setup completes.
 func TestKilledGossipSetupIsCompletedByTheNextRun(t *testing.T) {
 	ns, r := gossipRequest(1, "")
-	k, d, _ := newGossipHost(t)
+	k, plugin, _ := newGossipHost(t)
 	empty := k.HostNamespace().Links()
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	built := withoutKernelChoices(k.HostNamespace().Links())
 	calls := k.Calls
 	for i := 0; i <= calls; i++ {
 		for _, next := range []string{"setup", "teardown"} {
-			k, d, agent := newGossipHost(t)
+			k, plugin, agent := newGossipHost(t)
 			pick := agent.assign
 			if k.DieAt = i; i == 0 {
 				agent.assign = func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
@@ -198,40 +198,40 @@ func TestKilledGossipSetupIsCompletedByTheNextRun(t *testing.T) {
 					return nil, errors.New("killed")
 				}
 			}
-			if _, err := d.Setup(ns, r); err == nil {
+			if _, err := plugin.Setup(ns, r); err == nil {
 				t.Fatalf("call %d: not killed", i)
 			}
 			k.DieAt, agent.assign = 0, pick
 			if next == "setup" {
-				if _, err := d.Setup(ns, r); err != nil {
+				if _, err := plugin.Setup(ns, r); err != nil {
 					t.Errorf("killed at call %d, then setup: %v", i, err)
 				}
 				if got := withoutKernelChoices(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
 					t.Errorf("killed at call %d, then setup:\ngot  %+v\nwant %+v", i, got, built)
 				}
 			}
-			if err := d.Teardown(ns, r); err != nil {
+			if err := plugin.Teardown(ns, r); err != nil {
 				t.Errorf("killed at call %d, then teardown: %v", i, err)
 			}
 			if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 				t.Errorf("killed at call %d, then teardown: left %+v", i, got)
 			}
-			if files := storedFiles(t, d); len(files) > 0 {
+			if files := storedFiles(t, plugin); len(files) > 0 {
 				t.Errorf("killed at call %d, then teardown: left %v", i, files)
 			}
 		}
 	}
 }
 
-// The wire is asked for addresses before a container gets them, unless it is there and would
+// Other hosts are asked for addresses before a container gets them, unless it is there and would
 // answer itself.
 func TestProbeFindsAddressInUse(t *testing.T) {
-	k, d, _ := newGossipHost(t)
+	k, plugin, _ := newGossipHost(t)
 	ns, r := gossipRequest(1, "")
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	s, err := d.Begin()
+	s, err := plugin.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,50 +241,50 @@ func TestProbeFindsAddressInUse(t *testing.T) {
 	}
 	held, free := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.8")
 	k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: held, MAC: kernel.MAC{2, 7}}: netip.MustParseAddr("198.18.0.12")}
-	got, err := d.ProbeAddresses(locals[0], network.Endpoint{ContainerID: "c2"}, []netip.Addr{held, free})
+	got, err := plugin.ProbeAddresses(locals[0], network.Endpoint{ContainerID: "c2"}, []netip.Addr{held, free})
 	if err != nil || len(got) != 1 || got[held].Error() != "address 10.0.0.7 of network vxlan-network is in use: 02:07:00:00:00:00 on host 198.18.0.12 answers for it; choose another --ip, or stop what has it" {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err := d.ProbeAddresses(locals[0], locals[0].Endpoints[0].Endpoint, []netip.Addr{held}); err != nil || len(got) > 0 {
+	if got, err := plugin.ProbeAddresses(locals[0], locals[0].Endpoints[0].Endpoint, []netip.Addr{held}); err != nil || len(got) > 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
 
-// An arrival that fails does not harm another container, nor does one that is under way
+// A setup that fails does not harm another container, nor does one that is under way
 // keep another's teardown from working.
 func TestGossipSetupBesideOthers(t *testing.T) {
-	k, d, agent := newGossipHost(t)
+	k, plugin, agent := newGossipHost(t)
 	ns1, r1 := gossipRequest(1, "")
-	if _, err := d.Setup(ns1, r1); err != nil {
+	if _, err := plugin.Setup(ns1, r1); err != nil {
 		t.Fatal(err)
 	}
 	before := k.HostNamespace().Links()
 	pick := agent.assign
 	agent.assign = func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) { return nil, errors.New("no free address") }
 	ns2, r2 := gossipRequest(2, "")
-	if _, err := d.Setup(ns2, r2); err == nil || !strings.Contains(err.Error(), "no free address") {
+	if _, err := plugin.Setup(ns2, r2); err == nil || !strings.Contains(err.Error(), "no free address") {
 		t.Errorf("got %v", err)
 	}
 	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 		t.Errorf("before %+v\nafter  %+v", before, after)
 	}
 	agent.assign = func(n, c string, wanted []netip.Addr) ([]netip.Addr, error) {
-		if err := d.Teardown(ns1, r1); err != nil {
+		if err := plugin.Teardown(ns1, r1); err != nil {
 			t.Error(err)
 		}
 		return pick(n, c, wanted)
 	}
-	if _, err := d.Setup(ns2, r2); err != nil {
+	if _, err := plugin.Setup(ns2, r2); err != nil {
 		t.Fatal(err)
 	}
-	if len(k.HostNamespace().Links()) != 4 || len(storedFiles(t, d)) != 3 {
-		t.Errorf("have %+v %v", k.HostNamespace().Links(), storedFiles(t, d))
+	if len(k.HostNamespace().Links()) != 4 || len(storedFiles(t, plugin)) != 3 {
+		t.Errorf("have %+v %v", k.HostNamespace().Links(), storedFiles(t, plugin))
 	}
 }
 
-// A network without addresses needs none picked, but the agent all the same.
+// A network without subnets needs no addresses, but needs the agent all the same.
 func TestGossipSetupWithoutSubnets(t *testing.T) {
-	k, d, agent := newGossipHost(t)
+	k, plugin, agent := newGossipHost(t)
 	before := k.HostNamespace().Links()
 	ns, r := gossipRequest(1, "")
 	var n map[string]any
@@ -298,14 +298,14 @@ func TestGossipSetupWithoutSubnets(t *testing.T) {
 	}
 	r.Network = config
 	agent.err = errors.New("it is not installed")
-	if _, err := d.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "hosts of network vxlan-network: it is not installed") {
+	if _, err := plugin.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "hosts of network vxlan-network: it is not installed") {
 		t.Errorf("got %v", err)
 	}
-	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) || len(storedFiles(t, d)) > 0 {
-		t.Errorf("left %+v %v", after, storedFiles(t, d))
+	if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) || len(storedFiles(t, plugin)) > 0 {
+		t.Errorf("left %+v %v", after, storedFiles(t, plugin))
 	}
 	agent.err = nil
-	if _, err := d.Setup(ns, r); err != nil || agent.syncs.Load() != 2 {
+	if _, err := plugin.Setup(ns, r); err != nil || agent.syncs.Load() != 2 {
 		t.Errorf("%d syncs, %v", agent.syncs.Load(), err)
 	}
 }
@@ -313,11 +313,11 @@ func TestGossipSetupWithoutSubnets(t *testing.T) {
 // An agent that picks an address and then does not answer names is no reason to forget
 // where the other hosts are: there is no list of them.
 func TestGossipSetupWithoutNamesKeepsPeers(t *testing.T) {
-	_, d, agent := newGossipHost(t)
+	_, plugin, agent := newGossipHost(t)
 	want := network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.99")}}
 	pick := agent.assign
 	agent.assign = func(n, c string, wanted []netip.Addr) ([]netip.Addr, error) {
-		st, err := store.Open(d.StoreDir)
+		st, err := store.Open(plugin.StoreDir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,12 +329,12 @@ func TestGossipSetupWithoutNamesKeepsPeers(t *testing.T) {
 		return pick(n, c, wanted)
 	}
 	var warned string
-	d.Warn = func(message string) { warned += message }
+	plugin.Warn = func(message string) { warned += message }
 	ns, r := gossipRequest(1, "")
-	if _, err := d.Setup(ns, r); err != nil || !strings.Contains(warned, "no container names") {
+	if _, err := plugin.Setup(ns, r); err != nil || !strings.Contains(warned, "no container names") {
 		t.Errorf("got %v, warned %q", err, warned)
 	}
-	st, err := store.Open(d.StoreDir)
+	st, err := store.Open(plugin.StoreDir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,9 +346,9 @@ func TestGossipSetupWithoutNamesKeepsPeers(t *testing.T) {
 
 // One command, the same on every host, with a seed or without.
 func TestCreateGossipNetwork(t *testing.T) {
-	_, d := newFakeHost(t)
+	_, plugin := newFakeHost(t)
 	for _, seeds := range []string{"", `, "remote_ips": "198.18.0.11"`} {
-		out, err := d.Create([]byte(`{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"vni": "100",
+		out, err := plugin.Create([]byte(`{"name": "net", "driver": "vxlan", "id": "7c7c", "dns_enabled": true, "options": {"vni": "100",
 			"local_ip": "auto", "physical_interface": "eth0", "discovery": "gossip"` + seeds + `}, "subnets": [{"subnet": "10.0.0.0/24"}]}`))
 		if err != nil {
 			t.Fatal(err)
@@ -359,13 +359,13 @@ func TestCreateGossipNetwork(t *testing.T) {
 			}
 		}
 		r := netavark.Request{ContainerID: "c1", Network: out, Options: json.RawMessage(`{"interface_name": "eth0"}`)}
-		d.Agent = &fakeAgent{assign: func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
+		plugin.Agent = &fakeAgent{assign: func(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("10.0.0.2")}, nil
 		}}
-		if _, err := d.Setup("/ns/1", r); err != nil {
+		if _, err := plugin.Setup("/ns/1", r); err != nil {
 			t.Error(err)
 		}
-		if err := d.Teardown("/ns/1", r); err != nil {
+		if err := plugin.Teardown("/ns/1", r); err != nil {
 			t.Error(err)
 		}
 	}

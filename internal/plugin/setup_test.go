@@ -20,11 +20,11 @@ import (
 // The commands that the documented network comes down to, first container and
 // second.
 func TestSetupMakesTheseChanges(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	for i, file := range []string{"first.golden", "second.golden"} {
 		k.Log = nil
 		ns, r := request(testNetwork, i+1)
-		if _, err := d.Setup(ns, r); err != nil {
+		if _, err := plugin.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
 		compareGolden(t, file, strings.Join(k.Log, "\n")+"\n")
@@ -32,7 +32,7 @@ func TestSetupMakesTheseChanges(t *testing.T) {
 	k.Log = nil
 	for i := range 2 {
 		ns, r := request(testNetwork, i+1)
-		if err := d.Teardown(ns, r); err != nil {
+		if err := plugin.Teardown(ns, r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,9 +40,9 @@ func TestSetupMakesTheseChanges(t *testing.T) {
 }
 
 func TestSetupAnswersWhatPodmanShows(t *testing.T) {
-	_, d := newFakeHost(t)
+	_, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	status, err := d.Setup(ns, r)
+	status, err := plugin.Setup(ns, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +57,11 @@ func TestSetupAnswersWhatPodmanShows(t *testing.T) {
 }
 
 func TestSetupAgainChangesNothing(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	for range 2 {
 		k.Log = nil
-		if _, err := d.Setup(ns, r); err != nil {
+		if _, err := plugin.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,11 +73,11 @@ func TestSetupAgainChangesNothing(t *testing.T) {
 // A failure at whatever call leaves nothing: links, namespaces, files.
 func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 	for i := 1; ; i++ {
-		k, d := newFakeHost(t)
+		k, plugin := newFakeHost(t)
 		before := k.HostNamespace().Links()
 		k.FailAt = i
 		ns, r := request(testNetwork, 1)
-		_, err := d.Setup(ns, r)
+		_, err := plugin.Setup(ns, r)
 		if k.Calls < i {
 			if err != nil {
 				t.Fatal(err)
@@ -93,7 +93,7 @@ func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
 			t.Errorf("call %d: left %+v", i, after)
 		}
-		if files := storedFiles(t, d); len(files) > 0 {
+		if files := storedFiles(t, plugin); len(files) > 0 {
 			t.Errorf("call %d: left %v", i, files)
 		}
 		inside, err := k.Open(ns)
@@ -109,15 +109,15 @@ func TestSetupThatFailsAtAnyCallLeavesNothing(t *testing.T) {
 // A failed setup of a second container does not harm the first.
 func TestSetupThatFailsLeavesOthersAlone(t *testing.T) {
 	for i := 1; ; i++ {
-		k, d := newFakeHost(t)
+		k, plugin := newFakeHost(t)
 		ns, r := request(testNetwork, 1)
-		if _, err := d.Setup(ns, r); err != nil {
+		if _, err := plugin.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
 		before := k.HostNamespace().Links()
 		k.FailAt = k.Calls + i
 		ns, r = request(testNetwork, 2)
-		if _, err := d.Setup(ns, r); err == nil {
+		if _, err := plugin.Setup(ns, r); err == nil {
 			return
 		}
 		if after := k.HostNamespace().Links(); !reflect.DeepEqual(before, after) {
@@ -129,12 +129,12 @@ func TestSetupThatFailsLeavesOthersAlone(t *testing.T) {
 // Killed at whatever call, in setup or teardown: what is run next, setup or
 // teardown, ends in the state it should.
 func TestKilledRunIsCompletedByTheNext(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	empty := k.HostNamespace().Links()
 	ns, r := request(testNetwork, 1)
-	setup := func(d *Plugin) error { _, err := d.Setup(ns, r); return err }
-	teardown := func(d *Plugin) error { return d.Teardown(ns, r) }
-	if err := setup(d); err != nil {
+	setup := func(plugin *Plugin) error { _, err := plugin.Setup(ns, r); return err }
+	teardown := func(plugin *Plugin) error { return plugin.Teardown(ns, r) }
+	if err := setup(plugin); err != nil {
 		t.Fatal(err)
 	}
 	built := withoutKernelChoices(k.HostNamespace().Links())
@@ -142,21 +142,21 @@ func TestKilledRunIsCompletedByTheNext(t *testing.T) {
 	for _, killed := range []string{"setup", "teardown"} {
 		for i := 1; ; i++ {
 			for _, next := range []string{"setup", "teardown"} {
-				k, d := newFakeHost(t)
+				k, plugin := newFakeHost(t)
 				run := setup
 				if killed == "teardown" {
 					run = teardown
-					if err := setup(d); err != nil {
+					if err := setup(plugin); err != nil {
 						t.Fatal(err)
 					}
 				}
 				k.DieAt = k.Calls + i
-				if run(d) == nil {
+				if run(plugin) == nil {
 					goto done
 				}
 				k.DieAt = 0
 				if next == "setup" {
-					if err := setup(d); err != nil {
+					if err := setup(plugin); err != nil {
 						t.Errorf("%s killed at call %d, then setup: %v", killed, i, err)
 					}
 					if got := withoutKernelChoices(k.HostNamespace().Links()); !reflect.DeepEqual(got, built) {
@@ -164,13 +164,13 @@ func TestKilledRunIsCompletedByTheNext(t *testing.T) {
 					}
 					continue
 				}
-				if err := teardown(d); err != nil {
+				if err := teardown(plugin); err != nil {
 					t.Errorf("%s killed at call %d, then teardown: %v", killed, i, err)
 				}
 				if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) {
 					t.Errorf("%s killed at call %d, then teardown: left %+v", killed, i, got)
 				}
-				if files := storedFiles(t, d); len(files) > 0 {
+				if files := storedFiles(t, plugin); len(files) > 0 {
 					t.Errorf("%s killed at call %d, then teardown: left %v", killed, i, files)
 				}
 			}
@@ -233,9 +233,9 @@ func TestSetupRepairs(t *testing.T) {
 	}
 	for name, alter := range tests {
 		t.Run(name, func(t *testing.T) {
-			k, d := newFakeHost(t)
+			k, plugin := newFakeHost(t)
 			ns, r := request(testNetwork, 1)
-			if _, err := d.Setup(ns, r); err != nil {
+			if _, err := plugin.Setup(ns, r); err != nil {
 				t.Fatal(err)
 			}
 			want := linksByName(k.HostNamespace().Links())
@@ -243,7 +243,7 @@ func TestSetupRepairs(t *testing.T) {
 			if reflect.DeepEqual(linksByName(k.HostNamespace().Links()), want) {
 				t.Fatal("nothing was altered")
 			}
-			if _, err := d.Setup(ns, r); err != nil {
+			if _, err := plugin.Setup(ns, r); err != nil {
 				t.Fatal(err)
 			}
 			if got := linksByName(k.HostNamespace().Links()); !reflect.DeepEqual(got, want) {
@@ -283,11 +283,11 @@ func TestSetupRefusesNamesHeldBySomethingElse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			k, d := newFakeHost(t)
+			k, plugin := newFakeHost(t)
 			k.HostNamespace().Add(tt.holder)
 			before := k.HostNamespace().Links()
 			ns, r := request(testNetwork, 1)
-			_, err := d.Setup(ns, r)
+			_, err := plugin.Setup(ns, r)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
@@ -299,14 +299,14 @@ func TestSetupRefusesNamesHeldBySomethingElse(t *testing.T) {
 }
 
 func TestSetupNamesAnInterfaceThatIsThere(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
 	inside, err := k.Open(ns)
 	if err != nil {
 		t.Fatal(err)
 	}
 	inside.Add(kernel.Link{Name: "eth0", Kind: kernel.KindVeth})
-	if _, err := d.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "peer name eth0 netns /ns/1") {
+	if _, err := plugin.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "peer name eth0 netns /ns/1") {
 		t.Errorf("got %v", err)
 	}
 	if len(inside.Links()) != 1 {
@@ -316,9 +316,9 @@ func TestSetupNamesAnInterfaceThatIsThere(t *testing.T) {
 
 // Two routes out: the container keeps what it added to its own interface.
 func TestSetupAgainKeepsWhatTheContainerAdded(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	inside, err := k.Open(ns)
@@ -328,7 +328,7 @@ func TestSetupAgainKeepsWhatTheContainerAdded(t *testing.T) {
 	virtual := kernel.Addr{Prefix: netip.MustParsePrefix("10.0.0.200/32")}
 	inside.Edit("eth0", func(l *kernel.Link) { l.Addrs = append(l.Addrs, virtual) })
 	want := inside.Links()
-	if _, err := d.Setup(ns, r); err != nil {
+	if _, err := plugin.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
 	if got := inside.Links(); !reflect.DeepEqual(got, want) {
@@ -337,13 +337,13 @@ func TestSetupAgainKeepsWhatTheContainerAdded(t *testing.T) {
 }
 
 func TestSetupIntoAMissingNamespace(t *testing.T) {
-	k, d := newFakeHost(t)
+	k, plugin := newFakeHost(t)
 	before := k.HostNamespace().Links()
 	_, r := request(testNetwork, 1)
-	if _, err := d.Setup("/ns/none", r); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := plugin.Setup("/ns/none", r); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	if !reflect.DeepEqual(before, k.HostNamespace().Links()) || len(storedFiles(t, d)) > 0 {
+	if !reflect.DeepEqual(before, k.HostNamespace().Links()) || len(storedFiles(t, plugin)) > 0 {
 		t.Error("something was left")
 	}
 }
@@ -367,16 +367,16 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			k, d := newFakeHost(t)
+			k, plugin := newFakeHost(t)
 			k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{holder(tt.held): netip.MustParseAddr("198.18.0.11")}
 			ns, r := request(tt.network, 1)
 			r.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["` + tt.addr + `"]}`)
-			_, err := d.Setup(ns, r)
+			_, err := plugin.Setup(ns, r)
 			switch {
 			case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("got %v, want %s", err, tt.want)
-			case err != nil && (len(k.HostNamespace().Links()) != 1 || len(storedFiles(t, d)) > 0):
-				t.Errorf("left %v, %v", k.HostNamespace().Links(), storedFiles(t, d))
+			case err != nil && (len(k.HostNamespace().Links()) != 1 || len(storedFiles(t, plugin)) > 0):
+				t.Errorf("left %v, %v", k.HostNamespace().Links(), storedFiles(t, plugin))
 			}
 		})
 	}
@@ -384,36 +384,36 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 
 // With the agent containers ask the gateways; without it, whom the host asks, and the user is told.
 func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
-	_, d := newFakeHost(t)
+	_, plugin := newFakeHost(t)
 	agent := new(fakeAgent)
-	d.Agent = agent
+	plugin.Agent = agent
 	ns, r := request(testNetwork, 1)
-	s, err := d.Setup(ns, r)
+	s, err := plugin.Setup(ns, r)
 	if err != nil || len(s.DNSServerIPs) != 2 || s.DNSServerIPs[0].String() != "10.0.0.1" || s.DNSSearchDomains[0] != "dns.podman" || agent.syncs.Load() != 1 {
 		t.Errorf("got %+v, %v after %d syncs", s, err, agent.syncs.Load())
 	}
-	if err := d.Teardown(ns, r); err != nil || agent.notified.Load() != 1 {
+	if err := plugin.Teardown(ns, r); err != nil || agent.notified.Load() != 1 {
 		t.Errorf("teardown: %v, the agent was told %d times", err, agent.notified.Load())
 	}
 	agent.err = errors.New("broken")
 	var warned string
-	d.Warn = func(message string) { warned = message }
-	s, err = d.Setup(ns, r)
+	plugin.Warn = func(message string) { warned = message }
+	s, err = plugin.Setup(ns, r)
 	if err != nil || len(s.DNSServerIPs) != 0 || !strings.Contains(warned, "network vxlan-network: no container names") {
 		t.Errorf("got %+v, %v, warned %q", s, err, warned)
 	}
 	silent := strings.Replace(testNetwork, `"dns_enabled": true`, `"dns_enabled": false`, 1)
 	agent.syncs.Store(0)
 	ns, r = request(silent, 2)
-	if _, err := d.Setup(ns, r); err != nil || agent.syncs.Load() != 0 {
+	if _, err := plugin.Setup(ns, r); err != nil || agent.syncs.Load() != 0 {
 		t.Errorf("got %v after %d syncs", err, agent.syncs.Load())
 	}
 }
 
 // What is no network, or one of another driver that is broken, keeps no container from starting.
 func TestSetupIgnoresBrokenNetworkFiles(t *testing.T) {
-	_, d := newFakeHost(t)
-	dir := d.NetworksDir
+	_, plugin := newFakeHost(t)
+	dir := plugin.NetworksDir
 	for _, err := range []error{
 		os.Mkdir(filepath.Join(dir, "old.json"), 0o755),
 		os.Symlink("nowhere", filepath.Join(dir, "gone.json")),
@@ -423,7 +423,7 @@ func TestSetupIgnoresBrokenNetworkFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.Setup(request(testNetwork, 1)); err != nil {
+	if _, err := plugin.Setup(request(testNetwork, 1)); err != nil {
 		t.Error(err)
 	}
 }
@@ -441,9 +441,9 @@ func (ns answeringBridge) ProbeAddresses(device string, from kernel.ProbeSender,
 // An address for which only this host's own bridge answers is free, unless it answers for a container of this host.
 func TestSetupProbesTheOtherHostItself(t *testing.T) {
 	for vtep, refused := range map[netip.Addr]bool{netip.MustParseAddr("198.18.0.11"): false, {}: true} {
-		k, d := newFakeHost(t)
-		open := d.Open
-		d.Open = func(path string) (hoststate.Namespace, error) {
+		k, plugin := newFakeHost(t)
+		open := plugin.Open
+		plugin.Open = func(path string) (hoststate.Namespace, error) {
 			ns, err := open(path)
 			return answeringBridge{ns}, err
 		}
@@ -451,7 +451,7 @@ func TestSetupProbesTheOtherHostItself(t *testing.T) {
 		k.HostNamespace().ProbeAnswers = map[kernel.ProbeAnswer]netip.Addr{{Addr: addr, MAC: kernel.MAC{2, 7}}: vtep}
 		ns, r := request(testNetwork, 1)
 		r.Options = json.RawMessage(`{"interface_name": "eth0", "static_ips": ["` + addr.String() + `"]}`)
-		if _, err := d.Setup(ns, r); (err != nil) != refused {
+		if _, err := plugin.Setup(ns, r); (err != nil) != refused {
 			t.Errorf("held on %v: %v", vtep, err)
 		}
 	}

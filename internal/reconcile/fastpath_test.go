@@ -34,7 +34,7 @@ func TestArrivingEndpointIsEvictedFromFastPath(t *testing.T) {
 	k, _ := newHostWithNetwork(t)
 	host := k.HostNamespace()
 	host.Add(kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c1"})
-	arrives := func(port string, mac kernel.MAC) {
+	evictForContainer := func(port string, mac kernel.MAC) {
 		t.Helper()
 		if err := evictRemote(host, port, plan.FastPathMember{Device: "vx0", MAC: mac}); err != nil {
 			t.Fatal(err)
@@ -42,11 +42,11 @@ func TestArrivingEndpointIsEvictedFromFastPath(t *testing.T) {
 	}
 	setFastPath(t, host)
 	host.Remove("veth1")
-	arrives("veth1", localMAC)
+	evictForContainer("veth1", localMAC)
 	if ports := fastPathPorts(host); len(ports) > 0 {
 		t.Errorf("packets of the old port pass by %v", ports)
 	}
-	arrives("veth3", mac1)
+	evictForContainer("veth3", mac1)
 	if remote := host.FastPathOutbound("vx0").Remote; slices.Contains(remote, mac1) {
 		t.Error("a MAC that is here now is taken for another host's")
 	}

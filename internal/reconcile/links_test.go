@@ -169,7 +169,7 @@ func TestDevicesGoOnAfterAnError(t *testing.T) {
 		VXLAN: kernel.Link{Name: id.Device.Name, Kind: kernel.KindVXLAN, Alias: "a", Tunnel: kernel.Tunnel{Dev: "eth0"}},
 	}
 	k := fakekernel.New()
-	k.FailAt = 4 // read, create, mark, first address
+	k.FailAt = 4 // read, create, alias, first address
 	if err := ensureDevices(k.HostNamespace(), s); !errors.Is(err, fakekernel.ErrInjected) {
 		t.Errorf("got %v", err)
 	}

@@ -192,9 +192,9 @@ func (h *realHost) remotes() []plan.Remote {
 }
 
 // forward has the host know what the others say, and returns what was wanted.
-func (h *realHost) forward(exact bool, others ...*realHost) plan.Forwarding {
+func (h *realHost) forward(staticFDB bool, others ...*realHost) plan.Forwarding {
 	h.Helper()
-	k := plan.Known{StaticFDB: exact, Local: h.endpoints}
+	k := plan.Known{StaticFDB: staticFDB, Local: h.endpoints}
 	for _, o := range others {
 		if o != h {
 			k.Remotes = append(k.Remotes, o.remotes()...)
@@ -207,9 +207,9 @@ func (h *realHost) forward(exact bool, others ...*realHost) plan.Forwarding {
 	return f
 }
 
-func forwardAll(exact bool, hosts []*realHost) {
+func forwardAll(staticFDB bool, hosts []*realHost) {
 	for _, h := range hosts {
-		h.forward(exact, hosts...)
+		h.forward(staticFDB, hosts...)
 	}
 }
 

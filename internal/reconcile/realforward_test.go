@@ -199,31 +199,31 @@ func (h *realHost) tables() kernel.ForwardingTables {
 // What neighbour suppression lets out by the tunnel, and what not (net/bridge/br_arp_nd_proxy.c):
 // the reason why it is on only where nobody has to learn.
 func TestRealWhatSuppressionLetsOut(t *testing.T) {
-	for _, exact := range []bool{true, false} {
-		hosts := newRealHosts(t, 2, "198.18.0.", !exact)
+	for _, staticFDB := range []bool{true, false} {
+		hosts := newRealHosts(t, 2, "198.18.0.", !staticFDB)
 		a, b := hosts[0], hosts[1]
 		onA := a.start(2)
 		b.start(3)
-		forwardAll(exact, hosts)
+		forwardAll(staticFDB, hosts)
 		sender, leaving := listen(t, onA.Namespace, "eth0"), listen(t, a.ns, realDevice)
 		for _, tt := range []struct {
 			what  string
 			frame []byte
 			out   bool
 		}{
-			{"request for a known address", arp(1, onA, "10.0.0.2", "10.0.0.3"), !exact},
+			{"request for a known address", arp(1, onA, "10.0.0.2", "10.0.0.3"), !staticFDB},
 			{"request for an unknown address", arp(1, onA, "10.0.0.2", "10.0.0.77"), true},
-			{"request for the gateway", arp(1, onA, "10.0.0.2", "10.0.0.1"), !exact},
-			{"gratuitous request", arp(1, onA, "10.0.0.2", "10.0.0.2"), !exact},
-			{"gratuitous reply", arp(2, onA, "10.0.0.2", "10.0.0.2"), !exact},
-			{"probe for a duplicate", arp(1, onA, "0.0.0.0", "10.0.0.78"), !exact},
+			{"request for the gateway", arp(1, onA, "10.0.0.2", "10.0.0.1"), !staticFDB},
+			{"gratuitous request", arp(1, onA, "10.0.0.2", "10.0.0.2"), !staticFDB},
+			{"gratuitous reply", arp(2, onA, "10.0.0.2", "10.0.0.2"), !staticFDB},
+			{"probe for a duplicate", arp(1, onA, "0.0.0.0", "10.0.0.78"), !staticFDB},
 		} {
 			sender.send(tt.frame)
 			if heard := leaving.until(sender); (len(heard) > 0) != tt.out {
-				t.Errorf("exact %t, %s: left host A: %v", exact, tt.what, heard)
+				t.Errorf("staticFDB %t, %s: left host A: %v", staticFDB, tt.what, heard)
 			}
 		}
-		if exact {
+		if staticFDB {
 			_, _ = try(onA.Namespace, "ping -c 1 -W 0.1 fd00:10::77")
 			if heard := leaving.until(sender); !with(heard, "nd135 fd00:10::77") {
 				t.Errorf("solicitation for an unknown address: %v", heard)
@@ -277,7 +277,7 @@ func TestRealMixedWithAHostThatLearns(t *testing.T) {
 
 // What containers have by themselves, as keepalived does: an address that goes from one host's to
 // another's, and one with a MAC of its own. Nobody but the wire tells. Where hosts learn they
-// are found at once; an exact network takes up to a minute for the first, and for the second until
+// are found at once; a network with static entries takes up to a minute for the first, and for the second until
 // the MAC has aged (`learning` in README.md).
 func TestRealLearningFollowsWhatNobodyTells(t *testing.T) {
 	hosts := newRealHosts(t, 3, "198.18.0.", true)

@@ -16,11 +16,11 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Record is what is kept of an endpoint.
+// Record is what the store keeps of an endpoint.
 type Record struct {
 	network.Endpoint
-	// SetUp is when it first was, after the boot: a clock that nobody sets, and the store
-	// does not outlive the boot.
+	// SetUp is when the endpoint was first set up, counted from the boot. Nobody can set that clock, and
+	// the store does not outlive the boot.
 	SetUp        time.Duration
 	PortSecurity bool // the network had port_security
 }
@@ -51,7 +51,7 @@ func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r R
 }
 
 // RemoveEndpoint removes an endpoint's record, and the network's directory with its last
-// endpoint. A record that is not there is not an error.
+// endpoint. It is no error if the record is not there.
 func (s *Store) RemoveEndpoint(networkID, containerID string) error {
 	var err error
 	for _, tag := range tags {
@@ -69,15 +69,15 @@ func (s *Store) RemoveEndpoint(networkID, containerID string) error {
 	if err != nil || left {
 		return err
 	}
-	// A crash meanwhile leaves a directory without endpoints, which is no network.
+	// A crash here leaves a directory without endpoints, which does not count as a network.
 	if err := os.RemoveAll(s.networkDir(networkID)); err != nil {
 		return fmt.Errorf("remove stored network: %w", err)
 	}
 	return nil
 }
 
-// EndpointsExcept iterates over the ids of the network's endpoints but one, in no order. Mostly the first is all that is
-// asked for, and to read the names of 500 takes 0.2 ms; so it reads few at a time.
+// EndpointsExcept iterates over the ids of the network's endpoints but one, in no order. It reads few at a time, since
+// callers mostly need only the first, and to list 500 takes 0.2 ms.
 func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		dir, err := os.Open(s.endpointsDir(networkID))
@@ -107,7 +107,7 @@ func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string,
 	}
 }
 
-// HasEndpointsExcept tells whether there are any.
+// HasEndpointsExcept tells whether the network has any other endpoint than that of the container.
 func (s *Store) HasEndpointsExcept(networkID, containerID string) (bool, error) {
 	for _, err := range s.EndpointsExcept(networkID, containerID) {
 		return err == nil, err
@@ -115,17 +115,17 @@ func (s *Store) HasEndpointsExcept(networkID, containerID string) (bool, error) 
 	return false, nil
 }
 
-// Tag marks the endpoints that have a property. To find them by their records takes 17 ms where a network has 500,
-// which is more than a start or a stop; by their tags it takes 0.3 ms.
+// Tag marks the endpoints that have a property. To find them by their records takes 17 ms where a network has 500:
+// a start takes 8 ms beside them, and a stop 19. By their tags it takes 0.3 ms.
 type Tag string
 
-// The tags.
+// Tags of endpoints.
 const (
 	TagPublishes Tag = ".publishes" // it publishes ports
 	TagNamed     Tag = ".named"     // the host's end of the veth has a name of the user's choice
 )
 
-// tags are all of them.
+// tags has them all.
 var tags = []Tag{TagPublishes, TagNamed}
 
 // marks tells whether an endpoint has the property.
@@ -144,7 +144,7 @@ func (s *Store) Tagged(networkID string, t Tag) ([]string, error) {
 	return listNames(s.endpointsDir(networkID), endpointSuffix+string(t))
 }
 
-// setTag has or has not an empty file beside an endpoint's.
+// setTag makes or removes an empty file beside the endpoint's.
 func (s *Store) setTag(networkID, containerID string, t Tag, on bool) error {
 	path := s.recordPath(networkID, containerID) + string(t)
 	if on {
@@ -153,7 +153,7 @@ func (s *Store) setTag(networkID, containerID string, t Tag, on bool) error {
 	return removeFile(path)
 }
 
-// Record returns what is kept of an endpoint.
+// Record returns an endpoint's record.
 func (s *Store) Record(networkID, containerID string) (Record, error) {
 	r, err := readRecord(s.recordPath(networkID, containerID))
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *Store) Record(networkID, containerID string) (Record, error) {
 	return r, nil
 }
 
-// ReadRecord is Record for whoever does not hold the lock.
+// ReadRecord is Record without the lock.
 func ReadRecord(dir, networkID, containerID string) (Record, error) {
 	return (&Store{dir: dir}).Record(networkID, containerID)
 }
@@ -215,7 +215,7 @@ func ReadVTEP(dir, networkID string) (network.VTEP, error) {
 	return (&Store{dir: dir}).VTEP(networkID)
 }
 
-// VTEP returns where a network was on this host when its last endpoint was put.
+// VTEP returns the network's VTEP at the time of the last PutEndpoint or SetVTEP.
 func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 	var v network.VTEP
 	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "vtep.json"))
@@ -228,7 +228,7 @@ func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 	return v, nil
 }
 
-// Config returns a network's configuration as it was put.
+// Config returns the network's configuration as of the last PutEndpoint.
 func (s *Store) Config(networkID string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "network.json"))
 	if err != nil {
@@ -253,7 +253,7 @@ const (
 	unfinishedPrefix = ".tmp-"
 )
 
-// listNames lists what is in a directory under that suffix, without it.
+// listNames lists the files of a directory that have the suffix, without it.
 func listNames(dir, suffix string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -282,7 +282,7 @@ func removeFile(path string) error {
 	return nil
 }
 
-// writeIfChanged is writeFile for what mostly is there already.
+// writeIfChanged leaves a file alone that has the data already.
 func writeIfChanged(path string, data []byte) error {
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// SetDNSPort keeps the port where a network's names are answered, as long as it has
-// endpoints. Whoever sets the firewall needs it, and only some know why it is another than 53.
+// SetDNSPort keeps the port on which a network's names are answered, as long as the network has
+// endpoints. Each program that sets the firewall needs it, and only some know why it is not 53.
 func (s *Store) SetDNSPort(networkID string, port uint16) error {
 	data := strconv.AppendUint(nil, uint64(port), 10)
 	if err := writeFile(filepath.Join(s.networkDir(networkID), "dns-port"), data); err != nil {
@@ -22,7 +22,7 @@ func (s *Store) SetDNSPort(networkID string, port uint16) error {
 	return nil
 }
 
-// DNSPort returns what was set, or 0.
+// DNSPort returns the port that was set, or 0.
 func (s *Store) DNSPort(networkID string) (uint16, error) {
 	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), "dns-port"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,11 +38,11 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 	return uint16(port), nil
 }
 
-// SetPeers keeps what the agent knows of a network, as long as it has endpoints.
+// SetPeers keeps what the agent has found out about a network, as long as the network has endpoints.
 func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	data, err := json.Marshal(p)
 	if err == nil {
-		err = writeFile(s.peersPath(networkID), data)
+		err = writeFile(filepath.Join(s.networkDir(networkID), peersFile), data)
 	}
 	if err != nil {
 		return fmt.Errorf("store peers of network %s: %w", networkID, err)
@@ -50,9 +50,9 @@ func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	return nil
 }
 
-// Peers returns what was set, and whether it was.
+// Peers returns the peers that were set, and whether they were.
 func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
-	data, err := os.ReadFile(s.peersPath(networkID))
+	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), peersFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return network.Peers{}, false, nil
 	}
@@ -65,14 +65,12 @@ func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 	return p, true, nil
 }
 
-// ForgetPeers removes what was set.
+// ForgetPeers removes the peers.
 func (s *Store) ForgetPeers(networkID string) error {
-	if err := removeFile(s.peersPath(networkID)); err != nil {
+	if err := removeFile(filepath.Join(s.networkDir(networkID), peersFile)); err != nil {
 		return fmt.Errorf("forget peers of network %s: %w", networkID, err)
 	}
 	return nil
 }
 
-func (s *Store) peersPath(networkID string) string {
-	return filepath.Join(s.networkDir(networkID), "peers.json")
-}
+const peersFile = "peers.json"

@@ -27,7 +27,7 @@ type Store struct {
 
 // Open takes the lock of the store in dir, making the directory if need be.
 func Open(dir string) (*Store, error) {
-	// Port mappings and names are nobody's business but root's.
+	// Port mappings and names are for root's eyes only.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -42,9 +42,17 @@ func Open(dir string) (*Store, error) {
 	return &Store{dir: dir, lock: lock}, nil
 }
 
-// flock waits for the lock in a goroutine: the wait for flock(2) itself cannot
-// be given a limit. When the limit is reached the process is about to end, and
-// the goroutine with it.
+// OpenCached is Open with a cache, which may be nil.
+func OpenCached(dir string, c *Cache) (*Store, error) {
+	s, err := Open(dir)
+	if err == nil {
+		s.cache = c
+	}
+	return s, err
+}
+
+// flock waits for the lock in a goroutine, since flock(2) takes no limit. When
+// the limit is reached the process is about to end, and the goroutine with it.
 func flock(f *os.File, limit time.Duration) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
 		return nil

@@ -4,7 +4,21 @@
 # learned forwarding entries, link-local IPv6 addresses, which come some time after their link is up.
 set -eu
 
+# Waits, for 1.5 s at most, until the kernel routes all global IPv6 addresses of links that are up. It
+# adds those routes after setup has ended: when it handles the event that the link has a carrier
+# (linkwatch, then addrconf).
+await_ipv6() {
+	for try in $(seq 30); do
+		routed=$(ip "$@" -6 route show table local)
+		missing=$(ip "$@" -6 -o addr show up scope global | awk '{sub("/.*", "", $4); print $4}' |
+			while read -r address; do case "$routed " in *"local $address "*) ;; *) echo "$address" ;; esac; done)
+		[ -n "$missing" ] || return 0
+		sleep 0.05
+	done
+}
+
 links() {
+	await_ipv6 "$@"
 	ip "$@" -d -o link | sed -E \
 		-e 's/^[0-9]+: //' -e 's/@if[0-9]+:/:/' -e 's/ link-netns[^ ]* [^ \\]+//' -e 's/<[^>]*[<,]UP[,>][^>]*>/up/; s/<UP>/up/; s/<[^>]*>/down/' \
 		-e 's/ state [A-Z]+//' -e 's/state (forwarding|disabled|listening|learning|blocking)//' \

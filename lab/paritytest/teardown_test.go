@@ -70,7 +70,7 @@ func TestTeardownIsComplete(t *testing.T) {
 func TestSignalsDoNotInterruptPlugin(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one")
-	for _, signal := range []string{"TERM", "INT"} {
+	for _, signal := range []string{"TERM", "INT", "HUP", "QUIT"} {
 		for delay := 0; delay <= 30_000; delay += 3_000 {
 			setup := s.runPlugin("setup", webContainer("one", 1)) + " >/dev/null\n"
 			status := s.mustRun(s.a, setup+s.runInterrupted("teardown", delay, signal))

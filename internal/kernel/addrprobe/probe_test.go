@@ -3,7 +3,6 @@ package addrprobe
 import (
 	"net"
 	"net/netip"
-	"os/exec"
 	"reflect"
 	"slices"
 	"testing"
@@ -14,26 +13,13 @@ import (
 	"vxlan-driver/internal/kernel/netnstest"
 )
 
-func sh(t *testing.T, ns, script string) {
-	t.Helper()
-	err := netns.Do(ns, func() error {
-		out, err := exec.Command("sh", "-ec", script).CombinedOutput()
-		if err != nil {
-			t.Logf("%s", out)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatalf("%s: %v", script, err)
-	}
-}
-
 // A neighbour answers for its addresses, and nobody for others.
 func TestProbeFindsOwners(t *testing.T) {
 	here, there := netnstest.New(t), netnstest.New(t)
-	sh(t, here, "ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns "+there)
-	sh(t, there, "ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
-	sh(t, here, "ip link set eth0 up")
+	netnstest.Shell(t, here)("ip link add eth0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns " + there)
+	netnstest.Shell(t, there)("ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
+	netnstest.WaitForAddrs(t, there)
+	netnstest.Shell(t, here)("ip link set eth0 up")
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("fd00::3")}
 	var got []kernel.ProbeAnswer
 	start := time.Now()
@@ -62,12 +48,13 @@ func TestProbeFindsOwners(t *testing.T) {
 // their own, and answers itself what it knows.
 func TestProbeThroughNeighbourSuppression(t *testing.T) {
 	here, there := netnstest.New(t), netnstest.New(t)
-	sh(t, here, `ip link add br0 address 02:00:00:00:00:01 type bridge; ip link set br0 up
-		ip link add port type veth peer name eth0 address 02:00:00:00:00:02 netns `+there+`
+	netnstest.Shell(t, here)(`ip link add br0 address 02:00:00:00:00:01 type bridge; ip link set br0 up
+		ip link add port type veth peer name eth0 address 02:00:00:00:00:02 netns ` + there + `
 		ip link set port master br0 up; bridge link set dev port neigh_suppress on learning off
 		ip neigh add 10.0.0.4 lladdr 02:00:00:00:00:04 dev br0 nud permanent; bridge fdb add 02:00:00:00:00:04 dev port master static
 		ip neigh add fd00::4 lladdr 02:00:00:00:00:04 dev br0 nud permanent`)
-	sh(t, there, "ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
+	netnstest.Shell(t, there)("ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip addr add fd00::2/64 dev eth0 nodad")
+	netnstest.WaitForAddrs(t, there)
 	var asked, want []netip.Addr
 	for _, p := range []string{"10.0.0.", "fd00::"} {
 		for i := 2; i <= 4; i++ {

@@ -103,8 +103,10 @@ type goroutinePanic struct {
 	stack []byte
 }
 
+// Error prints the value with the stack.
 func (p *goroutinePanic) Error() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
 
+// Unwrap returns the value if it is an error.
 func (p *goroutinePanic) Unwrap() error {
 	err, _ := p.value.(error)
 	return err

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/kernel/netnstest"
 )
 
-// here identifies the namespace of the calling thread, such as net:[4026531840].
-func here(t *testing.T) string {
+// currentNamespace identifies the namespace of the calling thread, such as net:[4026531840].
+func currentNamespace(t *testing.T) string {
 	t.Helper()
 	s, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {
@@ -23,9 +23,9 @@ func here(t *testing.T) string {
 	return s
 }
 
-func at(t *testing.T, path string) (id string) {
+func namespaceAt(t *testing.T, path string) (id string) {
 	t.Helper()
-	err := netns.Do(path, func() error { id = here(t); return nil })
+	err := netns.Do(path, func() error { id = currentNamespace(t); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,20 +33,20 @@ func at(t *testing.T, path string) (id string) {
 }
 
 func TestDoRunsInNamespace(t *testing.T) {
-	home := here(t)
+	home := currentNamespace(t)
 	a, b := netnstest.New(t), netnstest.New(t)
-	idA, idB := at(t, a), at(t, b)
+	idA, idB := namespaceAt(t, a), namespaceAt(t, b)
 	if idA == home || idB == home || idA == idB {
 		t.Fatalf("not three namespaces: %s %s %s", home, idA, idB)
 	}
-	if again := at(t, a); again != idA {
+	if again := namespaceAt(t, a); again != idA {
 		t.Errorf("second time in %s, not in %s", again, idA)
 	}
 	want := errors.New("of fn")
 	if err := netns.Do(a, func() error { return want }); err != want {
 		t.Errorf("error is %v", err)
 	}
-	if id := here(t); id != home {
+	if id := currentNamespace(t); id != home {
 		t.Errorf("caller was moved to %s", id)
 	}
 }
@@ -77,7 +77,7 @@ func TestDoWithoutNamespace(t *testing.T) {
 // Threads that a panic left in the namespace would be used by other goroutines,
 // so ask on many of them at the same time.
 func TestDoPanicAndGoexit(t *testing.T) {
-	home, path := here(t), netnstest.New(t)
+	home, path := currentNamespace(t), netnstest.New(t)
 	cause := errors.New("of fn")
 	for range 10 {
 		func() {
@@ -98,25 +98,25 @@ func TestDoPanicAndGoexit(t *testing.T) {
 		<-exited
 	}
 	onAllThreads(func() {
-		if id := here(t); id != home {
+		if id := currentNamespace(t); id != home {
 			t.Errorf("a thread stayed in %s", id)
 		}
 	})
 }
 
 func TestDoParallel(t *testing.T) {
-	home := here(t)
+	home := currentNamespace(t)
 	paths := []string{netnstest.New(t), netnstest.New(t), netnstest.New(t)}
 	ids := make([]string, len(paths))
 	for i, p := range paths {
-		ids[i] = at(t, p)
+		ids[i] = namespaceAt(t, p)
 	}
 	var wg sync.WaitGroup
 	for n := range 60 {
 		wg.Go(func() {
 			for range 10 {
 				i := n % len(paths)
-				if id := at(t, paths[i]); id != ids[i] {
+				if id := namespaceAt(t, paths[i]); id != ids[i] {
 					t.Errorf("in %s, not in %s", id, ids[i])
 				}
 				runtime.Gosched()
@@ -125,7 +125,7 @@ func TestDoParallel(t *testing.T) {
 	}
 	wg.Wait()
 	onAllThreads(func() {
-		if id := here(t); id != home {
+		if id := currentNamespace(t); id != home {
 			t.Errorf("a thread stayed in %s", id)
 		}
 	})

@@ -38,9 +38,14 @@ var (
 
 func subnet(s string) kernel.Datum { return kernel.Subnet(netip.MustParsePrefix(s)) }
 
-// sample has an element of each set, written as nft writes it.
+var (
+	networkMark   = kernel.Element{Set: kernel.Bridges, Key: br, Comment: "network blue"}
+	publishedPort = kernel.Element{Set: kernel.Ports4, Key: kernel.Concat(tcp, kernel.Port(8080)), Value: kernel.Concat(ip4, kernel.Port(80))}
+)
+
+// sample has elements of all sets, which print as nft lists them.
 var sample = []kernel.Element{
-	{Set: kernel.Bridges, Key: br, Comment: "network blue"},
+	networkMark,
 	{Set: kernel.SameBridge, Key: kernel.Concat(br, br)},
 	{Set: kernel.PodmanBridges, Key: br},
 	{Set: kernel.Isolated, Key: br},
@@ -61,7 +66,7 @@ var sample = []kernel.Element{
 	{Set: kernel.Masquerade6, Key: subnet("fd00:10::/64")},
 	{Set: kernel.Outbound4, Key: subnet("10.0.0.0/24"), Value: ip4},
 	{Set: kernel.Outbound6, Key: subnet("fd00:10::/64"), Value: ip6},
-	{Set: kernel.Ports4, Key: kernel.Concat(tcp, kernel.Port(8080)), Value: kernel.Concat(ip4, kernel.Port(80))},
+	publishedPort,
 	{Set: kernel.Ports6, Key: kernel.Concat(tcp, kernel.Port(8080)), Value: kernel.Concat(ip6, kernel.Port(80))},
 	{Set: kernel.PortsAt4, Key: kernel.Concat(ip4, tcp, kernel.Port(8080)), Value: kernel.Concat(ip4, kernel.Port(80))},
 	{Set: kernel.PortsAt6, Key: kernel.Concat(ip6, tcp, kernel.Port(8080)), Value: kernel.Concat(ip6, kernel.Port(80))},
@@ -136,21 +141,20 @@ func TestElementsComeAndGo(t *testing.T) {
 	for range 2 {
 		apply(t, c, kernel.AddElements{Elements: sample})
 	}
-	if note, ok, err := c.ElementComment(sample[0]); note != "network blue" || !ok || err != nil {
-		t.Errorf("got %q, %v, %v", note, ok, err)
+	if comment, ok, err := c.ElementComment(networkMark); comment != "network blue" || !ok || err != nil {
+		t.Errorf("got %q, %v, %v", comment, ok, err)
 	}
 	if _, ok, err := c.ElementComment(kernel.Element{Set: kernel.Bridges, Key: kernel.Device("other")}); ok || err != nil {
 		t.Errorf("got %v, %v", ok, err)
 	}
-	// A key that is in use belongs to whoever has it.
-	port := sample[21]
-	taken := port
+	// An element with the key and another value is in the way of an addition, and no deletion touches it.
+	taken := publishedPort
 	taken.Value = kernel.Concat(ip4, kernel.Port(81))
 	if err := c.Apply(kernel.AddElements{Elements: []kernel.Element{taken}}); !errors.Is(err, kernel.ErrElementTaken) {
 		t.Errorf("got %v", err)
 	}
 	apply(t, c, kernel.DelElements{Elements: []kernel.Element{taken}})
-	if _, ok, err := c.ElementComment(port); !ok || err != nil {
+	if _, ok, err := c.ElementComment(publishedPort); !ok || err != nil {
 		t.Errorf("another's element was deleted: %v", err)
 	}
 	for range 2 {
@@ -198,7 +202,7 @@ func TestRulesVersion(t *testing.T) {
 func BenchmarkElement(b *testing.B) {
 	c, _ := open(b)
 	apply(b, c, kernel.SetFirewall{Elements: sample})
-	one := []kernel.Element{sample[21]}
+	one := []kernel.Element{publishedPort}
 	for b.Loop() {
 		apply(b, c, kernel.DelElements{Elements: one})
 		apply(b, c, kernel.AddElements{Elements: one})

@@ -29,10 +29,10 @@ const (
 type Table struct {
 	Family kernel.Family
 	Name   string
-	// Version changes with the rules: a hash of them, as a test computes it. To
-	// compute it would cost each container start more than to read the rules.
+	// Version changes with the rules. It is their Hash, which a test computes: to
+	// compute it at each container start would cost more than to read the rules.
 	Version    string
-	RestoredBy string // by whom
+	RestoredBy string // what restores the rules, for the comment
 	Sets       []Set
 	Chains     []Chain
 }
@@ -61,10 +61,10 @@ type Hook struct {
 	Device   string // in family netdev
 }
 
-// Rule is steps, joined, with what they are for.
+// Rule is a comment with what it consists of.
 type Rule struct {
-	Comment string // unique in its chain
-	Steps   [][]Expr
+	Comment string   // unique in its chain
+	Steps   [][]Expr // matches, then statements
 }
 
 func rule(comment string, steps ...[]Expr) Rule { return Rule{comment, steps} }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,6 +83,42 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 	return f, f.IsValid()
 }
 
+// localRouteWait bounds the wait for a route that never comes. Up to 0.7 s were seen on a busy host. To wait is never
+// worse than a lost packet: TCP sends it again after 1 s, and then after 3 s (RFC 6298, section 5).
+const localRouteWait = 3 * time.Second
+
+// waitForLocalRoute returns once the kernel takes packets for a new IPv6 address. The address is listed at once,
+// even without duplicate address detection. But its local route and its solicited-node group come from a
+// work queue (addrconf_dad_work in net/ipv6/addrconf.c). Until then what comes for the address is
+// dropped without an answer. An address that takes longer than localRouteWait is no error.
+func (c addressTable) waitForLocalRoute(index uint32, addr netip.Addr) error {
+	pause := 50 * time.Microsecond
+	for start := time.Now(); time.Since(start) < localRouteWait; pause = min(2*pause, 5*time.Millisecond) {
+		local, err := c.isLocal(index, addr)
+		if local || err != nil {
+			return err
+		}
+		// The least that time.Sleep takes is a millisecond (epoll_wait). The kernel needs a tenth of it.
+		nap := unix.NsecToTimespec(pause.Nanoseconds())
+		_ = unix.Nanosleep(&nap, nil) // a signal may end it early
+	}
+	return nil
+}
+
+// isLocal tells whether the kernel has a local route for an IPv6 address of the link. The
+// link finds the routing table where the link belongs to a VRF.
+func (c addressTable) isLocal(index uint32, addr netip.Addr) (bool, error) {
+	msg, err := c.Get(unix.RTM_GETROUTE, []byte{unix.AF_INET6, 128, 11: 0}, // struct rtmsg: family, dst_len
+		attrIP(unix.RTA_DST, addr), netlink.Uint32Attr(unix.RTA_OIF, index))
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read its route: %w", err)
+	}
+	return len(msg) >= unix.SizeofRtMsg && msg[7] == unix.RTN_LOCAL, nil
+}
+
 // addAddr adds the address unless the link has it.
 func (c addressTable) addAddr(name string, a kernel.Addr) error {
 	index, err := c.indexOf(name)
@@ -89,6 +126,9 @@ func (c addressTable) addAddr(name string, a kernel.Addr) error {
 		return err
 	}
 	err = c.newAddr(index, a)
+	if err == nil && a.NoDAD && a.Prefix.Addr().Is6() {
+		return c.waitForLocalRoute(index, a.Prefix.Addr())
+	}
 	if !errors.Is(err, unix.EEXIST) || !a.Prefix.Addr().Is6() {
 		return ignoreExists(err)
 	}

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/rtnl"
 )
 
@@ -45,6 +49,36 @@ func TestDelAddrKeepsTheOthers(t *testing.T) {
 		if len(have) != 3 || !have["10.0.0.2/24"] || !have["10.0.0.3/24"] || !have["10.1.0.1/24"] {
 			t.Errorf("promote_secondaries=%s: left are %v", promote, have)
 		}
+	}
+}
+
+// The kernel makes an address's local route later than it lists the address. A packet that came in between would be
+// lost: so the first one to a container, or to its gateway, was lost at times on a busy host.
+func TestIPv6AddressReceivesOnceAdded(t *testing.T) {
+	h := newHost(t)
+	h.apply(bridge("down"), bridge("up"), kernel.SetUp{Name: "up"})
+	const count = 20
+	start := time.Now()
+	for i, name := range []string{"down", "up"} {
+		for k := range count {
+			h.apply(addAddr(name, fmt.Sprintf("fd00:%d::%d/64", i, k)))
+			var table []byte
+			err := netns.Do(h.path, func() (err error) {
+				table, err = os.ReadFile("/proc/thread-self/net/ipv6_route")
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The highest bit of the flags is RTF_LOCAL (linux/ipv6_route.h).
+			local := regexp.MustCompile(fmt.Sprintf(`(?m)^fd00%04x%020d%04d 80 .* 8[0-9a-f]{7} +%s$`, i, 0, k, name))
+			if !local.Match(table) {
+				t.Errorf("%s: address %d has no local route:\n%s", name, k, table)
+			}
+		}
+	}
+	if took := time.Since(start); took > count*time.Second {
+		t.Errorf("took %v: the routes are not recognised", took)
 	}
 }
 

@@ -32,6 +32,8 @@ func parseIP(b []byte) netip.Addr {
 	return a
 }
 
+func attrMAC(typ uint16, m kernel.MAC) netlink.Attr { return netlink.BytesAttr(typ, m[:]) }
+
 func attrIP(typ uint16, a netip.Addr) netlink.Attr {
 	return netlink.BytesAttr(typ, a.Unmap().AsSlice())
 }

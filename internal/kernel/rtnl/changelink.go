@@ -16,6 +16,35 @@ import (
 // linkWriter makes, changes and deletes links.
 type linkWriter struct{ linkReader }
 
+// changeLink makes a change of a link itself.
+func (c linkWriter) changeLink(ch kernel.Change) error {
+	switch ch := ch.(type) {
+	case kernel.CreateLink:
+		return c.createLink(ch.Link)
+	case kernel.DeleteLink:
+		return c.deleteLink(ch.Name)
+	case kernel.DeleteLinks:
+		return c.deleteLinks(ch.Names)
+	case kernel.SetAlias:
+		return c.setLink(ch.Name, netlink.TextAttr(unix.IFLA_IFALIAS, ch.Alias))
+	case kernel.AddAltName:
+		return c.addAltName(ch.Name, ch.AltName)
+	case kernel.SetMTU:
+		return c.setLink(ch.Name, netlink.Uint32Attr(unix.IFLA_MTU, uint32(ch.MTU)))
+	case kernel.SetMAC:
+		return c.setLink(ch.Name, attrMAC(unix.IFLA_ADDRESS, ch.MAC))
+	case kernel.SetMaster:
+		return c.setMaster(ch.Name, ch.Master)
+	case kernel.SetLearning:
+		return c.setLearning(ch.Name, ch.On)
+	case kernel.SetNoLinkLocal:
+		return c.setNoLinkLocal(ch.Name)
+	case kernel.SetUp:
+		return c.setLinkFlags(ch.Name, unix.IFF_UP)
+	}
+	return errors.New("unknown change") // a type added to package kernel only
+}
+
 func (c linkWriter) createLink(l kernel.Link) error {
 	switch l.Kind {
 	case kernel.KindBridge: // spanning tree is off in a new one
@@ -83,8 +112,6 @@ func linkAttrs(name string, mtu int, mac kernel.MAC) []netlink.Attr {
 	return a
 }
 
-func attrMAC(typ uint16, m kernel.MAC) netlink.Attr { return netlink.BytesAttr(typ, m[:]) }
-
 // setLink changes a link by name, in one request: the kernel looks it up under
 // the lock that it makes the change under. With index 0 the name selects and does
 // not rename (__rtnl_newlink in net/core/rtnetlink.c).
@@ -96,8 +123,6 @@ func (c linkWriter) setLinkFlags(name string, up uint32, attrs ...netlink.Attr) 
 	attrs = append(attrs, nameAttr(name))
 	return notFound(c.Change(unix.RTM_SETLINK, 0, linkMessage(0, up, up), attrs...))
 }
-
-func (c linkWriter) setUp(name string) error { return c.setLinkFlags(name, unix.IFF_UP) }
 
 func (c linkWriter) setMaster(name, master string) error {
 	var index uint32 // 0 frees the port

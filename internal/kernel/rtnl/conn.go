@@ -78,6 +78,36 @@ func (c *Conn) readLink(name string, f kernel.Facets) (kernel.Link, error) {
 	return l, nil
 }
 
+// Apply makes the change. Its error begins with the change as a command and ends
+// with the kernel's own explanation, if it gave one. A link that isn't there is
+// kernel.ErrNotFound, except to a change that deletes.
+func (c *Conn) Apply(ch kernel.Change) error {
+	if err := c.applyChange(ch); err != nil {
+		return fmt.Errorf("%s: %w", ch, err)
+	}
+	return nil
+}
+
+func (c *Conn) applyChange(ch kernel.Change) error {
+	switch ch := ch.(type) {
+	case kernel.AddAddr:
+		return c.addAddr(ch.Name, ch.Addr)
+	case kernel.DelAddr:
+		return ignoreGone(c.delAddr(ch.Name, ch.Addr))
+	case kernel.AddRoute:
+		return c.addRoute(ch.Name, ch.Route)
+	case kernel.AddFDB:
+		return c.changeEntry(ch.Name, ch)
+	case kernel.DelFDB:
+		return c.changeEntry(ch.Name, ch)
+	case kernel.AddStatic:
+		return c.changeEntry(ch.Name, ch)
+	case kernel.DelStatic:
+		return c.changeEntry(ch.Name, ch)
+	}
+	return c.changeLink(ch)
+}
+
 // requester sends requests.
 type requester struct{ socket *netlink.Conn }
 
@@ -111,10 +141,25 @@ func (c requester) execute(typ, flags uint16, body []byte, attrs []netlink.Attr)
 	return c.socket.Execute(request)
 }
 
+// ErrExists says that the object exists already. For a VXLAN
+// device it may be another one, with the same VNI and port. It is the kernel's
+// EEXIST.
+const ErrExists = unix.EEXIST
+
 // notFound returns kernel.ErrNotFound for the kernel's error.
 func notFound(err error) error {
 	if errors.Is(err, unix.ENODEV) {
 		return kernel.ErrNotFound
+	}
+	return err
+}
+
+// ignoreGone accepts the errors of a deletion whose object, or whose link, does not exist.
+func ignoreGone(err error) error {
+	for _, gone := range []error{kernel.ErrNotFound, unix.ENODEV, unix.ENOENT, unix.EADDRNOTAVAIL} {
+		if errors.Is(err, gone) {
+			return nil
+		}
 	}
 	return err
 }

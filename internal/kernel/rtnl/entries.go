@@ -74,12 +74,19 @@ func (c forwarding) ChangeForwardingTables(ch kernel.ForwardingChanges) error {
 	return nil
 }
 
-// changeEntry changes one entry of the link of that name.
+// changeEntry changes one entry of the FDB of the link of that name, or of its bridge.
 func (c forwarding) changeEntry(name string, change kernel.Change) error {
 	index, err := c.indexOf(name)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.changeEntryOf(index, change)
 	}
+	if isDeletion(change) {
+		return ignoreGone(err)
+	}
+	return err
+}
+
+func (c forwarding) changeEntryOf(index uint32, change kernel.Change) error {
 	var batch netlink.Batch
 	if err := appendEntry(&batch, change, index, index); err != nil {
 		return err
@@ -89,6 +96,14 @@ func (c forwarding) changeEntry(name string, change kernel.Change) error {
 		return err
 	}
 	return notFound(refusals[0].Err)
+}
+
+func isDeletion(change kernel.Change) bool {
+	switch change.(type) {
+	case kernel.DelFDB, kernel.DelStatic, kernel.DelNeighbour:
+		return true
+	}
+	return false
 }
 
 // entryChanger changes many entries, and goes on after those that the kernel refuses.
@@ -132,11 +147,8 @@ func (e *entryChanger) flush() error {
 }
 
 func (e *entryChanger) noteRefusal(change kernel.Change, err error) {
-	switch change.(type) {
-	case kernel.DelFDB, kernel.DelStatic, kernel.DelNeighbour:
-		if ignoreGone(err) == nil {
-			return
-		}
+	if isDeletion(change) && ignoreGone(err) == nil {
+		return
 	}
 	e.refused++
 	if len(e.errs) < errorsNamed {

@@ -99,9 +99,6 @@ func (c config) parseNetwork() (Network, Problems) {
 	for _, s := range c.Subnets {
 		n.addSubnet(s, &problems)
 	}
-	if c.IPv6 && len(n.Subnets) > 0 && !n.HasIPv6() {
-		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
-	}
 	if n.PortSecurity && len(n.Subnets) == 0 {
 		problems.Add("option port_security", "true", "needs a --subnet: without one nobody knows what a container may send from")
 	}

@@ -138,7 +138,6 @@ func TestParseRefuses(t *testing.T) {
 		{"subnet with link-local addresses", nil, subnets("fc00::/6"), `--subnet "fc00::/6": has addresses of fe80::/10, which are link-local: each interface has one of its own; choose one such as 10.0.0.0/24 or fd00:10::/64`},
 		{"gateway is the network", nil, keys{"subnets": []any{map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.0"}}}, `--gateway "10.0.0.0": is the network address of 10.0.0.0/24`},
 		{"ip range backwards", nil, keys{"subnets": []any{map[string]any{"subnet": "10.0.0.0/24", "lease_range": map[string]string{"start_ip": "10.0.0.9", "end_ip": "10.0.0.2"}}}}, `--ip-range "10.0.0.9-10.0.0.2": ends before it starts`},
-		{"ipv6 without an IPv6 subnet", nil, keys{"ipv6_enabled": true}, `--ipv6: needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64`},
 		{"ipam dhcp", nil, keys{"ipam_options": map[string]string{"driver": "dhcp"}, "subnets": nil}, `--ipam-driver "dhcp": is not supported: the plugin has no DHCP client; use --subnet, or --ipam-driver none and a DHCP client in the container`},
 		{"ipam none with subnets", nil, keys{"ipam_options": map[string]string{"driver": "none"}}, `--ipam-driver "none": does not go with --subnet`},
 		{"ipam unknown", nil, keys{"ipam_options": map[string]string{"driver": "x"}}, `--ipam-driver "x": must be "host-local" or "none"`},
@@ -174,6 +173,19 @@ func TestParseReportsAllProblemsAtOnce(t *testing.T) {
   --subnet "192.168.1.0/24": overlaps the underlay: eth0 has 192.168.1.10/24`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// netavark's own tests set up such a network. Whoever creates one is told.
+func TestIPv6WithoutIPv6Subnet(t *testing.T) {
+	data := exampleNetwork(nil, map[string]any{"ipv6_enabled": true})
+	if _, _, err := Parse(data, testHost); err != nil {
+		t.Errorf("setup: %v", err)
+	}
+	_, _, problems, err := ParseNew(data, testHost, nil)
+	want := `--ipv6: needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64`
+	if err != nil || errorText(problems.Err()) != want {
+		t.Errorf("create: %v, %v", problems, err)
 	}
 }
 

@@ -78,6 +78,10 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		return Network{}, VTEP{}, nil, err
 	}
 	n, problems := c.parseNetwork()
+	// A network that was made before, or by another program, works without.
+	if c.IPv6 && len(n.Subnets) > 0 && !n.HasIPv6() {
+		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
+	}
 	v, err := placement{Network: n, host: host, creating: true, problems: &problems}.find()
 	if err != nil {
 		return Network{}, VTEP{}, nil, err

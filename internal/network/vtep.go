@@ -32,7 +32,8 @@ type VTEP struct {
 	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
 	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
 
-	Warnings []string `json:"-"` // what the user should know of the choice
+	Own      []netip.Addr `json:"-"` // listed addresses that this host has
+	Warnings []string     `json:"-"` // what the user should know of the choice
 }
 
 // checkVRF refuses a device that is not there. The driver does not create it, since its routing

@@ -329,25 +329,13 @@ func addrsOf(iface kernel.Interface) string {
 	return joinOr(all, "none")
 }
 
-// checkPaths refuses an interface by which a listed host is not reached although another leads
-// there, and one that has none of the listed addresses although another has one.
+// checkPaths refuses listed hosts that are not reached, and an interface that has none of the listed
+// addresses although another one has.
 func (p placement) checkPaths(iface kernel.Interface) error {
 	for _, r := range p.remotes {
-		path, err := p.host.RouteTo(r, "")
-		if err != nil {
+		p.checkHostAddr(iface, r)
+		if err := p.checkRoute(iface, r); err != nil {
 			return err
-		}
-		if path.Interface == "" || path.Interface == iface.Name {
-			continue
-		}
-		via, err := p.host.RouteTo(r, iface.Name)
-		if err != nil {
-			return err
-		}
-		if via.Interface == "" {
-			p.problems.Add(optionRemotes, r.String(),
-				"is reached by %s, and there is no route to it by %s; list the address by which that host is reached there, or use another physical_interface",
-				path.Interface, iface.Name)
 		}
 	}
 	if p.LocalIP.IsValid() || len(p.own) == 0 {
@@ -360,6 +348,32 @@ func (p placement) checkPaths(iface kernel.Interface) error {
 	}
 	p.problems.Add(optionInterface, iface.Name, "has none of the addresses in remote_ips, but this host has %s there on another interface; use that one, or auto", p.own[0])
 	return nil
+}
+
+// checkHostAddr refuses addresses of the underlay that no host can have.
+func (p placement) checkHostAddr(iface kernel.Interface, r netip.Addr) {
+	for _, prefix := range iface.Addrs {
+		s := Subnet{Prefix: prefix.Masked()}
+		isNetwork := r.Is4() && r == s.Prefix.Addr() && prefix.Bits() < 31
+		if (isNetwork || s.isBroadcast(r)) && !p.problems.haveProblem(optionRemotes, r.String()) {
+			p.problems.Add(optionRemotes, r.String(), "is the network or broadcast address of %s, which %s has, and no host's", s.Prefix, iface.Name)
+		}
+	}
+}
+
+// checkRoute refuses a host that is reached by another interface only.
+func (p placement) checkRoute(iface kernel.Interface, r netip.Addr) error {
+	path, err := p.host.RouteTo(r, "")
+	if err != nil || path.Interface == "" || path.Interface == iface.Name {
+		return err
+	}
+	via, err := p.host.RouteTo(r, iface.Name)
+	if err == nil && via.Interface == "" {
+		p.problems.Add(optionRemotes, r.String(),
+			"is reached by %s, and there is no route to it by %s; list the address by which that host is reached there, or use another physical_interface",
+			path.Interface, iface.Name)
+	}
+	return err
 }
 
 // checkListed sees to it that this host can tell its own place among the listed ones, by which the

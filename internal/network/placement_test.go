@@ -88,6 +88,7 @@ func TestCreateRefusesContradictions(t *testing.T) {
 			`option physical_interface "nat0": has none of the addresses in remote_ips, but this host has 192.168.56.10 there on another interface; use that one, or auto`},
 		{"local_ip is not the listed address", opts{"local_ip": "10.8.0.2", "remote_ips": "192.168.56.10,10.8.0.3"},
 			`option local_ip "10.8.0.2": is not in remote_ips, but 192.168.56.10 is, which this host has too; use the one that the other hosts list`},
+		{"a broadcast address", opts{"remote_ips": "192.168.56.10,192.168.56.255"}, `option remote_ips "192.168.56.255": is the network or broadcast address of 192.168.56.0/24, which lan0 has, and no host's`},
 		{"behind NAT", opts{"remote_ips": "203.0.113.1,203.0.113.2"}, `option remote_ips "203.0.113.1,203.0.113.2": has public addresses only, but this host has 10.0.2.15`},
 		{"behind NAT with an address given", opts{"local_ip": "10.0.2.15", "remote_ips": "203.0.113.1"}, `option remote_ips "203.0.113.1": has public addresses only, but this host has 10.0.2.15`},
 	}

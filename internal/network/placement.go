@@ -70,11 +70,28 @@ func (p placement) find() (VTEP, error) {
 		}
 		p.checkListed(&v)
 	}
-	if p.last.Local.IsValid() && v.Local.IsValid() && (p.last.Local != v.Local || p.last.Interface != v.Interface) {
-		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more",
-			p.Name, v.Local, v.Interface, p.last.Local, p.last.Interface))
-	}
+	p.noteMove(&v)
 	return v, nil
+}
+
+// noteMove keeps where the network belongs, and says that it has moved.
+func (p placement) noteMove(v *VTEP) {
+	homes := p.homes()
+	if len(homes) == 0 || !v.Local.IsValid() {
+		return
+	}
+	now, last := Underlay{v.Interface, v.Local}, homes[len(homes)-1]
+	if now != homes[0] {
+		v.Home = homes[0]
+	}
+	switch now {
+	case last:
+	case homes[0]:
+		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s again", p.Name, v.Local, v.Interface))
+	default:
+		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more",
+			p.Name, v.Local, v.Interface, last.Local, last.Interface))
+	}
 }
 
 // findInterface returns the underlay interface, or a zero Interface and adds a problem.
@@ -131,21 +148,43 @@ func (p placement) findInterfaceAuto() (kernel.Interface, error) {
 	return iface, err
 }
 
-// lastInterface returns the interface of the last VTEP if that can still be right.
+// homes returns where the network was, the place that it belongs to first.
+func (p placement) homes() []Underlay {
+	last := Underlay{p.last.Interface, p.last.Local}
+	switch {
+	case !last.Local.IsValid():
+		return nil
+	case p.last.Home.Local.IsValid() && p.last.Home != last:
+		return []Underlay{p.last.Home, last}
+	}
+	return []Underlay{last}
+}
+
+// lastInterface returns the interface of the last VTEP if that can still be right. One that is down
+// comes up again, so the network does not move to another one, which may be less protected.
 func (p placement) lastInterface() (kernel.Interface, error) {
-	local := p.last.Local
-	if !local.IsValid() || p.LocalIP.IsValid() && p.LocalIP != local ||
-		len(p.own) > 0 && !slices.Contains(p.own, local) || local.Is6() != p.wantsIPv6() {
-		return kernel.Interface{}, nil
+	for _, home := range p.homes() {
+		local := home.Local
+		if p.LocalIP.IsValid() && p.LocalIP != local || len(p.own) > 0 && !slices.Contains(p.own, local) || local.Is6() != p.wantsIPv6() {
+			continue
+		}
+		iface, err := p.host.Interface(home.Interface)
+		if err != nil {
+			return kernel.Interface{}, err
+		}
+		if iface.Name == "" {
+			continue
+		}
+		ok, err := p.canSendFrom(iface, local)
+		if err != nil {
+			return kernel.Interface{}, err
+		}
+		hasFamily := slices.ContainsFunc(iface.Addrs, func(a netip.Prefix) bool { return a.Addr().Is6() == local.Is6() })
+		if ok || hasFamily || !iface.Up {
+			return iface, nil
+		}
 	}
-	iface, err := p.host.Interface(p.last.Interface)
-	if err != nil || !iface.Up {
-		return kernel.Interface{}, err
-	}
-	if ok, err := p.canSendFrom(iface, local); !ok {
-		return kernel.Interface{}, err
-	}
-	return iface, nil
+	return kernel.Interface{}, nil
 }
 
 // canSendFrom tells whether packets that leave by the interface may have the address: it is the
@@ -277,9 +316,9 @@ func (p placement) findLocalAddr(iface kernel.Interface) (netip.Addr, error) {
 // use, one by which the other hosts list this one, the one that the kernel would send from.
 func (p placement) localAddrs(iface kernel.Interface) ([]netip.Addr, error) {
 	var all []netip.Addr
-	if len(p.own) == 0 || slices.Contains(p.own, p.last.Local) {
-		if p.last.Interface == iface.Name {
-			all = append(all, p.last.Local)
+	for _, home := range p.homes() {
+		if home.Interface == iface.Name && (len(p.own) == 0 || slices.Contains(p.own, home.Local)) {
+			all = append(all, home.Local)
 		}
 	}
 	for _, a := range p.own {

@@ -141,10 +141,10 @@ func TestAutoStaysWhereItIs(t *testing.T) {
 	moved.default4 = "wg0"
 	gone := moved
 	gone.ifaces = append([]kernel.Interface{}, twoUplinks.ifaces...)
-	gone.ifaces[1].Addrs = parsePrefixes("10.0.2.99/24")
-	down := moved
-	down.ifaces = append([]kernel.Interface{}, twoUplinks.ifaces...)
-	down.ifaces[1].Up = false
+	gone.ifaces[1].Addrs = nil
+	renumbered := moved
+	renumbered.ifaces = append([]kernel.Interface{}, twoUplinks.ifaces...)
+	renumbered.ifaces[1].Addrs = parsePrefixes("10.0.2.99/24")
 	warning := " [network vxlan-network sends from 10.8.0.2 by wg0 now, since 10.0.2.15 by nat0 cannot be used any more]"
 	tests := []struct {
 		name    string
@@ -158,7 +158,11 @@ func TestAutoStaysWhereItIs(t *testing.T) {
 		{"the default route moved before the first container", moved, nil, VTEP{}, "wg0 10.8.0.2 1370 [203.0.113.9]", " []"},
 		{"the default route moved", moved, nil, last, "nat0 10.0.2.15 1450 [203.0.113.9]", " []"},
 		{"the address is gone", gone, nil, last, "wg0 10.8.0.2 1370 [203.0.113.9]", warning},
-		{"the interface is down", down, nil, last, "wg0 10.8.0.2 1370 [203.0.113.9]", warning},
+		{"the interface has another address", renumbered, nil, last, "nat0 10.0.2.99 1450 [203.0.113.9]",
+			" [network vxlan-network sends from 10.0.2.99 by nat0 now, since 10.0.2.15 by nat0 cannot be used any more]"},
+		{"it is back", moved, nil, VTEP{Interface: "wg0", Local: a("10.8.0.2"), Home: Underlay{"nat0", a("10.0.2.15")}}, "nat0 10.0.2.15 1450 [203.0.113.9]",
+			" [network vxlan-network sends from 10.0.2.15 by nat0 again]"},
+		{"it is not back", gone, nil, VTEP{Interface: "wg0", Local: a("10.8.0.2"), Home: Underlay{"nat0", a("10.0.2.15")}}, "wg0 10.8.0.2 1370 [203.0.113.9]", " []"},
 		{"the interface is gone", moved, nil, VTEP{Interface: "ppp0", Local: a("10.0.2.15")}, "wg0 10.8.0.2 1370 [203.0.113.9]",
 			" [network vxlan-network sends from 10.8.0.2 by wg0 now, since 10.0.2.15 by ppp0 cannot be used any more]"},
 		{"a second address of a named interface", twoUplinks, map[string]string{"physical_interface": "lan0", "remote_ips": "192.168.56.11"},
@@ -181,5 +185,16 @@ func TestAutoStaysWhereItIs(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want+tt.warning)
 			}
 		})
+	}
+}
+
+// An interface that is down comes up again. Until then no container starts, and none goes elsewhere.
+func TestAutoDoesNotLeaveAnInterfaceThatIsDown(t *testing.T) {
+	down := fakeHost{default4: "wg0", ifaces: append([]kernel.Interface{}, twoUplinks.ifaces...)}
+	down.ifaces[1].Up = false
+	data := exampleNetwork(map[string]string{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "203.0.113.9"}, map[string]any{"subnets": subnet("10.77.0.0/24")})
+	_, _, err := ParsePlaced(data, down, VTEP{Interface: "nat0", Local: netip.MustParseAddr("10.0.2.15")})
+	if want := "option physical_interface \"nat0\": is down; bring it up with `ip link set nat0 up`"; errorText(err) != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

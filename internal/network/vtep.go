@@ -20,12 +20,22 @@ const (
 	minMTU6 = 1280 // the least that IPv6 works with (RFC 8200, section 5)
 )
 
+// Underlay is an address of this host and the interface by which packets from it leave.
+type Underlay struct {
+	Interface string
+	Local     netip.Addr
+}
+
 // VTEP is this host's end of a network's tunnel.
 type VTEP struct {
 	Local     netip.Addr
 	Interface string       // underlay device
 	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
 	MTU       int          // of the overlay, bytes
+
+	// Home is where the network was when its first container started, if it had to move since. It
+	// returns there.
+	Home Underlay `json:",omitzero"`
 
 	// What Peers sets is not stored with the rest.
 	Flood     []netip.Addr `json:"-"` // hosts that get flooded packets

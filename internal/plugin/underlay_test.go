@@ -80,6 +80,14 @@ func TestNetworkStaysOnItsUnderlay(t *testing.T) {
 	if len(*warnings) > 0 {
 		t.Errorf("said again: %q", *warnings)
 	}
+	k.HostNamespace().Edit("eth0", func(l *kernel.Link) {
+		l.Addrs = []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}}
+	})
+	reload()
+	reload()
+	if got := underlayOf(t, k); got != "eth0 198.18.0.10" || fmt.Sprint(*warnings) != "[network vxlan-network sends from 198.18.0.10 by eth0 again]" {
+		t.Errorf("after the address came back: %s, %q", got, *warnings)
+	}
 }
 
 // The same where the next container finds out.
@@ -90,7 +98,7 @@ func TestSetupSaysThatTheNetworkMoved(t *testing.T) {
 		if _, err := d.Setup(ns, r); err != nil {
 			t.Fatal(err)
 		}
-		k.HostNamespace().Edit("eth0", func(l *kernel.Link) { l.Up = false })
+		k.HostNamespace().Edit("eth0", func(l *kernel.Link) { l.Addrs = nil })
 		moveDefaultRoute(k, "eth1")
 	}
 	if got := underlayOf(t, k); got != "eth1 198.19.0.10" || len(*warnings) != 1 {

@@ -43,12 +43,12 @@ func TestAutoOnHostsWithAnotherDefaultRoute(t *testing.T) {
 	if got := labtest.Sh(t, a, "ip -d link show vxlan-far"); !strings.Contains(got, "local 10.0.2.15 dev nat0") {
 		t.Errorf("the network moved with the default route:\n%s", got)
 	}
-	labtest.Sh(t, a, "ip link set nat0 down")
+	labtest.Sh(t, a, "ip link del nat0")
 	if got := labtest.Sh(t, a, "vxlanctl reload 2>&1"); !strings.Contains(got, "network far sends from 198.18.0.11 by eth0 now") {
 		t.Errorf("nothing is said of the move: %s", got)
 	}
 	if got := labtest.Sh(t, a, "ip -d link show vxlan-far"); !strings.Contains(got, "local 198.18.0.11 dev eth0") {
-		t.Errorf("the network stays on an interface that is down:\n%s", got)
+		t.Errorf("the network stays on an interface that is gone:\n%s", got)
 	}
 }
 

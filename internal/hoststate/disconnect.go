@@ -122,22 +122,28 @@ func (r records) othersPublish(networkID, containerID string) (bool, error) {
 // forgetNetwork removes what a network has on the host besides its devices, which are gone.
 func (s *Session) forgetNetwork(id network.Identity) error {
 	err := s.host.forgetBridge(id)
-	others, listErr := s.records.networksExcept(id.ID)
-	if listErr != nil {
-		return errors.Join(err, listErr)
+	p, planErr := s.records.forgetPlan(id)
+	return errors.Join(err, planErr, s.apply(p))
+}
+
+// forgetPlan leaves the firewall alone, with an error, while it is not known what other networks need.
+func (r records) forgetPlan(id network.Identity) (plan.Plan, error) {
+	others, err := r.networksExcept(id.ID)
+	if err == nil && len(others) == 0 {
+		return plan.ForgetLast(id), nil
 	}
-	if len(others) == 0 {
-		return errors.Join(err, s.apply(plan.ForgetLast(id)))
-	}
-	networks, loadErr := s.records.loadExcept(id.ID)
+	networks, loadErr := r.loadExcept(id.ID)
 	if isUnreadable(loadErr) {
-		return errors.Join(err, loadErr) // it is not known what the others need
+		err = loadErr
+	}
+	if err != nil {
+		return plan.Plan{RemoveFastPath: id.Device.Name}, err
 	}
 	var gone *plan.PlacedNetwork
-	if p, storedErr := s.records.loadStored(id.ID); storedErr == nil {
+	if p, storedErr := r.loadStored(id.ID); storedErr == nil {
 		gone = &p
 	}
-	return errors.Join(err, s.apply(plan.Forget(id, gone, networks)))
+	return plan.Forget(id, gone, networks), nil
 }
 
 // isUnreadable tells whether err is about a file that is there and cannot be read now, as when

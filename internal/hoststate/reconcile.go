@@ -27,6 +27,9 @@ const (
 // Reconcile makes the host hold what the networks ask for. Entries that lead to other hosts are left to Forward. Where
 // all is in place it changes nothing. Where something fails, the rest is put right all the same.
 func (s *Session) Reconcile(networks []Network, scope Scope) error {
+	if !s.listed {
+		return nil // in the error of Networks; a firewall set anew would protect no network
+	}
 	errs := []error{s.apply(firewallPlan(networks, scope, s.complete))}
 	for _, n := range networks {
 		if n.unplaceable {

@@ -19,6 +19,7 @@ type Session struct {
 	ns       Namespace
 	borrowed bool // whoever opened the namespace closes it
 	records  records
+	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all
 }
 
@@ -93,7 +94,8 @@ func (s *Session) Networks() ([]Network, error) {
 			all = append(all, n)
 		}
 	}
-	s.complete = len(all) == len(ids) && err == nil
+	s.listed = err == nil
+	s.complete = s.listed && len(all) == len(ids)
 	return all, errors.Join(errs...)
 }
 

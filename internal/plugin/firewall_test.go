@@ -117,6 +117,26 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// While nobody can tell which networks there are, all of them keep their protection.
+func TestReloadWithoutListOfNetworks(t *testing.T) {
+	k, plugin := newFakeHost(t)
+	ns, r := request(testNetwork, 1)
+	if _, err := plugin.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	want := k.HostNamespace().Firewall()
+	other := filepath.Join(plugin.StoreDir, "networks", "9999")
+	if err := errors.Join(os.Mkdir(other, 0o700), os.WriteFile(filepath.Join(other, "endpoints"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := plugin.Reload(); n != 0 || err == nil {
+		t.Errorf("%d networks, %v", n, err)
+	}
+	if got := k.HostNamespace().Firewall(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // A network whose underlay is away for a moment keeps its protection when another's
 // start sets the firewall anew.
 func TestNetworkWithoutUnderlayKeepsItsFirewall(t *testing.T) {

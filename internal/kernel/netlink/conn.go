@@ -154,20 +154,27 @@ func (c *Conn) send(data []byte) error {
 }
 
 // receive reads messages until handle says that one is the last, or no more is there. The kernel makes the rest of a long
-// list as it is read.
-func (c *Conn) receive(handle func(Message) (isLast bool)) error {
+// list as it is read. After an overflow (ENOBUFS) it drops all further messages until everything was read, so that silence
+// would be taken for success; therefore receive reads the rest before it returns.
+func (c *Conn) receive(handle func(Message) (isLast bool)) (overflow error) {
 	if c.buffer == nil {
 		c.buffer = make([]byte, 64<<10)
 	}
 	for {
-		n, _, err := unix.Recvfrom(c.fd, c.buffer, unix.MSG_DONTWAIT)
+		n, from, err := unix.Recvfrom(c.fd, c.buffer, unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN):
-			return nil
+			return overflow
+		case errors.Is(err, unix.ENOBUFS):
+			overflow = os.NewSyscallError("receive", err)
+			continue
 		case err != nil:
 			return os.NewSyscallError("receive", err)
+		}
+		if overflow != nil || !isKernel(from) {
+			continue
 		}
 		last := false
 		for m := range Messages(append([]byte(nil), c.buffer[:n]...)) {
@@ -177,6 +184,12 @@ func (c *Conn) receive(handle func(Message) (isLast bool)) error {
 			return nil
 		}
 	}
+}
+
+// isKernel tells whether the kernel sent a message. Whoever has CAP_NET_ADMIN in the namespace can send some too.
+func isKernel(from unix.Sockaddr) bool {
+	sender, ok := from.(*unix.SockaddrNetlink)
+	return ok && sender.Pid == 0
 }
 
 // ends tells whether a message says how a request or a dump ended.

@@ -2,6 +2,7 @@ package netlink
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -119,6 +120,67 @@ func TestLateAnswersAreSkipped(t *testing.T) {
 		b.Text(unix.IFLA_IFNAME, "lo")
 	})
 	if refusals, err := c.ExecuteBatch(&b); err != nil || len(refusals) > 0 {
+		t.Errorf("got %v, %v", refusals, err)
+	}
+}
+
+// Whoever may administer the namespace, as a container with CAP_NET_ADMIN its own, can send to a socket of others.
+func TestOnlyTheKernelAnswers(t *testing.T) {
+	ns := netnstest.New(t)
+	c, err := Open(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	forger, err := Open(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forger.Close()
+	if err := unix.Bind(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		t.Fatal(err)
+	}
+	self, err := unix.Getsockname(c.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := NewRequest(unix.RTM_NEWLINK, 0)
+	forged.Raw(1, 2, 3, 4)
+	if err := unix.Sendto(forger.fd, forged.finishRequest(c.seq+1), 0, self); err != nil {
+		t.Fatal(err)
+	}
+	request := NewRequest(unix.RTM_GETLINK, 0)
+	request.Raw(make([]byte, unix.SizeofIfInfomsg)...)
+	request.Text(unix.IFLA_IFNAME, "lo")
+	if answers, err := c.Execute(request); err != nil || len(answers) != 1 || len(answers[0]) < unix.SizeofIfInfomsg {
+		t.Errorf("got %x, %v", answers, err)
+	}
+}
+
+// The kernel sends no more to a socket that overflowed until all in it was read: silence would be taken for success.
+func TestAfterOverflowRefusalsAreHeard(t *testing.T) {
+	c, err := Open(netnstest.New(t), unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetReceiveBuffer(2048); err != nil {
+		t.Fatal(err)
+	}
+	batch := func(count int) *Batch {
+		b := new(Batch)
+		for range count {
+			b.Message(unix.RTM_SETLINK, 0, func() {
+				b.Raw(make([]byte, unix.SizeofIfInfomsg)...)
+				b.Text(unix.IFLA_IFNAME, "none")
+			})
+		}
+		return b
+	}
+	if _, err := c.ExecuteBatch(batch(256)); !errors.Is(err, unix.ENOBUFS) {
+		t.Fatalf("got %v", err)
+	}
+	if refusals, err := c.ExecuteBatch(batch(1)); err != nil || len(refusals) != 1 {
 		t.Errorf("got %v, %v", refusals, err)
 	}
 }

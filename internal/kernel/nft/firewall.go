@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// tables are those of the firewall.
-var tables = []Table{inetTable, bridgeTable}
+// firewallTables are all tables that the firewall is made of.
+var firewallTables = []Table{inetTable, bridgeTable}
 
 // Apply makes one of the firewall's changes, in one transaction.
 func (c *Conn) Apply(ch kernel.Change) error {
@@ -32,7 +32,7 @@ func (c *Conn) Apply(ch kernel.Change) error {
 // exist is not deleted to be sure: for that alone the kernel would wait for RCU at the end.
 func (c *Conn) setTables(elements []kernel.Element) error {
 	tx := NewTransaction()
-	for _, t := range tables {
+	for _, t := range firewallTables {
 		_, exists, err := c.TableComment(t)
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func (c *Conn) setTables(elements []kernel.Element) error {
 		}
 		tx.AddTable(t)
 	}
-	if err := tx.AddElements(tables, elements); err != nil {
+	if err := tx.AddElements(firewallTables, elements); err != nil {
 		return err
 	}
 	if refused, err := c.Commit(tx); err != nil {
@@ -53,7 +53,7 @@ func (c *Conn) setTables(elements []kernel.Element) error {
 
 func (c *Conn) deleteTables() error {
 	tx := NewTransaction()
-	for _, t := range tables {
+	for _, t := range firewallTables {
 		tx.DeleteTable(t)
 	}
 	if refused, err := c.Commit(tx); err != nil {
@@ -64,7 +64,7 @@ func (c *Conn) deleteTables() error {
 
 func (c *Conn) addElements(elements []kernel.Element) error {
 	tx := NewTransaction()
-	if err := tx.AddElements(tables, elements); err != nil {
+	if err := tx.AddElements(firewallTables, elements); err != nil {
 		return err
 	}
 	refused, err := c.Commit(tx)
@@ -82,7 +82,7 @@ func (c *Conn) addElements(elements []kernel.Element) error {
 func (c *Conn) deleteElements(elements []kernel.Element) error {
 	var present []kernel.Element
 	for _, e := range elements {
-		have, ok, err := c.lookUpElement(tables, e)
+		have, ok, err := c.lookUpElement(firewallTables, e)
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (c *Conn) deleteElements(elements []kernel.Element) error {
 		}
 	}
 	tx := NewTransaction()
-	if err := tx.DeleteElements(tables, present); err != nil {
+	if err := tx.DeleteElements(firewallTables, present); err != nil {
 		return err
 	}
 	if refused, err := c.Commit(tx); err != nil && !isMissing(err) {
@@ -102,14 +102,14 @@ func (c *Conn) deleteElements(elements []kernel.Element) error {
 
 // ElementComment returns the comment of the element with the key of e, and whether there is one.
 func (c *Conn) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
-	have, ok, err := c.lookUpElement(tables, e)
+	have, ok, err := c.lookUpElement(firewallTables, e)
 	return have.comment, ok, err
 }
 
 // RulesIntact tells whether the tables hold the rules of this program, in their order. A
 // rule that somebody replaced has lost its comment.
 func (c *Conn) RulesIntact() (bool, error) {
-	for _, t := range tables {
+	for _, t := range firewallTables {
 		comment, _, err := c.TableComment(t)
 		if err != nil || comment != t.Comment() {
 			return false, err

@@ -191,7 +191,7 @@ func TestManyElementsInOneTransaction(t *testing.T) {
 
 // The comment must change with the rules, or a program would take another version's for its own.
 func TestRulesVersion(t *testing.T) {
-	for _, table := range tables {
+	for _, table := range firewallTables {
 		if want := table.Hash(); table.Version != want {
 			t.Errorf("table %s: version %q, want %q", table.Family, table.Version, want)
 		}

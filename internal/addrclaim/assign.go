@@ -18,7 +18,7 @@ const (
 	// claims the same without knowing does so within d, and is heard within 2d.
 	claimWait = 50 * time.Millisecond
 	// claimWaitNewPeer is claimWait during newPeerWindow, after a host was found. Hosts may
-	// not know each other yet: they hear of each other's claims by way of a third, which
+	// not know each other yet. They hear of each other's claims through a third host, which
 	// takes up to a quarter of a second.
 	claimWaitNewPeer = 500 * time.Millisecond
 	newPeerWindow    = 2 * time.Second
@@ -60,7 +60,7 @@ func (c *Claims) IsIsolated(key membership.EndpointKey) bool {
 	return err == nil && e.state.Cluster.Members() <= 1
 }
 
-// recordedEndpoint is an endpoint that is in the store, with what claiming its addresses takes.
+// recordedEndpoint is an endpoint that is in the store, with what is needed to claim its addresses.
 type recordedEndpoint struct {
 	*network.Endpoint
 	network membership.Network
@@ -107,8 +107,8 @@ func (s *selection) replaceContested(claimed []netip.Addr, contested map[netip.A
 	}
 }
 
-// negotiate claims addresses until no host objects, and nobody unknown to the agents answers
-// for them on the wire.
+// negotiate claims addresses until no host objects, and no host without an agent answers a
+// probe for them.
 func (c *Claims) negotiate(ctx context.Context, r Request) ([]netip.Addr, error) {
 	pick := selection{keep: r.Wanted}
 	for pick.attempt = range maxAttempts {
@@ -161,7 +161,7 @@ func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]n
 	return addrs, c.publishLocked(e.bind)
 }
 
-// checkAvailable says why a container cannot have the addresses that its user wants.
+// checkAvailable returns an error if a container cannot have the addresses that its user wants.
 func checkAvailable(n membership.Network, wanted []netip.Addr, owners addressOwners) error {
 	for _, a := range wanted {
 		if _, ok := n.SubnetOf(a); !ok {
@@ -200,8 +200,8 @@ func (c *Claims) pickLocked(n membership.Network, pick selection, owners address
 	return picked, nil
 }
 
-// startLocked is where the search for a free address starts: behind the last one, or, after a
-// lost claim, elsewhere. Hosts that went on side by side would meet again and again.
+// startLocked returns where the search for a free address starts: behind the last one or, after
+// a lost claim, elsewhere. Otherwise two hosts would collide again at the next address.
 func (c *Claims) startLocked(n membership.Network, s network.Subnet, attempt int) netip.Addr {
 	if c.nextStart == nil {
 		c.nextStart = make(map[string]netip.Addr)
@@ -219,7 +219,7 @@ func (c *Claims) startLocked(n membership.Network, s network.Subnet, attempt int
 func startKey(n membership.Network, s network.Subnet) string { return n.ID + " " + s.Prefix.String() }
 
 // waitForObjections returns the claimed addresses that somebody else has, or has a better right
-// to. It probes the wire while the other hosts may object.
+// to. It probes the overlay while the other hosts may object.
 func (c *Claims) waitForObjections(ctx context.Context, key membership.EndpointKey, addrs []netip.Addr) (map[netip.Addr]error, error) {
 	began := time.Now()
 	e, err := c.lookupEndpoint(key)

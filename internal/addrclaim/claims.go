@@ -29,8 +29,8 @@ type Cluster interface {
 	Members() int
 }
 
-// ProbeFunc asks on the wire who has addresses that an endpoint is about to get. It returns an
-// error for each address that somebody has.
+// ProbeFunc probes the overlay for addresses that an endpoint is about to get. It returns an
+// error for each address that is in use.
 type ProbeFunc func(networkID string, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error)
 
 // HostState is what this host has in a cluster.
@@ -42,14 +42,14 @@ type HostState struct {
 	memberships []cluster.Membership // of Networks, without claims
 }
 
-// Claims are the addresses that containers of this host are about to get. Whoever asks for
-// addresses does not wait for the agent's loop, so Claims also keeps what the last turn
+// Claims are the addresses that containers of this host are about to get. Requests for
+// addresses do not wait for the agent's loop, so Claims also keeps what the last turn
 // published. The zero value is ready for use, by many goroutines.
 type Claims struct {
 	mu     sync.Mutex
 	states map[netip.Addr]HostState // by the address that the cluster's hosts talk by
 	active map[membership.EndpointKey]addressClaim
-	// nextStart is where the search for a free address goes on, by network and subnet: the
+	// nextStart is where the search for a free address goes on, by network and subnet. So the
 	// address that was freed last is handed out last.
 	nextStart map[string]netip.Addr
 	hostAddrs map[string][]netip.Addr // this host's own, by network, from the moment that they are chosen
@@ -62,11 +62,11 @@ type addressClaim struct {
 	since time.Time
 }
 
-// claimTimeout is longer than a plugin that has the answer can wait for the store's lock.
-// After that the plugin has recorded the addresses, or never will.
+// claimTimeout is longer than a plugin can wait for the store's lock once it has the answer. After
+// that the plugin has recorded the addresses, or never will.
 const claimTimeout = 90 * time.Second
 
-// ErrShuttingDown is returned to whoever waits while the agent shuts down.
+// ErrShuttingDown is returned to callers that wait while the agent shuts down.
 var ErrShuttingDown = errors.New("the agent is shutting down")
 
 // Publish tells the cluster that talks by the address bind what this host has, claims included.

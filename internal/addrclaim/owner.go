@@ -37,9 +37,9 @@ func (o addressOwner) String() string {
 // two claims that crossed, the lower VTEP's wins: nobody claims what is known to be claimed.
 func (o addressOwner) winsOver(vtep netip.Addr) bool { return !o.claimed || o.vtep.Less(vtep) }
 
-// displaces tells whether the host with the VTEP must leave its own address to the owner: to
-// any container, since a host's address changes more easily, and of two hosts to the one with
-// the lower VTEP. A claim is given up when the container's host hears of this one.
+// displaces tells whether the host with the VTEP must leave its own address to the owner. It
+// leaves it to any container, since a host's address changes more easily. Of two hosts the one
+// with the lower VTEP keeps it. A claim is given up when the container's host hears of this one.
 func (o addressOwner) displaces(vtep netip.Addr) bool {
 	if o.container != "" {
 		return !o.claimed
@@ -47,7 +47,7 @@ func (o addressOwner) displaces(vtep netip.Addr) bool {
 	return !o.unreachable && o.vtep.Less(vtep)
 }
 
-// addressOwners has, of each address, who has the best right to it.
+// addressOwners maps each address to the owner with the best right to it.
 type addressOwners map[netip.Addr]addressOwner
 
 func (owners addressOwners) add(a netip.Addr, o addressOwner) {

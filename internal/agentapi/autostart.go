@@ -38,20 +38,20 @@ type Client struct {
 	Warn    func(message string) // shows the user a warning of the agent's
 }
 
-// Sync has the agent act on the store as it is now. The error says what is wrong with the network.
+// Sync makes the agent act on the current store. The error says what is wrong with the network.
 func (c Client) Sync(network string) error {
 	_, err := c.callOrStart(Request{Verb: VerbSync, Network: network}, 0)
 	return err
 }
 
-// EndpointAdded has the agent answer the names of a container that has been set up. The result
+// EndpointAdded makes the agent answer the names of a container that has been set up. The result
 // tells whether the agent announces the container's addresses; agents of earlier versions do not.
 func (c Client) EndpointAdded(network, container string) (announces bool, err error) {
 	r, err := c.callOrStart(Request{Verb: VerbSync, Network: network, Container: container}, 0)
 	return r.Announces, err
 }
 
-// AssignAddresses has the agent pick addresses for a container whose record is in the store.
+// AssignAddresses asks the agent for addresses of a container whose record is in the store.
 func (c Client) AssignAddresses(network, container string, wanted []netip.Addr) ([]netip.Addr, error) {
 	r, err := c.callOrStart(Request{Verb: VerbAssignAddresses, Assign: &AssignRequest{
 		Network: network, Container: container, Wanted: wanted,
@@ -116,9 +116,9 @@ func (c Client) withLogHint(err error) error {
 	return fmt.Errorf("%w; see %s", err, c.Log)
 }
 
-// startAgent starts the agent by its systemd unit where there is one, so that it does not
-// belong to the service of the first container. Elsewhere it becomes a process of its own; the
-// channel receives how that process exits.
+// startAgent starts the agent by its systemd unit if there is one. So the agent does not belong to
+// the service of the first container. Otherwise it starts a process of its own; the channel
+// receives how that process exits.
 func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) {
 	if c.Systemd && c.Binary == "" && startWithSystemd(deadline) {
 		return nil, nil

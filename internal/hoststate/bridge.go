@@ -31,8 +31,9 @@ func (h *Host) forgetBridge(id network.Identity) error {
 	return errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name))
 }
 
-// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them. The
-// former sets the parameters of a device that appears, about when this program does; the latter sets all anew.
+// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them. udevd
+// sets them when the device appears, at about the same time as this program. `sysctl --system` sets all
+// parameters anew.
 func (h *Host) keepSysctls(n network.Network) error {
 	if h.SysctlDir == "" {
 		return nil

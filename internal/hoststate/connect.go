@@ -11,8 +11,8 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Prepare completes what is known of a network that a container is about to join. It fails where the container's port
-// is another's, and so must come before anything is recorded, or undone.
+// Prepare adds what the agent has found out to a network that a container is about to join. It fails if another device
+// has the name of the container's port. So it must come before anything is recorded or undone.
 func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.PlacedNetwork, error) {
 	if err := reconcile.CheckName(s.ns, plan.PortName(p.Identity, e)); err != nil {
 		return plan.PlacedNetwork{}, err
@@ -58,8 +58,8 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 	return s.applyNetwork(p.Network, container, plan.Start(p, e, beside))
 }
 
-// record records an endpoint, and returns what else its start may meet. The time of the first setup stays, since it
-// decides which of two containers has a published port.
+// record records an endpoint, and returns what else its start may meet on the host. It keeps the time of the first
+// setup, which decides which of two containers has a published port.
 func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte) (plan.Beside, error) {
 	now, err := sinceBoot()
 	if err != nil {

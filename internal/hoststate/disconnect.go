@@ -27,11 +27,11 @@ func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 	return s.records.RemoveEndpoint(id.ID, e.ContainerID)
 }
 
-// leavingOthers reads what a plan needs to know of a container that goes, and of the others of its network.
+// leavingOthers reads what a plan needs to know of a container that leaves, and of the network's others.
 func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Leaving, error) {
 	old, err := r.Record(id.ID, e.ContainerID)
 	if err != nil {
-		// Its port may have been guarded. But a port with a name of the user's choice may be another's.
+		// Its port may have been guarded. But if a user chose its name, another container may have it by now.
 		old = store.Record{Endpoint: e, PortSecurity: e.HostInterface == ""}
 	}
 	if !isUnreadable(err) {

@@ -32,19 +32,19 @@ type Host struct {
 	StoreDir string
 	// Records caches records for a program that begins many sessions; nil: no cache.
 	Records *store.Cache
-	// NetworksDir is where Podman keeps its networks' configurations. They
-	// tell what other networks hold.
+	// NetworksDir is where Podman keeps its networks' configurations. They show which
+	// names, VNIs and subnets other networks use.
 	NetworksDir string
 	// ResolvConfs are files that may name the host's name servers (resolv.conf(5)).
 	ResolvConfs []string
 	// SysctlDir is where systemd reads the kernel parameters of devices that
 	// appear, "" where it does not run.
 	SysctlDir string
-	// Zones is told of each network's bridge.
+	// Zones trusts each network's bridge.
 	Zones Zones
 	// DNSPort is where the agent answers names, 0 for 53.
 	DNSPort uint16
-	// Warn tells the user of a failure that does not stop a container.
+	// Warn shows the user a failure that does not keep a container from starting.
 	Warn func(message string)
 
 	noFastPath bool // the kernel is known to lack it
@@ -55,8 +55,8 @@ func (h *Host) Record(networkID, containerID string) (store.Record, error) {
 	return store.ReadRecord(h.StoreDir, networkID, containerID)
 }
 
-// ProbeAddresses asks the network's other hosts for addresses that a container is to get. It returns,
-// for each that is in use, an error that says who has it. It takes no lock.
+// ProbeAddresses asks the network's other hosts whether they have addresses that a container is about
+// to get. For each one in use it returns an error that says who has it. It takes no lock.
 func (h *Host) ProbeAddresses(n Network, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
 	ns, err := h.Open("")
 	if err != nil {

@@ -65,8 +65,8 @@ func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
 	return plan.RepairDevices(n)
 }
 
-// Forward sends frames straight to the hosts that have their MACs. remotes are in order
-// of trust. Unless complete, not all hosts have been heard of, and the entries that are there stay.
+// Forward sets the entries that send frames straight to the hosts that have their MACs. remotes are
+// in order of trust. If not complete, some hosts have not been heard of yet, and existing entries stay.
 func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error {
 	if n.unplaceable {
 		return nil // in the error of Networks
@@ -77,7 +77,7 @@ func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error
 	return nil
 }
 
-// forward warns once where the kernel has no fast path, and no longer wants one then.
+// forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bool) error {
 	p := plan.ForwardTo(n, remotes, !complete)
 	if s.host.noFastPath {
@@ -92,7 +92,7 @@ func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bo
 }
 
 // FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent that ends and may not
-// come back, and for a plugin that can start none: nobody keeps up to date then what the agent had found out.
+// come back, and for a plugin that cannot start one. Then nobody keeps up to date what the agent had found out.
 func (h *Host) FallBackToStatic() error {
 	s, err := h.Begin()
 	if err != nil {
@@ -106,7 +106,7 @@ func (h *Host) FallBackToStatic() error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// forgetPeers has a network go back to its list of hosts. One without a list stays as it is.
+// forgetPeers makes a network go back to its list of hosts. A network without a list stays as it is.
 func (s *Session) forgetPeers(networkID string) error {
 	if _, known, err := s.records.Peers(networkID); !known || err != nil {
 		return err
@@ -126,7 +126,7 @@ func (s *Session) forgetPeers(networkID string) error {
 	return errors.Join(err, applyErr, s.forward(n, nil, true))
 }
 
-// Announce has a container announce its addresses, if it is still there and its interface is unaltered.
+// Announce announces a container's addresses, if it still exists and its interface is unaltered.
 func (s *Session) Announce(n Network, r *store.Record) error {
 	if _, err := s.ns.Link(n.Port(r.Endpoint), 0); errors.Is(err, kernel.ErrNotFound) {
 		return nil

@@ -49,7 +49,7 @@ func (h *Host) withPlacement(n network.Network, v network.VTEP) (plan.PlacedNetw
 	return plan.PlacedNetwork{Network: n, VTEP: v, Foreign: foreign}, err
 }
 
-// Reservations lists what Podman's networks hold. read tells which of them count.
+// Reservations lists the names, VNIs and subnets that Podman's networks use. read tells which of them count.
 func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)) ([]network.Reservation, error) {
 	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 type Session struct {
 	host     *Host
 	ns       Namespace
-	borrowed bool // whoever opened the namespace closes it
+	borrowed bool // the caller opened the namespace, and closes it
 	records  records
 	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all
@@ -58,7 +58,7 @@ func (h *Host) Begin() (*Session, error) {
 	return s, nil
 }
 
-// BeginIn is Begin for whoever has opened the host's namespace, and closes it.
+// BeginIn is Begin for a caller that has opened the host's namespace, and closes it.
 func (h *Host) BeginIn(ns Namespace) (*Session, error) {
 	st, err := store.OpenCached(h.StoreDir, h.Records)
 	if err != nil {
@@ -75,14 +75,14 @@ func (s *Session) Close() error {
 	return s.records.Close()
 }
 
-// Empty tells whether the store has no network at all, be it one that cannot be read.
+// Empty tells whether the store has no network at all, not even one that cannot be read.
 func (s *Session) Empty() (bool, error) {
 	ids, err := s.records.Networks()
 	return len(ids) == 0, err
 }
 
-// Networks returns the host's networks. One that cannot be placed now, as its underlay is down, is as it
-// was last placed. One that cannot be read is left out. The error names both.
+// Networks returns the host's networks. One that cannot be placed now, for instance because its underlay is
+// down, is as it was last placed. One that cannot be read is left out. The error names both.
 func (s *Session) Networks() ([]Network, error) {
 	ids, err := s.records.Networks()
 	errs := []error{err}
@@ -142,9 +142,9 @@ func (s *Session) Age(r *store.Record) (time.Duration, error) {
 	return now - r.SetUp, err
 }
 
-// sinceBoot reads a clock that nobody can set. By the time of day, a container
-// whose teardown was lost could take its port back from the one that has it now, if the clock
-// was set back between their starts.
+// sinceBoot reads a clock that nobody can set. The time of day may be set back between two
+// containers' starts. Then a container whose teardown was lost could take its published port back
+// from the one that has it now.
 func sinceBoot() (time.Duration, error) {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {

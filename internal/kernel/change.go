@@ -81,9 +81,9 @@ type AddRoute struct {
 	Route Route
 }
 
-// AddFDB adds an entry to a VXLAN device's FDB: appended for the zero MAC (the
-// kernel refuses to replace those), else replacing the MAC's entry, also a
-// learned one.
+// AddFDB adds an entry to a VXLAN device's FDB. It replaces the MAC's entry, even a
+// learned one. An entry of the zero MAC is appended, since the kernel refuses to
+// replace those.
 type AddFDB struct {
 	Name string
 	FDB  FDB

@@ -2,7 +2,7 @@ package kernel
 
 import "errors"
 
-// ErrNoFastPath says that this kernel cannot pass packets on as a FastPath has them.
+// ErrNoFastPath says that this kernel lacks what a FastPath needs.
 var ErrNoFastPath = errors.New("the kernel lacks nftables' netdev family with fwd, or tc's clsact, u32 and mirred")
 
 // FastPath says which IP packets between a network's containers here and those of other hosts pass
@@ -26,7 +26,7 @@ type FastPathPort struct {
 	Alias string
 }
 
-// IsEmpty tells whether there are no packets to pass on, nor will be.
+// IsEmpty tells whether the fast path has no packets to pass on, now or later.
 func (p FastPath) IsEmpty() bool {
 	return len(p.Ports) == 0 || len(p.Remote) == 0 && !p.Partial
 }

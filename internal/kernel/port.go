@@ -3,13 +3,13 @@ package kernel
 // PortFlags say how a bridge treats one of its ports. They are lost when it
 // leaves the bridge. An unset one is neither changed nor compared.
 type PortFlags struct {
-	// Learning has the bridge learn which MACs are behind the port.
+	// Learning makes the bridge learn which MACs are behind the port.
 	Learning Opt[bool]
-	// Suppress has the bridge answer ARP requests and neighbour solicitations itself
-	// where its neighbour table says who has the address and its FDB that the port
-	// leads there. Nothing that announces an address or looks for a duplicate of it
-	// (RFC 5227; RFC 4861, section 7.2.6; RFC 4862) leaves by the port then
-	// (net/bridge/br_arp_nd_proxy.c).
+	// Suppress makes the bridge answer ARP requests and neighbour solicitations itself.
+	// It does so if its neighbour table has the address and its FDB says that the MAC is
+	// behind the port. Announcements of an address and probes for a duplicate of it do not
+	// leave by the port then (RFC 5227; RFC 4861, section 7.2.6; RFC 4862;
+	// net/bridge/br_arp_nd_proxy.c).
 	Suppress Opt[bool]
 }
 

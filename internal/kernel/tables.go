@@ -12,9 +12,9 @@ type ForwardingTables struct {
 	// FDB has the VXLAN device's permanent entries of one MAC each: on which host it is.
 	FDB []FDB
 	// Static has the MACs of the bridge's static entries for the VXLAN device. The bridge neither forgets
-	// nor floods them. They are sticky: an entry that is not moves to the port that a frame from the MAC comes
-	// from. So one forged frame would give a container here
-	// all that is for a remote one, for good, since nothing is learned from the device.
+	// nor floods them. They are sticky. An entry that is not sticky moves to the port that a frame from
+	// its MAC arrives on. So a container here could divert a remote container's frames with one forged
+	// frame. Since nothing is learned from the device, that would last.
 	Static []MAC
 	// Neighbours has the bridge's permanent neighbours, of IPv4 and IPv6.
 	Neighbours []Neighbour

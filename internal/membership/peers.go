@@ -42,9 +42,9 @@ type RecordedPeers struct {
 }
 
 // Peers returns what the data path must know of a network's hosts, given what was recorded
-// (nil: nothing). Until the cluster has converged, recorded hosts stay. Afterwards, where
-// there is no static list, an unconfirmed host stays for as long as an unreachable one is
-// remembered: perhaps only its agent is down.
+// (nil: nothing). Until the cluster has converged, recorded hosts stay. Afterwards an
+// unconfirmed host of a network without a static list stays for as long as an unreachable
+// one: perhaps only its agent is down.
 func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
 	peers := heardPeers(n, d.Snapshot)
 	switch {
@@ -61,8 +61,8 @@ func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
 // heardPeers are the peers that the snapshot and the static list alone give.
 //
 // The flood list has the hosts with a container on the network. A listed host without an
-// agent, such as a switch, does not say whether it has containers, nor which MACs: it is
-// flooded to, and while there is one, MACs are learned.
+// agent, such as a switch, does not say whether it has containers or which MACs. So it is
+// flooded to, and MACs are learned as long as there is such a host.
 //
 // Unreachable hosts remain members: perhaps only the agent is gone, not the containers.
 func heardPeers(n Network, s cluster.Snapshot) network.Peers {

@@ -40,8 +40,8 @@ func membershipOf(n Network) cluster.Membership {
 	return m
 }
 
-// exportEndpoint is what other hosts are told of a container: of its names, those that the DNS
-// can carry.
+// exportEndpoint returns what this host publishes of a container. Names that the DNS cannot carry are
+// left out.
 func exportEndpoint(e *network.Endpoint) cluster.Endpoint {
 	exported := cluster.Endpoint{ContainerID: e.ContainerID, MAC: e.MAC, Addrs: AddrsOf(e)}
 	for _, name := range e.Names() {

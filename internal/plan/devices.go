@@ -15,8 +15,8 @@ func networkDevices(n PlacedNetwork, publishes bool) *Devices {
 	return d
 }
 
-// deviceNames is as much of the devices as the network's identity tells, which is what
-// their removal takes: names, kinds, aliases and the master.
+// deviceNames returns the devices with what the network's identity tells: names, kinds,
+// aliases and the master. That is enough to remove them.
 func deviceNames(id network.Identity) *Devices {
 	return &Devices{
 		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.KindBridge, Alias: id.Alias()},
@@ -103,8 +103,8 @@ func globalSysctls(n network.Network) []kernel.Sysctl {
 	return s
 }
 
-// BridgeSysctls let packets arrive by another interface than their answers leave by
-// (rp_filter 2, RFC 3704 loose mode), as those of a container on two networks do. Router
+// BridgeSysctls let packets arrive on another interface than the one their answers leave by
+// (rp_filter 2, RFC 3704 loose mode). A container on two networks needs that. Router
 // advertisements from containers are ignored.
 func BridgeSysctls(n network.Network) []kernel.Sysctl {
 	b := n.Bridge.Name

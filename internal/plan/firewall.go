@@ -265,9 +265,9 @@ func (e *elementList) publishPort(m network.PortMapping, to netip.Addr, i uint16
 	e.addPair(at, kernel.Concat(kernel.IP(m.HostIP), protocol, host), target)
 }
 
-// securePort lists the source addresses that an endpoint may use: its MAC and addresses, what a
-// host uses before it has any (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2)
-// and its link-local one (RFC 4291, section 2.5.6).
+// securePort lists the source addresses that an endpoint may use: its MAC and addresses, and its
+// link-local address (RFC 4291, section 2.5.6). It may also use the unspecified addresses, as a host
+// does before it has one (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2).
 func (e *elementList) securePort(port string, end network.Endpoint) {
 	device := kernel.Device(port)
 	e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))

@@ -40,9 +40,9 @@ type Forwarding struct {
 
 // Forward returns the entries for what is known on the host with VTEP v.
 //
-// Another host is believed about its own containers. It gets no entry for a local
-// endpoint, for this host's bridge, for a gateway, for an address outside the
-// network, or for a zero or multicast MAC.
+// Another host is believed about its own containers. But it gets no entry for what is this
+// host's (a local endpoint, the bridge) or nobody's (a gateway, an address outside the
+// network, a zero or multicast MAC).
 func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	f := newForwardingTables(n, v, k)
 	for _, r := range k.Remotes {
@@ -76,9 +76,8 @@ func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) 
 	return ports
 }
 
-// portFlags turns learning and neighbour suppression together. A host that learns needs to hear
-// what suppression keeps back: the announcement of a container that has moved, and the
-// question whether somebody has an address.
+// portFlags turns on either learning or neighbour suppression. A host that learns needs to hear what
+// suppression holds back: announcements of containers that have moved, and probes for an address.
 func portFlags(staticFDB bool) kernel.PortFlags {
 	return kernel.PortFlags{Learning: kernel.Some(!staticFDB), Suppress: kernel.Some(staticFDB)}
 }

@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Plan is what one event wants the kernel to hold. The parts are applied in this order,
-// and one that is nil is not looked at: that is the plan's scope.
+// Plan is what the kernel should hold after one event. Its parts are applied in this order. A
+// part that is nil is not looked at: that is the plan's scope.
 type Plan struct {
 	Disconnect     *Disconnect   // a container's connection that goes
 	RemoveFastPath string        // of a VXLAN device that is gone
@@ -81,13 +81,12 @@ type Devices struct {
 	GlobalSysctls []kernel.Sysctl // of the host as a whole
 	Bridge        kernel.Link
 	VXLAN         kernel.Link // a port of Bridge
-	// SkipFlood leaves the flood entries of a VXLAN device that is there to the agent. To
-	// read them takes 15 to 50 ms where the network has 10,000 containers elsewhere.
+	// SkipFlood leaves the flood entries of an existing VXLAN device to the agent. Reading
+	// them takes 15 to 50 ms if the network has 10,000 containers elsewhere.
 	SkipFlood bool
 }
 
-// Veth is what should be in the kernel for one container: a veth with one
-// end on the bridge and the other in the container.
+// Veth is a container's veth: one end is a port of the bridge, the other is in the container.
 type Veth struct {
 	Port      kernel.Link     // the host's end
 	Device    string          // the network's VXLAN device
@@ -96,7 +95,7 @@ type Veth struct {
 	Announce  []kernel.Sysctl // of the container's end, by which it announces its addresses
 }
 
-// Connect is a container that is to be connected to its network.
+// Connect connects a container to its network.
 type Connect struct {
 	Probe AddressProbe // addresses that another host may have
 	// Evict are the containers that had the interface's name before, and were lost without
@@ -105,9 +104,9 @@ type Connect struct {
 	// FromElsewhere says that an agent may have told the bridge that the MAC is on another host.
 	FromElsewhere bool
 	Veth          Veth
-	Announce      bool // now; else an agent has it done
-	// UnattachedPort returns the port that a link on no bridge should be, by the link's
-	// alias. It is nil where an agent sees to other containers' ports.
+	Announce      bool // announce the addresses now; otherwise an agent triggers that
+	// UnattachedPort returns the port that a link without a bridge should be, by the link's
+	// alias. It is nil if an agent repairs other containers' ports.
 	UnattachedPort func(alias string) (port kernel.Link, known bool, err error)
 }
 
@@ -122,7 +121,7 @@ type AddressProbe struct {
 	Network string
 	Bridge  string
 	Device  string // the VXLAN device
-	Port    string // of the container that is to get them: if it is there, it would answer itself
+	Port    string // of the container that gets them: if it exists, the container would answer itself
 	Sender  kernel.ProbeSender
 	Addrs   []netip.Addr
 }
@@ -133,20 +132,21 @@ type FastPathMember struct {
 	MAC    kernel.MAC
 }
 
-// Disconnect is a container's connection that goes. What leads to the port goes before
-// it, and what guards it goes after it.
+// Disconnect removes a container's connection. What leads to the port is removed before
+// it, and what guards it after it.
 type Disconnect struct {
 	FastPath  FastPathMember
-	Published []kernel.Element // by which its ports were reached
-	Republish []kernel.Element // by which they are reached on other networks from now on
+	Published []kernel.Element // of its published ports
+	Republish []kernel.Element // of the same ports, for the container's other networks
 	Guards    []kernel.Element
 	Port      kernel.Link
-	// PortStays says that the container is connected anew, with another MAC perhaps.
+	// PortStays says that the container is connected again, perhaps with another MAC.
 	PortStays bool
 	// Devices go with the network's last port; nil: they stay in any case.
 	Devices *Devices
-	// OtherPorts are the names of the ports of the network's other containers. The first is
-	// mostly on the bridge, which tells that the devices stay; so they are not listed before.
+	// OtherPorts are the names of the ports of the network's other containers. Usually the
+	// first one is on the bridge, which shows that the devices stay. So the names are read one
+	// by one.
 	OtherPorts iter.Seq2[string, error]
 	// Sysctls are set if the devices stay.
 	Sysctls []kernel.Sysctl

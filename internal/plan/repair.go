@@ -46,7 +46,7 @@ func RepairDevices(n HostNetwork) Plan {
 	return Plan{Network: &NetworkState{Devices: networkDevices(n.PlacedNetwork, publishes)}}
 }
 
-// RepairNetwork is RepairDevices, and the ports of the network's containers. To look at those takes the
+// RepairNetwork is RepairDevices, and the ports of the network's containers. Looking at the ports takes
 // longer the more there are.
 func RepairNetwork(n HostNetwork) Plan {
 	p := RepairDevices(n)
@@ -57,8 +57,8 @@ func RepairNetwork(n HostNetwork) Plan {
 	return p
 }
 
-// ForwardTo is the plan for the frames that a network's other hosts are sent. Partial says that not
-// all of them may have been heard of; then what is there stays.
+// ForwardTo is the plan for a network's forwarding entries. partial says that some hosts may not have
+// been heard of yet. Entries that are there stay then.
 func ForwardTo(n HostNetwork, remotes []Remote, partial bool) Plan {
 	f := Forward(n.Network, n.VTEP, Known{
 		// A user who wants MACs to be learned wants to see what static entries keep from the wire.

@@ -27,11 +27,11 @@ type NamedPort struct {
 	Endpoint network.Endpoint
 }
 
-// StartShared is the plan for what a container that comes shares with others: the firewall and the
-// network's devices.
+// StartShared is the plan for what a new container shares with others: the firewall and the network's
+// devices.
 func StartShared(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 	d := networkDevices(n, publishesPorts(n.Network, e))
-	// An agent has just seen to whom is flooded, or will.
+	// An agent keeps the flood entries up to date.
 	d.SkipFlood = n.hasAgent()
 	return Plan{
 		Firewall: &Firewall{
@@ -43,8 +43,8 @@ func StartShared(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 	}
 }
 
-// Start is the plan for a container that comes: what it shares with others, and its own. Where names
-// are answered, its addresses are not announced: an agent may have it done.
+// Start is the plan for a new container: what it shares with others, and its own. On a network with
+// names the plan does not announce its addresses, since an agent may trigger that.
 func Start(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 	p := StartShared(n, e, beside)
 	p.Connect = &Connect{
@@ -91,9 +91,9 @@ func Probe(n PlacedNetwork, e network.Endpoint, addrs []netip.Addr) AddressProbe
 	}
 }
 
-// doubtfulAddrs returns the addresses of an endpoint that another host may have. To ask for them
-// takes some 80 ms, so where they are of the part that only this host hands out, the user has to want
-// it (address_check). The agent has asked for those that it picked.
+// doubtfulAddrs returns the addresses of an endpoint that another host may have. Probing them takes
+// some 80 ms. So addresses of this host's own part are probed only if the user wants it
+// (address_check). The agent has probed those that it picked.
 func doubtfulAddrs(n PlacedNetwork, e network.Endpoint) []netip.Addr {
 	if n.AgentPicks() {
 		return nil
@@ -107,9 +107,9 @@ func doubtfulAddrs(n PlacedNetwork, e network.Endpoint) []netip.Addr {
 	return doubtful
 }
 
-// nameLosers returns whose fast path ends because an endpoint takes over an interface's name. The
-// container that had it before was lost without a teardown. The kernel knows its port by the
-// name, so what the new port sends could go past the bridge of the other's network.
+// nameLosers returns the containers whose fast path ends because an endpoint takes over their
+// interface's name. They were lost without a teardown. The fast path knows a port by its name, so
+// packets from the new port could enter the other container's network.
 func nameLosers(e network.Endpoint, named []NamedPort) []FastPathMember {
 	if e.HostInterface == "" {
 		return nil
@@ -123,8 +123,8 @@ func nameLosers(e network.Endpoint, named []NamedPort) []FastPathMember {
 	return losers
 }
 
-// unattachedPort returns the port that a link on no bridge should be. What is left of a container that
-// is not recorded is left alone.
+// unattachedPort returns the port that a link without a bridge should be. A link whose container is not
+// recorded is left alone.
 func unattachedPort(n PlacedNetwork, alias string, beside Beside) (kernel.Link, bool, error) {
 	id := n.ContainerOf(alias)
 	if id == "" {

@@ -27,8 +27,8 @@ type Elsewhere struct {
 	Endpoint network.Endpoint
 }
 
-// Stop is the plan for a container that goes. The network's devices go with the last one. Whatever
-// the network's options are by now, what is there is removed.
+// Stop is the plan for a container that is removed. The network's devices go with the last one. The
+// plan does not depend on the network's options, which may have changed.
 func Stop(l Leaving) Plan {
 	d := disconnection(l)
 	d.Devices = deviceNames(l.Network)
@@ -39,16 +39,16 @@ func Stop(l Leaving) Plan {
 	return Plan{Disconnect: d}
 }
 
-// Replace is the plan for a container that is set up again, with other addresses or ports than an
-// interrupted setup gave it: those go.
+// Replace is the plan for a container that is set up again with other addresses or ports. It removes
+// those that an interrupted setup gave it.
 func Replace(l Leaving) Plan {
 	d := disconnection(l)
 	d.PortStays = true
 	return Plan{Disconnect: d}
 }
 
-// StopUnrecorded is the plan for a container that goes while the store cannot be opened. Its veth is
-// nobody else's business. The network's devices may be: the next stop removes them.
+// StopUnrecorded is the plan for a container that is removed while the store cannot be opened. Nobody
+// else uses its veth. Others may use the network's devices: the next stop removes those.
 func StopUnrecorded(id network.Identity, e network.Endpoint) Plan {
 	return Plan{Disconnect: &Disconnect{Port: PortName(id, e)}}
 }

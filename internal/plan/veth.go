@@ -103,9 +103,9 @@ func portSysctls(n network.Network, port string) []kernel.Sysctl {
 	return s
 }
 
-// announcementSysctls have the container announce its addresses when its interface
-// comes up, or its MAC is set. So ARP caches and other hosts' forwarding databases follow an
-// address that has moved to this host at once.
+// announcementSysctls make the kernel announce the container's addresses when its interface
+// comes up, or its MAC is set. ARP caches and other hosts' forwarding databases then follow at once
+// an address that has moved to this host.
 func announcementSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
 	s := []kernel.Sysctl{deviceSysctl("ipv4", e.Interface, "arp_notify", "1")}
 	if n.HasIPv6() || len(n.Subnets) == 0 {

@@ -13,7 +13,7 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// hostSetup is a container's setup under way. If a step fails, all that was built goes again.
+// hostSetup is a container's setup under way. If a step fails, all that was built is removed again.
 type hostSetup struct {
 	*Plugin
 	path            string // of the container's namespace
@@ -102,7 +102,7 @@ func (c hostSetup) connectStatic() (setupResult, error) {
 	return c.connect(s, n, c.endpoint)
 }
 
-// connect connects the container, and takes it back when that fails.
+// connect connects the container, and undoes that if it fails.
 func (c hostSetup) connect(s *hoststate.Session, n plan.PlacedNetwork, e network.Endpoint) (setupResult, error) {
 	report, err := s.Connect(n, e, c.container, c.request.Network)
 	if err != nil {
@@ -118,7 +118,7 @@ func undoSetup(s *hoststate.Session, id network.Identity, e network.Endpoint) er
 	return nil
 }
 
-// abandon takes back a container after the lock was released in between.
+// abandon undoes a container's setup after the lock was released in between.
 func (c hostSetup) abandon() error {
 	s, err := c.BeginIn(c.host)
 	if err != nil {
@@ -131,8 +131,8 @@ func (c hostSetup) abandon() error {
 // searchDomain is the one that Podman's own bridge networks have.
 const searchDomain = "dns.podman"
 
-// publishNames has the agent answer the container's names, and returns what Podman shows of the
-// container. Unless the agent announces the container's addresses, it does so too.
+// publishNames makes the agent answer the container's names, and returns what Podman shows of the
+// container. If the agent does not announce the container's addresses, publishNames does.
 func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 	status := statusOf(r)
 	if !r.network.HasNames() {

@@ -30,8 +30,8 @@ func (c hostSetup) connectGossip() (setupResult, error) {
 	return c.connectWith(addrs)
 }
 
-// connectWithoutAddresses connects a container to a network without subnets. It needs the agent all the same, since
-// nobody else says where the other hosts are.
+// connectWithoutAddresses connects a container to a network without subnets. It still needs the agent, since only
+// the agent knows where the other hosts are.
 func (c hostSetup) connectWithoutAddresses() (setupResult, error) {
 	r, err := c.connectStatic()
 	if err != nil {

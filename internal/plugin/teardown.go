@@ -40,9 +40,9 @@ func (p *Plugin) Teardown(_ string, r netavark.Request) error {
 	return s.Disconnect(id, e)
 }
 
-// Reload makes the host hold what its networks ask for, whatever happened to it:
-// firewall, devices, ports on bridges, parameters, firewalld's zone. It returns how many
-// networks there are. What works is put right also where something does not.
+// Reload restores all that the host's networks need, whatever happened to it: firewall,
+// devices, ports on bridges, sysctls, firewalld's zone. It returns how many networks there
+// are. After an error it goes on with the rest.
 func (p *Plugin) Reload() (networks int, err error) {
 	if p.Rootless {
 		return 0, errRootless

@@ -21,10 +21,10 @@ func asCreated(want kernel.Link) kernel.Link {
 	return kernel.Link{Name: want.Name, Kind: want.Kind, MTU: want.MTU, MAC: want.MAC, Tunnel: want.Tunnel}
 }
 
-// diffLink returns the changes that lead from have to want, both of one name, kind
-// and tunnel. Additions come before removals, so that a repair does not cut what
-// works; the link comes up after everything that must not be seen half done, and
-// before the routes, which need it up.
+// diffLink returns the changes that lead from have to want, which have the same name, kind
+// and tunnel. Additions come before removals, so a repair does not cut what works. The link
+// comes up after everything that must not be seen half done, and before the routes, which
+// need it up.
 func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	var changes []kernel.Change
 	add := func(needed bool, c kernel.Change) {
@@ -95,9 +95,9 @@ func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	return changes
 }
 
-// reorderAddrs takes off the IPv4 addresses that stand before one that is to come first:
-// of a subnet's addresses the kernel sends from the one that was added first. It
-// returns what is left.
+// reorderAddrs removes the IPv4 addresses that are before one that must come first. Of a
+// subnet's addresses the kernel sends from the one that was added first. It returns the
+// changes, and the addresses that are left.
 func reorderAddrs(want, have kernel.Link) (changes []kernel.Change, left []kernel.Addr) {
 	i := 0
 	for _, h := range have.Addrs {

@@ -10,8 +10,9 @@ import (
 
 // disconnectContainer removes what a container leaves. It tells whether the network's devices went with it.
 //
-// What leads to a link goes before it, and what guards it goes after it. A program that has deleted something
-// from nftables waits for RCU when it closes its socket. While a link is deleted, that wait passes.
+// What leads to a link is removed before it, and what guards it after it. A program that has deleted something
+// from nftables waits for RCU when it closes its socket. Deleting a link takes as long, so the wait costs
+// nothing.
 func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone bool, err error) {
 	err = errors.Join(evictPort(host, want), removeElements(host, want.Published), republish(host, want.Republish))
 	if want.PortStays {
@@ -36,8 +37,8 @@ func republish(host Namespace, elements []kernel.Element) error {
 	return errors.Join(errs...)
 }
 
-// evictPort has packets for the container, and from it, go by the bridge. The bridge forgets the MAC behind a port
-// that stays.
+// evictPort sends packets for the container, and from it, through the bridge again. If the port stays, the bridge
+// forgets its MAC.
 func evictPort(host Namespace, want *plan.Disconnect) error {
 	device, mac := want.FastPath.Device, want.FastPath.MAC
 	if want.PortStays {
@@ -46,10 +47,10 @@ func evictPort(host Namespace, want *plan.Disconnect) error {
 	return host.EvictFastPath(device, mac)
 }
 
-// removeLinks removes a container's port. The network's devices go with it unless another port
-// is on the bridge, or another container's veth is there that somebody took off the bridge.
-// All go together, as the kernel takes long for each link that is deleted by itself. A link that
-// something else made stays.
+// removeLinks removes a container's port. The network's devices go with it, unless the bridge has
+// another port or another container's veth exists off the bridge. All are deleted in one request,
+// since the kernel takes long for each link that is deleted by itself. A link that another program
+// made stays.
 func removeLinks(host Namespace, want *plan.Disconnect) (devicesGone bool, err error) {
 	port, err := ownedName(host, want.Port)
 	if want.Devices == nil {
@@ -76,9 +77,9 @@ func deleteLinks(host Namespace, names ...string) error {
 	return host.Apply(kernel.DeleteLinks{Names: names})
 }
 
-// inUse tells whether a network has other ports than the one of that name. Mostly the first of the
-// other containers is there. Only otherwise are the bridge's ports listed, which takes the longer the
-// more there are.
+// inUse tells whether a network has other ports than the one of that name. Usually the port of the first
+// other container exists. Only if none does are the bridge's ports listed, which takes longer the more
+// there are.
 func inUse(host Namespace, port string, want *plan.Disconnect) (bool, error) {
 	for other, err := range want.OtherPorts {
 		if err == nil {
@@ -98,7 +99,7 @@ func inUse(host Namespace, port string, want *plan.Disconnect) (bool, error) {
 	return slices.ContainsFunc(have, func(p string) bool { return p != want.Devices.VXLAN.Name && p != port }), nil
 }
 
-// ownedName returns the name of a link to remove, "" if it isn't there or something else made it.
+// ownedName returns the name of a link to remove, "" if it does not exist or another program made it.
 func ownedName(host Namespace, want kernel.Link) (string, error) {
 	have, err := host.Link(want.Name, kernel.FacetAddrs)
 	if errors.Is(err, kernel.ErrNotFound) || err == nil && checkOwner(want, have) != nil {

@@ -21,9 +21,9 @@ func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	return ensureElements(host, want)
 }
 
-// ensureElements adds only the endpoints' elements where all else is in place, so a start beside a
-// thousand others takes as long as one alone. Where the rules or a network's elements are
-// not as they should be, or an element is in the way, all is set anew in one transaction.
+// ensureElements adds only the endpoints' elements if all else is in place, so a start beside a
+// thousand others takes as long as one alone. If the rules or a network's elements differ, or
+// another element has the same key, it sets everything anew in one transaction.
 func ensureElements(host Namespace, want *plan.Firewall) error {
 	intact, err := host.FirewallIntact()
 	if err != nil {
@@ -41,7 +41,7 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 		case !there && n.New:
 			add = slices.Concat(n.Elements(), add)
 		default:
-			// Without the fingerprint others of the network may lack their elements too.
+			// Without the fingerprint, the network's other endpoints may lack elements too.
 			intact = there && comment == n.Fingerprint.Comment
 		}
 	}

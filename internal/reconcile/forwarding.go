@@ -24,8 +24,8 @@ func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 	return errors.Join(err, fastPathErr)
 }
 
-// ensureTables makes the kernel hold the entries, and if the plan is not partial no others, by which
-// the hosts are reached, and how the bridge treats the VXLAN device.
+// ensureTables makes the kernel hold the entries by which other hosts are reached, and sets how the
+// bridge treats the VXLAN device. Unless the plan is partial, it removes all other entries.
 //
 // It reads all entries each time: for 10,000 remote containers that takes about 50 ms.
 func ensureTables(host Namespace, want plan.Forwarding) error {

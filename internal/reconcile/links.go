@@ -96,9 +96,9 @@ func ensureBridge(host Namespace, want kernel.Link) error {
 	return applyAll(host, diffLink(want, have, ours))
 }
 
-// ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few of them can
-// be changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c). Frames that are
-// lost meanwhile are sent again.
+// ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few attributes can be
+// changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c). Frames that are lost
+// meanwhile are sent again.
 func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 	have, err := observeLink(host, want, f)
 	switch {
@@ -140,7 +140,7 @@ func createVXLAN(host Namespace, want kernel.Link) error {
 	return err
 }
 
-// CheckName fails if something else has the name of a link that is wanted. It comes before anything is
+// CheckName fails if another device has the name of a wanted link. It is called before anything is
 // recorded, and so before there is a plan.
 func CheckName(host Namespace, want kernel.Link) error {
 	have, err := host.Link(want.Name, kernel.FacetAddrs)
@@ -153,9 +153,9 @@ func CheckName(host Namespace, want kernel.Link) error {
 	return checkOwner(want, have)
 }
 
-// checkOwner returns nil if have is the wanted link, and else an error that says who holds its name. The
-// alias tells. A link without one is the wanted link if its maker was interrupted before it could
-// set the alias, or if it is a port of this network's own bridge.
+// checkOwner returns nil if have is the wanted link, and otherwise an error that says who holds its name. It
+// goes by the alias. A link without an alias is accepted in two cases: its maker was interrupted before it
+// could set the alias, or it is a port of this network's own bridge.
 func checkOwner(want, have kernel.Link) error {
 	if have.Kind == want.Kind && have.Name == want.Name {
 		unfinished := !have.Up && have.Master == "" && len(have.Addrs) == 0
@@ -239,8 +239,8 @@ func readSysctls(ns Namespace, want, known []kernel.Sysctl) ([]kernel.Sysctl, er
 	return have, nil
 }
 
-// applyAll goes on after an error, so that what can work does. The entries of an FDB go together, since a network
-// has one for each of up to a thousand hosts.
+// applyAll goes on after an error, and makes every change that it can. FDB entries are added together, since a
+// network has one for each of up to a thousand hosts.
 func applyAll(ns Namespace, changes []kernel.Change) error {
 	var errs []error
 	for len(changes) > 0 {

@@ -51,9 +51,9 @@ func askForAddresses(host Namespace, p plan.AddressProbe) ([]kernel.ProbeAnswer,
 	return host.ProbeAddresses(p.Bridge, p.Sender, p.Addrs)
 }
 
-// confirmAnswers asks again for addresses on other hosts. A container there may just have gone, and
-// this host's bridge answers for it until the agent has heard. The VXLAN device sends past the bridge, so only
-// the other host answers.
+// confirmAnswers asks again for addresses on other hosts. The container there may have stopped just now, and
+// this host's bridge answers for it until the agent hears of that. Probes on the VXLAN device do not pass the
+// bridge, so only the other host answers them.
 func confirmAnswers(host Namespace, p plan.AddressProbe, answers []kernel.ProbeAnswer) (confirmed []kernel.ProbeAnswer, err error) {
 	var remote []netip.Addr
 	for _, a := range answers {

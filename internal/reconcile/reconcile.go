@@ -41,13 +41,13 @@ type Namespace interface {
 	// SetPort changes that.
 	SetPort(name string, f kernel.PortFlags) error
 	// SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere.
-	// The entries that it leads past must be there. The error is kernel.ErrNoFastPath where the kernel cannot do it.
+	// The forwarding entries must be there first. The error is kernel.ErrNoFastPath if the kernel cannot do it.
 	SetFastPath(want kernel.FastPath) error
-	// EvictFastPath has packets for a MAC, and from the port with it, go by the bridge again.
+	// EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 	EvictFastPath(device string, mac kernel.MAC) error
 	// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is there.
 	EvictFastPathPort(device string, port kernel.FastPathPort) error
-	// RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
+	// RemoveFastPath removes what would outlive a VXLAN device that is being deleted or was deleted.
 	RemoveFastPath(device string) error
 	// ProbeAddresses asks on a device who has the addresses.
 	ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error)
@@ -61,7 +61,7 @@ type Namespace interface {
 // Namespaces are those that a plan is about.
 type Namespaces struct {
 	Host      Namespace
-	Container Namespace // that the plan connects, or has announce its addresses; else nil
+	Container Namespace // of the container that the plan connects or announces; else nil
 }
 
 // Report is what Apply found or did besides what was wanted.
@@ -79,8 +79,8 @@ type Report struct {
 }
 
 // Apply makes the kernel hold what a plan wants. Each part does all that it can, and returns all its errors.
-// The firewall, the devices and the container rely on one another in this order, so the first of them that
-// fails is the last.
+// The devices need the firewall, and the container needs the devices. So Apply stops after the first of these
+// that fails.
 func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 	if p.Disconnect != nil {
 		r.DevicesGone, err = disconnectContainer(on.Host, p.Disconnect)
@@ -108,7 +108,7 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 	return r, err
 }
 
-// ensureNetwork repairs the forwarding also where a device cannot be repaired.
+// ensureNetwork repairs the forwarding even if a device cannot be repaired.
 func ensureNetwork(host Namespace, want *plan.NetworkState, r *Report) error {
 	var errs []error
 	if want.Devices != nil {

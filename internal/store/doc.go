@@ -12,7 +12,7 @@
 //	/run/vxlan/networks/<network id>/endpoints/<container id>.json
 //	/run/vxlan/networks/<network id>/endpoints/<container id>.json.publishes, .named
 //
-// An endpoint's file is written before the kernel is touched and removed after
-// the kernel is clean, so that nothing is in the kernel that is not in a file.
+// An endpoint's file is written before the kernel is touched, and removed after the
+// kernel is clean. So everything in the kernel is also in a file.
 // A reboot empties /run and the kernel alike.
 package store

@@ -76,8 +76,8 @@ func (s *Store) RemoveEndpoint(networkID, containerID string) error {
 	return nil
 }
 
-// EndpointsExcept iterates over the ids of the network's endpoints but one, in no order. It reads few at a time, since
-// callers mostly need only the first, and to list 500 takes 0.2 ms.
+// EndpointsExcept iterates over the ids of the network's endpoints except one, in no order. It reads few at a time:
+// callers mostly need only the first, and listing 500 takes 0.2 ms.
 func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		dir, err := os.Open(s.endpointsDir(networkID))
@@ -282,7 +282,7 @@ func removeFile(path string) error {
 	return nil
 }
 
-// writeIfChanged leaves a file alone that has the data already.
+// writeIfChanged writes a file, unless it has the data already.
 func writeIfChanged(path string, data []byte) error {
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, data) {
 		return nil
@@ -290,8 +290,8 @@ func writeIfChanged(path string, data []byte) error {
 	return writeFile(path, data)
 }
 
-// writeFile replaces a file as a whole, so that a reader or a crash never meets half
-// of one. It is not synced: /run does not outlive the kernel anyway.
+// writeFile replaces a file as a whole, so a reader never sees half of one, not even
+// after a crash. It does not sync: /run does not outlive the kernel anyway.
 func writeFile(path string, data []byte) error {
 	dir, name := filepath.Split(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -14,8 +14,8 @@ import (
 const Dir = "/run/vxlan"
 
 // lockTimeout is far longer than the queue of a host that starts all its
-// containers at once (1,000 at 10 ms), and short enough that Podman, which waits
-// for the plugin without a limit of its own, does not hang for good.
+// containers at once (1,000 at 10 ms). Podman waits for the plugin without a
+// limit of its own, and must not hang for good.
 const lockTimeout = time.Minute
 
 // Store is an open store. Its lock is held until Close.
@@ -27,7 +27,7 @@ type Store struct {
 
 // Open takes the lock of the store in dir, making the directory if need be.
 func Open(dir string) (*Store, error) {
-	// Port mappings and names are for root's eyes only.
+	// Only root may read port mappings and names.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}

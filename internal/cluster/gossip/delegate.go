@@ -61,11 +61,11 @@ func (d delegate) receive(data []byte) {
 	}
 }
 
-// receiveFromUnknownLocked has the sender of a message joined that is no member, or
-// is not where the member of its name is. It tells whether the message is handled.
+// receiveFromUnknownLocked joins the sender of a message if it is not a member, or has
+// another address than the member of its name. It tells whether the message is handled.
 //
 // Usually the news is only late: a host that joins requests records before the other
-// end of the join has stored it. Only such requests are handled. Otherwise two hosts
+// end has stored the join. Only such requests are handled. Otherwise two hosts
 // of one name would outbid each other's versions for ever.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
 	d.unknownSenders++

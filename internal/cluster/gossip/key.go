@@ -24,11 +24,11 @@ func (Key) String() string { return "(secret)" }
 // GoString hides the key from %#v.
 func (k Key) GoString() string { return k.String() }
 
-// ParseKeys reads a key file: 32 bytes in base64 or hexadecimal on a line; empty
-// lines and lines that start with # do not count. The first key encrypts, all
-// decrypt. So a key is changed without a gap by giving every host the new one
-// on the second line, then moving it to the first everywhere, then dropping the
-// old one. Errors name the line, never what is in it.
+// ParseKeys reads a key file. A line has 32 bytes in base64 or hexadecimal; empty
+// lines and lines that start with # are ignored. The first key encrypts, and all
+// decrypt. So a key can be changed without an interruption: give every host the new
+// one on the second line, then move it to the first everywhere, then drop the old
+// one. Errors name the line, never its content.
 func ParseKeys(data []byte) ([]Key, error) {
 	var keys []Key
 	number := 0

@@ -23,9 +23,9 @@ const (
 	maxJoinsAtOnce = 8 // any host of the other half is enough
 )
 
-// rejoinLoop joins seeds, hosts that were members, and senders that take themselves
-// for members, while they are not members. memberlist alone would not: it drops a
-// dead host for good after half a minute.
+// rejoinLoop joins hosts that are not members: seeds, former members, and senders that
+// take themselves for members. memberlist alone would not: it drops a dead host for good
+// after half a minute.
 func (p *Plane) rejoinLoop(ctx context.Context) {
 	backoff := minRejoinBackoff
 	for ctx.Err() == nil {

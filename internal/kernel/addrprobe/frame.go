@@ -26,8 +26,8 @@ func etherHeader(dst, src kernel.MAC, typ uint16) []byte {
 	return binary.BigEndian.AppendUint16(append(dst[:], src[:]...), typ)
 }
 
-// probeFrames are the frames that ask for an address: one without a sender's address, so
-// that nobody's cache learns from it, and one with it, if there is one.
+// probeFrames returns the frames that ask for an address. The first has no sender's address,
+// so nobody's cache learns from it. If the sender has an address, a second frame has it.
 func probeFrames(from kernel.ProbeSender, target netip.Addr) [][]byte {
 	frame, none := arpRequestFrame, netip.IPv4Unspecified()
 	if target.Is6() {
@@ -89,9 +89,10 @@ func icmp6Checksum(src, dst [16]byte, body []byte) uint16 {
 	return ^uint16(sum)
 }
 
-// parseAnswer reads who has an address, or is about to use it, from a frame: the sender of an ARP
-// message or the target of a probe (RFC 5227, section 2.1.1), who advertises one
-// or looks for its duplicate at the same time (RFC 4862, section 5.4.3).
+// parseAnswer reads from a frame who has an address, or is about to use it. In ARP that is the
+// sender of a message, or of a probe for the address (RFC 5227, section 2.1.1). In IPv6 it is
+// whoever advertises the address, or looks for its duplicate at the same time (RFC 4862,
+// section 5.4.3).
 func parseAnswer(b []byte) (h kernel.ProbeAnswer, ok bool) {
 	if len(b) < etherLen {
 		return h, false

@@ -24,13 +24,13 @@ type LoadTable struct {
 	Members
 }
 
-// ChangeTable changes what the table has, in one transaction. What is to be deleted must be there.
+// ChangeTable changes the table's elements and rules in one transaction. Those to delete must exist.
 type ChangeTable struct {
 	Device      string
 	Add, Delete Members
 }
 
-// EvictFromTable has packets for a MAC, and from a port with it, go by the bridge.
+// EvictFromTable sends packets for a MAC, and from a port with it, through the bridge.
 type EvictFromTable struct {
 	Device string
 	MAC    kernel.MAC
@@ -45,13 +45,13 @@ type LoadFilters struct {
 	Ports  []kernel.FastPathPort
 }
 
-// AddFilters has packets for a port's MAC go to the port. A port that is not there gets none.
+// AddFilters redirects packets for a port's MAC to the port. A port that does not exist gets no filters.
 type AddFilters struct {
 	Device string
 	Port   kernel.FastPathPort
 }
 
-// DeleteFilters has packets for a MAC go by the bridge.
+// DeleteFilters sends packets for a MAC through the bridge.
 type DeleteFilters struct {
 	Device string
 	MAC    kernel.MAC

@@ -11,10 +11,10 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// What comes for containers is redirected by filters of tc (cls_u32 with act_mirred) on the VXLAN device's ingress. Each
+// Packets for containers are redirected by tc filters (cls_u32 with act_mirred) on the VXLAN device's ingress. Each
 // container has one for IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet,
-// so that a packet is compared with few. Its number derives from the MAC, so that it can be deleted without a list.
-// Filters of other programs on the device stay, and come first if they have no priority of their own.
+// so a packet is compared with few. Its number derives from the MAC, so it can be deleted without a list. Filters of other
+// programs on the device stay, and come first if they have no priority of their own.
 
 // Of linux/rtnetlink.h, pkt_cls.h and tc_act/tc_mirred.h, which package unix lacks.
 const (
@@ -57,8 +57,8 @@ type filterSlot struct {
 	l4     uint8 // the transport protocol, 0 for any
 }
 
-// filterSlots returns the numbers of a MAC's filters: the table, eight bits for the bucket, which is the last octet, and
-// twelve bits that derive from the octets before it, where zero is not allowed. MACs of one subnet collide from 2,047 times
+// filterSlots returns the numbers of a MAC's filters. A number has the table, eight bits for the bucket, which is the last
+// octet, and twelve bits that derive from the octets before it and are not zero. MACs of one subnet collide from 2,047 times
 // 256 addresses on. Of two that collide the second gets no filters, and its packets pass the bridge. When it leaves, the
 // filters of the first go too, until the agent sets them again.
 func filterSlots(m kernel.MAC) [3]filterSlot {
@@ -248,7 +248,7 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 	return errors.Join(errs...)
 }
 
-// addFilterTables adds what filters hang on: the qdisc, their tables, and the filters that lead to those.
+// addFilterTables adds what filters need: the qdisc, their tables, and the filters that lead to those.
 func (ns Namespace) addFilterTables(index uint32) error {
 	qdisc := tcMessage(index, clsactParent, clsactHandle, 0)
 	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, netlink.TextAttr(tcaKind, "clsact"))
@@ -298,8 +298,8 @@ func (ns Namespace) addFilters(c AddFilters) error {
 	return ns.addFiltersAt(uint32(index), c.Port)
 }
 
-// addFiltersAt adds a port's filters. A container's veth goes with the container, before its teardown; so a port that is
-// not there has none.
+// addFiltersAt adds a port's filters. A container's veth goes with the container, before its teardown. So a port may be
+// missing, and then gets none.
 func (ns Namespace) addFiltersAt(device uint32, p kernel.FastPathPort) error {
 	target, err := ns.Links.Index(p.Name)
 	if errors.Is(err, kernel.ErrNotFound) {

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// containersChain is for what comes from any port.
+	// containersChain is for packets from any port.
 	containersChain = "containers"
-	// portChainPrefix begins the name of the chain for what comes from one port.
+	// portChainPrefix begins the name of the chain for packets from one port.
 	portChainPrefix = "port-"
 	// jumpComment is that of the one rule of a port's chain.
 	jumpComment = "from a container"
@@ -30,7 +30,8 @@ var remoteMACs = kernel.Set{Family: kernel.FamilyNetdev, Name: "remote"}
 
 func tableName(device string) string { return kernel.FirewallTable + "-" + device }
 
-// portChainName has the MAC: a port's name may have what nft cannot read, and another network's port may get it.
+// portChainName contains the MAC. A port's name may have characters that nft cannot read, and another network's port may
+// get the same name.
 func portChainName(mac kernel.MAC) string { return fmt.Sprintf("%s%x", portChainPrefix, mac[:]) }
 
 // portChainMAC returns the MAC in the name of a port's chain.
@@ -45,10 +46,10 @@ func portChainMAC(chain string) (m kernel.MAC, ok bool) {
 
 // outboundTable is the table of the network of a VXLAN device, without ports.
 //
-// It passes on only what the bridge table accepts anyway: IPv4, and IPv6 but ICMPv6.
-// A packet for any other MAC goes on to the bridge. The device's index is in rules and in
-// the table's comment: a device that is recreated has another, and the rules would
-// drop what they pass to the old one.
+// It redirects only what the bridge table accepts anyway: IPv4, and IPv6 other than ICMPv6.
+// A packet for any other MAC goes on to the bridge. The device's index is in the rules and in
+// the table's comment. A recreated device has another index, and rules with the old one would
+// drop packets.
 func outboundTable(device string, index int) nft.Table {
 	forward := nft.ForwardTo(uint32(index))
 	return nft.Table{
@@ -196,7 +197,7 @@ func remoteElements(macs []kernel.MAC) (elements []kernel.Element) {
 	return elements
 }
 
-// evictFromTable looks first, as the kernel refuses to delete what is not there.
+// evictFromTable looks first, since the kernel refuses to delete what does not exist.
 func evictFromTable(conn *nft.Conn, c EvictFromTable) error {
 	t := outboundTable(c.Device, 0)
 	tx := nft.NewTransaction()
@@ -228,8 +229,8 @@ func deleteTable(conn *nft.Conn, c DeleteTable) error {
 	return commit(conn, tx)
 }
 
-// commit tells a kernel that lacks what is needed from a
-// device that is gone. Both are ENOENT, but adding a rule names no device.
+// commit tells a kernel that lacks a feature from a device that has gone. Both are ENOENT, but
+// adding a rule names no device.
 func commit(conn *nft.Conn, tx *nft.Transaction) error {
 	refused, err := conn.Commit(tx)
 	switch missing := errors.Is(err, unix.ENOENT); {

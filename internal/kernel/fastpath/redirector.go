@@ -9,14 +9,14 @@ import (
 
 // Path is a way to pass packets on without the bridge.
 type Path interface {
-	// Set makes the fast path what is wanted, and removes one that leads nowhere. Bridge, VXLAN device and its forwarding
-	// tables must be as they should be. The error is kernel.ErrNoFastPath where the kernel cannot do it.
+	// Set makes the fast path what is wanted, and removes one that leads nowhere. The bridge, the VXLAN device and its
+	// forwarding tables must be right already. The error is kernel.ErrNoFastPath if the kernel cannot do it.
 	Set(want kernel.FastPath) error
-	// Evict has packets for a MAC, and from the port with it, go by the bridge again.
+	// Evict sends packets for a MAC, and from the port with it, through the bridge again.
 	Evict(device string, mac kernel.MAC) error
 	// EvictPort is Evict for a port that stays: the bridge forgets that the MAC is there.
 	EvictPort(device string, port kernel.FastPathPort) error
-	// Remove removes what would outlive a VXLAN device that is about to go or has gone.
+	// Remove removes what would outlive a VXLAN device that is being deleted or was deleted.
 	Remove(device string) error
 }
 
@@ -26,7 +26,7 @@ type Redirector struct{ kernel Kernel }
 // New returns the Path of a namespace.
 func New(k Kernel) Redirector { return Redirector{k} }
 
-// attempts is how often a fast path is set whose devices go meanwhile: the next time they are seen to be gone.
+// attempts is how often Set tries while devices are deleted at the same time. The next attempt sees that they are gone.
 const attempts = 3
 
 // Set implements Path.
@@ -88,7 +88,7 @@ func (r Redirector) setStaticEntries(want kernel.FastPath) error {
 	return errors.Join(errs...)
 }
 
-// setOutbound sets the table for what containers send.
+// setOutbound sets the table for packets from containers.
 func (r Redirector) setOutbound(want kernel.FastPath) error {
 	have, err := r.kernel.Outbound(want.Device)
 	if err != nil {
@@ -114,7 +114,7 @@ func hasMAC(ports []kernel.FastPathPort, m kernel.MAC) bool {
 	return slices.ContainsFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
 }
 
-// setInbound sets the filters for what comes for containers.
+// setInbound sets the filters for packets for containers.
 func (r Redirector) setInbound(want kernel.FastPath) error {
 	have, err := r.kernel.Inbound(want.Device)
 	if err != nil {
@@ -131,7 +131,7 @@ func (r Redirector) setInbound(want kernel.FastPath) error {
 	return errors.Join(errs...)
 }
 
-// removeInbound deletes the filters of ports, and has the bridge forget their MACs.
+// removeInbound deletes the filters of ports, and makes the bridge forget their MACs.
 func (r Redirector) removeInbound(device string, ports []kernel.FastPathPort) error {
 	var errs []error
 	for _, p := range ports {
@@ -179,8 +179,8 @@ func (r Redirector) EvictPort(device string, port kernel.FastPathPort) error {
 		r.kernel.Apply(kernel.DelStatic{Name: port.Name, MAC: port.MAC}))
 }
 
-// difference returns what is to be added, in the order of want, and what is to be deleted, in the order of have. A dump
-// may have an entry twice.
+// difference returns what to add, in the order of want, and what to delete, in the order of have. A dump may have an entry
+// twice.
 func difference[E comparable](want, have []E) (add, del []E) {
 	extra := make(map[E]bool, len(have))
 	for _, e := range have {

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// currentThreadNamespace is the namespace of the thread that opens it, which need not be that of
-// the process (proc(5); /proc/self would be the main thread's).
+// currentThreadNamespace is the namespace of the thread that opens it. It may differ from that of
+// the process: /proc/self would be the main thread's (proc(5)).
 const currentThreadNamespace = "/proc/thread-self/ns/net"
 
 // Do runs fn in the network namespace at path and returns fn's error. Sockets
 // that fn opens stay in that namespace after Do returns.
 //
 // fn runs in a goroutine of its own, on a thread that no other goroutine uses
-// meanwhile; goroutines that fn starts do not run in the namespace. A panic in fn
+// meanwhile. Goroutines that fn starts do not run in the namespace. A panic in fn
 // goes on in the caller, and so does runtime.Goexit (t.Fatal). Errors of the path
 // itself are those of Open.
 func Do(path string, fn func() error) error {
@@ -75,9 +75,9 @@ func (c *functionCall) run(ns *os.File, fn func() error) {
 	c.returned = true
 }
 
-// switchBack switches the thread back. Where that fails the thread stays locked, so
-// that the runtime ends it along with the goroutine (runtime.LockOSThread) and
-// never runs another one in a foreign namespace.
+// switchBack switches the thread back. If that fails, the thread stays locked. The runtime
+// then ends it along with the goroutine (runtime.LockOSThread), and never runs another
+// goroutine in a foreign namespace.
 func switchBack(back *os.File) {
 	if unix.Setns(int(back.Fd()), unix.CLONE_NEWNET) == nil {
 		runtime.UnlockOSThread()

@@ -73,7 +73,7 @@ func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err 
 // kernel.ErrNoFastPath where the kernel cannot do it.
 func (ns *Stack) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
 
-// EvictFastPath has packets for a MAC, and from the port with it, go by the bridge again.
+// EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
 	return ns.fastPath().Evict(device, mac)
 }

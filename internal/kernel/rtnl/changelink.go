@@ -167,8 +167,8 @@ func (c linkWriter) addAltName(name, alt string) error {
 	return err
 }
 
-// deleteLink is slow: the kernel answers only when every RCU callback queued so
-// far has run (rcu_barrier in netdev_run_todo, net/core/dev.c), which took 15 to
+// deleteLink is slow. The kernel answers only when every RCU callback queued so
+// far has run (rcu_barrier in netdev_run_todo, net/core/dev.c). That took 15 to
 // 40 ms on Linux 6.18.
 func (c linkWriter) deleteLink(name string) error {
 	if name == "" { // with index 0 and no name the kernel would delete a group
@@ -193,8 +193,8 @@ func (c linkWriter) deleteLinks(names []string) error {
 // deleteGroup puts links into a group and deletes the group, in one system call. A process that is killed
 // leaves either all links or none, and none in the group.
 //
-// Groups are of this namespace, and nobody assigns their numbers. So each call draws one out of 2^30. To check
-// first that no link has it would take a list of all links, which with many containers costs more than the group saves.
+// Groups belong to this namespace, and nobody assigns their numbers. So each call draws one out of 2^30. Checking that no
+// link has it would take a list of all links. With many containers that costs more than the group saves.
 func (c linkWriter) deleteGroup(names []string) error {
 	group := netlink.Uint32Attr(unix.IFLA_GROUP, 1<<30|rand.Uint32N(1<<30))
 	var batch netlink.Batch

@@ -13,12 +13,12 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// An entry of a forwarding table is a struct ndmsg with attributes (linux/neighbour.h), whether the table is the FDB of a
-// VXLAN device, the FDB of a bridge, or the neighbours of a link. All are changed by batches, if only of one.
+// An entry of a forwarding table is a struct ndmsg with attributes (linux/neighbour.h). That is so for the FDB of a VXLAN
+// device, the FDB of a bridge, and the neighbours of a link. All are changed in batches, even if only of one entry.
 
 const (
-	// fdbState is that of an entry of a VXLAN device which neither ages nor is altered by what is learned, as `bridge
-	// fdb` sets it.
+	// fdbState is the state of a VXLAN device's entry that neither ages nor is changed by learning, as `bridge fdb`
+	// sets it.
 	fdbState = unix.NUD_PERMANENT | unix.NUD_NOARP
 
 	sticky = 1 << 6 // NTF_STICKY, since Linux 4.20
@@ -34,16 +34,15 @@ const (
 	// adds around it; the kernel doubles this number.
 	receiveBuffer = 1 << 20
 
-	// errorsNamed is how many entries that failed an error names. Mostly all fail
-	// for one reason, such as a device that is gone or an FDB that is full.
+	// errorsNamed is how many failed entries an error names. Usually all fail for
+	// one reason, such as a device that is gone or an FDB that is full.
 	errorsNamed = 10
 )
 
 // ChangeForwardingTables makes the changes in batches: 30,000 entries one by one would take
 // three times as long. Its error names the first of the entries that failed.
 //
-// It is not one of Apply's changes, so that a program which makes none of these is
-// not linked with them.
+// It is not one of Apply's changes. So a program that does not call it does not link it.
 func (c forwarding) ChangeForwardingTables(ch kernel.ForwardingChanges) error {
 	fail := func(err error) error {
 		return fmt.Errorf("change forwarding tables of %s: %w", strings.TrimPrefix(ch.Bridge+" and "+ch.Device, " and "), err)
@@ -129,7 +128,7 @@ func (e *entryChanger) add(change kernel.Change) error {
 	return e.flush()
 }
 
-// flush has the kernel make the changes that were added.
+// flush makes the changes that were added.
 func (e *entryChanger) flush() error {
 	if e.batch.Len() == 0 {
 		return nil

@@ -1,2 +1,2 @@
-// Package watch reports that somebody may have taken away what this project has in the kernel.
+// Package watch reports that something this project made may be missing from the kernel.
 package watch

@@ -24,11 +24,11 @@ const (
 )
 
 // StreamTimeout bounds connecting and each transfer. A megabyte passes a slow LAN
-// in that time. It is no longer, as a host that vanished blocks whoever sends to it.
+// in that time. It is not longer, since a host that vanished blocks its senders.
 const StreamTimeout = 5 * time.Second
 
-// Transport filters what comes from another transport. memberlist checks a sender's
-// address only for some messages, reads up to 20 MB before it knows whether the key
+// Transport filters the messages of another transport. memberlist checks a sender's
+// address only for some messages. It reads up to 20 MB before it knows whether the key
 // is right, and sends without a deadline. This transport adds what it lacks.
 type Transport struct {
 	memberlist.NodeAwareTransport

@@ -141,7 +141,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	names := dns.New(log)
 	defer names.Close()
 	a := &agent.Agent{
-		Host: host, Config: c, Names: names, Watch: watch.Changes, Resolvers: hostResolvers,
+		Host: host, Config: c, Names: names, Watch: watch.Changes, ResolvConf: "/etc/resolv.conf",
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{
@@ -154,13 +154,4 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	notifySystemd("READY=1")
 	defer notifySystemd("STOPPING=1")
 	return a.Run(ctx, l)
-}
-
-// hostResolvers returns the host's name servers, none if the file cannot be read.
-func hostResolvers() []netip.AddrPort {
-	data, err := os.ReadFile("/etc/resolv.conf")
-	if err != nil {
-		return nil
-	}
-	return dns.ParseResolvConf(string(data))
 }

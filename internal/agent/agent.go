@@ -38,8 +38,8 @@ type Agent struct {
 	NewCluster func(netip.Addr) (Cluster, error)
 	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
-	// Resolvers reads the host's name servers.
-	Resolvers func() []netip.AddrPort
+	// ResolvConf is the file with the host's name servers.
+	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
 	StayWhenIdle bool
 	Version      string
@@ -48,6 +48,7 @@ type Agent struct {
 	requests  *requestBroker
 	clusters  *clusterSet
 	claims    *addrclaim.Claims
+	upstreams *upstreamSource
 	dns       *dnsFeed
 	announcer *announcer
 	peers     *peerTracker
@@ -90,7 +91,7 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
-	return a.runLoop(ctx, events{store, kernel, served})
+	return a.runLoop(ctx, events{store, kernel, a.upstreams.Watch(ctx), served})
 }
 
 // prepareParts makes the parts of an agent that has not run yet.
@@ -98,6 +99,7 @@ func (a *Agent) prepareParts() {
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
 	a.claims = new(addrclaim.Claims)
+	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
@@ -107,9 +109,10 @@ func (a *Agent) prepareParts() {
 
 // events are what the loop waits for, besides requests and timers.
 type events struct {
-	store  <-chan struct{} // the store may have changed
-	kernel <-chan struct{} // something may have been deleted from the kernel
-	served <-chan error    // the API's server has ended
+	store     <-chan struct{} // the store may have changed
+	kernel    <-chan struct{} // something may have been deleted from the kernel
+	upstreams <-chan struct{} // name servers may have changed
+	served    <-chan error    // the API's server has ended
 }
 
 // runLoop runs turns until the agent is to end.
@@ -131,6 +134,9 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			continue
 		case <-on.kernel:
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
+			continue
+		case <-on.upstreams:
+			turns.Within(scopePublish, newsDebounce)
 			continue
 		case <-a.requests.soon:
 			turns.Within(scopePublish, announceDelay)
@@ -220,14 +226,6 @@ func (a *Agent) leaveIfEmpty() bool {
 	defer cancel()
 	a.clusters.LeaveAll(ctx)
 	return true
-}
-
-// upstreams are the name servers for names that are no container's.
-func (a *Agent) upstreams() []netip.AddrPort {
-	if len(a.Config.Upstreams) > 0 {
-		return a.Config.Upstreams
-	}
-	return a.Resolvers()
 }
 
 // toMembership is a network as packages membership and addrclaim see it.

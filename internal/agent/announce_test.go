@@ -2,7 +2,7 @@ package agent
 
 import (
 	"errors"
-	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,7 +54,12 @@ func TestTurnUnderWayKeepsRecordOfNewContainer(t *testing.T) {
 // slowTurnUnderWay makes turns take 0.1 s from now on, between reading the store and setting
 // the zones, and waits until one is there.
 func (r *rig) slowTurnUnderWay() {
-	r.Resolvers = func() []netip.AddrPort { time.Sleep(100 * time.Millisecond); return nil }
+	r.upstreams.readFile = func(path string) ([]byte, error) {
+		if path == r.ResolvConf {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return os.ReadFile(path)
+	}
 	r.storeChanged()
 	sleep(storeDebounce + time.Millisecond)
 }

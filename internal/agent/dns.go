@@ -3,8 +3,8 @@ package agent
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 
@@ -12,12 +12,9 @@ import (
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/store"
 )
-
-// fallbackDNSPort is where names are answered if port 53 is taken. Nothing known uses it: IANA
-// has no service there for UDP or TCP that Linux hosts run.
-const fallbackDNSPort = 1053
 
 // NameServer answers containers' names.
 type NameServer interface {
@@ -33,7 +30,7 @@ type NameServer interface {
 type dnsFeed struct {
 	server     NameServer
 	host       *hoststate.Host
-	upstreams  func() []netip.AddrPort
+	upstreams  *upstreamSource
 	snapshotOf func(membership.Network) cluster.Snapshot
 	log        *slog.Logger
 
@@ -91,27 +88,74 @@ func (f *dnsFeed) EndTurn(networks []hoststate.Network, err error) {
 	}
 }
 
-// UpdateZones sets the zones of all networks. Where another program has port 53, such as a name
-// server on all of the host's addresses, the server has fallen back to a port of its own for
-// each address. The network then moves to a port that stays, to which 53 can be redirected.
+// UpdateZones sets the zones of all networks. A network whose port is taken, by a container that
+// publishes it or by another program, gets the next one.
 func (f *dnsFeed) UpdateZones(networks []hoststate.Network) error {
-	err := f.setZones(networks)
-	moved := false
+	f.upstreams.UseCurrentServers(networks)
+	err, moved := f.setZones(networks), false
+	for f.movePorts(networks) {
+		moved, err = true, f.setZones(networks)
+	}
+	if moved {
+		err = errors.Join(err, f.redirectQueries(networks))
+	}
+	return errors.Join(err, f.checkPorts(networks))
+}
+
+// movePorts gives the networks whose port is taken the next one. It tells whether there are any.
+func (f *dnsFeed) movePorts(networks []hoststate.Network) (moved bool) {
+	isTaken := f.isTaken()
 	for i, n := range networks {
-		if n.HasNames() && n.DNSPort == 0 && f.lostPort53(n) {
-			f.log.Warn("port 53 is taken; answering names on another", "network", n.Name, "port", fallbackDNSPort)
-			networks[i].DNSPort, moved = fallbackDNSPort, true
+		if !n.HasNames() || !isTaken(n) {
+			continue
+		}
+		if next, ok := nextResolverPort(n.DNSPort); ok {
+			f.log.Warn("the port for names is taken; answering on another", "network", n.Name, "taken", n.DNSPort, "port", next)
+			networks[i].DNSPort, moved = next, true
 		}
 	}
-	if !moved {
-		return err
+	return moved
+}
+
+// checkPorts returns an error for each network that found no free port.
+func (f *dnsFeed) checkPorts(networks []hoststate.Network) error {
+	isTaken := f.isTaken()
+	var errs []error
+	for _, n := range networks {
+		if n.HasNames() && isTaken(n) {
+			errs = append(errs, hoststate.NetworkError{NetworkID: n.ID, Err: fmt.Errorf(
+				"answer names of network %s: ports %d to %d are taken; `ss -lntup` shows by whom; dns_bind_port in containers.conf chooses another",
+				n.Name, network.FirstResolverPort, network.LastResolverPort)})
+		}
 	}
-	return errors.Join(f.redirectPort53(networks), f.setZones(networks))
+	return errors.Join(errs...)
+}
+
+// nextResolverPort returns the port to try after one that is taken.
+func nextResolverPort(taken uint16) (uint16, bool) {
+	switch {
+	case taken < network.FirstResolverPort || taken > network.LastResolverPort:
+		return network.FirstResolverPort, true // the administrator's choice is taken
+	case taken < network.LastResolverPort:
+		return taken + 1, true
+	}
+	return 0, false
+}
+
+// isTaken returns what tells whether the server had to listen on another port than a network's.
+func (f *dnsFeed) isTaken() func(hoststate.Network) bool {
+	listening := f.server.Listening()
+	return func(n hoststate.Network) bool {
+		return slices.ContainsFunc(listening, func(l dns.Listening) bool { return l.Network == n.Name && l.Port != n.DNSPort })
+	}
 }
 
 // setZones sets the name server. Its errors say which networks' names are not answered.
 func (f *dnsFeed) setZones(networks []hoststate.Network) error {
-	zones := membership.Zones(allToMembership(networks), f.snapshotOf, f.upstreams())
+	zones := membership.Zones(allToMembership(networks), f.snapshotOf, f.upstreams.HostServers())
+	for i := range zones {
+		zones[i].Elsewhere = f.upstreams.ServersElsewhere
+	}
 	f.mu.Lock()
 	err := f.server.Set(f.withAddedLocked(zones, networks))
 	f.mu.Unlock()
@@ -146,29 +190,25 @@ func (f *dnsFeed) withAddedLocked(zones []dns.Zone, networks []hoststate.Network
 	return zones
 }
 
-// lostPort53 tells whether the server listens on another port than 53 for the network.
-func (f *dnsFeed) lostPort53(n hoststate.Network) bool {
-	return slices.ContainsFunc(f.server.Listening(), func(l dns.Listening) bool {
-		return l.Network == n.Name && l.Port != dns.Port
-	})
-}
-
-// redirectPort53 records the fallback port of the networks that have it, and makes the firewall
-// redirect port 53 to it.
-func (f *dnsFeed) redirectPort53(networks []hoststate.Network) error {
+// redirectQueries records the ports of the networks, and makes the firewall redirect port 53 to
+// them.
+func (f *dnsFeed) redirectQueries(networks []hoststate.Network) error {
 	s, err := f.host.Begin()
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, n := range networks {
-		if n.DNSPort == fallbackDNSPort {
-			errs = append(errs, s.SetDNSPort(n, fallbackDNSPort))
-		}
-	}
 	// Read again, since the store may have changed.
 	now, err := s.Networks()
-	errs = append(errs, err, s.Reconcile(now, hoststate.ScopeFull))
+	errs := []error{err}
+	for i, n := range now {
+		for _, served := range networks {
+			if served.ID == n.ID && served.DNSPort != n.DNSPort {
+				now[i].DNSPort = served.DNSPort
+				errs = append(errs, s.SetDNSPort(n, served.DNSPort))
+			}
+		}
+	}
+	errs = append(errs, s.Reconcile(now, hoststate.ScopeFull))
 	return errors.Join(append(errs, s.Close())...)
 }
 

@@ -23,6 +23,7 @@ type fakeNameServer struct {
 	zones   []dns.Zone
 	began   time.Time
 	setTime time.Duration // how long Set takes
+	taken   []uint16      // ports of other programs
 	stale   bool          // the bridges that it served are gone
 }
 
@@ -46,7 +47,29 @@ func (n *fakeNameServer) AddRecord(network string, e dns.Record) bool {
 	return false
 }
 
-func (n *fakeNameServer) Listening() []dns.Listening { return nil }
+// Listening says that each zone is served on its port, or on any other if that is taken.
+func (n *fakeNameServer) Listening() []dns.Listening {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []dns.Listening
+	for _, z := range n.zones {
+		for _, addr := range z.Addrs {
+			l := dns.Listening{Network: z.Network, Device: z.Device, Addr: addr, Port: z.Port}
+			if slices.Contains(n.taken, z.Port) {
+				l.Port = 40000
+			}
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// take makes ports be another program's.
+func (n *fakeNameServer) take(ports ...uint16) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.taken = append(n.taken, ports...)
+}
 
 // turns returns when the name server was set since turns was called last: once a turn.
 func (n *fakeNameServer) turns() []time.Duration {

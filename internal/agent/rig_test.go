@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -42,11 +43,12 @@ type rig struct {
 	prepareCluster func(*fakeCluster)
 	// mu is held by the loop and the plugin in turn. The store's lock keeps them apart, but
 	// the race detector does not see that.
-	mu           sync.Mutex
-	storeEvents  chan struct{}
-	kernelEvents chan struct{}
-	ended        chan error
-	stop         context.CancelFunc
+	mu             sync.Mutex
+	storeEvents    chan struct{}
+	kernelEvents   chan struct{}
+	upstreamEvents chan struct{}
+	ended          chan error
+	stop           context.CancelFunc
 }
 
 // withAgent runs a test in virtual time, with an agent that was not started yet.
@@ -59,7 +61,7 @@ func newRig(t testing.TB) *rig {
 	r := &rig{
 		t: t, kernel: fakekernel.New("/ns/1", "/ns/2", "/ns/3"), names: &fakeNameServer{began: time.Now()},
 		planes: make(map[netip.Addr]*fakeCluster), log: new(bytes.Buffer),
-		storeEvents: make(chan struct{}, 1), kernelEvents: make(chan struct{}, 1), ended: make(chan error, 1),
+		storeEvents: make(chan struct{}, 1), kernelEvents: make(chan struct{}, 1), upstreamEvents: make(chan struct{}, 1), ended: make(chan error, 1),
 	}
 	r.kernel.HostNamespace().Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}}})
 	c, err := config.Parse("")
@@ -73,8 +75,8 @@ func newRig(t testing.TB) *rig {
 			Zones: noFirewalld{}, Warn: func(message string) { t.Error(message) },
 		},
 		Config: c, Names: r.names, NewCluster: r.newCluster,
-		Resolvers: func() []netip.AddrPort { return nil },
-		Version:   "test", Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"),
+		Version:    "test", Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	r.plugin = &plugin.Plugin{Host: r.Agent.Host, Agent: pluginSide{}}
 	return r
@@ -116,7 +118,7 @@ func (r *rig) start() {
 	r.stop = cancel
 	r.names.began = time.Now()
 	go func() {
-		err := r.runLoop(ctx, events{r.storeEvents, r.kernelEvents, make(chan error)})
+		err := r.runLoop(ctx, events{r.storeEvents, r.kernelEvents, r.upstreamEvents, make(chan error)})
 		cancel()
 		r.clusters.wg.Wait()
 		r.ended <- err

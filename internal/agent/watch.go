@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,19 +14,32 @@ import (
 const storeEvents = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_DELETE_SELF
 
 // watchStore sends, until ctx is done, whenever something below the store's directory may have
-// changed. To a slow reader many changes are one event.
+// changed.
 func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 	networks := filepath.Join(dir, "networks")
 	if err := os.MkdirAll(networks, 0o700); err != nil {
 		return nil, err
 	}
+	return watchPaths(ctx, storeEvents, func() ([]string, error) {
+		dirs, err := filepath.Glob(filepath.Join(networks, "*"))
+		if err != nil {
+			return nil, err
+		}
+		more, err := filepath.Glob(filepath.Join(networks, "*", "endpoints"))
+		return append(append([]string{networks}, dirs...), more...), err
+	})
+}
+
+// watchPaths sends, until ctx is done, whenever something may have happened to the paths that
+// list returns. To a slow reader many events are one.
+func watchPaths(ctx context.Context, events uint32, list func() ([]string, error)) (<-chan struct{}, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
 	// As an os.File, the runtime's poller waits for it, and Close ends a read.
 	f := os.NewFile(uintptr(fd), "inotify")
-	w := storeWatch{fd, networks}
+	w := pathWatch{fd, events, list}
 	if err := w.addWatches(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -37,8 +51,8 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 			if _, err := f.Read(buf); err != nil {
 				return // closed
 			}
-			// The events are not parsed. A new directory must be watched too; the turn that follows
-			// finds what came into it before.
+			// The events are not parsed. A new directory must be watched too; whoever reads it
+			// after that finds what came into it before.
 			_ = w.addWatches()
 			select {
 			case changes <- struct{}{}:
@@ -49,26 +63,26 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 	return changes, nil
 }
 
-type storeWatch struct {
-	fd       int
-	networks string
+type pathWatch struct {
+	fd     int
+	events uint32
+	list   func() ([]string, error)
 }
 
-// addWatches watches the directory and those in it. Watching one again changes nothing.
-func (w storeWatch) addWatches() error {
-	dirs, err := filepath.Glob(filepath.Join(w.networks, "*"))
-	if err != nil {
-		return err
-	}
-	more, err := filepath.Glob(filepath.Join(w.networks, "*", "endpoints"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range append(append([]string{w.networks}, dirs...), more...) {
-		_, err := unix.InotifyAddWatch(w.fd, dir, storeEvents|unix.IN_ONLYDIR)
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
-			return os.NewSyscallError("inotify_add_watch", err)
+// addWatches watches the paths, and those that appeared meanwhile. Watching one again changes
+// nothing.
+func (w pathWatch) addWatches() error {
+	for watched := []string(nil); ; {
+		paths, err := w.list()
+		if err != nil || slices.Equal(paths, watched) {
+			return err
 		}
+		for _, path := range paths {
+			_, err := unix.InotifyAddWatch(w.fd, path, w.events)
+			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+				return os.NewSyscallError("inotify_add_watch", err)
+			}
+		}
+		watched = paths
 	}
-	return nil
 }

@@ -34,6 +34,7 @@ type Client struct {
 	Socket  string
 	Log     string               // the output of an agent that is started without systemd
 	Binary  string               // path of vxland; "": the places where it is installed
+	Lock    string               // file that a running agent holds a lock on
 	Systemd bool                 // systemd runs on this host
 	Warn    func(message string) // shows the user a warning of the agent's
 }
@@ -72,8 +73,14 @@ func (c Client) StoreChanged() {
 // whose answer takes longer than the agent's start gets extra time.
 func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {
 	deadline := time.Now().Add(startTimeout)
-	call := func() (Response, error) { return Call(c.Socket, r, deadline.Add(extra)) }
+	call := func() (Response, error) {
+		response, err := Call(c.Socket, r, deadline.Add(extra))
+		return response, c.explainTimeout(err, startTimeout+extra)
+	}
 	response, err := call()
+	if _, absent := errors.AsType[noAnswerError](err); absent {
+		return response, c.withLogHint(err)
+	}
 	if !errors.Is(err, ErrNotRunning) {
 		return response, err
 	}
@@ -100,10 +107,62 @@ func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {
 		case <-time.After(pollInterval):
 		}
 		if time.Now().After(deadline) {
-			return Response{}, c.withLogHint(fmt.Errorf("start vxland: it does not answer within %v", startTimeout))
+			return Response{}, c.withLogHint(noAnswerError(startTimeout))
 		}
 	}
 }
+
+// explainTimeout tells an agent that is slow from one that is absent, when no answer came in
+// time. Connections do not tell: systemd accepts them for an agent that it cannot start.
+func (c Client) explainTimeout(err error, waited time.Duration) error {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, unix.EAGAIN): // EAGAIN: too many callers wait
+		return err
+	case isLocked(c.Lock):
+		return SlowError{waited}
+	}
+	return noAnswerError(waited)
+}
+
+// isLocked tells whether a process holds a lock on the file.
+func isLocked(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// SlowError says that an agent runs, but did not answer in time.
+type SlowError struct{ waited time.Duration }
+
+// Error says what to expect.
+func (e SlowError) Error() string {
+	return fmt.Sprintf("vxland is slow: it runs, but did not answer within %v", e.waited)
+}
+
+// AgentRuns marks the error as one of a running agent.
+func (SlowError) AgentRuns() {}
+
+// noAnswerError says after how long an agent that was started has not answered.
+type noAnswerError time.Duration
+
+// Error says how long somebody waited.
+func (e noAnswerError) Error() string {
+	return fmt.Sprintf("start vxland: it does not answer within %v", time.Duration(e))
+}
+
+// NotInstalledError says that there is no agent to start.
+type NotInstalledError struct{ path string }
+
+// Error says where to install it.
+func (e NotInstalledError) Error() string {
+	return "it is not installed; install it at " + e.path
+}
+
+// NotInstalled marks the error.
+func (NotInstalledError) NotInstalled() {}
 
 // withLogHint adds where the agent's log is.
 func (c Client) withLogHint(err error) error {
@@ -171,7 +230,7 @@ func (c Client) findBinary() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("it is not installed; install it at %s", binaryPaths[0])
+	return "", NotInstalledError{binaryPaths[0]}
 }
 
 // errKilled says that a signal ended a process. The cause may lie outside the program, such as

@@ -133,3 +133,38 @@ func TestAgentKilledWhileStartingIsRestarted(t *testing.T) {
 		t.Errorf("log: %q, %v", log, err)
 	}
 }
+
+// An agent may be busy for longer than a container waits. It goes on to see to the networks, so
+// nobody may take it for one that is gone, or start another.
+func TestSlowAgentIsNotAnAbsentOne(t *testing.T) {
+	for what, locked := range map[string]bool{"an agent that is busy": true, "a socket of systemd's without an agent": false} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			c := Client{Socket: filepath.Join(dir, "s"), Log: filepath.Join(dir, "log"), Lock: filepath.Join(dir, LockFile), Binary: filepath.Join(dir, "vxland")}
+			l, err := Listen(c.Socket) // and nobody accepts
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			lock, err := os.Create(c.Lock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
+			if locked {
+				if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = c.EndpointAdded("7c7b", "c1")
+			_, runs := errors.AsType[interface {
+				error
+				AgentRuns()
+			}](err)
+			if err == nil || runs != locked || strings.Contains(err.Error(), "see ") == locked {
+				t.Errorf("got %v, which says that the agent runs: %v", err, runs)
+			}
+		})
+	}
+}

@@ -2,8 +2,12 @@ package agentapi
 
 import "net/netip"
 
-// SocketPath is where the agent listens.
-const SocketPath = "/run/vxlan/vxland.sock"
+const (
+	// SocketPath is where the agent listens.
+	SocketPath = "/run/vxlan/vxland.sock"
+	// LockFile is the name of the file, beside the store, that a running agent locks.
+	LockFile = "vxland.lock"
+)
 
 // Verb says what a request asks for.
 type Verb string
@@ -96,5 +100,5 @@ type AgentError struct{ text string }
 // Error says that the error is the agent's.
 func (f AgentError) Error() string { return "vxland: " + f.text }
 
-// Answered marks the error as an answer of a running agent.
-func (AgentError) Answered() {}
+// AgentRuns marks the error as one of a running agent.
+func (AgentError) AgentRuns() {}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -36,9 +37,9 @@ func answerQuery(views []*view, wire []byte, tcp bool) ([]byte, *query) {
 	case result == resultAbsent || result == resultUnforwardable:
 		return q.packToFit(q.negativeAnswer(dns.RcodeNameError)), nil
 	case len(v.upstreams) == 0:
-		return q.failWith(dns.RcodeServerFailure), nil // all of them are this server
+		return q.failWith(dns.RcodeServerFailure), nil // there are none, or all of them are this server
 	}
-	q.upstreams = v.upstreams
+	q.upstreams, q.deadline = v.upstreams, time.Now().Add(forwardTimeout)
 	return nil, q
 }
 
@@ -52,7 +53,7 @@ func lookupInViews(views []*view, name string) (*node, lookupResult, *view) {
 		if r == resultExists && !n.isEmpty() {
 			return n, r, v
 		}
-		if r < result {
+		if r < result || r == result && r == resultForward && len(source.upstreams) == 0 {
 			best, result, source = n, r, v
 		}
 	}

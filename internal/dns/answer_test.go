@@ -28,7 +28,7 @@ func testZone() Zone {
 
 func internalZone() Zone {
 	z := testZone()
-	z.Upstreams = nil
+	z.Upstreams, z.Internal = nil, true
 	return z
 }
 
@@ -323,6 +323,32 @@ func TestOwnResolverIsNoUpstream(t *testing.T) {
 	}
 	if got := formatAnswer(askView(t, v, question("example.com", dns.TypeA), false)); got != "SERVFAIL" {
 		t.Errorf("got %s; an upstream is meant to be there", got)
+	}
+}
+
+// "No such name" would be believed, and remembered, until long after the host has servers.
+func TestNameOutsideWithoutUpstreamIsServerFailure(t *testing.T) {
+	z := testZone()
+	z.Upstreams = nil
+	for name, want := range map[string]string{
+		"example.com": "SERVFAIL", "nobody": "SERVFAIL", "2.1.0.10.in-addr.arpa": "SERVFAIL",
+		"web": "NOERROR, A 10.0.0.2", "nobody.dns.podman": "NXDOMAIN, SOA of dns.podman.",
+	} {
+		if got := formatAnswer(askView(t, newView(z, nil), question(name, dns.TypeA), false)); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+	// Of several networks one that has an upstream counts.
+	wire, err := question("example.com", dns.TypeA).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, views := range [][]*view{
+		{newView(z, nil), newView(testZone(), nil)}, {newView(testZone(), nil), newView(z, nil)}, {newView(internalZone(), nil), newView(testZone(), nil)},
+	} {
+		if reply, q := answerQuery(views, wire, false); q == nil || len(q.upstreams) != 1 {
+			t.Errorf("got %x and %v, not a query to forward", reply, q)
+		}
 	}
 }
 

@@ -45,14 +45,22 @@ func (f *forwarder) forward(ctx context.Context, q *query, upstreams []netip.Add
 	if q.forwarded, err = q.upstreamQuery(); err != nil {
 		return q.failWith(dns.RcodeFormatError) // not known to happen
 	}
-	start, timeout := time.Now(), min(upstreamTimeout, forwardTimeout/time.Duration(len(upstreams)))
-	for range maxRounds {
+	timeout := min(upstreamTimeout, forwardTimeout/time.Duration(len(upstreams)))
+	for round := range maxRounds {
 		var refused []byte
 		for _, upstream := range f.orderUpstreams(upstreams) {
-			if ctx.Err() != nil || time.Since(start)+timeout > forwardTimeout {
+			// In the first round the last upstream gets what time the others left: a little
+			// less than timeout.
+			left := time.Until(q.deadline)
+			if ctx.Err() != nil || left <= 0 || round > 0 && left < timeout {
 				break
 			}
-			answer, err := f.tryUpstream(ctx, upstream, q, timeout)
+			answer, err := f.tryUpstream(ctx, upstream, q, min(timeout, left))
+			// Do not blame an upstream if the listener was closed, or if the query had waited so
+			// long that little time was left.
+			if ctx.Err() == nil && (err == nil || left > timeout/2) {
+				f.noteOutcome(upstream, err)
+			}
 			if err == nil && isConclusive(answer) {
 				return q.replaceDenial(answer)
 			}
@@ -83,18 +91,14 @@ func (f *forwarder) orderUpstreams(upstreams []netip.AddrPort) []netip.AddrPort 
 	return slices.Concat(first, last)
 }
 
-// tryUpstream asks one upstream, and remembers whether it answered.
+// tryUpstream asks one upstream.
 func (f *forwarder) tryUpstream(ctx context.Context, upstream netip.AddrPort, q *query, timeout time.Duration) ([]byte, error) {
-	timed, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := f.exchange(timed, upstream, q)
-	if ctx.Err() == nil { // else the listener was closed
-		f.noteOutcome(upstream, err)
-	}
-	return answer, err
+	return f.exchange(ctx, upstream, q)
 }
 
-// noteOutcome penalizes an upstream that did not answer. Only changes are logged, as
+// noteOutcome remembers whether an upstream answered. One that did not is penalized. Only changes are logged, as
 // containers may ask at any rate.
 func (f *forwarder) noteOutcome(upstream netip.AddrPort, err error) {
 	f.mu.Lock()

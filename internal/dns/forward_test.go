@@ -19,8 +19,9 @@ import (
 // fakeUpstreams stand in for upstreams and the network. Each is known by the last byte of
 // its address.
 type fakeUpstreams struct {
-	behave map[byte]func(*dns.Msg) [][]byte // nil messages: no answer; no entry: connection refused
-	tcp    bool
+	behave   map[byte]func(*dns.Msg) [][]byte // nil messages: no answer; no entry: connection refused
+	tcp      bool
+	dialTime time.Duration // which does not count for the upstream
 
 	mu    sync.Mutex
 	asked []byte
@@ -28,6 +29,7 @@ type fakeUpstreams struct {
 }
 
 func (f *fakeUpstreams) dial(_ context.Context, network, address string) (net.Conn, error) {
+	defer time.Sleep(f.dialTime)
 	which := netip.MustParseAddrPort(address).Addr().As4()[3]
 	f.mu.Lock()
 	f.asked = append(f.asked, which)
@@ -106,6 +108,7 @@ func (f *fakeUpstreams) forward(t *testing.T, fw *forwarder, m *dns.Msg, n int) 
 	}
 	q, _ := parseQuery(wire, f.tcp)
 	start := time.Now()
+	q.deadline = start.Add(forwardTimeout)
 	answer := fw.forward(t.Context(), q, upstreams)
 	return mustUnpack(t, answer), time.Since(start)
 }
@@ -267,6 +270,7 @@ func TestClosedListenerEndsForwarding(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		start := time.Now()
+		q.deadline = start.Add(forwardTimeout)
 		fw.forward(ctx, q, []netip.AddrPort{netip.MustParseAddrPort("198.18.0.1:53")})
 		if took := time.Since(start); took != time.Millisecond {
 			t.Errorf("took %v", took)
@@ -278,30 +282,119 @@ func TestClosedListenerEndsForwarding(t *testing.T) {
 }
 
 func TestLimiterCountsByClientNetworkAndHost(t *testing.T) {
-	l := newLimiter(limits{client: 2, network: 3, host: 5})
-	c := func(network string, last byte) client {
-		return client{network, netip.AddrFrom4([4]byte{10, 0, 0, last})}
-	}
+	l := newLimiter(limits{client: 2, network: 3, host: 5}, limits{})
+	granted := make(map[client][]*slot)
 	for i, step := range []struct {
 		c    client
 		want bool
 	}{
-		{c("red", 1), true}, {c("red", 1), true}, {c("red", 1), false}, // the client's
-		{c("red", 2), true}, {c("red", 3), false}, // the network's
-		{c("blue", 1), true}, {c("blue", 2), true}, {c("green", 1), false}, // the host's
+		{clientOf("red", 1), true}, {clientOf("red", 1), true}, {clientOf("red", 1), false}, // the client's
+		{clientOf("red", 2), true}, {clientOf("red", 3), false}, // the network's
+		{clientOf("blue", 1), true}, {clientOf("blue", 2), true}, {clientOf("green", 1), false}, // the host's
 	} {
-		if got := l.acquire(step.c); got != step.want {
+		s, got := l.request(step.c)
+		if got != step.want {
 			t.Errorf("step %d: got %v", i, got)
 		}
+		if got {
+			granted[step.c] = append(granted[step.c], s)
+		}
 	}
-	l.release(c("red", 1))
-	if !l.acquire(c("red", 3)) {
-		t.Error("a place that was given back cannot be taken")
+	granted[clientOf("red", 1)][0].release()
+	s, ok := l.request(clientOf("red", 3))
+	if !ok {
+		t.Fatal("a slot that was given back cannot be taken")
 	}
-	for _, used := range []client{c("red", 1), c("red", 2), c("red", 3), c("blue", 1), c("blue", 2)} {
-		l.release(used)
+	s.release()
+	for _, s := range slices.Concat(granted[clientOf("red", 1)][1:], granted[clientOf("red", 2)], granted[clientOf("blue", 1)], granted[clientOf("blue", 2)]) {
+		s.release()
 	}
-	if l.total != 0 || len(l.clients) != 0 || len(l.networks) != 0 {
-		t.Errorf("left over: %d, %v, %v", l.total, l.clients, l.networks)
+	wantNothingLeft(t, l)
+}
+
+func clientOf(network string, last byte) client {
+	return client{network, netip.AddrFrom4([4]byte{10, 0, 0, last})}
+}
+
+func wantNothingLeft(t *testing.T, l *limiter) {
+	t.Helper()
+	for _, u := range []usage{l.active, l.waiting} {
+		if u.total != 0 || len(u.clients) != 0 || len(u.networks) != 0 || len(l.queues) != 0 || len(l.turns) != 0 {
+			t.Errorf("left over: %d, %v, %v, queues %v, turns %v", u.total, u.clients, u.networks, l.queues, l.turns)
+		}
 	}
+}
+
+// A client that asks a lot does not keep others from their turn.
+func TestWaitingClientsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(limits{client: 1, network: 1, host: 1}, limits{client: 3, network: 9, host: 9})
+		var order []byte
+		var running sync.WaitGroup
+		for _, last := range []byte{1, 1, 1, 1, 2, 3, 2} {
+			s, ok := l.request(clientOf("red", last))
+			if !ok {
+				t.Fatalf("client %d is refused", last)
+			}
+			running.Go(func() {
+				s.wait(t.Context())
+				order = append(order, last)
+				time.Sleep(time.Second)
+				s.release()
+			})
+			synctest.Wait()
+		}
+		if _, ok := l.request(clientOf("red", 1)); ok {
+			t.Error("a fourth query of one client waits")
+		}
+		running.Wait()
+		if want := []byte{1, 1, 2, 3, 1, 2, 1}; !slices.Equal(order, want) {
+			t.Errorf("clients get their slots in the order %v, want %v", order, want)
+		}
+		wantNothingLeft(t, l)
+	})
+}
+
+func TestClientThatStopsWaitingLeavesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(limits{client: 1, network: 1, host: 1}, limits{client: 3, network: 9, host: 9})
+		first, _ := l.request(clientOf("red", 1))
+		second, _ := l.request(clientOf("red", 1))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if second.wait(ctx) {
+			t.Error("there are two slots")
+		}
+		first.release()
+		wantNothingLeft(t, l)
+	})
+}
+
+func TestReachedLimitIsReportedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(limits{}, limits{})
+		for i, want := range []bool{true, false, false, true} {
+			if i == 3 {
+				time.Sleep(2 * limitReportInterval)
+			}
+			if got := l.noteReached("red"); got != want {
+				t.Errorf("time %d: reported is %v", i, got)
+			}
+			time.Sleep(limitReportInterval / 2)
+		}
+		if !l.noteReached("blue") {
+			t.Error("another network is not reported")
+		}
+	})
+}
+
+// Time passes between the upstreams too, so the third has a little less than its share.
+func TestThirdUpstreamIsAskedWhenTwoAreSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeUpstreams{behave: behaviours{1: noResponse, 2: noResponse, 3: respondWith(0)}, dialTime: time.Millisecond}
+		m, took := f.forward(t, newForwarder(slog.New(slog.DiscardHandler)), question("example.com", dns.TypeA), 3)
+		if m.Rcode != dns.RcodeSuccess || !slices.Equal(f.asked, []byte{1, 2, 3}) || took > forwardTimeout {
+			t.Errorf("got %s after %v from %v", dns.RcodeToString[m.Rcode], took, f.asked)
+		}
+	})
 }

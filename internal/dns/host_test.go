@@ -147,11 +147,11 @@ func askOver(conn net.Conn, name string, qtype uint16) string {
 	return formatAnswer(answer)
 }
 
-// zoneWithRecord is a zone of one container.
+// zoneWithRecord is the zone of an internal network with one container.
 func zoneWithRecord(network, device, listen, name, addr string) Zone {
 	return Zone{
 		Network: network, Device: device, Addrs: parseAddrs(strings.Fields(listen)...),
-		Records: []Record{{Names: []string{name}, Addrs: parseAddrs(addr)}},
+		Records: []Record{{Names: []string{name}, Addrs: parseAddrs(addr)}}, Internal: true,
 	}
 }
 

@@ -16,6 +16,9 @@ const (
 	// long a client may take to read an answer. RFC 7766, section 6.2.3, recommends
 	// a few seconds; for another query the client opens another connection.
 	idleTimeout = 5 * time.Second
+	// connWaitTimeout is how long a connection may wait until others of its client, or of
+	// its network, are closed.
+	connWaitTimeout = 2 * time.Second
 	// socketErrorPause follows an error of a socket that may occur again at once, such as
 	// a lack of memory.
 	socketErrorPause = 100 * time.Millisecond
@@ -66,14 +69,12 @@ func (l *listener) serveUDP() {
 			continue
 		}
 		c := client{l.zone.network, from.Addr()}
-		if !l.server.forwardLimit.acquire(c) {
-			l.sendReply(q.failWith(dns.RcodeServerFailure), from)
+		slot, ok := l.server.forwardLimit.request(c)
+		if !ok {
+			l.sendReply(l.refuseQuery(q, c), from)
 			continue
 		}
-		l.wg.Go(func() {
-			defer l.server.forwardLimit.release(c)
-			l.sendReply(l.server.forwarder.forward(l.ctx, q, q.upstreams), from)
-		})
+		l.wg.Go(func() { l.sendReply(l.forwardInSlot(q, slot), from) })
 	}
 }
 
@@ -98,17 +99,28 @@ func (l *listener) serveTCP() {
 			continue
 		}
 		c := client{l.zone.network, conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()}
-		if !l.server.connLimit.acquire(c) {
+		slot, ok := l.server.connLimit.request(c)
+		if !ok {
 			conn.Close()
+			l.reportLimit(l.server.connLimit, c, "connections")
 			continue
 		}
-		l.wg.Go(func() {
-			defer l.server.connLimit.release(c)
-			defer conn.Close()
-			defer context.AfterFunc(l.ctx, func() { conn.Close() })()
-			l.serveConn(conn, c)
-		})
+		l.wg.Go(func() { l.serveInSlot(conn, slot) })
 	}
+}
+
+// serveInSlot serves a connection as soon as it has its slot.
+func (l *listener) serveInSlot(conn net.Conn, s *slot) {
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(l.ctx, connWaitTimeout)
+	defer cancel()
+	if !s.wait(ctx) {
+		l.reportLimit(l.server.connLimit, s.client, "connections")
+		return
+	}
+	defer s.release()
+	defer context.AfterFunc(l.ctx, func() { conn.Close() })()
+	l.serveConn(conn, s.client)
 }
 
 // serveConn answers queries on a connection, one after the other, until the client is
@@ -134,13 +146,37 @@ func (l *listener) serveConn(conn net.Conn, c client) {
 	}
 }
 
-// forwardLimited forwards a query, unless too many are being forwarded.
+// forwardLimited forwards a query, unless too many are being forwarded or wait for it.
 func (l *listener) forwardLimited(q *query, c client) []byte {
-	if !l.server.forwardLimit.acquire(c) {
-		return q.failWith(dns.RcodeServerFailure)
+	slot, ok := l.server.forwardLimit.request(c)
+	if !ok {
+		return l.refuseQuery(q, c)
 	}
-	defer l.server.forwardLimit.release(c)
+	return l.forwardInSlot(q, slot)
+}
+
+// forwardInSlot forwards a query as soon as it has its slot.
+func (l *listener) forwardInSlot(q *query, s *slot) []byte {
+	ctx, cancel := context.WithDeadline(l.ctx, q.deadline)
+	defer cancel()
+	if !s.wait(ctx) {
+		return l.refuseQuery(q, s.client)
+	}
+	defer s.release()
 	return l.server.forwarder.forward(l.ctx, q, q.upstreams)
+}
+
+// refuseQuery answers a query that is one too many.
+func (l *listener) refuseQuery(q *query, c client) []byte {
+	l.reportLimit(l.server.forwardLimit, c, "queries for names outside")
+	return q.failWith(dns.RcodeServerFailure)
+}
+
+// reportLimit logs that a container asks for too much, once for as long as it does.
+func (l *listener) reportLimit(limit *limiter, c client, what string) {
+	if l.ctx.Err() == nil && limit.noteReached(c.network) {
+		l.server.log.Warn("too many "+what+" at once; some are refused", "network", c.network, "client", c.addr)
+	}
 }
 
 // waitAfterError pauses after a socket's error. It tells whether the socket is closed.

@@ -23,7 +23,7 @@ const (
 	resultExists        lookupResult = iota
 	resultAbsent                     // the name certainly does not exist
 	resultForward                    // the upstreams know
-	resultUnforwardable              // the name may exist outside, but there are no upstreams
+	resultUnforwardable              // the name may exist outside, where this network has no way to
 )
 
 // lookup finds a name. A name of this network hides one outside, as with aardvark-dns. An

@@ -3,6 +3,7 @@ package dns
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -34,6 +35,7 @@ type query struct {
 	maxAnswer int // bytes that the client accepts
 
 	upstreams []netip.AddrPort // to forward to, if there is no answer here
+	deadline  time.Time        // for an upstream's answer
 	forwarded []byte           // the query as it goes to upstreams
 }
 

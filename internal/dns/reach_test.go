@@ -1,10 +1,13 @@
 package dns
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,7 +134,7 @@ func TestForwardsOverTheClientsTransport(t *testing.T) {
 	h.addBridge("br-red", "10.0.0.1/24")
 	c := h.addContainer("br-red", "10.0.0.1", "10.0.0.2/24")
 	z := zoneWithRecord("red", "br-red", "10.0.0.1", "web", "10.0.0.2")
-	z.Upstreams = []netip.AddrPort{up}
+	z.Upstreams, z.Internal = []netip.AddrPort{up}, false
 	h.setZones(h.newServer(), z)
 	for network, want := range map[string]string{"udp": `NOERROR, TXT "udp"`, "tcp": `NOERROR, TXT "tcp"`} {
 		if got := askOver(dialFrom(t, c, network, "10.0.0.1:53"), "example.com", dns.TypeTXT); got != want {
@@ -147,33 +150,96 @@ func TestClientCannotExhaustForwarding(t *testing.T) {
 	h.addBridge("br-red", "10.0.0.1/24")
 	c := h.addContainer("br-red", "10.0.0.1", "10.0.0.2/24")
 	s := h.newServer()
+	log := new(lockedBuilder)
+	s.log = slog.New(slog.NewTextHandler(log, nil))
 	z := zoneWithRecord("red", "br-red", "10.0.0.1", "web", "10.0.0.2")
-	z.Upstreams = []netip.AddrPort{up}
+	z.Upstreams, z.Internal = []netip.AddrPort{up}, false
 	h.setZones(s, z)
 	conn := dialFrom(t, c, "udp", "10.0.0.1:53")
 	wire, _ := question("example.com", dns.TypeTXT).Pack()
-	for range forwardLimits.client {
+	most := forwardLimits.client + forwardQueueLimits.client
+	conn.(*net.UDPConn).SetReadBuffer(1 << 20)
+	for range most {
 		if err := sendMessage(conn, wire, false); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other := dialFrom(t, c, "udp", "10.0.0.1:53")
-	if got := askOver(other, "example.com", dns.TypeTXT); got != "SERVFAIL" {
-		t.Errorf("one more: %s", got)
+	for range 2 {
+		if got := askOver(other, "example.com", dns.TypeTXT); got != "SERVFAIL" {
+			t.Errorf("one more: %s", got)
+		}
 	}
 	if got := askOver(other, "web", dns.TypeA); got != "NOERROR, A 10.0.0.2" {
 		t.Errorf("a name of the network: %s", got)
 	}
 	close(wait)
 	conn.SetDeadline(time.Now().Add(5 * time.Second))
-	for i := range forwardLimits.client {
+	for i := range most {
 		if got, err := receiveMessage(conn, false); err != nil || mustUnpack(t, got).Rcode != dns.RcodeSuccess {
 			t.Fatalf("answer %d: %x, %v", i, got, err)
 		}
 	}
 	s.Close()
-	if s.forwardLimit.total != 0 {
-		t.Errorf("%d places are not given back", s.forwardLimit.total)
+	if s.forwardLimit.active.total != 0 || s.forwardLimit.waiting.total != 0 {
+		t.Errorf("%d slots are not given back, %d queries wait", s.forwardLimit.active.total, s.forwardLimit.waiting.total)
+	}
+	if n := strings.Count(log.String(), "too many queries for names outside at once"); n != 1 {
+		t.Errorf("the log says %d times that there are too many queries:\n%s", n, log.String())
+	}
+}
+
+// lockedBuilder may be written and read at the same time.
+type lockedBuilder struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (b *lockedBuilder) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.Write(p)
+}
+
+func (b *lockedBuilder) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.String()
+}
+
+// A program that looks 200 names up at once asks 400 questions, for both address families.
+func TestParallelLookupsOfOneContainerAreAllAnswered(t *testing.T) {
+	h := newTestHost(t)
+	h.addBridge("br-red", "10.0.0.1/24")
+	c := h.addContainer("br-red", "10.0.0.1", "10.0.0.2/24")
+	s := h.newServer()
+	z := zoneWithRecord("red", "br-red", "10.0.0.1", "web", "10.0.0.2")
+	z.Upstreams, z.Internal = []netip.AddrPort{netip.MustParseAddrPort("198.18.0.53:53")}, false
+	s.forwarder.dial = func(_ context.Context, network, _ string) (net.Conn, error) {
+		time.Sleep(200 * time.Millisecond) // a resolver that has to ask others
+		upstream := &fakeUpstreams{behave: behaviours{53: respondWith(0)}, tcp: network == "tcp"}
+		return upstream.dial(t.Context(), network, "198.18.0.53:53")
+	}
+	h.setZones(s, z)
+	for network, lookups := range map[string]int{"udp": 400, "tcp": 200} {
+		var conns []net.Conn
+		for range lookups {
+			conns = append(conns, dialFrom(t, c, network, "10.0.0.1:53"))
+		}
+		failures := make(chan string, lookups)
+		var asking sync.WaitGroup
+		for _, conn := range conns {
+			asking.Go(func() {
+				if got := askOver(conn, "example.com", dns.TypeA); !strings.HasPrefix(got, "NOERROR") {
+					failures <- got
+				}
+				conn.Close()
+			})
+		}
+		asking.Wait()
+		if n := len(failures); n > 0 {
+			t.Errorf("over %s %d of %d lookups fail, one with %s", network, n, lookups, <-failures)
+		}
 	}
 }
 
@@ -196,8 +262,8 @@ func TestClientCannotExhaustConnections(t *testing.T) {
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("closing took %v", took)
 	}
-	if s.connLimit.total != 0 {
-		t.Errorf("%d places are not given back", s.connLimit.total)
+	if s.connLimit.active.total != 0 || s.connLimit.waiting.total != 0 {
+		t.Errorf("%d slots are not given back, %d connections wait", s.connLimit.active.total, s.connLimit.waiting.total)
 	}
 }
 
@@ -217,7 +283,7 @@ func TestMultihomedContainerMayAskAnyResolver(t *testing.T) {
 	}
 	red.Records = append(red.Records, Record{ID: "c", Names: []string{"c"}, Addrs: parseAddrs("10.0.0.2")}, Record{ID: "d", Names: []string{"d"}, Addrs: parseAddrs("10.0.0.3")})
 	blue.Records = append(blue.Records, Record{ID: "c", Names: []string{"c"}, Addrs: parseAddrs("10.1.0.2")})
-	blue.Upstreams = []netip.AddrPort{startUpstream(t, nil)}
+	blue.Upstreams, blue.Internal = []netip.AddrPort{startUpstream(t, nil)}, false
 	green.Records = append(green.Records, Record{Names: []string{"c"}, Addrs: parseAddrs("10.0.0.2")}) // another host's, with the same name and address
 	s := h.newServer()
 	h.setZones(s, red, blue, green)

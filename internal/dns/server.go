@@ -20,19 +20,21 @@ type Server struct {
 
 	mu     sync.Mutex
 	zones  map[string]*servedZone // by network
+	homes  map[string][]home      // by container id
 	closed bool
 }
 
 // servedZone is a Zone with its listeners. Server.mu guards the fields that are not atomic.
 type servedZone struct {
-	network      string
-	view         atomic.Pointer[view]
-	addedView    atomic.Pointer[view] // of the records added since the last Set, or nil
-	multihomed   atomic.Pointer[multihomed]
-	desired      Zone // that the view was made from
-	bindings     []binding
-	addedRecords []Record
-	listeners    map[binding]*listener
+	network         string
+	view            atomic.Pointer[view]
+	addedView       atomic.Pointer[view] // of the records added since the last Set, or nil
+	multihomed      atomic.Pointer[multihomed]
+	addedMultihomed atomic.Pointer[multihomed] // those of the records added since the last Set, or nil
+	desired         Zone                       // that the view was made from
+	bindings        []binding
+	addedRecords    []Record
+	listeners       map[binding]*listener
 }
 
 // binding is what a listener's sockets are bound to. A device that was deleted and made
@@ -49,8 +51,8 @@ func New(log *slog.Logger) *Server {
 	return &Server{
 		log:          log,
 		forwarder:    newForwarder(log),
-		forwardLimit: newLimiter(forwardLimits),
-		connLimit:    newLimiter(connLimits),
+		forwardLimit: newLimiter(forwardLimits, forwardQueueLimits),
+		connLimit:    newLimiter(connLimits, connQueueLimits),
 		zones:        make(map[string]*servedZone),
 	}
 }
@@ -89,8 +91,6 @@ func (s *Server) Set(zones []Zone) error {
 // Set, which is to have the record too. Its cost grows only with the number of records
 // added since the last Set. It returns false if the network is not served at all of its
 // addresses, as when its bridge was made anew.
-//
-// The container gets answers about its other networks only from the next Set on.
 func (s *Server) AddRecord(network string, record Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,6 +100,7 @@ func (s *Server) AddRecord(network string, record Record) bool {
 	}
 	z.addedRecords = append(slices.DeleteFunc(z.addedRecords, func(o Record) bool { return o.ID == record.ID }), record)
 	z.addedView.Store(z.view.Load().withRecords(z.addedRecords))
+	s.linkAdded(record, z)
 	return true
 }
 

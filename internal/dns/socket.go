@@ -50,6 +50,7 @@ func openSocketsOn(b binding, port uint16) (sockets, error) {
 		return sockets{}, err
 	}
 	udp := packets.(*net.UDPConn)
+	enlargeReceiveBuffer(udp)
 	got := udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	tcp, err := config.Listen(context.Background(), "tcp"+version, netip.AddrPortFrom(addr, got).String())
 	if err != nil {
@@ -57,6 +58,24 @@ func openSocketsOn(b binding, port uint16) (sockets, error) {
 		return sockets{}, err
 	}
 	return sockets{udp, tcp.(*net.TCPListener), got}, nil
+}
+
+// receiveBuffer is room for more than a thousand queries that arrive while the agent waits
+// for a processor. The kernel's default is room for about 200.
+const receiveBuffer = 1 << 20
+
+// enlargeReceiveBuffer enlarges a socket's buffer, as far as it may.
+func enlargeReceiveBuffer(udp *net.UDPConn) {
+	c, err := udp.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = c.Control(func(fd uintptr) {
+		// The first needs CAP_NET_ADMIN in the first user namespace.
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+		}
+	})
 }
 
 // bindToDevice binds a socket to a device, before it is bound to an address. The address

@@ -17,7 +17,11 @@ type view struct {
 	reverse   map[netip.Addr][]string // names of an address
 	subnets   []netip.Prefix
 	upstreams []netip.AddrPort
-	forwards  bool // false: names outside do not exist
+	forwards  bool                    // false: names outside do not exist, as on an internal network
+	resolvers map[netip.AddrPort]bool // this host's own
+
+	elsewhere func(id string) []netip.AddrPort
+	ids       map[netip.Addr]string // of this host's containers, where elsewhere needs them
 }
 
 // node has the records of a name. A node without records is an empty non-terminal: a name
@@ -37,7 +41,10 @@ func newView(z Zone, resolvers map[netip.AddrPort]bool) *view {
 		reverse:   make(map[netip.Addr][]string, len(z.Records)),
 		subnets:   slices.Clone(z.Subnets),
 		upstreams: usableUpstreams(z.Upstreams, resolvers),
-		forwards:  len(z.Upstreams) > 0,
+		forwards:  !z.Internal,
+		resolvers: resolvers,
+		elsewhere: z.Elsewhere,
+		ids:       make(map[netip.Addr]string),
 	}
 	for _, r := range z.Records {
 		v.addRecord(r)
@@ -53,6 +60,7 @@ func (v *view) withRecords(records []Record) *view {
 	added := &view{
 		nodes: make(map[string]*node), reverse: make(map[netip.Addr][]string),
 		subnets: v.subnets, upstreams: v.upstreams, forwards: v.forwards,
+		resolvers: v.resolvers, elsewhere: v.elsewhere, ids: make(map[netip.Addr]string),
 	}
 	for _, r := range records {
 		added.addRecord(r)
@@ -68,6 +76,20 @@ func (v *view) withRecords(records []Record) *view {
 	added.sortAddrs()
 	added.addEmptyNonTerminals()
 	return added
+}
+
+// outsideOf returns the view of names outside that a container has by a network which is not
+// served here, or nil.
+func (v *view) outsideOf(addr netip.Addr) *view {
+	id, ok := v.ids[addr]
+	if !ok {
+		return nil
+	}
+	upstreams := usableUpstreams(v.elsewhere(id), v.resolvers)
+	if len(upstreams) == 0 {
+		return nil
+	}
+	return &view{forwards: true, upstreams: upstreams}
 }
 
 // usableUpstreams leaves out this host's own resolvers, which would ask themselves.
@@ -104,6 +126,9 @@ func (v *view) addRecord(record Record) {
 			}
 		}
 		v.reverse[addr] = append(v.reverse[addr], names...)
+		if record.ID != "" && v.elsewhere != nil && !v.forwards {
+			v.ids[addr] = record.ID
+		}
 	}
 }
 

@@ -27,9 +27,14 @@ type Zone struct {
 	Subnets []netip.Prefix
 	// Records are all containers of the network, on all hosts.
 	Records []Record
-	// Upstreams are the name servers for names outside, in order of preference.
-	// Without any, as on an internal network, other names do not exist.
+	// Upstreams are the name servers for names outside, in order of preference. Without
+	// any, nobody knows whether such a name exists, and the answer is SERVFAIL.
 	Upstreams []netip.AddrPort
+	// Internal is set where other names do not exist, and Upstreams are not asked.
+	Internal bool
+	// Elsewhere returns the name servers of a container that is on a network besides the
+	// zones, if any. It is asked for containers with an ID that are on internal networks only.
+	Elsewhere func(id string) []netip.AddrPort
 }
 
 // Record is a container's names and addresses on a network.
@@ -44,7 +49,7 @@ type Record struct {
 
 // answersAlike tells whether two zones give the same answers.
 func (z Zone) answersAlike(other Zone) bool {
-	return slices.Equal(z.Subnets, other.Subnets) && slices.Equal(z.Upstreams, other.Upstreams) &&
+	return z.Internal == other.Internal && slices.Equal(z.Subnets, other.Subnets) && slices.Equal(z.Upstreams, other.Upstreams) &&
 		slices.EqualFunc(z.Records, other.Records, func(a, b Record) bool {
 			return slices.Equal(a.Names, b.Names) && slices.Equal(a.Addrs, b.Addrs)
 		})

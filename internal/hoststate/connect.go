@@ -24,12 +24,15 @@ func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.Placed
 	return p, s.records.adoptDNSPort(&p.Network)
 }
 
-// adoptDNSPort has the network's names answered on the port that Podman says (containers.conf,
-// dns_bind_port). Without one, the port that the agent found stays.
+// adoptDNSPort makes a network that has no container on the host yet have its names answered
+// where Podman says (containers.conf, dns_bind_port). From then on the agent decides.
 func (r records) adoptDNSPort(n *network.Network) error {
 	port := r.host.DNSPort
-	if port == 0 || port == n.DNSPort || !n.HasNames() {
+	if port == 0 || !n.HasNames() {
 		return nil
+	}
+	if stored, err := r.DNSPort(n.ID); err != nil || stored != 0 {
+		return err
 	}
 	n.DNSPort = port
 	return r.SetDNSPort(n.ID, port)

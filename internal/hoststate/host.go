@@ -42,7 +42,7 @@ type Host struct {
 	SysctlDir string
 	// Zones trusts each network's bridge.
 	Zones Zones
-	// DNSPort is where the agent answers names, 0 for 53.
+	// DNSPort is where Podman wants names to be answered (dns_bind_port); 0: nowhere in particular.
 	DNSPort uint16
 	// Warn shows the user a failure that does not keep a container from starting.
 	Warn func(message string)

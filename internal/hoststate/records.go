@@ -1,6 +1,7 @@
 package hoststate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -134,10 +135,11 @@ func (r records) loadStored(networkID string) (plan.PlacedNetwork, error) {
 
 // withPeers adds what the agent has found out.
 func (r records) withPeers(p plan.PlacedNetwork) (plan.PlacedNetwork, error) {
-	var err error
-	if p.DNSPort, err = r.DNSPort(p.ID); err != nil {
+	port, err := r.DNSPort(p.ID)
+	if err != nil {
 		return plan.PlacedNetwork{}, err
 	}
+	p.DNSPort = cmp.Or(port, network.FirstResolverPort)
 	peers, ok, err := r.Peers(p.ID)
 	if ok {
 		peers.Place(&p.Network, &p.VTEP)

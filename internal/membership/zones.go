@@ -26,7 +26,7 @@ func zoneOf(n Network, s cluster.Snapshot, hostUpstreams []netip.AddrPort) dns.Z
 	z := dns.Zone{
 		Network: n.Name, Device: n.Bridge.Name,
 		Addrs: n.ResolverAddrs(), Port: n.DNSPort,
-		Upstreams: upstreamsOf(n, hostUpstreams),
+		Upstreams: upstreamsOf(n, hostUpstreams), Internal: n.Internal,
 	}
 	for _, subnet := range n.Subnets {
 		z.Subnets = append(z.Subnets, subnet.Prefix)

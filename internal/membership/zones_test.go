@@ -32,6 +32,9 @@ func TestUpstreamsOfZones(t *testing.T) {
 	if len(z) != 3 || z[0].Upstreams[0] != hostUpstreams[0] || z[1].Upstreams != nil || z[2].Upstreams[0].String() != "192.0.2.1:53" {
 		t.Errorf("got %+v", z)
 	}
+	if z[0].Internal || !z[1].Internal || z[2].Internal {
+		t.Errorf("the second is internal, got %+v", z)
+	}
 }
 
 // A host is trusted as far as its own containers go: a name that it publishes leads to nobody

@@ -5,6 +5,16 @@ import (
 	"slices"
 )
 
+// The resolver answers names on the first port of these that is free; port 53 is redirected to it.
+// Podman reserves each published port by listening on it on all addresses, before it calls the
+// plugin, and a container does not start if anybody has the port on any address. So the resolver
+// takes neither 53 nor what people take instead of it, such as 1053 and 5353. These ports are above
+// those that the kernel gives to clients, and no service is known to have one of them.
+const (
+	FirstResolverPort uint16 = 61053
+	LastResolverPort  uint16 = 61068
+)
+
 // NeedsAgent tells whether the network works only with an agent.
 func (n Network) NeedsAgent() bool { return n.Gossip || n.HasNames() }
 

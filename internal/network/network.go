@@ -46,7 +46,7 @@ type Network struct {
 	Routes     []kernel.Route
 	DNS        bool         // containers find each other by name (dns_enabled)
 	DNSServers []netip.Addr // network_dns_servers
-	DNSPort    uint16       // where names are answered on this host; 0: 53; Parse does not set it
+	DNSPort    uint16       // where names are answered on this host; Parse does not set it
 }
 
 // Subnet is a range of overlay addresses.

@@ -161,7 +161,7 @@ func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
 // agentError is an error that a running agent returns.
 type agentError struct{ error }
 
-func (agentError) Answered() {}
+func (agentError) AgentRuns() {}
 
 // An agent that answers, if only with an error, looks after the networks itself.
 func TestAgentThatAnswersIsNotReplaced(t *testing.T) {

@@ -143,8 +143,11 @@ func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 	}
 	announces, err := c.Agent.EndpointAdded(r.network.ID, r.endpoint.ContainerID)
 	if err != nil {
-		c.goOnWithoutNames(err)
-	} else {
+		c.goOnWithoutAgent(err)
+	}
+	// The container keeps its name servers for as long as it lives. So it gets the agent's also
+	// where that is slow, or has to be put right, and will answer later.
+	if !isNotInstalled(err) {
 		status.DNSServerIPs = r.network.Resolvers()
 		status.DNSSearchDomains = []string{searchDomain}
 	}
@@ -159,12 +162,16 @@ func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 	return status, nil
 }
 
-// goOnWithoutNames warns that the container asks the host's name servers. A container that cannot find others by name is
-// better than none. If there is no agent, networks go back to their lists of hosts. An agent that answers, if only with an
-// error, looks after the networks itself; and where there is no list, what the agent knew last is the best there is.
-func (c hostSetup) goOnWithoutNames(err error) {
-	c.Warn(fmt.Sprintf("network %s: no container names, only the host's name servers: %v", c.network.Name, err))
-	if _, runs := errors.AsType[agentAnswer](err); runs || c.network.Gossip {
+// goOnWithoutAgent warns of an agent that did not answer. One that runs, though it be slow or
+// report an error, sees to the networks itself. Otherwise networks follow their lists of hosts.
+// A network without a list keeps what the agent knew last.
+func (c hostSetup) goOnWithoutAgent(err error) {
+	lost := "no container names yet"
+	if isNotInstalled(err) {
+		lost = "no container names, only the host's name servers"
+	}
+	c.Warn(fmt.Sprintf("network %s: %s: %v", c.network.Name, lost, err))
+	if _, runs := errors.AsType[runningAgentError](err); runs || c.network.Gossip {
 		return
 	}
 	if err := c.FallBackToStatic(); err != nil {
@@ -172,10 +179,19 @@ func (c hostSetup) goOnWithoutNames(err error) {
 	}
 }
 
-// agentAnswer is an error that a running agent has returned.
-type agentAnswer interface {
+// runningAgentError is an error of an agent that runs.
+type runningAgentError interface {
 	error
-	Answered()
+	AgentRuns()
+}
+
+// isNotInstalled tells whether there is no agent that could be started.
+func isNotInstalled(err error) bool {
+	_, ok := errors.AsType[interface {
+		error
+		NotInstalled()
+	}](err)
+	return ok
 }
 
 // statusOf is what Podman shows of a container.

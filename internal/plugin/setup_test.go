@@ -382,7 +382,8 @@ func TestSetupRefusesAnAddressInUse(t *testing.T) {
 	}
 }
 
-// With the agent containers ask the gateways; without it, whom the host asks, and the user is told.
+// Containers ask the agent at their gateways, also where it is slow or cannot be started now: they
+// keep these servers. Where it is not installed they ask the host's servers. The user is told.
 func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
 	_, plugin := newFakeHost(t)
 	agent := new(fakeAgent)
@@ -395,12 +396,22 @@ func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
 	if err := plugin.Teardown(ns, r); err != nil || agent.notified.Load() != 1 {
 		t.Errorf("teardown: %v, the agent was told %d times", err, agent.notified.Load())
 	}
-	agent.err = errors.New("broken")
 	var warned string
 	plugin.Warn = func(message string) { warned = message }
-	s, err = plugin.Setup(ns, r)
-	if err != nil || len(s.DNSServerIPs) != 0 || !strings.Contains(warned, "network vxlan-network: no container names") {
-		t.Errorf("got %+v, %v, warned %q", s, err, warned)
+	for _, c := range []struct {
+		err     error
+		servers int
+		warning string
+	}{
+		{notInstalledError{errors.New("it is not installed")}, 0, "network vxlan-network: no container names, only the host's name servers: it is not installed"},
+		{errors.New("it ended at once"), 2, "network vxlan-network: no container names yet: it ended at once"},
+		{agentError{errors.New("it is slow")}, 2, "network vxlan-network: no container names yet: it is slow"},
+	} {
+		agent.err = c.err
+		s, err = plugin.Setup(ns, r)
+		if err != nil || len(s.DNSServerIPs) != c.servers || len(s.DNSSearchDomains) != c.servers/2 || warned != c.warning {
+			t.Errorf("%v: got %+v, %v, warned %q", c.err, s, err, warned)
+		}
 	}
 	silent := strings.Replace(testNetwork, `"dns_enabled": true`, `"dns_enabled": false`, 1)
 	agent.syncs.Store(0)
@@ -409,6 +420,11 @@ func TestSetupHandsOutTheAgentsNameServer(t *testing.T) {
 		t.Errorf("got %v after %d syncs", err, agent.syncs.Load())
 	}
 }
+
+// notInstalledError is the error of an agent that cannot be started.
+type notInstalledError struct{ error }
+
+func (notInstalledError) NotInstalled() {}
 
 // What is no network, or one of another driver that is broken, keeps no container from starting.
 func TestSetupIgnoresBrokenNetworkFiles(t *testing.T) {

@@ -51,7 +51,7 @@ func Host() *hoststate.Host {
 
 // Plugin returns the plugin of this host.
 func Plugin() *plugin.Plugin {
-	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: hasSystemd()}
+	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Lock: store.Dir + "/" + agentapi.LockFile, Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: hasSystemd()}
 	return &plugin.Plugin{Host: Host(), Agent: agent, Rootless: isRootless()}
 }
 

@@ -95,3 +95,71 @@ func TestContainersStartWithWarningWithoutAgentProgram(t *testing.T) {
 		}
 	}
 }
+
+// A container that starts while the agent does not answer has names as soon as it does, and other
+// hosts stay known meanwhile.
+func TestContainerStartedBesideSlowAgentGetsNames(t *testing.T) {
+	l := startLab(t, 2)
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	runWebServer(t, a, "ca", "--network net")
+	runWebServer(t, b, "cb", "--network net")
+	labtest.Within(t, 2*time.Second, a, "podman exec ca ping -c1 -W1 cb")
+	fdb := "bridge fdb show dev vxlan-net | sort"
+	before := labtest.Sh(t, a, fdb)
+	labtest.Sh(t, a, "pkill -STOP -x vxland")
+	out := labtest.Sh(t, a, "exec 2>&1; podman run -d --name late --network net localhost/web")
+	if !strings.Contains(out, "no container names yet: vxland is slow") {
+		t.Errorf("podman says %s", out)
+	}
+	if after := labtest.Sh(t, a, fdb); after != before {
+		t.Errorf("forwarding changed from\n%s\nto\n%s", before, after)
+	}
+	labtest.Sh(t, a, "pkill -CONT -x vxland")
+	labtest.Within(t, 2*time.Second, a, "podman exec late ping -c1 -W1 cb")
+	labtest.Within(t, 2*time.Second, b, "podman exec cb ping -c1 -W1 late")
+}
+
+// New name servers of the host, or of a network, count for containers that run.
+func TestNewNameServersCountAtOnce(t *testing.T) {
+	l := startLab(t, 2)
+	startUpstreamDNS(t, l.Host("outside"))
+	a := l.Hosts()[0]
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.Sh(t, a, "mkdir -p /run/resolve; echo > /run/resolve/stub; ln -sf /run/resolve/stub /etc/resolv.conf")
+	runWebServer(t, a, "c", "--network net")
+	if out := labtest.Refused(t, a, "podman exec c nslookup www.example.test"); !strings.Contains(out, "SERVFAIL") {
+		t.Errorf("without a name server: %s", out)
+	}
+	labtest.Sh(t, a, "echo nameserver 198.18.0.200 > /run/resolve/new; mv /run/resolve/new /run/resolve/stub")
+	labtest.Within(t, time.Second, a, "podman exec c nslookup www.example.test")
+	labtest.Sh(t, a, "echo > /run/resolve/stub")
+	labtest.Within(t, time.Second, a, "! podman exec c nslookup www.example.test")
+	labtest.Sh(t, a, "podman network update --dns-add 198.18.0.200 net")
+	labtest.Within(t, time.Second, a, "podman exec c nslookup www.example.test")
+	labtest.Sh(t, a, "podman network update --dns-drop 198.18.0.200 net")
+	labtest.Within(t, time.Second, a, "! podman exec c nslookup www.example.test")
+}
+
+// A container on an internal network has names outside by another network, the other being of
+// this driver or not.
+func TestContainerOnInternalNetworkHasNamesOutsideByAnother(t *testing.T) {
+	l := startLab(t, 2)
+	startUpstreamDNS(t, l.Host("outside"))
+	a := l.Hosts()[0]
+	labtest.Sh(t, a, "echo nameserver 198.18.0.200 > /etc/resolv.conf")
+	labtest.CreateNetwork(t, l, "inside", "--internal --opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "out", "--opt vni=101 --subnet 10.0.1.0/24")
+	labtest.Sh(t, a, "podman network create plain")
+	for i, networks := range []string{"inside,out", "out,inside", "inside,podman", "inside,plain", "plain,inside"} {
+		name := string(rune('a' + i))
+		runWebServer(t, a, name, "--network "+networks)
+		for range 3 {
+			if out := labtest.Sh(t, a, "podman exec "+name+" nslookup www.example.test || true"); !strings.Contains(out, "192.0.2.7") {
+				t.Errorf("on %s: %s", networks, out)
+			}
+		}
+	}
+	runWebServer(t, a, "z", "--network inside")
+	labtest.Refused(t, a, "podman exec z nslookup www.example.test")
+}

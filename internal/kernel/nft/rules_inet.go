@@ -28,7 +28,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "cf46b267b065",
+	Version:    "7f5a0a920d77",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -106,6 +106,18 @@ var inetTable = Table{
 			rule("between isolated networks", inSet("isolated", iifname), inSet("isolated", oifname), drop()),
 			rule("from a strictly isolated network", inSet("isolated_strict", iifname), inSet("podman_bridges", oifname), drop()),
 			rule("to a strictly isolated network", inSet("isolated_strict", oifname), inSet("podman_bridges", iifname), drop()),
+		}},
+		// Queries for names come before the ports that other programs publish. Who publishes port 53
+		// of all addresses publishes it of the gateways too.
+		{"dns_prerouting", &Hook{Type: "nat", Number: unix.NF_INET_PRE_ROUTING, Priority: prioDNAT - 1}, []Rule{
+			rule("a container's query", inSet("bridges", iifname), match(dport, 0, 53), Jump("dns_queries")),
+		}},
+		{"dns_output", &Hook{Type: "nat", Number: unix.NF_INET_LOCAL_OUT, Priority: prioDNAT - 1}, []Rule{
+			rule("this host's query", match(dport, 0, 53), Jump("dns_queries")),
+		}},
+		{"dns_queries", nil, []Rule{
+			rule("over IPv4", match(nfproto, ipv4), dnatByMap(ipv4, "ports_at4", ipDaddr, l4proto, dport)),
+			rule("over IPv6", match(nfproto, ipv6), dnatByMap(ipv6, "ports_at6", ip6Daddr, l4proto, dport)),
 		}},
 		{"nat_prerouting", &Hook{Type: "nat", Number: unix.NF_INET_PRE_ROUTING, Priority: prioDNAT}, []Rule{
 			rule("loopback address from outside", match(nfproto, ipv4), match(ipDaddrFirst, 127), accept()),

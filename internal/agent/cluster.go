@@ -127,7 +127,7 @@ func (s *clusterSet) seedsOf(networks []hoststate.Network) []netip.AddrPort {
 	for _, n := range networks {
 		// Where hosts find each other, Network.Remotes are seeds and VTEP.Remotes were found.
 		for _, r := range append(slices.Clone(n.Network.Remotes), n.VTEP.Remotes...) {
-			if r != n.VTEP.Local {
+			if r != n.VTEP.Local && !slices.Contains(n.VTEP.Own, r) {
 				add(netip.AddrPortFrom(r, s.config.Port))
 			}
 		}

@@ -28,7 +28,8 @@ func parseConfig(t *testing.T, text string) config.Config {
 func TestSeeds(t *testing.T) {
 	static := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}}}
 	gossip := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(7), vtep(8)}}}
-	gossip.Gossip, gossip.Network.Remotes = true, []netip.Addr{vtep(1), vtep(7)}
+	gossip.Gossip, gossip.Network.Remotes = true, []netip.Addr{vtep(1), vtep(7), vtep(6)}
+	gossip.VTEP.Own = []netip.Addr{vtep(1), vtep(6)} // a host is not asked by another of its addresses either
 	s := newClusterSet(parseConfig(t, `seeds = ["198.18.0.9"]`), nil, slog.New(slog.DiscardHandler))
 	var got []netip.Addr
 	for _, seed := range s.seedsOf([]hoststate.Network{static, gossip}) {

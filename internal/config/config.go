@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -67,11 +68,15 @@ func Parse(text string) (Config, error) {
 	f := rawConfig{Port: gossip.DefaultPort}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {
-		return Config{}, err
+		return Config{}, explainSyntax(text, err)
 	}
 	c := Config{Port: gossip.DefaultPort, Cluster: defaultCluster, ForgetAfter: gossip.DefaultForgetAfter}
 	var errs []error
 	for _, key := range meta.Undecoded() {
+		if meta.Type(key...) == "Hash" {
+			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
+			continue
+		}
 		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
 	}
 	errs = append(errs, f.parseAddresses(&c), f.parseSettings(&c))
@@ -85,6 +90,40 @@ func Parse(text string) (Config, error) {
 		errs = append(errs, fmt.Errorf("bind %q: needs a key_file; without a key agents talk by each network's local_ip", f.Bind))
 	}
 	return c, errors.Join(errs...)
+}
+
+// examples are the settings as they are written in the file.
+var examples = map[string]string{
+	"bind":          `bind = "192.168.1.10"`,
+	"port":          `port = 7947`,
+	"key_file":      `key_file = "/etc/vxlan/key"`,
+	"cluster":       `cluster = "vxlan"`,
+	"seeds":         `seeds = ["192.168.1.10", "192.168.1.11"]`,
+	"forget_after":  `forget_after = "24h"`,
+	"log_level":     `log_level = "info"`,
+	"dns_upstreams": `dns_upstreams = ["192.168.1.1"]`,
+}
+
+// explainSyntax says what to write where the file is not TOML, or a value not of the setting's type.
+// The parser's errors are of several types, and say the same in their text.
+func explainSyntax(text string, err error) error {
+	message := strings.TrimPrefix(err.Error(), "toml: ")
+	var number int
+	if _, scanErr := fmt.Sscanf(message, "line %d", &number); scanErr != nil {
+		return err
+	}
+	_, message, _ = strings.Cut(message, ": ")
+	lines := strings.Split(text, "\n")
+	line := strings.TrimSpace(lines[min(max(number, 1), len(lines))-1])
+	key := line
+	if end := strings.IndexAny(line, "=:"); end >= 0 {
+		key = strings.TrimSpace(line[:end])
+	}
+	example, ok := examples[key]
+	if !ok {
+		return fmt.Errorf("line %d, %s: %s; write settings as in %s", number, line, message, examples["forget_after"])
+	}
+	return fmt.Errorf("line %d, %s: %s; write it as in %s", number, line, message, example)
 }
 
 // parseAddresses parses the addresses and ports.

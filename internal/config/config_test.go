@@ -70,6 +70,46 @@ key_file = "/nonexistent"`)
 	}
 }
 
+// An error of the file's syntax says what to write.
+func TestParseSaysHowToWriteASetting(t *testing.T) {
+	for text, want := range map[string]string{
+		"\nport = \"7947\"":           `line 2, port = "7947": incompatible types: TOML value has type string; destination has type integer; write it as in port = 7947`,
+		`seeds = "10.0.0.1"`:          `write it as in seeds = ["192.168.1.10", "192.168.1.11"]`,
+		"seeds = [\n1]":               `line 1, seeds = [: `,
+		`bind = 192.168.1.1`:          `write it as in bind = "192.168.1.10"`,
+		`forget_after = 24h`:          `write it as in forget_after = "24h"`,
+		`log_level = debug`:           `write it as in log_level = "info"`,
+		`cluster = true`:              `write it as in cluster = "vxlan"`,
+		`key_file = /etc/vxlan/key`:   `write it as in key_file = "/etc/vxlan/key"`,
+		`dns_upstreams = "192.0.2.1"`: `write it as in dns_upstreams = ["192.168.1.1"]`,
+		"port: 7947":                  `line 1, port: 7947: expected '.' or '=', but got ':' instead; write it as in port = 7947`,
+		"port = 1\nport = 2":          `line 2, port = 2: Key 'port' has already been defined.`,
+		"[vxland]\nport = 1":          `[vxland]: there are no sections; write the settings without one`,
+		"=":                           `line 1, =: `,
+	} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got  %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// Each setting has an example, which is right.
+func TestExamplesParse(t *testing.T) {
+	for key, example := range examples {
+		if key == "key_file" || key == "bind" {
+			example = strings.Replace(example, "/etc/vxlan/key", "/none", 1)
+		}
+		if _, err := Parse(example); err != nil && key != "key_file" && key != "bind" {
+			t.Errorf("%s: %v", example, err)
+		} else if err != nil && strings.Contains(err.Error(), "write") {
+			t.Errorf("%s: %v", example, err)
+		}
+	}
+	if fields := reflect.TypeFor[rawConfig]().NumField(); fields != len(examples) {
+		t.Errorf("%d settings and %d examples", fields, len(examples))
+	}
+}
+
 func TestParseRefusesPortZero(t *testing.T) {
 	if c, err := Parse("port = 0"); err == nil || !strings.Contains(err.Error(), "port 0: must be from 1") {
 		t.Errorf("got %+v, %v", c, err)

@@ -37,6 +37,8 @@ type Host struct {
 	// NetworksDir is where Podman keeps its networks' configurations. They show which
 	// names, VNIs and subnets other networks use.
 	NetworksDir string
+	// ResolvConfs are files that may name the host's name servers (resolv.conf(5)).
+	ResolvConfs []string
 	// SysctlDir is where systemd reads the kernel parameters of devices that
 	// appear, "" where it does not run.
 	SysctlDir string

@@ -18,12 +18,27 @@ import (
 )
 
 // Place parses a network as Podman wrote it, and places it on the host. It leaves out what the agent has found out.
+// While the network has containers it stays where it is, as far as that can be.
 func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
-	n, v, err := network.Parse(config, ns)
+	n, v, err := network.ParsePlaced(config, ns, h.lastVTEP(config))
 	if err != nil {
 		return plan.PlacedNetwork{}, fmt.Errorf("network: %w", err)
 	}
 	return h.withPlacement(n, v)
+}
+
+// lastVTEP returns where the network is on this host, or a zero VTEP. A file that cannot be read
+// counts as none: it only says which of several choices was made.
+func (h *Host) lastVTEP(config []byte) network.VTEP {
+	id, err := network.ParseIdentity(config)
+	if err != nil {
+		return network.VTEP{}
+	}
+	v, err := store.ReadVTEP(h.StoreDir, id.ID)
+	if err != nil {
+		return network.VTEP{}
+	}
+	return v
 }
 
 // withPlacement completes a network whose VTEP is known.
@@ -74,7 +89,22 @@ func (r records) place(config []byte) (plan.PlacedNetwork, error) {
 	if err != nil {
 		return plan.PlacedNetwork{}, err
 	}
+	if err := r.adoptVTEP(p); err != nil {
+		return plan.PlacedNetwork{}, err
+	}
 	return r.withPeers(p)
+}
+
+// adoptVTEP warns once of a network that had to move to another interface or address: from then on it
+// belongs there.
+func (r records) adoptVTEP(p plan.PlacedNetwork) error {
+	if len(p.VTEP.Warnings) == 0 {
+		return nil
+	}
+	for _, warning := range p.VTEP.Warnings {
+		r.host.Warn(warning)
+	}
+	return r.SetVTEP(p.ID, p.VTEP)
 }
 
 // loadStored loads a network as it was last placed on this host. Its firewall must not

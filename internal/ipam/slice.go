@@ -24,11 +24,17 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 		if !s.Gateway.IsValid() && !s.Prefix.IsSingleIP() {
 			s.Gateway = s.Prefix.Addr().Next()
 		}
+		if s.Lease.IsZero() && !hasContainerAddr(*s) {
+			problems.Add("--subnet", s.Prefix.String(), "is too small: it has no address for a container besides the gateway's; use a /29 or larger, in IPv6 a /125")
+			continue
+		}
 		if n.Gossip {
 			continue // the agents assign addresses
 		}
 		if s.Lease.IsZero() && v.Local.IsValid() && len(v.Remotes) > 0 {
-			lease, err := SubnetSlice(*s, append([]netip.Addr{v.Local}, v.Remotes...), v.Local, n.MaxHosts)
+			// The rank is that in the list as typed, which is the same on all hosts: one that has two
+			// of the addresses must not count as one.
+			lease, err := SubnetSlice(*s, n.Remotes, v.Local, n.MaxHosts)
 			if err != nil {
 				problems.Add("--subnet", s.Prefix.String(), "%s", err)
 				continue
@@ -38,6 +44,47 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 		s.HostAddress = hostAddr(*s)
 	}
 	return problems
+}
+
+// hasContainerAddr tells whether the subnet has any address that a container can have.
+func hasContainerAddr(s network.Subnet) bool {
+	for a, i := s.Prefix.Addr(), 0; s.Prefix.Contains(a) && i < 4; a, i = a.Next(), i+1 {
+		if isUsable(s, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// CheckHostAddrs refuses addresses for a container that are other hosts' own, whether or not these hosts
+// have a container just now. Where this host's range is not its slice, the user has chosen ranges,
+// and those of others are not known.
+func CheckHostAddrs(n network.Network, v network.VTEP, addrs []netip.Prefix) error {
+	var problems network.Problems
+	for _, p := range addrs {
+		s, ok := n.SubnetOf(p.Addr())
+		if !ok || n.Gossip || len(v.Remotes) == 0 {
+			continue
+		}
+		d, err := divide(s, n.Remotes, v.Local, n.MaxHosts)
+		if err != nil {
+			continue // create has said so, and slices were not assigned
+		}
+		if own, err := d.slice(d.rank); err != nil || own != s.Lease {
+			continue
+		}
+		rank := d.rankOf(p.Addr())
+		slice, err := d.slice(rank)
+		s.Lease = slice
+		switch {
+		case err != nil || rank >= d.hosts || hostAddr(s) != p.Addr():
+		case rank < len(d.sorted):
+			problems.Add("--ip", p.Addr().String(), "is the own address of host %s on network %s", d.sorted[rank], n.Name)
+		default:
+			problems.Add("--ip", p.Addr().String(), "is kept for a later host's own address on network %s, as max_hosts says", n.Name)
+		}
+	}
+	return problems.Err()
 }
 
 // ReserveRanges takes the last usable address out of each range that the user gave (--ip-range);
@@ -51,7 +98,7 @@ func ReserveRanges(n *network.Network) network.Problems {
 		}
 		lease, err := reserveHostAddr(*s)
 		if err != nil {
-			problems.Add("--ip-range", fmt.Sprintf("%s-%s", s.Lease.First, s.Lease.Last), "%s", err)
+			problems.Add("--ip-range", s.Lease.Typed(), "%s", err)
 			continue
 		}
 		s.Lease = lease
@@ -134,28 +181,54 @@ const minSliceBits = 2
 // A slice never contains the network address, the broadcast address and the gateway, nor the
 // address behind the slice, which is the host's own.
 func SubnetSlice(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (network.Range, error) {
+	d, err := divide(s, vteps, self, hosts)
+	if err != nil {
+		return network.Range{}, err
+	}
+	return d.slice(d.rank)
+}
+
+// division is a subnet divided among hosts.
+type division struct {
+	subnet    network.Subnet
+	sorted    []netip.Addr // VTEPs
+	rank      int          // this host's
+	hosts     int          // slices that are, or will be, some host's
+	sliceBits uint         // the size of a slice, as a power of two
+}
+
+func divide(s network.Subnet, vteps []netip.Addr, self netip.Addr, hosts int) (division, error) {
 	sorted := slices.SortedFunc(slices.Values(append(slices.Clone(vteps), self)), netip.Addr.Compare)
 	sorted = slices.Compact(sorted)
 	rank, _ := slices.BinarySearchFunc(sorted, self, netip.Addr.Compare)
 	if hosts > 0 && hosts < len(sorted) {
-		return network.Range{}, fmt.Errorf("cannot be divided among %d hosts: max_hosts is %d", len(sorted), hosts)
+		return division{}, fmt.Errorf("cannot be divided among %d hosts: max_hosts is %d", len(sorted), hosts)
 	}
-
-	partBits := bits.Len(uint(max(len(sorted), hosts) - 1)) // of the number of parts
+	hosts = max(len(sorted), hosts)
+	partBits := bits.Len(uint(hosts - 1)) // of the number of slices
 	hostBits := s.Prefix.Addr().BitLen() - s.Prefix.Bits()
 	if hostBits < partBits+minSliceBits {
-		return network.Range{}, fmt.Errorf("is too small to give each of %d hosts addresses of its own; the smallest that works is a /%d, or give every host its own --ip-range",
-			max(len(sorted), hosts), s.Prefix.Addr().BitLen()-partBits-minSliceBits)
+		return division{}, fmt.Errorf("is too small to give each of %d hosts addresses of its own; the smallest that works is a /%d, or give every host its own --ip-range",
+			hosts, s.Prefix.Addr().BitLen()-partBits-minSliceBits)
 	}
-	sliceBits := uint(hostBits - partBits)
-	part := s
-	part.Lease.First = addOffset(s.Prefix.Addr(), new(big.Int).Lsh(big.NewInt(int64(rank)), sliceBits))
-	part.Lease.Last = lastAddr(netip.PrefixFrom(part.Lease.First, s.Prefix.Bits()+partBits))
+	return division{s, sorted, rank, hosts, uint(hostBits - partBits)}, nil
+}
+
+// slice returns the slice of the host with the rank.
+func (d division) slice(rank int) (network.Range, error) {
+	part := d.subnet
+	part.Lease.First = addOffset(d.subnet.Prefix.Addr(), new(big.Int).Lsh(big.NewInt(int64(rank)), d.sliceBits))
+	part.Lease.Last = lastAddr(netip.PrefixFrom(part.Lease.First, d.subnet.Prefix.Addr().BitLen()-int(d.sliceBits)))
 	lease, err := reserveHostAddr(part)
 	if err != nil {
 		return lease, err
 	}
-	return withoutGateway(lease, s.Gateway), nil
+	return withoutGateway(lease, d.subnet.Gateway), nil
+}
+
+// rankOf returns the rank of the host whose slice has the address.
+func (d division) rankOf(a netip.Addr) int {
+	return int(new(big.Int).Rsh(distance(d.subnet.Prefix.Addr(), a), d.sliceBits).Int64())
 }
 
 // withoutGateway returns the longer part of the range before or behind the gateway.

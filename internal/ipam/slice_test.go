@@ -141,6 +141,29 @@ func hostAddrOf(s network.Subnet, r network.Range) netip.Addr {
 	return n.Subnets[0].HostAddress
 }
 
+// A host that has two of the listed addresses counts twice on all hosts, so that all come to the same division.
+func TestHostWithTwoListedAddressesKeepsItsRank(t *testing.T) {
+	all := underlayAddrs(4)
+	hosts := map[string]network.VTEP{
+		"a":               {Local: all[0], Remotes: []netip.Addr{all[1], all[3]}}, // all[2] is its own too
+		"a, by its other": {Local: all[2], Remotes: []netip.Addr{all[1], all[3]}},
+		"b":               {Local: all[1], Remotes: []netip.Addr{all[0], all[2], all[3]}},
+		"c":               {Local: all[3], Remotes: []netip.Addr{all[0], all[1], all[2]}},
+	}
+	seen := make(map[network.Range]string)
+	for name, v := range hosts {
+		n := network.Network{Remotes: all, Subnets: []network.Subnet{parseSubnet("10.0.0.0/24", "10.0.0.1")}}
+		if problems := AssignSlices(&n, v); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		lease := n.Subnets[0].Lease
+		if other, taken := seen[lease]; taken {
+			t.Errorf("hosts %s and %s have the same slice %v", name, other, lease)
+		}
+		seen[lease] = name
+	}
+}
+
 // A host with a higher address than the others changes no other host's slice, if max_hosts leaves room.
 func TestSlicesStayWhenHostIsAddedWithinMaxHosts(t *testing.T) {
 	s := parseSubnet("10.0.0.0/24", "10.0.0.1")
@@ -194,6 +217,61 @@ func TestReserveRangesKeepsUsersRange(t *testing.T) {
 		got := n.Subnets[0]
 		if text := got.Lease.First.String() + "-" + got.Lease.Last.String(); text != tt.want || got.HostAddress.String() != tt.host || len(problems) > 0 {
 			t.Errorf("%s-%s: got %s, host %s, %v", tt.first, tt.last, text, got.HostAddress, problems)
+		}
+	}
+}
+
+// Another host's own address is refused for a container, whether or not that host has a container.
+func TestCheckHostAddrsRefusesOtherHostsOwnAddress(t *testing.T) {
+	all := underlayAddrs(3) // four slices of 64
+	check := func(addr string, change func(*network.Network)) string {
+		n := network.Network{Remotes: all, Subnets: []network.Subnet{parseSubnet("10.0.0.0/24", "10.0.0.1")}}
+		n.Name = "net"
+		if change != nil {
+			change(&n)
+		}
+		v := network.VTEP{Local: all[0], Remotes: all[1:]}
+		if problems := AssignSlices(&n, v); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		err := CheckHostAddrs(n, v, []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(addr), 24)})
+		if err == nil {
+			return ""
+		}
+		return err.Error()
+	}
+	byUser := func(n *network.Network) {
+		n.Subnets[0].Lease = network.Range{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.20")}
+	}
+	for _, tt := range []struct {
+		addr   string
+		change func(*network.Network)
+		want   string
+	}{
+		{"10.0.0.127", nil, `--ip "10.0.0.127": is the own address of host 198.18.0.1 on network net`},
+		{"10.0.0.191", nil, `--ip "10.0.0.191": is the own address of host 198.18.0.2 on network net`},
+		{"10.0.0.254", nil, ""}, // there is no fourth host
+		{"10.0.0.254", func(n *network.Network) { n.MaxHosts = 4 }, `--ip "10.0.0.254": is kept for a later host's own address on network net, as max_hosts says`},
+		{"10.0.0.100", nil, ""},
+		{"10.0.0.127", byUser, ""},
+		{"10.0.0.127", func(n *network.Network) { n.Gossip = true }, ""},
+	} {
+		if got := check(tt.addr, tt.change); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.addr, got, tt.want)
+		}
+	}
+}
+
+// Where no list divides the subnet, the least that works is one address beside the gateway's.
+func TestSubnetWithoutContainerAddress(t *testing.T) {
+	for prefix, want := range map[string]bool{
+		"10.0.0.0/32": false, "10.0.0.0/31": false, "10.0.0.0/30": true, "fd00::/128": false, "fd00::/127": false, "fd00::/126": true,
+	} {
+		for _, gossip := range []bool{false, true} {
+			n := network.Network{Gossip: gossip, Subnets: []network.Subnet{parseSubnet(prefix, "")}}
+			if problems := AssignSlices(&n, network.VTEP{}); (problems.Err() == nil) != want {
+				t.Errorf("%s: %v", prefix, problems)
+			}
 		}
 	}
 }

@@ -71,6 +71,10 @@ const (
 	ChainPortSecurity = "port_security"
 )
 
+// MaxCommentLen is the length of the longest comment of an element, as nft has it
+// (NFTNL_UDATA_COMMENT_MAXLEN less the terminating zero).
+const MaxCommentLen = 127
+
 // Element is an element of a set, or with a Value of a map.
 type Element struct {
 	Set     Set

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 )
 
 // MaxNameLen is the longest name, in bytes, that a network device can have
@@ -16,6 +15,9 @@ const MaxNameLen = 15
 
 // ErrNotFound says that there is no such link in the namespace.
 var ErrNotFound = errors.New("no such device")
+
+// ErrNotSupported says that the kernel lacks a kind of device.
+var ErrNotSupported = errors.New("no such kind of device")
 
 // ErrElementTaken says that a map has another value for an element's key.
 var ErrElementTaken = errors.New("the key is in use with another value")
@@ -244,18 +246,3 @@ const (
 	FacetFDB     // of a VXLAN device's FDB
 	FacetSysctls // those parameters that come with the attributes; they are in Sysctls
 )
-
-// Interface is a network interface of the host, as far as an underlay is
-// concerned.
-type Interface struct {
-	Name  string
-	Kind  Kind // "" for a physical one
-	MTU   int  // bytes
-	Up    bool
-	Addrs []netip.Prefix // of global scope, in the kernel's order, not masked
-}
-
-// HasAddr tells whether the interface has the address, with whatever prefix length.
-func (i Interface) HasAddr(addr netip.Addr) bool {
-	return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr })
-}

@@ -71,6 +71,9 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 		}
 		problems.Add("interface name", c.Interface, "%s", wrong)
 	}
+	if c.Interface == "lo" {
+		problems.Add("interface name", c.Interface, "is the container's loopback interface; choose another")
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
 		if name != hostInterfaceOption {
 			problems.Add("container network option", name, "is unknown; there is %s", hostInterfaceOption)
@@ -133,6 +136,12 @@ func (e *Endpoint) setAddrs(n Network, addrs []string, problems *Problems) {
 		}
 		if a == subnet.HostAddress {
 			problems.Add("--ip", s, "is this host's own address on network %s", n.Name)
+		}
+		if a == subnet.Prefix.Addr() && !subnet.Prefix.IsSingleIP() {
+			problems.Add("--ip", s, "is the network address of %s", subnet.Prefix)
+		}
+		if subnet.isBroadcast(a) {
+			problems.Add("--ip", s, "is the broadcast address of %s", subnet.Prefix)
 		}
 		p := netip.PrefixFrom(a.Unmap(), subnet.Prefix.Bits())
 		if !slices.Contains(e.Addrs, p) {

@@ -54,6 +54,12 @@ func TestParseEndpointRefuses(t *testing.T) {
 	tests := []struct{ name, id, data, want string }{
 		{"address outside", "c1", `{"interface_name":"eth0","static_ips":["10.0.5.5"]}`, `--ip "10.0.5.5": is in no subnet of network blue`},
 		{"gateway", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.1"]}`, `--ip "10.0.0.1": is the gateway of network blue`},
+		{"network address", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.0"]}`, `--ip "10.0.0.0": is the network address of 10.0.0.0/24`},
+		{"broadcast address", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.255"]}`, `--ip "10.0.0.255": is the broadcast address of 10.0.0.0/24`},
+		{"loopback's name", "c1", `{"interface_name":"lo","static_ips":["10.0.0.2"]}`, `interface name "lo": is the container's loopback interface; choose another`},
+		{"name of all interfaces", "c1", `{"interface_name":"all","static_ips":["10.0.0.2"]}`, `interface name "all": must not be "all" or "default": kernel parameters of that name are those of all interfaces`},
+		{"host interface called default", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"options":{"host_interface_name":"default"}}`,
+			`container network option host_interface_name "default": must not be "all" or "default": kernel parameters of that name are those of all interfaces`},
 		{"not an address", "c1", `{"interface_name":"eth0","static_ips":["x"]}`, `--ip "x": must be an IP address`},
 		{"no address", "c1", `{"interface_name":"eth0"}`, `static_ips: network blue has subnets, but no address was assigned`},
 		{"multicast MAC", "c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"01:00:00:00:00:01"}`, `--mac-address "01:00:00:00:00:01": is a multicast address; its first octet must be even`},

@@ -16,6 +16,8 @@ type fakeHost struct {
 	default6  string
 	altNames  map[string]string
 	lookupErr error
+	used      []kernel.HostPrefix
+	noVXLAN   bool
 }
 
 func (h fakeHost) Interface(name string) (kernel.Interface, error) {
@@ -44,6 +46,46 @@ func (h fakeHost) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 		return h.Interface(h.default6)
 	}
 	return h.Interface(h.default4)
+}
+
+func (h fakeHost) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
+	var own []netip.Addr
+	for _, a := range addrs {
+		if i, _ := h.InterfaceByAddr(a); i.Name != "" {
+			own = append(own, a)
+		}
+	}
+	return own, h.lookupErr
+}
+
+// RouteTo knows the routes to the interfaces' own networks and the default routes.
+func (h fakeHost) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
+	if i, _ := h.InterfaceByAddr(dst); i.Name != "" {
+		return kernel.Path{}, h.lookupErr
+	}
+	for _, i := range h.ifaces {
+		for _, p := range i.Addrs {
+			if i.Up && p.Contains(dst) && (via == "" || via == i.Name) {
+				return kernel.Path{Interface: i.Name, Source: p.Addr()}, h.lookupErr
+			}
+		}
+	}
+	i, _ := h.DefaultRouteInterface(dst.Is6())
+	for _, p := range i.Addrs {
+		if p.Addr().Is6() == dst.Is6() && (via == "" || via == i.Name) {
+			return kernel.Path{Interface: i.Name, Source: p.Addr()}, h.lookupErr
+		}
+	}
+	return kernel.Path{}, h.lookupErr
+}
+
+func (h fakeHost) HostPrefixes() ([]kernel.HostPrefix, error) { return h.used, h.lookupErr }
+
+func (h fakeHost) CheckVXLAN() error {
+	if h.noVXLAN {
+		return kernel.ErrNotSupported
+	}
+	return nil
 }
 
 func parsePrefixes(s ...string) []netip.Prefix {

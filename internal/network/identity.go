@@ -21,8 +21,9 @@ const (
 
 	// maxAltNameLen is ALTIFNAMSIZ of linux/if.h less the terminating zero.
 	maxAltNameLen = 127
-	// maxAliasLen is IFALIASZ of linux/if.h less the terminating zero.
-	maxAliasLen = 255
+	// maxAliasLen leaves room for the terminating zero, which a netlink attribute has: dev_set_alias in
+	// net/core/dev.c counts it, and refuses IFALIASZ (256) bytes.
+	maxAliasLen = 254
 )
 
 // isPodmanName tells whether Podman allows s as the name of a network or container:
@@ -162,6 +163,8 @@ func deviceNameProblem(s string, maxLen int) string {
 		return fmt.Sprintf("must have at most %d bytes", maxLen)
 	case s == "." || s == "..":
 		return `must not be "." or ".."`
+	case s == "all" || s == "default":
+		return `must not be "all" or "default": kernel parameters of that name are those of all interfaces`
 	case strings.ContainsAny(s, "/: \t\n\v\f\r%"):
 		return `must not have "/", ":", "%" or a space`
 	}

@@ -55,7 +55,7 @@ func TestPortNameFitsAndDiffers(t *testing.T) {
 func TestNearestName(t *testing.T) {
 	names := []string{"vni", "local_ip", "remote_ips", "mtu", "physical_interface", "vxlan_port"}
 	for typed, want := range map[string]string{
-		"vin": "vni", "VNI": "", "remote-ips": "remote_ips", "remoteip": "remote_ips", "localip": "local_ip",
+		"vin": "vni", "VNI": "vni", "MTU": "mtu", "Remote-IPs": "remote_ips", "remote-ips": "remote_ips", "remoteip": "remote_ips", "localip": "local_ip",
 		"physical_iface": "physical_interface", "port": "", "isolate": "",
 	} {
 		if got := nearestName(typed, names); got != want {

@@ -40,6 +40,8 @@ type Network struct {
 	AddressCheck bool // probe the network for an address before a container gets it
 	PortSecurity bool // containers send with their own addresses only
 
+	AllowHostOverlap bool // subnets may have addresses that the host itself uses
+
 	Subnets    []Subnet // empty: a network without addresses
 	Routes     []kernel.Route
 	DNS        bool         // containers find each other by name (dns_enabled)
@@ -60,6 +62,9 @@ type Range struct{ First, Last netip.Addr }
 
 // IsZero tells whether the range is unset.
 func (r Range) IsZero() bool { return !r.First.IsValid() && !r.Last.IsValid() }
+
+// Typed formats the range as the user would, an end that is unset left out.
+func (r Range) Typed() string { return formatAddr(r.First) + "-" + formatAddr(r.Last) }
 
 // Contains tells whether addr is in the range. An end that is unset is open; a
 // zero range has every address.

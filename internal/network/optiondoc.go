@@ -59,8 +59,11 @@ var optionDocs = []OptionDoc{
 		Name: "local_ip", Group: GroupHosts, Common: true,
 		Value: "unicast IPv4 or IPv6 address, or `auto`", Default: "none; required",
 		Summary: "This host's address on the underlay, from which it sends VXLAN packets.",
-		Details: "The address must be on `physical_interface`. With `auto` it is the interface's address that is in `remote_ips`. " +
-			"If there is none, it is the interface's first global address of the remote hosts' family.",
+		Details: "The address must be on `physical_interface`, or on the loopback or a dummy interface. " +
+			"With `auto` it is the interface's address that is in `remote_ips`. " +
+			"If there is none, it is the address from which the host sends to the others. " +
+			"While the network has containers on this host, `auto` keeps what it found. " +
+			"It takes another address only if that one has gone, and warns then.",
 		Errors: []OptionError{
 			{"is not an address of", "use one of the addresses that the message lists, or `auto`"},
 			{"is not in remote_ips, but", "use the address by which the other hosts list this one"},
@@ -72,19 +75,31 @@ var optionDocs = []OptionDoc{
 		Value: "unicast addresses, separated by commas", Default: "none; required without `multicast_group` and `discovery=gossip`",
 		Summary: "The addresses of the network's hosts.",
 		Details: "All are of `local_ip`'s family. You can give the same list on all hosts: each leaves out its own address. " +
-			"Spaces and repeated addresses do no harm. At least one other host must be left. " +
+			"The subnets are divided by the list as it stands, so do give the same one. " +
+			"Spaces and repeated addresses do no harm. At least one other host must be left. Names are not accepted. " +
 			"With `discovery=gossip` these hosts are only the first to be asked.",
-		Errors: []OptionError{{"has no host but this one", "add the address of another host"}},
+		Errors: []OptionError{
+			{"has no host but this one", "add the address of another host"},
+			{"names are not accepted", "give the address of the host that the message names"},
+			{"has public addresses only, but this host has", "see [hosts behind NAT](hosts.md#hosts-behind-nat)"},
+			{"and there is no route to it by", "list the address that the host has on this network, or name another `physical_interface`"},
+		},
 	},
 	{
 		Name: "physical_interface", Group: GroupHosts, Common: true,
 		Value: "name of an interface that is up, or `auto`", Default: "none; required",
 		Summary: "The interface by which the host reaches the other hosts.",
-		Details: "With `auto` it is the interface that has `local_ip`. If that is `auto` too, it is the one of the default route.",
+		Details: "With `auto` it is the interface that has `local_ip`. " +
+			"If that is `auto` too, it is the interface that has an address of `remote_ips`. " +
+			"If none has, it is the one that leads to the other hosts. The default route's comes last. " +
+			"While the network has containers on this host, `auto` keeps what it found, even if the default route moves.",
 		Errors: []OptionError{
 			{"this host has no such interface", "see `ip link` for the names"},
 			{"is down", "bring it up with `ip link set NAME up`"},
-			{"this host has no default route to find it by", "name the interface"},
+			{"no default route to find it by", "name the interface"},
+			{"name the interface, or list addresses that are reached by one", "name the interface by which the host reaches all the others"},
+			{"is the loopback interface", "name the interface that leads to the other hosts; `local_ip` may be an address of the loopback interface"},
+			{"has none of the addresses in remote_ips, but", "use the interface that has the address in the message, or `auto`"},
 			{"for the overlay; it needs", "raise the interface's MTU; the message says what the overlay needs"},
 		},
 	},
@@ -133,11 +148,13 @@ var optionDocs = []OptionDoc{
 		Name: "outbound_addr4", Group: GroupRouting,
 		Value: "IPv4 address of this host", Default: "the kernel's choice",
 		Summary: "The source address of IPv4 packets that leave the overlay through this host.",
+		Details: "An interface of the host must have it when the network is created.",
 	},
 	{
 		Name: "outbound_addr6", Group: GroupRouting,
 		Value: "IPv6 address of this host", Default: "the kernel's choice",
 		Summary: "The source address of IPv6 packets that leave the overlay through this host.",
+		Details: "An interface of the host must have it when the network is created.",
 	},
 	{
 		Name: "vrf", Group: GroupRouting,
@@ -167,6 +184,15 @@ var optionDocs = []OptionDoc{
 			{"cannot be divided among", "raise `max_hosts`; there are more hosts in `remote_ips`"},
 			{"is too small to give each of", "choose a larger subnet; the message says the smallest that works"},
 		},
+	},
+	{
+		Name: "allow_host_overlap", Group: GroupAddresses,
+		Value: boolValue, Default: "`false`",
+		Summary: "The network may have addresses that the host itself uses.",
+		Details: "Without it, `create` refuses a subnet that overlaps an interface's network, a route, a gateway or a name server. " +
+			"With it, the host and its containers reach the overlay's addresses instead. The addresses of the underlay are refused in any case. " +
+			"Networks in a `vrf` are not checked.",
+		Errors: []OptionError{{"choose another subnet, or allow it with", "choose another subnet, unless the host can do without the addresses that the message names"}},
 	},
 	{
 		Name: "address_check", Group: GroupAddresses,

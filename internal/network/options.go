@@ -27,6 +27,8 @@ type option struct {
 	accepts string // completes "must be …"
 	// set parses value into n, and tells whether value is valid.
 	set func(n *Network, value string) bool
+	// explain says what is wrong with a value that set refuses, where accepts does not say enough; nil: it does.
+	explain func(value string) string
 	// get formats n's value such that set parses it to the same; "" if it is unset.
 	get func(n Network) string
 }
@@ -49,7 +51,7 @@ func setOptions(n *Network, typed map[string]string, problems *Problems) {
 		names = append(names, o.name)
 		value, ok := typed[o.name]
 		if ok && !o.set(n, strings.TrimSpace(value)) {
-			problems.Add("option "+o.name, value, "must be %s", o.accepts)
+			problems.Add("option "+o.name, value, "%s", o.problemWith(strings.TrimSpace(value)))
 		}
 	}
 	for _, name := range requiredOptions {
@@ -61,12 +63,41 @@ func setOptions(n *Network, typed map[string]string, problems *Problems) {
 		if known[name] {
 			continue
 		}
-		if near := nearestName(name, names); near != "" {
+		if hint, ok := foreignOptions[strings.ToLower(name)]; ok {
+			problems.Add("option", name, "is unknown; %s", hint)
+		} else if near := nearestName(name, names); near != "" {
 			problems.Add("option", name, "is unknown; did you mean %q?", near)
 		} else {
 			problems.Add("option", name, "is unknown; the options are %s", strings.Join(names, ", "))
 		}
 	}
+}
+
+func (o option) problemWith(value string) string {
+	if o.explain != nil {
+		return o.explain(value)
+	}
+	return "must be " + o.accepts
+}
+
+// foreignOptions are those of other drivers, and of earlier versions of this one, with what is meant here.
+var foreignOptions = map[string]string{
+	"encrypted": "this driver does not encrypt: packets cross the underlay in clear text; leave the option out, " +
+		"and see docs/user/security.md for how to protect the underlay, as with WireGuard",
+	"com.docker.network.driver.mtu":                  `did you mean "mtu"?`,
+	"com.docker.network.driver.overlay.vxlanid_list": `did you mean "vni"?`,
+	"id":                             `did you mean "vni"?`,
+	"vxlan_id":                       `did you mean "vni"?`,
+	"parent":                         `did you mean "physical_interface"?`,
+	"dev":                            `did you mean "physical_interface"?`,
+	"group":                          `did you mean "multicast_group"?`,
+	"port":                           `did you mean "vxlan_port"?`,
+	"dstport":                        `did you mean "vxlan_port"?`,
+	"shortcut":                       `it is called "fast_path" now`,
+	"vlan":                           "VLANs are no part of a VXLAN network; use one network for each",
+	"mode":                           "this driver has no modes",
+	"com.docker.network.bridge.name": "use --interface-name",
+	"bridge_name":                    "use --interface-name",
 }
 
 // Options formats the network's options such that they parse to the same network.
@@ -139,15 +170,22 @@ func parseNumber[T uint8 | uint16 | uint32](value string, low, high uint64) (T, 
 	return T(v), err == nil && low <= v && v <= high
 }
 
-// parseBool takes what strconv.ParseBool takes, as Podman's own options do.
+// parseBool takes what strconv.ParseBool takes, as Podman's own options do, and what systemd's take.
 func parseBool(value string) (v, ok bool) {
+	switch strings.ToLower(value) {
+	case "yes", "on":
+		return true, true
+	case "no", "off":
+		return false, true
+	}
 	v, err := strconv.ParseBool(value)
 	return v, err == nil
 }
 
 // nearestName returns the name that differs least from s, or "" if none is near enough to be a
-// mistyped s.
+// mistyped s. Case, and "-" for "_", make no difference.
 func nearestName(s string, names []string) string {
+	s = strings.ReplaceAll(strings.ToLower(s), "-", "_")
 	best, bestDistance := "", 1+len(s)/3
 	for _, name := range names {
 		if d := editDistance(s, name); d <= bestDistance && (best == "" || d < bestDistance) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"vxlan-driver/internal/kernel"
 )
@@ -32,6 +33,7 @@ var networkOptions = []option{
 		name:    "remote_ips",
 		accepts: "unicast IPv4 or IPv6 addresses, separated by commas",
 		set:     setRemotes,
+		explain: explainRemotes,
 		get: func(n Network) string {
 			var b []string
 			for _, r := range n.Remotes {
@@ -139,6 +141,7 @@ var networkOptions = []option{
 			return strconv.Itoa(n.MaxHosts)
 		},
 	},
+	boolOption("allow_host_overlap", func(n *Network) *bool { return &n.AllowHostOverlap }),
 	boolOption("address_check", func(n *Network) *bool { return &n.AddressCheck }),
 	boolOption("port_security", func(n *Network) *bool { return &n.PortSecurity }),
 	kernelBoolOption("fast_path", func(n *Network) *kernel.Opt[bool] { return &n.FastPath }),
@@ -162,6 +165,51 @@ func setRemotes(n *Network, value string) bool {
 	slices.SortFunc(n.Remotes, netip.Addr.Compare)
 	n.Remotes = slices.Compact(n.Remotes)
 	return true
+}
+
+// explainRemotes says which entries of the list are wrong, and why.
+func explainRemotes(value string) string {
+	var wrong []string
+	position := 0
+	for item := range strings.SplitSeq(value, ",") {
+		item = strings.TrimSpace(item)
+		position++
+		if _, ok := parseUnicast(item); item != "" && !ok {
+			wrong = append(wrong, fmt.Sprintf("entry %d, %q, %s", position, item, explainAddr(item)))
+		}
+	}
+	return strings.Join(wrong, "; ")
+}
+
+// explainAddr says why s is no address that parseUnicast takes.
+func explainAddr(s string) string {
+	a, err := netip.ParseAddr(s)
+	if err == nil {
+		switch {
+		case a.Zone() != "" || a.IsLinkLocalUnicast():
+			return "is a link-local address, which means something else on each host"
+		case a.IsLoopback():
+			return "is a loopback address, which each host has itself"
+		case a.IsMulticast():
+			return "is a multicast address; give it as multicast_group"
+		case a.Is4In6():
+			return fmt.Sprintf("must be written as %s", a.Unmap())
+		}
+		return "is no address of a host"
+	}
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return "is a network; give a host's address without the prefix length"
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return fmt.Sprintf("has a port; give %s alone, and the port as vxlan_port", ap.Addr())
+	}
+	if strings.ContainsFunc(s, unicode.IsLetter) && !strings.Contains(s, ":") {
+		return "is a name; names are not accepted, give the host's address"
+	}
+	if len(strings.Fields(s)) > 1 {
+		return "has spaces; separate addresses by commas"
+	}
+	return "is no IPv4 or IPv6 address"
 }
 
 // parseUnicast parses an address that another host can send to. It refuses addresses with a

@@ -18,7 +18,7 @@ var allOptions = map[string]string{
 	"max_hosts": "8", "address_check": "true", "port_security": "true", "fast_path": "false",
 	"learning": "false", "proxy": "true", "l2miss": "true", "l3miss": "false", "rsc": "true", "gbp": "true",
 	"ageing": "30", "fdb_limit": "unlimited", "ttl": "inherit", "tos": "0xb8", "df": "set", "udp_checksum": "false",
-	"source_port_range": "49152-50000", "discovery": "gossip",
+	"source_port_range": "49152-50000", "discovery": "gossip", "allow_host_overlap": "true",
 }
 
 func TestSetOptionsParsesEachOption(t *testing.T) {
@@ -43,6 +43,20 @@ func TestSetOptionsParsesEachOption(t *testing.T) {
 	}
 	if got := n.Options(); !reflect.DeepEqual(got, allOptions) {
 		t.Errorf("printed %v\nwant    %v", got, allOptions)
+	}
+}
+
+// What Podman's options take and what systemd's take.
+func TestBooleansInManyWords(t *testing.T) {
+	for value, want := range map[string]string{"yes": "true", "On": "true", "TRUE": "true", "1": "true", "no": "false", "OFF": "false", "f": "false"} {
+		for _, name := range []string{"port_security", "isolate", "gbp"} {
+			var n Network
+			var problems Problems
+			setOptions(&n, map[string]string{"vni": "1", "local_ip": "auto", "physical_interface": "auto", name: value}, &problems)
+			if got := n.Options()[name]; got != want || problems.Err() != nil {
+				t.Errorf("%s=%s: got %s, %v", name, value, got, problems)
+			}
+		}
 	}
 }
 

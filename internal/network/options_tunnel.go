@@ -37,12 +37,13 @@ func parseAgeing(value string) (uint32, bool) { return parseNumber[uint32](value
 
 func formatUint32(v uint32) string { return strconv.FormatUint(uint64(v), 10) }
 
-// parseLimit parses what `ip link` calls maxaddress; 0 is the kernel's "unlimited".
+// parseLimit parses what `ip link` calls maxaddress. The kernel's 0 is written "unlimited": somebody who
+// types 0 may mean none.
 func parseLimit(value string) (uint32, bool) {
 	if value == "unlimited" {
 		return 0, true
 	}
-	return parseNumber[uint32](value, 0, 1<<32-1)
+	return parseNumber[uint32](value, 1, 1<<32-1)
 }
 
 func formatLimit(v uint32) string {
@@ -59,7 +60,7 @@ func parseTTL(value string) (kernel.TTL, bool) {
 	case autoValue:
 		return kernel.TTL{}, true
 	}
-	v, ok := parseNumber[uint8](value, 0, 255)
+	v, ok := parseNumber[uint8](value, 1, 255) // the kernel's 0 is "auto"
 	return kernel.TTL{Value: v}, ok
 }
 

@@ -44,12 +44,19 @@ type routeConfig struct {
 // Parse parses a network and finds its VTEP on the host. It returns everything that is wrong
 // with the configuration or the host as Problems.
 func Parse(data []byte, host InterfaceLookup) (Network, VTEP, error) {
+	return ParsePlaced(data, host, VTEP{})
+}
+
+// ParsePlaced is Parse for a network that has the VTEP last on this host already. What local_ip
+// and physical_interface leave to the host stays as it was for as long as that can be right, however
+// routes change. When it cannot, the new VTEP has a warning.
+func ParsePlaced(data []byte, host InterfaceLookup, last VTEP) (Network, VTEP, error) {
 	c, err := decodeConfig(data)
 	if err != nil {
 		return Network{}, VTEP{}, err
 	}
 	n, problems := c.parseNetwork()
-	v, err := placeOnHost(n, host, &problems)
+	v, err := placement{Network: n, host: host, last: last, problems: &problems}.find()
 	if err != nil {
 		return Network{}, VTEP{}, err
 	}
@@ -91,9 +98,6 @@ func (c config) parseNetwork() (Network, Problems) {
 	c.checkIPAM(n.Gossip, &problems)
 	for _, s := range c.Subnets {
 		n.addSubnet(s, &problems)
-	}
-	if c.IPv6 && len(n.Subnets) > 0 && !n.HasIPv6() {
-		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
 	}
 	if n.PortSecurity && len(n.Subnets) == 0 {
 		problems.Add("option port_security", "true", "needs a --subnet: without one nobody knows what a container may send from")
@@ -177,6 +181,12 @@ func (n *Network) addSubnet(c subnetConfig, problems *Problems) {
 		return
 	}
 	s := Subnet{Prefix: prefix.Masked()}
+	for _, unusable := range unusableRanges {
+		if s.Prefix.Overlaps(unusable.prefix) {
+			problems.Add("--subnet", c.Subnet, "has addresses of %s, %s; choose one such as 10.0.0.0/24 or fd00:10::/64", unusable.prefix, unusable.purpose)
+			return
+		}
+	}
 	for _, other := range n.Subnets {
 		if other.Prefix.Overlaps(s.Prefix) {
 			problems.Add("--subnet", c.Subnet, "overlaps %s of the same network", other.Prefix)
@@ -187,11 +197,32 @@ func (n *Network) addSubnet(c subnetConfig, problems *Problems) {
 		if s.Gateway == s.Prefix.Addr() && !s.Prefix.IsSingleIP() {
 			problems.Add("--gateway", c.Gateway, "is the network address of %s", s.Prefix)
 		}
+		if s.isBroadcast(s.Gateway) {
+			problems.Add("--gateway", c.Gateway, "is the broadcast address of %s", s.Prefix)
+		}
 	}
 	if c.Lease != nil {
 		s.Lease = s.parseRange(c.Lease.Start, c.Lease.End, problems)
 	}
 	n.Subnets = append(n.Subnets, s)
+}
+
+// unusableRanges are those whose addresses the kernel refuses, or does not send to other hosts.
+var unusableRanges = []struct {
+	prefix  netip.Prefix
+	purpose string
+}{
+	{netip.MustParsePrefix("127.0.0.0/8"), "which are loopback"},
+	{netip.MustParsePrefix("224.0.0.0/4"), "which are multicast"},
+	{netip.MustParsePrefix("::/127"), "which are loopback"},
+	{netip.MustParsePrefix("fe80::/10"), "which are link-local: each interface has one of its own"},
+	{netip.MustParsePrefix("ff00::/8"), "which are multicast"},
+}
+
+// isBroadcast tells whether the address is the subnet's last, to which IPv4 packets for all go. In a
+// /31 both addresses are hosts' (RFC 3021).
+func (s Subnet) isBroadcast(a netip.Addr) bool {
+	return a.Is4() && s.Prefix.Bits() < 31 && s.Prefix.Contains(a) && !s.Prefix.Contains(a.Next())
 }
 
 // parseRange parses a lease range. Podman leaves out an end that the user left out.

@@ -79,7 +79,11 @@ func TestParseRefuses(t *testing.T) {
 		{"remote_ips missing", opts{"-remote_ips": ""}, nil, `option remote_ips: is required unless multicast_group is given: --opt remote_ips=ADDRESS,…`},
 		{"remote_ips empty", opts{"remote_ips": " , "}, nil, `option remote_ips "192.168.1.10": has no host but this one; name at least one other`},
 		{"remote_ips only this host", opts{"remote_ips": "192.168.1.10"}, nil, `option remote_ips "192.168.1.10": has no host but this one; name at least one other`},
-		{"remote_ips with a name", opts{"remote_ips": "192.168.1.11,hostb"}, nil, `option remote_ips "192.168.1.11,hostb": must be unicast IPv4 or IPv6 addresses, separated by commas`},
+		{"remote_ips with a name", opts{"remote_ips": "192.168.1.11,hostb"}, nil, `option remote_ips "192.168.1.11,hostb": entry 2, "hostb", is a name; names are not accepted, give the host's address`},
+		{"remote_ips of many kinds", opts{"remote_ips": "192.168.1.0/24,,10.0.0.1:4789,127.0.0.1,10.0.0.300,239.0.0.1"}, nil, `option remote_ips "192.168.1.0/24,,10.0.0.1:4789,127.0.0.1,10.0.0.300,239.0.0.1": ` +
+			`entry 1, "192.168.1.0/24", is a network; give a host's address without the prefix length; entry 3, "10.0.0.1:4789", has a port; give 10.0.0.1 alone, and the port as vxlan_port; ` +
+			`entry 4, "127.0.0.1", is a loopback address, which each host has itself; entry 5, "10.0.0.300", is no IPv4 or IPv6 address; entry 6, "239.0.0.1", is a multicast address; give it as multicast_group`},
+		{"remote_ips separated by spaces", opts{"remote_ips": "192.168.1.11 192.168.1.12"}, nil, `option remote_ips "192.168.1.11 192.168.1.12": entry 1, "192.168.1.11 192.168.1.12", has spaces; separate addresses by commas`},
 		{"remote_ips of two families", opts{"remote_ips": "192.168.1.11,fd00:1::11"}, nil, `option remote_ips "192.168.1.11,fd00:1::11": must be of one address family, but 192.168.1.11 and fd00:1::11 are not`},
 		{"remote_ips of the other family", opts{"remote_ips": "fd00:1::11"}, nil, `option local_ip "192.168.1.10": must be of the same address family as fd00:1::11`},
 		{"remote_ips with multicast_group", opts{"multicast_group": "239.1.1.1"}, nil, `option remote_ips "192.168.1.11,192.168.1.12": does not go with multicast_group: traffic floods to the group or to a list`},
@@ -100,10 +104,12 @@ func TestParseRefuses(t *testing.T) {
 		{"mtu too small for IPv6 subnets", opts{"mtu": "1279"}, subnets("fd00:10::/64"), `option mtu "1279": must be from 1280 to 1450, since eth0 has an MTU of 1500 and VXLAN adds 50 bytes`},
 		{"vrf with isolate", opts{"vrf": "red", "isolate": "true"}, nil, `option vrf "red": does not go with --internal, isolate or outbound_addr: in a VRF the rules do not see the bridge`},
 		{"metric negative", opts{"metric": "-1"}, nil, `option metric "-1": must be a whole number from 0 to 4294967295`},
-		{"boolean", opts{"no_default_route": "yes"}, nil, `option no_default_route "yes": must be true or false`},
+		{"boolean", opts{"no_default_route": "ja"}, nil, `option no_default_route "ja": must be true or false`},
 		{"learning", opts{"learning": "2"}, nil, `option learning "2": must be true or false`},
 		{"ageing 0 is the kernel's default", opts{"ageing": "0"}, nil, `option ageing "0": must be a number of seconds from 1 to 4294967295`},
 		{"fdb_limit", opts{"fdb_limit": "many"}, nil, `option fdb_limit "many": must be a number of entries from 1 to 4294967295, or "unlimited"`},
+		{"fdb_limit 0 is the kernel's word for unlimited", opts{"fdb_limit": "0"}, nil, `option fdb_limit "0": must be a number of entries from 1 to 4294967295, or "unlimited"`},
+		{"ttl 0 is the kernel's word for auto", opts{"ttl": "0"}, nil, `option ttl "0": must be a number from 1 to 255, "auto" or "inherit"`},
 		{"ttl", opts{"ttl": "256"}, nil, `option ttl "256": must be a number from 1 to 255, "auto" or "inherit"`},
 		{"tos", opts{"tos": "0x100"}, nil, `option tos "0x100": must be a number from 0 to 255 but not 1, decimal or 0x…, or "inherit"`},
 		{"df", opts{"df": "true"}, nil, `option df "true": must be "unset", "set" or "inherit"`},
@@ -113,15 +119,25 @@ func TestParseRefuses(t *testing.T) {
 		{"local_ip that the others do not list", opts{"local_ip": "192.168.1.110", "remote_ips": "192.168.1.10,192.168.1.11"}, nil,
 			`option local_ip "192.168.1.110": is not in remote_ips, but 192.168.1.10 is, which this host has too; use the one that the other hosts list`},
 		{"unknown option", opts{"remote-ip": "x"}, nil, `option "remote-ip": is unknown; did you mean "remote_ips"?`},
+		{"option in capitals", opts{"MTU": "1400"}, nil, `option "MTU": is unknown; did you mean "mtu"?`},
+		{"option of Docker's overlay", opts{"encrypted": "true"}, nil, `option "encrypted": is unknown; this driver does not encrypt: packets cross the underlay in clear text; leave the option out, ` +
+			`and see docs/user/security.md for how to protect the underlay, as with WireGuard`},
+		{"option of Docker's bridge", opts{"com.docker.network.driver.mtu": "1400"}, nil, `option "com.docker.network.driver.mtu": is unknown; did you mean "mtu"?`},
+		{"option of an earlier version", opts{"shortcut": "false"}, nil, `option "shortcut": is unknown; it is called "fast_path" now`},
 		{"no subnet", nil, keys{"subnets": nil}, `--subnet: is required, the same on every host of the network; for a network without addresses use --ipam-driver none`},
 		{"bad subnet", nil, subnets("10.0.0.0"), `--subnet "10.0.0.0": must be an address range such as 10.0.0.0/24 or fd00:10::/64`},
 		{"subnet over the underlay", nil, subnets("192.168.0.0/16"), `--subnet "192.168.0.0/16": overlaps the underlay: eth0 has 192.168.1.10/24`},
 		{"subnet over a remote host", opts{"remote_ips": "192.168.1.11,203.0.113.9"}, subnets("203.0.113.0/24"), `--subnet "203.0.113.0/24": overlaps the underlay: it contains the remote host 203.0.113.9`},
 		{"subnets that overlap", nil, subnets("10.0.0.0/16", "10.0.9.0/24"), `--subnet "10.0.9.0/24": overlaps 10.0.0.0/16 of the same network`},
 		{"gateway outside", nil, keys{"subnets": []any{map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.1.1"}}}, `--gateway "10.0.1.1": must be an address of 10.0.0.0/24`},
+		{"gateway is the broadcast address", nil, keys{"subnets": []any{map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.255"}}}, `--gateway "10.0.0.255": is the broadcast address of 10.0.0.0/24`},
+		{"loopback subnet", nil, subnets("127.5.0.0/24"), `--subnet "127.5.0.0/24": has addresses of 127.0.0.0/8, which are loopback; choose one such as 10.0.0.0/24 or fd00:10::/64`},
+		{"subnet with loopback", nil, subnets("::/64"), `--subnet "::/64": has addresses of ::/127, which are loopback; choose one such as 10.0.0.0/24 or fd00:10::/64`},
+		{"link-local subnet", nil, subnets("fe80:5::/64"), `--subnet "fe80:5::/64": has addresses of fe80::/10, which are link-local: each interface has one of its own; choose one such as 10.0.0.0/24 or fd00:10::/64`},
+		{"subnet with multicast", nil, subnets("224.0.0.0/3"), `--subnet "224.0.0.0/3": must be an address range such as 10.0.0.0/24 or fd00:10::/64`},
+		{"subnet with link-local addresses", nil, subnets("fc00::/6"), `--subnet "fc00::/6": has addresses of fe80::/10, which are link-local: each interface has one of its own; choose one such as 10.0.0.0/24 or fd00:10::/64`},
 		{"gateway is the network", nil, keys{"subnets": []any{map[string]string{"subnet": "10.0.0.0/24", "gateway": "10.0.0.0"}}}, `--gateway "10.0.0.0": is the network address of 10.0.0.0/24`},
 		{"ip range backwards", nil, keys{"subnets": []any{map[string]any{"subnet": "10.0.0.0/24", "lease_range": map[string]string{"start_ip": "10.0.0.9", "end_ip": "10.0.0.2"}}}}, `--ip-range "10.0.0.9-10.0.0.2": ends before it starts`},
-		{"ipv6 without an IPv6 subnet", nil, keys{"ipv6_enabled": true}, `--ipv6: needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64`},
 		{"ipam dhcp", nil, keys{"ipam_options": map[string]string{"driver": "dhcp"}, "subnets": nil}, `--ipam-driver "dhcp": is not supported: the plugin has no DHCP client; use --subnet, or --ipam-driver none and a DHCP client in the container`},
 		{"ipam none with subnets", nil, keys{"ipam_options": map[string]string{"driver": "none"}}, `--ipam-driver "none": does not go with --subnet`},
 		{"ipam unknown", nil, keys{"ipam_options": map[string]string{"driver": "x"}}, `--ipam-driver "x": must be "host-local" or "none"`},
@@ -130,6 +146,8 @@ func TestParseRefuses(t *testing.T) {
 		{"route through another network", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16", "gateway": "172.16.0.1"}}}, `--route "10.1.0.0/16 172.16.0.1": needs a gateway in a subnet of the network`},
 		{"a bridge called as the device", nil, keys{"name": "vx", "network_interface": "vxlan-vx"}, `--interface-name "vxlan-vx": is what the network's VXLAN device is called; choose another`},
 		{"name that is a path", nil, keys{"name": "../x"}, `network name "../x": must have letters, digits, "_", "." and "-" only`},
+		{"bridge called all", nil, keys{"network_interface": "all"}, `--interface-name "all": must not be "all" or "default": kernel parameters of that name are those of all interfaces`},
+		{"bridge called default", nil, keys{"network_interface": "default"}, `--interface-name "default": must not be "all" or "default": kernel parameters of that name are those of all interfaces`},
 		{"bridge name", nil, keys{"network_interface": "a/b"}, `--interface-name "a/b": must not have "/", ":", "%" or a space`},
 	}
 	for _, tt := range tests {
@@ -155,6 +173,40 @@ func TestParseReportsAllProblemsAtOnce(t *testing.T) {
   --subnet "192.168.1.0/24": overlaps the underlay: eth0 has 192.168.1.10/24`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// netavark's own tests set up such a network. Whoever creates one is told.
+func TestIPv6WithoutIPv6Subnet(t *testing.T) {
+	data := exampleNetwork(nil, map[string]any{"ipv6_enabled": true})
+	if _, _, err := Parse(data, testHost); err != nil {
+		t.Errorf("setup: %v", err)
+	}
+	_, _, problems, err := ParseNew(data, testHost, nil)
+	want := `--ipv6: needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64`
+	if err != nil || errorText(problems.Err()) != want {
+		t.Errorf("create: %v, %v", problems, err)
+	}
+}
+
+// A kernel without VXLAN, and an address that packets cannot leave from, are found at create.
+func TestCreateRefusesWhatCannotStart(t *testing.T) {
+	without := testHost
+	without.noVXLAN = true
+	for _, tt := range []struct {
+		host fakeHost
+		opts map[string]string
+		want string
+	}{
+		{without, nil, "kernel: no such kind of device"},
+		{testHost, map[string]string{"outbound_addr4": "192.0.2.1"}, "option outbound_addr4 \"192.0.2.1\": no interface of this host has this address; see `ip address`"},
+		{testHost, map[string]string{"outbound_addr6": "2001:db8::1"}, "option outbound_addr6 \"2001:db8::1\": no interface of this host has this address; see `ip address`"},
+		{testHost, map[string]string{"outbound_addr4": "198.18.0.10", "outbound_addr6": "fd00:1::10"}, ""},
+	} {
+		_, _, problems, err := ParseNew(exampleNetwork(tt.opts, nil), tt.host, nil)
+		if got := errorText(problems.Err()); err != nil || got != tt.want {
+			t.Errorf("got %s, %v, want %s", got, err, tt.want)
+		}
 	}
 }
 

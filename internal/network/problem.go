@@ -54,3 +54,8 @@ func (ps Problems) Err() error {
 func (ps Problems) haveProblemWith(what string) bool {
 	return slices.ContainsFunc(ps, func(p Problem) bool { return p.What == what })
 }
+
+// haveProblem tells whether there is a problem with that value of what already.
+func (ps Problems) haveProblem(what, value string) bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.What == what && p.Value == value })
+}

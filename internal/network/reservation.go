@@ -2,15 +2,18 @@ package network
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"vxlan-driver/internal/kernel"
 )
 
 // Reservation is what another network or a device of the host uses, and a new network therefore
 // cannot.
 type Reservation struct {
-	Holder  string // for the message, such as `network "blue"`
+	Holder  string // for the message, such as `network "blue"` or "a route by interface wg0"
 	ID      string // of a network
 	VNI     uint32 // 0: none
 	Port    uint16
@@ -18,6 +21,8 @@ type Reservation struct {
 	Subnets []netip.Prefix
 	Isolate Isolation // of a network
 	Bridge  string    // of a network of another driver
+
+	HostUse bool // the host itself uses the subnets, so the user may allow that they overlap
 }
 
 // ReadReservation returns what a network in one of Podman's configuration files uses. What cannot
@@ -73,14 +78,24 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		return Network{}, VTEP{}, nil, err
 	}
 	n, problems := c.parseNetwork()
-	v, err := placeOnHost(n, host, &problems)
+	// A network that was made before, or by another program, works without.
+	if c.IPv6 && len(n.Subnets) > 0 && !n.HasIPv6() {
+		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
+	}
+	v, err := placement{Network: n, host: host, creating: true, problems: &problems}.find()
 	if err != nil {
 		return Network{}, VTEP{}, nil, err
 	}
+	if err := n.checkHostCapability(host, &problems); err != nil {
+		return Network{}, VTEP{}, nil, err
+	}
 	for _, t := range taken {
-		if t.ID == "" || t.ID != n.ID {
+		if !t.HostUse && (t.ID == "" || t.ID != n.ID) {
 			n.checkReservation(t, &problems)
 		}
+	}
+	if err := n.checkHostUse(host, taken, &problems); err != nil {
+		return Network{}, VTEP{}, nil, err
 	}
 	for _, name := range slices.Concat(n.Bridge.allNames(), n.Device.allNames()) {
 		iface, err := host.Interface(name)
@@ -92,6 +107,71 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 		}
 	}
 	return n, v, problems, nil
+}
+
+// checkHostCapability refuses what the host lacks today and a start would fail by, or packets later.
+func (n Network) checkHostCapability(host InterfaceLookup, problems *Problems) error {
+	err := host.CheckVXLAN()
+	switch {
+	case errors.Is(err, kernel.ErrNotSupported):
+		problems.Add("kernel", "", "%s", err)
+	case err != nil:
+		return err
+	}
+	for _, o := range []struct {
+		name string
+		addr netip.Addr
+	}{{"option outbound_addr4", n.OutboundAddr4}, {"option outbound_addr6", n.OutboundAddr6}} {
+		if !o.addr.IsValid() || problems.haveProblemWith(o.name) {
+			continue
+		}
+		own, err := host.OwnAddrs([]netip.Addr{o.addr})
+		if err != nil {
+			return err
+		}
+		if len(own) == 0 {
+			problems.Add(o.name, o.addr.String(), "no interface of this host has this address; see `ip address`")
+		}
+	}
+	return nil
+}
+
+// cloudServices are the addresses of a cloud's resolver, clock and instance data, which no interface,
+// route or resolv.conf need name.
+var cloudServices = Reservation{
+	Holder:  "the addresses of a cloud's resolver, clock and instance data",
+	Subnets: []netip.Prefix{netip.MustParsePrefix("169.254.169.0/24"), netip.MustParsePrefix("fd00:ec2::/64")},
+	HostUse: true,
+}
+
+// checkHostUse refuses subnets with addresses that the host itself uses. In a VRF they would not
+// be in the host's way.
+func (n Network) checkHostUse(host InterfaceLookup, taken []Reservation, problems *Problems) error {
+	if n.AllowHostOverlap || n.VRF != "" {
+		return nil
+	}
+	prefixes, err := host.HostPrefixes()
+	if err != nil {
+		return err
+	}
+	var used []Reservation
+	for _, p := range prefixes {
+		used = append(used, Reservation{
+			Holder: string(p.Use) + " " + p.Interface, Subnets: []netip.Prefix{p.Prefix}, HostUse: true,
+		})
+	}
+	used = append(append(used, taken...), cloudServices)
+	for _, s := range n.Subnets {
+		for _, t := range used {
+			for _, other := range t.Subnets {
+				typed := s.Prefix.String()
+				if t.HostUse && s.Prefix.Overlaps(other) && !problems.haveProblem("--subnet", typed) {
+					problems.Add("--subnet", typed, "overlaps %s, %s; choose another subnet, or allow it with --opt allow_host_overlap=true", other, t.Holder)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (n Network) checkReservation(t Reservation, problems *Problems) {

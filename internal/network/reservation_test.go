@@ -2,9 +2,12 @@ package network
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"testing"
+
+	"vxlan-driver/internal/kernel"
 )
 
 // reservationOf ignores whether the file could be parsed.
@@ -79,6 +82,46 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// A subnet that the host itself uses would take the host's own traffic.
+func TestParseNewRefusesWhatTheHostUses(t *testing.T) {
+	host := testHost
+	prefix := netip.MustParsePrefix
+	host.used = []kernel.HostPrefix{
+		{Prefix: prefix("192.168.1.0/24"), Interface: "eth0", Use: kernel.UseAddress},
+		{Prefix: prefix("172.20.0.0/16"), Interface: "virbr0", Use: kernel.UseAddress},
+		{Prefix: prefix("10.64.0.0/10"), Interface: "wg0", Use: kernel.UseRoute},
+		{Prefix: prefix("172.31.1.1/32"), Interface: "eth0", Use: kernel.UseGateway},
+		{Prefix: prefix("fd00:8::/64"), Interface: "wg0", Use: kernel.UseRoute},
+	}
+	taken := []Reservation{{Holder: "a name server of /etc/resolv.conf", Subnets: []netip.Prefix{prefix("10.10.0.2/32")}, HostUse: true}}
+	const remedy = "; choose another subnet, or allow it with --opt allow_host_overlap=true"
+	for subnet, want := range map[string]string{
+		"172.20.5.0/24":    "overlaps 172.20.0.0/16, the network of interface virbr0" + remedy,
+		"172.16.0.0/12":    "overlaps 172.20.0.0/16, the network of interface virbr0" + remedy,
+		"10.100.0.0/24":    "overlaps 10.64.0.0/10, a route by interface wg0" + remedy,
+		"172.31.1.0/24":    "overlaps 172.31.1.1/32, the gateway of a route by interface eth0" + remedy,
+		"fd00:8::/80":      "overlaps fd00:8::/64, a route by interface wg0" + remedy,
+		"10.10.0.0/24":     "overlaps 10.10.0.2/32, a name server of /etc/resolv.conf" + remedy,
+		"169.254.169.0/25": "overlaps 169.254.169.0/24, the addresses of a cloud's resolver, clock and instance data" + remedy,
+		"192.168.0.0/16":   "overlaps the underlay: eth0 has 192.168.1.10/24",
+		"10.0.0.0/24":      "",
+	} {
+		for _, opts := range []map[string]string{nil, {"allow_host_overlap": "true"}} {
+			if opts != nil && want != "overlaps the underlay: eth0 has 192.168.1.10/24" {
+				want = ""
+			}
+			_, _, problems, err := ParseNew(exampleNetwork(opts, map[string]any{"subnets": []any{map[string]string{"subnet": subnet}}}), host, taken)
+			full := ""
+			if want != "" {
+				full = fmt.Sprintf("--subnet %q: %s", subnet, want)
+			}
+			if got := errorText(problems.Err()); err != nil || got != full {
+				t.Errorf("%v: got  %s, %v\nwant %s", opts, got, err, full)
+			}
+		}
+	}
 }
 
 // Complete changes what it must and keeps what it does not know.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"vxlan-driver/internal/kernel"
@@ -21,6 +20,12 @@ const (
 	minMTU6 = 1280 // the least that IPv6 works with (RFC 8200, section 5)
 )
 
+// Underlay is an address of this host and the interface by which packets from it leave.
+type Underlay struct {
+	Interface string
+	Local     netip.Addr
+}
+
 // VTEP is this host's end of a network's tunnel.
 type VTEP struct {
 	Local     netip.Addr
@@ -28,117 +33,17 @@ type VTEP struct {
 	Remotes   []netip.Addr // the other hosts, sorted; empty with a multicast group
 	MTU       int          // of the overlay, bytes
 
+	// Home is where the network was when its first container started, if it had to move since. It
+	// returns there.
+	Home Underlay `json:",omitzero"`
+
 	// What Peers sets is not stored with the rest.
 	Flood     []netip.Addr `json:"-"` // hosts that get flooded packets
 	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
 	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
-}
 
-// placeOnHost finds the network's VTEP on the host. Only lookups that fail are an error; what is
-// wrong with the network or the host is added to problems.
-func placeOnHost(n Network, host InterfaceLookup, problems *Problems) (VTEP, error) {
-	iface, err := findInterface(n, host, problems)
-	if err != nil || iface.Name == "" {
-		return VTEP{}, err
-	}
-	v := VTEP{Interface: iface.Name}
-	v.Local = findLocalAddr(n, iface, problems)
-	// Leave out all addresses of this host, not only Local: a host that floods to itself learns
-	// its own containers' MACs from the tunnel.
-	for _, r := range n.Remotes {
-		if r != v.Local && !iface.HasAddr(r) && !n.Gossip {
-			v.Remotes = append(v.Remotes, r)
-		}
-	}
-	v.Flood = v.Remotes
-	if len(v.Remotes) == 0 && !n.Gossip && !n.Tunnel.Group.IsValid() && !problems.haveProblemWith("option remote_ips") {
-		problems.Add("option remote_ips", v.Local.String(), "has no host but this one; name at least one other")
-	}
-	if err := checkVRF(n, host, problems); err != nil {
-		return VTEP{}, err
-	}
-	v.MTU = findMTU(n, iface, v.Local.Is6(), problems)
-	checkOverlap(n, v, iface, problems)
-	return v, nil
-}
-
-// findInterface returns the underlay interface, or a zero Interface and adds a problem.
-func findInterface(n Network, host InterfaceLookup, problems *Problems) (kernel.Interface, error) {
-	const option = "option physical_interface"
-	var (
-		iface kernel.Interface
-		err   error
-	)
-	switch {
-	case problems.haveProblemWith(option):
-	case n.PhysicalInterface != "":
-		if iface, err = host.Interface(n.PhysicalInterface); err == nil && iface.Name == "" {
-			problems.Add(option, n.PhysicalInterface, "this host has no such interface; see `ip link`")
-		}
-	case problems.haveProblemWith("option local_ip"):
-	case n.LocalIP.IsValid():
-		if iface, err = host.InterfaceByAddr(n.LocalIP); err == nil && iface.Name == "" {
-			problems.Add("option local_ip", n.LocalIP.String(), "no interface of this host has this address; see `ip address`")
-		}
-	default:
-		if iface, err = host.DefaultRouteInterface(n.wantsIPv6()); err == nil && iface.Name == "" {
-			problems.Add(option, autoValue, "this host has no default route to find it by; name the interface")
-		}
-	}
-	if err != nil {
-		return kernel.Interface{}, fmt.Errorf("find the physical interface: %w", err)
-	}
-	if iface.Name != "" && !iface.Up {
-		problems.Add(option, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
-	}
-	return iface, nil
-}
-
-// wantsIPv6 tells whether the other hosts' addresses are IPv6.
-func (n Network) wantsIPv6() bool {
-	if len(n.Remotes) > 0 {
-		return n.Remotes[0].Is6()
-	}
-	return n.Tunnel.Group.Is6()
-}
-
-// findLocalAddr returns this host's VTEP address, or an invalid one and adds a problem.
-func findLocalAddr(n Network, iface kernel.Interface, problems *Problems) netip.Addr {
-	const option = "option local_ip"
-	if problems.haveProblemWith(option) {
-		return netip.Addr{}
-	}
-	var (
-		listed, first netip.Addr // of the list, and of its family
-		has           []string
-	)
-	for _, p := range iface.Addrs {
-		a := p.Addr()
-		if !listed.IsValid() && slices.Contains(n.Remotes, a) {
-			listed = a
-		}
-		if !first.IsValid() && a.Is6() == n.wantsIPv6() {
-			first = a
-		}
-		has = append(has, a.String())
-	}
-	switch {
-	case !n.LocalIP.IsValid() && listed.IsValid():
-		return listed // the address by which the other hosts list this one
-	case !n.LocalIP.IsValid() && first.IsValid():
-		return first
-	case iface.HasAddr(n.LocalIP) && listed.IsValid() && !slices.Contains(n.Remotes, n.LocalIP):
-		problems.Add(option, n.LocalIP.String(), "is not in remote_ips, but %s is, which this host has too; use the one that the other hosts list", listed)
-		return n.LocalIP
-	case iface.HasAddr(n.LocalIP):
-		return n.LocalIP
-	}
-	if n.LocalIP.IsValid() {
-		problems.Add(option, n.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, joinOr(has, "none"))
-	} else {
-		problems.Add(option, autoValue, "%s has no address of the remote hosts' family; it has %s", iface.Name, joinOr(has, "none"))
-	}
-	return netip.Addr{}
+	Own      []netip.Addr `json:"-"` // listed addresses that this host has
+	Warnings []string     `json:"-"` // what the user should know of the choice
 }
 
 // checkVRF refuses a device that is not there. The driver does not create it, since its routing
@@ -196,8 +101,9 @@ func findMTU(n Network, iface kernel.Interface, ipv6 bool, problems *Problems) i
 }
 
 // checkOverlap refuses subnets that contain the underlay's addresses, since the VXLAN packets
-// themselves would be routed into the overlay.
-func checkOverlap(n Network, v VTEP, iface kernel.Interface, problems *Problems) {
+// themselves would be routed into the overlay. Where hosts find each other, the list has the first
+// ones to ask.
+func checkOverlap(n Network, remotes []netip.Addr, iface kernel.Interface, problems *Problems) {
 	for _, s := range n.Subnets {
 		overlapped := false
 		for _, p := range iface.Addrs {
@@ -206,7 +112,7 @@ func checkOverlap(n Network, v VTEP, iface kernel.Interface, problems *Problems)
 				overlapped = true
 			}
 		}
-		for _, r := range v.Remotes {
+		for _, r := range remotes {
 			if !overlapped && s.Prefix.Contains(r) {
 				problems.Add("--subnet", s.Prefix.String(), "overlaps the underlay: it contains the remote host %s", r)
 				overlapped = true

@@ -22,10 +22,10 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 	// To print addresses takes long; those of n are those of v, and the host's own.
 	n.Remotes, v.Remotes = nil, nil
 	fmt.Fprintf(sum, "%+v %v %d %+v", n, v, v.AgentPort, isolatedFrom(n, p.Foreign))
+	comment := hex.EncodeToString(sum.Sum(nil)[:6]) + " network " + n.Name
 	return kernel.Element{
 		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
-		// The hash first: the kernel keeps no more than 127 bytes.
-		Comment: hex.EncodeToString(sum.Sum(nil)[:6]) + " network " + n.Name,
+		Comment: comment[:min(len(comment), kernel.MaxCommentLen)],
 	}
 }
 

@@ -2,6 +2,9 @@ package plugin
 
 import (
 	"fmt"
+	"net/netip"
+	"os"
+	"strings"
 
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/ipam"
@@ -33,10 +36,14 @@ func (p *Plugin) Create(config []byte) ([]byte, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
+	for _, warning := range v.Warnings {
+		p.Warn(warning)
+	}
 	return n.Complete(config)
 }
 
-// reservations lists what Podman's other networks and the host's VXLAN devices hold.
+// reservations lists what Podman's other networks and the host's VXLAN devices hold, and the host's
+// name servers.
 func (p *Plugin) reservations(host hoststate.Namespace) ([]network.Reservation, error) {
 	all, err := p.Reservations(network.ReadReservation)
 	if err != nil {
@@ -53,5 +60,30 @@ func (p *Plugin) reservations(host hoststate.Namespace) ([]network.Reservation, 
 			Port:   d.Tunnel.Port,
 		})
 	}
+	for _, path := range p.ResolvConfs {
+		text, _ := os.ReadFile(path) // one that is not there names none
+		for _, server := range nameServers(string(text)) {
+			all = append(all, network.Reservation{
+				Holder:  "a name server of " + path,
+				Subnets: []netip.Prefix{netip.PrefixFrom(server, server.BitLen())},
+				HostUse: true,
+			})
+		}
+	}
 	return all, nil
+}
+
+// nameServers returns the name servers that a resolv.conf(5) names, those on the host itself left out.
+func nameServers(text string) []netip.Addr {
+	var all []netip.Addr
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "nameserver" {
+			continue
+		}
+		if a, err := netip.ParseAddr(fields[1]); err == nil && !a.IsLoopback() {
+			all = append(all, a.Unmap().WithZone(""))
+		}
+	}
+	return all
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
@@ -47,6 +48,10 @@ func (p *Plugin) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	if err != nil {
 		return netavark.Status{}, fmt.Errorf("container %s on network %s: %w", r.ContainerName, n.Name, err)
 	}
+	if err := ipam.CheckHostAddrs(n.Network, n.VTEP, e.Addrs); err != nil {
+		return netavark.Status{}, fmt.Errorf("container %s on network %s: %w", r.ContainerName, n.Name, err)
+	}
+	p.warnOfSetup(n, e)
 	container, err := p.Open(namespace)
 	if err != nil {
 		return netavark.Status{}, err
@@ -63,6 +68,17 @@ func (p *Plugin) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	return setup.publishNames(result)
+}
+
+// warnOfSetup tells the user what of the request has no effect, and where the network has moved to.
+func (p *Plugin) warnOfSetup(n plan.PlacedNetwork, e network.Endpoint) {
+	for _, warning := range n.VTEP.Warnings {
+		p.Warn(warning)
+	}
+	if n.Internal && len(e.Ports) > 0 {
+		p.Warn(fmt.Sprintf("container %s: its ports are not published by network %s, which is internal; a network with a way out would publish them",
+			e.ContainerName, n.Name))
+	}
 }
 
 func attachRequest(namespace string, r netavark.Request) network.AttachRequest {

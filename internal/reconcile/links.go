@@ -15,7 +15,7 @@ import (
 // flood entries, which are those of the zero MAC. Parameters of the host as a whole stay when
 // the network goes: others may rely on them by then.
 func ensureDevices(host Namespace, want *plan.Devices) error {
-	if err := setSysctls(host, want.GlobalSysctls); err != nil {
+	if err := setGlobalSysctls(host, want.GlobalSysctls); err != nil {
 		return err
 	}
 	if err := ensureBridge(host, want.Bridge); err != nil {
@@ -26,6 +26,48 @@ func ensureDevices(host Namespace, want *plan.Devices) error {
 		facets = kernel.FacetAddrs
 	}
 	return ensureVXLAN(host, want.VXLAN, facets)
+}
+
+// setGlobalSysctls keeps the host's own routes from router advertisements: with accept_ra 1 the kernel
+// drops them, and takes no more, as soon as it forwards (ip-sysctl.rst; addrconf_forward_change in
+// net/ipv6/addrconf.c). With 2 it takes them nevertheless.
+func setGlobalSysctls(host Namespace, want []kernel.Sysctl) error {
+	const forwarding = "net/ipv6/conf/all/forwarding"
+	for _, s := range want {
+		if s.Key != forwarding {
+			continue
+		}
+		value, err := host.Sysctl(forwarding)
+		if err == nil && value != s.Value {
+			err = keepAdvertisedRoutes(host)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return setSysctls(host, want)
+}
+
+// keepAdvertisedRoutes leaves alone interfaces whose advertisements another program takes (0).
+func keepAdvertisedRoutes(host Namespace) error {
+	names, err := host.AdvertisedInterfaces()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		key := "net/ipv6/conf/" + name + "/accept_ra"
+		value, err := host.Sysctl(key)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && value != "1" {
+			continue
+		}
+		if err == nil {
+			err = host.Apply(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: key, Value: "2"}}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setSysctls sets parameters that are there and have another value.

@@ -215,3 +215,48 @@ func TestParametersThatCannotBeSet(t *testing.T) {
 		}
 	}
 }
+
+// A host that begins to forward keeps its own default route.
+func TestForwardingKeepsAdvertisedRoutes(t *testing.T) {
+	forward := kernel.Sysctl{Key: "net/ipv6/conf/all/forwarding", Value: "1"}
+	const key = "net/ipv6/conf/eth0/accept_ra"
+	for _, tt := range []struct {
+		name        string
+		advertised  []string
+		acceptRA    string
+		forwards    bool
+		want        string
+		wantChanges int
+	}{
+		{"a route from an advertisement", []string{"eth0"}, "1", false, "2", 2},
+		{"another program takes advertisements", []string{"eth0"}, "0", false, "0", 1},
+		{"the administrator has seen to it", []string{"eth0"}, "2", false, "2", 1},
+		{"no such route", nil, "1", false, "1", 1},
+		{"the host forwards already", []string{"eth0"}, "1", true, "1", 0},
+		{"the interface has gone", []string{"eth9"}, "1", false, "1", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := fakekernel.New()
+			host := k.HostNamespace()
+			host.Add(kernel.Link{Name: "eth0", Up: true})
+			host.Advertised = tt.advertised
+			set := []kernel.Sysctl{{Key: key, Value: tt.acceptRA}}
+			if tt.forwards {
+				set = append(set, forward)
+			}
+			if err := host.Apply(kernel.SetSysctls{Sysctls: set}); err != nil {
+				t.Fatal(err)
+			}
+			k.Log = nil
+			if err := setGlobalSysctls(host, []kernel.Sysctl{forward}); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := host.Sysctl(key); err != nil || got != tt.want || len(k.Log) != tt.wantChanges {
+				t.Errorf("accept_ra is %s, %v after %q", got, err, k.Log)
+			}
+			if tt.wantChanges == 2 && k.Log[1] != (kernel.SetSysctls{Sysctls: []kernel.Sysctl{forward}}).String() {
+				t.Errorf("the routes are gone before they are kept: %q", k.Log)
+			}
+		})
+	}
+}

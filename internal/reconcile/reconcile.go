@@ -24,6 +24,8 @@ type Namespace interface {
 	// Sysctl reads a kernel parameter; the error of one that is not there is
 	// fs.ErrNotExist.
 	Sysctl(key string) (string, error)
+	// AdvertisedInterfaces returns the interfaces with routes from router advertisements.
+	AdvertisedInterfaces() ([]string, error)
 	// FirewallIntact tells whether the firewall has this program's rules.
 	FirewallIntact() (bool, error)
 	// FirewallElements returns the elements that the firewall has, as far as this program's rules have such sets.

@@ -28,10 +28,7 @@ type Record struct {
 // PutEndpoint writes an endpoint's record, and its network's configuration as Podman
 // wrote it.
 func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r Record) error {
-	place, err := json.Marshal(v)
-	if err == nil {
-		err = writeIfChanged(filepath.Join(s.networkDir(networkID), "vtep.json"), place)
-	}
+	err := s.SetVTEP(networkID, v)
 	if err == nil {
 		err = writeIfChanged(filepath.Join(s.networkDir(networkID), "network.json"), config)
 	}
@@ -210,7 +207,24 @@ func (s *Store) Networks() ([]string, error) {
 	return used, nil
 }
 
-// VTEP returns the network's VTEP at the time of the last PutEndpoint.
+// SetVTEP keeps where a network is on this host.
+func (s *Store) SetVTEP(networkID string, v network.VTEP) error {
+	place, err := json.Marshal(v)
+	if err == nil {
+		err = writeIfChanged(filepath.Join(s.networkDir(networkID), "vtep.json"), place)
+	}
+	if err != nil {
+		return fmt.Errorf("store VTEP: %w", err)
+	}
+	return nil
+}
+
+// ReadVTEP is VTEP without the lock: the file is replaced as a whole.
+func ReadVTEP(dir, networkID string) (network.VTEP, error) {
+	return (&Store{dir: dir}).VTEP(networkID)
+}
+
+// VTEP returns the network's VTEP at the time of the last PutEndpoint or SetVTEP.
 func (s *Store) VTEP(networkID string) (network.VTEP, error) {
 	var v network.VTEP
 	path := filepath.Join(s.networkDir(networkID), "vtep.json")

@@ -19,6 +19,12 @@ const (
 	// (network_config_dir), Podman does not tell the plugin.
 	networksDir = "/etc/containers/networks"
 
+	// resolvConf names the host's name servers, or a resolver on the host. Those that
+	// systemd-resolved and NetworkManager then ask are in files of theirs.
+	resolvConf         = "/etc/resolv.conf"
+	resolvedServers    = "/run/systemd/resolve/resolv.conf"
+	networkManagerConf = "/run/NetworkManager/no-stub-resolv.conf"
+
 	// sysctlDir is systemd's directory of parameters that do not outlive a boot (sysctl.d(5)).
 	sysctlDir = "/run/sysctl.d"
 	// systemdDir exists where systemd runs (sd_booted(3)).
@@ -34,6 +40,7 @@ func Host() *hoststate.Host {
 		NamespaceGone: namespaceGone,
 		StoreDir:      store.Dir,
 		NetworksDir:   networksDir,
+		ResolvConfs:   []string{resolvConf, resolvedServers, networkManagerConf},
 		Zones:         new(firewalld.Zones),
 		DNSPort:       dnsPortFromEnv(),
 		Warn:          warnUser,

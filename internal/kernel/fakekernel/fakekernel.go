@@ -84,6 +84,10 @@ type Namespace struct {
 
 	// NoFastPath makes the kernel lack what a fast path takes.
 	NoFastPath bool
+	// Advertised are interfaces with routes from router advertisements.
+	Advertised []string
+	// NoVXLAN makes the kernel lack VXLAN devices.
+	NoVXLAN bool
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }
@@ -289,43 +293,6 @@ func sysctlDevice(key string) string {
 		return parts[3]
 	}
 	return ""
-}
-
-// Interface implements network.Host.
-func (ns linkView) Interface(name string) (kernel.Interface, error) {
-	return ns.underlay(func(l *link) bool { return l == ns.find(name) })
-}
-
-// InterfaceByAddr implements network.Host.
-func (ns linkView) InterfaceByAddr(addr netip.Addr) (kernel.Interface, error) {
-	return ns.underlay(func(l *link) bool {
-		return slices.ContainsFunc(l.Addrs, func(a kernel.Addr) bool { return a.Prefix.Addr() == addr })
-	})
-}
-
-// DefaultRouteInterface implements network.Host.
-func (ns linkView) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
-	return ns.underlay(func(l *link) bool {
-		return slices.ContainsFunc(l.Routes, func(r kernel.Route) bool {
-			return r.Dst.Bits() == 0 && r.Dst.Addr().Is6() == ipv6
-		})
-	})
-}
-
-func (ns linkView) underlay(match func(*link) bool) (kernel.Interface, error) {
-	if err := ns.kernel.call(); err != nil {
-		return kernel.Interface{}, err
-	}
-	i := slices.IndexFunc(ns.links, match)
-	if i < 0 {
-		return kernel.Interface{}, nil
-	}
-	l := ns.links[i]
-	iface := kernel.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up}
-	for _, a := range l.Addrs {
-		iface.Addrs = append(iface.Addrs, a.Prefix)
-	}
-	return iface, nil
 }
 
 // Apply implements reconcile.Namespace.

@@ -1,6 +1,9 @@
 package nft
 
-import "vxlan-driver/internal/kernel/netlink"
+import (
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netlink"
+)
 
 // Types of the comments in the user data, which nft shows (libnftnl, udata.h).
 const (
@@ -10,7 +13,7 @@ const (
 
 // commentUserdata is user data that nft shows as a comment.
 func commentUserdata(typ byte, text string) []byte {
-	text = text[:min(len(text), 127)] // what nft itself allows (NFTNL_UDATA_COMMENT_MAXLEN)
+	text = text[:min(len(text), kernel.MaxCommentLen)]
 	b := append([]byte{typ, byte(len(text) + 1)}, text...)
 	return append(b, 0)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -82,7 +83,12 @@ func (c linkWriter) createVeth(l kernel.Link) error {
 
 // newLink makes a link. Data are the attributes of its kind.
 func (c linkWriter) newLink(l kernel.Link, data ...netlink.Attr) error {
-	return c.putLink(unix.NLM_F_CREATE|unix.NLM_F_EXCL, l, data...)
+	err := c.putLink(unix.NLM_F_CREATE|unix.NLM_F_EXCL, l, data...)
+	// An attribute that is not supported is the same number, with another text.
+	if errors.Is(err, unix.EOPNOTSUPP) && strings.Contains(err.Error(), "Unknown device type") {
+		return unsupportedKind(l.Kind)
+	}
+	return err
 }
 
 // putLink makes a link, or changes one by its name.

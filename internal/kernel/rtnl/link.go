@@ -184,7 +184,8 @@ func (c linkReader) NameOf(index uint32) (string, error) {
 type rawLink struct {
 	kernel.Link
 	index, master, lower uint32
-	foreign              bool   // lower is an index in another namespace
+	foreign              bool // lower is an index in another namespace
+	loopback             bool
 	spec                 []byte // what each family has to say (IFLA_AF_SPEC)
 }
 
@@ -208,7 +209,8 @@ func parseLink(msg []byte) rawLink {
 		return l
 	}
 	l.index = netlink.Uint32(msg[4:])
-	l.Up = netlink.Uint32(msg[8:])&unix.IFF_UP != 0
+	flags := netlink.Uint32(msg[8:])
+	l.Up, l.loopback = flags&unix.IFF_UP != 0, flags&unix.IFF_LOOPBACK != 0
 	l.NoLinkLocal = true // unless there is IPv6 and it says otherwise
 	for typ, b := range netlink.Attrs(msg[unix.SizeofIfInfomsg:]) {
 		switch typ {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,8 @@ var routeTypes = map[kernel.RouteType]uint8{
 type foundRoute struct {
 	kernel.Route
 	index uint32
+	table uint8 // RT_TABLE_COMPAT if its number is larger
+	proto uint8 // who made it
 }
 
 // linkRoutes returns the routes of the main table that lead out of the link. Those of
@@ -50,8 +53,17 @@ func (c routeTable) linkRoutes(index uint32) ([]kernel.Route, error) {
 }
 
 func (c routeTable) findRoutes(family uint8) ([]foundRoute, error) {
-	msgs, err := c.Dump(unix.RTM_GETROUTE,
-		[]byte{family, 11: 0}, netlink.Uint32Attr(unix.RTA_TABLE, unix.RT_TABLE_MAIN))
+	return c.dumpRoutes(family, netlink.Uint32Attr(unix.RTA_TABLE, unix.RT_TABLE_MAIN))
+}
+
+// findRoutesOfAnyTable leaves out the table of the host's own addresses.
+func (c routeTable) findRoutesOfAnyTable(family uint8) ([]foundRoute, error) {
+	routes, err := c.dumpRoutes(family)
+	return slices.DeleteFunc(routes, func(r foundRoute) bool { return r.table == unix.RT_TABLE_LOCAL }), err
+}
+
+func (c routeTable) dumpRoutes(family uint8, attrs ...netlink.Attr) ([]foundRoute, error) {
+	msgs, err := c.Dump(unix.RTM_GETROUTE, []byte{family, 11: 0}, attrs...)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil // the table is made with its first route; or there is no IPv6
 	}
@@ -73,7 +85,7 @@ func parseRoute(msg []byte) (f foundRoute, ok bool) {
 	if len(msg) < unix.SizeofRtMsg || msg[5] == unix.RTPROT_KERNEL {
 		return f, false
 	}
-	f.Type = routeType(msg[7])
+	f.table, f.proto, f.Type = msg[4], msg[5], routeType(msg[7])
 	dst := netip.IPv4Unspecified()
 	if msg[0] == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()

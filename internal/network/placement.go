@@ -1,0 +1,369 @@
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// placement finds a network's VTEP on the host.
+type placement struct {
+	Network
+	host     InterfaceLookup
+	last     VTEP // where the network is already; zero: nowhere
+	creating bool // the network is new, so contradictions are refused
+	problems *Problems
+
+	own     []netip.Addr // listed addresses that this host has
+	remotes []netip.Addr // the other ones
+}
+
+const (
+	optionInterface = "option physical_interface"
+	optionLocal     = "option local_ip"
+	optionRemotes   = "option remote_ips"
+)
+
+// find returns the VTEP. Only lookups that fail are an error; what is wrong with the network or the
+// host is added to the problems.
+func (p placement) find() (VTEP, error) {
+	// All addresses of this host are left out of the remote ones, not only the VTEP's: a host that
+	// floods to itself learns its own containers' MACs from the tunnel.
+	var err error
+	if p.own, err = p.host.OwnAddrs(p.Network.Remotes); err != nil {
+		return VTEP{}, err
+	}
+	for _, r := range p.Network.Remotes {
+		if !slices.Contains(p.own, r) && r != p.LocalIP {
+			p.remotes = append(p.remotes, r)
+		}
+	}
+	iface, err := p.findInterface()
+	if err != nil {
+		return VTEP{}, fmt.Errorf("find the physical interface: %w", err)
+	}
+	if iface.Name == "" {
+		return VTEP{}, nil
+	}
+	v := VTEP{Interface: iface.Name, Own: p.own}
+	if v.Local, err = p.findLocalAddr(iface); err != nil {
+		return VTEP{}, fmt.Errorf("find the local address: %w", err)
+	}
+	if !p.Gossip {
+		v.Remotes = p.remotes
+	}
+	v.Flood = v.Remotes
+	if len(v.Remotes) == 0 && !p.Gossip && !p.Tunnel.Group.IsValid() && !p.problems.haveProblemWith(optionRemotes) {
+		p.problems.Add(optionRemotes, v.Local.String(), "has no host but this one; name at least one other")
+	}
+	if err := checkVRF(p.Network, p.host, p.problems); err != nil {
+		return VTEP{}, err
+	}
+	v.MTU = findMTU(p.Network, iface, v.Local.Is6(), p.problems)
+	checkOverlap(p.Network, p.remotes, iface, p.problems)
+	if p.creating && v.Local.IsValid() {
+		if err := p.checkPaths(iface); err != nil {
+			return VTEP{}, err
+		}
+		p.checkListed(&v)
+	}
+	p.noteMove(&v)
+	return v, nil
+}
+
+// noteMove keeps where the network belongs, and says that it has moved.
+func (p placement) noteMove(v *VTEP) {
+	homes := p.homes()
+	if len(homes) == 0 || !v.Local.IsValid() {
+		return
+	}
+	now, last := Underlay{v.Interface, v.Local}, homes[len(homes)-1]
+	if now != homes[0] {
+		v.Home = homes[0]
+	}
+	switch now {
+	case last:
+	case homes[0]:
+		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s again", p.Name, v.Local, v.Interface))
+	default:
+		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more",
+			p.Name, v.Local, v.Interface, last.Local, last.Interface))
+	}
+}
+
+// findInterface returns the underlay interface, or a zero Interface and adds a problem.
+func (p placement) findInterface() (kernel.Interface, error) {
+	var (
+		iface kernel.Interface
+		err   error
+	)
+	switch {
+	case p.problems.haveProblemWith(optionInterface):
+	case p.PhysicalInterface != "":
+		iface, err = p.host.Interface(p.PhysicalInterface)
+		switch {
+		case err != nil:
+		case iface.Name == "":
+			p.problems.Add(optionInterface, p.PhysicalInterface, "this host has no such interface; see `ip link`")
+		case iface.Loopback:
+			p.problems.Add(optionInterface, p.PhysicalInterface,
+				"is the loopback interface, by which no packet leaves the host; name the one that leads to the other hosts, or auto")
+			return kernel.Interface{}, nil
+		}
+	case p.problems.haveProblemWith(optionLocal):
+	default:
+		iface, err = p.findInterfaceAuto()
+	}
+	if err != nil {
+		return kernel.Interface{}, err
+	}
+	if iface.Name != "" && !iface.Up {
+		p.problems.Add(optionInterface, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
+	}
+	return iface, nil
+}
+
+// findInterfaceAuto takes the interface that the network uses already. Else it takes the one that
+// has the tunnel's address, then the one that leads to the other hosts, and at last that of the default route.
+func (p placement) findInterfaceAuto() (kernel.Interface, error) {
+	iface, err := p.lastInterface()
+	if err != nil || iface.Name != "" {
+		return iface, err
+	}
+	iface, err = p.interfaceOfAddr()
+	if err != nil || iface.Name != "" || p.problems.haveProblemWith(optionLocal) {
+		return iface, err
+	}
+	iface, err = p.interfaceByRoutes()
+	if err != nil || iface.Name != "" || p.problems.haveProblemWith(optionInterface) {
+		return iface, err
+	}
+	if iface, err = p.host.DefaultRouteInterface(p.wantsIPv6()); err == nil && iface.Name == "" {
+		p.problems.Add(optionInterface, autoValue,
+			"this host has no route to the other hosts, and no default route to find it by; name the interface")
+	}
+	return iface, err
+}
+
+// homes returns where the network was, the place that it belongs to first.
+func (p placement) homes() []Underlay {
+	last := Underlay{p.last.Interface, p.last.Local}
+	switch {
+	case !last.Local.IsValid():
+		return nil
+	case p.last.Home.Local.IsValid() && p.last.Home != last:
+		return []Underlay{p.last.Home, last}
+	}
+	return []Underlay{last}
+}
+
+// lastInterface returns the interface of the last VTEP if that can still be right. One that is down
+// comes up again, so the network does not move to another one, which may be less protected.
+func (p placement) lastInterface() (kernel.Interface, error) {
+	for _, home := range p.homes() {
+		local := home.Local
+		if p.LocalIP.IsValid() && p.LocalIP != local || len(p.own) > 0 && !slices.Contains(p.own, local) || local.Is6() != p.wantsIPv6() {
+			continue
+		}
+		iface, err := p.host.Interface(home.Interface)
+		if err != nil {
+			return kernel.Interface{}, err
+		}
+		if iface.Name == "" {
+			continue
+		}
+		ok, err := p.canSendFrom(iface, local)
+		if err != nil {
+			return kernel.Interface{}, err
+		}
+		hasFamily := slices.ContainsFunc(iface.Addrs, func(a netip.Prefix) bool { return a.Addr().Is6() == local.Is6() })
+		if ok || hasFamily || !iface.Up {
+			return iface, nil
+		}
+	}
+	return kernel.Interface{}, nil
+}
+
+// canSendFrom tells whether packets that leave by the interface may have the address: it is the
+// interface's own, or one of the whole host.
+func (p placement) canSendFrom(iface kernel.Interface, addr netip.Addr) (bool, error) {
+	if iface.HasAddr(addr) {
+		return true, nil
+	}
+	other, err := p.host.InterfaceByAddr(addr)
+	return isOfWholeHost(other), err
+}
+
+// isOfWholeHost tells whether the interface's addresses are those of the whole host, as routed
+// networks have them. No packet leaves by such an interface.
+func isOfWholeHost(i kernel.Interface) bool { return i.Loopback || i.Kind == "dummy" }
+
+// interfaceOfAddr returns the interface that has local_ip or else a listed address. Of several it
+// prefers one that is up, and then the one that leads to the other hosts. For an address of the
+// whole host it returns none.
+func (p placement) interfaceOfAddr() (kernel.Interface, error) {
+	candidates := p.own
+	if p.LocalIP.IsValid() {
+		candidates = []netip.Addr{p.LocalIP}
+	}
+	var up, down []kernel.Interface
+	for _, a := range candidates {
+		iface, err := p.host.InterfaceByAddr(a)
+		switch {
+		case err != nil:
+			return kernel.Interface{}, err
+		case iface.Name == "" && p.LocalIP.IsValid():
+			p.problems.Add(optionLocal, a.String(), "no interface of this host has this address; see `ip address`")
+		case iface.Name == "" || isOfWholeHost(iface):
+		case iface.Up:
+			up = append(up, iface)
+		default:
+			down = append(down, iface)
+		}
+	}
+	if len(up) > 1 && len(p.remotes) > 0 {
+		path, err := p.host.RouteTo(p.remotes[0], "")
+		if err != nil {
+			return kernel.Interface{}, err
+		}
+		slices.SortStableFunc(up, func(a, b kernel.Interface) int {
+			return cmp.Compare(distanceFrom(path, a), distanceFrom(path, b))
+		})
+	}
+	for _, iface := range slices.Concat(up, down) {
+		return iface, nil
+	}
+	return kernel.Interface{}, nil
+}
+
+// distanceFrom is 0 for the path's interface, and else 1.
+func distanceFrom(path kernel.Path, iface kernel.Interface) int {
+	if path.Interface == iface.Name {
+		return 0
+	}
+	return 1
+}
+
+// interfaceByRoutes returns the interface by which the kernel sends to the other hosts.
+func (p placement) interfaceByRoutes() (kernel.Interface, error) {
+	dsts := p.remotes
+	if p.Tunnel.Group.IsValid() {
+		dsts = []netip.Addr{p.Tunnel.Group}
+	}
+	var (
+		chosen string
+		first  netip.Addr
+	)
+	for _, dst := range dsts {
+		path, err := p.host.RouteTo(dst, "")
+		switch {
+		case err != nil:
+			return kernel.Interface{}, err
+		case path.Interface == "" || path.Interface == chosen:
+		case chosen == "":
+			chosen, first = path.Interface, dst
+		case p.creating:
+			p.problems.Add(optionInterface, autoValue, "%s is reached by %s, but %s by %s; name the interface, or list addresses that are reached by one",
+				first, chosen, dst, path.Interface)
+			return kernel.Interface{}, nil
+		}
+	}
+	if chosen == "" {
+		return kernel.Interface{}, nil
+	}
+	return p.host.Interface(chosen)
+}
+
+// wantsIPv6 tells whether the other hosts' addresses are IPv6.
+func (n Network) wantsIPv6() bool {
+	switch {
+	case len(n.Remotes) > 0:
+		return n.Remotes[0].Is6()
+	case n.Tunnel.Group.IsValid():
+		return n.Tunnel.Group.Is6()
+	}
+	return n.LocalIP.Is6()
+}
+
+// findLocalAddr returns this host's VTEP address, or an invalid one and adds a problem.
+func (p placement) findLocalAddr(iface kernel.Interface) (netip.Addr, error) {
+	if p.problems.haveProblemWith(optionLocal) {
+		return netip.Addr{}, nil
+	}
+	if p.LocalIP.IsValid() {
+		return p.checkLocalAddr(iface)
+	}
+	candidates, err := p.localAddrs(iface)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, a := range candidates {
+		if a.Is6() != p.wantsIPv6() {
+			continue
+		}
+		if ok, err := p.canSendFrom(iface, a); ok || err != nil {
+			return a, err
+		}
+	}
+	p.problems.Add(optionLocal, autoValue, "%s has no address of the remote hosts' family; it has %s", iface.Name, addrsOf(iface))
+	return netip.Addr{}, nil
+}
+
+// localAddrs returns the addresses that local_ip=auto may stand for, the best first: the one in
+// use, one by which the other hosts list this one, the one that the kernel would send from.
+func (p placement) localAddrs(iface kernel.Interface) ([]netip.Addr, error) {
+	var all []netip.Addr
+	for _, home := range p.homes() {
+		if home.Interface == iface.Name && (len(p.own) == 0 || slices.Contains(p.own, home.Local)) {
+			all = append(all, home.Local)
+		}
+	}
+	for _, a := range p.own {
+		if iface.HasAddr(a) {
+			all = append(all, a)
+		}
+	}
+	all = append(all, p.own...)
+	for _, r := range p.remotes {
+		path, err := p.host.RouteTo(r, iface.Name)
+		if err != nil {
+			return nil, err
+		}
+		if path.Source.IsValid() {
+			all = append(all, path.Source)
+			break
+		}
+	}
+	for _, a := range iface.Addrs {
+		all = append(all, a.Addr())
+	}
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return !a.IsValid() }), nil
+}
+
+// checkLocalAddr returns local_ip, or an invalid address and adds a problem.
+func (p placement) checkLocalAddr(iface kernel.Interface) (netip.Addr, error) {
+	ok, err := p.canSendFrom(iface, p.LocalIP)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if !ok {
+		p.problems.Add(optionLocal, p.LocalIP.String(), "is not an address of %s, which has %s", iface.Name, addrsOf(iface))
+		return netip.Addr{}, nil
+	}
+	if len(p.own) > 0 && !slices.Contains(p.own, p.LocalIP) {
+		p.problems.Add(optionLocal, p.LocalIP.String(),
+			"is not in remote_ips, but %s is, which this host has too; use the one that the other hosts list", p.own[0])
+	}
+	return p.LocalIP, nil
+}
+
+func addrsOf(iface kernel.Interface) string {
+	var all []string
+	for _, p := range iface.Addrs {
+		all = append(all, p.Addr().String())
+	}
+	return joinOr(all, "none")
+}

@@ -124,7 +124,7 @@ func TestBannedPackages(t *testing.T) {
 }
 
 // maxPluginSize keeps the plugin quick to load: it runs at each container start.
-const maxPluginSize = 5_200_000
+const maxPluginSize = 5_000_000
 
 func TestPluginStaysSmall(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vxlan")

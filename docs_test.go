@@ -30,7 +30,8 @@ func TestREADMEIsShort(t *testing.T) {
 	}
 }
 
-// Each relative link of each document leads to a file that is there, and to a heading that is in it.
+// Each relative link of each document leads to a file that is there, and to a heading that is in
+// it.
 func TestLinksResolve(t *testing.T) {
 	for _, path := range documents(t, ".") {
 		for _, target := range parseMarkdown(readFile(t, path)).links {
@@ -115,8 +116,8 @@ func readSources(t *testing.T) string {
 	return all.String()
 }
 
-// Of a document's sentences half have at most medianWords words, and nine in ten at most manyWords. Longer ones have more than
-// one idea.
+// Of a document's sentences half have at most medianWords words, and nine in ten at most manyWords.
+// Longer ones have more than one idea.
 const (
 	medianWords = 16
 	manyWords   = 25

@@ -13,8 +13,8 @@ import (
 
 const module = "vxlan-driver/"
 
-// layers lists what each package may import of this project, directly or not.
-// The arrows of docs/design/architecture.md run down this list.
+// layers lists what each package may import of this project, directly or not. The arrows of
+// docs/design/architecture.md run down this list.
 var layers = map[string][]string{
 	"internal/kernel":                       {},
 	"internal/network":                      {"internal/kernel"},
@@ -69,12 +69,12 @@ var bans = []struct{ pkg, banned, why string }{
 	{"internal/cluster/gossip/replica", "github.com/hashicorp/memberlist", "the message format and the rules of agreement are pure, so that they are tested and read alone"},
 }
 
-// pure lists packages that must give the same output for the same input, and so
-// import nothing by which they could look around.
+// pure lists packages that must give the same output for the same input, and so import nothing by
+// which they could look around.
 var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership"}
 
-// soleImporters says which package alone imports a library, so that retries,
-// extended acks, locks and what a library lacks are dealt with once.
+// soleImporters says which package alone imports a library, so that retries, extended acks, locks
+// and what a library lacks are dealt with once.
 var soleImporters = map[string][]string{
 	"github.com/godbus/dbus/v5":       {}, // only tests, which compare internal/firewalld's client with it
 	"github.com/BurntSushi/toml":      {"internal/config"},

@@ -8,7 +8,8 @@ import (
 	"unicode"
 )
 
-// markdown is what the tests of documents read of one. It knows as much of Markdown as this project's documents use.
+// markdown is what the tests of documents read of one. It knows as much of Markdown as this
+// project's documents use.
 type markdown struct {
 	links      []string
 	anchors    []string     // of headings, as GitHub makes them
@@ -70,7 +71,8 @@ func (r *markdownReader) readLine(line string) {
 	}
 }
 
-// readCommand reads a line of a code block. One that follows another after an empty line belongs to the same block.
+// readCommand reads a line of a code block. One that follows another after an empty line belongs to
+// the same block.
 func (r *markdownReader) readCommand(line string) {
 	if !r.inCode {
 		r.commands = append(r.commands, "")
@@ -127,7 +129,8 @@ func (r *markdownReader) readLinks(text string) {
 	}
 }
 
-// addAnchor makes a heading's anchor: lower case, words and hyphens only, and a number where it repeats one.
+// addAnchor makes a heading's anchor: lower case, words and hyphens only, and a number where it
+// repeats one.
 func (r *markdownReader) addAnchor(title string) {
 	title = link.ReplaceAllString(title, "$1")
 	anchor := strings.Map(func(c rune) rune {
@@ -157,8 +160,8 @@ func (r *markdownReader) endParagraph() {
 	r.paragraphs = append(r.paragraphs, strings.ReplaceAll(text, "*", ""))
 }
 
-// sentenceEnd is a full stop, question or exclamation mark, perhaps in quotes or brackets, before what begins a sentence: no
-// address and no abbreviation goes on with a capital letter.
+// sentenceEnd is a full stop, question or exclamation mark, perhaps in quotes or brackets, before
+// what begins a sentence: no address and no abbreviation goes on with a capital letter.
 var sentenceEnd = regexp.MustCompile(`[.!?][")”]*\s+["(“]*[\p{Lu}]`)
 
 // splitSentences splits a paragraph.

@@ -15,10 +15,12 @@ import (
 	"time"
 )
 
-// debianPackages are a host's packages besides Debian's minimal system. A change makes all trees stale.
+// debianPackages are a host's packages besides Debian's minimal system. A change makes all trees
+// stale.
 const debianPackages = "podman netavark aardvark-dns crun catatonit uidmap passt " +
 	"iproute2 nftables iputils-ping iperf3 tcpdump ethtool curl procps busybox-static " +
-	// Programs that work with the driver: Compose and firewalld, whose polkitd needs systemd and logind.
+	// Programs that work with the driver: Compose and firewalld, whose polkitd needs systemd and
+	// logind.
 	"podman-compose dbus libpam-systemd firewalld"
 
 // debian builds trees with debootstrap.
@@ -39,7 +41,8 @@ func (d debian) rootDir(dir string) string { return filepath.Join(dir, "root") }
 
 func (d debian) buildTree(ctx context.Context, dir string, p *progress) (string, error) {
 	root := d.rootDir(dir)
-	// debootstrap runs many programs, so they get a cgroup. Those of an earlier build that was killed end here too.
+	// debootstrap runs many programs, so they get a cgroup. Those of an earlier build that was
+	// killed end here too.
 	group, err := cgroupRoot()
 	if err != nil {
 		return "", err
@@ -71,12 +74,14 @@ func (d debian) debootstrap(ctx context.Context, root string, group cgroup, p *p
 	p.startPhase("bootstrapping Debian %s: some hundred packages, once", d.suite)
 	args := []string{"--variant=minbase", "--keyring=" + debianKeyring,
 		"--include=" + strings.ReplaceAll(d.packageList(), " ", ","),
-		// The script of sid serves all of these suites, and debootstrap of an older Debian has no other for them.
+		// The script of sid serves all of these suites, and debootstrap of an older Debian has no
+		// other for them.
 		d.suite, root, debianMirror(ctx), "/usr/share/debootstrap/scripts/sid"}
 	cmd := exec.CommandContext(ctx, lookPath("debootstrap"), args...)
 	cmd.Env = append(os.Environ(), "PATH="+searchPath, "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		// debootstrap mounts /proc and /sys in the tree. In a mount namespace of its own these end with it.
+		// debootstrap mounts /proc and /sys in the tree. In a mount namespace of its own these end
+		// with it.
 		Unshareflags: syscall.CLONE_NEWNS,
 		UseCgroupFD:  true,
 		CgroupFD:     int(into.Fd()),
@@ -86,8 +91,8 @@ func (d debian) debootstrap(ctx context.Context, root string, group cgroup, p *p
 	return followDebootstrap(cmd, p)
 }
 
-// debianMirror returns the mirror of this machine's own Debian packages. It returns "", for debootstrap's
-// default, where there is none: the mirror of an Ubuntu machine has no Debian.
+// debianMirror returns the mirror of this machine's own Debian packages. It returns "", for
+// debootstrap's default, where there is none: the mirror of an Ubuntu machine has no Debian.
 func debianMirror(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(SITE)").Output()
 	if err != nil {
@@ -101,7 +106,8 @@ func debianMirror(ctx context.Context) string {
 	return ""
 }
 
-// packageSteps are debootstrap's steps for each package, without "Validating", which alternates with "Retrieving".
+// packageSteps are debootstrap's steps for each package, without "Validating", which alternates
+// with "Retrieving".
 var packageSteps = []string{"Retrieving", "Extracting", "Unpacking", "Configuring"}
 
 // followDebootstrap runs debootstrap and condenses its thousand lines into a few.
@@ -141,7 +147,8 @@ type progress struct {
 	counts map[string]int
 }
 
-// countEvery is how often counts are shown: rarely enough for a log, often enough to show that it goes on.
+// countEvery is how often counts are shown: rarely enough for a log, often enough to show that it
+// goes on.
 const countEvery = 3 * time.Second
 
 func (p *progress) startPhase(format string, args ...any) {

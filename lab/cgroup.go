@@ -12,18 +12,20 @@ import (
 	"time"
 )
 
-// cgroup is the directory of a control group in the cgroup2 hierarchy. By it all processes of a lab are
-// found: a process stays in its cgroup when it forks, changes its session or loses its parent.
+// cgroup is the directory of a control group in the cgroup2 hierarchy. By it all processes of a lab
+// are found: a process stays in its cgroup when it forks, changes its session or loses its parent.
 type cgroup string
 
-// cgroupRoot finds where the cgroup2 hierarchy is mounted: /sys/fs/cgroup as a rule, /sys/fs/cgroup/unified beside cgroup1.
+// cgroupRoot finds where the cgroup2 hierarchy is mounted: /sys/fs/cgroup as a rule,
+// /sys/fs/cgroup/unified beside cgroup1.
 func cgroupRoot() (cgroup, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", err
 	}
 	for line := range strings.Lines(string(mounts)) {
-		// ID PARENT DEV ROOT MOUNTPOINT OPTIONS … - TYPE SOURCE SUPEROPTIONS (proc_pid_mountinfo(5))
+		// ID PARENT DEV ROOT MOUNTPOINT OPTIONS … - TYPE SOURCE SUPEROPTIONS
+		// (proc_pid_mountinfo(5))
 		before, after, found := strings.Cut(line, " - ")
 		fields := strings.Fields(before)
 		if found && strings.HasPrefix(after, "cgroup2 ") && len(fields) > 4 {
@@ -55,8 +57,8 @@ func (c cgroup) makeDir() error {
 	return nil
 }
 
-// shareControllers passes the cgroup's controllers on to its children. From then on no process may be in
-// the cgroup itself.
+// shareControllers passes the cgroup's controllers on to its children. From then on no process may
+// be in the cgroup itself.
 func (c cgroup) shareControllers() {
 	controllers, _ := os.ReadFile(c.controlFile("cgroup.controllers"))
 	for _, name := range strings.Fields(string(controllers)) {
@@ -86,7 +88,8 @@ func (c cgroup) hasProcesses() bool {
 	return slices.Contains(strings.Split(string(events), "\n"), "populated 1")
 }
 
-// killProcesses sends SIGKILL to every process in the cgroup and below it, including those being forked.
+// killProcesses sends SIGKILL to every process in the cgroup and below it, including those being
+// forked.
 func (c cgroup) killProcesses() error {
 	if err := os.WriteFile(c.controlFile("cgroup.kill"), []byte("1"), 0); err != nil {
 		return fmt.Errorf("kill processes of cgroup %s: %w", c, err)
@@ -94,8 +97,8 @@ func (c cgroup) killProcesses() error {
 	return nil
 }
 
-// killAndRemove kills every process in the cgroup and below it, waits until the last is gone, and removes the cgroups.
-// A cgroup that does not exist is no error.
+// killAndRemove kills every process in the cgroup and below it, waits until the last is gone, and
+// removes the cgroups. A cgroup that does not exist is no error.
 func (c cgroup) killAndRemove(ctx context.Context) error {
 	if err := c.killProcesses(); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -121,7 +124,8 @@ func (c cgroup) removeEmpty() error {
 	return nil
 }
 
-// pollUntil waits until done holds, and checks every two milliseconds. What the lab waits for takes some tens of them.
+// pollUntil waits until done holds, and checks every two milliseconds. What the lab waits for takes
+// some tens of them.
 func pollUntil(ctx context.Context, done func() bool) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

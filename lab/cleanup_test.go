@@ -17,8 +17,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// traces is what labs could leave on the machine. Processes are found by the lab's namespaces and cgroup,
-// not counted, since other programs come and go while the tests run.
+// traces is what labs could leave on the machine. Processes are found by the lab's namespaces and
+// cgroup, not counted, since other programs come and go while the tests run.
 type traces struct {
 	links, netns, mounts string
 }
@@ -77,8 +77,8 @@ func checkGone(t *testing.T, name string, namespaces []string, before traces) {
 		if !slices.Contains(namespaces, readLink(link)) {
 			continue
 		}
-		// An init whose starter was killed is reaped by the machine's init, at some time. A zombie has only its
-		// exit status left.
+		// An init whose starter was killed is reaped by the machine's init, at some time. A zombie
+		// has only its exit status left.
 		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "../stat"))
 		if !strings.Contains(string(stat), ") Z ") {
 			t.Errorf("a process lives on in the lab: %s: %.40s", link, stat)
@@ -92,8 +92,8 @@ func checkGone(t *testing.T, name string, namespaces []string, before traces) {
 	})
 }
 
-// busyScript leaves much running: a container on a netavark network, an exec session, a daemon without
-// session and parent, and a network namespace with a VXLAN device.
+// busyScript leaves much running: a container on a netavark network, an exec session, a daemon
+// without session and parent, and a network namespace with a VXLAN device.
 const busyScript = `
 podman network create net
 podman run -d --name web --network net -p 8080:80 web
@@ -119,7 +119,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// The test binary runs a second time as the process that starts a lab and is then killed; see TestMain.
+// The test binary runs a second time as the process that starts a lab and is then killed; see
+// TestMain.
 const crashEnv = "VXLAN_LAB_TEST_CRASH"
 
 func TestMain(m *testing.M) {

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// searchPath is PATH in hosts, and for what the lab runs on the machine: there root's own PATH may lack sbin.
+// searchPath is PATH in hosts, and for what the lab runs on the machine: there root's own PATH may
+// lack sbin.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // RunError is the error of a command in a host that did not succeed.
@@ -37,8 +38,9 @@ func (e *RunError) Error() string {
 // Unwrap returns the error of os/exec.
 func (e *RunError) Unwrap() error { return e.Err }
 
-// Run runs a command in the host and returns its standard output without the last newlines. An error is a [*RunError].
-// Cancelling ctx kills the command. What it leaves in the background must not keep stdout or stderr open.
+// Run runs a command in the host and returns its standard output without the last newlines. An
+// error is a [*RunError]. Cancelling ctx kills the command. What it leaves in the background must
+// not keep stdout or stderr open.
 func (h *Host) Run(ctx context.Context, argv ...string) (string, error) {
 	cmd := h.Command(ctx, argv...)
 	var stdout, stderr bytes.Buffer
@@ -62,8 +64,9 @@ func (h *Host) Sh(ctx context.Context, script string) (string, error) {
 	return h.Run(ctx, "sh", "-euc", script)
 }
 
-// Command returns a command in the host, not started yet and without a terminal. Cancelling ctx kills it and
-// what it started, except for processes with a session of their own (such as a container's monitor).
+// Command returns a command in the host, not started yet and without a terminal. Cancelling ctx
+// kills it and what it started, except for processes with a session of their own (such as a
+// container's monitor).
 func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	cmd := h.Interactive(ctx, argv...)
 	// nsenter waits for the command rather than becoming it, so a kill must reach both.
@@ -73,8 +76,9 @@ func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// Interactive is like [Host.Command] for a command that may use the caller's terminal: it stays in the caller's process
-// group, gets Ctrl-C with it, and cancelling ctx does not reach what it started.
+// Interactive is like [Host.Command] for a command that may use the caller's terminal: it stays in
+// the caller's process group, gets Ctrl-C with it, and cancelling ctx does not reach what it
+// started.
 func (h *Host) Interactive(ctx context.Context, argv ...string) *exec.Cmd {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 //go:embed boot.sh
 var bootScript string
 
-// Host is one Podman host of a lab. Its methods may be called from several goroutines; a [Host.Reboot] makes commands
-// that run in it fail.
+// Host is one Podman host of a lab. Its methods may be called from several goroutines; a
+// [Host.Reboot] makes commands that run in it fail.
 type Host struct {
 	lab    *Lab
 	name   string
@@ -27,16 +27,18 @@ type Host struct {
 	leaf *os.File // cgroup in which its commands are started; nil while the host is down
 }
 
-// Name is host-a, host-b, …, or "outside". It is also the host name, and the name of its port on the underlay.
+// Name is host-a, host-b, …, or "outside". It is also the host name, and the name of its port on
+// the underlay.
 func (h *Host) Name() string { return h.name }
 
-// Addr4 is the address of eth0 on the underlay, 198.18.0.11 for host-a (RFC 2544 test addresses), with prefix length 24.
+// Addr4 is the address of eth0 on the underlay, 198.18.0.11 for host-a (RFC 2544 test addresses),
+// with prefix length 24.
 func (h *Host) Addr4() netip.Addr {
 	return netip.AddrFrom4([4]byte{198, 18, 0, byte(h.number)})
 }
 
-// Addr6 is the IPv6 address of eth0 on the underlay, fd00:198:18::11 for host-a, with prefix length 64. The last group
-// has the digits of the last byte of Addr4.
+// Addr6 is the IPv6 address of eth0 on the underlay, fd00:198:18::11 for host-a, with prefix length
+// 64. The last group has the digits of the last byte of Addr4.
 func (h *Host) Addr6() netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf("fd00:198:18::%d", h.number))
 }
@@ -51,13 +53,14 @@ func (h *Host) PID() int {
 // Netns is the path of the host's network namespace, for tools of the machine (nsenter --net=PATH).
 func (h *Host) Netns() string { return fmt.Sprintf("/proc/%d/ns/net", h.PID()) }
 
-// Path is where the machine finds a file of the host. Absolute symbolic links on the way lead to the machine's files
-// instead: /var/run is one.
+// Path is where the machine finds a file of the host. Absolute symbolic links on the way lead to
+// the machine's files instead: /var/run is one.
 func (h *Host) Path(inHost string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", h.PID()), inHost)
 }
 
-// WriteFile writes a file of the host, making directories on the way. Executable modes are kept whatever the umask.
+// WriteFile writes a file of the host, making directories on the way. Executable modes are kept
+// whatever the umask.
 func (h *Host) WriteFile(inHost string, data []byte, mode os.FileMode) error {
 	return writeFile(h.Path(inHost), data, mode)
 }
@@ -67,8 +70,8 @@ func (h *Host) hostDir() string { return filepath.Join(dataDir(h.lab.rec.Config.
 
 func (h *Host) hostCgroup() cgroup { return h.lab.group.childGroup(h.name) }
 
-// writeHostFiles writes the files that differ from host to host. They go to the overlay's upper directory
-// before the first boot, and so survive a reboot.
+// writeHostFiles writes the files that differ from host to host. They go to the overlay's upper
+// directory before the first boot, and so survive a reboot.
 func (h *Host) writeHostFiles() error {
 	config := h.lab.rec.Config
 	// The machine reaches the holder's tmpfs through the holder's root.
@@ -78,7 +81,8 @@ func (h *Host) writeHostFiles() error {
 			return fmt.Errorf("write files of %s: %w", h.name, err)
 		}
 	}
-	// The tree's /etc/containers must not show through, least of all its networks if the tree is the machine itself.
+	// The tree's /etc/containers must not show through, least of all its networks if the tree is
+	// the machine itself.
 	if err := syscall.Setxattr(filepath.Join(upper, "etc/containers"), "trusted.overlay.opaque", []byte("y"), 0); err != nil {
 		return fmt.Errorf("hide /etc/containers of the tree from %s: %w", h.name, err)
 	}
@@ -106,9 +110,10 @@ func (h *Host) bootInit(ctx context.Context) error {
 	config := h.lab.rec.Config
 	holder := h.lab.underlay.holder.PID
 	init, err := startDetached(ctx, spawnSpec{
-		// The mount namespace begins as a copy of the holder's, in which the host's files are, and the cgroup namespace
-		// must be made by a process that is in the host's cgroup already. Each step replaces the process, none forks:
-		// the pid stays the one that is 1 in the new PID namespace.
+		// The mount namespace begins as a copy of the holder's, in which the host's files are, and
+		// the cgroup namespace must be made by a process that is in the host's cgroup already. Each
+		// step replaces the process, none forks: the pid stays the one that is 1 in the new PID
+		// namespace.
 		argv: []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder), "--",
 			"unshare", "--mount", "--cgroup", "--propagation", "private", "sh", "-c", bootScript, "boot.sh"},
 		env: []string{"LAB_ROOT=" + config.Tree.Root, "LAB_IMAGES=" + config.Tree.Images,
@@ -151,8 +156,9 @@ func (h *Host) detachInit() error {
 	return leaf.Close()
 }
 
-// Reboot kills all that runs in the host, as a power failure does, and boots it again: new namespaces, an empty /run and
-// /tmp, no link but a new eth0; /etc and /var/lib, with Podman's networks, containers and images, are as they were.
+// Reboot kills all that runs in the host, as a power failure does, and boots it again: new
+// namespaces, an empty /run and /tmp, no link but a new eth0; /etc and /var/lib, with Podman's
+// networks, containers and images, are as they were.
 func (h *Host) Reboot(ctx context.Context) error {
 	err := errors.Join(h.detachInit(), h.hostCgroup().killAndRemove(ctx), h.lab.underlay.waitDisconnected(ctx, h.name))
 	if err != nil {

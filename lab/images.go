@@ -14,15 +14,16 @@ import (
 	"time"
 )
 
-// importScript creates the images of a lab from a tar of a root directory. `podman run busybox` finds localhost/busybox
-// without asking a registry: short names are looked up in local storage first.
+// importScript creates the images of a lab from a tar of a root directory. `podman run busybox`
+// finds localhost/busybox without asking a registry: short names are looked up in local storage
+// first.
 const importScript = `
 podman import -q -c 'CMD ["sh"]' /tmp/root.tar localhost/busybox:latest
 podman import -q -c 'CMD ["busybox", "httpd", "-f", "-p", "80", "-h", "/www"]' -c 'EXPOSE 80' /tmp/root.tar localhost/web:latest
 `
 
-// buildImages creates the image store that all hosts of a tree share, with Podman in a lab with one host on
-// that tree.
+// buildImages creates the image store that all hosts of a tree share, with Podman in a lab with one
+// host on that tree.
 func buildImages(ctx context.Context, root, store string) (err error) {
 	content, err := imageTar(ctx, root)
 	if err != nil {
@@ -50,7 +51,8 @@ func buildImages(ctx context.Context, root, store string) (err error) {
 	return writeFile(filepath.Join(store, "root.tar"), content, 0o644)
 }
 
-// imageTar is the root directory of the images: a static busybox with its names, and a page for its web server.
+// imageTar is the root directory of the images: a static busybox with its names, and a page for its
+// web server.
 func imageTar(ctx context.Context, root string) ([]byte, error) {
 	busybox, path, err := staticBusybox(root)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 
 // Config says what lab to start.
 type Config struct {
-	// Name tells labs of one machine apart: at most 40 lower-case letters, digits and "-". Default: one that no other
-	// lab has.
+	// Name tells labs of one machine apart: at most 40 lower-case letters, digits and "-". Default:
+	// one that no other lab has.
 	Name string `json:"name"`
 	// Tree is what hosts see as their root directory; see [Prepare].
 	Tree Tree `json:"tree"`
@@ -26,13 +26,14 @@ type Config struct {
 	Outside bool `json:"outside"`
 	// MTU of the underlay in bytes; default 1500.
 	MTU int `json:"mtu"`
-	// Plugin is the netavark plugin to install in every host, as /usr/local/libexec/netavark/vxlan. None if empty.
+	// Plugin is the netavark plugin to install in every host, as /usr/local/libexec/netavark/vxlan.
+	// None if empty.
 	Plugin string `json:"plugin"`
-	// Binaries are further programs to copy to /usr/local/bin of every host, under their own names. They must run on
-	// the tree's C library, or without one (CGO_ENABLED=0).
+	// Binaries are further programs to copy to /usr/local/bin of every host, under their own names.
+	// They must run on the tree's C library, or without one (CGO_ENABLED=0).
 	Binaries []string `json:"binaries"`
-	// Detached labs outlive the process that starts them, until [Lab.Close] or `lab down`. Others are removed by
-	// [Sweep], or by a start of the same name, once that process is dead.
+	// Detached labs outlive the process that starts them, until [Lab.Close] or `lab down`. Others
+	// are removed by [Sweep], or by a start of the same name, once that process is dead.
 	Detached bool `json:"detached"`
 }
 
@@ -99,7 +100,8 @@ type Lab struct {
 	hosts []*Host
 }
 
-// Start starts a lab. It takes about 0.2 s, more if ctx or the machine are busy; on error nothing is left of it.
+// Start starts a lab. It takes about 0.2 s, more if ctx or the machine are busy; on error nothing
+// is left of it.
 func Start(ctx context.Context, config Config) (*Lab, error) {
 	if err := config.setDefaults(); err != nil {
 		return nil, err
@@ -258,8 +260,8 @@ func (l *Lab) AddHost(ctx context.Context) (*Host, error) {
 	return h, l.saveRecord()
 }
 
-// UnderlayIP runs the machine's `ip` in the underlay's namespace and returns what it prints. There the cable of a host
-// has the host's name, so that "link set host-b down" cuts host-b off.
+// UnderlayIP runs the machine's `ip` in the underlay's namespace and returns what it prints. There
+// the cable of a host has the host's name, so that "link set host-b down" cuts host-b off.
 func (l *Lab) UnderlayIP(ctx context.Context, args ...string) (string, error) {
 	return nsIP(ctx, l.underlay.holder.PID, "", args...)
 }
@@ -270,8 +272,8 @@ func (l *Lab) UnderlayNetns() string { return fmt.Sprintf("/proc/%d/ns/net", l.u
 // Log is the file with what a host's init printed while booting, on the machine.
 func (l *Lab) Log(host string) string { return filepath.Join(labDir(l.Name()), host+".log") }
 
-// Close kills all processes of the lab, waits until the kernel has freed what they held, and removes the rest. It may
-// be called twice.
+// Close kills all processes of the lab, waits until the kernel has freed what they held, and
+// removes the rest. It may be called twice.
 func (l *Lab) Close() error {
 	// Not the caller's context: it may be the cancelled one that is the reason to close.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

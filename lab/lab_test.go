@@ -42,7 +42,8 @@ func mustSh(t *testing.T, h *lab.Host, script string) string {
 	return out
 }
 
-// eventually repeats a script until it succeeds, for what is ready a moment after the command that starts it.
+// eventually repeats a script until it succeeds, for what is ready a moment after the command that
+// starts it.
 func eventually(t *testing.T, h *lab.Host, script string) string {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)

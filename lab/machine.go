@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// MissingError says that this machine lacks something that a lab needs and that the lab could not install.
+// MissingError says that this machine lacks something that a lab needs and that the lab could not
+// install.
 type MissingError struct {
 	What string
 	Err  error // why it could not be installed; may be nil
@@ -47,7 +48,8 @@ var packageManagers = [...]struct {
 }
 
 var (
-	// Of util-linux, unshare and nsenter are on every machine; mount and pivot_root come in other packages on Debian.
+	// Of util-linux, unshare and nsenter are on every machine; mount and pivot_root come in other
+	// packages on Debian.
 	hostTools = []tool{
 		{"ip", [...]string{"iproute2", "iproute", "iproute2", "iproute2"}},
 		{"nsenter", [...]string{"util-linux", "util-linux-core", "util-linux", "util-linux"}},
@@ -61,7 +63,8 @@ var (
 	}
 )
 
-// debianKeyring has the keys with which Debian signs its releases. Without it debootstrap checks no signature.
+// debianKeyring has the keys with which Debian signs its releases. Without it debootstrap checks no
+// signature.
 const debianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // checkMachine tells whether this process and this kernel can run a lab at all.
@@ -117,7 +120,8 @@ func (t tool) installPackage(ctx context.Context, log io.Writer) error {
 	return errors.New("no package of it is known here; install it by hand")
 }
 
-// lookPath finds a program in searchPath, for root's own PATH may lack sbin; empty if there is none.
+// lookPath finds a program in searchPath, for root's own PATH may lack sbin; empty if there is
+// none.
 func lookPath(program string) string {
 	for _, dir := range filepath.SplitList(searchPath) {
 		path := filepath.Join(dir, program)

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// ownRoot makes hosts of the machine itself: its root directory is the tree, covered by each host's overlay, so that a
-// recent machine needs no bootstrap. File systems mounted below the root (a separate /usr or /var) are not seen by hosts.
+// ownRoot makes hosts of the machine itself: its root directory is the tree, covered by each host's
+// overlay, so that a recent machine needs no bootstrap. File systems mounted below the root (a
+// separate /usr or /var) are not seen by hosts.
 type ownRoot struct{}
 
 // Podman runs plugins of netavark since 4.5 (and netavark since 1.6, which came with it).

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// process names one process for good. A pid alone may be given to another process later, and a start time may come
-// again after a reboot, from which files in /run survive on some machines.
+// process names one process for good. A pid alone may be given to another process later, and a
+// start time may come again after a reboot, from which files in /run survive on some machines.
 type process struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"` // clock ticks since boot
@@ -25,7 +25,8 @@ func identifyProcess(pid int) (process, error) {
 	return process{PID: pid, Start: start, Boot: boot}, err
 }
 
-// isAlive tells whether the process still runs. One that is dead but not yet waited for (a zombie) does not.
+// isAlive tells whether the process still runs. One that is dead but not yet waited for (a zombie)
+// does not.
 func (p process) isAlive() bool {
 	state, start, err := procStat(p.PID)
 	boot, bootErr := bootID()
@@ -43,7 +44,8 @@ func procStat(pid int) (state string, start uint64, err error) {
 	if err != nil {
 		return "", 0, err
 	}
-	// The second field, the command in parentheses, may itself hold blanks and parentheses: count from the last ")".
+	// The second field, the command in parentheses, may itself hold blanks and parentheses: count
+	// from the last ")".
 	stat := string(data)
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 20 {

@@ -14,8 +14,9 @@ import (
 // stateDir has one directory a lab.
 const stateDir = "/run/vxlan-lab"
 
-// record is what must be known of a lab by whoever did not start it: another `lab` command, or the one that cleans up.
-// It is kept in /run/vxlan-lab/NAME/lab.json and written before what it describes is made.
+// record is what must be known of a lab by whoever did not start it: another `lab` command, or the
+// one that cleans up. It is kept in /run/vxlan-lab/NAME/lab.json and written before what it
+// describes is made.
 type record struct {
 	Config Config       `json:"config"`
 	Owner  *process     `json:"owner,omitempty"` // nil: outlives its maker
@@ -58,7 +59,8 @@ func loadRecord(name string) (*record, error) {
 	return r, nil
 }
 
-// isAbandoned tells that nobody will close this lab any more: its owner is dead, or the machine was rebooted under it.
+// isAbandoned tells that nobody will close this lab any more: its owner is dead, or the machine was
+// rebooted under it.
 func (r *record) isAbandoned() bool {
 	if r.Owner != nil {
 		return !r.Owner.isAlive()
@@ -66,8 +68,9 @@ func (r *record) isAbandoned() bool {
 	return !r.Holder.isAlive()
 }
 
-// withStateLock runs fn while no other process starts or sweeps a lab. The lock is on the state directory itself, so
-// that no lock file is left over, and the directory goes when its last lab has gone.
+// withStateLock runs fn while no other process starts or sweeps a lab. The lock is on the state
+// directory itself, so that no lock file is left over, and the directory goes when its last lab has
+// gone.
 func withStateLock(fn func() error) error {
 	for {
 		if err := os.MkdirAll(stateDir, 0o755); err != nil {
@@ -101,8 +104,8 @@ func isCurrent(dir *os.File) bool {
 	return err == nil && os.SameFile(held, now)
 }
 
-// claimName makes the lab's directory and writes its first record, so that from here on it is found by Sweep. An abandoned
-// lab of that name is removed first.
+// claimName makes the lab's directory and writes its first record, so that from here on it is found
+// by Sweep. An abandoned lab of that name is removed first.
 func claimName(ctx context.Context, r *record) error {
 	name := r.Config.Name
 	return withStateLock(func() error {
@@ -133,13 +136,14 @@ func Names() ([]string, error) {
 	return names, err
 }
 
-// Sweep removes the labs whose owner died without closing them, and those left by an earlier boot of the machine.
-// Labs that are in use, or that were started to outlive their maker, stay.
+// Sweep removes the labs whose owner died without closing them, and those left by an earlier boot
+// of the machine. Labs that are in use, or that were started to outlive their maker, stay.
 func Sweep(ctx context.Context) error {
 	return withStateLock(func() error {
 		names, err := Names()
 		for _, name := range names {
-			// Records are written under this lock: a directory without one is left of an interrupted start.
+			// Records are written under this lock: a directory without one is left of an
+			// interrupted start.
 			if r, loadErr := loadRecord(name); loadErr != nil || r.isAbandoned() {
 				err = errors.Join(err, destroyLab(ctx, name))
 			}
@@ -148,8 +152,8 @@ func Sweep(ctx context.Context) error {
 	})
 }
 
-// destroyLab removes all there is of a lab, whoever made it and however far that got. It is safe to repeat, and no error if
-// there is nothing.
+// destroyLab removes all there is of a lab, whoever made it and however far that got. It is safe to
+// repeat, and no error if there is nothing.
 func destroyLab(ctx context.Context, name string) error {
 	group, err := labCgroup(name)
 	if err != nil {
@@ -159,8 +163,9 @@ func destroyLab(ctx context.Context, name string) error {
 	if r, err := loadRecord(name); err == nil {
 		holder = underlay{holder: r.Holder}
 	}
-	// Hosts first. The kernel frees a network namespace some time after its last process has died, and this can be seen
-	// only from the other end of its veth, so the underlay must live until those have gone.
+	// Hosts first. The kernel frees a network namespace some time after its last process has died,
+	// and this can be seen only from the other end of its veth, so the underlay must live until
+	// those have gone.
 	for _, host := range group.childGroups() {
 		if filepath.Base(string(host)) != underlayCgroup {
 			err = errors.Join(err, host.killAndRemove(ctx))

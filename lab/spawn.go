@@ -21,7 +21,8 @@ type spawnSpec struct {
 	connect func(pid process) error // runs beside it, before it is ready; may be nil
 }
 
-// startDetached starts a process that outlives the caller, and waits until it reports on descriptor 3 that it is ready.
+// startDetached starts a process that outlives the caller, and waits until it reports on descriptor
+// 3 that it is ready.
 func startDetached(ctx context.Context, spec spawnSpec) (process, error) {
 	if err := spec.cgroup.makeDir(); err != nil {
 		return process{}, err

@@ -31,12 +31,14 @@ type Tree struct {
 // treeFormat is part of a tree's stamp: raise it when trees made before must be made anew.
 const treeFormat = 2
 
-// Prepare makes the tree of a suite, or finds it made before: in /var/cache/vxlan-lab/SUITE, or under the directory
-// named by the environment variable VXLAN_LAB_CACHE. An empty suite is the one of VXLAN_LAB_SUITE, or else trixie.
+// Prepare makes the tree of a suite, or finds it made before: in /var/cache/vxlan-lab/SUITE, or
+// under the directory named by the environment variable VXLAN_LAB_CACHE. An empty suite is the one
+// of VXLAN_LAB_SUITE, or else trixie.
 //
-// The first time takes about a minute, some hundred packages from a Debian mirror, and 370 MB on disk; what the machine
-// lacks for it is installed. Progress goes to log. An interrupted or concurrent Prepare does no harm. If the machine
-// lacks what cannot be installed, the error is a [*MissingError].
+// The first time takes about a minute, some hundred packages from a Debian mirror, and 370 MB on
+// disk; what the machine lacks for it is installed. Progress goes to log. An interrupted or
+// concurrent Prepare does no harm. If the machine lacks what cannot be installed, the error is a
+// [*MissingError].
 func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {
 	suite = cmp.Or(suite, os.Getenv("VXLAN_LAB_SUITE"), SuiteTrixie)
 	var build builder
@@ -112,7 +114,8 @@ func buildAndSwap(ctx context.Context, dir, stamp string, b builder, p *progress
 		return err
 	}
 	partial, old := siblingPath(dir, "partial"), siblingPath(dir, "old")
-	// Left by an interrupted build. Nothing is mounted below: builders mount in a namespace that died with them.
+	// Left by an interrupted build. Nothing is mounted below: builders mount in a namespace that
+	// died with them.
 	if err := errors.Join(os.RemoveAll(partial), os.RemoveAll(old)); err != nil {
 		return err
 	}
@@ -158,7 +161,8 @@ func siblingPath(path, suffix string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+suffix)
 }
 
-// lockFile waits for a lock that dies with its holder. The file stays: removing it would race with the next holder.
+// lockFile waits for a lock that dies with its holder. The file stays: removing it would race with
+// the next holder.
 func lockFile(ctx context.Context, path string, p *progress) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err

@@ -20,7 +20,8 @@ var underlayScript string
 // underlayCgroup is the underlay's child of the lab's cgroup; the other children are hosts.
 const underlayCgroup = "underlay"
 
-// underlay is the wire between the hosts: a bridge in a network namespace held by one sleeping process.
+// underlay is the wire between the hosts: a bridge in a network namespace held by one sleeping
+// process.
 type underlay struct {
 	holder process
 }
@@ -37,7 +38,8 @@ func startUnderlay(ctx context.Context, name string, group cgroup) (underlay, er
 	return underlay{holder: holder}, err
 }
 
-// connectHost gives the network namespace of a process an eth0 with a cable to the bridge. The bridge's end has the host's name.
+// connectHost gives the network namespace of a process an eth0 with a cable to the bridge. The
+// bridge's end has the host's name.
 func (u underlay) connectHost(ctx context.Context, host string, init process, mtu int, addrs ...netip.Prefix) error {
 	wire := fmt.Sprintf("link add %s mtu %d type veth peer name eth0 mtu %d netns %d\nlink set %s master underlay up\n",
 		host, mtu, mtu, init.PID, host)
@@ -67,8 +69,9 @@ func kernelHasIPv6() bool {
 	return err == nil
 }
 
-// waitDisconnected waits until a host's cable is gone, and with it all devices of its network namespace: the kernel
-// removes the devices of a namespace together. An empty name waits for all hosts.
+// waitDisconnected waits until a host's cable is gone, and with it all devices of its network
+// namespace: the kernel removes the devices of a namespace together. An empty name waits for all
+// hosts.
 func (u underlay) waitDisconnected(ctx context.Context, host string) error {
 	if !u.holder.isAlive() {
 		return nil

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeNamespace makes a network namespace that has a name, as `ip netns add` does, and returns its path.
+// makeNamespace makes a network namespace that has a name, as `ip netns add` does, and returns its
+// path.
 func makeNamespace(name string) (string, error) {
 	const dir = "/run/netns"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -20,7 +21,8 @@ func makeNamespace(name string) (string, error) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		// Never unlocked: the thread ends with the goroutine rather than run another one in a foreign namespace.
+		// Never unlocked: the thread ends with the goroutine rather than run another one in a
+		// foreign namespace.
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {

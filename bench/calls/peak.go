@@ -14,9 +14,9 @@ import (
 // settleTime is far longer than any call takes; then the process waits to write its answer.
 const settleTime = 300 * time.Millisecond
 
-// peakMemory returns the peak of a process's resident memory, in bytes, when it is about to write its
-// answer. Its standard output is a full pipe, so it blocks there and can be inspected. The value of
-// wait4(2) is no use, since it includes the memory of the process that forked.
+// peakMemory returns the peak of a process's resident memory, in bytes, when it is about to write
+// its answer. Its standard output is a full pipe, so it blocks there and can be inspected. The
+// value of wait4(2) is no use, since it includes the memory of the process that forked.
 func peakMemory(stdin string, argv ...string) (int64, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -56,7 +56,7 @@ func fillPipe(w *os.File) {
 	}
 }
 
-// parsePeak finds "VmHWM:  3304 kB" in /proc/PID/status.
+// parsePeak finds "VmHWM: 3304 kB" in /proc/PID/status.
 func parsePeak(status string) (int64, error) {
 	lines := bufio.NewScanner(strings.NewReader(status))
 	for lines.Scan() {

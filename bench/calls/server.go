@@ -79,12 +79,13 @@ func (s *server) startOthers(others int) error {
 	return nil
 }
 
-// containerLifetime is how long the measured container runs. Podman takes longer from the setup to the end
-// of the program, and to the next setup. So what goes on after a setup must not fall into the teardown.
+// containerLifetime is how long the measured container runs. Podman takes longer from the setup to
+// the end of the program, and to the next setup. So what goes on after a setup must not fall into
+// the teardown.
 const containerLifetime = 60 * time.Millisecond
 
-// measureCycle uses the same namespace each time, since the kernel removes one in the background, which
-// would fall into the next measurement.
+// measureCycle uses the same namespace each time, since the kernel removes one in the background,
+// which would fall into the next measurement.
 func (s *server) measureCycle(ports int) (a Answer, err error) {
 	c := container{number: 0, ports: ports}
 	time.Sleep(containerLifetime)
@@ -137,7 +138,8 @@ func runMeasured(stdin string, argv ...string) (Cost, error) {
 	cmd.Stdin = strings.NewReader(stdin)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	// Which backend netavark's own drivers use; the newer one, and not what the machine happens to prefer.
+	// Which backend netavark's own drivers use; the newer one, and not what the machine happens to
+	// prefer.
 	cmd.Env = append(cmd.Environ(), "NETAVARK_FW=nftables")
 	start := time.Now()
 	err = cmd.Run()

@@ -33,7 +33,8 @@ type Exec struct {
 	Stdin string
 }
 
-// Peak sets up the container by calling the plugin itself, which must then print something, and tears it down.
+// Peak sets up the container by calling the plugin itself, which must then print something, and
+// tears it down.
 type Peak struct{ Plugin string }
 
 // Answer is one line of JSON on the server's standard output, to one order.

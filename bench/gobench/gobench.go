@@ -12,12 +12,14 @@ type Result struct {
 	Values map[string]float64 // by unit, such as ns/op
 }
 
-// Parse returns the results in a text and skips all other lines. The same name comes as often as it was run (-count).
+// Parse returns the results in a text and skips all other lines. The same name comes as often as it
+// was run (-count).
 func Parse(text string) ([]Result, error) {
 	var results []Result
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
-		// "BenchmarkName/x=1-2   100   12.3 ns/op   4 B/op"; a name alone is a benchmark that printed something.
+		// "BenchmarkName/x=1-2 100 12.3 ns/op 4 B/op"; a name alone is a benchmark that printed
+		// something.
 		if len(fields) < 4 || len(fields)%2 != 0 || !strings.HasPrefix(fields[0], "Benchmark") {
 			continue
 		}
@@ -34,7 +36,8 @@ func Parse(text string) ([]Result, error) {
 	return results, nil
 }
 
-// trimName takes off the number of processors, which follows the last hyphen and is left out when it is one.
+// trimName takes off the number of processors, which follows the last hyphen and is left out when
+// it is one.
 func trimName(name string) string {
 	name = strings.TrimPrefix(name, "Benchmark")
 	if i := strings.LastIndexByte(name, '-'); i > 0 {

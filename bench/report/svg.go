@@ -23,7 +23,8 @@ type Series struct {
 	Points []Point
 }
 
-// Point has the interval that its value may lie in as well; Low and High are equal to Y where there is none.
+// Point has the interval that its value may lie in as well; Low and High are equal to Y where there
+// is none.
 type Point struct{ X, Y, Low, High float64 }
 
 // Size of a plot and of its frame, in pixels: two plots fit side by side on a page.

@@ -12,9 +12,9 @@ type Summary struct {
 	N         int
 }
 
-// Summarize needs no assumption on how the values are distributed: the interval's ends are values themselves, picked by
-// rank from the binomial distribution. With fewer than six values even the extremes don't reach 95 %; they are taken all
-// the same. No values give a Summary of NaN.
+// Summarize needs no assumption on how the values are distributed: the interval's ends are values
+// themselves, picked by rank from the binomial distribution. With fewer than six values even the
+// extremes don't reach 95 %; they are taken all the same. No values give a Summary of NaN.
 func Summarize(values []float64) Summary {
 	n := len(values)
 	if n == 0 {
@@ -51,8 +51,8 @@ func Percentile(values []float64, p float64) float64 {
 	return sorted[min(max(rank, 0), len(sorted)-1)]
 }
 
-// Ratios divides pair by pair: what slows the machine down for a while slows down both of a pair. What one of them has
-// more of is left out.
+// Ratios divides pair by pair: what slows the machine down for a while slows down both of a pair.
+// What one of them has more of is left out.
 func Ratios(ours, theirs []float64) []float64 {
 	n := min(len(ours), len(theirs))
 	ratios := make([]float64, 0, n)
@@ -78,7 +78,8 @@ type Bound struct {
 	AtLeast bool // more is better, as with throughput
 }
 
-// Judge says whether the ratio keeps to the bound. Where the limit lies within the interval, nothing can be told.
+// Judge says whether the ratio keeps to the bound. Where the limit lies within the interval,
+// nothing can be told.
 func (b Bound) Judge(ratio Summary) Verdict {
 	better, worse := ratio.High <= b.Limit, ratio.Low > b.Limit
 	if b.AtLeast {

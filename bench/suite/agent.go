@@ -21,8 +21,8 @@ const (
 	agentCPU    = 0.01       // of a core, at rest
 )
 
-// measureAgent measures vxland's CPU time and memory at rest, among few hosts and among many, and the
-// time from a container's start on one host until the others resolve its name.
+// measureAgent measures vxland's CPU time and memory at rest, among few hosts and among many, and
+// the time from a container's start on one host until the others resolve its name.
 func (s *Suite) measureAgent(ctx context.Context) (Result, error) {
 	rest, real, err := s.agentAmongFew(ctx)
 	if err != nil {
@@ -143,7 +143,8 @@ func (s *Suite) buildPeers(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// resourceUsage is a script that prints the agent's CPU time (hundredths of a second) and resident memory (kB).
+// resourceUsage is a script that prints the agent's CPU time (hundredths of a second) and resident
+// memory (kB).
 const resourceUsage = `pid=$(pgrep -x vxland); awk '{print $14+$15}' /proc/$pid/stat; awk '/VmRSS/ {print $2}' /proc/$pid/status`
 
 // measureIdle measures an agent while nothing changes.
@@ -183,7 +184,8 @@ func agentUsage(ctx context.Context, h *lab.Host) (ticks, bytes float64, err err
 	return ticks, bytes * 1024, err
 }
 
-// noteEnd takes the plugin's place. It writes when a setup returned, by the clock that all lab hosts share.
+// noteEnd takes the plugin's place. It writes when a setup returned, by the clock that all lab
+// hosts share.
 const noteEnd = `cd /usr/local/libexec/netavark && mv vxlan ../vxlan.real && cat >vxlan <<'end' && chmod 755 vxlan
 #!/bin/sh
 /usr/local/libexec/vxlan.real "$@" || exit
@@ -191,7 +193,8 @@ const noteEnd = `cd /usr/local/libexec/netavark && mv vxlan ../vxlan.real && cat
 end
 `
 
-// timeUntilKnown starts containers on one host and measures until another's name server answers for them.
+// timeUntilKnown starts containers on one host and measures until another's name server answers for
+// them.
 func (s *Suite) timeUntilKnown(ctx context.Context, on *lab.Host, others []*lab.Host) ([]string, error) {
 	s.logf("agent: starting containers")
 	if _, err := on.Sh(ctx, noteEnd); err != nil {

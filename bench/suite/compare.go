@@ -41,8 +41,8 @@ func (u Unit) formatAll(s stats.Summary) string {
 	return fmt.Sprintf("%.3g [%.3g–%.3g] %s", s.Median/u.Scale, s.Low/u.Scale, s.High/u.Scale, u.Name)
 }
 
-// noisyAbove is how wide the interval of a ratio may be, as a part of it, without a remark: more than that, and a third
-// run gives another figure in the first digit.
+// noisyAbove is how wide the interval of a ratio may be, as a part of it, without a remark: more
+// than that, and a third run gives another figure in the first digit.
 const noisyAbove = 0.25
 
 // compareHead belongs to the rows of Comparison.row.

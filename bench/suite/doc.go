@@ -1,2 +1,3 @@
-// Package suite has the measurements themselves, a section each: start, traffic, scale, plugin, agent.
+// Package suite has the measurements themselves, a section each: start, traffic, scale, plugin,
+// agent.
 package suite

@@ -21,7 +21,8 @@ const (
 
 const pluginInHost = "/usr/local/libexec/netavark/vxlan"
 
-// measurePlugin measures the process itself: its start against a Go program that does nothing, its memory, its size.
+// measurePlugin measures the process itself: its start against a Go program that does nothing, its
+// memory, its size.
 func (s *Suite) measurePlugin(ctx context.Context) (r Result, err error) {
 	empty, err := buildEmpty(ctx)
 	if err != nil {

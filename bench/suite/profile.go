@@ -15,8 +15,8 @@ import (
 	"vxlan-driver/bench/traffic"
 )
 
-// profileLoads shows in which part of the kernel a small packet's time is spent. It takes a profile of
-// the whole machine with perf, and counts the sender and the receiver.
+// profileLoads shows in which part of the kernel a small packet's time is spent. It takes a profile
+// of the whole machine with perf, and counts the sender and the receiver.
 func (s *Suite) profileLoads(ctx context.Context, systems []*system) (report.Table, error) {
 	t := report.Table{Title: "Where a 64-byte UDP packet's time goes", Head: []string{"µs a packet"}}
 	perf, err := exec.LookPath("perf")
@@ -51,7 +51,8 @@ func (s *Suite) profileLoads(ctx context.Context, systems []*system) (report.Tab
 	return t, nil
 }
 
-// profileLoad samples both programs while packets are sent, and returns µs a packet by part of the kernel.
+// profileLoad samples both programs while packets are sent, and returns µs a packet by part of the
+// kernel.
 func (sys *system) profileLoad(ctx context.Context, perf string) (map[string]float64, error) {
 	dir, err := os.MkdirTemp("", "vxlan-bench")
 	if err != nil {

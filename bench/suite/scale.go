@@ -13,7 +13,8 @@ import (
 	"vxlan-driver/bench/stats"
 )
 
-// goBenchmarks live beside what they measure. The largest numbers run once: they take half a minute.
+// goBenchmarks live beside what they measure. The largest numbers run once: they take half a
+// minute.
 var goBenchmarks = []struct {
 	pkg, pattern string
 	count        int

@@ -10,7 +10,8 @@ import (
 	"vxlan-driver/lab"
 )
 
-// scenario is a host on which one container starts and stops again and again, beside others that stay.
+// scenario is a host on which one container starts and stops again and again, beside others that
+// stay.
 type scenario struct {
 	driver          string
 	otherContainers int  // that stay

@@ -15,7 +15,8 @@ func prepareUnderlay(_ context.Context, client, server *lab.Host) (from, to loca
 	return location{host: client, addr: client.Addr4()}, location{host: server, addr: server.Addr4()}, nil
 }
 
-// setUpByHand creates what an administrator would type: the devices that the driver creates, and no rules.
+// setUpByHand creates what an administrator would type: the devices that the driver creates, and no
+// rules.
 const setUpByHand = `
 ip link add br0 type bridge
 ip link add vx0 type vxlan id 100 local %[1]s dev eth0 dstport 4789
@@ -42,8 +43,8 @@ func prepareByHand(ctx context.Context, client, server *lab.Host) (from, to loca
 	return one(client, server, "10.88.0.2"), one(server, client, "10.88.0.3"), err
 }
 
-// prepareVXLAN creates a network with default options, and so with DNS and agents. It waits until the
-// agents know each other's containers.
+// prepareVXLAN creates a network with default options, and so with DNS and agents. It waits until
+// the agents know each other's containers.
 func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to location, err error) {
 	if from, to, err = runVXLAN(ctx, client, server, ""); err != nil {
 		return from, to, err

@@ -9,8 +9,9 @@ import (
 	"vxlan-driver/lab"
 )
 
-// measureStarts measures netavark's setup and teardown. Each scenario has a host of its own, so that they
-// do not affect each other. Each round measures all scenarios, so that any two can be compared pair by pair.
+// measureStarts measures netavark's setup and teardown. Each scenario has a host of its own, so
+// that they do not affect each other. Each round measures all scenarios, so that any two can be
+// compared pair by pair.
 func (s *Suite) measureStarts(ctx context.Context) (r Result, err error) {
 	scenarios := startScenarios(s.Quick)
 	l, err := s.startLab(ctx, "", len(scenarios), s.Agent)
@@ -26,7 +27,8 @@ func (s *Suite) measureStarts(ctx context.Context) (r Result, err error) {
 	const warmUp = 2
 	for i := range s.roundCount(20, 15) + warmUp {
 		for j := range scenarios {
-			// Each round begins with another scenario: the kernel may still be busy after the last podman run.
+			// Each round begins with another scenario: the kernel may still be busy after the last
+			// podman run.
 			sc := scenarios[(i+j)%len(scenarios)]
 			if i == warmUp {
 				sc.discardWarmUp()
@@ -44,8 +46,9 @@ func (s *Suite) measureStarts(ctx context.Context) (r Result, err error) {
 	return startResult(scenarios, s.Quick), nil
 }
 
-// startScenarios returns scenarios that vary one thing at a time. Without other containers the network's
-// devices come and go as well. Networks have DNS, which is Podman's default, unless noDNS.
+// startScenarios returns scenarios that vary one thing at a time. Without other containers the
+// network's devices come and go as well. Networks have DNS, which is Podman's default, unless
+// noDNS.
 func startScenarios(quick bool) []*scenario {
 	if quick {
 		return []*scenario{

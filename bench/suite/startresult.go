@@ -7,8 +7,8 @@ import (
 	"vxlan-driver/bench/stats"
 )
 
-// Targets are ratios to netavark's own bridge, and from the smallest to the largest number of something. For bench-quick
-// there is room: few rounds on a machine that does other things too.
+// Targets are ratios to netavark's own bridge, and from the smallest to the largest number of
+// something. For bench-quick there is room: few rounds on a machine that does other things too.
 var (
 	setupTarget, setupQuick       = atMost(0.4), atMost(0.6)
 	teardownTarget, teardownQuick = atMost(1.0), atMost(1.5)

@@ -79,7 +79,8 @@ func (s *Suite) measureTraffic(ctx context.Context) (r Result, err error) {
 // sendAll has the systems take turns at each load, so that the two of a pair are a second apart.
 func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 	s.logf("traffic: measuring")
-	// Many short rounds tell more than few long ones, since disturbances come and go. The first warms up.
+	// Many short rounds tell more than few long ones, since disturbances come and go. The first
+	// warms up.
 	measured, period := s.roundCount(17, 11), 450*time.Millisecond
 	if s.Quick {
 		period = 250 * time.Millisecond
@@ -87,8 +88,8 @@ func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 	for round := range measured + 1 {
 		for _, load := range loads {
 			for i := range systems {
-				// The order changes each round: being first may be an advantage, and some systems leave the
-				// machine busy.
+				// The order changes each round: being first may be an advantage, and some systems
+				// leave the machine busy.
 				if round%2 == 1 {
 					i = len(systems) - 1 - i
 				}
@@ -108,7 +109,8 @@ func (s *Suite) sendAll(ctx context.Context, systems []*system) error {
 	return nil
 }
 
-// trafficResult compares the first system with each of the others, and what it is without agents with the one by hand.
+// trafficResult compares the first system with each of the others, and what it is without agents
+// with the one by hand.
 func trafficResult(systems []*system, note string) (r Result) {
 	for _, theirs := range systems[1:] {
 		faster, slower := trafficTargets(theirs.name)
@@ -140,7 +142,8 @@ func compareSystems(ours, theirs *system, faster, slower *stats.Bound) (all []Co
 		Comparison{What: "request/response p99", Than: theirs.name, A: ours.p99, B: theirs.p99, Unit: microseconds, Target: slower})
 }
 
-// trafficTargets are within 2 % of what is built by hand, and ahead of Docker; the underlay has none: no tunnel reaches it.
+// trafficTargets are within 2 % of what is built by hand, and ahead of Docker; the underlay has
+// none: no tunnel reaches it.
 func trafficTargets(name string) (rate, latency *stats.Bound) {
 	switch name {
 	case systemByHand:

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Resolve asks a name server, at an address, for a name until it knows it, and returns when that was.
+// Resolve asks a name server, at an address, for a name until it knows it, and returns when that
+// was.
 func Resolve(server, name string, patience time.Duration) (time.Time, error) {
 	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer

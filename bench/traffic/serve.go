@@ -53,7 +53,8 @@ func serveConn(c *net.TCPConn, udp *os.File) error {
 		n, err := countStream(f)
 		return errors.Join(err, json.NewEncoder(f).Encode(n))
 	case UDP:
-		// The client sends packets once it has read this, and when it has sent the last one, half closes.
+		// The client sends packets once it has read this, and when it has sent the last one, half
+		// closes.
 		done := make(chan struct{})
 		n := make(chan count)
 		go func() { n <- countPackets(udp, done) }()
@@ -82,7 +83,8 @@ func echoMessages(f *os.File) error {
 	}
 }
 
-// bufferSize is what one read or write takes: large enough that calls cost little, small enough for the cache.
+// bufferSize is what one read or write takes: large enough that calls cost little, small enough for
+// the cache.
 const bufferSize = 128 << 10
 
 func countStream(f *os.File) (n count, err error) {
@@ -126,8 +128,9 @@ func listenUDP(addr string) (*os.File, error) {
 	return f, nil
 }
 
-// pollPause is how long the receiver of packets sleeps when it has read them all. A receiver that the kernel has to wake
-// up for each packet would be what is measured: that takes longer than the packet's way, most of all in a virtual machine.
+// pollPause is how long the receiver of packets sleeps when it has read them all. A receiver that
+// the kernel has to wake up for each packet would be what is measured: that takes longer than the
+// packet's way, most of all in a virtual machine.
 const pollPause = 200 * time.Microsecond
 
 // countPackets counts until done is closed and nothing is left to read.

@@ -28,9 +28,9 @@ type Load struct {
 	Period  time.Duration
 }
 
-// Result is what came of a load. Rate is bits, packets, round trips or connections a second. CPU is the seconds that the
-// sender computed for one packet, round trip or connection, or for 64 kB; in it is most of the way through the kernel
-// to the receiver, where both are on one machine.
+// Result is what came of a load. Rate is bits, packets, round trips or connections a second. CPU is
+// the seconds that the sender computed for one packet, round trip or connection, or for 64 kB; in
+// it is most of the way through the kernel to the receiver, where both are on one machine.
 type Result struct {
 	Rate float64
 	CPU  float64

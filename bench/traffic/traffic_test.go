@@ -28,7 +28,8 @@ func TestEveryLoadArrives(t *testing.T) {
 		if err != nil || r.Rate <= 0 {
 			t.Errorf("%+v: rate %v, error %v", load, r.Rate, err)
 		}
-		// This process is the receiver, too, and a unit takes at least a system call and at most all cores.
+		// This process is the receiver, too, and a unit takes at least a system call and at most
+		// all cores.
 		if units := r.Rate / unitsOf[load.Kind]; r.CPU < 50e-9 || r.CPU*units > 100 {
 			t.Errorf("%+v: a unit takes %v s, of %v a second", load, r.CPU, units)
 		}

@@ -1,5 +1,5 @@
-// Command vxlan is the netavark plugin. Podman runs it when a network of driver "vxlan" is
-// created; netavark runs it when a container of such a network starts or stops.
+// Command vxlan is the netavark plugin. Podman runs it when a network of driver "vxlan" is created;
+// netavark runs it when a container of such a network starts or stops.
 package main
 
 import (

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// keeper takes systemd's place where it does not run: it starts the agent, and starts it again
-// when it crashes. Otherwise containers would find no names until the next container starts.
+// keeper takes systemd's place where it does not run: it starts the agent, and starts it again when
+// it crashes. Otherwise containers would find no names until the next container starts.
 type keeper struct {
 	runAgent    func(context.Context) error // returns when the agent has exited
 	agentNeeded func() bool                 // the host has a network that needs an agent

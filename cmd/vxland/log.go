@@ -19,9 +19,9 @@ func newLog(level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// cappedFile is a file whose content moves to path.old when it exceeds maxLogSize, if it is the file
-// at path. It is truncated and not replaced, since keeper and agent both append to it, and so does
-// the runtime in a panic.
+// cappedFile is a file whose content moves to path.old when it exceeds maxLogSize, if it is the
+// file at path. It is truncated and not replaced, since keeper and agent both append to it, and so
+// does the runtime in a panic.
 type cappedFile struct {
 	*os.File
 	path string

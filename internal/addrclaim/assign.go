@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// claimWait is how long others may object to a claim. A host that claims has told the
-	// others within d, 20 ms (gossip sends no more often) and a packet's flight. A host that
-	// claims the same without knowing does so within d, and is heard within 2d.
+	// claimWait is how long others may object to a claim. A host that claims has told the others
+	// within d, 20 ms (gossip sends no more often) and a packet's flight. A host that claims the
+	// same without knowing does so within d, and is heard within 2d.
 	claimWait = 50 * time.Millisecond
-	// claimWaitNewPeer is claimWait during newPeerWindow, after a host was found. Hosts may
-	// not know each other yet. They hear of each other's claims through a third host, which
-	// takes up to a quarter of a second.
+	// claimWaitNewPeer is claimWait during newPeerWindow, after a host was found. Hosts may not
+	// know each other yet. They hear of each other's claims through a third host, which takes up to
+	// a quarter of a second.
 	claimWaitNewPeer = 500 * time.Millisecond
 	newPeerWindow    = 2 * time.Second
-	// maxAttempts bounds how often a claim may lose. Each time at least one other host gets
-	// what it wanted.
+	// maxAttempts bounds how often a claim may lose. Each time at least one other host gets what it
+	// wanted.
 	maxAttempts = 8
 )
 
@@ -33,9 +33,9 @@ type Request struct {
 	Wanted []netip.Addr // the user's; a subnet with one of them gets no other
 }
 
-// Assign returns the container's addresses, one of each subnet and the wanted ones, once no
-// other host objects to them. A container that has addresses keeps them: its plugin may have
-// been killed, and asks again.
+// Assign returns the container's addresses, one of each subnet and the wanted ones, once no other
+// host objects to them. A container that has addresses keeps them: its plugin may have been killed,
+// and asks again.
 func (c *Claims) Assign(ctx context.Context, r Request) ([]netip.Addr, error) {
 	e, err := c.lookupEndpoint(r.EndpointKey)
 	if err != nil {
@@ -107,8 +107,8 @@ func (s *selection) replaceContested(claimed []netip.Addr, contested map[netip.A
 	}
 }
 
-// negotiate claims addresses until no host objects, and no host without an agent answers a
-// probe for them.
+// negotiate claims addresses until no host objects, and no host without an agent answers a probe
+// for them.
 func (c *Claims) negotiate(ctx context.Context, r Request) ([]netip.Addr, error) {
 	pick := selection{keep: r.Wanted}
 	for pick.attempt = range maxAttempts {
@@ -130,8 +130,8 @@ func (c *Claims) negotiate(ctx context.Context, r Request) ([]netip.Addr, error)
 	return nil, fmt.Errorf("other hosts took the address first in each of %d attempts; try again", maxAttempts)
 }
 
-// claimAddresses picks an address of each subnet that has none among the kept ones, and
-// publishes the claim. An address that is in use is not picked. On the first attempt the kept ones are the
+// claimAddresses picks an address of each subnet that has none among the kept ones, and publishes
+// the claim. An address that is in use is not picked. On the first attempt the kept ones are the
 // user's, and are checked too.
 func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]netip.Addr, error) {
 	c.mu.Lock()
@@ -200,8 +200,8 @@ func (c *Claims) pickLocked(n membership.Network, pick selection, owners address
 	return picked, nil
 }
 
-// startLocked returns where the search for a free address starts: behind the last one or, after
-// a lost claim, elsewhere. Otherwise two hosts would collide again at the next address.
+// startLocked returns where the search for a free address starts: behind the last one or, after a
+// lost claim, elsewhere. Otherwise two hosts would collide again at the next address.
 func (c *Claims) startLocked(n membership.Network, s network.Subnet, attempt int) netip.Addr {
 	if c.nextStart == nil {
 		c.nextStart = make(map[string]netip.Addr)
@@ -218,8 +218,8 @@ func (c *Claims) startLocked(n membership.Network, s network.Subnet, attempt int
 
 func startKey(n membership.Network, s network.Subnet) string { return n.ID + " " + s.Prefix.String() }
 
-// waitForObjections returns the claimed addresses that somebody else has, or has a better right
-// to. It probes the overlay while the other hosts may object.
+// waitForObjections returns the claimed addresses that somebody else has, or has a better right to.
+// It probes the overlay while the other hosts may object.
 func (c *Claims) waitForObjections(ctx context.Context, key membership.EndpointKey, addrs []netip.Addr) (map[netip.Addr]error, error) {
 	began := time.Now()
 	e, err := c.lookupEndpoint(key)

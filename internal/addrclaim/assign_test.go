@@ -14,8 +14,8 @@ import (
 	"vxlan-driver/internal/membership"
 )
 
-// However their claims cross, hosts that pick at once never hand out one address twice, and in
-// a subnet with room each container gets one.
+// However their claims cross, hosts that pick at once never hand out one address twice, and in a
+// subnet with room each container gets one.
 func TestHostsThatPickAtOnceNeverShareAnAddress(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestHostsThatPickAtOnceNeverShareAnAddress(t *testing.T) {
 	}
 }
 
-// Hosts that cannot hear each other start at different places, so most of what they hand out
-// does not collide. What does is reported when they hear each other again.
+// Hosts that cannot hear each other start at different places, so most of what they hand out does
+// not collide. What does is reported when they hear each other again.
 func TestPartitionedHostsStartAtDifferentPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(1)
@@ -167,8 +167,8 @@ func TestAssignRefusesAddressesInUse(t *testing.T) {
 	})
 }
 
-// In a full subnet the error counts. What unreachable hosts have stays theirs, and what a host
-// had that has left is free.
+// In a full subnet the error counts. What unreachable hosts have stays theirs, and what a host had
+// that has left is free.
 func TestAssignInFullSubnet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSimulation(1)

@@ -22,15 +22,15 @@ type Cluster interface {
 	Snapshot() cluster.Snapshot
 	// WaitForPeers returns once it is known what the other hosts have, or after a bounded time.
 	WaitForPeers(context.Context) error
-	// PeerFoundWithin tells whether a host was found, or began to look for others, within the
-	// last d.
+	// PeerFoundWithin tells whether a host was found, or began to look for others, within the last
+	// d.
 	PeerFoundWithin(d time.Duration) bool
 	// Members counts the hosts, this one included.
 	Members() int
 }
 
-// ProbeFunc probes the overlay for addresses that an endpoint is about to get. It returns an
-// error for each address that is in use.
+// ProbeFunc probes the overlay for addresses that an endpoint is about to get. It returns an error
+// for each address that is in use.
 type ProbeFunc func(networkID string, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error)
 
 // HostState is what this host has in a cluster.
@@ -42,9 +42,9 @@ type HostState struct {
 	memberships []cluster.Membership // of Networks, without claims
 }
 
-// Claims are the addresses that containers of this host are about to get. Requests for
-// addresses do not wait for the agent's loop, so Claims also keeps what the last turn
-// published. The zero value is ready for use, by many goroutines.
+// Claims are the addresses that containers of this host are about to get. Requests for addresses do
+// not wait for the agent's loop, so Claims also keeps what the last turn published. The zero value
+// is ready for use, by many goroutines.
 type Claims struct {
 	mu     sync.Mutex
 	states map[netip.Addr]HostState // by the address that the cluster's hosts talk by
@@ -69,8 +69,8 @@ const claimTimeout = 90 * time.Second
 // ErrShuttingDown is returned to callers that wait while the agent shuts down.
 var ErrShuttingDown = errors.New("the agent is shutting down")
 
-// Publish tells the cluster that talks by the address bind what this host has, claims included.
-// It drops the claims whose container has its addresses by now, or is gone.
+// Publish tells the cluster that talks by the address bind what this host has, claims included. It
+// drops the claims whose container has its addresses by now, or is gone.
 func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 	state.memberships = membership.Publish(state.Networks)
 	c.mu.Lock()

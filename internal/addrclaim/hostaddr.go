@@ -9,9 +9,9 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// ChooseHostAddrs returns this host's own addresses on a network whose hosts find each other,
-// one of each subnet. They stay what they were as long as nobody has a better right to them.
-// Claims of addresses respect them from now on.
+// ChooseHostAddrs returns this host's own addresses on a network whose hosts find each other, one
+// of each subnet. They stay what they were as long as nobody has a better right to them. Claims of
+// addresses respect them from now on.
 func (c *Claims) ChooseHostAddrs(n membership.Network, s cluster.Snapshot) []netip.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -33,13 +33,13 @@ func (o addressOwner) String() string {
 	return text
 }
 
-// winsOver tells whether the owner's right is better than a claim of the host with the VTEP. Of
-// two claims that crossed, the lower VTEP's wins: nobody claims what is known to be claimed.
+// winsOver tells whether the owner's right is better than a claim of the host with the VTEP. Of two
+// claims that crossed, the lower VTEP's wins: nobody claims what is known to be claimed.
 func (o addressOwner) winsOver(vtep netip.Addr) bool { return !o.claimed || o.vtep.Less(vtep) }
 
-// displaces tells whether the host with the VTEP must leave its own address to the owner. It
-// leaves it to any container, since a host's address changes more easily. Of two hosts the one
-// with the lower VTEP keeps it. A claim is given up when the container's host hears of this one.
+// displaces tells whether the host with the VTEP must leave its own address to the owner. It leaves
+// it to any container, since a host's address changes more easily. Of two hosts the one with the
+// lower VTEP keeps it. A claim is given up when the container's host hears of this one.
 func (o addressOwner) displaces(vtep netip.Addr) bool {
 	if o.container != "" {
 		return !o.claimed

@@ -28,8 +28,8 @@ type Cluster interface {
 	Stats() gossip.Stats
 }
 
-// Agent is the agent of one host. Its exported fields are what it touches; they are set before
-// Run and not changed afterwards.
+// Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
+// and not changed afterwards.
 type Agent struct {
 	Host   *hoststate.Host
 	Config config.Config
@@ -64,22 +64,23 @@ const (
 	newsDebounce = 20 * time.Millisecond
 	// storeDebounce does the same for changes of the store and of the kernel. Whoever starts or
 	// stops a container tells the agent anyway. Changes of the kernel come in dozens with each
-	// container that starts, and need no answer unless somebody deleted something, which must
-	// be back within a second.
+	// container that starts, and need no answer unless somebody deleted something, which must be
+	// back within a second.
 	storeDebounce = 200 * time.Millisecond
-	// idleTimeout is how long the agent outlives the host's last container: longer than a
-	// restart of one takes.
+	// idleTimeout is how long the agent outlives the host's last container: longer than a restart
+	// of one takes.
 	idleTimeout = 5 * time.Second
-	// orphanInterval is how often the agent looks for containers that nobody will tear down. Mostly the kernel or
-	// the store reports them; only a namespace that goes after its interface is no event.
+	// orphanInterval is how often the agent looks for containers that nobody will tear down. Mostly
+	// the kernel or the store reports them; only a namespace that goes after its interface is no
+	// event.
 	orphanInterval = time.Minute
-	// leaveTimeout is less than a container start waits for the next agent, which waits for
-	// this one to end.
+	// leaveTimeout is less than a container start waits for the next agent, which waits for this
+	// one to end.
 	leaveTimeout = 500 * time.Millisecond
 )
 
-// Run works until ctx is done, or until the host has had no network for a while. The listener
-// is closed then.
+// Run works until ctx is done, or until the host has had no network for a while. The listener is
+// closed then.
 func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	a.prepareParts()
 	ctx, cancel := context.WithCancel(ctx)
@@ -173,8 +174,8 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	}
 }
 
-// runTurn runs the turn that is due, answers the request that it was run for, if any, and
-// schedules the turns that follow from it.
+// runTurn runs the turn that is due, answers the request that it was run for, if any, and schedules
+// the turns that follow from it.
 func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (empty bool) {
 	what, began := scopeDNS, time.Now()
 	if waiting.container.ContainerID == "" {
@@ -199,9 +200,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	return empty
 }
 
-// answerRequest reports a turn's outcome to the plugin that waits for it. A container that was
-// set up announces its addresses after that. It does so twice if the plugin hears of an error,
-// and sees to the announcement itself.
+// answerRequest reports a turn's outcome to the plugin that waits for it. A container that was set
+// up announces its addresses after that. It does so twice if the plugin hears of an error, and sees
+// to the announcement itself.
 func (a *Agent) answerRequest(waiting request, err error) {
 	if waiting.done == nil {
 		return
@@ -212,10 +213,9 @@ func (a *Agent) answerRequest(waiting request, err error) {
 	}
 }
 
-// shutdown makes networks with a static list follow that list. An agent that was told to end
-// may not come back, and then nobody tells the kernel of hosts that come later. An agent that
-// does come back rebuilds everything within milliseconds. One that is killed leaves everything
-// as it is.
+// shutdown makes networks with a static list follow that list. An agent that was told to end may
+// not come back, and then nobody tells the kernel of hosts that come later. An agent that does come
+// back rebuilds everything within milliseconds. One that is killed leaves everything as it is.
 func (a *Agent) shutdown() {
 	if _, pending := a.announcer.NextAttempt(); pending {
 		a.announcer.FlushAnnouncements(a.Host)
@@ -225,8 +225,8 @@ func (a *Agent) shutdown() {
 	}
 }
 
-// leaveIfEmpty takes the host out of its clusters if it still has no network, and tells
-// whether it did.
+// leaveIfEmpty takes the host out of its clusters if it still has no network, and tells whether it
+// did.
 func (a *Agent) leaveIfEmpty() bool {
 	s, err := a.Host.Begin()
 	if err != nil {

@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// announceDelay is when a container that was set up is published and announces its
-	// addresses, or one that was removed is withdrawn. Podman is not done with it yet: work
-	// done at once would take a processor from it.
+	// announceDelay is when a container that was set up is published and announces its addresses,
+	// or one that was removed is withdrawn. Podman is not done with it yet: work done at once would
+	// take a processor from it.
 	announceDelay = 5 * time.Millisecond
-	// recentSetup is how long ago the setup of a container may have begun that an agent
-	// which starts makes announce its addresses: the agent before it may have been killed
-	// before it did. Up to 12 s of it the container may have waited for its addresses.
+	// recentSetup is how long ago the setup of a container may have begun that an agent which
+	// starts makes announce its addresses: the agent before it may have been killed before it did.
+	// Up to 12 s of it the container may have waited for its addresses.
 	recentSetup = 30 * time.Second
 	// maxAnnounceTries is how often an announcement is tried, once a retryInterval.
 	maxAnnounceTries = 3
 )
 
-// announcer makes containers announce their addresses, after their plugins have ended. A
-// container is queued from any goroutine, and announces in a turn.
+// announcer makes containers announce their addresses, after their plugins have ended. A container
+// is queued from any goroutine, and announces in a turn.
 type announcer struct {
 	log *slog.Logger
 	// requeued tells that recent containers were queued, once in the agent's life.
@@ -34,8 +34,8 @@ type announcer struct {
 
 	mu      sync.Mutex
 	pending []pendingAnnouncement
-	// announcementsDisabled is set when announcements keep failing. They are left to the
-	// plugins from then on.
+	// announcementsDisabled is set when announcements keep failing. They are left to the plugins
+	// from then on.
 	announcementsDisabled bool
 }
 
@@ -76,8 +76,8 @@ func (q *announcer) NextAttempt() (after time.Duration, pending bool) {
 }
 
 // AnnouncePending makes the pending containers announce their addresses. A failure is retried, and
-// is logged rather than returned: it is no trouble of those who wait for the turn. incomplete
-// says that networks could not be read, so a container that is not found may still be there.
+// is logged rather than returned: it is no trouble of those who wait for the turn. incomplete says
+// that networks could not be read, so a container that is not found may still be there.
 func (q *announcer) AnnouncePending(s *hoststate.Session, networks []hoststate.Network, incomplete bool) {
 	for _, p := range q.takePending() {
 		n, r, found := findRecord(networks, p.EndpointKey)
@@ -126,8 +126,8 @@ func (q *announcer) FlushAnnouncements(host *hoststate.Host) {
 	}
 }
 
-// RequeueRecent queues, in the agent's first turn, the containers that were set up so recently
-// that the agent before this one may not have reached them.
+// RequeueRecent queues, in the agent's first turn, the containers that were set up so recently that
+// the agent before this one may not have reached them.
 func (q *announcer) RequeueRecent(s *hoststate.Session, networks []hoststate.Network) error {
 	if q.requeued {
 		return nil

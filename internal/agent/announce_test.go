@@ -51,8 +51,8 @@ func TestTurnUnderWayKeepsRecordOfNewContainer(t *testing.T) {
 	})
 }
 
-// slowTurnUnderWay makes turns take 0.1 s from now on, between reading the store and setting
-// the zones, and waits until one is there.
+// slowTurnUnderWay makes turns take 0.1 s from now on, between reading the store and setting the
+// zones, and waits until one is there.
 func (r *rig) slowTurnUnderWay() {
 	r.upstreams.readFile = func(path string) ([]byte, error) {
 		if path == r.ResolvConf {

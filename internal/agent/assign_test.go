@@ -140,8 +140,8 @@ func TestFirstContainerGetsAnAddressAndSoDoesTheHost(t *testing.T) {
 	})
 }
 
-// A device that no agent knows answers on the wire. Its address is not picked, and refused if
-// the user wants it.
+// A device that no agent knows answers on the wire. Its address is not picked, and refused if the
+// user wants it.
 func TestAddressThatAnswersOnTheWireIsNotAssigned(t *testing.T) {
 	withGossipAgent(t, func(t *testing.T, r *rig) {
 		status, err := r.plugin.Setup(gossipAttachRequest(1, ""))

@@ -15,13 +15,13 @@ import (
 	"vxlan-driver/internal/membership"
 )
 
-// gracePeriod is how long an agent that starts trusts what the one before it recorded, rather
-// than its own ignorance. A host that is found takes milliseconds; one that is unreachable is
-// passed on by others within seconds.
+// gracePeriod is how long an agent that starts trusts what the one before it recorded, rather than
+// its own ignorance. A host that is found takes milliseconds; one that is unreachable is passed on
+// by others within seconds.
 const gracePeriod = 10 * time.Second
 
-// clusterSet is the clusters that this host is a member of, one for each local address that
-// its networks' hosts talk by. Only the loop uses it.
+// clusterSet is the clusters that this host is a member of, one for each local address that its
+// networks' hosts talk by. Only the loop uses it.
 type clusterSet struct {
 	config     config.Config
 	newCluster func(netip.Addr) (Cluster, error)
@@ -52,8 +52,8 @@ func (s *clusterSet) MemberOf(n membership.Network) *clusterMember {
 	return s.members[s.bindAddr(n.VTEP.Local)]
 }
 
-// SnapshotOf returns what the other hosts of a network said. Clusters do not share networks,
-// since a network has one local address.
+// SnapshotOf returns what the other hosts of a network said. Clusters do not share networks, since
+// a network has one local address.
 func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
 	if m := s.MemberOf(n); m != nil {
 		return m.Snapshot()

@@ -23,8 +23,8 @@ func parseConfig(t *testing.T, text string) config.Config {
 	return c
 }
 
-// Seeds are the hosts that the configuration names, those that the networks list and those
-// that were found, but not the host itself.
+// Seeds are the hosts that the configuration names, those that the networks list and those that
+// were found, but not the host itself.
 func TestSeeds(t *testing.T) {
 	static := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}}}
 	gossip := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(7), vtep(8)}}}

@@ -25,8 +25,8 @@ type NameServer interface {
 	Listening() []dns.Listening
 }
 
-// dnsFeed keeps the name server in step with the networks. A turn sets all zones. A container
-// that starts does not wait for one: its record is added to those of the last turn.
+// dnsFeed keeps the name server in step with the networks. A turn sets all zones. A container that
+// starts does not wait for one: its record is added to those of the last turn.
 type dnsFeed struct {
 	server     NameServer
 	host       *hoststate.Host

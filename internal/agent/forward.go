@@ -11,9 +11,9 @@ import (
 // forwarder makes the kernel forward frames to the hosts that have their MACs.
 type forwarder struct {
 	clusters *clusterSet
-	// applied has, by network, what the kernel was last given. Comparing it with the kernel
-	// takes 50 ms beside 10,000 containers, so a network that the news are not about waits
-	// for the next full turn.
+	// applied has, by network, what the kernel was last given. Comparing it with the kernel takes
+	// 50 ms beside 10,000 containers, so a network that the news are not about waits for the next
+	// full turn.
 	applied map[string]membership.Forwarding
 }
 

@@ -163,8 +163,8 @@ func TestAgentExitsAfterIdleTimeout(t *testing.T) {
 	})
 }
 
-// A container that comes in the moment when the agent is about to exit keeps it, whether or not
-// the loop has heard of it.
+// A container that comes in the moment when the agent is about to exit keeps it, whether or not the
+// loop has heard of it.
 func TestAgentChecksTheStoreBeforeItExits(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.start()

@@ -47,8 +47,8 @@ func (m *clusterMember) KeepRunning(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// ReportNews sends whenever another host has news, and when it turns out that there is no
-// other host.
+// ReportNews sends whenever another host has news, and when it turns out that there is no other
+// host.
 func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 	ready, members := m.Ready(), 1
 	for {
@@ -86,16 +86,16 @@ func (m *clusterMember) IsReady() bool {
 // Members counts the hosts of the cluster, this one included.
 func (m *clusterMember) Members() int { return m.Stats().Members }
 
-// PeerFoundWithin tells whether a host was found within the last d, or this one was started
-// with seeds to ask.
+// PeerFoundWithin tells whether a host was found within the last d, or this one was started with
+// seeds to ask.
 func (m *clusterMember) PeerFoundWithin(d time.Duration) bool {
 	found := m.peerFound.Load()
 	return found != nil && time.Since(*found) < d || m.hasSeeds.Load() && time.Since(m.since) < d
 }
 
-// UnconfirmedPeers returns those recorded peers that no host has mentioned since the agent
-// started. Their agents may be down too, so where there is no static list they stay as long as
-// any unreachable host.
+// UnconfirmedPeers returns those recorded peers that no host has mentioned since the agent started.
+// Their agents may be down too, so where there is no static list they stay as long as any
+// unreachable host.
 func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
 	if m.confirmed == nil {
 		m.confirmed = make(map[netip.Addr]bool)
@@ -114,8 +114,8 @@ func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
 }
 
 const (
-	// findPeersTimeout is how long the first container waits for other hosts to be found.
-	// Seeds may be down, and some host is the first.
+	// findPeersTimeout is how long the first container waits for other hosts to be found. Seeds may
+	// be down, and some host is the first.
 	findPeersTimeout = time.Second
 	// peerRecordsTimeout is how long it then waits for those hosts' records. They come within
 	// milliseconds, and where packets were lost within half a second.

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The first container of a host waits for other hosts to be found and for their records, but
-// not for ever. Where the agent cannot talk at all, it gets an error.
+// The first container of a host waits for other hosts to be found and for their records, but not
+// for ever. Where the agent cannot talk at all, it gets an error.
 func TestWaitForPeers(t *testing.T) {
 	portTaken := errors.New("address in use")
 	tests := []struct {
@@ -53,8 +53,8 @@ func TestWaitForPeers(t *testing.T) {
 	}
 }
 
-// Hosts that start together do not hear each other at first: the seed of one may just be
-// starting. Each waits for it, and is then new to the others for a while.
+// Hosts that start together do not hear each other at first: the seed of one may just be starting.
+// Each waits for it, and is then new to the others for a while.
 func TestHostsThatStartTogetherWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const window = 2 * time.Second

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A container whose namespace is gone, and that nobody tears down, is no longer answered, and its network goes. Without an event
-// from the kernel it takes a minute.
+// A container whose namespace is gone, and that nobody tears down, is no longer answered, and its
+// network goes. Without an event from the kernel it takes a minute.
 func TestOrphanIsForgotten(t *testing.T) {
 	for name, event := range map[string]bool{"the kernel reports it": true, "nobody reports it": false} {
 		t.Run(name, func(t *testing.T) {

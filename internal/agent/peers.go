@@ -51,8 +51,8 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	return true, s.SetPeers(local, want)
 }
 
-// hostAddrs returns this host's own addresses on a network. Until the other hosts can be
-// asked, they are what was recorded.
+// hostAddrs returns this host's own addresses on a network. Until the other hosts can be asked,
+// they are what was recorded.
 func (t *peerTracker) hostAddrs(n membership.Network) []netip.Addr {
 	if m := t.clusters.MemberOf(n); m != nil && m.IsReady() {
 		return t.claims.ChooseHostAddrs(n, m.Snapshot())

@@ -48,8 +48,8 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 	return response
 }
 
-// handleAssign assigns a container's addresses. It does not hold up the loop, except for the turn by
-// which the agent learns of the container and starts the cluster of its network.
+// handleAssign assigns a container's addresses. It does not hold up the loop, except for the turn
+// by which the agent learns of the container and starts the cluster of its network.
 func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) agentapi.Response {
 	if r == nil {
 		return agentapi.Response{Error: "assign addresses: the request names no container"}
@@ -66,8 +66,8 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	return errorResponse(err)
 }
 
-// warnIfIsolated warns of a host that may be one of several which do not hear each other. A
-// host with a key needs no warning: it is the first, or its seeds are down, as its log says.
+// warnIfIsolated warns of a host that may be one of several which do not hear each other. A host
+// with a key needs no warning: it is the first, or its seeds are down, as its log says.
 func (a *Agent) warnIfIsolated(key membership.EndpointKey) string {
 	if len(a.Config.Keys) > 0 || !a.claims.IsIsolated(key) {
 		return ""

@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// A container's start depends on its own network only. An underlay of another network that is
-// gone must not cost it its names, nor, on a network whose hosts find each other, its start.
+// A container's start depends on its own network only. An underlay of another network that is gone
+// must not cost it its names, nor, on a network whose hosts find each other, its start.
 func TestSyncReportsOnlyItsOwnNetwork(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.kernel.HostNamespace().Add(kernel.Link{Name: "eth1", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.19.0.10/24")}}})

@@ -41,8 +41,8 @@ type rig struct {
 	log    *bytes.Buffer // to be read when nothing runs
 	// prepareCluster changes each cluster before it is started.
 	prepareCluster func(*fakeCluster)
-	// mu is held by the loop and the plugin in turn. The store's lock keeps them apart, but
-	// the race detector does not see that.
+	// mu is held by the loop and the plugin in turn. The store's lock keeps them apart, but the
+	// race detector does not see that.
 	mu             sync.Mutex
 	storeEvents    chan struct{}
 	kernelEvents   chan struct{}
@@ -110,8 +110,8 @@ func (r *rig) cluster() *fakeCluster {
 	return r.planes[netip.MustParseAddr("198.18.0.10")]
 }
 
-// start starts the loop. What Run does besides waits for the real kernel, which virtual time
-// does not know.
+// start starts the loop. What Run does besides waits for the real kernel, which virtual time does
+// not know.
 func (r *rig) start() {
 	r.prepareParts()
 	ctx, cancel := context.WithCancel(r.t.Context())

@@ -6,11 +6,11 @@ import "time"
 type scope int
 
 const (
-	// scopeDNS answers a container's names, while its plugin waits, and publishes the container
-	// in the clusters that run.
+	// scopeDNS answers a container's names, while its plugin waits, and publishes the container in
+	// the clusters that run.
 	scopeDNS scope = iota
-	// scopePublish also records peers, starts missing clusters and makes containers announce
-	// their addresses. The plugin has just built the rest.
+	// scopePublish also records peers, starts missing clusters and makes containers announce their
+	// addresses. The plugin has just built the rest.
 	scopePublish
 	// scopeForwarding also makes the kernel follow what other hosts said.
 	scopeForwarding
@@ -21,15 +21,15 @@ const (
 )
 
 const (
-	// loadDivisor bounds the time that turns take which nobody waits for: one part in so many.
-	// They hold the store's lock, which containers that start wait for, and take the longer
-	// the more containers there are (500 on the host: 0.2 s).
+	// loadDivisor bounds the time that turns take which nobody waits for: one part in so many. They
+	// hold the store's lock, which containers that start wait for, and take the longer the more
+	// containers there are (500 on the host: 0.2 s).
 	loadDivisor = 5
 	// maxRepairDelay brings back within a second what somebody deleted.
 	maxRepairDelay = 700 * time.Millisecond
 	// retryInterval is how soon a failed turn is retried. It doubles each time, up to
-	// maxRetryInterval: what would mend the failure, such as an underlay that comes back, is
-	// an event anyway.
+	// maxRetryInterval: what would mend the failure, such as an underlay that comes back, is an
+	// event anyway.
 	retryInterval    = time.Second
 	maxRetryInterval = 15 * time.Second
 	maxRetryDoubling = 4
@@ -85,8 +85,8 @@ func (s *schedule) Timer() *time.Timer {
 	return t
 }
 
-// TakeDue returns the widest scope that is due, and clears it with those that it includes. It
-// is at least scopePublish, as a request wants.
+// TakeDue returns the widest scope that is due, and clears it with those that it includes. It is at
+// least scopePublish, as a request wants.
 func (s *schedule) TakeDue() scope {
 	now, what := time.Now(), scopePublish
 	for i, at := range s.dueAt {

@@ -25,8 +25,8 @@ type statusReporter struct {
 	report agentapi.StatusReport
 }
 
-// LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has
-// not finished or is taking down. So only what fails again in a full turn is logged.
+// LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
+// finished or is taking down. So only what fails again in a full turn is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
 	switch {
 	case what != scopeFull:
@@ -84,8 +84,8 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	return all
 }
 
-// findDuplicates returns the addresses that two containers have, and logs each once as long
-// as it lasts.
+// findDuplicates returns the addresses that two containers have, and logs each once as long as it
+// lasts.
 func (s *statusReporter) findDuplicates(networks []membership.Network) []string {
 	var found []string
 	for _, n := range networks {

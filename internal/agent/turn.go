@@ -43,8 +43,8 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	if what == scopeDNS {
 		return networks, empty, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}
-	// The kernel comes before clusters start: a cluster opens a port that the firewall must
-	// keep containers from.
+	// The kernel comes before clusters start: a cluster opens a port that the firewall must keep
+	// containers from.
 	changed, peersErr := a.peers.UpdatePeers(s, networks)
 	errs := []error{orphansErr, err, peersErr}
 	switch {
@@ -54,8 +54,8 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
 	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
-	// Announcements come before forwarding: once all MACs of a network are known to the kernel,
-	// no announcement leaves the host.
+	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
+	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
 	if changed || what >= scopeForwarding {
 		errs = append(errs, a.forwarder.UpdateForwarding(s, networks, what))
@@ -63,8 +63,8 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	return networks, empty, errors.Join(errs...)
 }
 
-// verifyInterval is how long the firewall's elements are not looked at again. Containers that come and go cause full
-// turns all the time, and need no look at all elements.
+// verifyInterval is how long the firewall's elements are not looked at again. Containers that come
+// and go cause full turns all the time, and need no look at all elements.
 const verifyInterval = 2 * time.Second
 
 // fullScope returns how much of the host a full turn looks at.
@@ -90,8 +90,8 @@ func (a *Agent) startClusters(ctx context.Context, networks []hoststate.Network)
 // publish tells each running cluster what this host has in it.
 func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 	var errs []error
-	// A cluster that no network needs any more goes on: a restart of the last container would
-	// make the others forget this host and find it again.
+	// A cluster that no network needs any more goes on: a restart of the last container would make
+	// the others forget this host and find it again.
 	for bind, m := range a.clusters.members {
 		networks := groups[bind]
 		// It also keeps the seeds that it has: without a key, only they are heard.

@@ -21,8 +21,8 @@ import (
 	"vxlan-driver/internal/hoststate"
 )
 
-// upstreamSource finds the name servers for names that are no container's. They may change
-// while containers run: the host may boot without any, or connect to a VPN.
+// upstreamSource finds the name servers for names that are no container's. They may change while
+// containers run: the host may boot without any, or connect to a VPN.
 type upstreamSource struct {
 	configured  []netip.AddrPort // in the agent's configuration
 	resolvConf  string           // path of the host's resolv.conf
@@ -49,15 +49,15 @@ const (
 	// upstreamPollInterval is for changes without an event, as when something is mounted over
 	// resolv.conf.
 	upstreamPollInterval = 15 * time.Second
-	// elsewhereTTL is how long it is remembered which other networks a container is on, so that
-	// it does not cost the host more than other questions to ask for many names.
+	// elsewhereTTL is how long it is remembered which other networks a container is on, so that it
+	// does not cost the host more than other questions to ask for many names.
 	elsewhereTTL = time.Second
 	// maxSymlinks is how many symbolic links the kernel follows.
 	maxSymlinks = 40
 )
 
-// netavarkDir is where root's netavark keeps the ports that containers publish by a network of
-// its bridge driver, in a file for each of them, NETWORK_CONTAINER, with or without ports.
+// netavarkDir is where root's netavark keeps the ports that containers publish by a network of its
+// bridge driver, in a file for each of them, NETWORK_CONTAINER, with or without ports.
 const netavarkDir = "/run/containers/networks/firewall/ports"
 
 func newUpstreamSource(configured []netip.AddrPort, resolvConf, networksDir string, log *slog.Logger) *upstreamSource {
@@ -67,8 +67,8 @@ func newUpstreamSource(configured []netip.AddrPort, resolvConf, networksDir stri
 	}
 }
 
-// HostServers returns the servers to use where a network has none of its own: none if
-// resolv.conf cannot be read.
+// HostServers returns the servers to use where a network has none of its own: none if resolv.conf
+// cannot be read.
 func (u *upstreamSource) HostServers() []netip.AddrPort {
 	if len(u.configured) > 0 {
 		return u.configured
@@ -80,8 +80,8 @@ func (u *upstreamSource) HostServers() []netip.AddrPort {
 	return dns.ParseResolvConf(string(data))
 }
 
-// UseCurrentServers gives networks the servers that `podman network update` has set since
-// their last container started.
+// UseCurrentServers gives networks the servers that `podman network update` has set since their
+// last container started.
 func (u *upstreamSource) UseCurrentServers(networks []hoststate.Network) {
 	for i, n := range networks {
 		data, err := u.readFile(filepath.Join(u.networksDir, n.Name+".json"))
@@ -105,8 +105,8 @@ type podmanNetwork struct {
 }
 
 // ServersElsewhere returns the name servers of a container that is also on a network of Podman's
-// own driver with a way out. Netavark has a file for each container on each such network, which
-// it reads when firewalld is reloaded.
+// own driver with a way out. Netavark has a file for each container on each such network, which it
+// reads when firewalld is reloaded.
 func (u *upstreamSource) ServersElsewhere(containerID string) []netip.AddrPort {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -201,8 +201,8 @@ func (u *upstreamSource) watchPaths(ctx context.Context, list func() []string) <
 	return events
 }
 
-// pathsOf returns what to watch for changes of a file: the file itself, the directories that
-// it may be replaced in, and the same of each symbolic link on the way to it.
+// pathsOf returns what to watch for changes of a file: the file itself, the directories that it may
+// be replaced in, and the same of each symbolic link on the way to it.
 func pathsOf(path string) []string {
 	var paths []string
 	for range maxSymlinks {
@@ -219,8 +219,8 @@ func pathsOf(path string) []string {
 	return paths
 }
 
-// nearestDir returns a directory or, while it does not exist, the one in which it or a
-// directory above it would appear.
+// nearestDir returns a directory or, while it does not exist, the one in which it or a directory
+// above it would appear.
 func nearestDir(dir string) string {
 	for dir != filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {

@@ -40,8 +40,8 @@ func changeFiles(t *testing.T, dir, script string) {
 	}
 }
 
-// Programs change a resolv.conf in many ways. Each has to count at once, whatever the file
-// was before and wherever it is.
+// Programs change a resolv.conf in many ways. Each has to count at once, whatever the file was
+// before and wherever it is.
 func TestChangedResolvConfIsSeenAtOnce(t *testing.T) {
 	for what, c := range map[string]struct{ before, change string }{
 		"written in place":                       {"write etc/resolv.conf 192.0.2.1", "write etc/resolv.conf 192.0.2.2"},

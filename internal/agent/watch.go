@@ -30,8 +30,8 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 	})
 }
 
-// watchPaths sends, until ctx is done, whenever something may have happened to the paths that
-// list returns. To a slow reader many events are one.
+// watchPaths sends, until ctx is done, whenever something may have happened to the paths that list
+// returns. To a slow reader many events are one.
 func watchPaths(ctx context.Context, events uint32, list func() ([]string, error)) (<-chan struct{}, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {

@@ -61,7 +61,8 @@ func TestCallReturnsResponse(t *testing.T) {
 	}
 }
 
-// A container that starts while the agent shuts down needs the next agent, not an answer of this one.
+// A container that starts while the agent shuts down needs the next agent, not an answer of this
+// one.
 func TestAgentShuttingDownCountsAsNotRunning(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := Listen(path)

@@ -21,8 +21,8 @@ const (
 	pollInterval = 5 * time.Millisecond
 	// maxRestarts is how often an agent that is killed while it starts is started again.
 	maxRestarts = 3
-	// assignTimeout is how much longer the agent may take to assign addresses. It waits for
-	// other hosts' objections, and may have to join the cluster first.
+	// assignTimeout is how much longer the agent may take to assign addresses. It waits for other
+	// hosts' objections, and may have to join the cluster first.
 	assignTimeout = 10 * time.Second
 )
 
@@ -63,14 +63,14 @@ func (c Client) AssignAddresses(network, container string, wanted []netip.Addr) 
 	return r.Addrs, err
 }
 
-// StoreChanged tells the agent, if it runs, that the store has changed. The agent also watches
-// the store, so nothing depends on this message.
+// StoreChanged tells the agent, if it runs, that the store has changed. The agent also watches the
+// store, so nothing depends on this message.
 func (c Client) StoreChanged() {
 	_ = Send(c.Socket, Request{Verb: VerbStoreChanged}, time.Now().Add(startTimeout))
 }
 
-// callOrStart returns the agent's answer, and starts the agent if it does not run. A request
-// whose answer takes longer than the agent's start gets extra time.
+// callOrStart returns the agent's answer, and starts the agent if it does not run. A request whose
+// answer takes longer than the agent's start gets extra time.
 func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {
 	deadline := time.Now().Add(startTimeout)
 	call := func() (Response, error) {
@@ -112,8 +112,8 @@ func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {
 	}
 }
 
-// explainTimeout tells an agent that is slow from one that is absent, when no answer came in
-// time. Connections do not tell: systemd accepts them for an agent that it cannot start.
+// explainTimeout tells an agent that is slow from one that is absent, when no answer came in time.
+// Connections do not tell: systemd accepts them for an agent that it cannot start.
 func (c Client) explainTimeout(err error, waited time.Duration) error {
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, unix.EAGAIN): // EAGAIN: too many callers wait
@@ -233,8 +233,8 @@ func (c Client) findBinary() (string, error) {
 	return "", NotInstalledError{binaryPaths[0]}
 }
 
-// errKilled says that a signal ended a process. The cause may lie outside the program, such as
-// a lack of memory, and another attempt may succeed.
+// errKilled says that a signal ended a process. The cause may lie outside the program, such as a
+// lack of memory, and another attempt may succeed.
 var errKilled = errors.New("the process was killed")
 
 // spawnDetached starts a program in a session of its own, with out as its output; the channel
@@ -249,8 +249,8 @@ func spawnDetached(out *os.File, argv ...string) (exited <-chan error, err error
 	if out == nil {
 		out = null
 	}
-	// The agent must not inherit what the plugin was given open, such as a pipe whose reader
-	// waits for its end. Before Linux 5.11 it does.
+	// The agent must not inherit what the plugin was given open, such as a pipe whose reader waits
+	// for its end. Before Linux 5.11 it does.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
 		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")},

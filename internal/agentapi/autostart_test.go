@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runFakeAgent answers requests for a second. It fails unless it was started as the plugin starts the agent.
+// runFakeAgent answers requests for a second. It fails unless it was started as the plugin starts
+// the agent.
 func runFakeAgent(socket string) error {
 	if len(os.Args) != 2 || os.Args[1] != "--keep" {
 		return fmt.Errorf("arguments %q", os.Args[1:])
@@ -45,7 +46,8 @@ func runFakeAgent(socket string) error {
 	return Serve(ctx, l, func(context.Context, Request) Response { return Response{} })
 }
 
-// newClient returns a client whose agent is the script; with "" it is runFakeAgent in the test's own program.
+// newClient returns a client whose agent is the script; with "" it is runFakeAgent in the test's
+// own program.
 func newClient(t *testing.T, script string) Client {
 	t.Helper()
 	dir := t.TempDir()

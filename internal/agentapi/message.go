@@ -13,18 +13,19 @@ const (
 type Verb string
 
 const (
-	// VerbSync asks the agent to act on the store as it is now. The response comes when it has
-	// done so: names that are in the store resolve then. With Network, errors of other networks
-	// are left out. With Container, the response comes as soon as that container's names
-	// resolve; the rest follows, and the container announces its addresses.
+	// VerbSync asks the agent to act on the store as it is now. The response comes when it has done
+	// so: names that are in the store resolve then. With Network, errors of other networks are left
+	// out. With Container, the response comes as soon as that container's names resolve; the rest
+	// follows, and the container announces its addresses.
 	VerbSync Verb = "sync"
-	// VerbStoreChanged tells the agent that the store has changed. There is no response to wait for.
+	// VerbStoreChanged tells the agent that the store has changed. There is no response to wait
+	// for.
 	VerbStoreChanged Verb = "changed"
 	// VerbStatus asks for a StatusReport.
 	VerbStatus Verb = "status"
 	// VerbAssignAddresses asks for a container's addresses. The container's record must be in the
-	// store. The agent reserves the addresses for a while after its response; by then the record
-	// in the store has them.
+	// store. The agent reserves the addresses for a while after its response; by then the record in
+	// the store has them.
 	VerbAssignAddresses Verb = "assign"
 )
 

@@ -18,12 +18,13 @@ const (
 	maxRequest = 4096
 	// readTimeout is enough for a client, which sends its request at once.
 	readTimeout = time.Second
-	// answerTimeout is long since an answer may wait for the store's lock behind many container starts.
+	// answerTimeout is long since an answer may wait for the store's lock behind many container
+	// starts.
 	answerTimeout = time.Minute
 )
 
-// Listen creates the socket at path, and replaces one that a killed agent left. The caller
-// must have made sure that no other agent runs.
+// Listen creates the socket at path, and replaces one that a killed agent left. The caller must
+// have made sure that no other agent runs.
 func Listen(path string) (*net.UnixListener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("replace socket: %w", err)
@@ -70,8 +71,8 @@ func serveConn(ctx context.Context, conn net.Conn, handle func(context.Context, 
 		response = handle(ctx, r)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		// The agent is shutting down and may have done half of it. Without a response the
-		// client starts the next agent (ErrNotRunning).
+		// The agent is shutting down and may have done half of it. Without a response the client
+		// starts the next agent (ErrNotRunning).
 		return
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(readTimeout))

@@ -11,8 +11,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Limits on what one host announces. They are far above what a host has. They keep a
-// broken host from filling the memory of all others.
+// Limits on what one host announces. They are far above what a host has. They keep a broken host
+// from filling the memory of all others.
 const (
 	MaxMemberships = 256  // networks on a host
 	MaxEndpoints   = 4096 // containers on a host, on all its networks; Podman hosts have hundreds at most
@@ -24,9 +24,9 @@ const (
 	maxVNI         = 1<<24 - 1
 )
 
-// Canonical returns the memberships in the order in which they are sent and compared, or
-// says what is wrong with them. Names and addresses keep their order, as the first one
-// has a meaning. The argument is not changed; the result shares memory with it.
+// Canonical returns the memberships in the order in which they are sent and compared, or says what
+// is wrong with them. Names and addresses keep their order, as the first one has a meaning. The
+// argument is not changed; the result shares memory with it.
 func Canonical(memberships []Membership) ([]Membership, error) {
 	sorted := slices.Clone(memberships)
 	slices.SortFunc(sorted, func(a, b Membership) int { return a.Network.Compare(b.Network) })
@@ -83,8 +83,8 @@ func (m Membership) check() error {
 	return nil
 }
 
-// Check says what is wrong with an endpoint. An agent calls it before Set, to leave out
-// one invalid container rather than the whole host.
+// Check says what is wrong with an endpoint. An agent calls it before Set, to leave out one invalid
+// container rather than the whole host.
 func (e Endpoint) Check() error {
 	if len(e.ContainerID) > maxID {
 		return fmt.Errorf("the id has over %d bytes", maxID)
@@ -109,8 +109,8 @@ func (e Endpoint) Check() error {
 	return checkMAC(e.MAC)
 }
 
-// CheckName says why a name of a container or host cannot be looked up in the DNS. It
-// must have letters, digits, "_" and "-" in labels of 1 to 63 bytes (RFC 1035, 2.3.4).
+// CheckName says why a name of a container or host cannot be looked up in the DNS. It must have
+// letters, digits, "_" and "-" in labels of 1 to 63 bytes (RFC 1035, 2.3.4).
 func CheckName(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("has over %d bytes", MaxName)
@@ -145,8 +145,8 @@ func checkAddrs(addrs []netip.Addr) error {
 	return nil
 }
 
-// checkAddr accepts only addresses that another host can send to. An IPv4 address must
-// not be mapped to IPv6, so that equal addresses compare as equal.
+// checkAddr accepts only addresses that another host can send to. An IPv4 address must not be
+// mapped to IPv6, so that equal addresses compare as equal.
 func checkAddr(addr netip.Addr) error {
 	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() ||
 		addr.Is4In6() || addr.Zone() != "" || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {

@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// NetworkKey identifies a network to all hosts. Podman's name and id of a network may
-// differ from host to host; what its packets carry may not.
+// NetworkKey identifies a network to all hosts. Podman's name and id of a network may differ from
+// host to host; what its packets carry may not.
 type NetworkKey struct {
 	VNI  uint32 // 1–16777215
 	Port uint16 // UDP
@@ -33,9 +33,9 @@ type Endpoint struct {
 	MAC         kernel.MAC   // zero: unknown, so frames to it must be flooded
 }
 
-// Claimed tells whether the addresses are only claimed, and not yet the container's. A
-// claim has neither names nor a MAC. So nobody sends frames there or resolves names to
-// the addresses before it is decided which host owns them.
+// Claimed tells whether the addresses are only claimed, and not yet the container's. A claim has
+// neither names nor a MAC. So nobody sends frames there or resolves names to the addresses before
+// it is decided which host owns them.
 func (e Endpoint) Claimed() bool {
 	return len(e.Names) == 0 && e.MAC.IsZero() && len(e.Addrs) > 0
 }
@@ -49,8 +49,8 @@ func (e Endpoint) Equal(o Endpoint) bool {
 type Membership struct {
 	Network NetworkKey
 	VTEP    netip.Addr // source of the host's outer packets
-	// StaticFDB tells that the host does not learn and has static FDB entries. It is
-	// found without flooding, and announces every address that it answers for.
+	// StaticFDB tells that the host does not learn and has static FDB entries. It is found without
+	// flooding, and announces every address that it answers for.
 	StaticFDB bool
 	HostAddrs []netip.Addr // the host's own on the bridge, without gateways, which all hosts share
 	BridgeMAC kernel.MAC   // zero: unknown
@@ -62,9 +62,9 @@ type Host struct {
 	Name        string     // unique in the cluster
 	Addr        netip.Addr // where its agent listens
 	Memberships []Membership
-	// UnreachableSince is zero while the host is reachable. After that its entries are
-	// kept but must not be used: they only reserve their addresses. When the host is
-	// back they may be used again at once.
+	// UnreachableSince is zero while the host is reachable. After that its entries are kept but
+	// must not be used: they only reserve their addresses. When the host is back they may be used
+	// again at once.
 	UnreachableSince time.Time
 }
 
@@ -90,8 +90,8 @@ type Member struct {
 	Membership
 }
 
-// Members returns the hosts that announce a membership of a network, sorted by name. A
-// host does so while it has a container there. Unreachable hosts are included.
+// Members returns the hosts that announce a membership of a network, sorted by name. A host does so
+// while it has a container there. Unreachable hosts are included.
 func (s Snapshot) Members(key NetworkKey) []Member {
 	var members []Member
 	for _, h := range s.Hosts {

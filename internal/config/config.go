@@ -104,8 +104,8 @@ var examples = map[string]string{
 	"dns_upstreams": `dns_upstreams = ["192.168.1.1"]`,
 }
 
-// explainSyntax says what to write where the file is not TOML, or a value not of the setting's type.
-// The parser's errors are of several types, and say the same in their text.
+// explainSyntax says what to write where the file is not TOML, or a value not of the setting's
+// type. The parser's errors are of several types, and say the same in their text.
 func explainSyntax(text string, err error) error {
 	message := strings.TrimPrefix(err.Error(), "toml: ")
 	var number int

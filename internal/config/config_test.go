@@ -23,7 +23,8 @@ func writeKeyFile(t *testing.T) string {
 	return fmt.Sprintf("key_file = %q\n", path)
 }
 
-// The firewall keeps containers from the agents' port on VTEPs' addresses only, so without a key agents use those.
+// The firewall keeps containers from the agents' port on VTEPs' addresses only, so without a key
+// agents use those.
 func TestBindNeedsKeyFile(t *testing.T) {
 	if _, err := Parse(`bind = "192.0.2.1"`); err == nil || !strings.Contains(err.Error(), "needs a key_file") {
 		t.Errorf("got %v", err)

@@ -79,8 +79,8 @@ func TestAddedRecordIsAnsweredUntilNextSet(t *testing.T) {
 	}
 }
 
-// Nobody asks a new container to wait for the agent's next turn: what it looks up first, it
-// looks up at once.
+// Nobody asks a new container to wait for the agent's next turn: what it looks up first, it looks
+// up at once.
 func TestAddedRecordKnowsItsOtherNetworks(t *testing.T) {
 	s := New(slog.New(slog.DiscardHandler))
 	red := Zone{Network: "red", Device: "br-red", Internal: true, Records: []Record{{Names: []string{"web"}, Addrs: parseAddrs("10.0.0.9")}}}

@@ -9,14 +9,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// ttl of answers, in seconds, negative ones included. As with aardvark-dns, nothing is
-// cached. Queries are cheap, as the resolver is on the same host. A container that moves
-// has another address at once, and one that starts has its name at once. It is also what
-// lets several containers of one name take turns.
+// ttl of answers, in seconds, negative ones included. As with aardvark-dns, nothing is cached.
+// Queries are cheap, as the resolver is on the same host. A container that moves has another
+// address at once, and one that starts has its name at once. It is also what lets several
+// containers of one name take turns.
 const ttl = 0
 
-// answerQuery answers a client's message from the views. It returns the query instead if
-// that must be forwarded, and neither if the message must not be replied to.
+// answerQuery answers a client's message from the views. It returns the query instead if that must
+// be forwarded, and neither if the message must not be replied to.
 func answerQuery(views []*view, wire []byte, tcp bool) ([]byte, *query) {
 	q, reply := parseQuery(wire, tcp)
 	if q == nil {
@@ -43,8 +43,8 @@ func answerQuery(views []*view, wire []byte, tcp bool) ([]byte, *query) {
 	return nil, q
 }
 
-// lookupInViews looks a name up in the views, and returns the first node that has a record.
-// Without one it returns the most certain result, and the view that gave it.
+// lookupInViews looks a name up in the views, and returns the first node that has a record. Without
+// one it returns the most certain result, and the view that gave it.
 func lookupInViews(views []*view, name string) (*node, lookupResult, *view) {
 	var best *node
 	result, source := resultUnforwardable, views[0]
@@ -90,8 +90,8 @@ func (q *query) answerFromNode(n *node) *dns.Msg {
 	return m
 }
 
-// rotate returns the addresses beginning with another one each time, so that clients of
-// several containers with one name are spread.
+// rotate returns the addresses beginning with another one each time, so that clients of several
+// containers with one name are spread.
 func rotate(addrs []netip.Addr, next *atomic.Uint32) []netip.Addr {
 	if len(addrs) < 2 {
 		return addrs
@@ -116,9 +116,9 @@ func (q *query) addressRecords(addrs []netip.Addr) []dns.RR {
 	return rrs
 }
 
-// negativeAnswer says that the name does not exist (NXDOMAIN), or has no record of the
-// type (NODATA, with RcodeSuccess). Without the SOA record some resolvers take an empty
-// answer for a referral and ask elsewhere (RFC 2308, section 2.2).
+// negativeAnswer says that the name does not exist (NXDOMAIN), or has no record of the type
+// (NODATA, with RcodeSuccess). Without the SOA record some resolvers take an empty answer for a
+// referral and ask elsewhere (RFC 2308, section 2.2).
 func (q *query) negativeAnswer(rcode int) *dns.Msg {
 	m := q.newReply(rcode)
 	m.Authoritative = true
@@ -126,8 +126,8 @@ func (q *query) negativeAnswer(rcode int) *dns.Msg {
 	return m
 }
 
-// soaRecord returns a record of the search domain or, for any other name, of the root: the
-// only domain that has them all.
+// soaRecord returns a record of the search domain or, for any other name, of the root: the only
+// domain that has them all.
 func (q *query) soaRecord() *dns.SOA {
 	owner := "."
 	if _, ok := cutDomain(lookupKey(q.question().Name), SearchDomain); ok {

@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// testZone has a container with addresses of both families, several with one name, and
-// unusual aliases.
+// testZone has a container with addresses of both families, several with one name, and unusual
+// aliases.
 func testZone() Zone {
 	return Zone{
 		Network: "red", Device: "br-red",

@@ -1,8 +1,8 @@
 // Package dns answers container names on each network's own addresses on this host.
 //
-// Server.Set tells it the desired zones. Where names come from, and which other hosts know
-// them, is not its concern. It decides as aardvark-dns does, Podman's own resolver, unless a
-// comment says why not.
+// Server.Set tells it the desired zones. Where names come from, and which other hosts know them, is
+// not its concern. It decides as aardvark-dns does, Podman's own resolver, unless a comment says
+// why not.
 //
 // A query goes through these files from top to bottom:
 //

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// forwardTimeout is for an answer of any upstream. The C library asks again after
-	// 5 s; a SERVFAIL that arrives before is of use to it.
+	// forwardTimeout is for an answer of any upstream. The C library asks again after 5 s; a
+	// SERVFAIL that arrives before is of use to it.
 	forwardTimeout = 4500 * time.Millisecond
 	// upstreamTimeout is for an answer of one upstream; it is shorter if there are many.
 	upstreamTimeout = 2 * time.Second
 	// maxRounds is how often all upstreams are asked, as a datagram can get lost.
 	maxRounds = 2
-	// penaltyTime is how long an upstream that did not answer is asked last. Otherwise a
-	// dead first one would delay each lookup by upstreamTimeout.
+	// penaltyTime is how long an upstream that did not answer is asked last. Otherwise a dead first
+	// one would delay each lookup by upstreamTimeout.
 	penaltyTime = 10 * time.Second
 )
 
@@ -49,8 +49,8 @@ func (f *forwarder) forward(ctx context.Context, q *query, upstreams []netip.Add
 	for round := range maxRounds {
 		var refused []byte
 		for _, upstream := range f.orderUpstreams(upstreams) {
-			// In the first round the last upstream gets what time the others left: a little
-			// less than timeout.
+			// In the first round the last upstream gets what time the others left: a little less
+			// than timeout.
 			left := time.Until(q.deadline)
 			if ctx.Err() != nil || left <= 0 || round > 0 && left < timeout {
 				break
@@ -98,8 +98,8 @@ func (f *forwarder) tryUpstream(ctx context.Context, upstream netip.AddrPort, q 
 	return f.exchange(ctx, upstream, q)
 }
 
-// noteOutcome remembers whether an upstream answered. One that did not is penalized. Only changes are logged, as
-// containers may ask at any rate.
+// noteOutcome remembers whether an upstream answered. One that did not is penalized. Only changes
+// are logged, as containers may ask at any rate.
 func (f *forwarder) noteOutcome(upstream netip.AddrPort, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,8 +116,8 @@ func (f *forwarder) noteOutcome(upstream netip.AddrPort, err error) {
 	}
 }
 
-// isConclusive tells whether no other upstream needs to be asked. The C library tries the
-// next server after the same codes.
+// isConclusive tells whether no other upstream needs to be asked. The C library tries the next
+// server after the same codes.
 func isConclusive(answer []byte) bool {
 	switch answer[3] & maskRcode {
 	case dns.RcodeServerFailure, dns.RcodeNotImplemented, dns.RcodeRefused:
@@ -126,8 +126,8 @@ func isConclusive(answer []byte) bool {
 	return true
 }
 
-// replaceDenial replaces an upstream's NXDOMAIN for a name of one label by one of our own.
-// The root's may be cached for a day, and the next container may have that name.
+// replaceDenial replaces an upstream's NXDOMAIN for a name of one label by one of our own. The
+// root's may be cached for a day, and the next container may have that name.
 func (q *query) replaceDenial(answer []byte) []byte {
 	if answer[3]&maskRcode != dns.RcodeNameError || strings.Contains(lookupKey(q.question().Name), ".") {
 		return answer

@@ -16,8 +16,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// fakeUpstreams stand in for upstreams and the network. Each is known by the last byte of
-// its address.
+// fakeUpstreams stand in for upstreams and the network. Each is known by the last byte of its
+// address.
 type fakeUpstreams struct {
 	behave   map[byte]func(*dns.Msg) [][]byte // nil messages: no answer; no entry: connection refused
 	tcp      bool
@@ -67,8 +67,7 @@ func (f *fakeUpstreams) dial(_ context.Context, network, address string) (net.Co
 
 func noResponse(*dns.Msg) [][]byte { return nil }
 
-// respondWith makes an upstream that answers with a code, and with an address if that is
-// success.
+// respondWith makes an upstream that answers with a code, and with an address if that is success.
 func respondWith(rcode int) func(*dns.Msg) [][]byte {
 	return func(m *dns.Msg) [][]byte { return [][]byte{replyTo(m, rcode)} }
 }
@@ -93,8 +92,8 @@ func replyTo(m *dns.Msg, rcode int) []byte {
 	return wire
 }
 
-// forward sends a question through a forwarder with upstreams 1 to n and returns the
-// answer and how long it took.
+// forward sends a question through a forwarder with upstreams 1 to n and returns the answer and how
+// long it took.
 func (f *fakeUpstreams) forward(t *testing.T, fw *forwarder, m *dns.Msg, n int) (*dns.Msg, time.Duration) {
 	t.Helper()
 	fw.dial = f.dial

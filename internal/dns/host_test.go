@@ -80,8 +80,8 @@ func (h testHost) addContainer(bridge, gateway string, addrs ...string) string {
 	return c
 }
 
-// waitForLink waits until ip shows a link in these states. The kernel sets them up to a
-// second after a link has a carrier (linkwatch); until then it drops packets.
+// waitForLink waits until ip shows a link in these states. The kernel sets them up to a second
+// after a link has a carrier (linkwatch); until then it drops packets.
 func waitForLink(t testing.TB, ns, link string, states ...string) {
 	t.Helper()
 	var out []byte
@@ -155,9 +155,9 @@ func zoneWithRecord(network, device, listen, name, addr string) Zone {
 	}
 }
 
-// startUpstream starts a name server on the loopback address of this process's namespace,
-// from which queries are forwarded. It answers with the transport it was asked over, once
-// wait is closed.
+// startUpstream starts a name server on the loopback address of this process's namespace, from
+// which queries are forwarded. It answers with the transport it was asked over, once wait is
+// closed.
 func startUpstream(t testing.TB, wait chan struct{}) netip.AddrPort {
 	t.Helper()
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {

@@ -12,22 +12,22 @@ import (
 type limits struct{ client, network, host int }
 
 var (
-	// forwardLimits bounds queries that are being forwarded. Each holds a goroutine and
-	// a descriptor, about 10 KB. A client with 64 lookups under way has 128 queries, as a
-	// lookup asks for both address families.
+	// forwardLimits bounds queries that are being forwarded. Each holds a goroutine and a
+	// descriptor, about 10 KB. A client with 64 lookups under way has 128 queries, as a lookup asks
+	// for both address families.
 	forwardLimits = limits{client: 256, network: 512, host: 1024}
-	// forwardQueueLimits bounds queries that wait to be forwarded. Each holds a goroutine,
-	// about 4 KB.
+	// forwardQueueLimits bounds queries that wait to be forwarded. Each holds a goroutine, about 4
+	// KB.
 	forwardQueueLimits = limits{client: 512, network: 1024, host: 2048}
-	// connLimits bounds TCP connections that are served. A client needs one (RFC 7766,
-	// section 6.2.2), but several programs may share an address.
+	// connLimits bounds TCP connections that are served. A client needs one (RFC 7766, section
+	// 6.2.2), but several programs may share an address.
 	connLimits = limits{client: 64, network: 256, host: 512}
 	// connQueueLimits bounds TCP connections that wait to be served.
 	connQueueLimits = limits{client: 256, network: 512, host: 1024}
 )
 
-// limitReportInterval is how long a limit must not have been reached before it is logged
-// again, so that a container which keeps asking too much is one line in the log.
+// limitReportInterval is how long a limit must not have been reached before it is logged again, so
+// that a container which keeps asking too much is one line in the log.
 const limitReportInterval = time.Minute
 
 // usage counts against limits.
@@ -62,10 +62,9 @@ func (u *usage) adjust(c client, n int) {
 	}
 }
 
-// limiter hands out slots within limits, so that a container can exhaust neither its
-// network's resolver nor the host. A source address can be forged within a network, so the
-// network as a whole has a limit too. Who finds no slot free waits for one, and clients
-// that wait take turns.
+// limiter hands out slots within limits, so that a container can exhaust neither its network's
+// resolver nor the host. A source address can be forged within a network, so the network as a whole
+// has a limit too. Who finds no slot free waits for one, and clients that wait take turns.
 type limiter struct {
 	mu      sync.Mutex
 	active  usage
@@ -89,8 +88,8 @@ func newLimiter(active, waiting limits) *limiter {
 	}
 }
 
-// request returns a slot for the client, or one to wait for. It returns false if too many
-// wait already.
+// request returns a slot for the client, or one to wait for. It returns false if too many wait
+// already.
 func (l *limiter) request(c client) (*slot, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,8 +159,8 @@ func (s *slot) release() {
 	s.grantLocked(next)
 }
 
-// noteReached notes that a network has reached a limit. It tells whether that is worth a
-// line in the log.
+// noteReached notes that a network has reached a limit. It tells whether that is worth a line in
+// the log.
 func (l *limiter) noteReached(network string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// idleTimeout is how long a TCP connection may be without a whole query, and how
-	// long a client may take to read an answer. RFC 7766, section 6.2.3, recommends
-	// a few seconds; for another query the client opens another connection.
+	// idleTimeout is how long a TCP connection may be without a whole query, and how long a client
+	// may take to read an answer. RFC 7766, section 6.2.3, recommends a few seconds; for another
+	// query the client opens another connection.
 	idleTimeout = 5 * time.Second
-	// connWaitTimeout is how long a connection may wait until others of its client, or of
-	// its network, are closed.
+	// connWaitTimeout is how long a connection may wait until others of its client, or of its
+	// network, are closed.
 	connWaitTimeout = 2 * time.Second
-	// socketErrorPause follows an error of a socket that may occur again at once, such as
-	// a lack of memory.
+	// socketErrorPause follows an error of a socket that may occur again at once, such as a lack of
+	// memory.
 	socketErrorPause = 100 * time.Millisecond
 )
 
@@ -42,8 +42,8 @@ func (s *Server) startListener(z *servedZone, opened sockets) *listener {
 	return l
 }
 
-// close abandons queries in progress, as their zone is gone, and waits until nothing uses
-// the sockets.
+// close abandons queries in progress, as their zone is gone, and waits until nothing uses the
+// sockets.
 func (l *listener) close() {
 	l.cancel()
 	l.udp.Close()
@@ -51,8 +51,8 @@ func (l *listener) close() {
 	l.wg.Wait()
 }
 
-// serveUDP answers datagrams one after the other, as that takes microseconds. Only
-// queries that are forwarded get a goroutine each.
+// serveUDP answers datagrams one after the other, as that takes microseconds. Only queries that are
+// forwarded get a goroutine each.
 func (l *listener) serveUDP() {
 	buf := make([]byte, maxDatagram)
 	for {
@@ -123,8 +123,8 @@ func (l *listener) serveInSlot(conn net.Conn, s *slot) {
 	l.serveConn(conn, s.client)
 }
 
-// serveConn answers queries on a connection, one after the other, until the client is
-// idle or sends what must not be replied to.
+// serveConn answers queries on a connection, one after the other, until the client is idle or sends
+// what must not be replied to.
 func (l *listener) serveConn(conn net.Conn, c client) {
 	for {
 		conn.SetDeadline(time.Now().Add(idleTimeout)) // for the whole message, so that a byte a second does not keep it open

@@ -9,8 +9,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// lookupKey returns a question's name as views have it: in lower case, without the final
-// dot.
+// lookupKey returns a question's name as views have it: in lower case, without the final dot.
 func lookupKey(fqdn string) string {
 	return strings.TrimSuffix(dns.CanonicalName(fqdn), ".")
 }
@@ -26,9 +25,9 @@ const (
 	resultUnforwardable              // the name may exist outside, where this network has no way to
 )
 
-// lookup finds a name. A name of this network hides one outside, as with aardvark-dns. An
-// unknown name of one label is forwarded like any other, as it may be known to a local
-// resolver. Docker always did so, and aardvark-dns does since 1.13.
+// lookup finds a name. A name of this network hides one outside, as with aardvark-dns. An unknown
+// name of one label is forwarded like any other, as it may be known to a local resolver. Docker
+// always did so, and aardvark-dns does since 1.13.
 func (v *view) lookup(name string) (*node, lookupResult) {
 	rest, qualified := cutDomain(name, SearchDomain)
 	if !qualified {
@@ -54,8 +53,8 @@ func (v *view) lookup(name string) (*node, lookupResult) {
 	return nil, resultAbsent
 }
 
-// lookupReverse finds the names of an address. A reverse name with fewer labels stands for
-// a prefix. It may have addresses below it, so it exists.
+// lookupReverse finds the names of an address. A reverse name with fewer labels stands for a
+// prefix. It may have addresses below it, so it exists.
 func (v *view) lookupReverse(p netip.Prefix) (*node, lookupResult) {
 	if names := v.reverse[p.Addr()]; names != nil && p.IsSingleIP() {
 		return &node{names: names}, resultExists
@@ -74,8 +73,7 @@ func (v *view) lookupReverse(p netip.Prefix) (*node, lookupResult) {
 	return new(node), resultExists
 }
 
-// cutDomain tells whether a name is a domain or below it, and returns what is before the
-// domain.
+// cutDomain tells whether a name is a domain or below it, and returns what is before the domain.
 func cutDomain(key, domain string) (string, bool) {
 	if key == domain {
 		return "", true
@@ -87,8 +85,8 @@ func cutDomain(key, domain string) (string, bool) {
 	return rest[:len(rest)-1], true
 }
 
-// isAboveSearchDomain tells whether a name is above the search domain. Such a name exists:
-// if an upstream denied it, all names below would be denied (RFC 8020).
+// isAboveSearchDomain tells whether a name is above the search domain. Such a name exists: if an
+// upstream denied it, all names below would be denied (RFC 8020).
 func isAboveSearchDomain(name string) bool {
 	return name != "" && strings.HasSuffix(SearchDomain, "."+name)
 }
@@ -99,8 +97,8 @@ const (
 	reverseDomain6 = "ip6.arpa"
 )
 
-// parseReverseName returns what a reverse name covers: an address, or a prefix where
-// the name has fewer labels.
+// parseReverseName returns what a reverse name covers: an address, or a prefix where the name has
+// fewer labels.
 func parseReverseName(key string) (netip.Prefix, bool) {
 	if rest, ok := cutDomain(key, reverseDomain4); ok {
 		return parseReverseLabels(rest, 10, 8, make([]byte, 4))

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// A container on several networks has the resolvers of all of them in its resolv.conf. The
-// C library believes the first answer, also a denial. So each resolver answers for all
-// networks of the client, as aardvark-dns does. It knows the client by its address.
+// A container on several networks has the resolvers of all of them in its resolv.conf. The C
+// library believes the first answer, also a denial. So each resolver answers for all networks of
+// the client, as aardvark-dns does. It knows the client by its address.
 
 // multihomed has the other zones of containers that are in several, by address.
 type multihomed map[netip.Addr][]*servedZone

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxUDPSize is the largest message that this package sends over UDP, and accepts. It
-	// passes any IPv6 link unfragmented: 1280 less headers (DNS flag day 2020).
+	// maxUDPSize is the largest message that this package sends over UDP, and accepts. It passes
+	// any IPv6 link unfragmented: 1280 less headers (DNS flag day 2020).
 	maxUDPSize = 1232
 	minUDPSize = 512 // which everybody accepts (RFC 1035, section 2.3.4)
 	maxTCPSize = 65535
@@ -39,9 +39,9 @@ type query struct {
 	forwarded []byte           // the query as it goes to upstreams
 }
 
-// parseQuery reads a client's message. If that cannot be answered it returns the reply
-// that says so. It returns nothing for what must not be replied to: fragments, and answers,
-// as two servers would reply to each other for ever.
+// parseQuery reads a client's message. If that cannot be answered it returns the reply that says
+// so. It returns nothing for what must not be replied to: fragments, and answers, as two servers
+// would reply to each other for ever.
 func parseQuery(wire []byte, tcp bool) (*query, []byte) {
 	if len(wire) < headerLen || wire[2]&flagResponse != 0 {
 		return nil, nil
@@ -49,8 +49,8 @@ func parseQuery(wire []byte, tcp bool) (*query, []byte) {
 	if wire[2]&maskOpcode != 0 {
 		return nil, headerOnlyReply(wire, dns.RcodeNotImplemented)
 	}
-	// More than one question has no meaning (RFC 9619). A resolver sends no more
-	// records than OPT and TSIG behind it, and others would take time to unpack.
+	// More than one question has no meaning (RFC 9619). A resolver sends no more records than OPT
+	// and TSIG behind it, and others would take time to unpack.
 	counts := wire[4:headerLen]
 	if binary.BigEndian.Uint32(counts) != 1<<16 || binary.BigEndian.Uint16(counts[4:]) != 0 || binary.BigEndian.Uint16(counts[6:]) > 2 {
 		return nil, headerOnlyReply(wire, dns.RcodeFormatError)
@@ -65,8 +65,8 @@ func parseQuery(wire []byte, tcp bool) (*query, []byte) {
 	return q, nil
 }
 
-// readEDNS finds the client's OPT record. It returns false if there are several (RFC 6891,
-// section 6.1.1).
+// readEDNS finds the client's OPT record. It returns false if there are several (RFC 6891, section
+// 6.1.1).
 func (q *query) readEDNS() bool {
 	q.maxAnswer = minUDPSize
 	for _, rr := range q.msg.Extra {
@@ -88,9 +88,9 @@ func (q *query) readEDNS() bool {
 
 const typeAndClassLen = 4
 
-// endOfQuestion returns where the first question of a message ends. It returns 0 if the
-// message is cut off before, or if the name is compressed: there is nothing before the first
-// name that a pointer could refer to (RFC 1035, section 4.1.4).
+// endOfQuestion returns where the first question of a message ends. It returns 0 if the message is
+// cut off before, or if the name is compressed: there is nothing before the first name that a
+// pointer could refer to (RFC 1035, section 4.1.4).
 func endOfQuestion(wire []byte) int {
 	end := headerLen
 	for end < len(wire) && wire[end] != 0 {
@@ -105,8 +105,8 @@ func endOfQuestion(wire []byte) int {
 	return end
 }
 
-// headerOnlyReply returns a reply without sections. It is for a message of which only the
-// header is known to be valid.
+// headerOnlyReply returns a reply without sections. It is for a message of which only the header is
+// known to be valid.
 func headerOnlyReply(wire []byte, rcode byte) []byte {
 	reply := make([]byte, headerLen)
 	copy(reply, wire[:4])
@@ -117,8 +117,8 @@ func headerOnlyReply(wire []byte, rcode byte) []byte {
 
 func (q *query) question() dns.Question { return q.msg.Question[0] }
 
-// newReply begins an answer. It has the question as it came, in the same upper and lower
-// case, by which some clients recognise forged answers.
+// newReply begins an answer. It has the question as it came, in the same upper and lower case, by
+// which some clients recognise forged answers.
 func (q *query) newReply(rcode int) *dns.Msg {
 	m := &dns.Msg{Question: q.msg.Question}
 	m.Id = q.msg.Id

@@ -9,9 +9,9 @@ import (
 // maxResolvers is how many name servers the C library uses (MAXNS).
 const maxResolvers = 3
 
-// ParseResolvConf returns the name servers in the text of a resolv.conf(5), as the C
-// library would use them: the first three. IPv6 addresses may have a zone (fe80::1%eth0).
-// All other lines, and values that are not addresses, are ignored.
+// ParseResolvConf returns the name servers in the text of a resolv.conf(5), as the C library would
+// use them: the first three. IPv6 addresses may have a zone (fe80::1%eth0). All other lines, and
+// values that are not addresses, are ignored.
 func ParseResolvConf(text string) []netip.AddrPort {
 	var servers []netip.AddrPort
 	for line := range strings.Lines(text) {

@@ -37,8 +37,8 @@ type servedZone struct {
 	listeners       map[binding]*listener
 }
 
-// binding is what a listener's sockets are bound to. A device that was deleted and made
-// anew has another index, so it is another binding.
+// binding is what a listener's sockets are bound to. A device that was deleted and made anew has
+// another index, so it is another binding.
 type binding struct {
 	device string
 	index  uint32
@@ -57,13 +57,13 @@ func New(log *slog.Logger) *Server {
 	}
 }
 
-// Set makes the server serve these zones and no others, in the network namespace of the
-// calling thread. Sockets that are right are kept. A query is answered from the old state
-// or from the new one. Call Set again when a bridge was deleted and made anew, as sockets
-// are bound to the old device. The zones must not be changed afterwards.
+// Set makes the server serve these zones and no others, in the network namespace of the calling
+// thread. Sockets that are right are kept. A query is answered from the old state or from the new
+// one. Call Set again when a bridge was deleted and made anew, as sockets are bound to the old
+// device. The zones must not be changed afterwards.
 //
-// Listeners that could not be opened are reported as ZoneErrors, with what to do; the next
-// Set tries again. An invalid zone is reported and not served. All else is as desired.
+// Listeners that could not be opened are reported as ZoneErrors, with what to do; the next Set
+// tries again. An invalid zone is reported and not served. All else is as desired.
 func (s *Server) Set(zones []Zone) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,10 +87,10 @@ func (s *Server) Set(zones []Zone) error {
 	return errors.Join(errs...)
 }
 
-// AddRecord makes the server answer for one more container of this host, until the next
-// Set, which is to have the record too. Its cost grows only with the number of records
-// added since the last Set. It returns false if the network is not served at all of its
-// addresses, as when its bridge was made anew.
+// AddRecord makes the server answer for one more container of this host, until the next Set, which
+// is to have the record too. Its cost grows only with the number of records added since the last
+// Set. It returns false if the network is not served at all of its addresses, as when its bridge
+// was made anew.
 func (s *Server) AddRecord(network string, record Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +104,8 @@ func (s *Server) AddRecord(network string, record Record) bool {
 	return true
 }
 
-// isServed tells whether the zone has a listener at each of its addresses, on the device
-// that exists now.
+// isServed tells whether the zone has a listener at each of its addresses, on the device that
+// exists now.
 func (z *servedZone) isServed() bool {
 	return !slices.ContainsFunc(z.bindings, func(b binding) bool {
 		index, err := deviceIndex(b.device)
@@ -113,8 +113,8 @@ func (z *servedZone) isServed() bool {
 	})
 }
 
-// updateView makes a new view if the current one would answer otherwise. A view of
-// thousands of containers takes milliseconds, and mostly only one of many zones changes.
+// updateView makes a new view if the current one would answer otherwise. A view of thousands of
+// containers takes milliseconds, and mostly only one of many zones changes.
 func (z *servedZone) updateView(desired Zone, resolvers map[netip.AddrPort]bool) {
 	current := z.view.Load()
 	if current == nil || !z.desired.answersAlike(desired) || !slices.Equal(current.upstreams, usableUpstreams(desired.Upstreams, resolvers)) {
@@ -154,8 +154,8 @@ func parseZones(zones []Zone) ([]desiredZone, []error) {
 	return valid, errs
 }
 
-// bindingsOf returns where a zone should listen. The index of a device that does not exist
-// is 0, to which nothing is bound.
+// bindingsOf returns where a zone should listen. The index of a device that does not exist is 0, to
+// which nothing is bound.
 func bindingsOf(z Zone) []binding {
 	index, err := deviceIndex(z.Device)
 	if err != nil {
@@ -171,8 +171,8 @@ func bindingsOf(z Zone) []binding {
 	return all
 }
 
-// resolverAddrs returns where this host's resolvers are reached. They must not be their
-// own upstreams.
+// resolverAddrs returns where this host's resolvers are reached. They must not be their own
+// upstreams.
 func resolverAddrs(zones []desiredZone) map[netip.AddrPort]bool {
 	addrs := make(map[netip.AddrPort]bool)
 	for _, z := range zones {
@@ -184,8 +184,8 @@ func resolverAddrs(zones []desiredZone) map[netip.AddrPort]bool {
 	return addrs
 }
 
-// closeStale closes what is not desired. That comes before anything is opened, as an
-// address may have moved from one zone to another.
+// closeStale closes what is not desired. That comes before anything is opened, as an address may
+// have moved from one zone to another.
 func (s *Server) closeStale(zones []desiredZone) {
 	desired := make(map[string][]binding)
 	for _, z := range zones {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPortAttempts is how often a free port is tried. The kernel picks one that is free for
-// UDP, which may be taken for TCP.
+// maxPortAttempts is how often a free port is tried. The kernel picks one that is free for UDP,
+// which may be taken for TCP.
 const maxPortAttempts = 8
 
 // sockets are a resolver's at one address, of one port.
@@ -23,8 +23,8 @@ type sockets struct {
 	port uint16
 }
 
-// openSockets opens sockets on the binding's port, or on any free one if that is taken. A
-// program that listens on port 53 of all addresses takes it, for instance.
+// openSockets opens sockets on the binding's port, or on any free one if that is taken. A program
+// that listens on port 53 of all addresses takes it, for instance.
 func openSockets(b binding) (sockets, error) {
 	s, err := openSocketsOn(b, b.port)
 	for range maxPortAttempts {
@@ -60,8 +60,8 @@ func openSocketsOn(b binding, port uint16) (sockets, error) {
 	return sockets{udp, tcp.(*net.TCPListener), got}, nil
 }
 
-// receiveBuffer is room for more than a thousand queries that arrive while the agent waits
-// for a processor. The kernel's default is room for about 200.
+// receiveBuffer is room for more than a thousand queries that arrive while the agent waits for a
+// processor. The kernel's default is room for about 200.
 const receiveBuffer = 1 << 20
 
 // enlargeReceiveBuffer enlarges a socket's buffer, as far as it may.
@@ -78,9 +78,9 @@ func enlargeReceiveBuffer(udp *net.UDPConn) {
 	})
 }
 
-// bindToDevice binds a socket to a device, before it is bound to an address. The address
-// may be missing: it may come later, be in duplicate address detection, or be deleted until
-// it is repaired. Meanwhile nothing arrives.
+// bindToDevice binds a socket to a device, before it is bound to an address. The address may be
+// missing: it may come later, be in duplicate address detection, or be deleted until it is
+// repaired. Meanwhile nothing arrives.
 func bindToDevice(c syscall.RawConn, device string, v4 bool) error {
 	var err error
 	control := c.Control(func(fd uintptr) {
@@ -95,8 +95,8 @@ func bindToDevice(c syscall.RawConn, device string, v4 bool) error {
 	return errors.Join(control, err)
 }
 
-// deviceIndex returns a device's number in the kernel. Sockets are bound to that, not to the
-// name, so they are useless once the device was deleted and made anew.
+// deviceIndex returns a device's number in the kernel. Sockets are bound to that, not to the name,
+// so they are useless once the device was deleted and made anew.
 func deviceIndex(device string) (uint32, error) {
 	request, err := unix.NewIfreq(device)
 	if err != nil {

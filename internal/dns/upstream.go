@@ -14,10 +14,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// exchange asks one upstream, over the transport that the client used: an answer too long
-// for UDP makes the client come back over TCP. Each query has a socket of its own. Its port
-// is the kernel's choice and its id is random, so it is hard to guess. As the socket is
-// connected, it receives nothing from other addresses.
+// exchange asks one upstream, over the transport that the client used: an answer too long for UDP
+// makes the client come back over TCP. Each query has a socket of its own. Its port is the kernel's
+// choice and its id is random, so it is hard to guess. As the socket is connected, it receives
+// nothing from other addresses.
 func (f *forwarder) exchange(ctx context.Context, upstream netip.AddrPort, q *query) ([]byte, error) {
 	conn, err := f.dial(ctx, q.networkName(), upstream.String())
 	if err != nil {
@@ -49,9 +49,9 @@ func (q *query) networkName() string {
 	return "udp"
 }
 
-// upstreamQuery returns the query as it goes to an upstream, with an id to be set. It has
-// the question, flags and answer size of the client's message. EDNS options are between
-// neighbours (RFC 6891, section 6.1.1), and some of them tell who asks.
+// upstreamQuery returns the query as it goes to an upstream, with an id to be set. It has the
+// question, flags and answer size of the client's message. EDNS options are between neighbours (RFC
+// 6891, section 6.1.1), and some of them tell who asks.
 func (q *query) upstreamQuery() ([]byte, error) {
 	m := &dns.Msg{Question: q.msg.Question}
 	m.RecursionDesired = q.msg.RecursionDesired
@@ -63,10 +63,9 @@ func (q *query) upstreamQuery() ([]byte, error) {
 	return m.Pack()
 }
 
-// answerFromUpstream returns the answer to the client, if the message received is the
-// answer to what was sent. Only id, question and RA bit change, so no type of record needs
-// to be understood here. The question becomes the client's again, as some upstreams change
-// its case.
+// answerFromUpstream returns the answer to the client, if the message received is the answer to
+// what was sent. Only id, question and RA bit change, so no type of record needs to be understood
+// here. The question becomes the client's again, as some upstreams change its case.
 func (q *query) answerFromUpstream(got, sent []byte) ([]byte, bool) {
 	end := endOfQuestion(sent)
 	switch {
@@ -90,8 +89,8 @@ func (q *query) answerFromUpstream(got, sent []byte) ([]byte, bool) {
 	return answer, true
 }
 
-// sameQuestion compares two questions of equal length, ignoring the case of ASCII letters
-// in the name. Bytes with the length of a label are at most 63, so they are no letters.
+// sameQuestion compares two questions of equal length, ignoring the case of ASCII letters in the
+// name. Bytes with the length of a label are at most 63, so they are no letters.
 func sameQuestion(a, b []byte) bool {
 	name := len(a) - typeAndClassLen
 	for i := range name {

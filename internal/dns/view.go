@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// view is what a zone knows at one moment. It does not change, so no answer is half of an
-// old and half of a new state.
+// view is what a zone knows at one moment. It does not change, so no answer is half of an old and
+// half of a new state.
 type view struct {
 	nodes     map[string]*node        // by lookupKey, without the search domain
 	reverse   map[netip.Addr][]string // names of an address
@@ -24,8 +24,8 @@ type view struct {
 	ids       map[netip.Addr]string // of this host's containers, where elsewhere needs them
 }
 
-// node has the records of a name. A node without records is an empty non-terminal: a name
-// that exists only because of names below it (RFC 4592, section 2.2.2).
+// node has the records of a name. A node without records is an empty non-terminal: a name that
+// exists only because of names below it (RFC 4592, section 2.2.2).
 type node struct {
 	v4, v6       []netip.Addr
 	names        []string      // of a reverse name
@@ -54,8 +54,8 @@ func newView(z Zone, resolvers map[netip.AddrPort]bool) *view {
 	return v
 }
 
-// withRecords returns a view of only the names and addresses of further records, together
-// with what v has at these. It must be asked before v.
+// withRecords returns a view of only the names and addresses of further records, together with what
+// v has at these. It must be asked before v.
 func (v *view) withRecords(records []Record) *view {
 	added := &view{
 		nodes: make(map[string]*node), reverse: make(map[netip.Addr][]string),
@@ -78,8 +78,8 @@ func (v *view) withRecords(records []Record) *view {
 	return added
 }
 
-// outsideOf returns the view of names outside that a container has by a network which is not
-// served here, or nil.
+// outsideOf returns the view of names outside that a container has by a network which is not served
+// here, or nil.
 func (v *view) outsideOf(addr netip.Addr) *view {
 	id, ok := v.ids[addr]
 	if !ok {
@@ -137,8 +137,8 @@ const (
 	maxLabelLen = 63
 )
 
-// canonicalName returns the lookupKey of questions about a name. It returns false if there
-// can be no such question, as Podman accepts any string as an alias.
+// canonicalName returns the lookupKey of questions about a name. It returns false if there can be
+// no such question, as Podman accepts any string as an alias.
 func canonicalName(name string) (string, bool) {
 	name = strings.TrimSuffix(name, ".")
 	if isPlainName(name) {

@@ -16,8 +16,8 @@ const Port = 53
 type Zone struct {
 	// Network is the zone's unique name, also in logs and errors.
 	Network string
-	// Device is the network's bridge. Sockets are bound to it, so that the resolver
-	// cannot be reached from another network or the underlay. The host can reach it.
+	// Device is the network's bridge. Sockets are bound to it, so that the resolver cannot be
+	// reached from another network or the underlay. The host can reach it.
 	Device string
 	// Addrs are the addresses to listen on. The bridge need not have them yet.
 	Addrs []netip.Addr
@@ -27,13 +27,13 @@ type Zone struct {
 	Subnets []netip.Prefix
 	// Records are all containers of the network, on all hosts.
 	Records []Record
-	// Upstreams are the name servers for names outside, in order of preference. Without
-	// any, nobody knows whether such a name exists, and the answer is SERVFAIL.
+	// Upstreams are the name servers for names outside, in order of preference. Without any, nobody
+	// knows whether such a name exists, and the answer is SERVFAIL.
 	Upstreams []netip.AddrPort
 	// Internal is set where other names do not exist, and Upstreams are not asked.
 	Internal bool
-	// Elsewhere returns the name servers of a container that is on a network besides the
-	// zones, if any. It is asked for containers with an ID that are on internal networks only.
+	// Elsewhere returns the name servers of a container that is on a network besides the zones, if
+	// any. It is asked for containers with an ID that are on internal networks only.
 	Elsewhere func(id string) []netip.AddrPort
 }
 
@@ -41,8 +41,8 @@ type Zone struct {
 type Record struct {
 	// ID identifies a container of this host in all of its zones; "" on other hosts.
 	ID string
-	// Names are the container's name, its aliases and the first 12 digits of its id.
-	// Reverse lookups list them in this order. Names that DNS cannot carry are left out.
+	// Names are the container's name, its aliases and the first 12 digits of its id. Reverse
+	// lookups list them in this order. Names that DNS cannot carry are left out.
 	Names []string
 	Addrs []netip.Addr
 }
@@ -55,8 +55,8 @@ func (z Zone) answersAlike(other Zone) bool {
 		})
 }
 
-// Listening is an open pair of sockets, UDP and TCP. If Port is not 53, the caller must
-// redirect packets from Device to port 53 of Addr to it.
+// Listening is an open pair of sockets, UDP and TCP. If Port is not 53, the caller must redirect
+// packets from Device to port 53 of Addr to it.
 type Listening struct {
 	Network string
 	Device  string

@@ -1,5 +1,5 @@
-// Command docgen writes the reference of options, docs/user/options.md, from the options in
-// package network. Run it by `go generate ./internal/docgen` or `make docs`.
+// Command docgen writes the reference of options, docs/user/options.md, from the options in package
+// network. Run it by `go generate ./internal/docgen` or `make docs`.
 package main
 
 import (

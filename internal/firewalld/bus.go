@@ -15,15 +15,17 @@ import (
 // maxLine bounds a line of the authentication. An answer has about 40 bytes.
 const maxLine = 512
 
-// busConn is a connection to a message bus. Quoted words are titles of sections of the D-Bus specification.
+// busConn is a connection to a message bus. Quoted words are titles of sections of the D-Bus
+// specification.
 type busConn struct {
 	stream *net.UnixConn
 	reader *bufio.Reader
 	serial uint32 // of the last call; never 0
 }
 
-// connectBus connects to the bus. All that is done with the connection ends at the deadline, with os.ErrDeadlineExceeded.
-// Connecting itself takes no time: if the bus's queue is full, it fails with EAGAIN (connect(2)).
+// connectBus connects to the bus. All that is done with the connection ends at the deadline, with
+// os.ErrDeadlineExceeded. Connecting itself takes no time: if the bus's queue is full, it fails
+// with EAGAIN (connect(2)).
 func connectBus(socket string, deadline time.Time) (*busConn, error) {
 	// A net.Dialer would link the resolver, which is 240 kB.
 	stream, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
@@ -50,7 +52,8 @@ func driverCall(method, returns string, args ...string) methodCall {
 	return methodCall{"org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", method, args, returns}
 }
 
-// authenticate says which user this is, which the bus asks the kernel too ("Authentication Protocol", EXTERNAL).
+// authenticate says which user this is, which the bus asks the kernel too ("Authentication
+// Protocol", EXTERNAL).
 func (b *busConn) authenticate() error {
 	user := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
 	if _, err := io.WriteString(b.stream, "\x00AUTH EXTERNAL "+user+"\r\n"); err != nil {

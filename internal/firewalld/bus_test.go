@@ -133,8 +133,9 @@ type fakeBus struct {
 	calls  chan []string // what was called, when the connection has ended
 }
 
-// startFakeBus starts a bus that another implementation encodes and decodes for. Before each answer it sends what is to be
-// skipped: a signal, and an answer to another call. The answers are by method and arguments.
+// startFakeBus starts a bus that another implementation encodes and decodes for. Before each answer
+// it sends what is to be skipped: a signal, and an answer to another call. The answers are by
+// method and arguments.
 func startFakeBus(t *testing.T, answers map[string]*dbus.Message) *fakeBus {
 	b := &fakeBus{calls: make(chan []string, 1)}
 	b.socket = serveSocket(t, func(c net.Conn) {

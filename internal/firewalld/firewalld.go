@@ -21,10 +21,11 @@ const (
 	// trustedZone is the zone that accepts everything (firewalld.zones(5)).
 	trustedZone = "trusted"
 
-	// callTimeout ends a call to a firewalld that hangs, which would hang Podman. A call takes 20 ms.
+	// callTimeout ends a call to a firewalld that hangs, which would hang Podman. A call takes 20
+	// ms.
 	callTimeout = 2 * time.Second
-	// hangPause is how long a firewalld that hung is not asked again: a program with many networks would
-	// wait for each of them.
+	// hangPause is how long a firewalld that hung is not asked again: a program with many networks
+	// would wait for each of them.
 	hangPause = 30 * time.Second
 )
 
@@ -63,7 +64,8 @@ func (z *Zones) Untrust(device string) error {
 	})
 }
 
-// zoneCall calls a method of firewalld's zones. Those used here return the zone's name (firewalld.dbus(5)).
+// zoneCall calls a method of firewalld's zones. Those used here return the zone's name
+// (firewalld.dbus(5)).
 func zoneCall(method string, args ...string) methodCall {
 	return methodCall{busName, objectPath, zoneInterface, method, args, "s"}
 }

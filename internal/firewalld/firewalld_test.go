@@ -13,8 +13,8 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// A bus that does not answer, and a firewalld that owns its name and does not answer, hold nobody up for long, and
-// are asked once by a program with many networks.
+// A bus that does not answer, and a firewalld that owns its name and does not answer, hold nobody
+// up for long, and are asked once by a program with many networks.
 func TestFirewalldThatHangs(t *testing.T) {
 	for name, socket := range map[string]string{"the bus": silentSocket(t), "firewalld": busWithSilentFirewalld(t)} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +59,8 @@ func silentSocket(t *testing.T) string {
 	return path
 }
 
-// busWithSilentFirewalld is a bus on which somebody has firewalld's name and answers nothing; "" where no bus can be had.
+// busWithSilentFirewalld is a bus on which somebody has firewalld's name and answers nothing; ""
+// where no bus can be had.
 func busWithSilentFirewalld(t *testing.T) string {
 	dir := t.TempDir()
 	config, socket := filepath.Join(dir, "bus.conf"), filepath.Join(dir, "bus")

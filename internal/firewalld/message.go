@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Messages are as in the D-Bus specification; quoted words are titles of its sections. The smallest part of it is here that
-// firewalld needs.
+// Messages are as in the D-Bus specification; quoted words are titles of its sections. The smallest
+// part of it is here that firewalld needs.
 
 // Message types, flags and header fields ("Message Format").
 const (
@@ -33,11 +33,12 @@ const (
 // fieldTypes are the types of the header fields that the specification knows ("Header Fields").
 var fieldTypes = map[byte]string{1: "o", 2: "s", 3: "s", 4: "s", 5: "u", 6: "s", 7: "s", 8: "g", 9: "u"}
 
-// basicSizes are the sizes of types of a fixed size, which are their alignments too ("Summary of D-Bus marshalling").
+// basicSizes are the sizes of types of a fixed size, which are their alignments too ("Summary of
+// D-Bus marshalling").
 var basicSizes = map[string]uint32{"y": 1, "n": 2, "q": 2, "b": 4, "i": 4, "u": 4, "h": 4, "x": 8, "t": 8, "d": 8}
 
-// maxMessage bounds what a message of the bus can make us allocate. The longest that is expected is an error with Python's
-// traceback. The specification allows 128 MiB.
+// maxMessage bounds what a message of the bus can make us allocate. The longest that is expected is
+// an error with Python's traceback. The specification allows 128 MiB.
 const maxMessage = 64 << 10
 
 // methodCall is a call whose arguments are strings.
@@ -63,7 +64,8 @@ func (e *callError) Error() string {
 	return e.name + ": " + e.text
 }
 
-// encodeCall returns the message of a call ("Message Format"). It does not make the bus start a program.
+// encodeCall returns the message of a call ("Message Format"). It does not make the bus start a
+// program.
 func encodeCall(serial uint32, c methodCall) []byte {
 	var body []byte
 	for _, arg := range c.args {
@@ -135,8 +137,9 @@ func readMessage(r io.Reader) (busMessage, error) {
 	return m, m.decodeFields(decoder{order: order, data: data[:end], at: 16})
 }
 
-// decodeFields reads the fields, an array of structs of a code and a variant ("Header Fields"). Unknown fields are ignored, but
-// one with a container is refused, since the specification has none.
+// decodeFields reads the fields, an array of structs of a code and a variant ("Header Fields").
+// Unknown fields are ignored, but one with a container is refused, since the specification has
+// none.
 func (m *busMessage) decodeFields(d decoder) error {
 	for d.err == nil && d.at < len(d.data) {
 		d.take(8, 0)

@@ -12,7 +12,8 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// Another implementation reads what was encoded, whatever the lengths of the strings leave of the alignment.
+// Another implementation reads what was encoded, whatever the lengths of the strings leave of the
+// alignment.
 func TestCallsAreReadByAnotherImplementation(t *testing.T) {
 	for _, args := range [][]string{nil, {""}, {"a"}, {"trusted", "br-blue"}, {"", "br-vxlan-net", "ü"}} {
 		c := methodCall{"org.example.Name" + strings.Repeat("x", len(args)), "/org/example", "org.example.Interface", "Method", args, ""}
@@ -100,7 +101,8 @@ func TestMessagesThatAreRefused(t *testing.T) {
 	}
 }
 
-// "Header Fields": "If an implementation sees a header field code that it does not expect, it must accept and ignore that field".
+// "Header Fields": "If an implementation sees a header field code that it does not expect, it must
+// accept and ignore that field".
 func TestUnknownFieldsAreIgnored(t *testing.T) {
 	for _, field := range []string{"\x63\x01y\x00\x01", "\x63\x01s\x00\x01\x00\x00\x00x\x00", "\x63\x01t\x00" + zeros(4) + zeros(8), "\x63\x01g\x00\x01y\x00"} {
 		padding := zeros(-len(field) & 7)

@@ -13,9 +13,10 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// applyNetwork applies a plan about a network's devices, and tells other programs on the host of its bridge. systemd must
-// know before the bridge is there, and firewalld may only trust it once it is known to be this network's. What they
-// refuse is an error of its own: it stops no container, and takes none back.
+// applyNetwork applies a plan about a network's devices, and tells other programs on the host of
+// its bridge. systemd must know before the bridge is there, and firewalld may only trust it once it
+// is known to be this network's. What they refuse is an error of its own: it stops no container,
+// and takes none back.
 func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (report reconcile.Report, othersErr, err error) {
 	keepErr := s.host.keepSysctls(n)
 	report, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, p)
@@ -26,7 +27,8 @@ func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace,
 	return report, errors.Join(keepErr, trustErr), err
 }
 
-// forgetBridge undoes what other programs were told. What they refuse keeps no record: the links are gone.
+// forgetBridge undoes what other programs were told. What they refuse keeps no record: the links
+// are gone.
 func (h *Host) forgetBridge(id network.Identity) {
 	h.warnOfOthers(id.Name, errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name)))
 }
@@ -38,9 +40,9 @@ func (h *Host) warnOfOthers(networkName string, err error) {
 	}
 }
 
-// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them. udevd
-// sets them when the device appears, at about the same time as this program. `sysctl --system` sets all
-// parameters anew.
+// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them.
+// udevd sets them when the device appears, at about the same time as this program. `sysctl
+// --system` sets all parameters anew.
 func (h *Host) keepSysctls(n network.Network) error {
 	if h.SysctlDir == "" {
 		return nil
@@ -77,8 +79,8 @@ func (h *Host) dropSysctls(id network.Identity) error {
 	return nil
 }
 
-// sysctlFile sorts behind the files of administrators and distributions, since the last one
-// that names a parameter counts.
+// sysctlFile sorts behind the files of administrators and distributions, since the last one that
+// names a parameter counts.
 func (h *Host) sysctlFile(bridge string) string {
 	return filepath.Join(h.SysctlDir, "zz-vxlan-driver-"+bridge+".conf")
 }

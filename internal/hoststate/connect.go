@@ -12,8 +12,9 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Prepare adds what the agent has found out to a network that a container is about to join. It fails if another device
-// has the name of the container's port. So it must come before anything is recorded or undone.
+// Prepare adds what the agent has found out to a network that a container is about to join. It
+// fails if another device has the name of the container's port. So it must come before anything is
+// recorded or undone.
 func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.PlacedNetwork, error) {
 	if err := reconcile.CheckName(s.ns, plan.PortName(p.Identity, e)); err != nil {
 		return plan.PlacedNetwork{}, errors.Join(s.records.nameTaken(p.Identity, e), err)
@@ -25,7 +26,8 @@ func (s *Session) Prepare(p plan.PlacedNetwork, e network.Endpoint) (plan.Placed
 	return p, s.records.adoptDNSPort(&p.Network)
 }
 
-// nameTaken returns an error that says which other container has the name that the user chose for an endpoint's port, or nil.
+// nameTaken returns an error that says which other container has the name that the user chose for
+// an endpoint's port, or nil.
 func (r records) nameTaken(id network.Identity, e network.Endpoint) error {
 	if e.HostInterface == "" {
 		return nil
@@ -41,8 +43,8 @@ func (r records) nameTaken(id network.Identity, e network.Endpoint) error {
 	return err
 }
 
-// adoptDNSPort makes a network that has no container on the host yet have its names answered
-// where Podman says (containers.conf, dns_bind_port). From then on the agent decides.
+// adoptDNSPort makes a network that has no container on the host yet have its names answered where
+// Podman says (containers.conf, dns_bind_port). From then on the agent decides.
 func (r records) adoptDNSPort(n *network.Network) error {
 	port := r.host.DNSPort
 	if port == 0 || !n.HasNames() {
@@ -69,8 +71,9 @@ func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config
 	return err
 }
 
-// Connect records an endpoint, and builds it and what it shares with others. On a network with names it leaves the
-// announcement of addresses to the caller; the report says whether one is needed.
+// Connect records an endpoint, and builds it and what it shares with others. On a network with
+// names it leaves the announcement of addresses to the caller; the report says whether one is
+// needed.
 func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Namespace, config []byte) (reconcile.Report, error) {
 	beside, err := s.record(p, e, config)
 	if err != nil {
@@ -81,8 +84,8 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 	return report, err
 }
 
-// record records an endpoint, and returns what else its start may meet on the host. It keeps the time of the first
-// setup, which decides which of two containers has a published port.
+// record records an endpoint, and returns what else its start may meet on the host. It keeps the
+// time of the first setup, which decides which of two containers has a published port.
 func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte) (plan.Beside, error) {
 	s.dropSomeOrphans(p, e.ContainerID)
 	now, err := sinceBoot()

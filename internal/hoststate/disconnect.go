@@ -12,8 +12,9 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Disconnect removes an endpoint, and the network's devices with its last one. It removes all that it can. The record
-// goes last, and only if the kernel is clean. The record tells what the endpoint has; e does where there is none.
+// Disconnect removes an endpoint, and the network's devices with its last one. It removes all that
+// it can. The record goes last, and only if the kernel is clean. The record tells what the endpoint
+// has; e does where there is none.
 func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 	leaving, err := s.records.leavingOthers(id, e)
 	report, applyErr := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, plan.Stop(leaving))
@@ -27,12 +28,14 @@ func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 	return s.records.RemoveEndpoint(id.ID, e.ContainerID)
 }
 
-// leavingOthers reads what a plan needs to know of a container that leaves, and of the network's others.
+// leavingOthers reads what a plan needs to know of a container that leaves, and of the network's
+// others.
 func (r records) leavingOthers(id network.Identity, e network.Endpoint) (plan.Leaving, error) {
 	old, err := r.Record(id.ID, e.ContainerID)
 	isRecorded := err == nil
 	if !isRecorded {
-		// Its port may have been guarded. But if a user chose its name, another container may have it by now.
+		// Its port may have been guarded. But if a user chose its name, another container may have
+		// it by now.
 		old = store.Record{Endpoint: e, PortSecurity: e.HostInterface == ""}
 	}
 	isBroken := !isRecorded && !errors.Is(err, fs.ErrNotExist)
@@ -84,7 +87,8 @@ func (r records) otherPorts(id network.Identity, containerID string) iter.Seq2[s
 	}
 }
 
-// hostInterface returns the name that a container's user chose for its port, if any. A broken record counts as having none.
+// hostInterface returns the name that a container's user chose for its port, if any. A broken
+// record counts as having none.
 func (r records) hostInterface(networkID, containerID string) (string, error) {
 	record, err := r.Record(networkID, containerID)
 	if !isUnreadable(err) {
@@ -138,7 +142,8 @@ func (s *Session) forgetNetwork(id network.Identity) error {
 	return errors.Join(planErr, s.apply(p))
 }
 
-// forgetPlan leaves the firewall alone, with an error, while it is not known what other networks need.
+// forgetPlan leaves the firewall alone, with an error, while it is not known what other networks
+// need.
 func (r records) forgetPlan(id network.Identity) (plan.Plan, error) {
 	others, err := r.networksExcept(id.ID)
 	var unrecordedErr error

@@ -22,8 +22,8 @@ func wrapNetworkError(networkID string, err error) error {
 	return NetworkError{networkID, err}
 }
 
-// FilterByNetwork returns what of an error is not about other networks only. Whoever waits
-// for one network must not be stopped by another's trouble.
+// FilterByNetwork returns what of an error is not about other networks only. Whoever waits for one
+// network must not be stopped by another's trouble.
 func FilterByNetwork(networkID string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var left []error

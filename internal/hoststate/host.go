@@ -28,19 +28,20 @@ type Zones interface {
 type Host struct {
 	// Open opens the network namespace at a path, "" for the host's own.
 	Open func(path string) (Namespace, error)
-	// NamespaceGone tells whether there is no network namespace at a path any more; nil: all are there.
+	// NamespaceGone tells whether there is no network namespace at a path any more; nil: all are
+	// there.
 	NamespaceGone func(path string) bool
 	// StoreDir is where endpoints are recorded.
 	StoreDir string
 	// Records caches records for a program that begins many sessions; nil: no cache.
 	Records *store.Cache
-	// NetworksDir is where Podman keeps its networks' configurations. They show which
-	// names, VNIs and subnets other networks use.
+	// NetworksDir is where Podman keeps its networks' configurations. They show which names, VNIs
+	// and subnets other networks use.
 	NetworksDir string
 	// ResolvConfs are files that may name the host's name servers (resolv.conf(5)).
 	ResolvConfs []string
-	// SysctlDir is where systemd reads the kernel parameters of devices that
-	// appear, "" where it does not run.
+	// SysctlDir is where systemd reads the kernel parameters of devices that appear, "" where it
+	// does not run.
 	SysctlDir string
 	// Zones trusts each network's bridge.
 	Zones Zones
@@ -57,8 +58,8 @@ func (h *Host) Record(networkID, containerID string) (store.Record, error) {
 	return store.ReadRecord(h.StoreDir, networkID, containerID)
 }
 
-// ProbeAddresses asks the network's other hosts whether they have addresses that a container is about
-// to get. For each one in use it returns an error that says who has it. It takes no lock.
+// ProbeAddresses asks the network's other hosts whether they have addresses that a container is
+// about to get. For each one in use it returns an error that says who has it. It takes no lock.
 func (h *Host) ProbeAddresses(n Network, e network.Endpoint, addrs []netip.Addr) (map[netip.Addr]error, error) {
 	ns, err := h.Open("")
 	if err != nil {

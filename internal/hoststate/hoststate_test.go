@@ -26,7 +26,8 @@ type firewalldZones map[string]bool
 func (z firewalldZones) Trust(device string) error   { z[device] = true; return nil }
 func (z firewalldZones) Untrust(device string) error { delete(z, device); return nil }
 
-// newTestHost returns a fake host with the underlay interface eth0 and the containers' namespaces /ns/1 and /ns/2.
+// newTestHost returns a fake host with the underlay interface eth0 and the containers' namespaces
+// /ns/1 and /ns/2.
 func newTestHost(t *testing.T) (*fakekernel.Kernel, *Host) {
 	t.Helper()
 	k := fakekernel.New("/ns/1", "/ns/2")
@@ -85,7 +86,8 @@ func disconnectContainer(t *testing.T, h *Host, id network.Identity, e network.E
 	return s.Disconnect(id, e)
 }
 
-// A record that somebody broke keeps neither another container from going, nor the network alive when its own goes.
+// A record that somebody broke keeps neither another container from going, nor the network alive
+// when its own goes.
 func TestDisconnectBesideBrokenRecord(t *testing.T) {
 	k, h := newTestHost(t)
 	id, first := connectContainer(t, h, 1)

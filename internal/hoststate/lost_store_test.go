@@ -29,7 +29,8 @@ func reload(t *testing.T, h *Host) error {
 	return err
 }
 
-// Without the store, containers that run keep their rules and devices, whatever comes; and the last one takes all along.
+// Without the store, containers that run keep their rules and devices, whatever comes; and the last
+// one takes all along.
 func TestLostStoreLeavesRunningContainers(t *testing.T) {
 	k, h, _ := newHostWithOrphans(t)
 	host := k.HostNamespace()
@@ -66,7 +67,8 @@ func TestLostStoreLeavesRunningContainers(t *testing.T) {
 	}
 }
 
-// Devices that are marked as this project's, and that nobody uses, go by reload; what is somebody else's stays.
+// Devices that are marked as this project's, and that nobody uses, go by reload; what is somebody
+// else's stays.
 func TestReloadRemovesUnusedDevices(t *testing.T) {
 	k, h := newTestHost(t)
 	host := k.HostNamespace()
@@ -82,7 +84,8 @@ func TestReloadRemovesUnusedDevices(t *testing.T) {
 	}
 }
 
-// A bridge and a VXLAN device that somebody renamed are made anew under their names; nothing of the old ones is left.
+// A bridge and a VXLAN device that somebody renamed are made anew under their names; nothing of the
+// old ones is left.
 func TestRenamedDevicesArePutRight(t *testing.T) {
 	for _, name := range []string{"vxlan-blue", "br-blue"} {
 		k, h := newTestHost(t)

@@ -13,12 +13,12 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// startLooksAt is how many records a start looks at for orphans. To look at one takes 30 µs. The agent and
-// `vxlanctl reload` look at all.
+// startLooksAt is how many records a start looks at for orphans. To look at one takes 30 µs. The
+// agent and `vxlanctl reload` look at all.
 const startLooksAt = 16
 
-// DropOrphans takes down the containers whose namespace and port are gone. Nobody will tear those down: a teardown
-// failed or was killed, or somebody removed the namespace.
+// DropOrphans takes down the containers whose namespace and port are gone. Nobody will tear those
+// down: a teardown failed or was killed, or somebody removed the namespace.
 func (s *Session) DropOrphans() error {
 	ids, err := s.records.Networks()
 	errs := []error{err}
@@ -30,8 +30,9 @@ func (s *Session) DropOrphans() error {
 	return errors.Join(errs...)
 }
 
-// dropSomeOrphans is DropOrphans for a start on a network without an agent. It looks at few records of the network, and
-// not at that of the container that starts, which is about to be replaced. An error is a warning.
+// dropSomeOrphans is DropOrphans for a start on a network without an agent. It looks at few records
+// of the network, and not at that of the container that starts, which is about to be replaced. An
+// error is a warning.
 func (s *Session) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
 	if s.host.NamespaceGone == nil || p.VTEP.AgentPort != 0 {
 		return
@@ -86,8 +87,8 @@ func (s *Session) dropIfPortGone(networkID string, e network.Endpoint, why strin
 	return nil
 }
 
-// dropEmptyRecords takes down the endpoints whose record is no record at all, as a full disk may leave it, and which have no
-// port. One that another version wrote is left alone.
+// dropEmptyRecords takes down the endpoints whose record is no record at all, as a full disk may
+// leave it, and which have no port. One that another version wrote is left alone.
 func (s *Session) dropEmptyRecords(networkID string) error {
 	named, err := s.records.Tagged(networkID, store.TagNamed)
 	errs := []error{err}

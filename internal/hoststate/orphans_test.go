@@ -45,7 +45,8 @@ func recordsOf(t *testing.T, h *Host) (ids []string) {
 	return ids
 }
 
-// A container whose namespace and port are gone is forgotten with all that it has; one of both keeps it.
+// A container whose namespace and port are gone is forgotten with all that it has; one of both
+// keeps it.
 func TestDropOrphans(t *testing.T) {
 	k, h, warnings := newHostWithOrphans(t)
 	empty := k.HostNamespace().Links()
@@ -110,8 +111,8 @@ var errZones = errors.New("firewalld is broken")
 func (brokenZones) Trust(string) error   { return errZones }
 func (brokenZones) Untrust(string) error { return errZones }
 
-// Neither firewalld nor a directory that cannot be written keeps a container from starting, or its record from going.
-// Whoever repairs the host hears of it.
+// Neither firewalld nor a directory that cannot be written keeps a container from starting, or its
+// record from going. Whoever repairs the host hears of it.
 func TestOtherProgramsStopNoContainer(t *testing.T) {
 	k, h, warnings := newHostWithOrphans(t)
 	h.Zones, h.SysctlDir = brokenZones{}, "/proc/none"

@@ -22,12 +22,14 @@ const (
 	ScopeFull
 	// ScopeVerify adds a look at each element of the firewall. To read 10,000 takes 20 ms.
 	ScopeVerify
-	// ScopeReset sets the firewall anew whatever it holds. Only of networks that cannot be read what it holds stays.
+	// ScopeReset sets the firewall anew whatever it holds. Only of networks that cannot be read
+	// what it holds stays.
 	ScopeReset
 )
 
-// Reconcile makes the host hold what the networks ask for. Entries that lead to other hosts are left to Forward. Where
-// all is in place it changes nothing. Where something fails, the rest is put right all the same.
+// Reconcile makes the host hold what the networks ask for. Entries that lead to other hosts are
+// left to Forward. Where all is in place it changes nothing. Where something fails, the rest is put
+// right all the same.
 func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	if !s.listed {
 		return nil // in the error of Networks; a firewall set anew would protect no network
@@ -80,7 +82,8 @@ func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
 }
 
 // Forward sets the entries that send frames straight to the hosts that have their MACs. remotes are
-// in order of trust. If not complete, some hosts have not been heard of yet, and existing entries stay.
+// in order of trust. If not complete, some hosts have not been heard of yet, and existing entries
+// stay.
 func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error {
 	if n.unplaceable {
 		return nil // in the error of Networks
@@ -105,8 +108,9 @@ func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bo
 	return err
 }
 
-// FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent that ends and may not
-// come back, and for a plugin that cannot start one. Then nobody keeps up to date what the agent had found out.
+// FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent
+// that ends and may not come back, and for a plugin that cannot start one. Then nobody keeps up to
+// date what the agent had found out.
 func (h *Host) FallBackToStatic() error {
 	s, err := h.Begin()
 	if err != nil {
@@ -120,7 +124,8 @@ func (h *Host) FallBackToStatic() error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// forgetPeers makes a network go back to its list of hosts. A network without a list stays as it is.
+// forgetPeers makes a network go back to its list of hosts. A network without a list stays as it
+// is.
 func (s *Session) forgetPeers(networkID string) error {
 	if _, known, err := s.records.Peers(networkID); !known || err != nil {
 		return err

@@ -17,8 +17,9 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-// Place parses a network as Podman wrote it, and places it on the host. It leaves out what the agent has found out.
-// While the network has containers it stays where it is, as far as that can be.
+// Place parses a network as Podman wrote it, and places it on the host. It leaves out what the
+// agent has found out. While the network has containers it stays where it is, as far as that can
+// be.
 func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
 	n, v, err := network.ParsePlaced(config, ns, h.lastVTEP(config))
 	if err != nil {
@@ -50,7 +51,8 @@ func (h *Host) withPlacement(n network.Network, v network.VTEP) (plan.PlacedNetw
 	return plan.PlacedNetwork{Network: n, VTEP: v, Foreign: foreign}, err
 }
 
-// Reservations lists the names, VNIs and subnets that Podman's networks use. read tells which of them count.
+// Reservations lists the names, VNIs and subnets that Podman's networks use. read tells which of
+// them count.
 func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)) ([]network.Reservation, error) {
 	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
 	if err != nil {
@@ -95,8 +97,8 @@ func (r records) place(config []byte) (plan.PlacedNetwork, error) {
 	return r.withPeers(p)
 }
 
-// adoptVTEP warns once of a network that had to move to another interface or address: from then on it
-// belongs there.
+// adoptVTEP warns once of a network that had to move to another interface or address: from then on
+// it belongs there.
 func (r records) adoptVTEP(p plan.PlacedNetwork) error {
 	if len(p.VTEP.Warnings) == 0 {
 		return nil
@@ -107,8 +109,8 @@ func (r records) adoptVTEP(p plan.PlacedNetwork) error {
 	return r.SetVTEP(p.ID, p.VTEP)
 }
 
-// loadStored loads a network as it was last placed on this host. Its firewall must not
-// depend on whether it can be placed now: its underlay may be down for a moment.
+// loadStored loads a network as it was last placed on this host. Its firewall must not depend on
+// whether it can be placed now: its underlay may be down for a moment.
 func (r records) loadStored(networkID string) (plan.PlacedNetwork, error) {
 	config, err := r.Config(networkID)
 	if err != nil {
@@ -166,7 +168,8 @@ func withEndpoints(p plan.PlacedNetwork, all []*store.Record) plan.HostNetwork {
 	return n
 }
 
-// loadExceptEndpoint loads all networks with all endpoints but one, whose record may be broken. See loadExcept.
+// loadExceptEndpoint loads all networks with all endpoints but one, whose record may be broken. See
+// loadExcept.
 func (r records) loadExceptEndpoint(networkID, containerID string) ([]plan.HostNetwork, error) {
 	all, err := r.loadExcept(networkID)
 	p, ownErr := r.loadStored(networkID)
@@ -186,8 +189,8 @@ func (r records) networksExcept(networkID string) ([]string, error) {
 	return slices.DeleteFunc(ids, func(id string) bool { return id == networkID }), err
 }
 
-// loadExcept loads all networks but one, as they were last placed. Those that cannot be read
-// are left out, and named in the error.
+// loadExcept loads all networks but one, as they were last placed. Those that cannot be read are
+// left out, and named in the error.
 func (r records) loadExcept(networkID string) ([]plan.HostNetwork, error) {
 	ids, err := r.networksExcept(networkID)
 	errs := []error{err}

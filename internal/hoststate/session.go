@@ -82,8 +82,9 @@ func (s *Session) Empty() (bool, error) {
 	return len(ids) == 0, err
 }
 
-// Networks returns the host's networks. One that cannot be placed now, for instance because its underlay is
-// down, is as it was last placed. One that cannot be read is left out. The error names both.
+// Networks returns the host's networks. One that cannot be placed now, for instance because its
+// underlay is down, is as it was last placed. One that cannot be read is left out. The error names
+// both.
 func (s *Session) Networks() ([]Network, error) {
 	ids, err := s.records.Networks()
 	errs := []error{err}

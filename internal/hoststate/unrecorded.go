@@ -10,9 +10,9 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// findUnrecorded returns an error that names the containers which have a port on a bridge of this project and no record:
-// somebody removed the store while they ran. What the firewall has of them must stay. The endpoint that starts or
-// leaves does not count.
+// findUnrecorded returns an error that names the containers which have a port on a bridge of this
+// project and no record: somebody removed the store while they ran. What the firewall has of them
+// must stay. The endpoint that starts or leaves does not count.
 func (r records) findUnrecorded(networkID, containerID string) error {
 	devices, err := r.ns.Tunnels()
 	if err != nil {
@@ -48,8 +48,8 @@ func (r records) withUnrecorded(all plan.AllElements) plan.AllElements {
 	}
 }
 
-// RemoveUnused removes the devices that are marked as this project's, but whose network has no record here, unless a
-// container or something else is still on the bridge.
+// RemoveUnused removes the devices that are marked as this project's, but whose network has no
+// record here, unless a container or something else is still on the bridge.
 func (s *Session) RemoveUnused() error {
 	recorded, err := s.records.Networks()
 	if err != nil {

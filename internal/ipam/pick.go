@@ -14,8 +14,8 @@ const (
 	// maxSpread is over how many addresses StartAddress spreads: all of IPv4, and in IPv6 enough
 	// that 10,000 starts rarely meet.
 	maxSpread = 1 << 32
-	// maxSearch ends the search in a huge subnet. It is more than the addresses that hosts can
-	// tell each other of.
+	// maxSearch ends the search in a huge subnet. It is more than the addresses that hosts can tell
+	// each other of.
 	maxSearch = 1 << 22
 )
 
@@ -49,8 +49,8 @@ func PickAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool
 	return netip.Addr{}, fmt.Errorf("no free address in %s: all %d in use by containers and hosts, those of hosts that do not answer included", rangeText(s), used)
 }
 
-// StartAddress returns where a host or container of that name starts to pick. Different names
-// start at different addresses, so that hosts that cannot reach each other rarely pick the same.
+// StartAddress returns where a host or container of that name starts to pick. Different names start
+// at different addresses, so that hosts that cannot reach each other rarely pick the same.
 func StartAddress(s network.Subnet, name string) netip.Addr {
 	lease := leaseRange(s)
 	size := new(big.Int).Add(distance(lease.First, lease.Last), big.NewInt(1))
@@ -74,7 +74,8 @@ func HostStartAddress(s network.Subnet, name string) netip.Addr {
 	return StartAddress(s, name)
 }
 
-// PickHostAddress is PickAddress for a host's own address, which may be the one that ReserveRanges kept.
+// PickHostAddress is PickAddress for a host's own address, which may be the one that ReserveRanges
+// kept.
 func PickHostAddress(s network.Subnet, start netip.Addr, taken func(netip.Addr) bool) (netip.Addr, error) {
 	s.HostAddress = netip.Addr{}
 	if isUsable(s, start) && !taken(start) {

@@ -15,8 +15,8 @@ import (
 // of the addresses, and the host's own address. A subnet that cannot be divided is a Problem and
 // gets only the gateway.
 //
-// The host's own address is the first usable one behind its slice. It follows from the slice
-// alone, so setup finds the address for which create left room.
+// The host's own address is the first usable one behind its slice. It follows from the slice alone,
+// so setup finds the address for which create left room.
 func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 	var problems network.Problems
 	for i := range n.Subnets {
@@ -32,8 +32,8 @@ func AssignSlices(n *network.Network, v network.VTEP) network.Problems {
 			continue // the agents assign addresses
 		}
 		if s.Lease.IsZero() && v.Local.IsValid() && len(v.Remotes) > 0 {
-			// The rank is that in the list as typed, which is the same on all hosts: one that has two
-			// of the addresses must not count as one.
+			// The rank is that in the list as typed, which is the same on all hosts: one that has
+			// two of the addresses must not count as one.
 			lease, err := SubnetSlice(*s, n.Remotes, v.Local, n.MaxHosts)
 			if err != nil {
 				problems.Add("--subnet", s.Prefix.String(), "%s", err)
@@ -56,9 +56,9 @@ func hasContainerAddr(s network.Subnet) bool {
 	return false
 }
 
-// CheckHostAddrs refuses addresses for a container that are other hosts' own, whether or not these hosts
-// have a container just now. Where this host's range is not its slice, the user has chosen ranges,
-// and those of others are not known.
+// CheckHostAddrs refuses addresses for a container that are other hosts' own, whether or not these
+// hosts have a container just now. Where this host's range is not its slice, the user has chosen
+// ranges, and those of others are not known.
 func CheckHostAddrs(n network.Network, v network.VTEP, addrs []netip.Prefix) error {
 	var problems network.Problems
 	for _, p := range addrs {
@@ -87,8 +87,8 @@ func CheckHostAddrs(n network.Network, v network.VTEP, addrs []netip.Prefix) err
 	return problems.Err()
 }
 
-// ReserveRanges takes the last usable address out of each range that the user gave (--ip-range);
-// it becomes the host's own. Call it once, when a network is created.
+// ReserveRanges takes the last usable address out of each range that the user gave (--ip-range); it
+// becomes the host's own. Call it once, when a network is created.
 func ReserveRanges(n *network.Network) network.Problems {
 	var problems network.Problems
 	for i := range n.Subnets {

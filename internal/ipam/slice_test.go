@@ -141,7 +141,8 @@ func hostAddrOf(s network.Subnet, r network.Range) netip.Addr {
 	return n.Subnets[0].HostAddress
 }
 
-// A host that has two of the listed addresses counts twice on all hosts, so that all come to the same division.
+// A host that has two of the listed addresses counts twice on all hosts, so that all come to the
+// same division.
 func TestHostWithTwoListedAddressesKeepsItsRank(t *testing.T) {
 	all := underlayAddrs(4)
 	hosts := map[string]network.VTEP{
@@ -164,7 +165,8 @@ func TestHostWithTwoListedAddressesKeepsItsRank(t *testing.T) {
 	}
 }
 
-// A host with a higher address than the others changes no other host's slice, if max_hosts leaves room.
+// A host with a higher address than the others changes no other host's slice, if max_hosts leaves
+// room.
 func TestSlicesStayWhenHostIsAddedWithinMaxHosts(t *testing.T) {
 	s := parseSubnet("10.0.0.0/24", "10.0.0.1")
 	part := func(list []netip.Addr, self netip.Addr, most int) network.Range {

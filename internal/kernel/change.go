@@ -5,17 +5,16 @@ import (
 	"strings"
 )
 
-// A Change is one modification of a namespace, mostly done by one request to the
-// kernel. Making a change that is already made is not an error, except for
-// CreateLink. String prints it as the ip, bridge, nft or tc command that does the same.
+// A Change is one modification of a namespace, mostly done by one request to the kernel. Making a
+// change that is already made is not an error, except for CreateLink. String prints it as the ip,
+// bridge, nft or tc command that does the same.
 type Change interface {
 	fmt.Stringer
 	isChange() // closes the set: the types below
 }
 
-// CreateLink creates Link with the attributes that must be there from the
-// start: name, kind, MTU, MAC, tunnel, peer. Everything else follows as changes
-// of its own.
+// CreateLink creates Link with the attributes that must be there from the start: name, kind, MTU,
+// MAC, tunnel, peer. Everything else follows as changes of its own.
 type CreateLink struct{ Link Link }
 
 // DeleteLink deletes a link, and with a veth its peer.
@@ -45,8 +44,8 @@ type SetMAC struct {
 // SetMaster makes a link a port of the bridge Master; "" frees it.
 type SetMaster struct{ Name, Master string }
 
-// SetLearning switches whether a VXLAN device learns from received packets which host a MAC is
-// on. What it has learned stays until it ages.
+// SetLearning switches whether a VXLAN device learns from received packets which host a MAC is on.
+// What it has learned stays until it ages.
 type SetLearning struct {
 	Name string
 	On   bool
@@ -61,8 +60,8 @@ type SetSysctls struct{ Sysctls []Sysctl }
 // SetUp brings a link up.
 type SetUp struct{ Name string }
 
-// AddAddr adds an address to a link. Once it has, the kernel takes packets for the address, unless it is
-// an IPv6 address with duplicate address detection.
+// AddAddr adds an address to a link. Once it has, the kernel takes packets for the address, unless
+// it is an IPv6 address with duplicate address detection.
 type AddAddr struct {
 	Name string
 	Addr Addr
@@ -74,16 +73,15 @@ type DelAddr struct {
 	Addr Addr
 }
 
-// AddRoute adds a route. One of the same destination and metric that exists
-// already, of another network perhaps, stays and takes precedence.
+// AddRoute adds a route. One of the same destination and metric that exists already, of another
+// network perhaps, stays and takes precedence.
 type AddRoute struct {
 	Name  string
 	Route Route
 }
 
-// AddFDB adds an entry to a VXLAN device's FDB. It replaces the MAC's entry, even a
-// learned one. An entry of the zero MAC is appended, since the kernel refuses to
-// replace those.
+// AddFDB adds an entry to a VXLAN device's FDB. It replaces the MAC's entry, even a learned one. An
+// entry of the zero MAC is appended, since the kernel refuses to replace those.
 type AddFDB struct {
 	Name string
 	FDB  FDB

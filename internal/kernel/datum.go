@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Datum is a key or value as nftables holds it. Its text is made only when it is printed, as a network of 1,000 hosts
-// has 2,000 of them.
+// Datum is a key or value as nftables holds it. Its text is made only when it is printed, as a
+// network of 1,000 hosts has 2,000 of them.
 type Datum struct {
 	first, last string // bytes; they differ for a range
 	parts       string // a byte for each part: how it is printed
@@ -163,8 +163,8 @@ func Subnet(p netip.Prefix) Datum {
 	return d
 }
 
-// NDTarget is an address where it stands in neighbour discovery (RFC 4861,
-// section 4.3), which nft shows as a number.
+// NDTarget is an address where it stands in neighbour discovery (RFC 4861, section 4.3), which nft
+// shows as a number.
 func NDTarget(a netip.Addr) Datum {
 	b := a.As16()
 	return newDatum(partND, b[:])
@@ -185,8 +185,7 @@ func VNI(v uint32) Datum { return newDatum(partVNI, binary.BigEndian.AppendUint3
 // Jump is the verdict to go on in a chain.
 func Jump(chain string) Datum { return Datum{chain: chain} }
 
-// Concat is a key or value of several parts, each of which fills a multiple of
-// four bytes.
+// Concat is a key or value of several parts, each of which fills a multiple of four bytes.
 func Concat(parts ...Datum) Datum {
 	first, last, kinds := make([]byte, 0, 64), make([]byte, 0, 64), make([]byte, 0, 8)
 	for _, p := range parts {
@@ -199,8 +198,8 @@ func Concat(parts ...Datum) Datum {
 	return d
 }
 
-// Raw is a value as the kernel gave it, a range from first to last. It is equal to no Datum that was made from its
-// parts, but has the same bytes. Its text is its bytes.
+// Raw is a value as the kernel gave it, a range from first to last. It is equal to no Datum that
+// was made from its parts, but has the same bytes. Its text is its bytes.
 func Raw(first, last []byte) Datum { return Datum{first: string(first), last: string(last)} }
 
 func alignedLen(n int) int { return (n + 3) &^ 3 }

@@ -13,7 +13,8 @@ type FastPath struct {
 	Bridge string         // whose ports Device and Ports are
 	Remote []MAC          // that are on other hosts
 	Ports  []FastPathPort // of containers on this host
-	// Partial tells that Remote may lack MACs of hosts that are not known yet. So those that the kernel has stay.
+	// Partial tells that Remote may lack MACs of hosts that are not known yet. So those that the
+	// kernel has stay.
 	Partial bool
 }
 

@@ -18,8 +18,8 @@ const (
 	FamilyNetdev Family = "netdev" // packets, as a device receives them
 )
 
-// Set is a set or map of a firewall table. The rules are constant; what a network
-// or an endpoint needs is an Element of one of these.
+// Set is a set or map of a firewall table. The rules are constant; what a network or an endpoint
+// needs is an Element of one of these.
 type Set struct {
 	Family Family
 	Name   string
@@ -104,15 +104,15 @@ func (e Element) String() string {
 	return s
 }
 
-// SetFirewall makes the firewall's tables hold the project's rules and exactly
-// these elements, in one transaction.
+// SetFirewall makes the firewall's tables hold the project's rules and exactly these elements, in
+// one transaction.
 type SetFirewall struct{ Elements []Element }
 
 // DeleteFirewall deletes the tables.
 type DeleteFirewall struct{}
 
-// AddElements adds elements, all or none. One whose key is in a map with another
-// value is ErrElementTaken.
+// AddElements adds elements, all or none. One whose key is in a map with another value is
+// ErrElementTaken.
 type AddElements struct{ Elements []Element }
 
 // DelElements deletes those of the elements that are there with that value.

@@ -8,9 +8,8 @@ import (
 	"net/netip"
 )
 
-// MaxNameLen is the longest name, in bytes, that a network device can have
-// (IFNAMSIZ in linux/if.h less the terminating zero). Alternative names may have
-// up to 127 bytes (ALTIFNAMSIZ).
+// MaxNameLen is the longest name, in bytes, that a network device can have (IFNAMSIZ in linux/if.h
+// less the terminating zero). Alternative names may have up to 127 bytes (ALTIFNAMSIZ).
 const MaxNameLen = 15
 
 // ErrNotFound says that there is no such link in the namespace.
@@ -35,8 +34,8 @@ const (
 // MAC is an Ethernet address; the zero MAC stands for "what the kernel chose".
 type MAC [6]byte
 
-// IsZero tells whether the address is left to the kernel. It is also the
-// address of a flood entry in a VXLAN device's FDB.
+// IsZero tells whether the address is left to the kernel. It is also the address of a flood entry
+// in a VXLAN device's FDB.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
 // String prints the address as 02:00:00:00:00:01.
@@ -67,9 +66,8 @@ func (m *MAC) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Opt is a value that may be left unset. An unset value is not sent to the
-// kernel, which then uses its own default, and is not compared with what the
-// kernel has.
+// Opt is a value that may be left unset. An unset value is not sent to the kernel, which then uses
+// its own default, and is not compared with what the kernel has.
 type Opt[T comparable] struct {
 	Value T
 	Set   bool
@@ -89,8 +87,8 @@ type Link struct {
 	Master   string // name of the bridge that the link is a port of
 	Up       bool
 
-	// NoLinkLocal keeps IPv6 from giving the device an address by itself
-	// (addr_gen_mode none): a bridge's port must not speak IPv6 of its own.
+	// NoLinkLocal keeps IPv6 from giving the device an address by itself (addr_gen_mode none): a
+	// bridge's port must not speak IPv6 of its own.
 	NoLinkLocal bool
 
 	Sysctls []Sysctl // kernel parameters of this link
@@ -118,8 +116,8 @@ type Peer struct {
 	MTU       int
 }
 
-// Tunnel holds a VXLAN device's own attributes (IFLA_VXLAN_* in linux/if_link.h,
-// RFC 7348). Most cannot be changed while the device exists.
+// Tunnel holds a VXLAN device's own attributes (IFLA_VXLAN_* in linux/if_link.h, RFC 7348). Most
+// cannot be changed while the device exists.
 type Tunnel struct {
 	VNI   uint32     // 1–16777215
 	Port  uint16     // UDP destination port
@@ -152,8 +150,7 @@ type TTL struct {
 // TOSInherit is the value by which the kernel means "copy the inner packet's".
 const TOSInherit = 1
 
-// DF says how the outer IPv4 packets' don't-fragment bit is set
-// (enum ifla_vxlan_df).
+// DF says how the outer IPv4 packets' don't-fragment bit is set (enum ifla_vxlan_df).
 type DF uint8
 
 // The values of DF.
@@ -182,11 +179,11 @@ type PortRange struct{ First, Last uint16 }
 // Addr is an address on a link.
 type Addr struct {
 	Prefix netip.Prefix // address and length, not masked
-	// NoDAD makes an IPv6 address usable at once, without duplicate address
-	// detection (RFC 4862, section 5.4). Not observed, not compared.
+	// NoDAD makes an IPv6 address usable at once, without duplicate address detection (RFC 4862,
+	// section 5.4). Not observed, not compared.
 	NoDAD bool
-	// Deprecated keeps the kernel from choosing an IPv6 address as a source
-	// (RFC 4862, section 5.5.4). Not observed, not compared.
+	// Deprecated keeps the kernel from choosing an IPv6 address as a source (RFC 4862, section
+	// 5.5.4). Not observed, not compared.
 	Deprecated bool
 }
 
@@ -221,22 +218,22 @@ type Route struct {
 	Metric  uint32
 }
 
-// FDB is a permanent entry of a VXLAN device's forwarding database: frames for
-// MAC go to the VTEP Dst. Entries with the zero MAC get broadcast, multicast and
-// unknown unicast; a device may have many of those, and one of each other MAC.
+// FDB is a permanent entry of a VXLAN device's forwarding database: frames for MAC go to the VTEP
+// Dst. Entries with the zero MAC get broadcast, multicast and unknown unicast; a device may have
+// many of those, and one of each other MAC.
 type FDB struct {
 	MAC MAC
 	Dst netip.Addr
 
-	// What somebody may have added to an entry, and no plan has. To the
-	// kernel an entry with any of these is another one than without.
+	// What somebody may have added to an entry, and no plan has. To the kernel an entry with any of
+	// these is another one than without.
 	Port  uint16 // UDP, other than the device's
 	VNI   uint32 // other than the device's
 	Index uint32 // of the underlay device
 }
 
-// Facets says what to read of a link besides its attributes. Each but FacetSysctls costs a
-// request of its own.
+// Facets says what to read of a link besides its attributes. Each but FacetSysctls costs a request
+// of its own.
 type Facets uint8
 
 // What can be read of a link.

@@ -6,22 +6,22 @@ import (
 	"net/netip"
 )
 
-// ForwardingTables are the three tables by which frames and packets find a network's other
-// hosts without being flooded.
+// ForwardingTables are the three tables by which frames and packets find a network's other hosts
+// without being flooded.
 type ForwardingTables struct {
 	// FDB has the VXLAN device's permanent entries of one MAC each: on which host it is.
 	FDB []FDB
-	// Static has the MACs of the bridge's static entries for the VXLAN device. The bridge neither forgets
-	// nor floods them. They are sticky. An entry that is not sticky moves to the port that a frame from
-	// its MAC arrives on. So a container here could divert a remote container's frames with one forged
-	// frame. Since nothing is learned from the device, that would last.
+	// Static has the MACs of the bridge's static entries for the VXLAN device. The bridge neither
+	// forgets nor floods them. They are sticky. An entry that is not sticky moves to the port that
+	// a frame from its MAC arrives on. So a container here could divert a remote container's frames
+	// with one forged frame. Since nothing is learned from the device, that would last.
 	Static []MAC
 	// Neighbours has the bridge's permanent neighbours, of IPv4 and IPv6.
 	Neighbours []Neighbour
 }
 
-// NeighbourProtocol marks this project's neighbours (NDA_PROTOCOL, Linux 5.1; `ip neighbour`
-// shows it). No other program is known to use the number.
+// NeighbourProtocol marks this project's neighbours (NDA_PROTOCOL, Linux 5.1; `ip neighbour` shows
+// it). No other program is known to use the number.
 const NeighbourProtocol = 118
 
 // Neighbour says which MAC has an address.
@@ -30,16 +30,16 @@ type Neighbour struct {
 	MAC  MAC
 }
 
-// ForwardingChanges are changes of many entries of a network's tables. Those of Add replace entries of the same MAC or
-// address, learned ones too. Those of Delete may be gone already. An entry that fails does not
-// keep the others from being changed.
+// ForwardingChanges are changes of many entries of a network's tables. Those of Add replace entries
+// of the same MAC or address, learned ones too. Those of Delete may be gone already. An entry that
+// fails does not keep the others from being changed.
 type ForwardingChanges struct {
 	Bridge, Device string // Device is a port of Bridge, which is needed for Neighbours only
 	Add, Delete    ForwardingTables
 }
 
-// AddStatic adds a static, sticky entry to a bridge's FDB: frames for MAC go to the port Name, whatever port frames from
-// it come by. It replaces another entry of the MAC.
+// AddStatic adds a static, sticky entry to a bridge's FDB: frames for MAC go to the port Name,
+// whatever port frames from it come by. It replaces another entry of the MAC.
 type AddStatic struct {
 	Name string
 	MAC  MAC
@@ -88,8 +88,8 @@ func (c DelNeighbour) String() string {
 	return fmt.Sprintf("ip neigh delete %s dev %s", c.Neighbour.Addr, c.Name)
 }
 
-// All returns the changes of single entries, in the order in which they are made.
-// A neighbour is added after the entries by which its MAC is reached, and deleted before them.
+// All returns the changes of single entries, in the order in which they are made. A neighbour is
+// added after the entries by which its MAC is reached, and deleted before them.
 func (c ForwardingChanges) All() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
 		_ = forEach(c.Add.FDB, func(e FDB) bool { return yield(AddFDB{c.Device, e}) }) &&

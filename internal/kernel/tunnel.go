@@ -74,9 +74,8 @@ func (w *commandLine) addFlag(name string, o Opt[bool]) {
 	}
 }
 
-// Same tells whether a device with the attributes have is the one that t asks
-// for. It ignores learning, which can be changed in place (SetLearning). What t
-// leaves unset matches anything.
+// Same tells whether a device with the attributes have is the one that t asks for. It ignores
+// learning, which can be changed in place (SetLearning). What t leaves unset matches anything.
 func (t Tunnel) Same(have Tunnel) bool {
 	return t.VNI == have.VNI && t.Port == have.Port && t.Local == have.Local && t.Dev == have.Dev &&
 		t.Group == have.Group &&
@@ -90,11 +89,11 @@ func (t Tunnel) Same(have Tunnel) bool {
 
 func match[T comparable](want, have Opt[T]) bool { return !want.Set || want == have }
 
-// Conflict says why a device with t cannot exist beside one with other, "" if it
-// can. The text is the first part of a sentence that ends in that device's name.
+// Conflict says why a device with t cannot exist beside one with other, "" if it can. The text is
+// the first part of a sentence that ends in that device's name.
 //
-// Devices of one port and address family share a socket, which has one set of
-// receive flags (vxlan_find_sock in drivers/net/vxlan/vxlan_core.c, VXLAN_F_RCV_FLAGS).
+// Devices of one port and address family share a socket, which has one set of receive flags
+// (vxlan_find_sock in drivers/net/vxlan/vxlan_core.c, VXLAN_F_RCV_FLAGS).
 func (t Tunnel) Conflict(other Tunnel) string {
 	if t.Port != other.Port || t.Local.Is6() != other.Local.Is6() {
 		return ""

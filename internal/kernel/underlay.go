@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// Interface is a network interface of the host, as far as an underlay is
-// concerned.
+// Interface is a network interface of the host, as far as an underlay is concerned.
 type Interface struct {
 	Name     string
 	Kind     Kind // "" for a physical one

@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// Forwarding is the input that a network's forwarding entries are planned from, besides this
-// host's own containers.
+// Forwarding is the input that a network's forwarding entries are planned from, besides this host's
+// own containers.
 type Forwarding struct {
 	Remotes   []plan.Remote
 	Complete  bool // every host has been heard of, so entries that are not in Remotes may go
@@ -25,9 +25,9 @@ func (d Discovery) Forwarding(n Network) Forwarding {
 	}
 }
 
-// remotesOf returns the MACs of other hosts. Reachable hosts come first: a container may have
-// moved away from an unreachable one. Where MACs are learned, those of unreachable hosts are
-// left to learning.
+// remotesOf returns the MACs of other hosts. Reachable hosts come first: a container may have moved
+// away from an unreachable one. Where MACs are learned, those of unreachable hosts are left to
+// learning.
 func remotesOf(n Network, s cluster.Snapshot) []plan.Remote {
 	var reachable, unreachable []plan.Remote
 	for _, m := range n.Members(s) {
@@ -45,9 +45,9 @@ func remotesOf(n Network, s cluster.Snapshot) []plan.Remote {
 	return slices.Concat(reachable, unreachable, listedBridges(n))
 }
 
-// listedBridges returns the bridges of all hosts on the static list, members or not. A host
-// that is about to become a member probes for its first container's address from its bridge.
-// The answer must find that bridge, also where nothing is learned.
+// listedBridges returns the bridges of all hosts on the static list, members or not. A host that is
+// about to become a member probes for its first container's address from its bridge. The answer
+// must find that bridge, also where nothing is learned.
 func listedBridges(n Network) (bridges []plan.Remote) {
 	if n.Gossip {
 		return nil // the list has seeds only

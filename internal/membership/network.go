@@ -33,17 +33,17 @@ func (n Network) Endpoint(containerID string) (*network.Endpoint, bool) {
 	return nil, false
 }
 
-// AwaitsAddresses tells whether an endpoint of the network still waits for the agent to
-// assign its addresses.
+// AwaitsAddresses tells whether an endpoint of the network still waits for the agent to assign its
+// addresses.
 func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
 	return n.AgentPicks() && len(e.Addrs) == 0
 }
 
 // Members returns the other hosts that have a part in the network.
 //
-// On a static network only the hosts on its list are trusted: others may be in the same
-// cluster for another network's sake. A VTEP inside the network's own subnets is ignored, as
-// network.Parse refuses it on a list: the tunnel's packets would go into the tunnel.
+// On a static network only the hosts on its list are trusted: others may be in the same cluster for
+// another network's sake. A VTEP inside the network's own subnets is ignored, as network.Parse
+// refuses it on a list: the tunnel's packets would go into the tunnel.
 func (n Network) Members(s cluster.Snapshot) []cluster.Member {
 	return slices.DeleteFunc(s.Members(n.Key()), func(m cluster.Member) bool {
 		trusted := n.Gossip || n.Tunnel.Group.IsValid() || slices.Contains(n.VTEP.Remotes, m.VTEP)

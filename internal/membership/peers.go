@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Discovery is how far a cluster has come in finding the other hosts. The zero value is a
-// cluster that was not started.
+// Discovery is how far a cluster has come in finding the other hosts. The zero value is a cluster
+// that was not started.
 type Discovery struct {
 	Snapshot  cluster.Snapshot
 	Connected bool // the control plane is ready
@@ -19,8 +19,8 @@ type Discovery struct {
 	ForgetOver bool
 }
 
-// Converged tells whether what the cluster says of the network may replace what an earlier
-// agent recorded. A member that has not been heard of yet must not lose its traffic.
+// Converged tells whether what the cluster says of the network may replace what an earlier agent
+// recorded. A member that has not been heard of yet must not lose its traffic.
 func (d Discovery) Converged(n Network) bool {
 	if !d.Connected {
 		// A host that cannot listen hears of nobody. With a static list that does not matter.
@@ -36,15 +36,15 @@ func (d Discovery) Converged(n Network) bool {
 // RecordedPeers is what an earlier turn, perhaps of an earlier agent, recorded of a network.
 type RecordedPeers struct {
 	network.Peers
-	// Unconfirmed are the hosts of its flood list that no host has mentioned since this
-	// agent started.
+	// Unconfirmed are the hosts of its flood list that no host has mentioned since this agent
+	// started.
 	Unconfirmed []netip.Addr
 }
 
-// Peers returns what the data path must know of a network's hosts, given what was recorded
-// (nil: nothing). Until the cluster has converged, recorded hosts stay. Afterwards an
-// unconfirmed host of a network without a static list stays for as long as an unreachable
-// one: perhaps only its agent is down.
+// Peers returns what the data path must know of a network's hosts, given what was recorded (nil:
+// nothing). Until the cluster has converged, recorded hosts stay. Afterwards an unconfirmed host of
+// a network without a static list stays for as long as an unreachable one: perhaps only its agent
+// is down.
 func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
 	peers := heardPeers(n, d.Snapshot)
 	switch {
@@ -60,9 +60,9 @@ func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
 
 // heardPeers are the peers that the snapshot and the static list alone give.
 //
-// The flood list has the hosts with a container on the network. A listed host without an
-// agent, such as a switch, does not say whether it has containers or which MACs. So it is
-// flooded to, and MACs are learned as long as there is such a host.
+// The flood list has the hosts with a container on the network. A listed host without an agent,
+// such as a switch, does not say whether it has containers or which MACs. So it is flooded to, and
+// MACs are learned as long as there is such a host.
 //
 // Unreachable hosts remain members: perhaps only the agent is gone, not the containers.
 func heardPeers(n Network, s cluster.Snapshot) network.Peers {

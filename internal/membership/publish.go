@@ -5,8 +5,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Publish returns what this host tells the others of its networks. Endpoints that still wait
-// for addresses are left out: package addrclaim publishes what they claim.
+// Publish returns what this host tells the others of its networks. Endpoints that still wait for
+// addresses are left out: package addrclaim publishes what they claim.
 func Publish(networks []Network) []cluster.Membership {
 	var memberships []cluster.Membership
 	for _, n := range networks {
@@ -40,8 +40,8 @@ func membershipOf(n Network) cluster.Membership {
 	return m
 }
 
-// exportEndpoint returns what this host publishes of a container. Names that the DNS cannot carry are
-// left out.
+// exportEndpoint returns what this host publishes of a container. Names that the DNS cannot carry
+// are left out.
 func exportEndpoint(e *network.Endpoint) cluster.Endpoint {
 	exported := cluster.Endpoint{ContainerID: e.ContainerID, MAC: e.MAC, Addrs: AddrsOf(e)}
 	for _, name := range e.Names() {

@@ -9,9 +9,9 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Zones returns what the name server answers for the networks that have names: their
-// containers on this host and on the hosts that can be reached. snapshotOf gives what the
-// other hosts of a network said.
+// Zones returns what the name server answers for the networks that have names: their containers on
+// this host and on the hosts that can be reached. snapshotOf gives what the other hosts of a
+// network said.
 func Zones(networks []Network, snapshotOf func(Network) cluster.Snapshot, hostUpstreams []netip.AddrPort) []dns.Zone {
 	var zones []dns.Zone
 	for _, n := range networks {
@@ -68,8 +68,8 @@ func localAddrs(n Network) map[netip.Addr]bool {
 	return local
 }
 
-// credibleAddrs drops the addresses that another host's container cannot have: those in use
-// here, and those outside the network, which may be anybody's on the Internet.
+// credibleAddrs drops the addresses that another host's container cannot have: those in use here,
+// and those outside the network, which may be anybody's on the Internet.
 func credibleAddrs(n Network, local map[netip.Addr]bool, addrs []netip.Addr) []netip.Addr {
 	impossible := func(a netip.Addr) bool {
 		_, inside := n.SubnetOf(a)
@@ -81,8 +81,8 @@ func credibleAddrs(n Network, local map[netip.Addr]bool, addrs []netip.Addr) []n
 	return slices.DeleteFunc(slices.Clone(addrs), impossible)
 }
 
-// upstreamsOf are the network's own name servers, or else the host's. An internal network has
-// none: a query that is passed on would be a way out.
+// upstreamsOf are the network's own name servers, or else the host's. An internal network has none:
+// a query that is passed on would be a way out.
 func upstreamsOf(n Network, hostUpstreams []netip.AddrPort) []netip.AddrPort {
 	if n.Internal {
 		return nil

@@ -20,8 +20,8 @@ const maxOutput = 64 << 10
 type Plugin interface {
 	// Create checks a new network and returns its completed configuration.
 	Create(network []byte) ([]byte, error)
-	// Setup connects the container whose network namespace is at the path. When it fails it
-	// leaves nothing behind, since no teardown follows.
+	// Setup connects the container whose network namespace is at the path. When it fails it leaves
+	// nothing behind, since no teardown follows.
 	Setup(namespace string, r Request) (Status, error)
 	// Teardown disconnects a container. It may be called twice, or with a namespace that is gone.
 	Teardown(namespace string, r Request) error
@@ -72,8 +72,8 @@ func Main(p Plugin, version string, args []string, stdin io.Reader, stdout io.Wr
 		return 0
 	}
 	if _, writeErr := stdout.Write(out); writeErr != nil {
-		// The caller is gone or cannot read. It does not know of the container's connection, so
-		// no teardown will follow.
+		// The caller is gone or cannot read. It does not know of the container's connection, so no
+		// teardown will follow.
 		undo()
 		return 1
 	}

@@ -103,7 +103,8 @@ type errWriter struct{}
 
 func (errWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
-// Found by lab/faulttest: netavark was killed, and the container's port stayed without anybody to remove it.
+// Found by lab/faulttest: netavark was killed, and the container's port stayed without anybody to
+// remove it.
 func TestSetupUndoneWhenAnswerCannotBeWritten(t *testing.T) {
 	p := &fakePlugin{}
 	if exit := Main(p, "1.2.3", []string{"setup", "/run/netns/x"}, strings.NewReader(setupInput), errWriter{}); exit != 1 {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Complete fills in what the configuration data, from which n was parsed, leaves to the driver:
-// the bridge's name, each subnet's gateway and lease range, and ipv6_enabled. Everything else
-// stays as it is, including keys that this project does not know.
+// Complete fills in what the configuration data, from which n was parsed, leaves to the driver: the
+// bridge's name, each subnet's gateway and lease range, and ipv6_enabled. Everything else stays as
+// it is, including keys that this project does not know.
 func (n Network) Complete(data []byte) ([]byte, error) {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(data, &m); err != nil {

@@ -93,11 +93,12 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	return e, nil
 }
 
-// hostInterfaceOption is the only option of an endpoint, as in
-// `podman run --network mynet:host_interface_name=web0`.
+// hostInterfaceOption is the only option of an endpoint, as in `podman run --network
+// mynet:host_interface_name=web0`.
 const hostInterfaceOption = "host_interface_name"
 
-// HostInterface reads the option host_interface_name from data (network_options), and returns "" if it cannot be parsed.
+// HostInterface reads the option host_interface_name from data (network_options), and returns "" if
+// it cannot be parsed.
 func HostInterface(data []byte) string {
 	var c endpointConfig
 	if json.Unmarshal(data, &c) != nil {
@@ -117,8 +118,8 @@ func pickedOrStatic(picked []netip.Addr, static []string) []string {
 	return all
 }
 
-// setAddrs gives each address its subnet's prefix length. It drops duplicates, which
-// `podman network reload` can pass.
+// setAddrs gives each address its subnet's prefix length. It drops duplicates, which `podman
+// network reload` can pass.
 func (e *Endpoint) setAddrs(n Network, addrs []string, problems *Problems) {
 	for _, s := range addrs {
 		a, err := netip.ParseAddr(s)

@@ -109,8 +109,8 @@ var testHost = fakeHost{
 	default6: "eth0",
 }
 
-// exampleNetwork returns the documented example with options changed ("-name" removes
-// one) and other keys replaced.
+// exampleNetwork returns the documented example with options changed ("-name" removes one) and
+// other keys replaced.
 func exampleNetwork(options map[string]string, keys map[string]any) []byte {
 	opts := map[string]string{
 		"vni": "100", "local_ip": "192.168.1.10", "remote_ips": "192.168.1.11,192.168.1.12",

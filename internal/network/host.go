@@ -15,11 +15,11 @@ type InterfaceLookup interface {
 	InterfaceByAddr(addr netip.Addr) (kernel.Interface, error)
 	// OwnAddrs returns those of the addresses that an interface of this host has, in their order.
 	OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error)
-	// RouteTo returns by which interface the kernel sends to the address, and from which address
-	// of its own. With via, only the routes of that interface count.
+	// RouteTo returns by which interface the kernel sends to the address, and from which address of
+	// its own. With via, only the routes of that interface count.
 	RouteTo(dst netip.Addr, via string) (kernel.Path, error)
-	// DefaultRouteInterface returns the interface of the default route with the
-	// lowest metric in the main table, for IPv6 or else IPv4.
+	// DefaultRouteInterface returns the interface of the default route with the lowest metric in
+	// the main table, for IPv6 or else IPv4.
 	DefaultRouteInterface(ipv6 bool) (kernel.Interface, error)
 	// HostPrefixes returns the ranges of addresses that the host itself uses.
 	HostPrefixes() ([]kernel.HostPrefix, error)

@@ -14,15 +14,15 @@ import (
 const (
 	bridgePrefix = "br-vxlan-"
 	devicePrefix = "vxlan-"
-	// Short names differ from the documented ones in their sixth and third byte, so no
-	// network's name can make the two collide.
+	// Short names differ from the documented ones in their sixth and third byte, so no network's
+	// name can make the two collide.
 	shortBridgePrefix = "br-vx-"
 	shortDevicePrefix = "vx-"
 
 	// maxAltNameLen is ALTIFNAMSIZ of linux/if.h less the terminating zero.
 	maxAltNameLen = 127
-	// maxAliasLen leaves room for the terminating zero, which a netlink attribute has: dev_set_alias in
-	// net/core/dev.c counts it, and refuses IFALIASZ (256) bytes.
+	// maxAliasLen leaves room for the terminating zero, which a netlink attribute has:
+	// dev_set_alias in net/core/dev.c counts it, and refuses IFALIASZ (256) bytes.
 	maxAliasLen = 254
 )
 
@@ -61,8 +61,8 @@ type DeviceName struct {
 	Alts []string // alternative names: the documented name where it is not Name
 }
 
-// Alias marks a device as the network's, so that one of the same name that another program made
-// is left alone. The id comes first, since the kernel cuts off what is too long.
+// Alias marks a device as the network's, so that one of the same name that another program made is
+// left alone. The id comes first, since the kernel cuts off what is too long.
 func (id Identity) Alias() string {
 	alias := fmt.Sprintf("%s%s %s", aliasPrefix, id.ID, id.Name)
 	return alias[:min(len(alias), maxAliasLen)]
@@ -80,7 +80,8 @@ func IDFromAlias(alias string) string {
 	return id
 }
 
-// ParseEndpointAlias returns the ids of the container and the network that an EndpointAlias is of, or "".
+// ParseEndpointAlias returns the ids of the container and the network that an EndpointAlias is of,
+// or "".
 func ParseEndpointAlias(alias string) (containerID, networkID string) {
 	rest, ok := strings.CutPrefix(alias, endpointAliasPrefix)
 	containerID, rest, _ = strings.Cut(rest, " ")
@@ -133,8 +134,8 @@ func newIdentity(id, name, bridge string) Identity {
 	}
 }
 
-// newDeviceName takes wanted as the device's name, or short where wanted is too long. Both
-// wanted and documented find the device.
+// newDeviceName takes wanted as the device's name, or short where wanted is too long. Both wanted
+// and documented find the device.
 func newDeviceName(wanted, documented, short string) DeviceName {
 	d := DeviceName{Name: wanted}
 	if len(wanted) > kernel.MaxNameLen {

@@ -1,7 +1,7 @@
 package network
 
-// Isolation says which other networks of this host the network's containers may reach. It does
-// not affect what leaves the host.
+// Isolation says which other networks of this host the network's containers may reach. It does not
+// affect what leaves the host.
 type Isolation int
 
 // The values are those of netavark's bridge driver.

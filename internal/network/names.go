@@ -25,7 +25,8 @@ func (n Network) AgentPicks() bool { return n.Gossip && len(n.Subnets) > 0 }
 func (n Network) HasNames() bool { return len(n.Resolvers()) > 0 }
 
 // Resolvers returns the addresses on the bridge that answer containers' queries: each subnet's
-// gateway, or the host's own address where there is none. A network without DNS or subnets has none.
+// gateway, or the host's own address where there is none. A network without DNS or subnets has
+// none.
 func (n Network) Resolvers() []netip.Addr {
 	var all []netip.Addr
 	for _, s := range n.Subnets {
@@ -40,8 +41,8 @@ func (n Network) Resolvers() []netip.Addr {
 	return all
 }
 
-// ResolverAddrs returns all addresses that the network's name server listens on: the resolvers,
-// and the host's own addresses for the host's own queries.
+// ResolverAddrs returns all addresses that the network's name server listens on: the resolvers, and
+// the host's own addresses for the host's own queries.
 func (n Network) ResolverAddrs() []netip.Addr {
 	all := n.Resolvers()
 	for _, a := range n.HostAddrs() {

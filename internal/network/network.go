@@ -6,12 +6,11 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// Driver is the name by which users choose these networks, and that of the
-// plugin's executable.
+// Driver is the name by which users choose these networks, and that of the plugin's executable.
 const Driver = "vxlan"
 
-// Network is a VXLAN network as its user configured it. A Network that Parse
-// returned without an error is valid.
+// Network is a VXLAN network as its user configured it. A Network that Parse returned without an
+// error is valid.
 type Network struct {
 	Identity
 
@@ -66,8 +65,8 @@ func (r Range) IsZero() bool { return !r.First.IsValid() && !r.Last.IsValid() }
 // Typed formats the range as the user would, an end that is unset left out.
 func (r Range) Typed() string { return formatAddr(r.First) + "-" + formatAddr(r.Last) }
 
-// Contains tells whether addr is in the range. An end that is unset is open; a
-// zero range has every address.
+// Contains tells whether addr is in the range. An end that is unset is open; a zero range has every
+// address.
 func (r Range) Contains(addr netip.Addr) bool {
 	return (!r.First.IsValid() || !addr.Less(r.First)) && (!r.Last.IsValid() || !r.Last.Less(addr))
 }

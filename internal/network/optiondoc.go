@@ -20,8 +20,8 @@ func OptionGroups() []OptionGroup {
 	return []OptionGroup{GroupHosts, GroupAddresses, GroupRouting, GroupIsolation, GroupForwarding, GroupOuter}
 }
 
-// OptionDoc is what the reference (docs/user/options.md) says of an option. It is apart from
-// the options themselves, so that the plugin does not contain it.
+// OptionDoc is what the reference (docs/user/options.md) says of an option. It is apart from the
+// options themselves, so that the plugin does not contain it.
 type OptionDoc struct {
 	Name    string
 	Group   OptionGroup

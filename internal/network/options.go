@@ -27,7 +27,8 @@ type option struct {
 	accepts string // completes "must be …"
 	// set parses value into n, and tells whether value is valid.
 	set func(n *Network, value string) bool
-	// explain says what is wrong with a value that set refuses, where accepts does not say enough; nil: it does.
+	// explain says what is wrong with a value that set refuses, where accepts does not say enough;
+	// nil: it does.
 	explain func(value string) string
 	// get formats n's value such that set parses it to the same; "" if it is unset.
 	get func(n Network) string
@@ -36,8 +37,8 @@ type option struct {
 // options has every option, in the order of optionDocs.
 var options = slices.Concat(networkOptions, tunnelOptions)
 
-// requiredOptions have no default. remote_ips is not among them, since multicast_group can
-// replace it.
+// requiredOptions have no default. remote_ips is not among them, since multicast_group can replace
+// it.
 var requiredOptions = []string{"vni", "local_ip", "physical_interface"}
 
 // setOptions parses the options into n, starting from the defaults.
@@ -80,7 +81,8 @@ func (o option) problemWith(value string) string {
 	return "must be " + o.accepts
 }
 
-// foreignOptions are those of other drivers, and of earlier versions of this one, with what is meant here.
+// foreignOptions are those of other drivers, and of earlier versions of this one, with what is
+// meant here.
 var foreignOptions = map[string]string{
 	"encrypted": "this driver does not encrypt: packets cross the underlay in clear text; leave the option out, " +
 		"and see docs/user/security.md for how to protect the underlay, as with WireGuard",
@@ -170,7 +172,8 @@ func parseNumber[T uint8 | uint16 | uint32](value string, low, high uint64) (T, 
 	return T(v), err == nil && low <= v && v <= high
 }
 
-// parseBool takes what strconv.ParseBool takes, as Podman's own options do, and what systemd's take.
+// parseBool takes what strconv.ParseBool takes, as Podman's own options do, and what systemd's
+// take.
 func parseBool(value string) (v, ok bool) {
 	switch strings.ToLower(value) {
 	case "yes", "on":
@@ -195,8 +198,8 @@ func nearestName(s string, names []string) string {
 	return best
 }
 
-// editDistance counts the single-byte insertions, deletions and substitutions that
-// lead from a to b (Levenshtein).
+// editDistance counts the single-byte insertions, deletions and substitutions that lead from a to b
+// (Levenshtein).
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -11,8 +11,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// networkOptions are those that say which hosts and addresses a network has and what its
-// containers may do.
+// networkOptions are those that say which hosts and addresses a network has and what its containers
+// may do.
 var networkOptions = []option{
 	numberOption("vni", 1, maxVNI, func(n *Network) *uint32 { return &n.Tunnel.VNI }),
 	{
@@ -212,8 +212,8 @@ func explainAddr(s string) string {
 	return "is no IPv4 or IPv6 address"
 }
 
-// parseUnicast parses an address that another host can send to. It refuses addresses with a
-// zone, which mean something else on each host.
+// parseUnicast parses an address that another host can send to. It refuses addresses with a zone,
+// which mean something else on each host.
 func parseUnicast(s string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
 	ok := err == nil && a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() &&

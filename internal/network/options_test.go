@@ -85,8 +85,8 @@ func TestEachOptionIsDocumented(t *testing.T) {
 	}
 }
 
-// FuzzOptions: whatever is typed, reading does not panic, and what is accepted
-// prints in a form that reads as the same and prints the same.
+// FuzzOptions: whatever is typed, reading does not panic, and what is accepted prints in a form
+// that reads as the same and prints the same.
 func FuzzOptions(f *testing.F) {
 	for name, value := range allOptions {
 		f.Add(name, value)

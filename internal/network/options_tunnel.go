@@ -37,8 +37,8 @@ func parseAgeing(value string) (uint32, bool) { return parseNumber[uint32](value
 
 func formatUint32(v uint32) string { return strconv.FormatUint(uint64(v), 10) }
 
-// parseLimit parses what `ip link` calls maxaddress. The kernel's 0 is written "unlimited": somebody who
-// types 0 may mean none.
+// parseLimit parses what `ip link` calls maxaddress. The kernel's 0 is written "unlimited":
+// somebody who types 0 may mean none.
 func parseLimit(value string) (uint32, bool) {
 	if value == "unlimited" {
 		return 0, true

@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// config is a network as Podman writes it and netavark passes it on
-// (containers/common, libnetwork/types.Network). Absent and null are the same.
+// config is a network as Podman writes it and netavark passes it on (containers/common,
+// libnetwork/types.Network). Absent and null are the same.
 type config struct {
 	ID               string            `json:"id"`
 	Name             string            `json:"name"`
@@ -41,14 +41,14 @@ type routeConfig struct {
 	Type        string  `json:"route_type"`
 }
 
-// Parse parses a network and finds its VTEP on the host. It returns everything that is wrong
-// with the configuration or the host as Problems.
+// Parse parses a network and finds its VTEP on the host. It returns everything that is wrong with
+// the configuration or the host as Problems.
 func Parse(data []byte, host InterfaceLookup) (Network, VTEP, error) {
 	return ParsePlaced(data, host, VTEP{})
 }
 
-// ParsePlaced is Parse for a network that has the VTEP last on this host already. What local_ip
-// and physical_interface leave to the host stays as it was for as long as that can be right, however
+// ParsePlaced is Parse for a network that has the VTEP last on this host already. What local_ip and
+// physical_interface leave to the host stays as it was for as long as that can be right, however
 // routes change. When it cannot, the new VTEP has a warning.
 func ParsePlaced(data []byte, host InterfaceLookup, last VTEP) (Network, VTEP, error) {
 	c, err := decodeConfig(data)
@@ -66,8 +66,8 @@ func ParsePlaced(data []byte, host InterfaceLookup, last VTEP) (Network, VTEP, e
 	return n, v, nil
 }
 
-// ParseStored parses a network without looking at the host, whose interfaces may have changed
-// since the network was set up.
+// ParseStored parses a network without looking at the host, whose interfaces may have changed since
+// the network was set up.
 func ParseStored(data []byte) (Network, error) {
 	c, err := decodeConfig(data)
 	if err != nil {
@@ -219,8 +219,8 @@ var unusableRanges = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "which are multicast"},
 }
 
-// isBroadcast tells whether the address is the subnet's last, to which IPv4 packets for all go. In a
-// /31 both addresses are hosts' (RFC 3021).
+// isBroadcast tells whether the address is the subnet's last, to which IPv4 packets for all go. In
+// a /31 both addresses are hosts' (RFC 3021).
 func (s Subnet) isBroadcast(a netip.Addr) bool {
 	return a.Is4() && s.Prefix.Bits() < 31 && s.Prefix.Contains(a) && !s.Prefix.Contains(a.Next())
 }

@@ -10,8 +10,7 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// The documented example, with the bridge name of 16 bytes and null where
-// netavark writes null.
+// The documented example, with the bridge name of 16 bytes and null where netavark writes null.
 const documentedExample = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", "network_interface": "br-vxlan-network",
   "options": {"vni": "100", "local_ip": "192.168.1.10", "remote_ips": "192.168.1.11,192.168.1.12",
               "physical_interface": "eth0", "vxlan_port": "4789"},
@@ -257,8 +256,8 @@ func TestParseReturnsLookupErrors(t *testing.T) {
 	}
 }
 
-// A network that became invalid, for instance since its interface was renamed or
-// an option is no more, must still be taken down.
+// A network that became invalid, for instance since its interface was renamed or an option is no
+// more, must still be taken down.
 func TestParseIdentityIgnoresOptions(t *testing.T) {
 	id, err := ParseIdentity(exampleNetwork(map[string]string{"vni": "x", "gone": "1"}, map[string]any{"name": "blue"}))
 	if err != nil || id.Bridge.Name != "br-vxlan-blue" || id.Device.Name != "vxlan-blue" || id.ID != "7c7b" {

@@ -6,8 +6,8 @@ import (
 )
 
 // Peers is what the host's agent knows of the other hosts and the data path depends on. Plugin,
-// agent and tool all use it, so that none undoes what another did. Without an agent there is
-// none, and the configuration's list of hosts holds.
+// agent and tool all use it, so that none undoes what another did. Without an agent there is none,
+// and the configuration's list of hosts holds.
 type Peers struct {
 	Flood     []netip.Addr // hosts that get flooded packets, sorted
 	StaticFDB bool         // see VTEP
@@ -20,8 +20,8 @@ func (p Peers) Equal(o Peers) bool {
 	return p.StaticFDB == o.StaticFDB && p.AgentPort == o.AgentPort && slices.Equal(p.Flood, o.Flood) && slices.Equal(p.HostAddrs, o.HostAddrs)
 }
 
-// Place completes the network and its VTEP. The hosts that may send to this one are still those
-// of the network's list, unless discovery=gossip.
+// Place completes the network and its VTEP. The hosts that may send to this one are still those of
+// the network's list, unless discovery=gossip.
 func (p Peers) Place(n *Network, v *VTEP) {
 	v.Flood, v.StaticFDB, v.AgentPort = p.Flood, p.StaticFDB, p.AgentPort
 	if !n.Gossip {

@@ -127,7 +127,8 @@ func (p placement) findInterface() (kernel.Interface, error) {
 }
 
 // findInterfaceAuto takes the interface that the network uses already. Else it takes the one that
-// has the tunnel's address, then the one that leads to the other hosts, and at last that of the default route.
+// has the tunnel's address, then the one that leads to the other hosts, and at last that of the
+// default route.
 func (p placement) findInterfaceAuto() (kernel.Interface, error) {
 	iface, err := p.lastInterface()
 	if err != nil || iface.Name != "" {

@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// checkPaths refuses listed hosts that are not reached, and an interface that has none of the listed
-// addresses although another one has.
+// checkPaths refuses listed hosts that are not reached, and an interface that has none of the
+// listed addresses although another one has.
 func (p placement) checkPaths(iface kernel.Interface) error {
 	for _, r := range p.remotes {
 		p.checkHostAddr(iface, r)
@@ -78,8 +78,8 @@ func (n Network) dividesSubnets() bool {
 	return slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Lease.IsZero() })
 }
 
-// privateRanges are those that hosts behind NAT have: RFC 1918, RFC 6598, RFC 3927, RFC 4193, and that of
-// benchmarks (RFC 2544).
+// privateRanges are those that hosts behind NAT have: RFC 1918, RFC 6598, RFC 3927, RFC 4193, and
+// that of benchmarks (RFC 2544).
 var privateRanges = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
 	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("198.18.0.0/15"),

@@ -188,7 +188,8 @@ func TestAutoStaysWhereItIs(t *testing.T) {
 	}
 }
 
-// An interface that is down comes up again. Until then no container starts, and none goes elsewhere.
+// An interface that is down comes up again. Until then no container starts, and none goes
+// elsewhere.
 func TestAutoDoesNotLeaveAnInterfaceThatIsDown(t *testing.T) {
 	down := fakeHost{default4: "wg0", ifaces: append([]kernel.Interface{}, twoUplinks.ifaces...)}
 	down.ifaces[1].Up = false

@@ -109,7 +109,8 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 	return n, v, problems, nil
 }
 
-// checkHostCapability refuses what the host lacks today and a start would fail by, or packets later.
+// checkHostCapability refuses what the host lacks today and a start would fail by, or packets
+// later.
 func (n Network) checkHostCapability(host InterfaceLookup, problems *Problems) error {
 	err := host.CheckVXLAN()
 	switch {
@@ -136,16 +137,16 @@ func (n Network) checkHostCapability(host InterfaceLookup, problems *Problems) e
 	return nil
 }
 
-// cloudServices are the addresses of a cloud's resolver, clock and instance data, which no interface,
-// route or resolv.conf need name.
+// cloudServices are the addresses of a cloud's resolver, clock and instance data, which no
+// interface, route or resolv.conf need name.
 var cloudServices = Reservation{
 	Holder:  "the addresses of a cloud's resolver, clock and instance data",
 	Subnets: []netip.Prefix{netip.MustParsePrefix("169.254.169.0/24"), netip.MustParsePrefix("fd00:ec2::/64")},
 	HostUse: true,
 }
 
-// checkHostUse refuses subnets with addresses that the host itself uses. In a VRF they would not
-// be in the host's way.
+// checkHostUse refuses subnets with addresses that the host itself uses. In a VRF they would not be
+// in the host's way.
 func (n Network) checkHostUse(host InterfaceLookup, taken []Reservation, problems *Problems) error {
 	if n.AllowHostOverlap || n.VRF != "" {
 		return nil
@@ -175,7 +176,8 @@ func (n Network) checkHostUse(host InterfaceLookup, taken []Reservation, problem
 }
 
 func (n Network) checkReservation(t Reservation, problems *Problems) {
-	// A network in use is reserved twice, by its configuration and by its device. One problem is enough.
+	// A network in use is reserved twice, by its configuration and by its device. One problem is
+	// enough.
 	if t.VNI != 0 && t.VNI == n.Tunnel.VNI && t.Port == n.Tunnel.Port && !problems.haveProblemWith("option vni") {
 		problems.Add("option vni", fmt.Sprint(n.Tunnel.VNI), "is used with port %d by %s; choose another vni or vxlan_port", t.Port, t.Holder)
 	}

@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8,
-	// UDP 8 and an outer IPv4 header of 20 or IPv6 header of 40 (RFC 7348,
-	// section 5).
+	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8, UDP 8 and an outer
+	// IPv4 header of 20 or IPv6 header of 40 (RFC 7348, section 5).
 	overhead4 = 50
 	overhead6 = 70
 

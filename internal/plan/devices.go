@@ -5,8 +5,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// networkDevices returns the network's bridge and VXLAN device. Published ports take one
-// parameter more.
+// networkDevices returns the network's bridge and VXLAN device. Published ports take one parameter
+// more.
 func networkDevices(n PlacedNetwork, publishes bool) *Devices {
 	d := &Devices{GlobalSysctls: globalSysctls(n.Network), Bridge: bridgeLink(n.Network, n.VTEP), VXLAN: vxlanLink(n.Network, n.VTEP)}
 	if publishes {
@@ -15,8 +15,8 @@ func networkDevices(n PlacedNetwork, publishes bool) *Devices {
 	return d
 }
 
-// deviceNames returns the devices with what the network's identity tells: names, kinds,
-// aliases and the master. That is enough to remove them.
+// deviceNames returns the devices with what the network's identity tells: names, kinds, aliases and
+// the master. That is enough to remove them.
 func deviceNames(id network.Identity) *Devices {
 	return &Devices{
 		Bridge: kernel.Link{Name: id.Bridge.Name, Kind: kernel.KindBridge, Alias: id.Alias()},
@@ -24,12 +24,11 @@ func deviceNames(id network.Identity) *Devices {
 	}
 }
 
-// bridgeLink has this host's own address of each subnet, and the gateway's. The
-// gateway's is the same on every host, so duplicate address detection must not look
-// for it. What this host sends must come from its own address: a remote container
-// would answer the gateway on its own host. So in IPv4 the own address
-// comes first, as the primary one. In IPv6 the gateway's is deprecated, which
-// keeps source address selection from it (RFC 6724, section 5, rule 3).
+// bridgeLink has this host's own address of each subnet, and the gateway's. The gateway's is the
+// same on every host, so duplicate address detection must not look for it. What this host sends
+// must come from its own address: a remote container would answer the gateway on its own host. So
+// in IPv4 the own address comes first, as the primary one. In IPv6 the gateway's is deprecated,
+// which keeps source address selection from it (RFC 6724, section 5, rule 3).
 func bridgeLink(n network.Network, v network.VTEP) kernel.Link {
 	l := kernel.Link{
 		Name:     n.Bridge.Name,
@@ -55,8 +54,8 @@ func bridgeLink(n network.Network, v network.VTEP) kernel.Link {
 	return l
 }
 
-// vxlanLink floods broadcasts to the hosts that have a container. Learning
-// is on unless the user turned it off, or the agents tell each other which MAC is where.
+// vxlanLink floods broadcasts to the hosts that have a container. Learning is on unless the user
+// turned it off, or the agents tell each other which MAC is where.
 func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 	t := n.Tunnel
 	t.Local = v.Local
@@ -82,16 +81,16 @@ func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 	return l
 }
 
-// The parameters are those that netavark's bridge driver sets, so that a container
-// finds the same on both (Documentation/networking/ip-sysctl.rst says what each does).
+// The parameters are those that netavark's bridge driver sets, so that a container finds the same
+// on both (Documentation/networking/ip-sysctl.rst says what each does).
 
 // deviceSysctl is the parameter of a device; family is ipv4 or ipv6.
 func deviceSysctl(family, device, name, value string) kernel.Sysctl {
 	return kernel.Sysctl{Key: "net/" + family + "/conf/" + device + "/" + name, Value: value}
 }
 
-// globalSysctls let packets leave the overlay. An internal network's containers are kept in by
-// the firewall, since its bridge forwards as soon as somebody turns forwarding on for all.
+// globalSysctls let packets leave the overlay. An internal network's containers are kept in by the
+// firewall, since its bridge forwards as soon as somebody turns forwarding on for all.
 func globalSysctls(n network.Network) []kernel.Sysctl {
 	if n.Internal || len(n.Subnets) == 0 {
 		return nil
@@ -104,8 +103,8 @@ func globalSysctls(n network.Network) []kernel.Sysctl {
 }
 
 // BridgeSysctls let packets arrive on another interface than the one their answers leave by
-// (rp_filter 2, RFC 3704 loose mode). A container on two networks needs that. Router
-// advertisements from containers are ignored.
+// (rp_filter 2, RFC 3704 loose mode). A container on two networks needs that. Router advertisements
+// from containers are ignored.
 func BridgeSysctls(n network.Network) []kernel.Sysctl {
 	b := n.Bridge.Name
 	s := []kernel.Sysctl{deviceSysctl("ipv6", b, "accept_ra", "0"), deviceSysctl("ipv4", b, "rp_filter", "2")}

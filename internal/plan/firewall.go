@@ -11,8 +11,8 @@ import (
 )
 
 // networkFingerprint is the network's element in kernel.Bridges. Its comment stands for all that
-// networkElements returns. While the kernel has it, nothing needs to be added or even
-// computed, however many hosts the network has.
+// networkElements returns. While the kernel has it, nothing needs to be added or even computed,
+// however many hosts the network has.
 func networkFingerprint(p PlacedNetwork) kernel.Element {
 	n, v := p.Network, p.VTEP
 	sum := sha256.New()
@@ -29,8 +29,8 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 	}
 }
 
-// networkElements returns the elements by which a network takes part in the firewall's
-// rules, its endpoints left out.
+// networkElements returns the elements by which a network takes part in the firewall's rules, its
+// endpoints left out.
 func networkElements(p PlacedNetwork) []kernel.Element {
 	n, v := p.Network, p.VTEP
 	e := make(elementList, 0, 32+3*len(v.Remotes)) // at most 3 for each host
@@ -50,7 +50,8 @@ func networkElements(p PlacedNetwork) []kernel.Element {
 	return e
 }
 
-// isolatedFrom returns the other networks that n is kept from. Where neither is isolated no rule is needed.
+// isolatedFrom returns the other networks that n is kept from. Where neither is isolated no rule is
+// needed.
 func isolatedFrom(n network.Network, others []network.Reservation) []network.Reservation {
 	var some []network.Reservation
 	for _, o := range others {
@@ -81,7 +82,8 @@ func (e *elementList) addIsolation(bridge kernel.Datum, i network.Isolation) {
 	}
 }
 
-// addTunnel says who may send to the network's tunnel. Of a multicast group nobody knows the members.
+// addTunnel says who may send to the network's tunnel. Of a multicast group nobody knows the
+// members.
 func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	port, vni := kernel.Port(n.Tunnel.Port), kernel.VNI(n.Tunnel.VNI)
 	e.addKey(kernel.Underlays, kernel.Device(v.Interface))
@@ -107,8 +109,8 @@ func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	}
 }
 
-// addAgents keeps containers from talking to other hosts' agents. They would arrive with their
-// own host's address, which may be all that an agent asks for.
+// addAgents keeps containers from talking to other hosts' agents. They would arrive with their own
+// host's address, which may be all that an agent asks for.
 func (e *elementList) addAgents(v network.VTEP) {
 	if v.AgentPort == 0 {
 		return
@@ -211,8 +213,8 @@ func PublishedElements(n network.Network, end network.Endpoint) []kernel.Element
 	return e
 }
 
-// guardElements returns those that keep an endpoint from sending by another's addresses. Its port must
-// never be without them.
+// guardElements returns those that keep an endpoint from sending by another's addresses. Its port
+// must never be without them.
 func guardElements(n network.Network, end network.Endpoint) []kernel.Element {
 	var e elementList
 	if n.PortSecurity {
@@ -266,8 +268,8 @@ func (e *elementList) publishPort(m network.PortMapping, to netip.Addr, i uint16
 }
 
 // securePort lists the source addresses that an endpoint may use: its MAC and addresses, and its
-// link-local address (RFC 4291, section 2.5.6). It may also use the unspecified addresses, as a host
-// does before it has one (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2).
+// link-local address (RFC 4291, section 2.5.6). It may also use the unspecified addresses, as a
+// host does before it has one (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2).
 func (e *elementList) securePort(port string, end network.Endpoint) {
 	device := kernel.Device(port)
 	e.addPair(kernel.FromPort, device, kernel.Jump(kernel.ChainPortSecurity))

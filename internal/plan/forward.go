@@ -26,8 +26,7 @@ type Remote struct {
 	Addrs []netip.Addr
 }
 
-// Forwarding is what should be in the kernel for frames to find a network's other
-// hosts.
+// Forwarding is what should be in the kernel for frames to find a network's other hosts.
 type Forwarding struct {
 	Device kernel.Link             // the VXLAN device: name, alias, master
 	Port   kernel.PortFlags        // how its bridge treats it
@@ -40,9 +39,9 @@ type Forwarding struct {
 
 // Forward returns the entries for what is known on the host with VTEP v.
 //
-// Another host is believed about its own containers. But it gets no entry for what is this
-// host's (a local endpoint, the bridge) or nobody's (a gateway, an address outside the
-// network, a zero or multicast MAC).
+// Another host is believed about its own containers. But it gets no entry for what is this host's
+// (a local endpoint, the bridge) or nobody's (a gateway, an address outside the network, a zero or
+// multicast MAC).
 func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	f := newForwardingTables(n, v, k)
 	for _, r := range k.Remotes {
@@ -56,7 +55,8 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	}
 	fw := Forwarding{Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
 	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
-	// The rules of port security and of other programs' group policy are the bridge's, and must see every packet.
+	// The rules of port security and of other programs' group policy are the bridge's, and must see
+	// every packet.
 	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.FastPath.Remote = t.Static
 		fw.FastPath.Ports = fastPathPorts(n, v, k.Local)
@@ -64,7 +64,8 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	return fw
 }
 
-// sortFDB sorts the entries by their MACs, as numbers: a sort of entries would add 12 kB to the plugin.
+// sortFDB sorts the entries by their MACs, as numbers: a sort of entries would add 12 kB to the
+// plugin.
 func (f *forwardingTables) sortFDB() {
 	macs := make([]int, 0, len(f.tables.FDB))
 	for _, e := range f.tables.FDB {
@@ -77,7 +78,8 @@ func (f *forwardingTables) sortFDB() {
 	}
 }
 
-// fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is the first one's.
+// fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is
+// the first one's.
 func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) (ports []kernel.FastPathPort) {
 	taken := map[kernel.MAC]bool{{}: true, network.BridgeMAC(n.Tunnel.VNI, v.Local): true}
 	for _, e := range local {
@@ -89,8 +91,9 @@ func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) 
 	return ports
 }
 
-// portFlags turns on either learning or neighbour suppression. A host that learns needs to hear what
-// suppression holds back: announcements of containers that have moved, and probes for an address.
+// portFlags turns on either learning or neighbour suppression. A host that learns needs to hear
+// what suppression holds back: announcements of containers that have moved, and probes for an
+// address.
 func portFlags(staticFDB bool) kernel.PortFlags {
 	return kernel.PortFlags{Learning: kernel.Some(!staticFDB), Suppress: kernel.Some(staticFDB)}
 }
@@ -149,8 +152,8 @@ func (f *forwardingTables) addRemote(r Remote) {
 	}
 }
 
-// isReachable tells whether a VXLAN device on this host can send to the VTEP. The
-// kernel wants an address of the family of its own, and to send to oneself is a loop.
+// isReachable tells whether a VXLAN device on this host can send to the VTEP. The kernel wants an
+// address of the family of its own, and to send to oneself is a loop.
 func (f *forwardingTables) isReachable(vtep netip.Addr) bool {
 	return vtep.IsValid() && vtep != f.local && vtep.Is4() == f.local.Is4() &&
 		!vtep.IsMulticast() && !vtep.IsUnspecified() && vtep.Zone() == ""

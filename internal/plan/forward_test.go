@@ -147,8 +147,8 @@ func randomKnown(rnd *rand.Rand) (k Known) {
 	return k
 }
 
-// Whatever the hosts say: each MAC and address is there once and as the first host said
-// that may say it, what is local is not there, and every neighbour's MAC has its entries.
+// Whatever the hosts say: each MAC and address is there once and as the first host said that may
+// say it, what is local is not there, and every neighbour's MAC has its entries.
 func TestForwardProperties(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	n := blue()

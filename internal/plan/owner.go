@@ -13,9 +13,9 @@ type elementOwner struct {
 	setUp       int64
 }
 
-// winsOver tells whether the owner gets an element that another one wants too. A container on several
-// networks publishes a port on the one that it joined first. Of two containers the later one gets the
-// port. Podman gives out a port once, so the earlier one has gone without a teardown.
+// winsOver tells whether the owner gets an element that another one wants too. A container on
+// several networks publishes a port on the one that it joined first. Of two containers the later
+// one gets the port. Podman gives out a port once, so the earlier one has gone without a teardown.
 func (o elementOwner) winsOver(other elementOwner) bool {
 	if o.containerID == other.containerID {
 		return o.setUp < other.setUp

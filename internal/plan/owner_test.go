@@ -96,7 +96,8 @@ func TestNetworkThatGoesLeavesSharedElements(t *testing.T) {
 	}
 }
 
-// Without the configuration of the network that goes nobody knows what it had, so all is set anew without it.
+// Without the configuration of the network that goes nobody knows what it had, so all is set anew
+// without it.
 func TestNetworkThatCannotBeReadGoesByReset(t *testing.T) {
 	f := Forget(green().Identity, nil, []HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 1))}, nil).Firewall
 	all, err := f.All()
@@ -124,7 +125,8 @@ func TestResetKeepsWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// An element that the firewall has beyond the wanted ones is kept, unless another is wanted with its key.
+// An element that the firewall has beyond the wanted ones is kept, unless another is wanted with
+// its key.
 func TestKeepElements(t *testing.T) {
 	wanted := HostElements([]HostNetwork{hostNetwork(blue(), publisher("c1", "10.0.0.2/24", 1))})
 	other := HostElements([]HostNetwork{hostNetwork(green(), publisher("c2", "10.5.0.2/24", 1))})
@@ -154,7 +156,8 @@ func TestForgetBesideUnreadNetworkLeavesSharedElements(t *testing.T) {
 	}
 }
 
-// What a container published on the network that it leaves, it publishes on its other networks from then on.
+// What a container published on the network that it leaves, it publishes on its other networks from
+// then on.
 func TestPublishedPortMovesToAnotherNetwork(t *testing.T) {
 	internal := green()
 	internal.Internal = true

@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Plan is what the kernel should hold after one event. Its parts are applied in this order. A
-// part that is nil is not looked at: that is the plan's scope.
+// Plan is what the kernel should hold after one event. Its parts are applied in this order. A part
+// that is nil is not looked at: that is the plan's scope.
 type Plan struct {
 	Disconnect     *Disconnect   // a container's connection that goes
 	RemoveFastPath string        // of a VXLAN device that is gone
@@ -63,14 +63,16 @@ type Firewall struct {
 }
 
 // AllElements returns the elements of all networks and endpoints of the host that can be read. The
-// error says what cannot be read. What the firewall has beyond the elements may be of that, and stays then.
+// error says what cannot be read. What the firewall has beyond the elements may be of that, and
+// stays then.
 type AllElements func() ([]kernel.Element, error)
 
-// ErrKernelUnread is the error of AllElements where the kernel could not be asked. Nothing is set anew then.
+// ErrKernelUnread is the error of AllElements where the kernel could not be asked. Nothing is set
+// anew then.
 var ErrKernelUnread = errors.New("the kernel's state cannot be read")
 
-// NetworkElements are the elements of a network without its endpoints. While the kernel
-// has the fingerprint it has the others too, so they need not even be computed.
+// NetworkElements are the elements of a network without its endpoints. While the kernel has the
+// fingerprint it has the others too, so they need not even be computed.
 type NetworkElements struct {
 	Fingerprint kernel.Element
 	Elements    func() []kernel.Element // with Fingerprint
@@ -89,8 +91,8 @@ type Devices struct {
 	GlobalSysctls []kernel.Sysctl // of the host as a whole
 	Bridge        kernel.Link
 	VXLAN         kernel.Link // a port of Bridge
-	// SkipFlood leaves the flood entries of an existing VXLAN device to the agent. Reading
-	// them takes 15 to 50 ms if the network has 10,000 containers elsewhere.
+	// SkipFlood leaves the flood entries of an existing VXLAN device to the agent. Reading them
+	// takes 15 to 50 ms if the network has 10,000 containers elsewhere.
 	SkipFlood bool
 }
 
@@ -106,15 +108,15 @@ type Veth struct {
 // Connect connects a container to its network.
 type Connect struct {
 	Probe AddressProbe // addresses that another host may have
-	// Evict are the containers that had the interface's name before, and were lost without
-	// a teardown.
+	// Evict are the containers that had the interface's name before, and were lost without a
+	// teardown.
 	Evict []FastPathMember
 	// FromElsewhere says that an agent may have told the bridge that the MAC is on another host.
 	FromElsewhere bool
 	Veth          Veth
 	Announce      bool // announce the addresses now; otherwise an agent triggers that
-	// UnattachedPort returns the port that a link without a bridge should be, by the link's
-	// alias. It is nil if an agent repairs other containers' ports.
+	// UnattachedPort returns the port that a link without a bridge should be, by the link's alias.
+	// It is nil if an agent repairs other containers' ports.
 	UnattachedPort func(alias string) (port kernel.Link, known bool, err error)
 }
 
@@ -140,8 +142,8 @@ type FastPathMember struct {
 	MAC    kernel.MAC
 }
 
-// Disconnect removes a container's connection. What leads to the port is removed before
-// it, and what guards it after it.
+// Disconnect removes a container's connection. What leads to the port is removed before it, and
+// what guards it after it.
 type Disconnect struct {
 	FastPath  FastPathMember
 	Published []kernel.Element // of its published ports
@@ -152,14 +154,13 @@ type Disconnect struct {
 	PortStays bool
 	// Devices go with the network's last port; nil: they stay in any case.
 	Devices *Devices
-	// OtherPorts are the names of the ports of the network's other containers. Usually the
-	// first one is on the bridge, which shows that the devices stay. So the names are read one
-	// by one.
+	// OtherPorts are the names of the ports of the network's other containers. Usually the first
+	// one is on the bridge, which shows that the devices stay. So the names are read one by one.
 	OtherPorts iter.Seq2[string, error]
 	// Sysctls are set if the devices stay.
 	Sysctls []kernel.Sysctl
-	// Restore are the elements of all that stays. The firewall is set anew with them where it has lost its
-	// rules, as nothing can be changed in it then.
+	// Restore are the elements of all that stays. The firewall is set anew with them where it has
+	// lost its rules, as nothing can be changed in it then.
 	Restore AllElements
 	// Reset sets the firewall anew in any case, since it is not known what the container has in it.
 	Reset bool

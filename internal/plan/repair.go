@@ -40,8 +40,8 @@ func knownElements(networks []HostNetwork, complete bool) AllElements {
 	}
 }
 
-// ResetFirewall is the plan for a firewall that is set anew with all networks that can be read, and keeps what may be of
-// those that cannot. Where the host has none at all, the tables go.
+// ResetFirewall is the plan for a firewall that is set anew with all networks that can be read, and
+// keeps what may be of those that cannot. Where the host has none at all, the tables go.
 func ResetFirewall(networks []HostNetwork, complete bool) Plan {
 	if len(networks) == 0 && complete {
 		return Plan{Firewall: &Firewall{Mode: FirewallDelete}}
@@ -58,8 +58,8 @@ func RepairDevices(n HostNetwork) Plan {
 	return Plan{Network: &NetworkState{Devices: networkDevices(n.PlacedNetwork, publishes)}}
 }
 
-// RepairNetwork is RepairDevices, and the ports of the network's containers. Looking at the ports takes
-// longer the more there are.
+// RepairNetwork is RepairDevices, and the ports of the network's containers. Looking at the ports
+// takes longer the more there are.
 func RepairNetwork(n HostNetwork) Plan {
 	p := RepairDevices(n)
 	p.Network.Ports = make([]kernel.Link, 0, len(n.Endpoints))
@@ -69,8 +69,8 @@ func RepairNetwork(n HostNetwork) Plan {
 	return p
 }
 
-// ForwardTo is the plan for a network's forwarding entries. partial says that some hosts may not have
-// been heard of yet. Entries that are there stay then.
+// ForwardTo is the plan for a network's forwarding entries. partial says that some hosts may not
+// have been heard of yet. Entries that are there stay then.
 func ForwardTo(n HostNetwork, remotes []Remote, partial bool) Plan {
 	f := Forward(n.Network, n.VTEP, Known{
 		// A user who wants MACs to be learned wants to see what static entries keep from the wire.

@@ -11,8 +11,8 @@ import (
 type Beside struct {
 	// First says that no other endpoint of the network is recorded.
 	First bool
-	// Networks reads all networks of the host with their endpoints, that of the start included, as far as
-	// they can be read. See AllElements.
+	// Networks reads all networks of the host with their endpoints, that of the start included, as
+	// far as they can be read. See AllElements.
 	Networks func() ([]HostNetwork, error)
 	// NamedPorts are the recorded endpoints whose interface has a name of the user's choice.
 	NamedPorts []NamedPort
@@ -27,8 +27,8 @@ type NamedPort struct {
 	Endpoint network.Endpoint
 }
 
-// StartShared is the plan for what a new container shares with others: the firewall and the network's
-// devices.
+// StartShared is the plan for what a new container shares with others: the firewall and the
+// network's devices.
 func StartShared(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 	d := networkDevices(n, publishesPorts(n.Network, e))
 	// An agent keeps the flood entries up to date.
@@ -120,8 +120,8 @@ func nameLosers(e network.Endpoint, named []NamedPort) []FastPathMember {
 	return losers
 }
 
-// unattachedPort returns the port that a link without a bridge should be. A link whose container is not
-// recorded is left alone.
+// unattachedPort returns the port that a link without a bridge should be. A link whose container is
+// not recorded is left alone.
 func unattachedPort(n PlacedNetwork, alias string, beside Beside) (kernel.Link, bool, error) {
 	id := n.ContainerOf(alias)
 	if id == "" {

@@ -20,8 +20,8 @@ type Leaving struct {
 	OtherPorts iter.Seq2[string, error]
 	// OthersPublish says that another container of the network publishes ports.
 	OthersPublish bool
-	// Left reads all networks of the host with all endpoints but the one that leaves, as far as they can be
-	// read. See AllElements.
+	// Left reads all networks of the host with all endpoints but the one that leaves, as far as
+	// they can be read. See AllElements.
 	Left func() ([]HostNetwork, error)
 	// Unknown says that nothing is known of the endpoint, as its record is broken.
 	Unknown bool
@@ -45,16 +45,16 @@ func Stop(l Leaving) Plan {
 	return Plan{Disconnect: d}
 }
 
-// Replace is the plan for a container that is set up again with other addresses or ports. It removes
-// those that an interrupted setup gave it.
+// Replace is the plan for a container that is set up again with other addresses or ports. It
+// removes those that an interrupted setup gave it.
 func Replace(l Leaving) Plan {
 	d := disconnection(l)
 	d.PortStays = true
 	return Plan{Disconnect: d}
 }
 
-// StopUnrecorded is the plan for a container that is removed while the store cannot be opened. Nobody
-// else uses its veth. Others may use the network's devices: the next stop removes those.
+// StopUnrecorded is the plan for a container that is removed while the store cannot be opened.
+// Nobody else uses its veth. Others may use the network's devices: the next stop removes those.
 func StopUnrecorded(id network.Identity, e network.Endpoint) Plan {
 	return Plan{Disconnect: &Disconnect{Port: PortName(id, e)}}
 }
@@ -72,8 +72,8 @@ func disconnection(l Leaving) *Disconnect {
 	}
 }
 
-// republished returns the elements by which a container's ports are reached on its other networks, if
-// they led by the one that it leaves.
+// republished returns the elements by which a container's ports are reached on its other networks,
+// if they led by the one that it leaves.
 func republished(l Leaving) []kernel.Element {
 	if len(l.Ports) == 0 {
 		return nil
@@ -85,10 +85,10 @@ func republished(l Leaving) []kernel.Element {
 	return all
 }
 
-// Forget is the plan for what a network that is gone has left besides its devices. gone is the network
-// without its endpoints, or nil where its configuration cannot be read. What another network needs too
-// stays, such as a host that is a member of both. unread says that networks are missing among the
-// others: then everything stays that is not known to be this network's alone.
+// Forget is the plan for what a network that is gone has left besides its devices. gone is the
+// network without its endpoints, or nil where its configuration cannot be read. What another
+// network needs too stays, such as a host that is a member of both. unread says that networks are
+// missing among the others: then everything stays that is not known to be this network's alone.
 func Forget(id network.Identity, gone *PlacedNetwork, others []HostNetwork, unread error) Plan {
 	shared := HostElements(others)
 	f := &Firewall{Mode: FirewallReset, All: func() ([]kernel.Element, error) { return shared, unread }}

@@ -48,8 +48,8 @@ func containerAddrs(e network.Endpoint) []kernel.Addr {
 	return addrs
 }
 
-// containerRoutes are the default route of each family that the container has an address
-// of, through the first gateway of that family, and the network's own.
+// containerRoutes are the default route of each family that the container has an address of,
+// through the first gateway of that family, and the network's own.
 func containerRoutes(n network.Network, e network.Endpoint) []kernel.Route {
 	var all []kernel.Route
 	if !n.NoDefaultRoute && !n.Internal {
@@ -70,8 +70,8 @@ func containerRoutes(n network.Network, e network.Endpoint) []kernel.Route {
 	return all
 }
 
-// gatewayTo returns the gateway of the first subnet of the family of dst in which
-// the endpoint has an address.
+// gatewayTo returns the gateway of the first subnet of the family of dst in which the endpoint has
+// an address.
 func gatewayTo(n network.Network, e network.Endpoint, dst netip.Prefix) netip.Addr {
 	for _, p := range e.Addrs {
 		s, ok := n.SubnetOf(p.Addr())
@@ -103,9 +103,9 @@ func portSysctls(n network.Network, port string) []kernel.Sysctl {
 	return s
 }
 
-// announcementSysctls make the kernel announce the container's addresses when its interface
-// comes up, or its MAC is set. ARP caches and other hosts' forwarding databases then follow at once
-// an address that has moved to this host.
+// announcementSysctls make the kernel announce the container's addresses when its interface comes
+// up, or its MAC is set. ARP caches and other hosts' forwarding databases then follow at once an
+// address that has moved to this host.
 func announcementSysctls(n network.Network, e network.Endpoint) []kernel.Sysctl {
 	s := []kernel.Sysctl{deviceSysctl("ipv4", e.Interface, "arp_notify", "1")}
 	if n.HasIPv6() || len(n.Subnets) == 0 {

@@ -43,8 +43,8 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 	}
 }
 
-// Two containers of one network cannot have the same interface on the host: found
-// when the second took the first one's.
+// Two containers of one network cannot have the same interface on the host: found when the second
+// took the first one's.
 func TestInterfaceNameIsNotTakenFromLiveContainer(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	secured := strings.ReplaceAll(testNetwork, `"vni"`, `"port_security": "true", "vni"`)

@@ -11,9 +11,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// Create checks a new network against this host and fills in what the user left
-// to the driver. It changes nothing on the host: devices come with the first
-// container.
+// Create checks a new network against this host and fills in what the user left to the driver. It
+// changes nothing on the host: devices come with the first container.
 func (p *Plugin) Create(config []byte) ([]byte, error) {
 	if p.Rootless {
 		return nil, errRootless
@@ -73,7 +72,8 @@ func (p *Plugin) reservations(host hoststate.Namespace) ([]network.Reservation, 
 	return all, nil
 }
 
-// nameServers returns the name servers that a resolv.conf(5) names, those on the host itself left out.
+// nameServers returns the name servers that a resolv.conf(5) names, those on the host itself left
+// out.
 func nameServers(text string) []netip.Addr {
 	var all []netip.Addr
 	for line := range strings.Lines(text) {

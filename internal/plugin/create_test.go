@@ -41,8 +41,7 @@ func TestCreateFillsIn(t *testing.T) {
 	}
 }
 
-// The name that the user gave the bridge, too long to be one, must find it after
-// create and setup.
+// The name that the user gave the bridge, too long to be one, must find it after create and setup.
 func TestCreateKeepsTheUsersBridgeName(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	out, err := plugin.Create([]byte(testNetwork))

@@ -33,7 +33,8 @@ func replaceByDir(name string) func(string) error {
 	}
 }
 
-// A network whose state cannot be read keeps what the firewall has of it, whoever sets the firewall anew.
+// A network whose state cannot be read keeps what the firewall has of it, whoever sets the firewall
+// anew.
 func TestUnreadNetworkKeepsItsFirewall(t *testing.T) {
 	for damage, apply := range damages {
 		for verb, run := range map[string]func(*Plugin) error{
@@ -88,7 +89,8 @@ func TestUnreadNetworkKeepsItsFirewall(t *testing.T) {
 	}
 }
 
-// Whatever became of a container's record, its teardown leaves none of its elements, and all of another's.
+// Whatever became of a container's record, its teardown leaves none of its elements, and all of
+// another's.
 func TestTeardownWithoutRecord(t *testing.T) {
 	for name, damage := range map[string]func(string) error{
 		"empty": func(record string) error { return os.WriteFile(record, nil, 0o600) },
@@ -119,7 +121,8 @@ func TestTeardownWithoutRecord(t *testing.T) {
 	}
 }
 
-// Beside a network's other container whose configuration was lost, a teardown that sets the firewall anew leaves the other's.
+// Beside a network's other container whose configuration was lost, a teardown that sets the
+// firewall anew leaves the other's.
 func TestTeardownBesideLostConfiguration(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	networks := []string{numberedNetwork(1, `"vni"`, `"port_security": "true", "vni"`)}

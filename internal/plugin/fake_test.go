@@ -26,8 +26,8 @@ const testNetwork = `{"name": "vxlan-network", "driver": "vxlan", "id": "7c7b", 
   "routes": [{"destination": "10.9.0.0/16", "gateway": "10.0.0.9", "metric": 7}],
   "dns_enabled": true, "internal": false, "ipv6_enabled": true}`
 
-// newFakeHost returns a plugin on a fake host with the underlay interface eth0 and
-// the containers' namespaces /ns/1 and /ns/2.
+// newFakeHost returns a plugin on a fake host with the underlay interface eth0 and the containers'
+// namespaces /ns/1 and /ns/2.
 func newFakeHost(t *testing.T) (*fakekernel.Kernel, *Plugin) {
 	t.Helper()
 	k := fakekernel.New("/ns/1", "/ns/2")
@@ -58,8 +58,7 @@ type fakeZones map[string]bool
 func (z fakeZones) Trust(device string) error   { z[device] = true; return nil }
 func (z fakeZones) Untrust(device string) error { delete(z, device); return nil }
 
-// request connects container number i with the addresses 10.0.0.(i+1) and
-// fd00:10::(i+1).
+// request connects container number i with the addresses 10.0.0.(i+1) and fd00:10::(i+1).
 func request(config string, i int) (namespace string, r netavark.Request) {
 	options := fmt.Sprintf(`{"interface_name": "eth0", "static_ips": ["10.0.0.%d", "fd00:10::%d"]}`, i+1, i+1)
 	return fmt.Sprintf("/ns/%d", i), netavark.Request{

@@ -15,7 +15,8 @@ import (
 // redNetwork is another one than testNetwork.
 var redNetwork = strings.NewReplacer("vxlan-network", "red", "7c7b", "8d8d", `"100"`, `"200"`).Replace(testNetwork)
 
-// fastPathPorts returns the ports whose packets pass the fast paths of all VXLAN devices, in which direction.
+// fastPathPorts returns the ports whose packets pass the fast paths of all VXLAN devices, in which
+// direction.
 func fastPathPorts(host *fakekernel.Namespace) (all []string) {
 	for _, l := range host.Links() {
 		for _, p := range host.FastPathOutbound(l.Name).Ports {
@@ -68,7 +69,8 @@ func TestFastPathGoesWithTheContainer(t *testing.T) {
 	}
 }
 
-// A port's name that a user chose may have been another container's, which was lost with its namespace.
+// A port's name that a user chose may have been another container's, which was lost with its
+// namespace.
 func TestInterfaceNameReclaimedFromDeadContainer(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	named := []byte(`{"interface_name": "eth0", "static_ips": ["10.0.0.2"], "options": {"host_interface_name": "web0"}}`)

@@ -14,8 +14,8 @@ import (
 	"vxlan-driver/internal/netavark"
 )
 
-// Two networks share what they have in common, such as hosts; the one that goes
-// takes along only its own.
+// Two networks share what they have in common, such as hosts; the one that goes takes along only
+// its own.
 func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
 	k, plugin := newFakeHost(t)
@@ -48,8 +48,8 @@ func TestTeardownLeavesWhatAnotherNetworkNeeds(t *testing.T) {
 	}
 }
 
-// A port of a container on two networks leads by the first, and by the other once
-// the first is gone.
+// A port of a container on two networks leads by the first, and by the other once the first is
+// gone.
 func TestPublishedPortMovesToTheOtherNetwork(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:").Replace(testNetwork)
 	k, plugin := newFakeHost(t)
@@ -137,8 +137,8 @@ func TestReloadWithoutListOfNetworks(t *testing.T) {
 	}
 }
 
-// A network whose underlay is away for a moment keeps its protection when another's
-// start sets the firewall anew.
+// A network whose underlay is away for a moment keeps its protection when another's start sets the
+// firewall anew.
 func TestNetworkWithoutUnderlayKeepsItsFirewall(t *testing.T) {
 	second := strings.NewReplacer(`"id": "7c7b"`, `"id": "9999"`, "vxlan-network", "other", `"100"`, `"200"`, "10.0.0.", "10.5.0.", "fd00:10:", "fd00:15:", "eth0", "eth7", "198.18.0.10", "198.18.7.10").Replace(testNetwork)
 	k, plugin := newFakeHost(t)

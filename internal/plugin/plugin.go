@@ -19,14 +19,14 @@ type Plugin struct {
 
 // Agent is the host's agent.
 type Agent interface {
-	// Sync makes the agent act on the current store, and starts the agent if it does not run. The error says
-	// what is wrong with the network.
+	// Sync makes the agent act on the current store, and starts the agent if it does not run. The
+	// error says what is wrong with the network.
 	Sync(networkID string) error
-	// EndpointAdded is Sync for one more container of a network. Its time does not grow with the number of
-	// containers. It tells whether the agent will announce the container's addresses.
+	// EndpointAdded is Sync for one more container of a network. Its time does not grow with the
+	// number of containers. It tells whether the agent will announce the container's addresses.
 	EndpointAdded(networkID, containerID string) (announces bool, err error)
-	// AssignAddresses asks the agent for addresses of a recorded container that nobody else has: the wanted
-	// ones, and one of each other subnet.
+	// AssignAddresses asks the agent for addresses of a recorded container that nobody else has:
+	// the wanted ones, and one of each other subnet.
 	AssignAddresses(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
 	// StoreChanged tells the agent, if it runs, that the store has changed.
 	StoreChanged()

@@ -12,12 +12,12 @@ import (
 	"vxlan-driver/internal/netavark"
 )
 
-// An address that moves to another host is found there at once: a third host that
-// has learned the old place hears of the new one from the container's start.
+// An address that moves to another host is found there at once: a third host that has learned the
+// old place hears of the new one from the container's start.
 func TestRealAddressThatMovesIsFoundAtOnce(t *testing.T) {
 	t.Run("as it comes", func(t *testing.T) { testMove(t, 0) })
-	// The kernel notes up to a second later that a veth has no other end yet (linkwatch), and the bridge then
-	// takes nothing from it; so did the first announcement get lost at times.
+	// The kernel notes up to a second later that a veth has no other end yet (linkwatch), and the
+	// bridge then takes nothing from it; so did the first announcement get lost at times.
 	t.Run("where the bridge has seen the port without carrier", func(t *testing.T) { testMove(t, 1100*time.Millisecond) })
 }
 
@@ -61,7 +61,8 @@ func testMove(t *testing.T, wait time.Duration) {
 		}
 	}
 	runShell(t, nsPeer, "ping -c 1 -W 2 10.0.0.3")
-	// From host a to host b itself, and back: the peer's bridge knows the MAC on its tunnel, then on a port.
+	// From host a to host b itself, and back: the peer's bridge knows the MAC on its tunnel, then
+	// on a port.
 	for _, move := range []struct{ from, to realHost }{{a, b}, {b, a}} {
 		if err := move.from.Teardown(nsOld, rOld); err != nil {
 			t.Fatal(err)

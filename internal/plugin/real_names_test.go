@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/internal/hoststate"
 )
 
-// Aliases and comments have room for a part of a long name only. It must be the part that is read back,
-// or each setup would take the kernel's state for another's.
+// Aliases and comments have room for a part of a long name only. It must be the part that is read
+// back, or each setup would take the kernel's state for another's.
 func TestRealLongNames(t *testing.T) {
 	id := strings.Repeat("7c", 32)
 	for _, length := range []int{93, 94, 106, 107, 127, 200, 245} {

@@ -17,8 +17,8 @@ import (
 	"vxlan-driver/internal/netavark"
 )
 
-// The same plugin on the real kernel: two hosts, each a namespace, joined by a
-// veth, each with container namespaces.
+// The same plugin on the real kernel: two hosts, each a namespace, joined by a veth, each with
+// container namespaces.
 
 // realHost is a host with the plugin on it.
 type realHost struct {
@@ -248,9 +248,8 @@ func TestRealSetupRepairs(t *testing.T) {
 	}
 }
 
-// The bridge was deleted, or a port taken off it: the next container, another one,
-// brings the first one back too. And while the first is off, the second one's end
-// does not take the network down.
+// The bridge was deleted, or a port taken off it: the next container, another one, brings the first
+// one back too. And while the first is off, the second one's end does not take the network down.
 func TestRealNextContainerReattachesTheOthers(t *testing.T) {
 	for name, alter := range map[string]string{
 		"bridge deleted": "ip link del br-vx-eaf72b2d",
@@ -309,8 +308,8 @@ func printDevices(t *testing.T, ns string) string {
 	return b.String()
 }
 
-// The device goes with the underlay interface; the next container's setup
-// brings it back when the interface is back.
+// The device goes with the underlay interface; the next container's setup brings it back when the
+// interface is back.
 func TestRealDeviceThatVanishedWithItsParentIsRebuilt(t *testing.T) {
 	a, b := newRealHosts(t)
 	nsA, rA := realRequest(t, "198.18.0.10", 1)

@@ -8,7 +8,8 @@ import (
 	"vxlan-driver/internal/hoststate"
 )
 
-// To look at all elements of a firewall that is whole changes nothing, and what is missing or somebody else's is found.
+// To look at all elements of a firewall that is whole changes nothing, and what is missing or
+// somebody else's is found.
 func TestRealVerify(t *testing.T) {
 	host, _ := newRealHosts(t)
 	ns, r := realRequest(t, "198.18.0.10", 1)

@@ -42,8 +42,8 @@ func learnPeers(t *testing.T, plugin *Plugin) {
 	}
 }
 
-// The plugin builds by what the agent has found out. Where no agent can be started it goes back to the
-// network's list.
+// The plugin builds by what the agent has found out. Where no agent can be started it goes back to
+// the network's list.
 func TestPluginBuildsByWhatTheAgentKnows(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)
@@ -123,8 +123,8 @@ func TestReconcilePeersLooksAtNoContainer(t *testing.T) {
 	}
 }
 
-// Without an agent all networks of the host go back to their lists, also those on which
-// nothing starts.
+// Without an agent all networks of the host go back to their lists, also those on which nothing
+// starts.
 func TestFallBackToStaticIsForAllNetworks(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	for i, config := range []string{testNetwork, redNetwork} {

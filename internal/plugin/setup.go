@@ -163,8 +163,8 @@ func (c hostSetup) publishNames(r setupResult) (netavark.Status, error) {
 }
 
 // goOnWithoutAgent warns of an agent that did not answer. One that runs, though it be slow or
-// report an error, sees to the networks itself. Otherwise networks follow their lists of hosts.
-// A network without a list keeps what the agent knew last.
+// report an error, sees to the networks itself. Otherwise networks follow their lists of hosts. A
+// network without a list keeps what the agent knew last.
 func (c hostSetup) goOnWithoutAgent(err error) {
 	lost := "no container names yet"
 	if isNotInstalled(err) {

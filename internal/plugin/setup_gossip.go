@@ -10,9 +10,10 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// connectGossip connects a container to a network whose hosts find each other. The agent picks its addresses, and
-// needs the store's lock for that. So the lock is released in between, and a record without addresses says what
-// is under way. If this program is killed, the next teardown or setup clears the record.
+// connectGossip connects a container to a network whose hosts find each other. The agent picks its
+// addresses, and needs the store's lock for that. So the lock is released in between, and a record
+// without addresses says what is under way. If this program is killed, the next teardown or setup
+// clears the record.
 func (c hostSetup) connectGossip() (setupResult, error) {
 	if !c.network.AgentPicks() {
 		return c.connectWithoutAddresses()
@@ -30,8 +31,8 @@ func (c hostSetup) connectGossip() (setupResult, error) {
 	return c.connectWith(addrs)
 }
 
-// connectWithoutAddresses connects a container to a network without subnets. It still needs the agent, since only
-// the agent knows where the other hosts are.
+// connectWithoutAddresses connects a container to a network without subnets. It still needs the
+// agent, since only the agent knows where the other hosts are.
 func (c hostSetup) connectWithoutAddresses() (setupResult, error) {
 	r, err := c.connectStatic()
 	if err != nil {
@@ -43,8 +44,8 @@ func (c hostSetup) connectWithoutAddresses() (setupResult, error) {
 	return r, nil
 }
 
-// connectShared records that the container is about to come, and builds what it shares with
-// others. It returns the addresses of a container that was set up before and not torn down: it keeps them.
+// connectShared records that the container is about to come, and builds what it shares with others.
+// It returns the addresses of a container that was set up before and not torn down: it keeps them.
 func (c hostSetup) connectShared() ([]netip.Addr, error) {
 	s, err := c.BeginIn(c.host)
 	if err != nil {
@@ -66,14 +67,15 @@ func (c hostSetup) connectShared() ([]netip.Addr, error) {
 	return nil, nil
 }
 
-// isRepeated tells whether an endpoint is set up again in its namespace, with the addresses that its user wants.
+// isRepeated tells whether an endpoint is set up again in its namespace, with the addresses that
+// its user wants.
 func isRepeated(old, e network.Endpoint) bool {
 	return old.Namespace == e.Namespace && len(old.Addrs) > 0 &&
 		!slices.ContainsFunc(e.Addrs, func(p netip.Prefix) bool { return !slices.Contains(old.Addrs, p) })
 }
 
-// connectWith connects the container with its addresses. The network is placed anew, since the agent may
-// have found other hosts meanwhile.
+// connectWith connects the container with its addresses. The network is placed anew, since the
+// agent may have found other hosts meanwhile.
 func (c hostSetup) connectWith(addrs []netip.Addr) (setupResult, error) {
 	s, err := c.BeginIn(c.host)
 	if err != nil {

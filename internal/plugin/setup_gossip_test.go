@@ -21,8 +21,8 @@ import (
 var gossipNetwork = strings.NewReplacer(`"remote_ips": "198.18.0.11,198.18.0.12"`, `"discovery": "gossip"`,
 	`"dns_enabled": true`, `"dns_enabled": true, "ipam_options": {"driver": "vxlan"}`).Replace(testNetwork)
 
-// newGossipHost is newFakeHost with an agent that assigns the addresses that the user wants, or else the
-// first ones.
+// newGossipHost is newFakeHost with an agent that assigns the addresses that the user wants, or
+// else the first ones.
 func newGossipHost(t *testing.T) (*fakekernel.Kernel, *Plugin, *fakeAgent) {
 	t.Helper()
 	k, plugin := newFakeHost(t)
@@ -250,8 +250,8 @@ func TestProbeFindsAddressInUse(t *testing.T) {
 	}
 }
 
-// A setup that fails does not harm another container, nor does one that is under way
-// keep another's teardown from working.
+// A setup that fails does not harm another container, nor does one that is under way keep another's
+// teardown from working.
 func TestGossipSetupBesideOthers(t *testing.T) {
 	k, plugin, agent := newGossipHost(t)
 	ns1, r1 := gossipRequest(1, "")
@@ -310,8 +310,8 @@ func TestGossipSetupWithoutSubnets(t *testing.T) {
 	}
 }
 
-// An agent that picks an address and then does not answer names is no reason to forget
-// where the other hosts are: there is no list of them.
+// An agent that picks an address and then does not answer names is no reason to forget where the
+// other hosts are: there is no list of them.
 func TestGossipSetupWithoutNamesKeepsPeers(t *testing.T) {
 	_, plugin, agent := newGossipHost(t)
 	want := network.Peers{Flood: []netip.Addr{netip.MustParseAddr("198.18.0.11")}, HostAddrs: []netip.Addr{netip.MustParseAddr("10.0.0.99")}}

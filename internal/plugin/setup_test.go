@@ -17,8 +17,7 @@ import (
 	"vxlan-driver/internal/kernel/fakekernel"
 )
 
-// The commands that the documented network comes down to, first container and
-// second.
+// The commands that the documented network comes down to, first container and second.
 func TestSetupMakesTheseChanges(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	for i, file := range []string{"first.golden", "second.golden"} {
@@ -126,8 +125,8 @@ func TestSetupThatFailsLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// Killed at whatever call, in setup or teardown: what is run next, setup or
-// teardown, ends in the state it should.
+// Killed at whatever call, in setup or teardown: what is run next, setup or teardown, ends in the
+// state it should.
 func TestKilledRunIsCompletedByTheNext(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	empty := k.HostNamespace().Links()
@@ -348,8 +347,8 @@ func TestSetupIntoAMissingNamespace(t *testing.T) {
 	}
 }
 
-// An address outside this host's part is asked for before it is given; one within
-// it if the network wants that.
+// An address outside this host's part is asked for before it is given; one within it if the network
+// wants that.
 func TestSetupRefusesAnAddressInUse(t *testing.T) {
 	holder := func(addr string) kernel.ProbeAnswer {
 		return kernel.ProbeAnswer{Addr: netip.MustParseAddr(addr), MAC: kernel.MAC{2, 0, 0, 0, 0, 7}}
@@ -454,7 +453,8 @@ func (ns answeringBridge) ProbeAddresses(device string, from kernel.ProbeSender,
 	return ns.Namespace.ProbeAddresses(device, from, addrs)
 }
 
-// An address for which only this host's own bridge answers is free, unless it answers for a container of this host.
+// An address for which only this host's own bridge answers is free, unless it answers for a
+// container of this host.
 func TestSetupProbesTheOtherHostItself(t *testing.T) {
 	for vtep, refused := range map[netip.Addr]bool{netip.MustParseAddr("198.18.0.11"): false, {}: true} {
 		k, plugin := newFakeHost(t)

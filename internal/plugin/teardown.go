@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// Teardown disconnects a container, and removes the network's devices with the
-// last one. It does not ask whether the network's options are still valid.
+// Teardown disconnects a container, and removes the network's devices with the last one. It does
+// not ask whether the network's options are still valid.
 func (p *Plugin) Teardown(namespace string, r netavark.Request) error {
 	if p.Rootless {
 		return errRootless
@@ -40,8 +40,8 @@ func (p *Plugin) Teardown(namespace string, r netavark.Request) error {
 	return s.Disconnect(id, e)
 }
 
-// leavingEndpoint returns what the request tells of the endpoint, for the case that its record was lost. Of a
-// request that is no longer valid only the names count.
+// leavingEndpoint returns what the request tells of the endpoint, for the case that its record was
+// lost. Of a request that is no longer valid only the names count.
 func leavingEndpoint(namespace string, r netavark.Request) network.Endpoint {
 	if n, err := network.ParseStored(r.Network); err == nil {
 		if e, err := network.ParseEndpoint(n, attachRequest(namespace, r)); err == nil {
@@ -51,9 +51,9 @@ func leavingEndpoint(namespace string, r netavark.Request) network.Endpoint {
 	return network.Endpoint{ContainerID: r.ContainerID, HostInterface: network.HostInterface(r.Options)}
 }
 
-// Reload restores all that the host's networks need, whatever happened to it: firewall,
-// devices, ports on bridges, sysctls, firewalld's zone. It returns how many networks there
-// are. After an error it goes on with the rest.
+// Reload restores all that the host's networks need, whatever happened to it: firewall, devices,
+// ports on bridges, sysctls, firewalld's zone. It returns how many networks there are. After an
+// error it goes on with the rest.
 func (p *Plugin) Reload() (networks int, err error) {
 	if p.Rootless {
 		return 0, errRootless

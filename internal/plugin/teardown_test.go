@@ -46,8 +46,7 @@ func TestTeardownIsCompleteAndRepeatable(t *testing.T) {
 	}
 }
 
-// A teardown that fails somewhere removes the rest, says so, and the next one
-// finishes.
+// A teardown that fails somewhere removes the rest, says so, and the next one finishes.
 func TestTeardownThatFailsAtAnyCallIsFinishedByTheNext(t *testing.T) {
 	for i := 1; ; i++ {
 		k, plugin := newFakeHost(t)
@@ -92,8 +91,7 @@ func TestTeardownLeavesOthersDevices(t *testing.T) {
 	}
 }
 
-// Without the store the container's own veth goes all the same, and the error is
-// reported.
+// Without the store the container's own veth goes all the same, and the error is reported.
 func TestTeardownWithoutTheStore(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	ns, r := request(testNetwork, 1)

@@ -16,7 +16,8 @@ import (
 var autoNetwork = strings.NewReplacer(`"local_ip": "198.18.0.10"`, `"local_ip": "auto"`, `"physical_interface": "eth0"`, `"physical_interface": "auto"`,
 	"198.18.0.11,198.18.0.12", "203.0.113.9").Replace(testNetwork)
 
-// newMultihomedHost is newFakeHost with a second interface, eth1, and the default route by eth0. It collects warnings.
+// newMultihomedHost is newFakeHost with a second interface, eth1, and the default route by eth0. It
+// collects warnings.
 func newMultihomedHost(t *testing.T) (k *fakekernel.Kernel, d *Plugin, warnings *[]string) {
 	k, d = newFakeHost(t)
 	warnings = new([]string)

@@ -9,7 +9,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// Elements that somebody deleted, changed or added are put right by the agent. Where all is right nothing is changed.
+// Elements that somebody deleted, changed or added are put right by the agent. Where all is right
+// nothing is changed.
 func TestVerifyPutsElementsRight(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	host := k.HostNamespace()

@@ -11,8 +11,8 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// BenchmarkForwarding reports a run's mean in ms: all entries new, none differing, all
-// flushed, and the plugin's run beside them with and without reading the entries.
+// BenchmarkForwarding reports a run's mean in ms: all entries new, none differing, all flushed, and
+// the plugin's run beside them with and without reading the entries.
 func BenchmarkForwarding(b *testing.B) {
 	for _, count := range []int{1000, 10_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) { benchForwarding(b, count) })

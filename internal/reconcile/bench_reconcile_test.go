@@ -14,8 +14,8 @@ import (
 	"vxlan-driver/internal/reconcile"
 )
 
-// BenchmarkReconcile makes the real kernel hold the entries of many remote containers, finds them all
-// in place, takes half of them out, and puts them back.
+// BenchmarkReconcile makes the real kernel hold the entries of many remote containers, finds them
+// all in place, takes half of them out, and puts them back.
 func BenchmarkReconcile(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) { benchReconcile(b, n) })

@@ -51,8 +51,8 @@ func makeRoom(host Namespace, want *plan.Connect) error {
 	return errors.Join(errs...)
 }
 
-// evictRemote removes entries that send frames for the MAC to another host or another port. Until the agent
-// hears of the container, they would keep it from being found here.
+// evictRemote removes entries that send frames for the MAC to another host or another port. Until
+// the agent hears of the container, they would keep it from being found here.
 func evictRemote(host Namespace, port string, m plan.FastPathMember) error {
 	if m.MAC.IsZero() {
 		return nil
@@ -63,11 +63,11 @@ func evictRemote(host Namespace, port string, m plan.FastPathMember) error {
 	return errors.Join(host.Apply(kernel.DelStatic{Name: m.Device, MAC: m.MAC}), host.EvictFastPath(m.Device, m.MAC))
 }
 
-// ensureVeth makes the host and the container hold the container's veth. It tells whether the addresses
-// were announced by an earlier run.
+// ensureVeth makes the host and the container hold the container's veth. It tells whether the
+// addresses were announced by an earlier run.
 //
-// The two ends are one object. So if the container's end is missing, a host's end that is
-// left belongs to an earlier namespace, and is removed.
+// The two ends are one object. So if the container's end is missing, a host's end that is left
+// belongs to an earlier namespace, and is removed.
 func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 	wantInside := want.Container
 	wantInside.Sysctls = slices.Concat(wantInside.Sysctls, want.Announce)
@@ -108,12 +108,12 @@ func removeStalePort(host Namespace, want plan.Veth, have kernel.Link) error {
 		host.Apply(kernel.DeleteLink{Name: have.Name}))
 }
 
-// announceAddresses makes the kernel announce the container's addresses (arp_notify, ndisc_notify) once the
-// bridge accepts frames from its port. When the interface comes up, the kernel may still take the port to be
-// without a carrier, and the announcement would be lost. Reading the port makes the kernel notice the carrier
-// (linkwatch_sync_dev, Linux 6.8). Setting a MAC, even the same one, triggers the announcement (inetdev_event
-// in net/ipv4/devinet.c). All containers of the network hear it, here and on other hosts. With 500
-// containers, or 1,000 hosts, it takes 3 to 5 ms.
+// announceAddresses makes the kernel announce the container's addresses (arp_notify, ndisc_notify)
+// once the bridge accepts frames from its port. When the interface comes up, the kernel may still
+// take the port to be without a carrier, and the announcement would be lost. Reading the port makes
+// the kernel notice the carrier (linkwatch_sync_dev, Linux 6.8). Setting a MAC, even the same one,
+// triggers the announcement (inetdev_event in net/ipv4/devinet.c). All containers of the network
+// hear it, here and on other hosts. With 500 containers, or 1,000 hosts, it takes 3 to 5 ms.
 func announceAddresses(on Namespaces, v plan.Veth) error {
 	if _, err := on.Host.Link(v.Port.Name, 0); err != nil {
 		return err
@@ -125,7 +125,8 @@ func announceAddresses(on Namespaces, v plan.Veth) error {
 	return applyUnread(on.Container, changes)
 }
 
-// announceUnaltered announces a container's addresses, unless the container has altered its interface.
+// announceUnaltered announces a container's addresses, unless the container has altered its
+// interface.
 func announceUnaltered(on Namespaces, want *plan.Announce) error {
 	if want.Unchanged {
 		return announceAddresses(on, want.Veth)
@@ -141,8 +142,8 @@ func announceUnaltered(on Namespaces, want *plan.Announce) error {
 	return announceAddresses(on, want.Veth)
 }
 
-// reattachPorts puts ports of other containers back on the bridge, for instance after somebody deleted the
-// bridge. It looks only at links without a bridge. Their alias tells whose they are.
+// reattachPorts puts ports of other containers back on the bridge, for instance after somebody
+// deleted the bridge. It looks only at links without a bridge. Their alias tells whose they are.
 func reattachPorts(host Namespace, want *plan.Connect) error {
 	links, err := host.UnattachedLinks()
 	errs := []error{err}
@@ -156,7 +157,8 @@ func reattachPorts(host Namespace, want *plan.Connect) error {
 	return errors.Join(errs...)
 }
 
-// interfaceMAC returns the MAC that the container's interface has: the wanted one, or else the kernel's choice.
+// interfaceMAC returns the MAC that the container's interface has: the wanted one, or else the
+// kernel's choice.
 func interfaceMAC(container Namespace, want kernel.Link) (kernel.MAC, error) {
 	if !want.MAC.IsZero() {
 		return want.MAC, nil
@@ -165,8 +167,8 @@ func interfaceMAC(container Namespace, want kernel.Link) (kernel.MAC, error) {
 	return l.MAC, err
 }
 
-// ensurePorts repairs the host's ends of many containers' veths, as far as they exist. One request reads them
-// all; only those that differ are read one by one.
+// ensurePorts repairs the host's ends of many containers' veths, as far as they exist. One request
+// reads them all; only those that differ are read one by one.
 func ensurePorts(host Namespace, bridge string, want []kernel.Link) error {
 	links, err := host.PortLinks(bridge)
 	errs := []error{err}
@@ -182,8 +184,8 @@ func ensurePorts(host Namespace, bridge string, want []kernel.Link) error {
 	return errors.Join(errs...)
 }
 
-// ensurePort repairs the host's end of a container's veth, if it exists. Somebody may
-// have deleted its bridge.
+// ensurePort repairs the host's end of a container's veth, if it exists. Somebody may have deleted
+// its bridge.
 func ensurePort(host Namespace, want kernel.Link) error {
 	have, err := observeLink(host, want, 0)
 	if errors.Is(err, kernel.ErrNotFound) {

@@ -21,10 +21,9 @@ func asCreated(want kernel.Link) kernel.Link {
 	return kernel.Link{Name: want.Name, Kind: want.Kind, MTU: want.MTU, MAC: want.MAC, Tunnel: want.Tunnel}
 }
 
-// diffLink returns the changes that lead from have to want, which have the same name, kind
-// and tunnel. Additions come before removals, so a repair does not cut what works. The link
-// comes up after everything that must not be seen half done, and before the routes, which
-// need it up.
+// diffLink returns the changes that lead from have to want, which have the same name, kind and
+// tunnel. Additions come before removals, so a repair does not cut what works. The link comes up
+// after everything that must not be seen half done, and before the routes, which need it up.
 func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	var changes []kernel.Change
 	add := func(needed bool, c kernel.Change) {
@@ -41,11 +40,11 @@ func diffLink(want, have kernel.Link, owner ownership) []kernel.Change {
 	add(want.Master != have.Master, kernel.SetMaster{Name: name, Master: want.Master})
 	add(want.Kind == kernel.KindVXLAN && want.Tunnel.Learning != have.Tunnel.Learning,
 		kernel.SetLearning{Name: name, On: want.Tunnel.Learning})
-	// After the master: a bridge takes the smallest MTU of its ports when one
-	// is added, unless its own was set explicitly.
+	// After the master: a bridge takes the smallest MTU of its ports when one is added, unless its
+	// own was set explicitly.
 	add(want.MTU != have.MTU, kernel.SetMTU{Name: name, MTU: want.MTU})
-	// After the MTU: below 1280 a link has no IPv6, and it comes back with its
-	// settings forgotten (addrconf_notify in net/ipv6/addrconf.c).
+	// After the MTU: below 1280 a link has no IPv6, and it comes back with its settings forgotten
+	// (addrconf_notify in net/ipv6/addrconf.c).
 	forgets := have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU
 	add(want.NoLinkLocal && (!have.NoLinkLocal || forgets), kernel.SetNoLinkLocal{Name: name})
 	lacking := missingSysctls(want.Sysctls, have.Sysctls)
@@ -95,9 +94,9 @@ func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 	return changes
 }
 
-// reorderAddrs removes the IPv4 addresses that are before one that must come first. Of a
-// subnet's addresses the kernel sends from the one that was added first. It returns the
-// changes, and the addresses that are left.
+// reorderAddrs removes the IPv4 addresses that are before one that must come first. Of a subnet's
+// addresses the kernel sends from the one that was added first. It returns the changes, and the
+// addresses that are left.
 func reorderAddrs(want, have kernel.Link) (changes []kernel.Change, left []kernel.Addr) {
 	i := 0
 	for _, h := range have.Addrs {
@@ -126,8 +125,8 @@ func hasIP(addrs []kernel.Addr, a kernel.Addr) bool {
 	return slices.ContainsFunc(addrs, func(b kernel.Addr) bool { return a.Prefix.Addr() == b.Prefix.Addr() })
 }
 
-// diffFDB looks entries up in sets, since a network can have a thousand hosts, unless they are as they were made. An
-// entry of a MAC that is not wanted is left alone: it is the forwarding's.
+// diffFDB looks entries up in sets, since a network can have a thousand hosts, unless they are as
+// they were made. An entry of a MAC that is not wanted is left alone: it is the forwarding's.
 func diffFDB(want, have kernel.Link) []kernel.Change {
 	if slices.Equal(want.FDB, have.FDB) {
 		return nil
@@ -158,8 +157,8 @@ func fdbSet(entries []kernel.FDB) map[kernel.FDB]bool {
 // ip6MinMTU is the least that IPv6 works with (RFC 8200, section 5).
 const ip6MinMTU = 1280
 
-// ip6DefaultMetric is what the kernel makes of metric 0 on an IPv6 route
-// (IP6_RT_PRIO_USER in linux/ipv6_route.h).
+// ip6DefaultMetric is what the kernel makes of metric 0 on an IPv6 route (IP6_RT_PRIO_USER in
+// linux/ipv6_route.h).
 const ip6DefaultMetric = 1024
 
 func sameRoute(want, have kernel.Route) bool {

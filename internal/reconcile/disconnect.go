@@ -8,11 +8,12 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// disconnectContainer removes what a container leaves. It tells whether the network's devices went with it.
+// disconnectContainer removes what a container leaves. It tells whether the network's devices went
+// with it.
 //
-// What leads to a link is removed before it, and what guards it after it. A program that has deleted something
-// from nftables waits for RCU when it closes its socket. Deleting a link takes as long, so the wait costs
-// nothing.
+// What leads to a link is removed before it, and what guards it after it. A program that has
+// deleted something from nftables waits for RCU when it closes its socket. Deleting a link takes as
+// long, so the wait costs nothing.
 func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone bool, err error) {
 	err = evictPort(host, want)
 	firewallErr := errors.Join(removeElements(host, want.Published), republish(host, want.Republish))
@@ -27,7 +28,8 @@ func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone boo
 	return devicesGone && linkErr == nil, err
 }
 
-// closeFirewall removes the last of a container's elements. earlier is what went wrong with the others.
+// closeFirewall removes the last of a container's elements. earlier is what went wrong with the
+// others.
 func closeFirewall(host Namespace, want *plan.Disconnect, earlier error) error {
 	if want.Reset {
 		return resetFirewall(host, want.Restore)
@@ -50,8 +52,8 @@ func republish(host Namespace, elements []kernel.Element) error {
 	return errors.Join(errs...)
 }
 
-// evictPort sends packets for the container, and from it, through the bridge again. If the port stays, the bridge
-// forgets its MAC.
+// evictPort sends packets for the container, and from it, through the bridge again. If the port
+// stays, the bridge forgets its MAC.
 func evictPort(host Namespace, want *plan.Disconnect) error {
 	device, mac := want.FastPath.Device, want.FastPath.MAC
 	if want.PortStays {
@@ -90,9 +92,9 @@ func deleteLinks(host Namespace, names ...string) error {
 	return host.Apply(kernel.DeleteLinks{Names: names})
 }
 
-// inUse tells whether a network has other ports than the one of that name. Usually the port of the first
-// other container exists. Only if none does are the bridge's ports listed, which takes longer the more
-// there are.
+// inUse tells whether a network has other ports than the one of that name. Usually the port of the
+// first other container exists. Only if none does are the bridge's ports listed, which takes longer
+// the more there are.
 func inUse(host Namespace, port string, want *plan.Disconnect) (bool, error) {
 	for other, err := range want.OtherPorts {
 		if err == nil {
@@ -112,7 +114,8 @@ func inUse(host Namespace, port string, want *plan.Disconnect) (bool, error) {
 	return slices.ContainsFunc(have, func(p string) bool { return p != want.Devices.VXLAN.Name && p != port }), nil
 }
 
-// ownedName returns the name of a link to remove, "" if it does not exist or another program made it.
+// ownedName returns the name of a link to remove, "" if it does not exist or another program made
+// it.
 func ownedName(host Namespace, want kernel.Link) (string, error) {
 	have, err := host.Link(want.Name, kernel.FacetAddrs)
 	if errors.Is(err, kernel.ErrNotFound) || err == nil && checkOwner(want, have) != nil {

@@ -28,8 +28,8 @@ func fastPathPorts(host *fakekernel.Namespace) []kernel.FastPathPort {
 	return append(host.FastPathOutbound("vx0").Ports, host.FastPathInbound("vx0").Ports...)
 }
 
-// What leads to a device that is gone drops packets. So a container that comes is evicted first: its MAC may have been that of
-// a container here before, or on another host.
+// What leads to a device that is gone drops packets. So a container that comes is evicted first:
+// its MAC may have been that of a container here before, or on another host.
 func TestArrivingEndpointIsEvictedFromFastPath(t *testing.T) {
 	k, _ := newHostWithNetwork(t)
 	host := k.HostNamespace()
@@ -67,7 +67,8 @@ func TestFastPathGoesWithItsDevice(t *testing.T) {
 	}
 }
 
-// A container in another namespace than before has another veth, also where the first is still there.
+// A container in another namespace than before has another veth, also where the first is still
+// there.
 func TestReplacedPortIsEvictedFromFastPath(t *testing.T) {
 	k := fakekernel.New("/ns/1", "/ns/2")
 	host := k.HostNamespace()

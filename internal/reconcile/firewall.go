@@ -24,8 +24,9 @@ func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	return verifyElements(host, want.All)
 }
 
-// verifyElements sets the firewall anew if an element is missing, leads elsewhere or is not wanted. Somebody flushed a
-// set, or loaded an old listing of the tables. Where not all that is wanted can be read, what is not known to be may stay.
+// verifyElements sets the firewall anew if an element is missing, leads elsewhere or is not wanted.
+// Somebody flushed a set, or loaded an old listing of the tables. Where not all that is wanted can
+// be read, what is not known to be may stay.
 func verifyElements(host Namespace, all plan.AllElements) error {
 	wanted, unread := all()
 	if errors.Is(unread, plan.ErrKernelUnread) {
@@ -85,8 +86,9 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 	return resetFirewall(host, want.All)
 }
 
-// restoreFirewall sets the firewall anew if a change of it failed because it has lost its rules: somebody flushed
-// the ruleset, or another version of this program made the tables. It returns what then still is wrong.
+// restoreFirewall sets the firewall anew if a change of it failed because it has lost its rules:
+// somebody flushed the ruleset, or another version of this program made the tables. It returns what
+// then still is wrong.
 func restoreFirewall(host Namespace, all plan.AllElements, changeErr error) error {
 	if changeErr == nil {
 		return nil
@@ -97,8 +99,8 @@ func restoreFirewall(host Namespace, all plan.AllElements, changeErr error) erro
 	return resetFirewall(host, all)
 }
 
-// resetFirewall sets the firewall anew. What it has stays if it may belong to what cannot be read: a network
-// that lost its elements would be open.
+// resetFirewall sets the firewall anew. What it has stays if it may belong to what cannot be read:
+// a network that lost its elements would be open.
 func resetFirewall(host Namespace, all plan.AllElements) error {
 	elements, unread := all()
 	if errors.Is(unread, plan.ErrKernelUnread) {

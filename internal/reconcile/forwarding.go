@@ -8,8 +8,9 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// ensureForwarding makes the kernel hold the entries that lead to a network's other hosts, and the fast path. Where
-// it cannot, it does what it can and returns all errors, of entries the first ones.
+// ensureForwarding makes the kernel hold the entries that lead to a network's other hosts, and the
+// fast path. Where it cannot, it does what it can and returns all errors, of entries the first
+// ones.
 func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 	err := ensureTables(host, want)
 	if err != nil && !want.FastPath.IsEmpty() {
@@ -62,8 +63,8 @@ func countEntries(t kernel.ForwardingTables) int {
 	return len(t.FDB) + len(t.Static) + len(t.Neighbours)
 }
 
-// diffTables returns the changes that lead from have to want. An entry that is there
-// with another value is replaced, and so needs no deletion.
+// diffTables returns the changes that lead from have to want. An entry that is there with another
+// value is replaced, and so needs no deletion.
 func diffTables(want, have kernel.ForwardingTables) (c kernel.ForwardingChanges) {
 	c.Add.FDB, c.Delete.FDB = diffEntries(want.FDB, have.FDB, func(e kernel.FDB) kernel.MAC { return e.MAC })
 	c.Add.Static, c.Delete.Static = diffEntries(want.Static, have.Static, func(m kernel.MAC) kernel.MAC { return m })
@@ -71,8 +72,8 @@ func diffTables(want, have kernel.ForwardingTables) (c kernel.ForwardingChanges)
 	return c
 }
 
-// diffEntries returns what is to be added, in the order of want, and what is to be
-// deleted, in the order of have. A dump may have an entry twice.
+// diffEntries returns what is to be added, in the order of want, and what is to be deleted, in the
+// order of have. A dump may have an entry twice.
 func diffEntries[K, E comparable](want, have []E, key func(E) K) (add, del []E) {
 	rest := make(map[K]E, len(have))
 	for _, e := range have {

@@ -161,8 +161,8 @@ func TestForwardingLeavesOthersDevices(t *testing.T) {
 	}
 }
 
-// Whatever the tables are, one run makes them what they should be, a second does
-// nothing, and no entry that stays is deleted meanwhile.
+// Whatever the tables are, one run makes them what they should be, a second does nothing, and no
+// entry that stays is deleted meanwhile.
 func TestForwardingLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	random := func() (t kernel.ForwardingTables) {

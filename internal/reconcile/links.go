@@ -11,9 +11,9 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// ensureDevices makes the host hold the network's bridge, its VXLAN device, and the device's
-// flood entries, which are those of the zero MAC. Parameters of the host as a whole stay when
-// the network goes: others may rely on them by then.
+// ensureDevices makes the host hold the network's bridge, its VXLAN device, and the device's flood
+// entries, which are those of the zero MAC. Parameters of the host as a whole stay when the network
+// goes: others may rely on them by then.
 func ensureDevices(host Namespace, want *plan.Devices) error {
 	if err := setGlobalSysctls(host, want.GlobalSysctls); err != nil {
 		return err
@@ -28,9 +28,9 @@ func ensureDevices(host Namespace, want *plan.Devices) error {
 	return ensureVXLAN(host, want.VXLAN, facets)
 }
 
-// setGlobalSysctls keeps the host's own routes from router advertisements: with accept_ra 1 the kernel
-// drops them, and takes no more, as soon as it forwards (ip-sysctl.rst; addrconf_forward_change in
-// net/ipv6/addrconf.c). With 2 it takes them nevertheless.
+// setGlobalSysctls keeps the host's own routes from router advertisements: with accept_ra 1 the
+// kernel drops them, and takes no more, as soon as it forwards (ip-sysctl.rst;
+// addrconf_forward_change in net/ipv6/addrconf.c). With 2 it takes them nevertheless.
 func setGlobalSysctls(host Namespace, want []kernel.Sysctl) error {
 	const forwarding = "net/ipv6/conf/all/forwarding"
 	for _, s := range want {
@@ -100,8 +100,8 @@ func ensureBridge(host Namespace, want kernel.Link) error {
 	return applyAll(host, diffLink(want, have, ours))
 }
 
-// removeRenamedBridge removes the network's bridge where somebody gave it another name. It has the addresses of the
-// one that is about to be made. Ports go back to that one.
+// removeRenamedBridge removes the network's bridge where somebody gave it another name. It has the
+// addresses of the one that is about to be made. Ports go back to that one.
 func removeRenamedBridge(host Namespace, want kernel.Link) error {
 	links, err := host.UnattachedLinks()
 	errs := []error{err}
@@ -113,9 +113,9 @@ func removeRenamedBridge(host Namespace, want kernel.Link) error {
 	return errors.Join(errs...)
 }
 
-// ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few attributes can be
-// changed in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c). Frames that are lost
-// meanwhile are sent again.
+// ensureVXLAN recreates a VXLAN device whose fixed attributes differ. Few attributes can be changed
+// in place (vxlan_changelink in drivers/net/vxlan/vxlan_core.c). Frames that are lost meanwhile are
+// sent again.
 func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 	have, err := observeLink(host, want, f)
 	switch {
@@ -139,8 +139,8 @@ func ensureVXLAN(host Namespace, want kernel.Link, f kernel.Facets) error {
 	return createVXLAN(host, want)
 }
 
-// createVXLAN removes a device of the same network that is in the way: somebody gave it another name. Of any other that
-// is, it returns an error that names it.
+// createVXLAN removes a device of the same network that is in the way: somebody gave it another
+// name. Of any other that is, it returns an error that names it.
 func createVXLAN(host Namespace, want kernel.Link) error {
 	err := createLink(host, want, ours)
 	if err == nil {
@@ -182,9 +182,9 @@ func CheckName(host Namespace, want kernel.Link) error {
 	return checkOwner(want, have)
 }
 
-// checkOwner returns nil if have is the wanted link, and otherwise an error that says who holds its name. It
-// goes by the alias. A link without an alias is accepted in two cases: its maker was interrupted before it
-// could set the alias, or it is a port of this network's own bridge.
+// checkOwner returns nil if have is the wanted link, and otherwise an error that says who holds its
+// name. It goes by the alias. A link without an alias is accepted in two cases: its maker was
+// interrupted before it could set the alias, or it is a port of this network's own bridge.
 func checkOwner(want, have kernel.Link) error {
 	if have.Kind == want.Kind && have.Name == want.Name {
 		unfinished := !have.Up && have.Master == "" && len(have.Addrs) == 0
@@ -247,8 +247,9 @@ func observeLink(ns Namespace, want kernel.Link, f kernel.Facets) (kernel.Link, 
 	return have, err
 }
 
-// readSysctls returns the parameters that want names, and reads those that are not known yet. One that is not
-// there counts as having the wanted value: without IPv6, none of its parameters need be set.
+// readSysctls returns the parameters that want names, and reads those that are not known yet. One
+// that is not there counts as having the wanted value: without IPv6, none of its parameters need be
+// set.
 func readSysctls(ns Namespace, want, known []kernel.Sysctl) ([]kernel.Sysctl, error) {
 	var have []kernel.Sysctl
 	for _, p := range want {
@@ -268,8 +269,8 @@ func readSysctls(ns Namespace, want, known []kernel.Sysctl) ([]kernel.Sysctl, er
 	return have, nil
 }
 
-// applyAll goes on after an error, and makes every change that it can. FDB entries are added together, since a
-// network has one for each of up to a thousand hosts.
+// applyAll goes on after an error, and makes every change that it can. FDB entries are added
+// together, since a network has one for each of up to a thousand hosts.
 func applyAll(ns Namespace, changes []kernel.Change) error {
 	var errs []error
 	for len(changes) > 0 {

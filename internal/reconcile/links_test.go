@@ -19,8 +19,8 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// randomLink returns one of a few values of each thing that can differ, so that
-// having and wanting meet in every combination.
+// randomLink returns one of a few values of each thing that can differ, so that having and wanting
+// meet in every combination.
 func randomLink(rnd *rand.Rand, name string) kernel.Link {
 	l := kernel.Link{
 		Name: name, Kind: kernel.KindVXLAN, Alias: "mark", Up: true, NoLinkLocal: true, Master: "br0",
@@ -42,8 +42,7 @@ func randomLink(rnd *rand.Rand, name string) kernel.Link {
 	return l
 }
 
-// Whatever a link is, the changes lead to what it should be, and then there are
-// none left to make.
+// Whatever a link is, the changes lead to what it should be, and then there are none left to make.
 func TestDiffLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
@@ -92,8 +91,8 @@ func compareText(x, y any) int {
 	return 0
 }
 
-// In the FDB, what is missing comes before what is too much: a repair does not
-// cut the hosts that work.
+// In the FDB, what is missing comes before what is too much: a repair does not cut the hosts that
+// work.
 func TestDiffAddsBeforeItRemoves(t *testing.T) {
 	a, b := kernel.FDB{Dst: netip.MustParseAddr("198.18.0.1")}, kernel.FDB{Dst: netip.MustParseAddr("198.18.0.2")}
 	got := fmt.Sprint(diffLink(kernel.Link{Name: "vx0", FDB: []kernel.FDB{a}}, kernel.Link{Name: "vx0", FDB: []kernel.FDB{b}}, ours))
@@ -158,8 +157,7 @@ func newHostWithNetwork(t *testing.T) (*fakekernel.Kernel, *plan.Devices) {
 	return k, s
 }
 
-// A change that fails does not keep the others from being made, and all the
-// errors come back.
+// A change that fails does not keep the others from being made, and all the errors come back.
 func TestDevicesGoOnAfterAnError(t *testing.T) {
 	id := network.Identity{Bridge: network.DeviceName{Name: "br0"}, Device: network.DeviceName{Name: "vx0"}}
 	s := &plan.Devices{

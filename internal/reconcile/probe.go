@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// ProbeAddresses asks the network's other hosts for addresses that the agent wants to assign. It returns,
-// for each that somebody has, an error that says who.
+// ProbeAddresses asks the network's other hosts for addresses that the agent wants to assign. It
+// returns, for each that somebody has, an error that says who.
 func ProbeAddresses(host Namespace, p plan.AddressProbe) (map[netip.Addr]error, error) {
 	answers, err := askForAddresses(host, p)
 	if err != nil {
@@ -51,9 +51,9 @@ func askForAddresses(host Namespace, p plan.AddressProbe) ([]kernel.ProbeAnswer,
 	return host.ProbeAddresses(p.Bridge, p.Sender, p.Addrs)
 }
 
-// confirmAnswers asks again for addresses on other hosts. The container there may have stopped just now, and
-// this host's bridge answers for it until the agent hears of that. Probes on the VXLAN device do not pass the
-// bridge, so only the other host answers them.
+// confirmAnswers asks again for addresses on other hosts. The container there may have stopped just
+// now, and this host's bridge answers for it until the agent hears of that. Probes on the VXLAN
+// device do not pass the bridge, so only the other host answers them.
 func confirmAnswers(host Namespace, p plan.AddressProbe, answers []kernel.ProbeAnswer) (confirmed []kernel.ProbeAnswer, err error) {
 	var remote []netip.Addr
 	for _, a := range answers {

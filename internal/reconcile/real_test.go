@@ -56,8 +56,8 @@ func (h *realHost) SetPort(name string, f kernel.PortFlags) error {
 	return h.Stack.SetPort(name, f)
 }
 
-// newRealHosts returns hosts, each with its devices and the others as flood entries;
-// the underlay's addresses are prefix with 10, 11, … at the end.
+// newRealHosts returns hosts, each with its devices and the others as flood entries; the underlay's
+// addresses are prefix with 10, 11, … at the end.
 func newRealHosts(t *testing.T, count int, prefix string, learning bool) []*realHost {
 	t.Helper()
 	sw := netnstest.New(t)
@@ -159,8 +159,8 @@ func (h *realHost) start(i int) network.Endpoint {
 	if _, err := reconcile.Apply(reconcile.Namespaces{Host: h, Container: space}, connect); err != nil {
 		h.Fatal(err)
 	}
-	// The bridge takes frames from a new port once the kernel has told it of the
-	// carrier, up to a second later (linkwatch); an announcement before that is lost.
+	// The bridge takes frames from a new port once the kernel has told it of the carrier, up to a
+	// second later (linkwatch); an announcement before that is lost.
 	run(h, h.ns, "until bridge link show dev "+h.n.Port(e)+" | grep -q forwarding; do sleep 0.01; done")
 	h.endpoints = append(h.endpoints, e)
 	return e
@@ -306,8 +306,8 @@ func (p tap) until(from tap) []string {
 	}
 }
 
-// describe names a frame that is to be counted. Other multicast is IPv6's own
-// (router solicitation, group membership).
+// describe names a frame that is to be counted. Other multicast is IPv6's own (router solicitation,
+// group membership).
 func describe(f []byte) string {
 	switch typ := binary.BigEndian.Uint16(f[12:]); {
 	case typ == unix.ETH_P_ARP && f[21] == 1:

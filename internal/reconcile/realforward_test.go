@@ -11,9 +11,9 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// Between containers that are known nothing goes but their own packets, and to
-// nobody but their host: no ARP and no ND leaves, and a third host hears nothing. The
-// hosts themselves reach remote containers too, from their own addresses.
+// Between containers that are known nothing goes but their own packets, and to nobody but their
+// host: no ARP and no ND leaves, and a third host hears nothing. The hosts themselves reach remote
+// containers too, from their own addresses.
 func TestRealStaticFDBReachesOnlyTheDestination(t *testing.T) {
 	for name, prefix := range map[string]string{"over IPv4": "198.18.0.", "over IPv6": "fd00:198::"} {
 		t.Run(name, func(t *testing.T) {
@@ -43,8 +43,8 @@ func TestRealStaticFDBReachesOnlyTheDestination(t *testing.T) {
 	}
 }
 
-// A second run finds everything in place; what somebody removed or added comes back or
-// goes, whatever it was.
+// A second run finds everything in place; what somebody removed or added comes back or goes,
+// whatever it was.
 func TestRealForwardingRepairs(t *testing.T) {
 	hosts := newRealHosts(t, 2, "198.18.0.", false)
 	a, b := hosts[0], hosts[1]
@@ -126,8 +126,8 @@ func sameSet[E comparable](t testing.TB, have, want []E) {
 	}
 }
 
-// A container that moves from one remote host to another is reached there once its
-// entry is replaced, though nothing is learned; when it comes here, at once.
+// A container that moves from one remote host to another is reached there once its entry is
+// replaced, though nothing is learned; when it comes here, at once.
 func TestRealContainerMoves(t *testing.T) {
 	hosts := newRealHosts(t, 3, "198.18.0.", false)
 	a, b, c := hosts[0], hosts[1], hosts[2]
@@ -164,8 +164,9 @@ func TestRealContainerMoves(t *testing.T) {
 	}
 }
 
-// A container that sends from a remote container's MAC, or from another host's, gets nothing of what is for it. A static
-// entry that is not sticky goes over to the forger with the first frame, and does not come back.
+// A container that sends from a remote container's MAC, or from another host's, gets nothing of
+// what is for it. A static entry that is not sticky goes over to the forger with the first frame,
+// and does not come back.
 func TestRealForgedMACDrawsNothing(t *testing.T) {
 	hosts := newRealHosts(t, 2, "198.18.0.", false)
 	a, b := hosts[0], hosts[1]
@@ -233,8 +234,8 @@ func TestRealWhatSuppressionLetsOut(t *testing.T) {
 	}
 }
 
-// So a question whether somebody has an address must have a sender: without one, as RFC 5227 and RFC 4862 want it, it does not
-// leave the bridge.
+// So a question whether somebody has an address must have a sender: without one, as RFC 5227 and
+// RFC 4862 want it, it does not leave the bridge.
 func TestRealProbeHasTheHostsAddress(t *testing.T) {
 	hosts := newRealHosts(t, 2, "198.18.0.", false)
 	a, b := hosts[0], hosts[1]
@@ -252,8 +253,8 @@ func TestRealProbeHasTheHostsAddress(t *testing.T) {
 	}
 }
 
-// A host without an agent learns where a container has moved to from its announcement,
-// and is reached, though nobody says what it has.
+// A host without an agent learns where a container has moved to from its announcement, and is
+// reached, though nobody says what it has.
 func TestRealMixedWithAHostThatLearns(t *testing.T) {
 	hosts := newRealHosts(t, 3, "198.18.0.", true)
 	a, b, static := hosts[0], hosts[1], hosts[2]
@@ -276,9 +277,9 @@ func TestRealMixedWithAHostThatLearns(t *testing.T) {
 }
 
 // What containers have by themselves, as keepalived does: an address that goes from one host's to
-// another's, and one with a MAC of its own. Nobody but the wire tells. Where hosts learn they
-// are found at once; a network with static entries takes up to a minute for the first, and for the second until
-// the MAC has aged (`learning` in README.md).
+// another's, and one with a MAC of its own. Nobody but the wire tells. Where hosts learn they are
+// found at once; a network with static entries takes up to a minute for the first, and for the
+// second until the MAC has aged (`learning` in README.md).
 func TestRealLearningFollowsWhatNobodyTells(t *testing.T) {
 	hosts := newRealHosts(t, 3, "198.18.0.", true)
 	a, b, c := hosts[0], hosts[1], hosts[2]

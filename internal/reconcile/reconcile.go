@@ -10,8 +10,8 @@ import (
 
 // Namespace is a network namespace. netstack.Stack is the real one.
 type Namespace interface {
-	// Link returns the link of that name or alternative name, or an error that
-	// is kernel.ErrNotFound.
+	// Link returns the link of that name or alternative name, or an error that is
+	// kernel.ErrNotFound.
 	Link(name string, facets kernel.Facets) (kernel.Link, error)
 	// Ports returns the names of a bridge's ports.
 	Ports(bridge string) ([]string, error)
@@ -21,20 +21,19 @@ type Namespace interface {
 	UnattachedLinks() ([]kernel.Link, error)
 	// Tunnels returns the namespace's VXLAN devices.
 	Tunnels() ([]kernel.Link, error)
-	// Sysctl reads a kernel parameter; the error of one that is not there is
-	// fs.ErrNotExist.
+	// Sysctl reads a kernel parameter; the error of one that is not there is fs.ErrNotExist.
 	Sysctl(key string) (string, error)
 	// AdvertisedInterfaces returns the interfaces with routes from router advertisements.
 	AdvertisedInterfaces() ([]string, error)
 	// FirewallIntact tells whether the firewall has this program's rules.
 	FirewallIntact() (bool, error)
-	// FirewallElements returns the elements that the firewall has, as far as this program's rules have such sets.
+	// FirewallElements returns the elements that the firewall has, as far as this program's rules
+	// have such sets.
 	FirewallElements() ([]kernel.Element, error)
-	// ElementComment returns the comment of the element with e's key, and whether
-	// there is one.
+	// ElementComment returns the comment of the element with e's key, and whether there is one.
 	ElementComment(e kernel.Element) (comment string, ok bool, err error)
-	// ForwardingTables returns the entries of a network's forwarding tables: those that
-	// neither were learned nor are the kernel's own.
+	// ForwardingTables returns the entries of a network's forwarding tables: those that neither
+	// were learned nor are the kernel's own.
 	ForwardingTables(bridge, device string) (kernel.ForwardingTables, error)
 	// ChangeForwardingTables makes changes of their entries.
 	ChangeForwardingTables(kernel.ForwardingChanges) error
@@ -43,18 +42,21 @@ type Namespace interface {
 	// SetPort changes that.
 	SetPort(name string, f kernel.PortFlags) error
 	// SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere.
-	// The forwarding entries must be there first. The error is kernel.ErrNoFastPath if the kernel cannot do it.
+	// The forwarding entries must be there first. The error is kernel.ErrNoFastPath if the kernel
+	// cannot do it.
 	SetFastPath(want kernel.FastPath) error
 	// EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 	EvictFastPath(device string, mac kernel.MAC) error
-	// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is there.
+	// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is
+	// there.
 	EvictFastPathPort(device string, port kernel.FastPathPort) error
-	// RemoveFastPath removes what would outlive a VXLAN device that is being deleted or was deleted.
+	// RemoveFastPath removes what would outlive a VXLAN device that is being deleted or was
+	// deleted.
 	RemoveFastPath(device string) error
 	// ProbeAddresses asks on a device who has the addresses.
 	ProbeAddresses(device string, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error)
-	// VTEP returns the host that a VXLAN device sends frames for a MAC to, or an
-	// invalid address if it knows none.
+	// VTEP returns the host that a VXLAN device sends frames for a MAC to, or an invalid address if
+	// it knows none.
 	VTEP(device string, mac kernel.MAC) (netip.Addr, error)
 	// Apply makes one change.
 	Apply(kernel.Change) error
@@ -80,9 +82,9 @@ type Report struct {
 	NoFastPath error
 }
 
-// Apply makes the kernel hold what a plan wants. Each part does all that it can, and returns all its errors.
-// The devices need the firewall, and the container needs the devices. So Apply stops after the first of these
-// that fails.
+// Apply makes the kernel hold what a plan wants. Each part does all that it can, and returns all
+// its errors. The devices need the firewall, and the container needs the devices. So Apply stops
+// after the first of these that fails.
 func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 	if p.Disconnect != nil {
 		r.DevicesGone, err = disconnectContainer(on.Host, p.Disconnect)

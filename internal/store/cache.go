@@ -30,8 +30,9 @@ type fileID struct {
 	time  unix.Timespec
 }
 
-// Records returns the records of a network's endpoints, in the order of their ids. The error names those
-// that cannot be read. With a cache a record that was not replaced is the same as before, so it must not be changed.
+// Records returns the records of a network's endpoints, in the order of their ids. The error names
+// those that cannot be read. With a cache a record that was not replaced is the same as before, so
+// it must not be changed.
 func (s *Store) Records(networkID string) ([]*Record, error) { return s.RecordsExcept(networkID, "") }
 
 // RecordsExcept is Records without that of one container.

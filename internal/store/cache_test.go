@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// A record that is replaced, within a clock tick too, or removed is not the one that was read; one that
-// stays is.
+// A record that is replaced, within a clock tick too, or removed is not the one that was read; one
+// that stays is.
 func TestCacheFollowsTheFiles(t *testing.T) {
 	dir, cache := t.TempDir(), new(Cache)
 	var stays *Record

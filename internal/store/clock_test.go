@@ -8,7 +8,8 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// A time of day that one process writes and another compares would be wrong after somebody has set the clock.
+// A time of day that one process writes and another compares would be wrong after somebody has set
+// the clock.
 func TestNothingStoredIsATimeOfDay(t *testing.T) {
 	if !hasTime(reflect.TypeFor[struct{ P []*struct{ T time.Time } }](), nil) {
 		t.Fatal("a time is not found")

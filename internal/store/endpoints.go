@@ -19,14 +19,13 @@ import (
 // Record is what the store keeps of an endpoint.
 type Record struct {
 	network.Endpoint
-	// SetUp is when the endpoint was first set up, counted from the boot. Nobody can set that clock, and
-	// the store does not outlive the boot.
+	// SetUp is when the endpoint was first set up, counted from the boot. Nobody can set that
+	// clock, and the store does not outlive the boot.
 	SetUp        time.Duration
 	PortSecurity bool // the network had port_security
 }
 
-// PutEndpoint writes an endpoint's record, and its network's configuration as Podman
-// wrote it.
+// PutEndpoint writes an endpoint's record, and its network's configuration as Podman wrote it.
 func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r Record) error {
 	err := s.SetVTEP(networkID, v)
 	if err == nil {
@@ -50,8 +49,8 @@ func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r R
 	return nil
 }
 
-// RemoveEndpoint removes an endpoint's record, and the network's directory with its last
-// endpoint. It is no error if the record is not there.
+// RemoveEndpoint removes an endpoint's record, and the network's directory with its last endpoint.
+// It is no error if the record is not there.
 func (s *Store) RemoveEndpoint(networkID, containerID string) error {
 	var err error
 	for _, tag := range tags {
@@ -76,8 +75,8 @@ func (s *Store) RemoveEndpoint(networkID, containerID string) error {
 	return nil
 }
 
-// EndpointsExcept iterates over the ids of the network's endpoints except one, in no order. It reads few at a time:
-// callers mostly need only the first, and listing 500 takes 0.2 ms.
+// EndpointsExcept iterates over the ids of the network's endpoints except one, in no order. It
+// reads few at a time: callers mostly need only the first, and listing 500 takes 0.2 ms.
 func (s *Store) EndpointsExcept(networkID, containerID string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		dir, err := os.Open(s.endpointsDir(networkID))
@@ -115,8 +114,8 @@ func (s *Store) HasEndpointsExcept(networkID, containerID string) (bool, error) 
 	return false, nil
 }
 
-// Tag marks the endpoints that have a property. To find them by their records takes 17 ms where a network has 500:
-// a start takes 8 ms beside them, and a stop 19. By their tags it takes 0.3 ms.
+// Tag marks the endpoints that have a property. To find them by their records takes 17 ms where a
+// network has 500: a start takes 8 ms beside them, and a stop 19. By their tags it takes 0.3 ms.
 type Tag string
 
 // Tags of endpoints.
@@ -300,8 +299,8 @@ func writeIfChanged(path string, data []byte) error {
 	return writeFile(path, data)
 }
 
-// writeFile replaces a file as a whole, so a reader never sees half of one, not even
-// after a crash. It does not sync: /run does not outlive the kernel anyway.
+// writeFile replaces a file as a whole, so a reader never sees half of one, not even after a crash.
+// It does not sync: /run does not outlive the kernel anyway.
 func writeFile(path string, data []byte) error {
 	dir, name := filepath.Split(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

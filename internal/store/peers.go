@@ -38,7 +38,8 @@ func (s *Store) DNSPort(networkID string) (uint16, error) {
 	return uint16(port), nil
 }
 
-// SetPeers keeps what the agent has found out about a network, as long as the network has endpoints.
+// SetPeers keeps what the agent has found out about a network, as long as the network has
+// endpoints.
 func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	data, err := json.Marshal(p)
 	if err == nil {
@@ -50,8 +51,8 @@ func (s *Store) SetPeers(networkID string, p network.Peers) error {
 	return nil
 }
 
-// Peers returns the peers that were set, and whether they were. A damaged file counts as none: the agent writes
-// what it finds out again.
+// Peers returns the peers that were set, and whether they were. A damaged file counts as none: the
+// agent writes what it finds out again.
 func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
 	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), peersFile))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -13,9 +13,8 @@ import (
 // Dir is where the programs keep their store.
 const Dir = "/run/vxlan"
 
-// lockTimeout is far longer than the queue of a host that starts all its
-// containers at once (1,000 at 10 ms). Podman waits for the plugin without a
-// limit of its own, and must not hang for good.
+// lockTimeout is far longer than the queue of a host that starts all its containers at once (1,000
+// at 10 ms). Podman waits for the plugin without a limit of its own, and must not hang for good.
 const lockTimeout = time.Minute
 
 // Store is an open store. Its lock is held until Close.
@@ -51,8 +50,8 @@ func OpenCached(dir string, c *Cache) (*Store, error) {
 	return s, err
 }
 
-// flock waits for the lock in a goroutine, since flock(2) takes no limit. When
-// the limit is reached the process is about to end, and the goroutine with it.
+// flock waits for the lock in a goroutine, since flock(2) takes no limit. When the limit is reached
+// the process is about to end, and the goroutine with it.
 func flock(f *os.File, limit time.Duration) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
 		return nil

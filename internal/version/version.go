@@ -8,8 +8,8 @@ import (
 // linked is set by the Makefile (-ldflags -X) to what `git describe` says.
 var linked string
 
-// String returns the program's version: that of the Makefile, or else what the go command
-// recorded in the program, as it does for `go install` and `go build`.
+// String returns the program's version: that of the Makefile, or else what the go command recorded
+// in the program, as it does for `go install` and `go build`.
 func String() string {
 	info, _ := debug.ReadBuildInfo()
 	return cmp.Or(linked, recordedVersion(info), "unknown")

@@ -46,7 +46,8 @@ func TestAddressCheckOptionProbesEveryAddress(t *testing.T) {
 	for i, check := range []string{"false", "true"} {
 		net := "check-" + check
 		labtest.CreateOn(t, l.Hosts(), net, fmt.Sprintf("--opt vni=%d --opt address_check=%s --subnet 10.%d.0.0/24", i+1, check, i+1))
-		// A container on host-b takes an address of host-a's slice while host-a has not assigned it.
+		// A container on host-b takes an address of host-a's slice while host-a has not assigned
+		// it.
 		addr := fmt.Sprintf("10.%d.0.9", i+1)
 		runContainer(t, b, net, "--network "+net+" --ip "+addr)
 		script := "podman run --rm --network " + net + " --ip " + addr + " localhost/busybox true"

@@ -38,7 +38,8 @@ func TestAddedHostMovesSlicesWithoutMaxHosts(t *testing.T) {
 	}
 }
 
-// createOnMoreHosts starts a container on each host, adds a host, and creates the network anew with the longer list.
+// createOnMoreHosts starts a container on each host, adds a host, and creates the network anew with
+// the longer list.
 func createOnMoreHosts(t *testing.T, l *lab.Lab, flags string, before, after []string) {
 	t.Helper()
 	for i, h := range l.Hosts() {

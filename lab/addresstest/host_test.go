@@ -8,7 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// A host's processes reach the containers of every host, and containers reach every host by its own address.
+// A host's processes reach the containers of every host, and containers reach every host by its own
+// address.
 func TestHostsAndContainersReachEachOther(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateOn(t, l.Hosts(), "net", "--opt vni=9 "+dual)

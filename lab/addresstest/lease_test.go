@@ -26,7 +26,8 @@ func TestHostsShareSubnetWithoutOverlap(t *testing.T) {
 	if got := containerAddr4(t, b, "first"); got != "10.1.0.64" {
 		t.Errorf("the first container of host-b has %s", got)
 	}
-	// A static address may be any free one: of the last quarter, which no host has, or of another host's slice.
+	// A static address may be any free one: of the last quarter, which no host has, or of another
+	// host's slice.
 	runContainer(t, a, "nobodys", "--network net --ip 10.1.0.250 --ip6 fd00:1::ffff")
 	runContainer(t, c, "anothers", "--network net --ip 10.1.0.100")
 	pingAll(t, b, "first", "10.1.0.250", "fd00:1::ffff", "10.1.0.100")

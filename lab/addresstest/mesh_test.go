@@ -41,9 +41,9 @@ func newNode(t *testing.T, name, namespace string, addr netip.Addr) *node {
 	return n
 }
 
-// pingAllPairs has every node ping every other once, and returns the pairs without an answer. In each
-// round every node is in one pair (the circle method of tournaments), so 180 nodes take 179 rounds
-// of some milliseconds.
+// pingAllPairs has every node ping every other once, and returns the pairs without an answer. In
+// each round every node is in one pair (the circle method of tournaments), so 180 nodes take 179
+// rounds of some milliseconds.
 func pingAllPairs(nodes []*node) error {
 	if len(nodes)%2 != 0 {
 		return errors.New("the number of nodes must be even")
@@ -68,7 +68,8 @@ func pingAllPairs(nodes []*node) error {
 	return errors.Join(errs...)
 }
 
-// roundRobinPartner returns the partner of node i in a round: the last node stays, the others rotate.
+// roundRobinPartner returns the partner of node i in a round: the last node stays, the others
+// rotate.
 func roundRobinPartner(i, round, n int) int {
 	if i == n-1 {
 		return round

@@ -39,7 +39,8 @@ func TestAddressMovesBetweenHosts(t *testing.T) {
 		stop := make(chan bool)
 		go func() { answered <- timeOfFirstReply(asking, moving, uint16(i+1), stop) }()
 		labtest.Sh(t, to, start)
-		// Podman names the moment when it started the container's program, just after the network was up.
+		// Podman names the moment when it started the container's program, just after the network
+		// was up.
 		up := containerStartTime(t, to)
 		time.AfterFunc(3*time.Second, func() { close(stop) })
 		first := <-answered

@@ -11,7 +11,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// No two of 180 containers on three hosts have the same address, and every container reaches every other.
+// No two of 180 containers on three hosts have the same address, and every container reaches every
+// other.
 func TestSixtyContainersStartAtOnceOnEachHost(t *testing.T) {
 	const each = 60
 	l := startLab(t, 3)

@@ -8,7 +8,8 @@ import (
 )
 
 // The agent makes a container announce its addresses. So a neighbour that knows the MAC of the
-// container that had the address before reaches the new one at once, not when its ARP entry expires.
+// container that had the address before reaches the new one at once, not when its ARP entry
+// expires.
 func TestReusedAddressWithNewMACIsReachedAtOnce(t *testing.T) {
 	h := startLab(t, 1).Hosts()[0]
 	labtest.Sh(t, h, "podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt physical_interface=eth0 --opt remote_ips=198.18.0.250 --subnet 10.0.0.0/24 net")

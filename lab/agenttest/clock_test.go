@@ -14,8 +14,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// A test cannot set the machine's clock. So the agent is built with a package time whose wall clock is
-// an hour ahead or behind, in turns of 0.7 s. Its monotonic clock is the real one.
+// A test cannot set the machine's clock. So the agent is built with a package time whose wall clock
+// is an hour ahead or behind, in turns of 0.7 s. Its monotonic clock is the real one.
 const (
 	readsClock = "sec, nsec, mono := runtimeNow()\n"
 	jumps      = readsClock + "\tif mono/700_000_000%2 == 0 {\n\t\tsec += 3600\n\t} else {\n\t\tsec -= 3600\n\t}\n"

@@ -10,7 +10,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// watchBridgeTable counts the frames that pass the host's bridges, which are those off the fast path.
+// watchBridgeTable counts the frames that pass the host's bridges, which are those off the fast
+// path.
 const watchBridgeTable = `nft 'table bridge watch {
 	counter ip4 { }; counter tcp6 { }; counter icmp6 { }
 	chain frames { type filter hook prerouting priority -300
@@ -26,12 +27,14 @@ func bridgedFrames(t *testing.T, h *lab.Host, kind string) string {
 	return labtest.Sh(t, h, "nft list counter bridge watch "+kind+" | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p'")
 }
 
-// fastPathToRemote is a script that succeeds if packets to a MAC of another host take the fast path.
+// fastPathToRemote is a script that succeeds if packets to a MAC of another host take the fast
+// path.
 func fastPathToRemote(network, mac string) string {
 	return fmt.Sprintf("nft list table netdev vxlan-driver-vxlan-%s | grep -q %s", network, mac)
 }
 
-// fastPathOfLocal is a script that succeeds if packets to and from a local container take the fast path.
+// fastPathOfLocal is a script that succeeds if packets to and from a local container take the fast
+// path.
 func fastPathOfLocal(network, mac string) string {
 	digits := strings.ReplaceAll(mac, ":", "")
 	return fmt.Sprintf("nft list table netdev vxlan-driver-vxlan-%[1]s | grep -q port-%[2]s && test $(tc filter show dev vxlan-%[1]s ingress | grep -c 'match %[3]s/ffffffff at -12') = 3",
@@ -43,8 +46,8 @@ func containerMAC(t *testing.T, h *lab.Host, container string) string {
 	return labtest.Sh(t, h, "podman exec "+container+" cat /sys/class/net/eth0/address")
 }
 
-// IP packets between containers on two hosts bypass both bridges. Neighbour discovery, and packets of
-// the host itself, do not.
+// IP packets between containers on two hosts bypass both bridges. Neighbour discovery, and packets
+// of the host itself, do not.
 func TestFastPathBypassesBridges(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]
@@ -76,7 +79,8 @@ func TestFastPathBypassesBridges(t *testing.T) {
 	}
 }
 
-// Whatever is deleted and comes back, containers reach each other at once, and by the fast path soon after.
+// Whatever is deleted and comes back, containers reach each other at once, and by the fast path
+// soon after.
 func TestFastPathReturnsAfterChanges(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]

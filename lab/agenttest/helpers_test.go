@@ -27,7 +27,8 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 	return l
 }
 
-// runWebServer starts a container that serves HTTP. It fails if Podman prints anything besides the id.
+// runWebServer starts a container that serves HTTP. It fails if Podman prints anything besides the
+// id.
 func runWebServer(t *testing.T, h *lab.Host, name, flags string) {
 	t.Helper()
 	if out := labtest.Sh(t, h, "exec 2>&1; podman run -d --name "+name+" "+flags+" localhost/web"); strings.Contains(out, "\n") || strings.Contains(out, "vxlan:") {

@@ -16,8 +16,8 @@ func lookupRepeatedly(container, name string, seconds int) string {
 	return fmt.Sprintf("nsenter --net=$(podman inspect -f '{{.NetworkSettings.SandboxKey}}' %s) lookup -server 10.0.0.1 -for %ds %s.dns.podman", container, seconds, name)
 }
 
-// A killed agent is back at once, without any call of Podman. Name look-ups fail only for that moment,
-// and a TCP connection between two hosts loses nothing.
+// A killed agent is back at once, without any call of Podman. Name look-ups fail only for that
+// moment, and a TCP connection between two hosts loses nothing.
 func TestKilledAgentIsRestartedAtOnce(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Tool(t, "lookup")}})
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

@@ -13,7 +13,8 @@ import (
 // agentPID is a shell expression for the process id of a host's agent.
 const agentPID = "$(pgrep -x vxland)"
 
-// Hosts leave, crash and are partitioned. Names of containers that are gone disappear soon, and those that come back resolve again.
+// Hosts leave, crash and are partitioned. Names of containers that are gone disappear soon, and
+// those that come back resolve again.
 func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
 	l := startLab(t, 3)
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
@@ -26,7 +27,8 @@ func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
 			labtest.Within(t, 2*time.Second, h, resolvesName(fmt.Sprintf("c%d", i), fmt.Sprintf("c%d.dns.podman", j)))
 		}
 	}
-	// Leave: the agent exits some seconds after its last container, and the others forget the host at once.
+	// Leave: the agent exits some seconds after its last container, and the others forget the host
+	// at once.
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 c2")
 	t.Log("name gone after leave:", labtest.Within(t, time.Second, hosts[0], "! "+resolvesName("c0", "c2.dns.podman")))
 	t.Log("agent ended:", labtest.Within(t, 10*time.Second, hosts[2], "! pgrep -x vxland"))
@@ -36,7 +38,8 @@ func TestNamesFollowHostsThatLeaveAndCrash(t *testing.T) {
 	runWebServer(t, hosts[2], "c2", "--network net")
 	t.Log("name back:", labtest.Within(t, 2*time.Second, hosts[0], resolvesName("c0", "c2.dns.podman")))
 
-	// Partition: names of the other side are hidden, containers go on, and all names resolve again after it.
+	// Partition: names of the other side are hidden, containers go on, and all names resolve again
+	// after it.
 	if _, err := l.UnderlayIP(t.Context(), "link", "set", "host-c", "down"); err != nil {
 		t.Fatal(err)
 	}

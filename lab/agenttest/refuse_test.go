@@ -34,9 +34,9 @@ func configureAgent(t *testing.T, h *lab.Host, key, more string) {
 	labtest.Sh(t, h, "vxland --check-config; pkill -x vxland || true; while pgrep ^vxland >/dev/null; do sleep 0.02; done")
 }
 
-// A fourth host with another key or another label is refused, and so is one that is not listed where
-// there is no key. It learns nothing, and the others accept nothing from it. The log and vxlanctl
-// status say so, and the three others work as before.
+// A fourth host with another key or another label is refused, and so is one that is not listed
+// where there is no key. It learns nothing, and the others accept nothing from it. The log and
+// vxlanctl status say so, and the three others work as before.
 func TestHostsWithOtherKeyOrLabelAreRefused(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 4, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	hosts := l.Hosts()
@@ -60,7 +60,8 @@ func TestHostsWithOtherKeyOrLabelAreRefused(t *testing.T) {
 			checkFourthHostRefused(t, three, fourth, tt.counter)
 		})
 	}
-	// Without a key, only listed hosts are accepted. The three do not list the fourth, which lists them.
+	// Without a key, only listed hosts are accepted. The three do not list the fourth, which lists
+	// them.
 	t.Run("not listed", func(t *testing.T) {
 		for _, h := range three {
 			labtest.Sh(t, h, "podman network rm net >/dev/null")
@@ -72,7 +73,8 @@ func TestHostsWithOtherKeyOrLabelAreRefused(t *testing.T) {
 	})
 }
 
-// checkFourthHostRefused starts a container on each host, and checks that the three know each other but not the fourth.
+// checkFourthHostRefused starts a container on each host, and checks that the three know each other
+// but not the fourth.
 func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, counter string) {
 	t.Helper()
 	for i, h := range append(three[:3:3], fourth) {

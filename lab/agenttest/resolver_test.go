@@ -67,7 +67,8 @@ func TestDNSOnAnotherPortThan53(t *testing.T) {
 	labtest.Sh(t, a, "podman rm -f -t0 ca; ! nft list table inet vxlan-driver 2>/dev/null")
 }
 
-// Without vxland installed, a container starts with the host's name servers and a warning that says why names do not work.
+// Without vxland installed, a container starts with the host's name servers and a warning that says
+// why names do not work.
 func TestContainersStartWithWarningWithoutAgentProgram(t *testing.T) {
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
@@ -141,8 +142,8 @@ func TestNewNameServersCountAtOnce(t *testing.T) {
 	labtest.Within(t, time.Second, a, "! podman exec c nslookup www.example.test")
 }
 
-// A container on an internal network has names outside by another network, the other being of
-// this driver or not.
+// A container on an internal network has names outside by another network, the other being of this
+// driver or not.
 func TestContainerOnInternalNetworkHasNamesOutsideByAnother(t *testing.T) {
 	l := startLab(t, 2)
 	startUpstreamDNS(t, l.Host("outside"))

@@ -18,8 +18,8 @@ func staticFDBActive(network string) string {
 	return fmt.Sprintf("ip -d link show vxlan-%[1]s | grep -q nolearning && bridge -d link show dev vxlan-%[1]s | grep -q 'neigh_suppress on'", network)
 }
 
-// receivesARPOrPing tells whether a host receives ARP or pings of the VNI on the underlay while do runs.
-// Other packets, such as multicast membership reports, are sent at any time and do not count.
+// receivesARPOrPing tells whether a host receives ARP or pings of the VNI on the underlay while do
+// runs. Other packets, such as multicast membership reports, are sent at any time and do not count.
 func receivesARPOrPing(t *testing.T, h *lab.Host, vni uint32, do func()) bool {
 	t.Helper()
 	port, err := packet.Open(h.Netns(), "eth0")

@@ -16,7 +16,8 @@ import (
 //go:embed systemd.sh
 var systemdScript string
 
-// installWithSystemd puts the agent and its units where `make install` does, in place of the program that the lab put elsewhere.
+// installWithSystemd puts the agent and its units where `make install` does, in place of the
+// program that the lab put elsewhere.
 func installWithSystemd(t *testing.T, h *lab.Host) {
 	t.Helper()
 	stage := t.TempDir()
@@ -101,8 +102,8 @@ func startNode(t *testing.T, h *lab.Host) node {
 	return n
 }
 
-// With the packaged units under a real systemd, the first container starts the agent. It is restarted
-// when it is killed, exits when it is stopped, and logs to the journal.
+// With the packaged units under a real systemd, the first container starts the agent. It is
+// restarted when it is killed, exits when it is stopped, and logs to the journal.
 func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
@@ -158,7 +159,8 @@ func TestSystemdDoesNotRestartMisconfiguredAgent(t *testing.T) {
 		t.Errorf("podman run says %s", out)
 	}
 	a.mustRun("journalctl -u vxland --no-pager | grep 'prot: is unknown'")
-	// With the configuration corrected, the next container has names, whatever the state of the unit.
+	// With the configuration corrected, the next container has names, whatever the state of the
+	// unit.
 	a.mustRun("rm /etc/vxlan/vxland.toml; podman rm -f -t0 bad")
 	a.runContainer("good")
 	a.succeedsWithin(2*time.Second, "podman exec good ping -c1 -W1 cb")

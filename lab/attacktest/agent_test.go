@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// Without a key an agent knows hosts by their addresses. A container could send to its own host with
-// another host's address, and IPv6 has no reverse path filter against that.
+// Without a key an agent knows hosts by their addresses. A container could send to its own host
+// with another host's address, and IPv6 has no reverse path filter against that.
 func TestContainersCannotReachAgents(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// No ARP or neighbour discovery of or for the gateway's address crosses the underlay, whatever provokes
-// it. As soon as the filter is off, it does.
+// No ARP or neighbour discovery of or for the gateway's address crosses the underlay, whatever
+// provokes it. As soon as the filter is off, it does.
 func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 	for _, kind := range []string{"", "--internal"} {
 		t.Run("network "+kind, func(t *testing.T) {
@@ -60,12 +60,14 @@ func openUnderlayPorts(t *testing.T, l *lab.Lab) (ports []*packet.Port) {
 	return ports
 }
 
-// sendGatewayARPAndND sends every kind of ARP and neighbour discovery about the gateway, from a container and its host.
+// sendGatewayARPAndND sends every kind of ARP and neighbour discovery about the gateway, from a
+// container and its host.
 func sendGatewayARPAndND(t *testing.T, c container) {
 	t.Helper()
 	labtest.Sh(t, c.host, fmt.Sprintf("ip -n %s neigh flush dev eth0", netnsName(c)))
 	labtest.Sh(t, c.host, "podman exec c ping -c1 -W2 10.1.0.1; podman exec c ping -c1 -W2 fd00:1::1; podman exec c arping -c1 -w2 -I eth0 10.1.0.1")
-	// The host itself with the gateway's address as sender, for a neighbour that it does not know, and an announcement.
+	// The host itself with the gateway's address as sender, for a neighbour that it does not know,
+	// and an announcement.
 	labtest.Sh(t, c.host, "ping -c1 -W1 -I 10.1.0.1 10.1.0.250 || true; ping -c1 -W1 -I fd00:1::1 fd00:1::dead || true")
 	gateway := parseAddr("10.1.0.1")
 	p, err := packet.Open(c.host.Netns(), "br-vxlan-one")

@@ -1,3 +1,3 @@
-// Package attacktest tests what a network keeps out. Each attack succeeds without the rule against it,
-// and fails with it.
+// Package attacktest tests what a network keeps out. Each attack succeeds without the rule against
+// it, and fails with it.
 package attacktest

@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// A container that claims to be the gateway does not reach other hosts. The filter is on both ends of
-// the tunnel, and each end is enough.
+// A container that claims to be the gateway does not reach other hosts. The filter is on both ends
+// of the tunnel, and each end is enough.
 func TestGatewayCannotBePoisonedFromAnotherHost(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -65,8 +65,8 @@ func flushNeighbour(t *testing.T, c container, gateway netip.Addr) {
 
 func netnsName(c container) string { return c.ns[strings.LastIndex(c.ns, "/")+1:] }
 
-// isPoisoned tells whether a container takes mac for the MAC of the address. The kernel changes an entry
-// at most once a second (neigh/*/locktime), so the attack is repeated until it succeeds.
+// isPoisoned tells whether a container takes mac for the MAC of the address. The kernel changes an
+// entry at most once a second (neigh/*/locktime), so the attack is repeated until it succeeds.
 func isPoisoned(t *testing.T, c container, of netip.Addr, mac packet.MAC) func(time.Duration, func()) bool {
 	return func(within time.Duration, again func()) bool {
 		deadline := time.Now().Add(max(within, 1200*time.Millisecond))

@@ -22,8 +22,8 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 	return labtest.Start(t, lab.Config{Hosts: hosts, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 }
 
-// createNetwork creates a network without DNS, and so without agents. They would restore the rules that
-// a test removes, and neighbour suppression would stop some attacks by itself.
+// createNetwork creates a network without DNS, and so without agents. They would restore the rules
+// that a test removes, and neighbour suppression would stop some attacks by itself.
 func createNetwork(t *testing.T, hosts []*lab.Host, name, flags string) {
 	t.Helper()
 	labtest.CreateOn(t, hosts, name, "--disable-dns "+flags)
@@ -118,8 +118,8 @@ func reloadRules(t *testing.T, h *lab.Host) {
 // arrivalTimeout is how long a packet may take to arrive on a busy machine.
 const arrivalTimeout = 3 * time.Second
 
-// checkDefence proves that the rule alone stops an attack: the attack fails with it and the rule counts
-// it, and succeeds without.
+// checkDefence proves that the rule alone stops an attack: the attack fails with it and the rule
+// counts it, and succeeds without.
 func checkDefence(t *testing.T, r rule, attack func(), succeeded func(within time.Duration) bool) {
 	t.Helper()
 	before := r.dropCount(t)
@@ -163,7 +163,8 @@ func checkErr(t *testing.T, err error) {
 	}
 }
 
-// keepPinging pings from a container, twenty times a second, until the returned function is called. No answer may be missing.
+// keepPinging pings from a container, twenty times a second, until the returned function is called.
+// No answer may be missing.
 func keepPinging(t *testing.T, from container, to netip.Addr) (stop func()) {
 	t.Helper()
 	cmd := from.host.Command(t.Context(), "nsenter", "--net="+strings.TrimPrefix(from.ns, from.host.Path("/")), "ping", "-i0.05", "-q", to.String())
@@ -172,7 +173,8 @@ func keepPinging(t *testing.T, from container, to netip.Addr) (stop func()) {
 	checkErr(t, cmd.Start())
 	return func() {
 		t.Helper()
-		// Debian's ping prints its sum on SIGINT. The one that nsenter became is in the host's PID namespace.
+		// Debian's ping prints its sum on SIGINT. The one that nsenter became is in the host's PID
+		// namespace.
 		interruptProcess(t, cmd)
 		_ = cmd.Wait()
 		if said := out.String(); !strings.Contains(said, " 0% packet loss") {
@@ -183,7 +185,8 @@ func keepPinging(t *testing.T, from container, to netip.Addr) (stop func()) {
 
 func interruptProcess(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
-	// The command's own process group, which lab.Host.Command gives it; never the kill program, which misreads negative ids.
+	// The command's own process group, which lab.Host.Command gives it; never the kill program,
+	// which misreads negative ids.
 	if cmd.Process.Pid <= 1 {
 		t.Fatalf("no process to interrupt: %d", cmd.Process.Pid)
 	}

@@ -12,8 +12,9 @@ import (
 	"vxlan-driver/lab/packet"
 )
 
-// A port published on 127.0.0.1 is for the host alone. A neighbour on the underlay can send packets to
-// that address, and the kernel would redirect them to the container before it looks at their source.
+// A port published on 127.0.0.1 is for the host alone. A neighbour on the underlay can send packets
+// to that address, and the kernel would redirect them to the container before it looks at their
+// source.
 func TestLoopbackPortsCannotBeReachedFromUnderlay(t *testing.T) {
 	l := startLab(t, 1)
 	a := l.Host("host-a")
@@ -33,8 +34,8 @@ func TestLoopbackPortsCannotBeReachedFromUnderlay(t *testing.T) {
 	if arrived(300 * time.Millisecond) {
 		t.Error("a port on 127.0.0.1 is reached from the underlay")
 	}
-	// Without the rule the attack succeeds. It needs another source port, since a connection keeps the
-	// verdict on its first packet.
+	// Without the rule the attack succeeds. It needs another source port, since a connection keeps
+	// the verdict on its first packet.
 	labtest.Sh(t, a, `h=$(nft -a list chain inet vxlan-driver nat_prerouting | sed -n '/loopback address from outside/s/.*# handle //p')
 		nft delete rule inet vxlan-driver nat_prerouting handle $h`)
 	attack(5001)

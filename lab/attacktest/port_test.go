@@ -72,7 +72,8 @@ func forgeries(evil, victim, friend container) []forgery {
 	return all
 }
 
-// A container that sends each frame from a new MAC fills the other hosts' FDBs only up to fdb_limit.
+// A container that sends each frame from a new MAC fills the other hosts' FDBs only up to
+// fdb_limit.
 func TestMACFlood(t *testing.T) {
 	const limit, flood = 50, 2000
 	l := startLab(t, 2)

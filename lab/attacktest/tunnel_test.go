@@ -11,8 +11,8 @@ import (
 
 const port = 4789
 
-// VXLAN packets from senders that are not members of the network are dropped: another host, a member of
-// another network, a container.
+// VXLAN packets from senders that are not members of the network are dropped: another host, a
+// member of another network, a container.
 func TestForgedTunnelPackets(t *testing.T) {
 	l := startLab(t, 3)
 	a, b, c, outside := l.Host("host-a"), l.Host("host-b"), l.Host("host-c"), l.Host("outside")

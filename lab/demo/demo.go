@@ -16,8 +16,8 @@ const Name = "demo"
 
 const hosts = 3
 
-// Run starts the lab anew, with the plugin and other programs at these paths, and leaves it up. It stops at
-// the first command that fails.
+// Run starts the lab anew, with the plugin and other programs at these paths, and leaves it up. It
+// stops at the first command that fails.
 func Run(ctx context.Context, out io.Writer, plugin string, others ...string) error {
 	begin := time.Now()
 	tree, err := lab.Prepare(ctx, "", out)

@@ -28,8 +28,8 @@ func readPage(t *testing.T, name string) []block {
 	return readBlocks(string(text))
 }
 
-// typeBlock types a code block on the hosts that it is for, and returns what they print. Like a person, it goes on only while
-// each command succeeds.
+// typeBlock types a code block on the hosts that it is for, and returns what they print. Like a
+// person, it goes on only while each command succeeds.
 func typeBlock(t *testing.T, l *lab.Lab, b block) (out string) {
 	t.Helper()
 	names, err := hostNames(b.host)
@@ -79,8 +79,8 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
-// The set-up of a network whose hosts find each other, typed as discovery.md has it. Only the copy of the key from host to host
-// is the test's.
+// The set-up of a network whose hosts find each other, typed as discovery.md has it. Only the copy
+// of the key from host to host is the test's.
 func TestDiscovery(t *testing.T) {
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -106,14 +106,15 @@ func TestDiscovery(t *testing.T) {
 	labtest.Sh(t, b, "podman run -d --name container-b --network mynet localhost/web")
 	labtest.Page(t, a, "container-a", "container-b")
 	labtest.Page(t, b, "container-b", "container-a")
-	// The lab's hosts have two addresses, of which auto takes the first where the host is not in the list.
+	// The lab's hosts have two addresses, of which auto takes the first where the host is not in
+	// the list.
 	if out := labtest.Sh(t, a, "vxlanctl status"); !strings.Contains(out, "host host-b.198.18.0.12: reachable") {
 		t.Errorf("status says\n%s", out)
 	}
 }
 
-// The way to change an option that keeps containers, typed as hosts.md has it: the container runs on, with its address, its
-// name and its published port.
+// The way to change an option that keeps containers, typed as hosts.md has it: the container runs
+// on, with its address, its name and its published port.
 func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// The page about installing names each file that `make install` makes, and its commands to uninstall remove all of them.
+// The page about installing names each file that `make install` makes, and its commands to
+// uninstall remove all of them.
 func TestUninstallRemovesWhatInstallMakes(t *testing.T) {
 	stage := t.TempDir()
 	if out, err := exec.Command("make", "-C", "../..", "install", "DESTDIR="+stage).CombinedOutput(); err != nil {

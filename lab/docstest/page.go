@@ -15,8 +15,8 @@ type block struct {
 	line    int
 }
 
-// notRun begins a comment before a block that the test does not type, such as one that installs the programs, which the lab
-// does itself.
+// notRun begins a comment before a block that the test does not type, such as one that installs the
+// programs, which the lab does itself.
 const notRun = "<!-- not run by the test"
 
 // step is where a list's item begins, whose code blocks are indented further.

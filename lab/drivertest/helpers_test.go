@@ -15,7 +15,8 @@ func startLab(t *testing.T, hosts int) *lab.Lab {
 	return labtest.Start(t, lab.Config{Hosts: hosts})
 }
 
-// createNetwork runs the documented command on each host. addr returns a host's address on the underlay.
+// createNetwork runs the documented command on each host. addr returns a host's address on the
+// underlay.
 func createNetwork(t *testing.T, l *lab.Lab, name, flags string, addr func(*lab.Host) string) {
 	t.Helper()
 	var all []string

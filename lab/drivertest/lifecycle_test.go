@@ -8,7 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Fifty containers start at once on each of two hosts. No two have the same address, and nothing is left.
+// Fifty containers start at once on each of two hosts. No two have the same address, and nothing is
+// left.
 func TestFiftyContainersStartAtOnce(t *testing.T) {
 	l := startLab(t, 2)
 	createNetwork(t, l, "many", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
@@ -63,7 +64,8 @@ func TestKilledPluginIsCompletedByNextRun(t *testing.T) {
 	a, b := l.Hosts()[0], l.Hosts()[1]
 	createNetwork(t, l, "net", "--opt vni=9 --subnet 10.0.0.0/24", underlayAddr4)
 	runContainer(t, b, "c", "--network net")
-	// A bridge without an alias, as a plugin leaves it that is killed between its first two requests.
+	// A bridge without an alias, as a plugin leaves it that is killed between its first two
+	// requests.
 	labtest.Sh(t, a, "ip link add br-vxlan-net type bridge && ip link add vxlan-net type vxlan id 9 local 198.18.0.11 dev eth0 dstport 4789")
 	runContainer(t, a, "c", "--network net")
 	checkReach(t, a, "c", b, "c", containerAddr(t, b, "c", "net", "IPAddress"))

@@ -9,8 +9,9 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// With the documented commands on three hosts, every container reaches every other by ICMP, TCP and UDP.
-// The documented debugging commands show what they should. Nothing is left after the last container.
+// With the documented commands on three hosts, every container reaches every other by ICMP, TCP and
+// UDP. The documented debugging commands show what they should. Nothing is left after the last
+// container.
 func TestDocumentedCommands(t *testing.T) {
 	l := startLab(t, 3)
 	createNetwork(t, l, "vxlan-network", "--opt vni=100 --subnet 10.0.0.0/24", underlayAddr4)
@@ -70,12 +71,14 @@ func checkReach(t *testing.T, from *lab.Host, container string, to *lab.Host, se
 	if got := labtest.Sh(t, from, fmt.Sprintf("podman exec %s wget -qO- -T3 http://%s/", container, inBrackets)); !strings.Contains(got, "It works") {
 		t.Errorf("%s: HTTP from %s says %q", container, addr, got)
 	}
-	// iperf3 answers the first datagram with one before it measures, so its success proves both directions.
+	// iperf3 answers the first datagram with one before it measures, so its success proves both
+	// directions.
 	labtest.Sh(t, to, execInContainer(server)+" iperf3 -s -1 -D -p 5999; for i in $(seq 100); do "+execInContainer(server)+" ss -Hltn | grep -q :5999 && exit; sleep 0.02; done; exit 1")
 	labtest.Sh(t, from, execInContainer(container)+" iperf3 -u -n 16K -p 5999 -c "+addr+" >/dev/null")
 }
 
-// Every network keeps its default route, whatever is connected first and whatever is disconnected later.
+// Every network keeps its default route, whatever is connected first and whatever is disconnected
+// later.
 func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
@@ -98,7 +101,8 @@ func TestDefaultRoutesOfSeveralNetworks(t *testing.T) {
 	}
 }
 
-// A host with two addresses on the underlay must not flood to itself: it would learn its own containers from the tunnel.
+// A host with two addresses on the underlay must not flood to itself: it would learn its own
+// containers from the tunnel.
 func TestHostWithTwoUnderlayAddresses(t *testing.T) {
 	l := startLab(t, 2)
 	a := l.Hosts()[0]
@@ -117,8 +121,9 @@ func TestHostWithTwoUnderlayAddresses(t *testing.T) {
 	}
 }
 
-// The bridge name of the documented example is too long to be one. Newer Podman refuses it before it asks the plugin;
-// there the example still works given to netavark (TestDocumentedConfigurationForNetavark).
+// The bridge name of the documented example is too long to be one. Newer Podman refuses it before
+// it asks the plugin; there the example still works given to netavark
+// (TestDocumentedConfigurationForNetavark).
 func TestLongInterfaceName(t *testing.T) {
 	l := startLab(t, 2)
 	probe := "podman network create --interface-name br-vxlan-network probe 2>&1 && podman network rm probe"
@@ -130,7 +135,8 @@ func TestLongInterfaceName(t *testing.T) {
 	labtest.Sh(t, l.Hosts()[0], "ip link show br-vxlan-network && ip link show br-vxlan-net")
 }
 
-// execInContainer is the prefix of a host's command that runs it in a container's network namespace.
+// execInContainer is the prefix of a host's command that runs it in a container's network
+// namespace.
 func execInContainer(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ")"
 }

@@ -56,7 +56,8 @@ func TestSetupRefuses(t *testing.T) {
 	if !strings.Contains(got, "VNI 9 on port 4789 is held by device vxlan7") {
 		t.Errorf("got %s", got)
 	}
-	// Found in TestUnderlayAndOverlayFamilies: another VNI on the same port, but other receive flags.
+	// Found in TestUnderlayAndOverlayFamilies: another VNI on the same port, but other receive
+	// flags.
 	labtest.Sh(t, a, "ip link del vxlan7; ip link add vxlan7 type vxlan id 8 dstport 4789 dev eth0 gbp; ip link set vxlan7 up")
 	got = labtest.Refused(t, a, "podman run --rm --network net localhost/busybox true")
 	if !strings.Contains(got, "address already in use") || !strings.Contains(got, "the kernel wants the same gbp, and on IPv6 the same udp_checksum, as has device vxlan7") {
@@ -81,7 +82,8 @@ func TestSetupRefuses(t *testing.T) {
 func TestRootlessIsRefused(t *testing.T) {
 	l := startLab(t, 1)
 	a := l.Hosts()[0]
-	// Storage of its own: newer Podman takes the host's storage.conf, root's paths included, for everybody.
+	// Storage of its own: newer Podman takes the host's storage.conf, root's paths included, for
+	// everybody.
 	labtest.Sh(t, a, `useradd -m -u 1500 user
 		mkdir -p /run/user/1500 && chown user /run/user/1500
 		printf '[storage]\ndriver = "vfs"\nrunroot = "/run/user/1500/c"\ngraphroot = "/home/user/c"\n' > /home/user/storage.conf`)

@@ -8,7 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// addNATInterface gives a host an interface nat0 with its default route, as virtual machines of Vagrant have.
+// addNATInterface gives a host an interface nat0 with its default route, as virtual machines of
+// Vagrant have.
 func addNATInterface(t *testing.T, h *lab.Host) {
 	t.Helper()
 	labtest.Sh(t, h, `ip link add nat0 type veth peer name nat1 && ip address add 10.0.2.15/24 dev nat0 &&

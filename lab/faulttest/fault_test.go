@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Whichever system call of setup or teardown kills the plugin or fails, the next setup builds what an
-// undisturbed one builds, and the next teardown leaves nothing.
+// Whichever system call of setup or teardown kills the plugin or fails, the next setup builds what
+// an undisturbed one builds, and the next teardown leaves nothing.
 func TestPluginSurvivesFaultAtEachSystemCall(t *testing.T) {
 	tests := []struct {
 		name string

@@ -22,8 +22,8 @@ const request = `{"container_id": "c%[1]d", "container_name": "container-%[1]d",
   "dns_enabled": false, "internal": false, "ipv6_enabled": true}}
 `
 
-// plugin runs the plugin on a host for container 1 on network 1. Container 2 on network 2 is there all
-// the time and must not change.
+// plugin runs the plugin on a host for container 1 on network 1. Container 2 on network 2 is there
+// all the time and must not change.
 type plugin struct {
 	*testing.T
 	host      *lab.Host
@@ -32,7 +32,8 @@ type plugin struct {
 	running   string // snapshot with it
 }
 
-// startPlugin prepares a host, and takes snapshots with and without container 1 from an undisturbed run.
+// startPlugin prepares a host, and takes snapshots with and without container 1 from an undisturbed
+// run.
 func startPlugin(t *testing.T, h *lab.Host) *plugin {
 	t.Helper()
 	p := &plugin{T: t, host: h}
@@ -44,7 +45,8 @@ func startPlugin(t *testing.T, h *lab.Host) *plugin {
 		labtest.Sh(t, h, fmt.Sprintf("ip netns add c%d; ip -n c%[1]d link set lo up", i))
 	}
 	labtest.Sh(t, h, "vxlan setup /run/netns/c2 </tmp/request2")
-	// The first network makes changes that stay, such as forwarding; they are part of the snapshots.
+	// The first network makes changes that stay, such as forwarding; they are part of the
+	// snapshots.
 	p.mustSucceed("setup")
 	p.mustSucceed("teardown")
 	p.idle, p.idleNames = p.snapshot(), p.snapshotNames()
@@ -113,8 +115,8 @@ func (p *plugin) runWithFault(verb, fault string, nth int) result {
 	return result{}
 }
 
-// forEachCall runs a verb with a fault at its first call, then at its second, and so on. prepare brings
-// the host into the state before the verb; follow checks the result.
+// forEachCall runs a verb with a fault at its first call, then at its second, and so on. prepare
+// brings the host into the state before the verb; follow checks the result.
 func (p *plugin) forEachCall(verb, fault string, prepare func(), follow func(nth int, what string, r result)) {
 	p.Helper()
 	kinds := map[string]int{}

@@ -10,7 +10,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Twenty containers start on each of three hosts at once. All get different addresses, and reach each other.
+// Twenty containers start on each of three hosts at once. All get different addresses, and reach
+// each other.
 func TestSixtyContainersGetDifferentAddresses(t *testing.T) {
 	const each = 20
 	l := startLab(t, 3)
@@ -43,8 +44,9 @@ func TestSixtyContainersGetDifferentAddresses(t *testing.T) {
 	if len(at) != 3*each {
 		t.Fatalf("%d addresses: %v", len(at), at)
 	}
-	// One container of each host pings all, and each pings as many as there are hosts. All pairs would
-	// need 7,200 ARP entries, and the kernel has room for 1,024 (gc_thresh3) in all namespaces together.
+	// One container of each host pings all, and each pings as many as there are hosts. All pairs
+	// would need 7,200 ARP entries, and the kernel has room for 1,024 (gc_thresh3) in all
+	// namespaces together.
 	var all []string
 	of := make(map[string]string) // by name
 	for addr, name := range at {
@@ -67,8 +69,8 @@ func pingEach(container string, to []string) string {
 	return fmt.Sprintf("podman exec %s sh -c 'for a in %s; do ping -c1 -W1 $a >/dev/null || { echo $a; exit 1; }; done'", container, strings.Join(to, " "))
 }
 
-// A container is refused in a subnet that is full. Addresses of an unreachable host stay reserved, and
-// those of a host that has left are free.
+// A container is refused in a subnet that is full. Addresses of an unreachable host stay reserved,
+// and those of a host that has left are free.
 func TestFullSubnetIsReported(t *testing.T) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()
@@ -106,8 +108,8 @@ func TestFullSubnetIsReported(t *testing.T) {
 	labtest.Within(t, 2*time.Second, hosts[0], full)
 }
 
-// Hosts that cannot reach each other assign different addresses. One that users asked for on both sides
-// is reported as soon as the hosts reach each other again.
+// Hosts that cannot reach each other assign different addresses. One that users asked for on both
+// sides is reported as soon as the hosts reach each other again.
 func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()

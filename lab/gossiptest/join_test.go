@@ -58,8 +58,8 @@ func TestThirdHostJoinsWithOneCommand(t *testing.T) {
 	}
 }
 
-// A container that is restarted gets a free address; one whose network is reloaded or whose agent is
-// killed keeps its own.
+// A container that is restarted gets a free address; one whose network is reloaded or whose agent
+// is killed keeps its own.
 func TestAddressesSurviveRestartReloadAndAgentKill(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := l.Hosts()[0], l.Hosts()[1]

@@ -19,7 +19,8 @@ func Sh(t testing.TB, h *lab.Host, script string) string {
 	return out
 }
 
-// Eventually repeats a script until it succeeds, for what is ready a moment after the command that starts it.
+// Eventually repeats a script until it succeeds, for what is ready a moment after the command that
+// starts it.
 func Eventually(t testing.TB, h *lab.Host, script string) string {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -35,7 +36,8 @@ func Eventually(t testing.TB, h *lab.Host, script string) string {
 	}
 }
 
-// Within repeats a script until it succeeds, for what takes a bounded time to become true, and returns how long it took.
+// Within repeats a script until it succeeds, for what takes a bounded time to become true, and
+// returns how long it took.
 func Within(t testing.TB, limit time.Duration, h *lab.Host, script string) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -79,23 +81,24 @@ func Address(t testing.TB, h *lab.Host, container, network string) string {
 // Page proves that a container gets the test page from a web server's address.
 func Page(t testing.TB, h *lab.Host, container, addr string) {
 	t.Helper()
-	// Once a second, as the server may just be starting; a path that loses packets is not mended by that.
+	// Once a second, as the server may just be starting; a path that loses packets is not mended by
+	// that.
 	page := Eventually(t, h, fmt.Sprintf("podman exec %s wget -qO- -T2 http://%s/", container, addr))
 	if !strings.Contains(page, "It works") {
 		t.Errorf("%s on %s got %q from %s", container, h.Name(), page, addr)
 	}
 }
 
-// Leftovers is what a host's kernel and the store have of the driver; empty when all is gone. The agent's log and the two
-// locks stay; the agent itself goes a while later, see [AgentEnds].
+// Leftovers is what a host's kernel and the store have of the driver; empty when all is gone. The
+// agent's log and the two locks stay; the agent itself goes a while later, see [AgentEnds].
 func Leftovers(t testing.TB, h *lab.Host) string {
 	t.Helper()
 	return Sh(t, h, `ip -br link | grep -v -e '^lo ' -e ^eth0@ || true
 		find /run/vxlan -type f ! -name lock ! -name vxland.lock ! -name vxland.log 2>/dev/null || true`)
 }
 
-// AgentEnds waits until the agent has ended, as it does 5 s after the host's last container, and fails if it does not, or
-// leaves more than its lock and its log.
+// AgentEnds waits until the agent has ended, as it does 5 s after the host's last container, and
+// fails if it does not, or leaves more than its lock and its log.
 func AgentEnds(t testing.TB, h *lab.Host) {
 	t.Helper()
 	Eventually(t, h, "! pgrep ^vxland")

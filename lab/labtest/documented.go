@@ -10,8 +10,9 @@ import (
 	"vxlan-driver/lab"
 )
 
-// AsDocumented makes hosts those of the documents, so that commands and files can be used as they stand there: host-a has the
-// address 192.168.1.10 and host-b 192.168.1.11, they have a default route, and images have the names of the registry's.
+// AsDocumented makes hosts those of the documents, so that commands and files can be used as they
+// stand there: host-a has the address 192.168.1.10 and host-b 192.168.1.11, they have a default
+// route, and images have the names of the registry's.
 func AsDocumented(t testing.TB, l *lab.Lab) {
 	t.Helper()
 	for i, h := range l.Hosts() {
@@ -22,8 +23,8 @@ func AsDocumented(t testing.TB, l *lab.Lab) {
 	}
 }
 
-// Example reads a file of the examples directory, with replacements: pairs of what stands in it, once, and what a test
-// needs there.
+// Example reads a file of the examples directory, with replacements: pairs of what stands in it,
+// once, and what a test needs there.
 func Example(t testing.TB, path string, replacements ...string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("../../examples", path))

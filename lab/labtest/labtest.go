@@ -16,11 +16,11 @@ import (
 	"vxlan-driver/lab"
 )
 
-// Start starts a lab that is closed when the test ends. The tree is prepared, and the plugin and the agent are built from
-// cmd/vxlan and cmd/vxland unless config names a plugin, once per process.
+// Start starts a lab that is closed when the test ends. The tree is prepared, and the plugin and
+// the agent are built from cmd/vxlan and cmd/vxland unless config names a plugin, once per process.
 //
-// Where the machine lacks something for a lab (root, a tool that cannot be installed, a recent kernel) the test is
-// skipped, naming it; with CI=true it fails.
+// Where the machine lacks something for a lab (root, a tool that cannot be installed, a recent
+// kernel) the test is skipped, naming it; with CI=true it fails.
 func Start(t testing.TB, config lab.Config) *lab.Lab {
 	t.Helper()
 	if config.Tree == (lab.Tree{}) {
@@ -76,7 +76,8 @@ func Binary(t testing.TB, name string) string {
 	return buildProgram(t, "./cmd/"+name)
 }
 
-// Tool builds bin/NAME of this module from lab/cmd/NAME, a program for tests to run in hosts, and returns its path.
+// Tool builds bin/NAME of this module from lab/cmd/NAME, a program for tests to run in hosts, and
+// returns its path.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	return buildProgram(t, "./lab/cmd/"+name)
@@ -109,7 +110,8 @@ func buildBinary(pkg string) (string, error) {
 	return path, nil
 }
 
-// skipOrFail ends the test on an error: with a skip if the machine is to blame and nobody relies on the result.
+// skipOrFail ends the test on an error: with a skip if the machine is to blame and nobody relies on
+// the result.
 func skipOrFail(t testing.TB, err error) {
 	t.Helper()
 	if _, missing := errors.AsType[*lab.MissingError](err); missing && os.Getenv("CI") != "true" {

@@ -12,9 +12,10 @@ import (
 //go:embed snapshot.sh
 var snapshotScript string
 
-// Snapshot prints all that a driver could leave on a host: links, addresses, routes, rules, forwarding entries, the
-// packet filter, kernel parameters, files below /run, mounts, namespaces, processes, sockets. Named network namespaces
-// (`ip netns`) are printed too. Two equal states give equal texts; see [Changes].
+// Snapshot prints all that a driver could leave on a host: links, addresses, routes, rules,
+// forwarding entries, the packet filter, kernel parameters, files below /run, mounts, namespaces,
+// processes, sockets. Named network namespaces (`ip netns`) are printed too. Two equal states give
+// equal texts; see [Changes].
 func Snapshot(t testing.TB, h *lab.Host, namespaces ...string) string {
 	t.Helper()
 	out, err := h.Run(t.Context(), append([]string{"sh", "-c", snapshotScript, "snapshot"}, namespaces...)...)
@@ -24,8 +25,8 @@ func Snapshot(t testing.TB, h *lab.Host, namespaces ...string) string {
 	return out
 }
 
-// Changes lists the lines of two snapshots that are in one and not in the other, each with its section's name; "" if
-// there are none.
+// Changes lists the lines of two snapshots that are in one and not in the other, each with its
+// section's name; "" if there are none.
 func Changes(before, after string) string {
 	was, is := countLines(before), countLines(after)
 	var changed strings.Builder

@@ -8,8 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// startFirewalld starts the system bus and firewalld, as systemd does on a real host, and lets VXLAN packets of other
-// hosts in, as an administrator has to.
+// startFirewalld starts the system bus and firewalld, as systemd does on a real host, and lets
+// VXLAN packets of other hosts in, as an administrator has to.
 func startFirewalld(t *testing.T, h *lab.Host) {
 	t.Helper()
 	labtest.Sh(t, h, `mkdir -p /run/dbus && dbus-daemon --system --fork
@@ -28,8 +28,8 @@ func firewalldZone(t *testing.T, h *lab.Host, device string) string {
 	return out
 }
 
-// The bridge is in firewalld's trusted zone as long as it exists. Otherwise firewalld rejects what is
-// forwarded for containers, and with br_netfilter what they send to each other.
+// The bridge is in firewalld's trusted zone as long as it exists. Otherwise firewalld rejects what
+// is forwarded for containers, and with br_netfilter what they send to each other.
 func TestFirewalldTrustsTheBridge(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Outside: true, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b, outside := l.Host("host-a"), l.Host("host-b"), l.Host("outside")

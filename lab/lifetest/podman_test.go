@@ -8,7 +8,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// startTwoHosts starts a lab with the network "net", and a container "peer" with the test page on host-b.
+// startTwoHosts starts a lab with the network "net", and a container "peer" with the test page on
+// host-b.
 func startTwoHosts(t *testing.T) (a, b *lab.Host, peer string) {
 	t.Helper()
 	l := labtest.Start(t, lab.Config{Hosts: 2})
@@ -46,8 +47,8 @@ func TestPodHasOneAddress(t *testing.T) {
 	checkNothingLeft(t, a, b)
 }
 
-// A running container is connected to a second network, disconnected from the first, and reloaded: each time it reaches
-// exactly the networks that it is on.
+// A running container is connected to a second network, disconnected from the first, and reloaded:
+// each time it reaches exactly the networks that it is on.
 func TestConnectDisconnectReload(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -80,7 +81,8 @@ func TestConnectDisconnectReload(t *testing.T) {
 	checkNothingLeft(t, a, b)
 }
 
-// A container that restarts keeps its network, whether stopped cleanly, killed or restarted by its own policy.
+// A container that restarts keeps its network, whether stopped cleanly, killed or restarted by its
+// own policy.
 func TestRestartKeepsContainersReachable(t *testing.T) {
 	a, b, peer := startTwoHosts(t)
 	labtest.Sh(t, a, "podman run -d --name c --network net:ip=10.0.0.50 -p 8080:80 localhost/web")

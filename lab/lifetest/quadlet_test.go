@@ -8,10 +8,11 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// Quadlet turns the example's units into podman commands of its own making; they make the network once, and a container on it.
+// Quadlet turns the example's units into podman commands of its own making; they make the network
+// once, and a container on it.
 //
-// No systemd runs in a lab host, so the test is it: it runs the generator, then the commands of the services in their order,
-// and replaces what only systemd gives (specifiers, a cgroup to split).
+// No systemd runs in a lab host, so the test is it: it runs the generator, then the commands of the
+// services in their order, and replaces what only systemd gives (specifiers, a cgroup to split).
 func TestQuadletUnits(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2})
 	labtest.AsDocumented(t, l)

@@ -11,9 +11,11 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// The installed unit is one that systemd accepts, enabled for the services that set up packet filters.
+// The installed unit is one that systemd accepts, enabled for the services that set up packet
+// filters.
 //
-// No systemd runs in a lab host: it checks and enables units offline. What it does with them is its own business.
+// No systemd runs in a lab host: it checks and enables units offline. What it does with them is its
+// own business.
 func TestReloadUnitForFirewalldAndNftables(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	a := l.Host("host-a")

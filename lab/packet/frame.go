@@ -53,8 +53,8 @@ func ARP(op uint16, senderMAC MAC, senderIP netip.Addr, targetMAC MAC, targetIP 
 		senderMAC[:], senderIP.AsSlice(), targetMAC[:], targetIP.AsSlice())
 }
 
-// IP is a packet of protocol; IPv4 or IPv6 as the addresses are. payload has room for a checksum at sumAt,
-// which is filled in; -1 if it has none.
+// IP is a packet of protocol; IPv4 or IPv6 as the addresses are. payload has room for a checksum at
+// sumAt, which is filled in; -1 if it has none.
 func IP(src, dst netip.Addr, protocol byte, payload []byte, sumAt int) []byte {
 	payload = slices.Clone(payload)
 	if sumAt >= 0 {
@@ -74,7 +74,8 @@ func ipv4Header(src, dst netip.Addr, protocol byte, id, fragment uint16, size in
 	return h
 }
 
-// Fragments cuts an IPv4 packet in two, the first with so many bytes of the payload, a multiple of 8.
+// Fragments cuts an IPv4 packet in two, the first with so many bytes of the payload, a multiple of
+// 8.
 func Fragments(p []byte, first int) [][]byte {
 	src, dst := netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20]))
 	payload, protocol := p[20:], p[9]
@@ -111,7 +112,8 @@ func VXLAN(vni uint32, frame []byte) []byte {
 	return slices.Concat([]byte{0x08, 0, 0, 0}, binary.BigEndian.AppendUint32(nil, vni<<8), frame)
 }
 
-// Advertisement is an unsolicited neighbour advertisement of target with the override flag (RFC 4861, section 4.4).
+// Advertisement is an unsolicited neighbour advertisement of target with the override flag (RFC
+// 4861, section 4.4).
 func Advertisement(src, dst, target netip.Addr, mac MAC) []byte {
 	const override = 0x20
 	body := slices.Concat([]byte{136, 0, 0, 0, override, 0, 0, 0}, target.AsSlice(), []byte{2, 1}, mac[:])

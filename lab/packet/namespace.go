@@ -9,16 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// In runs f on a thread in the network namespace at path. A socket opened by f stays in that namespace. In
-// refuses the calling process's own namespace: a forged packet must not get onto the machine's network.
+// In runs f on a thread in the network namespace at path. A socket opened by f stays in that
+// namespace. In refuses the calling process's own namespace: a forged packet must not get onto the
+// machine's network.
 func In(path string, f func() error) error {
 	done := make(chan error)
 	go func() {
-		// Never unlocked, so that the thread ends with the goroutine and no other one runs in that namespace.
+		// Never unlocked, so that the thread ends with the goroutine and no other one runs in that
+		// namespace.
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			// The main thread does not end, and /proc/self shows its namespaces for the whole process's. While it is held
-			// here, the next goroutine gets another.
+			// The main thread does not end, and /proc/self shows its namespaces for the whole
+			// process's. While it is held here, the next goroutine gets another.
 			defer runtime.UnlockOSThread()
 			done <- In(path, f)
 			return

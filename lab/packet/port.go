@@ -17,7 +17,8 @@ type Port struct {
 	mac  MAC
 }
 
-// Open opens a port on a device of the network namespace at path. It receives what the device sends, too.
+// Open opens a port on a device of the network namespace at path. It receives what the device
+// sends, too.
 func Open(path, device string) (*Port, error) {
 	p := new(Port)
 	err := In(path, func() error {
@@ -74,8 +75,8 @@ func (p *Port) Receive(within time.Duration, wanted func(frame []byte) bool) (bo
 	}
 }
 
-// SendIP sends an IP packet with a header of one's own from the network namespace at path, as a program that may use raw
-// sockets does (CAP_NET_RAW). The namespace routes it.
+// SendIP sends an IP packet with a header of one's own from the network namespace at path, as a
+// program that may use raw sockets does (CAP_NET_RAW). The namespace routes it.
 func SendIP(path string, packets ...[]byte) error {
 	return In(path, func() error {
 		for _, p := range packets {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Addresses that netavark hands on, as its versions do: one a subnet by position, or several a subnet in any order.
+// Addresses that netavark hands on, as its versions do: one a subnet by position, or several a
+// subnet in any order.
 func TestStaticAddresses(t *testing.T) {
 	tests := []struct {
 		name string

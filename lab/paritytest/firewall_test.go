@@ -53,7 +53,8 @@ func TestOtherProgramsTablesAreNotTouched(t *testing.T) {
 	}
 }
 
-// The first container makes all rules there will be; another adds elements, and a packet passes no rule more.
+// The first container makes all rules there will be; another adds elements, and a packet passes no
+// rule more.
 func TestRulesDoNotGrowWithContainers(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// An internal network: no default route, no way out, no way in, no published ports. The host reaches it, as on a bridge.
+// An internal network: no default route, no way out, no way in, no published ports. The host
+// reaches it, as on a bridge.
 func TestInternalNetworkHasNoWayOut(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("open", "--subnet 10.8.0.0/24 --subnet fd00:8::/64")
@@ -14,8 +15,9 @@ func TestInternalNetworkHasNoWayOut(t *testing.T) {
 	})
 }
 
-// The first container of another network turns forwarding on for the whole host. That opens netavark's internal bridges, which
-// are closed by nothing but a sysctl that this overwrites; ours stay closed.
+// The first container of another network turns forwarding on for the whole host. That opens
+// netavark's internal bridges, which are closed by nothing but a sysctl that this overwrites; ours
+// stay closed.
 func TestInternalNetworkHasNoWayOutAfterReload(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("open", "--subnet 10.8.0.0/24 --subnet fd00:8::/64")
@@ -27,7 +29,8 @@ func TestInternalNetworkHasNoWayOutAfterReload(t *testing.T) {
 	s.checkInternal()
 }
 
-// checkInternal creates an internal network beside the network "open", and tries every way out and in.
+// checkInternal creates an internal network beside the network "open", and tries every way out and
+// in.
 func (s *scene) checkInternal() {
 	s.Helper()
 	s.createNetwork("inner", "--internal --subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -50,7 +53,8 @@ func (s *scene) checkInternal() {
 		question{"host-a", "tcp/10.9.0.20:80", "c:80"},
 		question{"host-a", "tcp/[fd00:9::20]:80", "c:80"},
 	)
-	// The sysctl that closes a bridge does not stop IPv6: the kernel has one switch for all interfaces.
+	// The sysctl that closes a bridge does not stop IPv6: the kernel has one switch for all
+	// interfaces.
 	if s.driver == "vxlan" {
 		s.checkAnswers(
 			question{"c", "tcp/[" + outside6 + "]:7000", noAnswer},

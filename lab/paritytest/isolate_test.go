@@ -18,8 +18,8 @@ func (i island) addr6() string {
 	return fmt.Sprintf("fd00:%d::20", i.number)
 }
 
-// mayReach tells whether two networks may reach each other. Two isolated ones may not, a strict one may
-// reach none. It is the same in both directions.
+// mayReach tells whether two networks may reach each other. Two isolated ones may not, a strict one
+// may reach none. It is the same in both directions.
 func mayReach(from, to island) bool {
 	switch {
 	case from == to:
@@ -31,8 +31,9 @@ func mayReach(from, to island) bool {
 	}
 }
 
-// Each setting against each: among bridges, which is netavark's own doing and the model; and among vxlan networks and between the
-// two kinds. Both families, both directions; the way out and the published ports stay open to all.
+// Each setting against each: among bridges, which is netavark's own doing and the model; and among
+// vxlan networks and between the two kinds. Both families, both directions; the way out and the
+// published ports stay open to all.
 func TestIsolation(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		var islands []island
@@ -50,7 +51,8 @@ func TestIsolation(t *testing.T) {
 		for _, from := range islands {
 			s.runSubtest("from "+from.name(), func(s *scene) { s.checkIsolation(from, islands) })
 		}
-		// What is not isolated any more, because its last container went, leaves no rule that isolates.
+		// What is not isolated any more, because its last container went, leaves no rule that
+		// isolates.
 		for _, i := range islands {
 			s.removeContainers(i.name())
 		}

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// Whatever somebody made of the firewall, each of Podman's verbs works, and published ports are back with it. No agent
-// runs where there are no names.
+// Whatever somebody made of the firewall, each of Podman's verbs works, and published ports are
+// back with it. No agent runs where there are no names.
 func TestVerbsAfterLostFirewall(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("n1", "--disable-dns --subnet 10.1.0.0/24")
@@ -44,7 +44,8 @@ func TestVerbsAfterLostFirewall(t *testing.T) {
 	s.checkNothingLeft()
 }
 
-// A container whose namespace somebody unmounted is forgotten by the next start, with its published port.
+// A container whose namespace somebody unmounted is forgotten by the next start, with its published
+// port.
 func TestOrphanIsForgotten(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.createNetwork("n1", "--disable-dns --subnet 10.1.0.0/24")

@@ -11,8 +11,8 @@ import (
 // object is a JSON object.
 type object = map[string]any
 
-// request is what Podman passes to netavark, and netavark to a plugin. It is for what Podman's command
-// line cannot express, or would refuse or repair itself.
+// request is what Podman passes to netavark, and netavark to a plugin. It is for what Podman's
+// command line cannot express, or would refuse or repair itself.
 type request struct {
 	network object   // members that differ from those of a dual-stack network
 	options object   // of the network
@@ -55,7 +55,8 @@ func (s *scene) runNetavark(verb string, r request) string {
 		verb + " /run/netns/" + r.id + " < " + file
 }
 
-// runPlugin is the script that runs a verb of the plugin as netavark does, for members that this netavark drops or does not know.
+// runPlugin is the script that runs a verb of the plugin as netavark does, for members that this
+// netavark drops or does not know.
 func (s *scene) runPlugin(verb string, r request) string {
 	s.Helper()
 	file := s.writeJSON(object{

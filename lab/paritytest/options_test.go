@@ -28,7 +28,8 @@ func TestHostInterfaceName(t *testing.T) {
 	})
 }
 
-// vrf puts the bridge into a VRF. A kernel without VRFs refuses clearly, as does the name of something else.
+// vrf puts the bridge into a VRF. A kernel without VRFs refuses clearly, as does the name of
+// something else.
 func TestVRF(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	network := func(name, vrf string) string {

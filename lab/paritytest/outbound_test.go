@@ -32,7 +32,8 @@ func TestNoMasqueradeWithinTheNetwork(t *testing.T) {
 			question{"one", "tcp/[fd00:9::21]:80", "two:80 from fd00:9::20"},
 			question{"one", "mcast/239.7.7.7:7002", "two:7002 from 10.9.0.20"},
 		)
-		// netavark 1.x takes ::/8 for the multicast range and masquerades all of it; 2.x has mended that.
+		// netavark 1.x takes ::/8 for the multicast range and masquerades all of it; 2.x has mended
+		// that.
 		if s.driver == "vxlan" {
 			s.checkAnswers(question{"one", "mcast/[ff15::7]:7002", "two:7002 from fd00:9::20"})
 		}
@@ -89,8 +90,8 @@ func TestInternetReachableWhileOtherHostsAreDown(t *testing.T) {
 	}
 }
 
-// outbound_addr4 and outbound_addr6 replace the address that masquerading would choose. Podman's bridge has them from
-// netavark 2.0 on; the one of the lab refuses the options.
+// outbound_addr4 and outbound_addr6 replace the address that masquerading would choose. Podman's
+// bridge has them from netavark 2.0 on; the one of the lab refuses the options.
 func TestOutboundAddress(t *testing.T) {
 	s := newScene(t, "vxlan", 2)
 	s.mustRun(s.a, "ip address add 198.18.0.111/24 dev eth0; ip address add fd00:198:18::111/64 nodad dev eth0")

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A container on two networks may answer by the other network than the request's. Strict reverse-path
-// filtering must not drop that, nor may a disconnect of one network.
+// A container on two networks may answer by the other network than the request's. Strict
+// reverse-path filtering must not drop that, nor may a disconnect of one network.
 func TestPortsOfTwoNetworksUnderStrictReversePathFiltering(t *testing.T) {
 	onBoth(t, 2, func(s *scene) {
 		s.mustRun(s.a, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
@@ -66,7 +66,8 @@ func TestPortsOfContainerOnBridgeAndVXLAN(t *testing.T) {
 	}
 }
 
-// Containers may publish the same container port, adjacent host ports, and one port by two protocols.
+// Containers may publish the same container port, adjacent host ports, and one port by two
+// protocols.
 func TestPortsOfContainersDoNotAffectEachOther(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
@@ -94,8 +95,8 @@ func TestPortsOfContainersDoNotAffectEachOther(t *testing.T) {
 	})
 }
 
-// A container does not reach its own published port, as its bridge port has no hairpin mode. netavark's
-// bridge does not offer it either.
+// A container does not reach its own published port, as its bridge port has no hairpin mode.
+// netavark's bridge does not offer it either.
 func TestContainerCannotReachOwnPublishedPort(t *testing.T) {
 	onBoth(t, 1, func(s *scene) {
 		s.createNetwork("net", "--subnet 10.9.0.0/24")
@@ -135,7 +136,8 @@ func TestThousandPortsArePublished(t *testing.T) {
 	})
 }
 
-// ruleset is what nft lists of the driver's table, in which sets are sorted: the kernel lists their elements in any order.
+// ruleset is what nft lists of the driver's table, in which sets are sorted: the kernel lists their
+// elements in any order.
 func (s *scene) ruleset() string {
 	s.Helper()
 	table := "vxlan-driver"

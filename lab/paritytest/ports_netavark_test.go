@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// host_ip as netavark hands it on; Podman's command line turns 0.0.0.0 into none and refuses what is no address.
+// host_ip as netavark hands it on; Podman's command line turns 0.0.0.0 into none and refuses what
+// is no address.
 func TestHostIPOfPublishedPorts(t *testing.T) {
 	both := "udp/" + hostA4 + ":8080"
 	both6 := "udp/[" + hostA6 + "]:8080"

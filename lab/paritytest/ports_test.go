@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// portTest is a container "web" with published ports on a dual-stack network, and who reaches what. "neighbour" is on the same
-// network, "stranger" on another of the host, "far" on the other host.
+// portTest is a container "web" with published ports on a dual-stack network, and who reaches what.
+// "neighbour" is on the same network, "stranger" on another of the host, "far" on the other host.
 type portTest struct {
 	name    string
 	publish string
@@ -21,8 +21,8 @@ const (
 )
 
 // hostAddr returns the host's first address in the network "net": HOST in questions. Containers see
-// it as the source of what the host masquerades. On a bridge it is the gateway's. On vxlan it is the
-// host's own, since all hosts have the gateway's.
+// it as the source of what the host masquerades. On a bridge it is the gateway's. On vxlan it is
+// the host's own, since all hosts have the gateway's.
 func (s *scene) hostAddr() string {
 	s.Helper()
 	prefix := strings.Fields(s.mustRun(s.a, "ip -4 -br address show dev "+s.bridgeOf("net")))[2]
@@ -67,13 +67,15 @@ var portTests = []portTest{
 			{"far@host-b", "tcp/[" + hostA6 + "]:8080", "web:80 from fd00:198:18::12"},
 			{"far@host-b", "tcp/10.9.0.20:80", "web:80 from 10.9.0.200"},
 			{"host-b", "tcp/" + hostA4 + ":8080", "web:80 from 198.18.0.12"},
-			// The gateway's address is that of the own host everywhere, and this one publishes nothing.
+			// The gateway's address is that of the own host everywhere, and this one publishes
+			// nothing.
 			{"far@host-b", "tcp/" + gateway4 + ":8080", noAnswer},
 			{"host-b", "tcp/127.0.0.1:8080", noAnswer},
 		},
 	},
 	{
-		// Podman 5.4 makes no host_ip of it, which is both families; see TestHostIPOfPublishedPorts.
+		// Podman 5.4 makes no host_ip of it, which is both families; see
+		// TestHostIPOfPublishedPorts.
 		"0.0.0.0 is IPv4 at least", "-p 0.0.0.0:8080:80",
 		[]question{
 			{"outside", "tcp/" + hostA4 + ":8080", "web:80 from " + outside4},
@@ -201,9 +203,9 @@ func TestPublishedPorts(t *testing.T) {
 	})
 }
 
-// withStaticMAC completes the options of an address that is used again and again. On vxlan an address
-// keeps its MAC. netavark's bridge chooses a new one each time, and neighbours wait seconds for their
-// cache to expire.
+// withStaticMAC completes the options of an address that is used again and again. On vxlan an
+// address keeps its MAC. netavark's bridge chooses a new one each time, and neighbours wait seconds
+// for their cache to expire.
 func (s *scene) withStaticMAC(addresses string) string {
 	if s.driver == "bridge" {
 		return "mac=02:00:00:00:00:20," + addresses

@@ -68,7 +68,8 @@ func (s *scene) askFrom(from, seconds string, questions []question) {
 	}
 }
 
-// hostAndNetns returns the host of a source, and the prefix of a command that runs in its namespace.
+// hostAndNetns returns the host of a source, and the prefix of a command that runs in its
+// namespace.
 func (s *scene) hostAndNetns(from string) (*lab.Host, string) {
 	if h := s.lab.Host(from); h != nil {
 		return h, ""

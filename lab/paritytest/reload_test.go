@@ -7,7 +7,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// After `nft flush ruleset`, vxlanctl reload restores published ports, masquerading, isolation and protection.
+// After `nft flush ruleset`, vxlanctl reload restores published ports, masquerading, isolation and
+// protection.
 func TestReloadAfterFlush(t *testing.T) {
 	s := newScene(t, "vxlan", 2, labtest.Binary(t, "vxlanctl"))
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64 --opt isolate=true")

@@ -61,8 +61,8 @@ func (s *scene) checkRoutes(got string, want, not []string) {
 	}
 }
 
-// Blackhole, unreachable and prohibit routes. The plugin is called directly, since the lab's Podman and
-// netavark (1.14) do not know them.
+// Blackhole, unreachable and prohibit routes. The plugin is called directly, since the lab's Podman
+// and netavark (1.14) do not know them.
 func TestRouteTypes(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add c")

@@ -23,7 +23,8 @@ type scene struct {
 	driver string
 }
 
-// onBoth runs a test with Podman's bridge driver, which shows that the test is right, and with vxlan.
+// onBoth runs a test with Podman's bridge driver, which shows that the test is right, and with
+// vxlan.
 func onBoth(t *testing.T, hosts int, test func(s *scene)) {
 	for _, driver := range []string{"bridge", "vxlan"} {
 		t.Run(driver, func(t *testing.T) { test(newScene(t, driver, hosts)) })
@@ -77,7 +78,8 @@ func (s *scene) mustFail(h *lab.Host, script string) string {
 	return out
 }
 
-// createNetwork creates a network of the scene's driver: a bridge on host-a, a vxlan network on all hosts.
+// createNetwork creates a network of the scene's driver: a bridge on host-a, a vxlan network on all
+// hosts.
 func (s *scene) createNetwork(name, flags string) {
 	s.Helper()
 	s.createNetworkOf(s.driver, name, flags)
@@ -86,7 +88,8 @@ func (s *scene) createNetwork(name, flags string) {
 func (s *scene) createNetworkOf(driver, name, flags string) {
 	s.Helper()
 	if driver == "bridge" {
-		// Without the name server, which takes seconds to stop; but an internal bridge has a gateway only for its sake.
+		// Without the name server, which takes seconds to stop; but an internal bridge has a
+		// gateway only for its sake.
 		if !strings.Contains(flags, "--internal") {
 			flags += " --disable-dns"
 		}
@@ -98,7 +101,8 @@ func (s *scene) createNetworkOf(driver, name, flags string) {
 	}
 }
 
-// vxlanOptions are the options that every vxlan network needs, the same on all hosts. The VNI comes from the name.
+// vxlanOptions are the options that every vxlan network needs, the same on all hosts. The VNI comes
+// from the name.
 func (s *scene) vxlanOptions(name string) string {
 	addrs := []string{"198.18.0.99"} // a single host has a remote one too, that is down
 	for _, h := range s.lab.Hosts() {
@@ -134,7 +138,8 @@ func (s *scene) removeContainers(names ...string) {
 	s.mustRun(s.a, "podman rm -f -t0 "+strings.Join(names, " "))
 }
 
-// execInContainer is the prefix of a host's command that runs it in a container's network namespace.
+// execInContainer is the prefix of a host's command that runs it in a container's network
+// namespace.
 func execInContainer(container string) string {
 	return "nsenter -n -t $(podman inspect -f '{{.State.Pid}}' " + container + ") "
 }

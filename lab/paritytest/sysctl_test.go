@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What a container's start sets. BRIDGE, VETH (the host's end) and eth0 stand for the interfaces; "container" says where.
-// netavark's bridge leaves out what has a reason here.
+// What a container's start sets. BRIDGE, VETH (the host's end) and eth0 stand for the interfaces;
+// "container" says where. netavark's bridge leaves out what has a reason here.
 var sysctls = []struct {
 	container bool
 	name      string
@@ -114,8 +114,9 @@ func TestReadOnlySysctlsAreReported(t *testing.T) {
 	})
 }
 
-// systemd applies its own settings again at any time, such as with `sysctl --system`. The driver's are in
-// a file of their own. The lab has no systemd, only the directory that sd_booted(3) looks for.
+// systemd applies its own settings again at any time, such as with `sysctl --system`. The driver's
+// are in a file of their own. The lab has no systemd, only the directory that sd_booted(3) looks
+// for.
 func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
 	s := newScene(t, "vxlan", 1) // netavark does this from 1.16 on
 	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; printf 'net.ipv4.conf.*.rp_filter = 1\\n' > /etc/sysctl.d/50-strict.conf")

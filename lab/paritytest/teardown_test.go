@@ -14,8 +14,8 @@ func webContainer(id string, n int) request {
 	}}
 }
 
-// Whatever netavark or a script passes to teardown, nothing is left. The plugin is called directly, since
-// netavark 1.14 does not call it if the namespace is gone.
+// Whatever netavark or a script passes to teardown, nothing is left. The plugin is called directly,
+// since netavark 1.14 does not call it if the namespace is gone.
 func TestTeardownIsComplete(t *testing.T) {
 	const setup, teardown = "setup", "teardown"
 	tests := []struct {
@@ -65,8 +65,8 @@ func TestTeardownIsComplete(t *testing.T) {
 	}
 }
 
-// After a signal nothing is left: the plugin completes its work. A signal that comes while the program is
-// still loading kills it before it has changed anything.
+// After a signal nothing is left: the plugin completes its work. A signal that comes while the
+// program is still loading kills it before it has changed anything.
 func TestSignalsDoNotInterruptPlugin(t *testing.T) {
 	s := newScene(t, "vxlan", 1)
 	s.mustRun(s.a, "ip netns add one")
@@ -105,9 +105,9 @@ func TestTeardownCleansUpAfterKilledPlugin(t *testing.T) {
 	}
 }
 
-// runInterrupted is a script that runs a verb, sends it a signal after some microseconds, and prints its
-// exit status. The signal goes to the process group, as from a terminal, or to the process if it has no
-// group yet.
+// runInterrupted is a script that runs a verb, sends it a signal after some microseconds, and
+// prints its exit status. The signal goes to the process group, as from a terminal, or to the
+// process if it has no group yet.
 func (s *scene) runInterrupted(verb string, delay int, signal string) string {
 	s.Helper()
 	return fmt.Sprintf("setsid %[1]s >/tmp/out 2>&1 & plugin=$!\nbusybox usleep %[2]d\n"+

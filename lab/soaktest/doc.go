@@ -1,2 +1,3 @@
-// Package soaktest tests that nothing is left of a thousand containers whose starts and stops are often killed.
+// Package soaktest tests that nothing is left of a thousand containers whose starts and stops are
+// often killed.
 package soaktest

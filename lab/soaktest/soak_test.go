@@ -25,7 +25,8 @@ var permanentChanges = []struct{ line, why string }{
 	{`^\+ files: /run/vxlan/vxland\.log:`, "the same"},
 }
 
-// A thousand cycles run in four rounds with networks of their own, so a leak shows in the round where it happened.
+// A thousand cycles run in four rounds with networks of their own, so a leak shows in the round
+// where it happened.
 const (
 	rounds = 4
 	cycles = 250

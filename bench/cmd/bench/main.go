@@ -1,4 +1,5 @@
-// Command bench measures the driver against what a user would pick instead, and writes tables and plots.
+// Command bench measures the driver against what a user would pick instead, and writes tables and
+// plots.
 package main
 
 import (

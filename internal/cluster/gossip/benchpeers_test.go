@@ -11,8 +11,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// TestPeers is not a test. It runs many hosts in one process, on the real network, until
-// it is killed: `make bench` measures an agent among them. From the environment:
+// TestPeers is not a test. It runs many hosts in one process, on the real network, until it is
+// killed: `make bench` measures an agent among them. From the environment:
 //
 //	GOSSIP_PEERS   how many hosts
 //	GOSSIP_FIRST   the first host's address; the others follow it, and must be this machine's

@@ -14,31 +14,29 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// DefaultPort is the default port, UDP and TCP. memberlist's own, 7946, is taken by
-// Docker Swarm and Serf.
+// DefaultPort is the default port, UDP and TCP. memberlist's own, 7946, is taken by Docker Swarm
+// and Serf.
 const DefaultPort = 7947
 
-// DefaultForgetAfter is how long an unreachable host's entries are kept. They
-// cost a few kilobytes and reserve the host's addresses, so that no other host
-// hands them out while its containers may still run. A day outlasts a repair or a
-// night without an operator. A host that comes back later announces itself anew, so
-// nothing is lost but the reservation.
+// DefaultForgetAfter is how long an unreachable host's entries are kept. They cost a few kilobytes
+// and reserve the host's addresses, so that no other host hands them out while its containers may
+// still run. A day outlasts a repair or a night without an operator. A host that comes back later
+// announces itself anew, so nothing is lost but the reservation.
 const DefaultForgetAfter = 24 * time.Hour
 
 // Config is what a Plane needs to know.
 type Config struct {
 	Name string // of this host, unique in the cluster; at most 64 bytes of a DNS name
-	// Bind is the address to listen on, UDP and TCP, and the one that the others
-	// use. It must be this host's own, not 0.0.0.0.
+	// Bind is the address to listen on, UDP and TCP, and the one that the others use. It must be
+	// this host's own, not 0.0.0.0.
 	Bind  netip.AddrPort
 	Seeds []netip.AddrPort // hosts to find the others by; see SetSeeds
-	// Keys encrypt and authenticate, see ParseKeys. Without a key, messages are
-	// accepted only from the hosts of Seeds and Allowed, by their addresses, which
-	// can be forged.
+	// Keys encrypt and authenticate, see ParseKeys. Without a key, messages are accepted only from
+	// the hosts of Seeds and Allowed, by their addresses, which can be forged.
 	Keys    []Key
 	Allowed []netip.Addr
-	// Label keeps clusters on one underlay apart; at most 64 bytes. Hosts with
-	// another label are refused.
+	// Label keeps clusters on one underlay apart; at most 64 bytes. Hosts with another label are
+	// refused.
 	Label       string
 	ForgetAfter time.Duration // 0: DefaultForgetAfter
 	Log         *slog.Logger
@@ -73,17 +71,17 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// packetSize is the largest packet sent, in bytes of UDP payload. It passes a link
-// of IPv6's smallest MTU, 1280 (RFC 8200, section 5), so gossip is never fragmented,
-// whatever tunnel the hosts talk through.
+// packetSize is the largest packet sent, in bytes of UDP payload. It passes a link of IPv6's
+// smallest MTU, 1280 (RFC 8200, section 5), so gossip is never fragmented, whatever tunnel the
+// hosts talk through.
 const packetSize = 1200
 
-// maxPacket is the longest message of ours that fits a packet, less memberlist's
-// message type (1), checksum (5), encryption (29) and label (2 and the label).
+// maxPacket is the longest message of ours that fits a packet, less memberlist's message type (1),
+// checksum (5), encryption (29) and label (2 and the label).
 func (c Config) maxPacket() int { return packetSize - 1 - 5 - 29 - 2 - len(c.Label) }
 
-// memberlistConfig returns the library's configuration. It starts from its LAN
-// profile, which is for hosts less than a few milliseconds apart.
+// memberlistConfig returns the library's configuration. It starts from its LAN profile, which is
+// for hosts less than a few milliseconds apart.
 func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	m := memberlist.DefaultLANConfig()
 	m.Name = c.Name
@@ -92,20 +90,19 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	m.Label = c.Label
 	m.UDPBufferSize = packetSize
 	m.TCPTimeout = guard.StreamTimeout
-	// One probe a second, an answer within half of it, and a suspicion of four
-	// probes (times log10 of the number of hosts, if above 10). So an unreachable
-	// host is hidden after about 5 s with 3 hosts and 10 s with 100. A host that
-	// swaps, or a link that flaps for a few seconds, is not hidden. Unconfirmed
-	// suspicions last 3 times as long, not the default 6, which took half a minute.
+	// One probe a second, an answer within half of it, and a suspicion of four probes (times log10
+	// of the number of hosts, if above 10). So an unreachable host is hidden after about 5 s with 3
+	// hosts and 10 s with 100. A host that swaps, or a link that flaps for a few seconds, is not
+	// hidden. Unconfirmed suspicions last 3 times as long, not the default 6, which took half a
+	// minute.
 	m.ProbeInterval, m.ProbeTimeout = time.Second, 500*time.Millisecond
 	m.SuspicionMult, m.SuspicionMaxTimeoutMult = 4, 3
-	// State goes straight to the members, and gossip only repairs. Ten rounds a
-	// second instead of five cost nothing where there is nothing to send.
+	// State goes straight to the members, and gossip only repairs. Ten rounds a second instead of
+	// five cost nothing where there is nothing to send.
 	m.GossipInterval, m.GossipNodes = 100*time.Millisecond, 3
 	// Push-pull carries only digests, and the hashes are compared each second.
 	m.PushPullInterval = 30 * time.Second
-	// A host may come back with another address under its name, once it is
-	// declared dead.
+	// A host may come back with another address under its name, once it is declared dead.
 	m.DeadNodeReclaimTime = time.Second
 	// Packets are small and binary; LZW costs more than it saves.
 	m.EnableCompression = false

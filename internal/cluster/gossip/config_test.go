@@ -53,8 +53,8 @@ func TestRunReportsForeignAddress(t *testing.T) {
 	}
 }
 
-// The longest message that goes as a packet, with the longest label, a key and a
-// checksum, must not be longer than a packet: memnet refuses what is.
+// The longest message that goes as a packet, with the longest label, a key and a checksum, must not
+// be longer than a packet: memnet refuses what is.
 func TestLongestPacketFits(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		label := func(c *Config) { c.Label = strings.Repeat("l", maxLabel) }

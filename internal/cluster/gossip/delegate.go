@@ -13,12 +13,12 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// delegate is what memberlist calls, in part while it holds its own lock. So it
-// never calls memberlist back, and never blocks: messages leave by the outbox.
+// delegate is what memberlist calls, in part while it holds its own lock. So it never calls
+// memberlist back, and never blocks: messages leave by the outbox.
 type delegate struct{ *Plane }
 
-// NodeMeta is empty. Digests do not belong there: each change would be an alive
-// message, which all members pass on, and before anything else.
+// NodeMeta is empty. Digests do not belong there: each change would be an alive message, which all
+// members pass on, and before anything else.
 func (d delegate) NodeMeta(int) []byte { return nil }
 
 // GetBroadcasts returns digests to send along with a packet.
@@ -26,8 +26,8 @@ func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
 	return d.digestQueue.GetBroadcasts(overhead, limit)
 }
 
-// LocalState returns what push-pull sends: all digests, no records. They are not
-// marked as complete, as the other side sends its own list.
+// LocalState returns what push-pull sends: all digests, no records. They are not marked as
+// complete, as the other side sends its own list.
 func (d delegate) LocalState(bool) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -61,12 +61,12 @@ func (d delegate) receive(data []byte) {
 	}
 }
 
-// receiveFromUnknownLocked joins the sender of a message if it is not a member, or has
-// another address than the member of its name. It tells whether the message is handled.
+// receiveFromUnknownLocked joins the sender of a message if it is not a member, or has another
+// address than the member of its name. It tells whether the message is handled.
 //
-// Usually the news is only late: a host that joins requests records before the other
-// end has stored the join. Only such requests are handled. Otherwise two hosts
-// of one name would outbid each other's versions for ever.
+// Usually the news is only late: a host that joins requests records before the other end has stored
+// the join. Only such requests are handled. Otherwise two hosts of one name would outbid each
+// other's versions for ever.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
 	d.unknownSenders++
 	permitted, noted := d.peers.noteUnknownSender(m.Addr)

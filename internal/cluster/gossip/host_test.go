@@ -54,8 +54,8 @@ func hostAddr(i int) netip.AddrPort {
 
 func hostName(i int) string { return fmt.Sprintf("host-%d", i) }
 
-// startHost runs host i of a network; change adapts its configuration. All have host
-// 1 as their seed.
+// startHost runs host i of a network; change adapts its configuration. All have host 1 as their
+// seed.
 func startHost(t *testing.T, n *memnet, i int, change ...func(*Config)) *host {
 	t.Helper()
 	h := &host{t: t, log: new(logBuffer), done: make(chan error, 1)}
@@ -121,8 +121,7 @@ func (h *host) ownVersion() wire.Version {
 	return wire.Version{}
 }
 
-// sees returns a host's snapshot as "host: name name" in order, unreachable hosts in
-// brackets.
+// sees returns a host's snapshot as "host: name name" in order, unreachable hosts in brackets.
 func (h *host) sees() string {
 	var lines []string
 	for _, o := range h.Snapshot().Hosts {
@@ -142,8 +141,7 @@ func (h *host) sees() string {
 	return strings.Join(lines, ", ")
 }
 
-// waitUntilSees lets virtual time pass until the host sees want, and returns how long
-// it took.
+// waitUntilSees lets virtual time pass until the host sees want, and returns how long it took.
 func (h *host) waitUntilSees(limit time.Duration, want string) time.Duration {
 	h.t.Helper()
 	begin := time.Now()
@@ -165,15 +163,15 @@ func (h *host) waitUntilSees(limit time.Duration, want string) time.Duration {
 func inVirtualTime(t *testing.T, f func(t *testing.T, n *memnet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		// Runs last, when the hosts have stopped with the test's context. It gives
-		// memberlist's timers time to run out.
+		// Runs last, when the hosts have stopped with the test's context. It gives memberlist's
+		// timers time to run out.
 		t.Cleanup(func() { time.Sleep(time.Minute) })
 		f(t, newMemnet())
 	})
 }
 
-// expectOthers returns what host i should see of count hosts. Each has a container of
-// its number, as c3, or what changed says.
+// expectOthers returns what host i should see of count hosts. Each has a container of its number,
+// as c3, or what changed says.
 func expectOthers(i, count int, changed map[int]string) string {
 	var lines []string
 	for o := 1; o <= count; o++ {

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// Key is a secret that all hosts of a cluster share. It encrypts and
-// authenticates (AES-256-GCM): who has it is trusted, and may speak for any host.
+// Key is a secret that all hosts of a cluster share. It encrypts and authenticates (AES-256-GCM):
+// who has it is trusted, and may speak for any host.
 type Key [keyLen]byte
 
 const keyLen = 32
@@ -24,11 +24,10 @@ func (Key) String() string { return "(secret)" }
 // GoString hides the key from %#v.
 func (k Key) GoString() string { return k.String() }
 
-// ParseKeys reads a key file. A line has 32 bytes in base64 or hexadecimal; empty
-// lines and lines that start with # are ignored. The first key encrypts, and all
-// decrypt. So a key can be changed without an interruption: give every host the new
-// one on the second line, then move it to the first everywhere, then drop the old
-// one. Errors name the line, never its content.
+// ParseKeys reads a key file. A line has 32 bytes in base64 or hexadecimal; empty lines and lines
+// that start with # are ignored. The first key encrypts, and all decrypt. So a key can be changed
+// without an interruption: give every host the new one on the second line, then move it to the
+// first everywhere, then drop the old one. Errors name the line, never its content.
 func ParseKeys(data []byte) ([]Key, error) {
 	var keys []Key
 	number := 0

@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// memnet is a network in memory with latency, loss and partitions. It waits only by
-// timers and channels, so it runs in a synctest bubble.
+// memnet is a network in memory with latency, loss and partitions. It waits only by timers and
+// channels, so it runs in a synctest bubble.
 type memnet struct {
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -63,8 +63,8 @@ func (n *memnet) dropsPackets(a, b netip.AddrPort) bool {
 	return n.lossy[[2]netip.Addr{a.Addr(), b.Addr()}]
 }
 
-// route returns the transport at an address, whether it can be reached, whether a
-// packet to it is lost, and the time that one takes.
+// route returns the transport at an address, whether it can be reached, whether a packet to it is
+// lost, and the time that one takes.
 func (n *memnet) route(from netip.AddrPort, to string) (t *memTransport, reached, lost bool, delay time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

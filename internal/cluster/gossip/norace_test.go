@@ -2,6 +2,5 @@
 
 package gossip
 
-// raceDetector tells that the test is slower, and larger, by what the race
-// detector needs.
+// raceDetector tells that the test is slower, and larger, by what the race detector needs.
 const raceDetector = false

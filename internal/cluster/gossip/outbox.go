@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip/replica"
 )
 
-// outbox holds messages until they are sent. Messages are made while memberlist
-// holds its own locks, when it must not be called.
+// outbox holds messages until they are sent. Messages are made while memberlist holds its own
+// locks, when it must not be called.
 type outbox struct {
 	memberlist *memberlist.Memberlist // set before sendLoop
 	maxPacket  int
@@ -30,9 +30,8 @@ type envelope struct {
 	data []byte
 }
 
-// Limits on what is sent. A cluster of some dozens of hosts needs 64 streams at once
-// when a record is too long for packets. 4,096 messages are several to each of a
-// thousand hosts.
+// Limits on what is sent. A cluster of some dozens of hosts needs 64 streams at once when a record
+// is too long for packets. 4,096 messages are several to each of a thousand hosts.
 const (
 	maxStreamsSending = 64
 	maxQueued         = 4096
@@ -57,8 +56,8 @@ func (o *outbox) queueMessage(to memberlist.Node, data []byte) {
 	wakeLoop(o.wakeSender)
 }
 
-// sendLoop sends what is queued: packets in order, and a stream for each message that
-// does not fit a packet.
+// sendLoop sends what is queued: packets in order, and a stream for each message that does not fit
+// a packet.
 func (o *outbox) sendLoop(ctx context.Context) {
 	var streams sync.WaitGroup
 	defer streams.Wait()

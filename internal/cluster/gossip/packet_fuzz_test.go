@@ -11,10 +11,10 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
-// FuzzPacket sends any of memberlist's messages, not only ours: packets and streams of a
-// listed host to one without a key, so that all of it is decoded. Where there is a key,
-// only a sender that has it gets that far. A panic in one of the library's goroutines
-// ends the test, as it would end the agent.
+// FuzzPacket sends any of memberlist's messages, not only ours: packets and streams of a listed
+// host to one without a key, so that all of it is decoded. Where there is a key, only a sender that
+// has it gets that far. A panic in one of the library's goroutines ends the test, as it would end
+// the agent.
 func FuzzPacket(f *testing.F) {
 	n := newMemnet()
 	a := startFuzzedHost(f, n)

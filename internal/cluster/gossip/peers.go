@@ -10,16 +10,16 @@ import (
 	"vxlan-driver/internal/cluster/gossip/replica"
 )
 
-// peers is what this host knows of where other hosts listen, and of who may speak.
-// It does no I/O and has no lock of its own, as Plane.mu guards it.
+// peers is what this host knows of where other hosts listen, and of who may speak. It does no I/O
+// and has no lock of its own, as Plane.mu guards it.
 type peers struct {
 	self    netip.AddrPort
 	seeds   []netip.AddrPort
 	allowed map[netip.Addr]bool // nil: all, as they have the key
 	members map[string]memberlist.Node
 	lost    map[string]netip.AddrPort // where unreachable hosts were, to find them again
-	// unknownSenders sent messages of ours and are not members. Either the news that
-	// they are has not arrived, or they know this host from before its restart.
+	// unknownSenders sent messages of ours and are not members. Either the news that they are has
+	// not arrived, or they know this host from before its restart.
 	unknownSenders map[netip.AddrPort]bool
 }
 
@@ -76,8 +76,8 @@ func (p *peers) memberlistNode(host replica.Peer) memberlist.Node {
 	return memberlist.Node{Name: host.Host, Addr: host.Addr.Addr().AsSlice(), Port: host.Addr.Port()}
 }
 
-// noteUnknownSender remembers a sender to be joined. It tells whether the sender is
-// permitted, and whether there was room to remember it.
+// noteUnknownSender remembers a sender to be joined. It tells whether the sender is permitted, and
+// whether there was room to remember it.
 func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
 	if addr == p.self || !p.permits(addr.Addr()) {
 		return false, false
@@ -89,8 +89,8 @@ func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
 	return true, true
 }
 
-// missingMembers returns some of the hosts that should be members and are not: unknown
-// senders, seeds, and hosts that were members. It forgets the unknown senders.
+// missingMembers returns some of the hosts that should be members and are not: unknown senders,
+// seeds, and hosts that were members. It forgets the unknown senders.
 func (p *peers) missingMembers() []netip.AddrPort {
 	seen := map[netip.AddrPort]bool{p.self: true}
 	for _, m := range p.members {

@@ -31,8 +31,8 @@ type Plane struct {
 	readyOnce    sync.Once
 	wakeRejoiner chan struct{}
 
-	// mu may be taken while memberlist holds its own locks, so no method of
-	// memberlist is called under it.
+	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
+	// under it.
 	mu        sync.Mutex
 	cancelRun context.CancelFunc
 	running   bool
@@ -67,9 +67,9 @@ func New(c Config) (*Plane, error) {
 		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p},
 	})
-	// Each member that has a new record passes its digest on to one random member
-	// (times log10 of their number, rounded up). The record itself goes to all of
-	// them, so this is for the few that missed it.
+	// Each member that has a new record passes its digest on to one random member (times log10 of
+	// their number, rounded up). The record itself goes to all of them, so this is for the few that
+	// missed it.
 	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
 	p.SetSeeds(c.Seeds)
 	return p, nil
@@ -78,12 +78,11 @@ func New(c Config) (*Plane, error) {
 // String names the plane for logs.
 func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
 
-// Ready is closed when the plane listens and has found another host, or has tried
-// all seeds once.
+// Ready is closed when the plane listens and has found another host, or has tried all seeds once.
 func (p *Plane) Ready() <-chan struct{} { return p.ready }
 
-// SetSeeds sets the hosts to find the others by; one is enough. It may be repeated.
-// Without keys, messages are accepted only from these and from Config.Allowed.
+// SetSeeds sets the hosts to find the others by; one is enough. It may be repeated. Without keys,
+// messages are accepted only from these and from Config.Allowed.
 func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,8 +117,8 @@ func (p *Plane) Changed() <-chan struct{} {
 	return p.changed
 }
 
-// updateSnapshotLocked makes a new snapshot. Its memberships are shared with the
-// replica, which replaces and never changes them.
+// updateSnapshotLocked makes a new snapshot. Its memberships are shared with the replica, which
+// replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
 	for i, h := range p.snapshot.Hosts {
@@ -129,12 +128,11 @@ func (p *Plane) updateSnapshotLocked() {
 	p.changed = make(chan struct{})
 }
 
-// leaveCopies is how many members get the news of the leave over a stream too, so
-// that one of them can pass it on to those who miss the packet.
+// leaveCopies is how many members get the news of the leave over a stream too, so that one of them
+// can pass it on to those who miss the packet.
 const leaveCopies = 3
 
-// Leave takes this host out of the cluster: the others forget it at once. Run
-// returns afterwards.
+// Leave takes this host out of the cluster: the others forget it at once. Run returns afterwards.
 func (p *Plane) Leave(ctx context.Context) error {
 	p.mu.Lock()
 	stop, running := p.cancelRun, p.running
@@ -192,8 +190,8 @@ func (p *Plane) Stats() Stats {
 	return stats
 }
 
-// Refused returns how often something was refused, by reason. A reason that never
-// occurred is left out.
+// Refused returns how often something was refused, by reason. A reason that never occurred is left
+// out.
 func (p *Plane) Refused() map[string]uint64 {
 	refused := make(map[string]uint64)
 	for why, n := range p.refusals.Counts() {

@@ -211,8 +211,7 @@ func TestSecondHostOfOneNameIsRefused(t *testing.T) {
 	})
 }
 
-// Random bytes, in packets and streams, from a listed host or without a key, break
-// nothing.
+// Random bytes, in packets and streams, from a listed host or without a key, break nothing.
 func TestGarbageBreaksNothing(t *testing.T) {
 	for _, keys := range [][]Key{{testKey}, nil} {
 		inVirtualTime(t, func(t *testing.T, n *memnet) {
@@ -253,8 +252,8 @@ func TestGarbageBreaksNothing(t *testing.T) {
 	}
 }
 
-// Nothing is accepted from a host that is not a member yet. Its requests are answered,
-// as it may have joined a moment ago.
+// Nothing is accepted from a host that is not a member yet. Its requests are answered, as it may
+// have joined a moment ago.
 func TestUnknownSenderMayOnlyRequest(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a, b := startHost(t, n, 1), startHost(t, n, 2)

@@ -12,9 +12,9 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
-// Back-off of joining hosts that are not members. The longest bounds how long two
-// halves of a healed network may not know of each other. Its price is a connection or
-// a few, each time, to hosts that are down.
+// Back-off of joining hosts that are not members. The longest bounds how long two halves of a
+// healed network may not know of each other. Its price is a connection or a few, each time, to
+// hosts that are down.
 const (
 	minRejoinBackoff = time.Second
 	maxRejoinBackoff = 15 * time.Second
@@ -23,9 +23,9 @@ const (
 	maxJoinsAtOnce = 8 // any host of the other half is enough
 )
 
-// rejoinLoop joins hosts that are not members: seeds, former members, and senders that
-// take themselves for members. memberlist alone would not: it drops a dead host for good
-// after half a minute.
+// rejoinLoop joins hosts that are not members: seeds, former members, and senders that take
+// themselves for members. memberlist alone would not: it drops a dead host for good after half a
+// minute.
 func (p *Plane) rejoinLoop(ctx context.Context) {
 	backoff := minRejoinBackoff
 	for ctx.Err() == nil {
@@ -57,8 +57,8 @@ func (p *Plane) missingHosts() []netip.AddrPort {
 	return p.peers.missingMembers()
 }
 
-// joinAll joins all of the hosts at once, and tells whether one answered. The plane
-// is ready with the first that does.
+// joinAll joins all of the hosts at once, and tells whether one answered. The plane is ready with
+// the first that does.
 func (p *Plane) joinAll(ctx context.Context, hosts []netip.AddrPort) (found bool) {
 	var joins sync.WaitGroup
 	var mu sync.Mutex
@@ -82,8 +82,8 @@ func (p *Plane) joinAll(ctx context.Context, hosts []netip.AddrPort) (found bool
 
 func (p *Plane) markReady() { p.readyOnce.Do(func() { close(p.ready) }) }
 
-// countFailedJoin counts why a host could not be joined: a refusal, of this host's or
-// the other's, or no answer.
+// countFailedJoin counts why a host could not be joined: a refusal, of this host's or the other's,
+// or no answer.
 func (p *Plane) countFailedJoin(host netip.AddrPort, err error) {
 	text := strings.Join(strings.Fields(err.Error()), " ") // the library writes several lines
 	why, ok := guard.ReasonOf(text)

@@ -135,8 +135,8 @@ func TestForgetAfter(t *testing.T) {
 	})
 }
 
-// A host that was cut off until the others forgot it comes back without a restart of
-// its agent, so with the version that they forgot.
+// A host that was cut off until the others forgot it comes back without a restart of its agent, so
+// with the version that they forgot.
 func TestForgottenHostReturnsUnchanged(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		short := func(c *Config) { c.ForgetAfter = time.Hour }
@@ -173,7 +173,8 @@ func TestLossIsRepaired(t *testing.T) {
 			hosts[1].announce(fmt.Sprint("round", round))
 			for i, h := range hosts {
 				if i != 1 {
-					// Each second repairs half of what is left: of 76,000 waits 350 took 6 s, 40 took 8 s, and 9 over 10 s.
+					// Each second repairs half of what is left: of 76,000 waits 350 took 6 s, 40
+					// took 8 s, and 9 over 10 s.
 					h.waitUntilKnows(40*second, expectOthers(i+1, 5, map[int]string{2: fmt.Sprint("round", round)}))
 				}
 			}
@@ -184,8 +185,8 @@ func TestLossIsRepaired(t *testing.T) {
 	})
 }
 
-// Between two hosts no packet passes. One learns the other's record from the third:
-// half of the time by gossip at once, else by the comparison of hashes.
+// Between two hosts no packet passes. One learns the other's record from the third: half of the
+// time by gossip at once, else by the comparison of hashes.
 func TestGossipPassesALostRecordOn(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a, b, c := startHost(t, n, 1), startHost(t, n, 2), startHost(t, n, 3)

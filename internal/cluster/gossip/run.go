@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip/guard"
 )
 
-// Run listens, finds the others and works until ctx is done. It runs once; only if
-// it cannot listen does it return an error and may be called again.
+// Run listens, finds the others and works until ctx is done. It runs once; only if it cannot listen
+// does it return an error and may be called again.
 func (p *Plane) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,9 +86,8 @@ func (p *Plane) startMemberlist() error {
 	return nil
 }
 
-// publishInterval is the least time between two versions of this host's record. A
-// single container start is sent at once. Of a hundred within a second, each member
-// gets at most fifty packets.
+// publishInterval is the least time between two versions of this host's record. A single container
+// start is sent at once. Of a hundred within a second, each member gets at most fifty packets.
 const publishInterval = 20 * time.Millisecond
 
 func (p *Plane) publishLoop(ctx context.Context) {
@@ -105,8 +104,8 @@ func (p *Plane) publishLoop(ctx context.Context) {
 	}
 }
 
-// Each repairInterval a host compares what it knows with a random member. That bounds
-// how long a lost packet goes unnoticed where gossip missed it too.
+// Each repairInterval a host compares what it knows with a random member. That bounds how long a
+// lost packet goes unnoticed where gossip missed it too.
 const (
 	repairInterval = time.Second
 	retryInterval  = 250 * time.Millisecond
@@ -131,8 +130,7 @@ func (p *Plane) repairLoop(ctx context.Context) {
 	}
 }
 
-// forgetHostsLocked forgets hosts that have been gone for too long, and where they
-// were.
+// forgetHostsLocked forgets hosts that have been gone for too long, and where they were.
 func (p *Plane) forgetHostsLocked(now time.Time) {
 	if p.replica.Forget(now) {
 		p.updateSnapshotLocked()

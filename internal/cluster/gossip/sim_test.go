@@ -18,9 +18,9 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// The simulation runs many hosts in one process and in virtual time. Their network
-// takes 0.25 to 0.5 ms one way and loses one packet in a hundred. It measures from Set
-// on one host until the container is in the snapshot of another.
+// The simulation runs many hosts in one process and in virtual time. Their network takes 0.25 to
+// 0.5 ms one way and loses one packet in a hundred. It measures from Set on one host until the
+// container is in the snapshot of another.
 //
 // `make sim` prints the table.
 
@@ -37,8 +37,7 @@ type simHost struct {
 	up         bool
 }
 
-// sim is a simulation. Only the test's goroutine uses its fields, except for those
-// that mu guards.
+// sim is a simulation. Only the test's goroutine uses its fields, except for those that mu guards.
 type sim struct {
 	t     *testing.T
 	net   *memnet
@@ -76,8 +75,8 @@ func newSim(t *testing.T, n *memnet, count int) *sim {
 // simRand draws the same for simulations of the same size.
 func simRand(hosts int) *rand.Rand { return rand.New(rand.NewPCG(5, uint64(hosts))) }
 
-// newContainer makes a container as Podman has it: an id of 64 digits, a name, and
-// the id's beginning as an alias.
+// newContainer makes a container as Podman has it: an id of 64 digits, a name, and the id's
+// beginning as an alias.
 func (s *sim) newContainer(host int) cluster.Endpoint {
 	s.next++
 	id := fmt.Sprintf("%012x%052x", s.rng.Uint64()>>16, s.next)
@@ -136,8 +135,8 @@ func (s *sim) stop(h *simHost) {
 	s.markSeenLocked(h.cfg.Name, false)
 }
 
-// observe notes whether a host sees the container that is waited for, and tells
-// whether the host still runs.
+// observe notes whether a host sees the container that is waited for, and tells whether the host
+// still runs.
 func (s *sim) observe(h *Plane, life int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,8 +160,8 @@ func (s *sim) observe(h *Plane, life int) bool {
 	return true
 }
 
-// markSeenLocked takes a host off the list. One that was stopped before it saw the
-// container is no sample: it will learn of it when it starts.
+// markSeenLocked takes a host off the list. One that was stopped before it saw the container is no
+// sample: it will learn of it when it starts.
 func (s *sim) markSeenLocked(name string, sample bool) {
 	if !s.waiting[name] {
 		return
@@ -205,9 +204,9 @@ func (s *sim) measureRound() {
 	}
 }
 
-// churn measures rounds while a tenth of the hosts, at least one, is restarting. Half
-// of them are down for three seconds, which nobody notices. The others are down for
-// fifteen, after which they are unreachable to all.
+// churn measures rounds while a tenth of the hosts, at least one, is restarting. Half of them are
+// down for three seconds, which nobody notices. The others are down for fifteen, after which they
+// are unreachable to all.
 func (s *sim) churn(rounds int) {
 	count := max(1, len(s.hosts)/10)
 	type downHost struct {
@@ -261,8 +260,8 @@ func (s *sim) catchUpTimes() []time.Duration {
 	return slices.Clone(s.caughtUp)
 }
 
-// simRounds is how many containers are started for each line of the table. The
-// few of the default are a test; `make sim` asks for more.
+// simRounds is how many containers are started for each line of the table. The few of the default
+// are a test; `make sim` asks for more.
 func simRounds(t *testing.T) int {
 	t.Helper()
 	rounds := 10
@@ -314,8 +313,8 @@ func TestPropagation(t *testing.T) {
 	}
 }
 
-// TestCostOfAHost measures one of 100 hosts with 50 containers each: its memory, and its
-// computing time at rest, without what the kernel spends on its packets.
+// TestCostOfAHost measures one of 100 hosts with 50 containers each: its memory, and its computing
+// time at rest, without what the kernel spends on its packets.
 func TestCostOfAHost(t *testing.T) {
 	const hosts, rest = 100, 20 * time.Second
 	if raceDetector {

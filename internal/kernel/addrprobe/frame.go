@@ -26,8 +26,8 @@ func etherHeader(dst, src kernel.MAC, typ uint16) []byte {
 	return binary.BigEndian.AppendUint16(append(dst[:], src[:]...), typ)
 }
 
-// probeFrames returns the frames that ask for an address. The first has no sender's address,
-// so nobody's cache learns from it. If the sender has an address, a second frame has it.
+// probeFrames returns the frames that ask for an address. The first has no sender's address, so
+// nobody's cache learns from it. If the sender has an address, a second frame has it.
 func probeFrames(from kernel.ProbeSender, target netip.Addr) [][]byte {
 	frame, none := arpRequestFrame, netip.IPv4Unspecified()
 	if target.Is6() {
@@ -54,8 +54,8 @@ func arpRequestFrame(mac kernel.MAC, sender, target netip.Addr) []byte {
 // sourceLinkLayer is the option with the sender's MAC, 8 bytes (RFC 4861, section 4.6.1).
 const sourceLinkLayer = 1
 
-// solicitationFrame goes to the target's solicited-node group (RFC 4291, section 2.7.1). Who
-// has an address says its MAC too; who has none must not (RFC 4861, section 4.3).
+// solicitationFrame goes to the target's solicited-node group (RFC 4291, section 2.7.1). Who has an
+// address says its MAC too; who has none must not (RFC 4861, section 4.3).
 func solicitationFrame(mac kernel.MAC, sender, target netip.Addr) []byte {
 	t := target.As16()
 	group := netip.AddrFrom16([16]byte{0xff, 0x02, 11: 1, 12: 0xff, t[13], t[14], t[15]})
@@ -91,8 +91,8 @@ func icmp6Checksum(src, dst [16]byte, body []byte) uint16 {
 
 // parseAnswer reads from a frame who has an address, or is about to use it. In ARP that is the
 // sender of a message, or of a probe for the address (RFC 5227, section 2.1.1). In IPv6 it is
-// whoever advertises the address, or looks for its duplicate at the same time (RFC 4862,
-// section 5.4.3).
+// whoever advertises the address, or looks for its duplicate at the same time (RFC 4862, section
+// 5.4.3).
 func parseAnswer(b []byte) (h kernel.ProbeAnswer, ok bool) {
 	if len(b) < etherLen {
 		return h, false

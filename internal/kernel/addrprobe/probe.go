@@ -13,24 +13,23 @@ import (
 )
 
 const (
-	// A probe may be lost, so it is sent three times. RFC 5227 spaces probes by one
-	// to two seconds and waits as long for the last one's answer, for links where
-	// hosts wake up slowly. A tunnel's ends are awake, and a container's start must
-	// not take seconds. Answers took 0.1 ms in one rack. The wait allows for a round
-	// trip of 40 ms after the last probe.
+	// A probe may be lost, so it is sent three times. RFC 5227 spaces probes by one to two seconds
+	// and waits as long for the last one's answer, for links where hosts wake up slowly. A tunnel's
+	// ends are awake, and a container's start must not take seconds. Answers took 0.1 ms in one
+	// rack. The wait allows for a round trip of 40 ms after the last probe.
 	probeCount    = 3
 	probeInterval = 20 * time.Millisecond
 	lastWait      = 40 * time.Millisecond
 )
 
-// Probe asks on the device who has the addresses. It asks for all at once, and takes
-// 80 ms unless each is answered. It sends ARP probes (RFC 5227, section 2.1.1), and
-// neighbour solicitations like those of duplicate address detection (RFC 4862, section
-// 5.4.2). A host that probes for the same address takes them for an answer.
+// Probe asks on the device who has the addresses. It asks for all at once, and takes 80 ms unless
+// each is answered. It sends ARP probes (RFC 5227, section 2.1.1), and neighbour solicitations like
+// those of duplicate address detection (RFC 4862, section 5.4.2). A host that probes for the same
+// address takes them for an answer.
 //
 // A bridge port with neighbour suppression lets neither pass (br_do_proxy_suppress_arp in
-// net/bridge/br_arp_nd_proxy.c, Linux 6.18). So if the sender has an address, Probe also
-// sends ordinary requests. The bridge answers those that it knows, and floods the others.
+// net/bridge/br_arp_nd_proxy.c, Linux 6.18). So if the sender has an address, Probe also sends
+// ordinary requests. The bridge answers those that it knows, and floods the others.
 func Probe(index int, from kernel.ProbeSender, addrs []netip.Addr) ([]kernel.ProbeAnswer, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -44,8 +44,8 @@ func TestProbeFindsOwners(t *testing.T) {
 	}
 }
 
-// A bridge with neighbour suppression lets only those pass that ask from an address of
-// their own, and answers itself what it knows.
+// A bridge with neighbour suppression lets only those pass that ask from an address of their own,
+// and answers itself what it knows.
 func TestProbeThroughNeighbourSuppression(t *testing.T) {
 	here, there := netnstest.New(t), netnstest.New(t)
 	netnstest.Shell(t, here)(`ip link add br0 address 02:00:00:00:00:01 type bridge; ip link set br0 up

@@ -189,8 +189,7 @@ func (s *stack) addAddr(c kernel.AddAddr) error {
 	})
 }
 
-// addRoute knows that in IPv6 a destination and metric is there once in a
-// namespace.
+// addRoute knows that in IPv6 a destination and metric is there once in a namespace.
 func (s *stack) addRoute(c kernel.AddRoute) error {
 	return s.edit(c.Name, func(l *link) error {
 		if !l.Up {

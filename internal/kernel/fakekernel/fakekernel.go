@@ -18,11 +18,11 @@ var ErrInjected = errors.New("injected fault")
 
 // Kernel holds namespaces by path; "" is the host's.
 type Kernel struct {
-	// FailAt makes the call of that number fail once, counting from 1 over all
-	// calls that reach the kernel; 0 fails none.
+	// FailAt makes the call of that number fail once, counting from 1 over all calls that reach the
+	// kernel; 0 fails none.
 	FailAt int
-	// DieAt makes the call of that number and all after it fail, as if the
-	// process had been killed there; 0 never.
+	// DieAt makes the call of that number and all after it fail, as if the process had been killed
+	// there; 0 never.
 	DieAt int
 	// Calls counts them.
 	Calls int
@@ -57,8 +57,8 @@ func (k *Kernel) Open(path string) (*Namespace, error) {
 // HostNamespace returns the host's namespace without counting a call.
 func (k *Kernel) HostNamespace() *Namespace { return k.spaces[""] }
 
-// RemoveNamespace removes a namespace with all in it, as the kernel does when
-// the last process has left.
+// RemoveNamespace removes a namespace with all in it, as the kernel does when the last process has
+// left.
 func (k *Kernel) RemoveNamespace(path string) {
 	ns := k.spaces[path]
 	for len(ns.links) > 0 {
@@ -165,8 +165,8 @@ func (ns linkView) Links() []kernel.Link {
 	return all
 }
 
-// Add puts a link there that the project did not make, such as an underlay
-// interface, or what an earlier run left.
+// Add puts a link there that the project did not make, such as an underlay interface, or what an
+// earlier run left.
 func (ns linkView) Add(l kernel.Link) { ns.links = append(ns.links, &link{Link: clone(l)}) }
 
 // Edit changes a link behind the project's back.
@@ -264,8 +264,8 @@ func (ns linkView) Tunnels() ([]kernel.Link, error) {
 	return all, nil
 }
 
-// Sysctl implements reconcile.Namespace. A device's parameter is there while the
-// device is, and -1 until it is set; another is always there, and 0.
+// Sysctl implements reconcile.Namespace. A device's parameter is there while the device is, and -1
+// until it is set; another is always there, and 0.
 func (ns linkView) Sysctl(key string) (string, error) {
 	if err := ns.kernel.call(); err != nil {
 		return "", err
@@ -324,8 +324,8 @@ func clone(l kernel.Link) kernel.Link {
 	return l
 }
 
-// collides tells whether the kernel would refuse a second device with t's VNI
-// and port, in whatever namespace the first one is.
+// collides tells whether the kernel would refuse a second device with t's VNI and port, in whatever
+// namespace the first one is.
 func (k *Kernel) collides(t kernel.Tunnel) bool {
 	for _, ns := range k.spaces {
 		for _, l := range ns.links {

@@ -67,7 +67,8 @@ func (k FastPathKernel) Inbound(device string) (fastpath.InboundFilters, error) 
 	return k.FastPathInbound(device), nil
 }
 
-// FastPathInbound returns the tc filters of a VXLAN device without counting a call. A port that is gone has no name.
+// FastPathInbound returns the tc filters of a VXLAN device without counting a call. A port that is
+// gone has no name.
 func (ns *Namespace) FastPathInbound(device string) (have fastpath.InboundFilters) {
 	if l := ns.find(device); l != nil {
 		have.Intact, have.Ports = l.filters != nil, slices.Clone(l.filters)
@@ -168,7 +169,8 @@ func (k FastPathKernel) applyFastPath(change fmt.Stringer) error {
 	return nil
 }
 
-// changeTable knows that the kernel refuses to delete what is not there, a port that is not, and two chains of one name.
+// changeTable knows that the kernel refuses to delete what is not there, a port that is not, and
+// two chains of one name.
 func (k FastPathKernel) changeTable(t *fastPathTable, del, add fastpath.Members) error {
 	remote, ports := slices.Clone(t.Remote), slices.Clone(t.Ports)
 	for _, m := range del.Remote {
@@ -216,8 +218,8 @@ func withoutMAC(ports []kernel.FastPathPort, m kernel.MAC) []kernel.FastPathPort
 	return slices.DeleteFunc(ports, func(p kernel.FastPathPort) bool { return p.MAC == m })
 }
 
-// loseLink does to fast paths what the kernel does when a link goes. The table of a VXLAN device stays, and is of another
-// device from then on. Filters that redirect to the link lead nowhere.
+// loseLink does to fast paths what the kernel does when a link goes. The table of a VXLAN device
+// stays, and is of another device from then on. Filters that redirect to the link lead nowhere.
 func (s *stack) loseLink(name string) {
 	if t := s.fastPathTables[name]; t != nil {
 		*t = fastPathTable{ofAnother: true}

@@ -26,8 +26,8 @@ type firewall struct {
 	foreign  bool                          // the tables are another version's, with other types of elements
 }
 
-// Firewall returns the elements that are there, as lines in a stable order; nil
-// where there are no tables.
+// Firewall returns the elements that are there, as lines in a stable order; nil where there are no
+// tables.
 func (f *firewall) Firewall() []string {
 	var lines []string
 	for _, e := range f.elements {
@@ -49,7 +49,8 @@ func (f *firewall) DeleteTable(family kernel.Family) {
 // DeleteElements removes all elements behind the project's back. The rules stay.
 func (f *firewall) DeleteElements() { clear(f.elements) }
 
-// InstallOtherVersion replaces the tables by those of another version, in which no element can be looked up or changed.
+// InstallOtherVersion replaces the tables by those of another version, in which no element can be
+// looked up or changed.
 func (f *firewall) InstallOtherVersion() {
 	f.elements, f.foreign = make(map[elementKey]kernel.Element), true
 }

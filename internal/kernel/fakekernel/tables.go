@@ -28,8 +28,8 @@ func (ns forwarding) ForwardingTables(bridge, device string) (t kernel.Forwardin
 	return t, nil
 }
 
-// ChangeForwardingTables implements reconcile.Namespace. It goes on after an entry that fails,
-// as the kernel does, and is one call.
+// ChangeForwardingTables implements reconcile.Namespace. It goes on after an entry that fails, as
+// the kernel does, and is one call.
 func (ns forwarding) ChangeForwardingTables(c kernel.ForwardingChanges) error {
 	if err := ns.kernel.call(); err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 // Members is what a network's table has.
 type Members struct {
 	Remote []kernel.MAC // that are on other hosts
-	// Ports are those of containers on this host. As observed, one that is there only in part has no name.
+	// Ports are those of containers on this host. As observed, one that is there only in part has
+	// no name.
 	Ports []kernel.FastPathPort
 }
 
@@ -24,7 +25,8 @@ type LoadTable struct {
 	Members
 }
 
-// ChangeTable changes the table's elements and rules in one transaction. Those to delete must exist.
+// ChangeTable changes the table's elements and rules in one transaction. Those to delete must
+// exist.
 type ChangeTable struct {
 	Device      string
 	Add, Delete Members
@@ -45,7 +47,8 @@ type LoadFilters struct {
 	Ports  []kernel.FastPathPort
 }
 
-// AddFilters redirects packets for a port's MAC to the port. A port that does not exist gets no filters.
+// AddFilters redirects packets for a port's MAC to the port. A port that does not exist gets no
+// filters.
 type AddFilters struct {
 	Device string
 	Port   kernel.FastPathPort

@@ -1,5 +1,5 @@
-// Package fastpath passes packets between containers of different hosts from port to VXLAN device and back, around the
-// bridge and its hooks.
+// Package fastpath passes packets between containers of different hosts from port to VXLAN device
+// and back, around the bridge and its hooks.
 //
 // Path is what the rest of the project sees. Redirector implements it with nftables and tc:
 //   - Packets from containers are redirected by an nftables table of family netdev, one for each network, with a chain on

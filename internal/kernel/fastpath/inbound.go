@@ -11,10 +11,11 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// Packets for containers are redirected by tc filters (cls_u32 with act_mirred) on the VXLAN device's ingress. Each
-// container has one for IPv4, and for IPv6 one for TCP and one for UDP. A filter is in the bucket of its MAC's last octet,
-// so a packet is compared with few. Its number derives from the MAC, so it can be deleted without a list. Filters of other
-// programs on the device stay, and come first if they have no priority of their own.
+// Packets for containers are redirected by tc filters (cls_u32 with act_mirred) on the VXLAN
+// device's ingress. Each container has one for IPv4, and for IPv6 one for TCP and one for UDP. A
+// filter is in the bucket of its MAC's last octet, so a packet is compared with few. Its number
+// derives from the MAC, so it can be deleted without a list. Filters of other programs on the
+// device stay, and come first if they have no priority of their own.
 
 // Of linux/rtnetlink.h, pkt_cls.h and tc_act/tc_mirred.h, which package unix lacks.
 const (
@@ -57,10 +58,11 @@ type filterSlot struct {
 	l4     uint8 // the transport protocol, 0 for any
 }
 
-// filterSlots returns the numbers of a MAC's filters. A number has the table, eight bits for the bucket, which is the last
-// octet, and twelve bits that derive from the octets before it and are not zero. MACs of one subnet collide from 2,047 times
-// 256 addresses on. Of two that collide the second gets no filters, and its packets pass the bridge. When it leaves, the
-// filters of the first go too, until the agent sets them again.
+// filterSlots returns the numbers of a MAC's filters. A number has the table, eight bits for the
+// bucket, which is the last octet, and twelve bits that derive from the octets before it and are
+// not zero. MACs of one subnet collide from 2,047 times 256 addresses on. Of two that collide the
+// second gets no filters, and its packets pass the bridge. When it leaves, the filters of the first
+// go too, until the agent sets them again.
 func filterSlots(m kernel.MAC) [3]filterSlot {
 	const kinds, last = 2, 0xfff
 	var before uint32
@@ -90,8 +92,8 @@ func (t filterTable) filterMessage(index, handle uint32) []byte {
 	return tcMessage(index, ingressParent, handle, uint32(t.priority)<<16|uint32(protocol))
 }
 
-// u32Selector is a struct tc_u32_sel with its keys. With hash it picks a bucket by the last octet of the Ethernet
-// destination.
+// u32Selector is a struct tc_u32_sel with its keys. With hash it picks a bucket by the last octet
+// of the Ethernet destination.
 type u32Selector struct {
 	flags byte
 	hash  bool
@@ -130,8 +132,8 @@ func macKeys(m kernel.MAC) []u32Key {
 	}
 }
 
-// Inbound implements Kernel. A port has no name if it lacks a filter, or if its filters do not all redirect to one link
-// that exists.
+// Inbound implements Kernel. A port has no name if it lacks a filter, or if its filters do not all
+// redirect to one link that exists.
 func (ns Namespace) Inbound(device string) (have InboundFilters, err error) {
 	index, err := ns.Links.Index(device)
 	if err == nil {
@@ -248,7 +250,8 @@ func (ns Namespace) loadFilters(c LoadFilters) error {
 	return errors.Join(errs...)
 }
 
-// addFilterTables adds what filters need: the qdisc, their tables, and the filters that lead to those.
+// addFilterTables adds what filters need: the qdisc, their tables, and the filters that lead to
+// those.
 func (ns Namespace) addFilterTables(index uint32) error {
 	qdisc := tcMessage(index, clsactParent, clsactHandle, 0)
 	err := ns.Links.Change(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, qdisc, netlink.TextAttr(tcaKind, "clsact"))
@@ -282,7 +285,8 @@ func (ns Namespace) newFilter(t filterTable, index, handle uint32, options ...ne
 	return err
 }
 
-// asNoFastPath returns kernel.ErrNoFastPath for the errors of a kernel that lacks the qdisc, the classifier or the action.
+// asNoFastPath returns kernel.ErrNoFastPath for the errors of a kernel that lacks the qdisc, the
+// classifier or the action.
 func asNoFastPath(err error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("%w (%w)", kernel.ErrNoFastPath, err)
@@ -298,8 +302,8 @@ func (ns Namespace) addFilters(c AddFilters) error {
 	return ns.addFiltersAt(uint32(index), c.Port)
 }
 
-// addFiltersAt adds a port's filters. A container's veth goes with the container, before its teardown. So a port may be
-// missing, and then gets none.
+// addFiltersAt adds a port's filters. A container's veth goes with the container, before its
+// teardown. So a port may be missing, and then gets none.
 func (ns Namespace) addFiltersAt(device uint32, p kernel.FastPathPort) error {
 	target, err := ns.Links.Index(p.Name)
 	if errors.Is(err, kernel.ErrNotFound) {

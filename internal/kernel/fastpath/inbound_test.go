@@ -35,8 +35,8 @@ func TestFiltersComeAndGo(t *testing.T) {
 	}
 }
 
-// What happens to a port or a filter is seen, as a port without a name or as filters that are not intact. As it is found, it
-// can be deleted and added.
+// What happens to a port or a filter is seen, as a port without a name or as filters that are not
+// intact. As it is found, it can be deleted and added.
 func TestFilterDriftDetected(t *testing.T) {
 	for name, script := range map[string]string{
 		"the port is gone":             "ip link del one",
@@ -67,7 +67,8 @@ func TestFilterDriftDetected(t *testing.T) {
 	}
 }
 
-// No two containers of a network of 250,000 addresses meet in a slot, and no slot is beyond its table.
+// No two containers of a network of 250,000 addresses meet in a slot, and no slot is beyond its
+// table.
 func TestFilterSlotsAreDistinct(t *testing.T) {
 	seen := make(map[uint32]bool)
 	for n := range 4 * 256 * 256 {

@@ -30,8 +30,8 @@ var remoteMACs = kernel.Set{Family: kernel.FamilyNetdev, Name: "remote"}
 
 func tableName(device string) string { return kernel.FirewallTable + "-" + device }
 
-// portChainName contains the MAC. A port's name may have characters that nft cannot read, and another network's port may
-// get the same name.
+// portChainName contains the MAC. A port's name may have characters that nft cannot read, and
+// another network's port may get the same name.
 func portChainName(mac kernel.MAC) string { return fmt.Sprintf("%s%x", portChainPrefix, mac[:]) }
 
 // portChainMAC returns the MAC in the name of a port's chain.
@@ -46,10 +46,10 @@ func portChainMAC(chain string) (m kernel.MAC, ok bool) {
 
 // outboundTable is the table of the network of a VXLAN device, without ports.
 //
-// It redirects only what the bridge table accepts anyway: IPv4, and IPv6 other than ICMPv6.
-// A packet for any other MAC goes on to the bridge. The device's index is in the rules and in
-// the table's comment. A recreated device has another index, and rules with the old one would
-// drop packets.
+// It redirects only what the bridge table accepts anyway: IPv4, and IPv6 other than ICMPv6. A
+// packet for any other MAC goes on to the bridge. The device's index is in the rules and in the
+// table's comment. A recreated device has another index, and rules with the old one would drop
+// packets.
 func outboundTable(device string, index int) nft.Table {
 	forward := nft.ForwardTo(uint32(index))
 	return nft.Table{
@@ -137,7 +137,8 @@ func readTable(conn *nft.Conn, t nft.Table) (have Members, intact bool, err erro
 	return have, true, nil
 }
 
-// completePortChains returns which ports' chains have their one rule, and the rules that are of no port.
+// completePortChains returns which ports' chains have their one rule, and the rules that are of no
+// port.
 func completePortChains(rules []nft.RuleComment) (complete map[string]bool, others []nft.RuleComment) {
 	complete = make(map[string]bool)
 	for _, r := range rules {

@@ -11,7 +11,8 @@ import (
 
 const realTable = "netdev vxlan-driver-vx0"
 
-// A table is loaded, changed and deleted, each change twice. nft lists it so that it can be loaded again.
+// A table is loaded, changed and deleted, each change twice. nft lists it so that it can be loaded
+// again.
 func TestTableComesAndGoes(t *testing.T) {
 	h := newRealHost(t)
 	for range 2 {
@@ -52,7 +53,8 @@ func TestTableComesAndGoes(t *testing.T) {
 	}
 }
 
-// What happens to rules and devices is seen: as a table that is not intact, or as a port without a name.
+// What happens to rules and devices is seen: as a table that is not intact, or as a port without a
+// name.
 func TestTableDriftDetected(t *testing.T) {
 	portOneIncomplete := Members{both.Remote, []kernel.FastPathPort{{MAC: portOne.MAC}, portTwo}}
 	for _, tt := range []struct {
@@ -80,7 +82,8 @@ func TestTableDriftDetected(t *testing.T) {
 	}
 }
 
-// No chain of a port that was evicted waits for another port of the name, and catches what that one sends.
+// No chain of a port that was evicted waits for another port of the name, and catches what that one
+// sends.
 func TestEvictedPortLeavesNoChain(t *testing.T) {
 	h := newRealHost(t)
 	h.apply(LoadTable{"vx0", both}, EvictFromTable{"vx0", portOne.MAC})
@@ -90,8 +93,8 @@ func TestEvictedPortLeavesNoChain(t *testing.T) {
 	}
 }
 
-// The chain of a port that goes without having been evicted goes too, or it comes back with a device of the name, by the
-// kernel's version. As it is found, it can be replaced.
+// The chain of a port that goes without having been evicted goes too, or it comes back with a
+// device of the name, by the kernel's version. As it is found, it can be replaced.
 func TestChainOfLostPortIsReplaced(t *testing.T) {
 	h := newRealHost(t)
 	h.apply(LoadTable{"vx0", both})
@@ -106,7 +109,8 @@ func TestChainOfLostPortIsReplaced(t *testing.T) {
 	h.hasTable(both)
 }
 
-// A chain for a port that is gone is refused, and all with it, or waits for a port of the name (Linux 6.16 or so).
+// A chain for a port that is gone is refused, and all with it, or waits for a port of the name
+// (Linux 6.16 or so).
 func TestChainForMissingPort(t *testing.T) {
 	h := newRealHost(t)
 	h.apply(LoadTable{"vx0", both})

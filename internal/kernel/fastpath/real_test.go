@@ -13,7 +13,8 @@ import (
 	"vxlan-driver/internal/kernel/rtnl"
 )
 
-// realHost is a namespace with the VXLAN device vx0 on the bridge br0, and the ports "one" and "two;x" of two containers.
+// realHost is a namespace with the VXLAN device vx0 on the bridge br0, and the ports "one" and
+// "two;x" of two containers.
 type realHost struct {
 	testing.TB
 	Namespace

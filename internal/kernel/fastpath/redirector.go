@@ -9,8 +9,9 @@ import (
 
 // Path is a way to pass packets on without the bridge.
 type Path interface {
-	// Set makes the fast path what is wanted, and removes one that leads nowhere. The bridge, the VXLAN device and its
-	// forwarding tables must be right already. The error is kernel.ErrNoFastPath if the kernel cannot do it.
+	// Set makes the fast path what is wanted, and removes one that leads nowhere. The bridge, the
+	// VXLAN device and its forwarding tables must be right already. The error is
+	// kernel.ErrNoFastPath if the kernel cannot do it.
 	Set(want kernel.FastPath) error
 	// Evict sends packets for a MAC, and from the port with it, through the bridge again.
 	Evict(device string, mac kernel.MAC) error
@@ -26,7 +27,8 @@ type Redirector struct{ kernel Kernel }
 // New returns the Path of a namespace.
 func New(k Kernel) Redirector { return Redirector{k} }
 
-// attempts is how often Set tries while devices are deleted at the same time. The next attempt sees that they are gone.
+// attempts is how often Set tries while devices are deleted at the same time. The next attempt sees
+// that they are gone.
 const attempts = 3
 
 // Set implements Path.
@@ -53,8 +55,8 @@ func (r Redirector) set(want kernel.FastPath) (err error) {
 	return errors.Join(r.setOutbound(want), r.setInbound(want))
 }
 
-// attachedPorts leaves out ports that are not on the bridge. A container's veth goes with the container, before its
-// teardown, and another container may have got the name since.
+// attachedPorts leaves out ports that are not on the bridge. A container's veth goes with the
+// container, before its teardown, and another container may have got the name since.
 func (r Redirector) attachedPorts(want kernel.FastPath) (attached []kernel.FastPathPort, err error) {
 	for _, p := range want.Ports {
 		l, err := r.kernel.Link(p.Name, 0)
@@ -179,8 +181,8 @@ func (r Redirector) EvictPort(device string, port kernel.FastPathPort) error {
 		r.kernel.Apply(kernel.DelStatic{Name: port.Name, MAC: port.MAC}))
 }
 
-// difference returns what to add, in the order of want, and what to delete, in the order of have. A dump may have an entry
-// twice.
+// difference returns what to add, in the order of want, and what to delete, in the order of have. A
+// dump may have an entry twice.
 func difference[E comparable](want, have []E) (add, del []E) {
 	extra := make(map[E]bool, len(have))
 	for _, e := range have {

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/kernel/fastpath"
 )
 
-// A host has the bridge br0 with the VXLAN device vx0 and the ports of two containers. Two more containers are on other
-// hosts.
+// A host has the bridge br0 with the VXLAN device vx0 and the ports of two containers. Two more
+// containers are on other hosts.
 var (
 	port1   = kernel.FastPathPort{Name: "veth1", MAC: kernel.MAC{2, 4: 9, 5: 1}, Alias: "c1"}
 	port2   = kernel.FastPathPort{Name: "veth2", MAC: kernel.MAC{2, 4: 9, 5: 2}, Alias: "c2"}
@@ -138,7 +138,8 @@ func TestFastPathCommands(t *testing.T) {
 	}
 }
 
-// A link that has the name of a lost container's port is another container's: on another bridge, or by its alias.
+// A link that has the name of a lost container's port is another container's: on another bridge, or
+// by its alias.
 func TestFastPathSkipsPortThatIsAnothers(t *testing.T) {
 	for what, other := range map[string]kernel.Link{
 		"on another bridge": {Name: "veth1", Kind: kernel.KindVeth, Master: "br1", Alias: "c1"},
@@ -190,8 +191,8 @@ func TestFastPathDriftIsRepaired(t *testing.T) {
 	}
 }
 
-// Packets of an evicted MAC pass the bridge again, whether it is a container here or on another host; so do those of a port
-// that stays, and whose MAC the bridge then has to learn.
+// Packets of an evicted MAC pass the bridge again, whether it is a container here or on another
+// host; so do those of a port that stays, and whose MAC the bridge then has to learn.
 func TestEvictedMACsPassTheBridge(t *testing.T) {
 	h := newHost(t)
 	h.set(wantPorts([]kernel.FastPathPort{port1, port2}, remote1, remote2))

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxPayload is the most bytes that an attribute can hold: its length is a 16-bit number that counts its header too.
+// MaxPayload is the most bytes that an attribute can hold: its length is a 16-bit number that
+// counts its header too.
 const MaxPayload = 1<<16 - 1 - unix.SizeofRtAttr
 
 // Builder builds messages.
@@ -141,7 +142,8 @@ func Uint32Attr(typ uint16, v uint32) Attr {
 // TextAttr holds text with a terminating zero.
 func TextAttr(typ uint16, s string) Attr { return BytesAttr(typ, append([]byte(s), 0)) }
 
-// NestAttr holds other attributes. Newer parsers want the flag (NLA_F_NESTED), and older ones ignore it.
+// NestAttr holds other attributes. Newer parsers want the flag (NLA_F_NESTED), and older ones
+// ignore it.
 func NestAttr(typ uint16, children ...Attr) Attr {
 	var b Builder
 	b.Nest(typ, func() { b.Attrs(children...) })

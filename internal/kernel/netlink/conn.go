@@ -22,17 +22,18 @@ type Conn struct {
 // Option is a setting of a socket.
 type Option struct{ level, name, value int }
 
-// StrictChecks makes rtnetlink filter dumps by the attributes of the request (Linux 4.20). Otherwise it ignores most of
-// them, and sends everything.
+// StrictChecks makes rtnetlink filter dumps by the attributes of the request (Linux 4.20).
+// Otherwise it ignores most of them, and sends everything.
 var StrictChecks = Option{unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1}
 
-// BufferSizes sets the limits of what may wait in the socket, in bytes, above those that the system has for users.
+// BufferSizes sets the limits of what may wait in the socket, in bytes, above those that the system
+// has for users.
 func BufferSizes(bytes int) []Option {
 	return []Option{{unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bytes}, {unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes}}
 }
 
-// Open opens a socket in the namespace at nspath, or for "" in the one that the caller is in. An error about the path
-// is one of netns.Open.
+// Open opens a socket in the namespace at nspath, or for "" in the one that the caller is in. An
+// error about the path is one of netns.Open.
 func Open(nspath string, protocol int, options ...Option) (*Conn, error) {
 	c := new(Conn)
 	err := netns.DoIn(nspath, func() (err error) {
@@ -54,8 +55,8 @@ func Open(nspath string, protocol int, options ...Option) (*Conn, error) {
 	return c, nil
 }
 
-// setOption sets an option. Root of a user namespace (an unprivileged container in which Podman runs) may not
-// go beyond the limits that the system has for users, and gets what they allow.
+// setOption sets an option. Root of a user namespace (an unprivileged container in which Podman
+// runs) may not go beyond the limits that the system has for users, and gets what they allow.
 func (c *Conn) setOption(o Option) error {
 	err := unix.SetsockoptInt(c.fd, o.level, o.name, o.value)
 	if unforced, ok := unforcedOptions[o.name]; ok && o.level == unix.SOL_SOCKET && errors.Is(err, unix.EPERM) {
@@ -64,14 +65,16 @@ func (c *Conn) setOption(o Option) error {
 	return os.NewSyscallError("setsockopt", err)
 }
 
-// unforcedOptions are those that everybody may set, in place of those that take CAP_NET_ADMIN on the host.
+// unforcedOptions are those that everybody may set, in place of those that take CAP_NET_ADMIN on
+// the host.
 var unforcedOptions = map[int]int{unix.SO_SNDBUFFORCE: unix.SO_SNDBUF, unix.SO_RCVBUFFORCE: unix.SO_RCVBUF}
 
 // Close closes the socket.
 func (c *Conn) Close() { unix.Close(c.fd) }
 
-// SetReceiveBuffer sets how many bytes of answers may wait in the socket; the kernel doubles the number. By force, as
-// root may: the usual limit (net.core.rmem_max) is 200 kB. Root of a user namespace may not, and then the limit holds.
+// SetReceiveBuffer sets how many bytes of answers may wait in the socket; the kernel doubles the
+// number. By force, as root may: the usual limit (net.core.rmem_max) is 200 kB. Root of a user
+// namespace may not, and then the limit holds.
 func (c *Conn) SetReceiveBuffer(bytes int) error {
 	return c.setOption(Option{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes})
 }
@@ -79,9 +82,10 @@ func (c *Conn) SetReceiveBuffer(bytes int) error {
 // dumpTries is how often a list is asked for that keeps changing while the kernel writes it.
 const dumpTries = 10
 
-// Execute sends one request and returns the bodies of the messages that answer it: of a dump all, of a request for an
-// acknowledgement (NLM_F_ACK) all before that, of any other one. A dump during which something changed
-// may lack an object or have it twice (NLM_F_DUMP_INTR), and is asked for again.
+// Execute sends one request and returns the bodies of the messages that answer it: of a dump all,
+// of a request for an acknowledgement (NLM_F_ACK) all before that, of any other one. A dump during
+// which something changed may lack an object or have it twice (NLM_F_DUMP_INTR), and is asked for
+// again.
 func (c *Conn) Execute(request *Builder) (bodies [][]byte, err error) {
 	for range dumpTries {
 		bodies, err = c.executeOnce(request)
@@ -136,8 +140,9 @@ type Refusal struct {
 	Err   error
 }
 
-// ExecuteBatch sends messages in one system call, and returns which of them the kernel refused. Silence is success: no
-// message needs to ask for an acknowledgement. Where refusals do not fit into the receive buffer the error is ENOBUFS.
+// ExecuteBatch sends messages in one system call, and returns which of them the kernel refused.
+// Silence is success: no message needs to ask for an acknowledgement. Where refusals do not fit
+// into the receive buffer the error is ENOBUFS.
 func (c *Conn) ExecuteBatch(b *Batch) (refusals []Refusal, err error) {
 	first := c.seq + 1
 	c.seq += uint32(b.count)
@@ -162,9 +167,10 @@ func (c *Conn) send(data []byte) error {
 	return os.NewSyscallError("send", err)
 }
 
-// receive reads messages until handle says that one is the last, or no more is there. The kernel makes the rest of a long
-// list as it is read. After an overflow (ENOBUFS) it drops all further messages until everything was read, so that silence
-// would be taken for success; therefore receive reads the rest before it returns.
+// receive reads messages until handle says that one is the last, or no more is there. The kernel
+// makes the rest of a long list as it is read. After an overflow (ENOBUFS) it drops all further
+// messages until everything was read, so that silence would be taken for success; therefore receive
+// reads the rest before it returns.
 func (c *Conn) receive(handle func(Message) (isLast bool)) (overflow error) {
 	if c.buffer == nil {
 		c.buffer = make([]byte, 64<<10)
@@ -195,7 +201,8 @@ func (c *Conn) receive(handle func(Message) (isLast bool)) (overflow error) {
 	}
 }
 
-// isKernel tells whether the kernel sent a message. Whoever has CAP_NET_ADMIN in the namespace can send some too.
+// isKernel tells whether the kernel sent a message. Whoever has CAP_NET_ADMIN in the namespace can
+// send some too.
 func isKernel(from unix.Sockaddr) bool {
 	sender, ok := from.(*unix.SockaddrNetlink)
 	return ok && sender.Pid == 0
@@ -219,8 +226,8 @@ func (m Message) refusal() error {
 	return errno
 }
 
-// explanation returns the kernel's own words on an error (NLMSGERR_ATTR_MSG). They follow the request's header, which
-// the answer repeats, or the request itself.
+// explanation returns the kernel's own words on an error (NLMSGERR_ATTR_MSG). They follow the
+// request's header, which the answer repeats, or the request itself.
 func (m Message) explanation() string {
 	const errnoLen = 4
 	if m.Flags&unix.NLM_F_ACK_TLVS == 0 || len(m.Body) < errnoLen {

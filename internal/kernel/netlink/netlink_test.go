@@ -52,7 +52,8 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
-// The kernel's error comes with its number and its own words; of a batch, with the message that it is of.
+// The kernel's error comes with its number and its own words; of a batch, with the message that it
+// is of.
 func TestRefusals(t *testing.T) {
 	ns := netnstest.New(t)
 	c, err := Open(ns, unix.NETLINK_ROUTE, StrictChecks)
@@ -124,7 +125,8 @@ func TestLateAnswersAreSkipped(t *testing.T) {
 	}
 }
 
-// Whoever may administer the namespace, as a container with CAP_NET_ADMIN its own, can send to a socket of others.
+// Whoever may administer the namespace, as a container with CAP_NET_ADMIN its own, can send to a
+// socket of others.
 func TestOnlyTheKernelAnswers(t *testing.T) {
 	ns := netnstest.New(t)
 	c, err := Open(ns, unix.NETLINK_ROUTE)
@@ -157,7 +159,8 @@ func TestOnlyTheKernelAnswers(t *testing.T) {
 	}
 }
 
-// The kernel sends no more to a socket that overflowed until all in it was read: silence would be taken for success.
+// The kernel sends no more to a socket that overflowed until all in it was read: silence would be
+// taken for success.
 func TestAfterOverflowRefusalsAreHeard(t *testing.T) {
 	c, err := Open(netnstest.New(t), unix.NETLINK_ROUTE)
 	if err != nil {

@@ -45,8 +45,7 @@ const typeMask = 1<<14 - 1
 // NDAProtocol is NDA_PROTOCOL (linux/neighbour.h, since Linux 5.1), which package unix lacks.
 const NDAProtocol = 12
 
-// Attrs iterates over the attributes in b. What a broken length makes unreadable
-// is left out.
+// Attrs iterates over the attributes in b. What a broken length makes unreadable is left out.
 func Attrs(b []byte) iter.Seq2[uint16, []byte] {
 	return func(yield func(uint16, []byte) bool) {
 		for len(b) >= unix.SizeofRtAttr {
@@ -63,8 +62,8 @@ func Attrs(b []byte) iter.Seq2[uint16, []byte] {
 	}
 }
 
-// Find returns the payload of the attribute that a path of types leads to, each within the one before it; nil if there
-// is none.
+// Find returns the payload of the attribute that a path of types leads to, each within the one
+// before it; nil if there is none.
 func Find(b []byte, path ...uint16) []byte {
 	for _, typ := range path {
 		b = findFirst(b, typ)

@@ -16,7 +16,8 @@ type Subscription struct {
 	Ignored  uint16 // a type of message that is not delivered, or 0
 }
 
-// Subscribe returns a file that reads the kernel's reports in the namespace that the caller is in. To close it ends a read.
+// Subscribe returns a file that reads the kernel's reports in the namespace that the caller is in.
+// To close it ends a read.
 func Subscribe(s Subscription) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, s.Protocol)
 	if err != nil {
@@ -38,8 +39,8 @@ func Subscribe(s Subscription) (*os.File, error) {
 	return f, nil
 }
 
-// dropMessages makes the kernel drop messages of a type before they wake up the reader. The filter sees the
-// first message in a buffer (socket(7)); rtnetlink sends one in each.
+// dropMessages makes the kernel drop messages of a type before they wake up the reader. The filter
+// sees the first message in a buffer (socket(7)); rtnetlink sends one in each.
 func dropMessages(fd int, typ uint16) error {
 	// A filter reads numbers in network byte order, and the type is in the machine's.
 	asRead := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, typ))

@@ -13,13 +13,12 @@ import (
 // the process: /proc/self would be the main thread's (proc(5)).
 const currentThreadNamespace = "/proc/thread-self/ns/net"
 
-// Do runs fn in the network namespace at path and returns fn's error. Sockets
-// that fn opens stay in that namespace after Do returns.
+// Do runs fn in the network namespace at path and returns fn's error. Sockets that fn opens stay in
+// that namespace after Do returns.
 //
-// fn runs in a goroutine of its own, on a thread that no other goroutine uses
-// meanwhile. Goroutines that fn starts do not run in the namespace. A panic in fn
-// goes on in the caller, and so does runtime.Goexit (t.Fatal). Errors of the path
-// itself are those of Open.
+// fn runs in a goroutine of its own, on a thread that no other goroutine uses meanwhile. Goroutines
+// that fn starts do not run in the namespace. A panic in fn goes on in the caller, and so does
+// runtime.Goexit (t.Fatal). Errors of the path itself are those of Open.
 func Do(path string, fn func() error) error {
 	ns, err := Open(path)
 	if err != nil {
@@ -75,9 +74,9 @@ func (c *functionCall) run(ns *os.File, fn func() error) {
 	c.returned = true
 }
 
-// switchBack switches the thread back. If that fails, the thread stays locked. The runtime
-// then ends it along with the goroutine (runtime.LockOSThread), and never runs another
-// goroutine in a foreign namespace.
+// switchBack switches the thread back. If that fails, the thread stays locked. The runtime then
+// ends it along with the goroutine (runtime.LockOSThread), and never runs another goroutine in a
+// foreign namespace.
 func switchBack(back *os.File) {
 	if unix.Setns(int(back.Fd()), unix.CLONE_NEWNET) == nil {
 		runtime.UnlockOSThread()
@@ -96,8 +95,8 @@ func (c *functionCall) endCaller() error {
 	return nil
 }
 
-// goroutinePanic is a panic of another goroutine with its stack, which would be lost
-// if only the value went on.
+// goroutinePanic is a panic of another goroutine with its stack, which would be lost if only the
+// value went on.
 type goroutinePanic struct {
 	value any
 	stack []byte

@@ -74,8 +74,8 @@ func TestDoWithoutNamespace(t *testing.T) {
 	}
 }
 
-// Threads that a panic left in the namespace would be used by other goroutines,
-// so ask on many of them at the same time.
+// Threads that a panic left in the namespace would be used by other goroutines, so ask on many of
+// them at the same time.
 func TestDoPanicAndGoexit(t *testing.T) {
 	home, path := currentNamespace(t), netnstest.New(t)
 	cause := errors.New("of fn")
@@ -131,8 +131,8 @@ func TestDoParallel(t *testing.T) {
 	})
 }
 
-// onAllThreads runs f in so many goroutines that block in system calls that the
-// runtime has to use the threads it has parked.
+// onAllThreads runs f in so many goroutines that block in system calls that the runtime has to use
+// the threads it has parked.
 func onAllThreads(f func()) {
 	var wg sync.WaitGroup
 	for range 200 {

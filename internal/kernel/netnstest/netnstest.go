@@ -17,14 +17,12 @@ import (
 	"vxlan-driver/internal/kernel/netns"
 )
 
-// New makes a network namespace and returns a path to it, which other processes
-// of this user can open too while the test runs. Nothing is in it but the
-// loopback device, which is down.
+// New makes a network namespace and returns a path to it, which other processes of this user can
+// open too while the test runs. Nothing is in it but the loopback device, which is down.
 //
-// The path leads through this process's open file, not through a mount: so the
-// kernel removes the namespace with the last process that uses it, even if the
-// test is killed. Without the right to make one the test is skipped, or fails
-// where the environment says CI=true.
+// The path leads through this process's open file, not through a mount: so the kernel removes the
+// namespace with the last process that uses it, even if the test is killed. Without the right to
+// make one the test is skipped, or fails where the environment says CI=true.
 func New(t testing.TB) string {
 	t.Helper()
 	ns, err := create()
@@ -54,10 +52,10 @@ func Shell(t testing.TB, path string) func(script string) string {
 	}
 }
 
-// WaitForAddrs waits until the namespace at a path takes packets for the IPv6 addresses that were added with nodad.
-// `ip address add` returns before: the kernel makes an address's local route from a work queue, on
-// a busy machine 100 ms later. A packet that comes in between is dropped, which costs a second until
-// it is sent again. (rtnl.Conn waits by itself.)
+// WaitForAddrs waits until the namespace at a path takes packets for the IPv6 addresses that were
+// added with nodad. `ip address add` returns before: the kernel makes an address's local route from
+// a work queue, on a busy machine 100 ms later. A packet that comes in between is dropped, which
+// costs a second until it is sent again. (rtnl.Conn waits by itself.)
 func WaitForAddrs(t testing.TB, path string) {
 	t.Helper()
 	var lacking []string
@@ -82,7 +80,8 @@ func addrsWithoutRoute() (lacking []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Destination, prefix length, source, its prefix length, next hop, metric, references, use, flags, device.
+	// Destination, prefix length, source, its prefix length, next hop, metric, references, use,
+	// flags, device.
 	routes, err := readTable("ipv6_route")
 	if err != nil {
 		return nil, err
@@ -101,7 +100,8 @@ func hasFlag(flags string, flag uint64) bool {
 	return err == nil && n&flag != 0
 }
 
-// readTable returns the fields of each line of a file in /proc/net. Without IPv6 its files are not there.
+// readTable returns the fields of each line of a file in /proc/net. Without IPv6 its files are not
+// there.
 func readTable(name string) (lines [][]string, err error) {
 	data, err := os.ReadFile("/proc/thread-self/net/" + name)
 	if errors.Is(err, fs.ErrNotExist) {

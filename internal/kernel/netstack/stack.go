@@ -78,8 +78,8 @@ func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err 
 	return conn.ElementComment(e)
 }
 
-// SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere. The error is
-// kernel.ErrNoFastPath where the kernel cannot do it.
+// SetFastPath makes a network's fast path what is wanted, and removes one that leads nowhere. The
+// error is kernel.ErrNoFastPath where the kernel cannot do it.
 func (ns *Stack) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
 
 // EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
@@ -87,7 +87,8 @@ func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
 	return ns.fastPath().Evict(device, mac)
 }
 
-// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is there.
+// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is
+// there.
 func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) error {
 	return ns.fastPath().EvictPort(device, port)
 }
@@ -126,6 +127,6 @@ func (ns *Stack) firewallConn() (*nft.Conn, error) {
 	return ns.firewall, nil
 }
 
-// inNamespace runs fn in the namespace: /proc/sys/net shows the one of the thread that
-// opens a file there.
+// inNamespace runs fn in the namespace: /proc/sys/net shows the one of the thread that opens a file
+// there.
 func (ns *Stack) inNamespace(fn func() error) error { return netns.DoIn(ns.path, fn) }

@@ -12,8 +12,8 @@ import (
 	"vxlan-driver/internal/kernel/netstack"
 )
 
-// Each namespace has its own parameters, and the caller's are left alone.
-// Some go by rtnetlink, the others by files.
+// Each namespace has its own parameters, and the caller's are left alone. Some go by rtnetlink, the
+// others by files.
 func TestSysctlsArePerNamespace(t *testing.T) {
 	keys := []string{"net/ipv4/conf/lo/arp_notify", "net/ipv4/conf/lo/rp_filter", "net/ipv4/conf/lo/forwarding",
 		"net/ipv4/conf/lo/accept_local", "net/ipv4/conf/default/rp_filter", "net/ipv4/ip_forward"}

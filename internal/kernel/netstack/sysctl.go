@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// Sysctl reads a kernel parameter. The error of one that is not there, as those
-// of IPv6 where it is disabled, is fs.ErrNotExist.
+// Sysctl reads a kernel parameter. The error of one that is not there, as those of IPv6 where it is
+// disabled, is fs.ErrNotExist.
 func (ns *Stack) Sysctl(key string) (value string, err error) {
 	err = ns.inNamespace(func() error {
 		data, err := os.ReadFile(sysctlPath(key))

@@ -14,12 +14,10 @@ import (
 // allocation.
 const bufferSize = 64 << 20
 
-// Conn is a connection to the nftables of one network namespace. It is for one
-// goroutine.
+// Conn is a connection to the nftables of one network namespace. It is for one goroutine.
 type Conn struct{ socket *netlink.Conn }
 
-// Open connects to the namespace at nspath, or for "" to the one that the caller
-// is in.
+// Open connects to the namespace at nspath, or for "" to the one that the caller is in.
 func Open(nspath string) (*Conn, error) {
 	socket, err := netlink.Open(nspath, unix.NETLINK_NETFILTER, netlink.BufferSizes(bufferSize)...)
 	if err != nil {

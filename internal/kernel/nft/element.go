@@ -11,11 +11,12 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// elementsPerMessage is how many elements a message has at most: the list is one attribute,
-// and an element takes up to 120 bytes besides its comment.
+// elementsPerMessage is how many elements a message has at most: the list is one attribute, and an
+// element takes up to 120 bytes besides its comment.
 const elementsPerMessage = 250
 
-// appendElements appends a message for each run of elements of one set. The sets are those of the tables.
+// appendElements appends a message for each run of elements of one set. The sets are those of the
+// tables.
 func (tx *Transaction) appendElements(tables []Table, typ, flags uint16, elements []kernel.Element) error {
 	for len(elements) > 0 {
 		t, s, ok := declarationOf(tables, elements[0].Set)
@@ -55,8 +56,8 @@ func (s Set) appendElementList(m *netlink.Builder, table string, elements []kern
 	})
 }
 
-// appendElement appends an element. Of a range of one part the kernel wants two: the
-// first key, and the one after the last.
+// appendElement appends an element. Of a range of one part the kernel wants two: the first key, and
+// the one after the last.
 func (s Set) appendElement(m *netlink.Builder, e kernel.Element) {
 	m.Nest(unix.NFTA_LIST_ELEM, func() {
 		appendValue(m, unix.NFTA_SET_ELEM_KEY, e.Key.First())
@@ -162,8 +163,8 @@ func (c *Conn) setElements(t Table, set kernel.Set) ([]foundElement, error) {
 	return parseElements(answers), nil
 }
 
-// elements returns what was found in the set as elements. Of a range of one part the kernel lists the
-// first key and the one after the last, in either order.
+// elements returns what was found in the set as elements. Of a range of one part the kernel lists
+// the first key and the one after the last, in either order.
 func (s Set) elements(found []foundElement, hasChain func(string) bool) (all []kernel.Element) {
 	simpleRange := s.Ranges && s.flags()&setConcat == 0
 	for _, f := range found {
@@ -212,8 +213,8 @@ func fieldsLen(fields []Field) (n int) {
 	return n
 }
 
-// lastOfRange returns the last key of the range that begins with first: the one before the next end. A range up to the
-// greatest key has no end.
+// lastOfRange returns the last key of the range that begins with first: the one before the next
+// end. A range up to the greatest key has no end.
 func lastOfRange(found []foundElement, first []byte) []byte {
 	var end []byte
 	for _, f := range found {

@@ -11,12 +11,11 @@ import (
 // An expr is one step of a rule, as the kernel runs it (struct nft_expr).
 type Expr func(*netlink.Builder)
 
-// register is the first of the 32-bit registers (NFT_REG32_00); a value fills as
-// many as it needs.
+// register is the first of the 32-bit registers (NFT_REG32_00); a value fills as many as it needs.
 const register = unix.NFT_REG32_00
 
-// newExpr is not inlined: it would be, closures and all, in some three hundred places
-// where the rules are made, which is 140 kB of the plugin.
+// newExpr is not inlined: it would be, closures and all, in some three hundred places where the
+// rules are made, which is 140 kB of the plugin.
 //
 //go:noinline
 func newExpr(name string, fill func(*netlink.Builder)) Expr {
@@ -28,7 +27,8 @@ func newExpr(name string, fill func(*netlink.Builder)) Expr {
 	}
 }
 
-// loadAll puts several loads side by side in registers, each in a multiple of four bytes (nft's "a . b").
+// loadAll puts several loads side by side in registers, each in a multiple of four bytes (nft's "a
+// . b").
 func loadAll(loads []packetField) []Expr {
 	var exprs []Expr
 	reg := uint32(register)
@@ -124,8 +124,8 @@ func lookUp(set string, flags uint32, dreg int64) Expr {
 	})
 }
 
-// nat rewrites an address to the one in the registers, and if withPort says so a
-// port to the one behind it.
+// nat rewrites an address to the one in the registers, and if withPort says so a port to the one
+// behind it.
 func nat(typ, family uint32, withPort bool) Expr {
 	return newExpr("nat", func(m *netlink.Builder) {
 		m.Uint32BE(unix.NFTA_NAT_TYPE, typ)

@@ -28,8 +28,9 @@ func (c *Conn) Apply(ch kernel.Change) error {
 	return errors.New("not a change of the firewall")
 }
 
-// setTables replaces both tables. At no moment does a packet meet neither the old nor the new ones. A table that does not
-// exist is not deleted to be sure: for that alone the kernel would wait for RCU at the end.
+// setTables replaces both tables. At no moment does a packet meet neither the old nor the new ones.
+// A table that does not exist is not deleted to be sure: for that alone the kernel would wait for
+// RCU at the end.
 func (c *Conn) setTables(elements []kernel.Element) error {
 	tx := NewTransaction()
 	for _, t := range firewallTables {
@@ -78,7 +79,8 @@ func (c *Conn) addElements(elements []kernel.Element) error {
 	return nil
 }
 
-// deleteElements looks first: the kernel refuses to delete what is not there, and of a map's element it compares the key alone.
+// deleteElements looks first: the kernel refuses to delete what is not there, and of a map's
+// element it compares the key alone.
 func (c *Conn) deleteElements(elements []kernel.Element) error {
 	var present []kernel.Element
 	for _, e := range elements {
@@ -106,8 +108,8 @@ func (c *Conn) ElementComment(e kernel.Element) (comment string, ok bool, err er
 	return have.comment, ok, err
 }
 
-// Elements returns the elements of the firewall's sets. Those that do not fit the sets as this program
-// declares them are left out: another version may have made the tables.
+// Elements returns the elements of the firewall's sets. Those that do not fit the sets as this
+// program declares them are left out: another version may have made the tables.
 func (c *Conn) Elements() (all []kernel.Element, err error) {
 	for _, t := range firewallTables {
 		for _, s := range t.Sets {
@@ -124,8 +126,8 @@ func (c *Conn) Elements() (all []kernel.Element, err error) {
 	return all, nil
 }
 
-// RulesIntact tells whether the tables hold the rules of this program, in their order. A
-// rule that somebody replaced has lost its comment.
+// RulesIntact tells whether the tables hold the rules of this program, in their order. A rule that
+// somebody replaced has lost its comment.
 func (c *Conn) RulesIntact() (bool, error) {
 	for _, t := range firewallTables {
 		comment, _, err := c.TableComment(t)

@@ -91,8 +91,8 @@ var (
 
 	// fibDaddrType is that of the destination address (linux/rtnetlink.h, RTN_).
 	fibDaddrType = fibField(4, unix.NFT_FIB_RESULT_ADDRTYPE, unix.NFTA_FIB_F_DADDR)
-	// fibDaddrIif is 1 if the way to the destination is by the device that the packet came from. The kernel
-	// stores a byte, but nft 1.0 and 1.1.3 can list four only; 1.1.7 knows both.
+	// fibDaddrIif is 1 if the way to the destination is by the device that the packet came from.
+	// The kernel stores a byte, but nft 1.0 and 1.1.3 can list four only; 1.1.7 knows both.
 	fibDaddrIif = fibField(4, unix.NFT_FIB_RESULT_OIF, unix.NFTA_FIB_F_DADDR|unix.NFTA_FIB_F_IIF|unix.NFTA_FIB_F_PRESENT)
 )
 
@@ -108,8 +108,8 @@ const (
 // EtherType matches a frame's EtherType.
 func EtherType(t uint16) []Expr { return match(protocol, binary.BigEndian.AppendUint16(nil, t)...) }
 
-// EtherDestinationIn matches frames to a MAC in the set. Without the device's type nft does not list the match by its
-// name.
+// EtherDestinationIn matches frames to a MAC in the set. Without the device's type nft does not
+// list the match by its name.
 func EtherDestinationIn(set string) []Expr {
 	const ether = 1 // ARPHRD_ETHER
 	return append(match(iiftype, binary.NativeEndian.AppendUint16(nil, ether)...), inSet(set, etherDaddr)...)

@@ -187,7 +187,8 @@ func TestElementsComeAndGo(t *testing.T) {
 	if _, ok, err := c.ElementComment(kernel.Element{Set: kernel.Bridges, Key: kernel.Device("other")}); ok || err != nil {
 		t.Errorf("got %v, %v", ok, err)
 	}
-	// An element with the key and another value is in the way of an addition, and no deletion touches it.
+	// An element with the key and another value is in the way of an addition, and no deletion
+	// touches it.
 	taken := publishedPort
 	taken.Value = kernel.Concat(ip4, kernel.Port(81))
 	if err := c.Apply(kernel.AddElements{Elements: []kernel.Element{taken}}); !errors.Is(err, kernel.ErrElementTaken) {

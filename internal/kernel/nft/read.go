@@ -65,8 +65,8 @@ func (c *Conn) RuleComments(t Table) (all []RuleComment, err error) {
 // ChainHook is a chain of a table, and the device that its hook is on.
 type ChainHook struct{ Chain, Device string }
 
-// ChainHooks returns all chains of the table. A device that is gone is "" or its chain is gone too, by the kernel's
-// version.
+// ChainHooks returns all chains of the table. A device that is gone is "" or its chain is gone too,
+// by the kernel's version.
 func (c *Conn) ChainHooks(t Table) (all []ChainHook, err error) {
 	m := newRequest(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, t.Family)
 	m.Text(unix.NFTA_CHAIN_TABLE, t.Name)

@@ -18,9 +18,10 @@ func matchND() []Expr {
 	return append(match(l4proto, unix.IPPROTO_ICMPV6), matchRange(icmp6Type, 133, 137)...)
 }
 
-// bridgeTable is about frames. ARP and ND for the gateway's address, which every host has, must not cross the
-// tunnel. Where a network has port security, containers may send from their own addresses only. A frame is looked up by
-// the port that it comes from and by the one that it goes to, and for most that is all.
+// bridgeTable is about frames. ARP and ND for the gateway's address, which every host has, must not
+// cross the tunnel. Where a network has port security, containers may send from their own addresses
+// only. A frame is looked up by the port that it comes from and by the one that it goes to, and for
+// most that is all.
 var bridgeTable = Table{
 	Family:     kernel.FamilyBridge,
 	Name:       kernel.FirewallTable,
@@ -59,8 +60,8 @@ var bridgeTable = Table{
 	},
 }
 
-// tunnelRules drops, on the VXLAN device, ARP (RFC 826) and neighbour
-// discovery (RFC 4861) of or for a gateway address.
+// tunnelRules drops, on the VXLAN device, ARP (RFC 826) and neighbour discovery (RFC 4861) of or
+// for a gateway address.
 //
 // The table sees a frame without its VLAN tag, and a receiver takes off one more that is of VLAN 0
 // (a priority tag, IEEE 802.1Q). So ARP behind two of them would pass unseen.
@@ -75,8 +76,8 @@ func tunnelRules(device packetField, ndChain string) []Rule {
 	}
 }
 
-// ndRules are in a chain of their own, as is "priority_tag": otherwise nft would print the target by
-// the type's name or not, by its version, and so not always read its own listing.
+// ndRules are in a chain of their own, as is "priority_tag": otherwise nft would print the target
+// by the type's name or not, by its version, and so not always read its own listing.
 func ndRules(device packetField) []Rule {
 	return []Rule{
 		rule("ND from the gateway", EtherType(EtherIPv6), inSet("gateways6", device, ip6Saddr), drop()),
@@ -84,8 +85,8 @@ func ndRules(device packetField) []Rule {
 	}
 }
 
-// portSecurity lets a container send with its own MAC and addresses only. What is not
-// IP or ARP, tagged frames too, could carry either unseen.
+// portSecurity lets a container send with its own MAC and addresses only. What is not IP or ARP,
+// tagged frames too, could carry either unseen.
 var portSecurity = []Rule{
 	rule("not from the container's MAC", notInSet("source_mac", iifname, etherSaddr), drop()),
 	rule("ARP with the container's addresses", EtherType(EtherARP), inSet("source_mac", iifname, arpSenderMAC), inSet("source_ip4", iifname, arpSenderIP), accept()),

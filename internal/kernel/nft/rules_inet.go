@@ -23,8 +23,8 @@ const (
 	prioSNAT   = 100
 )
 
-// inetTable is about packets: who may send VXLAN to this host, who may talk to
-// which network, masquerading, and published ports.
+// inetTable is about packets: who may send VXLAN to this host, who may talk to which network,
+// masquerading, and published ports.
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
@@ -59,10 +59,10 @@ var inetTable = Table{
 		{Set: kernel.PortsAt6, Comment: "published on one address", Key: []Field{typeIP6, typeProto, typePort}, Value: []Field{typeIP6, typePort}},
 	},
 	Chains: []Chain{
-		// Where br_netfilter shows bridged packets to these chains, they pass here as
-		// from the bridge. To ask the routing table whether they go back there is one step for both
-		// families, and takes a third of looking both addresses up in a set of ranges. What is for this host
-		// itself goes nowhere, and may be for a published port, which needs tracking.
+		// Where br_netfilter shows bridged packets to these chains, they pass here as from the
+		// bridge. To ask the routing table whether they go back there is one step for both
+		// families, and takes a third of looking both addresses up in a set of ranges. What is for
+		// this host itself goes nowhere, and may be for a published port, which needs tracking.
 		{"prerouting", &Hook{Type: "filter", Number: unix.NF_INET_PRE_ROUTING, Priority: prioRaw}, []Rule{
 			rule("VXLAN packets", match(l4proto, udp), inSet("vxlan_ports", dport), Jump("vxlan_input")),
 			rule("no connection tracking within a network", inSet("bridges", iifname), match(fibDaddrIif, native32(1)...), notrack(), accept()),
@@ -87,8 +87,9 @@ var inetTable = Table{
 			rule("from a network", inSet("bridges", iifname), Jump("from_network")),
 			rule("to a network", inSet("bridges", oifname), Jump("to_network")),
 		}},
-		// An agent without a key knows others by their addresses. A container is masqueraded by its host's. To
-		// its own host's agent it can send from another host's (in IPv6 without a capability, by IPV6_FREEBIND).
+		// An agent without a key knows others by their addresses. A container is masqueraded by its
+		// host's. To its own host's agent it can send from another host's (in IPv6 without a
+		// capability, by IPV6_FREEBIND).
 		{"container_to_agent", nil, []Rule{
 			rule("container to an agent over IPv4", match(nfproto, ipv4), inSet("agents4", ipDaddr, dport), drop()),
 			rule("container to an agent over IPv6", match(nfproto, ipv6), inSet("agents6", ip6Daddr, dport), drop()),
@@ -107,8 +108,8 @@ var inetTable = Table{
 			rule("from a strictly isolated network", inSet("isolated_strict", iifname), inSet("podman_bridges", oifname), drop()),
 			rule("to a strictly isolated network", inSet("isolated_strict", oifname), inSet("podman_bridges", iifname), drop()),
 		}},
-		// Queries for names come before the ports that other programs publish. Who publishes port 53
-		// of all addresses publishes it of the gateways too.
+		// Queries for names come before the ports that other programs publish. Who publishes port
+		// 53 of all addresses publishes it of the gateways too.
 		{"dns_prerouting", &Hook{Type: "nat", Number: unix.NF_INET_PRE_ROUTING, Priority: prioDNAT - 1}, []Rule{
 			rule("a container's query", inSet("bridges", iifname), match(dport, 0, 53), Jump("dns_queries")),
 		}},
@@ -141,14 +142,14 @@ var inetTable = Table{
 	},
 }
 
-// vxlanInput drops VXLAN packets that no member sent: VXLAN has no authentication (RFC 7348, section 7). Packets that
-// only pass through this host are left alone.
+// vxlanInput drops VXLAN packets that no member sent: VXLAN has no authentication (RFC 7348,
+// section 7). Packets that only pass through this host are left alone.
 //
-// Packets of containers come from a bridge. An underlay may be a bridge too, with virtual
-// machines on it that have VTEPs of their own.
+// Packets of containers come from a bridge. An underlay may be a bridge too, with virtual machines
+// on it that have VTEPs of their own.
 //
-// The kernel's socket receives on all addresses of the host. A container of another host could
-// send to one that is no VTEP, which its own host does not guard. So packets of a member are accepted at
+// The kernel's socket receives on all addresses of the host. A container of another host could send
+// to one that is no VTEP, which its own host does not guard. So packets of a member are accepted at
 // the network's own VTEP only.
 var vxlanInput = []Rule{
 	rule("from a container", matchName(iifkind, "bridge"), notInSet("underlays", iifname), gotoChain("container_to_vtep")),
@@ -157,21 +158,22 @@ var vxlanInput = []Rule{
 	rule("not from a member to its VTEP", inSet("vnis", dport, vni), daddrNotUnicast(), drop()),
 }
 
-// daddrNotUnicast matches what is for this host: its own addresses, and those of broadcast
-// and multicast, on which the kernel's VXLAN socket receives too.
+// daddrNotUnicast matches what is for this host: its own addresses, and those of broadcast and
+// multicast, on which the kernel's VXLAN socket receives too.
 func daddrNotUnicast() []Expr {
 	return matchBy(fibDaddrType, unix.NFT_CMP_NEQ, native32(unix.RTN_UNICAST))
 }
 
-// A container that sent a VXLAN packet to a VTEP would be
-// taken for its host once its address is masqueraded.
+// A container that sent a VXLAN packet to a VTEP would be taken for its host once its address is
+// masqueraded.
 var containerToVTEP = []Rule{
 	rule("container to a VTEP over IPv4", match(nfproto, ipv4), inSet("vteps4", ipDaddr, dport), drop()),
 	rule("container to a VTEP over IPv6", match(nfproto, ipv6), inSet("vteps6", ip6Daddr, dport), drop()),
 	rule("container to another address of this host", inSet("own_vnis", dport, vni), daddrNotUnicast(), drop()),
 }
 
-// The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of route_localnet.
+// The kernel routes no packet from ::1 to another device, so IPv6 has no counterpart of
+// route_localnet.
 var publishedPorts = []Rule{
 	rule("IPv4 on one address", match(nfproto, ipv4), dnatByMap(ipv4, "ports_at4", ipDaddr, l4proto, dport)),
 	rule("IPv4 on every address", match(nfproto, ipv4), dnatByMap(ipv4, "ports4", l4proto, dport)),

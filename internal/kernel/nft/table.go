@@ -29,8 +29,8 @@ const (
 type Table struct {
 	Family kernel.Family
 	Name   string
-	// Version changes with the rules. It is their Hash, which a test computes: to
-	// compute it at each container start would cost more than to read the rules.
+	// Version changes with the rules. It is their Hash, which a test computes: to compute it at
+	// each container start would cost more than to read the rules.
 	Version    string
 	RestoredBy string // what restores the rules, for the comment
 	Sets       []Set
@@ -73,8 +73,8 @@ func rule(comment string, steps ...[]Expr) Rule { return Rule{comment, steps} }
 type Field struct {
 	id   uint32 // type, by nft's own numbers (enum datatypes)
 	size int    // bytes
-	// udata says by which expression the field is read, for keys whose type has
-	// no name (nft's expr_ops.build_udata).
+	// udata says by which expression the field is read, for keys whose type has no name (nft's
+	// expr_ops.build_udata).
 	udata []byte
 }
 
@@ -103,8 +103,8 @@ func metaUdata(key uint32) []byte {
 	return append(userdataTLV(0, native32(metaExpr)), userdataTLV(1, userdataTLV(0, native32(key)))...)
 }
 
-// payloadUdata names a header field by nft's numbers of the protocol and the
-// field in it, or for 0 by base, offset and length in bits.
+// payloadUdata names a header field by nft's numbers of the protocol and the field in it, or for 0
+// by base, offset and length in bits.
 func payloadUdata(numbers ...uint32) []byte {
 	var b []byte
 	for i, n := range numbers {
@@ -200,7 +200,8 @@ func (s Set) flags() uint32 {
 	return flags
 }
 
-// Hash returns what Version should be: a hash of the rules, those of other chains included that come and go.
+// Hash returns what Version should be: a hash of the rules, those of other chains included that
+// come and go.
 func (t Table) Hash(others ...Chain) string {
 	tx := new(Transaction)
 	tx.addTable(t, "")

@@ -39,7 +39,8 @@ func (tx *Transaction) add(step string, typ, flags uint16, family kernel.Family,
 	})
 }
 
-// Commit makes the changes, all or none. With an error comes what the first message that the kernel refused was to do.
+// Commit makes the changes, all or none. With an error comes what the first message that the kernel
+// refused was to do.
 func (c *Conn) Commit(tx *Transaction) (refused string, err error) {
 	if len(tx.steps) == 0 {
 		return "", nil
@@ -70,14 +71,16 @@ func (tx *Transaction) addTable(t Table, text string) {
 	tx.AddChains(t, t.Chains...)
 }
 
-// DeleteTable appends what removes the table, if it is there: adding it first makes the deletion valid.
+// DeleteTable appends what removes the table, if it is there: adding it first makes the deletion
+// valid.
 func (tx *Transaction) DeleteTable(t Table) {
 	name := func(m *netlink.Builder) { m.Text(unix.NFTA_TABLE_NAME, t.Name) }
 	tx.add("add table "+string(t.Family), unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, t.Family, name)
 	tx.add("delete table "+string(t.Family), unix.NFT_MSG_DELTABLE, 0, t.Family, name)
 }
 
-// AddChains appends what makes chains of a table with their rules. All chains come first, as rules jump to them.
+// AddChains appends what makes chains of a table with their rules. All chains come first, as rules
+// jump to them.
 func (tx *Transaction) AddChains(t Table, chains ...Chain) {
 	for _, c := range chains {
 		c.appendTo(tx, t)

@@ -9,7 +9,8 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// Root of a user namespace, as in an unprivileged LXC container, may not set the sizes of a socket by force.
+// Root of a user namespace, as in an unprivileged LXC container, may not set the sizes of a socket
+// by force.
 func TestFirewallAsRootOfUserNamespace(t *testing.T) {
 	const inside = "VXLAN_TEST_INSIDE"
 	if os.Getenv(inside) == "" {

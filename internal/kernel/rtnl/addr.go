@@ -83,14 +83,16 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 	return f, f.IsValid()
 }
 
-// localRouteWait bounds the wait for a route that never comes. Up to 0.7 s were seen on a busy host. To wait is never
-// worse than a lost packet: TCP sends it again after 1 s, and then after 3 s (RFC 6298, section 5).
+// localRouteWait bounds the wait for a route that never comes. Up to 0.7 s were seen on a busy
+// host. To wait is never worse than a lost packet: TCP sends it again after 1 s, and then after 3 s
+// (RFC 6298, section 5).
 const localRouteWait = 3 * time.Second
 
-// waitForLocalRoute returns once the kernel takes packets for a new IPv6 address. The address is listed at once,
-// even without duplicate address detection. But its local route and its solicited-node group come from a
-// work queue (addrconf_dad_work in net/ipv6/addrconf.c). Until then what comes for the address is
-// dropped without an answer. An address that takes longer than localRouteWait is no error.
+// waitForLocalRoute returns once the kernel takes packets for a new IPv6 address. The address is
+// listed at once, even without duplicate address detection. But its local route and its
+// solicited-node group come from a work queue (addrconf_dad_work in net/ipv6/addrconf.c). Until
+// then what comes for the address is dropped without an answer. An address that takes longer than
+// localRouteWait is no error.
 func (c addressTable) waitForLocalRoute(index uint32, addr netip.Addr) error {
 	pause := 50 * time.Microsecond
 	for start := time.Now(); time.Since(start) < localRouteWait; pause = min(2*pause, 5*time.Millisecond) {
@@ -98,15 +100,16 @@ func (c addressTable) waitForLocalRoute(index uint32, addr netip.Addr) error {
 		if local || err != nil {
 			return err
 		}
-		// The least that time.Sleep takes is a millisecond (epoll_wait). The kernel needs a tenth of it.
+		// The least that time.Sleep takes is a millisecond (epoll_wait). The kernel needs a tenth
+		// of it.
 		nap := unix.NsecToTimespec(pause.Nanoseconds())
 		_ = unix.Nanosleep(&nap, nil) // a signal may end it early
 	}
 	return nil
 }
 
-// isLocal tells whether the kernel has a local route for an IPv6 address of the link. The
-// link finds the routing table where the link belongs to a VRF.
+// isLocal tells whether the kernel has a local route for an IPv6 address of the link. The link
+// finds the routing table where the link belongs to a VRF.
 func (c addressTable) isLocal(index uint32, addr netip.Addr) (bool, error) {
 	msg, err := c.Get(unix.RTM_GETROUTE, []byte{unix.AF_INET6, 128, 11: 0}, // struct rtmsg: family, dst_len
 		attrIP(unix.RTA_DST, addr), netlink.Uint32Attr(unix.RTA_OIF, index))
@@ -152,13 +155,12 @@ func (c addressTable) newAddr(index uint32, a kernel.Addr) error {
 	return c.changeAddr(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, flags, a.Prefix, attrs...)
 }
 
-// deprecated is a struct ifa_cacheinfo (linux/if_addr.h): preferred for 0 seconds,
-// valid for ever.
+// deprecated is a struct ifa_cacheinfo (linux/if_addr.h): preferred for 0 seconds, valid for ever.
 var deprecated = []byte{4: 0xff, 0xff, 0xff, 0xff, 15: 0}
 
-// delAddr removes the address, and only that one. Where promote_secondaries is
-// off, the kernel removes all IPv4 addresses of a subnet with the first one
-// (__inet_del_ifa in net/ipv4/devinet.c). So the others are added again.
+// delAddr removes the address, and only that one. Where promote_secondaries is off, the kernel
+// removes all IPv4 addresses of a subnet with the first one (__inet_del_ifa in net/ipv4/devinet.c).
+// So the others are added again.
 func (c addressTable) delAddr(name string, a kernel.Addr) error {
 	index, err := c.indexOf(name)
 	if err != nil {

@@ -33,8 +33,8 @@ func TestAddressesComeAndGo(t *testing.T) {
 	equal(t, "addresses", prefixes(h.link("br0").Addrs), "10.0.0.1/24", "10.0.0.2/24")
 }
 
-// The kernel deletes with a subnet's first IPv4 address the others, unless told
-// not to: the gateway would go with the host's own address on the bridge.
+// The kernel deletes with a subnet's first IPv4 address the others, unless told not to: the gateway
+// would go with the host's own address on the bridge.
 func TestDelAddrKeepsTheOthers(t *testing.T) {
 	for _, promote := range []string{"0", "1"} {
 		h := newHost(t)
@@ -52,8 +52,9 @@ func TestDelAddrKeepsTheOthers(t *testing.T) {
 	}
 }
 
-// The kernel makes an address's local route later than it lists the address. A packet that came in between would be
-// lost: so the first one to a container, or to its gateway, was lost at times on a busy host.
+// The kernel makes an address's local route later than it lists the address. A packet that came in
+// between would be lost: so the first one to a container, or to its gateway, was lost at times on a
+// busy host.
 func TestIPv6AddressReceivesOnceAdded(t *testing.T) {
 	h := newHost(t)
 	h.apply(bridge("down"), bridge("up"), kernel.SetUp{Name: "up"})
@@ -125,7 +126,8 @@ func TestRoutesOfTwoNetworksStayApart(t *testing.T) {
 		route("eth1", kernel.RouteUnicast, "fd05:1::/64", "fd01::1", 50),
 	}
 	for range 2 {
-		// Another network's, with the same metric: once a second network's default route took its place.
+		// Another network's, with the same metric: once a second network's default route took its
+		// place.
 		h.apply(others...)
 		for _, r := range routes {
 			h.apply(r)

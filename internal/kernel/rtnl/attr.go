@@ -25,8 +25,8 @@ func parseMAC(b []byte) (m kernel.MAC) {
 	return m
 }
 
-// parseIP reads an address. Four bytes are IPv4 and sixteen IPv6, as in the kernel;
-// there is no IPv4 mapped into IPv6 unless the kernel has one.
+// parseIP reads an address. Four bytes are IPv4 and sixteen IPv6, as in the kernel; there is no
+// IPv4 mapped into IPv6 unless the kernel has one.
 func parseIP(b []byte) netip.Addr {
 	a, _ := netip.AddrFromSlice(b)
 	return a

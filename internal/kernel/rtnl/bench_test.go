@@ -10,9 +10,9 @@ import (
 	"vxlan-driver/internal/kernel/rtnl"
 )
 
-// BenchmarkContainer makes and removes, step by step, what the first container
-// of a network on a host needs, and reports the mean of each step in µs; among 500
-// other links around it the figures should stay.
+// BenchmarkContainer makes and removes, step by step, what the first container of a network on a
+// host needs, and reports the mean of each step in µs; among 500 other links around it the figures
+// should stay.
 func BenchmarkContainer(b *testing.B) {
 	for _, others := range []int{0, 500} {
 		b.Run(fmt.Sprintf("links=%d", others), func(b *testing.B) { benchContainer(b, others) })

@@ -67,8 +67,8 @@ func (c linkWriter) createVXLAN(l kernel.Link) error {
 
 const vethInfoPeer = 1 // VETH_INFO_PEER (linux/veth.h)
 
-// createVeth makes both ends in one request, the peer in its namespace with its
-// final name. So nothing has to be moved or renamed, and no half of it can be left.
+// createVeth makes both ends in one request, the peer in its namespace with its final name. So
+// nothing has to be moved or renamed, and no half of it can be left.
 func (c linkWriter) createVeth(l kernel.Link) error {
 	p := l.Peer
 	ns, err := netns.Open(p.Namespace)
@@ -112,9 +112,9 @@ func linkAttrs(name string, mtu int, mac kernel.MAC) []netlink.Attr {
 	return a
 }
 
-// setLink changes a link by name, in one request: the kernel looks it up under
-// the lock that it makes the change under. With index 0 the name selects and does
-// not rename (__rtnl_newlink in net/core/rtnetlink.c).
+// setLink changes a link by name, in one request: the kernel looks it up under the lock that it
+// makes the change under. With index 0 the name selects and does not rename (__rtnl_newlink in
+// net/core/rtnetlink.c).
 func (c linkWriter) setLink(name string, attrs ...netlink.Attr) error {
 	return c.setLinkFlags(name, 0, attrs...)
 }
@@ -135,8 +135,8 @@ func (c linkWriter) setMaster(name, master string) error {
 	return c.setLink(name, netlink.Uint32Attr(unix.IFLA_MASTER, index))
 }
 
-// setLearning sends that attribute alone. The kernel takes the others from the existing
-// device (vxlan_nl2conf in drivers/net/vxlan/vxlan_core.c).
+// setLearning sends that attribute alone. The kernel takes the others from the existing device
+// (vxlan_nl2conf in drivers/net/vxlan/vxlan_core.c).
 func (c linkWriter) setLearning(name string, on bool) error {
 	l := kernel.Link{Name: name, Kind: kernel.KindVXLAN}
 	return notFound(c.putLink(0, l, netlink.Uint8Attr(unix.IFLA_VXLAN_LEARNING, boolByte(on))))
@@ -167,9 +167,8 @@ func (c linkWriter) addAltName(name, alt string) error {
 	return err
 }
 
-// deleteLink is slow. The kernel answers only when every RCU callback queued so
-// far has run (rcu_barrier in netdev_run_todo, net/core/dev.c). That took 15 to
-// 40 ms on Linux 6.18.
+// deleteLink is slow. The kernel answers only when every RCU callback queued so far has run
+// (rcu_barrier in netdev_run_todo, net/core/dev.c). That took 15 to 40 ms on Linux 6.18.
 func (c linkWriter) deleteLink(name string) error {
 	if name == "" { // with index 0 and no name the kernel would delete a group
 		return nil
@@ -177,8 +176,8 @@ func (c linkWriter) deleteLink(name string) error {
 	return ignoreGone(notFound(c.Change(unix.RTM_DELLINK, 0, linkMessage(0, 0, 0), nameAttr(name))))
 }
 
-// deleteLinks deletes several links. The kernel waits only once if it deletes them
-// as a group. Where that fails they are deleted one by one.
+// deleteLinks deletes several links. The kernel waits only once if it deletes them as a group.
+// Where that fails they are deleted one by one.
 func (c linkWriter) deleteLinks(names []string) error {
 	if len(names) > 1 && c.deleteGroup(names) == nil {
 		return nil
@@ -190,11 +189,12 @@ func (c linkWriter) deleteLinks(names []string) error {
 	return errors.Join(errs...)
 }
 
-// deleteGroup puts links into a group and deletes the group, in one system call. A process that is killed
-// leaves either all links or none, and none in the group.
+// deleteGroup puts links into a group and deletes the group, in one system call. A process that is
+// killed leaves either all links or none, and none in the group.
 //
-// Groups belong to this namespace, and nobody assigns their numbers. So each call draws one out of 2^30. Checking that no
-// link has it would take a list of all links. With many containers that costs more than the group saves.
+// Groups belong to this namespace, and nobody assigns their numbers. So each call draws one out of
+// 2^30. Checking that no link has it would take a list of all links. With many containers that
+// costs more than the group saves.
 func (c linkWriter) deleteGroup(names []string) error {
 	group := netlink.Uint32Attr(unix.IFLA_GROUP, 1<<30|rand.Uint32N(1<<30))
 	var batch netlink.Batch

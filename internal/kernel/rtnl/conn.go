@@ -10,8 +10,8 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// Conn is a connection to the kernel that speaks of one network namespace. It
-// is for one goroutine at a time.
+// Conn is a connection to the kernel that speaks of one network namespace. It is for one goroutine
+// at a time.
 type Conn struct {
 	linkReader
 	linkWriter
@@ -20,8 +20,8 @@ type Conn struct {
 	forwarding
 }
 
-// Open connects to the namespace at nspath, or for "" to the one that the caller
-// is in. An error about the path is one of netns.Open.
+// Open connects to the namespace at nspath, or for "" to the one that the caller is in. An error
+// about the path is one of netns.Open.
 func Open(nspath string) (*Conn, error) {
 	socket, err := netlink.Open(nspath, unix.NETLINK_ROUTE, netlink.StrictChecks)
 	if err != nil {
@@ -34,11 +34,10 @@ func Open(nspath string) (*Conn, error) {
 // Close closes the connection.
 func (c *Conn) Close() { c.socket.Close() }
 
-// Link returns the link with the name or alternative name, or an error that is
-// kernel.ErrNotFound.
+// Link returns the link with the name or alternative name, or an error that is kernel.ErrNotFound.
 //
-// NoLinkLocal is true also where the link has no IPv6 at all. A master or an
-// underlay device in another namespace has no name here and is "".
+// NoLinkLocal is true also where the link has no IPv6 at all. A master or an underlay device in
+// another namespace has no name here and is "".
 func (c *Conn) Link(name string, f kernel.Facets) (kernel.Link, error) {
 	l, err := c.readLink(name, f)
 	if err != nil {
@@ -78,9 +77,9 @@ func (c *Conn) readLink(name string, f kernel.Facets) (kernel.Link, error) {
 	return l, nil
 }
 
-// Apply makes the change. Its error begins with the change as a command and ends
-// with the kernel's own explanation, if it gave one. A link that isn't there is
-// kernel.ErrNotFound, except to a change that deletes.
+// Apply makes the change. Its error begins with the change as a command and ends with the kernel's
+// own explanation, if it gave one. A link that isn't there is kernel.ErrNotFound, except to a
+// change that deletes.
 func (c *Conn) Apply(ch kernel.Change) error {
 	if err := c.applyChange(ch); err != nil {
 		return fmt.Errorf("%s: %w", ch, err)
@@ -141,9 +140,8 @@ func (c requester) execute(typ, flags uint16, body []byte, attrs []netlink.Attr)
 	return c.socket.Execute(request)
 }
 
-// ErrExists says that the object exists already. For a VXLAN
-// device it may be another one, with the same VNI and port. It is the kernel's
-// EEXIST.
+// ErrExists says that the object exists already. For a VXLAN device it may be another one, with the
+// same VNI and port. It is the kernel's EEXIST.
 const ErrExists = unix.EEXIST
 
 // notFound returns kernel.ErrNotFound for the kernel's error.

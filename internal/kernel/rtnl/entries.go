@@ -13,34 +13,35 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// An entry of a forwarding table is a struct ndmsg with attributes (linux/neighbour.h). That is so for the FDB of a VXLAN
-// device, the FDB of a bridge, and the neighbours of a link. All are changed in batches, even if only of one entry.
+// An entry of a forwarding table is a struct ndmsg with attributes (linux/neighbour.h). That is so
+// for the FDB of a VXLAN device, the FDB of a bridge, and the neighbours of a link. All are changed
+// in batches, even if only of one entry.
 
 const (
-	// fdbState is the state of a VXLAN device's entry that neither ages nor is changed by learning, as `bridge fdb`
-	// sets it.
+	// fdbState is the state of a VXLAN device's entry that neither ages nor is changed by learning,
+	// as `bridge fdb` sets it.
 	fdbState = unix.NUD_PERMANENT | unix.NUD_NOARP
 
 	sticky = 1 << 6 // NTF_STICKY, since Linux 4.20
 )
 
 const (
-	// entriesPerBatch is how many messages go to the kernel at once. With more the time for
-	// each falls no further, and their refusals must fit into the receive buffer.
+	// entriesPerBatch is how many messages go to the kernel at once. With more the time for each
+	// falls no further, and their refusals must fit into the receive buffer.
 	entriesPerBatch = 256
 
-	// receiveBuffer has room for a batch of which every message fails: the kernel
-	// drops answers that do not fit. Each takes up to 2 KiB there, with what the kernel
-	// adds around it; the kernel doubles this number.
+	// receiveBuffer has room for a batch of which every message fails: the kernel drops answers
+	// that do not fit. Each takes up to 2 KiB there, with what the kernel adds around it; the
+	// kernel doubles this number.
 	receiveBuffer = 1 << 20
 
-	// errorsNamed is how many failed entries an error names. Usually all fail for
-	// one reason, such as a device that is gone or an FDB that is full.
+	// errorsNamed is how many failed entries an error names. Usually all fail for one reason, such
+	// as a device that is gone or an FDB that is full.
 	errorsNamed = 10
 )
 
-// ChangeForwardingTables makes the changes in batches: 30,000 entries one by one would take
-// three times as long. Its error names the first of the entries that failed.
+// ChangeForwardingTables makes the changes in batches: 30,000 entries one by one would take three
+// times as long. Its error names the first of the entries that failed.
 //
 // It is not one of Apply's changes. So a program that does not call it does not link it.
 func (c forwarding) ChangeForwardingTables(ch kernel.ForwardingChanges) error {
@@ -163,8 +164,8 @@ func (e *entryChanger) refusals() error {
 	return errors.Join(e.errs...)
 }
 
-// appendEntry appends the request for a change of an entry. Bridge is the index of the link that neighbours are of, and
-// device that of the one that entries of an FDB are of.
+// appendEntry appends the request for a change of an entry. Bridge is the index of the link that
+// neighbours are of, and device that of the one that entries of an FDB are of.
 func appendEntry(b *netlink.Batch, change kernel.Change, bridge, device uint32) error {
 	const replace = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	switch c := change.(type) {

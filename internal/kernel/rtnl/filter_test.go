@@ -11,9 +11,9 @@ import (
 	"vxlan-driver/internal/kernel/netnstest"
 )
 
-// The kernel must do the filtering of dumps, or each call costs a message for
-// everything on the host. It says nothing when it ignores a filter, and since the
-// replies are checked again here no other test would notice.
+// The kernel must do the filtering of dumps, or each call costs a message for everything on the
+// host. It says nothing when it ignores a filter, and since the replies are checked again here no
+// other test would notice.
 func TestKernelFilters(t *testing.T) {
 	c, err := Open(netnstest.New(t))
 	if err != nil {

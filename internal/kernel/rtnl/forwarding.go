@@ -12,16 +12,17 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// forwarding reads and changes the tables by which frames and packets find other hosts: the FDBs of VXLAN devices and
-// bridges, and neighbours.
+// forwarding reads and changes the tables by which frames and packets find other hosts: the FDBs of
+// VXLAN devices and bridges, and neighbours.
 type forwarding struct{ linkReader }
 
 // ForwardingTables returns the entries by which the network of that bridge and VXLAN device
-// forwards. These are the permanent entries of a MAC in the device's FDB, the static entries for the device in the
-// bridge's FDB, and the bridge's permanent neighbours. Learned entries and the port's own MAC are left out.
+// forwards. These are the permanent entries of a MAC in the device's FDB, the static entries for
+// the device in the bridge's FDB, and the bridge's permanent neighbours. Learned entries and the
+// port's own MAC are left out.
 //
-// The kernel does not keep who added an entry of an FDB (NDA_PROTOCOL is kept of neighbours only). The devices are this
-// project's, so all entries count as its own.
+// The kernel does not keep who added an entry of an FDB (NDA_PROTOCOL is kept of neighbours only).
+// The devices are this project's, so all entries count as its own.
 func (c forwarding) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
 	fail := func(err error) (kernel.ForwardingTables, error) {
 		return kernel.ForwardingTables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, err)
@@ -43,8 +44,8 @@ func (c forwarding) ForwardingTables(bridge, device string) (t kernel.Forwarding
 	return t, nil
 }
 
-// readFDBs reads both FDBs with one request: for a bridge's port the kernel also sends the bridge's entries
-// of that port (rtnl_fdb_dump in net/core/rtnetlink.c).
+// readFDBs reads both FDBs with one request: for a bridge's port the kernel also sends the bridge's
+// entries of that port (rtnl_fdb_dump in net/core/rtnetlink.c).
 func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 	msgs, err := c.Dump(unix.RTM_GETNEIGH, neighbourMessage(unix.AF_BRIDGE, index, 0, 0))
 	if err != nil {
@@ -62,9 +63,10 @@ func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 	return nil
 }
 
-// parseStatic reads a static entry of a bridge's FDB. Those are NOARP, the MACs of the bridge's ports are PERMANENT, and
-// learned entries are neither (fdb_to_nud in net/bridge/br_fdb.c). A kernel with VLANs has each entry
-// once more for the port's VLAN, which only a bridge that filters by VLAN uses.
+// parseStatic reads a static entry of a bridge's FDB. Those are NOARP, the MACs of the bridge's
+// ports are PERMANENT, and learned entries are neither (fdb_to_nud in net/bridge/br_fdb.c). A
+// kernel with VLANs has each entry once more for the port's VLAN, which only a bridge that filters
+// by VLAN uses.
 func parseStatic(msg []byte, index uint32) (m kernel.MAC, ok bool) {
 	if len(msg) < unix.SizeofNdMsg || netlink.Uint32(msg[4:]) != index {
 		return m, false
@@ -116,9 +118,9 @@ func parseNeighbour(msg []byte, index uint32) (n kernel.Neighbour, ok bool) {
 	return n, n.Addr.IsValid()
 }
 
-// tunnelEntries returns the entries of a VXLAN device that do not age: permanent ones, and
-// those of `bridge fdb add … static`. The one that the kernel
-// makes of the device's multicast group is left out, since that is an attribute of the device.
+// tunnelEntries returns the entries of a VXLAN device that do not age: permanent ones, and those of
+// `bridge fdb add … static`. The one that the kernel makes of the device's multicast group is left
+// out, since that is an attribute of the device.
 //
 // For a port of a bridge the kernel also sends the bridge's entries of that port. They are skipped.
 func (c forwarding) tunnelEntries(index uint32, group netip.Addr) ([]kernel.FDB, error) {
@@ -161,8 +163,8 @@ func parseFDB(msg []byte, index uint32) (e kernel.FDB, ok bool) {
 	return e, e.Dst.IsValid()
 }
 
-// VTEP returns the host that a VXLAN device sends frames for mac to, or an invalid
-// address if it has no entry.
+// VTEP returns the host that a VXLAN device sends frames for mac to, or an invalid address if it
+// has no entry.
 func (c forwarding) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
 	index, err := c.indexOf(name)
 	if err != nil {
@@ -178,8 +180,8 @@ func (c forwarding) VTEP(name string, mac kernel.MAC) (netip.Addr, error) {
 	return parseIP(netlink.Find(msg[min(unix.SizeofNdMsg, len(msg)):], unix.NDA_DST)), nil
 }
 
-// StaticPorts returns the ports that a bridge has static entries of the MACs for. It asks for each MAC: there are
-// few, and a list would have the entries of thousands of remote containers.
+// StaticPorts returns the ports that a bridge has static entries of the MACs for. It asks for each
+// MAC: there are few, and a list would have the entries of thousands of remote containers.
 func (c forwarding) StaticPorts(bridge string, macs []kernel.MAC) (map[kernel.MAC]string, error) {
 	fail := func(err error) (map[kernel.MAC]string, error) {
 		return nil, fmt.Errorf("read static FDB entries of %s: %w", bridge, err)

@@ -13,8 +13,8 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// Interface returns the interface with the name or alternative name, or a zero
-// one if there is none.
+// Interface returns the interface with the name or alternative name, or a zero one if there is
+// none.
 func (c *Conn) Interface(name string) (kernel.Interface, error) {
 	i, err := c.readInterface(name)
 	if errors.Is(err, kernel.ErrNotFound) {
@@ -77,8 +77,8 @@ func (c *Conn) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
 	return all, nil
 }
 
-// DefaultRouteInterface returns the interface of the default route with the lowest
-// metric in the main table, the first of those if there are several.
+// DefaultRouteInterface returns the interface of the default route with the lowest metric in the
+// main table, the first of those if there are several.
 func (c *Conn) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	family := uint8(unix.AF_INET)
 	if ipv6 {
@@ -113,8 +113,8 @@ func (c *Conn) interfaceAt(index uint32) (kernel.Interface, error) {
 // linux/rtnetlink.h).
 const fibMatch = 0x2000
 
-// RouteTo returns by which interface the kernel sends to dst and from which address. With via
-// only the routes of that interface count. An address of this host has no path.
+// RouteTo returns by which interface the kernel sends to dst and from which address. With via only
+// the routes of that interface count. An address of this host has no path.
 func (c *Conn) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
 	p, err := c.routeTo(dst.Unmap(), via)
 	if err != nil {
@@ -187,9 +187,9 @@ func (c *Conn) parsePath(msg []byte) (kernel.Path, error) {
 	return p, err
 }
 
-// HostPrefixes returns the ranges of addresses that the host itself uses: those of its
-// interfaces and routes, in whatever table. Default routes are ways to the world and no ranges
-// in use. VRFs are worlds of their own and left out.
+// HostPrefixes returns the ranges of addresses that the host itself uses: those of its interfaces
+// and routes, in whatever table. Default routes are ways to the world and no ranges in use. VRFs
+// are worlds of their own and left out.
 func (c *Conn) HostPrefixes() ([]kernel.HostPrefix, error) {
 	links, err := c.linksOutsideVRFs()
 	if err != nil {
@@ -256,9 +256,9 @@ func (c *Conn) linksOutsideVRFs() (map[uint32]string, error) {
 	return names, nil
 }
 
-// CheckVXLAN returns an error that is kernel.ErrNotSupported where the kernel has no VXLAN devices. It
-// asks for one without the attributes that it must have, so none is made. The kernel
-// looks for a module first, as it would for a real one.
+// CheckVXLAN returns an error that is kernel.ErrNotSupported where the kernel has no VXLAN devices.
+// It asks for one without the attributes that it must have, so none is made. The kernel looks for a
+// module first, as it would for a real one.
 func (c *Conn) CheckVXLAN() error {
 	err := c.newLink(kernel.Link{Name: "vxlan-probe", Kind: kernel.KindVXLAN})
 	if errors.Is(err, unix.EINVAL) {

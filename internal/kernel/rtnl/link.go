@@ -21,8 +21,8 @@ const (
 // linkReader reads links.
 type linkReader struct{ requester }
 
-// Ports returns the names of a bridge's ports. The kernel looks for them among all
-// links of the namespace, which takes half a microsecond for each on Linux 6.18.
+// Ports returns the names of a bridge's ports. The kernel looks for them among all links of the
+// namespace, which takes half a microsecond for each on Linux 6.18.
 func (c linkReader) Ports(bridge string) ([]string, error) {
 	index, err := c.indexOf(bridge)
 	if err != nil {
@@ -41,8 +41,8 @@ func (c linkReader) Ports(bridge string) ([]string, error) {
 	return names, nil
 }
 
-// PortLinks returns a bridge's ports as Link does, with no facet but FacetSysctls. One request for all
-// takes a seventh of one for each.
+// PortLinks returns a bridge's ports as Link does, with no facet but FacetSysctls. One request for
+// all takes a seventh of one for each.
 func (c linkReader) PortLinks(bridge string) ([]kernel.Link, error) {
 	index, err := c.indexOf(bridge)
 	if err != nil {
@@ -66,16 +66,15 @@ func (c linkReader) PortLinks(bridge string) ([]kernel.Link, error) {
 	return links, nil
 }
 
-// withoutMaster asks for links without a master (link_master_filtered in
-// net/core/rtnetlink.c).
+// withoutMaster asks for links without a master (link_master_filtered in net/core/rtnetlink.c).
 const withoutMaster = 1<<32 - 1
 
-// UnattachedLinks returns the links that are ports of no bridge, without facets. The kernel makes no
-// message of the others. With many containers those messages are what a list costs: each
-// veth's other end is looked up among all namespaces.
+// UnattachedLinks returns the links that are ports of no bridge, without facets. The kernel makes
+// no message of the others. With many containers those messages are what a list costs: each veth's
+// other end is looked up among all namespaces.
 //
-// The request has no IFLA_EXT_MASK. With one the kernel would first compute the length of each link's message
-// (rtnl_calcit in net/core/rtnetlink.c).
+// The request has no IFLA_EXT_MASK. With one the kernel would first compute the length of each
+// link's message (rtnl_calcit in net/core/rtnetlink.c).
 func (c linkReader) UnattachedLinks() ([]kernel.Link, error) {
 	msgs, err := c.withMaster(withoutMaster)
 	if err != nil {
@@ -96,8 +95,8 @@ func (c linkReader) withMaster(index uint32, attrs ...netlink.Attr) ([][]byte, e
 	return c.Dump(unix.RTM_GETLINK, linkMessage(0, 0, 0), attrs...)
 }
 
-// Tunnels returns all VXLAN devices of the namespace, without facets. The kernel
-// picks them as it does for Ports.
+// Tunnels returns all VXLAN devices of the namespace, without facets. The kernel picks them as it
+// does for Ports.
 func (c linkReader) Tunnels() ([]kernel.Link, error) {
 	msgs, err := c.tunnelMessages()
 	if err != nil {
@@ -105,8 +104,8 @@ func (c linkReader) Tunnels() ([]kernel.Link, error) {
 	}
 	var links []kernel.Link
 	for _, msg := range msgs {
-		// Without the vxlan module the kernel ignores the filter (rtnl_dump_ifinfo
-		// in net/core/rtnetlink.c).
+		// Without the vxlan module the kernel ignores the filter (rtnl_dump_ifinfo in
+		// net/core/rtnetlink.c).
 		raw := parseLink(msg)
 		if raw.Kind != kernel.KindVXLAN {
 			continue
@@ -125,8 +124,8 @@ func (c linkReader) tunnelMessages() ([][]byte, error) {
 	return c.Dump(unix.RTM_GETLINK, linkMessage(0, 0, 0), kind)
 }
 
-// linkByName asks for a link. The kernel takes alternative names of any length
-// as IFLA_ALT_IFNAME, and those that fit as IFLA_IFNAME too.
+// linkByName asks for a link. The kernel takes alternative names of any length as IFLA_ALT_IFNAME,
+// and those that fit as IFLA_IFNAME too.
 func (c linkReader) linkByName(name string, mask uint32) ([]byte, error) {
 	if name == "" || len(name) > maxAltName {
 		return nil, kernel.ErrNotFound
@@ -155,8 +154,7 @@ func (c linkReader) Index(name string) (int, error) {
 	return int(index), nil
 }
 
-// indexOf returns a link's index. It is never cached: another process may
-// have recreated the link.
+// indexOf returns a link's index. It is never cached: another process may have recreated the link.
 func (c linkReader) indexOf(name string) (uint32, error) {
 	msg, err := c.linkByName(name, skipStats)
 	if err != nil {

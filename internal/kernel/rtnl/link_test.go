@@ -103,8 +103,8 @@ func TestChangesAreIdempotent(t *testing.T) {
 	}
 }
 
-// Without IPv6 a link gets no address of that kind, which is all that was asked.
-// A link too small for IPv6 is the same case and can be had in a namespace.
+// Without IPv6 a link gets no address of that kind, which is all that was asked. A link too small
+// for IPv6 is the same case and can be had in a namespace.
 func TestNoLinkLocalWithoutIPv6(t *testing.T) {
 	h := newHost(t)
 	h.apply(bridge("br0"))

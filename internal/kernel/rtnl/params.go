@@ -10,8 +10,9 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// linkParam is a parameter of a link, below /proc/sys/net/FAMILY/conf/LINK. To find that directory the kernel looks through
-// those of all network namespaces (0.1 to 0.2 ms beside 500 containers, the first time). A link's message has the values.
+// linkParam is a parameter of a link, below /proc/sys/net/FAMILY/conf/LINK. To find that directory
+// the kernel looks through those of all network namespaces (0.1 to 0.2 ms beside 500 containers,
+// the first time). A link's message has the values.
 type linkParam struct {
 	family   uint16
 	name     string
@@ -19,8 +20,8 @@ type linkParam struct {
 	settable bool // by rtnetlink
 }
 
-// The parameters that this project sets. The kernel numbers those of IPv4 from 1 (IPV4_DEVCONF_ in linux/ip.h), and those
-// of IPv6 from 0 (DEVCONF_ in linux/ipv6.h).
+// The parameters that this project sets. The kernel numbers those of IPv4 from 1 (IPV4_DEVCONF_ in
+// linux/ip.h), and those of IPv6 from 0 (DEVCONF_ in linux/ipv6.h).
 var linkParams = []linkParam{
 	{unix.AF_INET, "rp_filter", 8 - 1, true},
 	{unix.AF_INET, "arp_notify", 22 - 1, true},
@@ -47,7 +48,8 @@ func (p linkParam) key(link string) string {
 	return "net/" + family + "/conf/" + link + "/" + p.name
 }
 
-// parseParams reads the parameters from a link's IFLA_AF_SPEC. Those of a family that the link does not have are left out.
+// parseParams reads the parameters from a link's IFLA_AF_SPEC. Those of a family that the link does
+// not have are left out.
 func parseParams(spec []byte, link string) (all []kernel.Sysctl) {
 	for _, p := range linkParams {
 		values := netlink.Find(netlink.Find(spec, p.family), confAttr[p.family])
@@ -59,9 +61,9 @@ func parseParams(spec []byte, link string) (all []kernel.Sysctl) {
 	return all
 }
 
-// SetSysctl sets a kernel parameter if rtnetlink can: done tells. It can set none of IPv6. It skips the side effects of
-// writing the file, so it is not used for those of IPv4 that have some (route_localnet flushes caches). It is reported as
-// a change of the link.
+// SetSysctl sets a kernel parameter if rtnetlink can: done tells. It can set none of IPv6. It skips
+// the side effects of writing the file, so it is not used for those of IPv4 that have some
+// (route_localnet flushes caches). It is reported as a change of the link.
 func (c linkWriter) SetSysctl(s kernel.Sysctl) (done bool, err error) {
 	value, parseErr := strconv.ParseUint(s.Value, 10, 32)
 	link := path.Base(path.Dir(s.Key))

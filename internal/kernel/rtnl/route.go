@@ -31,9 +31,9 @@ type foundRoute struct {
 	proto uint8 // who made it
 }
 
-// linkRoutes returns the routes of the main table that lead out of the link. Those of
-// types that lead nowhere, which belong to no link (in IPv6, to the loopback device), come
-// with every link. The kernel's own routes are left out.
+// linkRoutes returns the routes of the main table that lead out of the link. Those of types that
+// lead nowhere, which belong to no link (in IPv6, to the loopback device), come with every link.
+// The kernel's own routes are left out.
 //
 // This reads the namespace's main table. A container's is short.
 func (c routeTable) linkRoutes(index uint32) ([]kernel.Route, error) {
@@ -79,8 +79,8 @@ func (c routeTable) dumpRoutes(family uint8, attrs ...netlink.Attr) ([]foundRout
 	return found, nil
 }
 
-// parseRoute reads a struct rtmsg with its attributes. Of a route with several
-// next hops it takes the first.
+// parseRoute reads a struct rtmsg with its attributes. Of a route with several next hops it takes
+// the first.
 func parseRoute(msg []byte) (f foundRoute, ok bool) {
 	if len(msg) < unix.SizeofRtMsg || msg[5] == unix.RTPROT_KERNEL {
 		return f, false
@@ -131,13 +131,13 @@ func routeType(n uint8) kernel.RouteType {
 	return ""
 }
 
-// addRoute adds the route behind existing ones of its destination and metric. A
-// container on two networks has two default routes, and neither may replace the
-// other (NLM_F_REPLACE would, whatever its device). IPv6 has one route of a destination and metric: appending would
-// make a multipath route of two and spread connections over both networks. So the first one stays alone.
+// addRoute adds the route behind existing ones of its destination and metric. A container on two
+// networks has two default routes, and neither may replace the other (NLM_F_REPLACE would, whatever
+// its device). IPv6 has one route of a destination and metric: appending would make a multipath
+// route of two and spread connections over both networks. So the first one stays alone.
 //
-// Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that no
-// prefix of the link covers is refused by the kernel.
+// Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that no prefix of the link
+// covers is refused by the kernel.
 func (c routeTable) addRoute(name string, r kernel.Route) error {
 	dst := r.Dst.Addr().Unmap()
 	scope := uint8(unix.RT_SCOPE_UNIVERSE)

@@ -14,8 +14,8 @@ import (
 // modulesDir has a directory of modules for each kernel that is installed.
 const modulesDir = "/lib/modules"
 
-// unsupportedKind says why the running kernel lacks a kind of device, as far as that can be seen, and
-// what to do.
+// unsupportedKind says why the running kernel lacks a kind of device, as far as that can be seen,
+// and what to do.
 func unsupportedKind(kind kernel.Kind) error {
 	var u unix.Utsname
 	release := "that runs"

@@ -13,9 +13,9 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// overlay is underlay with the bridge br0 and its port vx, both up. The bridge's MAC
-// is set, as in a network: when it changes, all its neighbours go (neigh_changeaddr in
-// net/core/neighbour.c), and without one of its own it changes with the ports.
+// overlay is underlay with the bridge br0 and its port vx, both up. The bridge's MAC is set, as in
+// a network: when it changes, all its neighbours go (neigh_changeaddr in net/core/neighbour.c), and
+// without one of its own it changes with the ports.
 func overlay(t testing.TB) host {
 	t.Helper()
 	h := underlay(t)
@@ -284,8 +284,8 @@ func (h host) refusesTables(ch kernel.ForwardingChanges) error {
 	return err
 }
 
-// BenchmarkTables reports the mean of each step in ms: entries added where there are
-// none, added again, read, and deleted.
+// BenchmarkTables reports the mean of each step in ms: entries added where there are none, added
+// again, read, and deleted.
 func BenchmarkTables(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		all := tables(n)

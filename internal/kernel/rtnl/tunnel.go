@@ -10,9 +10,9 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// parseTunnel reads a VXLAN device's IFLA_INFO_DATA. Every Opt is set, but for
-// UDPChecksum over IPv6 when the two directions differ, which no network asks for.
-// The underlay device is returned as an index.
+// parseTunnel reads a VXLAN device's IFLA_INFO_DATA. Every Opt is set, but for UDPChecksum over
+// IPv6 when the two directions differ, which no network asks for. The underlay device is returned
+// as an index.
 func parseTunnel(data []byte) (t kernel.Tunnel, lower uint32) {
 	var p tunnelParser
 	for typ, b := range netlink.Attrs(data) {
@@ -117,9 +117,8 @@ func parsePortRange(b []byte) kernel.PortRange {
 	return kernel.PortRange{First: netlink.Uint16BE(b), Last: netlink.Uint16BE(b[2:])}
 }
 
-// tunnelAttrs builds a VXLAN device's IFLA_INFO_DATA. What is not set is not
-// sent. Two attributes mean yes by being there, whatever their value
-// (vxlan_nl2flag in drivers/net/vxlan/vxlan_core.c).
+// tunnelAttrs builds a VXLAN device's IFLA_INFO_DATA. What is not set is not sent. Two attributes
+// mean yes by being there, whatever their value (vxlan_nl2flag in drivers/net/vxlan/vxlan_core.c).
 func tunnelAttrs(t kernel.Tunnel, lower uint32) []netlink.Attr {
 	a := []netlink.Attr{
 		netlink.Uint32Attr(unix.IFLA_VXLAN_ID, t.VNI),
@@ -169,8 +168,8 @@ func appendOpt[T comparable](a []netlink.Attr, typ uint16, o kernel.Opt[T], enco
 	return a
 }
 
-// appendChecksum turns one question into the kernel's: over IPv4 whether to send
-// checksums; over IPv6, where RFC 8200 demands them, whether to do without.
+// appendChecksum turns one question into the kernel's: over IPv4 whether to send checksums; over
+// IPv6, where RFC 8200 demands them, whether to do without.
 func appendChecksum(a []netlink.Attr, t kernel.Tunnel) []netlink.Attr {
 	o := t.UDPChecksum
 	switch {

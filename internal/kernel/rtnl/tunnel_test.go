@@ -25,9 +25,8 @@ func with(t kernel.Tunnel, change func(*kernel.Tunnel)) kernel.Tunnel {
 	return t
 }
 
-// Each attribute is sent with each of its values and must come back, so that
-// neither a wrong number of an attribute nor a wrong width can hide behind the
-// kernel's default.
+// Each attribute is sent with each of its values and must come back, so that neither a wrong number
+// of an attribute nor a wrong width can hide behind the kernel's default.
 func TestTunnelRoundTrip(t *testing.T) {
 	h := underlay(t)
 	both := []bool{false, true}
@@ -88,9 +87,8 @@ func allSet(t *testing.T, u kernel.Tunnel) {
 	}
 }
 
-// The kernel takes 0 for its default (vxlan_config_validate in
-// drivers/net/vxlan/vxlan_core.c), also when set later: there is no way to say
-// that learned entries stay.
+// The kernel takes 0 for its default (vxlan_config_validate in drivers/net/vxlan/vxlan_core.c),
+// also when set later: there is no way to say that learned entries stay.
 func TestTunnelAgeingZero(t *testing.T) {
 	h := underlay(t)
 	h.apply(vxlan("vx", with(v4, func(t *kernel.Tunnel) { t.Ageing = kernel.Some(uint32(0)) })))

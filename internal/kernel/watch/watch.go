@@ -14,12 +14,13 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// Changes sends, until ctx is done, whenever something may be missing in the caller's namespace. That is when a link has
-// changed or an address was added, and when a link, an address, a forwarding entry, a filter or a part of the firewall was
-// deleted. To a slow reader many changes are one event.
+// Changes sends, until ctx is done, whenever something may be missing in the caller's namespace.
+// That is when a link has changed or an address was added, and when a link, an address, a
+// forwarding entry, a filter or a part of the firewall was deleted. To a slow reader many changes
+// are one event.
 //
-// It does not say what has changed: the reader checks everything again. That also makes up for messages that the kernel
-// drops when there are too many.
+// It does not say what has changed: the reader checks everything again. That also makes up for
+// messages that the kernel drops when there are too many.
 func Changes(ctx context.Context) (<-chan struct{}, error) {
 	changes := make(chan struct{}, 1)
 	for _, r := range []reports{linkReports, firewallReports} {
@@ -58,16 +59,16 @@ var linkReports = reports{
 	},
 }
 
-// isAgedFDBEntry tells whether a struct ndmsg is an entry of the FDB of any bridge that was learned and has
-// aged.
+// isAgedFDBEntry tells whether a struct ndmsg is an entry of the FDB of any bridge that was learned
+// and has aged.
 func isAgedFDBEntry(ndmsg []byte) bool {
 	return len(ndmsg) >= unix.SizeofNdMsg && ndmsg[0] == unix.AF_BRIDGE &&
 		binary.NativeEndian.Uint16(ndmsg[8:])&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0
 }
 
-// isForeignNeighbour tells whether a struct ndmsg with its attributes is a neighbour that this project has not added, such
-// as one that has aged. The state does not tell, since the kernel marks each neighbour as failed before it deletes it
-// (neigh_delete in net/core/neighbour.c).
+// isForeignNeighbour tells whether a struct ndmsg with its attributes is a neighbour that this
+// project has not added, such as one that has aged. The state does not tell, since the kernel marks
+// each neighbour as failed before it deletes it (neigh_delete in net/core/neighbour.c).
 func isForeignNeighbour(ndmsg []byte) bool {
 	if len(ndmsg) < unix.SizeofNdMsg || ndmsg[0] == unix.AF_BRIDGE {
 		return false
@@ -93,15 +94,17 @@ var firewallReports = reports{
 }
 
 const (
-	// burst is how long the reader waits for the rest of a burst after its first message. A container's start causes
-	// dozens of messages, and waking up for each would take a processor from it.
+	// burst is how long the reader waits for the rest of a burst after its first message. A
+	// container's start causes dozens of messages, and waking up for each would take a processor
+	// from it.
 	burst = 20 * time.Millisecond
 	// retryDelay is how long a read waits after an error that may stay.
 	retryDelay = time.Second
 )
 
-// forward sends for each burst of reports with a change that matters, until the file is closed. It also sends after an error:
-// where there were too many messages, or the kernel had no memory, something may have been missed.
+// forward sends for each burst of reports with a change that matters, until the file is closed. It
+// also sends after an error: where there were too many messages, or the kernel had no memory,
+// something may have been missed.
 func (r reports) forward(f *os.File, changes chan<- struct{}) {
 	buf := make([]byte, 64<<10)
 	for {

@@ -1,10 +1,12 @@
-// Command faultinject runs a program and kills it at, or fails, the nth of its system calls that change something.
+// Command faultinject runs a program and kills it at, or fails, the nth of its system calls that
+// change something.
 //
 //	faultinject -at 7 -kill PROGRAM ARGUMENTS…     SIGKILL at the seventh call, which is not made
 //	faultinject -at 7 -fail PROGRAM ARGUMENTS…     the seventh call returns an error and does nothing
 //
-// Calls of all threads are counted as one sequence, which is what strace -e inject=…:when=7 does not do. The last line on
-// standard error says which call had the fault, or how many calls there were: "injected 7 sendto", "counted 6".
+// Calls of all threads are counted as one sequence, which is what strace -e inject=…:when=7 does
+// not do. The last line on standard error says which call had the fault, or how many calls there
+// were: "injected 7 sendto", "counted 6".
 package main
 
 import (

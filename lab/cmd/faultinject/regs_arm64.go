@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ntARMSystemCall is the register set that holds the number of the call (NT_ARM_SYSTEM_CALL of linux/elf.h).
+// ntARMSystemCall is the register set that holds the number of the call (NT_ARM_SYSTEM_CALL of
+// linux/elf.h).
 const ntARMSystemCall = 0x404
 
 // skipSyscall replaces the call that a thread enters by one that does not exist.

@@ -8,8 +8,8 @@ type call struct {
 	errno unix.Errno
 }
 
-// mutatingCalls change files or send requests to the kernel. A death at any other call is the same as one at
-// the next of these.
+// mutatingCalls change files or send requests to the kernel. A death at any other call is the same
+// as one at the next of these.
 var mutatingCalls = map[uint64]call{
 	unix.SYS_SENDTO:   {"sendto", unix.ENOBUFS},
 	unix.SYS_SENDMSG:  {"sendmsg", unix.ENOBUFS},
@@ -19,8 +19,8 @@ var mutatingCalls = map[uint64]call{
 	unix.SYS_MKDIRAT:  {"mkdirat", unix.ENOSPC},
 }
 
-// fallibleCalls can fail on a host that is short of something. After a failed receive the kernel has done
-// what was asked, and the program does not know.
+// fallibleCalls can fail on a host that is short of something. After a failed receive the kernel
+// has done what was asked, and the program does not know.
 var fallibleCalls = mergeCalls(mutatingCalls, map[uint64]call{
 	unix.SYS_RECVFROM: {"recvfrom", unix.ENOBUFS},
 	unix.SYS_RECVMSG:  {"recvmsg", unix.ENOBUFS},

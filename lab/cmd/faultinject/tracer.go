@@ -61,7 +61,8 @@ func (t *tracer) runTraced(cmd *exec.Cmd) (int, error) {
 	}
 }
 
-// resumeThread lets a thread go on to its next call. One that was killed meanwhile cannot, and need not.
+// resumeThread lets a thread go on to its next call. One that was killed meanwhile cannot, and need
+// not.
 func (t *tracer) resumeThread(thread int, signal unix.Signal) {
 	_ = unix.PtraceSyscall(thread, int(signal))
 }
@@ -81,7 +82,8 @@ func (t *tracer) handleStop(thread int, status unix.WaitStatus) {
 	t.resumeThread(thread, signal)
 }
 
-// syscallInfo is the head of struct ptrace_syscall_info (ptrace(2)): what kind of stop it is, and at the entry to which call.
+// syscallInfo is the head of struct ptrace_syscall_info (ptrace(2)): what kind of stop it is, and
+// at the entry to which call.
 type syscallInfo struct {
 	op uint8
 	_  [23]byte

@@ -1,4 +1,5 @@
-// Command lab starts, enters and removes labs: several real Podman hosts on this machine. See package lab.
+// Command lab starts, enters and removes labs: several real Podman hosts on this machine. See
+// package lab.
 package main
 
 import (
@@ -242,8 +243,9 @@ func execInHost(ctx context.Context, name, host string, argv []string) error {
 	if err != nil {
 		return err
 	}
-	// The terminal sends Ctrl-C to the command as well, which is to decide what it means: main caught it for us, and here
-	// it does nothing. (Ignoring it would be wrong, as the command would inherit that.)
+	// The terminal sends Ctrl-C to the command as well, which is to decide what it means: main
+	// caught it for us, and here it does nothing. (Ignoring it would be wrong, as the command would
+	// inherit that.)
 	cmd := h.Interactive(context.WithoutCancel(ctx), argv...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd.Run()

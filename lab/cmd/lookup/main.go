@@ -1,5 +1,5 @@
-// Command lookup resolves a name again and again, and prints the longest time without an answer. It runs in a
-// container's network namespace on a lab host.
+// Command lookup resolves a name again and again, and prints the longest time without an answer. It
+// runs in a container's network namespace on a lab host.
 package main
 
 import (
@@ -26,11 +26,13 @@ func main() {
 const (
 	// interval is how exact the result is.
 	interval = 10 * time.Millisecond
-	// timeout is far longer than an answer from this host takes, and so short that a lost one is not all of a gap.
+	// timeout is far longer than an answer from this host takes, and so short that a lost one is
+	// not all of a gap.
 	timeout = 100 * time.Millisecond
 )
 
-// measureLookups returns how many questions were answered and how many not, and the longest time between two answers.
+// measureLookups returns how many questions were answered and how many not, and the longest time
+// between two answers.
 func measureLookups(server, name string, length time.Duration) (answered, failed int, longest time.Duration) {
 	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer

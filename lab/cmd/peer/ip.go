@@ -21,7 +21,8 @@ func serveTCP(name string, port int) error {
 			}
 			go func() {
 				defer conn.Close()
-				// The question first: closing with unread data would reset the connection and lose the answer.
+				// The question first: closing with unread data would reset the connection and lose
+				// the answer.
 				buffer := make([]byte, 16)
 				if _, err := conn.Read(buffer); err == nil {
 					fmt.Fprint(conn, answerText(name, port, conn.RemoteAddr().(*net.TCPAddr).IP.String()))
@@ -32,8 +33,8 @@ func serveTCP(name string, port int) error {
 	return nil
 }
 
-// serveUDP answers from the address that was asked, whatever the route back: on a container with two networks the kernel's own
-// choice would be the address of the network with the default route.
+// serveUDP answers from the address that was asked, whatever the route back: on a container with
+// two networks the kernel's own choice would be the address of the network with the default route.
 func serveUDP(name string, port int) error {
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port}) // one socket for both families
 	if err != nil {
@@ -54,7 +55,8 @@ func serveUDP(name string, port int) error {
 	return nil
 }
 
-// Where struct in6_pktinfo, the only control message asked for, has its interface index: behind cmsghdr and address.
+// Where struct in6_pktinfo, the only control message asked for, has its interface index: behind
+// cmsghdr and address.
 const pktinfoIndex, pktinfoEnd = 32, 36
 
 func answerUDP(conn *net.UDPConn, name string, port int) {

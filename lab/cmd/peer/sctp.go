@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// SCTP as far as it is spoken here (RFC 9260): a common header of ports, tag and checksum, and one chunk, INIT or INIT ACK. The
-// text of an answer is the state cookie that an INIT ACK carries anyway.
+// SCTP as far as it is spoken here (RFC 9260): a common header of ports, tag and checksum, and one
+// chunk, INIT or INIT ACK. The text of an answer is the state cookie that an INIT ACK carries
+// anyway.
 const (
 	sctpProtocol = 132
 	chunkInit    = 1
@@ -77,7 +78,8 @@ func parseSCTP(b []byte) (sctpPacket, error) {
 	return p, nil
 }
 
-// serveSCTP answers INITs to a port. It listens on each address by itself: a raw socket cannot tell which one was asked.
+// serveSCTP answers INITs to a port. It listens on each address by itself: a raw socket cannot tell
+// which one was asked.
 func serveSCTP(name string, port int) error {
 	addrs, err := localAddrs()
 	if err != nil {
@@ -130,7 +132,8 @@ func askSCTP(address string, deadline time.Time) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	// The process id keeps apart those who ask from the same address, the counter the questions of one.
+	// The process id keeps apart those who ask from the same address, the counter the questions of
+	// one.
 	own := uint16(20000 + (os.Getpid()*16+int(sctpCount.Add(1)))%40000)
 	_, err = conn.Write(sctpPacket{from: own, to: uint16(to.Port), chunk: chunkInit}.marshal())
 	if err := errors.Join(err, conn.SetDeadline(deadline)); err != nil {

@@ -1,7 +1,7 @@
-// Command soak connects and disconnects containers through the real netavark, in several processes at once
-// and with random options. It kills a third of the calls, and now and then the agent, at random moments. It
-// runs in a lab host, and checks that all other calls succeed and that no container keeps an interface. Its
-// caller checks what is left on the host.
+// Command soak connects and disconnects containers through the real netavark, in several processes
+// at once and with random options. It kills a third of the calls, and now and then the agent, at
+// random moments. It runs in a lab host, and checks that all other calls succeed and that no
+// container keeps an interface. Its caller checks what is left on the host.
 package main
 
 import (

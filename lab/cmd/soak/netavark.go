@@ -50,8 +50,8 @@ func (n *netavark) waitForExit() error {
 	return nil
 }
 
-// killProcesses kills both (0), netavark alone (1) or the plugin alone (2), and waits until neither runs any more: Podman's lock
-// keeps two calls for one container apart.
+// killProcesses kills both (0), netavark alone (1) or the plugin alone (2), and waits until neither
+// runs any more: Podman's lock keeps two calls for one container apart.
 func (n *netavark) killProcesses(whom int) {
 	if n.err != nil {
 		return

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// worker connects and disconnects one container after the other, always in the same network namespace.
+// worker connects and disconnects one container after the other, always in the same network
+// namespace.
 type worker struct {
 	number         int
 	random         *rand.Rand
@@ -47,8 +48,8 @@ func killAgents() {
 	}
 }
 
-// runCycle connects and disconnects one container. A killed call is followed by the same call, or by a
-// teardown, as after a reboot.
+// runCycle connects and disconnects one container. A killed call is followed by the same call, or
+// by a teardown, as after a reboot.
 func (w *worker) runCycle(number int) {
 	config, err := json.Marshal(w.containerRequest(number))
 	if err != nil {
@@ -102,7 +103,8 @@ func (w *worker) ownAddresses(n network) []string {
 	return all
 }
 
-// randomPorts publishes up to three ports, each worker its own, over all protocols and host addresses.
+// randomPorts publishes up to three ports, each worker its own, over all protocols and host
+// addresses.
 func (w *worker) randomPorts() []map[string]any {
 	ports := []map[string]any{}
 	for i := range w.random.IntN(4) {
@@ -128,8 +130,8 @@ func (w *worker) callToEnd(verb string, config []byte) {
 	w.recentDuration[verb] = (3*w.recentDuration[verb] + time.Since(begin)) / 4
 }
 
-// callMaybeKilled makes a call and kills every second one, which is a third of all calls. It tells whether the
-// call was completed.
+// callMaybeKilled makes a call and kills every second one, which is a third of all calls. It tells
+// whether the call was completed.
 func (w *worker) callMaybeKilled(verb string, config []byte) bool {
 	if w.random.IntN(2) > 0 {
 		w.callToEnd(verb, config)

@@ -8,16 +8,15 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
-// libraryLog takes memberlist's log lines. The library reports what it refuses
-// nowhere but in its log, so this is also where that is counted. The tests for each
-// reason notice when a new version of the library words it differently.
+// libraryLog takes memberlist's log lines. The library reports what it refuses nowhere but in its
+// log, so this is also where that is counted. The tests for each reason notice when a new version
+// of the library words it differently.
 type libraryLog struct {
 	refusals *refusal.Counter
 	log      *slog.Logger
 }
 
-// NewLibraryLogger returns the logger for memberlist. It counts the refusals that
-// the library logs.
+// NewLibraryLogger returns the logger for memberlist. It counts the refusals that the library logs.
 func NewLibraryLogger(r *refusal.Counter, l *slog.Logger) *log.Logger {
 	return log.New(libraryLog{r, l}, "", 0)
 }
@@ -36,8 +35,8 @@ func (l libraryLog) Write(line []byte) (int, error) {
 		l.refusals.Add(why, text)
 		return len(line), nil
 	}
-	// The rest is about members that do not answer. An operator sees those as
-	// unreachable hosts; the details are for debugging.
+	// The rest is about members that do not answer. An operator sees those as unreachable hosts;
+	// the details are for debugging.
 	l.log.Debug(text)
 	return len(line), nil
 }
@@ -83,8 +82,8 @@ var libraryReasons = []struct {
 	{"Too many pending", refusal.ReasonOverload},
 }
 
-// ReasonOf returns the reason for a refusal that an error or log line of memberlist
-// tells of, if it tells of one.
+// ReasonOf returns the reason for a refusal that an error or log line of memberlist tells of, if it
+// tells of one.
 func ReasonOf(text string) (refusal.Reason, bool) {
 	for _, r := range libraryReasons {
 		if strings.Contains(text, r.part) {

@@ -15,21 +15,21 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
-// Limits on incoming streams. A host opens one for a record, for a push-pull, or for
-// a ping that got no answer. All others may do so at once when it starts.
+// Limits on incoming streams. A host opens one for a record, for a push-pull, or for a ping that
+// got no answer. All others may do so at once when it starts.
 const (
 	maxStreams        = 256
 	MaxStreamsPerAddr = 16
 	maxStreamBytes    = 4 << 20 // four messages of the largest size, or the digests of 4,096 hosts
 )
 
-// StreamTimeout bounds connecting and each transfer. A megabyte passes a slow LAN
-// in that time. It is not longer, since a host that vanished blocks its senders.
+// StreamTimeout bounds connecting and each transfer. A megabyte passes a slow LAN in that time. It
+// is not longer, since a host that vanished blocks its senders.
 const StreamTimeout = 5 * time.Second
 
-// Transport filters the messages of another transport. memberlist checks a sender's
-// address only for some messages. It reads up to 20 MB before it knows whether the key
-// is right, and sends without a deadline. This transport adds what it lacks.
+// Transport filters the messages of another transport. memberlist checks a sender's address only
+// for some messages. It reads up to 20 MB before it knows whether the key is right, and sends
+// without a deadline. This transport adds what it lacks.
 type Transport struct {
 	memberlist.NodeAwareTransport
 	permits  func(netip.Addr) bool
@@ -65,8 +65,7 @@ func (t *Transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
 // StreamCh returns the streams that passed.
 func (t *Transport) StreamCh() <-chan net.Conn { return t.streams }
 
-// Shutdown stops the inner transport first, which waits until what it has received
-// is taken.
+// Shutdown stops the inner transport first, which waits until what it has received is taken.
 func (t *Transport) Shutdown() error {
 	err := t.NodeAwareTransport.Shutdown()
 	t.cancel()
@@ -80,8 +79,8 @@ func (t *Transport) pumpPackets() {
 			if _, ok := t.admit(p.From); !ok {
 				continue
 			}
-			// The library reads each packet into 64 kB, and keeps that while the
-			// packet is queued, of which there may be a thousand.
+			// The library reads each packet into 64 kB, and keeps that while the packet is queued,
+			// of which there may be a thousand.
 			p.Buf = bytes.Clone(p.Buf)
 			select {
 			case t.packets <- p:
@@ -151,8 +150,8 @@ func (t *Transport) releaseStream(from netip.Addr) {
 	}
 }
 
-// DialAddressTimeout connects. A deadline bounds what is done with the stream.
-// Shutdown ends it, so that an agent stops at once.
+// DialAddressTimeout connects. A deadline bounds what is done with the stream. Shutdown ends it, so
+// that an agent stops at once.
 func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	type result struct {
 		conn net.Conn

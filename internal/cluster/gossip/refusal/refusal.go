@@ -36,8 +36,8 @@ func NewCounter(log *slog.Logger) *Counter {
 	return &Counter{log: log, counts: make(map[Reason]uint64), loggedAt: make(map[Reason]time.Time)}
 }
 
-// The least time between two log lines of one reason. It keeps anyone who can send
-// a packet from filling the log. A host that is down is tried for as long as it is.
+// The least time between two log lines of one reason. It keeps anyone who can send a packet from
+// filling the log. A host that is down is tried for as long as it is.
 const (
 	logInterval         = 10 * time.Second
 	noAnswerLogInterval = 10 * time.Minute
@@ -63,8 +63,8 @@ func (c *Counter) Add(why Reason, detail string) {
 	}
 }
 
-// Counts returns how often something was refused, by reason. A reason that never
-// occurred is left out.
+// Counts returns how often something was refused, by reason. A reason that never occurred is left
+// out.
 func (c *Counter) Counts() map[Reason]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// Set notes what this host's record should be. PublishRequests then tells the caller to
-// call Publish.
+// Set notes what this host's record should be. PublishRequests then tells the caller to call
+// Publish.
 func (r *Replica) Set(local []cluster.Membership) error {
 	memberships, err := cluster.Canonical(local)
 	if err != nil {
@@ -69,8 +69,8 @@ func (r *Replica) Leave() []byte {
 	return message
 }
 
-// Greet sends a new member the digest of this host's record. The member then requests the
-// record, or answers that it has a later version, from an earlier life of this host.
+// Greet sends a new member the digest of this host's record. The member then requests the record,
+// or answers that it has a later version, from an earlier life of this host.
 func (r *Replica) Greet(p Peer) {
 	if r.own.isPublished() {
 		r.out.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{r.own.publishedDigest()}})
@@ -103,8 +103,8 @@ func (o *ownRecord) setWanted(memberships []cluster.Membership, size int) {
 	o.wanted, o.size, o.isSet, o.dirty = memberships, size, true, true
 }
 
-// advanceVersion gives what is wanted its version, and makes it the published record. It
-// returns the record before, and whether the new one must be sent.
+// advanceVersion gives what is wanted its version, and makes it the published record. It returns
+// the record before, and whether the new one must be sent.
 func (o *ownRecord) advanceVersion() (before wire.Record, publish bool) {
 	if !o.dirty || !o.isSet || o.published.Left {
 		return wire.Record{}, false
@@ -129,9 +129,8 @@ func (o *ownRecord) publishLeave() {
 	o.published = wire.Record{Host: o.host, Left: true, Version: v}
 }
 
-// versionSeen notes that others hold a version of this host's record. It tells
-// whether the published record took that version, so that its digest must be gossiped
-// anew.
+// versionSeen notes that others hold a version of this host's record. It tells whether the
+// published record took that version, so that its digest must be gossiped anew.
 func (o *ownRecord) versionSeen(v wire.Version) (adopted bool) {
 	if v.Compare(o.seen) > 0 {
 		o.seen = v

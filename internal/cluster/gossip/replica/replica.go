@@ -110,10 +110,9 @@ func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool
 	return false
 }
 
-// handleDigests requests what is newer at the sender, and sends the digests of what
-// is newer here. If the sender listed all that it has, that is everything. Otherwise
-// it is only the sender's own record: the sender must learn which version an earlier
-// life of it left, to go above that.
+// handleDigests requests what is newer at the sender, and sends the digests of what is newer here.
+// If the sender listed all that it has, that is everything. Otherwise it is only the sender's own
+// record: the sender must learn which version an earlier life of it left, to go above that.
 func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
 	theirs := make(map[string]wire.Version, len(m.Digests))
 	var missing []string
@@ -138,8 +137,8 @@ func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
 	}
 }
 
-// maxBatch is the size at which a message of several records is sent. The largest
-// record on top of it stays within wire.MaxMessage.
+// maxBatch is the size at which a message of several records is sent. The largest record on top of
+// it stays within wire.MaxMessage.
 const maxBatch = wire.MaxMessage - wire.MaxRecord - 64<<10
 
 // handleRequest sends the records, several in a message.
@@ -186,8 +185,8 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 	return changed
 }
 
-// handleDelta applies a change that a host made to its own record. If its base is
-// not here, the whole record is requested.
+// handleDelta applies a change that a host made to its own record. If its base is not here, the
+// whole record is requested.
 func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed bool) {
 	d := wire.Digest{Host: m.From, Version: m.Delta.Version}
 	if m.From == r.cfg.Self.Host || !r.wantsVersion(d) {
@@ -239,15 +238,14 @@ type request struct {
 	tries   int
 }
 
-// requestTimeout is what an answer may take on a LAN, with a stream to be opened and
-// a busy sender. After maxTries the comparison of hashes takes over.
+// requestTimeout is what an answer may take on a LAN, with a stream to be opened and a busy sender.
+// After maxTries the comparison of hashes takes over.
 const (
 	requestTimeout = 500 * time.Millisecond
 	maxTries       = 4
 )
 
-// start notes that a record is requested. It returns false if that version is already on
-// its way.
+// start notes that a record is requested. It returns false if that version is already on its way.
 func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
 	q, pending := p[d.Host]
 	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
@@ -273,9 +271,9 @@ func (r *Replica) sendRequest(to Peer, hosts []string) {
 	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 }
 
-// RetryRequests asks again for records that did not come. It asks a random member first, as
-// all have most records, then the owner, and so on in turn. The owner may just have died,
-// and any other may have missed the record too.
+// RetryRequests asks again for records that did not come. It asks a random member first, as all
+// have most records, then the owner, and so on in turn. The owner may just have died, and any other
+// may have missed the record too.
 func (r *Replica) RetryRequests(now time.Time) {
 	if len(r.requests) == 0 {
 		return

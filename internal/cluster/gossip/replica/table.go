@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// table holds the records of the other hosts. It does no I/O and has neither a lock
-// nor a clock: callers say what time it is.
+// table holds the records of the other hosts. It does no I/O and has neither a lock nor a clock:
+// callers say what time it is.
 type table struct {
 	forgetAfter time.Duration
 	entries     map[string]*entry
@@ -20,12 +20,12 @@ type table struct {
 // entry is what is known of one host.
 type entry struct {
 	wire.Record
-	// goneSince is when the host became unreachable or, if the record says so, when
-	// it left. Zero while it is reachable.
+	// goneSince is when the host became unreachable or, if the record says so, when it left. Zero
+	// while it is reachable.
 	goneSince time.Time
-	// forgotten is set when the memberships were dropped, as the host was
-	// unreachable for too long. The version stays for as long again. Otherwise hosts
-	// that forget a little later would bring the record back.
+	// forgotten is set when the memberships were dropped, as the host was unreachable for too long.
+	// The version stays for as long again. Otherwise hosts that forget a little later would bring
+	// the record back.
 	forgotten bool
 }
 
@@ -43,8 +43,8 @@ func (e *entry) ageAt(now time.Time) wire.Age {
 	return max(1, wire.Age(now.Sub(e.goneSince)))
 }
 
-// maxEndpoints bounds the endpoints of all hosts together: 1,000 hosts with 100
-// containers each. At 260 bytes an endpoint that is 26 MB.
+// maxEndpoints bounds the endpoints of all hosts together: 1,000 hosts with 100 containers each. At
+// 260 bytes an endpoint that is 26 MB.
 const maxEndpoints = 100_000
 
 // hasRoomFor tells whether a record stays within maxEndpoints.
@@ -67,10 +67,10 @@ func countEndpoints(memberships []cluster.Membership) (n int) {
 
 // wantsVersion tells whether a record of this version is news.
 //
-// A record of a host that has been gone for too long is not wanted: whoever still
-// offers it will forget it soon. For the same reason the record that a host left need
-// not be kept for longer than ForgetAfter. A host that missed the leave was cut off
-// before it, and so has forgotten the host by then.
+// A record of a host that has been gone for too long is not wanted: whoever still offers it will
+// forget it soon. For the same reason the record that a host left need not be kept for longer than
+// ForgetAfter. A host that missed the leave was cut off before it, and so has forgotten the host by
+// then.
 func (t *table) wantsVersion(d wire.Digest) bool {
 	if !t.present[d.Host] && time.Duration(d.Age) >= t.forgetAfter {
 		return false
@@ -98,8 +98,7 @@ func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
 	return true
 }
 
-// MarkPresent notes that a host is reachable, and tells whether that changes the
-// snapshot.
+// MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
 func (t *table) MarkPresent(host string) bool {
 	t.present[host] = true
 	e, known := t.entries[host]
@@ -110,8 +109,7 @@ func (t *table) MarkPresent(host string) bool {
 	return e.isVisible()
 }
 
-// MarkLost notes that a host is unreachable, and tells whether that changes the
-// snapshot.
+// MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
 func (t *table) MarkLost(host string, now time.Time) bool {
 	delete(t.present, host)
 	e, known := t.entries[host]
@@ -122,8 +120,8 @@ func (t *table) MarkLost(host string, now time.Time) bool {
 	return e.isVisible()
 }
 
-// Forget forgets hosts that have been gone for too long, and tells whether that
-// changes the snapshot.
+// Forget forgets hosts that have been gone for too long, and tells whether that changes the
+// snapshot.
 func (t *table) Forget(now time.Time) (changed bool) {
 	for host, e := range t.entries {
 		if e.goneSince.IsZero() {
@@ -160,8 +158,8 @@ func (t *table) listDigests(now time.Time) []wire.Digest {
 	return all
 }
 
-// Snapshot returns the visible entries, sorted by host. Their addresses are left out,
-// as the table does not know them.
+// Snapshot returns the visible entries, sorted by host. Their addresses are left out, as the table
+// does not know them.
 func (t *table) Snapshot() cluster.Snapshot {
 	var s cluster.Snapshot
 	for host, e := range t.entries {

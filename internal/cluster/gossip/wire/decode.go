@@ -44,8 +44,8 @@ func Decode(data []byte) (Message, error) {
 	return m, nil
 }
 
-// reader takes values from a buffer. After the first error it returns zero
-// values, so that callers check for an error only at the end.
+// reader takes values from a buffer. After the first error it returns zero values, so that callers
+// check for an error only at the end.
 type reader struct {
 	buf []byte
 	err error
@@ -238,8 +238,8 @@ func (r *reader) readRaw(n int) []byte {
 	return b
 }
 
-// readList reads up to limit values. The memory it takes grows with the values that
-// are there, never with the number that the message claims.
+// readList reads up to limit values. The memory it takes grows with the values that are there,
+// never with the number that the message claims.
 func readList[T any](r *reader, limit int, read func() T) []T {
 	n := int(r.readUint(uint64(limit)))
 	if n > len(r.buf) {

@@ -16,8 +16,7 @@ type Delta struct {
 	Changes       []NetworkChange
 }
 
-// NetworkChange is what is new on one network. The header is always sent, as it is
-// small.
+// NetworkChange is what is new on one network. The header is always sent, as it is small.
 type NetworkChange struct {
 	Header  cluster.Membership // without endpoints
 	Removed []string           // container ids
@@ -67,8 +66,8 @@ func diffEndpoints(from, to cluster.Membership) NetworkChange {
 	return c
 }
 
-// Apply returns the record that d makes of r. It checks by the checksum that this is
-// the record that its owner has.
+// Apply returns the record that d makes of r. It checks by the checksum that this is the record
+// that its owner has.
 func (d Delta) Apply(r Record) (Record, error) {
 	next := Record{Host: r.Host, Version: d.Version}
 	var err error
@@ -81,8 +80,7 @@ func (d Delta) Apply(r Record) (Record, error) {
 	return next, nil
 }
 
-// changeMemberships returns the changed memberships in any order, and leaves old as
-// it is.
+// changeMemberships returns the changed memberships in any order, and leaves old as it is.
 func (d Delta) changeMemberships(old []cluster.Membership) []cluster.Membership {
 	byNetwork := indexByNetwork(old)
 	for _, k := range d.Withdrawn {

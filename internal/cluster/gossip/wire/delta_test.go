@@ -11,8 +11,7 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// The delta of one container's start must fit a packet, with room for a long name
-// and many aliases.
+// The delta of one container's start must fit a packet, with room for a long name and many aliases.
 func TestDeltaOfOneStartIsSmall(t *testing.T) {
 	before := wiretest.Record("b", "c")
 	after := wiretest.Record("b", "c")
@@ -62,8 +61,8 @@ func TestDeltaLeadsFromOneRecordToAnother(t *testing.T) {
 	}
 }
 
-// FuzzDelta: whatever a delta says, what it makes of a record is valid or
-// refused, and the record stays as it was.
+// FuzzDelta: whatever a delta says, what it makes of a record is valid or refused, and the record
+// stays as it was.
 func FuzzDelta(f *testing.F) {
 	base := wiretest.Record("a", "b")
 	fuzzKind(f, wire.KindDelta, func(t *testing.T, m wire.Message) {

@@ -15,8 +15,7 @@ func ReadContent(data []byte) (left bool, memberships []cluster.Membership, rest
 	return left, memberships, r.buf, r.err
 }
 
-// ChecksumAfter returns the checksum of what a delta makes of a record, if that is
-// valid.
+// ChecksumAfter returns the checksum of what a delta makes of a record, if that is valid.
 func (d Delta) ChecksumAfter(r Record) Checksum {
 	memberships, _ := cluster.Canonical(d.changeMemberships(r.Memberships))
 	return ContentChecksum(false, memberships)

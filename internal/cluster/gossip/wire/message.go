@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// ProtocolVersion is the first byte of every message, and memberlist's delegate
-// version. A change that an older agent would misread raises it.
+// ProtocolVersion is the first byte of every message, and memberlist's delegate version. A change
+// that an older agent would misread raises it.
 const ProtocolVersion = 1
 
 // Errors that Decode returns.

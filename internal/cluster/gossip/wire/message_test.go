@@ -26,8 +26,8 @@ func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 	}
 }
 
-// No message that is cut off or has a flipped bit is taken for another one that is
-// encoded differently.
+// No message that is cut off or has a flipped bit is taken for another one that is encoded
+// differently.
 func TestDamagedMessageIsRefused(t *testing.T) {
 	for _, m := range wiretest.Messages() {
 		data := m.Encode()
@@ -121,8 +121,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// fuzzKind decodes messages of one kind. There must be no panic, and a message that
-// is accepted must have no other encoding. The check looks at accepted messages.
+// fuzzKind decodes messages of one kind. There must be no panic, and a message that is accepted
+// must have no other encoding. The check looks at accepted messages.
 func fuzzKind(f *testing.F, kind wire.Kind, check func(*testing.T, wire.Message)) {
 	for _, m := range wiretest.Messages() {
 		if m.Kind == kind {
@@ -162,8 +162,7 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// FuzzContent is FuzzRecords without the checksum, which stops nearly all that a
-// fuzzer makes up.
+// FuzzContent is FuzzRecords without the checksum, which stops nearly all that a fuzzer makes up.
 func FuzzContent(f *testing.F) {
 	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), {Left: true}} {
 		f.Add(wire.AppendContent(r.Left, r.Memberships))

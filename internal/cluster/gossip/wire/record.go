@@ -19,13 +19,13 @@ type Record struct {
 	Memberships []cluster.Membership
 }
 
-// Version orders the records of one host. An agent that starts anew begins at
-// incarnation 1. When it hears of a version that its predecessor left with the
-// others, it continues above that. So neither a clock nor a disk is needed.
+// Version orders the records of one host. An agent that starts anew begins at incarnation 1. When
+// it hears of a version that its predecessor left with the others, it continues above that. So
+// neither a clock nor a disk is needed.
 //
-// The checksum makes equal versions mean equal content, even where two lives of an
-// agent have counted to the same number. It also proves that a delta was applied to
-// the record that it was made from.
+// The checksum makes equal versions mean equal content, even where two lives of an agent have
+// counted to the same number. It also proves that a delta was applied to the record that it was
+// made from.
 type Version struct {
 	Incarnation uint64
 	Sequence    uint64
@@ -35,8 +35,8 @@ type Version struct {
 // Checksum is a hash of a record's content.
 type Checksum [checksumLen]byte
 
-// checksumLen keeps digests short. Two of 2^32 different records have equal
-// checksums with a probability of one half.
+// checksumLen keeps digests short. Two of 2^32 different records have equal checksums with a
+// probability of one half.
 const checksumLen = 8
 
 // maxCounter leaves room to go above any version that is accepted.
@@ -45,15 +45,15 @@ const maxCounter = 1<<63 - 1
 // IsZero reports whether v is the zero version, which no record has.
 func (v Version) IsZero() bool { return v == Version{} }
 
-// Compare orders by incarnation, then sequence, then checksum. So of two records
-// all hosts keep the same one, until their owner goes above both.
+// Compare orders by incarnation, then sequence, then checksum. So of two records all hosts keep the
+// same one, until their owner goes above both.
 func (v Version) Compare(o Version) int {
 	return cmp.Or(cmp.Compare(v.Incarnation, o.Incarnation), cmp.Compare(v.Sequence, o.Sequence),
 		bytes.Compare(v.Checksum[:], o.Checksum[:]))
 }
 
-// Next returns the version of new content. It follows v, this host's own, and is
-// above the version of this host's record that others hold.
+// Next returns the version of new content. It follows v, this host's own, and is above the version
+// of this host's record that others hold.
 func (v Version) Next(others Version, content Checksum) Version {
 	next := Version{Incarnation: max(v.Incarnation, 1), Sequence: v.Sequence + 1, Checksum: content}
 	if next.Compare(others) <= 0 || next.Incarnation == others.Incarnation && next.Sequence == others.Sequence {
@@ -90,13 +90,12 @@ func (r AgedRecord) Size() int {
 	return len(w.buf)
 }
 
-// Age is how long ago the owner of a record became unreachable or left, as the
-// sender measured it; 0 means that it is reachable. The age travels with the record.
-// Otherwise hosts that pass a record on to each other could keep it for ever.
+// Age is how long ago the owner of a record became unreachable or left, as the sender measured it;
+// 0 means that it is reachable. The age travels with the record. Otherwise hosts that pass a record
+// on to each other could keep it for ever.
 type Age time.Duration
 
-// MaxAge is far beyond any time after which hosts are forgotten, and well within a
-// Duration.
+// MaxAge is far beyond any time after which hosts are forgotten, and well within a Duration.
 const MaxAge = Age(100 * 365 * 24 * time.Hour)
 
 // Digest says that the sender has a host's record, and in which version.
@@ -106,9 +105,9 @@ type Digest struct {
 	Age     Age
 }
 
-// HashDigests hashes digests, so that hosts can find out with one packet that they
-// know the same. Hosts that are gone are left out, as not all forget them at the
-// same time. Push-pull carries what is known of those.
+// HashDigests hashes digests, so that hosts can find out with one packet that they know the same.
+// Hosts that are gone are left out, as not all forget them at the same time. Push-pull carries what
+// is known of those.
 func HashDigests(digests []Digest) uint64 {
 	h := fnv.New64a()
 	for _, d := range digests {

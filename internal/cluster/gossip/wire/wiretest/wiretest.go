@@ -1,5 +1,4 @@
-// Package wiretest has records and messages for the tests of gossip and its wire
-// format.
+// Package wiretest has records and messages for the tests of gossip and its wire format.
 package wiretest
 
 import (
@@ -18,8 +17,8 @@ var Network = cluster.NetworkKey{VNI: 100, Port: 4789}
 // Sender is where host-9 listens, the sender of all messages here.
 var Sender = netip.MustParseAddrPort("198.18.0.9:7947")
 
-// Membership returns a host's part in Network, with a container for each name. Their
-// addresses derive from the VTEP.
+// Membership returns a host's part in Network, with a container for each name. Their addresses
+// derive from the VTEP.
 func Membership(vtep netip.Addr, names ...string) cluster.Membership {
 	m := cluster.Membership{
 		Network: Network, VTEP: vtep, StaticFDB: true, BridgeMAC: kernel.MAC{6, 1},

@@ -18,6 +18,27 @@ type fakeHost struct {
 	lookupErr error
 	used      []kernel.HostPrefix
 	noVXLAN   bool
+	routes    []fakeRoute // before all others
+}
+
+// fakeRoute is a route with one or more next hops.
+type fakeRoute struct {
+	to   netip.Prefix
+	by   []string
+	from netip.Addr // a policy: of packets with this source alone
+}
+
+// match returns the interface by which the route leads, "" for none.
+func (r fakeRoute) match(dst netip.Addr, via string, from netip.Addr) string {
+	switch {
+	case !r.to.Contains(dst) || r.from.IsValid() && r.from != from:
+		return ""
+	case via == "":
+		return r.by[int(dst.AsSlice()[len(dst.AsSlice())-1])%len(r.by)]
+	case slices.Contains(r.by, via):
+		return via
+	}
+	return ""
 }
 
 func (h fakeHost) Interface(name string) (kernel.Interface, error) {
@@ -58,10 +79,16 @@ func (h fakeHost) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
 	return own, h.lookupErr
 }
 
-// RouteTo knows the routes to the interfaces' own networks and the default routes.
-func (h fakeHost) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
+// RouteTo knows its routes, those to the interfaces' own networks and the default routes.
+func (h fakeHost) RouteTo(dst netip.Addr, via string, from netip.Addr) (kernel.Path, error) {
 	if i, _ := h.InterfaceByAddr(dst); i.Name != "" {
 		return kernel.Path{}, h.lookupErr
+	}
+	for _, r := range h.routes {
+		if name := r.match(dst, via, from); name != "" {
+			i, _ := h.Interface(name)
+			return kernel.Path{Interface: name, Source: i.Addrs[0].Addr()}, h.lookupErr
+		}
 	}
 	for _, i := range h.ifaces {
 		for _, p := range i.Addrs {

@@ -16,8 +16,9 @@ type InterfaceLookup interface {
 	// OwnAddrs returns those of the addresses that an interface of this host has, in their order.
 	OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error)
 	// RouteTo returns by which interface the kernel sends to the address, and from which address of
-	// its own. With via, only the routes of that interface count.
-	RouteTo(dst netip.Addr, via string) (kernel.Path, error)
+	// its own. With via, only the routes of that interface count. With from, the packet has that
+	// source address, by which routing policies (ip-rule(8)) may choose another table.
+	RouteTo(dst netip.Addr, via string, from netip.Addr) (kernel.Path, error)
 	// DefaultRouteInterface returns the interface of the default route with the lowest metric in
 	// the main table, for IPv6 or else IPv4.
 	DefaultRouteInterface(ipv6 bool) (kernel.Interface, error)

@@ -65,7 +65,7 @@ func (p placement) find() (VTEP, error) {
 	v.MTU = findMTU(p.Network, iface, v.Local.Is6(), p.problems)
 	checkOverlap(p.Network, p.remotes, iface, p.problems)
 	if p.creating && v.Local.IsValid() {
-		if err := p.checkPaths(iface); err != nil {
+		if err := p.checkPaths(iface, v.Local); err != nil {
 			return VTEP{}, err
 		}
 		p.checkListed(&v)
@@ -226,7 +226,7 @@ func (p placement) interfaceOfAddr() (kernel.Interface, error) {
 		}
 	}
 	if len(up) > 1 && len(p.remotes) > 0 {
-		path, err := p.host.RouteTo(p.remotes[0], "")
+		path, err := p.host.RouteTo(p.remotes[0], "", p.LocalIP)
 		if err != nil {
 			return kernel.Interface{}, err
 		}
@@ -248,10 +248,12 @@ func distanceFrom(path kernel.Path, iface kernel.Interface) int {
 	return 1
 }
 
-// interfaceByRoutes returns the interface by which the kernel sends to the other hosts.
+// interfaceByRoutes returns the interface by which the kernel sends to the other hosts. For an IPv6
+// group it returns none: each interface has a route to all groups (addrconf_add_mroute in
+// net/ipv6/addrconf.c), and the kernel would take the first one.
 func (p placement) interfaceByRoutes() (kernel.Interface, error) {
 	dsts := p.remotes
-	if p.Tunnel.Group.IsValid() {
+	if p.Tunnel.Group.Is4() {
 		dsts = []netip.Addr{p.Tunnel.Group}
 	}
 	var (
@@ -259,14 +261,25 @@ func (p placement) interfaceByRoutes() (kernel.Interface, error) {
 		first  netip.Addr
 	)
 	for _, dst := range dsts {
-		path, err := p.host.RouteTo(dst, "")
-		switch {
-		case err != nil:
+		path, err := p.host.RouteTo(dst, "", p.LocalIP)
+		if err != nil {
 			return kernel.Interface{}, err
-		case path.Interface == "" || path.Interface == chosen:
-		case chosen == "":
+		}
+		if path.Interface == "" || path.Interface == chosen {
+			continue
+		}
+		if chosen == "" {
 			chosen, first = path.Interface, dst
-		case p.creating:
+			continue
+		}
+		if !p.creating {
+			continue
+		}
+		either, err := p.reachesBoth(chosen, first, path.Interface, dst)
+		if err != nil {
+			return kernel.Interface{}, err
+		}
+		if !either {
 			p.problems.Add(optionInterface, autoValue, "%s is reached by %s, but %s by %s; name the interface, or list addresses that are reached by one",
 				first, chosen, dst, path.Interface)
 			return kernel.Interface{}, nil
@@ -276,6 +289,17 @@ func (p placement) interfaceByRoutes() (kernel.Interface, error) {
 		return kernel.Interface{}, nil
 	}
 	return p.host.Interface(chosen)
+}
+
+// reachesBoth tells whether each of two hosts is reached by either of two interfaces, as by a route
+// with several next hops. Of those the kernel takes one for each destination.
+func (p placement) reachesBoth(iface1 string, host1 netip.Addr, iface2 string, host2 netip.Addr) (bool, error) {
+	path, err := p.host.RouteTo(host2, iface1, p.LocalIP)
+	if err != nil || path.Interface == "" {
+		return false, err
+	}
+	path, err = p.host.RouteTo(host1, iface2, p.LocalIP)
+	return path.Interface != "", err
 }
 
 // wantsIPv6 tells whether the other hosts' addresses are IPv6.
@@ -329,7 +353,7 @@ func (p placement) localAddrs(iface kernel.Interface) ([]netip.Addr, error) {
 	}
 	all = append(all, p.own...)
 	for _, r := range p.remotes {
-		path, err := p.host.RouteTo(r, iface.Name)
+		path, err := p.host.RouteTo(r, iface.Name, p.LocalIP)
 		if err != nil {
 			return nil, err
 		}

@@ -10,10 +10,10 @@ import (
 
 // checkPaths refuses listed hosts that are not reached, and an interface that has none of the
 // listed addresses although another one has.
-func (p placement) checkPaths(iface kernel.Interface) error {
+func (p placement) checkPaths(iface kernel.Interface, local netip.Addr) error {
 	for _, r := range p.remotes {
 		p.checkHostAddr(iface, r)
-		if err := p.checkRoute(iface, r); err != nil {
+		if err := p.checkRoute(iface, local, r); err != nil {
 			return err
 		}
 	}
@@ -40,13 +40,14 @@ func (p placement) checkHostAddr(iface kernel.Interface, r netip.Addr) {
 	}
 }
 
-// checkRoute refuses a host that is reached by another interface only.
-func (p placement) checkRoute(iface kernel.Interface, r netip.Addr) error {
-	path, err := p.host.RouteTo(r, "")
+// checkRoute refuses a host that is reached by another interface only. Packets have the source
+// local, which a host with several uplinks may route by a table of its own.
+func (p placement) checkRoute(iface kernel.Interface, local, r netip.Addr) error {
+	path, err := p.host.RouteTo(r, "", local)
 	if err != nil || path.Interface == "" || path.Interface == iface.Name {
 		return err
 	}
-	via, err := p.host.RouteTo(r, iface.Name)
+	via, err := p.host.RouteTo(r, iface.Name, local)
 	if err == nil && via.Interface == "" {
 		p.problems.Add(optionRemotes, r.String(),
 			"is reached by %s, and there is no route to it by %s; list the address by which that host is reached there, or use another physical_interface",

@@ -107,6 +107,41 @@ func TestCreateRefusesContradictions(t *testing.T) {
 	}
 }
 
+// Routes with several next hops, as routed networks have them, and tables for each source address,
+// as hosts with several uplinks have them, are no contradictions. Neither is an IPv6 group, to which
+// each interface has a route.
+func TestCreateAcceptsRoutedUnderlays(t *testing.T) {
+	type opts = map[string]string
+	multipath := twoUplinks
+	multipath.routes = []fakeRoute{{to: netip.MustParsePrefix("10.255.0.0/24"), by: []string{"lan0", "wg0"}}}
+	policy := twoUplinks
+	policy.routes = []fakeRoute{{to: netip.MustParsePrefix("10.99.0.0/24"), by: []string{"lan0"}, from: netip.MustParseAddr("192.168.56.10")}}
+	group := fakeHost{default6: "eth0", ifaces: []kernel.Interface{
+		{Name: "dummy", Kind: "dummy", MTU: 1500, Up: true, Addrs: parsePrefixes("fd00:9::1/64")},
+		{Name: "eth0", MTU: 1500, Up: true, Addrs: parsePrefixes("fd00:1::10/64")},
+	}, routes: []fakeRoute{{to: netip.MustParsePrefix("ff00::/8"), by: []string{"dummy"}}}}
+	for _, tt := range []struct {
+		name string
+		host fakeHost
+		opts opts
+		want string
+	}{
+		{"several next hops", multipath, opts{"local_ip": "10.255.0.1", "physical_interface": "auto", "remote_ips": "10.255.0.2,10.255.0.3"},
+			"lan0 10.255.0.1 8950 [10.255.0.2 10.255.0.3]"},
+		{"several next hops, one named", multipath, opts{"local_ip": "10.255.0.1", "physical_interface": "wg0", "remote_ips": "10.255.0.2,10.255.0.3"},
+			"wg0 10.255.0.1 1370 [10.255.0.2 10.255.0.3]"},
+		{"a table for the source", policy, opts{"local_ip": "192.168.56.10", "physical_interface": "lan0", "remote_ips": "10.99.0.2,10.99.0.3"},
+			"lan0 192.168.56.10 8950 [10.99.0.2 10.99.0.3]"},
+		{"an IPv6 group", group, opts{"local_ip": "auto", "physical_interface": "auto", "-remote_ips": "", "multicast_group": "ff05::1"}, "eth0 fd00:1::10 1430 []"},
+	} {
+		data := exampleNetwork(tt.opts, map[string]any{"subnets": subnet("10.77.0.0/24")})
+		_, v, problems, err := ParseNew(data, tt.host, nil)
+		if got := v.String(); err != nil || problems.Err() != nil || got != tt.want {
+			t.Errorf("%s: got %s, %v, %v, want %s", tt.name, got, problems, err, tt.want)
+		}
+	}
+}
+
 // Hosts behind NAT whose ranges the user chose can work.
 func TestCreateAcceptsNATWithRanges(t *testing.T) {
 	data := exampleNetwork(map[string]string{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "203.0.113.1,203.0.113.2"},

@@ -41,8 +41,9 @@ func (ns linkView) DefaultRouteInterface(ipv6 bool) (kernel.Interface, error) {
 	})
 }
 
-// RouteTo implements network.InterfaceLookup: by the longest prefix, of links that are up.
-func (ns linkView) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
+// RouteTo implements network.InterfaceLookup: by the longest prefix, of links that are up. There
+// are no routing policies.
+func (ns linkView) RouteTo(dst netip.Addr, via string, _ netip.Addr) (kernel.Path, error) {
 	var best kernel.Path
 	longest := -1
 	for _, l := range ns.links {

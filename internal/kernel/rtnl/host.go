@@ -114,17 +114,23 @@ func (c *Conn) interfaceAt(index uint32) (kernel.Interface, error) {
 const fibMatch = 0x2000
 
 // RouteTo returns by which interface the kernel sends to dst and from which address. With via only
-// the routes of that interface count. An address of this host has no path.
-func (c *Conn) RouteTo(dst netip.Addr, via string) (kernel.Path, error) {
-	p, err := c.routeTo(dst.Unmap(), via)
+// the routes of that interface count. With from, which must be an address of this host, the packet
+// has that source. An address of this host has no path.
+func (c *Conn) RouteTo(dst netip.Addr, via string, from netip.Addr) (kernel.Path, error) {
+	p, err := c.routeTo(dst.Unmap(), via, from.Unmap())
 	if err != nil {
 		return kernel.Path{}, fmt.Errorf("find the route to %s: %w", dst, err)
 	}
 	return p, nil
 }
 
-func (c *Conn) routeTo(dst netip.Addr, via string) (kernel.Path, error) {
+func (c *Conn) routeTo(dst netip.Addr, via string, from netip.Addr) (kernel.Path, error) {
 	attrs := []netlink.Attr{attrIP(unix.RTA_DST, dst)}
+	srcLen := 0
+	if from.IsValid() && from.Is6() == dst.Is6() {
+		srcLen = from.BitLen()
+		attrs = append(attrs, attrIP(unix.RTA_SRC, from))
+	}
 	if via != "" {
 		index, err := c.indexOf(via)
 		if errors.Is(err, kernel.ErrNotFound) {
@@ -136,20 +142,21 @@ func (c *Conn) routeTo(dst netip.Addr, via string) (kernel.Path, error) {
 		attrs = append(attrs, netlink.Uint32Attr(unix.RTA_OIF, index))
 		// Without a route the kernel takes dst for a neighbour on the interface asked for
 		// (ip_route_output_key_hash_rcu in net/ipv4/route.c). So ask for the route itself first.
-		if _, err := c.Get(unix.RTM_GETROUTE, lookupMessage(dst, fibMatch), attrs...); err != nil {
+		if _, err := c.Get(unix.RTM_GETROUTE, lookupMessage(dst, srcLen, fibMatch), attrs...); err != nil {
 			return kernel.Path{}, unlessUnreachable(err)
 		}
 	}
-	msg, err := c.Get(unix.RTM_GETROUTE, lookupMessage(dst, 0), attrs...)
+	msg, err := c.Get(unix.RTM_GETROUTE, lookupMessage(dst, srcLen, 0), attrs...)
 	if err != nil {
 		return kernel.Path{}, unlessUnreachable(err)
 	}
 	return c.parsePath(msg)
 }
 
-// lookupMessage is a struct rtmsg (linux/rtnetlink.h) that asks for the route to one address.
-func lookupMessage(dst netip.Addr, flags uint32) []byte {
-	m := []byte{addressFamily(dst), uint8(dst.BitLen()), 0, 0, 0, 0, 0, 0}
+// lookupMessage is a struct rtmsg (linux/rtnetlink.h) that asks for the route to one address. srcLen
+// is that of the source address, 0 where none is given.
+func lookupMessage(dst netip.Addr, srcLen int, flags uint32) []byte {
+	m := []byte{addressFamily(dst), uint8(dst.BitLen()), uint8(srcLen), 0, 0, 0, 0, 0}
 	return binary.NativeEndian.AppendUint32(m, flags)
 }
 

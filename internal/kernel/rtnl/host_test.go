@@ -38,7 +38,7 @@ func TestRouteTo(t *testing.T) {
 		{"2001:db8:8::3", "vpn", "vpn 2001:db8:8::2"},
 		{"2001:db8:9::3", "", ""},
 	} {
-		p, err := h.RouteTo(netip.MustParseAddr(tt.dst), tt.via)
+		p, err := h.RouteTo(netip.MustParseAddr(tt.dst), tt.via, netip.Addr{})
 		got := ""
 		if p != (kernel.Path{}) {
 			got = fmt.Sprintf("%s %s", p.Interface, p.Source)
@@ -48,8 +48,30 @@ func TestRouteTo(t *testing.T) {
 		}
 	}
 	h.tool("ip", "route", "add", "default", "via", "198.18.0.254")
-	if p, err := h.RouteTo(netip.MustParseAddr("239.1.1.1"), ""); err != nil || p.Interface != "phys" {
+	if p, err := h.RouteTo(netip.MustParseAddr("239.1.1.1"), "", netip.Addr{}); err != nil || p.Interface != "phys" {
 		t.Errorf("got %v, %v", p, err)
+	}
+}
+
+// A host with several uplinks may have a table for each source address.
+func TestRouteToFromSource(t *testing.T) {
+	h := twoUplinks(t)
+	for _, family := range []string{"-4", "-6"} {
+		from, gateway, dst := "10.8.0.2", "10.8.0.1", "203.0.113.1"
+		if family == "-6" {
+			from, gateway, dst = "2001:db8:8::2", "2001:db8:8::1", "2001:db8:9::3"
+		}
+		h.tool("ip", family, "rule", "add", "from", from, "lookup", "100")
+		h.tool("ip", family, "route", "add", "default", "via", gateway, "dev", "vpn", "table", "100")
+		for _, via := range []string{"", "vpn"} {
+			p, err := h.RouteTo(netip.MustParseAddr(dst), via, netip.MustParseAddr(from))
+			if err != nil || p.Interface != "vpn" {
+				t.Errorf("%s via %q: got %v, %v", dst, via, p, err)
+			}
+			if p, err := h.RouteTo(netip.MustParseAddr(dst), via, netip.Addr{}); err != nil || p.Interface != "" {
+				t.Errorf("%s via %q from any source: got %v, %v", dst, via, p, err)
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -55,12 +56,23 @@ func (s *Session) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
 func (s *Session) dropOrphansOf(networkID string, records []*store.Record) error {
 	var errs []error
 	for _, r := range records {
-		if s.host.NamespaceGone == nil || r.Namespace == "" || !s.host.NamespaceGone(r.Namespace) {
+		if s.host.NamespaceGone == nil || r.Namespace == "" || s.mayBeStarting(r) || !s.host.NamespaceGone(r.Namespace) {
 			continue
 		}
 		errs = append(errs, s.dropIfPortGone(networkID, r.Endpoint, "its namespace and interface are gone"))
 	}
 	return wrapNetworkError(networkID, errors.Join(errs...))
+}
+
+// longestStart is more than a start takes, which waits up to 12 s for its addresses.
+const longestStart = time.Minute
+
+// mayBeStarting tells whether the record may be that of a start which waits for its addresses, and
+// does not hold the lock meanwhile. There is no port yet. The namespace is not seen from here if
+// Podman was started in a mount namespace of its own, as by a systemd unit with PrivateTmp=.
+func (s *Session) mayBeStarting(r *store.Record) bool {
+	age, err := s.Age(r)
+	return len(r.Addrs) == 0 && (err != nil || age < longestStart)
 }
 
 // dropIfPortGone takes down an endpoint unless the host's end of its veth is there.

@@ -1,6 +1,7 @@
 package hoststate
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,8 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/kernel/fakekernel"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/store"
 )
 
 // newHostWithOrphans returns a host that knows which namespaces are gone, and keeps its warnings.
@@ -67,6 +71,40 @@ func TestDropOrphans(t *testing.T) {
 	dropOrphans(t, h)
 	if got := k.HostNamespace().Links(); !reflect.DeepEqual(got, empty) || len(recordsOf(t, h)) > 0 || k.HostNamespace().Firewall() != nil {
 		t.Errorf("left %+v, %v, %v", got, recordsOf(t, h), k.HostNamespace().Firewall())
+	}
+}
+
+// A start that waits for its addresses has a record and no port, and somebody else may not see its
+// namespace.
+func TestStartThatWaitsForAddressesIsNoOrphan(t *testing.T) {
+	k, h, warnings := newHostWithOrphans(t)
+	_, e := connectContainer(t, h, 1)
+	k.RemoveNamespace("/ns/1")
+	for _, tt := range []struct {
+		ago  time.Duration
+		want []string
+	}{{0, []string{"c1"}}, {2 * longestStart, nil}} {
+		putRecordWithoutAddrs(t, h, e.ContainerID, e.Namespace, tt.ago)
+		dropOrphans(t, h)
+		if got := recordsOf(t, h); !slices.Equal(got, tt.want) {
+			t.Errorf("after %v: left %v, %v", tt.ago, got, *warnings)
+		}
+	}
+}
+
+// putRecordWithoutAddrs replaces a record by one of a start that began some time ago.
+func putRecordWithoutAddrs(t *testing.T, h *Host, containerID, namespace string, ago time.Duration) {
+	t.Helper()
+	now, err := sinceBoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(store.Record{Endpoint: network.Endpoint{ContainerID: containerID, Namespace: namespace}, SetUp: now - ago})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.StoreDir, "networks/7c7b/endpoints", containerID+".json"), data, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -64,16 +63,16 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	return fw
 }
 
-// sortFDB sorts the entries by their MACs, as numbers: a sort of entries would add 12 kB to the
+// sortFDB sorts the entries by their MACs, as strings: a sort of entries would add 12 kB to the
 // plugin.
 func (f *forwardingTables) sortFDB() {
-	macs := make([]int, 0, len(f.tables.FDB))
+	macs := make([]string, 0, len(f.tables.FDB))
 	for _, e := range f.tables.FDB {
-		macs = append(macs, int(binary.BigEndian.Uint64(append([]byte{0, 0}, e.MAC[:]...))))
+		macs = append(macs, string(e.MAC[:]))
 	}
 	slices.Sort(macs)
-	for i, n := range macs {
-		mac := kernel.MAC(binary.BigEndian.AppendUint64(nil, uint64(n))[2:])
+	for i, s := range macs {
+		mac := kernel.MAC([]byte(s))
 		f.tables.FDB[i] = kernel.FDB{MAC: mac, Dst: f.macs[mac]}
 	}
 }

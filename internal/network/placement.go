@@ -134,6 +134,11 @@ func (p placement) findInterfaceAuto() (kernel.Interface, error) {
 	if err != nil || iface.Name != "" {
 		return iface, err
 	}
+	if home, ok := p.absentListedHome(); ok {
+		p.problems.Add(optionInterface, autoValue, "the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for",
+			home.Local, home.Interface)
+		return kernel.Interface{}, nil
+	}
 	iface, err = p.interfaceOfAddr()
 	if err != nil || iface.Name != "" || p.problems.haveProblemWith(optionLocal) {
 		return iface, err
@@ -186,6 +191,22 @@ func (p placement) lastInterface() (kernel.Interface, error) {
 		}
 	}
 	return kernel.Interface{}, nil
+}
+
+// absentListedHome returns where the network was, if the other hosts list that address and no
+// listed address is here now: a VPN is started anew, or an address is set again. They would drop
+// what came from another address, and it might leave the host unprotected. Where hosts find each
+// other, they hear of a new address.
+func (p placement) absentListedHome() (Underlay, bool) {
+	if p.Gossip || len(p.own) > 0 || p.LocalIP.IsValid() {
+		return Underlay{}, false
+	}
+	for _, home := range p.homes() {
+		if slices.Contains(p.Network.Remotes, home.Local) {
+			return home, true
+		}
+	}
+	return Underlay{}, false
 }
 
 // canSendFrom tells whether packets that leave by the interface may have the address: it is the

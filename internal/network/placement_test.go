@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -232,5 +233,35 @@ func TestAutoDoesNotLeaveAnInterfaceThatIsDown(t *testing.T) {
 	_, _, err := ParsePlaced(data, down, VTEP{Interface: "nat0", Local: netip.MustParseAddr("10.0.2.15")})
 	if want := "option physical_interface \"nat0\": is down; bring it up with `ip link set nat0 up`"; errorText(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// A listed address that is gone comes back, as when a VPN is started anew. Nobody accepts packets
+// from another one, and they would leave the host in clear text.
+func TestAutoWaitsForTheListedAddress(t *testing.T) {
+	last := VTEP{Interface: "wg0", Local: netip.MustParseAddr("10.8.0.2")}
+	for _, tt := range []struct {
+		name    string
+		ifaces  []kernel.Interface
+		remotes string
+		want    string
+	}{
+		{"the interface is gone", twoUplinks.ifaces[:3], "10.8.0.2,10.8.0.3",
+			`option physical_interface "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for`},
+		{"the address is gone", append(slices.Clone(twoUplinks.ifaces[:3]), kernel.Interface{Name: "wg0", MTU: 1420, Up: true}), "10.8.0.2,10.8.0.3",
+			`option physical_interface "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for`},
+		{"it is back", twoUplinks.ifaces, "10.8.0.2,10.8.0.3", "wg0 10.8.0.2 1370 [10.8.0.3]"},
+		{"another listed address is here", twoUplinks.ifaces[:3], "10.8.0.2,192.168.56.10,192.168.56.11", "lan0 192.168.56.10 8950 [10.8.0.2 192.168.56.11]"},
+		{"only the others are listed", twoUplinks.ifaces[:3], "10.8.0.3", "nat0 10.0.2.15 1450 [10.8.0.3]"},
+	} {
+		data := exampleNetwork(map[string]string{"local_ip": "auto", "physical_interface": "auto", "remote_ips": tt.remotes}, map[string]any{"subnets": subnet("10.77.0.0/24")})
+		_, v, err := ParsePlaced(data, fakeHost{ifaces: tt.ifaces, default4: "nat0"}, last)
+		got := v.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", tt.name, got, tt.want)
+		}
 	}
 }

@@ -17,15 +17,18 @@ import (
 // agent and `vxlanctl reload` look at all.
 const startLooksAt = 16
 
+// orphanSweep takes down containers that nobody else will tear down.
+type orphanSweep struct{ *Session }
+
 // DropOrphans takes down the containers whose namespace and port are gone. Nobody will tear those
 // down: a teardown failed or was killed, or somebody removed the namespace.
 func (s *Session) DropOrphans() error {
 	ids, err := s.records.Networks()
 	errs := []error{err}
 	for _, id := range ids {
-		records, _ := s.records.Records(id) // those that cannot be read are reported by Networks
-		errs = append(errs, s.dropOrphansOf(id, records))
-		errs = append(errs, s.dropEmptyRecords(id))
+		endpoints, _ := s.records.Records(id) // those that cannot be read are reported by Networks
+		sweep := orphanSweep{s}
+		errs = append(errs, sweep.dropOrphansOf(id, endpoints), sweep.dropEmptyRecords(id))
 	}
 	return errors.Join(errs...)
 }
@@ -33,7 +36,7 @@ func (s *Session) DropOrphans() error {
 // dropSomeOrphans is DropOrphans for a start on a network without an agent. It looks at few records
 // of the network, and not at that of the container that starts, which is about to be replaced. An
 // error is a warning.
-func (s *Session) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
+func (s orphanSweep) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
 	if s.host.NamespaceGone == nil || p.VTEP.AgentPort != 0 {
 		return
 	}
@@ -52,9 +55,9 @@ func (s *Session) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
 }
 
 // dropOrphansOf takes down those of a network's endpoints that are orphans.
-func (s *Session) dropOrphansOf(networkID string, records []*store.Record) error {
+func (s orphanSweep) dropOrphansOf(networkID string, endpoints []*store.Record) error {
 	var errs []error
-	for _, r := range records {
+	for _, r := range endpoints {
 		if s.host.NamespaceGone == nil || r.Namespace == "" || !s.host.NamespaceGone(r.Namespace) {
 			continue
 		}
@@ -64,7 +67,7 @@ func (s *Session) dropOrphansOf(networkID string, records []*store.Record) error
 }
 
 // dropIfPortGone takes down an endpoint unless the host's end of its veth is there.
-func (s *Session) dropIfPortGone(networkID string, e network.Endpoint, why string) error {
+func (s orphanSweep) dropIfPortGone(networkID string, e network.Endpoint, why string) error {
 	config, err := s.records.Config(networkID)
 	if err != nil {
 		return nil // Networks reports it
@@ -89,7 +92,7 @@ func (s *Session) dropIfPortGone(networkID string, e network.Endpoint, why strin
 
 // dropEmptyRecords takes down the endpoints whose record is no record at all, as a full disk may
 // leave it, and which have no port. One that another version wrote is left alone.
-func (s *Session) dropEmptyRecords(networkID string) error {
+func (s orphanSweep) dropEmptyRecords(networkID string) error {
 	named, err := s.records.Tagged(networkID, store.TagNamed)
 	errs := []error{err}
 	for containerID, err := range s.records.EndpointsExcept(networkID, "") {

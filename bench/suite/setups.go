@@ -56,7 +56,7 @@ func prepareVXLAN(ctx context.Context, client, server *lab.Host) (from, to locat
 				sleep 0.1
 			done; nft list ruleset; exit 1`)
 		if err != nil {
-			return from, to, fmt.Errorf("wait for the shortcut on %s: %w", h.Name(), err)
+			return from, to, fmt.Errorf("wait for the fast path on %s: %w", h.Name(), err)
 		}
 	}
 	return from, to, nil

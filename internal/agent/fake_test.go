@@ -35,6 +35,13 @@ func (n *fakeNameServer) Set(zones []dns.Zone) error {
 	return n.err
 }
 
+// countFromNow forgets the times of the calls so far.
+func (n *fakeNameServer) countFromNow() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.setAt, n.began = nil, time.Now()
+}
+
 func (n *fakeNameServer) AddRecord(network string, e dns.Record) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -130,9 +130,8 @@ func (r *rig) start() {
 func (r *rig) startIdle() {
 	r.t.Helper()
 	r.start()
-	sleep(time.Minute)
-	r.names.turns()
-	r.names.began = time.Now()
+	sleep(orphanInterval / 2) // no turn comes by itself until the other half has passed
+	r.names.countFromNow()
 }
 
 // finish ends the loop, unless it has ended.

@@ -194,11 +194,11 @@ func (u *upstreamSource) Watch(ctx context.Context) <-chan struct{} {
 
 // watchPaths is the function of this name. Without inotify changes are found by polling.
 func (u *upstreamSource) watchPaths(ctx context.Context, list func() []string) <-chan struct{} {
-	events, err := watchPaths(ctx, upstreamEvents, func() ([]string, error) { return list(), nil })
+	changes, err := watchPaths(ctx, upstreamEvents, func() ([]string, error) { return list(), nil })
 	if err != nil {
 		u.log.Warn("cannot watch for changes of name servers", "resolv_conf", u.resolvConf, "networks", u.networksDir, "err", err)
 	}
-	return events
+	return changes
 }
 
 // pathsOf returns what to watch for changes of a file: the file itself, the directories that it may

@@ -32,14 +32,14 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 
 // watchPaths sends, until ctx is done, whenever something may have happened to the paths that list
 // returns. To a slow reader many events are one.
-func watchPaths(ctx context.Context, events uint32, list func() ([]string, error)) (<-chan struct{}, error) {
+func watchPaths(ctx context.Context, mask uint32, list func() ([]string, error)) (<-chan struct{}, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
 	// As an os.File, the runtime's poller waits for it, and Close ends a read.
 	f := os.NewFile(uintptr(fd), "inotify")
-	w := pathWatch{fd, events, list}
+	w := pathWatch{fd, mask, list}
 	if err := w.addWatches(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -64,9 +64,9 @@ func watchPaths(ctx context.Context, events uint32, list func() ([]string, error
 }
 
 type pathWatch struct {
-	fd     int
-	events uint32
-	list   func() ([]string, error)
+	fd   int
+	mask uint32
+	list func() ([]string, error)
 }
 
 // addWatches watches the paths, and those that appeared meanwhile. Watching one again changes
@@ -78,7 +78,7 @@ func (w pathWatch) addWatches() error {
 			return err
 		}
 		for _, path := range paths {
-			_, err := unix.InotifyAddWatch(w.fd, path, w.events)
+			_, err := unix.InotifyAddWatch(w.fd, path, w.mask)
 			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
 				return os.NewSyscallError("inotify_add_watch", err)
 			}

@@ -282,7 +282,7 @@ func TestClosedListenerEndsForwarding(t *testing.T) {
 
 func TestLimiterCountsByClientNetworkAndHost(t *testing.T) {
 	l := newLimiter(limits{client: 2, network: 3, host: 5}, limits{})
-	granted := make(map[client][]*slot)
+	granted := make(map[client][]*limitSlot)
 	for i, step := range []struct {
 		c    client
 		want bool

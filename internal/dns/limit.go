@@ -69,13 +69,13 @@ type limiter struct {
 	mu      sync.Mutex
 	active  usage
 	waiting usage
-	queues  map[client][]*slot
+	queues  map[client][]*limitSlot
 	turns   []client             // with a queue, the next one first
 	reached map[string]time.Time // when a network last reached a limit
 }
 
-// slot is a client's permission, which it has or waits for.
-type slot struct {
+// limitSlot is a client's permission, which it has or waits for.
+type limitSlot struct {
 	*limiter
 	client
 	granted chan struct{} // closed when the client has it
@@ -84,16 +84,16 @@ type slot struct {
 func newLimiter(active, waiting limits) *limiter {
 	return &limiter{
 		active: newUsage(active), waiting: newUsage(waiting),
-		queues: make(map[client][]*slot), reached: make(map[string]time.Time),
+		queues: make(map[client][]*limitSlot), reached: make(map[string]time.Time),
 	}
 }
 
 // request returns a slot for the client, or one to wait for. It returns false if too many wait
 // already.
-func (l *limiter) request(c client) (*slot, bool) {
+func (l *limiter) request(c client) (*limitSlot, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &slot{l, c, make(chan struct{})}
+	s := &limitSlot{l, c, make(chan struct{})}
 	if len(l.queues[c]) == 0 && l.active.hasRoom(c) {
 		l.grantLocked(s)
 		return s, true
@@ -109,13 +109,13 @@ func (l *limiter) request(c client) (*slot, bool) {
 	return s, true
 }
 
-func (l *limiter) grantLocked(s *slot) {
+func (l *limiter) grantLocked(s *limitSlot) {
 	l.active.adjust(s.client, 1)
 	close(s.granted)
 }
 
 // wait waits until the client has the slot. It returns false if ctx is done before.
-func (s *slot) wait(ctx context.Context) bool {
+func (s *limitSlot) wait(ctx context.Context) bool {
 	select {
 	case <-s.granted:
 		return true
@@ -142,7 +142,7 @@ func (l *limiter) leaveQueueLocked(c client, i int) {
 }
 
 // release gives the slot to the next client that waits and has room for it.
-func (s *slot) release() {
+func (s *limitSlot) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active.adjust(s.client, -1)

@@ -110,7 +110,7 @@ func (l *listener) serveTCP() {
 }
 
 // serveInSlot serves a connection as soon as it has its slot.
-func (l *listener) serveInSlot(conn net.Conn, s *slot) {
+func (l *listener) serveInSlot(conn net.Conn, s *limitSlot) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(l.ctx, connWaitTimeout)
 	defer cancel()
@@ -156,7 +156,7 @@ func (l *listener) forwardLimited(q *query, c client) []byte {
 }
 
 // forwardInSlot forwards a query as soon as it has its slot.
-func (l *listener) forwardInSlot(q *query, s *slot) []byte {
+func (l *listener) forwardInSlot(q *query, s *limitSlot) []byte {
 	ctx, cancel := context.WithDeadline(l.ctx, q.deadline)
 	defer cancel()
 	if !s.wait(ctx) {

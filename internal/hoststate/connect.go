@@ -87,7 +87,7 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 // record records an endpoint, and returns what else its start may meet on the host. It keeps the
 // time of the first setup, which decides which of two containers has a published port.
 func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte) (plan.Beside, error) {
-	s.dropSomeOrphans(p, e.ContainerID)
+	orphanSweep{s}.dropSomeOrphans(p, e.ContainerID)
 	now, err := sinceBoot()
 	if err != nil {
 		return plan.Beside{}, err

@@ -19,15 +19,18 @@ import (
 // agent and `vxlanctl reload` look at all.
 const startLooksAt = 16
 
+// orphanSweep takes down containers that nobody else will tear down.
+type orphanSweep struct{ *Session }
+
 // DropOrphans takes down the containers whose namespace and port are gone. Nobody will tear those
 // down: a teardown failed or was killed, or somebody removed the namespace.
 func (s *Session) DropOrphans() error {
 	ids, err := s.records.Networks()
 	errs := []error{err}
 	for _, id := range ids {
-		records, _ := s.records.Records(id) // those that cannot be read are reported by Networks
-		errs = append(errs, s.dropOrphansOf(id, records))
-		errs = append(errs, s.dropEmptyRecords(id, records))
+		endpoints, _ := s.records.Records(id) // those that cannot be read are reported by Networks
+		sweep := orphanSweep{s}
+		errs = append(errs, sweep.dropOrphansOf(id, endpoints), sweep.dropEmptyRecords(id, endpoints))
 	}
 	return errors.Join(errs...)
 }
@@ -35,7 +38,7 @@ func (s *Session) DropOrphans() error {
 // dropSomeOrphans is DropOrphans for a start on a network without an agent. It looks at few records
 // of the network, and not at that of the container that starts, which is about to be replaced. An
 // error is a warning.
-func (s *Session) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
+func (s orphanSweep) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
 	if s.host.NamespaceGone == nil || p.VTEP.AgentPort != 0 {
 		return
 	}
@@ -54,9 +57,9 @@ func (s *Session) dropSomeOrphans(p plan.PlacedNetwork, containerID string) {
 }
 
 // dropOrphansOf takes down those of a network's endpoints that are orphans.
-func (s *Session) dropOrphansOf(networkID string, records []*store.Record) error {
+func (s orphanSweep) dropOrphansOf(networkID string, endpoints []*store.Record) error {
 	var errs []error
-	for _, r := range records {
+	for _, r := range endpoints {
 		if s.host.NamespaceGone == nil || r.Namespace == "" || s.mayBeStarting(r) || !s.host.NamespaceGone(r.Namespace) {
 			continue
 		}
@@ -71,13 +74,13 @@ const longestStart = time.Minute
 // mayBeStarting tells whether the record may be that of a start which waits for its addresses, and
 // does not hold the lock meanwhile. There is no port yet. The namespace is not seen from here if
 // Podman was started in a mount namespace of its own, as by a systemd unit with PrivateTmp=.
-func (s *Session) mayBeStarting(r *store.Record) bool {
+func (s orphanSweep) mayBeStarting(r *store.Record) bool {
 	age, err := s.Age(r)
 	return len(r.Addrs) == 0 && (err != nil || age < longestStart)
 }
 
 // dropIfPortGone takes down an endpoint unless the host's end of its veth is there.
-func (s *Session) dropIfPortGone(networkID string, e network.Endpoint, why string) error {
+func (s orphanSweep) dropIfPortGone(networkID string, e network.Endpoint, why string) error {
 	config, err := s.records.Config(networkID)
 	if err != nil {
 		return nil // Networks reports it
@@ -103,7 +106,7 @@ func (s *Session) dropIfPortGone(networkID string, e network.Endpoint, why strin
 // dropEmptyRecords takes down the endpoints whose record is no record at all, as a full disk may
 // leave it, and which have no port. One that another version wrote is left alone. readable are the
 // network's other records, in the order of their ids: to read each again takes 13 ms for 500.
-func (s *Session) dropEmptyRecords(networkID string, readable []*store.Record) error {
+func (s orphanSweep) dropEmptyRecords(networkID string, readable []*store.Record) error {
 	named, err := s.records.Tagged(networkID, store.TagNamed)
 	errs := []error{err}
 	for containerID, err := range s.records.EndpointsExcept(networkID, "") {

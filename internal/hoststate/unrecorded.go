@@ -62,14 +62,14 @@ func (s *Session) RemoveUnused() error {
 	tunnels, err := s.ns.Tunnels()
 	errs := []error{err}
 	for _, d := range tunnels {
-		if unused(d) && (d.Master == "" || !s.hasOtherPort(d.Master, d.Name)) {
+		if unused(d) && (d.Master == "" || !hasOtherPort(s.ns, d.Master, d.Name)) {
 			errs = append(errs, s.ns.RemoveFastPath(d.Name), s.ns.Apply(kernel.DeleteLink{Name: d.Name}))
 		}
 	}
 	links, err := s.ns.UnattachedLinks()
 	errs = append(errs, err)
 	for _, l := range links {
-		if l.Kind == kernel.KindBridge && unused(l) && !s.hasOtherPort(l.Name, "") {
+		if l.Kind == kernel.KindBridge && unused(l) && !hasOtherPort(s.ns, l.Name, "") {
 			errs = append(errs, s.ns.Apply(kernel.DeleteLink{Name: l.Name}))
 		}
 	}
@@ -77,7 +77,7 @@ func (s *Session) RemoveUnused() error {
 }
 
 // hasOtherPort tells whether a bridge may have another port than one.
-func (s *Session) hasOtherPort(bridge, port string) bool {
-	ports, err := s.ns.Ports(bridge)
+func hasOtherPort(ns Namespace, bridge, port string) bool {
+	ports, err := ns.Ports(bridge)
 	return err != nil && !errors.Is(err, kernel.ErrNotFound) || slices.ContainsFunc(ports, func(p string) bool { return p != port })
 }

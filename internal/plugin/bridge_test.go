@@ -25,7 +25,7 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
 			t.Errorf("got %s, %v\nwant %s", got, err, want)
 		}
-		if trusted := plugin.Zones.(fakeZones); !trusted["br-vx-eaf72b2d"] {
+		if trusted := plugin.Zones.(*fakeZones).devices; !trusted["br-vx-eaf72b2d"] {
 			t.Error("firewalld does not trust the bridge")
 		}
 	}
@@ -38,7 +38,7 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 	if _, err := os.Stat(file); err == nil {
 		t.Error("the file is left")
 	}
-	if trusted := plugin.Zones.(fakeZones); len(trusted) > 0 || len(k.HostNamespace().Links()) != 1 {
+	if trusted := plugin.Zones.(*fakeZones).devices; len(trusted) > 0 || len(k.HostNamespace().Links()) != 1 {
 		t.Errorf("left: %v", trusted)
 	}
 }

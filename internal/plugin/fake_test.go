@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -46,17 +47,35 @@ func newFakeHost(t *testing.T) (*fakekernel.Kernel, *Plugin) {
 		StoreDir:    t.TempDir(),
 		NetworksDir: t.TempDir(),
 		SysctlDir:   t.TempDir(),
-		Zones:       fakeZones{},
+		Zones:       new(fakeZones),
 		Warn:        func(message string) { t.Error(message) },
 	}
 	return k, &Plugin{Host: host, Agent: new(fakeAgent)}
 }
 
-// fakeZones is a firewalld that trusts these.
-type fakeZones map[string]bool
+// fakeZones is a firewalld. The store's lock keeps its callers apart, but it is a lock of files,
+// which the race detector does not see.
+type fakeZones struct {
+	mu      sync.Mutex
+	devices map[string]bool // that it trusts
+}
 
-func (z fakeZones) Trust(device string) error   { z[device] = true; return nil }
-func (z fakeZones) Untrust(device string) error { delete(z, device); return nil }
+func (z *fakeZones) Trust(device string) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.devices == nil {
+		z.devices = make(map[string]bool)
+	}
+	z.devices[device] = true
+	return nil
+}
+
+func (z *fakeZones) Untrust(device string) error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	delete(z.devices, device)
+	return nil
+}
 
 // request connects container number i with the addresses 10.0.0.(i+1) and fd00:10::(i+1).
 func request(config string, i int) (namespace string, r netavark.Request) {

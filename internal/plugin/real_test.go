@@ -58,7 +58,7 @@ func joinHosts(t *testing.T, a, b realHost) {
 func newRealHost(t *testing.T) realHost {
 	t.Helper()
 	h := realHost{ns: netnstest.New(t)}
-	h.Plugin = &Plugin{Agent: new(fakeAgent), Host: &hoststate.Host{StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(), Zones: fakeZones{}, Open: func(path string) (hoststate.Namespace, error) {
+	h.Plugin = &Plugin{Agent: new(fakeAgent), Host: &hoststate.Host{StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(), Zones: new(fakeZones), Open: func(path string) (hoststate.Namespace, error) {
 		if path == "" {
 			path = h.ns
 		}

@@ -181,16 +181,26 @@ func (p placement) lastInterface() (kernel.Interface, error) {
 		if iface.Name == "" {
 			continue
 		}
-		ok, err := p.canSendFrom(iface, local)
-		if err != nil {
-			return kernel.Interface{}, err
-		}
-		hasFamily := slices.ContainsFunc(iface.Addrs, func(a netip.Prefix) bool { return a.Addr().Is6() == local.Is6() })
-		if ok || hasFamily || !iface.Up {
-			return iface, nil
+		ok, err := p.canStay(iface, local)
+		if ok || err != nil {
+			return iface, err
 		}
 	}
 	return kernel.Interface{}, nil
+}
+
+// canStay tells whether a network that sent from an address of the interface can stay there. It
+// follows an address that somebody has moved to another interface, such as a bridge or a bond.
+func (p placement) canStay(iface kernel.Interface, local netip.Addr) (bool, error) {
+	if ok, err := p.canSendFrom(iface, local); ok || err != nil {
+		return ok, err
+	}
+	other, err := p.host.InterfaceByAddr(local)
+	if err != nil || other.Name != "" {
+		return false, err
+	}
+	hasFamily := slices.ContainsFunc(iface.Addrs, func(a netip.Prefix) bool { return a.Addr().Is6() == local.Is6() })
+	return hasFamily || !iface.Up, nil
 }
 
 // absentListedHome returns where the network was, if the other hosts list that address and no

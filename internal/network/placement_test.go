@@ -265,3 +265,22 @@ func TestAutoWaitsForTheListedAddress(t *testing.T) {
 		}
 	}
 }
+
+// An address may move to a bridge or a bond that the interface becomes a part of.
+func TestNetworkFollowsItsAddress(t *testing.T) {
+	last := VTEP{Interface: "eth0", Local: netip.MustParseAddr("192.168.56.10")}
+	host := fakeHost{default4: "eth0", ifaces: []kernel.Interface{
+		{Name: "eth0", MTU: 1500, Up: true, Addrs: parsePrefixes("172.16.0.10/24")},
+		{Name: "br0", Kind: kernel.KindBridge, MTU: 1500, Up: true, Addrs: parsePrefixes("192.168.56.10/24")},
+	}}
+	for _, opts := range []map[string]string{
+		{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "192.168.56.10,192.168.56.11"},
+		{"local_ip": "auto", "physical_interface": "auto", "remote_ips": "192.168.56.11"},
+		{"local_ip": "192.168.56.10", "physical_interface": "auto", "remote_ips": "192.168.56.11"},
+	} {
+		_, v, err := ParsePlaced(exampleNetwork(opts, map[string]any{"subnets": subnet("10.77.0.0/24")}), host, last)
+		if want := "br0 192.168.56.10 1450 [192.168.56.11]"; err != nil || v.String() != want {
+			t.Errorf("%v: got %s, %v, want %s", opts, v, err, want)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func (p *Plugin) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	if err := ipam.CheckHostAddrs(n.Network, n.VTEP, e.Addrs); err != nil {
 		return netavark.Status{}, fmt.Errorf("container %s on network %s: %w", r.ContainerName, n.Name, err)
 	}
-	p.warnOfSetup(n, e)
+	p.warnOfPlacement(n)
 	container, err := p.Open(namespace)
 	if err != nil {
 		return netavark.Status{}, err
@@ -70,14 +70,11 @@ func (p *Plugin) Setup(namespace string, r netavark.Request) (netavark.Status, e
 	return setup.publishNames(result)
 }
 
-// warnOfSetup tells the user what of the request has no effect, and where the network has moved to.
-func (p *Plugin) warnOfSetup(n plan.PlacedNetwork, e network.Endpoint) {
+// warnOfPlacement tells the user where the network has moved to. Ports on an internal network draw
+// no warning: another network of the container may publish them, and a plugin sees one at a time.
+func (p *Plugin) warnOfPlacement(n plan.PlacedNetwork) {
 	for _, warning := range n.VTEP.Warnings {
 		p.Warn(warning)
-	}
-	if n.Internal && len(e.Ports) > 0 {
-		p.Warn(fmt.Sprintf("container %s: its ports are not published by network %s, which is internal; a network with a way out would publish them",
-			e.ContainerName, n.Name))
 	}
 }
 

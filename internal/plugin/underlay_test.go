@@ -107,15 +107,15 @@ func TestSetupSaysThatTheNetworkMoved(t *testing.T) {
 	}
 }
 
-func TestSetupWarnsOfPortsOnInternalNetwork(t *testing.T) {
+// Another network of the container may publish them.
+func TestPortsOnInternalNetworkDrawNoWarning(t *testing.T) {
 	_, d, warnings := newMultihomedHost(t)
 	ns, r := request(strings.Replace(testNetwork, `"internal": false`, `"internal": true`, 1), 1)
 	r.PortMappings = []byte(`[{"container_port":80,"host_port":8080,"protocol":"tcp","range":1,"host_ip":""}]`)
 	if _, err := d.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	want := "[container container-1: its ports are not published by network vxlan-network, which is internal; a network with a way out would publish them]"
-	if fmt.Sprint(*warnings) != want {
+	if len(*warnings) > 0 {
 		t.Errorf("got %q", *warnings)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-
-	"vxlan-driver/internal/hoststate"
 )
 
 // To look at all elements of a firewall that is whole changes nothing, and what is missing or
@@ -19,24 +17,9 @@ func TestRealVerify(t *testing.T) {
 	if _, err := host.Setup(ns, r); err != nil {
 		t.Fatal(err)
 	}
-	verify := func() {
-		t.Helper()
-		s, err := host.Begin()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		networks, err := s.Networks()
-		if err != nil {
-			t.Error(err)
-		}
-		if err := s.Reconcile(networks, hoststate.ScopeVerify); err != nil {
-			t.Error(err)
-		}
-	}
 	handles := func() string { return runShell(t, host.ns, "nft -a list tables") }
 	before, want := handles(), runShell(t, host.ns, "nft list ruleset")
-	verify()
+	verifyFirewall(t, host.Plugin)
 	if after := handles(); after != before {
 		t.Errorf("the tables were loaded anew: %s, then %s", before, after)
 	}
@@ -49,7 +32,7 @@ func TestRealVerify(t *testing.T) {
 		"nft delete element inet vxlan-driver ports_at4 '{ 198.18.0.10 . udp . 53 }'; nft add element inet vxlan-driver ports_at4 '{ 198.18.0.10 . udp . 53 : 10.9.9.9 . 53 }'",
 	} {
 		runShell(t, host.ns, damage)
-		verify()
+		verifyFirewall(t, host.Plugin)
 		if got := runShell(t, host.ns, "nft list ruleset"); got != want {
 			t.Errorf("%s: got\n%s\nwant\n%s", damage, got, want)
 		}

@@ -9,6 +9,23 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
+// verifyFirewall is an agent's look at all elements of the firewall.
+func verifyFirewall(t *testing.T, plugin *Plugin) {
+	t.Helper()
+	s, err := plugin.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	networks, err := s.Networks()
+	if err != nil {
+		t.Error(err)
+	}
+	if err := s.Reconcile(networks, hoststate.ScopeVerify); err != nil {
+		t.Error(err)
+	}
+}
+
 // Elements that somebody deleted, changed or added are put right by the agent. Where all is right
 // nothing is changed.
 func TestVerifyPutsElementsRight(t *testing.T) {
@@ -20,23 +37,8 @@ func TestVerifyPutsElementsRight(t *testing.T) {
 		}
 	}
 	want := host.Firewall()
-	verify := func() {
-		t.Helper()
-		s, err := plugin.Begin()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		networks, err := s.Networks()
-		if err != nil {
-			t.Error(err)
-		}
-		if err := s.Reconcile(networks, hoststate.ScopeVerify); err != nil {
-			t.Error(err)
-		}
-	}
 	k.Log = nil
-	verify()
+	verifyFirewall(t, plugin)
 	if log := strings.Join(k.Log, "\n"); strings.Contains(log, "load tables") {
 		t.Errorf("changed %v", log)
 	}
@@ -48,7 +50,7 @@ func TestVerifyPutsElementsRight(t *testing.T) {
 		if err := host.Apply(kernel.DelElements{Elements: []kernel.Element{e}}); err != nil {
 			t.Fatal(err)
 		}
-		verify()
+		verifyFirewall(t, plugin)
 		if got := host.Firewall(); !reflect.DeepEqual(got, want) {
 			t.Fatalf("without %s: got\n%s\nwant\n%s", e, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
@@ -57,7 +59,7 @@ func TestVerifyPutsElementsRight(t *testing.T) {
 	if err := host.Apply(kernel.AddElements{Elements: []kernel.Element{stale}}); err != nil {
 		t.Fatal(err)
 	}
-	verify()
+	verifyFirewall(t, plugin)
 	if got := host.Firewall(); !reflect.DeepEqual(got, want) {
 		t.Errorf("with another: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

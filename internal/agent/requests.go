@@ -45,6 +45,7 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
 	response.Announces = response.Error == "" && a.announcer.Enabled()
+	response.Warning = a.status.WarningOf(r.Network)
 	return response
 }
 

@@ -60,9 +60,11 @@ type StatusReport struct {
 	Problem  string          `json:"problem,omitempty"` // the last error; empty: everything is in order
 	Networks []NetworkStatus `json:"networks"`
 	Clusters []ClusterStatus `json:"clusters"`
-	// Conflicts are addresses that two containers have. They come up when hosts could not reach
-	// each other while they assigned addresses.
+	// Conflicts are addresses and names that two containers have. Of addresses they come up when
+	// hosts could not reach each other while they assigned them.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// Differences are what other hosts set up differently.
+	Differences []string `json:"differences,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

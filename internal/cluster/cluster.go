@@ -49,6 +49,7 @@ type Membership struct {
 	StaticFDB bool
 	HostAddrs []netip.Addr // the host's own on the bridge, without gateways, which all hosts share
 	BridgeMAC kernel.MAC   // zero: unknown
+	View      NetworkView
 	Endpoints []Endpoint
 }
 

@@ -48,7 +48,7 @@ func (p placement) find() (VTEP, error) {
 	if iface.Name == "" {
 		return VTEP{}, nil
 	}
-	v := VTEP{Interface: iface.Name, Own: p.own}
+	v := VTEP{Interface: iface.Name, UnderlayMTU: iface.MTU, Own: p.own}
 	if v.Local, err = p.findLocalAddr(iface); err != nil {
 		return VTEP{}, fmt.Errorf("find the local address: %w", err)
 	}

@@ -73,6 +73,12 @@ func TestDecodeRefuses(t *testing.T) {
 		change(&r)
 		return encodeRecord(wiretest.Versioned(wire.NewRecord(r.Host, r.Left, r.Memberships), 1))
 	}
+	withView := func(change func(*cluster.NetworkView)) []byte {
+		return withContent(func(r *wire.Record) {
+			r.Memberships[0].View = wiretest.View()
+			change(&r.Memberships[0].View)
+		})
+	}
 	withRaw := func(raw ...byte) []byte {
 		return encodeRecord(wiretest.Versioned(wire.Record{Host: "host-9", Raw: raw}, 1))
 	}
@@ -114,6 +120,13 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a multicast MAC", withContent(func(r *wire.Record) { r.Memberships[0].BridgeMAC = kernel.MAC{1} }), "multicast"},
 		{"a name with a space", withContent(func(r *wire.Record) { r.Memberships[0].Endpoints[0].Names[0] = "a b" }), "letters"},
 		{"an id that is a path", withContent(func(r *wire.Record) { r.Memberships[0].Endpoints[0].ContainerID = "../../etc" }), "container id"},
+		{"a view's name with a control code", withView(func(v *cluster.NetworkView) { v.Name = "\x1b[2J" }), "letters"},
+		{"a view's gateway outside its subnet", withView(func(v *cluster.NetworkView) { v.Subnets[0].Gateway = netip.MustParseAddr("10.9.0.1") }), "must be in 10.0.0.0/16"},
+		{"a view's subnet with host bits", withView(func(v *cluster.NetworkView) { v.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.9/16") }), "without host bits"},
+		{"a view with a huge MTU", withView(func(v *cluster.NetworkView) { v.UnderlayMTU = 1 << 21 }), "at most 1048576"},
+		{"a view with too many subnets", withView(func(v *cluster.NetworkView) { v.Subnets = make([]cluster.Subnet, 17) }), "at most 16"},
+		{"a view with too many hosts", withView(func(v *cluster.NetworkView) { v.Listed = make([]netip.Addr, 65) }), "at most 64"},
+		{"a view with a host twice", withView(func(v *cluster.NetworkView) { v.Listed[1] = v.Listed[0] }), "repeated or out of order"},
 		{"networks out of order", withContent(func(r *wire.Record) {
 			other := r.Memberships[0]
 			other.Network.VNI--
@@ -219,7 +232,7 @@ func FuzzRecords(f *testing.F) {
 
 // FuzzContent is FuzzRecords without the checksum, which stops nearly all that a fuzzer makes up.
 func FuzzContent(f *testing.F) {
-	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), wiretest.WithUnknown(wiretest.Record("a")), wire.NewRecord("b", true, nil)} {
+	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")), wire.NewRecord("b", true, nil)} {
 		f.Add(r.Raw)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -35,6 +35,27 @@ func Membership(vtep netip.Addr, names ...string) cluster.Membership {
 	return m
 }
 
+// View returns how a host was told to set up Network.
+func View() cluster.NetworkView {
+	v := cluster.NetworkView{
+		Name: "blue", MTU: 1450, UnderlayMTU: 1500,
+		Subnets: []cluster.Subnet{
+			{Prefix: netip.MustParsePrefix("10.0.0.0/16"), Gateway: netip.MustParseAddr("10.0.0.1")},
+			{Prefix: netip.MustParsePrefix("fd00:1::/64")},
+		},
+	}
+	v.SetList([]netip.Addr{Sender.Addr(), netip.MustParseAddr("198.18.0.10")})
+	return v
+}
+
+// WithView returns a record of which each network has View.
+func WithView(r wire.Record) wire.Record {
+	for i := range r.Memberships {
+		r.Memberships[i].View = View()
+	}
+	return Versioned(wire.NewRecord(r.Host, r.Left, r.Memberships), r.Version.Sequence)
+}
+
 // Record returns a record of host-9 with a container for each name.
 func Record(names ...string) wire.Record {
 	return Versioned(wire.NewRecord("host-9", false, []cluster.Membership{Membership(Sender.Addr(), names...)}), 300)
@@ -66,7 +87,7 @@ func WithUnknown(r wire.Record) wire.Record {
 func Messages() []wire.Message {
 	record, ipv6 := Record("a", "b"), Record()
 	ipv6.Memberships[0].VTEP = netip.MustParseAddr("fd00::9")
-	ipv6 = Versioned(wire.NewRecord(ipv6.Host, false, ipv6.Memberships), 300)
+	ipv6 = WithView(ipv6)
 	left := Versioned(wire.NewRecord("gone", true, nil), 1)
 	next := Versioned(Record("b", "c"), 301)
 	empty := Versioned(wire.NewRecord(record.Host, false, nil), 301)

@@ -27,6 +27,8 @@ type Namespace interface {
 	AdvertisedInterfaces() ([]string, error)
 	// FirewallIntact tells whether the firewall has this program's rules.
 	FirewallIntact() (bool, error)
+	// FirewallOfOtherVersion tells whether another version of this program made the firewall.
+	FirewallOfOtherVersion() (bool, error)
 	// FirewallElements returns the elements that the firewall has, as far as this program's rules
 	// have such sets.
 	FirewallElements() ([]kernel.Element, error)

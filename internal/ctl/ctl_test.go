@@ -39,7 +39,6 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 const wantStatus = `vxland 0
 problem: boom
 outdated: old; run ` + "`vxlanctl reload`" + `
-outdated: it is version 0, and vxlanctl 1; run ` + "`vxlanctl reload`" + `
 conflict: two have one
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1

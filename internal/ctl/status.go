@@ -34,7 +34,7 @@ func statusCommand(host Host, version string) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("status: %w", err)
 			}
-			if r.Version != version {
+			if r.Version != version && len(r.Outdated) == 0 { // the programs of before do not say why
 				r.Outdated = append(r.Outdated, fmt.Sprintf("it is version %s, and vxlanctl %s", r.Version, version))
 			}
 			printReport(cmd.OutOrStdout(), r)

@@ -125,7 +125,7 @@ func (c config) checkIPAM(gossip bool, problems *Problems) {
 		driver = "" // Complete wrote it
 	}
 	switch driver {
-	case "", "host-local":
+	case "", "host-local", "default": // TakeOverLabels makes host-local of default
 		if len(c.Subnets) == 0 {
 			problems.Add("--subnet", "", "is required, the same on every host of the network; "+
 				"for a network without addresses use --ipam-driver none")

@@ -82,6 +82,9 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 	if c.IPv6 && len(n.Subnets) > 0 && !n.HasIPv6() {
 		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
 	}
+	if !slices.ContainsFunc(requiredOptions, func(name string) bool { return c.Options[name] != "" }) {
+		problems.Add("options", "", "none arrived; Podman's Docker-compatible API drops them: give labels instead, such as vxlan.vni=100")
+	}
 	v, err := placement{Network: n, host: host, creating: true, problems: &problems}.find()
 	if err != nil {
 		return Network{}, VTEP{}, nil, err

@@ -47,6 +47,8 @@ type Agent struct {
 	Version      string
 	Log          *slog.Logger
 
+	checkDevices bool // the next turn looks at the firewall and all devices, whatever its scope
+
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
@@ -73,10 +75,10 @@ const (
 	// idleTimeout is how long the agent outlives the host's last container: longer than a restart
 	// of one takes.
 	idleTimeout = 5 * time.Second
-	// orphanInterval is how often the agent looks for containers that nobody will tear down. Mostly
-	// the kernel or the store reports them; only a namespace that goes after its interface is no
-	// event.
-	orphanInterval = time.Minute
+	// unreportedInterval is how often the agent looks for what the kernel does not report: a
+	// namespace that goes after its interface, and parameters of devices other than forwarding and
+	// rp_filter. It takes half a millisecond for each network.
+	unreportedInterval = time.Minute
 	// leaveTimeout is less than a container start waits for the next agent, which waits for this
 	// one to end.
 	leaveTimeout = 500 * time.Millisecond
@@ -136,8 +138,8 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
-	orphans := time.NewTicker(orphanInterval)
-	defer orphans.Stop()
+	slow := time.NewTicker(unreportedInterval)
+	defer slow.Stop()
 	for {
 		var waiting request
 		timer := turns.Timer()
@@ -163,10 +165,11 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 		case <-on.kernel:
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
-		case <-orphans.C:
+		case <-slow.C:
 			if a.Process.Lost() {
 				return ErrFilesLost
 			}
+			a.checkDevices = true
 			turns.Within(scopePublish, 0)
 			continue
 		case <-on.upstreams:

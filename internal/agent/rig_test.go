@@ -132,7 +132,7 @@ func (r *rig) start() {
 func (r *rig) startIdle() {
 	r.t.Helper()
 	r.start()
-	sleep(orphanInterval / 2) // no turn comes by itself until the other half has passed
+	sleep(unreportedInterval / 2) // no turn comes by itself until the other half has passed
 	r.names.countFromNow()
 }
 

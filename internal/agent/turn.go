@@ -51,9 +51,10 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	case a.rules.aside:
 	case what >= scopeFull:
 		errs = append(errs, s.Reconcile(networks, a.fullScope()))
-	case changed:
+	case changed || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
+	a.checkDevices = false
 	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.

@@ -99,6 +99,9 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 			return r, errors.Join(err, firewallErr)
 		}
 	}
+	if err := forgetFlows(on.Host, kernel.DeleteFlows{Stale: p.StaleFlows}); err != nil {
+		return r, err
+	}
 	if p.Network != nil {
 		networkErr := ensureNetwork(on.Host, p.Network, &r)
 		if err = errors.Join(err, networkErr); networkErr != nil {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 )
 
@@ -20,10 +19,6 @@ func withView(h cluster.Host, change func(*cluster.Membership)) cluster.Host {
 	m.View.SetList([]netip.Addr{vtep(10), vtep(11), vtep(12)})
 	change(m)
 	return h
-}
-
-func (r *rig) status() agentapi.StatusReport {
-	return *r.handleRequest(r.t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status
 }
 
 // Another host that set the network up differently is in the status, warned of at the start of a

@@ -56,6 +56,9 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	return errors.Join(errs...)
 }
 
+// OtherVersion tells whether another version of this project made the firewall's tables.
+func (s *Session) OtherVersion() (bool, error) { return s.ns.FirewallOfOtherVersion() }
+
 // firewallPlan is what Reconcile wants of the firewall.
 func firewallPlan(networks []Network, scope Scope, complete bool) plan.Plan {
 	all := make([]plan.HostNetwork, 0, len(networks))

@@ -91,6 +91,18 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 	return c.publishLocked(bind)
 }
 
+// Forget drops a cluster that was stopped, with what was claimed in it.
+func (c *Claims) Forget(bind netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.states, bind)
+	for key, claim := range c.active {
+		if claim.bind == bind {
+			delete(c.active, key)
+		}
+	}
+}
+
 func (c *Claims) publishLocked(bind netip.Addr) error {
 	state := c.states[bind]
 	memberships := slices.Clone(state.memberships)

@@ -3,12 +3,14 @@ package wire_test
 import (
 	"bytes"
 	"encoding/hex"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
@@ -17,6 +19,8 @@ import (
 // so they are never changed; a new kind, section or field gets a file of its own. Each file has hex
 // digits, and comments from "#" on. docs/design/gossip-format.md explains them.
 func TestGoldenBytes(t *testing.T) {
+	moved := wiretest.Membership(wiretest.Sender.Addr())
+	moved.FormerVTEPs = []netip.Addr{netip.MustParseAddr("198.18.0.8")}
 	later := wiretest.WithUnknown(wiretest.Record("a"))
 	header := wire.Message{Format: 1, From: "host-9", Addr: wiretest.Sender}
 	message := func(m wire.Message) wire.Message {
@@ -29,6 +33,7 @@ func TestGoldenBytes(t *testing.T) {
 		"request": message(wire.Message{Kind: wire.KindRequest, Hosts: []string{"a", "b.example"}}),
 		"record":  message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
 		"left":    message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("gone", true, nil), 1), Age: 1e9}}}),
+		"moved":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{moved}), 1)}}}),
 		"later":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
 		"delta":   message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
 		"summary": message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),

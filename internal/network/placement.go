@@ -62,7 +62,7 @@ func (p placement) find() (VTEP, error) {
 	if err := checkVRF(p.Network, p.host, p.problems); err != nil {
 		return VTEP{}, err
 	}
-	v.MTU = findMTU(p.Network, iface, v.Local.Is6(), p.problems)
+	v.MTU = p.findMTU(iface, &v)
 	checkOverlap(p.Network, p.remotes, iface, p.problems)
 	if p.creating && v.Local.IsValid() {
 		if err := p.checkPaths(iface, v.Local); err != nil {
@@ -71,6 +71,7 @@ func (p placement) find() (VTEP, error) {
 		p.checkListed(&v)
 	}
 	p.noteMove(&v)
+	p.noteMTU(iface, &v)
 	return v, nil
 }
 

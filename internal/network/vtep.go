@@ -31,8 +31,10 @@ type VTEP struct {
 	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
 	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
 
-	Own      []netip.Addr `json:"-"` // listed addresses that this host has
-	Warnings []string     `json:"-"` // what the user should know of the choice
+	Own       []netip.Addr `json:"-"` // listed addresses that this host has
+	Unlisted  bool         `json:"-"` // the host should have a listed address, and has none yet
+	Tentative bool         `json:"-"` // duplicate address detection has not accepted Local
+	Warnings  []string     `json:"-"` // what the user should know of the choice
 }
 
 // checkVRF refuses a device that is not there. The driver does not create it, since its routing
@@ -47,7 +49,7 @@ func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
 	}
 	switch {
 	case iface.Name == "":
-		problems.Add("option vrf", n.VRF, "this host has no such device; make it with `ip link add %s type vrf table N`, which needs a kernel with VRF", n.VRF)
+		problems.AddAbsent("option vrf", n.VRF, "this host has no such device; make it with `ip link add %s type vrf table N`, which needs a kernel with VRF", n.VRF)
 	case iface.Kind != "vrf":
 		problems.Add("option vrf", n.VRF, "is not a VRF but a %s device", cmp.Or(string(iface.Kind), "physical"))
 	}

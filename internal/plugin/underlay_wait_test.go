@@ -65,9 +65,9 @@ func TestStartWaitsForTheUnderlay(t *testing.T) {
 func TestStartFailsWithoutTheUnderlay(t *testing.T) {
 	const timedOut = " (underlay_timeout): bring it up, or start the container after the unit that does"
 	for _, tt := range []struct{ name, typed, want string }{
-		{"listed address", listedNetwork, `network: option remote_ips "198.18.0.10,198.18.0.11": no interface of this host has one of the addresses, ` +
+		{"listed address", listedNetwork, `network vxlan-network: option remote_ips "198.18.0.10,198.18.0.11": no interface of this host has one of the addresses, ` +
 			"though one had when the network was created (host_listed); not there after 5s" + timedOut},
-		{"local_ip", testNetwork, `network: option local_ip "198.18.0.10": is not an address of eth0, which has none; use one of those, or auto; not there after 5s` + timedOut},
+		{"local_ip", testNetwork, `network vxlan-network: option local_ip "198.18.0.10": is not an address of eth0, which has none; use one of those, or auto; not there after 5s` + timedOut},
 		{"its own timeout", strings.Replace(testNetwork, `"vni"`, `"underlay_timeout": "20", "vni"`, 1), "not there after 20s" + timedOut},
 		{"no wait", strings.Replace(listedNetwork, `"vni"`, `"underlay_timeout": "0", "vni"`, 1), "not there after 0s" + timedOut},
 	} {

@@ -67,7 +67,7 @@ type Namespace interface {
 // Namespaces are those that a plan is about.
 type Namespaces struct {
 	Host      Namespace
-	Container Namespace // of the container that the plan connects or announces; else nil
+	Container Namespace // of the container that the plan connects, announces or resizes; else nil
 }
 
 // Report is what Apply found or did besides what was wanted.
@@ -113,6 +113,9 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 	}
 	if p.Announce != nil {
 		err = errors.Join(err, announceUnaltered(on, p.Announce))
+	}
+	if p.Resize != nil {
+		err = errors.Join(err, resizeInterface(on.Container, p.Resize))
 	}
 	return r, err
 }

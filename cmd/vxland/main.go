@@ -141,7 +141,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	names := dns.New(log)
 	defer names.Close()
 	a := &agent.Agent{
-		Host: host, Config: c, Names: names, Watch: watch.Changes, ResolvConf: "/etc/resolv.conf",
+		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{

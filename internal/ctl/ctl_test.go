@@ -15,7 +15,7 @@ func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "1", Problem: "boom", Conflicts: []string{"two have one"},
+		Version: "1", Problem: "boom", Conflicts: []string{"two have one"}, Obstacles: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
@@ -27,6 +27,7 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 const wantStatus = `vxland 1
 problem: boom
 conflict: two have one
+firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1
   host b: reachable

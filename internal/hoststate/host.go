@@ -13,6 +13,7 @@ import (
 type Namespace interface {
 	reconcile.Namespace
 	network.InterfaceLookup
+	Foreign
 	Close()
 }
 

@@ -88,6 +88,8 @@ type Namespace struct {
 	Advertised []string
 	// NoVXLAN makes the kernel lack VXLAN devices.
 	NoVXLAN bool
+	// Filters are tables of other programs.
+	Filters []kernel.FilterTable
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }

@@ -69,6 +69,15 @@ func (ns *Stack) FirewallElements() ([]kernel.Element, error) {
 	return conn.Elements()
 }
 
+// ForeignFilters returns the tables of other programs that have a chain which may drop packets.
+func (ns *Stack) ForeignFilters() ([]kernel.FilterTable, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.ForeignFilters()
+}
+
 // ElementComment returns the comment of the element with e's key.
 func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
 	conn, err := ns.firewallConn()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,19 @@ func Changes(ctx context.Context) (<-chan struct{}, error) {
 		context.AfterFunc(ctx, func() { _ = f.Close() })
 		go r.forward(f, changes)
 	}
+	return changes, nil
+}
+
+// ForeignRules sends, until ctx is done, whenever rules, chains or sets of other programs' firewalls
+// have changed.
+func ForeignRules(ctx context.Context) (<-chan struct{}, error) {
+	changes := make(chan struct{}, 1)
+	f, err := netlink.Subscribe(ruleReports.Subscription)
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", ruleReports.Name, err)
+	}
+	context.AfterFunc(ctx, func() { _ = f.Close() })
+	go ruleReports.forward(f, changes)
 	return changes, nil
 }
 
@@ -92,6 +106,20 @@ var firewallReports = reports{
 		return false
 	},
 }
+
+var ruleReports = reports{firewallReports.Subscription, func(m netlink.Message) bool {
+	switch m.Type & 0xff {
+	case unix.NFT_MSG_NEWGEN, unix.NFT_MSG_NEWTABLE:
+		return false
+	}
+	const nfgenmsgLen = 4
+	if len(m.Body) < nfgenmsgLen {
+		return false
+	}
+	// All other messages have the table's name in the attribute of the same number.
+	table := netlink.Text(netlink.Find(m.Body[nfgenmsgLen:], unix.NFTA_RULE_TABLE))
+	return !strings.HasPrefix(table, kernel.FirewallTable)
+}}
 
 const (
 	// burst is how long the reader waits for the rest of a burst after its first message. A

@@ -9,6 +9,8 @@ PREFIX     ?= /usr/local
 VERSION    ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION)'
 FUZZTIME   ?= 10s
+# NetworkManager reads nothing below /usr/local.
+NMDIR      ?= $(if $(filter /usr,$(PREFIX)),/usr/lib,/etc)/NetworkManager/conf.d
 
 export CGO_ENABLED = 0
 
@@ -103,6 +105,8 @@ install: bin/vxlan bin/vxland bin/vxlanctl
 	for unit in vxland.service vxland.socket; do \
 		sed 's|/usr/local/|$(PREFIX)/|' packaging/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
 	sed 's|/usr/local/|$(PREFIX)/|' packaging/systemd/vxlan-reload@.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vxlan-reload@.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/network packaging/networkd/05-vxlan-driver.network packaging/networkd/05-vxlan-driver.link
+	install -D -m 644 packaging/NetworkManager/vxlan-driver.conf $(DESTDIR)$(NMDIR)/vxlan-driver.conf
 
 clean:
 	rm -rf bin

@@ -14,6 +14,7 @@ type Namespace interface {
 	reconcile.Namespace
 	network.InterfaceLookup
 	Foreign
+	Docker
 	Close()
 }
 

@@ -30,6 +30,7 @@ type Network struct {
 	Internal       bool // nothing leaves the overlay
 
 	Isolate                      Isolation
+	Integration                  Integration
 	OutboundAddr4, OutboundAddr6 netip.Addr // source of packets that leave the overlay; invalid: the host's choice
 	VRF                          string     // device that the bridge is a port of
 

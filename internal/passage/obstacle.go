@@ -16,12 +16,17 @@ type Obstacle struct {
 	Chain   string
 	Dropped []string
 	Lines   []string // commands that let it pass
+	Option  string   // of the network, by which the driver does it; "": none
 }
 
 // String says what is wrong and what to do.
 func (o Obstacle) String() string {
-	return fmt.Sprintf("network %s: chain %s of table %s, which is another program's, drops %s; to let that pass, type: %s",
-		o.Network, o.Chain, o.Table, strings.Join(o.Dropped, ", "), strings.Join(o.Lines, "; "))
+	or := ""
+	if o.Option != "" {
+		or = "create the network with --opt " + o.Option + ", or "
+	}
+	return fmt.Sprintf("network %s: chain %s of table %s, which is another program's, drops %s; to let that pass, %stype: %s",
+		o.Network, o.Chain, o.Table, strings.Join(o.Dropped, ", "), or, strings.Join(o.Lines, "; "))
 }
 
 // Find returns the chains that drop what a network needs. A chain of which it is not sure is left
@@ -35,10 +40,14 @@ func Find(filters []kernel.FilterTable, h Host, n Network) []Obstacle {
 				continue
 			}
 			if dropped, permits := blocked(t, name, wanted); len(dropped) > 0 {
-				all = append(all, Obstacle{
+				o := Obstacle{
 					Network: n.Name, Table: string(t.Family) + " " + t.Name, Chain: name,
 					Dropped: dropped, Lines: remedy(t, name, permits),
-				})
+				}
+				if asksDocker(t, name) {
+					o.Option = "firewall_integration=docker"
+				}
+				all = append(all, o)
 			}
 		}
 	}

@@ -2,23 +2,19 @@ package passage
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/kernel"
 )
 
-// DockerChain is the chain in which Docker leaves room for the administrator's rules.
-const DockerChain = "DOCKER-USER"
-
 // remedy returns the commands that make a chain let packets pass, in the language of the program
 // that made it.
 func remedy(t kernel.FilterTable, chain string, permits []permit) []string {
 	write := func(p permit) string { return nftLine(t, chain, p) }
-	isIPTables := t.Name == "filter" && t.Family != kernel.FamilyInet && chain == strings.ToUpper(chain)
-	_, hasDocker := t.Chains[DockerChain]
-	switch {
-	case isIPTables && hasDocker && t.Chains[chain].Hook == kernel.HookForward:
-		write = func(p permit) string { return iptablesLine(t.Family, DockerChain, p) }
+	switch isIPTables := isOfIPTables(t, chain); {
+	case asksDocker(t, chain):
+		write = func(p permit) string { return iptablesLine(t.Family, kernel.DockerChain, p) }
 	case isIPTables && usesUFW(t):
 		write = ufwLine
 	case isIPTables:
@@ -35,6 +31,18 @@ func remedy(t kernel.FilterTable, chain string, permits []permit) []string {
 		}
 	}
 	return lines
+}
+
+// isOfIPTables tells whether iptables-nft made a chain. Its own are in capitals.
+func isOfIPTables(t kernel.FilterTable, chain string) bool {
+	return t.Name == "filter" && t.Family != kernel.FamilyInet && chain == strings.ToUpper(chain)
+}
+
+// asksDocker tells whether a chain jumps to the one that Docker leaves to the administrator.
+func asksDocker(t kernel.FilterTable, chain string) bool {
+	return isOfIPTables(t, chain) && slices.ContainsFunc(t.Chains[chain].Rules, func(r kernel.FilterRule) bool {
+		return slices.ContainsFunc(r, func(s kernel.FilterStep) bool { return s.Verdict.Chain == kernel.DockerChain })
+	})
 }
 
 func usesUFW(t kernel.FilterTable) bool {

@@ -111,6 +111,27 @@ func (ns linkView) Index(name string) (int, error) {
 	return i + 1, nil
 }
 
+// AcceptedInDocker implements hoststate.Docker.
+func (ns *Namespace) AcceptedInDocker() (map[string]bool, error) {
+	complete := make(map[string]bool)
+	for _, bridge := range ns.DockerAccepts {
+		complete[bridge] = true
+	}
+	return complete, nil
+}
+
+// AcceptInDocker implements hoststate.Docker.
+func (ns *Namespace) AcceptInDocker(bridge string) error {
+	ns.DockerAccepts = append(ns.DockerAccepts, bridge)
+	return nil
+}
+
+// ForgetInDocker implements hoststate.Docker.
+func (ns *Namespace) ForgetInDocker(bridge string) error {
+	ns.DockerAccepts = slices.DeleteFunc(ns.DockerAccepts, func(b string) bool { return b == bridge })
+	return nil
+}
+
 // CheckVXLAN implements network.InterfaceLookup.
 func (ns *Namespace) CheckVXLAN() error {
 	if ns.NoVXLAN {

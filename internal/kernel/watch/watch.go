@@ -102,17 +102,21 @@ var firewallReports = reports{
 		switch m.Type & 0xff {
 		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
 			return true
+		case unix.NFT_MSG_NEWCHAIN: // networks may want rules in it
+			return len(m.Body) > nfgenmsgLen && netlink.Text(netlink.Find(m.Body[nfgenmsgLen:], unix.NFTA_CHAIN_NAME)) == kernel.DockerChain
 		}
 		return false
 	},
 }
+
+// nfgenmsgLen is the length of a struct nfgenmsg, which a message begins with.
+const nfgenmsgLen = 4
 
 var ruleReports = reports{firewallReports.Subscription, func(m netlink.Message) bool {
 	switch m.Type & 0xff {
 	case unix.NFT_MSG_NEWGEN, unix.NFT_MSG_NEWTABLE:
 		return false
 	}
-	const nfgenmsgLen = 4
 	if len(m.Body) < nfgenmsgLen {
 		return false
 	}

@@ -26,6 +26,13 @@ type statusReporter struct {
 	report agentapi.StatusReport
 }
 
+// SetObstacles completes the report by what other programs' firewalls drop.
+func (s *statusReporter) SetObstacles(found []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Obstacles = found
+}
+
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
 // finished or is taking down. So only what fails again in a full turn is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
@@ -60,6 +67,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	report.Obstacles = s.report.Obstacles
 	s.report = report
 }
 

@@ -25,6 +25,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	err = errors.Join(err, a.dns.UpdateZones(networks))
 	a.dns.EndTurn(networks, err)
+	a.obstacles.Follow(networks, what)
 	a.status.UpdateReport(networks)
 	return empty, err
 }

@@ -68,6 +68,8 @@ type StatusReport struct {
 	// Conflicts are addresses that two containers have. They come up when hosts could not reach
 	// each other while they assigned addresses.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// Obstacles are chains of other programs' firewalls that drop what a network needs.
+	Obstacles []string `json:"obstacles,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

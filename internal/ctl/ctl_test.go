@@ -27,7 +27,7 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Problem: "boom", Outdated: []string{"old"}, Conflicts: []string{"two have one"},
+		Version: "0", Problem: "boom", Outdated: []string{"old"}, Conflicts: []string{"two have one"}, Obstacles: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
@@ -40,6 +40,7 @@ const wantStatus = `vxland 0
 problem: boom
 outdated: old; run ` + "`vxlanctl reload`" + `
 conflict: two have one
+firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1
   host b: reachable

@@ -21,6 +21,7 @@ func statusCommand(host Host, version string) *cobra.Command {
   problem     the agent's last error
   outdated    why the agent should start anew; "vxlanctl reload" does that
   conflict    an address that two containers have; restart one of them
+  firewall    rules of another program that drop what a network needs
   network     a network with containers on this host, and its containers elsewhere
   cluster     the other hosts; the names of an unreachable host are hidden
   refused     messages and hosts that the agent refused since it started, by reason:
@@ -67,6 +68,9 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	}
 	for _, text := range r.Conflicts {
 		fmt.Fprintf(out, "conflict: %s\n", text)
+	}
+	for _, text := range r.Obstacles {
+		fmt.Fprintf(out, "firewall: %s\n", text)
 	}
 	for _, n := range r.Networks {
 		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)

@@ -56,6 +56,7 @@ type Agent struct {
 	announcer *announcer
 	peers     *peerTracker
 	forwarder *forwarder
+	confirmer *confirmer
 	status    *statusReporter
 }
 
@@ -111,6 +112,7 @@ func (a *Agent) prepareParts() {
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
+	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.status = &statusReporter{version: a.Version, clusters: a.clusters, log: a.Log}
 }
 
@@ -155,6 +157,9 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			continue
 		case <-a.clusters.news:
 			turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+			continue
+		case <-a.clusters.ackRequested:
+			turns.Within(scopeForwarding, turns.Hurry())
 			continue
 		case <-idle:
 			if a.leaveIfEmpty() {

@@ -19,6 +19,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 	case agentapi.VerbStoreChanged:
 		a.requests.TriggerSoon()
 		return agentapi.Response{}
+	case agentapi.VerbJoining:
+		return a.handleJoining(r.Joining)
 	case agentapi.VerbAssignAddresses:
 		return a.handleAssign(ctx, r.Assign)
 	case agentapi.VerbStatus:
@@ -35,8 +37,10 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Response {
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	if r.Container == "" {
+		defer a.confirmJoined(ctx, r.Network)
 		return errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
+	defer a.confirmJoined(ctx, r.Network)
 	var response agentapi.Response
 	if a.dns.AddRecord(key) {
 		a.announcer.QueueAnnouncement(key)
@@ -56,7 +60,9 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	}
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	turnErr := a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
+	a.beginConfirm(r.Network) // beside the claim
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
+	a.confirmJoined(ctx, r.Network)
 	if err == nil {
 		return agentapi.Response{Addrs: addrs, Warning: a.warnIfIsolated(key)}
 	}

@@ -27,14 +27,27 @@ const (
 	// store. The agent reserves the addresses for a while after its response; by then the record in
 	// the store has them.
 	VerbAssignAddresses Verb = "assign"
+	// VerbJoining tells the agent that the first container of a network on this host is about to
+	// come. There is no response to wait for.
+	VerbJoining Verb = "joining"
 )
 
 // Request is what a client sends.
 type Request struct {
-	Verb      Verb           `json:"verb"`
-	Network   string         `json:"network,omitempty"`   // the network's id in Podman
-	Container string         `json:"container,omitempty"` // id of a container that has just been set up
-	Assign    *AssignRequest `json:"assign,omitempty"`
+	Verb      Verb            `json:"verb"`
+	Network   string          `json:"network,omitempty"`   // the network's id in Podman
+	Container string          `json:"container,omitempty"` // id of a container that has just been set up
+	Assign    *AssignRequest  `json:"assign,omitempty"`
+	Joining   *JoiningRequest `json:"joining,omitempty"`
+}
+
+// JoiningRequest says which network this host joins. It says all that other hosts must know, since
+// the store is locked while the container is built.
+type JoiningRequest struct {
+	Network string     `json:"network"` // the network's id in Podman
+	VNI     uint32     `json:"vni"`
+	Port    uint16     `json:"port"` // UDP
+	VTEP    netip.Addr `json:"vtep"` // this host's
 }
 
 // AssignRequest says which container needs addresses.

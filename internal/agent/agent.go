@@ -14,6 +14,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
@@ -23,8 +24,8 @@ import (
 type Cluster interface {
 	cluster.Plane
 	SetSeeds([]netip.AddrPort)
-	// Refused counts what was refused, by reason.
-	Refused() map[string]uint64
+	// Refused returns what was refused, of other hosts or by them.
+	Refused() []refusal.Refusal
 	Stats() gossip.Stats
 }
 

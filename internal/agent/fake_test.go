@@ -11,6 +11,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/kernel/fakekernel"
 )
@@ -119,6 +120,7 @@ type fakeCluster struct {
 	calls        clusterCalls
 	shown        cluster.Snapshot
 	members      int
+	refused      []refusal.Refusal
 	changed      chan struct{}
 }
 
@@ -211,7 +213,11 @@ func (c *fakeCluster) Stats() gossip.Stats {
 	return gossip.Stats{Members: c.members}
 }
 
-func (c *fakeCluster) Refused() map[string]uint64 { return map[string]uint64{"wrong key": 3} }
+func (c *fakeCluster) Refused() []refusal.Refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused
+}
 
 func (c *fakeCluster) SetSeeds(seeds []netip.AddrPort) {
 	c.mu.Lock()

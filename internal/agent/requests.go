@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -48,6 +49,9 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 	} else {
 		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
+	if n, ok := a.dns.Network(r.Network); ok && !n.Gossip {
+		response.Warning = a.warnIfRefused(n.ID) // elsewhere the request for addresses was answered with it
+	}
 	response.Announces = response.Error == "" && a.announcer.Enabled()
 	return response
 }
@@ -64,7 +68,7 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
 	a.confirmJoined(ctx, r.Network)
 	if err == nil {
-		return agentapi.Response{Addrs: addrs, Warning: a.warnIfIsolated(key)}
+		return agentapi.Response{Addrs: addrs, Warning: cmp.Or(a.warnIfRefused(r.Network), a.warnIfIsolated(key))}
 	}
 	if turnErr != nil {
 		err = fmt.Errorf("%w (%w)", err, turnErr)
@@ -73,7 +77,7 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 }
 
 // warnIfIsolated warns of a host that may be one of several which do not hear each other. A host
-// with a key needs no warning: it is the first, or its seeds are down, as its log says.
+// with a key that was refused by nobody needs no warning: it is the first, or its seeds are down.
 func (a *Agent) warnIfIsolated(key membership.EndpointKey) string {
 	if len(a.Config.Keys) > 0 || !a.claims.IsIsolated(key) {
 		return ""

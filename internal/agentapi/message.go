@@ -1,6 +1,9 @@
 package agentapi
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 const (
 	// SocketPath is where the agent listens.
@@ -89,9 +92,28 @@ type NetworkStatus struct {
 
 // ClusterStatus is a set of hosts whose agents talk to each other.
 type ClusterStatus struct {
-	Name    string            `json:"name"`
-	Hosts   []HostStatus      `json:"hosts"`
-	Refused map[string]uint64 `json:"refused,omitempty"` // messages and hosts that were refused since the agent started, by reason
+	Name    string          `json:"name"`
+	Hosts   []HostStatus    `json:"hosts"`
+	Refused []RefusalStatus `json:"refused,omitempty"` // since the agent started, by reason
+}
+
+// RefusalStatus is what was refused for one reason.
+type RefusalStatus struct {
+	Reason string `json:"reason"`
+	Count  uint64 `json:"count"`
+	// OfOtherHost tells that other hosts refuse this one.
+	OfOtherHost bool `json:"of_other_host,omitempty"`
+	// Silent tells that nothing was refused: the hosts do not answer.
+	Silent bool          `json:"silent,omitempty"`
+	Hosts  []RefusedHost `json:"hosts,omitempty"` // some of them
+}
+
+// RefusedHost is a host that was refused, or refuses. The times are ages: clocks may jump.
+type RefusedHost struct {
+	Addr  netip.Addr    `json:"addr"`
+	Count uint64        `json:"count"`
+	Since time.Duration `json:"since"`
+	Last  time.Duration `json:"last"`
 }
 
 // HostStatus is another host.

@@ -3,6 +3,7 @@ package agenttest
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,12 @@ func TestHostsWithOtherKeyOrLabelAreRefused(t *testing.T) {
 		configureAgent(t, fourth, "", "")
 		labtest.CreateOn(t, three, "net", "--opt vni=100 --subnet 10.0.0.0/24 --ip-range 10.0.0.0/26")
 		checkFourthHostRefused(t, three, fourth, "host is not listed")
+		// Both sides say who, since when and what to do.
+		theirs := labtest.Sh(t, three[0], "vxlanctl status")
+		if !regexp.MustCompile(fourth.Addr4().String()+`: \d+ in \d+`).MatchString(theirs) || !strings.Contains(theirs, "add it to remote_ips on this host") {
+			t.Errorf("%s says\n%s", three[0].Name(), theirs)
+		}
+		labtest.Within(t, 20*time.Second, fourth, "vxlanctl status | grep -A1 'host does not list this one' | grep "+three[0].Addr4().String())
 	})
 }
 
@@ -90,7 +97,7 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 		}
 		labtest.Refused(t, h, resolvesName(fmt.Sprintf("c%d", i), "c3.dns.podman"))
 		labtest.Refused(t, fourth, resolvesName("c3", fmt.Sprintf("c%d.dns.podman", i)))
-		if out := labtest.Sh(t, h, "vxlanctl status"); strings.Contains(out, fourth.Addr4().String()) || strings.Count(out, ": reachable") != 2 {
+		if out := labtest.Sh(t, h, "vxlanctl status"); strings.Contains(out, "."+fourth.Addr4().String()+":") || strings.Count(out, ": reachable") != 2 {
 			t.Errorf("%s knows\n%s", h.Name(), out)
 		}
 	}

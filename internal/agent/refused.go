@@ -40,10 +40,10 @@ var refusalWarnings = []struct {
 	reason  refusal.Reason
 	warning string
 }{
-	{refusal.ReasonUnlistedThere, "no other host was found: %s does not list this host in remote_ips; add it there, or give all hosts the same key_file"},
-	{refusal.ReasonWrongKey, "no other host was found: %s has another key, or none; copy one key_file to all hosts, and restart their agents"},
-	{refusal.ReasonWrongLabel, "no other host was found: %s is of another cluster; set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
-	{refusal.ReasonRefusedThere, "no other host was found: %s refuses this host; `vxlanctl status` there says why"},
+	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
+	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts, and restart their agents"},
+	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
+	{refusal.ReasonRefusedThere, "no other host was found; this host is refused by %s: `vxlanctl status` there says why"},
 }
 
 // warnOfRefusals returns a warning for a host that was refused, or refused others, or "".

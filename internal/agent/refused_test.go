@@ -25,9 +25,9 @@ func TestStartWarnsOfRefusals(t *testing.T) {
 		{refused(refusal.ReasonNoAnswer, 11), ""}, // it has no container yet
 		{refused(refusal.ReasonMalformed, 11), ""},
 		{refused(refusal.ReasonWrongKey), ""}, // nobody knows of whom
-		{refused(refusal.ReasonWrongKey, 11), "198.18.0.11 has another key, or none"},
-		{refused(refusal.ReasonUnlistedThere, 11, 12), "198.18.0.11, 198.18.0.12 does not list this host"},
-		{refused(refusal.ReasonRefusedThere, 1, 2, 3, 4, 5), "198.18.0.1, 198.18.0.2, 198.18.0.3, 2 others refuses this host"},
+		{refused(refusal.ReasonWrongKey, 11), "the key here is not that of 198.18.0.11:"},
+		{refused(refusal.ReasonUnlistedThere, 11, 12), "not in remote_ips of 198.18.0.11, 198.18.0.12:"},
+		{refused(refusal.ReasonRefusedThere, 1, 2, 3, 4, 5), "refused by 198.18.0.1, 198.18.0.2, 198.18.0.3, 2 others:"},
 	} {
 		got := warnOfRefusals(tt.refused)
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
@@ -52,7 +52,7 @@ func TestFirstContainerWarnsOfAWrongKey(t *testing.T) {
 		r.storeChanged()
 		sleep(time.Second)
 		r.setup(1)
-		if got := r.endpointAdded(1); !strings.Contains(got.Warning, "198.18.0.11 has another key") {
+		if got := r.endpointAdded(1); !strings.Contains(got.Warning, "not that of 198.18.0.11") {
 			t.Errorf("answered %+v", got)
 		}
 		r.setup(2)

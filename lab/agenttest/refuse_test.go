@@ -86,7 +86,15 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 	t.Helper()
 	for i, h := range append(three[:3:3], fourth) {
 		labtest.Sh(t, h, "rm -f /run/vxlan/vxland.log")
-		runWebServer(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net --ip 10.0.0.%d", 10+i))
+		name, flags := fmt.Sprintf("c%d", i), fmt.Sprintf("--network net --ip 10.0.0.%d", 10+i)
+		if h == fourth { // it is warned if the others have answered by then
+			out := labtest.Sh(t, h, "exec 2>&1; podman run -d --name "+name+" "+flags+" localhost/web")
+			if warning, _, found := strings.Cut(out, "\n"); found && !strings.Contains(warning, "no other host was found; ") {
+				t.Errorf("podman run says %s", out)
+			}
+		} else {
+			runWebServer(t, h, name, flags)
+		}
 		t.Cleanup(func() { _, _ = h.Sh(context.Background(), "podman rm -f -t0 -a") }) // the test's context has ended
 	}
 	count := fmt.Sprintf("vxlanctl status | awk -F: '/refused, %s:/ {print $2+0; found=1} END {exit !found}'", counter)

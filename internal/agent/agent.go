@@ -14,6 +14,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
@@ -23,8 +24,8 @@ import (
 type Cluster interface {
 	cluster.Plane
 	SetSeeds([]netip.AddrPort)
-	// Refused counts what was refused, by reason.
-	Refused() map[string]uint64
+	// Refused returns what was refused, of other hosts or by them.
+	Refused() []refusal.Refusal
 	Stats() gossip.Stats
 }
 
@@ -63,6 +64,7 @@ type Agent struct {
 	announcer *announcer
 	peers     *peerTracker
 	forwarder *forwarder
+	confirmer *confirmer
 	status    *statusReporter
 	obstacles *obstacleWatch
 }
@@ -137,6 +139,7 @@ func (a *Agent) prepareParts() {
 	a.forwarder = &forwarder{clusters: a.clusters}
 	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.status = &statusReporter{version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
+	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 }
 
 // events are what the loop waits for, besides requests and timers.
@@ -202,6 +205,9 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			continue
 		case <-a.clusters.news:
 			turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+			continue
+		case <-a.clusters.ackRequested:
+			turns.Within(scopeForwarding, turns.Hurry())
 			continue
 		case <-idle:
 			if a.leaveIfEmpty() {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
@@ -83,7 +84,7 @@ func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkSta
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: m.Refused()}
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), time.Now())}
 		for _, h := range m.Snapshot().Hosts {
 			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}

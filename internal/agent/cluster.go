@@ -22,21 +22,25 @@ import (
 const gracePeriod = 10 * time.Second
 
 // clusterSet is the clusters that this host is a member of, one for each local address that its
-// networks' hosts talk by. Only the loop uses it.
+// networks' hosts talk by. Only the loop uses it, and Lookup is for all.
 type clusterSet struct {
 	config     config.Config
 	newCluster func(netip.Addr) (Cluster, error)
 	log        *slog.Logger
 
+	mu      sync.RWMutex                  // of writes, which only the loop does, and of Lookup
 	members map[netip.Addr]*clusterMember // by local address
-	news    chan struct{}                 // another host has news
-	wg      sync.WaitGroup                // of the members' goroutines
+
+	news         chan struct{}  // another host has news
+	ackRequested chan struct{}  // another host waits for this one to follow its news
+	wg           sync.WaitGroup // of the members' goroutines
 }
 
 func newClusterSet(c config.Config, newCluster func(netip.Addr) (Cluster, error), log *slog.Logger) *clusterSet {
 	return &clusterSet{
 		config: c, newCluster: newCluster, log: log,
-		members: make(map[netip.Addr]*clusterMember), news: make(chan struct{}, 1),
+		members: make(map[netip.Addr]*clusterMember),
+		news:    make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
 }
 
@@ -98,10 +102,13 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	m := &clusterMember{Cluster: c, since: time.Now(), stop: stop}
+	m := &clusterMember{Cluster: c, ctx: ctx, since: time.Now(), stop: stop}
+	s.mu.Lock()
 	s.members[bind] = m
+	s.mu.Unlock()
 	s.wg.Go(func() { m.KeepRunning(ctx, s.log.With("address", bind)) })
 	s.wg.Go(func() { m.ReportNews(ctx, s.news) })
+	s.wg.Go(func() { m.ReportAckRequests(ctx, s.ackRequested) })
 	return nil
 }
 
@@ -119,12 +126,30 @@ func (s *clusterSet) StopAbandoned(inUse map[netip.Addr][]hoststate.Network, isL
 			errs = append(errs, fmt.Errorf("look for address %v: %w", bind, err))
 		case !local:
 			s.log.Info("this host has lost the address; it no longer talks to other hosts by it", "address", bind)
+			s.mu.Lock()
 			delete(s.members, bind)
+			s.mu.Unlock()
 			stopped = append(stopped, bind)
 			s.wg.Go(func() { m.leaveAndStop() })
 		}
 	}
 	return stopped, errors.Join(errs...)
+}
+
+// Lookup returns the cluster of an address, or nil.
+func (s *clusterSet) Lookup(bind netip.Addr) *clusterMember {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.members[bind]
+}
+
+// Snapshots returns what all clusters know.
+func (s *clusterSet) Snapshots() map[*clusterMember]cluster.Snapshot {
+	snapshots := make(map[*clusterMember]cluster.Snapshot, len(s.members))
+	for _, m := range s.members {
+		snapshots[m] = m.Snapshot()
+	}
+	return snapshots
 }
 
 // SetSeeds tells a cluster which hosts to ask for the others.

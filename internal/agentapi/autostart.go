@@ -75,6 +75,12 @@ func (c Client) StoreChanged() {
 	_ = Send(c.Socket, Request{Verb: VerbStoreChanged}, time.Now().Add(startTimeout))
 }
 
+// Joining tells the agent, if it runs, that this host joins a network.
+func (c Client) Joining(networkID string, vni uint32, port uint16, vtep netip.Addr) {
+	r := Request{Verb: VerbJoining, Joining: &JoiningRequest{Network: networkID, VNI: vni, Port: port, VTEP: vtep}}
+	_ = Send(c.Socket, r, time.Now().Add(startTimeout))
+}
+
 // callOrStart returns the agent's answer, and starts the agent if it does not run. A request whose
 // answer takes longer than the agent's start gets extra time.
 func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
@@ -259,7 +260,7 @@ func TestRollingUpgrade(t *testing.T) {
 				if got := h.format(); got != r.formats.Max {
 					t.Errorf("%s sends format %d after the upgrade to %v", hostName(h.i), got, r.formats)
 				}
-				if refused := h.Refused()["malformed message"]; refused > 0 {
+				if refused := h.refusals.Counts()[refusal.ReasonMalformed]; refused > 0 {
 					t.Errorf("%s refused %d messages\n%s", hostName(h.i), refused, h.log.buf.String())
 				}
 			}

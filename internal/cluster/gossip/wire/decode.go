@@ -34,6 +34,8 @@ func Decode(data []byte, accepted Range) (Message, error) {
 		m.Delta = r.readDelta()
 	case KindSummary:
 		m.Hash = r.readUint(1<<64 - 1)
+	case KindAckRequest, KindAck:
+		m.Version = r.readVersion()
 	default:
 		return m, r.err
 	}

@@ -103,6 +103,8 @@ func Messages() []wire.Message {
 		{Kind: wire.KindDelta, Delta: wire.Diff(record, next)},
 		{Kind: wire.KindDelta, Delta: wire.Diff(record, empty)},
 		{Kind: wire.KindSummary, Hash: 1<<64 - 1},
+		{Kind: wire.KindAckRequest, Version: record.Version},
+		{Kind: wire.KindAck, Version: record.Version},
 	}
 	for i := range messages {
 		messages[i].Format, messages[i].From, messages[i].Addr = wire.Supported.Min, "host-9", Sender

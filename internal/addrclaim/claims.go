@@ -107,6 +107,7 @@ func (c *Claims) Forget(bind netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.states, bind)
+	delete(c.joining, bind)
 	for key, claim := range c.active {
 		if claim.bind == bind {
 			delete(c.active, key)

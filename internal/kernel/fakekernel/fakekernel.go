@@ -203,6 +203,9 @@ func (ns linkView) Link(name string, f kernel.Facets) (kernel.Link, error) {
 	if f&kernel.FacetFDB == 0 {
 		c.FDB = nil
 	}
+	if f&kernel.FacetOffload == 0 {
+		c.TXChecksum = kernel.Opt[bool]{}
+	}
 	if f&kernel.FacetSysctls != 0 {
 		c.Sysctls = l.params()
 	}

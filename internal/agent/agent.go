@@ -38,6 +38,8 @@ type Agent struct {
 	NewCluster func(netip.Addr) (Cluster, error)
 	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
+	// Process is the agent as others find it.
+	Process Process
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
@@ -55,6 +57,7 @@ type Agent struct {
 	claims    *addrclaim.Claims
 	upstreams *upstreamSource
 	dns       *dnsFeed
+	rules     rulesOwner
 	announcer *announcer
 	peers     *peerTracker
 	forwarder *forwarder
@@ -94,13 +97,17 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
+	files, err := watchOwnFiles(ctx, a.Host.StoreDir)
+	if err != nil {
+		return fmt.Errorf("watch the agent's files: %w", err)
+	}
 	kernel, err := a.Watch(ctx)
 	if err != nil {
 		return err
 	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
-	return a.runLoop(ctx, events{store, kernel, a.upstreams.Watch(ctx), served})
+	return a.runLoop(ctx, events{store, files, kernel, a.upstreams.Watch(ctx), served})
 }
 
 // prepareParts makes the parts of an agent that has not run yet.
@@ -110,15 +117,17 @@ func (a *Agent) prepareParts() {
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
+	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
-	a.status = &statusReporter{version: a.Version, clusters: a.clusters, log: a.Log}
+	a.status = &statusReporter{version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
 }
 
 // events are what the loop waits for, besides requests and timers.
 type events struct {
 	store     <-chan struct{} // the store may have changed
+	files     <-chan struct{} // the agent's lock or socket may have been removed
 	kernel    <-chan struct{} // something may have been deleted from the kernel
 	upstreams <-chan struct{} // name servers may have changed
 	served    <-chan error    // the API's server has ended
@@ -140,6 +149,16 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			return nil
 		case err := <-on.served:
 			return err
+		case <-a.requests.restart:
+			if a.canRestart() {
+				return ErrRestart
+			}
+			continue
+		case <-on.files:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
+			continue
 		case <-on.store:
 			turns.Within(scopePublish, storeDebounce)
 			continue
@@ -147,6 +166,9 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
 		case <-slow.C:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
 			a.checkDevices = true
 			turns.Within(scopePublish, 0)
 			continue

@@ -19,6 +19,7 @@ type Plan struct {
 	Network        *NetworkState        // a network's devices, ports and forwarding
 	Connect        *Connect             // a container that comes
 	Announce       *Announce            // a container that announces its addresses
+	Resize         *Resize              // a container's interface whose MTU follows its network's
 }
 
 // PlacedNetwork is a network on this host: all that a plan is made from but the endpoints.
@@ -125,6 +126,13 @@ type Connect struct {
 type Announce struct {
 	Veth
 	Unchanged bool // it is known to be so
+}
+
+// Resize gives a container's interface the MTU that the host's end has, if the interface still is as
+// it was made. Packets that are too large for the host's end are lost without a word.
+type Resize struct {
+	Interface kernel.Link // the container's end
+	Before    int         // the MTU that it was given before; 0: not known
 }
 
 // AddressProbe asks the other hosts of a network whether they have addresses.

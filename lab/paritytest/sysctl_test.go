@@ -114,6 +114,32 @@ func TestReadOnlySysctlsAreReported(t *testing.T) {
 	})
 }
 
+// On an IPv4 network it does not matter that accept_ra and autoconf cannot be turned off: what
+// netavark's own test prepares is enough. The error of what does matter names it.
+func TestReadOnlySysctlsThatMayStay(t *testing.T) {
+	onBoth(t, 1, func(s *scene) {
+		s.mustRun(s.a, "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.default.rp_filter=2 net.ipv4.conf.default.route_localnet=1 net.ipv6.conf.default.accept_ra=1")
+		s.mustRun(s.a, "ip netns add c; ip netns exec c sysctl -qw net.ipv4.conf.default.arp_notify=1 net.ipv4.conf.default.rp_filter=2")
+		s.mustRun(s.a, makeSysctlsReadOnly)
+		r := request{
+			id: "c", perNet: object{"static_ips": []string{"10.9.0.20"}},
+			network: object{"ipv6_enabled": false, "subnets": []object{{"subnet": "10.9.0.0/24", "gateway": "10.9.0.1"}}},
+			ports:   []object{{"container_port": 80, "host_port": 8080, "protocol": "tcp", "range": 1, "host_ip": ""}},
+		}
+		s.mustRun(s.a, s.runNetavark("setup", r))
+		s.runPeerInNetns("c")
+		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", "c:80"}, question{"host-a", "tcp/127.0.0.1:8080", "c:80"})
+		s.mustRun(s.a, "ip netns pids c | xargs -r kill; "+s.runNetavark("teardown", r))
+		s.mustRun(s.a, "mount -o remount,bind,rw /proc/sys && sysctl -qw net.ipv4.ip_forward=0 && mount -o remount,bind,ro /proc/sys")
+		if got := s.mustFail(s.a, s.runNetavark("setup", r)); s.driver == "vxlan" && !strings.Contains(got, "net/ipv4/ip_forward") {
+			s.Errorf("the error does not name the parameter: %s", got)
+		}
+		if s.driver == "vxlan" {
+			s.checkNothingLeft()
+		}
+	})
+}
+
 // systemd applies its own settings again at any time, such as with `sysctl --system`. The driver's
 // are in a file of their own. The lab has no systemd, only the directory that sd_booted(3) looks
 // for.

@@ -76,6 +76,16 @@ func (ns *Stack) FirewallIntact() (bool, error) {
 	return conn.RulesIntact()
 }
 
+// FirewallOfOtherVersion tells whether the firewall has the rules of another version of this
+// program.
+func (ns *Stack) FirewallOfOtherVersion() (bool, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return false, err
+	}
+	return conn.OtherVersion()
+}
+
 // FirewallElements returns the elements that the firewall has.
 func (ns *Stack) FirewallElements() ([]kernel.Element, error) {
 	conn, err := ns.firewallConn()

@@ -47,21 +47,22 @@ type Agent struct {
 	Version      string
 	Log          *slog.Logger
 
-	checkDevices bool // the next turn looks at the firewall and all devices, whatever its scope
+	checkDevices bool // the next turn looks for what the kernel does not report, whatever its scope
 
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
-	requests  *requestBroker
-	clusters  *clusterSet
-	claims    *addrclaim.Claims
-	upstreams *upstreamSource
-	dns       *dnsFeed
-	rules     rulesOwner
-	announcer *announcer
-	peers     *peerTracker
-	forwarder *forwarder
-	status    *statusReporter
+	requests   *requestBroker
+	clusters   *clusterSet
+	claims     *addrclaim.Claims
+	upstreams  *upstreamSource
+	dns        *dnsFeed
+	rules      rulesOwner
+	announcer  *announcer
+	peers      *peerTracker
+	forwarder  *forwarder
+	status     *statusReporter
+	neighbours *neighbourWatch
 }
 
 const (
@@ -76,8 +77,8 @@ const (
 	// of one takes.
 	idleTimeout = 5 * time.Second
 	// unreportedInterval is how often the agent looks for what the kernel does not report: a
-	// namespace that goes after its interface, and parameters of devices other than forwarding and
-	// rp_filter. It takes half a millisecond for each network.
+	// namespace that goes after its interface, parameters of devices other than forwarding and
+	// rp_filter, a table of neighbours that is full. It takes half a millisecond for each network.
 	unreportedInterval = time.Minute
 	// leaveTimeout is less than a container start waits for the next agent, which waits for this
 	// one to end.
@@ -121,7 +122,8 @@ func (a *Agent) prepareParts() {
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
-	a.status = &statusReporter{version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
+	a.neighbours = &neighbourWatch{log: a.Log}
+	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
 }
 
 // events are what the loop waits for, besides requests and timers.
@@ -138,6 +140,7 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
+	a.checkDevices = true
 	slow := time.NewTicker(unreportedInterval)
 	defer slow.Stop()
 	for {

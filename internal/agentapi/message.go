@@ -68,6 +68,8 @@ type StatusReport struct {
 	// Conflicts are addresses that two containers have. They come up when hosts could not reach
 	// each other while they assigned addresses.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// Warnings are about this host.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

@@ -27,7 +27,7 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Problem: "boom", Outdated: []string{"old"}, Conflicts: []string{"two have one"},
+		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
@@ -39,6 +39,7 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 const wantStatus = `vxland 0
 problem: boom
 outdated: old; run ` + "`vxlanctl reload`" + `
+warning: careful
 conflict: two have one
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1

@@ -88,6 +88,8 @@ type Namespace struct {
 	Advertised []string
 	// NoVXLAN makes the kernel lack VXLAN devices.
 	NoVXLAN bool
+	// Neighbours are the tables of neighbours.
+	Neighbours []kernel.NeighbourTable
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }
@@ -120,6 +122,11 @@ func (ns *Namespace) ProbeAddresses(_ string, _ kernel.ProbeSender, addrs []neti
 		}
 	}
 	return all, ns.kernel.call()
+}
+
+// NeighbourTables implements hoststate.Namespace.
+func (ns *Namespace) NeighbourTables() ([]kernel.NeighbourTable, error) {
+	return ns.Neighbours, ns.kernel.call()
 }
 
 // VTEP answers from ProbeAnswers.

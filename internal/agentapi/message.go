@@ -88,6 +88,8 @@ type StatusReport struct {
 	Obstacles []string `json:"obstacles,omitempty"`
 	// Differences are what other hosts set up differently.
 	Differences []string `json:"differences,omitempty"`
+	// Warnings are about this host.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

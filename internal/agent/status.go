@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
@@ -15,6 +16,7 @@ import (
 type statusReporter struct {
 	version  string
 	clusters *clusterSet
+	rules    *rulesOwner
 	log      *slog.Logger
 
 	failed     bool     // the last full turn failed
@@ -60,7 +62,7 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
-	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus()}
+	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated()}
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
 	}
@@ -82,7 +84,7 @@ func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkSta
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: m.Refused()}
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), time.Now())}
 		for _, h := range m.Snapshot().Hosts {
 			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}

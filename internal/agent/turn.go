@@ -19,7 +19,13 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 		return false, err
 	}
 	a.dns.BeginTurn()
+	followed := a.clusters.Snapshots() // the turn reads these or later ones
 	networks, empty, err := a.turnLocked(ctx, s, what)
+	if what >= scopeForwarding { // if it failed, to wait would not help either
+		for m, snapshot := range followed {
+			m.Acknowledge(snapshot)
+		}
+	}
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
@@ -33,7 +39,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 // turnLocked is the part of a turn that holds the store's lock.
 func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty bool, err error) {
 	var orphansErr error
-	if what >= scopePublish {
+	if what >= scopePublish && !a.leavesRepair(s) {
 		orphansErr = s.DropOrphans()
 	}
 	empty, err = s.Empty()
@@ -41,6 +47,9 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		return nil, false, err
 	}
 	networks, err = s.Networks()
+	if err == nil {
+		a.confirmer.Retain(networks)
+	}
 	if what == scopeDNS {
 		return networks, empty, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}
@@ -49,11 +58,13 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	changed, peersErr := a.peers.UpdatePeers(s, networks)
 	errs := []error{orphansErr, err, peersErr}
 	switch {
+	case a.rules.aside:
 	case what >= scopeFull:
 		errs = append(errs, s.Reconcile(networks, a.fullScope()))
-	case changed:
+	case changed || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
+	a.checkDevices = false
 	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.

@@ -26,8 +26,11 @@ const (
 	assignTimeout = 10 * time.Second
 )
 
-// SocketUnit is the systemd socket unit that starts the agent.
-const SocketUnit = "vxland.socket"
+// The agent's systemd units. The socket unit starts it.
+const (
+	SocketUnit  = "vxland.socket"
+	ServiceUnit = "vxland.service"
+)
 
 // Client calls the agent of this host, and starts it where a request needs it.
 type Client struct {
@@ -49,6 +52,9 @@ func (c Client) Sync(network string) error {
 // tells whether the agent announces the container's addresses; agents of earlier versions do not.
 func (c Client) EndpointAdded(network, container string) (announces bool, err error) {
 	r, err := c.callOrStart(Request{Verb: VerbSync, Network: network, Container: container}, 0)
+	if err == nil && r.Warning != "" {
+		c.Warn(r.Warning)
+	}
 	return r.Announces, err
 }
 
@@ -67,6 +73,12 @@ func (c Client) AssignAddresses(network, container string, wanted []netip.Addr) 
 // store, so nothing depends on this message.
 func (c Client) StoreChanged() {
 	_ = Send(c.Socket, Request{Verb: VerbStoreChanged}, time.Now().Add(startTimeout))
+}
+
+// Joining tells the agent, if it runs, that this host joins a network.
+func (c Client) Joining(networkID string, vni uint32, port uint16, vtep netip.Addr) {
+	r := Request{Verb: VerbJoining, Joining: &JoiningRequest{Network: networkID, VNI: vni, Port: port, VTEP: vtep}}
+	_ = Send(c.Socket, r, time.Now().Add(startTimeout))
 }
 
 // callOrStart returns the agent's answer, and starts the agent if it does not run. A request whose

@@ -3,37 +3,69 @@ package ctl
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 )
 
-type fakeHost struct{ err error }
+type fakeHost struct {
+	err        error
+	containers int // that need the agent
+}
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
+func (h fakeHost) ContainersWithAgent() (int, error) { return h.containers, nil }
+
+func (h fakeHost) Cleanup(force bool) ([]string, error) {
+	if !force {
+		return nil, h.err
+	}
+	return []string{"blue", "red"}, nil
+}
+
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "1", Problem: "boom", Conflicts: []string{"two have one"}, Obstacles: []string{"chain f drops"},
+		Version: "0", Problem: "boom", Outdated: []string{"old"}, Conflicts: []string{"two have one"}, Obstacles: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
-			Refused: map[string]uint64{"wrong key": 7, "malformed message": 1},
+			Refused: []agentapi.RefusalStatus{
+				{Reason: "host does not answer", Count: 9, OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{
+					{Addr: netip.MustParseAddr("198.18.0.3")}, {Addr: netip.MustParseAddr("198.18.0.4")},
+				}},
+				{Reason: "host does not list this one", Count: 3, OfOtherHost: true, Hosts: []agentapi.RefusedHost{
+					{Addr: netip.MustParseAddr("198.18.0.2"), Count: 3, Since: 59*time.Second + 600*time.Millisecond, Last: time.Millisecond},
+				}},
+				{Reason: "malformed message", Count: 1},
+				{Reason: "wrong key", Count: 7, Hosts: []agentapi.RefusedHost{
+					{Addr: netip.MustParseAddr("198.18.0.9"), Count: 7, Since: 200 * time.Second, Last: 2 * time.Second},
+				}},
+			},
 		}},
 	}, h.err
 }
 
-const wantStatus = `vxland 1
+const wantStatus = `vxland 0
 problem: boom
+outdated: old; run ` + "`vxlanctl reload`" + `
 conflict: two have one
 firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1
   host b: reachable
   host c: unreachable; its entries are hidden
+  no agent yet: 198.18.0.3, 198.18.0.4; it starts with that host's first container
+  host does not list this one:
+    198.18.0.2: 3 in 1m0s, the last one 1s ago
+    what to do: add this host to remote_ips there, or give all hosts the same key_file
   refused, malformed message: 1
   refused, wrong key: 7
+    198.18.0.9: 7 in 3m20s, the last one 2s ago
+    what to do: copy one key_file to all hosts, and restart their agents
 `
 
 func TestCommands(t *testing.T) {
@@ -48,6 +80,9 @@ func TestCommands(t *testing.T) {
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
 		{"status", []string{"status"}, nil, wantStatus, ""},
 		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip\n", ""},
+		{"cleanup", []string{"cleanup"}, nil, "", ""},
+		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
+		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},
@@ -55,7 +90,7 @@ func TestCommands(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			c := Command(fakeHost{tt.err}, "1", &out)
+			c := Command(fakeHost{err: tt.err}, "1", &out)
 			c.SetArgs(tt.args)
 			err := c.Execute()
 			if out.String() != tt.want {
@@ -65,5 +100,15 @@ func TestCommands(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.fail)
 			}
 		})
+	}
+}
+
+// An agent that was killed stays away, and somebody may miss it.
+func TestStatusSaysWhoNeedsTheAgent(t *testing.T) {
+	var out bytes.Buffer
+	c := Command(fakeHost{agentapi.ErrNotRunning, 3}, "1", &out)
+	c.SetArgs([]string{"status"})
+	if err := c.Execute(); err != nil || out.String() != "vxland does not run, but 3 containers need it: run `vxlanctl reload`, which starts it\n" {
+		t.Errorf("printed %q, %v", out.String(), err)
 	}
 }

@@ -60,6 +60,12 @@ func (r records) adoptDNSPort(n *network.Network) error {
 // Place places a network on the host, with what the agent has found out.
 func (s *Session) Place(config []byte) (plan.PlacedNetwork, error) { return s.records.place(config) }
 
+// IsFirst tells whether a container is about to be the only one of a network on this host.
+func (s *Session) IsFirst(p plan.PlacedNetwork, e network.Endpoint) (bool, error) {
+	others, err := s.records.HasEndpointsExcept(p.ID, e.ContainerID)
+	return !others, err
+}
+
 // ConnectShared records an endpoint, and builds what it shares with others.
 func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config []byte) error {
 	beside, err := s.record(p, e, config)
@@ -101,7 +107,7 @@ func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte
 	if err != nil {
 		return plan.Beside{}, err
 	}
-	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity}
+	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity, MTU: p.VTEP.MTU}
 	old, err := s.records.Record(p.ID, e.ContainerID)
 	if err == nil && old.Namespace == e.Namespace {
 		r.SetUp = old.SetUp

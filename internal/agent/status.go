@@ -14,10 +14,11 @@ import (
 
 // statusReporter says how the host is: in the log, and to a person who asks.
 type statusReporter struct {
-	version  string
-	clusters *clusterSet
-	rules    *rulesOwner
-	log      *slog.Logger
+	version    string
+	clusters   *clusterSet
+	rules      *rulesOwner
+	neighbours *neighbourWatch
+	log        *slog.Logger
 
 	failed      bool     // the last full turn failed
 	lastErr     string   // as logged, so that an error that lasts is logged once
@@ -65,7 +66,10 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
-	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated()}
+	report := agentapi.StatusReport{
+		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
+		Warnings: s.neighbours.warnings,
+	}
 	warnings := make(map[string][]string)
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))

@@ -49,6 +49,11 @@ func (s *stack) apply(c kernel.Change) error {
 		})
 	case kernel.AddRoute:
 		return s.addRoute(c)
+	case kernel.DelRoute:
+		for _, l := range s.links {
+			l.Routes = slices.DeleteFunc(l.Routes, func(r kernel.Route) bool { return r == c.Route })
+		}
+		return nil
 	case kernel.AddFDB:
 		return s.addFDB(c)
 	case kernel.AddStatic, kernel.DelStatic, kernel.AddNeighbour, kernel.DelNeighbour:

@@ -15,6 +15,7 @@ import (
 type statusReporter struct {
 	version  string
 	clusters *clusterSet
+	rules    *rulesOwner
 	log      *slog.Logger
 
 	failed     bool     // the last full turn failed
@@ -53,7 +54,7 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
-	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus()}
+	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated()}
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
 	}

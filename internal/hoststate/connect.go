@@ -92,7 +92,7 @@ func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte
 	if err != nil {
 		return plan.Beside{}, err
 	}
-	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity}
+	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity, MTU: p.VTEP.MTU}
 	old, err := s.records.Record(p.ID, e.ContainerID)
 	if err == nil && old.Namespace == e.Namespace {
 		r.SetUp = old.SetUp

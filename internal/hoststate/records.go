@@ -23,6 +23,9 @@ import (
 func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
 	n, v, err := network.ParsePlaced(config, ns, h.lastVTEP(config))
 	if err != nil {
+		if id, idErr := network.ParseIdentity(config); idErr == nil {
+			return plan.PlacedNetwork{}, fmt.Errorf("network %s: %w", id.Name, err)
+		}
 		return plan.PlacedNetwork{}, fmt.Errorf("network: %w", err)
 	}
 	return h.withPlacement(n, v)

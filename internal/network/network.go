@@ -24,6 +24,9 @@ type Network struct {
 	Remotes           []netip.Addr // sorted, unique; may have this host's own address
 	Gossip            bool         // discovery=gossip: Remotes are only the first hosts to ask
 
+	HostListed      kernel.Opt[bool] // Remotes has an address of this host, which may not have it yet
+	UnderlayTimeout uint16           // seconds that a start waits for the underlay
+
 	MTU            int    // bytes; 0: the most that fits
 	Metric         uint32 // of the default routes
 	NoDefaultRoute bool

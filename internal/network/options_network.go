@@ -73,6 +73,8 @@ var networkOptions = []option{
 			return ""
 		},
 	},
+	kernelBoolOption("host_listed", func(n *Network) *kernel.Opt[bool] { return &n.HostListed }),
+	numberOption("underlay_timeout", 0, 600, func(n *Network) *uint16 { return &n.UnderlayTimeout }),
 	numberOption("vxlan_port", 1, 65535, func(n *Network) *uint16 { return &n.Tunnel.Port }),
 	{
 		name:    "mtu",

@@ -100,6 +100,10 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 	if err != nil {
 		return Network{}, VTEP{}, nil, err
 	}
+	// At the next boot the address may come later than the first container.
+	if !n.HostListed.Set && !n.LocalIP.IsValid() && len(v.Own) > 0 {
+		n.HostListed = kernel.Some(true)
+	}
 	if err := n.checkHostCapability(host, &problems); err != nil {
 		return Network{}, VTEP{}, nil, err
 	}

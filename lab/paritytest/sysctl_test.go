@@ -145,7 +145,8 @@ func TestReadOnlySysctlsThatMayStay(t *testing.T) {
 // for.
 func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
 	s := newScene(t, "vxlan", 1) // netavark does this from 1.16 on
-	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; printf 'net.ipv4.conf.*.rp_filter = 1\\n' > /etc/sysctl.d/50-strict.conf")
+	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; "+
+		"printf 'net.ipv4.conf.*.rp_filter = 1\\nnet.ipv4.ip_forward = 0\\nnet.ipv6.conf.all.forwarding = 0\\n' > /etc/sysctl.d/50-strict.conf")
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 	s.createNetwork("other", "--subnet 10.8.0.0/24")
 	s.runPeer(s.a, "c", "--network net -p 8080:80")
@@ -153,6 +154,11 @@ func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
 	s.mustRun(s.a, "sysctl --system >/dev/null 2>&1 || true")
 	if got := s.mustRun(s.a, "sysctl -n net.ipv4.conf.eth0.rp_filter"); got != "1" {
 		t.Fatalf("the file of the test did nothing: eth0 has %s", got)
+	}
+	for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.br-vxlan-net.forwarding"} {
+		if got := s.mustRun(s.a, "sysctl -n "+key); got != "1" {
+			t.Errorf("%s is %s, want 1", key, got)
+		}
 	}
 	for _, bridge := range []string{"br-vxlan-net", "br-vxlan-other"} {
 		if got := s.mustRun(s.a, "sysctl -n net.ipv4.conf."+bridge+".rp_filter"); got != "2" {

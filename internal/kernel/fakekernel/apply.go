@@ -54,6 +54,8 @@ func (s *stack) apply(c kernel.Change) error {
 			l.Routes = slices.DeleteFunc(l.Routes, func(r kernel.Route) bool { return r == c.Route })
 		}
 		return nil
+	case kernel.DeleteFlows:
+		return nil // has none
 	case kernel.AddFDB:
 		return s.addFDB(c)
 	case kernel.AddStatic, kernel.DelStatic, kernel.AddNeighbour, kernel.DelNeighbour:

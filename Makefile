@@ -52,9 +52,9 @@ test-unit:
 test-lab: deps build
 	$(GO) test -p 1 -count=1 -v ./lab/...
 
-# The lab's tests on Debian testing's Podman too.
+# The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build
-	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
+	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
 
 # Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/design/performance.md. Nothing else should run
 # meanwhile. SECTION=start,traffic,scale,plugin,agent picks some; each takes less than six minutes, and TIMES=4 four times as
@@ -110,7 +110,7 @@ help:
 	@echo 'make test         everything: lint, unit, real-namespace and lab tests'
 	@echo 'make test-unit    without the lab: seconds'
 	@echo 'make test-lab     only the lab'
-	@echo 'make test-matrix  the lab on Podman 5.4 and on Debian testing'
+	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'

@@ -135,7 +135,7 @@ func TestLostFilesAreFoundWithoutAnEvent(t *testing.T) {
 		r.setup(1)
 		r.startIdle()
 		r.process.lost = true
-		sleep(orphanInterval)
+		sleep(unreportedInterval)
 		r.wantEnd(ErrFilesLost)
 	})
 }

@@ -26,30 +26,35 @@ func (p *Plugin) Create(config []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer host.Close()
-	n, v, problems, err := p.checkNew(config, host)
+	labelled, err := network.TakeOverLabels(config)
+	if err != nil {
+		return nil, err
+	}
+	n, v, problems, err := p.checkNew(labelled, host)
 	if err == nil && problems.Err() != nil && p.hasUnused(host) {
 		if err := p.forgetUnused(host); err != nil {
 			return nil, errors.Join(problems.Err(), err)
 		}
-		n, v, problems, err = p.checkNew(config, host)
+		n, v, problems, err = p.checkNew(labelled, host)
 	}
 	if err := errors.Join(err, problems.Err()); err != nil {
 		return nil, err
 	}
-	for _, warning := range v.Warnings {
+	for _, warning := range append(labelled.Warnings, v.Warnings...) {
 		p.Warn(warning)
 	}
-	return n.Complete(config)
+	return n.Complete(labelled.Config)
 }
 
 // checkNew parses a new network, and finds all that is wrong with it on this host.
-func (p *Plugin) checkNew(config []byte, host hoststate.Namespace) (network.Network, network.VTEP, network.Problems, error) {
+func (p *Plugin) checkNew(labelled network.Labelled, host hoststate.Namespace) (network.Network, network.VTEP, network.Problems, error) {
 	reserved, err := p.reservations(host)
 	if err != nil {
 		return network.Network{}, network.VTEP{}, nil, err
 	}
-	n, v, problems, err := network.ParseNew(config, host, reserved)
+	n, v, problems, err := network.ParseNew(labelled.Config, host, reserved)
 	if err == nil {
+		problems = slices.Concat(labelled.Problems, problems)
 		problems = append(problems, ipam.ReserveRanges(&n)...)
 		problems = append(problems, ipam.AssignSlices(&n, v)...)
 	}

@@ -40,7 +40,7 @@ func (p *Plugin) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	defer host.Close()
-	n, err := p.Place(r.Network, host)
+	n, err := p.placeWhenReady(r.Network, host)
 	if err != nil {
 		return netavark.Status{}, err
 	}
@@ -95,6 +95,15 @@ func (c hostSetup) connectStatic() (setupResult, error) {
 	n, err := s.Prepare(c.network, c.endpoint)
 	if err != nil {
 		return setupResult{}, err
+	}
+	if n.HasNames() {
+		first, err := s.IsFirst(n, c.endpoint)
+		if err != nil {
+			return setupResult{}, err
+		}
+		if first {
+			c.Agent.Joining(n.ID, n.Tunnel.VNI, n.Tunnel.Port, n.VTEP.Local)
+		}
 	}
 	return c.connect(s, n, c.endpoint)
 }

@@ -251,7 +251,7 @@ func TestStatusIsCurrent(t *testing.T) {
 		r.names.failWith(errors.New("no room"))
 		a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
 		want := agentapi.StatusReport{
-			Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1}},
+			Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1, Underlay: "from 198.18.0.10 by eth0, MTU 1450"}},
 			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Refused: map[string]uint64{"wrong key": 3}}},
 		}
 		if a.Status == nil || !reflect.DeepEqual(*a.Status, want) {

@@ -16,7 +16,7 @@ func (h fakeHost) Reload() (int, error) { return 2, h.err }
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
 		Version: "1", Problem: "boom", Conflicts: []string{"two have one"},
-		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
+		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450"}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
 			Refused: map[string]uint64{"wrong key": 7, "malformed message": 1},
@@ -28,6 +28,7 @@ const wantStatus = `vxland 1
 problem: boom
 conflict: two have one
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
+  sends from 198.18.0.10 by eth0, MTU 1450
 cluster of 198.18.0.1
   host b: reachable
   host c: unreachable; its entries are hidden

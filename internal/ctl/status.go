@@ -50,6 +50,9 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	}
 	for _, n := range r.Networks {
 		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)
+		if n.Underlay != "" {
+			fmt.Fprintf(out, "  sends %s\n", n.Underlay)
+		}
 	}
 	for _, c := range r.Clusters {
 		fmt.Fprintf(out, "cluster of %s\n", c.Name)

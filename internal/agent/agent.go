@@ -38,12 +38,16 @@ type Agent struct {
 	NewCluster func(netip.Addr) (Cluster, error)
 	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
+	// Process is the agent as others find it.
+	Process Process
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
 	StayWhenIdle bool
 	Version      string
 	Log          *slog.Logger
+
+	checkDevices bool // the next turn looks at the firewall and all devices, whatever its scope
 
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
@@ -53,6 +57,7 @@ type Agent struct {
 	claims    *addrclaim.Claims
 	upstreams *upstreamSource
 	dns       *dnsFeed
+	rules     rulesOwner
 	announcer *announcer
 	peers     *peerTracker
 	forwarder *forwarder
@@ -70,10 +75,10 @@ const (
 	// idleTimeout is how long the agent outlives the host's last container: longer than a restart
 	// of one takes.
 	idleTimeout = 5 * time.Second
-	// orphanInterval is how often the agent looks for containers that nobody will tear down. Mostly
-	// the kernel or the store reports them; only a namespace that goes after its interface is no
-	// event.
-	orphanInterval = time.Minute
+	// unreportedInterval is how often the agent looks for what the kernel does not report: a
+	// namespace that goes after its interface, and parameters of devices other than forwarding and
+	// rp_filter. It takes half a millisecond for each network.
+	unreportedInterval = time.Minute
 	// leaveTimeout is less than a container start waits for the next agent, which waits for this
 	// one to end.
 	leaveTimeout = 500 * time.Millisecond
@@ -92,13 +97,17 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
+	files, err := watchOwnFiles(ctx, a.Host.StoreDir)
+	if err != nil {
+		return fmt.Errorf("watch the agent's files: %w", err)
+	}
 	kernel, err := a.Watch(ctx)
 	if err != nil {
 		return err
 	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
-	return a.runLoop(ctx, events{store, kernel, a.upstreams.Watch(ctx), served})
+	return a.runLoop(ctx, events{store, files, kernel, a.upstreams.Watch(ctx), served})
 }
 
 // prepareParts makes the parts of an agent that has not run yet.
@@ -108,15 +117,17 @@ func (a *Agent) prepareParts() {
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
+	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
-	a.status = &statusReporter{version: a.Version, clusters: a.clusters, log: a.Log}
+	a.status = &statusReporter{version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
 }
 
 // events are what the loop waits for, besides requests and timers.
 type events struct {
 	store     <-chan struct{} // the store may have changed
+	files     <-chan struct{} // the agent's lock or socket may have been removed
 	kernel    <-chan struct{} // something may have been deleted from the kernel
 	upstreams <-chan struct{} // name servers may have changed
 	served    <-chan error    // the API's server has ended
@@ -127,8 +138,8 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
-	orphans := time.NewTicker(orphanInterval)
-	defer orphans.Stop()
+	slow := time.NewTicker(unreportedInterval)
+	defer slow.Stop()
 	for {
 		var waiting request
 		timer := turns.Timer()
@@ -138,13 +149,27 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			return nil
 		case err := <-on.served:
 			return err
+		case <-a.requests.restart:
+			if a.canRestart() {
+				return ErrRestart
+			}
+			continue
+		case <-on.files:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
+			continue
 		case <-on.store:
 			turns.Within(scopePublish, storeDebounce)
 			continue
 		case <-on.kernel:
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
-		case <-orphans.C:
+		case <-slow.C:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
+			a.checkDevices = true
 			turns.Within(scopePublish, 0)
 			continue
 		case <-on.upstreams:

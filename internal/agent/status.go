@@ -17,6 +17,7 @@ import (
 type statusReporter struct {
 	version  string
 	clusters *clusterSet
+	rules    *rulesOwner
 	log      *slog.Logger
 
 	failed     bool     // the last full turn failed
@@ -55,7 +56,7 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
-	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus()}
+	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated()}
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
 	}

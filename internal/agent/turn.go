@@ -32,7 +32,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 // turnLocked is the part of a turn that holds the store's lock.
 func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty bool, err error) {
 	var orphansErr error
-	if what >= scopePublish {
+	if what >= scopePublish && !a.leavesRepair(s) {
 		orphansErr = s.DropOrphans()
 	}
 	empty, err = s.Empty()
@@ -48,11 +48,13 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	changed, peersErr := a.peers.UpdatePeers(s, networks)
 	errs := []error{orphansErr, err, peersErr}
 	switch {
+	case a.rules.aside:
 	case what >= scopeFull:
 		errs = append(errs, s.Reconcile(networks, a.fullScope()))
-	case changed:
+	case changed || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
+	a.checkDevices = false
 	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.

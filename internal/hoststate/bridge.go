@@ -40,17 +40,16 @@ func (h *Host) warnOfOthers(networkName string, err error) {
 	}
 }
 
-// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them.
-// udevd sets them when the device appears, at about the same time as this program. `sysctl
-// --system` sets all parameters anew.
+// keepSysctls writes the bridge's parameters, and those of the host, where systemd-udevd and `sysctl
+// --system` read them. udevd sets the bridge's when the device appears, at about the same time as
+// this program. `sysctl --system` sets all parameters anew.
 func (h *Host) keepSysctls(n network.Network) error {
 	if h.SysctlDir == "" {
 		return nil
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n", n.Alias())
-	// Without what only some containers need.
-	for _, s := range plan.BridgeSysctls(n) {
+	for _, s := range plan.KeptSysctls(n) {
 		// The leading "-" tolerates a device that is gone (sysctl.d(5)).
 		fmt.Fprintf(&b, "-%s = %s\n", s.Key, s.Value)
 	}

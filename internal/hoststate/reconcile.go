@@ -59,6 +59,9 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	return errors.Join(errs...)
 }
 
+// OtherVersion tells whether another version of this project made the firewall's tables.
+func (s *Session) OtherVersion() (bool, error) { return s.ns.FirewallOfOtherVersion() }
+
 // resizeInterfaces gives the containers' ends of veths the network's MTU, which follows that of the
 // underlay. The records tell which have another one: to look into the containers' namespaces in
 // each turn would take too long.

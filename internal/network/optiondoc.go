@@ -159,10 +159,11 @@ var optionDocs = []OptionDoc{
 	},
 	{
 		Name: "isolate", Group: GroupIsolation, Common: true,
-		Value: "`true`, `false` or `strict`", Default: "`false`",
+		Value: "`true`, `false` or `strict`", Default: "as a bridge has",
 		Summary: "Keeps containers from those of this host's other networks.",
 		Details: "With `true` they are kept from networks that are isolated too. With `strict` they are kept from all other networks. " +
-			"Networks of Podman's own `bridge` driver count as well. See [firewall](firewall.md).",
+			"Networks of Podman's own `bridge` driver count as well. Without the option the network gets what a bridge gets on the host: " +
+			"`strict` with Podman 6 and netavark 2, and `false` with older ones. See [firewall](firewall.md).",
 	},
 	{
 		Name: "outbound_addr4", Group: GroupRouting,

@@ -39,7 +39,8 @@ func StartShared(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 			Endpoints: endpointElements(n.Network, e),
 			All:       func() ([]kernel.Element, error) { return elementsOf(beside.Networks()) },
 		},
-		Network: &NetworkState{Devices: d},
+		StaleFlows: StaleFlows(PublishedElements(n.Network, e)),
+		Network:    &NetworkState{Devices: d},
 	}
 }
 

@@ -27,6 +27,8 @@ type Namespace interface {
 	AdvertisedInterfaces() ([]string, error)
 	// FirewallIntact tells whether the firewall has this program's rules.
 	FirewallIntact() (bool, error)
+	// FirewallOfOtherVersion tells whether another version of this program made the firewall.
+	FirewallOfOtherVersion() (bool, error)
 	// FirewallElements returns the elements that the firewall has, as far as this program's rules
 	// have such sets.
 	FirewallElements() ([]kernel.Element, error)
@@ -96,6 +98,9 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 		if firewallErr := ensureFirewall(on.Host, p.Firewall); firewallErr != nil {
 			return r, errors.Join(err, firewallErr)
 		}
+	}
+	if err := forgetFlows(on.Host, kernel.DeleteFlows{Stale: p.StaleFlows}); err != nil {
+		return r, err
 	}
 	if p.Network != nil {
 		networkErr := ensureNetwork(on.Host, p.Network, &r)

@@ -106,5 +106,13 @@ func Uint32(b []byte) uint32 {
 	return binary.NativeEndian.Uint32(b)
 }
 
+// Uint32BE reads four bytes in network byte order.
+func Uint32BE(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
+
 // Text reads text up to a zero byte.
 func Text(b []byte) string { return unix.ByteSliceToString(b) }

@@ -6,6 +6,7 @@ import (
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/addrprobe"
+	"vxlan-driver/internal/kernel/conntrack"
 	"vxlan-driver/internal/kernel/fastpath"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/nft"
@@ -47,6 +48,8 @@ func (ns *Stack) Apply(c kernel.Change) error {
 			return err
 		}
 		return conn.Apply(c)
+	case kernel.DeleteFlows:
+		return ns.deleteFlows(c)
 	}
 	return ns.Conn.Apply(c)
 }
@@ -58,6 +61,16 @@ func (ns *Stack) FirewallIntact() (bool, error) {
 		return false, err
 	}
 	return conn.RulesIntact()
+}
+
+// FirewallOfOtherVersion tells whether the firewall has the rules of another version of this
+// program.
+func (ns *Stack) FirewallOfOtherVersion() (bool, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return false, err
+	}
+	return conn.OtherVersion()
 }
 
 // FirewallElements returns the elements that the firewall has.
@@ -125,6 +138,15 @@ func (ns *Stack) firewallConn() (*nft.Conn, error) {
 		ns.firewall = conn
 	}
 	return ns.firewall, nil
+}
+
+func (ns *Stack) deleteFlows(want kernel.DeleteFlows) error {
+	conn, err := conntrack.Open(ns.path, ns.OwnAddrs)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.DeleteFlows(want)
 }
 
 // inNamespace runs fn in the namespace: /proc/sys/net shows the one of the thread that opens a file

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -212,7 +213,16 @@ func (t Table) Hash(others ...Chain) string {
 
 // Comment is the table's comment. It tells this program's rules from those of another version.
 func (t Table) Comment() string {
-	return "rules " + t.Version + " of vxlan-driver; " + t.RestoredBy + " restores them"
+	return "rules " + t.Version + ofDriver + t.RestoredBy + " restores them"
+}
+
+// ofDriver is in the comments of all versions.
+const ofDriver = " of vxlan-driver; "
+
+// isOtherVersion tells whether a table's comment is that of another version. A table without one is
+// nobody's work, or somebody's by hand.
+func (t Table) isOtherVersion(comment string) bool {
+	return comment != t.Comment() && strings.Contains(comment, ofDriver)
 }
 
 func (c Chain) appendTo(tx *Transaction, t Table) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,9 @@ import (
 
 // Changes sends, until ctx is done, whenever something may be missing in the caller's namespace.
 // That is when a link has changed or an address was added, and when a link, an address, a
-// forwarding entry, a filter or a part of the firewall was deleted. To a slow reader many changes
-// are one event.
+// forwarding entry, a filter or a part of this project's firewall was deleted. Of the kernel
+// parameters it reports forwarding and rp_filter, and no other that this project sets. To a slow
+// reader many changes are one event.
 //
 // It does not say what has changed: the reader checks everything again. That also makes up for
 // messages that the kernel drops when there are too many.
@@ -43,7 +45,8 @@ type reports struct {
 var linkReports = reports{
 	netlink.Subscription{
 		Name: "links", Protocol: unix.NETLINK_ROUTE,
-		Groups:  []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC},
+		Groups: []int{unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_TC,
+			unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF},
 		Ignored: unix.RTM_NEWNEIGH, // comes in thousands
 	},
 	func(m netlink.Message) bool {
@@ -51,6 +54,8 @@ var linkReports = reports{
 		case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_NEWADDR: // an underlay may be back
 			return true
 		case unix.RTM_DELTFILTER, unix.RTM_DELQDISC:
+			return true
+		case unix.RTM_NEWNETCONF: // of forwarding or rp_filter, mostly
 			return true
 		case unix.RTM_DELNEIGH:
 			return !isAgedFDBEntry(m.Body) && !isForeignNeighbour(m.Body)
@@ -87,10 +92,19 @@ var firewallReports = reports{
 	func(m netlink.Message) bool {
 		switch m.Type & 0xff {
 		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-			return true
+			return isOwnTable(m.Body)
 		}
 		return false
 	},
+}
+
+// isOwnTable tells whether a message of nftables, with its struct nfgenmsg, is about a table of
+// this project. Docker, firewalld and kube-proxy delete from theirs all the time. The table's name
+// is attribute 1 of a table and of all that is in one (NFTA_TABLE_NAME, NFTA_RULE_TABLE, …).
+func isOwnTable(nfgenmsg []byte) bool {
+	const nfgenmsgLen = 4
+	attrs := nfgenmsg[min(nfgenmsgLen, len(nfgenmsg)):]
+	return strings.HasPrefix(netlink.Text(netlink.Find(attrs, unix.NFTA_TABLE_NAME)), kernel.FirewallTable)
 }
 
 const (

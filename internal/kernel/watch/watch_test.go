@@ -31,7 +31,8 @@ func TestDeletionsAreReported(t *testing.T) {
 		ip neighbour add 10.0.0.9 lladdr 02:00:00:00:00:01 dev br0 nud permanent protocol 118
 		ip neighbour add 10.0.0.7 lladdr 02:00:00:00:00:01 dev br0 nud permanent
 		tc qdisc add dev v0 clsact; tc filter add dev v0 ingress protocol ip u32 match u32 0 0
-		nft add table inet t; nft add set inet t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'`)
+		for t in vxlan-driver foreign; do nft add table inet $t; nft add set inet $t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'; done
+		nft add table netdev vxlan-driver-v0; nft add chain inet foreign c; nft add rule inet foreign c accept`)
 	var changes <-chan struct{}
 	if err := netns.Do(ns, func() (err error) { changes, err = Changes(ctx); return err }); err != nil {
 		t.Fatal(err)
@@ -47,6 +48,13 @@ func TestDeletionsAreReported(t *testing.T) {
 	select {
 	case <-changes:
 		t.Error("an addition is heard of")
+	case <-time.After(100 * time.Millisecond):
+	}
+	// Docker, firewalld and others delete their own all the time.
+	sh(`nft delete element inet foreign s '{ 1.2.3.4 }'; nft flush chain inet foreign c; nft delete table inet foreign`)
+	select {
+	case <-changes:
+		t.Error("a deletion from another program's table is heard of")
 	case <-time.After(100 * time.Millisecond):
 	}
 	// More than a socket has room for: the kernel would say that some were lost.
@@ -65,7 +73,13 @@ func TestDeletionsAreReported(t *testing.T) {
 		"tc filter del dev v0 ingress",
 		"tc qdisc del dev v0 clsact",
 		"ip link set v0 down",
-		"nft delete element inet t s '{ 1.2.3.4 }'",
+		"sysctl -q -w net.ipv4.ip_forward=1",
+		"sysctl -q -w net.ipv4.ip_forward=0",
+		"sysctl -q -w net.ipv6.conf.all.forwarding=1",
+		"sysctl -q -w net.ipv6.conf.all.forwarding=0",
+		"sysctl -q -w net.ipv4.conf.br0.rp_filter=1",
+		"nft delete table netdev vxlan-driver-v0",
+		"nft delete element inet vxlan-driver s '{ 1.2.3.4 }'",
 		"nft flush ruleset",
 		"ip link del v0",
 	} {

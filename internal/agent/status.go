@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
@@ -26,6 +27,13 @@ type statusReporter struct {
 
 	mu     sync.Mutex
 	report agentapi.StatusReport
+}
+
+// SetObstacles completes the report by what other programs' firewalls drop.
+func (s *statusReporter) SetObstacles(found []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Obstacles = found
 }
 
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
@@ -62,6 +70,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	report.Obstacles = s.report.Obstacles
 	s.report = report
 }
 
@@ -86,7 +95,7 @@ func describeUnderlay(v network.VTEP) string {
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: m.Refused()}
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), time.Now())}
 		for _, h := range m.Snapshot().Hosts {
 			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}

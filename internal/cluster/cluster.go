@@ -72,7 +72,11 @@ type Host struct {
 func (h Host) Reachable() bool { return h.UnreachableSince.IsZero() }
 
 // Snapshot has all other hosts, sorted by name. It is shared and must not be changed.
-type Snapshot struct{ Hosts []Host }
+type Snapshot struct {
+	Hosts []Host
+	// Sequence grows with each record that comes. See Plane.Acknowledge.
+	Sequence uint64
+}
 
 // Find returns the host with the name.
 func (s Snapshot) Find(name string) (Host, bool) {

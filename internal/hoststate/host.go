@@ -13,6 +13,8 @@ import (
 type Namespace interface {
 	reconcile.Namespace
 	network.InterfaceLookup
+	Foreign
+	Docker
 	Close()
 }
 

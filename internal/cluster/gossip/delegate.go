@@ -87,15 +87,15 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	what := fmt.Sprintf("%.80q at %v", n.Name, addr)
 	if err := wire.CheckHostName(n.Name); err != nil || !ok || n.Port == 0 {
-		d.refusals.Add(refusal.ReasonMalformed, "host "+what)
+		d.refusals.AddFrom(refusal.ReasonMalformed, addr.Unmap(), "host "+what)
 		return errors.New("host name or address is not valid")
 	}
 	if n.DMin > d.cfg.protocolVersion || n.DMax < d.cfg.protocolVersion {
-		d.refusals.Add(refusal.ReasonWrongVersion, fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.protocolVersion))
+		d.refusals.AddFrom(refusal.ReasonWrongVersion, addr.Unmap(), fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.protocolVersion))
 		return wire.ErrVersion
 	}
 	if !d.permits(addr.Unmap()) {
-		d.refusals.Add(refusal.ReasonUnlisted, "host "+what)
+		d.refusals.AddFrom(refusal.ReasonUnlisted, addr.Unmap(), "host "+what)
 		return errors.New("host is not listed")
 	}
 	return nil
@@ -103,7 +103,7 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 
 // NotifyConflict is called when two hosts have one name.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.refusals.Add(refusal.ReasonNameConflict, fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
+	d.refusals.AddFrom(refusal.ReasonNameConflict, nodeAddr(*other).Addr(), fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
 }
 
 // NotifyJoin shows a host's entries, and greets it.
@@ -116,6 +116,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.peers.members[n.Name] = *n // a copy, as the library changes its own
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	delete(d.peers.lost, n.Name)
+	d.refusals.Joined(nodeAddr(*n).Addr())
 	if d.replica.MarkPresent(n.Name) {
 		d.updateSnapshotLocked()
 	}

@@ -190,12 +190,5 @@ func (p *Plane) Stats() Stats {
 	return stats
 }
 
-// Refused returns how often something was refused, by reason. A reason that never occurred is left
-// out.
-func (p *Plane) Refused() map[string]uint64 {
-	refused := make(map[string]uint64)
-	for why, n := range p.refusals.Counts() {
-		refused[string(why)] = n
-	}
-	return refused
-}
+// Refused returns what was refused, of other hosts or by them.
+func (p *Plane) Refused() []refusal.Refusal { return p.refusals.Refusals() }

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -47,12 +48,12 @@ func TestThirdHostIsRefused(t *testing.T) {
 		{
 			name: "wrong label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "production" },
 			counted: []refusal.Reason{refusal.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
-			noticed: refusal.ReasonNoAnswer,
+			noticed: refusal.ReasonRefusedThere,
 		},
 		{
 			name: "no label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "" },
 			counted: []refusal.Reason{refusal.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
-			noticed: refusal.ReasonNoAnswer,
+			noticed: refusal.ReasonRefusedThere,
 		},
 		{
 			name: "wrong version", good: func(*Config) {}, bad: func(c *Config) { c.protocolVersion = 2 },
@@ -62,7 +63,7 @@ func TestThirdHostIsRefused(t *testing.T) {
 		{
 			name: "unlisted", good: noKey, bad: noKey,
 			counted: []refusal.Reason{refusal.ReasonUnlisted}, logged: `reason="host is not listed"`,
-			noticed: refusal.ReasonNoAnswer,
+			noticed: refusal.ReasonUnlistedThere,
 		},
 	}
 	for _, tt := range tests {
@@ -132,7 +133,7 @@ func TestUnlistedVTEPIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * second)
-		if got := a.Refused(); got["host is not listed"] == 0 || len(got) != 1 {
+		if got := a.refusals.Counts(); got["host is not listed"] == 0 || len(got) != 1 {
 			t.Errorf("refused %v", got)
 		}
 		if s := a.Stats(); a.sees() != "" || a.refusals.Counts()[refusal.ReasonUnlisted] == 0 || s.Members != 2 {
@@ -168,8 +169,18 @@ func TestUnlistedSenderCannotSpeakForListedHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = conn.SetDeadline(time.Now().Add(second))
-		if _, err := conn.Write(packet); err == nil {
-			t.Error("the stream was read")
+		// A stream is answered by a notice, and what is sent on it is thrown away.
+		if _, err := conn.Write(packet); err != nil {
+			t.Error(err)
+		}
+		const notice = "vxland does not list 198.18.0.3\n"
+		answer := make([]byte, len(notice))
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != notice {
+			t.Errorf("answered %q, %v", answer, err)
+		}
+		_ = conn.Close()
+		if a.sees() != "host-2: b" {
+			t.Errorf("sees %s", a.sees())
 		}
 		// The same packet from the host's own address is accepted: the test is sound.
 		if _, err := b.cfg.transport.WriteTo(packet, hostAddr(1).String()); err != nil {

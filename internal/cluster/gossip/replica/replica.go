@@ -50,6 +50,8 @@ type Replica struct {
 	*table   // the other hosts' records
 	own      ownRecord
 	requests pendingRequests
+	asked    ackRequests
+	waits    ackWaits
 	out      messenger
 
 	cfg             Config
@@ -63,6 +65,8 @@ func New(c Config) *Replica {
 		table:           newTable(c.ForgetAfter),
 		own:             ownRecord{host: c.Self.Host},
 		requests:        make(pendingRequests),
+		asked:           ackRequests{pending: make(map[Peer]wire.Version), requested: make(chan struct{}, 1)},
+		waits:           make(ackWaits),
 		out:             messenger{c.Self, c.Network},
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
@@ -106,6 +110,10 @@ func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool
 		if all := r.allDigests(now); wire.HashDigests(all) != m.Hash {
 			r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
 		}
+	case wire.KindAckRequest:
+		r.handleAckRequest(m, from, now)
+	case wire.KindAck:
+		r.waits.handleAck(from.Host, m.Version)
 	}
 	return false
 }

@@ -15,11 +15,14 @@ type table struct {
 	forgetAfter time.Duration
 	entries     map[string]*entry
 	present     map[string]bool // hosts that are reachable
+	changes     uint64          // records that were stored
 }
 
 // entry is what is known of one host.
 type entry struct {
 	wire.Record
+	// sequence is that of the first snapshot that has the record.
+	sequence uint64
 	// goneSince is when the host became unreachable or, if the record says so, when it left. Zero
 	// while it is reachable.
 	goneSince time.Time
@@ -90,7 +93,8 @@ func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
 	if !t.wantsVersion(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
 		return false
 	}
-	e := &entry{Record: r.Record}
+	t.changes++
+	e := &entry{Record: r.Record, sequence: t.changes}
 	if r.Left || !t.present[r.Host] {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
@@ -161,7 +165,7 @@ func (t *table) listDigests(now time.Time) []wire.Digest {
 // Snapshot returns the visible entries, sorted by host. Their addresses are left out, as the table
 // does not know them.
 func (t *table) Snapshot() cluster.Snapshot {
-	var s cluster.Snapshot
+	s := cluster.Snapshot{Sequence: t.changes}
 	for host, e := range t.entries {
 		if e.isVisible() {
 			s.Hosts = append(s.Hosts, cluster.Host{Name: host, Memberships: e.Memberships, UnreachableSince: e.goneSince})

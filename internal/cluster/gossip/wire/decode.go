@@ -32,6 +32,8 @@ func Decode(data []byte) (Message, error) {
 		m.Delta = r.readDelta()
 	case KindSummary:
 		m.Hash = r.readUint(1<<64 - 1)
+	case KindAckRequest, KindAck:
+		m.Version = r.readVersion()
 	default:
 		r.fail("is of the unknown kind %d", m.Kind)
 	}

@@ -27,6 +27,8 @@ func (m Message) Encode() []byte {
 		w.putDelta(m.Delta)
 	case KindSummary:
 		w.putUint(m.Hash)
+	case KindAckRequest, KindAck:
+		w.putVersion(m.Version)
 	}
 	return w.buf
 }

@@ -27,11 +27,13 @@ type Kind byte
 
 // The kinds of messages, and the fields of a Message that they have.
 const (
-	KindDigests Kind = 1 + iota // Complete, Digests
-	KindRequest                 // Hosts
-	KindRecords                 // Records
-	KindDelta                   // Delta
-	KindSummary                 // Hash
+	KindDigests    Kind = 1 + iota // Complete, Digests
+	KindRequest                    // Hosts
+	KindRecords                    // Records
+	KindDelta                      // Delta
+	KindSummary                    // Hash
+	KindAckRequest                 // Version: of the sender's own record
+	KindAck                        // Version: of the receiver's record
 )
 
 // Message is a message of any kind. Kind says which of the last fields it has.
@@ -46,4 +48,7 @@ type Message struct {
 	Records  []AgedRecord // whole records
 	Delta    Delta        // a change of the sender's own record
 	Hash     uint64       // of all digests that the sender has, see HashDigests
+	// Version is what a host is asked to follow, or says that it follows: its kernel holds what the
+	// record asks for.
+	Version Version
 }

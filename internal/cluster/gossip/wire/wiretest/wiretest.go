@@ -61,6 +61,8 @@ func Messages() []wire.Message {
 		{Kind: wire.KindDelta, Delta: wire.Diff(record, next)},
 		{Kind: wire.KindDelta, Delta: wire.Diff(record, wire.Record{Host: record.Host, Version: next.Version})},
 		{Kind: wire.KindSummary, Hash: 1<<64 - 1},
+		{Kind: wire.KindAckRequest, Version: record.Version},
+		{Kind: wire.KindAck, Version: record.Version},
 	}
 	for i := range messages {
 		messages[i].From, messages[i].Addr = "host-9", Sender

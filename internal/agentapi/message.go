@@ -74,6 +74,14 @@ type Response struct {
 	Announces bool `json:"announces,omitempty"`
 }
 
+// AddWarning adds a warning to those that the response has, if it says anything.
+func (r *Response) AddWarning(text string) {
+	if r.Warning != "" && text != "" {
+		text = "; " + text
+	}
+	r.Warning += text
+}
+
 // StatusReport is what `vxlanctl status` shows.
 type StatusReport struct {
 	Version  string          `json:"version"`

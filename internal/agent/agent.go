@@ -17,6 +17,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 )
 
@@ -39,6 +40,8 @@ type Agent struct {
 	NewCluster func(netip.Addr) (Cluster, error)
 	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
+	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
+	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
@@ -58,6 +61,7 @@ type Agent struct {
 	peers     *peerTracker
 	forwarder *forwarder
 	confirmer *confirmer
+	tunnels   *tunnelProber
 	status    *statusReporter
 }
 
@@ -114,7 +118,8 @@ func (a *Agent) prepareParts() {
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
-	a.status = &statusReporter{version: a.Version, clusters: a.clusters, log: a.Log}
+	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
+	a.status = &statusReporter{version: a.Version, clusters: a.clusters, tunnels: a.tunnels, log: a.Log}
 }
 
 // events are what the loop waits for, besides requests and timers.
@@ -130,6 +135,7 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
+	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
 	orphans := time.NewTicker(orphanInterval)
 	defer orphans.Stop()
 	for {

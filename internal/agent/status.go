@@ -16,6 +16,7 @@ import (
 type statusReporter struct {
 	version  string
 	clusters *clusterSet
+	tunnels  *tunnelProber
 	log      *slog.Logger
 
 	failed     bool     // the last full turn failed
@@ -69,6 +70,7 @@ func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkSta
 		status.Members++
 		status.Remote += len(m.Endpoints)
 	}
+	status.Tunnels = s.tunnels.Status(n.ID)
 	return status
 }
 

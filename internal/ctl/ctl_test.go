@@ -18,7 +18,10 @@ func (h fakeHost) Reload() (int, error) { return 2, h.err }
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
 		Version: "1", Problem: "boom", Conflicts: []string{"two have one"},
-		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
+		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Tunnels: []agentapi.TunnelStatus{
+			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
+			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
+		}}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
 			Refused: []agentapi.RefusalStatus{
@@ -41,6 +44,9 @@ const wantStatus = `vxland 1
 problem: boom
 conflict: two have one
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
+  VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or create the network with --opt mtu=1402
+  VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
+  VXLAN to d lost, UDP 4789; its packets do not arrive here: open the port on both hosts and on the way
 cluster of 198.18.0.1
   host b: reachable
   host c: unreachable; its entries are hidden

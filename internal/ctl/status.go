@@ -19,6 +19,7 @@ func statusCommand(host Host) *cobra.Command {
   problem     the agent's last error
   conflict    an address that two containers have; restart one of them
   network     a network with containers on this host, and its containers elsewhere
+  VXLAN       a host that the containers' packets do not reach, or only small ones
   cluster     the other hosts; the names of an unreachable host are hidden
   refused     messages and hosts that the agent refused since it started, by reason,
               from whom, for how long, and what to do
@@ -52,6 +53,7 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	}
 	for _, n := range r.Networks {
 		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)
+		printTunnels(out, n.Tunnels)
 	}
 	for _, c := range r.Clusters {
 		fmt.Fprintf(out, "cluster of %s\n", c.Name)

@@ -9,10 +9,11 @@ PREFIX     ?= /usr/local
 VERSION    ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION)'
 FUZZTIME   ?= 10s
+# NetworkManager reads nothing below /usr/local.
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim fuzz install deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim fuzz install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -52,9 +53,9 @@ test-unit:
 test-lab: deps build
 	$(GO) test -p 1 -count=1 -v ./lab/...
 
-# The lab's tests on Debian testing's Podman too.
+# The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build
-	for suite in trixie forky; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
+	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -p 1 -count=1 ./lab/... || exit 1; done
 
 # Side by side with netavark's bridge, VXLAN by hand and Docker's overlay: docs/design/performance.md. Nothing else should run
 # meanwhile. SECTION=start,traffic,scale,plugin,agent picks some; each takes less than six minutes, and TIMES=4 four times as
@@ -95,14 +96,12 @@ fuzz:
 	for f in FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 	for f in FuzzParseKeys FuzzPacket; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip || exit 1; done
 
+# packaging/files lists what is installed.
 install: bin/vxlan bin/vxland bin/vxlanctl
-	install -D -m 755 bin/vxlan $(DESTDIR)$(PREFIX)/libexec/netavark/vxlan
-	install -D -m 755 bin/vxlanctl $(DESTDIR)$(PREFIX)/bin/vxlanctl
-	install -D -m 755 bin/vxland $(DESTDIR)$(PREFIX)/libexec/vxlan/vxland
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	for unit in vxland.service vxland.socket; do \
-		sed 's|/usr/local/|$(PREFIX)/|' packaging/systemd/$$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
-	sed 's|/usr/local/|$(PREFIX)/|' packaging/systemd/vxlan-reload@.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vxlan-reload@.service
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' packaging/install.sh install
+
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' FORCE='$(FORCE)' packaging/install.sh uninstall
 
 clean:
 	rm -rf bin
@@ -112,7 +111,7 @@ help:
 	@echo 'make test         everything: lint, unit, real-namespace and lab tests'
 	@echo 'make test-unit    without the lab: seconds'
 	@echo 'make test-lab     only the lab'
-	@echo 'make test-matrix  the lab on Podman 5.4 and on Debian testing'
+	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
@@ -121,3 +120,4 @@ help:
 	@echo 'make lint         gofmt, go mod tidy, go vet, staticcheck'
 	@echo 'make docs         write docs/user/options.md from the options'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'
+	@echo 'make uninstall    removes them, and what the driver has left on the host'

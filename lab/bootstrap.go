@@ -27,6 +27,7 @@ const debianPackages = "podman netavark aardvark-dns crun catatonit uidmap passt
 type debian struct {
 	suite string
 	extra string // further packages, separated by spaces
+	newer string // packages that come from experimental, separated by spaces
 }
 
 func (d debian) packageList() string { return strings.TrimSpace(debianPackages + " " + d.extra) }
@@ -34,7 +35,11 @@ func (d debian) packageList() string { return strings.TrimSpace(debianPackages +
 func (d debian) requiredTools() []tool { return debootstrapTools }
 
 func (d debian) describeTree(context.Context) (string, error) {
-	return "debian " + d.suite + "\npackages " + d.packageList(), nil
+	description := "debian " + d.suite + "\npackages " + d.packageList()
+	if d.newer != "" {
+		description += "\nfrom experimental " + d.newer
+	}
+	return description, nil
 }
 
 func (d debian) rootDir(dir string) string { return filepath.Join(dir, "root") }
@@ -52,6 +57,9 @@ func (d debian) buildTree(ctx context.Context, dir string, p *progress) (string,
 		return "", err
 	}
 	err = d.debootstrap(ctx, root, group, p)
+	if err == nil && d.newer != "" {
+		err = d.installExperimental(ctx, root, group, p)
+	}
 	// When ctx is cancelled, the processes must end too.
 	if err := errors.Join(err, group.killAndRemove(context.WithoutCancel(ctx))); err != nil {
 		return "", err
@@ -66,29 +74,48 @@ func (d debian) buildTree(ctx context.Context, dir string, p *progress) (string,
 
 // debootstrap fills root, with all its processes in the cgroup.
 func (d debian) debootstrap(ctx context.Context, root string, group cgroup, p *progress) error {
-	into, err := group.openDir()
-	if err != nil {
-		return err
-	}
-	defer into.Close()
 	p.startPhase("bootstrapping Debian %s: some hundred packages, once", d.suite)
 	args := []string{"--variant=minbase", "--keyring=" + debianKeyring,
 		"--include=" + strings.ReplaceAll(d.packageList(), " ", ","),
 		// The script of sid serves all of these suites, and debootstrap of an older Debian has no
 		// other for them.
 		d.suite, root, debianMirror(ctx), "/usr/share/debootstrap/scripts/sid"}
-	cmd := exec.CommandContext(ctx, lookPath("debootstrap"), args...)
-	cmd.Env = append(os.Environ(), "PATH="+searchPath, "LANG=C.UTF-8", "LC_ALL=C.UTF-8")
+	return runInGroup(ctx, group, p, exec.CommandContext(ctx, lookPath("debootstrap"), args...))
+}
+
+// experimentalScript runs in a tree. A mirror that is a snapshot has release files of the past.
+const experimentalScript = `set -e
+mount -t proc proc /proc
+sed -n 's/^\(deb [^ ]*\) .*/\1 experimental main/p' /etc/apt/sources.list >/etc/apt/sources.list.d/experimental.list
+apt-get -o Acquire::Check-Valid-Until=false update
+apt-get install -y --no-install-recommends -t experimental "$@"
+`
+
+// installExperimental takes some packages of the tree from Debian experimental, which has no base
+// system to bootstrap.
+func (d debian) installExperimental(ctx context.Context, root string, group cgroup, p *progress) error {
+	p.startPhase("installing %s from Debian experimental", d.newer)
+	args := append([]string{root, "sh", "-c", experimentalScript, "sh"}, strings.Fields(d.newer)...)
+	return runInGroup(ctx, group, p, exec.CommandContext(ctx, lookPath("chroot"), args...))
+}
+
+// runInGroup runs a command that was made with ctx in the cgroup, and in a mount namespace of its
+// own: what it mounts in the tree, as /proc and /sys, ends with it.
+func runInGroup(ctx context.Context, group cgroup, p *progress, cmd *exec.Cmd) error {
+	into, err := group.openDir()
+	if err != nil {
+		return err
+	}
+	defer into.Close()
+	cmd.Env = append(os.Environ(), "PATH="+searchPath, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		// debootstrap mounts /proc and /sys in the tree. In a mount namespace of its own these end
-		// with it.
 		Unshareflags: syscall.CLONE_NEWNS,
 		UseCgroupFD:  true,
 		CgroupFD:     int(into.Fd()),
 	}
 	cmd.Cancel = group.killProcesses
 	cmd.WaitDelay = 5 * time.Second
-	return followDebootstrap(cmd, p)
+	return followCommand(cmd, p)
 }
 
 // debianMirror returns the mirror of this machine's own Debian packages. It returns "", for
@@ -110,8 +137,8 @@ func debianMirror(ctx context.Context) string {
 // with "Retrieving".
 var packageSteps = []string{"Retrieving", "Extracting", "Unpacking", "Configuring"}
 
-// followDebootstrap runs debootstrap and condenses its thousand lines into a few.
-func followDebootstrap(cmd *exec.Cmd, p *progress) error {
+// followCommand runs debootstrap or apt-get and condenses its thousand lines into a few.
+func followCommand(cmd *exec.Cmd, p *progress) error {
 	out, in, err := os.Pipe()
 	if err != nil {
 		return err
@@ -121,7 +148,7 @@ func followDebootstrap(cmd *exec.Cmd, p *progress) error {
 	err = cmd.Start()
 	in.Close()
 	if err != nil {
-		return fmt.Errorf("start debootstrap: %w", err)
+		return fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
 	var said strings.Builder
 	lines := bufio.NewScanner(out)
@@ -134,7 +161,7 @@ func followDebootstrap(cmd *exec.Cmd, p *progress) error {
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("run debootstrap: %w: %s", err, lastLines(said.String(), 8))
+		return fmt.Errorf("run %s: %w: %s", cmd.Path, err, lastLines(said.String(), 8))
 	}
 	return nil
 }

@@ -18,7 +18,9 @@ const (
 	SuiteTrixie = "trixie" // Debian 13: Podman 5.4, netavark 1.14. The default.
 	SuiteForky  = "forky"  // Debian testing: Podman 5.8 or later, netavark 1.17 or later
 	SuiteHost   = "host"   // the machine's own root and Podman, 4.5 or later
-	SuiteDocker = "docker" // trixie with Docker beside Podman, to compare with: 250 MB more
+	// Debian unstable with what experimental has of Podman: Podman 6, netavark 2.
+	SuiteExperimental = "experimental"
+	SuiteDocker       = "docker" // trixie with Docker beside Podman, to compare with: 250 MB more
 )
 
 // Tree is what the hosts of a lab share, read only.
@@ -45,12 +47,15 @@ func Prepare(ctx context.Context, suite string, log io.Writer) (Tree, error) {
 	switch suite {
 	case SuiteTrixie, SuiteForky:
 		build = debian{suite: suite}
+	case SuiteExperimental:
+		build = debian{suite: "sid", newer: "podman netavark aardvark-dns"}
 	case SuiteDocker:
 		build = debian{suite: SuiteTrixie, extra: "docker.io docker-cli"}
 	case SuiteHost:
 		build = ownRoot{}
 	default:
-		return Tree{}, fmt.Errorf("prepare tree: suite %q is not known: want %s, %s, %s or %s", suite, SuiteTrixie, SuiteForky, SuiteHost, SuiteDocker)
+		return Tree{}, fmt.Errorf("prepare tree: suite %q is not known: want %s, %s, %s, %s or %s",
+			suite, SuiteTrixie, SuiteForky, SuiteExperimental, SuiteHost, SuiteDocker)
 	}
 	if err := errors.Join(checkMachine(), ctx.Err()); err != nil {
 		return Tree{}, err

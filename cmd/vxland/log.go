@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/wiring"
 )
 
@@ -34,6 +36,20 @@ func (c cappedFile) Write(b []byte) (int, error) {
 		err = errors.Join(err, c.rotate())
 	}
 	return n, err
+}
+
+// reopenLog opens the log anew if its file was removed: nobody could read what goes there.
+func reopenLog() error {
+	own, err := os.Readlink("/proc/self/fd/2")
+	if err != nil || own != wiring.AgentLog+" (deleted)" {
+		return nil
+	}
+	f, err := os.OpenFile(wiring.AgentLog, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return errors.Join(unix.Dup3(int(f.Fd()), 1, 0), unix.Dup3(int(f.Fd()), 2, 0))
 }
 
 func (c cappedFile) rotate() error {

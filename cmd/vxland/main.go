@@ -92,6 +92,11 @@ func (o options) agentArgs() []string {
 	return args
 }
 
+// loadConfig reads the configuration.
+func (o options) loadConfig() (config.Config, error) {
+	return config.Load(o.config, o.config != config.Path)
+}
+
 // exitBadConfig is EX_CONFIG (sysexits(3)). systemd does not restart an agent that exits with it.
 const exitBadConfig = 78
 
@@ -112,7 +117,7 @@ func runProgram(o options) error {
 	if o.keep && !o.check {
 		return runKeeper(ctx, o.agentArgs()...)
 	}
-	c, err := config.Load(o.config, o.config != config.Path)
+	c, err := o.loadConfig()
 	if err != nil {
 		return configError{err}
 	}
@@ -132,18 +137,25 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		return err
 	}
 	defer lock.Close()
+	if err := reopenLog(); err != nil {
+		return err
+	}
 	l, activated, err := openListener()
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
+	}
+	self, err := newProcess(o, c, lock, l)
+	if err != nil {
+		return err
 	}
 	name, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
 	}
 	names := dns.New(log)
-	defer names.Close()
 	a := &agent.Agent{
-		Host: host, Config: c, Names: names, Watch: watch.Changes, ResolvConf: "/etc/resolv.conf",
+		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
+		Process:      self,
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
@@ -157,6 +169,16 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
-	defer notifySystemd("STOPPING=1")
-	return a.Run(ctx, l)
+	err = a.Run(ctx, l)
+	names.Close()
+	switch {
+	case errors.Is(err, agent.ErrRestart):
+		log.Info("starting anew")
+		return self.startAnew(true, !activated)
+	case errors.Is(err, agent.ErrFilesLost):
+		log.Error("starting anew", "why", err)
+		return self.startAnew(false, !activated)
+	}
+	notifySystemd("STOPPING=1")
+	return errors.Join(err, self.removeSocket(activated))
 }

@@ -42,12 +42,18 @@ type Agent struct {
 	Watch func(context.Context) (<-chan struct{}, error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
+	// Process is the agent as others find it.
+	Process Process
+	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
+	WatchRules func(context.Context) (<-chan struct{}, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
 	StayWhenIdle bool
 	Version      string
 	Log          *slog.Logger
+
+	checkDevices bool // the next turn looks at the firewall and all devices, whatever its scope
 
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
@@ -57,12 +63,14 @@ type Agent struct {
 	claims    *addrclaim.Claims
 	upstreams *upstreamSource
 	dns       *dnsFeed
+	rules     rulesOwner
 	announcer *announcer
 	peers     *peerTracker
 	forwarder *forwarder
 	confirmer *confirmer
 	tunnels   *tunnelProber
 	status    *statusReporter
+	obstacles *obstacleWatch
 }
 
 const (
@@ -76,10 +84,10 @@ const (
 	// idleTimeout is how long the agent outlives the host's last container: longer than a restart
 	// of one takes.
 	idleTimeout = 5 * time.Second
-	// orphanInterval is how often the agent looks for containers that nobody will tear down. Mostly
-	// the kernel or the store reports them; only a namespace that goes after its interface is no
-	// event.
-	orphanInterval = time.Minute
+	// unreportedInterval is how often the agent looks for what the kernel does not report: a
+	// namespace that goes after its interface, and parameters of devices other than forwarding and
+	// rp_filter. It takes half a millisecond for each network.
+	unreportedInterval = time.Minute
 	// leaveTimeout is less than a container start waits for the next agent, which waits for this
 	// one to end.
 	leaveTimeout = 500 * time.Millisecond
@@ -98,13 +106,28 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
+	files, err := watchOwnFiles(ctx, a.Host.StoreDir)
+	if err != nil {
+		return fmt.Errorf("watch the agent's files: %w", err)
+	}
 	kernel, err := a.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	rules, err := a.watchRules(ctx)
 	if err != nil {
 		return err
 	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
-	return a.runLoop(ctx, events{store, kernel, a.upstreams.Watch(ctx), served})
+	return a.runLoop(ctx, events{store, files, kernel, rules, a.upstreams.Watch(ctx), served})
+}
+
+func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
+	if a.WatchRules == nil {
+		return nil, nil
+	}
+	return a.WatchRules(ctx)
 }
 
 // prepareParts makes the parts of an agent that has not run yet.
@@ -114,18 +137,22 @@ func (a *Agent) prepareParts() {
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
+	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
+	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
-	a.status = &statusReporter{version: a.Version, clusters: a.clusters, tunnels: a.tunnels, log: a.Log}
+	a.status = &statusReporter{version: a.Version, clusters: a.clusters, tunnels: a.tunnels, rules: &a.rules, log: a.Log}
 }
 
 // events are what the loop waits for, besides requests and timers.
 type events struct {
 	store     <-chan struct{} // the store may have changed
+	files     <-chan struct{} // the agent's lock or socket may have been removed
 	kernel    <-chan struct{} // something may have been deleted from the kernel
+	rules     <-chan struct{} // rules of other programs' firewalls have changed
 	upstreams <-chan struct{} // name servers may have changed
 	served    <-chan error    // the API's server has ended
 }
@@ -136,8 +163,8 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
 	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
-	orphans := time.NewTicker(orphanInterval)
-	defer orphans.Stop()
+	slow := time.NewTicker(unreportedInterval)
+	defer slow.Stop()
 	for {
 		var waiting request
 		timer := turns.Timer()
@@ -147,13 +174,33 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			return nil
 		case err := <-on.served:
 			return err
+		case <-a.requests.restart:
+			if a.canRestart() {
+				return ErrRestart
+			}
+			continue
+		case <-on.files:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
+			continue
 		case <-on.store:
 			turns.Within(scopePublish, storeDebounce)
 			continue
 		case <-on.kernel:
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
-		case <-orphans.C:
+		case <-on.rules:
+			a.obstacles.CheckSoon()
+			continue
+		case <-a.obstacles.due:
+			a.status.SetObstacles(a.obstacles.Check())
+			continue
+		case <-slow.C:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
+			a.checkDevices = true
 			turns.Within(scopePublish, 0)
 			continue
 		case <-on.upstreams:
@@ -196,6 +243,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	empty, err := a.turn(ctx, what)
 	turns.Took(what, time.Since(began))
 	a.status.LogOutcome(what, err)
+	if waiting.done != nil && a.obstacles.Pending() {
+		a.status.SetObstacles(a.obstacles.Check()) // somebody may want to know the status
+	}
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)
 	if a.verifyAfter > 0 && err == nil { // else a full turn comes anyway

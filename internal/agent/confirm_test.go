@@ -97,7 +97,7 @@ func TestNewAgentDoesNotWaitForItsPredecessorsNetworks(t *testing.T) {
 		r.startIdle()
 		r.prepareParts() // a new agent, as after a crash
 		r.start()
-		sleep(orphanInterval / 2)
+		sleep(unreportedInterval / 2)
 		r.setup(2)
 		r.cluster().confirmTime = time.Hour
 		if waited := r.addTimed(2); waited != 0 {

@@ -304,3 +304,15 @@ func (ns lockedNamespace) Close() {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 }
+
+// fakeProcess is an agent's process. Its fields are set while the loop waits.
+type fakeProcess struct {
+	lost, replaced bool
+	configChange   string
+	startErr       error // of the installed program
+}
+
+func (p *fakeProcess) Lost() bool            { return p.lost }
+func (p *fakeProcess) ProgramReplaced() bool { return p.replaced }
+func (p *fakeProcess) ConfigChange() string  { return p.configChange }
+func (p *fakeProcess) CheckRestart() error   { return p.startErr }

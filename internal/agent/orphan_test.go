@@ -26,7 +26,7 @@ func TestOrphanIsForgotten(t *testing.T) {
 				r.mu.Lock()
 				r.kernel.RemoveNamespace("/ns/1")
 				r.mu.Unlock()
-				wait := orphanInterval
+				wait := unreportedInterval
 				if event {
 					r.kernelEvents <- struct{}{}
 					wait = time.Second

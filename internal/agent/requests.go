@@ -24,11 +24,14 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleJoining(r.Joining)
 	case agentapi.VerbAssignAddresses:
 		return a.handleAssign(ctx, r.Assign)
+	case agentapi.VerbRestart:
+		return a.handleRestart(ctx)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
 		report := a.status.CurrentReport()
 		report.Problem = errorResponse(err).Error
+		report.Outdated = append(a.outdated(), report.Outdated...)
 		return agentapi.Response{Status: &report}
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
@@ -104,10 +107,19 @@ type request struct {
 type requestBroker struct {
 	waiting chan request  // somebody waits for a turn
 	soon    chan struct{} // the store has changed, and nobody waits
+	restart chan struct{} // the agent is to start anew
 }
 
 func newRequestBroker() *requestBroker {
-	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1)}
+	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1)}
+}
+
+// TriggerRestart makes the agent start anew, if it can.
+func (b *requestBroker) TriggerRestart() {
+	select {
+	case b.restart <- struct{}{}:
+	default:
+	}
 }
 
 // TriggerSoon makes a turn come soon, for what is in the store by now.

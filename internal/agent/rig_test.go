@@ -45,7 +45,10 @@ type rig struct {
 	// race detector does not see that.
 	mu             sync.Mutex
 	storeEvents    chan struct{}
+	fileEvents     chan struct{}
+	process        *fakeProcess
 	kernelEvents   chan struct{}
+	ruleEvents     chan struct{}
 	upstreamEvents chan struct{}
 	ended          chan error
 	stop           context.CancelFunc
@@ -61,7 +64,7 @@ func newRig(t testing.TB) *rig {
 	r := &rig{
 		t: t, kernel: fakekernel.New("/ns/1", "/ns/2", "/ns/3"), names: &fakeNameServer{began: time.Now()},
 		planes: make(map[netip.Addr]*fakeCluster), log: new(bytes.Buffer),
-		storeEvents: make(chan struct{}, 1), kernelEvents: make(chan struct{}, 1), upstreamEvents: make(chan struct{}, 1), ended: make(chan error, 1),
+		storeEvents: make(chan struct{}, 1), fileEvents: make(chan struct{}, 1), process: new(fakeProcess), kernelEvents: make(chan struct{}, 1), ruleEvents: make(chan struct{}, 1), upstreamEvents: make(chan struct{}, 1), ended: make(chan error, 1),
 	}
 	r.kernel.HostNamespace().Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}}})
 	c, err := config.Parse("")
@@ -74,7 +77,7 @@ func newRig(t testing.TB) *rig {
 			StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(),
 			Zones: noFirewalld{}, Warn: func(message string) { t.Error(message) },
 		},
-		Config: c, Names: r.names, NewCluster: r.newCluster,
+		Config: c, Names: r.names, Process: r.process, NewCluster: r.newCluster,
 		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"),
 		Version:    "test", Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
@@ -118,7 +121,7 @@ func (r *rig) start() {
 	r.stop = cancel
 	r.names.began = time.Now()
 	go func() {
-		err := r.runLoop(ctx, events{r.storeEvents, r.kernelEvents, r.upstreamEvents, make(chan error)})
+		err := r.runLoop(ctx, events{r.storeEvents, r.fileEvents, r.kernelEvents, r.ruleEvents, r.upstreamEvents, make(chan error)})
 		cancel()
 		r.clusters.wg.Wait()
 		r.ended <- err
@@ -130,7 +133,7 @@ func (r *rig) start() {
 func (r *rig) startIdle() {
 	r.t.Helper()
 	r.start()
-	sleep(orphanInterval / 2) // no turn comes by itself until the other half has passed
+	sleep(unreportedInterval / 2) // no turn comes by itself until the other half has passed
 	r.names.countFromNow()
 }
 

@@ -17,6 +17,7 @@ type statusReporter struct {
 	version  string
 	clusters *clusterSet
 	tunnels  *tunnelProber
+	rules    *rulesOwner
 	log      *slog.Logger
 
 	failed     bool     // the last full turn failed
@@ -25,6 +26,13 @@ type statusReporter struct {
 
 	mu     sync.Mutex
 	report agentapi.StatusReport
+}
+
+// SetObstacles completes the report by what other programs' firewalls drop.
+func (s *statusReporter) SetObstacles(found []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Obstacles = found
 }
 
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
@@ -55,12 +63,13 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
-	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus()}
+	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated()}
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	report.Obstacles = s.report.Obstacles
 	s.report = report
 }
 

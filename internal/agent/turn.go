@@ -34,6 +34,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if what >= scopePublish {
 		a.tunnels.UpdatePeers(networks, a.clusters.SnapshotOf)
 	}
+	a.obstacles.Follow(networks, what)
 	a.status.UpdateReport(networks)
 	return empty, err
 }
@@ -41,7 +42,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 // turnLocked is the part of a turn that holds the store's lock.
 func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty bool, err error) {
 	var orphansErr error
-	if what >= scopePublish {
+	if what >= scopePublish && !a.leavesRepair(s) {
 		orphansErr = s.DropOrphans()
 	}
 	empty, err = s.Empty()
@@ -60,11 +61,13 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	changed, peersErr := a.peers.UpdatePeers(s, networks)
 	errs := []error{orphansErr, err, peersErr}
 	switch {
+	case a.rules.aside:
 	case what >= scopeFull:
 		errs = append(errs, s.Reconcile(networks, a.fullScope()))
-	case changed:
+	case changed || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
+	a.checkDevices = false
 	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.

@@ -30,6 +30,13 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 	})
 }
 
+// watchOwnFiles sends, until ctx is done, whenever a file beside the store, such as the agent's lock
+// and socket, may have been removed or replaced, or the directory itself.
+func watchOwnFiles(ctx context.Context, dir string) (<-chan struct{}, error) {
+	const moved = unix.IN_MOVED_FROM | unix.IN_MOVE_SELF
+	return watchPaths(ctx, storeEvents|moved, func() ([]string, error) { return []string{dir}, nil })
+}
+
 // watchPaths sends, until ctx is done, whenever something may have happened to the paths that list
 // returns. To a slow reader many events are one.
 func watchPaths(ctx context.Context, mask uint32, list func() ([]string, error)) (<-chan struct{}, error) {

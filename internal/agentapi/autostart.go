@@ -26,8 +26,11 @@ const (
 	assignTimeout = 10 * time.Second
 )
 
-// SocketUnit is the systemd socket unit that starts the agent.
-const SocketUnit = "vxland.socket"
+// The agent's systemd units. The socket unit starts it.
+const (
+	SocketUnit  = "vxland.socket"
+	ServiceUnit = "vxland.service"
+)
 
 // Client calls the agent of this host, and starts it where a request needs it.
 type Client struct {

@@ -30,6 +30,10 @@ const (
 	// store. The agent reserves the addresses for a while after its response; by then the record in
 	// the store has them.
 	VerbAssignAddresses Verb = "assign"
+	// VerbRestart asks the agent to start anew if its program or its configuration has changed. It
+	// answers if there is no need or it cannot. If it starts anew, the connection ends without an
+	// answer.
+	VerbRestart Verb = "restart"
 	// VerbJoining tells the agent that the first container of a network on this host is about to
 	// come. There is no response to wait for.
 	VerbJoining Verb = "joining"
@@ -73,12 +77,15 @@ type Response struct {
 // StatusReport is what `vxlanctl status` shows.
 type StatusReport struct {
 	Version  string          `json:"version"`
-	Problem  string          `json:"problem,omitempty"` // the last error; empty: everything is in order
+	Problem  string          `json:"problem,omitempty"`  // the last error; empty: everything is in order
+	Outdated []string        `json:"outdated,omitempty"` // why the agent should start anew
 	Networks []NetworkStatus `json:"networks"`
 	Clusters []ClusterStatus `json:"clusters"`
 	// Conflicts are addresses that two containers have. They come up when hosts could not reach
 	// each other while they assigned addresses.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// Obstacles are chains of other programs' firewalls that drop what a network needs.
+	Obstacles []string `json:"obstacles,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

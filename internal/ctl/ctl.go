@@ -11,8 +11,14 @@ import (
 
 // Host is the host that the subcommands act on.
 type Host interface {
-	// Reload reconciles this host's networks with the kernel, and returns their number.
+	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
+	// the agent where a container needs it, or anew where its program or configuration has changed.
 	Reload() (networks int, err error)
+	// ContainersWithAgent counts the containers that need the agent.
+	ContainersWithAgent() (int, error)
+	// Cleanup removes all that the driver has on the host. It refuses while containers use it,
+	// unless forced. It returns the networks that Podman still has.
+	Cleanup(force bool) (networks []string, err error)
 	// Status returns what the host's agent knows.
 	Status() (agentapi.StatusReport, error)
 }
@@ -21,7 +27,8 @@ const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman contai
 
 A network's devices and firewall rules exist while a container on this host uses
 the network. If another program removes some of them meanwhile, such as
-"nft flush ruleset", run "vxlanctl reload".`
+"nft flush ruleset", run "vxlanctl reload". Run it also after an upgrade, or after
+a change of /etc/vxlan/vxland.toml.`
 
 // Command returns the root command, which acts on host and prints to out.
 func Command(host Host, version string, out io.Writer) *cobra.Command {
@@ -32,7 +39,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reloadCommand(host), statusCommand(host))
+	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host))
 	return root
 }
 
@@ -42,7 +49,9 @@ func reloadCommand(host Host) *cobra.Command {
 		Short: "restore the firewall rules, devices and kernel parameters of all networks",
 		Long: `Reload restores what this host's networks need: the nftables tables
 "inet vxlan-driver" and "bridge vxlan-driver", bridges, VXLAN devices, kernel
-parameters, and firewalld's trusted zone.
+parameters, and firewalld's trusted zone. If a container needs the agent (vxland)
+and none runs, it starts one. If the agent's program or configuration has changed,
+it starts it anew, which takes a moment.
 
 Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
 time, and containers keep running. It replaces the two tables in one step, which

@@ -11,13 +11,25 @@ import (
 	"vxlan-driver/internal/agentapi"
 )
 
-type fakeHost struct{ err error }
+type fakeHost struct {
+	err        error
+	containers int // that need the agent
+}
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
 
+func (h fakeHost) ContainersWithAgent() (int, error) { return h.containers, nil }
+
+func (h fakeHost) Cleanup(force bool) ([]string, error) {
+	if !force {
+		return nil, h.err
+	}
+	return []string{"blue", "red"}, nil
+}
+
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "1", Problem: "boom", Conflicts: []string{"two have one"},
+		Version: "0", Problem: "boom", Outdated: []string{"old"}, Conflicts: []string{"two have one"}, Obstacles: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Tunnels: []agentapi.TunnelStatus{
 			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
@@ -40,9 +52,11 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	}, h.err
 }
 
-const wantStatus = `vxland 1
+const wantStatus = `vxland 0
 problem: boom
+outdated: old; run ` + "`vxlanctl reload`" + `
 conflict: two have one
+firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
   VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or create the network with --opt mtu=1402
   VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
@@ -72,6 +86,9 @@ func TestCommands(t *testing.T) {
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
 		{"status", []string{"status"}, nil, wantStatus, ""},
 		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip\n", ""},
+		{"cleanup", []string{"cleanup"}, nil, "", ""},
+		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
+		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},
@@ -79,7 +96,7 @@ func TestCommands(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			c := Command(fakeHost{tt.err}, "1", &out)
+			c := Command(fakeHost{err: tt.err}, "1", &out)
 			c.SetArgs(tt.args)
 			err := c.Execute()
 			if out.String() != tt.want {
@@ -89,5 +106,15 @@ func TestCommands(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.fail)
 			}
 		})
+	}
+}
+
+// An agent that was killed stays away, and somebody may miss it.
+func TestStatusSaysWhoNeedsTheAgent(t *testing.T) {
+	var out bytes.Buffer
+	c := Command(fakeHost{agentapi.ErrNotRunning, 3}, "1", &out)
+	c.SetArgs([]string{"status"})
+	if err := c.Execute(); err != nil || out.String() != "vxland does not run, but 3 containers need it: run `vxlanctl reload`, which starts it\n" {
+		t.Errorf("printed %q, %v", out.String(), err)
 	}
 }

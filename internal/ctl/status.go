@@ -10,14 +10,16 @@ import (
 	"vxlan-driver/internal/agentapi"
 )
 
-func statusCommand(host Host) *cobra.Command {
+func statusCommand(host Host, version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "show networks, other hosts and problems, as this host's agent sees them",
 		Long: `Status shows what this host's agent (vxland) knows:
 
   problem     the agent's last error
+  outdated    why the agent should start anew; "vxlanctl reload" does that
   conflict    an address that two containers have; restart one of them
+  firewall    rules of another program that drop what a network needs
   network     a network with containers on this host, and its containers elsewhere
   VXLAN       a host that the containers' packets do not reach, or only small ones
   cluster     the other hosts; the names of an unreachable host are hidden
@@ -31,11 +33,13 @@ func statusCommand(host Host) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()
 			if errors.Is(err, agentapi.ErrNotRunning) {
-				fmt.Fprintln(cmd.OutOrStdout(), "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip")
-				return nil
+				return printWithoutAgent(cmd.OutOrStdout(), host)
 			}
 			if err != nil {
 				return fmt.Errorf("status: %w", err)
+			}
+			if r.Version != version && len(r.Outdated) == 0 { // the programs of before do not say why
+				r.Outdated = append(r.Outdated, fmt.Sprintf("it is version %s, and vxlanctl %s", r.Version, version))
 			}
 			printReport(cmd.OutOrStdout(), r)
 			return nil
@@ -43,13 +47,33 @@ func statusCommand(host Host) *cobra.Command {
 	}
 }
 
+// printWithoutAgent says whether somebody misses the agent.
+func printWithoutAgent(out io.Writer, host Host) error {
+	containers, err := host.ContainersWithAgent()
+	if err != nil && containers == 0 {
+		return fmt.Errorf("status: vxland does not run: %w", err)
+	}
+	if containers == 0 {
+		fmt.Fprintln(out, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip")
+		return nil
+	}
+	fmt.Fprintf(out, "vxland does not run, but %d containers need it: run `vxlanctl reload`, which starts it\n", containers)
+	return nil
+}
+
 func printReport(out io.Writer, r agentapi.StatusReport) {
 	fmt.Fprintf(out, "vxland %s\n", r.Version)
 	if r.Problem != "" {
 		fmt.Fprintf(out, "problem: %s\n", r.Problem)
 	}
+	for _, why := range r.Outdated {
+		fmt.Fprintf(out, "outdated: %s; run `vxlanctl reload`\n", why)
+	}
 	for _, text := range r.Conflicts {
 		fmt.Fprintf(out, "conflict: %s\n", text)
+	}
+	for _, text := range r.Obstacles {
+		fmt.Fprintf(out, "firewall: %s\n", text)
 	}
 	for _, n := range r.Networks {
 		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)

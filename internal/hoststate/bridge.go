@@ -14,23 +14,24 @@ import (
 )
 
 // applyNetwork applies a plan about a network's devices, and tells other programs on the host of
-// its bridge. systemd must know before the bridge is there, and firewalld may only trust it once it
-// is known to be this network's. What they refuse is an error of its own: it stops no container,
+// its bridge. systemd must know before the bridge is there. firewalld and Docker may only let
+// it pass once it is known to be this network's. What they refuse is an error of its own: it stops no container,
 // and takes none back.
 func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (report reconcile.Report, othersErr, err error) {
 	keepErr := s.host.keepSysctls(n)
 	report, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, p)
 	var trustErr error
 	if report.DevicesReady {
-		trustErr = s.host.Zones.Trust(n.Bridge.Name)
+		trustErr = errors.Join(s.host.Zones.Trust(n.Bridge.Name), s.acceptInDocker(n))
 	}
 	return report, errors.Join(keepErr, trustErr), err
 }
 
 // forgetBridge undoes what other programs were told. What they refuse keeps no record: the links
 // are gone.
-func (h *Host) forgetBridge(id network.Identity) {
-	h.warnOfOthers(id.Name, errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name)))
+func (s *Session) forgetBridge(id network.Identity) {
+	s.host.warnOfOthers(id.Name, errors.Join(
+		s.host.dropSysctls(id), s.host.Zones.Untrust(id.Bridge.Name), s.ns.ForgetInDocker(id.Bridge.Name)))
 }
 
 // warnOfOthers warns of what other programs on the host did not take.
@@ -40,17 +41,16 @@ func (h *Host) warnOfOthers(networkName string, err error) {
 	}
 }
 
-// keepSysctls writes the bridge's parameters where systemd-udevd and `sysctl --system` read them.
-// udevd sets them when the device appears, at about the same time as this program. `sysctl
-// --system` sets all parameters anew.
+// keepSysctls writes the bridge's parameters, and those of the host, where systemd-udevd and `sysctl
+// --system` read them. udevd sets the bridge's when the device appears, at about the same time as
+// this program. `sysctl --system` sets all parameters anew.
 func (h *Host) keepSysctls(n network.Network) error {
 	if h.SysctlDir == "" {
 		return nil
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n", n.Alias())
-	// Without what only some containers need.
-	for _, s := range plan.BridgeSysctls(n) {
+	for _, s := range plan.KeptSysctls(n) {
 		// The leading "-" tolerates a device that is gone (sysctl.d(5)).
 		fmt.Fprintf(&b, "-%s = %s\n", s.Key, s.Value)
 	}

@@ -72,8 +72,8 @@ func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config
 	if err != nil {
 		return err
 	}
-	_, othersErr, err := s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
-	s.host.warnOfOthers(p.Name, othersErr)
+	report, othersErr, err := s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
+	s.warnOfStart(p, e, report, othersErr)
 	return err
 }
 
@@ -86,8 +86,17 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 		return reconcile.Report{}, err
 	}
 	report, othersErr, err := s.applyNetwork(p.Network, container, plan.Start(p, e, beside))
-	s.host.warnOfOthers(p.Name, othersErr)
+	s.warnOfStart(p, e, report, othersErr)
 	return report, err
+}
+
+// warnOfStart warns of what other programs on the host keep from working. Their firewall rules are
+// looked at only if the network's devices were made, as that takes time where there are many.
+func (s *Session) warnOfStart(p plan.PlacedNetwork, e network.Endpoint, report reconcile.Report, othersErr error) {
+	s.host.warnOfOthers(p.Name, othersErr)
+	if report.DevicesMade {
+		s.warnOfObstacles(plan.HostNetwork{PlacedNetwork: p, Endpoints: []plan.RecordedEndpoint{{Endpoint: e}}})
+	}
 }
 
 // record records an endpoint, and returns what else its start may meet on the host. It keeps the
@@ -98,7 +107,7 @@ func (s *Session) record(p plan.PlacedNetwork, e network.Endpoint, config []byte
 	if err != nil {
 		return plan.Beside{}, err
 	}
-	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity}
+	r := store.Record{Endpoint: e, SetUp: now, PortSecurity: p.PortSecurity, MTU: p.VTEP.MTU}
 	old, err := s.records.Record(p.ID, e.ContainerID)
 	if err == nil && old.Namespace == e.Namespace {
 		r.SetUp = old.SetUp

@@ -13,6 +13,8 @@ import (
 type Namespace interface {
 	reconcile.Namespace
 	network.InterfaceLookup
+	Foreign
+	Docker
 	Close()
 }
 
@@ -51,6 +53,11 @@ type Host struct {
 	Warn func(message string)
 
 	noFastPath bool // the kernel is known to lack it
+}
+
+// isGone tells whether there is no network namespace at the path any more.
+func (h *Host) isGone(namespace string) bool {
+	return h.NamespaceGone != nil && h.NamespaceGone(namespace)
 }
 
 // Record reads a container's record. That takes no lock, since a record is replaced as a whole.

@@ -49,11 +49,45 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 			continue // in the error of Networks
 		}
 		_, othersErr, err := s.applyNetwork(n.Network, nil, networkPlan(n.withEndpoints(), scope))
+		if scope >= ScopeFull {
+			err = errors.Join(err, s.resizeInterfaces(n))
+		}
 		if err := errors.Join(err, othersErr); err != nil {
 			errs = append(errs, wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err)))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// OtherVersion tells whether another version of this project made the firewall's tables.
+func (s *Session) OtherVersion() (bool, error) { return s.ns.FirewallOfOtherVersion() }
+
+// resizeInterfaces gives the containers' ends of veths the network's MTU, which follows that of the
+// underlay. The records tell which have another one: to look into the containers' namespaces in
+// each turn would take too long.
+func (s *Session) resizeInterfaces(n Network) error {
+	var errs []error
+	for _, r := range n.Endpoints {
+		if r.MTU != n.VTEP.MTU {
+			errs = append(errs, s.resizeInterface(n, r))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Session) resizeInterface(n Network, r *store.Record) error {
+	container, err := s.host.Open(r.Namespace)
+	if err != nil {
+		if s.host.isGone(r.Namespace) {
+			return nil
+		}
+		return err
+	}
+	defer container.Close()
+	if _, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, plan.ResizeInterface(n.placed(), r.Endpoint, r.MTU)); err != nil {
+		return fmt.Errorf("container %s: %w", r.ContainerName, err)
+	}
+	return s.records.SetMTU(n.ID, *r, n.VTEP.MTU)
 }
 
 // firewallPlan is what Reconcile wants of the firewall.

@@ -23,6 +23,9 @@ import (
 func (h *Host) Place(config []byte, ns Namespace) (plan.PlacedNetwork, error) {
 	n, v, err := network.ParsePlaced(config, ns, h.lastVTEP(config))
 	if err != nil {
+		if id, idErr := network.ParseIdentity(config); idErr == nil {
+			return plan.PlacedNetwork{}, fmt.Errorf("network %s: %w", id.Name, err)
+		}
 		return plan.PlacedNetwork{}, fmt.Errorf("network: %w", err)
 	}
 	return h.withPlacement(n, v)
@@ -47,7 +50,7 @@ func (h *Host) withPlacement(n network.Network, v network.VTEP) (plan.PlacedNetw
 	// Create refuses a subnet that cannot be divided. If it never saw this one, containers still
 	// work, as their addresses are given.
 	_ = ipam.AssignSlices(&n, v)
-	foreign, err := h.Reservations(network.ReadForeignReservation)
+	foreign, err := h.Reservations(n.ReadForeignReservation)
 	return plan.PlacedNetwork{Network: n, VTEP: v, Foreign: foreign}, err
 }
 
@@ -71,9 +74,10 @@ func (h *Host) Reservations(read func(config []byte) (network.Reservation, bool)
 			all = append(all, r)
 		}
 	}
-	// Podman's default network exists before it has a file.
 	if _, err := os.Stat(filepath.Join(h.NetworksDir, "podman.json")); errors.Is(err, fs.ErrNotExist) {
-		all = append(all, network.Reservation{Holder: `network "podman"`, Bridge: "podman0", Names: []string{"podman0"}})
+		if r, ok := read([]byte(network.DefaultNetwork)); ok {
+			all = append(all, r)
+		}
 	}
 	return all, nil
 }

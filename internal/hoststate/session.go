@@ -111,7 +111,6 @@ func (r records) loadNetwork(id string) (Network, error) {
 	p, err := r.place(config)
 	unplaceable := err != nil
 	if unplaceable {
-		err = fmt.Errorf("%s: %w", id, err)
 		var storedErr error
 		if p, storedErr = r.loadStored(id); storedErr != nil {
 			return Network{}, errors.Join(err, storedErr)

@@ -13,6 +13,8 @@ type Interface struct {
 	Up       bool
 	Loopback bool
 	Addrs    []netip.Prefix // of global scope, in the kernel's order, not masked
+	// Tentative are those of Addrs that duplicate address detection has not accepted (RFC 4862).
+	Tentative []netip.Addr
 }
 
 // HasAddr tells whether the interface has the address, with whatever prefix length.

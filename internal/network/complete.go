@@ -3,11 +3,12 @@ package network
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 )
 
 // Complete fills in what the configuration data, from which n was parsed, leaves to the driver: the
-// bridge's name, each subnet's gateway and lease range, and ipv6_enabled. Everything else stays as
-// it is, including keys that this project does not know.
+// bridge's name, each subnet's gateway and lease range, ipv6_enabled, and whether this host is
+// listed. Everything else stays as it is, including keys that this project does not know.
 func (n Network) Complete(data []byte) ([]byte, error) {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -23,6 +24,15 @@ func (n Network) Complete(data []byte) ([]byte, error) {
 	if n.AgentPicks() {
 		// An IPAM driver that Podman does not know makes it leave addresses to the plugin.
 		set(m, "ipam_options", map[string]string{"driver": Driver})
+	}
+	if n.HostListed.Value {
+		c, err := decodeConfig(data)
+		if err != nil {
+			return nil, err
+		}
+		options := map[string]string{"host_listed": "true"}
+		maps.Copy(options, c.Options)
+		set(m, "options", options)
 	}
 	if len(n.Subnets) > 0 {
 		// A struct finds the key in any case of letters, as Parse did.

@@ -24,12 +24,17 @@ type Network struct {
 	Remotes           []netip.Addr // sorted, unique; may have this host's own address
 	Gossip            bool         // discovery=gossip: Remotes are only the first hosts to ask
 
+	HostListed      kernel.Opt[bool] // Remotes has an address of this host, which may not have it yet
+	UnderlayTimeout uint16           // seconds that a start waits for the underlay
+
 	MTU            int    // bytes; 0: the most that fits
 	Metric         uint32 // of the default routes
 	NoDefaultRoute bool
 	Internal       bool // nothing leaves the overlay
 
 	Isolate                      Isolation
+	BridgeIsolation              Isolation // of Podman's bridges here that do not have the option
+	Integration                  Integration
 	OutboundAddr4, OutboundAddr6 netip.Addr // source of packets that leave the overlay; invalid: the host's choice
 	VRF                          string     // device that the bridge is a port of
 

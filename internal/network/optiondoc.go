@@ -65,7 +65,7 @@ var optionDocs = []OptionDoc{
 			"While the network has containers on this host, `auto` keeps what it found. " +
 			"It takes another address only if that one has gone, and warns then.",
 		Errors: []OptionError{
-			{"is not an address of", "use one of the addresses that the message lists, or `auto`"},
+			{"is not an address of", "use one of the addresses that the message lists, or `auto`; see [when the underlay changes](hosts.md#when-the-underlay-changes)"},
 			{"is not in remote_ips, but", "use the address by which the other hosts list this one"},
 			{"must be of the same address family as", "give `local_ip` and `remote_ips` both in IPv4, or both in IPv6"},
 		},
@@ -112,6 +112,25 @@ var optionDocs = []OptionDoc{
 		Errors: []OptionError{{"does not go with discovery=gossip", "leave out the option that the message names"}},
 	},
 	{
+		Name: "host_listed", Group: GroupHosts,
+		Value: boolValue, Default: "`create` writes `true` where `local_ip` is `auto` and it finds the host in `remote_ips`",
+		Summary: "An address of `remote_ips` is this host's.",
+		Details: "The first container then waits for that address, as while the host boots. It does not take the default route's interface instead. " +
+			"Give `false` if the host may lose the address for good.",
+		Errors: []OptionError{{"though one had when the network was created", "see [before the underlay is there](quadlet.md#before-the-underlay-is-there)"}},
+	},
+	{
+		Name: "underlay_timeout", Group: GroupHosts,
+		Value: "seconds, 0–600", Default: "5",
+		Summary: "How long a container's start waits for the underlay's interface and address.",
+		Details: "An address that duplicate address detection still checks is not there yet. With 0 the start fails at once. " +
+			"Podman starts and stops no other container meanwhile. See [before the underlay is there](quadlet.md#before-the-underlay-is-there).",
+		Errors: []OptionError{
+			{"bring it up, or start the container after the unit that does", "the message says what is missing; see the section above"},
+			{"is still tentative after", "another host has the same address, or the link is not connected"},
+		},
+	},
+	{
 		Name: "vxlan_port", Group: GroupHosts,
 		Value: "UDP port, 1–65535", Default: "4789",
 		Summary: "The port to which the hosts send VXLAN packets.",
@@ -122,7 +141,8 @@ var optionDocs = []OptionDoc{
 		Value: "bytes, 576 to the most that fits", Default: "the most that fits",
 		Summary: "The MTU of the overlay.",
 		Details: "The most that fits is the MTU of `physical_interface` less 50 bytes. On an IPv6 underlay it is 70 bytes less. " +
-			"With an IPv6 subnet the least is 1280.",
+			"With an IPv6 subnet the least is 1280. " +
+			"If the interface's MTU changes later, the [network follows](hosts.md#when-the-underlay-changes), up to this option's value.",
 		Errors: []OptionError{{"and VXLAN adds", "give a value from the range in the message, or leave the option out"}},
 	},
 	{
@@ -139,10 +159,18 @@ var optionDocs = []OptionDoc{
 	},
 	{
 		Name: "isolate", Group: GroupIsolation, Common: true,
-		Value: "`true`, `false` or `strict`", Default: "`false`",
+		Value: "`true`, `false` or `strict`", Default: "as a bridge has",
 		Summary: "Keeps containers from those of this host's other networks.",
 		Details: "With `true` they are kept from networks that are isolated too. With `strict` they are kept from all other networks. " +
-			"Networks of Podman's own `bridge` driver count as well. See [firewall](firewall.md).",
+			"Networks of Podman's own `bridge` driver count as well. Without the option the network gets what a bridge gets on the host: " +
+			"`strict` with Podman 6 and netavark 2, and `false` with older ones. See [firewall](firewall.md).",
+	},
+	{
+		Name: "firewall_integration", Group: GroupIsolation,
+		Value: "`none` or `docker`", Default: "`none`",
+		Summary: "Adds rules to Docker's firewall that let the network's packets pass.",
+		Details: "With `docker` the chain `DOCKER-USER` has two rules for the network's bridge. They go with the network's last container on the host. " +
+			"Where Docker does not run this does nothing. See [other programs' rules](firewall.md#other-programs-rules).",
 	},
 	{
 		Name: "outbound_addr4", Group: GroupRouting,

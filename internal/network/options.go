@@ -15,6 +15,8 @@ const (
 	DefaultPort = 4789
 	// DefaultMetric is the metric of default routes that netavark uses too.
 	DefaultMetric = 100
+	// DefaultUnderlayTimeout is in seconds. Podman runs nothing else on networks meanwhile.
+	DefaultUnderlayTimeout = 5
 
 	maxVNI = 1<<24 - 1
 	// autoValue in place of a value leaves the choice to the host.
@@ -45,6 +47,7 @@ var requiredOptions = []string{"vni", "local_ip", "physical_interface"}
 func setOptions(n *Network, typed map[string]string, problems *Problems) {
 	n.Tunnel.Port = DefaultPort
 	n.Metric = DefaultMetric
+	n.UnderlayTimeout = DefaultUnderlayTimeout
 	known := make(map[string]bool)
 	var names []string
 	for _, o := range options {

@@ -73,6 +73,8 @@ var networkOptions = []option{
 			return ""
 		},
 	},
+	kernelBoolOption("host_listed", func(n *Network) *kernel.Opt[bool] { return &n.HostListed }),
+	numberOption("underlay_timeout", 0, 600, func(n *Network) *uint16 { return &n.UnderlayTimeout }),
 	numberOption("vxlan_port", 1, 65535, func(n *Network) *uint16 { return &n.Tunnel.Port }),
 	{
 		name:    "mtu",
@@ -99,6 +101,15 @@ var networkOptions = []option{
 			return ok
 		},
 		get: func(n Network) string { return n.Isolate.String() },
+	},
+	{
+		name:    "firewall_integration",
+		accepts: `"none" or "docker"`,
+		set: func(n *Network, value string) bool {
+			n.Integration = Integration(value)
+			return n.Integration == IntegrationNone || n.Integration == IntegrationDocker
+		},
+		get: func(n Network) string { return string(n.Integration) },
 	},
 	outboundAddrOption("outbound_addr4", netip.Addr.Is4, func(n *Network) *netip.Addr { return &n.OutboundAddr4 }),
 	outboundAddrOption("outbound_addr6", netip.Addr.Is6, func(n *Network) *netip.Addr { return &n.OutboundAddr6 }),

@@ -23,6 +23,7 @@ type config struct {
 	DNSServers       []string          `json:"network_dns_servers"`
 	Internal         bool              `json:"internal"`
 	IPv6             bool              `json:"ipv6_enabled"`
+	Created          any               `json:"created"`
 }
 
 type subnetConfig struct {
@@ -94,6 +95,8 @@ func (c config) parseNetwork() (Network, Problems) {
 		DNS:      c.DNS,
 	}
 	setOptions(&n, c.Options, &problems)
+	isolationGiven := n.Isolate != IsolateOff
+	c.setBridgeIsolation(&n)
 	n.checkPeers(c.Options, &problems)
 	c.checkIPAM(n.Gossip, &problems)
 	for _, s := range c.Subnets {
@@ -102,7 +105,7 @@ func (c config) parseNetwork() (Network, Problems) {
 	if n.PortSecurity && len(n.Subnets) == 0 {
 		problems.Add("option port_security", "true", "needs a --subnet: without one nobody knows what a container may send from")
 	}
-	if n.VRF != "" && (n.Internal || n.Isolate != IsolateOff || n.OutboundAddr4.IsValid() || n.OutboundAddr6.IsValid()) {
+	if n.VRF != "" && (n.Internal || isolationGiven || n.OutboundAddr4.IsValid() || n.OutboundAddr6.IsValid()) {
 		problems.Add("option vrf", n.VRF, "does not go with --internal, isolate or outbound_addr: in a VRF the rules do not see the bridge")
 	}
 	for _, r := range c.Routes {
@@ -125,7 +128,7 @@ func (c config) checkIPAM(gossip bool, problems *Problems) {
 		driver = "" // Complete wrote it
 	}
 	switch driver {
-	case "", "host-local":
+	case "", "host-local", "default": // TakeOverLabels makes host-local of default
 		if len(c.Subnets) == 0 {
 			problems.Add("--subnet", "", "is required, the same on every host of the network; "+
 				"for a network without addresses use --ipam-driver none")

@@ -40,6 +40,7 @@ func TestParseDocumentedExample(t *testing.T) {
 		LocalIP:           a("192.168.1.10"),
 		PhysicalInterface: "eth0",
 		Remotes:           remotes,
+		UnderlayTimeout:   5,
 		Metric:            100,
 		DNS:               true,
 		Subnets:           []Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: a("10.0.0.1")}},
@@ -73,7 +74,7 @@ func TestParseRefuses(t *testing.T) {
 		{"port 0", opts{"vxlan_port": "0"}, nil, `option vxlan_port "0": must be a whole number from 1 to 65535`},
 		{"local_ip not an address", opts{"local_ip": "192.168.1"}, nil, `option local_ip "192.168.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
 		{"local_ip multicast", opts{"local_ip": "239.0.0.1"}, nil, `option local_ip "239.0.0.1": must be a unicast IPv4 or IPv6 address of this host, or "auto"`},
-		{"local_ip not here", opts{"local_ip": "192.168.1.77"}, nil, `option local_ip "192.168.1.77": is not an address of eth0, which has 192.168.1.10, 192.168.1.110, fd00:1::10`},
+		{"local_ip not here", opts{"local_ip": "192.168.1.77"}, nil, `option local_ip "192.168.1.77": is not an address of eth0, which has 192.168.1.10, 192.168.1.110, fd00:1::10; use one of those, or auto`},
 		{"local_ip nowhere", opts{"local_ip": "192.168.1.77", "physical_interface": "auto"}, nil, `option local_ip "192.168.1.77": no interface of this host has this address; see ` + "`ip address`"},
 		{"remote_ips missing", opts{"-remote_ips": ""}, nil, `option remote_ips: is required unless multicast_group is given: --opt remote_ips=ADDRESS,…`},
 		{"remote_ips empty", opts{"remote_ips": " , "}, nil, `option remote_ips "192.168.1.10": has no host but this one; name at least one other`},
@@ -167,7 +168,7 @@ func TestParseReportsAllProblemsAtOnce(t *testing.T) {
 	want := `5 problems
   option vni "x": must be a whole number from 1 to 16777215
   option "vin": is unknown; did you mean "vni"?
-  option local_ip "192.168.1.99": is not an address of eth0, which has 192.168.1.10, 192.168.1.110, fd00:1::10
+  option local_ip "192.168.1.99": is not an address of eth0, which has 192.168.1.10, 192.168.1.110, fd00:1::10; use one of those, or auto
   option mtu "9000": must be from 576 to 1450, since eth0 has an MTU of 1500 and VXLAN adds 50 bytes
   --subnet "192.168.1.0/24": overlaps the underlay: eth0 has 192.168.1.10/24`
 	if err == nil || err.Error() != want {

@@ -41,6 +41,12 @@ func (p placement) find() (VTEP, error) {
 			p.remotes = append(p.remotes, r)
 		}
 	}
+	unlisted := p.lacksListedAddr()
+	if unlisted && !p.Gossip {
+		p.problems.AddAbsent(optionRemotes, p.Options()["remote_ips"],
+			"no interface of this host has one of the addresses, though one had when the network was created (host_listed)")
+		return VTEP{}, nil
+	}
 	iface, err := p.findInterface()
 	if err != nil {
 		return VTEP{}, fmt.Errorf("find the physical interface: %w", err)
@@ -48,10 +54,11 @@ func (p placement) find() (VTEP, error) {
 	if iface.Name == "" {
 		return VTEP{}, nil
 	}
-	v := VTEP{Interface: iface.Name, Own: p.own}
+	v := VTEP{Interface: iface.Name, Own: p.own, Unlisted: unlisted}
 	if v.Local, err = p.findLocalAddr(iface); err != nil {
 		return VTEP{}, fmt.Errorf("find the local address: %w", err)
 	}
+	v.Tentative = slices.Contains(iface.Tentative, v.Local)
 	if !p.Gossip {
 		v.Remotes = p.remotes
 	}
@@ -62,7 +69,7 @@ func (p placement) find() (VTEP, error) {
 	if err := checkVRF(p.Network, p.host, p.problems); err != nil {
 		return VTEP{}, err
 	}
-	v.MTU = findMTU(p.Network, iface, v.Local.Is6(), p.problems)
+	v.MTU = p.findMTU(iface, &v)
 	checkOverlap(p.Network, p.remotes, iface, p.problems)
 	if p.creating && v.Local.IsValid() {
 		if err := p.checkPaths(iface, v.Local); err != nil {
@@ -71,7 +78,15 @@ func (p placement) find() (VTEP, error) {
 		p.checkListed(&v)
 	}
 	p.noteMove(&v)
+	p.noteMTU(iface, &v)
 	return v, nil
+}
+
+// lacksListedAddr tells whether the host has none of the listed addresses, but had one when the
+// network was created: it is booting. Where hosts find each other it may have another address now,
+// and they hear of it. While the network has containers, it is known where it belongs.
+func (p placement) lacksListedAddr() bool {
+	return p.HostListed.Value && !p.LocalIP.IsValid() && len(p.Network.Remotes) > 0 && len(p.own) == 0 && len(p.homes()) == 0
 }
 
 // noteMove keeps where the network belongs, and says that it has moved.
@@ -107,7 +122,7 @@ func (p placement) findInterface() (kernel.Interface, error) {
 		switch {
 		case err != nil:
 		case iface.Name == "":
-			p.problems.Add(optionInterface, p.PhysicalInterface, "this host has no such interface; see `ip link`")
+			p.problems.AddAbsent(optionInterface, p.PhysicalInterface, "this host has no such interface; see `ip link`")
 		case iface.Loopback:
 			p.problems.Add(optionInterface, p.PhysicalInterface,
 				"is the loopback interface, by which no packet leaves the host; name the one that leads to the other hosts, or auto")
@@ -121,7 +136,7 @@ func (p placement) findInterface() (kernel.Interface, error) {
 		return kernel.Interface{}, err
 	}
 	if iface.Name != "" && !iface.Up {
-		p.problems.Add(optionInterface, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
+		p.problems.AddAbsent(optionInterface, iface.Name, "is down; bring it up with `ip link set %s up`", iface.Name)
 	}
 	return iface, nil
 }
@@ -135,7 +150,9 @@ func (p placement) findInterfaceAuto() (kernel.Interface, error) {
 		return iface, err
 	}
 	if home, ok := p.absentListedHome(); ok {
-		p.problems.Add(optionInterface, autoValue, "the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for",
+		p.problems.AddAbsent(optionInterface, autoValue,
+			"the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for; "+
+				"if the host has another address for good, create the network anew on all hosts, with that address in the list",
 			home.Local, home.Interface)
 		return kernel.Interface{}, nil
 	}
@@ -148,7 +165,7 @@ func (p placement) findInterfaceAuto() (kernel.Interface, error) {
 		return iface, err
 	}
 	if iface, err = p.host.DefaultRouteInterface(p.wantsIPv6()); err == nil && iface.Name == "" {
-		p.problems.Add(optionInterface, autoValue,
+		p.problems.AddAbsent(optionInterface, autoValue,
 			"this host has no route to the other hosts, and no default route to find it by; name the interface")
 	}
 	return iface, err
@@ -248,7 +265,7 @@ func (p placement) interfaceOfAddr() (kernel.Interface, error) {
 		case err != nil:
 			return kernel.Interface{}, err
 		case iface.Name == "" && p.LocalIP.IsValid():
-			p.problems.Add(optionLocal, a.String(), "no interface of this host has this address; see `ip address`")
+			p.problems.AddAbsent(optionLocal, a.String(), "no interface of this host has this address; see `ip address`")
 		case iface.Name == "" || isOfWholeHost(iface):
 		case iface.Up:
 			up = append(up, iface)

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ type Problem struct {
 	What  string // the option or flag, as the user typed it
 	Value string
 	Want  string // what is wrong, or what would be valid
+	// Absent says that the host only lacks something that may still come, as while it boots.
+	Absent bool
 }
 
 // Error names the option, its value and what is wrong.
@@ -40,6 +43,18 @@ func (ps Problems) Error() string {
 // Add adds a problem; want is a format string.
 func (ps *Problems) Add(what, value, want string, args ...any) {
 	*ps = append(*ps, Problem{What: what, Value: value, Want: fmt.Sprintf(want, args...)})
+}
+
+// AddAbsent is Add for what the host lacks and may still get.
+func (ps *Problems) AddAbsent(what, value, want string, args ...any) {
+	ps.Add(what, value, want, args...)
+	(*ps)[len(*ps)-1].Absent = true
+}
+
+// IsUnderlayAbsent tells whether an error says nothing but that the host lacks what may still come.
+func IsUnderlayAbsent(err error) bool {
+	ps, ok := errors.AsType[Problems](err)
+	return ok && !slices.ContainsFunc(ps, func(p Problem) bool { return !p.Absent })
 }
 
 // Err returns the problems as an error, nil if there are none.

@@ -43,15 +43,16 @@ func ReadReservation(data []byte) (t Reservation, ok bool) {
 	if c.Driver == Driver {
 		t.VNI, t.Port = n.Tunnel.VNI, n.Tunnel.Port
 		t.Names = slices.Concat(n.Bridge.allNames(), n.Device.allNames())
-	} else if other, ok := ReadForeignReservation(data); ok {
+	} else if other, ok := n.ReadForeignReservation(data); ok {
 		t.Names, t.Bridge, t.Isolate = other.Names, other.Bridge, other.Isolate
 	}
 	return t, true
 }
 
-// ReadForeignReservation returns the bridge and isolation of a network of another driver, which
-// networks of this driver are isolated from. For a network of this driver it returns nothing.
-func ReadForeignReservation(data []byte) (t Reservation, ok bool) {
+// ReadForeignReservation returns the bridge and isolation of a network of Podman's bridge driver,
+// from which n is isolated. Of another driver's network it returns nothing: the interface of a
+// macvlan is the host's own.
+func (n Network) ReadForeignReservation(data []byte) (t Reservation, ok bool) {
 	var c struct {
 		Name             string `json:"name"`
 		ID               string `json:"id"`
@@ -61,13 +62,23 @@ func ReadForeignReservation(data []byte) (t Reservation, ok bool) {
 			Isolate string `json:"isolate"`
 		} `json:"options"`
 	}
-	if json.Unmarshal(data, &c) != nil || c.Driver == Driver || c.NetworkInterface == "" {
+	if json.Unmarshal(data, &c) != nil || c.Driver != bridgeDriver || c.NetworkInterface == "" {
 		return Reservation{}, false
 	}
 	t = Reservation{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID, Bridge: c.NetworkInterface, Names: []string{c.NetworkInterface}}
-	t.Isolate, _ = parseIsolation(c.Options.Isolate)
+	t.Isolate = n.BridgeIsolation
+	if c.Options.Isolate != "" {
+		t.Isolate, _ = parseIsolation(c.Options.Isolate)
+	}
 	return t, true
 }
+
+// bridgeDriver is Podman's own driver.
+const bridgeDriver = "bridge"
+
+// DefaultNetwork is Podman's default network, which exists before it has a file, as far as
+// [ReadReservation] looks at one.
+const DefaultNetwork = `{"name": "podman", "driver": "bridge", "network_interface": "podman0"}`
 
 // ParseNew is Parse for a network that is being created. It also refuses what is reserved, and
 // device names that the host already has. The network is valid only if there are no problems; the
@@ -82,9 +93,16 @@ func ParseNew(data []byte, host InterfaceLookup, taken []Reservation) (Network, 
 	if c.IPv6 && len(n.Subnets) > 0 && !n.HasIPv6() {
 		problems.Add("--ipv6", "", "needs a --subnet with an IPv6 prefix, the same on every host, such as fd00:10::/64")
 	}
+	if !slices.ContainsFunc(requiredOptions, func(name string) bool { return c.Options[name] != "" }) {
+		problems.Add("options", "", "none arrived; Podman's Docker-compatible API drops them: give labels instead, such as vxlan.vni=100")
+	}
 	v, err := placement{Network: n, host: host, creating: true, problems: &problems}.find()
 	if err != nil {
 		return Network{}, VTEP{}, nil, err
+	}
+	// At the next boot the address may come later than the first container.
+	if !n.HostListed.Set && !n.LocalIP.IsValid() && len(v.Own) > 0 {
+		n.HostListed = kernel.Some(true)
 	}
 	if err := n.checkHostCapability(host, &problems); err != nil {
 		return Network{}, VTEP{}, nil, err

@@ -16,21 +16,37 @@ func reservationOf(data []byte) Reservation {
 	return t
 }
 
-// Of networks of other drivers, the bridge and the isolation matter.
+// Of networks of the bridge driver, the bridge and the isolation matter. Without the option, that is
+// what netavark gives them. The interface of another driver's network is the host's way out.
 func TestReadForeignReservation(t *testing.T) {
-	for data, want := range map[string]Reservation{
-		`{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`: {
-			Holder: `network "podman"`, ID: "2f", Bridge: "podman0", Names: []string{"podman0"}},
-		`{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"strict","mtu":"1400"}}`: {
-			Holder: `network "x"`, ID: "3", Bridge: "podman1", Names: []string{"podman1"}, Isolate: IsolateStrict},
-		`{"name":"x","id":"3","driver":"macvlan","options":{"mode":"bridge"}}`: {},
-		string(exampleNetwork(nil, nil)):                                       {},
-		`{`:                                                                    {},
-		`[]`:                                                                   {},
+	const strict = `{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"strict","mtu":"1400"}}`
+	const open = `{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"false"}}`
+	const unset = `{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`
+	bridge := func(isolation Isolation) Reservation {
+		return Reservation{Holder: `network "x"`, ID: "3", Bridge: "podman1", Names: []string{"podman1"}, Isolate: isolation}
+	}
+	podman := func(isolation Isolation) Reservation {
+		return Reservation{Holder: `network "podman"`, ID: "2f", Bridge: "podman0", Names: []string{"podman0"}, Isolate: isolation}
+	}
+	for _, test := range []struct {
+		data            string
+		before2, after2 Reservation // without and with netavark 2
+	}{
+		{strict, bridge(IsolateStrict), bridge(IsolateStrict)},
+		{open, bridge(IsolateOff), bridge(IsolateOff)},
+		{unset, podman(IsolateOff), podman(IsolateStrict)},
+		{`{"name":"x","id":"3","driver":"macvlan","options":{"mode":"bridge"}}`, Reservation{}, Reservation{}},
+		{`{"name":"x","id":"3","driver":"macvlan","network_interface":"eth0"}`, Reservation{}, Reservation{}},
+		{`{"name":"x","id":"3","driver":"ipvlan","network_interface":"eth0"}`, Reservation{}, Reservation{}},
+		{string(exampleNetwork(nil, nil)), Reservation{}, Reservation{}},
+		{`{`, Reservation{}, Reservation{}},
+		{`[]`, Reservation{}, Reservation{}},
 	} {
-		got, ok := ReadForeignReservation([]byte(data))
-		if !reflect.DeepEqual(got, want) || ok != (want.Bridge != "") {
-			t.Errorf("%s: %+v, %v", data, got, ok)
+		for isolation, want := range map[Isolation]Reservation{IsolateOff: test.before2, IsolateStrict: test.after2} {
+			got, ok := Network{BridgeIsolation: isolation}.ReadForeignReservation([]byte(test.data))
+			if !reflect.DeepEqual(got, want) || ok != (want.Bridge != "") {
+				t.Errorf("bridges %v, %s: %+v, %v", isolation, test.data, got, ok)
+			}
 		}
 	}
 }

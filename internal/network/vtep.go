@@ -9,16 +9,6 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-const (
-	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8, UDP 8 and an outer
-	// IPv4 header of 20 or IPv6 header of 40 (RFC 7348, section 5).
-	overhead4 = 50
-	overhead6 = 70
-
-	minMTU4 = 576  // what every IPv4 host must accept (RFC 791)
-	minMTU6 = 1280 // the least that IPv6 works with (RFC 8200, section 5)
-)
-
 // Underlay is an address of this host and the interface by which packets from it leave.
 type Underlay struct {
 	Interface string
@@ -41,8 +31,10 @@ type VTEP struct {
 	StaticFDB bool         `json:"-"` // agents write all FDB entries, so the device learns none
 	AgentPort uint16       `json:"-"` // where the hosts' agents listen; 0: no agents
 
-	Own      []netip.Addr `json:"-"` // listed addresses that this host has
-	Warnings []string     `json:"-"` // what the user should know of the choice
+	Own       []netip.Addr `json:"-"` // listed addresses that this host has
+	Unlisted  bool         `json:"-"` // the host should have a listed address, and has none yet
+	Tentative bool         `json:"-"` // duplicate address detection has not accepted Local
+	Warnings  []string     `json:"-"` // what the user should know of the choice
 }
 
 // checkVRF refuses a device that is not there. The driver does not create it, since its routing
@@ -57,7 +49,7 @@ func checkVRF(n Network, host InterfaceLookup, problems *Problems) error {
 	}
 	switch {
 	case iface.Name == "":
-		problems.Add("option vrf", n.VRF, "this host has no such device; make it with `ip link add %s type vrf table N`, which needs a kernel with VRF", n.VRF)
+		problems.AddAbsent("option vrf", n.VRF, "this host has no such device; make it with `ip link add %s type vrf table N`, which needs a kernel with VRF", n.VRF)
 	case iface.Kind != "vrf":
 		problems.Add("option vrf", n.VRF, "is not a VRF but a %s device", cmp.Or(string(iface.Kind), "physical"))
 	}
@@ -69,34 +61,6 @@ func joinOr(items []string, none string) string {
 		return none
 	}
 	return strings.Join(items, ", ")
-}
-
-// findMTU returns the overlay's MTU: the one asked for, or the most that fits.
-func findMTU(n Network, iface kernel.Interface, ipv6 bool, problems *Problems) int {
-	overhead := overhead4
-	if ipv6 {
-		overhead = overhead6
-	}
-	most := iface.MTU - overhead
-	least := minMTU4
-	if n.HasIPv6() {
-		least = minMTU6
-	}
-	if most < least {
-		problems.Add("option physical_interface", iface.Name, "has an MTU of %d, which leaves %d for the overlay; it needs %d", iface.MTU, most, least)
-		return 0
-	}
-	if n.MTU == 0 {
-		return most
-	}
-	if problems.haveProblemWith("option mtu") {
-		return 0
-	}
-	if n.MTU < least || n.MTU > most {
-		problems.Add("option mtu", fmt.Sprint(n.MTU), "must be from %d to %d, since %s has an MTU of %d and VXLAN adds %d bytes",
-			least, most, iface.Name, iface.MTU, overhead)
-	}
-	return n.MTU
 }
 
 // checkOverlap refuses subnets that contain the underlay's addresses, since the VXLAN packets

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 )
@@ -39,7 +41,7 @@ func bridgeLink(n network.Network, v network.VTEP) kernel.Link {
 		MAC:      network.BridgeMAC(n.Tunnel.VNI, v.Local),
 		Master:   n.VRF,
 		Up:       true,
-		Sysctls:  BridgeSysctls(n),
+		Sysctls:  bridgeSysctls(n),
 	}
 	for _, s := range n.Subnets {
 		if s.HostAddress.IsValid() {
@@ -67,6 +69,7 @@ func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 		Alias:       n.Alias(),
 		Kind:        kernel.KindVXLAN,
 		MTU:         v.MTU,
+		MAC:         network.DeviceMAC(n.Tunnel.VNI, v.Local),
 		Master:      n.Bridge.Name,
 		Up:          true,
 		NoLinkLocal: true,
@@ -92,7 +95,7 @@ func deviceSysctl(family, device, name, value string) kernel.Sysctl {
 // globalSysctls let packets leave the overlay. An internal network's containers are kept in by the
 // firewall, since its bridge forwards as soon as somebody turns forwarding on for all.
 func globalSysctls(n network.Network) []kernel.Sysctl {
-	if n.Internal || len(n.Subnets) == 0 {
+	if !forwards(n) {
 		return nil
 	}
 	s := []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}}
@@ -102,16 +105,29 @@ func globalSysctls(n network.Network) []kernel.Sysctl {
 	return s
 }
 
-// BridgeSysctls let packets arrive on another interface than the one their answers leave by
+// forwards tells whether the host is to forward packets of the network.
+func forwards(n network.Network) bool { return !n.Internal && len(n.Subnets) > 0 }
+
+// bridgeSysctls let packets arrive on another interface than the one their answers leave by
 // (rp_filter 2, RFC 3704 loose mode). A container on two networks needs that. Router advertisements
-// from containers are ignored.
-func BridgeSysctls(n network.Network) []kernel.Sysctl {
+// from containers are ignored. The bridge forwards even where new devices do not by default; IPv6
+// has one switch for the whole host.
+func bridgeSysctls(n network.Network) []kernel.Sysctl {
 	b := n.Bridge.Name
 	s := []kernel.Sysctl{deviceSysctl("ipv6", b, "accept_ra", "0"), deviceSysctl("ipv4", b, "rp_filter", "2")}
+	if forwards(n) {
+		s = append(s, deviceSysctl("ipv4", b, "forwarding", "1"))
+	}
 	if n.HasIPv6() {
 		s = append(s, deviceSysctl("ipv6", b, "accept_dad", "0"))
 	}
 	return s
+}
+
+// KeptSysctls are the parameters that a network needs while it has a container, whoever sets all of
+// the host's anew. Those that only some containers need are left out.
+func KeptSysctls(n network.Network) []kernel.Sysctl {
+	return slices.Concat(globalSysctls(n), bridgeSysctls(n))
 }
 
 // routeLocalnet lets packets from 127.0.0.1 leave by the network's bridge. So published ports are

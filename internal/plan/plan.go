@@ -12,12 +12,14 @@ import (
 // Plan is what the kernel should hold after one event. Its parts are applied in this order. A part
 // that is nil is not looked at: that is the plan's scope.
 type Plan struct {
-	Disconnect     *Disconnect   // a container's connection that goes
-	RemoveFastPath string        // of a VXLAN device that is gone
-	Firewall       *Firewall     // before any device: no packet may pass one whose rules are missing
-	Network        *NetworkState // a network's devices, ports and forwarding
-	Connect        *Connect      // a container that comes
-	Announce       *Announce     // a container that announces its addresses
+	Disconnect     *Disconnect          // a container's connection that goes
+	RemoveFastPath string               // of a VXLAN device that is gone
+	Firewall       *Firewall            // before any device: no packet may pass one whose rules are missing
+	StaleFlows     []kernel.Publication // ports whose flows may lead elsewhere; once the firewall has them
+	Network        *NetworkState        // a network's devices, ports and forwarding
+	Connect        *Connect             // a container that comes
+	Announce       *Announce            // a container that announces its addresses
+	Resize         *Resize              // a container's interface whose MTU follows its network's
 }
 
 // PlacedNetwork is a network on this host: all that a plan is made from but the endpoints.
@@ -126,6 +128,13 @@ type Announce struct {
 	Unchanged bool // it is known to be so
 }
 
+// Resize gives a container's interface the MTU that the host's end has, if the interface still is as
+// it was made. Packets that are too large for the host's end are lost without a word.
+type Resize struct {
+	Interface kernel.Link // the container's end
+	Before    int         // the MTU that it was given before; 0: not known
+}
+
 // AddressProbe asks the other hosts of a network whether they have addresses.
 type AddressProbe struct {
 	Network string
@@ -148,6 +157,7 @@ type Disconnect struct {
 	FastPath  FastPathMember
 	Published []kernel.Element // of its published ports
 	Republish []kernel.Element // of the same ports, for the container's other networks
+	Flows     []kernel.FlowEnd // whose flows are forgotten, once the ports lead there no more
 	Guards    []kernel.Element
 	Port      kernel.Link
 	// PortStays says that the container is connected again, perhaps with another MAC.

@@ -39,7 +39,8 @@ func StartShared(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 			Endpoints: endpointElements(n.Network, e),
 			All:       func() ([]kernel.Element, error) { return elementsOf(beside.Networks()) },
 		},
-		Network: &NetworkState{Devices: d},
+		StaleFlows: StaleFlows(PublishedElements(n.Network, e)),
+		Network:    &NetworkState{Devices: d},
 	}
 }
 
@@ -63,6 +64,12 @@ func Start(n PlacedNetwork, e network.Endpoint, beside Beside) Plan {
 // Announcement is the plan for a container that announces its addresses.
 func Announcement(n PlacedNetwork, e network.Endpoint) Plan {
 	return Plan{Announce: &Announce{Veth: veth(n, e)}}
+}
+
+// ResizeInterface is the plan for a container's interface whose network has another MTU than the one
+// before.
+func ResizeInterface(n PlacedNetwork, e network.Endpoint, before int) Plan {
+	return Plan{Resize: &Resize{Interface: veth(n, e).Container, Before: before}}
 }
 
 // hasAgent tells whether an agent keeps the network's forwarding up to date.

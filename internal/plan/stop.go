@@ -65,6 +65,7 @@ func disconnection(l Leaving) *Disconnect {
 		FastPath:  FastPathMember{l.Network.Device.Name, l.MAC},
 		Published: PublishedElements(n, l.Endpoint),
 		Republish: republished(l),
+		Flows:     ownFlows(l.Endpoint),
 		Guards:    guardElements(n, l.Endpoint),
 		Port:      PortName(l.Network, l.Endpoint),
 		Restore:   func() ([]kernel.Element, error) { return elementsOf(l.Left()) },

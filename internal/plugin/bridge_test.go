@@ -13,8 +13,11 @@ func TestSysctlsAreKeptWhileTheNetworkIsThere(t *testing.T) {
 	k, plugin := newFakeHost(t)
 	file := filepath.Join(plugin.SysctlDir, "zz-vxlan-driver-br-vx-eaf72b2d.conf")
 	want := `# vxlan-driver network 7c7b vxlan-network
+-net/ipv4/ip_forward = 1
+-net/ipv6/conf/all/forwarding = 1
 -net/ipv6/conf/br-vx-eaf72b2d/accept_ra = 0
 -net/ipv4/conf/br-vx-eaf72b2d/rp_filter = 2
+-net/ipv4/conf/br-vx-eaf72b2d/forwarding = 1
 -net/ipv6/conf/br-vx-eaf72b2d/accept_dad = 0
 `
 	for i := range 2 {

@@ -26,19 +26,24 @@ func (p *Plugin) Create(config []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, v, problems, err := network.ParseNew(config, host, reserved)
+	labelled, err := network.TakeOverLabels(config)
 	if err != nil {
 		return nil, err
 	}
+	n, v, problems, err := network.ParseNew(labelled.Config, host, reserved)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(labelled.Problems, problems...)
 	problems = append(problems, ipam.ReserveRanges(&n)...)
 	problems = append(problems, ipam.AssignSlices(&n, v)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	for _, warning := range v.Warnings {
+	for _, warning := range append(labelled.Warnings, v.Warnings...) {
 		p.Warn(warning)
 	}
-	return n.Complete(config)
+	return n.Complete(labelled.Config)
 }
 
 // reservations lists what Podman's other networks and the host's VXLAN devices hold, and the host's

@@ -40,7 +40,7 @@ func (p *Plugin) Setup(namespace string, r netavark.Request) (netavark.Status, e
 		return netavark.Status{}, err
 	}
 	defer host.Close()
-	n, err := p.Place(r.Network, host)
+	n, err := p.placeWhenReady(r.Network, host)
 	if err != nil {
 		return netavark.Status{}, err
 	}

@@ -131,15 +131,40 @@ func announceUnaltered(on Namespaces, want *plan.Announce) error {
 	if want.Unchanged {
 		return announceAddresses(on, want.Veth)
 	}
-	inside := want.Veth.Container
-	have, err := on.Container.Link(inside.Name, 0)
-	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
+	_, unaltered, err := unalteredInterface(on.Container, want.Veth.Container)
+	if err != nil || !unaltered {
 		return err
 	}
-	if have.Alias != inside.Alias || !inside.MAC.IsZero() && have.MAC != inside.MAC {
+	return announceAddresses(on, want.Veth)
+}
+
+// unalteredInterface reads a container's interface, and tells whether it still is the one that was
+// made.
+func unalteredInterface(container Namespace, want kernel.Link) (have kernel.Link, unaltered bool, err error) {
+	have, err = container.Link(want.Name, 0)
+	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
+		return have, false, err
+	}
+	return have, have.Alias == want.Alias && (want.MAC.IsZero() || have.MAC == want.MAC), nil
+}
+
+// resizeInterface sets the MTU of a container's interface. A smaller one that the container chose by
+// itself stays. As in diffLink, an interface that was below 1280 has forgotten its parameters of
+// IPv6.
+func resizeInterface(container Namespace, want *plan.Resize) error {
+	l := want.Interface
+	have, unaltered, err := unalteredInterface(container, l)
+	switch {
+	case err != nil || !unaltered || have.MTU == l.MTU:
+		return err
+	case have.MTU < l.MTU && want.Before != 0 && have.MTU != want.Before:
 		return nil
 	}
-	return announceAddresses(on, want.Veth)
+	changes := []kernel.Change{kernel.SetMTU{Name: l.Name, MTU: l.MTU}}
+	if have.MTU < ip6MinMTU && l.MTU >= ip6MinMTU {
+		changes = append(changes, kernel.SetSysctls{Sysctls: l.Sysctls})
+	}
+	return applyUnread(container, changes)
 }
 
 // reattachPorts puts ports of other containers back on the bridge, for instance after somebody

@@ -18,13 +18,15 @@ func disconnectContainer(host Namespace, want *plan.Disconnect) (devicesGone boo
 	err = evictPort(host, want)
 	firewallErr := errors.Join(removeElements(host, want.Published), republish(host, want.Republish))
 	if want.PortStays {
-		return false, errors.Join(err, closeFirewall(host, want, firewallErr))
+		return false, errors.Join(err, closeFirewall(host, want, firewallErr), forgetFlows(host, kernel.DeleteFlows{Of: want.Flows}))
 	}
 	devicesGone, linkErr := removeLinks(host, want)
 	err = errors.Join(err, linkErr, closeFirewall(host, want, firewallErr))
 	if linkErr == nil && !devicesGone {
 		err = errors.Join(err, setSysctls(host, want.Sysctls))
 	}
+	// Last, as the container can begin no more flows.
+	err = errors.Join(err, forgetFlows(host, kernel.DeleteFlows{Of: want.Flows}))
 	return devicesGone && linkErr == nil, err
 }
 

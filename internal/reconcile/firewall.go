@@ -113,7 +113,19 @@ func resetFirewall(host Namespace, all plan.AllElements) error {
 		}
 		elements = plan.KeepElements(elements, have)
 	}
-	return host.Apply(kernel.SetFirewall{Elements: elements})
+	if err := host.Apply(kernel.SetFirewall{Elements: elements}); err != nil {
+		return err
+	}
+	// What began meanwhile found no port published.
+	return forgetFlows(host, kernel.DeleteFlows{Stale: plan.StaleFlows(elements)})
+}
+
+// forgetFlows makes the kernel forget flows, if there are any to look for.
+func forgetFlows(host Namespace, flows kernel.DeleteFlows) error {
+	if flows.IsEmpty() {
+		return nil
+	}
+	return host.Apply(flows)
 }
 
 // addElements adds elements, if there are any.

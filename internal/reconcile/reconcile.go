@@ -27,6 +27,8 @@ type Namespace interface {
 	AdvertisedInterfaces() ([]string, error)
 	// FirewallIntact tells whether the firewall has this program's rules.
 	FirewallIntact() (bool, error)
+	// FirewallOfOtherVersion tells whether another version of this program made the firewall.
+	FirewallOfOtherVersion() (bool, error)
 	// FirewallElements returns the elements that the firewall has, as far as this program's rules
 	// have such sets.
 	FirewallElements() ([]kernel.Element, error)
@@ -65,7 +67,7 @@ type Namespace interface {
 // Namespaces are those that a plan is about.
 type Namespaces struct {
 	Host      Namespace
-	Container Namespace // of the container that the plan connects or announces; else nil
+	Container Namespace // of the container that the plan connects, announces or resizes; else nil
 }
 
 // Report is what Apply found or did besides what was wanted.
@@ -76,6 +78,8 @@ type Report struct {
 	MAC kernel.MAC
 	// DevicesReady says that the network's devices are as wanted.
 	DevicesReady bool
+	// DevicesMade says that the network's bridge was made.
+	DevicesMade bool
 	// DevicesGone says that the network's devices went with its last container.
 	DevicesGone bool
 	// NoFastPath says why the kernel has no fast path. Packets pass the bridge then.
@@ -97,6 +101,9 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 			return r, errors.Join(err, firewallErr)
 		}
 	}
+	if err := forgetFlows(on.Host, kernel.DeleteFlows{Stale: p.StaleFlows}); err != nil {
+		return r, err
+	}
 	if p.Network != nil {
 		networkErr := ensureNetwork(on.Host, p.Network, &r)
 		if err = errors.Join(err, networkErr); networkErr != nil {
@@ -109,6 +116,9 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 	if p.Announce != nil {
 		err = errors.Join(err, announceUnaltered(on, p.Announce))
 	}
+	if p.Resize != nil {
+		err = errors.Join(err, resizeInterface(on.Container, p.Resize))
+	}
 	return r, err
 }
 
@@ -116,8 +126,8 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 func ensureNetwork(host Namespace, want *plan.NetworkState, r *Report) error {
 	var errs []error
 	if want.Devices != nil {
-		err := ensureDevices(host, want.Devices)
-		r.DevicesReady = err == nil
+		made, err := ensureDevices(host, want.Devices)
+		r.DevicesReady, r.DevicesMade = err == nil, made
 		errs = append(errs, err)
 	}
 	if len(want.Ports) > 0 && r.DevicesReady {

@@ -23,6 +23,8 @@ type Record struct {
 	// clock, and the store does not outlive the boot.
 	SetUp        time.Duration
 	PortSecurity bool // the network had port_security
+	// MTU is the one that the container's interface got from this program last; 0: not known.
+	MTU int `json:",omitempty"`
 }
 
 // PutEndpoint writes an endpoint's record, and its network's configuration as Podman wrote it.
@@ -34,10 +36,7 @@ func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r R
 	if err != nil {
 		return fmt.Errorf("store network %s: %w", networkID, err)
 	}
-	data, err := json.Marshal(r)
-	if err == nil {
-		err = writeFile(s.recordPath(networkID, r.ContainerID), data)
-	}
+	err = s.writeRecord(networkID, r)
 	for _, tag := range tags {
 		if err == nil {
 			err = s.setTag(networkID, r.ContainerID, tag, tag.marks(r))
@@ -47,6 +46,23 @@ func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r R
 		return fmt.Errorf("store endpoint %s: %w", r.ContainerID, err)
 	}
 	return nil
+}
+
+// SetMTU records which MTU a container's interface got.
+func (s *Store) SetMTU(networkID string, r Record, mtu int) error {
+	r.MTU = mtu
+	if err := s.writeRecord(networkID, r); err != nil {
+		return fmt.Errorf("store endpoint %s: %w", r.ContainerID, err)
+	}
+	return nil
+}
+
+func (s *Store) writeRecord(networkID string, r Record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return writeFile(s.recordPath(networkID, r.ContainerID), data)
 }
 
 // RemoveEndpoint removes an endpoint's record, and the network's directory with its last endpoint.

@@ -26,6 +26,19 @@ type Store struct {
 
 // Open takes the lock of the store in dir, making the directory if need be.
 func Open(dir string) (*Store, error) {
+	for {
+		s, err := openOnce(dir)
+		if err != nil || s.holdsLock() {
+			return s, err
+		}
+		// Somebody removed the directory while this process waited. Others lock the new file.
+		if err := s.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func openOnce(dir string) (*Store, error) {
 	// Only root may read port mappings and names.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -39,6 +52,25 @@ func Open(dir string) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("lock store %s: %w", path, err), lock.Close())
 	}
 	return &Store{dir: dir, lock: lock}, nil
+}
+
+// holdsLock tells whether the file that is locked is still the one at its path.
+func (s *Store) holdsLock() bool {
+	locked, err := s.lock.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(s.lock.Name())
+	return err == nil && os.SameFile(locked, named)
+}
+
+// RemoveAll removes the store with all that others keep in its directory. The lock is held until
+// Close. Who waits for it makes a new store.
+func (s *Store) RemoveAll() error {
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("remove store: %w", err)
+	}
+	return nil
 }
 
 // OpenCached is Open with a cache, which may be nil.

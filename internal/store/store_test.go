@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 )
@@ -203,5 +205,70 @@ func TestEndpointsExceptOfMany(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%d of %d", len(got), len(want))
+	}
+}
+
+// Somebody may remove the directory while others wait for the lock. Two must never hold it.
+func TestLockOfRemovedStoreIsNoLock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	first, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan *Store)
+	for range 2 {
+		go func() {
+			s, err := Open(dir)
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- s
+		}()
+	}
+	waitForLockers(t, filepath.Join(dir, "lock"), 2)
+	if err := first.RemoveAll(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := <-opened
+	select {
+	case third := <-opened:
+		t.Errorf("two hold the lock: %v, %v", second.holdsLock(), third.holdsLock())
+		return
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := (<-opened).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// waitForLockers waits until so many wait for the lock of a file.
+func waitForLockers(t *testing.T, path string, n int) {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	waiter, inode := "-> FLOCK", fmt.Sprintf(":%d ", st.Ino)
+	for {
+		locks, err := os.ReadFile("/proc/locks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting := 0
+		for line := range strings.Lines(string(locks)) {
+			if strings.Contains(line, waiter) && strings.Contains(line, inode) {
+				waiting++
+			}
+		}
+		if waiting >= n {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -53,8 +53,15 @@ func Host() *hoststate.Host {
 
 // Plugin returns the plugin of this host.
 func Plugin() *plugin.Plugin {
-	agent := agentapi.Client{Socket: agentapi.SocketPath, Log: AgentLog, Lock: store.Dir + "/" + agentapi.LockFile, Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: hasSystemd()}
-	return &plugin.Plugin{Host: Host(), Agent: agent, Rootless: isRootless()}
+	return &plugin.Plugin{Host: Host(), Agent: Agent(), Rootless: isRootless()}
+}
+
+// Agent returns what calls the agent of this host.
+func Agent() agentapi.Client {
+	return agentapi.Client{
+		Socket: agentapi.SocketPath, Log: AgentLog, Lock: store.Dir + "/" + agentapi.LockFile,
+		Binary: os.Getenv("VXLAND"), Warn: warnUser, Systemd: hasSystemd(),
+	}
 }
 
 func warnUser(message string) { fmt.Fprintln(os.Stderr, "vxlan:", message) }

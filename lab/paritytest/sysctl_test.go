@@ -114,12 +114,39 @@ func TestReadOnlySysctlsAreReported(t *testing.T) {
 	})
 }
 
+// On an IPv4 network it does not matter that accept_ra and autoconf cannot be turned off: what
+// netavark's own test prepares is enough. The error of what does matter names it.
+func TestReadOnlySysctlsThatMayStay(t *testing.T) {
+	onBoth(t, 1, func(s *scene) {
+		s.mustRun(s.a, "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.default.rp_filter=2 net.ipv4.conf.default.route_localnet=1 net.ipv6.conf.default.accept_ra=1")
+		s.mustRun(s.a, "ip netns add c; ip netns exec c sysctl -qw net.ipv4.conf.default.arp_notify=1 net.ipv4.conf.default.rp_filter=2")
+		s.mustRun(s.a, makeSysctlsReadOnly)
+		r := request{
+			id: "c", perNet: object{"static_ips": []string{"10.9.0.20"}},
+			network: object{"ipv6_enabled": false, "subnets": []object{{"subnet": "10.9.0.0/24", "gateway": "10.9.0.1"}}},
+			ports:   []object{{"container_port": 80, "host_port": 8080, "protocol": "tcp", "range": 1, "host_ip": ""}},
+		}
+		s.mustRun(s.a, s.runNetavark("setup", r))
+		s.runPeerInNetns("c")
+		s.checkAnswers(question{"outside", "tcp/" + hostA4 + ":8080", "c:80"}, question{"host-a", "tcp/127.0.0.1:8080", "c:80"})
+		s.mustRun(s.a, "ip netns pids c | xargs -r kill; "+s.runNetavark("teardown", r))
+		s.mustRun(s.a, "mount -o remount,bind,rw /proc/sys && sysctl -qw net.ipv4.ip_forward=0 && mount -o remount,bind,ro /proc/sys")
+		if got := s.mustFail(s.a, s.runNetavark("setup", r)); s.driver == "vxlan" && !strings.Contains(got, "net/ipv4/ip_forward") {
+			s.Errorf("the error does not name the parameter: %s", got)
+		}
+		if s.driver == "vxlan" {
+			s.checkNothingLeft()
+		}
+	})
+}
+
 // systemd applies its own settings again at any time, such as with `sysctl --system`. The driver's
 // are in a file of their own. The lab has no systemd, only the directory that sd_booted(3) looks
 // for.
 func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
 	s := newScene(t, "vxlan", 1) // netavark does this from 1.16 on
-	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; printf 'net.ipv4.conf.*.rp_filter = 1\\n' > /etc/sysctl.d/50-strict.conf")
+	s.mustRun(s.a, "mkdir -p /run/systemd/system /etc/sysctl.d; "+
+		"printf 'net.ipv4.conf.*.rp_filter = 1\\nnet.ipv4.ip_forward = 0\\nnet.ipv6.conf.all.forwarding = 0\\n' > /etc/sysctl.d/50-strict.conf")
 	s.createNetwork("net", "--subnet 10.9.0.0/24 --subnet fd00:9::/64")
 	s.createNetwork("other", "--subnet 10.8.0.0/24")
 	s.runPeer(s.a, "c", "--network net -p 8080:80")
@@ -127,6 +154,11 @@ func TestSysctlsSurviveSystemdSysctl(t *testing.T) {
 	s.mustRun(s.a, "sysctl --system >/dev/null 2>&1 || true")
 	if got := s.mustRun(s.a, "sysctl -n net.ipv4.conf.eth0.rp_filter"); got != "1" {
 		t.Fatalf("the file of the test did nothing: eth0 has %s", got)
+	}
+	for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.br-vxlan-net.forwarding"} {
+		if got := s.mustRun(s.a, "sysctl -n "+key); got != "1" {
+			t.Errorf("%s is %s, want 1", key, got)
+		}
 	}
 	for _, bridge := range []string{"br-vxlan-net", "br-vxlan-other"} {
 		if got := s.mustRun(s.a, "sysctl -n net.ipv4.conf."+bridge+".rp_filter"); got != "2" {

@@ -49,6 +49,8 @@ func (s *stack) apply(c kernel.Change) error {
 		})
 	case kernel.AddRoute:
 		return s.addRoute(c)
+	case kernel.DeleteFlows:
+		return nil // has none
 	case kernel.AddFDB:
 		return s.addFDB(c)
 	case kernel.AddStatic, kernel.DelStatic, kernel.AddNeighbour, kernel.DelNeighbour:

@@ -88,6 +88,10 @@ type Namespace struct {
 	Advertised []string
 	// NoVXLAN makes the kernel lack VXLAN devices.
 	NoVXLAN bool
+	// Filters are tables of other programs.
+	Filters []kernel.FilterTable
+	// DockerAccepts are the bridges that Docker's rules let pass.
+	DockerAccepts []string
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }

@@ -63,6 +63,9 @@ func (f *firewall) FirewallIntact() (bool, error) {
 	return f.elements != nil && !f.altered && !f.foreign && f.missing == "", f.owner.call()
 }
 
+// FirewallOfOtherVersion implements reconcile.Namespace.
+func (f *firewall) FirewallOfOtherVersion() (bool, error) { return f.foreign, f.owner.call() }
+
 // FirewallElements implements reconcile.Namespace.
 func (f *firewall) FirewallElements() ([]kernel.Element, error) {
 	return slices.Collect(maps.Values(f.elements)), f.owner.call()

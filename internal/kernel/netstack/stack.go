@@ -6,6 +6,7 @@ import (
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/addrprobe"
+	"vxlan-driver/internal/kernel/conntrack"
 	"vxlan-driver/internal/kernel/fastpath"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/nft"
@@ -47,6 +48,8 @@ func (ns *Stack) Apply(c kernel.Change) error {
 			return err
 		}
 		return conn.Apply(c)
+	case kernel.DeleteFlows:
+		return ns.deleteFlows(c)
 	}
 	return ns.Conn.Apply(c)
 }
@@ -60,6 +63,16 @@ func (ns *Stack) FirewallIntact() (bool, error) {
 	return conn.RulesIntact()
 }
 
+// FirewallOfOtherVersion tells whether the firewall has the rules of another version of this
+// program.
+func (ns *Stack) FirewallOfOtherVersion() (bool, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return false, err
+	}
+	return conn.OtherVersion()
+}
+
 // FirewallElements returns the elements that the firewall has.
 func (ns *Stack) FirewallElements() ([]kernel.Element, error) {
 	conn, err := ns.firewallConn()
@@ -67,6 +80,43 @@ func (ns *Stack) FirewallElements() ([]kernel.Element, error) {
 		return nil, err
 	}
 	return conn.Elements()
+}
+
+// ForeignFilters returns the tables of other programs that have a chain which may drop packets.
+func (ns *Stack) ForeignFilters() ([]kernel.FilterTable, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.ForeignFilters()
+}
+
+// AcceptedInDocker returns the bridges that AcceptInDocker has let pass, and whether all rules of
+// each are there.
+func (ns *Stack) AcceptedInDocker() (map[string]bool, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.AcceptedInDocker()
+}
+
+// AcceptInDocker lets a bridge's packets pass Docker's rules.
+func (ns *Stack) AcceptInDocker(bridge string) error {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return err
+	}
+	return conn.AcceptInDocker(bridge)
+}
+
+// ForgetInDocker undoes AcceptInDocker.
+func (ns *Stack) ForgetInDocker(bridge string) error {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return err
+	}
+	return conn.ForgetInDocker(bridge)
 }
 
 // ElementComment returns the comment of the element with e's key.
@@ -125,6 +175,15 @@ func (ns *Stack) firewallConn() (*nft.Conn, error) {
 		ns.firewall = conn
 	}
 	return ns.firewall, nil
+}
+
+func (ns *Stack) deleteFlows(want kernel.DeleteFlows) error {
+	conn, err := conntrack.Open(ns.path, ns.OwnAddrs)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.DeleteFlows(want)
 }
 
 // inNamespace runs fn in the namespace: /proc/sys/net shows the one of the thread that opens a file

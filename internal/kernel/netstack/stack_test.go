@@ -61,7 +61,7 @@ func TestLinkSysctlsMatchFiles(t *testing.T) {
 	if err := ns.Apply(kernel.CreateLink{Link: kernel.Link{Name: "br0", Kind: kernel.KindBridge}}); err != nil {
 		t.Fatal(err)
 	}
-	const count = 7
+	const count = 8
 	for _, value := range []string{"0", "1"} {
 		l, err := ns.Link("br0", kernel.FacetSysctls)
 		if err != nil || len(l.Sysctls) != count {

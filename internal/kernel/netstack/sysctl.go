@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/kernel"
 )
@@ -56,11 +59,22 @@ func writeSysctls(all []kernel.Sysctl) error {
 
 func writeSysctl(s kernel.Sysctl) error {
 	f, err := os.OpenFile(sysctlPath(s.Key), os.O_WRONLY, 0)
+	if errors.Is(err, unix.EROFS) && mayStay(s) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(s.Value)
 	return errors.Join(err, f.Close())
+}
+
+// mayStay tells whether a container may start without a parameter where /proc/sys is read-only. It
+// works without; what accept_ra and autoconf of 0 keep from it is other containers' routers. The
+// firewall keeps those from the host. netavark's bridges do not even set accept_ra.
+func mayStay(s kernel.Sysctl) bool {
+	name := path.Base(s.Key)
+	return s.Value == "0" && (name == "accept_ra" || name == "autoconf")
 }
 
 func sysctlPath(key string) string { return filepath.Join("/proc/sys", key) }

@@ -126,6 +126,17 @@ func (c *Conn) Elements() (all []kernel.Element, err error) {
 	return all, nil
 }
 
+// OtherVersion tells whether another version of this program made one of the tables.
+func (c *Conn) OtherVersion() (bool, error) {
+	for _, t := range firewallTables {
+		comment, _, err := c.TableComment(t)
+		if err != nil || t.isOtherVersion(comment) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
 // RulesIntact tells whether the tables hold the rules of this program, in their order. A rule that
 // somebody replaced has lost its comment.
 func (c *Conn) RulesIntact() (bool, error) {

@@ -28,7 +28,7 @@ const (
 var inetTable = Table{
 	Family:     kernel.FamilyInet,
 	Name:       kernel.FirewallTable,
-	Version:    "7f5a0a920d77",
+	Version:    "a4b96c4b3335",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.Bridges, Comment: "bridge of each network", Key: []Field{typeDevice}},
@@ -76,6 +76,8 @@ var inetTable = Table{
 		{"input", &Hook{Type: "filter", Number: unix.NF_INET_LOCAL_IN, Priority: prioFilter}, []Rule{
 			rule("route_localnet is for published ports only", match(nfproto, ipv4), match(ipDaddrFirst, 127), inSet("bridges", iifname), Jump("container_to_loopback")),
 			rule("from a container", matchName(iifkind, "bridge"), notInSet("underlays", iifname), Jump("container_to_agent")),
+			rule("router advertisement of a container", match(nfproto, ipv6), match(l4proto, unix.IPPROTO_ICMPV6),
+				match(icmp6Type, routerAdvertisement), inSet("bridges", iifname), drop()),
 		}},
 		{"container_to_loopback", nil, []Rule{
 			rule("replies from a published port", match(ctDirection, 1), accept()),
@@ -103,7 +105,9 @@ var inetTable = Table{
 			rule("into an internal network", inSet("internal", oifname), drop()),
 			rule("from another network", Jump("between_networks")),
 		}},
+		// Who publishes a port opens it to all who reach this host. netavark 2.1 does the same.
 		{"between_networks", nil, []Rule{
+			rule("to a published port, and back", matchBit(ctStatus, ctDNAT), leave()),
 			rule("between isolated networks", inSet("isolated", iifname), inSet("isolated", oifname), drop()),
 			rule("from a strictly isolated network", inSet("isolated_strict", iifname), inSet("podman_bridges", oifname), drop()),
 			rule("to a strictly isolated network", inSet("isolated_strict", oifname), inSet("podman_bridges", iifname), drop()),
@@ -163,6 +167,11 @@ var vxlanInput = []Rule{
 func daddrNotUnicast() []Expr {
 	return matchBy(fibDaddrType, unix.NFT_CMP_NEQ, native32(unix.RTN_UNICAST))
 }
+
+// routerAdvertisement is the ICMPv6 type by which a container could become the host's router (RFC
+// 4861, section 4.2). The parameter accept_ra of the bridge keeps the host from that too, where
+// /proc/sys can be written.
+const routerAdvertisement = 134
 
 // A container that sent a VXLAN packet to a VTEP would be taken for its host once its address is
 // masqueraded.

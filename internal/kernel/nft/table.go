@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -212,7 +213,16 @@ func (t Table) Hash(others ...Chain) string {
 
 // Comment is the table's comment. It tells this program's rules from those of another version.
 func (t Table) Comment() string {
-	return "rules " + t.Version + " of vxlan-driver; " + t.RestoredBy + " restores them"
+	return "rules " + t.Version + ofDriver + t.RestoredBy + " restores them"
+}
+
+// ofDriver is in the comments of all versions.
+const ofDriver = " of vxlan-driver; "
+
+// isOtherVersion tells whether a table's comment is that of another version. A table without one is
+// nobody's work, or somebody's by hand.
+func (t Table) isOtherVersion(comment string) bool {
+	return comment != t.Comment() && strings.Contains(comment, ofDriver)
 }
 
 func (c Chain) appendTo(tx *Transaction, t Table) {
@@ -235,7 +245,14 @@ func (c Chain) appendTo(tx *Transaction, t Table) {
 }
 
 func (r Rule) appendTo(tx *Transaction, t Table, chain string) {
-	tx.add("add rule "+chain+" ("+r.Comment+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, t.Family, func(b *netlink.Builder) {
+	r.addTo(tx, t, chain, unix.NLM_F_APPEND)
+}
+
+// insertInto makes it the first rule of the chain.
+func (r Rule) insertInto(tx *Transaction, t Table, chain string) { r.addTo(tx, t, chain, 0) }
+
+func (r Rule) addTo(tx *Transaction, t Table, chain string, where uint16) {
+	tx.add("add rule "+chain+" ("+r.Comment+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|where, t.Family, func(b *netlink.Builder) {
 		b.Text(unix.NFTA_RULE_TABLE, t.Name)
 		b.Text(unix.NFTA_RULE_CHAIN, chain)
 		b.Nest(unix.NFTA_RULE_EXPRESSIONS, func() {

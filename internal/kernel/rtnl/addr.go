@@ -23,21 +23,16 @@ type foundAddr struct {
 	index     uint32
 	scope     uint8
 	temporary bool // made by IPv6 privacy extensions (RFC 8981)
+	tentative bool // of IPv6: not to be used yet, or never, as another host has it (RFC 4862)
 }
 
 // globalAddrs returns a link's addresses of global scope.
-func (c addressTable) globalAddrs(index uint32) ([]kernel.Addr, error) {
+func (c addressTable) globalAddrs(index uint32) ([]foundAddr, error) {
 	found, err := c.findAddrs(unix.AF_UNSPEC, index)
 	if err != nil {
 		return nil, err
 	}
-	var addrs []kernel.Addr
-	for _, f := range found {
-		if f.scope == unix.RT_SCOPE_UNIVERSE && !f.temporary {
-			addrs = append(addrs, kernel.Addr{Prefix: f.Prefix})
-		}
-	}
-	return addrs, nil
+	return slices.DeleteFunc(found, func(f foundAddr) bool { return f.scope != unix.RT_SCOPE_UNIVERSE || f.temporary }), nil
 }
 
 // findAddrs returns the addresses on the link, or for 0 on all links.
@@ -66,7 +61,9 @@ func parseAddr(msg []byte) (f foundAddr, ok bool) {
 		return f, false
 	}
 	f.scope, f.index = msg[3], netlink.Uint32(msg[4:])
-	f.temporary = msg[0] == unix.AF_INET6 && msg[2]&unix.IFA_F_TEMPORARY != 0
+	flags := msg[2]
+	f.temporary = msg[0] == unix.AF_INET6 && flags&unix.IFA_F_TEMPORARY != 0
+	f.tentative = flags&unix.IFA_F_DADFAILED != 0 || flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_OPTIMISTIC) == unix.IFA_F_TENTATIVE
 	var local, address netip.Addr
 	for typ, b := range netlink.Attrs(msg[unix.SizeofIfAddrmsg:]) {
 		switch typ {

@@ -60,8 +60,12 @@ func (c *Conn) readLink(name string, f kernel.Facets) (kernel.Link, error) {
 		l.Sysctls = parseParams(raw.spec, l.Name)
 	}
 	if f&kernel.FacetAddrs != 0 {
-		if l.Addrs, err = c.globalAddrs(raw.index); err != nil {
+		addrs, err := c.globalAddrs(raw.index)
+		if err != nil {
 			return l, fmt.Errorf("addresses: %w", err)
+		}
+		for _, a := range addrs {
+			l.Addrs = append(l.Addrs, kernel.Addr{Prefix: a.Prefix})
 		}
 	}
 	if f&kernel.FacetRoutes != 0 {

@@ -39,6 +39,9 @@ func (c *Conn) readInterface(name string) (kernel.Interface, error) {
 	i := kernel.Interface{Name: l.Name, Kind: l.Kind, MTU: l.MTU, Up: l.Up, Loopback: l.loopback}
 	for _, a := range addrs {
 		i.Addrs = append(i.Addrs, a.Prefix)
+		if a.tentative {
+			i.Tentative = append(i.Tentative, a.Addr())
+		}
 	}
 	return i, nil
 }

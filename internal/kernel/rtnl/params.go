@@ -23,6 +23,7 @@ type linkParam struct {
 // The parameters that this project sets. The kernel numbers those of IPv4 from 1 (IPV4_DEVCONF_ in
 // linux/ip.h), and those of IPv6 from 0 (DEVCONF_ in linux/ipv6.h).
 var linkParams = []linkParam{
+	{unix.AF_INET, "forwarding", 1 - 1, false},
 	{unix.AF_INET, "rp_filter", 8 - 1, true},
 	{unix.AF_INET, "arp_notify", 22 - 1, true},
 	{unix.AF_INET, "route_localnet", 26 - 1, false},
@@ -63,7 +64,7 @@ func parseParams(spec []byte, link string) (all []kernel.Sysctl) {
 
 // SetSysctl sets a kernel parameter if rtnetlink can: done tells. It can set none of IPv6. It skips
 // the side effects of writing the file, so it is not used for those of IPv4 that have some
-// (route_localnet flushes caches). It is reported as a change of the link.
+// (route_localnet and forwarding flush caches). It is reported as a change of the link.
 func (c linkWriter) SetSysctl(s kernel.Sysctl) (done bool, err error) {
 	value, parseErr := strconv.ParseUint(s.Value, 10, 32)
 	link := path.Base(path.Dir(s.Key))

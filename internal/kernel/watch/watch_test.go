@@ -31,7 +31,8 @@ func TestDeletionsAreReported(t *testing.T) {
 		ip neighbour add 10.0.0.9 lladdr 02:00:00:00:00:01 dev br0 nud permanent protocol 118
 		ip neighbour add 10.0.0.7 lladdr 02:00:00:00:00:01 dev br0 nud permanent
 		tc qdisc add dev v0 clsact; tc filter add dev v0 ingress protocol ip u32 match u32 0 0
-		nft add table inet t; nft add set inet t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'`)
+		for t in vxlan-driver foreign; do nft add table inet $t; nft add set inet $t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'; done
+		nft add table netdev vxlan-driver-v0; nft add chain inet foreign c; nft add rule inet foreign c accept`)
 	var changes <-chan struct{}
 	if err := netns.Do(ns, func() (err error) { changes, err = Changes(ctx); return err }); err != nil {
 		t.Fatal(err)
@@ -47,6 +48,13 @@ func TestDeletionsAreReported(t *testing.T) {
 	select {
 	case <-changes:
 		t.Error("an addition is heard of")
+	case <-time.After(100 * time.Millisecond):
+	}
+	// Docker, firewalld and others delete their own all the time.
+	sh(`nft delete element inet foreign s '{ 1.2.3.4 }'; nft flush chain inet foreign c; nft delete table inet foreign`)
+	select {
+	case <-changes:
+		t.Error("a deletion from another program's table is heard of")
 	case <-time.After(100 * time.Millisecond):
 	}
 	// More than a socket has room for: the kernel would say that some were lost.
@@ -65,7 +73,13 @@ func TestDeletionsAreReported(t *testing.T) {
 		"tc filter del dev v0 ingress",
 		"tc qdisc del dev v0 clsact",
 		"ip link set v0 down",
-		"nft delete element inet t s '{ 1.2.3.4 }'",
+		"sysctl -q -w net.ipv4.ip_forward=1",
+		"sysctl -q -w net.ipv4.ip_forward=0",
+		"sysctl -q -w net.ipv6.conf.all.forwarding=1",
+		"sysctl -q -w net.ipv6.conf.all.forwarding=0",
+		"sysctl -q -w net.ipv4.conf.br0.rp_filter=1",
+		"nft delete table netdev vxlan-driver-v0",
+		"nft delete element inet vxlan-driver s '{ 1.2.3.4 }'",
 		"nft flush ruleset",
 		"ip link del v0",
 	} {
@@ -115,5 +129,35 @@ func TestErrorCountsAsChange(t *testing.T) {
 	case <-ended:
 	case <-time.After(3 * retryDelay):
 		t.Error("it goes on after the end")
+	}
+}
+
+// Changes of other programs' rules are heard of, and those of the project's own tables are not.
+func TestForeignRulesAreReported(t *testing.T) {
+	ns := netnstest.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	sh := netnstest.Shell(t, ns)
+	sh("nft add table inet vxlan-driver; nft add chain inet vxlan-driver c; nft add table inet t; nft add chain inet t c")
+	var changes <-chan struct{}
+	if err := netns.Do(ns, func() (err error) { changes, err = ForeignRules(ctx); return err }); err != nil {
+		t.Fatal(err)
+	}
+	sh("nft add rule inet vxlan-driver c accept; nft flush chain inet vxlan-driver c; nft add chain inet vxlan-driver d")
+	select {
+	case <-changes:
+		t.Error("a change of the project's own is heard of")
+	case <-time.After(100 * time.Millisecond):
+	}
+	for _, change := range []string{
+		"nft add chain inet t f '{ type filter hook forward priority 0; policy drop; }'", "nft add rule inet t f accept",
+		"nft flush chain inet t f", "nft add set inet t s '{ type ipv4_addr; }'", "nft add element inet t s '{ 1.2.3.4 }'", "nft delete table inet t",
+	} {
+		sh(change)
+		select {
+		case <-changes:
+		case <-time.After(time.Second):
+			t.Errorf("%s is not heard of", change)
+		}
 	}
 }

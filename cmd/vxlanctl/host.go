@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/plugin"
+)
+
+// localHost is this host's driver and agent.
+type localHost struct {
+	*plugin.Plugin
+	agent agentapi.Client
+}
+
+// Status asks the agent.
+func (localHost) Status() (agentapi.StatusReport, error) {
+	return agentapi.Status(agentapi.SocketPath)
+}
+
+// Reload restores what the networks need, and then sees to the agent, where a container needs one.
+// A host may do without an agent.
+func (h localHost) Reload() (networks int, err error) {
+	networks, err = h.Plugin.Reload()
+	containers, _ := h.ContainersWithAgent() // Reload returns why one cannot be read
+	agentErr := h.agent.Refresh(containers > 0)
+	if _, notInstalled := errors.AsType[agentapi.NotInstalledError](agentErr); notInstalled {
+		agentErr = nil
+	}
+	return networks, errors.Join(err, agentErr)
+}
+
+// Cleanup removes what the driver has on the host.
+func (h localHost) Cleanup(force bool) (networks []string, err error) {
+	if err := h.CheckUnused(); err != nil && !force {
+		return nil, fmt.Errorf("%w\nremove these containers, or take them off their networks with `podman network disconnect`; nothing was removed", err)
+	}
+	stopErr := h.agent.Stop()
+	networks, listErr := h.PodmanNetworks()
+	return networks, errors.Join(stopErr, h.Clean(), listErr)
+}

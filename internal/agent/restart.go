@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/hoststate"
+)
+
+var (
+	// ErrRestart says that the agent is to start anew, with the program and the configuration that
+	// are installed by now. Nothing was withdrawn.
+	ErrRestart = errors.New("vxland starts anew")
+	// ErrFilesLost says the same of an agent whose lock, socket or directory is gone. Another agent
+	// may have taken its place.
+	ErrFilesLost = errors.New("the files of vxland were removed or replaced")
+)
+
+// Process is the agent as others find it: by its program, its configuration, its lock and its
+// socket.
+type Process interface {
+	// Lost tells whether lock or socket were removed or replaced.
+	Lost() bool
+	// ProgramReplaced tells whether the program's file is another one than when it started.
+	ProgramReplaced() bool
+	// ConfigChange says how the configuration differs from the one that the agent has, or "".
+	ConfigChange() string
+	// CheckRestart returns an error if the program that is installed by now would not start.
+	CheckRestart() error
+}
+
+// outdated says why the agent should start anew.
+func (a *Agent) outdated() (reasons []string) {
+	if a.Process.ProgramReplaced() {
+		reasons = append(reasons, "its program was replaced after it had started")
+	}
+	if change := a.Process.ConfigChange(); change != "" {
+		reasons = append(reasons, change)
+	}
+	return reasons
+}
+
+// handleRestart makes the agent start anew if there is a reason. Then ctx ends, and nobody gets the
+// response.
+func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
+	if len(a.outdated()) == 0 {
+		return agentapi.Response{}
+	}
+	if err := a.Process.CheckRestart(); err != nil {
+		return errorResponse(fmt.Errorf("start anew: %w", err))
+	}
+	a.requests.TriggerRestart()
+	<-ctx.Done()
+	return errorResponse(context.Cause(ctx))
+}
+
+// canRestart tells whether the agent can start anew. One that cannot goes on.
+func (a *Agent) canRestart() bool {
+	err := a.Process.CheckRestart()
+	if err != nil {
+		a.Log.Error("cannot start anew; going on", "err", err)
+	}
+	return err == nil
+}
+
+// rulesOwner tells whether the firewall's rules are this agent's. Versions have no order. So the
+// rules belong to whoever was started last: an agent replaces what it finds when it starts. If
+// another version of the driver replaces them after that, it is the newer one, or was installed
+// again.
+type rulesOwner struct {
+	log      *slog.Logger
+	tookOver bool // the tables were once this version's, or there were none
+	aside    bool // the tables are another version's by now
+}
+
+// leavesRepair tells whether the agent leaves the repair of the host to another version. If its own
+// program was replaced, it starts anew as that version.
+func (a *Agent) leavesRepair(s *hoststate.Session) bool {
+	other, err := s.OtherVersion()
+	if err != nil {
+		return a.rules.aside // a turn will meet the error
+	}
+	a.rules.update(other)
+	if a.rules.aside && a.Process.ProgramReplaced() {
+		a.requests.TriggerRestart()
+	}
+	return a.rules.aside
+}
+
+func (o *rulesOwner) update(other bool) {
+	o.tookOver = o.tookOver || !other
+	aside := other && o.tookOver
+	switch {
+	case aside && !o.aside:
+		o.log.Warn("repairing nothing more, only answering names", "why", otherVersion)
+	case !aside && o.aside:
+		o.log.Info("repairing again: the firewall tables are of this version")
+	}
+	o.aside = aside
+}
+
+const otherVersion = "the firewall tables are of another version of this driver; install vxlan, vxland and vxlanctl of one version"
+
+// Outdated says why the agent repairs nothing.
+func (o *rulesOwner) Outdated() []string {
+	if !o.aside {
+		return nil
+	}
+	return []string{otherVersion}
+}

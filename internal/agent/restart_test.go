@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/kernel"
+)
+
+// wantEnd checks that the loop has ended with an error.
+func (r *rig) wantEnd(want error) {
+	r.t.Helper()
+	select {
+	case err := <-r.ended:
+		if !errors.Is(err, want) {
+			r.t.Errorf("ended with %v, want %v", err, want)
+		}
+	default:
+		r.t.Errorf("goes on, want %v", want)
+		r.finish()
+	}
+}
+
+// firewall returns the firewall's elements.
+func (r *rig) firewall() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kernel.HostNamespace().Firewall()
+}
+
+// status is what vxlanctl shows.
+func (r *rig) status() agentapi.StatusReport {
+	return *r.handleRequest(r.t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status
+}
+
+// An agent that starts sets the rules of its version. When another version replaces them after
+// that, it repairs nothing more and goes on answering names.
+func TestAgentLeavesRulesOfAnotherVersion(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.kernel.HostNamespace().InstallOtherVersion()
+		r.startIdle()
+		if len(r.firewall()) == 0 {
+			t.Fatal("an agent that starts leaves the rules of the version before it")
+		}
+		r.kernel.HostNamespace().InstallOtherVersion()
+		r.kernelEvents <- struct{}{}
+		sleep(2 * verifyInterval)
+		if got := r.firewall(); len(got) != 0 {
+			t.Errorf("old rules are back:\n%s", strings.Join(got, "\n"))
+		}
+		if got := r.status().Outdated; len(got) != 1 || got[0] != otherVersion {
+			t.Errorf("status says %q", got)
+		}
+		r.setup(2) // its plugin is of this version, so the rules are too
+		r.mustAdd(2)
+		r.wantNames("aside", "c1 c2")
+		sleep(2 * verifyInterval)
+		if got := r.status().Outdated; len(got) != 0 {
+			t.Errorf("status says %q", got)
+		}
+		if n := strings.Count(r.log.String(), "repairing nothing more"); n != 1 {
+			t.Errorf("%d warnings in\n%s", n, r.log)
+		}
+		r.finish()
+	})
+}
+
+// The old agent after an upgrade: its program was replaced too.
+func TestAgentOfReplacedProgramStartsAnew(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.startIdle()
+		r.process.replaced, r.process.startErr = true, errors.New("no program")
+		r.kernel.HostNamespace().InstallOtherVersion()
+		r.kernelEvents <- struct{}{}
+		sleep(2 * verifyInterval)
+		r.wantNames("an agent that cannot start anew", "c1")
+		r.process.startErr = nil
+		r.kernelEvents <- struct{}{}
+		sleep(2 * verifyInterval)
+		r.wantEnd(ErrRestart)
+	})
+}
+
+// An agent that starts anew withdraws nothing: it is back in a moment.
+func TestRestartOnRequest(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.prepareCluster = func(c *fakeCluster) { close(c.ready); c.showQuietly(otherHost(11), otherHost(12)) }
+		r.start()
+		sleep(gracePeriod)
+		restart := agentapi.Request{Verb: agentapi.VerbRestart}
+		if got := r.handleRequest(t.Context(), restart); got.Error != "" {
+			t.Errorf("without a reason: %+v", got)
+		}
+		r.process.configChange, r.process.startErr = "changed", errors.New("prot: is unknown")
+		if got := r.handleRequest(t.Context(), restart); !strings.Contains(got.Error, "prot: is unknown") {
+			t.Errorf("with a wrong configuration: %+v", got)
+		}
+		if got := r.status().Outdated; len(got) != 1 || got[0] != "changed" {
+			t.Errorf("status says %q", got)
+		}
+		r.process.startErr = nil
+		go r.handleRequest(t.Context(), restart)
+		synctest.Wait()
+		r.wantEnd(ErrRestart)
+		if l, err := r.kernel.HostNamespace().Link("vxlan-blue", kernel.FacetFDB); err != nil || l.Tunnel.Learning {
+			t.Errorf("the network went back to its list of hosts: %+v, %v", l.Tunnel, err)
+		}
+	})
+}
+
+// Whatever else happens beside the store, only the loss of its own files ends the agent.
+func TestAgentEndsWhenItsFilesAreLost(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.startIdle()
+		r.fileEvents <- struct{}{}
+		sleep(0)
+		r.wantNames("another file changed", "c1")
+		r.process.lost = true
+		r.fileEvents <- struct{}{}
+		sleep(0)
+		r.wantEnd(ErrFilesLost)
+	})
+}
+
+// Not all ways to lose a directory are events, such as a mount over it.
+func TestLostFilesAreFoundWithoutAnEvent(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.startIdle()
+		r.process.lost = true
+		sleep(unreportedInterval)
+		r.wantEnd(ErrFilesLost)
+	})
+}

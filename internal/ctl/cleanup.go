@@ -1,0 +1,34 @@
+package ctl
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func cleanupCommand(host Host) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "cleanup",
+		Short: "remove all that the driver has on this host",
+		Long: `Cleanup stops the agent, and removes the driver's devices, firewall tables and
+files below /run. It is for a host that the driver is about to be removed from, or
+on which something is left of it. "make uninstall" runs it.
+
+It refuses while containers use a VXLAN network, and names them.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			networks, err := host.Cleanup(force)
+			if err != nil {
+				return fmt.Errorf("cleanup: %w", err)
+			}
+			if len(networks) > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "Podman still has these VXLAN networks: %s; remove them with \"podman network rm\"\n", strings.Join(networks, " "))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "cut off containers that still use a VXLAN network")
+	return cmd
+}

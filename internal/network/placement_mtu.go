@@ -1,0 +1,59 @@
+package network
+
+import (
+	"fmt"
+
+	"vxlan-driver/internal/kernel"
+)
+
+const (
+	// Bytes that VXLAN adds to a frame's payload: inner Ethernet 14, VXLAN 8, UDP 8 and an outer
+	// IPv4 header of 20 or IPv6 header of 40 (RFC 7348, section 5).
+	overhead4 = 50
+	overhead6 = 70
+
+	minMTU4 = 576  // what every IPv4 host must accept (RFC 791)
+	minMTU6 = 1280 // the least that IPv6 works with (RFC 8200, section 5)
+)
+
+// overheadOn returns the bytes that VXLAN adds on an underlay of the family.
+func overheadOn(ipv6 bool) int {
+	if ipv6 {
+		return overhead6
+	}
+	return overhead4
+}
+
+// findMTU returns the overlay's MTU: the one asked for, or the most that fits. The underlay's MTU
+// may fall while the network has containers. Then the option is only the upper bound: smaller
+// packets arrive, and ones of the size asked for would be lost.
+func (p placement) findMTU(iface kernel.Interface, v *VTEP) int {
+	overhead := overheadOn(v.Local.Is6())
+	most, least := iface.MTU-overhead, minMTU4
+	if p.HasIPv6() {
+		least = minMTU6
+	}
+	switch {
+	case most < least:
+		p.problems.Add(optionInterface, iface.Name, "has an MTU of %d, which leaves %d for the overlay; it needs %d", iface.MTU, most, least)
+		return 0
+	case p.MTU == 0:
+		return most
+	case p.problems.haveProblemWith("option mtu"):
+		return 0
+	case p.last.MTU != 0 && p.MTU >= least:
+		return min(p.MTU, most)
+	case p.MTU < least || p.MTU > most:
+		p.problems.Add("option mtu", fmt.Sprint(p.MTU), "must be from %d to %d, since %s has an MTU of %d and VXLAN adds %d bytes",
+			least, most, iface.Name, iface.MTU, overhead)
+	}
+	return p.MTU
+}
+
+// noteMTU says that the overlay's MTU follows the underlay's while the network has containers.
+func (p placement) noteMTU(iface kernel.Interface, v *VTEP) {
+	if p.last.MTU != 0 && v.MTU != 0 && v.MTU != p.last.MTU {
+		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s has an MTU of %d now, no longer %d, since %s has %d",
+			p.Name, v.MTU, p.last.MTU, iface.Name, iface.MTU))
+	}
+}

@@ -18,6 +18,7 @@ import (
 type statusReporter struct {
 	version    string
 	clusters   *clusterSet
+	tunnels    *tunnelProber
 	rules      *rulesOwner
 	neighbours *neighbourWatch
 	log        *slog.Logger
@@ -118,6 +119,7 @@ func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkSta
 		status.Members++
 		status.Remote += len(m.Endpoints)
 	}
+	status.Tunnels = s.tunnels.Status(n.ID)
 	return status
 }
 

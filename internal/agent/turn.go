@@ -31,6 +31,9 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	err = errors.Join(err, a.dns.UpdateZones(networks))
 	a.dns.EndTurn(networks, err)
+	if what >= scopePublish {
+		a.tunnels.UpdatePeers(networks, a.clusters.SnapshotOf)
+	}
 	a.obstacles.Follow(networks, what)
 	a.status.UpdateReport(networks)
 	return empty, err

@@ -23,6 +23,7 @@ func statusCommand(host Host, version string) *cobra.Command {
   difference  what another host set up differently on the same network
   firewall    rules of another program that drop what a network needs
   network     a network with containers on this host, and its containers elsewhere
+  VXLAN       a host that the containers' packets do not reach, or only small ones
   cluster     the other hosts; the names of an unreachable host are hidden
   refused     messages and hosts that the agent refused since it started, by reason,
               from whom, for how long, and what to do
@@ -88,6 +89,7 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 		if n.Underlay != "" {
 			fmt.Fprintf(out, "  sends %s\n", n.Underlay)
 		}
+		printTunnels(out, n.Tunnels)
 	}
 	for _, c := range r.Clusters {
 		fmt.Fprintf(out, "cluster of %s\n", c.Name)

@@ -2,6 +2,7 @@ package passage
 
 import (
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -170,6 +171,18 @@ var ufwAsIPTables = strings.NewReplacer(
 	" to any port 61053:61068 proto udp", " -p udp --dport 61053:61068",
 	" to any port 61053:61068 proto tcp", " -p tcp --dport 61053:61068",
 )
+
+// firewalld 2.3 with the bridge in its trusted zone, and with the ports open that the hosts need,
+// drops nothing. Without the bridge it drops what was not translated.
+func TestFirewalldTrustsTheBridge(t *testing.T) {
+	rules, err := os.ReadFile("testdata/firewalld.nft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareObstacles(t, findIn(t, load(string(rules))), nil)
+	other := strings.ReplaceAll(string(rules), "br-vxlan-blue", "br-vxlan-red")
+	compareObstacles(t, findIn(t, load(other)), map[string][]string{"filter_FORWARD": {bridged, outgoing}})
+}
 
 // The lines that a warning gives make it go away.
 func TestLinesHelp(t *testing.T) {

@@ -30,6 +30,11 @@ nft 'table inet hardened {
 		lines += typed + "\n"
 	}
 	t.Log(strings.Join(warnings, "\n"))
+	first := warnings
+	warnings = nil
+	if _, err := a.Reload(); err != nil || len(warnings) != len(first) {
+		t.Errorf("reload: %v, %q", err, warnings)
+	}
 	warnings = nil
 	if _, err := a.Setup(ns2, r2); err != nil || len(warnings) > 0 {
 		t.Fatalf("the second start: %v, %q", err, warnings)

@@ -52,8 +52,8 @@ func leavingEndpoint(namespace string, r netavark.Request) network.Endpoint {
 }
 
 // Reload restores all that the host's networks need, whatever happened to it: firewall, devices,
-// ports on bridges, sysctls, firewalld's zone. It returns how many networks there are. After an
-// error it goes on with the rest.
+// ports on bridges, sysctls, firewalld's zone. It warns of other programs' rules that drop what the
+// networks need. It returns how many networks there are. After an error it goes on with the rest.
 func (p *Plugin) Reload() (networks int, err error) {
 	if p.Rootless {
 		return 0, errRootless
@@ -64,5 +64,11 @@ func (p *Plugin) Reload() (networks int, err error) {
 	}
 	orphansErr := s.DropOrphans()
 	all, err := s.Networks()
-	return len(all), errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
+	err = errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
+	const agentPort = 0 // unknown: the agent says what is dropped of it
+	obstacles, obstaclesErr := p.Obstacles(all, agentPort)
+	for _, o := range obstacles {
+		p.Warn(o.String())
+	}
+	return len(all), errors.Join(err, obstaclesErr)
 }

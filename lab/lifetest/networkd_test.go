@@ -21,7 +21,7 @@ func startNetworkd(t *testing.T, h *lab.Host) {
 }
 
 // The installed file makes systemd-networkd leave the devices alone, whatever other files match.
-// Without it, networkd takes the ports off the bridge and changes the MTU.
+// Without it, networkd changes the MTU, asks for addresses, and has taken ports off the bridge.
 func TestNetworkdLeavesDevicesAlone(t *testing.T) {
 	const file = "05-vxlan-driver.network"
 	installed, err := os.ReadFile("../../packaging/networkd/" + file)
@@ -39,7 +39,7 @@ func TestNetworkdLeavesDevicesAlone(t *testing.T) {
 	for _, h := range []*lab.Host{a, b} {
 		labtest.Sh(t, h, "podman run -d --name web --network net localhost/web")
 	}
-	// A port that networkd takes leaves the bridge and gets the MTU.
+	// It has read the file, and this test proves something.
 	labtest.Eventually(t, b, "ip link show vxlan-net | grep -q 'mtu 1300'")
 	for _, device := range []string{"br-vxlan-net", "vxlan-net", "$(ip -o link show type veth | grep -o 'veth[0-9a-f]*')"} {
 		labtest.Eventually(t, a, "grep -l ADMIN_STATE=unmanaged /run/systemd/netif/links/$(cat /sys/class/net/"+device+"/ifindex)")

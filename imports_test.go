@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"internal/version":                      {},
 	"internal/store":                        {"internal/network"},
 	"internal/plan":                         {"internal/network"},
+	"internal/passage":                      {"internal/plan"},
 	"internal/netavark":                     {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
@@ -32,7 +33,8 @@ var layers = map[string][]string{
 	"internal/kernel/fastpath":              {"internal/kernel/nft", "internal/kernel/rtnl"},
 	"internal/kernel/addrprobe":             {"internal/kernel"},
 	"internal/kernel/conntrack":             {"internal/kernel", "internal/kernel/netlink"},
-	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/fastpath"},
+	"internal/kernel/ethtool":               {"internal/kernel", "internal/kernel/netlink"},
+	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/ethtool", "internal/kernel/fastpath"},
 	"internal/kernel/watch":                 {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/fakekernel":            {"internal/kernel/fastpath"},
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
@@ -44,7 +46,7 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
 	"internal/cluster/gossip":               {"internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
-	"internal/hoststate":                    {"internal/ipam", "internal/reconcile", "internal/store"},
+	"internal/hoststate":                    {"internal/ipam", "internal/passage", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
@@ -72,7 +74,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/passage"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

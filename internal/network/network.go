@@ -18,6 +18,9 @@ type Network struct {
 	// they depend on the host and on what the agents know.
 	Tunnel   kernel.Tunnel
 	Learning kernel.Opt[bool]
+	// TXChecksum says whether the VXLAN device leaves checksums of what it sends to the card; unset:
+	// as the kernel chooses.
+	TXChecksum kernel.Opt[bool]
 
 	LocalIP           netip.Addr   // invalid: auto
 	PhysicalInterface string       // "": auto
@@ -33,7 +36,8 @@ type Network struct {
 	Internal       bool // nothing leaves the overlay
 
 	Isolate                      Isolation
-	BridgeIsolation              Isolation  // of Podman's bridges here that do not have the option
+	BridgeIsolation              Isolation // of Podman's bridges here that do not have the option
+	Integration                  Integration
 	OutboundAddr4, OutboundAddr6 netip.Addr // source of packets that leave the overlay; invalid: the host's choice
 	VRF                          string     // device that the bridge is a port of
 

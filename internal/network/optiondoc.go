@@ -166,6 +166,13 @@ var optionDocs = []OptionDoc{
 			"`strict` with Podman 6 and netavark 2, and `false` with older ones. See [firewall](firewall.md).",
 	},
 	{
+		Name: "firewall_integration", Group: GroupIsolation,
+		Value: "`none` or `docker`", Default: "`none`",
+		Summary: "Adds rules to Docker's firewall that let the network's packets pass.",
+		Details: "With `docker` the chain `DOCKER-USER` has two rules for the network's bridge. They go with the network's last container on the host. " +
+			"Where Docker does not run this does nothing. See [other programs' rules](firewall.md#other-programs-rules).",
+	},
+	{
 		Name: "outbound_addr4", Group: GroupRouting,
 		Value: "IPv4 address of this host", Default: "the kernel's choice",
 		Summary: "The source address of IPv4 packets that leave the overlay through this host.",
@@ -304,6 +311,13 @@ var optionDocs = []OptionDoc{
 		Value: boolValue, Default: kernelDefault + ", `true`",
 		Summary: "The outer UDP header has a checksum.",
 		Details: "On an IPv6 underlay, networks of one host with the same `vxlan_port` must have the same value.",
+	},
+	{
+		Name: "tx_checksum_offload", Group: GroupOuter,
+		Value: "`on`, `off` or `auto`", Default: "`auto`, the kernel's choice, `on`",
+		Summary: "The checksums of the containers' packets are left to the network card.",
+		Details: "Some paravirtual cards get them wrong: [ping works and TCP does not](troubleshooting.md#ping-works-tcp-does-not). " +
+			"With `off` the kernel computes them. It is the same as `ethtool -K DEVICE tx-checksum-ip-generic off`, but stays when the device is made anew.",
 	},
 	{
 		Name: "source_port_range", Group: GroupOuter,

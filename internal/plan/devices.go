@@ -69,10 +69,12 @@ func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 		Alias:       n.Alias(),
 		Kind:        kernel.KindVXLAN,
 		MTU:         v.MTU,
+		MAC:         network.DeviceMAC(n.Tunnel.VNI, v.Local),
 		Master:      n.Bridge.Name,
 		Up:          true,
 		NoLinkLocal: true,
 		Tunnel:      t,
+		TXChecksum:  n.TXChecksum,
 	}
 	if !t.Group.IsValid() {
 		l.FDB = make([]kernel.FDB, 0, len(v.Flood))

@@ -49,7 +49,7 @@ func wantCreated() createdNetwork {
 			"vni": "77", "local_ip": "auto", "physical_interface": "eth0", "remote_ips": hostA4 + ",198.18.0.99", "metric": "7",
 			"host_listed": "true", // by create
 		},
-		Labels:  map[string]string{"vxlan.metric": "7", "color": "red"},
+		Labels: map[string]string{"vxlan.metric": "7", "color": "red"},
 		Subnets: []object{
 			{"subnet": "10.9.0.0/24", "gateway": "10.9.0.1", "lease_range": object{"start_ip": "10.9.0.2", "end_ip": "10.9.0.126"}},
 			{"subnet": "fd00:9::/64", "gateway": "fd00:9::1", "lease_range": object{"start_ip": "fd00:9::2", "end_ip": "fd00:9::7fff:ffff:ffff:fffe"}},

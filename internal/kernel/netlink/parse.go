@@ -90,6 +90,14 @@ func Uint8(b []byte) uint8 {
 	return b[0]
 }
 
+// Uint16 reads two bytes in the machine's byte order.
+func Uint16(b []byte) uint16 {
+	if len(b) < 2 {
+		return 0
+	}
+	return binary.NativeEndian.Uint16(b)
+}
+
 // Uint16BE reads two bytes in network byte order.
 func Uint16BE(b []byte) uint16 {
 	if len(b) < 2 {
@@ -98,20 +106,20 @@ func Uint16BE(b []byte) uint16 {
 	return binary.BigEndian.Uint16(b)
 }
 
+// Uint32BE reads four bytes in network byte order, as nfnetlink has its numbers.
+func Uint32BE(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
+
 // Uint32 reads four bytes in the machine's byte order.
 func Uint32(b []byte) uint32 {
 	if len(b) < 4 {
 		return 0
 	}
 	return binary.NativeEndian.Uint32(b)
-}
-
-// Uint32BE reads four bytes in network byte order.
-func Uint32BE(b []byte) uint32 {
-	if len(b) < 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(b)
 }
 
 // Text reads text up to a zero byte.

@@ -262,6 +262,9 @@ func TestSeveralNetworksAndStaticAddresses(t *testing.T) {
 	// Both are isolated: traffic of one network does not reach the other.
 	labtest.Refused(t, b, "podman exec red ping -c1 -W1 10.2.0.200")
 	// disconnect, connect and reload on a running container.
-	labtest.Sh(t, a, "podman network disconnect blue both && podman network connect --ip 10.2.0.201 blue both && podman network reload both")
+	labtest.Sh(t, a, "podman network disconnect blue both && podman network connect --ip 10.2.0.201 blue both")
+	if labtest.ReloadsFixedAddress(t, a) {
+		labtest.Sh(t, a, "podman network reload both")
+	}
 	checkReach(t, b, "blue", a, "both", "10.2.0.201")
 }

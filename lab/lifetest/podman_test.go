@@ -62,8 +62,11 @@ func TestConnectDisconnectReload(t *testing.T) {
 	labtest.Page(t, a, "c", blue)
 	labtest.Page(t, b, "blue", "10.2.0.200")
 	labtest.Page(t, b, "red", "10.1.0.200")
+	reloads := labtest.ReloadsFixedAddress(t, a)
 	for range 2 {
-		labtest.Sh(t, a, "podman network reload c")
+		if reloads {
+			labtest.Sh(t, a, "podman network reload c")
+		}
 		labtest.Page(t, b, "blue", "10.2.0.200")
 		labtest.Page(t, a, "c", red)
 	}
@@ -76,7 +79,10 @@ func TestConnectDisconnectReload(t *testing.T) {
 		t.Error("c answers on red, from which it was disconnected")
 	}
 	labtest.Page(t, b, "blue", "10.2.0.200")
-	labtest.Sh(t, a, "podman network reload --all; podman rm -f -t0 c")
+	if reloads {
+		labtest.Sh(t, a, "podman network reload --all")
+	}
+	labtest.Sh(t, a, "podman rm -f -t0 c")
 	labtest.Sh(t, b, "podman rm -f -t0 red blue")
 	checkNothingLeft(t, a, b)
 }

@@ -2,6 +2,7 @@ package paritytest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -192,7 +193,7 @@ func TestPublishedPorts(t *testing.T) {
 		for _, tt := range portTests {
 			s.runSubtest(tt.name, func(s *scene) {
 				s.runPeer(s.a, "web", "--network net:"+s.withStaticMAC("ip=10.9.0.20,ip=fd00:9::20 ")+tt.publish, "tcp/90-99", "udp/90-99")
-				s.checkAnswers(fromHostAddr(host, tt.want)...)
+				s.checkAnswers(fromHostAddr(host, s.dropQuestionsOf("stranger", tt.want))...)
 				if s.driver == "vxlan" {
 					s.checkAnswers(tt.vxlan...)
 				}
@@ -201,6 +202,31 @@ func TestPublishedPorts(t *testing.T) {
 			})
 		}
 	})
+}
+
+// bridgesCloseTheirPorts tells whether a container of one bridge network does not reach what another
+// one publishes. It is so in netavark 2.0, whose bridges are strict, and no more in 2.1.
+func (s *scene) bridgesCloseTheirPorts() bool {
+	s.Helper()
+	return s.driver == "bridge" && strings.Contains(s.mustRun(s.a, "/usr/lib/podman/netavark --version"), "netavark 2.0.")
+}
+
+// dropStrangers leaves out who is on another network, where that asks in vain.
+func (s *scene) dropStrangers(from []string, strangers ...string) []string {
+	s.Helper()
+	if !s.bridgesCloseTheirPorts() {
+		return from
+	}
+	return slices.DeleteFunc(from, func(f string) bool { return slices.Contains(strangers, f) })
+}
+
+// dropQuestionsOf is dropStrangers for questions.
+func (s *scene) dropQuestionsOf(stranger string, all []question) []question {
+	s.Helper()
+	if !s.bridgesCloseTheirPorts() {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(q question) bool { return q.from == stranger })
 }
 
 // withStaticMAC completes the options of an address that is used again and again. On vxlan an

@@ -152,7 +152,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	names := dns.New(log)
 	a := &agent.Agent{
-		Host: host, Config: c, Names: names, Watch: watch.Changes, ResolvConf: "/etc/resolv.conf",
+		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Process:      self,
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {

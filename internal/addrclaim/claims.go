@@ -53,7 +53,18 @@ type Claims struct {
 	// address that was freed last is handed out last.
 	nextStart map[string]netip.Addr
 	hostAddrs map[string][]netip.Addr // this host's own, by network, from the moment that they are chosen
+	// joining are networks whose first container is being built. Turns do not know of them yet.
+	joining map[netip.Addr][]joiningNetwork // by the cluster's address
 }
+
+// joiningNetwork is a network that this host joins.
+type joiningNetwork struct {
+	cluster.Membership
+	since time.Time
+}
+
+// joinTimeout is longer than a container is built. After that its start has failed.
+const joinTimeout = 10 * time.Second
 
 // addressClaim is an address claim that waits for objections, or for its plugin to record it.
 type addressClaim struct {
@@ -91,9 +102,41 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 	return c.publishLocked(bind)
 }
 
+// PublishJoining tells the cluster that talks by the address bind, if it has been started, that
+// this host joins a network. A turn that finds the network in the store publishes it with all that
+// it has; until then none withdraws it.
+func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, started := c.states[bind]; !started {
+		return nil
+	}
+	if c.joining == nil {
+		c.joining = make(map[netip.Addr][]joiningNetwork)
+	}
+	c.joining[bind] = append(c.joining[bind], joiningNetwork{m, time.Now()})
+	return c.publishLocked(bind)
+}
+
+// withJoiningLocked adds the networks that this host joins, and forgets those that it has joined.
+func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Membership) []cluster.Membership {
+	if len(c.joining[bind]) == 0 {
+		return memberships
+	}
+	c.joining[bind] = slices.DeleteFunc(c.joining[bind], func(j joiningNetwork) bool {
+		joined := slices.ContainsFunc(memberships, func(m cluster.Membership) bool { return m.Network == j.Network })
+		if joined || time.Since(j.since) > joinTimeout {
+			return true
+		}
+		memberships = append(memberships, j.Membership)
+		return false
+	})
+	return memberships
+}
+
 func (c *Claims) publishLocked(bind netip.Addr) error {
 	state := c.states[bind]
-	memberships := slices.Clone(state.memberships)
+	memberships := c.withJoiningLocked(bind, slices.Clone(state.memberships))
 	for _, n := range state.Networks {
 		i := slices.IndexFunc(memberships, func(m cluster.Membership) bool { return m.Network == n.Key() })
 		for key, claim := range c.active {

@@ -14,6 +14,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
@@ -23,8 +24,8 @@ import (
 type Cluster interface {
 	cluster.Plane
 	SetSeeds([]netip.AddrPort)
-	// Refused counts what was refused, by reason.
-	Refused() map[string]uint64
+	// Refused returns what was refused, of other hosts or by them.
+	Refused() []refusal.Refusal
 	Stats() gossip.Stats
 }
 
@@ -40,6 +41,8 @@ type Agent struct {
 	Watch func(context.Context) (<-chan struct{}, error)
 	// Process is the agent as others find it.
 	Process Process
+	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
+	WatchRules func(context.Context) (<-chan struct{}, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
@@ -61,7 +64,9 @@ type Agent struct {
 	announcer  *announcer
 	peers      *peerTracker
 	forwarder  *forwarder
+	confirmer  *confirmer
 	status     *statusReporter
+	obstacles  *obstacleWatch
 	neighbours *neighbourWatch
 }
 
@@ -106,9 +111,20 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
+	rules, err := a.watchRules(ctx)
+	if err != nil {
+		return err
+	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
-	return a.runLoop(ctx, events{store, files, kernel, a.upstreams.Watch(ctx), served})
+	return a.runLoop(ctx, events{store, files, kernel, rules, a.upstreams.Watch(ctx), served})
+}
+
+func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
+	if a.WatchRules == nil {
+		return nil, nil
+	}
+	return a.WatchRules(ctx)
 }
 
 // prepareParts makes the parts of an agent that has not run yet.
@@ -123,7 +139,9 @@ func (a *Agent) prepareParts() {
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
 	a.neighbours = &neighbourWatch{log: a.Log}
+	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
+	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 }
 
 // events are what the loop waits for, besides requests and timers.
@@ -131,6 +149,7 @@ type events struct {
 	store     <-chan struct{} // the store may have changed
 	files     <-chan struct{} // the agent's lock or socket may have been removed
 	kernel    <-chan struct{} // something may have been deleted from the kernel
+	rules     <-chan struct{} // rules of other programs' firewalls have changed
 	upstreams <-chan struct{} // name servers may have changed
 	served    <-chan error    // the API's server has ended
 }
@@ -168,6 +187,12 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 		case <-on.kernel:
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
+		case <-on.rules:
+			a.obstacles.CheckSoon()
+			continue
+		case <-a.obstacles.due:
+			a.status.SetObstacles(a.obstacles.Check())
+			continue
 		case <-slow.C:
 			if a.Process.Lost() {
 				return ErrFilesLost
@@ -183,6 +208,9 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			continue
 		case <-a.clusters.news:
 			turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+			continue
+		case <-a.clusters.ackRequested:
+			turns.Within(scopeForwarding, turns.Hurry())
 			continue
 		case <-idle:
 			if a.leaveIfEmpty() {
@@ -212,6 +240,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	empty, err := a.turn(ctx, what)
 	turns.Took(what, time.Since(began))
 	a.status.LogOutcome(what, err)
+	if waiting.done != nil && a.obstacles.Pending() {
+		a.status.SetObstacles(a.obstacles.Check()) // somebody may want to know the status
+	}
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)
 	if a.verifyAfter > 0 && err == nil { // else a full turn comes anyway

@@ -21,21 +21,25 @@ import (
 const gracePeriod = 10 * time.Second
 
 // clusterSet is the clusters that this host is a member of, one for each local address that its
-// networks' hosts talk by. Only the loop uses it.
+// networks' hosts talk by. Only the loop uses it, and Lookup is for all.
 type clusterSet struct {
 	config     config.Config
 	newCluster func(netip.Addr) (Cluster, error)
 	log        *slog.Logger
 
+	mu      sync.RWMutex                  // of writes, which only the loop does, and of Lookup
 	members map[netip.Addr]*clusterMember // by local address
-	news    chan struct{}                 // another host has news
-	wg      sync.WaitGroup                // of the members' goroutines
+
+	news         chan struct{}  // another host has news
+	ackRequested chan struct{}  // another host waits for this one to follow its news
+	wg           sync.WaitGroup // of the members' goroutines
 }
 
 func newClusterSet(c config.Config, newCluster func(netip.Addr) (Cluster, error), log *slog.Logger) *clusterSet {
 	return &clusterSet{
 		config: c, newCluster: newCluster, log: log,
-		members: make(map[netip.Addr]*clusterMember), news: make(chan struct{}, 1),
+		members: make(map[netip.Addr]*clusterMember),
+		news:    make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
 }
 
@@ -96,11 +100,30 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
-	m := &clusterMember{Cluster: c, since: time.Now()}
+	m := &clusterMember{Cluster: c, ctx: ctx, since: time.Now()}
+	s.mu.Lock()
 	s.members[bind] = m
+	s.mu.Unlock()
 	s.wg.Go(func() { m.KeepRunning(ctx, s.log.With("address", bind)) })
 	s.wg.Go(func() { m.ReportNews(ctx, s.news) })
+	s.wg.Go(func() { m.ReportAckRequests(ctx, s.ackRequested) })
 	return nil
+}
+
+// Lookup returns the cluster of an address, or nil.
+func (s *clusterSet) Lookup(bind netip.Addr) *clusterMember {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.members[bind]
+}
+
+// Snapshots returns what all clusters know.
+func (s *clusterSet) Snapshots() map[*clusterMember]cluster.Snapshot {
+	snapshots := make(map[*clusterMember]cluster.Snapshot, len(s.members))
+	for _, m := range s.members {
+		snapshots[m] = m.Snapshot()
+	}
+	return snapshots
 }
 
 // SetSeeds tells a cluster which hosts to ask for the others.

@@ -67,6 +67,14 @@ func (f *dnsFeed) AddRecord(key membership.EndpointKey) bool {
 	return true
 }
 
+// Network returns a network as the last turn found it, unless that failed.
+func (f *dnsFeed) Network(id string) (hoststate.Network, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, ok := f.networks[id]
+	return n, ok
+}
+
 // BeginTurn comes before a turn reads the store: it will read what was added so far.
 func (f *dnsFeed) BeginTurn() {
 	f.mu.Lock()

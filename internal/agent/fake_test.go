@@ -11,6 +11,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/kernel/fakekernel"
 )
@@ -113,10 +114,14 @@ type fakeCluster struct {
 	mu        sync.Mutex
 	runErrors int // how often Run still fails
 	leaveTime time.Duration
-	calls     clusterCalls
-	shown     cluster.Snapshot
-	members   int
-	changed   chan struct{}
+	// confirmTime is how long the other hosts take to follow.
+	confirmTime  time.Duration
+	ackRequested chan struct{}
+	calls        clusterCalls
+	shown        cluster.Snapshot
+	members      int
+	refused      []refusal.Refusal
+	changed      chan struct{}
 }
 
 // clusterCalls is what was done with a cluster.
@@ -125,10 +130,13 @@ type clusterCalls struct {
 	left  bool
 	seeds []netip.AddrPort
 	own   []cluster.Membership
+	// confirms counts how often somebody waited for the other hosts.
+	confirms int
+	followed uint64 // the last snapshot's sequence that was acknowledged
 }
 
 func newFakeCluster() *fakeCluster {
-	return &fakeCluster{ready: make(chan struct{}), changed: make(chan struct{})}
+	return &fakeCluster{ready: make(chan struct{}), changed: make(chan struct{}), ackRequested: make(chan struct{}, 1)}
 }
 
 func (c *fakeCluster) Run(ctx context.Context) error {
@@ -142,6 +150,27 @@ func (c *fakeCluster) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+func (c *fakeCluster) Confirm(ctx context.Context, _ cluster.NetworkKey) (silent []string) {
+	c.mu.Lock()
+	c.calls.confirms++
+	took := c.confirmTime
+	c.mu.Unlock()
+	select {
+	case <-time.After(took):
+		return nil
+	case <-ctx.Done():
+		return []string{"b"}
+	}
+}
+
+func (c *fakeCluster) AckRequested() <-chan struct{} { return c.ackRequested }
+
+func (c *fakeCluster) Acknowledge(s cluster.Snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls.followed = s.Sequence
 }
 
 func (c *fakeCluster) Ready() <-chan struct{} { return c.ready }
@@ -184,7 +213,11 @@ func (c *fakeCluster) Stats() gossip.Stats {
 	return gossip.Stats{Members: c.members}
 }
 
-func (c *fakeCluster) Refused() map[string]uint64 { return map[string]uint64{"wrong key": 3} }
+func (c *fakeCluster) Refused() []refusal.Refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused
+}
 
 func (c *fakeCluster) SetSeeds(seeds []netip.AddrPort) {
 	c.mu.Lock()
@@ -250,6 +283,7 @@ type pluginSide struct{}
 func (pluginSide) Sync(string) error                          { return nil }
 func (pluginSide) EndpointAdded(string, string) (bool, error) { return true, nil }
 func (pluginSide) StoreChanged()                              {}
+func (pluginSide) Joining(string, uint32, uint16, netip.Addr) {}
 func (pluginSide) AssignAddresses(_, _ string, _ []netip.Addr) ([]netip.Addr, error) {
 	return nil, errors.New("not on this network")
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
 func TestBurstOfStartsIsOneTurn(t *testing.T) {
@@ -246,13 +247,21 @@ func TestNamesFollowTheOtherHosts(t *testing.T) {
 
 func TestStatusIsCurrent(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
+		since := time.Now()
+		r.prepareCluster = func(c *fakeCluster) {
+			c.refused = []refusal.Refusal{
+				{Reason: refusal.ReasonNoAnswer, Count: 9, Hosts: []refusal.Host{{Addr: vtep(12), Count: 9, First: since, Last: since.Add(-2 * noAnswerAge)}}},
+				{Reason: refusal.ReasonWrongKey, Count: 3, Hosts: []refusal.Host{{Addr: vtep(11), Count: 2, First: since.Add(-time.Minute), Last: since}}},
+			}
+		}
 		r.start()
 		r.setup(1) // the agent is not told
 		r.names.failWith(errors.New("no room"))
 		a := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus})
+		refused := agentapi.RefusalStatus{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{{Addr: vtep(11), Count: 2, Since: time.Minute}}}
 		want := agentapi.StatusReport{
 			Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1}},
-			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Refused: map[string]uint64{"wrong key": 3}}},
+			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Refused: []agentapi.RefusalStatus{refused}}},
 		}
 		if a.Status == nil || !reflect.DeepEqual(*a.Status, want) {
 			t.Errorf("got %+v", a.Status)

@@ -15,6 +15,7 @@ import (
 // clusterMember is this host in a cluster whose Run is under way.
 type clusterMember struct {
 	Cluster
+	ctx       context.Context // of Run
 	since     time.Time
 	hasSeeds  atomic.Bool               // there are other hosts to ask
 	peerFound atomic.Pointer[time.Time] // when the last host was found
@@ -69,6 +70,21 @@ func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 			ready = nil // once
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// ReportAckRequests sends whenever another host waits for this one to follow its news.
+func (m *clusterMember) ReportAckRequests(ctx context.Context, requested chan<- struct{}) {
+	for {
+		select {
+		case <-m.AckRequested():
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case requested <- struct{}{}:
+		default:
 		}
 	}
 }

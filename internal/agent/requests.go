@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -19,6 +20,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 	case agentapi.VerbStoreChanged:
 		a.requests.TriggerSoon()
 		return agentapi.Response{}
+	case agentapi.VerbJoining:
+		return a.handleJoining(r.Joining)
 	case agentapi.VerbAssignAddresses:
 		return a.handleAssign(ctx, r.Assign)
 	case agentapi.VerbRestart:
@@ -38,16 +41,23 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Response {
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	if r.Container == "" {
+		defer a.confirmJoined(ctx, r.Network)
 		return errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
+	defer a.confirmJoined(ctx, r.Network)
 	var response agentapi.Response
+	var refused string
 	if a.dns.AddRecord(key) {
 		a.announcer.QueueAnnouncement(key)
 		a.requests.TriggerSoon()
 	} else {
 		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
+	if n, ok := a.dns.Network(r.Network); ok && !n.Gossip {
+		refused = a.warnIfRefused(n.ID) // elsewhere the request for addresses was answered with it
+	}
 	response.Announces = response.Error == "" && a.announcer.Enabled()
+	response.Warning = cmp.Or(refused, a.status.WarningOf(r.Network))
 	return response
 }
 
@@ -59,9 +69,11 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	}
 	key := membership.EndpointKey{NetworkID: r.Network, ContainerID: r.Container}
 	turnErr := a.requests.SyncNetworkAndWait(ctx, membership.EndpointKey{NetworkID: r.Network})
+	a.beginConfirm(r.Network) // beside the claim
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
+	a.confirmJoined(ctx, r.Network)
 	if err == nil {
-		return agentapi.Response{Addrs: addrs, Warning: a.warnIfIsolated(key)}
+		return agentapi.Response{Addrs: addrs, Warning: cmp.Or(a.warnIfRefused(r.Network), a.warnIfIsolated(key))}
 	}
 	if turnErr != nil {
 		err = fmt.Errorf("%w (%w)", err, turnErr)
@@ -70,7 +82,7 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 }
 
 // warnIfIsolated warns of a host that may be one of several which do not hear each other. A host
-// with a key needs no warning: it is the first, or its seeds are down, as its log says.
+// with a key that was refused by nobody needs no warning: it is the first, or its seeds are down.
 func (a *Agent) warnIfIsolated(key membership.EndpointKey) string {
 	if len(a.Config.Keys) > 0 || !a.claims.IsIsolated(key) {
 		return ""

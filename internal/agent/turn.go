@@ -19,12 +19,19 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 		return false, err
 	}
 	a.dns.BeginTurn()
+	followed := a.clusters.Snapshots() // the turn reads these or later ones
 	networks, empty, err := a.turnLocked(ctx, s, what)
+	if what >= scopeForwarding { // if it failed, to wait would not help either
+		for m, snapshot := range followed {
+			m.Acknowledge(snapshot)
+		}
+	}
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
 	err = errors.Join(err, a.dns.UpdateZones(networks))
 	a.dns.EndTurn(networks, err)
+	a.obstacles.Follow(networks, what)
 	a.status.UpdateReport(networks)
 	return empty, err
 }
@@ -40,6 +47,9 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		return nil, false, err
 	}
 	networks, err = s.Networks()
+	if err == nil {
+		a.confirmer.Retain(networks)
+	}
 	if what == scopeDNS {
 		return networks, empty, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}

@@ -52,6 +52,9 @@ func (c Client) Sync(network string) error {
 // tells whether the agent announces the container's addresses; agents of earlier versions do not.
 func (c Client) EndpointAdded(network, container string) (announces bool, err error) {
 	r, err := c.callOrStart(Request{Verb: VerbSync, Network: network, Container: container}, 0)
+	if err == nil && r.Warning != "" {
+		c.Warn(r.Warning)
+	}
 	return r.Announces, err
 }
 
@@ -70,6 +73,12 @@ func (c Client) AssignAddresses(network, container string, wanted []netip.Addr) 
 // store, so nothing depends on this message.
 func (c Client) StoreChanged() {
 	_ = Send(c.Socket, Request{Verb: VerbStoreChanged}, time.Now().Add(startTimeout))
+}
+
+// Joining tells the agent, if it runs, that this host joins a network.
+func (c Client) Joining(networkID string, vni uint32, port uint16, vtep netip.Addr) {
+	r := Request{Verb: VerbJoining, Joining: &JoiningRequest{Network: networkID, VNI: vni, Port: port, VTEP: vtep}}
+	_ = Send(c.Socket, r, time.Now().Add(startTimeout))
 }
 
 // callOrStart returns the agent's answer, and starts the agent if it does not run. A request whose

@@ -1,6 +1,9 @@
 package agentapi
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 const (
 	// SocketPath is where the agent listens.
@@ -31,14 +34,27 @@ const (
 	// answers if there is no need or it cannot. If it starts anew, the connection ends without an
 	// answer.
 	VerbRestart Verb = "restart"
+	// VerbJoining tells the agent that the first container of a network on this host is about to
+	// come. There is no response to wait for.
+	VerbJoining Verb = "joining"
 )
 
 // Request is what a client sends.
 type Request struct {
-	Verb      Verb           `json:"verb"`
-	Network   string         `json:"network,omitempty"`   // the network's id in Podman
-	Container string         `json:"container,omitempty"` // id of a container that has just been set up
-	Assign    *AssignRequest `json:"assign,omitempty"`
+	Verb      Verb            `json:"verb"`
+	Network   string          `json:"network,omitempty"`   // the network's id in Podman
+	Container string          `json:"container,omitempty"` // id of a container that has just been set up
+	Assign    *AssignRequest  `json:"assign,omitempty"`
+	Joining   *JoiningRequest `json:"joining,omitempty"`
+}
+
+// JoiningRequest says which network this host joins. It says all that other hosts must know, since
+// the store is locked while the container is built.
+type JoiningRequest struct {
+	Network string     `json:"network"` // the network's id in Podman
+	VNI     uint32     `json:"vni"`
+	Port    uint16     `json:"port"` // UDP
+	VTEP    netip.Addr `json:"vtep"` // this host's
 }
 
 // AssignRequest says which container needs addresses.
@@ -65,11 +81,15 @@ type StatusReport struct {
 	Outdated []string        `json:"outdated,omitempty"` // why the agent should start anew
 	Networks []NetworkStatus `json:"networks"`
 	Clusters []ClusterStatus `json:"clusters"`
-	// Conflicts are addresses that two containers have. They come up when hosts could not reach
-	// each other while they assigned addresses.
+	// Conflicts are addresses and names that two containers have. Of addresses they come up when
+	// hosts could not reach each other while they assigned them.
 	Conflicts []string `json:"conflicts,omitempty"`
 	// Warnings are about this host.
 	Warnings []string `json:"warnings,omitempty"`
+	// Obstacles are chains of other programs' firewalls that drop what a network needs.
+	Obstacles []string `json:"obstacles,omitempty"`
+	// Differences are what other hosts set up differently.
+	Differences []string `json:"differences,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.
@@ -83,9 +103,28 @@ type NetworkStatus struct {
 
 // ClusterStatus is a set of hosts whose agents talk to each other.
 type ClusterStatus struct {
-	Name    string            `json:"name"`
-	Hosts   []HostStatus      `json:"hosts"`
-	Refused map[string]uint64 `json:"refused,omitempty"` // messages and hosts that were refused since the agent started, by reason
+	Name    string          `json:"name"`
+	Hosts   []HostStatus    `json:"hosts"`
+	Refused []RefusalStatus `json:"refused,omitempty"` // since the agent started, by reason
+}
+
+// RefusalStatus is what was refused for one reason.
+type RefusalStatus struct {
+	Reason string `json:"reason"`
+	Count  uint64 `json:"count"`
+	// OfOtherHost tells that other hosts refuse this one.
+	OfOtherHost bool `json:"of_other_host,omitempty"`
+	// Silent tells that nothing was refused: the hosts do not answer.
+	Silent bool          `json:"silent,omitempty"`
+	Hosts  []RefusedHost `json:"hosts,omitempty"` // some of them
+}
+
+// RefusedHost is a host that was refused, or refuses. The times are ages: clocks may jump.
+type RefusedHost struct {
+	Addr  netip.Addr    `json:"addr"`
+	Count uint64        `json:"count"`
+	Since time.Duration `json:"since"`
+	Last  time.Duration `json:"last"`
 }
 
 // HostStatus is another host.

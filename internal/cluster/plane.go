@@ -21,6 +21,13 @@ type Plane interface {
 	// first, then the snapshot, so that no change is missed. To a slow reader many changes are one
 	// event.
 	Changed() <-chan struct{}
+	// Confirm waits until the other hosts of a network follow what this host last Set: frames from
+	// them find this host. It returns the hosts that have not said so by the time that ctx is done.
+	Confirm(ctx context.Context, network NetworkKey) (silent []string)
+	// AckRequested has a value when another host waits in Confirm for this one.
+	AckRequested() <-chan struct{}
+	// Acknowledge tells those hosts that this host follows a snapshot.
+	Acknowledge(Snapshot)
 	// Leave takes this host out of the cluster: the others forget it at once. It is for a host that
 	// goes for good. Run returns soon afterwards.
 	Leave(ctx context.Context) error

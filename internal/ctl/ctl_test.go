@@ -3,8 +3,10 @@ package ctl
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 )
@@ -27,11 +29,22 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"},
+		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, Obstacles: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
-			Refused: map[string]uint64{"wrong key": 7, "malformed message": 1},
+			Refused: []agentapi.RefusalStatus{
+				{Reason: "host does not answer", Count: 9, OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{
+					{Addr: netip.MustParseAddr("198.18.0.3")}, {Addr: netip.MustParseAddr("198.18.0.4")},
+				}},
+				{Reason: "host does not list this one", Count: 3, OfOtherHost: true, Hosts: []agentapi.RefusedHost{
+					{Addr: netip.MustParseAddr("198.18.0.2"), Count: 3, Since: 59*time.Second + 600*time.Millisecond, Last: time.Millisecond},
+				}},
+				{Reason: "malformed message", Count: 1},
+				{Reason: "wrong key", Count: 7, Hosts: []agentapi.RefusedHost{
+					{Addr: netip.MustParseAddr("198.18.0.9"), Count: 7, Since: 200 * time.Second, Last: 2 * time.Second},
+				}},
+			},
 		}},
 	}, h.err
 }
@@ -41,12 +54,20 @@ problem: boom
 outdated: old; run ` + "`vxlanctl reload`" + `
 warning: careful
 conflict: two have one
+difference: not alike
+firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1
   host b: reachable
   host c: unreachable; its entries are hidden
+  no agent yet: 198.18.0.3, 198.18.0.4; it starts with that host's first container
+  host does not list this one:
+    198.18.0.2: 3 in 1m0s, the last one 1s ago
+    what to do: add this host to remote_ips there, or give all hosts the same key_file
   refused, malformed message: 1
   refused, wrong key: 7
+    198.18.0.9: 7 in 3m20s, the last one 2s ago
+    what to do: copy one key_file to all hosts, and restart their agents
 `
 
 func TestCommands(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -21,11 +19,17 @@ func statusCommand(host Host, version string) *cobra.Command {
   problem     the agent's last error
   outdated    why the agent should start anew; "vxlanctl reload" does that
   warning     what is about to fail on this host, and what to do
-  conflict    an address that two containers have; restart one of them
+  conflict    an address that two containers have: restart one of them; or a name
+  difference  what another host set up differently on the same network
+  firewall    rules of another program that drop what a network needs
   network     a network with containers on this host, and its containers elsewhere
   cluster     the other hosts; the names of an unreachable host are hidden
-  refused     messages and hosts that the agent refused since it started, by reason:
-              another key, another cluster label, another version, or not listed`,
+  refused     messages and hosts that the agent refused since it started, by reason,
+              from whom, for how long, and what to do
+  host does not list this one, host refuses this one
+              hosts that refuse this one, and what to do
+  no agent yet
+              listed hosts that do not answer, as while they have no container`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()
@@ -72,6 +76,12 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	for _, text := range r.Conflicts {
 		fmt.Fprintf(out, "conflict: %s\n", text)
 	}
+	for _, text := range r.Differences {
+		fmt.Fprintf(out, "difference: %s\n", text)
+	}
+	for _, text := range r.Obstacles {
+		fmt.Fprintf(out, "firewall: %s\n", text)
+	}
 	for _, n := range r.Networks {
 		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)
 	}
@@ -84,8 +94,6 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 			}
 			fmt.Fprintf(out, "  host %s: %s\n", h.Name, state)
 		}
-		for _, why := range slices.Sorted(maps.Keys(c.Refused)) {
-			fmt.Fprintf(out, "  refused, %s: %d\n", why, c.Refused[why])
-		}
+		printRefusals(out, c.Refused)
 	}
 }

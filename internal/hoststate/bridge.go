@@ -14,23 +14,24 @@ import (
 )
 
 // applyNetwork applies a plan about a network's devices, and tells other programs on the host of
-// its bridge. systemd must know before the bridge is there, and firewalld may only trust it once it
-// is known to be this network's. What they refuse is an error of its own: it stops no container,
+// its bridge. systemd must know before the bridge is there. firewalld and Docker may only let
+// it pass once it is known to be this network's. What they refuse is an error of its own: it stops no container,
 // and takes none back.
 func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (report reconcile.Report, othersErr, err error) {
 	keepErr := s.host.keepSysctls(n)
 	report, err = reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, p)
 	var trustErr error
 	if report.DevicesReady {
-		trustErr = s.host.Zones.Trust(n.Bridge.Name)
+		trustErr = errors.Join(s.host.Zones.Trust(n.Bridge.Name), s.acceptInDocker(n))
 	}
 	return report, errors.Join(keepErr, trustErr), err
 }
 
 // forgetBridge undoes what other programs were told. What they refuse keeps no record: the links
 // are gone.
-func (h *Host) forgetBridge(id network.Identity) {
-	h.warnOfOthers(id.Name, errors.Join(h.dropSysctls(id), h.Zones.Untrust(id.Bridge.Name)))
+func (s *Session) forgetBridge(id network.Identity) {
+	s.host.warnOfOthers(id.Name, errors.Join(
+		s.host.dropSysctls(id), s.host.Zones.Untrust(id.Bridge.Name), s.ns.ForgetInDocker(id.Bridge.Name)))
 }
 
 // warnOfOthers warns of what other programs on the host did not take.

@@ -98,7 +98,7 @@ func (s *Session) disconnectAll() error {
 		for _, r := range endpoints {
 			errs = append(errs, s.Disconnect(id, r.Endpoint))
 		}
-		s.host.forgetBridge(id)
+		s.forgetBridge(id)
 	}
 	return errors.Join(errs...)
 }

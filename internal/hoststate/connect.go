@@ -60,14 +60,20 @@ func (r records) adoptDNSPort(n *network.Network) error {
 // Place places a network on the host, with what the agent has found out.
 func (s *Session) Place(config []byte) (plan.PlacedNetwork, error) { return s.records.place(config) }
 
+// IsFirst tells whether a container is about to be the only one of a network on this host.
+func (s *Session) IsFirst(p plan.PlacedNetwork, e network.Endpoint) (bool, error) {
+	others, err := s.records.HasEndpointsExcept(p.ID, e.ContainerID)
+	return !others, err
+}
+
 // ConnectShared records an endpoint, and builds what it shares with others.
 func (s *Session) ConnectShared(p plan.PlacedNetwork, e network.Endpoint, config []byte) error {
 	beside, err := s.record(p, e, config)
 	if err != nil {
 		return err
 	}
-	_, othersErr, err := s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
-	s.host.warnOfOthers(p.Name, othersErr)
+	report, othersErr, err := s.applyNetwork(p.Network, nil, plan.StartShared(p, e, beside))
+	s.warnOfStart(p, e, report, othersErr)
 	return err
 }
 
@@ -80,8 +86,17 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 		return reconcile.Report{}, err
 	}
 	report, othersErr, err := s.applyNetwork(p.Network, container, plan.Start(p, e, beside))
-	s.host.warnOfOthers(p.Name, othersErr)
+	s.warnOfStart(p, e, report, othersErr)
 	return report, err
+}
+
+// warnOfStart warns of what other programs on the host keep from working. Their firewall rules are
+// looked at only if the network's devices were made, as that takes time where there are many.
+func (s *Session) warnOfStart(p plan.PlacedNetwork, e network.Endpoint, report reconcile.Report, othersErr error) {
+	s.host.warnOfOthers(p.Name, othersErr)
+	if report.DevicesMade {
+		s.warnOfObstacles(plan.HostNetwork{PlacedNetwork: p, Endpoints: []plan.RecordedEndpoint{{Endpoint: e}}})
+	}
 }
 
 // record records an endpoint, and returns what else its start may meet on the host. It keeps the

@@ -16,6 +16,8 @@ type Namespace interface {
 	network.InterfaceLookup
 	// NeighbourTables returns the kernel's tables of neighbours.
 	NeighbourTables() ([]kernel.NeighbourTable, error)
+	Foreign
+	Docker
 	Close()
 }
 

@@ -73,7 +73,7 @@ func (s *Session) RemoveUnused() error {
 			errs = append(errs, s.ns.Apply(kernel.DeleteLink{Name: l.Name}))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.forgetUnusedInDocker())...)
 }
 
 // hasOtherPort tells whether a bridge may have another port than one.

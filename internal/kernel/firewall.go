@@ -16,6 +16,8 @@ const (
 	FamilyInet   Family = "inet"   // packets, as the host routes or receives them
 	FamilyBridge Family = "bridge" // frames, as bridges forward them
 	FamilyNetdev Family = "netdev" // packets, as a device receives them
+	FamilyIP     Family = "ip"     // as FamilyInet, of IPv4 alone; only other programs have such tables
+	FamilyIP6    Family = "ip6"    // the same of IPv6
 )
 
 // Set is a set or map of a firewall table. The rules are constant; what a network or an endpoint

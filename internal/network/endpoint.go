@@ -190,6 +190,29 @@ func EndpointMAC(vni uint32, addr netip.Addr) kernel.MAC {
 // kernel otherwise changes a bridge's MAC as ports come and go. It differs between hosts since
 // equal MACs on one layer 2 would make the other hosts' forwarding tables flap.
 func BridgeMAC(vni uint32, local netip.Addr) kernel.MAC {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint32(local.AsSlice(), vni))
-	return kernel.MAC{0x06, sum[0], sum[1], sum[2], sum[3], sum[4]}
+	return hashedMAC(bridgeMACs, binary.BigEndian.AppendUint32(local.AsSlice(), vni))
+}
+
+// DeviceMAC derives the MAC of the VXLAN device there. Nobody sends from it or to it. It is set
+// since systemd-udevd otherwise replaces the kernel's random one at some moment after the device was
+// made (MACAddressPolicy=persistent, systemd.link(5)). A MAC that its maker chose is left alone.
+func DeviceMAC(vni uint32, local netip.Addr) kernel.MAC {
+	return hashedMAC(deviceMACs, binary.BigEndian.AppendUint32(local.AsSlice(), vni))
+}
+
+// PortMAC derives the MAC of the host's end of an endpoint's veth, which is set for the same reason.
+func (id Identity) PortMAC(e Endpoint) kernel.MAC {
+	return hashedMAC(portMACs, []byte(id.ID+"/"+e.ContainerID))
+}
+
+// The first bytes of MACs that are locally administered. Those of containers begin with 02.
+const (
+	bridgeMACs byte = 0x06
+	deviceMACs byte = 0x0a
+	portMACs   byte = 0x0e
+)
+
+func hashedMAC(first byte, of []byte) kernel.MAC {
+	sum := sha256.Sum256(of)
+	return kernel.MAC{first, sum[0], sum[1], sum[2], sum[3], sum[4]}
 }

@@ -22,6 +22,16 @@ func (i Isolation) String() string {
 	return "false"
 }
 
+// Integration says in which other program's firewall the driver adds rules that let the network's
+// packets pass.
+type Integration string
+
+// The values, besides "", which is none.
+const (
+	IntegrationNone   Integration = "none"
+	IntegrationDocker Integration = "docker" // in the chain that Docker leaves to the administrator
+)
+
 func parseIsolation(value string) (Isolation, bool) {
 	if value == "strict" {
 		return IsolateStrict, true

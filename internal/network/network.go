@@ -36,7 +36,8 @@ type Network struct {
 	Internal       bool // nothing leaves the overlay
 
 	Isolate                      Isolation
-	BridgeIsolation              Isolation  // of Podman's bridges here that do not have the option
+	BridgeIsolation              Isolation // of Podman's bridges here that do not have the option
+	Integration                  Integration
 	OutboundAddr4, OutboundAddr6 netip.Addr // source of packets that leave the overlay; invalid: the host's choice
 	VRF                          string     // device that the bridge is a port of
 

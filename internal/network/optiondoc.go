@@ -166,6 +166,13 @@ var optionDocs = []OptionDoc{
 			"`strict` with Podman 6 and netavark 2, and `false` with older ones. See [firewall](firewall.md).",
 	},
 	{
+		Name: "firewall_integration", Group: GroupIsolation,
+		Value: "`none` or `docker`", Default: "`none`",
+		Summary: "Adds rules to Docker's firewall that let the network's packets pass.",
+		Details: "With `docker` the chain `DOCKER-USER` has two rules for the network's bridge. They go with the network's last container on the host. " +
+			"Where Docker does not run this does nothing. See [other programs' rules](firewall.md#other-programs-rules).",
+	},
+	{
 		Name: "outbound_addr4", Group: GroupRouting,
 		Value: "IPv4 address of this host", Default: "the kernel's choice",
 		Summary: "The source address of IPv4 packets that leave the overlay through this host.",

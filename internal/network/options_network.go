@@ -102,6 +102,15 @@ var networkOptions = []option{
 		},
 		get: func(n Network) string { return n.Isolate.String() },
 	},
+	{
+		name:    "firewall_integration",
+		accepts: `"none" or "docker"`,
+		set: func(n *Network, value string) bool {
+			n.Integration = Integration(value)
+			return n.Integration == IntegrationNone || n.Integration == IntegrationDocker
+		},
+		get: func(n Network) string { return string(n.Integration) },
+	},
 	outboundAddrOption("outbound_addr4", netip.Addr.Is4, func(n *Network) *netip.Addr { return &n.OutboundAddr4 }),
 	outboundAddrOption("outbound_addr6", netip.Addr.Is6, func(n *Network) *netip.Addr { return &n.OutboundAddr6 }),
 	{

@@ -14,7 +14,7 @@ import (
 // allOptions sets every option to something other than its default.
 var allOptions = map[string]string{
 	"vni": "7", "local_ip": "fd00:1::10", "remote_ips": "fd00:1::11,fd00:1::12", "physical_interface": "eth0",
-	"vxlan_port": "8472", "mtu": "1400", "metric": "0", "no_default_route": "true", "isolate": "strict", "outbound_addr4": "192.0.2.1", "outbound_addr6": "2001:db8::1", "vrf": "red",
+	"vxlan_port": "8472", "mtu": "1400", "metric": "0", "no_default_route": "true", "isolate": "strict", "firewall_integration": "docker", "outbound_addr4": "192.0.2.1", "outbound_addr6": "2001:db8::1", "vrf": "red",
 	"max_hosts": "8", "address_check": "true", "port_security": "true", "fast_path": "false",
 	"learning": "false", "proxy": "true", "l2miss": "true", "l3miss": "false", "rsc": "true", "gbp": "true",
 	"ageing": "30", "fdb_limit": "unlimited", "ttl": "inherit", "tos": "0xb8", "df": "set", "udp_checksum": "false", "tx_checksum_offload": "off",

@@ -69,6 +69,7 @@ func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 		Alias:       n.Alias(),
 		Kind:        kernel.KindVXLAN,
 		MTU:         v.MTU,
+		MAC:         network.DeviceMAC(n.Tunnel.VNI, v.Local),
 		Master:      n.Bridge.Name,
 		Up:          true,
 		NoLinkLocal: true,

@@ -17,6 +17,7 @@ func PortName(id network.Identity, e network.Endpoint) kernel.Link {
 func veth(n PlacedNetwork, e network.Endpoint) Veth {
 	outside := PortName(n.Identity, e)
 	outside.MTU = n.VTEP.MTU
+	outside.MAC = n.PortMAC(e)
 	outside.Up = true
 	outside.NoLinkLocal = true
 	outside.Sysctls = portSysctls(n.Network, outside.Name)

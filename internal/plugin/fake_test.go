@@ -131,7 +131,10 @@ type fakeAgent struct {
 	announces       bool // it has containers announce their addresses
 	assign          func(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
 	syncs, notified atomic.Int32
+	joining         atomic.Int32
 }
+
+func (a *fakeAgent) Joining(string, uint32, uint16, netip.Addr) { a.joining.Add(1) }
 
 func (a *fakeAgent) Sync(string) error { a.syncs.Add(1); return a.err }
 

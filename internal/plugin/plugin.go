@@ -28,6 +28,8 @@ type Agent interface {
 	// AssignAddresses asks the agent for addresses of a recorded container that nobody else has:
 	// the wanted ones, and one of each other subnet.
 	AssignAddresses(networkID, containerID string, wanted []netip.Addr) ([]netip.Addr, error)
+	// Joining tells the agent, if it runs, that this host joins a network.
+	Joining(networkID string, vni uint32, port uint16, vtep netip.Addr)
 	// StoreChanged tells the agent, if it runs, that the store has changed.
 	StoreChanged()
 }

@@ -96,6 +96,15 @@ func (c hostSetup) connectStatic() (setupResult, error) {
 	if err != nil {
 		return setupResult{}, err
 	}
+	if n.HasNames() {
+		first, err := s.IsFirst(n, c.endpoint)
+		if err != nil {
+			return setupResult{}, err
+		}
+		if first {
+			c.Agent.Joining(n.ID, n.Tunnel.VNI, n.Tunnel.Port, n.VTEP.Local)
+		}
+	}
 	return c.connect(s, n, c.endpoint)
 }
 

@@ -59,7 +59,7 @@ func TestFastPathGoesWithItsDevice(t *testing.T) {
 	host.Add(kernel.Link{Name: "veth1", Kind: kernel.KindVeth, Master: "br0", Alias: "c1"})
 	setFastPath(t, host)
 	devices.VXLAN.Tunnel.VNI++
-	if err := ensureDevices(host, devices); err != nil {
+	if _, err := ensureDevices(host, devices); err != nil {
 		t.Fatal(err)
 	}
 	if table := host.FastPathOutbound("vx0"); table.Exists {
@@ -74,7 +74,7 @@ func TestReplacedPortIsEvictedFromFastPath(t *testing.T) {
 	host := k.HostNamespace()
 	host.Add(kernel.Link{Name: "eth0", Up: true})
 	_, s := newHostWithNetwork(t)
-	if err := ensureDevices(host, s); err != nil {
+	if _, err := ensureDevices(host, s); err != nil {
 		t.Fatal(err)
 	}
 	for _, ns := range []string{"/ns/1", "/ns/2"} {

@@ -12,14 +12,14 @@ import (
 )
 
 // ensureDevices makes the host hold the network's bridge, its VXLAN device, and the device's flood
-// entries, which are those of the zero MAC. Parameters of the host as a whole stay when the network
-// goes: others may rely on them by then.
-func ensureDevices(host Namespace, want *plan.Devices) error {
+// entries, which are those of the zero MAC. It tells whether the bridge was made. Parameters of the
+// host as a whole stay when the network goes: others may rely on them by then.
+func ensureDevices(host Namespace, want *plan.Devices) (made bool, err error) {
 	if err := setGlobalSysctls(host, want.GlobalSysctls); err != nil {
-		return err
+		return false, err
 	}
-	if err := ensureBridge(host, want.Bridge); err != nil {
-		return err
+	if made, err = ensureBridge(host, want.Bridge); err != nil {
+		return made, err
 	}
 	facets := kernel.FacetAddrs | kernel.FacetFDB
 	if want.SkipFlood {
@@ -28,7 +28,7 @@ func ensureDevices(host Namespace, want *plan.Devices) error {
 	if want.VXLAN.TXChecksum.Set {
 		facets |= kernel.FacetOffload
 	}
-	return ensureVXLAN(host, want.VXLAN, facets)
+	return made, ensureVXLAN(host, want.VXLAN, facets)
 }
 
 // setGlobalSysctls keeps the host's own routes from router advertisements: with accept_ra 1 the
@@ -86,21 +86,21 @@ func setSysctls(host Namespace, want []kernel.Sysctl) error {
 	return host.Apply(kernel.SetSysctls{Sysctls: lacking})
 }
 
-func ensureBridge(host Namespace, want kernel.Link) error {
+func ensureBridge(host Namespace, want kernel.Link) (made bool, err error) {
 	have, err := observeLink(host, want, kernel.FacetAddrs)
 	switch {
 	case errors.Is(err, kernel.ErrNotFound):
 		if err := removeRenamedBridge(host, want); err != nil {
-			return err
+			return false, err
 		}
-		return createLink(host, want, ours)
+		return true, createLink(host, want, ours)
 	case err != nil:
-		return err
+		return false, err
 	}
 	if err := checkOwner(want, have); err != nil {
-		return err
+		return false, err
 	}
-	return applyAll(host, diffLink(want, have, ours))
+	return false, applyAll(host, diffLink(want, have, ours))
 }
 
 // removeRenamedBridge removes the network's bridge where somebody gave it another name. It has the

@@ -115,7 +115,7 @@ func TestLearningIsSetInPlace(t *testing.T) {
 	k, s := newHostWithNetwork(t)
 	s.VXLAN.Tunnel.Learning = true
 	k.Log = nil
-	if err := ensureDevices(k.HostNamespace(), s); err != nil {
+	if _, err := ensureDevices(k.HostNamespace(), s); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Join(k.Log, "\n"); got != "ip link set vx0 type vxlan learning" {
@@ -129,11 +129,11 @@ func TestFloodEntriesAreSkipped(t *testing.T) {
 	s.SkipFlood = true
 	k.Log = nil
 	k.HostNamespace().Edit("vx0", func(l *kernel.Link) { l.FDB = nil })
-	if err := ensureDevices(k.HostNamespace(), s); err != nil || len(k.Log) > 0 {
+	if _, err := ensureDevices(k.HostNamespace(), s); err != nil || len(k.Log) > 0 {
 		t.Errorf("%v, %v", err, k.Log)
 	}
 	k.HostNamespace().Remove("vx0")
-	if err := ensureDevices(k.HostNamespace(), s); err != nil {
+	if _, err := ensureDevices(k.HostNamespace(), s); err != nil {
 		t.Fatal(err)
 	}
 	if got := k.Log[len(k.Log)-1]; got != "bridge fdb append 00:00:00:00:00:00 dev vx0 dst 198.18.0.11 self permanent" {
@@ -151,7 +151,7 @@ func newHostWithNetwork(t *testing.T) (*fakekernel.Kernel, *plan.Devices) {
 		VXLAN: kernel.Link{Name: "vx0", Kind: kernel.KindVXLAN, Alias: "mark", Master: "br0", Tunnel: kernel.Tunnel{VNI: 1, Dev: "eth0"},
 			FDB: []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.11")}}},
 	}
-	if err := ensureDevices(k.HostNamespace(), s); err != nil {
+	if _, err := ensureDevices(k.HostNamespace(), s); err != nil {
 		t.Fatal(err)
 	}
 	return k, s
@@ -168,7 +168,7 @@ func TestDevicesGoOnAfterAnError(t *testing.T) {
 	}
 	k := fakekernel.New()
 	k.FailAt = 5 // read, look for a renamed one, create, alias, first address
-	if err := ensureDevices(k.HostNamespace(), s); !errors.Is(err, fakekernel.ErrInjected) {
+	if _, err := ensureDevices(k.HostNamespace(), s); !errors.Is(err, fakekernel.ErrInjected) {
 		t.Errorf("got %v", err)
 	}
 	l := k.HostNamespace().Links()[0]

@@ -78,6 +78,8 @@ type Report struct {
 	MAC kernel.MAC
 	// DevicesReady says that the network's devices are as wanted.
 	DevicesReady bool
+	// DevicesMade says that the network's bridge was made.
+	DevicesMade bool
 	// DevicesGone says that the network's devices went with its last container.
 	DevicesGone bool
 	// NoFastPath says why the kernel has no fast path. Packets pass the bridge then.
@@ -124,8 +126,8 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 func ensureNetwork(host Namespace, want *plan.NetworkState, r *Report) error {
 	var errs []error
 	if want.Devices != nil {
-		err := ensureDevices(host, want.Devices)
-		r.DevicesReady = err == nil
+		made, err := ensureDevices(host, want.Devices)
+		r.DevicesReady, r.DevicesMade = err == nil, made
 		errs = append(errs, err)
 	}
 	if len(want.Ports) > 0 && r.DevicesReady {

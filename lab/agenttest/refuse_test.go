@@ -3,6 +3,7 @@ package agenttest
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,12 @@ func TestHostsWithOtherKeyOrLabelAreRefused(t *testing.T) {
 		configureAgent(t, fourth, "", "")
 		labtest.CreateOn(t, three, "net", "--opt vni=100 --subnet 10.0.0.0/24 --ip-range 10.0.0.0/26")
 		checkFourthHostRefused(t, three, fourth, "host is not listed")
+		// Both sides say who, since when and what to do.
+		theirs := labtest.Sh(t, three[0], "vxlanctl status")
+		if !regexp.MustCompile(fourth.Addr4().String()+`: \d+ in \d+`).MatchString(theirs) || !strings.Contains(theirs, "add it to remote_ips on this host") {
+			t.Errorf("%s says\n%s", three[0].Name(), theirs)
+		}
+		labtest.Within(t, 20*time.Second, fourth, "vxlanctl status | grep -A1 'host does not list this one' | grep "+three[0].Addr4().String())
 	})
 }
 
@@ -79,7 +86,15 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 	t.Helper()
 	for i, h := range append(three[:3:3], fourth) {
 		labtest.Sh(t, h, "rm -f /run/vxlan/vxland.log")
-		runWebServer(t, h, fmt.Sprintf("c%d", i), fmt.Sprintf("--network net --ip 10.0.0.%d", 10+i))
+		name, flags := fmt.Sprintf("c%d", i), fmt.Sprintf("--network net --ip 10.0.0.%d", 10+i)
+		if h == fourth { // it is warned if the others have answered by then
+			out := labtest.Sh(t, h, "exec 2>&1; podman run -d --name "+name+" "+flags+" localhost/web")
+			if warning, _, found := strings.Cut(out, "\n"); found && !strings.Contains(warning, "no other host was found; ") {
+				t.Errorf("podman run says %s", out)
+			}
+		} else {
+			runWebServer(t, h, name, flags)
+		}
 		t.Cleanup(func() { _, _ = h.Sh(context.Background(), "podman rm -f -t0 -a") }) // the test's context has ended
 	}
 	count := fmt.Sprintf("vxlanctl status | awk -F: '/refused, %s:/ {print $2+0; found=1} END {exit !found}'", counter)
@@ -90,7 +105,7 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 		}
 		labtest.Refused(t, h, resolvesName(fmt.Sprintf("c%d", i), "c3.dns.podman"))
 		labtest.Refused(t, fourth, resolvesName("c3", fmt.Sprintf("c%d.dns.podman", i)))
-		if out := labtest.Sh(t, h, "vxlanctl status"); strings.Contains(out, fourth.Addr4().String()) || strings.Count(out, ": reachable") != 2 {
+		if out := labtest.Sh(t, h, "vxlanctl status"); strings.Contains(out, "."+fourth.Addr4().String()+":") || strings.Count(out, ": reachable") != 2 {
 			t.Errorf("%s knows\n%s", h.Name(), out)
 		}
 	}

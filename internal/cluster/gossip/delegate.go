@@ -17,9 +17,9 @@ import (
 // memberlist back, and never blocks: messages leave by the outbox.
 type delegate struct{ *Plane }
 
-// NodeMeta is empty. Digests do not belong there: each change would be an alive message, which all
-// members pass on, and before anything else.
-func (d delegate) NodeMeta(int) []byte { return nil }
+// NodeMeta declares the formats that this host accepts. Digests do not belong there: each change
+// would be an alive message, which all members pass on, and before anything else.
+func (d delegate) NodeMeta(int) []byte { return d.cfg.formats.Encode() }
 
 // GetBroadcasts returns digests to send along with a packet.
 func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
@@ -41,7 +41,7 @@ func (d delegate) MergeRemoteState(data []byte, _ bool) { d.receive(data) }
 func (d delegate) NotifyMsg(data []byte) { d.receive(data) }
 
 func (d delegate) receive(data []byte) {
-	m, err := wire.Decode(data)
+	m, err := wire.Decode(data, d.cfg.formats)
 	switch {
 	case errors.Is(err, wire.ErrVersion):
 		d.refusals.Add(refusal.ReasonWrongVersion, err.Error())
@@ -87,23 +87,47 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	what := fmt.Sprintf("%.80q at %v", n.Name, addr)
 	if err := wire.CheckHostName(n.Name); err != nil || !ok || n.Port == 0 {
-		d.refusals.Add(refusal.ReasonMalformed, "host "+what)
+		d.refusals.AddFrom(refusal.ReasonMalformed, addr.Unmap(), "host "+what)
 		return errors.New("host name or address is not valid")
 	}
-	if n.DMin > d.cfg.protocolVersion || n.DMax < d.cfg.protocolVersion {
-		d.refusals.Add(refusal.ReasonWrongVersion, fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.protocolVersion))
-		return wire.ErrVersion
+	if err := d.checkFormats(n); err != nil {
+		d.refusals.AddFrom(refusal.ReasonWrongVersion, addr.Unmap(), fmt.Sprintf("host %s: %v", what, err))
+		return err
 	}
 	if !d.permits(addr.Unmap()) {
-		d.refusals.Add(refusal.ReasonUnlisted, "host "+what)
+		d.refusals.AddFrom(refusal.ReasonUnlisted, addr.Unmap(), "host "+what)
 		return errors.New("host is not listed")
 	}
 	return nil
 }
 
+// checkFormats says why this host and another cannot talk.
+func (d delegate) checkFormats(n *memberlist.Node) error {
+	theirs, err := wire.DecodeRange(n.Meta)
+	if err != nil {
+		return err
+	}
+	if !theirs.Overlaps(d.cfg.formats) {
+		return fmt.Errorf("%w: it speaks %v, this host %v", wire.ErrVersion, theirs, d.cfg.formats)
+	}
+	return nil
+}
+
+// NotifyMerge refuses to join hosts of which none speaks a format of this one's. That ends the join
+// with an error, as it would seem to have worked else.
+func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
+	var err error
+	for _, n := range nodes {
+		if err = d.checkFormats(n); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // NotifyConflict is called when two hosts have one name.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.refusals.Add(refusal.ReasonNameConflict, fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
+	d.refusals.AddFrom(refusal.ReasonNameConflict, nodeAddr(*other).Addr(), fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
 }
 
 // NotifyJoin shows a host's entries, and greets it.
@@ -116,6 +140,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.peers.members[n.Name] = *n // a copy, as the library changes its own
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	delete(d.peers.lost, n.Name)
+	d.refusals.Joined(nodeAddr(*n).Addr())
 	if d.replica.MarkPresent(n.Name) {
 		d.updateSnapshotLocked()
 	}

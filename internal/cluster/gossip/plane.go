@@ -65,7 +65,7 @@ func New(c Config) (*Plane, error) {
 	}
 	p.replica = replica.New(replica.Config{
 		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p},
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
 	})
 	// Each member that has a new record passes its digest on to one random member (times log10 of
 	// their number, rounded up). The record itself goes to all of them, so this is for the few that
@@ -190,12 +190,5 @@ func (p *Plane) Stats() Stats {
 	return stats
 }
 
-// Refused returns how often something was refused, by reason. A reason that never occurred is left
-// out.
-func (p *Plane) Refused() map[string]uint64 {
-	refused := make(map[string]uint64)
-	for why, n := range p.refusals.Counts() {
-		refused[string(why)] = n
-	}
-	return refused
-}
+// Refused returns what was refused, of other hosts or by them.
+func (p *Plane) Refused() []refusal.Refusal { return p.refusals.Refusals() }

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -47,22 +48,22 @@ func TestThirdHostIsRefused(t *testing.T) {
 		{
 			name: "wrong label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "production" },
 			counted: []refusal.Reason{refusal.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
-			noticed: refusal.ReasonNoAnswer,
+			noticed: refusal.ReasonRefusedThere,
 		},
 		{
 			name: "no label", good: func(*Config) {}, bad: func(c *Config) { c.Label = "" },
 			counted: []refusal.Reason{refusal.ReasonWrongLabel}, logged: `reason="wrong cluster label"`,
-			noticed: refusal.ReasonNoAnswer,
+			noticed: refusal.ReasonRefusedThere,
 		},
 		{
-			name: "wrong version", good: func(*Config) {}, bad: func(c *Config) { c.protocolVersion = 2 },
+			name: "wrong version", good: func(*Config) {}, bad: func(c *Config) { c.formats = wire.Range{Min: 2, Max: 2} },
 			counted: []refusal.Reason{refusal.ReasonWrongVersion}, logged: `reason="wrong protocol version"`,
 			noticed: refusal.ReasonWrongVersion,
 		},
 		{
 			name: "unlisted", good: noKey, bad: noKey,
 			counted: []refusal.Reason{refusal.ReasonUnlisted}, logged: `reason="host is not listed"`,
-			noticed: refusal.ReasonNoAnswer,
+			noticed: refusal.ReasonUnlistedThere,
 		},
 	}
 	for _, tt := range tests {
@@ -132,7 +133,7 @@ func TestUnlistedVTEPIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * second)
-		if got := a.Refused(); got["host is not listed"] == 0 || len(got) != 1 {
+		if got := a.refusals.Counts(); got["host is not listed"] == 0 || len(got) != 1 {
 			t.Errorf("refused %v", got)
 		}
 		if s := a.Stats(); a.sees() != "" || a.refusals.Counts()[refusal.ReasonUnlisted] == 0 || s.Members != 2 {
@@ -148,8 +149,8 @@ func TestUnlistedSenderCannotSpeakForListedHost(t *testing.T) {
 		a, b := startHost(t, n, 1, noKey), startHost(t, n, 2, noKey)
 		b.announce("b")
 		a.waitUntilSees(3*second, "host-2: b")
-		r := wire.Record{Host: hostName(2), Memberships: []cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), "evil")}}
-		r.Version = wire.Version{Incarnation: 9, Sequence: 1, Checksum: wire.ContentChecksum(false, r.Memberships)}
+		r := wire.NewRecord(hostName(2), false, []cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), "evil")})
+		r.Version = wire.Version{Incarnation: 9, Sequence: 1, Checksum: r.Checksum()}
 		forged := wire.Message{Kind: wire.KindRecords, From: hostName(2), Addr: hostAddr(2), Records: []wire.AgedRecord{{Record: r}}}.Encode()
 		packet, err := memberlist.AddLabelHeaderToPacket(append([]byte{8}, forged...), "test") // 8: a user's message
 		if err != nil {
@@ -168,8 +169,18 @@ func TestUnlistedSenderCannotSpeakForListedHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = conn.SetDeadline(time.Now().Add(second))
-		if _, err := conn.Write(packet); err == nil {
-			t.Error("the stream was read")
+		// A stream is answered by a notice, and what is sent on it is thrown away.
+		if _, err := conn.Write(packet); err != nil {
+			t.Error(err)
+		}
+		const notice = "vxland does not list 198.18.0.3\n"
+		answer := make([]byte, len(notice))
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != notice {
+			t.Errorf("answered %q, %v", answer, err)
+		}
+		_ = conn.Close()
+		if a.sees() != "host-2: b" {
+			t.Errorf("sees %s", a.sees())
 		}
 		// The same packet from the host's own address is accepted: the test is sound.
 		if _, err := b.cfg.transport.WriteTo(packet, hostAddr(1).String()); err != nil {
@@ -260,8 +271,8 @@ func TestUnknownSenderMayOnlyRequest(t *testing.T) {
 		a.announce("a")
 		b.announce("b")
 		a.waitUntilSees(3*second, "host-2: b")
-		r := wire.Record{Host: hostName(3), Memberships: []cluster.Membership{wiretest.Membership(hostAddr(3).Addr(), "c")}}
-		r.Version = wire.Version{Incarnation: 1, Sequence: 1, Checksum: wire.ContentChecksum(false, r.Memberships)}
+		r := wire.NewRecord(hostName(3), false, []cluster.Membership{wiretest.Membership(hostAddr(3).Addr(), "c")})
+		r.Version = wire.Version{Incarnation: 1, Sequence: 1, Checksum: r.Checksum()}
 		messageFrom := func(name string, i int, m wire.Message) []byte {
 			m.From, m.Addr = name, hostAddr(i)
 			return m.Encode()
@@ -295,7 +306,7 @@ func TestInvalidMessagesOfAMemberAreRefused(t *testing.T) {
 		a.waitUntilSees(3*second, "host-2: b")
 		valid := wire.Message{Kind: wire.KindSummary, From: hostName(2), Addr: hostAddr(2), Hash: 1}.Encode()
 		newer := append([]byte(nil), valid...)
-		newer[0] = wire.ProtocolVersion + 1
+		newer[0] = wire.Supported.Max + 1
 		base := b.ownVersion()
 		wrongDelta := wire.Message{
 			Kind: wire.KindDelta, From: hostName(2), Addr: hostAddr(2),

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -83,12 +84,17 @@ func (p *Plane) joinAll(ctx context.Context, hosts []netip.AddrPort) (found bool
 func (p *Plane) markReady() { p.readyOnce.Do(func() { close(p.ready) }) }
 
 // countFailedJoin counts why a host could not be joined: a refusal, of this host's or the other's,
-// or no answer.
+// or no answer. The errors of memberlist have no types, so their texts tell.
 func (p *Plane) countFailedJoin(host netip.AddrPort, err error) {
 	text := strings.Join(strings.Fields(err.Error()), " ") // the library writes several lines
 	why, ok := guard.ReasonOf(text)
-	if !ok {
+	if known, unlisted := guard.NoticeIn(text); unlisted {
+		why = refusal.ReasonUnlistedThere
+		text = fmt.Sprintf("it does not list %v in remote_ips", known)
+	} else if guard.IsUnreachable(text) {
 		why = refusal.ReasonNoAnswer
+	} else if !ok {
+		why = refusal.ReasonRefusedThere
 	}
-	p.refusals.Add(why, "join "+host.String()+": "+text)
+	p.refusals.AddFrom(why, host.Addr(), "join "+host.String()+": "+text)
 }

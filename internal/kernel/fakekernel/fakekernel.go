@@ -90,6 +90,10 @@ type Namespace struct {
 	NoVXLAN bool
 	// Neighbours are the tables of neighbours.
 	Neighbours []kernel.NeighbourTable
+	// Filters are tables of other programs.
+	Filters []kernel.FilterTable
+	// DockerAccepts are the bridges that Docker's rules let pass.
+	DockerAccepts []string
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }

@@ -99,6 +99,39 @@ func (ns linkView) HostPrefixes() ([]kernel.HostPrefix, error) {
 // AdvertisedInterfaces implements reconcile.Namespace.
 func (ns *Namespace) AdvertisedInterfaces() ([]string, error) { return ns.Advertised, ns.kernel.call() }
 
+// ForeignFilters implements hoststate.Foreign.
+func (ns *Namespace) ForeignFilters() ([]kernel.FilterTable, error) { return ns.Filters, nil }
+
+// Index implements hoststate.Foreign: links are numbered as they were made.
+func (ns linkView) Index(name string) (int, error) {
+	i := slices.IndexFunc(ns.links, func(l *link) bool { return l.Name == name })
+	if i < 0 {
+		return 0, kernel.ErrNotFound
+	}
+	return i + 1, nil
+}
+
+// AcceptedInDocker implements hoststate.Docker.
+func (ns *Namespace) AcceptedInDocker() (map[string]bool, error) {
+	complete := make(map[string]bool)
+	for _, bridge := range ns.DockerAccepts {
+		complete[bridge] = true
+	}
+	return complete, nil
+}
+
+// AcceptInDocker implements hoststate.Docker.
+func (ns *Namespace) AcceptInDocker(bridge string) error {
+	ns.DockerAccepts = append(ns.DockerAccepts, bridge)
+	return nil
+}
+
+// ForgetInDocker implements hoststate.Docker.
+func (ns *Namespace) ForgetInDocker(bridge string) error {
+	ns.DockerAccepts = slices.DeleteFunc(ns.DockerAccepts, func(b string) bool { return b == bridge })
+	return nil
+}
+
 // CheckVXLAN implements network.InterfaceLookup.
 func (ns *Namespace) CheckVXLAN() error {
 	if ns.NoVXLAN {

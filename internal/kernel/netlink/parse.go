@@ -106,20 +106,20 @@ func Uint16BE(b []byte) uint16 {
 	return binary.BigEndian.Uint16(b)
 }
 
+// Uint32BE reads four bytes in network byte order, as nfnetlink has its numbers.
+func Uint32BE(b []byte) uint32 {
+	if len(b) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
+
 // Uint32 reads four bytes in the machine's byte order.
 func Uint32(b []byte) uint32 {
 	if len(b) < 4 {
 		return 0
 	}
 	return binary.NativeEndian.Uint32(b)
-}
-
-// Uint32BE reads four bytes in network byte order.
-func Uint32BE(b []byte) uint32 {
-	if len(b) < 4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(b)
 }
 
 // Text reads text up to a zero byte.

@@ -95,6 +95,43 @@ func (ns *Stack) FirewallElements() ([]kernel.Element, error) {
 	return conn.Elements()
 }
 
+// ForeignFilters returns the tables of other programs that have a chain which may drop packets.
+func (ns *Stack) ForeignFilters() ([]kernel.FilterTable, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.ForeignFilters()
+}
+
+// AcceptedInDocker returns the bridges that AcceptInDocker has let pass, and whether all rules of
+// each are there.
+func (ns *Stack) AcceptedInDocker() (map[string]bool, error) {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.AcceptedInDocker()
+}
+
+// AcceptInDocker lets a bridge's packets pass Docker's rules.
+func (ns *Stack) AcceptInDocker(bridge string) error {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return err
+	}
+	return conn.AcceptInDocker(bridge)
+}
+
+// ForgetInDocker undoes AcceptInDocker.
+func (ns *Stack) ForgetInDocker(bridge string) error {
+	conn, err := ns.firewallConn()
+	if err != nil {
+		return err
+	}
+	return conn.ForgetInDocker(bridge)
+}
+
 // ElementComment returns the comment of the element with e's key.
 func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err error) {
 	conn, err := ns.firewallConn()

@@ -50,6 +50,10 @@ func nfgenmsg(f kernel.Family) []byte {
 		number = unix.NFPROTO_BRIDGE
 	case kernel.FamilyNetdev:
 		number = unix.NFPROTO_NETDEV
+	case kernel.FamilyIP:
+		number = unix.NFPROTO_IPV4
+	case kernel.FamilyIP6:
+		number = unix.NFPROTO_IPV6
 	}
 	return []byte{number, unix.NFNETLINK_V0, 0, 0}
 }

@@ -104,7 +104,9 @@ type foundElement struct {
 	key       []byte
 	keyEnd    []byte // of a range of several parts
 	endsRange bool   // the key is the one after the last
+	isDefault bool   // it has no key, and matches what no other one does
 	value     []byte
+	verdict   int32
 	chain     string
 	comment   string
 }
@@ -254,7 +256,8 @@ func parseElement(b []byte) (f foundElement) {
 		case elemKeyEnd:
 			f.keyEnd = netlink.Find(b, unix.NFTA_DATA_VALUE)
 		case unix.NFTA_SET_ELEM_FLAGS:
-			f.endsRange = len(b) == 4 && b[3]&elemIntervalEnd != 0 // in network byte order
+			flags := netlink.Uint32BE(b)
+			f.endsRange, f.isDefault = flags&elemIntervalEnd != 0, flags&elemIsCatchAll != 0
 		case unix.NFTA_SET_ELEM_DATA:
 			f.parseValue(b)
 		case unix.NFTA_SET_ELEM_USERDATA:
@@ -275,6 +278,9 @@ func (f *foundElement) parseValue(b []byte) {
 		for typ, b := range netlink.Attrs(b) {
 			if typ == unix.NFTA_VERDICT_CHAIN {
 				f.chain = netlink.Text(b)
+			}
+			if typ == unix.NFTA_VERDICT_CODE {
+				f.verdict = int32(netlink.Uint32BE(b))
 			}
 		}
 	}

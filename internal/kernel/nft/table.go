@@ -245,7 +245,14 @@ func (c Chain) appendTo(tx *Transaction, t Table) {
 }
 
 func (r Rule) appendTo(tx *Transaction, t Table, chain string) {
-	tx.add("add rule "+chain+" ("+r.Comment+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, t.Family, func(b *netlink.Builder) {
+	r.addTo(tx, t, chain, unix.NLM_F_APPEND)
+}
+
+// insertInto makes it the first rule of the chain.
+func (r Rule) insertInto(tx *Transaction, t Table, chain string) { r.addTo(tx, t, chain, 0) }
+
+func (r Rule) addTo(tx *Transaction, t Table, chain string, where uint16) {
+	tx.add("add rule "+chain+" ("+r.Comment+")", unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|where, t.Family, func(b *netlink.Builder) {
 		b.Text(unix.NFTA_RULE_TABLE, t.Name)
 		b.Text(unix.NFTA_RULE_CHAIN, chain)
 		b.Nest(unix.NFTA_RULE_EXPRESSIONS, func() {

@@ -36,6 +36,19 @@ func Changes(ctx context.Context) (<-chan struct{}, error) {
 	return changes, nil
 }
 
+// ForeignRules sends, until ctx is done, whenever rules, chains or sets of other programs' firewalls
+// have changed.
+func ForeignRules(ctx context.Context) (<-chan struct{}, error) {
+	changes := make(chan struct{}, 1)
+	f, err := netlink.Subscribe(ruleReports.Subscription)
+	if err != nil {
+		return nil, fmt.Errorf("watch %s: %w", ruleReports.Name, err)
+	}
+	context.AfterFunc(ctx, func() { _ = f.Close() })
+	go ruleReports.forward(f, changes)
+	return changes, nil
+}
+
 // reports are what the kernel reports of a protocol, and which of it matters.
 type reports struct {
 	netlink.Subscription
@@ -92,20 +105,47 @@ var firewallReports = reports{
 	func(m netlink.Message) bool {
 		switch m.Type & 0xff {
 		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-			return isOwnTable(m.Body)
+			return isOwnTable(m) || isDockerChain(m)
+		case unix.NFT_MSG_NEWCHAIN: // networks may want rules in it
+			return isDockerChain(m)
 		}
 		return false
 	},
 }
 
-// isOwnTable tells whether a message of nftables, with its struct nfgenmsg, is about a table of
-// this project. Docker, firewalld and kube-proxy delete from theirs all the time. The table's name
-// is attribute 1 of a table and of all that is in one (NFTA_TABLE_NAME, NFTA_RULE_TABLE, …).
-func isOwnTable(nfgenmsg []byte) bool {
-	const nfgenmsgLen = 4
-	attrs := nfgenmsg[min(nfgenmsgLen, len(nfgenmsg)):]
-	return strings.HasPrefix(netlink.Text(netlink.Find(attrs, unix.NFTA_TABLE_NAME)), kernel.FirewallTable)
+// isOwnTable tells whether a message of nftables is about a table of this project. Docker,
+// firewalld and kube-proxy delete from theirs all the time. The table's name is attribute 1 of a
+// table and of all that is in one (NFTA_TABLE_NAME, NFTA_RULE_TABLE, …).
+func isOwnTable(m netlink.Message) bool {
+	return strings.HasPrefix(nftText(m, unix.NFTA_TABLE_NAME), kernel.FirewallTable)
 }
+
+// isDockerChain tells whether a message is about the chain in which networks may want rules, or
+// about a rule in it.
+func isDockerChain(m netlink.Message) bool {
+	switch m.Type & 0xff {
+	case unix.NFT_MSG_DELRULE:
+		return nftText(m, unix.NFTA_RULE_CHAIN) == kernel.DockerChain
+	case unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN:
+		return nftText(m, unix.NFTA_CHAIN_NAME) == kernel.DockerChain
+	}
+	return false
+}
+
+// nftText is a text attribute of a message of nftables, which begins with a struct nfgenmsg.
+func nftText(m netlink.Message, attr uint16) string {
+	const nfgenmsgLen = 4
+	return netlink.Text(netlink.Find(m.Body[min(nfgenmsgLen, len(m.Body)):], attr))
+}
+
+// ruleReports are of other programs' tables.
+var ruleReports = reports{firewallReports.Subscription, func(m netlink.Message) bool {
+	switch m.Type & 0xff {
+	case unix.NFT_MSG_NEWGEN, unix.NFT_MSG_NEWTABLE:
+		return false
+	}
+	return len(m.Body) > 0 && !isOwnTable(m)
+}}
 
 const (
 	// burst is how long the reader waits for the rest of a burst after its first message. A

@@ -131,3 +131,33 @@ func TestErrorCountsAsChange(t *testing.T) {
 		t.Error("it goes on after the end")
 	}
 }
+
+// Changes of other programs' rules are heard of, and those of the project's own tables are not.
+func TestForeignRulesAreReported(t *testing.T) {
+	ns := netnstest.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	sh := netnstest.Shell(t, ns)
+	sh("nft add table inet vxlan-driver; nft add chain inet vxlan-driver c; nft add table inet t; nft add chain inet t c")
+	var changes <-chan struct{}
+	if err := netns.Do(ns, func() (err error) { changes, err = ForeignRules(ctx); return err }); err != nil {
+		t.Fatal(err)
+	}
+	sh("nft add rule inet vxlan-driver c accept; nft flush chain inet vxlan-driver c; nft add chain inet vxlan-driver d")
+	select {
+	case <-changes:
+		t.Error("a change of the project's own is heard of")
+	case <-time.After(100 * time.Millisecond):
+	}
+	for _, change := range []string{
+		"nft add chain inet t f '{ type filter hook forward priority 0; policy drop; }'", "nft add rule inet t f accept",
+		"nft flush chain inet t f", "nft add set inet t s '{ type ipv4_addr; }'", "nft add element inet t s '{ 1.2.3.4 }'", "nft delete table inet t",
+	} {
+		sh(change)
+		select {
+		case <-changes:
+		case <-time.After(time.Second):
+			t.Errorf("%s is not heard of", change)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func (l libraryLog) Write(line []byte) (int, error) {
 		return len(line), nil // the alive delegate refused it, and counted that
 	}
 	if why, ok := ReasonOf(text); ok {
-		l.refusals.Add(why, text)
+		l.refusals.AddFrom(why, refusal.SenderIn(text), text)
 		return len(line), nil
 	}
 	// The rest is about members that do not answer. An operator sees those as unreachable hosts;

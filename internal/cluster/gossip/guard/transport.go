@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +38,7 @@ type Transport struct {
 	refusals *refusal.Counter
 	packets  chan *memberlist.Packet
 	streams  chan net.Conn
+	notices  chan struct{}   // one token for each notice that is being sent
 	ctx      context.Context // done when the transport is shut down
 	cancel   context.CancelFunc
 
@@ -51,6 +54,7 @@ func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *refu
 		NodeAwareTransport: t, permits: permits, refusals: r,
 		packets: make(chan *memberlist.Packet),
 		streams: make(chan net.Conn),
+		notices: make(chan struct{}, maxNotices),
 		ctx:     ctx, cancel: cancel,
 		openByAddr: make(map[netip.Addr]int),
 	}
@@ -98,10 +102,11 @@ func (t *Transport) pumpStreams() {
 		select {
 		case conn := <-t.NodeAwareTransport.StreamCh():
 			from, ok := t.admit(conn.RemoteAddr())
-			if ok {
-				ok = t.acquireStream(from)
-			}
 			if !ok {
+				t.refuseWithNotice(conn, from)
+				continue
+			}
+			if !t.acquireStream(from) {
 				_ = conn.Close() // nothing was sent on it
 				continue
 			}
@@ -123,7 +128,7 @@ func (t *Transport) admit(from net.Addr) (netip.Addr, bool) {
 	ap, err := netip.ParseAddrPort(from.String())
 	addr := ap.Addr().Unmap().WithZone("")
 	if err != nil || !t.permits(addr) {
-		t.refusals.Add(refusal.ReasonUnlisted, "from "+from.String())
+		t.refusals.AddFrom(refusal.ReasonUnlisted, addr, "from "+from.String()+"; if it is one of the hosts, add it to remote_ips here")
 		return addr, false
 	}
 	return addr, true
@@ -133,7 +138,7 @@ func (t *Transport) acquireStream(from netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.openTotal >= maxStreams || t.openByAddr[from] >= MaxStreamsPerAddr {
-		t.refusals.Add(refusal.ReasonOverload, "stream from "+from.String())
+		t.refusals.AddFrom(refusal.ReasonOverload, from, "stream from "+from.String())
 		return false
 	}
 	t.openTotal++
@@ -168,10 +173,10 @@ func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	select {
 	case r := <-dialled:
 		if r.err != nil {
-			return nil, r.err
+			return nil, fmt.Errorf("%s: %w", unreachableText, r.err)
 		}
 		stop := context.AfterFunc(t.ctx, func() { _ = r.conn.Close() })
-		s := &limitedStream{Conn: r.conn, left: maxStreamBytes, onClose: func() { stop() }}
+		s := &limitedStream{Conn: r.conn, left: maxStreamBytes, onClose: func() { stop() }, dialled: true}
 		if err := s.SetDeadline(time.Now().Add(StreamTimeout)); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -186,12 +191,20 @@ func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
+// unreachableText begins the error of a connection that could not be opened.
+const unreachableText = "no connection"
+
+// IsUnreachable tells whether an error's text says that no connection could be opened.
+func IsUnreachable(text string) bool { return strings.Contains(text, unreachableText) }
+
 // limitedStream is a connection of which only so many bytes are read.
 type limitedStream struct {
 	net.Conn
 	left    int
 	once    sync.Once
 	onClose func()
+	// dialled tells that this host opened the connection. Its other end may send a notice.
+	dialled bool
 }
 
 // Read fails once the limit is reached.
@@ -201,6 +214,12 @@ func (s *limitedStream) Read(p []byte) (int, error) {
 	}
 	n, err := s.Conn.Read(p[:min(len(p), s.left)])
 	s.left -= n
+	if s.dialled {
+		if notice, ok := parseNotice(p[:n]); ok {
+			return 0, notice
+		}
+		s.dialled = false // only the first bytes can be one
+	}
 	return n, err
 }
 

@@ -1,9 +1,12 @@
-// Package refusal counts what is refused of what other hosts send, by reason, and logs it.
+// Package refusal counts what is refused between hosts, by reason and by host, and logs it.
 package refusal
 
 import (
+	"cmp"
 	"log/slog"
-	"maps"
+	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -11,51 +14,93 @@ import (
 // Reason is why something was refused, as the log and the status say it.
 type Reason string
 
-// The reasons for a refusal.
+// The reasons for a refusal of this host's.
 const (
-	ReasonWrongKey     Reason = "wrong key"                        // not encrypted with a key of ours, or not at all
-	ReasonWrongLabel   Reason = "wrong cluster label"              // of another cluster
-	ReasonWrongVersion Reason = "wrong protocol version"           // another version of our protocol
-	ReasonUnlisted     Reason = "host is not listed"               // without keys: from or about a host that is not listed
-	ReasonMalformed    Reason = "malformed message"                // invalid, or over a limit
-	ReasonOverload     Reason = "too many streams"                 // at once
-	ReasonNameConflict Reason = "another host has this name"       // and is a member
-	ReasonNoAnswer     Reason = "host does not answer, or refuses" // when joining it; a refusal's reason is only in its own log
+	ReasonWrongKey     Reason = "wrong key"                  // not encrypted with a key of ours, or not at all
+	ReasonWrongLabel   Reason = "wrong cluster label"        // of another cluster
+	ReasonWrongVersion Reason = "wrong protocol version"     // another version of our protocol
+	ReasonUnlisted     Reason = "host is not listed"         // without keys: from or about a host that is not listed
+	ReasonMalformed    Reason = "malformed message"          // invalid, or over a limit
+	ReasonOverload     Reason = "too many streams"           // at once
+	ReasonNameConflict Reason = "another host has this name" // and is a member
 )
+
+// What another host does with this one that tries to join it.
+const (
+	ReasonUnlistedThere Reason = "host does not list this one" // so it says
+	ReasonRefusedThere  Reason = "host refuses this one"       // it accepts the connection, and closes it; its own log has the reason
+	ReasonNoAnswer      Reason = "host does not answer"        // mostly since it has no container yet: nothing is refused
+)
+
+// IsOfOtherHost tells whether it is another host that refuses this one, or does not answer it.
+func (r Reason) IsOfOtherHost() bool {
+	return r == ReasonUnlistedThere || r == ReasonRefusedThere || r == ReasonNoAnswer
+}
+
+// Refusal is what was refused for one reason.
+type Refusal struct {
+	Reason Reason
+	Count  uint64
+	Hosts  []Host // sorted; at most maxHosts, and none where the sender is not known
+}
+
+// Host is a host that was refused, or refuses. Without a key anyone can forge its address.
+type Host struct {
+	Addr        netip.Addr
+	Count       uint64
+	First, Last time.Time // by the monotonic clock
+}
 
 // Counter counts what was refused, and logs it now and then.
 type Counter struct {
 	log      *slog.Logger
 	mu       sync.Mutex
-	counts   map[Reason]uint64
+	refusals map[Reason]*Refusal
 	loggedAt map[Reason]time.Time
 }
 
 // NewCounter returns counters that are zero.
 func NewCounter(log *slog.Logger) *Counter {
-	return &Counter{log: log, counts: make(map[Reason]uint64), loggedAt: make(map[Reason]time.Time)}
+	return &Counter{log: log, refusals: make(map[Reason]*Refusal), loggedAt: make(map[Reason]time.Time)}
 }
 
-// The least time between two log lines of one reason. It keeps anyone who can send a packet from
-// filling the log. A host that is down is tried for as long as it is.
 const (
-	logInterval         = 10 * time.Second
+	// logInterval is the least time between two log lines of one reason. It keeps anyone who can
+	// send a packet from filling the log.
+	logInterval = 10 * time.Second
+	// noAnswerLogInterval is that for a host that is down, which is tried for as long as it is.
 	noAnswerLogInterval = 10 * time.Minute
+	// maxHosts is how many hosts are remembered for one reason. A host that has been quiet for
+	// quietHost makes room for another, so that forged addresses do not hide real ones for ever.
+	maxHosts  = 32
+	quietHost = time.Minute
 )
 
 // Add counts a refusal. The detail says what was refused, and is logged.
-func (c *Counter) Add(why Reason, detail string) {
+func (c *Counter) Add(why Reason, detail string) { c.AddFrom(why, netip.Addr{}, detail) }
+
+// AddFrom is Add for a host whose address is known.
+func (c *Counter) AddFrom(why Reason, host netip.Addr, detail string) {
 	message, interval := "gossip refused", logInterval
-	if why == ReasonNoAnswer {
+	switch why {
+	case ReasonNoAnswer:
 		message, interval = "gossip cannot join a host; trying again", noAnswerLogInterval
+	case ReasonUnlistedThere, ReasonRefusedThere:
+		message = "another host refuses this one"
 	}
 	c.mu.Lock()
-	c.counts[why]++
-	count := c.counts[why]
+	r := c.refusals[why]
+	if r == nil {
+		r = &Refusal{Reason: why}
+		c.refusals[why] = r
+	}
+	now := time.Now()
+	r.add(host, now)
+	count := r.Count
 	last, logged := c.loggedAt[why]
-	due := !logged || time.Since(last) >= interval
+	due := !logged || now.Sub(last) >= interval
 	if due {
-		c.loggedAt[why] = time.Now()
+		c.loggedAt[why] = now
 	}
 	c.mu.Unlock()
 	if due {
@@ -63,10 +108,77 @@ func (c *Counter) Add(why Reason, detail string) {
 	}
 }
 
+// add counts a refusal of a host, if there is room to remember it.
+func (r *Refusal) add(addr netip.Addr, now time.Time) {
+	r.Count++
+	if !addr.IsValid() {
+		return
+	}
+	i, known := slices.BinarySearchFunc(r.Hosts, addr, func(h Host, a netip.Addr) int { return h.Addr.Compare(a) })
+	if !known {
+		if len(r.Hosts) >= maxHosts {
+			r.Hosts = slices.DeleteFunc(r.Hosts, func(h Host) bool { return now.Sub(h.Last) > quietHost })
+			i, _ = slices.BinarySearchFunc(r.Hosts, addr, func(h Host, a netip.Addr) int { return h.Addr.Compare(a) })
+		}
+		if len(r.Hosts) >= maxHosts {
+			return
+		}
+		r.Hosts = slices.Insert(r.Hosts, i, Host{Addr: addr, First: now})
+	}
+	r.Hosts[i].Count++
+	r.Hosts[i].Last = now
+}
+
+// Joined forgets what was refused of a host that is a member by now, or that it refused.
+func (c *Counter) Joined(addr netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for why, r := range c.refusals {
+		r.Hosts = slices.DeleteFunc(r.Hosts, func(h Host) bool {
+			if h.Addr == addr {
+				r.Count -= h.Count
+			}
+			return h.Addr == addr
+		})
+		if r.Count == 0 {
+			delete(c.refusals, why)
+		}
+	}
+}
+
+// Refusals returns all that was refused, sorted by reason.
+func (c *Counter) Refusals() []Refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []Refusal
+	for _, r := range c.refusals {
+		all = append(all, Refusal{r.Reason, r.Count, slices.Clone(r.Hosts)})
+	}
+	slices.SortFunc(all, func(a, b Refusal) int { return cmp.Compare(a.Reason, b.Reason) })
+	return all
+}
+
 // Counts returns how often something was refused, by reason. A reason that never occurred is left
 // out.
 func (c *Counter) Counts() map[Reason]uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.counts)
+	counts := make(map[Reason]uint64)
+	for _, r := range c.Refusals() {
+		counts[r.Reason] = r.Count
+	}
+	return counts
+}
+
+// SenderIn returns the address in a text that has "from=ADDRESS:PORT", as memberlist's log lines
+// do, or none.
+func SenderIn(text string) netip.Addr {
+	_, rest, found := strings.Cut(text, "from=")
+	if !found {
+		return netip.Addr{}
+	}
+	from, _, _ := strings.Cut(rest, " ")
+	ap, err := netip.ParseAddrPort(from)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
 }

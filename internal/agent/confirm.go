@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/hoststate"
+)
+
+// confirmTimeout bounds how long the start of a host's first container on a network waits for the
+// other hosts. An idle host follows within 10 ms, a busy one within some 200 ms. What is to be
+// saved is a second: a question for a MAC that is lost is asked again after that.
+const confirmTimeout = 500 * time.Millisecond
+
+// confirmer makes other hosts know of this one before its first container on a network runs. They
+// flood only to hosts of which they know that these have a container. Requests use it at any time.
+type confirmer struct {
+	clusters *clusterSet
+	log      *slog.Logger
+	// adopted tells that the networks of the agent before this one were taken over, once in the
+	// agent's life.
+	adopted bool
+
+	mu       sync.Mutex
+	networks map[string]chan struct{} // by ID; closed once other hosts know of this one
+}
+
+// Begin makes the other hosts of a network follow what this host has published, unless they do.
+func (c *confirmer) Begin(n joinedNetwork) {
+	m := c.clusters.Lookup(c.clusters.bindAddr(n.vtep))
+	if m == nil {
+		return // hosts that have not heard of this one flood to it
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.networks[n.id] != nil {
+		return
+	}
+	done := make(chan struct{})
+	c.networks[n.id] = done
+	c.clusters.wg.Go(func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(m.ctx, confirmTimeout)
+		defer cancel()
+		if silent := m.Confirm(ctx, n.key); len(silent) > 0 && m.ctx.Err() == nil {
+			c.log.Info("hosts were slow to follow; a first connection may take a second", "network", n.id, "hosts", silent)
+		}
+	})
+}
+
+// Wait waits for what Begin began.
+func (c *confirmer) Wait(ctx context.Context, networkID string) {
+	c.mu.Lock()
+	done := c.networks[networkID]
+	c.mu.Unlock()
+	if done == nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Retain forgets networks that this host has left, so that its next container there waits again. An
+// agent that starts takes over what the one before it had settled.
+func (c *confirmer) Retain(networks []hoststate.Network) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := make(map[string]chan struct{})
+	for _, n := range networks {
+		if done := c.networks[n.ID]; done != nil {
+			kept[n.ID] = done
+		} else if _, hasPeers := n.Peers(); hasPeers && !c.adopted {
+			kept[n.ID] = closedChannel
+		}
+	}
+	for id, done := range c.networks {
+		select {
+		case <-done:
+		default:
+			kept[id] = done // its first container may not be in the store yet
+		}
+	}
+	c.networks, c.adopted = kept, true
+}
+
+var closedChannel = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// joinedNetwork is a network of which this host becomes a member.
+type joinedNetwork struct {
+	id   string
+	key  cluster.NetworkKey
+	vtep netip.Addr // this host's
+}

@@ -1,0 +1,38 @@
+package agent
+
+import (
+	"context"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+)
+
+// handleJoining tells the other hosts of a network that a first container is about to come, while
+// the plugin builds it. So the start of the container mostly has nothing left to wait for.
+func (a *Agent) handleJoining(r *agentapi.JoiningRequest) agentapi.Response {
+	if r == nil {
+		return agentapi.Response{Error: "join a network: the request names none"}
+	}
+	n := joinedNetwork{id: r.Network, key: cluster.NetworkKey{VNI: r.VNI, Port: r.Port}, vtep: r.VTEP}
+	bind := a.clusters.bindAddr(n.vtep)
+	if err := a.claims.PublishJoining(bind, cluster.Membership{Network: n.key, VTEP: n.vtep, StaticFDB: true}); err != nil {
+		return errorResponse(err)
+	}
+	a.confirmer.Begin(n)
+	return agentapi.Response{}
+}
+
+// beginConfirm makes the other hosts of a network follow what the last turn published of it.
+func (a *Agent) beginConfirm(networkID string) {
+	if n, ok := a.dns.Network(networkID); ok && n.NeedsAgent() {
+		key := cluster.NetworkKey{VNI: n.Tunnel.VNI, Port: n.Tunnel.Port}
+		a.confirmer.Begin(joinedNetwork{id: n.ID, key: key, vtep: n.VTEP.Local})
+	}
+}
+
+// confirmJoined waits until the other hosts of a network know of this one, if it has just become a
+// member.
+func (a *Agent) confirmJoined(ctx context.Context, networkID string) {
+	a.beginConfirm(networkID)
+	a.confirmer.Wait(ctx, networkID)
+}

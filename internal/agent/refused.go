@@ -1,0 +1,83 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster/gossip/refusal"
+)
+
+// noAnswerAge is longer than the pause between two attempts to join a host. A host that was tried
+// longer ago is not listed any more, or has been found.
+const noAnswerAge = time.Minute
+
+// refusalStatus returns what was refused as the status shows it.
+func refusalStatus(refused []refusal.Refusal, now time.Time) []agentapi.RefusalStatus {
+	var all []agentapi.RefusalStatus
+	for _, r := range refused {
+		status := agentapi.RefusalStatus{
+			Reason: string(r.Reason), Count: r.Count,
+			Silent: r.Reason == refusal.ReasonNoAnswer, OfOtherHost: r.Reason.IsOfOtherHost(),
+		}
+		for _, h := range r.Hosts {
+			if status.OfOtherHost && now.Sub(h.Last) > noAnswerAge {
+				continue
+			}
+			status.Hosts = append(status.Hosts, agentapi.RefusedHost{Addr: h.Addr, Count: h.Count, Since: now.Sub(h.First), Last: now.Sub(h.Last)})
+		}
+		if len(status.Hosts) > 0 || !status.OfOtherHost {
+			all = append(all, status)
+		}
+	}
+	return all
+}
+
+// refusalWarnings are what to say at the start of a container whose host has found no other, by the
+// reason that is most likely to be why.
+var refusalWarnings = []struct {
+	reason  refusal.Reason
+	warning string
+}{
+	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
+	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts, and restart their agents"},
+	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
+	{refusal.ReasonRefusedThere, "no other host was found; this host is refused by %s: `vxlanctl status` there says why"},
+}
+
+// warnOfRefusals returns a warning for a host that was refused, or refused others, or "".
+func warnOfRefusals(refused []refusal.Refusal) string {
+	for _, w := range refusalWarnings {
+		for _, r := range refused {
+			if r.Reason == w.reason && len(r.Hosts) > 0 {
+				return fmt.Sprintf(w.warning, joinHosts(r.Hosts))
+			}
+		}
+	}
+	return ""
+}
+
+// joinHosts names some of the hosts.
+func joinHosts(hosts []refusal.Host) string {
+	const most = 3
+	var names []string
+	for _, h := range hosts[:min(len(hosts), most)] {
+		names = append(names, h.Addr.String())
+	}
+	if len(hosts) > most {
+		names = append(names, fmt.Sprintf("%d others", len(hosts)-most))
+	}
+	return strings.Join(names, ", ")
+}
+
+// warnIfRefused warns of a host that has found no other since keys, clusters or lists differ. Only a
+// network's first container on the host is warned of it: the status shows it at any time.
+func (a *Agent) warnIfRefused(networkID string) string {
+	n, known := a.dns.Network(networkID)
+	m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local))
+	if !known || m == nil || len(n.Endpoints) > 1 || m.Members() > 1 {
+		return ""
+	}
+	return warnOfRefusals(m.Refused())
+}

@@ -1,0 +1,102 @@
+package kernel
+
+// FilterTable is an nftables table of another program, as far as it can drop packets that this host
+// routes, receives or sends.
+type FilterTable struct {
+	Family Family
+	Name   string
+	Chains map[string]FilterChain
+	Sets   map[string]FilterSet // that its rules look something up in
+}
+
+// FilterHook is where a chain hooks into the kernel, by its number (enum nf_inet_hooks).
+type FilterHook int
+
+// The hooks at which chains filter.
+const (
+	HookNone    FilterHook = 0 // other chains jump to it
+	HookInput   FilterHook = 1
+	HookForward FilterHook = 2
+	HookOutput  FilterHook = 3
+)
+
+// String spells the hook as nft spells it.
+func (h FilterHook) String() string {
+	switch h {
+	case HookInput:
+		return "input"
+	case HookForward:
+		return "forward"
+	case HookOutput:
+		return "output"
+	}
+	return "none"
+}
+
+// FilterChain is a chain of a FilterTable.
+type FilterChain struct {
+	Hook       FilterHook
+	PolicyDrop bool // drops what no rule accepts
+	Rules      []FilterRule
+}
+
+// FilterRule is the steps of a rule. A packet takes the next one unless a step does not match.
+type FilterRule []FilterStep
+
+// FilterStep is a step of a rule (struct nft_expr).
+type FilterStep struct {
+	Op        FilterOp
+	Src, Dst  int    // offsets of registers, in bytes
+	Key       uint32 // StepMeta, StepCT: what to load; StepPayload: from which header
+	Offset    int    // StepPayload: in that header
+	Len       int    // StepPayload, StepBitwise: bytes
+	Compare   uint32 // StepCompare, StepRange: operator (enum nft_cmp_ops)
+	Value     []byte // StepCompare, StepRange: first; StepBitwise: mask; StepImmediate; StepMatch: the extension's own
+	Last      []byte // StepRange: last; StepBitwise: what is added by exclusive or
+	Name      string // StepLookup: set; StepMatch, StepTarget: extension of iptables
+	IsMap     bool   // StepLookup: a map, whose value counts
+	Inverted  bool   // StepLookup: matches what is not in the set
+	ToVerdict bool   // StepLookup: the map's value is a verdict
+	Verdict   FilterVerdict
+}
+
+// FilterOp says what a step does.
+type FilterOp int
+
+// The steps that are understood. Of any other one nothing is known but that it may not match.
+const (
+	StepUnknown   FilterOp = iota
+	StepNothing            // such as a counter
+	StepMeta               // loads something about the packet
+	StepCT                 // loads something about its connection
+	StepPayload            // loads a part of a header
+	StepLoadOther          // loads something that is not known
+	StepSetMark            // sets the packet's or the connection's mark
+	StepBitwise
+	StepCompare
+	StepRange
+	StepLookup
+	StepImmediate
+	StepVerdict
+	StepReject
+	StepMatch  // a match of iptables
+	StepTarget // a target of iptables
+)
+
+// FilterVerdict is what happens to a packet (enum nft_verdicts and NF_*).
+type FilterVerdict struct {
+	Code  int32
+	Chain string
+}
+
+// FilterSet is a set or map.
+type FilterSet struct {
+	Elements []FilterElement
+	Default  *FilterVerdict // of a verdict map: for what no element matches
+}
+
+// FilterElement is an element of a FilterSet, with both ends of its range.
+type FilterElement struct {
+	First, Last []byte
+	Verdict     FilterVerdict // of a verdict map
+}

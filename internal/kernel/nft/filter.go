@@ -1,0 +1,163 @@
+package nft
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netlink"
+)
+
+// filterFamilies are those whose chains see the packets that a host routes, receives and sends.
+var filterFamilies = []kernel.Family{kernel.FamilyIP, kernel.FamilyIP6, kernel.FamilyInet}
+
+// ForeignFilters returns the tables of other programs that have a chain which may drop packets.
+// Where there is none, this takes one request a family.
+func (c *Conn) ForeignFilters() (all []kernel.FilterTable, err error) {
+	for _, family := range filterFamilies {
+		tables, err := c.filterTables(family)
+		if err != nil {
+			return nil, fmt.Errorf("read firewall rules of other programs: %w", err)
+		}
+		for _, t := range tables {
+			if err := c.readFilterRules(t); err != nil {
+				return nil, fmt.Errorf("read firewall table %s %s of another program: %w", t.Family, t.Name, err)
+			}
+			all = append(all, t)
+		}
+	}
+	return all, nil
+}
+
+// filterTables returns the tables of a family that have a filtering chain, without their rules.
+func (c *Conn) filterTables(family kernel.Family) ([]kernel.FilterTable, error) {
+	answers, err := c.execute(newRequest(unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, family))
+	if isMissing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var tables []kernel.FilterTable
+	for _, a := range answers {
+		name := netlink.Text(netlink.Find(a, unix.NFTA_CHAIN_TABLE))
+		if name == kernel.FirewallTable {
+			continue
+		}
+		i := slices.IndexFunc(tables, func(t kernel.FilterTable) bool { return t.Name == name })
+		if i < 0 {
+			i = len(tables)
+			tables = append(tables, kernel.FilterTable{
+				Family: family, Name: name,
+				Chains: make(map[string]kernel.FilterChain), Sets: make(map[string]kernel.FilterSet),
+			})
+		}
+		tables[i].Chains[netlink.Text(netlink.Find(a, unix.NFTA_CHAIN_NAME))] = parseFilterChain(a)
+	}
+	return slices.DeleteFunc(tables, func(t kernel.FilterTable) bool { return !filters(t) }), nil
+}
+
+func filters(t kernel.FilterTable) bool {
+	for _, c := range t.Chains {
+		if c.Hook != kernel.HookNone {
+			return true
+		}
+	}
+	return false
+}
+
+// parseFilterChain reads a chain. One that translates addresses or routes counts as having no hook.
+func parseFilterChain(b []byte) (c kernel.FilterChain) {
+	if netlink.Text(netlink.Find(b, unix.NFTA_CHAIN_TYPE)) != "filter" {
+		return c
+	}
+	number := netlink.Uint32BE(netlink.Find(b, unix.NFTA_CHAIN_HOOK, unix.NFTA_HOOK_HOOKNUM))
+	if hook := kernel.FilterHook(number); hook >= kernel.HookInput && hook <= kernel.HookOutput {
+		c.Hook = hook
+		policy := netlink.Find(b, unix.NFTA_CHAIN_POLICY)
+		c.PolicyDrop = policy != nil && netlink.Uint32BE(policy) == 0 // NF_DROP
+	}
+	return c
+}
+
+func (c *Conn) readFilterRules(t kernel.FilterTable) error {
+	m := newRequest(unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, t.Family)
+	m.Text(unix.NFTA_RULE_TABLE, t.Name)
+	answers, err := c.execute(m)
+	if err != nil && !isMissing(err) {
+		return err
+	}
+	for _, a := range answers {
+		name := netlink.Text(netlink.Find(a, unix.NFTA_RULE_CHAIN))
+		rule := parseFilterRule(netlink.Find(a, unix.NFTA_RULE_EXPRESSIONS))
+		chain := t.Chains[name]
+		chain.Rules = append(chain.Rules, rule)
+		t.Chains[name] = chain
+		for _, step := range rule {
+			if err := c.readFilterSet(t, step); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readFilterSet reads the set that a step looks something up in.
+func (c *Conn) readFilterSet(t kernel.FilterTable, step kernel.FilterStep) error {
+	if _, known := t.Sets[step.Name]; known || step.Op != kernel.StepLookup {
+		return nil
+	}
+	m := newRequest(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, t.Family)
+	m.Text(unix.NFTA_SET_ELEM_LIST_TABLE, t.Name)
+	m.Text(unix.NFTA_SET_ELEM_LIST_SET, step.Name)
+	answers, err := c.execute(m)
+	if err != nil && !isMissing(err) {
+		return fmt.Errorf("set %s: %w", step.Name, err)
+	}
+	t.Sets[step.Name] = newFilterSet(parseElements(answers))
+	return nil
+}
+
+// newFilterSet joins what the kernel lists of a set. Of a range of one part those are the first key
+// and the one after the last.
+func newFilterSet(found []foundElement) (s kernel.FilterSet) {
+	slices.SortStableFunc(found, func(a, b foundElement) int { return bytes.Compare(a.key, b.key) })
+	hasRanges := slices.ContainsFunc(found, func(f foundElement) bool { return f.endsRange })
+	for i, f := range found {
+		verdict := kernel.FilterVerdict{Code: f.verdict, Chain: f.chain}
+		switch {
+		case f.isDefault:
+			s.Default = &verdict
+		case f.endsRange:
+		default:
+			last := f.key
+			if f.keyEnd != nil {
+				last = f.keyEnd
+			} else if hasRanges {
+				last = lastBefore(found[i+1:], len(f.key))
+			}
+			s.Elements = append(s.Elements, kernel.FilterElement{First: f.key, Last: last, Verdict: verdict})
+		}
+	}
+	return s
+}
+
+// lastBefore returns the last key before the first end of what follows, or the greatest key.
+func lastBefore(following []foundElement, length int) []byte {
+	last := make([]byte, length)
+	for _, f := range following {
+		if f.endsRange {
+			copy(last, f.key)
+			break
+		}
+	}
+	for i := len(last) - 1; i >= 0; i-- {
+		if last[i]--; last[i] != 0xff {
+			break
+		}
+	}
+	return last
+}

@@ -1,0 +1,220 @@
+package passage
+
+import (
+	"fmt"
+	"net/netip"
+
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+)
+
+// Host is what of the host decides which way packets take.
+type Host struct {
+	// Outside has the devices of the default routes; zero: there is none.
+	Outside4, Outside6 Device
+	// Bridged tells whether packets that pass a bridge meet the rules for routed ones too
+	// (br_netfilter).
+	Bridged4, Bridged6 bool
+	// AgentPort is where the hosts' agents listen; 0: it is not known.
+	AgentPort uint16
+}
+
+// Network is a network with what passes.
+type Network struct {
+	plan.PlacedNetwork
+	Bridge, Underlay Device
+	Publishes        bool // a container publishes ports
+}
+
+// need is something that must pass.
+type need struct {
+	what string
+	legs []leg
+}
+
+// leg is one way that packets of a need take. They pass if one of the packets does: by which
+// device they leave or arrive is not known for sure.
+type leg struct {
+	hook    kernel.FilterHook
+	packets []packet
+	permit  permit
+}
+
+// permit is what a rule must say that lets a leg pass.
+type permit struct {
+	hook        kernel.FilterHook
+	in, out     string // devices; "": any
+	protocol    string
+	first, last uint16 // ports
+	answers     bool   // of established connections only
+}
+
+const (
+	protocolTCP = 6
+	protocolUDP = 17
+)
+
+var anyPort = [2]uint16{0, 65535}
+
+// Addresses of the world outside. Any will do that nobody has in a private network.
+var (
+	world4 = netip.MustParsePrefix("1.0.0.1/32")
+	world6 = netip.MustParsePrefix("2600::1/128")
+)
+
+// needs returns all that must pass on a network.
+func needs(h Host, n Network) []need {
+	var all []need
+	for _, s := range n.Subnets {
+		outside, bridged := h.Outside4, h.Bridged4
+		if s.Prefix.Addr().Is6() {
+			outside, bridged = h.Outside6, h.Bridged6
+		}
+		if bridged {
+			all = append(all, n.bridged(s))
+		}
+		routed := s.Gateway.IsValid() && n.VRF == ""
+		if routed && !n.Internal {
+			all = append(all, n.routed(s, outside)...)
+		}
+		if routed && n.HasNames() {
+			all = append(all, n.names(s))
+		}
+	}
+	all = append(all, n.tunnel())
+	if h.AgentPort != 0 && n.NeedsAgent() && len(n.VTEP.Remotes) > 0 {
+		all = append(all, n.agents(h.AgentPort))
+	}
+	return all
+}
+
+// bridged is packets between the network's containers, where they meet rules for routed packets.
+func (n Network) bridged(s network.Subnet) need {
+	p := packet{in: n.Bridge, out: n.Bridge, src: s.Prefix, dst: s.Prefix, protocol: protocolTCP, ports: anyPort}
+	to := permit{hook: kernel.HookForward, in: n.Bridge.Name}
+	return need{"packets between its containers (br_netfilter is on)", []leg{
+		{kernel.HookForward, []packet{p}, to}, {kernel.HookForward, []packet{p.reversed()}, to},
+	}}
+}
+
+// reversed is the answer to a packet.
+func (p packet) reversed() packet {
+	p.in, p.out, p.src, p.dst, p.ports, p.answer = p.out, p.in, p.dst, p.src, anyPort, true
+	if p.world != neither {
+		p.world = source + destination - p.world
+	}
+	return p
+}
+
+// routed is packets to the world outside, and to published ports.
+func (n Network) routed(s network.Subnet, outside Device) []need {
+	world := world4
+	if s.Prefix.Addr().Is6() {
+		world = world6
+	}
+	var out, in []packet
+	for _, d := range []Device{outside, n.Underlay} {
+		if d.Name != "" {
+			out = append(out, packet{in: n.Bridge, out: d, src: s.Prefix, dst: world, protocol: protocolTCP, ports: anyPort, world: destination})
+			in = append(in, packet{in: d, out: n.Bridge, src: world, dst: s.Prefix, protocol: protocolTCP, ports: anyPort, translated: true, world: source})
+		}
+	}
+	outgoing := permit{hook: kernel.HookForward, in: n.Bridge.Name}
+	incoming := permit{hook: kernel.HookForward, out: n.Bridge.Name}
+	answers := incoming
+	answers.answers = true
+	var all []need
+	if outside.Name != "" {
+		all = append(all, need{"what its containers send to the outside", []leg{
+			{kernel.HookForward, out, outgoing}, {kernel.HookForward, allReversed(out), answers},
+		}})
+	}
+	if n.Publishes {
+		all = append(all, need{"packets to published ports", []leg{
+			{kernel.HookForward, in, incoming}, {kernel.HookForward, allReversed(in), outgoing},
+		}})
+	}
+	return all
+}
+
+func allReversed(packets []packet) []packet {
+	var all []packet
+	for _, p := range packets {
+		all = append(all, p.reversed())
+	}
+	return all
+}
+
+// names is questions for container names. By the time they meet other rules, port 53 has become
+// the one on which this host answers.
+func (n Network) names(s network.Subnet) need {
+	all := need{what: "questions for container names"}
+	first, last := n.DNSPort, n.DNSPort
+	if first >= network.FirstResolverPort && first <= network.LastResolverPort {
+		first, last = network.FirstResolverPort, network.LastResolverPort
+	}
+	for _, protocol := range []uint8{protocolUDP, protocolTCP} {
+		p := packet{
+			in: n.Bridge, src: s.Prefix, dst: netip.PrefixFrom(s.Gateway, s.Gateway.BitLen()),
+			protocol: protocol, ports: [2]uint16{n.DNSPort, n.DNSPort}, translated: true,
+		}
+		all.legs = append(all.legs, leg{kernel.HookInput, []packet{p}, permit{
+			hook: kernel.HookInput, in: n.Bridge.Name, protocol: protocolName(protocol), first: first, last: last,
+		}})
+	}
+	return all
+}
+
+func protocolName(number uint8) string {
+	if number == protocolTCP {
+		return "tcp"
+	}
+	return "udp"
+}
+
+// maxRemotes bounds how many hosts are looked at one by one. Rules that name hosts are about few.
+const maxRemotes = 64
+
+// tunnel is VXLAN packets to and from the other hosts. They are not tracked.
+func (n Network) tunnel() need {
+	port := n.Tunnel.Port
+	all := need{what: fmt.Sprintf("VXLAN packets from or to other hosts (UDP port %d on %s)", port, n.Underlay.Name)}
+	if len(n.VTEP.Remotes) == 0 {
+		all.add(n.hostLegs(netip.Addr{}, protocolUDP, port, true))
+	}
+	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxRemotes)] {
+		all.add(n.hostLegs(r, protocolUDP, port, true))
+	}
+	return all
+}
+
+// agents is what the hosts' agents tell each other.
+func (n Network) agents(port uint16) need {
+	all := need{what: fmt.Sprintf("messages of the agents (UDP and TCP port %d on %s)", port, n.Underlay.Name)}
+	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxRemotes)] {
+		all.add(n.hostLegs(r, protocolUDP, port, false))
+		all.add(n.hostLegs(r, protocolTCP, port, false))
+	}
+	return all
+}
+
+func (all *need) add(legs []leg) { all.legs = append(all.legs, legs...) }
+
+// hostLegs is packets from another host to a port of this one, and to the same port there.
+func (n Network) hostLegs(remote netip.Addr, protocol uint8, port uint16, untracked bool) []leg {
+	here := netip.PrefixFrom(n.VTEP.Local, n.VTEP.Local.BitLen())
+	there := netip.PrefixFrom(remote, remote.BitLen())
+	if !remote.IsValid() || n.Tunnel.Group.IsValid() {
+		there = netip.PrefixFrom(n.VTEP.Local, 0)
+	}
+	in := packet{in: n.Underlay, src: there, dst: here, protocol: protocol, ports: [2]uint16{port, port}, untracked: untracked}
+	out := packet{out: n.Underlay, src: here, dst: there, protocol: protocol, ports: in.ports, untracked: untracked}
+	if n.Tunnel.Group.IsValid() {
+		in.dst = netip.PrefixFrom(n.VTEP.Local, 0)
+	}
+	allow := permit{hook: kernel.HookInput, in: n.Underlay.Name, protocol: protocolName(protocol), first: port, last: port}
+	allowOut := allow
+	allowOut.hook, allowOut.in, allowOut.out = kernel.HookOutput, "", n.Underlay.Name
+	return []leg{{kernel.HookInput, []packet{in}, allow}, {kernel.HookOutput, []packet{out}, allowOut}}
+}

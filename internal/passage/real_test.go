@@ -1,0 +1,207 @@
+package passage
+
+import (
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/kernel/netnstest"
+	"vxlan-driver/internal/kernel/nft"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+)
+
+// blue is a network on a host whose default route is by wan0.
+func blue() Network {
+	n := network.Network{
+		Identity: network.Identity{ID: "b1", Name: "blue", Bridge: network.DeviceName{Name: "br-vxlan-blue"}},
+		Subnets:  []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1")}},
+		DNS:      true, DNSPort: network.FirstResolverPort,
+	}
+	n.Tunnel.Port = 4789
+	v := network.VTEP{
+		Local: netip.MustParseAddr("198.18.0.10"), Interface: "eth0",
+		Remotes: []netip.Addr{netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")},
+	}
+	return Network{
+		PlacedNetwork: plan.PlacedNetwork{Network: n, VTEP: v},
+		Bridge:        Device{"br-vxlan-blue", 7}, Underlay: Device{"eth0", 2}, Publishes: true,
+	}
+}
+
+var testHost = Host{Outside4: Device{"wan0", 3}, Bridged4: true, AgentPort: 7947}
+
+const (
+	bridged   = "packets between its containers (br_netfilter is on)"
+	outgoing  = "what its containers send to the outside"
+	published = "packets to published ports"
+	names     = "questions for container names"
+	tunnel    = "VXLAN packets from or to other hosts (UDP port 4789 on eth0)"
+	agents    = "messages of the agents (UDP and TCP port 7947 on eth0)"
+)
+
+// findIn loads a ruleset into a namespace of its own, and returns what it drops.
+func findIn(t *testing.T, script string) []Obstacle {
+	t.Helper()
+	ns := netnstest.New(t)
+	sh := netnstest.Shell(t, ns)
+	sh(script)
+	c, err := nft.Open(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	filters, err := c.ForeignFilters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Find(filters, testHost, blue())
+}
+
+func load(rules string) string { return "nft -f - <<'END'\n" + rules + "\nEND\n" }
+
+const hardened = `
+table inet filter {
+	set admins { type ipv4_addr; flags interval; elements = { 192.0.2.0/24, 203.0.113.9 } }
+	chain input {
+		type filter hook input priority 0; policy drop;
+		ct state vmap { established : accept, related : accept, invalid : drop }
+		iif lo accept
+		iifname { "lo", "mgmt0" } accept
+		ip saddr @admins accept
+		tcp dport { 22, 80, 443 } accept
+		ip protocol icmp accept
+		limit rate 3/minute log prefix "in: "
+	}
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		ct state established,related accept
+		iifname "lan0" oifname "wan0" accept
+	}
+	chain output { type filter hook output priority 0; policy accept; }
+}`
+
+// What each ruleset drops, by chain, and what is left after the lines that are given were typed.
+func TestRulesetsOfNft(t *testing.T) {
+	tests := []struct {
+		name, rules string
+		want        map[string][]string // by chain
+	}{
+		{"no rules", "", nil},
+		{"policy accept", `table inet filter { chain forward { type filter hook forward priority 0; iifname "lan0" drop; }; }`, nil},
+		{"hardened", hardened, map[string][]string{"input": {names, tunnel, agents}, "forward": {bridged, outgoing, published}}},
+		{"last rule drops", `table ip f { chain fw { type filter hook forward priority 10; ct state established accept; counter reject with icmp type admin-prohibited; }; }`,
+			map[string][]string{"fw": {bridged, outgoing, published}}},
+		{"last rule jumps to a chain that drops", `table ip f { chain end { log prefix "x"; drop; }; chain fw { type filter hook forward priority 10; iifname "lan*" accept; goto end; }; }`,
+			map[string][]string{"fw": {bridged, outgoing, published}}},
+		{"bridge accepted", `table inet f { chain forward { type filter hook forward priority 0; policy drop; iifname "br-vxlan-blue" accept; oifname "br-vxlan-blue" accept; }; }`, nil},
+		{"bridges accepted by a pattern, in another chain", `table inet f { chain ours { iifname "br-vxlan-*" accept; oifname vmap { "br-vxlan-blue" : accept }; }; chain forward { type filter hook forward priority 0; policy drop; jump ours; }; }`, nil},
+		{"subnet accepted", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ip saddr 10.0.0.0/16 accept; ip daddr 10.0.0.0/24 accept; }; }`, nil},
+		{"one container accepted", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ip saddr 10.0.0.7 accept; ip daddr 10.0.0.7 accept; }; }`, nil},
+		{"a neighbouring subnet accepted", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ip saddr 10.0.1.0/24 accept; ip daddr 10.0.1.0/24 accept; }; }`,
+			map[string][]string{"forward": {bridged, outgoing, published}}},
+		{"way to a private network only", `table inet f { chain forward { type filter hook forward priority 0; policy drop; iifname "br-vxlan-blue" ip daddr 192.168.0.0/16 accept; ip saddr 192.168.0.0/16 oifname "br-vxlan-blue" accept; iifname "br-vxlan-blue" oifname "br-vxlan-blue" accept; }; }`, nil},
+		{"other containers' subnet, whatever the device", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ip saddr 10.244.0.0/16 accept; ip daddr 10.244.0.0/16 accept; }; }`,
+			map[string][]string{"forward": {bridged, outgoing, published}}},
+		{"answers dropped", `table inet f { chain forward { type filter hook forward priority 0; policy drop; iifname "br-vxlan-blue" accept; }; }`,
+			map[string][]string{"forward": {outgoing, published}}},
+		{"translated connections accepted", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ct state established accept; ct status dnat accept; }; }`,
+			map[string][]string{"forward": {bridged, outgoing}}},
+		{"mark that nobody sets", `table inet f { chain forward { type filter hook forward priority 0; policy drop; meta mark & 0x1 == 0x1 accept; }; }`,
+			map[string][]string{"forward": {bridged, outgoing, published}}},
+		{"mark that a rule sets", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ip saddr 10.0.0.0/8 meta mark set 1; ip daddr 10.0.0.0/8 meta mark set 1; meta mark 1 accept; }; }`, nil},
+		{"port 53 accepted, which it is no more", `table inet f { chain input { type filter hook input priority 0; policy drop; ct state established accept; iifname "br-vxlan-blue" udp dport 53 accept; udp dport { 4789, 7947 } accept; tcp dport 7947 accept; }; }`,
+			map[string][]string{"input": {names}}},
+		{"underlay and names accepted", `table inet f { chain input { type filter hook input priority 0; policy drop; ct state established accept; iifname "br-vxlan-blue" meta l4proto { tcp, udp } th dport 61053-61068 accept; udp dport { 4789, 7947 } accept; tcp dport 7947 accept; }; }`, nil},
+		{"VXLAN accepted only in a state that it has not", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ct state new udp dport { 4789, 7947 } accept; ct state new tcp dport 7947 accept; }; }`,
+			map[string][]string{"input": {tunnel}}},
+		{"a host forgotten", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ip saddr { 198.18.0.11 } accept; }; }`,
+			map[string][]string{"input": {tunnel, agents}}},
+		{"all hosts by a range", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ip saddr . udp dport { 198.18.0.0/24 . 4789-7947 } accept; ip saddr 198.18.0.11-198.18.0.12 tcp dport >= 7000 accept; }; }`, nil},
+		{"output", `table ip f { chain out { type filter hook output priority 0; policy drop; oifname "wan0" accept; }; }`,
+			map[string][]string{"out": {tunnel, agents}}},
+		{"rate limit", `table ip f { chain fw { type filter hook forward priority 0; policy drop; limit rate 100/second accept; }; }`, nil},
+		{"other family", `table ip6 f { chain fw { type filter hook forward priority 0; policy drop; }; }`, nil},
+		{"default of a map", `table ip f { chain fw { type filter hook forward priority 0; iifname vmap { "lan0" : accept, * : drop }; }; }`,
+			map[string][]string{"fw": {bridged, outgoing, published}}},
+		{"flow with index of another device", `table ip f { chain fw { type filter hook forward priority 0; policy drop; iif lo accept; }; }`,
+			map[string][]string{"fw": {bridged, outgoing, published}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			script := "true"
+			if tt.rules != "" {
+				script = load(tt.rules)
+			}
+			compareObstacles(t, findIn(t, script), tt.want)
+		})
+	}
+}
+
+func compareObstacles(t *testing.T, found []Obstacle, want map[string][]string) {
+	t.Helper()
+	have := make(map[string]string)
+	for _, o := range found {
+		have[o.Chain] = strings.Join(o.Dropped, "; ")
+	}
+	for chain, dropped := range want {
+		if have[chain] != strings.Join(dropped, "; ") {
+			t.Errorf("chain %s drops %q, want %q", chain, have[chain], dropped)
+		}
+		delete(have, chain)
+	}
+	for chain, dropped := range have {
+		t.Errorf("chain %s is said to drop %q", chain, dropped)
+	}
+}
+
+// The lines that a warning gives make it go away.
+func TestLinesHelp(t *testing.T) {
+	docker := `iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -N DOCKER-FORWARD; iptables-nft -N DOCKER
+iptables-nft -A FORWARD -j DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-FORWARD
+iptables-nft -A DOCKER-FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables-nft -A DOCKER-FORWARD -o docker0 -j DOCKER
+iptables-nft -A DOCKER-FORWARD -i docker0 -j ACCEPT
+iptables-nft -A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+iptables-nft -A DOCKER ! -i docker0 -o docker0 -j DROP`
+	tests := []struct {
+		name, script string
+		lines        []string // some of them
+	}{
+		{"hardened", load(hardened), []string{
+			"nft insert rule inet filter forward iifname br-vxlan-blue accept",
+			"nft insert rule inet filter forward oifname br-vxlan-blue accept",
+			"nft insert rule inet filter input iifname br-vxlan-blue udp dport 61053-61068 accept",
+			"nft insert rule inet filter input iifname eth0 udp dport 4789 accept",
+			"nft insert rule inet filter input iifname eth0 tcp dport 7947 accept",
+		}},
+		{"docker", docker, []string{"iptables -I DOCKER-USER -i br-vxlan-blue -j ACCEPT", "iptables -I DOCKER-USER -o br-vxlan-blue -j ACCEPT"}},
+		{"iptables", `iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -m comment --comment x -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+iptables-nft -A INPUT -i lo -j ACCEPT; iptables-nft -A INPUT -p udp -m udp --dport 67:68 -j ACCEPT; iptables-nft -A INPUT -p tcp --dport 22 -j ACCEPT
+iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft -A INPUT -j REJECT`, []string{
+			"iptables -I FORWARD -i br-vxlan-blue -j ACCEPT", "iptables -I INPUT -i eth0 -p udp --dport 4789 -j ACCEPT",
+			"iptables -I INPUT -i br-vxlan-blue -p udp --dport 61053:61068 -j ACCEPT",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := exec.LookPath("iptables-nft"); err != nil && strings.Contains(tt.script, "iptables-nft") {
+				t.Skip("there is no iptables-nft")
+			}
+			var lines []string
+			for _, o := range findIn(t, tt.script) {
+				t.Log(o)
+				lines = append(lines, o.Lines...)
+			}
+			typed := strings.Join(lines, "\n")
+			for _, want := range tt.lines {
+				if !strings.Contains(typed, want) {
+					t.Errorf("no line %q among\n%s", want, typed)
+				}
+			}
+			typed = strings.ReplaceAll(typed, "iptables -I", "iptables-nft -I")
+			compareObstacles(t, findIn(t, tt.script+"\n"+typed), nil)
+		})
+	}
+}

@@ -1,0 +1,125 @@
+package passage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// remedy returns the commands that make a chain let packets pass, in the language of the program
+// that made it.
+func remedy(t kernel.FilterTable, chain string, permits []permit) []string {
+	write := func(p permit) string { return nftLine(t, chain, p) }
+	switch isIPTables := isOfIPTables(t, chain); {
+	case asksDocker(t, chain):
+		write = func(p permit) string { return iptablesLine(t.Family, kernel.DockerChain, p) }
+	case isIPTables && usesUFW(t):
+		write = ufwLine
+	case isIPTables:
+		write = func(p permit) string { return iptablesLine(t.Family, chain, p) }
+	case t.Name == "firewalld":
+		write = firewalldLine
+	}
+	var lines []string
+	seen := make(map[string]bool)
+	for _, p := range permits {
+		if line := write(p); !seen[line] {
+			seen[line] = true
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// isOfIPTables tells whether iptables-nft made a chain. Its own are in capitals.
+func isOfIPTables(t kernel.FilterTable, chain string) bool {
+	return t.Name == "filter" && t.Family != kernel.FamilyInet && chain == strings.ToUpper(chain)
+}
+
+// asksDocker tells whether a chain jumps to the one that Docker leaves to the administrator.
+func asksDocker(t kernel.FilterTable, chain string) bool {
+	return isOfIPTables(t, chain) && slices.ContainsFunc(t.Chains[chain].Rules, func(r kernel.FilterRule) bool {
+		return slices.ContainsFunc(r, func(s kernel.FilterStep) bool { return s.Verdict.Chain == kernel.DockerChain })
+	})
+}
+
+func usesUFW(t kernel.FilterTable) bool {
+	for name := range t.Chains {
+		if strings.HasPrefix(name, "ufw-") || strings.HasPrefix(name, "ufw6-") {
+			return true
+		}
+	}
+	return false
+}
+
+func iptablesLine(family kernel.Family, chain string, p permit) string {
+	var b strings.Builder
+	command := "iptables"
+	if family == kernel.FamilyIP6 {
+		command = "ip6tables"
+	}
+	fmt.Fprintf(&b, "%s -I %s", command, chain)
+	writeIf(&b, " -i %s", p.in)
+	writeIf(&b, " -o %s", p.out)
+	if p.protocol != "" {
+		fmt.Fprintf(&b, " -p %s --dport %s", p.protocol, portRange(p, ":"))
+	}
+	if p.answers {
+		b.WriteString(" -m conntrack --ctstate RELATED,ESTABLISHED")
+	}
+	b.WriteString(" -j ACCEPT")
+	return b.String()
+}
+
+func ufwLine(p permit) string {
+	var b strings.Builder
+	b.WriteString("ufw ")
+	if p.hook == kernel.HookForward {
+		b.WriteString("route ")
+	}
+	b.WriteString("allow")
+	writeIf(&b, " in on %s", p.in)
+	writeIf(&b, " out on %s", p.out)
+	if p.protocol != "" {
+		fmt.Fprintf(&b, " to any port %s proto %s", portRange(p, ":"), p.protocol)
+	}
+	return b.String()
+}
+
+func nftLine(t kernel.FilterTable, chain string, p permit) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "nft insert rule %s %s %s", t.Family, t.Name, chain)
+	writeIf(&b, " iifname %s", p.in)
+	writeIf(&b, " oifname %s", p.out)
+	if p.protocol != "" {
+		fmt.Fprintf(&b, " %s dport %s", p.protocol, portRange(p, "-"))
+	}
+	if p.answers {
+		b.WriteString(" ct state established,related")
+	}
+	b.WriteString(" accept")
+	return b.String()
+}
+
+// firewalldLine trusts that the driver has put the bridge into a zone that lets all pass.
+func firewalldLine(p permit) string {
+	if p.protocol == "" || p.first != p.last {
+		return "vxlanctl reload"
+	}
+	return fmt.Sprintf("firewall-cmd --add-port=%d/%s", p.first, p.protocol)
+}
+
+func writeIf(b *strings.Builder, format, name string) {
+	if name != "" {
+		fmt.Fprintf(b, format, name)
+	}
+}
+
+func portRange(p permit, between string) string {
+	if p.first == p.last {
+		return fmt.Sprint(p.first)
+	}
+	return fmt.Sprintf("%d%s%d", p.first, between, p.last)
+}

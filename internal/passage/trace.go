@@ -1,0 +1,234 @@
+package passage
+
+import (
+	"bytes"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// outcomes are what may happen to a packet.
+type outcomes uint8
+
+const (
+	accepted outcomes = 1 << iota
+	dropped
+	passedOn // no rule decided
+)
+
+// trace follows a packet through the chains of a table. Where a rule may or may not match, both are
+// followed.
+type trace struct {
+	table  kernel.FilterTable
+	packet packet
+	marked bool // a rule may have set a mark
+}
+
+// maxDepth bounds how deep chains jump, as the kernel does (NFT_JUMP_STACK_SIZE).
+const maxDepth = 16
+
+// mustDrop tells whether a base chain drops the packet, whatever is not known of it.
+func mustDrop(t kernel.FilterTable, chain string, p packet) bool {
+	tr := trace{table: t, packet: p}
+	result := tr.followChain(chain, maxDepth)
+	if result&passedOn != 0 && !t.Chains[chain].PolicyDrop {
+		result |= accepted
+	}
+	return result&accepted == 0
+}
+
+func (t *trace) followChain(name string, depth int) (result outcomes) {
+	chain, ok := t.table.Chains[name]
+	if !ok || depth == 0 {
+		return accepted | dropped | passedOn
+	}
+	for _, rule := range chain.Rules {
+		may, surely := t.followRule(rule, depth)
+		result |= may &^ passedOn
+		if surely {
+			return result | may
+		}
+		if may&passedOn != 0 {
+			result |= passedOn // it may return here
+		}
+	}
+	return result | passedOn
+}
+
+// followRule returns what a rule may do to the packet. If that is sure, the chain ends here.
+func (t *trace) followRule(rule kernel.FilterRule, depth int) (may outcomes, surely bool) {
+	registers := unknownValue(64)
+	match := yes
+	for _, step := range rule {
+		found, verdicts := t.takeStep(step, registers)
+		match = min(match, found)
+		if match == no {
+			return may, false
+		}
+		for _, v := range verdicts {
+			outcome, ends := t.followVerdict(v, depth)
+			may |= outcome
+			if ends && match == yes && len(verdicts) == 1 {
+				return may, true
+			}
+		}
+	}
+	return may, false
+}
+
+// Verdicts beside NF_DROP and NF_ACCEPT (enum nft_verdicts).
+const (
+	verdictDrop     = 0
+	verdictAccept   = 1
+	verdictContinue = -1
+	verdictBreak    = -2
+	verdictJump     = -3
+	verdictGoto     = -4
+	verdictReturn   = -5
+)
+
+// followVerdict returns what a verdict may do to the packet, and whether the chain ends with it.
+func (t *trace) followVerdict(v kernel.FilterVerdict, depth int) (may outcomes, ends bool) {
+	switch v.Code {
+	case verdictDrop:
+		return dropped, true
+	case verdictAccept:
+		return accepted, true
+	case verdictContinue, verdictBreak:
+		return 0, false
+	case verdictReturn:
+		return passedOn, true
+	case verdictGoto:
+		return t.followChain(v.Chain, depth-1), true
+	case verdictJump:
+		may = t.followChain(v.Chain, depth-1)
+		return may &^ passedOn, may&passedOn == 0
+	}
+	return accepted | dropped, false // a queue, or one that is not known
+}
+
+// takeStep tells whether a step matches, and what verdicts it may give.
+func (t *trace) takeStep(step kernel.FilterStep, registers value) (truth, []kernel.FilterVerdict) {
+	switch step.Op {
+	case kernel.StepNothing:
+	case kernel.StepMeta:
+		v, ok := t.packet.meta(step.Key)
+		return t.load(registers, step, v, ok, step.Key == metaMark), nil
+	case kernel.StepCT:
+		v, ok := t.packet.connection(step.Key)
+		return t.load(registers, step, v, ok, step.Key == ctMark), nil
+	case kernel.StepPayload:
+		registers.store(step.Dst, t.payload(step))
+	case kernel.StepLoadOther:
+		registers.forget()
+	case kernel.StepSetMark:
+		t.marked = true
+	case kernel.StepBitwise:
+		registers.store(step.Dst, registers.slice(step.Src, step.Len).masked(step.Value, step.Last))
+	case kernel.StepCompare:
+		return registers.slice(step.Src, len(step.Value)).compare(step.Compare, step.Value), nil
+	case kernel.StepRange:
+		found := registers.slice(step.Src, len(step.Value)).within(step.Value, step.Last)
+		if step.Compare == compareNotEqual {
+			found = found.not()
+		}
+		return found, nil
+	case kernel.StepImmediate:
+		registers.store(step.Dst, knownValue(step.Value))
+	case kernel.StepLookup:
+		return t.lookUp(step, registers)
+	case kernel.StepVerdict:
+		return yes, []kernel.FilterVerdict{step.Verdict}
+	case kernel.StepReject:
+		return yes, []kernel.FilterVerdict{{Code: verdictDrop}}
+	case kernel.StepMatch:
+		return t.matchExtension(step), nil
+	case kernel.StepTarget:
+		return yes, t.targetExtension(step)
+	default:
+		registers.forget()
+		return maybe, nil
+	}
+	return yes, nil
+}
+
+func (v value) store(at int, part value) {
+	if at >= 0 && at+len(part.bits) <= len(v.bits) {
+		v.put(at, part)
+	}
+}
+
+func (v value) forget() { clear(v.known) }
+
+// load puts what was found into a register. A mark is not known once a rule may have set it.
+func (t *trace) load(registers value, step kernel.FilterStep, v value, ok, isMark bool) truth {
+	if !ok {
+		return no
+	}
+	if isMark && t.marked {
+		v = unknownValue(len(v.bits))
+	}
+	registers.store(step.Dst, v)
+	return yes
+}
+
+// Headers that a rule reads (enum nft_payload_bases).
+const (
+	baseNetwork   = 1
+	baseTransport = 2
+)
+
+func (t *trace) payload(step kernel.FilterStep) value {
+	switch step.Key {
+	case baseNetwork:
+		return t.packet.networkHeader().slice(step.Offset, step.Len)
+	case baseTransport:
+		return t.packet.transportHeader().slice(step.Offset, step.Len)
+	}
+	return unknownValue(step.Len)
+}
+
+// lookUp tells whether a set has what is in the registers. Of a verdict map it returns the verdicts
+// of all elements that may be meant.
+func (t *trace) lookUp(step kernel.FilterStep, registers value) (truth, []kernel.FilterVerdict) {
+	set := t.table.Sets[step.Name]
+	found, verdicts := no, []kernel.FilterVerdict(nil)
+	for _, e := range set.Elements {
+		key := registers.slice(step.Src, len(e.First))
+		is := key.matches(e)
+		if is == no {
+			continue
+		}
+		found = max(found, is)
+		verdicts = append(verdicts, e.Verdict)
+		if is == yes {
+			verdicts = verdicts[len(verdicts)-1:]
+			break
+		}
+	}
+	if found != yes && set.Default != nil {
+		found, verdicts = yes, append(verdicts, *set.Default)
+	}
+	switch {
+	case step.ToVerdict:
+		return found, verdicts
+	case step.IsMap:
+		registers.forget()
+	case step.Inverted:
+		return found.not(), nil
+	}
+	return found, nil
+}
+
+// matches compares with an element. Of a range of several parts each is compared by itself; each
+// begins at a multiple of four bytes.
+func (v value) matches(e kernel.FilterElement) truth {
+	const word = 4
+	if len(e.First) <= word || len(e.First) == 16 || bytes.Equal(e.First, e.Last) {
+		return v.within(e.First, e.Last)
+	}
+	result := yes
+	for i := 0; i+word <= len(e.First); i += word {
+		result = min(result, v.slice(i, word).within(e.First[i:i+word], e.Last[i:i+word]))
+	}
+	return result
+}

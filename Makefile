@@ -9,7 +9,6 @@ PREFIX     ?= /usr/local
 VERSION    ?= $(shell git -c safe.directory='$(CURDIR)' describe --tags --always --dirty 2>/dev/null)
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X vxlan-driver/internal/version.linked=$(VERSION)'
 FUZZTIME   ?= 10s
-# NetworkManager reads nothing below /usr/local.
 
 export CGO_ENABLED = 0
 

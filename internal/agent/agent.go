@@ -138,8 +138,8 @@ func (a *Agent) prepareParts() {
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
-	a.neighbours = &neighbourWatch{log: a.Log}
 	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
+	a.neighbours = &neighbourWatch{log: a.Log}
 	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 }

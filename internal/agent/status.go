@@ -66,7 +66,10 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
-	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(), Warnings: s.neighbours.warnings}
+	report := agentapi.StatusReport{
+		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
+		Warnings: s.neighbours.warnings,
+	}
 	warnings := make(map[string][]string)
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))

@@ -84,12 +84,12 @@ type StatusReport struct {
 	// Conflicts are addresses and names that two containers have. Of addresses they come up when
 	// hosts could not reach each other while they assigned them.
 	Conflicts []string `json:"conflicts,omitempty"`
-	// Warnings are about this host.
-	Warnings []string `json:"warnings,omitempty"`
 	// Obstacles are chains of other programs' firewalls that drop what a network needs.
 	Obstacles []string `json:"obstacles,omitempty"`
 	// Differences are what other hosts set up differently.
 	Differences []string `json:"differences,omitempty"`
+	// Warnings are about this host.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

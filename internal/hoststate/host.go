@@ -14,10 +14,10 @@ import (
 type Namespace interface {
 	reconcile.Namespace
 	network.InterfaceLookup
-	// NeighbourTables returns the kernel's tables of neighbours.
-	NeighbourTables() ([]kernel.NeighbourTable, error)
 	Foreign
 	Docker
+	// NeighbourTables returns the kernel's tables of neighbours.
+	NeighbourTables() ([]kernel.NeighbourTable, error)
 	Close()
 }
 

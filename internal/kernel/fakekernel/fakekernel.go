@@ -88,12 +88,12 @@ type Namespace struct {
 	Advertised []string
 	// NoVXLAN makes the kernel lack VXLAN devices.
 	NoVXLAN bool
-	// Neighbours are the tables of neighbours.
-	Neighbours []kernel.NeighbourTable
 	// Filters are tables of other programs.
 	Filters []kernel.FilterTable
 	// DockerAccepts are the bridges that Docker's rules let pass.
 	DockerAccepts []string
+	// Neighbours are the tables of neighbours.
+	Neighbours []kernel.NeighbourTable
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }

@@ -110,14 +110,14 @@ func parseAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
 // A host that is listed and has no container of the network is taken for a member. Its containers of
 // other networks must not reach members' tunnels, behind its address.
 func TestForgedTunnelPacketsFromIdleHost(t *testing.T) {
-	l := startLab(t, 2)
-	a, idle := l.Host("host-a"), l.Host("host-b")
-	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
-	createNetwork(t, []*lab.Host{idle}, "alone", "--opt vni=102 --subnet 10.2.0.0/24")
+	l := startLab(t, 3)
+	a, idle, c := l.Host("host-a"), l.Host("host-b"), l.Host("host-c")
+	createNetwork(t, []*lab.Host{a, idle}, "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	createNetwork(t, []*lab.Host{idle, c}, "two", "--opt vni=102 --subnet 10.2.0.0/24")
 	victim := runContainer(t, a, "victim", "one")
 	toTunnel := rule{idle, "inet", "container_to_vtep", "container to a VTEP over IPv4"}
 	evil := map[string]container{
-		"of another network":        runContainer(t, idle, "evil", "alone"),
+		"of another network":        runContainer(t, idle, "evil", "two"),
 		"of netavark's own bridges": runContainer(t, idle, "bridged", "podman"),
 	}
 	for name, from := range evil {

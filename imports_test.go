@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"internal/kernel/nft":                   {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/fastpath":              {"internal/kernel/nft", "internal/kernel/rtnl"},
 	"internal/kernel/addrprobe":             {"internal/kernel"},
+	"internal/kernel/tunnelprobe":           {"internal/kernel"},
 	"internal/kernel/conntrack":             {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/ethtool":               {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/ethtool", "internal/kernel/fastpath"},
@@ -57,7 +58,7 @@ var layers = map[string][]string{
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/agent", "internal/wiring", "internal/kernel/watch", "internal/version"},
+	"cmd/vxland":                            {"internal/agent", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
 }
 

@@ -30,7 +30,9 @@ remove_files() {
 	grep -v '^#' packaging/files | while read -r _ _ path; do
 		rm -f "$(place "$path")"
 	done
-	rmdir --ignore-fail-on-non-empty "$(place libexec/vxlan)" "$(place libexec/netavark)" 2>/dev/null || true
+	for dir in libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd; do
+		rmdir --ignore-fail-on-non-empty "$(place $dir)" 2>/dev/null || true
+	done
 }
 
 has_systemd() { [ -d /run/systemd/system ]; }
@@ -46,8 +48,11 @@ clean_host() {
 	tool=$(place bin/vxlanctl)
 	[ -x "$tool" ] || tool=bin/vxlanctl
 	"$tool" cleanup $([ -z "${FORCE:-}" ] || echo --force)
-	rm -f /etc/systemd/system/*.wants/vxlan-reload@*.service /etc/systemd/system/*.wants/vxland.socket \
-		/etc/systemd/system/*.wants/vxland.service
+	for link in /etc/systemd/system/*.wants/vxlan-reload@*.service /etc/systemd/system/*.wants/vxland.*; do
+		[ -L "$link" ] || continue
+		rm "$link"
+		rmdir --ignore-fail-on-non-empty "${link%/*}"
+	done
 }
 
 case $1 in

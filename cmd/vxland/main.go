@@ -19,6 +19,8 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/store"
@@ -155,6 +157,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Process:      self,
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
+		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
+			return tunnelprobe.Open(bridge, device, mac)
+		},
 		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
 			return gossip.New(gossip.Config{
 				Name: membership.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,

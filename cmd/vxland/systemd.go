@@ -27,12 +27,10 @@ func openListener() (l net.Listener, activated bool, err error) {
 		l, err = listenOn(f)
 		return l, !isOwn, err
 	}
-	pid, _ := strconv.Atoi(os.Getenv("LISTEN_PID"))
-	if pid == os.Getpid() && os.Getenv("LISTEN_FDS") == "1" && isOpen(firstListenFD) {
+	if hasListenFD() {
 		unix.CloseOnExec(firstListenFD)
 		f := os.NewFile(firstListenFD, agentapi.SocketPath)
-		// A socket that nobody finds is of no use.
-		if _, err := os.Stat(agentapi.SocketPath); err == nil {
+		if isReachable(agentapi.SocketPath) {
 			l, err = listenOn(f)
 			return l, true, err
 		}
@@ -44,6 +42,26 @@ func openListener() (l net.Listener, activated bool, err error) {
 	}
 	u.SetUnlinkOnClose(false) // removeSocket does, unless the agent starts anew
 	return u, false, nil
+}
+
+// hasListenFD tells whether systemd passes a socket. It holds once: after a start anew the
+// descriptor may be another file's.
+func hasListenFD() bool {
+	pid, _ := strconv.Atoi(os.Getenv("LISTEN_PID"))
+	passed := pid == os.Getpid() && os.Getenv("LISTEN_FDS") == "1"
+	_ = errors.Join(os.Unsetenv("LISTEN_PID"), os.Unsetenv("LISTEN_FDS"))
+	return passed
+}
+
+// isReachable tells whether the socket at a path is one on which somebody listens. As this agent has
+// the lock, that is systemd with the socket that it passed. If its file was removed, an agent before
+// this one may have left its own.
+func isReachable(path string) bool {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return false
+	}
+	return conn.Close() == nil
 }
 
 // listenOn accepts connections on a socket, of which it makes a copy.

@@ -102,6 +102,19 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 	return c.publishLocked(bind)
 }
 
+// Forget drops a cluster that was stopped, with what was claimed in it.
+func (c *Claims) Forget(bind netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.states, bind)
+	delete(c.joining, bind)
+	for key, claim := range c.active {
+		if claim.bind == bind {
+			delete(c.active, key)
+		}
+	}
+}
+
 // PublishJoining tells the cluster that talks by the address bind, if it has been started, that
 // this host joins a network. A turn that finds the network in the store publishes it with all that
 // it has; until then none withdraws it.

@@ -17,6 +17,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 )
 
@@ -39,6 +40,8 @@ type Agent struct {
 	NewCluster func(netip.Addr) (Cluster, error)
 	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
+	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
+	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
 	// Process is the agent as others find it.
 	Process Process
 	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
@@ -65,6 +68,7 @@ type Agent struct {
 	peers      *peerTracker
 	forwarder  *forwarder
 	confirmer  *confirmer
+	tunnels    *tunnelProber
 	status     *statusReporter
 	obstacles  *obstacleWatch
 	neighbours *neighbourWatch
@@ -140,8 +144,9 @@ func (a *Agent) prepareParts() {
 	a.forwarder = &forwarder{clusters: a.clusters}
 	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
-	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
+	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
+	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, tunnels: a.tunnels, rules: &a.rules, log: a.Log}
 }
 
 // events are what the loop waits for, besides requests and timers.
@@ -159,6 +164,7 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
+	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
 	a.checkDevices = true
 	slow := time.NewTicker(unreportedInterval)
 	defer slow.Stop()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -90,8 +91,8 @@ func (s *clusterSet) GroupByCluster(networks []hoststate.Network) map[netip.Addr
 	return groups
 }
 
-// StartCluster starts the cluster of an address, unless it is there. It is kept for good: Run is
-// retried when the cluster cannot listen, as while the address is missing.
+// StartCluster starts the cluster of an address, unless it is there. It is kept until
+// StopAbandoned: Run is retried when the cluster cannot listen, as while the address is missing.
 func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	if s.members[bind] != nil {
 		return nil
@@ -100,7 +101,8 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
-	m := &clusterMember{Cluster: c, ctx: ctx, since: time.Now()}
+	ctx, stop := context.WithCancel(ctx)
+	m := &clusterMember{Cluster: c, ctx: ctx, since: time.Now(), stop: stop}
 	s.mu.Lock()
 	s.members[bind] = m
 	s.mu.Unlock()
@@ -108,6 +110,30 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	s.wg.Go(func() { m.ReportNews(ctx, s.news) })
 	s.wg.Go(func() { m.ReportAckRequests(ctx, s.ackRequested) })
 	return nil
+}
+
+// StopAbandoned stops the clusters of addresses that no network talks by any more and that this
+// host no longer has. Where the address is only out of use, as its network's last container
+// restarts, the cluster goes on: the others would forget this host and find it again.
+func (s *clusterSet) StopAbandoned(inUse map[netip.Addr][]hoststate.Network, isLocal func(netip.Addr) (bool, error)) (stopped []netip.Addr, err error) {
+	var errs []error
+	for bind, m := range s.members {
+		if len(inUse[bind]) > 0 {
+			continue
+		}
+		switch local, err := isLocal(bind); {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("look for address %v: %w", bind, err))
+		case !local:
+			s.log.Info("this host has lost the address; it no longer talks to other hosts by it", "address", bind)
+			s.mu.Lock()
+			delete(s.members, bind)
+			s.mu.Unlock()
+			stopped = append(stopped, bind)
+			s.wg.Go(func() { m.leaveAndStop() })
+		}
+	}
+	return stopped, errors.Join(errs...)
 }
 
 // Lookup returns the cluster of an address, or nil.

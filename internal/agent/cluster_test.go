@@ -1,15 +1,18 @@
 package agent
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
 )
@@ -63,5 +66,49 @@ func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 		check("after the grace period", true, true, false)
 		time.Sleep(c.ForgetAfter)
 		check("after hosts are forgotten", true, true, true)
+	})
+}
+
+// When the host's address changes, the cluster of the old one leaves and ends, and that of the new
+// one says where the host was.
+func TestClusterOfLostAddressEnds(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
+		r.Host.Warn = func(string) {} // of the move
+		old, now := netip.MustParseAddr("198.18.0.10"), netip.MustParseAddr("198.18.0.20")
+		ns, q := gossipAttachRequest(1, "")
+		q.Network = json.RawMessage(strings.Replace(string(q.Network), "198.18.0.10", "auto", 1))
+		if _, err := r.plugin.Setup(ns, q); err != nil {
+			t.Fatal(err)
+		}
+		sleep(time.Second)
+		before := r.planes[old].seen()
+		host := r.kernel.HostNamespace()
+		host.Remove("eth0")
+		host.Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.PrefixFrom(now, 24)}}})
+		r.kernelEvents <- struct{}{}
+		sleep(time.Second)
+		if r.planes[now] == nil || before.left || !r.planes[old].seen().left || r.clusters.members[old] != nil {
+			t.Fatalf("clusters %v, status %+v", r.planes, r.status())
+		}
+		own := r.planes[now].seen().own
+		if len(own) != 1 || own[0].VTEP != now || !slices.Equal(own[0].FormerVTEPs, []netip.Addr{old}) || len(own[0].Endpoints) != 1 {
+			t.Errorf("publishes %+v", own)
+		}
+	})
+}
+
+// A cluster whose last container is gone goes on while the host has the address.
+func TestClusterOutOfUseGoesOn(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.StayWhenIdle = true
+		r.setup(1)
+		r.startIdle()
+		r.teardown(1)
+		r.kernelEvents <- struct{}{}
+		sleep(time.Minute)
+		if r.cluster().seen().left || len(r.clusters.members) != 1 {
+			t.Error("the cluster has ended")
+		}
+		r.finish()
 	})
 }

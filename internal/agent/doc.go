@@ -8,6 +8,6 @@
 // turn, and the next turn follows within milliseconds.
 //
 // Agent is the loop. Each other type has one job: requestBroker, schedule, clusterSet with its
-// clusterMembers, peerTracker, announcer, forwarder, dnsFeed and statusReporter. Their methods in
-// capitals are what the loop and the API's goroutines call.
+// clusterMembers, peerTracker, announcer, forwarder, confirmer, tunnelProber, dnsFeed and
+// statusReporter. Their methods in capitals are what the loop and the API's goroutines call.
 package agent

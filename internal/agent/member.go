@@ -17,6 +17,7 @@ type clusterMember struct {
 	Cluster
 	ctx       context.Context // of Run
 	since     time.Time
+	stop      context.CancelFunc        // ends what StartCluster started
 	hasSeeds  atomic.Bool               // there are other hosts to ask
 	peerFound atomic.Pointer[time.Time] // when the last host was found
 	runErr    atomic.Pointer[error]     // why it does not run
@@ -46,6 +47,14 @@ func (m *clusterMember) KeepRunning(ctx context.Context, log *slog.Logger) {
 		case <-time.After(retryInterval):
 		}
 	}
+}
+
+// leaveAndStop takes the host out of the cluster, as far as it still reaches somebody, and ends it.
+func (m *clusterMember) leaveAndStop() {
+	defer m.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	_ = m.Leave(ctx) // its address is gone; others drop the record by what the new one says
 }
 
 // ReportNews sends whenever another host has news, and when it turns out that there is no other

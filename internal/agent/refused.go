@@ -35,7 +35,8 @@ func refusalStatus(refused []refusal.Refusal, now time.Time) []agentapi.RefusalS
 }
 
 // refusalWarnings are what to say at the start of a container whose host has found no other, by the
-// reason that is most likely to be why.
+// reason that is most likely to be why. A host that closes a connection without a word is left to the
+// status: perhaps its agent has just ended.
 var refusalWarnings = []struct {
 	reason  refusal.Reason
 	warning string
@@ -43,7 +44,6 @@ var refusalWarnings = []struct {
 	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
 	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts, and restart their agents"},
 	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
-	{refusal.ReasonRefusedThere, "no other host was found; this host is refused by %s: `vxlanctl status` there says why"},
 }
 
 // warnOfRefusals returns a warning for a host that was refused, or refused others, or "".

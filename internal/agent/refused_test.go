@@ -27,7 +27,8 @@ func TestStartWarnsOfRefusals(t *testing.T) {
 		{refused(refusal.ReasonWrongKey), ""}, // nobody knows of whom
 		{refused(refusal.ReasonWrongKey, 11), "the key here is not that of 198.18.0.11:"},
 		{refused(refusal.ReasonUnlistedThere, 11, 12), "not in remote_ips of 198.18.0.11, 198.18.0.12:"},
-		{refused(refusal.ReasonRefusedThere, 1, 2, 3, 4, 5), "refused by 198.18.0.1, 198.18.0.2, 198.18.0.3, 2 others:"},
+		{refused(refusal.ReasonWrongLabel, 1, 2, 3, 4, 5), "not that of 198.18.0.1, 198.18.0.2, 198.18.0.3, 2 others:"},
+		{refused(refusal.ReasonRefusedThere, 1), ""}, // its agent may have just ended
 	} {
 		got := warnOfRefusals(tt.refused)
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {

@@ -31,6 +31,9 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	err = errors.Join(err, a.dns.UpdateZones(networks))
 	a.dns.EndTurn(networks, err)
+	if what >= scopePublish {
+		a.tunnels.UpdatePeers(networks, a.clusters.SnapshotOf)
+	}
 	a.obstacles.Follow(networks, what)
 	a.status.UpdateReport(networks)
 	return empty, err
@@ -68,7 +71,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, a.neighbours.Look(s))
 	}
 	a.checkDevices = false
-	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
+	errs = append(errs, a.startClusters(ctx, s, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
@@ -92,10 +95,15 @@ func (a *Agent) fullScope() hoststate.Scope {
 	return hoststate.ScopeVerify
 }
 
-// startClusters starts the clusters that are missing, and publishes what this host has in all.
-func (a *Agent) startClusters(ctx context.Context, networks []hoststate.Network) error {
+// startClusters starts the clusters that are missing, stops those whose address is gone, and
+// publishes what this host has in all.
+func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network) error {
 	groups := a.clusters.GroupByCluster(networks)
-	var errs []error
+	stopped, err := a.clusters.StopAbandoned(groups, s.HasAddress)
+	for _, bind := range stopped {
+		a.claims.Forget(bind)
+	}
+	errs := []error{err}
 	for bind := range groups {
 		errs = append(errs, a.clusters.StartCluster(ctx, bind))
 	}

@@ -52,7 +52,7 @@ func (c Client) Sync(network string) error {
 // tells whether the agent announces the container's addresses; agents of earlier versions do not.
 func (c Client) EndpointAdded(network, container string) (announces bool, err error) {
 	r, err := c.callOrStart(Request{Verb: VerbSync, Network: network, Container: container}, 0)
-	if err == nil && r.Warning != "" {
+	if r.Warning != "" {
 		c.Warn(r.Warning)
 	}
 	return r.Announces, err

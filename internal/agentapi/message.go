@@ -74,6 +74,14 @@ type Response struct {
 	Announces bool `json:"announces,omitempty"`
 }
 
+// AddWarning adds a warning to those that the response has, if it says anything.
+func (r *Response) AddWarning(text string) {
+	if r.Warning != "" && text != "" {
+		text = "; " + text
+	}
+	r.Warning += text
+}
+
 // StatusReport is what `vxlanctl status` shows.
 type StatusReport struct {
 	Version  string          `json:"version"`
@@ -99,6 +107,19 @@ type NetworkStatus struct {
 	Local   int    `json:"local"`   // containers on this host
 	Remote  int    `json:"remote"`  // containers on other hosts
 	Members int    `json:"members"` // other hosts with a container on the network
+	// Underlay says from where the network sends, and with which MTU.
+	Underlay string `json:"underlay,omitempty"`
+	// Tunnels are those through which not everything passes.
+	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
+}
+
+// TunnelStatus is what is lost on the way to another host. Sizes are bytes as an MTU counts them.
+type TunnelStatus struct {
+	Host    string `json:"host"`
+	Port    uint16 `json:"port"`              // UDP
+	Size    int    `json:"size"`              // of the largest frames, which are lost
+	Passing int    `json:"passing,omitempty"` // of those that pass; 0: none do
+	Heard   bool   `json:"heard"`             // what the host sends arrives here
 }
 
 // ClusterStatus is a set of hosts whose agents talk to each other.

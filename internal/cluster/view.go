@@ -11,7 +11,7 @@ const (
 	MaxSubnets = 16
 	// MaxListed is how many listed hosts a view names. They fit a packet with the rest. Of a longer
 	// list it has only the hash.
-	MaxListed = 64
+	MaxListed = 32
 	maxMTU    = 1 << 20 // bytes; Linux has 65,536 on the loopback interface
 )
 

@@ -32,7 +32,7 @@ func (s *Session) DropOrphans() error {
 		sweep := orphanSweep{s}
 		errs = append(errs, sweep.dropOrphansOf(id, endpoints), sweep.dropEmptyRecords(id, endpoints))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.records.RemoveUnused())...)
 }
 
 // dropSomeOrphans is DropOrphans for a start on a network without an agent. It looks at few records

@@ -3,6 +3,7 @@ package hoststate
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,6 +123,12 @@ func (r records) loadNetwork(id string) (Network, error) {
 	var peersErr error
 	n.peers, n.hasPeers, peersErr = r.Peers(id)
 	return n, errors.Join(err, readErr, peersErr)
+}
+
+// HasAddress tells whether an interface of this host has the address.
+func (s *Session) HasAddress(addr netip.Addr) (bool, error) {
+	own, err := s.ns.OwnAddrs([]netip.Addr{addr})
+	return len(own) > 0, err
 }
 
 // SetPeers records what the agent has found out about a network, and completes n by it.

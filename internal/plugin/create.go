@@ -1,18 +1,22 @@
 package plugin
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/ipam"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 )
 
 // Create checks a new network against this host and fills in what the user left to the driver. It
-// changes nothing on the host: devices come with the first container.
+// makes nothing on the host: devices come with the first container. What containers that nobody
+// tore down have left there may be in the way. That goes first.
 func (p *Plugin) Create(config []byte) ([]byte, error) {
 	if p.Rootless {
 		return nil, errRootless
@@ -22,28 +26,55 @@ func (p *Plugin) Create(config []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer host.Close()
-	reserved, err := p.reservations(host)
-	if err != nil {
-		return nil, err
-	}
 	labelled, err := network.TakeOverLabels(config)
 	if err != nil {
 		return nil, err
 	}
-	n, v, problems, err := network.ParseNew(labelled.Config, host, reserved)
-	if err != nil {
-		return nil, err
+	n, v, problems, err := p.checkNew(labelled, host)
+	if err == nil && problems.Err() != nil && p.hasUnused(host) {
+		if err := p.forgetUnused(host); err != nil {
+			return nil, errors.Join(problems.Err(), err)
+		}
+		n, v, problems, err = p.checkNew(labelled, host)
 	}
-	problems = append(labelled.Problems, problems...)
-	problems = append(problems, ipam.ReserveRanges(&n)...)
-	problems = append(problems, ipam.AssignSlices(&n, v)...)
-	if err := problems.Err(); err != nil {
+	if err := errors.Join(err, problems.Err()); err != nil {
 		return nil, err
 	}
 	for _, warning := range append(labelled.Warnings, v.Warnings...) {
 		p.Warn(warning)
 	}
 	return n.Complete(labelled.Config)
+}
+
+// checkNew parses a new network, and finds all that is wrong with it on this host.
+func (p *Plugin) checkNew(labelled network.Labelled, host hoststate.Namespace) (network.Network, network.VTEP, network.Problems, error) {
+	reserved, err := p.reservations(host)
+	if err != nil {
+		return network.Network{}, network.VTEP{}, nil, err
+	}
+	n, v, problems, err := network.ParseNew(labelled.Config, host, reserved)
+	if err == nil {
+		problems = slices.Concat(labelled.Problems, problems)
+		problems = append(problems, ipam.ReserveRanges(&n)...)
+		problems = append(problems, ipam.AssignSlices(&n, v)...)
+	}
+	return n, v, problems, err
+}
+
+// hasUnused tells whether the host has devices of this driver's that may be unused.
+func (p *Plugin) hasUnused(host hoststate.Namespace) bool {
+	devices, err := host.Tunnels()
+	return err == nil && slices.ContainsFunc(devices, func(d kernel.Link) bool { return network.IDFromAlias(d.Alias) != "" })
+}
+
+// forgetUnused drops containers that are gone and were never torn down, and devices that nobody
+// uses.
+func (p *Plugin) forgetUnused(host hoststate.Namespace) error {
+	s, err := p.BeginIn(host)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.DropOrphans(), s.RemoveUnused(), s.Close())
 }
 
 // reservations lists what Podman's other networks and the host's VXLAN devices hold, and the host's
@@ -58,8 +89,12 @@ func (p *Plugin) reservations(host hoststate.Namespace) ([]network.Reservation, 
 		return nil, err
 	}
 	for _, d := range devices {
+		holder := fmt.Sprintf("the device %s", d.Name)
+		if network.IDFromAlias(d.Alias) != "" {
+			holder += fmt.Sprintf(" of this driver (alias %q), which containers use", d.Alias)
+		}
 		all = append(all, network.Reservation{
-			Holder: fmt.Sprintf("the device %s", d.Name),
+			Holder: holder,
 			VNI:    d.Tunnel.VNI,
 			Port:   d.Tunnel.Port,
 		})

@@ -110,3 +110,37 @@ func TestCreateRefuses(t *testing.T) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
+
+// Containers that nobody tore down, as when the plugin was removed first, hold the names and the
+// VNI that the network had, and gets again with another id.
+func TestCreateForgetsContainersThatAreGone(t *testing.T) {
+	for what, loseStore := range map[string]bool{"with a record": false, "without a record": true} {
+		t.Run(what, func(t *testing.T) {
+			k, plugin := newFakeHost(t)
+			plugin.Warn = func(string) {}
+			if _, err := plugin.Setup(request(testNetwork, 1)); err != nil {
+				t.Fatal(err)
+			}
+			plugin.NamespaceGone = func(string) bool { return false }
+			again := strings.Replace(testNetwork, `"id": "`, `"id": "1`, 1)
+			_, err := plugin.Create([]byte(again))
+			if err == nil || !strings.Contains(err.Error(), `of this driver (alias "vxlan-driver network `) {
+				t.Fatalf("while the container runs: %v", err)
+			}
+			plugin.NamespaceGone = func(string) bool { return true }
+			for _, l := range k.HostNamespace().Links() {
+				if l.Kind == kernel.KindVeth {
+					k.HostNamespace().Remove(l.Name)
+				}
+			}
+			if loseStore {
+				if err := os.RemoveAll(plugin.StoreDir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := plugin.Create([]byte(again)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

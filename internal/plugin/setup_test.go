@@ -472,3 +472,33 @@ func TestSetupProbesTheOtherHostItself(t *testing.T) {
 		}
 	}
 }
+
+// The agent hears of a network's first container before it is built, so that it can tell the other
+// hosts meanwhile. It does not hear so of later ones, or where there are no names.
+func TestAgentHearsOfAFirstContainerBeforehand(t *testing.T) {
+	_, plugin := newFakeHost(t)
+	agent := new(fakeAgent)
+	plugin.Agent = agent
+	silent := strings.Replace(testNetwork, `"dns_enabled": true`, `"dns_enabled": false`, 1)
+	for _, step := range []struct {
+		network   string
+		container int
+		want      int32
+	}{{testNetwork, 1, 1}, {testNetwork, 2, 0}, {silent, 1, 0}} {
+		agent.joining.Store(0)
+		ns, r := request(step.network, step.container)
+		if _, err := plugin.Setup(ns, r); err != nil {
+			t.Fatal(err)
+		}
+		if got := agent.joining.Load(); got != step.want {
+			t.Errorf("container %d of %s: the agent was told %d times", step.container, step.network, got)
+		}
+		if step.container == 2 {
+			for i := 1; i <= 2; i++ {
+				if err := plugin.Teardown(request(step.network, i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}

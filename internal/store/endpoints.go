@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -220,6 +221,23 @@ func (s *Store) Networks() ([]string, error) {
 	}
 	s.cache.forgetExcept(used)
 	return used, nil
+}
+
+// RemoveUnused removes what a killed or failed run has left of networks without endpoints.
+func (s *Store) RemoveUnused() error {
+	used, err := s.Networks()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(s.dir, "networks")
+	ids, err := listNames(dir, "")
+	errs := []error{err}
+	for _, id := range ids {
+		if !slices.Contains(used, id) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, id)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // SetVTEP keeps where a network is on this host.

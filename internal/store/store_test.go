@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -270,5 +271,23 @@ func waitForLockers(t *testing.T, path string, n int) {
 			return
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// A run that fails at once may leave a network's directory without an endpoint.
+func TestRemoveUnusedKeepsNetworksWithEndpoints(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := s.PutEndpoint("used", []byte("{}"), network.VTEP{}, Record{Endpoint: network.Endpoint{ContainerID: "c1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetDNSPort("unused", 53); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveUnused(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := listNames(filepath.Join(dir, "networks"), ""); err != nil || !slices.Equal(left, []string{"used"}) {
+		t.Errorf("left %q, %v", left, err)
 	}
 }

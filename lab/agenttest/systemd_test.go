@@ -25,7 +25,7 @@ func installWithSystemd(t *testing.T, h *lab.Host) {
 		t.Fatalf("make install: %v\n%s", err, out)
 	}
 	for path, mode := range map[string]os.FileMode{
-		"/usr/local/libexec/vxlan/vxland": 0o755, "/usr/local/lib/systemd/system/vxland.service": 0o644, "/usr/local/lib/systemd/system/vxland.socket": 0o644,
+		"/usr/local/libexec/vxlan/vxland": 0o755, "/usr/local/bin/vxlanctl": 0o755, "/usr/local/lib/systemd/system/vxland.service": 0o644, "/usr/local/lib/systemd/system/vxland.socket": 0o644,
 	} {
 		data, err := os.ReadFile(filepath.Join(stage, path))
 		if err == nil {
@@ -139,6 +139,39 @@ func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 	a.mustRun(resolvesName("ca2", "ca.dns.podman"))
 	// With no container left it stays: the administrator starts and stops services.
 	a.mustRun("podman rm -f -t0 ca ca2; sleep 6; systemctl is-active vxland.service")
+}
+
+// An agent of systemd's starts anew in place: systemd sees the same process. It does so also without
+// the socket that systemd made.
+func TestSystemdAgentStartsAnew(t *testing.T) {
+	l := startLab(t, 2)
+	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	runWebServer(t, b, "cb", "--network net")
+	a.runContainer("ca")
+	a.succeedsWithin(2*time.Second, resolvesName("ca", "cb.dns.podman"))
+	pid := a.mustRun("systemctl show -p MainPID --value vxland")
+	a.mustRun(`mkdir -p /etc/vxlan; echo 'log_level = "debug"' >/etc/vxlan/vxland.toml; vxlanctl reload; ! vxlanctl status | grep outdated`)
+	a.mustRun("cp /usr/local/libexec/vxlan/vxland /tmp/vxland; mv /tmp/vxland /usr/local/libexec/vxlan/vxland; vxlanctl status | grep 'program was replaced'; vxlanctl reload")
+	a.succeedsWithin(2*time.Second, resolvesName("ca", "cb.dns.podman"))
+	if now := a.mustRun("systemctl show -p MainPID --value vxland; systemctl show -p NRestarts --value vxland"); now != pid+"\n0" {
+		t.Errorf("main process %s, then %s", pid, now)
+	}
+	a.mustRun("test $(pgrep -cx vxland) = 1; systemctl is-active vxland.socket vxland.service")
+
+	a.mustRun("rm -rf /run/vxlan")
+	a.succeedsWithin(2*time.Second, "test -S /run/vxlan/vxland.sock")
+	a.runContainer("ca2")
+	a.succeedsWithin(2*time.Second, resolvesName("ca2", "cb.dns.podman"))
+	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b.198.18.0.12: reachable'")
+	a.mustRun("pkill -9 -x vxland")
+	a.succeedsWithin(3*time.Second, resolvesName("ca2", "cb.dns.podman"))
+	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b.198.18.0.12: reachable'")
+
+	// Stopped, both of its units: reload starts what containers need.
+	a.mustRun("podman restart -t0 ca; systemctl stop vxland.socket vxland.service; vxlanctl status | grep 'run `vxlanctl reload`'; vxlanctl reload")
+	a.succeedsWithin(2*time.Second, resolvesName("ca2", "cb.dns.podman"))
+	a.mustRun("systemctl is-active vxland.socket vxland.service")
 }
 
 // With a wrong configuration the unit does not start, and its log names every problem.

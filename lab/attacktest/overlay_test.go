@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vxlan-driver/lab/labtest"
+	"vxlan-driver/lab/packet"
 )
 
 // VXLAN packets are not in connection tracking, so a host's own rules see them as untracked.
@@ -47,5 +48,30 @@ func TestOtherVXLANOnSamePortIsLeftAlone(t *testing.T) {
 	// Our rules accept these packets and count none.
 	if n := (rule{a, "inet", "vxlan_input", "not from a member to its VTEP"}).dropCount(t); n != 0 {
 		t.Errorf("%d packets of the other overlay were dropped", n)
+	}
+}
+
+// A container cannot send the agents' tunnel probes: it could answer for another host's agent, or
+// keep its own busy.
+func TestTunnelProbesOfContainersAreDropped(t *testing.T) {
+	l := startLab(t, 2)
+	a, b := l.Host("host-a"), l.Host("host-b")
+	createNetwork(t, l.Hosts(), "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	from := runContainer(t, a, "from", "one")
+	runContainer(t, b, "to", "one")
+	port, err := packet.Open(labtest.Namespace(t, a, from.name), "eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	everybody := packet.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	request := append([]byte("vxlprobe\x01\x01\x00\x2e"), make([]byte, 34)...) // docs/design/tunnel-probe.md
+	for range 5 {
+		if err := port.Send(packet.Ethernet(everybody, port.MAC(), 0x88b5, request)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := (rule{a, "bridge", "prerouting", "tunnel probe from a container"}).dropCount(t); n != 5 {
+		t.Errorf("%d of 5 probes were dropped", n)
 	}
 }

@@ -145,6 +145,7 @@ func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {
 	labtest.Page(t, b, "container-b", "container-a")
 	labtest.Page(t, a, "container-a", "container-b")
 	labtest.Sh(t, b, "curl -sS --max-time 2 http://192.168.1.10:8080/")
-	// What the page warns of.
+	// What the page warns of: the container is refused, or deleted.
 	labtest.Refused(t, a, "podman network rm mynet")
+	labtest.Sh(t, a, "podman container exists container-a; podman network rm -f -t0 mynet; ! podman container exists container-a")
 }

@@ -86,3 +86,78 @@ func (p *plugin) checkReason(what string, r result) {
 		p.Errorf("%s: gives no reason", what)
 	}
 }
+
+// After a setup or a teardown that failed, or was killed, so that nothing was undone, the container
+// is gone and nobody tears it down. What is left of it goes with the next reload, with the next
+// start on the network, or with a teardown.
+func TestFaultInUndoLeavesNoOrphan(t *testing.T) {
+	type fault struct{ verb, kind string }
+	remedies := []struct {
+		name   string
+		apply  func(*plugin)
+		faults []fault
+	}{
+		{
+			"reload", func(p *plugin) { labtest.Sh(p, p.host, "vxlanctl reload") },
+			[]fault{{"setup", "fail -all"}, {"teardown", "kill"}},
+		},
+		{
+			"the next start", func(p *plugin) {
+				labtest.Sh(p, p.host, "vxlan setup /run/netns/c3 </tmp/request3 && vxlan teardown /run/netns/c3 </tmp/request3")
+			},
+			[]fault{{"setup", "fail -then 3"}, {"teardown", "fail -all"}},
+		},
+		{
+			"a teardown", func(p *plugin) { p.mustSucceed("teardown") },
+			[]fault{{"setup", "fail -all"}, {"teardown", "fail -all"}},
+		},
+	}
+	l := labtest.Start(t, lab.Config{Hosts: len(remedies), Binaries: []string{labtest.Plugin(t), labtest.Tool(t, "faultinject"), labtest.Binary(t, "vxlanctl")}})
+	for i, remedy := range remedies {
+		h := l.Hosts()[i]
+		t.Run(remedy.name, func(t *testing.T) {
+			t.Parallel()
+			p := startPlugin(t, h)
+			addThirdContainer(p)
+			for _, f := range remedy.faults {
+				prepare := func() {
+					if f.verb == "teardown" {
+						p.mustSucceed("setup")
+					}
+				}
+				p.forEachCall(f.verb, f.kind, prepare, func(_ int, what string, _ result) {
+					p.removeContainer()
+					remedy.apply(p)
+					p.addContainer()
+					p.checkIdle(what + ", the end of the container and " + remedy.name)
+				})
+			}
+		})
+	}
+}
+
+// addThirdContainer adds a container 3 that may join network 1.
+func addThirdContainer(p *plugin) {
+	p.Helper()
+	third := strings.NewReplacer(`"c1"`, `"c3"`, "container-1", "container-3", "10.1.0.2", "10.1.0.3", "fd00:1::2", "fd00:1::3", "8081", "8083")
+	first, err := p.host.Sh(p.Context(), "cat /tmp/request1")
+	if err != nil {
+		p.Fatal(err)
+	}
+	if err := p.host.WriteFile("/tmp/request3", []byte(third.Replace(first)), 0o600); err != nil {
+		p.Fatal(err)
+	}
+	labtest.Sh(p, p.host, "ip netns add c3; ip -n c3 link set lo up")
+}
+
+// removeContainer ends container 1, and returns when the kernel has removed its interfaces.
+func (p *plugin) removeContainer() {
+	p.Helper()
+	labtest.Sh(p, p.host, "ip netns del c1; while ip link | grep -q 'vxlan-driver container c1 '; do sleep 0.01; done")
+}
+
+// addContainer makes an empty namespace for container 1.
+func (p *plugin) addContainer() {
+	p.Helper()
+	labtest.Sh(p, p.host, "ip netns add c1; ip -n c1 link set lo up")
+}

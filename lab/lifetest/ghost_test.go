@@ -58,6 +58,22 @@ func TestPluginRemovedBeforeContainers(t *testing.T) {
 	}
 }
 
+// The same without an agent, which would find the lost containers: the next start must.
+func TestPluginRemovedBeforeContainersWithoutAgent(t *testing.T) {
+	a, _ := startHostWithTool(t)
+	for range 2 {
+		labtest.Sh(t, a, createPlain+"; podman run -d --name ghost -p 8080:80 --network plain localhost/web")
+		labtest.Sh(t, a, "mv "+pluginPath+" /tmp/plugin; podman rm -f -t0 ghost 2>&1 || true; podman rm -f -t0 ghost 2>&1 || true; podman network rm plain")
+		labtest.Sh(t, a, "mv /tmp/plugin "+pluginPath+"; "+createPlain)
+		labtest.Sh(t, a, "podman run -d --name again -p 8080:80 --network plain localhost/web")
+		labtest.Page(t, a, "again", labtest.Address(t, a, "again", "plain"))
+		labtest.Sh(t, a, "curl -sS --max-time 2 http://198.18.0.11:8080/; podman rm -f -t0 again; podman network rm plain")
+		if left := labtest.Leftovers(t, a); left != "" {
+			t.Errorf("left\n%s", left)
+		}
+	}
+}
+
 // A device that somebody renamed is known by its alias. The next run puts it right, whichever it
 // is: a start, the agent or reload.
 func TestRenamedDevicesArePutRight(t *testing.T) {

@@ -52,6 +52,11 @@ func matchName(l packetField, name string) []Expr {
 	return match(l, append([]byte(name), make([]byte, l.size-len(name))...)...)
 }
 
+// notName is the opposite of matchName.
+func notName(l packetField, name string) []Expr {
+	return matchBy(l, unix.NFT_CMP_NEQ, append([]byte(name), make([]byte, l.size-len(name))...))
+}
+
 // matchRange compares with a range, both ends included.
 func matchRange(l packetField, first, last byte) []Expr {
 	return append(matchBy(l, unix.NFT_CMP_GTE, []byte{first}), matchBy(l, unix.NFT_CMP_LTE, []byte{last})...)

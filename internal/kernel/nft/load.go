@@ -78,6 +78,7 @@ var (
 	etherDaddr = payloadField(unix.NFT_PAYLOAD_LL_HEADER, 0, 6)
 	etherSaddr = payloadField(unix.NFT_PAYLOAD_LL_HEADER, 6, 6)
 
+	probeMagic   = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 0, 8) // docs/design/tunnel-probe.md
 	vlanTag      = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 0, 2)
 	arpSenderMAC = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 6) // RFC 826, for Ethernet and IPv4
 	arpSenderIP  = payloadField(unix.NFT_PAYLOAD_NETWORK_HEADER, 14, 4)
@@ -102,7 +103,9 @@ const (
 	EtherARP  = 0x0806
 	EtherVLAN = 0x8100
 	EtherIPv6 = 0x86dd
-	EtherQinQ = 0x88a8
+	// etherProbe is local experimental EtherType 1.
+	etherProbe = 0x88b5
+	EtherQinQ  = 0x88a8
 )
 
 // EtherType matches a frame's EtherType.

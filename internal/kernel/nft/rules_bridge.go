@@ -25,7 +25,7 @@ func matchND() []Expr {
 var bridgeTable = Table{
 	Family:     kernel.FamilyBridge,
 	Name:       kernel.FirewallTable,
-	Version:    "fadba9b145cf",
+	Version:    "20795e53361c",
 	RestoredBy: "vxlanctl reload",
 	Sets: []Set{
 		{Set: kernel.FromPort, Comment: "checks of frames from a bridge port", Key: []Field{typeDevice}, Value: verdictValue},
@@ -41,6 +41,8 @@ var bridgeTable = Table{
 	Chains: []Chain{
 		{"prerouting", &Hook{Type: "filter", Number: brPreRouting, Priority: prioBrFilter}, []Rule{
 			rule("by bridge port", vmap("from_port", iifname)),
+			// Containers must not answer for other hosts' agents.
+			rule("tunnel probe from a container", EtherType(etherProbe), match(probeMagic, []byte("vxlprobe")...), notName(iifkind, "vxlan"), drop()),
 		}},
 		{"postrouting", &Hook{Type: "filter", Number: brPostRouting, Priority: prioBrFilter}, []Rule{
 			rule("IPv4 needs no check", EtherType(EtherIPv4), accept()),

@@ -14,6 +14,8 @@ type tracer struct {
 	calls map[uint64]call
 	at    int
 	kill  bool
+	then  int  // which later call is the second fault; 0: none
+	all   bool // all later calls that can fail do
 
 	pid          int
 	count        int
@@ -118,11 +120,15 @@ func (t *tracer) handleSyscallEntry(thread int, nr uint64) {
 	if !counts {
 		return
 	}
-	if t.count++; t.count != t.at {
+	t.count++
+	isSecond := t.then > 0 && t.count == t.at+t.then
+	switch {
+	case t.count == t.at:
+		t.injected = c.name
+	case !isSecond && (!t.all || t.count < t.at):
 		return
 	}
-	t.injected = c.name
-	if t.kill {
+	if t.kill || isSecond {
 		_ = unix.Kill(t.pid, unix.SIGKILL)
 		return
 	}

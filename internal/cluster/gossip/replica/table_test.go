@@ -143,3 +143,18 @@ func TestTableLimitsEndpoints(t *testing.T) {
 		t.Error("room for one more")
 	}
 }
+
+// What this version does not know is no endpoint, and takes room all the same.
+func TestTableLimitsBytes(t *testing.T) {
+	tb := newTable(time.Hour)
+	for i := range maxContentBytes / wire.MaxRecord {
+		r := wire.Record{Host: fmt.Sprint("full-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}, Raw: make([]byte, wire.MaxRecord)}
+		if !tb.hasRoomFor(r) {
+			t.Fatalf("no room for record %d", i)
+		}
+		tb.putRecord(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
+	}
+	if tb.hasRoomFor(wiretest.Record("a")) {
+		t.Error("room for one more")
+	}
+}

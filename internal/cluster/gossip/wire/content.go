@@ -40,7 +40,7 @@ func (w *writer) putNetwork(m cluster.Membership) {
 	w.putBool(m.StaticFDB)
 	putList(w, m.HostAddrs, w.putAddr)
 	w.putMAC(m.BridgeMAC)
-	w.putView(m.View)
+	w.putNetworkFields(m)
 }
 
 func (w *writer) putEndpoint(e cluster.Endpoint) {

@@ -30,6 +30,26 @@ func TestDeltaOfOneStartIsSmall(t *testing.T) {
 	}
 }
 
+// So must that of a network's first container, with all that a host says of the network.
+func TestDeltaOfFirstStartFitsPacket(t *testing.T) {
+	m := wiretest.Membership(netip.MustParseAddr("198.18.0.9"), "web")
+	m.VTEP, m.View = netip.MustParseAddr("fd00::9"), wiretest.View()
+	m.View.Name = strings.Repeat("n", 63)
+	var listed []netip.Addr
+	for a := m.VTEP; len(listed) < cluster.MaxListed; a = a.Next() {
+		listed = append(listed, a)
+	}
+	m.View.SetList(listed)
+	before := wiretest.Versioned(wire.NewRecord("host-9", false, nil), 1)
+	after := wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{m}), 2)
+	message := wire.Message{Kind: wire.KindDelta, From: "host-9", Addr: wiretest.Sender, Delta: wire.Diff(before, after)}
+	if n := len(message.Encode()); n > 1000 {
+		t.Errorf("%d bytes", n)
+	} else {
+		t.Logf("%d bytes", n)
+	}
+}
+
 func TestDeltaLeadsFromOneRecordToAnother(t *testing.T) {
 	second := wiretest.Membership(wiretest.Sender.Addr(), "a", "x")
 	second.Network.VNI++

@@ -30,7 +30,7 @@ func (v Range) Encode() []byte { return []byte{v.Min, v.Max} }
 // DecodeRange reads what a host declares. A later version may append to it.
 func DecodeRange(declared []byte) (Range, error) {
 	if len(declared) < 2 || declared[0] == 0 || declared[0] > declared[1] {
-		return Range{}, fmt.Errorf("%w: declares no range of formats", ErrMalformed)
+		return Range{}, fmt.Errorf("%w: it declares no range of formats", ErrVersion)
 	}
 	return Range{Min: declared[0], Max: declared[1]}, nil
 }

@@ -125,7 +125,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a view's subnet with host bits", withView(func(v *cluster.NetworkView) { v.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.9/16") }), "without host bits"},
 		{"a view with a huge MTU", withView(func(v *cluster.NetworkView) { v.UnderlayMTU = 1 << 21 }), "at most 1048576"},
 		{"a view with too many subnets", withView(func(v *cluster.NetworkView) { v.Subnets = make([]cluster.Subnet, 17) }), "at most 16"},
-		{"a view with too many hosts", withView(func(v *cluster.NetworkView) { v.Listed = make([]netip.Addr, 65) }), "at most 64"},
+		{"a view with too many hosts", withView(func(v *cluster.NetworkView) { v.Listed = make([]netip.Addr, 33) }), "at most 32"},
 		{"a view with a host twice", withView(func(v *cluster.NetworkView) { v.Listed[1] = v.Listed[0] }), "repeated or out of order"},
 		{"networks out of order", withContent(func(r *wire.Record) {
 			other := r.Memberships[0]
@@ -151,6 +151,25 @@ func TestDecodeRefuses(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestRangeOfFormats(t *testing.T) {
+	tests := []struct {
+		declared string
+		want     wire.Range // zero: refused
+	}{
+		{"", wire.Range{}}, {"\x01", wire.Range{}}, {"\x00\x01", wire.Range{}}, {"\x03\x02", wire.Range{}},
+		{"\x01\x01", wire.Range{Min: 1, Max: 1}}, {"\x02\x05later", wire.Range{Min: 2, Max: 5}},
+	}
+	for _, tt := range tests {
+		got, err := wire.DecodeRange([]byte(tt.declared))
+		if got != tt.want || (err != nil) != (tt.want == wire.Range{}) || err != nil && !errors.Is(err, wire.ErrVersion) {
+			t.Errorf("%q: got %v, %v", tt.declared, got, err)
+		}
+	}
+	if r := (wire.Range{Min: 2, Max: 3}); !r.Overlaps(wire.Range{Min: 3, Max: 4}) || !r.Overlaps(wire.Range{Min: 1, Max: 2}) || r.Overlaps(wire.Range{Min: 4, Max: 9}) || r.Overlaps(wire.Range{Min: 1, Max: 1}) {
+		t.Error("the wrong ranges overlap")
 	}
 }
 

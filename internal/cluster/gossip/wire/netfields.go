@@ -14,9 +14,17 @@ const (
 	tagUnderlayMTU = 4
 	tagList        = 5
 	tagListed      = 6
+	tagFormerVTEPs = 7
 )
 
-// putView writes the optional fields that are set.
+// putNetworkFields writes the optional fields that are set.
+func (w *writer) putNetworkFields(m cluster.Membership) {
+	w.putView(m.View)
+	if len(m.FormerVTEPs) > 0 {
+		w.putField(tagFormerVTEPs, func(w *writer) { putList(w, m.FormerVTEPs, w.putAddr) })
+	}
+}
+
 func (w *writer) putView(v cluster.NetworkView) {
 	if v.Name != "" {
 		w.putField(tagName, func(w *writer) { w.putString(v.Name) })
@@ -61,6 +69,8 @@ func (r *reader) readNetworkField(tag uint64, m *cluster.Membership) {
 		v.List = cluster.ListHash(r.readRaw(len(v.List)))
 	case tagListed:
 		v.Listed = readList(r, cluster.MaxListed, r.readAddr)
+	case tagFormerVTEPs:
+		m.FormerVTEPs = readList(r, cluster.MaxAddrs, r.readAddr)
 	}
 }
 

@@ -1,0 +1,194 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/kernel"
+)
+
+// fakeTunnel passes frames up to a size.
+type fakeTunnel struct {
+	mu     sync.Mutex
+	passes int
+	heard  bool
+	sent   []int // sizes
+	closed chan struct{}
+}
+
+func newFakeTunnel() *fakeTunnel { return &fakeTunnel{passes: 1450, closed: make(chan struct{})} }
+
+func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, error) {
+	f.mu.Lock()
+	f.sent = append(f.sent, size)
+	passes := size <= f.passes
+	f.mu.Unlock()
+	if !passes {
+		<-ctx.Done()
+	}
+	return passes, nil
+}
+
+func (f *fakeTunnel) HeardWithin(kernel.MAC, time.Duration) bool { return f.heard }
+func (f *fakeTunnel) Closed() <-chan struct{}                    { return f.closed }
+func (f *fakeTunnel) Close() error                               { close(f.closed); return nil }
+
+func (f *fakeTunnel) pass(size int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.passes = size
+}
+
+// takeSent returns how many frames were sent since it was called last.
+func (f *fakeTunnel) takeSent() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.sent)
+	f.sent = nil
+	return n
+}
+
+func TestTunnelsAreMeasured(t *testing.T) {
+	for _, tt := range []struct {
+		passes int
+		before tunnelState
+		want   tunnelState
+	}{
+		{1450, tunnelState{}, tunnelState{}},
+		{1450, tunnelState{lost: true}, tunnelState{}},
+		{1402, tunnelState{}, tunnelState{passing: 1402}},
+		{1449, tunnelState{}, tunnelState{passing: 1449}},
+		{smallProbe, tunnelState{}, tunnelState{passing: smallProbe}},
+		{1402, tunnelState{passing: 1300}, tunnelState{passing: 1300}}, // not measured again
+		{0, tunnelState{}, tunnelState{lost: true}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeTunnel()
+			f.passes = tt.passes
+			got, err := measureTunnel(t.Context(), tunnelPath{conn: f}, 1450, tt.before)
+			if err != nil || got != tt.want {
+				t.Errorf("%d pass, before %+v: got %+v, %v", tt.passes, tt.before, got, err)
+			}
+		})
+	}
+}
+
+// withTunnel runs a test with an agent that has a container, and another host in its network.
+func withTunnel(t *testing.T, test func(t *testing.T, r *rig, f *fakeTunnel)) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		f := newFakeTunnel()
+		r.OpenTunnel = func(bridge, device string, _ kernel.MAC) (TunnelConn, error) {
+			if bridge != "br-blue" || device != "vxlan-blue" {
+				t.Errorf("opened %s, %s", bridge, device)
+			}
+			return f, nil
+		}
+		r.prepareCluster = func(c *fakeCluster) { c.shown = cluster.Snapshot{Hosts: []cluster.Host{otherHost(11, "b")}} }
+		r.setup(1)
+		r.start()
+		sleep(time.Second)
+		test(t, r, f)
+		r.finish()
+	})
+}
+
+func (r *rig) tunnelStatus() []agentapi.TunnelStatus {
+	r.t.Helper()
+	return r.handleRequest(r.t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.Networks[0].Tunnels
+}
+
+// A host is probed when it appears, once a minute while all is well, and more often while it is not.
+// What has changed is in the status and logged once.
+func TestTunnelsAreProbed(t *testing.T) {
+	withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {
+		if n := f.takeSent(); n != 1 {
+			t.Errorf("sent %d frames to a host that appeared", n)
+		}
+		sleep(10 * time.Minute)
+		if n := f.takeSent(); n < 8 || n > 10 {
+			t.Errorf("sent %d frames in ten minutes", n)
+		}
+		if got := r.tunnelStatus(); len(got) > 0 {
+			t.Errorf("all is well, and the status has %+v", got)
+		}
+		f.pass(1402)
+		sleep(2 * time.Minute)
+		want := agentapi.TunnelStatus{Host: "l", Port: 4789, Size: 1450, Passing: 1402}
+		if got := r.tunnelStatus(); len(got) != 1 || got[0] != want {
+			t.Errorf("got %+v", got)
+		}
+		f.pass(0)
+		f.heard = true
+		sleep(30 * time.Second)
+		if got := r.tunnelStatus(); len(got) != 1 || got[0].Passing != 0 || !got[0].Heard {
+			t.Errorf("got %+v", got)
+		}
+		f.takeSent()
+		sleep(time.Minute)
+		if n := f.takeSent(); n < 20 || n > 40 {
+			t.Errorf("sent %d frames in a minute to a host that is not reached", n)
+		}
+		f.pass(1450)
+		sleep(15 * time.Second)
+		if got := r.tunnelStatus(); len(got) > 0 {
+			t.Errorf("after it was mended: %+v", got)
+		}
+	})
+}
+
+// What is lost once, since a machine was busy, is no alarm.
+func TestOneLostProbeIsNoAlarm(t *testing.T) {
+	withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {
+		sleep(time.Minute / 2)
+		f.pass(0)
+		for f.takeSent(); f.takeSent() == 0; {
+			sleep(100 * time.Millisecond)
+		}
+		sleep(2 * time.Second)
+		f.pass(1450)
+		sleep(time.Minute)
+		if got := r.tunnelStatus(); len(got) > 0 {
+			t.Errorf("got %+v", got)
+		}
+		if strings.Contains(r.log.String(), "VXLAN packets") {
+			t.Errorf("logged\n%s", r.log)
+		}
+	})
+}
+
+// A thousand hosts are probed one after the other, also when all appear, or are lost, at once.
+func TestProbesOfManyHostsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeTunnel()
+		p := &tunnelProber{log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1)}
+		n := &probedNetwork{mtu: 1450, conn: f, peers: make(map[kernel.MAC]*probedPeer)}
+		for i := range 1000 {
+			n.peers[kernel.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}] = &probedPeer{due: time.Now()}
+		}
+		p.networks = map[string]*probedNetwork{"a": n}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { p.Run(ctx); close(done) }()
+		const hour = int(time.Hour / time.Second)
+		sleep(time.Hour)
+		if sent := f.takeSent(); sent > 2*hour+10 || sent < hour {
+			t.Errorf("sent %d frames in an hour", sent)
+		}
+		f.pass(0)
+		sleep(10 * time.Minute)
+		f.takeSent()
+		sleep(time.Hour)
+		if sent := f.takeSent(); sent > 2*6*hour+10 {
+			t.Errorf("sent %d frames in an hour to hosts that are not reached", sent)
+		}
+		cancel()
+		<-done
+	})
+}

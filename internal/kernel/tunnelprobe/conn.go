@@ -1,0 +1,168 @@
+package tunnelprobe
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// maxPerSecond is how many frames are read in a second. More only come from somebody who floods.
+const maxPerSecond = 200
+
+// Conn probes through one network's tunnel, and answers probes until it is closed.
+type Conn struct {
+	file   *os.File
+	device int // index of the VXLAN device
+	mac    kernel.MAC
+	closed chan struct{}
+
+	mu      sync.Mutex
+	waiting map[uint64]chan<- struct{} // by nonce
+	heard   map[kernel.MAC]time.Time   // when another host's probe came last
+}
+
+// Open returns a Conn that sends from the VXLAN device, and receives what comes for the bridge. On
+// the VXLAN device itself only a tap of all packets would receive anything, since it is a port of
+// the bridge. The tap would cost each packet of the network.
+func Open(bridge, device string, mac kernel.MAC) (*Conn, error) {
+	br, err := net.InterfaceByName(bridge)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", bridge, err)
+	}
+	vxlan, err := net.InterfaceByName(device)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", device, err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(etherType), Ifindex: br.Index}); err != nil {
+		return nil, errors.Join(os.NewSyscallError("bind", err), unix.Close(fd))
+	}
+	c := &Conn{
+		file: os.NewFile(uintptr(fd), "tunnel probes of "+bridge), device: vxlan.Index, mac: mac,
+		closed: make(chan struct{}), waiting: make(map[uint64]chan<- struct{}), heard: make(map[kernel.MAC]time.Time),
+	}
+	go c.receive()
+	return c, nil
+}
+
+// Close ends the Conn.
+func (c *Conn) Close() error { return c.file.Close() }
+
+// Closed is closed when the Conn has ended, also since its devices are gone.
+func (c *Conn) Closed() <-chan struct{} { return c.closed }
+
+// Probe sends a frame of a size to the host whose bridge has the MAC, and tells whether an answer
+// came before ctx was done.
+func (c *Conn) Probe(ctx context.Context, to kernel.MAC, size int) (bool, error) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	nonce := binary.BigEndian.Uint64(random[:])
+	answered := make(chan struct{}, 1)
+	c.mu.Lock()
+	c.waiting[nonce] = answered
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.waiting, nonce)
+	}()
+	if err := c.send(message{kindRequest, max(size, MinSize), nonce}, to); err != nil {
+		return false, err
+	}
+	select {
+	case <-answered:
+		return true, nil
+	case <-ctx.Done():
+		return false, nil
+	case <-c.closed:
+		return false, os.ErrClosed
+	}
+}
+
+// HeardWithin tells whether the host whose bridge has the MAC has sent a probe within the last d.
+func (c *Conn) HeardWithin(mac kernel.MAC, d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, heard := c.heard[mac]
+	return heard && time.Since(at) < d
+}
+
+func (c *Conn) send(m message, to kernel.MAC) error {
+	control, err := c.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sendErr error
+	err = control.Control(func(fd uintptr) {
+		sendErr = unix.Sendto(int(fd), m.encode(to, c.mac), 0, &unix.SockaddrLinklayer{Ifindex: c.device, Protocol: htons(etherType)})
+	})
+	// What the device has no room for, or finds too long, is lost as a container's frame would be.
+	if errors.Is(sendErr, unix.ENOBUFS) || errors.Is(sendErr, unix.EMSGSIZE) || errors.Is(sendErr, unix.EAGAIN) {
+		sendErr = nil
+	}
+	return errors.Join(err, os.NewSyscallError("sendto", sendErr))
+}
+
+// receive handles what comes until the socket ends.
+func (c *Conn) receive() {
+	defer close(c.closed)
+	buf := make([]byte, 1<<16)
+	since, count := time.Now(), 0
+	for {
+		n, err := c.file.Read(buf)
+		if err != nil {
+			_ = c.file.Close() // the bridge is gone, or the Conn was closed
+			return
+		}
+		c.handle(buf[:n])
+		if count++; count >= maxPerSecond {
+			time.Sleep(time.Until(since.Add(time.Second)))
+			since, count = time.Now(), 0
+		}
+	}
+}
+
+func (c *Conn) handle(frame []byte) {
+	m, src, ok := parse(frame)
+	switch {
+	case !ok || src == c.mac:
+	case m.kind == kindRequest:
+		c.noteHeard(src)
+		_ = c.send(message{kindReply, m.size, m.nonce}, src) // the other host sends again
+	default:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if answered := c.waiting[m.nonce]; answered != nil {
+			answered <- struct{}{}
+			delete(c.waiting, m.nonce)
+		}
+	}
+}
+
+// maxHeard is more hosts than a network has.
+const maxHeard = 4096
+
+func (c *Conn) noteHeard(mac kernel.MAC) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.heard) < maxHeard {
+		c.heard[mac] = time.Now()
+	} else if _, known := c.heard[mac]; known {
+		c.heard[mac] = time.Now()
+	}
+}
+
+func htons(v uint16) uint16 { return v<<8 | v>>8 }

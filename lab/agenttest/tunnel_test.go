@@ -1,0 +1,37 @@
+package agenttest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// Where VXLAN's port is blocked, in one direction or for large packets, both hosts' status says what
+// is lost, although the agents hear each other. When it is open again, the status is clean.
+func TestBlockedTunnelIsReported(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	block := func(rule string) {
+		labtest.Sh(t, b, "nft -f - <<'END'\ntable inet block\ndelete table inet block\ntable inet block { chain in { type filter hook input priority 0; udp dport 4789 "+rule+"; }; }\nEND")
+	}
+	runWebServer(t, a, "ca", "--network net")
+	block("drop")
+	runWebServer(t, b, "cb", "--network net")
+	const status = "vxlanctl status | grep -q "
+	t.Log("one direction, from here: seen after", labtest.Within(t, 30*time.Second, a, status+"'VXLAN to host-b.* lost, UDP 4789; its packets arrive here'"))
+	t.Log("one direction, to here: seen after", labtest.Within(t, 30*time.Second, b, status+"'VXLAN to host-a.* lost, UDP 4789; its packets do not arrive here'"))
+	labtest.Sh(t, a, status+"'host-b.*: reachable'")
+	block("meta length gt 1452 drop") // 1402 bytes and the 50 that VXLAN adds
+	t.Log("large packets: seen after", labtest.Within(t, 30*time.Second, a, status+"'VXLAN to host-b.*: 1450 bytes lost, 1402 pass'"))
+	labtest.Within(t, 30*time.Second, b, "! "+status+"'VXLAN to'")
+	labtest.Sh(t, b, "nft delete table inet block")
+	t.Log("mended: seen after", labtest.Within(t, 30*time.Second, a, "! "+status+"'VXLAN to'"))
+	labtest.Sh(t, a, "podman exec ca ping -c1 -W1 cb")
+	if log := labtest.Sh(t, a, "cat /run/vxlan/vxland.log"); !strings.Contains(log, "VXLAN packets to a host are lost") || !strings.Contains(log, "VXLAN packets to a host pass again") {
+		t.Errorf("logged\n%s", log)
+	}
+}

@@ -19,8 +19,9 @@ type Reservation struct {
 	Port    uint16
 	Names   []string // of devices
 	Subnets []netip.Prefix
-	Isolate Isolation // of a network
-	Bridge  string    // of a network of another driver
+	Isolate Isolation    // of a network
+	Bridge  string       // of a network of another driver
+	Remotes []netip.Addr // that a network of this driver lists
 
 	HostUse bool // the host itself uses the subnets, so the user may allow that they overlap
 }
@@ -49,9 +50,10 @@ func ReadReservation(data []byte) (t Reservation, ok bool) {
 	return t, true
 }
 
-// ReadForeignReservation returns the bridge and isolation of a network of Podman's bridge driver,
-// from which n is isolated. Of another driver's network it returns nothing: the interface of a
-// macvlan is the host's own.
+// ReadForeignReservation returns what the firewall of n must know of another network. Of one of
+// Podman's bridge driver it is the bridge and isolation, of one of this driver the hosts and the
+// port of its tunnels. Of another driver's network it returns nothing: the interface of a macvlan
+// is the host's own.
 func (n Network) ReadForeignReservation(data []byte) (t Reservation, ok bool) {
 	var c struct {
 		Name             string `json:"name"`
@@ -60,17 +62,37 @@ func (n Network) ReadForeignReservation(data []byte) (t Reservation, ok bool) {
 		NetworkInterface string `json:"network_interface"`
 		Options          struct {
 			Isolate string `json:"isolate"`
+			Remotes string `json:"remote_ips"`
+			Port    string `json:"vxlan_port"`
 		} `json:"options"`
 	}
-	if json.Unmarshal(data, &c) != nil || c.Driver != bridgeDriver || c.NetworkInterface == "" {
+	if json.Unmarshal(data, &c) != nil {
 		return Reservation{}, false
 	}
-	t = Reservation{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID, Bridge: c.NetworkInterface, Names: []string{c.NetworkInterface}}
+	t = Reservation{Holder: fmt.Sprintf("network %q", c.Name), ID: c.ID}
+	if c.Driver == Driver {
+		t.setTunnels(c.Options.Remotes, c.Options.Port)
+		return t, c.ID != n.ID && len(t.Remotes) > 0
+	}
+	if c.Driver != bridgeDriver || c.NetworkInterface == "" {
+		return Reservation{}, false
+	}
+	t.Bridge, t.Names = c.NetworkInterface, []string{c.NetworkInterface}
 	t.Isolate = n.BridgeIsolation
 	if c.Options.Isolate != "" {
 		t.Isolate, _ = parseIsolation(c.Options.Isolate)
 	}
 	return t, true
+}
+
+// setTunnels sets the hosts and the port of a network's tunnels, as far as they can be read.
+func (t *Reservation) setTunnels(remotes, port string) {
+	var n Network
+	setRemotes(&n, remotes)
+	t.Remotes, t.Port = n.Remotes, DefaultPort
+	if p, ok := parseNumber[uint16](port, 1, 65535); ok {
+		t.Port = p
+	}
 }
 
 // bridgeDriver is Podman's own driver.

@@ -22,6 +22,8 @@ func TestReadForeignReservation(t *testing.T) {
 	const strict = `{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"strict","mtu":"1400"}}`
 	const open = `{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"false"}}`
 	const unset = `{"name":"podman","id":"2f","driver":"bridge","network_interface":"podman0","subnets":[{"subnet":"10.0.0.0/16"}]}`
+	const listing = `{"name":"x","id":"3","driver":"vxlan","network_interface":"br-x","options":{"remote_ips":"198.18.0.12,198.18.0.11","vxlan_port":"8472"}}`
+	listed := Reservation{Holder: `network "x"`, ID: "3", Port: 8472, Remotes: []netip.Addr{netip.MustParseAddr("198.18.0.11"), netip.MustParseAddr("198.18.0.12")}}
 	bridge := func(isolation Isolation) Reservation {
 		return Reservation{Holder: `network "x"`, ID: "3", Bridge: "podman1", Names: []string{"podman1"}, Isolate: isolation}
 	}
@@ -38,13 +40,15 @@ func TestReadForeignReservation(t *testing.T) {
 		{`{"name":"x","id":"3","driver":"macvlan","options":{"mode":"bridge"}}`, Reservation{}, Reservation{}},
 		{`{"name":"x","id":"3","driver":"macvlan","network_interface":"eth0"}`, Reservation{}, Reservation{}},
 		{`{"name":"x","id":"3","driver":"ipvlan","network_interface":"eth0"}`, Reservation{}, Reservation{}},
-		{string(exampleNetwork(nil, nil)), Reservation{}, Reservation{}},
+		{listing, listed, listed},
+		{`{"name":"x","id":"own","driver":"vxlan","options":{"remote_ips":"198.18.0.11"}}`, Reservation{}, Reservation{}},
+		{`{"name":"x","id":"3","driver":"vxlan","options":{"vni":"7","remote_ips":"no address"}}`, Reservation{}, Reservation{}},
 		{`{`, Reservation{}, Reservation{}},
 		{`[]`, Reservation{}, Reservation{}},
 	} {
 		for isolation, want := range map[Isolation]Reservation{IsolateOff: test.before2, IsolateStrict: test.after2} {
-			got, ok := Network{BridgeIsolation: isolation}.ReadForeignReservation([]byte(test.data))
-			if !reflect.DeepEqual(got, want) || ok != (want.Bridge != "") {
+			got, ok := Network{Identity: Identity{ID: "own"}, BridgeIsolation: isolation}.ReadForeignReservation([]byte(test.data))
+			if ok && !reflect.DeepEqual(got, want) || ok != (want.Holder != "") {
 				t.Errorf("bridges %v, %s: %+v, %v", isolation, test.data, got, ok)
 			}
 		}

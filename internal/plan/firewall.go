@@ -22,6 +22,11 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 	// To print addresses takes long; those of n are those of v, and the host's own.
 	n.Remotes, v.Remotes = nil, nil
 	fmt.Fprintf(sum, "%+v %v %d %+v", n, v, v.AgentPort, isolatedFrom(n, p.Foreign))
+	for _, o := range p.Foreign {
+		for _, r := range o.Remotes {
+			sum.Write(netip.AddrPortFrom(r, o.Port).AppendTo(nil))
+		}
+	}
 	comment := hex.EncodeToString(sum.Sum(nil)[:6]) + " network " + n.Name
 	return kernel.Element{
 		Set: kernel.Bridges, Key: kernel.Device(n.Bridge.Name),
@@ -44,6 +49,7 @@ func networkElements(p PlacedNetwork) []kernel.Element {
 		e.addIsolation(kernel.Device(o.Bridge), o.Isolate)
 	}
 	e.addTunnel(n, v)
+	e.addOtherTunnels(p.Foreign, v.AgentPort)
 	e.addOutbound(n)
 	e.addGateways(n)
 	e.addResolvers(n)
@@ -109,19 +115,38 @@ func (e *elementList) addTunnel(n network.Network, v network.VTEP) {
 	}
 }
 
+// addOtherTunnels keeps containers from the tunnels of networks that have no container here. The
+// members of such a network take this host, which is listed, for one of their own.
+func (e *elementList) addOtherTunnels(others []network.Reservation, agentPort uint16) {
+	for _, o := range others {
+		if len(o.Remotes) > 0 {
+			e.addKey(kernel.VXLANPorts, kernel.Port(o.Port))
+		}
+		for _, r := range o.Remotes {
+			e.addKey(vtepSet(r), kernel.Concat(kernel.IP(r), kernel.Port(o.Port)))
+			e.addAgent(r, agentPort)
+		}
+	}
+}
+
 // addAgents keeps containers from talking to other hosts' agents. They would arrive with their own
 // host's address, which may be all that an agent asks for.
 func (e *elementList) addAgents(v network.VTEP) {
-	if v.AgentPort == 0 {
+	for _, a := range append([]netip.Addr{v.Local}, v.Remotes...) {
+		e.addAgent(a, v.AgentPort)
+	}
+}
+
+// addAgent adds one host's agent, if there are agents.
+func (e *elementList) addAgent(host netip.Addr, port uint16) {
+	if port == 0 {
 		return
 	}
-	for _, a := range append([]netip.Addr{v.Local}, v.Remotes...) {
-		set := kernel.Agents4
-		if a.Is6() {
-			set = kernel.Agents6
-		}
-		e.addKey(set, kernel.Concat(kernel.IP(a), kernel.Port(v.AgentPort)))
+	set := kernel.Agents4
+	if host.Is6() {
+		set = kernel.Agents6
 	}
+	e.addKey(set, kernel.Concat(kernel.IP(host), kernel.Port(port)))
 }
 
 func vtepSet(a netip.Addr) kernel.Set {

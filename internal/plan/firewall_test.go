@@ -20,7 +20,7 @@ func TestFirewall(t *testing.T) {
 		{Bridge: "podman0"},
 		{Bridge: "podman1", Isolate: network.IsolateOn},
 		{Bridge: "podman2", Isolate: network.IsolateStrict},
-		{Holder: "a vxlan network"},
+		{Holder: "a vxlan network", Port: 8472, Remotes: []netip.Addr{netip.MustParseAddr("198.18.0.12"), netip.MustParseAddr("fd00:1::12")}},
 	}
 	six := vtep
 	six.Local = netip.MustParseAddr("fd00:1::10")

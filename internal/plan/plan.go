@@ -26,7 +26,7 @@ type Plan struct {
 type PlacedNetwork struct {
 	network.Network
 	VTEP    network.VTEP
-	Foreign []network.Reservation // Podman's networks of other drivers
+	Foreign []network.Reservation // Podman's other networks
 }
 
 // HostNetwork is a network with all its endpoints on this host.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 	"vxlan-driver/lab/packet"
 )
@@ -105,3 +106,27 @@ func TestForgedTunnelPacketsInFragments(t *testing.T) {
 }
 
 func parseAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// A host that is listed and has no container of the network is taken for a member. Its containers of
+// other networks must not reach members' tunnels, behind its address.
+func TestForgedTunnelPacketsFromIdleHost(t *testing.T) {
+	l := startLab(t, 3)
+	a, idle, c := l.Host("host-a"), l.Host("host-b"), l.Host("host-c")
+	createNetwork(t, []*lab.Host{a, idle}, "one", "--opt vni=101 --subnet 10.1.0.0/24")
+	createNetwork(t, []*lab.Host{idle, c}, "two", "--opt vni=102 --subnet 10.2.0.0/24")
+	victim := runContainer(t, a, "victim", "one")
+	toTunnel := rule{idle, "inet", "container_to_vtep", "container to a VTEP over IPv4"}
+	evil := map[string]container{
+		"of another network":        runContainer(t, idle, "evil", "two"),
+		"of netavark's own bridges": runContainer(t, idle, "bridged", "podman"),
+	}
+	for name, from := range evil {
+		t.Run(name, func(t *testing.T) {
+			frame, known := markedFrame(t, victim)
+			attack := func() {
+				checkErr(t, packet.SendUDP(from.ns, netip.AddrPortFrom(a.Addr4(), port), packet.VXLAN(101, frame)))
+			}
+			checkDefence(t, toTunnel, attack, receives(t, openPort(t, victim.ns), known))
+		})
+	}
+}

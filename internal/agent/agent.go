@@ -50,23 +50,24 @@ type Agent struct {
 	Version      string
 	Log          *slog.Logger
 
-	checkDevices bool // the next turn looks at the firewall and all devices, whatever its scope
+	checkDevices bool // the next turn looks for what the kernel does not report, whatever its scope
 
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
-	requests  *requestBroker
-	clusters  *clusterSet
-	claims    *addrclaim.Claims
-	upstreams *upstreamSource
-	dns       *dnsFeed
-	rules     rulesOwner
-	announcer *announcer
-	peers     *peerTracker
-	forwarder *forwarder
-	confirmer *confirmer
-	status    *statusReporter
-	obstacles *obstacleWatch
+	requests   *requestBroker
+	clusters   *clusterSet
+	claims     *addrclaim.Claims
+	upstreams  *upstreamSource
+	dns        *dnsFeed
+	rules      rulesOwner
+	announcer  *announcer
+	peers      *peerTracker
+	forwarder  *forwarder
+	confirmer  *confirmer
+	status     *statusReporter
+	obstacles  *obstacleWatch
+	neighbours *neighbourWatch
 }
 
 const (
@@ -81,8 +82,8 @@ const (
 	// of one takes.
 	idleTimeout = 5 * time.Second
 	// unreportedInterval is how often the agent looks for what the kernel does not report: a
-	// namespace that goes after its interface, and parameters of devices other than forwarding and
-	// rp_filter. It takes half a millisecond for each network.
+	// namespace that goes after its interface, parameters of devices other than forwarding and
+	// rp_filter, a table of neighbours that is full. It takes half a millisecond for each network.
 	unreportedInterval = time.Minute
 	// leaveTimeout is less than a container start waits for the next agent, which waits for this
 	// one to end.
@@ -138,7 +139,8 @@ func (a *Agent) prepareParts() {
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
 	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
-	a.status = &statusReporter{version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
+	a.neighbours = &neighbourWatch{log: a.Log}
+	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, rules: &a.rules, log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 }
 
@@ -157,6 +159,7 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	var idle <-chan time.Time
+	a.checkDevices = true
 	slow := time.NewTicker(unreportedInterval)
 	defer slow.Stop()
 	for {

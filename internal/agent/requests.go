@@ -46,6 +46,7 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 	}
 	defer a.confirmJoined(ctx, r.Network)
 	var response agentapi.Response
+	var refused string
 	if a.dns.AddRecord(key) {
 		a.announcer.QueueAnnouncement(key)
 		a.requests.TriggerSoon()
@@ -53,9 +54,10 @@ func (a *Agent) handleSync(ctx context.Context, r agentapi.Request) agentapi.Res
 		response = errorResponse(a.requests.SyncNetworkAndWait(ctx, key))
 	}
 	if n, ok := a.dns.Network(r.Network); ok && !n.Gossip {
-		response.Warning = a.warnIfRefused(n.ID) // elsewhere the request for addresses was answered with it
+		refused = a.warnIfRefused(n.ID) // elsewhere the request for addresses was answered with it
 	}
 	response.Announces = response.Error == "" && a.announcer.Enabled()
+	response.Warning = cmp.Or(refused, a.status.WarningOf(r.Network))
 	return response
 }
 

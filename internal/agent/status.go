@@ -14,17 +14,21 @@ import (
 
 // statusReporter says how the host is: in the log, and to a person who asks.
 type statusReporter struct {
-	version  string
-	clusters *clusterSet
-	rules    *rulesOwner
-	log      *slog.Logger
+	version    string
+	clusters   *clusterSet
+	rules      *rulesOwner
+	neighbours *neighbourWatch
+	log        *slog.Logger
 
-	failed     bool     // the last full turn failed
-	lastErr    string   // as logged, so that an error that lasts is logged once
-	duplicates []string // as logged
+	failed      bool     // the last full turn failed
+	lastErr     string   // as logged, so that an error that lasts is logged once
+	duplicates  []string // as logged
+	names       []string // that two containers have, as logged
+	differences []string // as logged
 
-	mu     sync.Mutex
-	report agentapi.StatusReport
+	mu       sync.Mutex
+	report   agentapi.StatusReport
+	warnings map[string][]string // for whoever starts a container, by the network's id
 }
 
 // SetObstacles completes the report by what other programs' firewalls drop.
@@ -62,14 +66,48 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
-	report := agentapi.StatusReport{Version: s.version, Conflicts: s.findDuplicates(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated()}
+	report := agentapi.StatusReport{
+		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
+		Warnings: s.neighbours.warnings,
+	}
+	warnings := make(map[string][]string)
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
+		for _, d := range membership.Differences(n, s.clusters.SnapshotOf(n)) {
+			report.Differences = append(report.Differences, d.Text)
+			if d.Harmful {
+				warnings[n.ID] = append(warnings[n.ID], d.Text)
+			}
+		}
 	}
+	s.logDifferences(report.Differences)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	report.Obstacles = s.report.Obstacles
-	s.report = report
+	s.report, s.warnings = report, warnings
+}
+
+// WarningOf returns what a user should know who starts a container on a network.
+func (s *statusReporter) WarningOf(networkID string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.warnings[networkID], "; ")
+}
+
+// logDifferences logs what other hosts set up differently: once, and once more when it is over.
+func (s *statusReporter) logDifferences(found []string) {
+	for _, text := range newIn(found, s.differences) {
+		s.log.Warn("hosts differ", "what", text)
+	}
+	for _, text := range newIn(s.differences, found) {
+		s.log.Info("hosts no longer differ, or the other one is gone", "what", text)
+	}
+	s.differences = found
+}
+
+// newIn returns the texts that were not there before.
+func newIn(now, before []string) []string {
+	return slices.DeleteFunc(slices.Clone(now), func(text string) bool { return slices.Contains(before, text) })
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
@@ -94,20 +132,22 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	return all
 }
 
-// findDuplicates returns the addresses that two containers have, and logs each once as long as it
-// lasts.
-func (s *statusReporter) findDuplicates(networks []membership.Network) []string {
-	var found []string
+// findConflicts returns the addresses and names that two containers have, and logs each once as
+// long as it lasts.
+func (s *statusReporter) findConflicts(networks []membership.Network) []string {
+	var addrs, names []string
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			found = append(found, membership.Duplicates(n, s.clusters.SnapshotOf(n))...)
+			addrs = append(addrs, membership.Duplicates(n, s.clusters.SnapshotOf(n))...)
+			names = append(names, membership.NameConflicts(n, s.clusters.SnapshotOf(n))...)
 		}
 	}
-	for _, text := range found {
-		if !slices.Contains(s.duplicates, text) {
-			s.log.Error("two containers have one address", "what", text)
-		}
+	for _, text := range newIn(addrs, s.duplicates) {
+		s.log.Error("two containers have one address", "what", text)
 	}
-	s.duplicates = found
-	return found
+	for _, text := range newIn(names, s.names) {
+		s.log.Warn("two containers have one name", "what", text)
+	}
+	s.duplicates, s.names = addrs, names
+	return slices.Concat(addrs, names)
 }

@@ -64,6 +64,9 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	case changed || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
+	if a.checkDevices {
+		errs = append(errs, a.neighbours.Look(s))
+	}
 	a.checkDevices = false
 	errs = append(errs, a.startClusters(ctx, networks), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no

@@ -168,3 +168,36 @@ func TestAddressesPassUnchanged(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What the agent warns of reaches whoever starts a container.
+func TestClientPassesWarningsOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		served <- Serve(ctx, l, func(_ context.Context, r Request) Response {
+			if r.Container == "c2" {
+				return Response{Announces: true}
+			}
+			return Response{Announces: true, Warning: "the MTU differs"}
+		})
+	}()
+	var warnings []string
+	c := Client{Socket: path, Warn: func(message string) { warnings = append(warnings, message) }}
+	for _, container := range []string{"c1", "c2"} {
+		if announces, err := c.EndpointAdded("n1", container); err != nil || !announces {
+			t.Error(announces, err)
+		}
+	}
+	if !slices.Equal(warnings, []string{"the MTU differs"}) {
+		t.Errorf("warned %q", warnings)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

@@ -81,11 +81,15 @@ type StatusReport struct {
 	Outdated []string        `json:"outdated,omitempty"` // why the agent should start anew
 	Networks []NetworkStatus `json:"networks"`
 	Clusters []ClusterStatus `json:"clusters"`
-	// Conflicts are addresses that two containers have. They come up when hosts could not reach
-	// each other while they assigned addresses.
+	// Conflicts are addresses and names that two containers have. Of addresses they come up when
+	// hosts could not reach each other while they assigned them.
 	Conflicts []string `json:"conflicts,omitempty"`
 	// Obstacles are chains of other programs' firewalls that drop what a network needs.
 	Obstacles []string `json:"obstacles,omitempty"`
+	// Differences are what other hosts set up differently.
+	Differences []string `json:"differences,omitempty"`
+	// Warnings are about this host.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

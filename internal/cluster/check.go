@@ -72,6 +72,9 @@ func (m Membership) check() error {
 	if err := checkMAC(m.BridgeMAC); err != nil {
 		return fmt.Errorf("bridge: %w", err)
 	}
+	if err := m.View.check(); err != nil {
+		return fmt.Errorf("view: %w", err)
+	}
 	for i, e := range m.Endpoints {
 		if i > 0 && m.Endpoints[i-1].ContainerID >= e.ContainerID {
 			return fmt.Errorf("container %q: is repeated or out of order", e.ContainerID)

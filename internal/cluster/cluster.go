@@ -40,11 +40,6 @@ func (e Endpoint) Claimed() bool {
 	return len(e.Names) == 0 && e.MAC.IsZero() && len(e.Addrs) > 0
 }
 
-// Equal tells whether two endpoints are announced alike.
-func (e Endpoint) Equal(o Endpoint) bool {
-	return e.ContainerID == o.ContainerID && e.MAC == o.MAC && slices.Equal(e.Names, o.Names) && slices.Equal(e.Addrs, o.Addrs)
-}
-
 // Membership is one host's part in one network.
 type Membership struct {
 	Network NetworkKey
@@ -54,6 +49,7 @@ type Membership struct {
 	StaticFDB bool
 	HostAddrs []netip.Addr // the host's own on the bridge, without gateways, which all hosts share
 	BridgeMAC kernel.MAC   // zero: unknown
+	View      NetworkView
 	Endpoints []Endpoint
 }
 

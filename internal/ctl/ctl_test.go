@@ -29,7 +29,7 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Problem: "boom", Outdated: []string{"old"}, Conflicts: []string{"two have one"}, Obstacles: []string{"chain f drops"},
+		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, Obstacles: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
@@ -52,7 +52,9 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 const wantStatus = `vxland 0
 problem: boom
 outdated: old; run ` + "`vxlanctl reload`" + `
+warning: careful
 conflict: two have one
+difference: not alike
 firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
 cluster of 198.18.0.1

@@ -18,7 +18,9 @@ func statusCommand(host Host, version string) *cobra.Command {
 
   problem     the agent's last error
   outdated    why the agent should start anew; "vxlanctl reload" does that
-  conflict    an address that two containers have; restart one of them
+  warning     what is about to fail on this host, and what to do
+  conflict    an address that two containers have: restart one of them; or a name
+  difference  what another host set up differently on the same network
   firewall    rules of another program that drop what a network needs
   network     a network with containers on this host, and its containers elsewhere
   cluster     the other hosts; the names of an unreachable host are hidden
@@ -68,8 +70,14 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	for _, why := range r.Outdated {
 		fmt.Fprintf(out, "outdated: %s; run `vxlanctl reload`\n", why)
 	}
+	for _, text := range r.Warnings {
+		fmt.Fprintf(out, "warning: %s\n", text)
+	}
 	for _, text := range r.Conflicts {
 		fmt.Fprintf(out, "conflict: %s\n", text)
+	}
+	for _, text := range r.Differences {
+		fmt.Fprintf(out, "difference: %s\n", text)
 	}
 	for _, text := range r.Obstacles {
 		fmt.Fprintf(out, "firewall: %s\n", text)

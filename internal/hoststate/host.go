@@ -3,6 +3,7 @@ package hoststate
 import (
 	"net/netip"
 
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/reconcile"
@@ -15,6 +16,8 @@ type Namespace interface {
 	network.InterfaceLookup
 	Foreign
 	Docker
+	// NeighbourTables returns the kernel's tables of neighbours.
+	NeighbourTables() ([]kernel.NeighbourTable, error)
 	Close()
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/reconcile"
@@ -137,6 +138,9 @@ func (s *Session) SetPeers(n *Network, p network.Peers) error {
 
 // SetDNSPort records the port on which a network's names are answered. Port 53 is redirected to it.
 func (s *Session) SetDNSPort(n Network, port uint16) error { return s.records.SetDNSPort(n.ID, port) }
+
+// NeighbourTables returns the kernel's tables of neighbours.
+func (s *Session) NeighbourTables() ([]kernel.NeighbourTable, error) { return s.ns.NeighbourTables() }
 
 // Age is how long ago a container was set up first.
 func (s *Session) Age(r *store.Record) (time.Duration, error) {

@@ -51,6 +51,12 @@ type SetLearning struct {
 	On   bool
 }
 
+// SetTXChecksum switches whether the checksums of what a link sends are left to the card.
+type SetTXChecksum struct {
+	Name string
+	On   bool
+}
+
 // SetNoLinkLocal keeps IPv6 from giving the link a link-local address.
 type SetNoLinkLocal struct{ Name string }
 
@@ -102,6 +108,7 @@ func (SetMTU) isChange()         {}
 func (SetMAC) isChange()         {}
 func (SetMaster) isChange()      {}
 func (SetLearning) isChange()    {}
+func (SetTXChecksum) isChange()  {}
 func (SetNoLinkLocal) isChange() {}
 func (SetSysctls) isChange()     {}
 func (SetUp) isChange()          {}
@@ -181,6 +188,15 @@ func (c SetLearning) String() string {
 		how = "nolearning"
 	}
 	return "ip link set " + c.Name + " type vxlan " + how
+}
+
+// String prints the command `ethtool -K`.
+func (c SetTXChecksum) String() string {
+	how := "on"
+	if !c.On {
+		how = "off"
+	}
+	return "ethtool -K " + c.Name + " tx-checksum-ip-generic " + how
 }
 
 // String prints the command `ip link set … addrgenmode none`.

@@ -94,7 +94,9 @@ type Link struct {
 	Sysctls []Sysctl // kernel parameters of this link
 
 	Tunnel Tunnel // of a VXLAN device
-	Peer   Peer   // of a veth; used to create it, not observed
+	// TXChecksum says whether the checksums of what a VXLAN device sends are left to the card.
+	TXChecksum Opt[bool]
+	Peer       Peer // of a veth; used to create it, not observed
 
 	Addrs  []Addr
 	Routes []Route // whose output device is this link
@@ -242,4 +244,5 @@ const (
 	FacetRoutes
 	FacetFDB     // of a VXLAN device's FDB
 	FacetSysctls // those parameters that come with the attributes; they are in Sysctls
+	FacetOffload // TXChecksum
 )

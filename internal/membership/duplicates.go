@@ -42,3 +42,29 @@ func remoteContainers(n Network, s cluster.Snapshot) map[netip.Addr]remoteContai
 	}
 	return containers
 }
+
+// NameConflicts describes, for a person, each name that is a container's own both here and on a
+// reachable host. Whoever looks it up gets the addresses of both. Aliases may be shared: they are
+// given for that. So may the start of an id, which no two containers share.
+func NameConflicts(n Network, s cluster.Snapshot) []string {
+	if !n.HasNames() {
+		return nil
+	}
+	local := make(map[string]bool)
+	for _, e := range n.Endpoints {
+		if cluster.CheckName(e.ContainerName) == nil {
+			local[strings.ToLower(e.ContainerName)] = true
+		}
+	}
+	var found []string
+	for _, m := range n.Members(s) {
+		for _, e := range m.Endpoints {
+			if m.Reachable && len(e.Names) > 0 && local[strings.ToLower(e.Names[0])] {
+				found = append(found, fmt.Sprintf("name %s of network %s is that of a container here and of one on host %s, so it resolves to both; rename one of them, or use a --network-alias that both share",
+					e.Names[0], n.Name, m.Host))
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}

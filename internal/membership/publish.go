@@ -1,6 +1,9 @@
 package membership
 
 import (
+	"net/netip"
+	"slices"
+
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/network"
 )
@@ -24,6 +27,7 @@ func membershipOf(n Network) cluster.Membership {
 		HostAddrs: n.HostAddrs(),
 		BridgeMAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local),
 		StaticFDB: true,
+		View:      viewOf(n),
 	}
 	for _, e := range n.Endpoints {
 		if n.AwaitsAddresses(e) {
@@ -40,11 +44,31 @@ func membershipOf(n Network) cluster.Membership {
 	return m
 }
 
-// exportEndpoint returns what this host publishes of a container. Names that the DNS cannot carry
-// are left out.
+// viewOf returns how this host was told to set up the network, as far as the others can read it.
+func viewOf(n Network) cluster.NetworkView {
+	v := cluster.NetworkView{MTU: uint32(max(0, n.VTEP.MTU)), UnderlayMTU: uint32(max(0, n.VTEP.UnderlayMTU))}
+	if cluster.CheckName(n.Name) == nil {
+		v.Name = n.Name
+	}
+	for _, s := range n.Subnets[:min(len(n.Subnets), cluster.MaxSubnets)] {
+		v.Subnets = append(v.Subnets, cluster.Subnet{Prefix: s.Prefix, Gateway: s.Gateway})
+	}
+	// Some lists have the host's own address and some do not.
+	if !n.Gossip && !n.Tunnel.Group.IsValid() {
+		v.SetList(sortedSet(n.Remotes, []netip.Addr{n.VTEP.Local}))
+	}
+	return v
+}
+
+// exportEndpoint returns what this host publishes of a container: its name comes first. Names that
+// the DNS cannot carry are left out. If that is the container's own, its id comes first.
 func exportEndpoint(e *network.Endpoint) cluster.Endpoint {
 	exported := cluster.Endpoint{ContainerID: e.ContainerID, MAC: e.MAC, Addrs: AddrsOf(e)}
-	for _, name := range e.Names() {
+	names := e.Names()
+	if cluster.CheckName(e.ContainerName) != nil {
+		slices.Reverse(names)
+	}
+	for _, name := range names {
 		if cluster.CheckName(name) == nil && len(exported.Names) < cluster.MaxNames {
 			exported.Names = append(exported.Names, name)
 		}

@@ -313,6 +313,13 @@ var optionDocs = []OptionDoc{
 		Details: "On an IPv6 underlay, networks of one host with the same `vxlan_port` must have the same value.",
 	},
 	{
+		Name: "tx_checksum_offload", Group: GroupOuter,
+		Value: "`on`, `off` or `auto`", Default: "`auto`, the kernel's choice, `on`",
+		Summary: "The checksums of the containers' packets are left to the network card.",
+		Details: "Some paravirtual cards get them wrong: [ping works and TCP does not](troubleshooting.md#ping-works-tcp-does-not). " +
+			"With `off` the kernel computes them. It is the same as `ethtool -K DEVICE tx-checksum-ip-generic off`, but stays when the device is made anew.",
+	},
+	{
 		Name: "source_port_range", Group: GroupOuter,
 		Value: "two different ports, 1–65535, the lower first, such as `49152-65535`", Default: kernelDefault,
 		Summary: "The source ports of the outer packets.",

@@ -17,7 +17,7 @@ var allOptions = map[string]string{
 	"vxlan_port": "8472", "mtu": "1400", "metric": "0", "no_default_route": "true", "isolate": "strict", "firewall_integration": "docker", "outbound_addr4": "192.0.2.1", "outbound_addr6": "2001:db8::1", "vrf": "red",
 	"max_hosts": "8", "address_check": "true", "port_security": "true", "fast_path": "false",
 	"learning": "false", "proxy": "true", "l2miss": "true", "l3miss": "false", "rsc": "true", "gbp": "true",
-	"ageing": "30", "fdb_limit": "unlimited", "ttl": "inherit", "tos": "0xb8", "df": "set", "udp_checksum": "false",
+	"ageing": "30", "fdb_limit": "unlimited", "ttl": "inherit", "tos": "0xb8", "df": "set", "udp_checksum": "false", "tx_checksum_offload": "off",
 	"source_port_range": "49152-50000", "discovery": "gossip", "allow_host_overlap": "true", "host_listed": "true", "underlay_timeout": "0",
 }
 
@@ -38,7 +38,7 @@ func TestSetOptionsParsesEachOption(t *testing.T) {
 	if n.Tunnel != wantTunnel {
 		t.Errorf("got  %+v\nwant %+v", n.Tunnel, wantTunnel)
 	}
-	if n.Learning != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || !n.Gossip || n.PhysicalInterface != "eth0" {
+	if n.Learning != no || n.TXChecksum != no || n.MTU != 1400 || n.Metric != 0 || !n.NoDefaultRoute || !n.Gossip || n.PhysicalInterface != "eth0" {
 		t.Errorf("got %+v", n)
 	}
 	if got := n.Options(); !reflect.DeepEqual(got, allOptions) {
@@ -100,6 +100,8 @@ func FuzzOptions(f *testing.F) {
 		{"tos", "0x1"},
 		{"tos", "inherit"},
 		{"ttl", "auto"},
+		{"tx_checksum_offload", "auto"},
+		{"tx_checksum_offload", "yes"},
 		{"source_port_range", "1 65535"},
 		{"gbp", "T"},
 		{"vni", "١"},

@@ -26,9 +26,34 @@ var tunnelOptions = []option{
 	kernelOption("df", `"unset", "set" or "inherit"`, parseDF, kernel.DF.String,
 		func(n *Network) *kernel.Opt[kernel.DF] { return &n.Tunnel.DF }),
 	kernelBoolOption("udp_checksum", func(n *Network) *kernel.Opt[bool] { return &n.Tunnel.UDPChecksum }),
+	txChecksumOption,
 	kernelOption("source_port_range", "two different ports from 1 to 65535, the lower first, such as 49152-65535",
 		parsePortRange, formatPortRange,
 		func(n *Network) *kernel.Opt[kernel.PortRange] { return &n.Tunnel.SourcePorts }),
+}
+
+// txChecksumOption has the words of ethtool, and one that leaves the choice to the kernel.
+var txChecksumOption = option{
+	name:    "tx_checksum_offload",
+	accepts: `"on", "off" or "auto"`,
+	set: func(n *Network, value string) (ok bool) {
+		if value == autoValue {
+			n.TXChecksum = kernel.Opt[bool]{}
+			return true
+		}
+		v, ok := parseBool(value)
+		n.TXChecksum = kernel.Some(v)
+		return ok
+	},
+	get: func(n Network) string {
+		switch {
+		case !n.TXChecksum.Set:
+			return ""
+		case n.TXChecksum.Value:
+			return "on"
+		}
+		return "off"
+	},
 }
 
 // parseAgeing refuses 0, which the kernel silently takes for its default of 300

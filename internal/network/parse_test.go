@@ -24,7 +24,7 @@ func TestParseDocumentedExample(t *testing.T) {
 	}
 	a := netip.MustParseAddr
 	remotes := []netip.Addr{a("192.168.1.11"), a("192.168.1.12")}
-	wantVTEP := VTEP{Local: a("192.168.1.10"), Interface: "eth0", Remotes: remotes, Flood: remotes, MTU: 1450}
+	wantVTEP := VTEP{Local: a("192.168.1.10"), Interface: "eth0", Remotes: remotes, Flood: remotes, MTU: 1450, UnderlayMTU: 1500}
 	if !reflect.DeepEqual(v, wantVTEP) {
 		t.Errorf("VTEP %+v, want %+v", v, wantVTEP)
 	}

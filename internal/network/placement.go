@@ -54,7 +54,7 @@ func (p placement) find() (VTEP, error) {
 	if iface.Name == "" {
 		return VTEP{}, nil
 	}
-	v := VTEP{Interface: iface.Name, Own: p.own, Unlisted: unlisted}
+	v := VTEP{Interface: iface.Name, UnderlayMTU: iface.MTU, Own: p.own, Unlisted: unlisted}
 	if v.Local, err = p.findLocalAddr(iface); err != nil {
 		return VTEP{}, fmt.Errorf("find the local address: %w", err)
 	}

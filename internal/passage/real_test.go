@@ -156,15 +156,23 @@ func compareObstacles(t *testing.T, found []Obstacle, want map[string][]string) 
 	}
 }
 
+// restore loads a file that iptables-save wrote on a host with Docker 26.1 or ufw 0.36.
+func restore(file string) string { return "iptables-nft-restore <testdata/" + file }
+
+// ufwAsIPTables makes what ufw makes of its commands.
+var ufwAsIPTables = strings.NewReplacer(
+	"ufw route allow in on ", "iptables-nft -A ufw-user-forward -j ACCEPT -i ",
+	"ufw route allow out on ", "iptables-nft -A ufw-user-forward -j ACCEPT -o ",
+	"ufw allow in on ", "iptables-nft -A ufw-user-input -j ACCEPT -i ",
+	" to any port 4789 proto udp", " -p udp --dport 4789",
+	" to any port 7947 proto udp", " -p udp --dport 7947",
+	" to any port 7947 proto tcp", " -p tcp --dport 7947",
+	" to any port 61053:61068 proto udp", " -p udp --dport 61053:61068",
+	" to any port 61053:61068 proto tcp", " -p tcp --dport 61053:61068",
+)
+
 // The lines that a warning gives make it go away.
 func TestLinesHelp(t *testing.T) {
-	docker := `iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -N DOCKER-FORWARD; iptables-nft -N DOCKER
-iptables-nft -A FORWARD -j DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-FORWARD
-iptables-nft -A DOCKER-FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-iptables-nft -A DOCKER-FORWARD -o docker0 -j DOCKER
-iptables-nft -A DOCKER-FORWARD -i docker0 -j ACCEPT
-iptables-nft -A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
-iptables-nft -A DOCKER ! -i docker0 -o docker0 -j DROP`
 	tests := []struct {
 		name, script string
 		lines        []string // some of them
@@ -176,7 +184,11 @@ iptables-nft -A DOCKER ! -i docker0 -o docker0 -j DROP`
 			"nft insert rule inet filter input iifname eth0 udp dport 4789 accept",
 			"nft insert rule inet filter input iifname eth0 tcp dport 7947 accept",
 		}},
-		{"docker", docker, []string{"iptables -I DOCKER-USER -i br-vxlan-blue -j ACCEPT", "iptables -I DOCKER-USER -o br-vxlan-blue -j ACCEPT"}},
+		{"docker", restore("docker.rules"), []string{"iptables -I DOCKER-USER -i br-vxlan-blue -j ACCEPT", "iptables -I DOCKER-USER -o br-vxlan-blue -j ACCEPT"}},
+		{"ufw", restore("ufw.rules"), []string{
+			"ufw route allow in on br-vxlan-blue", "ufw route allow out on br-vxlan-blue", "ufw allow in on eth0 to any port 4789 proto udp",
+			"ufw allow in on eth0 to any port 7947 proto tcp", "ufw allow in on br-vxlan-blue to any port 61053:61068 proto udp",
+		}},
 		{"iptables", `iptables-nft -P FORWARD DROP; iptables-nft -A FORWARD -m comment --comment x -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
 iptables-nft -A INPUT -i lo -j ACCEPT; iptables-nft -A INPUT -p udp -m udp --dport 67:68 -j ACCEPT; iptables-nft -A INPUT -p tcp --dport 22 -j ACCEPT
 iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft -A INPUT -j REJECT`, []string{
@@ -200,7 +212,7 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft
 					t.Errorf("no line %q among\n%s", want, typed)
 				}
 			}
-			typed = strings.ReplaceAll(typed, "iptables -I", "iptables-nft -I")
+			typed = ufwAsIPTables.Replace(strings.ReplaceAll(typed, "iptables -I", "iptables-nft -I"))
 			compareObstacles(t, findIn(t, tt.script+"\n"+typed), nil)
 		})
 	}

@@ -74,6 +74,7 @@ func vxlanLink(n network.Network, v network.VTEP) kernel.Link {
 		Up:          true,
 		NoLinkLocal: true,
 		Tunnel:      t,
+		TXChecksum:  n.TXChecksum,
 	}
 	if !t.Group.IsValid() {
 		l.FDB = make([]kernel.FDB, 0, len(v.Flood))

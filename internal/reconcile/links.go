@@ -25,6 +25,9 @@ func ensureDevices(host Namespace, want *plan.Devices) (made bool, err error) {
 	if want.SkipFlood {
 		facets = kernel.FacetAddrs
 	}
+	if want.VXLAN.TXChecksum.Set {
+		facets |= kernel.FacetOffload
+	}
 	return made, ensureVXLAN(host, want.VXLAN, facets)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"vxlan-driver/internal/cluster/gossip/guard"
+	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
@@ -41,8 +42,9 @@ type Config struct {
 	ForgetAfter time.Duration // 0: DefaultForgetAfter
 	Log         *slog.Logger
 
-	transport       memberlist.NodeAwareTransport // nil: the network
-	protocolVersion uint8                         // 0: wire.ProtocolVersion; tests speak another one
+	transport memberlist.NodeAwareTransport // nil: the network
+	formats   wire.Range                    // zero: wire.Supported; tests speak others
+	newRecord replica.NewRecord             // nil: wire.NewRecord; tests announce more
 }
 
 // maxLabel leaves room for a message in each packet.
@@ -51,7 +53,10 @@ const maxLabel = 64
 // withDefaults fills in what is left out, and checks the result.
 func (c Config) withDefaults() (Config, error) {
 	c.ForgetAfter = cmp.Or(c.ForgetAfter, DefaultForgetAfter)
-	c.protocolVersion = cmp.Or(c.protocolVersion, wire.ProtocolVersion)
+	c.formats = cmp.Or(c.formats, wire.Supported)
+	if c.newRecord == nil {
+		c.newRecord = wire.NewRecord
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -106,7 +111,10 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	m.DeadNodeReclaimTime = time.Second
 	// Packets are small and binary; LZW costs more than it saves.
 	m.EnableCompression = false
-	m.DelegateProtocolVersion, m.DelegateProtocolMin, m.DelegateProtocolMax = c.protocolVersion, c.protocolVersion, c.protocolVersion
+	// The library demands that all hosts accept what each of them speaks, which a cluster that is
+	// upgraded host by host cannot promise. So this is the same for ever, and a host declares its
+	// formats as its metadata.
+	m.DelegateProtocolVersion, m.DelegateProtocolMin, m.DelegateProtocolMax = 1, 1, 1
 	if len(c.Keys) == 0 {
 		return m, nil
 	}

@@ -17,9 +17,9 @@ import (
 // memberlist back, and never blocks: messages leave by the outbox.
 type delegate struct{ *Plane }
 
-// NodeMeta is empty. Digests do not belong there: each change would be an alive message, which all
-// members pass on, and before anything else.
-func (d delegate) NodeMeta(int) []byte { return nil }
+// NodeMeta declares the formats that this host accepts. Digests do not belong there: each change
+// would be an alive message, which all members pass on, and before anything else.
+func (d delegate) NodeMeta(int) []byte { return d.cfg.formats.Encode() }
 
 // GetBroadcasts returns digests to send along with a packet.
 func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
@@ -41,7 +41,7 @@ func (d delegate) MergeRemoteState(data []byte, _ bool) { d.receive(data) }
 func (d delegate) NotifyMsg(data []byte) { d.receive(data) }
 
 func (d delegate) receive(data []byte) {
-	m, err := wire.Decode(data)
+	m, err := wire.Decode(data, d.cfg.formats)
 	switch {
 	case errors.Is(err, wire.ErrVersion):
 		d.refusals.Add(refusal.ReasonWrongVersion, err.Error())
@@ -90,15 +90,39 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 		d.refusals.AddFrom(refusal.ReasonMalformed, addr.Unmap(), "host "+what)
 		return errors.New("host name or address is not valid")
 	}
-	if n.DMin > d.cfg.protocolVersion || n.DMax < d.cfg.protocolVersion {
-		d.refusals.AddFrom(refusal.ReasonWrongVersion, addr.Unmap(), fmt.Sprintf("host %s speaks %d to %d, this one %d", what, n.DMin, n.DMax, d.cfg.protocolVersion))
-		return wire.ErrVersion
+	if err := d.checkFormats(n); err != nil {
+		d.refusals.AddFrom(refusal.ReasonWrongVersion, addr.Unmap(), fmt.Sprintf("host %s: %v", what, err))
+		return err
 	}
 	if !d.permits(addr.Unmap()) {
 		d.refusals.AddFrom(refusal.ReasonUnlisted, addr.Unmap(), "host "+what)
 		return errors.New("host is not listed")
 	}
 	return nil
+}
+
+// checkFormats says why this host and another cannot talk.
+func (d delegate) checkFormats(n *memberlist.Node) error {
+	theirs, err := wire.DecodeRange(n.Meta)
+	if err != nil {
+		return err
+	}
+	if !theirs.Overlaps(d.cfg.formats) {
+		return fmt.Errorf("%w: it speaks %v, this host %v", wire.ErrVersion, theirs, d.cfg.formats)
+	}
+	return nil
+}
+
+// NotifyMerge refuses to join hosts of which none speaks a format of this one's. That ends the join
+// with an error, as it would seem to have worked else.
+func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
+	var err error
+	for _, n := range nodes {
+		if err = d.checkFormats(n); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // NotifyConflict is called when two hosts have one name.

@@ -109,7 +109,7 @@ func (h *host) ownVersion() wire.Version {
 	h.t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m, err := wire.Decode(h.replica.DigestMessage(time.Now()))
+	m, err := wire.Decode(h.replica.DigestMessage(time.Now()), wire.Supported)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -133,6 +133,9 @@ func (n replicaNetwork) Gossip(host string, message []byte) {
 	n.digestQueue.QueueBroadcast(broadcast{host, message})
 }
 
+// Format returns the latest format that this host and all members accept.
+func (n replicaNetwork) Format() uint8 { return n.peers.commonFormat(n.cfg.formats) }
+
 // broadcast is a message in memberlist's queue.
 type broadcast struct {
 	host    string

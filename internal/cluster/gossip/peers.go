@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // peers is what this host knows of where other hosts listen, and of who may speak. It does no I/O
@@ -60,6 +61,21 @@ func (p *peers) lastAddr(host string) netip.Addr {
 func nodeAddr(n memberlist.Node) netip.AddrPort {
 	addr, _ := netip.AddrFromSlice(n.Addr) // NotifyAlive has checked it
 	return netip.AddrPortFrom(addr.Unmap(), n.Port)
+}
+
+// commonFormat returns the latest format of messages that this host and all members accept. Alone,
+// it is the oldest: whoever is met next may accept no other.
+func (p *peers) commonFormat(own wire.Range) uint8 {
+	if len(p.members) == 0 {
+		return own.Min
+	}
+	latest := own.Max
+	for _, m := range p.members {
+		if theirs, err := wire.DecodeRange(m.Meta); err == nil {
+			latest = min(latest, theirs.Max)
+		}
+	}
+	return max(latest, own.Min)
 }
 
 // isMember tells whether the host is a member, at this address.

@@ -56,7 +56,7 @@ func TestThirdHostIsRefused(t *testing.T) {
 			noticed: refusal.ReasonRefusedThere,
 		},
 		{
-			name: "wrong version", good: func(*Config) {}, bad: func(c *Config) { c.protocolVersion = 2 },
+			name: "wrong version", good: func(*Config) {}, bad: func(c *Config) { c.formats = wire.Range{Min: 2, Max: 2} },
 			counted: []refusal.Reason{refusal.ReasonWrongVersion}, logged: `reason="wrong protocol version"`,
 			noticed: refusal.ReasonWrongVersion,
 		},
@@ -149,8 +149,8 @@ func TestUnlistedSenderCannotSpeakForListedHost(t *testing.T) {
 		a, b := startHost(t, n, 1, noKey), startHost(t, n, 2, noKey)
 		b.announce("b")
 		a.waitUntilSees(3*second, "host-2: b")
-		r := wire.Record{Host: hostName(2), Memberships: []cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), "evil")}}
-		r.Version = wire.Version{Incarnation: 9, Sequence: 1, Checksum: wire.ContentChecksum(false, r.Memberships)}
+		r := wire.NewRecord(hostName(2), false, []cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), "evil")})
+		r.Version = wire.Version{Incarnation: 9, Sequence: 1, Checksum: r.Checksum()}
 		forged := wire.Message{Kind: wire.KindRecords, From: hostName(2), Addr: hostAddr(2), Records: []wire.AgedRecord{{Record: r}}}.Encode()
 		packet, err := memberlist.AddLabelHeaderToPacket(append([]byte{8}, forged...), "test") // 8: a user's message
 		if err != nil {
@@ -271,8 +271,8 @@ func TestUnknownSenderMayOnlyRequest(t *testing.T) {
 		a.announce("a")
 		b.announce("b")
 		a.waitUntilSees(3*second, "host-2: b")
-		r := wire.Record{Host: hostName(3), Memberships: []cluster.Membership{wiretest.Membership(hostAddr(3).Addr(), "c")}}
-		r.Version = wire.Version{Incarnation: 1, Sequence: 1, Checksum: wire.ContentChecksum(false, r.Memberships)}
+		r := wire.NewRecord(hostName(3), false, []cluster.Membership{wiretest.Membership(hostAddr(3).Addr(), "c")})
+		r.Version = wire.Version{Incarnation: 1, Sequence: 1, Checksum: r.Checksum()}
 		messageFrom := func(name string, i int, m wire.Message) []byte {
 			m.From, m.Addr = name, hostAddr(i)
 			return m.Encode()
@@ -306,7 +306,7 @@ func TestInvalidMessagesOfAMemberAreRefused(t *testing.T) {
 		a.waitUntilSees(3*second, "host-2: b")
 		valid := wire.Message{Kind: wire.KindSummary, From: hostName(2), Addr: hostAddr(2), Hash: 1}.Encode()
 		newer := append([]byte(nil), valid...)
-		newer[0] = wire.ProtocolVersion + 1
+		newer[0] = wire.Supported.Max + 1
 		base := b.ownVersion()
 		wrongDelta := wire.Message{
 			Kind: wire.KindDelta, From: hostName(2), Addr: hostAddr(2),

@@ -34,6 +34,8 @@ func (s *stack) apply(c kernel.Change) error {
 		return s.setMaster(c)
 	case kernel.SetLearning:
 		return s.edit(c.Name, func(l *link) error { l.Tunnel.Learning = c.On; return nil })
+	case kernel.SetTXChecksum:
+		return s.edit(c.Name, func(l *link) error { l.TXChecksum = kernel.Some(c.On); return nil })
 	case kernel.SetNoLinkLocal:
 		return s.edit(c.Name, func(l *link) error { l.NoLinkLocal = true; return nil })
 	case kernel.SetSysctls:

@@ -92,6 +92,8 @@ type Namespace struct {
 	Filters []kernel.FilterTable
 	// DockerAccepts are the bridges that Docker's rules let pass.
 	DockerAccepts []string
+	// Neighbours are the tables of neighbours.
+	Neighbours []kernel.NeighbourTable
 	// ProbeAnswers says who answers for addresses on whatever device, and from which host.
 	ProbeAnswers map[kernel.ProbeAnswer]netip.Addr
 }
@@ -124,6 +126,11 @@ func (ns *Namespace) ProbeAddresses(_ string, _ kernel.ProbeSender, addrs []neti
 		}
 	}
 	return all, ns.kernel.call()
+}
+
+// NeighbourTables implements hoststate.Namespace.
+func (ns *Namespace) NeighbourTables() ([]kernel.NeighbourTable, error) {
+	return ns.Neighbours, ns.kernel.call()
 }
 
 // VTEP answers from ProbeAnswers.
@@ -206,6 +213,9 @@ func (ns linkView) Link(name string, f kernel.Facets) (kernel.Link, error) {
 	}
 	if f&kernel.FacetFDB == 0 {
 		c.FDB = nil
+	}
+	if f&kernel.FacetOffload == 0 {
+		c.TXChecksum = kernel.Opt[bool]{}
 	}
 	if f&kernel.FacetSysctls != 0 {
 		c.Sysctls = l.params()

@@ -90,6 +90,14 @@ func Uint8(b []byte) uint8 {
 	return b[0]
 }
 
+// Uint16 reads two bytes in the machine's byte order.
+func Uint16(b []byte) uint16 {
+	if len(b) < 2 {
+		return 0
+	}
+	return binary.NativeEndian.Uint16(b)
+}
+
 // Uint16BE reads two bytes in network byte order.
 func Uint16BE(b []byte) uint16 {
 	if len(b) < 2 {

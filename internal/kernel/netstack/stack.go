@@ -7,6 +7,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/addrprobe"
 	"vxlan-driver/internal/kernel/conntrack"
+	"vxlan-driver/internal/kernel/ethtool"
 	"vxlan-driver/internal/kernel/fastpath"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/nft"
@@ -48,10 +49,22 @@ func (ns *Stack) Apply(c kernel.Change) error {
 			return err
 		}
 		return conn.Apply(c)
+	case kernel.SetTXChecksum:
+		return ns.setTXChecksum(c)
 	case kernel.DeleteFlows:
 		return ns.deleteFlows(c)
 	}
 	return ns.Conn.Apply(c)
+}
+
+// Link returns the link with the name or alternative name, or an error that is kernel.ErrNotFound.
+func (ns *Stack) Link(name string, f kernel.Facets) (kernel.Link, error) {
+	l, err := ns.Conn.Link(name, f)
+	if err != nil || f&kernel.FacetOffload == 0 {
+		return l, err
+	}
+	l.TXChecksum, err = ns.txChecksum(l.Name)
+	return l, err
 }
 
 // FirewallIntact tells whether the firewall has this program's rules.
@@ -175,6 +188,25 @@ func (ns *Stack) firewallConn() (*nft.Conn, error) {
 		ns.firewall = conn
 	}
 	return ns.firewall, nil
+}
+
+func (ns *Stack) txChecksum(name string) (kernel.Opt[bool], error) {
+	conn, err := ethtool.Open(ns.path)
+	if err != nil {
+		return kernel.Opt[bool]{}, err
+	}
+	defer conn.Close()
+	on, err := conn.TXChecksum(name)
+	return kernel.Some(on), err
+}
+
+func (ns *Stack) setTXChecksum(c kernel.SetTXChecksum) error {
+	conn, err := ethtool.Open(ns.path)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.SetTXChecksum(c)
 }
 
 func (ns *Stack) deleteFlows(want kernel.DeleteFlows) error {

@@ -14,11 +14,11 @@ func (r *Replica) Set(local []cluster.Membership) error {
 	if err != nil {
 		return err
 	}
-	size := wire.ContentSize(memberships)
-	if size > wire.MaxRecord {
+	wanted := r.cfg.NewRecord(r.cfg.Self.Host, false, memberships)
+	if size := len(wanted.Raw); size > wire.MaxRecord {
 		return fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
 	}
-	r.own.setWanted(memberships, size)
+	r.own.setWanted(wanted)
 	r.requestPublish()
 	return nil
 }
@@ -49,7 +49,7 @@ func (r *Replica) encodeAnnouncement(before wire.Record) []byte {
 	var delta []byte
 	if !before.Version.IsZero() {
 		delta = r.out.encodeMessage(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(before, r.own.published)})
-		if len(delta) <= r.own.size {
+		if len(delta) <= len(r.own.published.Raw) {
 			return delta
 		}
 	}
@@ -90,8 +90,8 @@ func (r *Replica) ownVersionSeen(v wire.Version) {
 // ownRecord is this host's record, and decides which version it has. It does no I/O.
 type ownRecord struct {
 	host      string
-	wanted    []cluster.Membership // what Set asked for
-	size      int                  // of wanted, on the wire
+	newRecord NewRecord
+	wanted    wire.Record // what Set asked for, without a version
 	isSet     bool
 	dirty     bool         // published is not what is wanted, or not above seen
 	published wire.Record  // without a version until there is something to publish
@@ -99,8 +99,8 @@ type ownRecord struct {
 }
 
 // setWanted notes what is to be published.
-func (o *ownRecord) setWanted(memberships []cluster.Membership, size int) {
-	o.wanted, o.size, o.isSet, o.dirty = memberships, size, true, true
+func (o *ownRecord) setWanted(wanted wire.Record) {
+	o.wanted, o.isSet, o.dirty = wanted, true, true
 }
 
 // advanceVersion gives what is wanted its version, and makes it the published record. It returns
@@ -111,11 +111,12 @@ func (o *ownRecord) advanceVersion() (before wire.Record, publish bool) {
 	}
 	o.dirty = false
 	before = o.published
-	sum := wire.ContentChecksum(false, o.wanted)
+	sum := o.wanted.Checksum()
 	if before.Version.Checksum == sum && before.Version.Compare(o.seen) >= 0 {
 		return wire.Record{}, false // Set was repeated
 	}
-	o.published = wire.Record{Host: o.host, Version: o.seen, Memberships: o.wanted}
+	o.published = o.wanted
+	o.published.Version = o.seen
 	if before.Version.IsZero() && o.seen.Checksum == sum {
 		return wire.Record{}, false // this agent's predecessor published the same, and the others have it
 	}
@@ -125,8 +126,9 @@ func (o *ownRecord) advanceVersion() (before wire.Record, publish bool) {
 
 // publishLeave makes a record that takes this host out of the cluster.
 func (o *ownRecord) publishLeave() {
-	v := o.published.Version.Next(o.seen, wire.ContentChecksum(true, nil))
-	o.published = wire.Record{Host: o.host, Left: true, Version: v}
+	left := o.newRecord(o.host, true, nil)
+	left.Version = o.published.Version.Next(o.seen, left.Checksum())
+	o.published = left
 }
 
 // versionSeen notes that others hold a version of this host's record. It tells whether the

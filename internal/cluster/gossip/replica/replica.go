@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
@@ -25,6 +26,8 @@ type Network interface {
 	Send(to Peer, message []byte)
 	// Gossip spreads a message about a host. It replaces an older one about the same.
 	Gossip(host string, message []byte)
+	// Format returns the format of messages that all members accept.
+	Format() uint8
 }
 
 // Config is what a Replica needs to know.
@@ -34,7 +37,11 @@ type Config struct {
 	Permits     func(vtep netip.Addr) bool
 	Refusals    *refusal.Counter
 	Network     Network
+	NewRecord   NewRecord
 }
+
+// NewRecord encodes what a host announces: wire.NewRecord, or as another version would.
+type NewRecord func(host string, left bool, memberships []cluster.Membership) wire.Record
 
 // Stats counts what happened to records.
 type Stats struct {
@@ -63,7 +70,7 @@ type Replica struct {
 func New(c Config) *Replica {
 	return &Replica{
 		table:           newTable(c.ForgetAfter),
-		own:             ownRecord{host: c.Self.Host},
+		own:             ownRecord{host: c.Self.Host, newRecord: c.NewRecord},
 		requests:        make(pendingRequests),
 		asked:           ackRequests{pending: make(map[Peer]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
@@ -160,7 +167,7 @@ func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
 		batch, size = nil, 0
 	}
 	for _, host := range m.Hosts {
-		record, ok := r.lookupRecord(host, now)
+		record, ok := r.Record(host, now)
 		if host == r.cfg.Self.Host && r.own.isPublished() {
 			record, ok = wire.AgedRecord{Record: r.own.published}, true
 		}
@@ -176,6 +183,9 @@ func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
 }
 
 func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
+	for _, err := range m.Refused {
+		r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From+": "+err.Error())
+	}
 	for _, record := range m.Records {
 		if record.Host == r.cfg.Self.Host {
 			r.ownVersionSeen(record.Version)
@@ -226,7 +236,7 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 		}
 	}
 	if !r.hasRoomFor(record.Record) {
-		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": there are too many endpoints already")
+		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": the hosts have announced too much already")
 		return false
 	}
 	if !r.putRecord(record, now) {
@@ -326,7 +336,7 @@ type messenger struct {
 
 // encodeMessage puts this host's name and address on a message.
 func (s messenger) encodeMessage(m wire.Message) []byte {
-	m.From, m.Addr = s.self.Host, s.self.Addr
+	m.Format, m.From, m.Addr = s.network.Format(), s.self.Host, s.self.Addr
 	return m.Encode()
 }
 

@@ -16,13 +16,14 @@ type fakeNetwork struct{ sentTo []string }
 func (n *fakeNetwork) Members() []Peer        { return []Peer{{Host: "owner"}, {Host: "other"}} }
 func (n *fakeNetwork) Send(to Peer, _ []byte) { n.sentTo = append(n.sentTo, to.Host) }
 func (n *fakeNetwork) Gossip(string, []byte)  {}
+func (n *fakeNetwork) Format() uint8          { return wire.Supported.Min }
 
 // A record that does not come is requested again, from the owner and from others.
 func TestRequestIsRetriedInTurn(t *testing.T) {
 	network := new(fakeNetwork)
 	r := New(Config{
 		Self: Peer{Host: "a", Addr: netip.MustParseAddrPort("198.18.0.1:7947")}, ForgetAfter: time.Hour,
-		Permits: func(netip.Addr) bool { return true }, Refusals: refusal.NewCounter(slog.New(slog.DiscardHandler)), Network: network,
+		Permits: func(netip.Addr) bool { return true }, Refusals: refusal.NewCounter(slog.New(slog.DiscardHandler)), Network: network, NewRecord: wire.NewRecord,
 	})
 	now := time.Now()
 	d := wire.Digest{Host: "owner", Version: wire.Version{Incarnation: 1, Sequence: 1}}

@@ -87,7 +87,7 @@ func TestAgeTravelsWithTheRecord(t *testing.T) {
 	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
 	a.MarkLost("host-9", now)
 	later := now.Add(40 * time.Minute)
-	h, ok := a.lookupRecord("host-9", later)
+	h, ok := a.Record("host-9", later)
 	if !ok || !b.putRecord(h, later) {
 		t.Fatal("not passed on")
 	}

@@ -1,25 +1,27 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
 
-	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel"
 )
 
-// Decode reads a message and checks all of it: what it returns is valid.
-func Decode(data []byte) (Message, error) {
+// Decode reads a message of one of the accepted formats and checks all of it: what it returns is
+// valid. Of a kind that is unknown it returns the header. Optional fields that are unknown, at the
+// end of a message, are skipped.
+func Decode(data []byte, accepted Range) (Message, error) {
 	if len(data) < 2 || len(data) > MaxMessage {
 		return Message{}, fmt.Errorf("%w: has %d bytes", ErrMalformed, len(data))
 	}
-	if data[0] != ProtocolVersion {
-		return Message{}, fmt.Errorf("%w: %d instead of %d", ErrVersion, data[0], ProtocolVersion)
+	if !accepted.Contains(data[0]) {
+		return Message{}, fmt.Errorf("%w: %d instead of %v", ErrVersion, data[0], accepted)
 	}
 	r := reader{buf: data[2:]}
-	m := Message{Kind: Kind(data[1]), From: r.readHostName(), Addr: r.readSenderAddr()}
+	m := Message{Format: data[0], Kind: Kind(data[1]), From: r.readHostName(), Addr: r.readSenderAddr()}
 	switch m.Kind {
 	case KindDigests:
 		m.Complete = r.readBool()
@@ -27,7 +29,7 @@ func Decode(data []byte) (Message, error) {
 	case KindRequest:
 		m.Hosts = readList(&r, MaxHosts, r.readHostName)
 	case KindRecords:
-		m.Records = readList(&r, MaxHosts, r.readRecord)
+		m.Records, m.Refused = r.readRecords()
 	case KindDelta:
 		m.Delta = r.readDelta()
 	case KindSummary:
@@ -35,11 +37,9 @@ func Decode(data []byte) (Message, error) {
 	case KindAckRequest, KindAck:
 		m.Version = r.readVersion()
 	default:
-		r.fail("is of the unknown kind %d", m.Kind)
+		return m, r.err
 	}
-	if len(r.buf) > 0 {
-		r.fail("has %d bytes too many", len(r.buf))
-	}
+	r.skipFields()
 	if r.err != nil {
 		return Message{}, r.err
 	}
@@ -79,14 +79,24 @@ func (r *reader) readDigest() Digest {
 	return Digest{Host: r.readHostName(), Version: r.readVersion(), Age: r.readAge()}
 }
 
+// readRecords reads records. One that this version cannot accept costs the others nothing: a host of
+// a later version may have other limits.
+func (r *reader) readRecords() (valid []AgedRecord, refused []error) {
+	for _, record := range readList(r, MaxHosts, r.readRecord) {
+		if err := record.parse(); err != nil {
+			refused = append(refused, err)
+		} else {
+			valid = append(valid, record)
+		}
+	}
+	return valid, refused
+}
+
+// readRecord reads a record, whose content nobody has looked at yet.
 func (r *reader) readRecord() AgedRecord {
 	record := AgedRecord{Record: Record{Host: r.readHostName(), Version: r.readVersion()}, Age: r.readAge()}
-	before := len(r.buf)
-	record.Left, record.Memberships = r.readContent()
-	if before-len(r.buf) > MaxRecord {
-		r.fail("record of %s has over %d bytes", record.Host, MaxRecord)
-	}
-	if r.err == nil && ContentChecksum(record.Left, record.Memberships) != record.Version.Checksum {
+	record.Raw = bytes.Clone(r.readBytes(MaxRecord)) // it is kept, and the buffer is not
+	if r.err == nil && checksumOf(record.Raw) != record.Version.Checksum {
 		r.fail("record of %s is not of the version it claims", record.Host)
 	}
 	return record
@@ -94,15 +104,10 @@ func (r *reader) readRecord() AgedRecord {
 
 func (r *reader) readDelta() Delta {
 	return Delta{
-		Base:      r.readVersion(),
-		Version:   r.readVersion(),
-		Withdrawn: readList(r, cluster.MaxMemberships, r.readNetworkKey),
-		Changes: readList(r, cluster.MaxMemberships, func() NetworkChange {
-			return NetworkChange{
-				Header:  r.readMembershipHeader(),
-				Removed: readList(r, cluster.MaxEndpoints, r.readContainerID),
-				Updated: readList(r, cluster.MaxEndpoints, r.readEndpoint),
-			}
+		Base:    r.readVersion(),
+		Version: r.readVersion(),
+		Edits: readList(r, maxEdits, func() Edit {
+			return Edit{Keep: int(r.readUint(MaxRecord)), Drop: int(r.readUint(MaxRecord)), Insert: r.readBytes(MaxRecord)}
 		}),
 	}
 }
@@ -122,46 +127,6 @@ func (r *reader) readVersion() Version {
 
 func (r *reader) readAge() Age {
 	return Age(r.readUint(uint64(time.Duration(MaxAge)/time.Second))) * Age(time.Second)
-}
-
-// readContent reads what putContent wrote, and checks it.
-func (r *reader) readContent() (left bool, memberships []cluster.Membership) {
-	left = r.readBool()
-	memberships = readList(r, cluster.MaxMemberships, func() cluster.Membership {
-		m := r.readMembershipHeader()
-		m.Endpoints = readList(r, cluster.MaxEndpoints, r.readEndpoint)
-		return m
-	})
-	if r.err == nil && left && len(memberships) > 0 {
-		r.fail("a host that left has memberships")
-	}
-	if err := cluster.Check(memberships); r.err == nil && err != nil {
-		r.fail("%v", err)
-	}
-	return left, memberships
-}
-
-func (r *reader) readMembershipHeader() cluster.Membership {
-	return cluster.Membership{
-		Network:   r.readNetworkKey(),
-		VTEP:      r.readAddr(),
-		StaticFDB: r.readBool(),
-		HostAddrs: readList(r, cluster.MaxAddrs, r.readAddr),
-		BridgeMAC: r.readMAC(),
-	}
-}
-
-func (r *reader) readNetworkKey() cluster.NetworkKey {
-	return cluster.NetworkKey{VNI: uint32(r.readUint(1<<24 - 1)), Port: uint16(r.readUint(1<<16 - 1))}
-}
-
-func (r *reader) readEndpoint() cluster.Endpoint {
-	return cluster.Endpoint{
-		ContainerID: r.readContainerID(),
-		Names:       readList(r, cluster.MaxNames, func() string { return r.readString(cluster.MaxName) }),
-		Addrs:       readList(r, cluster.MaxAddrs, r.readAddr),
-		MAC:         r.readMAC(),
-	}
 }
 
 // maxContainerID only bounds what is read. What an id is, cluster.Check knows.
@@ -213,16 +178,38 @@ func (r *reader) readBool() bool {
 
 func (r *reader) readByte() byte { return r.readRaw(1)[0] }
 
-func (r *reader) readString(limit int) string {
+// readFields reads optional fields up to the end: a tag, a length, and so many bytes. Their tags
+// rise. A field that has become longer in a later version is read as far as this one knows it.
+func (r *reader) readFields(read func(tag uint64, field *reader)) {
+	last := uint64(0)
+	for r.err == nil && len(r.buf) > 0 {
+		tag := r.readUint(maxTag)
+		field := reader{buf: r.readBytes(MaxRecord)}
+		if r.err == nil && tag <= last {
+			r.fail("has field %d after field %d", tag, last)
+		}
+		if last = tag; r.err == nil {
+			read(tag, &field)
+			r.err = field.err
+		}
+	}
+}
+
+func (r *reader) skipFields() { r.readFields(func(uint64, *reader) {}) }
+
+// readBytes reads up to limit bytes, preceded by their number. They are part of the buffer.
+func (r *reader) readBytes(limit int) []byte {
 	n := int(r.readUint(uint64(limit)))
 	if r.err == nil && n > len(r.buf) {
 		r.fail("ends early")
 	}
-	if r.err != nil {
-		return ""
+	if r.err != nil || n == 0 {
+		return nil
 	}
-	return string(r.readRaw(n))
+	return r.readRaw(n)
 }
+
+func (r *reader) readString(limit int) string { return string(r.readBytes(limit)) }
 
 // maxRaw is the longest value of a fixed size: an IPv6 address.
 const maxRaw = 16

@@ -1,69 +1,62 @@
 package wire
 
 import (
-	"cmp"
+	"bytes"
 	"fmt"
-	"reflect"
-	"slices"
 
 	"vxlan-driver/internal/cluster"
 )
 
-// Delta turns one version of its sender's record into a later one.
+// Delta turns one version of its sender's record into a later one. It changes bytes, and not what
+// they mean. So a host applies it also where it does not know all of the content, and comes to the
+// same bytes as the owner.
 type Delta struct {
 	Base, Version Version
-	Withdrawn     []cluster.NetworkKey // networks that the host is no longer on
-	Changes       []NetworkChange
+	Edits         []Edit
 }
 
-// NetworkChange is what is new on one network. The header is always sent, as it is small.
-type NetworkChange struct {
-	Header  cluster.Membership // without endpoints
-	Removed []string           // container ids
-	Updated []cluster.Endpoint // added or changed
+// Edit is one step from the bytes of a record to those of the next: some stay, some go, and others
+// come in their place. After the last edit, all stay.
+type Edit struct {
+	Keep, Drop int // bytes
+	Insert     []byte
 }
 
-// Diff returns the delta between two records of one host, both canonical.
+// maxEdits is one for each section of the largest record, and for each of the one before.
+const maxEdits = 2 * (1 + cluster.MaxMemberships + cluster.MaxEndpoints)
+
+// Diff returns the delta between two records of one host. Both are in canonical order, so that a
+// section that is in both has the same ones before it, but for what came or went.
 func Diff(from, to Record) Delta {
 	d := Delta{Base: from.Version, Version: to.Version}
-	old := indexByNetwork(from.Memberships)
-	for _, m := range to.Memberships {
-		before, existed := old[m.Network]
-		delete(old, m.Network)
-		if !existed || !reflect.DeepEqual(before, m) {
-			d.Changes = append(d.Changes, diffEndpoints(before, m))
-		}
+	old := Sections(from.Raw)
+	position := make(map[string]int, len(old))
+	for i, section := range old {
+		position[string(section)] = i
 	}
-	for _, m := range from.Memberships {
-		if _, withdrawn := old[m.Network]; withdrawn {
-			d.Withdrawn = append(d.Withdrawn, m.Network)
+	next := 0 // of old, to be looked at
+	var e Edit
+	for _, section := range Sections(to.Raw) {
+		at, exists := position[string(section)]
+		if !exists || at < next {
+			e.Insert = append(e.Insert, section...)
+			continue
 		}
+		for ; next < at; next++ {
+			e.Drop += len(old[next])
+		}
+		if e.Drop > 0 || len(e.Insert) > 0 {
+			d.Edits, e = append(d.Edits, e), Edit{}
+		}
+		e.Keep, next = e.Keep+len(section), at+1
+	}
+	for ; next < len(old); next++ {
+		e.Drop += len(old[next])
+	}
+	if e.Drop > 0 || len(e.Insert) > 0 {
+		d.Edits = append(d.Edits, e)
 	}
 	return d
-}
-
-// diffEndpoints merges two lists that are sorted by container id.
-func diffEndpoints(from, to cluster.Membership) NetworkChange {
-	c := NetworkChange{Header: to}
-	c.Header.Endpoints = nil
-	old := from.Endpoints
-	for _, e := range to.Endpoints {
-		for len(old) > 0 && old[0].ContainerID < e.ContainerID {
-			c.Removed = append(c.Removed, old[0].ContainerID)
-			old = old[1:]
-		}
-		existed := len(old) > 0 && old[0].ContainerID == e.ContainerID
-		if !existed || !old[0].Equal(e) {
-			c.Updated = append(c.Updated, e)
-		}
-		if existed {
-			old = old[1:]
-		}
-	}
-	for _, e := range old {
-		c.Removed = append(c.Removed, e.ContainerID)
-	}
-	return c
 }
 
 // Apply returns the record that d makes of r. It checks by the checksum that this is the record
@@ -71,55 +64,32 @@ func diffEndpoints(from, to cluster.Membership) NetworkChange {
 func (d Delta) Apply(r Record) (Record, error) {
 	next := Record{Host: r.Host, Version: d.Version}
 	var err error
-	if next.Memberships, err = cluster.Canonical(d.changeMemberships(r.Memberships)); err != nil {
-		return Record{}, fmt.Errorf("%w: delta: %v", ErrMalformed, err)
+	if next.Raw, err = d.editBytes(r.Raw); err != nil {
+		return Record{}, err
 	}
-	if ContentChecksum(false, next.Memberships) != d.Version.Checksum {
+	if checksumOf(next.Raw) != d.Version.Checksum {
 		return Record{}, fmt.Errorf("%w: delta does not lead to the version it claims", ErrMalformed)
+	}
+	if err := next.parse(); err != nil {
+		return Record{}, err
 	}
 	return next, nil
 }
 
-// changeMemberships returns the changed memberships in any order, and leaves old as it is.
-func (d Delta) changeMemberships(old []cluster.Membership) []cluster.Membership {
-	byNetwork := indexByNetwork(old)
-	for _, k := range d.Withdrawn {
-		delete(byNetwork, k)
-	}
-	for _, c := range d.Changes {
-		m := c.Header
-		m.Endpoints = c.changeEndpoints(byNetwork[m.Network].Endpoints)
-		byNetwork[m.Network] = m
-	}
-	var changed []cluster.Membership
-	for _, m := range byNetwork {
-		changed = append(changed, m)
-	}
-	return changed
-}
-
-func (c NetworkChange) changeEndpoints(old []cluster.Endpoint) []cluster.Endpoint {
-	replaced := make(map[string]bool, len(c.Removed)+len(c.Updated))
-	for _, id := range c.Removed {
-		replaced[id] = true
-	}
-	for _, e := range c.Updated {
-		replaced[e.ContainerID] = true
-	}
-	changed := slices.Clone(c.Updated)
-	for _, e := range old {
-		if !replaced[e.ContainerID] {
-			changed = append(changed, e)
+// editBytes returns the changed bytes, and leaves old as it is.
+func (d Delta) editBytes(old []byte) ([]byte, error) {
+	var next bytes.Buffer
+	for _, e := range d.Edits {
+		if e.Keep > len(old) || e.Drop > len(old)-e.Keep {
+			return nil, fmt.Errorf("%w: delta is of another record", ErrMalformed)
+		}
+		next.Write(old[:e.Keep])
+		next.Write(e.Insert)
+		old = old[e.Keep+e.Drop:]
+		if next.Len()+len(old) > MaxRecord {
+			return nil, fmt.Errorf("%w: delta leads to over %d bytes", ErrMalformed, MaxRecord)
 		}
 	}
-	slices.SortFunc(changed, func(a, b cluster.Endpoint) int { return cmp.Compare(a.ContainerID, b.ContainerID) })
-	return changed
-}
-
-func indexByNetwork(memberships []cluster.Membership) map[cluster.NetworkKey]cluster.Membership {
-	byNetwork := make(map[cluster.NetworkKey]cluster.Membership, len(memberships))
-	for _, m := range memberships {
-		byNetwork[m.Network] = m
-	}
-	return byNetwork
+	next.Write(old)
+	return next.Bytes(), nil
 }

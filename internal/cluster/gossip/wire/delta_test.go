@@ -1,6 +1,8 @@
 package wire_test
 
 import (
+	"bytes"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -13,13 +15,13 @@ import (
 
 // The delta of one container's start must fit a packet, with room for a long name and many aliases.
 func TestDeltaOfOneStartIsSmall(t *testing.T) {
-	before := wiretest.Record("b", "c")
-	after := wiretest.Record("b", "c")
+	before, memberships := wiretest.Record("b", "c"), wiretest.Record("b", "c").Memberships
 	id := strings.Repeat("a", 64)
-	after.Memberships[0].Endpoints = append(after.Memberships[0].Endpoints, cluster.Endpoint{
+	memberships[0].Endpoints = append(memberships[0].Endpoints, cluster.Endpoint{
 		ContainerID: id, Names: []string{"web-frontend", id[:12]},
 		Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.77"), netip.MustParseAddr("fd00::77")}, MAC: kernel.MAC{2},
 	})
+	after := wiretest.Versioned(wire.NewRecord(before.Host, false, memberships), 301)
 	m := wire.Message{Kind: wire.KindDelta, From: "host-9", Addr: wiretest.Sender, Delta: wire.Diff(before, after)}
 	if n := len(m.Encode()); n > 250 {
 		t.Errorf("%d bytes", n)
@@ -29,34 +31,54 @@ func TestDeltaOfOneStartIsSmall(t *testing.T) {
 }
 
 func TestDeltaLeadsFromOneRecordToAnother(t *testing.T) {
-	onSecondNetwork := func(r wire.Record) wire.Record {
-		m := wiretest.Membership(wiretest.Sender.Addr(), "x")
-		m.Network.VNI++
-		r.Memberships = append(r.Memberships, m)
-		return r
-	}
-	learning := wiretest.Record("a", "b")
-	learning.Memberships[0].StaticFDB = false
+	second := wiretest.Membership(wiretest.Sender.Addr(), "a", "x")
+	second.Network.VNI++
+	learning := wiretest.Membership(wiretest.Sender.Addr(), "a", "b")
+	learning.StaticFDB = false
 	records := []wire.Record{
-		wiretest.Record(), wiretest.Record("a"), wiretest.Record("a", "b"), wiretest.Record("b"), learning,
-		onSecondNetwork(wiretest.Record("a")), {Host: "host-9"},
+		wiretest.Record(), wiretest.Record("a"), wiretest.Record("a", "b"), wiretest.Record("b"),
+		wire.NewRecord("host-9", false, []cluster.Membership{learning}),
+		wire.NewRecord("host-9", false, append(wiretest.Record("a").Memberships, second)),
+		wire.NewRecord("host-9", false, nil),
+		{Host: "host-9", Raw: wiretest.WithUnknown(wiretest.Record("a", "c")).Raw},
 	}
 	for i, from := range records {
 		for j, to := range records {
-			from.Version = wire.Version{Incarnation: 1, Sequence: 1, Checksum: wire.ContentChecksum(false, from.Memberships)}
-			to.Version = wire.Version{Incarnation: 1, Sequence: 2, Checksum: wire.ContentChecksum(false, to.Memberships)}
+			from, to := wiretest.Versioned(from, 1), wiretest.Versioned(to, 2)
 			d := wire.Diff(from, to)
 			got, err := d.Apply(from)
 			if err != nil {
 				t.Errorf("%d to %d: %v", i, j, err)
-			} else if wire.ContentChecksum(false, got.Memberships) != to.Version.Checksum || got.Version != to.Version {
+			} else if !bytes.Equal(got.Raw, to.Raw) || got.Version != to.Version {
 				t.Errorf("%d to %d: got %+v", i, j, got)
 			}
-			// Applied to any other record, it is refused.
-			other := wiretest.Record("q")
-			if _, err := d.Apply(other); err == nil && i != 0 && j != 6 && j != 0 {
+			// Applied to any other record, it is refused, unless it replaces all of it.
+			if got, err := d.Apply(wiretest.Record("q")); err == nil && !bytes.Equal(got.Raw, to.Raw) {
 				t.Errorf("%d to %d: applied to another record", i, j)
 			}
+		}
+	}
+}
+
+func TestDeltaIsRefused(t *testing.T) {
+	base := wiretest.Record("a")
+	huge := make([]byte, wire.MaxRecord)
+	tests := []struct {
+		name  string
+		edits []wire.Edit
+		want  string
+	}{
+		{"keeps more than there is", []wire.Edit{{Keep: len(base.Raw) + 1}}, "of another record"},
+		{"drops more than there is", []wire.Edit{{Keep: 1, Drop: len(base.Raw)}}, "of another record"},
+		{"leads beyond the limit", []wire.Edit{{Insert: huge}}, "over 524288 bytes"},
+		{"leads to no content", []wire.Edit{{Drop: len(base.Raw)}}, "has no number"},
+		{"cuts a section", []wire.Edit{{Keep: len(base.Raw) - 1, Drop: 1}}, "ends early"},
+	}
+	for _, tt := range tests {
+		d := wire.Delta{Base: base.Version, Version: base.Version, Edits: tt.edits}
+		d.Version.Checksum = d.ChecksumAfter(base)
+		if _, err := d.Apply(base); !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("a delta that %s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }
@@ -65,20 +87,21 @@ func TestDeltaLeadsFromOneRecordToAnother(t *testing.T) {
 // stays as it was.
 func FuzzDelta(f *testing.F) {
 	base := wiretest.Record("a", "b")
+	before := bytes.Clone(base.Raw)
 	fuzzKind(f, wire.KindDelta, func(t *testing.T, m wire.Message) {
 		// The checksum would stop nearly all; give it the one that it leads to.
 		d := m.Delta
 		for range 2 {
 			next, err := d.Apply(base)
 			if err == nil {
-				if err := cluster.Check(next.Memberships); err != nil {
-					t.Error(err)
+				if err := cluster.Check(next.Memberships); err != nil || len(next.Raw) > wire.MaxRecord {
+					t.Error(err, len(next.Raw))
 				}
 				break
 			}
 			d.Version.Checksum = d.ChecksumAfter(base)
 		}
-		if wire.ContentChecksum(false, base.Memberships) != base.Version.Checksum {
+		if !bytes.Equal(base.Raw, before) {
 			t.Error("the record was changed")
 		}
 	})

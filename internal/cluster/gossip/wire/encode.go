@@ -1,17 +1,18 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"time"
 
-	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel"
 )
 
-// Encode returns the message as it is sent.
+// Encode returns the message as it is sent. A kind that this version does not know has a header
+// only.
 func (m Message) Encode() []byte {
-	w := writer{buf: []byte{ProtocolVersion, byte(m.Kind)}}
+	w := writer{buf: []byte{cmp.Or(m.Format, Supported.Min), byte(m.Kind)}}
 	w.putString(m.From)
 	w.putAddr(m.Addr.Addr())
 	w.putUint(uint64(m.Addr.Port()))
@@ -46,17 +47,16 @@ func (w *writer) putRecord(r AgedRecord) {
 	w.putString(r.Host)
 	w.putVersion(r.Version)
 	w.putAge(r.Age)
-	w.putContent(r.Left, r.Memberships)
+	w.putBytes(r.Raw)
 }
 
 func (w *writer) putDelta(d Delta) {
 	w.putVersion(d.Base)
 	w.putVersion(d.Version)
-	putList(w, d.Withdrawn, w.putNetworkKey)
-	putList(w, d.Changes, func(c NetworkChange) {
-		w.putMembershipHeader(c.Header)
-		putList(w, c.Removed, w.putString)
-		putList(w, c.Updated, w.putEndpoint)
+	putList(w, d.Edits, func(e Edit) {
+		w.putUint(uint64(e.Keep))
+		w.putUint(uint64(e.Drop))
+		w.putBytes(e.Insert)
 	})
 }
 
@@ -71,38 +71,22 @@ func (w *writer) putAge(a Age) {
 	w.putUint((uint64(a) + uint64(time.Second) - 1) / uint64(time.Second))
 }
 
-func (w *writer) putContent(left bool, memberships []cluster.Membership) {
-	w.putBool(left)
-	putList(w, memberships, func(m cluster.Membership) {
-		w.putMembershipHeader(m)
-		putList(w, m.Endpoints, w.putEndpoint)
-	})
-}
-
-// putMembershipHeader writes a membership without its endpoints.
-func (w *writer) putMembershipHeader(m cluster.Membership) {
-	w.putNetworkKey(m.Network)
-	w.putAddr(m.VTEP)
-	w.putBool(m.StaticFDB)
-	putList(w, m.HostAddrs, w.putAddr)
-	w.putMAC(m.BridgeMAC)
-}
-
-func (w *writer) putNetworkKey(k cluster.NetworkKey) {
-	w.putUint(uint64(k.VNI))
-	w.putUint(uint64(k.Port))
-}
-
-func (w *writer) putEndpoint(e cluster.Endpoint) {
-	w.putString(e.ContainerID)
-	putList(w, e.Names, w.putString)
-	putList(w, e.Addrs, w.putAddr)
-	w.putMAC(e.MAC)
-}
-
 func (w *writer) putRaw(b []byte)     { w.buf = append(w.buf, b...) }
 func (w *writer) putUint(v uint64)    { w.buf = binary.AppendUvarint(w.buf, v) }
 func (w *writer) putMAC(m kernel.MAC) { w.putRaw(m[:]) }
+
+func (w *writer) putBytes(b []byte) {
+	w.putUint(uint64(len(b)))
+	w.putRaw(b)
+}
+
+// putField writes an optional field, which a reader that does not know its tag skips.
+func (w *writer) putField(tag uint64, put func(*writer)) {
+	var body writer
+	put(&body)
+	w.putUint(tag)
+	w.putBytes(body.buf)
+}
 
 func (w *writer) putString(s string) {
 	w.putUint(uint64(len(s)))

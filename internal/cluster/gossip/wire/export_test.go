@@ -2,21 +2,17 @@ package wire
 
 import "vxlan-driver/internal/cluster"
 
-// AppendContent and ReadContent are a record without its checksum, for fuzzing.
-func AppendContent(left bool, memberships []cluster.Membership) []byte {
-	var w writer
-	w.putContent(left, memberships)
-	return w.buf
+// EncodeContent and DecodeContent are a record without its checksum, for fuzzing.
+func EncodeContent(left bool, memberships []cluster.Membership) []byte {
+	return encodeContent(left, memberships)
 }
 
-func ReadContent(data []byte) (left bool, memberships []cluster.Membership, rest []byte, err error) {
-	r := reader{buf: data}
-	left, memberships = r.readContent()
-	return left, memberships, r.buf, r.err
+func DecodeContent(raw []byte) (left bool, memberships []cluster.Membership, err error) {
+	return decodeContent(raw)
 }
 
 // ChecksumAfter returns the checksum of what a delta makes of a record, if that is valid.
 func (d Delta) ChecksumAfter(r Record) Checksum {
-	memberships, _ := cluster.Canonical(d.changeMemberships(r.Memberships))
-	return ContentChecksum(false, memberships)
+	raw, _ := d.editBytes(r.Raw)
+	return checksumOf(raw)
 }

@@ -2,12 +2,38 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 )
 
-// ProtocolVersion is the first byte of every message, and memberlist's delegate version. A change
-// that an older agent would misread raises it.
-const ProtocolVersion = 1
+// Range is the formats of messages that a host accepts. A host declares its range to the others,
+// and sends the latest format that all of them accept.
+type Range struct{ Min, Max uint8 }
+
+// Supported is what this version of the program accepts. A new format is needed only if an older
+// host would misread the header of a message, or the fields that every message of a kind has. New
+// kinds, sections and fields need none, as who does not know them skips them.
+var Supported = Range{Min: 1, Max: 1}
+
+// Contains tells whether a format is in the range.
+func (v Range) Contains(format uint8) bool { return v.Min <= format && format <= v.Max }
+
+// Overlaps tells whether two hosts have a format in common.
+func (v Range) Overlaps(o Range) bool { return v.Min <= o.Max && o.Min <= v.Max }
+
+// String prints the range as "1 to 2".
+func (v Range) String() string { return fmt.Sprintf("%d to %d", v.Min, v.Max) }
+
+// Encode returns the range as a host declares it.
+func (v Range) Encode() []byte { return []byte{v.Min, v.Max} }
+
+// DecodeRange reads what a host declares. A later version may append to it.
+func DecodeRange(declared []byte) (Range, error) {
+	if len(declared) < 2 || declared[0] == 0 || declared[0] > declared[1] {
+		return Range{}, fmt.Errorf("%w: declares no range of formats", ErrMalformed)
+	}
+	return Range{Min: declared[0], Max: declared[1]}, nil
+}
 
 // Errors that Decode returns.
 var (
@@ -38,14 +64,16 @@ const (
 
 // Message is a message of any kind. Kind says which of the last fields it has.
 type Message struct {
-	Kind Kind
-	From string         // the host that sent it; it may pass on what it has of others
-	Addr netip.AddrPort // where the sender listens
+	Format uint8 // the first byte; 0: the oldest that this version supports
+	Kind   Kind
+	From   string         // the host that sent it; it may pass on what it has of others
+	Addr   netip.AddrPort // where the sender listens
 
 	Complete bool         // Digests are all that the sender has, so the answer is what is newer
 	Digests  []Digest     // what the sender has
 	Hosts    []string     // whose records the sender asks for
 	Records  []AgedRecord // whole records
+	Refused  []error      // why records were left out, as Decode found them invalid
 	Delta    Delta        // a change of the sender's own record
 	Hash     uint64       // of all digests that the sender has, see HashDigests
 	// Version is what a host is asked to follow, or says that it follows: its kernel holds what the

@@ -17,7 +17,7 @@ import (
 
 func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 	for _, m := range wiretest.Messages() {
-		got, err := wire.Decode(m.Encode())
+		got, err := wire.Decode(m.Encode(), wire.Supported)
 		if err != nil {
 			t.Errorf("kind %d: %v", m.Kind, err)
 		} else if !reflect.DeepEqual(got, m) {
@@ -32,18 +32,18 @@ func TestDamagedMessageIsRefused(t *testing.T) {
 	for _, m := range wiretest.Messages() {
 		data := m.Encode()
 		for n := range data {
-			if _, err := wire.Decode(data[:n]); err == nil {
+			if _, err := wire.Decode(data[:n], wire.Supported); err == nil {
 				t.Errorf("kind %d: the first %d of %d bytes were taken", m.Kind, n, len(data))
 			}
 			for bit := range 8 {
 				flipped := bytes.Clone(data)
 				flipped[n] ^= 1 << bit
-				if got, err := wire.Decode(flipped); err == nil && !bytes.Equal(got.Encode(), flipped) {
+				if got, err := wire.Decode(flipped, wire.Supported); err == nil && !bytes.HasPrefix(flipped, got.Encode()) {
 					t.Errorf("kind %d: byte %d, bit %d: taken, but not as it stands", m.Kind, n, bit)
 				}
 			}
 		}
-		if _, err := wire.Decode(append(data, 0)); !errors.Is(err, wire.ErrMalformed) {
+		if _, err := wire.Decode(append(data, 0), wire.Supported); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("kind %d: a byte too many: %v", m.Kind, err)
 		}
 	}
@@ -59,18 +59,30 @@ func rawMessage(kind wire.Kind, rest ...byte) []byte {
 func uvarint(v uint64, rest ...byte) []byte { return append(binary.AppendUvarint(nil, v), rest...) }
 
 func TestDecodeRefuses(t *testing.T) {
-	recordWith := func(change func(*wire.Record)) []byte {
-		r := wiretest.Record("a")
-		change(&r)
+	encodeRecord := func(r wire.Record) []byte {
 		return wire.Message{Kind: wire.KindRecords, From: "host-9", Addr: wiretest.Sender, Records: []wire.AgedRecord{{Record: r}}}.Encode()
 	}
-	// validSum is for records whose content, not their checksum, is to be refused.
-	validSum := func(change func(*wire.Record)) []byte {
-		return recordWith(func(r *wire.Record) {
-			change(r)
-			r.Version.Checksum = wire.ContentChecksum(r.Left, r.Memberships)
+	withVersion := func(v wire.Version) []byte {
+		r := wiretest.Record("a")
+		r.Version = v
+		return encodeRecord(r)
+	}
+	// withContent is for records whose content, not their checksum, is to be refused.
+	withContent := func(change func(*wire.Record)) []byte {
+		r := wiretest.Record("a")
+		change(&r)
+		return encodeRecord(wiretest.Versioned(wire.NewRecord(r.Host, r.Left, r.Memberships), 1))
+	}
+	withView := func(change func(*cluster.NetworkView)) []byte {
+		return withContent(func(r *wire.Record) {
+			r.Memberships[0].View = wiretest.View()
+			change(&r.Memberships[0].View)
 		})
 	}
+	withRaw := func(raw ...byte) []byte {
+		return encodeRecord(wiretest.Versioned(wire.Record{Host: "host-9", Raw: raw}, 1))
+	}
+	host := []byte{1, 1, 0} // the section of a host that has not left
 	tests := []struct {
 		name string
 		data []byte
@@ -78,9 +90,13 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, "has 0 bytes"},
 		{"a message that is too long", make([]byte, wire.MaxMessage+1), "has 1048577 bytes"},
-		{"another version", []byte{2, 1, 0}, "another protocol version"},
-		{"an unknown kind", rawMessage(99), "unknown kind 99"},
-		{"a sender without a name", append([]byte{wire.ProtocolVersion, byte(wire.KindSummary)}, make([]byte, 30)...), "host name"},
+		{"another version", []byte{2, 1, 0}, "another protocol version: 2 instead of 1 to 1"},
+		{"version 0", []byte{0, 1, 0}, "another protocol version"},
+		{"a field without its bytes", rawMessage(wire.KindSummary, 0, 1, 5, 'a'), "ends early"},
+		{"fields out of order", rawMessage(wire.KindSummary, 0, 2, 0, 1, 0), "field 1 after field 2"},
+		{"a field twice", rawMessage(wire.KindSummary, 0, 2, 0, 2, 0), "field 2 after field 2"},
+		{"an unknown kind without a sender", []byte{1, 99, 0}, "host name"},
+		{"a sender without a name", append([]byte{wire.Supported.Min, byte(wire.KindSummary)}, make([]byte, 30)...), "host name"},
 		{"a boolean of 2", rawMessage(wire.KindDigests, 2), "2 is not a boolean"},
 		{"a long number", rawMessage(wire.KindSummary, 0x80, 0), "shortest form"},
 		{"a number of 65 bits", rawMessage(wire.KindSummary, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2), "has no number"},
@@ -88,32 +104,49 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a count above the limit", rawMessage(wire.KindRequest, uvarint(wire.MaxHosts+1)...), "at most 4096"},
 		{"a name that no host has", rawMessage(wire.KindRequest, uvarint(1, 3, 'a', ' ', 'b')...), "host name"},
 		{"a long name", rawMessage(wire.KindRequest, uvarint(1, append([]byte{65}, strings.Repeat("a", 65)...)...)...), "at most 64"},
-		{"a record without a version", recordWith(func(r *wire.Record) { r.Version = wire.Version{} }), "has no version"},
-		{"a version beyond the counter", recordWith(func(r *wire.Record) { r.Version.Incarnation = 1 << 63 }), "is allowed"},
-		{"a record that is not its checksum's", recordWith(func(r *wire.Record) { r.Memberships[0].StaticFDB = false }), "not of the version it claims"},
-		{"VNI 0", validSum(func(r *wire.Record) { r.Memberships[0].Network.VNI = 0 }), "must have a VNI"},
-		{"a loopback VTEP", validSum(func(r *wire.Record) { r.Memberships[0].VTEP = netip.MustParseAddr("127.0.0.1") }), "unicast"},
-		{"an address of no family", validSum(func(r *wire.Record) { r.Memberships[0].VTEP = netip.Addr{} }), "0 bytes"},
-		{"a multicast MAC", validSum(func(r *wire.Record) { r.Memberships[0].BridgeMAC = kernel.MAC{1} }), "multicast"},
-		{"a name with a space", validSum(func(r *wire.Record) { r.Memberships[0].Endpoints[0].Names[0] = "a b" }), "letters"},
-		{"an id that is a path", validSum(func(r *wire.Record) { r.Memberships[0].Endpoints[0].ContainerID = "../../etc" }), "container id"},
-		{"networks out of order", validSum(func(r *wire.Record) {
+		{"a record without a version", withVersion(wire.Version{}), "has no version"},
+		{"a version beyond the counter", withVersion(wire.Version{Incarnation: 1 << 63, Sequence: 1}), "is allowed"},
+		{"a record that is not its checksum's", withVersion(wire.Version{Incarnation: 1, Sequence: 1}), "not of the version it claims"},
+		{"a record without content", withRaw(), "has no number"},
+		{"a record without its host's section", withRaw(2, 0), "must begin with the section of the host"},
+		{"a record with two hosts' sections", withRaw(append(host, host...)...), "and have one"},
+		{"a section beyond the end", withRaw(append(host, 9, 200)...), "has no number"},
+		{"a section cut off", withRaw(append(host, 9, 5, 1)...), "ends early"},
+		{"an endpoint without a network", withRaw(append(host, 3, 1, 0)...), "endpoint without a network"},
+		{"an unknown field out of order", withRaw(1, 5, 0, 9, 0, 8, 0), "field 8 after field 9"},
+		{"VNI 0", withContent(func(r *wire.Record) { r.Memberships[0].Network.VNI = 0 }), "must have a VNI"},
+		{"a loopback VTEP", withContent(func(r *wire.Record) { r.Memberships[0].VTEP = netip.MustParseAddr("127.0.0.1") }), "unicast"},
+		{"an address of no family", withContent(func(r *wire.Record) { r.Memberships[0].VTEP = netip.Addr{} }), "0 bytes"},
+		{"a multicast MAC", withContent(func(r *wire.Record) { r.Memberships[0].BridgeMAC = kernel.MAC{1} }), "multicast"},
+		{"a name with a space", withContent(func(r *wire.Record) { r.Memberships[0].Endpoints[0].Names[0] = "a b" }), "letters"},
+		{"an id that is a path", withContent(func(r *wire.Record) { r.Memberships[0].Endpoints[0].ContainerID = "../../etc" }), "container id"},
+		{"a view's name with a control code", withView(func(v *cluster.NetworkView) { v.Name = "\x1b[2J" }), "letters"},
+		{"a view's gateway outside its subnet", withView(func(v *cluster.NetworkView) { v.Subnets[0].Gateway = netip.MustParseAddr("10.9.0.1") }), "must be in 10.0.0.0/16"},
+		{"a view's subnet with host bits", withView(func(v *cluster.NetworkView) { v.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.9/16") }), "without host bits"},
+		{"a view with a huge MTU", withView(func(v *cluster.NetworkView) { v.UnderlayMTU = 1 << 21 }), "at most 1048576"},
+		{"a view with too many subnets", withView(func(v *cluster.NetworkView) { v.Subnets = make([]cluster.Subnet, 17) }), "at most 16"},
+		{"a view with too many hosts", withView(func(v *cluster.NetworkView) { v.Listed = make([]netip.Addr, 65) }), "at most 64"},
+		{"a view with a host twice", withView(func(v *cluster.NetworkView) { v.Listed[1] = v.Listed[0] }), "repeated or out of order"},
+		{"networks out of order", withContent(func(r *wire.Record) {
 			other := r.Memberships[0]
 			other.Network.VNI--
 			r.Memberships = append(r.Memberships, other)
 		}), "out of order"},
-		{"memberships of a host that left", validSum(func(r *wire.Record) { r.Left = true }), "left has memberships"},
-		{"a record above the limit", validSum(func(r *wire.Record) {
+		{"memberships of a host that left", withContent(func(r *wire.Record) { r.Left = true }), "left has memberships"},
+		{"a record above the limit", withContent(func(r *wire.Record) {
 			for i := range 3000 {
 				e := cluster.Endpoint{ContainerID: strings.Repeat("z", 60) + string(rune('a'+i/676)) + string(rune('a'+i/26%26)) + string(rune('a'+i%26))}
 				e.Names = []string{strings.Repeat(strings.Repeat("n", 60)+".", 3) + "n"}
 				r.Memberships[0].Endpoints = append(r.Memberships[0].Endpoints, e)
 			}
-		}), "over 524288 bytes"},
+		}), "at most 524288 is allowed"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := wire.Decode(tt.data)
+			m, err := wire.Decode(tt.data, wire.Supported)
+			if len(m.Refused) == 1 && len(m.Records) == 0 {
+				err = m.Refused[0]
+			}
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
@@ -121,8 +154,43 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// A record that is refused costs the others of its message nothing.
+func TestInvalidRecordIsLeftOut(t *testing.T) {
+	invalid := wiretest.Versioned(wire.Record{Host: "later", Raw: []byte{7, 0}}, 1)
+	m := wire.Message{Kind: wire.KindRecords, From: "host-9", Addr: wiretest.Sender, Records: []wire.AgedRecord{{Record: invalid}, {Record: wiretest.Record("a")}}}
+	got, err := wire.Decode(m.Encode(), wire.Supported)
+	if err != nil || len(got.Records) != 1 || got.Records[0].Host != "host-9" || len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Error(), "record of later") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// What a later version adds is skipped: kinds of messages, fields of messages, sections, fields of
+// sections. A record keeps all of it.
+func TestUnknownIsSkipped(t *testing.T) {
+	field := []byte{0xff, 0xff, 3, 2, 'h', 'i'}
+	for _, m := range wiretest.Messages() {
+		got, err := wire.Decode(append(m.Encode(), field...), wire.Supported)
+		if err != nil || !reflect.DeepEqual(got, m) {
+			t.Errorf("kind %d with a field: %v, got %+v", m.Kind, err, got)
+		}
+	}
+	got, err := wire.Decode(rawMessage(99, 1, 2, 3), wire.Supported)
+	if err != nil || got.Kind != 99 || got.From != "host-9" || got.Addr != wiretest.Sender {
+		t.Errorf("an unknown kind: %v, got %+v", err, got)
+	}
+	known, later := wiretest.Record("a", "b"), wiretest.WithUnknown(wiretest.Record("a", "b"))
+	m := wire.Message{Kind: wire.KindRecords, From: "host-9", Addr: wiretest.Sender, Records: []wire.AgedRecord{{Record: later}}}
+	if got, err = wire.Decode(m.Encode(), wire.Supported); err != nil || len(got.Records) != 1 {
+		t.Fatalf("a record of a later version: %v, %v", err, got.Refused)
+	}
+	if r := got.Records[0]; !reflect.DeepEqual(r.Memberships, known.Memberships) || !bytes.Equal(r.Raw, later.Raw) {
+		t.Errorf("a record of a later version: got %+v", r)
+	}
+}
+
 // fuzzKind decodes messages of one kind. There must be no panic, and a message that is accepted
-// must have no other encoding. The check looks at accepted messages.
+// must have no other encoding, but for unknown fields at its end and for records that are refused.
+// The check looks at accepted messages.
 func fuzzKind(f *testing.F, kind wire.Kind, check func(*testing.T, wire.Message)) {
 	for _, m := range wiretest.Messages() {
 		if m.Kind == kind {
@@ -130,15 +198,15 @@ func fuzzKind(f *testing.F, kind wire.Kind, check func(*testing.T, wire.Message)
 		}
 	}
 	f.Fuzz(func(t *testing.T, rest []byte) {
-		data := append([]byte{wire.ProtocolVersion, byte(kind)}, rest...)
-		m, err := wire.Decode(data)
+		data := append([]byte{wire.Supported.Min, byte(kind)}, rest...)
+		m, err := wire.Decode(data, wire.Supported)
 		if err != nil {
 			if !errors.Is(err, wire.ErrMalformed) {
 				t.Errorf("error %v", err)
 			}
 			return
 		}
-		if got := m.Encode(); !bytes.Equal(got, data) {
+		if got := m.Encode(); len(m.Refused) == 0 && !bytes.HasPrefix(data, got) {
 			t.Errorf("%x became %x", data, got)
 		}
 		if check != nil {
@@ -164,19 +232,21 @@ func FuzzRecords(f *testing.F) {
 
 // FuzzContent is FuzzRecords without the checksum, which stops nearly all that a fuzzer makes up.
 func FuzzContent(f *testing.F) {
-	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), {Left: true}} {
-		f.Add(wire.AppendContent(r.Left, r.Memberships))
+	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")), wire.NewRecord("b", true, nil)} {
+		f.Add(r.Raw)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		left, memberships, rest, err := wire.ReadContent(data)
+		left, memberships, err := wire.DecodeContent(data)
 		if err != nil {
 			return
 		}
-		if again := wire.AppendContent(left, memberships); !bytes.Equal(append(again, rest...), data) {
-			t.Errorf("%x became %x", data, again)
-		}
 		if err := cluster.Check(memberships); err != nil {
 			t.Error(err)
+		}
+		raw := wire.EncodeContent(left, memberships)
+		leftAgain, again, err := wire.DecodeContent(raw)
+		if err != nil || leftAgain != left || !reflect.DeepEqual(again, memberships) {
+			t.Errorf("%x means %+v, which became %x: %v", data, memberships, raw, err)
 		}
 	})
 }

@@ -17,7 +17,18 @@ type Record struct {
 	Version     Version
 	Left        bool // the host took itself out; it has no memberships
 	Memberships []cluster.Membership
+	// Raw is the content as its owner encoded it, which has all that the fields above say. It may
+	// also have what only a later version knows. So others hash it and pass it on as it is.
+	Raw []byte
 }
+
+// NewRecord returns a host's record, still without a version.
+func NewRecord(host string, left bool, memberships []cluster.Membership) Record {
+	return Record{Host: host, Left: left, Memberships: memberships, Raw: encodeContent(left, memberships)}
+}
+
+// Checksum hashes what the record says.
+func (r Record) Checksum() Checksum { return checksumOf(r.Raw) }
 
 // Version orders the records of one host. An agent that starts anew begins at incarnation 1. When
 // it hears of a version that its predecessor left with the others, it continues above that. So
@@ -62,19 +73,9 @@ func (v Version) Next(others Version, content Checksum) Version {
 	return next
 }
 
-// ContentChecksum hashes what a record says, in its canonical encoding.
-func ContentChecksum(left bool, memberships []cluster.Membership) Checksum {
-	var w writer
-	w.putContent(left, memberships)
-	full := sha256.Sum256(w.buf)
+func checksumOf(content []byte) Checksum {
+	full := sha256.Sum256(content)
 	return Checksum(full[:checksumLen])
-}
-
-// ContentSize returns how many bytes the memberships of a record take.
-func ContentSize(memberships []cluster.Membership) int {
-	var w writer
-	w.putContent(false, memberships)
-	return len(w.buf)
 }
 
 // AgedRecord is a record, and how long its owner has been gone.

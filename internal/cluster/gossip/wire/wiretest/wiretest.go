@@ -2,6 +2,7 @@
 package wiretest
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"time"
@@ -34,21 +35,62 @@ func Membership(vtep netip.Addr, names ...string) cluster.Membership {
 	return m
 }
 
+// View returns how a host was told to set up Network.
+func View() cluster.NetworkView {
+	v := cluster.NetworkView{
+		Name: "blue", MTU: 1450, UnderlayMTU: 1500,
+		Subnets: []cluster.Subnet{
+			{Prefix: netip.MustParsePrefix("10.0.0.0/16"), Gateway: netip.MustParseAddr("10.0.0.1")},
+			{Prefix: netip.MustParsePrefix("fd00:1::/64")},
+		},
+	}
+	v.SetList([]netip.Addr{Sender.Addr(), netip.MustParseAddr("198.18.0.10")})
+	return v
+}
+
+// WithView returns a record of which each network has View.
+func WithView(r wire.Record) wire.Record {
+	for i := range r.Memberships {
+		r.Memberships[i].View = View()
+	}
+	return Versioned(wire.NewRecord(r.Host, r.Left, r.Memberships), r.Version.Sequence)
+}
+
 // Record returns a record of host-9 with a container for each name.
 func Record(names ...string) wire.Record {
-	r := wire.Record{Host: "host-9", Memberships: []cluster.Membership{Membership(Sender.Addr(), names...)}}
-	r.Version = wire.Version{Incarnation: 1, Sequence: 300, Checksum: wire.ContentChecksum(false, r.Memberships)}
+	return Versioned(wire.NewRecord("host-9", false, []cluster.Membership{Membership(Sender.Addr(), names...)}), 300)
+}
+
+// Versioned returns the record with a version of its content.
+func Versioned(r wire.Record, sequence uint64) wire.Record {
+	r.Version = wire.Version{Incarnation: 1, Sequence: sequence, Checksum: r.Checksum()}
 	return r
+}
+
+// WithUnknown returns a record as a later version may announce it: each section has a field, and
+// there are sections, that no version knows so far.
+func WithUnknown(r wire.Record) wire.Record {
+	field := []byte{0xff, 0xff, 3, 3, 'n', 'e', 'w'} // tag 65535, 3 bytes
+	var raw []byte
+	for _, section := range wire.Sections(r.Raw) {
+		kind, body := section[0], wire.SectionBody(section)
+		raw = append(raw, kind)
+		raw = binary.AppendUvarint(raw, uint64(len(body)+len(field)))
+		raw = append(append(raw, body...), field...)
+		raw = append(raw, field...) // also a section
+	}
+	r.Raw = raw
+	return Versioned(r, r.Version.Sequence)
 }
 
 // Messages returns a message of each kind, and of each branch in its encoding.
 func Messages() []wire.Message {
 	record, ipv6 := Record("a", "b"), Record()
 	ipv6.Memberships[0].VTEP = netip.MustParseAddr("fd00::9")
-	ipv6.Version.Checksum = wire.ContentChecksum(false, ipv6.Memberships)
-	left := wire.Record{Host: "gone", Left: true, Version: wire.Version{Incarnation: 2, Sequence: 1, Checksum: wire.ContentChecksum(true, nil)}}
-	next := Record("b", "c")
-	next.Version.Sequence++
+	ipv6 = WithView(ipv6)
+	left := Versioned(wire.NewRecord("gone", true, nil), 1)
+	next := Versioned(Record("b", "c"), 301)
+	empty := Versioned(wire.NewRecord(record.Host, false, nil), 301)
 	messages := []wire.Message{
 		{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{
 			{Host: "a", Version: record.Version}, {Host: "host-9", Version: record.Version, Age: wire.Age(time.Hour)},
@@ -59,13 +101,13 @@ func Messages() []wire.Message {
 			{Record: record}, {Record: ipv6, Age: wire.Age(time.Second)}, {Record: left, Age: wire.Age(time.Minute)},
 		}},
 		{Kind: wire.KindDelta, Delta: wire.Diff(record, next)},
-		{Kind: wire.KindDelta, Delta: wire.Diff(record, wire.Record{Host: record.Host, Version: next.Version})},
+		{Kind: wire.KindDelta, Delta: wire.Diff(record, empty)},
 		{Kind: wire.KindSummary, Hash: 1<<64 - 1},
 		{Kind: wire.KindAckRequest, Version: record.Version},
 		{Kind: wire.KindAck, Version: record.Version},
 	}
 	for i := range messages {
-		messages[i].From, messages[i].Addr = "host-9", Sender
+		messages[i].Format, messages[i].From, messages[i].Addr = wire.Supported.Min, "host-9", Sender
 	}
 	return messages
 }

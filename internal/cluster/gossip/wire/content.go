@@ -1,0 +1,147 @@
+package wire
+
+import (
+	"fmt"
+
+	"vxlan-driver/internal/cluster"
+)
+
+// The kinds of sections that a record's content is made of. A reader skips a kind that it does not
+// know. Whoever passes the record on passes on all sections, as it does not look into them.
+const (
+	sectionHost     = 1 // the first section: facts of the host
+	sectionNetwork  = 2 // a network that the host is on
+	sectionEndpoint = 3 // a container on the network of the section before
+)
+
+// maxKind and maxTag bound the kinds of sections and the tags of fields.
+const maxKind, maxTag = 1<<16 - 1, 1<<16 - 1
+
+// encodeContent returns what a record says, in its canonical encoding.
+func encodeContent(left bool, memberships []cluster.Membership) []byte {
+	var w writer
+	w.putSection(sectionHost, func(w *writer) { w.putBool(left) })
+	for _, m := range memberships {
+		w.putSection(sectionNetwork, func(w *writer) { w.putNetwork(m) })
+		for _, e := range m.Endpoints {
+			w.putSection(sectionEndpoint, func(w *writer) { w.putEndpoint(e) })
+		}
+	}
+	return w.buf
+}
+
+func (w *writer) putSection(kind uint64, put func(*writer)) { w.putField(kind, put) }
+
+// putNetwork writes a membership without its endpoints.
+func (w *writer) putNetwork(m cluster.Membership) {
+	w.putUint(uint64(m.Network.VNI))
+	w.putUint(uint64(m.Network.Port))
+	w.putAddr(m.VTEP)
+	w.putBool(m.StaticFDB)
+	putList(w, m.HostAddrs, w.putAddr)
+	w.putMAC(m.BridgeMAC)
+	w.putView(m.View)
+}
+
+func (w *writer) putEndpoint(e cluster.Endpoint) {
+	w.putString(e.ContainerID)
+	putList(w, e.Names, w.putString)
+	putList(w, e.Addrs, w.putAddr)
+	w.putMAC(e.MAC)
+}
+
+// decodeContent reads what encodeContent of this or another version wrote, and checks it.
+func decodeContent(raw []byte) (left bool, memberships []cluster.Membership, err error) {
+	r := reader{buf: raw}
+	endpoints := 0
+	for first := true; first || r.err == nil && len(r.buf) > 0; first = false {
+		kind, body := r.readUint(maxKind), reader{buf: r.readBytes(MaxRecord)}
+		switch {
+		case r.err != nil:
+			return false, nil, r.err
+		case first != (kind == sectionHost):
+			r.fail("must begin with the section of the host, and have one")
+		case kind == sectionHost:
+			left = body.readBool()
+			body.skipFields()
+		case kind == sectionNetwork && len(memberships) == cluster.MaxMemberships:
+			r.fail("has more than %d networks", cluster.MaxMemberships)
+		case kind == sectionNetwork:
+			memberships = append(memberships, body.readNetwork())
+		case kind == sectionEndpoint && (len(memberships) == 0 || endpoints == cluster.MaxEndpoints):
+			r.fail("has an endpoint without a network, or more than %d endpoints", cluster.MaxEndpoints)
+		case kind == sectionEndpoint:
+			m := &memberships[len(memberships)-1]
+			m.Endpoints = append(m.Endpoints, body.readEndpoint())
+			endpoints++
+		}
+		if r.err == nil {
+			r.err = body.err
+		}
+	}
+	if r.err == nil && left && len(memberships) > 0 {
+		r.fail("a host that left has memberships")
+	}
+	if r.err == nil {
+		if err := cluster.Check(memberships); err != nil {
+			r.fail("%v", err)
+		}
+	}
+	if r.err != nil {
+		return false, nil, r.err
+	}
+	return left, memberships, nil
+}
+
+func (r *reader) readNetwork() cluster.Membership {
+	m := cluster.Membership{
+		Network:   cluster.NetworkKey{VNI: uint32(r.readUint(1<<24 - 1)), Port: uint16(r.readUint(1<<16 - 1))},
+		VTEP:      r.readAddr(),
+		StaticFDB: r.readBool(),
+		HostAddrs: readList(r, cluster.MaxAddrs, r.readAddr),
+		BridgeMAC: r.readMAC(),
+	}
+	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m) })
+	return m
+}
+
+func (r *reader) readEndpoint() cluster.Endpoint {
+	e := cluster.Endpoint{
+		ContainerID: r.readString(maxContainerID),
+		Names:       readList(r, cluster.MaxNames, func() string { return r.readString(cluster.MaxName) }),
+		Addrs:       readList(r, cluster.MaxAddrs, r.readAddr),
+		MAC:         r.readMAC(),
+	}
+	r.skipFields()
+	return e
+}
+
+// Sections splits a record's content at its sections. What is no section is one with all the rest.
+func Sections(raw []byte) (all [][]byte) {
+	for len(raw) > 0 {
+		r := reader{buf: raw}
+		r.readUint(maxKind)
+		r.readBytes(MaxRecord)
+		n := len(raw) - len(r.buf)
+		if r.err != nil {
+			n = len(raw)
+		}
+		all, raw = append(all, raw[:n]), raw[n:]
+	}
+	return all
+}
+
+// SectionBody returns what follows a section's kind and length.
+func SectionBody(section []byte) []byte {
+	r := reader{buf: section}
+	r.readUint(maxKind)
+	return r.readBytes(MaxRecord)
+}
+
+// parse reads the content of a record, and says what is wrong with it.
+func (r *Record) parse() (err error) {
+	if r.Left, r.Memberships, err = decodeContent(r.Raw); err != nil {
+		return fmt.Errorf("record of %s: %w", r.Host, err)
+	}
+	return nil
+}

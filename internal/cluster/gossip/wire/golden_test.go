@@ -1,0 +1,69 @@
+package wire_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/cluster/gossip/wire"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
+)
+
+// TestGoldenBytes holds the format. The files are what hosts of released versions send and expect,
+// so they are never changed; a new kind, section or field gets a file of its own. Each file has hex
+// digits, and comments from "#" on. docs/design/gossip-format.md explains them.
+func TestGoldenBytes(t *testing.T) {
+	later := wiretest.WithUnknown(wiretest.Record("a"))
+	header := wire.Message{Format: 1, From: "host-9", Addr: wiretest.Sender}
+	message := func(m wire.Message) wire.Message {
+		m.Format, m.From, m.Addr = header.Format, header.From, header.Addr
+		return m
+	}
+	digest := wire.Digest{Host: "a", Version: wire.Version{Incarnation: 1, Sequence: 300, Checksum: wire.Checksum{1, 2, 3, 4, 5, 6, 7, 8}}, Age: 3600e9}
+	tests := map[string]wire.Message{
+		"digests": message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{digest}}),
+		"request": message(wire.Message{Kind: wire.KindRequest, Hosts: []string{"a", "b.example"}}),
+		"record":  message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
+		"left":    message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("gone", true, nil), 1), Age: 1e9}}}),
+		"later":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
+		"delta":   message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
+		"summary": message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
+	}
+	for name, m := range tests {
+		t.Run(name, func(t *testing.T) {
+			want := readHex(t, name)
+			if got := m.Encode(); !bytes.Equal(got, want) {
+				t.Errorf("got\n%x\nwant\n%x", got, want)
+			}
+			got, err := wire.Decode(want, wire.Supported)
+			if err != nil || !reflect.DeepEqual(got, m) {
+				t.Errorf("decoded %+v, %v\nwant %+v", got, err, m)
+			}
+		})
+	}
+	if files, err := filepath.Glob("testdata/*.hex"); err != nil || len(files) != len(tests) {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+}
+
+func readHex(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name+".hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var digits strings.Builder
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		digits.WriteString(strings.Join(strings.Fields(line), ""))
+	}
+	data, err := hex.DecodeString(digits.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -1,0 +1,163 @@
+package membership
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/cluster"
+)
+
+// Difference says, for a person, in what this host and another set up one network differently.
+type Difference struct {
+	Text string
+	// Harmful tells that containers of the two hosts cannot talk, or lose packets.
+	Harmful bool
+}
+
+// Differences compares how this host set up a network with how each reachable host did, whether it
+// is on the static list or not. Hosts of an early version, which do not say, are left out.
+func Differences(n Network, s cluster.Snapshot) []Difference {
+	var found []Difference
+	ours := viewOf(n)
+	for _, h := range s.Hosts {
+		m, ok := counterpart(n, ours, h)
+		if !ok || !h.Reachable() || m.View.Name == "" {
+			continue
+		}
+		c := comparison{network: n.Name, host: h.Name}
+		c.compareKeys(n.Key(), m.Network)
+		if m.Network == n.Key() {
+			c.compareViews(ours, m.View)
+		}
+		found = append(found, c.found...)
+	}
+	return found
+}
+
+// counterpart returns the network of a host that is, or should be, the given one of this host: the
+// one of the same VNI and port, or else of the same name, or else of the same VNI and subnets.
+func counterpart(n Network, view cluster.NetworkView, h cluster.Host) (cluster.Membership, bool) {
+	for _, same := range []func(cluster.Membership) bool{
+		func(m cluster.Membership) bool { return m.Network == n.Key() },
+		func(m cluster.Membership) bool { return m.View.Name == n.Name },
+		func(m cluster.Membership) bool {
+			return m.Network.VNI == n.Key().VNI && len(view.Subnets) > 0 && slices.Equal(m.View.Subnets, view.Subnets)
+		},
+	} {
+		if i := slices.IndexFunc(h.Memberships, same); i >= 0 {
+			return h.Memberships[i], true
+		}
+	}
+	return cluster.Membership{}, false
+}
+
+// comparison collects in what a network of this host and one of another differ.
+type comparison struct {
+	network, host string
+	found         []Difference
+}
+
+// recreate is what to do about most differences.
+const recreate = "create the network anew on one of the hosts, as it is on the other"
+
+// add notes a value that differs.
+func (c *comparison) add(what string, theirs, ours any, advice string) {
+	c.addText(fmt.Sprintf("%s is %v there and %v here; %s", what, theirs, ours, advice), true)
+}
+
+func (c *comparison) addText(text string, harmful bool) {
+	c.found = append(c.found, Difference{fmt.Sprintf("network %s differs on host %s: %s", c.network, c.host, text), harmful})
+}
+
+func (c *comparison) compareKeys(ours, theirs cluster.NetworkKey) {
+	if ours.VNI != theirs.VNI {
+		c.add("the VNI", theirs.VNI, ours.VNI, recreate)
+	}
+	if ours.Port != theirs.Port {
+		c.add("the VXLAN port", theirs.Port, ours.Port, recreate)
+	}
+}
+
+func (c *comparison) compareViews(ours, theirs cluster.NetworkView) {
+	if ours.Name != theirs.Name && ours.Name != "" {
+		c.addText(fmt.Sprintf("it is called %s there; two networks must not share a VNI", theirs.Name), false)
+	}
+	c.compareSubnets(ours.Subnets, theirs.Subnets)
+	if ours.MTU != theirs.MTU && ours.MTU > 0 && theirs.MTU > 0 {
+		c.add("the MTU", theirs.MTU, ours.MTU, fmt.Sprintf("give the network the option mtu=%d on all hosts", min(ours.MTU, theirs.MTU)))
+	}
+	if ours.UnderlayMTU != theirs.UnderlayMTU && ours.UnderlayMTU > 0 && theirs.UnderlayMTU > 0 {
+		c.addText(fmt.Sprintf("the MTU of the physical interface is %d there and %d here; packets over %d bytes may be lost between them",
+			theirs.UnderlayMTU, ours.UnderlayMTU, min(ours.UnderlayMTU, theirs.UnderlayMTU)), false)
+	}
+	c.compareLists(ours, theirs)
+}
+
+func (c *comparison) compareSubnets(ours, theirs []cluster.Subnet) {
+	prefixes := func(subnets []cluster.Subnet) string {
+		var texts []string
+		for _, s := range subnets {
+			texts = append(texts, s.Prefix.String())
+		}
+		slices.Sort(texts)
+		return cmp.Or(strings.Join(texts, ","), "none")
+	}
+	if a, b := prefixes(ours), prefixes(theirs); a != b {
+		c.add("the subnet", b, a, recreate)
+		return
+	}
+	for _, s := range ours {
+		i := slices.IndexFunc(theirs, func(o cluster.Subnet) bool { return o.Prefix == s.Prefix })
+		if i >= 0 && theirs[i].Gateway != s.Gateway {
+			c.add(fmt.Sprintf("the gateway of %v", s.Prefix), gatewayText(theirs[i].Gateway), gatewayText(s.Gateway), recreate)
+		}
+	}
+}
+
+func gatewayText(gateway netip.Addr) string {
+	if !gateway.IsValid() {
+		return "none"
+	}
+	return gateway.String()
+}
+
+// compareLists compares the lists of hosts. Hosts that find each other have seeds only, which may
+// differ.
+func (c *comparison) compareLists(ours, theirs cluster.NetworkView) {
+	none := cluster.ListHash{}
+	switch {
+	case ours.List == theirs.List:
+	case (ours.List == none) != (theirs.List == none):
+		c.addText(fmt.Sprintf("hosts are %s there and %s here; %s", discoveryText(theirs), discoveryText(ours), recreate), false)
+	case len(ours.Listed) == 0 || len(theirs.Listed) == 0:
+		c.addText("remote_ips has other hosts there than here; give all hosts the same list", false)
+	default:
+		if more := without(theirs.Listed, ours.Listed); more != "" {
+			c.addText(fmt.Sprintf("remote_ips has %s there and not here; add it here if it is a host of the network", more), false)
+		}
+		if more := without(ours.Listed, theirs.Listed); more != "" {
+			c.addText(fmt.Sprintf("remote_ips has %s here and not there; add it there if it is a host of the network", more), false)
+		}
+	}
+}
+
+func discoveryText(v cluster.NetworkView) string {
+	if v.List == (cluster.ListHash{}) {
+		return "found by gossip or multicast"
+	}
+	return "listed in remote_ips"
+}
+
+// without prints the addresses of a that are not in b.
+func without(a, b []netip.Addr) string {
+	var texts []string
+	for _, addr := range a {
+		if !slices.Contains(b, addr) {
+			texts = append(texts, addr.String())
+		}
+	}
+	return strings.Join(texts, ",")
+}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
 )
 
 // statusReporter says how the host is: in the log, and to a person who asks.
@@ -111,12 +113,21 @@ func newIn(now, before []string) []string {
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
-	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints)}
+	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints), Underlay: describeUnderlay(n.VTEP)}
 	for _, m := range n.Members(s.clusters.SnapshotOf(n)) {
 		status.Members++
 		status.Remote += len(m.Endpoints)
 	}
 	return status
+}
+
+// describeUnderlay says from where a network sends, and whether it belongs elsewhere.
+func describeUnderlay(v network.VTEP) string {
+	text := fmt.Sprintf("from %s by %s, MTU %d", v.Local, v.Interface, v.MTU)
+	if v.Home.Local.IsValid() {
+		text += fmt.Sprintf(", until %s by %s can be used again", v.Home.Local, v.Home.Interface)
+	}
+	return text
 }
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {

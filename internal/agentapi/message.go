@@ -99,6 +99,8 @@ type NetworkStatus struct {
 	Local   int    `json:"local"`   // containers on this host
 	Remote  int    `json:"remote"`  // containers on other hosts
 	Members int    `json:"members"` // other hosts with a container on the network
+	// Underlay says from where the network sends, and with which MTU.
+	Underlay string `json:"underlay,omitempty"`
 }
 
 // ClusterStatus is a set of hosts whose agents talk to each other.

@@ -30,7 +30,7 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
 		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, Obstacles: []string{"chain f drops"},
-		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2}},
+		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450"}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
 			Refused: []agentapi.RefusalStatus{
@@ -57,6 +57,7 @@ conflict: two have one
 difference: not alike
 firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
+  sends from 198.18.0.10 by eth0, MTU 1450
 cluster of 198.18.0.1
   host b: reachable
   host c: unreachable; its entries are hidden
@@ -81,7 +82,7 @@ func TestCommands(t *testing.T) {
 		{"works", []string{"reload"}, nil, "reloaded 2 networks\n", ""},
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
 		{"status", []string{"status"}, nil, wantStatus, ""},
-		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip\n", ""},
+		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip\nwithout it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service\n", ""},
 		{"cleanup", []string{"cleanup"}, nil, "", ""},
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},

@@ -56,6 +56,7 @@ func printWithoutAgent(out io.Writer, host Host) error {
 	}
 	if containers == 0 {
 		fmt.Fprintln(out, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip")
+		fmt.Fprintln(out, "without it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service")
 		return nil
 	}
 	fmt.Fprintf(out, "vxland does not run, but %d containers need it: run `vxlanctl reload`, which starts it\n", containers)
@@ -84,6 +85,9 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	}
 	for _, n := range r.Networks {
 		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)
+		if n.Underlay != "" {
+			fmt.Fprintf(out, "  sends %s\n", n.Underlay)
+		}
 	}
 	for _, c := range r.Clusters {
 		fmt.Fprintf(out, "cluster of %s\n", c.Name)

@@ -16,6 +16,7 @@ import (
 // it can. The record goes last, and only if the kernel is clean. The record tells what the endpoint
 // has; e does where there is none.
 func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
+	s.removeLastingRoutes(id, e.ContainerID)
 	leaving, err := s.records.leavingOthers(id, e)
 	report, applyErr := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, plan.Stop(leaving))
 	err = errors.Join(err, applyErr)

@@ -86,6 +86,9 @@ type AddRoute struct {
 	Route Route
 }
 
+// DelRoute removes a route. It does nothing if the route is not there, or another program made it.
+type DelRoute struct{ Route Route }
+
 // AddFDB adds an entry to a VXLAN device's FDB. It replaces the MAC's entry, even a learned one. An
 // entry of the zero MAC is appended, since the kernel refuses to replace those.
 type AddFDB struct {
@@ -115,6 +118,7 @@ func (SetUp) isChange()          {}
 func (AddAddr) isChange()        {}
 func (DelAddr) isChange()        {}
 func (AddRoute) isChange()       {}
+func (DelRoute) isChange()       {}
 func (AddFDB) isChange()         {}
 func (DelFDB) isChange()         {}
 
@@ -244,7 +248,19 @@ func (c AddRoute) String() string {
 	if r.Gateway.IsValid() {
 		s += fmt.Sprintf(" via %s", r.Gateway)
 	}
-	return s + fmt.Sprintf(" dev %s metric %d", c.Name, r.Metric)
+	if !r.AnyDevice {
+		s += " dev " + c.Name
+	}
+	return s + fmt.Sprintf(" metric %d", r.Metric)
+}
+
+// String prints the command `ip route delete`.
+func (c DelRoute) String() string {
+	r := c.Route
+	if r.Type != RouteUnicast {
+		return fmt.Sprintf("ip route delete %s %s metric %d", r.Type, r.Dst, r.Metric)
+	}
+	return fmt.Sprintf("ip route delete %s via %s metric %d", r.Dst, r.Gateway, r.Metric)
 }
 
 // String prints the command `bridge fdb … self permanent`.

@@ -218,6 +218,8 @@ type Route struct {
 	Dst     netip.Prefix // 0.0.0.0/0 or ::/0 is the default route
 	Gateway netip.Addr   // invalid: none
 	Metric  uint32
+	// AnyDevice says that any interface may reach the gateway, not only the link.
+	AnyDevice bool
 }
 
 // FDB is a permanent entry of a VXLAN device's forwarding database: frames for MAC go to the VTEP

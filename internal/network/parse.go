@@ -270,9 +270,12 @@ func (n *Network) addRoute(c routeConfig, problems *Problems) {
 		r.Gateway, err = netip.ParseAddr(c.Gateway)
 		if err != nil || r.Gateway.Is4() != r.Dst.Addr().Is4() {
 			problems.Add("--route", typed, "needs a gateway of the destination's address family")
-		} else if _, ok := n.SubnetOf(r.Gateway); !ok {
-			problems.Add("--route", typed, "needs a gateway in a subnet of the network")
+		} else if !r.Gateway.IsGlobalUnicast() && !r.Gateway.IsLinkLocalUnicast() || r.Gateway.Zone() != "" {
+			problems.Add("--route", typed, "needs a gateway that is the address of a host")
 		}
+		// Another network of the container may reach it. A link-local address is on every network.
+		_, inSubnet := n.SubnetOf(r.Gateway)
+		r.AnyDevice = !inSubnet && !r.Gateway.IsLinkLocalUnicast()
 	case kernel.RouteBlackhole, kernel.RouteUnreachable, kernel.RouteProhibit:
 		if c.Gateway != "" {
 			problems.Add("--route", typed, "takes no gateway")

@@ -143,7 +143,7 @@ func TestParseRefuses(t *testing.T) {
 		{"ipam unknown", nil, keys{"ipam_options": map[string]string{"driver": "x"}}, `--ipam-driver "x": must be "host-local" or "none"`},
 		{"route without a gateway", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16"}}}, `--route "10.1.0.0/16": needs a gateway of the destination's address family`},
 		{"route type", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16", "route_type": "nat"}}}, `--route "10.1.0.0/16  nat": must be unicast, blackhole, unreachable or prohibit`},
-		{"route through another network", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16", "gateway": "172.16.0.1"}}}, `--route "10.1.0.0/16 172.16.0.1": needs a gateway in a subnet of the network`},
+		{"route through nobody", nil, keys{"routes": []any{map[string]string{"destination": "10.1.0.0/16", "gateway": "0.0.0.0"}}}, `--route "10.1.0.0/16 0.0.0.0": needs a gateway that is the address of a host`},
 		{"a bridge called as the device", nil, keys{"name": "vx", "network_interface": "vxlan-vx"}, `--interface-name "vxlan-vx": is what the network's VXLAN device is called; choose another`},
 		{"name that is a path", nil, keys{"name": "../x"}, `network name "../x": must have letters, digits, "_", "." and "-" only`},
 		{"bridge called all", nil, keys{"network_interface": "all"}, `--interface-name "all": must not be "all" or "default": kernel parameters of that name are those of all interfaces`},
@@ -266,5 +266,24 @@ func TestParseIdentityIgnoresOptions(t *testing.T) {
 	}
 	if _, err := ParseIdentity([]byte(`{"name":"x","id":"../../etc"}`)); err == nil {
 		t.Error("an id that is a path was accepted")
+	}
+}
+
+// A gateway outside the network's subnets may be reached by another network of the container. Then
+// the kernel chooses the interface.
+func TestRouteThroughAnotherNetwork(t *testing.T) {
+	routes := []any{
+		map[string]string{"destination": "10.1.0.0/16", "gateway": "10.0.0.9"},
+		map[string]string{"destination": "10.2.0.0/16", "gateway": "172.16.0.1"},
+		map[string]string{"destination": "fd00:2::/64", "gateway": "fe80::1"},
+	}
+	n, err := ParseStored(exampleNetwork(nil, map[string]any{"routes": routes}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, false} {
+		if got := n.Routes[i].AnyDevice; got != want {
+			t.Errorf("%v: by any device: %v", routes[i], got)
+		}
 	}
 }

@@ -41,6 +41,13 @@ func (p placement) find() (VTEP, error) {
 			p.remotes = append(p.remotes, r)
 		}
 	}
+	if home, ok := p.absentListedHome(); ok {
+		p.problems.AddAbsent(optionLocal, autoValue,
+			"the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for; "+
+				"if the host has another address for good, create the network anew on all hosts, with that address in the list",
+			home.Local, home.Interface)
+		return VTEP{}, nil
+	}
 	unlisted := p.lacksListedAddr()
 	if unlisted && !p.Gossip {
 		p.problems.AddAbsent(optionRemotes, p.Options()["remote_ips"],
@@ -104,8 +111,12 @@ func (p placement) noteMove(v *VTEP) {
 	case homes[0]:
 		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s again", p.Name, v.Local, v.Interface))
 	default:
-		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more",
-			p.Name, v.Local, v.Interface, last.Local, last.Interface))
+		advice := ""
+		if !p.Gossip && !p.Tunnel.Group.IsValid() && v.Local != last.Local {
+			advice = fmt.Sprintf("; hosts whose remote_ips have %s must list %s instead", last.Local, v.Local)
+		}
+		v.Warnings = append(v.Warnings, fmt.Sprintf("network %s sends from %s by %s now, since %s by %s cannot be used any more%s",
+			p.Name, v.Local, v.Interface, last.Local, last.Interface, advice))
 	}
 }
 
@@ -149,13 +160,6 @@ func (p placement) findInterfaceAuto() (kernel.Interface, error) {
 	if err != nil || iface.Name != "" {
 		return iface, err
 	}
-	if home, ok := p.absentListedHome(); ok {
-		p.problems.AddAbsent(optionInterface, autoValue,
-			"the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for; "+
-				"if the host has another address for good, create the network anew on all hosts, with that address in the list",
-			home.Local, home.Interface)
-		return kernel.Interface{}, nil
-	}
 	iface, err = p.interfaceOfAddr()
 	if err != nil || iface.Name != "" || p.problems.haveProblemWith(optionLocal) {
 		return iface, err
@@ -195,19 +199,23 @@ func (p placement) lastInterface() (kernel.Interface, error) {
 		if err != nil {
 			return kernel.Interface{}, err
 		}
-		if iface.Name == "" {
-			continue
+		if iface.Name != "" {
+			ok, err := p.canStay(iface, local)
+			if ok || err != nil {
+				return iface, err
+			}
 		}
-		ok, err := p.canStay(iface, local)
-		if ok || err != nil {
+		// The interface has another name now, or its address moved to a bridge or a bond.
+		iface, err = p.host.InterfaceByAddr(local)
+		if err != nil || iface.Name != "" && !isOfWholeHost(iface) {
 			return iface, err
 		}
 	}
 	return kernel.Interface{}, nil
 }
 
-// canStay tells whether a network that sent from an address of the interface can stay there. It
-// follows an address that somebody has moved to another interface, such as a bridge or a bond.
+// canStay tells whether a network that sent from an address of the interface can stay there, unless
+// another interface has the address.
 func (p placement) canStay(iface kernel.Interface, local netip.Addr) (bool, error) {
 	if ok, err := p.canSendFrom(iface, local); ok || err != nil {
 		return ok, err

@@ -181,7 +181,7 @@ func TestAutoStaysWhereItIs(t *testing.T) {
 	renumbered := moved
 	renumbered.ifaces = append([]kernel.Interface{}, twoUplinks.ifaces...)
 	renumbered.ifaces[1].Addrs = parsePrefixes("10.0.2.99/24")
-	warning := " [network vxlan-network sends from 10.8.0.2 by wg0 now, since 10.0.2.15 by nat0 cannot be used any more]"
+	warning := " [network vxlan-network sends from 10.8.0.2 by wg0 now, since 10.0.2.15 by nat0 cannot be used any more; hosts whose remote_ips have 10.0.2.15 must list 10.8.0.2 instead]"
 	tests := []struct {
 		name    string
 		host    fakeHost
@@ -195,17 +195,19 @@ func TestAutoStaysWhereItIs(t *testing.T) {
 		{"the default route moved", moved, nil, last, "nat0 10.0.2.15 1450 [203.0.113.9]", " []"},
 		{"the address is gone", gone, nil, last, "wg0 10.8.0.2 1370 [203.0.113.9]", warning},
 		{"the interface has another address", renumbered, nil, last, "nat0 10.0.2.99 1450 [203.0.113.9]",
-			" [network vxlan-network sends from 10.0.2.99 by nat0 now, since 10.0.2.15 by nat0 cannot be used any more]"},
+			" [network vxlan-network sends from 10.0.2.99 by nat0 now, since 10.0.2.15 by nat0 cannot be used any more; hosts whose remote_ips have 10.0.2.15 must list 10.0.2.99 instead]"},
 		{"it is back", moved, nil, VTEP{Interface: "wg0", Local: a("10.8.0.2"), Home: Underlay{"nat0", a("10.0.2.15")}}, "nat0 10.0.2.15 1450 [203.0.113.9]",
 			" [network vxlan-network sends from 10.0.2.15 by nat0 again]"},
 		{"it is not back", gone, nil, VTEP{Interface: "wg0", Local: a("10.8.0.2"), Home: Underlay{"nat0", a("10.0.2.15")}}, "wg0 10.8.0.2 1370 [203.0.113.9]", " []"},
-		{"the interface is gone", moved, nil, VTEP{Interface: "ppp0", Local: a("10.0.2.15")}, "wg0 10.8.0.2 1370 [203.0.113.9]",
-			" [network vxlan-network sends from 10.8.0.2 by wg0 now, since 10.0.2.15 by ppp0 cannot be used any more]"},
+		{"the interface is gone", gone, nil, VTEP{Interface: "ppp0", Local: a("10.0.2.15")}, "wg0 10.8.0.2 1370 [203.0.113.9]",
+			" [network vxlan-network sends from 10.8.0.2 by wg0 now, since 10.0.2.15 by ppp0 cannot be used any more; hosts whose remote_ips have 10.0.2.15 must list 10.8.0.2 instead]"},
+		{"the interface has another name", moved, nil, VTEP{Interface: "enp0s3", Local: a("10.0.2.15")}, "nat0 10.0.2.15 1450 [203.0.113.9]",
+			" [network vxlan-network sends from 10.0.2.15 by nat0 now, since 10.0.2.15 by enp0s3 cannot be used any more]"},
 		{"a second address of a named interface", twoUplinks, map[string]string{"physical_interface": "lan0", "remote_ips": "192.168.56.11"},
 			VTEP{Interface: "lan0", Local: a("192.168.56.12")}, "lan0 192.168.56.12 8950 [192.168.56.11]", " []"},
 		{"a listed address has come", twoUplinks, map[string]string{"remote_ips": "192.168.56.10,192.168.56.11"},
 			last, "lan0 192.168.56.10 8950 [192.168.56.11]",
-			" [network vxlan-network sends from 192.168.56.10 by lan0 now, since 10.0.2.15 by nat0 cannot be used any more]"},
+			" [network vxlan-network sends from 192.168.56.10 by lan0 now, since 10.0.2.15 by nat0 cannot be used any more; hosts whose remote_ips have 10.0.2.15 must list 192.168.56.10 instead]"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -247,9 +249,11 @@ func TestAutoWaitsForTheListedAddress(t *testing.T) {
 		want    string
 	}{
 		{"the interface is gone", twoUplinks.ifaces[:3], "10.8.0.2,10.8.0.3",
-			`option physical_interface "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
+			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
 		{"the address is gone", append(slices.Clone(twoUplinks.ifaces[:3]), kernel.Interface{Name: "wg0", MTU: 1420, Up: true}), "10.8.0.2,10.8.0.3",
-			`option physical_interface "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
+			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
+		{"the interface has another address", append(slices.Clone(twoUplinks.ifaces[:3]), kernel.Interface{Name: "wg0", MTU: 1420, Up: true, Addrs: parsePrefixes("10.8.0.9/24")}), "10.8.0.2,10.8.0.3",
+			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
 		{"it is back", twoUplinks.ifaces, "10.8.0.2,10.8.0.3", "wg0 10.8.0.2 1370 [10.8.0.3]"},
 		{"another listed address is here", twoUplinks.ifaces[:3], "10.8.0.2,192.168.56.10,192.168.56.11", "lan0 192.168.56.10 8950 [10.8.0.2 192.168.56.11]"},
 		{"only the others are listed", twoUplinks.ifaces[:3], "10.8.0.3", "nat0 10.0.2.15 1450 [10.8.0.3]"},

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,12 +48,6 @@ func (ps *Problems) Add(what, value, want string, args ...any) {
 func (ps *Problems) AddAbsent(what, value, want string, args ...any) {
 	ps.Add(what, value, want, args...)
 	(*ps)[len(*ps)-1].Absent = true
-}
-
-// IsUnderlayAbsent tells whether an error says nothing but that the host lacks what may still come.
-func IsUnderlayAbsent(err error) bool {
-	ps, ok := errors.AsType[Problems](err)
-	return ok && !slices.ContainsFunc(ps, func(p Problem) bool { return !p.Absent })
 }
 
 // Err returns the problems as an error, nil if there are none.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/network"
@@ -69,6 +70,14 @@ func containerRoutes(n network.Network, e network.Endpoint) []kernel.Route {
 		}
 	}
 	return all
+}
+
+// LastingRoutes are the routes of an endpoint that its interface does not take with it: those that
+// lead nowhere, and those by another interface.
+func LastingRoutes(n network.Network, e network.Endpoint) []kernel.Route {
+	return slices.DeleteFunc(containerRoutes(n, e), func(r kernel.Route) bool {
+		return r.Type == kernel.RouteUnicast && !r.AnyDevice
+	})
 }
 
 // gatewayTo returns the gateway of the first subnet of the family of dst in which the endpoint has

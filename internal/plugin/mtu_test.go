@@ -190,6 +190,10 @@ func TestRealFullPacketsPassAfterMTUChanged(t *testing.T) {
 	for _, mtu := range []int{1500, 1400, 1500} {
 		for _, h := range []realHost{a, b} {
 			runShell(t, h.ns, fmt.Sprintf("ip link set eth0 mtu %d", mtu))
+		}
+		// Until somebody follows, the kernel sends the outer packets in fragments.
+		runShell(t, namespaces[0], fmt.Sprintf("ping -c 2 -i 0.2 -W 2 -s %d 10.0.0.3", 1500-50-28))
+		for _, h := range []realHost{a, b} {
 			if _, err := h.Reload(); err != nil {
 				t.Fatal(err)
 			}

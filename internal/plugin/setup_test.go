@@ -305,7 +305,7 @@ func TestSetupNamesAnInterfaceThatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	inside.Add(kernel.Link{Name: "eth0", Kind: kernel.KindVeth})
-	if _, err := plugin.Setup(ns, r); err == nil || !strings.Contains(err.Error(), "peer name eth0 netns /ns/1") {
+	if _, err := plugin.Setup(ns, r); err == nil || !strings.Contains(err.Error(), `interface "eth0": the container has one of that name already, a veth device in network namespace /ns/1`) {
 		t.Errorf("got %v", err)
 	}
 	if len(inside.Links()) != 1 {

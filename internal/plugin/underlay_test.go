@@ -72,7 +72,7 @@ func TestNetworkStaysOnItsUnderlay(t *testing.T) {
 	k.HostNamespace().Edit("eth0", func(l *kernel.Link) { l.Addrs = nil })
 	reload()
 	reload()
-	want := "[network vxlan-network sends from 198.19.0.10 by eth1 now, since 198.18.0.10 by eth0 cannot be used any more]"
+	want := "[network vxlan-network sends from 198.19.0.10 by eth1 now, since 198.18.0.10 by eth0 cannot be used any more; hosts whose remote_ips have 198.18.0.10 must list 198.19.0.10 instead]"
 	if got := underlayOf(t, k); got != "eth1 198.19.0.10" || fmt.Sprint(*warnings) != want {
 		t.Errorf("after the address went: %s, %q", got, *warnings)
 	}

@@ -66,10 +66,10 @@ func TestStartFailsWithoutTheUnderlay(t *testing.T) {
 	const timedOut = " (underlay_timeout): bring it up, or start the container after the unit that does"
 	for _, tt := range []struct{ name, typed, want string }{
 		{"listed address", listedNetwork, `network vxlan-network: option remote_ips "198.18.0.10,198.18.0.11": no interface of this host has one of the addresses, ` +
-			"though one had when the network was created (host_listed); not there after 5s" + timedOut},
-		{"local_ip", testNetwork, `network vxlan-network: option local_ip "198.18.0.10": is not an address of eth0, which has none; use one of those, or auto; not there after 5s` + timedOut},
-		{"its own timeout", strings.Replace(testNetwork, `"vni"`, `"underlay_timeout": "20", "vni"`, 1), "not there after 20s" + timedOut},
-		{"no wait", strings.Replace(listedNetwork, `"vni"`, `"underlay_timeout": "0", "vni"`, 1), "not there after 0s" + timedOut},
+			"though one had when the network was created (host_listed); not there after 5 s" + timedOut},
+		{"local_ip", testNetwork, `network vxlan-network: option local_ip "198.18.0.10": is not an address of eth0, which has none; use one of those, or auto; not there after 5 s` + timedOut},
+		{"its own timeout", strings.Replace(testNetwork, `"vni"`, `"underlay_timeout": "20", "vni"`, 1), "not there after 20 s" + timedOut},
+		{"no wait", strings.Replace(listedNetwork, `"vni"`, `"underlay_timeout": "0", "vni"`, 1), "not there after 0 s" + timedOut},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestStartFailsWithoutTheUnderlay(t *testing.T) {
 				if got := storedFiles(t, d); len(got) > 0 {
 					t.Errorf("left %v", got)
 				}
-				if strings.Contains(tt.want, " 0s ") && time.Since(begin) > 0 {
+				if strings.Contains(tt.want, " 0 s ") && time.Since(begin) > 0 {
 					t.Errorf("waited for %v", time.Since(begin))
 				}
 			})
@@ -164,7 +164,7 @@ func TestGossipGoesOnWithoutListedAddress(t *testing.T) {
 		if _, err := d.Setup("/ns/1", r); err != nil {
 			t.Fatal(err)
 		}
-		want := "network vxlan-network: no address in remote_ips is this host's after 5s (underlay_timeout), though one was when the network was created; " +
+		want := "network vxlan-network: no address in remote_ips is this host's after 5 s (underlay_timeout), though one was when the network was created; " +
 			"it sends from 198.19.0.10 by eth1 until this host has one"
 		if waited := time.Since(begin); waited < 5*time.Second || strings.Join(*warnings, "\n") != want {
 			t.Errorf("after %v: %q", waited, *warnings)
@@ -205,7 +205,7 @@ func TestRealStartFailsWithDuplicateAddress(t *testing.T) {
 	config := strings.NewReplacer("198.18.0.10", "fd00:1::10", "198.18.0.11,198.18.0.12", "fd00:1::11", `"vni"`, `"underlay_timeout": "0", "vni"`).Replace(testNetwork)
 	_, r := request(config, 1)
 	_, err := a.Setup(netnstest.New(t), r)
-	if want := "fd00:1::10 of eth0 is still tentative after 0s (underlay_timeout): another host has the address"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := "fd00:1::10 of eth0 is still tentative after 0 s (underlay_timeout): another host has the address"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}
 }

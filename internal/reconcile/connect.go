@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 
 	"vxlan-driver/internal/kernel"
@@ -94,9 +96,33 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 		}
 	}
 	if err := createLink(on.Host, want.Port, ours); err != nil {
-		return false, err
+		return false, explainTaken(on.Container, want, err)
 	}
 	return false, applyUnread(on.Container, diffLink(want.Container, asCreated(want.Container), shared))
+}
+
+// explainTaken says of a veth that could not be made which name of the container's is taken.
+func explainTaken(container Namespace, want plan.Veth, err error) error {
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	have, lookErr := container.Link(want.Container.Name, 0)
+	if lookErr != nil {
+		return err // it is not the container's end
+	}
+	return fmt.Errorf("interface %q: the container has one of that name already, %s in network namespace %s; "+
+		"choose another with --network NETWORK:interface_name=NAME, or remove that one", want.Container.Name, describeLink(have), want.Namespace)
+}
+
+func describeLink(l kernel.Link) string {
+	text := "a physical device"
+	if l.Kind != "" {
+		text = "a " + string(l.Kind) + " device"
+	}
+	if l.Alias != "" {
+		text += fmt.Sprintf(" (alias %q)", l.Alias)
+	}
+	return text
 }
 
 func removeStalePort(host Namespace, want plan.Veth, have kernel.Link) error {

@@ -84,3 +84,51 @@ func TestContainersFollowUnderlayMTU(t *testing.T) {
 		labtest.Within(t, followLimit, b, pingsOther(t, a, mtu-50-28))
 	}
 }
+
+// changeAddress replaces the host's address, as a DHCP client does.
+func changeAddress(t *testing.T, h *lab.Host, from, to string) {
+	t.Helper()
+	labtest.Sh(t, h, fmt.Sprintf("ip address delete %s/24 dev eth0 && ip address add %s/24 dev eth0", from, to))
+}
+
+// A network whose address was left to the host follows a new address of the host, and says so. One
+// whose address is fixed, or listed by the other hosts, says what to do.
+func TestHostsAddressChanges(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	for _, network := range []struct{ name, options string }{
+		{"auto", "--opt vni=100 --opt local_ip=auto --opt remote_ips=" + b.Addr4().String() + " --subnet 10.0.0.0/24"},
+		{"listed", "--opt vni=101 --opt local_ip=auto --opt remote_ips=" + labtest.VTEPs(l) + " --subnet 10.1.0.0/24"},
+		{"fixed", fmt.Sprintf("--opt vni=102 --opt local_ip=%s --opt remote_ips=%s --subnet 10.2.0.0/24", a.Addr4(), b.Addr4())},
+	} {
+		labtest.Sh(t, a, fmt.Sprintf("podman network create --driver vxlan --opt physical_interface=auto --opt underlay_timeout=1 %s %s", network.options, network.name))
+		runWebServer(t, a, network.name, "--network "+network.name)
+	}
+	const newAddr = "198.18.0.77"
+	changeAddress(t, a, a.Addr4().String(), newAddr)
+	labtest.Within(t, followLimit, a, "ip -d link show vxlan-auto | grep -q 'local "+newAddr+" dev eth0'")
+	moved := fmt.Sprintf("network auto sends from %s by eth0 now, since %s by eth0 cannot be used any more; hosts whose remote_ips have %[2]s must list %[1]s instead", newAddr, a.Addr4())
+	fixed := fmt.Sprintf("network fixed: option local_ip %q: is not an address of eth0, which has %s", a.Addr4(), newAddr)
+	listed := fmt.Sprintf("network listed: option local_ip %q: the network sends from %s, which remote_ips lists, by eth0; that is gone, and is waited for; "+
+		"if the host has another address for good, create the network anew", "auto", a.Addr4())
+	labtest.Within(t, followLimit, a, "vxlanctl status | grep -q 'sends from "+newAddr+" by eth0'")
+	status := labtest.Sh(t, a, "vxlanctl status")
+	log := strings.ReplaceAll(labtest.Eventually(t, a, "grep -q 'not fully configured' /run/vxlan/vxland.log && cat /run/vxlan/vxland.log"), `\"`, `"`)
+	for _, want := range []string{fixed, listed} {
+		if !strings.Contains(status, want) || !strings.Contains(log, want) {
+			t.Errorf("want %s\nstatus:\n%s\nlog:\n%s", want, status, log)
+		}
+	}
+	if !strings.Contains(log, moved) {
+		t.Errorf("want %s\nlog:\n%s", moved, log)
+	}
+	for network, want := range map[string]string{"fixed": fixed, "listed": listed} {
+		if got := labtest.Refused(t, a, "podman run --rm --network "+network+" localhost/web true"); !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwant %s", got, want)
+		}
+	}
+
+	// All is as before when the address is back.
+	changeAddress(t, a, newAddr, a.Addr4().String())
+	labtest.Within(t, followLimit, a, "ip -d link show vxlan-auto | grep -q 'local "+a.Addr4().String()+" dev eth0' && ! vxlanctl status | grep -q problem")
+}

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -78,5 +79,29 @@ func TestCreateLooksAtTheHost(t *testing.T) {
 	labtest.Sh(t, a, create+"--opt allow_host_overlap=true --opt remote_ips=198.18.0.11,198.18.0.12 --subnet 10.8.1.0/24 x && podman network rm x")
 	if got := labtest.Sh(t, a, create+"--opt remote_ips=198.18.0.12,198.18.0.13 --subnet 10.1.0.0/24 net 2>&1"); !strings.Contains(got, "none of the addresses in remote_ips is this host's") {
 		t.Errorf("create does not say that this host is not listed: %s", got)
+	}
+}
+
+// At boot, containers of several networks start before the underlay has its address. They wait for
+// it, and do not take the default route's interface. Without it they fail in one line.
+func TestStartsWaitForTheUnderlay(t *testing.T) {
+	l := startLab(t, 1)
+	a := l.Hosts()[0]
+	addNATInterface(t, a)
+	for i, options := range []string{"", "--opt discovery=gossip --disable-dns", "--disable-dns --opt underlay_timeout=1"} {
+		labtest.Sh(t, a, fmt.Sprintf("podman network create --driver vxlan --opt local_ip=auto --opt physical_interface=auto --opt vni=%[1]d %[2]s "+
+			"--opt remote_ips=198.18.0.11,198.18.0.12 --subnet 10.%[1]d.0.0/24 net%[1]d && podman create --name c%[1]d --network net%[1]d localhost/web", i+1, options))
+	}
+	labtest.Sh(t, a, "ip address delete 198.18.0.11/24 dev eth0")
+	if got := labtest.Refused(t, a, "podman start c3"); !strings.Contains(got, "network net3: option remote_ips") || !strings.Contains(got, "not there after 1 s (underlay_timeout)") {
+		t.Errorf("the error is %s", got)
+	}
+	labtest.Sh(t, a, `podman start c1 & one=$!; podman start c2 & two=$!
+		sleep 1; ip -d link show type vxlan; ip address add 198.18.0.11/24 dev eth0; wait $one; wait $two`)
+	labtest.Sh(t, a, "podman start c3")
+	for _, network := range []string{"net1", "net2", "net3"} {
+		if got := labtest.Sh(t, a, "ip -d link show vxlan-"+network); !strings.Contains(got, "local 198.18.0.11 dev eth0") {
+			t.Errorf("%s sends from elsewhere:\n%s", network, got)
+		}
 	}
 }

@@ -43,3 +43,20 @@ func TestComposeCreatesNetworkOnTwoHosts(t *testing.T) {
 		})
 	}
 }
+
+// The example whose options are labels, by podman-compose, which does not drop any.
+func TestComposeTakesOptionsAsLabels(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 2})
+	labtest.AsDocumented(t, l)
+	for _, h := range l.Hosts() {
+		if err := h.WriteFile("/root/shop/compose.yaml", labtest.Example(t, "compose/labels.yaml"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		labtest.Sh(t, h, "cd /root/shop && podman-compose up -d")
+	}
+	for _, h := range l.Hosts() {
+		labtest.Page(t, h, "shop_client_1", "web")
+		labtest.Sh(t, h, "cd /root/shop && podman-compose down -t 0")
+		checkNothingLeft(t, h)
+	}
+}

@@ -51,6 +51,11 @@ func (s *stack) apply(c kernel.Change) error {
 		})
 	case kernel.AddRoute:
 		return s.addRoute(c)
+	case kernel.DelRoute:
+		for _, l := range s.links {
+			l.Routes = slices.DeleteFunc(l.Routes, func(r kernel.Route) bool { return r == c.Route })
+		}
+		return nil
 	case kernel.DeleteFlows:
 		return nil // has none
 	case kernel.AddFDB:

@@ -59,7 +59,7 @@ func writeSysctls(all []kernel.Sysctl) error {
 
 func writeSysctl(s kernel.Sysctl) error {
 	f, err := os.OpenFile(sysctlPath(s.Key), os.O_WRONLY, 0)
-	if errors.Is(err, unix.EROFS) && mayStay(s) {
+	if errors.Is(err, unix.EROFS) && (mayStay(s) || hasValue(s)) {
 		return nil
 	}
 	if err != nil {
@@ -75,6 +75,12 @@ func writeSysctl(s kernel.Sysctl) error {
 func mayStay(s kernel.Sysctl) bool {
 	name := path.Base(s.Key)
 	return s.Value == "0" && (name == "accept_ra" || name == "autoconf")
+}
+
+// hasValue tells whether a parameter needs no writing.
+func hasValue(s kernel.Sysctl) bool {
+	have, err := os.ReadFile(sysctlPath(s.Key))
+	return err == nil && strings.TrimSpace(string(have)) == s.Value
 }
 
 func sysctlPath(key string) string { return filepath.Join("/proc/sys", key) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -215,4 +216,41 @@ func TestDefaultRouteInterface(t *testing.T) {
 	check("better", "phys")
 	h.tool("ip", "route", "replace", "default", "metric", "50", "nexthop", "via", "198.18.0.254", "nexthop", "via", "198.18.1.254")
 	check("phys", "phys")
+}
+
+// A route may lead by another interface than that of its network. It is taken away as it came, and
+// another program's of the same destination stays.
+func TestRouteByAnyDevice(t *testing.T) {
+	h := newHost(t)
+	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"))
+	anyDevice := func(dst, via string) kernel.AddRoute {
+		r := route("eth1", kernel.RouteUnicast, dst, via, 100)
+		r.Route.AnyDevice = true
+		return r
+	}
+	routes := []kernel.AddRoute{
+		anyDevice("10.5.0.0/16", "10.0.0.3"), anyDevice("fd05::/64", "fd00::3"),
+		route("eth1", kernel.RouteBlackhole, "10.7.0.0/16", "", 100), route("eth1", kernel.RouteProhibit, "fd07::/64", "", 0),
+	}
+	for range 2 {
+		for _, r := range routes {
+			h.apply(r)
+		}
+	}
+	if got := h.link("eth0").Routes; len(got) != len(routes) {
+		t.Fatalf("got %v", got)
+	}
+	h.refuses(anyDevice("10.6.0.0/16", "192.0.2.1"), "no interface of the container reaches the gateway 192.0.2.1")
+	h.refuses(anyDevice("fd06::/64", "2001:db8::1"), "no interface of the container reaches the gateway 2001:db8::1")
+	for range 2 {
+		for _, r := range routes {
+			h.apply(kernel.DelRoute{Route: r.Route})
+		}
+	}
+	equal(t, "left", h.link("eth0").Routes)
+	if out, err := exec.Command("nsenter", "--net="+h.path, "ip", "route", "add", "blackhole", "10.7.0.0/16", "metric", "100").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	h.apply(kernel.DelRoute{Route: routes[2].Route})
+	equal(t, "another program's", h.link("eth0").Routes, routes[2].Route)
 }

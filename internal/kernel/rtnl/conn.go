@@ -99,6 +99,8 @@ func (c *Conn) applyChange(ch kernel.Change) error {
 		return ignoreGone(c.delAddr(ch.Name, ch.Addr))
 	case kernel.AddRoute:
 		return c.addRoute(ch.Name, ch.Route)
+	case kernel.DelRoute:
+		return ignoreGone(c.delRoute(ch.Route))
 	case kernel.AddFDB:
 		return c.changeEntry(ch.Name, ch)
 	case kernel.DelFDB:
@@ -158,7 +160,7 @@ func notFound(err error) error {
 
 // ignoreGone accepts the errors of a deletion whose object, or whose link, does not exist.
 func ignoreGone(err error) error {
-	for _, gone := range []error{kernel.ErrNotFound, unix.ENODEV, unix.ENOENT, unix.EADDRNOTAVAIL} {
+	for _, gone := range []error{kernel.ErrNotFound, unix.ENODEV, unix.ENOENT, unix.ESRCH, unix.EADDRNOTAVAIL} {
 		if errors.Is(err, gone) {
 			return nil
 		}

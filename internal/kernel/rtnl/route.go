@@ -3,6 +3,7 @@ package rtnl
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -137,36 +138,58 @@ func routeType(n uint8) kernel.RouteType {
 // route of two and spread connections over both networks. So the first one stays alone.
 //
 // Metric 0 of IPv6 is 1024 to the kernel, and read back so. A gateway that no prefix of the link
-// covers is refused by the kernel.
+// covers, or for AnyDevice of no interface, is refused by the kernel.
 func (c routeTable) addRoute(name string, r kernel.Route) error {
-	dst := r.Dst.Addr().Unmap()
-	scope := uint8(unix.RT_SCOPE_UNIVERSE)
-	attrs := []netlink.Attr{netlink.Uint32Attr(unix.RTA_PRIORITY, r.Metric)}
-	if r.Dst.Bits() > 0 {
-		attrs = append(attrs, attrIP(unix.RTA_DST, r.Dst.Masked().Addr()))
-	}
-	if r.Type == kernel.RouteUnicast {
+	m, attrs := routeMessage(r)
+	if r.Type == kernel.RouteUnicast && !r.AnyDevice {
 		index, err := c.indexOf(name)
 		if err != nil {
 			return err
 		}
 		attrs = append(attrs, netlink.Uint32Attr(unix.RTA_OIF, index))
-		if r.Gateway.IsValid() {
-			attrs = append(attrs, attrIP(unix.RTA_GATEWAY, r.Gateway))
-		} else if dst.Is4() {
-			scope = unix.RT_SCOPE_LINK
-		}
 	}
-	// struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
-	m := []byte{addressFamily(dst), uint8(r.Dst.Bits()), 0, 0,
-		unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, scope, routeTypes[r.Type], 0, 0, 0, 0}
 	how := uint16(unix.NLM_F_CREATE | unix.NLM_F_APPEND)
-	if dst.Is6() {
+	if r.Dst.Addr().Is6() {
 		how = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	}
 	err := c.Change(unix.RTM_NEWROUTE, how, m, attrs...)
 	if errors.Is(err, unix.EEXIST) {
 		return nil
 	}
+	if r.AnyDevice && (errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH)) {
+		return fmt.Errorf("%w: no interface of the container reaches the gateway %s; "+
+			"connect the container to a network that does first, or take the route out of the network", err, r.Gateway)
+	}
 	return err
+}
+
+// delRoute leaves alone what another program than this one or `netavark` made: those say so
+// (RTPROT_STATIC), and `ip route` does not unless told.
+func (c routeTable) delRoute(r kernel.Route) error {
+	if r.Metric == 0 && r.Dst.Addr().Is6() {
+		r.Metric = ip6DefaultMetric // to a deletion, 0 is any
+	}
+	m, attrs := routeMessage(r)
+	return c.Change(unix.RTM_DELROUTE, 0, m, attrs...)
+}
+
+// ip6DefaultMetric is what the kernel makes of metric 0 (IP6_RT_PRIO_USER in linux/ipv6_route.h).
+const ip6DefaultMetric = 1024
+
+// routeMessage returns a struct rtmsg and the attributes, without a device.
+func routeMessage(r kernel.Route) ([]byte, []netlink.Attr) {
+	dst := r.Dst.Addr().Unmap()
+	scope := uint8(unix.RT_SCOPE_UNIVERSE)
+	attrs := []netlink.Attr{netlink.Uint32Attr(unix.RTA_PRIORITY, r.Metric)}
+	if r.Dst.Bits() > 0 {
+		attrs = append(attrs, attrIP(unix.RTA_DST, r.Dst.Masked().Addr()))
+	}
+	if r.Gateway.IsValid() {
+		attrs = append(attrs, attrIP(unix.RTA_GATEWAY, r.Gateway))
+	} else if r.Type == kernel.RouteUnicast && dst.Is4() {
+		scope = unix.RT_SCOPE_LINK
+	}
+	// family, dst_len, src_len, tos, table, protocol, scope, type, flags
+	return []byte{addressFamily(dst), uint8(r.Dst.Bits()), 0, 0,
+		unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, scope, routeTypes[r.Type], 0, 0, 0, 0}, attrs
 }

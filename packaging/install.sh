@@ -30,7 +30,7 @@ remove_files() {
 	grep -v '^#' packaging/files | while read -r _ _ path; do
 		rm -f "$(place "$path")"
 	done
-	for dir in libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd; do
+	for dir in libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd /etc/NetworkManager/conf.d /etc/NetworkManager; do
 		rmdir --ignore-fail-on-non-empty "$(place $dir)" 2>/dev/null || true
 	done
 }

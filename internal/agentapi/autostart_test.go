@@ -43,7 +43,12 @@ func runFakeAgent(socket string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	fmt.Fprintln(os.Stderr, "agent runs")
-	return Serve(ctx, l, func(context.Context, Request) Response { return Response{} })
+	return Serve(ctx, l, func(_ context.Context, r Request) Response {
+		if r.Verb == VerbRestart && os.Remove(socket+".old") == nil {
+			return Response{Error: `unknown request "restart"`}
+		}
+		return Response{}
+	})
 }
 
 // newClient returns a client whose agent is the script; with "" it is runFakeAgent in the test's

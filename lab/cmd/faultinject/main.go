@@ -31,7 +31,7 @@ func main() {
 		os.Exit(2)
 	}
 	calls := mutatingCalls
-	if *fail && !*all {
+	if *fail && !*all && *then == 0 {
 		calls = fallibleCalls
 	}
 	// All ptrace requests must come from the thread that started the program.

@@ -109,7 +109,7 @@ func (p *process) startAnew(takeOver, ownSocket bool) error {
 		}
 	}
 	err := syscall.Exec(p.path, append([]string{p.path}, os.Args[1:]...), env)
-	return &os.PathError{Op: "start anew", Path: p.path, Err: err}
+	return &os.PathError{Op: "restart", Path: p.path, Err: err}
 }
 
 // inherit lets the next program have a file, and returns the variable that says where.

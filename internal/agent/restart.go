@@ -13,7 +13,7 @@ import (
 var (
 	// ErrRestart says that the agent is to start anew, with the program and the configuration that
 	// are installed by now. Nothing was withdrawn.
-	ErrRestart = errors.New("vxland starts anew")
+	ErrRestart = errors.New("vxland restarts")
 	// ErrFilesLost says the same of an agent whose lock, socket or directory is gone. Another agent
 	// may have taken its place.
 	ErrFilesLost = errors.New("the files of vxland were removed or replaced")
@@ -50,7 +50,7 @@ func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
 		return agentapi.Response{}
 	}
 	if err := a.Process.CheckRestart(); err != nil {
-		return errorResponse(fmt.Errorf("start anew: %w", err))
+		return errorResponse(fmt.Errorf("restart: %w", err))
 	}
 	a.requests.TriggerRestart()
 	<-ctx.Done()
@@ -61,7 +61,7 @@ func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
 func (a *Agent) canRestart() bool {
 	err := a.Process.CheckRestart()
 	if err != nil {
-		a.Log.Error("cannot start anew; going on", "err", err)
+		a.Log.Error("cannot restart; going on", "err", err)
 	}
 	return err == nil
 }

@@ -86,7 +86,7 @@ func (r *Response) AddWarning(text string) {
 type StatusReport struct {
 	Version  string          `json:"version"`
 	Problem  string          `json:"problem,omitempty"`  // the last error; empty: everything is in order
-	Outdated []string        `json:"outdated,omitempty"` // why the agent should start anew
+	Outdated []string        `json:"outdated,omitempty"` // why the agent should restart
 	Networks []NetworkStatus `json:"networks"`
 	Clusters []ClusterStatus `json:"clusters"`
 	// Conflicts are addresses and names that two containers have. Of addresses they come up when

@@ -88,7 +88,7 @@ func TestCommands(t *testing.T) {
 		{"works", []string{"reload"}, nil, "reloaded 2 networks\n", ""},
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
 		{"status", []string{"status"}, nil, wantStatus, ""},
-		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip\nwithout it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service\n", ""},
+		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network with names or discovery=gossip\nwithout it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service\n", ""},
 		{"cleanup", []string{"cleanup"}, nil, "", ""},
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},

@@ -61,7 +61,7 @@ type comparison struct {
 }
 
 // recreate is what to do about most differences.
-const recreate = "create the network anew on one of the hosts, as it is on the other"
+const recreate = "recreate the network on one of the hosts, as it is on the other"
 
 // add notes a value that differs.
 func (c *comparison) add(what string, theirs, ours any, advice string) {

@@ -44,7 +44,7 @@ func (p placement) find() (VTEP, error) {
 	if home, ok := p.absentListedHome(); ok {
 		p.problems.AddAbsent(optionLocal, autoValue,
 			"the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for; "+
-				"if the host has another address for good, create the network anew on all hosts, with that address in the list",
+				"if the host has another address for good, recreate the network on all hosts, with that address in the list",
 			home.Local, home.Interface)
 		return VTEP{}, nil
 	}

@@ -58,20 +58,20 @@ type Agent struct {
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
-	requests   *requestBroker
-	clusters   *clusterSet
-	claims     *addrclaim.Claims
-	upstreams  *upstreamSource
-	dns        *dnsFeed
-	rules      rulesOwner
-	announcer  *announcer
-	peers      *peerTracker
-	forwarder  *forwarder
-	confirmer  *confirmer
-	tunnels    *tunnelProber
-	status     *statusReporter
-	obstacles  *obstacleWatch
-	neighbours *neighbourWatch
+	requests       *requestBroker
+	clusters       *clusterSet
+	claims         *addrclaim.Claims
+	upstreams      *upstreamSource
+	dns            *dnsFeed
+	rules          rulesOwner
+	announcer      *announcer
+	peers          *peerTracker
+	forwarder      *forwarder
+	confirmer      *confirmer
+	tunnels        *tunnelProber
+	status         *statusReporter
+	foreignFilters *filterWatch
+	neighbours     *neighbourWatch
 }
 
 const (
@@ -142,7 +142,7 @@ func (a *Agent) prepareParts() {
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
-	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
+	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
@@ -194,10 +194,10 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 			continue
 		case <-on.rules:
-			a.obstacles.CheckSoon()
+			a.foreignFilters.CheckSoon()
 			continue
-		case <-a.obstacles.due:
-			a.status.SetObstacles(a.obstacles.Check())
+		case <-a.foreignFilters.due:
+			a.status.SetBlockingChains(a.foreignFilters.Check())
 			continue
 		case <-slow.C:
 			if a.Process.Lost() {
@@ -246,8 +246,8 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	empty, err := a.turn(ctx, what)
 	turns.Took(what, time.Since(began))
 	a.status.LogOutcome(what, err)
-	if waiting.done != nil && a.obstacles.Pending() {
-		a.status.SetObstacles(a.obstacles.Check()) // somebody may want to know the status
+	if waiting.done != nil && a.foreignFilters.Pending() {
+		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status
 	}
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)

@@ -12,7 +12,8 @@ import (
 // Host is the host that the subcommands act on.
 type Host interface {
 	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
-	// the agent where a container needs it, and restarts one whose program or configuration changed.
+	// the agent where a container needs it, and restarts one whose program or configuration
+	// changed.
 	Reload() (networks int, err error)
 	// ContainersWithAgent counts the containers that need the agent.
 	ContainersWithAgent() (int, error)

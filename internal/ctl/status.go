@@ -85,7 +85,7 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	for _, text := range r.Differences {
 		fmt.Fprintf(out, "difference: %s\n", text)
 	}
-	for _, text := range r.Obstacles {
+	for _, text := range r.BlockingChains {
 		fmt.Fprintf(out, "firewall: %s\n", text)
 	}
 	for _, n := range r.Networks {

@@ -109,8 +109,8 @@ func TestCreateRefusesContradictions(t *testing.T) {
 }
 
 // Routes with several next hops, as routed networks have them, and tables for each source address,
-// as hosts with several uplinks have them, are no contradictions. Neither is an IPv6 group, to which
-// each interface has a route.
+// as hosts with several uplinks have them, are no contradictions. Neither is an IPv6 group, to
+// which each interface has a route.
 func TestCreateAcceptsRoutedUnderlays(t *testing.T) {
 	type opts = map[string]string
 	multipath := twoUplinks

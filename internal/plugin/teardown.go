@@ -66,9 +66,9 @@ func (p *Plugin) Reload() (networks int, err error) {
 	all, err := s.Networks()
 	err = errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
 	const agentPort = 0 // unknown: the agent says what is dropped of it
-	obstacles, obstaclesErr := p.Obstacles(all, agentPort)
-	for _, o := range obstacles {
+	chains, lookErr := p.BlockingChains(all, agentPort)
+	for _, o := range chains {
 		p.Warn(o.String())
 	}
-	return len(all), errors.Join(err, obstaclesErr)
+	return len(all), errors.Join(err, lookErr)
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // Hosts that set up a network of one name differently say so: in the status of both, and when a
-// container starts. So do hosts on which two containers have one name. Hosts that agree say nothing.
+// container starts. So do hosts on which two containers have one name. Hosts that agree say
+// nothing.
 func TestHostsThatDifferSaySo(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	hosts := l.Hosts()

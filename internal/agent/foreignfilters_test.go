@@ -11,12 +11,12 @@ import (
 
 // What another program drops is logged when it appears and when it goes, and is in the status. A
 // burst of changes is one look.
-func TestObstaclesAreSaid(t *testing.T) {
+func TestBlockingChainsAreReported(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.start()
 		r.setup(1)
 		r.storeChanged()
-		sleep(2 * obstacleDelay)
+		sleep(2 * filterDelay)
 		set := func(drop bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -27,7 +27,7 @@ func TestObstaclesAreSaid(t *testing.T) {
 			r.ruleEvents <- struct{}{}
 		}
 		status := func() []string {
-			return r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.Obstacles
+			return r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.BlockingChains
 		}
 		if got := status(); len(got) > 0 {
 			t.Errorf("at first: %q", got)
@@ -39,7 +39,7 @@ func TestObstaclesAreSaid(t *testing.T) {
 			}
 		}
 		set(false)
-		sleep(2 * obstacleDelay)
+		sleep(2 * filterDelay)
 		if got := status(); len(got) > 0 {
 			t.Errorf("at last: %q", got)
 		}

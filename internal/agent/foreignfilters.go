@@ -8,12 +8,12 @@ import (
 	"vxlan-driver/internal/hoststate"
 )
 
-// obstacleDelay is how long after a change of other programs' rules they are looked at. Some write
+// filterDelay is how long after a change of other programs' rules they are looked at. Some write
 // their rules anew every few seconds, one command a rule.
-const obstacleDelay = time.Second
+const filterDelay = time.Second
 
-// obstacleWatch finds what other programs' firewalls drop of the networks, and logs it once.
-type obstacleWatch struct {
+// filterWatch finds what other programs' firewalls drop of the networks, and logs it once.
+type filterWatch struct {
 	host      *hoststate.Host
 	agentPort uint16
 	log       *slog.Logger
@@ -25,7 +25,7 @@ type obstacleWatch struct {
 
 // Follow takes over the networks of a turn. A turn in which a container came or went may change
 // what must pass; one for names alone is followed by another.
-func (w *obstacleWatch) Follow(networks []hoststate.Network, what scope) {
+func (w *filterWatch) Follow(networks []hoststate.Network, what scope) {
 	w.networks = networks
 	if what >= scopePublish {
 		w.CheckSoon()
@@ -33,24 +33,24 @@ func (w *obstacleWatch) Follow(networks []hoststate.Network, what scope) {
 }
 
 // CheckSoon makes a check due.
-func (w *obstacleWatch) CheckSoon() {
+func (w *filterWatch) CheckSoon() {
 	if w.due == nil {
-		w.due = time.After(obstacleDelay)
+		w.due = time.After(filterDelay)
 	}
 }
 
 // Pending tells whether a check is due.
-func (w *obstacleWatch) Pending() bool { return w.due != nil }
+func (w *filterWatch) Pending() bool { return w.due != nil }
 
 // Check returns what is dropped.
-func (w *obstacleWatch) Check() (found []string) {
+func (w *filterWatch) Check() (found []string) {
 	w.due = nil
-	obstacles, err := w.host.Obstacles(w.networks, w.agentPort)
+	chains, err := w.host.BlockingChains(w.networks, w.agentPort)
 	if err != nil {
 		w.log.Warn("cannot look at other programs' firewall rules", "err", err)
 		return w.found
 	}
-	for _, o := range obstacles {
+	for _, o := range chains {
 		found = append(found, o.String())
 	}
 	for _, text := range found {

@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import "bytes"
 
@@ -85,14 +85,14 @@ func (v value) within(first, last []byte) truth {
 func (v value) masked(mask, xor []byte) value {
 	result := unknownValue(len(v.bits))
 	for i := range result.bits {
-		m, x := at(mask, i), at(xor, i)
+		m, x := byteAt(mask, i), byteAt(xor, i)
 		result.bits[i] = v.bits[i]&m ^ x
 		result.known[i] = v.known[i] | ^m
 	}
 	return result
 }
 
-func at(b []byte, i int) byte {
+func byteAt(b []byte, i int) byte {
 	if i < len(b) {
 		return b[i]
 	}

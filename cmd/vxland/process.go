@@ -69,7 +69,7 @@ func (p *process) ConfigChange() string {
 	c, err := p.options.loadConfig()
 	switch {
 	case err != nil:
-		return fmt.Sprintf("its configuration is invalid by now, and it goes on with what it has read before: %v", err)
+		return fmt.Sprintf("its configuration is invalid now, so it goes on with the one from before: %v; correct it", err)
 	case !reflect.DeepEqual(c, p.config):
 		return p.options.config + " or its key file was changed after it had started"
 	}

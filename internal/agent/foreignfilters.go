@@ -2,7 +2,6 @@ package agent
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/hoststate"
@@ -53,15 +52,11 @@ func (w *filterWatch) Check() (found []string) {
 	for _, o := range chains {
 		found = append(found, o.String())
 	}
-	for _, text := range found {
-		if !slices.Contains(w.found, text) {
-			w.log.Warn("another program's firewall drops packets", "what", text)
-		}
+	for _, text := range newIn(found, w.found) {
+		w.log.Warn("another program's firewall drops packets", "what", text)
 	}
-	for _, text := range w.found {
-		if !slices.Contains(found, text) {
-			w.log.Info("another program's firewall no longer drops packets", "what", text)
-		}
+	for _, text := range newIn(w.found, found) {
+		w.log.Info("another program's firewall no longer drops packets", "what", text)
 	}
 	w.found = found
 	return found

@@ -103,7 +103,7 @@ const (
 func (p *process) startAnew(takeOver, ownSocket bool) error {
 	env := os.Environ()
 	if takeOver {
-		env = append(env, inherit(lockVar, p.lock), inherit(socketVar, p.listener))
+		env = append(env, passFileOn(lockVar, p.lock), passFileOn(socketVar, p.listener))
 		if ownSocket {
 			env = append(env, ownSocketVar+"=1")
 		}
@@ -112,8 +112,8 @@ func (p *process) startAnew(takeOver, ownSocket bool) error {
 	return &os.PathError{Op: "restart", Path: p.path, Err: err}
 }
 
-// inherit lets the next program have a file, and returns the variable that says where.
-func inherit(name string, f *os.File) string {
+// passFileOn lets the next program have a file, and returns the variable that says where.
+func passFileOn(name string, f *os.File) string {
 	_, _ = unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
 	return fmt.Sprintf("%s=%d", name, f.Fd())
 }

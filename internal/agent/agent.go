@@ -240,7 +240,7 @@ func (a *Agent) awaitTurn(ctx context.Context, on *events, turns *schedule) (wai
 	case <-a.clusters.news:
 		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
 	case <-a.clusters.ackRequested:
-		turns.Within(scopeForwarding, turns.Hurry())
+		turns.Within(scopeForwarding, turns.UrgentDelay())
 	}
 	return request{}, false, nil
 }

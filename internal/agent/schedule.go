@@ -48,9 +48,9 @@ func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
 	return max(least, min((loadDivisor-1)*s.duration[what], most))
 }
 
-// Hurry is the delay of a turn that another host waits for: none, unless there was such a turn a
+// UrgentDelay is the delay of a turn that another host waits for: none, unless there was such a turn a
 // moment ago. A cluster whose hosts all start must not keep this one busy.
-func (s *schedule) Hurry() time.Duration {
+func (s *schedule) UrgentDelay() time.Duration {
 	if now := time.Now(); now.Sub(s.hurried) >= storeDebounce {
 		s.hurried = now
 		return 0

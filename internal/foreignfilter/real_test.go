@@ -185,7 +185,7 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 }
 
 // The lines that a warning gives make it go away.
-func TestLinesHelp(t *testing.T) {
+func TestCommandsLetPacketsPass(t *testing.T) {
 	tests := []struct {
 		name, script string
 		lines        []string // some of them

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,9 +121,7 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
-	return a.runLoop(ctx, events{
-		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx), served: served,
-	})
+	return a.runLoop(ctx, events{store, files, kernel, rules, a.upstreams.Watch(ctx), served})
 }
 
 func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
@@ -152,105 +149,91 @@ func (a *Agent) prepareParts() {
 	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, tunnels: a.tunnels, rules: &a.rules, log: a.Log}
 }
 
-// events are what the loop waits for, besides requests and the timer of the next turn.
+// events are what the loop waits for, besides requests and timers.
 type events struct {
-	store     <-chan struct{}  // the store may have changed
-	files     <-chan struct{}  // the agent's lock or socket may have been removed
-	kernel    <-chan struct{}  // something may have been deleted from the kernel
-	rules     <-chan struct{}  // rules of other programs' firewalls have changed
-	upstreams <-chan struct{}  // name servers may have changed
-	served    <-chan error     // the API's server has ended
-	slow      <-chan time.Time // what nobody reports may have changed
-	idle      <-chan time.Time // the host has had no network for a while; nil: it has one
+	store     <-chan struct{} // the store may have changed
+	files     <-chan struct{} // the agent's lock or socket may have been removed
+	kernel    <-chan struct{} // something may have been deleted from the kernel
+	rules     <-chan struct{} // rules of other programs' firewalls have changed
+	upstreams <-chan struct{} // name servers may have changed
+	served    <-chan error    // the API's server has ended
 }
-
-// errEnded ends the loop without an error.
-var errEnded = errors.New("the agent has nothing more to do")
 
 // runLoop runs turns until the agent is to end.
 func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
+	var idle <-chan time.Time
 	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
 	a.checkDevices = true
 	slow := time.NewTicker(unreportedInterval)
 	defer slow.Stop()
-	on.slow = slow.C
 	for {
-		waiting, due, err := a.awaitTurn(ctx, &on, turns)
-		switch {
-		case err == errEnded:
+		var waiting request
+		timer := turns.Timer()
+		select {
+		case <-ctx.Done():
+			a.shutdown()
 			return nil
-		case err != nil:
+		case err := <-on.served:
 			return err
-		case !due:
+		case <-a.requests.restart:
+			if a.canRestart() {
+				return ErrRestart
+			}
 			continue
+		case <-on.files:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
+			continue
+		case <-on.store:
+			turns.Within(scopePublish, storeDebounce)
+			continue
+		case <-on.kernel:
+			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
+			continue
+		case <-on.rules:
+			a.foreignFilters.CheckSoon()
+			continue
+		case <-a.foreignFilters.due:
+			a.status.SetBlockingChains(a.foreignFilters.Check())
+			continue
+		case <-slow.C:
+			if a.Process.Lost() {
+				return ErrFilesLost
+			}
+			a.checkDevices = true
+			turns.Within(scopePublish, 0)
+			continue
+		case <-on.upstreams:
+			turns.Within(scopePublish, newsDebounce)
+			continue
+		case <-a.requests.soon:
+			turns.Within(scopePublish, announceDelay)
+			continue
+		case <-a.clusters.news:
+			turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+			continue
+		case <-a.clusters.ackRequested:
+			turns.Within(scopeForwarding, turns.UrgentDelay())
+			continue
+		case <-idle:
+			if a.leaveIfEmpty() {
+				return nil
+			}
+			idle = nil
+		case waiting = <-a.requests.waiting:
+		case <-timer.C:
 		}
 		empty := a.runTurn(ctx, turns, waiting)
 		switch {
 		case !empty || a.StayWhenIdle:
-			on.idle = nil
-		case on.idle == nil:
-			on.idle = time.After(idleTimeout)
+			idle = nil
+		case idle == nil:
+			idle = time.After(idleTimeout)
 		}
 	}
-}
-
-// awaitTurn waits for one event. If that makes a turn due, it returns the request that the turn is
-// for, if any. Other events only schedule turns, or end the agent with an error.
-func (a *Agent) awaitTurn(ctx context.Context, on *events, turns *schedule) (waiting request, due bool, err error) {
-	select {
-	case waiting = <-a.requests.waiting:
-		return waiting, true, nil
-	case <-turns.Timer().C:
-		return request{}, true, nil
-	case <-ctx.Done():
-		a.shutdown()
-		return request{}, false, errEnded
-	case err := <-on.served:
-		return request{}, false, cmp.Or(err, errEnded)
-	case <-on.idle:
-		if a.leaveIfEmpty() {
-			return request{}, false, errEnded
-		}
-		on.idle = nil // a container has come meanwhile
-		return request{}, true, nil
-	case <-a.requests.restart:
-		if a.canRestart() {
-			return request{}, false, ErrRestart
-		}
-	case <-on.files:
-		return request{}, false, a.checkFiles()
-	case <-on.slow:
-		a.checkDevices = true
-		turns.Within(scopePublish, 0)
-		return request{}, false, a.checkFiles()
-	case <-on.store:
-		turns.Within(scopePublish, storeDebounce)
-	case <-on.kernel:
-		turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
-	case <-on.rules:
-		a.foreignFilters.CheckSoon()
-	case <-a.foreignFilters.due:
-		a.status.SetBlockingChains(a.foreignFilters.Check())
-	case <-on.upstreams:
-		turns.Within(scopePublish, newsDebounce)
-	case <-a.requests.soon:
-		turns.Within(scopePublish, announceDelay)
-	case <-a.clusters.news:
-		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
-	case <-a.clusters.ackRequested:
-		turns.Within(scopeForwarding, turns.UrgentDelay())
-	}
-	return request{}, false, nil
-}
-
-// checkFiles returns an error if the agent's files are gone.
-func (a *Agent) checkFiles() error {
-	if a.Process.Lost() {
-		return ErrFilesLost
-	}
-	return nil
 }
 
 // runTurn runs the turn that is due, answers the request that it was run for, if any, and schedules

@@ -246,7 +246,7 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	empty, err := a.turn(ctx, what)
 	turns.Took(what, time.Since(began))
 	a.status.LogOutcome(what, err)
-	if waiting.done != nil && a.obstacles.Pending() {
+	if waiting.isForAll() && a.obstacles.Pending() {
 		a.status.SetObstacles(a.obstacles.Check()) // somebody may want to know the status
 	}
 	a.answerRequest(waiting, err)

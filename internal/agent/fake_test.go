@@ -310,9 +310,13 @@ type fakeProcess struct {
 	lost, replaced bool
 	configChange   string
 	startErr       error // of the installed program
+	checks         int   // of it
 }
 
 func (p *fakeProcess) Lost() bool            { return p.lost }
 func (p *fakeProcess) ProgramReplaced() bool { return p.replaced }
 func (p *fakeProcess) ConfigChange() string  { return p.configChange }
-func (p *fakeProcess) CheckRestart() error   { return p.startErr }
+func (p *fakeProcess) CheckRestart() error {
+	p.checks++
+	return p.startErr
+}

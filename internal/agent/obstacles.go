@@ -8,9 +8,14 @@ import (
 	"vxlan-driver/internal/hoststate"
 )
 
-// obstacleDelay is how long after a change of other programs' rules they are looked at. Some write
-// their rules anew every few seconds, one command a rule.
-const obstacleDelay = time.Second
+const (
+	// obstacleDelay is how long after a change of other programs' rules they are looked at. Some
+	// write their rules anew every few seconds, one command a rule.
+	obstacleDelay = time.Second
+	// obstacleLoad bounds the time that looks take where there are very many rules, one part in so
+	// many.
+	obstacleLoad = 100
+)
 
 // obstacleWatch finds what other programs' firewalls drop of the networks, and logs it once.
 type obstacleWatch struct {
@@ -20,6 +25,7 @@ type obstacleWatch struct {
 
 	networks []hoststate.Network // as of the last turn
 	due      <-chan time.Time    // when the rules are looked at; nil: nothing has happened
+	took     time.Duration       // the last look
 	found    []string            // as logged
 }
 
@@ -35,7 +41,7 @@ func (w *obstacleWatch) Follow(networks []hoststate.Network, what scope) {
 // CheckSoon makes a check due.
 func (w *obstacleWatch) CheckSoon() {
 	if w.due == nil {
-		w.due = time.After(obstacleDelay)
+		w.due = time.After(max(obstacleDelay, obstacleLoad*w.took))
 	}
 }
 
@@ -44,8 +50,9 @@ func (w *obstacleWatch) Pending() bool { return w.due != nil }
 
 // Check returns what is dropped.
 func (w *obstacleWatch) Check() (found []string) {
-	w.due = nil
+	began := time.Now()
 	obstacles, err := w.host.Obstacles(w.networks, w.agentPort)
+	w.due, w.took = nil, time.Since(began)
 	if err != nil {
 		w.log.Warn("cannot look at other programs' firewall rules", "err", err)
 		return w.found

@@ -83,23 +83,27 @@ func (a *Agent) leavesRepair(s *hoststate.Session) bool {
 	if err != nil {
 		return a.rules.aside // a turn will meet the error
 	}
-	a.rules.update(other)
-	if a.rules.aside && a.Process.ProgramReplaced() {
+	stepsAside := a.rules.update(other)
+	// A program that cannot start is tried again only now and then.
+	if a.rules.aside && (stepsAside || a.checkDevices) && a.Process.ProgramReplaced() {
 		a.requests.TriggerRestart()
 	}
 	return a.rules.aside
 }
 
-func (o *rulesOwner) update(other bool) {
+// update takes what was found, and tells whether the agent steps aside now.
+func (o *rulesOwner) update(other bool) (stepsAside bool) {
 	o.tookOver = o.tookOver || !other
 	aside := other && o.tookOver
+	stepsAside = aside && !o.aside
 	switch {
-	case aside && !o.aside:
+	case stepsAside:
 		o.log.Warn("repairing nothing more, only answering names", "why", otherVersion)
 	case !aside && o.aside:
 		o.log.Info("repairing again: the firewall tables are of this version")
 	}
 	o.aside = aside
+	return stepsAside
 }
 
 const otherVersion = "the firewall tables are of another version of this driver; install vxlan, vxland and vxlanctl of one version"

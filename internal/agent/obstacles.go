@@ -2,7 +2,6 @@ package agent
 
 import (
 	"log/slog"
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/hoststate"
@@ -26,7 +25,8 @@ type obstacleWatch struct {
 	networks []hoststate.Network // as of the last turn
 	due      <-chan time.Time    // when the rules are looked at; nil: nothing has happened
 	took     time.Duration       // the last look
-	found    []string            // as logged
+	found    []string            // by the last look
+	logged   recurring
 }
 
 // Follow takes over the networks of a turn. A turn in which a container came or went may change
@@ -60,15 +60,12 @@ func (w *obstacleWatch) Check() (found []string) {
 	for _, o := range obstacles {
 		found = append(found, o.String())
 	}
-	for _, text := range found {
-		if !slices.Contains(w.found, text) {
-			w.log.Warn("another program's firewall drops packets", "what", text)
-		}
+	appeared, gone := w.logged.Update(found)
+	for _, text := range appeared {
+		w.log.Warn("another program's firewall drops packets", "what", text)
 	}
-	for _, text := range w.found {
-		if !slices.Contains(found, text) {
-			w.log.Info("another program's firewall no longer drops packets", "what", text)
-		}
+	for _, text := range gone {
+		w.log.Info("another program's firewall no longer drops packets", "what", text)
 	}
 	w.found = found
 	return found

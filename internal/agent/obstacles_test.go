@@ -48,7 +48,7 @@ func TestObstaclesAreSaid(t *testing.T) {
 		if got := status(); len(got) > 0 {
 			t.Errorf("at last: %q", got)
 		}
-		sleep(time.Minute)
+		sleep(recurringGap + unreportedInterval)
 		r.finish()
 		log := r.log.String()
 		if strings.Count(log, "another program's firewall drops packets") != 1 || strings.Count(log, "no longer drops packets") != 1 {

@@ -57,13 +57,21 @@ func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
 	return errorResponse(context.Cause(ctx))
 }
 
-// canRestart tells whether the agent can start anew. One that cannot goes on.
-func (a *Agent) canRestart() bool {
-	err := a.Process.CheckRestart()
-	if err != nil {
+// checkRestart returns ErrRestart if the agent can start anew. One that cannot goes on.
+func (a *Agent) checkRestart() error {
+	if err := a.Process.CheckRestart(); err != nil {
 		a.Log.Error("cannot start anew; going on", "err", err)
+		return nil
 	}
-	return err == nil
+	return ErrRestart
+}
+
+// checkFiles returns ErrFilesLost if the agent's files are.
+func (a *Agent) checkFiles() error {
+	if a.Process.Lost() {
+		return ErrFilesLost
+	}
+	return nil
 }
 
 // rulesOwner tells whether the firewall's rules are this agent's. Versions have no order. So the

@@ -29,11 +29,14 @@ type confirmer struct {
 	networks map[string]chan struct{} // by ID; closed once other hosts know of this one
 }
 
-// Begin makes the other hosts of a network follow what this host has published, unless they do.
+// Begin makes the other hosts of a network follow what this host has published, unless they do. A
+// cluster that has just been started knows none of them. It is asked again once addresses were
+// claimed, which waits for it. Without claims there are listed hosts, and these flood to a host of
+// which they have not heard.
 func (c *confirmer) Begin(n joinedNetwork) {
 	m := c.clusters.Lookup(c.clusters.bindAddr(n.vtep))
-	if m == nil {
-		return // hosts that have not heard of this one flood to it
+	if m == nil || !m.IsReady() {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

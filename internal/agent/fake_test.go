@@ -153,6 +153,11 @@ func (c *fakeCluster) Run(ctx context.Context) error {
 }
 
 func (c *fakeCluster) Confirm(ctx context.Context, _ cluster.NetworkKey) (silent []string) {
+	select {
+	case <-c.ready:
+	default:
+		return nil // it knows nobody to ask
+	}
 	c.mu.Lock()
 	c.calls.confirms++
 	took := c.confirmTime
@@ -310,9 +315,13 @@ type fakeProcess struct {
 	lost, replaced bool
 	configChange   string
 	startErr       error // of the installed program
+	checks         int   // of it
 }
 
 func (p *fakeProcess) Lost() bool            { return p.lost }
 func (p *fakeProcess) ProgramReplaced() bool { return p.replaced }
 func (p *fakeProcess) ConfigChange() string  { return p.configChange }
-func (p *fakeProcess) CheckRestart() error   { return p.startErr }
+func (p *fakeProcess) CheckRestart() error {
+	p.checks++
+	return p.startErr
+}

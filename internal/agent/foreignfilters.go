@@ -7,9 +7,14 @@ import (
 	"vxlan-driver/internal/hoststate"
 )
 
-// filterDelay is how long after a change of other programs' rules they are looked at. Some write
-// their rules anew every few seconds, one command a rule.
-const filterDelay = time.Second
+const (
+	// filterDelay is how long after a change of other programs' rules they are looked at. Some
+	// write their rules anew every few seconds, one command a rule.
+	filterDelay = time.Second
+	// filterLoad bounds the time that looks take where there are very many rules, one part in so
+	// many.
+	filterLoad = 100
+)
 
 // filterWatch finds what other programs' firewalls drop of the networks, and logs it once.
 type filterWatch struct {
@@ -19,7 +24,9 @@ type filterWatch struct {
 
 	networks []hoststate.Network // as of the last turn
 	due      <-chan time.Time    // when the rules are looked at; nil: nothing has happened
-	found    []string            // as logged
+	took     time.Duration       // the last look
+	found    []string            // by the last look
+	logged   recurring
 }
 
 // Follow takes over the networks of a turn. A turn in which a container came or went may change
@@ -34,7 +41,7 @@ func (w *filterWatch) Follow(networks []hoststate.Network, what scope) {
 // CheckSoon makes a check due.
 func (w *filterWatch) CheckSoon() {
 	if w.due == nil {
-		w.due = time.After(filterDelay)
+		w.due = time.After(max(filterDelay, filterLoad*w.took))
 	}
 }
 
@@ -43,8 +50,9 @@ func (w *filterWatch) Pending() bool { return w.due != nil }
 
 // Check returns what is dropped.
 func (w *filterWatch) Check() (found []string) {
-	w.due = nil
+	began := time.Now()
 	chains, err := w.host.BlockingChains(w.networks, w.agentPort)
+	w.due, w.took = nil, time.Since(began)
 	if err != nil {
 		w.log.Warn("cannot look at other programs' firewall rules", "err", err)
 		return w.found
@@ -52,10 +60,11 @@ func (w *filterWatch) Check() (found []string) {
 	for _, o := range chains {
 		found = append(found, o.String())
 	}
-	for _, text := range newIn(found, w.found) {
+	appeared, gone := w.logged.Update(found)
+	for _, text := range appeared {
 		w.log.Warn("another program's firewall drops packets", "what", text)
 	}
-	for _, text := range newIn(w.found, found) {
+	for _, text := range gone {
 		w.log.Info("another program's firewall no longer drops packets", "what", text)
 	}
 	w.found = found

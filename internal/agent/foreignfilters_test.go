@@ -1,12 +1,17 @@
 package agent
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/fakekernel"
+	"vxlan-driver/internal/membership"
 )
 
 // What another program drops is logged when it appears and when it goes, and is in the status. A
@@ -43,11 +48,48 @@ func TestBlockingChainsAreReported(t *testing.T) {
 		if got := status(); len(got) > 0 {
 			t.Errorf("at last: %q", got)
 		}
-		sleep(time.Minute)
+		sleep(recurringGap + unreportedInterval)
 		r.finish()
 		log := r.log.String()
 		if strings.Count(log, "another program's firewall drops packets") != 1 || strings.Count(log, "no longer drops packets") != 1 {
 			t.Errorf("log\n%s", log)
+		}
+	})
+}
+
+// A container's start waits for no look at other programs' rules, of which there may be thousands.
+func TestStartDoesNotWaitForForeignFilters(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.startIdle()
+		if err := r.requests.SyncNetworkAndWait(t.Context(), membership.EndpointKey{NetworkID: "7c7b"}); err != nil {
+			t.Error(err)
+		}
+		if !r.foreignFilters.Pending() {
+			t.Error("the look came before the answer")
+		}
+		r.finish()
+	})
+}
+
+// Where a look takes long, looks are rare, however often the rules change.
+func TestLooksAtManyRulesAreRare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := 0
+		const took = 200 * time.Millisecond
+		k := fakekernel.New()
+		w := filterWatch{log: slog.New(slog.DiscardHandler), host: &hoststate.Host{Open: func(string) (hoststate.Namespace, error) {
+			looks++
+			time.Sleep(took)
+			return k.Open("")
+		}}}
+		for end := time.Now().Add(time.Hour); time.Now().Before(end); {
+			w.CheckSoon()
+			<-w.due
+			w.Check()
+		}
+		if spent := time.Duration(looks) * took; spent > time.Hour/filterLoad || looks < 100 {
+			t.Errorf("%d looks took %v in an hour", looks, spent)
 		}
 	})
 }

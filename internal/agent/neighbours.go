@@ -31,8 +31,10 @@ func (w *neighbourWatch) Look(s *hoststate.Session) error {
 			warnings = append(warnings, neighbourWarning(t))
 		}
 	}
-	for _, text := range newIn(warnings, w.warnings) {
-		w.log.Warn(text)
+	for _, text := range warnings {
+		if !slices.Contains(w.warnings, text) {
+			w.log.Warn(text)
+		}
 	}
 	w.last, w.warnings = tables, warnings
 	return nil

@@ -79,9 +79,15 @@ func TestAgentOfReplacedProgramRestarts(t *testing.T) {
 		r.kernelEvents <- struct{}{}
 		sleep(2 * verifyInterval)
 		r.wantNames("an agent that cannot start anew", "c1")
+		for range 20 {
+			r.kernelEvents <- struct{}{}
+			sleep(storeDebounce)
+		}
+		if r.process.checks > 2 {
+			t.Errorf("tried %d times within seconds", r.process.checks)
+		}
 		r.process.startErr = nil
-		r.kernelEvents <- struct{}{}
-		sleep(2 * verifyInterval)
+		sleep(unreportedInterval)
 		r.wantEnd(ErrRestart)
 	})
 }

@@ -12,6 +12,11 @@ import (
 // their rules anew every few seconds, one command a rule.
 const obstacleDelay = time.Second
 
+// obstacleRest is how many times as long as a look took the next one is put off. Where there are
+// thousands of rules, which kube-proxy and others change all the time, looks take a percent of a
+// processor then. Who asks for the status does not wait for that.
+const obstacleRest = 100
+
 // obstacleWatch finds what other programs' firewalls drop of the networks, and logs it once.
 type obstacleWatch struct {
 	host      *hoststate.Host
@@ -21,6 +26,7 @@ type obstacleWatch struct {
 	networks []hoststate.Network // as of the last turn
 	due      <-chan time.Time    // when the rules are looked at; nil: nothing has happened
 	found    []string            // as logged
+	took     time.Duration       // the last look
 }
 
 // Follow takes over the networks of a turn. A turn in which a container came or went may change
@@ -35,7 +41,7 @@ func (w *obstacleWatch) Follow(networks []hoststate.Network, what scope) {
 // CheckSoon makes a check due.
 func (w *obstacleWatch) CheckSoon() {
 	if w.due == nil {
-		w.due = time.After(obstacleDelay)
+		w.due = time.After(max(obstacleDelay, obstacleRest*w.took))
 	}
 }
 
@@ -45,7 +51,9 @@ func (w *obstacleWatch) Pending() bool { return w.due != nil }
 // Check returns what is dropped.
 func (w *obstacleWatch) Check() (found []string) {
 	w.due = nil
+	start := time.Now()
 	obstacles, err := w.host.Obstacles(w.networks, w.agentPort)
+	w.took = time.Since(start)
 	if err != nil {
 		w.log.Warn("cannot look at other programs' firewall rules", "err", err)
 		return w.found

@@ -3,6 +3,7 @@ package agent
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
@@ -48,6 +49,21 @@ func TestObstaclesAreSaid(t *testing.T) {
 		log := r.log.String()
 		if strings.Count(log, "another program's firewall drops packets") != 1 || strings.Count(log, "no longer drops packets") != 1 {
 			t.Errorf("log\n%s", log)
+		}
+	})
+}
+
+// A look that takes long is not repeated at each change.
+func TestLongLooksAreRare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for took, want := range map[time.Duration]time.Duration{0: obstacleDelay, time.Millisecond: obstacleDelay, 300 * time.Millisecond: 30 * time.Second} {
+			w := obstacleWatch{took: took}
+			start := time.Now()
+			w.CheckSoon()
+			<-w.due
+			if got := time.Since(start); got != want {
+				t.Errorf("after a look of %v the next one comes after %v, want %v", took, got, want)
+			}
 		}
 	})
 }

@@ -30,9 +30,13 @@ remove_files() {
 	grep -v '^#' packaging/files | while read -r _ _ path; do
 		rm -f "$(place "$path")"
 	done
-	for dir in libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd /etc/NetworkManager/conf.d /etc/NetworkManager; do
-		rmdir --ignore-fail-on-non-empty "$(place $dir)" 2>/dev/null || true
-	done
+	remove_empty libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd
+	# Where NetworkManager is installed, its directory for files is its own, even an empty one.
+	[ -e "$(place /etc/NetworkManager/NetworkManager.conf)" ] || remove_empty /etc/NetworkManager/conf.d /etc/NetworkManager
+}
+
+remove_empty() {
+	for dir; do rmdir --ignore-fail-on-non-empty "$(place "$dir")" 2>/dev/null || true; done
 }
 
 has_systemd() { [ -d /run/systemd/system ]; }

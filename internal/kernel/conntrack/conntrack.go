@@ -116,7 +116,7 @@ func (c *Conn) staleFlows(l listing, published []kernel.Publication) ([]flow, er
 			return nil, err
 		}
 		for _, f := range flows {
-			if slices.ContainsFunc(some, func(p kernel.Publication) bool { return isStale(f, p) }) {
+			if isStale(f, some) {
 				stale = append(stale, f)
 			}
 		}
@@ -143,11 +143,18 @@ func groupByQuery(published []kernel.Publication) map[query][]kernel.Publication
 }
 
 // isStale tells whether a flow goes to a published port, and something else than the port's target
-// answers.
-func isStale(f flow, p kernel.Publication) bool {
+// answers. A port that is published on one address may be another container's on all.
+func isStale(f flow, published []kernel.Publication) (stale bool) {
 	to := f.orig.dst
-	isTo := to.Port() == p.Host.Port() && (!p.Host.Addr().IsValid() || to.Addr() == p.Host.Addr())
-	return isTo && f.reply.src != p.Target
+	for _, p := range published {
+		if to.Port() != p.Host.Port() || p.Host.Addr().IsValid() && to.Addr() != p.Host.Addr() {
+			continue
+		}
+		if stale = f.reply.src != p.Target; p.Host.Addr().IsValid() {
+			return stale
+		}
+	}
+	return stale
 }
 
 // toThisHost returns the flows that began with a packet to an address of this host.

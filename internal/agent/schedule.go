@@ -49,13 +49,13 @@ func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
 }
 
 // Hurry is the delay of a turn that another host waits for: none, unless there was such a turn a
-// moment ago. A cluster whose hosts all start must not keep this one busy.
+// moment ago. Then it is that of news: a cluster whose hosts all start must not keep this one busy.
 func (s *schedule) Hurry() time.Duration {
 	if now := time.Now(); now.Sub(s.hurried) >= storeDebounce {
 		s.hurried = now
 		return 0
 	}
-	return newsDebounce
+	return s.Pace(scopeForwarding, newsDebounce, storeDebounce)
 }
 
 // Took records how long a turn took.

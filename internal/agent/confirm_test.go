@@ -101,7 +101,11 @@ func TestNewAgentDoesNotWaitForItsPredecessorsNetworks(t *testing.T) {
 		r.prepareCluster = isReady
 		r.setup(1)
 		r.startIdle()
-		r.prepareParts() // a new agent, as after a crash
+		r.process.change(func(s *processState) { s.lost = true }) // it ends, and withdraws nothing
+		r.fileEvents <- struct{}{}
+		sleep(0)
+		r.wantEnd(ErrFilesLost)
+		r.process.change(func(s *processState) { s.lost = false })
 		r.start()
 		sleep(unreportedInterval / 2)
 		r.setup(2)

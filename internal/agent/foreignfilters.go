@@ -26,6 +26,7 @@ type filterWatch struct {
 	due      <-chan time.Time    // when the rules are looked at; nil: nothing has happened
 	took     time.Duration       // the last look
 	found    []string            // by the last look
+	failed   error               // of the last look, as logged
 	logged   recurring
 }
 
@@ -54,9 +55,13 @@ func (w *filterWatch) Check() (found []string) {
 	chains, err := w.host.BlockingChains(w.networks, w.agentPort)
 	w.due, w.took = nil, time.Since(began)
 	if err != nil {
-		w.log.Warn("cannot look at other programs' firewall rules", "err", err)
+		if w.failed == nil {
+			w.log.Warn("cannot look at other programs' firewall rules", "err", err)
+		}
+		w.failed = err
 		return w.found
 	}
+	w.failed = nil
 	for _, o := range chains {
 		found = append(found, o.String())
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -92,4 +93,18 @@ func TestLooksAtManyRulesAreRare(t *testing.T) {
 			t.Errorf("%d looks took %v in an hour", looks, spent)
 		}
 	})
+}
+
+// Rules that cannot be read are in the log once, however often they change.
+func TestUnreadableRulesAreLoggedOnce(t *testing.T) {
+	var log strings.Builder
+	w := filterWatch{log: slog.New(slog.NewTextHandler(&log, nil)), host: &hoststate.Host{Open: func(string) (hoststate.Namespace, error) {
+		return nil, errors.New("not permitted")
+	}}}
+	for range 3 {
+		w.Check()
+	}
+	if n := strings.Count(log.String(), "not permitted"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
 }

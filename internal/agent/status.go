@@ -130,8 +130,9 @@ func describeUnderlay(v network.VTEP) string {
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), time.Now())}
-		for _, h := range m.Snapshot().Hosts {
+		known := m.Snapshot()
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
+		for _, h := range known.Hosts {
 			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}
 		all = append(all, c)

@@ -64,7 +64,7 @@ func isReachable(path string) bool {
 	return conn.Close() == nil
 }
 
-// listenOn accepts connections on a socket, of which it makes a copy.
+// listenOn accepts connections on a copy of a socket.
 func listenOn(f *os.File) (net.Listener, error) {
 	defer f.Close()
 	return net.FileListener(f)

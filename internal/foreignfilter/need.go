@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// Host is what of the host decides which way packets take.
+// Host has the facts of a host that decide which way packets take.
 type Host struct {
 	// Outside has the devices of the default routes; zero: there is none.
 	Outside4, Outside6 Device
@@ -41,7 +41,7 @@ type leg struct {
 	permit  permit
 }
 
-// permit is what a rule must say that lets a leg pass.
+// permit is what a rule must match to let a leg pass.
 type permit struct {
 	hook        kernel.FilterHook
 	in, out     string // devices; "": any

@@ -76,7 +76,7 @@ func (p packet) isSeenBy(f kernel.Family) bool {
 	return f == kernel.FamilyInet || (f == kernel.FamilyIP6) == p.isIPv6()
 }
 
-// prefixValue is an address of which the prefix is known.
+// prefixValue is an address whose prefix is known.
 func prefixValue(p netip.Prefix) value {
 	v := value{p.Addr().AsSlice(), make([]byte, p.Addr().BitLen()/8)}
 	for i := range p.Bits() {
@@ -99,7 +99,7 @@ func (p packet) networkHeader() value {
 	return h
 }
 
-// transportHeader has the ports, of which the source may be any.
+// transportHeader has the ports. The source port may be any.
 func (p packet) transportHeader() value {
 	h := unknownValue(20)
 	h.put(2, rangeValue(p.ports))

@@ -2,7 +2,7 @@ package foreignfilter
 
 import "bytes"
 
-// truth is the outcome of a comparison with something of which not all is known.
+// truth is the outcome of a comparison with something that is known only in part.
 type truth int
 
 const (

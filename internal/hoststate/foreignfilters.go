@@ -63,7 +63,7 @@ func findBlockingChains(ns Namespace, networks []plan.HostNetwork, agentPort uin
 	return all, look.err
 }
 
-// hostLook looks up what of the host decides which way packets take. It keeps the first error.
+// hostLook finds the facts of the host that decide which way packets take. It keeps the first error.
 type hostLook struct {
 	ns  Namespace
 	err error

@@ -67,8 +67,11 @@ func (p *Plugin) Reload() (networks int, err error) {
 	err = errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
 	const agentPort = 0 // unknown: the agent says what is dropped of it
 	obstacles, obstaclesErr := p.Obstacles(all, agentPort)
+	if obstaclesErr != nil {
+		p.Warn(obstaclesErr.Error()) // all is restored
+	}
 	for _, o := range obstacles {
 		p.Warn(o.String())
 	}
-	return len(all), errors.Join(err, obstaclesErr)
+	return len(all), err
 }

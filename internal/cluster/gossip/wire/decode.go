@@ -132,8 +132,6 @@ func (r *reader) readAge() Age {
 // maxContainerID only bounds what is read. What an id is, cluster.Check knows.
 const maxContainerID = 255
 
-func (r *reader) readContainerID() string { return r.readString(maxContainerID) }
-
 func (r *reader) readMAC() kernel.MAC { return kernel.MAC(r.readRaw(len(kernel.MAC{}))) }
 
 func (r *reader) readAddr() netip.Addr {

@@ -67,8 +67,11 @@ func (p *Plugin) Reload() (networks int, err error) {
 	err = errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
 	const agentPort = 0 // unknown: the agent says what is dropped of it
 	chains, lookErr := p.BlockingChains(all, agentPort)
-	for _, o := range chains {
-		p.Warn(o.String())
+	if lookErr != nil {
+		p.Warn(lookErr.Error()) // all is restored
 	}
-	return len(all), errors.Join(err, lookErr)
+	for _, c := range chains {
+		p.Warn(c.String())
+	}
+	return len(all), err
 }

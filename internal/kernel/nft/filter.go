@@ -161,17 +161,10 @@ func newFilterSet(found []foundElement) (s kernel.FilterSet) {
 
 // lastBefore returns the last key before the first end of what follows, or the greatest key.
 func lastBefore(following []foundElement, length int) []byte {
-	last := make([]byte, length)
 	for _, f := range following {
 		if f.endsRange {
-			copy(last, f.key)
-			break
+			return keyBefore(f.key, length)
 		}
 	}
-	for i := len(last) - 1; i >= 0; i-- {
-		if last[i]--; last[i] != 0xff {
-			break
-		}
-	}
-	return last
+	return keyBefore(nil, length)
 }

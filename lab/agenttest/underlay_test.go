@@ -110,7 +110,7 @@ func TestHostsAddressChanges(t *testing.T) {
 	moved := fmt.Sprintf("network auto sends from %s by eth0 now, since %s by eth0 cannot be used any more; hosts whose remote_ips have %[2]s must list %[1]s instead", newAddr, a.Addr4())
 	fixed := fmt.Sprintf("network fixed: option local_ip %q: is not an address of eth0, which has %s", a.Addr4(), newAddr)
 	listed := fmt.Sprintf("network listed: option local_ip %q: the network sends from %s, which remote_ips lists, by eth0; that is gone, and is waited for; "+
-		"if the host has another address for good, create the network anew", "auto", a.Addr4())
+		"if the host has another address for good, recreate the network", "auto", a.Addr4())
 	labtest.Within(t, followLimit, a, "vxlanctl status | grep -q 'sends from "+newAddr+" by eth0'")
 	status := labtest.Sh(t, a, "vxlanctl status")
 	log := strings.ReplaceAll(labtest.Eventually(t, a, "grep -q 'not fully configured' /run/vxlan/vxland.log && cat /run/vxlan/vxland.log"), `\"`, `"`)

@@ -20,13 +20,14 @@ type linkParam struct {
 	settable bool // by rtnetlink
 }
 
-// The parameters that this project sets. The kernel numbers those of IPv4 from 1 (IPV4_DEVCONF_ in
-// linux/ip.h), and those of IPv6 from 0 (DEVCONF_ in linux/ipv6.h).
+// The parameters that this project sets. Indexes of IPv4 are one less than the
+// kernel's constants (IPV4_DEVCONF_ in linux/ip.h). Those of IPv6 are the constants (DEVCONF_ in
+// linux/ipv6.h).
 var linkParams = []linkParam{
-	{unix.AF_INET, "forwarding", 1 - 1, false},
-	{unix.AF_INET, "rp_filter", 8 - 1, true},
-	{unix.AF_INET, "arp_notify", 22 - 1, true},
-	{unix.AF_INET, "route_localnet", 26 - 1, false},
+	{unix.AF_INET, "forwarding", 0, false},
+	{unix.AF_INET, "rp_filter", 7, true},
+	{unix.AF_INET, "arp_notify", 21, true},
+	{unix.AF_INET, "route_localnet", 25, false},
 	{unix.AF_INET6, "accept_ra", 3, false},
 	{unix.AF_INET6, "autoconf", 5, false},
 	{unix.AF_INET6, "accept_dad", 27, false},

@@ -1,7 +1,8 @@
 // Command soak connects and disconnects containers through the real netavark, in several processes
 // at once and with random options. It kills a third of the calls, and now and then the agent, at
-// random moments. It runs in a lab host, and checks that all other calls succeed and that no
-// container keeps an interface. Its caller checks what is left on the host.
+// random moments. Some containers it abandons: their namespace goes, and no teardown comes. It runs
+// in a lab host, and checks that all other calls succeed and that no container keeps an interface.
+// Its caller checks what is left on the host.
 package main
 
 import (
@@ -47,14 +48,14 @@ func runSoak(seed uint64, cycles, workers int, local string) error {
 	}
 	close(queue)
 	wait.Wait()
-	calls, killed, failed := 0, 0, 0
+	calls, killed, abandoned, failed := 0, 0, 0, 0
 	for _, w := range crew {
 		if err := w.removeNamespace(); err != nil {
 			return err
 		}
-		calls, killed, failed = calls+w.calls, killed+w.killed, failed+w.failed
+		calls, killed, abandoned, failed = calls+w.calls, killed+w.killed, abandoned+w.abandoned, failed+w.failed
 	}
-	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, in %.1f s\n", seed, cycles, calls, killed, time.Since(begin).Seconds())
+	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, %d containers abandoned, in %.1f s\n", seed, cycles, calls, killed, abandoned, time.Since(begin).Seconds())
 	if failed > 0 {
 		return fmt.Errorf("%d calls failed", failed)
 	}

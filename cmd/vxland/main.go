@@ -171,13 +171,12 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	notifySystemd("READY=1")
 	err = a.Run(ctx, l)
 	names.Close()
-	switch {
-	case errors.Is(err, agent.ErrRestart):
-		log.Info("starting anew")
-		return self.startAnew(true, !activated)
-	case errors.Is(err, agent.ErrFilesLost):
-		log.Error("starting anew", "why", err)
-		return self.startAnew(false, !activated)
+	if isToStartAnew(ctx, err) {
+		log.Info("starting anew", "why", err)
+		return self.startAnew(errors.Is(err, agent.ErrRestart), !activated)
+	}
+	if ctx.Err() != nil {
+		err = nil // a signal ended it
 	}
 	notifySystemd("STOPPING=1")
 	return errors.Join(err, self.removeSocket(activated))

@@ -160,12 +160,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		NewCluster: func(bind netip.Addr) (agent.Cluster, error) {
-			return gossip.New(gossip.Config{
-				Name: membership.HostName(name, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
-				Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
-			})
-		},
+		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(name, bind, c, log) },
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -180,4 +175,12 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	notifySystemd("STOPPING=1")
 	return errors.Join(err, self.removeSocket(activated))
+}
+
+// newCluster makes the cluster that the host is in by one of its addresses.
+func newCluster(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
+	return gossip.New(gossip.Config{
+		Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
+	})
 }

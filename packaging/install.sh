@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs or uninstalls the files that packaging/files lists: install.sh install, install.sh uninstall. DESTDIR and PREFIX are
-# as in the Makefile. Only without DESTDIR it is about the host that runs.
+# Installs or uninstalls the files that packaging/files lists: install.sh install, or install.sh
+# uninstall. DESTDIR and PREFIX are as in the Makefile. With DESTDIR this host is left alone.
 set -eu
 cd "$(dirname "$0")/.."
 : "${PREFIX:=/usr/local}" "${DESTDIR:=}"
@@ -30,9 +30,13 @@ remove_files() {
 	grep -v '^#' packaging/files | while read -r _ _ path; do
 		rm -f "$(place "$path")"
 	done
-	for dir in libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd /etc/NetworkManager/conf.d /etc/NetworkManager; do
-		rmdir --ignore-fail-on-non-empty "$(place $dir)" 2>/dev/null || true
-	done
+	remove_empty libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd
+	# Where NetworkManager is installed, its directory for files is its own, even an empty one.
+	[ -e "$(place /etc/NetworkManager/NetworkManager.conf)" ] || remove_empty /etc/NetworkManager/conf.d /etc/NetworkManager
+}
+
+remove_empty() {
+	for dir; do rmdir --ignore-fail-on-non-empty "$(place "$dir")" 2>/dev/null || true; done
 }
 
 has_systemd() { [ -d /run/systemd/system ]; }

@@ -166,8 +166,8 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	notifySystemd("READY=1")
 	err = a.Run(ctx, l)
 	names.Close()
-	if isToStartAnew(ctx, err) {
-		log.Info("starting anew", "why", err)
+	if shouldRestart(ctx, err) {
+		log.Info("restarting", "why", err)
 		return self.startAnew(errors.Is(err, agent.ErrRestart), !activated)
 	}
 	if ctx.Err() != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // An agent that is told to end while it starts anew ends.
-func TestSignalEndsAnAgentThatStartsAnew(t *testing.T) {
+func TestSignalEndsAnAgentThatRestarts(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	for _, tt := range []struct {
@@ -24,7 +24,7 @@ func TestSignalEndsAnAgentThatStartsAnew(t *testing.T) {
 		{ended, agent.ErrRestart, false},
 		{ended, agent.ErrFilesLost, false},
 	} {
-		if got := isToStartAnew(tt.ctx, tt.err); got != tt.want {
+		if got := shouldRestart(tt.ctx, tt.err); got != tt.want {
 			t.Errorf("%v, after a signal: %v: starts anew: %v", tt.err, tt.ctx.Err() != nil, got)
 		}
 	}

@@ -59,20 +59,20 @@ type Agent struct {
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
-	requests   *requestBroker
-	clusters   *clusterSet
-	claims     *addrclaim.Claims
-	upstreams  *upstreamSource
-	dns        *dnsFeed
-	rules      rulesOwner
-	announcer  *announcer
-	peers      *peerTracker
-	forwarder  *forwarder
-	confirmer  *confirmer
-	tunnels    *tunnelProber
-	status     *statusReporter
-	obstacles  *obstacleWatch
-	neighbours *neighbourWatch
+	requests       *requestBroker
+	clusters       *clusterSet
+	claims         *addrclaim.Claims
+	upstreams      *upstreamSource
+	dns            *dnsFeed
+	rules          rulesOwner
+	announcer      *announcer
+	peers          *peerTracker
+	forwarder      *forwarder
+	confirmer      *confirmer
+	tunnels        *tunnelProber
+	status         *statusReporter
+	foreignFilters *filterWatch
+	neighbours     *neighbourWatch
 }
 
 const (
@@ -145,7 +145,7 @@ func (a *Agent) prepareParts() {
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
-	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
+	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
@@ -224,9 +224,9 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case <-on.kernel:
 		turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 	case <-on.rules:
-		a.obstacles.CheckSoon()
-	case <-a.obstacles.due:
-		a.status.SetObstacles(a.obstacles.Check())
+		a.foreignFilters.CheckSoon()
+	case <-a.foreignFilters.due:
+		a.status.SetBlockingChains(a.foreignFilters.Check())
 	case <-on.upstreams:
 		turns.Within(scopePublish, newsDebounce)
 	case <-a.requests.soon:
@@ -234,7 +234,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case <-a.clusters.news:
 		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
 	case <-a.clusters.ackRequested:
-		turns.Within(scopeForwarding, turns.Hurry())
+		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case waiting = <-a.requests.waiting:
 		due = true
 	case <-timer.C:
@@ -253,8 +253,8 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	empty, err := a.turn(ctx, what)
 	turns.Took(what, time.Since(began))
 	a.status.LogOutcome(what, err)
-	if waiting.isForAll() && a.obstacles.Pending() {
-		a.status.SetObstacles(a.obstacles.Check()) // somebody may want to know the status
+	if waiting.isForAll() && a.foreignFilters.Pending() {
+		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status
 	}
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)

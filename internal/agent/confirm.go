@@ -17,7 +17,7 @@ import (
 const confirmTimeout = 500 * time.Millisecond
 
 // confirmer makes other hosts know of this one before its first container on a network runs. They
-// flood only to hosts of which they know that these have a container. Requests use it at any time.
+// flood only to hosts that they know to have a container. Requests use it at any time.
 type confirmer struct {
 	clusters *clusterSet
 	log      *slog.Logger
@@ -98,7 +98,7 @@ var closedChannel = func() chan struct{} {
 	return c
 }()
 
-// joinedNetwork is a network of which this host becomes a member.
+// joinedNetwork is a network that this host joins.
 type joinedNetwork struct {
 	id   string
 	key  cluster.NetworkKey

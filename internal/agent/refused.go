@@ -43,8 +43,8 @@ func refusalStatus(refused []refusal.Refusal, s cluster.Snapshot, now time.Time)
 }
 
 // refusalWarnings are what to say at the start of a container whose host has found no other, by the
-// reason that is most likely to be why. A host that closes a connection without a word is left to the
-// status: perhaps its agent has just ended.
+// reason that is most likely to be why. A host that closes a connection without a word is left to
+// the status: perhaps its agent has just ended.
 var refusalWarnings = []struct {
 	reason  refusal.Reason
 	warning string
@@ -80,8 +80,8 @@ func joinHosts(hosts []refusal.Host) string {
 	return strings.Join(names, ", ")
 }
 
-// warnIfRefused warns of a host that has found no other since keys, clusters or lists differ. Only a
-// network's first container on the host is warned of it: the status shows it at any time.
+// warnIfRefused warns of a host that has found no other since keys, clusters or lists differ. Only
+// a network's first container on the host is warned of it: the status shows it at any time.
 func (a *Agent) warnIfRefused(networkID string) string {
 	n, known := a.dns.Network(networkID)
 	m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local))

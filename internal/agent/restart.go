@@ -13,7 +13,7 @@ import (
 var (
 	// ErrRestart says that the agent is to start anew, with the program and the configuration that
 	// are installed by now. Nothing was withdrawn.
-	ErrRestart = errors.New("vxland starts anew")
+	ErrRestart = errors.New("vxland restarts")
 	// ErrFilesLost says the same of an agent whose lock, socket or directory is gone. Another agent
 	// may have taken its place.
 	ErrFilesLost = errors.New("the files of vxland were removed or replaced")
@@ -50,7 +50,7 @@ func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
 		return agentapi.Response{}
 	}
 	if err := a.Process.CheckRestart(); err != nil {
-		return errorResponse(fmt.Errorf("start anew: %w", err))
+		return errorResponse(fmt.Errorf("restart: %w", err))
 	}
 	a.requests.TriggerRestart()
 	<-ctx.Done()
@@ -60,13 +60,13 @@ func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
 // checkRestart returns ErrRestart if the agent can start anew. One that cannot goes on.
 func (a *Agent) checkRestart() error {
 	if err := a.Process.CheckRestart(); err != nil {
-		a.Log.Error("cannot start anew; going on", "err", err)
+		a.Log.Error("cannot restart; going on", "err", err)
 		return nil
 	}
 	return ErrRestart
 }
 
-// checkFiles returns ErrFilesLost if the agent's files are.
+// checkFiles returns ErrFilesLost if the agent's files are gone.
 func (a *Agent) checkFiles() error {
 	if a.Process.Lost() {
 		return ErrFilesLost

@@ -70,7 +70,7 @@ func TestAgentLeavesRulesOfAnotherVersion(t *testing.T) {
 }
 
 // The old agent after an upgrade: its program was replaced too.
-func TestAgentOfReplacedProgramStartsAnew(t *testing.T) {
+func TestAgentOfReplacedProgramRestarts(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.startIdle()
@@ -93,7 +93,7 @@ func TestAgentOfReplacedProgramStartsAnew(t *testing.T) {
 }
 
 // An agent that starts anew withdraws nothing: it is back in a moment.
-func TestRestartOnRequest(t *testing.T) {
+func TestAgentRestartsOnRequest(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.prepareCluster = func(c *fakeCluster) { close(c.ready); c.showQuietly(otherHost(11), otherHost(12)) }

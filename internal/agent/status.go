@@ -34,11 +34,11 @@ type statusReporter struct {
 	warnings map[string][]string // for whoever starts a container, by the network's id
 }
 
-// SetObstacles completes the report by what other programs' firewalls drop.
-func (s *statusReporter) SetObstacles(found []string) {
+// SetBlockingChains completes the report by what other programs' firewalls drop.
+func (s *statusReporter) SetBlockingChains(found []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report.Obstacles = found
+	s.report.BlockingChains = found
 }
 
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
@@ -86,7 +86,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	s.logDifferences(report.Differences)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	report.Obstacles = s.report.Obstacles
+	report.BlockingChains = s.report.BlockingChains
 	s.report, s.warnings = report, warnings
 }
 

@@ -71,14 +71,20 @@ func (r records) describeUsers(networkID string) error {
 }
 
 // Clean removes all that the driver has on the host: containers' interfaces, devices, firewall
-// tables, files of others' and the store. It goes on after an error. The agent must have ended.
+// tables, rules and files among others' and the store. It goes on after an error. But while a device
+// may be left, the firewall and the store stay. The agent must have ended.
 func (h *Host) Clean() error {
 	s, err := h.Begin()
 	if err != nil {
 		return err
 	}
-	errs := []error{s.disconnectAll(), s.deleteDevices(), s.ns.Apply(kernel.DeleteFirewall{}), h.dropAllSysctls()}
-	return errors.Join(append(errs, s.records.RemoveAll(), s.Close())...)
+	errs := []error{s.disconnectAll()}
+	devicesErr := s.deleteDevices()
+	errs = append(errs, devicesErr, s.forgetUnusedInDocker(), h.dropAllSysctls())
+	if devicesErr == nil {
+		errs = append(errs, s.ns.Apply(kernel.DeleteFirewall{}), s.records.RemoveAll())
+	}
+	return errors.Join(append(errs, s.Close())...)
 }
 
 // disconnectAll takes all recorded containers down.
@@ -117,10 +123,10 @@ func (s *Session) deleteDevices() error {
 	for _, l := range links {
 		container, _ := network.ParseEndpointAlias(l.Alias)
 		isBridge := l.Kind == kernel.KindBridge && network.IDFromAlias(l.Alias) != ""
-		if isBridge {
-			errs = append(errs, s.deletePorts(l.Name))
-		}
-		if isBridge || container != "" {
+		switch {
+		case isBridge:
+			errs = append(errs, s.deletePorts(l.Name), s.deleteUnusedBridge(l.Name))
+		case container != "":
 			errs = append(errs, s.ns.Apply(kernel.DeleteLink{Name: l.Name}))
 		}
 	}

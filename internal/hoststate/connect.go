@@ -90,12 +90,12 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 	return report, err
 }
 
-// warnOfStart warns of what other programs on the host keep from working. Their firewall rules are
+// warnOfStart warns of what others on the host keep from working. Their firewall rules are
 // looked at only if the network's devices were made, as that takes time where there are many.
 func (s *Session) warnOfStart(p plan.PlacedNetwork, e network.Endpoint, report reconcile.Report, othersErr error) {
-	s.host.warnOfOthers(p.Name, othersErr)
+	s.host.warnOfOthers(p.Name, errors.Join(othersErr, report.FlowsErr))
 	if report.DevicesMade {
-		s.warnOfObstacles(plan.HostNetwork{PlacedNetwork: p, Endpoints: []plan.RecordedEndpoint{{Endpoint: e}}})
+		s.warnOfBlockingChains(plan.HostNetwork{PlacedNetwork: p, Endpoints: []plan.RecordedEndpoint{{Endpoint: e}}})
 	}
 }
 

@@ -20,6 +20,7 @@ func (s *Session) Disconnect(id network.Identity, e network.Endpoint) error {
 	leaving, err := s.records.leavingOthers(id, e)
 	report, applyErr := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, plan.Stop(leaving))
 	err = errors.Join(err, applyErr)
+	s.host.warnOfOthers(id.Name, report.FlowsErr)
 	if report.DevicesGone {
 		err = errors.Join(err, s.forgetNetwork(id))
 	}

@@ -168,6 +168,9 @@ func sinceBoot() (time.Duration, error) {
 
 // apply applies a plan that is about the host alone.
 func (s *Session) apply(p plan.Plan) error {
-	_, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	if report.FlowsErr != nil {
+		s.host.Warn(report.FlowsErr.Error())
+	}
 	return err
 }

@@ -70,10 +70,20 @@ func (s *Session) RemoveUnused() error {
 	errs = append(errs, err)
 	for _, l := range links {
 		if l.Kind == kernel.KindBridge && unused(l) && !hasOtherPort(s.ns, l.Name, "") {
-			errs = append(errs, s.ns.Apply(kernel.DeleteLink{Name: l.Name}))
+			errs = append(errs, s.deleteUnusedBridge(l.Name))
 		}
 	}
 	return errors.Join(append(errs, s.forgetUnusedInDocker())...)
+}
+
+// deleteUnusedBridge deletes a bridge whose network has no record, and what other programs were told
+// of it.
+func (s *Session) deleteUnusedBridge(name string) error {
+	if err := s.ns.Apply(kernel.DeleteLink{Name: name}); err != nil {
+		return err
+	}
+	s.forgetBridge(network.Identity{Name: "with bridge " + name, Bridge: network.DeviceName{Name: name}})
+	return nil
 }
 
 // hasOtherPort tells whether a bridge may have another port than one.

@@ -93,6 +93,7 @@ type FilterVerdict struct {
 type FilterSet struct {
 	Elements []FilterElement
 	Default  *FilterVerdict // of a verdict map: for what no element matches
+	Unread   bool           // it is too large, and may have anything
 }
 
 // FilterElement is an element of a FilterSet, with both ends of its range.

@@ -2,7 +2,9 @@ package network
 
 import (
 	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -44,6 +46,35 @@ func TestInstalledFilesMatchTheDevices(t *testing.T) {
 					t.Errorf("%s: %s matches another program's %s", file, p, foreign)
 				}
 			}
+		}
+	}
+}
+
+// Uninstalling leaves no directory behind, but those that are another program's.
+func TestUninstallKeepsOthersDirectories(t *testing.T) {
+	for _, hasNetworkManager := range []bool{true, false} {
+		root := t.TempDir()
+		conf := filepath.Join(root, "etc/NetworkManager/conf.d")
+		for _, dir := range []string{conf, filepath.Join(root, "usr/local/libexec/vxlan")} {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if hasNetworkManager {
+			if err := os.WriteFile(filepath.Join(root, "etc/NetworkManager/NetworkManager.conf"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		uninstall := exec.Command("../../packaging/install.sh", "uninstall")
+		uninstall.Env = append(os.Environ(), "DESTDIR="+root, "PREFIX=/usr/local")
+		if out, err := uninstall.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if _, err := os.Stat(conf); (err == nil) != hasNetworkManager {
+			t.Errorf("with NetworkManager %v: %s is there: %v", hasNetworkManager, conf, err == nil)
+		}
+		if _, err := os.Stat(filepath.Join(root, "usr/local/libexec/vxlan")); err == nil {
+			t.Error("the driver's own directory is left")
 		}
 	}
 }

@@ -66,9 +66,12 @@ func (p *Plugin) Reload() (networks int, err error) {
 	all, err := s.Networks()
 	err = errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
 	const agentPort = 0 // unknown: the agent says what is dropped of it
-	obstacles, obstaclesErr := p.Obstacles(all, agentPort)
-	for _, o := range obstacles {
-		p.Warn(o.String())
+	chains, lookErr := p.BlockingChains(all, agentPort)
+	if lookErr != nil {
+		p.Warn(lookErr.Error()) // all is restored
 	}
-	return len(all), errors.Join(err, obstaclesErr)
+	for _, c := range chains {
+		p.Warn(c.String())
+	}
+	return len(all), err
 }

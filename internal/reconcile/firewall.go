@@ -120,6 +120,21 @@ func resetFirewall(host Namespace, all plan.AllElements) error {
 	return forgetFlows(host, kernel.DeleteFlows{Stale: plan.StaleFlows(elements)})
 }
 
+// flowsApart is a host that keeps apart what connection tracking refuses.
+type flowsApart struct {
+	Namespace
+	err error
+}
+
+// Apply returns no error about flows.
+func (h *flowsApart) Apply(c kernel.Change) error {
+	err := h.Namespace.Apply(c)
+	if _, ok := c.(kernel.DeleteFlows); ok {
+		h.err, err = errors.Join(h.err, err), nil
+	}
+	return err
+}
+
 // forgetFlows makes the kernel forget flows, if there are any to look for.
 func forgetFlows(host Namespace, flows kernel.DeleteFlows) error {
 	if flows.IsEmpty() {

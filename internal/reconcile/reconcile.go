@@ -82,6 +82,8 @@ type Report struct {
 	DevicesMade bool
 	// DevicesGone says that the network's devices went with its last container.
 	DevicesGone bool
+	// FlowsErr says why flows keep their old translation. No container waits for them, or stays.
+	FlowsErr error
 	// NoFastPath says why the kernel has no fast path. Packets pass the bridge then.
 	NoFastPath error
 }
@@ -90,6 +92,9 @@ type Report struct {
 // its errors. The devices need the firewall, and the container needs the devices. So Apply stops
 // after the first of these that fails.
 func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
+	host := &flowsApart{Namespace: on.Host}
+	on.Host = host
+	defer func() { r.FlowsErr = host.err }()
 	if p.Disconnect != nil {
 		r.DevicesGone, err = disconnectContainer(on.Host, p.Disconnect)
 	}
@@ -101,9 +106,7 @@ func Apply(on Namespaces, p plan.Plan) (r Report, err error) {
 			return r, errors.Join(err, firewallErr)
 		}
 	}
-	if err := forgetFlows(on.Host, kernel.DeleteFlows{Stale: p.StaleFlows}); err != nil {
-		return r, err
-	}
+	err = errors.Join(err, forgetFlows(on.Host, kernel.DeleteFlows{Stale: p.StaleFlows}))
 	if p.Network != nil {
 		networkErr := ensureNetwork(on.Host, p.Network, &r)
 		if err = errors.Join(err, networkErr); networkErr != nil {

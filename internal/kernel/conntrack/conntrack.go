@@ -43,7 +43,7 @@ func (c *Conn) DeleteFlows(want kernel.DeleteFlows) error {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
 		return nil
 	case err != nil:
-		return fmt.Errorf("%s: %w", want, err)
+		return fmt.Errorf("forget flows of published ports: %w; they lead where they led before until no packet has come for some minutes", err)
 	}
 	return nil
 }
@@ -74,8 +74,9 @@ func (c *Conn) deleteFlows(want kernel.DeleteFlows) error {
 	return c.delete(stale)
 }
 
-// smallTable is so many flows that to read them all takes less than another list: to look through
-// the kernel's table takes 4 to 8 ms, however empty it is.
+// smallTable is how many flows are listed whole, once, instead of by several queries. A list of them
+// takes less than another query: the kernel looks through its table for 4 to 8 ms, however empty it
+// is.
 const smallTable = 2000
 
 // listing lists flows. A small table it reads once as a whole.
@@ -116,7 +117,7 @@ func (c *Conn) staleFlows(l listing, published []kernel.Publication) ([]flow, er
 			return nil, err
 		}
 		for _, f := range flows {
-			if slices.ContainsFunc(some, func(p kernel.Publication) bool { return isStale(f, p) }) {
+			if isStale(f, some) {
 				stale = append(stale, f)
 			}
 		}
@@ -143,11 +144,18 @@ func groupByQuery(published []kernel.Publication) map[query][]kernel.Publication
 }
 
 // isStale tells whether a flow goes to a published port, and something else than the port's target
-// answers.
-func isStale(f flow, p kernel.Publication) bool {
+// answers. A port that is published on one address may be another container's on all.
+func isStale(f flow, published []kernel.Publication) (stale bool) {
 	to := f.orig.dst
-	isTo := to.Port() == p.Host.Port() && (!p.Host.Addr().IsValid() || to.Addr() == p.Host.Addr())
-	return isTo && f.reply.src != p.Target
+	for _, p := range published {
+		if to.Port() != p.Host.Port() || p.Host.Addr().IsValid() && to.Addr() != p.Host.Addr() {
+			continue
+		}
+		if stale = f.reply.src != p.Target; p.Host.Addr().IsValid() {
+			return stale
+		}
+	}
+	return stale
 }
 
 // toThisHost returns the flows that began with a packet to an address of this host.

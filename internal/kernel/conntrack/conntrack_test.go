@@ -228,6 +228,25 @@ func testOtherFlowsStay(t *testing.T, h host) {
 	}
 }
 
+// A port may be one container's on one address, and another's on all. Neither's flows are stale.
+func TestPortOfTwoContainers(t *testing.T) {
+	at, all := published(udp, "198.18.0.1:53", "10.0.0.2:53"), anywhere(udp, 53, "10.0.0.3:53")
+	for _, ports := range [][]kernel.Publication{{at, all}, {all, at}} {
+		h := newHost(t)
+		right := []flow{newFlow(udp, "198.18.0.9:1", "198.18.0.1:53", "10.0.0.2:53"), newFlow(udp, "198.18.0.9:2", "198.18.0.2:53", "10.0.0.3:53")}
+		wrong := []flow{newFlow(udp, "198.18.0.9:3", "198.18.0.1:53", "10.0.0.3:53"), newFlow(udp, "198.18.0.9:4", "198.18.0.2:53", "10.0.0.2:53")}
+		h.track(slices.Concat(right, wrong)...)
+		if err := h.DeleteFlows(kernel.DeleteFlows{Stale: ports}); err != nil {
+			t.Fatal(err)
+		}
+		for i, f := range slices.Concat(right, wrong) {
+			if stays, want := len(h.answers(udp, f.orig.src.String())) == 1, i < len(right); stays != want {
+				t.Errorf("the flow from %s to %s that %s answers stays: %v, want %v", f.orig.src, f.orig.dst, f.reply.src, stays, want)
+			}
+		}
+	}
+}
+
 // With a container its flows go, those too that it began: their answers come to the host's port.
 func TestFlowsOfContainerGo(t *testing.T) { forEachSize(t, testFlowsOfContainerGo) }
 

@@ -57,7 +57,7 @@ func (s *stack) apply(c kernel.Change) error {
 		}
 		return nil
 	case kernel.DeleteFlows:
-		return nil // has none
+		return s.kernel.FlowsErr // there are none
 	case kernel.AddFDB:
 		return s.addFDB(c)
 	case kernel.AddStatic, kernel.DelStatic, kernel.AddNeighbour, kernel.DelNeighbour:

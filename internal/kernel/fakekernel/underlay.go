@@ -100,7 +100,7 @@ func (ns linkView) HostPrefixes() ([]kernel.HostPrefix, error) {
 func (ns *Namespace) AdvertisedInterfaces() ([]string, error) { return ns.Advertised, ns.kernel.call() }
 
 // ForeignFilters implements hoststate.Foreign.
-func (ns *Namespace) ForeignFilters() ([]kernel.FilterTable, error) { return ns.Filters, nil }
+func (ns *Namespace) ForeignFilters() ([]kernel.FilterTable, error) { return ns.Filters, ns.FiltersErr }
 
 // Index implements hoststate.Foreign: links are numbered as they were made.
 func (ns linkView) Index(name string) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 
@@ -87,23 +88,30 @@ const dumpTries = 10
 // which something changed may lack an object or have it twice (NLM_F_DUMP_INTR), and is asked for
 // again.
 func (c *Conn) Execute(request *Builder) (bodies [][]byte, err error) {
+	bodies, _, err = c.ExecuteUpTo(request, math.MaxInt)
+	return bodies, err
+}
+
+// ExecuteUpTo is Execute for a list that may be too long to be worth reading. It stops when the
+// answer has more bytes than most. The rest is not read, and the connection can only be closed.
+func (c *Conn) ExecuteUpTo(request *Builder, most int) (bodies [][]byte, isMore bool, err error) {
 	for range dumpTries {
-		bodies, err = c.executeOnce(request)
+		bodies, isMore, err = c.executeOnce(request, most)
 		if !errors.Is(err, errInterrupted) {
 			break
 		}
 	}
-	return bodies, err
+	return bodies, isMore, err
 }
 
 // errInterrupted says that a list changed while the kernel wrote it.
 var errInterrupted = errors.New("the list kept changing while it was read")
 
-func (c *Conn) executeOnce(request *Builder) (bodies [][]byte, err error) {
+func (c *Conn) executeOnce(request *Builder, most int) (bodies [][]byte, isMore bool, err error) {
 	c.seq++
 	message := request.finishRequest(c.seq)
 	if err := c.send(message); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	acknowledged := binary.NativeEndian.Uint16(message[6:])&unix.NLM_F_ACK != 0
 	complete, interrupted := false, false
@@ -118,20 +126,25 @@ func (c *Conn) executeOnce(request *Builder) (bodies [][]byte, err error) {
 			return true
 		}
 		bodies = append(bodies, m.Body)
+		most -= len(m.Body)
+		if isMore = most < 0; isMore {
+			return true
+		}
 		complete = m.Flags&unix.NLM_F_MULTI == 0 && !acknowledged
 		return complete
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	case refusal != nil:
-		return nil, refusal
+		return nil, false, refusal
+	case isMore:
 	case interrupted:
-		return nil, errInterrupted
+		return nil, false, errInterrupted
 	case !complete:
-		return nil, errors.New("the kernel's answer is incomplete")
+		return nil, false, errors.New("the kernel's answer is incomplete")
 	}
-	return bodies, nil
+	return bodies, isMore, nil
 }
 
 // Refusal says that the kernel refused a message of a batch.

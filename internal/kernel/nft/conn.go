@@ -15,7 +15,10 @@ import (
 const bufferSize = 64 << 20
 
 // Conn is a connection to the nftables of one network namespace. It is for one goroutine.
-type Conn struct{ socket *netlink.Conn }
+type Conn struct {
+	socket *netlink.Conn
+	nspath string
+}
 
 // Open connects to the namespace at nspath, or for "" to the one that the caller is in.
 func Open(nspath string) (*Conn, error) {
@@ -23,7 +26,7 @@ func Open(nspath string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
-	return &Conn{socket}, nil
+	return &Conn{socket, nspath}, nil
 }
 
 // Close closes the connection.
@@ -61,10 +64,14 @@ func nfgenmsg(f kernel.Family) []byte {
 // execute returns the attributes of each message that answers a request.
 func (c *Conn) execute(request *netlink.Builder) (answers [][]byte, err error) {
 	bodies, err := c.socket.Execute(request)
+	return withoutHeaders(bodies), err
+}
+
+func withoutHeaders(bodies [][]byte) (answers [][]byte) {
 	for _, b := range bodies {
 		answers = append(answers, b[min(headerLen, len(b)):])
 	}
-	return answers, err
+	return answers
 }
 
 func isMissing(err error) bool { return errors.Is(err, unix.ENOENT) }

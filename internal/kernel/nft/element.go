@@ -224,7 +224,12 @@ func lastOfRange(found []foundElement, first []byte) []byte {
 			end = f.key
 		}
 	}
-	last := make([]byte, len(first))
+	return keyBefore(end, len(first))
+}
+
+// keyBefore returns the key of that length before another one; for nil the greatest.
+func keyBefore(end []byte, length int) []byte {
+	last := make([]byte, length)
 	copy(last, end)
 	for i := len(last) - 1; i >= 0; i-- {
 		if last[i]--; last[i] != 0xff {

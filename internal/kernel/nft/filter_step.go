@@ -93,6 +93,10 @@ var steps = map[string]func(data []byte) kernel.FilterStep{
 	"target": func(b []byte) kernel.FilterStep {
 		return kernel.FilterStep{Op: kernel.StepTarget, Name: netlink.Text(netlink.Find(b, extensionName))}
 	},
+	"queue": func([]byte) kernel.FilterStep {
+		const toProgram = 3 // NF_QUEUE
+		return kernel.FilterStep{Op: kernel.StepVerdict, Verdict: kernel.FilterVerdict{Code: toProgram}}
+	},
 	"reject":  func([]byte) kernel.FilterStep { return kernel.FilterStep{Op: kernel.StepReject} },
 	"counter": goOn, "log": goOn, "last": goOn, "dup": goOn, "notrack": goOn,
 	"fib": loadOther, "rt": loadOther, "numgen": loadOther, "hash": loadOther,

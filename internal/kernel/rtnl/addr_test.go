@@ -254,3 +254,21 @@ func TestRouteByAnyDevice(t *testing.T) {
 	h.apply(kernel.DelRoute{Route: routes[2].Route})
 	equal(t, "another program's", h.link("eth0").Routes, routes[2].Route)
 }
+
+// To the kernel a deletion of an IPv6 route that leads nowhere is one of any route to the same
+// destination.
+func TestDelRouteKeepsOtherTypes(t *testing.T) {
+	h := newHost(t)
+	h.apply(bridge("eth0"), kernel.SetUp{Name: "eth0"}, addAddr("eth0", "10.0.0.2/24"), addAddr("eth0", "fd00::2/64"))
+	for _, c := range []struct{ dst, gateway string }{{"10.5.0.0/16", "10.0.0.1"}, {"fd05::/64", "fd00::1"}} {
+		other := kernel.Route{Dst: netip.MustParsePrefix(c.dst), Gateway: netip.MustParseAddr(c.gateway), Metric: 1024, Type: kernel.RouteUnicast}
+		h.apply(kernel.AddRoute{Name: "eth0", Route: other})
+		for _, typ := range []kernel.RouteType{kernel.RouteBlackhole, kernel.RouteUnreachable, kernel.RouteProhibit} {
+			nowhere := kernel.Route{Dst: other.Dst, Metric: 1024, Type: typ}
+			h.apply(kernel.DelRoute{Route: nowhere})
+			equal(t, c.dst, h.link("eth0").Routes, other)
+		}
+		h.apply(kernel.DelRoute{Route: other})
+		equal(t, c.dst, h.link("eth0").Routes)
+	}
+}

@@ -170,8 +170,15 @@ func (c routeTable) delRoute(r kernel.Route) error {
 		r.Metric = ip6DefaultMetric // to a deletion, 0 is any
 	}
 	m, attrs := routeMessage(r)
+	if r.Type != kernel.RouteUnicast && r.Dst.Addr().Is6() {
+		// The kernel does not compare the type. A route that leads nowhere is one of the loopback device.
+		attrs = append(attrs, netlink.Uint32Attr(unix.RTA_OIF, loopbackIndex))
+	}
 	return c.Change(unix.RTM_DELROUTE, 0, m, attrs...)
 }
+
+// loopbackIndex is that of lo in every namespace (LOOPBACK_IFINDEX in linux/net_namespace.h).
+const loopbackIndex = 1
 
 // ip6DefaultMetric is what the kernel makes of metric 0 (IP6_RT_PRIO_USER in linux/ipv6_route.h).
 const ip6DefaultMetric = 1024

@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"bytes"
@@ -18,9 +18,18 @@ const (
 // trace follows a packet through the chains of a table. Where a rule may or may not match, both are
 // followed.
 type trace struct {
-	table  kernel.FilterTable
-	packet packet
-	marked bool // a rule may have set a mark
+	table    kernel.FilterTable
+	packet   packet
+	marked   bool // a rule may have set a mark
+	followed map[visit]outcomes
+}
+
+// visit is the way through a chain. Chains that are jumped to from many rules are followed once:
+// the ways through several such chains, one below the other, are the product.
+type visit struct {
+	chain  string
+	marked bool
+	depth  int
 }
 
 // maxDepth bounds how deep chains jump, as the kernel does (NFT_JUMP_STACK_SIZE).
@@ -28,7 +37,7 @@ const maxDepth = 16
 
 // mustDrop tells whether a base chain drops the packet, whatever is not known of it.
 func mustDrop(t kernel.FilterTable, chain string, p packet) bool {
-	tr := trace{table: t, packet: p}
+	tr := trace{table: t, packet: p, followed: make(map[visit]outcomes)}
 	result := tr.followChain(chain, maxDepth)
 	if result&passedOn != 0 && !t.Chains[chain].PolicyDrop {
 		result |= accepted
@@ -36,11 +45,21 @@ func mustDrop(t kernel.FilterTable, chain string, p packet) bool {
 	return result&accepted == 0
 }
 
-func (t *trace) followChain(name string, depth int) (result outcomes) {
+func (t *trace) followChain(name string, depth int) outcomes {
 	chain, ok := t.table.Chains[name]
 	if !ok || depth == 0 {
 		return accepted | dropped | passedOn
 	}
+	v := visit{name, t.marked, depth}
+	result, known := t.followed[v]
+	if !known {
+		result = t.followRules(chain, depth)
+		t.followed[v] = result
+	}
+	return result
+}
+
+func (t *trace) followRules(chain kernel.FilterChain, depth int) (result outcomes) {
 	for _, rule := range chain.Rules {
 		may, surely := t.followRule(rule, depth)
 		result |= may &^ passedOn
@@ -75,10 +94,11 @@ func (t *trace) followRule(rule kernel.FilterRule, depth int) (may outcomes, sur
 	return may, false
 }
 
-// Verdicts beside NF_DROP and NF_ACCEPT (enum nft_verdicts).
+// Verdicts: NF_DROP and so on, and enum nft_verdicts.
 const (
 	verdictDrop     = 0
 	verdictAccept   = 1
+	verdictQueue    = 3 // another program decides
 	verdictContinue = -1
 	verdictBreak    = -2
 	verdictJump     = -3
@@ -151,10 +171,16 @@ func (t *trace) takeStep(step kernel.FilterStep, registers value) (truth, []kern
 	return yes, nil
 }
 
+// store puts a value into the registers from at on. As the kernel does, it fills the rest of the
+// last four bytes with zeros. Of a value that does not fit, what it overwrites is not known.
 func (v value) store(at int, part value) {
-	if at >= 0 && at+len(part.bits) <= len(v.bits) {
-		v.put(at, part)
+	end := (at + len(part.bits) + 3) / 4 * 4
+	if end > len(v.bits) {
+		v.forget()
+		return
 	}
+	v.put(at, knownValue(make([]byte, end-at)))
+	v.put(at, part)
 }
 
 func (v value) forget() { clear(v.known) }
@@ -192,6 +218,9 @@ func (t *trace) payload(step kernel.FilterStep) value {
 func (t *trace) lookUp(step kernel.FilterStep, registers value) (truth, []kernel.FilterVerdict) {
 	set := t.table.Sets[step.Name]
 	found, verdicts := no, []kernel.FilterVerdict(nil)
+	if set.Unread {
+		found, verdicts = maybe, []kernel.FilterVerdict{{Code: verdictQueue}}
+	}
 	for _, e := range set.Elements {
 		key := registers.slice(step.Src, len(e.First))
 		is := key.matches(e)

@@ -1,11 +1,14 @@
-package passage
+package foreignfilter
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/kernel/netnstest"
 	"vxlan-driver/internal/kernel/nft"
@@ -43,11 +46,16 @@ const (
 )
 
 // findIn loads a ruleset into a namespace of its own, and returns what it drops.
-func findIn(t *testing.T, script string) []Obstacle {
+func findIn(t *testing.T, script string) []BlockingChain {
 	t.Helper()
 	ns := netnstest.New(t)
 	sh := netnstest.Shell(t, ns)
 	sh(script)
+	return findInNamespace(t, ns)
+}
+
+func findInNamespace(t *testing.T, ns string) []BlockingChain {
+	t.Helper()
 	c, err := nft.Open(ns)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +65,7 @@ func findIn(t *testing.T, script string) []Obstacle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Find(filters, testHost, blue())
+	return BlockingChains(filters, testHost, blue())
 }
 
 func load(rules string) string { return "nft -f - <<'END'\n" + rules + "\nEND\n" }
@@ -120,6 +128,9 @@ func TestRulesetsOfNft(t *testing.T) {
 		{"a host forgotten", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ip saddr { 198.18.0.11 } accept; }; }`,
 			map[string][]string{"input": {tunnel, agents}}},
 		{"all hosts by a range", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ip saddr . udp dport { 198.18.0.0/24 . 4789-7947 } accept; ip saddr 198.18.0.11-198.18.0.12 tcp dport >= 7000 accept; }; }`, nil},
+		{"all by several parts, after a device", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; iifname "eth0" meta l4proto . th dport { udp . 4789, udp . 7947, tcp . 7947 } accept; }; }`, nil},
+		{"all by several parts, the last one short", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; iifname "eth0" th dport . meta l4proto { 4789 . udp, 7947 . udp, 7947 . tcp } accept; }; }`, nil},
+		{"all by a map of several parts", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ip saddr 198.18.0.0/24 meta nfproto . meta l4proto vmap { ipv4 . udp : accept, ipv4 . tcp : accept }; }; }`, nil},
 		{"output", `table ip f { chain out { type filter hook output priority 0; policy drop; oifname "wan0" accept; }; }`,
 			map[string][]string{"out": {tunnel, agents}}},
 		{"rate limit", `table ip f { chain fw { type filter hook forward priority 0; policy drop; limit rate 100/second accept; }; }`, nil},
@@ -135,12 +146,51 @@ func TestRulesetsOfNft(t *testing.T) {
 			if tt.rules != "" {
 				script = load(tt.rules)
 			}
-			compareObstacles(t, findIn(t, script), tt.want)
+			compareChains(t, findIn(t, script), tt.want)
 		})
 	}
 }
 
-func compareObstacles(t *testing.T, found []Obstacle, want map[string][]string) {
+// Rules of many hosts are read in no time. Of a set that has too much to read, nothing is known.
+func TestLargeTables(t *testing.T) {
+	var addresses []string
+	for i := range 100_000 {
+		addresses = append(addresses, fmt.Sprintf("100.%d.%d.%d", i>>16, i>>8&255, i&255))
+	}
+	var ladder strings.Builder // each chain jumps to the next one from ten rules
+	for i := range 15 {
+		fmt.Fprintf(&ladder, "chain c%d { %s }; ", i+1, strings.Repeat(fmt.Sprintf("limit rate 1/second jump c%d; ", i), 10))
+	}
+	const drops = "policy drop; udp dport 4789 accept; tcp dport 7947 accept; udp dport 7947 accept; "
+	tests := []struct {
+		name, rules string
+		want        map[string][]string
+	}{
+		{"blocked addresses", "set s { type ipv4_addr; elements = { " + strings.Join(addresses, ",") + " }; }; chain i { type filter hook input priority 0; " + drops + "ip saddr @s drop; }; ",
+			map[string][]string{"i": {names}}},
+		{"addresses that may pass", "set s { type ipv4_addr; elements = { " + strings.Join(addresses, ",") + " }; }; chain i { type filter hook input priority 0; " + drops + "ip saddr @s accept; }; ", nil},
+		{"chains below chains", "chain c0 { limit rate 1/second drop; }; " + ladder.String() + "chain i { type filter hook input priority 0; " + drops + "jump c14; }; ",
+			map[string][]string{"i": {names}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "rules")
+			if err := os.WriteFile(file, []byte("table ip f { "+tt.rules+"}"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ns := netnstest.New(t)
+			netnstest.Shell(t, ns)("nft -f " + file)
+			start := time.Now()
+			found := findInNamespace(t, ns)
+			if took := time.Since(start); took > 150*time.Millisecond {
+				t.Errorf("it took %v", took)
+			}
+			compareChains(t, found, tt.want)
+		})
+	}
+}
+
+func compareChains(t *testing.T, found []BlockingChain, want map[string][]string) {
 	t.Helper()
 	have := make(map[string]string)
 	for _, o := range found {
@@ -179,13 +229,13 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareObstacles(t, findIn(t, load(string(rules))), nil)
+	compareChains(t, findIn(t, load(string(rules))), nil)
 	other := strings.ReplaceAll(string(rules), "br-vxlan-blue", "br-vxlan-red")
-	compareObstacles(t, findIn(t, load(other)), map[string][]string{"filter_FORWARD": {bridged, outgoing}})
+	compareChains(t, findIn(t, load(other)), map[string][]string{"filter_FORWARD": {bridged, outgoing}})
 }
 
 // The lines that a warning gives make it go away.
-func TestLinesHelp(t *testing.T) {
+func TestCommandsLetPacketsPass(t *testing.T) {
 	tests := []struct {
 		name, script string
 		lines        []string // some of them
@@ -217,7 +267,7 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft
 			var lines []string
 			for _, o := range findIn(t, tt.script) {
 				t.Log(o)
-				lines = append(lines, o.Lines...)
+				lines = append(lines, o.Commands...)
 			}
 			typed := strings.Join(lines, "\n")
 			for _, want := range tt.lines {
@@ -226,7 +276,7 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft
 				}
 			}
 			typed = ufwAsIPTables.Replace(strings.ReplaceAll(typed, "iptables -I", "iptables-nft -I"))
-			compareObstacles(t, findIn(t, tt.script+"\n"+typed), nil)
+			compareChains(t, findIn(t, tt.script+"\n"+typed), nil)
 		})
 	}
 }

@@ -17,12 +17,12 @@ import (
 
 // What another program drops is logged when it appears and when it goes, and is in the status. A
 // burst of changes is one look.
-func TestObstaclesAreSaid(t *testing.T) {
+func TestBlockingChainsAreReported(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.start()
 		r.setup(1)
 		r.storeChanged()
-		sleep(2 * obstacleDelay)
+		sleep(2 * filterDelay)
 		set := func(drop bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -33,7 +33,7 @@ func TestObstaclesAreSaid(t *testing.T) {
 			r.ruleEvents <- struct{}{}
 		}
 		status := func() []string {
-			return r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.Obstacles
+			return r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.BlockingChains
 		}
 		if got := status(); len(got) > 0 {
 			t.Errorf("at first: %q", got)
@@ -45,7 +45,7 @@ func TestObstaclesAreSaid(t *testing.T) {
 			}
 		}
 		set(false)
-		sleep(2 * obstacleDelay)
+		sleep(2 * filterDelay)
 		if got := status(); len(got) > 0 {
 			t.Errorf("at last: %q", got)
 		}
@@ -59,14 +59,14 @@ func TestObstaclesAreSaid(t *testing.T) {
 }
 
 // A container's start waits for no look at other programs' rules, of which there may be thousands.
-func TestStartDoesNotWaitForObstacles(t *testing.T) {
+func TestStartDoesNotWaitForForeignFilters(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.startIdle()
 		if err := r.requests.SyncNetworkAndWait(t.Context(), membership.EndpointKey{NetworkID: "7c7b"}); err != nil {
 			t.Error(err)
 		}
-		if !r.obstacles.Pending() {
+		if !r.foreignFilters.Pending() {
 			t.Error("the look came before the answer")
 		}
 		r.finish()
@@ -79,7 +79,7 @@ func TestLooksAtManyRulesAreRare(t *testing.T) {
 		looks := 0
 		const took = 200 * time.Millisecond
 		k := fakekernel.New()
-		w := obstacleWatch{log: slog.New(slog.DiscardHandler), host: &hoststate.Host{Open: func(string) (hoststate.Namespace, error) {
+		w := filterWatch{log: slog.New(slog.DiscardHandler), host: &hoststate.Host{Open: func(string) (hoststate.Namespace, error) {
 			looks++
 			time.Sleep(took)
 			return k.Open("")
@@ -89,7 +89,7 @@ func TestLooksAtManyRulesAreRare(t *testing.T) {
 			<-w.due
 			w.Check()
 		}
-		if spent := time.Duration(looks) * took; spent > time.Hour/obstacleLoad || looks < 100 {
+		if spent := time.Duration(looks) * took; spent > time.Hour/filterLoad || looks < 100 {
 			t.Errorf("%d looks took %v in an hour", looks, spent)
 		}
 	})
@@ -98,7 +98,7 @@ func TestLooksAtManyRulesAreRare(t *testing.T) {
 // Rules that cannot be read are in the log once, however often they change.
 func TestUnreadableRulesAreLoggedOnce(t *testing.T) {
 	var log strings.Builder
-	w := obstacleWatch{log: slog.New(slog.NewTextHandler(&log, nil)), host: &hoststate.Host{Open: func(string) (hoststate.Namespace, error) {
+	w := filterWatch{log: slog.New(slog.NewTextHandler(&log, nil)), host: &hoststate.Host{Open: func(string) (hoststate.Namespace, error) {
 		return nil, errors.New("not permitted")
 	}}}
 	for range 3 {

@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// obstacleDelay is how long after a change of other programs' rules they are looked at. Some
+	// filterDelay is how long after a change of other programs' rules they are looked at. Some
 	// write their rules anew every few seconds, one command a rule.
-	obstacleDelay = time.Second
-	// obstacleLoad bounds the time that looks take where there are very many rules, one part in so
+	filterDelay = time.Second
+	// filterLoad bounds the time that looks take where there are very many rules, one part in so
 	// many.
-	obstacleLoad = 100
+	filterLoad = 100
 )
 
-// obstacleWatch finds what other programs' firewalls drop of the networks, and logs it once.
-type obstacleWatch struct {
+// filterWatch finds what other programs' firewalls drop of the networks, and logs it once.
+type filterWatch struct {
 	host      *hoststate.Host
 	agentPort uint16
 	log       *slog.Logger
@@ -32,7 +32,7 @@ type obstacleWatch struct {
 
 // Follow takes over the networks of a turn. A turn in which a container came or went may change
 // what must pass; one for names alone is followed by another.
-func (w *obstacleWatch) Follow(networks []hoststate.Network, what scope) {
+func (w *filterWatch) Follow(networks []hoststate.Network, what scope) {
 	w.networks = networks
 	if what >= scopePublish {
 		w.CheckSoon()
@@ -40,19 +40,19 @@ func (w *obstacleWatch) Follow(networks []hoststate.Network, what scope) {
 }
 
 // CheckSoon makes a check due.
-func (w *obstacleWatch) CheckSoon() {
+func (w *filterWatch) CheckSoon() {
 	if w.due == nil {
-		w.due = time.After(max(obstacleDelay, obstacleLoad*w.took))
+		w.due = time.After(max(filterDelay, filterLoad*w.took))
 	}
 }
 
 // Pending tells whether a check is due.
-func (w *obstacleWatch) Pending() bool { return w.due != nil }
+func (w *filterWatch) Pending() bool { return w.due != nil }
 
 // Check returns what is dropped.
-func (w *obstacleWatch) Check() (found []string) {
+func (w *filterWatch) Check() (found []string) {
 	began := time.Now()
-	obstacles, err := w.host.Obstacles(w.networks, w.agentPort)
+	chains, err := w.host.BlockingChains(w.networks, w.agentPort)
 	w.due, w.took = nil, time.Since(began)
 	if err != nil {
 		if w.failed == nil {
@@ -62,7 +62,7 @@ func (w *obstacleWatch) Check() (found []string) {
 		return w.found
 	}
 	w.failed = nil
-	for _, o := range obstacles {
+	for _, o := range chains {
 		found = append(found, o.String())
 	}
 	appeared, gone := w.logged.Update(found)

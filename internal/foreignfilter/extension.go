@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"encoding/binary"
@@ -101,6 +101,5 @@ func (t *trace) targetExtension(step kernel.FilterStep) []kernel.FilterVerdict {
 	case slices.Contains(harmlessTargets, step.Name):
 		return nil
 	}
-	const verdictQueue = 3
 	return []kernel.FilterVerdict{{Code: verdictQueue}}
 }

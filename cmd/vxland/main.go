@@ -157,34 +157,30 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Process:      self,
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
-		OpenTunnel: openTunnel, NewCluster: clusterMaker(name, c, log),
+		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
+			return tunnelprobe.Open(bridge, device, mac)
+		},
+		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(name, bind, c, log) },
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
 	err = a.Run(ctx, l)
 	names.Close()
-	switch {
-	case errors.Is(err, agent.ErrRestart):
-		log.Info("restarting")
-		return self.startAnew(true, !activated)
-	case errors.Is(err, agent.ErrFilesLost):
-		log.Error("restarting", "why", err)
-		return self.startAnew(false, !activated)
+	if shouldRestart(ctx, err) {
+		log.Info("restarting", "why", err)
+		return self.startAnew(errors.Is(err, agent.ErrRestart), !activated)
+	}
+	if ctx.Err() != nil {
+		err = nil // a signal ended it
 	}
 	notifySystemd("STOPPING=1")
 	return errors.Join(err, self.removeSocket(activated))
 }
 
-func openTunnel(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
-	return tunnelprobe.Open(bridge, device, mac)
-}
-
-// clusterMaker returns what makes the gossip of the host with the given name, from an address.
-func clusterMaker(hostName string, c config.Config, log *slog.Logger) func(netip.Addr) (agent.Cluster, error) {
-	return func(bind netip.Addr) (agent.Cluster, error) {
-		return gossip.New(gossip.Config{
-			Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
-			Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
-		})
-	}
+// newCluster makes the cluster that the host is in by one of its addresses.
+func newCluster(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
+	return gossip.New(gossip.Config{
+		Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
+	})
 }

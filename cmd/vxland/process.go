@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/agent"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/config"
 )
@@ -89,6 +90,12 @@ func (p *process) CheckRestart() error {
 		return fmt.Errorf("%s --check-config: %w: %s", p.path, err, strings.TrimSpace(string(out)))
 	}
 	return nil
+}
+
+// shouldRestart tells whether the program takes its own place, as its agent has ended with err. If a
+// signal told it to end meanwhile, it does not: nobody sends that again.
+func shouldRestart(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && (errors.Is(err, agent.ErrRestart) || errors.Is(err, agent.ErrFilesLost))
 }
 
 // Variables by which an agent that starts anew passes on its descriptors.

@@ -69,6 +69,7 @@ func TestTunnelsAreMeasured(t *testing.T) {
 		{1449, tunnelState{}, tunnelState{passing: 1449}},
 		{smallProbe, tunnelState{}, tunnelState{passing: smallProbe}},
 		{1402, tunnelState{passing: 1300}, tunnelState{passing: 1300}}, // not measured again
+		{1300, tunnelState{passing: 1402}, tunnelState{passing: 1300}},
 		{0, tunnelState{}, tunnelState{lost: true}},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -43,7 +43,10 @@ func measureTunnel(ctx context.Context, path tunnelPath, mtu int, before tunnelS
 		return tunnelState{lost: true}, err
 	}
 	if before.passing > 0 {
-		return before, nil // a search takes a dozen frames, and the size has hardly changed
+		// A search takes a dozen frames, and the size has hardly changed.
+		if passes, err := path.passes(ctx, before.passing, searchTries); passes || err != nil {
+			return before, err
+		}
 	}
 	passing, err := path.largestPassing(ctx, smallProbe, mtu)
 	return tunnelState{passing: passing}, err

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"internal/version":                      {},
 	"internal/store":                        {"internal/network"},
 	"internal/plan":                         {"internal/network"},
-	"internal/passage":                      {"internal/plan"},
+	"internal/foreignfilter":                {"internal/plan"},
 	"internal/netavark":                     {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
@@ -47,7 +47,7 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
 	"internal/cluster/gossip":               {"internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
-	"internal/hoststate":                    {"internal/ipam", "internal/passage", "internal/reconcile", "internal/store"},
+	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
@@ -75,7 +75,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/passage"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs or uninstalls the files that packaging/files lists: install.sh install, install.sh uninstall. DESTDIR and PREFIX are
-# as in the Makefile. Only without DESTDIR it is about the host that runs.
+# Installs or uninstalls the files that packaging/files lists: install.sh install, or install.sh
+# uninstall. DESTDIR and PREFIX are as in the Makefile. With DESTDIR this host is left alone.
 set -eu
 cd "$(dirname "$0")/.."
 : "${PREFIX:=/usr/local}" "${DESTDIR:=}"

@@ -173,10 +173,10 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	names.Close()
 	switch {
 	case errors.Is(err, agent.ErrRestart):
-		log.Info("starting anew")
+		log.Info("restarting")
 		return self.startAnew(true, !activated)
 	case errors.Is(err, agent.ErrFilesLost):
-		log.Error("starting anew", "why", err)
+		log.Error("restarting", "why", err)
 		return self.startAnew(false, !activated)
 	}
 	notifySystemd("STOPPING=1")

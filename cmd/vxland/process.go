@@ -69,7 +69,7 @@ func (p *process) ConfigChange() string {
 	c, err := p.options.loadConfig()
 	switch {
 	case err != nil:
-		return fmt.Sprintf("its configuration is invalid by now, and it goes on with what it has read before: %v", err)
+		return fmt.Sprintf("its configuration is invalid now, so it goes on with the one from before: %v; correct it", err)
 	case !reflect.DeepEqual(c, p.config):
 		return p.options.config + " or its key file was changed after it had started"
 	}
@@ -103,17 +103,17 @@ const (
 func (p *process) startAnew(takeOver, ownSocket bool) error {
 	env := os.Environ()
 	if takeOver {
-		env = append(env, inherit(lockVar, p.lock), inherit(socketVar, p.listener))
+		env = append(env, passFileOn(lockVar, p.lock), passFileOn(socketVar, p.listener))
 		if ownSocket {
 			env = append(env, ownSocketVar+"=1")
 		}
 	}
 	err := syscall.Exec(p.path, append([]string{p.path}, os.Args[1:]...), env)
-	return &os.PathError{Op: "start anew", Path: p.path, Err: err}
+	return &os.PathError{Op: "restart", Path: p.path, Err: err}
 }
 
-// inherit lets the next program have a file, and returns the variable that says where.
-func inherit(name string, f *os.File) string {
+// passFileOn lets the next program have a file, and returns the variable that says where.
+func passFileOn(name string, f *os.File) string {
 	_, _ = unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
 	return fmt.Sprintf("%s=%d", name, f.Fd())
 }

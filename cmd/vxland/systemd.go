@@ -53,9 +53,9 @@ func hasListenFD() bool {
 	return passed
 }
 
-// isReachable tells whether the socket at a path is one on which somebody listens. As this agent has
-// the lock, that is systemd with the socket that it passed. If its file was removed, an agent before
-// this one may have left its own.
+// isReachable tells whether the socket at a path is one on which somebody listens. As this agent
+// has the lock, that is systemd with the socket that it passed. If its file was removed, an agent
+// before this one may have left its own.
 func isReachable(path string) bool {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -64,7 +64,7 @@ func isReachable(path string) bool {
 	return conn.Close() == nil
 }
 
-// listenOn accepts connections on a socket, of which it makes a copy.
+// listenOn accepts connections on a copy of a socket.
 func listenOn(f *os.File) (net.Listener, error) {
 	defer f.Close()
 	return net.FileListener(f)

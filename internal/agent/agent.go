@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,20 +59,20 @@ type Agent struct {
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
-	requests   *requestBroker
-	clusters   *clusterSet
-	claims     *addrclaim.Claims
-	upstreams  *upstreamSource
-	dns        *dnsFeed
-	rules      rulesOwner
-	announcer  *announcer
-	peers      *peerTracker
-	forwarder  *forwarder
-	confirmer  *confirmer
-	tunnels    *tunnelProber
-	status     *statusReporter
-	obstacles  *obstacleWatch
-	neighbours *neighbourWatch
+	requests       *requestBroker
+	clusters       *clusterSet
+	claims         *addrclaim.Claims
+	upstreams      *upstreamSource
+	dns            *dnsFeed
+	rules          rulesOwner
+	announcer      *announcer
+	peers          *peerTracker
+	forwarder      *forwarder
+	confirmer      *confirmer
+	tunnels        *tunnelProber
+	status         *statusReporter
+	foreignFilters *filterWatch
+	neighbours     *neighbourWatch
 }
 
 const (
@@ -121,7 +122,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
-	return a.runLoop(ctx, events{store, files, kernel, rules, a.upstreams.Watch(ctx), served})
+	return a.runLoop(ctx, events{
+		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx), served: served,
+	})
 }
 
 func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
@@ -142,98 +145,102 @@ func (a *Agent) prepareParts() {
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
-	a.obstacles = &obstacleWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
+	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, tunnels: a.tunnels, rules: &a.rules, log: a.Log}
 }
 
-// events are what the loop waits for, besides requests and timers.
+// events are what the loop waits for, besides requests and turns that are due.
 type events struct {
-	store     <-chan struct{} // the store may have changed
-	files     <-chan struct{} // the agent's lock or socket may have been removed
-	kernel    <-chan struct{} // something may have been deleted from the kernel
-	rules     <-chan struct{} // rules of other programs' firewalls have changed
-	upstreams <-chan struct{} // name servers may have changed
-	served    <-chan error    // the API's server has ended
+	store     <-chan struct{}  // the store may have changed
+	files     <-chan struct{}  // the agent's lock or socket may have been removed
+	kernel    <-chan struct{}  // something may have been deleted from the kernel
+	rules     <-chan struct{}  // rules of other programs' firewalls have changed
+	upstreams <-chan struct{}  // name servers may have changed
+	served    <-chan error     // the API's server has ended
+	minute    <-chan time.Time // it is time to look for what nobody reports
+	idle      <-chan time.Time // the host has had no network for a while; nil: it has one
 }
+
+// errEnd says that the agent has nothing left to do.
+var errEnd = errors.New("vxland ends")
 
 // runLoop runs turns until the agent is to end.
 func (a *Agent) runLoop(ctx context.Context, on events) error {
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
-	var idle <-chan time.Time
-	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
 	a.checkDevices = true
-	slow := time.NewTicker(unreportedInterval)
-	defer slow.Stop()
+	a.clusters.wg.Go(func() { a.tunnels.Run(ctx) })
+	ticker := time.NewTicker(unreportedInterval)
+	defer ticker.Stop()
+	on.minute = ticker.C
 	for {
-		var waiting request
-		timer := turns.Timer()
-		select {
-		case <-ctx.Done():
-			a.shutdown()
+		waiting, due, err := a.waitForEvent(ctx, &on, turns)
+		if errors.Is(err, errEnd) {
 			return nil
-		case err := <-on.served:
+		}
+		if err != nil {
 			return err
-		case <-a.requests.restart:
-			if a.canRestart() {
-				return ErrRestart
-			}
+		}
+		if !due {
 			continue
-		case <-on.files:
-			if a.Process.Lost() {
-				return ErrFilesLost
-			}
-			continue
-		case <-on.store:
-			turns.Within(scopePublish, storeDebounce)
-			continue
-		case <-on.kernel:
-			turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
-			continue
-		case <-on.rules:
-			a.obstacles.CheckSoon()
-			continue
-		case <-a.obstacles.due:
-			a.status.SetObstacles(a.obstacles.Check())
-			continue
-		case <-slow.C:
-			if a.Process.Lost() {
-				return ErrFilesLost
-			}
-			a.checkDevices = true
-			turns.Within(scopePublish, 0)
-			continue
-		case <-on.upstreams:
-			turns.Within(scopePublish, newsDebounce)
-			continue
-		case <-a.requests.soon:
-			turns.Within(scopePublish, announceDelay)
-			continue
-		case <-a.clusters.news:
-			turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
-			continue
-		case <-a.clusters.ackRequested:
-			turns.Within(scopeForwarding, turns.Hurry())
-			continue
-		case <-idle:
-			if a.leaveIfEmpty() {
-				return nil
-			}
-			idle = nil
-		case waiting = <-a.requests.waiting:
-		case <-timer.C:
 		}
 		empty := a.runTurn(ctx, turns, waiting)
 		switch {
 		case !empty || a.StayWhenIdle:
-			idle = nil
-		case idle == nil:
-			idle = time.After(idleTimeout)
+			on.idle = nil
+		case on.idle == nil:
+			on.idle = time.After(idleTimeout)
 		}
 	}
+}
+
+// waitForEvent waits for one event, and schedules the turn that it causes. It tells whether a turn
+// is due now, and who waits for it. An error ends the loop.
+func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (waiting request, due bool, err error) {
+	timer := turns.Timer()
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		a.shutdown()
+		return waiting, false, errEnd
+	case err := <-on.served:
+		return waiting, false, cmp.Or(err, errEnd)
+	case <-a.requests.restart:
+		return waiting, false, a.checkRestart()
+	case <-on.files:
+		return waiting, false, a.checkFiles()
+	case <-on.minute:
+		a.checkDevices = true
+		turns.Within(scopePublish, 0)
+		return waiting, false, a.checkFiles()
+	case <-on.idle:
+		on.idle = nil
+		return waiting, true, a.leaveIfEmpty()
+	case <-on.store:
+		turns.Within(scopePublish, storeDebounce)
+	case <-on.kernel:
+		turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
+	case <-on.rules:
+		a.foreignFilters.CheckSoon()
+	case <-a.foreignFilters.due:
+		a.status.SetBlockingChains(a.foreignFilters.Check())
+	case <-on.upstreams:
+		turns.Within(scopePublish, newsDebounce)
+	case <-a.requests.soon:
+		turns.Within(scopePublish, announceDelay)
+	case <-a.clusters.news:
+		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
+	case <-a.clusters.ackRequested:
+		turns.Within(scopeForwarding, turns.UrgentDelay())
+	case waiting = <-a.requests.waiting:
+		due = true
+	case <-timer.C:
+		due = true
+	}
+	return waiting, due, nil
 }
 
 // runTurn runs the turn that is due, answers the request that it was run for, if any, and schedules
@@ -246,8 +253,8 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	empty, err := a.turn(ctx, what)
 	turns.Took(what, time.Since(began))
 	a.status.LogOutcome(what, err)
-	if waiting.done != nil && a.obstacles.Pending() {
-		a.status.SetObstacles(a.obstacles.Check()) // somebody may want to know the status
+	if waiting.isForAll() && a.foreignFilters.Pending() {
+		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status
 	}
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)
@@ -290,22 +297,22 @@ func (a *Agent) shutdown() {
 	}
 }
 
-// leaveIfEmpty takes the host out of its clusters if it still has no network, and tells whether it
-// did.
-func (a *Agent) leaveIfEmpty() bool {
+// leaveIfEmpty takes the host out of its clusters if it still has no network, and returns errEnd
+// if it did.
+func (a *Agent) leaveIfEmpty() error {
 	s, err := a.Host.Begin()
 	if err != nil {
-		return false
+		return nil
 	}
 	empty, err := s.Empty()
 	if err := errors.Join(err, s.Close()); err != nil || !empty {
-		return false
+		return nil
 	}
 	a.Log.Info("no network has a container on this host; exiting")
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	a.clusters.LeaveAll(ctx)
-	return true
+	return errEnd
 }
 
 // toMembership is a network as packages membership and addrclaim see it.

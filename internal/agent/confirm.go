@@ -17,7 +17,7 @@ import (
 const confirmTimeout = 500 * time.Millisecond
 
 // confirmer makes other hosts know of this one before its first container on a network runs. They
-// flood only to hosts of which they know that these have a container. Requests use it at any time.
+// flood only to hosts that they know to have a container. Requests use it at any time.
 type confirmer struct {
 	clusters *clusterSet
 	log      *slog.Logger
@@ -29,11 +29,14 @@ type confirmer struct {
 	networks map[string]chan struct{} // by ID; closed once other hosts know of this one
 }
 
-// Begin makes the other hosts of a network follow what this host has published, unless they do.
+// Begin makes the other hosts of a network follow what this host has published, unless they do. A
+// cluster that has just been started knows none of them. It is asked again once addresses were
+// claimed, which waits for it. Without claims there are listed hosts, and these flood to a host of
+// which they have not heard.
 func (c *confirmer) Begin(n joinedNetwork) {
 	m := c.clusters.Lookup(c.clusters.bindAddr(n.vtep))
-	if m == nil {
-		return // hosts that have not heard of this one flood to it
+	if m == nil || !m.IsReady() {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +98,7 @@ var closedChannel = func() chan struct{} {
 	return c
 }()
 
-// joinedNetwork is a network of which this host becomes a member.
+// joinedNetwork is a network that this host joins.
 type joinedNetwork struct {
 	id   string
 	key  cluster.NetworkKey

@@ -22,6 +22,9 @@ func (r *rig) joining() {
 	}
 }
 
+// isReady makes a cluster connected from its start on.
+func isReady(c *fakeCluster) { close(c.ready) }
+
 // addTimed is mustAdd, and returns how long the plugin had to wait.
 func (r *rig) addTimed(i int) time.Duration {
 	r.t.Helper()
@@ -35,6 +38,7 @@ func (r *rig) addTimed(i int) time.Duration {
 func TestFirstContainerWaitsForOtherHosts(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
+		r.prepareCluster = isReady
 		r.setup(1)
 		r.startIdle() // its cluster runs from now on
 		r.teardown(1)
@@ -73,6 +77,7 @@ func TestFirstContainerWaitsForOtherHosts(t *testing.T) {
 func TestFirstContainerWaitsABoundedTime(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
+		r.prepareCluster = isReady
 		r.setup(1)
 		r.startIdle()
 		r.teardown(1)
@@ -93,9 +98,14 @@ func TestFirstContainerWaitsABoundedTime(t *testing.T) {
 // An agent that starts knows that its predecessor's networks are known to other hosts.
 func TestNewAgentDoesNotWaitForItsPredecessorsNetworks(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
+		r.prepareCluster = isReady
 		r.setup(1)
 		r.startIdle()
-		r.prepareParts() // a new agent, as after a crash
+		r.process.change(func(s *processState) { s.lost = true }) // it ends, and withdraws nothing
+		r.fileEvents <- struct{}{}
+		sleep(0)
+		r.wantEnd(ErrFilesLost)
+		r.process.change(func(s *processState) { s.lost = false })
 		r.start()
 		sleep(unreportedInterval / 2)
 		r.setup(2)
@@ -107,10 +117,23 @@ func TestNewAgentDoesNotWaitForItsPredecessorsNetworks(t *testing.T) {
 	})
 }
 
+// Where the agent starts with the container, other hosts are asked once it has found them.
+func TestFirstContainerOfANewAgentWaitsForOtherHosts(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
+		if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.cluster().seen().confirms; n != 1 {
+			t.Errorf("the other hosts were asked %d times", n)
+		}
+	})
+}
+
 // A start that fails after the network was announced leaves it announced for a bounded time.
 func TestJoiningIsForgotten(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
+		r.prepareCluster = isReady
 		r.setup(1)
 		r.startIdle()
 		r.teardown(1)

@@ -153,6 +153,11 @@ func (c *fakeCluster) Run(ctx context.Context) error {
 }
 
 func (c *fakeCluster) Confirm(ctx context.Context, _ cluster.NetworkKey) (silent []string) {
+	select {
+	case <-c.ready:
+	default:
+		return nil // it knows nobody to ask
+	}
 	c.mu.Lock()
 	c.calls.confirms++
 	took := c.confirmTime
@@ -307,12 +312,35 @@ func (ns lockedNamespace) Close() {
 
 // fakeProcess is an agent's process. Its fields are set while the loop waits.
 type fakeProcess struct {
+	mu sync.Mutex
+	processState
+}
+
+// processState is what others may do to an agent's process.
+type processState struct {
 	lost, replaced bool
 	configChange   string
 	startErr       error // of the installed program
+	checks         int   // of it
 }
 
-func (p *fakeProcess) Lost() bool            { return p.lost }
-func (p *fakeProcess) ProgramReplaced() bool { return p.replaced }
-func (p *fakeProcess) ConfigChange() string  { return p.configChange }
-func (p *fakeProcess) CheckRestart() error   { return p.startErr }
+// change changes the state.
+func (p *fakeProcess) change(change func(*processState)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.processState)
+}
+
+func (p *fakeProcess) state() processState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.processState
+}
+
+func (p *fakeProcess) Lost() bool            { return p.state().lost }
+func (p *fakeProcess) ProgramReplaced() bool { return p.state().replaced }
+func (p *fakeProcess) ConfigChange() string  { return p.state().configChange }
+func (p *fakeProcess) CheckRestart() error {
+	p.change(func(s *processState) { s.checks++ })
+	return p.state().startErr
+}

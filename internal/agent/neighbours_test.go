@@ -9,7 +9,7 @@ import (
 
 // A full table of neighbours is in the log, once, and in the status while it overflows. What
 // happened before the agent started is nobody's trouble any more.
-func TestFullNeighbourTableIsSaid(t *testing.T) {
+func TestFullNeighbourTableIsReported(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		host := r.kernel.HostNamespace()
 		overflow := func(v4, v6 uint64) {

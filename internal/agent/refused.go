@@ -2,10 +2,13 @@ package agent
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
@@ -13,8 +16,13 @@ import (
 // longer ago is not listed any more, or has been found.
 const noAnswerAge = time.Minute
 
-// refusalStatus returns what was refused as the status shows it.
-func refusalStatus(refused []refusal.Refusal, now time.Time) []agentapi.RefusalStatus {
+// refusalStatus returns what was refused as the status shows it. Hosts of the cluster that do not
+// answer are left out: it shows them as unreachable.
+func refusalStatus(refused []refusal.Refusal, s cluster.Snapshot, now time.Time) []agentapi.RefusalStatus {
+	known := make(map[netip.Addr]bool)
+	for _, h := range s.Hosts {
+		known[h.Addr] = true
+	}
 	var all []agentapi.RefusalStatus
 	for _, r := range refused {
 		status := agentapi.RefusalStatus{
@@ -22,7 +30,7 @@ func refusalStatus(refused []refusal.Refusal, now time.Time) []agentapi.RefusalS
 			Silent: r.Reason == refusal.ReasonNoAnswer, OfOtherHost: r.Reason.IsOfOtherHost(),
 		}
 		for _, h := range r.Hosts {
-			if status.OfOtherHost && now.Sub(h.Last) > noAnswerAge {
+			if status.OfOtherHost && now.Sub(h.Last) > noAnswerAge || status.Silent && known[h.Addr] {
 				continue
 			}
 			status.Hosts = append(status.Hosts, agentapi.RefusedHost{Addr: h.Addr, Count: h.Count, Since: now.Sub(h.First), Last: now.Sub(h.Last)})
@@ -35,8 +43,8 @@ func refusalStatus(refused []refusal.Refusal, now time.Time) []agentapi.RefusalS
 }
 
 // refusalWarnings are what to say at the start of a container whose host has found no other, by the
-// reason that is most likely to be why. A host that closes a connection without a word is left to the
-// status: perhaps its agent has just ended.
+// reason that is most likely to be why. A host that closes a connection without a word is left to
+// the status: perhaps its agent has just ended.
 var refusalWarnings = []struct {
 	reason  refusal.Reason
 	warning string
@@ -46,12 +54,13 @@ var refusalWarnings = []struct {
 	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
 }
 
-// warnOfRefusals returns a warning for a host that was refused, or refused others, or "".
-func warnOfRefusals(refused []refusal.Refusal) string {
+// warnOfRefusals returns a warning for a host that was refused lately, or refused others, or "".
+func warnOfRefusals(refused []refusal.Refusal, now time.Time) string {
 	for _, w := range refusalWarnings {
 		for _, r := range refused {
-			if r.Reason == w.reason && len(r.Hosts) > 0 {
-				return fmt.Sprintf(w.warning, joinHosts(r.Hosts))
+			hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h refusal.Host) bool { return now.Sub(h.Last) > noAnswerAge })
+			if r.Reason == w.reason && len(hosts) > 0 {
+				return fmt.Sprintf(w.warning, joinHosts(hosts))
 			}
 		}
 	}
@@ -71,13 +80,13 @@ func joinHosts(hosts []refusal.Host) string {
 	return strings.Join(names, ", ")
 }
 
-// warnIfRefused warns of a host that has found no other since keys, clusters or lists differ. Only a
-// network's first container on the host is warned of it: the status shows it at any time.
+// warnIfRefused warns of a host that has found no other since keys, clusters or lists differ. Only
+// a network's first container on the host is warned of it: the status shows it at any time.
 func (a *Agent) warnIfRefused(networkID string) string {
 	n, known := a.dns.Network(networkID)
 	m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local))
 	if !known || m == nil || len(n.Endpoints) > 1 || m.Members() > 1 {
 		return ""
 	}
-	return warnOfRefusals(m.Refused())
+	return warnOfRefusals(m.Refused(), time.Now())
 }

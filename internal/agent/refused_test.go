@@ -1,11 +1,11 @@
 package agent
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
@@ -13,7 +13,7 @@ func TestStartWarnsOfRefusals(t *testing.T) {
 	refused := func(why refusal.Reason, hosts ...byte) []refusal.Refusal {
 		r := refusal.Refusal{Reason: why, Count: 9}
 		for _, h := range hosts {
-			r.Hosts = append(r.Hosts, refusal.Host{Addr: vtep(h)})
+			r.Hosts = append(r.Hosts, refusal.Host{Addr: vtep(h), Last: time.Now()})
 		}
 		return []refusal.Refusal{r}
 	}
@@ -30,10 +30,27 @@ func TestStartWarnsOfRefusals(t *testing.T) {
 		{refused(refusal.ReasonWrongLabel, 1, 2, 3, 4, 5), "not that of 198.18.0.1, 198.18.0.2, 198.18.0.3, 2 others:"},
 		{refused(refusal.ReasonRefusedThere, 1), ""}, // its agent may have just ended
 	} {
-		got := warnOfRefusals(tt.refused)
+		got := warnOfRefusals(tt.refused, time.Now())
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 			t.Errorf("%v: warned %q, want %q", tt.refused, got, tt.want)
 		}
+	}
+	if got := warnOfRefusals(refused(refusal.ReasonWrongKey, 11), time.Now().Add(time.Hour)); got != "" {
+		t.Errorf("an hour later: warned %q", got)
+	}
+}
+
+// A host that was a member and is down is unreachable. Nobody waits for its first container.
+func TestUnreachableHostIsNotOneWithoutAgent(t *testing.T) {
+	now := time.Now()
+	refused := []refusal.Refusal{{Reason: refusal.ReasonNoAnswer, Count: 5, Hosts: []refusal.Host{{Addr: vtep(11), Last: now}, {Addr: vtep(12), Last: now}}}}
+	down := cluster.Snapshot{Hosts: []cluster.Host{unreachable(otherHost(11))}}
+	got := refusalStatus(refused, down, now)
+	if len(got) != 1 || len(got[0].Hosts) != 1 || got[0].Hosts[0].Addr != vtep(12) {
+		t.Errorf("got %+v", got)
+	}
+	if got := refusalStatus([]refusal.Refusal{{Reason: refusal.ReasonNoAnswer, Hosts: refused[0].Hosts[:1]}}, down, now); len(got) > 0 {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -45,7 +62,7 @@ func TestFirstContainerWarnsOfAWrongKey(t *testing.T) {
 		r.Config.Keys = append(r.Config.Keys, [32]byte{1})
 		r.prepareCluster = func(c *fakeCluster) {
 			c.members = 1
-			c.refused = []refusal.Refusal{{Reason: refusal.ReasonWrongKey, Count: 1, Hosts: []refusal.Host{{Addr: netip.MustParseAddr("198.18.0.11")}}}}
+			c.refused = []refusal.Refusal{{Reason: refusal.ReasonWrongKey, Count: 1, Hosts: []refusal.Host{{Addr: vtep(11), Last: time.Now()}}}}
 		}
 		r.setup(1)
 		r.startIdle()

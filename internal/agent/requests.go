@@ -104,6 +104,9 @@ type request struct {
 	done      chan error
 }
 
+// isForAll tells whether somebody waits, and not for a container that starts.
+func (r request) isForAll() bool { return r.done != nil && r.container == membership.EndpointKey{} }
+
 // requestBroker passes requests from the API's goroutines to the loop.
 type requestBroker struct {
 	waiting chan request  // somebody waits for a turn

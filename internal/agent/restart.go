@@ -13,7 +13,7 @@ import (
 var (
 	// ErrRestart says that the agent is to start anew, with the program and the configuration that
 	// are installed by now. Nothing was withdrawn.
-	ErrRestart = errors.New("vxland starts anew")
+	ErrRestart = errors.New("vxland restarts")
 	// ErrFilesLost says the same of an agent whose lock, socket or directory is gone. Another agent
 	// may have taken its place.
 	ErrFilesLost = errors.New("the files of vxland were removed or replaced")
@@ -50,20 +50,28 @@ func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
 		return agentapi.Response{}
 	}
 	if err := a.Process.CheckRestart(); err != nil {
-		return errorResponse(fmt.Errorf("start anew: %w", err))
+		return errorResponse(fmt.Errorf("restart: %w", err))
 	}
 	a.requests.TriggerRestart()
 	<-ctx.Done()
 	return errorResponse(context.Cause(ctx))
 }
 
-// canRestart tells whether the agent can start anew. One that cannot goes on.
-func (a *Agent) canRestart() bool {
-	err := a.Process.CheckRestart()
-	if err != nil {
-		a.Log.Error("cannot start anew; going on", "err", err)
+// checkRestart returns ErrRestart if the agent can start anew. One that cannot goes on.
+func (a *Agent) checkRestart() error {
+	if err := a.Process.CheckRestart(); err != nil {
+		a.Log.Error("cannot restart; going on", "err", err)
+		return nil
 	}
-	return err == nil
+	return ErrRestart
+}
+
+// checkFiles returns ErrFilesLost if the agent's files are gone.
+func (a *Agent) checkFiles() error {
+	if a.Process.Lost() {
+		return ErrFilesLost
+	}
+	return nil
 }
 
 // rulesOwner tells whether the firewall's rules are this agent's. Versions have no order. So the
@@ -83,23 +91,27 @@ func (a *Agent) leavesRepair(s *hoststate.Session) bool {
 	if err != nil {
 		return a.rules.aside // a turn will meet the error
 	}
-	a.rules.update(other)
-	if a.rules.aside && a.Process.ProgramReplaced() {
+	stepsAside := a.rules.update(other)
+	// A program that cannot start is tried again only now and then.
+	if a.rules.aside && (stepsAside || a.checkDevices) && a.Process.ProgramReplaced() {
 		a.requests.TriggerRestart()
 	}
 	return a.rules.aside
 }
 
-func (o *rulesOwner) update(other bool) {
+// update takes what was found, and tells whether the agent steps aside now.
+func (o *rulesOwner) update(other bool) (stepsAside bool) {
 	o.tookOver = o.tookOver || !other
 	aside := other && o.tookOver
+	stepsAside = aside && !o.aside
 	switch {
-	case aside && !o.aside:
+	case stepsAside:
 		o.log.Warn("repairing nothing more, only answering names", "why", otherVersion)
 	case !aside && o.aside:
 		o.log.Info("repairing again: the firewall tables are of this version")
 	}
 	o.aside = aside
+	return stepsAside
 }
 
 const otherVersion = "the firewall tables are of another version of this driver; install vxlan, vxland and vxlanctl of one version"

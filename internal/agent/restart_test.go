@@ -70,24 +70,30 @@ func TestAgentLeavesRulesOfAnotherVersion(t *testing.T) {
 }
 
 // The old agent after an upgrade: its program was replaced too.
-func TestAgentOfReplacedProgramStartsAnew(t *testing.T) {
+func TestAgentOfReplacedProgramRestarts(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.startIdle()
-		r.process.replaced, r.process.startErr = true, errors.New("no program")
+		r.process.change(func(s *processState) { s.replaced, s.startErr = true, errors.New("no program") })
 		r.kernel.HostNamespace().InstallOtherVersion()
 		r.kernelEvents <- struct{}{}
 		sleep(2 * verifyInterval)
 		r.wantNames("an agent that cannot start anew", "c1")
-		r.process.startErr = nil
-		r.kernelEvents <- struct{}{}
-		sleep(2 * verifyInterval)
+		for range 20 {
+			r.kernelEvents <- struct{}{}
+			sleep(storeDebounce)
+		}
+		if n := r.process.state().checks; n > 2 {
+			t.Errorf("tried %d times within seconds", n)
+		}
+		r.process.change(func(s *processState) { s.startErr = nil })
+		sleep(unreportedInterval)
 		r.wantEnd(ErrRestart)
 	})
 }
 
 // An agent that starts anew withdraws nothing: it is back in a moment.
-func TestRestartOnRequest(t *testing.T) {
+func TestAgentRestartsOnRequest(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.prepareCluster = func(c *fakeCluster) { close(c.ready); c.showQuietly(otherHost(11), otherHost(12)) }
@@ -97,14 +103,14 @@ func TestRestartOnRequest(t *testing.T) {
 		if got := r.handleRequest(t.Context(), restart); got.Error != "" {
 			t.Errorf("without a reason: %+v", got)
 		}
-		r.process.configChange, r.process.startErr = "changed", errors.New("prot: is unknown")
+		r.process.change(func(s *processState) { s.configChange, s.startErr = "changed", errors.New("prot: is unknown") })
 		if got := r.handleRequest(t.Context(), restart); !strings.Contains(got.Error, "prot: is unknown") {
 			t.Errorf("with a wrong configuration: %+v", got)
 		}
 		if got := r.status().Outdated; len(got) != 1 || got[0] != "changed" {
 			t.Errorf("status says %q", got)
 		}
-		r.process.startErr = nil
+		r.process.change(func(s *processState) { s.startErr = nil })
 		go r.handleRequest(t.Context(), restart)
 		synctest.Wait()
 		r.wantEnd(ErrRestart)
@@ -122,7 +128,7 @@ func TestAgentEndsWhenItsFilesAreLost(t *testing.T) {
 		r.fileEvents <- struct{}{}
 		sleep(0)
 		r.wantNames("another file changed", "c1")
-		r.process.lost = true
+		r.process.change(func(s *processState) { s.lost = true })
 		r.fileEvents <- struct{}{}
 		sleep(0)
 		r.wantEnd(ErrFilesLost)
@@ -134,7 +140,7 @@ func TestLostFilesAreFoundWithoutAnEvent(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.startIdle()
-		r.process.lost = true
+		r.process.change(func(s *processState) { s.lost = true })
 		sleep(unreportedInterval)
 		r.wantEnd(ErrFilesLost)
 	})

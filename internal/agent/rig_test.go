@@ -121,7 +121,9 @@ func (r *rig) start() {
 	r.stop = cancel
 	r.names.began = time.Now()
 	go func() {
-		err := r.runLoop(ctx, events{r.storeEvents, r.fileEvents, r.kernelEvents, r.ruleEvents, r.upstreamEvents, make(chan error)})
+		err := r.runLoop(ctx, events{
+			store: r.storeEvents, files: r.fileEvents, kernel: r.kernelEvents, rules: r.ruleEvents, upstreams: r.upstreamEvents,
+		})
 		cancel()
 		r.clusters.wg.Wait()
 		r.ended <- err

@@ -40,7 +40,7 @@ type schedule struct {
 	dueAt    [scopeCount]time.Time
 	duration [scopeCount]time.Duration // of the last turn
 	failures int                       // full turns that failed in a row
-	hurried  time.Time                 // when Hurry last returned 0
+	hurried  time.Time                 // when UrgentDelay last returned 0
 }
 
 // Pace is a delay of least, or up to most where turns of the scope take long.
@@ -48,14 +48,15 @@ func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
 	return max(least, min((loadDivisor-1)*s.duration[what], most))
 }
 
-// Hurry is the delay of a turn that another host waits for: none, unless there was such a turn a
-// moment ago. A cluster whose hosts all start must not keep this one busy.
-func (s *schedule) Hurry() time.Duration {
+// UrgentDelay is the delay of a turn that another host waits for: none, unless there was such a
+// turn a moment ago. Then it is that of news: a cluster whose hosts all start must not keep this
+// one busy.
+func (s *schedule) UrgentDelay() time.Duration {
 	if now := time.Now(); now.Sub(s.hurried) >= storeDebounce {
 		s.hurried = now
 		return 0
 	}
-	return newsDebounce
+	return s.Pace(scopeForwarding, newsDebounce, storeDebounce)
 }
 
 // Took records how long a turn took.

@@ -23,22 +23,22 @@ type statusReporter struct {
 	neighbours *neighbourWatch
 	log        *slog.Logger
 
-	failed      bool     // the last full turn failed
-	lastErr     string   // as logged, so that an error that lasts is logged once
-	duplicates  []string // as logged
-	names       []string // that two containers have, as logged
-	differences []string // as logged
+	failed      bool   // the last full turn failed
+	lastErr     string // as logged, so that an error that lasts is logged once
+	duplicates  recurring
+	names       recurring // that two containers have
+	differences recurring
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
 	warnings map[string][]string // for whoever starts a container, by the network's id
 }
 
-// SetObstacles completes the report by what other programs' firewalls drop.
-func (s *statusReporter) SetObstacles(found []string) {
+// SetBlockingChains completes the report by what other programs' firewalls drop.
+func (s *statusReporter) SetBlockingChains(found []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report.Obstacles = found
+	s.report.BlockingChains = found
 }
 
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
@@ -86,7 +86,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	s.logDifferences(report.Differences)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	report.Obstacles = s.report.Obstacles
+	report.BlockingChains = s.report.BlockingChains
 	s.report, s.warnings = report, warnings
 }
 
@@ -99,18 +99,13 @@ func (s *statusReporter) WarningOf(networkID string) string {
 
 // logDifferences logs what other hosts set up differently: once, and once more when it is over.
 func (s *statusReporter) logDifferences(found []string) {
-	for _, text := range newIn(found, s.differences) {
+	appeared, gone := s.differences.Update(found)
+	for _, text := range appeared {
 		s.log.Warn("hosts differ", "what", text)
 	}
-	for _, text := range newIn(s.differences, found) {
+	for _, text := range gone {
 		s.log.Info("hosts no longer differ, or the other one is gone", "what", text)
 	}
-	s.differences = found
-}
-
-// newIn returns the texts that were not there before.
-func newIn(now, before []string) []string {
-	return slices.DeleteFunc(slices.Clone(now), func(text string) bool { return slices.Contains(before, text) })
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
@@ -135,8 +130,9 @@ func describeUnderlay(v network.VTEP) string {
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), time.Now())}
-		for _, h := range m.Snapshot().Hosts {
+		known := m.Snapshot()
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
+		for _, h := range known.Hosts {
 			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}
 		all = append(all, c)
@@ -155,12 +151,13 @@ func (s *statusReporter) findConflicts(networks []membership.Network) []string {
 			names = append(names, membership.NameConflicts(n, s.clusters.SnapshotOf(n))...)
 		}
 	}
-	for _, text := range newIn(addrs, s.duplicates) {
+	appeared, _ := s.duplicates.Update(addrs)
+	for _, text := range appeared {
 		s.log.Error("two containers have one address", "what", text)
 	}
-	for _, text := range newIn(names, s.names) {
+	appeared, _ = s.names.Update(names)
+	for _, text := range appeared {
 		s.log.Warn("two containers have one name", "what", text)
 	}
-	s.duplicates, s.names = addrs, names
 	return slices.Concat(addrs, names)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/cluster"
 )
@@ -55,6 +56,7 @@ func TestDifferencesAreReported(t *testing.T) {
 				if got := r.status().Differences; len(got) > 0 {
 					t.Errorf("afterwards status has %q", got)
 				}
+				sleep(recurringGap + unreportedInterval)
 				r.finish()
 				for _, message := range []string{`msg="hosts differ"`, `msg="hosts no longer differ`} {
 					if n := strings.Count(r.log.String(), message); n != len(differences) {
@@ -96,6 +98,25 @@ func TestNameConflictIsReported(t *testing.T) {
 		r.finish()
 		if n := strings.Count(r.log.String(), "two containers have one name"); n != 1 {
 			t.Errorf("logged %d times\n%s", n, r.log)
+		}
+	})
+}
+
+// A host that differs, and whose only container is restarted again and again, does not fill the log.
+func TestDifferencesOfARestartedContainerAreLoggedOnce(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.startIdle()
+		host := withView(otherHost(11, "web"), func(m *cluster.Membership) { m.View.MTU = 8950 })
+		for range 10 {
+			r.cluster().show(host)
+			sleep(10 * time.Second)
+			r.cluster().show(withoutContainer(host))
+			sleep(10 * time.Second)
+		}
+		r.finish()
+		if n := strings.Count(r.log.String(), "differ"); n != 2 { // twice in a line
+			t.Errorf("logged\n%s", r.log)
 		}
 	})
 }

@@ -33,11 +33,12 @@ const (
 	// take 0.4 ms of a processor that was idle, so 1,000 hosts take less than a thousandth of it.
 	probeInterval = time.Minute
 	probeGap      = 500 * time.Millisecond
-	// doubtInterval is when a host is probed again after the first failure, of which nobody hears:
-	// the other agent may have been busy.
-	doubtInterval = 3 * time.Second
-	// lostInterval is when a host is probed again while packets to it are lost.
+	// lostInterval is when a host is probed again while packets to it are lost. Nobody hears of a
+	// first failure: the other agent may have been busy. If it has ended, gossip says so by then.
 	lostInterval = 10 * time.Second
+	// newPeerGap spreads the first probes of a host by all others, which hear of it at the same
+	// time. Its agent reads a limited number in a second.
+	newPeerGap = 10 * time.Millisecond
 	// heardInterval is within what time a host that is not reached is heard, if it reaches this one.
 	heardInterval = 3 * lostInterval
 )
@@ -71,7 +72,7 @@ type probedPeer struct {
 	state    tunnelState
 }
 
-// UpdatePeers sets which hosts are probed: all reachable members. A new one is probed at once.
+// UpdatePeers sets which hosts are probed: all reachable members. A new one is probed soon.
 func (p *tunnelProber) UpdatePeers(networks []hoststate.Network, snapshotOf func(membership.Network) cluster.Snapshot) {
 	if p.open == nil {
 		return
@@ -134,15 +135,20 @@ func (n *probedNetwork) setPeers(vni uint32, members []cluster.Member) {
 	for _, m := range members {
 		mac := network.BridgeMAC(vni, m.VTEP)
 		switch {
-		case !m.Reachable:
+		case !m.Reachable || !answersProbes(m.Membership):
 		case n.peers[mac] != nil:
 			peers[mac] = n.peers[mac]
 		default:
-			peers[mac] = &probedPeer{host: m.Host, due: time.Now()}
+			spread := time.Duration(len(members)) * newPeerGap
+			peers[mac] = &probedPeer{host: m.Host, due: time.Now().Add(rand.N(spread))}
 		}
 	}
 	n.peers = peers
 }
+
+// answersProbes tells whether a member's agent answers probes. One that does also says the MTU. One
+// that does not is of an early version, or is about to join and has no devices yet.
+func answersProbes(m cluster.Membership) bool { return m.View.MTU > 0 }
 
 // Run probes until ctx is done.
 func (p *tunnelProber) Run(ctx context.Context) {
@@ -204,15 +210,16 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 	if err != nil || ctx.Err() != nil {
 		return // the devices are gone; the next turn opens others
 	}
+	if n.peers[mac] != peer {
+		return // the host has left the network meanwhile, or its agent has ended
+	}
 	if state.isGood() {
 		peer.failures = 0
-	} else if peer.failures++; peer.failures == 1 && peer.state.isGood() {
-		peer.due = time.Now().Add(doubtInterval)
-		return
 	} else {
+		peer.failures++
 		peer.due = time.Now().Add(lostInterval)
 	}
-	if state != peer.state {
+	if isFirst := peer.failures == 1 && peer.state.isGood(); state != peer.state && !isFirst {
 		peer.state = state
 		p.logState(n, peer)
 	}

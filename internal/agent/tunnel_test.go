@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +82,13 @@ func TestTunnelsAreMeasured(t *testing.T) {
 	}
 }
 
+// probedHost is an otherHost whose agent answers probes, and so says how it set up the network.
+func probedHost(n byte, names ...string) cluster.Host {
+	h := otherHost(n, names...)
+	h.Memberships[0].View = cluster.NetworkView{Name: "blue", MTU: 1450}
+	return h
+}
+
 // withTunnel runs a test with an agent that has a container, and another host in its network.
 func withTunnel(t *testing.T, test func(t *testing.T, r *rig, f *fakeTunnel)) {
 	withAgent(t, func(t *testing.T, r *rig) {
@@ -90,7 +99,7 @@ func withTunnel(t *testing.T, test func(t *testing.T, r *rig, f *fakeTunnel)) {
 			}
 			return f, nil
 		}
-		r.prepareCluster = func(c *fakeCluster) { c.shown = cluster.Snapshot{Hosts: []cluster.Host{otherHost(11, "b")}} }
+		r.prepareCluster = func(c *fakeCluster) { c.shown = cluster.Snapshot{Hosts: []cluster.Host{probedHost(11, "b")}} }
 		r.setup(1)
 		r.start()
 		sleep(time.Second)
@@ -161,6 +170,65 @@ func TestOneLostProbeIsNoAlarm(t *testing.T) {
 			t.Errorf("logged\n%s", r.log)
 		}
 	})
+}
+
+// A host of an early version does not answer, and one that is about to join has no devices yet.
+func TestHostsThatCannotAnswerAreNotProbed(t *testing.T) {
+	withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {
+		f.takeSent()
+		f.pass(0)
+		r.cluster().show(otherHost(12, "c"))
+		sleep(10 * time.Minute)
+		if got := r.tunnelStatus(); len(got) > 0 || f.takeSent() > 0 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// An agent that has ended is reachable for the others until gossip finds out, in a cluster of a
+// thousand hosts after a quarter of a minute. Neither then nor later are its packets lost.
+func TestHostThatGoesIsNoAlarm(t *testing.T) {
+	for _, after := range []time.Duration{time.Second, 5 * time.Second, 14 * time.Second} {
+		withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {
+			f.pass(0)
+			for f.takeSent(); f.takeSent() == 0; {
+				sleep(10 * time.Millisecond)
+			}
+			sleep(after)
+			r.cluster().show(withoutContainer(probedHost(11)))
+			sleep(time.Minute)
+			if strings.Contains(r.log.String(), "VXLAN packets") {
+				t.Errorf("gone after %v, logged\n%s", after, r.log)
+			}
+		})
+	}
+}
+
+// A host that starts is new to all others at once. It answers some hundred probes in a second.
+func TestManyHostsDoNotProbeANewOneAtOnce(t *testing.T) {
+	members := make([]cluster.Member, 1000)
+	for i := range members {
+		m := probedHost(1).Memberships[0]
+		m.VTEP = netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
+		members[i] = cluster.Member{Reachable: true, Membership: m}
+	}
+	inSecond := make(map[time.Duration]int)
+	for range 200 { // of the thousand
+		n := &probedNetwork{peers: make(map[kernel.MAC]*probedPeer)}
+		n.setPeers(100, members[1:])
+		known := maps.Clone(n.peers)
+		n.setPeers(100, members)
+		for mac, peer := range n.peers {
+			if known[mac] == nil {
+				inSecond[time.Until(peer.due).Truncate(time.Second)]++
+			}
+		}
+	}
+	for second, probes := range inSecond {
+		if probes > 200/5 {
+			t.Errorf("%d of 200 hosts probe in second %v", probes, second)
+		}
+	}
 }
 
 // A thousand hosts are probed one after the other, also when all appear, or are lost, at once.

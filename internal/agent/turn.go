@@ -34,7 +34,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if what >= scopePublish {
 		a.tunnels.UpdatePeers(networks, a.clusters.SnapshotOf)
 	}
-	a.obstacles.Follow(networks, what)
+	a.foreignFilters.Follow(networks, what)
 	a.status.UpdateReport(networks)
 	return empty, err
 }

@@ -30,8 +30,8 @@ func watchStore(ctx context.Context, dir string) (<-chan struct{}, error) {
 	})
 }
 
-// watchOwnFiles sends, until ctx is done, whenever a file beside the store, such as the agent's lock
-// and socket, may have been removed or replaced, or the directory itself.
+// watchOwnFiles sends, until ctx is done, whenever a file beside the store, such as the agent's
+// lock and socket, may have been removed or replaced, or the directory itself.
 func watchOwnFiles(ctx context.Context, dir string) (<-chan struct{}, error) {
 	const moved = unix.IN_MOVED_FROM | unix.IN_MOVE_SELF
 	return watchPaths(ctx, storeEvents|moved, func() ([]string, error) { return []string{dir}, nil })

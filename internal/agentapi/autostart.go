@@ -191,7 +191,7 @@ func (c Client) withLogHint(err error) error {
 // the service of the first container. Otherwise it starts a process of its own; the channel
 // receives how that process exits.
 func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) {
-	if c.Systemd && c.Binary == "" && startWithSystemd(deadline) {
+	if c.Systemd && c.Binary == "" && runSystemctl(deadline, "start", SocketUnit) == nil {
 		return nil, nil
 	}
 	path, err := c.findBinary()
@@ -209,17 +209,17 @@ func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) 
 // systemctl has this path on every system that systemd runs on.
 const systemctl = "/usr/bin/systemctl"
 
-// startWithSystemd starts the socket unit, and tells whether that worked.
-func startWithSystemd(deadline time.Time) bool {
-	exited, err := spawnDetached(nil, systemctl, "start", SocketUnit)
+// runSystemctl runs a command of systemd's.
+func runSystemctl(deadline time.Time, args ...string) error {
+	exited, err := spawnDetached(nil, append([]string{systemctl}, args...)...)
 	if err != nil {
-		return false
+		return err
 	}
 	select {
 	case err := <-exited:
-		return err == nil
+		return err
 	case <-time.After(time.Until(deadline)):
-		return false
+		return fmt.Errorf("systemctl %s: no answer in time", strings.Join(args, " "))
 	}
 }
 

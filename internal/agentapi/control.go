@@ -52,7 +52,7 @@ func isConnectionLost(err error) bool {
 // replaceOldAgent replaces an agent of a version that cannot start anew by itself. One that is
 // killed leaves everything as it is, and its keeper starts the program that is installed by now.
 func (c Client) replaceOldAgent() error {
-	if c.Systemd && runSystemctl("restart", ServiceUnit) == nil {
+	if c.Systemd && runSystemctl(time.Now().Add(restartTimeout), "restart", ServiceUnit) == nil {
 		return c.Sync("")
 	}
 	if err := c.signalAgent(unix.SIGKILL); err != nil {
@@ -64,7 +64,7 @@ func (c Client) replaceOldAgent() error {
 // Stop ends the agent, if it runs. Networks with a list of hosts follow it then.
 func (c Client) Stop() error {
 	if c.Systemd {
-		_ = runSystemctl("stop", SocketUnit, ServiceUnit) // they may not be installed
+		_ = runSystemctl(time.Now().Add(restartTimeout), "stop", SocketUnit, ServiceUnit) // they may not be installed
 	}
 	return c.signalAgent(unix.SIGTERM)
 }
@@ -130,18 +130,4 @@ func (c Client) agentPID() (int, error) {
 		return 0, nil
 	}
 	return int(peer.Pid), nil
-}
-
-// runSystemctl runs a command of systemd's.
-func runSystemctl(args ...string) error {
-	exited, err := spawnDetached(nil, append([]string{systemctl}, args...)...)
-	if err != nil {
-		return err
-	}
-	select {
-	case err := <-exited:
-		return err
-	case <-time.After(restartTimeout):
-		return fmt.Errorf("systemctl %s: no answer within %v", strings.Join(args, " "), restartTimeout)
-	}
 }

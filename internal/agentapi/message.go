@@ -86,14 +86,14 @@ func (r *Response) AddWarning(text string) {
 type StatusReport struct {
 	Version  string          `json:"version"`
 	Problem  string          `json:"problem,omitempty"`  // the last error; empty: everything is in order
-	Outdated []string        `json:"outdated,omitempty"` // why the agent should start anew
+	Outdated []string        `json:"outdated,omitempty"` // why the agent should restart
 	Networks []NetworkStatus `json:"networks"`
 	Clusters []ClusterStatus `json:"clusters"`
 	// Conflicts are addresses and names that two containers have. Of addresses they come up when
 	// hosts could not reach each other while they assigned them.
 	Conflicts []string `json:"conflicts,omitempty"`
-	// Obstacles are chains of other programs' firewalls that drop what a network needs.
-	Obstacles []string `json:"obstacles,omitempty"`
+	// BlockingChains are chains of other programs' firewalls that drop what a network needs.
+	BlockingChains []string `json:"blocking_chains,omitempty"`
 	// Differences are what other hosts set up differently.
 	Differences []string `json:"differences,omitempty"`
 	// Warnings are about this host.

@@ -12,7 +12,8 @@ import (
 // Host is the host that the subcommands act on.
 type Host interface {
 	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
-	// the agent where a container needs it, or anew where its program or configuration has changed.
+	// the agent where a container needs it, and restarts one whose program or configuration
+	// changed.
 	Reload() (networks int, err error)
 	// ContainersWithAgent counts the containers that need the agent.
 	ContainersWithAgent() (int, error)
@@ -51,7 +52,7 @@ func reloadCommand(host Host) *cobra.Command {
 "inet vxlan-driver" and "bridge vxlan-driver", bridges, VXLAN devices, kernel
 parameters, and firewalld's trusted zone. If a container needs the agent (vxland)
 and none runs, it starts one. If the agent's program or configuration has changed,
-it starts it anew, which takes a moment.
+it restarts the agent, which takes a moment.
 
 Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
 time, and containers keep running. It replaces the two tables in one step, which

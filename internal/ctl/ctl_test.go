@@ -29,7 +29,7 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, Obstacles: []string{"chain f drops"},
+		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450", Tunnels: []agentapi.TunnelStatus{
 			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
@@ -61,7 +61,7 @@ difference: not alike
 firewall: chain f drops
 network blue: VNI 7, 1 containers here, 3 on 2 other hosts
   sends from 198.18.0.10 by eth0, MTU 1450
-  VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or create the network with --opt mtu=1402
+  VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or recreate the network with --opt mtu=1402
   VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
   VXLAN to d lost, UDP 4789; its packets do not arrive here: open the port on both hosts and on the way
 cluster of 198.18.0.1
@@ -88,7 +88,7 @@ func TestCommands(t *testing.T) {
 		{"works", []string{"reload"}, nil, "reloaded 2 networks\n", ""},
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
 		{"status", []string{"status"}, nil, wantStatus, ""},
-		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip\nwithout it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service\n", ""},
+		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network with names or discovery=gossip\nwithout it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service\n", ""},
 		{"cleanup", []string{"cleanup"}, nil, "", ""},
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},

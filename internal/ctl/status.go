@@ -16,21 +16,25 @@ func statusCommand(host Host, version string) *cobra.Command {
 		Short: "show networks, other hosts and problems, as this host's agent sees them",
 		Long: `Status shows what this host's agent (vxland) knows:
 
-  problem     the agent's last error
-  outdated    why the agent should start anew; "vxlanctl reload" does that
+  problem     the agent's last error; it tries again
+  outdated    why the agent should restart; "vxlanctl reload" makes it do so
   warning     what is about to fail on this host, and what to do
-  conflict    an address that two containers have: restart one of them; or a name
+  conflict    two containers have one address: restart one; or one name: rename one
   difference  what another host set up differently on the same network
-  firewall    rules of another program that drop what a network needs
+  firewall    rules of another program that drop what a network needs, and commands
+              that let it pass
   network     a network with containers on this host, and its containers elsewhere
-  VXLAN       a host that the containers' packets do not reach, or only small ones
+  sends from  the underlay's address and interface, and the network's MTU
+  VXLAN       a host that containers' packets do not reach, or only small ones do
   cluster     the other hosts; the names of an unreachable host are hidden
-  refused     messages and hosts that the agent refused since it started, by reason,
-              from whom, for how long, and what to do
+  refused     messages that the agent refused since it started: why, from whom, for
+              how long, and what to do
   host does not list this one, host refuses this one
               hosts that refuse this one, and what to do
   no agent yet
-              listed hosts that do not answer, as while they have no container`,
+              listed hosts that do not answer, as while they have no container
+
+On a healthy host there are only network, sends from, cluster and perhaps no agent yet.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()
@@ -56,7 +60,7 @@ func printWithoutAgent(out io.Writer, host Host) error {
 		return fmt.Errorf("status: vxland does not run: %w", err)
 	}
 	if containers == 0 {
-		fmt.Fprintln(out, "vxland does not run; it starts with the first container of a network that has DNS or discovery=gossip")
+		fmt.Fprintln(out, "vxland does not run; it starts with the first container of a network with names or discovery=gossip")
 		fmt.Fprintln(out, "without it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service")
 		return nil
 	}
@@ -81,7 +85,7 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 	for _, text := range r.Differences {
 		fmt.Fprintf(out, "difference: %s\n", text)
 	}
-	for _, text := range r.Obstacles {
+	for _, text := range r.BlockingChains {
 		fmt.Fprintf(out, "firewall: %s\n", text)
 	}
 	for _, n := range r.Networks {

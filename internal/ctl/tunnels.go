@@ -15,7 +15,7 @@ func printTunnels(out io.Writer, tunnels []agentapi.TunnelStatus) {
 	for _, t := range tunnels {
 		switch {
 		case t.Passing > 0:
-			fmt.Fprintf(out, "  VXLAN to %s: %d bytes lost, %d pass; raise the underlay's MTU, or create the network with --opt mtu=%d\n", t.Host, t.Size, t.Passing, t.Passing)
+			fmt.Fprintf(out, "  VXLAN to %s: %d bytes lost, %d pass; raise the underlay's MTU, or recreate the network with --opt mtu=%d\n", t.Host, t.Size, t.Passing, t.Passing)
 		case t.Heard:
 			fmt.Fprintf(out, "  VXLAN to %s lost, UDP %d; its packets arrive here: open the port there and on the way\n", t.Host, t.Port)
 		default:

@@ -16,7 +16,7 @@ You give options to a network when you create it, on each host:
     podman network create --driver vxlan --opt NAME=VALUE … --subnet 10.0.0.0/24 mynet
 
 ` + "`create`" + ` checks all options and reports every problem at once. An unknown option is a problem too.
-To change an option you create the network anew. Where an option is ` + "`true` or `false`, `yes`, `no`, `on` and `off`" + ` do too.
+To change an option you recreate the network. Where an option is ` + "`true` or `false`, `yes`, `no`, `on` and `off`" + ` do too.
 
 ## The options that most users need
 

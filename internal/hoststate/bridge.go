@@ -14,8 +14,8 @@ import (
 )
 
 // applyNetwork applies a plan about a network's devices, and tells other programs on the host of
-// its bridge. systemd must know before the bridge is there. firewalld and Docker may only let it pass
-// once it is known to be this network's. What they refuse is an error of its own: it stops no
+// its bridge. systemd must know before the bridge is there. firewalld and Docker may only let it
+// pass once it is known to be this network's. What they refuse is an error of its own: it stops no
 // container, and takes none back.
 func (s *Session) applyNetwork(n network.Network, container reconcile.Namespace, p plan.Plan) (report reconcile.Report, othersErr, err error) {
 	keepErr := s.host.keepSysctls(n)
@@ -41,9 +41,9 @@ func (h *Host) warnOfOthers(networkName string, err error) {
 	}
 }
 
-// keepSysctls writes the bridge's parameters, and those of the host, where systemd-udevd and `sysctl
-// --system` read them. udevd sets the bridge's when the device appears, at about the same time as
-// this program. `sysctl --system` sets all parameters anew.
+// keepSysctls writes the bridge's parameters, and those of the host, where systemd-udevd and
+// `sysctl --system` read them. udevd sets the bridge's when the device appears, at about the same
+// time as this program. `sysctl --system` sets all parameters anew.
 func (h *Host) keepSysctls(n network.Network) error {
 	if h.SysctlDir == "" {
 		return nil

@@ -95,7 +95,7 @@ func (s *Session) Connect(p plan.PlacedNetwork, e network.Endpoint, container Na
 func (s *Session) warnOfStart(p plan.PlacedNetwork, e network.Endpoint, report reconcile.Report, othersErr error) {
 	s.host.warnOfOthers(p.Name, errors.Join(othersErr, report.FlowsErr))
 	if report.DevicesMade {
-		s.warnOfObstacles(plan.HostNetwork{PlacedNetwork: p, Endpoints: []plan.RecordedEndpoint{{Endpoint: e}}})
+		s.warnOfBlockingChains(plan.HostNetwork{PlacedNetwork: p, Endpoints: []plan.RecordedEndpoint{{Endpoint: e}}})
 	}
 }
 

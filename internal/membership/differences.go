@@ -23,7 +23,7 @@ func Differences(n Network, s cluster.Snapshot) []Difference {
 	var found []Difference
 	ours := viewOf(n)
 	for _, h := range s.Hosts {
-		m, ok := counterpart(n, ours, h)
+		m, ok := findCounterpart(n, ours, h)
 		if !ok || !h.Reachable() || m.View.Name == "" {
 			continue
 		}
@@ -37,9 +37,9 @@ func Differences(n Network, s cluster.Snapshot) []Difference {
 	return found
 }
 
-// counterpart returns the network of a host that is, or should be, the given one of this host: the
-// one of the same VNI and port, or else of the same name, or else of the same VNI and subnets.
-func counterpart(n Network, view cluster.NetworkView, h cluster.Host) (cluster.Membership, bool) {
+// findCounterpart returns the network of a host that is, or should be, the given one of this host:
+// the one of the same VNI and port, or else of the same name, or else of the same VNI and subnets.
+func findCounterpart(n Network, view cluster.NetworkView, h cluster.Host) (cluster.Membership, bool) {
 	for _, same := range []func(cluster.Membership) bool{
 		func(m cluster.Membership) bool { return m.Network == n.Key() },
 		func(m cluster.Membership) bool { return m.View.Name == n.Name },
@@ -61,7 +61,7 @@ type comparison struct {
 }
 
 // recreate is what to do about most differences.
-const recreate = "create the network anew on one of the hosts, as it is on the other"
+const recreate = "recreate the network on one of the hosts, as it is on the other"
 
 // add notes a value that differs.
 func (c *comparison) add(what string, theirs, ours any, advice string) {
@@ -135,10 +135,10 @@ func (c *comparison) compareLists(ours, theirs cluster.NetworkView) {
 	case len(ours.Listed) == 0 || len(theirs.Listed) == 0:
 		c.addText("remote_ips has other hosts there than here; give all hosts the same list", false)
 	default:
-		if more := without(theirs.Listed, ours.Listed); more != "" {
+		if more := listMissing(theirs.Listed, ours.Listed); more != "" {
 			c.addText(fmt.Sprintf("remote_ips has %s there and not here; add it here if it is a host of the network", more), false)
 		}
-		if more := without(ours.Listed, theirs.Listed); more != "" {
+		if more := listMissing(ours.Listed, theirs.Listed); more != "" {
 			c.addText(fmt.Sprintf("remote_ips has %s here and not there; add it there if it is a host of the network", more), false)
 		}
 	}
@@ -151,8 +151,8 @@ func discoveryText(v cluster.NetworkView) string {
 	return "listed in remote_ips"
 }
 
-// without prints the addresses of a that are not in b.
-func without(a, b []netip.Addr) string {
+// listMissing prints the addresses of a that are not in b.
+func listMissing(a, b []netip.Addr) string {
 	var texts []string
 	for _, addr := range a {
 		if !slices.Contains(b, addr) {

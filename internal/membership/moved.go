@@ -35,13 +35,13 @@ func (n Network) dropMoved(members []cluster.Member) []cluster.Member {
 		return members
 	}
 	return slices.DeleteFunc(slices.Clone(members), func(old cluster.Member) bool {
-		return slices.ContainsFunc(moved, func(now cluster.Membership) bool { return replaces(now, old.Membership) })
+		return slices.ContainsFunc(moved, func(now cluster.Membership) bool { return isFromBeforeMove(now, old.Membership) })
 	})
 }
 
-// replaces tells whether two memberships are of one host, the second from before its address
-// changed.
-func replaces(now, old cluster.Membership) bool {
+// isFromBeforeMove tells whether two memberships are of one host, the second from before its
+// address changed.
+func isFromBeforeMove(now, old cluster.Membership) bool {
 	if !slices.Contains(now.FormerVTEPs, old.VTEP) || slices.Contains(old.FormerVTEPs, now.VTEP) {
 		return false
 	}

@@ -10,7 +10,7 @@ import (
 
 // A host whose address changed is there once at the others and at itself, although its old record
 // still counts as reachable.
-func TestHostThatMovedIsThereOnce(t *testing.T) {
+func TestMovedHostIsListedOnce(t *testing.T) {
 	web := cluster.Endpoint{ContainerID: "c1", Names: []string{"web"}}
 	db := cluster.Endpoint{ContainerID: "c2", Names: []string{"db"}}
 	was := func(vteps ...netip.Addr) func(*cluster.Host) {

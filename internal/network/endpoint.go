@@ -194,13 +194,15 @@ func BridgeMAC(vni uint32, local netip.Addr) kernel.MAC {
 }
 
 // DeviceMAC derives the MAC of the VXLAN device there. Nobody sends from it or to it. It is set
-// since systemd-udevd otherwise replaces the kernel's random one at some moment after the device was
-// made (MACAddressPolicy=persistent, systemd.link(5)). A MAC that its maker chose is left alone.
+// since systemd-udevd otherwise replaces the kernel's random one at some moment after the device
+// was made (MACAddressPolicy=persistent, systemd.link(5)). A MAC that its maker chose is left
+// alone.
 func DeviceMAC(vni uint32, local netip.Addr) kernel.MAC {
 	return hashedMAC(deviceMACs, binary.BigEndian.AppendUint32(local.AsSlice(), vni))
 }
 
-// PortMAC derives the MAC of the host's end of an endpoint's veth, which is set for the same reason.
+// PortMAC derives the MAC of the host's end of an endpoint's veth, which is set for the same
+// reason.
 func (id Identity) PortMAC(e Endpoint) kernel.MAC {
 	return hashedMAC(portMACs, []byte(id.ID+"/"+e.ContainerID))
 }

@@ -43,9 +43,9 @@ func parseIsolation(value string) (Isolation, bool) {
 	return IsolateOff, ok
 }
 
-// setBridgeIsolation follows what a bridge gets that does not have the option: strict isolation from
-// netavark 2 on. That netavark passes on when the network was created, and older ones do not. In a
-// VRF no rule sees the bridge.
+// setBridgeIsolation follows what a bridge gets that does not have the option: strict isolation
+// from netavark 2 on. That netavark passes on when the network was created, and older ones do not.
+// In a VRF no rule sees the bridge.
 func (c config) setBridgeIsolation(n *Network) {
 	if c.Created == nil {
 		return

@@ -35,7 +35,8 @@ func TakeOverLabels(data []byte) (Labelled, error) {
 		changed["options"] = c.Options
 		changed["dns_enabled"] = c.takeDNS(&result)
 	}
-	// Docker's word for the usual IPAM driver. Podman allocates nothing for a driver it does not know.
+	// Docker's word for the usual IPAM driver. Podman allocates nothing for a driver it does not
+	// know.
 	if c.IPAMOptions["driver"] == "default" {
 		c.IPAMOptions["driver"] = "host-local"
 		changed["ipam_options"] = c.IPAMOptions

@@ -97,7 +97,7 @@ func TestOtherLabelsAreLeftAlone(t *testing.T) {
 }
 
 // Options that Podman dropped would else be told as missing, to somebody who gave them.
-func TestNoOptionAtAllNamesTheLabels(t *testing.T) {
+func TestCreateWithoutOptionsSuggestsLabels(t *testing.T) {
 	_, _, problems, err := ParseNew(apiNetwork(t, nil, nil, nil), testHost, nil)
 	if err != nil {
 		t.Fatal(err)

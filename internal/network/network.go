@@ -18,8 +18,8 @@ type Network struct {
 	// they depend on the host and on what the agents know.
 	Tunnel   kernel.Tunnel
 	Learning kernel.Opt[bool]
-	// TXChecksum says whether the VXLAN device leaves checksums of what it sends to the card; unset:
-	// as the kernel chooses.
+	// TXChecksum says whether the VXLAN device leaves checksums of what it sends to the card;
+	// unset: as the kernel chooses.
 	TXChecksum kernel.Opt[bool]
 
 	LocalIP           netip.Addr   // invalid: auto

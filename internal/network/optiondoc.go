@@ -65,7 +65,7 @@ var optionDocs = []OptionDoc{
 			"While the network has containers on this host, `auto` keeps what it found. " +
 			"It takes another address only if that one has gone, and warns then.",
 		Errors: []OptionError{
-			{"is not an address of", "use one of the addresses that the message lists, or `auto`; see [when the underlay changes](hosts.md#when-the-underlay-changes)"},
+			{"is not an address of", "use one of the addresses that the message lists, or `auto`; see [when the underlay changes](underlay.md#when-the-underlay-changes)"},
 			{"is not in remote_ips, but", "use the address by which the other hosts list this one"},
 			{"must be of the same address family as", "give `local_ip` and `remote_ips` both in IPv4, or both in IPv6"},
 		},
@@ -81,7 +81,7 @@ var optionDocs = []OptionDoc{
 		Errors: []OptionError{
 			{"has no host but this one", "add the address of another host"},
 			{"names are not accepted", "give the address of the host that the message names"},
-			{"has public addresses only, but this host has", "see [hosts behind NAT](hosts.md#hosts-behind-nat)"},
+			{"has public addresses only, but this host has", "see [hosts behind NAT](underlay.md#hosts-behind-nat)"},
 			{"and there is no route to it by", "list the address that the host has on this network, or name another `physical_interface`"},
 		},
 	},
@@ -114,8 +114,8 @@ var optionDocs = []OptionDoc{
 	{
 		Name: "host_listed", Group: GroupHosts,
 		Value: boolValue, Default: "`create` writes `true` where `local_ip` is `auto` and it finds the host in `remote_ips`",
-		Summary: "An address of `remote_ips` is this host's.",
-		Details: "The first container then waits for that address, as while the host boots. It does not take the default route's interface instead. " +
+		Summary: "Says that one of the addresses in `remote_ips` is this host's.",
+		Details: "The network's first container then waits for that address, as while the host boots. It does not take the default route's interface instead. " +
 			"Give `false` if the host may lose the address for good.",
 		Errors: []OptionError{{"though one had when the network was created", "see [before the underlay is there](quadlet.md#before-the-underlay-is-there)"}},
 	},
@@ -142,7 +142,7 @@ var optionDocs = []OptionDoc{
 		Summary: "The MTU of the overlay.",
 		Details: "The most that fits is the MTU of `physical_interface` less 50 bytes. On an IPv6 underlay it is 70 bytes less. " +
 			"With an IPv6 subnet the least is 1280. " +
-			"If the interface's MTU changes later, the [network follows](hosts.md#when-the-underlay-changes), up to this option's value.",
+			"If the interface's MTU changes later, the [network follows](underlay.md#when-the-underlay-changes), up to this option's value.",
 		Errors: []OptionError{{"and VXLAN adds", "give a value from the range in the message, or leave the option out"}},
 	},
 	{
@@ -159,7 +159,7 @@ var optionDocs = []OptionDoc{
 	},
 	{
 		Name: "isolate", Group: GroupIsolation, Common: true,
-		Value: "`true`, `false` or `strict`", Default: "as a bridge has",
+		Value: "`true`, `false` or `strict`", Default: "as Podman's own bridges",
 		Summary: "Keeps containers from those of this host's other networks.",
 		Details: "With `true` they are kept from networks that are isolated too. With `strict` they are kept from all other networks. " +
 			"Networks of Podman's own `bridge` driver count as well. Without the option the network gets what a bridge gets on the host: " +
@@ -315,9 +315,9 @@ var optionDocs = []OptionDoc{
 	{
 		Name: "tx_checksum_offload", Group: GroupOuter,
 		Value: "`on`, `off` or `auto`", Default: "`auto`, the kernel's choice, `on`",
-		Summary: "The checksums of the containers' packets are left to the network card.",
+		Summary: "Whether the checksums of the containers' packets are left to the network card.",
 		Details: "Some paravirtual cards get them wrong: [ping works and TCP does not](troubleshooting.md#ping-works-tcp-does-not). " +
-			"With `off` the kernel computes them. It is the same as `ethtool -K DEVICE tx-checksum-ip-generic off`, but stays when the device is made anew.",
+			"With `off` the kernel computes them. It is the same as `ethtool -K DEVICE tx-checksum-ip-generic off`, but stays when the device is recreated.",
 	},
 	{
 		Name: "source_port_range", Group: GroupOuter,

@@ -30,29 +30,9 @@ const (
 // find returns the VTEP. Only lookups that fail are an error; what is wrong with the network or the
 // host is added to the problems.
 func (p placement) find() (VTEP, error) {
-	// All addresses of this host are left out of the remote ones, not only the VTEP's: a host that
-	// floods to itself learns its own containers' MACs from the tunnel.
 	var err error
-	if p.own, err = p.host.OwnAddrs(p.Network.Remotes); err != nil {
+	if p.own, p.remotes, err = p.splitListed(); err != nil || p.awaitsListedAddr() {
 		return VTEP{}, err
-	}
-	for _, r := range p.Network.Remotes {
-		if !slices.Contains(p.own, r) && r != p.LocalIP {
-			p.remotes = append(p.remotes, r)
-		}
-	}
-	if home, ok := p.absentListedHome(); ok {
-		p.problems.AddAbsent(optionLocal, autoValue,
-			"the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for; "+
-				"if the host has another address for good, create the network anew on all hosts, with that address in the list",
-			home.Local, home.Interface)
-		return VTEP{}, nil
-	}
-	unlisted := p.lacksListedAddr()
-	if unlisted && !p.Gossip {
-		p.problems.AddAbsent(optionRemotes, p.Options()["remote_ips"],
-			"no interface of this host has one of the addresses, though one had when the network was created (host_listed)")
-		return VTEP{}, nil
 	}
 	iface, err := p.findInterface()
 	if err != nil {
@@ -61,7 +41,7 @@ func (p placement) find() (VTEP, error) {
 	if iface.Name == "" {
 		return VTEP{}, nil
 	}
-	v := VTEP{Interface: iface.Name, UnderlayMTU: iface.MTU, Own: p.own, Unlisted: unlisted}
+	v := VTEP{Interface: iface.Name, UnderlayMTU: iface.MTU, Own: p.own, Unlisted: p.lacksListedAddr()}
 	if v.Local, err = p.findLocalAddr(iface); err != nil {
 		return VTEP{}, fmt.Errorf("find the local address: %w", err)
 	}
@@ -87,6 +67,38 @@ func (p placement) find() (VTEP, error) {
 	p.noteMove(&v)
 	p.noteMTU(iface, &v)
 	return v, nil
+}
+
+// splitListed tells the listed addresses that this host has from the other ones. All addresses of
+// this host are left out of the remote ones, not only the VTEP's: a host that floods to itself learns
+// its own containers' MACs from the tunnel.
+func (p placement) splitListed() (own, remotes []netip.Addr, err error) {
+	if own, err = p.host.OwnAddrs(p.Network.Remotes); err != nil {
+		return nil, nil, err
+	}
+	for _, r := range p.Network.Remotes {
+		if !slices.Contains(own, r) && r != p.LocalIP {
+			remotes = append(remotes, r)
+		}
+	}
+	return own, remotes, nil
+}
+
+// awaitsListedAddr tells whether the network must wait for a listed address, and adds a problem then.
+func (p placement) awaitsListedAddr() bool {
+	if home, ok := p.absentListedHome(); ok {
+		p.problems.AddAbsent(optionLocal, autoValue,
+			"the network sends from %s, which remote_ips lists, by %s; that is gone, and is waited for; "+
+				"if the host has another address for good, recreate the network on all hosts, with that address in the list",
+			home.Local, home.Interface)
+		return true
+	}
+	if p.lacksListedAddr() && !p.Gossip {
+		p.problems.AddAbsent(optionRemotes, p.Options()["remote_ips"],
+			"no interface of this host has one of the addresses, though one had when the network was created (host_listed)")
+		return true
+	}
+	return false
 }
 
 // lacksListedAddr tells whether the host has none of the listed addresses, but had one when the

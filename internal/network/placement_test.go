@@ -109,8 +109,8 @@ func TestCreateRefusesContradictions(t *testing.T) {
 }
 
 // Routes with several next hops, as routed networks have them, and tables for each source address,
-// as hosts with several uplinks have them, are no contradictions. Neither is an IPv6 group, to which
-// each interface has a route.
+// as hosts with several uplinks have them, are no contradictions. Neither is an IPv6 group, to
+// which each interface has a route.
 func TestCreateAcceptsRoutedUnderlays(t *testing.T) {
 	type opts = map[string]string
 	multipath := twoUplinks
@@ -249,11 +249,11 @@ func TestAutoWaitsForTheListedAddress(t *testing.T) {
 		want    string
 	}{
 		{"the interface is gone", twoUplinks.ifaces[:3], "10.8.0.2,10.8.0.3",
-			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
+			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, recreate the network on all hosts, with that address in the list`},
 		{"the address is gone", append(slices.Clone(twoUplinks.ifaces[:3]), kernel.Interface{Name: "wg0", MTU: 1420, Up: true}), "10.8.0.2,10.8.0.3",
-			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
+			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, recreate the network on all hosts, with that address in the list`},
 		{"the interface has another address", append(slices.Clone(twoUplinks.ifaces[:3]), kernel.Interface{Name: "wg0", MTU: 1420, Up: true, Addrs: parsePrefixes("10.8.0.9/24")}), "10.8.0.2,10.8.0.3",
-			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, create the network anew on all hosts, with that address in the list`},
+			`option local_ip "auto": the network sends from 10.8.0.2, which remote_ips lists, by wg0; that is gone, and is waited for; if the host has another address for good, recreate the network on all hosts, with that address in the list`},
 		{"it is back", twoUplinks.ifaces, "10.8.0.2,10.8.0.3", "wg0 10.8.0.2 1370 [10.8.0.3]"},
 		{"another listed address is here", twoUplinks.ifaces[:3], "10.8.0.2,192.168.56.10,192.168.56.11", "lan0 192.168.56.10 8950 [10.8.0.2 192.168.56.11]"},
 		{"only the others are listed", twoUplinks.ifaces[:3], "10.8.0.3", "nat0 10.0.2.15 1450 [10.8.0.3]"},

@@ -16,8 +16,8 @@ func reservationOf(data []byte) Reservation {
 	return t
 }
 
-// Of networks of the bridge driver, the bridge and the isolation matter. Without the option, that is
-// what netavark gives them. The interface of another driver's network is the host's way out.
+// Of networks of the bridge driver, the bridge and the isolation matter. Without the option, that
+// is what netavark gives them. The interface of another driver's network is the host's way out.
 func TestReadForeignReservation(t *testing.T) {
 	const strict = `{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"strict","mtu":"1400"}}`
 	const open = `{"name":"x","id":"3","driver":"bridge","network_interface":"podman1","options":{"isolate":"false"}}`

@@ -20,8 +20,8 @@ func (n Network) AbsentError(err error) error {
 	return fmt.Errorf("%w; not there after %d s (underlay_timeout): bring it up, or start the container after the unit that does", err, n.UnderlayTimeout)
 }
 
-// UseUnready makes a start use a VTEP that did not get ready in time, if that can be right.
-func (n Network) UseUnready(v *VTEP) error {
+// UseUnreadyVTEP makes a start use a VTEP that did not get ready in time, if that can be right.
+func (n Network) UseUnreadyVTEP(v *VTEP) error {
 	if v.Tentative {
 		return fmt.Errorf("network %s: option local_ip: %s of %s is still tentative after %d s (underlay_timeout): "+
 			"another host has the address, or nothing answers on the link; see `ip -6 address show dev %s`", n.Name, v.Local, v.Interface, n.UnderlayTimeout, v.Interface)

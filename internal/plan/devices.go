@@ -96,7 +96,7 @@ func deviceSysctl(family, device, name, value string) kernel.Sysctl {
 // globalSysctls let packets leave the overlay. An internal network's containers are kept in by the
 // firewall, since its bridge forwards as soon as somebody turns forwarding on for all.
 func globalSysctls(n network.Network) []kernel.Sysctl {
-	if !forwards(n) {
+	if !forwardsPackets(n) {
 		return nil
 	}
 	s := []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}}
@@ -106,8 +106,8 @@ func globalSysctls(n network.Network) []kernel.Sysctl {
 	return s
 }
 
-// forwards tells whether the host is to forward packets of the network.
-func forwards(n network.Network) bool { return !n.Internal && len(n.Subnets) > 0 }
+// forwardsPackets tells whether the host is to forward packets of the network.
+func forwardsPackets(n network.Network) bool { return !n.Internal && len(n.Subnets) > 0 }
 
 // bridgeSysctls let packets arrive on another interface than the one their answers leave by
 // (rp_filter 2, RFC 3704 loose mode). A container on two networks needs that. Router advertisements
@@ -116,7 +116,7 @@ func forwards(n network.Network) bool { return !n.Internal && len(n.Subnets) > 0
 func bridgeSysctls(n network.Network) []kernel.Sysctl {
 	b := n.Bridge.Name
 	s := []kernel.Sysctl{deviceSysctl("ipv6", b, "accept_ra", "0"), deviceSysctl("ipv4", b, "rp_filter", "2")}
-	if forwards(n) {
+	if forwardsPackets(n) {
 		s = append(s, deviceSysctl("ipv4", b, "forwarding", "1"))
 	}
 	if n.HasIPv6() {

@@ -7,10 +7,10 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-// outlives tells whether a flow of the protocol can outlive the container that it leads to. A new
-// connection of TCP is a new flow, unlike a packet of UDP from the same port. An association of
-// SCTP begins anew from the same port too.
-func outlives(protocol uint8) bool {
+// flowOutlivesContainer tells whether a flow of the protocol can outlive the container that it
+// leads to. A new connection of TCP is a new flow, unlike a packet of UDP from the same port. An
+// association of SCTP begins anew from the same port too.
+func flowOutlivesContainer(protocol uint8) bool {
 	return protocol == network.ProtocolUDP.Number() || protocol == network.ProtocolSCTP.Number()
 }
 
@@ -19,7 +19,7 @@ func outlives(protocol uint8) bool {
 func StaleFlows(elements []kernel.Element) []kernel.Publication {
 	var all []kernel.Publication
 	for _, e := range elements {
-		if p, ok := kernel.PublishedBy(e); ok && outlives(p.Protocol) {
+		if p, ok := kernel.PublishedBy(e); ok && flowOutlivesContainer(p.Protocol) {
 			all = append(all, p)
 		}
 	}
@@ -32,7 +32,7 @@ func ownFlows(e network.Endpoint) []kernel.FlowEnd {
 	for _, m := range e.Ports {
 		for _, a := range firstOfEachFamily(e.Addrs) {
 			end := kernel.FlowEnd{Protocol: m.Protocol.Number(), Addr: a}
-			if outlives(end.Protocol) && !slices.Contains(all, end) {
+			if flowOutlivesContainer(end.Protocol) && !slices.Contains(all, end) {
 				all = append(all, end)
 			}
 		}

@@ -128,8 +128,8 @@ type Announce struct {
 	Unchanged bool // it is known to be so
 }
 
-// Resize gives a container's interface the MTU that the host's end has, if the interface still is as
-// it was made. Packets that are too large for the host's end are lost without a word.
+// Resize gives a container's interface the MTU that the host's end has, if the interface still is
+// as it was made. Packets that are too large for the host's end are lost without a word.
 type Resize struct {
 	Interface kernel.Link // the container's end
 	Before    int         // the MTU that it was given before; 0: not known

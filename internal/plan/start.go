@@ -66,8 +66,8 @@ func Announcement(n PlacedNetwork, e network.Endpoint) Plan {
 	return Plan{Announce: &Announce{Veth: veth(n, e)}}
 }
 
-// ResizeInterface is the plan for a container's interface whose network has another MTU than the one
-// before.
+// ResizeInterface is the plan for a container's interface whose network has another MTU than the
+// one before.
 func ResizeInterface(n PlacedNetwork, e network.Endpoint, before int) Plan {
 	return Plan{Resize: &Resize{Interface: veth(n, e).Container, Before: before}}
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A network that has no container on a host still lists it, and so the other hosts take its packets.
-// Containers of another network must not reach their tunnels.
+// A network that has no container on a host still lists it, and so the other hosts take its
+// packets. Containers of another network must not reach their tunnels.
 func TestRealTunnelsOfIdleNetworkAreGuarded(t *testing.T) {
 	host, other := newRealHosts(t)
 	idle := strings.NewReplacer(`"7c7b`, `"1d1e`, `"vni": "100"`, `"vni": "200"`, `"4789"`, `"4790"`).Replace(realNetwork("198.18.0.10"))

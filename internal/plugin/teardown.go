@@ -66,12 +66,12 @@ func (p *Plugin) Reload() (networks int, err error) {
 	all, err := s.Networks()
 	err = errors.Join(orphansErr, err, s.Reconcile(all, hoststate.ScopeReset), s.RemoveUnused(), s.Close())
 	const agentPort = 0 // unknown: the agent says what is dropped of it
-	obstacles, obstaclesErr := p.Obstacles(all, agentPort)
-	if obstaclesErr != nil {
-		p.Warn(obstaclesErr.Error()) // all is restored
+	chains, lookErr := p.BlockingChains(all, agentPort)
+	if lookErr != nil {
+		p.Warn(lookErr.Error()) // all is restored
 	}
-	for _, o := range obstacles {
-		p.Warn(o.String())
+	for _, c := range chains {
+		p.Warn(c.String())
 	}
 	return len(all), err
 }

@@ -29,7 +29,7 @@ func (p *Plugin) placeWhenReady(config []byte, host hoststate.Namespace) (plan.P
 		case err != nil:
 			return plan.PlacedNetwork{}, n.AbsentError(err)
 		default:
-			return placed, n.UseUnready(&placed.VTEP)
+			return placed, n.UseUnreadyVTEP(&placed.VTEP)
 		}
 	}
 }

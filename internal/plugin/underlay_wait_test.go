@@ -150,8 +150,8 @@ func TestCopiedNetworkFileWorks(t *testing.T) {
 	}
 }
 
-// Where hosts find each other, a host may have another address since its last boot, and they hear of
-// it. So after the wait it goes on, says so, and moves to a listed address that comes later.
+// Where hosts find each other, a host may have another address since its last boot, and they hear
+// of it. So after the wait it goes on, says so, and moves to a listed address that comes later.
 func TestGossipGoesOnWithoutListedAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		typed := strings.Replace(listedNetwork, `"vni"`, `"discovery": "gossip", "vni"`, 1)

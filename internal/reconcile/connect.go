@@ -174,8 +174,8 @@ func unalteredInterface(container Namespace, want kernel.Link) (have kernel.Link
 	return have, have.Alias == want.Alias && (want.MAC.IsZero() || have.MAC == want.MAC), nil
 }
 
-// resizeInterface sets the MTU of a container's interface. A smaller one that the container chose by
-// itself stays. As in diffLink, an interface that was below 1280 has forgotten its parameters of
+// resizeInterface sets the MTU of a container's interface. A smaller one that the container chose
+// by itself stays. As in diffLink, an interface that was below 1280 has forgotten its parameters of
 // IPv6.
 func resizeInterface(container Namespace, want *plan.Resize) error {
 	l := want.Interface

@@ -10,8 +10,9 @@ import (
 )
 
 // Hosts that set up a network of one name differently say so: in the status of both, and when a
-// container starts. So do hosts on which two containers have one name. Hosts that agree say nothing.
-func TestHostsThatDifferSaySo(t *testing.T) {
+// container starts. So do hosts on which two containers have one name. Hosts that agree say
+// nothing.
+func TestHostsReportDifferences(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	hosts := l.Hosts()
 	run := func(h *lab.Host, name, network string) string {

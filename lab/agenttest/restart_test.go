@@ -107,7 +107,7 @@ func TestReloadAppliesConfigurationAndProgram(t *testing.T) {
 	if out := labtest.Refused(t, a, "vxlanctl reload"); !strings.Contains(out, "prot: is unknown") {
 		t.Errorf("reload with a wrong configuration says %s", out)
 	}
-	wantStatus(t, a, "its configuration is invalid by now")
+	wantStatus(t, a, "its configuration is invalid now")
 	labtest.Sh(t, a, resolvesName("ca", "cb.dns.podman"))
 }
 

@@ -141,9 +141,9 @@ func TestSystemdStartsAndRestartsAgent(t *testing.T) {
 	a.mustRun("podman rm -f -t0 ca ca2; sleep 6; systemctl is-active vxland.service")
 }
 
-// An agent of systemd's starts anew in place: systemd sees the same process. It does so also without
-// the socket that systemd made.
-func TestSystemdAgentStartsAnew(t *testing.T) {
+// An agent of systemd's starts anew in place: systemd sees the same process. It does so also
+// without the socket that systemd made.
+func TestSystemdAgentRestarts(t *testing.T) {
 	l := startLab(t, 2)
 	a, b := startNode(t, l.Hosts()[0]), l.Hosts()[1]
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")

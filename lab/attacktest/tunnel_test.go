@@ -107,8 +107,8 @@ func TestForgedTunnelPacketsInFragments(t *testing.T) {
 
 func parseAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// A host that is listed and has no container of the network is taken for a member. Its containers of
-// other networks must not reach members' tunnels, behind its address.
+// A host that is listed and has no container of the network is taken for a member. Its containers
+// of other networks must not reach members' tunnels, behind its address.
 func TestForgedTunnelPacketsFromIdleHost(t *testing.T) {
 	l := startLab(t, 3)
 	a, idle, c := l.Host("host-a"), l.Host("host-b"), l.Host("host-c")

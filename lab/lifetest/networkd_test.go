@@ -9,8 +9,8 @@ import (
 	"vxlan-driver/lab/labtest"
 )
 
-// startNetworkd starts systemd-networkd with a file that matches all interfaces but the underlay. It
-// sees a /sys that cannot be written to, so it does not wait for udevd, which no lab host has.
+// startNetworkd starts systemd-networkd with a file that matches all interfaces but the underlay.
+// It sees a /sys that cannot be written to, so it does not wait for udevd, which no lab host has.
 func startNetworkd(t *testing.T, h *lab.Host) {
 	t.Helper()
 	labtest.Sh(t, h, `mkdir -p /etc/systemd/network /run/systemd/netif && chown systemd-network: /run/systemd/netif

@@ -204,8 +204,8 @@ func TestPublishedPorts(t *testing.T) {
 	})
 }
 
-// bridgesCloseTheirPorts tells whether a container of one bridge network does not reach what another
-// one publishes. It is so in netavark 2.0, whose bridges are strict, and no more in 2.1.
+// bridgesCloseTheirPorts tells whether a container of one bridge network does not reach what
+// another one publishes. It is so in netavark 2.0, whose bridges are strict, and no more in 2.1.
 func (s *scene) bridgesCloseTheirPorts() bool {
 	s.Helper()
 	return s.driver == "bridge" && strings.Contains(s.mustRun(s.a, "/usr/lib/podman/netavark --version"), "netavark 2.0.")

@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// ackRetryInterval is when a request or an answer counts as lost. It is longer than a host takes
-	// to follow, unless that is busy.
+	// ackRetryInterval is when a request or an answer counts as lost. It is longer than a host
+	// takes to follow, unless that is busy.
 	ackRetryInterval = 100 * time.Millisecond
-	// maxBystanders is how many hosts are asked besides a network's members. One of them may be about
-	// to become a member, when neither host has heard of the other yet. In a larger cluster some host
-	// is always slow, and all would wait for it.
+	// maxBystanders is how many hosts are asked besides a network's members. One of them may be
+	// about to become a member, when neither host has heard of the other yet. In a larger cluster
+	// some host is always slow, and all would wait for it.
 	maxBystanders = 64
 )
 

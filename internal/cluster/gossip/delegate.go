@@ -113,7 +113,7 @@ func (d delegate) checkFormats(n *memberlist.Node) error {
 	return nil
 }
 
-// NotifyMerge refuses to join hosts of which none speaks a format of this one's. That ends the join
+// NotifyMerge refuses to join hosts that share no format with this one. That ends the join
 // with an error, as it would seem to have worked else.
 func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
 	var err error

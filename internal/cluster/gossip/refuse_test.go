@@ -110,6 +110,29 @@ func TestMissingKeyIsLogged(t *testing.T) {
 	})
 }
 
+// The kernel of a host accepts connections for an agent that hangs. Nobody is refused by it.
+func TestHostThatHangsIsNoRefusal(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		hung := n.transport(hostAddr(2))
+		a := startHost(t, n, 1, func(c *Config) { c.Seeds = []netip.AddrPort{hostAddr(2)} })
+		ended := time.After(time.Minute)
+		for done := false; !done; {
+			select {
+			case conn := <-hung.StreamCh():
+				go func() {
+					_, _ = io.Copy(io.Discard, conn)
+					_ = conn.Close()
+				}()
+			case <-ended:
+				done = true
+			}
+		}
+		if got := a.refusals.Counts(); got[refusal.ReasonNoAnswer] == 0 || len(got) != 1 {
+			t.Errorf("counted %v\n%s", got, a.log.buf.String())
+		}
+	})
+}
+
 func TestHostListedLaterIsAccepted(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		noKey := func(c *Config) { c.Keys = nil }

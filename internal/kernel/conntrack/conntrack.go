@@ -74,8 +74,9 @@ func (c *Conn) deleteFlows(want kernel.DeleteFlows) error {
 	return c.delete(stale)
 }
 
-// smallTable is so many flows that to read them all takes less than another list: to look through
-// the kernel's table takes 4 to 8 ms, however empty it is.
+// smallTable is how many flows are listed whole, once, instead of by several queries. A list of them
+// takes less than another query: the kernel looks through its table for 4 to 8 ms, however empty it
+// is.
 const smallTable = 2000
 
 // listing lists flows. A small table it reads once as a whole.

@@ -59,7 +59,7 @@ func writeSysctls(all []kernel.Sysctl) error {
 
 func writeSysctl(s kernel.Sysctl) error {
 	f, err := os.OpenFile(sysctlPath(s.Key), os.O_WRONLY, 0)
-	if errors.Is(err, unix.EROFS) && (mayStay(s) || hasValue(s)) {
+	if errors.Is(err, unix.EROFS) && (mayBeUnset(s) || isAlreadySet(s)) {
 		return nil
 	}
 	if err != nil {
@@ -69,16 +69,16 @@ func writeSysctl(s kernel.Sysctl) error {
 	return errors.Join(err, f.Close())
 }
 
-// mayStay tells whether a container may start without a parameter where /proc/sys is read-only. It
-// works without; what accept_ra and autoconf of 0 keep from it is other containers' routers. The
+// mayBeUnset tells whether a container may start without a parameter where /proc/sys is read-only.
+// It works without; what accept_ra and autoconf of 0 keep from it is other containers' routers. The
 // firewall keeps those from the host. netavark's bridges do not even set accept_ra.
-func mayStay(s kernel.Sysctl) bool {
+func mayBeUnset(s kernel.Sysctl) bool {
 	name := path.Base(s.Key)
 	return s.Value == "0" && (name == "accept_ra" || name == "autoconf")
 }
 
-// hasValue tells whether a parameter needs no writing.
-func hasValue(s kernel.Sysctl) bool {
+// isAlreadySet tells whether a parameter needs no writing.
+func isAlreadySet(s kernel.Sysctl) bool {
 	have, err := os.ReadFile(sysctlPath(s.Key))
 	return err == nil && strings.TrimSpace(string(have)) == s.Value
 }

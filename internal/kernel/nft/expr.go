@@ -152,8 +152,8 @@ func notrack() []Expr { return []Expr{newExpr("notrack", func(*netlink.Builder) 
 
 func accept() []Expr { return verdict(1, "") } // NF_ACCEPT
 
-// leave goes back to the chain that jumped here.
-func leave() []Expr { return verdict(unix.NFT_RETURN, "") }
+// returnToCaller goes back to the chain that jumped here.
+func returnToCaller() []Expr { return verdict(unix.NFT_RETURN, "") }
 
 // drop counts what it drops: in a search for a fault, a counter that grows is the first hint.
 func drop() []Expr {

@@ -107,7 +107,7 @@ var inetTable = Table{
 		}},
 		// Who publishes a port opens it to all who reach this host. netavark 2.1 does the same.
 		{"between_networks", nil, []Rule{
-			rule("to a published port, and back", matchBit(ctStatus, ctDNAT), leave()),
+			rule("to a published port, and back", matchBit(ctStatus, ctDNAT), returnToCaller()),
 			rule("between isolated networks", inSet("isolated", iifname), inSet("isolated", oifname), drop()),
 			rule("from a strictly isolated network", inSet("isolated_strict", iifname), inSet("podman_bridges", oifname), drop()),
 			rule("to a strictly isolated network", inSet("isolated_strict", oifname), inSet("podman_bridges", iifname), drop()),

@@ -156,8 +156,8 @@ func (c *Conn) routeTo(dst netip.Addr, via string, from netip.Addr) (kernel.Path
 	return c.parsePath(msg)
 }
 
-// lookupMessage is a struct rtmsg (linux/rtnetlink.h) that asks for the route to one address. srcLen
-// is that of the source address, 0 where none is given.
+// lookupMessage is a struct rtmsg (linux/rtnetlink.h) that asks for the route to one address.
+// srcLen is that of the source address, 0 where none is given.
 func lookupMessage(dst netip.Addr, srcLen int, flags uint32) []byte {
 	m := []byte{addressFamily(dst), uint8(dst.BitLen()), uint8(srcLen), 0, 0, 0, 0, 0}
 	return binary.NativeEndian.AppendUint32(m, flags)

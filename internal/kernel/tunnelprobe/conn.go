@@ -22,11 +22,12 @@ const maxPerSecond = 200
 // Conn probes through one network's tunnel, and answers probes until it is closed.
 type Conn struct {
 	file   *os.File
-	device int // index of the VXLAN device
+	device string // the VXLAN device
 	mac    kernel.MAC
 	closed chan struct{}
 
 	mu      sync.Mutex
+	index   int                        // of the device
 	waiting map[uint64]chan<- struct{} // by nonce
 	heard   map[kernel.MAC]time.Time   // when another host's probe came last
 }
@@ -51,7 +52,7 @@ func Open(bridge, device string, mac kernel.MAC) (*Conn, error) {
 		return nil, errors.Join(os.NewSyscallError("bind", err), unix.Close(fd))
 	}
 	c := &Conn{
-		file: os.NewFile(uintptr(fd), "tunnel probes of "+bridge), device: vxlan.Index, mac: mac,
+		file: os.NewFile(uintptr(fd), "tunnel probes of "+bridge), device: device, index: vxlan.Index, mac: mac,
 		closed: make(chan struct{}), waiting: make(map[uint64]chan<- struct{}), heard: make(map[kernel.MAC]time.Time),
 	}
 	go c.receive()
@@ -101,19 +102,41 @@ func (c *Conn) HeardWithin(mac kernel.MAC, d time.Duration) bool {
 }
 
 func (c *Conn) send(m message, to kernel.MAC) error {
+	frame := m.encode(to, c.mac)
+	err := c.sendFrame(frame)
+	if errors.Is(err, unix.ENXIO) && c.findDevice() == nil {
+		err = c.sendFrame(frame)
+	}
+	// What the device has no room for, or finds too long, is lost as a container's frame would be.
+	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.EAGAIN) {
+		return nil
+	}
+	return err
+}
+
+func (c *Conn) sendFrame(frame []byte) error {
 	control, err := c.file.SyscallConn()
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	to := unix.SockaddrLinklayer{Ifindex: c.index, Protocol: htons(etherType)}
+	c.mu.Unlock()
 	var sendErr error
-	err = control.Control(func(fd uintptr) {
-		sendErr = unix.Sendto(int(fd), m.encode(to, c.mac), 0, &unix.SockaddrLinklayer{Ifindex: c.device, Protocol: htons(etherType)})
-	})
-	// What the device has no room for, or finds too long, is lost as a container's frame would be.
-	if errors.Is(sendErr, unix.ENOBUFS) || errors.Is(sendErr, unix.EMSGSIZE) || errors.Is(sendErr, unix.EAGAIN) {
-		sendErr = nil
-	}
+	err = control.Control(func(fd uintptr) { sendErr = unix.Sendto(int(fd), frame, 0, &to) })
 	return errors.Join(err, os.NewSyscallError("sendto", sendErr))
+}
+
+// findDevice finds a VXLAN device that was made anew. The bridge, and the socket, outlive it.
+func (c *Conn) findDevice() error {
+	vxlan, err := net.InterfaceByName(c.device)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.index = vxlan.Index
+	return nil
 }
 
 // receive handles what comes until the socket ends.
@@ -155,14 +178,15 @@ func (c *Conn) handle(frame []byte) {
 // maxHeard is more hosts than a network has.
 const maxHeard = 4096
 
+// noteHeard notes the sender of a probe. Senders can be forged until there is no more room.
+// Then all are forgotten: a host that is there sends again.
 func (c *Conn) noteHeard(mac kernel.MAC) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.heard) < maxHeard {
-		c.heard[mac] = time.Now()
-	} else if _, known := c.heard[mac]; known {
-		c.heard[mac] = time.Now()
+	if len(c.heard) >= maxHeard {
+		clear(c.heard)
 	}
+	c.heard[mac] = time.Now()
 }
 
 func htons(v uint16) uint16 { return v<<8 | v>>8 }

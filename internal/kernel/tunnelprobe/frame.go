@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// etherType is for local experiments (IEEE 802, local experimental EtherType 1). The magic number
-	// tells our frames from those of others.
+	// etherType is for local experiments (IEEE 802, local experimental EtherType 1). The magic
+	// number tells our frames from those of others.
 	etherType = 0x88b5
 	magic     = "vxlprobe"
 
@@ -30,8 +30,8 @@ type message struct {
 	nonce uint64 // that nobody can guess who does not see the request
 }
 
-// encode returns a frame of the message. A request has the size that it tells, and a reply the least
-// one, so that nobody gets more back than he sent.
+// encode returns a frame of the message. A request has the size that it tells, and a reply the
+// least one, so that nobody gets more back than he sent.
 func (m message) encode(dst, src kernel.MAC) []byte {
 	size := MinSize
 	if m.kind == kindRequest {

@@ -163,3 +163,37 @@ func TestConnEndsWithItsDevices(t *testing.T) {
 		t.Error("it goes on without a bridge")
 	}
 }
+
+// The agent makes a VXLAN device anew that somebody deleted. The bridge stays, and so does the Conn.
+func TestConnFollowsADeviceThatWasMadeAnew(t *testing.T) {
+	a, b := newTunnel(t)
+	inHost := func(what func()) {
+		if err := netns.Do(b.path, func() error { what(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.shell(fmt.Sprintf(`ip link del vx0
+		ip link add vx0 mtu 1450 type vxlan id 9 dstport 4789 local 192.0.2.2 dev eth0 nolearning
+		ip link set vx0 master br0 up
+		bridge fdb append %s dev vx0 dst 192.0.2.1 self static`, a.mac))
+	inHost(func() {
+		if !b.passes(t, a, MinSize) {
+			t.Error("its own probes are lost")
+		}
+	})
+	if !a.passes(t, b, MinSize) {
+		t.Error("it does not answer")
+	}
+}
+
+// Forged senders leave room for the true ones.
+func TestHostIsHeardAmongForgedOnes(t *testing.T) {
+	c := &Conn{heard: make(map[kernel.MAC]time.Time)}
+	for i := range 2 * maxHeard {
+		c.noteHeard(kernel.MAC{2, 1, 0, 0, byte(i >> 8), byte(i)})
+	}
+	host := kernel.MAC{2, 0, 0, 0, 0, 1}
+	if c.noteHeard(host); !c.HeardWithin(host, time.Minute) || len(c.heard) > maxHeard {
+		t.Errorf("not heard among %d", len(c.heard))
+	}
+}

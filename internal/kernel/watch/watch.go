@@ -36,8 +36,8 @@ func Changes(ctx context.Context) (<-chan struct{}, error) {
 	return changes, nil
 }
 
-// ForeignRules sends, until ctx is done, whenever rules, chains or sets of other programs' firewalls
-// have changed.
+// ForeignRules sends, until ctx is done, whenever rules, chains or sets of other programs'
+// firewalls have changed.
 func ForeignRules(ctx context.Context) (<-chan struct{}, error) {
 	changes := make(chan struct{}, 1)
 	f, err := netlink.Subscribe(ruleReports.Subscription)

@@ -27,7 +27,8 @@ const (
 	maxNotices = 8
 )
 
-// refuseWithNotice tells the host at the other end that it is not listed, and closes the connection.
+// refuseWithNotice tells the host at the other end that it is not listed, and closes the
+// connection.
 func (t *Transport) refuseWithNotice(conn net.Conn, from netip.Addr) {
 	select {
 	case t.notices <- struct{}{}:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -194,8 +195,11 @@ func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 // unreachableText begins the error of a connection that could not be opened.
 const unreachableText = "no connection"
 
-// IsUnreachable tells whether an error's text says that no connection could be opened.
-func IsUnreachable(text string) bool { return strings.Contains(text, unreachableText) }
+// IsUnreachable tells whether an error's text says that no connection could be opened, or that its
+// other end was silent. The kernel accepts connections for an agent that hangs.
+func IsUnreachable(text string) bool {
+	return strings.Contains(text, unreachableText) || strings.Contains(text, os.ErrDeadlineExceeded.Error())
+}
 
 // limitedStream is a connection of which only so many bytes are read.
 type limitedStream struct {

@@ -46,8 +46,9 @@ func (e *entry) ageAt(now time.Time) wire.Age {
 	return max(1, wire.Age(now.Sub(e.goneSince)))
 }
 
-// Limits on all hosts together: 1,000 hosts with 100 containers each. At 260 bytes in memory and 130
-// on the wire, 100,000 endpoints are 39 MB. What this version does not know counts in bytes only.
+// Limits on all hosts together: 1,000 hosts with 100 containers each. At 260 bytes in memory and
+// 130 on the wire, 100,000 endpoints are 39 MB. What this version does not know counts in bytes
+// only.
 const (
 	maxEndpoints    = 100_000
 	maxContentBytes = 32 << 20

@@ -48,7 +48,7 @@ func View() cluster.NetworkView {
 	return v
 }
 
-// WithView returns a record of which each network has View.
+// WithView returns a record in which each network has View.
 func WithView(r wire.Record) wire.Record {
 	for i := range r.Memberships {
 		r.Memberships[i].View = View()

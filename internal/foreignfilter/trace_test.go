@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"testing"
@@ -13,7 +13,7 @@ func TestQueueMayAccept(t *testing.T) {
 		filter := kernel.FilterTable{Family: kernel.FamilyInet, Name: "f", Chains: map[string]kernel.FilterChain{
 			"in": {Hook: kernel.HookInput, PolicyDrop: true, Rules: rules},
 		}}
-		found := Find([]kernel.FilterTable{filter}, testHost, blue())
+		found := BlockingChains([]kernel.FilterTable{filter}, testHost, blue())
 		if wantNone := name == "queue"; (len(found) == 0) != wantNone {
 			t.Errorf("%s: found %v", name, found)
 		}

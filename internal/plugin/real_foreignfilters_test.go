@@ -7,7 +7,7 @@ import (
 
 // A hardened ruleset: containers reach neither each other nor the world. The first start says so,
 // the next does not. With the lines that it gives all passes, and a new first start is silent.
-func TestRealObstacles(t *testing.T) {
+func TestRealBlockingChains(t *testing.T) {
 	a, _ := newRealHosts(t)
 	runShell(t, a.ns, `ip route add default via 198.18.0.11
 nft 'table inet hardened {

@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"vxlan-driver/internal/plan"
 )
 
-// Host is what of the host decides which way packets take.
+// Host has the facts of a host that decide which way packets take.
 type Host struct {
 	// Outside has the devices of the default routes; zero: there is none.
 	Outside4, Outside6 Device
@@ -33,15 +33,15 @@ type need struct {
 	legs []leg
 }
 
-// leg is one way that packets of a need take. They pass if one of the packets does: by which
-// device they leave or arrive is not known for sure.
+// leg is one way that packets of a need take. They pass if one of the packets does: by which device
+// they leave or arrive is not known for sure.
 type leg struct {
 	hook    kernel.FilterHook
 	packets []packet
 	permit  permit
 }
 
-// permit is what a rule must say that lets a leg pass.
+// permit is what a rule must match to let a leg pass.
 type permit struct {
 	hook        kernel.FilterHook
 	in, out     string // devices; "": any
@@ -63,8 +63,8 @@ var (
 	world6 = netip.MustParsePrefix("2600::1/128")
 )
 
-// needs returns all that must pass on a network.
-func needs(h Host, n Network) []need {
+// networkNeeds returns all that must pass on a network.
+func networkNeeds(h Host, n Network) []need {
 	var all []need
 	for _, s := range n.Subnets {
 		outside, bridged := h.Outside4, h.Bridged4
@@ -72,25 +72,26 @@ func needs(h Host, n Network) []need {
 			outside, bridged = h.Outside6, h.Bridged6
 		}
 		if bridged {
-			all = append(all, n.bridged(s))
+			all = append(all, n.bridgedNeed(s))
 		}
 		routed := s.Gateway.IsValid() && n.VRF == ""
 		if routed && !n.Internal {
-			all = append(all, n.routed(s, outside)...)
+			all = append(all, n.routedNeeds(s, outside)...)
 		}
 		if routed && n.HasNames() {
-			all = append(all, n.names(s))
+			all = append(all, n.nameNeed(s))
 		}
 	}
-	all = append(all, n.tunnel())
+	all = append(all, n.tunnelNeed())
 	if h.AgentPort != 0 && n.NeedsAgent() && len(n.VTEP.Remotes) > 0 {
-		all = append(all, n.agents(h.AgentPort))
+		all = append(all, n.agentNeed(h.AgentPort))
 	}
 	return all
 }
 
-// bridged is packets between the network's containers, where they meet rules for routed packets.
-func (n Network) bridged(s network.Subnet) need {
+// bridgedNeed is packets between the network's containers, where they meet rules for routed
+// packets.
+func (n Network) bridgedNeed(s network.Subnet) need {
 	p := packet{in: n.Bridge, out: n.Bridge, src: s.Prefix, dst: s.Prefix, protocol: protocolTCP, ports: anyPort}
 	to := permit{hook: kernel.HookForward, in: n.Bridge.Name}
 	return need{"packets between its containers (br_netfilter is on)", []leg{
@@ -101,14 +102,14 @@ func (n Network) bridged(s network.Subnet) need {
 // reversed is the answer to a packet.
 func (p packet) reversed() packet {
 	p.in, p.out, p.src, p.dst, p.ports, p.answer = p.out, p.in, p.dst, p.src, anyPort, true
-	if p.world != neither {
-		p.world = source + destination - p.world
+	if p.world != worldIsNeither {
+		p.world = worldIsSource + worldIsDestination - p.world
 	}
 	return p
 }
 
-// routed is packets to the world outside, and to published ports.
-func (n Network) routed(s network.Subnet, outside Device) []need {
+// routedNeeds is packets to the world outside, and to published ports.
+func (n Network) routedNeeds(s network.Subnet, outside Device) []need {
 	world := world4
 	if s.Prefix.Addr().Is6() {
 		world = world6
@@ -116,8 +117,8 @@ func (n Network) routed(s network.Subnet, outside Device) []need {
 	var out, in []packet
 	for _, d := range []Device{outside, n.Underlay} {
 		if d.Name != "" {
-			out = append(out, packet{in: n.Bridge, out: d, src: s.Prefix, dst: world, protocol: protocolTCP, ports: anyPort, world: destination})
-			in = append(in, packet{in: d, out: n.Bridge, src: world, dst: s.Prefix, protocol: protocolTCP, ports: anyPort, translated: true, world: source})
+			out = append(out, packet{in: n.Bridge, out: d, src: s.Prefix, dst: world, protocol: protocolTCP, ports: anyPort, world: worldIsDestination})
+			in = append(in, packet{in: d, out: n.Bridge, src: world, dst: s.Prefix, protocol: protocolTCP, ports: anyPort, translated: true, world: worldIsSource})
 		}
 	}
 	outgoing := permit{hook: kernel.HookForward, in: n.Bridge.Name}
@@ -146,9 +147,9 @@ func allReversed(packets []packet) []packet {
 	return all
 }
 
-// names is questions for container names. By the time they meet other rules, port 53 has become
+// nameNeed is questions for container names. By the time they meet other rules, port 53 has become
 // the one on which this host answers.
-func (n Network) names(s network.Subnet) need {
+func (n Network) nameNeed(s network.Subnet) need {
 	all := need{what: "questions for container names"}
 	first, last := n.DNSPort, n.DNSPort
 	if first >= network.FirstResolverPort && first <= network.LastResolverPort {
@@ -176,8 +177,8 @@ func protocolName(number uint8) string {
 // maxRemotes bounds how many hosts are looked at one by one. Rules that name hosts are about few.
 const maxRemotes = 64
 
-// tunnel is VXLAN packets to and from the other hosts. They are not tracked.
-func (n Network) tunnel() need {
+// tunnelNeed is VXLAN packets to and from the other hosts. They are not tracked.
+func (n Network) tunnelNeed() need {
 	port := n.Tunnel.Port
 	all := need{what: fmt.Sprintf("VXLAN packets from or to other hosts (UDP port %d on %s)", port, n.Underlay.Name)}
 	if len(n.VTEP.Remotes) == 0 {
@@ -189,8 +190,8 @@ func (n Network) tunnel() need {
 	return all
 }
 
-// agents is what the hosts' agents tell each other.
-func (n Network) agents(port uint16) need {
+// agentNeed is what the hosts' agents tell each other.
+func (n Network) agentNeed(port uint16) need {
 	all := need{what: fmt.Sprintf("messages of the agents (UDP and TCP port %d on %s)", port, n.Underlay.Name)}
 	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxRemotes)] {
 		all.add(n.hostLegs(r, protocolUDP, port, false))

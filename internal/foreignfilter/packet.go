@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"encoding/binary"
@@ -38,32 +38,32 @@ type packet struct {
 type side int
 
 const (
-	neither side = iota
-	source
-	destination
+	worldIsNeither side = iota
+	worldIsSource
+	worldIsDestination
 )
 
 // toAnywhere is the packet when nothing is known of the address outside.
 func (p packet) toAnywhere() packet {
 	switch p.world {
-	case source:
+	case worldIsSource:
 		p.src = netip.PrefixFrom(p.src.Addr(), 0)
-	case destination:
+	case worldIsDestination:
 		p.dst = netip.PrefixFrom(p.dst.Addr(), 0)
 	}
 	return p
 }
 
-// ofStranger is the packet when it is another bridge's.
-func (p packet) ofStranger() packet {
+// ofOtherBridge is the packet when it is another bridge's.
+func (p packet) ofOtherBridge() packet {
 	stranger, subnet := Device{"no-such-bridge", 1 << 30}, netip.MustParsePrefix("192.0.2.0/24")
 	if p.isIPv6() {
 		subnet = netip.MustParsePrefix("2001:db8::/64")
 	}
 	switch p.world {
-	case source:
+	case worldIsSource:
 		p.out, p.dst = stranger, subnet
-	case destination:
+	case worldIsDestination:
 		p.in, p.src = stranger, subnet
 	}
 	return p
@@ -71,12 +71,12 @@ func (p packet) ofStranger() packet {
 
 func (p packet) isIPv6() bool { return p.src.Addr().Is6() }
 
-// sees tells whether the chains of a family see the packet.
-func (p packet) sees(f kernel.Family) bool {
+// isSeenBy tells whether the chains of a family see the packet.
+func (p packet) isSeenBy(f kernel.Family) bool {
 	return f == kernel.FamilyInet || (f == kernel.FamilyIP6) == p.isIPv6()
 }
 
-// prefixValue is an address of which the prefix is known.
+// prefixValue is an address whose prefix is known.
 func prefixValue(p netip.Prefix) value {
 	v := value{p.Addr().AsSlice(), make([]byte, p.Addr().BitLen()/8)}
 	for i := range p.Bits() {
@@ -99,7 +99,7 @@ func (p packet) networkHeader() value {
 	return h
 }
 
-// transportHeader has the ports, of which the source may be any.
+// transportHeader has the ports. The source port may be any.
 func (p packet) transportHeader() value {
 	h := unknownValue(20)
 	h.put(2, rangeValue(p.ports))

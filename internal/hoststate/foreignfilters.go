@@ -3,8 +3,8 @@ package hoststate
 import (
 	"fmt"
 
+	"vxlan-driver/internal/foreignfilter"
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/passage"
 	"vxlan-driver/internal/plan"
 )
 
@@ -16,9 +16,9 @@ type Foreign interface {
 	Index(name string) (int, error)
 }
 
-// Obstacles returns the chains of other programs that drop what the networks need. It takes no
+// BlockingChains returns the chains of other programs that drop what the networks need. It takes no
 // lock.
-func (h *Host) Obstacles(networks []Network, agentPort uint16) ([]passage.Obstacle, error) {
+func (h *Host) BlockingChains(networks []Network, agentPort uint16) ([]foreignfilter.BlockingChain, error) {
 	ns, err := h.Open("")
 	if err != nil {
 		return nil, err
@@ -28,21 +28,21 @@ func (h *Host) Obstacles(networks []Network, agentPort uint16) ([]passage.Obstac
 	for _, n := range networks {
 		all = append(all, n.withEndpoints())
 	}
-	return findObstacles(ns, all, agentPort)
+	return findBlockingChains(ns, all, agentPort)
 }
 
-// warnOfObstacles tells the user what other programs drop of a network whose devices were just made.
-// A look that fails says nothing of the network, as while a program keeps changing its rules. The
-// agent looks again.
-func (s *Session) warnOfObstacles(n plan.HostNetwork) {
-	found, _ := findObstacles(s.ns, []plan.HostNetwork{n}, n.VTEP.AgentPort)
+// warnOfBlockingChains tells the user what other programs drop of a network whose devices were just
+// made. A look that fails says nothing of the network, as while a program keeps changing its rules.
+// The agent looks again.
+func (s *Session) warnOfBlockingChains(n plan.HostNetwork) {
+	found, _ := findBlockingChains(s.ns, []plan.HostNetwork{n}, n.VTEP.AgentPort)
 	for _, o := range found {
 		s.host.Warn(o.String())
 	}
 }
 
-// findObstacles asks for the host's own facts only if another program filters at all.
-func findObstacles(ns Namespace, networks []plan.HostNetwork, agentPort uint16) (all []passage.Obstacle, err error) {
+// findBlockingChains asks for the host's own facts only if another program filters at all.
+func findBlockingChains(ns Namespace, networks []plan.HostNetwork, agentPort uint16) (all []foreignfilter.BlockingChain, err error) {
 	if len(networks) == 0 {
 		return nil, nil
 	}
@@ -50,31 +50,31 @@ func findObstacles(ns Namespace, networks []plan.HostNetwork, agentPort uint16) 
 	if err != nil || len(filters) == 0 {
 		return nil, err
 	}
-	look := passageLook{ns: ns}
-	host := passage.Host{
+	look := hostLook{ns: ns}
+	host := foreignfilter.Host{
 		Outside4: look.outside(false), Outside6: look.outside(true), AgentPort: agentPort,
 		Bridged4: look.isOn("net/bridge/bridge-nf-call-iptables"), Bridged6: look.isOn("net/bridge/bridge-nf-call-ip6tables"),
 	}
 	for _, n := range networks {
-		all = append(all, passage.Find(filters, host, look.network(n))...)
+		all = append(all, foreignfilter.BlockingChains(filters, host, look.network(n))...)
 	}
 	return all, look.err
 }
 
-// passageLook looks up what passage wants to know. It keeps the first error.
-type passageLook struct {
+// hostLook finds the facts of the host that decide which way packets take. It keeps the first error.
+type hostLook struct {
 	ns  Namespace
 	err error
 }
 
-func (l *passageLook) keep(err error) {
+func (l *hostLook) keep(err error) {
 	if l.err == nil && err != nil {
 		l.err = fmt.Errorf("look at the firewall rules of other programs: %w", err)
 	}
 }
 
-func (l *passageLook) network(n plan.HostNetwork) passage.Network {
-	p := passage.Network{PlacedNetwork: n.PlacedNetwork, Bridge: l.device(n.Bridge.Name), Underlay: l.device(n.VTEP.Interface)}
+func (l *hostLook) network(n plan.HostNetwork) foreignfilter.Network {
+	p := foreignfilter.Network{PlacedNetwork: n.PlacedNetwork, Bridge: l.device(n.Bridge.Name), Underlay: l.device(n.VTEP.Interface)}
 	for _, e := range n.Endpoints {
 		p.Publishes = p.Publishes || len(e.Ports) > 0
 	}
@@ -82,22 +82,22 @@ func (l *passageLook) network(n plan.HostNetwork) passage.Network {
 }
 
 // device returns a link by its name. One that is not there has the index 0, which no link has.
-func (l *passageLook) device(name string) passage.Device {
+func (l *hostLook) device(name string) foreignfilter.Device {
 	index, _ := l.ns.Index(name)
-	return passage.Device{Name: name, Index: index}
+	return foreignfilter.Device{Name: name, Index: index}
 }
 
-func (l *passageLook) outside(ipv6 bool) passage.Device {
+func (l *hostLook) outside(ipv6 bool) foreignfilter.Device {
 	iface, err := l.ns.DefaultRouteInterface(ipv6)
 	l.keep(err)
 	if iface.Name == "" {
-		return passage.Device{}
+		return foreignfilter.Device{}
 	}
 	return l.device(iface.Name)
 }
 
 // isOn reads a parameter that is missing where its module is.
-func (l *passageLook) isOn(key string) bool {
+func (l *hostLook) isOn(key string) bool {
 	value, err := l.ns.Sysctl(key)
 	return err == nil && value == "1"
 }

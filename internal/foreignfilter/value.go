@@ -1,8 +1,8 @@
-package passage
+package foreignfilter
 
 import "bytes"
 
-// truth is the outcome of a comparison with something of which not all is known.
+// truth is the outcome of a comparison with something that is known only in part.
 type truth int
 
 const (
@@ -85,14 +85,14 @@ func (v value) within(first, last []byte) truth {
 func (v value) masked(mask, xor []byte) value {
 	result := unknownValue(len(v.bits))
 	for i := range result.bits {
-		m, x := at(mask, i), at(xor, i)
+		m, x := byteAt(mask, i), byteAt(xor, i)
 		result.bits[i] = v.bits[i]&m ^ x
 		result.known[i] = v.known[i] | ^m
 	}
 	return result
 }
 
-func at(b []byte, i int) byte {
+func byteAt(b []byte, i int) byte {
 	if i < len(b) {
 		return b[i]
 	}

@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"fmt"
@@ -46,7 +46,7 @@ const (
 )
 
 // findIn loads a ruleset into a namespace of its own, and returns what it drops.
-func findIn(t *testing.T, script string) []Obstacle {
+func findIn(t *testing.T, script string) []BlockingChain {
 	t.Helper()
 	ns := netnstest.New(t)
 	sh := netnstest.Shell(t, ns)
@@ -54,7 +54,7 @@ func findIn(t *testing.T, script string) []Obstacle {
 	return findInNamespace(t, ns)
 }
 
-func findInNamespace(t *testing.T, ns string) []Obstacle {
+func findInNamespace(t *testing.T, ns string) []BlockingChain {
 	t.Helper()
 	c, err := nft.Open(ns)
 	if err != nil {
@@ -65,7 +65,7 @@ func findInNamespace(t *testing.T, ns string) []Obstacle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Find(filters, testHost, blue())
+	return BlockingChains(filters, testHost, blue())
 }
 
 func load(rules string) string { return "nft -f - <<'END'\n" + rules + "\nEND\n" }
@@ -149,7 +149,7 @@ func TestRulesetsOfNft(t *testing.T) {
 			if tt.rules != "" {
 				script = load(tt.rules)
 			}
-			compareObstacles(t, findIn(t, script), tt.want)
+			compareChains(t, findIn(t, script), tt.want)
 		})
 	}
 }
@@ -188,12 +188,12 @@ func TestLargeTables(t *testing.T) {
 			if took := time.Since(start); took > 150*time.Millisecond {
 				t.Errorf("it took %v", took)
 			}
-			compareObstacles(t, found, tt.want)
+			compareChains(t, found, tt.want)
 		})
 	}
 }
 
-func compareObstacles(t *testing.T, found []Obstacle, want map[string][]string) {
+func compareChains(t *testing.T, found []BlockingChain, want map[string][]string) {
 	t.Helper()
 	have := make(map[string]string)
 	for _, o := range found {
@@ -232,13 +232,13 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareObstacles(t, findIn(t, load(string(rules))), nil)
+	compareChains(t, findIn(t, load(string(rules))), nil)
 	other := strings.ReplaceAll(string(rules), "br-vxlan-blue", "br-vxlan-red")
-	compareObstacles(t, findIn(t, load(other)), map[string][]string{"filter_FORWARD": {bridged, outgoing}})
+	compareChains(t, findIn(t, load(other)), map[string][]string{"filter_FORWARD": {bridged, outgoing}})
 }
 
 // The lines that a warning gives make it go away.
-func TestLinesHelp(t *testing.T) {
+func TestCommandsLetPacketsPass(t *testing.T) {
 	tests := []struct {
 		name, script string
 		lines        []string // some of them
@@ -270,7 +270,7 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft
 			var lines []string
 			for _, o := range findIn(t, tt.script) {
 				t.Log(o)
-				lines = append(lines, o.Lines...)
+				lines = append(lines, o.Commands...)
 			}
 			typed := strings.Join(lines, "\n")
 			for _, want := range tt.lines {
@@ -279,7 +279,7 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables-nft
 				}
 			}
 			typed = ufwAsIPTables.Replace(strings.ReplaceAll(typed, "iptables -I", "iptables-nft -I"))
-			compareObstacles(t, findIn(t, tt.script+"\n"+typed), nil)
+			compareChains(t, findIn(t, tt.script+"\n"+typed), nil)
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package passage
+package foreignfilter
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"vxlan-driver/internal/kernel"
 )
 
-// remedy returns the commands that make a chain let packets pass, in the language of the program
-// that made it.
-func remedy(t kernel.FilterTable, chain string, permits []permit) []string {
+// allowingCommands returns the commands that make a chain let packets pass, in the language of the
+// program that made it.
+func allowingCommands(t kernel.FilterTable, chain string, permits []permit) []string {
 	write := func(p permit) string { return nftLine(t, chain, p) }
 	switch isIPTables := isOfIPTables(t, chain); {
 	case asksDocker(t, chain):

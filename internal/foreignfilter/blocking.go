@@ -1,0 +1,97 @@
+package foreignfilter
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/kernel"
+)
+
+// BlockingChain is a chain of another program that drops what a network needs.
+type BlockingChain struct {
+	Network  string
+	Table    string // with its family, as nft names it
+	Chain    string
+	Dropped  []string
+	Commands []string // commands that let it pass
+	Option   string   // of the network, by which the driver does it; "": none
+}
+
+// String says what is wrong and what to do.
+func (c BlockingChain) String() string {
+	or := ""
+	if c.Option != "" {
+		or = "recreate the network with --opt " + c.Option + ", or "
+	}
+	return fmt.Sprintf("network %s: chain %s of table %s, which is another program's, drops %s; to let that pass, %stype: %s",
+		c.Network, c.Chain, c.Table, strings.Join(c.Dropped, ", "), or, strings.Join(c.Commands, "; "))
+}
+
+// BlockingChains returns the chains that drop what a network needs. A chain of which it is not sure
+// is left out.
+func BlockingChains(filters []kernel.FilterTable, h Host, n Network) []BlockingChain {
+	var all []BlockingChain
+	wanted := networkNeeds(h, n)
+	for _, t := range filters {
+		for _, name := range slices.Sorted(maps.Keys(t.Chains)) {
+			if t.Chains[name].Hook == kernel.HookNone {
+				continue
+			}
+			if lost, permits := blockedNeeds(t, name, wanted); len(lost) > 0 {
+				c := BlockingChain{
+					Network: n.Name, Table: string(t.Family) + " " + t.Name, Chain: name,
+					Dropped: lost, Commands: allowingCommands(t, name, permits),
+				}
+				if asksDocker(t, name) {
+					c.Option = "firewall_integration=docker"
+				}
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
+
+// blockedNeeds returns which needs a chain blocks, and what it must permit.
+func blockedNeeds(t kernel.FilterTable, chain string, wanted []need) (lost []string, permits []permit) {
+	for _, w := range wanted {
+		for _, l := range w.legs {
+			if l.hook != t.Chains[chain].Hook || !dropsAll(t, chain, l.packets) {
+				continue
+			}
+			if !slices.Contains(lost, w.what) {
+				lost = append(lost, w.what)
+			}
+			if !slices.Contains(permits, l.permit) {
+				permits = append(permits, l.permit)
+			}
+		}
+	}
+	return lost, withoutCovered(permits)
+}
+
+func dropsAll(t kernel.FilterTable, chain string, packets []packet) bool {
+	return !slices.ContainsFunc(packets, func(p packet) bool { return !p.isSeenBy(t.Family) || !isUnintendedDrop(t, chain, p) })
+}
+
+// isUnintendedDrop tells whether a chain surely drops the packet. A rule that lets some packets of
+// this very network pass shows that the administrator has seen to it. What is dropped then is meant
+// to be.
+func isUnintendedDrop(t kernel.FilterTable, chain string, p packet) bool {
+	if !mustDrop(t, chain, p) {
+		return false
+	}
+	anywhere := p.toAnywhere()
+	return p.world == worldIsNeither || mustDrop(t, chain, anywhere) || !mustDrop(t, chain, anywhere.ofOtherBridge())
+}
+
+// withoutCovered leaves out what another permit allows too.
+func withoutCovered(permits []permit) []permit {
+	return slices.DeleteFunc(slices.Clone(permits), func(p permit) bool {
+		wider := p
+		wider.answers = false
+		return p.answers && slices.Contains(permits, wider)
+	})
+}

@@ -1,10 +1,6 @@
 package foreignfilter
 
-import (
-	"bytes"
-
-	"vxlan-driver/internal/kernel"
-)
+import "vxlan-driver/internal/kernel"
 
 // outcomes are what may happen to a packet.
 type outcomes uint8
@@ -248,11 +244,11 @@ func (t *trace) lookUp(step kernel.FilterStep, registers value) (truth, []kernel
 	return found, nil
 }
 
-// matches compares with an element. Of a range of several parts each is compared by itself; each
-// begins at a multiple of four bytes.
+// matches compares with an element. Of several parts each is compared by itself; each begins at a
+// multiple of four bytes.
 func (v value) matches(e kernel.FilterElement) truth {
 	const word = 4
-	if len(e.First) <= word || len(e.First) == 16 || bytes.Equal(e.First, e.Last) {
+	if !e.Parts {
 		return v.within(e.First, e.Last)
 	}
 	result := yes

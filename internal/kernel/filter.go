@@ -99,5 +99,6 @@ type FilterSet struct {
 // FilterElement is an element of a FilterSet, with both ends of its range.
 type FilterElement struct {
 	First, Last []byte
+	Parts       bool          // several side by side, each with a range of its own
 	Verdict     FilterVerdict // of a verdict map
 }

@@ -147,13 +147,13 @@ func newFilterSet(found []foundElement) (s kernel.FilterSet) {
 			s.Default = &verdict
 		case f.endsRange:
 		default:
-			last := f.key
+			e := kernel.FilterElement{First: f.key, Last: f.key, Verdict: verdict}
 			if f.keyEnd != nil {
-				last = f.keyEnd
+				e.Last, e.Parts = f.keyEnd, true
 			} else if hasRanges {
-				last = lastBefore(found[i+1:], len(f.key))
+				e.Last = lastBefore(found[i+1:], len(f.key))
 			}
-			s.Elements = append(s.Elements, kernel.FilterElement{First: f.key, Last: last, Verdict: verdict})
+			s.Elements = append(s.Elements, e)
 		}
 	}
 	return s

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/fakekernel"
 	"vxlan-driver/internal/kernel/netnstest"
@@ -46,7 +47,15 @@ func TestStartWaitsForTheUnderlay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k, d, config, warnings, comeUp := boot(t, typed)
 				begin := time.Now()
-				time.AfterFunc(3*time.Second, comeUp)
+				open := d.Open
+				d.Open = func(path string) (hoststate.Namespace, error) {
+					host, err := open(path)
+					return bootingHost{host, func() {
+						if time.Since(begin) >= 3*time.Second {
+							comeUp()
+						}
+					}}, err
+				}
 				ns, r := request(config, 1)
 				if _, err := d.Setup(ns, r); err != nil {
 					t.Fatal(err)
@@ -60,6 +69,17 @@ func TestStartWaitsForTheUnderlay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// bootingHost is a host that does something each time somebody looks for its addresses.
+type bootingHost struct {
+	hoststate.Namespace
+	boot func()
+}
+
+func (h bootingHost) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
+	h.boot()
+	return h.Namespace.OwnAddrs(addrs)
 }
 
 func TestStartFailsWithoutTheUnderlay(t *testing.T) {

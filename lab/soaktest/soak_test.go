@@ -41,7 +41,7 @@ func TestThousandCyclesLeaveNothing(t *testing.T) {
 		}
 		seed = n
 	}
-	l := labtest.Start(t, lab.Config{Hosts: 1, Binaries: []string{labtest.Tool(t, "soak")}})
+	l := labtest.Start(t, lab.Config{Hosts: 1, Binaries: []string{labtest.Tool(t, "soak"), labtest.Binary(t, "vxlanctl")}})
 	a := l.Host("host-a")
 	labtest.Sh(t, a, "ip netns add first && ip netns del first") // makes /run/netns a mount
 	before := labtest.Snapshot(t, a)

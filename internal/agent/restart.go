@@ -82,6 +82,7 @@ type rulesOwner struct {
 	log      *slog.Logger
 	tookOver bool // the tables were once this version's, or there were none
 	aside    bool // the tables are another version's by now
+	replaced bool // and so was the agent's program, when it last looked
 }
 
 // leavesRepair tells whether the agent leaves the repair of the host to another version. If its own
@@ -91,27 +92,30 @@ func (a *Agent) leavesRepair(s *hoststate.Session) bool {
 	if err != nil {
 		return a.rules.aside // a turn will meet the error
 	}
-	stepsAside := a.rules.update(other)
+	a.rules.update(other)
+	if !a.rules.aside {
+		return false
+	}
+	replaced := a.Process.ProgramReplaced()
 	// A program that cannot start is tried again only now and then.
-	if a.rules.aside && (stepsAside || a.checkDevices) && a.Process.ProgramReplaced() {
+	if replaced && (!a.rules.replaced || a.checkDevices) {
 		a.requests.TriggerRestart()
 	}
-	return a.rules.aside
+	a.rules.replaced = replaced
+	return true
 }
 
-// update takes what was found, and tells whether the agent steps aside now.
-func (o *rulesOwner) update(other bool) (stepsAside bool) {
+// update takes what was found.
+func (o *rulesOwner) update(other bool) {
 	o.tookOver = o.tookOver || !other
 	aside := other && o.tookOver
-	stepsAside = aside && !o.aside
 	switch {
-	case stepsAside:
+	case aside && !o.aside:
 		o.log.Warn("repairing nothing more, only answering names", "why", otherVersion)
 	case !aside && o.aside:
 		o.log.Info("repairing again: the firewall tables are of this version")
 	}
-	o.aside = aside
-	return stepsAside
+	o.aside, o.replaced = aside, o.replaced && aside
 }
 
 const otherVersion = "the firewall tables are of another version of this driver; install vxlan, vxland and vxlanctl of one version"

@@ -92,6 +92,21 @@ func TestAgentOfReplacedProgramRestarts(t *testing.T) {
 	})
 }
 
+// The rules may come first, and the agent's program after them.
+func TestAgentThatStepsAsideSeesANewProgram(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.startIdle()
+		r.kernel.HostNamespace().InstallOtherVersion()
+		r.kernelEvents <- struct{}{}
+		sleep(2 * verifyInterval)
+		r.process.change(func(s *processState) { s.replaced = true })
+		r.kernelEvents <- struct{}{}
+		sleep(2 * verifyInterval)
+		r.wantEnd(ErrRestart)
+	})
+}
+
 // An agent that starts anew withdraws nothing: it is back in a moment.
 func TestAgentRestartsOnRequest(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {

@@ -149,7 +149,9 @@ func (a *Agent) prepareParts() {
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
-	a.status = &statusReporter{neighbours: a.neighbours, version: a.Version, clusters: a.clusters, tunnels: a.tunnels, rules: &a.rules, log: a.Log}
+	a.status = &statusReporter{
+		version: a.Version, clusters: a.clusters, rules: &a.rules, neighbours: a.neighbours, tunnels: a.tunnels, log: a.Log,
+	}
 }
 
 // events are what the loop waits for, besides requests and turns that are due.

@@ -38,12 +38,7 @@ func (r *rig) addTimed(i int) time.Duration {
 func TestFirstContainerWaitsForOtherHosts(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
-		r.prepareCluster = isReady
-		r.setup(1)
-		r.startIdle() // its cluster runs from now on
-		r.teardown(1)
-		r.storeChanged()
-		sleep(time.Second)
+		r.startAndLeave()
 		r.cluster().confirmTime = 30 * time.Millisecond
 		r.joining()
 		if own := r.cluster().seen().own; len(own) != 1 || len(own[0].Endpoints) != 0 {
@@ -77,12 +72,7 @@ func TestFirstContainerWaitsForOtherHosts(t *testing.T) {
 func TestFirstContainerWaitsABoundedTime(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
-		r.prepareCluster = isReady
-		r.setup(1)
-		r.startIdle()
-		r.teardown(1)
-		r.storeChanged()
-		sleep(time.Second)
+		r.startAndLeave()
 		r.cluster().confirmTime = time.Hour
 		r.setup(1)
 		if waited := r.addTimed(1); waited != confirmTimeout {
@@ -133,12 +123,7 @@ func TestFirstContainerOfANewAgentWaitsForOtherHosts(t *testing.T) {
 func TestJoiningIsForgotten(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
-		r.prepareCluster = isReady
-		r.setup(1)
-		r.startIdle()
-		r.teardown(1)
-		r.storeChanged()
-		sleep(time.Second)
+		r.startAndLeave()
 		r.joining()
 		sleep(15 * time.Second)
 		r.storeChanged()
@@ -170,4 +155,15 @@ func TestNewsAreFollowedAtOnceIfAnotherHostWaits(t *testing.T) {
 		r.wantTurns("a moment later", newsDebounce)
 		r.finish()
 	})
+}
+
+// startAndLeave starts an agent whose cluster runs, on a host whose last container has gone.
+func (r *rig) startAndLeave() {
+	r.t.Helper()
+	r.prepareCluster = isReady
+	r.setup(1)
+	r.startIdle()
+	r.teardown(1)
+	r.storeChanged()
+	sleep(time.Second)
 }

@@ -33,7 +33,9 @@ func refusalStatus(refused []refusal.Refusal, s cluster.Snapshot, now time.Time)
 			if status.OfOtherHost && now.Sub(h.Last) > noAnswerAge || status.Silent && known[h.Addr] {
 				continue
 			}
-			status.Hosts = append(status.Hosts, agentapi.RefusedHost{Addr: h.Addr, Count: h.Count, Since: now.Sub(h.First), Last: now.Sub(h.Last)})
+			status.Hosts = append(status.Hosts, agentapi.RefusedHost{
+				Addr: h.Addr, Count: h.Count, Since: now.Sub(h.First), Last: now.Sub(h.Last),
+			})
 		}
 		if len(status.Hosts) > 0 || !status.OfOtherHost {
 			all = append(all, status)

@@ -117,8 +117,14 @@ func (n Network) routedNeeds(s network.Subnet, outside Device) []need {
 	var out, in []packet
 	for _, d := range []Device{outside, n.Underlay} {
 		if d.Name != "" {
-			out = append(out, packet{in: n.Bridge, out: d, src: s.Prefix, dst: world, protocol: protocolTCP, ports: anyPort, world: worldIsDestination})
-			in = append(in, packet{in: d, out: n.Bridge, src: world, dst: s.Prefix, protocol: protocolTCP, ports: anyPort, translated: true, world: worldIsSource})
+			out = append(out, packet{
+				in: n.Bridge, out: d, src: s.Prefix, dst: world,
+				protocol: protocolTCP, ports: anyPort, world: worldIsDestination,
+			})
+			in = append(in, packet{
+				in: d, out: n.Bridge, src: world, dst: s.Prefix,
+				protocol: protocolTCP, ports: anyPort, translated: true, world: worldIsSource,
+			})
 		}
 	}
 	outgoing := permit{hook: kernel.HookForward, in: n.Bridge.Name}

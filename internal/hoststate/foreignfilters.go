@@ -74,7 +74,9 @@ func (l *hostLook) keep(err error) {
 }
 
 func (l *hostLook) network(n plan.HostNetwork) foreignfilter.Network {
-	p := foreignfilter.Network{PlacedNetwork: n.PlacedNetwork, Bridge: l.device(n.Bridge.Name), Underlay: l.device(n.VTEP.Interface)}
+	p := foreignfilter.Network{
+		PlacedNetwork: n.PlacedNetwork, Bridge: l.device(n.Bridge.Name), Underlay: l.device(n.VTEP.Interface),
+	}
 	for _, e := range n.Endpoints {
 		p.Publishes = p.Publishes || len(e.Ports) > 0
 	}

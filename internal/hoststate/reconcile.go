@@ -84,7 +84,8 @@ func (s *Session) resizeInterface(n Network, r *store.Record) error {
 		return err
 	}
 	defer container.Close()
-	if _, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns, Container: container}, plan.ResizeInterface(n.placed(), r.Endpoint, r.MTU)); err != nil {
+	in := reconcile.Namespaces{Host: s.ns, Container: container}
+	if _, err := reconcile.Apply(in, plan.ResizeInterface(n.placed(), r.Endpoint, r.MTU)); err != nil {
 		return fmt.Errorf("container %s: %w", r.ContainerName, err)
 	}
 	return s.records.SetMTU(n.ID, *r, n.VTEP.MTU)

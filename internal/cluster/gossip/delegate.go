@@ -127,7 +127,8 @@ func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
 
 // NotifyConflict is called when two hosts have one name.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.refusals.AddFrom(refusal.ReasonNameConflict, nodeAddr(*other).Addr(), fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address()))
+	what := fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address())
+	d.refusals.AddFrom(refusal.ReasonNameConflict, nodeAddr(*other).Addr(), what)
 }
 
 // NotifyJoin shows a host's entries, and greets it.

@@ -52,7 +52,8 @@ var steps = map[string]func(data []byte) kernel.FilterStep{
 		return kernel.FilterStep{
 			Op: kernel.StepBitwise, Src: regOffset(b, unix.NFTA_BITWISE_SREG), Dst: regOffset(b, unix.NFTA_BITWISE_DREG),
 			Len:   int(number(b, unix.NFTA_BITWISE_LEN)),
-			Value: netlink.Find(b, unix.NFTA_BITWISE_MASK, unix.NFTA_DATA_VALUE), Last: netlink.Find(b, unix.NFTA_BITWISE_XOR, unix.NFTA_DATA_VALUE),
+			Value: netlink.Find(b, unix.NFTA_BITWISE_MASK, unix.NFTA_DATA_VALUE),
+			Last:  netlink.Find(b, unix.NFTA_BITWISE_XOR, unix.NFTA_DATA_VALUE),
 		}
 	},
 	"cmp": func(b []byte) kernel.FilterStep {
@@ -84,7 +85,8 @@ var steps = map[string]func(data []byte) kernel.FilterStep{
 		}
 		verdict := netlink.Find(b, unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT)
 		return kernel.FilterStep{Op: kernel.StepVerdict, Verdict: kernel.FilterVerdict{
-			Code: int32(number(verdict, unix.NFTA_VERDICT_CODE)), Chain: netlink.Text(netlink.Find(verdict, unix.NFTA_VERDICT_CHAIN)),
+			Code:  int32(number(verdict, unix.NFTA_VERDICT_CODE)),
+			Chain: netlink.Text(netlink.Find(verdict, unix.NFTA_VERDICT_CHAIN)),
 		}}
 	},
 	"match": func(b []byte) kernel.FilterStep {

@@ -55,7 +55,8 @@ func runSoak(seed uint64, cycles, workers int, local string) error {
 		}
 		calls, killed, abandoned, failed = calls+w.calls, killed+w.killed, abandoned+w.abandoned, failed+w.failed
 	}
-	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, %d containers abandoned, in %.1f s\n", seed, cycles, calls, killed, abandoned, time.Since(begin).Seconds())
+	fmt.Printf("seed %d: %d cycles, %d calls, %d of them killed, %d containers abandoned, in %.1f s\n",
+		seed, cycles, calls, killed, abandoned, time.Since(begin).Seconds())
 	if failed > 0 {
 		return fmt.Errorf("%d calls failed", failed)
 	}

@@ -153,6 +153,10 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		return fmt.Errorf("read host name: %w", err)
 	}
 	names := dns.New(log)
+	keys, err := followKeys(c, log)
+	if err != nil {
+		return err
+	}
 	a := &agent.Agent{
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Process:      self,
@@ -160,7 +164,10 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(name, bind, c, log) },
+		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(name, bind, c, keys, log) },
+	}
+	if keys != nil {
+		a.KeyFile = keys
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -177,10 +184,18 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
+// followKeys returns the key file that all clusters follow, or nil if there is none.
+func followKeys(c config.Config, log *slog.Logger) (*gossip.KeyFile, error) {
+	if c.KeyFile == "" {
+		return nil, nil
+	}
+	return gossip.NewKeyFile(c.KeyFile, c.Keys, log)
+}
+
 // newCluster makes the cluster that the host is in by one of its addresses.
-func newCluster(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
+func newCluster(hostName string, bind netip.Addr, c config.Config, keys *gossip.KeyFile, log *slog.Logger) (agent.Cluster, error) {
 	return gossip.New(gossip.Config{
 		Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
-		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
+		KeyFile: keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 	})
 }

@@ -45,6 +45,8 @@ type Agent struct {
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
 	// Process is the agent as others find it.
 	Process Process
+	// KeyFile has the keys that the clusters use; nil: they use none.
+	KeyFile KeyFile
 	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
 	WatchRules func(context.Context) (<-chan struct{}, error)
 	// ResolvConf is the file with the host's name servers.
@@ -119,6 +121,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	rules, err := a.watchRules(ctx)
 	if err != nil {
 		return err
+	}
+	if a.KeyFile != nil {
+		server.Go(func() { a.KeyFile.Follow(ctx) })
 	}
 	served := make(chan error, 1)
 	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })

@@ -52,7 +52,7 @@ var refusalWarnings = []struct {
 	warning string
 }{
 	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
-	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts, and restart their agents"},
+	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts"},
 	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
 }
 

@@ -32,6 +32,7 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		report := a.status.CurrentReport()
 		report.Problem = errorResponse(err).Error
 		report.Outdated = append(a.outdated(), report.Outdated...)
+		a.reportKeys(&report)
 		return agentapi.Response{Status: &report}
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}

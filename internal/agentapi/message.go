@@ -98,6 +98,8 @@ type StatusReport struct {
 	Differences []string `json:"differences,omitempty"`
 	// Warnings are about this host.
 	Warnings []string `json:"warnings,omitempty"`
+	// Keys says which keys of the key file are used for what; empty: there is no key file.
+	Keys string `json:"keys,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.

@@ -29,7 +29,7 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
+		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450", Tunnels: []agentapi.TunnelStatus{
 			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
@@ -64,6 +64,7 @@ network blue: VNI 7, 1 containers here, 3 on 2 other hosts
   VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or recreate the network with --opt mtu=1402
   VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
   VXLAN to d lost, UDP 4789; its packets do not arrive here: open the port on both hosts and on the way
+key 1a2b3c4d encrypts
 cluster of 198.18.0.1
   host b: reachable
   host c: unreachable; its entries are hidden
@@ -74,7 +75,7 @@ cluster of 198.18.0.1
   refused, malformed message: 1
   refused, wrong key: 7
     198.18.0.9: 7 in 3m20s, the last one 2s ago
-    what to do: copy one key_file to all hosts, and restart their agents
+    what to do: copy one key_file to all hosts
 `
 
 func TestCommands(t *testing.T) {

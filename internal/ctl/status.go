@@ -26,6 +26,8 @@ func statusCommand(host Host, version string) *cobra.Command {
   network     a network with containers on this host, and its containers elsewhere
   sends from  the underlay's address and interface, and the network's MTU
   VXLAN       a host that containers' packets do not reach, or only small ones do
+  key         which key encrypts, and which are only accepted; by their hashes, which
+              are the same on all hosts
   cluster     the other hosts; the names of an unreachable host are hidden
   refused     messages that the agent refused since it started: why, from whom, for
               how long, and what to do
@@ -34,7 +36,8 @@ func statusCommand(host Host, version string) *cobra.Command {
   no agent yet
               listed hosts that do not answer, as while they have no container
 
-On a healthy host there are only network, sends from, cluster and perhaps no agent yet.`,
+On a healthy host there are only network, sends from, key, cluster and perhaps
+no agent yet.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()
@@ -94,6 +97,9 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 			fmt.Fprintf(out, "  sends %s\n", n.Underlay)
 		}
 		printTunnels(out, n.Tunnels)
+	}
+	if r.Keys != "" {
+		fmt.Fprintf(out, "key %s\n", r.Keys)
 	}
 	for _, c := range r.Clusters {
 		fmt.Fprintf(out, "cluster of %s\n", c.Name)

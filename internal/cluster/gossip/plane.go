@@ -87,7 +87,7 @@ func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.peers.setSeeds(seeds)
-	if len(p.cfg.Keys) == 0 {
+	if !p.cfg.hasKeys() {
 		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
 	}
 	wakeLoop(p.wakeRejoiner)

@@ -27,7 +27,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.mu.Unlock()
 		return fmt.Errorf("start %v: %w", p, err)
 	}
-	if len(p.cfg.Keys) == 0 {
+	if !p.cfg.hasKeys() {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup

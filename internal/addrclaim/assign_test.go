@@ -158,7 +158,7 @@ func TestAssignRefusesAddressesInUse(t *testing.T) {
 			}
 		}
 		a.setSnapshot(func(s *cluster.Snapshot) { s.Hosts[0].UnreachableSince = time.Now() })
-		if _, err := a.startContainer(t, "c", "10.0.0.8"); err == nil || !strings.Contains(err.Error(), "on host b, which does not answer;") {
+		if _, err := a.startContainer(t, "c", "10.0.0.8"); err == nil || !strings.HasSuffix(err.Error(), "on host b, which does not answer; choose another --ip; if host b is gone for good: `vxlanctl host forget b`") {
 			t.Errorf("got %v", err)
 		}
 		if len(a.active) > 0 {
@@ -185,6 +185,10 @@ func TestAssignInFullSubnet(t *testing.T) {
 		want := "network blue: no free address in 10.0.0.0/29: all 5 in use by containers and hosts, those of hosts that do not answer included"
 		for _, since := range []time.Time{{}, time.Now()} {
 			a.setSnapshot(func(s *cluster.Snapshot) { s.Hosts[0].UnreachableSince = since })
+			want := want
+			if !since.IsZero() {
+				want += "; `vxlanctl host forget HOST` frees those of a host that is gone for good: b"
+			}
 			if _, err := a.startContainer(t, "c"); err == nil || err.Error() != want {
 				t.Errorf("got %v", err)
 			}

@@ -29,6 +29,8 @@ type Cluster interface {
 	// Refused returns what was refused, of other hosts or by them.
 	Refused() []refusal.Refusal
 	Stats() gossip.Stats
+	// ForgetHost takes an unreachable host out of the cluster, on all hosts.
+	ForgetHost(name string) error
 }
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -141,6 +142,16 @@ func (s *clusterSet) Lookup(bind netip.Addr) *clusterMember {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.members[bind]
+}
+
+// All returns the clusters, in the order of their addresses.
+func (s *clusterSet) All() (all []*clusterMember) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, bind := range slices.SortedFunc(maps.Keys(s.members), netip.Addr.Compare) {
+		all = append(all, s.members[bind])
+	}
+	return all
 }
 
 // Snapshots returns what all clusters know.

@@ -130,6 +130,8 @@ type clusterCalls struct {
 	left  bool
 	seeds []netip.AddrPort
 	own   []cluster.Membership
+	// forgotten are hosts that are gone for good.
+	forgotten []string
 	// confirms counts how often somebody waited for the other hosts.
 	confirms int
 	followed uint64 // the last snapshot's sequence that was acknowledged
@@ -222,6 +224,13 @@ func (c *fakeCluster) Refused() []refusal.Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.refused
+}
+
+func (c *fakeCluster) ForgetHost(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls.forgotten = append(c.calls.forgotten, name)
+	return nil
 }
 
 func (c *fakeCluster) SetSeeds(seeds []netip.AddrPort) {

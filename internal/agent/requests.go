@@ -26,6 +26,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleAssign(ctx, r.Assign)
 	case agentapi.VerbRestart:
 		return a.handleRestart(ctx)
+	case agentapi.VerbForgetHost:
+		return a.handleForgetHost(r.Host)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})

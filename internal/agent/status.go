@@ -133,7 +133,11 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 		known := m.Snapshot()
 		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
 		for _, h := range known.Hosts {
-			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
+			status := agentapi.HostStatus{Name: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+			if !status.Reachable {
+				status.UnreachableFor = time.Since(h.UnreachableSince)
+			}
+			c.Hosts = append(c.Hosts, status)
 		}
 		all = append(all, c)
 	}

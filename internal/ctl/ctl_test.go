@@ -27,6 +27,10 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 	return []string{"blue", "red"}, nil
 }
 
+func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
+	return name + ".198.18.0.2", "careful", h.err
+}
+
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
 		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
@@ -35,7 +39,9 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
 		}}},
 		Clusters: []agentapi.ClusterStatus{{
-			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
+			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{
+				{Name: "b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true}, {Name: "c", UnreachableFor: 90 * time.Minute},
+			},
 			Refused: []agentapi.RefusalStatus{
 				{Reason: "host does not answer", Count: 9, OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{
 					{Addr: netip.MustParseAddr("198.18.0.3")}, {Addr: netip.MustParseAddr("198.18.0.4")},
@@ -68,6 +74,7 @@ key 1a2b3c4d encrypts
 cluster of 198.18.0.1
   host b: reachable
   host c: unreachable; its entries are hidden
+    what to do: ` + "`vxlanctl host forget HOST`" + ` frees the addresses of one that is gone for good
   no agent yet: 198.18.0.3, 198.18.0.4; it starts with that host's first container
   host does not list this one:
     198.18.0.2: 3 in 1m0s, the last one 1s ago
@@ -94,6 +101,12 @@ func TestCommands(t *testing.T) {
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
+		{"hosts", []string{"host", "ls"}, nil, "HOST  ADDRESS     STATE\nb     198.18.0.2  reachable\nc     -           unreachable for 1h30m0s\n", ""},
+		{"no hosts", []string{"host", "ls"}, agentapi.ErrNotRunning, "", "list hosts: vxland does not run"},
+		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten on all hosts; its addresses are free\n", ""},
+		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
+		{"forget whom", []string{"host", "forget"}, nil, "", "accepts 1 arg(s), received 0"},
+		{"completion", []string{"__complete", "host", "forget", ""}, nil, "c\n:4\n", ""},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -109,6 +110,9 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 				state = "unreachable; its entries are hidden"
 			}
 			fmt.Fprintf(out, "  host %s: %s\n", h.Name, state)
+		}
+		if slices.ContainsFunc(c.Hosts, func(h agentapi.HostStatus) bool { return !h.Reachable }) {
+			fmt.Fprintln(out, "    what to do: `vxlanctl host forget HOST` frees the addresses of one that is gone for good")
 		}
 		printRefusals(out, c.Refused)
 	}

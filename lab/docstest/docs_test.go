@@ -204,7 +204,7 @@ func TestChangeTheKey(t *testing.T) {
 		t.Errorf("agents restarted: %s, then %s", agents, again)
 	}
 	for _, h := range l.Hosts() {
-		if out := labtest.Sh(t, h, "vxlanctl status; cat /run/vxlan/vxland.log"); strings.Contains(out, "refused") || strings.Contains(out, "unreachable") {
+		if out := labtest.Sh(t, h, "vxlanctl status; cat /run/vxlan/vxland.log"); strings.Contains(out, "gossip refused") || strings.Contains(out, "unreachable") {
 			t.Errorf("%s says\n%s", h.Name(), out)
 		}
 	}

@@ -56,9 +56,25 @@ func (d delegate) receive(data []byte) {
 	if !d.peers.isMember(from) && !d.receiveFromUnknownLocked(m) {
 		return
 	}
+	known := d.forgottenInLocked(m)
 	if d.replica.Handle(m, from, time.Now()) {
 		d.updateSnapshotLocked()
 	}
+	for _, r := range known {
+		if !d.replica.Knows(r.Host) {
+			d.log.Warn("host forgotten by command", "host", r.Host, "on", r.ForgottenBy)
+		}
+	}
+}
+
+// forgottenInLocked returns the hosts of the snapshot that a message says were forgotten by command.
+func (d delegate) forgottenInLocked(m wire.Message) (known []wire.AgedRecord) {
+	for _, r := range m.Records {
+		if r.ForgottenBy != "" && d.replica.Knows(r.Host) {
+			known = append(known, r)
+		}
+	}
+	return known
 }
 
 // receiveFromUnknownLocked joins the sender of a message if it is not a member, or has another

@@ -128,6 +128,26 @@ func (p *Plane) updateSnapshotLocked() {
 	p.changed = make(chan struct{})
 }
 
+// ForgetHost takes a host that is gone for good out of the cluster, on all hosts: what it had is
+// free. It refuses a host that is reachable. If the host is back one day, it announces itself anew.
+func (p *Plane) ForgetHost(name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch h, known := p.snapshot.Find(name); {
+	case !known:
+		return fmt.Errorf("host %s is not known", name)
+	case h.Reachable():
+		return fmt.Errorf("host %s answers", name)
+	}
+	if !p.replica.ForgetHost(name, time.Now()) {
+		return fmt.Errorf("host %s is on its way back", name)
+	}
+	delete(p.peers.lost, name)
+	p.updateSnapshotLocked()
+	p.log.Warn("host forgotten by command", "host", name)
+	return nil
+}
+
 // leaveCopies is how many members get the news of the leave over a stream too, so that one of them
 // can pass it on to those who miss the packet.
 const leaveCopies = 3

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"time"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -67,6 +68,34 @@ func (r *Replica) Leave() []byte {
 	r.out.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: r.own.published.Version, Age: 1})
 	r.out.sendToAll(message)
 	return message
+}
+
+// ForgetHost takes an unreachable host out of the cluster for all: its record is replaced by one that
+// says so. It tells whether the snapshot changed. A host that is not gone after all goes above that
+// version, as above any of its own record that others hold.
+func (r *Replica) ForgetHost(host string, now time.Time) (changed bool) {
+	e, known := r.entries[host]
+	if !known || !e.isVisible() || r.present[host] {
+		return false
+	}
+	gone := wire.NewForgottenRecord(host, r.cfg.Self.Host)
+	gone.Version = e.Version.Next(e.Version, gone.Checksum())
+	record := wire.AgedRecord{Record: gone, Age: 1}
+	if !r.putRecord(record, now) {
+		return false
+	}
+	r.out.gossipDigest(wire.Digest{Host: host, Version: gone.Version, Age: record.Age})
+	r.out.sendToAll(r.out.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{record}}))
+	return true
+}
+
+// sendToOwner tells a reachable host of a version of its record that it should go above.
+func (r *Replica) sendToOwner(d wire.Digest) {
+	for _, p := range r.out.network.Members() {
+		if p.Host == d.Host {
+			r.out.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}})
+		}
+	}
 }
 
 // Greet sends a new member the digest of this host's record. The member then requests the record,

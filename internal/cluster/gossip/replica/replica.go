@@ -235,6 +235,12 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 			return false
 		}
 	}
+	if record.ForgottenBy != "" && r.present[record.Host] {
+		// It was forgotten where it could not be reached. It says soon itself that it is here.
+		r.requests.finish(record.Host, record.Version)
+		r.sendToOwner(wire.Digest{Host: record.Host, Version: record.Version, Age: record.Age})
+		return false
+	}
 	if !r.hasRoomFor(record.Record) {
 		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": the hosts have announced too much already")
 		return false

@@ -14,6 +14,10 @@ const (
 	sectionEndpoint = 3 // a container on the network of the section before
 )
 
+// tagForgottenBy is the tag of a host's optional field: who took it out of the cluster. Tag 1 is
+// reserved for its name.
+const tagForgottenBy = 2
+
 // maxKind and maxTag bound the kinds of sections and the tags of fields.
 const maxKind, maxTag = 1<<16 - 1, 1<<16 - 1
 
@@ -143,5 +147,22 @@ func (r *Record) parse() (err error) {
 	if r.Left, r.Memberships, err = decodeContent(r.Raw); err != nil {
 		return fmt.Errorf("record of %s: %w", r.Host, err)
 	}
+	if r.ForgottenBy, err = readForgottenBy(r.Raw); err != nil {
+		return fmt.Errorf("record of %s: %w", r.Host, err)
+	}
 	return nil
+}
+
+// readForgottenBy reads who took a host out of the cluster, from the section of the host.
+func readForgottenBy(raw []byte) (by string, err error) {
+	content := reader{buf: raw}
+	content.readUint(maxKind)
+	host := reader{buf: content.readBytes(MaxRecord)}
+	left := host.readBool()
+	host.readFields(func(tag uint64, field *reader) {
+		if tag == tagForgottenBy && left {
+			by = field.readHostName()
+		}
+	})
+	return by, host.err
 }

@@ -33,6 +33,7 @@ func TestGoldenBytes(t *testing.T) {
 		"request":    message(wire.Message{Kind: wire.KindRequest, Hosts: []string{"a", "b.example"}}),
 		"record":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
 		"left":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("gone", true, nil), 1), Age: 1e9}}}),
+		"forgotten":  message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewForgottenRecord("gone", "host-9"), 2), Age: 1e9}}}),
 		"moved":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{moved}), 1)}}}),
 		"later":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
 		"delta":      message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),

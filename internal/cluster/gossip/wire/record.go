@@ -15,7 +15,8 @@ import (
 type Record struct {
 	Host        string
 	Version     Version
-	Left        bool // the host took itself out; it has no memberships
+	Left        bool   // the host is out of the cluster; it has no memberships
+	ForgottenBy string // the host on which an administrator took it out; "": it did so itself
 	Memberships []cluster.Membership
 	// Raw is the content as its owner encoded it, which has all that the fields above say. It may
 	// also have what only a later version knows. So others hash it and pass it on as it is.
@@ -25,6 +26,17 @@ type Record struct {
 // NewRecord returns a host's record, still without a version.
 func NewRecord(host string, left bool, memberships []cluster.Membership) Record {
 	return Record{Host: host, Left: left, Memberships: memberships, Raw: encodeContent(left, memberships)}
+}
+
+// NewForgottenRecord returns the record of a host that another one takes out of the cluster, by an
+// administrator's command. A host of an early version takes it for a leave.
+func NewForgottenRecord(host, by string) Record {
+	var w writer
+	w.putSection(sectionHost, func(w *writer) {
+		w.putBool(true)
+		w.putField(tagForgottenBy, func(w *writer) { w.putString(by) })
+	})
+	return Record{Host: host, Left: true, ForgottenBy: by, Raw: w.buf}
 }
 
 // Checksum hashes what the record says.

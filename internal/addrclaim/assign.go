@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -159,7 +160,7 @@ func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]n
 	if c.active == nil {
 		c.active = make(map[membership.EndpointKey]addressClaim)
 	}
-	c.active[key] = addressClaim{addrs: addrs, bind: e.bind, since: time.Now()}
+	c.active[key] = addressClaim{addrs: addrs, bind: e.bind, since: boottime.Now()}
 	return addrs, c.publishLocked(e.bind)
 }
 
@@ -293,7 +294,7 @@ func (c *Claims) contestedAddresses(key membership.EndpointKey) (map[netip.Addr]
 		return nil, err
 	}
 	claim, ok := c.active[key]
-	if !ok {
+	if !ok || claim.hasExpired() {
 		return nil, fmt.Errorf("the address claim of container %s expired; start it again", key.ContainerID)
 	}
 	owners := c.ownersLocked(e.network, e.state.Cluster.Snapshot(), key.ContainerID)

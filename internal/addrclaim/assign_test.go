@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
 )
@@ -225,6 +226,26 @@ func TestClaimsEnd(t *testing.T) {
 		h.turn(t, unchanged)
 		if len(h.active) != 0 {
 			t.Errorf("of a plugin that was killed: %v", h.active)
+		}
+	})
+}
+
+// While this machine is suspended, others may forget it, and what it had claimed. A claim that was
+// under way does not become an address after that.
+func TestClaimExpiresInSuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newSimulation(1).join("10.0.0.0/24")
+		h.record(t, "c1")
+		t.Cleanup(func() { boottime.Simulated.Store(0) })
+		time.AfterFunc(claimWait/2, func() { boottime.Simulated.Store(int64(25 * time.Hour)) })
+		if _, err := h.assign(t, "c1"); err == nil || !strings.HasSuffix(err.Error(), "expired; start it again") {
+			t.Errorf("got %v", err)
+		}
+		if len(h.active) != 0 {
+			t.Errorf("still claimed: %v", h.active)
+		}
+		if addrs, err := h.assign(t, "c1"); err != nil || len(addrs) != 1 {
+			t.Errorf("again: %v, %v", addrs, err)
 		}
 	})
 }

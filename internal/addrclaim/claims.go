@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -70,8 +71,10 @@ const joinTimeout = 10 * time.Second
 type addressClaim struct {
 	addrs []netip.Addr
 	bind  netip.Addr // of the cluster
-	since time.Time
+	since time.Time  // by package boottime: others may forget a host that is suspended
 }
+
+func (a addressClaim) hasExpired() bool { return boottime.Since(a.since) > claimTimeout }
 
 // claimTimeout is longer than a plugin can wait for the store's lock once it has the answer. After
 // that the plugin has recorded the addresses, or never will.
@@ -95,7 +98,7 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 			continue
 		}
 		n, e, ok := state.findEndpoint(key)
-		if !ok || !n.AwaitsAddresses(e) || time.Since(claim.since) > claimTimeout {
+		if !ok || !n.AwaitsAddresses(e) || claim.hasExpired() {
 			delete(c.active, key)
 		}
 	}
@@ -127,7 +130,7 @@ func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
 	if c.joining == nil {
 		c.joining = make(map[netip.Addr][]joiningNetwork)
 	}
-	c.joining[bind] = append(c.joining[bind], joiningNetwork{m, time.Now()})
+	c.joining[bind] = append(c.joining[bind], joiningNetwork{m, boottime.Now()})
 	return c.publishLocked(bind)
 }
 
@@ -138,7 +141,7 @@ func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Member
 	}
 	c.joining[bind] = slices.DeleteFunc(c.joining[bind], func(j joiningNetwork) bool {
 		joined := slices.ContainsFunc(memberships, func(m cluster.Membership) bool { return m.Network == j.Network })
-		if joined || time.Since(j.since) > joinTimeout {
+		if joined || boottime.Since(j.since) > joinTimeout {
 			return true
 		}
 		memberships = append(memberships, j.Membership)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
@@ -73,10 +74,9 @@ func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 	if m == nil {
 		return membership.Discovery{}
 	}
-	age := time.Since(m.since)
 	return membership.Discovery{
 		Snapshot: m.Snapshot(), Connected: m.IsReady(),
-		GraceOver: age >= gracePeriod, ForgetOver: age >= s.config.ForgetAfter,
+		GraceOver: time.Since(m.since) >= gracePeriod, ForgetOver: boottime.Since(m.born) >= s.config.ForgetAfter,
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	m := &clusterMember{Cluster: c, ctx: ctx, since: time.Now(), stop: stop}
+	m := &clusterMember{Cluster: c, ctx: ctx, since: time.Now(), born: boottime.Now(), stop: stop}
 	s.mu.Lock()
 	s.members[bind] = m
 	s.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
@@ -90,5 +91,5 @@ func (a *Agent) warnIfRefused(networkID string) string {
 	if !known || m == nil || len(n.Endpoints) > 1 || m.Members() > 1 {
 		return ""
 	}
-	return warnOfRefusals(m.Refused(), time.Now())
+	return warnOfRefusals(m.Refused(), boottime.Now())
 }

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -131,11 +131,11 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
 		known := m.Snapshot()
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, boottime.Now())}
 		for _, h := range known.Hosts {
 			status := agentapi.HostStatus{Name: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
 			if !status.Reachable {
-				status.UnreachableFor = time.Since(h.UnreachableSince)
+				status.UnreachableFor = boottime.Since(h.UnreachableSince)
 			}
 			c.Hosts = append(c.Hosts, status)
 		}

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -31,7 +31,7 @@ func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
 func (d delegate) LocalState(bool) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.replica.DigestMessage(time.Now())
+	return d.replica.DigestMessage(boottime.Now())
 }
 
 // MergeRemoteState takes what the other side of a push-pull sent.
@@ -57,7 +57,7 @@ func (d delegate) receive(data []byte) {
 		return
 	}
 	known := d.forgottenInLocked(m)
-	if d.replica.Handle(m, from, time.Now()) {
+	if d.replica.Handle(m, from, boottime.Now()) {
 		d.updateSnapshotLocked()
 	}
 	for _, r := range known {
@@ -180,7 +180,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 		d.log.Warn("host unreachable", "host", n.Name, "addr", n.Address())
 		d.peers.lost[n.Name] = nodeAddr(*n)
 	}
-	if d.replica.MarkLost(n.Name, time.Now()) {
+	if d.replica.MarkLost(n.Name, boottime.Now()) {
 		d.updateSnapshotLocked()
 	}
 	wakeLoop(d.wakeRejoiner)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/guard"
 	"vxlan-driver/internal/cluster/gossip/refusal"
@@ -139,7 +140,7 @@ func (p *Plane) ForgetHost(name string) error {
 	case h.Reachable():
 		return fmt.Errorf("host %s answers", name)
 	}
-	if !p.replica.ForgetHost(name, time.Now()) {
+	if !p.replica.ForgetHost(name, boottime.Now()) {
 		return fmt.Errorf("host %s is on its way back", name)
 	}
 	delete(p.peers.lost, name)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster/gossip/guard"
 )
 
@@ -120,7 +121,7 @@ func (p *Plane) repairLoop(ctx context.Context) {
 	}
 	for i := rand.N(ratio); waitFor(ctx, retryInterval); i++ {
 		p.mu.Lock()
-		now := time.Now()
+		now := boottime.Now()
 		p.replica.RetryRequests(now)
 		if i%ratio == 0 {
 			p.replica.SendSummary(now)

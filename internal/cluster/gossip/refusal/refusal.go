@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"vxlan-driver/internal/boottime"
 )
 
 // Reason is why something was refused, as the log and the status say it.
@@ -48,7 +50,7 @@ type Refusal struct {
 type Host struct {
 	Addr        netip.Addr
 	Count       uint64
-	First, Last time.Time // by the monotonic clock
+	First, Last time.Time // by package boottime
 }
 
 // Counter counts what was refused, and logs it now and then.
@@ -94,7 +96,7 @@ func (c *Counter) AddFrom(why Reason, host netip.Addr, detail string) {
 		r = &Refusal{Reason: why}
 		c.refusals[why] = r
 	}
-	now := time.Now()
+	now := boottime.Now()
 	r.add(host, now)
 	count := r.Count
 	last, logged := c.loggedAt[why]

@@ -173,7 +173,7 @@ func (p *Plane) Leave(ctx context.Context) error {
 	defer stop()
 	var sent sync.WaitGroup
 	for _, m := range copies {
-		sent.Go(func() { p.outbox.sendStream(ctx, envelope{m, data}) })
+		sent.Go(func() { p.outbox.sendStream(envelope{m, data}) })
 	}
 	sent.Wait()
 	wait := guard.StreamTimeout
@@ -192,6 +192,7 @@ type Stats struct {
 	UnknownSenders uint64 // messages of hosts that are not members (yet)
 	Sent           uint64 // messages of our own, in packets and streams
 	SentBytes      uint64 // in them
+	Dropped        uint64 // messages of our own that were not sent, as too many waited
 
 	Members int // reachable hosts, this one included
 	Hosts   int // other hosts whose entries are known, unreachable ones included
@@ -202,7 +203,7 @@ func (p *Plane) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stats := Stats{Stats: p.replica.Stats(), UnknownSenders: p.unknownSenders}
-	stats.Sent, stats.SentBytes = p.outbox.sentSoFar()
+	p.outbox.countInto(&stats)
 	stats.Members = len(p.peers.members)
 	if p.running {
 		stats.Members++

@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
 	"internal/reconcile":                    {"internal/plan"},
 	"internal/cluster":                      {"internal/network"},
-	"internal/cluster/gossip/refusal":       {},
+	"internal/cluster/gossip/refusal":       {"internal/cluster"},
 	"internal/cluster/gossip/guard":         {"internal/cluster/gossip/refusal"},
 	"internal/cluster/gossip/wire":          {"internal/cluster"},
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},

@@ -131,7 +131,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
 		known := m.Snapshot()
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
+		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Health().Refused, known, time.Now())}
 		for _, h := range known.Hosts {
 			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}

@@ -39,3 +39,39 @@ func TestProblemOfRefusals(t *testing.T) {
 		t.Errorf("an hour later: warned %q", got)
 	}
 }
+
+// A plane is synced once it knows what those hosts have that it found, or has found that there are
+// none.
+func TestHealth(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		a := startHost(t, n, 1)
+		if h := a.Health(); h.Synced || !h.Alone {
+			t.Errorf("before the first look around: %+v", h)
+		}
+		time.Sleep(second)
+		if h := a.Health(); !h.Synced || !h.Alone || !h.StaleSince.IsZero() {
+			t.Errorf("the first host: %+v", h)
+		}
+		b := startHost(t, n, 2)
+		for !b.Health().Synced {
+			<-b.Changed()
+		}
+		if b.Health().Alone {
+			t.Error("a host that found another is alone")
+		}
+		time.Sleep(second)
+		if h := a.Health(); !h.Synced || h.Alone {
+			t.Errorf("beside a host that has published nothing: %+v", h)
+		}
+		n.partition(1, hostAddr(2))
+		time.Sleep(20 * second)
+		if h := a.Health(); !h.Synced || !h.Alone || time.Since(h.StaleSince) > 20*second || h.StaleSince.IsZero() {
+			t.Errorf("cut off: %+v", h)
+		}
+		n.partition(0, hostAddr(2))
+		time.Sleep(30 * second)
+		if h := a.Health(); h.Alone || !h.StaleSince.IsZero() {
+			t.Errorf("healed: %+v", h)
+		}
+	})
+}

@@ -161,7 +161,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		Plane: cluster.Kind{Carries: gossip.Carries, New: func(bind netip.Addr) (cluster.Plane, error) {
+		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
 			return newGossip(name, bind, c, log)
 		}},
 	}

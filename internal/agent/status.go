@@ -132,7 +132,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	for bind, m := range s.clusters.members {
 		known, health, now := m.Snapshot(), m.Health(), time.Now()
 		c := agentapi.ClusterStatus{
-			Name: bind.String(), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
+			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
 		}
 		if !health.StaleSince.IsZero() {
 			c.Stale = now.Sub(health.StaleSince)

@@ -22,11 +22,15 @@ func (a *Agent) handleForgetHost(name string) agentapi.Response {
 	if err != nil {
 		return errorResponse(fmt.Errorf("forget host: %w", err))
 	}
-	if err := h.member.ForgetHost(h.Name); err != nil {
+	forgetter, ok := h.member.Plane.(cluster.Forgetter)
+	if !ok {
+		return errorResponse(fmt.Errorf("forget host: %s keeps nothing of hosts that are gone", a.Plane.Name))
+	}
+	if err := forgetter.ForgetHost(h.Host); err != nil {
 		return errorResponse(fmt.Errorf("forget host: %w", err))
 	}
 	response := agentapi.Response{Host: h.Name}
-	if h.member.Members() <= 1 {
+	if h.member.Health().Alone {
 		response.Warning = "no other host answers either; if this host is cut off, the others do not hear of it before it reaches them again"
 	}
 	return response

@@ -39,7 +39,7 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
 		}}},
 		Clusters: []agentapi.ClusterStatus{{
-			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{
+			Name: "198.18.0.1", Stale: 90 * time.Second, Hosts: []agentapi.HostStatus{
 				{Name: "b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true}, {Name: "c", UnreachableFor: 90 * time.Minute},
 			},
 			Refused: []agentapi.RefusalStatus{
@@ -71,7 +71,7 @@ network blue: VNI 7, 1 containers here, 3 on 2 other hosts
   VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
   VXLAN to d lost, UDP 4789; its packets do not arrive here: open the port on both hosts and on the way
 key 1a2b3c4d encrypts
-cluster of 198.18.0.1
+cluster of 198.18.0.1: no contact to any other host for 1m30s
   host b: reachable
   host c: unreachable; its entries are hidden
     what to do: ` + "`vxlanctl host forget HOST`" + ` frees the addresses of one that is gone for good

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,8 @@ func statusCommand(host Host, version string) *cobra.Command {
   VXLAN       a host that containers' packets do not reach, or only small ones do
   key         which key encrypts, and which are only accepted; by their hashes, which
               are the same on all hosts
-  cluster     the other hosts; the names of an unreachable host are hidden
+  cluster     the other hosts; the names of an unreachable host are hidden. The line says
+              if there is no contact to any of them
   refused     messages that the agent refused since it started: why, from whom, for
               how long, and what to do
   host does not list this one, host refuses this one
@@ -103,7 +105,7 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 		fmt.Fprintf(out, "key %s\n", r.Keys)
 	}
 	for _, c := range r.Clusters {
-		fmt.Fprintf(out, "cluster of %s\n", c.Name)
+		fmt.Fprintf(out, "cluster of %s%s\n", c.Name, contact(c))
 		for _, h := range c.Hosts {
 			state := "reachable"
 			if !h.Reachable {
@@ -116,4 +118,15 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 		}
 		printRefusals(out, c.Refused)
 	}
+}
+
+// contact says what is wrong with a cluster's contact to other hosts, if anything.
+func contact(c agentapi.ClusterStatus) string {
+	switch {
+	case c.Stale > 0:
+		return fmt.Sprintf(": no contact to any other host for %v", c.Stale.Round(time.Second))
+	case c.Syncing:
+		return ": still asking the other hosts what they have"
+	}
+	return ""
 }

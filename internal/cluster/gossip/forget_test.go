@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vxlan-driver/internal/cluster"
 )
 
 // startThree runs three hosts, and returns once each knows the two others.
@@ -25,14 +27,14 @@ func TestForgottenHost(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a, b, c := startThree(t, n)
 		for name, want := range map[string]string{"host-3": "host host-3 answers", "host-9": "host host-9 is not known"} {
-			if err := a.ForgetHost(name); err == nil || err.Error() != want {
+			if err := a.ForgetHost(cluster.Host{Name: name}); err == nil || err.Error() != want {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		c.crash()
 		a.waitUntilSees(time.Minute, "host-2: c2, (host-3: c3)")
 		b.waitUntilSees(time.Minute, "host-1: c1, (host-3: c3)")
-		if err := a.ForgetHost("host-3"); err != nil {
+		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err != nil {
 			t.Fatal(err)
 		}
 		a.waitUntilSees(0, "host-2: c2")
@@ -42,7 +44,7 @@ func TestForgottenHost(t *testing.T) {
 		if b.log.count(`"host forgotten by command" host=host-3 on=host-1`) != 1 {
 			t.Errorf("log of host-2\n%s", b.log.buf.String())
 		}
-		if err := a.ForgetHost("host-3"); err == nil {
+		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err == nil {
 			t.Error("forgotten twice")
 		}
 		d := startHost(t, n, 4) // it hears of it from those that know
@@ -84,7 +86,7 @@ func TestForgottenHostDespiteLoss(t *testing.T) {
 		a.waitUntilSees(time.Minute, "host-2: c2, (host-3: c3)")
 		b.waitUntilSees(time.Minute, "host-1: c1, (host-3: c3)")
 		n.setLoss(0.3)
-		if err := a.ForgetHost("host-3"); err != nil {
+		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err != nil {
 			t.Fatal(err)
 		}
 		b.waitUntilKnows(time.Minute, "host-1: c1")
@@ -100,7 +102,7 @@ func TestHostForgottenDuringPartition(t *testing.T) {
 		a.waitUntilSees(time.Minute, "(host-2: c2), (host-3: c3)")
 		b.waitUntilSees(time.Minute, "(host-1: c1), host-3: c3")
 		c.waitUntilSees(time.Minute, "(host-1: c1), host-2: c2")
-		if err := a.ForgetHost("host-3"); err != nil {
+		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err != nil {
 			t.Fatal(err)
 		}
 		a.waitUntilSees(0, "(host-2: c2)")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
@@ -251,6 +252,7 @@ func TestHalfWrittenKeyFile(t *testing.T) {
 		writeKeys(t, path, one)
 		w := followKeyFile(t, path, one)
 		w.expect("before", one)
+		time.Sleep(keyPollInterval / 2) // each content is looked at once
 		for _, text := range []string{"", keyLines(two)[:20], keyLines(two), keyLines(two, one)} {
 			must(t, os.WriteFile(path, []byte(text), 0o600))
 			time.Sleep(keyPollInterval)
@@ -314,14 +316,14 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 			if got := keysOf(h.cfg.KeyFile.ring); !slices.Equal(got, testKeys(2)) {
 				t.Errorf("%s has %s", h.cfg.Name, describeKeys(got))
 			}
-			if h.log.count("unreachable") > 0 || len(h.Refused()) > 0 {
-				t.Errorf("host %d: %+v\n%s", i+1, h.Refused(), h.log.buf.String())
+			if h.log.count("unreachable") > 0 || len(h.Health().Refused) > 0 {
+				t.Errorf("host %d: %+v\n%s", i+1, h.Health().Refused, h.log.buf.String())
 			}
 		}
 		startHost(t, n, count+1, func(c *Config) { c.Keys = []Key{old} })
 		time.Sleep(10 * time.Second)
-		if !slices.ContainsFunc(hosts[0].Refused(), func(r refusal.Refusal) bool { return r.Reason == refusal.ReasonWrongKey }) {
-			t.Errorf("the old key is accepted: %+v, %s", hosts[0].Refused(), hosts[0].sees())
+		if !slices.ContainsFunc(hosts[0].Health().Refused, func(r cluster.Refusal) bool { return r.Reason == string(refusal.ReasonWrongKey) }) {
+			t.Errorf("the old key is accepted: %+v, %s", hosts[0].Health().Refused, hosts[0].sees())
 		}
 	})
 }

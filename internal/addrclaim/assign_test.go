@@ -230,6 +230,30 @@ func TestClaimsEnd(t *testing.T) {
 	})
 }
 
+// A host with more than it can announce still claims. Only a claim that is itself not announced is
+// refused, as nobody could object to it.
+func TestHostThatOmitsSomethingStillClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newSimulation(1).join("10.0.0.0/24")
+		h.omitted = &cluster.OmittedError{Reasons: []string{"3 containers are not announced"}}
+		if addrs, err := h.startContainer(t, "c1"); err != nil || len(addrs) != 1 {
+			t.Errorf("got %v, %v", addrs, err)
+		}
+		if got := h.Omitted(); len(got) != 1 || got[0] != "3 containers are not announced" {
+			t.Errorf("says %q", got)
+		}
+		h.record(t, "c2")
+		h.omitted.Claims = true
+		if _, err := h.assign(t, "c2"); err == nil || !strings.Contains(err.Error(), "3 containers are not announced") {
+			t.Errorf("got %v", err)
+		}
+		h.omitted = nil
+		if _, err := h.startContainer(t, "c3"); err != nil || len(h.Omitted()) != 0 {
+			t.Errorf("got %v, says %q", err, h.Omitted())
+		}
+	})
+}
+
 // While this machine is suspended, others may forget it, and what it had claimed. A claim that was
 // under way does not become an address after that.
 func TestClaimExpiresInSuspend(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -54,6 +55,7 @@ type Claims struct {
 	hostAddrs map[string][]netip.Addr // this host's own, by network, from the moment that they are chosen
 	// joining are networks whose first container is being built. Turns do not know of them yet.
 	joining map[netip.Addr][]joiningNetwork // by the cluster's address
+	omitted map[netip.Addr][]string         // what cannot be announced, by the cluster's address
 }
 
 // joiningNetwork is a network that this host joins.
@@ -109,6 +111,7 @@ func (c *Claims) Forget(bind netip.Addr) {
 	defer c.mu.Unlock()
 	delete(c.states, bind)
 	delete(c.joining, bind)
+	delete(c.omitted, bind)
 	for key, claim := range c.active {
 		if claim.bind == bind {
 			delete(c.active, key)
@@ -160,10 +163,27 @@ func (c *Claims) publishLocked(bind netip.Addr) error {
 			}
 		}
 	}
-	if err := state.Cluster.SetMemberships(memberships); err != nil {
+	err := state.Cluster.SetMemberships(memberships)
+	omitted, partly := errors.AsType[cluster.OmittedError](err)
+	if c.omitted == nil {
+		c.omitted = make(map[netip.Addr][]string)
+	}
+	c.omitted[bind] = omitted.Reasons
+	// Claims go on while other containers are left out. Whoever claims must be heard, though.
+	if err != nil && (!partly || omitted.Claims) {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	return nil
+}
+
+// Omitted says what this host has and cannot announce.
+func (c *Claims) Omitted() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, bind := range slices.SortedFunc(maps.Keys(c.omitted), netip.Addr.Compare) {
+		all = append(all, c.omitted[bind]...)
+	}
+	return all
 }
 
 func (s HostState) findEndpoint(key membership.EndpointKey) (membership.Network, *network.Endpoint, bool) {

@@ -143,7 +143,7 @@ func (a *Agent) prepareParts() {
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, clusters: a.clusters, rules: &a.rules, neighbours: a.neighbours, tunnels: a.tunnels, log: a.Log,
+		version: a.Version, clusters: a.clusters, claims: a.claims, rules: &a.rules, neighbours: a.neighbours, tunnels: a.tunnels, log: a.Log,
 	}
 }
 

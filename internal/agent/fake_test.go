@@ -119,6 +119,7 @@ type fakeCluster struct {
 	members      int
 	refused      []cluster.Refusal
 	problem      string
+	setErr       error
 	changed      chan struct{}
 }
 
@@ -181,7 +182,14 @@ func (c *fakeCluster) Set(own cluster.Local) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls.own, c.calls.listed = own.Memberships, own.Listed
-	return nil
+	return c.setErr
+}
+
+// failSet makes Set return an error.
+func (c *fakeCluster) failSet(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.setErr = err
 }
 
 func (c *fakeCluster) Health() cluster.Health {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/hoststate"
@@ -18,6 +19,7 @@ import (
 type statusReporter struct {
 	version    string
 	clusters   *clusterSet
+	claims     *addrclaim.Claims
 	tunnels    *tunnelProber
 	rules      *rulesOwner
 	neighbours *neighbourWatch
@@ -28,6 +30,7 @@ type statusReporter struct {
 	duplicates  recurring
 	names       recurring // that two containers have
 	differences recurring
+	omits       bool // this host has more than it can announce
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
@@ -68,14 +71,18 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
-	locals := allToMembership(networks)
+	locals, omitted := allToMembership(networks), s.claims.Omitted()
 	report := agentapi.StatusReport{
 		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
-		Warnings: s.neighbours.warnings,
+		Warnings: slices.Concat(omitted, s.neighbours.warnings),
 	}
+	s.logOmitted(omitted)
 	warnings := make(map[string][]string)
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
+		if n.NeedsAgent() {
+			warnings[n.ID] = slices.Clone(omitted)
+		}
 		for _, d := range membership.Differences(n, s.clusters.SnapshotOf(n)) {
 			report.Differences = append(report.Differences, d.Text)
 			if d.Harmful {
@@ -88,6 +95,18 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	defer s.mu.Unlock()
 	report.BlockingChains = s.report.BlockingChains
 	s.report, s.warnings = report, warnings
+}
+
+// logOmitted logs what this host has and cannot announce: once, however it changes, and once more when
+// it is over.
+func (s *statusReporter) logOmitted(found []string) {
+	switch before := s.omits; {
+	case len(found) > 0 && !before:
+		s.log.Error("this host has more than it can announce", "what", strings.Join(found, "; "))
+	case len(found) == 0 && before:
+		s.log.Info("this host announces again all that it has")
+	}
+	s.omits = len(found) > 0
 }
 
 // WarningOf returns what a user should know who starts a container on a network.

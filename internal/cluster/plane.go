@@ -15,7 +15,8 @@ type Plane interface {
 	// an agent that is only restarted.
 	Run(ctx context.Context) error
 	// Set publishes what this host has. It may be repeated. Nothing is published before the first
-	// Set, so that an agent that starts does not withdraw what its predecessor announced.
+	// Set, so that an agent that starts does not withdraw what its predecessor announced. What is
+	// beyond a limit is left out and the rest is published: the error is an OmittedError.
 	Set(Local) error
 	// Snapshot returns what the other hosts have.
 	Snapshot() Snapshot

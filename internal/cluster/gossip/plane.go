@@ -100,7 +100,7 @@ func (p *Plane) Set(local cluster.Local) error {
 		wakeLoop(p.wakeRejoiner)
 	}
 	if err := p.replica.Set(local.Memberships); err != nil {
-		return fmt.Errorf("set local memberships: %w", err)
+		return fmt.Errorf("announce this host: %w", err)
 	}
 	return nil
 }

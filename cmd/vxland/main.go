@@ -16,9 +16,11 @@ import (
 	"syscall"
 
 	"vxlan-driver/internal/agent"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
@@ -152,6 +154,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
 	}
+	localHost := gossip.NewLocalHost(loadHostID(host.StoreDir, log), membership.HostName(name))
 	names := dns.New(log)
 	a := &agent.Agent{
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
@@ -160,7 +163,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(name, bind, c, log) },
+		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(localHost, bind, c, log) },
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -177,10 +180,20 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
+// loadHostID returns the ID of this host. What could not be kept is in the log.
+func loadHostID(bootDir string, log *slog.Logger) cluster.HostID {
+	store := hostid.Store{Dir: hostid.Dir, BootDir: bootDir, Machine: hostid.ReadMachine()}
+	id, notes := store.Load()
+	for _, note := range notes {
+		log.Warn("the ID of this host", "what", note)
+	}
+	return id
+}
+
 // newCluster makes the cluster that the host is in by one of its addresses.
-func newCluster(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
+func newCluster(h *gossip.LocalHost, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
 	return gossip.New(gossip.Config{
-		Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 	})
 }

@@ -133,7 +133,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 		known := m.Snapshot()
 		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
 		for _, h := range known.Hosts {
-			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
+			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Label(), Reachable: h.Reachable()})
 		}
 		all = append(all, c)
 	}

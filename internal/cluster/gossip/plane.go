@@ -64,7 +64,7 @@ func New(c Config) (*Plane, error) {
 		changed:      make(chan struct{}),
 	}
 	p.replica = replica.New(replica.Config{
-		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
+		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
 	})
 	// Each member that has a new record passes its digest on to one random member (times log10 of
@@ -76,7 +76,9 @@ func New(c Config) (*Plane, error) {
 }
 
 // String names the plane for logs.
-func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
+func (p *Plane) String() string {
+	return fmt.Sprintf("gossip of %s at %v", p.cfg.Host.Name(), p.cfg.Bind)
+}
 
 // Ready is closed when the plane listens and has found another host, or has tried all seeds once.
 func (p *Plane) Ready() <-chan struct{} { return p.ready }
@@ -121,9 +123,6 @@ func (p *Plane) Changed() <-chan struct{} {
 // replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
-	for i, h := range p.snapshot.Hosts {
-		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
-	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 }

@@ -45,6 +45,8 @@ type Config struct {
 	transport memberlist.NodeAwareTransport // nil: the network
 	formats   wire.Range                    // zero: wire.Supported; tests speak others
 	newRecord replica.NewRecord             // nil: wire.NewRecord; tests announce more
+	// shareRecord is replica.Config.Share.
+	shareRecord func(wire.Record) wire.Record
 }
 
 // maxLabel leaves room for a message in each packet.

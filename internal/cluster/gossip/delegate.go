@@ -138,7 +138,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.peers.members[n.Name] = *n // a copy, as the library changes its own
+	d.peers.setMember(*n)
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	delete(d.peers.lost, n.Name)
 	d.refusals.Joined(nodeAddr(*n).Addr())
@@ -156,7 +156,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.peers.members, n.Name)
+	d.peers.deleteMember(n.Name)
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	if d.replica.HasLeft(n.Name) {
 		d.log.Info("host left", "host", n.Name)
@@ -175,6 +175,6 @@ func (d delegate) NotifyUpdate(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, isMember := d.peers.members[n.Name]; isMember {
-		d.peers.members[n.Name] = *n
+		d.peers.setMember(*n)
 	}
 }

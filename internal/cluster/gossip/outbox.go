@@ -115,13 +115,7 @@ func (o *outbox) sentSoFar() (messages, bytes uint64) {
 type replicaNetwork struct{ *Plane }
 
 // Members returns the members.
-func (n replicaNetwork) Members() []replica.Peer {
-	members := make([]replica.Peer, 0, len(n.peers.members))
-	for _, m := range n.peers.members {
-		members = append(members, replica.Peer{Host: m.Name, Addr: nodeAddr(m)})
-	}
-	return members
-}
+func (n replicaNetwork) Members() []replica.Peer { return n.peers.listMembers() }
 
 // Send puts a message in the outbox.
 func (n replicaNetwork) Send(to replica.Peer, message []byte) {

@@ -22,6 +22,10 @@ type peers struct {
 	// unknownSenders sent messages of ours and are not members. Either the news that they are has
 	// not arrived, or they know this host from before its restart.
 	unknownSenders map[netip.AddrPort]bool
+
+	// What each message needs to know of all members, until these change; nil and 0: to be found out.
+	list   []replica.Peer
+	format uint8
 }
 
 func newPeers(self netip.AddrPort) *peers {
@@ -63,9 +67,38 @@ func nodeAddr(n memberlist.Node) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Unmap(), n.Port)
 }
 
+// setMember notes a member, or what is new of it. It keeps a copy, as the library changes its own.
+func (p *peers) setMember(n memberlist.Node) {
+	p.members[n.Name] = n
+	p.list, p.format = nil, 0
+}
+
+func (p *peers) deleteMember(name string) {
+	delete(p.members, name)
+	p.list, p.format = nil, 0
+}
+
+// listMembers returns the members. The list must not be changed.
+func (p *peers) listMembers() []replica.Peer {
+	if p.list == nil {
+		p.list = make([]replica.Peer, 0, len(p.members))
+		for _, m := range p.members {
+			p.list = append(p.list, replica.Peer{Host: m.Name, Addr: nodeAddr(m)})
+		}
+	}
+	return p.list
+}
+
 // commonFormat returns the latest format of messages that this host and all members accept. Alone,
 // it is the oldest: whoever is met next may accept no other.
 func (p *peers) commonFormat(own wire.Range) uint8 {
+	if p.format == 0 {
+		p.format = p.findCommonFormat(own)
+	}
+	return p.format
+}
+
+func (p *peers) findCommonFormat(own wire.Range) uint8 {
 	if len(p.members) == 0 {
 		return own.Min
 	}

@@ -65,7 +65,7 @@ func New(c Config) (*Plane, error) {
 	}
 	p.replica = replica.New(replica.Config{
 		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
 	// Each member that has a new record passes its digest on to one random member (times log10 of
 	// their number, rounded up). The record itself goes to all of them, so this is for the few that

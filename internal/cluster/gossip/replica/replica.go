@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -20,7 +19,7 @@ type Peer struct {
 
 // Network is how a Replica reaches the other hosts. Its methods must not block.
 type Network interface {
-	// Members returns the reachable hosts, this one excluded.
+	// Members returns the reachable hosts, this one excluded. The list must not be changed.
 	Members() []Peer
 	// Send sends a message to one host. It may get lost.
 	Send(to Peer, message []byte)
@@ -38,6 +37,9 @@ type Config struct {
 	Refusals    *refusal.Counter
 	Network     Network
 	NewRecord   NewRecord
+	// Share replaces a record that is about to be stored by an equal one; nil: none does. Tests with
+	// many hosts in one process keep each record once.
+	Share func(wire.Record) wire.Record
 }
 
 // NewRecord encodes what a host announces: wire.NewRecord, or as another version would.
@@ -97,9 +99,17 @@ func (r *Replica) allDigests(now time.Time) []wire.Digest {
 	all := r.table.listDigests(now)
 	if r.own.isPublished() {
 		all = append(all, r.own.publishedDigest())
-		slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
 	}
 	return all
+}
+
+// summary returns the sum of all digests, this host's included.
+func (r *Replica) summary() uint64 {
+	sum := r.table.summary()
+	if r.own.isPublished() {
+		sum += r.own.publishedDigest().Hash()
+	}
+	return sum
 }
 
 // Handle takes a message, and tells whether the snapshot changed.
@@ -114,8 +124,8 @@ func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool
 	case wire.KindDelta:
 		return r.handleDelta(m, from, now)
 	case wire.KindSummary:
-		if all := r.allDigests(now); wire.HashDigests(all) != m.Hash {
-			r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
+		if r.summary() != m.Hash {
+			r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: r.allDigests(now)})
 		}
 	case wire.KindAckRequest:
 		r.handleAckRequest(m, from, now)
@@ -141,15 +151,26 @@ func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
 	}
 	r.sendRequest(from, missing)
 	var newer []wire.Digest
-	for _, d := range r.allDigests(now) {
-		v, listed := theirs[d.Host]
-		if (m.Complete || listed && d.Host == m.From) && d.Version.Compare(v) > 0 {
+	for _, d := range r.digestsToCompare(m, now) {
+		if v, listed := theirs[d.Host]; (m.Complete || listed) && d.Version.Compare(v) > 0 {
 			newer = append(newer, d)
 		}
 	}
 	if len(newer) > 0 {
 		r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Digests: newer})
 	}
+}
+
+// digestsToCompare returns the digests of which the sender may have older versions. Most messages
+// have a digest or a few, so all digests are listed only where the sender did so.
+func (r *Replica) digestsToCompare(m wire.Message, now time.Time) []wire.Digest {
+	if m.Complete {
+		return r.allDigests(now)
+	}
+	if e, known := r.entries[m.From]; known && !e.forgotten {
+		return []wire.Digest{e.digestAt(now)}
+	}
+	return nil
 }
 
 // maxBatch is the size at which a message of several records is sent. The largest record on top of
@@ -239,6 +260,9 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": the hosts have announced too much already")
 		return false
 	}
+	if r.cfg.Share != nil {
+		record.Record = r.cfg.Share(record.Record)
+	}
 	if !r.putRecord(record, now) {
 		return false
 	}
@@ -324,7 +348,7 @@ func (r *Replica) RetryRequests(now time.Time) {
 // SendSummary sends a hash of what this host knows to a random member.
 func (r *Replica) SendSummary(now time.Time) {
 	if members := r.out.network.Members(); len(members) > 0 {
-		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: wire.HashDigests(r.allDigests(now))})
+		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: r.summary()})
 	}
 }
 

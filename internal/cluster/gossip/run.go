@@ -67,10 +67,7 @@ func (p *Plane) startMemberlist() error {
 	conf.Logger = guard.NewLibraryLogger(p.refusals, p.log)
 	transport := p.cfg.transport
 	if transport == nil {
-		transport, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{
-			BindAddrs: []string{conf.BindAddr}, BindPort: conf.BindPort, Logger: conf.Logger,
-		})
-		if err != nil {
+		if transport, err = newBoundTransport(conf, p.cfg.Bind.Addr()); err != nil {
 			return err
 		}
 	}

@@ -21,10 +21,8 @@ type delegate struct{ *Plane }
 // would be an alive message, which all members pass on, and before anything else.
 func (d delegate) NodeMeta(int) []byte { return d.cfg.formats.Encode() }
 
-// GetBroadcasts returns digests to send along with a packet.
-func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.digestQueue.GetBroadcasts(overhead, limit)
-}
+// GetBroadcasts returns nothing to send along with a packet: newsLoop sends the digests.
+func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
 
 // LocalState returns what push-pull sends: all digests, no records. They are not marked as
 // complete, as the other side sends its own list.
@@ -139,7 +137,6 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.peers.setMember(*n)
-	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	d.awaitRecordsLocked()
 	delete(d.peers.lost, n.Name)
 	d.refusals.Joined(nodeAddr(*n).Addr())
@@ -158,7 +155,6 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.peers.deleteMember(n.Name)
-	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	if d.replica.HasLeft(n.Name) {
 		d.log.Info("host left", "host", n.Name)
 	} else {

@@ -122,28 +122,5 @@ func (n replicaNetwork) Send(to replica.Peer, message []byte) {
 	n.outbox.queueMessage(n.peers.memberlistNode(to), message)
 }
 
-// Gossip puts a message in memberlist's queue.
-func (n replicaNetwork) Gossip(host string, message []byte) {
-	n.digestQueue.QueueBroadcast(broadcast{host, message})
-}
-
 // Format returns the latest format that this host and all members accept.
 func (n replicaNetwork) Format() uint8 { return n.peers.commonFormat(n.cfg.formats) }
-
-// broadcast is a message in memberlist's queue.
-type broadcast struct {
-	host    string
-	message []byte
-}
-
-// Name makes a newer message replace an older one about the same host.
-func (b broadcast) Name() string { return b.host }
-
-// Invalidates is not called where there is a Name.
-func (b broadcast) Invalidates(memberlist.Broadcast) bool { return false }
-
-// Message returns the message as it is sent.
-func (b broadcast) Message() []byte { return b.message }
-
-// Finished is called when the message was sent often enough.
-func (b broadcast) Finished() {}

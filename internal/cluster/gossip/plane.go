@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -19,13 +18,11 @@ import (
 
 // Plane is a cluster.Plane over gossip.
 type Plane struct {
-	cfg         Config
-	log         *slog.Logger
-	refusals    *refusal.Counter
-	memberlist  *memberlist.Memberlist // set by Run before anything that uses it
-	memberCount atomic.Int64           // for the digest queue, which asks for it under its own lock
-	digestQueue *memberlist.TransmitLimitedQueue
-	outbox      *outbox
+	cfg        Config
+	log        *slog.Logger
+	refusals   *refusal.Counter
+	memberlist *memberlist.Memberlist // set by Run before anything that uses it
+	outbox     *outbox
 
 	ready        chan struct{}
 	readyOnce    sync.Once
@@ -76,10 +73,6 @@ func New(c Config) (*Plane, error) {
 		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
-	// Each member that has a new record passes its digest on to one random member (times log10 of
-	// their number, rounded up). The record itself goes to all of them, so this is for the few that
-	// missed it.
-	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()
 	return p, nil

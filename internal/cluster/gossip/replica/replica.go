@@ -23,8 +23,6 @@ type Network interface {
 	Members() []Peer
 	// Send sends a message to one host. It may get lost.
 	Send(to Peer, message []byte)
-	// Gossip spreads a message about a host. It replaces an older one about the same.
-	Gossip(host string, message []byte)
 	// Format returns the format of messages that all members accept.
 	Format() uint8
 }
@@ -73,10 +71,10 @@ func New(c Config) *Replica {
 	return &Replica{
 		table:           newTable(c.ForgetAfter),
 		own:             ownRecord{host: c.Self.Host, newRecord: c.NewRecord},
-		requests:        make(pendingRequests),
+		requests:        newPendingRequests(),
 		asked:           ackRequests{pending: make(map[Peer]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
-		out:             messenger{c.Self, c.Network},
+		out:             messenger{c.Self, c.Network, newNews()},
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
 	}
@@ -270,8 +268,16 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 	return true
 }
 
-// pendingRequests are for records that have not come yet, by the host whose record it is.
-type pendingRequests map[string]request
+// pendingRequests are for records that have not come yet.
+type pendingRequests struct {
+	byHost map[string]request // the host whose record it is
+	// began has a value when there is a request after there was none.
+	began chan struct{}
+}
+
+func newPendingRequests() pendingRequests {
+	return pendingRequests{byHost: make(map[string]request), began: make(chan struct{}, 1)}
+}
 
 // request is one of the pending requests.
 type request struct {
@@ -289,18 +295,24 @@ const (
 
 // start notes that a record is requested. It returns false if that version is already on its way.
 func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
-	q, pending := p[d.Host]
+	q, pending := p.byHost[d.Host]
 	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
 		return false
 	}
-	p[d.Host] = request{version: d.Version, expires: now.Add(requestTimeout)}
+	if len(p.byHost) == 0 {
+		select {
+		case p.began <- struct{}{}:
+		default: // nobody has noticed yet that there was one before
+		}
+	}
+	p.byHost[d.Host] = request{version: d.Version, expires: now.Add(requestTimeout)}
 	return true
 }
 
 // finish notes that a version of a record has come.
 func (p pendingRequests) finish(host string, v wire.Version) {
-	if q, pending := p[host]; pending && q.version.Compare(v) <= 0 {
-		delete(p, host)
+	if q, pending := p.byHost[host]; pending && q.version.Compare(v) <= 0 {
+		delete(p.byHost, host)
 	}
 }
 
@@ -313,26 +325,30 @@ func (r *Replica) sendRequest(to Peer, hosts []string) {
 	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 }
 
+// RequestsBegan returns a channel that has a value when RetryRequests should be called until it says
+// that no request is pending.
+func (r *Replica) RequestsBegan() <-chan struct{} { return r.requests.began }
+
 // RetryRequests asks again for records that did not come. It asks a random member first, as all
 // have most records, then the owner, and so on in turn. The owner may just have died, and any other
-// may have missed the record too.
-func (r *Replica) RetryRequests(now time.Time) {
-	if len(r.requests) == 0 {
-		return
+// may have missed the record too. It tells whether requests are pending.
+func (r *Replica) RetryRequests(now time.Time) (pending bool) {
+	if len(r.requests.byHost) == 0 {
+		return false
 	}
 	members := r.out.network.Members()
 	var hosts []string
-	for host, q := range r.requests {
+	for host, q := range r.requests.byHost {
 		if now.Before(q.expires) {
 			continue
 		}
 		q.tries++
 		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Host: host, Version: q.version}) {
-			delete(r.requests, host)
+			delete(r.requests.byHost, host)
 			continue
 		}
 		q.expires = now.Add(requestTimeout)
-		r.requests[host] = q
+		r.requests.byHost[host] = q
 		owner := slices.IndexFunc(members, func(p Peer) bool { return p.Host == host })
 		if owner >= 0 && q.tries%2 == 0 {
 			r.sendRequest(members[owner], []string{host})
@@ -343,6 +359,7 @@ func (r *Replica) RetryRequests(now time.Time) {
 	if len(members) > 0 {
 		r.sendRequest(members[rand.N(len(members))], hosts)
 	}
+	return len(r.requests.byHost) > 0
 }
 
 // SendSummary sends a hash of what this host knows to a random member.
@@ -356,6 +373,7 @@ func (r *Replica) SendSummary(now time.Time) {
 type messenger struct {
 	self    Peer
 	network Network
+	news    news
 }
 
 // encodeMessage puts this host's name and address on a message.
@@ -372,6 +390,4 @@ func (s messenger) sendToAll(message []byte) {
 	}
 }
 
-func (s messenger) gossipDigest(d wire.Digest) {
-	s.network.Gossip(d.Host, s.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
-}
+func (s messenger) gossipDigest(d wire.Digest) { s.news.add(d) }

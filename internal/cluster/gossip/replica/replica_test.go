@@ -15,7 +15,6 @@ type fakeNetwork struct{ sentTo []string }
 
 func (n *fakeNetwork) Members() []Peer        { return []Peer{{Host: "owner"}, {Host: "other"}} }
 func (n *fakeNetwork) Send(to Peer, _ []byte) { n.sentTo = append(n.sentTo, to.Host) }
-func (n *fakeNetwork) Gossip(string, []byte)  {}
 func (n *fakeNetwork) Format() uint8          { return wire.Supported.Min }
 
 // A record that does not come is requested again, from the owner and from others.
@@ -40,7 +39,7 @@ func TestRequestIsRetriedInTurn(t *testing.T) {
 	if asked := network.sentTo; len(asked) != maxTries || asked[1] != "owner" || asked[3] != "owner" {
 		t.Errorf("asked %v", asked)
 	}
-	if len(r.requests) != 0 {
+	if len(r.requests.byHost) != 0 {
 		t.Error("the request is still pending")
 	}
 }

@@ -104,9 +104,7 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	// minute.
 	m.ProbeInterval, m.ProbeTimeout = time.Second, 500*time.Millisecond
 	m.SuspicionMult, m.SuspicionMaxTimeoutMult = 4, 3
-	// State goes straight to the members, and gossip only repairs. Ten rounds a second instead of
-	// five cost nothing where there is nothing to send.
-	m.GossipInterval, m.GossipNodes = 100*time.Millisecond, 3
+	m.GossipInterval, m.GossipNodes = gossipInterval, 3
 	// Push-pull carries only digests, and the hashes are compared each second.
 	m.PushPullInterval = 30 * time.Second
 	// A host may come back with another address under its name, once it is declared dead.

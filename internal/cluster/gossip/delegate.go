@@ -137,6 +137,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.peers.setMember(*n)
+	d.spreadMembersLocked()
 	d.awaitRecordsLocked()
 	delete(d.peers.lost, n.Name)
 	d.refusals.Joined(nodeAddr(*n).Addr())
@@ -149,11 +150,12 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 
 // NotifyLeave hides a host's entries. Whether it left for good, its record says.
 func (d delegate) NotifyLeave(n *memberlist.Node) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.spreadMembersLocked()
 	if n.Name == d.cfg.Name {
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.peers.deleteMember(n.Name)
 	if d.replica.HasLeft(n.Name) {
 		d.log.Info("host left", "host", n.Name)
@@ -176,5 +178,6 @@ func (d delegate) NotifyUpdate(n *memberlist.Node) {
 	defer d.mu.Unlock()
 	if _, isMember := d.peers.members[n.Name]; isMember {
 		d.peers.setMember(*n)
+		d.spreadMembersLocked()
 	}
 }

@@ -27,6 +27,7 @@ type Plane struct {
 	ready        chan struct{}
 	readyOnce    sync.Once
 	wakeRejoiner chan struct{}
+	wakeSpreader chan struct{}
 
 	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
 	// under it.
@@ -40,6 +41,7 @@ type Plane struct {
 	changed   chan struct{}
 
 	unknownSenders uint64 // messages from them
+	spreadRounds   int    // to go
 	// recordsDue is when the records of the members found so far have come, or never will.
 	recordsDue time.Time
 	aloneSince time.Time // when the last member was lost; zero: there is one, or never was
@@ -66,6 +68,7 @@ func New(c Config) (*Plane, error) {
 		outbox:       newOutbox(c.maxPacket(), c.Log),
 		ready:        make(chan struct{}),
 		wakeRejoiner: make(chan struct{}, 1),
+		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
 	}

@@ -76,8 +76,18 @@ func nodeAddr(n memberlist.Node) netip.AddrPort {
 
 // setMember notes a member, or what is new of it. It keeps a copy, as the library changes its own.
 func (p *peers) setMember(n memberlist.Node) {
+	_, known := p.members[n.Name]
 	p.members[n.Name] = n
-	p.list, p.format = nil, 0
+	if known || len(p.members) == 1 {
+		p.list, p.format = nil, 0
+		return
+	}
+	if p.list != nil {
+		p.list = append(p.list, replica.Peer{Host: n.Name, Addr: nodeAddr(n)})
+	}
+	if p.format != 0 {
+		p.format = lowerFormat(p.format, n)
+	}
 }
 
 func (p *peers) deleteMember(name string) {
@@ -111,11 +121,17 @@ func (p *peers) findCommonFormat(own wire.Range) uint8 {
 	}
 	latest := own.Max
 	for _, m := range p.members {
-		if theirs, err := wire.DecodeRange(m.Meta); err == nil {
-			latest = min(latest, theirs.Max)
-		}
+		latest = lowerFormat(latest, m)
 	}
 	return max(latest, own.Min)
+}
+
+// lowerFormat returns a format, or the latest that a member accepts if that is lower.
+func lowerFormat(format uint8, m memberlist.Node) uint8 {
+	if theirs, err := wire.DecodeRange(m.Meta); err == nil {
+		format = min(format, theirs.Max)
+	}
+	return format
 }
 
 // isMember tells whether the host is a member, at this address.

@@ -32,6 +32,15 @@ func (p *Plane) spreadMembersLocked() {
 	wakeLoop(p.wakeSpreader)
 }
 
+// spreadDelay returns what to add to rejoinDelay in a large cluster, where it takes longer until all
+// have heard of a host. A host that starts greets all members. If those that have not heard of it
+// yet joined it all at once, it would exchange the state of all members with each of them.
+func (p *Plane) spreadDelay() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return rand.N(time.Duration(len(p.peers.members)+1) * 2 * time.Millisecond)
+}
+
 // spreadLoop pings members while there is news of others.
 func (p *Plane) spreadLoop(ctx context.Context) {
 	var pings sync.WaitGroup

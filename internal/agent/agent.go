@@ -121,7 +121,8 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	served := make(chan error, 1)
-	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
+	shortage := shortageLog{log: a.Log}
+	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
 	return a.runLoop(ctx, events{
 		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx), served: served,
 	})

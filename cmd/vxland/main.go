@@ -163,7 +163,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(localHost, bind, c, log) },
+		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
+			return newGossip(localHost, bind, c, log)
+		}},
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -190,8 +192,8 @@ func loadHostID(bootDir string, log *slog.Logger) cluster.HostID {
 	return id
 }
 
-// newCluster makes the cluster that the host is in by one of its addresses.
-func newCluster(h *gossip.LocalHost, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
+// newGossip makes the plane by which the host talks from one of its addresses.
+func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, log *slog.Logger) (*gossip.Plane, error) {
 	return gossip.New(gossip.Config{
 		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,

@@ -131,6 +131,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	defer d.mu.Unlock()
 	d.peers.members[host] = *n // a copy, as the library changes its own
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
+	d.awaitRecordsLocked()
 	delete(d.peers.lost, host)
 	d.refusals.Joined(host.Addr.Addr())
 	if d.replica.MarkPresent(host) {
@@ -153,6 +154,9 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	if d.replica.HasLeft(host) {
 		d.log.Info("host left", "host", d.labelLocked(host))
 	} else {
+		if len(d.peers.members) == 0 {
+			d.aloneSince = time.Now()
+		}
 		d.log.Warn("host unreachable", "host", d.labelLocked(host), "id", host.ID)
 		d.peers.lost[host] = true
 	}

@@ -101,7 +101,7 @@ func (h *host) leave() {
 // announce sets a host's containers, by their names, on wiretest.Network.
 func (h *host) announce(names ...string) {
 	h.t.Helper()
-	if err := h.Set([]cluster.Membership{wiretest.Membership(h.cfg.Bind.Addr(), names...)}); err != nil {
+	if err := h.Set(cluster.Local{Memberships: []cluster.Membership{wiretest.Membership(h.cfg.Bind.Addr(), names...)}}); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -176,7 +176,7 @@ func TestUnreachableHostWithOurVTEPIsReplaced(t *testing.T) {
 		old.crash()
 		anew := startHost(t, n, 3, as(33, 3, 77))
 		m := wiretest.Membership(hostAddr(3).Addr(), "new")
-		if err := anew.Set([]cluster.Membership{m}); err != nil {
+		if err := anew.Set(cluster.Local{Memberships: []cluster.Membership{m}}); err != nil {
 			t.Fatal(err)
 		}
 		hosts[0].waitUntilSees(20*second, "host-2: c2, host-3: new")

@@ -32,7 +32,14 @@ func newPeers(self netip.AddrPort) *peers {
 	}
 }
 
-func (p *peers) setSeeds(seeds []netip.AddrPort) { p.seeds = slices.Clone(seeds) }
+// setSeeds tells whether the seeds are others than before.
+func (p *peers) setSeeds(seeds []netip.AddrPort) (changed bool) {
+	if slices.Equal(p.seeds, seeds) {
+		return false
+	}
+	p.seeds = seeds
+	return true
+}
 
 // allowOnlySeedsAnd refuses all hosts but the seeds, this one and the given ones.
 func (p *peers) allowOnlySeedsAnd(others []netip.Addr) {

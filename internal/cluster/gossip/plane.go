@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,9 +43,18 @@ type Plane struct {
 	changed   chan struct{}
 
 	unknownSenders uint64 // messages from them
+	// recordsDue is when the records of the members found so far have come, or never will.
+	recordsDue time.Time
+	aloneSince time.Time // when the last member was lost; zero: there is one, or never was
 }
 
-var _ cluster.Plane = (*Plane)(nil)
+var (
+	_ cluster.Plane     = (*Plane)(nil)
+	_ cluster.Confirmer = (*Plane)(nil)
+)
+
+// Carries is what gossip carries: everything.
+var Carries = cluster.Capabilities{Members: true, ExactForwarding: true, Owners: true, Names: true}
 
 // New returns a Plane; Run starts it.
 func New(c Config) (*Plane, error) {
@@ -71,7 +80,8 @@ func New(c Config) (*Plane, error) {
 	// their number, rounded up). The record itself goes to all of them, so this is for the few that
 	// missed it.
 	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
-	p.SetSeeds(c.Seeds)
+	p.peers.setSeeds(c.Seeds)
+	p.restrictSendersLocked()
 	return p, nil
 }
 
@@ -80,29 +90,28 @@ func (p *Plane) String() string {
 	return fmt.Sprintf("gossip of %s at %v", p.cfg.Host.Name(), p.cfg.Bind)
 }
 
-// Ready is closed when the plane listens and has found another host, or has tried all seeds once.
-func (p *Plane) Ready() <-chan struct{} { return p.ready }
-
-// SetSeeds sets the hosts to find the others by; one is enough. It may be repeated. Without keys,
-// messages are accepted only from these and from Config.Allowed.
-func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
+// Set announces this host's memberships, which must not be changed afterwards. The listed hosts are
+// seeds, besides Config.Seeds: one that answers is enough. Without keys, messages are accepted only
+// from these and from Config.Allowed.
+func (p *Plane) Set(local cluster.Local) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.peers.setSeeds(seeds)
-	if len(p.cfg.Keys) == 0 {
-		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
+	if p.peers.setSeeds(slices.Concat(p.cfg.Seeds, local.Listed)) {
+		p.restrictSendersLocked()
+		wakeLoop(p.wakeRejoiner)
 	}
-	wakeLoop(p.wakeRejoiner)
-}
-
-// Set announces this host's memberships. They must not be changed afterwards.
-func (p *Plane) Set(local []cluster.Membership) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.replica.Set(local); err != nil {
+	if err := p.replica.Set(local.Memberships); err != nil {
 		return fmt.Errorf("set local memberships: %w", err)
 	}
 	return nil
+}
+
+// restrictSendersLocked makes the seeds and Config.Allowed the only hosts that may speak, where
+// there is no key.
+func (p *Plane) restrictSendersLocked() {
+	if len(p.cfg.Keys) == 0 {
+		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
+	}
 }
 
 // Snapshot returns the other hosts' memberships.
@@ -112,7 +121,7 @@ func (p *Plane) Snapshot() cluster.Snapshot {
 	return p.snapshot
 }
 
-// Changed returns a channel that is closed at the next change of Snapshot.
+// Changed returns a channel that is closed at the next change of Snapshot or Health.
 func (p *Plane) Changed() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,6 +132,11 @@ func (p *Plane) Changed() <-chan struct{} {
 // replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
+	p.notifyLocked()
+}
+
+// notifyLocked tells those who wait for Changed.
+func (p *Plane) notifyLocked() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -188,6 +202,3 @@ func (p *Plane) Stats() Stats {
 	stats.Hosts = len(p.snapshot.Hosts)
 	return stats
 }
-
-// Refused returns what was refused, of other hosts or by them.
-func (p *Plane) Refused() []refusal.Refusal { return p.refusals.Refusals() }

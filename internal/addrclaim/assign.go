@@ -174,7 +174,7 @@ func checkAvailable(n membership.Network, wanted []netip.Addr, owners addressOwn
 func errInUse(n membership.Network, a netip.Addr, owner addressOwner) error {
 	text := fmt.Sprintf("address %v of network %s is in use by %v; choose another --ip", a, n.Name, owner)
 	if owner.unreachable {
-		text += fmt.Sprintf("; if host %s is gone for good: `vxlanctl host forget %s`", owner.host, owner.host)
+		text += fmt.Sprintf("; if host %s is gone for good: `vxlanctl host forget %s`", owner.host, owner.addr)
 	}
 	return errors.New(text)
 }

@@ -158,8 +158,8 @@ func TestAssignRefusesAddressesInUse(t *testing.T) {
 				t.Errorf("%s: got %v", wanted, err)
 			}
 		}
-		a.setSnapshot(func(s *cluster.Snapshot) { s.Hosts[0].UnreachableSince = time.Now() })
-		if _, err := a.startContainer(t, "c", "10.0.0.8"); err == nil || !strings.HasSuffix(err.Error(), "on host b, which does not answer; choose another --ip; if host b is gone for good: `vxlanctl host forget b`") {
+		a.setSnapshot(func(s *cluster.Snapshot) { s.Hosts[0].UnreachableSince, s.Hosts[0].Addr = time.Now(), vtep(2) })
+		if _, err := a.startContainer(t, "c", "10.0.0.8"); err == nil || !strings.HasSuffix(err.Error(), "on host b (198.18.0.2), which does not answer; choose another --ip; if host b (198.18.0.2) is gone for good: `vxlanctl host forget 198.18.0.2`") {
 			t.Errorf("got %v", err)
 		}
 		if len(a.active) > 0 {

@@ -23,6 +23,7 @@ type statusReporter struct {
 	tunnels    *tunnelProber
 	rules      *rulesOwner
 	neighbours *neighbourWatch
+	watcher    *pathWatcher
 	log        *slog.Logger
 
 	failed      bool   // the last full turn failed
@@ -74,7 +75,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals, omitted := allToMembership(networks), s.claims.Omitted()
 	report := agentapi.StatusReport{
 		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
-		Warnings: slices.Concat(omitted, s.neighbours.warnings),
+		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings()),
 	}
 	s.logOmitted(omitted)
 	warnings := make(map[string][]string)
@@ -157,7 +158,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			status := agentapi.HostStatus{Name: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+			status := agentapi.HostStatus{Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
 			if !status.Reachable {
 				status.UnreachableFor = boottime.Since(h.UnreachableSince)
 			}

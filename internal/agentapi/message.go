@@ -160,8 +160,9 @@ type RefusedHost struct {
 
 // HostStatus is another host.
 type HostStatus struct {
-	Name           string        `json:"name"`
-	Addr           netip.Addr    `json:"addr,omitzero"` // where its agent listens, if that is known
+	Name           string        `json:"name"`                // as a person knows it, with its address
+	HostName       string        `json:"host_name,omitempty"` // without
+	Addr           netip.Addr    `json:"addr,omitzero"`       // where its agent listens, if that is known
 	Reachable      bool          `json:"reachable"`
 	UnreachableFor time.Duration `json:"unreachable_for,omitempty"`
 }

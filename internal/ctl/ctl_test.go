@@ -40,7 +40,8 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 		}}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Stale: 90 * time.Second, Hosts: []agentapi.HostStatus{
-				{Name: "b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true}, {Name: "c", UnreachableFor: 90 * time.Minute},
+				{Name: "b", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true},
+				{Name: "c", HostName: "host-c", Addr: netip.MustParseAddr("198.18.0.3"), UnreachableFor: 90 * time.Minute},
 			},
 			Refused: []agentapi.RefusalStatus{
 				{Reason: "host does not answer", Count: 9, OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{
@@ -101,12 +102,12 @@ func TestCommands(t *testing.T) {
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
-		{"hosts", []string{"host", "ls"}, nil, "HOST  ADDRESS     STATE\nb     198.18.0.2  reachable\nc     -           unreachable for 1h30m0s\n", ""},
+		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE\nhost-b  198.18.0.2  reachable\nhost-c  198.18.0.3  unreachable for 1h30m0s\n", ""},
 		{"no hosts", []string{"host", "ls"}, agentapi.ErrNotRunning, "", "list hosts: vxland does not run"},
 		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten on all hosts; its addresses are free\n", ""},
 		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
 		{"forget whom", []string{"host", "forget"}, nil, "", "accepts 1 arg(s), received 0"},
-		{"completion", []string{"__complete", "host", "forget", ""}, nil, "c\n:4\n", ""},
+		{"completion", []string{"__complete", "host", "forget", ""}, nil, "198.18.0.3\nhost-c\n:4\n", ""},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},
 	}

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -49,7 +50,7 @@ func printHosts(out io.Writer, clusters []agentapi.ClusterStatus) error {
 			if h.Addr.IsValid() {
 				addr = h.Addr.String()
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\n", h.Name, addr, state)
+			fmt.Fprintf(table, "%s\t%s\t%s\n", cmp.Or(h.HostName, "-"), addr, state)
 		}
 	}
 	return table.Flush()
@@ -63,8 +64,7 @@ func hostForgetCommand(host Host) *cobra.Command {
 addresses of its containers are free at once. Without the command they are kept
 for as long as forget_after says.
 
-HOST is a host of "vxlanctl host ls": its name, the part before the first dot, or
-its address. Forget only a host that is gone for good. The containers of a host
+HOST is a host of "vxlanctl host ls", by its name or its address. Forget only a host that is gone for good. The containers of a host
 that only cannot be reached still have their addresses, and other containers may
 get them too. A host that comes back announces itself again, by itself.`,
 		Args: cobra.ExactArgs(1),
@@ -94,7 +94,10 @@ func unreachableHosts(host Host) (names []string) {
 	for _, c := range r.Clusters {
 		for _, h := range c.Hosts {
 			if !h.Reachable {
-				names = append(names, h.Name)
+				names = append(names, h.Addr.String())
+				if h.HostName != "" {
+					names = append(names, h.HostName)
+				}
 			}
 		}
 	}

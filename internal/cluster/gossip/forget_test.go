@@ -21,30 +21,34 @@ func startThree(t *testing.T, n *memnet) (a, b, c *host) {
 	return a, b, c
 }
 
+func hostNumber(i int) cluster.Host {
+	return cluster.Host{ID: hostKey(i).ID, Name: hostName(i), Addr: hostAddr(i).Addr()}
+}
+
 // A host that is gone for good is forgotten by a command on one host, at once and on all. When it
 // comes back after all, it is seen again as if nothing had been.
 func TestForgottenHost(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a, b, c := startThree(t, n)
-		for name, want := range map[string]string{"host-3": "host host-3 answers", "host-9": "host host-9 is not known"} {
-			if err := a.ForgetHost(cluster.Host{Name: name}); err == nil || err.Error() != want {
-				t.Errorf("%s: %v", name, err)
+		for i, want := range map[int]string{3: "host host-3 (198.18.0.3) answers", 9: "host host-9 (198.18.0.9) is not known"} {
+			if err := a.ForgetHost(hostNumber(i)); err == nil || err.Error() != want {
+				t.Errorf("host %d: %v", i, err)
 			}
 		}
 		c.crash()
 		a.waitUntilSees(time.Minute, "host-2: c2, (host-3: c3)")
 		b.waitUntilSees(time.Minute, "host-1: c1, (host-3: c3)")
-		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err != nil {
+		if err := a.ForgetHost(hostNumber(3)); err != nil {
 			t.Fatal(err)
 		}
 		a.waitUntilSees(0, "host-2: c2")
 		if took := b.waitUntilSees(second, "host-1: c1"); took > 10*time.Millisecond {
 			t.Errorf("the other host forgets it after %v", took)
 		}
-		if b.log.count(`"host forgotten by command" host=host-3 on=host-1`) != 1 {
+		if b.log.count(`"host forgotten by command" host="host-3 (198.18.0.3)" on=host-1`) != 1 {
 			t.Errorf("log of host-2\n%s", b.log.buf.String())
 		}
-		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err == nil {
+		if err := a.ForgetHost(hostNumber(3)); err == nil {
 			t.Error("forgotten twice")
 		}
 		d := startHost(t, n, 4) // it hears of it from those that know
@@ -73,7 +77,7 @@ func (h *host) expectStillness(t *testing.T, others ...*host) {
 	time.Sleep(2 * time.Minute)
 	for i, o := range hosts {
 		if now := o.Stats().Published; now != before[i] {
-			t.Errorf("%s published %d versions, and is at %d: the versions outbid each other", o.cfg.Name, before[i], now)
+			t.Errorf("%s published %d versions, and is at %d: the versions outbid each other", o.cfg.Host.Name(), before[i], now)
 		}
 	}
 }
@@ -86,7 +90,7 @@ func TestForgottenHostDespiteLoss(t *testing.T) {
 		a.waitUntilSees(time.Minute, "host-2: c2, (host-3: c3)")
 		b.waitUntilSees(time.Minute, "host-1: c1, (host-3: c3)")
 		n.setLoss(0.3)
-		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err != nil {
+		if err := a.ForgetHost(hostNumber(3)); err != nil {
 			t.Fatal(err)
 		}
 		b.waitUntilKnows(time.Minute, "host-1: c1")
@@ -102,7 +106,7 @@ func TestHostForgottenDuringPartition(t *testing.T) {
 		a.waitUntilSees(time.Minute, "(host-2: c2), (host-3: c3)")
 		b.waitUntilSees(time.Minute, "(host-1: c1), host-3: c3")
 		c.waitUntilSees(time.Minute, "(host-1: c1), host-2: c2")
-		if err := a.ForgetHost(cluster.Host{Name: "host-3"}); err != nil {
+		if err := a.ForgetHost(hostNumber(3)); err != nil {
 			t.Fatal(err)
 		}
 		a.waitUntilSees(0, "(host-2: c2)")

@@ -314,7 +314,7 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 		}
 		for i, h := range hosts {
 			if got := keysOf(h.cfg.KeyFile.ring); !slices.Equal(got, testKeys(2)) {
-				t.Errorf("%s has %s", h.cfg.Name, describeKeys(got))
+				t.Errorf("%s has %s", h.cfg.Host.Name(), describeKeys(got))
 			}
 			if h.log.count("unreachable") > 0 || len(h.Health().Refused) > 0 {
 				t.Errorf("host %d: %+v\n%s", i+1, h.Health().Refused, h.log.buf.String())

@@ -56,7 +56,7 @@ func TestHostBeyondLimitStillClaims(t *testing.T) {
 				if len(b.Health().Refused) != 0 {
 					t.Errorf("refused: %+v", b.Health().Refused)
 				}
-				if size := recordSize(b, "host-1"); size > wire.MaxRecord {
+				if size := recordSize(b, hostKey(1)); size > wire.MaxRecord {
 					t.Errorf("the record has %d bytes", size)
 				}
 			})
@@ -86,7 +86,7 @@ func announces(s cluster.Snapshot, containerID string) bool {
 	return false
 }
 
-func recordSize(h *host, of string) int {
+func recordSize(h *host, of wire.Key) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, _ := h.replica.Record(of, h.aloneSince)

@@ -32,7 +32,7 @@ func TestAgesCountSuspends(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range m.Digests {
-			if age := time.Duration(d.Age); d.Host == "host-3" && (age < 20*time.Hour || age > 21*time.Hour) {
+			if age := time.Duration(d.Age); d.Key == hostKey(3) && (age < 20*time.Hour || age > 21*time.Hour) {
 				t.Errorf("others hear that it has been gone for %v", age)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -19,17 +18,20 @@ import (
 
 // Plane is a cluster.Plane over gossip.
 type Plane struct {
-	cfg         Config
-	log         *slog.Logger
-	refusals    *refusal.Counter
-	memberlist  *memberlist.Memberlist // set by Run before anything that uses it
-	memberCount atomic.Int64           // for the digest queue, which asks for it under its own lock
-	digestQueue *memberlist.TransmitLimitedQueue
-	outbox      *outbox
+	cfg        Config
+	log        *slog.Logger
+	refusals   *refusal.Counter
+	memberlist *memberlist.Memberlist // set by Run before anything that uses it
+	outbox     *outbox
 
 	ready        chan struct{}
 	readyOnce    sync.Once
 	wakeRejoiner chan struct{}
+	wakeSpreader chan struct{}
+
+	// leaveMu keeps memberlist's Leave and Shutdown apart: a Leave after a Shutdown panics.
+	leaveMu sync.Mutex
+	ended   bool
 
 	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
 	// under it.
@@ -43,6 +45,7 @@ type Plane struct {
 	changed   chan struct{}
 
 	unknownSenders uint64 // messages from them
+	spreadRounds   int    // to go
 	// recordsDue is when the records of the members found so far have come, or never will.
 	recordsDue time.Time
 	aloneSince time.Time // when the last member was lost; zero: there is one, or never was
@@ -69,24 +72,23 @@ func New(c Config) (*Plane, error) {
 		outbox:       newOutbox(c.maxPacket(), c.Log),
 		ready:        make(chan struct{}),
 		wakeRejoiner: make(chan struct{}, 1),
+		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
 	}
 	p.replica = replica.New(replica.Config{
-		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
+		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
-	// Each member that has a new record passes its digest on to one random member (times log10 of
-	// their number, rounded up). The record itself goes to all of them, so this is for the few that
-	// missed it.
-	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()
 	return p, nil
 }
 
 // String names the plane for logs.
-func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
+func (p *Plane) String() string {
+	return fmt.Sprintf("gossip of %s at %v", p.cfg.Host.Name(), p.cfg.Bind)
+}
 
 // Set announces this host's memberships, which must not be changed afterwards. The listed hosts are
 // seeds, besides Config.Seeds: one that answers is enough. Without keys, messages are accepted only
@@ -130,9 +132,6 @@ func (p *Plane) Changed() <-chan struct{} {
 // replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
-	for i, h := range p.snapshot.Hosts {
-		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
-	}
 	p.notifyLocked()
 }
 
@@ -164,6 +163,7 @@ func (p *Plane) Leave(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	defer stop()
+	p.cfg.Host.endsToTalk(p.cfg.Bind)
 	var sent sync.WaitGroup
 	for _, m := range copies {
 		sent.Go(func() { p.outbox.sendStream(ctx, envelope{m, data}) })
@@ -172,6 +172,11 @@ func (p *Plane) Leave(ctx context.Context) error {
 	wait := guard.StreamTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, time.Until(deadline))
+	}
+	p.leaveMu.Lock()
+	defer p.leaveMu.Unlock()
+	if p.ended {
+		return nil // its last message was sent, as far as it reached somebody
 	}
 	if err := p.memberlist.Leave(wait); err != nil {
 		return fmt.Errorf("leave: %w", err)

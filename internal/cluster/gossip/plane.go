@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -19,17 +18,16 @@ import (
 
 // Plane is a cluster.Plane over gossip.
 type Plane struct {
-	cfg         Config
-	log         *slog.Logger
-	refusals    *refusal.Counter
-	memberlist  *memberlist.Memberlist // set by Run before anything that uses it
-	memberCount atomic.Int64           // for the digest queue, which asks for it under its own lock
-	digestQueue *memberlist.TransmitLimitedQueue
-	outbox      *outbox
+	cfg        Config
+	log        *slog.Logger
+	refusals   *refusal.Counter
+	memberlist *memberlist.Memberlist // set by Run before anything that uses it
+	outbox     *outbox
 
 	ready        chan struct{}
 	readyOnce    sync.Once
 	wakeRejoiner chan struct{}
+	wakeSpreader chan struct{}
 
 	// leaveMu keeps memberlist's Leave and Shutdown apart: a Leave after a Shutdown panics.
 	leaveMu sync.Mutex
@@ -47,6 +45,7 @@ type Plane struct {
 	changed   chan struct{}
 
 	unknownSenders uint64 // messages from them
+	spreadRounds   int    // to go
 	// recordsDue is when the records of the members found so far have come, or never will.
 	recordsDue time.Time
 	aloneSince time.Time // when the last member was lost; zero: there is one, or never was
@@ -73,17 +72,14 @@ func New(c Config) (*Plane, error) {
 		outbox:       newOutbox(c.maxPacket(), c.Log),
 		ready:        make(chan struct{}),
 		wakeRejoiner: make(chan struct{}, 1),
+		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
 	}
 	p.replica = replica.New(replica.Config{
 		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
-	// Each member that has a new record passes its digest on to one random member (times log10 of
-	// their number, rounded up). The record itself goes to all of them, so this is for the few that
-	// missed it.
-	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()
 	return p, nil

@@ -42,7 +42,7 @@ func (p *Plane) rejoinLoop(ctx context.Context) {
 			backoff = min(2*backoff, maxRejoinBackoff)
 		case <-p.wakeRejoiner:
 			backoff = minRejoinBackoff
-			waitFor(ctx, rejoinDelay)
+			waitFor(ctx, rejoinDelay+p.spreadDelay())
 		case <-ctx.Done():
 		}
 		timer.Stop()

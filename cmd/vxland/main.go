@@ -21,11 +21,9 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
-	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -162,11 +160,15 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
 	}
-	localHost := gossip.NewLocalHost(loadHostID(host.StoreDir, log), membership.HostName(name))
+	localHost, newID := newLocalHost(host.StoreDir, name, log)
+	renamed, err := followHostName(ctx, localHost)
+	if err != nil {
+		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
+	}
 	names := dns.New(log)
 	a := &agent.Agent{
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
-		Process:      self,
+		Process: self, Renamed: renamed, NewID: newID,
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
@@ -188,16 +190,6 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	notifySystemd("STOPPING=1")
 	return errors.Join(err, self.removeSocket(activated))
-}
-
-// loadHostID returns the ID of this host. What could not be kept is in the log.
-func loadHostID(bootDir string, log *slog.Logger) cluster.HostID {
-	store := hostid.Store{Dir: hostid.Dir, BootDir: bootDir, Machine: hostid.ReadMachine()}
-	id, notes := store.Load()
-	for _, note := range notes {
-		log.Warn("the ID of this host", "what", note)
-	}
-	return id
 }
 
 // newGossip makes the plane by which the host talks from one of its addresses.

@@ -35,6 +35,10 @@ type Agent struct {
 	Process Process
 	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
 	WatchRules func(context.Context) (<-chan struct{}, error)
+	// Renamed has a value when the host's name has changed; nil: it never does.
+	Renamed <-chan struct{}
+	// NewID has a value when the host has a new ID, with which the agent has to start anew.
+	NewID <-chan struct{}
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
@@ -200,6 +204,10 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		return waiting, false, cmp.Or(err, errEnd)
 	case <-a.requests.restart:
 		return waiting, false, a.checkRestart()
+	case <-a.NewID:
+		return waiting, false, a.checkRestart()
+	case <-a.Renamed:
+		turns.Within(scopePublish, newsDebounce)
 	case <-on.files:
 		return waiting, false, a.checkFiles()
 	case <-on.minute:

@@ -3,6 +3,8 @@ package agent
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +31,7 @@ type statusReporter struct {
 	duplicates  recurring
 	names       recurring // that two containers have
 	differences recurring
+	warned      recurring // of planes
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
@@ -72,7 +75,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
 	report := agentapi.StatusReport{
 		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
-		Warnings: slices.Concat(s.neighbours.warnings, s.watcher.Warnings()),
+		Warnings: slices.Concat(s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	warnings := make(map[string][]string)
 	for _, n := range locals {
@@ -89,6 +92,21 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	defer s.mu.Unlock()
 	report.BlockingChains = s.report.BlockingChains
 	s.report, s.warnings = report, warnings
+}
+
+// planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.
+func (s *statusReporter) planeWarnings() (warnings []string) {
+	for _, bind := range slices.SortedFunc(maps.Keys(s.clusters.members), netip.Addr.Compare) {
+		warnings = append(warnings, s.clusters.members[bind].Health().Warnings...)
+	}
+	appeared, gone := s.warned.Update(warnings)
+	for _, text := range appeared {
+		s.log.Warn("the cluster of this host", "what", text)
+	}
+	for _, text := range gone {
+		s.log.Info("no longer wrong with the cluster of this host", "what", text)
+	}
+	return warnings
 }
 
 // WarningOf returns what a user should know who starts a container on a network.

@@ -154,6 +154,9 @@ func TestPropagation(t *testing.T) {
 			if len(restarted) > 0 {
 				report("a restarted host", &restarted)
 			}
+			hidden, shown := s.failDetection(min(rounds, 5))
+			report("a lost host is hidden", &hidden)
+			report("and shown again", &shown)
 			t.Logf("%5d  %v of virtual time", count, time.Since(begin).Round(time.Second))
 			// Docker's NetworkDB, measured at 25 hosts.
 			if quiet.p95 >= time.Second || churn.p95 >= 9800*time.Millisecond {

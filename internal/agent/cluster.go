@@ -44,12 +44,24 @@ func newClusterSet(c config.Config, kind cluster.Kind, log *slog.Logger) *cluste
 	}
 }
 
-// bindAddr is the address by which the hosts of a network talk, given the network's VTEP.
+// bindAddr is the address by which the hosts of a network talk, given the network's VTEP. It is zero
+// where one plane serves all networks.
 func (s *clusterSet) bindAddr(vtep netip.Addr) netip.Addr {
-	if s.config.Bind.IsValid() {
+	switch {
+	case !s.kind.PerAddress:
+		return netip.Addr{}
+	case s.config.Bind.IsValid():
 		return s.config.Bind
 	}
 	return vtep
+}
+
+// nameOf names the plane of an address for people.
+func (s *clusterSet) nameOf(bind netip.Addr) string {
+	if !bind.IsValid() {
+		return s.kind.Name
+	}
+	return bind.String()
 }
 
 // MemberOf returns the cluster of a network's hosts, or nil before it is started.
@@ -99,7 +111,7 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	}
 	c, err := s.kind.New(bind)
 	if err != nil {
-		return fmt.Errorf("cluster of %v: %w", bind, err)
+		return fmt.Errorf("cluster of %s: %w", s.nameOf(bind), err)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	m := &clusterMember{Plane: c, ctx: ctx, since: time.Now(), stop: stop}
@@ -120,7 +132,7 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 func (s *clusterSet) StopAbandoned(inUse map[netip.Addr][]hoststate.Network, isLocal func(netip.Addr) (bool, error)) (stopped []netip.Addr, err error) {
 	var errs []error
 	for bind, m := range s.members {
-		if len(inUse[bind]) > 0 {
+		if len(inUse[bind]) > 0 || !bind.IsValid() {
 			continue
 		}
 		switch local, err := isLocal(bind); {

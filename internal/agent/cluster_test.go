@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
@@ -46,7 +47,7 @@ func TestListedHosts(t *testing.T) {
 func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := parseConfig(t, "")
-		s := newClusterSet(c, cluster.Kind{}, slog.New(slog.DiscardHandler))
+		s := newClusterSet(c, cluster.Kind{PerAddress: true}, slog.New(slog.DiscardHandler))
 		n := membership.Network{VTEP: network.VTEP{Local: vtep(1)}}
 		check := func(when string, connected, graceOver, forgetOver bool) {
 			t.Helper()
@@ -111,4 +112,38 @@ func TestClusterOutOfUseGoesOn(t *testing.T) {
 		}
 		r.finish()
 	})
+}
+
+// Some kinds of planes have one for all networks of a host, whatever address a network has.
+func TestOnePlaneServesAllNetworks(t *testing.T) {
+	var made []netip.Addr
+	s := newClusterSet(parseConfig(t, ""), cluster.Kind{Name: "central", New: func(addr netip.Addr) (cluster.Plane, error) {
+		made = append(made, addr)
+		return newFakeCluster(), nil
+	}}, slog.New(slog.DiscardHandler))
+	networks := make([]hoststate.Network, 2)
+	for i := range networks {
+		networks[i].Gossip, networks[i].VTEP.Local = true, vtep(byte(i+1))
+	}
+	groups := s.GroupByCluster(networks)
+	if len(groups) != 1 || len(groups[netip.Addr{}]) != 2 {
+		t.Fatalf("groups: %v", groups)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	for range 2 {
+		if err := s.StartCluster(ctx, netip.Addr{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range networks {
+		if s.MemberOf(toMembership(n)) == nil {
+			t.Errorf("%v has no plane", n.VTEP.Local)
+		}
+	}
+	nobodyHasIt := func(netip.Addr) (bool, error) { return false, nil }
+	if stopped, err := s.StopAbandoned(nil, nobodyHasIt); err != nil || len(stopped) > 0 || len(made) != 1 {
+		t.Errorf("stopped %v, %v; made %v", stopped, err, made)
+	}
+	stop()
+	s.wg.Wait()
 }

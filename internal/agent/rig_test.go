@@ -81,7 +81,7 @@ func newRig(t testing.TB) *rig {
 			StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(),
 			Zones: noFirewalld{}, Warn: func(message string) { t.Error(message) },
 		},
-		Config: c, Names: r.names, Process: r.process, Plane: cluster.Kind{Carries: gossip.Carries, New: r.newCluster},
+		Config: c, Names: r.names, Process: r.process, Plane: cluster.Kind{Carries: gossip.Carries, PerAddress: true, New: r.newCluster},
 		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"),
 		Version:    "test", Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}

@@ -132,13 +132,13 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	for bind, m := range s.clusters.members {
 		known, health, now := m.Snapshot(), m.Health(), time.Now()
 		c := agentapi.ClusterStatus{
-			Name: bind.String(), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
+			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
 		}
 		if !health.StaleSince.IsZero() {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
+			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Label(), Reachable: h.Reachable()})
 		}
 		all = append(all, c)
 	}

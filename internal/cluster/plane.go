@@ -32,8 +32,12 @@ type Plane interface {
 
 // Kind is a kind of planes.
 type Kind struct {
+	Name    string
 	Carries Capabilities
-	// New makes the plane that talks to other hosts from the address.
+	// PerAddress: there is a plane for each address by which a network's hosts talk. Otherwise one
+	// serves all networks of a host.
+	PerAddress bool
+	// New makes the plane that talks from the address, which is zero where one serves all.
 	New func(netip.Addr) (Plane, error)
 }
 

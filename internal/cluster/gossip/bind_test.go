@@ -50,7 +50,7 @@ func TestHostsMeetFromSecondaryAddresses(t *testing.T) {
 				}
 			}
 			for i, p := range planes {
-				waitForSnapshot(t, p, func(s cluster.Snapshot) bool { return countEndpointsOf(s, planes[1-i].cfg.Name) == 100 })
+				waitForSnapshot(t, p, func(s cluster.Snapshot) bool { return countEndpointsOf(s, planes[1-i].cfg.Host.Name()) == 100 })
 				// Of a packet or a stream from the primary address this would tell.
 				for _, r := range p.Health().Refused {
 					t.Errorf("%v refused %+v", p, r)
@@ -59,7 +59,7 @@ func TestHostsMeetFromSecondaryAddresses(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := p.memberlist.Ping(planes[1-i].cfg.Name, peer); err != nil {
+				if _, err := p.memberlist.Ping(planes[1-i].cfg.key().String(), peer); err != nil {
 					t.Errorf("by packets: %v", err)
 				}
 			}
@@ -72,13 +72,14 @@ type multihomedHost struct {
 	path          string
 	shell         func(string) string
 	primary, vtep netip.Addr
+	number        int
 }
 
 func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 	path := netnstest.New(t)
 	return multihomedHost{
 		path: path, shell: netnstest.Shell(t, path),
-		primary: netip.MustParseAddr(fmt.Sprint(prefix, 10+i)), vtep: netip.MustParseAddr(fmt.Sprint(prefix, 20+i)),
+		primary: netip.MustParseAddr(fmt.Sprint(prefix, 10+i)), vtep: netip.MustParseAddr(fmt.Sprint(prefix, 20+i)), number: i,
 	}
 }
 
@@ -86,7 +87,7 @@ func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 func (h multihomedHost) plane(t *testing.T, peer netip.Addr) *Plane {
 	t.Helper()
 	c := Config{
-		Name: "host-" + strings.NewReplacer(".", "-", ":", "-").Replace(h.vtep.String()), Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
+		Host: NewLocalHost(wiretest.ID(uint16(h.number)), fmt.Sprintf("host-%d", h.number)), Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
 		Seeds: []netip.AddrPort{netip.AddrPortFrom(peer, DefaultPort)}, Log: slog.New(slog.DiscardHandler),
 	}
 	err := netns.Do(h.path, func() error {

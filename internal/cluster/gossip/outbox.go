@@ -7,7 +7,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
-	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // outbox holds messages until they are sent. Messages are made while memberlist holds its own
@@ -115,10 +115,10 @@ func (o *outbox) sentSoFar() (messages, bytes uint64) {
 type replicaNetwork struct{ *Plane }
 
 // Members returns the members.
-func (n replicaNetwork) Members() []replica.Peer { return n.peers.listMembers() }
+func (n replicaNetwork) Members() []wire.Key { return n.peers.listMembers() }
 
 // Send puts a message in the outbox.
-func (n replicaNetwork) Send(to replica.Peer, message []byte) {
+func (n replicaNetwork) Send(to wire.Key, message []byte) {
 	n.outbox.queueMessage(n.peers.memberlistNode(to), message)
 }
 

@@ -73,7 +73,7 @@ func New(c Config) (*Plane, error) {
 		changed:      make(chan struct{}),
 	}
 	p.replica = replica.New(replica.Config{
-		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
+		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
 	p.peers.setSeeds(c.Seeds)
@@ -82,7 +82,9 @@ func New(c Config) (*Plane, error) {
 }
 
 // String names the plane for logs.
-func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
+func (p *Plane) String() string {
+	return fmt.Sprintf("gossip of %s at %v", p.cfg.Host.Name(), p.cfg.Bind)
+}
 
 // Set announces this host's memberships, which must not be changed afterwards. The listed hosts are
 // seeds, besides Config.Seeds: one that answers is enough. Without keys, messages are accepted only
@@ -126,9 +128,6 @@ func (p *Plane) Changed() <-chan struct{} {
 // replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
-	for i, h := range p.snapshot.Hosts {
-		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
-	}
 	p.notifyLocked()
 }
 

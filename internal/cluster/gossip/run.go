@@ -31,10 +31,14 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop} {
+	for _, loop := range []func(context.Context){
+		p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop,
+	} {
 		loops.Go(func() { loop(ctx) })
 	}
+	p.cfg.Host.setTalksBy(p.cfg.Bind, true)
 	<-ctx.Done()
+	p.cfg.Host.setTalksBy(p.cfg.Bind, false)
 	err := p.memberlist.Shutdown()
 	loops.Wait()
 	p.mu.Lock()
@@ -63,7 +67,7 @@ func (p *Plane) startMemberlist() error {
 		return err
 	}
 	d := delegate{p}
-	conf.Delegate, conf.Events, conf.Alive, conf.Conflict, conf.Merge = d, d, d, d, d
+	conf.Delegate, conf.Events, conf.Alive, conf.Merge = d, d, d, d
 	conf.Logger = guard.NewLibraryLogger(p.refusals, p.log)
 	transport := p.cfg.transport
 	if transport == nil {
@@ -149,7 +153,7 @@ func (p *Plane) repairLoop(ctx context.Context) {
 	}
 }
 
-// repair does what is due, and tells whether requests are pending.
+// repair does what is due, and tells whether to retry something soon.
 func (p *Plane) repair(repairAt *time.Time) (pending bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +163,7 @@ func (p *Plane) repair(repairAt *time.Time) (pending bool) {
 		p.replica.SendSummary(now)
 		p.forgetHostsLocked(now)
 	}
-	return p.replica.RetryRequests(now)
+	return p.replica.Retry(now)
 }
 
 // forgetHostsLocked forgets hosts that have been gone for too long, and where they were.

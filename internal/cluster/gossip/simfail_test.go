@@ -31,11 +31,11 @@ func (s *sim) untilAllSee(h *simHost, reachable bool) (took []time.Duration) {
 	}
 	for len(waiting) > 0 {
 		if time.Since(begin) > time.Minute {
-			s.t.Errorf("%d hosts do not see that %s is reachable: %v", len(waiting), h.cfg.Name, reachable)
+			s.t.Errorf("%d hosts do not see that %s is reachable: %v", len(waiting), h.cfg.Host.Name(), reachable)
 			return took
 		}
 		for o := range waiting {
-			if seen, ok := o.Snapshot().Find(h.cfg.Name); ok && seen.Reachable() == reachable {
+			if seen, ok := o.Snapshot().Find(h.cfg.Host.Name()); ok && seen.Reachable() == reachable {
 				took = append(took, time.Since(begin))
 				delete(waiting, o)
 			}

@@ -173,7 +173,7 @@ func (s *sim) sizeOfRecords() uint64 {
 	before := heapInUse()
 	var copies []wire.Message
 	for _, r := range s.records {
-		message := wire.Message{Kind: wire.KindRecords, From: r.Host, Addr: hostAddr(1), Records: []wire.AgedRecord{{Record: r}}}.Encode()
+		message := wire.Message{Kind: wire.KindRecords, From: r.Key, Records: []wire.AgedRecord{{Record: r}}}.Encode()
 		m, err := wire.Decode(message, wire.Supported)
 		if err != nil {
 			s.t.Fatal(err)
@@ -206,7 +206,7 @@ func TestCostOfAHost(t *testing.T) {
 		perHost := (heapInUse() - before) / hosts
 		for _, h := range s.hosts {
 			if got := len(h.Snapshot().Hosts); got != hosts-1 {
-				t.Errorf("%s knows %d hosts", h.cfg.Name, got)
+				t.Errorf("%s knows %d hosts", h.cfg.Host.Name(), got)
 			}
 		}
 		t.Logf("heap %.1f MB a host", float64(perHost)/1e6)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // memberlist passes on what it knows of members at a fixed interval, whether there is news or not.
@@ -53,7 +53,7 @@ func (p *Plane) spreadLoop(ctx context.Context) {
 		}
 		for peers := p.nextSpread(); len(peers) > 0; peers = p.nextSpread() {
 			for _, peer := range peers {
-				pings.Go(func() { _, _ = p.memberlist.Ping(peer.Host, net.UDPAddrFromAddrPort(peer.Addr)) }) // only to send along
+				pings.Go(func() { _, _ = p.memberlist.Ping(peer.String(), net.UDPAddrFromAddrPort(peer.Addr)) }) // only to send along
 			}
 			if !waitFor(ctx, spreadInterval) {
 				return
@@ -64,7 +64,7 @@ func (p *Plane) spreadLoop(ctx context.Context) {
 
 // nextSpread returns the members to ping in this round: as many as memberlist tells of its news at
 // a time, the logarithm of their number.
-func (p *Plane) nextSpread() (peers []replica.Peer) {
+func (p *Plane) nextSpread() (peers []wire.Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.spreadRounds == 0 {

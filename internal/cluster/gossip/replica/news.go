@@ -10,23 +10,23 @@ import (
 // news are digests of new records, which are passed on to some members. The records themselves went
 // to all members, so this is for the few that missed them.
 type news struct {
-	digests map[string]wire.Digest // by host; a newer one replaces an older one
+	digests map[wire.Key]wire.Digest // by host; a newer one replaces an older one
 	queued  chan struct{}
 }
 
 func newNews() news {
-	return news{digests: make(map[string]wire.Digest), queued: make(chan struct{}, 1)}
+	return news{digests: make(map[wire.Key]wire.Digest), queued: make(chan struct{}, 1)}
 }
 
 func (n *news) add(d wire.Digest) {
-	n.digests[d.Host] = d
+	n.digests[d.Key] = d
 	select {
 	case n.queued <- struct{}{}:
 	default: // it was requested already
 	}
 }
 
-// digestsPerMessage is how many digests certainly fit a packet, with names of usual length.
+// digestsPerMessage is how many digests certainly fit a packet: one has at most 69 bytes.
 const digestsPerMessage = 12
 
 // takeAll empties the news, and returns them as the lists of so many messages.

@@ -23,15 +23,15 @@ const (
 )
 
 // manyMembers is a network in which all of the hosts are members.
-type manyMembers struct{ members []Peer }
+type manyMembers struct{ members []wire.Key }
 
-func (n manyMembers) Members() []Peer   { return n.members }
-func (n manyMembers) Send(Peer, []byte) {}
-func (n manyMembers) Format() uint8     { return wire.Supported.Min }
+func (n manyMembers) Members() []wire.Key   { return n.members }
+func (n manyMembers) Send(wire.Key, []byte) {}
+func (n manyMembers) Format() uint8         { return wire.Supported.Min }
 
-func hostNumber(i int) Peer {
+func hostNumber(i int) wire.Key {
 	addr := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
-	return Peer{Host: fmt.Sprintf("host-%d", i), Addr: netip.AddrPortFrom(addr, 7947)}
+	return wire.Key{ID: wiretest.ID(uint16(i)), Addr: netip.AddrPortFrom(addr, 7947)}
 }
 
 // recordOf returns a version of the record of host i, whose last container has that number.
@@ -46,7 +46,7 @@ func recordOf(i, version int) wire.Record {
 			MAC:   kernel.MAC{2, 1, byte(i >> 8), byte(i), 0, byte(version + c)},
 		})
 	}
-	return wiretest.Versioned(wire.NewRecord(p.Host, false, []cluster.Membership{m}), uint64(version))
+	return wiretest.Versioned(wire.NewRecord(p, fmt.Sprintf("host-%d", i), []cluster.Membership{m}), uint64(version))
 }
 
 // newReplicaOfMany returns host 0's replica of all hosts' records, in their first version.
@@ -56,7 +56,7 @@ func newReplicaOfMany(t testing.TB) *Replica {
 		network.members = append(network.members, hostNumber(i+1))
 	}
 	r := New(Config{
-		Self: hostNumber(0), ForgetAfter: time.Hour, Permits: func(netip.Addr) bool { return true },
+		Self: hostNumber(0), Name: func() string { return "host-0" }, ForgetAfter: time.Hour, Permits: func(netip.Addr) bool { return true },
 		Refusals: refusal.NewCounter(slog.New(slog.DiscardHandler)), Network: network, NewRecord: wire.NewRecord,
 	})
 	if err := r.Set(recordOf(0, 1).Memberships); err != nil {
@@ -64,7 +64,7 @@ func newReplicaOfMany(t testing.TB) *Replica {
 	}
 	r.Publish()
 	for _, p := range network.members {
-		r.MarkPresent(p.Host)
+		r.MarkPresent(p)
 	}
 	for i := range manyHosts {
 		if !r.acceptRecord(wire.AgedRecord{Record: recordOf(i+1, 1)}, time.Now()) {
@@ -79,18 +79,18 @@ func newReplicaOfMany(t testing.TB) *Replica {
 func TestNothingHoldsTheLockForLong(t *testing.T) {
 	r, from, now := newReplicaOfMany(t), hostNumber(1), time.Now()
 	message := func(m wire.Message) wire.Message {
-		m.From, m.Addr = from.Host, from.Addr
+		m.From = from
 		decoded, err := wire.Decode(m.Encode(), wire.Supported)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return decoded
 	}
-	news := message(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{{Host: hostNumber(2).Host, Version: recordOf(2, 1).Version}}})
+	news := message(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{{Key: hostNumber(2), Version: recordOf(2, 1).Version}}})
 	all := message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: r.allDigests(now)})
-	var hosts []string
+	var hosts []wire.Key
 	for i := range 150 { // a megabyte
-		hosts = append(hosts, hostNumber(i+1).Host)
+		hosts = append(hosts, hostNumber(i+1))
 	}
 	request := message(wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 	var deltas, records [measuredRuns]wire.Message
@@ -103,12 +103,12 @@ func TestNothingHoldsTheLockForLong(t *testing.T) {
 		records[run] = message(wire.Message{Kind: wire.KindRecords, Records: batch})
 	}
 	for name, do := range map[string]func(run int){
-		"a container's start":      func(run int) { mustChange(t, r.Handle(deltas[run], from, now)) },
-		"a digest":                 func(int) { r.Handle(news, from, now) },
-		"the digests of all hosts": func(int) { r.Handle(all, from, now) },
-		"records":                  func(run int) { mustChange(t, r.Handle(records[run], from, now)) },
-		"a request":                func(int) { r.Handle(request, from, now) },
-		"a summary":                func(int) { r.Handle(wire.Message{Kind: wire.KindSummary}, from, now) },
+		"a container's start":      func(run int) { mustChange(t, r.Handle(deltas[run], now)) },
+		"a digest":                 func(int) { r.Handle(news, now) },
+		"the digests of all hosts": func(int) { r.Handle(all, now) },
+		"records":                  func(run int) { mustChange(t, r.Handle(records[run], now)) },
+		"a request":                func(int) { r.Handle(request, now) },
+		"a summary":                func(int) { r.Handle(wire.Message{Kind: wire.KindSummary, From: from}, now) },
 		"sending a summary":        func(int) { r.SendSummary(now) },
 		"push-pull":                func(int) { r.DigestMessage(now) },
 		"forgetting":               func(int) { r.Forget(now) },
@@ -141,17 +141,17 @@ func BenchmarkRemoteStart(b *testing.B) {
 	r, from := newReplicaOfMany(b), hostNumber(1)
 	messages := make([][]byte, 100)
 	for i := range messages {
-		messages[i] = wire.Message{Kind: wire.KindDelta, From: from.Host, Addr: from.Addr, Delta: wire.Diff(recordOf(1, i+1), recordOf(1, i+2))}.Encode()
+		messages[i] = wire.Message{Kind: wire.KindDelta, From: from, Delta: wire.Diff(recordOf(1, i+1), recordOf(1, i+2))}.Encode()
 	}
 	first := recordOf(1, 1)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if i%len(messages) == 0 {
-			e := r.entries[from.Host]
+			e := r.entries[from]
 			e.Record = first
 		}
 		m, err := wire.Decode(messages[i%len(messages)], wire.Supported)
-		if err != nil || !r.Handle(m, from, time.Now()) {
+		if err != nil || !r.Handle(m, time.Now()) {
 			b.Fatal(i, err)
 		}
 	}
@@ -166,7 +166,7 @@ func BenchmarkRestart(b *testing.B) {
 		for n := range 50 {
 			batch = append(batch, wire.AgedRecord{Record: recordOf(i+n+1, 2)})
 		}
-		messages = append(messages, wire.Message{Kind: wire.KindRecords, From: from.Host, Addr: from.Addr, Records: batch}.Encode())
+		messages = append(messages, wire.Message{Kind: wire.KindRecords, From: from, Records: batch}.Encode())
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -175,7 +175,7 @@ func BenchmarkRestart(b *testing.B) {
 		b.StartTimer()
 		for _, data := range messages {
 			m, err := wire.Decode(data, wire.Supported)
-			if err != nil || !r.Handle(m, from, time.Now()) {
+			if err != nil || !r.Handle(m, time.Now()) {
 				b.Fatal(err)
 			}
 		}

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -13,9 +12,9 @@ import (
 // callers say what time it is.
 type table struct {
 	forgetAfter time.Duration
-	entries     map[string]*entry
-	present     map[string]bool // hosts that are reachable
-	changes     uint64          // records that were stored
+	entries     map[wire.Key]*entry
+	present     map[wire.Key]bool // hosts that are reachable
+	changes     uint64            // records that were stored
 }
 
 // entry is what is known of one host.
@@ -35,14 +34,14 @@ type entry struct {
 }
 
 func newTable(forgetAfter time.Duration) *table {
-	return &table{forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool)}
+	return &table{forgetAfter: forgetAfter, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool)}
 }
 
 // isVisible tells whether the entry is part of the snapshot.
 func (e *entry) isVisible() bool { return !e.Left && !e.forgotten }
 
 func (e *entry) digestAt(now time.Time) wire.Digest {
-	return wire.Digest{Host: e.Host, Version: e.Version, Age: e.ageAt(now)}
+	return wire.Digest{Key: e.Key, Version: e.Version, Age: e.ageAt(now)}
 }
 
 func (e *entry) ageAt(now time.Time) wire.Age {
@@ -64,7 +63,7 @@ const (
 func (t *table) hasRoomFor(r wire.Record) bool {
 	endpoints, size := countEndpoints(r.Memberships), len(r.Raw)
 	for host, e := range t.entries {
-		if host != r.Host {
+		if host != r.Key {
 			endpoints += e.endpoints
 			size += len(e.Raw)
 		}
@@ -86,36 +85,36 @@ func countEndpoints(memberships []cluster.Membership) (n int) {
 // ForgetAfter. A host that missed the leave was cut off before it, and so has forgotten the host by
 // then.
 func (t *table) wantsVersion(d wire.Digest) bool {
-	if !t.present[d.Host] && time.Duration(d.Age) >= t.forgetAfter {
+	if !t.present[d.Key] && time.Duration(d.Age) >= t.forgetAfter {
 		return false
 	}
-	e, known := t.entries[d.Host]
+	e, known := t.entries[d.Key]
 	if !known {
 		return len(t.entries) < wire.MaxHosts
 	}
 	if c := d.Version.Compare(e.Version); c != 0 {
 		return c > 0
 	}
-	return e.forgotten && t.present[d.Host]
+	return e.forgotten && t.present[d.Key]
 }
 
 // putRecord stores a record, and tells whether it was news.
 func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
-	if !t.wantsVersion(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
+	if !t.wantsVersion(wire.Digest{Key: r.Key, Version: r.Version, Age: r.Age}) {
 		return false
 	}
 	t.changes++
 	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships)}
 	e.hash = e.digestAt(now).Hash()
-	if r.Left || !t.present[r.Host] {
+	if r.Left || !t.present[r.Key] {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
-	t.entries[r.Host] = e
+	t.entries[r.Key] = e
 	return true
 }
 
 // MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
-func (t *table) MarkPresent(host string) bool {
+func (t *table) MarkPresent(host wire.Key) bool {
 	t.present[host] = true
 	e, known := t.entries[host]
 	if !known || e.Left || e.goneSince.IsZero() {
@@ -126,7 +125,7 @@ func (t *table) MarkPresent(host string) bool {
 }
 
 // MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
-func (t *table) MarkLost(host string, now time.Time) bool {
+func (t *table) MarkLost(host wire.Key, now time.Time) bool {
 	delete(t.present, host)
 	e, known := t.entries[host]
 	if !known || e.Left || !e.goneSince.IsZero() {
@@ -154,7 +153,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 }
 
 // Record returns a host's record to pass on, if there is one.
-func (t *table) Record(host string, now time.Time) (wire.AgedRecord, bool) {
+func (t *table) Record(host wire.Key, now time.Time) (wire.AgedRecord, bool) {
 	e, known := t.entries[host]
 	if !known || e.forgotten {
 		return wire.AgedRecord{}, false
@@ -183,27 +182,35 @@ func (t *table) summary() (sum uint64) {
 	return sum
 }
 
-// Snapshot returns the visible entries, sorted by host. Their addresses are left out, as the table
-// does not know them.
+// Snapshot returns the visible entries.
 func (t *table) Snapshot() cluster.Snapshot {
 	s := cluster.Snapshot{Sequence: t.changes}
 	for host, e := range t.entries {
 		if e.isVisible() {
-			s.Hosts = append(s.Hosts, cluster.Host{Name: host, Memberships: e.Memberships, UnreachableSince: e.goneSince})
+			s.Hosts = append(s.Hosts, cluster.Host{ID: host.ID, Name: e.Name, Addr: host.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince})
 		}
 	}
-	slices.SortFunc(s.Hosts, func(a, b cluster.Host) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Hosts, cluster.Host.Compare)
 	return s
 }
 
 // HasLeft tells whether a host announced that it leaves the cluster.
-func (t *table) HasLeft(host string) bool {
+func (t *table) HasLeft(host wire.Key) bool {
 	e, known := t.entries[host]
 	return known && e.Left
 }
 
+// Label is how a person knows a host: by its name, as far as that is known, and its address.
+func (t *table) Label(host wire.Key) string {
+	h := cluster.Host{Addr: host.Addr.Addr()}
+	if e, known := t.entries[host]; known {
+		h.Name = e.Name
+	}
+	return h.Label()
+}
+
 // Knows tells whether a host is part of the snapshot.
-func (t *table) Knows(host string) bool {
+func (t *table) Knows(host wire.Key) bool {
 	e, known := t.entries[host]
 	return known && e.isVisible()
 }

@@ -144,7 +144,7 @@ func TestPropagation(t *testing.T) {
 			}
 			quiet := report("quiet", &s.samples)
 			before = s.usageSoFar()
-			s.startOften(50, 10*time.Second)
+			s.startOften(50, min(10*time.Second, 2000*time.Second/time.Duration(count)))
 			s.logUsage("50 starts a second", before)
 			before = s.usageSoFar()
 			s.churn(rounds)

@@ -72,14 +72,13 @@ type multihomedHost struct {
 	path          string
 	shell         func(string) string
 	primary, vtep netip.Addr
-	number        int
 }
 
 func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 	path := netnstest.New(t)
 	return multihomedHost{
 		path: path, shell: netnstest.Shell(t, path),
-		primary: netip.MustParseAddr(fmt.Sprint(prefix, 10+i)), vtep: netip.MustParseAddr(fmt.Sprint(prefix, 20+i)), number: i,
+		primary: netip.MustParseAddr(fmt.Sprint(prefix, 10+i)), vtep: netip.MustParseAddr(fmt.Sprint(prefix, 20+i)),
 	}
 }
 
@@ -87,7 +86,8 @@ func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 func (h multihomedHost) plane(t *testing.T, peer netip.Addr) *Plane {
 	t.Helper()
 	c := Config{
-		Host: NewLocalHost(wiretest.ID(uint16(h.number)), fmt.Sprintf("host-%d", h.number)), Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
+		Host: NewLocalHost(wiretest.ID(uint16(h.vtep.As16()[15])), "host-"+strings.NewReplacer(".", "-", ":", "-").Replace(h.vtep.String())),
+		Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
 		Seeds: []netip.AddrPort{netip.AddrPortFrom(peer, DefaultPort)}, Log: slog.New(slog.DiscardHandler),
 	}
 	err := netns.Do(h.path, func() error {

@@ -141,10 +141,10 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 
 // NotifyLeave hides a host's entries. Whether it left for good, its record says.
 func (d delegate) NotifyLeave(n *memberlist.Node) {
+	host := nodeKey(n)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.spreadMembersLocked()
-	host := nodeKey(n)
 	if host == d.cfg.key() {
 		return
 	}

@@ -74,7 +74,7 @@ func nodeKey(n *memberlist.Node) wire.Key {
 
 // setMember notes a member, or what is new of it. It keeps a copy, as the library changes its own.
 func (p *peers) setMember(host wire.Key, n memberlist.Node) {
-	_, known := p.members[host]
+	known := p.isMember(host)
 	p.members[host] = n
 	if known || len(p.members) == 1 {
 		p.list, p.format = nil, 0
@@ -96,7 +96,7 @@ func (p *peers) deleteMember(host wire.Key) {
 // listMembers returns the members. The list must not be changed.
 func (p *peers) listMembers() []wire.Key {
 	if p.list == nil {
-		p.list = slices.AppendSeq(make([]wire.Key, 0, len(p.members)), maps.Keys(p.members))
+		p.list = slices.Collect(maps.Keys(p.members))
 	}
 	return p.list
 }
@@ -121,18 +121,18 @@ func (p *peers) findCommonFormat(own wire.Range) uint8 {
 	return max(latest, own.Min)
 }
 
+// isMember tells whether the host is a member.
+func (p *peers) isMember(host wire.Key) bool {
+	_, ok := p.members[host]
+	return ok
+}
+
 // lowerFormat returns a format, or the latest that a member accepts if that is lower.
 func lowerFormat(format uint8, m memberlist.Node) uint8 {
 	if theirs, err := wire.DecodeRange(m.Meta); err == nil {
 		format = min(format, theirs.Max)
 	}
 	return format
-}
-
-// isMember tells whether the host is a member.
-func (p *peers) isMember(host wire.Key) bool {
-	_, ok := p.members[host]
-	return ok
 }
 
 // memberlistNode returns what memberlist needs to send to a host, which may not be a member.

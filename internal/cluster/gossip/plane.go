@@ -29,6 +29,10 @@ type Plane struct {
 	wakeRejoiner chan struct{}
 	wakeSpreader chan struct{}
 
+	// leaveMu keeps memberlist's Leave and Shutdown apart: a Leave after a Shutdown panics.
+	leaveMu sync.Mutex
+	ended   bool
+
 	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
 	// under it.
 	mu        sync.Mutex
@@ -159,6 +163,7 @@ func (p *Plane) Leave(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	defer stop()
+	p.cfg.Host.endsToTalk(p.cfg.Bind)
 	var sent sync.WaitGroup
 	for _, m := range copies {
 		sent.Go(func() { p.outbox.sendStream(ctx, envelope{m, data}) })
@@ -167,6 +172,11 @@ func (p *Plane) Leave(ctx context.Context) error {
 	wait := guard.StreamTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, time.Until(deadline))
+	}
+	p.leaveMu.Lock()
+	defer p.leaveMu.Unlock()
+	if p.ended {
+		return nil // its last message was sent, as far as it reached somebody
 	}
 	if err := p.memberlist.Leave(wait); err != nil {
 		return fmt.Errorf("leave: %w", err)

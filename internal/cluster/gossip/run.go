@@ -31,15 +31,16 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){
-		p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop,
-	} {
+	for _, loop := range []func(context.Context){p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop} {
 		loops.Go(func() { loop(ctx) })
 	}
-	p.cfg.Host.setTalksBy(p.cfg.Bind, true)
+	p.cfg.Host.beginsToTalk(p.cfg.Bind)
 	<-ctx.Done()
-	p.cfg.Host.setTalksBy(p.cfg.Bind, false)
+	p.cfg.Host.endsToTalk(p.cfg.Bind)
+	p.leaveMu.Lock()
+	p.ended = true
 	err := p.memberlist.Shutdown()
+	p.leaveMu.Unlock()
 	loops.Wait()
 	p.mu.Lock()
 	p.running = false

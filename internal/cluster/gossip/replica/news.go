@@ -26,7 +26,7 @@ func (n *news) add(d wire.Digest) {
 	}
 }
 
-// digestsPerMessage is how many digests certainly fit a packet: one has at most 69 bytes.
+// digestsPerMessage is how many digests certainly fit a packet: each has at most 64 bytes.
 const digestsPerMessage = 12
 
 // takeAll empties the news, and returns them as the lists of so many messages.

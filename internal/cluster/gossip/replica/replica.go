@@ -337,23 +337,24 @@ func (r *Replica) sendRequest(to wire.Key, hosts []wire.Key) {
 	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 }
 
-// RequestsBegan returns a channel that has a value when Retry should be called soon, and until it
-// says that there is nothing left to retry.
-func (r *Replica) RequestsBegan() <-chan struct{} { return r.requests.began }
-
 // Retry repeats what may have been lost: requests for records, and that records were taken out. It
-// tells whether it should be called again soon.
-func (r *Replica) Retry(now time.Time) (again bool) {
-	tookOut := r.sendTakenOut(now)
-	return r.retryRequests(now) || tookOut
+// tells whether something is still pending.
+func (r *Replica) Retry(now time.Time) (pending bool) {
+	pending = r.sendTakenOut(now)
+	r.retryRequests(now)
+	return pending || len(r.requests.byHost) > 0
 }
+
+// RequestsBegan returns a channel that has a value when Retry should be called until it says that
+// nothing is pending.
+func (r *Replica) RequestsBegan() <-chan struct{} { return r.requests.began }
 
 // retryRequests asks again for records that did not come. It asks a random member first, as all
 // have most records, then the owner, and so on in turn. The owner may just have died, and any other
-// may have missed the record too. It tells whether requests are pending.
-func (r *Replica) retryRequests(now time.Time) (pending bool) {
+// may have missed the record too.
+func (r *Replica) retryRequests(now time.Time) {
 	if len(r.requests.byHost) == 0 {
-		return false
+		return
 	}
 	members := r.out.network.Members()
 	var hosts []wire.Key
@@ -377,7 +378,6 @@ func (r *Replica) retryRequests(now time.Time) (pending bool) {
 	if len(members) > 0 {
 		r.sendRequest(members[rand.N(len(members))], hosts)
 	}
-	return len(r.requests.byHost) > 0
 }
 
 // SendSummary sends a hash of what this host knows to a random member.

@@ -27,17 +27,17 @@ type manyMembers struct{ members []wire.Key }
 
 func (n manyMembers) Members() []wire.Key   { return n.members }
 func (n manyMembers) Send(wire.Key, []byte) {}
-func (n manyMembers) Format() uint8         { return wire.Supported.Min }
+func (n manyMembers) Format() uint8     { return wire.Supported.Min }
 
 func hostNumber(i int) wire.Key {
 	addr := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
-	return wire.Key{ID: wiretest.ID(uint16(i)), Addr: netip.AddrPortFrom(addr, 7947)}
+	return wire.Key{ID: wiretest.ID(uint16(i + 1)), Addr: netip.AddrPortFrom(addr, 7947)}
 }
 
 // recordOf returns a version of the record of host i, whose last container has that number.
 func recordOf(i, version int) wire.Record {
-	p := hostNumber(i)
-	m := wiretest.Membership(p.Addr.Addr())
+	key := hostNumber(i)
+	m := wiretest.Membership(key.Addr.Addr())
 	for c := range containersEach {
 		id := fmt.Sprintf("%032x%016x%016x", i, version+c, i)
 		m.Endpoints = append(m.Endpoints, cluster.Endpoint{
@@ -46,7 +46,7 @@ func recordOf(i, version int) wire.Record {
 			MAC:   kernel.MAC{2, 1, byte(i >> 8), byte(i), 0, byte(version + c)},
 		})
 	}
-	return wiretest.Versioned(wire.NewRecord(p, fmt.Sprintf("host-%d", i), []cluster.Membership{m}), uint64(version))
+	return wiretest.Versioned(wire.NewRecord(key, fmt.Sprintf("host-%d", i), []cluster.Membership{m}), uint64(version))
 }
 
 // newReplicaOfMany returns host 0's replica of all hosts' records, in their first version.
@@ -108,7 +108,7 @@ func TestNothingHoldsTheLockForLong(t *testing.T) {
 		"the digests of all hosts": func(int) { r.Handle(all, now) },
 		"records":                  func(run int) { mustChange(t, r.Handle(records[run], now)) },
 		"a request":                func(int) { r.Handle(request, now) },
-		"a summary":                func(int) { r.Handle(wire.Message{Kind: wire.KindSummary, From: from}, now) },
+		"a summary":                func(int) { r.Handle(wire.Message{Kind: wire.KindSummary}, now) },
 		"sending a summary":        func(int) { r.SendSummary(now) },
 		"push-pull":                func(int) { r.DigestMessage(now) },
 		"forgetting":               func(int) { r.Forget(now) },

@@ -64,7 +64,7 @@ func (d delegate) receive(data []byte) {
 // the join. Only such requests are handled.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
 	d.unknownSenders++
-	permitted, noted := d.peers.noteUnknownSender(m.From.Addr)
+	permitted, noted := d.peers.noteUnknownSender(m.From)
 	if noted {
 		wakeLoop(d.wakeRejoiner)
 	}

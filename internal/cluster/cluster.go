@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/kernel"
@@ -69,40 +68,3 @@ type Host struct {
 
 // Reachable tells whether the host's entries may be used.
 func (h Host) Reachable() bool { return h.UnreachableSince.IsZero() }
-
-// Snapshot has all other hosts, sorted by name. It is shared and must not be changed.
-type Snapshot struct {
-	Hosts []Host
-	// Sequence grows with each record that comes. See Plane.Acknowledge.
-	Sequence uint64
-}
-
-// Find returns the host with the name.
-func (s Snapshot) Find(name string) (Host, bool) {
-	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
-	if !ok {
-		return Host{}, false
-	}
-	return s.Hosts[i], true
-}
-
-// Member is a host with its membership of one network.
-type Member struct {
-	Host      string
-	Reachable bool
-	Membership
-}
-
-// Members returns the hosts that announce a membership of a network, sorted by name. A host does so
-// while it has a container there. Unreachable hosts are included.
-func (s Snapshot) Members(key NetworkKey) []Member {
-	var members []Member
-	for _, h := range s.Hosts {
-		for _, m := range h.Memberships {
-			if m.Network == key {
-				members = append(members, Member{Host: h.Name, Reachable: h.Reachable(), Membership: m})
-			}
-		}
-	}
-	return members
-}

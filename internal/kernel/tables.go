@@ -20,6 +20,16 @@ type ForwardingTables struct {
 	Neighbours []Neighbour
 }
 
+// ForwardingKeys name entries of forwarding tables, whether they are there or not: those of both
+// FDBs by MAC, and neighbours by address.
+type ForwardingKeys struct {
+	MACs  []MAC
+	Addrs []netip.Addr
+}
+
+// Len counts the keys.
+func (k ForwardingKeys) Len() int { return len(k.MACs) + len(k.Addrs) }
+
 // NeighbourProtocol marks this project's neighbours (NDA_PROTOCOL, Linux 5.1; `ip neighbour` shows
 // it). No other program is known to use the number.
 const NeighbourProtocol = 118

@@ -27,6 +27,9 @@ func Differences(n Network, s cluster.Snapshot) []Difference {
 		if !ok || !h.Reachable() || m.View.Name == "" {
 			continue
 		}
+		if m.Network == n.Key() && m.View.Equal(ours) {
+			continue
+		}
 		c := comparison{network: n.Name, host: h.Name}
 		c.compareKeys(n.Key(), m.Network)
 		if m.Network == n.Key() {

@@ -21,7 +21,7 @@ func (n Network) formerVTEPs() []netip.Addr {
 //
 // Another host may get the old address. So the record is dropped only if it has a container of the
 // host that has moved. If both say that they were the other before, neither is believed.
-func (n Network) dropMoved(members []cluster.Member) []cluster.Member {
+func (n Network) dropMoved(members []*cluster.Member) []*cluster.Member {
 	var moved []cluster.Membership
 	if former := n.formerVTEPs(); len(former) > 0 {
 		moved = append(moved, membershipOf(n))
@@ -34,7 +34,7 @@ func (n Network) dropMoved(members []cluster.Member) []cluster.Member {
 	if len(moved) == 0 {
 		return members
 	}
-	return slices.DeleteFunc(slices.Clone(members), func(old cluster.Member) bool {
+	return slices.DeleteFunc(slices.Clone(members), func(old *cluster.Member) bool {
 		return slices.ContainsFunc(moved, func(now cluster.Membership) bool { return isFromBeforeMove(now, old.Membership) })
 	})
 }

@@ -50,7 +50,7 @@ func TestOwnRecordFromBeforeTheMoveIsDropped(t *testing.T) {
 		t.Error("dropped before the host moved")
 	}
 	n.VTEP.Home.Local = vtep(2)
-	if got := n.Members(snapshot(own)); len(got) > 0 || len(Duplicates(n, snapshot(own))) > 0 {
+	if got := n.Members(snapshot(own)); len(got) > 0 || len(Duplicates(n, NewRoster(n, snapshot(own)))) > 0 {
 		t.Errorf("got %+v", got)
 	}
 	if len(n.Members(snapshot(other))) != 1 {

@@ -2,7 +2,6 @@ package membership
 
 import (
 	"net/netip"
-	"slices"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/network"
@@ -46,13 +45,22 @@ func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
 // refuses it on a list: the tunnel's packets would go into the tunnel.
 //
 // A host whose address changed is there once, at its new VTEP.
-func (n Network) Members(s cluster.Snapshot) []cluster.Member {
-	members := n.dropMoved(s.Members(n.Key()))
-	return slices.DeleteFunc(members, func(m cluster.Member) bool {
-		trusted := n.Gossip || n.Tunnel.Group.IsValid() || slices.Contains(n.VTEP.Remotes, m.VTEP)
+func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
+	trustsAll, listed := n.Gossip || n.Tunnel.Group.IsValid(), make(map[netip.Addr]bool)
+	if !trustsAll {
+		for _, r := range n.VTEP.Remotes {
+			listed[r] = true
+		}
+	}
+	all := n.dropMoved(s.Members(n.Key()))
+	members := make([]*cluster.Member, 0, len(all))
+	for _, m := range all {
 		_, inside := n.SubnetOf(m.VTEP)
-		return !trusted || inside || m.VTEP == n.VTEP.Local || m.VTEP.Is4() != n.VTEP.Local.Is4()
-	})
+		if (trustsAll || listed[m.VTEP]) && !inside && m.VTEP != n.VTEP.Local && m.VTEP.Is4() == n.VTEP.Local.Is4() {
+			members = append(members, m)
+		}
+	}
+	return members
 }
 
 // AddrsOf returns an endpoint's addresses without the subnets' lengths.

@@ -141,6 +141,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.peers.members[n.Name] = *n // a copy, as the library changes its own
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	delete(d.peers.lost, n.Name)
+	d.replica.MarkMoved(n.Name)
 	d.refusals.Joined(nodeAddr(*n).Addr())
 	if d.replica.MarkPresent(n.Name) {
 		d.updateSnapshotLocked()
@@ -176,5 +177,6 @@ func (d delegate) NotifyUpdate(n *memberlist.Node) {
 	defer d.mu.Unlock()
 	if _, isMember := d.peers.members[n.Name]; isMember {
 		d.peers.members[n.Name] = *n
+		d.replica.MarkMoved(n.Name)
 	}
 }

@@ -65,7 +65,7 @@ func New(c Config) (*Plane, error) {
 	}
 	p.replica = replica.New(replica.Config{
 		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
+		Permits: p.peers.permits, AddrOf: p.peers.lastAddr, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
 	})
 	// Each member that has a new record passes its digest on to one random member (times log10 of
 	// their number, rounded up). The record itself goes to all of them, so this is for the few that
@@ -121,9 +121,6 @@ func (p *Plane) Changed() <-chan struct{} {
 // replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
-	for i, h := range p.snapshot.Hosts {
-		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
-	}
 	close(p.changed)
 	p.changed = make(chan struct{})
 }

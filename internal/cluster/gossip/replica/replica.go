@@ -35,6 +35,7 @@ type Config struct {
 	Self        Peer
 	ForgetAfter time.Duration // how long an unreachable host's record is kept
 	Permits     func(vtep netip.Addr) bool
+	AddrOf      func(host string) netip.Addr // where a host listens, or did when it was reachable
 	Refusals    *refusal.Counter
 	Network     Network
 	NewRecord   NewRecord
@@ -69,7 +70,7 @@ type Replica struct {
 // New returns a Replica without records.
 func New(c Config) *Replica {
 	return &Replica{
-		table:           newTable(c.ForgetAfter),
+		table:           newTable(c.ForgetAfter, c.AddrOf),
 		own:             ownRecord{host: c.Self.Host, newRecord: c.NewRecord},
 		requests:        make(pendingRequests),
 		asked:           ackRequests{pending: make(map[Peer]wire.Version), requested: make(chan struct{}, 1)},

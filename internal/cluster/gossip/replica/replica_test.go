@@ -23,7 +23,7 @@ func TestRequestIsRetriedInTurn(t *testing.T) {
 	network := new(fakeNetwork)
 	r := New(Config{
 		Self: Peer{Host: "a", Addr: netip.MustParseAddrPort("198.18.0.1:7947")}, ForgetAfter: time.Hour,
-		Permits: func(netip.Addr) bool { return true }, Refusals: refusal.NewCounter(slog.New(slog.DiscardHandler)), Network: network, NewRecord: wire.NewRecord,
+		Permits: func(netip.Addr) bool { return true }, AddrOf: noAddr, Refusals: refusal.NewCounter(slog.New(slog.DiscardHandler)), Network: network, NewRecord: wire.NewRecord,
 	})
 	now := time.Now()
 	d := wire.Digest{Host: "owner", Version: wire.Version{Incarnation: 1, Sequence: 1}}
@@ -44,3 +44,5 @@ func TestRequestIsRetriedInTurn(t *testing.T) {
 		t.Error("the request is still pending")
 	}
 }
+
+func noAddr(string) netip.Addr { return netip.Addr{} }

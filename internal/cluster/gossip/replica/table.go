@@ -2,6 +2,7 @@ package replica
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,6 +17,10 @@ type table struct {
 	entries     map[string]*entry
 	present     map[string]bool // hosts that are reachable
 	changes     uint64          // records that were stored
+	// addrOf returns where a host listens, for the snapshot.
+	addrOf   func(host string) netip.Addr
+	snapshot cluster.Snapshot
+	changed  map[string]bool // hosts that are not as in the snapshot
 }
 
 // entry is what is known of one host.
@@ -32,8 +37,11 @@ type entry struct {
 	forgotten bool
 }
 
-func newTable(forgetAfter time.Duration) *table {
-	return &table{forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool)}
+func newTable(forgetAfter time.Duration, addrOf func(host string) netip.Addr) *table {
+	return &table{
+		forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool),
+		addrOf: addrOf, changed: make(map[string]bool),
+	}
 }
 
 // isVisible tells whether the entry is part of the snapshot.
@@ -104,6 +112,7 @@ func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
 	t.entries[r.Host] = e
+	t.changed[r.Host] = true
 	return true
 }
 
@@ -115,6 +124,7 @@ func (t *table) MarkPresent(host string) bool {
 		return false
 	}
 	e.goneSince = time.Time{}
+	t.changed[host] = true
 	return e.isVisible()
 }
 
@@ -126,6 +136,7 @@ func (t *table) MarkLost(host string, now time.Time) bool {
 		return false
 	}
 	e.goneSince = now
+	t.changed[host] = true
 	return e.isVisible()
 }
 
@@ -139,6 +150,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 		switch gone := now.Sub(e.goneSince); {
 		case gone >= t.forgetAfter && e.isVisible():
 			e.forgotten, e.Memberships, e.Raw, changed = true, nil, nil, true
+			t.changed[host] = true
 		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
 			delete(t.entries, host)
 		}
@@ -167,18 +179,25 @@ func (t *table) listDigests(now time.Time) []wire.Digest {
 	return all
 }
 
-// Snapshot returns the visible entries, sorted by host. Their addresses are left out, as the table
-// does not know them.
+// Snapshot returns the visible entries, sorted by host. It costs what has changed since the last
+// call.
 func (t *table) Snapshot() cluster.Snapshot {
-	s := cluster.Snapshot{Sequence: t.changes}
-	for host, e := range t.entries {
-		if e.isVisible() {
-			s.Hosts = append(s.Hosts, cluster.Host{Name: host, Memberships: e.Memberships, UnreachableSince: e.goneSince})
+	for host := range t.changed {
+		if e, known := t.entries[host]; known && e.isVisible() {
+			t.snapshot = t.snapshot.With(cluster.Host{
+				Name: host, Addr: t.addrOf(host), Memberships: e.Memberships, UnreachableSince: e.goneSince,
+			})
+		} else {
+			t.snapshot = t.snapshot.Without(host)
 		}
 	}
-	slices.SortFunc(s.Hosts, func(a, b cluster.Host) int { return cmp.Compare(a.Name, b.Name) })
-	return s
+	clear(t.changed)
+	t.snapshot.Sequence = t.changes
+	return t.snapshot
 }
+
+// MarkMoved notes that a host listens elsewhere.
+func (t *table) MarkMoved(host string) { t.changed[host] = true }
 
 // HasLeft tells whether a host announced that it leaves the cluster.
 func (t *table) HasLeft(host string) bool {

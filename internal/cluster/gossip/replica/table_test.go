@@ -26,7 +26,7 @@ func TestTableWantsOnlyNews(t *testing.T) {
 		tb.putRecord(wire.AgedRecord{Record: wire.Record{Host: "host-9", Left: true, Version: version(6)}}, now)
 	}
 	newTableWithHost9 := func() *table {
-		tb := newTable(time.Hour)
+		tb := newTable(time.Hour, noAddr)
 		tb.MarkPresent("host-9")
 		record := wiretest.Record("a")
 		record.Version = version(5)
@@ -82,7 +82,7 @@ func TestTableWantsOnlyNews(t *testing.T) {
 // A host that learns of a lost host from another forgets it at the same time.
 func TestAgeTravelsWithTheRecord(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	a, b := newTable(time.Hour), newTable(time.Hour)
+	a, b := newTable(time.Hour, noAddr), newTable(time.Hour, noAddr)
 	a.MarkPresent("host-9")
 	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
 	a.MarkLost("host-9", now)
@@ -104,7 +104,7 @@ func TestAgeTravelsWithTheRecord(t *testing.T) {
 // Not all hosts forget a host that is gone at the same time.
 func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	tb := newTable(time.Hour)
+	tb := newTable(time.Hour, noAddr)
 	empty := wire.HashDigests(tb.listDigests(now))
 	tb.MarkPresent("host-9")
 	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
@@ -119,7 +119,7 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 }
 
 func TestTableLimitsHosts(t *testing.T) {
-	tb := newTable(time.Hour)
+	tb := newTable(time.Hour, noAddr)
 	for i := range wire.MaxHosts + 5 {
 		r := wire.Record{Host: fmt.Sprint("host-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
 		tb.putRecord(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
@@ -130,7 +130,7 @@ func TestTableLimitsHosts(t *testing.T) {
 }
 
 func TestTableLimitsEndpoints(t *testing.T) {
-	tb := newTable(time.Hour)
+	tb := newTable(time.Hour, noAddr)
 	full := wire.Record{Host: "full", Memberships: []cluster.Membership{{Endpoints: make([]cluster.Endpoint, maxEndpoints)}}}
 	if !tb.hasRoomFor(full) {
 		t.Error("no room for what is allowed")
@@ -146,7 +146,7 @@ func TestTableLimitsEndpoints(t *testing.T) {
 
 // What this version does not know is no endpoint, and takes room all the same.
 func TestTableLimitsBytes(t *testing.T) {
-	tb := newTable(time.Hour)
+	tb := newTable(time.Hour, noAddr)
 	for i := range maxContentBytes / wire.MaxRecord {
 		r := wire.Record{Host: fmt.Sprint("full-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}, Raw: make([]byte, wire.MaxRecord)}
 		if !tb.hasRoomFor(r) {

@@ -139,6 +139,7 @@ func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
 
 // prepareParts makes the parts of an agent that has not run yet.
 func (a *Agent) prepareParts() {
+	a.Host.ForwardSetsFlood = true
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
 	a.claims = new(addrclaim.Claims)

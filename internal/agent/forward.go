@@ -41,6 +41,7 @@ type forwardedNetwork struct {
 	known  knownState
 	macs   map[kernel.MAC]bool // of entries to look at
 	addrs  map[netip.Addr]bool // of neighbours to look at
+	flood  map[netip.Addr]bool // hosts that may get flooded frames, or no longer
 
 	checkPorts bool // something may have changed on this host
 	checkAll   bool // any entry may not be as wanted
@@ -65,7 +66,7 @@ func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
 		}
 		n := f.networks[local.ID]
 		if n == nil {
-			n = &forwardedNetwork{roster: new(membership.Roster), macs: make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool)}
+			n = &forwardedNetwork{roster: new(membership.Roster), macs: make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[netip.Addr]bool)}
 		}
 		followed[local.ID] = n
 		m := toMembership(local)
@@ -79,13 +80,15 @@ func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
 }
 
 func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network, d membership.Discovery) {
-	before := n.local.Endpoints
+	before := n.local
 	n.local = local
 	keys, all := n.roster.Update(m, d.Snapshot)
+	keys.Flood = changedAddrs(before.VTEP.Flood, local.VTEP.Flood)
 	n.look(keys)
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
-	n.checkAll = n.checkAll || all || known != n.known
-	n.checkPorts = n.checkPorts || n.checkAll || !slices.Equal(before, local.Endpoints)
+	all = all || known != n.known
+	n.checkAll = n.checkAll || all
+	n.checkPorts = n.checkPorts || all || !slices.Equal(before.Endpoints, local.Endpoints)
 	n.known = known
 }
 
@@ -96,6 +99,28 @@ func (n *forwardedNetwork) look(keys kernel.ForwardingKeys) {
 	for _, a := range keys.Addrs {
 		n.addrs[a] = true
 	}
+	for _, a := range keys.Flood {
+		n.flood[a] = true
+	}
+}
+
+// changedAddrs returns the addresses that are in one of the lists only.
+func changedAddrs(a, b []netip.Addr) (changed []netip.Addr) {
+	if slices.Equal(a, b) {
+		return nil
+	}
+	count := make(map[netip.Addr]int)
+	for _, list := range [][]netip.Addr{a, b} {
+		for _, addr := range list {
+			count[addr]++
+		}
+	}
+	for addr, n := range count {
+		if n == 1 {
+			changed = append(changed, addr)
+		}
+	}
+	return changed
 }
 
 // RosterOf returns the members of a network as Follow found them.
@@ -138,7 +163,9 @@ func (f *forwarder) IsBehind() bool {
 	return slices.ContainsFunc(slices.Collect(maps.Values(f.networks)), (*forwardedNetwork).isPending)
 }
 
-func (n *forwardedNetwork) isPending() bool { return len(n.macs)+len(n.addrs) > 0 || n.checkPorts }
+func (n *forwardedNetwork) isPending() bool {
+	return len(n.macs)+len(n.addrs)+len(n.flood) > 0 || n.checkPorts
+}
 
 // listDelay is how long all entries are not listed again.
 func (n *forwardedNetwork) listDelay() time.Duration {
@@ -173,7 +200,7 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 
 // forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
 func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
-	keys := kernel.ForwardingKeys{MACs: takeSome(n.macs, entriesAtOnce)}
+	keys := kernel.ForwardingKeys{Flood: takeSome(n.flood, entriesAtOnce), MACs: takeSome(n.macs, entriesAtOnce)}
 	if len(n.macs) == 0 {
 		keys.Addrs = takeSome(n.addrs, entriesAtOnce)
 	}

@@ -3,6 +3,7 @@ package hoststate
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
@@ -48,7 +49,7 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 		if n.unplaceable {
 			continue // in the error of Networks
 		}
-		_, othersErr, err := s.applyNetwork(n.Network, nil, networkPlan(n.withEndpoints(), scope))
+		_, othersErr, err := s.applyNetwork(n.Network, nil, s.host.networkPlan(n.withEndpoints(), scope))
 		if scope >= ScopeFull {
 			err = errors.Join(err, s.resizeInterfaces(n))
 		}
@@ -109,11 +110,21 @@ func firewallPlan(networks []Network, scope Scope, complete bool) plan.Plan {
 }
 
 // networkPlan is what Reconcile wants of a network.
-func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
+func (h *Host) networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
+	p := plan.RepairDevices(n)
 	if scope >= ScopeFull {
-		return plan.RepairNetwork(n)
+		p = plan.RepairNetwork(n)
 	}
-	return plan.RepairDevices(n)
+	p.Network.Devices.SkipFlood = h.ForwardSetsFlood && n.NeedsAgent() && scope < ScopeReset
+	return p
+}
+
+// flooded returns the hosts that get a copy of each frame for everybody.
+func (n Network) flooded() []netip.Addr {
+	if n.Tunnel.Group.IsValid() {
+		return nil
+	}
+	return n.VTEP.Flood
 }
 
 // Forward sets the entries that send frames straight to the hosts that have their MACs.
@@ -156,7 +167,7 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 	if h.noFastPath {
 		p.Network.Forwarding.FastPath.Ports = nil
 	}
-	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding)
+	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.flooded())
 	if err != nil {
 		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
 	}
@@ -196,7 +207,7 @@ func (s *Session) forgetPeers(networkID string) error {
 		return err
 	}
 	n, err := s.records.loadEndpoints(p)
-	_, othersErr, applyErr := s.applyNetwork(n.Network, nil, networkPlan(n, ScopeFull))
+	_, othersErr, applyErr := s.applyNetwork(n.Network, nil, s.host.networkPlan(n, ScopeReset))
 	return errors.Join(err, applyErr, othersErr, s.forward(n, plan.Known{}))
 }
 

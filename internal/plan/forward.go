@@ -26,7 +26,7 @@ type Known struct {
 type Forwarding struct {
 	Device kernel.Link             // the VXLAN device: name, alias, master
 	Port   kernel.PortFlags        // how its bridge treats it
-	Tables kernel.ForwardingTables // sorted
+	Tables kernel.ForwardingTables // sorted; the hosts to flood to only with Only, else they are the device's
 	// FastPath is the wish that packets pass the bridge by.
 	FastPath kernel.FastPath
 	// Partial keeps entries that are there and not wanted.
@@ -45,6 +45,9 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 		k.Remotes = new(Remotes)
 	}
 	t := newForwardingRule(n, v, k).tables(k.Only)
+	if k.Only != nil && !n.Tunnel.Group.IsValid() {
+		t.Flood = wantedFlood(v, k.Only.Flood)
+	}
 	fw := Forwarding{
 		Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: t,
 		Partial: k.Partial, Only: k.Only,
@@ -60,6 +63,16 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 		fw.FastPath.Ports = fastPathPorts(n, v, k.Local)
 	}
 	return fw
+}
+
+// wantedFlood returns those of the hosts that get flooded frames.
+func wantedFlood(v network.VTEP, hosts []netip.Addr) (wanted []netip.Addr) {
+	for _, a := range hosts {
+		if slices.Contains(v.Flood, a) {
+			wanted = append(wanted, a)
+		}
+	}
+	return wanted
 }
 
 // fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is

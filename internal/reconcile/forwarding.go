@@ -47,6 +47,10 @@ func ensureTables(host Namespace, want plan.Forwarding) error {
 	if want.Partial {
 		change.Delete = kernel.ForwardingTables{}
 	}
+	if want.Only != nil {
+		// The kernel cannot be asked for one of these. To add one that is there changes nothing.
+		change.Add.Flood, change.Delete.Flood = want.Tables.Flood, missingAddrs(want.Only.Flood, want.Tables.Flood)
+	}
 	var errs []error
 	// First the entries, then what keeps the port from learning and flooding.
 	if countEntries(change.Add)+countEntries(change.Delete) > 0 {
@@ -59,9 +63,10 @@ func ensureTables(host Namespace, want plan.Forwarding) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// DriftedEntries lists all entries, and names those that are not as wanted. It changes nothing: what
+// DriftedEntries lists all entries, and names those that are not as wanted, and the hosts that are
+// flooded to and should not be, or the other way round. It changes nothing: what
 // is found may be out of date by the time that it is looked at again.
-func DriftedEntries(host Namespace, want plan.Forwarding) (kernel.ForwardingKeys, error) {
+func DriftedEntries(host Namespace, want plan.Forwarding, flood []netip.Addr) (kernel.ForwardingKeys, error) {
 	have, err := host.ForwardingTables(want.Device.Master, want.Device.Name, nil)
 	if err != nil {
 		return kernel.ForwardingKeys{}, err
@@ -81,7 +86,15 @@ func DriftedEntries(host Namespace, want plan.Forwarding) (kernel.ForwardingKeys
 			keys.MACs = append(keys.MACs, del...)
 		}
 	}
-	return plan.SortKeys(keys.MACs, keys.Addrs), nil
+	keys = plan.SortKeys(keys.MACs, keys.Addrs)
+	keys.Flood = append(missingAddrs(flood, have.Flood), missingAddrs(have.Flood, flood)...)
+	return keys, nil
+}
+
+// missingAddrs returns the addresses that are in one list and not in another.
+func missingAddrs(list, other []netip.Addr) (missing []netip.Addr) {
+	missing, _ = diffEntries(list, other, func(a netip.Addr) netip.Addr { return a })
+	return missing
 }
 
 // appendKeys adds the names of the entries of tables.
@@ -97,7 +110,7 @@ func appendKeys(keys kernel.ForwardingKeys, t kernel.ForwardingTables) kernel.Fo
 }
 
 func countEntries(t kernel.ForwardingTables) int {
-	return len(t.FDB) + len(t.Static) + len(t.Neighbours)
+	return len(t.FDB) + len(t.Static) + len(t.Neighbours) + len(t.Flood)
 }
 
 // diffTables returns the changes that lead from have to want. An entry that is there with another

@@ -137,6 +137,7 @@ func TestForwardingGoesOnAfterAnError(t *testing.T) {
 			t.Fatalf("call %d: %v", at, err)
 		}
 		have, err := k.HostNamespace().ForwardingTables("br0", "vx0", nil)
+		have.Flood = nil // the device's
 		if at >= 4 && (err != nil || !reflect.DeepEqual(have, twoContainers())) {
 			t.Errorf("the port failed, and the entries are %v, %v", have, err)
 		}
@@ -186,6 +187,7 @@ func TestForwardingLeadsFromAnythingToWhatIsWanted(t *testing.T) {
 		want := random()
 		log := applyForwarding(t, k, staticPlan(want))
 		have, err := k.HostNamespace().ForwardingTables("br0", "vx0", nil)
+		have.Flood = nil // the device's
 		if err != nil || countEntries(diffTables(want, have).Add) > 0 || countEntries(have) != countEntries(want) {
 			t.Fatalf("wanted %v, got %v by\n%s", want, have, log)
 		}

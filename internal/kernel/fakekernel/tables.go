@@ -22,6 +22,8 @@ func (ns forwarding) ForwardingTables(bridge, device string, only *kernel.Forwar
 	for _, e := range dev.FDB {
 		if !e.MAC.IsZero() {
 			t.FDB = append(t.FDB, e)
+		} else {
+			t.Flood = append(t.Flood, e.Dst)
 		}
 	}
 	t.Static, t.Neighbours = slices.Clone(dev.static), slices.Clone(br.neighbours)
@@ -29,6 +31,7 @@ func (ns forwarding) ForwardingTables(bridge, device string, only *kernel.Forwar
 		ns.kernel.Dumps++
 		return t, nil
 	}
+	t.Flood = nil
 	t.FDB = slices.DeleteFunc(t.FDB, func(e kernel.FDB) bool { return !slices.Contains(only.MACs, e.MAC) })
 	t.Static = slices.DeleteFunc(t.Static, func(m kernel.MAC) bool { return !slices.Contains(only.MACs, m) })
 	t.Neighbours = slices.DeleteFunc(t.Neighbours, func(n kernel.Neighbour) bool { return !slices.Contains(only.Addrs, n.Addr) })

@@ -100,8 +100,11 @@ func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 	}
 	for _, msg := range msgs {
 		if e, ok := parseFDB(msg, index); ok {
-			if !e.MAC.IsZero() {
+			switch {
+			case !e.MAC.IsZero():
 				t.FDB = append(t.FDB, e)
+			case e == kernel.FDB{Dst: e.Dst} && !e.Dst.IsMulticast(): // else of the device's group
+				t.Flood = append(t.Flood, e.Dst)
 			}
 		} else if mac, ok := parseStatic(msg, index); ok {
 			t.Static = append(t.Static, mac)

@@ -200,9 +200,9 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 
 // forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
 func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
-	keys := kernel.ForwardingKeys{Flood: takeSome(n.flood, entriesAtOnce), MACs: takeSome(n.macs, entriesAtOnce)}
+	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
 	if len(n.macs) == 0 {
-		keys.Addrs = takeSome(n.addrs, entriesAtOnce)
+		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
 	}
 	known := n.knownRemotes()
 	known.Only, known.SkipPorts = &keys, !n.checkPorts
@@ -215,14 +215,15 @@ func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
 }
 
 // takeSome takes at most so many keys from a set.
-func takeSome[K comparable](set map[K]bool, most int) []K {
-	keys := make([]K, 0, min(len(set), most))
-	for k := range set {
+func takeSome[K comparable](set *map[K]bool, most int) []K {
+	keys := make([]K, 0, min(len(*set), most))
+	for k := range *set {
 		if len(keys) == most {
-			break
+			return keys
 		}
 		keys = append(keys, k)
-		delete(set, k)
+		delete(*set, k)
 	}
+	*set = make(map[K]bool) // one that was large stays slow to walk through
 	return keys
 }

@@ -16,9 +16,12 @@ import (
 	"syscall"
 
 	"vxlan-driver/internal/agent"
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
@@ -113,6 +116,7 @@ func (o options) checkResult() string {
 type configError struct{ error }
 
 func runProgram(o options) error {
+	signal.Ignore(syscall.SIGPIPE) // who reads the log may end earlier, as journald when it crashes
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if o.keep && !o.check {
@@ -127,6 +131,7 @@ func runProgram(o options) error {
 		return nil
 	}
 	debug.SetGCPercent(garbagePercent)
+	raiseFileLimit()
 	return runAgent(ctx, o, c, newLog(c.LogLevel))
 }
 
@@ -142,6 +147,11 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		return err
 	}
 	l, activated, err := openListener()
+	if errors.Is(err, agentapi.ErrSocketInUse) {
+		// To ask who listens has made systemd start its own agent, which waits for the lock.
+		log.Warn("leaving this host to systemd, which listens for its own agent, vxland.service", "socket", agentapi.SocketPath)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -153,6 +163,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
 	}
+	localHost := gossip.NewLocalHost(loadHostID(host.StoreDir, log), membership.HostName(name))
 	names := dns.New(log)
 	a := &agent.Agent{
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
@@ -161,7 +172,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(name, bind, c, log) },
+		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
+			return newGossip(localHost, bind, c, log)
+		}},
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -178,10 +191,20 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
-// newCluster makes the cluster that the host is in by one of its addresses.
-func newCluster(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
+// loadHostID returns the ID of this host. What could not be kept is in the log.
+func loadHostID(bootDir string, log *slog.Logger) cluster.HostID {
+	store := hostid.Store{Dir: hostid.Dir, BootDir: bootDir, Machine: hostid.ReadMachine()}
+	id, notes := store.Load()
+	for _, note := range notes {
+		log.Warn("the ID of this host", "what", note)
+	}
+	return id
+}
+
+// newGossip makes the plane by which the host talks from one of its addresses.
+func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, log *slog.Logger) (*gossip.Plane, error) {
 	return gossip.New(gossip.Config{
-		Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 	})
 }

@@ -7,29 +7,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/cluster/gossip"
-	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 )
-
-// Cluster is a control plane that finds hosts by seeds.
-type Cluster interface {
-	cluster.Plane
-	SetSeeds([]netip.AddrPort)
-	// Refused returns what was refused, of other hosts or by them.
-	Refused() []refusal.Refusal
-	Stats() gossip.Stats
-}
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
 // and not changed afterwards.
@@ -37,8 +25,8 @@ type Agent struct {
 	Host   *hoststate.Host
 	Config config.Config
 	Names  NameServer
-	// NewCluster makes the control plane that talks to other hosts from the address.
-	NewCluster func(netip.Addr) (Cluster, error)
+	// Plane is the kind of control planes by which hosts find each other.
+	Plane cluster.Kind
 	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
@@ -76,6 +64,7 @@ type Agent struct {
 	status         *statusReporter
 	foreignFilters *filterWatch
 	neighbours     *neighbourWatch
+	watcher        *pathWatcher
 }
 
 const (
@@ -107,14 +96,11 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	defer server.Wait()
 	defer a.clusters.wg.Wait()
 	defer cancel()
-	store, err := watchStore(ctx, a.Host.StoreDir)
+	store, err := a.watcher.Store(ctx, a.Host.StoreDir)
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
-	files, err := watchOwnFiles(ctx, a.Host.StoreDir)
-	if err != nil {
-		return fmt.Errorf("watch the agent's files: %w", err)
-	}
+	files := a.watcher.OwnFiles(ctx, a.Host.StoreDir)
 	kernel, err := a.Watch(ctx)
 	if err != nil {
 		return err
@@ -124,9 +110,10 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	served := make(chan error, 1)
-	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
+	shortage := shortageLog{log: a.Log}
+	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
 	return a.runLoop(ctx, events{
-		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx), served: served,
+		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
 	})
 }
 
@@ -141,7 +128,7 @@ func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
 func (a *Agent) prepareParts() {
 	a.Host.ForwardSetsFlood = true
 	a.requests = newRequestBroker()
-	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
+	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, log: a.Log}
@@ -152,10 +139,11 @@ func (a *Agent) prepareParts() {
 	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
+	a.watcher = newPathWatcher(a.Log)
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, clusters: a.clusters, rosterOf: a.forwarder.RosterOf, rules: &a.rules, neighbours: a.neighbours, tunnels: a.tunnels, log: a.Log,
+		version: a.Version, clusters: a.clusters, rosterOf: a.forwarder.RosterOf, rules: &a.rules, neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
 	}
 }
 

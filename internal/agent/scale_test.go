@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/hoststate"
@@ -67,7 +68,7 @@ func manyHost(n, containers int) cluster.Host {
 	for i := range containers {
 		m.Endpoints = append(m.Endpoints, containerOn(n, i))
 	}
-	return cluster.Host{Name: fmt.Sprintf("host-%04d", n), Addr: addr, Memberships: []cluster.Membership{m}}
+	return cluster.Host{ID: cluster.HostID{byte(n >> 8), byte(n)}, Name: fmt.Sprintf("host-%04d", n), Addr: addr, Memberships: []cluster.Membership{m}}
 }
 
 // bigHost is an agent on a real kernel, with a cluster that is made up.
@@ -101,7 +102,7 @@ func newBigHost(t testing.TB, hosts, each, own int) *bigHost {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	names := dns.New(log)
 	t.Cleanup(names.Close)
-	close(b.plane.ready)
+	b.plane.synced = true
 	b.Agent = &Agent{
 		Host: &hoststate.Host{
 			Open: func(path string) (hoststate.Namespace, error) {
@@ -114,7 +115,7 @@ func newBigHost(t testing.TB, hosts, each, own int) *bigHost {
 			Zones: noFirewalld{}, Warn: func(message string) { t.Log(message) },
 		},
 		Config: c, Names: inNamespaceNames{names, b.ns}, Process: new(fakeProcess),
-		NewCluster: func(netip.Addr) (Cluster, error) { return b.plane, nil },
+		Plane:      cluster.Kind{Name: "made up", PerAddress: true, Carries: gossip.Carries, New: func(netip.Addr) (cluster.Plane, error) { return b.plane, nil }},
 		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"), Version: "test", Log: log, StayWhenIdle: true,
 	}
 	b.prepareParts()

@@ -22,6 +22,7 @@ type statusReporter struct {
 	tunnels    *tunnelProber
 	rules      *rulesOwner
 	neighbours *neighbourWatch
+	watcher    *pathWatcher
 	log        *slog.Logger
 
 	failed      bool   // the last full turn failed
@@ -72,7 +73,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
 	report := agentapi.StatusReport{
 		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
-		Warnings: s.neighbours.warnings,
+		Warnings: slices.Concat(s.neighbours.warnings, s.watcher.Warnings()),
 	}
 	warnings := make(map[string][]string)
 	for _, n := range locals {
@@ -131,10 +132,15 @@ func describeUnderlay(v network.VTEP) string {
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		known := m.Snapshot()
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
+		known, health, now := m.Snapshot(), m.Health(), time.Now()
+		c := agentapi.ClusterStatus{
+			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
+		}
+		if !health.StaleSince.IsZero() {
+			c.Stale = now.Sub(health.StaleSince)
+		}
 		for _, h := range known.Hosts {
-			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
+			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Label(), Reachable: h.Reachable()})
 		}
 		all = append(all, c)
 	}

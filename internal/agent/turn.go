@@ -49,7 +49,9 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 	a.followed = followed
 	if !a.forwarder.IsBehind() { // if it failed, to wait would not help either
 		for m, snapshot := range followed {
-			m.Acknowledge(snapshot)
+			if c, ok := m.Plane.(cluster.Confirmer); ok {
+				c.Acknowledge(snapshot)
+			}
 		}
 	}
 	return err
@@ -131,9 +133,10 @@ func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 	// the others forget this host and find it again.
 	for bind, m := range a.clusters.members {
 		networks := groups[bind]
-		// It also keeps the seeds that it has: without a key, only they are heard.
+		// It also keeps what was listed: without a key, only those hosts are heard.
 		if len(networks) > 0 {
-			a.clusters.SetSeeds(bind, networks)
+			listed := a.clusters.listedHosts(networks)
+			m.listed.Store(&listed)
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
 			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Host, networks),

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"net/netip"
@@ -49,16 +50,15 @@ type Membership struct {
 	HostAddrs []netip.Addr // the host's own on the bridge, without gateways, which all hosts share
 	BridgeMAC kernel.MAC   // zero: unknown
 	View      NetworkView
-	// FormerVTEPs are those that the host had on the network before its address changed. Others
-	// drop what they still have of it under them.
-	FormerVTEPs []netip.Addr
-	Endpoints   []Endpoint
+	Endpoints []Endpoint
 }
 
-// Host is what another host last announced.
+// Host is what another host last announced by one of its addresses. A host that talks by several
+// may be there several times.
 type Host struct {
-	Name        string     // unique in the cluster
-	Addr        netip.Addr // where its agent listens
+	ID          HostID
+	Name        string     // for people; two hosts may have one name
+	Addr        netip.Addr // where its agent listens, or listened
 	Memberships []Membership
 	// UnreachableSince is zero while the host is reachable. After that its entries are kept but
 	// must not be used: they only reserve their addresses. When the host is back they may be used
@@ -68,3 +68,19 @@ type Host struct {
 
 // Reachable tells whether the host's entries may be used.
 func (h Host) Reachable() bool { return h.UnreachableSince.IsZero() }
+
+// Label is how a person knows the host: by its name and address.
+func (h Host) Label() string {
+	switch {
+	case h.Name == "":
+		return h.Addr.String()
+	case !h.Addr.IsValid():
+		return h.Name
+	}
+	return fmt.Sprintf("%s (%v)", h.Name, h.Addr)
+}
+
+// Compare orders hosts by name, then address.
+func (h Host) Compare(o Host) int {
+	return cmp.Or(cmp.Compare(h.Name, o.Name), h.Addr.Compare(o.Addr), bytes.Compare(h.ID[:], o.ID[:]))
+}

@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 )
 
-// Snapshot has all other hosts, sorted by name. It is shared and must not be changed. With and
+// Snapshot has all other hosts, sorted by Compare. It is shared and must not be changed. With and
 // Without return others, which share with it all that is the same in both. So two snapshots are
 // compared by the cost of what differs.
 type Snapshot struct {
@@ -26,9 +28,22 @@ type networkMembers struct {
 
 // Member is a host with its membership of one network. It does not change.
 type Member struct {
-	Host      string
+	ID        HostID
+	Addr      netip.Addr // where its agent listens
+	Host      string     // the host's label
 	Reachable bool
 	Membership
+
+	name string // the host's
+}
+
+func newMember(h Host, m Membership) *Member {
+	return &Member{ID: h.ID, Addr: h.Addr, Host: h.Label(), Reachable: h.Reachable(), Membership: m, name: h.Name}
+}
+
+// compare orders members as their hosts.
+func (m *Member) compare(o *Member) int {
+	return cmp.Or(cmp.Compare(m.name, o.name), m.Addr.Compare(o.Addr), bytes.Compare(m.ID[:], o.ID[:]))
 }
 
 // NewSnapshot returns a snapshot of hosts.
@@ -39,19 +54,16 @@ func NewSnapshot(hosts ...Host) (s Snapshot) {
 	return s
 }
 
-// Find returns the host with the name.
+// Find returns the first host with the name.
 func (s Snapshot) Find(name string) (Host, bool) {
-	if i, ok := s.search(name); ok {
-		return s.Hosts[i], true
+	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
+	if !ok {
+		return Host{}, false
 	}
-	return Host{}, false
+	return s.Hosts[i], true
 }
 
-func (s Snapshot) search(name string) (int, bool) {
-	return slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
-}
-
-// Members returns the hosts that announce a membership of a network, sorted by name. A host does so
+// Members returns the hosts that announce a membership of a network, sorted as hosts are. A host does so
 // while it has a container there. Unreachable hosts are included. A member that is the same in two
 // snapshots has not changed. The list must not be changed.
 func (s Snapshot) Members(key NetworkKey) []*Member { return s.indexed()[key].members }
@@ -60,9 +72,9 @@ func (s Snapshot) Members(key NetworkKey) []*Member { return s.indexed()[key].me
 // made one from the other. It is 0 if there are none, or if that is not known.
 func (s Snapshot) Revision(key NetworkKey) uint64 { return s.networks[key].revision }
 
-// With returns the snapshot with a host added or replaced.
+// With returns the snapshot with a host added, or replaced by one that compares as equal.
 func (s Snapshot) With(h Host) Snapshot {
-	i, known := s.search(h.Name)
+	i, known := slices.BinarySearchFunc(s.Hosts, h, Host.Compare)
 	var before []Membership
 	hosts := slices.Clone(s.Hosts)
 	if known {
@@ -75,13 +87,14 @@ func (s Snapshot) With(h Host) Snapshot {
 }
 
 // Without returns the snapshot without a host.
-func (s Snapshot) Without(name string) Snapshot {
-	i, known := s.search(name)
+func (s Snapshot) Without(h Host) Snapshot {
+	i, known := slices.BinarySearchFunc(s.Hosts, h, Host.Compare)
 	if !known {
 		return s
 	}
 	before := s.Hosts[i].Memberships
-	return s.withMembers(slices.Delete(slices.Clone(s.Hosts), i, i+1), Host{Name: name}, before)
+	h.Memberships = nil
+	return s.withMembers(slices.Delete(slices.Clone(s.Hosts), i, i+1), h, before)
 }
 
 // withMembers returns the snapshot with hosts, of which the one that is given has changed.
@@ -89,35 +102,38 @@ func (s Snapshot) withMembers(hosts []Host, changed Host, before []Membership) S
 	next := Snapshot{Hosts: hosts, Sequence: s.Sequence, changes: s.changes + 1, networks: maps.Clone(s.indexed())}
 	for _, m := range before {
 		if !slices.ContainsFunc(changed.Memberships, func(o Membership) bool { return o.Network == m.Network }) {
-			next.replaceMember(m.Network, changed.Name, nil)
+			next.removeMember(newMember(changed, m))
 		}
 	}
 	for _, m := range changed.Memberships {
-		next.replaceMember(m.Network, changed.Name, &Member{Host: changed.Name, Reachable: changed.Reachable(), Membership: m})
+		next.setMember(newMember(changed, m))
 	}
 	return next
 }
 
-// replaceMember sets a host's membership of a network, nil for none. One that says the same as
-// before stays.
-func (s *Snapshot) replaceMember(key NetworkKey, host string, m *Member) {
-	members := s.networks[key].members
-	i, known := slices.BinarySearchFunc(members, host, func(m *Member, host string) int { return cmp.Compare(m.Host, host) })
+// setMember sets a host's membership of a network. One that says the same as before stays.
+func (s *Snapshot) setMember(m *Member) {
+	members := s.networks[m.Network].members
+	i, known := slices.BinarySearchFunc(members, m, (*Member).compare)
 	switch {
-	case m == nil && !known, m != nil && known && m.equal(members[i]):
+	case known && m.equal(members[i]):
 		return
-	case m == nil && len(members) == 1:
-		delete(s.networks, key)
-		return
-	case m == nil:
-		members = slices.Delete(slices.Clone(members), i, i+1)
 	case known:
 		members = slices.Clone(members)
 		members[i] = m
 	default:
 		members = slices.Insert(slices.Clone(members), i, m)
 	}
-	s.networks[key] = networkMembers{s.changes, members}
+	s.networks[m.Network] = networkMembers{s.changes, members}
+}
+
+func (s *Snapshot) removeMember(m *Member) {
+	members := s.networks[m.Network].members
+	if len(members) == 1 {
+		delete(s.networks, m.Network)
+	} else if i, known := slices.BinarySearchFunc(members, m, (*Member).compare); known {
+		s.networks[m.Network] = networkMembers{s.changes, slices.Delete(slices.Clone(members), i, i+1)}
+	}
 }
 
 // indexed returns the members of all networks.
@@ -128,7 +144,7 @@ func (s Snapshot) indexed() map[NetworkKey]networkMembers {
 	networks := make(map[NetworkKey]networkMembers)
 	for _, h := range s.Hosts {
 		for _, m := range h.Memberships {
-			members := append(networks[m.Network].members, &Member{Host: h.Name, Reachable: h.Reachable(), Membership: m})
+			members := append(networks[m.Network].members, newMember(h, m))
 			networks[m.Network] = networkMembers{members: members}
 		}
 	}
@@ -141,7 +157,7 @@ func (m *Member) equal(o *Member) bool {
 
 func (m *Membership) equal(o *Membership) bool {
 	return m.Network == o.Network && m.VTEP == o.VTEP && m.StaticFDB == o.StaticFDB && m.BridgeMAC == o.BridgeMAC &&
-		slices.Equal(m.HostAddrs, o.HostAddrs) && slices.Equal(m.FormerVTEPs, o.FormerVTEPs) &&
+		slices.Equal(m.HostAddrs, o.HostAddrs) &&
 		m.View.Equal(o.View) && slices.EqualFunc(m.Endpoints, o.Endpoints, Endpoint.Equal)
 }
 
@@ -157,19 +173,32 @@ func (e Endpoint) Equal(o Endpoint) bool {
 }
 
 // ChangedMembers returns the members of before that are not in after, and the other way round. Both
-// are sorted by host.
+// are sorted as hosts are.
 func ChangedMembers(before, after []*Member) (gone, come []*Member) {
 	for len(before) > 0 || len(after) > 0 {
+		order := 0
 		switch {
-		case len(after) == 0 || len(before) > 0 && before[0].Host < after[0].Host:
-			gone, before = append(gone, before[0]), before[1:]
-		case len(before) == 0 || before[0].Host > after[0].Host:
-			come, after = append(come, after[0]), after[1:]
-		default:
-			if before[0] != after[0] {
+		case len(after) == 0:
+			order = -1
+		case len(before) == 0:
+			order = 1
+		case before[0] != after[0]:
+			order = before[0].compare(after[0])
+			if order == 0 {
 				gone, come = append(gone, before[0]), append(come, after[0])
 			}
-			before, after = before[1:], after[1:]
+		}
+		if order < 0 {
+			gone = append(gone, before[0])
+		}
+		if order > 0 {
+			come = append(come, after[0])
+		}
+		if order <= 0 {
+			before = before[1:]
+		}
+		if order >= 0 {
+			after = after[1:]
 		}
 	}
 	return gone, come

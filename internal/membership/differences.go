@@ -28,7 +28,7 @@ func Differences(n Network, s cluster.Snapshot) []Difference {
 		if m == nil || !h.Reachable() || m.View.Name == "" || m.Network == n.Key() && m.View.Equal(ours) {
 			continue
 		}
-		c := comparison{network: n.Name, host: h.Name}
+		c := comparison{network: n.Name, host: h.Label()}
 		c.compareKeys(n.Key(), m.Network)
 		if m.Network == n.Key() {
 			c.compareViews(ours, m.View)

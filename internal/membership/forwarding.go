@@ -20,7 +20,7 @@ func remotesOf(m *cluster.Member, staticFDB bool) []*plan.Remote {
 	if m == nil || !m.Reachable && !staticFDB {
 		return nil
 	}
-	trust := plan.Trust{Class: trustReachable, Host: m.Host}
+	trust := plan.Trust{Class: trustReachable, Host: keyOf(m)}
 	if !m.Reachable {
 		trust.Class = trustUnreachable
 	}

@@ -43,8 +43,6 @@ func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
 // On a static network only the hosts on its list are trusted: others may be in the same cluster for
 // another network's sake. A VTEP inside the network's own subnets is ignored, as network.Parse
 // refuses it on a list: the tunnel's packets would go into the tunnel.
-//
-// A host whose address changed is there once, at its new VTEP.
 func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
 	trustsAll, listed := n.Gossip || n.Tunnel.Group.IsValid(), make(map[netip.Addr]bool)
 	if !trustsAll {
@@ -52,7 +50,7 @@ func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
 			listed[r] = true
 		}
 	}
-	all := n.dropMoved(s.Members(n.Key()))
+	all := s.Members(n.Key())
 	members := make([]*cluster.Member, 0, len(all))
 	for _, m := range all {
 		_, inside := n.SubnetOf(m.VTEP)

@@ -22,7 +22,8 @@ import (
 // which.
 type Roster struct {
 	members []*cluster.Member
-	hosts   map[string]*rosterHost // by name; "" has the listed hosts' bridges
+	hosts   map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
+	shown   map[*cluster.Member]*rosterHost
 	remotes *plan.Remotes
 	network Network // without what members follow from
 	listed  []netip.Addr
@@ -51,7 +52,7 @@ func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.Forwardin
 	before := r.network
 	r.network = withoutHosts(n)
 	if r.hosts == nil || !sameButEndpoints(before, r.network) {
-		*r = Roster{hosts: make(map[string]*rosterHost), remotes: new(plan.Remotes), network: r.network, local: localAddrs(n), own: ownNames(n)}
+		*r = Roster{hosts: make(map[string]*rosterHost), shown: make(map[*cluster.Member]*rosterHost), remotes: new(plan.Remotes), network: r.network, local: localAddrs(n), own: ownNames(n)}
 		r.update(n, s)
 		return kernel.ForwardingKeys{}, true
 	}
@@ -82,10 +83,10 @@ func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.Forwarding
 	r.members = members
 	changed := make(map[string]*cluster.Member)
 	for _, m := range gone {
-		changed[m.Host] = nil
+		changed[keyOf(m)] = nil
 	}
 	for _, m := range come {
-		changed[m.Host] = m
+		changed[keyOf(m)] = m
 	}
 	for host, m := range changed {
 		keys = append(keys, r.setHost(host, m)...)
@@ -100,13 +101,15 @@ func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.Forwarding
 // setHost follows one member, nil if it is none any more.
 func (r *Roster) setHost(host string, m *cluster.Member) []kernel.ForwardingKeys {
 	keys := r.setRemotes(host, remotesOf(m, r.network.VTEP.StaticFDB))
+	h := r.hosts[host]
+	delete(r.shown, h.member)
 	if m == nil {
 		delete(r.hosts, host)
 		return keys
 	}
-	r.hosts[host].member = m
-	r.updateNames(r.hosts[host])
-	r.updateShared(r.hosts[host])
+	h.member, r.shown[m] = m, h
+	r.updateNames(h)
+	r.updateShared(h)
 	return keys
 }
 
@@ -167,6 +170,9 @@ func (r *Roster) updateNamesAt(a netip.Addr) {
 	}
 }
 
+// keyOf tells members apart: by what orders them for people, and the id.
+func keyOf(m *cluster.Member) string { return m.Host + string(m.ID[:]) }
+
 // Remotes are what the members have.
 func (r *Roster) Remotes() *plan.Remotes { return r.remotes }
 
@@ -176,7 +182,7 @@ func (r *Roster) Members() []*cluster.Member { return r.members }
 // Names returns the records of the members that can be reached, by host.
 func (r *Roster) Names() (groups []*dns.RecordGroup) {
 	for _, m := range r.members {
-		if h := r.hosts[m.Host]; h.names != nil {
+		if h := r.shown[m]; h.names != nil {
 			groups = append(groups, h.names)
 		}
 	}
@@ -186,7 +192,7 @@ func (r *Roster) Names() (groups []*dns.RecordGroup) {
 // SharedNames returns the containers of reachable hosts that have the name of one of this host.
 func (r *Roster) SharedNames() (all []MemberEndpoint) {
 	for _, m := range r.members {
-		all = append(all, r.hosts[m.Host].shared...)
+		all = append(all, r.shown[m].shared...)
 	}
 	return all
 }

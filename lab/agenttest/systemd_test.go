@@ -26,6 +26,7 @@ func installWithSystemd(t *testing.T, h *lab.Host) {
 	}
 	for path, mode := range map[string]os.FileMode{
 		"/usr/local/libexec/vxlan/vxland": 0o755, "/usr/local/bin/vxlanctl": 0o755, "/usr/local/lib/systemd/system/vxland.service": 0o644, "/usr/local/lib/systemd/system/vxland.socket": 0o644,
+		"/usr/local/lib/systemd/system/vxlan-reload@.service": 0o644,
 	} {
 		data, err := os.ReadFile(filepath.Join(stage, path))
 		if err == nil {
@@ -163,10 +164,10 @@ func TestSystemdAgentRestarts(t *testing.T) {
 	a.succeedsWithin(2*time.Second, "test -S /run/vxlan/vxland.sock")
 	a.runContainer("ca2")
 	a.succeedsWithin(2*time.Second, resolvesName("ca2", "cb.dns.podman"))
-	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b.198.18.0.12: reachable'")
+	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b (198.18.0.12): reachable'")
 	a.mustRun("pkill -9 -x vxland")
 	a.succeedsWithin(3*time.Second, resolvesName("ca2", "cb.dns.podman"))
-	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b.198.18.0.12: reachable'")
+	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b (198.18.0.12): reachable'")
 
 	// Stopped, both of its units: reload starts what containers need.
 	a.mustRun("podman restart -t0 ca; systemctl stop vxland.socket vxland.service; vxlanctl status | grep 'run `vxlanctl reload`'; vxlanctl reload")

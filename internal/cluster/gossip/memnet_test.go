@@ -22,6 +22,34 @@ type memnet struct {
 	side    map[netip.Addr]int       // of a partition
 	lossy   map[[2]netip.Addr]bool   // no packets pass between these, but streams do
 	hosts   map[string]*memTransport // by address and port
+	traffic traffic                  // of all hosts
+}
+
+// traffic counts what was sent. A write to a stream counts as a message.
+type traffic struct{ packets, packetBytes, writes, streamBytes int }
+
+func (t traffic) since(before traffic) traffic {
+	return traffic{t.packets - before.packets, t.packetBytes - before.packetBytes, t.writes - before.writes, t.streamBytes - before.streamBytes}
+}
+
+func (n *memnet) trafficSoFar() traffic {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.traffic
+}
+
+func (n *memnet) countPacket(size int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.traffic.packets++
+	n.traffic.packetBytes += size
+}
+
+func (n *memnet) countWrite(size int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.traffic.writes++
+	n.traffic.streamBytes += size
 }
 
 func newMemnet() *memnet {
@@ -111,6 +139,7 @@ func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time
 	if len(b) > packetSize {
 		return now, fmt.Errorf("packet of %d bytes", len(b))
 	}
+	t.net.countPacket(len(b))
 	to, reached, lost, delay := t.net.route(t.addr, a.Addr)
 	if to == nil || !reached || lost || t.net.dropsPackets(t.addr, to.addr) {
 		return now, nil
@@ -167,6 +196,7 @@ type memConn struct {
 }
 
 func (c *memConn) Write(b []byte) (int, error) {
+	c.t.net.countWrite(len(b))
 	_, reached, lost, delay := c.t.net.route(c.t.addr, c.peer.String())
 	if lost {
 		delay += 200 * time.Millisecond // TCP's least retransmission time-out on Linux

@@ -1,13 +1,13 @@
 package gossip
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 
 	"github.com/hashicorp/memberlist"
 
-	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
@@ -17,23 +17,34 @@ type peers struct {
 	self    netip.AddrPort
 	seeds   []netip.AddrPort
 	allowed map[netip.Addr]bool // nil: all, as they have the key
-	members map[string]memberlist.Node
-	lost    map[string]netip.AddrPort // where unreachable hosts were, to find them again
+	members map[wire.Key]memberlist.Node
+	lost    map[wire.Key]bool // unreachable hosts, to find them again
 	// unknownSenders sent messages of ours and are not members. Either the news that they are has
 	// not arrived, or they know this host from before its restart.
 	unknownSenders map[netip.AddrPort]bool
+
+	// What each message needs to know of all members, until these change; nil and 0: to be found out.
+	list   []wire.Key
+	format uint8
 }
 
 func newPeers(self netip.AddrPort) *peers {
 	return &peers{
 		self:           self,
-		members:        make(map[string]memberlist.Node),
-		lost:           make(map[string]netip.AddrPort),
+		members:        make(map[wire.Key]memberlist.Node),
+		lost:           make(map[wire.Key]bool),
 		unknownSenders: make(map[netip.AddrPort]bool),
 	}
 }
 
-func (p *peers) setSeeds(seeds []netip.AddrPort) { p.seeds = slices.Clone(seeds) }
+// setSeeds tells whether the seeds are others than before.
+func (p *peers) setSeeds(seeds []netip.AddrPort) (changed bool) {
+	if slices.Equal(p.seeds, seeds) {
+		return false
+	}
+	p.seeds = seeds
+	return true
+}
 
 // allowOnlySeedsAnd refuses all hosts but the seeds, this one and the given ones.
 func (p *peers) allowOnlySeedsAnd(others []netip.Addr) {
@@ -49,47 +60,87 @@ func (p *peers) allowOnlySeedsAnd(others []netip.Addr) {
 // permits tells whether messages of a host with the address are accepted at all.
 func (p *peers) permits(addr netip.Addr) bool { return p.allowed == nil || p.allowed[addr] }
 
-// lastAddr returns where a host is, or was when it was last reachable.
-func (p *peers) lastAddr(host string) netip.Addr {
-	if m, ok := p.members[host]; ok {
-		return nodeAddr(m).Addr()
-	}
-	return p.lost[host].Addr()
+// nodeAddr returns where a node of memberlist listens, if it has an address.
+func nodeAddr(n memberlist.Node) netip.AddrPort {
+	addr, _ := netip.AddrFromSlice(n.Addr)
+	return netip.AddrPortFrom(addr.Unmap(), n.Port)
 }
 
-// nodeAddr returns where a member listens.
-func nodeAddr(n memberlist.Node) netip.AddrPort {
-	addr, _ := netip.AddrFromSlice(n.Addr) // NotifyAlive has checked it
-	return netip.AddrPortFrom(addr.Unmap(), n.Port)
+// nodeKey returns the key of a member, whose name NotifyAlive has checked.
+func nodeKey(n *memberlist.Node) wire.Key {
+	key, _ := wire.ParseKey(n.Name)
+	return key
+}
+
+// setMember notes a member, or what is new of it. It keeps a copy, as the library changes its own.
+func (p *peers) setMember(host wire.Key, n memberlist.Node) {
+	known := p.isMember(host)
+	p.members[host] = n
+	if known || len(p.members) == 1 {
+		p.list, p.format = nil, 0
+		return
+	}
+	if p.list != nil {
+		p.list = append(p.list, host)
+	}
+	if p.format != 0 {
+		p.format = lowerFormat(p.format, n)
+	}
+}
+
+func (p *peers) deleteMember(host wire.Key) {
+	delete(p.members, host)
+	p.list, p.format = nil, 0
+}
+
+// listMembers returns the members. The list must not be changed.
+func (p *peers) listMembers() []wire.Key {
+	if p.list == nil {
+		p.list = slices.Collect(maps.Keys(p.members))
+	}
+	return p.list
 }
 
 // commonFormat returns the latest format of messages that this host and all members accept. Alone,
 // it is the oldest: whoever is met next may accept no other.
 func (p *peers) commonFormat(own wire.Range) uint8 {
+	if p.format == 0 {
+		p.format = p.findCommonFormat(own)
+	}
+	return p.format
+}
+
+func (p *peers) findCommonFormat(own wire.Range) uint8 {
 	if len(p.members) == 0 {
 		return own.Min
 	}
 	latest := own.Max
 	for _, m := range p.members {
-		if theirs, err := wire.DecodeRange(m.Meta); err == nil {
-			latest = min(latest, theirs.Max)
-		}
+		latest = lowerFormat(latest, m)
 	}
 	return max(latest, own.Min)
 }
 
-// isMember tells whether the host is a member, at this address.
-func (p *peers) isMember(host replica.Peer) bool {
-	m, ok := p.members[host.Host]
-	return ok && nodeAddr(m) == host.Addr
+// isMember tells whether the host is a member.
+func (p *peers) isMember(host wire.Key) bool {
+	_, ok := p.members[host]
+	return ok
+}
+
+// lowerFormat returns a format, or the latest that a member accepts if that is lower.
+func lowerFormat(format uint8, m memberlist.Node) uint8 {
+	if theirs, err := wire.DecodeRange(m.Meta); err == nil {
+		format = min(format, theirs.Max)
+	}
+	return format
 }
 
 // memberlistNode returns what memberlist needs to send to a host, which may not be a member.
-func (p *peers) memberlistNode(host replica.Peer) memberlist.Node {
-	if p.isMember(host) {
-		return p.members[host.Host]
+func (p *peers) memberlistNode(host wire.Key) memberlist.Node {
+	if m, ok := p.members[host]; ok {
+		return m
 	}
-	return memberlist.Node{Name: host.Host, Addr: host.Addr.Addr().AsSlice(), Port: host.Addr.Port()}
+	return memberlist.Node{Name: host.String(), Addr: host.Addr.Addr().AsSlice(), Port: host.Addr.Port()}
 }
 
 // noteUnknownSender remembers a sender to be joined. It tells whether the sender is permitted, and
@@ -109,8 +160,8 @@ func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
 // seeds, and hosts that were members. It forgets the unknown senders.
 func (p *peers) missingMembers() []netip.AddrPort {
 	seen := map[netip.AddrPort]bool{p.self: true}
-	for _, m := range p.members {
-		seen[nodeAddr(m)] = true
+	for host := range p.members {
+		seen[host.Addr] = true
 	}
 	var missing []netip.AddrPort
 	add := func(addr netip.AddrPort) {
@@ -126,9 +177,9 @@ func (p *peers) missingMembers() []netip.AddrPort {
 	for _, seed := range p.seeds {
 		add(seed)
 	}
-	for _, addr := range p.lost {
-		if p.permits(addr.Addr()) {
-			add(addr)
+	for host := range p.lost {
+		if p.permits(host.Addr.Addr()) {
+			add(host.Addr)
 		}
 	}
 	rand.Shuffle(len(missing), func(i, j int) { missing[i], missing[j] = missing[j], missing[i] })

@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -19,17 +18,20 @@ import (
 
 // Plane is a cluster.Plane over gossip.
 type Plane struct {
-	cfg         Config
-	log         *slog.Logger
-	refusals    *refusal.Counter
-	memberlist  *memberlist.Memberlist // set by Run before anything that uses it
-	memberCount atomic.Int64           // for the digest queue, which asks for it under its own lock
-	digestQueue *memberlist.TransmitLimitedQueue
-	outbox      *outbox
+	cfg        Config
+	log        *slog.Logger
+	refusals   *refusal.Counter
+	memberlist *memberlist.Memberlist // set by Run before anything that uses it
+	outbox     *outbox
 
 	ready        chan struct{}
 	readyOnce    sync.Once
 	wakeRejoiner chan struct{}
+	wakeSpreader chan struct{}
+
+	// leaveMu keeps memberlist's Leave and Shutdown apart: a Leave after a Shutdown panics.
+	leaveMu sync.Mutex
+	ended   bool
 
 	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
 	// under it.
@@ -43,9 +45,19 @@ type Plane struct {
 	changed   chan struct{}
 
 	unknownSenders uint64 // messages from them
+	spreadRounds   int    // to go
+	// recordsDue is when the records of the members found so far have come, or never will.
+	recordsDue time.Time
+	aloneSince time.Time // when the last member was lost; zero: there is one, or never was
 }
 
-var _ cluster.Plane = (*Plane)(nil)
+var (
+	_ cluster.Plane     = (*Plane)(nil)
+	_ cluster.Confirmer = (*Plane)(nil)
+)
+
+// Carries is what gossip carries: everything.
+var Carries = cluster.Capabilities{Members: true, ExactForwarding: true, Owners: true, Names: true}
 
 // New returns a Plane; Run starts it.
 func New(c Config) (*Plane, error) {
@@ -60,47 +72,46 @@ func New(c Config) (*Plane, error) {
 		outbox:       newOutbox(c.maxPacket(), c.Log),
 		ready:        make(chan struct{}),
 		wakeRejoiner: make(chan struct{}, 1),
+		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
 	}
 	p.replica = replica.New(replica.Config{
-		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, AddrOf: p.peers.lastAddr, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
+		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
-	// Each member that has a new record passes its digest on to one random member (times log10 of
-	// their number, rounded up). The record itself goes to all of them, so this is for the few that
-	// missed it.
-	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
-	p.SetSeeds(c.Seeds)
+	p.peers.setSeeds(c.Seeds)
+	p.restrictSendersLocked()
 	return p, nil
 }
 
 // String names the plane for logs.
-func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
-
-// Ready is closed when the plane listens and has found another host, or has tried all seeds once.
-func (p *Plane) Ready() <-chan struct{} { return p.ready }
-
-// SetSeeds sets the hosts to find the others by; one is enough. It may be repeated. Without keys,
-// messages are accepted only from these and from Config.Allowed.
-func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.peers.setSeeds(seeds)
-	if len(p.cfg.Keys) == 0 {
-		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
-	}
-	wakeLoop(p.wakeRejoiner)
+func (p *Plane) String() string {
+	return fmt.Sprintf("gossip of %s at %v", p.cfg.Host.Name(), p.cfg.Bind)
 }
 
-// Set announces this host's memberships. They must not be changed afterwards.
-func (p *Plane) Set(local []cluster.Membership) error {
+// Set announces this host's memberships, which must not be changed afterwards. The listed hosts are
+// seeds, besides Config.Seeds: one that answers is enough. Without keys, messages are accepted only
+// from these and from Config.Allowed.
+func (p *Plane) Set(local cluster.Local) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.replica.Set(local); err != nil {
+	if p.peers.setSeeds(slices.Concat(p.cfg.Seeds, local.Listed)) {
+		p.restrictSendersLocked()
+		wakeLoop(p.wakeRejoiner)
+	}
+	if err := p.replica.Set(local.Memberships); err != nil {
 		return fmt.Errorf("set local memberships: %w", err)
 	}
 	return nil
+}
+
+// restrictSendersLocked makes the seeds and Config.Allowed the only hosts that may speak, where
+// there is no key.
+func (p *Plane) restrictSendersLocked() {
+	if len(p.cfg.Keys) == 0 {
+		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
+	}
 }
 
 // Snapshot returns the other hosts' memberships.
@@ -110,7 +121,7 @@ func (p *Plane) Snapshot() cluster.Snapshot {
 	return p.snapshot
 }
 
-// Changed returns a channel that is closed at the next change of Snapshot.
+// Changed returns a channel that is closed at the next change of Snapshot or Health.
 func (p *Plane) Changed() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,6 +132,11 @@ func (p *Plane) Changed() <-chan struct{} {
 // replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
+	p.notifyLocked()
+}
+
+// notifyLocked tells those who wait for Changed.
+func (p *Plane) notifyLocked() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -147,6 +163,7 @@ func (p *Plane) Leave(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	defer stop()
+	p.cfg.Host.endsToTalk(p.cfg.Bind)
 	var sent sync.WaitGroup
 	for _, m := range copies {
 		sent.Go(func() { p.outbox.sendStream(ctx, envelope{m, data}) })
@@ -155,6 +172,11 @@ func (p *Plane) Leave(ctx context.Context) error {
 	wait := guard.StreamTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, time.Until(deadline))
+	}
+	p.leaveMu.Lock()
+	defer p.leaveMu.Unlock()
+	if p.ended {
+		return nil // its last message was sent, as far as it reached somebody
 	}
 	if err := p.memberlist.Leave(wait); err != nil {
 		return fmt.Errorf("leave: %w", err)
@@ -186,6 +208,3 @@ func (p *Plane) Stats() Stats {
 	stats.Hosts = len(p.snapshot.Hosts)
 	return stats
 }
-
-// Refused returns what was refused, of other hosts or by them.
-func (p *Plane) Refused() []refusal.Refusal { return p.refusals.Refusals() }

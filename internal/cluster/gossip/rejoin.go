@@ -42,7 +42,7 @@ func (p *Plane) rejoinLoop(ctx context.Context) {
 			backoff = min(2*backoff, maxRejoinBackoff)
 		case <-p.wakeRejoiner:
 			backoff = minRejoinBackoff
-			waitFor(ctx, rejoinDelay)
+			waitFor(ctx, rejoinDelay+p.spreadDelay())
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -81,7 +81,15 @@ func (p *Plane) joinAll(ctx context.Context, hosts []netip.AddrPort) (found bool
 	return found
 }
 
-func (p *Plane) markReady() { p.readyOnce.Do(func() { close(p.ready) }) }
+// markReady notes that another host was found, or that all seeds were tried once.
+func (p *Plane) markReady() {
+	p.readyOnce.Do(func() {
+		close(p.ready)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.notifyLocked()
+	})
+}
 
 // countFailedJoin counts why a host could not be joined: a refusal, of this host's or the other's,
 // or no answer. The errors of memberlist have no types, so their texts tell.

@@ -1,10 +1,8 @@
 package replica
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -12,37 +10,32 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// Peer is another host, and where it listens.
-type Peer struct {
-	Host string
-	Addr netip.AddrPort
-}
-
 // Network is how a Replica reaches the other hosts. Its methods must not block.
 type Network interface {
-	// Members returns the reachable hosts, this one excluded.
-	Members() []Peer
+	// Members returns the reachable hosts, this one excluded. The list must not be changed.
+	Members() []wire.Key
 	// Send sends a message to one host. It may get lost.
-	Send(to Peer, message []byte)
-	// Gossip spreads a message about a host. It replaces an older one about the same.
-	Gossip(host string, message []byte)
+	Send(to wire.Key, message []byte)
 	// Format returns the format of messages that all members accept.
 	Format() uint8
 }
 
 // Config is what a Replica needs to know.
 type Config struct {
-	Self        Peer
+	Self        wire.Key
+	Name        func() string // of this host, for people
 	ForgetAfter time.Duration // how long an unreachable host's record is kept
 	Permits     func(vtep netip.Addr) bool
-	AddrOf      func(host string) netip.Addr // where a host listens, or did when it was reachable
 	Refusals    *refusal.Counter
 	Network     Network
 	NewRecord   NewRecord
+	// Share replaces a record that is about to be stored by an equal one; nil: none does. Tests with
+	// many hosts in one process keep each record once.
+	Share func(wire.Record) wire.Record
 }
 
 // NewRecord encodes what a host announces: wire.NewRecord, or as another version would.
-type NewRecord func(host string, left bool, memberships []cluster.Membership) wire.Record
+type NewRecord func(host wire.Key, name string, memberships []cluster.Membership) wire.Record
 
 // Stats counts what happened to records.
 type Stats struct {
@@ -61,6 +54,8 @@ type Replica struct {
 	asked    ackRequests
 	waits    ackWaits
 	out      messenger
+	tookOut  map[wire.Key]int // strays that this host took out, and how often it will say so
+	strays   chan struct{}
 
 	cfg             Config
 	stats           Stats
@@ -70,12 +65,14 @@ type Replica struct {
 // New returns a Replica without records.
 func New(c Config) *Replica {
 	return &Replica{
-		table:           newTable(c.ForgetAfter, c.AddrOf),
-		own:             ownRecord{host: c.Self.Host, newRecord: c.NewRecord},
-		requests:        make(pendingRequests),
-		asked:           ackRequests{pending: make(map[Peer]wire.Version), requested: make(chan struct{}, 1)},
+		table:           newTable(c.ForgetAfter),
+		own:             ownRecord{host: c.Self},
+		requests:        newPendingRequests(),
+		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
-		out:             messenger{c.Self, c.Network},
+		out:             messenger{c.Self, c.Network, newNews()},
+		tookOut:         make(map[wire.Key]int),
+		strays:          make(chan struct{}, 1),
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
 	}
@@ -98,59 +95,81 @@ func (r *Replica) allDigests(now time.Time) []wire.Digest {
 	all := r.table.listDigests(now)
 	if r.own.isPublished() {
 		all = append(all, r.own.publishedDigest())
-		slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
 	}
 	return all
 }
 
+// summary returns the sum of all digests, this host's included.
+func (r *Replica) summary() uint64 {
+	sum := r.table.summary()
+	if r.own.isPublished() {
+		sum += r.own.publishedDigest().Hash()
+	}
+	return sum
+}
+
 // Handle takes a message, and tells whether the snapshot changed.
-func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool) {
+func (r *Replica) Handle(m wire.Message, now time.Time) (changed bool) {
 	switch m.Kind {
 	case wire.KindDigests:
-		r.handleDigests(m, from, now)
+		r.handleDigests(m, now)
 	case wire.KindRequest:
-		r.handleRequest(m, from, now)
+		r.handleRequest(m, now)
 	case wire.KindRecords:
 		return r.handleRecords(m, now)
 	case wire.KindDelta:
-		return r.handleDelta(m, from, now)
+		return r.handleDelta(m, now)
 	case wire.KindSummary:
-		if all := r.allDigests(now); wire.HashDigests(all) != m.Hash {
-			r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
+		if r.summary() != m.Hash {
+			r.out.sendMessage(m.From, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: r.allDigests(now)})
 		}
 	case wire.KindAckRequest:
-		r.handleAckRequest(m, from, now)
+		r.handleAckRequest(m, now)
 	case wire.KindAck:
-		r.waits.handleAck(from.Host, m.Version)
+		r.waits.handleAck(m.From, m.Version)
 	}
 	return false
 }
 
 // handleDigests requests what is newer at the sender, and sends the digests of what is newer here.
-// If the sender listed all that it has, that is everything. Otherwise it is only the sender's own
-// record: the sender must learn which version an earlier life of it left, to go above that.
-func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
-	theirs := make(map[string]wire.Version, len(m.Digests))
-	var missing []string
+// If the sender listed all that it has, that is everything. Otherwise it is only the sender's record
+// and this host's. The sender must learn which version an earlier life of it left, to go above that.
+func (r *Replica) handleDigests(m wire.Message, now time.Time) {
+	theirs := make(map[wire.Key]wire.Version, len(m.Digests))
+	var missing []wire.Key
 	for _, d := range m.Digests {
-		theirs[d.Host] = d.Version
-		if d.Host == r.cfg.Self.Host {
+		theirs[d.Key] = d.Version
+		if d.Key == r.cfg.Self {
 			r.ownVersionSeen(d.Version)
 		} else if r.wantsVersion(d) && r.requests.start(d, now) {
-			missing = append(missing, d.Host)
+			missing = append(missing, d.Key)
 		}
 	}
-	r.sendRequest(from, missing)
+	r.sendRequest(m.From, missing)
 	var newer []wire.Digest
-	for _, d := range r.allDigests(now) {
-		v, listed := theirs[d.Host]
-		if (m.Complete || listed && d.Host == m.From) && d.Version.Compare(v) > 0 {
+	for _, d := range r.digestsToCompare(m, now) {
+		if v, listed := theirs[d.Key]; (m.Complete || listed) && d.Version.Compare(v) > 0 {
 			newer = append(newer, d)
 		}
 	}
 	if len(newer) > 0 {
-		r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Digests: newer})
+		r.out.sendMessage(m.From, wire.Message{Kind: wire.KindDigests, Digests: newer})
 	}
+}
+
+// digestsToCompare returns the digests of which the sender may have older versions. Most messages
+// have a digest or a few, so all digests are listed only where the sender did so.
+func (r *Replica) digestsToCompare(m wire.Message, now time.Time) (digests []wire.Digest) {
+	if m.Complete {
+		return r.allDigests(now)
+	}
+	if e, known := r.entries[m.From]; known && !e.forgotten {
+		digests = append(digests, e.digestAt(now))
+	}
+	if r.own.isPublished() {
+		digests = append(digests, r.own.publishedDigest())
+	}
+	return digests
 }
 
 // maxBatch is the size at which a message of several records is sent. The largest record on top of
@@ -158,18 +177,18 @@ func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
 const maxBatch = wire.MaxMessage - wire.MaxRecord - 64<<10
 
 // handleRequest sends the records, several in a message.
-func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
+func (r *Replica) handleRequest(m wire.Message, now time.Time) {
 	var batch []wire.AgedRecord
 	size := 0
 	flush := func() {
 		if len(batch) > 0 {
-			r.out.sendMessage(from, wire.Message{Kind: wire.KindRecords, Records: batch})
+			r.out.sendMessage(m.From, wire.Message{Kind: wire.KindRecords, Records: batch})
 		}
 		batch, size = nil, 0
 	}
 	for _, host := range m.Hosts {
 		record, ok := r.Record(host, now)
-		if host == r.cfg.Self.Host && r.own.isPublished() {
+		if host == r.cfg.Self && r.own.isPublished() {
 			record, ok = wire.AgedRecord{Record: r.own.published}, true
 		}
 		if !ok {
@@ -185,10 +204,10 @@ func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
 
 func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 	for _, err := range m.Refused {
-		r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From+": "+err.Error())
+		r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From.String()+": "+err.Error())
 	}
 	for _, record := range m.Records {
-		if record.Host == r.cfg.Self.Host {
+		if record.Key == r.cfg.Self {
 			r.ownVersionSeen(record.Version)
 			continue
 		}
@@ -197,7 +216,7 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 			changed = true
 			// Several records are what this host has missed, and no news to the others.
 			if len(m.Records) == 1 {
-				r.out.gossipDigest(wire.Digest{Host: record.Host, Version: record.Version, Age: record.Age})
+				r.out.gossipDigest(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
 			}
 		}
 	}
@@ -206,16 +225,16 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 
 // handleDelta applies a change that a host made to its own record. If its base is not here, the
 // whole record is requested.
-func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed bool) {
-	d := wire.Digest{Host: m.From, Version: m.Delta.Version}
-	if m.From == r.cfg.Self.Host || !r.wantsVersion(d) {
+func (r *Replica) handleDelta(m wire.Message, now time.Time) (changed bool) {
+	d := wire.Digest{Key: m.From, Version: m.Delta.Version}
+	if m.From == r.cfg.Self || !r.wantsVersion(d) {
 		return false
 	}
 	e, known := r.entries[m.From]
 	if known && e.isVisible() && e.Version == m.Delta.Base {
 		next, err := m.Delta.Apply(e.Record)
 		if err != nil {
-			r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From+": "+err.Error())
+			r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From.String()+": "+err.Error())
 		} else if r.acceptRecord(wire.AgedRecord{Record: next}, now) {
 			r.stats.Deltas++
 			r.out.gossipDigest(d)
@@ -223,7 +242,7 @@ func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed
 		}
 	}
 	if r.requests.start(d, now) {
-		r.sendRequest(from, []string{m.From})
+		r.sendRequest(m.From, []wire.Key{m.From})
 	}
 	return false
 }
@@ -232,23 +251,45 @@ func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed
 func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 	for _, m := range record.Memberships {
 		if !r.cfg.Permits(m.VTEP) {
-			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+record.Host)
+			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+describe(record.Record))
 			return false
 		}
 	}
 	if !r.hasRoomFor(record.Record) {
-		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": the hosts have announced too much already")
+		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+describe(record.Record)+": the hosts have announced too much already")
 		return false
+	}
+	if r.cfg.Share != nil {
+		record.Record = r.cfg.Share(record.Record)
 	}
 	if !r.putRecord(record, now) {
 		return false
 	}
-	r.requests.finish(record.Host, record.Version)
+	r.requests.finish(record.Key, record.Version)
+	if r.isStray(record.Key) {
+		select {
+		case r.strays <- struct{}{}:
+		default:
+		}
+	}
 	return true
 }
 
-// pendingRequests are for records that have not come yet, by the host whose record it is.
-type pendingRequests map[string]request
+// describe says for a person whose record it is.
+func describe(r wire.Record) string {
+	return cluster.Host{Name: r.Name, Addr: r.Addr.Addr()}.Label()
+}
+
+// pendingRequests are for records that have not come yet.
+type pendingRequests struct {
+	byHost map[wire.Key]request // the host whose record it is
+	// began has a value when there is a request after there was none.
+	began chan struct{}
+}
+
+func newPendingRequests() pendingRequests {
+	return pendingRequests{byHost: make(map[wire.Key]request), began: make(chan struct{}, 1)}
+}
 
 // request is one of the pending requests.
 type request struct {
@@ -266,23 +307,29 @@ const (
 
 // start notes that a record is requested. It returns false if that version is already on its way.
 func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
-	q, pending := p[d.Host]
+	q, pending := p.byHost[d.Key]
 	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
 		return false
 	}
-	p[d.Host] = request{version: d.Version, expires: now.Add(requestTimeout)}
+	if len(p.byHost) == 0 {
+		select {
+		case p.began <- struct{}{}:
+		default: // nobody has noticed yet that there was one before
+		}
+	}
+	p.byHost[d.Key] = request{version: d.Version, expires: now.Add(requestTimeout)}
 	return true
 }
 
 // finish notes that a version of a record has come.
-func (p pendingRequests) finish(host string, v wire.Version) {
-	if q, pending := p[host]; pending && q.version.Compare(v) <= 0 {
-		delete(p, host)
+func (p pendingRequests) finish(host wire.Key, v wire.Version) {
+	if q, pending := p.byHost[host]; pending && q.version.Compare(v) <= 0 {
+		delete(p.byHost, host)
 	}
 }
 
 // sendRequest asks a host for records, if there are any to ask for.
-func (r *Replica) sendRequest(to Peer, hosts []string) {
+func (r *Replica) sendRequest(to wire.Key, hosts []wire.Key) {
 	if len(hosts) == 0 {
 		return
 	}
@@ -290,29 +337,40 @@ func (r *Replica) sendRequest(to Peer, hosts []string) {
 	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 }
 
-// RetryRequests asks again for records that did not come. It asks a random member first, as all
+// Retry repeats what may have been lost: requests for records, and that records were taken out. It
+// tells whether something is still pending.
+func (r *Replica) Retry(now time.Time) (pending bool) {
+	pending = r.sendTakenOut(now)
+	r.retryRequests(now)
+	return pending || len(r.requests.byHost) > 0
+}
+
+// RequestsBegan returns a channel that has a value when Retry should be called until it says that
+// nothing is pending.
+func (r *Replica) RequestsBegan() <-chan struct{} { return r.requests.began }
+
+// retryRequests asks again for records that did not come. It asks a random member first, as all
 // have most records, then the owner, and so on in turn. The owner may just have died, and any other
 // may have missed the record too.
-func (r *Replica) RetryRequests(now time.Time) {
-	if len(r.requests) == 0 {
+func (r *Replica) retryRequests(now time.Time) {
+	if len(r.requests.byHost) == 0 {
 		return
 	}
 	members := r.out.network.Members()
-	var hosts []string
-	for host, q := range r.requests {
+	var hosts []wire.Key
+	for host, q := range r.requests.byHost {
 		if now.Before(q.expires) {
 			continue
 		}
 		q.tries++
-		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Host: host, Version: q.version}) {
-			delete(r.requests, host)
+		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Key: host, Version: q.version}) {
+			delete(r.requests.byHost, host)
 			continue
 		}
 		q.expires = now.Add(requestTimeout)
-		r.requests[host] = q
-		owner := slices.IndexFunc(members, func(p Peer) bool { return p.Host == host })
-		if owner >= 0 && q.tries%2 == 0 {
-			r.sendRequest(members[owner], []string{host})
+		r.requests.byHost[host] = q
+		if q.tries%2 == 0 && r.present[host] {
+			r.sendRequest(host, []wire.Key{host})
 		} else {
 			hosts = append(hosts, host)
 		}
@@ -325,23 +383,24 @@ func (r *Replica) RetryRequests(now time.Time) {
 // SendSummary sends a hash of what this host knows to a random member.
 func (r *Replica) SendSummary(now time.Time) {
 	if members := r.out.network.Members(); len(members) > 0 {
-		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: wire.HashDigests(r.allDigests(now))})
+		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: r.summary()})
 	}
 }
 
 // messenger sends messages in this host's name.
 type messenger struct {
-	self    Peer
+	self    wire.Key
 	network Network
+	news    news
 }
 
 // encodeMessage puts this host's name and address on a message.
 func (s messenger) encodeMessage(m wire.Message) []byte {
-	m.Format, m.From, m.Addr = s.network.Format(), s.self.Host, s.self.Addr
+	m.Format, m.From = s.network.Format(), s.self
 	return m.Encode()
 }
 
-func (s messenger) sendMessage(to Peer, m wire.Message) { s.network.Send(to, s.encodeMessage(m)) }
+func (s messenger) sendMessage(to wire.Key, m wire.Message) { s.network.Send(to, s.encodeMessage(m)) }
 
 func (s messenger) sendToAll(message []byte) {
 	for _, p := range s.network.Members() {
@@ -349,6 +408,4 @@ func (s messenger) sendToAll(message []byte) {
 	}
 }
 
-func (s messenger) gossipDigest(d wire.Digest) {
-	s.network.Gossip(d.Host, s.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
-}
+func (s messenger) gossipDigest(d wire.Digest) { s.news.add(d) }

@@ -1,9 +1,6 @@
 package replica
 
 import (
-	"cmp"
-	"net/netip"
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -14,20 +11,22 @@ import (
 // callers say what time it is.
 type table struct {
 	forgetAfter time.Duration
-	entries     map[string]*entry
-	present     map[string]bool // hosts that are reachable
-	changes     uint64          // records that were stored
-	// addrOf returns where a host listens, for the snapshot.
-	addrOf   func(host string) netip.Addr
+	entries     map[wire.Key]*entry
+	present     map[wire.Key]bool // hosts that are reachable
+	changes     uint64            // records that were stored
+
 	snapshot cluster.Snapshot
-	changed  map[string]bool // hosts that are not as in the snapshot
+	shown    map[wire.Key]cluster.Host // the hosts of the snapshot
+	changed  map[wire.Key]bool         // hosts that are not as in the snapshot
 }
 
 // entry is what is known of one host.
 type entry struct {
 	wire.Record
 	// sequence is that of the first snapshot that has the record.
-	sequence uint64
+	sequence  uint64
+	hash      uint64 // of the digest
+	endpoints int    // number of them
 	// goneSince is when the host became unreachable or, if the record says so, when it left. Zero
 	// while it is reachable.
 	goneSince time.Time
@@ -37,15 +36,19 @@ type entry struct {
 	forgotten bool
 }
 
-func newTable(forgetAfter time.Duration, addrOf func(host string) netip.Addr) *table {
+func newTable(forgetAfter time.Duration) *table {
 	return &table{
-		forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool),
-		addrOf: addrOf, changed: make(map[string]bool),
+		forgetAfter: forgetAfter, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool),
+		shown: make(map[wire.Key]cluster.Host), changed: make(map[wire.Key]bool),
 	}
 }
 
 // isVisible tells whether the entry is part of the snapshot.
 func (e *entry) isVisible() bool { return !e.Left && !e.forgotten }
+
+func (e *entry) digestAt(now time.Time) wire.Digest {
+	return wire.Digest{Key: e.Key, Version: e.Version, Age: e.ageAt(now)}
+}
 
 func (e *entry) ageAt(now time.Time) wire.Age {
 	if e.goneSince.IsZero() {
@@ -66,8 +69,8 @@ const (
 func (t *table) hasRoomFor(r wire.Record) bool {
 	endpoints, size := countEndpoints(r.Memberships), len(r.Raw)
 	for host, e := range t.entries {
-		if host != r.Host {
-			endpoints += countEndpoints(e.Memberships)
+		if host != r.Key {
+			endpoints += e.endpoints
 			size += len(e.Raw)
 		}
 	}
@@ -88,36 +91,37 @@ func countEndpoints(memberships []cluster.Membership) (n int) {
 // ForgetAfter. A host that missed the leave was cut off before it, and so has forgotten the host by
 // then.
 func (t *table) wantsVersion(d wire.Digest) bool {
-	if !t.present[d.Host] && time.Duration(d.Age) >= t.forgetAfter {
+	if !t.present[d.Key] && time.Duration(d.Age) >= t.forgetAfter {
 		return false
 	}
-	e, known := t.entries[d.Host]
+	e, known := t.entries[d.Key]
 	if !known {
 		return len(t.entries) < wire.MaxHosts
 	}
 	if c := d.Version.Compare(e.Version); c != 0 {
 		return c > 0
 	}
-	return e.forgotten && t.present[d.Host]
+	return e.forgotten && t.present[d.Key]
 }
 
 // putRecord stores a record, and tells whether it was news.
 func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
-	if !t.wantsVersion(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
+	if !t.wantsVersion(wire.Digest{Key: r.Key, Version: r.Version, Age: r.Age}) {
 		return false
 	}
 	t.changes++
-	e := &entry{Record: r.Record, sequence: t.changes}
-	if r.Left || !t.present[r.Host] {
+	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships)}
+	e.hash = e.digestAt(now).Hash()
+	if r.Left || !t.present[r.Key] {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
-	t.entries[r.Host] = e
-	t.changed[r.Host] = true
+	t.entries[r.Key] = e
+	t.changed[r.Key] = true
 	return true
 }
 
 // MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
-func (t *table) MarkPresent(host string) bool {
+func (t *table) MarkPresent(host wire.Key) bool {
 	t.present[host] = true
 	e, known := t.entries[host]
 	if !known || e.Left || e.goneSince.IsZero() {
@@ -129,7 +133,7 @@ func (t *table) MarkPresent(host string) bool {
 }
 
 // MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
-func (t *table) MarkLost(host string, now time.Time) bool {
+func (t *table) MarkLost(host wire.Key, now time.Time) bool {
 	delete(t.present, host)
 	e, known := t.entries[host]
 	if !known || e.Left || !e.goneSince.IsZero() {
@@ -149,7 +153,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 		}
 		switch gone := now.Sub(e.goneSince); {
 		case gone >= t.forgetAfter && e.isVisible():
-			e.forgotten, e.Memberships, e.Raw, changed = true, nil, nil, true
+			e.forgotten, e.Memberships, e.Raw, e.endpoints, changed = true, nil, nil, 0, true
 			t.changed[host] = true
 		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
 			delete(t.entries, host)
@@ -159,7 +163,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 }
 
 // Record returns a host's record to pass on, if there is one.
-func (t *table) Record(host string, now time.Time) (wire.AgedRecord, bool) {
+func (t *table) Record(host wire.Key, now time.Time) (wire.AgedRecord, bool) {
 	e, known := t.entries[host]
 	if !known || e.forgotten {
 		return wire.AgedRecord{}, false
@@ -167,28 +171,40 @@ func (t *table) Record(host string, now time.Time) (wire.AgedRecord, bool) {
 	return wire.AgedRecord{Record: e.Record, Age: e.ageAt(now)}, true
 }
 
-// listDigests returns what can be passed on, sorted by host.
+// listDigests returns what can be passed on, in no order.
 func (t *table) listDigests(now time.Time) []wire.Digest {
-	var all []wire.Digest
-	for host, e := range t.entries {
+	all := make([]wire.Digest, 0, len(t.entries)+1) // one more for this host's own
+	for _, e := range t.entries {
 		if !e.forgotten {
-			all = append(all, wire.Digest{Host: host, Version: e.Version, Age: e.ageAt(now)})
+			all = append(all, e.digestAt(now))
 		}
 	}
-	slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
 	return all
 }
 
-// Snapshot returns the visible entries, sorted by host. It costs what has changed since the last
-// call.
+// summary returns the sum of the digests of all reachable hosts.
+func (t *table) summary() (sum uint64) {
+	for _, e := range t.entries {
+		if e.goneSince.IsZero() && !e.forgotten {
+			sum += e.hash
+		}
+	}
+	return sum
+}
+
+// Snapshot returns the visible entries. It costs what has changed since the last call.
 func (t *table) Snapshot() cluster.Snapshot {
-	for host := range t.changed {
-		if e, known := t.entries[host]; known && e.isVisible() {
-			t.snapshot = t.snapshot.With(cluster.Host{
-				Name: host, Addr: t.addrOf(host), Memberships: e.Memberships, UnreachableSince: e.goneSince,
-			})
-		} else {
-			t.snapshot = t.snapshot.Without(host)
+	for key := range t.changed {
+		before, wasShown := t.shown[key]
+		delete(t.shown, key)
+		e, known := t.entries[key]
+		isShown := known && e.isVisible()
+		if wasShown && !(isShown && e.host().Compare(before) == 0) {
+			t.snapshot = t.snapshot.Without(before)
+		}
+		if isShown {
+			t.shown[key] = e.host()
+			t.snapshot = t.snapshot.With(t.shown[key])
 		}
 	}
 	clear(t.changed)
@@ -196,17 +212,27 @@ func (t *table) Snapshot() cluster.Snapshot {
 	return t.snapshot
 }
 
-// MarkMoved notes that a host listens elsewhere.
-func (t *table) MarkMoved(host string) { t.changed[host] = true }
+func (e *entry) host() cluster.Host {
+	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince}
+}
 
 // HasLeft tells whether a host announced that it leaves the cluster.
-func (t *table) HasLeft(host string) bool {
+func (t *table) HasLeft(host wire.Key) bool {
 	e, known := t.entries[host]
 	return known && e.Left
 }
 
+// Label is how a person knows a host: by its name, as far as that is known, and its address.
+func (t *table) Label(host wire.Key) string {
+	h := cluster.Host{Addr: host.Addr.Addr()}
+	if e, known := t.entries[host]; known {
+		h.Name = e.Name
+	}
+	return h.Label()
+}
+
 // Knows tells whether a host is part of the snapshot.
-func (t *table) Knows(host string) bool {
+func (t *table) Knows(host wire.Key) bool {
 	e, known := t.entries[host]
 	return known && e.isVisible()
 }

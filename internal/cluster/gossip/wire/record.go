@@ -11,11 +11,12 @@ import (
 	"vxlan-driver/internal/cluster"
 )
 
-// Record is all that a host announces about itself.
+// Record is all that a host announces about itself by one of its addresses.
 type Record struct {
-	Host        string
+	Key
 	Version     Version
-	Left        bool // the host took itself out; it has no memberships
+	Left        bool   // the host was taken out; it has no memberships
+	Name        string // for people; "": unknown
 	Memberships []cluster.Membership
 	// Raw is the content as its owner encoded it, which has all that the fields above say. It may
 	// also have what only a later version knows. So others hash it and pass it on as it is.
@@ -23,8 +24,17 @@ type Record struct {
 }
 
 // NewRecord returns a host's record, still without a version.
-func NewRecord(host string, left bool, memberships []cluster.Membership) Record {
-	return Record{Host: host, Left: left, Memberships: memberships, Raw: encodeContent(left, memberships)}
+func NewRecord(key Key, name string, memberships []cluster.Membership) Record {
+	r := Record{Key: key, Name: name, Memberships: memberships}
+	r.Raw = encodeContent(r)
+	return r
+}
+
+// NewLeftRecord returns the record that takes a host out, still without a version.
+func NewLeftRecord(key Key) Record {
+	r := Record{Key: key, Left: true}
+	r.Raw = encodeContent(r)
+	return r
 }
 
 // Checksum hashes what the record says.
@@ -101,30 +111,32 @@ const MaxAge = Age(100 * 365 * 24 * time.Hour)
 
 // Digest says that the sender has a host's record, and in which version.
 type Digest struct {
-	Host    string
+	Key
 	Version Version
 	Age     Age
 }
 
-// HashDigests hashes digests, so that hosts can find out with one packet that they know the same.
-// Hosts that are gone are left out, as not all forget them at the same time. Push-pull carries what
-// is known of those.
-func HashDigests(digests []Digest) uint64 {
+// CompareKeys orders digests by their keys.
+func (d Digest) CompareKeys(o Digest) int { return d.Key.Compare(o.Key) }
+
+// Hash returns what the digest adds to a summary: a hash of what it says but for the age.
+//
+// A summary is the sum of such hashes, so that hosts can find out with one packet that they know the
+// same. A sum needs no order, and each of its parts is computed once. Hosts that are gone are left
+// out, as not all forget them at the same time. Push-pull carries what is known of those.
+func (d Digest) Hash() uint64 {
+	var w writer
+	d.Age = 0
+	w.putDigest(d)
 	h := fnv.New64a()
-	for _, d := range digests {
-		if d.Age == 0 {
-			var w writer
-			w.putDigest(d)
-			_, _ = h.Write(w.buf) // never fails (hash.Hash)
-		}
-	}
+	_, _ = h.Write(w.buf) // never fails (hash.Hash)
 	return h.Sum64()
 }
 
 // maxHostName is the length of a Linux host name (HOST_NAME_MAX), in bytes.
 const maxHostName = 64
 
-// CheckHostName says why a host cannot have this name in the cluster.
+// CheckHostName says why no host has this name.
 func CheckHostName(name string) error {
 	if len(name) > maxHostName {
 		return fmt.Errorf("has over %d bytes", maxHostName)

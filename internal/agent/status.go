@@ -3,6 +3,8 @@ package agent
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ type statusReporter struct {
 	version    string
 	clusters   *clusterSet
 	claims     *addrclaim.Claims
+	rosterOf   func(membership.Network) *membership.Roster
 	tunnels    *tunnelProber
 	rules      *rulesOwner
 	neighbours *neighbourWatch
@@ -31,7 +34,8 @@ type statusReporter struct {
 	duplicates  recurring
 	names       recurring // that two containers have
 	differences recurring
-	omits       bool // this host has more than it can announce
+	omits       bool      // this host has more than it can announce
+	warned      recurring // of planes
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
@@ -75,7 +79,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals, omitted := allToMembership(networks), s.claims.Omitted()
 	report := agentapi.StatusReport{
 		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
-		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings()),
+		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
 	warnings := make(map[string][]string)
@@ -110,6 +114,21 @@ func (s *statusReporter) logOmitted(found []string) {
 	s.omits = len(found) > 0
 }
 
+// planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.
+func (s *statusReporter) planeWarnings() (warnings []string) {
+	for _, bind := range slices.SortedFunc(maps.Keys(s.clusters.members), netip.Addr.Compare) {
+		warnings = append(warnings, s.clusters.members[bind].Health().Warnings...)
+	}
+	appeared, gone := s.warned.Update(warnings)
+	for _, text := range appeared {
+		s.log.Warn("the cluster of this host", "what", text)
+	}
+	for _, text := range gone {
+		s.log.Info("no longer wrong with the cluster of this host", "what", text)
+	}
+	return warnings
+}
+
 // WarningOf returns what a user should know who starts a container on a network.
 func (s *statusReporter) WarningOf(networkID string) string {
 	s.mu.Lock()
@@ -130,7 +149,7 @@ func (s *statusReporter) logDifferences(found []string) {
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
 	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints), Underlay: describeUnderlay(n.VTEP)}
-	for _, m := range n.Members(s.clusters.SnapshotOf(n)) {
+	for _, m := range s.rosterOf(n).Members() {
 		status.Members++
 		status.Remote += len(m.Endpoints)
 	}
@@ -176,8 +195,8 @@ func (s *statusReporter) findConflicts(networks []membership.Network) []string {
 	var addrs, names []string
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			addrs = append(addrs, membership.Duplicates(n, s.clusters.SnapshotOf(n))...)
-			names = append(names, membership.NameConflicts(n, s.clusters.SnapshotOf(n))...)
+			addrs = append(addrs, membership.Duplicates(n, s.rosterOf(n))...)
+			names = append(names, membership.NameConflicts(n, s.rosterOf(n))...)
 		}
 	}
 	appeared, _ := s.duplicates.Update(addrs)

@@ -16,6 +16,8 @@ type Health struct {
 	StaleSince time.Time // by package boottime
 	// Problem is a sentence for people: what keeps this host and others apart, and what to do.
 	Problem string
+	// Warnings are sentences for people: what else is wrong, and what to do.
+	Warnings []string
 	// Refused is what this host refused of others, or others of it, sorted by reason.
 	Refused []Refusal
 }

@@ -86,8 +86,8 @@ func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 func (h multihomedHost) plane(t *testing.T, peer netip.Addr) *Plane {
 	t.Helper()
 	c := Config{
-		Host: NewLocalHost(wiretest.ID(uint16(h.vtep.As16()[15])), "host-"+strings.NewReplacer(".", "-", ":", "-").Replace(h.vtep.String())),
-		Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
+		Host:  NewLocalHost(wiretest.ID(uint16(h.vtep.As16()[15])), "host-"+strings.NewReplacer(".", "-", ":", "-").Replace(h.vtep.String())),
+		Bind:  netip.AddrPortFrom(h.vtep, DefaultPort),
 		Seeds: []netip.AddrPort{netip.AddrPortFrom(peer, DefaultPort)}, Log: slog.New(slog.DiscardHandler),
 	}
 	err := netns.Do(h.path, func() error {

@@ -84,7 +84,7 @@ func (d delegate) forgottenInLocked(m wire.Message) (forgotten map[string]wire.A
 // the join. Only such requests are handled.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
 	d.unknownSenders++
-	permitted, noted := d.peers.noteUnknownSender(m.From.Addr)
+	permitted, noted := d.peers.noteUnknownSender(m.From)
 	if noted {
 		wakeLoop(d.wakeRejoiner)
 	}

@@ -20,6 +20,7 @@ const recordsTimeout = 500 * time.Millisecond
 func (p *Plane) Health() cluster.Health {
 	h := cluster.Health{Refused: p.refusals.Refusals()}
 	p.mu.Lock()
+	h.Warnings = p.copyWarningsLocked()
 	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), len(p.peers.members) == 0, p.aloneSince
 	p.mu.Unlock()
 	if h.Alone {

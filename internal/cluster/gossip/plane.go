@@ -15,6 +15,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/guard"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // Plane is a cluster.Plane over gossip.
@@ -45,8 +46,9 @@ type Plane struct {
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
-	unknownSenders uint64 // messages from them
-	spreadRounds   int    // to go
+	unknownSenders uint64     // messages from them
+	copies         []wire.Key // hosts that have this one's ID
+	spreadRounds   int        // to go
 	// recordsDue is when the records of the members found so far have come, or never will.
 	recordsDue time.Time
 	aloneSince time.Time // when the last member was lost; zero: there is one, or never was

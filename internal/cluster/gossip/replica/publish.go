@@ -177,6 +177,9 @@ func (o *ownRecord) publishLeave() {
 // versionSeen notes that others hold a version of this host's record. It tells whether the
 // published record took that version, so that its digest must be gossiped anew.
 func (o *ownRecord) versionSeen(v wire.Version) (adopted bool) {
+	if v.IsFarAbove(o.published.Version) && v.IsFarAbove(o.seen) {
+		return false // made up; who holds it takes this host's own word
+	}
 	if v.Compare(o.seen) > 0 {
 		o.seen = v
 	}

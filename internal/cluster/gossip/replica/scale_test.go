@@ -27,7 +27,7 @@ type manyMembers struct{ members []wire.Key }
 
 func (n manyMembers) Members() []wire.Key   { return n.members }
 func (n manyMembers) Send(wire.Key, []byte) {}
-func (n manyMembers) Format() uint8     { return wire.Supported.Min }
+func (n manyMembers) Format() uint8         { return wire.Supported.Min }
 
 func hostNumber(i int) wire.Key {
 	addr := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
@@ -67,7 +67,7 @@ func newReplicaOfMany(t testing.TB) *Replica {
 		r.MarkPresent(p)
 	}
 	for i := range manyHosts {
-		if !r.acceptRecord(wire.AgedRecord{Record: recordOf(i+1, 1)}, time.Now()) {
+		if !r.acceptRecord(wire.AgedRecord{Record: recordOf(i+1, 1)}, false, time.Now()) {
 			t.Fatal("a record was refused")
 		}
 	}

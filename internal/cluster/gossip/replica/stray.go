@@ -100,12 +100,13 @@ func (r *Replica) replaceByLeft(left wire.Record, now time.Time) (changed bool) 
 	left.Version = wire.Version{}.Next(e.Version, left.Checksum())
 	left.Name = e.Name
 	record := wire.AgedRecord{Record: left, Age: wire.Age(time.Second)}
-	if !r.acceptRecord(record, now) {
+	if !r.acceptRecord(record, true, now) {
 		return false
 	}
 	r.tookOut[host] = takeOutCopies
 	r.out.gossipDigest(wire.Digest{Key: host, Version: left.Version, Age: record.Age})
 	r.sendTakenOut(now)
+	r.requests.wake()
 	return true
 }
 

@@ -152,7 +152,8 @@ func (a *Agent) prepareParts() {
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules, neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
+		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
 	}
 }
 

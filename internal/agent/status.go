@@ -34,8 +34,8 @@ type statusReporter struct {
 	duplicates  recurring
 	names       recurring // that two containers have
 	differences recurring
-	omits       bool      // this host has more than it can announce
 	warned      recurring // of planes
+	omits       bool      // this host has more than it can announce
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
@@ -102,18 +102,6 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	s.report, s.warnings = report, warnings
 }
 
-// logOmitted logs what this host has and cannot announce: once, however it changes, and once more when
-// it is over.
-func (s *statusReporter) logOmitted(found []string) {
-	switch before := s.omits; {
-	case len(found) > 0 && !before:
-		s.log.Error("this host has more than it can announce", "what", strings.Join(found, "; "))
-	case len(found) == 0 && before:
-		s.log.Info("this host announces again all that it has")
-	}
-	s.omits = len(found) > 0
-}
-
 // planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.
 func (s *statusReporter) planeWarnings() (warnings []string) {
 	for _, bind := range slices.SortedFunc(maps.Keys(s.clusters.members), netip.Addr.Compare) {
@@ -127,6 +115,18 @@ func (s *statusReporter) planeWarnings() (warnings []string) {
 		s.log.Info("no longer wrong with the cluster of this host", "what", text)
 	}
 	return warnings
+}
+
+// logOmitted logs what this host has and cannot announce: once, however it changes, and once more when
+// it is over.
+func (s *statusReporter) logOmitted(found []string) {
+	switch before := s.omits; {
+	case len(found) > 0 && !before:
+		s.log.Error("this host has more than it can announce", "what", strings.Join(found, "; "))
+	case len(found) == 0 && before:
+		s.log.Info("this host announces again all that it has")
+	}
+	s.omits = len(found) > 0
 }
 
 // WarningOf returns what a user should know who starts a container on a network.

@@ -256,6 +256,12 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 			return false
 		}
 	}
+	if record.ForgottenBy != "" && r.present[record.Key] {
+		// It was forgotten where it could not be reached. It says soon itself that it is here.
+		r.requests.finish(record.Key, record.Version)
+		r.sendToOwner(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
+		return false
+	}
 	if !r.hasRoomFor(record.Record) {
 		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+describe(record.Record)+": the hosts have announced too much already")
 		return false

@@ -61,18 +61,20 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 	}
 }
 
-// CurrentReport returns the report of the last turn.
+// CurrentReport returns the report of the last turn, with the clusters as they are now.
 func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.report
+	report := s.report
+	s.mu.Unlock()
+	report.Clusters = s.clusterStatus() // a thousand hosts, which only a person asks for
+	return report
 }
 
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
 	report := agentapi.StatusReport{
-		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
+		Version: s.version, Conflicts: s.findConflicts(locals), Outdated: s.rules.Outdated(),
 		Warnings: slices.Concat(s.neighbours.warnings, s.watcher.Warnings()),
 	}
 	warnings := make(map[string][]string)
@@ -131,7 +133,7 @@ func describeUnderlay(v network.VTEP) string {
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
-	for bind, m := range s.clusters.members {
+	for bind, m := range s.clusters.All() {
 		known, health, now := m.Snapshot(), m.Health(), time.Now()
 		c := agentapi.ClusterStatus{
 			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),

@@ -21,7 +21,7 @@ type peers struct {
 	lost    map[wire.Key]bool // unreachable hosts, to find them again
 	// unknownSenders sent messages of ours and are not members. Either the news that they are has
 	// not arrived, or they know this host from before its restart.
-	unknownSenders map[netip.AddrPort]bool
+	unknownSenders map[wire.Key]bool
 
 	// What each message needs to know of all members, until these change; nil and 0: to be found out.
 	list   []wire.Key
@@ -33,7 +33,7 @@ func newPeers(self netip.AddrPort) *peers {
 		self:           self,
 		members:        make(map[wire.Key]memberlist.Node),
 		lost:           make(map[wire.Key]bool),
-		unknownSenders: make(map[netip.AddrPort]bool),
+		unknownSenders: make(map[wire.Key]bool),
 	}
 }
 
@@ -145,14 +145,14 @@ func (p *peers) memberlistNode(host wire.Key) memberlist.Node {
 
 // noteUnknownSender remembers a sender to be joined. It tells whether the sender is permitted, and
 // whether there was room to remember it.
-func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
-	if addr == p.self || !p.permits(addr.Addr()) {
+func (p *peers) noteUnknownSender(host wire.Key) (permitted, noted bool) {
+	if host.Addr == p.self || !p.permits(host.Addr.Addr()) {
 		return false, false
 	}
 	if len(p.unknownSenders) >= maxJoinsAtOnce {
 		return true, false
 	}
-	p.unknownSenders[addr] = true
+	p.unknownSenders[host] = true
 	return true, true
 }
 
@@ -170,8 +170,11 @@ func (p *peers) missingMembers() []netip.AddrPort {
 			missing = append(missing, addr)
 		}
 	}
-	for addr := range p.unknownSenders {
-		add(addr)
+	for host := range p.unknownSenders {
+		// A host that was installed anew has the address of a member that is gone.
+		if !p.isMember(host) {
+			missing, seen[host.Addr] = append(missing, host.Addr), true
+		}
 	}
 	clear(p.unknownSenders)
 	for _, seed := range p.seeds {

@@ -154,7 +154,7 @@ func (p *Plane) repairLoop(ctx context.Context) {
 	}
 }
 
-// repair does what is due, and tells whether requests are pending.
+// repair does what is due, and tells whether to retry something soon.
 func (p *Plane) repair(repairAt *time.Time) (pending bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

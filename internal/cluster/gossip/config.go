@@ -44,6 +44,7 @@ type Config struct {
 
 	transport memberlist.NodeAwareTransport // nil: the network
 	formats   wire.Range                    // zero: wire.Supported; tests speak others
+	limits    replica.Limits                // zero: replica.DefaultLimits; tests have lower ones
 	newRecord replica.NewRecord             // nil: wire.NewRecord; tests announce more
 	// shareRecord is replica.Config.Share.
 	shareRecord func(wire.Record) wire.Record
@@ -56,6 +57,7 @@ const maxLabel = 64
 func (c Config) withDefaults() (Config, error) {
 	c.ForgetAfter = cmp.Or(c.ForgetAfter, DefaultForgetAfter)
 	c.formats = cmp.Or(c.formats, wire.Supported)
+	c.limits = cmp.Or(c.limits, replica.DefaultLimits)
 	if c.newRecord == nil {
 		c.newRecord = wire.NewRecord
 	}

@@ -135,7 +135,7 @@ func runProgram(o options) error {
 
 func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
 	host := wiring.Host()
-	host.Records = new(store.Cache)
+	host.Records, host.Interrupt = new(store.Cache), ctx.Done()
 	lock, err := lockHost(ctx, host.StoreDir)
 	if err != nil {
 		return err
@@ -167,6 +167,10 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
 	}
 	names := dns.New(log)
+	keys, err := followKeys(c, log)
+	if err != nil {
+		return err
+	}
 	a := &agent.Agent{
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Process: self, Renamed: renamed, NewID: newID,
@@ -175,8 +179,11 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 			return tunnelprobe.Open(bridge, device, mac)
 		},
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
-			return newGossip(localHost, bind, c, log)
+			return newGossip(localHost, bind, c, keys, log)
 		}},
+	}
+	if keys != nil {
+		a.KeyFile = keys
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -193,10 +200,18 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
+// followKeys returns the key file that all clusters follow, or nil if there is none.
+func followKeys(c config.Config, log *slog.Logger) (*gossip.KeyFile, error) {
+	if c.KeyFile == "" {
+		return nil, nil
+	}
+	return gossip.NewKeyFile(c.KeyFile, c.Keys, log)
+}
+
 // newGossip makes the plane by which the host talks from one of its addresses.
-func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, log *slog.Logger) (*gossip.Plane, error) {
+func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, keys *gossip.KeyFile, log *slog.Logger) (*gossip.Plane, error) {
 	return gossip.New(gossip.Config{
 		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
-		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
+		KeyFile: keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 	})
 }

@@ -2,11 +2,14 @@ package addrclaim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -146,12 +149,12 @@ func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]n
 	}
 	addrs, err := c.pickLocked(n, pick, owners)
 	if err != nil {
-		return nil, fmt.Errorf("network %s: %w", n.Name, err)
+		return nil, errNoAddress(n, owners, err)
 	}
 	if c.active == nil {
 		c.active = make(map[membership.EndpointKey]addressClaim)
 	}
-	c.active[key] = addressClaim{addrs: addrs, bind: e.bind, since: time.Now()}
+	c.active[key] = addressClaim{addrs: addrs, bind: e.bind, since: boottime.Now()}
 	return addrs, c.publishLocked(e.bind)
 }
 
@@ -169,7 +172,27 @@ func checkAvailable(n membership.Network, wanted []netip.Addr, owners addressOwn
 }
 
 func errInUse(n membership.Network, a netip.Addr, owner addressOwner) error {
-	return fmt.Errorf("address %v of network %s is in use by %v; choose another --ip", a, n.Name, owner)
+	text := fmt.Sprintf("address %v of network %s is in use by %v; choose another --ip", a, n.Name, owner)
+	if owner.unreachable {
+		text += fmt.Sprintf("; if host %s is gone for good: `vxlanctl host forget %s`", owner.host, owner.addr)
+	}
+	return errors.New(text)
+}
+
+// errNoAddress adds to an error that a network has no free address whose addresses can be freed.
+func errNoAddress(n membership.Network, owners addressOwners, err error) error {
+	var hosts []string
+	for _, o := range owners {
+		if o.unreachable && !slices.Contains(hosts, o.host) {
+			hosts = append(hosts, o.host)
+		}
+	}
+	if len(hosts) == 0 {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	slices.Sort(hosts)
+	return fmt.Errorf("network %s: %w; `vxlanctl host forget HOST` frees those of a host that is gone for good: %s",
+		n.Name, err, strings.Join(hosts, ", "))
 }
 
 // pickLocked returns the kept addresses and one of each other subnet, in the subnets' order.
@@ -265,7 +288,7 @@ func (c *Claims) contestedAddresses(key membership.EndpointKey) (map[netip.Addr]
 		return nil, err
 	}
 	claim, ok := c.active[key]
-	if !ok {
+	if !ok || claim.hasExpired() {
 		return nil, fmt.Errorf("the address claim of container %s expired; start it again", key.ContainerID)
 	}
 	owners := c.ownersLocked(e.network, e.state.Cluster.Snapshot(), key.ContainerID)

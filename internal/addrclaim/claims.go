@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -55,6 +57,7 @@ type Claims struct {
 	undisputed map[string][]*cluster.Member
 	// joining are networks whose first container is being built. Turns do not know of them yet.
 	joining map[netip.Addr][]joiningNetwork // by the cluster's address
+	omitted map[netip.Addr][]string         // what cannot be announced, by the cluster's address
 }
 
 // joiningNetwork is a network that this host joins.
@@ -70,8 +73,10 @@ const joinTimeout = 10 * time.Second
 type addressClaim struct {
 	addrs []netip.Addr
 	bind  netip.Addr // of the cluster
-	since time.Time
+	since time.Time  // by package boottime: others may forget a host that is suspended
 }
+
+func (a addressClaim) hasExpired() bool { return boottime.Since(a.since) > claimTimeout }
 
 // claimTimeout is longer than a plugin can wait for the store's lock once it has the answer. After
 // that the plugin has recorded the addresses, or never will.
@@ -95,7 +100,7 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 			continue
 		}
 		n, e, ok := state.findEndpoint(key)
-		if !ok || !n.AwaitsAddresses(e) || time.Since(claim.since) > claimTimeout {
+		if !ok || !n.AwaitsAddresses(e) || claim.hasExpired() {
 			delete(c.active, key)
 		}
 	}
@@ -108,6 +113,7 @@ func (c *Claims) Forget(bind netip.Addr) {
 	defer c.mu.Unlock()
 	delete(c.states, bind)
 	delete(c.joining, bind)
+	delete(c.omitted, bind)
 	for key, claim := range c.active {
 		if claim.bind == bind {
 			delete(c.active, key)
@@ -127,7 +133,7 @@ func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
 	if c.joining == nil {
 		c.joining = make(map[netip.Addr][]joiningNetwork)
 	}
-	c.joining[bind] = append(c.joining[bind], joiningNetwork{m, time.Now()})
+	c.joining[bind] = append(c.joining[bind], joiningNetwork{m, boottime.Now()})
 	return c.publishLocked(bind)
 }
 
@@ -138,7 +144,7 @@ func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Member
 	}
 	c.joining[bind] = slices.DeleteFunc(c.joining[bind], func(j joiningNetwork) bool {
 		joined := slices.ContainsFunc(memberships, func(m cluster.Membership) bool { return m.Network == j.Network })
-		if joined || time.Since(j.since) > joinTimeout {
+		if joined || boottime.Since(j.since) > joinTimeout {
 			return true
 		}
 		memberships = append(memberships, j.Membership)
@@ -159,10 +165,27 @@ func (c *Claims) publishLocked(bind netip.Addr) error {
 			}
 		}
 	}
-	if err := state.Cluster.SetMemberships(memberships); err != nil {
+	err := state.Cluster.SetMemberships(memberships)
+	omitted, partly := errors.AsType[cluster.OmittedError](err)
+	if c.omitted == nil {
+		c.omitted = make(map[netip.Addr][]string)
+	}
+	c.omitted[bind] = omitted.Reasons
+	// Claims go on while other containers are left out. Whoever claims must be heard, though.
+	if err != nil && (!partly || omitted.Claims) {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	return nil
+}
+
+// Omitted says what this host has and cannot announce.
+func (c *Claims) Omitted() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, bind := range slices.SortedFunc(maps.Keys(c.omitted), netip.Addr.Compare) {
+		all = append(all, c.omitted[bind]...)
+	}
+	return all
 }
 
 func (s HostState) findEndpoint(key membership.EndpointKey) (membership.Network, *network.Endpoint, bool) {

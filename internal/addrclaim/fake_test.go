@@ -95,6 +95,7 @@ type host struct {
 	heard    map[string]int // versions, by host
 	version  int
 	snapshot cluster.Snapshot
+	omitted  *cluster.OmittedError // what the cluster cannot announce; nil: all
 }
 
 func (*host) WaitForPeers(context.Context) error { return nil }
@@ -129,6 +130,9 @@ func (h *host) SetMemberships(memberships []cluster.Membership) error {
 			d := h.simulation.random(h.simulation.maxDelay)
 			time.AfterFunc(d, func() { other.hear(h.name, version, sorted) })
 		}
+	}
+	if h.omitted != nil {
+		return *h.omitted
 	}
 	return nil
 }

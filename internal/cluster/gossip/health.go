@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
@@ -23,7 +24,7 @@ func (p *Plane) Health() cluster.Health {
 	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), len(p.peers.members) == 0, p.aloneSince
 	p.mu.Unlock()
 	if h.Alone {
-		h.Problem = problemOf(h.Refused, time.Now())
+		h.Problem = problemOf(h.Refused, boottime.Now())
 	}
 	return h
 }
@@ -85,7 +86,7 @@ var problems = []struct {
 	text   string
 }{
 	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
-	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts, and restart their agents"},
+	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts"},
 	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
 }
 

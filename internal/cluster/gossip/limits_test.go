@@ -1,81 +1,94 @@
 package gossip
 
 import (
+	"errors"
 	"fmt"
-	"slices"
+	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
-	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
-// names returns count names of containers.
-func names(prefix string, count int) (all []string) {
-	for i := range count {
-		all = append(all, fmt.Sprintf("%s%02d", prefix, i))
-	}
-	return all
-}
-
-// shownHosts are the hosts that a host shows, as far as it can reach them, with itself if it is not
-// left out.
-func (h *host) shownHosts() (all []string) {
-	for _, o := range h.Snapshot().Hosts {
-		all = append(all, o.Name)
-	}
-	if !slices.ContainsFunc(h.Health().Warnings, func(w string) bool { return strings.Contains(w, "leave out this one") }) {
-		all = append(all, h.cfg.Host.Name())
-	}
-	slices.Sort(all)
-	return all
-}
-
-// Where hosts announce more than the limit, all leave out the same ones, whatever they heard first.
-// The one that is left out says so, and once there is room it is back.
-func TestSameHostsAreLeftOutEverywhere(t *testing.T) {
-	limits := map[string]replica.Limits{
-		"containers":       {Hosts: 100, Endpoints: 55, Bytes: 1 << 20},
-		"bytes of records": {Hosts: 100, Endpoints: 1000, Bytes: 4800},
-	}
-	for what, l := range limits {
-		for _, order := range [][]int{{1, 2, 3, 4, 5, 6}, {6, 5, 4, 3, 2, 1}, {1, 6, 3, 5, 2, 4}} {
+// A host with more containers than it can announce, or longer names, announces what fits. Its claims
+// go on: each one is seen by the others, as if nothing were left out. What it announced stays.
+func TestHostBeyondLimitStillClaims(t *testing.T) {
+	for name, tt := range map[string]struct{ containers, nameLength int }{
+		"too many containers": {cluster.MaxEndpoints + 100, 12},
+		"too many bytes":      {3000, 240},
+	} {
+		t.Run(name, func(t *testing.T) {
 			inVirtualTime(t, func(t *testing.T, n *memnet) {
-				n.setLoss(simLoss)
-				hosts := make([]*host, 7)
-				for _, i := range order {
-					hosts[i] = startHost(t, n, i, func(c *Config) { c.limits = l; c.Seeds = append(c.Seeds, hostAddr(6)) })
-					hosts[i].announce(names(fmt.Sprint("h", i), 10)...)
-					time.Sleep(300 * time.Millisecond)
+				a, b := startHost(t, n, 1), startHost(t, n, 2)
+				m := wiretest.Membership(hostAddr(1).Addr())
+				for i := range tt.containers {
+					label := fmt.Sprintf("c%06d", i)
+					m.Endpoints = append(m.Endpoints, cluster.Endpoint{
+						ContainerID: label, Names: []string{longName(label, tt.nameLength)},
+						Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})},
+					})
 				}
-				time.Sleep(30 * second)
-				want := []string{"host-1", "host-2", "host-3", "host-4", "host-5"}
-				for _, h := range hosts[1:] {
-					if got := h.shownHosts(); !slices.Equal(got, want) {
-						t.Errorf("%s, in order %v: %s shows %v", what, order, h.cfg.Host.Name(), got)
-					}
-					text := "all leave out host-6 (198.18.0.6)"
-					if h == hosts[6] {
-						text = "so the others leave out this one"
-					}
-					if w := h.Health().Warnings; len(w) != 1 || !strings.Contains(w[0], what) || !strings.Contains(w[0], text) {
-						t.Errorf("%s warns %q, want %q", h.cfg.Host.Name(), w, text)
+				set := func() {
+					t.Helper()
+					err := a.Set(cluster.Local{Memberships: []cluster.Membership{m}})
+					omitted, ok := errors.AsType[cluster.OmittedError](err)
+					if !ok || omitted.Claims || len(omitted.Reasons) != 1 {
+						t.Fatalf("got %v", err)
 					}
 				}
-				// Nobody asks for what is left out.
-				before := hosts[1].Stats().Requested
-				time.Sleep(time.Minute)
-				if more := hosts[1].Stats().Requested - before; more > 0 {
-					t.Errorf("%s: %d records were requested in a minute", what, more)
+				set()
+				waitForSnapshot(t, b.Plane, func(s cluster.Snapshot) bool { return countEndpointsOf(s, "host-1") > 1000 })
+				known := countEndpointsOf(b.Snapshot(), "host-1")
+				if h, _ := b.Snapshot().Find("host-1"); h.Memberships[0].StaticFDB {
+					t.Error("it says that it announces all MACs")
 				}
-				hosts[3].announce("h3") // makes room
-				time.Sleep(5 * second)
-				for _, h := range hosts[1:] {
-					if got := h.shownHosts(); !slices.Equal(got, append(slices.Clone(want), "host-6")) || len(h.Health().Warnings) > 0 {
-						t.Errorf("%s, in order %v: once there is room %s shows %v, warns %q", what, order, h.cfg.Host.Name(), got, h.Health().Warnings)
-					}
+				for i := range 5 {
+					claim := cluster.Endpoint{ContainerID: fmt.Sprint("a-claim", i), Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 2, 0, byte(i)})}}
+					m.Endpoints = append(m.Endpoints, claim)
+					set()
+					waitForSnapshot(t, b.Plane, func(s cluster.Snapshot) bool { return announces(s, claim.ContainerID) })
+				}
+				if now := countEndpointsOf(b.Snapshot(), "host-1"); now < known-10 || now > cluster.MaxEndpoints {
+					t.Errorf("%d containers are known, then %d", known, now)
+				}
+				if len(b.Health().Refused) != 0 {
+					t.Errorf("refused: %+v", b.Health().Refused)
+				}
+				if size := recordSize(b, hostKey(1)); size > wire.MaxRecord {
+					t.Errorf("the record has %d bytes", size)
 				}
 			})
+		})
+	}
+}
+
+// longName is a name of so many bytes, in labels of at most 63.
+func longName(label string, length int) string {
+	name := label
+	for len(name) < length {
+		name += "." + strings.Repeat("x", min(60, length-len(name)))
+	}
+	return name
+}
+
+func announces(s cluster.Snapshot, containerID string) bool {
+	for _, h := range s.Hosts {
+		for _, m := range h.Memberships {
+			for _, e := range m.Endpoints {
+				if e.ContainerID == containerID {
+					return true
+				}
+			}
 		}
 	}
+	return false
+}
+
+func recordSize(h *host, of wire.Key) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, _ := h.replica.Record(of, h.aloneSince)
+	return len(r.Raw)
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
@@ -107,7 +108,7 @@ func (p *Plane) takeOut(stray replica.Stray) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	what := p.labelLocked(stray.Key)
-	if p.leaving || !p.replica.TakeOut(stray.Key, time.Now()) {
+	if p.leaving || !p.replica.TakeOut(stray.Key, boottime.Now()) {
 		return
 	}
 	p.log.Info("took out a record that this host left behind", "host", what, "id", stray.ID)

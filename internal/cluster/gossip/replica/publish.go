@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -9,19 +12,32 @@ import (
 )
 
 // Set notes what this host's record should be. PublishRequests then tells the caller to call
-// Publish.
+// Publish. What is beyond a limit is left out, and the error is a cluster.OmittedError.
 func (r *Replica) Set(local []cluster.Membership) error {
-	memberships, err := cluster.Canonical(local)
-	if err != nil {
+	wanted, err := r.fitRecord(local)
+	if _, partly := errors.AsType[cluster.OmittedError](err); err != nil && !partly {
 		return err
-	}
-	wanted := r.cfg.NewRecord(r.cfg.Self, r.cfg.Name(), memberships)
-	if size := len(wanted.Raw); size > wire.MaxRecord {
-		return fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
 	}
 	r.own.setWanted(wanted)
 	r.requestPublish()
-	return nil
+	return err
+}
+
+// fitRecord returns a record of as much as it can have. With fewer endpoints it is shorter.
+func (r *Replica) fitRecord(local []cluster.Membership) (wire.Record, error) {
+	for limit := cluster.MaxEndpoints; ; {
+		memberships, err := cluster.Fit(local, r.own.announces(), limit)
+		wanted := r.cfg.NewRecord(r.cfg.Self, r.cfg.Name(), memberships)
+		size := len(wanted.Raw)
+		if size <= wire.MaxRecord {
+			return wanted, err
+		}
+		endpoints := countEndpoints(memberships)
+		if endpoints == 0 {
+			return wire.Record{}, fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
+		}
+		limit = min(endpoints-1, endpoints*wire.MaxRecord/size)
+	}
 }
 
 // PublishRequests returns a channel that has a value when Publish should be called.
@@ -133,6 +149,22 @@ func (o *ownRecord) advanceVersion() (before wire.Record, publish bool) {
 	}
 	o.published.Version = before.Version.Next(o.seen, sum)
 	return before, true
+}
+
+// announces returns a function that tells which endpoints the record has that was wanted last.
+func (o *ownRecord) announces() func(cluster.NetworkKey, string) bool {
+	return func(network cluster.NetworkKey, containerID string) bool {
+		i, ok := slices.BinarySearchFunc(o.wanted.Memberships, network, func(m cluster.Membership, k cluster.NetworkKey) int {
+			return m.Network.Compare(k)
+		})
+		if !ok {
+			return false
+		}
+		_, ok = slices.BinarySearchFunc(o.wanted.Memberships[i].Endpoints, containerID, func(e cluster.Endpoint, id string) int {
+			return cmp.Compare(e.ContainerID, id)
+		})
+		return ok
+	}
 }
 
 // publishLeave makes a record that takes this host out of the cluster.

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -24,7 +25,7 @@ type Network interface {
 type Config struct {
 	Self        wire.Key
 	Name        func() string // of this host, for people
-	Limits      Limits
+	Limits      Limits        // zero: DefaultLimits
 	ForgetAfter time.Duration // how long an unreachable host's record is kept
 	Permits     func(vtep netip.Addr) bool
 	Refusals    *refusal.Counter
@@ -67,7 +68,7 @@ type Replica struct {
 // New returns a Replica without records.
 func New(c Config) *Replica {
 	return &Replica{
-		table:           newTable(c.ForgetAfter, c.Limits),
+		table:           newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)),
 		own:             ownRecord{host: c.Self},
 		requests:        newPendingRequests(),
 		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
@@ -257,6 +258,12 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+describe(record.Record))
 			return false
 		}
+	}
+	if record.ForgottenBy != "" && r.present[record.Key] {
+		// It was forgotten where it could not be reached. It says soon itself that it is here.
+		r.requests.finish(record.Key, record.Version)
+		r.sendToOwner(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
+		return false
 	}
 	if r.cfg.Share != nil {
 		record.Record = r.cfg.Share(record.Record)

@@ -22,7 +22,7 @@ func (n *fakeNetwork) Format() uint8              { return wire.Supported.Min }
 func TestRequestIsRetriedInTurn(t *testing.T) {
 	network := new(fakeNetwork)
 	r := New(Config{
-		Self: wiretest.HostB, Name: func() string { return "b" }, Limits: DefaultLimits, ForgetAfter: time.Hour,
+		Self: wiretest.HostB, Name: func() string { return "b" }, ForgetAfter: time.Hour,
 		Permits: func(netip.Addr) bool { return true }, Refusals: refusal.NewCounter(slog.New(slog.DiscardHandler)), Network: network, NewRecord: wire.NewRecord,
 	})
 	r.MarkPresent(wiretest.Host9)

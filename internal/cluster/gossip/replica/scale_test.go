@@ -56,7 +56,7 @@ func newReplicaOfMany(t testing.TB) *Replica {
 		network.members = append(network.members, hostNumber(i+1))
 	}
 	r := New(Config{
-		Self: hostNumber(0), Name: func() string { return "host-0" }, Limits: DefaultLimits, ForgetAfter: time.Hour, Permits: func(netip.Addr) bool { return true },
+		Self: hostNumber(0), Name: func() string { return "host-0" }, ForgetAfter: time.Hour, Permits: func(netip.Addr) bool { return true },
 		Refusals: refusal.NewCounter(slog.New(slog.DiscardHandler)), Network: network, NewRecord: wire.NewRecord,
 	})
 	if err := r.Set(recordOf(0, 1).Memberships); err != nil {

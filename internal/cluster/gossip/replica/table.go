@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"net/netip"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -215,6 +216,16 @@ func (t *table) Label(host wire.Key) string {
 		h.Name = e.Name
 	}
 	return h.Label()
+}
+
+// Find returns the key of a host of the snapshot.
+func (t *table) Find(id cluster.HostID, addr netip.Addr) (wire.Key, bool) {
+	for host, e := range t.entries {
+		if host.ID == id && host.Addr.Addr() == addr && e.isVisible() {
+			return host, true
+		}
+	}
+	return wire.Key{}, false
 }
 
 // Knows tells whether a host is part of the snapshot.

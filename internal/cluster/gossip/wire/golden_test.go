@@ -29,6 +29,7 @@ func TestGoldenBytes(t *testing.T) {
 		"request":    message(wire.Message{Kind: wire.KindRequest, Hosts: []wire.Key{wiretest.HostA, wiretest.HostB}}),
 		"record":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
 		"left":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), Age: 1e9}}}),
+		"forgotten":  message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewForgottenRecord(wiretest.HostA, "host-9"), 2), Age: 1e9}}}),
 		"later":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
 		"delta":      message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
 		"ackrequest": message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),

@@ -16,6 +16,7 @@ type Record struct {
 	Key
 	Version     Version
 	Left        bool   // the host was taken out; it has no memberships
+	ForgottenBy string // the host on which an administrator took it out; "": nobody did
 	Name        string // for people; "": unknown
 	Memberships []cluster.Membership
 	// Raw is the content as its owner encoded it, which has all that the fields above say. It may
@@ -33,6 +34,14 @@ func NewRecord(key Key, name string, memberships []cluster.Membership) Record {
 // NewLeftRecord returns the record that takes a host out, still without a version.
 func NewLeftRecord(key Key) Record {
 	r := Record{Key: key, Left: true}
+	r.Raw = encodeContent(r)
+	return r
+}
+
+// NewForgottenRecord returns the record of a host that an administrator took out, on the host by. A
+// host of an early version takes it for a leave.
+func NewForgottenRecord(key Key, by string) Record {
+	r := Record{Key: key, Left: true, ForgottenBy: by}
 	r.Raw = encodeContent(r)
 	return r
 }

@@ -52,6 +52,10 @@ func (d delegate) receive(data []byte) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if m.Kind == wire.KindHello || m.Kind == wire.KindHelloReply {
+		d.receiveGreetingLocked(m)
+		return
+	}
 	from := replica.Peer{Host: m.From, Addr: m.Addr}
 	if !d.peers.isMember(from) && !d.receiveFromUnknownLocked(m) {
 		return

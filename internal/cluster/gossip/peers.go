@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 
@@ -22,6 +21,10 @@ type peers struct {
 	// unknownSenders sent messages of ours and are not members. Either the news that they are has
 	// not arrived, or they know this host from before its restart.
 	unknownSenders map[netip.AddrPort]bool
+
+	asked    map[netip.AddrPort]bool // seeds that a round has asked
+	awaited  map[netip.AddrPort]bool // hosts that were asked whether they are there, and if they answered
+	attempts map[netip.AddrPort]*attempt
 }
 
 func newPeers(self netip.AddrPort) *peers {
@@ -30,10 +33,35 @@ func newPeers(self netip.AddrPort) *peers {
 		members:        make(map[string]memberlist.Node),
 		lost:           make(map[string]netip.AddrPort),
 		unknownSenders: make(map[netip.AddrPort]bool),
+		asked:          make(map[netip.AddrPort]bool),
+		awaited:        make(map[netip.AddrPort]bool),
 	}
 }
 
-func (p *peers) setSeeds(seeds []netip.AddrPort) { p.seeds = slices.Clone(seeds) }
+// setSeeds sets the seeds, and tells whether some of them have not been asked. Those that are gone
+// are asked anew when they come again.
+func (p *peers) setSeeds(seeds []netip.AddrPort) (someNew bool) {
+	p.seeds = slices.Clone(seeds)
+	for seed := range p.asked {
+		if !slices.Contains(p.seeds, seed) {
+			delete(p.asked, seed)
+		}
+	}
+	return len(p.unaskedSeeds()) > 0
+}
+
+// unaskedSeeds returns the seeds that no round has asked yet.
+func (p *peers) unaskedSeeds() (unasked []netip.AddrPort) {
+	for _, seed := range p.seeds {
+		if !p.asked[seed] && seed != p.self {
+			unasked = append(unasked, seed)
+		}
+	}
+	return unasked
+}
+
+// answered tells whether a host has answered that it is there.
+func (p *peers) answered(host netip.AddrPort) bool { return p.awaited[host] }
 
 // allowOnlySeedsAnd refuses all hosts but the seeds, this one and the given ones.
 func (p *peers) allowOnlySeedsAnd(others []netip.Addr) {
@@ -98,39 +126,31 @@ func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
 	if addr == p.self || !p.permits(addr.Addr()) {
 		return false, false
 	}
-	if len(p.unknownSenders) >= maxJoinsAtOnce {
+	if len(p.unknownSenders) >= maxRejoinsAtOnce {
 		return true, false
 	}
 	p.unknownSenders[addr] = true
 	return true, true
 }
 
-// missingMembers returns some of the hosts that should be members and are not: unknown senders,
-// seeds, and hosts that were members. It forgets the unknown senders.
-func (p *peers) missingMembers() []netip.AddrPort {
-	seen := map[netip.AddrPort]bool{p.self: true}
-	for _, m := range p.members {
-		seen[nodeAddr(m)] = true
-	}
-	var missing []netip.AddrPort
-	add := func(addr netip.AddrPort) {
-		if !seen[addr] {
-			seen[addr] = true
-			missing = append(missing, addr)
-		}
-	}
+// missing returns the hosts that should be members and are not: unknown senders, seeds, and hosts
+// that were members.
+func (p *peers) missing() map[netip.AddrPort]bool {
+	missing := make(map[netip.AddrPort]bool)
 	for addr := range p.unknownSenders {
-		add(addr)
+		missing[addr] = true
 	}
-	clear(p.unknownSenders)
 	for _, seed := range p.seeds {
-		add(seed)
+		missing[seed] = true
 	}
 	for _, addr := range p.lost {
 		if p.permits(addr.Addr()) {
-			add(addr)
+			missing[addr] = true
 		}
 	}
-	rand.Shuffle(len(missing), func(i, j int) { missing[i], missing[j] = missing[j], missing[i] })
-	return slices.Clip(missing[:min(len(missing), maxJoinsAtOnce)])
+	for _, m := range p.members {
+		delete(missing, nodeAddr(m))
+	}
+	delete(missing, p.self)
+	return missing
 }

@@ -29,7 +29,12 @@ type Plane struct {
 
 	ready        chan struct{}
 	readyOnce    sync.Once
-	wakeRejoiner chan struct{}
+	hasSeeds     chan struct{} // closed once it is known who the seeds are
+	hasSeedsOnce sync.Once
+	newSeeds     chan struct{}  // has a value when seeds came that were not asked
+	wakeRejoiner chan struct{}  // has a value when a host is missing
+	answers      chan struct{}  // has a value when a host has answered that it is there
+	joins        sync.WaitGroup // of hosts, under way
 
 	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
 	// under it.
@@ -59,7 +64,10 @@ func New(c Config) (*Plane, error) {
 		refusals:     refusal.NewCounter(c.Log),
 		outbox:       newOutbox(c.maxPacket(), c.Log),
 		ready:        make(chan struct{}),
+		hasSeeds:     make(chan struct{}),
+		newSeeds:     make(chan struct{}, 1),
 		wakeRejoiner: make(chan struct{}, 1),
+		answers:      make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
 	}
@@ -71,14 +79,17 @@ func New(c Config) (*Plane, error) {
 	// their number, rounded up). The record itself goes to all of them, so this is for the few that
 	// missed it.
 	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
-	p.SetSeeds(c.Seeds)
+	if len(c.Seeds) > 0 {
+		p.SetSeeds(c.Seeds)
+	}
 	return p, nil
 }
 
 // String names the plane for logs.
 func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
 
-// Ready is closed when the plane listens and has found another host, or has tried all seeds once.
+// Ready is closed when the plane has asked all seeds once, and has the records of the hosts that it
+// found by them.
 func (p *Plane) Ready() <-chan struct{} { return p.ready }
 
 // SetSeeds sets the hosts to find the others by; one is enough. It may be repeated. Without keys,
@@ -86,11 +97,13 @@ func (p *Plane) Ready() <-chan struct{} { return p.ready }
 func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.peers.setSeeds(seeds)
+	p.hasSeedsOnce.Do(func() { close(p.hasSeeds) })
+	if p.peers.setSeeds(seeds) {
+		wakeLoop(p.newSeeds)
+	}
 	if len(p.cfg.Keys) == 0 {
 		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
 	}
-	wakeLoop(p.wakeRejoiner)
 }
 
 // Set announces this host's memberships. They must not be changed afterwards.
@@ -100,6 +113,7 @@ func (p *Plane) Set(local []cluster.Membership) error {
 	if err := p.replica.Set(local); err != nil {
 		return fmt.Errorf("set local memberships: %w", err)
 	}
+	p.hasSeedsOnce.Do(func() { close(p.hasSeeds) })
 	return nil
 }
 

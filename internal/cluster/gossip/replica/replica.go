@@ -257,11 +257,22 @@ type request struct {
 }
 
 // requestTimeout is what an answer may take on a LAN, with a stream to be opened and a busy sender.
-// After maxTries the comparison of hashes takes over.
+// Where few records are missing they come in a packet, and one that is lost is asked for soon: a
+// host that has just joined waits for it. After maxTries the comparison of hashes takes over.
 const (
-	requestTimeout = 500 * time.Millisecond
-	maxTries       = 4
+	requestTimeout    = 500 * time.Millisecond
+	fewRequests       = 16
+	fewRequestsExpire = 200 * time.Millisecond
+	maxTries          = 20
 )
+
+// expiry returns when to ask again for a record.
+func (p pendingRequests) expiry(now time.Time) time.Time {
+	if len(p) <= fewRequests {
+		return now.Add(fewRequestsExpire)
+	}
+	return now.Add(requestTimeout)
+}
 
 // start notes that a record is requested. It returns false if that version is already on its way.
 func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
@@ -269,7 +280,7 @@ func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
 	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
 		return false
 	}
-	p[d.Host] = request{version: d.Version, expires: now.Add(requestTimeout)}
+	p[d.Host] = request{version: d.Version, expires: p.expiry(now)}
 	return true
 }
 
@@ -307,7 +318,7 @@ func (r *Replica) RetryRequests(now time.Time) {
 			delete(r.requests, host)
 			continue
 		}
-		q.expires = now.Add(requestTimeout)
+		q.expires = r.requests.expiry(now)
 		r.requests[host] = q
 		owner := slices.IndexFunc(members, func(p Peer) bool { return p.Host == host })
 		if owner >= 0 && q.tries%2 == 0 {
@@ -327,6 +338,9 @@ func (r *Replica) SendSummary(now time.Time) {
 		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: wire.HashDigests(r.allDigests(now))})
 	}
 }
+
+// AwaitsRecords tells whether records that others have were requested, and have not come yet.
+func (r *Replica) AwaitsRecords() bool { return len(r.requests) > 0 }
 
 // messenger sends messages in this host's name.
 type messenger struct {

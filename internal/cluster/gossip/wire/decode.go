@@ -36,6 +36,7 @@ func Decode(data []byte, accepted Range) (Message, error) {
 		m.Hash = r.readUint(1<<64 - 1)
 	case KindAckRequest, KindAck:
 		m.Version = r.readVersion()
+	case KindHello, KindHelloReply:
 	default:
 		return m, r.err
 	}

@@ -60,6 +60,8 @@ const (
 	KindSummary                    // Hash
 	KindAckRequest                 // Version: of the sender's own record
 	KindAck                        // Version: of the receiver's record
+	KindHello                      // nothing: asks whether somebody is there
+	KindHelloReply                 // nothing: somebody is
 )
 
 // Message is a message of any kind. Kind says which of the last fields it has.

@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
 	"internal/reconcile":                    {"internal/plan"},
 	"internal/cluster":                      {"internal/network"},
-	"internal/cluster/gossip/refusal":       {},
+	"internal/cluster/gossip/refusal":       {"internal/cluster"},
 	"internal/cluster/gossip/guard":         {"internal/cluster/gossip/refusal"},
 	"internal/cluster/gossip/wire":          {"internal/cluster"},
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
@@ -54,7 +54,7 @@ var layers = map[string][]string{
 	"internal/config":                       {"internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/ipam", "internal/membership"},
-	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/cluster/gossip", "internal/hoststate"},
+	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
@@ -80,10 +80,11 @@ var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "intern
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.
 var soleImporters = map[string][]string{
-	"github.com/godbus/dbus/v5":       {}, // only tests, which compare internal/firewalld's client with it
-	"github.com/BurntSushi/toml":      {"internal/config"},
-	"github.com/miekg/dns":            {"internal/dns"},
-	"github.com/hashicorp/memberlist": {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
+	"github.com/godbus/dbus/v5":        {}, // only tests, which compare internal/firewalld's client with it
+	"github.com/BurntSushi/toml":       {"internal/config"},
+	"github.com/miekg/dns":             {"internal/dns"},
+	"github.com/hashicorp/memberlist":  {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
+	module + "internal/cluster/gossip": {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"vxlan-driver/internal/agent"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
@@ -160,7 +161,9 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		NewCluster: func(bind netip.Addr) (agent.Cluster, error) { return newCluster(name, bind, c, log) },
+		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
+			return newGossip(name, bind, c, log)
+		}},
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -177,8 +180,8 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
-// newCluster makes the cluster that the host is in by one of its addresses.
-func newCluster(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (agent.Cluster, error) {
+// newGossip makes the plane by which the host talks from one of its addresses.
+func newGossip(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (*gossip.Plane, error) {
 	return gossip.New(gossip.Config{
 		Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,

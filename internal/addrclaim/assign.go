@@ -54,12 +54,6 @@ func (c *Claims) Assign(ctx context.Context, r Request) ([]netip.Addr, error) {
 	return addrs, err
 }
 
-// IsIsolated tells whether an endpoint's cluster has no host but this one.
-func (c *Claims) IsIsolated(key membership.EndpointKey) bool {
-	e, err := c.lookupEndpoint(key)
-	return err == nil && e.state.Cluster.Members() <= 1
-}
-
 // recordedEndpoint is an endpoint that is in the store, with what is needed to claim its addresses.
 type recordedEndpoint struct {
 	*network.Endpoint

@@ -16,8 +16,8 @@ import (
 
 // Cluster is the part of a running cluster that claims need.
 type Cluster interface {
-	// Set publishes what this host has.
-	Set([]cluster.Membership) error
+	// SetMemberships publishes what this host has.
+	SetMemberships([]cluster.Membership) error
 	// Snapshot returns what the other hosts have.
 	Snapshot() cluster.Snapshot
 	// WaitForPeers returns once it is known what the other hosts have, or after a bounded time.
@@ -25,8 +25,6 @@ type Cluster interface {
 	// PeerFoundWithin tells whether a host was found, or began to look for others, within the last
 	// d.
 	PeerFoundWithin(d time.Duration) bool
-	// Members counts the hosts, this one included.
-	Members() int
 }
 
 // ProbeFunc probes the overlay for addresses that an endpoint is about to get. It returns an error
@@ -159,7 +157,7 @@ func (c *Claims) publishLocked(bind netip.Addr) error {
 			}
 		}
 	}
-	if err := state.Cluster.Set(memberships); err != nil {
+	if err := state.Cluster.SetMemberships(memberships); err != nil {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	return nil

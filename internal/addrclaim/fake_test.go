@@ -101,8 +101,6 @@ func (*host) WaitForPeers(context.Context) error { return nil }
 
 func (*host) PeerFoundWithin(time.Duration) bool { return false }
 
-func (*host) Members() int { return 1 }
-
 func (h *host) Snapshot() cluster.Snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,8 +114,8 @@ func (h *host) setSnapshot(change func(*cluster.Snapshot)) {
 	change(&h.snapshot)
 }
 
-// Set publishes to all others. What arrives after something newer is dropped.
-func (h *host) Set(memberships []cluster.Membership) error {
+// SetMemberships publishes to all others. What arrives after something newer is dropped.
+func (h *host) SetMemberships(memberships []cluster.Membership) error {
 	sorted, err := cluster.Canonical(memberships)
 	if err != nil {
 		return err

@@ -7,29 +7,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/cluster/gossip"
-	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 )
-
-// Cluster is a control plane that finds hosts by seeds.
-type Cluster interface {
-	cluster.Plane
-	SetSeeds([]netip.AddrPort)
-	// Refused returns what was refused, of other hosts or by them.
-	Refused() []refusal.Refusal
-	Stats() gossip.Stats
-}
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
 // and not changed afterwards.
@@ -37,8 +25,8 @@ type Agent struct {
 	Host   *hoststate.Host
 	Config config.Config
 	Names  NameServer
-	// NewCluster makes the control plane that talks to other hosts from the address.
-	NewCluster func(netip.Addr) (Cluster, error)
+	// Plane is the kind of control planes by which hosts find each other.
+	Plane cluster.Kind
 	// Watch reports that something may have been deleted from the kernel.
 	Watch func(context.Context) (<-chan struct{}, error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
@@ -137,7 +125,7 @@ func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
 // prepareParts makes the parts of an agent that has not run yet.
 func (a *Agent) prepareParts() {
 	a.requests = newRequestBroker()
-	a.clusters = newClusterSet(a.Config, a.NewCluster, a.Log)
+	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}

@@ -10,15 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
-	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/kernel"
-	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/netavark"
-	"vxlan-driver/internal/network"
 )
 
 // assigningPluginSide is an agent in the same process, as the plugin sees it.
@@ -33,6 +29,7 @@ func (p assigningPluginSide) AssignAddresses(network, container string, wanted [
 	}})
 	p.r.mu.Lock() // see rig
 	defer p.r.mu.Unlock()
+	p.r.assignWarning = answer.Warning
 	if answer.Error != "" {
 		return nil, errors.New(answer.Error)
 	}
@@ -57,7 +54,7 @@ func withGossipAgent(t *testing.T, test func(*testing.T, *rig)) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.plugin.Agent = assigningPluginSide{r: r}
 		r.prepareCluster = func(c *fakeCluster) {
-			time.AfterFunc(ready, func() { close(c.ready) })
+			time.AfterFunc(ready, func() { c.setSynced() })
 		}
 		r.start()
 		test(t, r)
@@ -203,7 +200,7 @@ func TestAssignRefusesUnknownContainers(t *testing.T) {
 }
 
 // Hosts without a key that do not list each other go on alone, and must say so.
-func TestIsolatedHostWarns(t *testing.T) {
+func TestHostThatIsAloneWarns(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		keys    []gossip.Key
@@ -214,23 +211,15 @@ func TestIsolatedHostWarns(t *testing.T) {
 		{"not alone", nil, 2, false},
 		{"alone with a key", make([]gossip.Key, 1), 1, false},
 	} {
-		n := membership.Network{
-			Network: network.Network{
-				Identity: network.Identity{ID: "n1"}, Tunnel: kernel.Tunnel{VNI: 100, Port: 4789}, Gossip: true,
-				Subnets: []network.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}},
-			},
-			VTEP:      network.VTEP{Local: vtep(1)},
-			Endpoints: []*network.Endpoint{{ContainerID: "c1"}},
-		}
-		c := newFakeCluster()
-		c.setMembers(tt.members)
-		a := &Agent{Config: config.Config{Keys: tt.keys}, claims: new(addrclaim.Claims)}
-		if err := a.claims.Publish(vtep(1), addrclaim.HostState{Cluster: &clusterMember{Cluster: c}, Networks: []membership.Network{n}}); err != nil {
-			t.Fatal(err)
-		}
-		got := a.warnIfIsolated(membership.EndpointKey{NetworkID: "n1", ContainerID: "c1"})
-		if (got != "") != tt.warns {
-			t.Errorf("%s: %q", tt.name, got)
-		}
+		withGossipAgent(t, func(t *testing.T, r *rig) {
+			r.prepareCluster = func(c *fakeCluster) { c.synced, c.members = true, tt.members }
+			r.Config.Keys = tt.keys
+			if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
+				t.Fatal(err)
+			}
+			if (r.assignWarning != "") != tt.warns {
+				t.Errorf("%s: %q", tt.name, r.assignWarning)
+			}
+		})
 	}
 }

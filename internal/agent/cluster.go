@@ -24,9 +24,9 @@ const gracePeriod = 10 * time.Second
 // clusterSet is the clusters that this host is a member of, one for each local address that its
 // networks' hosts talk by. Only the loop uses it, and Lookup is for all.
 type clusterSet struct {
-	config     config.Config
-	newCluster func(netip.Addr) (Cluster, error)
-	log        *slog.Logger
+	config config.Config
+	kind   cluster.Kind
+	log    *slog.Logger
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, and of Lookup
 	members map[netip.Addr]*clusterMember // by local address
@@ -36,20 +36,32 @@ type clusterSet struct {
 	wg           sync.WaitGroup // of the members' goroutines
 }
 
-func newClusterSet(c config.Config, newCluster func(netip.Addr) (Cluster, error), log *slog.Logger) *clusterSet {
+func newClusterSet(c config.Config, kind cluster.Kind, log *slog.Logger) *clusterSet {
 	return &clusterSet{
-		config: c, newCluster: newCluster, log: log,
+		config: c, kind: kind, log: log,
 		members: make(map[netip.Addr]*clusterMember),
 		news:    make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
 }
 
-// bindAddr is the address by which the hosts of a network talk, given the network's VTEP.
+// bindAddr is the address by which the hosts of a network talk, given the network's VTEP. It is zero
+// where one plane serves all networks.
 func (s *clusterSet) bindAddr(vtep netip.Addr) netip.Addr {
-	if s.config.Bind.IsValid() {
+	switch {
+	case !s.kind.PerAddress:
+		return netip.Addr{}
+	case s.config.Bind.IsValid():
 		return s.config.Bind
 	}
 	return vtep
+}
+
+// nameOf names the plane of an address for people.
+func (s *clusterSet) nameOf(bind netip.Addr) string {
+	if !bind.IsValid() {
+		return s.kind.Name
+	}
+	return bind.String()
 }
 
 // MemberOf returns the cluster of a network's hosts, or nil before it is started.
@@ -70,11 +82,11 @@ func (s *clusterSet) SnapshotOf(n membership.Network) cluster.Snapshot {
 func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 	m := s.MemberOf(n)
 	if m == nil {
-		return membership.Discovery{}
+		return membership.Discovery{Carries: s.kind.Carries}
 	}
 	age := time.Since(m.since)
 	return membership.Discovery{
-		Snapshot: m.Snapshot(), Connected: m.IsReady(),
+		Snapshot: m.Snapshot(), Synced: m.Health().Synced, Carries: s.kind.Carries,
 		GraceOver: age >= gracePeriod, ForgetOver: age >= s.config.ForgetAfter,
 	}
 }
@@ -97,18 +109,20 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	if s.members[bind] != nil {
 		return nil
 	}
-	c, err := s.newCluster(bind)
+	c, err := s.kind.New(bind)
 	if err != nil {
-		return fmt.Errorf("cluster of %v: %w", bind, err)
+		return fmt.Errorf("cluster of %s: %w", s.nameOf(bind), err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	m := &clusterMember{Cluster: c, ctx: ctx, since: time.Now(), stop: stop}
+	m := &clusterMember{Plane: c, ctx: ctx, since: time.Now(), stop: stop}
 	s.mu.Lock()
 	s.members[bind] = m
 	s.mu.Unlock()
 	s.wg.Go(func() { m.KeepRunning(ctx, s.log.With("address", bind)) })
 	s.wg.Go(func() { m.ReportNews(ctx, s.news) })
-	s.wg.Go(func() { m.ReportAckRequests(ctx, s.ackRequested) })
+	if c, ok := c.(cluster.Confirmer); ok {
+		s.wg.Go(func() { reportAckRequests(ctx, c, s.ackRequested) })
+	}
 	return nil
 }
 
@@ -118,7 +132,7 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 func (s *clusterSet) StopAbandoned(inUse map[netip.Addr][]hoststate.Network, isLocal func(netip.Addr) (bool, error)) (stopped []netip.Addr, err error) {
 	var errs []error
 	for bind, m := range s.members {
-		if len(inUse[bind]) > 0 {
+		if len(inUse[bind]) > 0 || !bind.IsValid() {
 			continue
 		}
 		switch local, err := isLocal(bind); {
@@ -152,26 +166,15 @@ func (s *clusterSet) Snapshots() map[*clusterMember]cluster.Snapshot {
 	return snapshots
 }
 
-// SetSeeds tells a cluster which hosts to ask for the others.
-func (s *clusterSet) SetSeeds(bind netip.Addr, networks []hoststate.Network) {
-	seeds := s.seedsOf(networks)
-	m := s.members[bind]
-	m.SetSeeds(seeds)
-	m.hasSeeds.Store(slices.ContainsFunc(seeds, func(seed netip.AddrPort) bool { return seed.Addr() != bind }))
-}
-
-// seedsOf returns the hosts that the configuration and the networks list.
-func (s *clusterSet) seedsOf(networks []hoststate.Network) []netip.AddrPort {
+// listedHosts returns the hosts that the networks list.
+func (s *clusterSet) listedHosts(networks []hoststate.Network) []netip.AddrPort {
 	seen := make(map[netip.AddrPort]bool)
-	var seeds []netip.AddrPort
+	var listed []netip.AddrPort
 	add := func(ap netip.AddrPort) {
 		if !seen[ap] {
 			seen[ap] = true
-			seeds = append(seeds, ap)
+			listed = append(listed, ap)
 		}
-	}
-	for _, seed := range s.config.Seeds {
-		add(seed)
 	}
 	for _, n := range networks {
 		// Where hosts find each other, Network.Remotes are seeds and VTEP.Remotes were found.
@@ -181,7 +184,7 @@ func (s *clusterSet) seedsOf(networks []hoststate.Network) []netip.AddrPort {
 			}
 		}
 	}
-	return seeds
+	return listed
 }
 
 // InGracePeriod tells whether a cluster may not know all hosts yet.

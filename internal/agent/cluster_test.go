@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
@@ -26,19 +28,18 @@ func parseConfig(t *testing.T, text string) config.Config {
 	return c
 }
 
-// Seeds are the hosts that the configuration names, those that the networks list and those that
-// were found, but not the host itself.
-func TestSeeds(t *testing.T) {
+// Listed hosts are those that the networks list and those that were found, but not the host itself.
+func TestListedHosts(t *testing.T) {
 	static := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(2), vtep(3)}}}
 	gossip := hoststate.Network{VTEP: network.VTEP{Local: vtep(1), Remotes: []netip.Addr{vtep(7), vtep(8)}}}
 	gossip.Gossip, gossip.Network.Remotes = true, []netip.Addr{vtep(1), vtep(7), vtep(6)}
 	gossip.VTEP.Own = []netip.Addr{vtep(1), vtep(6)} // a host is not asked by another of its addresses either
-	s := newClusterSet(parseConfig(t, `seeds = ["198.18.0.9"]`), nil, slog.New(slog.DiscardHandler))
+	s := newClusterSet(parseConfig(t, ""), cluster.Kind{}, slog.New(slog.DiscardHandler))
 	var got []netip.Addr
-	for _, seed := range s.seedsOf([]hoststate.Network{static, gossip}) {
+	for _, seed := range s.listedHosts([]hoststate.Network{static, gossip}) {
 		got = append(got, seed.Addr())
 	}
-	if want := []netip.Addr{vtep(9), vtep(2), vtep(3), vtep(7), vtep(8)}; !slices.Equal(got, want) {
+	if want := []netip.Addr{vtep(2), vtep(3), vtep(7), vtep(8)}; !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
 }
@@ -46,21 +47,21 @@ func TestSeeds(t *testing.T) {
 func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := parseConfig(t, "")
-		s := newClusterSet(c, nil, slog.New(slog.DiscardHandler))
+		s := newClusterSet(c, cluster.Kind{PerAddress: true}, slog.New(slog.DiscardHandler))
 		n := membership.Network{VTEP: network.VTEP{Local: vtep(1)}}
 		check := func(when string, connected, graceOver, forgetOver bool) {
 			t.Helper()
 			d := s.DiscoveryOf(n)
-			if d.Connected != connected || d.GraceOver != graceOver || d.ForgetOver != forgetOver {
+			if d.Synced != connected || d.GraceOver != graceOver || d.ForgetOver != forgetOver {
 				t.Errorf("%s: got %+v", when, d)
 			}
 		}
 		check("without a cluster", false, false, false)
 		plane := newFakeCluster()
-		s.members[vtep(1)] = &clusterMember{Cluster: plane, since: time.Now()}
+		s.members[vtep(1)] = &clusterMember{Plane: plane, since: time.Now()}
 		check("just started", false, false, false)
 		time.Sleep(time.Second)
-		close(plane.ready)
+		plane.setSynced()
 		check("connected", true, false, false)
 		time.Sleep(gracePeriod - time.Second)
 		check("after the grace period", true, true, false)
@@ -111,4 +112,38 @@ func TestClusterOutOfUseGoesOn(t *testing.T) {
 		}
 		r.finish()
 	})
+}
+
+// Some kinds of planes have one for all networks of a host, whatever address a network has.
+func TestOnePlaneServesAllNetworks(t *testing.T) {
+	var made []netip.Addr
+	s := newClusterSet(parseConfig(t, ""), cluster.Kind{Name: "central", New: func(addr netip.Addr) (cluster.Plane, error) {
+		made = append(made, addr)
+		return newFakeCluster(), nil
+	}}, slog.New(slog.DiscardHandler))
+	networks := make([]hoststate.Network, 2)
+	for i := range networks {
+		networks[i].Gossip, networks[i].VTEP.Local = true, vtep(byte(i+1))
+	}
+	groups := s.GroupByCluster(networks)
+	if len(groups) != 1 || len(groups[netip.Addr{}]) != 2 {
+		t.Fatalf("groups: %v", groups)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	for range 2 {
+		if err := s.StartCluster(ctx, netip.Addr{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range networks {
+		if s.MemberOf(toMembership(n)) == nil {
+			t.Errorf("%v has no plane", n.VTEP.Local)
+		}
+	}
+	nobodyHasIt := func(netip.Addr) (bool, error) { return false, nil }
+	if stopped, err := s.StopAbandoned(nil, nobodyHasIt); err != nil || len(stopped) > 0 || len(made) != 1 {
+		t.Errorf("stopped %v, %v; made %v", stopped, err, made)
+	}
+	stop()
+	s.wg.Wait()
 }

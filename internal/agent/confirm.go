@@ -35,7 +35,11 @@ type confirmer struct {
 // which they have not heard.
 func (c *confirmer) Begin(n joinedNetwork) {
 	m := c.clusters.Lookup(c.clusters.bindAddr(n.vtep))
-	if m == nil || !m.IsReady() {
+	if m == nil || !m.Health().Synced {
+		return
+	}
+	plane, ok := m.Plane.(cluster.Confirmer)
+	if !ok {
 		return
 	}
 	c.mu.Lock()
@@ -49,7 +53,7 @@ func (c *confirmer) Begin(n joinedNetwork) {
 		defer close(done)
 		ctx, cancel := context.WithTimeout(m.ctx, confirmTimeout)
 		defer cancel()
-		if silent := m.Confirm(ctx, n.key); len(silent) > 0 && m.ctx.Err() == nil {
+		if silent := plane.Confirm(ctx, n.key); len(silent) > 0 && m.ctx.Err() == nil {
 			c.log.Info("hosts were slow to follow; a first connection may take a second", "network", n.id, "hosts", silent)
 		}
 	})

@@ -23,7 +23,7 @@ func (r *rig) joining() {
 }
 
 // isReady makes a cluster connected from its start on.
-func isReady(c *fakeCluster) { close(c.ready) }
+func isReady(c *fakeCluster) { c.setSynced() }
 
 // addTimed is mustAdd, and returns how long the plugin had to wait.
 func (r *rig) addTimed(i int) time.Duration {

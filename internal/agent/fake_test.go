@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/cluster/gossip"
-	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/kernel/fakekernel"
 )
@@ -109,9 +107,8 @@ func (n *fakeNameServer) names() string {
 
 // fakeCluster is a control plane whose other hosts are what the test says.
 type fakeCluster struct {
-	ready chan struct{}
-
 	mu        sync.Mutex
+	synced    bool
 	runErrors int // how often Run still fails
 	leaveTime time.Duration
 	// confirmTime is how long the other hosts take to follow.
@@ -120,23 +117,24 @@ type fakeCluster struct {
 	calls        clusterCalls
 	shown        cluster.Snapshot
 	members      int
-	refused      []refusal.Refusal
+	refused      []cluster.Refusal
+	problem      string
 	changed      chan struct{}
 }
 
 // clusterCalls is what was done with a cluster.
 type clusterCalls struct {
-	runs  int
-	left  bool
-	seeds []netip.AddrPort
-	own   []cluster.Membership
+	runs   int
+	left   bool
+	listed []netip.AddrPort
+	own    []cluster.Membership
 	// confirms counts how often somebody waited for the other hosts.
 	confirms int
 	followed uint64 // the last snapshot's sequence that was acknowledged
 }
 
 func newFakeCluster() *fakeCluster {
-	return &fakeCluster{ready: make(chan struct{}), changed: make(chan struct{}), ackRequested: make(chan struct{}, 1)}
+	return &fakeCluster{changed: make(chan struct{}), ackRequested: make(chan struct{}, 1)}
 }
 
 func (c *fakeCluster) Run(ctx context.Context) error {
@@ -153,12 +151,11 @@ func (c *fakeCluster) Run(ctx context.Context) error {
 }
 
 func (c *fakeCluster) Confirm(ctx context.Context, _ cluster.NetworkKey) (silent []string) {
-	select {
-	case <-c.ready:
-	default:
+	c.mu.Lock()
+	if !c.synced {
+		c.mu.Unlock()
 		return nil // it knows nobody to ask
 	}
-	c.mu.Lock()
 	c.calls.confirms++
 	took := c.confirmTime
 	c.mu.Unlock()
@@ -178,13 +175,17 @@ func (c *fakeCluster) Acknowledge(s cluster.Snapshot) {
 	c.calls.followed = s.Sequence
 }
 
-func (c *fakeCluster) Ready() <-chan struct{} { return c.ready }
-
-func (c *fakeCluster) Set(own []cluster.Membership) error {
+func (c *fakeCluster) Set(own cluster.Local) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls.own = own
+	c.calls.own, c.calls.listed = own.Memberships, own.Listed
 	return nil
+}
+
+func (c *fakeCluster) Health() cluster.Health {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cluster.Health{Synced: c.synced, Alone: c.members <= 1, Refused: c.refused, Problem: c.problem}
 }
 
 func (c *fakeCluster) Snapshot() cluster.Snapshot {
@@ -212,35 +213,37 @@ func (c *fakeCluster) Leave(ctx context.Context) error {
 	}
 }
 
-func (c *fakeCluster) Stats() gossip.Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return gossip.Stats{Members: c.members}
-}
-
-func (c *fakeCluster) Refused() []refusal.Refusal {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.refused
-}
-
-func (c *fakeCluster) SetSeeds(seeds []netip.AddrPort) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls.seeds = seeds
-}
-
 func (c *fakeCluster) seen() clusterCalls {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.calls
 }
 
-// setMembers makes the cluster count so many hosts.
+// setMembers makes the cluster have so many hosts, this one included.
 func (c *fakeCluster) setMembers(members int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.members = members
+	c.notifyLocked()
+}
+
+// setSynced makes the cluster know what the other hosts have.
+func (c *fakeCluster) setSynced() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.synced = true
+	c.notifyLocked()
+}
+
+func (c *fakeCluster) setProblem(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.problem = text
+}
+
+func (c *fakeCluster) notifyLocked() {
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // show makes the other hosts say something else.
@@ -248,8 +251,7 @@ func (c *fakeCluster) show(hosts ...cluster.Host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shown = cluster.Snapshot{Hosts: hosts}
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.notifyLocked()
 }
 
 // showQuietly is show without the news of it.

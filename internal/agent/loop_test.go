@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
-	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster"
 )
 
 func TestBurstOfStartsIsOneTurn(t *testing.T) {
@@ -222,8 +222,8 @@ func TestNamesFollowTheOtherHosts(t *testing.T) {
 		if own := c.seen().own; len(own) != 1 || len(own[0].Endpoints) != 1 || own[0].Endpoints[0].Names[0] != "c1" {
 			t.Errorf("publishes %+v", own)
 		}
-		if want := []netip.AddrPort{netip.MustParseAddrPort("198.18.0.11:7947"), netip.MustParseAddrPort("198.18.0.12:7947")}; !reflect.DeepEqual(c.seen().seeds, want) {
-			t.Errorf("seeds %v", c.seen().seeds)
+		if want := []netip.AddrPort{netip.MustParseAddrPort("198.18.0.11:7947"), netip.MustParseAddrPort("198.18.0.12:7947")}; !reflect.DeepEqual(c.seen().listed, want) {
+			t.Errorf("seeds %v", c.seen().listed)
 		}
 		for _, step := range []struct {
 			reachable bool
@@ -249,9 +249,9 @@ func TestStatusIsCurrent(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		since := time.Now()
 		r.prepareCluster = func(c *fakeCluster) {
-			c.refused = []refusal.Refusal{
-				{Reason: refusal.ReasonNoAnswer, Count: 9, Hosts: []refusal.Host{{Addr: vtep(12), Count: 9, First: since, Last: since.Add(-2 * noAnswerAge)}}},
-				{Reason: refusal.ReasonWrongKey, Count: 3, Hosts: []refusal.Host{{Addr: vtep(11), Count: 2, First: since.Add(-time.Minute), Last: since}}},
+			c.refused = []cluster.Refusal{
+				{Reason: "host does not answer", ByOther: true, Silent: true, Count: 9, Hosts: []cluster.RefusedHost{{Addr: vtep(12), Count: 9, First: since, Last: since.Add(-2 * noAnswerAge)}}},
+				{Reason: "wrong key", Count: 3, Hosts: []cluster.RefusedHost{{Addr: vtep(11), Count: 2, First: since.Add(-time.Minute), Last: since}}},
 			}
 		}
 		r.start()
@@ -261,7 +261,7 @@ func TestStatusIsCurrent(t *testing.T) {
 		refused := agentapi.RefusalStatus{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{{Addr: vtep(11), Count: 2, Since: time.Minute}}}
 		want := agentapi.StatusReport{
 			Version: "test", Problem: "no room", Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 100, Local: 1, Underlay: "from 198.18.0.10 by eth0, MTU 1450"}},
-			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Refused: []agentapi.RefusalStatus{refused}}},
+			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Syncing: true, Refused: []agentapi.RefusalStatus{refused}}},
 		}
 		if a.Status == nil || !reflect.DeepEqual(*a.Status, want) {
 			t.Errorf("got %+v", a.Status)

@@ -9,16 +9,17 @@ import (
 	"time"
 
 	"vxlan-driver/internal/addrclaim"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
 )
 
 // clusterMember is this host in a cluster whose Run is under way.
 type clusterMember struct {
-	Cluster
+	cluster.Plane
 	ctx       context.Context // of Run
 	since     time.Time
-	stop      context.CancelFunc        // ends what StartCluster started
-	hasSeeds  atomic.Bool               // there are other hosts to ask
+	stop      context.CancelFunc // ends what StartCluster started
+	listed    atomic.Pointer[[]netip.AddrPort]
 	peerFound atomic.Pointer[time.Time] // when the last host was found
 	runErr    atomic.Pointer[error]     // why it does not run
 	// confirmed are recorded peers that some host has mentioned since the agent started.
@@ -57,17 +58,16 @@ func (m *clusterMember) leaveAndStop() {
 	_ = m.Leave(ctx) // its address is gone; others drop the record by what the new one says
 }
 
-// ReportNews sends whenever another host has news, and when it turns out that there is no other
-// host.
+// ReportNews sends whenever there is news of other hosts, or of the plane's health.
 func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
-	ready, members := m.Ready(), 1
+	found := 0
 	for {
 		changed := m.Changed()
-		if n := m.Members(); n != members {
-			if now := time.Now(); n > members {
+		if n := countReachable(m.Snapshot()); n != found {
+			if now := time.Now(); n > found {
 				m.peerFound.Store(&now)
 			}
-			members = n
+			found = n
 		}
 		select {
 		case news <- struct{}{}:
@@ -75,19 +75,26 @@ func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 		}
 		select {
 		case <-changed:
-		case <-ready:
-			ready = nil // once
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// ReportAckRequests sends whenever another host waits for this one to follow its news.
-func (m *clusterMember) ReportAckRequests(ctx context.Context, requested chan<- struct{}) {
+func countReachable(s cluster.Snapshot) (n int) {
+	for _, h := range s.Hosts {
+		if h.Reachable() {
+			n++
+		}
+	}
+	return n
+}
+
+// reportAckRequests sends whenever another host waits for this one to follow its news.
+func reportAckRequests(ctx context.Context, c cluster.Confirmer, requested chan<- struct{}) {
 	for {
 		select {
-		case <-m.AckRequested():
+		case <-c.AckRequested():
 		case <-ctx.Done():
 			return
 		}
@@ -98,24 +105,26 @@ func (m *clusterMember) ReportAckRequests(ctx context.Context, requested chan<- 
 	}
 }
 
-// IsReady tells whether the cluster is connected, or has found that there is nobody to connect to.
-func (m *clusterMember) IsReady() bool {
-	select {
-	case <-m.Ready():
-		return true
-	default:
-		return false
+// SetMemberships publishes what this host has.
+func (m *clusterMember) SetMemberships(memberships []cluster.Membership) error {
+	local := cluster.Local{Memberships: memberships}
+	if listed := m.listed.Load(); listed != nil {
+		local.Listed = *listed
 	}
+	return m.Set(local)
 }
 
-// Members counts the hosts of the cluster, this one included.
-func (m *clusterMember) Members() int { return m.Stats().Members }
-
 // PeerFoundWithin tells whether a host was found within the last d, or this one was started with
-// seeds to ask.
+// hosts to ask.
 func (m *clusterMember) PeerFoundWithin(d time.Duration) bool {
 	found := m.peerFound.Load()
-	return found != nil && time.Since(*found) < d || m.hasSeeds.Load() && time.Since(m.since) < d
+	return found != nil && time.Since(*found) < d || m.hasListed() && time.Since(m.since) < d
+}
+
+// hasListed tells whether there are hosts to ask.
+func (m *clusterMember) hasListed() bool {
+	listed := m.listed.Load()
+	return listed != nil && len(*listed) > 0
 }
 
 // UnconfirmedPeers returns those recorded peers that no host has mentioned since the agent started.
@@ -139,63 +148,46 @@ func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
 }
 
 const (
-	// findPeersTimeout is how long the first container waits for other hosts to be found. Seeds may
-	// be down, and some host is the first.
+	// findPeersTimeout is how long the first container waits for other hosts to be found. Those that
+	// are listed may be down, and some host is the first.
 	findPeersTimeout = time.Second
-	// peerRecordsTimeout is how long it then waits for those hosts' records. They come within
-	// milliseconds, and where packets were lost within half a second.
-	peerRecordsTimeout = 500 * time.Millisecond
+	// syncTimeout is how long it then waits until it is known what those hosts have.
+	syncTimeout = 500 * time.Millisecond
 )
 
-// WaitForPeers waits until the cluster knows what the other hosts have, or for long enough.
+// WaitForPeers waits until the plane knows what the other hosts have, or for long enough.
 func (m *clusterMember) WaitForPeers(ctx context.Context) error {
-	timeout := time.After(findPeersTimeout)
-	select {
-	case <-m.Ready():
-	case <-timeout:
-		// Either nobody answers, or the cluster cannot run.
-		if err := m.runErr.Load(); err != nil {
-			return fmt.Errorf("talk to other hosts: %w", *err)
+	for began := time.Now(); ; {
+		changed, wait := m.Changed(), m.syncWait(began)
+		if wait <= 0 {
+			break
 		}
-		return nil
-	case <-ctx.Done():
-		return addrclaim.ErrShuttingDown
-	}
-	// Seeds that refuse may be about to start, as after a power cut.
-	for m.hasSeeds.Load() && m.Members() < 2 && time.Since(m.since) < findPeersTimeout {
-		select {
-		case <-time.After(findPeersTimeout / 100):
-		case <-ctx.Done():
-			return addrclaim.ErrShuttingDown
-		}
-	}
-	return m.waitForRecords(ctx)
-}
-
-// waitForRecords waits until all hosts of the cluster have said what they have.
-func (m *clusterMember) waitForRecords(ctx context.Context) error {
-	timeout := time.After(peerRecordsTimeout)
-	for {
-		changed := m.Changed()
-		if m.hasAllRecords() {
-			return nil
-		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-changed:
-		case <-timeout:
-			return nil
+		case <-timer.C:
 		case <-ctx.Done():
 			return addrclaim.ErrShuttingDown
 		}
+		timer.Stop()
 	}
+	if err := m.runErr.Load(); err != nil && !m.Health().Synced {
+		return fmt.Errorf("talk to other hosts: %w", *err)
+	}
+	return nil
 }
 
-func (m *clusterMember) hasAllRecords() bool {
-	records := 1 // this host's
-	for _, h := range m.Snapshot().Hosts {
-		if h.Reachable() {
-			records++
-		}
+// syncWait returns for how much longer somebody waits for the other hosts who began then.
+func (m *clusterMember) syncWait(began time.Time) time.Duration {
+	health := m.Health()
+	switch {
+	case health.Synced && health.Alone && m.hasListed():
+		// Hosts that do not answer may be about to start, as after a power cut.
+		return findPeersTimeout - time.Since(m.since)
+	case health.Synced:
+		return 0
+	case health.Alone:
+		return findPeersTimeout - time.Since(began)
 	}
-	return records >= m.Members()
+	return findPeersTimeout + syncTimeout - time.Since(began)
 }

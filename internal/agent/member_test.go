@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,32 +15,28 @@ func TestWaitForPeers(t *testing.T) {
 	portTaken := errors.New("address in use")
 	tests := []struct {
 		name    string
-		ready   time.Duration // 0: never
-		record  time.Duration // when the one other host's comes; 0: never
+		synced  time.Duration // when the plane is; 0: never
 		members int
 		runErr  error
 		took    time.Duration
 		want    string
 	}{
-		{"alone", time.Millisecond, 0, 1, nil, time.Millisecond, ""},
-		{"found", 5 * time.Millisecond, 9 * time.Millisecond, 2, nil, 9 * time.Millisecond, ""},
-		{"found and silent", 5 * time.Millisecond, 0, 2, nil, 5*time.Millisecond + peerRecordsTimeout, ""},
-		{"seeds down", 0, 0, 1, nil, findPeersTimeout, ""},
-		{"port taken", 0, 0, 1, portTaken, findPeersTimeout, "talk to other hosts: address in use"},
+		{"alone", time.Millisecond, 1, nil, time.Millisecond, ""},
+		{"found", 9 * time.Millisecond, 2, nil, 9 * time.Millisecond, ""},
+		{"found and silent", 0, 2, nil, findPeersTimeout + syncTimeout, ""},
+		{"seeds down", 0, 1, nil, findPeersTimeout, ""},
+		{"port taken", 0, 1, portTaken, findPeersTimeout, "talk to other hosts: address in use"},
 	}
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			c := newFakeCluster()
 			c.setMembers(tt.members)
-			m := &clusterMember{Cluster: c}
+			m := &clusterMember{Plane: c}
 			if tt.runErr != nil {
 				m.runErr.Store(&tt.runErr)
 			}
-			if tt.ready > 0 {
-				time.AfterFunc(tt.ready, func() { close(c.ready) })
-			}
-			if tt.record > 0 {
-				time.AfterFunc(tt.record, func() { c.show(otherHost(11, "x")) })
+			if tt.synced > 0 {
+				time.AfterFunc(tt.synced, c.setSynced)
 			}
 			began := time.Now()
 			err := m.WaitForPeers(t.Context())
@@ -60,9 +57,9 @@ func TestHostsThatStartTogetherWaitForEachOther(t *testing.T) {
 		const window = 2 * time.Second
 		c := newFakeCluster()
 		c.setMembers(1)
-		close(c.ready)
-		m := &clusterMember{Cluster: c, since: time.Now()}
-		m.hasSeeds.Store(true)
+		c.setSynced()
+		m := &clusterMember{Plane: c, since: time.Now()}
+		m.listed.Store(&[]netip.AddrPort{netip.AddrPortFrom(vtep(11), 7947)})
 		time.AfterFunc(300*time.Millisecond, func() { c.show(otherHost(11, "x")); c.setMembers(2) })
 		began := time.Now()
 		if err := m.WaitForPeers(t.Context()); err != nil || time.Since(began) < 300*time.Millisecond || time.Since(began) > 400*time.Millisecond {

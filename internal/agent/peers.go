@@ -54,7 +54,7 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 // hostAddrs returns this host's own addresses on a network. Until the other hosts can be asked,
 // they are what was recorded.
 func (t *peerTracker) hostAddrs(n membership.Network) []netip.Addr {
-	if m := t.clusters.MemberOf(n); m != nil && m.IsReady() {
+	if m := t.clusters.MemberOf(n); m != nil && m.Health().Synced {
 		return t.claims.ChooseHostAddrs(n, m.Snapshot())
 	}
 	return n.HostAddrs()

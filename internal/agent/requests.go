@@ -72,7 +72,7 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	addrs, err := a.claims.Assign(ctx, addrclaim.Request{EndpointKey: key, Wanted: r.Wanted})
 	a.confirmJoined(ctx, r.Network)
 	if err == nil {
-		return agentapi.Response{Addrs: addrs, Warning: cmp.Or(a.warnIfRefused(r.Network), a.warnIfIsolated(key))}
+		return agentapi.Response{Addrs: addrs, Warning: cmp.Or(a.warnIfRefused(r.Network), a.warnIfAlone(r.Network))}
 	}
 	if turnErr != nil {
 		err = fmt.Errorf("%w (%w)", err, turnErr)
@@ -80,10 +80,11 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	return errorResponse(err)
 }
 
-// warnIfIsolated warns of a host that may be one of several which do not hear each other. A host
-// with a key that was refused by nobody needs no warning: it is the first, or its seeds are down.
-func (a *Agent) warnIfIsolated(key membership.EndpointKey) string {
-	if len(a.Config.Keys) > 0 || !a.claims.IsIsolated(key) {
+// warnIfAlone warns of a host that may be one of several which do not hear each other. A host with a
+// key that was refused by nobody needs no warning: it is the first, or the listed hosts are down.
+func (a *Agent) warnIfAlone(networkID string) string {
+	n, known := a.dns.Network(networkID)
+	if m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local)); !known || m == nil || len(a.Config.Keys) > 0 || !m.Health().Alone {
 		return ""
 	}
 	return "no other host was found. Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts in its own remote_ips and seeds: each host must list all others"

@@ -111,7 +111,7 @@ func TestAgentThatStepsAsideSeesANewProgram(t *testing.T) {
 func TestAgentRestartsOnRequest(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
-		r.prepareCluster = func(c *fakeCluster) { close(c.ready); c.showQuietly(otherHost(11), otherHost(12)) }
+		r.prepareCluster = func(c *fakeCluster) { c.setSynced(); c.showQuietly(otherHost(11), otherHost(12)) }
 		r.start()
 		sleep(gracePeriod)
 		restart := agentapi.Request{Verb: agentapi.VerbRestart}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
@@ -39,6 +41,8 @@ type rig struct {
 	names  *fakeNameServer
 	planes map[netip.Addr]*fakeCluster
 	log    *bytes.Buffer // to be read when nothing runs
+	// assignWarning came with the last addresses that were assigned.
+	assignWarning string
 	// prepareCluster changes each cluster before it is started.
 	prepareCluster func(*fakeCluster)
 	// mu is held by the loop and the plugin in turn. The store's lock keeps them apart, but the
@@ -77,7 +81,7 @@ func newRig(t testing.TB) *rig {
 			StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(),
 			Zones: noFirewalld{}, Warn: func(message string) { t.Error(message) },
 		},
-		Config: c, Names: r.names, Process: r.process, NewCluster: r.newCluster,
+		Config: c, Names: r.names, Process: r.process, Plane: cluster.Kind{Carries: gossip.Carries, PerAddress: true, New: r.newCluster},
 		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"),
 		Version:    "test", Log: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
@@ -95,7 +99,7 @@ func (r *rig) openNamespace(path string) (hoststate.Namespace, error) {
 	return lockedNamespace{ns, &r.mu}, nil
 }
 
-func (r *rig) newCluster(bind netip.Addr) (Cluster, error) {
+func (r *rig) newCluster(bind netip.Addr) (cluster.Plane, error) {
 	c := newFakeCluster()
 	if r.prepareCluster != nil {
 		r.prepareCluster(c)

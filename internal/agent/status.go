@@ -130,8 +130,13 @@ func describeUnderlay(v network.VTEP) string {
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		known := m.Snapshot()
-		c := agentapi.ClusterStatus{Name: bind.String(), Refused: refusalStatus(m.Refused(), known, time.Now())}
+		known, health, now := m.Snapshot(), m.Health(), time.Now()
+		c := agentapi.ClusterStatus{
+			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
+		}
+		if !health.StaleSince.IsZero() {
+			c.Stale = now.Sub(health.StaleSince)
+		}
 		for _, h := range known.Hosts {
 			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
 		}

@@ -12,7 +12,7 @@ func TestStoppedAgentLeavesNetworksToTheirStaticLists(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)
 		r.prepareCluster = func(c *fakeCluster) {
-			close(c.ready)
+			c.setSynced()
 			c.showQuietly(otherHost(11), withoutContainer(otherHost(12)))
 		}
 		r.start()

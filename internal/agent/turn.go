@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/addrclaim"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 )
@@ -23,7 +24,9 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	networks, empty, err := a.turnLocked(ctx, s, what)
 	if what >= scopeForwarding { // if it failed, to wait would not help either
 		for m, snapshot := range followed {
-			m.Acknowledge(snapshot)
+			if c, ok := m.Plane.(cluster.Confirmer); ok {
+				c.Acknowledge(snapshot)
+			}
 		}
 	}
 	if closeErr := s.Close(); closeErr != nil {
@@ -117,9 +120,10 @@ func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 	// the others forget this host and find it again.
 	for bind, m := range a.clusters.members {
 		networks := groups[bind]
-		// It also keeps the seeds that it has: without a key, only they are heard.
+		// It also keeps what was listed: without a key, only those hosts are heard.
 		if len(networks) > 0 {
-			a.clusters.SetSeeds(bind, networks)
+			listed := a.clusters.listedHosts(networks)
+			m.listed.Store(&listed)
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
 			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Host, networks),

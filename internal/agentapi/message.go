@@ -124,8 +124,12 @@ type TunnelStatus struct {
 
 // ClusterStatus is a set of hosts whose agents talk to each other.
 type ClusterStatus struct {
-	Name    string          `json:"name"`
-	Hosts   []HostStatus    `json:"hosts"`
+	Name  string       `json:"name"`
+	Hosts []HostStatus `json:"hosts"`
+	// Syncing: it is not known yet what the other hosts have.
+	Syncing bool `json:"syncing,omitempty"`
+	// Stale is for how long there has been no contact to any other host. 0: there is, or never was.
+	Stale   time.Duration   `json:"stale,omitempty"`
 	Refused []RefusalStatus `json:"refused,omitempty"` // since the agent started, by reason
 }
 

@@ -1,26 +1,70 @@
 package cluster
 
-import "context"
+import (
+	"context"
+	"net/netip"
+)
 
-// Plane is a control plane: it publishes this host's memberships and collects those of the others.
+// Plane is a control plane: it publishes what this host has and collects what the others have.
 // All methods but Run may be called at any time, also before Run, and from any goroutine.
+//
+// A plane may also be a Claimer and a Confirmer.
 type Plane interface {
 	// Run connects and works until ctx is done. It ends without a leave: the others keep this
 	// host's entries as unreachable, and use them again when it is back. So this is also the end of
 	// an agent that is only restarted.
 	Run(ctx context.Context) error
-	// Ready is closed once the plane is connected, or has found that there is nobody to connect to
-	// yet.
-	Ready() <-chan struct{}
-	// Set publishes this host's memberships. It may be repeated. Nothing is published before the
-	// first Set, so that an agent that starts does not withdraw what its predecessor announced.
-	Set(local []Membership) error
-	// Snapshot returns the other hosts' memberships.
+	// Set publishes what this host has. It may be repeated. Nothing is published before the first
+	// Set, so that an agent that starts does not withdraw what its predecessor announced.
+	Set(Local) error
+	// Snapshot returns what the other hosts have.
 	Snapshot() Snapshot
-	// Changed returns a channel that is closed when there is a newer Snapshot. Get the channel
-	// first, then the snapshot, so that no change is missed. To a slow reader many changes are one
-	// event.
+	// Health tells how far the snapshot can be relied on.
+	Health() Health
+	// Changed returns a channel that is closed when there is a newer Snapshot or Health. Get the
+	// channel first, then the others, so that no change is missed. To a slow reader many changes
+	// are one event.
 	Changed() <-chan struct{}
+	// Leave takes this host out of the cluster: the others forget it at once. It is for a host that
+	// goes for good. Run returns soon afterwards.
+	Leave(ctx context.Context) error
+}
+
+// Kind is a kind of planes.
+type Kind struct {
+	Name    string
+	Carries Capabilities
+	// PerAddress: there is a plane for each address by which a network's hosts talk. Otherwise one
+	// serves all networks of a host.
+	PerAddress bool
+	// New makes the plane that talks from the address, which is zero where one serves all.
+	New func(netip.Addr) (Plane, error)
+}
+
+// Capabilities are what a kind of planes carries, besides VTEPs. What it lacks is made up for: an
+// agent floods and learns where a plane does not tell it.
+type Capabilities struct {
+	// Members: it names all hosts that have a container on a network. So a host that is reachable
+	// and not named has none.
+	Members bool
+	// ExactForwarding: it carries the MAC of every container, so nothing has to be learned.
+	ExactForwarding bool
+	// Owners: it carries the ids of containers, so an address or a MAC has an owner with a name.
+	Owners bool
+	// Names: it carries the names of containers.
+	Names bool
+}
+
+// Local is what a host tells its plane.
+type Local struct {
+	Memberships []Membership
+	// Listed are other hosts that the networks and the configuration name. A plane without servers
+	// finds the others by them. One without keys accepts no others.
+	Listed []netip.AddrPort
+}
+
+// Confirmer is a plane that can tell when other hosts have followed what this one published.
+type Confirmer interface {
 	// Confirm waits until the other hosts of a network follow what this host last Set: frames from
 	// them find this host. It returns the hosts that have not said so by the time that ctx is done.
 	Confirm(ctx context.Context, network NetworkKey) (silent []string)
@@ -28,7 +72,4 @@ type Plane interface {
 	AckRequested() <-chan struct{}
 	// Acknowledge tells those hosts that this host follows a snapshot.
 	Acknowledge(Snapshot)
-	// Leave takes this host out of the cluster: the others forget it at once. It is for a host that
-	// goes for good. Run returns soon afterwards.
-	Leave(ctx context.Context) error
 }

@@ -35,7 +35,7 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
 		}}},
 		Clusters: []agentapi.ClusterStatus{{
-			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
+			Name: "198.18.0.1", Stale: 90 * time.Second, Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
 			Refused: []agentapi.RefusalStatus{
 				{Reason: "host does not answer", Count: 9, OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{
 					{Addr: netip.MustParseAddr("198.18.0.3")}, {Addr: netip.MustParseAddr("198.18.0.4")},
@@ -64,7 +64,7 @@ network blue: VNI 7, 1 containers here, 3 on 2 other hosts
   VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or recreate the network with --opt mtu=1402
   VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
   VXLAN to d lost, UDP 4789; its packets do not arrive here: open the port on both hosts and on the way
-cluster of 198.18.0.1
+cluster of 198.18.0.1: no contact to any other host for 1m30s
   host b: reachable
   host c: unreachable; its entries are hidden
   no agent yet: 198.18.0.3, 198.18.0.4; it starts with that host's first container

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,8 @@ func statusCommand(host Host, version string) *cobra.Command {
   network     a network with containers on this host, and its containers elsewhere
   sends from  the underlay's address and interface, and the network's MTU
   VXLAN       a host that containers' packets do not reach, or only small ones do
-  cluster     the other hosts; the names of an unreachable host are hidden
+  cluster     the other hosts; the names of an unreachable host are hidden. The line says
+              if there is no contact to any of them
   refused     messages that the agent refused since it started: why, from whom, for
               how long, and what to do
   host does not list this one, host refuses this one
@@ -96,7 +98,7 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 		printTunnels(out, n.Tunnels)
 	}
 	for _, c := range r.Clusters {
-		fmt.Fprintf(out, "cluster of %s\n", c.Name)
+		fmt.Fprintf(out, "cluster of %s%s\n", c.Name, contact(c))
 		for _, h := range c.Hosts {
 			state := "reachable"
 			if !h.Reachable {
@@ -106,4 +108,15 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 		}
 		printRefusals(out, c.Refused)
 	}
+}
+
+// contact says what is wrong with a cluster's contact to other hosts, if anything.
+func contact(c agentapi.ClusterStatus) string {
+	switch {
+	case c.Stale > 0:
+		return fmt.Sprintf(": no contact to any other host for %v", c.Stale.Round(time.Second))
+	case c.Syncing:
+		return ": still asking the other hosts what they have"
+	}
+	return ""
 }

@@ -33,6 +33,9 @@ func gossipNetwork() Network {
 	return n
 }
 
+// everything is what gossip carries.
+var everything = cluster.Capabilities{Members: true, ExactForwarding: true, Owners: true, Names: true}
+
 func vtep(n byte) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, 0, n}) }
 
 // otherHost talks from its VTEP's address and has a part in staticNetwork.

@@ -11,8 +11,10 @@ import (
 // Discovery is how far a cluster has come in finding the other hosts. The zero value is a cluster
 // that was not started.
 type Discovery struct {
-	Snapshot  cluster.Snapshot
-	Connected bool // the control plane is ready
+	Snapshot cluster.Snapshot
+	Synced   bool // the control plane knows what the other hosts have
+	// Carries is what the control plane tells of other hosts.
+	Carries cluster.Capabilities
 	// GraceOver tells that the agent has run for long enough to have found every host.
 	GraceOver bool
 	// ForgetOver tells that it has run for as long as an unreachable host is remembered.
@@ -22,7 +24,7 @@ type Discovery struct {
 // Converged tells whether what the cluster says of the network may replace what an earlier agent
 // recorded. A member that has not been heard of yet must not lose its traffic.
 func (d Discovery) Converged(n Network) bool {
-	if !d.Connected {
+	if !d.Synced {
 		// A host that cannot listen hears of nobody. With a static list that does not matter.
 		return d.GraceOver && !n.Gossip
 	}
@@ -46,7 +48,7 @@ type RecordedPeers struct {
 // a network without a static list stays for as long as an unreachable one: perhaps only its agent
 // is down.
 func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
-	peers := heardPeers(n, d.Snapshot)
+	peers := d.heardPeers(n)
 	switch {
 	case recorded == nil:
 	case !d.Converged(n):
@@ -65,19 +67,19 @@ func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
 // MACs are learned as long as there is such a host.
 //
 // Unreachable hosts remain members: perhaps only the agent is gone, not the containers.
-func heardPeers(n Network, s cluster.Snapshot) network.Peers {
-	peers := network.Peers{StaticFDB: !n.Tunnel.Group.IsValid()}
+func (d Discovery) heardPeers(n Network) network.Peers {
+	peers := network.Peers{StaticFDB: d.Carries.ExactForwarding && !n.Tunnel.Group.IsValid()}
 	isMember := make(map[netip.Addr]bool)
-	for _, m := range n.Members(s) {
+	for _, m := range n.Members(d.Snapshot) {
 		isMember[m.VTEP] = true
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
 	}
 	if !n.Gossip {
 		// A host whose agent answers would say so if it had a container on the network.
-		answering := addressesOf(s, cluster.Host.Reachable)
+		answering := addressesOf(d.Snapshot, cluster.Host.Reachable)
 		for _, remote := range n.VTEP.Remotes {
-			if !isMember[remote] && !answering[remote] {
+			if !isMember[remote] && !(d.Carries.Members && answering[remote]) {
 				peers.Flood = append(peers.Flood, remote)
 				peers.StaticFDB = false
 			}

@@ -40,8 +40,28 @@ func TestPeers(t *testing.T) {
 		{"multicast group", group, []cluster.Host{otherHost(2)}, network.Peers{Flood: flood(2)}},
 	}
 	for _, tt := range tests {
-		if got := (Discovery{Snapshot: snapshot(tt.hosts...)}).Peers(tt.local, nil); !got.Equal(tt.want) {
+		if got := (Discovery{Carries: everything, Snapshot: snapshot(tt.hosts...)}).Peers(tt.local, nil); !got.Equal(tt.want) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What a control plane does not tell is made up for.
+func TestPeersOfAPlaneThatLacksSomething(t *testing.T) {
+	withoutMACs, withoutMembers := everything, everything
+	withoutMACs.ExactForwarding, withoutMembers.Members = false, false
+	hosts := snapshot(otherHost(2), otherHost(3, withoutContainer))
+	for _, tt := range []struct {
+		name    string
+		carries cluster.Capabilities
+		want    network.Peers
+	}{
+		{"nothing", everything, network.Peers{Flood: []netip.Addr{vtep(2)}, StaticFDB: true}},
+		{"MACs: they are learned", withoutMACs, network.Peers{Flood: []netip.Addr{vtep(2)}}},
+		{"members: each listed host may be one", withoutMembers, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}}},
+	} {
+		if got := (Discovery{Carries: tt.carries, Snapshot: hosts}).Peers(staticNetwork(), nil); !got.Equal(tt.want) {
+			t.Errorf("lacks %s: got %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
 }
@@ -61,9 +81,9 @@ func TestConverged(t *testing.T) {
 		{"not connected", static, Discovery{}, false},
 		{"never connected", static, Discovery{GraceOver: true}, true},
 		{"never connected, without a list", gossip, Discovery{GraceOver: true}, false},
-		{"one host missing", gossip, Discovery{Connected: true, Snapshot: snapshot(otherHost(2))}, false},
-		{"all hosts known", gossip, Discovery{Connected: true, Snapshot: snapshot(otherHost(2), otherHost(3, withoutContainer))}, true},
-		{"one host missing for long", gossip, Discovery{Connected: true, GraceOver: true, Snapshot: snapshot(otherHost(2))}, true},
+		{"one host missing", gossip, Discovery{Synced: true, Snapshot: snapshot(otherHost(2))}, false},
+		{"all hosts known", gossip, Discovery{Synced: true, Snapshot: snapshot(otherHost(2), otherHost(3, withoutContainer))}, true},
+		{"one host missing for long", gossip, Discovery{Synced: true, GraceOver: true, Snapshot: snapshot(otherHost(2))}, true},
 	}
 	for _, tt := range tests {
 		if got := tt.d.Converged(tt.local); got != tt.want {
@@ -89,10 +109,10 @@ func TestRecordedPeersStayUntilTheyAreKnown(t *testing.T) {
 		d     Discovery
 		want  network.Peers
 	}{
-		{"not converged: all stay, and learning", gossip, Discovery{Connected: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}}},
-		{"converged: the unconfirmed stay", gossip, Discovery{Connected: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}, StaticFDB: true}},
-		{"to be forgotten", gossip, Discovery{Connected: true, GraceOver: true, ForgetOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
-		{"with a static list", static, Discovery{Connected: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
+		{"not converged: all stay, and learning", gossip, Discovery{Carries: everything, Synced: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}}},
+		{"converged: the unconfirmed stay", gossip, Discovery{Carries: everything, Synced: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}, StaticFDB: true}},
+		{"to be forgotten", gossip, Discovery{Carries: everything, Synced: true, GraceOver: true, ForgetOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
+		{"with a static list", static, Discovery{Carries: everything, Synced: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
 	}
 	for _, tt := range tests {
 		if got := tt.d.Peers(tt.local, recorded); !got.Equal(tt.want) {

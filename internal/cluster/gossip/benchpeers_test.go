@@ -50,7 +50,7 @@ func TestPeers(t *testing.T) {
 			c.Addrs, c.MAC = []netip.Addr{netip.AddrFrom4([4]byte{10, 88, byte(i), byte(n + 2)})}, kernel.MAC{2, 0x64, 10, 88, byte(i), byte(n + 2)}
 			m.Endpoints = append(m.Endpoints, c)
 		}
-		if err := peer.Set([]cluster.Membership{m}); err != nil {
+		if err := peer.Set(cluster.Local{Memberships: []cluster.Membership{m}}); err != nil {
 			t.Fatal(err)
 		}
 		go func() { ended <- peer.Run(t.Context()) }()

@@ -45,14 +45,14 @@ func TestHostsMeetFromSecondaryAddresses(t *testing.T) {
 				}
 				m := wiretest.Membership(hostAddr(1).Addr(), names...)
 				m.VTEP = p.cfg.Bind.Addr()
-				if err := p.Set([]cluster.Membership{m}); err != nil {
+				if err := p.Set(cluster.Local{Memberships: []cluster.Membership{m}}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for i, p := range planes {
 				waitForSnapshot(t, p, func(s cluster.Snapshot) bool { return countEndpointsOf(s, planes[1-i].cfg.Name) == 100 })
 				// Of a packet or a stream from the primary address this would tell.
-				for _, r := range p.Refused() {
+				for _, r := range p.Health().Refused {
 					t.Errorf("%v refused %+v", p, r)
 				}
 				peer, err := net.ResolveUDPAddr("udp", planes[1-i].cfg.Bind.String())

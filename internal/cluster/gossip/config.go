@@ -31,7 +31,7 @@ type Config struct {
 	// Bind is the address to listen on, UDP and TCP, and the one that the others use. It must be
 	// this host's own, not 0.0.0.0.
 	Bind  netip.AddrPort
-	Seeds []netip.AddrPort // hosts to find the others by; see SetSeeds
+	Seeds []netip.AddrPort // hosts to find the others by, besides those that Set lists
 	// Keys encrypt and authenticate, see ParseKeys. Without a key, messages are accepted only from
 	// the hosts of Seeds and Allowed, by their addresses, which can be forged.
 	Keys    []Key

@@ -144,6 +144,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	defer d.mu.Unlock()
 	d.peers.members[n.Name] = *n // a copy, as the library changes its own
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
+	d.aloneSince = time.Time{}
 	delete(d.peers.lost, n.Name)
 	d.refusals.Joined(nodeAddr(*n).Addr())
 	if d.replica.MarkPresent(n.Name) {
@@ -165,6 +166,9 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	if d.replica.HasLeft(n.Name) {
 		d.log.Info("host left", "host", n.Name)
 	} else {
+		if len(d.peers.members) == 0 {
+			d.aloneSince = time.Now()
+		}
 		d.log.Warn("host unreachable", "host", n.Name, "addr", n.Address())
 		d.peers.lost[n.Name] = nodeAddr(*n)
 	}

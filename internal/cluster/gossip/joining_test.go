@@ -64,7 +64,7 @@ func TestReadyHostIsNeverAlone(t *testing.T) {
 					for i := 2; i < 52 && done < runs; i++ {
 						began := time.Now()
 						h := startHost(t, n, i, func(c *Config) { c.Log = nil; c.Seeds = seeds })
-						<-h.Ready()
+						h.waitUntilSynced()
 						took = append(took, time.Since(began))
 						if _, found := h.Snapshot().Find(hostName(1)); !found {
 							alone++
@@ -90,7 +90,7 @@ func TestSeedIsFoundByStreamAlone(t *testing.T) {
 		seeds := seedList(n, hostAddr(1), 12, 5)
 		n.dropPackets(hostAddr(1), hostAddr(2))
 		h := startHost(t, n, 2, func(c *Config) { c.Seeds = seeds })
-		<-h.Ready()
+		h.waitUntilSynced()
 		if h.Stats().Members != 2 {
 			t.Errorf("%d members", h.Stats().Members)
 		}
@@ -109,13 +109,14 @@ func TestReadyWithoutAnyOtherHost(t *testing.T) {
 			began := time.Now()
 			h := startHost(t, n, 2, func(c *Config) { c.Seeds = nil })
 			time.Sleep(100 * time.Millisecond)
-			select {
-			case <-h.Ready():
+			if h.Health().Synced {
 				t.Error("ready before its seeds are known")
-			default:
 			}
-			h.SetSeeds(seeds)
-			<-h.Ready()
+			h.list(seeds...)
+			h.waitUntilSynced()
+			if alone := h.Health().Alone; alone != (tt.seeds > 0) {
+				t.Errorf("%+v: alone: %v", tt, alone)
+			}
 			if took := time.Since(began) - 100*time.Millisecond; took < tt.want || took > tt.want+helloInterval {
 				t.Errorf("%+v: ready after %v", tt, took)
 			}
@@ -130,7 +131,7 @@ func TestLaterSeedsAreAskedAtOnce(t *testing.T) {
 		a.announce("a")
 		b.announce("b")
 		time.Sleep(time.Hour)
-		b.SetSeeds([]netip.AddrPort{hostAddr(1)})
+		b.announceTo("b", hostAddr(1))
 		b.waitUntilSees(100*time.Millisecond, "host-1: a")
 		a.waitUntilSees(100*time.Millisecond, "host-2: b")
 	})
@@ -144,7 +145,7 @@ func TestDeadSeedsCostLittle(t *testing.T) {
 		inVirtualTime(t, func(t *testing.T, n *memnet) {
 			a, b := startHost(t, n, 1), startHost(t, n, 2)
 			seeds := seedList(n, hostAddr(1), count+1, count/2)
-			b.SetSeeds(seeds)
+			b.list(seeds...)
 			time.Sleep(5 * time.Minute)
 			count := func() (dials, packets int) {
 				for _, seed := range seeds[:count] {
@@ -157,7 +158,7 @@ func TestDeadSeedsCostLittle(t *testing.T) {
 			dials, packets := count()
 			for range minutes * 600 {
 				time.Sleep(100 * time.Millisecond)
-				b.SetSeeds(seeds)
+				b.list(seeds...)
 			}
 			nowDials, nowPackets := count()
 			dead := len(seeds) - 1

@@ -16,27 +16,21 @@ import (
 func TestPlanesOverLoopback(t *testing.T) {
 	for _, keys := range [][]Key{{testKey}, nil} {
 		a, b := newLoopbackPlane(t, "a", keys), newLoopbackPlane(t, "b", keys)
-		b.SetSeeds([]netip.AddrPort{a.cfg.Bind})
+		ofA, ofB := cluster.Local{}, cluster.Local{Listed: []netip.AddrPort{a.cfg.Bind}}
 		if len(keys) == 0 {
-			a.SetSeeds([]netip.AddrPort{b.cfg.Bind})
+			ofA.Listed = []netip.AddrPort{b.cfg.Bind}
 		}
 		stopA, stopB := runPlane(t, a), runPlane(t, b)
-		if err := a.Set([]cluster.Membership{wiretest.Membership(hostAddr(1).Addr(), "web")}); err != nil {
-			t.Fatal(err)
-		}
+		announceIn(t, a, ofA, wiretest.Membership(hostAddr(1).Addr(), "web"))
 		var names []string
 		for i := range 100 { // too many for one packet
 			names = append(names, hostName(i))
 		}
-		if err := b.Set([]cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), names...)}); err != nil {
-			t.Fatal(err)
-		}
+		announceIn(t, b, ofB, wiretest.Membership(hostAddr(2).Addr(), names...))
 		waitForSnapshot(t, b, func(s cluster.Snapshot) bool { return countEndpointsOf(s, "a") == 1 })
 		waitForSnapshot(t, a, func(s cluster.Snapshot) bool { return countEndpointsOf(s, "b") == 100 })
 		begin := time.Now()
-		if err := a.Set([]cluster.Membership{wiretest.Membership(hostAddr(1).Addr(), "web", "new")}); err != nil {
-			t.Fatal(err)
-		}
+		announceIn(t, a, ofA, wiretest.Membership(hostAddr(1).Addr(), "web", "new"))
 		waitForSnapshot(t, b, func(s cluster.Snapshot) bool { return countEndpointsOf(s, "a") == 2 })
 		t.Logf("a new container is seen after %v", time.Since(begin))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -112,4 +106,13 @@ func countEndpointsOf(s cluster.Snapshot, host string) (n int) {
 		n += len(m.Endpoints)
 	}
 	return n
+}
+
+// announceIn announces a membership besides what the host lists.
+func announceIn(t *testing.T, p *Plane, local cluster.Local, m cluster.Membership) {
+	t.Helper()
+	local.Memberships = []cluster.Membership{m}
+	if err := p.Set(local); err != nil {
+		t.Fatal(err)
+	}
 }

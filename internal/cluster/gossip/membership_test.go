@@ -242,13 +242,13 @@ func TestLargeRecordArrives(t *testing.T) {
 		for _, name := range names {
 			big.Endpoints = append(big.Endpoints, cluster.Endpoint{ContainerID: name, Names: []string{name}})
 		}
-		if err := a.Set([]cluster.Membership{big}); err != nil {
+		if err := a.Set(cluster.Local{Memberships: []cluster.Membership{big}}); err != nil {
 			t.Fatal(err)
 		}
 		b.waitUntilSees(3*second, "host-1: "+strings.Join(names, " "))
 		time.Sleep(second)
 		big.Endpoints = big.Endpoints[:999]
-		if err := a.Set([]cluster.Membership{big}); err != nil {
+		if err := a.Set(cluster.Local{Memberships: []cluster.Membership{big}}); err != nil {
 			t.Fatal(err)
 		}
 		if took := b.waitUntilSees(3*second, "host-1: "+strings.Join(names[:999], " ")); took > 5*time.Millisecond {
@@ -295,7 +295,7 @@ func TestHostsOnIPv6Underlay(t *testing.T) {
 			}
 		}
 		a, b := startHost(t, n, 1, v6(1)), startHost(t, n, 2, v6(2))
-		if err := b.Set([]cluster.Membership{{Network: wiretest.Network, VTEP: ip(2).Addr(), Endpoints: []cluster.Endpoint{{ContainerID: "c", Names: []string{"c"}}}}}); err != nil {
+		if err := b.Set(cluster.Local{Memberships: []cluster.Membership{{Network: wiretest.Network, VTEP: ip(2).Addr(), Endpoints: []cluster.Endpoint{{ContainerID: "c", Names: []string{"c"}}}}}}); err != nil {
 			t.Fatal(err)
 		}
 		a.waitUntilSees(3*second, "host-2: c")
@@ -324,7 +324,7 @@ func TestHostReturnsWithAnotherAddress(t *testing.T) {
 func TestSecondRunIsRefused(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a := startHost(t, n, 1)
-		<-a.Ready()
+		a.waitUntilSynced()
 		if err := a.Run(t.Context()); err == nil {
 			t.Error("it ran twice")
 		}

@@ -70,6 +70,6 @@ func startFuzzedHost(f *testing.F, n *memnet) *Plane {
 			f.Error(err)
 		}
 	})
-	<-p.Ready()
+	p.waitUntilSynced()
 	return p
 }

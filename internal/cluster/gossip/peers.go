@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -38,16 +39,18 @@ func newPeers(self netip.AddrPort) *peers {
 	}
 }
 
-// setSeeds sets the seeds, and tells whether some of them have not been asked. Those that are gone
-// are asked anew when they come again.
-func (p *peers) setSeeds(seeds []netip.AddrPort) (someNew bool) {
-	p.seeds = slices.Clone(seeds)
-	for seed := range p.asked {
-		if !slices.Contains(p.seeds, seed) {
-			delete(p.asked, seed)
-		}
+// setSeeds tells whether the seeds are others than before. Those that come again are asked anew.
+func (p *peers) setSeeds(seeds []netip.AddrPort) (changed bool) {
+	if slices.Equal(p.seeds, seeds) {
+		return false
 	}
-	return len(p.unaskedSeeds()) > 0
+	p.seeds = seeds
+	isSeed := make(map[netip.AddrPort]bool, len(seeds))
+	for _, seed := range seeds {
+		isSeed[seed] = true
+	}
+	maps.DeleteFunc(p.asked, func(seed netip.AddrPort, _ bool) bool { return !isSeed[seed] })
+	return true
 }
 
 // unaskedSeeds returns the seeds that no round has asked yet.
@@ -58,6 +61,11 @@ func (p *peers) unaskedSeeds() (unasked []netip.AddrPort) {
 		}
 	}
 	return unasked
+}
+
+// hasSeeds tells whether there is another host to ask.
+func (p *peers) hasSeeds() bool {
+	return slices.ContainsFunc(p.seeds, func(seed netip.AddrPort) bool { return seed != p.self })
 }
 
 // answered tells whether a host has answered that it is there.

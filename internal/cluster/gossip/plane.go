@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,11 +27,7 @@ type Plane struct {
 	digestQueue *memberlist.TransmitLimitedQueue
 	outbox      *outbox
 
-	ready        chan struct{}
-	readyOnce    sync.Once
-	hasSeeds     chan struct{} // closed once it is known who the seeds are
-	hasSeedsOnce sync.Once
-	newSeeds     chan struct{}  // has a value when seeds came that were not asked
+	newSeeds     chan struct{}  // has a value when the seeds are others than before
 	wakeRejoiner chan struct{}  // has a value when a host is missing
 	answers      chan struct{}  // has a value when a host has answered that it is there
 	joins        sync.WaitGroup // of hosts, under way
@@ -42,15 +38,24 @@ type Plane struct {
 	cancelRun context.CancelFunc
 	running   bool
 	leaving   bool
+	seedsSet  bool // it is known who the seeds are
 	peers     *peers
 	replica   *replica.Replica
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
-	unknownSenders uint64 // messages from them
+	unknownSenders uint64    // messages from them
+	asked          bool      // the round that asks the seeds is over
+	aloneSince     time.Time // when the last member was lost; zero: there is one, or never was
 }
 
-var _ cluster.Plane = (*Plane)(nil)
+var (
+	_ cluster.Plane     = (*Plane)(nil)
+	_ cluster.Confirmer = (*Plane)(nil)
+)
+
+// Carries is what gossip carries: everything.
+var Carries = cluster.Capabilities{Members: true, ExactForwarding: true, Owners: true, Names: true}
 
 // New returns a Plane; Run starts it.
 func New(c Config) (*Plane, error) {
@@ -63,8 +68,6 @@ func New(c Config) (*Plane, error) {
 		log:          c.Log,
 		refusals:     refusal.NewCounter(c.Log),
 		outbox:       newOutbox(c.maxPacket(), c.Log),
-		ready:        make(chan struct{}),
-		hasSeeds:     make(chan struct{}),
 		newSeeds:     make(chan struct{}, 1),
 		wakeRejoiner: make(chan struct{}, 1),
 		answers:      make(chan struct{}, 1),
@@ -79,42 +82,38 @@ func New(c Config) (*Plane, error) {
 	// their number, rounded up). The record itself goes to all of them, so this is for the few that
 	// missed it.
 	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
-	if len(c.Seeds) > 0 {
-		p.SetSeeds(c.Seeds)
-	}
+	p.peers.setSeeds(c.Seeds)
+	p.restrictSendersLocked()
+	p.seedsSet = len(c.Seeds) > 0
 	return p, nil
 }
 
 // String names the plane for logs.
 func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
 
-// Ready is closed when the plane has asked all seeds once, and has the records of the hosts that it
-// found by them.
-func (p *Plane) Ready() <-chan struct{} { return p.ready }
-
-// SetSeeds sets the hosts to find the others by; one is enough. It may be repeated. Without keys,
-// messages are accepted only from these and from Config.Allowed.
-func (p *Plane) SetSeeds(seeds []netip.AddrPort) {
+// Set announces this host's memberships, which must not be changed afterwards. The listed hosts are
+// seeds, besides Config.Seeds: one that answers is enough. Without keys, messages are accepted only
+// from these and from Config.Allowed.
+func (p *Plane) Set(local cluster.Local) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hasSeedsOnce.Do(func() { close(p.hasSeeds) })
-	if p.peers.setSeeds(seeds) {
+	if p.peers.setSeeds(slices.Concat(p.cfg.Seeds, local.Listed)) || !p.seedsSet {
+		p.seedsSet = true
+		p.restrictSendersLocked()
 		wakeLoop(p.newSeeds)
 	}
+	if err := p.replica.Set(local.Memberships); err != nil {
+		return fmt.Errorf("set local memberships: %w", err)
+	}
+	return nil
+}
+
+// restrictSendersLocked makes the seeds and Config.Allowed the only hosts that may speak, where
+// there is no key.
+func (p *Plane) restrictSendersLocked() {
 	if len(p.cfg.Keys) == 0 {
 		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
 	}
-}
-
-// Set announces this host's memberships. They must not be changed afterwards.
-func (p *Plane) Set(local []cluster.Membership) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.replica.Set(local); err != nil {
-		return fmt.Errorf("set local memberships: %w", err)
-	}
-	p.hasSeedsOnce.Do(func() { close(p.hasSeeds) })
-	return nil
 }
 
 // Snapshot returns the other hosts' memberships.
@@ -124,7 +123,7 @@ func (p *Plane) Snapshot() cluster.Snapshot {
 	return p.snapshot
 }
 
-// Changed returns a channel that is closed at the next change of Snapshot.
+// Changed returns a channel that is closed at the next change of Snapshot or Health.
 func (p *Plane) Changed() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,6 +137,11 @@ func (p *Plane) updateSnapshotLocked() {
 	for i, h := range p.snapshot.Hosts {
 		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
 	}
+	p.notifyLocked()
+}
+
+// notifyLocked tells those who wait for Changed.
+func (p *Plane) notifyLocked() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -203,6 +207,3 @@ func (p *Plane) Stats() Stats {
 	stats.Hosts = len(p.snapshot.Hosts)
 	return stats
 }
-
-// Refused returns what was refused, of other hosts or by them.
-func (p *Plane) Refused() []refusal.Refusal { return p.refusals.Refusals() }

@@ -88,7 +88,7 @@ func TestThirdHostIsRefused(t *testing.T) {
 					t.Errorf("counted %d, logged %d lines in a minute\n%s", count, lines, a.log.buf.String())
 				}
 				if tt.noticed != "" && bad.refusals.Counts()[tt.noticed] == 0 {
-					t.Errorf("the third noticed nothing: %+v\n%s", bad.Refused(), bad.log.buf.String())
+					t.Errorf("the third noticed nothing: %+v\n%s", bad.refusals.Refusals(), bad.log.buf.String())
 				}
 				if s := a.Stats(); s.Members != 2 {
 					t.Errorf("%d members", s.Members)
@@ -142,7 +142,9 @@ func TestHostListedLaterIsAccepted(t *testing.T) {
 		if a.sees() != "" {
 			t.Fatalf("sees %s", a.sees())
 		}
-		a.SetSeeds([]netip.AddrPort{hostAddr(2)})
+		if err := a.Set(cluster.Local{Listed: []netip.AddrPort{hostAddr(2)}}); err != nil {
+			t.Fatal(err)
+		}
 		a.waitUntilSees(2*second, "host-2: b")
 	})
 }
@@ -152,7 +154,7 @@ func TestUnlistedVTEPIsRefused(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		noKey := func(c *Config) { c.Keys, c.Seeds = nil, []netip.AddrPort{hostAddr(1), hostAddr(2)} }
 		a, b := startHost(t, n, 1, noKey), startHost(t, n, 2, noKey)
-		if err := b.Set([]cluster.Membership{wiretest.Membership(hostAddr(9).Addr(), "b")}); err != nil {
+		if err := b.Set(cluster.Local{Memberships: []cluster.Membership{wiretest.Membership(hostAddr(9).Addr(), "b")}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * second)
@@ -237,7 +239,7 @@ func TestSecondHostOfOneNameIsRefused(t *testing.T) {
 		startHost(t, n, 3, func(c *Config) { c.Name = hostName(2) })
 		time.Sleep(10 * second)
 		if a.refusals.Counts()[refusal.ReasonNameConflict] == 0 || a.log.count("another host has this name") == 0 {
-			t.Errorf("%+v\n%s", a.Refused(), a.log.buf.String())
+			t.Errorf("%+v\n%s", a.refusals.Refusals(), a.log.buf.String())
 		}
 		if a.sees() != "host-2: b" {
 			t.Errorf("sees %s", a.sees())
@@ -351,7 +353,7 @@ func TestInvalidMessagesOfAMemberAreRefused(t *testing.T) {
 func TestStreamsAreLimited(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a := startHost(t, n, 1)
-		<-a.Ready()
+		a.waitUntilSynced()
 		evil := n.transport(hostAddr(3))
 		var conns []net.Conn
 		for range guard.MaxStreamsPerAddr + 5 {

@@ -33,10 +33,6 @@ const (
 // themselves for members. memberlist alone would not: it drops a dead host for good after half a
 // minute.
 func (p *Plane) rejoinLoop(ctx context.Context) {
-	select {
-	case <-p.hasSeeds:
-	case <-ctx.Done():
-	}
 	defer p.joins.Wait()
 	for ctx.Err() == nil {
 		p.askSeeds(ctx)

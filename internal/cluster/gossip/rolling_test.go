@@ -77,7 +77,7 @@ func (c *rollingCluster) start(h *rollingHost, r release) {
 func (h *rollingHost) announceAll() {
 	m := wiretest.Membership(h.cfg.Bind.Addr())
 	m.Endpoints = slices.Clone(h.containers)
-	if err := h.Set([]cluster.Membership{m}); err != nil {
+	if err := h.Set(cluster.Local{Memberships: []cluster.Membership{m}}); err != nil {
 		h.t.Error(err)
 	}
 }

@@ -62,7 +62,10 @@ type seedOutcome struct {
 // askSeeds asks the seeds that have not been asked yet, and returns once it is known who of them is
 // there and what the others have. So the plane has heard of everybody whom it can know of.
 func (p *Plane) askSeeds(ctx context.Context) {
-	r := p.newRound()
+	r, due := p.newRound()
+	if !due {
+		return
+	}
 	ticker := time.NewTicker(helloInterval)
 	defer ticker.Stop()
 	for !r.step(ctx) {
@@ -78,16 +81,20 @@ func (p *Plane) askSeeds(ctx context.Context) {
 	p.endRound(r.seeds)
 }
 
-func (p *Plane) newRound() *round {
+// newRound tells whether there is anything to ask, or to say that there is not.
+func (p *Plane) newRound() (*round, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.seedsSet || p.isSyncedLocked() {
+		return nil, false
+	}
 	r := &round{Plane: p, began: time.Now(), seeds: p.peers.unaskedSeeds(), states: make(map[netip.AddrPort]*seedState)}
 	r.outcome = make(chan seedOutcome, len(r.seeds)) // so that nobody waits for a round that has ended
 	rand.Shuffle(len(r.seeds), func(i, j int) { r.seeds[i], r.seeds[j] = r.seeds[j], r.seeds[i] })
 	for _, seed := range r.seeds {
 		r.states[seed] = new(seedState)
 	}
-	return r
+	return r, true
 }
 
 // step sends what is due, and tells whether the round is over.
@@ -176,7 +183,8 @@ func (p *Plane) endRound(seeds []netip.AddrPort) {
 		p.peers.asked[seed] = true
 		delete(p.peers.awaited, seed)
 	}
-	p.readyOnce.Do(func() { close(p.ready) })
+	p.asked = true
+	p.notifyLocked()
 }
 
 // sendHello asks a host whether it is there.

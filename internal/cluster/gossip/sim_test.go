@@ -90,7 +90,7 @@ func (s *sim) newContainer(host int) cluster.Endpoint {
 func (h *simHost) announceAll() {
 	m := wiretest.Membership(h.cfg.Bind.Addr())
 	m.Endpoints = slices.Clone(h.containers)
-	if err := h.Set([]cluster.Membership{m}); err != nil {
+	if err := h.Set(cluster.Local{Memberships: []cluster.Membership{m}}); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"vxlan-driver/internal/cluster"
 )
 
 // Reason is why something was refused, as the log and the status say it.
@@ -32,36 +34,22 @@ const (
 	ReasonNoAnswer      Reason = "host does not answer"        // mostly since it has no container yet: nothing is refused
 )
 
-// IsOfOtherHost tells whether it is another host that refuses this one, or does not answer it.
-func (r Reason) IsOfOtherHost() bool {
+// isOfOtherHost tells whether it is another host that refuses this one, or does not answer it.
+func (r Reason) isOfOtherHost() bool {
 	return r == ReasonUnlistedThere || r == ReasonRefusedThere || r == ReasonNoAnswer
-}
-
-// Refusal is what was refused for one reason.
-type Refusal struct {
-	Reason Reason
-	Count  uint64
-	Hosts  []Host // sorted; at most maxHosts, and none where the sender is not known
-}
-
-// Host is a host that was refused, or refuses. Without a key anyone can forge its address.
-type Host struct {
-	Addr        netip.Addr
-	Count       uint64
-	First, Last time.Time // by the monotonic clock
 }
 
 // Counter counts what was refused, and logs it now and then.
 type Counter struct {
 	log      *slog.Logger
 	mu       sync.Mutex
-	refusals map[Reason]*Refusal
+	refusals map[Reason]*refused
 	loggedAt map[Reason]time.Time
 }
 
 // NewCounter returns counters that are zero.
 func NewCounter(log *slog.Logger) *Counter {
-	return &Counter{log: log, refusals: make(map[Reason]*Refusal), loggedAt: make(map[Reason]time.Time)}
+	return &Counter{log: log, refusals: make(map[Reason]*refused), loggedAt: make(map[Reason]time.Time)}
 }
 
 const (
@@ -91,12 +79,12 @@ func (c *Counter) AddFrom(why Reason, host netip.Addr, detail string) {
 	c.mu.Lock()
 	r := c.refusals[why]
 	if r == nil {
-		r = &Refusal{Reason: why}
+		r = new(refused)
 		c.refusals[why] = r
 	}
 	now := time.Now()
 	r.add(host, now)
-	count := r.Count
+	count := r.count
 	last, logged := c.loggedAt[why]
 	due := !logged || now.Sub(last) >= interval
 	if due {
@@ -108,25 +96,31 @@ func (c *Counter) AddFrom(why Reason, host netip.Addr, detail string) {
 	}
 }
 
+// refused is what was refused for one reason.
+type refused struct {
+	count uint64
+	hosts []cluster.RefusedHost // sorted; at most maxHosts
+}
+
 // add counts a refusal of a host, if there is room to remember it.
-func (r *Refusal) add(addr netip.Addr, now time.Time) {
-	r.Count++
+func (r *refused) add(addr netip.Addr, now time.Time) {
+	r.count++
 	if !addr.IsValid() {
 		return
 	}
-	i, known := slices.BinarySearchFunc(r.Hosts, addr, func(h Host, a netip.Addr) int { return h.Addr.Compare(a) })
+	i, known := slices.BinarySearchFunc(r.hosts, addr, func(h cluster.RefusedHost, a netip.Addr) int { return h.Addr.Compare(a) })
 	if !known {
-		if len(r.Hosts) >= maxHosts {
-			r.Hosts = slices.DeleteFunc(r.Hosts, func(h Host) bool { return now.Sub(h.Last) > quietHost })
-			i, _ = slices.BinarySearchFunc(r.Hosts, addr, func(h Host, a netip.Addr) int { return h.Addr.Compare(a) })
+		if len(r.hosts) >= maxHosts {
+			r.hosts = slices.DeleteFunc(r.hosts, func(h cluster.RefusedHost) bool { return now.Sub(h.Last) > quietHost })
+			i, _ = slices.BinarySearchFunc(r.hosts, addr, func(h cluster.RefusedHost, a netip.Addr) int { return h.Addr.Compare(a) })
 		}
-		if len(r.Hosts) >= maxHosts {
+		if len(r.hosts) >= maxHosts {
 			return
 		}
-		r.Hosts = slices.Insert(r.Hosts, i, Host{Addr: addr, First: now})
+		r.hosts = slices.Insert(r.hosts, i, cluster.RefusedHost{Addr: addr, First: now})
 	}
-	r.Hosts[i].Count++
-	r.Hosts[i].Last = now
+	r.hosts[i].Count++
+	r.hosts[i].Last = now
 }
 
 // Joined forgets what was refused of a host that is a member by now, or that it refused.
@@ -134,27 +128,30 @@ func (c *Counter) Joined(addr netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for why, r := range c.refusals {
-		r.Hosts = slices.DeleteFunc(r.Hosts, func(h Host) bool {
+		r.hosts = slices.DeleteFunc(r.hosts, func(h cluster.RefusedHost) bool {
 			if h.Addr == addr {
-				r.Count -= h.Count
+				r.count -= h.Count
 			}
 			return h.Addr == addr
 		})
-		if r.Count == 0 {
+		if r.count == 0 {
 			delete(c.refusals, why)
 		}
 	}
 }
 
 // Refusals returns all that was refused, sorted by reason.
-func (c *Counter) Refusals() []Refusal {
+func (c *Counter) Refusals() []cluster.Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var all []Refusal
-	for _, r := range c.refusals {
-		all = append(all, Refusal{r.Reason, r.Count, slices.Clone(r.Hosts)})
+	var all []cluster.Refusal
+	for why, r := range c.refusals {
+		all = append(all, cluster.Refusal{
+			Reason: string(why), Count: r.count, Hosts: slices.Clone(r.hosts),
+			ByOther: why.isOfOtherHost(), Silent: why == ReasonNoAnswer,
+		})
 	}
-	slices.SortFunc(all, func(a, b Refusal) int { return cmp.Compare(a.Reason, b.Reason) })
+	slices.SortFunc(all, func(a, b cluster.Refusal) int { return cmp.Compare(a.Reason, b.Reason) })
 	return all
 }
 
@@ -163,7 +160,7 @@ func (c *Counter) Refusals() []Refusal {
 func (c *Counter) Counts() map[Reason]uint64 {
 	counts := make(map[Reason]uint64)
 	for _, r := range c.Refusals() {
-		counts[r.Reason] = r.Count
+		counts[Reason(r.Reason)] = r.Count
 	}
 	return counts
 }

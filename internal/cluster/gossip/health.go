@@ -1,0 +1,71 @@
+package gossip
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/refusal"
+)
+
+// Health tells how far this host knows what the others have.
+func (p *Plane) Health() cluster.Health {
+	h := cluster.Health{Refused: p.refusals.Refusals()}
+	p.mu.Lock()
+	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), p.isAloneLocked(), p.aloneSince
+	p.mu.Unlock()
+	if h.Alone {
+		h.Problem = problemOf(h.Refused, time.Now())
+	}
+	return h
+}
+
+// isSyncedLocked tells whether all seeds were asked, and all records are here of those that answered.
+func (p *Plane) isSyncedLocked() bool { return p.asked && len(p.peers.unaskedSeeds()) == 0 }
+
+// isAloneLocked tells whether there are seeds, and no other host is known to be there.
+func (p *Plane) isAloneLocked() bool { return len(p.peers.members) == 0 && p.peers.hasSeeds() }
+
+// recentRefusal is longer than the pause between two attempts to join a host. A host that was tried
+// longer ago is not listed any more, or has been found.
+const recentRefusal = time.Minute
+
+// problems are what to say to somebody whose host has found no other, by the reason that is most
+// likely to be why. A host that closes a connection without a word is left out: perhaps its agent
+// has just ended.
+var problems = []struct {
+	reason refusal.Reason
+	text   string
+}{
+	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
+	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts, and restart their agents"},
+	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
+}
+
+// problemOf returns what lately kept this host from finding others, or "".
+func problemOf(refused []cluster.Refusal, now time.Time) string {
+	for _, p := range problems {
+		for _, r := range refused {
+			hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h cluster.RefusedHost) bool { return now.Sub(h.Last) > recentRefusal })
+			if r.Reason == string(p.reason) && len(hosts) > 0 {
+				return fmt.Sprintf(p.text, joinHosts(hosts))
+			}
+		}
+	}
+	return ""
+}
+
+// joinHosts names some of the hosts.
+func joinHosts(hosts []cluster.RefusedHost) string {
+	const most = 3
+	var names []string
+	for _, h := range hosts[:min(len(hosts), most)] {
+		names = append(names, h.Addr.String())
+	}
+	if len(hosts) > most {
+		names = append(names, fmt.Sprintf("%d others", len(hosts)-most))
+	}
+	return strings.Join(names, ", ")
+}

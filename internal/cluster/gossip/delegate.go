@@ -60,6 +60,7 @@ func (d delegate) receive(data []byte) {
 	if !d.peers.isMember(from) && !d.receiveFromUnknownLocked(m) {
 		return
 	}
+	delete(d.silent, m.From)
 	if d.replica.Handle(m, from, time.Now()) {
 		d.updateSnapshotLocked()
 	}
@@ -150,7 +151,10 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	if d.replica.MarkPresent(n.Name) {
 		d.updateSnapshotLocked()
 	}
-	d.replica.Greet(replica.Peer{Host: n.Name, Addr: nodeAddr(*n)})
+	peer := replica.Peer{Host: n.Name, Addr: nodeAddr(*n)}
+	d.replica.Greet(peer)
+	d.replica.AddClaimPeer(peer)
+	clear(d.announced) // it may not know which networks this host is on
 	d.log.Info("host joined", "host", n.Name, "addr", n.Address())
 }
 
@@ -162,6 +166,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.peers.members, n.Name)
+	delete(d.silent, n.Name)
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	if d.replica.HasLeft(n.Name) {
 		d.log.Info("host left", "host", n.Name)

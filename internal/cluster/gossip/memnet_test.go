@@ -68,6 +68,15 @@ func (n *memnet) dropsPackets(a, b netip.AddrPort) bool {
 	return n.lossy[[2]netip.Addr{a.Addr(), b.Addr()}]
 }
 
+// random draws a duration below d, and intn a number.
+func (n *memnet) random(d time.Duration) time.Duration { return time.Duration(n.intn(int(d))) }
+
+func (n *memnet) intn(below int) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rng.IntN(below)
+}
+
 func (n *memnet) countDial(to string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

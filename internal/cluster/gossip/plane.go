@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,9 @@ type Plane struct {
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
+	silent    map[string]bool             // hosts that did not answer a claim, and said nothing since
+	announced map[cluster.NetworkKey]bool // networks of which all hosts know that this one is on them
+
 	unknownSenders uint64    // messages from them
 	asked          bool      // the round that asks the seeds is over
 	aloneSince     time.Time // when the last member was lost; zero: there is one, or never was
@@ -51,6 +55,7 @@ type Plane struct {
 
 var (
 	_ cluster.Plane     = (*Plane)(nil)
+	_ cluster.Claimer   = (*Plane)(nil)
 	_ cluster.Confirmer = (*Plane)(nil)
 )
 
@@ -73,6 +78,8 @@ func New(c Config) (*Plane, error) {
 		answers:      make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
+		silent:       make(map[string]bool),
+		announced:    make(map[cluster.NetworkKey]bool),
 	}
 	p.replica = replica.New(replica.Config{
 		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
@@ -105,6 +112,7 @@ func (p *Plane) Set(local cluster.Local) error {
 	if err := p.replica.Set(local.Memberships); err != nil {
 		return fmt.Errorf("set local memberships: %w", err)
 	}
+	maps.DeleteFunc(p.announced, func(network cluster.NetworkKey, _ bool) bool { return !p.replica.IsOnItself(network) })
 	return nil
 }
 

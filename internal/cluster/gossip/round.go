@@ -184,6 +184,7 @@ func (p *Plane) endRound(seeds []netip.AddrPort) {
 		delete(p.peers.awaited, seed)
 	}
 	p.asked = true
+	p.replica.AnswerClaims(time.Now())
 	p.notifyLocked()
 }
 

@@ -7,10 +7,22 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// Set notes what this host's record should be. PublishRequests then tells the caller to call
-// Publish.
+// Set notes what this host's record should be, besides its claims. PublishRequests then tells the
+// caller to call Publish.
 func (r *Replica) Set(local []cluster.Membership) error {
-	memberships, err := cluster.Canonical(local)
+	before := r.local
+	r.local = local
+	if err := r.updateWanted(); err != nil {
+		r.local = before
+		return err
+	}
+	r.requestPublish()
+	return nil
+}
+
+// updateWanted makes what this host has, and claims, what its record should be.
+func (r *Replica) updateWanted() error {
+	memberships, err := cluster.Canonical(r.withClaims(r.local))
 	if err != nil {
 		return err
 	}
@@ -19,7 +31,6 @@ func (r *Replica) Set(local []cluster.Membership) error {
 		return fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
 	}
 	r.own.setWanted(wanted)
-	r.requestPublish()
 	return nil
 }
 

@@ -61,6 +61,12 @@ type Replica struct {
 	waits    ackWaits
 	out      messenger
 
+	local         []cluster.Membership // what Set was given, in canonical order
+	claims        map[ClaimKey]*addressClaim
+	claimWaits    map[*ClaimWait]bool
+	claimsAsked   claimsAsked
+	answersClaims bool
+
 	cfg             Config
 	stats           Stats
 	publishRequests chan struct{}
@@ -74,6 +80,9 @@ func New(c Config) *Replica {
 		requests:        make(pendingRequests),
 		asked:           ackRequests{pending: make(map[Peer]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
+		claims:          make(map[ClaimKey]*addressClaim),
+		claimWaits:      make(map[*ClaimWait]bool),
+		claimsAsked:     make(claimsAsked),
 		out:             messenger{c.Self, c.Network},
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
@@ -121,6 +130,10 @@ func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool
 		r.handleAckRequest(m, from, now)
 	case wire.KindAck:
 		r.waits.handleAck(from.Host, m.Version)
+	case wire.KindClaim:
+		r.handleClaim(m, from, now)
+	case wire.KindClaimAnswer:
+		r.handleClaimAnswer(m, from, now)
 	}
 	return false
 }
@@ -243,6 +256,8 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 		return false
 	}
 	r.requests.finish(record.Host, record.Version)
+	r.answerClaims(now)
+	r.checkClaims()
 	return true
 }
 

@@ -27,10 +27,10 @@ func TestRequestIsRetriedInTurn(t *testing.T) {
 	})
 	now := time.Now()
 	d := wire.Digest{Host: "owner", Version: wire.Version{Incarnation: 1, Sequence: 1}}
-	if !r.requests.start(d, now) || r.requests.start(d, now.Add(requestTimeout/2)) {
+	if !r.requests.start(d, now) || r.requests.start(d, now.Add(fewRequestsExpire/2)) {
 		t.Error("requested twice at once")
 	}
-	r.RetryRequests(now.Add(requestTimeout / 2))
+	r.RetryRequests(now.Add(fewRequestsExpire / 2))
 	if len(network.sentTo) != 0 {
 		t.Error("requested again too early")
 	}

@@ -186,6 +186,16 @@ func (t *table) HasLeft(host string) bool {
 	return known && e.Left
 }
 
+// IsOn tells whether a host announces a membership of a network.
+func (t *table) IsOn(host string, network cluster.NetworkKey) bool {
+	e, known := t.entries[host]
+	if !known {
+		return false
+	}
+	_, isOn := findNetwork(e.Memberships, network)
+	return isOn
+}
+
 // Knows tells whether a host is part of the snapshot.
 func (t *table) Knows(host string) bool {
 	e, known := t.entries[host]

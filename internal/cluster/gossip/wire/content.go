@@ -48,6 +48,7 @@ func (w *writer) putEndpoint(e cluster.Endpoint) {
 	putList(w, e.Names, w.putString)
 	putList(w, e.Addrs, w.putAddr)
 	w.putMAC(e.MAC)
+	w.putEndpointFields(e)
 }
 
 // decodeContent reads what encodeContent of this or another version wrote, and checks it.
@@ -112,7 +113,7 @@ func (r *reader) readEndpoint() cluster.Endpoint {
 		Addrs:       readList(r, cluster.MaxAddrs, r.readAddr),
 		MAC:         r.readMAC(),
 	}
-	r.skipFields()
+	r.readFields(func(tag uint64, field *reader) { field.readEndpointField(tag, &e) })
 	return e
 }
 

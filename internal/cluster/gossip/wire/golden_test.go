@@ -21,6 +21,8 @@ import (
 func TestGoldenBytes(t *testing.T) {
 	moved := wiretest.Membership(wiretest.Sender.Addr())
 	moved.FormerVTEPs = []netip.Addr{netip.MustParseAddr("198.18.0.8")}
+	granted := wiretest.Membership(wiretest.Sender.Addr())
+	granted.Endpoints = []cluster.Endpoint{{ContainerID: "c", Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.2")}, Granted: true}}
 	later := wiretest.WithUnknown(wiretest.Record("a"))
 	header := wire.Message{Format: 1, From: "host-9", Addr: wiretest.Sender}
 	message := func(m wire.Message) wire.Message {
@@ -29,16 +31,21 @@ func TestGoldenBytes(t *testing.T) {
 	}
 	digest := wire.Digest{Host: "a", Version: wire.Version{Incarnation: 1, Sequence: 300, Checksum: wire.Checksum{1, 2, 3, 4, 5, 6, 7, 8}}, Age: 3600e9}
 	tests := map[string]wire.Message{
-		"digests":    message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{digest}}),
-		"request":    message(wire.Message{Kind: wire.KindRequest, Hosts: []string{"a", "b.example"}}),
-		"record":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
-		"left":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("gone", true, nil), 1), Age: 1e9}}}),
-		"moved":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{moved}), 1)}}}),
-		"later":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
-		"delta":      message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
-		"ackrequest": message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),
-		"ack":        message(wire.Message{Kind: wire.KindAck, Version: digest.Version}),
-		"summary":    message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
+		"digests":     message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{digest}}),
+		"request":     message(wire.Message{Kind: wire.KindRequest, Hosts: []string{"a", "b.example"}}),
+		"record":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
+		"left":        message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("gone", true, nil), 1), Age: 1e9}}}),
+		"moved":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{moved}), 1)}}}),
+		"later":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
+		"delta":       message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
+		"ackrequest":  message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),
+		"ack":         message(wire.Message{Kind: wire.KindAck, Version: digest.Version}),
+		"hello":       message(wire.Message{Kind: wire.KindHello}),
+		"helloreply":  message(wire.Message{Kind: wire.KindHelloReply}),
+		"claim":       message(wire.Message{Kind: wire.KindClaim, Version: digest.Version}),
+		"claimanswer": message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, Digests: []wire.Digest{digest}}),
+		"granted":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{granted}), 1)}}}),
+		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
 	}
 	for name, m := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -105,6 +105,10 @@ func Messages() []wire.Message {
 		{Kind: wire.KindSummary, Hash: 1<<64 - 1},
 		{Kind: wire.KindAckRequest, Version: record.Version},
 		{Kind: wire.KindAck, Version: record.Version},
+		{Kind: wire.KindHello},
+		{Kind: wire.KindHelloReply},
+		{Kind: wire.KindClaim, Version: record.Version},
+		{Kind: wire.KindClaimAnswer, Version: record.Version, Digests: []wire.Digest{{Host: "a", Version: record.Version}}},
 	}
 	for i := range messages {
 		messages[i].Format, messages[i].From, messages[i].Addr = wire.Supported.Min, "host-9", Sender

@@ -17,11 +17,11 @@ import (
 // clusterMember is this host in a cluster whose Run is under way.
 type clusterMember struct {
 	cluster.Plane
-	ctx       context.Context // of Run
-	since     time.Time
-	stop      context.CancelFunc // ends what StartCluster started
-	listed    atomic.Pointer[[]netip.AddrPort]
-	runErr    atomic.Pointer[error] // why it does not run
+	ctx    context.Context // of Run
+	since  time.Time
+	stop   context.CancelFunc // ends what StartCluster started
+	listed atomic.Pointer[[]netip.AddrPort]
+	runErr atomic.Pointer[error] // why it does not run
 	// confirmed are recorded peers that some host has mentioned since the agent started.
 	confirmed map[netip.Addr]bool
 }

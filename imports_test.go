@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"internal/kernel/netnstest":             {"internal/kernel/netns"},
 	"internal/reconcile":                    {"internal/plan"},
 	"internal/cluster":                      {"internal/network"},
+	"internal/hostid":                       {"internal/cluster"},
 	"internal/cluster/gossip/refusal":       {"internal/cluster"},
 	"internal/cluster/gossip/guard":         {"internal/cluster/gossip/refusal"},
 	"internal/cluster/gossip/wire":          {"internal/cluster"},
@@ -58,7 +59,7 @@ var layers = map[string][]string{
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/agent", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
+	"cmd/vxland":                            {"internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
 }
 

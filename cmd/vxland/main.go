@@ -20,6 +20,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
@@ -153,6 +154,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
 	}
+	localHost := gossip.NewLocalHost(loadHostID(host.StoreDir, log), membership.HostName(name))
 	names := dns.New(log)
 	a := &agent.Agent{
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
@@ -162,7 +164,7 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 			return tunnelprobe.Open(bridge, device, mac)
 		},
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
-			return newGossip(name, bind, c, log)
+			return newGossip(localHost, bind, c, log)
 		}},
 	}
 	log.Info("vxland started", "version", version.String())
@@ -180,10 +182,20 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
+// loadHostID returns the ID of this host. What could not be kept is in the log.
+func loadHostID(bootDir string, log *slog.Logger) cluster.HostID {
+	store := hostid.Store{Dir: hostid.Dir, BootDir: bootDir, Machine: hostid.ReadMachine()}
+	id, notes := store.Load()
+	for _, note := range notes {
+		log.Warn("the ID of this host", "what", note)
+	}
+	return id
+}
+
 // newGossip makes the plane by which the host talks from one of its addresses.
-func newGossip(hostName string, bind netip.Addr, c config.Config, log *slog.Logger) (*gossip.Plane, error) {
+func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, log *slog.Logger) (*gossip.Plane, error) {
 	return gossip.New(gossip.Config{
-		Name: membership.HostName(hostName, bind), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
+		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
 		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 	})
 }

@@ -138,7 +138,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Name, Reachable: h.Reachable()})
+			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Label(), Reachable: h.Reachable()})
 		}
 		all = append(all, c)
 	}

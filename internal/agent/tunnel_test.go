@@ -130,7 +130,7 @@ func TestTunnelsAreProbed(t *testing.T) {
 		}
 		f.pass(1402)
 		sleep(2 * time.Minute)
-		want := agentapi.TunnelStatus{Host: "l", Port: 4789, Size: 1450, Passing: 1402}
+		want := agentapi.TunnelStatus{Host: "l (198.18.0.11)", Port: 4789, Size: 1450, Passing: 1402}
 		if got := r.tunnelStatus(); len(got) != 1 || got[0] != want {
 			t.Errorf("got %+v", got)
 		}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"net/netip"
@@ -61,10 +62,12 @@ type Membership struct {
 	Endpoints   []Endpoint
 }
 
-// Host is what another host last announced.
+// Host is what another host last announced by one of its addresses. A host that talks by several
+// may be there several times.
 type Host struct {
-	Name        string     // unique in the cluster
-	Addr        netip.Addr // where its agent listens
+	ID          HostID
+	Name        string     // for people; two hosts may have one name
+	Addr        netip.Addr // where its agent listens, or listened
 	Memberships []Membership
 	// UnreachableSince is zero while the host is reachable. After that its entries are kept but
 	// must not be used: they only reserve their addresses. When the host is back they may be used
@@ -75,14 +78,30 @@ type Host struct {
 // Reachable tells whether the host's entries may be used.
 func (h Host) Reachable() bool { return h.UnreachableSince.IsZero() }
 
-// Snapshot has all other hosts, sorted by name. It is shared and must not be changed.
+// Label is how a person knows the host: by its name and address.
+func (h Host) Label() string {
+	switch {
+	case h.Name == "":
+		return h.Addr.String()
+	case !h.Addr.IsValid():
+		return h.Name
+	}
+	return fmt.Sprintf("%s (%v)", h.Name, h.Addr)
+}
+
+// Compare orders hosts by name, then address.
+func (h Host) Compare(o Host) int {
+	return cmp.Or(cmp.Compare(h.Name, o.Name), h.Addr.Compare(o.Addr), bytes.Compare(h.ID[:], o.ID[:]))
+}
+
+// Snapshot has all other hosts, sorted by Compare. It is shared and must not be changed.
 type Snapshot struct {
 	Hosts []Host
 	// Sequence grows with each record that comes. See Plane.Acknowledge.
 	Sequence uint64
 }
 
-// Find returns the host with the name.
+// Find returns the first host with the name.
 func (s Snapshot) Find(name string) (Host, bool) {
 	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
 	if !ok {
@@ -93,7 +112,9 @@ func (s Snapshot) Find(name string) (Host, bool) {
 
 // Member is a host with its membership of one network.
 type Member struct {
-	Host      string
+	ID        HostID
+	Addr      netip.Addr // where its agent listens
+	Host      string     // the host's label
 	Reachable bool
 	Membership
 }
@@ -105,7 +126,7 @@ func (s Snapshot) Members(key NetworkKey) []Member {
 	for _, h := range s.Hosts {
 		for _, m := range h.Memberships {
 			if m.Network == key {
-				members = append(members, Member{Host: h.Name, Reachable: h.Reachable(), Membership: m})
+				members = append(members, Member{ID: h.ID, Addr: h.Addr, Host: h.Label(), Reachable: h.Reachable(), Membership: m})
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 )
 
@@ -139,7 +140,7 @@ func FuzzParse(f *testing.F) {
 			bind = netip.MustParseAddr("192.0.2.1")
 		}
 		_, err = gossip.New(gossip.Config{
-			Name: "host", Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds, Label: c.Cluster, ForgetAfter: c.ForgetAfter,
+			Host: gossip.NewLocalHost(cluster.HostID{1}, "host"), Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds, Label: c.Cluster, ForgetAfter: c.ForgetAfter,
 		})
 		if err != nil {
 			t.Errorf("%q is accepted, and then: %v", text, err)

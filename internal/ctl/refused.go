@@ -15,7 +15,6 @@ var advice = map[string]string{
 	"wrong cluster label":         "set cluster alike on all hosts, unless the host is of another cluster",
 	"wrong protocol version":      "install one version of vxland on all hosts",
 	"host is not listed":          "add it to remote_ips on this host, or give all hosts the same key_file",
-	"another host has this name":  "give each host a host name of its own, and restart its agent",
 	"host does not list this one": "add this host to remote_ips there, or give all hosts the same key_file",
 	"host refuses this one":       "`vxlanctl status` there says why: another key_file, or another cluster",
 }

@@ -27,7 +27,7 @@ func Differences(n Network, s cluster.Snapshot) []Difference {
 		if !ok || !h.Reachable() || m.View.Name == "" {
 			continue
 		}
-		c := comparison{network: n.Name, host: h.Name}
+		c := comparison{network: n.Name, host: h.Label()}
 		c.compareKeys(n.Key(), m.Network)
 		if m.Network == n.Key() {
 			c.compareViews(ours, m.View)

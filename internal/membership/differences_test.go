@@ -29,7 +29,7 @@ func manyHosts(n int) (hosts []netip.Addr) {
 }
 
 func TestDifferences(t *testing.T) {
-	const prefix = "network blue differs on host c: "
+	const prefix = "network blue differs on host c (198.18.0.2): "
 	n := staticNetwork()
 	n.Remotes, n.VTEP.MTU, n.VTEP.UnderlayMTU = []netip.Addr{vtep(2), vtep(3)}, 1450, 1500
 	same := viewOf(n)

@@ -1,27 +1,31 @@
 package membership
 
 import (
-	"net/netip"
 	"strings"
+
+	"vxlan-driver/internal/cluster"
 )
 
-// maxHostName leaves room for an IPv6 address in the 64 bytes of a name.
-const maxHostName = 20
+const (
+	maxHostName  = 64 // bytes, as Linux has it (HOST_NAME_MAX)
+	maxHostLabel = 63 // bytes between two dots
+)
 
-// HostName returns a host's name in the cluster, from its host name and the address that it talks
-// by. The name is unique as long as the address is, and a person can tell the host by it.
-func HostName(host string, bind netip.Addr) string {
-	var b strings.Builder
-	for _, r := range host {
-		if b.Len() < maxHostName && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_') {
-			b.WriteRune(r)
-		}
-		if r == '.' {
-			break
-		}
+// HostName returns the name by which people know a host in the cluster, given its host name. It need
+// not be unique. Of a host name that is no name in the DNS, it is what is valid of the first label.
+func HostName(host string) string {
+	if len(host) <= maxHostName && cluster.CheckName(host) == nil {
+		return host
 	}
-	if b.Len() > 0 {
-		b.WriteByte('.')
+	label, _, _ := strings.Cut(host, ".")
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return -1
+	}, label)
+	if name == "" {
+		return "unnamed"
 	}
-	return b.String() + strings.ReplaceAll(bind.WithZone("").String(), ":", "-")
+	return name[:min(len(name), maxHostLabel)]
 }

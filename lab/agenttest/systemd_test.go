@@ -163,10 +163,10 @@ func TestSystemdAgentRestarts(t *testing.T) {
 	a.succeedsWithin(2*time.Second, "test -S /run/vxlan/vxland.sock")
 	a.runContainer("ca2")
 	a.succeedsWithin(2*time.Second, resolvesName("ca2", "cb.dns.podman"))
-	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b.198.18.0.12: reachable'")
+	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b (198.18.0.12): reachable'")
 	a.mustRun("pkill -9 -x vxland")
 	a.succeedsWithin(3*time.Second, resolvesName("ca2", "cb.dns.podman"))
-	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b.198.18.0.12: reachable'")
+	a.succeedsWithin(2*time.Second, "test $(pgrep -cx vxland) = 1; vxlanctl status | grep 'host host-b (198.18.0.12): reachable'")
 
 	// Stopped, both of its units: reload starts what containers need.
 	a.mustRun("podman restart -t0 ca; systemctl stop vxland.socket vxland.service; vxlanctl status | grep 'run `vxlanctl reload`'; vxlanctl reload")

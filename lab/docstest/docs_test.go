@@ -107,7 +107,7 @@ func TestDiscovery(t *testing.T) {
 	labtest.Page(t, a, "container-a", "container-b")
 	labtest.Page(t, b, "container-b", "container-a")
 	// Of the two addresses of a lab host, auto takes the one by which it reaches the listed host.
-	if out := labtest.Sh(t, a, "vxlanctl status"); !strings.Contains(out, "host host-b.192.168.1.11: reachable") {
+	if out := labtest.Sh(t, a, "vxlanctl status"); !strings.Contains(out, "host host-b (192.168.1.11): reachable") {
 		t.Errorf("status says\n%s", out)
 	}
 }

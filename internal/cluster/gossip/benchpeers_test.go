@@ -37,7 +37,7 @@ func TestPeers(t *testing.T) {
 	addr := first
 	for i := 1; i <= count; i++ {
 		peer, err := New(Config{
-			Name: hostName(i), Bind: netip.AddrPortFrom(addr, DefaultPort), Keys: keys, Label: "vxlan",
+			Host: NewLocalHost(wiretest.ID(uint16(i)), hostName(i)), Bind: netip.AddrPortFrom(addr, DefaultPort), Keys: keys, Label: "vxlan",
 			Seeds: []netip.AddrPort{netip.AddrPortFrom(first, DefaultPort)},
 		})
 		if err != nil {

@@ -50,7 +50,7 @@ func TestHostsMeetFromSecondaryAddresses(t *testing.T) {
 				}
 			}
 			for i, p := range planes {
-				waitForSnapshot(t, p, func(s cluster.Snapshot) bool { return countEndpointsOf(s, planes[1-i].cfg.Name) == 100 })
+				waitForSnapshot(t, p, func(s cluster.Snapshot) bool { return countEndpointsOf(s, planes[1-i].cfg.Host.Name()) == 100 })
 				// Of a packet or a stream from the primary address this would tell.
 				for _, r := range p.Health().Refused {
 					t.Errorf("%v refused %+v", p, r)
@@ -59,7 +59,7 @@ func TestHostsMeetFromSecondaryAddresses(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := p.memberlist.Ping(planes[1-i].cfg.Name, peer); err != nil {
+				if _, err := p.memberlist.Ping(planes[1-i].cfg.key().String(), peer); err != nil {
 					t.Errorf("by packets: %v", err)
 				}
 			}
@@ -69,6 +69,7 @@ func TestHostsMeetFromSecondaryAddresses(t *testing.T) {
 
 // multihomedHost is a host that talks by the secondary address of its interface.
 type multihomedHost struct {
+	number        uint16
 	path          string
 	shell         func(string) string
 	primary, vtep netip.Addr
@@ -77,7 +78,7 @@ type multihomedHost struct {
 func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 	path := netnstest.New(t)
 	return multihomedHost{
-		path: path, shell: netnstest.Shell(t, path),
+		number: uint16(i), path: path, shell: netnstest.Shell(t, path),
 		primary: netip.MustParseAddr(fmt.Sprint(prefix, 10+i)), vtep: netip.MustParseAddr(fmt.Sprint(prefix, 20+i)),
 	}
 }
@@ -86,7 +87,7 @@ func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 func (h multihomedHost) plane(t *testing.T, peer netip.Addr) *Plane {
 	t.Helper()
 	c := Config{
-		Name: "host-" + strings.NewReplacer(".", "-", ":", "-").Replace(h.vtep.String()), Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
+		Host: NewLocalHost(wiretest.ID(h.number), hostName(int(h.number))), Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
 		Seeds: []netip.AddrPort{netip.AddrPortFrom(peer, DefaultPort)}, Log: slog.New(slog.DiscardHandler),
 	}
 	err := netns.Do(h.path, func() error {

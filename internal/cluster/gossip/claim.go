@@ -8,6 +8,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 const (
@@ -79,15 +80,14 @@ func (p *Plane) awaitAnswers(ctx context.Context, wait *replica.ClaimWait) {
 // A claim on a network that this host has just joined goes to all hosts, as one of them may be
 // about to join it, too. Once they have answered they know that this host is on the network, and
 // ask it. So further claims go to the hosts that are on the network.
-func (p *Plane) claimPeersLocked(network cluster.NetworkKey) (asked, others []replica.Peer) {
-	for name, node := range p.peers.members {
-		peer := replica.Peer{Host: name, Addr: nodeAddr(node)}
+func (p *Plane) claimPeersLocked(network cluster.NetworkKey) (asked, others []wire.Key) {
+	for host := range p.peers.members {
 		switch {
-		case p.announced[network] && !p.replica.IsOn(name, network):
-		case p.silent[name]:
-			others = append(others, peer)
+		case p.announced[network] && !p.replica.IsOn(host, network):
+		case p.silent[host]:
+			others = append(others, host)
 		default:
-			asked = append(asked, peer)
+			asked = append(asked, host)
 		}
 	}
 	return asked, others
@@ -95,10 +95,10 @@ func (p *Plane) claimPeersLocked(network cluster.NetworkKey) (asked, others []re
 
 // noteSilentLocked notes which hosts did not answer a claim. If all did, they know that this host is
 // on the network.
-func (p *Plane) noteSilentLocked(network cluster.NetworkKey, silent []string) {
+func (p *Plane) noteSilentLocked(network cluster.NetworkKey, silent []wire.Key) {
 	for _, host := range silent {
 		p.silent[host] = true
-		p.log.Info("a host does not answer claims of addresses", "host", host)
+		p.log.Info("a host does not answer claims of addresses", "host", p.labelLocked(host))
 	}
 	if len(p.silent) == 0 {
 		p.announced[network] = true

@@ -57,7 +57,7 @@ func (s *claimSim) claim(h *host, a netip.Addr) {
 	began := time.Now()
 	taken, err := h.Claim(s.t.Context(), wiretest.Network, containerFor(h, a), []netip.Addr{a})
 	if err != nil {
-		s.t.Errorf("%s: %v", h.cfg.Name, err)
+		s.t.Errorf("%s: %v", h.cfg.Host.Name(), err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,10 +65,10 @@ func (s *claimSim) claim(h *host, a netip.Addr) {
 		s.lost++
 		return
 	}
-	s.granted[a] = append(s.granted[a], h.cfg.Name)
+	s.granted[a] = append(s.granted[a], h.cfg.Host.Name())
 }
 
-func containerFor(h *host, a netip.Addr) string { return fmt.Sprintf("%s-%v", h.cfg.Name, a) }
+func containerFor(h *host, a netip.Addr) string { return fmt.Sprintf("%s-%v", h.cfg.Host.Name(), a) }
 
 // claimAtOnce makes hosts claim one address within a few milliseconds, and ends the claims.
 func (s *claimSim) claimAtOnce(n *memnet, hosts ...*host) {
@@ -252,8 +252,8 @@ func TestClaimOfWhatIsTaken(t *testing.T) {
 			m.Endpoints[0].Addrs[0], m.HostAddrs[0], own.HostAddrs[0], own.Endpoints[0].Addrs[0], netip.MustParseAddr("10.9.9.9"),
 		})
 		want := map[netip.Addr]cluster.Holder{
-			m.Endpoints[0].Addrs[0]:   {Host: "host-2", Container: "db", ContainerID: m.Endpoints[0].ContainerID},
-			m.HostAddrs[0]:            {Host: "host-2"},
+			m.Endpoints[0].Addrs[0]:   {Host: "host-2 (198.18.0.2)", Container: "db", ContainerID: m.Endpoints[0].ContainerID},
+			m.HostAddrs[0]:            {Host: "host-2 (198.18.0.2)"},
 			own.HostAddrs[0]:          {},
 			own.Endpoints[0].Addrs[0]: {Container: "web", ContainerID: own.Endpoints[0].ContainerID},
 		}

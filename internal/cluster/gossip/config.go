@@ -27,7 +27,7 @@ const DefaultForgetAfter = 24 * time.Hour
 
 // Config is what a Plane needs to know.
 type Config struct {
-	Name string // of this host, unique in the cluster; at most 64 bytes of a DNS name
+	Host *LocalHost
 	// Bind is the address to listen on, UDP and TCP, and the one that the others use. It must be
 	// this host's own, not 0.0.0.0.
 	Bind  netip.AddrPort
@@ -60,8 +60,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := wire.CheckHostName(c.Name); err != nil {
-		return c, fmt.Errorf("host name %q: %w", c.Name, err)
+	if c.Host == nil || c.Host.ID.IsZero() {
+		return c, errors.New("the host has no ID")
+	}
+	if err := wire.CheckHostName(c.Host.Name()); err != nil {
+		return c, fmt.Errorf("host name %q: %w", c.Host.Name(), err)
 	}
 	addr := c.Bind.Addr()
 	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.Is4In6() || c.Bind.Port() == 0 {
@@ -76,6 +79,9 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
+// key is that of this host's record.
+func (c Config) key() wire.Key { return wire.Key{ID: c.Host.ID, Addr: c.Bind} }
+
 // packetSize is the largest packet sent, in bytes of UDP payload. It passes a link of IPv6's
 // smallest MTU, 1280 (RFC 8200, section 5), so gossip is never fragmented, whatever tunnel the
 // hosts talk through.
@@ -89,7 +95,7 @@ func (c Config) maxPacket() int { return packetSize - 1 - 5 - 29 - 2 - len(c.Lab
 // for hosts less than a few milliseconds apart.
 func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	m := memberlist.DefaultLANConfig()
-	m.Name = c.Name
+	m.Name = c.key().String()
 	m.BindAddr, m.BindPort = c.Bind.Addr().String(), int(c.Bind.Port())
 	m.AdvertiseAddr, m.AdvertisePort = m.BindAddr, m.BindPort
 	m.Label = c.Label
@@ -107,8 +113,6 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	m.GossipInterval, m.GossipNodes = 100*time.Millisecond, 3
 	// Push-pull carries only digests, and the hashes are compared each second.
 	m.PushPullInterval = 30 * time.Second
-	// A host may come back with another address under its name, once it is declared dead.
-	m.DeadNodeReclaimTime = time.Second
 	// Packets are small and binary; LZW costs more than it saves.
 	m.EnableCompression = false
 	// The library demands that all hosts accept what each of them speaks, which a cluster that is

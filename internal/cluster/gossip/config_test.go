@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
 func TestInvalidConfigIsRefused(t *testing.T) {
@@ -15,9 +18,10 @@ func TestInvalidConfigIsRefused(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{"no name", func(c *Config) { c.Name = "" }, `host name ""`},
-		{"a long name", func(c *Config) { c.Name = strings.Repeat("a.", 40) + "a" }, "over 64 bytes"},
-		{"a name with a slash", func(c *Config) { c.Name = "a/b" }, "letters"},
+		{"no ID", func(c *Config) { c.Host = NewLocalHost(cluster.HostID{}, "a") }, "no ID"},
+		{"no name", func(c *Config) { c.Host.SetName("") }, `host name ""`},
+		{"a long name", func(c *Config) { c.Host.SetName(strings.Repeat("a.", 40) + "a") }, "over 64 bytes"},
+		{"a name with a slash", func(c *Config) { c.Host.SetName("a/b") }, "letters"},
 		{"all addresses", func(c *Config) { c.Bind = netip.MustParseAddrPort("0.0.0.0:7947") }, "one address of this host"},
 		{"no address", func(c *Config) { c.Bind = netip.AddrPort{} }, "one address of this host"},
 		{"no port", func(c *Config) { c.Bind = netip.MustParseAddrPort("198.18.0.1:0") }, "with a port"},
@@ -26,7 +30,7 @@ func TestInvalidConfigIsRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Config{Name: "a", Bind: hostAddr(1)}
+			c := Config{Host: NewLocalHost(wiretest.ID(1), "a"), Bind: hostAddr(1)}
 			tt.change(&c)
 			if _, err := New(c); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
@@ -36,7 +40,7 @@ func TestInvalidConfigIsRefused(t *testing.T) {
 }
 
 func TestRunReportsForeignAddress(t *testing.T) {
-	p, err := New(Config{Name: "a", Bind: netip.MustParseAddrPort("198.18.255.254:7947")})
+	p, err := New(Config{Host: NewLocalHost(wiretest.ID(1), "a"), Bind: netip.MustParseAddrPort("198.18.255.254:7947")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +66,7 @@ func TestLongestPacketFits(t *testing.T) {
 		b.announce("b")
 		a.waitUntilSees(3*second, "host-2: b")
 		b.mu.Lock()
-		to := b.peers.members[hostName(1)]
+		to := b.peers.members[hostKey(1)]
 		b.mu.Unlock()
 		to.PMax = memberlist.ProtocolVersionMax
 		if err := b.memberlist.SendBestEffort(&to, make([]byte, b.cfg.maxPacket())); err != nil {

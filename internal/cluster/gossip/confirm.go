@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 const (
@@ -46,25 +46,30 @@ func (p *Plane) Confirm(ctx context.Context, network cluster.NetworkKey) (silent
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	silent = p.replica.EndAckWait(wait)
+	for _, host := range p.replica.EndAckWait(wait) {
+		silent = append(silent, p.labelLocked(host))
+	}
 	slices.Sort(silent)
 	return silent
 }
 
+// labelLocked is how a person knows a host.
+func (p *Plane) labelLocked(host wire.Key) string { return p.replica.Label(host) }
+
 // peersToConfirmLocked returns the reachable members of a network, and up to maxBystanders others.
-func (p *Plane) peersToConfirmLocked(network cluster.NetworkKey) (peers []replica.Peer) {
-	isMember := make(map[string]bool)
+func (p *Plane) peersToConfirmLocked(network cluster.NetworkKey) (peers []wire.Key) {
+	isMember := make(map[cluster.HostID]bool)
 	for _, m := range p.snapshot.Members(network) {
-		isMember[m.Host] = true
+		isMember[m.ID] = true
 	}
 	bystanders := 0
-	for name, node := range p.peers.members {
-		if !isMember[name] {
+	for host := range p.peers.members {
+		if !isMember[host.ID] {
 			if bystanders++; bystanders > maxBystanders {
 				continue
 			}
 		}
-		peers = append(peers, replica.Peer{Host: name, Addr: nodeAddr(node)})
+		peers = append(peers, host)
 	}
 	return peers
 }

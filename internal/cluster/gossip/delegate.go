@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"vxlan-driver/internal/cluster/gossip/refusal"
-	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
@@ -56,25 +55,23 @@ func (d delegate) receive(data []byte) {
 		d.receiveGreetingLocked(m)
 		return
 	}
-	from := replica.Peer{Host: m.From, Addr: m.Addr}
-	if !d.peers.isMember(from) && !d.receiveFromUnknownLocked(m) {
+	if !d.peers.isMember(m.From) && !d.receiveFromUnknownLocked(m) {
 		return
 	}
 	delete(d.silent, m.From)
-	if d.replica.Handle(m, from, time.Now()) {
+	if d.replica.Handle(m, time.Now()) {
 		d.updateSnapshotLocked()
 	}
 }
 
-// receiveFromUnknownLocked joins the sender of a message if it is not a member, or has another
-// address than the member of its name. It tells whether the message is handled.
+// receiveFromUnknownLocked joins the sender of a message if it is not a member. It tells whether the
+// message is handled.
 //
 // Usually the news is only late: a host that joins requests records before the other end has stored
-// the join. Only such requests are handled. Otherwise two hosts of one name would outbid each
-// other's versions for ever.
+// the join. Only such requests are handled.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
 	d.unknownSenders++
-	permitted, noted := d.peers.noteUnknownSender(m.Addr)
+	permitted, noted := d.peers.noteUnknownSender(m.From.Addr)
 	if noted {
 		wakeLoop(d.wakeRejoiner)
 	}
@@ -89,18 +86,17 @@ func (d delegate) permits(addr netip.Addr) bool {
 
 // NotifyAlive refuses hosts before they become members.
 func (d delegate) NotifyAlive(n *memberlist.Node) error {
-	addr, ok := netip.AddrFromSlice(n.Addr)
-	what := fmt.Sprintf("%.80q at %v", n.Name, addr)
-	if err := wire.CheckHostName(n.Name); err != nil || !ok || n.Port == 0 {
-		d.refusals.AddFrom(refusal.ReasonMalformed, addr.Unmap(), "host "+what)
-		return errors.New("host name or address is not valid")
+	addr := nodeAddr(*n)
+	if key, err := wire.ParseKey(n.Name); err != nil || key.Addr != addr {
+		d.refusals.AddFrom(refusal.ReasonMalformed, addr.Addr(), fmt.Sprintf("host %.80q at %v", n.Name, addr))
+		return errors.New("the host's name is not its ID and address")
 	}
 	if err := d.checkFormats(n); err != nil {
-		d.refusals.AddFrom(refusal.ReasonWrongVersion, addr.Unmap(), fmt.Sprintf("host %s: %v", what, err))
+		d.refusals.AddFrom(refusal.ReasonWrongVersion, addr.Addr(), fmt.Sprintf("host at %v: %v", addr, err))
 		return err
 	}
-	if !d.permits(addr.Unmap()) {
-		d.refusals.AddFrom(refusal.ReasonUnlisted, addr.Unmap(), "host "+what)
+	if !d.permits(addr.Addr()) {
+		d.refusals.AddFrom(refusal.ReasonUnlisted, addr.Addr(), fmt.Sprintf("host at %v", addr))
 		return errors.New("host is not listed")
 	}
 	return nil
@@ -130,64 +126,59 @@ func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
 	return err
 }
 
-// NotifyConflict is called when two hosts have one name.
-func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	what := fmt.Sprintf("%s is at %s, and a host at %s has the same name", existing.Name, existing.Address(), other.Address())
-	d.refusals.AddFrom(refusal.ReasonNameConflict, nodeAddr(*other).Addr(), what)
-}
-
 // NotifyJoin shows a host's entries, and greets it.
 func (d delegate) NotifyJoin(n *memberlist.Node) {
-	if n.Name == d.cfg.Name {
+	host := nodeKey(n)
+	if host == d.cfg.key() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.peers.members[n.Name] = *n // a copy, as the library changes its own
+	d.peers.members[host] = *n // a copy, as the library changes its own
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	d.aloneSince = time.Time{}
-	delete(d.peers.lost, n.Name)
-	d.refusals.Joined(nodeAddr(*n).Addr())
-	if d.replica.MarkPresent(n.Name) {
+	delete(d.peers.lost, host)
+	d.refusals.Joined(host.Addr.Addr())
+	if d.replica.MarkPresent(host) {
 		d.updateSnapshotLocked()
 	}
-	peer := replica.Peer{Host: n.Name, Addr: nodeAddr(*n)}
-	d.replica.Greet(peer)
-	d.replica.AddClaimPeer(peer)
+	d.replica.Greet(host, time.Now())
+	d.replica.AddClaimPeer(host)
 	clear(d.announced) // it may not know which networks this host is on
-	d.log.Info("host joined", "host", n.Name, "addr", n.Address())
+	d.log.Info("host joined", "host", d.labelLocked(host), "id", host.ID)
 }
 
 // NotifyLeave hides a host's entries. Whether it left for good, its record says.
 func (d delegate) NotifyLeave(n *memberlist.Node) {
-	if n.Name == d.cfg.Name {
+	host := nodeKey(n)
+	if host == d.cfg.key() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.peers.members, n.Name)
-	delete(d.silent, n.Name)
+	delete(d.peers.members, host)
+	delete(d.silent, host)
 	d.memberCount.Store(int64(len(d.peers.members) + 1))
-	if d.replica.HasLeft(n.Name) {
-		d.log.Info("host left", "host", n.Name)
+	if d.replica.HasLeft(host) {
+		d.log.Info("host left", "host", d.labelLocked(host))
 	} else {
 		if len(d.peers.members) == 0 {
 			d.aloneSince = time.Now()
 		}
-		d.log.Warn("host unreachable", "host", n.Name, "addr", n.Address())
-		d.peers.lost[n.Name] = nodeAddr(*n)
+		d.log.Warn("host unreachable", "host", d.labelLocked(host), "id", host.ID)
+		d.peers.lost[host] = true
 	}
-	if d.replica.MarkLost(n.Name, time.Now()) {
+	if d.replica.MarkLost(host, time.Now()) {
 		d.updateSnapshotLocked()
 	}
 	wakeLoop(d.wakeRejoiner)
 }
 
-// NotifyUpdate takes a member's new address or protocol versions.
+// NotifyUpdate takes a member's new range of formats.
 func (d delegate) NotifyUpdate(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, isMember := d.peers.members[n.Name]; isMember {
-		d.peers.members[n.Name] = *n
+	if host := nodeKey(n); d.peers.isMember(host) {
+		d.peers.members[host] = *n
 	}
 }

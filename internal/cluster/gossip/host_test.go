@@ -52,6 +52,8 @@ func hostAddr(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), DefaultPort)
 }
 
+func hostKey(i int) wire.Key { return wire.Key{ID: wiretest.ID(uint16(i)), Addr: hostAddr(i)} }
+
 func hostName(i int) string { return fmt.Sprintf("host-%d", i) }
 
 // startHost runs host i of a network; change adapts its configuration. All have host 1 as their
@@ -60,7 +62,7 @@ func startHost(t *testing.T, n *memnet, i int, change ...func(*Config)) *host {
 	t.Helper()
 	h := &host{t: t, log: new(logBuffer), done: make(chan error, 1)}
 	c := Config{
-		Name: hostName(i), Bind: hostAddr(i), Seeds: []netip.AddrPort{hostAddr(1)}, Keys: []Key{testKey}, Label: "test",
+		Host: NewLocalHost(wiretest.ID(uint16(i)), hostName(i)), Bind: hostAddr(i), Seeds: []netip.AddrPort{hostAddr(1)}, Keys: []Key{testKey}, Label: "test",
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	for _, f := range change {
@@ -83,7 +85,7 @@ func (h *host) crash() {
 	h.t.Helper()
 	h.cancel()
 	if err := <-h.done; err != nil {
-		h.t.Errorf("%s: %v", h.cfg.Name, err)
+		h.t.Errorf("%s: %v", h.cfg.Host.Name(), err)
 	}
 }
 
@@ -91,7 +93,7 @@ func (h *host) crash() {
 func (h *host) leave() {
 	h.t.Helper()
 	if err := h.Leave(h.t.Context()); err != nil {
-		h.t.Errorf("%s: %v", h.cfg.Name, err)
+		h.t.Errorf("%s: %v", h.cfg.Host.Name(), err)
 	}
 	h.crash()
 }
@@ -142,7 +144,7 @@ func (h *host) ownVersion() wire.Version {
 		h.t.Fatal(err)
 	}
 	for _, d := range m.Digests {
-		if d.Host == h.cfg.Name {
+		if d.Key == h.cfg.key() {
 			return d.Version
 		}
 	}
@@ -182,7 +184,7 @@ func (h *host) waitUntilSees(limit time.Duration, want string) time.Duration {
 		select {
 		case <-changed:
 		case <-timeout:
-			h.t.Fatalf("%s sees after %v\n  %s\nwant\n  %s\nlog\n%s", h.cfg.Name, limit, h.sees(), want, h.log.buf.String())
+			h.t.Fatalf("%s sees after %v\n  %s\nwant\n  %s\nlog\n%s", h.cfg.Host.Name(), limit, h.sees(), want, h.log.buf.String())
 		}
 	}
 }
@@ -227,7 +229,7 @@ func (h *host) waitUntilKnows(limit time.Duration, want string) {
 		select {
 		case <-changed:
 		case <-timeout:
-			h.t.Fatalf("%s sees after %v\n  %s\nwant\n  %s", h.cfg.Name, limit, h.sees(), want)
+			h.t.Fatalf("%s sees after %v\n  %s\nwant\n  %s", h.cfg.Host.Name(), limit, h.sees(), want)
 		}
 	}
 }

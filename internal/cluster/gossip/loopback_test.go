@@ -60,7 +60,7 @@ func newLoopbackPlane(t *testing.T, name string, keys []Key) *Plane {
 		t.Fatal(err)
 	}
 	p, err := New(Config{
-		Name: name, Bind: bind, Keys: keys, Label: "loopback", Log: slog.New(slog.DiscardHandler),
+		Host: NewLocalHost(wiretest.ID(uint16(bind.Port())), name), Bind: bind, Keys: keys, Label: "loopback", Log: slog.New(slog.DiscardHandler),
 		Allowed: []netip.Addr{hostAddr(1).Addr(), hostAddr(2).Addr()}, // the VTEPs
 	})
 	if err != nil {
@@ -95,7 +95,7 @@ func waitForSnapshot(t *testing.T, p *Plane, ok func(cluster.Snapshot) bool) {
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("%s sees %+v, %+v", p.cfg.Name, p.Snapshot(), p.Stats())
+			t.Fatalf("%s sees %+v, %+v", p.cfg.Host.Name(), p.Snapshot(), p.Stats())
 		}
 	}
 }

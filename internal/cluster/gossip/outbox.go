@@ -7,7 +7,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
-	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // outbox holds messages until they are sent. Messages are made while memberlist holds its own
@@ -115,22 +115,22 @@ func (o *outbox) sentSoFar() (messages, bytes uint64) {
 type replicaNetwork struct{ *Plane }
 
 // Members returns the members.
-func (n replicaNetwork) Members() []replica.Peer {
-	members := make([]replica.Peer, 0, len(n.peers.members))
-	for _, m := range n.peers.members {
-		members = append(members, replica.Peer{Host: m.Name, Addr: nodeAddr(m)})
+func (n replicaNetwork) Members() []wire.Key {
+	members := make([]wire.Key, 0, len(n.peers.members))
+	for m := range n.peers.members {
+		members = append(members, m)
 	}
 	return members
 }
 
 // Send puts a message in the outbox.
-func (n replicaNetwork) Send(to replica.Peer, message []byte) {
+func (n replicaNetwork) Send(to wire.Key, message []byte) {
 	n.outbox.queueMessage(n.peers.memberlistNode(to), message)
 }
 
 // Gossip puts a message in memberlist's queue.
-func (n replicaNetwork) Gossip(host string, message []byte) {
-	n.digestQueue.QueueBroadcast(broadcast{host, message})
+func (n replicaNetwork) Gossip(host wire.Key, message []byte) {
+	n.digestQueue.QueueBroadcast(broadcast{host.String(), message})
 }
 
 // Format returns the latest format that this host and all members accept.

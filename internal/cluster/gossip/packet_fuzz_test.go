@@ -58,7 +58,7 @@ func FuzzPacket(f *testing.F) {
 // startFuzzedHost runs host 1, which lists host 2, for as long as the fuzzing takes.
 func startFuzzedHost(f *testing.F, n *memnet) *Plane {
 	f.Helper()
-	c := Config{Name: hostName(1), Bind: hostAddr(1), Seeds: []netip.AddrPort{hostAddr(2)}, Label: "test", transport: n.transport(hostAddr(1))}
+	c := Config{Host: NewLocalHost(wiretest.ID(1), hostName(1)), Bind: hostAddr(1), Seeds: []netip.AddrPort{hostAddr(2)}, Label: "test", transport: n.transport(hostAddr(1))}
 	p, err := New(c)
 	if err != nil {
 		f.Fatal(err)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
-	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
@@ -17,8 +16,8 @@ type peers struct {
 	self    netip.AddrPort
 	seeds   []netip.AddrPort
 	allowed map[netip.Addr]bool // nil: all, as they have the key
-	members map[string]memberlist.Node
-	lost    map[string]netip.AddrPort // where unreachable hosts were, to find them again
+	members map[wire.Key]memberlist.Node
+	lost    map[wire.Key]bool // unreachable hosts, to find them again
 	// unknownSenders sent messages of ours and are not members. Either the news that they are has
 	// not arrived, or they know this host from before its restart.
 	unknownSenders map[netip.AddrPort]bool
@@ -31,8 +30,8 @@ type peers struct {
 func newPeers(self netip.AddrPort) *peers {
 	return &peers{
 		self:           self,
-		members:        make(map[string]memberlist.Node),
-		lost:           make(map[string]netip.AddrPort),
+		members:        make(map[wire.Key]memberlist.Node),
+		lost:           make(map[wire.Key]bool),
 		unknownSenders: make(map[netip.AddrPort]bool),
 		asked:          make(map[netip.AddrPort]bool),
 		awaited:        make(map[netip.AddrPort]bool),
@@ -85,18 +84,16 @@ func (p *peers) allowOnlySeedsAnd(others []netip.Addr) {
 // permits tells whether messages of a host with the address are accepted at all.
 func (p *peers) permits(addr netip.Addr) bool { return p.allowed == nil || p.allowed[addr] }
 
-// lastAddr returns where a host is, or was when it was last reachable.
-func (p *peers) lastAddr(host string) netip.Addr {
-	if m, ok := p.members[host]; ok {
-		return nodeAddr(m).Addr()
-	}
-	return p.lost[host].Addr()
+// nodeAddr returns where a node of memberlist listens, if it has an address.
+func nodeAddr(n memberlist.Node) netip.AddrPort {
+	addr, _ := netip.AddrFromSlice(n.Addr)
+	return netip.AddrPortFrom(addr.Unmap(), n.Port)
 }
 
-// nodeAddr returns where a member listens.
-func nodeAddr(n memberlist.Node) netip.AddrPort {
-	addr, _ := netip.AddrFromSlice(n.Addr) // NotifyAlive has checked it
-	return netip.AddrPortFrom(addr.Unmap(), n.Port)
+// nodeKey returns the key of a member, whose name NotifyAlive has checked.
+func nodeKey(n *memberlist.Node) wire.Key {
+	key, _ := wire.ParseKey(n.Name)
+	return key
 }
 
 // commonFormat returns the latest format of messages that this host and all members accept. Alone,
@@ -114,18 +111,18 @@ func (p *peers) commonFormat(own wire.Range) uint8 {
 	return max(latest, own.Min)
 }
 
-// isMember tells whether the host is a member, at this address.
-func (p *peers) isMember(host replica.Peer) bool {
-	m, ok := p.members[host.Host]
-	return ok && nodeAddr(m) == host.Addr
+// isMember tells whether the host is a member.
+func (p *peers) isMember(host wire.Key) bool {
+	_, ok := p.members[host]
+	return ok
 }
 
 // memberlistNode returns what memberlist needs to send to a host, which may not be a member.
-func (p *peers) memberlistNode(host replica.Peer) memberlist.Node {
-	if p.isMember(host) {
-		return p.members[host.Host]
+func (p *peers) memberlistNode(host wire.Key) memberlist.Node {
+	if m, ok := p.members[host]; ok {
+		return m
 	}
-	return memberlist.Node{Name: host.Host, Addr: host.Addr.Addr().AsSlice(), Port: host.Addr.Port()}
+	return memberlist.Node{Name: host.String(), Addr: host.Addr.Addr().AsSlice(), Port: host.Addr.Port()}
 }
 
 // noteUnknownSender remembers a sender to be joined. It tells whether the sender is permitted, and
@@ -151,13 +148,13 @@ func (p *peers) missing() map[netip.AddrPort]bool {
 	for _, seed := range p.seeds {
 		missing[seed] = true
 	}
-	for _, addr := range p.lost {
-		if p.permits(addr.Addr()) {
-			missing[addr] = true
+	for host := range p.lost {
+		if p.permits(host.Addr.Addr()) {
+			missing[host.Addr] = true
 		}
 	}
-	for _, m := range p.members {
-		delete(missing, nodeAddr(m))
+	for host := range p.members {
+		delete(missing, host.Addr)
 	}
 	delete(missing, p.self)
 	return missing

@@ -16,6 +16,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/guard"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // Plane is a cluster.Plane over gossip.
@@ -30,7 +31,7 @@ type Plane struct {
 
 	newSeeds     chan struct{}  // has a value when the seeds are others than before
 	wakeRejoiner chan struct{}  // has a value when a host is missing
-	answers      chan struct{}  // has a value when a host has answered that it is there
+	helloReplies chan struct{}  // has a value when a host has answered that it is there
 	joins        sync.WaitGroup // of hosts, under way
 
 	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
@@ -45,7 +46,7 @@ type Plane struct {
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
-	silent    map[string]bool             // hosts that did not answer a claim, and said nothing since
+	silent    map[wire.Key]bool           // hosts that did not answer a claim, and said nothing since
 	announced map[cluster.NetworkKey]bool // networks of which all hosts know that this one is on them
 
 	unknownSenders uint64    // messages from them
@@ -75,14 +76,14 @@ func New(c Config) (*Plane, error) {
 		outbox:       newOutbox(c.maxPacket(), c.Log),
 		newSeeds:     make(chan struct{}, 1),
 		wakeRejoiner: make(chan struct{}, 1),
-		answers:      make(chan struct{}, 1),
+		helloReplies: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
-		silent:       make(map[string]bool),
+		silent:       make(map[wire.Key]bool),
 		announced:    make(map[cluster.NetworkKey]bool),
 	}
 	p.replica = replica.New(replica.Config{
-		Self: replica.Peer{Host: c.Name, Addr: c.Bind}, ForgetAfter: c.ForgetAfter,
+		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
 	})
 	// Each member that has a new record passes its digest on to one random member (times log10 of
@@ -96,7 +97,9 @@ func New(c Config) (*Plane, error) {
 }
 
 // String names the plane for logs.
-func (p *Plane) String() string { return fmt.Sprintf("gossip of %s at %v", p.cfg.Name, p.cfg.Bind) }
+func (p *Plane) String() string {
+	return fmt.Sprintf("gossip of %s at %v", p.cfg.Host.Name(), p.cfg.Bind)
+}
 
 // Set announces this host's memberships, which must not be changed afterwards. The listed hosts are
 // seeds, besides Config.Seeds: one that answers is enough. Without keys, messages are accepted only
@@ -142,9 +145,6 @@ func (p *Plane) Changed() <-chan struct{} {
 // replaces and never changes them.
 func (p *Plane) updateSnapshotLocked() {
 	p.snapshot = p.replica.Snapshot()
-	for i, h := range p.snapshot.Hosts {
-		p.snapshot.Hosts[i].Addr = p.peers.lastAddr(h.Name)
-	}
 	p.notifyLocked()
 }
 

@@ -25,8 +25,8 @@ type release struct {
 }
 
 // laterRecord is a record as a later version may announce it.
-func laterRecord(host string, left bool, memberships []cluster.Membership) wire.Record {
-	return wiretest.WithUnknown(wire.NewRecord(host, left, memberships))
+func laterRecord(host wire.Key, name string, memberships []cluster.Membership) wire.Record {
+	return wiretest.WithUnknown(wire.NewRecord(host, name, memberships))
 }
 
 // rollingCluster is a cluster that is upgraded host by host while containers come and go.
@@ -92,7 +92,7 @@ func sendUnknownKind(p *Plane, r release, stopped chan struct{}) {
 		}
 		p.mu.Lock()
 		for _, to := range (replicaNetwork{p}).Members() {
-			m := wire.Message{Format: r.formats.Min, Kind: r.kind, From: p.cfg.Name, Addr: p.cfg.Bind}
+			m := wire.Message{Format: r.formats.Min, Kind: r.kind, From: p.cfg.key()}
 			replicaNetwork{p}.Send(to, append(m.Encode(), 1, 2, 3))
 		}
 		p.mu.Unlock()
@@ -140,7 +140,7 @@ func (c *rollingCluster) checkNames(p *Plane, seen map[string]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, on := range c.settled {
-		if on != p.cfg.Name && !seen[on+" "+name] {
+		if on != p.cfg.Host.Name() && !seen[on+" "+name] {
 			c.t.Errorf("%v does not see %s of %s any more", p, name, on)
 		}
 	}
@@ -294,8 +294,8 @@ func TestOldHostRelaysUnknownFields(t *testing.T) {
 		reader.waitUntilKnows(10*second, "host-2: new newer")
 		reader.mu.Lock()
 		defer reader.mu.Unlock()
-		record, ok := reader.replica.Record(hostName(2), time.Now())
-		if want := laterRecord(hostName(2), false, record.Memberships); !ok || string(record.Raw) != string(want.Raw) {
+		record, ok := reader.replica.Record(hostKey(2), time.Now())
+		if want := laterRecord(hostKey(2), hostName(2), record.Memberships); !ok || string(record.Raw) != string(want.Raw) {
 			t.Errorf("got %x, want %x", record.Raw, want.Raw)
 		}
 	})

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"vxlan-driver/internal/cluster/gossip/replica"
+	"github.com/hashicorp/memberlist"
+
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
@@ -71,7 +72,7 @@ func (p *Plane) askSeeds(ctx context.Context) {
 	for !r.step(ctx) {
 		select {
 		case <-ticker.C:
-		case <-p.answers:
+		case <-p.helloReplies:
 		case o := <-r.outcome:
 			r.note(o)
 		case <-ctx.Done():
@@ -195,12 +196,13 @@ func (p *Plane) sendHello(host netip.AddrPort) {
 	if _, awaited := p.peers.awaited[host]; !awaited {
 		p.peers.awaited[host] = false
 	}
-	p.sendGreetingLocked(replica.Peer{Addr: host}, wire.KindHello)
+	p.sendGreetingLocked(host, wire.KindHello)
 }
 
-func (p *Plane) sendGreetingLocked(to replica.Peer, kind wire.Kind) {
-	m := wire.Message{Format: p.peers.commonFormat(p.cfg.formats), Kind: kind, From: p.cfg.Name, Addr: p.cfg.Bind}
-	p.outbox.queueMessage(p.peers.memberlistNode(to), m.Encode())
+// sendGreetingLocked sends a greeting to a host, whose ID need not be known.
+func (p *Plane) sendGreetingLocked(to netip.AddrPort, kind wire.Kind) {
+	m := wire.Message{Format: p.peers.commonFormat(p.cfg.formats), Kind: kind, From: p.cfg.key()}
+	p.outbox.queueMessage(memberlist.Node{Addr: to.Addr().AsSlice(), Port: to.Port()}, m.Encode())
 }
 
 func (p *Plane) hasAnswered(host netip.AddrPort) bool {
@@ -211,13 +213,13 @@ func (p *Plane) hasAnswered(host netip.AddrPort) bool {
 
 // receiveGreetingLocked answers a host that asks whether this one is there, or notes an answer.
 func (p *Plane) receiveGreetingLocked(m wire.Message) {
-	_, awaited := p.peers.awaited[m.Addr]
+	_, awaited := p.peers.awaited[m.From.Addr]
 	switch {
-	case !p.peers.permits(m.Addr.Addr()):
+	case !p.peers.permits(m.From.Addr.Addr()):
 	case m.Kind == wire.KindHello:
-		p.sendGreetingLocked(replica.Peer{Host: m.From, Addr: m.Addr}, wire.KindHelloReply)
+		p.sendGreetingLocked(m.From.Addr, wire.KindHelloReply)
 	case awaited:
-		p.peers.awaited[m.Addr] = true
-		wakeLoop(p.answers)
+		p.peers.awaited[m.From.Addr] = true
+		wakeLoop(p.helloReplies)
 	}
 }

@@ -31,10 +31,12 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){p.publishLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop} {
+	for _, loop := range []func(context.Context){p.publishLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.strayLoop} {
 		loops.Go(func() { loop(ctx) })
 	}
+	p.cfg.Host.setTalksBy(p.cfg.Bind, true)
 	<-ctx.Done()
+	p.cfg.Host.setTalksBy(p.cfg.Bind, false)
 	err := p.memberlist.Shutdown()
 	loops.Wait()
 	p.mu.Lock()
@@ -63,7 +65,7 @@ func (p *Plane) startMemberlist() error {
 		return err
 	}
 	d := delegate{p}
-	conf.Delegate, conf.Events, conf.Alive, conf.Conflict, conf.Merge = d, d, d, d, d
+	conf.Delegate, conf.Events, conf.Alive, conf.Merge = d, d, d, d
 	conf.Logger = guard.NewLibraryLogger(p.refusals, p.log)
 	transport := p.cfg.transport
 	if transport == nil {
@@ -118,7 +120,7 @@ func (p *Plane) repairLoop(ctx context.Context) {
 	for i := rand.N(ratio); waitFor(ctx, retryInterval); i++ {
 		p.mu.Lock()
 		now := time.Now()
-		p.replica.RetryRequests(now)
+		p.replica.Retry(now)
 		if i%ratio == 0 {
 			p.replica.SendSummary(now)
 			p.forgetHostsLocked(now)

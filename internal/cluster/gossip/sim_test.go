@@ -100,9 +100,9 @@ func (s *sim) start(h *simHost) {
 	h.up = true
 	h.announceAll()
 	s.mu.Lock()
-	s.lives[h.cfg.Name]++
-	life := s.lives[h.cfg.Name]
-	s.catchingUp[h.cfg.Name] = time.Now()
+	s.lives[h.cfg.Host.Name()]++
+	life := s.lives[h.cfg.Host.Name()]
+	s.catchingUp[h.cfg.Host.Name()] = time.Now()
 	s.mu.Unlock()
 	plane := h.Plane
 	done := s.t.Context().Done()
@@ -126,13 +126,13 @@ func (s *sim) stop(h *simHost) {
 	h.up = false
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lives[h.cfg.Name]++
-	delete(s.catchingUp, h.cfg.Name)
+	s.lives[h.cfg.Host.Name()]++
+	delete(s.catchingUp, h.cfg.Host.Name())
 	h.Plane.mu.Lock()
 	close(h.Plane.changed) // the watcher sees that this life is over
 	h.Plane.changed = make(chan struct{})
 	h.Plane.mu.Unlock()
-	s.markSeenLocked(h.cfg.Name, false)
+	s.markSeenLocked(h.cfg.Host.Name(), false)
 }
 
 // observe notes whether a host sees the container that is waited for, and tells whether the host
@@ -140,14 +140,14 @@ func (s *sim) stop(h *simHost) {
 func (s *sim) observe(h *Plane, life int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lives[h.cfg.Name] != life {
+	if s.lives[h.cfg.Host.Name()] != life {
 		return false
 	}
-	if began, behind := s.catchingUp[h.cfg.Name]; behind && len(h.Snapshot().Hosts) == s.count-1 {
+	if began, behind := s.catchingUp[h.cfg.Host.Name()]; behind && len(h.Snapshot().Hosts) == s.count-1 {
 		s.caughtUp = append(s.caughtUp, time.Since(began))
-		delete(s.catchingUp, h.cfg.Name)
+		delete(s.catchingUp, h.cfg.Host.Name())
 	}
-	if !s.waiting[h.cfg.Name] {
+	if !s.waiting[h.cfg.Host.Name()] {
 		return true
 	}
 	o, ok := h.Snapshot().Find(s.targetHost)
@@ -155,7 +155,7 @@ func (s *sim) observe(h *Plane, life int) bool {
 		return true
 	}
 	if slices.ContainsFunc(o.Memberships[0].Endpoints, func(e cluster.Endpoint) bool { return e.ContainerID == s.target }) {
-		s.markSeenLocked(h.cfg.Name, true)
+		s.markSeenLocked(h.cfg.Host.Name(), true)
 	}
 	return true
 }
@@ -182,11 +182,11 @@ func (s *sim) measureRound() {
 	c := s.newContainer(h.i)
 	h.containers = append(h.containers[1:], c)
 	s.mu.Lock()
-	s.target, s.targetHost, s.since = c.ContainerID, h.cfg.Name, time.Now()
+	s.target, s.targetHost, s.since = c.ContainerID, h.cfg.Host.Name(), time.Now()
 	s.waiting, s.allSaw = make(map[string]bool), make(chan struct{})
 	for _, o := range up {
 		if o != h {
-			s.waiting[o.cfg.Name] = true
+			s.waiting[o.cfg.Host.Name()] = true
 		}
 	}
 	allSaw := s.allSaw
@@ -198,7 +198,7 @@ func (s *sim) measureRound() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for name := range s.waiting {
-			s.t.Errorf("%s did not see a container of %s within a minute", name, h.cfg.Name)
+			s.t.Errorf("%s did not see a container of %s within a minute", name, h.cfg.Host.Name())
 		}
 		s.waiting = nil
 	}
@@ -331,7 +331,7 @@ func TestCostOfAHost(t *testing.T) {
 		perHost := (after.HeapAlloc - before.HeapAlloc) / hosts
 		for _, h := range s.hosts {
 			if got := len(h.Snapshot().Hosts); got != hosts-1 {
-				t.Errorf("%s knows %d hosts", h.cfg.Name, got)
+				t.Errorf("%s knows %d hosts", h.cfg.Host.Name(), got)
 			}
 		}
 		begin, sent := cpuTime(t), s.hosts[0].Stats()

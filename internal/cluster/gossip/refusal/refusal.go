@@ -18,13 +18,12 @@ type Reason string
 
 // The reasons for a refusal of this host's.
 const (
-	ReasonWrongKey     Reason = "wrong key"                  // not encrypted with a key of ours, or not at all
-	ReasonWrongLabel   Reason = "wrong cluster label"        // of another cluster
-	ReasonWrongVersion Reason = "wrong protocol version"     // another version of our protocol
-	ReasonUnlisted     Reason = "host is not listed"         // without keys: from or about a host that is not listed
-	ReasonMalformed    Reason = "malformed message"          // invalid, or over a limit
-	ReasonOverload     Reason = "too many streams"           // at once
-	ReasonNameConflict Reason = "another host has this name" // and is a member
+	ReasonWrongKey     Reason = "wrong key"              // not encrypted with a key of ours, or not at all
+	ReasonWrongLabel   Reason = "wrong cluster label"    // of another cluster
+	ReasonWrongVersion Reason = "wrong protocol version" // another version of our protocol
+	ReasonUnlisted     Reason = "host is not listed"     // without keys: from or about a host that is not listed
+	ReasonMalformed    Reason = "malformed message"      // invalid, or over a limit
+	ReasonOverload     Reason = "too many streams"       // at once
 )
 
 // What another host does with this one that tries to join it.

@@ -8,7 +8,7 @@ import (
 
 // ackRequests are what other hosts asked: to be told when this host follows their records.
 type ackRequests struct {
-	pending   map[Peer]wire.Version
+	pending   map[wire.Key]wire.Version
 	followed  uint64 // the latest snapshot that this host follows, by its sequence
 	requested chan struct{}
 }
@@ -18,10 +18,10 @@ func (r *Replica) AckRequested() <-chan struct{} { return r.asked.requested }
 
 // handleAckRequest answers at once if this host follows that version already. If the version is not
 // here yet, it is requested: its announcement may be lost.
-func (r *Replica) handleAckRequest(m wire.Message, from Peer, now time.Time) {
-	r.asked.pending[from] = m.Version
-	if d := (wire.Digest{Host: from.Host, Version: m.Version}); r.wantsVersion(d) && r.requests.start(d, now) {
-		r.sendRequest(from, []string{from.Host})
+func (r *Replica) handleAckRequest(m wire.Message, now time.Time) {
+	r.asked.pending[m.From] = m.Version
+	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d) && r.requests.start(d, now) {
+		r.sendRequest(m.From, []wire.Key{m.From})
 	}
 	if r.Acknowledge(r.asked.followed); len(r.asked.pending) == 0 {
 		return
@@ -36,9 +36,9 @@ func (r *Replica) handleAckRequest(m wire.Message, from Peer, now time.Time) {
 func (r *Replica) Acknowledge(sequence uint64) {
 	r.asked.followed = max(r.asked.followed, sequence)
 	for peer, version := range r.asked.pending {
-		e, known := r.entries[peer.Host]
+		e, known := r.entries[peer]
 		switch {
-		case !r.present[peer.Host]:
+		case !r.present[peer]:
 			delete(r.asked.pending, peer)
 		case known && e.Version.Compare(version) >= 0 && e.sequence <= r.asked.followed:
 			delete(r.asked.pending, peer)
@@ -53,18 +53,18 @@ type ackWaits map[*AckWait]bool
 // AckWait waits until other hosts follow a version of this host's record.
 type AckWait struct {
 	version wire.Version
-	pending map[string]Peer
+	pending map[wire.Key]bool
 	done    chan struct{}
 }
 
 // AwaitAcks begins to wait for some hosts. It publishes first, so that there is something to
 // follow. EndAckWait must be called in the end.
-func (r *Replica) AwaitAcks(peers []Peer) *AckWait {
+func (r *Replica) AwaitAcks(peers []wire.Key) *AckWait {
 	r.Publish()
-	w := &AckWait{version: r.own.published.Version, pending: make(map[string]Peer, len(peers)), done: make(chan struct{})}
+	w := &AckWait{version: r.own.published.Version, pending: make(map[wire.Key]bool, len(peers)), done: make(chan struct{})}
 	if r.own.isPublished() {
 		for _, p := range peers {
-			w.pending[p.Host] = p
+			w.pending[p] = true
 		}
 	}
 	w.closeIfDone()
@@ -75,18 +75,18 @@ func (r *Replica) AwaitAcks(peers []Peer) *AckWait {
 // RequestAcks asks the hosts that have not answered. One that is not reachable any more is not
 // waited for.
 func (r *Replica) RequestAcks(w *AckWait) {
-	for host, p := range w.pending {
+	for host := range w.pending {
 		if !r.present[host] {
 			delete(w.pending, host)
 			w.closeIfDone()
 			continue
 		}
-		r.out.sendMessage(p, wire.Message{Kind: wire.KindAckRequest, Version: w.version})
+		r.out.sendMessage(host, wire.Message{Kind: wire.KindAckRequest, Version: w.version})
 	}
 }
 
 // EndAckWait returns the hosts that have not answered.
-func (r *Replica) EndAckWait(w *AckWait) (silent []string) {
+func (r *Replica) EndAckWait(w *AckWait) (silent []wire.Key) {
 	delete(r.waits, w)
 	for host := range w.pending {
 		silent = append(silent, host)
@@ -103,9 +103,9 @@ func (w *AckWait) closeIfDone() {
 	}
 }
 
-func (waits ackWaits) handleAck(host string, v wire.Version) {
+func (waits ackWaits) handleAck(host wire.Key, v wire.Version) {
 	for w := range waits {
-		if _, waiting := w.pending[host]; waiting && v.Compare(w.version) >= 0 {
+		if w.pending[host] && v.Compare(w.version) >= 0 {
 			delete(w.pending, host)
 			w.closeIfDone()
 		}

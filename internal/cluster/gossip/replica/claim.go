@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -37,9 +38,9 @@ type ClaimWait struct {
 	key      ClaimKey
 	addrs    []netip.Addr
 	version  wire.Version // of this host's record that has the claim
-	pending  map[string]Peer
-	answered map[string]bool
-	needed   map[string]wire.Version // records that must be here before the claim is settled
+	pending  map[wire.Key]bool
+	answered map[wire.Key]bool
+	needed   map[wire.Key]wire.Version // records that must be here before the claim is settled
 	done     chan struct{}
 	isDone   bool
 }
@@ -47,18 +48,12 @@ type ClaimWait struct {
 // Done is closed when nothing is left to wait for.
 func (w *ClaimWait) Done() <-chan struct{} { return w.done }
 
-// Silent returns the hosts that have not answered, sorted.
-func (w *ClaimWait) Silent() (hosts []string) {
-	for host := range w.pending {
-		hosts = append(hosts, host)
-	}
-	slices.Sort(hosts)
-	return hosts
-}
+// Silent returns the hosts that have not answered.
+func (w *ClaimWait) Silent() []wire.Key { return slices.Collect(maps.Keys(w.pending)) }
 
 // BeginClaim publishes a claim, unless some of the addresses are known to be taken. It waits for
 // answers of the peers, and only asks the others. EndClaim must be called in the end.
-func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []Peer) (*ClaimWait, map[netip.Addr]cluster.Holder, error) {
+func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []wire.Key) (*ClaimWait, map[netip.Addr]cluster.Holder, error) {
 	if _, ok := r.ownMembership(key.Network); !ok {
 		return nil, nil, fmt.Errorf("this host is not on network %v", key.Network)
 	}
@@ -72,11 +67,11 @@ func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []P
 	}
 	w := &ClaimWait{
 		key: key, addrs: addrs, version: r.own.published.Version,
-		pending: make(map[string]Peer, len(peers)), answered: make(map[string]bool),
-		needed: make(map[string]wire.Version), done: make(chan struct{}),
+		pending: make(map[wire.Key]bool, len(peers)), answered: make(map[wire.Key]bool),
+		needed: make(map[wire.Key]wire.Version), done: make(chan struct{}),
 	}
-	for _, p := range peers {
-		w.pending[p.Host] = p
+	for _, host := range peers {
+		w.pending[host] = true
 	}
 	r.claimWaits[w] = true
 	r.sendClaim(w, others)
@@ -85,11 +80,11 @@ func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []P
 }
 
 // AddClaimPeer makes claims that are under way wait for a host that has just become a member.
-func (r *Replica) AddClaimPeer(p Peer) {
+func (r *Replica) AddClaimPeer(host wire.Key) {
 	for w := range r.claimWaits {
 		if !w.isDone {
-			w.pending[p.Host] = p
-			r.sendClaim(w, []Peer{p})
+			w.pending[host] = true
+			r.sendClaim(w, []wire.Key{host})
 		}
 	}
 }
@@ -101,46 +96,42 @@ func (r *Replica) RequestAnswers(w *ClaimWait) {
 			delete(w.pending, host)
 		}
 	}
-	peers := make([]Peer, 0, len(w.pending))
-	for _, p := range w.pending {
-		peers = append(peers, p)
-	}
-	r.sendClaim(w, peers)
+	r.sendClaim(w, w.Silent())
 	r.checkClaim(w)
 }
 
 // sendClaim asks hosts to answer a claim.
-func (r *Replica) sendClaim(w *ClaimWait, peers []Peer) {
-	if len(peers) == 0 {
+func (r *Replica) sendClaim(w *ClaimWait, hosts []wire.Key) {
+	if len(hosts) == 0 {
 		return
 	}
 	message := r.out.encodeMessage(wire.Message{Kind: wire.KindClaim, Version: w.version})
-	for _, p := range peers {
-		r.out.network.Send(p, message)
+	for _, host := range hosts {
+		r.out.network.Send(host, message)
 	}
 }
 
 // handleClaimAnswer notes that a host has this one's claim, and requests the records that it names.
-func (r *Replica) handleClaimAnswer(m wire.Message, from Peer, now time.Time) {
-	var missing []string
+func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
+	var missing []wire.Key
 	for _, d := range m.Digests {
-		if d.Host == r.cfg.Self.Host || !r.wantsVersion(d) {
+		if d.Key == r.cfg.Self || !r.wantsVersion(d) {
 			continue
 		}
 		if r.requests.start(d, now) {
-			missing = append(missing, d.Host)
+			missing = append(missing, d.Key)
 		}
 		for w := range r.claimWaits {
-			if m.Version.Compare(w.version) >= 0 && d.Version.Compare(w.needed[d.Host]) > 0 {
-				w.needed[d.Host] = d.Version
+			if m.Version.Compare(w.version) >= 0 && d.Version.Compare(w.needed[d.Key]) > 0 {
+				w.needed[d.Key] = d.Version
 			}
 		}
 	}
-	r.sendRequest(from, missing)
+	r.sendRequest(m.From, missing)
 	for w := range r.claimWaits {
 		if m.Version.Compare(w.version) >= 0 {
-			delete(w.pending, from.Host)
-			w.answered[from.Host] = true
+			delete(w.pending, m.From)
+			w.answered[m.From] = true
 			r.checkClaim(w)
 		}
 	}
@@ -149,7 +140,7 @@ func (r *Replica) handleClaimAnswer(m wire.Message, from Peer, now time.Time) {
 // checkClaim ends the wait for a claim if nothing is left to wait for.
 func (r *Replica) checkClaim(w *ClaimWait) {
 	for host, v := range w.needed {
-		if !r.wantsVersion(wire.Digest{Host: host, Version: v}) {
+		if !r.wantsVersion(wire.Digest{Key: host, Version: v}) {
 			delete(w.needed, host) // it has come, or never will
 		}
 	}
@@ -249,7 +240,7 @@ func findNetwork(memberships []cluster.Membership, key cluster.NetworkKey) (clus
 // of a host that has answered this one's yields to it, if this host's VTEP is lower. What another
 // host says of the same container is left out: it is this host as it was before its address
 // changed.
-func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[string]bool) map[netip.Addr]cluster.Holder {
+func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key]bool) map[netip.Addr]cluster.Holder {
 	taken := make(map[netip.Addr]cluster.Holder)
 	own, _ := r.ownMembership(key.Network)
 	eachHolder(own, addrs, func(a netip.Addr, h cluster.Holder) {
@@ -266,7 +257,7 @@ func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[string]
 			if h.ContainerID == key.ContainerID || h.Pending && answered[host] && own.VTEP.Less(m.VTEP) {
 				return
 			}
-			h.Host, h.Unreachable = host, !e.goneSince.IsZero()
+			h.Host, h.Unreachable = r.Label(host), !e.goneSince.IsZero()
 			if have, ok := taken[a]; !ok || have.Pending && !h.Pending {
 				taken[a] = h
 			}
@@ -297,13 +288,13 @@ func eachHolder(m cluster.Membership, addrs []netip.Addr, f func(netip.Addr, clu
 
 // claimsAsked are the claims of other hosts that this one is to answer, by the version that has
 // them.
-type claimsAsked map[Peer]wire.Version
+type claimsAsked map[wire.Key]wire.Version
 
 // handleClaim answers a claim of another host. If its record is not here yet, that is requested.
-func (r *Replica) handleClaim(m wire.Message, from Peer, now time.Time) {
-	r.claimsAsked[from] = m.Version
-	if d := (wire.Digest{Host: from.Host, Version: m.Version}); r.wantsVersion(d) && r.requests.start(d, now) {
-		r.sendRequest(from, []string{from.Host})
+func (r *Replica) handleClaim(m wire.Message, now time.Time) {
+	r.claimsAsked[m.From] = m.Version
+	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d) && r.requests.start(d, now) {
+		r.sendRequest(m.From, []wire.Key{m.From})
 	}
 	r.answerClaims(now)
 }
@@ -320,21 +311,21 @@ func (r *Replica) answerClaims(now time.Time) {
 	if !r.answersClaims {
 		return
 	}
-	for peer, version := range r.claimsAsked {
-		e, known := r.entries[peer.Host]
+	for host, version := range r.claimsAsked {
+		e, known := r.entries[host]
 		switch {
-		case !r.present[peer.Host]:
-			delete(r.claimsAsked, peer)
+		case !r.present[host]:
+			delete(r.claimsAsked, host)
 		case known && e.Version.Compare(version) >= 0:
-			delete(r.claimsAsked, peer)
-			r.out.sendMessage(peer, wire.Message{Kind: wire.KindClaimAnswer, Version: e.Version, Digests: r.objections(peer.Host, e, now)})
+			delete(r.claimsAsked, host)
+			r.out.sendMessage(host, wire.Message{Kind: wire.KindClaimAnswer, Version: e.Version, Digests: r.objections(host, e, now)})
 		}
 	}
 }
 
 // objections returns the digests of the records that a host must have before it settles its claims:
 // this host's own, and those that have one of the claimed addresses.
-func (r *Replica) objections(claimer string, e *entry, now time.Time) (digests []wire.Digest) {
+func (r *Replica) objections(claimer wire.Key, e *entry, now time.Time) (digests []wire.Digest) {
 	if r.own.isPublished() {
 		digests = append(digests, r.own.publishedDigest())
 	}
@@ -348,7 +339,7 @@ func (r *Replica) objections(claimer string, e *entry, now time.Time) (digests [
 				continue
 			}
 			if theirs, ok := findNetwork(other.Memberships, m.Network); ok && holdsAny(theirs, claimed) {
-				digests = append(digests, wire.Digest{Host: host, Version: other.Version, Age: other.ageAt(now)})
+				digests = append(digests, wire.Digest{Key: host, Version: other.Version, Age: other.ageAt(now)})
 			}
 		}
 	}

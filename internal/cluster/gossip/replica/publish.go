@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"time"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -26,7 +27,7 @@ func (r *Replica) updateWanted() error {
 	if err != nil {
 		return err
 	}
-	wanted := r.cfg.NewRecord(r.cfg.Self.Host, false, memberships)
+	wanted := r.cfg.NewRecord(r.cfg.Self, r.cfg.Name(), memberships)
 	if size := len(wanted.Raw); size > wire.MaxRecord {
 		return fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
 	}
@@ -75,23 +76,34 @@ func (r *Replica) encodeAnnouncement(before wire.Record) []byte {
 func (r *Replica) Leave() []byte {
 	r.own.publishLeave()
 	message := r.out.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r.own.published, Age: 1}}})
-	r.out.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: r.own.published.Version, Age: 1})
+	r.out.gossipDigest(wire.Digest{Key: r.cfg.Self, Version: r.own.published.Version, Age: 1})
 	r.out.sendToAll(message)
 	return message
 }
 
-// Greet sends a new member the digest of this host's record. The member then requests the record,
-// or answers that it has a later version, from an earlier life of this host.
-func (r *Replica) Greet(p Peer) {
+// Greet sends a new member the digests of this host's record and of the member's. The member then
+// requests the record, or answers that it has a later version, from an earlier life of this host.
+// It also answers if the version of its own record here is old. A record that is not here at all is
+// requested: what the member sent before it was known as one was ignored.
+func (r *Replica) Greet(p wire.Key, now time.Time) {
+	var digests []wire.Digest
 	if r.own.isPublished() {
-		r.out.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{r.own.publishedDigest()}})
+		digests = append(digests, r.own.publishedDigest())
+	}
+	if theirs, known := r.Record(p, now); known {
+		digests = append(digests, wire.Digest{Key: p, Version: theirs.Version, Age: theirs.Age})
+	} else {
+		r.sendRequest(p, []wire.Key{p})
+	}
+	if len(digests) > 0 {
+		r.out.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: digests})
 	}
 }
 
 // ownVersionSeen notes that others hold a version of this host's record.
 func (r *Replica) ownVersionSeen(v wire.Version) {
 	if r.own.versionSeen(v) {
-		r.out.gossipDigest(wire.Digest{Host: r.cfg.Self.Host, Version: v})
+		r.out.gossipDigest(wire.Digest{Key: r.cfg.Self, Version: v})
 	}
 	if r.own.dirty {
 		r.requestPublish()
@@ -100,8 +112,7 @@ func (r *Replica) ownVersionSeen(v wire.Version) {
 
 // ownRecord is this host's record, and decides which version it has. It does no I/O.
 type ownRecord struct {
-	host      string
-	newRecord NewRecord
+	host      wire.Key
 	wanted    wire.Record // what Set asked for, without a version
 	isSet     bool
 	dirty     bool         // published is not what is wanted, or not above seen
@@ -137,7 +148,7 @@ func (o *ownRecord) advanceVersion() (before wire.Record, publish bool) {
 
 // publishLeave makes a record that takes this host out of the cluster.
 func (o *ownRecord) publishLeave() {
-	left := o.newRecord(o.host, true, nil)
+	left := wire.NewLeftRecord(o.host)
 	left.Version = o.published.Version.Next(o.seen, left.Checksum())
 	o.published = left
 }
@@ -163,5 +174,5 @@ func (o *ownRecord) isPublished() bool { return !o.published.Version.IsZero() }
 
 // publishedDigest returns the published record's digest.
 func (o *ownRecord) publishedDigest() wire.Digest {
-	return wire.Digest{Host: o.host, Version: o.published.Version}
+	return wire.Digest{Key: o.host, Version: o.published.Version}
 }

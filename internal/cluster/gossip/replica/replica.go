@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -12,27 +11,22 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// Peer is another host, and where it listens.
-type Peer struct {
-	Host string
-	Addr netip.AddrPort
-}
-
 // Network is how a Replica reaches the other hosts. Its methods must not block.
 type Network interface {
 	// Members returns the reachable hosts, this one excluded.
-	Members() []Peer
+	Members() []wire.Key
 	// Send sends a message to one host. It may get lost.
-	Send(to Peer, message []byte)
+	Send(to wire.Key, message []byte)
 	// Gossip spreads a message about a host. It replaces an older one about the same.
-	Gossip(host string, message []byte)
+	Gossip(host wire.Key, message []byte)
 	// Format returns the format of messages that all members accept.
 	Format() uint8
 }
 
 // Config is what a Replica needs to know.
 type Config struct {
-	Self        Peer
+	Self        wire.Key
+	Name        func() string // of this host, for people
 	ForgetAfter time.Duration // how long an unreachable host's record is kept
 	Permits     func(vtep netip.Addr) bool
 	Refusals    *refusal.Counter
@@ -41,7 +35,7 @@ type Config struct {
 }
 
 // NewRecord encodes what a host announces: wire.NewRecord, or as another version would.
-type NewRecord func(host string, left bool, memberships []cluster.Membership) wire.Record
+type NewRecord func(host wire.Key, name string, memberships []cluster.Membership) wire.Record
 
 // Stats counts what happened to records.
 type Stats struct {
@@ -60,6 +54,8 @@ type Replica struct {
 	asked    ackRequests
 	waits    ackWaits
 	out      messenger
+	tookOut  map[wire.Key]int // strays that this host took out, and how often it will say so
+	strays   chan struct{}
 
 	local         []cluster.Membership // what Set was given, in canonical order
 	claims        map[ClaimKey]*addressClaim
@@ -76,14 +72,16 @@ type Replica struct {
 func New(c Config) *Replica {
 	return &Replica{
 		table:           newTable(c.ForgetAfter),
-		own:             ownRecord{host: c.Self.Host, newRecord: c.NewRecord},
+		own:             ownRecord{host: c.Self},
 		requests:        make(pendingRequests),
-		asked:           ackRequests{pending: make(map[Peer]wire.Version), requested: make(chan struct{}, 1)},
+		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
 		claims:          make(map[ClaimKey]*addressClaim),
 		claimWaits:      make(map[*ClaimWait]bool),
 		claimsAsked:     make(claimsAsked),
 		out:             messenger{c.Self, c.Network},
+		tookOut:         make(map[wire.Key]int),
+		strays:          make(chan struct{}, 1),
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
 	}
@@ -106,62 +104,62 @@ func (r *Replica) allDigests(now time.Time) []wire.Digest {
 	all := r.table.listDigests(now)
 	if r.own.isPublished() {
 		all = append(all, r.own.publishedDigest())
-		slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
+		slices.SortFunc(all, wire.Digest.CompareKeys)
 	}
 	return all
 }
 
 // Handle takes a message, and tells whether the snapshot changed.
-func (r *Replica) Handle(m wire.Message, from Peer, now time.Time) (changed bool) {
+func (r *Replica) Handle(m wire.Message, now time.Time) (changed bool) {
 	switch m.Kind {
 	case wire.KindDigests:
-		r.handleDigests(m, from, now)
+		r.handleDigests(m, now)
 	case wire.KindRequest:
-		r.handleRequest(m, from, now)
+		r.handleRequest(m, now)
 	case wire.KindRecords:
 		return r.handleRecords(m, now)
 	case wire.KindDelta:
-		return r.handleDelta(m, from, now)
+		return r.handleDelta(m, now)
 	case wire.KindSummary:
 		if all := r.allDigests(now); wire.HashDigests(all) != m.Hash {
-			r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
+			r.out.sendMessage(m.From, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
 		}
 	case wire.KindAckRequest:
-		r.handleAckRequest(m, from, now)
+		r.handleAckRequest(m, now)
 	case wire.KindAck:
-		r.waits.handleAck(from.Host, m.Version)
+		r.waits.handleAck(m.From, m.Version)
 	case wire.KindClaim:
-		r.handleClaim(m, from, now)
+		r.handleClaim(m, now)
 	case wire.KindClaimAnswer:
-		r.handleClaimAnswer(m, from, now)
+		r.handleClaimAnswer(m, now)
 	}
 	return false
 }
 
 // handleDigests requests what is newer at the sender, and sends the digests of what is newer here.
-// If the sender listed all that it has, that is everything. Otherwise it is only the sender's own
-// record: the sender must learn which version an earlier life of it left, to go above that.
-func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
-	theirs := make(map[string]wire.Version, len(m.Digests))
-	var missing []string
+// If the sender listed all that it has, that is everything. Otherwise it is only the sender's record
+// and this host's. The sender must learn which version an earlier life of it left, to go above that.
+func (r *Replica) handleDigests(m wire.Message, now time.Time) {
+	theirs := make(map[wire.Key]wire.Version, len(m.Digests))
+	var missing []wire.Key
 	for _, d := range m.Digests {
-		theirs[d.Host] = d.Version
-		if d.Host == r.cfg.Self.Host {
+		theirs[d.Key] = d.Version
+		if d.Key == r.cfg.Self {
 			r.ownVersionSeen(d.Version)
 		} else if r.wantsVersion(d) && r.requests.start(d, now) {
-			missing = append(missing, d.Host)
+			missing = append(missing, d.Key)
 		}
 	}
-	r.sendRequest(from, missing)
+	r.sendRequest(m.From, missing)
 	var newer []wire.Digest
 	for _, d := range r.allDigests(now) {
-		v, listed := theirs[d.Host]
-		if (m.Complete || listed && d.Host == m.From) && d.Version.Compare(v) > 0 {
+		v, listed := theirs[d.Key]
+		if (m.Complete || listed && (d.Key == m.From || d.Key == r.cfg.Self)) && d.Version.Compare(v) > 0 {
 			newer = append(newer, d)
 		}
 	}
 	if len(newer) > 0 {
-		r.out.sendMessage(from, wire.Message{Kind: wire.KindDigests, Digests: newer})
+		r.out.sendMessage(m.From, wire.Message{Kind: wire.KindDigests, Digests: newer})
 	}
 }
 
@@ -170,18 +168,18 @@ func (r *Replica) handleDigests(m wire.Message, from Peer, now time.Time) {
 const maxBatch = wire.MaxMessage - wire.MaxRecord - 64<<10
 
 // handleRequest sends the records, several in a message.
-func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
+func (r *Replica) handleRequest(m wire.Message, now time.Time) {
 	var batch []wire.AgedRecord
 	size := 0
 	flush := func() {
 		if len(batch) > 0 {
-			r.out.sendMessage(from, wire.Message{Kind: wire.KindRecords, Records: batch})
+			r.out.sendMessage(m.From, wire.Message{Kind: wire.KindRecords, Records: batch})
 		}
 		batch, size = nil, 0
 	}
 	for _, host := range m.Hosts {
 		record, ok := r.Record(host, now)
-		if host == r.cfg.Self.Host && r.own.isPublished() {
+		if host == r.cfg.Self && r.own.isPublished() {
 			record, ok = wire.AgedRecord{Record: r.own.published}, true
 		}
 		if !ok {
@@ -197,10 +195,10 @@ func (r *Replica) handleRequest(m wire.Message, from Peer, now time.Time) {
 
 func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 	for _, err := range m.Refused {
-		r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From+": "+err.Error())
+		r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From.String()+": "+err.Error())
 	}
 	for _, record := range m.Records {
-		if record.Host == r.cfg.Self.Host {
+		if record.Key == r.cfg.Self {
 			r.ownVersionSeen(record.Version)
 			continue
 		}
@@ -209,7 +207,7 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 			changed = true
 			// Several records are what this host has missed, and no news to the others.
 			if len(m.Records) == 1 {
-				r.out.gossipDigest(wire.Digest{Host: record.Host, Version: record.Version, Age: record.Age})
+				r.out.gossipDigest(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
 			}
 		}
 	}
@@ -218,16 +216,16 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 
 // handleDelta applies a change that a host made to its own record. If its base is not here, the
 // whole record is requested.
-func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed bool) {
-	d := wire.Digest{Host: m.From, Version: m.Delta.Version}
-	if m.From == r.cfg.Self.Host || !r.wantsVersion(d) {
+func (r *Replica) handleDelta(m wire.Message, now time.Time) (changed bool) {
+	d := wire.Digest{Key: m.From, Version: m.Delta.Version}
+	if m.From == r.cfg.Self || !r.wantsVersion(d) {
 		return false
 	}
 	e, known := r.entries[m.From]
 	if known && e.isVisible() && e.Version == m.Delta.Base {
 		next, err := m.Delta.Apply(e.Record)
 		if err != nil {
-			r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From+": "+err.Error())
+			r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From.String()+": "+err.Error())
 		} else if r.acceptRecord(wire.AgedRecord{Record: next}, now) {
 			r.stats.Deltas++
 			r.out.gossipDigest(d)
@@ -235,7 +233,7 @@ func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed
 		}
 	}
 	if r.requests.start(d, now) {
-		r.sendRequest(from, []string{m.From})
+		r.sendRequest(m.From, []wire.Key{m.From})
 	}
 	return false
 }
@@ -244,25 +242,36 @@ func (r *Replica) handleDelta(m wire.Message, from Peer, now time.Time) (changed
 func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 	for _, m := range record.Memberships {
 		if !r.cfg.Permits(m.VTEP) {
-			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+record.Host)
+			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+describe(record.Record))
 			return false
 		}
 	}
 	if !r.hasRoomFor(record.Record) {
-		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+record.Host+": the hosts have announced too much already")
+		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+describe(record.Record)+": the hosts have announced too much already")
 		return false
 	}
 	if !r.putRecord(record, now) {
 		return false
 	}
-	r.requests.finish(record.Host, record.Version)
+	r.requests.finish(record.Key, record.Version)
 	r.answerClaims(now)
 	r.checkClaims()
+	if r.isStray(record.Key) {
+		select {
+		case r.strays <- struct{}{}:
+		default:
+		}
+	}
 	return true
 }
 
+// describe says for a person whose record it is.
+func describe(r wire.Record) string {
+	return cluster.Host{Name: r.Name, Addr: r.Addr.Addr()}.Label()
+}
+
 // pendingRequests are for records that have not come yet, by the host whose record it is.
-type pendingRequests map[string]request
+type pendingRequests map[wire.Key]request
 
 // request is one of the pending requests.
 type request struct {
@@ -291,28 +300,34 @@ func (p pendingRequests) expiry(now time.Time) time.Time {
 
 // start notes that a record is requested. It returns false if that version is already on its way.
 func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
-	q, pending := p[d.Host]
+	q, pending := p[d.Key]
 	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
 		return false
 	}
-	p[d.Host] = request{version: d.Version, expires: p.expiry(now)}
+	p[d.Key] = request{version: d.Version, expires: p.expiry(now)}
 	return true
 }
 
 // finish notes that a version of a record has come.
-func (p pendingRequests) finish(host string, v wire.Version) {
+func (p pendingRequests) finish(host wire.Key, v wire.Version) {
 	if q, pending := p[host]; pending && q.version.Compare(v) <= 0 {
 		delete(p, host)
 	}
 }
 
 // sendRequest asks a host for records, if there are any to ask for.
-func (r *Replica) sendRequest(to Peer, hosts []string) {
+func (r *Replica) sendRequest(to wire.Key, hosts []wire.Key) {
 	if len(hosts) == 0 {
 		return
 	}
 	r.stats.Requested += uint64(len(hosts))
 	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
+}
+
+// Retry repeats what may have been lost: requests for records, and that records were taken out.
+func (r *Replica) Retry(now time.Time) {
+	r.sendTakenOut(now)
+	r.RetryRequests(now)
 }
 
 // RetryRequests asks again for records that did not come. It asks a random member first, as all
@@ -323,21 +338,20 @@ func (r *Replica) RetryRequests(now time.Time) {
 		return
 	}
 	members := r.out.network.Members()
-	var hosts []string
+	var hosts []wire.Key
 	for host, q := range r.requests {
 		if now.Before(q.expires) {
 			continue
 		}
 		q.tries++
-		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Host: host, Version: q.version}) {
+		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Key: host, Version: q.version}) {
 			delete(r.requests, host)
 			continue
 		}
 		q.expires = r.requests.expiry(now)
 		r.requests[host] = q
-		owner := slices.IndexFunc(members, func(p Peer) bool { return p.Host == host })
-		if owner >= 0 && q.tries%2 == 0 {
-			r.sendRequest(members[owner], []string{host})
+		if q.tries%2 == 0 && r.present[host] {
+			r.sendRequest(host, []wire.Key{host})
 		} else {
 			hosts = append(hosts, host)
 		}
@@ -359,17 +373,17 @@ func (r *Replica) AwaitsRecords() bool { return len(r.requests) > 0 }
 
 // messenger sends messages in this host's name.
 type messenger struct {
-	self    Peer
+	self    wire.Key
 	network Network
 }
 
 // encodeMessage puts this host's name and address on a message.
 func (s messenger) encodeMessage(m wire.Message) []byte {
-	m.Format, m.From, m.Addr = s.network.Format(), s.self.Host, s.self.Addr
+	m.Format, m.From = s.network.Format(), s.self
 	return m.Encode()
 }
 
-func (s messenger) sendMessage(to Peer, m wire.Message) { s.network.Send(to, s.encodeMessage(m)) }
+func (s messenger) sendMessage(to wire.Key, m wire.Message) { s.network.Send(to, s.encodeMessage(m)) }
 
 func (s messenger) sendToAll(message []byte) {
 	for _, p := range s.network.Members() {
@@ -378,5 +392,5 @@ func (s messenger) sendToAll(message []byte) {
 }
 
 func (s messenger) gossipDigest(d wire.Digest) {
-	s.network.Gossip(d.Host, s.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
+	s.network.Gossip(d.Key, s.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
 }

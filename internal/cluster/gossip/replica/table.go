@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -13,9 +12,9 @@ import (
 // callers say what time it is.
 type table struct {
 	forgetAfter time.Duration
-	entries     map[string]*entry
-	present     map[string]bool // hosts that are reachable
-	changes     uint64          // records that were stored
+	entries     map[wire.Key]*entry
+	present     map[wire.Key]bool // hosts that are reachable
+	changes     uint64            // records that were stored
 }
 
 // entry is what is known of one host.
@@ -33,7 +32,7 @@ type entry struct {
 }
 
 func newTable(forgetAfter time.Duration) *table {
-	return &table{forgetAfter: forgetAfter, entries: make(map[string]*entry), present: make(map[string]bool)}
+	return &table{forgetAfter: forgetAfter, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool)}
 }
 
 // isVisible tells whether the entry is part of the snapshot.
@@ -58,7 +57,7 @@ const (
 func (t *table) hasRoomFor(r wire.Record) bool {
 	endpoints, size := countEndpoints(r.Memberships), len(r.Raw)
 	for host, e := range t.entries {
-		if host != r.Host {
+		if host != r.Key {
 			endpoints += countEndpoints(e.Memberships)
 			size += len(e.Raw)
 		}
@@ -80,35 +79,35 @@ func countEndpoints(memberships []cluster.Membership) (n int) {
 // ForgetAfter. A host that missed the leave was cut off before it, and so has forgotten the host by
 // then.
 func (t *table) wantsVersion(d wire.Digest) bool {
-	if !t.present[d.Host] && time.Duration(d.Age) >= t.forgetAfter {
+	if !t.present[d.Key] && time.Duration(d.Age) >= t.forgetAfter {
 		return false
 	}
-	e, known := t.entries[d.Host]
+	e, known := t.entries[d.Key]
 	if !known {
 		return len(t.entries) < wire.MaxHosts
 	}
 	if c := d.Version.Compare(e.Version); c != 0 {
 		return c > 0
 	}
-	return e.forgotten && t.present[d.Host]
+	return e.forgotten && t.present[d.Key]
 }
 
 // putRecord stores a record, and tells whether it was news.
 func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
-	if !t.wantsVersion(wire.Digest{Host: r.Host, Version: r.Version, Age: r.Age}) {
+	if !t.wantsVersion(wire.Digest{Key: r.Key, Version: r.Version, Age: r.Age}) {
 		return false
 	}
 	t.changes++
 	e := &entry{Record: r.Record, sequence: t.changes}
-	if r.Left || !t.present[r.Host] {
+	if r.Left || !t.present[r.Key] {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
-	t.entries[r.Host] = e
+	t.entries[r.Key] = e
 	return true
 }
 
 // MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
-func (t *table) MarkPresent(host string) bool {
+func (t *table) MarkPresent(host wire.Key) bool {
 	t.present[host] = true
 	e, known := t.entries[host]
 	if !known || e.Left || e.goneSince.IsZero() {
@@ -119,7 +118,7 @@ func (t *table) MarkPresent(host string) bool {
 }
 
 // MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
-func (t *table) MarkLost(host string, now time.Time) bool {
+func (t *table) MarkLost(host wire.Key, now time.Time) bool {
 	delete(t.present, host)
 	e, known := t.entries[host]
 	if !known || e.Left || !e.goneSince.IsZero() {
@@ -147,7 +146,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 }
 
 // Record returns a host's record to pass on, if there is one.
-func (t *table) Record(host string, now time.Time) (wire.AgedRecord, bool) {
+func (t *table) Record(host wire.Key, now time.Time) (wire.AgedRecord, bool) {
 	e, known := t.entries[host]
 	if !known || e.forgotten {
 		return wire.AgedRecord{}, false
@@ -160,34 +159,33 @@ func (t *table) listDigests(now time.Time) []wire.Digest {
 	var all []wire.Digest
 	for host, e := range t.entries {
 		if !e.forgotten {
-			all = append(all, wire.Digest{Host: host, Version: e.Version, Age: e.ageAt(now)})
+			all = append(all, wire.Digest{Key: host, Version: e.Version, Age: e.ageAt(now)})
 		}
 	}
-	slices.SortFunc(all, func(a, b wire.Digest) int { return cmp.Compare(a.Host, b.Host) })
+	slices.SortFunc(all, wire.Digest.CompareKeys)
 	return all
 }
 
-// Snapshot returns the visible entries, sorted by host. Their addresses are left out, as the table
-// does not know them.
+// Snapshot returns the visible entries.
 func (t *table) Snapshot() cluster.Snapshot {
 	s := cluster.Snapshot{Sequence: t.changes}
 	for host, e := range t.entries {
 		if e.isVisible() {
-			s.Hosts = append(s.Hosts, cluster.Host{Name: host, Memberships: e.Memberships, UnreachableSince: e.goneSince})
+			s.Hosts = append(s.Hosts, cluster.Host{ID: host.ID, Name: e.Name, Addr: host.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince})
 		}
 	}
-	slices.SortFunc(s.Hosts, func(a, b cluster.Host) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Hosts, cluster.Host.Compare)
 	return s
 }
 
 // HasLeft tells whether a host announced that it leaves the cluster.
-func (t *table) HasLeft(host string) bool {
+func (t *table) HasLeft(host wire.Key) bool {
 	e, known := t.entries[host]
 	return known && e.Left
 }
 
 // IsOn tells whether a host announces a membership of a network.
-func (t *table) IsOn(host string, network cluster.NetworkKey) bool {
+func (t *table) IsOn(host wire.Key, network cluster.NetworkKey) bool {
 	e, known := t.entries[host]
 	if !known {
 		return false
@@ -196,8 +194,17 @@ func (t *table) IsOn(host string, network cluster.NetworkKey) bool {
 	return isOn
 }
 
+// Label is how a person knows a host: by its name, as far as that is known, and its address.
+func (t *table) Label(host wire.Key) string {
+	h := cluster.Host{Addr: host.Addr.Addr()}
+	if e, known := t.entries[host]; known {
+		h.Name = e.Name
+	}
+	return h.Label()
+}
+
 // Knows tells whether a host is part of the snapshot.
-func (t *table) Knows(host string) bool {
+func (t *table) Knows(host wire.Key) bool {
 	e, known := t.entries[host]
 	return known && e.isVisible()
 }

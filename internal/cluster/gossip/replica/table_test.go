@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -19,15 +18,15 @@ func TestTableWantsOnlyNews(t *testing.T) {
 		return v
 	}
 	digest := func(sequence uint64, age time.Duration) wire.Digest {
-		return wire.Digest{Host: "host-9", Version: version(sequence), Age: wire.Age(age)}
+		return wire.Digest{Key: wiretest.Host9, Version: version(sequence), Age: wire.Age(age)}
 	}
 	// leave stores the next version of the record, which says that host-9 left.
 	leave := func(tb *table) {
-		tb.putRecord(wire.AgedRecord{Record: wire.Record{Host: "host-9", Left: true, Version: version(6)}}, now)
+		tb.putRecord(wire.AgedRecord{Record: wire.Record{Key: wiretest.Host9, Left: true, Version: version(6)}}, now)
 	}
 	newTableWithHost9 := func() *table {
 		tb := newTable(time.Hour)
-		tb.MarkPresent("host-9")
+		tb.MarkPresent(wiretest.Host9)
 		record := wiretest.Record("a")
 		record.Version = version(5)
 		tb.putRecord(wire.AgedRecord{Record: record}, now)
@@ -43,25 +42,25 @@ func TestTableWantsOnlyNews(t *testing.T) {
 		{"an older version", func(*table) {}, digest(4, 0), false, 1},
 		{"the same version", func(*table) {}, digest(5, 0), false, 1},
 		{"a newer version", func(*table) {}, digest(6, 0), true, 1},
-		{"a newer version of a host that is lost", func(tb *table) { tb.MarkLost("host-9", now) }, digest(6, time.Minute), true, 1},
-		{"a newer one, lost for too long", func(tb *table) { tb.MarkLost("host-9", now) }, digest(6, time.Hour), false, 1},
+		{"a newer version of a host that is lost", func(tb *table) { tb.MarkLost(wiretest.Host9, now) }, digest(6, time.Minute), true, 1},
+		{"a newer one, lost for too long", func(tb *table) { tb.MarkLost(wiretest.Host9, now) }, digest(6, time.Hour), false, 1},
 		{"of a host that the sender lost and that is here", func(*table) {}, digest(6, 2*time.Hour), true, 1},
-		{"not forgotten yet", func(tb *table) { tb.MarkLost("host-9", now); tb.Forget(after(59 * time.Minute)) }, digest(5, 0), false, 1},
-		{"forgotten", func(tb *table) { tb.MarkLost("host-9", now); tb.Forget(after(time.Hour)) }, digest(5, 59*time.Minute), false, 0},
+		{"not forgotten yet", func(tb *table) { tb.MarkLost(wiretest.Host9, now); tb.Forget(after(59 * time.Minute)) }, digest(5, 0), false, 1},
+		{"forgotten", func(tb *table) { tb.MarkLost(wiretest.Host9, now); tb.Forget(after(time.Hour)) }, digest(5, 59*time.Minute), false, 0},
 		{"forgotten and back", func(tb *table) {
-			tb.MarkLost("host-9", now)
+			tb.MarkLost(wiretest.Host9, now)
 			tb.Forget(after(time.Hour))
-			tb.MarkPresent("host-9")
+			tb.MarkPresent(wiretest.Host9)
 		}, digest(5, 0), true, 0},
 		{"forgotten for long", func(tb *table) {
-			tb.MarkLost("host-9", now)
+			tb.MarkLost(wiretest.Host9, now)
 			tb.Forget(after(time.Hour))
 			tb.Forget(after(2 * time.Hour))
 		}, digest(5, 59*time.Minute), true, 0},
 		{"left", leave, digest(5, 0), false, 0},
 		{"left, and that has expired", func(tb *table) {
 			leave(tb)
-			tb.MarkLost("host-9", now)
+			tb.MarkLost(wiretest.Host9, now)
 			tb.Forget(after(time.Hour))
 		}, digest(5, 30*time.Minute), true, 0},
 	}
@@ -83,11 +82,11 @@ func TestTableWantsOnlyNews(t *testing.T) {
 func TestAgeTravelsWithTheRecord(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	a, b := newTable(time.Hour), newTable(time.Hour)
-	a.MarkPresent("host-9")
+	a.MarkPresent(wiretest.Host9)
 	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
-	a.MarkLost("host-9", now)
+	a.MarkLost(wiretest.Host9, now)
 	later := now.Add(40 * time.Minute)
-	h, ok := a.Record("host-9", later)
+	h, ok := a.Record(wiretest.Host9, later)
 	if !ok || !b.putRecord(h, later) {
 		t.Fatal("not passed on")
 	}
@@ -106,22 +105,27 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	tb := newTable(time.Hour)
 	empty := wire.HashDigests(tb.listDigests(now))
-	tb.MarkPresent("host-9")
+	tb.MarkPresent(wiretest.Host9)
 	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
 	full := wire.HashDigests(tb.listDigests(now))
 	if full == empty {
 		t.Error("a record makes no difference")
 	}
-	tb.MarkLost("host-9", now)
+	tb.MarkLost(wiretest.Host9, now)
 	if wire.HashDigests(tb.listDigests(now)) != empty {
 		t.Error("a host that is gone makes a difference")
 	}
 }
 
+// numbered is the key of a host that has a number.
+func numbered(i int) wire.Key {
+	return wire.Key{ID: wiretest.ID(uint16(i + 100)), Addr: wiretest.Sender}
+}
+
 func TestTableLimitsHosts(t *testing.T) {
 	tb := newTable(time.Hour)
 	for i := range wire.MaxHosts + 5 {
-		r := wire.Record{Host: fmt.Sprint("host-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
+		r := wire.Record{Key: numbered(i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
 		tb.putRecord(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
 	}
 	if len(tb.entries) != wire.MaxHosts {
@@ -131,7 +135,7 @@ func TestTableLimitsHosts(t *testing.T) {
 
 func TestTableLimitsEndpoints(t *testing.T) {
 	tb := newTable(time.Hour)
-	full := wire.Record{Host: "full", Memberships: []cluster.Membership{{Endpoints: make([]cluster.Endpoint, maxEndpoints)}}}
+	full := wire.Record{Key: numbered(0), Memberships: []cluster.Membership{{Endpoints: make([]cluster.Endpoint, maxEndpoints)}}}
 	if !tb.hasRoomFor(full) {
 		t.Error("no room for what is allowed")
 	}
@@ -148,7 +152,7 @@ func TestTableLimitsEndpoints(t *testing.T) {
 func TestTableLimitsBytes(t *testing.T) {
 	tb := newTable(time.Hour)
 	for i := range maxContentBytes / wire.MaxRecord {
-		r := wire.Record{Host: fmt.Sprint("full-", i), Version: wire.Version{Incarnation: 1, Sequence: 1}, Raw: make([]byte, wire.MaxRecord)}
+		r := wire.Record{Key: numbered(i), Version: wire.Version{Incarnation: 1, Sequence: 1}, Raw: make([]byte, wire.MaxRecord)}
 		if !tb.hasRoomFor(r) {
 			t.Fatalf("no room for record %d", i)
 		}

@@ -14,14 +14,17 @@ const (
 	sectionEndpoint = 3 // a container on the network of the section before
 )
 
+// tagHostName is the tag of a host's optional field.
+const tagHostName = 1
+
 // maxKind and maxTag bound the kinds of sections and the tags of fields.
 const maxKind, maxTag = 1<<16 - 1, 1<<16 - 1
 
 // encodeContent returns what a record says, in its canonical encoding.
-func encodeContent(left bool, memberships []cluster.Membership) []byte {
+func encodeContent(r Record) []byte {
 	var w writer
-	w.putSection(sectionHost, func(w *writer) { w.putBool(left) })
-	for _, m := range memberships {
+	w.putSection(sectionHost, func(w *writer) { w.putHost(r) })
+	for _, m := range r.Memberships {
 		w.putSection(sectionNetwork, func(w *writer) { w.putNetwork(m) })
 		for _, e := range m.Endpoints {
 			w.putSection(sectionEndpoint, func(w *writer) { w.putEndpoint(e) })
@@ -31,6 +34,13 @@ func encodeContent(left bool, memberships []cluster.Membership) []byte {
 }
 
 func (w *writer) putSection(kind uint64, put func(*writer)) { w.putField(kind, put) }
+
+func (w *writer) putHost(r Record) {
+	w.putBool(r.Left)
+	if r.Name != "" {
+		w.putField(tagHostName, func(w *writer) { w.putString(r.Name) })
+	}
+}
 
 // putNetwork writes a membership without its endpoints.
 func (w *writer) putNetwork(m cluster.Membership) {
@@ -51,28 +61,29 @@ func (w *writer) putEndpoint(e cluster.Endpoint) {
 	w.putEndpointFields(e)
 }
 
-// decodeContent reads what encodeContent of this or another version wrote, and checks it.
-func decodeContent(raw []byte) (left bool, memberships []cluster.Membership, err error) {
+// decodeContent reads what encodeContent of this or another version wrote, and checks it. The record
+// has no key and version.
+func decodeContent(raw []byte) (Record, error) {
 	r := reader{buf: raw}
+	decoded := Record{Raw: raw}
 	endpoints := 0
 	for first := true; first || r.err == nil && len(r.buf) > 0; first = false {
 		kind, body := r.readUint(maxKind), reader{buf: r.readBytes(MaxRecord)}
 		switch {
 		case r.err != nil:
-			return false, nil, r.err
+			return Record{}, r.err
 		case first != (kind == sectionHost):
 			r.fail("must begin with the section of the host, and have one")
 		case kind == sectionHost:
-			left = body.readBool()
-			body.skipFields()
-		case kind == sectionNetwork && len(memberships) == cluster.MaxMemberships:
+			body.readHost(&decoded)
+		case kind == sectionNetwork && len(decoded.Memberships) == cluster.MaxMemberships:
 			r.fail("has more than %d networks", cluster.MaxMemberships)
 		case kind == sectionNetwork:
-			memberships = append(memberships, body.readNetwork())
-		case kind == sectionEndpoint && (len(memberships) == 0 || endpoints == cluster.MaxEndpoints):
+			decoded.Memberships = append(decoded.Memberships, body.readNetwork())
+		case kind == sectionEndpoint && (len(decoded.Memberships) == 0 || endpoints == cluster.MaxEndpoints):
 			r.fail("has an endpoint without a network, or more than %d endpoints", cluster.MaxEndpoints)
 		case kind == sectionEndpoint:
-			m := &memberships[len(memberships)-1]
+			m := &decoded.Memberships[len(decoded.Memberships)-1]
 			m.Endpoints = append(m.Endpoints, body.readEndpoint())
 			endpoints++
 		}
@@ -80,18 +91,31 @@ func decodeContent(raw []byte) (left bool, memberships []cluster.Membership, err
 			r.err = body.err
 		}
 	}
-	if r.err == nil && left && len(memberships) > 0 {
+	if r.err == nil && decoded.Left && len(decoded.Memberships) > 0 {
 		r.fail("a host that left has memberships")
 	}
 	if r.err == nil {
-		if err := cluster.Check(memberships); err != nil {
+		if err := cluster.Check(decoded.Memberships); err != nil {
 			r.fail("%v", err)
 		}
 	}
 	if r.err != nil {
-		return false, nil, r.err
+		return Record{}, r.err
 	}
-	return left, memberships, nil
+	return decoded, nil
+}
+
+func (r *reader) readHost(into *Record) {
+	into.Left = r.readBool()
+	r.readFields(func(tag uint64, field *reader) {
+		if tag != tagHostName {
+			return
+		}
+		into.Name = field.readString(maxHostName)
+		if err := CheckHostName(into.Name); field.err == nil && err != nil {
+			field.fail("host name %q: %v", into.Name, err)
+		}
+	})
 }
 
 func (r *reader) readNetwork() cluster.Membership {
@@ -140,9 +164,11 @@ func SectionBody(section []byte) []byte {
 }
 
 // parse reads the content of a record, and says what is wrong with it.
-func (r *Record) parse() (err error) {
-	if r.Left, r.Memberships, err = decodeContent(r.Raw); err != nil {
-		return fmt.Errorf("record of %s: %w", r.Host, err)
+func (r *Record) parse() error {
+	decoded, err := decodeContent(r.Raw)
+	if err != nil {
+		return fmt.Errorf("record of %v: %w", r.Key, err)
 	}
+	r.Left, r.Name, r.Memberships = decoded.Left, decoded.Name, decoded.Memberships
 	return nil
 }

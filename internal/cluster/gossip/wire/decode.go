@@ -21,13 +21,13 @@ func Decode(data []byte, accepted Range) (Message, error) {
 		return Message{}, fmt.Errorf("%w: %d instead of %v", ErrVersion, data[0], accepted)
 	}
 	r := reader{buf: data[2:]}
-	m := Message{Format: data[0], Kind: Kind(data[1]), From: r.readHostName(), Addr: r.readSenderAddr()}
+	m := Message{Format: data[0], Kind: Kind(data[1]), From: r.readKey()}
 	switch m.Kind {
 	case KindDigests:
 		m.Complete = r.readBool()
 		m.Digests = readList(&r, MaxHosts, r.readDigest)
 	case KindRequest:
-		m.Hosts = readList(&r, MaxHosts, r.readHostName)
+		m.Hosts = readList(&r, MaxHosts, r.readKey)
 	case KindRecords:
 		m.Records, m.Refused = r.readRecords()
 	case KindDelta:
@@ -63,24 +63,8 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-func (r *reader) readSenderAddr() netip.AddrPort {
-	addr := netip.AddrPortFrom(r.readAddr(), uint16(r.readUint(1<<16-1)))
-	if a := addr.Addr(); r.err == nil && (a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || addr.Port() == 0) {
-		r.fail("comes from %v", addr)
-	}
-	return addr
-}
-
-func (r *reader) readHostName() string {
-	name := r.readString(maxHostName)
-	if err := CheckHostName(name); r.err == nil && err != nil {
-		r.fail("host name %q: %v", name, err)
-	}
-	return name
-}
-
 func (r *reader) readDigest() Digest {
-	return Digest{Host: r.readHostName(), Version: r.readVersion(), Age: r.readAge()}
+	return Digest{Key: r.readKey(), Version: r.readVersion(), Age: r.readAge()}
 }
 
 // readRecords reads records. One that this version cannot accept costs the others nothing: a host of
@@ -98,10 +82,10 @@ func (r *reader) readRecords() (valid []AgedRecord, refused []error) {
 
 // readRecord reads a record, whose content nobody has looked at yet.
 func (r *reader) readRecord() AgedRecord {
-	record := AgedRecord{Record: Record{Host: r.readHostName(), Version: r.readVersion()}, Age: r.readAge()}
+	record := AgedRecord{Record: Record{Key: r.readKey(), Version: r.readVersion()}, Age: r.readAge()}
 	record.Raw = bytes.Clone(r.readBytes(MaxRecord)) // it is kept, and the buffer is not
 	if r.err == nil && checksumOf(record.Raw) != record.Version.Checksum {
-		r.fail("record of %s is not of the version it claims", record.Host)
+		r.fail("record of %v is not of the version it claims", record.Key)
 	}
 	return record
 }

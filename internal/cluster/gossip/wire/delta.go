@@ -62,7 +62,7 @@ func Diff(from, to Record) Delta {
 // Apply returns the record that d makes of r. It checks by the checksum that this is the record
 // that its owner has.
 func (d Delta) Apply(r Record) (Record, error) {
-	next := Record{Host: r.Host, Version: d.Version}
+	next := Record{Key: r.Key, Version: d.Version}
 	var err error
 	if next.Raw, err = d.editBytes(r.Raw); err != nil {
 		return Record{}, err

@@ -21,8 +21,8 @@ func TestDeltaOfOneStartIsSmall(t *testing.T) {
 		ContainerID: id, Names: []string{"web-frontend", id[:12]},
 		Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.77"), netip.MustParseAddr("fd00::77")}, MAC: kernel.MAC{2},
 	})
-	after := wiretest.Versioned(wire.NewRecord(before.Host, false, memberships), 301)
-	m := wire.Message{Kind: wire.KindDelta, From: "host-9", Addr: wiretest.Sender, Delta: wire.Diff(before, after)}
+	after := wiretest.Versioned(wire.NewRecord(before.Key, before.Name, memberships), 301)
+	m := wire.Message{Kind: wire.KindDelta, From: wiretest.Host9, Delta: wire.Diff(before, after)}
 	if n := len(m.Encode()); n > 250 {
 		t.Errorf("%d bytes", n)
 	} else {
@@ -40,9 +40,9 @@ func TestDeltaOfFirstStartFitsPacket(t *testing.T) {
 		listed = append(listed, a)
 	}
 	m.View.SetList(listed)
-	before := wiretest.Versioned(wire.NewRecord("host-9", false, nil), 1)
-	after := wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{m}), 2)
-	message := wire.Message{Kind: wire.KindDelta, From: "host-9", Addr: wiretest.Sender, Delta: wire.Diff(before, after)}
+	before := wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", nil), 1)
+	after := wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{m}), 2)
+	message := wire.Message{Kind: wire.KindDelta, From: wiretest.Host9, Delta: wire.Diff(before, after)}
 	if n := len(message.Encode()); n > 1000 {
 		t.Errorf("%d bytes", n)
 	} else {
@@ -57,10 +57,10 @@ func TestDeltaLeadsFromOneRecordToAnother(t *testing.T) {
 	learning.StaticFDB = false
 	records := []wire.Record{
 		wiretest.Record(), wiretest.Record("a"), wiretest.Record("a", "b"), wiretest.Record("b"),
-		wire.NewRecord("host-9", false, []cluster.Membership{learning}),
-		wire.NewRecord("host-9", false, append(wiretest.Record("a").Memberships, second)),
-		wire.NewRecord("host-9", false, nil),
-		{Host: "host-9", Raw: wiretest.WithUnknown(wiretest.Record("a", "c")).Raw},
+		wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{learning}),
+		wire.NewRecord(wiretest.Host9, "host-9", append(wiretest.Record("a").Memberships, second)),
+		wire.NewRecord(wiretest.Host9, "host-9", nil),
+		{Key: wiretest.Host9, Raw: wiretest.WithUnknown(wiretest.Record("a", "c")).Raw},
 	}
 	for i, from := range records {
 		for j, to := range records {

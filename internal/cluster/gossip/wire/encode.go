@@ -13,15 +13,13 @@ import (
 // only.
 func (m Message) Encode() []byte {
 	w := writer{buf: []byte{cmp.Or(m.Format, Supported.Min), byte(m.Kind)}}
-	w.putString(m.From)
-	w.putAddr(m.Addr.Addr())
-	w.putUint(uint64(m.Addr.Port()))
+	w.putKey(m.From)
 	switch m.Kind {
 	case KindDigests:
 		w.putBool(m.Complete)
 		putList(&w, m.Digests, w.putDigest)
 	case KindRequest:
-		putList(&w, m.Hosts, w.putString)
+		putList(&w, m.Hosts, w.putKey)
 	case KindRecords:
 		putList(&w, m.Records, w.putRecord)
 	case KindDelta:
@@ -41,13 +39,13 @@ func (m Message) Encode() []byte {
 type writer struct{ buf []byte }
 
 func (w *writer) putDigest(d Digest) {
-	w.putString(d.Host)
+	w.putKey(d.Key)
 	w.putVersion(d.Version)
 	w.putAge(d.Age)
 }
 
 func (w *writer) putRecord(r AgedRecord) {
-	w.putString(r.Host)
+	w.putKey(r.Key)
 	w.putVersion(r.Version)
 	w.putAge(r.Age)
 	w.putBytes(r.Raw)

@@ -24,18 +24,18 @@ func TestGoldenBytes(t *testing.T) {
 	granted := wiretest.Membership(wiretest.Sender.Addr())
 	granted.Endpoints = []cluster.Endpoint{{ContainerID: "c", Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.2")}, Granted: true}}
 	later := wiretest.WithUnknown(wiretest.Record("a"))
-	header := wire.Message{Format: 1, From: "host-9", Addr: wiretest.Sender}
+	header := wire.Message{Format: 1, From: wiretest.Host9}
 	message := func(m wire.Message) wire.Message {
-		m.Format, m.From, m.Addr = header.Format, header.From, header.Addr
+		m.Format, m.From = header.Format, header.From
 		return m
 	}
-	digest := wire.Digest{Host: "a", Version: wire.Version{Incarnation: 1, Sequence: 300, Checksum: wire.Checksum{1, 2, 3, 4, 5, 6, 7, 8}}, Age: 3600e9}
+	digest := wire.Digest{Key: wiretest.HostA, Version: wire.Version{Incarnation: 1, Sequence: 300, Checksum: wire.Checksum{1, 2, 3, 4, 5, 6, 7, 8}}, Age: 3600e9}
 	tests := map[string]wire.Message{
 		"digests":     message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{digest}}),
-		"request":     message(wire.Message{Kind: wire.KindRequest, Hosts: []string{"a", "b.example"}}),
+		"request":     message(wire.Message{Kind: wire.KindRequest, Hosts: []wire.Key{wiretest.HostA, wiretest.HostB}}),
 		"record":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
-		"left":        message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("gone", true, nil), 1), Age: 1e9}}}),
-		"moved":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{moved}), 1)}}}),
+		"left":        message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), Age: 1e9}}}),
+		"moved":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{moved}), 1)}}}),
 		"later":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
 		"delta":       message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
 		"ackrequest":  message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),
@@ -44,7 +44,7 @@ func TestGoldenBytes(t *testing.T) {
 		"helloreply":  message(wire.Message{Kind: wire.KindHelloReply}),
 		"claim":       message(wire.Message{Kind: wire.KindClaim, Version: digest.Version}),
 		"claimanswer": message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, Digests: []wire.Digest{digest}}),
-		"granted":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord("host-9", false, []cluster.Membership{granted}), 1)}}}),
+		"granted":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{granted}), 1)}}}),
 		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
 	}
 	for name, m := range tests {

@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 )
 
 // Range is the formats of messages that a host accepts. A host declares its range to the others,
@@ -70,12 +69,11 @@ const (
 type Message struct {
 	Format uint8 // the first byte; 0: the oldest that this version supports
 	Kind   Kind
-	From   string         // the host that sent it; it may pass on what it has of others
-	Addr   netip.AddrPort // where the sender listens
+	From   Key // the host that sent it; it may pass on what it has of others
 
 	Complete bool         // Digests are all that the sender has, so the answer is what is newer
 	Digests  []Digest     // what the sender has
-	Hosts    []string     // whose records the sender asks for
+	Hosts    []Key        // whose records the sender asks for
 	Records  []AgedRecord // whole records
 	Refused  []error      // why records were left out, as Decode found them invalid
 	Delta    Delta        // a change of the sender's own record

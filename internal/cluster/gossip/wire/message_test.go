@@ -51,16 +51,22 @@ func TestDamagedMessageIsRefused(t *testing.T) {
 
 // rawMessage returns a message of host-9 with any kind and any bytes behind its header.
 func rawMessage(kind wire.Kind, rest ...byte) []byte {
-	header := wire.Message{Kind: wire.KindSummary, From: "host-9", Addr: wiretest.Sender}.Encode()
+	header := wire.Message{Kind: wire.KindSummary, From: wiretest.Host9}.Encode()
 	header[1] = byte(kind)
 	return append(header[:len(header)-1], rest...) // without the hash, a single byte here
+}
+
+// encodeKey returns the bytes of a key, which begin a message of that sender.
+func encodeKey(k wire.Key) []byte {
+	m := wire.Message{Kind: wire.KindRequest, From: k}.Encode()
+	return m[2 : len(m)-1]
 }
 
 func uvarint(v uint64, rest ...byte) []byte { return append(binary.AppendUvarint(nil, v), rest...) }
 
 func TestDecodeRefuses(t *testing.T) {
 	encodeRecord := func(r wire.Record) []byte {
-		return wire.Message{Kind: wire.KindRecords, From: "host-9", Addr: wiretest.Sender, Records: []wire.AgedRecord{{Record: r}}}.Encode()
+		return wire.Message{Kind: wire.KindRecords, From: wiretest.Host9, Records: []wire.AgedRecord{{Record: r}}}.Encode()
 	}
 	withVersion := func(v wire.Version) []byte {
 		r := wiretest.Record("a")
@@ -71,7 +77,7 @@ func TestDecodeRefuses(t *testing.T) {
 	withContent := func(change func(*wire.Record)) []byte {
 		r := wiretest.Record("a")
 		change(&r)
-		return encodeRecord(wiretest.Versioned(wire.NewRecord(r.Host, r.Left, r.Memberships), 1))
+		return encodeRecord(wiretest.Reencoded(r))
 	}
 	withView := func(change func(*cluster.NetworkView)) []byte {
 		return withContent(func(r *wire.Record) {
@@ -80,7 +86,7 @@ func TestDecodeRefuses(t *testing.T) {
 		})
 	}
 	withRaw := func(raw ...byte) []byte {
-		return encodeRecord(wiretest.Versioned(wire.Record{Host: "host-9", Raw: raw}, 1))
+		return encodeRecord(wiretest.Versioned(wire.Record{Key: wiretest.Host9, Raw: raw}, 1))
 	}
 	host := []byte{1, 1, 0} // the section of a host that has not left
 	tests := []struct {
@@ -95,15 +101,16 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a field without its bytes", rawMessage(wire.KindSummary, 0, 1, 5, 'a'), "ends early"},
 		{"fields out of order", rawMessage(wire.KindSummary, 0, 2, 0, 1, 0), "field 1 after field 2"},
 		{"a field twice", rawMessage(wire.KindSummary, 0, 2, 0, 2, 0), "field 2 after field 2"},
-		{"an unknown kind without a sender", []byte{1, 99, 0}, "host name"},
-		{"a sender without a name", append([]byte{wire.Supported.Min, byte(wire.KindSummary)}, make([]byte, 30)...), "host name"},
+		{"an unknown kind without a sender", []byte{1, 99, 0}, "ends early"},
+		{"a sender without an ID", append([]byte{1, byte(wire.KindSummary)}, encodeKey(wire.Key{Addr: wiretest.Sender})...), "without an ID"},
+		{"a sender that listens nowhere", append([]byte{1, byte(wire.KindSummary)}, encodeKey(wire.Key{ID: wiretest.ID(9), Addr: netip.MustParseAddrPort("0.0.0.0:7947")})...), "no host listens on 0.0.0.0:7947"},
 		{"a boolean of 2", rawMessage(wire.KindDigests, 2), "2 is not a boolean"},
 		{"a long number", rawMessage(wire.KindSummary, 0x80, 0), "shortest form"},
 		{"a number of 65 bits", rawMessage(wire.KindSummary, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2), "has no number"},
 		{"a count without values", rawMessage(wire.KindRequest, uvarint(4000)...), "claims 4000 values"},
 		{"a count above the limit", rawMessage(wire.KindRequest, uvarint(wire.MaxHosts+1)...), "at most 4096"},
-		{"a name that no host has", rawMessage(wire.KindRequest, uvarint(1, 3, 'a', ' ', 'b')...), "host name"},
-		{"a long name", rawMessage(wire.KindRequest, uvarint(1, append([]byte{65}, strings.Repeat("a", 65)...)...)...), "at most 64"},
+		{"a name that no host has", withRaw(1, 7, 0, 1, 4, 3, 'a', ' ', 'b'), "host name"},
+		{"a long name", withRaw(append([]byte{1, 69, 0, 1, 66, 65}, strings.Repeat("a", 65)...)...), "at most 64"},
 		{"a record without a version", withVersion(wire.Version{}), "has no version"},
 		{"a version beyond the counter", withVersion(wire.Version{Incarnation: 1 << 63, Sequence: 1}), "is allowed"},
 		{"a record that is not its checksum's", withVersion(wire.Version{Incarnation: 1, Sequence: 1}), "not of the version it claims"},
@@ -175,10 +182,10 @@ func TestRangeOfFormats(t *testing.T) {
 
 // A record that is refused costs the others of its message nothing.
 func TestInvalidRecordIsLeftOut(t *testing.T) {
-	invalid := wiretest.Versioned(wire.Record{Host: "later", Raw: []byte{7, 0}}, 1)
-	m := wire.Message{Kind: wire.KindRecords, From: "host-9", Addr: wiretest.Sender, Records: []wire.AgedRecord{{Record: invalid}, {Record: wiretest.Record("a")}}}
+	invalid := wiretest.Versioned(wire.Record{Key: wiretest.HostA, Raw: []byte{7, 0}}, 1)
+	m := wire.Message{Kind: wire.KindRecords, From: wiretest.Host9, Records: []wire.AgedRecord{{Record: invalid}, {Record: wiretest.Record("a")}}}
 	got, err := wire.Decode(m.Encode(), wire.Supported)
-	if err != nil || len(got.Records) != 1 || got.Records[0].Host != "host-9" || len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Error(), "record of later") {
+	if err != nil || len(got.Records) != 1 || got.Records[0].Key != wiretest.Host9 || len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Error(), "record of "+wiretest.HostA.String()) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -194,11 +201,11 @@ func TestUnknownIsSkipped(t *testing.T) {
 		}
 	}
 	got, err := wire.Decode(rawMessage(99, 1, 2, 3), wire.Supported)
-	if err != nil || got.Kind != 99 || got.From != "host-9" || got.Addr != wiretest.Sender {
+	if err != nil || got.Kind != 99 || got.From != wiretest.Host9 {
 		t.Errorf("an unknown kind: %v, got %+v", err, got)
 	}
 	known, later := wiretest.Record("a", "b"), wiretest.WithUnknown(wiretest.Record("a", "b"))
-	m := wire.Message{Kind: wire.KindRecords, From: "host-9", Addr: wiretest.Sender, Records: []wire.AgedRecord{{Record: later}}}
+	m := wire.Message{Kind: wire.KindRecords, From: wiretest.Host9, Records: []wire.AgedRecord{{Record: later}}}
 	if got, err = wire.Decode(m.Encode(), wire.Supported); err != nil || len(got.Records) != 1 {
 		t.Fatalf("a record of a later version: %v, %v", err, got.Refused)
 	}
@@ -251,21 +258,21 @@ func FuzzRecords(f *testing.F) {
 
 // FuzzContent is FuzzRecords without the checksum, which stops nearly all that a fuzzer makes up.
 func FuzzContent(f *testing.F) {
-	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")), wire.NewRecord("b", true, nil)} {
+	for _, r := range []wire.Record{wiretest.Record("a", "b"), wiretest.Record(), wiretest.WithUnknown(wiretest.Record("a")), wiretest.WithView(wiretest.Record("b")), wire.NewLeftRecord(wiretest.HostB)} {
 		f.Add(r.Raw)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		left, memberships, err := wire.DecodeContent(data)
+		r, err := wire.DecodeContent(data)
 		if err != nil {
 			return
 		}
-		if err := cluster.Check(memberships); err != nil {
+		if err := cluster.Check(r.Memberships); err != nil {
 			t.Error(err)
 		}
-		raw := wire.EncodeContent(left, memberships)
-		leftAgain, again, err := wire.DecodeContent(raw)
-		if err != nil || leftAgain != left || !reflect.DeepEqual(again, memberships) {
-			t.Errorf("%x means %+v, which became %x: %v", data, memberships, raw, err)
+		raw := wire.EncodeContent(r)
+		again, err := wire.DecodeContent(raw)
+		if r.Raw, again.Raw = nil, nil; err != nil || !reflect.DeepEqual(again, r) {
+			t.Errorf("%x means %+v, which became %x: %v", data, r, raw, err)
 		}
 	})
 }

@@ -11,11 +11,12 @@ import (
 	"vxlan-driver/internal/cluster"
 )
 
-// Record is all that a host announces about itself.
+// Record is all that a host announces about itself by one of its addresses.
 type Record struct {
-	Host        string
+	Key
 	Version     Version
-	Left        bool // the host took itself out; it has no memberships
+	Left        bool   // the host was taken out; it has no memberships
+	Name        string // for people; "": unknown
 	Memberships []cluster.Membership
 	// Raw is the content as its owner encoded it, which has all that the fields above say. It may
 	// also have what only a later version knows. So others hash it and pass it on as it is.
@@ -23,8 +24,17 @@ type Record struct {
 }
 
 // NewRecord returns a host's record, still without a version.
-func NewRecord(host string, left bool, memberships []cluster.Membership) Record {
-	return Record{Host: host, Left: left, Memberships: memberships, Raw: encodeContent(left, memberships)}
+func NewRecord(key Key, name string, memberships []cluster.Membership) Record {
+	r := Record{Key: key, Name: name, Memberships: memberships}
+	r.Raw = encodeContent(r)
+	return r
+}
+
+// NewLeftRecord returns the record that takes a host out, still without a version.
+func NewLeftRecord(key Key) Record {
+	r := Record{Key: key, Left: true}
+	r.Raw = encodeContent(r)
+	return r
 }
 
 // Checksum hashes what the record says.
@@ -101,10 +111,13 @@ const MaxAge = Age(100 * 365 * 24 * time.Hour)
 
 // Digest says that the sender has a host's record, and in which version.
 type Digest struct {
-	Host    string
+	Key
 	Version Version
 	Age     Age
 }
+
+// CompareKeys orders digests by their keys.
+func (d Digest) CompareKeys(o Digest) int { return d.Key.Compare(o.Key) }
 
 // HashDigests hashes digests, so that hosts can find out with one packet that they know the same.
 // Hosts that are gone are left out, as not all forget them at the same time. Push-pull carries what
@@ -124,7 +137,7 @@ func HashDigests(digests []Digest) uint64 {
 // maxHostName is the length of a Linux host name (HOST_NAME_MAX), in bytes.
 const maxHostName = 64
 
-// CheckHostName says why a host cannot have this name in the cluster.
+// CheckHostName says why no host has this name.
 func CheckHostName(name string) error {
 	if len(name) > maxHostName {
 		return fmt.Errorf("has over %d bytes", maxHostName)

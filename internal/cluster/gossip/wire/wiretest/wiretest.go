@@ -18,6 +18,20 @@ var Network = cluster.NetworkKey{VNI: 100, Port: 4789}
 // Sender is where host-9 listens, the sender of all messages here.
 var Sender = netip.MustParseAddrPort("198.18.0.9:7947")
 
+// Host9 is host-9, and HostA and HostB are others.
+var (
+	Host9 = wire.Key{ID: ID(9), Addr: Sender}
+	HostA = wire.Key{ID: ID(0xa), Addr: netip.MustParseAddrPort("198.18.0.10:7947")}
+	HostB = wire.Key{ID: ID(0xb), Addr: netip.MustParseAddrPort("[fd00::b]:7947")}
+)
+
+// ID returns a host's ID that has a number.
+func ID(n uint16) cluster.HostID {
+	id := cluster.HostID{0: 0x1d}
+	binary.BigEndian.PutUint16(id[14:], n)
+	return id
+}
+
 // Membership returns a host's part in Network, with a container for each name. Their addresses
 // derive from the VTEP.
 func Membership(vtep netip.Addr, names ...string) cluster.Membership {
@@ -53,12 +67,22 @@ func WithView(r wire.Record) wire.Record {
 	for i := range r.Memberships {
 		r.Memberships[i].View = View()
 	}
-	return Versioned(wire.NewRecord(r.Host, r.Left, r.Memberships), r.Version.Sequence)
+	return Versioned(wire.NewRecord(r.Key, r.Name, r.Memberships), r.Version.Sequence)
 }
 
 // Record returns a record of host-9 with a container for each name.
 func Record(names ...string) wire.Record {
-	return Versioned(wire.NewRecord("host-9", false, []cluster.Membership{Membership(Sender.Addr(), names...)}), 300)
+	return Versioned(wire.NewRecord(Host9, "host-9", []cluster.Membership{Membership(Sender.Addr(), names...)}), 300)
+}
+
+// Reencoded returns the record with the content that its fields say, whether that is valid or not.
+func Reencoded(r wire.Record) wire.Record {
+	again := wire.NewRecord(r.Key, r.Name, r.Memberships)
+	if r.Left {
+		again.Raw[2] = 1 // behind the kind and length of the section of the host
+	}
+	again.Left = r.Left
+	return Versioned(again, 1)
 }
 
 // Versioned returns the record with a version of its content.
@@ -88,15 +112,15 @@ func Messages() []wire.Message {
 	record, ipv6 := Record("a", "b"), Record()
 	ipv6.Memberships[0].VTEP = netip.MustParseAddr("fd00::9")
 	ipv6 = WithView(ipv6)
-	left := Versioned(wire.NewRecord("gone", true, nil), 1)
+	left := Versioned(wire.NewLeftRecord(HostA), 1)
 	next := Versioned(Record("b", "c"), 301)
-	empty := Versioned(wire.NewRecord(record.Host, false, nil), 301)
+	empty := Versioned(wire.NewRecord(record.Key, "", nil), 301)
 	messages := []wire.Message{
 		{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{
-			{Host: "a", Version: record.Version}, {Host: "host-9", Version: record.Version, Age: wire.Age(time.Hour)},
+			{Key: HostA, Version: record.Version}, {Key: Host9, Version: record.Version, Age: wire.Age(time.Hour)},
 		}},
 		{Kind: wire.KindDigests},
-		{Kind: wire.KindRequest, Hosts: []string{"a", "b.example"}},
+		{Kind: wire.KindRequest, Hosts: []wire.Key{HostA, HostB}},
 		{Kind: wire.KindRecords, Records: []wire.AgedRecord{
 			{Record: record}, {Record: ipv6, Age: wire.Age(time.Second)}, {Record: left, Age: wire.Age(time.Minute)},
 		}},
@@ -108,10 +132,10 @@ func Messages() []wire.Message {
 		{Kind: wire.KindHello},
 		{Kind: wire.KindHelloReply},
 		{Kind: wire.KindClaim, Version: record.Version},
-		{Kind: wire.KindClaimAnswer, Version: record.Version, Digests: []wire.Digest{{Host: "a", Version: record.Version}}},
+		{Kind: wire.KindClaimAnswer, Version: record.Version, Digests: []wire.Digest{{Key: HostA, Version: record.Version}}},
 	}
 	for i := range messages {
-		messages[i].Format, messages[i].From, messages[i].Addr = wire.Supported.Min, "host-9", Sender
+		messages[i].Format, messages[i].From = wire.Supported.Min, Host9
 	}
 	return messages
 }

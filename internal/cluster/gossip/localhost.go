@@ -1,0 +1,53 @@
+package gossip
+
+import (
+	"net/netip"
+	"sync"
+
+	"vxlan-driver/internal/cluster"
+)
+
+// LocalHost is this host, which all planes of its agent share.
+type LocalHost struct {
+	ID cluster.HostID
+
+	mu      sync.Mutex
+	name    string
+	talksBy map[netip.AddrPort]bool // addresses of planes; false: of those that have ended
+}
+
+// NewLocalHost returns a host that has an ID, and a name for people.
+func NewLocalHost(id cluster.HostID, name string) *LocalHost {
+	return &LocalHost{ID: id, name: name, talksBy: make(map[netip.AddrPort]bool)}
+}
+
+// Name returns the host's name.
+func (h *LocalHost) Name() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.name
+}
+
+// SetName changes the host's name, and tells whether it is another one. Each plane publishes it
+// with its next Set.
+func (h *LocalHost) SetName(name string) (changed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	changed, h.name = h.name != name, name
+	return changed
+}
+
+// setTalksBy notes that a plane talks by an address, or no longer does.
+func (h *LocalHost) setTalksBy(addr netip.AddrPort, talks bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.talksBy[addr] = talks
+}
+
+// knowsAddr tells whether a plane of this host talks by an address, and whether one once did.
+func (h *LocalHost) knowsAddr(addr netip.AddrPort) (talks, once bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	talks, once = h.talksBy[addr]
+	return talks, once
+}

@@ -1,0 +1,90 @@
+package gossip
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire"
+)
+
+const (
+	// strayInterval is how often strays are looked for that no record has told of: a host that had
+	// this one's VTEP becomes unreachable.
+	strayInterval = 5 * time.Second
+	// strayPings are sent to a stray's address, one each strayPingInterval. The last is waited for
+	// longer. At a loss of 10 % the chance that none is answered is 2 in 10,000. A host that is
+	// slower, or unlucky, puts its record back.
+	strayPings        = 5
+	strayPingInterval = 50 * time.Millisecond
+	strayPingTimeout  = 200 * time.Millisecond
+)
+
+// strayLoop takes out the records that this host has left behind: at an address that it had before,
+// or of an earlier installation. Nobody else does, and for a day they would reserve its addresses.
+func (p *Plane) strayLoop(ctx context.Context) {
+	for ctx.Err() == nil {
+		for _, stray := range p.strays() {
+			if p.isLeftBehind(ctx, stray) {
+				p.takeOut(stray)
+			}
+		}
+		timer := time.NewTimer(strayInterval)
+		select {
+		case <-p.replica.StrayFound():
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+func (p *Plane) strays() []replica.Stray {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leaving {
+		return nil
+	}
+	return p.replica.Strays()
+}
+
+// isLeftBehind tells whether nobody lives who could own a stray.
+func (p *Plane) isLeftBehind(ctx context.Context, stray replica.Stray) bool {
+	if stray.Kind != replica.StrayMoved {
+		return true // what others say of this host's address is wrong
+	}
+	switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
+	case talks:
+		return false
+	case once:
+		return true
+	}
+	return !p.answers(ctx, stray.Key)
+}
+
+// answers tells whether an agent of the key answers at its address. One of another ID does not.
+func (p *Plane) answers(ctx context.Context, host wire.Key) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for range strayPings {
+		go func() { // ends within memberlist's own time-out
+			if _, err := p.memberlist.Ping(host.String(), net.UDPAddrFromAddrPort(host.Addr)); err == nil {
+				cancel()
+			}
+		}()
+		waitFor(ctx, strayPingInterval)
+	}
+	return !waitFor(ctx, strayPingTimeout-strayPingInterval)
+}
+
+func (p *Plane) takeOut(stray replica.Stray) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	what := p.labelLocked(stray.Key)
+	if p.leaving || !p.replica.TakeOut(stray.Key, time.Now()) {
+		return
+	}
+	p.log.Info("took out a record that this host left behind", "host", what, "id", stray.ID)
+	p.updateSnapshotLocked()
+}

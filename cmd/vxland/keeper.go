@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/store"
 )
 
@@ -40,13 +41,13 @@ func (k keeper) keepRunning(ctx context.Context) error {
 		started := time.Now()
 		err := k.runAgent(ctx)
 		uptime := time.Since(started)
-		if err == nil || ctx.Err() != nil || uptime < startupTime && !hasCrashed(err) {
+		if err == nil || ctx.Err() != nil || uptime < startupTime && !hasCrashed(err) && !agentapi.IsShortage(err) {
 			return err
 		}
 		if uptime > stableAfter {
 			delay = 0
 		}
-		k.log.Error("the agent crashed; restarting it", "err", err, "delay", delay)
+		k.log.Error("the agent crashed or cannot be started; restarting it", "err", err, "delay", delay)
 		if !k.waitWhileNeeded(ctx, delay) {
 			return nil
 		}
@@ -86,7 +87,12 @@ func runKeeper(ctx context.Context, args ...string) error {
 	}
 	// A name of its own tells it from the agent, in ps and for pkill -x.
 	_ = os.WriteFile("/proc/self/comm", []byte("vxland-keeper"), 0)
-	err = keeper{log: newLog(slog.LevelInfo), agentNeeded: hasNetworks, runAgent: func(ctx context.Context) error { return runAgentProcess(ctx, path, args) }}.keepRunning(ctx)
+	log := newLog(slog.LevelInfo)
+	if err := leaveCgroups(); err != nil {
+		log.Warn("the agent is not independent of who started the container", "err", err)
+	}
+	raiseLimits()
+	err = keeper{log: log, agentNeeded: hasNetworks, runAgent: func(ctx context.Context) error { return runAgentProcess(ctx, path, args) }}.keepRunning(ctx)
 	if ctx.Err() != nil {
 		return nil // exec reports the end of ctx as an error of the agent
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os/exec"
 	"reflect"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +38,7 @@ func TestKeeperEndsWhenAgentIsNotNeeded(t *testing.T) {
 
 func TestKeeperRestartsAgent(t *testing.T) {
 	killed, panicked, failed := shellExit(t, "kill -9 $$"), shellExit(t, "exit 2"), shellExit(t, "exit 1")
+	noProcess := &fs.PathError{Op: "fork/exec", Path: "/vxland", Err: syscall.EAGAIN} // the limit of processes is reached
 	type agentRun struct {
 		uptime time.Duration
 		err    error
@@ -53,6 +56,10 @@ func TestKeeperRestartsAgent(t *testing.T) {
 		{"agent fails after its start", []agentRun{{time.Hour, failed}}, []time.Duration{0, time.Hour}, nil, false},
 		{"agent is killed", []agentRun{{ms, killed}}, []time.Duration{0, ms}, nil, false},
 		{"agent panics", []agentRun{{time.Hour, panicked}}, []time.Duration{0, time.Hour}, nil, false},
+		{
+			"no process can be made", []agentRun{{0, noProcess}, {0, noProcess}, {time.Hour, nil}}, []time.Duration{0, 0, s}, nil, true,
+		},
+		{"the program is gone", []agentRun{{time.Hour, killed}, {0, fs.ErrNotExist}}, []time.Duration{0, time.Hour}, fs.ErrNotExist, true},
 		{
 			"agent is killed again and again", []agentRun{{ms, killed}, {ms, killed}, {ms, killed}, {ms, killed}},
 			[]time.Duration{0, ms, 2*ms + s, 3*ms + 3*s, 4*ms + 7*s}, nil, false,

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"vxlan-driver/internal/agent"
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
@@ -114,6 +115,7 @@ func (o options) checkResult() string {
 type configError struct{ error }
 
 func runProgram(o options) error {
+	signal.Ignore(syscall.SIGPIPE) // who reads the log may end earlier, as journald when it crashes
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if o.keep && !o.check {
@@ -128,6 +130,7 @@ func runProgram(o options) error {
 		return nil
 	}
 	debug.SetMemoryLimit(memoryLimit)
+	raiseFileLimit()
 	return runAgent(ctx, o, c, newLog(c.LogLevel))
 }
 
@@ -143,6 +146,11 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 		return err
 	}
 	l, activated, err := openListener()
+	if errors.Is(err, agentapi.ErrSocketInUse) {
+		// To ask who listens has made systemd start its own agent, which waits for the lock.
+		log.Warn("leaving this host to systemd, which listens for its own agent, vxland.service", "socket", agentapi.SocketPath)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

@@ -30,7 +30,9 @@ func openListener() (l net.Listener, activated bool, err error) {
 	if hasListenFD() {
 		unix.CloseOnExec(firstListenFD)
 		f := os.NewFile(firstListenFD, agentapi.SocketPath)
-		if isReachable(agentapi.SocketPath) {
+		// As this agent has the lock, who listens is systemd, with the socket that it passed. If its
+		// file was removed, an agent before this one may have left its own.
+		if agentapi.IsAnswered(agentapi.SocketPath) {
 			l, err = listenOn(f)
 			return l, true, err
 		}
@@ -51,17 +53,6 @@ func hasListenFD() bool {
 	passed := pid == os.Getpid() && os.Getenv("LISTEN_FDS") == "1"
 	_ = errors.Join(os.Unsetenv("LISTEN_PID"), os.Unsetenv("LISTEN_FDS"))
 	return passed
-}
-
-// isReachable tells whether the socket at a path is one on which somebody listens. As this agent
-// has the lock, that is systemd with the socket that it passed. If its file was removed, an agent
-// before this one may have left its own.
-func isReachable(path string) bool {
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return false
-	}
-	return conn.Close() == nil
 }
 
 // listenOn accepts connections on a copy of a socket.

@@ -61,6 +61,7 @@ type Agent struct {
 	status         *statusReporter
 	foreignFilters *filterWatch
 	neighbours     *neighbourWatch
+	watcher        *pathWatcher
 }
 
 const (
@@ -92,14 +93,11 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	defer server.Wait()
 	defer a.clusters.wg.Wait()
 	defer cancel()
-	store, err := watchStore(ctx, a.Host.StoreDir)
+	store, err := a.watcher.Store(ctx, a.Host.StoreDir)
 	if err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
-	files, err := watchOwnFiles(ctx, a.Host.StoreDir)
-	if err != nil {
-		return fmt.Errorf("watch the agent's files: %w", err)
-	}
+	files := a.watcher.OwnFiles(ctx, a.Host.StoreDir)
 	kernel, err := a.Watch(ctx)
 	if err != nil {
 		return err
@@ -109,9 +107,10 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	served := make(chan error, 1)
-	server.Go(func() { served <- agentapi.Serve(ctx, l, a.handleRequest) })
+	shortage := shortageLog{log: a.Log}
+	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
 	return a.runLoop(ctx, events{
-		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx), served: served,
+		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
 	})
 }
 
@@ -135,10 +134,11 @@ func (a *Agent) prepareParts() {
 	a.forwarder = &forwarder{clusters: a.clusters}
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
+	a.watcher = newPathWatcher(a.Log)
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, clusters: a.clusters, rules: &a.rules, neighbours: a.neighbours, tunnels: a.tunnels, log: a.Log,
+		version: a.Version, clusters: a.clusters, rules: &a.rules, neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
 	}
 }
 

@@ -71,7 +71,7 @@ func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 }
 
 // When the host's address changes, the cluster of the old one leaves and ends, and that of the new
-// one says where the host was.
+// one has the network.
 func TestClusterOfLostAddressEnds(t *testing.T) {
 	withGossipAgent(t, func(t *testing.T, r *rig) {
 		r.Host.Warn = func(string) {} // of the move
@@ -92,7 +92,7 @@ func TestClusterOfLostAddressEnds(t *testing.T) {
 			t.Fatalf("clusters %v, status %+v", r.planes, r.status())
 		}
 		own := r.planes[now].seen().own
-		if len(own) != 1 || own[0].VTEP != now || !slices.Equal(own[0].FormerVTEPs, []netip.Addr{old}) || len(own[0].Endpoints) != 1 {
+		if len(own) != 1 || own[0].VTEP != now || len(own[0].Endpoints) != 1 {
 			t.Errorf("publishes %+v", own)
 		}
 	})

@@ -55,7 +55,7 @@ func (m *clusterMember) leaveAndStop() {
 	defer m.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	_ = m.Leave(ctx) // its address is gone; others drop the record by what the new one says
+	_ = m.Leave(ctx) // its address is gone; the plane of the new one takes the record out
 }
 
 // ReportNews sends whenever there is news of other hosts, or of the plane's health.

@@ -21,6 +21,7 @@ type statusReporter struct {
 	tunnels    *tunnelProber
 	rules      *rulesOwner
 	neighbours *neighbourWatch
+	watcher    *pathWatcher
 	log        *slog.Logger
 
 	failed      bool   // the last full turn failed
@@ -71,7 +72,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals := allToMembership(networks)
 	report := agentapi.StatusReport{
 		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
-		Warnings: s.neighbours.warnings,
+		Warnings: slices.Concat(s.neighbours.warnings, s.watcher.Warnings()),
 	}
 	warnings := make(map[string][]string)
 	for _, n := range locals {

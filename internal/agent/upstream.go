@@ -159,11 +159,14 @@ func (u *upstreamSource) networksWithWayOut() []podmanNetwork {
 }
 
 // Watch sends, until ctx is done, when name servers may have changed.
-func (u *upstreamSource) Watch(ctx context.Context) <-chan struct{} {
+func (u *upstreamSource) Watch(ctx context.Context, w *pathWatcher) <-chan struct{} {
 	changes := make(chan struct{}, 1)
 	last := u.HostServers() // first, so that no change is missed
-	resolvConf := u.watchPaths(ctx, func() []string { return pathsOf(u.resolvConf) })
-	networks := u.watchPaths(ctx, func() []string { return []string{nearestDir(u.networksDir)} })
+	resolvConf := w.Watch(ctx, upstreamEvents, func() []string { return pathsOf(u.resolvConf) })
+	networks := w.Watch(ctx, upstreamEvents, func() []string {
+		files, _ := filepath.Glob(filepath.Join(u.networksDir, "*.json")) // Podman writes them anew in place
+		return append([]string{nearestDir(u.networksDir)}, files...)
+	})
 	go func() {
 		poll := time.NewTicker(upstreamPollInterval)
 		defer poll.Stop()
@@ -189,15 +192,6 @@ func (u *upstreamSource) Watch(ctx context.Context) <-chan struct{} {
 			}
 		}
 	}()
-	return changes
-}
-
-// watchPaths is the function of this name. Without inotify changes are found by polling.
-func (u *upstreamSource) watchPaths(ctx context.Context, list func() []string) <-chan struct{} {
-	changes, err := watchPaths(ctx, upstreamEvents, func() ([]string, error) { return list(), nil })
-	if err != nil {
-		u.log.Warn("cannot watch for changes of name servers", "resolv_conf", u.resolvConf, "networks", u.networksDir, "err", err)
-	}
 	return changes
 }
 

@@ -55,16 +55,18 @@ func TestChangedResolvConfIsSeenAtOnce(t *testing.T) {
 		"a file that becomes a link":             {"write etc/resolv.conf 192.0.2.1; mkdir run/b", "write run/b/file 192.0.2.2; link etc/resolv.conf ../run/b/file"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			dir := t.TempDir()
-			changeFiles(t, dir, "mkdir etc; mkdir run; mkdir networks; "+c.before)
-			u := newUpstreamSource(nil, filepath.Join(dir, "etc/resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			changes := u.Watch(ctx)
-			for _, server := range []string{"192.0.2.2", "192.0.2.3"} { // and once more
-				changeFiles(t, dir, strings.ReplaceAll(c.change, "192.0.2.2", server))
-				waitForServers(t, u, changes, fmt.Sprintf("[%s:53]", server))
-			}
+			eachWatcher(t, func(t *testing.T, w *pathWatcher) {
+				dir := t.TempDir()
+				changeFiles(t, dir, "mkdir etc; mkdir run; mkdir networks; "+c.before)
+				u := newUpstreamSource(nil, filepath.Join(dir, "etc/resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				changes := u.Watch(ctx, w)
+				for _, server := range []string{"192.0.2.2", "192.0.2.3"} { // and once more
+					changeFiles(t, dir, strings.ReplaceAll(c.change, "192.0.2.2", server))
+					waitForServers(t, u, changes, fmt.Sprintf("[%s:53]", server))
+				}
+			})
 		})
 	}
 }
@@ -89,7 +91,7 @@ func TestOtherFilesBesideResolvConfAreNoChange(t *testing.T) {
 	dir := t.TempDir()
 	changeFiles(t, dir, "write resolv.conf 192.0.2.1; mkdir networks")
 	u := newUpstreamSource(nil, filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
-	changes := u.Watch(t.Context())
+	changes := u.Watch(t.Context(), newPathWatcher(u.log))
 	changeFiles(t, dir, "write passwd x; replace resolv.conf 192.0.2.1")
 	select {
 	case <-changes:
@@ -99,17 +101,17 @@ func TestOtherFilesBesideResolvConfAreNoChange(t *testing.T) {
 }
 
 func TestUpdatedNetworkIsSeenAtOnce(t *testing.T) {
-	dir := t.TempDir()
-	u := newUpstreamSource(nil, filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
-	changes := u.Watch(t.Context())
-	for _, change := range []string{"mkdir networks", "write networks/blue.json x", "replace networks/blue.json y"} {
-		changeFiles(t, dir, change)
-		select {
-		case <-changes:
-		case <-time.After(5 * time.Second):
-			t.Errorf("%s: no event", change)
+	eachWatcher(t, func(t *testing.T, w *pathWatcher) {
+		dir := t.TempDir()
+		u := newUpstreamSource(nil, filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
+		changes := u.Watch(t.Context(), w)
+		for _, change := range []string{"mkdir networks", "write networks/blue.json x", "write networks/blue.json again", "replace networks/blue.json y"} {
+			changeFiles(t, dir, change)
+			if err := waitForChange(change, changes); err != nil {
+				t.Error(err)
+			}
 		}
-	}
+	})
 }
 
 // wantUpstreams checks where names outside are asked for.

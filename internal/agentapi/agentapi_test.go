@@ -26,7 +26,7 @@ func TestCallReturnsResponse(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error)
 	go func() {
-		served <- Serve(ctx, l, func(_ context.Context, r Request) Response {
+		served <- Serve(ctx, l, noShortage(t), func(_ context.Context, r Request) Response {
 			if r.Verb == VerbStatus {
 				return Response{Status: &StatusReport{Version: "1"}}
 			}
@@ -72,7 +72,7 @@ func TestAgentShuttingDownCountsAsNotRunning(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error)
 	go func() {
-		served <- Serve(ctx, l, func(ctx context.Context, _ Request) Response {
+		served <- Serve(ctx, l, noShortage(t), func(ctx context.Context, _ Request) Response {
 			cancel()
 			<-ctx.Done()
 			return Response{Error: "it is about to end"}
@@ -152,7 +152,7 @@ func TestAddressesPassUnchanged(t *testing.T) {
 	served := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		served <- Serve(ctx, l, func(_ context.Context, r Request) Response {
+		served <- Serve(ctx, l, noShortage(t), func(_ context.Context, r Request) Response {
 			if r.Verb != VerbAssignAddresses || r.Assign == nil || !reflect.DeepEqual(*r.Assign, want) {
 				return Response{Error: fmt.Sprintf("got %+v", r)}
 			}
@@ -179,7 +179,7 @@ func TestClientPassesWarningsOn(t *testing.T) {
 	served := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		served <- Serve(ctx, l, func(_ context.Context, r Request) Response {
+		served <- Serve(ctx, l, noShortage(t), func(_ context.Context, r Request) Response {
 			if r.Container == "c2" {
 				return Response{Announces: true}
 			}
@@ -200,4 +200,9 @@ func TestClientPassesWarningsOn(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+}
+
+// noShortage fails the test if accept fails.
+func noShortage(t *testing.T) func(error) {
+	return func(err error) { t.Errorf("accept: %v", err) }
 }

@@ -26,12 +26,6 @@ const (
 	assignTimeout = 10 * time.Second
 )
 
-// The agent's systemd units. The socket unit starts it.
-const (
-	SocketUnit  = "vxland.socket"
-	ServiceUnit = "vxland.service"
-)
-
 // Client calls the agent of this host, and starts it where a request needs it.
 type Client struct {
 	Socket  string
@@ -84,9 +78,9 @@ func (c Client) Joining(networkID string, vni uint32, port uint16, vtep netip.Ad
 // callOrStart returns the agent's answer, and starts the agent if it does not run. A request whose
 // answer takes longer than the agent's start gets extra time.
 func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {
-	deadline := time.Now().Add(startTimeout)
+	start := agentStart{Client: c, deadline: time.Now().Add(startTimeout)}
 	call := func() (Response, error) {
-		response, err := Call(c.Socket, r, deadline.Add(extra))
+		response, err := Call(c.Socket, r, start.deadline.Add(extra))
 		return response, c.explainTimeout(err, startTimeout+extra)
 	}
 	response, err := call()
@@ -96,32 +90,64 @@ func (c Client) callOrStart(r Request, extra time.Duration) (Response, error) {
 	if !errors.Is(err, ErrNotRunning) {
 		return response, err
 	}
-	exited, err := c.startAgent(deadline)
-	if err != nil {
+	if err := start.begin(); err != nil {
 		return Response{}, fmt.Errorf("start vxland: %w", err)
 	}
-	for restarts := 0; ; {
+	for {
 		response, err := call()
 		if !errors.Is(err, ErrNotRunning) {
 			return response, c.withLogHint(err)
 		}
-		select {
-		case exitErr := <-exited:
-			if errors.Is(exitErr, errKilled) && restarts < maxRestarts {
-				restarts++
-				if exited, err = c.startAgent(deadline); err == nil {
-					continue
-				}
-				exitErr = errors.Join(exitErr, err)
-			}
-			exitErr = cmp.Or(exitErr, errors.New("exit status 0"))
-			return Response{}, c.withLogHint(fmt.Errorf("start vxland: it ended at once: %w", exitErr))
-		case <-time.After(pollInterval):
-		}
-		if time.Now().After(deadline) {
-			return Response{}, c.withLogHint(noAnswerError(startTimeout))
+		if err := start.goOn(err); err != nil {
+			return Response{}, c.withLogHint(err)
 		}
 	}
+}
+
+// agentStart is the start of an agent that does not answer yet.
+type agentStart struct {
+	Client
+	deadline time.Time
+	exited   <-chan error // receives how its process exits; nil: systemd starts it
+	restarts int
+	resetAt  time.Time // when systemd's unit is reset if nobody listens
+	reset    bool
+}
+
+// begin starts the agent.
+func (s *agentStart) begin() (err error) {
+	s.resetAt = time.Now().Add(unitGrace)
+	s.exited, err = s.startAgent(s.deadline)
+	return err
+}
+
+// goOn waits for a moment after a call that failed with callErr. An error says that the agent does
+// not start.
+func (s *agentStart) goOn(callErr error) error {
+	if s.exited == nil && !isConnectionLost(callErr) && !s.reset && time.Now().After(s.resetAt) {
+		s.reset = true
+		s.deadline = time.Now().Add(startTimeout)
+		if err := s.resetUnit(s.deadline); err != nil {
+			return fmt.Errorf("start vxland: %w", err)
+		}
+	}
+	select {
+	case err := <-s.exited:
+		if errors.Is(err, errKilled) && s.restarts < maxRestarts {
+			s.restarts++
+			beginErr := s.begin()
+			if beginErr == nil {
+				return nil
+			}
+			err = errors.Join(err, beginErr)
+		}
+		return fmt.Errorf("start vxland: it ended at once: %w", cmp.Or(err, errors.New("exit status 0")))
+	case <-time.After(pollInterval):
+	}
+	if time.Now().After(s.deadline) {
+		return noAnswerError(startTimeout)
+	}
+	return nil
 }
 
 // explainTimeout tells an agent that is slow from one that is absent, when no answer came in time.
@@ -191,8 +217,10 @@ func (c Client) withLogHint(err error) error {
 // the service of the first container. Otherwise it starts a process of its own; the channel
 // receives how that process exits.
 func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) {
-	if c.Systemd && c.Binary == "" && runSystemctl(deadline, "start", SocketUnit) == nil {
-		return nil, nil
+	if c.Systemd && c.Binary == "" {
+		if known, err := c.startUnit(deadline); known {
+			return nil, err
+		}
 	}
 	path, err := c.findBinary()
 	if err != nil {
@@ -204,23 +232,6 @@ func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) 
 	}
 	defer log.Close()
 	return spawnDetached(log, path, "--keep")
-}
-
-// systemctl has this path on every system that systemd runs on.
-const systemctl = "/usr/bin/systemctl"
-
-// runSystemctl runs a command of systemd's.
-func runSystemctl(deadline time.Time, args ...string) error {
-	exited, err := spawnDetached(nil, append([]string{systemctl}, args...)...)
-	if err != nil {
-		return err
-	}
-	select {
-	case err := <-exited:
-		return err
-	case <-time.After(time.Until(deadline)):
-		return fmt.Errorf("systemctl %s: no answer in time", strings.Join(args, " "))
-	}
 }
 
 // binaryPaths are the places where the agent is installed, besides the one beside the plugin.

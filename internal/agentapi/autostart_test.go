@@ -43,7 +43,7 @@ func runFakeAgent(socket string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	fmt.Fprintln(os.Stderr, "agent runs")
-	return Serve(ctx, l, func(_ context.Context, r Request) Response {
+	return Serve(ctx, l, func(error) {}, func(_ context.Context, r Request) Response {
 		if r.Verb == VerbRestart && os.Remove(socket+".old") == nil {
 			return Response{Error: `unknown request "restart"`}
 		}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -23,9 +25,15 @@ const (
 	answerTimeout = time.Minute
 )
 
-// Listen creates the socket at path, and replaces one that a killed agent left. The caller must
-// have made sure that no other agent runs.
+// ErrSocketInUse says that somebody listens on the agent's socket.
+var ErrSocketInUse = errors.New("somebody listens on it")
+
+// Listen creates the socket at path, and replaces one that a killed agent left. It leaves one that
+// answers: it may be systemd's, who does not notice that its socket is gone.
 func Listen(path string) (*net.UnixListener, error) {
+	if IsAnswered(path) {
+		return nil, fmt.Errorf("replace socket %s: %w", path, ErrSocketInUse)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("replace socket: %w", err)
 	}
@@ -39,22 +47,53 @@ func Listen(path string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// Serve answers requests until ctx is done, and then waits for those in progress.
-func Serve(ctx context.Context, l net.Listener, handle func(context.Context, Request) Response) error {
+// IsAnswered tells whether somebody listens on the socket at a path. A connection that is refused
+// for another reason, such as a queue that is full, says that somebody does.
+func IsAnswered(path string) bool {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err == nil {
+		_ = conn.Close() // nothing was sent on it
+	}
+	return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ECONNREFUSED)
+}
+
+// acceptPause follows an error of accept that would occur again at once.
+const acceptPause = 100 * time.Millisecond
+
+// Serve answers requests until ctx is done, and then waits for those in progress. While descriptors
+// or memory are short, connections wait, and shortage gets the error each time.
+func Serve(ctx context.Context, l net.Listener, shortage func(error), handle func(context.Context, Request) Response) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	var inFlight sync.WaitGroup
 	defer inFlight.Wait()
 	for {
 		conn, err := l.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case IsShortage(err):
+			shortage(err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(acceptPause):
+			}
+		case err != nil:
 			return fmt.Errorf("accept: %w", err)
+		default:
+			inFlight.Go(func() { serveConn(ctx, conn, handle) })
 		}
-		inFlight.Go(func() { serveConn(ctx, conn, handle) })
 	}
+}
+
+// IsShortage tells whether an error may be over as soon as another connection or process ends.
+func IsShortage(err error) bool {
+	for _, shortage := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EAGAIN} {
+		if errors.Is(err, shortage) {
+			return true
+		}
+	}
+	return false
 }
 
 // serveConn answers the one request of a connection. Write errors are left to the client, which

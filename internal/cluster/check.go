@@ -75,9 +75,6 @@ func (m Membership) check() error {
 	if err := m.View.check(); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
-	if err := checkAddrs(m.FormerVTEPs); err != nil {
-		return fmt.Errorf("former VTEP: %w", err)
-	}
 	for i, e := range m.Endpoints {
 		if i > 0 && m.Endpoints[i-1].ContainerID >= e.ContainerID {
 			return fmt.Errorf("container %q: is repeated or out of order", e.ContainerID)

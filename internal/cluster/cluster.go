@@ -56,10 +56,7 @@ type Membership struct {
 	HostAddrs []netip.Addr // the host's own on the bridge, without gateways, which all hosts share
 	BridgeMAC kernel.MAC   // zero: unknown
 	View      NetworkView
-	// FormerVTEPs are those that the host had on the network before its address changed. Others
-	// drop what they still have of it under them.
-	FormerVTEPs []netip.Addr
-	Endpoints   []Endpoint
+	Endpoints []Endpoint
 }
 
 // Host is what another host last announced by one of its addresses. A host that talks by several

@@ -44,11 +44,8 @@ func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
 // On a static network only the hosts on its list are trusted: others may be in the same cluster for
 // another network's sake. A VTEP inside the network's own subnets is ignored, as network.Parse
 // refuses it on a list: the tunnel's packets would go into the tunnel.
-//
-// A host whose address changed is there once, at its new VTEP.
 func (n Network) Members(s cluster.Snapshot) []cluster.Member {
-	members := n.dropMoved(s.Members(n.Key()))
-	return slices.DeleteFunc(members, func(m cluster.Member) bool {
+	return slices.DeleteFunc(s.Members(n.Key()), func(m cluster.Member) bool {
 		trusted := n.Gossip || n.Tunnel.Group.IsValid() || slices.Contains(n.VTEP.Remotes, m.VTEP)
 		_, inside := n.SubnetOf(m.VTEP)
 		return !trusted || inside || m.VTEP == n.VTEP.Local || m.VTEP.Is4() != n.VTEP.Local.Is4()

@@ -28,8 +28,6 @@ func membershipOf(n Network) cluster.Membership {
 		BridgeMAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local),
 		StaticFDB: true,
 		View:      viewOf(n),
-
-		FormerVTEPs: n.formerVTEPs(),
 	}
 	for _, e := range n.Endpoints {
 		if n.AwaitsAddresses(e) {

@@ -45,6 +45,8 @@ type Config struct {
 	transport memberlist.NodeAwareTransport // nil: the network
 	formats   wire.Range                    // zero: wire.Supported; tests speak others
 	newRecord replica.NewRecord             // nil: wire.NewRecord; tests announce more
+	// shareRecord is replica.Config.Share.
+	shareRecord func(wire.Record) wire.Record
 }
 
 // maxLabel leaves room for a message in each packet.
@@ -108,9 +110,7 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	// minute.
 	m.ProbeInterval, m.ProbeTimeout = time.Second, 500*time.Millisecond
 	m.SuspicionMult, m.SuspicionMaxTimeoutMult = 4, 3
-	// State goes straight to the members, and gossip only repairs. Ten rounds a second instead of
-	// five cost nothing where there is nothing to send.
-	m.GossipInterval, m.GossipNodes = 100*time.Millisecond, 3
+	m.GossipInterval, m.GossipNodes = gossipInterval, 3
 	// Push-pull carries only digests, and the hashes are compared each second.
 	m.PushPullInterval = 30 * time.Second
 	// Packets are small and binary; LZW costs more than it saves.

@@ -20,10 +20,8 @@ type delegate struct{ *Plane }
 // would be an alive message, which all members pass on, and before anything else.
 func (d delegate) NodeMeta(int) []byte { return d.cfg.formats.Encode() }
 
-// GetBroadcasts returns digests to send along with a packet.
-func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.digestQueue.GetBroadcasts(overhead, limit)
-}
+// GetBroadcasts returns nothing to send along with a packet: newsLoop sends the digests.
+func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
 
 // LocalState returns what push-pull sends: all digests, no records. They are not marked as
 // complete, as the other side sends its own list.
@@ -134,8 +132,8 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.peers.members[host] = *n // a copy, as the library changes its own
-	d.memberCount.Store(int64(len(d.peers.members) + 1))
+	d.peers.setMember(host, *n)
+	d.spreadMembersLocked()
 	d.aloneSince = time.Time{}
 	delete(d.peers.lost, host)
 	d.refusals.Joined(host.Addr.Addr())
@@ -151,14 +149,14 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 // NotifyLeave hides a host's entries. Whether it left for good, its record says.
 func (d delegate) NotifyLeave(n *memberlist.Node) {
 	host := nodeKey(n)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.spreadMembersLocked()
 	if host == d.cfg.key() {
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.peers.members, host)
+	d.peers.deleteMember(host)
 	delete(d.silent, host)
-	d.memberCount.Store(int64(len(d.peers.members) + 1))
 	if d.replica.HasLeft(host) {
 		d.log.Info("host left", "host", d.labelLocked(host))
 	} else {
@@ -179,6 +177,7 @@ func (d delegate) NotifyUpdate(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if host := nodeKey(n); d.peers.isMember(host) {
-		d.peers.members[host] = *n
+		d.peers.setMember(host, *n)
+		d.spreadMembersLocked()
 	}
 }

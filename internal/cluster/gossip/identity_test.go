@@ -129,7 +129,8 @@ func TestRunningHostMoves(t *testing.T) {
 		began := time.Now()
 		moved := startHost(t, n, 3, func(c *Config) { c.Host, c.Bind = self, hostAddr(77) })
 		moved.announce("c3")
-		hosts[2].crash()
+		time.Sleep(50 * time.Millisecond)
+		go func() { _ = hosts[2].Leave(t.Context()) }() // reaches nobody
 		hosts[0].waitUntilSees(time.Minute, "host-2: c2, host-3: c3")
 		hosts[1].waitUntilSees(time.Minute, "host-1: c1, host-3: c3")
 		if took := time.Since(began); took > 200*time.Millisecond {

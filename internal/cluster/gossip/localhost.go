@@ -14,11 +14,12 @@ type LocalHost struct {
 	mu      sync.Mutex
 	name    string
 	talksBy map[netip.AddrPort]bool // addresses of planes; false: of those that have ended
+	changed chan struct{}           // closed when a plane ends
 }
 
 // NewLocalHost returns a host that has an ID, and a name for people.
 func NewLocalHost(id cluster.HostID, name string) *LocalHost {
-	return &LocalHost{ID: id, name: name, talksBy: make(map[netip.AddrPort]bool)}
+	return &LocalHost{ID: id, name: name, talksBy: make(map[netip.AddrPort]bool), changed: make(chan struct{})}
 }
 
 // Name returns the host's name.
@@ -37,11 +38,29 @@ func (h *LocalHost) SetName(name string) (changed bool) {
 	return changed
 }
 
-// setTalksBy notes that a plane talks by an address, or no longer does.
-func (h *LocalHost) setTalksBy(addr netip.AddrPort, talks bool) {
+// beginsToTalk notes that a plane talks by an address.
+func (h *LocalHost) beginsToTalk(addr netip.AddrPort) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.talksBy[addr] = talks
+	h.talksBy[addr] = true
+}
+
+// endsToTalk notes that it no longer does.
+func (h *LocalHost) endsToTalk(addr netip.AddrPort) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.talksBy[addr] {
+		h.talksBy[addr] = false
+		close(h.changed)
+		h.changed = make(chan struct{})
+	}
+}
+
+// planeEnded returns a channel that is closed when a plane ends.
+func (h *LocalHost) planeEnded() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changed
 }
 
 // knowsAddr tells whether a plane of this host talks by an address, and whether one once did.

@@ -25,6 +25,35 @@ type memnet struct {
 	hosts   map[string]*memTransport // by address and port
 	dials   map[string]int           // connections that were tried, by address and port
 	packets map[string]int           // packets that were sent, by address and port
+	traffic traffic                  // of all hosts
+}
+
+// traffic counts what was sent. A write to a stream counts as a message.
+type traffic struct{ packets, packetBytes, writes, streamBytes int }
+
+func (t traffic) since(before traffic) traffic {
+	return traffic{t.packets - before.packets, t.packetBytes - before.packetBytes, t.writes - before.writes, t.streamBytes - before.streamBytes}
+}
+
+func (n *memnet) trafficSoFar() traffic {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.traffic
+}
+
+func (n *memnet) countPacket(to string, size int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.packets[to]++
+	n.traffic.packets++
+	n.traffic.packetBytes += size
+}
+
+func (n *memnet) countWrite(size int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.traffic.writes++
+	n.traffic.streamBytes += size
 }
 
 func newMemnet() *memnet {
@@ -83,12 +112,6 @@ func (n *memnet) countDial(to string) {
 	n.dials[to]++
 }
 
-func (n *memnet) countPacket(to string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.packets[to]++
-}
-
 // sentTo returns how many connections to a host were tried, and how many packets were sent to it.
 func (n *memnet) sentTo(addr netip.AddrPort) (dials, packets int) {
 	n.mu.Lock()
@@ -144,7 +167,7 @@ func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time
 	if len(b) > packetSize {
 		return now, fmt.Errorf("packet of %d bytes", len(b))
 	}
-	t.net.countPacket(a.Addr)
+	t.net.countPacket(a.Addr, len(b))
 	to, reached, lost, delay := t.net.route(t.addr, a.Addr)
 	if to == nil || !reached || lost || t.net.dropsPackets(t.addr, to.addr) {
 		return now, nil
@@ -219,6 +242,7 @@ type memConn struct {
 }
 
 func (c *memConn) Write(b []byte) (int, error) {
+	c.t.net.countWrite(len(b))
 	_, reached, lost, delay := c.t.net.route(c.t.addr, c.peer.String())
 	if lost {
 		delay += 200 * time.Millisecond // TCP's least retransmission time-out on Linux

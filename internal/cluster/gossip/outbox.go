@@ -115,41 +115,12 @@ func (o *outbox) sentSoFar() (messages, bytes uint64) {
 type replicaNetwork struct{ *Plane }
 
 // Members returns the members.
-func (n replicaNetwork) Members() []wire.Key {
-	members := make([]wire.Key, 0, len(n.peers.members))
-	for m := range n.peers.members {
-		members = append(members, m)
-	}
-	return members
-}
+func (n replicaNetwork) Members() []wire.Key { return n.peers.listMembers() }
 
 // Send puts a message in the outbox.
 func (n replicaNetwork) Send(to wire.Key, message []byte) {
 	n.outbox.queueMessage(n.peers.memberlistNode(to), message)
 }
 
-// Gossip puts a message in memberlist's queue.
-func (n replicaNetwork) Gossip(host wire.Key, message []byte) {
-	n.digestQueue.QueueBroadcast(broadcast{host.String(), message})
-}
-
 // Format returns the latest format that this host and all members accept.
 func (n replicaNetwork) Format() uint8 { return n.peers.commonFormat(n.cfg.formats) }
-
-// broadcast is a message in memberlist's queue.
-type broadcast struct {
-	host    string
-	message []byte
-}
-
-// Name makes a newer message replace an older one about the same host.
-func (b broadcast) Name() string { return b.host }
-
-// Invalidates is not called where there is a Name.
-func (b broadcast) Invalidates(memberlist.Broadcast) bool { return false }
-
-// Message returns the message as it is sent.
-func (b broadcast) Message() []byte { return b.message }
-
-// Finished is called when the message was sent often enough.
-func (b broadcast) Finished() {}

@@ -25,6 +25,9 @@ type peers struct {
 	asked    map[netip.AddrPort]bool // seeds that a round has asked
 	awaited  map[netip.AddrPort]bool // hosts that were asked whether they are there, and if they answered
 	attempts map[netip.AddrPort]*attempt
+	// What each message needs to know of all members, until these change; nil and 0: to be found out.
+	list   []wire.Key
+	format uint8
 }
 
 func newPeers(self netip.AddrPort) *peers {
@@ -96,17 +99,51 @@ func nodeKey(n *memberlist.Node) wire.Key {
 	return key
 }
 
+// setMember notes a member, or what is new of it. It keeps a copy, as the library changes its own.
+func (p *peers) setMember(host wire.Key, n memberlist.Node) {
+	known := p.isMember(host)
+	p.members[host] = n
+	if known || len(p.members) == 1 {
+		p.list, p.format = nil, 0
+		return
+	}
+	if p.list != nil {
+		p.list = append(p.list, host)
+	}
+	if p.format != 0 {
+		p.format = lowerFormat(p.format, n)
+	}
+}
+
+func (p *peers) deleteMember(host wire.Key) {
+	delete(p.members, host)
+	p.list, p.format = nil, 0
+}
+
+// listMembers returns the members. The list must not be changed.
+func (p *peers) listMembers() []wire.Key {
+	if p.list == nil {
+		p.list = slices.Collect(maps.Keys(p.members))
+	}
+	return p.list
+}
+
 // commonFormat returns the latest format of messages that this host and all members accept. Alone,
 // it is the oldest: whoever is met next may accept no other.
 func (p *peers) commonFormat(own wire.Range) uint8 {
+	if p.format == 0 {
+		p.format = p.findCommonFormat(own)
+	}
+	return p.format
+}
+
+func (p *peers) findCommonFormat(own wire.Range) uint8 {
 	if len(p.members) == 0 {
 		return own.Min
 	}
 	latest := own.Max
 	for _, m := range p.members {
-		if theirs, err := wire.DecodeRange(m.Meta); err == nil {
-			latest = min(latest, theirs.Max)
-		}
+		latest = lowerFormat(latest, m)
 	}
 	return max(latest, own.Min)
 }
@@ -115,6 +152,14 @@ func (p *peers) commonFormat(own wire.Range) uint8 {
 func (p *peers) isMember(host wire.Key) bool {
 	_, ok := p.members[host]
 	return ok
+}
+
+// lowerFormat returns a format, or the latest that a member accepts if that is lower.
+func lowerFormat(format uint8, m memberlist.Node) uint8 {
+	if theirs, err := wire.DecodeRange(m.Meta); err == nil {
+		format = min(format, theirs.Max)
+	}
+	return format
 }
 
 // memberlistNode returns what memberlist needs to send to a host, which may not be a member.

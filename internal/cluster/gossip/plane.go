@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -21,18 +20,21 @@ import (
 
 // Plane is a cluster.Plane over gossip.
 type Plane struct {
-	cfg         Config
-	log         *slog.Logger
-	refusals    *refusal.Counter
-	memberlist  *memberlist.Memberlist // set by Run before anything that uses it
-	memberCount atomic.Int64           // for the digest queue, which asks for it under its own lock
-	digestQueue *memberlist.TransmitLimitedQueue
-	outbox      *outbox
+	cfg        Config
+	log        *slog.Logger
+	refusals   *refusal.Counter
+	memberlist *memberlist.Memberlist // set by Run before anything that uses it
+	outbox     *outbox
 
 	newSeeds     chan struct{}  // has a value when the seeds are others than before
 	wakeRejoiner chan struct{}  // has a value when a host is missing
 	helloReplies chan struct{}  // has a value when a host has answered that it is there
 	joins        sync.WaitGroup // of hosts, under way
+	wakeSpreader chan struct{}
+
+	// leaveMu keeps memberlist's Leave and Shutdown apart: a Leave after a Shutdown panics.
+	leaveMu sync.Mutex
+	ended   bool
 
 	// mu may be taken while memberlist holds its own locks, so no method of memberlist is called
 	// under it.
@@ -52,6 +54,7 @@ type Plane struct {
 	unknownSenders uint64    // messages from them
 	asked          bool      // the round that asks the seeds is over
 	aloneSince     time.Time // when the last member was lost; zero: there is one, or never was
+	spreadRounds   int       // to go
 }
 
 var (
@@ -77,6 +80,7 @@ func New(c Config) (*Plane, error) {
 		newSeeds:     make(chan struct{}, 1),
 		wakeRejoiner: make(chan struct{}, 1),
 		helloReplies: make(chan struct{}, 1),
+		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
 		silent:       make(map[wire.Key]bool),
@@ -84,12 +88,8 @@ func New(c Config) (*Plane, error) {
 	}
 	p.replica = replica.New(replica.Config{
 		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
-	// Each member that has a new record passes its digest on to one random member (times log10 of
-	// their number, rounded up). The record itself goes to all of them, so this is for the few that
-	// missed it.
-	p.digestQueue = &memberlist.TransmitLimitedQueue{RetransmitMult: 1, NumNodes: func() int { return int(p.memberCount.Load()) }}
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()
 	p.seedsSet = len(c.Seeds) > 0
@@ -176,6 +176,7 @@ func (p *Plane) Leave(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	defer stop()
+	p.cfg.Host.endsToTalk(p.cfg.Bind)
 	var sent sync.WaitGroup
 	for _, m := range copies {
 		sent.Go(func() { p.outbox.sendStream(ctx, envelope{m, data}) })
@@ -184,6 +185,11 @@ func (p *Plane) Leave(ctx context.Context) error {
 	wait := guard.StreamTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(time.Millisecond, time.Until(deadline))
+	}
+	p.leaveMu.Lock()
+	defer p.leaveMu.Unlock()
+	if p.ended {
+		return nil // its last message was sent, as far as it reached somebody
 	}
 	if err := p.memberlist.Leave(wait); err != nil {
 		return fmt.Errorf("leave: %w", err)

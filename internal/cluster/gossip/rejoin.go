@@ -40,7 +40,7 @@ func (p *Plane) rejoinLoop(ctx context.Context) {
 		select {
 		case <-timer.C:
 		case <-p.wakeRejoiner:
-			waitFor(ctx, rejoinDelay)
+			waitFor(ctx, rejoinDelay+p.spreadDelay())
 		case <-p.newSeeds:
 		case <-ctx.Done():
 		}

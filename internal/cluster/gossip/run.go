@@ -31,13 +31,16 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){p.publishLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.strayLoop} {
+	for _, loop := range []func(context.Context){p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop} {
 		loops.Go(func() { loop(ctx) })
 	}
-	p.cfg.Host.setTalksBy(p.cfg.Bind, true)
+	p.cfg.Host.beginsToTalk(p.cfg.Bind)
 	<-ctx.Done()
-	p.cfg.Host.setTalksBy(p.cfg.Bind, false)
+	p.cfg.Host.endsToTalk(p.cfg.Bind)
+	p.leaveMu.Lock()
+	p.ended = true
 	err := p.memberlist.Shutdown()
+	p.leaveMu.Unlock()
 	loops.Wait()
 	p.mu.Lock()
 	p.running = false
@@ -103,30 +106,65 @@ func (p *Plane) publishLoop(ctx context.Context) {
 	}
 }
 
+// newsInterval is how long news wait for more. It lets a record itself arrive first.
+const newsInterval = 100 * time.Millisecond
+
+// newsLoop passes digests of new records on.
+func (p *Plane) newsLoop(ctx context.Context) {
+	for {
+		select {
+		case <-p.replica.NewsRequests():
+			if !waitFor(ctx, newsInterval) {
+				return
+			}
+			p.mu.Lock()
+			p.replica.SendNews()
+			p.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Each repairInterval a host compares what it knows with a random member. That bounds how long a
 // lost packet goes unnoticed where gossip missed it too.
 const (
 	repairInterval = time.Second
-	retryInterval  = 250 * time.Millisecond
+	retryInterval  = 250 * time.Millisecond // while records were requested and have not come
 )
 
 // repairLoop compares hashes, retries requests, and forgets hosts.
 func (p *Plane) repairLoop(ctx context.Context) {
-	const ratio = int(repairInterval / retryInterval)
 	// Hosts that start at the same time should not repair at the same time.
-	if !waitFor(ctx, rand.N(retryInterval)) {
-		return
-	}
-	for i := rand.N(ratio); waitFor(ctx, retryInterval); i++ {
-		p.mu.Lock()
-		now := time.Now()
-		p.replica.Retry(now)
-		if i%ratio == 0 {
-			p.replica.SendSummary(now)
-			p.forgetHostsLocked(now)
+	repairAt := time.Now().Add(rand.N(repairInterval))
+	for pending := false; ctx.Err() == nil; {
+		pause := time.Until(repairAt)
+		if pending {
+			pause = min(pause, retryInterval)
 		}
-		p.mu.Unlock()
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+			pending = p.repair(&repairAt)
+		case <-p.replica.RequestsBegan():
+			pending = true
+		case <-ctx.Done():
+		}
+		timer.Stop()
 	}
+}
+
+// repair does what is due, and tells whether requests are pending.
+func (p *Plane) repair(repairAt *time.Time) (pending bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if !now.Before(*repairAt) {
+		*repairAt = now.Add(repairInterval)
+		p.replica.SendSummary(now)
+		p.forgetHostsLocked(now)
+	}
+	return p.replica.Retry(now)
 }
 
 // forgetHostsLocked forgets hosts that have been gone for too long, and where they were.

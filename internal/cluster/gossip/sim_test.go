@@ -4,16 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
-	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 	"vxlan-driver/internal/kernel"
 )
@@ -27,6 +24,8 @@ import (
 const (
 	simContainers = 50
 	simLoss       = 0.01
+	// simStartsAtOnce is how many hosts are started a second.
+	simStartsAtOnce = 100
 )
 
 // simHost is a host of the simulation, which starts and stops.
@@ -57,10 +56,15 @@ type sim struct {
 
 	catchingUp map[string]time.Time // hosts that do not know all others yet, and when they started
 	caughtUp   []time.Duration      // how long that took
+
+	records map[wire.Version]wire.Record // that hosts have stored
 }
 
 func newSim(t *testing.T, n *memnet, count int) *sim {
-	s := &sim{t: t, net: n, count: count, rng: simRand(count), lives: make(map[string]int), catchingUp: make(map[string]time.Time)}
+	s := &sim{
+		t: t, net: n, count: count, rng: simRand(count),
+		lives: make(map[string]int), catchingUp: make(map[string]time.Time), records: make(map[wire.Version]wire.Record),
+	}
 	for i := 1; i <= count; i++ {
 		h := &simHost{i: i}
 		for range simContainers {
@@ -68,8 +72,25 @@ func newSim(t *testing.T, n *memnet, count int) *sim {
 		}
 		s.hosts = append(s.hosts, h)
 		s.start(h)
+		if i%simStartsAtOnce == 0 {
+			time.Sleep(time.Second)
+		}
 	}
 	return s
+}
+
+// shareRecord makes all hosts keep one copy of a record. A thousand copies of 50,000 containers
+// would be 20 GB.
+func (s *sim) shareRecord(r wire.Record) wire.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shared, ok := s.records[r.Version] // which has the content's checksum
+	if !ok {
+		s.records[r.Version] = r
+		return r
+	}
+	r.Raw, r.Memberships = shared.Raw, shared.Memberships
+	return r
 }
 
 // simRand draws the same for simulations of the same size.
@@ -96,7 +117,11 @@ func (h *simHost) announceAll() {
 }
 
 func (s *sim) start(h *simHost) {
-	h.host = startHost(s.t, s.net, h.i, func(c *Config) { c.Log = nil; c.Seeds = []netip.AddrPort{hostAddr(1), hostAddr(2)} })
+	h.host = startHost(s.t, s.net, h.i, func(c *Config) {
+		c.Log = nil
+		c.Seeds = []netip.AddrPort{hostAddr(1), hostAddr(2)}
+		c.shareRecord = s.shareRecord
+	})
 	h.up = true
 	h.announceAll()
 	s.mu.Lock()
@@ -237,120 +262,4 @@ func (s *sim) churn(rounds int) {
 		s.measureRound()
 		time.Sleep(time.Duration(s.rng.Int64N(int64(time.Second))))
 	}
-}
-
-// percentiles is one line of the table.
-type percentiles struct{ p50, p95, max time.Duration }
-
-func newPercentiles(samples []time.Duration) percentiles {
-	slices.Sort(samples)
-	at := func(p float64) time.Duration {
-		return samples[int(p*float64(len(samples)-1))].Round(10 * time.Microsecond)
-	}
-	return percentiles{at(0.50), at(0.95), at(1)}
-}
-
-func (l percentiles) String() string { return fmt.Sprintf("%10v %10v %10v", l.p50, l.p95, l.max) }
-
-// catchUpTimes returns how long restarted hosts took until they knew all others.
-func (s *sim) catchUpTimes() []time.Duration {
-	time.Sleep(5 * time.Second)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.caughtUp)
-}
-
-// simRounds is how many containers are started for each line of the table. The few of the default
-// are a test; `make sim` asks for more.
-func simRounds(t *testing.T) int {
-	t.Helper()
-	rounds := 10
-	if text := os.Getenv("SIM_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return rounds
-}
-
-func TestPropagation(t *testing.T) {
-	rounds := simRounds(t)
-	t.Logf("%5s  %-21s %10s %10s %10s", "hosts", "", "p50", "p95", "max")
-	for _, count := range []int{3, 25, 100} {
-		if raceDetector && count > 25 {
-			t.Logf("%5d  not run under the race detector, which makes it ten times slower", count)
-			continue
-		}
-		inVirtualTime(t, func(t *testing.T, n *memnet) {
-			n.setLoss(simLoss)
-			s := newSim(t, n, count)
-			time.Sleep(20 * time.Second)
-			report := func(mode string, samples *[]time.Duration) percentiles {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				l := newPercentiles(*samples)
-				t.Logf("%5d  %-21s %v", count, mode, l)
-				*samples, s.caughtUp = nil, nil
-				return l
-			}
-			for range rounds {
-				s.measureRound()
-				time.Sleep(time.Duration(s.rng.Int64N(int64(time.Second))))
-			}
-			quiet := report("quiet", &s.samples)
-			s.churn(rounds)
-			restarted := s.catchUpTimes()
-			churn := report("churn", &s.samples)
-			if len(restarted) > 0 {
-				report("a restarted host", &restarted)
-			}
-			// Docker's NetworkDB, measured at 25 hosts.
-			if quiet.p95 >= time.Second || churn.p95 >= 9800*time.Millisecond {
-				t.Errorf("%d hosts: p95 %v, and %v under churn", count, quiet.p95, churn.p95)
-			}
-		})
-	}
-}
-
-// TestCostOfAHost measures one of 100 hosts with 50 containers each: its memory, and its computing
-// time at rest, without what the kernel spends on its packets.
-func TestCostOfAHost(t *testing.T) {
-	const hosts, rest = 100, 20 * time.Second
-	if raceDetector {
-		t.Skip("the race detector needs memory and time of its own")
-	}
-	inVirtualTime(t, func(t *testing.T, n *memnet) {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		s := newSim(t, n, hosts)
-		time.Sleep(10 * time.Second)
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		perHost := (after.HeapAlloc - before.HeapAlloc) / hosts
-		for _, h := range s.hosts {
-			if got := len(h.Snapshot().Hosts); got != hosts-1 {
-				t.Errorf("%s knows %d hosts", h.cfg.Host.Name(), got)
-			}
-		}
-		begin, sent := cpuTime(t), s.hosts[0].Stats()
-		time.Sleep(rest)
-		used := float64(cpuTime(t)-begin) / float64(hosts) / float64(rest)
-		now := s.hosts[0].Stats()
-		t.Logf("heap %.1f MB a host; at rest %.3f %% of a core, %d messages and %d bytes of our own in %v", float64(perHost)/1e6, 100*used, now.Sent-sent.Sent, now.SentBytes-sent.SentBytes, rest)
-		if perHost > 10e6 {
-			t.Errorf("a host needs %d bytes", perHost)
-		}
-	})
-}
-
-// cpuTime returns the computing time that this process has used.
-func cpuTime(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -25,6 +25,7 @@ const (
 // or of an earlier installation. Nobody else does, and for a day they would reserve its addresses.
 func (p *Plane) strayLoop(ctx context.Context) {
 	for ctx.Err() == nil {
+		ended := p.cfg.Host.planeEnded()
 		for _, stray := range p.strays() {
 			if p.isLeftBehind(ctx, stray) {
 				p.takeOut(stray)
@@ -33,6 +34,7 @@ func (p *Plane) strayLoop(ctx context.Context) {
 		timer := time.NewTimer(strayInterval)
 		select {
 		case <-p.replica.StrayFound():
+		case <-ended:
 		case <-timer.C:
 		case <-ctx.Done():
 		}

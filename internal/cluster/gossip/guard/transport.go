@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -92,9 +91,6 @@ func (t *Transport) pumpPackets() {
 			if _, ok := t.admit(p.From); !ok {
 				continue
 			}
-			// The library reads each packet into 64 kB, and keeps that while the packet is queued,
-			// of which there may be a thousand.
-			p.Buf = bytes.Clone(p.Buf)
 			select {
 			case t.packets <- p:
 			case <-t.ctx.Done():
@@ -134,13 +130,24 @@ func (t *Transport) pumpStreams() {
 
 // admit returns the sender's address, and whether it may send.
 func (t *Transport) admit(from net.Addr) (netip.Addr, bool) {
-	ap, err := netip.ParseAddrPort(from.String())
-	addr := ap.Addr().Unmap().WithZone("")
-	if err != nil || !t.permits(addr) {
+	addr := addrOf(from)
+	if !addr.IsValid() || !t.permits(addr) {
 		t.refusals.AddFrom(refusal.ReasonUnlisted, addr, "from "+from.String()+"; if it is one of the hosts, add it to remote_ips here")
 		return addr, false
 	}
 	return addr, true
+}
+
+// addrOf returns the address of a sender, if it is one of IP.
+func addrOf(from net.Addr) netip.Addr {
+	var ap netip.AddrPort
+	switch from := from.(type) {
+	case *net.UDPAddr:
+		ap = from.AddrPort()
+	case *net.TCPAddr:
+		ap = from.AddrPort()
+	}
+	return ap.Addr().Unmap().WithZone("")
 }
 
 func (t *Transport) acquireStream(from netip.Addr) bool {

@@ -3,7 +3,6 @@ package replica
 import (
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -13,12 +12,10 @@ import (
 
 // Network is how a Replica reaches the other hosts. Its methods must not block.
 type Network interface {
-	// Members returns the reachable hosts, this one excluded.
+	// Members returns the reachable hosts, this one excluded. The list must not be changed.
 	Members() []wire.Key
 	// Send sends a message to one host. It may get lost.
 	Send(to wire.Key, message []byte)
-	// Gossip spreads a message about a host. It replaces an older one about the same.
-	Gossip(host wire.Key, message []byte)
 	// Format returns the format of messages that all members accept.
 	Format() uint8
 }
@@ -32,6 +29,9 @@ type Config struct {
 	Refusals    *refusal.Counter
 	Network     Network
 	NewRecord   NewRecord
+	// Share replaces a record that is about to be stored by an equal one; nil: none does. Tests with
+	// many hosts in one process keep each record once.
+	Share func(wire.Record) wire.Record
 }
 
 // NewRecord encodes what a host announces: wire.NewRecord, or as another version would.
@@ -73,13 +73,13 @@ func New(c Config) *Replica {
 	return &Replica{
 		table:           newTable(c.ForgetAfter),
 		own:             ownRecord{host: c.Self},
-		requests:        make(pendingRequests),
+		requests:        newPendingRequests(),
 		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
 		claims:          make(map[ClaimKey]*addressClaim),
 		claimWaits:      make(map[*ClaimWait]bool),
 		claimsAsked:     make(claimsAsked),
-		out:             messenger{c.Self, c.Network},
+		out:             messenger{c.Self, c.Network, newNews()},
 		tookOut:         make(map[wire.Key]int),
 		strays:          make(chan struct{}, 1),
 		cfg:             c,
@@ -104,9 +104,17 @@ func (r *Replica) allDigests(now time.Time) []wire.Digest {
 	all := r.table.listDigests(now)
 	if r.own.isPublished() {
 		all = append(all, r.own.publishedDigest())
-		slices.SortFunc(all, wire.Digest.CompareKeys)
 	}
 	return all
+}
+
+// summary returns the sum of all digests, this host's included.
+func (r *Replica) summary() uint64 {
+	sum := r.table.summary()
+	if r.own.isPublished() {
+		sum += r.own.publishedDigest().Hash()
+	}
+	return sum
 }
 
 // Handle takes a message, and tells whether the snapshot changed.
@@ -121,8 +129,8 @@ func (r *Replica) Handle(m wire.Message, now time.Time) (changed bool) {
 	case wire.KindDelta:
 		return r.handleDelta(m, now)
 	case wire.KindSummary:
-		if all := r.allDigests(now); wire.HashDigests(all) != m.Hash {
-			r.out.sendMessage(m.From, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: all})
+		if r.summary() != m.Hash {
+			r.out.sendMessage(m.From, wire.Message{Kind: wire.KindDigests, Complete: true, Digests: r.allDigests(now)})
 		}
 	case wire.KindAckRequest:
 		r.handleAckRequest(m, now)
@@ -152,15 +160,29 @@ func (r *Replica) handleDigests(m wire.Message, now time.Time) {
 	}
 	r.sendRequest(m.From, missing)
 	var newer []wire.Digest
-	for _, d := range r.allDigests(now) {
-		v, listed := theirs[d.Key]
-		if (m.Complete || listed && (d.Key == m.From || d.Key == r.cfg.Self)) && d.Version.Compare(v) > 0 {
+	for _, d := range r.digestsToCompare(m, now) {
+		if v, listed := theirs[d.Key]; (m.Complete || listed) && d.Version.Compare(v) > 0 {
 			newer = append(newer, d)
 		}
 	}
 	if len(newer) > 0 {
 		r.out.sendMessage(m.From, wire.Message{Kind: wire.KindDigests, Digests: newer})
 	}
+}
+
+// digestsToCompare returns the digests of which the sender may have older versions. Most messages
+// have a digest or a few, so all digests are listed only where the sender did so.
+func (r *Replica) digestsToCompare(m wire.Message, now time.Time) (digests []wire.Digest) {
+	if m.Complete {
+		return r.allDigests(now)
+	}
+	if e, known := r.entries[m.From]; known && !e.forgotten {
+		digests = append(digests, e.digestAt(now))
+	}
+	if r.own.isPublished() {
+		digests = append(digests, r.own.publishedDigest())
+	}
+	return digests
 }
 
 // maxBatch is the size at which a message of several records is sent. The largest record on top of
@@ -250,6 +272,9 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+describe(record.Record)+": the hosts have announced too much already")
 		return false
 	}
+	if r.cfg.Share != nil {
+		record.Record = r.cfg.Share(record.Record)
+	}
 	if !r.putRecord(record, now) {
 		return false
 	}
@@ -270,8 +295,16 @@ func describe(r wire.Record) string {
 	return cluster.Host{Name: r.Name, Addr: r.Addr.Addr()}.Label()
 }
 
-// pendingRequests are for records that have not come yet, by the host whose record it is.
-type pendingRequests map[wire.Key]request
+// pendingRequests are for records that have not come yet.
+type pendingRequests struct {
+	byHost map[wire.Key]request // the host whose record it is
+	// began has a value when there is a request after there was none.
+	began chan struct{}
+}
+
+func newPendingRequests() pendingRequests {
+	return pendingRequests{byHost: make(map[wire.Key]request), began: make(chan struct{}, 1)}
+}
 
 // request is one of the pending requests.
 type request struct {
@@ -292,7 +325,7 @@ const (
 
 // expiry returns when to ask again for a record.
 func (p pendingRequests) expiry(now time.Time) time.Time {
-	if len(p) <= fewRequests {
+	if len(p.byHost) <= fewRequests {
 		return now.Add(fewRequestsExpire)
 	}
 	return now.Add(requestTimeout)
@@ -300,18 +333,24 @@ func (p pendingRequests) expiry(now time.Time) time.Time {
 
 // start notes that a record is requested. It returns false if that version is already on its way.
 func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
-	q, pending := p[d.Key]
+	q, pending := p.byHost[d.Key]
 	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
 		return false
 	}
-	p[d.Key] = request{version: d.Version, expires: p.expiry(now)}
+	if len(p.byHost) == 0 {
+		select {
+		case p.began <- struct{}{}:
+		default: // nobody has noticed yet that there was one before
+		}
+	}
+	p.byHost[d.Key] = request{version: d.Version, expires: p.expiry(now)}
 	return true
 }
 
 // finish notes that a version of a record has come.
 func (p pendingRequests) finish(host wire.Key, v wire.Version) {
-	if q, pending := p[host]; pending && q.version.Compare(v) <= 0 {
-		delete(p, host)
+	if q, pending := p.byHost[host]; pending && q.version.Compare(v) <= 0 {
+		delete(p.byHost, host)
 	}
 }
 
@@ -324,32 +363,38 @@ func (r *Replica) sendRequest(to wire.Key, hosts []wire.Key) {
 	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 }
 
-// Retry repeats what may have been lost: requests for records, and that records were taken out.
-func (r *Replica) Retry(now time.Time) {
-	r.sendTakenOut(now)
+// Retry repeats what may have been lost: requests for records, and that records were taken out. It
+// tells whether something is still pending.
+func (r *Replica) Retry(now time.Time) (pending bool) {
+	pending = r.sendTakenOut(now)
 	r.RetryRequests(now)
+	return pending || len(r.requests.byHost) > 0
 }
+
+// RequestsBegan returns a channel that has a value when Retry should be called until it says that
+// nothing is pending.
+func (r *Replica) RequestsBegan() <-chan struct{} { return r.requests.began }
 
 // RetryRequests asks again for records that did not come. It asks a random member first, as all
 // have most records, then the owner, and so on in turn. The owner may just have died, and any other
 // may have missed the record too.
 func (r *Replica) RetryRequests(now time.Time) {
-	if len(r.requests) == 0 {
+	if len(r.requests.byHost) == 0 {
 		return
 	}
 	members := r.out.network.Members()
 	var hosts []wire.Key
-	for host, q := range r.requests {
+	for host, q := range r.requests.byHost {
 		if now.Before(q.expires) {
 			continue
 		}
 		q.tries++
 		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Key: host, Version: q.version}) {
-			delete(r.requests, host)
+			delete(r.requests.byHost, host)
 			continue
 		}
 		q.expires = r.requests.expiry(now)
-		r.requests[host] = q
+		r.requests.byHost[host] = q
 		if q.tries%2 == 0 && r.present[host] {
 			r.sendRequest(host, []wire.Key{host})
 		} else {
@@ -364,17 +409,18 @@ func (r *Replica) RetryRequests(now time.Time) {
 // SendSummary sends a hash of what this host knows to a random member.
 func (r *Replica) SendSummary(now time.Time) {
 	if members := r.out.network.Members(); len(members) > 0 {
-		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: wire.HashDigests(r.allDigests(now))})
+		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: r.summary()})
 	}
 }
 
 // AwaitsRecords tells whether records that others have were requested, and have not come yet.
-func (r *Replica) AwaitsRecords() bool { return len(r.requests) > 0 }
+func (r *Replica) AwaitsRecords() bool { return len(r.requests.byHost) > 0 }
 
 // messenger sends messages in this host's name.
 type messenger struct {
 	self    wire.Key
 	network Network
+	news    news
 }
 
 // encodeMessage puts this host's name and address on a message.
@@ -391,6 +437,4 @@ func (s messenger) sendToAll(message []byte) {
 	}
 }
 
-func (s messenger) gossipDigest(d wire.Digest) {
-	s.network.Gossip(d.Key, s.encodeMessage(wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}}))
-}
+func (s messenger) gossipDigest(d wire.Digest) { s.news.add(d) }

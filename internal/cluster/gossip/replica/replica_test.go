@@ -16,7 +16,6 @@ type fakeNetwork struct{ sentTo []wire.Key }
 
 func (n *fakeNetwork) Members() []wire.Key        { return []wire.Key{wiretest.Host9, wiretest.HostA} }
 func (n *fakeNetwork) Send(to wire.Key, _ []byte) { n.sentTo = append(n.sentTo, to) }
-func (n *fakeNetwork) Gossip(wire.Key, []byte)    {}
 func (n *fakeNetwork) Format() uint8              { return wire.Supported.Min }
 
 // A record that does not come is requested again, from the owner and from others.
@@ -42,7 +41,7 @@ func TestRequestIsRetriedInTurn(t *testing.T) {
 	if asked := network.sentTo; len(asked) != maxTries || asked[1] != wiretest.Host9 || asked[3] != wiretest.Host9 {
 		t.Errorf("asked %v", asked)
 	}
-	if len(r.requests) != 0 {
+	if len(r.requests.byHost) != 0 {
 		t.Error("the request is still pending")
 	}
 }

@@ -99,14 +99,16 @@ func (r *Replica) TakeOut(host wire.Key, now time.Time) (changed bool) {
 // these out.
 const takeOutCopies = 3
 
-// sendTakenOut tells the others what this host took out, as often as it is due.
-func (r *Replica) sendTakenOut(now time.Time) {
+// sendTakenOut tells the others what this host took out, and whether it is due once more.
+func (r *Replica) sendTakenOut(now time.Time) (again bool) {
 	for host, copies := range r.tookOut {
 		record, known := r.Record(host, now)
 		if copies == 0 || !known || !record.Left {
 			continue
 		}
 		r.tookOut[host]--
+		again = again || r.tookOut[host] > 0
 		r.out.sendToAll(r.out.encodeMessage(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{record}}))
 	}
+	return again
 }

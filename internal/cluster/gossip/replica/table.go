@@ -21,7 +21,9 @@ type table struct {
 type entry struct {
 	wire.Record
 	// sequence is that of the first snapshot that has the record.
-	sequence uint64
+	sequence  uint64
+	hash      uint64 // of the digest
+	endpoints int    // number of them
 	// goneSince is when the host became unreachable or, if the record says so, when it left. Zero
 	// while it is reachable.
 	goneSince time.Time
@@ -37,6 +39,10 @@ func newTable(forgetAfter time.Duration) *table {
 
 // isVisible tells whether the entry is part of the snapshot.
 func (e *entry) isVisible() bool { return !e.Left && !e.forgotten }
+
+func (e *entry) digestAt(now time.Time) wire.Digest {
+	return wire.Digest{Key: e.Key, Version: e.Version, Age: e.ageAt(now)}
+}
 
 func (e *entry) ageAt(now time.Time) wire.Age {
 	if e.goneSince.IsZero() {
@@ -58,7 +64,7 @@ func (t *table) hasRoomFor(r wire.Record) bool {
 	endpoints, size := countEndpoints(r.Memberships), len(r.Raw)
 	for host, e := range t.entries {
 		if host != r.Key {
-			endpoints += countEndpoints(e.Memberships)
+			endpoints += e.endpoints
 			size += len(e.Raw)
 		}
 	}
@@ -98,7 +104,8 @@ func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
 		return false
 	}
 	t.changes++
-	e := &entry{Record: r.Record, sequence: t.changes}
+	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships)}
+	e.hash = e.digestAt(now).Hash()
 	if r.Left || !t.present[r.Key] {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
@@ -137,7 +144,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 		}
 		switch gone := now.Sub(e.goneSince); {
 		case gone >= t.forgetAfter && e.isVisible():
-			e.forgotten, e.Memberships, e.Raw, changed = true, nil, nil, true
+			e.forgotten, e.Memberships, e.Raw, e.endpoints, changed = true, nil, nil, 0, true
 		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
 			delete(t.entries, host)
 		}
@@ -154,16 +161,25 @@ func (t *table) Record(host wire.Key, now time.Time) (wire.AgedRecord, bool) {
 	return wire.AgedRecord{Record: e.Record, Age: e.ageAt(now)}, true
 }
 
-// listDigests returns what can be passed on, sorted by host.
+// listDigests returns what can be passed on, in no order.
 func (t *table) listDigests(now time.Time) []wire.Digest {
-	var all []wire.Digest
-	for host, e := range t.entries {
+	all := make([]wire.Digest, 0, len(t.entries)+1) // one more for this host's own
+	for _, e := range t.entries {
 		if !e.forgotten {
-			all = append(all, wire.Digest{Key: host, Version: e.Version, Age: e.ageAt(now)})
+			all = append(all, e.digestAt(now))
 		}
 	}
-	slices.SortFunc(all, wire.Digest.CompareKeys)
 	return all
+}
+
+// summary returns the sum of the digests of all reachable hosts.
+func (t *table) summary() (sum uint64) {
+	for _, e := range t.entries {
+		if e.goneSince.IsZero() && !e.forgotten {
+			sum += e.hash
+		}
+	}
+	return sum
 }
 
 // Snapshot returns the visible entries.

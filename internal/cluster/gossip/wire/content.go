@@ -50,7 +50,7 @@ func (w *writer) putNetwork(m cluster.Membership) {
 	w.putBool(m.StaticFDB)
 	putList(w, m.HostAddrs, w.putAddr)
 	w.putMAC(m.BridgeMAC)
-	w.putNetworkFields(m)
+	w.putView(m.View)
 }
 
 func (w *writer) putEndpoint(e cluster.Endpoint) {
@@ -126,7 +126,7 @@ func (r *reader) readNetwork() cluster.Membership {
 		HostAddrs: readList(r, cluster.MaxAddrs, r.readAddr),
 		BridgeMAC: r.readMAC(),
 	}
-	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m) })
+	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m.View) })
 	return m
 }
 

@@ -19,8 +19,6 @@ import (
 // so they are never changed; a new kind, section or field gets a file of its own. Each file has hex
 // digits, and comments from "#" on. docs/design/gossip-format.md explains them.
 func TestGoldenBytes(t *testing.T) {
-	moved := wiretest.Membership(wiretest.Sender.Addr())
-	moved.FormerVTEPs = []netip.Addr{netip.MustParseAddr("198.18.0.8")}
 	granted := wiretest.Membership(wiretest.Sender.Addr())
 	granted.Endpoints = []cluster.Endpoint{{ContainerID: "c", Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.2")}, Granted: true}}
 	later := wiretest.WithUnknown(wiretest.Record("a"))
@@ -35,7 +33,6 @@ func TestGoldenBytes(t *testing.T) {
 		"request":     message(wire.Message{Kind: wire.KindRequest, Hosts: []wire.Key{wiretest.HostA, wiretest.HostB}}),
 		"record":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
 		"left":        message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), Age: 1e9}}}),
-		"moved":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{moved}), 1)}}}),
 		"later":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
 		"delta":       message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
 		"ackrequest":  message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),

@@ -77,7 +77,7 @@ type Message struct {
 	Records  []AgedRecord // whole records
 	Refused  []error      // why records were left out, as Decode found them invalid
 	Delta    Delta        // a change of the sender's own record
-	Hash     uint64       // of all digests that the sender has, see HashDigests
+	Hash     uint64       // the sum of all digests that the sender has, see Digest.Hash
 	// Version is what a host is asked to follow, or says that it follows: its kernel holds what the
 	// record asks for. Of a claim and its answer it is what a host is asked to have, or has.
 	Version Version

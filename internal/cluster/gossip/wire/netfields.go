@@ -14,17 +14,9 @@ const (
 	tagUnderlayMTU = 4
 	tagList        = 5
 	tagListed      = 6
-	tagFormerVTEPs = 7
 )
 
-// putNetworkFields writes the optional fields that are set.
-func (w *writer) putNetworkFields(m cluster.Membership) {
-	w.putView(m.View)
-	if len(m.FormerVTEPs) > 0 {
-		w.putField(tagFormerVTEPs, func(w *writer) { putList(w, m.FormerVTEPs, w.putAddr) })
-	}
-}
-
+// putView writes the optional fields that are set.
 func (w *writer) putView(v cluster.NetworkView) {
 	if v.Name != "" {
 		w.putField(tagName, func(w *writer) { w.putString(v.Name) })
@@ -54,8 +46,7 @@ func (w *writer) putSubnet(s cluster.Subnet) {
 }
 
 // readNetworkField reads one of the optional fields of a network, if this version knows it.
-func (r *reader) readNetworkField(tag uint64, m *cluster.Membership) {
-	v := &m.View
+func (r *reader) readNetworkField(tag uint64, v *cluster.NetworkView) {
 	switch tag {
 	case tagName:
 		v.Name = r.readString(cluster.MaxName)
@@ -69,8 +60,6 @@ func (r *reader) readNetworkField(tag uint64, m *cluster.Membership) {
 		v.List = cluster.ListHash(r.readRaw(len(v.List)))
 	case tagListed:
 		v.Listed = readList(r, cluster.MaxListed, r.readAddr)
-	case tagFormerVTEPs:
-		m.FormerVTEPs = readList(r, cluster.MaxAddrs, r.readAddr)
 	}
 }
 

@@ -119,18 +119,17 @@ type Digest struct {
 // CompareKeys orders digests by their keys.
 func (d Digest) CompareKeys(o Digest) int { return d.Key.Compare(o.Key) }
 
-// HashDigests hashes digests, so that hosts can find out with one packet that they know the same.
-// Hosts that are gone are left out, as not all forget them at the same time. Push-pull carries what
-// is known of those.
-func HashDigests(digests []Digest) uint64 {
+// Hash returns what the digest adds to a summary: a hash of what it says but for the age.
+//
+// A summary is the sum of such hashes, so that hosts can find out with one packet that they know the
+// same. A sum needs no order, and each of its parts is computed once. Hosts that are gone are left
+// out, as not all forget them at the same time. Push-pull carries what is known of those.
+func (d Digest) Hash() uint64 {
+	var w writer
+	d.Age = 0
+	w.putDigest(d)
 	h := fnv.New64a()
-	for _, d := range digests {
-		if d.Age == 0 {
-			var w writer
-			w.putDigest(d)
-			_, _ = h.Write(w.buf) // never fails (hash.Hash)
-		}
-	}
+	_, _ = h.Write(w.buf) // never fails (hash.Hash)
 	return h.Sum64()
 }
 

@@ -1,0 +1,114 @@
+package agentapi
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// systemd does not notice that its socket's file was replaced, and everybody who calls it then
+// waits in vain.
+func TestListenLeavesSocketThatAnswers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	other, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.SetUnlinkOnClose(false)
+	wantInUse := func(when string) {
+		t.Helper()
+		if _, err := Listen(path); !errors.Is(err, ErrSocketInUse) {
+			t.Errorf("%s: got %v", when, err)
+		}
+	}
+	wantInUse("nobody waits")
+	fillBacklog(t, path)
+	wantInUse("the queue is full")
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen(path) // nobody listens any more
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+// fillBacklog connects until no more connections fit into the queue of a socket.
+func fillBacklog(t *testing.T, path string) {
+	t.Helper()
+	for range 1 << 16 {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); errors.Is(err, unix.EAGAIN) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the queue does not fill")
+}
+
+// shortListener fails for want of descriptors, and then has one connection.
+type shortListener struct {
+	net.Listener
+	failures int
+	conn     net.Conn
+	closed   chan struct{}
+}
+
+func (l *shortListener) Accept() (net.Conn, error) {
+	if l.failures > 0 {
+		l.failures--
+		return nil, &net.OpError{Op: "accept", Net: "unix", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *shortListener) Close() error { close(l.closed); return nil }
+
+// While descriptors are short, the agent neither ends nor takes a processor.
+func TestServeWaitsWhileDescriptorsAreShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const failures = 50
+		client, server := net.Pipe()
+		l := &shortListener{failures: failures, conn: server, closed: make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		began, reported, ended := time.Now(), 0, make(chan error, 1)
+		go func() {
+			ended <- Serve(ctx, l, func(err error) {
+				reported++
+				if !errors.Is(err, unix.EMFILE) {
+					t.Errorf("reported %v", err)
+				}
+			}, func(context.Context, Request) Response { return Response{} })
+		}()
+		if _, err := client.Write([]byte("{}\n")); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); reported != failures || took != failures*acceptPause {
+			t.Errorf("%d failures in %v", reported, took)
+		}
+		client.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

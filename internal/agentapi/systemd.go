@@ -1,0 +1,92 @@
+package agentapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The agent's systemd units. The socket unit starts it.
+const (
+	SocketUnit  = "vxland.socket"
+	ServiceUnit = "vxland.service"
+)
+
+// unitGrace is how long nobody may listen on the socket of a socket unit that is active. An agent
+// that makes the socket anew, since its file was removed, takes some 30 ms.
+const unitGrace = 500 * time.Millisecond
+
+// systemctl has this path on every system that systemd runs on.
+const systemctl = "/usr/bin/systemctl"
+
+// unitDirs are the directories of units that administrators and packages install (systemd.unit(5)).
+var unitDirs = []string{
+	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
+}
+
+// isUnitInstalled tells whether the agent is systemd's to start. A masked unit is installed too:
+// nobody is to start the agent then.
+func isUnitInstalled() bool {
+	for _, dir := range unitDirs {
+		if _, err := os.Stat(filepath.Join(dir, SocketUnit)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// startUnit makes systemd listen for the agent. It tells whether the unit is known. If so, no other
+// agent may be started: it would take systemd's socket, or wait for the lock of systemd's agent.
+func (c Client) startUnit(deadline time.Time) (known bool, err error) {
+	err = runSystemctl(deadline, "start", SocketUnit)
+	if err == nil {
+		return true, nil
+	}
+	if !isUnitInstalled() {
+		return false, err
+	}
+	return true, c.resetUnit(deadline)
+}
+
+// resetUnit makes systemd listen anew. A socket unit may be active although its file is gone. It
+// may also have failed, since the agent was started too often.
+func (c Client) resetUnit(deadline time.Time) error {
+	if IsAnswered(c.Socket) {
+		return nil // somebody else was quicker, and a restart would end the agent
+	}
+	_ = runSystemctl(deadline, "reset-failed", SocketUnit, ServiceUnit) // restart says what is wrong
+	if err := runSystemctl(deadline, "restart", SocketUnit); err != nil {
+		return err
+	}
+	c.Warn(fmt.Sprintf("nobody listened on %s, so %s was restarted; see `journalctl -u %[2]s -u %s` for why", c.Socket, SocketUnit, ServiceUnit))
+	return nil
+}
+
+// runSystemctl runs a command of systemd's. The error has what the command printed.
+func runSystemctl(deadline time.Time, args ...string) error {
+	what := "systemctl " + strings.Join(args, " ")
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer r.Close()
+	exited, err := spawnDetached(w, append([]string{systemctl}, args...)...)
+	if err := errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	select {
+	case err := <-exited:
+		if err == nil {
+			return nil
+		}
+		_ = r.SetReadDeadline(deadline) // a process that outlives systemctl may have the other end
+		said, _ := io.ReadAll(r)
+		return fmt.Errorf("%s: %w: %s", what, err, strings.TrimSpace(string(said)))
+	case <-time.After(time.Until(deadline)):
+		return fmt.Errorf("%s: no answer in time", what)
+	}
+}

@@ -32,6 +32,9 @@ type Endpoint struct {
 	Names       []string     // the container's name, then its aliases
 	Addrs       []netip.Addr // may be none, in a network without addresses
 	MAC         kernel.MAC   // zero: unknown, so frames to it must be flooded
+	// Requested tells that the user chose an address of the container. So it keeps that, if another
+	// container got it while their hosts could not reach each other.
+	Requested bool
 	// Granted tells of a claim that it is settled: nobody objected.
 	Granted bool
 }

@@ -79,9 +79,10 @@ lint:
 docs:
 	$(GO) generate ./internal/docgen
 
-# Propagation of a container's start among up to 100 hosts, in virtual time.
+# Propagation of a container's start among up to 100 hosts, joining, and claims, in virtual time.
 sim:
 	SIM_ROUNDS=$${SIM_ROUNDS:-100} $(GO) test -count=1 -v -run '^(TestPropagation|TestCostOfAHost)$$' ./internal/cluster/gossip
+	SIM_JOINS=$${SIM_JOINS:-1000} SIM_CLAIMS=$${SIM_CLAIMS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^(TestReadyHostIsNeverAlone|TestSimultaneousClaims)$$' ./internal/cluster/gossip
 
 fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done

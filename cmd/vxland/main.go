@@ -31,9 +31,10 @@ import (
 	"vxlan-driver/internal/wiring"
 )
 
-// memoryLimit makes the runtime collect garbage before the agent exceeds its memory target. It is a
-// soft limit, so a thousand hosts still work.
-const memoryLimit = 32 << 20
+// garbagePercent is how much garbage there may be for what lives. It bounds the memory by the number
+// of hosts. A fixed limit keeps the runtime collecting as soon as more than that lives: beside 1,000
+// hosts it took five parts in six of the agent's time.
+const garbagePercent = 50
 
 type options struct {
 	config     string
@@ -129,7 +130,7 @@ func runProgram(o options) error {
 		fmt.Println(o.checkResult())
 		return nil
 	}
-	debug.SetMemoryLimit(memoryLimit)
+	debug.SetGCPercent(garbagePercent)
 	raiseFileLimit()
 	return runAgent(ctx, o, c, newLog(c.LogLevel))
 }

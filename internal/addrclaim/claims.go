@@ -49,6 +49,8 @@ type Claims struct {
 	// address that was freed last is handed out last.
 	nextStart map[string]netip.Addr
 	hostAddrs map[string][]netip.Addr // this host's own, by network, from the moment that they are chosen
+	// undisputed are the members, by network, that have no better right to those addresses.
+	undisputed map[string][]*cluster.Member
 	// joining are networks whose first container is being built. Turns do not know of them yet.
 	joining map[netip.Addr][]joiningNetwork // by the cluster's address
 }

@@ -2,6 +2,7 @@ package addrclaim
 
 import (
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/ipam"
@@ -15,6 +16,9 @@ import (
 func (c *Claims) ChooseHostAddrs(n membership.Network, s cluster.Snapshot) []netip.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.areUndisputedLocked(n, n.Members(s)) {
+		return c.hostAddrs[n.ID]
+	}
 	owners := c.ownersLocked(n, s, "")
 	var chosen []netip.Addr
 	for _, subnet := range n.Subnets {
@@ -28,10 +32,35 @@ func (c *Claims) ChooseHostAddrs(n membership.Network, s cluster.Snapshot) []net
 		}
 	}
 	if c.hostAddrs == nil {
-		c.hostAddrs = make(map[string][]netip.Addr)
+		c.hostAddrs, c.undisputed = make(map[string][]netip.Addr), make(map[string][]*cluster.Member)
 	}
-	c.hostAddrs[n.ID] = chosen
+	c.hostAddrs[n.ID], c.undisputed[n.ID] = chosen, n.Members(s)
 	return chosen
+}
+
+// areUndisputedLocked tells whether the addresses that were chosen stay, as nobody has them who did
+// not when they were. It looks only at the members that have changed since: of 1,000 hosts that is
+// mostly one.
+func (c *Claims) areUndisputedLocked(n membership.Network, members []*cluster.Member) bool {
+	chosen := c.hostAddrs[n.ID]
+	if len(chosen) < len(n.Subnets) || !slices.Equal(chosen, n.HostAddrs()) {
+		return false
+	}
+	isChosen := func(a netip.Addr) bool { return slices.Contains(chosen, a) }
+	_, come := cluster.ChangedMembers(c.undisputed[n.ID], members)
+	for _, m := range come {
+		if slices.ContainsFunc(m.HostAddrs, isChosen) ||
+			slices.ContainsFunc(m.Endpoints, func(e cluster.Endpoint) bool { return slices.ContainsFunc(e.Addrs, isChosen) }) {
+			return false
+		}
+	}
+	for _, e := range n.Endpoints {
+		if slices.ContainsFunc(membership.AddrsOf(e), isChosen) {
+			return false
+		}
+	}
+	c.undisputed[n.ID] = members
+	return true
 }
 
 func pickHostAddress(s network.Subnet, vtep netip.Addr, owners addressOwners) netip.Addr {

@@ -47,6 +47,9 @@ type Agent struct {
 	verified    time.Time     // when the firewall's elements were last looked at
 	verifyAfter time.Duration // in which they are to be looked at again; 0: nothing has happened since
 
+	forwardMore <-chan time.Time                    // it is time to set more forwarding entries
+	followed    map[*clusterMember]cluster.Snapshot // what the hosts are told once all are set
+
 	requests       *requestBroker
 	clusters       *clusterSet
 	claims         *addrclaim.Claims
@@ -123,22 +126,24 @@ func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
 
 // prepareParts makes the parts of an agent that has not run yet.
 func (a *Agent) prepareParts() {
+	a.Host.ForwardSetsFlood = true
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
-	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, snapshotOf: a.clusters.SnapshotOf, log: a.Log}
+	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, log: a.Log}
 	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
 	a.forwarder = &forwarder{clusters: a.clusters}
+	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.watcher = newPathWatcher(a.Log)
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, clusters: a.clusters, rules: &a.rules, neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
+		version: a.Version, clusters: a.clusters, rosterOf: a.forwarder.RosterOf, rules: &a.rules, neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
 	}
 }
 
@@ -225,6 +230,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		turns.Within(scopeForwarding, turns.Pace(scopeForwarding, newsDebounce, storeDebounce))
 	case <-a.clusters.ackRequested:
 		turns.Within(scopeForwarding, turns.UrgentDelay())
+	case <-a.forwardMore:
+		turns.Retry(scopeForwarding, a.forward(a.followed))
 	case waiting = <-a.requests.waiting:
 		due = true
 	case <-timer.C:

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 
-	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
@@ -28,11 +27,11 @@ type NameServer interface {
 // dnsFeed keeps the name server in step with the networks. A turn sets all zones. A container that
 // starts does not wait for one: its record is added to those of the last turn.
 type dnsFeed struct {
-	server     NameServer
-	host       *hoststate.Host
-	upstreams  *upstreamSource
-	snapshotOf func(membership.Network) cluster.Snapshot
-	log        *slog.Logger
+	server    NameServer
+	host      *hoststate.Host
+	upstreams *upstreamSource
+	rosterOf  func(membership.Network) *membership.Roster
+	log       *slog.Logger
 
 	mu       sync.Mutex
 	networks map[string]hoststate.Network // by ID, as the last turn found them, unless it failed
@@ -160,7 +159,7 @@ func (f *dnsFeed) isTaken() func(hoststate.Network) bool {
 
 // setZones sets the name server. Its errors say which networks' names are not answered.
 func (f *dnsFeed) setZones(networks []hoststate.Network) error {
-	zones := membership.Zones(allToMembership(networks), f.snapshotOf, f.upstreams.HostServers())
+	zones := membership.Zones(allToMembership(networks), f.rosterOf, f.upstreams.HostServers())
 	for i := range zones {
 		zones[i].Elsewhere = f.upstreams.ServersElsewhere
 	}

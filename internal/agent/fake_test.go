@@ -101,6 +101,11 @@ func (n *fakeNameServer) names() string {
 		for _, e := range z.Records {
 			all = append(all, e.Names[0])
 		}
+		for _, group := range z.Remote {
+			for _, e := range group.Records {
+				all = append(all, e.Names[0])
+			}
+		}
 	}
 	return strings.Join(all, " ")
 }

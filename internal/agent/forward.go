@@ -2,40 +2,228 @@ package agent
 
 import (
 	"errors"
-	"reflect"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/plan"
+)
+
+const (
+	// entriesAtOnce is how many containers' forwarding entries are set under the store's lock, which
+	// takes up to 10 ms. Containers that start wait for the lock.
+	entriesAtOnce = 200
+	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
+	// containers a list takes 0.3 s.
+	listDivisor = 20
 )
 
 // forwarder makes the kernel forward frames to the hosts that have their MACs.
+//
+// What other hosts say names the entries to look at. So does a list of all entries, which is made
+// without the store's lock. Under the lock, each entry that was named is looked at in the kernel and
+// made what the plan wants of it. So what costs is what has changed, and what is remembered never
+// decides what is done.
 type forwarder struct {
 	clusters *clusterSet
-	// applied has, by network, what the kernel was last given. Comparing it with the kernel takes
-	// 50 ms beside 10,000 containers, so a network that the news are not about waits for the next
-	// full turn.
-	applied map[string]membership.Forwarding
+	networks map[string]*forwardedNetwork // by ID
 }
 
-// UpdateForwarding gives the kernel the forwarding of each network that has news, or, in a full
-// turn, of all networks.
-func (f *forwarder) UpdateForwarding(s *hoststate.Session, networks []hoststate.Network, what scope) error {
-	var errs []error
-	applied := make(map[string]membership.Forwarding)
+// forwardedNetwork is a network whose hosts are followed.
+type forwardedNetwork struct {
+	roster *membership.Roster
+	local  hoststate.Network // as the last turn found it
+	known  knownState
+	macs   map[kernel.MAC]bool // of entries to look at
+	addrs  map[netip.Addr]bool // of neighbours to look at
+	flood  map[netip.Addr]bool // hosts that may get flooded frames, or no longer
+
+	checkPorts bool // something may have changed on this host
+	checkAll   bool // any entry may not be as wanted
+	failed     bool // the next full turn tries again
+	listed     time.Time
+	listTime   time.Duration // that the last list of all entries took
+}
+
+// knownState is what all entries depend on, besides what hosts have.
+type knownState struct {
+	complete  bool // every host has been heard of, so entries that nobody has may go
+	staticFDB bool
+}
+
+// Follow notes which entries to look at, by what the other hosts say now. In a full turn these are
+// all.
+func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
+	followed := make(map[string]*forwardedNetwork)
 	for _, local := range networks {
 		if !local.NeedsAgent() {
 			continue
 		}
-		n := toMembership(local)
-		want := f.clusters.DiscoveryOf(n).Forwarding(n)
-		if last, ok := f.applied[n.ID]; what >= scopeFull || !ok || !reflect.DeepEqual(last, want) {
-			if err := s.Forward(local, want.Remotes, want.Complete); err != nil {
-				errs = append(errs, err)
-				continue // so that the next turn does not take it for applied
-			}
+		n := f.networks[local.ID]
+		if n == nil {
+			n = &forwardedNetwork{roster: new(membership.Roster), macs: make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[netip.Addr]bool)}
 		}
-		applied[n.ID] = want
+		followed[local.ID] = n
+		m := toMembership(local)
+		d := f.clusters.DiscoveryOf(m)
+		n.follow(local, m, d)
+		n.checkAll = n.checkAll || what >= scopeFull
+		n.checkPorts = n.checkPorts || what >= scopeFull
+		n.failed = n.failed && what < scopeFull
 	}
-	f.applied = applied
+	f.networks = followed
+}
+
+func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network, d membership.Discovery) {
+	before := n.local
+	n.local = local
+	keys, all := n.roster.Update(m, d.Snapshot)
+	keys.Flood = changedAddrs(before.VTEP.Flood, local.VTEP.Flood)
+	n.look(keys)
+	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
+	all = all || known != n.known
+	n.checkAll = n.checkAll || all
+	n.checkPorts = n.checkPorts || all || !slices.Equal(before.Endpoints, local.Endpoints)
+	n.known = known
+}
+
+func (n *forwardedNetwork) look(keys kernel.ForwardingKeys) {
+	for _, m := range keys.MACs {
+		n.macs[m] = true
+	}
+	for _, a := range keys.Addrs {
+		n.addrs[a] = true
+	}
+	for _, a := range keys.Flood {
+		n.flood[a] = true
+	}
+}
+
+// changedAddrs returns the addresses that are in one of the lists only.
+func changedAddrs(a, b []netip.Addr) (changed []netip.Addr) {
+	if slices.Equal(a, b) {
+		return nil
+	}
+	count := make(map[netip.Addr]int)
+	for _, list := range [][]netip.Addr{a, b} {
+		for _, addr := range list {
+			count[addr]++
+		}
+	}
+	for addr, n := range count {
+		if n == 1 {
+			changed = append(changed, addr)
+		}
+	}
+	return changed
+}
+
+// RosterOf returns the members of a network as Follow found them.
+func (f *forwarder) RosterOf(n membership.Network) *membership.Roster {
+	if followed := f.networks[n.ID]; followed != nil {
+		return followed.roster
+	}
+	return membership.NewRoster(n, cluster.Snapshot{})
+}
+
+// Forward looks at the next of the entries that were noted, and makes them what they should be.
+func (f *forwarder) Forward(host *hoststate.Host) error {
+	var errs []error
+	for _, n := range f.networks {
+		if n.isListDue() {
+			errs = append(errs, n.fail(n.list(host)))
+		}
+		if n.isPending() {
+			errs = append(errs, n.fail(n.forwardSome(host)))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// Pending tells whether there are more entries to look at, and after what time.
+func (f *forwarder) Pending() (after time.Duration, pending bool) {
+	for _, n := range f.networks {
+		switch {
+		case n.isPending():
+			return 0, true
+		case n.checkAll && !n.failed && (!pending || n.listDelay() < after):
+			after, pending = n.listDelay(), true
+		}
+	}
+	return after, pending
+}
+
+// IsBehind tells whether entries wait that somebody may rely on.
+func (f *forwarder) IsBehind() bool {
+	return slices.ContainsFunc(slices.Collect(maps.Values(f.networks)), (*forwardedNetwork).isPending)
+}
+
+func (n *forwardedNetwork) isPending() bool {
+	return len(n.macs)+len(n.addrs)+len(n.flood) > 0 || n.checkPorts
+}
+
+// listDelay is how long all entries are not listed again.
+func (n *forwardedNetwork) listDelay() time.Duration {
+	return time.Until(n.listed.Add((listDivisor - 1) * n.listTime))
+}
+
+func (n *forwardedNetwork) isListDue() bool { return n.checkAll && !n.failed && n.listDelay() <= 0 }
+
+// fail leaves what failed to the next full turn, which lists all entries again.
+func (n *forwardedNetwork) fail(err error) error {
+	if err != nil {
+		n.failed, n.checkAll = true, true
+	}
+	return err
+}
+
+// list notes the entries that are not as wanted.
+func (n *forwardedNetwork) list(host *hoststate.Host) error {
+	began := time.Now()
+	keys, err := host.DriftedEntries(n.local, n.knownRemotes())
+	if err != nil {
+		return err
+	}
+	n.look(keys)
+	n.checkAll, n.listed, n.listTime = false, time.Now(), time.Since(began)
+	return nil
+}
+
+func (n *forwardedNetwork) knownRemotes() plan.Known {
+	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes()}
+}
+
+// forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
+func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
+	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
+	if len(n.macs) == 0 {
+		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
+	}
+	known := n.knownRemotes()
+	known.Only, known.SkipPorts = &keys, !n.checkPorts
+	n.checkPorts = false
+	s, err := host.Begin()
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Forward(n.local, known), s.Close())
+}
+
+// takeSome takes at most so many keys from a set.
+func takeSome[K comparable](set *map[K]bool, most int) []K {
+	keys := make([]K, 0, min(len(*set), most))
+	for k := range *set {
+		if len(keys) == most {
+			return keys
+		}
+		keys = append(keys, k)
+		delete(*set, k)
+	}
+	*set = make(map[K]bool) // one that was large stays slow to walk through
+	return keys
 }

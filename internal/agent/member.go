@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -121,17 +122,17 @@ func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
 	if m.confirmed == nil {
 		m.confirmed = make(map[netip.Addr]bool)
 	}
+	unconfirmed := slices.DeleteFunc(slices.Clone(recorded), func(peer netip.Addr) bool { return m.confirmed[peer] })
+	if len(unconfirmed) == 0 {
+		return nil
+	}
 	known := membership.KnownAddresses(m.Snapshot())
-	var unconfirmed []netip.Addr
-	for _, peer := range recorded {
+	return slices.DeleteFunc(unconfirmed, func(peer netip.Addr) bool {
 		if known[peer] {
 			m.confirmed[peer] = true
 		}
-		if !m.confirmed[peer] {
-			unconfirmed = append(unconfirmed, peer)
-		}
-	}
-	return unconfirmed
+		return known[peer]
+	})
 }
 
 const (

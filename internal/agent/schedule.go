@@ -25,6 +25,8 @@ const (
 	// hold the store's lock, which containers that start wait for, and take the longer the more
 	// containers there are (500 on the host: 0.2 s).
 	loadDivisor = 5
+	// newsDivisor does so for news of other hosts. A cluster of 1,000 hosts has them all the time.
+	newsDivisor = 12
 	// maxRepairDelay brings back within a second what somebody deleted.
 	maxRepairDelay = 700 * time.Millisecond
 	// retryInterval is how soon a failed turn is retried. It doubles each time, up to
@@ -45,7 +47,11 @@ type schedule struct {
 
 // Pace is a delay of least, or up to most where turns of the scope take long.
 func (s *schedule) Pace(what scope, least, most time.Duration) time.Duration {
-	return max(least, min((loadDivisor-1)*s.duration[what], most))
+	divisor := time.Duration(loadDivisor)
+	if what == scopeForwarding {
+		divisor = newsDivisor
+	}
+	return max(least, min((divisor-1)*s.duration[what], most))
 }
 
 // UrgentDelay is the delay of a turn that another host waits for: none, unless there was such a

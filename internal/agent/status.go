@@ -18,6 +18,7 @@ import (
 type statusReporter struct {
 	version    string
 	clusters   *clusterSet
+	rosterOf   func(membership.Network) *membership.Roster
 	tunnels    *tunnelProber
 	rules      *rulesOwner
 	neighbours *neighbourWatch
@@ -111,7 +112,7 @@ func (s *statusReporter) logDifferences(found []string) {
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
 	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints), Underlay: describeUnderlay(n.VTEP)}
-	for _, m := range n.Members(s.clusters.SnapshotOf(n)) {
+	for _, m := range s.rosterOf(n).Members() {
 		status.Members++
 		status.Remote += len(m.Endpoints)
 	}
@@ -153,8 +154,8 @@ func (s *statusReporter) findConflicts(networks []membership.Network) []string {
 	var addrs, names []string
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			addrs = append(addrs, membership.Duplicates(n, s.clusters.SnapshotOf(n))...)
-			names = append(names, membership.NameConflicts(n, s.clusters.SnapshotOf(n))...)
+			addrs = append(addrs, membership.Duplicates(n, s.rosterOf(n))...)
+			names = append(names, membership.NameConflicts(n, s.rosterOf(n))...)
 		}
 	}
 	appeared, _ := s.duplicates.Update(addrs)

@@ -73,7 +73,7 @@ type probedPeer struct {
 }
 
 // UpdatePeers sets which hosts are probed: all reachable members. A new one is probed soon.
-func (p *tunnelProber) UpdatePeers(networks []hoststate.Network, snapshotOf func(membership.Network) cluster.Snapshot) {
+func (p *tunnelProber) UpdatePeers(networks []hoststate.Network, rosterOf func(membership.Network) *membership.Roster) {
 	if p.open == nil {
 		return
 	}
@@ -86,7 +86,7 @@ func (p *tunnelProber) UpdatePeers(networks []hoststate.Network, snapshotOf func
 		}
 		n := toMembership(local)
 		if probed := p.openLocked(n); probed != nil {
-			probed.setPeers(n.Tunnel.VNI, n.Members(snapshotOf(n)))
+			probed.setPeers(n.Tunnel.VNI, rosterOf(n).Members())
 			kept[n.ID] = probed
 		}
 	}
@@ -130,7 +130,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func (n *probedNetwork) setPeers(vni uint32, members []cluster.Member) {
+func (n *probedNetwork) setPeers(vni uint32, members []*cluster.Member) {
 	peers := make(map[kernel.MAC]*probedPeer, len(members))
 	for _, m := range members {
 		mac := network.BridgeMAC(vni, m.VTEP)

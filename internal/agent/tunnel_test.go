@@ -207,11 +207,11 @@ func TestHostThatGoesIsNoAlarm(t *testing.T) {
 
 // A host that starts is new to all others at once. It answers some hundred probes in a second.
 func TestManyHostsDoNotProbeANewOneAtOnce(t *testing.T) {
-	members := make([]cluster.Member, 1000)
+	members := make([]*cluster.Member, 1000)
 	for i := range members {
 		m := probedHost(1).Memberships[0]
 		m.VTEP = netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
-		members[i] = cluster.Member{Reachable: true, Membership: m}
+		members[i] = &cluster.Member{Reachable: true, Membership: m}
 	}
 	inSecond := make(map[time.Duration]int)
 	for range 200 { // of the thousand

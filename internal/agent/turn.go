@@ -21,53 +21,69 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	a.dns.BeginTurn()
 	followed := a.clusters.Snapshots() // the turn reads these or later ones
-	networks, empty, err := a.turnLocked(ctx, s, what)
-	if what >= scopeForwarding { // if it failed, to wait would not help either
-		for m, snapshot := range followed {
-			if c, ok := m.Plane.(cluster.Confirmer); ok {
-				c.Acknowledge(snapshot)
-			}
-		}
-	}
+	networks, empty, peersChanged, err := a.turnLocked(ctx, s, what)
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
+	}
+	a.forwarder.Follow(networks, what)
+	if peersChanged || what >= scopeForwarding {
+		err = errors.Join(err, a.forward(followed))
 	}
 	err = errors.Join(err, a.dns.UpdateZones(networks))
 	a.dns.EndTurn(networks, err)
 	if what >= scopePublish {
-		a.tunnels.UpdatePeers(networks, a.clusters.SnapshotOf)
+		a.tunnels.UpdatePeers(networks, a.forwarder.RosterOf)
 	}
 	a.foreignFilters.Follow(networks, what)
 	a.status.UpdateReport(networks)
 	return empty, err
 }
 
-// turnLocked is the part of a turn that holds the store's lock.
-func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty bool, err error) {
+// forward sets forwarding entries, and tells the other hosts once this one follows what they said.
+func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
+	err := a.forwarder.Forward(a.Host)
+	a.forwardMore = nil
+	if after, pending := a.forwarder.Pending(); pending {
+		a.forwardMore = time.After(after)
+	}
+	a.followed = followed
+	if !a.forwarder.IsBehind() { // if it failed, to wait would not help either
+		for m, snapshot := range followed {
+			if c, ok := m.Plane.(cluster.Confirmer); ok {
+				c.Acknowledge(snapshot)
+			}
+		}
+	}
+	return err
+}
+
+// turnLocked is the part of a turn that holds the store's lock. It tells whether peers of networks
+// have changed.
+func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
 	var orphansErr error
 	if what >= scopePublish && !a.leavesRepair(s) {
 		orphansErr = s.DropOrphans()
 	}
 	empty, err = s.Empty()
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	networks, err = s.Networks()
 	if err == nil {
 		a.confirmer.Retain(networks)
 	}
 	if what == scopeDNS {
-		return networks, empty, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
+		return networks, empty, false, errors.Join(err, a.publish(a.clusters.GroupByCluster(networks)))
 	}
 	// The kernel comes before clusters start: a cluster opens a port that the firewall must keep
 	// containers from.
-	changed, peersErr := a.peers.UpdatePeers(s, networks)
+	peersChanged, peersErr := a.peers.UpdatePeers(s, networks)
 	errs := []error{orphansErr, err, peersErr}
 	switch {
 	case a.rules.aside:
 	case what >= scopeFull:
 		errs = append(errs, s.Reconcile(networks, a.fullScope()))
-	case changed || a.checkDevices:
+	case peersChanged || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
 	if a.checkDevices {
@@ -78,10 +94,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
-	if changed || what >= scopeForwarding {
-		errs = append(errs, a.forwarder.UpdateForwarding(s, networks, what))
-	}
-	return networks, empty, errors.Join(errs...)
+	return networks, empty, peersChanged, errors.Join(errs...)
 }
 
 // verifyInterval is how long the firewall's elements are not looked at again. Containers that come

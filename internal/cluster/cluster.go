@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/kernel"
@@ -92,43 +91,4 @@ func (h Host) Label() string {
 // Compare orders hosts by name, then address.
 func (h Host) Compare(o Host) int {
 	return cmp.Or(cmp.Compare(h.Name, o.Name), h.Addr.Compare(o.Addr), bytes.Compare(h.ID[:], o.ID[:]))
-}
-
-// Snapshot has all other hosts, sorted by Compare. It is shared and must not be changed.
-type Snapshot struct {
-	Hosts []Host
-	// Sequence grows with each record that comes. See Plane.Acknowledge.
-	Sequence uint64
-}
-
-// Find returns the first host with the name.
-func (s Snapshot) Find(name string) (Host, bool) {
-	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
-	if !ok {
-		return Host{}, false
-	}
-	return s.Hosts[i], true
-}
-
-// Member is a host with its membership of one network.
-type Member struct {
-	ID        HostID
-	Addr      netip.Addr // where its agent listens
-	Host      string     // the host's label
-	Reachable bool
-	Membership
-}
-
-// Members returns the hosts that announce a membership of a network, sorted by name. A host does so
-// while it has a container there. Unreachable hosts are included.
-func (s Snapshot) Members(key NetworkKey) []Member {
-	var members []Member
-	for _, h := range s.Hosts {
-		for _, m := range h.Memberships {
-			if m.Network == key {
-				members = append(members, Member{ID: h.ID, Addr: h.Addr, Host: h.Label(), Reachable: h.Reachable(), Membership: m})
-			}
-		}
-	}
-	return members
 }

@@ -65,9 +65,9 @@ func (q *query) answerFromNode(n *node) *dns.Msg {
 	m := q.newReply(dns.RcodeSuccess)
 	switch q.question().Qtype {
 	case dns.TypeA:
-		m.Answer = q.addressRecords(rotate(n.v4, &n.next4))
+		m.Answer = q.addressRecords(rotate(unique(n.v4), &n.next4))
 	case dns.TypeAAAA:
-		m.Answer = q.addressRecords(rotate(n.v6, &n.next6))
+		m.Answer = q.addressRecords(rotate(unique(n.v6), &n.next6))
 	case dns.TypePTR:
 		for _, name := range n.names {
 			m.Answer = append(m.Answer, &dns.PTR{Hdr: q.recordHeader(), Ptr: name + "."})
@@ -88,6 +88,16 @@ func (q *query) answerFromNode(n *node) *dns.Msg {
 	}
 	m.Authoritative = true
 	return m
+}
+
+// unique returns sorted addresses, each once. Two records may give one.
+func unique(addrs []netip.Addr) []netip.Addr {
+	for i := 1; i < len(addrs); i++ {
+		if addrs[i] == addrs[i-1] {
+			return slices.Compact(slices.Clone(addrs))
+		}
+	}
+	return addrs
 }
 
 // rotate returns the addresses beginning with another one each time, so that clients of several

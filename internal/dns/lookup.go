@@ -33,7 +33,7 @@ func (v *view) lookup(name string) (*node, lookupResult) {
 	if !qualified {
 		rest = name
 	}
-	n := v.nodes[rest]
+	n := v.nodes.get(rest)
 	if n != nil && !n.isEmpty() {
 		return n, resultExists
 	}
@@ -56,7 +56,7 @@ func (v *view) lookup(name string) (*node, lookupResult) {
 // lookupReverse finds the names of an address. A reverse name with fewer labels stands for a
 // prefix. It may have addresses below it, so it exists.
 func (v *view) lookupReverse(p netip.Prefix) (*node, lookupResult) {
-	if names := v.reverse[p.Addr()]; names != nil && p.IsSingleIP() {
+	if names := v.reverse.get(p.Addr()); names != nil && p.IsSingleIP() {
 		return &node{names: names}, resultExists
 	}
 	inSubnet := slices.ContainsFunc(v.subnets, func(s netip.Prefix) bool {

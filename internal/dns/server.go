@@ -113,14 +113,27 @@ func (z *servedZone) isServed() bool {
 	})
 }
 
-// updateView makes a new view if the current one would answer otherwise. A view of thousands of
-// containers takes milliseconds, and mostly only one of many zones changes.
+// updateView makes a new view if the current one would answer otherwise. It costs what has changed:
+// a view of thousands of containers takes milliseconds to make from nothing.
 func (z *servedZone) updateView(desired Zone, resolvers map[netip.AddrPort]bool) {
 	current := z.view.Load()
-	if current == nil || !z.desired.answersAlike(desired) || !slices.Equal(current.upstreams, usableUpstreams(desired.Upstreams, resolvers)) {
+	gone, come := z.desired.changedRecords(desired)
+	switch {
+	case current == nil:
 		z.view.Store(newView(desired, resolvers))
-		z.desired = desired
+	case len(gone)+len(come) > 0:
+		e := current.edit()
+		for _, r := range gone {
+			e.removeRecord(r)
+		}
+		for _, r := range come {
+			e.addRecord(r)
+		}
+		z.view.Store(e.finish().forZone(desired, resolvers))
+	case !z.desired.forwardsAlike(desired) || !slices.Equal(current.upstreams, usableUpstreams(desired.Upstreams, resolvers)):
+		z.view.Store(current.forZone(desired, resolvers))
 	}
+	z.desired = desired
 	z.addedView.Store(nil)
 	z.addedRecords = nil
 }

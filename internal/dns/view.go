@@ -11,10 +11,10 @@ import (
 )
 
 // view is what a zone knows at one moment. It does not change, so no answer is half of an old and
-// half of a new state.
+// half of a new state. The next one shares with it all that is the same in both.
 type view struct {
-	nodes     map[string]*node        // by lookupKey, without the search domain
-	reverse   map[netip.Addr][]string // names of an address
+	nodes     sharded[string, *node]        // by lookupKey, without the search domain
+	reverse   sharded[netip.Addr, []string] // names of an address
 	subnets   []netip.Prefix
 	upstreams []netip.AddrPort
 	forwards  bool                    // false: names outside do not exist, as on an internal network
@@ -27,8 +27,10 @@ type view struct {
 // node has the records of a name. A node without records is an empty non-terminal: a name that
 // exists only because of names below it (RFC 4592, section 2.2.2).
 type node struct {
-	v4, v6       []netip.Addr
+	v4, v6       []netip.Addr  // sorted; an address that two records give is there twice
 	names        []string      // of a reverse name
+	below        int           // names below it that have records
+	madeBy       *viewEdit     // while it may be changed
 	next4, next6 atomic.Uint32 // see rotate
 }
 
@@ -36,45 +38,60 @@ func (n *node) isEmpty() bool { return len(n.v4)+len(n.v6)+len(n.names) == 0 }
 
 // newView indexes a zone. The resolvers are this host's own.
 func newView(z Zone, resolvers map[netip.AddrPort]bool) *view {
-	v := &view{
-		nodes:     make(map[string]*node, 3*len(z.Records)),
-		reverse:   make(map[netip.Addr][]string, len(z.Records)),
-		subnets:   slices.Clone(z.Subnets),
-		upstreams: usableUpstreams(z.Upstreams, resolvers),
-		forwards:  !z.Internal,
-		resolvers: resolvers,
-		elsewhere: z.Elsewhere,
-		ids:       make(map[netip.Addr]string),
+	e := new(view).edit()
+	for r := range z.allRecords() {
+		e.addRecord(r)
 	}
-	for _, r := range z.Records {
-		v.addRecord(r)
+	return e.finish().forZone(z, resolvers)
+}
+
+// forZone returns the view with what does not follow from other hosts' records.
+func (v view) forZone(z Zone, resolvers map[netip.AddrPort]bool) *view {
+	v.subnets = slices.Clone(z.Subnets)
+	v.upstreams = usableUpstreams(z.Upstreams, resolvers)
+	v.forwards = !z.Internal
+	v.resolvers = resolvers
+	v.elsewhere = z.Elsewhere
+	v.addIDs(z.Records)
+	return &v
+}
+
+// addIDs remembers whose the addresses of this host's containers are, where that is needed.
+func (v *view) addIDs(records []Record) {
+	v.ids = make(map[netip.Addr]string)
+	for _, r := range records {
+		for _, a := range r.Addrs {
+			if r.ID != "" && v.elsewhere != nil && !v.forwards {
+				v.ids[a.Unmap().WithZone("")] = r.ID
+			}
+		}
 	}
-	v.sortAddrs()
-	v.addEmptyNonTerminals()
-	return v
 }
 
 // withRecords returns a view of only the names and addresses of further records, together with what
 // v has at these. It must be asked before v.
 func (v *view) withRecords(records []Record) *view {
-	added := &view{
-		nodes: make(map[string]*node), reverse: make(map[netip.Addr][]string),
-		subnets: v.subnets, upstreams: v.upstreams, forwards: v.forwards,
-		resolvers: v.resolvers, elsewhere: v.elsewhere, ids: make(map[netip.Addr]string),
-	}
+	e := new(view).edit()
 	for _, r := range records {
-		added.addRecord(r)
+		e.addRecord(r)
 	}
-	for k, n := range added.nodes {
-		if old := v.nodes[k]; old != nil {
+	for k, n := range e.touched {
+		if old := v.nodes.get(k); old != nil {
 			n.v4, n.v6 = append(n.v4, old.v4...), append(n.v6, old.v6...)
 		}
 	}
-	for a, names := range added.reverse {
-		added.reverse[a] = append(names, v.reverse[a]...)
+	for _, r := range records {
+		for _, a := range r.Addrs {
+			a = a.Unmap().WithZone("")
+			if names := v.reverse.get(a); len(names) > 0 && !slices.ContainsFunc(e.merged, func(m netip.Addr) bool { return m == a }) {
+				e.merged = append(e.merged, a)
+				e.reverse.set(a, append(slices.Clip(e.reverse.get(a)), names...))
+			}
+		}
 	}
-	added.sortAddrs()
-	added.addEmptyNonTerminals()
+	added := e.finish()
+	added.subnets, added.upstreams, added.forwards, added.resolvers, added.elsewhere = v.subnets, v.upstreams, v.forwards, v.resolvers, v.elsewhere
+	added.addIDs(records)
 	return added
 }
 
@@ -104,32 +121,129 @@ func usableUpstreams(upstreams []netip.AddrPort, resolvers map[netip.AddrPort]bo
 	return usable
 }
 
-// addRecord adds a record. The caller sorts, and adds the empty non-terminals.
-func (v *view) addRecord(record Record) {
+// viewEdit makes another view from one.
+type viewEdit struct {
+	nodes   *shardedEdit[string, *node]
+	reverse *shardedEdit[netip.Addr, []string]
+	touched map[string]*node
+	merged  []netip.Addr
+}
+
+// edit begins to make a view with other records. Records are removed before others are added.
+func (v *view) edit() *viewEdit {
+	e := &viewEdit{nodes: v.nodes.edit(), reverse: v.reverse.edit(), touched: make(map[string]*node)}
+	if v.nodes.get("") == nil {
+		e.nodes.set("", new(node)) // the search domain itself
+	}
+	return e
+}
+
+// finish returns the view. It has only what follows from records.
+func (e *viewEdit) finish() *view {
+	for k, n := range e.touched {
+		sortAddrs(n.v4)
+		sortAddrs(n.v6)
+		if n.madeBy = nil; n.isEmpty() && n.below == 0 && k != "" {
+			e.nodes.delete(k)
+		}
+	}
+	return &view{nodes: e.nodes.sharded, reverse: e.reverse.sharded}
+}
+
+func sortAddrs(addrs []netip.Addr) {
+	if !slices.IsSortedFunc(addrs, netip.Addr.Compare) {
+		slices.SortFunc(addrs, netip.Addr.Compare)
+	}
+}
+
+// addRecord adds a record.
+func (e *viewEdit) addRecord(r Record) {
+	e.eachName(r, func(addr netip.Addr, n *node) {
+		if addr.Is4() {
+			n.v4 = append(n.v4, addr)
+		} else {
+			n.v6 = append(n.v6, addr)
+		}
+	}, 1, func(names, of []string) []string { return append(slices.Clip(names), of...) })
+}
+
+// removeRecord removes a record that was added.
+func (e *viewEdit) removeRecord(r Record) {
+	e.eachName(r, func(addr netip.Addr, n *node) {
+		if addr.Is4() {
+			n.v4 = withoutOne(n.v4, addr)
+		} else {
+			n.v6 = withoutOne(n.v6, addr)
+		}
+	}, -1, func(names, of []string) []string {
+		names = slices.Clone(names)
+		for _, name := range of {
+			names = withoutOne(names, name)
+		}
+		return names
+	})
+}
+
+func withoutOne[E comparable](list []E, one E) []E {
+	if i := slices.Index(list, one); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
+}
+
+// eachName changes the node of each name of a record, for each address, and the names of each
+// address. More is how many names there are then below those above.
+func (e *viewEdit) eachName(r Record, change func(netip.Addr, *node), more int, rename func(names, of []string) []string) {
 	var names []string
-	for _, name := range record.Names {
+	for _, name := range r.Names {
 		if k, ok := canonicalName(name); ok && !slices.Contains(names, k) {
 			names = append(names, k)
 		}
 	}
-	for _, addr := range record.Addrs {
+	for _, addr := range r.Addrs {
 		addr = addr.Unmap().WithZone("")
 		if !addr.IsValid() {
 			continue
 		}
 		for _, name := range names {
-			n := v.nodeAt(name)
-			if addr.Is4() {
-				n.v4 = append(n.v4, addr)
-			} else {
-				n.v6 = append(n.v6, addr)
-			}
+			change(addr, e.ownNode(name))
+			e.countBelow(name, more)
 		}
-		v.reverse[addr] = append(v.reverse[addr], names...)
-		if record.ID != "" && v.elsewhere != nil && !v.forwards {
-			v.ids[addr] = record.ID
+		if left := rename(e.reverse.get(addr), names); len(left) > 0 {
+			e.reverse.set(addr, left)
+		} else {
+			e.reverse.delete(addr)
 		}
 	}
+}
+
+// countBelow counts a name at the names above it.
+func (e *viewEdit) countBelow(name string, more int) {
+	for {
+		_, parent, found := strings.Cut(name, ".")
+		if !found {
+			return
+		}
+		e.ownNode(parent).below += more
+		name = parent
+	}
+}
+
+// ownNode returns the node of a name that this edit may change.
+func (e *viewEdit) ownNode(k string) *node {
+	old := e.nodes.get(k)
+	if old != nil && old.madeBy == e {
+		return old
+	}
+	n := &node{madeBy: e}
+	if old != nil {
+		n.v4, n.v6, n.below = slices.Clone(old.v4), slices.Clone(old.v6), old.below
+		n.next4.Store(old.next4.Load())
+		n.next6.Store(old.next6.Load())
+	}
+	e.nodes.set(k, n)
+	e.touched[k] = n
+	return n
 }
 
 const (
@@ -184,47 +298,4 @@ func isPlainName(name string) bool {
 
 func isPlainByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
-}
-
-// nodeAt returns the node of a name, and makes it if it is missing.
-func (v *view) nodeAt(key string) *node {
-	n := v.nodes[key]
-	if n == nil {
-		n = new(node)
-		v.nodes[key] = n
-	}
-	return n
-}
-
-// sortAddrs makes the order of addresses independent of that of the records.
-func (v *view) sortAddrs() {
-	for _, n := range v.nodes {
-		n.v4, n.v6 = sortedUnique(n.v4), sortedUnique(n.v6)
-	}
-}
-
-func sortedUnique(addrs []netip.Addr) []netip.Addr {
-	if len(addrs) < 2 {
-		return addrs
-	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return slices.Compact(addrs)
-}
-
-// addEmptyNonTerminals adds the names above those that have records.
-func (v *view) addEmptyNonTerminals() {
-	parents := map[string]*node{"": new(node)} // the search domain itself
-	for k := range v.nodes {
-		for {
-			_, parent, more := strings.Cut(k, ".")
-			if !more || v.nodes[parent] != nil || parents[parent] != nil {
-				break
-			}
-			parents[parent] = new(node)
-			k = parent
-		}
-	}
-	for k, n := range parents {
-		v.nodes[k] = n
-	}
 }

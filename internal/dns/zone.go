@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 )
@@ -25,8 +26,11 @@ type Zone struct {
 	Port uint16
 	// Subnets are the network's. Reverse lookups in them are never forwarded.
 	Subnets []netip.Prefix
-	// Records are all containers of the network, on all hosts.
+	// Records are the network's containers on this host.
 	Records []Record
+	// Remote has those of the other hosts. A group that is the same has not changed, so that a Set
+	// costs what has.
+	Remote []*RecordGroup
 	// Upstreams are the name servers for names outside, in order of preference. Without any, nobody
 	// knows whether such a name exists, and the answer is SERVFAIL.
 	Upstreams []netip.AddrPort
@@ -47,12 +51,86 @@ type Record struct {
 	Addrs []netip.Addr
 }
 
-// answersAlike tells whether two zones give the same answers.
-func (z Zone) answersAlike(other Zone) bool {
-	return z.Internal == other.Internal && slices.Equal(z.Subnets, other.Subnets) && slices.Equal(z.Upstreams, other.Upstreams) &&
-		slices.EqualFunc(z.Records, other.Records, func(a, b Record) bool {
-			return slices.Equal(a.Names, b.Names) && slices.Equal(a.Addrs, b.Addrs)
-		})
+// Equal tells whether two records are the same.
+func (r Record) Equal(o Record) bool {
+	return r.ID == o.ID && slices.Equal(r.Names, o.Names) && slices.Equal(r.Addrs, o.Addrs)
+}
+
+// forwardsAlike tells whether two zones answer alike for all names that no record has.
+func (z Zone) forwardsAlike(other Zone) bool {
+	return z.Internal == other.Internal && slices.Equal(z.Subnets, other.Subnets) && slices.Equal(z.Upstreams, other.Upstreams)
+}
+
+// RecordGroup is the records of another host. It must not be changed.
+type RecordGroup struct{ Records []Record }
+
+// allRecords returns those of this host and of the others.
+func (z Zone) allRecords() iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		for _, group := range append([]*RecordGroup{{z.Records}}, z.Remote...) {
+			for _, r := range group.Records {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// changedRecords returns what leads from the records of z to those of another zone. Of a list that
+// has changed only the part between its common ends is looked at: usually one container has come or
+// gone.
+func (z Zone) changedRecords(next Zone) (gone, come []Record) {
+	compare := func(before, now []Record) {
+		first, last := commonEnds(before, now)
+		gone, come = append(gone, before[first:len(before)-last]...), append(come, now[first:len(now)-last]...)
+	}
+	compare(z.Records, next.Records)
+	goneGroups, comeGroups := changedGroups(z.Remote, next.Remote)
+	for i := range max(len(goneGroups), len(comeGroups)) {
+		var before, now []Record
+		if i < len(goneGroups) {
+			before = goneGroups[i].Records
+		}
+		if i < len(comeGroups) {
+			now = comeGroups[i].Records
+		}
+		compare(before, now)
+	}
+	return gone, come
+}
+
+// changedGroups returns the groups that are in one list only.
+func changedGroups(before, now []*RecordGroup) (gone, come []*RecordGroup) {
+	if slices.Equal(before, now) {
+		return nil, nil
+	}
+	rest := make(map[*RecordGroup]bool, len(before))
+	for _, g := range before {
+		rest[g] = true
+	}
+	for _, g := range now {
+		if !rest[g] {
+			come = append(come, g)
+		}
+		delete(rest, g)
+	}
+	for _, g := range before {
+		if rest[g] {
+			gone = append(gone, g)
+		}
+	}
+	return gone, come
+}
+
+func commonEnds(a, b []Record) (first, last int) {
+	for first < min(len(a), len(b)) && a[first].Equal(b[first]) {
+		first++
+	}
+	for last < min(len(a), len(b))-first && a[len(a)-1-last].Equal(b[len(b)-1-last]) {
+		last++
+	}
+	return first, last
 }
 
 // Listening is an open pair of sockets, UDP and TCP. If Port is not 53, the caller must redirect

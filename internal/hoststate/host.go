@@ -52,6 +52,9 @@ type Host struct {
 	Zones Zones
 	// DNSPort is where Podman wants names to be answered (dns_bind_port); 0: nowhere in particular.
 	DNSPort uint16
+	// ForwardSetsFlood says that Forward is called after Reconcile, and sets the flood entries of
+	// devices that exist. Reconcile would have to list all entries for them.
+	ForwardSetsFlood bool
 	// Warn shows the user a failure that does not keep a container from starting.
 	Warn func(message string)
 

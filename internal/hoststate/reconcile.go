@@ -3,6 +3,7 @@ package hoststate
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
@@ -48,7 +49,7 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 		if n.unplaceable {
 			continue // in the error of Networks
 		}
-		_, othersErr, err := s.applyNetwork(n.Network, nil, networkPlan(n.withEndpoints(), scope))
+		_, othersErr, err := s.applyNetwork(n.Network, nil, s.host.networkPlan(n.withEndpoints(), scope))
 		if scope >= ScopeFull {
 			err = errors.Join(err, s.resizeInterfaces(n))
 		}
@@ -109,29 +110,37 @@ func firewallPlan(networks []Network, scope Scope, complete bool) plan.Plan {
 }
 
 // networkPlan is what Reconcile wants of a network.
-func networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
+func (h *Host) networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
+	p := plan.RepairDevices(n)
 	if scope >= ScopeFull {
-		return plan.RepairNetwork(n)
+		p = plan.RepairNetwork(n)
 	}
-	return plan.RepairDevices(n)
+	p.Network.Devices.SkipFlood = h.ForwardSetsFlood && n.NeedsAgent() && scope < ScopeReset
+	return p
 }
 
-// Forward sets the entries that send frames straight to the hosts that have their MACs. remotes are
-// in order of trust. If not complete, some hosts have not been heard of yet, and existing entries
-// stay.
-func (s *Session) Forward(n Network, remotes []plan.Remote, complete bool) error {
+// flooded returns the hosts that get a copy of each frame for everybody.
+func (n Network) flooded() []netip.Addr {
+	if n.Tunnel.Group.IsValid() {
+		return nil
+	}
+	return n.VTEP.Flood
+}
+
+// Forward sets the entries that send frames straight to the hosts that have their MACs.
+func (s *Session) Forward(n Network, k plan.Known) error {
 	if n.unplaceable {
 		return nil // in the error of Networks
 	}
-	if err := s.forward(n.withEndpoints(), remotes, complete); err != nil {
+	if err := s.forward(n.withEndpoints(), k); err != nil {
 		return wrapNetworkError(n.ID, fmt.Errorf("network %s: forward to other hosts: %w", n.Name, err))
 	}
 	return nil
 }
 
 // forward warns once if the kernel has no fast path, and does not ask for one again.
-func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bool) error {
-	p := plan.ForwardTo(n, remotes, !complete)
+func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
+	p := plan.ForwardTo(n, k)
 	if s.host.noFastPath {
 		p.Network.Forwarding.FastPath.Ports = nil
 	}
@@ -141,6 +150,28 @@ func (s *Session) forward(n plan.HostNetwork, remotes []plan.Remote, complete bo
 		s.host.Warn(fmt.Sprintf("all packets pass the bridges: %v", report.NoFastPath))
 	}
 	return err
+}
+
+// DriftedEntries names the forwarding entries of a network that are not as they should be. It lists
+// them all, which takes long where there are many. So it takes no lock, and changes nothing.
+func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, error) {
+	if n.unplaceable {
+		return kernel.ForwardingKeys{}, nil // in the error of Networks
+	}
+	ns, err := h.Open("")
+	if err != nil {
+		return kernel.ForwardingKeys{}, err
+	}
+	defer ns.Close()
+	p := plan.ForwardTo(n.withEndpoints(), k)
+	if h.noFastPath {
+		p.Network.Forwarding.FastPath.Ports = nil
+	}
+	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.flooded())
+	if err != nil {
+		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
+	}
+	return keys, nil
 }
 
 // FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent
@@ -176,8 +207,8 @@ func (s *Session) forgetPeers(networkID string) error {
 		return err
 	}
 	n, err := s.records.loadEndpoints(p)
-	_, othersErr, applyErr := s.applyNetwork(n.Network, nil, networkPlan(n, ScopeFull))
-	return errors.Join(err, applyErr, othersErr, s.forward(n, nil, true))
+	_, othersErr, applyErr := s.applyNetwork(n.Network, nil, s.host.networkPlan(n, ScopeReset))
+	return errors.Join(err, applyErr, othersErr, s.forward(n, plan.Known{}))
 }
 
 // Announce announces a container's addresses, if it still exists and its interface is unaltered.

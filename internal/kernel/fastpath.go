@@ -16,6 +16,12 @@ type FastPath struct {
 	// Partial tells that Remote may lack MACs of hosts that are not known yet. So those that the
 	// kernel has stay.
 	Partial bool
+	// Only are the MACs that are looked at; nil: all. Remote has none but those then.
+	Only []MAC
+	// RemoteCount is how many MACs there are on other hosts in all.
+	RemoteCount int
+	// SkipPorts tells that the ports have not changed, and are not looked at.
+	SkipPorts bool
 }
 
 // FastPathPort is a bridge's port, and the container's MAC behind it.
@@ -29,5 +35,5 @@ type FastPathPort struct {
 
 // IsEmpty tells whether the fast path has no packets to pass on, now or later.
 func (p FastPath) IsEmpty() bool {
-	return len(p.Ports) == 0 || len(p.Remote) == 0 && !p.Partial
+	return len(p.Ports) == 0 || max(len(p.Remote), p.RemoteCount) == 0 && !p.Partial
 }

@@ -22,9 +22,10 @@ type Difference struct {
 func Differences(n Network, s cluster.Snapshot) []Difference {
 	var found []Difference
 	ours := viewOf(n)
-	for _, h := range s.Hosts {
-		m, ok := findCounterpart(n, ours, h)
-		if !ok || !h.Reachable() || m.View.Name == "" {
+	for i := range s.Hosts {
+		h := &s.Hosts[i]
+		m := findCounterpart(n, ours, h.Memberships)
+		if m == nil || !h.Reachable() || m.View.Name == "" || m.Network == n.Key() && m.View.Equal(ours) {
 			continue
 		}
 		c := comparison{network: n.Name, host: h.Label()}
@@ -39,19 +40,21 @@ func Differences(n Network, s cluster.Snapshot) []Difference {
 
 // findCounterpart returns the network of a host that is, or should be, the given one of this host:
 // the one of the same VNI and port, or else of the same name, or else of the same VNI and subnets.
-func findCounterpart(n Network, view cluster.NetworkView, h cluster.Host) (cluster.Membership, bool) {
-	for _, same := range []func(cluster.Membership) bool{
-		func(m cluster.Membership) bool { return m.Network == n.Key() },
-		func(m cluster.Membership) bool { return m.View.Name == n.Name },
-		func(m cluster.Membership) bool {
+func findCounterpart(n Network, view cluster.NetworkView, theirs []cluster.Membership) *cluster.Membership {
+	for _, same := range []func(*cluster.Membership) bool{
+		func(m *cluster.Membership) bool { return m.Network == n.Key() },
+		func(m *cluster.Membership) bool { return m.View.Name == n.Name },
+		func(m *cluster.Membership) bool {
 			return m.Network.VNI == n.Key().VNI && len(view.Subnets) > 0 && slices.Equal(m.View.Subnets, view.Subnets)
 		},
 	} {
-		if i := slices.IndexFunc(h.Memberships, same); i >= 0 {
-			return h.Memberships[i], true
+		for i := range theirs {
+			if same(&theirs[i]) {
+				return &theirs[i]
+			}
 		}
 	}
-	return cluster.Membership{}, false
+	return nil
 }
 
 // comparison collects in what a network of this host and one of another differ.

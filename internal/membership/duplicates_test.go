@@ -17,12 +17,12 @@ func TestDuplicates(t *testing.T) {
 		cluster.Endpoint{ContainerID: "c1", Names: []string{"db"}, MAC: kernel.MAC{2, 1}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}},
 		cluster.Endpoint{ContainerID: "c2", Names: []string{"ok"}, MAC: kernel.MAC{2, 2}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.3")}},
 	))
-	got := Duplicates(n, snapshot(h))
+	got := Duplicates(n, NewRoster(n, snapshot(h)))
 	if want := "address 10.0.0.2 of network blue is that of container web here and of container db on host c (198.18.0.2); restart one of them"; len(got) != 1 || got[0] != want {
 		t.Errorf("got %q", got)
 	}
 	unreachable(&h)
-	if got := Duplicates(n, snapshot(h)); len(got) > 0 {
+	if got := Duplicates(n, NewRoster(n, snapshot(h))); len(got) > 0 {
 		t.Errorf("of an unreachable host: %q", got)
 	}
 }
@@ -49,12 +49,12 @@ func TestNameConflicts(t *testing.T) {
 			n := staticNetwork()
 			n.Endpoints[0].ContainerName = tt.local
 			h := otherHost(2, withEndpoints(cluster.Endpoint{ContainerID: "c1", Names: tt.names}))
-			got := NameConflicts(n, snapshot(h))
+			got := NameConflicts(n, NewRoster(n, snapshot(h)))
 			if (len(got) == 1) != tt.want || tt.want && !strings.Contains(got[0], "of network blue is that of a container here and of one on host c") {
 				t.Errorf("got %q", got)
 			}
 			unreachable(&h)
-			if got := NameConflicts(n, snapshot(h)); len(got) > 0 {
+			if got := NameConflicts(n, NewRoster(n, snapshot(h))); len(got) > 0 {
 				t.Errorf("of an unreachable host: %q", got)
 			}
 		})

@@ -63,7 +63,7 @@ func withEndpoints(endpoints ...cluster.Endpoint) func(*cluster.Host) {
 
 func snapshot(hosts ...cluster.Host) cluster.Snapshot { return cluster.Snapshot{Hosts: hosts} }
 
-// always gives the same snapshot for each network.
-func always(s cluster.Snapshot) func(Network) cluster.Snapshot {
-	return func(Network) cluster.Snapshot { return s }
+// always gives the roster of a network in the same snapshot.
+func always(s cluster.Snapshot) func(Network) *Roster {
+	return func(n Network) *Roster { return NewRoster(n, s) }
 }

@@ -2,7 +2,6 @@ package membership
 
 import (
 	"net/netip"
-	"slices"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/network"
@@ -44,12 +43,22 @@ func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
 // On a static network only the hosts on its list are trusted: others may be in the same cluster for
 // another network's sake. A VTEP inside the network's own subnets is ignored, as network.Parse
 // refuses it on a list: the tunnel's packets would go into the tunnel.
-func (n Network) Members(s cluster.Snapshot) []cluster.Member {
-	return slices.DeleteFunc(s.Members(n.Key()), func(m cluster.Member) bool {
-		trusted := n.Gossip || n.Tunnel.Group.IsValid() || slices.Contains(n.VTEP.Remotes, m.VTEP)
+func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
+	trustsAll, listed := n.Gossip || n.Tunnel.Group.IsValid(), make(map[netip.Addr]bool)
+	if !trustsAll {
+		for _, r := range n.VTEP.Remotes {
+			listed[r] = true
+		}
+	}
+	all := s.Members(n.Key())
+	members := make([]*cluster.Member, 0, len(all))
+	for _, m := range all {
 		_, inside := n.SubnetOf(m.VTEP)
-		return !trusted || inside || m.VTEP == n.VTEP.Local || m.VTEP.Is4() != n.VTEP.Local.Is4()
-	})
+		if (trustsAll || listed[m.VTEP]) && !inside && m.VTEP != n.VTEP.Local && m.VTEP.Is4() == n.VTEP.Local.Is4() {
+			members = append(members, m)
+		}
+	}
+	return members
 }
 
 // AddrsOf returns an endpoint's addresses without the subnets' lengths.

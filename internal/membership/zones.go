@@ -4,25 +4,23 @@ import (
 	"net/netip"
 	"slices"
 
-	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/network"
 )
 
 // Zones returns what the name server answers for the networks that have names: their containers on
-// this host and on the hosts that can be reached. snapshotOf gives what the other hosts of a
-// network said.
-func Zones(networks []Network, snapshotOf func(Network) cluster.Snapshot, hostUpstreams []netip.AddrPort) []dns.Zone {
+// this host and on the hosts that can be reached.
+func Zones(networks []Network, rosterOf func(Network) *Roster, hostUpstreams []netip.AddrPort) []dns.Zone {
 	var zones []dns.Zone
 	for _, n := range networks {
 		if n.HasNames() {
-			zones = append(zones, zoneOf(n, snapshotOf(n), hostUpstreams))
+			zones = append(zones, zoneOf(n, rosterOf(n), hostUpstreams))
 		}
 	}
 	return zones
 }
 
-func zoneOf(n Network, s cluster.Snapshot, hostUpstreams []netip.AddrPort) dns.Zone {
+func zoneOf(n Network, r *Roster, hostUpstreams []netip.AddrPort) dns.Zone {
 	z := dns.Zone{
 		Network: n.Name, Device: n.Bridge.Name,
 		Addrs: n.ResolverAddrs(), Port: n.DNSPort,
@@ -34,15 +32,7 @@ func zoneOf(n Network, s cluster.Snapshot, hostUpstreams []netip.AddrPort) dns.Z
 	for _, e := range n.Endpoints {
 		z.Records = append(z.Records, LocalRecord(e))
 	}
-	local := localAddrs(n)
-	for _, m := range n.Members(s) {
-		if !m.Reachable {
-			continue
-		}
-		for _, e := range m.Endpoints {
-			z.Records = append(z.Records, dns.Record{Names: e.Names, Addrs: credibleAddrs(n, local, e.Addrs)})
-		}
-	}
+	z.Remote = r.Names()
 	return z
 }
 

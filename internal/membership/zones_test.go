@@ -11,10 +11,10 @@ import (
 // Unreachable hosts keep their entries, which are not answered.
 func TestZonesHaveTheContainersOfReachableHosts(t *testing.T) {
 	b := otherHost(2, withEndpoints(cluster.Endpoint{Names: []string{"on-b"}}))
-	c := otherHost(2, withEndpoints(cluster.Endpoint{Names: []string{"on-c"}}), unreachable)
+	c := otherHost(3, withEndpoints(cluster.Endpoint{Names: []string{"on-c"}}), unreachable)
 	hostUpstreams := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}
 	z := Zones([]Network{staticNetwork()}, always(snapshot(b, c)), hostUpstreams)
-	if len(z) != 1 || len(z[0].Records) != 2 || z[0].Records[1].Names[0] != "on-b" {
+	if len(z) != 1 || len(z[0].Records) != 1 || len(z[0].Remote) != 1 || z[0].Remote[0].Records[0].Names[0] != "on-b" {
 		t.Fatalf("got %+v", z)
 	}
 	if !reflect.DeepEqual(z[0].Addrs, []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.63")}) {
@@ -46,7 +46,7 @@ func TestZonesLeaveOutWhatAnotherHostCannotHave(t *testing.T) {
 	}
 	b := otherHost(2, withEndpoints(cluster.Endpoint{Names: []string{"db"}, Addrs: addrs}))
 	z := Zones([]Network{staticNetwork()}, always(snapshot(b)), nil)
-	if got := z[0].Records[1].Addrs; !reflect.DeepEqual(got, addrs[:1]) {
+	if got := z[0].Remote[0].Records[0].Addrs; !reflect.DeepEqual(got, addrs[:1]) {
 		t.Errorf("db is at %v", got)
 	}
 }

@@ -14,26 +14,25 @@ type Known struct {
 	StaticFDB bool
 	// Partial says that some hosts may not have been heard of yet.
 	Partial bool
-	Remotes []Remote           // in order of trust: a MAC or an address is the first one's that claims it
+	Remotes *Remotes
 	Local   []network.Endpoint // of this host
-}
-
-// Remote is a container that another host says it has, or that host's own bridge.
-type Remote struct {
-	MAC   kernel.MAC
-	VTEP  netip.Addr
-	Addrs []netip.Addr
+	// Only names the entries that are planned; nil: all. What one host says changes few.
+	Only *kernel.ForwardingKeys
+	// SkipPorts says that nothing has changed on this host.
+	SkipPorts bool
 }
 
 // Forwarding is what should be in the kernel for frames to find a network's other hosts.
 type Forwarding struct {
 	Device kernel.Link             // the VXLAN device: name, alias, master
 	Port   kernel.PortFlags        // how its bridge treats it
-	Tables kernel.ForwardingTables // sorted
+	Tables kernel.ForwardingTables // sorted; the hosts to flood to only with Only, else they are the device's
 	// FastPath is the wish that packets pass the bridge by.
 	FastPath kernel.FastPath
 	// Partial keeps entries that are there and not wanted.
 	Partial bool
+	// Only names the entries that are looked at; nil: all. Tables has no others then.
+	Only *kernel.ForwardingKeys
 }
 
 // Forward returns the entries for what is known on the host with VTEP v.
@@ -42,39 +41,38 @@ type Forwarding struct {
 // (a local endpoint, the bridge) or nobody's (a gateway, an address outside the network, a zero or
 // multicast MAC).
 func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
-	f := newForwardingTables(n, v, k)
-	for _, r := range k.Remotes {
-		f.addRemote(r)
+	if k.Remotes == nil {
+		k.Remotes = new(Remotes)
 	}
-	t := &f.tables
-	f.sortFDB()
-	slices.SortFunc(t.Neighbours, func(a, b kernel.Neighbour) int { return a.Addr.Compare(b.Addr) })
-	for _, e := range t.FDB {
-		t.Static = append(t.Static, e.MAC)
+	t := newForwardingRule(n, v, k).tables(k.Only)
+	if k.Only != nil && !n.Tunnel.Group.IsValid() {
+		t.Flood = wantedFlood(v, k.Only.Flood)
 	}
-	fw := Forwarding{Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: *t, Partial: k.Partial}
-	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
+	fw := Forwarding{
+		Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: t,
+		Partial: k.Partial, Only: k.Only,
+	}
+	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial, SkipPorts: k.SkipPorts}
+	if k.Only != nil {
+		fw.FastPath.Only = append([]kernel.MAC{}, k.Only.MACs...)
+	}
 	// The rules of port security and of other programs' group policy are the bridge's, and must see
 	// every packet.
 	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
-		fw.FastPath.Remote = t.Static
+		fw.FastPath.Remote, fw.FastPath.RemoteCount = t.Static, len(k.Remotes.byMAC)
 		fw.FastPath.Ports = fastPathPorts(n, v, k.Local)
 	}
 	return fw
 }
 
-// sortFDB sorts the entries by their MACs, as strings: a sort of entries would add 12 kB to the
-// plugin.
-func (f *forwardingTables) sortFDB() {
-	macs := make([]string, 0, len(f.tables.FDB))
-	for _, e := range f.tables.FDB {
-		macs = append(macs, string(e.MAC[:]))
+// wantedFlood returns those of the hosts that get flooded frames.
+func wantedFlood(v network.VTEP, hosts []netip.Addr) (wanted []netip.Addr) {
+	for _, a := range hosts {
+		if slices.Contains(v.Flood, a) {
+			wanted = append(wanted, a)
+		}
 	}
-	slices.Sort(macs)
-	for i, s := range macs {
-		mac := kernel.MAC([]byte(s))
-		f.tables.FDB[i] = kernel.FDB{MAC: mac, Dst: f.macs[mac]}
-	}
+	return wanted
 }
 
 // fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is
@@ -97,31 +95,25 @@ func portFlags(staticFDB bool) kernel.PortFlags {
 	return kernel.PortFlags{Learning: kernel.Some(!staticFDB), Suppress: kernel.Some(staticFDB)}
 }
 
-// forwardingTables collects entries.
-type forwardingTables struct {
-	n      network.Network
-	local  netip.Addr
-	macs   map[kernel.MAC]netip.Addr // to the VTEP; invalid: this host's
-	addrs  map[netip.Addr]bool       // taken
-	tables kernel.ForwardingTables
+// forwardingRule decides what is forwarded where.
+type forwardingRule struct {
+	n       network.Network
+	local   netip.Addr
+	macs    map[kernel.MAC]bool // this host's
+	addrs   map[netip.Addr]bool // this host's and the gateways'
+	remotes *Remotes
 }
 
-func newForwardingTables(n network.Network, v network.VTEP, k Known) *forwardingTables {
-	f := &forwardingTables{n: n, local: v.Local,
-		macs:  make(map[kernel.MAC]netip.Addr, len(k.Remotes)),
-		addrs: make(map[netip.Addr]bool, len(k.Remotes)),
-		tables: kernel.ForwardingTables{
-			FDB:        make([]kernel.FDB, 0, len(k.Remotes)),
-			Static:     make([]kernel.MAC, 0, len(k.Remotes)),
-			Neighbours: make([]kernel.Neighbour, 0, len(k.Remotes)),
-		},
+func newForwardingRule(n network.Network, v network.VTEP, k Known) forwardingRule {
+	f := forwardingRule{
+		n: n, local: v.Local, remotes: k.Remotes,
+		macs: map[kernel.MAC]bool{network.BridgeMAC(n.Tunnel.VNI, v.Local): true}, addrs: make(map[netip.Addr]bool),
 	}
-	f.macs[network.BridgeMAC(n.Tunnel.VNI, v.Local)] = netip.Addr{}
 	for _, s := range n.Subnets {
 		f.addrs[s.HostAddress], f.addrs[s.Gateway] = true, true
 	}
 	for _, e := range k.Local {
-		f.macs[e.MAC] = netip.Addr{}
+		f.macs[e.MAC] = true
 		for _, p := range e.Addrs {
 			f.addrs[p.Addr()] = true
 		}
@@ -129,31 +121,59 @@ func newForwardingTables(n network.Network, v network.VTEP, k Known) *forwarding
 	return f
 }
 
-// addRemote adds the entries of a remote. Where its MAC is another's it adds none: its addresses
-// would lead to that one.
-func (f *forwardingTables) addRemote(r Remote) {
-	if r.MAC.IsZero() || r.MAC[0]&1 == 1 || !f.isReachable(r.VTEP) {
-		return
+// tables returns the entries that the keys name, nil for all, sorted.
+func (f forwardingRule) tables(only *kernel.ForwardingKeys) (t kernel.ForwardingTables) {
+	var keys kernel.ForwardingKeys
+	if only == nil {
+		keys = f.remotes.Keys()
+	} else {
+		keys = SortKeys(slices.Clone(only.MACs), slices.Clone(only.Addrs))
 	}
-	vtep, taken := f.macs[r.MAC]
-	if taken && vtep != r.VTEP {
-		return
-	}
-	if !taken {
-		f.macs[r.MAC] = r.VTEP
-		f.tables.FDB = append(f.tables.FDB, kernel.FDB{MAC: r.MAC, Dst: r.VTEP})
-	}
-	for _, a := range r.Addrs {
-		if _, ok := f.n.SubnetOf(a); ok && !f.addrs[a] {
-			f.addrs[a] = true
-			f.tables.Neighbours = append(f.tables.Neighbours, kernel.Neighbour{Addr: a, MAC: r.MAC})
+	t.FDB, t.Static = make([]kernel.FDB, 0, len(keys.MACs)), make([]kernel.MAC, 0, len(keys.MACs))
+	t.Neighbours = make([]kernel.Neighbour, 0, len(keys.Addrs))
+	for _, m := range keys.MACs {
+		if vtep, ok := f.vtepOf(m); ok {
+			t.FDB, t.Static = append(t.FDB, kernel.FDB{MAC: m, Dst: vtep}), append(t.Static, m)
 		}
 	}
+	for _, a := range keys.Addrs {
+		if m, ok := f.macOf(a); ok {
+			t.Neighbours = append(t.Neighbours, kernel.Neighbour{Addr: a, MAC: m})
+		}
+	}
+	return t
+}
+
+// vtepOf returns the host that has a MAC.
+func (f forwardingRule) vtepOf(m kernel.MAC) (netip.Addr, bool) {
+	if m.IsZero() || m[0]&1 == 1 || f.macs[m] {
+		return netip.Addr{}, false
+	}
+	for _, r := range f.remotes.byMAC[m] {
+		if f.isReachable(r.VTEP) {
+			return r.VTEP, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// macOf returns the MAC that has an address. A remote whose MAC is another's does not count: its
+// addresses would lead to that one.
+func (f forwardingRule) macOf(a netip.Addr) (kernel.MAC, bool) {
+	if _, inside := f.n.SubnetOf(a); !inside || f.addrs[a] {
+		return kernel.MAC{}, false
+	}
+	for _, r := range f.remotes.byAddr[a] {
+		if vtep, ok := f.vtepOf(r.MAC); ok && vtep == r.VTEP {
+			return r.MAC, true
+		}
+	}
+	return kernel.MAC{}, false
 }
 
 // isReachable tells whether a VXLAN device on this host can send to the VTEP. The kernel wants an
 // address of the family of its own, and to send to oneself is a loop.
-func (f *forwardingTables) isReachable(vtep netip.Addr) bool {
+func (f forwardingRule) isReachable(vtep netip.Addr) bool {
 	return vtep.IsValid() && vtep != f.local && vtep.Is4() == f.local.Is4() &&
 		!vtep.IsMulticast() && !vtep.IsUnspecified() && vtep.Zone() == ""
 }

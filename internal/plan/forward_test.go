@@ -70,7 +70,7 @@ func TestForward(t *testing.T) {
 			n.Subnets[0].HostAddress = netip.MustParseAddr("10.0.0.63")
 			own := endpointWith("10.0.0.9/24")
 			own.MAC = mac(9)
-			f := Forward(n, vtep, Known{Remotes: tt.remotes, Local: []network.Endpoint{own}})
+			f := Forward(n, vtep, Known{Remotes: NewRemotes(tt.remotes...), Local: []network.Endpoint{own}})
 			if got := formatTables(f.Tables); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
@@ -109,7 +109,7 @@ func TestFastPathWhereAllMACsAreKnown(t *testing.T) {
 		tt.alter(&n)
 		local := []network.Endpoint{{ContainerID: "c1", HostInterface: "web0", MAC: mac(9)}, {ContainerID: "c2"}, {ContainerID: "c3", MAC: mac(9)},
 			{ContainerID: "c4", MAC: network.BridgeMAC(100, vtep.Local)}}
-		s := Forward(n, vtep, Known{StaticFDB: tt.staticFDB, Local: local, Remotes: []Remote{remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12")}}).FastPath
+		s := Forward(n, vtep, Known{StaticFDB: tt.staticFDB, Local: local, Remotes: NewRemotes(remote(mac(1), "198.18.0.11"), remote(mac(9), "198.18.0.12"))}).FastPath
 		if want := strings.ReplaceAll(tt.want, "%s", n.EndpointAlias(local[0])); s.Device != "vxlan-blue" || s.Bridge != "br-vxlan-blue" || fmt.Sprint(s.Remote, s.Ports) != want {
 			t.Errorf("%s: got %+v, want %s", tt.name, s, want)
 		}
@@ -120,14 +120,14 @@ func TestFastPathWhereAllMACsAreKnown(t *testing.T) {
 func TestForwardWithoutSubnets(t *testing.T) {
 	n := blue()
 	n.Subnets = nil
-	f := Forward(n, vtep, Known{Remotes: []Remote{remote(mac(1), "198.18.0.11", "10.0.0.5")}})
+	f := Forward(n, vtep, Known{Remotes: NewRemotes(remote(mac(1), "198.18.0.11", "10.0.0.5"))})
 	if got := formatTables(f.Tables); got != "1>198.18.0.11" {
 		t.Errorf("got %s", got)
 	}
 }
 
 // randomKnown has few values of everything, so that claims meet.
-func randomKnown(rnd *rand.Rand) (k Known) {
+func randomKnown(rnd *rand.Rand) (k Known, remotes []Remote) {
 	k.StaticFDB = rnd.IntN(2) == 0
 	address := func() netip.Addr {
 		return []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(rnd.IntN(2)), byte(rnd.IntN(8))}),
@@ -142,9 +142,10 @@ func randomKnown(rnd *rand.Rand) (k Known) {
 		for range rnd.IntN(3) {
 			r.Addrs = append(r.Addrs, address())
 		}
-		k.Remotes = append(k.Remotes, r)
+		remotes = append(remotes, r)
 	}
-	return k
+	k.Remotes = NewRemotes(remotes...)
+	return k, remotes
 }
 
 // Whatever the hosts say: each MAC and address is there once and as the first host said that may
@@ -153,26 +154,26 @@ func TestForwardProperties(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	n := blue()
 	for range 5000 {
-		k := randomKnown(rnd)
+		k, remotes := randomKnown(rnd)
 		f := Forward(n, vtep, k)
 		if again := Forward(n, vtep, k); !reflect.DeepEqual(f, again) {
 			t.Fatalf("%+v\n%+v", f, again)
 		}
-		if err := checkForwarding(n, k, f.Tables); err != nil {
+		if err := checkForwarding(n, k.Local, remotes, f.Tables); err != nil {
 			t.Fatalf("%v\n%+v\n%s", err, k, formatTables(f.Tables))
 		}
 	}
 }
 
-func checkForwarding(n network.Network, k Known, have kernel.ForwardingTables) error {
+func checkForwarding(n network.Network, local []network.Endpoint, remotes []Remote, have kernel.ForwardingTables) error {
 	at := map[kernel.MAC]netip.Addr{}
 	for i, e := range have.FDB {
 		if _, twice := at[e.MAC]; twice || e.MAC.IsZero() || e.MAC[0]&1 == 1 || e.Dst == vtep.Local || have.Static[i] != e.MAC {
 			return fmt.Errorf("entry %v", e)
 		}
 		at[e.MAC] = e.Dst
-		first := slices.IndexFunc(k.Remotes, func(r Remote) bool { return r.MAC == e.MAC && r.VTEP != vtep.Local })
-		if k.Remotes[first].VTEP != e.Dst {
+		first := slices.IndexFunc(remotes, func(r Remote) bool { return r.MAC == e.MAC && r.VTEP != vtep.Local })
+		if remotes[first].VTEP != e.Dst {
 			return fmt.Errorf("entry %v is not the first host's", e)
 		}
 	}
@@ -184,7 +185,7 @@ func checkForwarding(n network.Network, k Known, have kernel.ForwardingTables) e
 		}
 		addrs[nb.Addr] = true
 	}
-	for _, e := range k.Local {
+	for _, e := range local {
 		if addrs[e.Addrs[0].Addr()] || at[e.MAC].IsValid() {
 			return fmt.Errorf("local %v", e)
 		}
@@ -199,14 +200,14 @@ func checkForwarding(n network.Network, k Known, have kernel.ForwardingTables) e
 func networkWithRemotes(count int) (network.Network, Known) {
 	n := blue()
 	n.Subnets = []network.Subnet{subnet("10.0.0.0/8", "10.0.0.1"), subnet("fd00:10::/64", "fd00:10::1")}
-	k := Known{StaticFDB: true}
+	var remotes []Remote
 	for i := range count {
 		a := [4]byte{10}
 		binary.BigEndian.PutUint32(a[:], 10<<24+uint32(i)+2)
 		addr := netip.AddrFrom4(a)
-		k.Remotes = append(k.Remotes, Remote{MAC: network.EndpointMAC(100, addr), VTEP: netip.AddrFrom4([4]byte{198, 19, 0, byte(i)}), Addrs: []netip.Addr{addr}})
+		remotes = append(remotes, Remote{MAC: network.EndpointMAC(100, addr), VTEP: netip.AddrFrom4([4]byte{198, 19, 0, byte(i)}), Addrs: []netip.Addr{addr}})
 	}
-	return n, k
+	return n, Known{StaticFDB: true, Remotes: NewRemotes(remotes...)}
 }
 
 func BenchmarkForward(b *testing.B) {

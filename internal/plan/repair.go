@@ -69,14 +69,12 @@ func RepairNetwork(n HostNetwork) Plan {
 	return p
 }
 
-// ForwardTo is the plan for a network's forwarding entries. partial says that some hosts may not
-// have been heard of yet. Entries that are there stay then.
-func ForwardTo(n HostNetwork, remotes []Remote, partial bool) Plan {
-	f := Forward(n.Network, n.VTEP, Known{
-		// A user who wants MACs to be learned wants to see what static entries keep from the wire.
-		StaticFDB: n.VTEP.StaticFDB && !n.Learning.Value,
-		Partial:   partial, Remotes: remotes, Local: endpointsOf(n),
-	})
+// ForwardTo is the plan for a network's forwarding entries, by what is known of other hosts.
+func ForwardTo(n HostNetwork, k Known) Plan {
+	// A user who wants MACs to be learned wants to see what static entries keep from the wire.
+	k.StaticFDB = n.VTEP.StaticFDB && !n.Learning.Value
+	k.Local = endpointsOf(n)
+	f := Forward(n.Network, n.VTEP, k)
 	return Plan{Network: &NetworkState{Forwarding: &f}}
 }
 

@@ -25,11 +25,12 @@ func benchForwarding(b *testing.B, count int) {
 	h := newRealHost(b, sw, 0, netip.MustParseAddr("198.18.0.10"), false)
 	h.n.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.0/8")
 	h.network()
-	k := plan.Known{StaticFDB: true}
+	var remotes []plan.Remote
 	for i := range count {
 		addr := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
-		k.Remotes = append(k.Remotes, plan.Remote{MAC: kernel.MAC{2, 4: byte(i >> 8), 5: byte(i)}, VTEP: netip.AddrFrom4([4]byte{198, 18, 0, byte(20 + i%100)}), Addrs: []netip.Addr{addr}})
+		remotes = append(remotes, plan.Remote{MAC: kernel.MAC{2, 4: byte(i >> 8), 5: byte(i)}, VTEP: netip.AddrFrom4([4]byte{198, 18, 0, byte(20 + i%100)}), Addrs: []netip.Addr{addr}})
 	}
+	k := plan.Known{StaticFDB: true, Remotes: plan.NewRemotes(remotes...)}
 	w := newWatch(b)
 	forward := func(name string, k plan.Known) {
 		w.step(name, func() {

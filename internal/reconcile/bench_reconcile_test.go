@@ -42,7 +42,7 @@ func benchReconcile(b *testing.B, n int) {
 		run("create", full)
 		run("unchanged", full)
 		run("shrink", half)
-		if t, err := host.ForwardingTables(devices.Bridge.Name, devices.VXLAN.Name); err != nil || len(t.FDB) != n/2 || len(t.Neighbours) != n/2 {
+		if t, err := host.ForwardingTables(devices.Bridge.Name, devices.VXLAN.Name, nil); err != nil || len(t.FDB) != n/2 || len(t.Neighbours) != n/2 {
 			b.Fatalf("%d and %d entries are left, %v", len(t.FDB), len(t.Neighbours), err)
 		}
 		run("resync", full)

@@ -194,13 +194,13 @@ func (h *realHost) remotes() []plan.Remote {
 // forward has the host know what the others say, and returns what was wanted.
 func (h *realHost) forward(staticFDB bool, others ...*realHost) plan.Forwarding {
 	h.Helper()
-	k := plan.Known{StaticFDB: staticFDB, Local: h.endpoints}
+	var remotes []plan.Remote
 	for _, o := range others {
 		if o != h {
-			k.Remotes = append(k.Remotes, o.remotes()...)
+			remotes = append(remotes, o.remotes()...)
 		}
 	}
-	f := plan.Forward(h.n, h.v, k)
+	f := plan.Forward(h.n, h.v, plan.Known{StaticFDB: staticFDB, Local: h.endpoints, Remotes: plan.NewRemotes(remotes...)})
 	// The tables alone: a packet that passes the bridge is what these tests listen for.
 	f.FastPath.Ports = nil
 	h.applyPlan(forwardingPlan(f))

@@ -86,7 +86,7 @@ func TestRealForwardingRepairs(t *testing.T) {
 // holds wants the kernel to have what the plan says.
 func (h *realHost) holds(want plan.Forwarding) {
 	h.Helper()
-	have, err := h.ForwardingTables(realBridge, realDevice)
+	have, err := h.ForwardingTables(realBridge, realDevice, nil)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestRealForgedMACDrawsNothing(t *testing.T) {
 
 func (h *realHost) tables() kernel.ForwardingTables {
 	h.Helper()
-	t, err := h.ForwardingTables(realBridge, realDevice)
+	t, err := h.ForwardingTables(realBridge, realDevice, nil)
 	if err != nil {
 		h.Fatal(err)
 	}

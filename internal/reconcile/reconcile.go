@@ -35,8 +35,8 @@ type Namespace interface {
 	// ElementComment returns the comment of the element with e's key, and whether there is one.
 	ElementComment(e kernel.Element) (comment string, ok bool, err error)
 	// ForwardingTables returns the entries of a network's forwarding tables: those that neither
-	// were learned nor are the kernel's own.
-	ForwardingTables(bridge, device string) (kernel.ForwardingTables, error)
+	// were learned nor are the kernel's own. With keys it returns only the entries that they name.
+	ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (kernel.ForwardingTables, error)
 	// ChangeForwardingTables makes changes of their entries.
 	ChangeForwardingTables(kernel.ForwardingChanges) error
 	// PortFlags returns how a bridge treats its port.
@@ -47,6 +47,8 @@ type Namespace interface {
 	// The forwarding entries must be there first. The error is kernel.ErrNoFastPath if the kernel
 	// cannot do it.
 	SetFastPath(want kernel.FastPath) error
+	// FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge.
+	FastPathRemote(device string) ([]kernel.MAC, error)
 	// EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 	EvictFastPath(device string, mac kernel.MAC) error
 	// EvictFastPathPort is EvictFastPath for a port that stays: the bridge forgets that the MAC is

@@ -9,12 +9,24 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/network"
 )
 
 // Cache keeps records for a program that reads all of a network again and again. Reading 500 takes
 // 13 ms, or 0.6 ms from the cache. A file is replaced as a whole, so a changed record has another
-// inode or time. Only one Store may use it at a time.
-type Cache struct{ networks map[string]cachedRecords }
+// inode or time. Only one Store may use it at a time. It also keeps peers, which are many hosts.
+type Cache struct {
+	networks map[string]cachedRecords
+	peers    map[string]cachedPeers
+}
+
+// cachedPeers are a network's peers.
+type cachedPeers struct {
+	network.Peers
+	ok   bool
+	file fileID
+}
 
 // cachedRecords are a network's records, by container id.
 type cachedRecords map[string]cachedRecord
@@ -79,13 +91,15 @@ func (c cachedRecord) readAgain(dir *os.File, name string) (cachedRecord, error)
 	if err := unix.Fstatat(int(dir.Fd()), name, &st, 0); err != nil {
 		return cachedRecord{}, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	id := fileID{st.Ino, st.Mtim}
+	id := idOf(st)
 	if c.Record != nil && c.file == id {
 		return c, nil
 	}
 	r, err := readRecord(path)
 	return cachedRecord{&r, id}, err
 }
+
+func idOf(st unix.Stat_t) fileID { return fileID{st.Ino, st.Mtim} }
 
 // recordsOf returns a network's records as they were last read.
 func (c *Cache) recordsOf(networkID string) cachedRecords {
@@ -108,6 +122,7 @@ func (c *Cache) setRecords(networkID string, all cachedRecords) {
 // forgetExcept forgets all networks but these.
 func (c *Cache) forgetExcept(except []string) {
 	if c != nil {
+		maps.DeleteFunc(c.peers, func(id string, _ cachedPeers) bool { return !slices.Contains(except, id) })
 		maps.DeleteFunc(c.networks, func(id string, _ cachedRecords) bool { return !slices.Contains(except, id) })
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/network"
 )
 
@@ -54,7 +56,25 @@ func (s *Store) SetPeers(networkID string, p network.Peers) error {
 // Peers returns the peers that were set, and whether they were. A damaged file counts as none: the
 // agent writes what it finds out again.
 func (s *Store) Peers(networkID string) (p network.Peers, ok bool, err error) {
-	data, err := os.ReadFile(filepath.Join(s.networkDir(networkID), peersFile))
+	path := filepath.Join(s.networkDir(networkID), peersFile)
+	var st unix.Stat_t
+	if s.cache == nil || unix.Stat(path, &st) != nil {
+		return readPeers(path)
+	}
+	if have := s.cache.peers[networkID]; have.file == idOf(st) {
+		return have.Peers, have.ok, nil
+	}
+	if p, ok, err = readPeers(path); err == nil {
+		if s.cache.peers == nil {
+			s.cache.peers = make(map[string]cachedPeers)
+		}
+		s.cache.peers[networkID] = cachedPeers{p, ok, idOf(st)}
+	}
+	return p, ok, err
+}
+
+func readPeers(path string) (p network.Peers, ok bool, err error) {
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return network.Peers{}, false, nil
 	}

@@ -28,6 +28,8 @@ type Kernel struct {
 	DieAt int
 	// Calls counts them.
 	Calls int
+	// Dumps counts those that list a table whose size grows with the number of other hosts.
+	Dumps int
 	// Log has the changes made, as commands.
 	Log []string
 

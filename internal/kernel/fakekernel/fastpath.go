@@ -14,6 +14,11 @@ import (
 // SetFastPath implements reconcile.Namespace.
 func (ns *Namespace) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
 
+// FastPathRemote implements reconcile.Namespace.
+func (ns *Namespace) FastPathRemote(device string) ([]kernel.MAC, error) {
+	return fastpath.New(FastPathKernel{ns}).Remote(device)
+}
+
 // EvictFastPath implements reconcile.Namespace.
 func (ns *Namespace) EvictFastPath(device string, mac kernel.MAC) error {
 	return ns.fastPath().Evict(device, mac)
@@ -39,8 +44,17 @@ type fastPathTable struct {
 }
 
 // Outbound implements fastpath.Kernel.
-func (k FastPathKernel) Outbound(device string) (fastpath.OutboundTable, error) {
-	return k.FastPathOutbound(device), k.kernel.call()
+func (k FastPathKernel) Outbound(device string, at fastpath.Look) (fastpath.OutboundTable, error) {
+	have := k.FastPathOutbound(device)
+	if at.Only != nil {
+		have.Remote = slices.DeleteFunc(have.Remote, func(m kernel.MAC) bool { return !slices.Contains(at.Only, m) })
+	} else {
+		k.kernel.Dumps++
+	}
+	if at.SkipPorts {
+		have.Ports = nil
+	}
+	return have, k.kernel.call()
 }
 
 // FastPathOutbound returns the nftables table of a VXLAN device without counting a call.

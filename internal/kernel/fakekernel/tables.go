@@ -11,7 +11,7 @@ import (
 )
 
 // ForwardingTables implements reconcile.Namespace.
-func (ns forwarding) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
+func (ns forwarding) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (t kernel.ForwardingTables, err error) {
 	if err := ns.kernel.call(); err != nil {
 		return t, err
 	}
@@ -22,9 +22,19 @@ func (ns forwarding) ForwardingTables(bridge, device string) (t kernel.Forwardin
 	for _, e := range dev.FDB {
 		if !e.MAC.IsZero() {
 			t.FDB = append(t.FDB, e)
+		} else {
+			t.Flood = append(t.Flood, e.Dst)
 		}
 	}
 	t.Static, t.Neighbours = slices.Clone(dev.static), slices.Clone(br.neighbours)
+	if only == nil {
+		ns.kernel.Dumps++
+		return t, nil
+	}
+	t.Flood = nil
+	t.FDB = slices.DeleteFunc(t.FDB, func(e kernel.FDB) bool { return !slices.Contains(only.MACs, e.MAC) })
+	t.Static = slices.DeleteFunc(t.Static, func(m kernel.MAC) bool { return !slices.Contains(only.MACs, m) })
+	t.Neighbours = slices.DeleteFunc(t.Neighbours, func(n kernel.Neighbour) bool { return !slices.Contains(only.Addrs, n.Addr) })
 	return t, nil
 }
 

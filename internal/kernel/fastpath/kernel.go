@@ -15,12 +15,18 @@ type Kernel interface {
 	Link(name string, facets kernel.Facets) (kernel.Link, error)
 	// StaticPorts returns the ports that a bridge has static entries of the MACs for.
 	StaticPorts(bridge string, macs []kernel.MAC) (map[kernel.MAC]string, error)
-	// Outbound returns the nftables table of a VXLAN device.
-	Outbound(device string) (OutboundTable, error)
+	// Outbound returns the nftables table of a VXLAN device, as far as it is looked at.
+	Outbound(device string, at Look) (OutboundTable, error)
 	// Inbound returns the tc filters of a VXLAN device.
 	Inbound(device string) (InboundFilters, error)
 	// Apply makes a change: one of this package's, kernel.AddStatic or kernel.DelStatic.
 	Apply(change fmt.Stringer) error
+}
+
+// Look says what is looked at. The zero value is everything.
+type Look struct {
+	Only      []kernel.MAC // of the MACs on other hosts; nil: all
+	SkipPorts bool         // whether the rules are intact is not looked at either
 }
 
 // OutboundTable is the nftables table of a VXLAN device as observed.

@@ -78,7 +78,7 @@ func portChain(p kernel.FastPathPort) nft.Chain {
 }
 
 // Outbound implements Kernel.
-func (ns Namespace) Outbound(device string) (have OutboundTable, err error) {
+func (ns Namespace) Outbound(device string, at Look) (have OutboundTable, err error) {
 	conn, err := ns.Firewall()
 	if err != nil {
 		return have, err
@@ -93,7 +93,7 @@ func (ns Namespace) Outbound(device string) (have OutboundTable, err error) {
 	if err != nil {
 		return have, err
 	}
-	have.Members, have.Intact, err = readTable(conn, outboundTable(device, index))
+	have.Members, have.Intact, err = readTable(conn, outboundTable(device, index), at)
 	if err != nil {
 		return have, fmt.Errorf("read fast path of %s: %w", device, err)
 	}
@@ -101,25 +101,24 @@ func (ns Namespace) Outbound(device string) (have OutboundTable, err error) {
 }
 
 // readTable returns what a table has, if its rules are intact.
-func readTable(conn *nft.Conn, t nft.Table) (have Members, intact bool, err error) {
+func readTable(conn *nft.Conn, t nft.Table, at Look) (have Members, intact bool, err error) {
 	comment, _, err := conn.TableComment(t)
-	if err != nil {
+	if err != nil || comment != t.Comment() {
 		return have, false, err
+	}
+	if have.Remote, err = readRemote(conn, t, at.Only); err != nil {
+		return have, false, err
+	}
+	if at.SkipPorts {
+		return have, true, nil
 	}
 	rules, err := conn.RuleComments(t)
 	if err != nil {
 		return have, false, err
 	}
 	complete, others := completePortChains(rules)
-	if comment != t.Comment() || !slices.Equal(others, t.RuleComments()) {
-		return have, false, nil
-	}
-	keys, err := conn.ElementKeys(t, remoteMACs)
-	if err != nil {
-		return have, false, err
-	}
-	for _, k := range keys {
-		have.Remote = append(have.Remote, kernel.MAC(k))
+	if !slices.Equal(others, t.RuleComments()) {
+		return Members{}, false, nil
 	}
 	hooks, err := conn.ChainHooks(t)
 	if err != nil {
@@ -135,6 +134,27 @@ func readTable(conn *nft.Conn, t nft.Table) (have Members, intact bool, err erro
 		}
 	}
 	return have, true, nil
+}
+
+// readRemote returns the MACs on other hosts that the table has; of some, if they are given.
+func readRemote(conn *nft.Conn, t nft.Table, only []kernel.MAC) (have []kernel.MAC, err error) {
+	if only == nil {
+		keys, err := conn.ElementKeys(t, remoteMACs)
+		for _, k := range keys {
+			have = append(have, kernel.MAC(k))
+		}
+		return have, err
+	}
+	for i, e := range remoteElements(only) {
+		known, err := conn.HasElement(t, e)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			have = append(have, only[i])
+		}
+	}
+	return have, nil
 }
 
 // completePortChains returns which ports' chains have their one rule, and the rules that are of no

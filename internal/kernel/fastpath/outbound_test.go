@@ -48,7 +48,7 @@ func TestTableComesAndGoes(t *testing.T) {
 	if got := h.sh("nft list ruleset"); got != "" {
 		t.Errorf("left\n%s", got)
 	}
-	if have, err := h.Outbound("vx0"); have.Exists || err != nil {
+	if have, err := h.Outbound("vx0", Look{}); have.Exists || err != nil {
 		t.Errorf("got %+v, %v", have, err)
 	}
 }
@@ -74,7 +74,7 @@ func TestTableDriftDetected(t *testing.T) {
 			h := newRealHost(t)
 			h.apply(LoadTable{"vx0", both})
 			h.sh(tt.script)
-			have, err := h.Outbound("vx0")
+			have, err := h.Outbound("vx0", Look{})
 			if err != nil || !have.Exists || have.Intact == tt.want.isEmpty() || !sameMembers(have.Members, tt.want) {
 				t.Errorf("got %+v, %v; want %+v", have, err, tt.want)
 			}
@@ -99,7 +99,7 @@ func TestChainOfLostPortIsReplaced(t *testing.T) {
 	h := newRealHost(t)
 	h.apply(LoadTable{"vx0", both})
 	h.sh("ip link del one")
-	have, err := h.Outbound("vx0")
+	have, err := h.Outbound("vx0", Look{})
 	if err != nil || !have.Intact {
 		t.Fatal(have, err)
 	}

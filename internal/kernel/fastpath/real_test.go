@@ -88,7 +88,7 @@ func (h realHost) apply(changes ...fmt.Stringer) {
 // hasTable wants the table to be intact and have these members, in any order.
 func (h realHost) hasTable(want Members) {
 	h.Helper()
-	have, err := h.Outbound("vx0")
+	have, err := h.Outbound("vx0", Look{})
 	if err != nil || !have.Intact || !sameMembers(have.Members, want) {
 		h.Errorf("got %+v, %v; want %+v", have, err, want)
 	}

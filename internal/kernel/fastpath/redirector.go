@@ -45,6 +45,11 @@ func (r Redirector) Set(want kernel.FastPath) (err error) {
 }
 
 func (r Redirector) set(want kernel.FastPath) (err error) {
+	if want.SkipPorts {
+		if done, err := r.setRemote(want); done || err != nil {
+			return err
+		}
+	}
 	if want.Ports, err = r.attachedPorts(want); err != nil {
 		return err
 	}
@@ -53,6 +58,30 @@ func (r Redirector) set(want kernel.FastPath) (err error) {
 		return err
 	}
 	return errors.Join(r.setOutbound(want), r.setInbound(want))
+}
+
+// setRemote sets what is looked at of the MACs on other hosts, and nothing else. It does not, if
+// there is no table to set them in.
+func (r Redirector) setRemote(want kernel.FastPath) (done bool, err error) {
+	have, err := r.kernel.Outbound(want.Device, Look{want.Only, true})
+	if err != nil || !have.Intact {
+		return false, err
+	}
+	c := ChangeTable{Device: want.Device}
+	c.Add.Remote, c.Delete.Remote = difference(want.Remote, have.Remote)
+	if want.Partial {
+		c.Delete.Remote = nil
+	}
+	if c.Add.isEmpty() && c.Delete.isEmpty() {
+		return true, nil
+	}
+	return true, r.kernel.Apply(c)
+}
+
+// Remote returns the MACs on other hosts that packets are sent to past the bridge.
+func (r Redirector) Remote(device string) ([]kernel.MAC, error) {
+	have, err := r.kernel.Outbound(device, Look{SkipPorts: true})
+	return have.Remote, err
 }
 
 // attachedPorts leaves out ports that are not on the bridge. A container's veth goes with the
@@ -92,7 +121,7 @@ func (r Redirector) setStaticEntries(want kernel.FastPath) error {
 
 // setOutbound sets the table for packets from containers.
 func (r Redirector) setOutbound(want kernel.FastPath) error {
-	have, err := r.kernel.Outbound(want.Device)
+	have, err := r.kernel.Outbound(want.Device, Look{Only: want.Only})
 	if err != nil {
 		return err
 	}
@@ -154,7 +183,7 @@ func (r Redirector) removeAll(device string) error {
 
 // Remove implements Path. The filters go with their device.
 func (r Redirector) Remove(device string) error {
-	have, err := r.kernel.Outbound(device)
+	have, err := r.kernel.Outbound(device, Look{Only: []kernel.MAC{}, SkipPorts: true})
 	if err != nil || !have.Exists {
 		return err
 	}

@@ -145,6 +145,11 @@ func (ns *Stack) ElementComment(e kernel.Element) (comment string, ok bool, err 
 // error is kernel.ErrNoFastPath where the kernel cannot do it.
 func (ns *Stack) SetFastPath(want kernel.FastPath) error { return ns.fastPath().Set(want) }
 
+// FastPathRemote returns the MACs on other hosts that packets are sent to past the bridge.
+func (ns *Stack) FastPathRemote(device string) ([]kernel.MAC, error) {
+	return ns.fastPath().Remote(device)
+}
+
 // EvictFastPath sends packets for a MAC, and from the port with it, through the bridge again.
 func (ns *Stack) EvictFastPath(device string, mac kernel.MAC) error {
 	return ns.fastPath().Evict(device, mac)
@@ -159,7 +164,7 @@ func (ns *Stack) EvictFastPathPort(device string, port kernel.FastPathPort) erro
 // RemoveFastPath removes what would outlive a VXLAN device that is about to go or has gone.
 func (ns *Stack) RemoveFastPath(device string) error { return ns.fastPath().Remove(device) }
 
-func (ns *Stack) fastPath() fastpath.Path {
+func (ns *Stack) fastPath() fastpath.Redirector {
 	return fastpath.New(fastpath.Namespace{Links: ns.Conn, Firewall: ns.firewallConn})
 }
 

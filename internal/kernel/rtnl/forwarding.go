@@ -19,11 +19,12 @@ type forwarding struct{ linkReader }
 // ForwardingTables returns the entries by which the network of that bridge and VXLAN device
 // forwards. These are the permanent entries of a MAC in the device's FDB, the static entries for
 // the device in the bridge's FDB, and the bridge's permanent neighbours. Learned entries and the
-// port's own MAC are left out.
+// port's own MAC are left out. With keys it returns only the entries that they name, at the cost of
+// a request for each.
 //
 // The kernel does not keep who added an entry of an FDB (NDA_PROTOCOL is kept of neighbours only).
 // The devices are this project's, so all entries count as its own.
-func (c forwarding) ForwardingTables(bridge, device string) (t kernel.ForwardingTables, err error) {
+func (c forwarding) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (t kernel.ForwardingTables, err error) {
 	fail := func(err error) (kernel.ForwardingTables, error) {
 		return kernel.ForwardingTables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, err)
 	}
@@ -35,6 +36,12 @@ func (c forwarding) ForwardingTables(bridge, device string) (t kernel.Forwarding
 	if err != nil {
 		return fail(err)
 	}
+	if only != nil {
+		if err := c.readEntries(&t, br, dev, *only); err != nil {
+			return fail(err)
+		}
+		return t, nil
+	}
 	if err := c.readFDBs(&t, dev); err != nil {
 		return fail(err)
 	}
@@ -42,6 +49,46 @@ func (c forwarding) ForwardingTables(bridge, device string) (t kernel.Forwarding
 		return fail(err)
 	}
 	return t, nil
+}
+
+// readEntries reads single entries.
+func (c forwarding) readEntries(t *kernel.ForwardingTables, bridge, device uint32, only kernel.ForwardingKeys) error {
+	for _, m := range only.MACs {
+		msg, err := c.getEntry(neighbourMessage(unix.AF_BRIDGE, device, 0, unix.NTF_SELF), attrMAC(unix.NDA_LLADDR, m))
+		if err != nil {
+			return fmt.Errorf("FDB entry of %s: %w", m, err)
+		}
+		if e, ok := parseFDB(msg, device); ok {
+			t.FDB = append(t.FDB, e)
+		}
+		msg, err = c.getEntry(neighbourMessage(unix.AF_BRIDGE, 0, 0, 0),
+			attrMAC(unix.NDA_LLADDR, m), netlink.Uint32Attr(unix.NDA_MASTER, bridge))
+		if err != nil {
+			return fmt.Errorf("static entry of %s: %w", m, err)
+		}
+		if mac, ok := parseStatic(msg, device); ok {
+			t.Static = append(t.Static, mac)
+		}
+	}
+	for _, a := range only.Addrs {
+		msg, err := c.getEntry(neighbourMessage(addressFamily(a), bridge, 0, 0), netlink.BytesAttr(unix.NDA_DST, a.AsSlice()))
+		if err != nil {
+			return fmt.Errorf("neighbour %s: %w", a, err)
+		}
+		if n, ok := parseNeighbour(msg, bridge); ok {
+			t.Neighbours = append(t.Neighbours, n)
+		}
+	}
+	return nil
+}
+
+// getEntry returns an empty message if there is no such entry.
+func (c forwarding) getEntry(ndmsg []byte, key ...netlink.Attr) ([]byte, error) {
+	msg, err := c.Get(unix.RTM_GETNEIGH, ndmsg, key...)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	return msg, err
 }
 
 // readFDBs reads both FDBs with one request: for a bridge's port the kernel also sends the bridge's
@@ -53,8 +100,11 @@ func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 	}
 	for _, msg := range msgs {
 		if e, ok := parseFDB(msg, index); ok {
-			if !e.MAC.IsZero() {
+			switch {
+			case !e.MAC.IsZero():
 				t.FDB = append(t.FDB, e)
+			case e == kernel.FDB{Dst: e.Dst} && !e.Dst.IsMulticast(): // else of the device's group
+				t.Flood = append(t.Flood, e.Dst)
 			}
 		} else if mac, ok := parseStatic(msg, index); ok {
 			t.Static = append(t.Static, mac)

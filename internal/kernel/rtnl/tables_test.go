@@ -41,7 +41,7 @@ func tables(n int) (t kernel.ForwardingTables) {
 
 func (h host) tables() kernel.ForwardingTables {
 	h.Helper()
-	t, err := h.ForwardingTables("br0", "vx")
+	t, err := h.ForwardingTables("br0", "vx", nil)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestTablesNameFirstFailures(t *testing.T) {
 		if err := h.refusesTables(change(tables(1), kernel.ForwardingTables{})); !errors.Is(err, kernel.ErrNotFound) {
 			t.Errorf("without %s: %v", name, err)
 		}
-		if _, err := h.ForwardingTables("br0", "vx"); !errors.Is(err, kernel.ErrNotFound) {
+		if _, err := h.ForwardingTables("br0", "vx", nil); !errors.Is(err, kernel.ErrNotFound) {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}

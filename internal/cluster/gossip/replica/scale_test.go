@@ -27,7 +27,7 @@ type manyMembers struct{ members []wire.Key }
 
 func (n manyMembers) Members() []wire.Key   { return n.members }
 func (n manyMembers) Send(wire.Key, []byte) {}
-func (n manyMembers) Format() uint8     { return wire.Supported.Min }
+func (n manyMembers) Format() uint8         { return wire.Supported.Min }
 
 func hostNumber(i int) wire.Key {
 	addr := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})

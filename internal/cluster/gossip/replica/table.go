@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -15,6 +14,10 @@ type table struct {
 	entries     map[wire.Key]*entry
 	present     map[wire.Key]bool // hosts that are reachable
 	changes     uint64            // records that were stored
+
+	snapshot cluster.Snapshot
+	shown    map[wire.Key]cluster.Host // the hosts of the snapshot
+	changed  map[wire.Key]bool         // hosts that are not as in the snapshot
 }
 
 // entry is what is known of one host.
@@ -34,7 +37,10 @@ type entry struct {
 }
 
 func newTable(forgetAfter time.Duration) *table {
-	return &table{forgetAfter: forgetAfter, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool)}
+	return &table{
+		forgetAfter: forgetAfter, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool),
+		shown: make(map[wire.Key]cluster.Host), changed: make(map[wire.Key]bool),
+	}
 }
 
 // isVisible tells whether the entry is part of the snapshot.
@@ -110,6 +116,7 @@ func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
 	t.entries[r.Key] = e
+	t.changed[r.Key] = true
 	return true
 }
 
@@ -121,6 +128,7 @@ func (t *table) MarkPresent(host wire.Key) bool {
 		return false
 	}
 	e.goneSince = time.Time{}
+	t.changed[host] = true
 	return e.isVisible()
 }
 
@@ -132,6 +140,7 @@ func (t *table) MarkLost(host wire.Key, now time.Time) bool {
 		return false
 	}
 	e.goneSince = now
+	t.changed[host] = true
 	return e.isVisible()
 }
 
@@ -145,6 +154,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 		switch gone := now.Sub(e.goneSince); {
 		case gone >= t.forgetAfter && e.isVisible():
 			e.forgotten, e.Memberships, e.Raw, e.endpoints, changed = true, nil, nil, 0, true
+			t.changed[host] = true
 		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
 			delete(t.entries, host)
 		}
@@ -182,16 +192,28 @@ func (t *table) summary() (sum uint64) {
 	return sum
 }
 
-// Snapshot returns the visible entries.
+// Snapshot returns the visible entries. It costs what has changed since the last call.
 func (t *table) Snapshot() cluster.Snapshot {
-	s := cluster.Snapshot{Sequence: t.changes}
-	for host, e := range t.entries {
-		if e.isVisible() {
-			s.Hosts = append(s.Hosts, cluster.Host{ID: host.ID, Name: e.Name, Addr: host.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince})
+	for key := range t.changed {
+		before, wasShown := t.shown[key]
+		delete(t.shown, key)
+		e, known := t.entries[key]
+		isShown := known && e.isVisible()
+		if wasShown && !(isShown && e.host().Compare(before) == 0) {
+			t.snapshot = t.snapshot.Without(before)
+		}
+		if isShown {
+			t.shown[key] = e.host()
+			t.snapshot = t.snapshot.With(t.shown[key])
 		}
 	}
-	slices.SortFunc(s.Hosts, cluster.Host.Compare)
-	return s
+	clear(t.changed)
+	t.snapshot.Sequence = t.changes
+	return t.snapshot
+}
+
+func (e *entry) host() cluster.Host {
+	return cluster.Host{ID: e.Key.ID, Name: e.Name, Addr: e.Key.Addr.Addr(), Memberships: e.Memberships, UnreachableSince: e.goneSince}
 }
 
 // HasLeft tells whether a host announced that it leaves the cluster.

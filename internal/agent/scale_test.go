@@ -1,0 +1,300 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/kernel/netnstest"
+	"vxlan-driver/internal/kernel/netstack"
+	"vxlan-driver/internal/netavark"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plugin"
+	"vxlan-driver/internal/store"
+)
+
+// manyHosts is a cluster of hosts with one network, of which this host is one.
+const (
+	manyHosts        = 1000
+	containersEach   = 50
+	manyHostsNetwork = `{"name": "blue", "driver": "vxlan", "id": "7c7b", "network_interface": "br-blue",
+  "options": {"vni": "100", "local_ip": "198.18.0.10", "discovery": "gossip", "physical_interface": "eth0"},
+  "subnets": [{"subnet": "10.0.0.0/8", "gateway": "10.0.0.1"}],
+  "dns_enabled": true, "internal": false, "ipv6_enabled": false}`
+)
+
+// manyHostsKey is the network's.
+var manyHostsKey = cluster.NetworkKey{VNI: 100, Port: 4789}
+
+// containerOn is the i-th container of the n-th other host.
+func containerOn(n, i int) cluster.Endpoint {
+	id := fmt.Sprintf("%04x%04x%056x", n, i, n*7919+i)
+	return cluster.Endpoint{
+		ContainerID: id, Names: []string{fmt.Sprintf("c%d-%d", n, i), fmt.Sprintf("service-%d", i), id[:12]},
+		Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, byte(1 + n>>8), byte(n), byte(i + 1)})},
+		MAC:   kernel.MAC{2, 0x64, byte(n >> 8), byte(n), byte(i >> 8), byte(i)},
+	}
+}
+
+// manyHost is the n-th other host, with so many containers.
+func manyHost(n, containers int) cluster.Host {
+	addr := netip.AddrFrom4([4]byte{198, 19, byte(n >> 8), byte(n)})
+	m := cluster.Membership{
+		Network: manyHostsKey, VTEP: addr, StaticFDB: true, BridgeMAC: network.BridgeMAC(100, addr),
+		HostAddrs: []netip.Addr{netip.AddrFrom4([4]byte{10, byte(1 + n>>8), byte(n), 254})},
+		View: cluster.NetworkView{Name: "blue", MTU: 1450, UnderlayMTU: 1500,
+			Subnets: []cluster.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Gateway: netip.MustParseAddr("10.0.0.1")}}},
+	}
+	for i := range containers {
+		m.Endpoints = append(m.Endpoints, containerOn(n, i))
+	}
+	return cluster.Host{ID: cluster.HostID{byte(n >> 8), byte(n)}, Name: fmt.Sprintf("host-%04d", n), Addr: addr, Memberships: []cluster.Membership{m}}
+}
+
+// bigHost is an agent on a real kernel, with a cluster that is made up.
+type bigHost struct {
+	*Agent
+	t      testing.TB
+	ns     string
+	plane  *fakeCluster
+	counts []int // of each other host's containers
+}
+
+// inNamespaceNames is a name server in a namespace.
+type inNamespaceNames struct {
+	*dns.Server
+	ns string
+}
+
+func (n inNamespaceNames) Set(zones []dns.Zone) (err error) {
+	return netns.DoIn(n.ns, func() error { return n.Server.Set(zones) })
+}
+
+func newBigHost(t testing.TB, hosts, each, own int) *bigHost {
+	t.Helper()
+	b := &bigHost{t: t, ns: netnstest.New(t), plane: newFakeCluster()}
+	sh := netnstest.Shell(t, b.ns)
+	sh("ip link set lo up; ip link add eth0 type veth peer name peer; ip link set peer up; ip address add 198.18.0.10/15 dev eth0; ip link set eth0 up")
+	c, err := config.Parse("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	names := dns.New(log)
+	t.Cleanup(names.Close)
+	b.plane.synced = true
+	b.Agent = &Agent{
+		Host: &hoststate.Host{
+			Open: func(path string) (hoststate.Namespace, error) {
+				if path == "" {
+					path = b.ns
+				}
+				return netstack.Open(path)
+			},
+			StoreDir: t.TempDir(), NetworksDir: t.TempDir(), SysctlDir: t.TempDir(), Records: new(store.Cache),
+			Zones: noFirewalld{}, Warn: func(message string) { t.Log(message) },
+		},
+		Config: c, Names: inNamespaceNames{names, b.ns}, Process: new(fakeProcess),
+		Plane:      cluster.Kind{Name: "made up", PerAddress: true, Carries: gossip.Carries, New: func(netip.Addr) (cluster.Plane, error) { return b.plane, nil }},
+		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"), Version: "test", Log: log, StayWhenIdle: true,
+	}
+	b.prepareParts()
+	for n := range hosts {
+		b.counts = append(b.counts, each)
+		b.plane.shown = b.plane.shown.With(manyHost(n, each))
+	}
+	b.plane.members = hosts + 1
+	p := &plugin.Plugin{Host: b.Host, Agent: grantingAgent{}}
+	for i := range own {
+		b.setup(p, i)
+	}
+	return b
+}
+
+// grantingAgent gives each container the addresses that it wants.
+type grantingAgent struct{ pluginSide }
+
+func (grantingAgent) AssignAddresses(_, _ string, wanted []netip.Addr) ([]netip.Addr, error) {
+	return wanted, nil
+}
+
+func (b *bigHost) setup(p *plugin.Plugin, i int) {
+	b.t.Helper()
+	_, err := p.Setup(netnstest.New(b.t), netavark.Request{
+		ContainerID: fmt.Sprintf("%064x", 0xf00+i), ContainerName: fmt.Sprint("own-", i), Network: json.RawMessage(manyHostsNetwork),
+		Options: json.RawMessage(fmt.Sprintf(`{"interface_name": "eth0", "static_ips": ["10.200.0.%d"]}`, i+2)),
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// startRemote starts one more container on a random other host.
+func (b *bigHost) startRemote() {
+	n := rand.N(len(b.counts))
+	b.counts[n]++
+	b.plane.mu.Lock()
+	defer b.plane.mu.Unlock()
+	b.plane.shown = b.plane.shown.With(manyHost(n, b.counts[n]))
+	close(b.plane.changed)
+	b.plane.changed = make(chan struct{})
+}
+
+// stopRemote stops a container of a random other host.
+func (b *bigHost) stopRemote() {
+	n := rand.N(len(b.counts))
+	b.counts[n]--
+	b.plane.mu.Lock()
+	defer b.plane.mu.Unlock()
+	b.plane.shown = b.plane.shown.With(manyHost(n, b.counts[n]))
+	close(b.plane.changed)
+	b.plane.changed = make(chan struct{})
+}
+
+// drain sets all entries that are known to lack.
+func (b *bigHost) drain() {
+	for b.forwarder.IsBehind() {
+		if err := b.forward(b.followed); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+func (b *bigHost) mustTurn(what scope) {
+	b.t.Helper()
+	if _, err := b.turn(b.t.Context(), what); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// cpuTime is that of this process so far.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// report runs f so often, and reports its mean CPU time.
+func (b *bigHost) report(name string, times int, f func()) {
+	b.t.Helper()
+	f()
+	cpu, began := cpuTime(), time.Now()
+	for range times {
+		f()
+	}
+	b.t.Logf("%-40s %8.2f ms of CPU, %8.2f ms", name, ms(cpuTime()-cpu)/float64(times), ms(time.Since(began))/float64(times))
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// lockWaits takes the store's lock again and again until ctx is done, and returns the longest that
+// it waited.
+func (b *bigHost) lockWaits(ctx context.Context) (longest time.Duration) {
+	f, err := os.OpenFile(filepath.Join(b.Host.StoreDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		b.t.Error(err)
+		return 0
+	}
+	defer f.Close()
+	for ctx.Err() == nil {
+		began := time.Now()
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		longest = max(longest, time.Since(began))
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		time.Sleep(time.Millisecond)
+	}
+	return longest
+}
+
+func (b *bigHost) longestLock(during func()) time.Duration {
+	ctx, cancel := context.WithCancel(b.t.Context())
+	var longest time.Duration
+	var wg sync.WaitGroup
+	wg.Go(func() { longest = b.lockWaits(ctx) })
+	during()
+	cancel()
+	wg.Wait()
+	return longest
+}
+
+func residentMB(t testing.TB) float64 {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		var kb float64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %f", &kb); n == 1 {
+			return kb / 1000
+		}
+	}
+	return 0
+}
+
+// TestManyHosts is a measurement.
+func TestManyHosts(t *testing.T) {
+	if os.Getenv("MANY_HOSTS") == "" {
+		t.Skip("a measurement; set MANY_HOSTS=1")
+	}
+	debug.SetGCPercent(50) // as cmd/vxland does
+	b := newBigHost(t, manyHosts-1, containersEach, containersEach)
+	longest := b.longestLock(func() {
+		b.report("first full turns", 1, func() { b.mustTurn(scopeFull) })
+	})
+	t.Logf("lock, first turns: %.1f ms", ms(longest))
+	longest = b.longestLock(func() { b.report("all entries", 1, b.drain) })
+	t.Logf("lock, all entries: %.1f ms", ms(longest))
+	b.report("publishing turn without news", 50, func() { b.mustTurn(scopePublish) })
+	b.report("forwarding turn without news", 50, func() { b.mustTurn(scopeForwarding) })
+	b.report("one remote start", 100, func() { b.startRemote(); b.mustTurn(scopeForwarding) })
+	b.report("one remote stop", 20, func() { b.stopRemote(); b.mustTurn(scopeForwarding) })
+	b.report("full turn", 5, func() { b.mustTurn(scopeFull) })
+	longest = b.longestLock(func() { b.startRemote(); b.mustTurn(scopeForwarding); b.mustTurn(scopeFull) })
+	t.Logf("lock, longest: %.1f ms", ms(longest))
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	t.Logf("resident %.1f MB, heap %.1f MB", residentMB(t), float64(m.HeapAlloc)/1e6)
+	b.loopUnderNews(5*time.Second, 50)
+}
+
+// loopUnderNews runs the agent's loop during so many remote starts a second.
+func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
+	ctx, cancel := context.WithCancel(b.t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- b.runLoop(ctx, events{}) }()
+	time.Sleep(2 * time.Second)
+	cpu, began := cpuTime(), time.Now()
+	news := func() {
+		for range int(d.Seconds() * float64(rate)) {
+			b.startRemote()
+			time.Sleep(time.Second / time.Duration(rate))
+		}
+	}
+	news()
+	b.t.Logf("%d remote starts a second: %.1f %% of a core", rate, 100*float64(cpuTime()-cpu)/float64(time.Since(began)))
+	b.t.Logf("lock: %.1f ms", ms(b.longestLock(news)))
+	cancel()
+	<-ended
+}

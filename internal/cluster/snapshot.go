@@ -1,0 +1,205 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// Snapshot has all other hosts, sorted by Compare. It is shared and must not be changed. With and
+// Without return others, which share with it all that is the same in both. So two snapshots are
+// compared by the cost of what differs.
+type Snapshot struct {
+	Hosts []Host
+	// Sequence grows with each record that comes. See Plane.Acknowledge.
+	Sequence uint64
+
+	changes  uint64
+	networks map[NetworkKey]networkMembers // nil where Hosts were set by hand
+}
+
+// networkMembers are the hosts of one network.
+type networkMembers struct {
+	revision uint64
+	members  []*Member // sorted by host
+}
+
+// Member is a host with its membership of one network. It does not change.
+type Member struct {
+	ID        HostID
+	Addr      netip.Addr // where its agent listens
+	Host      string     // the host's label
+	Reachable bool
+	Membership
+
+	name string // the host's
+}
+
+func newMember(h Host, m Membership) *Member {
+	return &Member{ID: h.ID, Addr: h.Addr, Host: h.Label(), Reachable: h.Reachable(), Membership: m, name: h.Name}
+}
+
+// compare orders members as their hosts.
+func (m *Member) compare(o *Member) int {
+	return cmp.Or(cmp.Compare(m.name, o.name), m.Addr.Compare(o.Addr), bytes.Compare(m.ID[:], o.ID[:]))
+}
+
+// NewSnapshot returns a snapshot of hosts.
+func NewSnapshot(hosts ...Host) (s Snapshot) {
+	for _, h := range hosts {
+		s = s.With(h)
+	}
+	return s
+}
+
+// Find returns the first host with the name.
+func (s Snapshot) Find(name string) (Host, bool) {
+	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
+	if !ok {
+		return Host{}, false
+	}
+	return s.Hosts[i], true
+}
+
+// Members returns the hosts that announce a membership of a network, sorted as hosts are. A host does so
+// while it has a container there. Unreachable hosts are included. A member that is the same in two
+// snapshots has not changed. The list must not be changed.
+func (s Snapshot) Members(key NetworkKey) []*Member { return s.indexed()[key].members }
+
+// Revision is another one whenever the members of a network have changed, in snapshots that were
+// made one from the other. It is 0 if there are none, or if that is not known.
+func (s Snapshot) Revision(key NetworkKey) uint64 { return s.networks[key].revision }
+
+// With returns the snapshot with a host added, or replaced by one that compares as equal.
+func (s Snapshot) With(h Host) Snapshot {
+	i, known := slices.BinarySearchFunc(s.Hosts, h, Host.Compare)
+	var before []Membership
+	hosts := slices.Clone(s.Hosts)
+	if known {
+		before = hosts[i].Memberships
+		hosts[i] = h
+	} else {
+		hosts = slices.Insert(hosts, i, h)
+	}
+	return s.withMembers(hosts, h, before)
+}
+
+// Without returns the snapshot without a host.
+func (s Snapshot) Without(h Host) Snapshot {
+	i, known := slices.BinarySearchFunc(s.Hosts, h, Host.Compare)
+	if !known {
+		return s
+	}
+	before := s.Hosts[i].Memberships
+	h.Memberships = nil
+	return s.withMembers(slices.Delete(slices.Clone(s.Hosts), i, i+1), h, before)
+}
+
+// withMembers returns the snapshot with hosts, of which the one that is given has changed.
+func (s Snapshot) withMembers(hosts []Host, changed Host, before []Membership) Snapshot {
+	next := Snapshot{Hosts: hosts, Sequence: s.Sequence, changes: s.changes + 1, networks: maps.Clone(s.indexed())}
+	for _, m := range before {
+		if !slices.ContainsFunc(changed.Memberships, func(o Membership) bool { return o.Network == m.Network }) {
+			next.removeMember(newMember(changed, m))
+		}
+	}
+	for _, m := range changed.Memberships {
+		next.setMember(newMember(changed, m))
+	}
+	return next
+}
+
+// setMember sets a host's membership of a network. One that says the same as before stays.
+func (s *Snapshot) setMember(m *Member) {
+	members := s.networks[m.Network].members
+	i, known := slices.BinarySearchFunc(members, m, (*Member).compare)
+	switch {
+	case known && m.equal(members[i]):
+		return
+	case known:
+		members = slices.Clone(members)
+		members[i] = m
+	default:
+		members = slices.Insert(slices.Clone(members), i, m)
+	}
+	s.networks[m.Network] = networkMembers{s.changes, members}
+}
+
+func (s *Snapshot) removeMember(m *Member) {
+	members := s.networks[m.Network].members
+	if len(members) == 1 {
+		delete(s.networks, m.Network)
+	} else if i, known := slices.BinarySearchFunc(members, m, (*Member).compare); known {
+		s.networks[m.Network] = networkMembers{s.changes, slices.Delete(slices.Clone(members), i, i+1)}
+	}
+}
+
+// indexed returns the members of all networks.
+func (s Snapshot) indexed() map[NetworkKey]networkMembers {
+	if s.networks != nil {
+		return s.networks
+	}
+	networks := make(map[NetworkKey]networkMembers)
+	for _, h := range s.Hosts {
+		for _, m := range h.Memberships {
+			members := append(networks[m.Network].members, newMember(h, m))
+			networks[m.Network] = networkMembers{members: members}
+		}
+	}
+	return networks
+}
+
+func (m *Member) equal(o *Member) bool {
+	return m.Reachable == o.Reachable && m.Membership.equal(&o.Membership)
+}
+
+func (m *Membership) equal(o *Membership) bool {
+	return m.Network == o.Network && m.VTEP == o.VTEP && m.StaticFDB == o.StaticFDB && m.BridgeMAC == o.BridgeMAC &&
+		slices.Equal(m.HostAddrs, o.HostAddrs) &&
+		m.View.Equal(o.View) && slices.EqualFunc(m.Endpoints, o.Endpoints, Endpoint.Equal)
+}
+
+// Equal tells whether two hosts were told the same.
+func (v NetworkView) Equal(o NetworkView) bool {
+	return v.Name == o.Name && v.MTU == o.MTU && v.UnderlayMTU == o.UnderlayMTU && v.List == o.List &&
+		slices.Equal(v.Subnets, o.Subnets) && slices.Equal(v.Listed, o.Listed)
+}
+
+// Equal tells whether two endpoints are the same in all that is said of them.
+func (e Endpoint) Equal(o Endpoint) bool {
+	return e.ContainerID == o.ContainerID && e.MAC == o.MAC && slices.Equal(e.Names, o.Names) && slices.Equal(e.Addrs, o.Addrs)
+}
+
+// ChangedMembers returns the members of before that are not in after, and the other way round. Both
+// are sorted as hosts are.
+func ChangedMembers(before, after []*Member) (gone, come []*Member) {
+	for len(before) > 0 || len(after) > 0 {
+		order := 0
+		switch {
+		case len(after) == 0:
+			order = -1
+		case len(before) == 0:
+			order = 1
+		case before[0] != after[0]:
+			order = before[0].compare(after[0])
+			if order == 0 {
+				gone, come = append(gone, before[0]), append(come, after[0])
+			}
+		}
+		if order < 0 {
+			gone = append(gone, before[0])
+		}
+		if order > 0 {
+			come = append(come, after[0])
+		}
+		if order <= 0 {
+			before = before[1:]
+		}
+		if order >= 0 {
+			after = after[1:]
+		}
+	}
+	return gone, come
+}

@@ -1,0 +1,262 @@
+package membership
+
+import (
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+)
+
+// Roster is the members of a network as they were last seen, with what follows from them: what is
+// forwarded to them and which names they have. An update costs what has changed since the one
+// before. Whatever the updates were, the result is that of a new Roster that was updated once.
+//
+// What is said of a host depends on others too: two may have one MAC or address. Remotes tells
+// which.
+type Roster struct {
+	members []*cluster.Member
+	hosts   map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
+	shown   map[*cluster.Member]*rosterHost
+	remotes *plan.Remotes
+	network Network // without what members follow from
+	listed  []netip.Addr
+	local   map[netip.Addr]bool // addresses that no other host's container can have
+	own     map[string]bool     // names of this host's containers
+}
+
+// rosterHost is what follows from one member.
+type rosterHost struct {
+	member  *cluster.Member // nil for listed hosts
+	remotes []*plan.Remote
+	names   *dns.RecordGroup // nil while the host cannot be reached
+	shared  []MemberEndpoint // containers that have the name of one of this host
+}
+
+// NewRoster returns the roster of a network in a snapshot.
+func NewRoster(n Network, s cluster.Snapshot) *Roster {
+	r := new(Roster)
+	r.Update(n, s)
+	return r
+}
+
+// Update makes the roster that of a snapshot. It names the forwarding entries that may have become
+// others, or says that it may be all.
+func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.ForwardingKeys, all bool) {
+	before := r.network
+	r.network = withoutHosts(n)
+	if r.hosts == nil || !sameButEndpoints(before, r.network) {
+		*r = Roster{hosts: make(map[string]*rosterHost), shown: make(map[*cluster.Member]*rosterHost), remotes: new(plan.Remotes), network: r.network, local: localAddrs(n), own: ownNames(n)}
+		r.update(n, s)
+		return kernel.ForwardingKeys{}, true
+	}
+	came, went := changedEndpoints(before.Endpoints, n.Endpoints)
+	if len(came)+len(went) > 0 {
+		r.local, r.own = localAddrs(n), ownNames(n)
+		for _, h := range r.hosts {
+			r.updateShared(h)
+		}
+	}
+	keys := r.update(n, s)
+	for _, e := range slices.Concat(came, went) {
+		keys = append(keys, r.remotes.KeysOfMAC(e.MAC), kernel.ForwardingKeys{Addrs: AddrsOf(e)})
+		for _, a := range AddrsOf(e) {
+			r.updateNamesAt(a)
+		}
+	}
+	for _, k := range keys {
+		changed.MACs, changed.Addrs = append(changed.MACs, k.MACs...), append(changed.Addrs, k.Addrs...)
+	}
+	return plan.SortKeys(changed.MACs, changed.Addrs), false
+}
+
+// update follows the members and the list.
+func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.ForwardingKeys) {
+	members := n.Members(s)
+	gone, come := cluster.ChangedMembers(r.members, members)
+	r.members = members
+	changed := make(map[string]*cluster.Member)
+	for _, m := range gone {
+		changed[keyOf(m)] = nil
+	}
+	for _, m := range come {
+		changed[keyOf(m)] = m
+	}
+	for host, m := range changed {
+		keys = append(keys, r.setHost(host, m)...)
+	}
+	if !slices.Equal(r.listed, n.VTEP.Remotes) {
+		r.listed = n.VTEP.Remotes
+		keys = append(keys, r.setRemotes("", listedBridges(n))...)
+	}
+	return keys
+}
+
+// setHost follows one member, nil if it is none any more.
+func (r *Roster) setHost(host string, m *cluster.Member) []kernel.ForwardingKeys {
+	keys := r.setRemotes(host, remotesOf(m, r.network.VTEP.StaticFDB))
+	h := r.hosts[host]
+	delete(r.shown, h.member)
+	if m == nil {
+		delete(r.hosts, host)
+		return keys
+	}
+	h.member, r.shown[m] = m, h
+	r.updateNames(h)
+	r.updateShared(h)
+	return keys
+}
+
+// setRemotes replaces what a host has by what it has now, as far as that differs.
+func (r *Roster) setRemotes(host string, now []*plan.Remote) (keys []kernel.ForwardingKeys) {
+	h := r.hosts[host]
+	if h == nil {
+		h = new(rosterHost)
+		r.hosts[host] = h
+	}
+	first, last := commonEnds(h.remotes, now, sameRemote)
+	for _, one := range h.remotes[first : len(h.remotes)-last] {
+		r.remotes.Remove(one)
+		keys = append(keys, r.remotes.KeysOf(one))
+	}
+	for _, one := range now[first : len(now)-last] {
+		r.remotes.Add(one)
+		keys = append(keys, r.remotes.KeysOf(one))
+	}
+	h.remotes = slices.Concat(h.remotes[:first], now[first:len(now)-last], h.remotes[len(h.remotes)-last:])
+	return keys
+}
+
+// updateNames finds a member's names anew. A group that has the same records stays, which tells the
+// name server that nothing has changed.
+func (r *Roster) updateNames(h *rosterHost) {
+	if h.member == nil || !h.member.Reachable {
+		h.names = nil
+		return
+	}
+	records := make([]dns.Record, 0, len(h.member.Endpoints))
+	for _, e := range h.member.Endpoints {
+		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.local, e.Addrs)})
+	}
+	if h.names == nil || !slices.EqualFunc(h.names.Records, records, dns.Record.Equal) {
+		h.names = &dns.RecordGroup{Records: records}
+	}
+}
+
+// updateShared finds which of a member's containers have the name of one of this host.
+func (r *Roster) updateShared(h *rosterHost) {
+	if h.shared = nil; h.member == nil || !h.member.Reachable {
+		return
+	}
+	for _, e := range h.member.Endpoints {
+		if len(e.Names) > 0 && r.own[strings.ToLower(e.Names[0])] {
+			h.shared = append(h.shared, MemberEndpoint{h.member, e})
+		}
+	}
+}
+
+// updateNamesAt finds the names anew of the hosts that have an address.
+func (r *Roster) updateNamesAt(a netip.Addr) {
+	for _, one := range r.remotes.At(a) {
+		if h := r.hosts[one.Trust.Host]; h != nil {
+			r.updateNames(h)
+		}
+	}
+}
+
+// keyOf tells members apart: by what orders them for people, and the id.
+func keyOf(m *cluster.Member) string { return m.Host + string(m.ID[:]) }
+
+// Remotes are what the members have.
+func (r *Roster) Remotes() *plan.Remotes { return r.remotes }
+
+// Members are the network's, as Network.Members returned them.
+func (r *Roster) Members() []*cluster.Member { return r.members }
+
+// Names returns the records of the members that can be reached, by host.
+func (r *Roster) Names() (groups []*dns.RecordGroup) {
+	for _, m := range r.members {
+		if h := r.shown[m]; h.names != nil {
+			groups = append(groups, h.names)
+		}
+	}
+	return groups
+}
+
+// SharedNames returns the containers of reachable hosts that have the name of one of this host.
+func (r *Roster) SharedNames() (all []MemberEndpoint) {
+	for _, m := range r.members {
+		all = append(all, r.shown[m].shared...)
+	}
+	return all
+}
+
+// EndpointsAt returns the endpoints of members that have an address, in order of trust.
+func (r *Roster) EndpointsAt(a netip.Addr) (found []MemberEndpoint) {
+	for _, one := range r.remotes.At(a) {
+		h := r.hosts[one.Trust.Host]
+		if h == nil || h.member == nil {
+			continue
+		}
+		for _, e := range h.member.Endpoints {
+			if slices.Contains(e.Addrs, a) {
+				found = append(found, MemberEndpoint{h.member, e})
+			}
+		}
+	}
+	return found
+}
+
+// MemberEndpoint is a container of another host.
+type MemberEndpoint struct {
+	*cluster.Member
+	cluster.Endpoint
+}
+
+// withoutHosts drops what members follow from. The rest is all that a roster depends on.
+func withoutHosts(n Network) Network {
+	n.Network.Remotes, n.VTEP.Remotes, n.VTEP.Flood, n.VTEP.Own = nil, nil, nil, nil
+	return n
+}
+
+func sameButEndpoints(a, b Network) bool {
+	return reflect.DeepEqual(a.Network, b.Network) && reflect.DeepEqual(a.VTEP, b.VTEP)
+}
+
+// changedEndpoints compares the containers of this host. One whose record was not replaced is the
+// same.
+func changedEndpoints(before, now []*network.Endpoint) (came, went []*network.Endpoint) {
+	rest := make(map[*network.Endpoint]bool, len(before))
+	for _, e := range before {
+		rest[e] = true
+	}
+	for _, e := range now {
+		if !rest[e] {
+			came = append(came, e)
+		}
+		delete(rest, e)
+	}
+	return came, slices.Collect(maps.Keys(rest))
+}
+
+func sameRemote(a, b *plan.Remote) bool {
+	return a.MAC == b.MAC && a.VTEP == b.VTEP && a.Trust == b.Trust && slices.Equal(a.Addrs, b.Addrs)
+}
+
+// commonEnds returns how many elements two lists have in common at their beginning, and how many of
+// the rest at their end. Lists of one host differ in few, which are next to each other.
+func commonEnds[E any](a, b []E, same func(x, y E) bool) (first, last int) {
+	for first < min(len(a), len(b)) && same(a[first], b[first]) {
+		first++
+	}
+	for last < min(len(a), len(b))-first && same(a[len(a)-1-last], b[len(b)-1-last]) {
+		last++
+	}
+	return first, last
+}

@@ -85,7 +85,7 @@ func TestPartitionedHostsStartAtDifferentPlaces(t *testing.T) {
 		s.partitions["b"] = 0
 		b.turn(t, unchanged)
 		time.Sleep(time.Second)
-		want := fmt.Sprintf("address %v of network blue is that of container name-same here and of container name-b3 on host b; restart one of them", taken)
+		want := fmt.Sprintf("address %v of network blue is that of container name-same here and of container name-b3 on host b; the one here keeps it: restart the other one with another address", taken)
 		if got := membership.Duplicates(a.network, membership.NewRoster(a.network, a.Snapshot())); len(got) != 1 || got[0] != want {
 			t.Errorf("got %q", got)
 		}

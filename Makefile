@@ -12,7 +12,7 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim fuzz install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -79,11 +79,19 @@ lint:
 docs:
 	$(GO) generate ./internal/docgen
 
-# Propagation of a container's start among up to 100 hosts, joining, and claims, in virtual time.
+# Propagation of a container's start, and what that costs a host, among up to 100 hosts in virtual time;
+# then joining and claims.
+SIM = $(GO) test -count=1 -timeout 2h -v -run '^TestPropagation$$' ./internal/cluster/gossip
 sim:
-	SIM_ROUNDS=$${SIM_ROUNDS:-100} $(GO) test -count=1 -v -run '^(TestPropagation|TestCostOfAHost)$$' ./internal/cluster/gossip
+	SIM_ROUNDS=$${SIM_ROUNDS:-100} SIM_HOSTS=$${SIM_HOSTS:-3,25,100} $(SIM)
 	SIM_JOINS=$${SIM_JOINS:-1000} SIM_CLAIMS=$${SIM_CLAIMS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^(TestReadyHostIsNeverAlone|TestSimultaneousClaims)$$' ./internal/cluster/gossip
 
+# Among 1,000 hosts. Takes about ten minutes of both cores, and 3 GB.
+sim-large:
+	GOGC=$${GOGC:-400} SIM_ROUNDS=$${SIM_ROUNDS:-20} SIM_HOSTS=$${SIM_HOSTS:-1000} $(SIM)
+
+# What other hosts send.
+WIREFUZZ = FuzzMessage FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary
 fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
@@ -93,8 +101,14 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/config
 	$(GO) test -run '^$$' -fuzz '^FuzzMessage$$' -fuzztime $(FUZZTIME) ./internal/firewalld
 	for f in FuzzQuery FuzzUpstream FuzzName FuzzResolvConf; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/dns || exit 1; done
-	for f in FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
+	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 	for f in FuzzParseKeys FuzzPacket; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip || exit 1; done
+
+# Ten million messages, contents of records and deltas that were changed at random: what comes from other hosts. Then each of
+# the fuzz tests, which look for new ways through the code. Takes a quarter of an hour.
+fuzz-wire:
+	WIRE_RUNS=10000000 $(GO) test -count=1 -timeout 2h -v -run '^TestDecoderOnMutations$$' ./internal/cluster/gossip/wire
+	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 1m -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 
 # packaging/files lists what is installed.
 install: bin/vxlan bin/vxland bin/vxlanctl
@@ -116,7 +130,9 @@ help:
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
+	@echo 'make sim-large    the same on 1,000 hosts: ten minutes'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
+	@echo 'make fuzz-wire    ten million messages for the decoder of gossip'
 	@echo 'make lint         gofmt, go mod tidy, go vet, staticcheck'
 	@echo 'make docs         write docs/user/options.md from the options'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'

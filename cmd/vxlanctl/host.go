@@ -19,6 +19,11 @@ func (localHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.Status(agentapi.SocketPath)
 }
 
+// ForgetHost asks the agent.
+func (localHost) ForgetHost(name string) (host, warning string, err error) {
+	return agentapi.ForgetHost(agentapi.SocketPath, name)
+}
+
 // Reload restores what the networks need, and then sees to the agent, where a container needs one.
 // A host may do without an agent.
 func (h localHost) Reload() (networks int, err error) {

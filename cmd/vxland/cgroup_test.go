@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"vxlan-driver/internal/config"
 )
 
 // childVar makes the test's own program do what the variable says.
@@ -25,6 +27,12 @@ func TestMain(m *testing.M) {
 		}
 		groups, err := os.ReadFile("/proc/self/cgroup")
 		fmt.Println(string(groups), err)
+	case "pipe":
+		if err := runProgram(options{check: true, config: config.Path}); err != nil {
+			os.Exit(1)
+		}
+		fmt.Fprintln(os.Stderr, "nobody reads this")
+		os.Exit(7)
 	case "limits":
 		raiseLimits()
 		limits, err := os.ReadFile("/proc/self/limits")

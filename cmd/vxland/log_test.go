@@ -60,3 +60,19 @@ func TestLogIsRotatedAtMaxSize(t *testing.T) {
 		t.Errorf("%d bytes", len(got))
 	}
 }
+
+// journald may end before the agent does, and the agent goes on.
+func TestEndOfLogReaderDoesNotEndAgent(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := testChild(t, "pipe")
+	cmd.Stderr = w
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 7 {
+		t.Errorf("it ended with %v", err)
+	}
+}

@@ -21,11 +21,9 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
-	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
-	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -137,7 +135,7 @@ func runProgram(o options) error {
 
 func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger) error {
 	host := wiring.Host()
-	host.Records = new(store.Cache)
+	host.Records, host.Interrupt = new(store.Cache), ctx.Done()
 	lock, err := lockHost(ctx, host.StoreDir)
 	if err != nil {
 		return err
@@ -163,18 +161,29 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return fmt.Errorf("read host name: %w", err)
 	}
-	localHost := gossip.NewLocalHost(loadHostID(host.StoreDir, log), membership.HostName(name))
+	localHost, newID := newLocalHost(host.StoreDir, name, log)
+	renamed, err := followHostName(ctx, localHost)
+	if err != nil {
+		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
+	}
 	names := dns.New(log)
+	keys, err := followKeys(c, log)
+	if err != nil {
+		return err
+	}
 	a := &agent.Agent{
 		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
-		Process:      self,
+		Process: self, Renamed: renamed, NewID: newID,
 		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
-			return newGossip(localHost, bind, c, log)
+			return newGossip(localHost, bind, c, keys, log)
 		}},
+	}
+	if keys != nil {
+		a.KeyFile = keys
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -191,20 +200,18 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
-// loadHostID returns the ID of this host. What could not be kept is in the log.
-func loadHostID(bootDir string, log *slog.Logger) cluster.HostID {
-	store := hostid.Store{Dir: hostid.Dir, BootDir: bootDir, Machine: hostid.ReadMachine()}
-	id, notes := store.Load()
-	for _, note := range notes {
-		log.Warn("the ID of this host", "what", note)
+// followKeys returns the key file that all clusters follow, or nil if there is none.
+func followKeys(c config.Config, log *slog.Logger) (*gossip.KeyFile, error) {
+	if c.KeyFile == "" {
+		return nil, nil
 	}
-	return id
+	return gossip.NewKeyFile(c.KeyFile, c.Keys, log)
 }
 
 // newGossip makes the plane by which the host talks from one of its addresses.
-func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, log *slog.Logger) (*gossip.Plane, error) {
+func newGossip(h *gossip.LocalHost, bind netip.Addr, c config.Config, keys *gossip.KeyFile, log *slog.Logger) (*gossip.Plane, error) {
 	return gossip.New(gossip.Config{
 		Host: h, Bind: netip.AddrPortFrom(bind, c.Port), Seeds: c.Seeds,
-		Keys: c.Keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
+		KeyFile: keys, Label: c.Cluster, ForgetAfter: c.ForgetAfter, Log: log,
 	})
 }

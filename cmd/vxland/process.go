@@ -33,6 +33,7 @@ type process struct {
 // newProcess describes this process, which holds the lock and listens on l.
 func newProcess(o options, c config.Config, lock *os.File, l net.Listener) (*process, error) {
 	p := &process{options: o, config: c, lock: lock}
+	p.config.Keys = nil // those are followed
 	var err, pathErr, programErr, socketErr error
 	p.path, pathErr = os.Executable()
 	p.program, programErr = os.Stat("/proc/self/exe")
@@ -67,12 +68,12 @@ func (p *process) ProgramReplaced() bool {
 
 // ConfigChange implements agent.Process.
 func (p *process) ConfigChange() string {
-	c, err := p.options.loadConfig()
+	c, err := config.LoadSettings(p.options.config, p.options.config != config.Path)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("its configuration is invalid now, so it goes on with the one from before: %v; correct it", err)
 	case !reflect.DeepEqual(c, p.config):
-		return p.options.config + " or its key file was changed after it had started"
+		return p.options.config + " was changed after it had started"
 	}
 	return ""
 }

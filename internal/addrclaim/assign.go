@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
+	"strings"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/ipam"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -135,12 +136,12 @@ func (c *Claims) pickAddresses(key membership.EndpointKey, pick selection) ([]ne
 	}
 	addrs, err := c.pickLocked(n, pick, owners)
 	if err != nil {
-		return nil, fmt.Errorf("network %s: %w", n.Name, err)
+		return nil, errNoAddress(n, owners, err)
 	}
 	if c.active == nil {
 		c.active = make(map[membership.EndpointKey]addressClaim)
 	}
-	c.active[key] = addressClaim{addrs: addrs, network: n.Key(), bind: e.bind, since: time.Now()}
+	c.active[key] = addressClaim{addrs: addrs, network: n.Key(), bind: e.bind, since: boottime.Now()}
 	return addrs, nil
 }
 
@@ -158,7 +159,27 @@ func checkAvailable(n membership.Network, wanted []netip.Addr, owners addressOwn
 }
 
 func errInUse(n membership.Network, a netip.Addr, owner addressOwner) error {
-	return fmt.Errorf("address %v of network %s is in use by %v; choose another --ip", a, n.Name, owner)
+	text := fmt.Sprintf("address %v of network %s is in use by %v; choose another --ip", a, n.Name, owner)
+	if owner.unreachable {
+		text += fmt.Sprintf("; if host %s is gone for good: `vxlanctl host forget %s`", owner.host, owner.addr)
+	}
+	return errors.New(text)
+}
+
+// errNoAddress adds to an error that a network has no free address whose addresses can be freed.
+func errNoAddress(n membership.Network, owners addressOwners, err error) error {
+	var hosts []string
+	for _, o := range owners {
+		if o.unreachable && !slices.Contains(hosts, o.host) {
+			hosts = append(hosts, o.host)
+		}
+	}
+	if len(hosts) == 0 {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	slices.Sort(hosts)
+	return fmt.Errorf("network %s: %w; `vxlanctl host forget HOST` frees those of a host that is gone for good: %s",
+		n.Name, err, strings.Join(hosts, ", "))
 }
 
 // pickLocked returns the kept addresses and one of each other subnet, in the subnets' order.
@@ -240,8 +261,8 @@ func (c *Claims) claimAddresses(ctx context.Context, key membership.EndpointKey,
 func (c *Claims) isActive(key membership.EndpointKey) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ok := c.active[key]
-	return ok
+	claim, ok := c.active[key]
+	return ok && !claim.hasExpired()
 }
 
 // releaseClaim gives a claim up.

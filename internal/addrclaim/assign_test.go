@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -158,8 +159,8 @@ func TestAssignRefusesAddressesInUse(t *testing.T) {
 				t.Errorf("%s: got %v", wanted, err)
 			}
 		}
-		a.setSnapshot(func(s *cluster.Snapshot) { s.Hosts[0].UnreachableSince = time.Now() })
-		if _, err := a.startContainer(t, "c", "10.0.0.8"); err == nil || !strings.Contains(err.Error(), "on host b, which does not answer;") {
+		a.setSnapshot(func(s *cluster.Snapshot) { s.Hosts[0].UnreachableSince, s.Hosts[0].Addr = time.Now(), vtep(2) })
+		if _, err := a.startContainer(t, "c", "10.0.0.8"); err == nil || !strings.HasSuffix(err.Error(), "on host b (198.18.0.2), which does not answer; choose another --ip; if host b (198.18.0.2) is gone for good: `vxlanctl host forget 198.18.0.2`") {
 			t.Errorf("got %v", err)
 		}
 		if len(a.active) > 0 {
@@ -186,6 +187,10 @@ func TestAssignInFullSubnet(t *testing.T) {
 		want := "network blue: no free address in 10.0.0.0/29: all 5 in use by containers and hosts, those of hosts that do not answer included"
 		for _, since := range []time.Time{{}, time.Now()} {
 			a.setSnapshot(func(s *cluster.Snapshot) { s.Hosts[0].UnreachableSince = since })
+			want := want
+			if !since.IsZero() {
+				want += "; `vxlanctl host forget HOST` frees those of a host that is gone for good: b"
+			}
 			if _, err := a.startContainer(t, "c"); err == nil || err.Error() != want {
 				t.Errorf("got %v", err)
 			}
@@ -223,6 +228,44 @@ func TestClaimsEnd(t *testing.T) {
 		h.turn(t, unchanged)
 		if len(h.active) != 0 {
 			t.Errorf("of a plugin that was killed: %v", h.active)
+		}
+	})
+}
+
+// A host with more than it can announce still claims.
+func TestHostThatOmitsSomethingStillClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newSimulation(1).join("10.0.0.0/24")
+		h.omitted = &cluster.OmittedError{Reasons: []string{"3 containers are not announced"}}
+		if addrs, err := h.startContainer(t, "c1"); err != nil || len(addrs) != 1 {
+			t.Errorf("got %v, %v", addrs, err)
+		}
+		if got := h.Omitted(); len(got) != 1 || got[0] != "3 containers are not announced" {
+			t.Errorf("says %q", got)
+		}
+		h.omitted = nil
+		if _, err := h.startContainer(t, "c3"); err != nil || len(h.Omitted()) != 0 {
+			t.Errorf("got %v, says %q", err, h.Omitted())
+		}
+	})
+}
+
+// While this machine is suspended, others may forget it, and what it had claimed. A claim that was
+// under way does not become an address after that.
+func TestClaimExpiresInSuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newSimulation(1).join("10.0.0.0/24")
+		h.record(t, "c1")
+		t.Cleanup(func() { boottime.Simulated.Store(0) })
+		time.AfterFunc(time.Microsecond, func() { boottime.Simulated.Store(int64(25 * time.Hour)) })
+		if _, err := h.assign(t, "c1"); err == nil || !strings.HasSuffix(err.Error(), "expired; start it again") {
+			t.Errorf("got %v", err)
+		}
+		if len(h.active) != 0 {
+			t.Errorf("still claimed: %v", h.active)
+		}
+		if addrs, err := h.assign(t, "c1"); err != nil || len(addrs) != 1 {
+			t.Errorf("again: %v, %v", addrs, err)
 		}
 	})
 }

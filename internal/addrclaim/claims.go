@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -53,6 +55,7 @@ type Claims struct {
 	undisputed map[string][]*cluster.Member
 	// joining are networks whose first container is being built. Turns do not know of them yet.
 	joining map[netip.Addr][]joiningNetwork // by the cluster's address
+	omitted map[netip.Addr][]string         // what cannot be announced, by the cluster's address
 }
 
 // joiningNetwork is a network that this host joins.
@@ -69,8 +72,10 @@ type addressClaim struct {
 	addrs   []netip.Addr
 	network cluster.NetworkKey
 	bind    netip.Addr // of the cluster
-	since   time.Time
+	since   time.Time  // by package boottime: others may forget a host that is suspended
 }
+
+func (a addressClaim) hasExpired() bool { return boottime.Since(a.since) > claimTimeout }
 
 // claimTimeout is longer than a plugin can wait for the store's lock once it has the answer. After
 // that the plugin has recorded the addresses, or never will.
@@ -95,7 +100,7 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 			continue
 		}
 		n, e, ok := state.findEndpoint(key)
-		if !ok || !n.AwaitsAddresses(e) || time.Since(claim.since) > claimTimeout {
+		if !ok || !n.AwaitsAddresses(e) || claim.hasExpired() {
 			c.endClaimLocked(key, claim)
 		}
 	}
@@ -115,6 +120,7 @@ func (c *Claims) Forget(bind netip.Addr) {
 	defer c.mu.Unlock()
 	delete(c.states, bind)
 	delete(c.joining, bind)
+	delete(c.omitted, bind)
 	for key, claim := range c.active {
 		if claim.bind == bind {
 			delete(c.active, key)
@@ -134,7 +140,7 @@ func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
 	if c.joining == nil {
 		c.joining = make(map[netip.Addr][]joiningNetwork)
 	}
-	c.joining[bind] = append(c.joining[bind], joiningNetwork{m, time.Now()})
+	c.joining[bind] = append(c.joining[bind], joiningNetwork{m, boottime.Now()})
 	return c.publishLocked(bind)
 }
 
@@ -145,7 +151,7 @@ func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Member
 	}
 	c.joining[bind] = slices.DeleteFunc(c.joining[bind], func(j joiningNetwork) bool {
 		joined := slices.ContainsFunc(memberships, func(m cluster.Membership) bool { return m.Network == j.Network })
-		if joined || time.Since(j.since) > joinTimeout {
+		if joined || boottime.Since(j.since) > joinTimeout {
 			return true
 		}
 		memberships = append(memberships, j.Membership)
@@ -157,10 +163,26 @@ func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Member
 func (c *Claims) publishLocked(bind netip.Addr) error {
 	state := c.states[bind]
 	memberships := c.withJoiningLocked(bind, slices.Clone(state.memberships))
-	if err := state.Cluster.SetMemberships(memberships); err != nil {
+	err := state.Cluster.SetMemberships(memberships)
+	omitted, partly := errors.AsType[cluster.OmittedError](err)
+	if c.omitted == nil {
+		c.omitted = make(map[netip.Addr][]string)
+	}
+	c.omitted[bind] = omitted.Reasons
+	if err != nil && !partly {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	return nil
+}
+
+// Omitted says what this host has and cannot announce.
+func (c *Claims) Omitted() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, bind := range slices.SortedFunc(maps.Keys(c.omitted), netip.Addr.Compare) {
+		all = append(all, c.omitted[bind]...)
+	}
+	return all
 }
 
 func (s HostState) findEndpoint(key membership.EndpointKey) (membership.Network, *network.Endpoint, bool) {

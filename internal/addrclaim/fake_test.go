@@ -104,6 +104,7 @@ type host struct {
 	snapshot cluster.Snapshot
 
 	published []cluster.Membership
+	omitted   *cluster.OmittedError // what the cluster cannot announce; nil: all
 }
 
 func (*host) WaitForPeers(context.Context) error { return nil }
@@ -197,6 +198,9 @@ func (h *host) SetMemberships(memberships []cluster.Membership) error {
 			d := h.simulation.random(h.simulation.maxDelay)
 			time.AfterFunc(d, func() { other.hear(h.name, version, sorted) })
 		}
+	}
+	if h.omitted != nil {
+		return *h.omitted
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 type addressOwner struct {
 	host        string     // "": this one
 	vtep        netip.Addr // the host's
+	addr        netip.Addr // where its agent listens
 	container   string     // "": the host itself has it
 	claimed     bool       // the container is only about to get it
 	unreachable bool       // the host does not answer; what it has stays its own
@@ -67,7 +68,7 @@ func (owners addressOwners) add(a netip.Addr, o addressOwner) {
 func (c *Claims) ownersLocked(n membership.Network, s cluster.Snapshot, except string) addressOwners {
 	owners := make(addressOwners)
 	for _, m := range n.Members(s) {
-		o := addressOwner{host: m.Host, vtep: m.VTEP, unreachable: !m.Reachable}
+		o := addressOwner{host: m.Host, vtep: m.VTEP, addr: m.Addr, unreachable: !m.Reachable}
 		for _, a := range m.HostAddrs {
 			owners.add(a, o)
 		}

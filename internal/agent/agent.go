@@ -33,8 +33,14 @@ type Agent struct {
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
 	// Process is the agent as others find it.
 	Process Process
+	// KeyFile has the keys that the clusters use; nil: they use none.
+	KeyFile KeyFile
 	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
 	WatchRules func(context.Context) (<-chan struct{}, error)
+	// Renamed has a value when the host's name has changed; nil: it never does.
+	Renamed <-chan struct{}
+	// NewID has a value when the host has a new ID, with which the agent has to start anew.
+	NewID <-chan struct{}
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
@@ -109,6 +115,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
+	if a.KeyFile != nil {
+		server.Go(func() { a.KeyFile.Follow(ctx) })
+	}
 	served := make(chan error, 1)
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
@@ -143,7 +152,8 @@ func (a *Agent) prepareParts() {
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, clusters: a.clusters, rosterOf: a.forwarder.RosterOf, rules: &a.rules, neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
+		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
 	}
 }
 
@@ -205,6 +215,10 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		return waiting, false, cmp.Or(err, errEnd)
 	case <-a.requests.restart:
 		return waiting, false, a.checkRestart()
+	case <-a.NewID:
+		return waiting, false, a.checkRestart()
+	case <-a.Renamed:
+		turns.Within(scopePublish, newsDebounce)
 	case <-on.files:
 		return waiting, false, a.checkFiles()
 	case <-on.minute:

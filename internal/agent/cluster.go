@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
@@ -84,10 +86,9 @@ func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 	if m == nil {
 		return membership.Discovery{Carries: s.kind.Carries}
 	}
-	age := time.Since(m.since)
 	return membership.Discovery{
 		Snapshot: m.Snapshot(), Synced: m.Health().Synced, Carries: s.kind.Carries,
-		GraceOver: age >= gracePeriod, ForgetOver: age >= s.config.ForgetAfter,
+		GraceOver: time.Since(m.since) >= gracePeriod, ForgetOver: boottime.Since(m.born) >= s.config.ForgetAfter,
 	}
 }
 
@@ -114,7 +115,7 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 		return fmt.Errorf("cluster of %s: %w", s.nameOf(bind), err)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	m := &clusterMember{Plane: c, ctx: ctx, since: time.Now(), stop: stop}
+	m := &clusterMember{Plane: c, ctx: ctx, since: time.Now(), born: boottime.Now(), stop: stop}
 	s.mu.Lock()
 	s.members[bind] = m
 	s.mu.Unlock()
@@ -155,6 +156,16 @@ func (s *clusterSet) Lookup(bind netip.Addr) *clusterMember {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.members[bind]
+}
+
+// All returns the clusters, in the order of their addresses.
+func (s *clusterSet) All() (all []*clusterMember) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, bind := range slices.SortedFunc(maps.Keys(s.members), netip.Addr.Compare) {
+		all = append(all, s.members[bind])
+	}
+	return all
 }
 
 // Snapshots returns what all clusters know.

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
@@ -58,7 +59,7 @@ func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 		}
 		check("without a cluster", false, false, false)
 		plane := newFakeCluster()
-		s.members[vtep(1)] = &clusterMember{Plane: plane, since: time.Now()}
+		s.members[vtep(1)] = &clusterMember{Plane: plane, since: time.Now(), born: boottime.Now()}
 		check("just started", false, false, false)
 		time.Sleep(time.Second)
 		plane.setSynced()
@@ -67,6 +68,12 @@ func TestDiscoveryComesWithTheAgeOfTheCluster(t *testing.T) {
 		check("after the grace period", true, true, false)
 		time.Sleep(c.ForgetAfter)
 		check("after hosts are forgotten", true, true, true)
+
+		// In a suspend nothing is found out, but other hosts may be gone for good.
+		s.members[vtep(1)] = &clusterMember{Plane: plane, since: time.Now(), born: boottime.Now()}
+		t.Cleanup(func() { boottime.Simulated.Store(0) })
+		boottime.Simulated.Store(int64(c.ForgetAfter))
+		check("after a suspend", true, false, true)
 	})
 }
 

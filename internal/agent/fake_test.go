@@ -124,6 +124,7 @@ type fakeCluster struct {
 	members      int
 	refused      []cluster.Refusal
 	problem      string
+	setErr       error
 	changed      chan struct{}
 }
 
@@ -135,6 +136,8 @@ type clusterCalls struct {
 	own    []cluster.Membership
 	// claimed are the containers whose claims have not been released.
 	claimed []string
+	// forgotten are hosts that are gone for good.
+	forgotten []string
 	// confirms counts how often somebody waited for the other hosts.
 	confirms int
 	followed uint64 // the last snapshot's sequence that was acknowledged
@@ -214,7 +217,14 @@ func (c *fakeCluster) Set(own cluster.Local) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls.own, c.calls.listed = own.Memberships, own.Listed
-	return nil
+	return c.setErr
+}
+
+// failSet makes Set return an error.
+func (c *fakeCluster) failSet(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.setErr = err
 }
 
 func (c *fakeCluster) Health() cluster.Health {
@@ -246,6 +256,13 @@ func (c *fakeCluster) Leave(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (c *fakeCluster) ForgetHost(h cluster.Host) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls.forgotten = append(c.calls.forgotten, h.Name)
+	return nil
 }
 
 func (c *fakeCluster) seen() clusterCalls {

@@ -18,8 +18,9 @@ import (
 // clusterMember is this host in a cluster whose Run is under way.
 type clusterMember struct {
 	cluster.Plane
-	ctx    context.Context // of Run
-	since  time.Time
+	ctx    context.Context    // of Run
+	since  time.Time          // it runs
+	born   time.Time          // the same, by package boottime
 	stop   context.CancelFunc // ends what StartCluster started
 	listed atomic.Pointer[[]netip.AddrPort]
 	runErr atomic.Pointer[error] // why it does not run

@@ -26,12 +26,15 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleAssign(ctx, r.Assign)
 	case agentapi.VerbRestart:
 		return a.handleRestart(ctx)
+	case agentapi.VerbForgetHost:
+		return a.handleForgetHost(r.Host)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
 		report := a.status.CurrentReport()
 		report.Problem = errorResponse(err).Error
 		report.Outdated = append(a.outdated(), report.Outdated...)
+		a.reportKeys(&report)
 		return agentapi.Response{Status: &report}
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}

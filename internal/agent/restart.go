@@ -44,8 +44,11 @@ func (a *Agent) outdated() (reasons []string) {
 }
 
 // handleRestart makes the agent start anew if there is a reason. Then ctx ends, and nobody gets the
-// response.
+// response. New keys are no reason: they take effect at once.
 func (a *Agent) handleRestart(ctx context.Context) agentapi.Response {
+	if err := a.checkKeys(); err != nil {
+		return errorResponse(err)
+	}
 	if len(a.outdated()) == 0 {
 		return agentapi.Response{}
 	}

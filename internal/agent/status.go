@@ -3,12 +3,15 @@ package agent
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
+	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -18,6 +21,7 @@ import (
 type statusReporter struct {
 	version    string
 	clusters   *clusterSet
+	claims     *addrclaim.Claims
 	rosterOf   func(membership.Network) *membership.Roster
 	tunnels    *tunnelProber
 	rules      *rulesOwner
@@ -30,6 +34,8 @@ type statusReporter struct {
 	duplicates  recurring
 	names       recurring // that two containers have
 	differences recurring
+	warned      recurring // of planes
+	omits       bool      // this host has more than it can announce
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
@@ -70,14 +76,18 @@ func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
-	locals := allToMembership(networks)
+	locals, omitted := allToMembership(networks), s.claims.Omitted()
 	report := agentapi.StatusReport{
 		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
-		Warnings: slices.Concat(s.neighbours.warnings, s.watcher.Warnings()),
+		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
+	s.logOmitted(omitted)
 	warnings := make(map[string][]string)
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
+		if n.NeedsAgent() {
+			warnings[n.ID] = slices.Clone(omitted)
+		}
 		for _, d := range membership.Differences(n, s.clusters.SnapshotOf(n)) {
 			report.Differences = append(report.Differences, d.Text)
 			if d.Harmful {
@@ -90,6 +100,33 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	defer s.mu.Unlock()
 	report.BlockingChains = s.report.BlockingChains
 	s.report, s.warnings = report, warnings
+}
+
+// planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.
+func (s *statusReporter) planeWarnings() (warnings []string) {
+	for _, bind := range slices.SortedFunc(maps.Keys(s.clusters.members), netip.Addr.Compare) {
+		warnings = append(warnings, s.clusters.members[bind].Health().Warnings...)
+	}
+	appeared, gone := s.warned.Update(warnings)
+	for _, text := range appeared {
+		s.log.Warn("the cluster of this host", "what", text)
+	}
+	for _, text := range gone {
+		s.log.Info("no longer wrong with the cluster of this host", "what", text)
+	}
+	return warnings
+}
+
+// logOmitted logs what this host has and cannot announce: once, however it changes, and once more when
+// it is over.
+func (s *statusReporter) logOmitted(found []string) {
+	switch before := s.omits; {
+	case len(found) > 0 && !before:
+		s.log.Error("this host has more than it can announce", "what", strings.Join(found, "; "))
+	case len(found) == 0 && before:
+		s.log.Info("this host announces again all that it has")
+	}
+	s.omits = len(found) > 0
 }
 
 // WarningOf returns what a user should know who starts a container on a network.
@@ -132,7 +169,7 @@ func describeUnderlay(v network.VTEP) string {
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
 	for bind, m := range s.clusters.members {
-		known, health, now := m.Snapshot(), m.Health(), time.Now()
+		known, health, now := m.Snapshot(), m.Health(), boottime.Now()
 		c := agentapi.ClusterStatus{
 			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
 		}
@@ -140,7 +177,11 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			c.Hosts = append(c.Hosts, agentapi.HostStatus{Name: h.Label(), Reachable: h.Reachable()})
+			status := agentapi.HostStatus{Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+			if !status.Reachable {
+				status.UnreachableFor = boottime.Since(h.UnreachableSince)
+			}
+			c.Hosts = append(c.Hosts, status)
 		}
 		all = append(all, c)
 	}

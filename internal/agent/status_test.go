@@ -120,3 +120,30 @@ func TestDifferencesOfARestartedContainerAreLoggedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A host that has more than it can announce says so: in the status, to whoever starts a container,
+// and once in the log. It is no failure that is retried.
+func TestOmittedContainersAreReported(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		r.startIdle()
+		for _, reason := range []string{"1 containers are not announced", "2 containers are not announced"} {
+			r.cluster().failSet(cluster.OmittedError{Reasons: []string{reason}})
+			if got := r.status(); got.Problem != "" || len(got.Warnings) != 1 || got.Warnings[0] != reason {
+				t.Errorf("status: problem %q, warnings %q", got.Problem, got.Warnings)
+			}
+		}
+		r.setup(2)
+		if got := r.endpointAdded(2); got.Error != "" || got.Warning != "2 containers are not announced" {
+			t.Errorf("a start is answered %+v", got)
+		}
+		r.cluster().failSet(nil)
+		if got := r.status(); len(got.Warnings) != 0 {
+			t.Errorf("afterwards: %q", got.Warnings)
+		}
+		r.finish()
+		if log := r.log.String(); strings.Count(log, "more than it can announce") != 1 || strings.Count(log, "announces again all") != 1 || strings.Contains(log, "not fully configured") {
+			t.Error(log)
+		}
+	})
+}

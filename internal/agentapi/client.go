@@ -43,6 +43,16 @@ func Status(path string) (StatusReport, error) {
 	return *r.Status, nil
 }
 
+// ForgetHost asks the agent that listens on the socket at path to forget a host that is gone for
+// good. It returns the host's whole name, and a warning.
+func ForgetHost(path, name string) (host, warning string, err error) {
+	r, err := Call(path, Request{Verb: VerbForgetHost, Host: name}, time.Now().Add(statusTimeout))
+	if errors.Is(err, ErrNotRunning) {
+		err = fmt.Errorf("forget host: %w here, so nothing is known of other hosts; type the command on a host that has containers", err)
+	}
+	return r.Host, r.Warning, err
+}
+
 // Send sends a request and does not wait for the response.
 func Send(path string, r Request, deadline time.Time) error {
 	conn, err := dialAgent(path, deadline)

@@ -37,6 +37,8 @@ const (
 	// VerbJoining tells the agent that the first container of a network on this host is about to
 	// come. There is no response to wait for.
 	VerbJoining Verb = "joining"
+	// VerbForgetHost takes a host that is gone for good out of its cluster.
+	VerbForgetHost Verb = "forget-host"
 )
 
 // Request is what a client sends.
@@ -46,6 +48,7 @@ type Request struct {
 	Container string          `json:"container,omitempty"` // id of a container that has just been set up
 	Assign    *AssignRequest  `json:"assign,omitempty"`
 	Joining   *JoiningRequest `json:"joining,omitempty"`
+	Host      string          `json:"host,omitempty"` // that is to be forgotten, as a person calls it
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -71,7 +74,8 @@ type Response struct {
 	Warning string        `json:"warning,omitempty"` // for the user, beside a result
 	Addrs   []netip.Addr  `json:"addrs,omitempty"`   // one a subnet, in the network's order of subnets
 	// Announces tells that the agent announces the container's addresses.
-	Announces bool `json:"announces,omitempty"`
+	Announces bool   `json:"announces,omitempty"`
+	Host      string `json:"host,omitempty"` // that was forgotten, by its whole name
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.
@@ -98,6 +102,8 @@ type StatusReport struct {
 	Differences []string `json:"differences,omitempty"`
 	// Warnings are about this host.
 	Warnings []string `json:"warnings,omitempty"`
+	// Keys says which keys of the key file are used for what; empty: there is no key file.
+	Keys string `json:"keys,omitempty"`
 }
 
 // NetworkStatus is a network that has containers on this host.
@@ -154,8 +160,11 @@ type RefusedHost struct {
 
 // HostStatus is another host.
 type HostStatus struct {
-	Name      string `json:"name"`
-	Reachable bool   `json:"reachable"`
+	Name           string        `json:"name"`                // as a person knows it, with its address
+	HostName       string        `json:"host_name,omitempty"` // without
+	Addr           netip.Addr    `json:"addr,omitzero"`       // where its agent listens, if that is known
+	Reachable      bool          `json:"reachable"`
+	UnreachableFor time.Duration `json:"unreachable_for,omitempty"`
 }
 
 // agentError returns the error that the agent reports.

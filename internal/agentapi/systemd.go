@@ -20,6 +20,9 @@ const (
 // that makes the socket anew, since its file was removed, takes some 30 ms.
 const unitGrace = 500 * time.Millisecond
 
+// errNoAnswer says that systemd is slow. What it was asked for may be done later.
+var errNoAnswer = errors.New("no answer in time")
+
 // systemctl has this path on every system that systemd runs on.
 const systemctl = "/usr/bin/systemctl"
 
@@ -43,11 +46,13 @@ func isUnitInstalled() bool {
 // agent may be started: it would take systemd's socket, or wait for the lock of systemd's agent.
 func (c Client) startUnit(deadline time.Time) (known bool, err error) {
 	err = runSystemctl(deadline, "start", SocketUnit)
-	if err == nil {
+	switch {
+	case err == nil:
 		return true, nil
-	}
-	if !isUnitInstalled() {
+	case !isUnitInstalled():
 		return false, err
+	case errors.Is(err, errNoAnswer):
+		return true, err // it may still start, and a restart would end it
 	}
 	return true, c.resetUnit(deadline)
 }
@@ -58,8 +63,11 @@ func (c Client) resetUnit(deadline time.Time) error {
 	if IsAnswered(c.Socket) {
 		return nil // somebody else was quicker, and a restart would end the agent
 	}
-	_ = runSystemctl(deadline, "reset-failed", SocketUnit, ServiceUnit) // restart says what is wrong
-	if err := runSystemctl(deadline, "restart", SocketUnit); err != nil {
+	err := runSystemctl(deadline, "reset-failed", SocketUnit, ServiceUnit) // fails for one that is not loaded
+	if !errors.Is(err, errNoAnswer) {
+		err = runSystemctl(deadline, "restart", SocketUnit)
+	}
+	if err != nil {
 		return err
 	}
 	c.Warn(fmt.Sprintf("nobody listened on %s, so %s was restarted; see `journalctl -u %[2]s -u %s` for why", c.Socket, SocketUnit, ServiceUnit))
@@ -87,6 +95,6 @@ func runSystemctl(deadline time.Time, args ...string) error {
 		said, _ := io.ReadAll(r)
 		return fmt.Errorf("%s: %w: %s", what, err, strings.TrimSpace(string(said)))
 	case <-time.After(time.Until(deadline)):
-		return fmt.Errorf("%s: no answer in time", what)
+		return fmt.Errorf("%s: %w", what, errNoAnswer)
 	}
 }

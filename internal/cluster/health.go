@@ -13,9 +13,11 @@ type Health struct {
 	Alone bool
 	// StaleSince is when the last contact to any other host was lost. Zero: there is contact, or
 	// there has never been any.
-	StaleSince time.Time
+	StaleSince time.Time // by package boottime
 	// Problem is a sentence for people: what keeps this host and others apart, and what to do.
 	Problem string
+	// Warnings are sentences for people: what else is wrong, and what to do.
+	Warnings []string
 	// Refused is what this host refused of others, or others of it, sorted by reason.
 	Refused []Refusal
 }
@@ -35,5 +37,5 @@ type Refusal struct {
 type RefusedHost struct {
 	Addr        netip.Addr
 	Count       uint64
-	First, Last time.Time // by the monotonic clock
+	First, Last time.Time // by package boottime
 }

@@ -8,14 +8,15 @@ import (
 // Plane is a control plane: it publishes what this host has and collects what the others have.
 // All methods but Run may be called at any time, also before Run, and from any goroutine.
 //
-// A plane may also be a Claimer and a Confirmer.
+// A plane may also be a Claimer, a Confirmer and a Forgetter.
 type Plane interface {
 	// Run connects and works until ctx is done. It ends without a leave: the others keep this
 	// host's entries as unreachable, and use them again when it is back. So this is also the end of
 	// an agent that is only restarted.
 	Run(ctx context.Context) error
 	// Set publishes what this host has. It may be repeated. Nothing is published before the first
-	// Set, so that an agent that starts does not withdraw what its predecessor announced.
+	// Set, so that an agent that starts does not withdraw what its predecessor announced. What is
+	// beyond a limit is left out and the rest is published: the error is an OmittedError.
 	Set(Local) error
 	// Snapshot returns what the other hosts have.
 	Snapshot() Snapshot
@@ -72,4 +73,11 @@ type Confirmer interface {
 	AckRequested() <-chan struct{}
 	// Acknowledge tells those hosts that this host follows a snapshot.
 	Acknowledge(Snapshot)
+}
+
+// Forgetter is a plane that keeps what an unreachable host had, and can give it up.
+type Forgetter interface {
+	// ForgetHost takes a host that is gone for good out of the cluster, on all hosts: what it had is
+	// free. It refuses a host that is reachable. If the host is back one day, it is seen again.
+	ForgetHost(Host) error
 }

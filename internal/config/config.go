@@ -22,6 +22,7 @@ const Path = "/etc/vxlan/vxland.toml"
 type Config struct {
 	Bind        netip.Addr // this host's address for other agents; invalid: each network's local_ip
 	Port        uint16     // UDP and TCP
+	KeyFile     string     // the file with the keys; "": none
 	Keys        []gossip.Key
 	Cluster     string           // label; hosts with another one are refused
 	Seeds       []netip.AddrPort // hosts to join, besides the networks' remote_ips
@@ -47,8 +48,16 @@ const (
 	dnsPort        = 53
 )
 
-// Load reads the file at path. If it does not exist, all defaults hold, unless it is required.
-func Load(path string, required bool) (Config, error) {
+// Load reads the file at path, and the key file that it names. If it does not exist, all defaults
+// hold, unless it is required.
+func Load(path string, required bool) (Config, error) { return load(path, required, Parse) }
+
+// LoadSettings is Load without the keys, which may change while an agent runs.
+func LoadSettings(path string, required bool) (Config, error) {
+	return load(path, required, parseSettings)
+}
+
+func load(path string, required bool, parse func(string) (Config, error)) (Config, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !required {
 		err = nil
@@ -56,21 +65,33 @@ func Load(path string, required bool) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
-	c, err := Parse(string(data))
+	c, err := parse(string(data))
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration %s:\n%w", path, err)
 	}
 	return c, nil
 }
 
-// Parse parses a configuration, and returns all its problems at once.
+// Parse parses a configuration and loads its keys. It returns all problems at once.
 func Parse(text string) (Config, error) {
+	c, err := parseSettings(text)
+	if c.KeyFile != "" {
+		var keyErr error
+		if c.Keys, keyErr = gossip.LoadKeys(c.KeyFile); keyErr != nil {
+			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
+		}
+	}
+	return c, err
+}
+
+// parseSettings parses a configuration, and returns all its problems at once.
+func parseSettings(text string) (Config, error) {
 	f := rawConfig{Port: gossip.DefaultPort}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {
 		return Config{}, explainSyntax(text, err)
 	}
-	c := Config{Port: gossip.DefaultPort, Cluster: defaultCluster, ForgetAfter: gossip.DefaultForgetAfter}
+	c := Config{Port: gossip.DefaultPort, KeyFile: f.KeyFile, Cluster: defaultCluster, ForgetAfter: gossip.DefaultForgetAfter}
 	var errs []error
 	for _, key := range meta.Undecoded() {
 		if meta.Type(key...) == "Hash" {
@@ -79,12 +100,8 @@ func Parse(text string) (Config, error) {
 		}
 		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
 	}
-	errs = append(errs, f.parseAddresses(&c), f.parseSettings(&c))
-	if f.KeyFile != "" {
-		if c.Keys, err = gossip.LoadKeys(f.KeyFile); err != nil {
-			errs = append(errs, fmt.Errorf("key_file: %w", err))
-		}
-	} else if c.Bind.IsValid() {
+	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
+	if f.KeyFile == "" && c.Bind.IsValid() {
 		// The firewall keeps containers from the agents' port on the VTEPs' addresses only, and
 		// without a key any container that reached another address could join.
 		errs = append(errs, fmt.Errorf("bind %q: needs a key_file; without a key agents talk by each network's local_ip", f.Bind))
@@ -153,8 +170,8 @@ func (f rawConfig) parseAddresses(c *Config) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// parseSettings parses the settings that are not addresses.
-func (f rawConfig) parseSettings(c *Config) error {
+// parseOthers parses the settings that are not addresses.
+func (f rawConfig) parseOthers(c *Config) error {
 	var errs []error
 	if f.Cluster != "" {
 		c.Cluster = f.Cluster

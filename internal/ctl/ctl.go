@@ -22,6 +22,9 @@ type Host interface {
 	Cleanup(force bool) (networks []string, err error)
 	// Status returns what the host's agent knows.
 	Status() (agentapi.StatusReport, error)
+	// ForgetHost takes a host that is gone for good out of its cluster. It returns the host's whole
+	// name, and a warning.
+	ForgetHost(name string) (host, warning string, err error)
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -40,7 +43,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host))
+	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host))
 	return root
 }
 

@@ -27,15 +27,22 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 	return []string{"blue", "red"}, nil
 }
 
+func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
+	return name + ".198.18.0.2", "careful", h.err
+}
+
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
+		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450", Tunnels: []agentapi.TunnelStatus{
 			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
 		}}},
 		Clusters: []agentapi.ClusterStatus{{
-			Name: "198.18.0.1", Stale: 90 * time.Second, Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}, {Name: "c"}},
+			Name: "198.18.0.1", Stale: 90 * time.Second, Hosts: []agentapi.HostStatus{
+				{Name: "b", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true},
+				{Name: "c", HostName: "host-c", Addr: netip.MustParseAddr("198.18.0.3"), UnreachableFor: 90 * time.Minute},
+			},
 			Refused: []agentapi.RefusalStatus{
 				{Reason: "host does not answer", Count: 9, OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{
 					{Addr: netip.MustParseAddr("198.18.0.3")}, {Addr: netip.MustParseAddr("198.18.0.4")},
@@ -64,9 +71,11 @@ network blue: VNI 7, 1 containers here, 3 on 2 other hosts
   VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or recreate the network with --opt mtu=1402
   VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
   VXLAN to d lost, UDP 4789; its packets do not arrive here: open the port on both hosts and on the way
+key 1a2b3c4d encrypts
 cluster of 198.18.0.1: no contact to any other host for 1m30s
   host b: reachable
   host c: unreachable; its entries are hidden
+    what to do: ` + "`vxlanctl host forget HOST`" + ` frees the addresses of one that is gone for good
   no agent yet: 198.18.0.3, 198.18.0.4; it starts with that host's first container
   host does not list this one:
     198.18.0.2: 3 in 1m0s, the last one 1s ago
@@ -74,7 +83,7 @@ cluster of 198.18.0.1: no contact to any other host for 1m30s
   refused, malformed message: 1
   refused, wrong key: 7
     198.18.0.9: 7 in 3m20s, the last one 2s ago
-    what to do: copy one key_file to all hosts, and restart their agents
+    what to do: copy one key_file to all hosts
 `
 
 func TestCommands(t *testing.T) {
@@ -93,6 +102,12 @@ func TestCommands(t *testing.T) {
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
+		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE\nhost-b  198.18.0.2  reachable\nhost-c  198.18.0.3  unreachable for 1h30m0s\n", ""},
+		{"no hosts", []string{"host", "ls"}, agentapi.ErrNotRunning, "", "list hosts: vxland does not run"},
+		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten on all hosts; its addresses are free\n", ""},
+		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
+		{"forget whom", []string{"host", "forget"}, nil, "", "accepts 1 arg(s), received 0"},
+		{"completion", []string{"__complete", "host", "forget", ""}, nil, "198.18.0.3\nhost-c\n:4\n", ""},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},
 	}

@@ -11,7 +11,7 @@ import (
 
 // advice says what to do about what was refused, by reason.
 var advice = map[string]string{
-	"wrong key":                   "copy one key_file to all hosts, and restart their agents",
+	"wrong key":                   "copy one key_file to all hosts",
 	"wrong cluster label":         "set cluster alike on all hosts, unless the host is of another cluster",
 	"wrong protocol version":      "install one version of vxland on all hosts",
 	"host is not listed":          "add it to remote_ips on this host, or give all hosts the same key_file",

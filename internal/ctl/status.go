@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,8 @@ func statusCommand(host Host, version string) *cobra.Command {
   network     a network with containers on this host, and its containers elsewhere
   sends from  the underlay's address and interface, and the network's MTU
   VXLAN       a host that containers' packets do not reach, or only small ones do
+  key         which key encrypts, and which are only accepted; by their hashes, which
+              are the same on all hosts
   cluster     the other hosts; the names of an unreachable host are hidden. The line says
               if there is no contact to any of them
   refused     messages that the agent refused since it started: why, from whom, for
@@ -36,7 +39,8 @@ func statusCommand(host Host, version string) *cobra.Command {
   no agent yet
               listed hosts that do not answer, as while they have no container
 
-On a healthy host there are only network, sends from, cluster and perhaps no agent yet.`,
+On a healthy host there are only network, sends from, key, cluster and perhaps
+no agent yet.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()
@@ -97,6 +101,9 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 		}
 		printTunnels(out, n.Tunnels)
 	}
+	if r.Keys != "" {
+		fmt.Fprintf(out, "key %s\n", r.Keys)
+	}
 	for _, c := range r.Clusters {
 		fmt.Fprintf(out, "cluster of %s%s\n", c.Name, contact(c))
 		for _, h := range c.Hosts {
@@ -105,6 +112,9 @@ func printReport(out io.Writer, r agentapi.StatusReport) {
 				state = "unreachable; its entries are hidden"
 			}
 			fmt.Fprintf(out, "  host %s: %s\n", h.Name, state)
+		}
+		if slices.ContainsFunc(c.Hosts, func(h agentapi.HostStatus) bool { return !h.Reachable }) {
+			fmt.Fprintln(out, "    what to do: `vxlanctl host forget HOST` frees the addresses of one that is gone for good")
 		}
 		printRefusals(out, c.Refused)
 	}

@@ -184,7 +184,7 @@ func (l *listener) waitAfterError(action string, err error) bool {
 	if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 		return true
 	}
-	l.server.log.Warn("name server socket failed", "network", l.zone.network, "on", l.udp.LocalAddr(), "action", action, "error", err)
+	l.server.socketErrors.Report(l.zone.network, l.udp.LocalAddr(), action, err)
 	select {
 	case <-l.ctx.Done():
 	case <-time.After(socketErrorPause):

@@ -1,11 +1,14 @@
 package dns
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +107,23 @@ func TestQuestionsOnOneConnectionAreAnsweredInOrder(t *testing.T) {
 			if m := mustUnpack(t, wire); m.Question[0].Name != names[i]+"." || formatAnswer(m) != want {
 				t.Errorf("answer %d: %s to %s", i, formatAnswer(m), m.Question[0].Name)
 			}
+		}
+	})
+}
+
+// Descriptors that are short fail ten times a second, for each listener.
+func TestSocketErrorsAreLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := New(slog.New(slog.NewTextHandler(&log, nil)))
+		for range int(2*time.Minute/socketErrorPause) - 1 {
+			for _, network := range []string{"blue", "red"} {
+				s.socketErrors.Report(network, &net.UDPAddr{}, "accept", syscall.EMFILE)
+			}
+			time.Sleep(socketErrorPause)
+		}
+		if got := log.String(); strings.Count(got, "level=WARN") != 2 || !strings.Contains(got, "LimitNOFILE") {
+			t.Errorf("logged\n%s", got)
 		}
 	})
 }

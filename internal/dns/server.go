@@ -17,6 +17,7 @@ type Server struct {
 	forwarder    *forwarder
 	forwardLimit *limiter
 	connLimit    *limiter
+	socketErrors socketErrorLog
 
 	mu     sync.Mutex
 	zones  map[string]*servedZone // by network
@@ -53,6 +54,7 @@ func New(log *slog.Logger) *Server {
 		forwarder:    newForwarder(log),
 		forwardLimit: newLimiter(forwardLimits, forwardQueueLimits),
 		connLimit:    newLimiter(connLimits, connQueueLimits),
+		socketErrors: socketErrorLog{log: log},
 		zones:        make(map[string]*servedZone),
 	}
 }

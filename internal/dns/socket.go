@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -111,6 +115,28 @@ func deviceIndex(device string) (uint32, error) {
 	return request.Uint32(), err
 }
 
+// socketErrorLogInterval is how often errors of sockets are logged. What fails for one socket mostly
+// fails for all, and ten times a second.
+const socketErrorLogInterval = time.Minute
+
+// socketErrorLog logs errors of sockets that are open.
+type socketErrorLog struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	last time.Time
+}
+
+// Report logs an error, unless one was logged lately.
+func (s *socketErrorLog) Report(network string, on net.Addr, action string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.IsZero() && time.Since(s.last) < socketErrorLogInterval {
+		return
+	}
+	s.last = time.Now()
+	s.log.Warn("name server socket failed; others may too", "network", network, "on", on, "action", action, "error", err, "hint", strings.TrimSpace(hintFor(err)))
+}
+
 // hintFor says what to do about an error of openSockets.
 func hintFor(err error) string {
 	switch {
@@ -118,8 +144,10 @@ func hintFor(err error) string {
 		return "\nthe bridge is not there: it is made when a container starts, and names are answered after that"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return "\nrun it as root, or with CAP_NET_RAW and CAP_NET_BIND_SERVICE"
-	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+	case errors.Is(err, unix.EMFILE):
 		return "\nraise the limit of open files (LimitNOFILE= in the unit)"
+	case errors.Is(err, unix.ENFILE):
+		return "\nraise the host's limit of open files (sysctl fs.file-max)"
 	case errors.Is(err, unix.EADDRINUSE):
 		return "\n`ss -lntup` shows who has it"
 	}

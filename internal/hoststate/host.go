@@ -40,6 +40,9 @@ type Host struct {
 	StoreDir string
 	// Records caches records for a program that begins many sessions; nil: no cache.
 	Records *store.Cache
+	// Interrupt is closed when the program is to end, and then does not wait long for the store's
+	// lock; nil: it waits.
+	Interrupt <-chan struct{}
 	// NetworksDir is where Podman keeps its networks' configurations. They show which names, VNIs
 	// and subnets other networks use.
 	NetworksDir string

@@ -63,7 +63,7 @@ func (h *Host) Begin() (*Session, error) {
 
 // BeginIn is Begin for a caller that has opened the host's namespace, and closes it.
 func (h *Host) BeginIn(ns Namespace) (*Session, error) {
-	st, err := store.OpenCached(h.StoreDir, h.Records)
+	st, err := store.OpenCached(h.StoreDir, h.Records, h.Interrupt)
 	if err != nil {
 		return nil, err
 	}

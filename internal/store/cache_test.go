@@ -16,7 +16,7 @@ func TestCacheFollowsTheFiles(t *testing.T) {
 	dir, cache := t.TempDir(), new(Cache)
 	var stays *Record
 	for i := range 50 {
-		s, err := OpenCached(dir, cache)
+		s, err := OpenCached(dir, cache, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestCacheFollowsTheFiles(t *testing.T) {
 // Of a network that is gone nothing is kept.
 func TestCacheForgetsNetworks(t *testing.T) {
 	cache := new(Cache)
-	s, err := OpenCached(t.TempDir(), cache)
+	s, err := OpenCached(t.TempDir(), cache, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

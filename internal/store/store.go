@@ -1,21 +1,13 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Dir is where the programs keep their store.
 const Dir = "/run/vxlan"
-
-// lockTimeout is far longer than the queue of a host that starts all its containers at once (1,000
-// at 10 ms). Podman waits for the plugin without a limit of its own, and must not hang for good.
-const lockTimeout = time.Minute
 
 // Store is an open store. Its lock is held until Close.
 type Store struct {
@@ -25,9 +17,11 @@ type Store struct {
 }
 
 // Open takes the lock of the store in dir, making the directory if need be.
-func Open(dir string) (*Store, error) {
+func Open(dir string) (*Store, error) { return openWithin(dir, waitLimit{timeout: lockTimeout}) }
+
+func openWithin(dir string, limit waitLimit) (*Store, error) {
 	for {
-		s, err := openOnce(dir)
+		s, err := openOnce(dir, limit)
 		if err != nil || s.holdsLock() {
 			return s, err
 		}
@@ -38,7 +32,7 @@ func Open(dir string) (*Store, error) {
 	}
 }
 
-func openOnce(dir string) (*Store, error) {
+func openOnce(dir string, limit waitLimit) (*Store, error) {
 	// Only root may read port mappings and names.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -48,8 +42,8 @@ func openOnce(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := flock(lock, lockTimeout); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock store %s: %w", path, err), lock.Close())
+	if lock, err = flock(lock, limit); err != nil {
+		return nil, fmt.Errorf("lock store %s: %w", path, err)
 	}
 	return &Store{dir: dir, lock: lock}, nil
 }
@@ -73,37 +67,14 @@ func (s *Store) RemoveAll() error {
 	return nil
 }
 
-// OpenCached is Open with a cache, which may be nil.
-func OpenCached(dir string, c *Cache) (*Store, error) {
-	s, err := Open(dir)
+// OpenCached is Open with a cache, and with a channel that is closed when the program is to end. From
+// then on nobody waits for the lock for long. Both may be nil.
+func OpenCached(dir string, c *Cache, interrupt <-chan struct{}) (*Store, error) {
+	s, err := openWithin(dir, waitLimit{lockTimeout, interrupt})
 	if err == nil {
 		s.cache = c
 	}
 	return s, err
-}
-
-// flock waits for the lock in a goroutine, since flock(2) takes no limit. When the limit is reached
-// the process is about to end, and the goroutine with it.
-func flock(f *os.File, limit time.Duration) error {
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-		return nil
-	}
-	done := make(chan error, 1)
-	go func() {
-		for {
-			err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
-			if !errors.Is(err, unix.EINTR) {
-				done <- err
-				return
-			}
-		}
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(limit):
-		return fmt.Errorf("another vxlan process has held it for %v; see `fuser %s`", limit, f.Name())
-	}
 }
 
 // Close releases the lock.

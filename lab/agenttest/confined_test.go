@@ -93,5 +93,10 @@ func TestConfinedAgentWorks(t *testing.T) {
 	// The agent keeps no namespace.
 	a.mustRun("podman rm -f -t0 ca cc cu")
 	a.succeedsWithin(3*time.Second, "test $(lsns -nt net | wc -l) = "+namespaces)
-	a.mustRun("! journalctl -u vxland --no-pager | grep -iE 'not permitted|permission denied|read-only'")
+	a.mustRun("test -s /var/lib/vxlan/host-id; ! journalctl -u vxland --no-pager | grep -iE 'not permitted|permission denied|read-only'")
+
+	// What a site needs besides is added by a drop-in: here a key of another user's, in a home directory.
+	a.mustRun("mkdir -p /home/site; mv /etc/vxlan/key /home/site/key; chown 1000 /home/site/key; sed -i s,/etc/vxlan,/home/site, /etc/vxlan/vxland.toml; ! systemctl restart vxland")
+	a.mustRun("mkdir /etc/systemd/system/vxland.service.d; printf '[Service]\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\nProtectHome=read-only\n' >/etc/systemd/system/vxland.service.d/key.conf")
+	a.mustRun("systemctl daemon-reload; systemctl restart vxland; systemctl is-active vxland")
 }

@@ -126,23 +126,23 @@ func TestIdleAgentUsesLittleMemoryAndCPU(t *testing.T) {
 	a := l.Hosts()[0]
 	labtest.Within(t, 2*time.Second, a, resolvesName("c0", "c1.dns.podman"))
 	time.Sleep(time.Second)
-	ticks := func() int {
-		n, err := strconv.Atoi(labtest.Sh(t, a, "awk '{print $14+$15}' /proc/"+agentPID+"/stat"))
+	computed := func() time.Duration { // by all of its threads
+		n, err := strconv.ParseInt(labtest.Sh(t, a, "cat /proc/"+agentPID+"/task/*/schedstat | awk '{s += $1} END {printf \"%.0f\", s}'"), 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		return time.Duration(n)
 	}
-	before := ticks()
-	const rest = 10
-	time.Sleep(rest * time.Second)
-	used := ticks() - before // hundredths of a second
+	before := computed()
+	const rest = 10 * time.Second
+	time.Sleep(rest)
+	used := 100 * (computed() - before).Seconds() / rest.Seconds()
 	rss := labtest.Sh(t, a, "awk '/VmRSS/ {print $2}' /proc/"+agentPID+"/status")
-	t.Logf("at rest: %.2f %% of a core, %s kB", float64(used)/rest, rss)
+	t.Logf("at rest: %.2f %% of a core, %s kB", used, rss)
 	if kb, err := strconv.Atoi(rss); err != nil || kb > 40_000 {
 		t.Errorf("the agent takes %s kB", rss)
 	}
-	if used > rest {
-		t.Errorf("the agent takes %d hundredths of a second in %d s", used, rest)
+	if used > 0.4 { // 0.15 on a machine that does nothing else, and 0.65 when timers woke it 20 times a second
+		t.Errorf("the agent takes %.2f %% of a core", used)
 	}
 }

@@ -1,10 +1,12 @@
 package docstest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
@@ -148,4 +150,69 @@ func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {
 	// What the page warns of: the container is refused, or deleted.
 	labtest.Refused(t, a, "podman network rm mynet")
 	labtest.Sh(t, a, "podman container exists container-a; podman network rm -f -t0 mynet; ! podman container exists container-a")
+}
+
+// A rotation of the key, typed as hosts.md has it, one host after the other. Only the copy of the new
+// key is the test's. No agent restarts, and the hosts' containers find each other at every moment.
+func TestChangeTheKey(t *testing.T) {
+	l := startHosts(t)
+	a, b := l.Host("host-a"), l.Host("host-b")
+	for _, h := range l.Hosts() {
+		labtest.Sh(t, h, `mkdir -p /etc/vxlan; echo 'key_file = "/etc/vxlan/key"' > /etc/vxlan/vxland.toml`)
+		must(t, h.WriteFile("/etc/vxlan/key", []byte("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"), 0o600))
+		labtest.Sh(t, h, "podman network create --driver vxlan --opt vni=100 --opt discovery=gossip --opt local_ip=auto "+
+			"--opt remote_ips=192.168.1.10,192.168.1.11 --opt physical_interface=auto --subnet 10.0.0.0/24 mynet")
+	}
+	labtest.Sh(t, a, "podman run -d --name container-a --network mynet localhost/web")
+	labtest.Sh(t, b, "podman run -d --name container-b --network mynet localhost/web")
+	labtest.Page(t, a, "container-a", "container-b")
+	agents := labtest.Sh(t, a, "pgrep -x vxland") + labtest.Sh(t, b, "pgrep -x vxland")
+	before := labtest.Sh(t, a, "vxlanctl status | grep ^key")
+
+	var steps []block
+	for _, block := range readPage(t, "hosts.md") {
+		if block.section == "Change the key" {
+			steps = append(steps, block)
+		}
+	}
+	if len(steps) != 5 {
+		t.Fatalf("hosts.md has %d blocks, want 5: make a key, three steps, and look", len(steps))
+	}
+	steps[0].host = "On host A"
+	typeBlock(t, l, steps[0])
+	must(t, b.WriteFile("/etc/vxlan/new-key", []byte(labtest.Sh(t, a, "cat /etc/vxlan/new-key")+"\n"), 0o600))
+	fresh, look := 0, steps[4]
+	for i, step := range steps[1:4] {
+		for _, host := range []string{"On host A", "On host B"} {
+			step.host, look.host = host, host
+			typeBlock(t, l, step)
+			fresh++
+			// A container that starts now is found on the other host, by its name and at its address.
+			name := fmt.Sprint("fresh-", fresh)
+			labtest.Sh(t, b, "podman run -d --name "+name+" --network mynet localhost/web")
+			labtest.Page(t, a, "container-a", name)
+			labtest.Page(t, b, name, "container-a")
+			keys := []string{"only to decrypt", "only to decrypt", "encrypts$"}[i]
+			labtest.Within(t, 5*time.Second, l.Host(strings.ToLower(strings.ReplaceAll(host[3:], " ", "-"))), strings.TrimSpace(look.script)+" | grep -q '"+keys+"'")
+			typeBlock(t, l, look)
+		}
+	}
+	if after := labtest.Sh(t, a, "vxlanctl status | grep ^key"); after == before || after != labtest.Sh(t, b, "vxlanctl status | grep ^key") {
+		t.Errorf("the key was %s and is %s", before, after)
+	}
+	if again := labtest.Sh(t, a, "pgrep -x vxland") + labtest.Sh(t, b, "pgrep -x vxland"); again != agents {
+		t.Errorf("agents restarted: %s, then %s", agents, again)
+	}
+	for _, h := range l.Hosts() {
+		if out := labtest.Sh(t, h, "vxlanctl status; cat /run/vxlan/vxland.log"); strings.Contains(out, "gossip refused") || strings.Contains(out, "unreachable") {
+			t.Errorf("%s says\n%s", h.Name(), out)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

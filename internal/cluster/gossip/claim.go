@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -65,7 +66,7 @@ func (p *Plane) awaitAnswers(ctx context.Context, wait *replica.ClaimWait) {
 		case <-ticker.C:
 			p.mu.Lock()
 			p.replica.RequestAnswers(wait)
-			p.replica.RetryRequests(time.Now())
+			p.replica.RetryRequests(boottime.Now())
 			p.mu.Unlock()
 		case <-ctx.Done():
 			return

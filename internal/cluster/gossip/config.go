@@ -35,6 +35,7 @@ type Config struct {
 	// Keys encrypt and authenticate, see ParseKeys. Without a key, messages are accepted only from
 	// the hosts of Seeds and Allowed, by their addresses, which can be forged.
 	Keys    []Key
+	KeyFile *KeyFile // has the keys instead, and may change them
 	Allowed []netip.Addr
 	// Label keeps clusters on one underlay apart; at most 64 bytes. Hosts with another label are
 	// refused.
@@ -119,17 +120,16 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	// upgraded host by host cannot promise. So this is the same for ever, and a host declares its
 	// formats as its metadata.
 	m.DelegateProtocolVersion, m.DelegateProtocolMin, m.DelegateProtocolMax = 1, 1, 1
-	if len(c.Keys) == 0 {
+	if c.KeyFile != nil {
+		m.Keyring = c.KeyFile.ring
 		return m, nil
 	}
-	var raw [][]byte
-	for _, k := range c.Keys {
-		raw = append(raw, k[:])
+	if !c.hasKeys() {
+		return m, nil
 	}
-	ring, err := memberlist.NewKeyring(raw, raw[0])
-	if err != nil {
-		return nil, fmt.Errorf("load keys: %w", err)
-	}
+	ring, err := newKeyring(c.Keys)
 	m.Keyring = ring
-	return m, nil
+	return m, err
 }
+
+func (c Config) hasKeys() bool { return c.KeyFile != nil || len(c.Keys) > 0 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
@@ -28,7 +29,7 @@ func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d delegate) LocalState(bool) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.replica.DigestMessage(time.Now())
+	return d.replica.DigestMessage(boottime.Now())
 }
 
 // MergeRemoteState takes what the other side of a push-pull sent.
@@ -57,9 +58,29 @@ func (d delegate) receive(data []byte) {
 		return
 	}
 	delete(d.silent, m.From)
-	if d.replica.Handle(m, time.Now()) {
+	forgotten := d.forgottenInLocked(m)
+	if d.replica.Handle(m, boottime.Now()) {
 		d.updateSnapshotLocked()
 	}
+	for label, r := range forgotten {
+		if !d.replica.Knows(r.Key) {
+			d.log.Warn("host forgotten by command", "host", label, "on", r.ForgottenBy)
+		}
+	}
+}
+
+// forgottenInLocked returns the hosts of the snapshot that a message says were forgotten by command,
+// by what people call them.
+func (d delegate) forgottenInLocked(m wire.Message) (forgotten map[string]wire.AgedRecord) {
+	for _, r := range m.Records {
+		if r.ForgottenBy != "" && d.replica.Knows(r.Key) {
+			if forgotten == nil {
+				forgotten = make(map[string]wire.AgedRecord)
+			}
+			forgotten[d.labelLocked(r.Key)] = r
+		}
+	}
+	return forgotten
 }
 
 // receiveFromUnknownLocked joins the sender of a message if it is not a member. It tells whether the
@@ -69,7 +90,7 @@ func (d delegate) receive(data []byte) {
 // the join. Only such requests are handled.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
 	d.unknownSenders++
-	permitted, noted := d.peers.noteUnknownSender(m.From.Addr)
+	permitted, noted := d.peers.noteUnknownSender(m.From)
 	if noted {
 		wakeLoop(d.wakeRejoiner)
 	}
@@ -140,7 +161,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	if d.replica.MarkPresent(host) {
 		d.updateSnapshotLocked()
 	}
-	d.replica.Greet(host, time.Now())
+	d.replica.Greet(host, boottime.Now())
 	d.replica.AddClaimPeer(host)
 	clear(d.announced) // it may not know which networks this host is on
 	d.log.Info("host joined", "host", d.labelLocked(host), "id", host.ID)
@@ -161,12 +182,12 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 		d.log.Info("host left", "host", d.labelLocked(host))
 	} else {
 		if len(d.peers.members) == 0 {
-			d.aloneSince = time.Now()
+			d.aloneSince = boottime.Now()
 		}
 		d.log.Warn("host unreachable", "host", d.labelLocked(host), "id", host.ID)
 		d.peers.lost[host] = true
 	}
-	if d.replica.MarkLost(host, time.Now()) {
+	if d.replica.MarkLost(host, boottime.Now()) {
 		d.updateSnapshotLocked()
 	}
 	wakeLoop(d.wakeRejoiner)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
@@ -14,10 +15,11 @@ import (
 func (p *Plane) Health() cluster.Health {
 	h := cluster.Health{Refused: p.refusals.Refusals()}
 	p.mu.Lock()
+	h.Warnings = p.copyWarningsLocked()
 	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), p.isAloneLocked(), p.aloneSince
 	p.mu.Unlock()
 	if h.Alone {
-		h.Problem = problemOf(h.Refused, time.Now())
+		h.Problem = problemOf(h.Refused, boottime.Now())
 	}
 	return h
 }
@@ -40,7 +42,7 @@ var problems = []struct {
 	text   string
 }{
 	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
-	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts, and restart their agents"},
+	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts"},
 	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
 }
 

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,8 +81,8 @@ func TestHostThatComesBackReplacesItself(t *testing.T) {
 					want := hosts[0].sees()
 					for range 120 {
 						time.Sleep(second)
-						if hosts[0].sees() != want {
-							t.Fatalf("then host-1 sees %s", hosts[0].sees())
+						if got := strings.NewReplacer("(", "", ")", "").Replace(hosts[0].sees()); got != want {
+							t.Fatalf("then host-1 sees %s", got)
 						}
 					}
 				})
@@ -195,5 +196,96 @@ func TestLivingHostThatIsTakenOutComesBack(t *testing.T) {
 		hosts[0].waitUntilSees(0, "host-2: c2")
 		hosts[0].waitUntilSees(second, "host-2: c2, host-3: c3")
 		hosts[1].waitUntilSees(second, "host-1: c1, host-3: c3")
+	})
+}
+
+// A host and a copy of it that cannot be told from it are both in the cluster. Each says so, and
+// exactly one asks for another ID. Neither hides the other's containers for longer than a packet
+// takes, whichever was there first.
+func TestCopyOfAHost(t *testing.T) {
+	for _, together := range []bool{true, false} {
+		inVirtualTime(t, func(t *testing.T, n *memnet) {
+			renewals := make(map[int]int)
+			start := func(addr int) *host {
+				return startHost(t, n, 2, as(2, addr, addr), func(c *Config) {
+					c.Host.RenewID = func() error { renewals[addr]++; return nil }
+				})
+			}
+			a := startHost(t, n, 1)
+			a.announce("a")
+			first := start(5)
+			first.announce("x")
+			if !together {
+				a.waitUntilSees(3*second, "host-5: x")
+				time.Sleep(time.Minute)
+			}
+			second2 := start(4)
+			second2.announce("y")
+			a.waitUntilSees(3*second, "host-4: y, host-5: x")
+			hidden := 0
+			for range 1200 {
+				time.Sleep(50 * time.Millisecond)
+				if a.sees() != "host-4: y, host-5: x" {
+					hidden++
+				}
+			}
+			if hidden > 2 {
+				t.Errorf("one was hidden %d times in a minute", hidden)
+			}
+			if renewals[5] != 1 || renewals[4] != 0 {
+				t.Errorf("asked for new IDs: %v", renewals)
+			}
+			for h, other := range map[*host]string{first: "host-4 (198.18.0.4)", second2: "host-5 (198.18.0.5)"} {
+				want := "host " + other + " has the ID of this host"
+				if w := h.Health().Warnings; len(w) != 1 || !strings.HasPrefix(w[0], want) {
+					t.Errorf("warns %q, want %q", w, want)
+				}
+			}
+			// With its new ID it takes its old record out, and nobody warns any more.
+			first.crash()
+			anew := startHost(t, n, 2, as(77, 5, 5))
+			anew.announce("x")
+			a.waitUntilSees(second, "host-4: y, host-5: x")
+			time.Sleep(10 * second)
+			if w := second2.Health().Warnings; len(w) > 0 || a.sees() != "host-4: y, host-5: x" {
+				t.Errorf("still warns %q; a sees %s", w, a.sees())
+			}
+		})
+	}
+}
+
+// A copy that packets do not reach is no reason to hide it: it lives, as others say.
+func TestCopyThatPacketsDoNotReach(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		n.dropPackets(hostAddr(4), hostAddr(5))
+		a, b := startHost(t, n, 1), startHost(t, n, 2)
+		a.announce("a")
+		b.announce("b")
+		startHost(t, n, 2, as(9, 4, 4)).announce("x")
+		startHost(t, n, 2, as(9, 5, 5)).announce("y")
+		a.waitUntilSees(5*second, "host-2: b, host-4: x, host-5: y")
+		hidden := 0
+		for range 1200 {
+			time.Sleep(50 * time.Millisecond)
+			if a.sees() != "host-2: b, host-4: x, host-5: y" {
+				hidden++
+			}
+		}
+		t.Logf("hidden %d times of 1200", hidden)
+		if hidden > 60 {
+			t.Errorf("hidden %d times of 1200", hidden)
+		}
+	})
+}
+
+// The others see another name at once.
+func TestHostIsRenamed(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		hosts := startCluster(t, n, 3)
+		hosts[2].cfg.Host.SetName("renamed")
+		hosts[2].announce("c3")
+		if took := hosts[0].waitUntilSees(second, "host-2: c2, renamed: c3"); took > 50*time.Millisecond {
+			t.Errorf("seen after %v", took)
+		}
 	})
 }

@@ -27,7 +27,7 @@ func (k Key) GoString() string { return k.String() }
 // ParseKeys reads a key file. A line has 32 bytes in base64 or hexadecimal; empty lines and lines
 // that start with # are ignored. The first key encrypts, and all decrypt. So a key can be changed
 // without an interruption: give every host the new one on the second line, then move it to the
-// first everywhere, then drop the old one. Errors name the line, never its content.
+// first everywhere, then drop the old one (see KeyFile). Errors name the line, never its content.
 func ParseKeys(data []byte) ([]Key, error) {
 	var keys []Key
 	number := 0

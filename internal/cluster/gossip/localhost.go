@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"log/slog"
 	"net/netip"
 	"sync"
 
@@ -10,6 +11,10 @@ import (
 // LocalHost is this host, which all planes of its agent share.
 type LocalHost struct {
 	ID cluster.HostID
+	// RenewID makes the host's agent start anew with another ID. It is called once, when a host is
+	// found that has the same, and returns an error if there is no other one. Nil: there is none.
+	RenewID func() error
+	renew   sync.Once
 
 	mu      sync.Mutex
 	name    string
@@ -36,6 +41,20 @@ func (h *LocalHost) SetName(name string) (changed bool) {
 	defer h.mu.Unlock()
 	changed, h.name = h.name != name, name
 	return changed
+}
+
+// renewID gives this host another ID, since a host has it that keeps it.
+func (h *LocalHost) renewID(keeper string, log *slog.Logger) {
+	if h.RenewID == nil {
+		return
+	}
+	h.renew.Do(func() {
+		if err := h.RenewID(); err != nil {
+			log.Error("cannot give this host an ID of its own", "err", err)
+			return
+		}
+		log.Warn("this host gives itself a new ID, and its agent starts anew", "keeps the old one", keeper)
+	})
 }
 
 // beginsToTalk notes that a plane talks by an address.

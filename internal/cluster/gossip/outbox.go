@@ -17,11 +17,12 @@ type outbox struct {
 	maxPacket  int
 	log        *slog.Logger
 	wakeSender chan struct{}
-	streams    chan struct{} // one token for each stream that is being sent
+	streams    *streamQueues
 
 	mu              sync.Mutex
 	queued          []envelope
 	sent, sentBytes uint64
+	dropped         uint64
 }
 
 // envelope is a message on its way to a member.
@@ -30,19 +31,13 @@ type envelope struct {
 	data []byte
 }
 
-// Limits on what is sent. A cluster of some dozens of hosts needs 64 streams at once when a record
-// is too long for packets. 4,096 messages are several to each of a thousand hosts.
-const (
-	maxStreamsSending = 64
-	maxQueued         = 4096
-)
+// maxQueued messages are several to each of a thousand hosts.
+const maxQueued = 4096
 
 func newOutbox(maxPacket int, log *slog.Logger) *outbox {
-	return &outbox{
-		maxPacket: maxPacket, log: log,
-		wakeSender: make(chan struct{}, 1),
-		streams:    make(chan struct{}, maxStreamsSending),
-	}
+	o := &outbox{maxPacket: maxPacket, log: log, wakeSender: make(chan struct{}, 1)}
+	o.streams = newStreamQueues(o.sendStream)
+	return o
 }
 
 // queueMessage queues a message. One that is dropped is repaired by comparing hashes.
@@ -50,6 +45,7 @@ func (o *outbox) queueMessage(to memberlist.Node, data []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queued) >= maxQueued {
+		o.dropped++
 		return
 	}
 	o.queued = append(o.queued, envelope{to, data})
@@ -59,8 +55,7 @@ func (o *outbox) queueMessage(to memberlist.Node, data []byte) {
 // sendLoop sends what is queued: packets in order, and a stream for each message that does not fit
 // a packet.
 func (o *outbox) sendLoop(ctx context.Context) {
-	var streams sync.WaitGroup
-	defer streams.Wait()
+	defer o.streams.Wait()
 	for {
 		select {
 		case <-o.wakeSender:
@@ -74,7 +69,7 @@ func (o *outbox) sendLoop(ctx context.Context) {
 				}
 				continue
 			}
-			streams.Go(func() { o.sendStream(ctx, e) })
+			o.streams.Add(ctx, e)
 		}
 	}
 }
@@ -93,22 +88,17 @@ func (o *outbox) takeAll() []envelope {
 }
 
 // sendStream sends a message over TCP.
-func (o *outbox) sendStream(ctx context.Context, e envelope) {
-	select {
-	case o.streams <- struct{}{}:
-	case <-ctx.Done():
-		return
-	}
-	defer func() { <-o.streams }()
+func (o *outbox) sendStream(e envelope) {
 	if err := o.memberlist.SendReliable(&e.to, e.data); err != nil {
 		o.log.Debug("send stream", "to", e.to.Name, "err", err)
 	}
 }
 
-func (o *outbox) sentSoFar() (messages, bytes uint64) {
+// countInto adds what was sent so far.
+func (o *outbox) countInto(s *Stats) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.sent, o.sentBytes
+	s.Sent, s.SentBytes, s.Dropped = o.sent, o.sentBytes, o.dropped+o.streams.Dropped()
 }
 
 // replicaNetwork is how the replica reaches other hosts. It is used while mu is held.

@@ -20,7 +20,7 @@ type peers struct {
 	lost    map[wire.Key]bool // unreachable hosts, to find them again
 	// unknownSenders sent messages of ours and are not members. Either the news that they are has
 	// not arrived, or they know this host from before its restart.
-	unknownSenders map[netip.AddrPort]bool
+	unknownSenders map[wire.Key]bool
 
 	asked    map[netip.AddrPort]bool // seeds that a round has asked
 	awaited  map[netip.AddrPort]bool // hosts that were asked whether they are there, and if they answered
@@ -35,7 +35,7 @@ func newPeers(self netip.AddrPort) *peers {
 		self:           self,
 		members:        make(map[wire.Key]memberlist.Node),
 		lost:           make(map[wire.Key]bool),
-		unknownSenders: make(map[netip.AddrPort]bool),
+		unknownSenders: make(map[wire.Key]bool),
 		asked:          make(map[netip.AddrPort]bool),
 		awaited:        make(map[netip.AddrPort]bool),
 	}
@@ -172,14 +172,14 @@ func (p *peers) memberlistNode(host wire.Key) memberlist.Node {
 
 // noteUnknownSender remembers a sender to be joined. It tells whether the sender is permitted, and
 // whether there was room to remember it.
-func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
-	if addr == p.self || !p.permits(addr.Addr()) {
+func (p *peers) noteUnknownSender(host wire.Key) (permitted, noted bool) {
+	if host.Addr == p.self || !p.permits(host.Addr.Addr()) {
 		return false, false
 	}
 	if len(p.unknownSenders) >= maxRejoinsAtOnce {
 		return true, false
 	}
-	p.unknownSenders[addr] = true
+	p.unknownSenders[host] = true
 	return true, true
 }
 
@@ -187,9 +187,6 @@ func (p *peers) noteUnknownSender(addr netip.AddrPort) (permitted, noted bool) {
 // that were members.
 func (p *peers) missing() map[netip.AddrPort]bool {
 	missing := make(map[netip.AddrPort]bool)
-	for addr := range p.unknownSenders {
-		missing[addr] = true
-	}
 	for _, seed := range p.seeds {
 		missing[seed] = true
 	}
@@ -200,6 +197,12 @@ func (p *peers) missing() map[netip.AddrPort]bool {
 	}
 	for host := range p.members {
 		delete(missing, host.Addr)
+	}
+	for host := range p.unknownSenders {
+		// A host that was installed anew has the address of a member that is gone.
+		if !p.isMember(host) {
+			missing[host.Addr] = true
+		}
 	}
 	delete(missing, p.self)
 	return missing

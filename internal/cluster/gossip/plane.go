@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/guard"
 	"vxlan-driver/internal/cluster/gossip/refusal"
@@ -51,10 +52,11 @@ type Plane struct {
 	silent    map[wire.Key]bool           // hosts that did not answer a claim, and said nothing since
 	announced map[cluster.NetworkKey]bool // networks of which all hosts know that this one is on them
 
-	unknownSenders uint64    // messages from them
-	asked          bool      // the round that asks the seeds is over
-	aloneSince     time.Time // when the last member was lost; zero: there is one, or never was
-	spreadRounds   int       // to go
+	unknownSenders uint64     // messages from them
+	asked          bool       // the round that asks the seeds is over
+	aloneSince     time.Time  // when the last member was lost; zero: there is one, or never was
+	spreadRounds   int        // to go
+	copies         []wire.Key // hosts that have this one's ID
 }
 
 var (
@@ -113,7 +115,7 @@ func (p *Plane) Set(local cluster.Local) error {
 		wakeLoop(p.newSeeds)
 	}
 	if err := p.replica.Set(local.Memberships); err != nil {
-		return fmt.Errorf("set local memberships: %w", err)
+		return fmt.Errorf("announce this host: %w", err)
 	}
 	maps.DeleteFunc(p.announced, func(network cluster.NetworkKey, _ bool) bool { return !p.replica.IsOnItself(network) })
 	return nil
@@ -122,7 +124,7 @@ func (p *Plane) Set(local cluster.Local) error {
 // restrictSendersLocked makes the seeds and Config.Allowed the only hosts that may speak, where
 // there is no key.
 func (p *Plane) restrictSendersLocked() {
-	if len(p.cfg.Keys) == 0 {
+	if !p.cfg.hasKeys() {
 		p.peers.allowOnlySeedsAnd(p.cfg.Allowed)
 	}
 }
@@ -154,6 +156,26 @@ func (p *Plane) notifyLocked() {
 	p.changed = make(chan struct{})
 }
 
+// ForgetHost takes a host that is gone for good out of the cluster, on all hosts: what it had is
+// free. It refuses a host that is reachable. If the host is back one day, it announces itself anew.
+func (p *Plane) ForgetHost(host cluster.Host) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key, known := p.replica.Find(host.ID, host.Addr)
+	switch {
+	case !known:
+		return fmt.Errorf("host %s is not known", host.Label())
+	case p.peers.isMember(key):
+		return fmt.Errorf("host %s answers", host.Label())
+	}
+	if p.replica.ForgetHost(key, boottime.Now()) {
+		p.updateSnapshotLocked()
+	}
+	delete(p.peers.lost, key)
+	p.log.Warn("host forgotten by command", "host", host.Label(), "id", key.ID)
+	return nil
+}
+
 // leaveCopies is how many members get the news of the leave over a stream too, so that one of them
 // can pass it on to those who miss the packet.
 const leaveCopies = 3
@@ -179,7 +201,7 @@ func (p *Plane) Leave(ctx context.Context) error {
 	p.cfg.Host.endsToTalk(p.cfg.Bind)
 	var sent sync.WaitGroup
 	for _, m := range copies {
-		sent.Go(func() { p.outbox.sendStream(ctx, envelope{m, data}) })
+		sent.Go(func() { p.outbox.sendStream(envelope{m, data}) })
 	}
 	sent.Wait()
 	wait := guard.StreamTimeout
@@ -203,6 +225,7 @@ type Stats struct {
 	UnknownSenders uint64 // messages of hosts that are not members (yet)
 	Sent           uint64 // messages of our own, in packets and streams
 	SentBytes      uint64 // in them
+	Dropped        uint64 // messages of our own that were not sent, as too many waited
 
 	Members int // reachable hosts, this one included
 	Hosts   int // other hosts whose entries are known, unreachable ones included
@@ -213,7 +236,7 @@ func (p *Plane) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stats := Stats{Stats: p.replica.Stats(), UnknownSenders: p.unknownSenders}
-	stats.Sent, stats.SentBytes = p.outbox.sentSoFar()
+	p.outbox.countInto(&stats)
 	stats.Members = len(p.peers.members)
 	if p.running {
 		stats.Members++

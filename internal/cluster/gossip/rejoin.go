@@ -144,14 +144,17 @@ type dueHost struct {
 // It forgets the unknown senders, and the attempts of hosts that are not missing any more.
 func (p *peers) takeDue(now time.Time) (due []dueHost, again time.Duration) {
 	again = time.Hour
-	attempts := make(map[netip.AddrPort]*attempt)
+	attempts, sent := make(map[netip.AddrPort]*attempt), make(map[netip.AddrPort]bool)
+	for host := range p.unknownSenders {
+		sent[host.Addr] = true
+	}
 	for addr := range p.missing() {
 		a := p.attempts[addr]
 		if a == nil {
 			a = &attempt{due: now}
 		}
 		attempts[addr] = a
-		alive := p.unknownSenders[addr] && now.Sub(a.last) >= minRejoinBackoff
+		alive := sent[addr] && now.Sub(a.last) >= minRejoinBackoff
 		if !a.underway && (alive || !a.due.After(now)) {
 			due = append(due, dueHost{addr, a.number, alive})
 		}

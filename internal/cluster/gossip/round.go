@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
@@ -102,7 +103,7 @@ func (p *Plane) newRound() (*round, bool) {
 func (r *round) step(ctx context.Context) (over bool) {
 	r.mu.Lock()
 	missing := r.peers.missing()
-	r.replica.RetryRequests(time.Now())
+	r.replica.RetryRequests(boottime.Now())
 	synced := !r.replica.AwaitsRecords()
 	for _, seed := range r.seeds {
 		r.states[seed].answered = r.states[seed].answered || r.peers.answered(seed)
@@ -185,7 +186,7 @@ func (p *Plane) endRound(seeds []netip.AddrPort) {
 		delete(p.peers.awaited, seed)
 	}
 	p.asked = true
-	p.replica.AnswerClaims(time.Now())
+	p.replica.AnswerClaims(boottime.Now())
 	p.notifyLocked()
 }
 

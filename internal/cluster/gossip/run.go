@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster/gossip/guard"
 )
 
@@ -27,7 +28,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.mu.Unlock()
 		return fmt.Errorf("start %v: %w", p, err)
 	}
-	if len(p.cfg.Keys) == 0 {
+	if !p.cfg.hasKeys() {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
@@ -154,17 +155,17 @@ func (p *Plane) repairLoop(ctx context.Context) {
 	}
 }
 
-// repair does what is due, and tells whether requests are pending.
+// repair does what is due, and tells whether to retry something soon.
 func (p *Plane) repair(repairAt *time.Time) (pending bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	if !now.Before(*repairAt) {
 		*repairAt = now.Add(repairInterval)
-		p.replica.SendSummary(now)
-		p.forgetHostsLocked(now)
+		p.replica.SendSummary(boottime.Now())
+		p.forgetHostsLocked(boottime.Now())
 	}
-	return p.replica.Retry(now)
+	return p.replica.Retry(boottime.Now())
 }
 
 // forgetHostsLocked forgets hosts that have been gone for too long, and where they were.

@@ -38,12 +38,13 @@ type simHost struct {
 
 // sim is a simulation. Only the test's goroutine uses its fields, except for those that mu guards.
 type sim struct {
-	t     *testing.T
-	net   *memnet
-	count int // of hosts
-	rng   *rand.Rand
-	hosts []*simHost
-	next  int
+	t              *testing.T
+	net            *memnet
+	count          int // of hosts
+	containersEach int
+	rng            *rand.Rand
+	hosts          []*simHost
+	next           int
 
 	mu         sync.Mutex
 	target     string          // container that is waited for
@@ -62,12 +63,12 @@ type sim struct {
 
 func newSim(t *testing.T, n *memnet, count int) *sim {
 	s := &sim{
-		t: t, net: n, count: count, rng: simRand(count),
+		t: t, net: n, count: count, rng: simRand(count), containersEach: numbersFromEnv(t, "SIM_CONTAINERS", simContainers)[0],
 		lives: make(map[string]int), catchingUp: make(map[string]time.Time), records: make(map[wire.Version]wire.Record),
 	}
 	for i := 1; i <= count; i++ {
 		h := &simHost{i: i}
-		for range simContainers {
+		for range s.containersEach {
 			h.containers = append(h.containers, s.newContainer(i))
 		}
 		s.hosts = append(s.hosts, h)

@@ -1,31 +1,22 @@
 package gossip
 
-import (
-	"testing"
-	"time"
-)
+import "time"
 
-// TestFailureDetection measures how long hosts take to hide a host that vanished, and to show it
-// when it is back.
-func TestFailureDetection(t *testing.T) {
-	for _, count := range numbersFromEnv(t, "SIM_HOSTS", 3, 25) {
-		inVirtualTime(t, func(t *testing.T, n *memnet) {
-			n.setLoss(simLoss)
-			s := newSim(t, n, count)
-			s.waitUntilAllKnowAll()
-			var hidden, shown []time.Duration
-			for range min(simRounds(t), 5) {
-				time.Sleep(20 * time.Second)
-				h := s.hosts[s.rng.IntN(len(s.hosts))]
-				s.stop(h)
-				hidden = append(hidden, s.untilAllSee(h, false)...)
-				s.start(h)
-				shown = append(shown, s.untilAllSee(h, true)...)
-			}
-			t.Logf("%5d  %-21s %v", count, "hidden", newPercentiles(hidden))
-			t.Logf("%5d  %-21s %v", count, "shown", newPercentiles(shown))
-		})
+// failDetection measures how long hosts take to hide a host that vanished, and to show it when it is
+// back.
+func (s *sim) failDetection(rounds int) (hidden, shown []time.Duration) {
+	for range rounds {
+		h := s.hosts[s.rng.IntN(len(s.hosts))]
+		for !h.up {
+			h = s.hosts[s.rng.IntN(len(s.hosts))]
+		}
+		s.stop(h)
+		hidden = append(hidden, s.untilAllSee(h, false)...)
+		s.start(h)
+		shown = append(shown, s.untilAllSee(h, true)...)
+		time.Sleep(20 * time.Second)
 	}
+	return hidden, shown
 }
 
 // untilAllSee returns how long each other host took to see a host as reachable, or not. It looks
@@ -34,9 +25,10 @@ func (s *sim) untilAllSee(h *simHost, reachable bool) (took []time.Duration) {
 	begin := time.Now()
 	waiting := make(map[*simHost]bool)
 	for _, o := range s.hosts {
-		waiting[o] = o != h
+		if o != h && o.up {
+			waiting[o] = true
+		}
 	}
-	delete(waiting, h)
 	for len(waiting) > 0 {
 		if time.Since(begin) > time.Minute {
 			s.t.Errorf("%d hosts do not see that %s is reachable: %v", len(waiting), h.cfg.Host.Name(), reachable)

@@ -144,7 +144,7 @@ func TestPropagation(t *testing.T) {
 			}
 			quiet := report("quiet", &s.samples)
 			before = s.usageSoFar()
-			s.startOften(50, 10*time.Second)
+			s.startOften(50, min(10*time.Second, 2000*time.Second/time.Duration(count)))
 			s.logUsage("50 starts a second", before)
 			before = s.usageSoFar()
 			s.churn(rounds)
@@ -154,6 +154,9 @@ func TestPropagation(t *testing.T) {
 			if len(restarted) > 0 {
 				report("a restarted host", &restarted)
 			}
+			hidden, shown := s.failDetection(min(rounds, 5))
+			report("a lost host is hidden", &hidden)
+			report("and shown again", &shown)
 			t.Logf("%5d  %v of virtual time", count, time.Since(begin).Round(time.Second))
 			// Docker's NetworkDB, measured at 25 hosts.
 			if quiet.p95 >= time.Second || churn.p95 >= 9800*time.Millisecond {

@@ -22,13 +22,14 @@ const (
 	// spreadInterval is the time from one round of pings to the next. A round reaches more members
 	// than the one before, as these ping others too.
 	spreadInterval = 100 * time.Millisecond
-	// spreadRounds is for how many rounds the library has news to send: its RetransmitMult.
-	spreadRounds = 4
+	// minSpreadRounds is for how many rounds the library has one piece of news to send: its
+	// RetransmitMult. Five pieces fit a packet, so each one more takes less than one round more.
+	minSpreadRounds = 4
 )
 
-// spreadMembersLocked begins to spread news of members.
+// spreadMembersLocked begins to spread one more piece of news of members.
 func (p *Plane) spreadMembersLocked() {
-	p.spreadRounds = spreadRounds
+	p.spreadRounds = max(minSpreadRounds, min(p.spreadRounds+1, len(p.peers.members)))
 	wakeLoop(p.wakeSpreader)
 }
 

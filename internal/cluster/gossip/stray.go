@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
@@ -23,14 +24,20 @@ const (
 
 // strayLoop takes out the records that this host has left behind: at an address that it had before,
 // or of an earlier installation. Nobody else does, and for a day they would reserve its addresses.
+// It finds hosts that are copies of this one, too.
 func (p *Plane) strayLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		ended := p.cfg.Host.planeEnded()
+		var copies []wire.Key
 		for _, stray := range p.strays() {
-			if p.isLeftBehind(ctx, stray) {
+			switch p.stateOf(ctx, stray) {
+			case strayLeftBehind:
 				p.takeOut(stray)
+			case strayCopy:
+				copies = append(copies, stray.Key)
 			}
 		}
+		p.handleCopies(copies)
 		timer := time.NewTimer(strayInterval)
 		select {
 		case <-p.replica.StrayFound():
@@ -51,18 +58,35 @@ func (p *Plane) strays() []replica.Stray {
 	return p.replica.Strays()
 }
 
-// isLeftBehind tells whether nobody lives who could own a stray.
-func (p *Plane) isLeftBehind(ctx context.Context, stray replica.Stray) bool {
+// strayState is what a stray turned out to be.
+type strayState int
+
+const (
+	strayLeftBehind strayState = iota // nobody lives who could own it
+	straySibling                      // of another plane of this host
+	strayCopy                         // another host lives that has this one's ID
+)
+
+func (p *Plane) stateOf(ctx context.Context, stray replica.Stray) strayState {
 	if stray.Kind != replica.StrayMoved {
-		return true // what others say of this host's address is wrong
+		return strayLeftBehind // what others say of this host's address is wrong
 	}
 	switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
 	case talks:
-		return false
+		return straySibling
 	case once:
-		return true
+		return strayLeftBehind
 	}
-	return !p.answers(ctx, stray.Key)
+	if stray.Returned && p.isMember(stray.Key) || p.answers(ctx, stray.Key) {
+		return strayCopy
+	}
+	return strayLeftBehind
+}
+
+func (p *Plane) isMember(host wire.Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.peers.isMember(host)
 }
 
 // answers tells whether an agent of the key answers at its address. One of another ID does not.
@@ -84,7 +108,7 @@ func (p *Plane) takeOut(stray replica.Stray) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	what := p.labelLocked(stray.Key)
-	if p.leaving || !p.replica.TakeOut(stray.Key, time.Now()) {
+	if p.leaving || !p.replica.TakeOut(stray.Key, boottime.Now()) {
 		return
 	}
 	p.log.Info("took out a record that this host left behind", "host", what, "id", stray.ID)

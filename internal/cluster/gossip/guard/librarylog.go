@@ -4,6 +4,8 @@ import (
 	"log"
 	"log/slog"
 	"strings"
+	"sync"
+	"time"
 
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
@@ -14,15 +16,26 @@ import (
 type libraryLog struct {
 	refusals *refusal.Counter
 	log      *slog.Logger
+
+	mu           sync.Mutex
+	acceptLogged time.Time
 }
+
+const (
+	// acceptErrorText is in what the library logs when it cannot accept a stream. It waits then for
+	// up to a second. Packets still arrive.
+	acceptErrorText = "Error accepting TCP connection"
+	// acceptLogInterval is how often that is logged while it lasts.
+	acceptLogInterval = time.Minute
+)
 
 // NewLibraryLogger returns the logger for memberlist. It counts the refusals that the library logs.
 func NewLibraryLogger(r *refusal.Counter, l *slog.Logger) *log.Logger {
-	return log.New(libraryLog{r, l}, "", 0)
+	return log.New(&libraryLog{refusals: r, log: l}, "", 0)
 }
 
 // Write takes one line.
-func (l libraryLog) Write(line []byte) (int, error) {
+func (l *libraryLog) Write(line []byte) (int, error) {
 	level, text := cutLevel(strings.TrimSpace(string(line)))
 	if level < slog.LevelWarn {
 		l.log.Debug(text)
@@ -30,6 +43,10 @@ func (l libraryLog) Write(line []byte) (int, error) {
 	}
 	if strings.Contains(text, "ignoring alive message") {
 		return len(line), nil // the alive delegate refused it, and counted that
+	}
+	if strings.Contains(text, acceptErrorText) {
+		l.reportAcceptError(text)
+		return len(line), nil
 	}
 	if why, ok := ReasonOf(text); ok {
 		l.refusals.AddFrom(why, refusal.SenderIn(text), text)
@@ -39,6 +56,17 @@ func (l libraryLog) Write(line []byte) (int, error) {
 	// the details are for debugging.
 	l.log.Debug(text)
 	return len(line), nil
+}
+
+// reportAcceptError logs that other hosts cannot connect, mostly for want of descriptors.
+func (l *libraryLog) reportAcceptError(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.acceptLogged.IsZero() && time.Since(l.acceptLogged) < acceptLogInterval {
+		return
+	}
+	l.acceptLogged = time.Now()
+	l.log.Warn("gossip cannot accept connections of other hosts; they try again", "err", text)
 }
 
 // cutLevel splits "[ERR] memberlist: text".

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 )
 
@@ -81,7 +82,7 @@ func (c *Counter) AddFrom(why Reason, host netip.Addr, detail string) {
 		r = new(refused)
 		c.refusals[why] = r
 	}
-	now := time.Now()
+	now := boottime.Now()
 	r.add(host, now)
 	count := r.count
 	last, logged := c.loggedAt[why]

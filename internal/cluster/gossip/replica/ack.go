@@ -20,7 +20,7 @@ func (r *Replica) AckRequested() <-chan struct{} { return r.asked.requested }
 // here yet, it is requested: its announcement may be lost.
 func (r *Replica) handleAckRequest(m wire.Message, now time.Time) {
 	r.asked.pending[m.From] = m.Version
-	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d) && r.requests.start(d, now) {
+	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d, true) && r.requests.start(d, true, now) {
 		r.sendRequest(m.From, []wire.Key{m.From})
 	}
 	if r.Acknowledge(r.asked.followed); len(r.asked.pending) == 0 {
@@ -40,7 +40,7 @@ func (r *Replica) Acknowledge(sequence uint64) {
 		switch {
 		case !r.present[peer]:
 			delete(r.asked.pending, peer)
-		case known && e.Version.Compare(version) >= 0 && e.sequence <= r.asked.followed:
+		case known && !version.Replaces(e.Version, true) && e.sequence <= r.asked.followed:
 			delete(r.asked.pending, peer)
 			r.out.sendMessage(peer, wire.Message{Kind: wire.KindAck, Version: version})
 		}
@@ -105,7 +105,7 @@ func (w *AckWait) closeIfDone() {
 
 func (waits ackWaits) handleAck(host wire.Key, v wire.Version) {
 	for w := range waits {
-		if w.pending[host] && v.Compare(w.version) >= 0 {
+		if w.pending[host] && !w.version.Replaces(v, true) {
 			delete(w.pending, host)
 			w.closeIfDone()
 		}

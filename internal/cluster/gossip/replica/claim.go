@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -115,21 +116,22 @@ func (r *Replica) sendClaim(w *ClaimWait, hosts []wire.Key) {
 func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
 	var missing []wire.Key
 	for _, d := range m.Digests {
-		if d.Key == r.cfg.Self || !r.wantsVersion(d) {
+		owner := m.From.SpeaksFor(d.Key)
+		if d.Key == r.cfg.Self || !r.wantsVersion(d, owner) {
 			continue
 		}
-		if r.requests.start(d, now) {
+		if r.requests.start(d, owner, now) {
 			missing = append(missing, d.Key)
 		}
 		for w := range r.claimWaits {
-			if m.Version.Compare(w.version) >= 0 && d.Version.Compare(w.needed[d.Key]) > 0 {
+			if !w.version.Replaces(m.Version, true) && d.Version.Compare(w.needed[d.Key]) > 0 {
 				w.needed[d.Key] = d.Version
 			}
 		}
 	}
 	r.sendRequest(m.From, missing)
 	for w := range r.claimWaits {
-		if m.Version.Compare(w.version) >= 0 {
+		if !w.version.Replaces(m.Version, true) {
 			delete(w.pending, m.From)
 			w.answered[m.From] = true
 			r.checkClaim(w)
@@ -140,7 +142,7 @@ func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
 // checkClaim ends the wait for a claim if nothing is left to wait for.
 func (r *Replica) checkClaim(w *ClaimWait) {
 	for host, v := range w.needed {
-		if !r.wantsVersion(wire.Digest{Key: host, Version: v}) {
+		if !r.wantsVersion(wire.Digest{Key: host, Version: v}, false) {
 			delete(w.needed, host) // it has come, or never will
 		}
 	}
@@ -188,10 +190,15 @@ func (r *Replica) ReleaseClaim(key ClaimKey) error {
 // publishClaims publishes this host's record with the claims as they are now. It does so at once:
 // what an answer says of this host must be all that it has claimed.
 func (r *Replica) publishClaims() error {
-	if err := r.updateWanted(); err != nil {
+	err := r.updateWanted()
+	if err != nil && !isPartly(err) {
 		return err
 	}
 	r.Publish()
+	// Claims go on while other containers are left out. Whoever claims must be heard, though.
+	if omitted, _ := errors.AsType[cluster.OmittedError](err); omitted.Claims {
+		return err
+	}
 	return nil
 }
 
@@ -293,7 +300,7 @@ type claimsAsked map[wire.Key]wire.Version
 // handleClaim answers a claim of another host. If its record is not here yet, that is requested.
 func (r *Replica) handleClaim(m wire.Message, now time.Time) {
 	r.claimsAsked[m.From] = m.Version
-	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d) && r.requests.start(d, now) {
+	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d, true) && r.requests.start(d, true, now) {
 		r.sendRequest(m.From, []wire.Key{m.From})
 	}
 	r.answerClaims(now)
@@ -316,7 +323,7 @@ func (r *Replica) answerClaims(now time.Time) {
 		switch {
 		case !r.present[host]:
 			delete(r.claimsAsked, host)
-		case known && e.Version.Compare(version) >= 0:
+		case known && !version.Replaces(e.Version, true):
 			delete(r.claimsAsked, host)
 			r.out.sendMessage(host, wire.Message{Kind: wire.KindClaimAnswer, Version: e.Version, Digests: r.objections(host, e, now)})
 		}

@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -9,30 +12,51 @@ import (
 )
 
 // Set notes what this host's record should be, besides its claims. PublishRequests then tells the
-// caller to call Publish.
+// caller to call Publish. What is beyond a limit is left out, and the error is a
+// cluster.OmittedError.
 func (r *Replica) Set(local []cluster.Membership) error {
 	before := r.local
 	r.local = local
-	if err := r.updateWanted(); err != nil {
+	err := r.updateWanted()
+	if err != nil && !isPartly(err) {
 		r.local = before
 		return err
 	}
 	r.requestPublish()
-	return nil
+	return err
+}
+
+// isPartly tells whether an error says that only something is left out.
+func isPartly(err error) bool {
+	_, partly := errors.AsType[cluster.OmittedError](err)
+	return partly
 }
 
 // updateWanted makes what this host has, and claims, what its record should be.
 func (r *Replica) updateWanted() error {
-	memberships, err := cluster.Canonical(r.withClaims(r.local))
-	if err != nil {
+	wanted, err := r.fitRecord(r.withClaims(r.local))
+	if err != nil && !isPartly(err) {
 		return err
 	}
-	wanted := r.cfg.NewRecord(r.cfg.Self, r.cfg.Name(), memberships)
-	if size := len(wanted.Raw); size > wire.MaxRecord {
-		return fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
-	}
 	r.own.setWanted(wanted)
-	return nil
+	return err
+}
+
+// fitRecord returns a record of as much as it can have. With fewer endpoints it is shorter.
+func (r *Replica) fitRecord(local []cluster.Membership) (wire.Record, error) {
+	for limit := cluster.MaxEndpoints; ; {
+		memberships, err := cluster.Fit(local, r.own.announces(), limit)
+		wanted := r.cfg.NewRecord(r.cfg.Self, r.cfg.Name(), memberships)
+		size := len(wanted.Raw)
+		if size <= wire.MaxRecord {
+			return wanted, err
+		}
+		endpoints := countEndpoints(memberships)
+		if endpoints == 0 {
+			return wire.Record{}, fmt.Errorf("%d bytes, at most %d are allowed", size, wire.MaxRecord)
+		}
+		limit = min(endpoints-1, endpoints*wire.MaxRecord/size)
+	}
 }
 
 // PublishRequests returns a channel that has a value when Publish should be called.
@@ -146,6 +170,22 @@ func (o *ownRecord) advanceVersion() (before wire.Record, publish bool) {
 	return before, true
 }
 
+// announces returns a function that tells which endpoints the record has that was wanted last.
+func (o *ownRecord) announces() func(cluster.NetworkKey, string) bool {
+	return func(network cluster.NetworkKey, containerID string) bool {
+		i, ok := slices.BinarySearchFunc(o.wanted.Memberships, network, func(m cluster.Membership, k cluster.NetworkKey) int {
+			return m.Network.Compare(k)
+		})
+		if !ok {
+			return false
+		}
+		_, ok = slices.BinarySearchFunc(o.wanted.Memberships[i].Endpoints, containerID, func(e cluster.Endpoint, id string) int {
+			return cmp.Compare(e.ContainerID, id)
+		})
+		return ok
+	}
+}
+
 // publishLeave makes a record that takes this host out of the cluster.
 func (o *ownRecord) publishLeave() {
 	left := wire.NewLeftRecord(o.host)
@@ -156,6 +196,9 @@ func (o *ownRecord) publishLeave() {
 // versionSeen notes that others hold a version of this host's record. It tells whether the
 // published record took that version, so that its digest must be gossiped anew.
 func (o *ownRecord) versionSeen(v wire.Version) (adopted bool) {
+	if v.IsFarAbove(o.published.Version) && v.IsFarAbove(o.seen) {
+		return false // made up; who holds it takes this host's own word
+	}
 	if v.Compare(o.seen) > 0 {
 		o.seen = v
 	}

@@ -154,14 +154,14 @@ func (r *Replica) handleDigests(m wire.Message, now time.Time) {
 		theirs[d.Key] = d.Version
 		if d.Key == r.cfg.Self {
 			r.ownVersionSeen(d.Version)
-		} else if r.wantsVersion(d) && r.requests.start(d, now) {
+		} else if owner := m.From.SpeaksFor(d.Key); r.wantsVersion(d, owner) && r.requests.start(d, owner, now) {
 			missing = append(missing, d.Key)
 		}
 	}
 	r.sendRequest(m.From, missing)
 	var newer []wire.Digest
 	for _, d := range r.digestsToCompare(m, now) {
-		if v, listed := theirs[d.Key]; (m.Complete || listed) && d.Version.Compare(v) > 0 {
+		if v, listed := theirs[d.Key]; (m.Complete || listed) && (!listed || d.Version.Replaces(v, r.cfg.Self.SpeaksFor(d.Key))) {
 			newer = append(newer, d)
 		}
 	}
@@ -224,7 +224,7 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 			r.ownVersionSeen(record.Version)
 			continue
 		}
-		if r.acceptRecord(record, now) {
+		if r.acceptRecord(record, m.From.SpeaksFor(record.Key), now) {
 			r.stats.Records++
 			changed = true
 			// Several records are what this host has missed, and no news to the others.
@@ -240,7 +240,7 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 // whole record is requested.
 func (r *Replica) handleDelta(m wire.Message, now time.Time) (changed bool) {
 	d := wire.Digest{Key: m.From, Version: m.Delta.Version}
-	if m.From == r.cfg.Self || !r.wantsVersion(d) {
+	if m.From == r.cfg.Self || !r.wantsVersion(d, true) {
 		return false
 	}
 	e, known := r.entries[m.From]
@@ -248,25 +248,32 @@ func (r *Replica) handleDelta(m wire.Message, now time.Time) (changed bool) {
 		next, err := m.Delta.Apply(e.Record)
 		if err != nil {
 			r.cfg.Refusals.Add(refusal.ReasonMalformed, "from "+m.From.String()+": "+err.Error())
-		} else if r.acceptRecord(wire.AgedRecord{Record: next}, now) {
+		} else if r.acceptRecord(wire.AgedRecord{Record: next}, true, now) {
 			r.stats.Deltas++
 			r.out.gossipDigest(d)
 			return true
 		}
 	}
-	if r.requests.start(d, now) {
+	if r.requests.start(d, true, now) {
 		r.sendRequest(m.From, []wire.Key{m.From})
 	}
 	return false
 }
 
-// acceptRecord stores a record in the table, unless it is refused or no news.
-func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
+// acceptRecord stores a record in the table, unless it is refused or no news. fromOwner tells that
+// whoever sent it decides what it says.
+func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.Time) bool {
 	for _, m := range record.Memberships {
 		if !r.cfg.Permits(m.VTEP) {
 			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+describe(record.Record))
 			return false
 		}
+	}
+	if record.ForgottenBy != "" && r.present[record.Key] {
+		// It was forgotten where it could not be reached. It says soon itself that it is here.
+		r.requests.finish(record.Key, record.Version)
+		r.sendToOwner(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
+		return false
 	}
 	if !r.hasRoomFor(record.Record) {
 		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+describe(record.Record)+": the hosts have announced too much already")
@@ -275,7 +282,7 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, now time.Time) bool {
 	if r.cfg.Share != nil {
 		record.Record = r.cfg.Share(record.Record)
 	}
-	if !r.putRecord(record, now) {
+	if !r.putRecord(record, fromOwner, now) {
 		return false
 	}
 	r.requests.finish(record.Key, record.Version)
@@ -308,9 +315,10 @@ func newPendingRequests() pendingRequests {
 
 // request is one of the pending requests.
 type request struct {
-	version wire.Version
-	expires time.Time // when to ask another host
-	tries   int
+	version   wire.Version
+	fromOwner bool      // the owner said that it has this version
+	expires   time.Time // when to ask another host
+	tries     int
 }
 
 // requestTimeout is what an answer may take on a LAN, with a stream to be opened and a busy sender.
@@ -331,20 +339,26 @@ func (p pendingRequests) expiry(now time.Time) time.Time {
 	return now.Add(requestTimeout)
 }
 
-// start notes that a record is requested. It returns false if that version is already on its way.
-func (p pendingRequests) start(d wire.Digest, now time.Time) bool {
+// start notes that a record is requested. It returns false if that version is already on its way, or
+// a later one, unless the owner itself says that it is another one.
+func (p pendingRequests) start(d wire.Digest, fromOwner bool, now time.Time) bool {
 	q, pending := p.byHost[d.Key]
-	if pending && q.version.Compare(d.Version) >= 0 && now.Before(q.expires) {
+	if pending && now.Before(q.expires) && (q.version == d.Version || q.version.Compare(d.Version) > 0 && !fromOwner) {
 		return false
 	}
 	if len(p.byHost) == 0 {
-		select {
-		case p.began <- struct{}{}:
-		default: // nobody has noticed yet that there was one before
-		}
+		p.wake()
 	}
-	p.byHost[d.Key] = request{version: d.Version, expires: p.expiry(now)}
+	p.byHost[d.Key] = request{version: d.Version, fromOwner: fromOwner, expires: p.expiry(now)}
 	return true
+}
+
+// wake makes Retry be called.
+func (p pendingRequests) wake() {
+	select {
+	case p.began <- struct{}{}:
+	default: // nobody has noticed yet that there was something before
+	}
 }
 
 // finish notes that a version of a record has come.
@@ -389,7 +403,7 @@ func (r *Replica) RetryRequests(now time.Time) {
 			continue
 		}
 		q.tries++
-		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Key: host, Version: q.version}) {
+		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Key: host, Version: q.version}, q.fromOwner) {
 			delete(r.requests.byHost, host)
 			continue
 		}

@@ -67,7 +67,7 @@ func newReplicaOfMany(t testing.TB) *Replica {
 		r.MarkPresent(p)
 	}
 	for i := range manyHosts {
-		if !r.acceptRecord(wire.AgedRecord{Record: recordOf(i+1, 1)}, time.Now()) {
+		if !r.acceptRecord(wire.AgedRecord{Record: recordOf(i+1, 1)}, false, time.Now()) {
 			t.Fatal("a record was refused")
 		}
 	}

@@ -77,20 +77,36 @@ func (r *Replica) isStray(host wire.Key) bool {
 // TakeOut makes all hosts forget a host's record, as if that had left. If the host lives, it puts
 // the record back. It tells whether the snapshot changed.
 func (r *Replica) TakeOut(host wire.Key, now time.Time) (changed bool) {
+	return r.replaceByLeft(wire.NewLeftRecord(host), now)
+}
+
+// ForgetHost takes out the record of a host that is gone for good, as an administrator says. It tells
+// whether the snapshot changed.
+func (r *Replica) ForgetHost(host wire.Key, now time.Time) (changed bool) {
+	return !r.present[host] && r.replaceByLeft(wire.NewForgottenRecord(host, r.cfg.Name()), now)
+}
+
+// sendToOwner tells a reachable host of a version of its record that it should go above.
+func (r *Replica) sendToOwner(d wire.Digest) {
+	r.out.sendMessage(d.Key, wire.Message{Kind: wire.KindDigests, Digests: []wire.Digest{d}})
+}
+
+func (r *Replica) replaceByLeft(left wire.Record, now time.Time) (changed bool) {
+	host := left.Key
 	e, known := r.entries[host]
 	if !known || e.Left {
 		return false
 	}
-	left := wire.NewLeftRecord(host)
 	left.Version = wire.Version{}.Next(e.Version, left.Checksum())
 	left.Name = e.Name
 	record := wire.AgedRecord{Record: left, Age: wire.Age(time.Second)}
-	if !r.acceptRecord(record, now) {
+	if !r.acceptRecord(record, true, now) {
 		return false
 	}
 	r.tookOut[host] = takeOutCopies
 	r.out.gossipDigest(wire.Digest{Key: host, Version: left.Version, Age: record.Age})
 	r.sendTakenOut(now)
+	r.requests.wake()
 	return true
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"net/netip"
 	"time"
 
 	"vxlan-driver/internal/cluster"
@@ -90,7 +91,7 @@ func countEndpoints(memberships []cluster.Membership) (n int) {
 // forget it soon. For the same reason the record that a host left need not be kept for longer than
 // ForgetAfter. A host that missed the leave was cut off before it, and so has forgotten the host by
 // then.
-func (t *table) wantsVersion(d wire.Digest) bool {
+func (t *table) wantsVersion(d wire.Digest, fromOwner bool) bool {
 	if !t.present[d.Key] && time.Duration(d.Age) >= t.forgetAfter {
 		return false
 	}
@@ -98,15 +99,15 @@ func (t *table) wantsVersion(d wire.Digest) bool {
 	if !known {
 		return len(t.entries) < wire.MaxHosts
 	}
-	if c := d.Version.Compare(e.Version); c != 0 {
-		return c > 0
+	if d.Version == e.Version {
+		return e.forgotten && t.present[d.Key]
 	}
-	return e.forgotten && t.present[d.Key]
+	return d.Version.Replaces(e.Version, fromOwner)
 }
 
 // putRecord stores a record, and tells whether it was news.
-func (t *table) putRecord(r wire.AgedRecord, now time.Time) bool {
-	if !t.wantsVersion(wire.Digest{Key: r.Key, Version: r.Version, Age: r.Age}) {
+func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool {
+	if !t.wantsVersion(wire.Digest{Key: r.Key, Version: r.Version, Age: r.Age}, fromOwner) {
 		return false
 	}
 	t.changes++
@@ -239,6 +240,16 @@ func (t *table) Label(host wire.Key) string {
 		h.Name = e.Name
 	}
 	return h.Label()
+}
+
+// Find returns the key of a host of the snapshot.
+func (t *table) Find(id cluster.HostID, addr netip.Addr) (wire.Key, bool) {
+	for host, e := range t.entries {
+		if host.ID == id && host.Addr.Addr() == addr && e.isVisible() {
+			return host, true
+		}
+	}
+	return wire.Key{}, false
 }
 
 // Knows tells whether a host is part of the snapshot.

@@ -22,14 +22,14 @@ func TestTableWantsOnlyNews(t *testing.T) {
 	}
 	// leave stores the next version of the record, which says that host-9 left.
 	leave := func(tb *table) {
-		tb.putRecord(wire.AgedRecord{Record: wire.Record{Key: wiretest.Host9, Left: true, Version: version(6)}}, now)
+		tb.putRecord(wire.AgedRecord{Record: wire.Record{Key: wiretest.Host9, Left: true, Version: version(6)}}, false, now)
 	}
 	newTableWithHost9 := func() *table {
 		tb := newTable(time.Hour)
 		tb.MarkPresent(wiretest.Host9)
 		record := wiretest.Record("a")
 		record.Version = version(5)
-		tb.putRecord(wire.AgedRecord{Record: record}, now)
+		tb.putRecord(wire.AgedRecord{Record: record}, false, now)
 		return tb
 	}
 	tests := []struct {
@@ -68,7 +68,7 @@ func TestTableWantsOnlyNews(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tb := newTableWithHost9()
 			tt.do(tb)
-			if got := tb.wantsVersion(tt.offer); got != tt.wants {
+			if got := tb.wantsVersion(tt.offer, false); got != tt.wants {
 				t.Errorf("wants %v", got)
 			}
 			if got := len(tb.Snapshot().Hosts); got != tt.hosts {
@@ -83,11 +83,11 @@ func TestAgeTravelsWithTheRecord(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	a, b := newTable(time.Hour), newTable(time.Hour)
 	a.MarkPresent(wiretest.Host9)
-	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
+	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, false, now)
 	a.MarkLost(wiretest.Host9, now)
 	later := now.Add(40 * time.Minute)
 	h, ok := a.Record(wiretest.Host9, later)
-	if !ok || !b.putRecord(h, later) {
+	if !ok || !b.putRecord(h, false, later) {
 		t.Fatal("not passed on")
 	}
 	b.Forget(now.Add(59 * time.Minute))
@@ -106,7 +106,7 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	tb := newTable(time.Hour)
 	empty := tb.summary()
 	tb.MarkPresent(wiretest.Host9)
-	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, now)
+	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, false, now)
 	full := tb.summary()
 	if full == empty {
 		t.Error("a record makes no difference")
@@ -126,7 +126,7 @@ func TestTableLimitsHosts(t *testing.T) {
 	tb := newTable(time.Hour)
 	for i := range wire.MaxHosts + 5 {
 		r := wire.Record{Key: numbered(i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
-		tb.putRecord(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
+		tb.putRecord(wire.AgedRecord{Record: r}, false, time.Unix(1e9, 0))
 	}
 	if len(tb.entries) != wire.MaxHosts {
 		t.Errorf("%d hosts", len(tb.entries))
@@ -139,7 +139,7 @@ func TestTableLimitsEndpoints(t *testing.T) {
 	if !tb.hasRoomFor(full) {
 		t.Error("no room for what is allowed")
 	}
-	tb.putRecord(wire.AgedRecord{Record: full}, time.Unix(1e9, 0))
+	tb.putRecord(wire.AgedRecord{Record: full}, false, time.Unix(1e9, 0))
 	if !tb.hasRoomFor(full) {
 		t.Error("no room for another version")
 	}
@@ -156,7 +156,7 @@ func TestTableLimitsBytes(t *testing.T) {
 		if !tb.hasRoomFor(r) {
 			t.Fatalf("no room for record %d", i)
 		}
-		tb.putRecord(wire.AgedRecord{Record: r}, time.Unix(1e9, 0))
+		tb.putRecord(wire.AgedRecord{Record: r}, false, time.Unix(1e9, 0))
 	}
 	if tb.hasRoomFor(wiretest.Record("a")) {
 		t.Error("room for one more")

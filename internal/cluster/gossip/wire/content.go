@@ -14,8 +14,11 @@ const (
 	sectionEndpoint = 3 // a container on the network of the section before
 )
 
-// tagHostName is the tag of a host's optional field.
-const tagHostName = 1
+// The tags of a host's optional fields.
+const (
+	tagHostName    = 1
+	tagForgottenBy = 2
+)
 
 // maxKind and maxTag bound the kinds of sections and the tags of fields.
 const maxKind, maxTag = 1<<16 - 1, 1<<16 - 1
@@ -39,6 +42,9 @@ func (w *writer) putHost(r Record) {
 	w.putBool(r.Left)
 	if r.Name != "" {
 		w.putField(tagHostName, func(w *writer) { w.putString(r.Name) })
+	}
+	if r.ForgottenBy != "" {
+		w.putField(tagForgottenBy, func(w *writer) { w.putString(r.ForgottenBy) })
 	}
 }
 
@@ -108,14 +114,21 @@ func decodeContent(raw []byte) (Record, error) {
 func (r *reader) readHost(into *Record) {
 	into.Left = r.readBool()
 	r.readFields(func(tag uint64, field *reader) {
-		if tag != tagHostName {
-			return
-		}
-		into.Name = field.readString(maxHostName)
-		if err := CheckHostName(into.Name); field.err == nil && err != nil {
-			field.fail("host name %q: %v", into.Name, err)
+		switch tag {
+		case tagHostName:
+			into.Name = field.readHostName()
+		case tagForgottenBy:
+			into.ForgottenBy = field.readHostName()
 		}
 	})
+}
+
+func (r *reader) readHostName() string {
+	name := r.readString(maxHostName)
+	if err := CheckHostName(name); r.err == nil && err != nil {
+		r.fail("host name %q: %v", name, err)
+	}
+	return name
 }
 
 func (r *reader) readNetwork() cluster.Membership {
@@ -169,6 +182,6 @@ func (r *Record) parse() error {
 	if err != nil {
 		return fmt.Errorf("record of %v: %w", r.Key, err)
 	}
-	r.Left, r.Name, r.Memberships = decoded.Left, decoded.Name, decoded.Memberships
+	r.Left, r.ForgottenBy, r.Name, r.Memberships = decoded.Left, decoded.ForgottenBy, decoded.Name, decoded.Memberships
 	return nil
 }

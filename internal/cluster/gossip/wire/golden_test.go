@@ -43,6 +43,7 @@ func TestGoldenBytes(t *testing.T) {
 		"claimanswer": message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, Digests: []wire.Digest{digest}}),
 		"granted":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{granted}), 1)}}}),
 		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
+		"forgotten":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewForgottenRecord(wiretest.HostA, "host-9"), 2), Age: 1e9}}}),
 	}
 	for name, m := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ type Record struct {
 	Key
 	Version     Version
 	Left        bool   // the host was taken out; it has no memberships
+	ForgottenBy string // the host on which an administrator took it out; "": nobody did
 	Name        string // for people; "": unknown
 	Memberships []cluster.Membership
 	// Raw is the content as its owner encoded it, which has all that the fields above say. It may
@@ -33,6 +34,14 @@ func NewRecord(key Key, name string, memberships []cluster.Membership) Record {
 // NewLeftRecord returns the record that takes a host out, still without a version.
 func NewLeftRecord(key Key) Record {
 	r := Record{Key: key, Left: true}
+	r.Raw = encodeContent(r)
+	return r
+}
+
+// NewForgottenRecord returns the record of a host that an administrator took out, on the host by. A
+// host of an early version takes it for a leave.
+func NewForgottenRecord(key Key, by string) Record {
+	r := Record{Key: key, Left: true, ForgottenBy: by}
 	r.Raw = encodeContent(r)
 	return r
 }
@@ -60,8 +69,13 @@ type Checksum [checksumLen]byte
 // probability of one half.
 const checksumLen = 8
 
-// maxCounter leaves room to go above any version that is accepted.
-const maxCounter = 1<<63 - 1
+const (
+	// maxCounter is the largest incarnation or sequence.
+	maxCounter = 1<<63 - 1
+	// maxJump is how far an incarnation may be above another one that is known. A host needs a new
+	// one each time that its agent starts.
+	maxJump = 1 << 32
+)
 
 // IsZero reports whether v is the zero version, which no record has.
 func (v Version) IsZero() bool { return v == Version{} }
@@ -73,12 +87,33 @@ func (v Version) Compare(o Version) int {
 		bytes.Compare(v.Checksum[:], o.Checksum[:]))
 }
 
+// IsFarAbove tells whether v is further above another version of the same record than its owner can
+// have counted. Somebody made v up, or the owner has begun to count anew.
+func (v Version) IsFarAbove(o Version) bool {
+	return v.Incarnation > o.Incarnation && v.Incarnation-o.Incarnation > maxJump
+}
+
+// Replaces tells whether a record of version v takes the place of one that is known. The owner has
+// the last word: what it says itself counts even where a version that was made up is far above.
+func (v Version) Replaces(known Version, fromOwner bool) bool {
+	if v.IsFarAbove(known) || known.IsFarAbove(v) {
+		return fromOwner
+	}
+	return v.Compare(known) > 0
+}
+
 // Next returns the version of new content. It follows v, this host's own, and is above the version
-// of this host's record that others hold.
+// of this host's record that others hold. After the last one come the first again.
 func (v Version) Next(others Version, content Checksum) Version {
 	next := Version{Incarnation: max(v.Incarnation, 1), Sequence: v.Sequence + 1, Checksum: content}
 	if next.Compare(others) <= 0 || next.Incarnation == others.Incarnation && next.Sequence == others.Sequence {
 		next.Incarnation, next.Sequence = others.Incarnation+1, 1
+	}
+	if next.Sequence > maxCounter {
+		next.Incarnation, next.Sequence = next.Incarnation+1, 1
+	}
+	if next.Incarnation > maxCounter {
+		next.Incarnation = 1
 	}
 	return next
 }

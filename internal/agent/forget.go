@@ -1,0 +1,87 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+)
+
+// handleForgetHost takes a host that is gone for good out of its clusters, on all hosts.
+func (a *Agent) handleForgetHost(name string) agentapi.Response {
+	var known []knownHost
+	for _, m := range a.clusters.All() {
+		for _, h := range m.Snapshot().Hosts {
+			known = append(known, knownHost{h, m})
+		}
+	}
+	gone, err := findHostToForget(known, name)
+	if err != nil {
+		return errorResponse(fmt.Errorf("forget host: %w", err))
+	}
+	response := agentapi.Response{Host: gone[0].Label()}
+	for _, h := range gone {
+		forgetter, ok := h.member.Plane.(cluster.Forgetter)
+		if !ok {
+			return errorResponse(fmt.Errorf("forget host: %s keeps nothing of hosts that are gone", a.Plane.Name))
+		}
+		if err := forgetter.ForgetHost(h.Host); err != nil {
+			return errorResponse(fmt.Errorf("forget host: %w", err))
+		}
+		if h.member.Health().Alone {
+			response.Warning = "no other host answers either; if this host is cut off, the others do not hear of it before it reaches them again"
+		}
+	}
+	return response
+}
+
+// knownHost is another host, and the cluster that knows it.
+type knownHost struct {
+	cluster.Host
+	member *clusterMember
+}
+
+// isCalled tells whether a person may mean the host.
+func (h knownHost) isCalled(name string) bool { return name == h.Name || name == h.Addr.String() }
+
+// findHostToForget returns the host that a person means, at each of its addresses that does not
+// answer. Of several hosts that are called so, it is the one that is gone.
+func findHostToForget(known []knownHost, name string) (gone []knownHost, err error) {
+	var called []knownHost
+	for _, h := range known {
+		if h.isCalled(name) {
+			called = append(called, h)
+		}
+	}
+	gone = unreachableOf(called)
+	switch {
+	case len(gone) > 0 && slices.ContainsFunc(gone, func(h knownHost) bool { return h.ID != gone[0].ID }):
+		return nil, fmt.Errorf("several hosts that do not answer are called %q; give the address of one: %s", name, joinLabels(gone))
+	case len(gone) > 0:
+		return gone, nil
+	case len(called) > 0:
+		return nil, fmt.Errorf("host %s answers, and so is not gone; to retire it, remove its containers from the networks, and it leaves by itself", called[0].Label())
+	}
+	return nil, fmt.Errorf("no host is called %q; hosts that do not answer: %s", name, cmp.Or(joinLabels(unreachableOf(known)), "none"))
+}
+
+func unreachableOf(hosts []knownHost) (gone []knownHost) {
+	for _, h := range hosts {
+		if !h.Reachable() {
+			gone = append(gone, h)
+		}
+	}
+	return gone
+}
+
+func joinLabels(hosts []knownHost) string {
+	var labels []string
+	for _, h := range hosts {
+		labels = append(labels, h.Label())
+	}
+	slices.Sort(labels)
+	return strings.Join(slices.Compact(labels), ", ")
+}

@@ -1,0 +1,41 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"vxlan-driver/internal/agentapi"
+)
+
+// KeyFile is a key file whose keys take effect while the agent runs.
+type KeyFile interface {
+	// Follow follows the file until ctx is done.
+	Follow(ctx context.Context)
+	// Check acts on the file as it is now, and says what is wrong with it.
+	Check() error
+	// Status says which keys are used, and what is wrong with the file.
+	Status() (keys, problem string)
+}
+
+// checkKeys makes the clusters use what the key file has now.
+func (a *Agent) checkKeys() error {
+	if a.KeyFile == nil {
+		return nil
+	}
+	if err := a.KeyFile.Check(); err != nil {
+		return fmt.Errorf("%w; the keys from before stay in use", err)
+	}
+	return nil
+}
+
+// reportKeys adds the keys to a report.
+func (a *Agent) reportKeys(report *agentapi.StatusReport) {
+	if a.KeyFile == nil {
+		return
+	}
+	keys, problem := a.KeyFile.Status()
+	report.Keys = keys
+	if problem != "" {
+		report.Warnings = append([]string{problem + "; the keys from before stay in use"}, report.Warnings...)
+	}
+}

@@ -1,0 +1,126 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// keyPollInterval is how often the key file is looked at, which costs a system call. Polling finds
+// every way to change a file: in place, by renaming, by a symbolic link anywhere in its path, by its
+// mode. inotify has to watch each directory and link of the path, and may have no instance left.
+const keyPollInterval = time.Second
+
+// KeyFile is a key file that is followed: planes that have it use the keys that it has at any time.
+// A file that cannot be used changes nothing, so a mistake neither opens nor splits a cluster.
+type KeyFile struct {
+	path string
+	log  *slog.Logger
+	ring *memberlist.Keyring
+
+	mu      sync.Mutex
+	keys    []Key
+	seen    fileState // when it was looked at last
+	applied fileState // when it was read
+	problem string    // why it cannot be used, as logged
+}
+
+// NewKeyFile follows the file from which the keys were read.
+func NewKeyFile(path string, keys []Key, log *slog.Logger) (*KeyFile, error) {
+	ring, err := newKeyring(keys)
+	if err != nil {
+		return nil, err
+	}
+	return &KeyFile{path: path, log: log, ring: ring, keys: keys}, nil
+}
+
+// Follow follows the file until ctx is done.
+func (f *KeyFile) Follow(ctx context.Context) {
+	for waitFor(ctx, keyPollInterval) {
+		f.poll()
+	}
+}
+
+// poll reads the file if it has changed, once it has been the same twice. So a file that is being
+// written, or is gone for a moment, is left alone.
+func (f *KeyFile) poll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := stateOf(f.path)
+	settled := now == f.seen
+	f.seen = now
+	if settled && now != f.applied {
+		f.applied = now
+		f.readLocked()
+	}
+}
+
+// Check acts on the file as it is now, and says what is wrong with it. It is for somebody who says
+// that the file is complete.
+func (f *KeyFile) Check() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applied = fileState{} // the next poll reads it again: a change a moment later may look like this one
+	return f.readLocked()
+}
+
+// Status says which keys are used, and what is wrong with the file, if anything.
+func (f *KeyFile) Status() (keys, problem string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return describeKeys(f.keys), f.problem
+}
+
+// readLocked makes the planes use what the file has. A problem is logged once.
+func (f *KeyFile) readLocked() error {
+	keys, err := LoadKeys(f.path)
+	if err == nil && !slices.Equal(keys, f.keys) {
+		if err = replaceKeys(f.ring, keys); err == nil {
+			f.keys = keys
+			f.log.Info("keys changed", "file", f.path, "keys", describeKeys(keys))
+		}
+	}
+	switch {
+	case err != nil && err.Error() != f.problem:
+		f.problem = err.Error()
+		f.log.Error("cannot use the key file; the keys from before stay in use", "keys", describeKeys(f.keys), "err", err)
+	case err == nil && f.problem != "":
+		f.problem = ""
+		f.log.Info("the key file can be used again", "file", f.path, "keys", describeKeys(f.keys))
+	}
+	return err
+}
+
+// fileState is by what a file's change is seen. A file that is replaced is another one, and a change
+// of its content or mode changes its ctime, which nobody can set.
+type fileState struct {
+	dev, inode   uint64
+	size         int64
+	sec, nanosec int64 // ctime
+	problem      string
+}
+
+// stateOf looks at what the path leads to.
+func stateOf(path string) fileState {
+	info, err := os.Stat(path)
+	if err != nil {
+		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+			err = pathErr.Err
+		}
+		return fileState{problem: err.Error()}
+	}
+	s := fileState{size: info.Size()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.dev, s.inode = st.Dev, st.Ino
+		s.sec, s.nanosec = st.Ctim.Sec, st.Ctim.Nsec
+	}
+	return s
+}

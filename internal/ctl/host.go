@@ -1,0 +1,105 @@
+package ctl
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/agentapi"
+)
+
+func hostCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "host",
+		Short: "list the other hosts, and forget one that is gone for good",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(hostListCommand(host), hostForgetCommand(host))
+	return cmd
+}
+
+func hostListCommand(host Host) *cobra.Command {
+	return &cobra.Command{
+		Use:   "ls",
+		Short: "list the other hosts of this host's networks",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := host.Status()
+			if err != nil {
+				return fmt.Errorf("list hosts: %w", err)
+			}
+			return printHosts(cmd.OutOrStdout(), r.Clusters)
+		},
+	}
+}
+
+func printHosts(out io.Writer, clusters []agentapi.ClusterStatus) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "HOST\tADDRESS\tSTATE")
+	for _, c := range clusters {
+		for _, h := range c.Hosts {
+			state := "reachable"
+			if !h.Reachable {
+				state = fmt.Sprintf("unreachable for %v", roundAge(h.UnreachableFor))
+			}
+			addr := "-"
+			if h.Addr.IsValid() {
+				addr = h.Addr.String()
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\n", cmp.Or(h.HostName, "-"), addr, state)
+		}
+	}
+	return table.Flush()
+}
+
+func hostForgetCommand(host Host) *cobra.Command {
+	return &cobra.Command{
+		Use:   "forget HOST",
+		Short: "free what a host has that is gone for good",
+		Long: `Forget takes a host that does not answer out of the cluster, on all hosts. The
+addresses of its containers are free at once. Without the command they are kept
+for as long as forget_after says.
+
+HOST is a host of "vxlanctl host ls", by its name or its address. Forget only a host that is gone for good. The containers of a host
+that only cannot be reached still have their addresses, and other containers may
+get them too. A host that comes back announces itself again, by itself.`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return unreachableHosts(host), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, warning, err := host.ForgetHost(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten on all hosts; its addresses are free\n", name)
+			if warning != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+			}
+			return nil
+		},
+	}
+}
+
+// unreachableHosts completes what is typed, as far as the agent answers.
+func unreachableHosts(host Host) (names []string) {
+	r, err := host.Status()
+	if err != nil {
+		return nil
+	}
+	for _, c := range r.Clusters {
+		for _, h := range c.Hosts {
+			if !h.Reachable {
+				names = append(names, h.Addr.String())
+				if h.HostName != "" {
+					names = append(names, h.HostName)
+				}
+			}
+		}
+	}
+	return names
+}

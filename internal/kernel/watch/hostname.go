@@ -14,23 +14,23 @@ const hostNameFile = "/proc/sys/kernel/hostname"
 // HostName sends, until ctx is done, whenever the host's name may have been set. The kernel does not
 // tell its UTS namespace from others.
 //
-// It takes a thread, which sleeps. The file shows an event only to the first who polls it, so the
-// runtime's poller could see one that nobody waits for yet, and it would be lost.
+// It takes a thread, which sleeps. An open file shows an event only to the first who polls it. That
+// must not be the runtime's poller, which polls all files of package os.
 func HostName(ctx context.Context) (<-chan struct{}, error) {
-	file, err := os.Open(hostNameFile)
+	file, err := unix.Open(hostNameFile, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: hostNameFile, Err: err}
 	}
 	ended, end, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, errors.Join(err, unix.Close(file))
 	}
 	context.AfterFunc(ctx, func() { _ = end.Close() })
 	changes := make(chan struct{}, 1)
 	go func() {
-		defer file.Close()
+		defer unix.Close(file)
 		defer ended.Close()
-		for waitForEvent(int(file.Fd()), int(ended.Fd())) {
+		for waitForEvent(file, int(ended.Fd())) {
 			select {
 			case changes <- struct{}{}:
 			default:

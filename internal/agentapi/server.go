@@ -34,10 +34,13 @@ func Listen(path string) (*net.UnixListener, error) {
 	if IsAnswered(path) {
 		return nil, fmt.Errorf("replace socket %s: %w", path, ErrSocketInUse)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("replace socket: %w", err)
+	if err := removeStale(path); err != nil {
+		return nil, fmt.Errorf("replace socket %s: %w", path, err)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if errors.Is(err, unix.EADDRINUSE) {
+		err = fmt.Errorf("%w: %w", ErrSocketInUse, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +48,22 @@ func Listen(path string) (*net.UnixListener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// removeStale removes a socket on which nobody listens. It moves the file aside before it looks, as
+// systemd may replace it at any time: what answers then is put back.
+func removeStale(path string) error {
+	aside := path + ".stale"
+	switch err := os.Rename(path, aside); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case IsAnswered(aside):
+		// Not a rename, which would replace a socket that is newer still.
+		return errors.Join(ErrSocketInUse, os.Link(aside, path), os.Remove(aside))
+	}
+	return os.Remove(aside)
 }
 
 // IsAnswered tells whether somebody listens on the socket at a path. A connection that is refused

@@ -42,6 +42,29 @@ func TestListenLeavesSocketThatAnswers(t *testing.T) {
 	l.Close()
 }
 
+// systemd may begin to listen between a look at the socket and its removal.
+func TestSocketThatAnswersIsPutBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := removeStale(path); !errors.Is(err, ErrSocketInUse) || !IsAnswered(path) {
+		t.Errorf("got %v; it answers: %v", err, IsAnswered(path))
+	}
+	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
+		t.Errorf("another file: %v", err)
+	}
+	if left, err := filepath.Glob(path + "?*"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 // fillBacklog connects until no more connections fit into the queue of a socket.
 func fillBacklog(t *testing.T, path string) {
 	t.Helper()

@@ -18,7 +18,9 @@ func BenchmarkAnnounce(b *testing.B) {
 	defer sink.Close()
 	p := newLoopbackPlane(b, "a", []Key{testKey})
 	defer runPlane(b, p)()
-	<-p.ready
+	for !p.Health().Synced {
+		<-p.Changed()
+	}
 	to := sink.LocalAddr().(*net.UDPAddr).AddrPort()
 	node := memberlist.Node{Name: hostKey(2).String(), Addr: to.Addr().AsSlice(), Port: to.Port(), PMax: memberlist.ProtocolVersionMax}
 	message := make([]byte, 150) // the delta of a start

@@ -209,6 +209,16 @@ func (t *table) HasLeft(host wire.Key) bool {
 	return known && e.Left
 }
 
+// IsOn tells whether a host announces a membership of a network.
+func (t *table) IsOn(host wire.Key, network cluster.NetworkKey) bool {
+	e, known := t.entries[host]
+	if !known {
+		return false
+	}
+	_, isOn := findNetwork(e.Memberships, network)
+	return isOn
+}
+
 // Label is how a person knows a host: by its name, as far as that is known, and its address.
 func (t *table) Label(host wire.Key) string {
 	h := cluster.Host{Addr: host.Addr.Addr()}

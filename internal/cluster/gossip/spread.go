@@ -23,13 +23,14 @@ const (
 	// than the one before, as these ping others too.
 	spreadInterval = 50 * time.Millisecond
 	// minSpreadRounds is for how many rounds the library has one piece of news to send: its
-	// RetransmitMult. Five pieces fit a packet, so each one more takes less than one round more.
+	// RetransmitMult. Five pieces fit a ping, and five its answer, so all hosts' news takes less
+	// than a round for each two of them.
 	minSpreadRounds = 4
 )
 
 // spreadMembersLocked begins to spread one more piece of news of members.
 func (p *Plane) spreadMembersLocked() {
-	p.spreadRounds = max(minSpreadRounds, min(p.spreadRounds+1, len(p.peers.members)))
+	p.spreadRounds = max(minSpreadRounds, min(p.spreadRounds+1, len(p.peers.members)/2))
 	wakeLoop(p.wakeSpreader)
 }
 

@@ -103,10 +103,10 @@ func TestNothingHoldsTheLockForLong(t *testing.T) {
 		records[run] = message(wire.Message{Kind: wire.KindRecords, Records: batch})
 	}
 	for name, do := range map[string]func(run int){
-		"a container's start":      func(run int) { mustChange(t, r.Handle(deltas[run], now)) },
+		"a container's start":      func(run int) { mustChange(t, r.Handle(deltas[run], now)); r.Snapshot() },
 		"a digest":                 func(int) { r.Handle(news, now) },
 		"the digests of all hosts": func(int) { r.Handle(all, now) },
-		"records":                  func(run int) { mustChange(t, r.Handle(records[run], now)) },
+		"records":                  func(run int) { mustChange(t, r.Handle(records[run], now)); r.Snapshot() },
 		"a request":                func(int) { r.Handle(request, now) },
 		"a summary":                func(int) { r.Handle(wire.Message{Kind: wire.KindSummary}, now) },
 		"sending a summary":        func(int) { r.SendSummary(now) },

@@ -29,12 +29,18 @@ func (p *Plane) Health() cluster.Health {
 	return h
 }
 
-// isSyncedLocked tells whether all members have said what they have.
+// isSyncedLocked tells whether all members have said what they have, and this host has taken out what
+// it had left behind. Until then the host's own addresses would seem to be another one's.
 func (p *Plane) isSyncedLocked() bool {
 	select {
 	case <-p.ready:
 	default:
 		return false
+	}
+	for _, stray := range p.replica.Strays() {
+		if !p.straysInUse[stray.Key] {
+			return false
+		}
 	}
 	if !time.Now().Before(p.recordsDue) {
 		return true

@@ -48,7 +48,8 @@ type Plane struct {
 
 	unknownSenders uint64     // messages from them
 	copies         []wire.Key // hosts that have this one's ID
-	spreadRounds   int        // to go
+	straysInUse    map[wire.Key]bool
+	spreadRounds   int // to go
 	// recordsDue is when the records of the members found so far have come, or never will.
 	recordsDue time.Time
 	aloneSince time.Time // when the last member was lost; zero: there is one, or never was

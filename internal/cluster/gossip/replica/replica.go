@@ -273,12 +273,7 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 	}
 	r.requests.finish(record.Key, record.Version)
 	r.applyLimits(now)
-	if r.isStray(record.Key) {
-		select {
-		case r.strays <- struct{}{}:
-		default:
-		}
-	}
+	r.reportStray(record.Key)
 	return true
 }
 

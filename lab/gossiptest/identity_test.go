@@ -25,7 +25,7 @@ func TestHostRebootsWithAnotherAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := b.Addr4().String()
-	labtest.Sh(t, b, "ip addr add 198.18.0.77/24 dev eth0 && ip addr del "+old+"/24 dev eth0")
+	labtest.Sh(t, b, "ip addr del "+old+"/24 dev eth0 && ip addr add 198.18.0.77/24 dev eth0")
 	labtest.Sh(t, b, "podman start cb")
 	labtest.Within(t, 2*time.Second, a, pingScript("ca", "cb"))
 	status := labtest.Sh(t, a, "vxlanctl status")

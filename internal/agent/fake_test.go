@@ -131,6 +131,7 @@ type fakeCluster struct {
 // clusterCalls is what was done with a cluster.
 type clusterCalls struct {
 	runs   int
+	sets   int
 	left   bool
 	listed []netip.AddrPort
 	own    []cluster.Membership
@@ -216,6 +217,7 @@ func (c *fakeCluster) Acknowledge(s cluster.Snapshot) {
 func (c *fakeCluster) Set(own cluster.Local) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.calls.sets++
 	c.calls.own, c.calls.listed = own.Memberships, own.Listed
 	return c.setErr
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/kernel"
@@ -132,6 +133,37 @@ func TestAgentRestartsOnRequest(t *testing.T) {
 		if l, err := r.kernel.HostNamespace().Link("vxlan-blue", kernel.FacetFDB); err != nil || l.Tunnel.Learning {
 			t.Errorf("the network went back to its list of hosts: %+v, %v", l.Tunnel, err)
 		}
+	})
+}
+
+// A host that has a new ID talks to the others with it, which takes a start of the agent.
+func TestAgentRestartsWithANewID(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		newID := make(chan struct{}, 1)
+		r.NewID = newID
+		r.setup(1)
+		r.startIdle()
+		newID <- struct{}{}
+		synctest.Wait()
+		r.wantEnd(ErrRestart)
+	})
+}
+
+// What a host publishes has its name, so a new name is published.
+func TestRenamedHostPublishesAgain(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		renamed := make(chan struct{}, 1)
+		r.Renamed = renamed
+		r.setup(1)
+		r.startIdle()
+		sleep(90 * time.Second)
+		before := r.cluster().seen().sets
+		renamed <- struct{}{}
+		sleep(time.Second)
+		if r.cluster().seen().sets == before {
+			t.Error("nothing was published")
+		}
+		r.finish()
 	})
 }
 

@@ -64,6 +64,9 @@ func (p *Plane) peersToConfirmLocked(network cluster.NetworkKey) (peers []wire.K
 	}
 	bystanders := 0
 	for host := range p.peers.members {
+		if p.replica.HasLeft(host) {
+			continue // memberlist has not noticed yet
+		}
 		if !isMember[host.ID] {
 			if bystanders++; bystanders > maxBystanders {
 				continue

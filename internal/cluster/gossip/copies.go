@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -10,9 +11,15 @@ import (
 // handleCopies takes the hosts that have this one's ID. Of two such hosts the one with the higher
 // address gives itself another ID, so exactly one does. Until then both are in the cluster, each by
 // its address.
-func (p *Plane) handleCopies(found []wire.Key) {
+//
+// straysInUse are all strays that somebody owns, such as another plane of this host.
+func (p *Plane) handleCopies(found []wire.Key, straysInUse map[wire.Key]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !maps.Equal(straysInUse, p.straysInUse) {
+		p.straysInUse = straysInUse
+		p.notifyLocked()
+	}
 	if slices.Equal(found, p.copies) || p.leaving {
 		return
 	}

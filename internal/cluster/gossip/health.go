@@ -9,6 +9,7 @@ import (
 	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/replica"
 )
 
 // Health tells how far this host knows what the others have.
@@ -24,8 +25,15 @@ func (p *Plane) Health() cluster.Health {
 	return h
 }
 
-// isSyncedLocked tells whether all seeds were asked, and all records are here of those that answered.
-func (p *Plane) isSyncedLocked() bool { return p.asked && len(p.peers.unaskedSeeds()) == 0 }
+// isSyncedLocked tells whether all seeds were asked, all records are here of those that answered, and
+// this host has taken out what it had left behind. Until then the host's own addresses would seem to
+// be another one's.
+func (p *Plane) isSyncedLocked() bool {
+	if !p.asked || len(p.peers.unaskedSeeds()) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(p.replica.Strays(), func(s replica.Stray) bool { return !p.straysInUse[s.Key] })
+}
 
 // isAloneLocked tells whether there are seeds, and no other host is known to be there.
 func (p *Plane) isAloneLocked() bool { return len(p.peers.members) == 0 && p.peers.hasSeeds() }

@@ -91,6 +91,29 @@ func TestHostThatComesBackReplacesItself(t *testing.T) {
 	}
 }
 
+// Once a host that comes back relies on what it knows, its own old record is gone. Else it would
+// refuse its containers their own addresses.
+func TestHostIsSyncedWithoutItsOldRecord(t *testing.T) {
+	for _, away := range []time.Duration{100 * time.Millisecond, 20 * second} {
+		inVirtualTime(t, func(t *testing.T, n *memnet) {
+			hosts := startCluster(t, n, 3)
+			hosts[2].crash()
+			time.Sleep(away)
+			began := time.Now()
+			back := startHost(t, n, 3, as(3, 3, 77))
+			for !back.Health().Synced {
+				time.Sleep(time.Millisecond)
+			}
+			if back.sees() != "host-1: c1, host-2: c2" {
+				t.Errorf("away for %v, it sees %s", away, back.sees())
+			}
+			if took := time.Since(began); took > second {
+				t.Errorf("away for %v, it is synced after %v", away, took)
+			}
+		})
+	}
+}
+
 // Of the host's old record nothing is left that reserves its addresses, also where it was missed.
 func TestOldRecordIsReplacedWhereItWasMissed(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {

@@ -57,6 +57,7 @@ type Plane struct {
 	aloneSince     time.Time  // when the last member was lost; zero: there is one, or never was
 	spreadRounds   int        // to go
 	copies         []wire.Key // hosts that have this one's ID
+	straysInUse    map[wire.Key]bool
 }
 
 var (

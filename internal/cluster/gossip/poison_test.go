@@ -2,8 +2,11 @@ package gossip
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/memberlist"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -106,4 +109,61 @@ func TestMadeUpVersionOfAHostThatIsAway(t *testing.T) {
 		hosts[0].waitUntilSees(5*second, "host-2: c2, host-3: back")
 		hosts[1].waitUntilSees(5*second, "host-1: c1, host-3: back")
 	})
+}
+
+// libraryMessage is a message of memberlist's: that a node is suspected or dead, in an incarnation.
+func libraryMessage(kind byte, incarnation uint32, node, from wire.Key) []byte {
+	str := func(s string) []byte { return append([]byte{0xda, 0, byte(len(s))}, s...) }
+	var m []byte
+	m = append(m, kind, 0x83)
+	m = append(append(m, str("Incarnation")...), 0xce, byte(incarnation>>24), byte(incarnation>>16), byte(incarnation>>8), byte(incarnation))
+	m = append(append(m, str("Node")...), str(node.String())...)
+	return append(append(m, str("From")...), str(from.String())...)
+}
+
+// memberlist has incarnations of its own, of 32 bits, that only the host itself raises. After the last
+// one it cannot defend itself: it counts as dead, until the others have forgotten it and it joins
+// again. That takes half a minute, and heals by itself.
+func TestMadeUpIncarnationOfTheLibrary(t *testing.T) {
+	const suspected, dead = 3, 5
+	for _, kind := range []byte{suspected, dead} {
+		for _, incarnation := range []uint32{1<<32 - 1, 1<<32 - 2, 1 << 31} {
+			t.Run(fmt.Sprint(kind, incarnation), func(t *testing.T) {
+				inVirtualTime(t, func(t *testing.T, n *memnet) {
+					var all []netip.AddrPort
+					for i := 1; i <= 5; i++ {
+						all = append(all, hostAddr(i))
+					}
+					var hosts []*host
+					for i := 1; i <= 5; i++ {
+						hosts = append(hosts, startHost(t, n, i, func(c *Config) { c.Keys, c.Seeds = nil, all }))
+						hosts[i-1].announce(fmt.Sprint("c", i))
+					}
+					for i, h := range hosts {
+						h.waitUntilSees(5*second, expectOthers(i+1, 5, nil))
+					}
+					packet, err := memberlist.AddLabelHeaderToPacket(libraryMessage(kind, incarnation, hostKey(3), hostKey(2)), "test")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := hosts[1].cfg.transport.WriteTo(packet, hostAddr(1).String()); err != nil {
+						t.Fatal(err)
+					}
+					away := 0
+					for range 300 {
+						time.Sleep(second)
+						if hosts[0].sees() != expectOthers(1, 5, nil) {
+							away++
+						}
+					}
+					if away > 45 {
+						t.Errorf("hidden for %d s of 300", away)
+					}
+					for i, h := range hosts {
+						h.waitUntilSees(time.Minute, expectOthers(i+1, 5, nil))
+					}
+				})
+			})
+		}
+	}
 }

@@ -11,8 +11,7 @@ import (
 )
 
 const (
-	// strayInterval is how often strays are looked for that no record has told of: a host that had
-	// this one's VTEP becomes unreachable.
+	// strayInterval is how often it is looked whether a host still has this one's ID.
 	strayInterval = 5 * time.Second
 	// strayPings are sent to a stray's address, one each strayPingInterval. The last is waited for
 	// longer. At a loss of 10 % the chance that none is answered is 2 in 10,000. A host that is
@@ -29,15 +28,18 @@ func (p *Plane) strayLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		ended := p.cfg.Host.planeEnded()
 		var copies []wire.Key
+		inUse := make(map[wire.Key]bool)
 		for _, stray := range p.strays() {
-			switch p.stateOf(ctx, stray) {
-			case strayLeftBehind:
+			state := p.stateOf(ctx, stray)
+			if state == strayLeftBehind {
 				p.takeOut(stray)
-			case strayCopy:
+				continue
+			}
+			if inUse[stray.Key] = true; state == strayCopy {
 				copies = append(copies, stray.Key)
 			}
 		}
-		p.handleCopies(copies)
+		p.handleCopies(copies, inUse)
 		timer := time.NewTimer(strayInterval)
 		select {
 		case <-p.replica.StrayFound():

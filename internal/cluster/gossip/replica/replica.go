@@ -288,12 +288,7 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 	r.applyLimits(now)
 	r.answerClaims(now)
 	r.checkClaims()
-	if r.isStray(record.Key) {
-		select {
-		case r.strays <- struct{}{}:
-		default:
-		}
-	}
+	r.reportStray(record.Key)
 	return true
 }
 

@@ -33,7 +33,7 @@ type Stray struct {
 	Returned bool
 }
 
-// StrayFound returns a channel that has a value when a record came that may be a stray.
+// StrayFound returns a channel that has a value when there may be a stray.
 func (r *Replica) StrayFound() <-chan struct{} { return r.strays }
 
 // Strays returns the records of other keys that seem to be this host's.
@@ -68,10 +68,22 @@ func (r *Replica) hasVTEPOf(m cluster.Membership) bool {
 	return slices.ContainsFunc(r.own.wanted.Memberships, func(own cluster.Membership) bool { return own.VTEP == m.VTEP })
 }
 
-// isStray tells whether a record that was just stored may be a stray.
-func (r *Replica) isStray(host wire.Key) bool {
-	e, known := r.entries[host]
-	return known && r.strayKind(host, e) != 0
+// reportStray reports a record that came, or whose host is lost, if it may be a stray.
+func (r *Replica) reportStray(host wire.Key) {
+	if e, known := r.entries[host]; !known || r.strayKind(host, e) == 0 {
+		return
+	}
+	select {
+	case r.strays <- struct{}{}:
+	default:
+	}
+}
+
+// MarkLost notes that a host is unreachable, and tells whether that changes the snapshot.
+func (r *Replica) MarkLost(host wire.Key, now time.Time) (changed bool) {
+	changed = r.table.MarkLost(host, now)
+	r.reportStray(host)
+	return changed
 }
 
 // TakeOut makes all hosts forget a host's record, as if that had left. If the host lives, it puts

@@ -296,8 +296,11 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- b.runLoop(ctx, events{}) }()
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // the first full turn
 	cpu, began := cpuTime(), time.Now()
+	time.Sleep(d)
+	b.t.Logf("at rest: %.2f %% of a core", 100*float64(cpuTime()-cpu)/float64(time.Since(began)))
+	cpu, began = cpuTime(), time.Now()
 	news := func() {
 		for range int(d.Seconds() * float64(rate)) {
 			b.startRemote()

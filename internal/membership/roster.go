@@ -21,14 +21,15 @@ import (
 // What is said of a host depends on others too: two may have one MAC or address. Remotes tells
 // which.
 type Roster struct {
-	members []*cluster.Member
-	hosts   map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
-	shown   map[*cluster.Member]*rosterHost
-	remotes *plan.Remotes
-	network Network // without what members follow from
-	listed  []netip.Addr
-	local   map[netip.Addr]bool // addresses that no other host's container can have
-	own     map[string]bool     // names of this host's containers
+	revision cluster.Revision // of the members
+	members  []*cluster.Member
+	hosts    map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
+	shown    map[*cluster.Member]*rosterHost
+	remotes  *plan.Remotes
+	network  Network // without what members follow from
+	listed   []netip.Addr
+	local    map[netip.Addr]bool // addresses that no other host's container can have
+	own      map[string]bool     // names of this host's containers
 }
 
 // rosterHost is what follows from one member.
@@ -78,6 +79,11 @@ func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.Forwardin
 
 // update follows the members and the list.
 func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.ForwardingKeys) {
+	revision := s.Revision(n.Key())
+	if revision != (cluster.Revision{}) && revision == r.revision && slices.Equal(r.listed, n.VTEP.Remotes) {
+		return nil
+	}
+	r.revision = revision
 	members := n.Members(s)
 	gone, come := cluster.ChangedMembers(r.members, members)
 	r.members = members

@@ -80,7 +80,7 @@ func New(c Config) (*Plane, error) {
 		changed:      make(chan struct{}),
 	}
 	p.replica = replica.New(replica.Config{
-		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
+		Self: c.key(), Name: c.Host.Name, Limits: c.limits, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
 	p.peers.setSeeds(c.Seeds)

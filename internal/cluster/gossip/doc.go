@@ -11,7 +11,8 @@
 // Time is only measured, never compared between hosts: versions are counters, and ages are
 // durations. So a clock that jumps changes nothing.
 //
-// Where to read: plane.go is what the agent calls, delegate.go what memberlist calls. rejoin.go
-// finds hosts that should be members and are not. Package replica holds the records and handles
-// messages, wire has their format, and guard protects memberlist.
+// Where to read: plane.go is what the agent calls, delegate.go what memberlist calls. round.go asks
+// all seeds, and rejoin.go goes on with hosts that should be members and are not. claim.go settles
+// who may use an address. Package replica holds the records and handles messages, wire has their
+// format, and guard protects memberlist.
 package gossip

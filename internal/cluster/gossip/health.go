@@ -24,7 +24,7 @@ func (p *Plane) Health() cluster.Health {
 	return h
 }
 
-// isSyncedLocked tells whether all seeds were asked, and all records are here of those that answered.
+// isSyncedLocked tells whether all seeds were asked, and those that answered have sent all records.
 func (p *Plane) isSyncedLocked() bool { return p.asked && len(p.peers.unaskedSeeds()) == 0 }
 
 // isAloneLocked tells whether there are seeds, and no other host is known to be there.

@@ -52,6 +52,9 @@ clean_host() {
 	tool=$(place bin/vxlanctl)
 	[ -x "$tool" ] || tool=bin/vxlanctl
 	"$tool" cleanup $([ -z "${FORCE:-}" ] || echo --force)
+	rmdir /sys/fs/cgroup/vxland 2>/dev/null || true # of an agent in a host that is a container
+	rm -f /var/lib/vxlan/host-id /var/lib/vxlan/host-id.*
+	if [ -d /var/lib/vxlan ]; then rmdir --ignore-fail-on-non-empty /var/lib/vxlan; fi
 	for link in /etc/systemd/system/*.wants/vxlan-reload@*.service /etc/systemd/system/*.wants/vxland.*; do
 		[ -L "$link" ] || continue
 		rm "$link"

@@ -24,13 +24,13 @@ import (
 const gracePeriod = 10 * time.Second
 
 // clusterSet is the clusters that this host is a member of, one for each local address that its
-// networks' hosts talk by. Only the loop uses it, and Lookup is for all.
+// networks' hosts talk by. Only the loop uses it; Lookup and All are for everybody.
 type clusterSet struct {
 	config config.Config
 	kind   cluster.Kind
 	log    *slog.Logger
 
-	mu      sync.RWMutex                  // of writes, which only the loop does, and of Lookup
+	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
 
 	news         chan struct{}  // another host has news
@@ -168,6 +168,13 @@ func (s *clusterSet) All() (all []*clusterMember) {
 	return all
 }
 
+// ByAddress returns all clusters.
+func (s *clusterSet) ByAddress() map[netip.Addr]*clusterMember {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return maps.Clone(s.members)
+}
+
 // Snapshots returns what all clusters know.
 func (s *clusterSet) Snapshots() map[*clusterMember]cluster.Snapshot {
 	snapshots := make(map[*clusterMember]cluster.Snapshot, len(s.members))
@@ -179,8 +186,11 @@ func (s *clusterSet) Snapshots() map[*clusterMember]cluster.Snapshot {
 
 // listedHosts returns the hosts that the networks list.
 func (s *clusterSet) listedHosts(networks []hoststate.Network) []netip.AddrPort {
-	seen := make(map[netip.AddrPort]bool)
-	var listed []netip.AddrPort
+	most := 0
+	for _, n := range networks {
+		most += len(n.Network.Remotes) + len(n.VTEP.Remotes)
+	}
+	seen, listed := make(map[netip.AddrPort]bool, most), make([]netip.AddrPort, 0, most)
 	add := func(ap netip.AddrPort) {
 		if !seen[ap] {
 			seen[ap] = true

@@ -1,7 +1,13 @@
 package agent
 
 import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel"
@@ -32,4 +38,136 @@ func TestNewsOfOtherNetworksReadNoForwardingTables(t *testing.T) {
 		}
 		r.finish()
 	})
+}
+
+// manyOthers are hosts with two containers each.
+func manyOthers(count byte) (hosts []cluster.Host) {
+	for i := range count {
+		h := otherHost(30 + i)
+		h.ID = cluster.HostID{i}
+		for c := range byte(2) {
+			h.Memberships[0].Endpoints = append(h.Memberships[0].Endpoints, cluster.Endpoint{
+				ContainerID: fmt.Sprint(c), Names: []string{fmt.Sprintf("c%d-%d", i, c)}, MAC: kernel.MAC{2, 1, i, c},
+				Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, 20 + 2*i + c})},
+			})
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts
+}
+
+// withOthers is an agent that has followed so many other hosts.
+func withOthers(t *testing.T, count byte, test func(*rig, []cluster.Host)) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
+		hosts := manyOthers(count)
+		r.prepareCluster = func(c *fakeCluster) {
+			c.setSynced()
+			c.showQuietly(hosts...)
+		}
+		if _, err := r.plugin.Setup(gossipAttachRequest(1, `, "static_ips": ["10.0.0.250"]`)); err != nil {
+			t.Fatal(err)
+		}
+		r.storeChanged()
+		sleep(2 * gracePeriod)
+		r.mu.Lock()
+		tables := r.tables()
+		r.mu.Unlock()
+		if len(tables.FDB) < 2*int(count) || len(tables.Neighbours) < 2*int(count) {
+			t.Fatalf("beside %d hosts it has %+v", count, tables)
+		}
+		test(r, hosts)
+	})
+}
+
+// tables are the forwarding tables of the rig's network.
+func (r *rig) tables() kernel.ForwardingTables {
+	host := r.kernel.HostNamespace()
+	for _, l := range host.Links() {
+		if l.Kind == kernel.KindVXLAN {
+			t, err := host.ForwardingTables(l.Master, l.Name, nil)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			return t
+		}
+	}
+	r.t.Fatal("there is no VXLAN device")
+	return kernel.ForwardingTables{}
+}
+
+// What one host says takes as many system calls beside 80 hosts as beside 10, and no list of all.
+func TestNewsCostWhatHasChanged(t *testing.T) {
+	cost := func(count byte) (calls, dumps int) {
+		withOthers(t, count, func(r *rig, hosts []cluster.Host) {
+			r.mu.Lock()
+			calls, dumps = r.kernel.Calls, r.kernel.Dumps
+			r.mu.Unlock()
+			m := &hosts[3].Memberships[0]
+			m.Endpoints = append(slices.Clone(m.Endpoints), cluster.Endpoint{
+				ContainerID: "new", Names: []string{"new"}, MAC: kernel.MAC{2, 9}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.240")},
+			})
+			r.cluster().show(hosts...)
+			sleep(10 * newsDebounce)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			calls, dumps = r.kernel.Calls-calls, r.kernel.Dumps-dumps
+			tables := r.tables()
+			if !slices.Contains(tables.Static, kernel.MAC{2, 9}) || !slices.Contains(tables.Neighbours, kernel.Neighbour{Addr: netip.MustParseAddr("10.0.0.240"), MAC: kernel.MAC{2, 9}}) {
+				t.Errorf("the new container is not in %+v", tables)
+			}
+		})
+		return calls, dumps
+	}
+	few, _ := cost(10)
+	many, dumps := cost(80)
+	if many > few || dumps > 0 {
+		t.Errorf("%d calls beside 10 hosts, %d beside 80, of which %d list all entries", few, many, dumps)
+	}
+}
+
+// Whatever somebody deletes or alters is put right after the kernel's event.
+func TestAlteredForwardingIsRepaired(t *testing.T) {
+	withOthers(t, 5, func(r *rig, hosts []cluster.Host) {
+		host := r.kernel.HostNamespace()
+		var device, bridge string
+		for _, l := range host.Links() {
+			if l.Kind == kernel.KindVXLAN {
+				device, bridge = l.Name, l.Master
+			}
+		}
+		before := r.tables()
+		for what, c := range map[string]kernel.Change{
+			"an entry of the device": kernel.DelFDB{Name: device, FDB: before.FDB[0]},
+			"another host":           kernel.AddFDB{Name: device, FDB: kernel.FDB{MAC: before.FDB[1].MAC, Dst: vtep(99)}},
+			"an entry of the bridge": kernel.DelStatic{Name: device, MAC: before.Static[2]},
+			"a neighbour":            kernel.DelNeighbour{Name: bridge, Neighbour: before.Neighbours[3]},
+			"a stranger":             kernel.AddNeighbour{Name: bridge, Neighbour: kernel.Neighbour{Addr: netip.MustParseAddr("10.0.0.199"), MAC: kernel.MAC{2, 8}}},
+			"a flood entry":          kernel.DelFDB{Name: device, FDB: kernel.FDB{Dst: before.Flood[1]}},
+			"one flood entry more":   kernel.AddFDB{Name: device, FDB: kernel.FDB{Dst: vtep(98)}},
+		} {
+			r.mu.Lock()
+			if err := host.Apply(c); err != nil {
+				t.Fatal(err)
+			}
+			r.mu.Unlock()
+			r.kernelEvents <- struct{}{}
+			sleep(2 * time.Second)
+			r.mu.Lock()
+			if got := r.tables(); !sameTables(got, before) {
+				t.Errorf("%s: the tables are\n%+v\nand were\n%+v", what, got, before)
+			}
+			r.mu.Unlock()
+		}
+	})
+}
+
+// sameTables compares in any order.
+func sameTables(a, b kernel.ForwardingTables) bool {
+	for _, t := range []*kernel.ForwardingTables{&a, &b} {
+		slices.SortFunc(t.FDB, func(x, y kernel.FDB) int { return strings.Compare(x.MAC.String(), y.MAC.String()) })
+		slices.SortFunc(t.Static, func(x, y kernel.MAC) int { return strings.Compare(x.String(), y.String()) })
+		slices.SortFunc(t.Neighbours, func(x, y kernel.Neighbour) int { return x.Addr.Compare(y.Addr) })
+		slices.SortFunc(t.Flood, netip.Addr.Compare)
+	}
+	return reflect.DeepEqual(a, b)
 }

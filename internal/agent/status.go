@@ -67,18 +67,20 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 	}
 }
 
-// CurrentReport returns the report of the last turn.
+// CurrentReport returns the report of the last turn, with the clusters as they are now.
 func (s *statusReporter) CurrentReport() agentapi.StatusReport {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.report
+	report := s.report
+	s.mu.Unlock()
+	report.Clusters = s.clusterStatus() // a thousand hosts, which only a person asks for
+	return report
 }
 
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals, omitted := allToMembership(networks), s.claims.Omitted()
 	report := agentapi.StatusReport{
-		Version: s.version, Conflicts: s.findConflicts(locals), Clusters: s.clusterStatus(), Outdated: s.rules.Outdated(),
+		Version: s.version, Conflicts: s.findConflicts(locals), Outdated: s.rules.Outdated(),
 		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
@@ -168,7 +170,7 @@ func describeUnderlay(v network.VTEP) string {
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
-	for bind, m := range s.clusters.members {
+	for bind, m := range s.clusters.ByAddress() {
 		known, health, now := m.Snapshot(), m.Health(), boottime.Now()
 		c := agentapi.ClusterStatus{
 			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,8 @@ type probedNetwork struct {
 	mtu   int
 	conn  TunnelConn
 	peers map[kernel.MAC]*probedPeer // by their bridges
+	// members are those that the peers were made from.
+	members []*cluster.Member
 }
 
 // probedPeer is another host of a network.
@@ -131,6 +134,10 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 func (n *probedNetwork) setPeers(vni uint32, members []*cluster.Member) {
+	if slices.Equal(n.members, members) {
+		return
+	}
+	n.members = members
 	peers := make(map[kernel.MAC]*probedPeer, len(members))
 	for _, m := range members {
 		mac := network.BridgeMAC(vni, m.VTEP)

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -184,4 +186,25 @@ func TestServersOfAContainerOnAnotherDriversNetwork(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is mounted over resolv.conf causes no event.
+func TestResolvConfWithoutEventIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		u := newUpstreamSource(nil, filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "networks"), slog.New(slog.DiscardHandler))
+		var text atomic.Value
+		text.Store("nameserver 192.0.2.1\n")
+		u.readFile = func(string) ([]byte, error) { return []byte(text.Load().(string)), nil }
+		ctx, cancel := context.WithCancel(t.Context())
+		changes := u.Watch(ctx, newPollingWatcher(u.log))
+		began := time.Now()
+		text.Store("nameserver 192.0.2.2\n")
+		<-changes
+		if took := time.Since(began); took > upstreamPollInterval || fmt.Sprint(u.HostServers()) != "[192.0.2.2:53]" {
+			t.Errorf("seen after %v: %v", took, u.HostServers())
+		}
+		cancel()
+		synctest.Wait()
+	})
 }

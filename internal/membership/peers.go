@@ -69,13 +69,17 @@ func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
 // Unreachable hosts remain members: perhaps only the agent is gone, not the containers.
 func (d Discovery) heardPeers(n Network) network.Peers {
 	peers := network.Peers{StaticFDB: d.Carries.ExactForwarding && !n.Tunnel.Group.IsValid()}
-	isMember := make(map[netip.Addr]bool)
-	for _, m := range n.Members(d.Snapshot) {
-		isMember[m.VTEP] = true
+	members := n.Members(d.Snapshot)
+	peers.Flood = make([]netip.Addr, 0, len(members)+len(n.VTEP.Remotes))
+	for _, m := range members {
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
 	}
 	if !n.Gossip {
+		isMember := make(map[netip.Addr]bool, len(members))
+		for _, m := range members {
+			isMember[m.VTEP] = true
+		}
 		// A host whose agent answers would say so if it had a container on the network.
 		answering := addressesOf(d.Snapshot, cluster.Host.Reachable)
 		for _, remote := range n.VTEP.Remotes {

@@ -30,7 +30,7 @@ func TestUninstallLeavesNothing(t *testing.T) {
 	a := l.Host("host-a")
 	labtest.Sh(t, a, "ip netns add first && ip netns del first; rm -f /usr/local/bin/vxland "+pluginPath+"; rmdir /usr/local/libexec/netavark")
 	before := labtest.Snapshot(t, a)
-	files := "find /usr/local /etc/systemd /etc/vxlan 2>/dev/null | sort"
+	files := "find /usr/local /etc/systemd /etc/vxlan /var/lib/vxlan 2>/dev/null | sort"
 	filesBefore := labtest.Sh(t, a, files)
 	installOn(t, a)
 	labtest.Sh(t, a, createNet)

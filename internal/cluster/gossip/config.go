@@ -45,6 +45,7 @@ type Config struct {
 
 	transport memberlist.NodeAwareTransport // nil: the network
 	formats   wire.Range                    // zero: wire.Supported; tests speak others
+	limits    replica.Limits                // zero: replica.DefaultLimits; tests have lower ones
 	newRecord replica.NewRecord             // nil: wire.NewRecord; tests announce more
 	// shareRecord is replica.Config.Share.
 	shareRecord func(wire.Record) wire.Record

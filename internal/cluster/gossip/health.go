@@ -15,7 +15,7 @@ import (
 func (p *Plane) Health() cluster.Health {
 	h := cluster.Health{Refused: p.refusals.Refusals()}
 	p.mu.Lock()
-	h.Warnings = p.copyWarningsLocked()
+	h.Warnings = append(p.copyWarningsLocked(), p.limitWarningsLocked()...)
 	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), p.isAloneLocked(), p.aloneSince
 	p.mu.Unlock()
 	if h.Alone {
@@ -29,6 +29,22 @@ func (p *Plane) isSyncedLocked() bool { return p.asked && len(p.peers.unaskedSee
 
 // isAloneLocked tells whether there are seeds, and no other host is known to be there.
 func (p *Plane) isAloneLocked() bool { return len(p.peers.members) == 0 && p.peers.hasSeeds() }
+
+// limitWarningsLocked says for a person which hosts are left out for lack of room.
+func (p *Plane) limitWarningsLocked() (warnings []string) {
+	const advice = "; remove containers, or give some hosts another cluster in /etc/vxlan/vxland.toml"
+	for _, x := range p.replica.Exclusions() {
+		if x.Self {
+			warnings = append(warnings, fmt.Sprintf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one: "+
+				"containers elsewhere do not reach its containers%s", x.Limit, advice))
+		}
+		if len(x.Hosts) > 0 {
+			warnings = append(warnings, fmt.Sprintf("the hosts of this cluster have more than the limit of %s together, so all leave out %s%s",
+				x.Limit, joinNames(x.Hosts), advice))
+		}
+	}
+	return warnings
+}
 
 // recentRefusal is longer than the pause between two attempts to join a host. A host that was tried
 // longer ago is not listed any more, or has been found.
@@ -61,13 +77,18 @@ func problemOf(refused []cluster.Refusal, now time.Time) string {
 
 // joinHosts names some of the hosts.
 func joinHosts(hosts []cluster.RefusedHost) string {
-	const most = 3
 	var names []string
-	for _, h := range hosts[:min(len(hosts), most)] {
+	for _, h := range hosts {
 		names = append(names, h.Addr.String())
 	}
-	if len(hosts) > most {
-		names = append(names, fmt.Sprintf("%d others", len(hosts)-most))
+	return joinNames(names)
+}
+
+// joinNames returns some of the names.
+func joinNames(names []string) string {
+	const most = 3
+	if others := len(names) - most; others > 0 {
+		names = append(slices.Clone(names[:most]), fmt.Sprintf("%d others", others))
 	}
 	return strings.Join(names, ", ")
 }

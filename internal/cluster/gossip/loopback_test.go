@@ -49,7 +49,7 @@ func TestPlanesOverLoopback(t *testing.T) {
 }
 
 // newLoopbackPlane makes a plane on a free port.
-func newLoopbackPlane(t *testing.T, name string, keys []Key) *Plane {
+func newLoopbackPlane(t testing.TB, name string, keys []Key) *Plane {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +70,7 @@ func newLoopbackPlane(t *testing.T, name string, keys []Key) *Plane {
 }
 
 // runPlane runs a plane and returns what stops it.
-func runPlane(t *testing.T, p *Plane) (stop func()) {
+func runPlane(t testing.TB, p *Plane) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

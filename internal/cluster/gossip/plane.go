@@ -89,7 +89,7 @@ func New(c Config) (*Plane, error) {
 		announced:    make(map[cluster.NetworkKey]bool),
 	}
 	p.replica = replica.New(replica.Config{
-		Self: c.key(), Name: c.Host.Name, ForgetAfter: c.ForgetAfter,
+		Self: c.key(), Name: c.Host.Name, Limits: c.limits, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
 	})
 	p.peers.setSeeds(c.Seeds)

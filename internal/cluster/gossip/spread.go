@@ -21,7 +21,7 @@ const (
 	gossipInterval = time.Second
 	// spreadInterval is the time from one round of pings to the next. A round reaches more members
 	// than the one before, as these ping others too.
-	spreadInterval = 100 * time.Millisecond
+	spreadInterval = 50 * time.Millisecond
 	// minSpreadRounds is for how many rounds the library has one piece of news to send: its
 	// RetransmitMult. Five pieces fit a packet, so each one more takes less than one round more.
 	minSpreadRounds = 4

@@ -53,6 +53,25 @@ func TestTableComesAndGoes(t *testing.T) {
 	}
 }
 
+// A look at some MACs finds those alone, and none in a table of another device.
+func TestLookAtSomeOfTheTable(t *testing.T) {
+	h := newRealHost(t)
+	h.apply(LoadTable{"vx0", both})
+	some := Look{Only: []kernel.MAC{remote2, remote3}, SkipPorts: true}
+	have, err := h.Outbound("vx0", some)
+	if err != nil || !have.Intact || !sameMembers(have.Members, Members{Remote: []kernel.MAC{remote2}}) {
+		t.Errorf("got %+v, %v", have, err)
+	}
+	some.SkipPorts = false
+	if have, err := h.Outbound("vx0", some); err != nil || !sameMembers(have.Members, Members{[]kernel.MAC{remote2}, both.Ports}) {
+		t.Errorf("with ports: %+v, %v", have, err)
+	}
+	h.sh("ip link del vx0; " + addVXLAN)
+	if have, err := h.Outbound("vx0", Look{Only: some.Only, SkipPorts: true}); err != nil || have.Intact || len(have.Remote) > 0 {
+		t.Errorf("of another device: %+v, %v", have, err)
+	}
+}
+
 // What happens to rules and devices is seen: as a table that is not intact, or as a port without a
 // name.
 func TestTableDriftDetected(t *testing.T) {

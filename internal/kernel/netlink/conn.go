@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +18,7 @@ import (
 type Conn struct {
 	fd     int
 	seq    uint32
-	buffer []byte // for what is received
+	buffer *[64 << 10]byte // for what is received
 }
 
 // Option is a setting of a socket.
@@ -71,7 +72,16 @@ func (c *Conn) setOption(o Option) error {
 var unforcedOptions = map[int]int{unix.SO_SNDBUFFORCE: unix.SO_SNDBUF, unix.SO_RCVBUFFORCE: unix.SO_RCVBUF}
 
 // Close closes the socket.
-func (c *Conn) Close() { unix.Close(c.fd) }
+func (c *Conn) Close() {
+	unix.Close(c.fd)
+	if c.buffer != nil {
+		buffers.Put(c.buffer)
+		c.buffer = nil
+	}
+}
+
+// buffers are those of connections that were closed. The agent opens some in each turn.
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // SetReceiveBuffer sets how many bytes of answers may wait in the socket; the kernel doubles the
 // number. By force, as root may: the usual limit (net.core.rmem_max) is 200 kB. Root of a user
@@ -186,10 +196,10 @@ func (c *Conn) send(data []byte) error {
 // reads the rest before it returns.
 func (c *Conn) receive(handle func(Message) (isLast bool)) (overflow error) {
 	if c.buffer == nil {
-		c.buffer = make([]byte, 64<<10)
+		c.buffer = buffers.Get().(*[64 << 10]byte)
 	}
 	for {
-		n, from, err := unix.Recvfrom(c.fd, c.buffer, unix.MSG_DONTWAIT)
+		n, from, err := unix.Recvfrom(c.fd, c.buffer[:], unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue

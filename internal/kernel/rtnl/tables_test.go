@@ -102,6 +102,37 @@ func TestTablesRoundTrip(t *testing.T) {
 	}
 }
 
+// Entries that are asked for one by one are those of the list: of keys that are there in part, that
+// are not there, and that were learned or are somebody else's.
+func TestSingleEntriesAreThoseOfTheList(t *testing.T) {
+	h := overlay(t)
+	want := tables(8)
+	h.change(want, kernel.ForwardingTables{FDB: want.FDB[2:4], Static: want.Static[4:6]})
+	h.change(kernel.ForwardingTables{}, kernel.ForwardingTables{FDB: want.FDB[2:4], Static: want.Static[4:6], Neighbours: want.Neighbours[6:]})
+	h.tool("bridge", "fdb", "add", "02:00:00:00:00:77", "dev", "vx", "dst", "198.18.0.9", "self", "dynamic")
+	h.tool("bridge", "fdb", "add", "02:00:00:00:00:78", "dev", "vx", "master", "dynamic")
+	h.tool("ip", "address", "add", "10.0.0.250/8", "dev", "br0")
+	h.tool("ip", "neigh", "replace", "10.0.0.77", "lladdr", "02:00:00:00:00:77", "dev", "br0", "nud", "stale")
+	keys := kernel.ForwardingKeys{
+		MACs:  append(slices.Clone(want.Static), kernel.MAC{2, 5: 0x77}, kernel.MAC{2, 5: 0x78}, kernel.MAC{2, 5: 0x79}),
+		Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.77"), netip.MustParseAddr("10.0.0.78"), netip.MustParseAddr("fd00::78")},
+	}
+	for _, n := range want.Neighbours {
+		keys.Addrs = append(keys.Addrs, n.Addr)
+	}
+	have, err := h.ForwardingTables("br0", "vx", &keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameTables(t, have, h.tables())
+	if len(have.FDB) != 6 || len(have.Static) != 6 || len(have.Neighbours) != 6 {
+		t.Errorf("got %+v", have)
+	}
+	if have, err := h.ForwardingTables("br0", "vx", &kernel.ForwardingKeys{}); err != nil || len(have.FDB)+len(have.Static)+len(have.Neighbours) > 0 {
+		t.Errorf("without keys: %+v, %v", have, err)
+	}
+}
+
 // What is there in another way is replaced, and what was learned is left out.
 func TestTablesReplaceEntries(t *testing.T) {
 	h := overlay(t)

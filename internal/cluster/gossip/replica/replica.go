@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -24,6 +25,7 @@ type Network interface {
 type Config struct {
 	Self        wire.Key
 	Name        func() string // of this host, for people
+	Limits      Limits        // zero: DefaultLimits
 	ForgetAfter time.Duration // how long an unreachable host's record is kept
 	Permits     func(vtep netip.Addr) bool
 	Refusals    *refusal.Counter
@@ -54,7 +56,8 @@ type Replica struct {
 	asked    ackRequests
 	waits    ackWaits
 	out      messenger
-	tookOut  map[wire.Key]int // strays that this host took out, and how often it will say so
+	excluded map[wire.Key]string // records for which there is no room, this host's included, and which limit they are above
+	tookOut  map[wire.Key]int    // strays that this host took out, and how often it will say so
 	strays   chan struct{}
 
 	local         []cluster.Membership // what Set was given, in canonical order
@@ -71,7 +74,7 @@ type Replica struct {
 // New returns a Replica without records.
 func New(c Config) *Replica {
 	return &Replica{
-		table:           newTable(c.ForgetAfter),
+		table:           newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)),
 		own:             ownRecord{host: c.Self},
 		requests:        newPendingRequests(),
 		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
@@ -275,10 +278,6 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 		r.sendToOwner(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
 		return false
 	}
-	if !r.hasRoomFor(record.Record) {
-		r.cfg.Refusals.Add(refusal.ReasonMalformed, "record of "+describe(record.Record)+": the hosts have announced too much already")
-		return false
-	}
 	if r.cfg.Share != nil {
 		record.Record = r.cfg.Share(record.Record)
 	}
@@ -286,6 +285,7 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 		return false
 	}
 	r.requests.finish(record.Key, record.Version)
+	r.applyLimits(now)
 	r.answerClaims(now)
 	r.checkClaims()
 	if r.isStray(record.Key) {

@@ -12,6 +12,7 @@ import (
 // callers say what time it is.
 type table struct {
 	forgetAfter time.Duration
+	limits      Limits
 	entries     map[wire.Key]*entry
 	present     map[wire.Key]bool // hosts that are reachable
 	changes     uint64            // records that were stored
@@ -31,6 +32,7 @@ type entry struct {
 	sequence  uint64
 	hash      uint64 // of the digest
 	endpoints int    // number of them
+	size      int    // of the content, bytes
 	// goneSince is when the host became unreachable or, if the record says so, when it left. Zero
 	// while it is reachable.
 	goneSince time.Time
@@ -38,17 +40,20 @@ type entry struct {
 	// The version stays for as long again. Otherwise hosts that forget a little later would bring
 	// the record back.
 	forgotten bool
+	// excluded is set while there is no room for the record. Its memberships are dropped then, and
+	// requested when there is room again. Its version is kept, so that nobody offers it again.
+	excluded, dropped bool
 }
 
-func newTable(forgetAfter time.Duration) *table {
+func newTable(forgetAfter time.Duration, l Limits) *table {
 	return &table{
-		forgetAfter: forgetAfter, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool),
+		forgetAfter: forgetAfter, limits: l, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool),
 		inUse: make(map[netip.Addr]int), shown: make(map[wire.Key]cluster.Host), changed: make(map[wire.Key]bool),
 	}
 }
 
 // isVisible tells whether the entry is part of the snapshot.
-func (e *entry) isVisible() bool { return !e.Left && !e.forgotten }
+func (e *entry) isVisible() bool { return !e.Left && !e.forgotten && !e.dropped }
 
 func (e *entry) digestAt(now time.Time) wire.Digest {
 	return wire.Digest{Key: e.Key, Version: e.Version, Age: e.ageAt(now)}
@@ -59,26 +64,6 @@ func (e *entry) ageAt(now time.Time) wire.Age {
 		return 0
 	}
 	return max(1, wire.Age(now.Sub(e.goneSince)))
-}
-
-// Limits on all hosts together: 1,000 hosts with 100 containers each. At 260 bytes in memory and
-// 130 on the wire, 100,000 endpoints are 39 MB. What this version does not know counts in bytes
-// only.
-const (
-	maxEndpoints    = 100_000
-	maxContentBytes = 32 << 20
-)
-
-// hasRoomFor tells whether a record stays within the limits.
-func (t *table) hasRoomFor(r wire.Record) bool {
-	endpoints, size := countEndpoints(r.Memberships), len(r.Raw)
-	for host, e := range t.entries {
-		if host != r.Key {
-			endpoints += e.endpoints
-			size += len(e.Raw)
-		}
-	}
-	return endpoints <= maxEndpoints && size <= maxContentBytes
 }
 
 func countEndpoints(memberships []cluster.Membership) (n int) {
@@ -100,10 +85,10 @@ func (t *table) wantsVersion(d wire.Digest, fromOwner bool) bool {
 	}
 	e, known := t.entries[d.Key]
 	if !known {
-		return len(t.entries) < wire.MaxHosts
+		return t.hasRoomForHost(d.Key)
 	}
 	if d.Version == e.Version {
-		return e.forgotten && t.present[d.Key]
+		return e.forgotten && t.present[d.Key] || e.dropped && !e.excluded
 	}
 	return d.Version.Replaces(e.Version, fromOwner)
 }
@@ -118,13 +103,14 @@ func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool
 		t.countAddrs(before.Memberships, -1)
 	}
 	t.countAddrs(r.Memberships, 1)
-	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships)}
+	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships), size: len(r.Raw)}
 	e.hash = e.digestAt(now).Hash()
 	if r.Left || !t.present[r.Key] {
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
 	t.entries[r.Key] = e
 	t.changed[r.Key] = true
+	t.forgetSurplusHost()
 	return true
 }
 
@@ -179,7 +165,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 		switch gone := now.Sub(e.goneSince); {
 		case gone >= t.forgetAfter && e.isVisible():
 			t.countAddrs(e.Memberships, -1)
-			e.forgotten, e.Memberships, e.Raw, e.endpoints, changed = true, nil, nil, 0, true
+			e.forgotten, e.Memberships, e.Raw, e.endpoints, e.size, changed = true, nil, nil, 0, 0, true
 			t.changed[host] = true
 		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:
 			delete(t.entries, host)
@@ -191,7 +177,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 // Record returns a host's record to pass on, if there is one.
 func (t *table) Record(host wire.Key, now time.Time) (wire.AgedRecord, bool) {
 	e, known := t.entries[host]
-	if !known || e.forgotten {
+	if !known || e.forgotten || e.dropped {
 		return wire.AgedRecord{}, false
 	}
 	return wire.AgedRecord{Record: e.Record, Age: e.ageAt(now)}, true

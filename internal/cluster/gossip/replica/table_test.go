@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
@@ -25,7 +24,7 @@ func TestTableWantsOnlyNews(t *testing.T) {
 		tb.putRecord(wire.AgedRecord{Record: wire.Record{Key: wiretest.Host9, Left: true, Version: version(6)}}, false, now)
 	}
 	newTableWithHost9 := func() *table {
-		tb := newTable(time.Hour)
+		tb := newTable(time.Hour, DefaultLimits)
 		tb.MarkPresent(wiretest.Host9)
 		record := wiretest.Record("a")
 		record.Version = version(5)
@@ -81,7 +80,7 @@ func TestTableWantsOnlyNews(t *testing.T) {
 // A host that learns of a lost host from another forgets it at the same time.
 func TestAgeTravelsWithTheRecord(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	a, b := newTable(time.Hour), newTable(time.Hour)
+	a, b := newTable(time.Hour, DefaultLimits), newTable(time.Hour, DefaultLimits)
 	a.MarkPresent(wiretest.Host9)
 	a.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, false, now)
 	a.MarkLost(wiretest.Host9, now)
@@ -103,7 +102,7 @@ func TestAgeTravelsWithTheRecord(t *testing.T) {
 // Not all hosts forget a host that is gone at the same time.
 func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	tb := newTable(time.Hour)
+	tb := newTable(time.Hour, DefaultLimits)
 	empty := tb.summary()
 	tb.MarkPresent(wiretest.Host9)
 	tb.putRecord(wire.AgedRecord{Record: wiretest.Record("a")}, false, now)
@@ -117,56 +116,10 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 	}
 }
 
-// numbered is the key of a host that has a number.
-func numbered(i int) wire.Key {
-	return wire.Key{ID: wiretest.ID(uint16(i + 100)), Addr: wiretest.Sender}
-}
-
-func TestTableLimitsHosts(t *testing.T) {
-	tb := newTable(time.Hour)
-	for i := range wire.MaxHosts + 5 {
-		r := wire.Record{Key: numbered(i), Version: wire.Version{Incarnation: 1, Sequence: 1}}
-		tb.putRecord(wire.AgedRecord{Record: r}, false, time.Unix(1e9, 0))
-	}
-	if len(tb.entries) != wire.MaxHosts {
-		t.Errorf("%d hosts", len(tb.entries))
-	}
-}
-
-func TestTableLimitsEndpoints(t *testing.T) {
-	tb := newTable(time.Hour)
-	full := wire.Record{Key: numbered(0), Memberships: []cluster.Membership{{Endpoints: make([]cluster.Endpoint, maxEndpoints)}}}
-	if !tb.hasRoomFor(full) {
-		t.Error("no room for what is allowed")
-	}
-	tb.putRecord(wire.AgedRecord{Record: full}, false, time.Unix(1e9, 0))
-	if !tb.hasRoomFor(full) {
-		t.Error("no room for another version")
-	}
-	if tb.hasRoomFor(wiretest.Record("a")) {
-		t.Error("room for one more")
-	}
-}
-
-// What this version does not know is no endpoint, and takes room all the same.
-func TestTableLimitsBytes(t *testing.T) {
-	tb := newTable(time.Hour)
-	for i := range maxContentBytes / wire.MaxRecord {
-		r := wire.Record{Key: numbered(i), Version: wire.Version{Incarnation: 1, Sequence: 1}, Raw: make([]byte, wire.MaxRecord)}
-		if !tb.hasRoomFor(r) {
-			t.Fatalf("no room for record %d", i)
-		}
-		tb.putRecord(wire.AgedRecord{Record: r}, false, time.Unix(1e9, 0))
-	}
-	if tb.hasRoomFor(wiretest.Record("a")) {
-		t.Error("room for one more")
-	}
-}
-
 // The count of addresses is that of the records that are there, whatever came and went.
 func TestAddressesInUseAreCounted(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	tb := newTable(time.Hour)
+	tb := newTable(time.Hour, DefaultLimits)
 	tb.MarkPresent(wiretest.Host9)
 	for i, names := range [][]string{{"a", "b"}, {"a"}, {"a", "b", "c"}} {
 		r := wiretest.Versioned(wiretest.Record(names...), uint64(i+1))

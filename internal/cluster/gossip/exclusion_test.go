@@ -1,0 +1,81 @@
+package gossip
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/cluster/gossip/replica"
+)
+
+// names returns count names of containers.
+func names(prefix string, count int) (all []string) {
+	for i := range count {
+		all = append(all, fmt.Sprintf("%s%02d", prefix, i))
+	}
+	return all
+}
+
+// shownHosts are the hosts that a host shows, as far as it can reach them, with itself if it is not
+// left out.
+func (h *host) shownHosts() (all []string) {
+	for _, o := range h.Snapshot().Hosts {
+		all = append(all, o.Name)
+	}
+	if !slices.ContainsFunc(h.Health().Warnings, func(w string) bool { return strings.Contains(w, "leave out this one") }) {
+		all = append(all, h.cfg.Host.Name())
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Where hosts announce more than the limit, all leave out the same ones, whatever they heard first.
+// The one that is left out says so, and once there is room it is back.
+func TestSameHostsAreLeftOutEverywhere(t *testing.T) {
+	limits := map[string]replica.Limits{
+		"containers":       {Hosts: 100, Endpoints: 55, Bytes: 1 << 20},
+		"bytes of records": {Hosts: 100, Endpoints: 1000, Bytes: 4800},
+	}
+	for what, l := range limits {
+		for _, order := range [][]int{{1, 2, 3, 4, 5, 6}, {6, 5, 4, 3, 2, 1}, {1, 6, 3, 5, 2, 4}} {
+			inVirtualTime(t, func(t *testing.T, n *memnet) {
+				n.setLoss(simLoss)
+				hosts := make([]*host, 7)
+				for _, i := range order {
+					hosts[i] = startHost(t, n, i, func(c *Config) { c.limits = l; c.Seeds = append(c.Seeds, hostAddr(6)) })
+					hosts[i].announce(names(fmt.Sprint("h", i), 10)...)
+					time.Sleep(300 * time.Millisecond)
+				}
+				time.Sleep(30 * second)
+				want := []string{"host-1", "host-2", "host-3", "host-4", "host-5"}
+				for _, h := range hosts[1:] {
+					if got := h.shownHosts(); !slices.Equal(got, want) {
+						t.Errorf("%s, in order %v: %s shows %v", what, order, h.cfg.Host.Name(), got)
+					}
+					text := "all leave out host-6 (198.18.0.6)"
+					if h == hosts[6] {
+						text = "so the others leave out this one"
+					}
+					if w := h.Health().Warnings; len(w) != 1 || !strings.Contains(w[0], what) || !strings.Contains(w[0], text) {
+						t.Errorf("%s warns %q, want %q", h.cfg.Host.Name(), w, text)
+					}
+				}
+				// Nobody asks for what is left out.
+				before := hosts[1].Stats().Requested
+				time.Sleep(time.Minute)
+				if more := hosts[1].Stats().Requested - before; more > 0 {
+					t.Errorf("%s: %d records were requested in a minute", what, more)
+				}
+				hosts[3].announce("h3") // makes room
+				time.Sleep(5 * second)
+				for _, h := range hosts[1:] {
+					if got := h.shownHosts(); !slices.Equal(got, append(slices.Clone(want), "host-6")) || len(h.Health().Warnings) > 0 {
+						t.Errorf("%s, in order %v: once there is room %s shows %v, warns %q", what, order, h.cfg.Host.Name(), got, h.Health().Warnings)
+					}
+				}
+			})
+		}
+	}
+}

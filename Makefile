@@ -79,10 +79,12 @@ lint:
 docs:
 	$(GO) generate ./internal/docgen
 
-# Propagation of a container's start, and what that costs a host, among up to 100 hosts in virtual time.
+# Propagation of a container's start, and what that costs a host, among up to 100 hosts in virtual time;
+# then joining and claims.
 SIM = $(GO) test -count=1 -timeout 2h -v -run '^TestPropagation$$' ./internal/cluster/gossip
 sim:
 	SIM_ROUNDS=$${SIM_ROUNDS:-100} SIM_HOSTS=$${SIM_HOSTS:-3,25,100} $(SIM)
+	SIM_JOINS=$${SIM_JOINS:-1000} SIM_CLAIMS=$${SIM_CLAIMS:-10000} $(GO) test -count=1 -v -timeout 1h -run '^(TestReadyHostIsNeverAlone|TestSimultaneousClaims)$$' ./internal/cluster/gossip
 
 # Among 1,000 hosts. Takes about ten minutes of both cores, and 3 GB.
 sim-large:

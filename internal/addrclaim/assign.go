@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/ipam"
@@ -15,20 +14,9 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-const (
-	// claimWait is how long others may object to a claim. A host that claims has told the others
-	// within d, 20 ms (gossip sends no more often) and a packet's flight. A host that claims the
-	// same without knowing does so within d, and is heard within 2d.
-	claimWait = 50 * time.Millisecond
-	// claimWaitNewPeer is claimWait during newPeerWindow, after a host was found. Hosts may not
-	// know each other yet. They hear of each other's claims through a third host, which takes up to
-	// a quarter of a second.
-	claimWaitNewPeer = 500 * time.Millisecond
-	newPeerWindow    = 2 * time.Second
-	// maxAttempts bounds how often a claim may lose. Each time at least one other host gets what it
-	// wanted.
-	maxAttempts = 8
-)
+// maxAttempts bounds how often a claim may lose. Each time at least one other host gets what it
+// wanted.
+const maxAttempts = 8
 
 // Request asks for the addresses of a container whose record is in the store.
 type Request struct {
@@ -104,16 +92,16 @@ func (s *selection) replaceContested(claimed []netip.Addr, contested map[netip.A
 	}
 }
 
-// negotiate claims addresses until no host objects, and no host without an agent answers a probe
-// for them.
+// negotiate claims addresses until no host has them, and none without an agent answers a probe for
+// them.
 func (c *Claims) negotiate(ctx context.Context, r Request) ([]netip.Addr, error) {
 	pick := selection{keep: r.Wanted}
 	for pick.attempt = range maxAttempts {
-		addrs, err := c.claimAddresses(r.EndpointKey, pick)
+		addrs, err := c.pickAddresses(r.EndpointKey, pick)
 		if err != nil {
 			return nil, err
 		}
-		contested, err := c.waitForObjections(ctx, r.EndpointKey, addrs)
+		contested, err := c.claimAddresses(ctx, r.EndpointKey, addrs)
 		if err != nil || len(contested) == 0 {
 			return addrs, err
 		}
@@ -127,10 +115,9 @@ func (c *Claims) negotiate(ctx context.Context, r Request) ([]netip.Addr, error)
 	return nil, fmt.Errorf("other hosts took the address first in each of %d attempts; try again", maxAttempts)
 }
 
-// claimAddresses picks an address of each subnet that has none among the kept ones, and publishes
-// the claim. An address that is in use is not picked. On the first attempt the kept ones are the
-// user's, and are checked too.
-func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]netip.Addr, error) {
+// pickAddresses picks an address of each subnet that has none among the kept ones. An address that
+// is in use is not picked. On the first attempt the kept ones are the user's, and are checked too.
+func (c *Claims) pickAddresses(key membership.EndpointKey, pick selection) ([]netip.Addr, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, err := c.lookupEndpointLocked(key)
@@ -154,8 +141,8 @@ func (c *Claims) claimAddresses(key membership.EndpointKey, pick selection) ([]n
 	if c.active == nil {
 		c.active = make(map[membership.EndpointKey]addressClaim)
 	}
-	c.active[key] = addressClaim{addrs: addrs, bind: e.bind, since: boottime.Now()}
-	return addrs, c.publishLocked(e.bind)
+	c.active[key] = addressClaim{addrs: addrs, network: n.Key(), bind: e.bind, since: boottime.Now()}
+	return addrs, nil
 }
 
 // checkAvailable returns an error if a container cannot have the addresses that its user wants.
@@ -235,80 +222,54 @@ func (c *Claims) startLocked(n membership.Network, s network.Subnet, attempt int
 
 func startKey(n membership.Network, s network.Subnet) string { return n.ID + " " + s.Prefix.String() }
 
-// waitForObjections returns the claimed addresses that somebody else has, or has a better right to.
-// It probes the overlay while the other hosts may object.
-func (c *Claims) waitForObjections(ctx context.Context, key membership.EndpointKey, addrs []netip.Addr) (map[netip.Addr]error, error) {
-	began := time.Now()
+// claimAddresses claims addresses, and returns those that somebody else has. Meanwhile it probes the
+// overlay for hosts without an agent.
+func (c *Claims) claimAddresses(ctx context.Context, key membership.EndpointKey, addrs []netip.Addr) (map[netip.Addr]error, error) {
 	e, err := c.lookupEndpoint(key)
 	if err != nil {
 		return nil, err
 	}
-	answered, err := e.state.Probe(key.NetworkID, *e.Endpoint, addrs)
-	if err != nil {
-		return nil, err
+	type probeResult struct {
+		answered map[netip.Addr]error
+		err      error
 	}
-	if err := sleepContext(ctx, time.Until(began.Add(objectionTime(e.state.Cluster)))); err != nil {
-		return nil, err
-	}
-	contested, err := c.contestedAddresses(key)
-	for a, reason := range answered {
-		if contested[a] == nil && contested != nil {
-			contested[a] = reason
-		}
-	}
-	return contested, err
-}
-
-// objectionTime returns how long the hosts of a cluster may object to a claim.
-func objectionTime(cluster Cluster) time.Duration {
-	if cluster.PeerFoundWithin(newPeerWindow) {
-		return claimWaitNewPeer
-	}
-	return claimWait
-}
-
-// sleepContext waits for d, and fails if ctx ends first.
-func sleepContext(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ErrShuttingDown
-	}
-}
-
-// contestedAddresses returns those of a claim's addresses that somebody else has a better right to.
-func (c *Claims) contestedAddresses(key membership.EndpointKey) (map[netip.Addr]error, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e, err := c.lookupEndpointLocked(key)
-	if err != nil {
-		return nil, err
-	}
-	claim, ok := c.active[key]
-	if !ok || claim.hasExpired() {
+	probed := make(chan probeResult, 1)
+	go func() {
+		answered, err := e.state.Probe(key.NetworkID, *e.Endpoint, addrs)
+		probed <- probeResult{answered, err}
+	}()
+	taken, err := e.state.Cluster.Claim(ctx, e.network.Key(), key.ContainerID, addrs)
+	probe := <-probed
+	switch {
+	case ctx.Err() != nil:
+		return nil, ErrShuttingDown
+	case err != nil || probe.err != nil:
+		return nil, errors.Join(err, probe.err)
+	case !c.isActive(key):
 		return nil, fmt.Errorf("the address claim of container %s expired; start it again", key.ContainerID)
 	}
-	owners := c.ownersLocked(e.network, e.state.Cluster.Snapshot(), key.ContainerID)
 	contested := make(map[netip.Addr]error)
-	for _, a := range claim.addrs {
-		if owner, ok := owners[a]; ok && owner.winsOver(e.network.VTEP.Local) {
-			contested[a] = errInUse(e.network, a, owner)
-		}
+	for a, reason := range probe.answered {
+		contested[a] = reason
+	}
+	for a, h := range taken {
+		contested[a] = errInUse(e.network, a, ownerOf(h))
 	}
 	return contested, nil
+}
+
+func (c *Claims) isActive(key membership.EndpointKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	claim, ok := c.active[key]
+	return ok && !claim.hasExpired()
 }
 
 // releaseClaim gives a claim up.
 func (c *Claims) releaseClaim(key membership.EndpointKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	claim, ok := c.active[key]
-	if !ok {
-		return
+	if claim, ok := c.active[key]; ok {
+		c.endClaimLocked(key, claim)
 	}
-	delete(c.active, key)
-	_ = c.publishLocked(claim.bind) // the next turn publishes again
 }

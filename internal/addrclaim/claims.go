@@ -24,9 +24,7 @@ type Cluster interface {
 	Snapshot() cluster.Snapshot
 	// WaitForPeers returns once it is known what the other hosts have, or after a bounded time.
 	WaitForPeers(context.Context) error
-	// PeerFoundWithin tells whether a host was found, or began to look for others, within the last
-	// d.
-	PeerFoundWithin(d time.Duration) bool
+	cluster.Claimer
 }
 
 // ProbeFunc probes the overlay for addresses that an endpoint is about to get. It returns an error
@@ -69,11 +67,12 @@ type joiningNetwork struct {
 // joinTimeout is longer than a container is built. After that its start has failed.
 const joinTimeout = 10 * time.Second
 
-// addressClaim is an address claim that waits for objections, or for its plugin to record it.
+// addressClaim is an address claim that waits for other hosts, or for its plugin to record it.
 type addressClaim struct {
-	addrs []netip.Addr
-	bind  netip.Addr // of the cluster
-	since time.Time  // by package boottime: others may forget a host that is suspended
+	addrs   []netip.Addr
+	network cluster.NetworkKey
+	bind    netip.Addr // of the cluster
+	since   time.Time  // by package boottime: others may forget a host that is suspended
 }
 
 func (a addressClaim) hasExpired() bool { return boottime.Since(a.since) > claimTimeout }
@@ -85,8 +84,8 @@ const claimTimeout = 90 * time.Second
 // ErrShuttingDown is returned to callers that wait while the agent shuts down.
 var ErrShuttingDown = errors.New("the agent is shutting down")
 
-// Publish tells the cluster that talks by the address bind what this host has, claims included. It
-// drops the claims whose container has its addresses by now, or is gone.
+// Publish tells the cluster that talks by the address bind what this host has. Then it ends the
+// claims whose container has its addresses by now, or is gone.
 func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 	state.memberships = membership.Publish(state.Networks)
 	c.mu.Lock()
@@ -95,16 +94,24 @@ func (c *Claims) Publish(bind netip.Addr, state HostState) error {
 		c.states = make(map[netip.Addr]HostState)
 	}
 	c.states[bind] = state
+	err := c.publishLocked(bind)
 	for key, claim := range c.active {
 		if claim.bind != bind {
 			continue
 		}
 		n, e, ok := state.findEndpoint(key)
 		if !ok || !n.AwaitsAddresses(e) || claim.hasExpired() {
-			delete(c.active, key)
+			c.endClaimLocked(key, claim)
 		}
 	}
-	return c.publishLocked(bind)
+	return err
+}
+
+func (c *Claims) endClaimLocked(key membership.EndpointKey, claim addressClaim) {
+	delete(c.active, key)
+	if state, ok := c.states[claim.bind]; ok {
+		state.Cluster.Release(claim.network, key.ContainerID)
+	}
 }
 
 // Forget drops a cluster that was stopped, with what was claimed in it.
@@ -156,23 +163,13 @@ func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Member
 func (c *Claims) publishLocked(bind netip.Addr) error {
 	state := c.states[bind]
 	memberships := c.withJoiningLocked(bind, slices.Clone(state.memberships))
-	for _, n := range state.Networks {
-		i := slices.IndexFunc(memberships, func(m cluster.Membership) bool { return m.Network == n.Key() })
-		for key, claim := range c.active {
-			if i >= 0 && key.NetworkID == n.ID {
-				claimed := cluster.Endpoint{ContainerID: key.ContainerID, Addrs: claim.addrs}
-				memberships[i].Endpoints = append(slices.Clip(memberships[i].Endpoints), claimed)
-			}
-		}
-	}
 	err := state.Cluster.SetMemberships(memberships)
 	omitted, partly := errors.AsType[cluster.OmittedError](err)
 	if c.omitted == nil {
 		c.omitted = make(map[netip.Addr][]string)
 	}
 	c.omitted[bind] = omitted.Reasons
-	// Claims go on while other containers are left out. Whoever claims must be heard, though.
-	if err != nil && (!partly || omitted.Claims) {
+	if err != nil && !partly {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	return nil

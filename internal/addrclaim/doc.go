@@ -1,8 +1,6 @@
-// Package addrclaim lets hosts agree on who may use which address of a network, without a server
-// that decides.
+// Package addrclaim picks the addresses of containers where the hosts agree on them.
 //
-// A host that picks an address for a container claims it first. It publishes an endpoint that has
-// nothing but the address, and waits while others may object. Then it checks whether another host
-// has the address, or a better claim to it. An address that is in use, or known to be claimed, is
-// never contested. Of two claims that crossed, the lower VTEP's wins.
+// It picks an address that it does not know to be in use, and asks the control plane for it
+// (cluster.Claimer). At the same time it probes the overlay for hosts without an agent. If somebody
+// has the address, it picks another. How hosts come to agree is the plane's business.
 package addrclaim

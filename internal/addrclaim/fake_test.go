@@ -40,10 +40,17 @@ type simulation struct {
 	maxDelay   time.Duration
 	hosts      []*host
 	partitions map[string]int // by host; only hosts of one partition hear each other
+	claims     map[simClaim]bool
+}
+
+// simClaim is an address that a container of a host claims.
+type simClaim struct {
+	host, containerID string
+	addr              netip.Addr
 }
 
 func newSimulation(seed uint64) *simulation {
-	return &simulation{rnd: rand.New(rand.NewPCG(seed, 1)), maxDelay: 22 * time.Millisecond, partitions: make(map[string]int)}
+	return &simulation{rnd: rand.New(rand.NewPCG(seed, 1)), maxDelay: 22 * time.Millisecond, partitions: make(map[string]int), claims: make(map[simClaim]bool)}
 }
 
 func (s *simulation) random(d time.Duration) time.Duration {
@@ -95,12 +102,72 @@ type host struct {
 	heard    map[string]int // versions, by host
 	version  int
 	snapshot cluster.Snapshot
-	omitted  *cluster.OmittedError // what the cluster cannot announce; nil: all
+
+	published []cluster.Membership
+	omitted   *cluster.OmittedError // what the cluster cannot announce; nil: all
 }
 
 func (*host) WaitForPeers(context.Context) error { return nil }
 
-func (*host) PeerFoundWithin(time.Duration) bool { return false }
+// Claim settles at once, as if one server knew what all hosts of a partition have.
+func (h *host) Claim(ctx context.Context, _ cluster.NetworkKey, containerID string, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
+	s := h.simulation
+	time.Sleep(s.random(s.maxDelay))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropClaims(h.name, containerID)
+	taken := make(map[netip.Addr]cluster.Holder)
+	for _, a := range addrs {
+		for _, o := range s.hosts {
+			if s.partitions[o.name] == s.partitions[h.name] {
+				o.eachPublished(a, containerID, func(holder cluster.Holder) { taken[a] = holder })
+			}
+		}
+		for c := range s.claims {
+			if c.addr == a && s.partitions[c.host] == s.partitions[h.name] {
+				taken[a] = cluster.Holder{Host: c.host, ContainerID: c.containerID}
+			}
+		}
+	}
+	if len(taken) > 0 {
+		return taken, nil
+	}
+	for _, a := range addrs {
+		s.claims[simClaim{h.name, containerID, a}] = true
+	}
+	return nil, nil
+}
+
+// eachPublished calls f if the host has published the address.
+func (h *host) eachPublished(a netip.Addr, except string, f func(cluster.Holder)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.published {
+		if slices.Contains(m.HostAddrs, a) {
+			f(cluster.Holder{Host: h.name})
+		}
+		for _, e := range m.Endpoints {
+			if slices.Contains(e.Addrs, a) && e.ContainerID != except {
+				f(cluster.Holder{Host: h.name, ContainerID: e.ContainerID})
+			}
+		}
+	}
+}
+
+// Release ends a claim.
+func (h *host) Release(_ cluster.NetworkKey, containerID string) {
+	h.simulation.mu.Lock()
+	defer h.simulation.mu.Unlock()
+	h.simulation.dropClaims(h.name, containerID)
+}
+
+func (s *simulation) dropClaims(host, containerID string) {
+	for c := range s.claims {
+		if c.host == host && c.containerID == containerID {
+			delete(s.claims, c)
+		}
+	}
+}
 
 func (h *host) Snapshot() cluster.Snapshot {
 	h.mu.Lock()
@@ -123,6 +190,7 @@ func (h *host) SetMemberships(memberships []cluster.Membership) error {
 	}
 	h.mu.Lock()
 	h.version++
+	h.published = sorted
 	version := h.version
 	h.mu.Unlock()
 	for _, other := range h.simulation.hosts {

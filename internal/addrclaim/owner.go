@@ -34,9 +34,14 @@ func (o addressOwner) String() string {
 	return text
 }
 
-// winsOver tells whether the owner's right is better than a claim of the host with the VTEP. Of two
-// claims that crossed, the lower VTEP's wins: nobody claims what is known to be claimed.
-func (o addressOwner) winsOver(vtep netip.Addr) bool { return !o.claimed || o.vtep.Less(vtep) }
+// ownerOf is who a plane says has an address.
+func ownerOf(h cluster.Holder) addressOwner {
+	o := addressOwner{host: h.Host, claimed: h.Pending, unreachable: h.Unreachable}
+	if h.ContainerID != "" {
+		o.container = membership.ContainerLabel([]string{h.Container}, h.ContainerID)
+	}
+	return o
+}
 
 // displaces tells whether the host with the VTEP must leave its own address to the owner. It leaves
 // it to any container, since a host's address changes more easily. Of two hosts the one with the
@@ -68,7 +73,7 @@ func (c *Claims) ownersLocked(n membership.Network, s cluster.Snapshot, except s
 			owners.add(a, o)
 		}
 		for _, e := range m.Endpoints {
-			o.container, o.claimed = membership.ContainerLabel(e.Names, e.ContainerID), e.Claimed()
+			o.container, o.claimed = membership.ContainerLabel(e.Names, e.ContainerID), e.Pending()
 			for _, a := range e.Addrs {
 				owners.add(a, o)
 			}

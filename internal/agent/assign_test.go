@@ -46,7 +46,7 @@ func gossipAttachRequest(i int, options string) (string, netavark.Request) {
 
 const (
 	ready     = 3 * time.Millisecond  // after which a cluster is
-	claimWait = 50 * time.Millisecond // that others have to object to a claim
+	claimTime = 50 * time.Millisecond // that the cluster takes to settle a claim
 )
 
 // withGossipAgent runs a test with an agent that assigns addresses, and has just been started.
@@ -117,13 +117,16 @@ func TestFirstContainerGetsAnAddressAndSoDoesTheHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > ready+claimWait {
+		if took := time.Since(began); took > ready+claimTime {
 			t.Errorf("took %v", took)
 		}
 		addr := status.Interfaces["eth0"].Subnets[0].IPNet.Addr()
 		r.storeChanged()
 		sleep(time.Second)
 		own := r.cluster().seen().own
+		if claimed := r.cluster().seen().claimed; len(claimed) > 0 {
+			t.Errorf("published, and still claimed: %v", claimed)
+		}
 		if len(own) != 1 || len(own[0].Endpoints) != 1 || len(own[0].HostAddrs) != 1 || !own[0].StaticFDB {
 			t.Fatalf("published %+v", own)
 		}
@@ -209,7 +212,7 @@ func TestHostThatIsAloneWarns(t *testing.T) {
 	}{
 		{"alone", nil, 1, true},
 		{"not alone", nil, 2, false},
-		{"alone with a key", make([]gossip.Key, 1), 1, false},
+		{"alone with a key", make([]gossip.Key, 1), 1, true},
 	} {
 		withGossipAgent(t, func(t *testing.T, r *rig) {
 			r.prepareCluster = func(c *fakeCluster) { c.synced, c.members = true, tt.members }
@@ -217,7 +220,8 @@ func TestHostThatIsAloneWarns(t *testing.T) {
 			if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
 				t.Fatal(err)
 			}
-			if (r.assignWarning != "") != tt.warns {
+			keyHint := strings.Contains(r.assignWarning, "Without a key_file")
+			if (r.assignWarning != "") != tt.warns || keyHint != (tt.warns && tt.keys == nil) {
 				t.Errorf("%s: %q", tt.name, r.assignWarning)
 			}
 		})

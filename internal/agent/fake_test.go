@@ -134,6 +134,8 @@ type clusterCalls struct {
 	left   bool
 	listed []netip.AddrPort
 	own    []cluster.Membership
+	// claimed are the containers whose claims have not been released.
+	claimed []string
 	// forgotten are hosts that are gone for good.
 	forgotten []string
 	// confirms counts how often somebody waited for the other hosts.
@@ -173,6 +175,34 @@ func (c *fakeCluster) Confirm(ctx context.Context, _ cluster.NetworkKey) (silent
 	case <-ctx.Done():
 		return []string{"b"}
 	}
+}
+
+// Claim grants what no host has that is shown.
+func (c *fakeCluster) Claim(_ context.Context, network cluster.NetworkKey, id string, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
+	time.Sleep(claimTime)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := make(map[netip.Addr]cluster.Holder)
+	for _, m := range c.shown.Members(network) {
+		for _, e := range m.Endpoints {
+			for _, a := range e.Addrs {
+				if slices.Contains(addrs, a) {
+					taken[a] = cluster.Holder{Host: m.Host, ContainerID: e.ContainerID}
+				}
+			}
+		}
+	}
+	if len(taken) == 0 {
+		c.calls.claimed = append(c.calls.claimed, id)
+	}
+	return taken, nil
+}
+
+// Release ends a claim.
+func (c *fakeCluster) Release(_ cluster.NetworkKey, id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls.claimed = slices.DeleteFunc(c.calls.claimed, func(claimed string) bool { return claimed == id })
 }
 
 func (c *fakeCluster) AckRequested() <-chan struct{} { return c.ackRequested }

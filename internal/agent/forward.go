@@ -39,6 +39,7 @@ type forwardedNetwork struct {
 	roster *membership.Roster
 	local  hoststate.Network // as the last turn found it
 	known  knownState
+	ceded  map[netip.Addr]bool // addresses of this host's containers that others keep
 	macs   map[kernel.MAC]bool // of entries to look at
 	addrs  map[netip.Addr]bool // of neighbours to look at
 	flood  map[netip.Addr]bool // hosts that may get flooded frames, or no longer
@@ -88,8 +89,9 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
 	all = all || known != n.known
 	n.checkAll = n.checkAll || all
-	n.checkPorts = n.checkPorts || all || !slices.Equal(before.Endpoints, local.Endpoints)
-	n.known = known
+	ceded := n.roster.Ceded()
+	n.checkPorts = n.checkPorts || all || !slices.Equal(before.Endpoints, local.Endpoints) || !maps.Equal(ceded, n.ceded)
+	n.known, n.ceded = known, ceded
 }
 
 func (n *forwardedNetwork) look(keys kernel.ForwardingKeys) {
@@ -195,7 +197,7 @@ func (n *forwardedNetwork) list(host *hoststate.Host) error {
 }
 
 func (n *forwardedNetwork) knownRemotes() plan.Known {
-	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes()}
+	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded}
 }
 
 // forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.

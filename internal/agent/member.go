@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -17,13 +18,12 @@ import (
 // clusterMember is this host in a cluster whose Run is under way.
 type clusterMember struct {
 	cluster.Plane
-	ctx       context.Context    // of Run
-	since     time.Time          // it runs
-	born      time.Time          // the same, by package boottime
-	stop      context.CancelFunc // ends what StartCluster started
-	listed    atomic.Pointer[[]netip.AddrPort]
-	peerFound atomic.Pointer[time.Time] // when the last host was found
-	runErr    atomic.Pointer[error]     // why it does not run
+	ctx    context.Context    // of Run
+	since  time.Time          // it runs
+	born   time.Time          // the same, by package boottime
+	stop   context.CancelFunc // ends what StartCluster started
+	listed atomic.Pointer[[]netip.AddrPort]
+	runErr atomic.Pointer[error] // why it does not run
 	// confirmed are recorded peers that some host has mentioned since the agent started.
 	confirmed map[netip.Addr]bool
 }
@@ -62,15 +62,8 @@ func (m *clusterMember) leaveAndStop() {
 
 // ReportNews sends whenever there is news of other hosts, or of the plane's health.
 func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
-	found := 0
 	for {
 		changed := m.Changed()
-		if n := countReachable(m.Snapshot()); n != found {
-			if now := time.Now(); n > found {
-				m.peerFound.Store(&now)
-			}
-			found = n
-		}
 		select {
 		case news <- struct{}{}:
 		default:
@@ -81,15 +74,6 @@ func (m *clusterMember) ReportNews(ctx context.Context, news chan<- struct{}) {
 			return
 		}
 	}
-}
-
-func countReachable(s cluster.Snapshot) (n int) {
-	for _, h := range s.Hosts {
-		if h.Reachable() {
-			n++
-		}
-	}
-	return n
 }
 
 // reportAckRequests sends whenever another host waits for this one to follow its news.
@@ -116,17 +100,20 @@ func (m *clusterMember) SetMemberships(memberships []cluster.Membership) error {
 	return m.Set(local)
 }
 
-// PeerFoundWithin tells whether a host was found within the last d, or this one was started with
-// hosts to ask.
-func (m *clusterMember) PeerFoundWithin(d time.Duration) bool {
-	found := m.peerFound.Load()
-	return found != nil && time.Since(*found) < d || m.hasListed() && time.Since(m.since) < d
+// Claim reserves addresses, if the plane can.
+func (m *clusterMember) Claim(ctx context.Context, network cluster.NetworkKey, containerID string, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
+	c, ok := m.Plane.(cluster.Claimer)
+	if !ok {
+		return nil, errors.New("claim addresses: this control plane cannot; create the network with remote_ips, without discovery=gossip")
+	}
+	return c.Claim(ctx, network, containerID, addrs)
 }
 
-// hasListed tells whether there are hosts to ask.
-func (m *clusterMember) hasListed() bool {
-	listed := m.listed.Load()
-	return listed != nil && len(*listed) > 0
+// Release ends a claim.
+func (m *clusterMember) Release(network cluster.NetworkKey, containerID string) {
+	if c, ok := m.Plane.(cluster.Claimer); ok {
+		c.Release(network, containerID)
+	}
 }
 
 // UnconfirmedPeers returns those recorded peers that no host has mentioned since the agent started.
@@ -150,11 +137,11 @@ func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
 }
 
 const (
-	// findPeersTimeout is how long the first container waits for other hosts to be found. Those that
-	// are listed may be down, and some host is the first.
-	findPeersTimeout = time.Second
-	// syncTimeout is how long it then waits until it is known what those hosts have.
-	syncTimeout = 500 * time.Millisecond
+	// syncTimeout is how long the first container waits until it is known what the other hosts have.
+	// It is longer than a plane takes: where many packets are lost, gossip needs seconds.
+	syncTimeout = 7 * time.Second
+	// notRunningTimeout is how long it waits if the plane cannot run.
+	notRunningTimeout = time.Second
 )
 
 // WaitForPeers waits until the plane knows what the other hosts have, or for long enough.
@@ -181,15 +168,11 @@ func (m *clusterMember) WaitForPeers(ctx context.Context) error {
 
 // syncWait returns for how much longer somebody waits for the other hosts who began then.
 func (m *clusterMember) syncWait(began time.Time) time.Duration {
-	health := m.Health()
 	switch {
-	case health.Synced && health.Alone && m.hasListed():
-		// Hosts that do not answer may be about to start, as after a power cut.
-		return findPeersTimeout - time.Since(m.since)
-	case health.Synced:
+	case m.Health().Synced:
 		return 0
-	case health.Alone:
-		return findPeersTimeout - time.Since(began)
+	case m.runErr.Load() != nil:
+		return notRunningTimeout - time.Since(began)
 	}
-	return findPeersTimeout + syncTimeout - time.Since(began)
+	return syncTimeout - time.Since(began)
 }

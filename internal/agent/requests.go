@@ -83,14 +83,19 @@ func (a *Agent) handleAssign(ctx context.Context, r *agentapi.AssignRequest) age
 	return errorResponse(err)
 }
 
-// warnIfAlone warns of a host that may be one of several which do not hear each other. A host with a
-// key that was refused by nobody needs no warning: it is the first, or the listed hosts are down.
+// warnIfAlone warns of an address that may be another host's, too: there are other hosts, and none
+// of them answers.
 func (a *Agent) warnIfAlone(networkID string) string {
 	n, known := a.dns.Network(networkID)
-	if m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local)); !known || m == nil || len(a.Config.Keys) > 0 || !m.Health().Alone {
+	m := a.clusters.Lookup(a.clusters.bindAddr(n.VTEP.Local))
+	if !known || m == nil || !m.Health().Alone {
 		return ""
 	}
-	return "no other host was found. Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts in its own remote_ips and seeds: each host must list all others"
+	text := "no other host was found. If others run, they may hand out the same addresses: check that port 7947 is open between the hosts (UDP and TCP)"
+	if len(a.Config.Keys) == 0 {
+		text += ". Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts in its own remote_ips and seeds: each host must list all others"
+	}
+	return text
 }
 
 func errorResponse(err error) agentapi.Response {

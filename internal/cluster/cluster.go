@@ -31,6 +31,11 @@ type Endpoint struct {
 	Names       []string     // the container's name, then its aliases
 	Addrs       []netip.Addr // may be none, in a network without addresses
 	MAC         kernel.MAC   // zero: unknown, so frames to it must be flooded
+	// Requested tells that the user chose an address of the container. So it keeps that, if another
+	// container got it while their hosts could not reach each other.
+	Requested bool
+	// Granted tells of a claim that it is settled: nobody objected.
+	Granted bool
 }
 
 // Claimed tells whether the addresses are only claimed, and not yet the container's. A claim has
@@ -39,6 +44,9 @@ type Endpoint struct {
 func (e Endpoint) Claimed() bool {
 	return len(e.Names) == 0 && e.MAC.IsZero() && len(e.Addrs) > 0
 }
+
+// Pending tells whether the addresses are claimed, and it is not settled who gets them.
+func (e Endpoint) Pending() bool { return e.Claimed() && !e.Granted }
 
 // Membership is one host's part in one network.
 type Membership struct {

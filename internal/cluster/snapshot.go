@@ -187,7 +187,8 @@ func (v NetworkView) Equal(o NetworkView) bool {
 
 // Equal tells whether two endpoints are the same in all that is said of them.
 func (e Endpoint) Equal(o Endpoint) bool {
-	return e.ContainerID == o.ContainerID && e.MAC == o.MAC && slices.Equal(e.Names, o.Names) && slices.Equal(e.Addrs, o.Addrs)
+	return e.ContainerID == o.ContainerID && e.MAC == o.MAC && e.Requested == o.Requested && e.Granted == o.Granted &&
+		slices.Equal(e.Names, o.Names) && slices.Equal(e.Addrs, o.Addrs)
 }
 
 // ChangedMembers returns the members of before that are not in after, and the other way round. Both

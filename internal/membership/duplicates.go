@@ -7,32 +7,43 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/network"
 )
 
 // Duplicates describes, for a person, each address that a container of this host and one of a
-// reachable host have both. That happens after hosts could not hear each other for a while.
+// reachable host have both, and which of them keeps it. That happens after hosts could not hear each
+// other for a while.
 func Duplicates(n Network, r *Roster) []string {
 	var found []string
 	for _, e := range n.Endpoints {
 		for _, a := range AddrsOf(e) {
-			if c, ok := containerAt(r, a); ok {
-				found = append(found, fmt.Sprintf("address %v of network %s is that of container %s here and of container %s on host %s; restart one of them",
-					a, n.Name, ContainerLabel(e.Names(), e.ContainerID), ContainerLabel(c.Names, c.ContainerID), c.Host))
+			c, ok := r.rivalOf(e, a)
+			if !ok {
+				continue
 			}
+			keeps, restart := "here", "other one"
+			if r.cedes(e, a) {
+				keeps, restart = "there", "one here"
+			}
+			found = append(found, fmt.Sprintf("address %v of network %s is that of container %s here and of container %s on host %s; the one %s keeps it: restart the %s with another address",
+				a, n.Name, ContainerLabel(e.Names(), e.ContainerID), ContainerLabel(c.Names, c.ContainerID), c.Host, keeps, restart))
 		}
 	}
 	slices.SortFunc(found, strings.Compare)
 	return found
 }
 
-// containerAt returns the container of a reachable host that has an address. Claims do not count.
-func containerAt(r *Roster, a netip.Addr) (MemberEndpoint, bool) {
-	for _, c := range r.EndpointsAt(a) {
-		if c.Reachable && !c.Claimed() {
-			return c, true
-		}
+// rivalOf returns the container of another host that has an address of one of this host.
+func (r *Roster) rivalOf(e *network.Endpoint, a netip.Addr) (MemberEndpoint, bool) {
+	best := r.bestAt(a, e.ContainerID)
+	if best == nil {
+		return MemberEndpoint{}, false
 	}
-	return MemberEndpoint{}, false
+	all := r.EndpointsAt(a)
+	i := slices.IndexFunc(all, func(c MemberEndpoint) bool {
+		return keyOf(c.Member) == best.Trust.Host && c.ContainerID == best.Trust.Place
+	})
+	return all[i], true
 }
 
 // NameConflicts describes, for a person, each name that is a container's own both here and on a

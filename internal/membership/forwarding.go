@@ -14,20 +14,40 @@ const (
 	trustListed
 )
 
+// Rights to an address, of reachable hosts. Two containers may have one address, given out while
+// their hosts could not hear each other. All hosts decide alike which one keeps it: by these, then
+// the lower VTEP.
+const (
+	rightRequested = iota // its user chose the address
+	rightContainer
+	rightHost  // a host's own address changes more easily
+	rightClaim // not yet the container's
+)
+
+func rightOf(e cluster.Endpoint) int {
+	switch {
+	case e.Claimed():
+		return rightClaim
+	case e.Requested:
+		return rightRequested
+	}
+	return rightContainer
+}
+
 // remotesOf returns the MACs of a member: its bridge's and its containers'. Where MACs are learned,
 // those of unreachable hosts are left to learning.
 func remotesOf(m *cluster.Member, staticFDB bool) []*plan.Remote {
 	if m == nil || !m.Reachable && !staticFDB {
 		return nil
 	}
-	trust := plan.Trust{Class: trustReachable, Host: keyOf(m)}
+	trust := plan.Trust{Class: trustReachable, Right: rightHost, VTEP: m.VTEP, Host: keyOf(m)}
 	if !m.Reachable {
 		trust.Class = trustUnreachable
 	}
 	remotes := make([]*plan.Remote, 0, len(m.Endpoints)+1)
 	remotes = append(remotes, &plan.Remote{MAC: m.BridgeMAC, VTEP: m.VTEP, Addrs: m.HostAddrs, Trust: trust})
 	for _, e := range m.Endpoints {
-		trust.Place = e.ContainerID
+		trust.Place, trust.Right = e.ContainerID, rightOf(e)
 		remotes = append(remotes, &plan.Remote{MAC: e.MAC, VTEP: m.VTEP, Addrs: e.Addrs, Trust: trust})
 	}
 	return remotes

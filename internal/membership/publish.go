@@ -63,7 +63,7 @@ func viewOf(n Network) cluster.NetworkView {
 // exportEndpoint returns what this host publishes of a container: its name comes first. Names that
 // the DNS cannot carry are left out. If that is the container's own, its id comes first.
 func exportEndpoint(e *network.Endpoint) cluster.Endpoint {
-	exported := cluster.Endpoint{ContainerID: e.ContainerID, MAC: e.MAC, Addrs: AddrsOf(e)}
+	exported := cluster.Endpoint{ContainerID: e.ContainerID, MAC: e.MAC, Addrs: AddrsOf(e), Requested: e.Requested}
 	names := e.Names()
 	if cluster.CheckName(e.ContainerName) != nil {
 		slices.Reverse(names)

@@ -95,7 +95,9 @@ func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.Forwarding
 		changed[keyOf(m)] = m
 	}
 	for host, m := range changed {
-		keys = append(keys, r.setHost(host, m)...)
+		of := r.setHost(host, m)
+		r.updateRivals(host, of)
+		keys = append(keys, of...)
 	}
 	if !slices.Equal(r.listed, n.VTEP.Remotes) {
 		r.listed = n.VTEP.Remotes
@@ -117,6 +119,29 @@ func (r *Roster) setHost(host string, m *cluster.Member) []kernel.ForwardingKeys
 	r.updateNames(h)
 	r.updateShared(h)
 	return keys
+}
+
+// isLocal tells whether no other host's container can have an address. One that a container of this
+// host cedes can be another's.
+func (r *Roster) isLocal(a netip.Addr) bool {
+	if !r.local[a] {
+		return false
+	}
+	i := slices.IndexFunc(r.network.Endpoints, func(e *network.Endpoint) bool { return slices.Contains(AddrsOf(e), a) })
+	return i < 0 || !r.cedes(r.network.Endpoints[i], a)
+}
+
+// updateRivals finds the names anew of other hosts that have one of the addresses.
+func (r *Roster) updateRivals(host string, keys []kernel.ForwardingKeys) {
+	for _, k := range keys {
+		for _, a := range k.Addrs {
+			for _, one := range r.remotes.At(a) {
+				if h := r.hosts[one.Trust.Host]; h != nil && one.Trust.Host != host {
+					r.updateNames(h)
+				}
+			}
+		}
+	}
 }
 
 // setRemotes replaces what a host has by what it has now, as far as that differs.
@@ -148,7 +173,7 @@ func (r *Roster) updateNames(h *rosterHost) {
 	}
 	records := make([]dns.Record, 0, len(h.member.Endpoints))
 	for _, e := range h.member.Endpoints {
-		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.local, e.Addrs)})
+		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.isLocal, r.keptAddrs(h.member, e))})
 	}
 	if h.names == nil || !slices.EqualFunc(h.names.Records, records, dns.Record.Equal) {
 		h.names = &dns.RecordGroup{Records: records}

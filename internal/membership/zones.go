@@ -30,7 +30,7 @@ func zoneOf(n Network, r *Roster, hostUpstreams []netip.AddrPort) dns.Zone {
 		z.Subnets = append(z.Subnets, subnet.Prefix)
 	}
 	for _, e := range n.Endpoints {
-		z.Records = append(z.Records, LocalRecord(e))
+		z.Records = append(z.Records, r.localRecord(e))
 	}
 	z.Remote = r.Names()
 	return z
@@ -60,10 +60,10 @@ func localAddrs(n Network) map[netip.Addr]bool {
 
 // credibleAddrs drops the addresses that another host's container cannot have: those in use here,
 // and those outside the network, which may be anybody's on the Internet.
-func credibleAddrs(n Network, local map[netip.Addr]bool, addrs []netip.Addr) []netip.Addr {
+func credibleAddrs(n Network, isLocal func(netip.Addr) bool, addrs []netip.Addr) []netip.Addr {
 	impossible := func(a netip.Addr) bool {
 		_, inside := n.SubnetOf(a)
-		return !inside || local[a]
+		return !inside || isLocal(a)
 	}
 	if !slices.ContainsFunc(addrs, impossible) {
 		return addrs

@@ -24,6 +24,8 @@ type Endpoint struct {
 	MAC           kernel.MAC     // zero: the kernel's choice
 	HostInterface string         // name of the host's end of the veth; "": the driver's choice
 	Ports         []PortMapping  `json:",omitempty"`
+	// Requested tells that the user chose an address, where the agent picks them otherwise.
+	Requested bool `json:",omitempty"`
 }
 
 // AttachRequest is what netavark passes about a container, as it passes it.
@@ -85,6 +87,7 @@ func ParseEndpoint(n Network, a AttachRequest) (Endpoint, error) {
 	if e.Ports, err = parsePortMappings(a.Ports, &problems); err != nil {
 		return Endpoint{}, err
 	}
+	e.Requested = n.AgentPicks() && len(c.StaticIPs) > 0
 	e.setAddrs(n, pickedOrStatic(a.Addrs, c.StaticIPs), &problems)
 	e.setMAC(n, c.StaticMAC, &problems)
 	if err := problems.Err(); err != nil {

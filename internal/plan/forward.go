@@ -16,6 +16,8 @@ type Known struct {
 	Partial bool
 	Remotes *Remotes
 	Local   []network.Endpoint // of this host
+	// Ceded are addresses of these endpoints that containers of other hosts keep.
+	Ceded map[netip.Addr]bool
 	// Only names the entries that are planned; nil: all. What one host says changes few.
 	Only *kernel.ForwardingKeys
 	// SkipPorts says that nothing has changed on this host.
@@ -60,7 +62,7 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	// every packet.
 	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.FastPath.Remote, fw.FastPath.RemoteCount = t.Static, len(k.Remotes.byMAC)
-		fw.FastPath.Ports = fastPathPorts(n, v, k.Local)
+		fw.FastPath.Ports = fastPathPorts(n, v, k)
 	}
 	return fw
 }
@@ -77,10 +79,10 @@ func wantedFlood(v network.VTEP, hosts []netip.Addr) (wanted []netip.Addr) {
 
 // fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is
 // the first one's.
-func fastPathPorts(n network.Network, v network.VTEP, local []network.Endpoint) (ports []kernel.FastPathPort) {
+func fastPathPorts(n network.Network, v network.VTEP, k Known) (ports []kernel.FastPathPort) {
 	taken := map[kernel.MAC]bool{{}: true, network.BridgeMAC(n.Tunnel.VNI, v.Local): true}
-	for _, e := range local {
-		if !taken[e.MAC] {
+	for _, e := range k.Local {
+		if !taken[e.MAC] && !k.cedesMAC(e) {
 			taken[e.MAC] = true
 			ports = append(ports, kernel.FastPathPort{Name: n.Port(e), MAC: e.MAC, Alias: n.EndpointAlias(e)})
 		}
@@ -113,12 +115,23 @@ func newForwardingRule(n network.Network, v network.VTEP, k Known) forwardingRul
 		f.addrs[s.HostAddress], f.addrs[s.Gateway] = true, true
 	}
 	for _, e := range k.Local {
-		f.macs[e.MAC] = true
+		f.macs[e.MAC] = f.macs[e.MAC] || !k.cedesMAC(e)
 		for _, p := range e.Addrs {
-			f.addrs[p.Addr()] = true
+			f.addrs[p.Addr()] = f.addrs[p.Addr()] || !k.Ceded[p.Addr()]
 		}
 	}
 	return f
+}
+
+// cedesMAC tells whether an endpoint's MAC leads to another host: a container there keeps one of its
+// addresses, and has the MAC that derives from it.
+func (k Known) cedesMAC(e network.Endpoint) bool {
+	for _, p := range e.Addrs {
+		if remotes := k.Remotes.At(p.Addr()); k.Ceded[p.Addr()] && len(remotes) > 0 && remotes[0].MAC == e.MAC {
+			return true
+		}
+	}
+	return false
 }
 
 // tables returns the entries that the keys name, nil for all, sorted.

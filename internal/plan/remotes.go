@@ -20,13 +20,17 @@ type Remote struct {
 // Trust orders remotes: a MAC or an address is that of the first one that claims it. Of equal ones
 // it is that of the one that was added first.
 type Trust struct {
-	Class int // the least is trusted most
+	Class int        // the least is trusted most
+	Right int        // within the class, the same
+	VTEP  netip.Addr // the lowest counts
 	Host  string
 	Place string // on the host
 }
 
-func (t Trust) compare(o Trust) int {
-	return cmp.Or(cmp.Compare(t.Class, o.Class), cmp.Compare(t.Host, o.Host), cmp.Compare(t.Place, o.Place))
+// Compare orders trusts, the greatest first.
+func (t Trust) Compare(o Trust) int {
+	return cmp.Or(cmp.Compare(t.Class, o.Class), cmp.Compare(t.Right, o.Right), t.VTEP.Compare(o.VTEP),
+		cmp.Compare(t.Host, o.Host), cmp.Compare(t.Place, o.Place))
 }
 
 // Remotes are what other hosts say they have, by what it is looked up by. So it is found what one
@@ -71,7 +75,7 @@ func (r *Remotes) Remove(one *Remote) {
 func addRemote[K comparable](index map[K][]*Remote, key K, one *Remote) {
 	all := index[key]
 	i := len(all)
-	for i > 0 && all[i-1].Trust.compare(one.Trust) > 0 {
+	for i > 0 && all[i-1].Trust.Compare(one.Trust) > 0 {
 		i--
 	}
 	index[key] = slices.Insert(all, i, one)

@@ -69,6 +69,7 @@ func TestHostsMeetFromSecondaryAddresses(t *testing.T) {
 
 // multihomedHost is a host that talks by the secondary address of its interface.
 type multihomedHost struct {
+	number        uint16
 	path          string
 	shell         func(string) string
 	primary, vtep netip.Addr
@@ -77,7 +78,7 @@ type multihomedHost struct {
 func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 	path := netnstest.New(t)
 	return multihomedHost{
-		path: path, shell: netnstest.Shell(t, path),
+		number: uint16(i), path: path, shell: netnstest.Shell(t, path),
 		primary: netip.MustParseAddr(fmt.Sprint(prefix, 10+i)), vtep: netip.MustParseAddr(fmt.Sprint(prefix, 20+i)),
 	}
 }
@@ -86,8 +87,7 @@ func newMultihomedHost(t *testing.T, prefix string, i int) multihomedHost {
 func (h multihomedHost) plane(t *testing.T, peer netip.Addr) *Plane {
 	t.Helper()
 	c := Config{
-		Host:  NewLocalHost(wiretest.ID(uint16(h.vtep.As16()[15])), "host-"+strings.NewReplacer(".", "-", ":", "-").Replace(h.vtep.String())),
-		Bind:  netip.AddrPortFrom(h.vtep, DefaultPort),
+		Host: NewLocalHost(wiretest.ID(h.number), hostName(int(h.number))), Bind: netip.AddrPortFrom(h.vtep, DefaultPort),
 		Seeds: []netip.AddrPort{netip.AddrPortFrom(peer, DefaultPort)}, Log: slog.New(slog.DiscardHandler),
 	}
 	err := netns.Do(h.path, func() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 
@@ -49,9 +50,14 @@ func (d delegate) receive(data []byte) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if m.Kind == wire.KindHello || m.Kind == wire.KindHelloReply {
+		d.receiveGreetingLocked(m)
+		return
+	}
 	if !d.peers.isMember(m.From) && !d.receiveFromUnknownLocked(m) {
 		return
 	}
+	delete(d.silent, m.From)
 	forgotten := d.forgottenInLocked(m)
 	if d.replica.Handle(m, boottime.Now()) {
 		d.updateSnapshotLocked()
@@ -149,13 +155,15 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	defer d.mu.Unlock()
 	d.peers.setMember(host, *n)
 	d.spreadMembersLocked()
-	d.awaitRecordsLocked()
+	d.aloneSince = time.Time{}
 	delete(d.peers.lost, host)
 	d.refusals.Joined(host.Addr.Addr())
 	if d.replica.MarkPresent(host) {
 		d.updateSnapshotLocked()
 	}
 	d.replica.Greet(host, boottime.Now())
+	d.replica.AddClaimPeer(host)
+	clear(d.announced) // it may not know which networks this host is on
 	d.log.Info("host joined", "host", d.labelLocked(host), "id", host.ID)
 }
 
@@ -169,6 +177,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 		return
 	}
 	d.peers.deleteMember(host)
+	delete(d.silent, host)
 	if d.replica.HasLeft(host) {
 		d.log.Info("host left", "host", d.labelLocked(host))
 	} else {

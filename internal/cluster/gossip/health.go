@@ -11,17 +11,12 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 )
 
-// recordsTimeout is how long the records of a host that was found are waited for. They come within
-// milliseconds, and where packets were lost within half a second. A host that has published nothing
-// has no record.
-const recordsTimeout = 500 * time.Millisecond
-
 // Health tells how far this host knows what the others have.
 func (p *Plane) Health() cluster.Health {
 	h := cluster.Health{Refused: p.refusals.Refusals()}
 	p.mu.Lock()
 	h.Warnings = append(p.copyWarningsLocked(), p.limitWarningsLocked()...)
-	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), len(p.peers.members) == 0, p.aloneSince
+	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), p.isAloneLocked(), p.aloneSince
 	p.mu.Unlock()
 	if h.Alone {
 		h.Problem = problemOf(h.Refused, boottime.Now())
@@ -29,34 +24,11 @@ func (p *Plane) Health() cluster.Health {
 	return h
 }
 
-// isSyncedLocked tells whether all members have said what they have.
-func (p *Plane) isSyncedLocked() bool {
-	select {
-	case <-p.ready:
-	default:
-		return false
-	}
-	if !time.Now().Before(p.recordsDue) {
-		return true
-	}
-	for name := range p.peers.members {
-		if !p.replica.Knows(name) {
-			return false
-		}
-	}
-	return true
-}
+// isSyncedLocked tells whether all seeds were asked, and those that answered have sent all records.
+func (p *Plane) isSyncedLocked() bool { return p.asked && len(p.peers.unaskedSeeds()) == 0 }
 
-// awaitRecordsLocked notes that a host was found, whose record is on its way.
-func (p *Plane) awaitRecordsLocked() {
-	p.aloneSince = time.Time{}
-	p.recordsDue = time.Now().Add(recordsTimeout)
-	time.AfterFunc(recordsTimeout, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.notifyLocked()
-	})
-}
+// isAloneLocked tells whether there are seeds, and no other host is known to be there.
+func (p *Plane) isAloneLocked() bool { return len(p.peers.members) == 0 && p.peers.hasSeeds() }
 
 // limitWarningsLocked says for a person which hosts are left out for lack of room.
 func (p *Plane) limitWarningsLocked() (warnings []string) {

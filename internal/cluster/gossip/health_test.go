@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -44,11 +45,11 @@ func TestProblemOfRefusals(t *testing.T) {
 // none.
 func TestHealth(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
-		a := startHost(t, n, 1)
+		a := startHost(t, n, 1, func(c *Config) { c.Seeds = []netip.AddrPort{hostAddr(2)} })
 		if h := a.Health(); h.Synced || !h.Alone {
 			t.Errorf("before the first look around: %+v", h)
 		}
-		time.Sleep(second)
+		a.waitUntilSynced()
 		if h := a.Health(); !h.Synced || !h.Alone || !h.StaleSince.IsZero() {
 			t.Errorf("the first host: %+v", h)
 		}

@@ -106,6 +106,34 @@ func (h *host) announce(names ...string) {
 	}
 }
 
+// list sets the hosts that a host's networks list. It has no container.
+func (h *host) list(seeds ...netip.AddrPort) {
+	h.t.Helper()
+	if err := h.Set(cluster.Local{Listed: seeds}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// announceTo is announce of one container on a network that lists hosts.
+func (h *host) announceTo(name string, seeds ...netip.AddrPort) {
+	h.t.Helper()
+	m := wiretest.Membership(h.cfg.Bind.Addr(), name)
+	if err := h.Set(cluster.Local{Memberships: []cluster.Membership{m}, Listed: seeds}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// waitUntilSynced lets virtual time pass until a plane knows what the others have.
+func (p *Plane) waitUntilSynced() {
+	for {
+		changed := p.Changed()
+		if p.Health().Synced {
+			return
+		}
+		<-changed
+	}
+}
+
 // ownVersion returns the version of the host's own record.
 func (h *host) ownVersion() wire.Version {
 	h.t.Helper()

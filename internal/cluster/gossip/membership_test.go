@@ -310,7 +310,7 @@ func TestHostsOnIPv6Underlay(t *testing.T) {
 func TestSecondRunIsRefused(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a := startHost(t, n, 1)
-		<-a.ready
+		a.waitUntilSynced()
 		if err := a.Run(t.Context()); err == nil {
 			t.Error("it ran twice")
 		}

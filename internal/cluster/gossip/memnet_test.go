@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ type memnet struct {
 	side    map[netip.Addr]int       // of a partition
 	lossy   map[[2]netip.Addr]bool   // no packets pass between these, but streams do
 	hosts   map[string]*memTransport // by address and port
+	dials   map[string]int           // connections that were tried, by address and port
+	packets map[string]int           // packets that were sent, by address and port
 	traffic traffic                  // of all hosts
 }
 
@@ -38,9 +41,10 @@ func (n *memnet) trafficSoFar() traffic {
 	return n.traffic
 }
 
-func (n *memnet) countPacket(size int) {
+func (n *memnet) countPacket(to string, size int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.packets[to]++
 	n.traffic.packets++
 	n.traffic.packetBytes += size
 }
@@ -59,6 +63,8 @@ func newMemnet() *memnet {
 		side:    make(map[netip.Addr]int),
 		lossy:   make(map[[2]netip.Addr]bool),
 		hosts:   make(map[string]*memTransport),
+		dials:   make(map[string]int),
+		packets: make(map[string]int),
 	}
 }
 
@@ -89,6 +95,28 @@ func (n *memnet) dropsPackets(a, b netip.AddrPort) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.lossy[[2]netip.Addr{a.Addr(), b.Addr()}]
+}
+
+// random draws a duration below d, and intn a number.
+func (n *memnet) random(d time.Duration) time.Duration { return time.Duration(n.intn(int(d))) }
+
+func (n *memnet) intn(below int) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rng.IntN(below)
+}
+
+func (n *memnet) countDial(to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dials[to]++
+}
+
+// sentTo returns how many connections to a host were tried, and how many packets were sent to it.
+func (n *memnet) sentTo(addr netip.AddrPort) (dials, packets int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dials[addr.String()], n.packets[addr.String()]
 }
 
 // route returns the transport at an address, whether it can be reached, whether a packet to it is
@@ -139,7 +167,7 @@ func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time
 	if len(b) > packetSize {
 		return now, fmt.Errorf("packet of %d bytes", len(b))
 	}
-	t.net.countPacket(len(b))
+	t.net.countPacket(a.Addr, len(b))
 	to, reached, lost, delay := t.net.route(t.addr, a.Addr)
 	if to == nil || !reached || lost || t.net.dropsPackets(t.addr, to.addr) {
 		return now, nil
@@ -160,14 +188,9 @@ func (t *memTransport) DialTimeout(addr string, timeout time.Duration) (net.Conn
 }
 
 func (t *memTransport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	to, reached, _, delay := t.net.route(t.addr, a.Addr)
-	if !reached {
-		time.Sleep(timeout)
-		return nil, errors.New("connection timed out")
-	}
-	time.Sleep(2 * delay)
-	if to == nil {
-		return nil, errors.New("no such host")
+	to, err := t.handshake(a.Addr, timeout)
+	if err != nil {
+		return nil, err
 	}
 	ours, theirs := net.Pipe()
 	select {
@@ -175,9 +198,32 @@ func (t *memTransport) DialAddressTimeout(a memberlist.Address, timeout time.Dur
 	case <-to.closed:
 		return nil, errors.New("connection refused")
 	case <-time.After(timeout):
-		return nil, errors.New("connection timed out")
+		return nil, os.ErrDeadlineExceeded
 	}
 	return &memConn{Conn: ours, t: t, peer: to.addr}, nil
+}
+
+// handshake opens a connection as Linux does: where a packet of the handshake is lost it waits a
+// second, then two, and so on, until the other end answers or the time is up.
+func (t *memTransport) handshake(addr string, timeout time.Duration) (*memTransport, error) {
+	deadline := time.Now().Add(timeout)
+	t.net.countDial(addr)
+	for retransmit := time.Second; ; retransmit *= 2 {
+		to, reached, lost, delay := t.net.route(t.addr, addr)
+		_, _, answerLost, _ := t.net.route(t.addr, addr)
+		if reached && !lost && !answerLost {
+			time.Sleep(2 * delay)
+			if to == nil {
+				return nil, errors.New("connection refused")
+			}
+			return to, nil
+		}
+		if left := time.Until(deadline); left <= retransmit {
+			time.Sleep(left)
+			return nil, os.ErrDeadlineExceeded
+		}
+		time.Sleep(retransmit)
+	}
 }
 
 func (t *memTransport) PacketCh() <-chan *memberlist.Packet { return t.packets }

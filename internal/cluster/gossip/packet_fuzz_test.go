@@ -70,6 +70,6 @@ func startFuzzedHost(f *testing.F, n *memnet) *Plane {
 			f.Error(err)
 		}
 	})
-	<-p.ready
+	p.waitUntilSynced()
 	return p
 }

@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"maps"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 
@@ -23,6 +22,9 @@ type peers struct {
 	// not arrived, or they know this host from before its restart.
 	unknownSenders map[wire.Key]bool
 
+	asked    map[netip.AddrPort]bool // seeds that a round has asked
+	awaited  map[netip.AddrPort]bool // hosts that were asked whether they are there, and if they answered
+	attempts map[netip.AddrPort]*attempt
 	// What each message needs to know of all members, until these change; nil and 0: to be found out.
 	list   []wire.Key
 	format uint8
@@ -34,17 +36,42 @@ func newPeers(self netip.AddrPort) *peers {
 		members:        make(map[wire.Key]memberlist.Node),
 		lost:           make(map[wire.Key]bool),
 		unknownSenders: make(map[wire.Key]bool),
+		asked:          make(map[netip.AddrPort]bool),
+		awaited:        make(map[netip.AddrPort]bool),
 	}
 }
 
-// setSeeds tells whether the seeds are others than before.
+// setSeeds tells whether the seeds are others than before. Those that come again are asked anew.
 func (p *peers) setSeeds(seeds []netip.AddrPort) (changed bool) {
 	if slices.Equal(p.seeds, seeds) {
 		return false
 	}
 	p.seeds = seeds
+	isSeed := make(map[netip.AddrPort]bool, len(seeds))
+	for _, seed := range seeds {
+		isSeed[seed] = true
+	}
+	maps.DeleteFunc(p.asked, func(seed netip.AddrPort, _ bool) bool { return !isSeed[seed] })
 	return true
 }
+
+// unaskedSeeds returns the seeds that no round has asked yet.
+func (p *peers) unaskedSeeds() (unasked []netip.AddrPort) {
+	for _, seed := range p.seeds {
+		if !p.asked[seed] && seed != p.self {
+			unasked = append(unasked, seed)
+		}
+	}
+	return unasked
+}
+
+// hasSeeds tells whether there is another host to ask.
+func (p *peers) hasSeeds() bool {
+	return slices.ContainsFunc(p.seeds, func(seed netip.AddrPort) bool { return seed != p.self })
+}
+
+// answered tells whether a host has answered that it is there.
+func (p *peers) answered(host netip.AddrPort) bool { return p.awaited[host] }
 
 // allowOnlySeedsAnd refuses all hosts but the seeds, this one and the given ones.
 func (p *peers) allowOnlySeedsAnd(others []netip.Addr) {
@@ -149,42 +176,34 @@ func (p *peers) noteUnknownSender(host wire.Key) (permitted, noted bool) {
 	if host.Addr == p.self || !p.permits(host.Addr.Addr()) {
 		return false, false
 	}
-	if len(p.unknownSenders) >= maxJoinsAtOnce {
+	if len(p.unknownSenders) >= maxRejoinsAtOnce {
 		return true, false
 	}
 	p.unknownSenders[host] = true
 	return true, true
 }
 
-// missingMembers returns some of the hosts that should be members and are not: unknown senders,
-// seeds, and hosts that were members. It forgets the unknown senders.
-func (p *peers) missingMembers() []netip.AddrPort {
-	seen := map[netip.AddrPort]bool{p.self: true}
-	for host := range p.members {
-		seen[host.Addr] = true
+// missing returns the hosts that should be members and are not: unknown senders, seeds, and hosts
+// that were members.
+func (p *peers) missing() map[netip.AddrPort]bool {
+	missing := make(map[netip.AddrPort]bool)
+	for _, seed := range p.seeds {
+		missing[seed] = true
 	}
-	var missing []netip.AddrPort
-	add := func(addr netip.AddrPort) {
-		if !seen[addr] {
-			seen[addr] = true
-			missing = append(missing, addr)
+	for host := range p.lost {
+		if p.permits(host.Addr.Addr()) {
+			missing[host.Addr] = true
 		}
+	}
+	for host := range p.members {
+		delete(missing, host.Addr)
 	}
 	for host := range p.unknownSenders {
 		// A host that was installed anew has the address of a member that is gone.
 		if !p.isMember(host) {
-			missing, seen[host.Addr] = append(missing, host.Addr), true
+			missing[host.Addr] = true
 		}
 	}
-	clear(p.unknownSenders)
-	for _, seed := range p.seeds {
-		add(seed)
-	}
-	for host := range p.lost {
-		if p.permits(host.Addr.Addr()) {
-			add(host.Addr)
-		}
-	}
-	rand.Shuffle(len(missing), func(i, j int) { missing[i], missing[j] = missing[j], missing[i] })
-	return slices.Clip(missing[:min(len(missing), maxJoinsAtOnce)])
+	delete(missing, p.self)
+	return missing
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -26,9 +27,10 @@ type Plane struct {
 	memberlist *memberlist.Memberlist // set by Run before anything that uses it
 	outbox     *outbox
 
-	ready        chan struct{}
-	readyOnce    sync.Once
-	wakeRejoiner chan struct{}
+	newSeeds     chan struct{}  // has a value when the seeds are others than before
+	wakeRejoiner chan struct{}  // has a value when a host is missing
+	helloReplies chan struct{}  // has a value when a host has answered that it is there
+	joins        sync.WaitGroup // of hosts, under way
 	wakeSpreader chan struct{}
 
 	// leaveMu keeps memberlist's Leave and Shutdown apart: a Leave after a Shutdown panics.
@@ -41,21 +43,25 @@ type Plane struct {
 	cancelRun context.CancelFunc
 	running   bool
 	leaving   bool
+	seedsSet  bool // it is known who the seeds are
 	peers     *peers
 	replica   *replica.Replica
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
+	silent    map[wire.Key]bool           // hosts that did not answer a claim, and said nothing since
+	announced map[cluster.NetworkKey]bool // networks of which all hosts know that this one is on them
+
 	unknownSenders uint64     // messages from them
-	copies         []wire.Key // hosts that have this one's ID
+	asked          bool       // the round that asks the seeds is over
+	aloneSince     time.Time  // when the last member was lost; zero: there is one, or never was
 	spreadRounds   int        // to go
-	// recordsDue is when the records of the members found so far have come, or never will.
-	recordsDue time.Time
-	aloneSince time.Time // when the last member was lost; zero: there is one, or never was
+	copies         []wire.Key // hosts that have this one's ID
 }
 
 var (
 	_ cluster.Plane     = (*Plane)(nil)
+	_ cluster.Claimer   = (*Plane)(nil)
 	_ cluster.Confirmer = (*Plane)(nil)
 )
 
@@ -73,11 +79,14 @@ func New(c Config) (*Plane, error) {
 		log:          c.Log,
 		refusals:     refusal.NewCounter(c.Log),
 		outbox:       newOutbox(c.maxPacket(), c.Log),
-		ready:        make(chan struct{}),
+		newSeeds:     make(chan struct{}, 1),
 		wakeRejoiner: make(chan struct{}, 1),
+		helloReplies: make(chan struct{}, 1),
 		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
 		changed:      make(chan struct{}),
+		silent:       make(map[wire.Key]bool),
+		announced:    make(map[cluster.NetworkKey]bool),
 	}
 	p.replica = replica.New(replica.Config{
 		Self: c.key(), Name: c.Host.Name, Limits: c.limits, ForgetAfter: c.ForgetAfter,
@@ -85,6 +94,7 @@ func New(c Config) (*Plane, error) {
 	})
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()
+	p.seedsSet = len(c.Seeds) > 0
 	return p, nil
 }
 
@@ -99,13 +109,15 @@ func (p *Plane) String() string {
 func (p *Plane) Set(local cluster.Local) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.peers.setSeeds(slices.Concat(p.cfg.Seeds, local.Listed)) {
+	if p.peers.setSeeds(slices.Concat(p.cfg.Seeds, local.Listed)) || !p.seedsSet {
+		p.seedsSet = true
 		p.restrictSendersLocked()
-		wakeLoop(p.wakeRejoiner)
+		wakeLoop(p.newSeeds)
 	}
 	if err := p.replica.Set(local.Memberships); err != nil {
 		return fmt.Errorf("announce this host: %w", err)
 	}
+	maps.DeleteFunc(p.announced, func(network cluster.NetworkKey, _ bool) bool { return !p.replica.IsOnItself(network) })
 	return nil
 }
 

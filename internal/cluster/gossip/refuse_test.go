@@ -356,7 +356,7 @@ func TestInvalidMessagesOfAMemberAreRefused(t *testing.T) {
 func TestStreamsAreLimited(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a := startHost(t, n, 1)
-		<-a.ready
+		a.waitUntilSynced()
 		evil := n.transport(hostAddr(3))
 		var conns []net.Conn
 		for range guard.MaxStreamsPerAddr + 5 {

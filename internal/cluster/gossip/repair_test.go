@@ -67,7 +67,7 @@ func TestPartitionHealsWithoutTheSeed(t *testing.T) {
 func TestHostsStartedBeforeTheirSeedFindIt(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		b := startHost(t, n, 2)
-		<-b.ready
+		b.waitUntilSynced()
 		b.announce("b")
 		time.Sleep(10 * time.Minute)
 		a := startHost(t, n, 1)
@@ -86,7 +86,7 @@ func TestReadyWithinTwoSeconds(t *testing.T) {
 		b := startHost(t, n, 2, func(c *Config) { c.Seeds = append(c.Seeds, gone) })
 		n.partition(1, gone) // its packets vanish, and connecting to it takes its time
 		begin := time.Now()
-		<-b.ready
+		b.waitUntilSynced()
 		if took := time.Since(begin); took > 2*second {
 			t.Errorf("ready after %v", took)
 		}

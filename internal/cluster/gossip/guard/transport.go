@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,16 @@ const (
 	maxStreamBytes    = 4 << 20 // four messages of the largest size, or the digests of 4,096 hosts
 )
 
-// StreamTimeout bounds connecting and each transfer. A megabyte passes a slow LAN in that time. It
+// StreamTimeout bounds each transfer. A megabyte passes a slow LAN in that time. It
 // is not longer, since a host that vanished blocks its senders.
 const StreamTimeout = 5 * time.Second
+
+// dialTimeouts are those of the attempts to connect, one after the other. Linux repeats the first
+// packet of a connection after a second only, so where packets are lost a new attempt is sooner. The
+// last one is for hosts that are far away or slow.
+var dialTimeouts = []time.Duration{
+	200 * time.Millisecond, 200 * time.Millisecond, 200 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond,
+}
 
 // Transport filters the messages of another transport. memberlist checks a sender's address only
 // for some messages. It reads up to 20 MB before it knows whether the key is right, and sends
@@ -172,7 +180,7 @@ func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	}
 	dialled := make(chan result, 1)
 	go func() {
-		conn, err := t.NodeAwareTransport.DialAddressTimeout(a, timeout)
+		conn, err := t.dialRepeatedly(a, timeout)
 		dialled <- result{conn, err}
 		if t.ctx.Err() != nil && err == nil {
 			_ = conn.Close() // nobody waits for it any more
@@ -192,6 +200,22 @@ func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	case <-t.ctx.Done():
 		return nil, net.ErrClosed
 	}
+}
+
+// dialRepeatedly connects. It gives up when the other end refuses, or does not answer in time.
+func (t *Transport) dialRepeatedly(a memberlist.Address, timeout time.Duration) (conn net.Conn, err error) {
+	began := time.Now()
+	for _, wait := range dialTimeouts {
+		left := timeout - time.Since(began)
+		if left <= 0 || t.ctx.Err() != nil {
+			break
+		}
+		conn, err = t.NodeAwareTransport.DialAddressTimeout(a, min(wait, left))
+		if netErr := net.Error(nil); err == nil || !errors.As(err, &netErr) || !netErr.Timeout() {
+			return conn, err
+		}
+	}
+	return conn, cmp.Or(err, os.ErrDeadlineExceeded)
 }
 
 // DialTimeout is DialAddressTimeout for callers that have no name.

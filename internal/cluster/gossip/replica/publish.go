@@ -11,15 +11,34 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// Set notes what this host's record should be. PublishRequests then tells the caller to call
-// Publish. What is beyond a limit is left out, and the error is a cluster.OmittedError.
+// Set notes what this host's record should be, besides its claims. PublishRequests then tells the
+// caller to call Publish. What is beyond a limit is left out, and the error is a
+// cluster.OmittedError.
 func (r *Replica) Set(local []cluster.Membership) error {
-	wanted, err := r.fitRecord(local)
-	if _, partly := errors.AsType[cluster.OmittedError](err); err != nil && !partly {
+	before := r.local
+	r.local = local
+	err := r.updateWanted()
+	if err != nil && !isPartly(err) {
+		r.local = before
+		return err
+	}
+	r.requestPublish()
+	return err
+}
+
+// isPartly tells whether an error says that only something is left out.
+func isPartly(err error) bool {
+	_, partly := errors.AsType[cluster.OmittedError](err)
+	return partly
+}
+
+// updateWanted makes what this host has, and claims, what its record should be.
+func (r *Replica) updateWanted() error {
+	wanted, err := r.fitRecord(r.withClaims(r.local))
+	if err != nil && !isPartly(err) {
 		return err
 	}
 	r.own.setWanted(wanted)
-	r.requestPublish()
 	return err
 }
 

@@ -60,6 +60,12 @@ type Replica struct {
 	tookOut  map[wire.Key]int    // strays that this host took out, and how often it will say so
 	strays   chan struct{}
 
+	local         []cluster.Membership // what Set was given, in canonical order
+	claims        map[ClaimKey]*addressClaim
+	claimWaits    map[*ClaimWait]bool
+	claimsAsked   claimsAsked
+	answersClaims bool
+
 	cfg             Config
 	stats           Stats
 	publishRequests chan struct{}
@@ -73,6 +79,9 @@ func New(c Config) *Replica {
 		requests:        newPendingRequests(),
 		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
+		claims:          make(map[ClaimKey]*addressClaim),
+		claimWaits:      make(map[*ClaimWait]bool),
+		claimsAsked:     make(claimsAsked),
 		out:             messenger{c.Self, c.Network, newNews()},
 		tookOut:         make(map[wire.Key]int),
 		strays:          make(chan struct{}, 1),
@@ -130,6 +139,10 @@ func (r *Replica) Handle(m wire.Message, now time.Time) (changed bool) {
 		r.handleAckRequest(m, now)
 	case wire.KindAck:
 		r.waits.handleAck(m.From, m.Version)
+	case wire.KindClaim:
+		r.handleClaim(m, now)
+	case wire.KindClaimAnswer:
+		r.handleClaimAnswer(m, now)
 	}
 	return false
 }
@@ -273,6 +286,8 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 	}
 	r.requests.finish(record.Key, record.Version)
 	r.applyLimits(now)
+	r.answerClaims(now)
+	r.checkClaims()
 	if r.isStray(record.Key) {
 		select {
 		case r.strays <- struct{}{}:
@@ -307,11 +322,22 @@ type request struct {
 }
 
 // requestTimeout is what an answer may take on a LAN, with a stream to be opened and a busy sender.
-// After maxTries the comparison of hashes takes over.
+// Where few records are missing they come in a packet, and one that is lost is asked for soon: a
+// host that has just joined waits for it. After maxTries the comparison of hashes takes over.
 const (
-	requestTimeout = 500 * time.Millisecond
-	maxTries       = 4
+	requestTimeout    = 500 * time.Millisecond
+	fewRequests       = 16
+	fewRequestsExpire = 200 * time.Millisecond
+	maxTries          = 20
 )
+
+// expiry returns when to ask again for a record.
+func (p pendingRequests) expiry(now time.Time) time.Time {
+	if len(p.byHost) <= fewRequests {
+		return now.Add(fewRequestsExpire)
+	}
+	return now.Add(requestTimeout)
+}
 
 // start notes that a record is requested. It returns false if that version is already on its way, or
 // a later one, unless the owner itself says that it is another one.
@@ -323,7 +349,7 @@ func (p pendingRequests) start(d wire.Digest, fromOwner bool, now time.Time) boo
 	if len(p.byHost) == 0 {
 		p.wake()
 	}
-	p.byHost[d.Key] = request{version: d.Version, fromOwner: fromOwner, expires: now.Add(requestTimeout)}
+	p.byHost[d.Key] = request{version: d.Version, fromOwner: fromOwner, expires: p.expiry(now)}
 	return true
 }
 
@@ -355,7 +381,7 @@ func (r *Replica) sendRequest(to wire.Key, hosts []wire.Key) {
 // tells whether something is still pending.
 func (r *Replica) Retry(now time.Time) (pending bool) {
 	pending = r.sendTakenOut(now)
-	r.retryRequests(now)
+	r.RetryRequests(now)
 	return pending || len(r.requests.byHost) > 0
 }
 
@@ -363,10 +389,10 @@ func (r *Replica) Retry(now time.Time) (pending bool) {
 // nothing is pending.
 func (r *Replica) RequestsBegan() <-chan struct{} { return r.requests.began }
 
-// retryRequests asks again for records that did not come. It asks a random member first, as all
+// RetryRequests asks again for records that did not come. It asks a random member first, as all
 // have most records, then the owner, and so on in turn. The owner may just have died, and any other
 // may have missed the record too.
-func (r *Replica) retryRequests(now time.Time) {
+func (r *Replica) RetryRequests(now time.Time) {
 	if len(r.requests.byHost) == 0 {
 		return
 	}
@@ -381,7 +407,7 @@ func (r *Replica) retryRequests(now time.Time) {
 			delete(r.requests.byHost, host)
 			continue
 		}
-		q.expires = now.Add(requestTimeout)
+		q.expires = r.requests.expiry(now)
 		r.requests.byHost[host] = q
 		if q.tries%2 == 0 && r.present[host] {
 			r.sendRequest(host, []wire.Key{host})
@@ -400,6 +426,9 @@ func (r *Replica) SendSummary(now time.Time) {
 		r.out.sendMessage(members[rand.N(len(members))], wire.Message{Kind: wire.KindSummary, Hash: r.summary()})
 	}
 }
+
+// AwaitsRecords tells whether records that others have were requested, and have not come yet.
+func (r *Replica) AwaitsRecords() bool { return len(r.requests.byHost) > 0 }
 
 // messenger sends messages in this host's name.
 type messenger struct {

@@ -28,10 +28,10 @@ func TestRequestIsRetriedInTurn(t *testing.T) {
 	r.MarkPresent(wiretest.Host9)
 	now := time.Now()
 	d := wire.Digest{Key: wiretest.Host9, Version: wire.Version{Incarnation: 1, Sequence: 1}}
-	if !r.requests.start(d, false, now) || r.requests.start(d, false, now.Add(requestTimeout/2)) {
+	if !r.requests.start(d, false, now) || r.requests.start(d, false, now.Add(fewRequestsExpire/2)) {
 		t.Error("requested twice at once")
 	}
-	r.Retry(now.Add(requestTimeout / 2))
+	r.Retry(now.Add(fewRequestsExpire / 2))
 	if len(network.sentTo) != 0 {
 		t.Error("requested again too early")
 	}

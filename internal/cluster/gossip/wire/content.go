@@ -64,6 +64,7 @@ func (w *writer) putEndpoint(e cluster.Endpoint) {
 	putList(w, e.Names, w.putString)
 	putList(w, e.Addrs, w.putAddr)
 	w.putMAC(e.MAC)
+	w.putEndpointFields(e)
 }
 
 // decodeContent reads what encodeContent of this or another version wrote, and checks it. The record
@@ -149,7 +150,7 @@ func (r *reader) readEndpoint() cluster.Endpoint {
 		Addrs:       readList(r, cluster.MaxAddrs, r.readAddr),
 		MAC:         r.readMAC(),
 	}
-	r.skipFields()
+	r.readFields(func(tag uint64, field *reader) { field.readEndpointField(tag, &e) })
 	return e
 }
 

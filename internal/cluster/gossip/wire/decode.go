@@ -34,8 +34,12 @@ func Decode(data []byte, accepted Range) (Message, error) {
 		m.Delta = r.readDelta()
 	case KindSummary:
 		m.Hash = r.readUint(1<<64 - 1)
-	case KindAckRequest, KindAck:
+	case KindAckRequest, KindAck, KindClaim:
 		m.Version = r.readVersion()
+	case KindClaimAnswer:
+		m.Version = r.readVersion()
+		m.Digests = readList(&r, MaxHosts, r.readDigest)
+	case KindHello, KindHelloReply:
 	default:
 		return m, r.err
 	}

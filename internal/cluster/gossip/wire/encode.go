@@ -26,8 +26,11 @@ func (m Message) Encode() []byte {
 		w.putDelta(m.Delta)
 	case KindSummary:
 		w.putUint(m.Hash)
-	case KindAckRequest, KindAck:
+	case KindAckRequest, KindAck, KindClaim:
 		w.putVersion(m.Version)
+	case KindClaimAnswer:
+		w.putVersion(m.Version)
+		putList(&w, m.Digests, w.putDigest)
 	}
 	return w.buf
 }

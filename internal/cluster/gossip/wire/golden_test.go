@@ -3,12 +3,14 @@ package wire_test
 import (
 	"bytes"
 	"encoding/hex"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
@@ -17,6 +19,10 @@ import (
 // so they are never changed; a new kind, section or field gets a file of its own. Each file has hex
 // digits, and comments from "#" on. docs/design/gossip-format.md explains them.
 func TestGoldenBytes(t *testing.T) {
+	granted := wiretest.Membership(wiretest.Sender.Addr())
+	granted.Endpoints = []cluster.Endpoint{{ContainerID: "c", Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.2")}, Granted: true}}
+	requested := wiretest.Membership(wiretest.Sender.Addr())
+	requested.Endpoints = []cluster.Endpoint{{ContainerID: "c", Names: []string{"a"}, Requested: true}}
 	later := wiretest.WithUnknown(wiretest.Record("a"))
 	header := wire.Message{Format: 1, From: wiretest.Host9}
 	message := func(m wire.Message) wire.Message {
@@ -25,16 +31,22 @@ func TestGoldenBytes(t *testing.T) {
 	}
 	digest := wire.Digest{Key: wiretest.HostA, Version: wire.Version{Incarnation: 1, Sequence: 300, Checksum: wire.Checksum{1, 2, 3, 4, 5, 6, 7, 8}}, Age: 3600e9}
 	tests := map[string]wire.Message{
-		"digests":    message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{digest}}),
-		"request":    message(wire.Message{Kind: wire.KindRequest, Hosts: []wire.Key{wiretest.HostA, wiretest.HostB}}),
-		"record":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
-		"left":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), Age: 1e9}}}),
-		"forgotten":  message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewForgottenRecord(wiretest.HostA, "host-9"), 2), Age: 1e9}}}),
-		"later":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
-		"delta":      message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
-		"ackrequest": message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),
-		"ack":        message(wire.Message{Kind: wire.KindAck, Version: digest.Version}),
-		"summary":    message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
+		"digests":     message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{digest}}),
+		"request":     message(wire.Message{Kind: wire.KindRequest, Hosts: []wire.Key{wiretest.HostA, wiretest.HostB}}),
+		"record":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
+		"left":        message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), Age: 1e9}}}),
+		"later":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
+		"delta":       message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
+		"ackrequest":  message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),
+		"ack":         message(wire.Message{Kind: wire.KindAck, Version: digest.Version}),
+		"hello":       message(wire.Message{Kind: wire.KindHello}),
+		"helloreply":  message(wire.Message{Kind: wire.KindHelloReply}),
+		"claim":       message(wire.Message{Kind: wire.KindClaim, Version: digest.Version}),
+		"claimanswer": message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, Digests: []wire.Digest{digest}}),
+		"granted":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{granted}), 1)}}}),
+		"requested":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{requested}), 1)}}}),
+		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
+		"forgotten":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewForgottenRecord(wiretest.HostA, "host-9"), 2), Age: 1e9}}}),
 	}
 	for name, m := range tests {
 		t.Run(name, func(t *testing.T) {

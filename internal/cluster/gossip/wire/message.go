@@ -52,13 +52,17 @@ type Kind byte
 
 // The kinds of messages, and the fields of a Message that they have.
 const (
-	KindDigests    Kind = 1 + iota // Complete, Digests
-	KindRequest                    // Hosts
-	KindRecords                    // Records
-	KindDelta                      // Delta
-	KindSummary                    // Hash
-	KindAckRequest                 // Version: of the sender's own record
-	KindAck                        // Version: of the receiver's record
+	KindDigests     Kind = 1 + iota // Complete, Digests
+	KindRequest                     // Hosts
+	KindRecords                     // Records
+	KindDelta                       // Delta
+	KindSummary                     // Hash
+	KindAckRequest                  // Version: of the sender's own record
+	KindAck                         // Version: of the receiver's record
+	KindHello                       // nothing: asks whether somebody is there
+	KindHelloReply                  // nothing: somebody is
+	KindClaim                       // Version: of the sender's own record, which has a claim
+	KindClaimAnswer                 // Version: of the receiver's record; Digests: what it must have, too
 )
 
 // Message is a message of any kind. Kind says which of the last fields it has.
@@ -75,6 +79,6 @@ type Message struct {
 	Delta    Delta        // a change of the sender's own record
 	Hash     uint64       // the sum of all digests that the sender has, see Digest.Hash
 	// Version is what a host is asked to follow, or says that it follows: its kernel holds what the
-	// record asks for.
+	// record asks for. Of a claim and its answer it is what a host is asked to have, or has.
 	Version Version
 }

@@ -129,6 +129,10 @@ func Messages() []wire.Message {
 		{Kind: wire.KindSummary, Hash: 1<<64 - 1},
 		{Kind: wire.KindAckRequest, Version: record.Version},
 		{Kind: wire.KindAck, Version: record.Version},
+		{Kind: wire.KindHello},
+		{Kind: wire.KindHelloReply},
+		{Kind: wire.KindClaim, Version: record.Version},
+		{Kind: wire.KindClaimAnswer, Version: record.Version, Digests: []wire.Digest{{Key: HostA, Version: record.Version}}},
 	}
 	for i := range messages {
 		messages[i].Format, messages[i].From = wire.Supported.Min, Host9

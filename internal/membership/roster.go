@@ -71,10 +71,28 @@ func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.Forwardin
 			r.updateNamesAt(a)
 		}
 	}
+	keys = append(keys, r.keysOfRivals(keys)...)
 	for _, k := range keys {
 		changed.MACs, changed.Addrs = append(changed.MACs, k.MACs...), append(changed.Addrs, k.Addrs...)
 	}
 	return plan.SortKeys(changed.MACs, changed.Addrs), false
+}
+
+// keysOfRivals names the entries of the MACs of this host's containers whose addresses are named:
+// whose such a MAC is depends on who keeps the address.
+func (r *Roster) keysOfRivals(named []kernel.ForwardingKeys) (keys []kernel.ForwardingKeys) {
+	isNamed := make(map[netip.Addr]bool)
+	for _, k := range named {
+		for _, a := range k.Addrs {
+			isNamed[a] = true
+		}
+	}
+	for _, e := range r.network.Endpoints {
+		if slices.ContainsFunc(AddrsOf(e), func(a netip.Addr) bool { return isNamed[a] }) {
+			keys = append(keys, r.remotes.KeysOfMAC(e.MAC))
+		}
+	}
+	return keys
 }
 
 // update follows the members and the list.

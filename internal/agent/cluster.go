@@ -32,6 +32,7 @@ type clusterSet struct {
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
+	seen    map[netip.AddrPort]bool       // of listedHosts, which needs it in each turn
 
 	news         chan struct{}  // another host has news
 	ackRequested chan struct{}  // another host waits for this one to follow its news
@@ -41,8 +42,8 @@ type clusterSet struct {
 func newClusterSet(c config.Config, kind cluster.Kind, log *slog.Logger) *clusterSet {
 	return &clusterSet{
 		config: c, kind: kind, log: log,
-		members: make(map[netip.Addr]*clusterMember),
-		news:    make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
+		members: make(map[netip.Addr]*clusterMember), seen: make(map[netip.AddrPort]bool),
+		news: make(chan struct{}, 1), ackRequested: make(chan struct{}, 1),
 	}
 }
 
@@ -190,7 +191,8 @@ func (s *clusterSet) listedHosts(networks []hoststate.Network) []netip.AddrPort 
 	for _, n := range networks {
 		most += len(n.Network.Remotes) + len(n.VTEP.Remotes)
 	}
-	seen, listed := make(map[netip.AddrPort]bool, most), make([]netip.AddrPort, 0, most)
+	seen, listed := s.seen, make([]netip.AddrPort, 0, most)
+	clear(seen)
 	add := func(ap netip.AddrPort) {
 		if !seen[ap] {
 			seen[ap] = true

@@ -16,8 +16,8 @@ import (
 
 const (
 	// entriesAtOnce is how many containers' forwarding entries are set under the store's lock, which
-	// takes up to 10 ms. Containers that start wait for the lock.
-	entriesAtOnce = 200
+	// takes some 5 ms. Containers that start wait for the lock.
+	entriesAtOnce = 100
 	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
 	// containers a list takes 0.3 s.
 	listDivisor = 20

@@ -296,8 +296,11 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- b.runLoop(ctx, events{}) }()
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // the first full turn
 	cpu, began := cpuTime(), time.Now()
+	time.Sleep(d)
+	b.t.Logf("at rest: %.2f %% of a core", 100*float64(cpuTime()-cpu)/float64(time.Since(began)))
+	cpu, began = cpuTime(), time.Now()
 	news := func() {
 		for range int(d.Seconds() * float64(rate)) {
 			b.startRemote()
@@ -309,4 +312,53 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	b.t.Logf("lock: %.1f ms", ms(b.longestLock(news)))
 	cancel()
 	<-ended
+}
+
+// drifted names the entries of the kernel that are not as they should be.
+func (b *bigHost) drifted() (keys kernel.ForwardingKeys) {
+	b.t.Helper()
+	for _, n := range b.forwarder.networks {
+		found, err := b.Host.DriftedEntries(n.local, n.knownRemotes())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		keys.MACs, keys.Addrs, keys.Flood = append(keys.MACs, found.MACs...), append(keys.Addrs, found.Addrs...), append(keys.Flood, found.Flood...)
+	}
+	return keys
+}
+
+// A real kernel has what is wanted after any news, and again after somebody has emptied its tables.
+func TestRealKernelFollowsNews(t *testing.T) {
+	b := newBigHost(t, 30, 5, 2)
+	wantNone := func(when string) {
+		t.Helper()
+		if keys := b.drifted(); len(keys.MACs)+len(keys.Addrs)+len(keys.Flood) > 0 {
+			t.Errorf("%s: these are not as wanted: %+v", when, keys)
+		}
+	}
+	for range 2 { // the first starts the cluster
+		b.mustTurn(scopeFull)
+		b.drain()
+	}
+	wantNone("at first")
+	for range 20 {
+		b.startRemote()
+		b.stopRemote()
+		b.mustTurn(scopeForwarding)
+	}
+	b.addHost()
+	b.mustTurn(scopeForwarding)
+	wantNone("after news")
+	netnstest.Shell(t, b.ns)(`ip neigh flush dev br-blue nud permanent
+		bridge fdb del 00:00:00:00:00:00 dev vxlan-blue dst 198.19.0.1 self
+		ip link set vxlan-blue nomaster; ip link set vxlan-blue master br-blue`)
+	if keys := b.drifted(); len(keys.MACs) < 150 || len(keys.Addrs) < 150 || len(keys.Flood) != 1 {
+		t.Fatalf("emptied, and only these are missing: %+v", keys)
+	}
+	for _, n := range b.forwarder.networks {
+		n.listed = time.Time{} // a list may come at once
+	}
+	b.mustTurn(scopeFull)
+	b.drain()
+	wantNone("after a full turn")
 }

@@ -16,13 +16,31 @@ type Snapshot struct {
 	// Sequence grows with each record that comes. See Plane.Acknowledge.
 	Sequence uint64
 
-	changes  uint64
+	last     Revision                      // change that led here
 	networks map[NetworkKey]networkMembers // nil where Hosts were set by hand
+}
+
+// Revision tells one state of a network's members from another. The zero value is one of which
+// nothing is known.
+type Revision struct {
+	// origin is that of the first of the snapshots that were made one from the other: another plane
+	// counts anew. It has a byte, as all pointers to nothing may be the same.
+	origin *byte
+	change uint64
+}
+
+// next returns the revision after r.
+func (r Revision) next() Revision {
+	if r.origin == nil {
+		r.origin = new(byte)
+	}
+	r.change++
+	return r
 }
 
 // networkMembers are the hosts of one network.
 type networkMembers struct {
-	revision uint64
+	revision Revision
 	members  []*Member // sorted by host
 }
 
@@ -68,9 +86,9 @@ func (s Snapshot) Find(name string) (Host, bool) {
 // snapshots has not changed. The list must not be changed.
 func (s Snapshot) Members(key NetworkKey) []*Member { return s.indexed()[key].members }
 
-// Revision is another one whenever the members of a network have changed, in snapshots that were
-// made one from the other. It is 0 if there are none, or if that is not known.
-func (s Snapshot) Revision(key NetworkKey) uint64 { return s.networks[key].revision }
+// Revision is another one whenever the members of a network have changed. It is zero if there are
+// none, or if Hosts were set by hand.
+func (s Snapshot) Revision(key NetworkKey) Revision { return s.networks[key].revision }
 
 // With returns the snapshot with a host added, or replaced by one that compares as equal.
 func (s Snapshot) With(h Host) Snapshot {
@@ -99,7 +117,7 @@ func (s Snapshot) Without(h Host) Snapshot {
 
 // withMembers returns the snapshot with hosts, of which the one that is given has changed.
 func (s Snapshot) withMembers(hosts []Host, changed Host, before []Membership) Snapshot {
-	next := Snapshot{Hosts: hosts, Sequence: s.Sequence, changes: s.changes + 1, networks: maps.Clone(s.indexed())}
+	next := Snapshot{Hosts: hosts, Sequence: s.Sequence, last: s.last.next(), networks: maps.Clone(s.indexed())}
 	for _, m := range before {
 		if !slices.ContainsFunc(changed.Memberships, func(o Membership) bool { return o.Network == m.Network }) {
 			next.removeMember(newMember(changed, m))
@@ -124,7 +142,7 @@ func (s *Snapshot) setMember(m *Member) {
 	default:
 		members = slices.Insert(slices.Clone(members), i, m)
 	}
-	s.networks[m.Network] = networkMembers{s.changes, members}
+	s.networks[m.Network] = networkMembers{s.last, members}
 }
 
 func (s *Snapshot) removeMember(m *Member) {
@@ -132,7 +150,7 @@ func (s *Snapshot) removeMember(m *Member) {
 	if len(members) == 1 {
 		delete(s.networks, m.Network)
 	} else if i, known := slices.BinarySearchFunc(members, m, (*Member).compare); known {
-		s.networks[m.Network] = networkMembers{s.changes, slices.Delete(slices.Clone(members), i, i+1)}
+		s.networks[m.Network] = networkMembers{s.last, slices.Delete(slices.Clone(members), i, i+1)}
 	}
 }
 

@@ -64,7 +64,7 @@ func TestSnapshotMadeStepByStep(t *testing.T) {
 				key := NetworkKey{VNI: vni + 1, Port: validMembership().Network.Port}
 				same := slices.Equal(before.Members(key), s.Members(key))
 				if same != (before.Revision(key) == s.Revision(key)) {
-					t.Fatalf("network %v: the members are the same: %v; revisions %d, %d", key, same, before.Revision(key), s.Revision(key))
+					t.Fatalf("network %v: the members are the same: %v; revisions %v, %v", key, same, before.Revision(key), s.Revision(key))
 				}
 			}
 		}
@@ -92,6 +92,9 @@ func TestNewsOfOneNetworkLeaveTheOthers(t *testing.T) {
 	after := before.With(h)
 	if before.Revision(b.Network) != after.Revision(b.Network) || before.Members(b.Network)[0] != after.Members(b.Network)[0] {
 		t.Error("the other network has changed")
+	}
+	if before.Revision(b.Network) == NewSnapshot(h).Revision(b.Network) {
+		t.Error("snapshots of two planes have one revision")
 	}
 	if before.Revision(a.Network) == after.Revision(a.Network) || before.Members(a.Network)[0] == after.Members(a.Network)[0] {
 		t.Error("the network has not changed")

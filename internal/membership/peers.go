@@ -100,7 +100,7 @@ func KnownAddresses(s cluster.Snapshot) map[netip.Addr]bool {
 
 // addressesOf has the addresses of the selected hosts: their agents' and their VTEPs.
 func addressesOf(s cluster.Snapshot, selected func(cluster.Host) bool) map[netip.Addr]bool {
-	addrs := make(map[netip.Addr]bool)
+	addrs := make(map[netip.Addr]bool, 2*len(s.Hosts))
 	for _, h := range s.Hosts {
 		if !selected(h) {
 			continue

@@ -25,6 +25,17 @@ func TestPublishedMembershipsAreValid(t *testing.T) {
 	}
 }
 
+func TestRequestedAddressIsPublished(t *testing.T) {
+	n := gossipNetwork()
+	if Publish([]Network{n})[0].Endpoints[0].Requested {
+		t.Error("nobody asked for the address")
+	}
+	n.Endpoints[0].Requested = true
+	if !Publish([]Network{n})[0].Endpoints[0].Requested {
+		t.Error("that the user asked for the address is not published")
+	}
+}
+
 // What waits for addresses is no obstacle to a static FDB: it sends nothing yet.
 func TestEndpointsThatAwaitAddressesAreNotPublished(t *testing.T) {
 	n := gossipNetwork()

@@ -21,14 +21,15 @@ import (
 // What is said of a host depends on others too: two may have one MAC or address. Remotes tells
 // which.
 type Roster struct {
-	members []*cluster.Member
-	hosts   map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
-	shown   map[*cluster.Member]*rosterHost
-	remotes *plan.Remotes
-	network Network // without what members follow from
-	listed  []netip.Addr
-	local   map[netip.Addr]bool // addresses that no other host's container can have
-	own     map[string]bool     // names of this host's containers
+	revision cluster.Revision // of the members
+	members  []*cluster.Member
+	hosts    map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
+	shown    map[*cluster.Member]*rosterHost
+	remotes  *plan.Remotes
+	network  Network // without what members follow from
+	listed   []netip.Addr
+	local    map[netip.Addr]bool // addresses that no other host's container can have
+	own      map[string]bool     // names of this host's containers
 }
 
 // rosterHost is what follows from one member.
@@ -70,14 +71,37 @@ func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.Forwardin
 			r.updateNamesAt(a)
 		}
 	}
+	keys = append(keys, r.keysOfRivals(keys)...)
 	for _, k := range keys {
 		changed.MACs, changed.Addrs = append(changed.MACs, k.MACs...), append(changed.Addrs, k.Addrs...)
 	}
 	return plan.SortKeys(changed.MACs, changed.Addrs), false
 }
 
+// keysOfRivals names the entries of the MACs of this host's containers whose addresses are named:
+// whose such a MAC is depends on who keeps the address.
+func (r *Roster) keysOfRivals(named []kernel.ForwardingKeys) (keys []kernel.ForwardingKeys) {
+	isNamed := make(map[netip.Addr]bool)
+	for _, k := range named {
+		for _, a := range k.Addrs {
+			isNamed[a] = true
+		}
+	}
+	for _, e := range r.network.Endpoints {
+		if slices.ContainsFunc(AddrsOf(e), func(a netip.Addr) bool { return isNamed[a] }) {
+			keys = append(keys, r.remotes.KeysOfMAC(e.MAC))
+		}
+	}
+	return keys
+}
+
 // update follows the members and the list.
 func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.ForwardingKeys) {
+	revision := s.Revision(n.Key())
+	if revision != (cluster.Revision{}) && revision == r.revision && slices.Equal(r.listed, n.VTEP.Remotes) {
+		return nil
+	}
+	r.revision = revision
 	members := n.Members(s)
 	gone, come := cluster.ChangedMembers(r.members, members)
 	r.members = members

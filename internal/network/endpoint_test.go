@@ -42,6 +42,25 @@ func TestParseEndpoint(t *testing.T) {
 	}
 }
 
+// Where the agent picks addresses, those that Podman passes are the user's.
+func TestRequestedAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		gossip    bool
+		static    string
+		requested bool
+	}{{true, `["10.0.0.2"]`, true}, {true, `null`, false}, {false, `["10.0.0.2"]`, false}} {
+		n := dualStackNetwork(t)
+		n.Gossip = tt.gossip
+		a := attachRequest("c1", `{"interface_name":"eth0","static_ips":`+tt.static+`}`)
+		if tt.gossip {
+			a.Addrs = []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00:10::2")}
+		}
+		if e, err := ParseEndpoint(n, a); err != nil || e.Requested != tt.requested {
+			t.Errorf("%+v: got %+v, %v", tt, e, err)
+		}
+	}
+}
+
 func TestParseEndpointWithStaticMAC(t *testing.T) {
 	e, err := ParseEndpoint(dualStackNetwork(t), attachRequest("c1", `{"interface_name":"eth0","static_ips":["10.0.0.2"],"static_mac":"02:AB:00:00:00:01"}`))
 	if err != nil || e.MAC != (kernel.MAC{2, 0xab, 0, 0, 0, 1}) {

@@ -93,6 +93,9 @@ func (c hostSetup) connectWith(addrs []netip.Addr) (setupResult, error) {
 		err = fmt.Errorf("container %s on network %s: %w", c.request.ContainerName, n.Name, err)
 		return setupResult{}, errors.Join(err, undoSetup(s, c.network.Identity, c.endpoint))
 	}
+	if old, err := c.Record(n.ID, e.ContainerID); err == nil && isRepeated(old.Endpoint, e) {
+		e.Requested = old.Requested // `podman network reload` names the addresses that the agent had picked
+	}
 	return c.connect(s, n, e)
 }
 

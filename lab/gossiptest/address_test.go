@@ -109,7 +109,8 @@ func TestFullSubnetIsReported(t *testing.T) {
 }
 
 // Hosts that cannot reach each other assign different addresses. One that users asked for on both
-// sides is reported as soon as the hosts reach each other again.
+// sides is reported as soon as the hosts reach each other again. All hosts then lead to the same
+// container, also the other one's host, and a third one.
 func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
 	l := startLab(t, 3)
 	hosts := l.Hosts()
@@ -137,10 +138,22 @@ func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
 	}
 	runContainer(t, hosts[0], "twice0", "net", "--ip 10.0.77.7")
 	runContainer(t, hosts[2], "twice2", "net", "--ip 10.0.77.7")
+	for i, container := range map[int]string{0: "twice0", 2: "twice2"} {
+		labtest.Sh(t, hosts[i], fmt.Sprintf("podman exec %s sh -c 'echo %s >/www/who'", container, container))
+	}
 	cable("up")
 	conflict := "vxlanctl status | grep 'conflict: address 10.0.77.7 of network net is that of container twice%d here and of container twice%d on host'"
 	t.Log("told after", labtest.Within(t, 20*time.Second, hosts[0], fmt.Sprintf(conflict, 0, 2)))
 	labtest.Within(t, 5*time.Second, hosts[2], fmt.Sprintf(conflict, 2, 0))
+	labtest.Sh(t, hosts[0], "vxlanctl status | grep 'conflict.*the one here keeps it: restart the other one'")
+	labtest.Sh(t, hosts[2], "vxlanctl status | grep 'conflict.*the one there keeps it: restart the one here'")
+	// What the loser sends leads nobody astray.
+	labtest.Sh(t, hosts[2], "podman exec twice2 ping -c2 -W1 "+labtest.Address(t, hosts[2], "c2", "net")+" || true")
+	for i, h := range hosts {
+		labtest.Within(t, 5*time.Second, h, fmt.Sprintf("podman exec c%d nslookup -type=a twice0.dns.podman | grep 10.0.77.7", i))
+		labtest.Refused(t, h, fmt.Sprintf("podman exec c%d nslookup -type=a twice2.dns.podman | grep 10.0.77.7", i))
+		labtest.Within(t, 5*time.Second, h, fmt.Sprintf("podman exec c%d wget -T2 -qO- http://10.0.77.7/who | grep twice0", i))
+	}
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 twice2; podman run -d --name other --network net localhost/web")
 	labtest.Within(t, 2*time.Second, hosts[0], "! vxlanctl status | grep conflict")
 	labtest.Within(t, 2*time.Second, hosts[2], pingScript("c2", "10.0.77.7"))

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster"
 )
 
 // BenchmarkAnnounce is what it costs to tell one other host of a container's start: to encrypt the
@@ -18,9 +20,10 @@ func BenchmarkAnnounce(b *testing.B) {
 	defer sink.Close()
 	p := newLoopbackPlane(b, "a", []Key{testKey})
 	defer runPlane(b, p)()
-	for !p.Health().Synced {
-		<-p.Changed()
+	if err := p.Set(cluster.Local{}); err != nil {
+		b.Fatal(err)
 	}
+	p.waitUntilSynced()
 	to := sink.LocalAddr().(*net.UDPAddr).AddrPort()
 	node := memberlist.Node{Name: hostKey(2).String(), Addr: to.Addr().AsSlice(), Port: to.Port(), PMax: memberlist.ProtocolVersionMax}
 	message := make([]byte, 150) // the delta of a start

@@ -255,6 +255,9 @@ func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Ke
 			taken[a] = h
 		}
 	})
+	if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return r.inUse[a] > 0 }) {
+		return taken
+	}
 	for host, e := range r.entries {
 		m, ok := findNetwork(e.Memberships, key.Network)
 		if !ok || !e.isVisible() {
@@ -338,7 +341,8 @@ func (r *Replica) objections(claimer wire.Key, e *entry, now time.Time) (digests
 	}
 	for _, m := range e.Memberships {
 		claimed := pendingAddrs(m)
-		if len(claimed) == 0 {
+		// Each is in the claimer's record, too.
+		if !slices.ContainsFunc(claimed, func(a netip.Addr) bool { return r.inUse[a] > 1 }) {
 			continue
 		}
 		for host, other := range r.entries {

@@ -130,6 +130,7 @@ func (r *Replica) applyLimits(now time.Time) (changed bool) {
 		}
 		e.excluded, changed = isExcluded, true
 		if r.changed[host] = true; isExcluded {
+			r.countAddrs(e.Memberships, -1)
 			e.Memberships, e.Raw, e.dropped = nil, nil, true
 		} else {
 			r.requestDropped(e, now)

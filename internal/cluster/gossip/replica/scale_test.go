@@ -93,6 +93,21 @@ func TestNothingHoldsTheLockForLong(t *testing.T) {
 		hosts = append(hosts, hostNumber(i+1))
 	}
 	request := message(wire.Message{Kind: wire.KindRequest, Hosts: hosts})
+	r.AnswerClaims(now)
+	// Host 1000 claims an address that nobody has, and this host another one.
+	claimer := recordOf(manyHosts, 1)
+	claimer.Memberships[0].Endpoints[0] = cluster.Endpoint{ContainerID: "claim", Addrs: []netip.Addr{netip.MustParseAddr("10.255.0.1")}}
+	claimer = wiretest.Versioned(wire.NewRecord(claimer.Key, claimer.Name, claimer.Memberships), 2)
+	mustChange(t, r.acceptRecord(wire.AgedRecord{Record: claimer}, true, now))
+	claim := wire.Message{Kind: wire.KindClaim, From: claimer.Key, Version: claimer.Version}
+	var waits []*ClaimWait
+	beginClaim := func(run int) {
+		w, taken, err := r.BeginClaim(ClaimKey{wiretest.Network, fmt.Sprint("c", run)}, []netip.Addr{netip.AddrFrom4([4]byte{10, 255, 1, byte(run)})}, r.out.network.Members(), nil)
+		if len(taken) > 0 || err != nil {
+			t.Errorf("taken: %v, %v", taken, err)
+		}
+		waits = append(waits, w)
+	}
 	var deltas, records [measuredRuns]wire.Message
 	for run := range measuredRuns {
 		deltas[run] = message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(recordOf(1, run+1), recordOf(1, run+2))})
@@ -113,6 +128,13 @@ func TestNothingHoldsTheLockForLong(t *testing.T) {
 		"push-pull":                func(int) { r.DigestMessage(now) },
 		"forgetting":               func(int) { r.Forget(now) },
 		"a snapshot":               func(int) { r.Snapshot() },
+		"another host's claim":     func(int) { r.Handle(claim, now) },
+		"a claim": func(run int) {
+			beginClaim(run)
+			if taken, err := r.EndClaim(waits[len(waits)-1]); len(taken) > 0 || err != nil {
+				t.Errorf("settled: %v, %v", taken, err)
+			}
+		},
 	} {
 		best := time.Hour // of a few, as other programs use the processor too
 		for run := range measuredRuns {

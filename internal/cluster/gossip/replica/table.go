@@ -16,6 +16,9 @@ type table struct {
 	entries     map[wire.Key]*entry
 	present     map[wire.Key]bool // hosts that are reachable
 	changes     uint64            // records that were stored
+	// inUse counts in how many places of the records an address is, on whatever network. So it is
+	// known at once of most addresses that nobody has them.
+	inUse map[netip.Addr]int
 
 	snapshot cluster.Snapshot
 	shown    map[wire.Key]cluster.Host // the hosts of the snapshot
@@ -45,7 +48,7 @@ type entry struct {
 func newTable(forgetAfter time.Duration, l Limits) *table {
 	return &table{
 		forgetAfter: forgetAfter, limits: l, entries: make(map[wire.Key]*entry), present: make(map[wire.Key]bool),
-		shown: make(map[wire.Key]cluster.Host), changed: make(map[wire.Key]bool),
+		inUse: make(map[netip.Addr]int), shown: make(map[wire.Key]cluster.Host), changed: make(map[wire.Key]bool),
 	}
 }
 
@@ -96,6 +99,10 @@ func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool
 		return false
 	}
 	t.changes++
+	if before, known := t.entries[r.Key]; known {
+		t.countAddrs(before.Memberships, -1)
+	}
+	t.countAddrs(r.Memberships, 1)
 	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships), size: len(r.Raw)}
 	e.hash = e.digestAt(now).Hash()
 	if r.Left || !t.present[r.Key] {
@@ -105,6 +112,23 @@ func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool
 	t.changed[r.Key] = true
 	t.forgetSurplusHost()
 	return true
+}
+
+// countAddrs counts the addresses of a record that comes or goes.
+func (t *table) countAddrs(memberships []cluster.Membership, by int) {
+	count := func(addrs []netip.Addr) {
+		for _, a := range addrs {
+			if t.inUse[a] += by; t.inUse[a] == 0 {
+				delete(t.inUse, a)
+			}
+		}
+	}
+	for _, m := range memberships {
+		count(m.HostAddrs)
+		for _, e := range m.Endpoints {
+			count(e.Addrs)
+		}
+	}
 }
 
 // MarkPresent notes that a host is reachable, and tells whether that changes the snapshot.
@@ -140,6 +164,7 @@ func (t *table) Forget(now time.Time) (changed bool) {
 		}
 		switch gone := now.Sub(e.goneSince); {
 		case gone >= t.forgetAfter && e.isVisible():
+			t.countAddrs(e.Memberships, -1)
 			e.forgotten, e.Memberships, e.Raw, e.endpoints, e.size, changed = true, nil, nil, 0, 0, true
 			t.changed[host] = true
 		case gone >= t.forgetAfter && e.Left, gone >= 2*t.forgetAfter:

@@ -115,3 +115,22 @@ func TestHashLeavesOutHostsThatAreGone(t *testing.T) {
 		t.Error("a host that is gone makes a difference")
 	}
 }
+
+// The count of addresses is that of the records that are there, whatever came and went.
+func TestAddressesInUseAreCounted(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	tb := newTable(time.Hour, DefaultLimits)
+	tb.MarkPresent(wiretest.Host9)
+	for i, names := range [][]string{{"a", "b"}, {"a"}, {"a", "b", "c"}} {
+		r := wiretest.Versioned(wiretest.Record(names...), uint64(i+1))
+		tb.putRecord(wire.AgedRecord{Record: r}, true, now)
+		if len(tb.inUse) != len(names)+1 { // and the host's own
+			t.Errorf("%v: %v are in use", names, tb.inUse)
+		}
+	}
+	tb.MarkLost(wiretest.Host9, now)
+	tb.Forget(now.Add(2 * time.Hour))
+	if len(tb.inUse) != 0 {
+		t.Errorf("of a host that is forgotten %v are in use", tb.inUse)
+	}
+}

@@ -21,6 +21,8 @@ import (
 func TestGoldenBytes(t *testing.T) {
 	granted := wiretest.Membership(wiretest.Sender.Addr())
 	granted.Endpoints = []cluster.Endpoint{{ContainerID: "c", Addrs: []netip.Addr{netip.MustParseAddr("10.0.9.2")}, Granted: true}}
+	requested := wiretest.Membership(wiretest.Sender.Addr())
+	requested.Endpoints = []cluster.Endpoint{{ContainerID: "c", Names: []string{"a"}, Requested: true}}
 	later := wiretest.WithUnknown(wiretest.Record("a"))
 	header := wire.Message{Format: 1, From: wiretest.Host9}
 	message := func(m wire.Message) wire.Message {
@@ -42,6 +44,7 @@ func TestGoldenBytes(t *testing.T) {
 		"claim":       message(wire.Message{Kind: wire.KindClaim, Version: digest.Version}),
 		"claimanswer": message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, Digests: []wire.Digest{digest}}),
 		"granted":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{granted}), 1)}}}),
+		"requested":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{requested}), 1)}}}),
 		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
 		"forgotten":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewForgottenRecord(wiretest.HostA, "host-9"), 2), Age: 1e9}}}),
 	}

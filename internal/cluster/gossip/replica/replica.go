@@ -269,6 +269,7 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 	for _, m := range record.Memberships {
 		if !r.cfg.Permits(m.VTEP) {
 			r.cfg.Refusals.Add(refusal.ReasonUnlisted, "VTEP "+m.VTEP.String()+" of "+describe(record.Record))
+			r.requests.finish(record.Key, record.Version) // others would send the same
 			return false
 		}
 	}

@@ -47,6 +47,8 @@ func (d delegate) receive(data []byte) {
 	case err != nil:
 		d.refusals.Add(refusal.ReasonMalformed, err.Error())
 		return
+	case d.cfg.lastKind != 0 && m.Kind > d.cfg.lastKind:
+		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -279,6 +279,10 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 		r.sendToOwner(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
 		return false
 	}
+	if record.ForgottenBy != "" && !fromOwner && r.wasJustLost(record.Key, now) {
+		r.requests.start(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age}, false, now)
+		return false
+	}
 	if r.cfg.Share != nil {
 		record.Record = r.cfg.Share(record.Record)
 	}
@@ -291,6 +295,16 @@ func (r *Replica) acceptRecord(record wire.AgedRecord, fromOwner bool, now time.
 	r.checkClaims()
 	r.reportStray(record.Key)
 	return true
+}
+
+// justLost is how long a host may take to deny that it is unreachable. When two halves of a network
+// meet again, each tells the other at first that its hosts are.
+const justLost = 2 * time.Second
+
+// wasJustLost tells whether a host became unreachable a moment ago, which may be a mistake.
+func (r *Replica) wasJustLost(host wire.Key, now time.Time) bool {
+	e, known := r.entries[host]
+	return known && !e.Left && !e.goneSince.IsZero() && now.Sub(e.goneSince) < justLost
 }
 
 // describe says for a person whose record it is.

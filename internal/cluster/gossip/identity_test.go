@@ -294,8 +294,7 @@ func TestCopyThatPacketsDoNotReach(t *testing.T) {
 				hidden++
 			}
 		}
-		t.Logf("hidden %d times of 1200", hidden)
-		if hidden > 60 {
+		if hidden > 5 {
 			t.Errorf("hidden %d times of 1200", hidden)
 		}
 	})

@@ -64,6 +64,9 @@ func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []w
 	if _, ok := r.ownMembership(key.Network); !ok {
 		return nil, nil, fmt.Errorf("this host is not on network %v", key.Network)
 	}
+	if err := r.checkHeard(); err != nil {
+		return nil, nil, err
+	}
 	if taken := r.holders(key, addrs, nil); len(taken) > 0 {
 		return nil, taken, r.ReleaseClaim(key)
 	}
@@ -178,6 +181,9 @@ func (r *Replica) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, e
 	if r.claims[w.key] != w.claim {
 		return nil, fmt.Errorf("the claim of container %.12s was released", w.key.ContainerID)
 	}
+	if err := r.checkHeard(); err != nil {
+		return nil, errors.Join(err, r.ReleaseClaim(w.key))
+	}
 	taken = r.holders(w.key, w.claim.addrs, w.answered)
 	r.addUnseenHolders(w, taken)
 	if len(taken) > 0 {
@@ -185,6 +191,15 @@ func (r *Replica) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, e
 	}
 	w.claim.granted = true
 	return nil, r.publishClaims()
+}
+
+// checkHeard returns an error if the others leave this host out for lack of room: they would not
+// know what it claims.
+func (r *Replica) checkHeard() error {
+	if limit := r.excluded[r.cfg.Self]; limit != "" {
+		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one; remove containers", limit)
+	}
+	return nil
 }
 
 // addUnseenHolders adds the hosts whose records did not come in time, although another host said that

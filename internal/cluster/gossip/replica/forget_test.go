@@ -30,7 +30,7 @@ func TestForgottenRecord(t *testing.T) {
 		{"unreachable", time.Minute, forgotten, false, false},
 		{"unreachable for a moment, perhaps by mistake", time.Second, forgotten, true, false},
 		{"reachable", 0, forgotten, true, true},
-		{"reachable, early version", 0, asEarlyVersion, false, false},
+		{"reachable, early version", 0, asEarlyVersion, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			network := new(fakeNetwork)

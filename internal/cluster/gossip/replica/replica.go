@@ -230,6 +230,10 @@ func (r *Replica) handleRecords(m wire.Message, now time.Time) (changed bool) {
 		if r.acceptRecord(record, m.From.SpeaksFor(record.Key), now) {
 			r.stats.Records++
 			changed = true
+			if record.Left && m.From != record.Key && r.present[record.Key] {
+				// It was taken out by another host. If it lives, it puts its record back.
+				r.sendToOwner(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})
+			}
 			// Several records are what this host has missed, and no news to the others.
 			if len(m.Records) == 1 {
 				r.out.gossipDigest(wire.Digest{Key: record.Key, Version: record.Version, Age: record.Age})

@@ -64,9 +64,12 @@ func hostForgetCommand(host Host) *cobra.Command {
 addresses of its containers are free at once. Without the command they are kept
 for as long as forget_after says.
 
-HOST is a host of "vxlanctl host ls", by its name or its address. Forget only a host that is gone for good. The containers of a host
-that only cannot be reached still have their addresses, and other containers may
-get them too. A host that comes back announces itself again, by itself.`,
+HOST is a host of "vxlanctl host ls", by its name or its address. Where several
+have that name, it is the one that does not answer.
+
+Forget only a host that is gone for good. The containers of a host that only
+cannot be reached still have their addresses, and other containers may get them
+too. A host that comes back announces itself again, by itself.`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return unreachableHosts(host), cobra.ShellCompDirectiveNoFileComp
@@ -93,11 +96,14 @@ func unreachableHosts(host Host) (names []string) {
 	}
 	for _, c := range r.Clusters {
 		for _, h := range c.Hosts {
-			if !h.Reachable {
+			if h.Reachable {
+				continue
+			}
+			if h.Addr.IsValid() {
 				names = append(names, h.Addr.String())
-				if h.HostName != "" {
-					names = append(names, h.HostName)
-				}
+			}
+			if h.HostName != "" {
+				names = append(names, h.HostName)
 			}
 		}
 	}

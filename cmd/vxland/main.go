@@ -29,7 +29,7 @@ import (
 	"vxlan-driver/internal/wiring"
 )
 
-// garbagePercent is how much garbage there may be for what lives. It bounds the memory by the number
+// garbagePercent is how much garbage there may be beside what lives, as a part of that. It bounds the memory by the number
 // of hosts. A fixed limit keeps the runtime collecting as soon as more than that lives: beside 1,000
 // hosts it took five parts in six of the agent's time.
 const garbagePercent = 50

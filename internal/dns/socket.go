@@ -134,7 +134,8 @@ func (s *socketErrorLog) Report(network string, on net.Addr, action string, err 
 		return
 	}
 	s.last = time.Now()
-	s.log.Warn("name server socket failed; others may too", "network", network, "on", on, "action", action, "error", err, "hint", strings.TrimSpace(hintFor(err)))
+	s.log.Warn("name server socket failed; others may too", "network", network, "on", on,
+		"action", action, "error", err, "hint", strings.TrimSpace(hintFor(err)))
 }
 
 // hintFor says what to do about an error of openSockets.

@@ -90,7 +90,8 @@ func (v *view) withRecords(records []Record) *view {
 		}
 	}
 	added := e.finish()
-	added.subnets, added.upstreams, added.forwards, added.resolvers, added.elsewhere = v.subnets, v.upstreams, v.forwards, v.resolvers, v.elsewhere
+	added.subnets, added.upstreams, added.forwards = v.subnets, v.upstreams, v.forwards
+	added.resolvers, added.elsewhere = v.resolvers, v.elsewhere
 	added.addIDs(records)
 	return added
 }

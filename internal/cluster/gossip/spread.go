@@ -23,8 +23,8 @@ const (
 	// than the one before, as these ping others too.
 	spreadInterval = 50 * time.Millisecond
 	// minSpreadRounds is for how many rounds the library has one piece of news to send: its
-	// RetransmitMult. Five pieces fit a ping, and five its answer, so all hosts' news takes less
-	// than a round for each two of them.
+	// RetransmitMult. Five pieces fit a ping, and five its answer, so the news of all hosts takes
+	// fewer rounds than half of their number.
 	minSpreadRounds = 4
 )
 

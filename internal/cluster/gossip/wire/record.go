@@ -151,9 +151,6 @@ type Digest struct {
 	Age     Age
 }
 
-// CompareKeys orders digests by their keys.
-func (d Digest) CompareKeys(o Digest) int { return d.Key.Compare(o.Key) }
-
 // Hash returns what the digest adds to a summary: a hash of what it says but for the age.
 //
 // A summary is the sum of such hashes, so that hosts can find out with one packet that they know the

@@ -168,8 +168,8 @@ func TestPropagation(t *testing.T) {
 
 // sizeOfRecords returns how much memory one host needs for the records of all.
 func (s *sim) sizeOfRecords() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.recordsMu.Lock()
+	defer s.recordsMu.Unlock()
 	before := heapInUse()
 	var copies []wire.Message
 	for _, r := range s.records {

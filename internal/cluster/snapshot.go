@@ -73,9 +73,9 @@ func (s Snapshot) Find(name string) (Host, bool) {
 	return s.Hosts[i], true
 }
 
-// Members returns the hosts that announce a membership of a network, sorted as hosts are. A host does
-// so while it has a container there. Unreachable hosts are included. A member that is the same in two
-// snapshots has not changed. The list must not be changed.
+// Members returns the hosts that announce a membership of a network, sorted as hosts are. A host
+// does so while it has a container there. Unreachable hosts are included. A member that is the same
+// in two snapshots has not changed. The list must not be changed.
 func (s Snapshot) Members(key NetworkKey) []*Member { return s.indexed()[key].members }
 
 // Revision is another one whenever the members of a network have changed. It is zero if there are

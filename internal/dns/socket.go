@@ -115,8 +115,8 @@ func deviceIndex(device string) (uint32, error) {
 	return request.Uint32(), err
 }
 
-// socketErrorLogInterval is how often errors of sockets are logged. What fails for one socket mostly
-// fails for all, and ten times a second.
+// socketErrorLogInterval is how often errors of sockets are logged. What fails for one socket
+// mostly fails for all, and ten times a second.
 const socketErrorLogInterval = time.Minute
 
 // socketErrorLog logs errors of sockets that are open.

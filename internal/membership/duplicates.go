@@ -11,8 +11,8 @@ import (
 )
 
 // Duplicates describes, for a person, each address that a container of this host and one of a
-// reachable host have both, and which of them keeps it. That happens after hosts could not hear each
-// other for a while.
+// reachable host have both, and which of them keeps it. That happens after hosts could not hear
+// each other for a while.
 func Duplicates(n Network, r *Roster) []string {
 	var found []string
 	for _, e := range n.Endpoints {

@@ -28,7 +28,8 @@ func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 // ensureTables makes the kernel hold the entries by which other hosts are reached, and sets how the
 // bridge treats the VXLAN device. Unless the plan is partial, it removes all other entries.
 //
-// Without keys in the plan it reads all entries: for 10,000 remote containers that takes about 50 ms.
+// Without keys in the plan it reads all entries: for 10,000 remote containers that takes about 50
+// ms.
 func ensureTables(host Namespace, want plan.Forwarding) error {
 	have, err := host.Link(want.Device.Name, kernel.FacetAddrs)
 	if err != nil {

@@ -25,9 +25,9 @@ func (p *Plane) Health() cluster.Health {
 	return h
 }
 
-// isSyncedLocked tells whether all seeds were asked, all records are here of those that answered, and
-// this host has taken out what it had left behind. Until then the host's own addresses would seem to
-// be another one's.
+// isSyncedLocked tells whether all seeds were asked, all records are here of those that answered,
+// and this host has taken out what it had left behind. Until then the host's own addresses would
+// seem to be another one's.
 func (p *Plane) isSyncedLocked() bool {
 	if !p.asked || len(p.peers.unaskedSeeds()) > 0 {
 		return false

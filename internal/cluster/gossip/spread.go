@@ -13,8 +13,8 @@ import (
 
 // memberlist passes on what it knows of members at a fixed interval, whether there is news or not.
 // An agent at rest would wake ten times a second for that. So the interval is long, and when a host
-// comes or goes, some members are pinged: the library sends its news along with a ping, and with the
-// answer.
+// comes or goes, some members are pinged: the library sends its news along with a ping, and with
+// the answer.
 const (
 	// gossipInterval is for news that we are not told of: who is suspected to be unreachable, and
 	// who has denied it. A suspicion lasts four seconds or more.
@@ -34,9 +34,9 @@ func (p *Plane) spreadMembersLocked() {
 	wakeLoop(p.wakeSpreader)
 }
 
-// spreadDelay returns what to add to rejoinDelay in a large cluster, where it takes longer until all
-// have heard of a host. A host that starts greets all members. If those that have not heard of it
-// yet joined it all at once, it would exchange the state of all members with each of them.
+// spreadDelay returns what to add to rejoinDelay in a large cluster, where it takes longer until
+// all have heard of a host. A host that starts greets all members. If those that have not heard of
+// it yet joined it all at once, it would exchange the state of all members with each of them.
 func (p *Plane) spreadDelay() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

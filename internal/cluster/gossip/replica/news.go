@@ -60,8 +60,8 @@ func (r *Replica) SendNews() {
 }
 
 // newsCopies returns to how many members news are passed on. As every member does so, each hears of
-// a record from so many others on average. Two is enough: nine in ten hear of it, and the comparison
-// of hashes is for the rest.
+// a record from so many others on average. Two is enough: nine in ten hear of it, and the
+// comparison of hashes is for the rest.
 func newsCopies(members int) int {
 	return min(2, int(math.Ceil(math.Log10(float64(members+2)))))
 }

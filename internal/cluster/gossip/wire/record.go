@@ -153,9 +153,9 @@ type Digest struct {
 
 // Hash returns what the digest adds to a summary: a hash of what it says but for the age.
 //
-// A summary is the sum of such hashes, so that hosts can find out with one packet that they know the
-// same. A sum needs no order, and each of its parts is computed once. Hosts that are gone are left
-// out, as not all forget them at the same time. Push-pull carries what is known of those.
+// A summary is the sum of such hashes, so that hosts can find out with one packet that they know
+// the same. A sum needs no order, and each of its parts is computed once. Hosts that are gone are
+// left out, as not all forget them at the same time. Push-pull carries what is known of those.
 func (d Digest) Hash() uint64 {
 	var w writer
 	d.Age = 0

@@ -83,7 +83,7 @@ func (v *view) withRecords(records []Record) *view {
 	for _, r := range records {
 		for _, a := range r.Addrs {
 			a = a.Unmap().WithZone("")
-			if names := v.reverse.get(a); len(names) > 0 && !slices.ContainsFunc(e.merged, func(m netip.Addr) bool { return m == a }) {
+			if names := v.reverse.get(a); len(names) > 0 && !slices.Contains(e.merged, a) {
 				e.merged = append(e.merged, a)
 				e.reverse.set(a, append(slices.Clip(e.reverse.get(a)), names...))
 			}

@@ -81,7 +81,7 @@ func printMembers(s Snapshot) (all []Member) {
 }
 
 // A host that says something new about one network is the same member of the others.
-func TestNewsOfOneNetworkLeaveTheOthers(t *testing.T) {
+func TestNewsOfOneNetworkLeavesTheOthers(t *testing.T) {
 	a, b := validMembership(), validMembership()
 	b.Network.VNI = 7
 	h := Host{ID: HostID{1}, Name: "a", Memberships: []Membership{a, b}}

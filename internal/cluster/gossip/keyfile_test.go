@@ -35,9 +35,8 @@ func keyLines(keys ...Key) string {
 }
 
 // However keys change, the first one wanted encrypts at each moment after it is known, and none
-// that only others may not have yet. Who decrypts meanwhile reads memory that nobody writes (run it
-// with
-// -race).
+// that only others may not have yet. Who decrypts meanwhile reads memory that nobody writes; run it
+// with -race.
 func TestReplaceKeys(t *testing.T) {
 	for _, tt := range []struct{ from, to []byte }{
 		{[]byte{1}, []byte{1, 2}},

@@ -157,33 +157,17 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("read host name: %w", err)
-	}
-	localHost, newID := newLocalHost(host.StoreDir, name, log)
-	renamed, err := followHostName(ctx, localHost)
-	if err != nil {
-		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
-	}
 	names := dns.New(log)
-	keys, err := followKeys(c, log)
-	if err != nil {
-		return err
-	}
 	a := &agent.Agent{
-		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
-		Process: self, Renamed: renamed, NewID: newID,
-		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
+		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules,
+		ResolvConf: "/etc/resolv.conf", Process: self, StayWhenIdle: o.foreground || activated,
+		Version: version.String(), Log: log,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
-			return newGossip(localHost, bind, c, keys, log)
-		}},
 	}
-	if keys != nil {
-		a.KeyFile = keys
+	if err := useGossip(ctx, a); err != nil {
+		return err
 	}
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
@@ -198,6 +182,33 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	notifySystemd("STOPPING=1")
 	return errors.Join(err, self.removeSocket(activated))
+}
+
+// useGossip makes the agent find other hosts by gossip, as a host that has an ID, a name and keys.
+func useGossip(ctx context.Context, a *agent.Agent) error {
+	c, log := a.Config, a.Log
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read host name: %w", err)
+	}
+	host, newID := newLocalHost(a.Host.StoreDir, name, log)
+	a.NewID = newID
+	a.Renamed, err = followHostName(ctx, host)
+	if err != nil {
+		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
+	}
+	keys, err := followKeys(c, log)
+	if err != nil {
+		return err
+	}
+	if keys != nil {
+		a.KeyFile = keys
+	}
+	a.Plane = cluster.Kind{
+		Name: "gossip", Carries: gossip.Carries, PerAddress: true,
+		New: func(bind netip.Addr) (cluster.Plane, error) { return newGossip(host, bind, c, keys, log) },
+	}
+	return nil
 }
 
 // followKeys returns the key file that all clusters follow, or nil if there is none.

@@ -27,8 +27,8 @@ const (
 //
 // What other hosts say names the entries to look at. So does a list of all entries, which is made
 // without the store's lock. Under the lock, each entry that was named is looked at in the kernel and
-// made what the plan wants. So only what has changed costs time, and what is remembered never decides
-// what is done.
+// made what the plan wants of it. So what costs is what has changed, and what is remembered never
+// decides what is done.
 type forwarder struct {
 	clusters *clusterSet
 	networks map[string]*forwardedNetwork // by ID
@@ -67,10 +67,7 @@ func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
 		}
 		n := f.networks[local.ID]
 		if n == nil {
-			n = &forwardedNetwork{
-				roster: new(membership.Roster), macs: make(map[kernel.MAC]bool),
-				addrs: make(map[netip.Addr]bool), flood: make(map[netip.Addr]bool),
-			}
+			n = &forwardedNetwork{roster: new(membership.Roster), macs: make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[netip.Addr]bool)}
 		}
 		followed[local.ID] = n
 		m := toMembership(local)

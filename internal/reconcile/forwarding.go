@@ -28,8 +28,7 @@ func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 // ensureTables makes the kernel hold the entries by which other hosts are reached, and sets how the
 // bridge treats the VXLAN device. Unless the plan is partial, it removes all other entries.
 //
-// Without keys in the plan it reads all entries: for 10,000 remote containers that takes about 50
-// ms.
+// Without keys in the plan it reads all entries: for 10,000 remote containers that takes about 50 ms.
 func ensureTables(host Namespace, want plan.Forwarding) error {
 	have, err := host.Link(want.Device.Name, kernel.FacetAddrs)
 	if err != nil {
@@ -64,9 +63,9 @@ func ensureTables(host Namespace, want plan.Forwarding) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// DriftedEntries lists all entries, and names those that are not as wanted. It also names the hosts
-// that get flooded frames and should not, or the other way round. It changes nothing: what is found
-// may be out of date by the time that it is looked at again.
+// DriftedEntries lists all entries, and names those that are not as wanted, and the hosts that are
+// flooded to and should not be, or the other way round. It changes nothing: what
+// is found may be out of date by the time that it is looked at again.
 func DriftedEntries(host Namespace, want plan.Forwarding, flood []netip.Addr) (kernel.ForwardingKeys, error) {
 	have, err := host.ForwardingTables(want.Device.Master, want.Device.Name, nil)
 	if err != nil {

@@ -33,7 +33,9 @@ func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
+		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom",
+		Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"},
+		Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450", Tunnels: []agentapi.TunnelStatus{
 			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},

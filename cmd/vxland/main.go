@@ -21,6 +21,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
@@ -157,18 +158,13 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	names := dns.New(log)
-	a := &agent.Agent{
-		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules,
-		ResolvConf: "/etc/resolv.conf", Process: self, StayWhenIdle: o.foreground || activated,
-		Version: version.String(), Log: log,
-		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
-			return tunnelprobe.Open(bridge, device, mac)
-		},
-	}
-	if err := useGossip(ctx, a); err != nil {
+	a, err := newAgent(ctx, host, c, log)
+	if err != nil {
 		return err
 	}
+	a.Process, a.StayWhenIdle = self, o.foreground || activated
+	names := dns.New(log)
+	a.Names = names
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
 	err = a.Run(ctx, l)
@@ -184,31 +180,35 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	return errors.Join(err, self.removeSocket(activated))
 }
 
-// useGossip makes the agent find other hosts by gossip, as a host that has an ID, a name and keys.
-func useGossip(ctx context.Context, a *agent.Agent) error {
-	c, log := a.Config, a.Log
+// newAgent returns the agent of this host, as far as its process does not matter.
+func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *slog.Logger) (*agent.Agent, error) {
 	name, err := os.Hostname()
 	if err != nil {
-		return fmt.Errorf("read host name: %w", err)
+		return nil, fmt.Errorf("read host name: %w", err)
 	}
-	host, newID := newLocalHost(a.Host.StoreDir, name, log)
-	a.NewID = newID
-	a.Renamed, err = followHostName(ctx, host)
+	localHost, newID := newLocalHost(host.StoreDir, name, log)
+	renamed, err := followHostName(ctx, localHost)
 	if err != nil {
 		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
 	}
 	keys, err := followKeys(c, log)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	a := &agent.Agent{
+		Host: host, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
+		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
+		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
+			return tunnelprobe.Open(bridge, device, mac)
+		},
+		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
+			return newGossip(localHost, bind, c, keys, log)
+		}},
 	}
 	if keys != nil {
 		a.KeyFile = keys
 	}
-	a.Plane = cluster.Kind{
-		Name: "gossip", Carries: gossip.Carries, PerAddress: true,
-		New: func(bind netip.Addr) (cluster.Plane, error) { return newGossip(host, bind, c, keys, log) },
-	}
-	return nil
+	return a, nil
 }
 
 // followKeys returns the key file that all clusters follow, or nil if there is none.

@@ -70,7 +70,8 @@ func hostForgetCommand(host Host) *cobra.Command {
 containers are free at once. Without the command they stay reserved for as long
 as forget_after says.
 
-HOST is the name or the address of a host that "vxlanctl host ls" lists.
+HOST is the name or the address of a host that "vxlanctl host ls" lists. Where
+several have that name, it is the one that does not answer.
 
 Forget only a host that is gone for good. If it is only cut off, its containers
 keep their addresses, and other containers may get them too. A host that comes
@@ -106,11 +107,14 @@ func unreachableHosts(host Host) (names []string) {
 	}
 	for _, c := range r.Clusters {
 		for _, h := range c.Hosts {
-			if !h.Reachable {
+			if h.Reachable {
+				continue
+			}
+			if h.Addr.IsValid() {
 				names = append(names, h.Addr.String())
-				if h.HostName != "" {
-					names = append(names, h.HostName)
-				}
+			}
+			if h.HostName != "" {
+				names = append(names, h.HostName)
 			}
 		}
 	}

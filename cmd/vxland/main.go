@@ -30,9 +30,9 @@ import (
 	"vxlan-driver/internal/wiring"
 )
 
-// garbagePercent is how much garbage there may be for what lives. It bounds the memory by the number
-// of hosts. A fixed limit keeps the runtime collecting as soon as more than that lives: beside 1,000
-// hosts it took five parts in six of the agent's time.
+// garbagePercent is how much garbage there may be, as a part of what lives. So the number of hosts
+// bounds the memory. A fixed limit keeps the runtime collecting as soon as more than that lives:
+// beside 1,000 hosts it took five parts in six of the agent's time.
 const garbagePercent = 50
 
 type options struct {

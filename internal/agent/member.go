@@ -93,11 +93,18 @@ func reportAckRequests(ctx context.Context, c cluster.Confirmer, requested chan<
 
 // SetMemberships publishes what this host has.
 func (m *clusterMember) SetMemberships(memberships []cluster.Membership) error {
-	local := cluster.Local{Memberships: memberships}
-	if listed := m.listed.Load(); listed != nil {
-		local.Listed = *listed
+	return m.Set(cluster.Local{Memberships: memberships, Listed: m.Listed()})
+}
+
+// SetListed sets the hosts that networks list, which are published with the next memberships.
+func (m *clusterMember) SetListed(hosts []netip.AddrPort) { m.listed.Store(&hosts) }
+
+// Listed returns what SetListed has set.
+func (m *clusterMember) Listed() []netip.AddrPort {
+	if hosts := m.listed.Load(); hosts != nil {
+		return *hosts
 	}
-	return m.Set(local)
+	return nil
 }
 
 // Claim reserves addresses, if the plane can.
@@ -123,10 +130,12 @@ func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
 	if m.confirmed == nil {
 		m.confirmed = make(map[netip.Addr]bool)
 	}
-	unconfirmed := slices.DeleteFunc(slices.Clone(recorded), func(peer netip.Addr) bool { return m.confirmed[peer] })
-	if len(unconfirmed) == 0 {
+	isConfirmed := func(peer netip.Addr) bool { return m.confirmed[peer] }
+	first := slices.IndexFunc(recorded, func(peer netip.Addr) bool { return !isConfirmed(peer) })
+	if first < 0 {
 		return nil
 	}
+	unconfirmed := slices.DeleteFunc(slices.Clone(recorded[first:]), isConfirmed)
 	known := membership.KnownAddresses(m.Snapshot())
 	return slices.DeleteFunc(unconfirmed, func(peer netip.Addr) bool {
 		if known[peer] {

@@ -22,7 +22,7 @@ func (c *Claims) ChooseHostAddrs(n membership.Network, s cluster.Snapshot) []net
 	owners := c.ownersLocked(n, s, "")
 	var chosen []netip.Addr
 	for _, subnet := range n.Subnets {
-		owner, owned := owners[subnet.HostAddress]
+		owner, owned := owners.Of(subnet.HostAddress)
 		if !subnet.HostAddress.IsValid() || owned && owner.displaces(n.VTEP.Local) {
 			subnet.HostAddress = pickHostAddress(subnet, n.VTEP.Local, owners)
 		}
@@ -63,8 +63,8 @@ func (c *Claims) areUndisputedLocked(n membership.Network, members []*cluster.Me
 	return true
 }
 
-func pickHostAddress(s network.Subnet, vtep netip.Addr, owners addressOwners) netip.Addr {
-	taken := func(a netip.Addr) bool { _, owned := owners[a]; return owned }
+func pickHostAddress(s network.Subnet, vtep netip.Addr, owners *addressOwners) netip.Addr {
+	taken := func(a netip.Addr) bool { _, owned := owners.byAddr[a]; return owned }
 	a, err := ipam.PickHostAddress(s, ipam.HostStartAddress(s, "host "+vtep.String()), taken)
 	if err != nil {
 		return netip.Addr{}

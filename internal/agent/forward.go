@@ -16,8 +16,11 @@ import (
 
 const (
 	// entriesAtOnce is how many containers' forwarding entries are set under the store's lock, which
-	// takes some 5 ms. Containers that start wait for the lock.
-	entriesAtOnce = 100
+	// takes some 4 ms. Containers that start wait for the lock.
+	entriesAtOnce = 50
+	// entriesGap is how long the lock is left to others then. It is not fair: whoever waits would
+	// mostly find it taken again.
+	entriesGap = time.Millisecond
 	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
 	// containers a list takes 0.3 s.
 	listDivisor = 20
@@ -152,7 +155,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 	for _, n := range f.networks {
 		switch {
 		case n.isPending():
-			return 0, true
+			return entriesGap, true
 		case n.checkAll && !n.failed && (!pending || n.listDelay() < after):
 			after, pending = n.listDelay(), true
 		}

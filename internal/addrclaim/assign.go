@@ -125,7 +125,7 @@ func (c *Claims) pickAddresses(key membership.EndpointKey, pick selection) ([]ne
 		return nil, err
 	}
 	n := e.network
-	owners := c.ownersLocked(n, e.state.Cluster.Snapshot(), key.ContainerID)
+	owners := c.ownersLocked(n, n.Members(e.state.Cluster.Snapshot()), key.ContainerID)
 	owners.addOwn(addressOwner{vtep: n.VTEP.Local}, append(n.HostAddrs(), c.hostAddrs[n.ID]...)...)
 	if pick.attempt == 0 {
 		if err := checkAvailable(n, pick.keep, owners); err != nil {

@@ -387,8 +387,9 @@ func TestRealKernelFollowsNews(t *testing.T) {
 	wantNone("after news")
 	netnstest.Shell(t, b.ns)(`ip neigh flush dev br-blue nud permanent
 		bridge fdb del 00:00:00:00:00:00 dev vxlan-blue dst 198.19.0.1 self
+		bridge fdb append 00:00:00:00:00:00 dev vxlan-blue dst 198.19.0.2 port 4790 self permanent
 		ip link set vxlan-blue nomaster; ip link set vxlan-blue master br-blue`)
-	if keys := b.drifted(); len(keys.MACs) < 150 || len(keys.Addrs) < 150 || len(keys.Flood) != 1 {
+	if keys := b.drifted(); len(keys.MACs) < 150 || len(keys.Addrs) < 150 || len(keys.Flood) != 2 {
 		t.Fatalf("emptied, and only these are missing: %+v", keys)
 	}
 	for _, n := range b.forwarder.networks {

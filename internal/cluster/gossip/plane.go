@@ -64,6 +64,7 @@ var (
 	_ cluster.Plane     = (*Plane)(nil)
 	_ cluster.Claimer   = (*Plane)(nil)
 	_ cluster.Confirmer = (*Plane)(nil)
+	_ cluster.Forgetter = (*Plane)(nil)
 )
 
 // Carries is what gossip carries: everything.

@@ -274,7 +274,7 @@ func TestRollingUpgrade(t *testing.T) {
 				if got := h.format(); got != r.formats.Max {
 					t.Errorf("%s sends format %d after the upgrade to %v", hostName(h.i), got, r.formats)
 				}
-				if refused := h.refusals.Counts()[refusal.ReasonMalformed]; refused > 0 {
+				if refused := h.refusalCounts()[refusal.ReasonMalformed]; refused > 0 {
 					t.Errorf("%s refused %d messages\n%s", hostName(h.i), refused, h.log.buf.String())
 				}
 			}

@@ -155,16 +155,6 @@ func (c *Counter) Refusals() []cluster.Refusal {
 	return all
 }
 
-// Counts returns how often something was refused, by reason. A reason that never occurred is left
-// out.
-func (c *Counter) Counts() map[Reason]uint64 {
-	counts := make(map[Reason]uint64)
-	for _, r := range c.Refusals() {
-		counts[Reason(r.Reason)] = r.Count
-	}
-	return counts
-}
-
 // SenderIn returns the address in a text that has "from=ADDRESS:PORT", as memberlist's log lines
 // do, or none.
 func SenderIn(text string) netip.Addr {

@@ -1,0 +1,85 @@
+package replica
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
+)
+
+// claimsAsked are the claims of other hosts that this one is to answer, by the version that has
+// them.
+type claimsAsked map[wire.Key]wire.Version
+
+// handleClaim answers a claim of another host. If its record is not here yet, that is requested.
+func (r *Replica) handleClaim(m wire.Message, now time.Time) {
+	r.claimsAsked[m.From] = m.Version
+	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d, true) && r.requests.start(d, true, now) {
+		r.sendRequest(m.From, []wire.Key{m.From})
+	}
+	r.answerClaims(now)
+}
+
+// AnswerClaims makes this host answer claims, from now on. Before, it may not know of hosts that
+// others cannot know of either.
+func (r *Replica) AnswerClaims(now time.Time) {
+	r.answersClaims = true
+	r.answerClaims(now)
+}
+
+// answerClaims answers the claims whose records are here.
+func (r *Replica) answerClaims(now time.Time) {
+	if !r.answersClaims {
+		return
+	}
+	for host, version := range r.claimsAsked {
+		e, known := r.entries[host]
+		switch {
+		case !r.present[host]:
+			delete(r.claimsAsked, host)
+		case known && !version.Replaces(e.Version, true):
+			delete(r.claimsAsked, host)
+			r.out.sendMessage(host, wire.Message{Kind: wire.KindClaimAnswer, Version: e.Version, Digests: r.objections(host, e, now)})
+		}
+	}
+}
+
+// objections returns the digests of the records that a host must have before it settles its claims:
+// this host's own, and those that have one of the claimed addresses.
+func (r *Replica) objections(claimer wire.Key, e *entry, now time.Time) (digests []wire.Digest) {
+	if r.own.isPublished() {
+		digests = append(digests, r.own.publishedDigest())
+	}
+	for _, m := range e.Memberships {
+		claimed := pendingAddrs(m)
+		// Each is in the claimer's record, too.
+		if !slices.ContainsFunc(claimed, func(a netip.Addr) bool { return r.inUse[a] > 1 }) {
+			continue
+		}
+		for host, other := range r.entries {
+			if host == claimer || !other.isVisible() {
+				continue
+			}
+			if theirs, ok := findNetwork(other.Memberships, m.Network); ok && holdsAny(theirs, claimed) {
+				digests = append(digests, wire.Digest{Key: host, Version: other.Version, Age: other.ageAt(now)})
+			}
+		}
+	}
+	return digests
+}
+
+func pendingAddrs(m cluster.Membership) (addrs []netip.Addr) {
+	for _, e := range m.Endpoints {
+		if e.Pending() {
+			addrs = append(addrs, e.Addrs...)
+		}
+	}
+	return addrs
+}
+
+func holdsAny(m cluster.Membership, addrs []netip.Addr) (holds bool) {
+	eachHolder(m, addrs, func(netip.Addr, cluster.Holder) { holds = true })
+	return holds
+}

@@ -1,0 +1,118 @@
+package replica
+
+import (
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
+)
+
+// addUnseenHolders adds the hosts whose records did not come in time, although another host said that
+// they have one of the addresses.
+func (r *Replica) addUnseenHolders(w *ClaimWait, taken map[netip.Addr]cluster.Holder) {
+	for host, needed := range w.needed {
+		if !needed.holds {
+			continue
+		}
+		for _, a := range w.claim.addrs {
+			if _, known := taken[a]; !known {
+				taken[a] = cluster.Holder{Host: r.Label(host), Pending: true, Unreachable: !r.present[host]}
+			}
+		}
+	}
+}
+
+// withClaims adds this host's claims to what it announces. A container that is there by now needs
+// its claim no more.
+func (r *Replica) withClaims(memberships []cluster.Membership) []cluster.Membership {
+	if len(r.claims) == 0 {
+		return memberships
+	}
+	memberships = slices.Clone(memberships)
+	for key, claim := range r.claims {
+		i := slices.IndexFunc(memberships, func(m cluster.Membership) bool { return m.Network == key.Network })
+		if i < 0 || hasEndpoint(memberships[i], key.ContainerID) {
+			continue
+		}
+		claimed := cluster.Endpoint{ContainerID: key.ContainerID, Addrs: claim.addrs, Granted: claim.granted}
+		memberships[i].Endpoints = append(slices.Clip(memberships[i].Endpoints), claimed)
+	}
+	return memberships
+}
+
+func hasEndpoint(m cluster.Membership, containerID string) bool {
+	return slices.ContainsFunc(m.Endpoints, func(e cluster.Endpoint) bool { return e.ContainerID == containerID })
+}
+
+// ownMembership returns this host's part in a network, with its claims.
+func (r *Replica) ownMembership(key cluster.NetworkKey) (cluster.Membership, bool) {
+	return findNetwork(r.own.wanted.Memberships, key)
+}
+
+// IsOnItself tells whether this host is on a network.
+func (r *Replica) IsOnItself(key cluster.NetworkKey) bool {
+	_, isOn := r.ownMembership(key)
+	return isOn
+}
+
+func findNetwork(memberships []cluster.Membership, key cluster.NetworkKey) (cluster.Membership, bool) {
+	i := slices.IndexFunc(memberships, func(m cluster.Membership) bool { return m.Network == key })
+	if i < 0 {
+		return cluster.Membership{}, false
+	}
+	return memberships[i], true
+}
+
+// holders returns who else has the addresses that a container of this host claims. A pending claim
+// of a host that has answered this one's yields to it, if this host's VTEP is lower. What another
+// host says of the same container is left out: it is this host as it was before its address
+// changed.
+func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key]bool) map[netip.Addr]cluster.Holder {
+	taken := make(map[netip.Addr]cluster.Holder)
+	own, _ := r.ownMembership(key.Network)
+	eachHolder(own, addrs, func(a netip.Addr, h cluster.Holder) {
+		if h.ContainerID != key.ContainerID {
+			taken[a] = h
+		}
+	})
+	if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return r.inUse[a] > 0 }) {
+		return taken
+	}
+	for host, e := range r.entries {
+		m, ok := findNetwork(e.Memberships, key.Network)
+		if !ok || !e.isVisible() {
+			continue
+		}
+		eachHolder(m, addrs, func(a netip.Addr, h cluster.Holder) {
+			if h.ContainerID == key.ContainerID || h.Pending && answered[host] && own.VTEP.Less(m.VTEP) {
+				return
+			}
+			h.Host, h.Unreachable = r.Label(host), !e.goneSince.IsZero()
+			if have, ok := taken[a]; !ok || have.Pending && !h.Pending {
+				taken[a] = h
+			}
+		})
+	}
+	return taken
+}
+
+// eachHolder calls f for each of the addresses that a host has on a network.
+func eachHolder(m cluster.Membership, addrs []netip.Addr, f func(netip.Addr, cluster.Holder)) {
+	for _, a := range m.HostAddrs {
+		if slices.Contains(addrs, a) {
+			f(a, cluster.Holder{})
+		}
+	}
+	for _, e := range m.Endpoints {
+		for _, a := range e.Addrs {
+			if slices.Contains(addrs, a) {
+				h := cluster.Holder{ContainerID: e.ContainerID, Pending: e.Pending()}
+				if len(e.Names) > 0 {
+					h.Container = e.Names[0]
+				}
+				f(a, h)
+			}
+		}
+	}
+}

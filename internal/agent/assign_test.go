@@ -62,6 +62,27 @@ func withGossipAgent(t *testing.T, test func(*testing.T, *rig)) {
 	})
 }
 
+// A host that has been heard of and is forgotten goes at once, also while a new agent still trusts
+// what was recorded of others.
+func TestForgottenHostGoesFromNewAgent(t *testing.T) {
+	withGossipAgent(t, func(t *testing.T, r *rig) {
+		r.prepareCluster = func(c *fakeCluster) { c.synced = true; c.showQuietly(otherHost(11, "a"), otherHost(12, "b")) }
+		if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
+			t.Fatal(err)
+		}
+		sleep(time.Second)
+		r.cluster().show(otherHost(11, "a"))
+		sleep(time.Second)
+		l, err := r.kernel.HostNamespace().Link("vxlan-blue", kernel.FacetFDB)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(l.FDB); !strings.Contains(got, "198.18.0.11") || strings.Contains(got, "198.18.0.12") {
+			t.Errorf("FDB %s", got)
+		}
+	})
+}
+
 // Where the agents of the other hosts are down too, a new agent finds nobody. Their containers
 // still run, and are not cut off until unreachable hosts are forgotten.
 func TestNewAgentKeepsPeersThatNobodyHasMentioned(t *testing.T) {

@@ -93,6 +93,7 @@ func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 	return membership.Discovery{
 		Snapshot: m.Snapshot(), Synced: m.Health().Synced, Carries: s.kind.Carries,
 		GraceOver: time.Since(m.since) >= gracePeriod, ForgetOver: boottime.Since(m.born) >= s.config.ForgetAfter,
+		Unheard: m.UnheardPeers(n.VTEP.Flood),
 	}
 }
 

@@ -31,7 +31,7 @@ const (
 //
 // What other hosts say names the entries to look at. So does a list of all entries, which is made
 // without the store's lock. Under the lock, each entry that was named is looked at in the kernel and
-// made what the plan wants of it. So what costs is what has changed, and what is remembered never
+// made what the plan wants. So only what has changed costs time, and what is remembered never
 // decides what is done.
 type forwarder struct {
 	clusters *clusterSet

@@ -96,7 +96,7 @@ func (r *rig) tables() kernel.ForwardingTables {
 }
 
 // What one host says takes as many system calls beside 80 hosts as beside 10, and no list of all.
-func TestNewsCostWhatHasChanged(t *testing.T) {
+func TestNewsCostsWhatHasChanged(t *testing.T) {
 	cost := func(count byte) (calls, dumps int) {
 		withOthers(t, count, func(r *rig, hosts []cluster.Host) {
 			r.mu.Lock()

@@ -24,8 +24,8 @@ type clusterMember struct {
 	stop   context.CancelFunc // ends what StartCluster started
 	listed atomic.Pointer[[]netip.AddrPort]
 	runErr atomic.Pointer[error] // why it does not run
-	// confirmed are recorded peers that some host has mentioned since the agent started.
-	confirmed map[netip.Addr]bool
+	// heard are recorded peers that some host has mentioned since the agent started.
+	heard map[netip.Addr]bool
 }
 
 // KeepRunning runs the cluster until ctx is done or this host has left.
@@ -123,23 +123,22 @@ func (m *clusterMember) Release(network cluster.NetworkKey, containerID string) 
 	}
 }
 
-// UnconfirmedPeers returns those recorded peers that no host has mentioned since the agent started.
-// Their agents may be down too, so where there is no static list they stay as long as any
-// unreachable host.
-func (m *clusterMember) UnconfirmedPeers(recorded []netip.Addr) []netip.Addr {
-	if m.confirmed == nil {
-		m.confirmed = make(map[netip.Addr]bool)
+// UnheardPeers returns those recorded peers that no host has mentioned since the agent started. Their
+// agents may be down too, so where there is no static list they stay as long as any unreachable host.
+func (m *clusterMember) UnheardPeers(recorded []netip.Addr) []netip.Addr {
+	if m.heard == nil {
+		m.heard = make(map[netip.Addr]bool)
 	}
-	isConfirmed := func(peer netip.Addr) bool { return m.confirmed[peer] }
-	first := slices.IndexFunc(recorded, func(peer netip.Addr) bool { return !isConfirmed(peer) })
+	isHeard := func(peer netip.Addr) bool { return m.heard[peer] }
+	first := slices.IndexFunc(recorded, func(peer netip.Addr) bool { return !isHeard(peer) })
 	if first < 0 {
 		return nil
 	}
-	unconfirmed := slices.DeleteFunc(slices.Clone(recorded[first:]), isConfirmed)
+	unheard := slices.DeleteFunc(slices.Clone(recorded[first:]), isHeard)
 	known := membership.KnownAddresses(m.Snapshot())
-	return slices.DeleteFunc(unconfirmed, func(peer netip.Addr) bool {
+	return slices.DeleteFunc(unheard, func(peer netip.Addr) bool {
 		if known[peer] {
-			m.confirmed[peer] = true
+			m.heard[peer] = true
 		}
 		return known[peer]
 	})

@@ -7,6 +7,7 @@ import (
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
 )
 
 // peerTracker records what is known of the other hosts of this host's networks.
@@ -33,12 +34,9 @@ func (t *peerTracker) UpdatePeers(s *hoststate.Session, networks []hoststate.Net
 func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Network) (changed bool, err error) {
 	n := toMembership(*local)
 	have, known := local.Peers()
-	var recorded *membership.RecordedPeers
+	var recorded *network.Peers
 	if known {
-		recorded = &membership.RecordedPeers{Peers: have}
-		if m := t.clusters.MemberOf(n); m != nil {
-			recorded.Unconfirmed = m.UnconfirmedPeers(have.Flood)
-		}
+		recorded = &have
 	}
 	want := t.clusters.DiscoveryOf(n).Peers(n, recorded)
 	want.AgentPort = t.agentPort

@@ -19,6 +19,9 @@ type Discovery struct {
 	GraceOver bool
 	// ForgetOver tells that it has run for as long as an unreachable host is remembered.
 	ForgetOver bool
+	// Unheard are the hosts of the network's flood list, which an earlier agent recorded, that no
+	// host has mentioned since this agent started.
+	Unheard []netip.Addr
 }
 
 // Converged tells whether what the cluster says of the network may replace what an earlier agent
@@ -28,26 +31,14 @@ func (d Discovery) Converged(n Network) bool {
 		// A host that cannot listen hears of nobody. With a static list that does not matter.
 		return d.GraceOver && !n.Gossip
 	}
-	if d.GraceOver {
-		return true
-	}
-	known := KnownAddresses(d.Snapshot)
-	return !slices.ContainsFunc(n.VTEP.Flood, func(a netip.Addr) bool { return !known[a] })
-}
-
-// RecordedPeers is what an earlier turn, perhaps of an earlier agent, recorded of a network.
-type RecordedPeers struct {
-	network.Peers
-	// Unconfirmed are the hosts of its flood list that no host has mentioned since this agent
-	// started.
-	Unconfirmed []netip.Addr
+	return d.GraceOver || len(d.Unheard) == 0
 }
 
 // Peers returns what the data path must know of a network's hosts, given what was recorded (nil:
-// nothing). Until the cluster has converged, recorded hosts stay. Afterwards an unconfirmed host of
-// a network without a static list stays for as long as an unreachable one: perhaps only its agent
-// is down.
-func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
+// nothing). Until the cluster has converged, recorded hosts stay. Afterwards a host of a network
+// without a static list that is still unheard of stays for as long as an unreachable one: perhaps
+// only its agent is down.
+func (d Discovery) Peers(n Network, recorded *network.Peers) network.Peers {
 	peers := d.heardPeers(n)
 	switch {
 	case recorded == nil:
@@ -56,7 +47,7 @@ func (d Discovery) Peers(n Network, recorded *RecordedPeers) network.Peers {
 		peers.Flood = append(peers.Flood, recorded.Flood...)
 		sortSet(&peers.Flood)
 	case n.Gossip && !d.ForgetOver:
-		peers.Flood = append(peers.Flood, recorded.Unconfirmed...)
+		peers.Flood = append(peers.Flood, d.Unheard...)
 		sortSet(&peers.Flood)
 	}
 	return peers

@@ -68,10 +68,8 @@ func TestPeersOfAPlaneThatLacksSomething(t *testing.T) {
 
 // An agent that was killed must not cut off members that the next one has not found yet.
 func TestConverged(t *testing.T) {
-	static := staticNetwork()
-	static.VTEP.Flood = []netip.Addr{vtep(2), vtep(3)}
-	gossip := static
-	gossip.Gossip = true
+	static, gossip := staticNetwork(), gossipNetwork()
+	unheard := []netip.Addr{vtep(3)}
 	tests := []struct {
 		name  string
 		local Network
@@ -81,9 +79,10 @@ func TestConverged(t *testing.T) {
 		{"not connected", static, Discovery{}, false},
 		{"never connected", static, Discovery{GraceOver: true}, true},
 		{"never connected, without a list", gossip, Discovery{GraceOver: true}, false},
-		{"one host missing", gossip, Discovery{Synced: true, Snapshot: snapshot(otherHost(2))}, false},
+		{"one host missing", gossip, Discovery{Synced: true, Unheard: unheard, Snapshot: snapshot(otherHost(2))}, false},
 		{"all hosts known", gossip, Discovery{Synced: true, Snapshot: snapshot(otherHost(2), otherHost(3, withoutContainer))}, true},
-		{"one host missing for long", gossip, Discovery{Synced: true, GraceOver: true, Snapshot: snapshot(otherHost(2))}, true},
+		{"one host heard of, and gone", gossip, Discovery{Synced: true, Snapshot: snapshot(otherHost(2))}, true},
+		{"one host missing for long", gossip, Discovery{Synced: true, GraceOver: true, Unheard: unheard, Snapshot: snapshot(otherHost(2))}, true},
 	}
 	for _, tt := range tests {
 		if got := tt.d.Converged(tt.local); got != tt.want {
@@ -98,10 +97,7 @@ func TestConverged(t *testing.T) {
 func TestRecordedPeersStayUntilTheyAreKnown(t *testing.T) {
 	static, gossip := staticNetwork(), gossipNetwork()
 	gossip.VTEP.Flood = []netip.Addr{vtep(2), vtep(7)}
-	recorded := &RecordedPeers{
-		Peers:       network.Peers{Flood: []netip.Addr{vtep(2), vtep(7)}, StaticFDB: false},
-		Unconfirmed: []netip.Addr{vtep(7)},
-	}
+	recorded, unheard := &network.Peers{Flood: []netip.Addr{vtep(2), vtep(7)}, StaticFDB: false}, []netip.Addr{vtep(7)}
 	known := snapshot(otherHost(2), otherHost(3))
 	tests := []struct {
 		name  string
@@ -109,10 +105,10 @@ func TestRecordedPeersStayUntilTheyAreKnown(t *testing.T) {
 		d     Discovery
 		want  network.Peers
 	}{
-		{"not converged: all stay, and learning", gossip, Discovery{Carries: everything, Synced: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}}},
-		{"converged: the unconfirmed stay", gossip, Discovery{Carries: everything, Synced: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}, StaticFDB: true}},
-		{"to be forgotten", gossip, Discovery{Carries: everything, Synced: true, GraceOver: true, ForgetOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
-		{"with a static list", static, Discovery{Carries: everything, Synced: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
+		{"not converged: all stay, and learning", gossip, Discovery{Carries: everything, Unheard: unheard, Synced: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}}},
+		{"converged: the unheard of stay", gossip, Discovery{Carries: everything, Unheard: unheard, Synced: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3), vtep(7)}, StaticFDB: true}},
+		{"to be forgotten", gossip, Discovery{Carries: everything, Unheard: unheard, Synced: true, GraceOver: true, ForgetOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
+		{"with a static list", static, Discovery{Carries: everything, Unheard: unheard, Synced: true, GraceOver: true, Snapshot: known}, network.Peers{Flood: []netip.Addr{vtep(2), vtep(3)}, StaticFDB: true}},
 	}
 	for _, tt := range tests {
 		if got := tt.d.Peers(tt.local, recorded); !got.Equal(tt.want) {

@@ -126,8 +126,8 @@ func newForwardingRule(n network.Network, v network.VTEP, k Known) forwardingRul
 	return f
 }
 
-// cedesMAC tells whether an endpoint's MAC leads to another host: a container there keeps one of its
-// addresses, and has the MAC that derives from it.
+// cedesMAC tells whether an endpoint's MAC leads to another host: a container there keeps one of
+// its addresses, and has the MAC that derives from it.
 func (k Known) cedesMAC(e network.Endpoint) bool {
 	for _, p := range e.Addrs {
 		if remotes := k.Remotes.At(p.Addr()); k.Ceded[p.Addr()] && len(remotes) > 0 && remotes[0].MAC == e.MAC {

@@ -25,6 +25,10 @@ const (
 // Claim reserves addresses for a container, with the consent of all hosts that it reaches.
 func (p *Plane) Claim(ctx context.Context, network cluster.NetworkKey, containerID string, addrs []netip.Addr) (map[netip.Addr]cluster.Holder, error) {
 	p.mu.Lock()
+	if p.leaving {
+		p.mu.Unlock()
+		return nil, errors.New("this host leaves the cluster")
+	}
 	asked, others := p.claimPeersLocked(network)
 	wait, taken, err := p.replica.BeginClaim(replica.ClaimKey{Network: network, ContainerID: containerID}, addrs, asked, others)
 	p.mu.Unlock()
@@ -75,8 +79,8 @@ func (p *Plane) awaitAnswers(ctx context.Context, wait *replica.ClaimWait) {
 }
 
 // claimPeersLocked returns the hosts whose answers a claim waits for, and those that are only told.
-// A host that did not answer the last claim is not waited for until it says something: one that is
-// dying shall not delay each start.
+// A host that did not answer the last claim is not waited for until it answers one: one that is
+// dying, or whose agent knows of no claims, shall not delay each start.
 //
 // A claim on a network that this host has just joined goes to all hosts, as one of them may be
 // about to join it, too. Once they have answered they know that this host is on the network, and

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
@@ -235,6 +236,80 @@ func TestClaimBesideADyingHost(t *testing.T) {
 		began := time.Now()
 		if s.claim(s.hosts[0], s.nextAddr()); time.Since(began) > 10*time.Millisecond || len(s.hosts[0].silent) > 0 {
 			t.Errorf("once it is back, a claim took %v", time.Since(began))
+		}
+	})
+}
+
+// A host that says things and answers no claims, as one of an older release, delays one claim and no
+// further ones.
+func TestClaimBesideAHostThatAnswersNone(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		s := newClaimSim(t, n, 2)
+		old := startHost(t, n, 3, func(c *Config) { c.lastKind = wire.KindAck })
+		old.announce("old")
+		s.hosts[0].waitUntilSees(3*second, "host-2: , host-3: old")
+		time.Sleep(second)
+		for i, want := range []time.Duration{claimLimit, 0, 0} {
+			began := time.Now()
+			s.claim(s.hosts[0], s.nextAddr())
+			if took := time.Since(began); took < want || took > want+10*time.Millisecond {
+				t.Errorf("claim %d took %v", i, took)
+			}
+			time.Sleep(20 * second)
+		}
+		if len(s.granted) != 3 {
+			t.Errorf("%d claims were granted", len(s.granted))
+		}
+	})
+}
+
+// A host that was cut off for a moment, and did not answer a claim, is asked by the next one.
+func TestHostThatWasCutOffIsAskedAgain(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		s := newClaimSim(t, n, 3)
+		time.Sleep(second)
+		n.partition(1, hostAddr(3))
+		s.claim(s.hosts[0], s.nextAddr())
+		n.partition(0, hostAddr(3))
+		time.Sleep(5 * second) // less than it takes to count as unreachable and come back
+		s.hosts[0].mu.Lock()
+		defer s.hosts[0].mu.Unlock()
+		if len(s.hosts[0].silent) > 0 {
+			t.Errorf("%v are not waited for", s.hosts[0].silent)
+		}
+	})
+}
+
+// A network that this host leaves and joins again is new to the others, also while the host announces
+// only a part of what it has.
+func TestNetworkThatIsLeftIsNewAgain(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		s := newClaimSim(t, n, 2)
+		time.Sleep(second)
+		s.claim(s.hosts[0], s.nextAddr())
+		if !s.hosts[0].announced[wiretest.Network] {
+			t.Fatal("the others do not know the network")
+		}
+		other := wiretest.Membership(hostAddr(1).Addr(), names("c", cluster.MaxEndpoints+1)...)
+		other.Network.VNI++
+		err := s.hosts[0].Set(cluster.Local{Memberships: []cluster.Membership{other}})
+		if _, omitted := errors.AsType[cluster.OmittedError](err); !omitted {
+			t.Errorf("got %v", err)
+		}
+		if s.hosts[0].announced[wiretest.Network] {
+			t.Error("the others are believed to know a network that the host has left")
+		}
+	})
+}
+
+// A host that leaves is granted nothing: nobody would hear of it.
+func TestNoClaimAfterLeave(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		s := newClaimSim(t, n, 2)
+		time.Sleep(second)
+		s.hosts[1].leave()
+		if taken, err := s.hosts[1].Claim(t.Context(), wiretest.Network, "late", []netip.Addr{s.nextAddr()}); err == nil {
+			t.Errorf("granted, taken %v", taken)
 		}
 	})
 }

@@ -45,6 +45,7 @@ type Config struct {
 
 	transport memberlist.NodeAwareTransport // nil: the network
 	formats   wire.Range                    // zero: wire.Supported; tests speak others
+	lastKind  wire.Kind                     // of messages that are known; zero: all; tests know fewer
 	limits    replica.Limits                // zero: replica.DefaultLimits; tests have lower ones
 	newRecord replica.NewRecord             // nil: wire.NewRecord; tests announce more
 	// shareRecord is replica.Config.Share.

@@ -47,6 +47,8 @@ func (d delegate) receive(data []byte) {
 	case err != nil:
 		d.refusals.Add(refusal.ReasonMalformed, err.Error())
 		return
+	case d.cfg.lastKind != 0 && m.Kind > d.cfg.lastKind:
+		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -57,7 +59,7 @@ func (d delegate) receive(data []byte) {
 	if !d.peers.isMember(m.From) && !d.receiveFromUnknownLocked(m) {
 		return
 	}
-	delete(d.silent, m.From)
+	d.noteTalkLocked(m)
 	forgotten := d.forgottenInLocked(m)
 	if d.replica.Handle(m, boottime.Now()) {
 		d.updateSnapshotLocked()
@@ -66,6 +68,18 @@ func (d delegate) receive(data []byte) {
 		if !d.replica.Knows(r.Key) {
 			d.log.Warn("host forgotten by command", "host", label, "on", r.ForgottenBy)
 		}
+	}
+}
+
+// noteTalkLocked notes that a host talks that did not answer a claim. It may only have been cut off,
+// so it is asked again.
+func (d delegate) noteTalkLocked(m wire.Message) {
+	switch {
+	case !d.silent[m.From]:
+	case m.Kind == wire.KindClaimAnswer:
+		delete(d.silent, m.From)
+	default:
+		d.replica.AskForAnswer(m.From)
 	}
 }
 

@@ -2,12 +2,14 @@ package gossip
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/cluster/gossip/replica"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
 // names returns count names of containers.
@@ -61,6 +63,10 @@ func TestSameHostsAreLeftOutEverywhere(t *testing.T) {
 					if w := h.Health().Warnings; len(w) != 1 || !strings.Contains(w[0], what) || !strings.Contains(w[0], text) {
 						t.Errorf("%s warns %q, want %q", h.cfg.Host.Name(), w, text)
 					}
+				}
+				free := []netip.Addr{netip.MustParseAddr("10.9.9.9")}
+				if _, err := hosts[6].Claim(t.Context(), wiretest.Network, "new", free); err == nil || !strings.Contains(err.Error(), "leave out this one") {
+					t.Errorf("a host that is left out claims an address: %v", err)
 				}
 				// Nobody asks for what is left out.
 				before := hosts[1].Stats().Requested

@@ -38,6 +38,7 @@ func TestForgottenHost(t *testing.T) {
 		c.crash()
 		a.waitUntilSees(time.Minute, "host-2: c2, (host-3: c3)")
 		b.waitUntilSees(time.Minute, "host-1: c1, (host-3: c3)")
+		time.Sleep(3 * second) // nobody types faster
 		if err := a.ForgetHost(hostNumber(3)); err != nil {
 			t.Fatal(err)
 		}

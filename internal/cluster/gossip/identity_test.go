@@ -52,8 +52,9 @@ func replaceHost(t *testing.T, n *memnet, hosts []*host, away time.Duration, cha
 	return time.Since(began)
 }
 
-// A host that reboots with another DHCP lease, is installed anew, or changes its name, replaces what
-// the others had of it at once: whether it still counts as reachable, or has been away for long.
+// A host that reboots with another DHCP lease, is installed anew, or changes its name, replaces
+// what the others had of it at once: whether it still counts as reachable, or has been away for
+// long.
 func TestHostThatComesBackReplacesItself(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -294,8 +295,7 @@ func TestCopyThatPacketsDoNotReach(t *testing.T) {
 				hidden++
 			}
 		}
-		t.Logf("hidden %d times of 1200", hidden)
-		if hidden > 60 {
+		if hidden > 5 {
 			t.Errorf("hidden %d times of 1200", hidden)
 		}
 	})

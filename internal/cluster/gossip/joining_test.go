@@ -7,6 +7,10 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
 // deadSide is the side of a partition that hosts are on which do not exist: what is sent to them
@@ -95,6 +99,66 @@ func TestSeedIsFoundByStreamAlone(t *testing.T) {
 			t.Errorf("%d members", h.Stats().Members)
 		}
 	})
+}
+
+// A round is not over while states are exchanged with a seed, although that is a member already: what
+// it has is not known yet.
+func TestRoundWaitsForStatesOfMembers(t *testing.T) {
+	p, err := New(Config{Host: NewLocalHost(wiretest.ID(1), hostName(1)), Bind: hostAddr(1), Seeds: []netip.AddrPort{hostAddr(2)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := p.newRound()
+	p.peers.setMember(hostKey(2), memberlist.Node{})
+	r.states[hostAddr(2)].underway = true
+	if r.step(t.Context()) {
+		t.Error("the round is over")
+	}
+	r.note(seedOutcome{hostAddr(2), true, joined})
+	if !r.step(t.Context()) {
+		t.Error("the round is not over")
+	}
+}
+
+// A seed that answers packets and refuses connections is tried some times in a round, not all the
+// time.
+func TestSeedThatRefusesStreamsIsNotTriedInALoop(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		live := startHost(t, n, 1, func(c *Config) { c.Seeds = nil })
+		live.announce("x")
+		n.refuseStreams(hostAddr(1))
+		h := startHost(t, n, 2)
+		h.list(hostAddr(1))
+		h.waitUntilSynced()
+		if dials, _ := n.sentTo(hostAddr(1)); dials > 300 {
+			t.Errorf("%d connections were tried", dials)
+		}
+	})
+}
+
+// A host that sends something is tried at once, also if an attempt to join it has just failed.
+func TestHostThatSpeaksIsTriedAtOnce(t *testing.T) {
+	p := newPeers(hostAddr(1))
+	p.lost[hostKey(2)] = true
+	now := time.Now()
+	if due, _ := p.takeDue(now); len(due) != 1 {
+		t.Fatalf("due are %v", due)
+	}
+	p.noteUnknownSender(hostKey(2))
+	if due, _ := p.takeDue(now.Add(100 * time.Millisecond)); len(due) > 0 {
+		t.Errorf("tried while an attempt is under way: %v", due)
+	}
+	if !p.attemptEnded(hostAddr(2)) {
+		t.Error("the host is forgotten")
+	}
+	if due, _ := p.takeDue(now.Add(200 * time.Millisecond)); len(due) != 1 || !due[0].alive {
+		t.Errorf("due are %v", due)
+	}
+	p.attemptEnded(hostAddr(2))
+	p.noteUnknownSender(hostKey(2))
+	if due, again := p.takeDue(now.Add(300 * time.Millisecond)); len(due) > 0 || again > minRejoinBackoff {
+		t.Errorf("right after that due are %v, the next after %v", due, again)
+	}
 }
 
 // A host with seeds that do not answer gives up after a second, and one without has nothing to wait

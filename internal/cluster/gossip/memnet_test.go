@@ -22,6 +22,7 @@ type memnet struct {
 	loss    float64                  // of packets; streams are repeated by TCP and only take longer
 	side    map[netip.Addr]int       // of a partition
 	lossy   map[[2]netip.Addr]bool   // no packets pass between these, but streams do
+	refuses map[string]bool          // streams, by address and port
 	hosts   map[string]*memTransport // by address and port
 	dials   map[string]int           // connections that were tried, by address and port
 	packets map[string]int           // packets that were sent, by address and port
@@ -62,6 +63,7 @@ func newMemnet() *memnet {
 		latency: 250 * time.Microsecond,
 		side:    make(map[netip.Addr]int),
 		lossy:   make(map[[2]netip.Addr]bool),
+		refuses: make(map[string]bool),
 		hosts:   make(map[string]*memTransport),
 		dials:   make(map[string]int),
 		packets: make(map[string]int),
@@ -95,6 +97,19 @@ func (n *memnet) dropsPackets(a, b netip.AddrPort) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.lossy[[2]netip.Addr{a.Addr(), b.Addr()}]
+}
+
+// refuseStreams makes a host's kernel refuse connections.
+func (n *memnet) refuseStreams(addr netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refuses[addr.String()] = true
+}
+
+func (n *memnet) refusesStreams(addr string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.refuses[addr]
 }
 
 // random draws a duration below d, and intn a number.
@@ -213,7 +228,7 @@ func (t *memTransport) handshake(addr string, timeout time.Duration) (*memTransp
 		_, _, answerLost, _ := t.net.route(t.addr, addr)
 		if reached && !lost && !answerLost {
 			time.Sleep(2 * delay)
-			if to == nil {
+			if to == nil || t.net.refusesStreams(addr) {
 				return nil, errors.New("connection refused")
 			}
 			return to, nil

@@ -49,7 +49,7 @@ type Plane struct {
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
-	silent    map[wire.Key]bool           // hosts that did not answer a claim, and said nothing since
+	silent    map[wire.Key]bool           // hosts that did not answer a claim, and have answered none since
 	announced map[cluster.NetworkKey]bool // networks of which all hosts know that this one is on them
 
 	unknownSenders uint64     // messages from them
@@ -115,10 +115,11 @@ func (p *Plane) Set(local cluster.Local) error {
 		p.restrictSendersLocked()
 		wakeLoop(p.newSeeds)
 	}
-	if err := p.replica.Set(local.Memberships); err != nil {
+	err := p.replica.Set(local.Memberships)
+	maps.DeleteFunc(p.announced, func(network cluster.NetworkKey, _ bool) bool { return !p.replica.IsOnItself(network) })
+	if err != nil {
 		return fmt.Errorf("announce this host: %w", err)
 	}
-	maps.DeleteFunc(p.announced, func(network cluster.NetworkKey, _ bool) bool { return !p.replica.IsOnItself(network) })
 	return nil
 }
 

@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"vxlan-driver/internal/cluster/gossip/guard"
 	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // Back-off of joining a host that is not a member, for each host. The longest bounds how long two
@@ -64,7 +66,9 @@ func (p *Plane) tryMissing(ctx context.Context) (again time.Duration) {
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.peers.attemptEnded(host.addr)
+			if p.peers.attemptEnded(host.addr) {
+				wakeLoop(p.wakeRejoiner)
+			}
 		})
 	}
 	return again
@@ -130,6 +134,7 @@ type attempt struct {
 	due      time.Time
 	backoff  time.Duration
 	number   int
+	alive    bool // it was made since the host had sent something
 	underway bool
 }
 
@@ -140,8 +145,9 @@ type dueHost struct {
 	alive  bool // it has sent something
 }
 
-// takeDue returns some of the missing hosts whose attempt is due, and after what time to ask again.
-// It forgets the unknown senders, and the attempts of hosts that are not missing any more.
+// takeDue returns some of the missing hosts whose attempt is due, and after what time to ask again. A
+// host that has sent something is tried at once, unless that was just done. It forgets the unknown
+// senders that are tried, and the attempts of hosts that are not missing any more.
 func (p *peers) takeDue(now time.Time) (due []dueHost, again time.Duration) {
 	again = time.Hour
 	attempts, sent := make(map[netip.AddrPort]*attempt), make(map[netip.AddrPort]bool)
@@ -154,18 +160,23 @@ func (p *peers) takeDue(now time.Time) (due []dueHost, again time.Duration) {
 			a = &attempt{due: now}
 		}
 		attempts[addr] = a
-		alive := sent[addr] && now.Sub(a.last) >= minRejoinBackoff
+		alive := sent[addr] && !(a.alive && now.Sub(a.last) < minRejoinBackoff)
+		if soon := a.last.Add(minRejoinBackoff); sent[addr] && a.due.After(soon) {
+			a.due = soon
+		}
 		if !a.underway && (alive || !a.due.After(now)) {
 			due = append(due, dueHost{addr, a.number, alive})
 		}
 	}
-	clear(p.unknownSenders)
 	p.attempts = attempts
 	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	due = due[:min(len(due), maxRejoinsAtOnce)]
 	for _, host := range due {
-		attempts[host.addr].begin(now)
+		attempts[host.addr].begin(now, host.alive)
 	}
+	maps.DeleteFunc(p.unknownSenders, func(host wire.Key, _ bool) bool {
+		return p.isMember(host) || attempts[host.Addr] == nil || attempts[host.Addr].last == now
+	})
 	for _, a := range attempts {
 		again = min(again, max(minRejoinBackoff, a.due.Sub(now)))
 	}
@@ -174,18 +185,23 @@ func (p *peers) takeDue(now time.Time) (due []dueHost, again time.Duration) {
 
 // begin notes that an attempt is made, and when the next one is due. The hosts of one half of a
 // network should not all try at the same time.
-func (a *attempt) begin(now time.Time) {
+func (a *attempt) begin(now time.Time, alive bool) {
 	a.backoff = min(max(2*a.backoff, minRejoinBackoff), maxRejoinBackoff)
 	a.due = now.Add(a.backoff/2 + rand.N(a.backoff))
-	a.last = now
+	a.last, a.alive = now, alive
 	a.number++
 	a.underway = true
 }
 
-// attemptEnded notes that an attempt to join a host has ended.
-func (p *peers) attemptEnded(host netip.AddrPort) {
+// attemptEnded notes that an attempt to join a host has ended. It tells whether the host has sent
+// something meanwhile.
+func (p *peers) attemptEnded(host netip.AddrPort) (alive bool) {
 	if a := p.attempts[host]; a != nil {
 		a.underway = false
 	}
 	delete(p.awaited, host)
+	for sender := range p.unknownSenders {
+		alive = alive || sender.Addr == host
+	}
+	return alive
 }

@@ -21,6 +21,7 @@ import (
 type release struct {
 	formats   wire.Range
 	newRecord replica.NewRecord // nil: as this version's
+	lastKind  wire.Kind         // that it knows; 0: all
 	kind      wire.Kind         // of messages that it sends beside ours; 0: none
 }
 
@@ -63,7 +64,7 @@ func newRollingCluster(t *testing.T, n *memnet, count int, r release) *rollingCl
 // start starts a host's agent as one of the release.
 func (c *rollingCluster) start(h *rollingHost, r release) {
 	h.host = startHost(c.t, c.net, h.i, func(conf *Config) {
-		conf.formats, conf.newRecord = r.formats, r.newRecord
+		conf.formats, conf.newRecord, conf.lastKind = r.formats, r.newRecord, r.lastKind
 		conf.Seeds = []netip.AddrPort{hostAddr(1), hostAddr(2)}
 	})
 	h.stopped = make(chan struct{})
@@ -130,7 +131,9 @@ func usableNames(s cluster.Snapshot) (names map[string]bool, hosts int) {
 		}
 		hosts++
 		for _, e := range o.Memberships[0].Endpoints {
-			names[o.Name+" "+e.Names[0]] = true
+			if !e.Claimed() {
+				names[o.Name+" "+e.Names[0]] = true
+			}
 		}
 	}
 	return names, hosts
@@ -155,6 +158,7 @@ func (c *rollingCluster) startContainer() {
 		ContainerID: fmt.Sprintf("%064d", c.next), Names: []string{fmt.Sprint("c", c.next)},
 		Addrs: []netip.Addr{c.freeAddr(h)}, MAC: kernel.MAC{2, byte(c.next)},
 	}
+	c.claim(h, e)
 	h.containers = append(h.containers, e)
 	if len(h.containers) > 4 {
 		c.mu.Lock()
@@ -163,6 +167,7 @@ func (c *rollingCluster) startContainer() {
 		h.containers = h.containers[1:]
 	}
 	h.announceAll()
+	h.Release(wiretest.Network, e.ContainerID)
 	for _, o := range c.hosts {
 		if o != h {
 			c.waitUntil(o, func(s cluster.Snapshot) bool { return hasContainer(s, hostName(h.i), e.Names[0]) })
@@ -173,10 +178,19 @@ func (c *rollingCluster) startContainer() {
 	c.settled[e.Names[0]] = hostName(h.i)
 }
 
+// claim claims a container's address. Hosts of a release that knows no claims delay it, at most once.
+func (c *rollingCluster) claim(h *rollingHost, e cluster.Endpoint) {
+	began := time.Now()
+	taken, err := h.Claim(c.t.Context(), wiretest.Network, e.ContainerID, e.Addrs)
+	if took := time.Since(began); err != nil || len(taken) > 0 || took > claimLimit {
+		c.t.Errorf("%s claims %v: %v, %v after %v", hostName(h.i), e.Addrs, taken, err, took)
+	}
+}
+
 func hasContainer(s cluster.Snapshot, host, name string) bool {
 	o, ok := s.Find(host)
 	return ok && len(o.Memberships) == 1 &&
-		slices.ContainsFunc(o.Memberships[0].Endpoints, func(e cluster.Endpoint) bool { return e.Names[0] == name })
+		slices.ContainsFunc(o.Memberships[0].Endpoints, func(e cluster.Endpoint) bool { return slices.Contains(e.Names, name) })
 }
 
 // freeAddr returns an address that no container has, as far as a host knows, and checks that none
@@ -241,11 +255,11 @@ func (c *rollingCluster) upgrade(r release) {
 }
 
 // TestRollingUpgrade upgrades a cluster host by host, twice: to a version that announces and sends
-// more than the old one knows, and that accepts one more format; then to one that no longer accepts
+// more than the old one knows, claims among it, and that accepts one more format; then to one that no longer accepts
 // the first format. All the time no name is missing, no address is given twice, and forwarding does
 // not flap.
 func TestRollingUpgrade(t *testing.T) {
-	oldest := release{formats: wire.Range{Min: 1, Max: 1}}
+	oldest := release{formats: wire.Range{Min: 1, Max: 1}, lastKind: wire.KindAck}
 	next := release{formats: wire.Range{Min: 1, Max: 2}, newRecord: laterRecord, kind: 99}
 	latest := release{formats: wire.Range{Min: 2, Max: 3}, newRecord: laterRecord, kind: 100}
 	inVirtualTime(t, func(t *testing.T, n *memnet) {

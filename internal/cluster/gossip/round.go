@@ -49,10 +49,14 @@ type round struct {
 
 // seedState is what became of a seed in this round.
 type seedState struct {
-	answered bool // a packet
-	dialled  bool // a connection was tried without an answer
-	underway bool // a connection is tried
+	answered bool      // a packet
+	dialled  bool      // a connection was tried without an answer
+	underway bool      // a connection is tried
+	triedAt  time.Time // when a connection ended
 	refused  bool
+	// joined tells that states were exchanged. If it is no member then, its agent says that it
+	// listens elsewhere, as behind an address translation.
+	joined bool
 }
 
 type seedOutcome struct {
@@ -113,14 +117,20 @@ func (r *round) step(ctx context.Context) (over bool) {
 	if leaving {
 		return true
 	}
-	answered, silent := 0, 0
+	answered, silent, unsettled := 0, 0, 0
 	ask := time.Since(r.asked) >= helloInterval
 	if ask {
 		r.asked = time.Now()
 	}
 	for _, seed := range r.seeds {
 		s := r.states[seed]
-		if !missing[seed] || s.refused {
+		switch {
+		case s.refused || s.joined:
+			continue
+		case !missing[seed]:
+			if s.underway {
+				unsettled++ // it is a member before its digests are here
+			}
 			continue
 		}
 		if r.tryJoin(ctx, seed, s); s.answered {
@@ -133,9 +143,9 @@ func (r *round) step(ctx context.Context) (over bool) {
 		}
 	}
 	switch age := time.Since(r.began); {
-	case age >= roundLimit, answered+silent == 0 && synced:
+	case age >= roundLimit, answered+silent+unsettled == 0 && synced:
 		return true
-	case answered > 0 || !synced:
+	case answered+unsettled > 0 || !synced:
 		return false
 	case r.found(missing):
 		return age >= roundRest
@@ -146,13 +156,13 @@ func (r *round) step(ctx context.Context) (over bool) {
 
 // found tells whether one of the seeds is a member.
 func (r *round) found(missing map[netip.AddrPort]bool) bool {
-	return slices.ContainsFunc(r.seeds, func(seed netip.AddrPort) bool { return !missing[seed] })
+	return slices.ContainsFunc(r.seeds, func(seed netip.AddrPort) bool { return !missing[seed] || r.states[seed].joined })
 }
 
 // tryJoin joins a seed if it has answered, or if there is room to try without.
 func (r *round) tryJoin(ctx context.Context, seed netip.AddrPort, s *seedState) {
 	switch {
-	case s.underway:
+	case s.underway, time.Since(s.triedAt) < rejoinHelloWait:
 		return
 	case s.answered && r.joining < maxJoinsAtOnce:
 		r.joining++
@@ -169,7 +179,8 @@ func (r *round) tryJoin(ctx context.Context, seed netip.AddrPort, s *seedState) 
 // note notes what became of an attempt to join a seed.
 func (r *round) note(o seedOutcome) {
 	s := r.states[o.seed]
-	s.underway, s.refused = false, o.joinOutcome == refused
+	s.underway, s.triedAt = false, time.Now()
+	s.refused, s.joined = o.joinOutcome == refused, o.joinOutcome == joined
 	if o.answered {
 		r.joining--
 	} else {

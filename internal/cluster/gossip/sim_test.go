@@ -58,7 +58,9 @@ type sim struct {
 	catchingUp map[string]time.Time // hosts that do not know all others yet, and when they started
 	caughtUp   []time.Duration      // how long that took
 
-	records map[wire.Version]wire.Record // that hosts have stored
+	// recordsMu is taken while a plane's lock is held, and mu while a plane's lock may be taken.
+	recordsMu sync.Mutex
+	records   map[wire.Version]wire.Record // that hosts have stored
 }
 
 func newSim(t *testing.T, n *memnet, count int) *sim {
@@ -83,8 +85,8 @@ func newSim(t *testing.T, n *memnet, count int) *sim {
 // shareRecord makes all hosts keep one copy of a record. A thousand copies of 50,000 containers
 // would be 20 GB.
 func (s *sim) shareRecord(r wire.Record) wire.Record {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.recordsMu.Lock()
+	defer s.recordsMu.Unlock()
 	shared, ok := s.records[r.Version] // which has the content's checksum
 	if !ok {
 		s.records[r.Version] = r

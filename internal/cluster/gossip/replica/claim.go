@@ -37,13 +37,19 @@ type addressClaim struct {
 // ClaimWait waits until other hosts have answered a claim.
 type ClaimWait struct {
 	key      ClaimKey
-	addrs    []netip.Addr
+	claim    *addressClaim
 	version  wire.Version // of this host's record that has the claim
 	pending  map[wire.Key]bool
 	answered map[wire.Key]bool
-	needed   map[wire.Key]wire.Version // records that must be here before the claim is settled
+	needed   map[wire.Key]neededRecord
 	done     chan struct{}
 	isDone   bool
+}
+
+// neededRecord is a record that must be here before a claim is settled.
+type neededRecord struct {
+	version wire.Version
+	holds   bool // another host says that it has one of the addresses
 }
 
 // Done is closed when nothing is left to wait for.
@@ -58,18 +64,22 @@ func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []w
 	if _, ok := r.ownMembership(key.Network); !ok {
 		return nil, nil, fmt.Errorf("this host is not on network %v", key.Network)
 	}
+	if err := r.checkHeard(); err != nil {
+		return nil, nil, err
+	}
 	if taken := r.holders(key, addrs, nil); len(taken) > 0 {
 		return nil, taken, r.ReleaseClaim(key)
 	}
-	r.claims[key] = &addressClaim{addrs: addrs}
+	claim := &addressClaim{addrs: addrs}
+	r.claims[key] = claim
 	if err := r.publishClaims(); err != nil {
 		delete(r.claims, key)
 		return nil, nil, err
 	}
 	w := &ClaimWait{
-		key: key, addrs: addrs, version: r.own.published.Version,
+		key: key, claim: claim, version: r.own.published.Version,
 		pending: make(map[wire.Key]bool, len(peers)), answered: make(map[wire.Key]bool),
-		needed: make(map[wire.Key]wire.Version), done: make(chan struct{}),
+		needed: make(map[wire.Key]neededRecord), done: make(chan struct{}),
 	}
 	for _, host := range peers {
 		w.pending[host] = true
@@ -101,6 +111,13 @@ func (r *Replica) RequestAnswers(w *ClaimWait) {
 	r.checkClaim(w)
 }
 
+// AskForAnswer asks a host to answer that it has what this host has published.
+func (r *Replica) AskForAnswer(host wire.Key) {
+	if r.own.isPublished() {
+		r.out.sendMessage(host, wire.Message{Kind: wire.KindClaim, Version: r.own.published.Version})
+	}
+}
+
 // sendClaim asks hosts to answer a claim.
 func (r *Replica) sendClaim(w *ClaimWait, hosts []wire.Key) {
 	if len(hosts) == 0 {
@@ -124,8 +141,8 @@ func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
 			missing = append(missing, d.Key)
 		}
 		for w := range r.claimWaits {
-			if !w.version.Replaces(m.Version, true) && d.Version.Compare(w.needed[d.Key]) > 0 {
-				w.needed[d.Key] = d.Version
+			if !w.version.Replaces(m.Version, true) && d.Version.Compare(w.needed[d.Key].version) > 0 {
+				w.needed[d.Key] = neededRecord{d.Version, w.needed[d.Key].holds || d.Key != m.From}
 			}
 		}
 	}
@@ -141,8 +158,8 @@ func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
 
 // checkClaim ends the wait for a claim if nothing is left to wait for.
 func (r *Replica) checkClaim(w *ClaimWait) {
-	for host, v := range w.needed {
-		if !r.wantsVersion(wire.Digest{Key: host, Version: v}, false) {
+	for host, needed := range w.needed {
+		if !r.wantsVersion(wire.Digest{Key: host, Version: needed.version}, false) {
 			delete(w.needed, host) // it has come, or never will
 		}
 	}
@@ -161,20 +178,51 @@ func (r *Replica) checkClaims() {
 // EndClaim settles a claim: it is granted, or withdrawn if others hold some of its addresses.
 func (r *Replica) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, err error) {
 	delete(r.claimWaits, w)
-	claim := r.claims[w.key]
-	if claim == nil {
+	if r.claims[w.key] != w.claim {
 		return nil, fmt.Errorf("the claim of container %.12s was released", w.key.ContainerID)
 	}
-	if taken = r.holders(w.key, w.addrs, w.answered); len(taken) > 0 {
+	if err := r.checkHeard(); err != nil {
+		return nil, errors.Join(err, r.ReleaseClaim(w.key))
+	}
+	taken = r.holders(w.key, w.claim.addrs, w.answered)
+	r.addUnseenHolders(w, taken)
+	if len(taken) > 0 {
 		return taken, r.ReleaseClaim(w.key)
 	}
-	claim.granted = true
+	w.claim.granted = true
 	return nil, r.publishClaims()
+}
+
+// checkHeard returns an error if the others leave this host out for lack of room: they would not
+// know what it claims.
+func (r *Replica) checkHeard() error {
+	if limit := r.excluded[r.cfg.Self]; limit != "" {
+		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one; remove containers", limit)
+	}
+	return nil
+}
+
+// addUnseenHolders adds the hosts whose records did not come in time, although another host said that
+// they have one of the addresses.
+func (r *Replica) addUnseenHolders(w *ClaimWait, taken map[netip.Addr]cluster.Holder) {
+	for host, needed := range w.needed {
+		if !needed.holds {
+			continue
+		}
+		for _, a := range w.claim.addrs {
+			if _, known := taken[a]; !known {
+				taken[a] = cluster.Holder{Host: r.Label(host), Pending: true, Unreachable: !r.present[host]}
+			}
+		}
+	}
 }
 
 // AbandonClaim withdraws a claim for which nobody waits any more.
 func (r *Replica) AbandonClaim(w *ClaimWait) error {
 	delete(r.claimWaits, w)
+	if r.claims[w.key] != w.claim {
+		return nil // a further claim of the container replaced it
+	}
 	return r.ReleaseClaim(w.key)
 }
 

@@ -22,14 +22,15 @@ func TestForgottenRecord(t *testing.T) {
 	asEarlyVersion.ForgottenBy = ""
 	for _, tt := range []struct {
 		name       string
-		present    bool
+		lostFor    time.Duration // 0: it is reachable
 		record     wire.Record
 		stays      bool
 		tellsOwner bool
 	}{
-		{"unreachable", false, forgotten, false, false},
-		{"reachable", true, forgotten, true, true},
-		{"reachable, early version", true, asEarlyVersion, false, false},
+		{"unreachable", time.Minute, forgotten, false, false},
+		{"unreachable for a moment, perhaps by mistake", time.Second, forgotten, true, false},
+		{"reachable", 0, forgotten, true, true},
+		{"reachable, early version", 0, asEarlyVersion, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			network := new(fakeNetwork)
@@ -39,8 +40,8 @@ func TestForgottenRecord(t *testing.T) {
 				r.Handle(wire.Message{Kind: wire.KindRecords, From: wiretest.HostB, Records: []wire.AgedRecord{{Record: record, Age: 1}}}, now)
 			}
 			handle(wiretest.Versioned(wiretest.Record("a"), 5))
-			if !tt.present {
-				r.MarkLost(wiretest.Host9, now)
+			if tt.lostFor > 0 {
+				r.MarkLost(wiretest.Host9, now.Add(-tt.lostFor))
 			}
 			network.sentTo = nil
 			handle(tt.record)

@@ -106,6 +106,7 @@ func (t *table) lastShare() (last share) {
 func (t *table) forgetSurplusHost() {
 	if len(t.entries) > t.limits.Hosts {
 		host := t.lastShare().Key
+		t.countAddrs(t.entries[host].Memberships, -1)
 		delete(t.entries, host)
 		t.changed[host] = true
 	}

@@ -27,8 +27,9 @@ type Agent struct {
 	Names  NameServer
 	// Plane is the kind of control planes by which hosts find each other.
 	Plane cluster.Kind
-	// Watch reports that something may have been deleted from the kernel.
-	Watch func(context.Context) (<-chan struct{}, error)
+	// Watch reports that something may have been deleted from the kernel, and which forwarding
+	// entries were.
+	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
 	// Process is the agent as others find it.
@@ -108,7 +109,7 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("watch the store: %w", err)
 	}
 	files := a.watcher.OwnFiles(ctx, a.Host.StoreDir)
-	kernel, err := a.Watch(ctx)
+	changed, deleted, err := a.Watch(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
 	return a.runLoop(ctx, events{
-		store: store, files: files, kernel: kernel, rules: rules, upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
+		store: store, files: files, kernel: changed, deleted: deleted, rules: rules, upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
 	})
 }
 
@@ -160,14 +161,15 @@ func (a *Agent) prepareParts() {
 
 // events are what the loop waits for, besides requests and turns that are due.
 type events struct {
-	store     <-chan struct{}  // the store may have changed
-	files     <-chan struct{}  // the agent's lock or socket may have been removed
-	kernel    <-chan struct{}  // something may have been deleted from the kernel
-	rules     <-chan struct{}  // rules of other programs' firewalls have changed
-	upstreams <-chan struct{}  // name servers may have changed
-	served    <-chan error     // the API's server has ended
-	minute    <-chan time.Time // it is time to look for what nobody reports
-	idle      <-chan time.Time // the host has had no network for a while; nil: it has one
+	store     <-chan struct{}              // the store may have changed
+	files     <-chan struct{}              // the agent's lock or socket may have been removed
+	kernel    <-chan struct{}              // something may have been deleted from the kernel
+	deleted   <-chan kernel.ForwardingKeys // entries that were deleted from it, by this agent too
+	rules     <-chan struct{}              // rules of other programs' firewalls have changed
+	upstreams <-chan struct{}              // name servers may have changed
+	served    <-chan error                 // the API's server has ended
+	minute    <-chan time.Time             // it is time to look for what nobody reports
+	idle      <-chan time.Time             // the host has had no network for a while; nil: it has one
 }
 
 // errEnd says that the agent has nothing left to do.
@@ -234,6 +236,9 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		turns.Within(scopePublish, storeDebounce)
 	case <-on.kernel:
 		turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
+	case keys := <-on.deleted:
+		a.forwarder.LookAt(keys)
+		a.forwardMore = time.After(newsDebounce)
 	case <-on.rules:
 		a.foreignFilters.CheckSoon()
 	case <-a.foreignFilters.due:

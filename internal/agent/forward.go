@@ -12,6 +12,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/store"
 )
 
 const (
@@ -163,6 +164,15 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 		}
 	}
 	return after, pending
+}
+
+// LookAt notes entries to look at, whatever network they are of. Mostly this agent deleted them
+// itself, and nothing is amiss.
+func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
+	for _, n := range f.networks {
+		n.look(keys)
+		n.checkPorts = n.checkPorts || slices.ContainsFunc(n.local.Endpoints, func(r *store.Record) bool { return slices.Contains(keys.MACs, r.MAC) })
+	}
 }
 
 // CheckAll has all entries listed, since nobody reports what somebody adds.

@@ -162,6 +162,43 @@ func TestAlteredForwardingIsRepaired(t *testing.T) {
 	})
 }
 
+// An entry that was deleted is looked at, which needs no list of all.
+func TestDeletedEntriesAreLookedAt(t *testing.T) {
+	withOthers(t, 5, func(r *rig, hosts []cluster.Host) {
+		host := r.kernel.HostNamespace()
+		before, dumps := r.tables(), r.kernel.Dumps+2 // those of this test
+		var device, bridge string
+		for _, l := range host.Links() {
+			if l.Kind == kernel.KindVXLAN {
+				device, bridge = l.Name, l.Master
+			}
+		}
+		neighbour := before.Neighbours[3]
+		r.mu.Lock()
+		for _, c := range []kernel.Change{
+			kernel.DelFDB{Name: device, FDB: before.FDB[0]}, kernel.DelStatic{Name: device, MAC: before.Static[1]},
+			kernel.DelFDB{Name: device, FDB: before.Flood[2]}, kernel.DelNeighbour{Name: bridge, Neighbour: neighbour},
+		} {
+			if err := host.Apply(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.mu.Unlock()
+		r.deletedEntries <- kernel.ForwardingKeys{
+			MACs: []kernel.MAC{before.FDB[0].MAC, before.Static[1], {2, 0xee}}, Addrs: []netip.Addr{neighbour.Addr}, Flood: before.Flood[2:3],
+		}
+		sleep(time.Second)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if got := r.tables(); !sameTables(got, before) {
+			t.Errorf("the tables are\n%+v\nand were\n%+v", got, before)
+		}
+		if r.kernel.Dumps > dumps {
+			t.Errorf("all entries were listed %d times", r.kernel.Dumps-dumps)
+		}
+	})
+}
+
 // The kernel's events are of deletions only. What somebody adds is gone within a minute.
 func TestAddedForwardingIsRemovedWithoutAnEvent(t *testing.T) {
 	withOthers(t, 5, func(r *rig, hosts []cluster.Host) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -16,43 +17,79 @@ import (
 )
 
 // Changes sends, until ctx is done, whenever something may be missing in the caller's namespace.
-// That is when a link has changed or an address was added, and when a link, an address, a
-// forwarding entry, a filter or a part of this project's firewall was deleted. Of the kernel
-// parameters it reports forwarding and rp_filter, and no other that this project sets. To a slow
-// reader many changes are one event.
+// That is when a link has changed or an address was added, and when a link, an address, a filter or
+// a part of this project's firewall was deleted. Of the kernel parameters it reports forwarding and
+// rp_filter, and no other that this project sets. To a slow reader many changes are one event.
 //
 // It does not say what has changed: the reader checks everything again. That also makes up for
-// messages that the kernel drops when there are too many.
-func Changes(ctx context.Context) (<-chan struct{}, error) {
-	changes := make(chan struct{}, 1)
+// messages that the kernel drops when there are too many. Only of forwarding entries it says which
+// were deleted, as far as these are few: the reader deletes some itself all the time.
+func Changes(ctx context.Context) (changes <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error) {
+	to := newOutput()
 	for _, r := range []reports{linkReports, firewallReports} {
 		f, err := netlink.Subscribe(r.Subscription)
 		if err != nil {
-			return nil, fmt.Errorf("watch %s: %w", r.Name, err)
+			return nil, nil, fmt.Errorf("watch %s: %w", r.Name, err)
 		}
 		context.AfterFunc(ctx, func() { _ = f.Close() })
-		go r.forward(f, changes)
+		go r.forward(f, to)
 	}
-	return changes, nil
+	return to.changes, to.deleted, nil
+}
+
+// output is what a reader gets.
+type output struct {
+	changes chan struct{}
+	deleted chan kernel.ForwardingKeys
+}
+
+func newOutput() output {
+	return output{make(chan struct{}, 1), make(chan kernel.ForwardingKeys, 8)}
+}
+
+// maxNamed is how many entries are named of a burst. To list all takes less time than to ask for
+// more.
+const maxNamed = 500
+
+// Send sends what was found in a burst. If it is too much to be named, it is a change.
+func (o output) Send(changed bool, deleted kernel.ForwardingKeys) {
+	switch named := len(deleted.MACs) + len(deleted.Addrs) + len(deleted.Flood); {
+	case named > maxNamed:
+		changed = true
+	case named > 0:
+		select {
+		case o.deleted <- deleted:
+		default:
+			changed = true
+		}
+	}
+	if changed {
+		select {
+		case o.changes <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // ForeignRules sends, until ctx is done, whenever rules, chains or sets of other programs'
 // firewalls have changed.
 func ForeignRules(ctx context.Context) (<-chan struct{}, error) {
-	changes := make(chan struct{}, 1)
+	to := newOutput()
 	f, err := netlink.Subscribe(ruleReports.Subscription)
 	if err != nil {
 		return nil, fmt.Errorf("watch %s: %w", ruleReports.Name, err)
 	}
 	context.AfterFunc(ctx, func() { _ = f.Close() })
-	go ruleReports.forward(f, changes)
-	return changes, nil
+	go ruleReports.forward(f, to)
+	return to.changes, nil
 }
 
 // reports are what the kernel reports of a protocol, and which of it matters.
 type reports struct {
 	netlink.Subscription
 	matters func(netlink.Message) bool
+	// deleted adds the forwarding entry that a message says was deleted; nil: none does.
+	deleted func(netlink.Message, *kernel.ForwardingKeys)
 }
 
 var linkReports = reports{
@@ -70,11 +107,31 @@ var linkReports = reports{
 			return true
 		case unix.RTM_NEWNETCONF: // of forwarding or rp_filter, mostly
 			return true
-		case unix.RTM_DELNEIGH:
-			return !isAgedFDBEntry(m.Body) && !isForeignNeighbour(m.Body)
 		}
 		return false
 	},
+	func(m netlink.Message, keys *kernel.ForwardingKeys) {
+		if m.Type == unix.RTM_DELNEIGH && len(m.Body) >= unix.SizeofNdMsg && !isAgedFDBEntry(m.Body) && !isForeignNeighbour(m.Body) {
+			addKey(keys, m.Body)
+		}
+	},
+}
+
+// addKey adds the entry that a struct ndmsg with its attributes is about. Other bridges have such
+// entries too; whoever looks at their names finds nothing amiss.
+func addKey(keys *kernel.ForwardingKeys, ndmsg []byte) {
+	attrs := ndmsg[unix.SizeofNdMsg:]
+	addr, _ := netip.AddrFromSlice(netlink.Find(attrs, unix.NDA_DST))
+	mac := netlink.Find(attrs, unix.NDA_LLADDR)
+	switch {
+	case ndmsg[0] != unix.AF_BRIDGE:
+		keys.Addrs = append(keys.Addrs, addr)
+	case len(mac) != len(kernel.MAC{}):
+	case kernel.MAC(mac).IsZero():
+		keys.Flood = append(keys.Flood, kernel.FDB{Dst: addr})
+	default:
+		keys.MACs = append(keys.MACs, kernel.MAC(mac))
+	}
 }
 
 // isAgedFDBEntry tells whether a struct ndmsg is an entry of the FDB of any bridge that was learned
@@ -98,11 +155,11 @@ func isForeignNeighbour(ndmsg []byte) bool {
 const nfnlgrpNftables = 7
 
 var firewallReports = reports{
-	netlink.Subscription{
+	Subscription: netlink.Subscription{
 		Name: "nftables", Protocol: unix.NETLINK_NETFILTER,
 		Groups: []int{nfnlgrpNftables},
 	},
-	func(m netlink.Message) bool {
+	matters: func(m netlink.Message) bool {
 		switch m.Type & 0xff {
 		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
 			return isOwnTable(m) || isDockerChain(m)
@@ -139,7 +196,7 @@ func nftText(m netlink.Message, attr uint16) string {
 }
 
 // ruleReports are of other programs' tables.
-var ruleReports = reports{firewallReports.Subscription, func(m netlink.Message) bool {
+var ruleReports = reports{Subscription: firewallReports.Subscription, matters: func(m netlink.Message) bool {
 	switch m.Type & 0xff {
 	case unix.NFT_MSG_NEWGEN, unix.NFT_MSG_NEWTABLE:
 		return false
@@ -156,10 +213,10 @@ const (
 	retryDelay = time.Second
 )
 
-// forward sends for each burst of reports with a change that matters, until the file is closed. It
+// forward sends for each burst of reports with something that matters, until the file is closed. It
 // also sends after an error: where there were too many messages, or the kernel had no memory,
 // something may have been missed.
-func (r reports) forward(f *os.File, changes chan<- struct{}) {
+func (r reports) forward(f *os.File, to output) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := f.Read(buf)
@@ -167,24 +224,19 @@ func (r reports) forward(f *os.File, changes chan<- struct{}) {
 			return
 		}
 		time.Sleep(burst)
-		found := err == nil && r.anyMatters(buf[:n])
-		more, restErr := r.drain(f, buf)
+		var deleted kernel.ForwardingKeys
+		found := err == nil && r.anyMatters(buf[:n], &deleted)
+		more, restErr := r.drain(f, buf, &deleted)
 		err = errors.Join(err, restErr)
-		if err == nil && !found && !more {
-			continue
-		}
 		if err != nil && !errors.Is(err, unix.ENOBUFS) {
 			time.Sleep(retryDelay)
 		}
-		select {
-		case changes <- struct{}{}:
-		default:
-		}
+		to.Send(found || more || err != nil, deleted)
 	}
 }
 
 // drain reads what is there, and tells whether something of it matters.
-func (r reports) drain(f *os.File, buf []byte) (found bool, err error) {
+func (r reports) drain(f *os.File, buf []byte, deleted *kernel.ForwardingKeys) (found bool, err error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return false, err
@@ -199,7 +251,7 @@ func (r reports) drain(f *os.File, buf []byte) (found bool, err error) {
 			if err != nil {
 				return true
 			}
-			found = r.anyMatters(buf[:n]) || found
+			found = r.anyMatters(buf[:n], deleted) || found
 		}
 	})
 	if errors.Is(err, unix.EAGAIN) {
@@ -208,11 +260,13 @@ func (r reports) drain(f *os.File, buf []byte) (found bool, err error) {
 	return found, errors.Join(err, connErr)
 }
 
-func (r reports) anyMatters(b []byte) bool {
+// anyMatters tells whether a message matters, and adds the entries that were deleted.
+func (r reports) anyMatters(b []byte, deleted *kernel.ForwardingKeys) (found bool) {
 	for m := range netlink.Messages(b) {
-		if r.matters(m) {
-			return true
+		found = r.matters(m) || found
+		if r.deleted != nil {
+			r.deleted(m, deleted)
 		}
 	}
-	return false
+	return found
 }

@@ -2,12 +2,16 @@ package watch
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netnstest"
 )
@@ -24,7 +28,8 @@ func TestDeletionsAreReported(t *testing.T) {
 			t.Fatalf("%s: %v", script, err)
 		}
 	}
-	sh(`ip link add br0 type bridge; ip link set br0 up; ip link add v0 type vxlan id 7 dstport 4789 local 127.0.0.1; ip link set v0 master br0 up
+	sh(`ip link add br0 type bridge; ip link add v0 type vxlan id 7 dstport 4789 local 127.0.0.1
+		ip link set br0 addrgenmode none; ip link set v0 addrgenmode none; ip link set br0 up; ip link set v0 master br0 up
 		ip address add 10.0.0.1/24 dev br0; bridge fdb add 02:00:00:00:00:01 dev v0 dst 198.18.0.9
 		bridge fdb add 02:00:00:00:00:01 dev v0 master static
 		bridge fdb add 02:00:00:00:00:02 dev v0 dst 198.18.0.9 dynamic; bridge fdb add 02:00:00:00:00:02 dev v0 master dynamic
@@ -34,16 +39,27 @@ func TestDeletionsAreReported(t *testing.T) {
 		for t in vxlan-driver foreign; do nft add table inet $t; nft add set inet $t s '{ type ipv4_addr; elements = { 1.2.3.4 }; }'; done
 		nft add table netdev vxlan-driver-v0; nft add chain inet foreign c; nft add rule inet foreign c accept`)
 	var changes <-chan struct{}
-	if err := netns.Do(ns, func() (err error) { changes, err = Changes(ctx); return err }); err != nil {
+	var entries <-chan kernel.ForwardingKeys
+	if err := netns.Do(ns, func() (err error) { changes, entries, err = Changes(ctx); return err }); err != nil {
 		t.Fatal(err)
+	}
+	// The kernel tells of a bridge's carrier up to a second later. It would tell of link-local
+	// addresses even later.
+	for quiet := false; !quiet; {
+		select {
+		case <-changes:
+		case <-time.After(1200 * time.Millisecond):
+			quiet = true
+		}
 	}
 	sh("bridge fdb del 02:00:00:00:00:02 dev v0 dst 198.18.0.9; bridge fdb del 02:00:00:00:00:02 dev v0 master; ip neighbour del 10.0.0.7 dev br0")
 	select {
 	case <-changes:
-		t.Error("an entry that was learned, or a neighbour of another's, is heard of when it goes")
+		t.Error("a link has changed")
+	case keys := <-entries:
+		t.Errorf("an entry that was learned, or a neighbour of another's, is heard of when it goes: %v", keys)
 	case <-time.After(100 * time.Millisecond):
 	}
-	// Before any link changes: the kernel tells of a bridge's carrier up to a second later.
 	sh("ip neighbour add 10.0.0.8 lladdr 02:00:00:00:00:01 dev br0 nud permanent; nft add table inet u")
 	select {
 	case <-changes:
@@ -64,11 +80,28 @@ func TestDeletionsAreReported(t *testing.T) {
 		t.Error("many entries that are added are heard of")
 	case <-time.After(100 * time.Millisecond):
 	}
+	mac := kernel.MAC{2, 5: 1}
+	for deletion, want := range map[string]kernel.ForwardingKeys{
+		"bridge fdb del 02:00:00:00:00:01 dev v0 master":         {MACs: []kernel.MAC{mac}},
+		"bridge fdb del 02:00:00:00:00:01 dev v0 dst 198.18.0.9": {MACs: []kernel.MAC{mac}},
+		"bridge fdb del 00:00:00:00:00:00 dev v0 dst 198.18.1.1": {Flood: []kernel.FDB{{Dst: netip.MustParseAddr("198.18.1.1")}}},
+		"ip neighbour del 10.0.0.9 dev br0":                      {Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.9")}},
+	} {
+		sh(deletion)
+		select {
+		case keys := <-entries:
+			keys.MACs = slices.Compact(keys.MACs) // a bridge has an entry once more for its VLAN
+			if !reflect.DeepEqual(keys, want) {
+				t.Errorf("%s: %+v was deleted", deletion, keys)
+			}
+		case <-changes:
+			t.Errorf("%s: anything may have changed", deletion)
+		case <-time.After(time.Second):
+			t.Errorf("%s is not heard of", deletion)
+		}
+	}
 	for _, deletion := range []string{
 		"ip address add 10.0.0.2/24 dev br0",
-		"bridge fdb del 02:00:00:00:00:01 dev v0 master",
-		"bridge fdb del 02:00:00:00:00:01 dev v0 dst 198.18.0.9",
-		"ip neighbour del 10.0.0.9 dev br0",
 		"ip address del 10.0.0.1/24 dev br0",
 		"tc filter del dev v0 ingress",
 		"tc qdisc del dev v0 clsact",
@@ -100,20 +133,48 @@ func TestDeletionsAreReported(t *testing.T) {
 	}
 }
 
+// Entries are named as far as they are few, and the reader keeps up. Otherwise all are to be looked
+// at.
+func TestManyDeletedEntriesAreAChange(t *testing.T) {
+	few, many := kernel.ForwardingKeys{MACs: make([]kernel.MAC, maxNamed)}, kernel.ForwardingKeys{MACs: make([]kernel.MAC, maxNamed), Flood: make([]kernel.FDB, 1)}
+	for _, tt := range []struct {
+		name            string
+		changed         bool
+		deleted         kernel.ForwardingKeys
+		times           int
+		changes, bursts int
+	}{
+		{"nothing", false, kernel.ForwardingKeys{}, 1, 0, 0},
+		{"a change", true, kernel.ForwardingKeys{}, 3, 1, 0},
+		{"few entries", false, few, 2, 0, 2},
+		{"both", true, few, 1, 1, 1},
+		{"many entries", false, many, 1, 1, 0},
+		{"a slow reader", false, few, 9, 1, 8},
+	} {
+		to := newOutput()
+		for range tt.times {
+			to.Send(tt.changed, tt.deleted)
+		}
+		if len(to.changes) != tt.changes || len(to.deleted) != tt.bursts {
+			t.Errorf("%s: %d changes, %d bursts of entries", tt.name, len(to.changes), len(to.deleted))
+		}
+	}
+}
+
 // An error does not end the watch: what was missed is looked for, and again while the error lasts.
 func TestErrorCountsAsChange(t *testing.T) {
 	f, err := os.Open("/") // cannot be read
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, ended := make(chan struct{}), make(chan struct{})
+	to, ended := newOutput(), make(chan struct{})
 	go func() {
-		linkReports.forward(f, changes)
+		linkReports.forward(f, to)
 		close(ended)
 	}()
 	for range 2 {
 		select {
-		case <-changes:
+		case <-to.changes:
 		case <-time.After(3 * retryDelay):
 			t.Fatal("it is not heard of")
 		}
@@ -122,7 +183,7 @@ func TestErrorCountsAsChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	select {
-	case <-changes: // of a read before
+	case <-to.changes: // of a read before
 	case <-ended:
 	}
 	select {

@@ -56,8 +56,8 @@ func valueBytes(e kernel.Element) string { return e.Value.Chain() + string(e.Val
 
 // ensureElements adds only the endpoints' elements if all else is in place, so a start beside a
 // thousand others takes as long as one alone. Of a network that was another one until now it changes
-// what differs, which takes a host that joins 1 ms instead of 20. If the rules or a network's elements differ, or
-// another element has the same key, it sets everything anew in one transaction.
+// what differs, which takes a host that joins 1 ms instead of 20. If the rules or a network's
+// elements differ, or another element has the same key, it sets everything anew in one transaction.
 func ensureElements(host Namespace, want *plan.Firewall) error {
 	intact, err := host.FirewallIntact()
 	if err != nil {

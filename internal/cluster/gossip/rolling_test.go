@@ -255,9 +255,9 @@ func (c *rollingCluster) upgrade(r release) {
 }
 
 // TestRollingUpgrade upgrades a cluster host by host, twice: to a version that announces and sends
-// more than the old one knows, claims among it, and that accepts one more format; then to one that no longer accepts
-// the first format. All the time no name is missing, no address is given twice, and forwarding does
-// not flap.
+// more than the old one knows, claims among it, and that accepts one more format; then to one that
+// no longer accepts the first format. All the time no name is missing, no address is given twice, and
+// forwarding does not flap.
 func TestRollingUpgrade(t *testing.T) {
 	oldest := release{formats: wire.Range{Min: 1, Max: 1}, lastKind: wire.KindAck}
 	next := release{formats: wire.Range{Min: 1, Max: 2}, newRecord: laterRecord, kind: 99}

@@ -52,7 +52,8 @@ clean_host() {
 	tool=$(place bin/vxlanctl)
 	[ -x "$tool" ] || tool=bin/vxlanctl
 	"$tool" cleanup $([ -z "${FORCE:-}" ] || echo --force)
-	rmdir /sys/fs/cgroup/vxland 2>/dev/null || true # of an agent in a host that is a container
+	# Of an agent in a host that is a container.
+	rmdir /sys/fs/cgroup/vxland /sys/fs/cgroup/unified/vxland 2>/dev/null || true
 	rm -f /var/lib/vxlan/host-id /var/lib/vxlan/host-id.*
 	if [ -d /var/lib/vxlan ]; then rmdir --ignore-fail-on-non-empty /var/lib/vxlan; fi
 	for link in /etc/systemd/system/*.wants/vxlan-reload@*.service /etc/systemd/system/*.wants/vxland.*; do

@@ -53,19 +53,24 @@ func parseCgroupMounts(mountinfo string) (found []hierarchy) {
 	return found
 }
 
-// moveToTop moves this process. In the second version of control groups a group whose children have
-// controllers may have no processes itself, unless it is the host's topmost one. A host that is a
-// container sees another one.
+// moveToTop moves this process. In the second version of control groups a group has either
+// processes or children with controllers, unless it is the machine's topmost one. A host that is a
+// container sees another one, in which the agent would keep Podman from limiting containers.
 func (h hierarchy) moveToTop() error {
-	err := enterCgroup(h.dir)
-	if err == nil || !h.v2 {
-		return err
+	if !h.v2 || h.isMachines() {
+		return enterCgroup(h.dir)
 	}
 	own := filepath.Join(h.dir, ownCgroup)
 	if err := os.Mkdir(own, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return enterCgroup(own)
+}
+
+// isMachines tells whether the top of a hierarchy is the machine's. That one has no type.
+func (h hierarchy) isMachines() bool {
+	_, err := os.Stat(filepath.Join(h.dir, "cgroup.type"))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // enterCgroup moves this process into a control group.

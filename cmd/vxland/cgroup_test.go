@@ -86,6 +86,35 @@ func TestForeignCgroups(t *testing.T) {
 	}
 }
 
+// Where the host is a container, its topmost group must have no processes: nobody could give its
+// children controllers then.
+func TestAgentLeavesTopOfContainerFree(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		v2, hasType  bool
+		wantOwnGroup bool
+	}{
+		{"first version", false, false, false},
+		{"machine", true, false, false},
+		{"container", true, true, true},
+	} {
+		h := hierarchy{t.TempDir(), tt.v2}
+		if tt.hasType {
+			if err := os.WriteFile(filepath.Join(h.dir, "cgroup.type"), []byte("domain\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.moveToTop(); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		_, topErr := os.Stat(filepath.Join(h.dir, "cgroup.procs"))
+		_, ownErr := os.Stat(filepath.Join(h.dir, ownCgroup, "cgroup.procs"))
+		if (topErr == nil) == tt.wantOwnGroup || (ownErr == nil) != tt.wantOwnGroup {
+			t.Errorf("%s: at the top: %v; in a group of its own: %v", tt.name, topErr == nil, ownErr == nil)
+		}
+	}
+}
+
 // On this machine's own hierarchies, of whichever version they are.
 func TestLeaveCgroups(t *testing.T) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -125,5 +154,7 @@ func TestLeaveCgroups(t *testing.T) {
 	if strings.Contains(out.String(), group) {
 		t.Errorf("was in %d groups, and then in\n%s", joined, out.String())
 	}
-	defer os.Remove("/sys/fs/cgroup/" + ownCgroup) // made where this machine is a container
+	for _, h := range parseCgroupMounts(string(mounts)) {
+		defer os.Remove(filepath.Join(h.dir, ownCgroup)) // made where this machine is a container
+	}
 }

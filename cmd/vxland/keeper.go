@@ -92,7 +92,8 @@ func runKeeper(ctx context.Context, args ...string) error {
 		log.Warn("the agent is not independent of who started the container", "err", err)
 	}
 	raiseLimits()
-	err = keeper{log: log, agentNeeded: hasNetworks, runAgent: func(ctx context.Context) error { return runAgentProcess(ctx, path, args) }}.keepRunning(ctx)
+	runAgent := func(ctx context.Context) error { return runAgentProcess(ctx, path, args) }
+	err = keeper{log: log, agentNeeded: hasNetworks, runAgent: runAgent}.keepRunning(ctx)
 	if ctx.Err() != nil {
 		return nil // exec reports the end of ctx as an error of the agent
 	}

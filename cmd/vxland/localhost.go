@@ -11,8 +11,8 @@ import (
 	"vxlan-driver/internal/membership"
 )
 
-// newLocalHost returns this host as others know it. The channel has a value when it has given itself
-// a new ID.
+// newLocalHost returns this host as others know it. The channel has a value when it has given
+// itself a new ID.
 func newLocalHost(bootDir, name string, log *slog.Logger) (*gossip.LocalHost, <-chan struct{}) {
 	store := hostid.Store{Dir: hostid.Dir, BootDir: bootDir, Machine: hostid.ReadMachine()}
 	id, notes := store.Load()

@@ -21,6 +21,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
@@ -29,9 +30,9 @@ import (
 	"vxlan-driver/internal/wiring"
 )
 
-// garbagePercent is how much garbage there may be for what lives. It bounds the memory by the number
-// of hosts. A fixed limit keeps the runtime collecting as soon as more than that lives: beside 1,000
-// hosts it took five parts in six of the agent's time.
+// garbagePercent is how much garbage there may be, as a part of what lives. So the number of hosts
+// bounds the memory. A fixed limit keeps the runtime collecting as soon as more than that lives:
+// beside 1,000 hosts it took five parts in six of the agent's time.
 const garbagePercent = 50
 
 type options struct {
@@ -157,34 +158,13 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("read host name: %w", err)
-	}
-	localHost, newID := newLocalHost(host.StoreDir, name, log)
-	renamed, err := followHostName(ctx, localHost)
-	if err != nil {
-		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
-	}
-	names := dns.New(log)
-	keys, err := followKeys(c, log)
+	a, err := newAgent(ctx, host, c, log)
 	if err != nil {
 		return err
 	}
-	a := &agent.Agent{
-		Host: host, Config: c, Names: names, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
-		Process: self, Renamed: renamed, NewID: newID,
-		StayWhenIdle: o.foreground || activated, Version: version.String(), Log: log,
-		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
-			return tunnelprobe.Open(bridge, device, mac)
-		},
-		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
-			return newGossip(localHost, bind, c, keys, log)
-		}},
-	}
-	if keys != nil {
-		a.KeyFile = keys
-	}
+	a.Process, a.StayWhenIdle = self, o.foreground || activated
+	names := dns.New(log)
+	a.Names = names
 	log.Info("vxland started", "version", version.String())
 	notifySystemd("READY=1")
 	err = a.Run(ctx, l)
@@ -198,6 +178,37 @@ func runAgent(ctx context.Context, o options, c config.Config, log *slog.Logger)
 	}
 	notifySystemd("STOPPING=1")
 	return errors.Join(err, self.removeSocket(activated))
+}
+
+// newAgent returns the agent of this host, as far as its process does not matter.
+func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *slog.Logger) (*agent.Agent, error) {
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("read host name: %w", err)
+	}
+	localHost, newID := newLocalHost(host.StoreDir, name, log)
+	renamed, err := followHostName(ctx, localHost)
+	if err != nil {
+		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
+	}
+	keys, err := followKeys(c, log)
+	if err != nil {
+		return nil, err
+	}
+	a := &agent.Agent{
+		Host: host, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
+		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
+		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
+			return tunnelprobe.Open(bridge, device, mac)
+		},
+		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
+			return newGossip(localHost, bind, c, keys, log)
+		}},
+	}
+	if keys != nil {
+		a.KeyFile = keys
+	}
+	return a, nil
 }
 
 // followKeys returns the key file that all clusters follow, or nil if there is none.

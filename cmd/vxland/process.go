@@ -93,8 +93,8 @@ func (p *process) CheckRestart() error {
 	return nil
 }
 
-// shouldRestart tells whether the program takes its own place, as its agent has ended with err. If a
-// signal told it to end meanwhile, it does not: nobody sends that again.
+// shouldRestart tells whether the program takes its own place, as its agent has ended with err. If
+// a signal told it to end meanwhile, it does not: nobody sends that again.
 func shouldRestart(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && (errors.Is(err, agent.ErrRestart) || errors.Is(err, agent.ErrFilesLost))
 }

@@ -30,8 +30,8 @@ func openListener() (l net.Listener, activated bool, err error) {
 	if hasListenFD() {
 		unix.CloseOnExec(firstListenFD)
 		f := os.NewFile(firstListenFD, agentapi.SocketPath)
-		// As this agent has the lock, who listens is systemd, with the socket that it passed. If its
-		// file was removed, an agent before this one may have left its own.
+		// As this agent has the lock, who listens is systemd, with the socket that it passed. If
+		// its file was removed, an agent before this one may have left its own.
 		if agentapi.IsAnswered(agentapi.SocketPath) {
 			l, err = listenOn(f)
 			return l, true, err

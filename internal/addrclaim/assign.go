@@ -125,10 +125,8 @@ func (c *Claims) pickAddresses(key membership.EndpointKey, pick selection) ([]ne
 		return nil, err
 	}
 	n := e.network
-	owners := c.ownersLocked(n, e.state.Cluster.Snapshot(), key.ContainerID)
-	for _, a := range append(n.HostAddrs(), c.hostAddrs[n.ID]...) {
-		owners.add(a, addressOwner{vtep: n.VTEP.Local})
-	}
+	owners := c.ownersLocked(n, n.Members(e.state.Cluster.Snapshot()), key.ContainerID)
+	owners.addOwn(addressOwner{vtep: n.VTEP.Local}, append(n.HostAddrs(), c.hostAddrs[n.ID]...)...)
 	if pick.attempt == 0 {
 		if err := checkAvailable(n, pick.keep, owners); err != nil {
 			return nil, err
@@ -146,12 +144,12 @@ func (c *Claims) pickAddresses(key membership.EndpointKey, pick selection) ([]ne
 }
 
 // checkAvailable returns an error if a container cannot have the addresses that its user wants.
-func checkAvailable(n membership.Network, wanted []netip.Addr, owners addressOwners) error {
+func checkAvailable(n membership.Network, wanted []netip.Addr, owners *addressOwners) error {
 	for _, a := range wanted {
 		if _, ok := n.SubnetOf(a); !ok {
 			return fmt.Errorf("address %v is in no subnet of network %s", a, n.Name)
 		}
-		if owner, ok := owners[a]; ok {
+		if owner, ok := owners.Of(a); ok {
 			return errInUse(n, a, owner)
 		}
 	}
@@ -167,10 +165,10 @@ func errInUse(n membership.Network, a netip.Addr, owner addressOwner) error {
 }
 
 // errNoAddress adds to an error that a network has no free address whose addresses can be freed.
-func errNoAddress(n membership.Network, owners addressOwners, err error) error {
+func errNoAddress(n membership.Network, owners *addressOwners, err error) error {
 	var hosts []string
-	for _, o := range owners {
-		if o.unreachable && !slices.Contains(hosts, o.host) {
+	for _, ref := range owners.byAddr {
+		if o := owners.describe(ref); o.unreachable && !slices.Contains(hosts, o.host) {
 			hosts = append(hosts, o.host)
 		}
 	}
@@ -183,9 +181,9 @@ func errNoAddress(n membership.Network, owners addressOwners, err error) error {
 }
 
 // pickLocked returns the kept addresses and one of each other subnet, in the subnets' order.
-func (c *Claims) pickLocked(n membership.Network, pick selection, owners addressOwners) ([]netip.Addr, error) {
+func (c *Claims) pickLocked(n membership.Network, pick selection, owners *addressOwners) ([]netip.Addr, error) {
 	taken := func(a netip.Addr) bool {
-		_, owned := owners[a]
+		_, owned := owners.byAddr[a]
 		return owned || slices.Contains(pick.avoid, a)
 	}
 	var picked []netip.Addr

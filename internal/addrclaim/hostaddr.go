@@ -16,15 +16,15 @@ import (
 func (c *Claims) ChooseHostAddrs(n membership.Network, s cluster.Snapshot) []netip.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.areUndisputedLocked(n, n.Members(s)) {
+	members := n.Members(s)
+	if c.areUndisputedLocked(n, members) {
 		return c.hostAddrs[n.ID]
 	}
-	owners := c.ownersLocked(n, s, "")
 	var chosen []netip.Addr
 	for _, subnet := range n.Subnets {
-		owner, owned := owners[subnet.HostAddress]
+		owner, owned := c.ownerOfLocked(n, members, subnet.HostAddress)
 		if !subnet.HostAddress.IsValid() || owned && owner.displaces(n.VTEP.Local) {
-			subnet.HostAddress = pickHostAddress(subnet, n.VTEP.Local, owners)
+			subnet.HostAddress = c.pickHostAddressLocked(n, subnet, members)
 		}
 		// In a full subnet containers come first.
 		if subnet.HostAddress.IsValid() {
@@ -34,7 +34,7 @@ func (c *Claims) ChooseHostAddrs(n membership.Network, s cluster.Snapshot) []net
 	if c.hostAddrs == nil {
 		c.hostAddrs, c.undisputed = make(map[string][]netip.Addr), make(map[string][]*cluster.Member)
 	}
-	c.hostAddrs[n.ID], c.undisputed[n.ID] = chosen, n.Members(s)
+	c.hostAddrs[n.ID], c.undisputed[n.ID] = chosen, members
 	return chosen
 }
 
@@ -63,9 +63,21 @@ func (c *Claims) areUndisputedLocked(n membership.Network, members []*cluster.Me
 	return true
 }
 
-func pickHostAddress(s network.Subnet, vtep netip.Addr, owners addressOwners) netip.Addr {
-	taken := func(a netip.Addr) bool { _, owned := owners[a]; return owned }
-	a, err := ipam.PickHostAddress(s, ipam.HostStartAddress(s, "host "+vtep.String()), taken)
+// pickHostAddressLocked finds an address for this host. Mostly the first one that is tried is free.
+// Only in a subnet that has many in use is it worth a map of all.
+func (c *Claims) pickHostAddressLocked(n membership.Network, s network.Subnet, members []*cluster.Member) netip.Addr {
+	var owners *addressOwners
+	taken := func(a netip.Addr) (owned bool) {
+		if owners == nil {
+			if _, owned = c.ownerOfLocked(n, members, a); owned {
+				owners = c.ownersLocked(n, members, "")
+			}
+			return owned
+		}
+		_, owned = owners.byAddr[a]
+		return owned
+	}
+	a, err := ipam.PickHostAddress(s, ipam.HostStartAddress(s, "host "+n.VTEP.Local.String()), taken)
 	if err != nil {
 		return netip.Addr{}
 	}

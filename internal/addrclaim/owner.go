@@ -2,6 +2,7 @@ package addrclaim
 
 import (
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/membership"
@@ -53,46 +54,121 @@ func (o addressOwner) displaces(vtep netip.Addr) bool {
 	return !o.unreachable && o.vtep.Less(vtep)
 }
 
-// addressOwners maps each address to the owner with the best right to it.
-type addressOwners map[netip.Addr]addressOwner
+// addressOwners tells the owner with the best right to each address. Beside 50,000 containers it is
+// made in milliseconds at each start, so it has of each address only where its owner is described.
+type addressOwners struct {
+	byAddr map[netip.Addr]ownerRef
+	own    []addressOwner // of this host
+}
 
-func (owners addressOwners) add(a netip.Addr, o addressOwner) {
-	if have, ok := owners[a]; ok && (!have.claimed || o.claimed && have.vtep.Less(o.vtep)) {
-		return
+// ownerRef is an endpoint of a member, by number, or the member itself. Without a member it is a
+// number among the owners of this host.
+type ownerRef struct {
+	member *cluster.Member
+	number int
+}
+
+// hostItself is the number of a member itself.
+const hostItself = -1
+
+// Of returns the owner of an address, if it has one.
+func (o *addressOwners) Of(a netip.Addr) (addressOwner, bool) {
+	ref, ok := o.byAddr[a]
+	if !ok {
+		return addressOwner{}, false
 	}
-	owners[a] = o
+	return o.describe(ref), true
+}
+
+func (o *addressOwners) describe(ref ownerRef) addressOwner {
+	m := ref.member
+	if m == nil {
+		return o.own[ref.number]
+	}
+	owner := addressOwner{host: m.Host, vtep: m.VTEP, addr: m.Addr, unreachable: !m.Reachable}
+	if ref.number != hostItself {
+		e := m.Endpoints[ref.number]
+		owner.container, owner.claimed = membership.ContainerLabel(e.Names, e.ContainerID), e.Pending()
+	}
+	return owner
+}
+
+// add gives addresses to an owner, unless others have a better right to them.
+func (o *addressOwners) add(ref ownerRef, addrs ...netip.Addr) {
+	for _, a := range addrs {
+		if have, ok := o.byAddr[a]; ok && !o.describe(ref).hasBetterRight(o.describe(have)) {
+			continue
+		}
+		o.byAddr[a] = ref
+	}
+}
+
+// addOwn gives addresses to an owner of this host.
+func (o *addressOwners) addOwn(owner addressOwner, addrs ...netip.Addr) {
+	o.own = append(o.own, owner)
+	o.add(ownerRef{number: len(o.own) - 1}, addrs...)
+}
+
+// hasBetterRight tells whether the owner has a better right to an address than one who was found
+// first. A claim stands back behind a container, and behind the claim of a host with a higher VTEP.
+func (o addressOwner) hasBetterRight(first addressOwner) bool {
+	return first.claimed && !(o.claimed && first.vtep.Less(o.vtep))
+}
+
+// ownerOfLocked returns who has one address. To look through 50,000 containers takes a part of the
+// time that the map of all owners takes.
+func (c *Claims) ownerOfLocked(n membership.Network, members []*cluster.Member, a netip.Addr) (addressOwner, bool) {
+	if !a.IsValid() {
+		return addressOwner{}, false
+	}
+	var having []*cluster.Member
+	for _, m := range members {
+		if hasAddress(m, a) {
+			having = append(having, m)
+		}
+	}
+	return c.ownersLocked(n, having, "").Of(a)
+}
+
+func hasAddress(m *cluster.Member, a netip.Addr) bool {
+	if slices.Contains(m.HostAddrs, a) {
+		return true
+	}
+	for i := range m.Endpoints {
+		if slices.Contains(m.Endpoints[i].Addrs, a) {
+			return true
+		}
+	}
+	return false
 }
 
 // ownersLocked returns who has the addresses of a network: the other hosts and their containers,
 // and the containers of this host with their claims, except one.
-func (c *Claims) ownersLocked(n membership.Network, s cluster.Snapshot, except string) addressOwners {
-	owners := make(addressOwners)
-	for _, m := range n.Members(s) {
-		o := addressOwner{host: m.Host, vtep: m.VTEP, addr: m.Addr, unreachable: !m.Reachable}
-		for _, a := range m.HostAddrs {
-			owners.add(a, o)
-		}
-		for _, e := range m.Endpoints {
-			o.container, o.claimed = membership.ContainerLabel(e.Names, e.ContainerID), e.Pending()
-			for _, a := range e.Addrs {
-				owners.add(a, o)
-			}
-		}
-	}
+func (c *Claims) ownersLocked(n membership.Network, members []*cluster.Member, except string) *addressOwners {
+	owners := ownersOfMembers(members)
 	for _, e := range n.Endpoints {
-		if e.ContainerID == except {
-			continue
-		}
-		for _, p := range e.Addrs {
-			owners.add(p.Addr(), addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(e.Names(), e.ContainerID)})
+		if e.ContainerID != except {
+			owners.addOwn(addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(e.Names(), e.ContainerID)}, membership.AddrsOf(e)...)
 		}
 	}
 	for key, claim := range c.active {
-		if key.NetworkID != n.ID || key.ContainerID == except {
-			continue
+		if key.NetworkID == n.ID && key.ContainerID != except {
+			owners.addOwn(addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(nil, key.ContainerID), claimed: true}, claim.addrs...)
 		}
-		for _, a := range claim.addrs {
-			owners.add(a, addressOwner{vtep: n.VTEP.Local, container: membership.ContainerLabel(nil, key.ContainerID), claimed: true})
+	}
+	return owners
+}
+
+func ownersOfMembers(members []*cluster.Member) *addressOwners {
+	count := 0
+	for _, m := range members {
+		count += len(m.HostAddrs) + len(m.Endpoints)
+	}
+	owners := &addressOwners{byAddr: make(map[netip.Addr]ownerRef, count)}
+	for _, m := range members {
+		owners.add(ownerRef{m, hostItself}, m.HostAddrs...)
+		for i := range m.Endpoints {
+			owners.add(ownerRef{m, i}, m.Endpoints[i].Addrs...)
 		}
 	}
 	return owners

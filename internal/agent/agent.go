@@ -86,7 +86,8 @@ const (
 	idleTimeout = 5 * time.Second
 	// unreportedInterval is how often the agent looks for what the kernel does not report: a
 	// namespace that goes after its interface, parameters of devices other than forwarding and
-	// rp_filter, a table of neighbours that is full. It takes half a millisecond for each network.
+	// rp_filter, forwarding entries that somebody added, a table of neighbours that is full. It takes
+	// half a millisecond for each network, and 0.3 s beside 50,000 containers.
 	unreportedInterval = time.Minute
 	// leaveTimeout is less than a container start waits for the next agent, which waits for this
 	// one to end.
@@ -223,7 +224,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		return waiting, false, a.checkFiles()
 	case <-on.minute:
 		a.checkDevices = true
-		turns.Within(scopePublish, 0)
+		a.forwarder.CheckAll()
+		turns.Within(scopeForwarding, 0)
 		return waiting, false, a.checkFiles()
 	case <-on.idle:
 		on.idle = nil

@@ -32,7 +32,10 @@ type clusterSet struct {
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
-	seen    map[netip.AddrPort]bool       // of listedHosts, which needs it in each turn
+
+	// seen and listed are what listedHosts needs in each turn.
+	seen   map[netip.AddrPort]bool
+	listed []netip.AddrPort
 
 	news         chan struct{}  // another host has news
 	ackRequested chan struct{}  // another host waits for this one to follow its news
@@ -186,29 +189,25 @@ func (s *clusterSet) Snapshots() map[*clusterMember]cluster.Snapshot {
 	return snapshots
 }
 
-// listedHosts returns the hosts that the networks list.
-func (s *clusterSet) listedHosts(networks []hoststate.Network) []netip.AddrPort {
-	most := 0
-	for _, n := range networks {
-		most += len(n.Network.Remotes) + len(n.VTEP.Remotes)
-	}
-	seen, listed := s.seen, make([]netip.AddrPort, 0, most)
-	clear(seen)
-	add := func(ap netip.AddrPort) {
-		if !seen[ap] {
-			seen[ap] = true
-			listed = append(listed, ap)
-		}
-	}
+// listedHosts returns the hosts that the networks list. It is before if these are the same.
+func (s *clusterSet) listedHosts(networks []hoststate.Network, before []netip.AddrPort) []netip.AddrPort {
+	clear(s.seen)
+	s.listed = s.listed[:0]
 	for _, n := range networks {
 		// Where hosts find each other, Network.Remotes are seeds and VTEP.Remotes were found.
-		for _, r := range append(slices.Clone(n.Network.Remotes), n.VTEP.Remotes...) {
-			if r != n.VTEP.Local && !slices.Contains(n.VTEP.Own, r) {
-				add(netip.AddrPortFrom(r, s.config.Port))
+		for _, list := range [][]netip.Addr{n.Network.Remotes, n.VTEP.Remotes} {
+			for _, r := range list {
+				if ap := netip.AddrPortFrom(r, s.config.Port); r != n.VTEP.Local && !slices.Contains(n.VTEP.Own, r) && !s.seen[ap] {
+					s.seen[ap] = true
+					s.listed = append(s.listed, ap)
+				}
 			}
 		}
 	}
-	return listed
+	if slices.Equal(s.listed, before) {
+		return before
+	}
+	return slices.Clone(s.listed)
 }
 
 // InGracePeriod tells whether a cluster may not know all hosts yet.

@@ -1,8 +1,8 @@
 // Package agent is the loop that keeps a host in step with its own store and with the other hosts.
 //
-// Each turn starts from nothing. It reads the store and what the other hosts said, and makes the
-// kernel, the name server and what this host publishes match. So the agent can be killed at any
-// time.
+// Each turn reads the store and what the other hosts said, and makes the kernel, the name server
+// and what this host publishes match. What it remembers of earlier turns only says where to look.
+// So the agent can be killed at any time.
 //
 // A container that starts does not wait for a turn: its DNS records are added to those of the last
 // turn, and the next turn follows within milliseconds.

@@ -3,11 +3,14 @@ package agent
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/membership"
 )
 
 // handleForgetHost takes a host that is gone for good out of its clusters, on all hosts.
@@ -19,6 +22,9 @@ func (a *Agent) handleForgetHost(name string) agentapi.Response {
 		}
 	}
 	gone, err := findHostToForget(known, name)
+	if err != nil && a.isOwnName(name) {
+		err = fmt.Errorf("%q is this host; remove its containers from the networks, and it leaves by itself", name)
+	}
 	if err != nil {
 		return errorResponse(fmt.Errorf("forget host: %w", err))
 	}
@@ -44,15 +50,32 @@ type knownHost struct {
 	member *clusterMember
 }
 
-// isCalled tells whether a person may mean the host.
-func (h knownHost) isCalled(name string) bool { return name == h.Name || name == h.Addr.String() }
+// isOwnName tells whether a person may mean this host.
+func (a *Agent) isOwnName(name string) bool {
+	host, _ := os.Hostname()
+	for bind := range a.clusters.ByAddress() {
+		if isNameOf(cluster.Host{Name: membership.HostName(host), Addr: bind}, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isNameOf tells whether a person may mean a host: by its name, in which case does not matter, by an
+// address in any spelling, or by both, as they are shown.
+func isNameOf(h cluster.Host, name string) bool {
+	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return addr.Unmap() == h.Addr
+	}
+	return name != "" && (strings.EqualFold(name, h.Name) || strings.EqualFold(name, h.Label()))
+}
 
 // findHostToForget returns the host that a person means, at each of its addresses that does not
 // answer. Of several hosts that are called so, it is the one that is gone.
 func findHostToForget(known []knownHost, name string) (gone []knownHost, err error) {
 	var called []knownHost
 	for _, h := range known {
-		if h.isCalled(name) {
+		if isNameOf(h.Host, name) {
 			called = append(called, h)
 		}
 	}

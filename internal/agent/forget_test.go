@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,6 +26,8 @@ func TestFindHostToForget(t *testing.T) {
 		host("web", 11, true), host("db", 12, false), host("twin", 13, false), host("twin", 14, false),
 		host("again", 15, false), host("again", 16, true), host("two", 17, false), second,
 	}
+	v6 := knownHost{Host: unreachable(cluster.Host{ID: cluster.HostID{19}, Name: "Six", Addr: netip.MustParseAddr("2001:db8::19")})}
+	known = append(known, v6)
 	const webAnswers = "host web (198.18.0.11) answers, and so is not gone; to retire it, remove its containers from the networks, and it leaves by itself"
 	for _, tt := range []struct {
 		known      []knownHost
@@ -32,6 +36,13 @@ func TestFindHostToForget(t *testing.T) {
 		{known, "db", "db (198.18.0.12)"},
 		{known, "198.18.0.12", "db (198.18.0.12)"},
 		{known, "again", "again (198.18.0.15)"}, // the one that does not answer
+		{known, "DB", "db (198.18.0.12)"},
+		{known, "db (198.18.0.12)", "db (198.18.0.12)"}, // as an error shows it
+		{known, "::ffff:198.18.0.12", "db (198.18.0.12)"},
+		{known, "six", "Six (2001:db8::19)"},
+		{known, "2001:DB8:0::19", "Six (2001:db8::19)"},
+		{known, "[2001:db8::19]", "Six (2001:db8::19)"},
+		{[]knownHost{host("", 20, false)}, "", `no host is called ""; hosts that do not answer: 198.18.0.20`},
 		{known, "two", "two (198.18.0.17), two (198.18.0.18)"},
 		{known, "web", webAnswers},
 		{known, "198.18.0.11", webAnswers},
@@ -75,6 +86,13 @@ func TestForgetHostRequest(t *testing.T) {
 		}
 		if got := forget(gone.Name); got.Error != "" || got.Host != gone.Label() || got.Warning != "" {
 			t.Errorf("got %+v", got)
+		}
+		self, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := forget(strings.ToUpper(self)); !strings.Contains(got.Error, "is this host; remove its containers") {
+			t.Errorf("this host: %+v", got)
 		}
 		if got := r.cluster().seen().forgotten; len(got) != 1 || got[0] != gone.Name {
 			t.Errorf("forgotten: %v", got)

@@ -96,7 +96,7 @@ func (r *rig) tables() kernel.ForwardingTables {
 }
 
 // What one host says takes as many system calls beside 80 hosts as beside 10, and no list of all.
-func TestNewsCostWhatHasChanged(t *testing.T) {
+func TestNewsCostsWhatHasChanged(t *testing.T) {
 	cost := func(count byte) (calls, dumps int) {
 		withOthers(t, count, func(r *rig, hosts []cluster.Host) {
 			r.mu.Lock()
@@ -142,8 +142,9 @@ func TestAlteredForwardingIsRepaired(t *testing.T) {
 			"an entry of the bridge": kernel.DelStatic{Name: device, MAC: before.Static[2]},
 			"a neighbour":            kernel.DelNeighbour{Name: bridge, Neighbour: before.Neighbours[3]},
 			"a stranger":             kernel.AddNeighbour{Name: bridge, Neighbour: kernel.Neighbour{Addr: netip.MustParseAddr("10.0.0.199"), MAC: kernel.MAC{2, 8}}},
-			"a flood entry":          kernel.DelFDB{Name: device, FDB: kernel.FDB{Dst: before.Flood[1]}},
+			"a flood entry":          kernel.DelFDB{Name: device, FDB: before.Flood[1]},
 			"one flood entry more":   kernel.AddFDB{Name: device, FDB: kernel.FDB{Dst: vtep(98)}},
+			"an odd flood entry":     kernel.AddFDB{Name: device, FDB: kernel.FDB{Dst: vtep(97), Port: 4790}},
 		} {
 			r.mu.Lock()
 			if err := host.Apply(c); err != nil {
@@ -161,13 +162,40 @@ func TestAlteredForwardingIsRepaired(t *testing.T) {
 	})
 }
 
+// The kernel's events are of deletions only. What somebody adds is gone within a minute.
+func TestAddedForwardingIsRemovedWithoutAnEvent(t *testing.T) {
+	withOthers(t, 5, func(r *rig, hosts []cluster.Host) {
+		host := r.kernel.HostNamespace()
+		before := r.tables()
+		var device string
+		for _, l := range host.Links() {
+			if l.Kind == kernel.KindVXLAN {
+				device = l.Name
+			}
+		}
+		r.mu.Lock()
+		for _, e := range []kernel.FDB{{Dst: vtep(98)}, {Dst: vtep(97), Port: 4790}, {MAC: kernel.MAC{2, 7}, Dst: vtep(98)}} {
+			if err := host.Apply(kernel.AddFDB{Name: device, FDB: e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.mu.Unlock()
+		sleep(unreportedInterval + time.Second)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if got := r.tables(); !sameTables(got, before) {
+			t.Errorf("the tables are\n%+v\nand were\n%+v", got, before)
+		}
+	})
+}
+
 // sameTables compares in any order.
 func sameTables(a, b kernel.ForwardingTables) bool {
 	for _, t := range []*kernel.ForwardingTables{&a, &b} {
 		slices.SortFunc(t.FDB, func(x, y kernel.FDB) int { return strings.Compare(x.MAC.String(), y.MAC.String()) })
 		slices.SortFunc(t.Static, func(x, y kernel.MAC) int { return strings.Compare(x.String(), y.String()) })
 		slices.SortFunc(t.Neighbours, func(x, y kernel.Neighbour) int { return x.Addr.Compare(y.Addr) })
-		slices.SortFunc(t.Flood, netip.Addr.Compare)
+		slices.SortFunc(t.Flood, func(x, y kernel.FDB) int { return x.Dst.Compare(y.Dst) })
 	}
 	return reflect.DeepEqual(a, b)
 }

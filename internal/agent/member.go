@@ -93,11 +93,18 @@ func reportAckRequests(ctx context.Context, c cluster.Confirmer, requested chan<
 
 // SetMemberships publishes what this host has.
 func (m *clusterMember) SetMemberships(memberships []cluster.Membership) error {
-	local := cluster.Local{Memberships: memberships}
-	if listed := m.listed.Load(); listed != nil {
-		local.Listed = *listed
+	return m.Set(cluster.Local{Memberships: memberships, Listed: m.Listed()})
+}
+
+// SetListed sets the hosts that networks list, which are published with the next memberships.
+func (m *clusterMember) SetListed(hosts []netip.AddrPort) { m.listed.Store(&hosts) }
+
+// Listed returns what SetListed has set.
+func (m *clusterMember) Listed() []netip.AddrPort {
+	if hosts := m.listed.Load(); hosts != nil {
+		return *hosts
 	}
-	return m.Set(local)
+	return nil
 }
 
 // Claim reserves addresses, if the plane can.
@@ -122,10 +129,12 @@ func (m *clusterMember) UnheardPeers(recorded []netip.Addr) []netip.Addr {
 	if m.heard == nil {
 		m.heard = make(map[netip.Addr]bool)
 	}
-	unheard := slices.DeleteFunc(slices.Clone(recorded), func(peer netip.Addr) bool { return m.heard[peer] })
-	if len(unheard) == 0 {
+	isHeard := func(peer netip.Addr) bool { return m.heard[peer] }
+	first := slices.IndexFunc(recorded, func(peer netip.Addr) bool { return !isHeard(peer) })
+	if first < 0 {
 		return nil
 	}
+	unheard := slices.DeleteFunc(slices.Clone(recorded[first:]), isHeard)
 	known := membership.KnownAddresses(m.Snapshot())
 	return slices.DeleteFunc(unheard, func(peer netip.Addr) bool {
 		if known[peer] {

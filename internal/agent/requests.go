@@ -91,9 +91,11 @@ func (a *Agent) warnIfAlone(networkID string) string {
 	if !known || m == nil || !m.Health().Alone {
 		return ""
 	}
-	text := "no other host was found. If others run, they may hand out the same addresses: check that port 7947 is open between the hosts (UDP and TCP)"
+	text := "no other host was found. If others run, they may hand out the same addresses: " +
+		"check that port 7947 is open between the hosts (UDP and TCP)"
 	if len(a.Config.Keys) == 0 {
-		text += ". Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts in its own remote_ips and seeds: each host must list all others"
+		text += ". Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts " +
+			"in its own remote_ips and seeds: each host must list all others"
 	}
 	return text
 }

@@ -119,8 +119,8 @@ func (s *statusReporter) planeWarnings() (warnings []string) {
 	return warnings
 }
 
-// logOmitted logs what this host has and cannot announce: once, however it changes, and once more when
-// it is over.
+// logOmitted logs what this host has and cannot announce: once, however it changes, and once more
+// when it is over.
 func (s *statusReporter) logOmitted(found []string) {
 	switch before := s.omits; {
 	case len(found) > 0 && !before:

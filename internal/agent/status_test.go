@@ -102,7 +102,8 @@ func TestNameConflictIsReported(t *testing.T) {
 	})
 }
 
-// A host that differs, and whose only container is restarted again and again, does not fill the log.
+// A host that differs, and whose only container is restarted again and again, does not fill the
+// log.
 func TestDifferencesOfARestartedContainerAreLoggedOnce(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.setup(1)

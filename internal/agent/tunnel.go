@@ -18,8 +18,8 @@ import (
 
 // TunnelConn sends probes through a network's tunnel, and answers those of other hosts.
 type TunnelConn interface {
-	// Probe tells whether the host whose bridge has the MAC answers a frame of size bytes, as an MTU
-	// counts them, before ctx is done.
+	// Probe tells whether the host whose bridge has the MAC answers a frame of size bytes, as an
+	// MTU counts them, before ctx is done.
 	Probe(ctx context.Context, bridge kernel.MAC, size int) (answered bool, err error)
 	// HeardWithin tells whether a probe of that host came within the last d.
 	HeardWithin(bridge kernel.MAC, d time.Duration) bool
@@ -40,7 +40,8 @@ const (
 	// newPeerGap spreads the first probes of a host by all others, which hear of it at the same
 	// time. Its agent reads a limited number in a second.
 	newPeerGap = 10 * time.Millisecond
-	// heardInterval is within what time a host that is not reached is heard, if it reaches this one.
+	// heardInterval is within what time a host that is not reached is heard, if it reaches this
+	// one.
 	heardInterval = 3 * lostInterval
 )
 

@@ -114,8 +114,8 @@ func (r *rig) tunnelStatus() []agentapi.TunnelStatus {
 	return r.handleRequest(r.t.Context(), agentapi.Request{Verb: agentapi.VerbStatus}).Status.Networks[0].Tunnels
 }
 
-// A host is probed when it appears, once a minute while all is well, and more often while it is not.
-// What has changed is in the status and logged once.
+// A host is probed when it appears, once a minute while all is well, and more often while it is
+// not. What has changed is in the status and logged once.
 func TestTunnelsAreProbed(t *testing.T) {
 	withTunnel(t, func(t *testing.T, r *rig, f *fakeTunnel) {
 		if n := f.takeSent(); n != 1 {

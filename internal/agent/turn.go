@@ -135,8 +135,7 @@ func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 		networks := groups[bind]
 		// It also keeps what was listed: without a key, only those hosts are heard.
 		if len(networks) > 0 {
-			listed := a.clusters.listedHosts(networks)
-			m.listed.Store(&listed)
+			m.SetListed(a.clusters.listedHosts(networks, m.Listed()))
 		}
 		errs = append(errs, a.claims.Publish(bind, addrclaim.HostState{
 			Cluster: m, Networks: allToMembership(networks), Probe: probeFunc(a.Host, networks),

@@ -126,7 +126,6 @@ func (s *agentStart) begin() (err error) {
 func (s *agentStart) goOn(callErr error) error {
 	if s.exited == nil && !isConnectionLost(callErr) && !s.reset && time.Now().After(s.resetAt) {
 		s.reset = true
-		s.deadline = time.Now().Add(startTimeout)
 		if err := s.resetUnit(s.deadline); err != nil {
 			return fmt.Errorf("start vxland: %w", err)
 		}

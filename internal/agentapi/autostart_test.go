@@ -123,6 +123,21 @@ func TestSyncReportsWhyAgentDidNotStart(t *testing.T) {
 	})
 }
 
+// A container waits as long, whether a unit has to be reset or not.
+func TestResetOfUnitTakesNoLonger(t *testing.T) {
+	c := Client{Socket: filepath.Join(t.TempDir(), "s"), Systemd: true}
+	l, err := Listen(c.Socket) // so that no unit of this machine is reset
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	deadline := time.Now().Add(startTimeout)
+	s := agentStart{Client: c, deadline: deadline, resetAt: time.Now().Add(-time.Second)}
+	if err := s.goOn(wrapCallError(syscall.ECONNREFUSED)); err != nil || !s.reset || !s.deadline.Equal(deadline) {
+		t.Errorf("got %v; reset: %v; the deadline is %v later", err, s.reset, s.deadline.Sub(deadline))
+	}
+}
+
 // The kernel kills it when memory is short; an administrator may kill all agents at once.
 func TestAgentKilledWhileStartingIsRestarted(t *testing.T) {
 	c := newClient(t, "")

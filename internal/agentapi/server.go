@@ -29,7 +29,7 @@ const (
 var ErrSocketInUse = errors.New("somebody listens on it")
 
 // Listen creates the socket at path, and replaces one that a killed agent left. It leaves one that
-// answers: it may be systemd's, who does not notice that its socket is gone.
+// answers: it may be systemd's, which does not notice that its socket is gone.
 func Listen(path string) (*net.UnixListener, error) {
 	if IsAnswered(path) {
 		return nil, fmt.Errorf("replace socket %s: %w", path, ErrSocketInUse)

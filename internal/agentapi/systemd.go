@@ -28,7 +28,8 @@ const systemctl = "/usr/bin/systemctl"
 
 // unitDirs are the directories of units that administrators and packages install (systemd.unit(5)).
 var unitDirs = []string{
-	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
+	"/etc/systemd/system", "/run/systemd/system",
+	"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
 }
 
 // isUnitInstalled tells whether the agent is systemd's to start. A masked unit is installed too:
@@ -70,7 +71,8 @@ func (c Client) resetUnit(deadline time.Time) error {
 	if err != nil {
 		return err
 	}
-	c.Warn(fmt.Sprintf("nobody listened on %s, so %s was restarted; see `journalctl -u %[2]s -u %s` for why", c.Socket, SocketUnit, ServiceUnit))
+	c.Warn(fmt.Sprintf("nobody listened on %s, so %s was restarted; see `journalctl -u %[2]s -u %s` for why",
+		c.Socket, SocketUnit, ServiceUnit))
 	return nil
 }
 

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Now is time.Now, moved by how long the machine was suspended since it started. The distance of two
-// of its times is the time that really went by, whoever sets the clock: time.Now alone measures by
-// CLOCK_MONOTONIC, which stops in a suspend. As a time of day it is wrong.
+// Now is time.Now, moved by how long the machine was suspended since it started. The difference of
+// two of its times is the time that really went by, whoever sets the clock. That of two times of
+// time.Now is not: it is measured by CLOCK_MONOTONIC, which stops in a suspend. As a time of day
+// Now is wrong.
 //
 // It is for ages that count also while nobody runs, such as how long a host has been gone. What
 // bounds work that is under way, as a timer does, stays with time.Now.

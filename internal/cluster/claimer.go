@@ -12,8 +12,8 @@ import (
 // is its own.
 type Claimer interface {
 	// Claim reserves addresses of a network for a container of this host, which has been Set to be
-	// on the network and is not published yet. It returns once that is settled, or, if some hosts do
-	// not answer, after a bounded time.
+	// on the network and is not published yet. It returns once that is settled, or, if some hosts
+	// do not answer, after a bounded time.
 	//
 	// If others have some of the addresses, or had claimed them first, it says who, and reserves
 	// none. A further claim of the same container replaces the one before.

@@ -68,9 +68,9 @@ type Host struct {
 	Name        string     // for people; two hosts may have one name
 	Addr        netip.Addr // where its agent listens, or listened
 	Memberships []Membership
-	// UnreachableSince is zero while the host is reachable, else a time of package boottime. After that its entries are kept but
-	// must not be used: they only reserve their addresses. When the host is back they may be used
-	// again at once.
+	// UnreachableSince is zero while the host is reachable, else a time of package boottime. From
+	// then on its entries are kept but must not be used: they only reserve their addresses. When
+	// the host is back they may be used again at once.
 	UnreachableSince time.Time
 }
 

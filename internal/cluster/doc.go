@@ -1,6 +1,6 @@
-// Package cluster has the types with which hosts tell each other about their networks and
-// containers, and the interface of a control plane, which exchanges them.
+// Package cluster defines what hosts tell each other about their networks and containers.
 //
-// Package gossip is one control plane. Others (etcd, BGP EVPN) can be added as packages with the
-// same interface. This package does no I/O.
+// A control plane carries it: Plane is its interface, and package gossip is the one there is. Others
+// (etcd, BGP EVPN) can be added as packages that fill the interface. docs/design/control-planes.md
+// says what each of them promises. This package does no I/O.
 package cluster

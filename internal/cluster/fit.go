@@ -16,10 +16,12 @@ type OmittedError struct {
 // Error joins the reasons.
 func (e OmittedError) Error() string { return strings.Join(e.Reasons, "; ") }
 
-// Fit returns what of the memberships a host can announce, in the order of Canonical, with at most so
-// many endpoints. If that is not all, the error is an OmittedError. An invalid network is left out,
-// rather than the whole host. Of too many endpoints, claims come first, since a start waits for them,
-// and then those that were announced before, so that what others know does not change.
+// Fit returns what of the memberships a host can announce, in the order of Canonical, with at most
+// so many endpoints. If that is not all, the error is an OmittedError. An invalid network is left
+// out, rather than the whole host.
+//
+// Of too many endpoints, claims come first, since a start waits for them. Then come those that were
+// announced before, so that what others know does not change.
 func Fit(memberships []Membership, wasAnnounced func(NetworkKey, string) bool, maxEndpoints int) ([]Membership, error) {
 	sorted, err := Canonical(memberships)
 	if err == nil && countEndpoints(sorted) <= maxEndpoints {
@@ -138,6 +140,7 @@ func (f *fitting) omitContainers(m *Membership, count int, why string) {
 	}
 	m.StaticFDB = false
 	f.omitted.Reasons = append(f.omitted.Reasons, fmt.Sprintf(
-		"%d containers of the network of VNI %d are not announced to other hosts, which do not find their names, and may assign their addresses: %s; run some on another host",
+		"%d containers of the network of VNI %d are not announced to other hosts, "+
+			"which do not find their names, and may assign their addresses: %s; run some on another host",
 		count, m.Network.VNI, why))
 }

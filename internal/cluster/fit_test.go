@@ -48,7 +48,9 @@ func TestFit(t *testing.T) {
 	invalidNetwork.HostAddrs = make([]netip.Addr, MaxAddrs+1)
 	invalidContainer := fitNetwork(4, "x", "y")
 	invalidContainer.Endpoints[0].Addrs = make([]netip.Addr, MaxAddrs+1)
-	const tooMany = " containers of the network of VNI %d are not announced to other hosts, which do not find their names, and may assign their addresses: a host can announce 4; run some on another host"
+	const left = " containers of the network of VNI %d are not announced to other hosts, " +
+		"which do not find their names, and may assign their addresses: "
+	const tooMany = left + "a host can announce 4; run some on another host"
 	for _, tt := range []struct {
 		name      string
 		all       []Membership
@@ -87,7 +89,7 @@ func TestFit(t *testing.T) {
 		},
 		{
 			name: "an invalid container", all: []Membership{invalidContainer}, want: "4: y",
-			reasons: []string{"1 containers of the network of VNI 4 are not announced to other hosts, which do not find their names, and may assign their addresses: they are not valid; run some on another host"},
+			reasons: []string{fmt.Sprintf("1"+left+"they are not valid; run some on another host", 4)},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

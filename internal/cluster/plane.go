@@ -77,7 +77,7 @@ type Confirmer interface {
 
 // Forgetter is a plane that keeps what an unreachable host had, and can give it up.
 type Forgetter interface {
-	// ForgetHost takes a host that is gone for good out of the cluster, on all hosts: what it had is
-	// free. It refuses a host that is reachable. If the host is back one day, it is seen again.
+	// ForgetHost takes a host that is gone for good out of the cluster, on all hosts: what it had
+	// is free. It refuses a host that is reachable. If the host is back one day, it is seen again.
 	ForgetHost(Host) error
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Snapshot has all other hosts, sorted by Compare. It is shared and must not be changed. With and
-// Without return others, which share with it all that is the same in both. So two snapshots are
-// compared by the cost of what differs.
+// Without return other snapshots, which share with it all that is the same in both. So a comparison
+// of two snapshots costs only what differs.
 type Snapshot struct {
 	Hosts []Host
 	// Sequence grows with each record that comes. See Plane.Acknowledge.
@@ -64,14 +64,6 @@ func (m *Member) compare(o *Member) int {
 	return cmp.Or(cmp.Compare(m.name, o.name), m.Addr.Compare(o.Addr), bytes.Compare(m.ID[:], o.ID[:]))
 }
 
-// NewSnapshot returns a snapshot of hosts.
-func NewSnapshot(hosts ...Host) (s Snapshot) {
-	for _, h := range hosts {
-		s = s.With(h)
-	}
-	return s
-}
-
 // Find returns the first host with the name.
 func (s Snapshot) Find(name string) (Host, bool) {
 	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
@@ -81,9 +73,9 @@ func (s Snapshot) Find(name string) (Host, bool) {
 	return s.Hosts[i], true
 }
 
-// Members returns the hosts that announce a membership of a network, sorted as hosts are. A host does so
-// while it has a container there. Unreachable hosts are included. A member that is the same in two
-// snapshots has not changed. The list must not be changed.
+// Members returns the hosts that announce a membership of a network, sorted as hosts are. A host
+// does so while it has a container there. Unreachable hosts are included. A member that is the same
+// in two snapshots has not changed. The list must not be changed.
 func (s Snapshot) Members(key NetworkKey) []*Member { return s.indexed()[key].members }
 
 // Revision is another one whenever the members of a network have changed. It is zero if there are

@@ -81,11 +81,11 @@ func printMembers(s Snapshot) (all []Member) {
 }
 
 // A host that says something new about one network is the same member of the others.
-func TestNewsOfOneNetworkLeaveTheOthers(t *testing.T) {
+func TestNewsOfOneNetworkLeavesTheOthers(t *testing.T) {
 	a, b := validMembership(), validMembership()
 	b.Network.VNI = 7
 	h := Host{ID: HostID{1}, Name: "a", Memberships: []Membership{a, b}}
-	before := NewSnapshot(h)
+	before := Snapshot{}.With(h)
 	changed := validMembership()
 	changed.Endpoints = changed.Endpoints[:1]
 	h.Memberships = []Membership{changed, b}
@@ -93,7 +93,8 @@ func TestNewsOfOneNetworkLeaveTheOthers(t *testing.T) {
 	if before.Revision(b.Network) != after.Revision(b.Network) || before.Members(b.Network)[0] != after.Members(b.Network)[0] {
 		t.Error("the other network has changed")
 	}
-	if before.Revision(b.Network) == NewSnapshot(h).Revision(b.Network) {
+	other := Snapshot{}.With(h)
+	if before.Revision(b.Network) == other.Revision(b.Network) {
 		t.Error("snapshots of two planes have one revision")
 	}
 	if before.Revision(a.Network) == after.Revision(a.Network) || before.Members(a.Network)[0] == after.Members(a.Network)[0] {

@@ -33,7 +33,9 @@ func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
-		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom", Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"}, Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
+		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom",
+		Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"},
+		Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
 		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450", Tunnels: []agentapi.TunnelStatus{
 			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
@@ -104,9 +106,9 @@ func TestCommands(t *testing.T) {
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
 		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE\nhost-b  198.18.0.2  reachable\nhost-c  198.18.0.3  unreachable for 1h30m0s\n", ""},
 		{"no hosts", []string{"host", "ls"}, agentapi.ErrNotRunning, "", "list hosts: vxland does not run"},
-		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten on all hosts; its addresses are free\n", ""},
+		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten; its addresses are free\n", ""},
 		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
-		{"forget whom", []string{"host", "forget"}, nil, "", "accepts 1 arg(s), received 0"},
+		{"forget whom", []string{"host", "forget"}, nil, "", "type the name or the address of one host"},
 		{"completion", []string{"__complete", "host", "forget", ""}, nil, "198.18.0.3\nhost-c\n:4\n", ""},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -15,8 +16,10 @@ func hostCommand(host Host) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
 		Short: "list the other hosts, and forget one that is gone for good",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `Host lists the other hosts of this host's networks, as the agent (vxland) sees
+them, and forgets one that is gone for good.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(hostListCommand(host), hostForgetCommand(host))
 	return cmd
@@ -26,7 +29,10 @@ func hostListCommand(host Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "list the other hosts of this host's networks",
-		Args:  cobra.NoArgs,
+		Long: `Ls lists the other hosts that this host's agent (vxland) knows: name, address, and
+whether the agent there answers. A host that does not answer is listed until it
+is forgotten.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := host.Status()
 			if err != nil {
@@ -59,15 +65,23 @@ func printHosts(out io.Writer, clusters []agentapi.ClusterStatus) error {
 func hostForgetCommand(host Host) *cobra.Command {
 	return &cobra.Command{
 		Use:   "forget HOST",
-		Short: "free what a host has that is gone for good",
-		Long: `Forget takes a host that does not answer out of the cluster, on all hosts. The
-addresses of its containers are free at once. Without the command they are kept
-for as long as forget_after says.
+		Short: "forget a host that is gone for good, and free its addresses",
+		Long: `Forget makes all hosts forget one that does not answer. The addresses of its
+containers are free at once. Without the command they stay reserved for as long
+as forget_after says.
 
-HOST is a host of "vxlanctl host ls", by its name or its address. Forget only a host that is gone for good. The containers of a host
-that only cannot be reached still have their addresses, and other containers may
-get them too. A host that comes back announces itself again, by itself.`,
-		Args: cobra.ExactArgs(1),
+HOST is the name or the address of a host that "vxlanctl host ls" lists. Where
+several have that name, it is the one that does not answer.
+
+Forget only a host that is gone for good. If it is only cut off, its containers
+keep their addresses, and other containers may get them too. A host that comes
+back announces itself again; it needs no command.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("forget host: type the name or the address of one host, as `vxlanctl host ls` lists it")
+			}
+			return nil
+		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return unreachableHosts(host), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -76,7 +90,7 @@ get them too. A host that comes back announces itself again, by itself.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten on all hosts; its addresses are free\n", name)
+			fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten; its addresses are free\n", name)
 			if warning != "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 			}
@@ -93,11 +107,14 @@ func unreachableHosts(host Host) (names []string) {
 	}
 	for _, c := range r.Clusters {
 		for _, h := range c.Hosts {
-			if !h.Reachable {
+			if h.Reachable {
+				continue
+			}
+			if h.Addr.IsValid() {
 				names = append(names, h.Addr.String())
-				if h.HostName != "" {
-					names = append(names, h.HostName)
-				}
+			}
+			if h.HostName != "" {
+				names = append(names, h.HostName)
 			}
 		}
 	}

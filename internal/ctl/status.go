@@ -28,10 +28,10 @@ func statusCommand(host Host, version string) *cobra.Command {
   network     a network with containers on this host, and its containers elsewhere
   sends from  the underlay's address and interface, and the network's MTU
   VXLAN       a host that containers' packets do not reach, or only small ones do
-  key         which key encrypts, and which are only accepted; by their hashes, which
-              are the same on all hosts
-  cluster     the other hosts; the names of an unreachable host are hidden. The line says
-              if there is no contact to any of them
+  key         which key encrypts, and which ones only decrypt; each is named by a hash,
+              which is the same on all hosts
+  cluster     the other hosts, and whether this one has contact to any; the names of an
+              unreachable host are hidden
   refused     messages that the agent refused since it started: why, from whom, for
               how long, and what to do
   host does not list this one, host refuses this one

@@ -115,8 +115,8 @@ func deviceIndex(device string) (uint32, error) {
 	return request.Uint32(), err
 }
 
-// socketErrorLogInterval is how often errors of sockets are logged. What fails for one socket mostly
-// fails for all, and ten times a second.
+// socketErrorLogInterval is how often errors of sockets are logged. What fails for one socket
+// mostly fails for all, and ten times a second.
 const socketErrorLogInterval = time.Minute
 
 // socketErrorLog logs errors of sockets that are open.
@@ -134,7 +134,8 @@ func (s *socketErrorLog) Report(network string, on net.Addr, action string, err 
 		return
 	}
 	s.last = time.Now()
-	s.log.Warn("name server socket failed; others may too", "network", network, "on", on, "action", action, "error", err, "hint", strings.TrimSpace(hintFor(err)))
+	s.log.Warn("name server socket failed; others may too", "network", network, "on", on,
+		"action", action, "error", err, "hint", strings.TrimSpace(hintFor(err)))
 }
 
 // hintFor says what to do about an error of openSockets.

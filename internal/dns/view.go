@@ -83,14 +83,15 @@ func (v *view) withRecords(records []Record) *view {
 	for _, r := range records {
 		for _, a := range r.Addrs {
 			a = a.Unmap().WithZone("")
-			if names := v.reverse.get(a); len(names) > 0 && !slices.ContainsFunc(e.merged, func(m netip.Addr) bool { return m == a }) {
+			if names := v.reverse.get(a); len(names) > 0 && !slices.Contains(e.merged, a) {
 				e.merged = append(e.merged, a)
 				e.reverse.set(a, append(slices.Clip(e.reverse.get(a)), names...))
 			}
 		}
 	}
 	added := e.finish()
-	added.subnets, added.upstreams, added.forwards, added.resolvers, added.elsewhere = v.subnets, v.upstreams, v.forwards, v.resolvers, v.elsewhere
+	added.subnets, added.upstreams, added.forwards = v.subnets, v.upstreams, v.forwards
+	added.resolvers, added.elsewhere = v.resolvers, v.elsewhere
 	added.addIDs(records)
 	return added
 }

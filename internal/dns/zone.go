@@ -28,8 +28,8 @@ type Zone struct {
 	Subnets []netip.Prefix
 	// Records are the network's containers on this host.
 	Records []Record
-	// Remote has those of the other hosts. A group that is the same has not changed, so that a Set
-	// costs what has.
+	// Remote has those of the other hosts. A group that is the same pointer has not changed, so a
+	// Set costs only what has.
 	Remote []*RecordGroup
 	// Upstreams are the name servers for names outside, in order of preference. Without any, nobody
 	// knows whether such a name exists, and the answer is SERVFAIL.

@@ -39,7 +39,8 @@ func (s Store) Load() (id cluster.HostID, notes []string) {
 			continue
 		}
 		if changed := s.Machine.differsFrom(r.machine); changed != "" {
-			notes = append(notes, fmt.Sprintf("%s was written on a machine with another %s, so this host is a copy of that one, or was moved to other hardware; it gets a new ID", path, changed))
+			notes = append(notes, fmt.Sprintf("%s was written on a machine with another %s, "+
+				"so this host is a copy of that one, or was moved to other hardware; it gets a new ID", path, changed))
 			continue
 		}
 		if dir == s.BootDir {
@@ -69,7 +70,8 @@ func (s Store) save(r record) (notes []string) {
 	if err == nil {
 		return nil
 	}
-	notes = append(notes, fmt.Sprintf("keep the host's ID: %v; this host gets a new one with each boot, and what it had before a boot counts as another host's for a day; make %s writable for vxland", err, s.Dir))
+	notes = append(notes, fmt.Sprintf("keep the host's ID: %v; this host gets a new one with each boot, "+
+		"and what it had before a boot counts as another host's for a day; make %s writable for vxland", err, s.Dir))
 	if err := r.write(s.BootDir); err != nil {
 		notes = append(notes, fmt.Sprintf("keep the host's ID until the next boot: %v", err))
 	}

@@ -92,6 +92,15 @@ func TestCopiedHostGetsItsOwnID(t *testing.T) {
 	}
 }
 
+// An ID that is written before the machine has its own must not make it a copy of itself.
+func TestMachineWithoutID(t *testing.T) {
+	for line, want := range map[string]string{machine.MachineID: machine.MachineID, "": "", "uninitialized": "", "0123": "", machine.MachineID + "00": ""} {
+		if got := machineID(line); got != want {
+			t.Errorf("%q is the ID %q", line, got)
+		}
+	}
+}
+
 // What was not known when the ID was made is added, so that a later copy is noticed.
 func TestMachineIsCompleted(t *testing.T) {
 	s := newStore(t)

@@ -16,7 +16,17 @@ type Machine struct {
 // ReadMachine reads what this machine says of itself. Only root may read the UUID, and containers
 // and small boards have none.
 func ReadMachine() Machine {
-	return Machine{MachineID: readLine("/etc/machine-id"), ProductUUID: readLine("/sys/class/dmi/id/product_uuid")}
+	return Machine{MachineID: machineID(readLine("/etc/machine-id")), ProductUUID: readLine("/sys/class/dmi/id/product_uuid")}
+}
+
+// machineID is a line of the file, if it is an ID. Images of machines have "uninitialized" there,
+// which the first boot replaces.
+func machineID(line string) string {
+	const length = 16 // bytes
+	if id, err := hex.DecodeString(line); err != nil || len(id) != length {
+		return ""
+	}
+	return line
 }
 
 func readLine(path string) string {

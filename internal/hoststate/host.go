@@ -40,8 +40,8 @@ type Host struct {
 	StoreDir string
 	// Records caches records for a program that begins many sessions; nil: no cache.
 	Records *store.Cache
-	// Interrupt is closed when the program is to end, and then does not wait long for the store's
-	// lock; nil: it waits.
+	// Interrupt is closed when the program is to end. From then on nobody waits long for the
+	// store's lock; nil: everybody waits.
 	Interrupt <-chan struct{}
 	// NetworksDir is where Podman keeps its networks' configurations. They show which names, VNIs
 	// and subnets other networks use.

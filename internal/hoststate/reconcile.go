@@ -3,7 +3,6 @@ package hoststate
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
@@ -119,12 +118,15 @@ func (h *Host) networkPlan(n plan.HostNetwork, scope Scope) plan.Plan {
 	return p
 }
 
-// flooded returns the hosts that get a copy of each frame for everybody.
-func (n Network) flooded() []netip.Addr {
+// floodEntries are those of the hosts that get a copy of each frame for everybody.
+func (n Network) floodEntries() (entries []kernel.FDB) {
 	if n.Tunnel.Group.IsValid() {
 		return nil
 	}
-	return n.VTEP.Flood
+	for _, a := range n.VTEP.Flood {
+		entries = append(entries, plan.FloodEntry(a))
+	}
+	return entries
 }
 
 // Forward sets the entries that send frames straight to the hosts that have their MACs.
@@ -167,7 +169,7 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 	if h.noFastPath {
 		p.Network.Forwarding.FastPath.Ports = nil
 	}
-	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.flooded())
+	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.floodEntries())
 	if err != nil {
 		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
 	}

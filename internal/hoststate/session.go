@@ -34,7 +34,8 @@ type Network struct {
 	unplaceable bool // on the host as it is now; all fields are as it was last placed
 	incomplete  bool // an endpoint cannot be read
 	peers       network.Peers
-	hasPeers    bool // peers are in the store
+	hasPeers    bool                // peers are in the store
+	before      *plan.PlacedNetwork // as it was before SetPeers; nil: the same
 }
 
 // Peers returns what the agent has found out, if the store has it.
@@ -44,7 +45,11 @@ func (n Network) placed() plan.PlacedNetwork {
 	return plan.PlacedNetwork{Network: n.Network, VTEP: n.VTEP, Foreign: n.foreign}
 }
 
-func (n Network) withEndpoints() plan.HostNetwork { return withEndpoints(n.placed(), n.Endpoints) }
+func (n Network) withEndpoints() plan.HostNetwork {
+	host := withEndpoints(n.placed(), n.Endpoints)
+	host.Before = n.before
+	return host
+}
 
 // Begin takes the lock.
 func (h *Host) Begin() (*Session, error) {
@@ -136,9 +141,11 @@ func (s *Session) SetPeers(n *Network, p network.Peers) error {
 	if err := s.records.SetPeers(n.ID, p); err != nil {
 		return wrapNetworkError(n.ID, err)
 	}
+	before := n.placed()
 	again, err := s.records.loadNetwork(n.ID)
 	if again.ID != "" {
 		*n = again
+		n.before = &before
 	}
 	return wrapNetworkError(n.ID, err)
 }

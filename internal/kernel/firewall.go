@@ -120,10 +120,15 @@ type AddElements struct{ Elements []Element }
 // DelElements deletes those of the elements that are there with that value.
 type DelElements struct{ Elements []Element }
 
-func (SetFirewall) isChange()    {}
-func (DeleteFirewall) isChange() {}
-func (AddElements) isChange()    {}
-func (DelElements) isChange()    {}
+// ReplaceElements deletes those of Old that are there with that value, and adds New, in one
+// transaction.
+type ReplaceElements struct{ Old, New []Element }
+
+func (SetFirewall) isChange()     {}
+func (DeleteFirewall) isChange()  {}
+func (AddElements) isChange()     {}
+func (DelElements) isChange()     {}
+func (ReplaceElements) isChange() {}
 
 // String prints the commands that do the same, such as `nft add element`.
 func (c SetFirewall) String() string {
@@ -138,6 +143,11 @@ func (c AddElements) String() string { return strings.Join(elementLines("add", c
 
 // String prints the commands that do the same, such as `nft delete element`.
 func (c DelElements) String() string { return strings.Join(elementLines("delete", c.Elements), "\n") }
+
+// String prints the commands that do the same, first those of DelElements.
+func (c ReplaceElements) String() string {
+	return strings.Join(append(elementLines("delete", c.Old), elementLines("add", c.New)...), "\n")
+}
 
 // elementLines has one command for each run of elements of one set.
 func elementLines(verb string, elements []Element) []string {

@@ -18,17 +18,17 @@ type ForwardingTables struct {
 	Static []MAC
 	// Neighbours has the bridge's permanent neighbours, of IPv4 and IPv6.
 	Neighbours []Neighbour
-	// Flood has the hosts that get a copy of each frame for everybody. These are the VXLAN device's
-	// entries of the zero MAC, which the kernel lists only with all others.
-	Flood []netip.Addr
+	// Flood has the VXLAN device's entries of the zero MAC: the hosts that get a copy of each frame
+	// for everybody. The kernel lists them only with all others.
+	Flood []FDB
 }
 
 // ForwardingKeys name entries of forwarding tables, whether they are there or not: those of both
-// FDBs by MAC, neighbours by address, and flood entries by host.
+// FDBs by MAC, neighbours by address, and flood entries by all that they are.
 type ForwardingKeys struct {
 	MACs  []MAC
 	Addrs []netip.Addr
-	Flood []netip.Addr
+	Flood []FDB
 }
 
 // NeighbourProtocol marks this project's neighbours (NDA_PROTOCOL, Linux 5.1; `ip neighbour` shows
@@ -102,16 +102,15 @@ func (c DelNeighbour) String() string {
 // All returns the changes of single entries, in the order in which they are made. A neighbour is
 // added after the entries by which its MAC is reached, and deleted before them.
 func (c ForwardingChanges) All() iter.Seq[Change] {
-	flood := func(a netip.Addr) FDB { return FDB{Dst: a} }
 	return func(yield func(Change) bool) {
-		_ = forEach(c.Add.Flood, func(a netip.Addr) bool { return yield(AddFDB{c.Device, flood(a)}) }) &&
+		_ = forEach(c.Add.Flood, func(e FDB) bool { return yield(AddFDB{c.Device, e}) }) &&
 			forEach(c.Add.FDB, func(e FDB) bool { return yield(AddFDB{c.Device, e}) }) &&
 			forEach(c.Add.Static, func(m MAC) bool { return yield(AddStatic{c.Device, m}) }) &&
 			forEach(c.Add.Neighbours, func(n Neighbour) bool { return yield(AddNeighbour{c.Bridge, n}) }) &&
 			forEach(c.Delete.Neighbours, func(n Neighbour) bool { return yield(DelNeighbour{c.Bridge, n}) }) &&
 			forEach(c.Delete.Static, func(m MAC) bool { return yield(DelStatic{c.Device, m}) }) &&
 			forEach(c.Delete.FDB, func(e FDB) bool { return yield(DelFDB{c.Device, e}) }) &&
-			forEach(c.Delete.Flood, func(a netip.Addr) bool { return yield(DelFDB{c.Device, flood(a)}) })
+			forEach(c.Delete.Flood, func(e FDB) bool { return yield(DelFDB{c.Device, e}) })
 	}
 }
 

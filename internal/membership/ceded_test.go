@@ -190,7 +190,8 @@ func TestVerdictDoesNotDependOnOrder(t *testing.T) {
 	}
 }
 
-// After a host's address has changed, its record of before has the same container. That is no rival.
+// After a host's address has changed, its record of before has the same container. That is no
+// rival.
 func TestContainerIsNoRivalOfItself(t *testing.T) {
 	n, s := viewOfRivals(2, []rival{{host: 1, mac: kernel.MAC{2, 1}}, {host: 2, mac: kernel.MAC{2, 2}}})
 	n.Endpoints[0].ContainerID = "c1"

@@ -11,8 +11,8 @@ import (
 )
 
 // Duplicates describes, for a person, each address that a container of this host and one of a
-// reachable host have both, and which of them keeps it. That happens after hosts could not hear each
-// other for a while.
+// reachable host have both, and which of them keeps it. That happens after hosts could not hear
+// each other for a while.
 func Duplicates(n Network, r *Roster) []string {
 	var found []string
 	for _, e := range n.Endpoints {
@@ -25,7 +25,8 @@ func Duplicates(n Network, r *Roster) []string {
 			if r.cedes(e, a) {
 				keeps, restart = "there", "one here"
 			}
-			found = append(found, fmt.Sprintf("address %v of network %s is that of container %s here and of container %s on host %s; the one %s keeps it: restart the %s with another address",
+			found = append(found, fmt.Sprintf(
+				"address %v of network %s is that of container %s here and of container %s on host %s; the one %s keeps it: restart the %s with another address",
 				a, n.Name, ContainerLabel(e.Names(), e.ContainerID), ContainerLabel(c.Names, c.ContainerID), c.Host, keeps, restart))
 		}
 	}
@@ -39,7 +40,7 @@ func (r *Roster) rivalOf(e *network.Endpoint, a netip.Addr) (MemberEndpoint, boo
 	if best == nil {
 		return MemberEndpoint{}, false
 	}
-	all := r.EndpointsAt(a)
+	all := r.endpointsAt(a)
 	i := slices.IndexFunc(all, func(c MemberEndpoint) bool {
 		return keyOf(c.Member) == best.Trust.Host && c.ContainerID == best.Trust.Place
 	})
@@ -55,7 +56,8 @@ func NameConflicts(n Network, r *Roster) []string {
 	}
 	var found []string
 	for _, c := range r.SharedNames() {
-		found = append(found, fmt.Sprintf("name %s of network %s is that of a container here and of one on host %s, so it resolves to both; rename one of them, or use a --network-alias that both share",
+		found = append(found, fmt.Sprintf(
+			"name %s of network %s is that of a container here and of one on host %s, so it resolves to both; rename one of them, or use a --network-alias that both share",
 			c.Names[0], n.Name, c.Host))
 	}
 	slices.Sort(found)

@@ -11,8 +11,9 @@ const (
 	maxHostLabel = 63 // bytes between two dots
 )
 
-// HostName returns the name by which people know a host in the cluster, given its host name. It need
-// not be unique. Of a host name that is no name in the DNS, it is what is valid of the first label.
+// HostName returns the name by which people know a host in the cluster, given its host name. It
+// need not be unique. Of a host name that is no name in the DNS, it is what is valid of the first
+// label.
 func HostName(host string) string {
 	if len(host) <= maxHostName && cluster.CheckName(host) == nil {
 		return host

@@ -44,9 +44,11 @@ func (d Discovery) Peers(n Network, recorded *network.Peers) network.Peers {
 	case recorded == nil:
 	case !d.Converged(n):
 		peers.StaticFDB = recorded.StaticFDB
-		peers.Flood = sortedSet(peers.Flood, recorded.Flood)
+		peers.Flood = append(peers.Flood, recorded.Flood...)
+		sortSet(&peers.Flood)
 	case n.Gossip && !d.ForgetOver:
-		peers.Flood = sortedSet(peers.Flood, d.Unheard)
+		peers.Flood = append(peers.Flood, d.Unheard...)
+		sortSet(&peers.Flood)
 	}
 	return peers
 }
@@ -61,7 +63,7 @@ func (d Discovery) Peers(n Network, recorded *network.Peers) network.Peers {
 func (d Discovery) heardPeers(n Network) network.Peers {
 	peers := network.Peers{StaticFDB: d.Carries.ExactForwarding && !n.Tunnel.Group.IsValid()}
 	members := n.Members(d.Snapshot)
-	peers.Flood = make([]netip.Addr, 0, len(members)+len(n.VTEP.Remotes))
+	peers.Flood = make([]netip.Addr, 0, len(members))
 	for _, m := range members {
 		peers.Flood = append(peers.Flood, m.VTEP)
 		peers.StaticFDB = peers.StaticFDB && m.StaticFDB
@@ -80,7 +82,7 @@ func (d Discovery) heardPeers(n Network) network.Peers {
 			}
 		}
 	}
-	peers.Flood = sortedSet(peers.Flood)
+	sortSet(&peers.Flood)
 	return peers
 }
 
@@ -104,9 +106,9 @@ func addressesOf(s cluster.Snapshot, selected func(cluster.Host) bool) map[netip
 	return addrs
 }
 
-// sortedSet returns the addresses of all lists, sorted, each once.
-func sortedSet(lists ...[]netip.Addr) []netip.Addr {
-	addrs := slices.Concat(lists...)
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return slices.Compact(addrs)
+// sortSet sorts addresses, and drops those that are repeated. It is called in each turn, so it makes
+// no copy.
+func sortSet(addrs *[]netip.Addr) {
+	slices.SortFunc(*addrs, netip.Addr.Compare)
+	*addrs = slices.Compact(*addrs)
 }

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"net/netip"
 	"slices"
 
 	"vxlan-driver/internal/cluster"
@@ -55,7 +54,9 @@ func viewOf(n Network) cluster.NetworkView {
 	}
 	// Some lists have the host's own address and some do not.
 	if !n.Gossip && !n.Tunnel.Group.IsValid() {
-		v.SetList(sortedSet(n.Remotes, []netip.Addr{n.VTEP.Local}))
+		list := append(slices.Clone(n.Remotes), n.VTEP.Local)
+		sortSet(&list)
+		v.SetList(list)
 	}
 	return v
 }

@@ -47,13 +47,16 @@ func NewRoster(n Network, s cluster.Snapshot) *Roster {
 	return r
 }
 
-// Update makes the roster that of a snapshot. It names the forwarding entries that may have become
-// others, or says that it may be all.
+// Update makes the roster that of a snapshot. It names the forwarding entries that may have
+// changed, or says that all may have.
 func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.ForwardingKeys, all bool) {
 	before := r.network
 	r.network = withoutHosts(n)
 	if r.hosts == nil || !sameButEndpoints(before, r.network) {
-		*r = Roster{hosts: make(map[string]*rosterHost), shown: make(map[*cluster.Member]*rosterHost), remotes: new(plan.Remotes), network: r.network, local: localAddrs(n), own: ownNames(n)}
+		*r = Roster{
+			network: r.network, local: localAddrs(n), own: ownNames(n),
+			hosts: make(map[string]*rosterHost), shown: make(map[*cluster.Member]*rosterHost), remotes: new(plan.Remotes),
+		}
 		r.update(n, s)
 		return kernel.ForwardingKeys{}, true
 	}
@@ -246,8 +249,8 @@ func (r *Roster) SharedNames() (all []MemberEndpoint) {
 	return all
 }
 
-// EndpointsAt returns the endpoints of members that have an address, in order of trust.
-func (r *Roster) EndpointsAt(a netip.Addr) (found []MemberEndpoint) {
+// endpointsAt returns the endpoints of members that have an address, in order of trust.
+func (r *Roster) endpointsAt(a netip.Addr) (found []MemberEndpoint) {
 	for _, one := range r.remotes.At(a) {
 		h := r.hosts[one.Trust.Host]
 		if h == nil || h.member == nil {

@@ -67,15 +67,18 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	return fw
 }
 
-// wantedFlood returns those of the hosts that get flooded frames.
-func wantedFlood(v network.VTEP, hosts []netip.Addr) (wanted []netip.Addr) {
-	for _, a := range hosts {
-		if slices.Contains(v.Flood, a) {
-			wanted = append(wanted, a)
+// wantedFlood returns those of the flood entries that should be there.
+func wantedFlood(v network.VTEP, entries []kernel.FDB) (wanted []kernel.FDB) {
+	for _, e := range entries {
+		if slices.Contains(v.Flood, e.Dst) && e == FloodEntry(e.Dst) {
+			wanted = append(wanted, e)
 		}
 	}
 	return wanted
 }
+
+// FloodEntry is the entry by which a host gets flooded frames.
+func FloodEntry(host netip.Addr) kernel.FDB { return kernel.FDB{Dst: host} }
 
 // fastPathPorts are the ports of containers whose MAC is known beforehand. A MAC that two have is
 // the first one's.
@@ -123,8 +126,8 @@ func newForwardingRule(n network.Network, v network.VTEP, k Known) forwardingRul
 	return f
 }
 
-// cedesMAC tells whether an endpoint's MAC leads to another host: a container there keeps one of its
-// addresses, and has the MAC that derives from it.
+// cedesMAC tells whether an endpoint's MAC leads to another host: a container there keeps one of
+// its addresses, and has the MAC that derives from it.
 func (k Known) cedesMAC(e network.Endpoint) bool {
 	for _, p := range e.Addrs {
 		if remotes := k.Remotes.At(p.Addr()); k.Ceded[p.Addr()] && len(remotes) > 0 && remotes[0].MAC == e.MAC {

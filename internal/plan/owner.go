@@ -97,3 +97,36 @@ func elementsExcept(elements, except []kernel.Element) []kernel.Element {
 	}
 	return left
 }
+
+// Change returns what leads from the elements that the network had before to those that it should
+// have. all tells which of those that go others want.
+func (n NetworkElements) Change(all AllElements) (c kernel.ReplaceElements, err error) {
+	before, now := n.Before.Elements(), n.Elements()
+	c.Old, c.New = differentElements(before, now), differentElements(now, before)
+	gone := elementsExcept(c.Old, c.New)
+	if len(gone) == 0 {
+		return c, nil
+	}
+	wanted, err := all()
+	if err != nil {
+		return c, err
+	}
+	stays := elementsExcept(wanted, gone)
+	c.New = append(c.New, elementsExcept(wanted, stays)...)
+	return c, nil
+}
+
+// differentElements returns those elements that are not in the other list with the same value and
+// comment.
+func differentElements(elements, other []kernel.Element) (different []kernel.Element) {
+	same := make(map[kernel.Element]bool, len(other))
+	for _, e := range other {
+		same[e] = true
+	}
+	for _, e := range elements {
+		if !same[e] {
+			different = append(different, e)
+		}
+	}
+	return different
+}

@@ -33,6 +33,7 @@ type PlacedNetwork struct {
 type HostNetwork struct {
 	PlacedNetwork
 	Endpoints []RecordedEndpoint
+	Before    *PlacedNetwork // as it was until now; nil: the same
 }
 
 // RecordedEndpoint is an endpoint, and when it was set up first.
@@ -79,6 +80,9 @@ type NetworkElements struct {
 	Fingerprint kernel.Element
 	Elements    func() []kernel.Element // with Fingerprint
 	New         bool                    // no endpoint can lack anything yet
+	// Before is what the network had until now; nil: nothing else. A kernel that has the
+	// fingerprint of it needs only what differs.
+	Before *NetworkElements
 }
 
 // NetworkState is what a network should have on this host.

@@ -33,8 +33,8 @@ func (t Trust) Compare(o Trust) int {
 		cmp.Compare(t.Host, o.Host), cmp.Compare(t.Place, o.Place))
 }
 
-// Remotes are what other hosts say they have, by what it is looked up by. So it is found what one
-// remote changes for others. The zero value has none.
+// Remotes are what other hosts say they have, by MAC and by address. So what one remote changes for
+// others is found without a look at all. The zero value has none.
 type Remotes struct {
 	byMAC  map[kernel.MAC][]*Remote // in order of trust
 	byAddr map[netip.Addr][]*Remote // in order of trust

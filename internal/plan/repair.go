@@ -16,7 +16,12 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	f := &Firewall{All: knownElements(networks, complete)}
 	var endpoints []ownedElement
 	for _, n := range networks {
-		f.Networks = append(f.Networks, networkWithFingerprint(n.PlacedNetwork, false))
+		elements := networkWithFingerprint(n.PlacedNetwork, false)
+		if n.Before != nil {
+			before := networkWithFingerprint(*n.Before, false)
+			elements.Before = &before
+		}
+		f.Networks = append(f.Networks, elements)
 		endpoints = appendEndpoints(endpoints, n)
 	}
 	f.Endpoints = resolveConflicts(endpoints)

@@ -47,7 +47,7 @@ func closeFirewall(host Namespace, want *plan.Disconnect, earlier error) error {
 func republish(host Namespace, elements []kernel.Element) error {
 	var errs []error
 	for _, e := range elements {
-		if err := addElements(host, []kernel.Element{e}); !errors.Is(err, kernel.ErrElementTaken) {
+		if err := host.Apply(kernel.AddElements{Elements: []kernel.Element{e}}); !errors.Is(err, kernel.ErrElementTaken) {
 			errs = append(errs, err)
 		}
 	}

@@ -55,14 +55,15 @@ func verifyElements(host Namespace, all plan.AllElements) error {
 func valueBytes(e kernel.Element) string { return e.Value.Chain() + string(e.Value.First()) }
 
 // ensureElements adds only the endpoints' elements if all else is in place, so a start beside a
-// thousand others takes as long as one alone. If the rules or a network's elements differ, or
+// thousand others takes as long as one alone. Of a network that was another one until now it changes
+// what differs, which takes a host that joins 1 ms instead of 20. If the rules or a network's elements differ, or
 // another element has the same key, it sets everything anew in one transaction.
 func ensureElements(host Namespace, want *plan.Firewall) error {
 	intact, err := host.FirewallIntact()
 	if err != nil {
 		return err
 	}
-	add := want.Endpoints
+	change := kernel.ReplaceElements{New: want.Endpoints}
 	for _, n := range want.Networks {
 		if !intact {
 			break
@@ -72,14 +73,18 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 		case err != nil:
 			return err
 		case !there && n.New:
-			add = slices.Concat(n.Elements(), add)
+			change.New = slices.Concat(n.Elements(), change.New)
+		case there && n.Before != nil && comment == n.Before.Fingerprint.Comment:
+			c, unread := n.Change(want.All)
+			intact = unread == nil
+			change.Old, change.New = append(change.Old, c.Old...), slices.Concat(c.New, change.New)
 		default:
 			// Without the fingerprint, the network's other endpoints may lack elements too.
 			intact = there && comment == n.Fingerprint.Comment
 		}
 	}
 	if intact {
-		if err := addElements(host, add); !errors.Is(err, kernel.ErrElementTaken) {
+		if err := replaceElements(host, change); !errors.Is(err, kernel.ErrElementTaken) {
 			return restoreFirewall(host, want.All, err)
 		}
 	}
@@ -143,12 +148,15 @@ func forgetFlows(host Namespace, flows kernel.DeleteFlows) error {
 	return host.Apply(flows)
 }
 
-// addElements adds elements, if there are any.
-func addElements(host Namespace, elements []kernel.Element) error {
-	if len(elements) == 0 {
-		return nil
+// replaceElements replaces elements by others, if there are any.
+func replaceElements(host Namespace, c kernel.ReplaceElements) error {
+	switch {
+	case len(c.Old) > 0:
+		return host.Apply(c)
+	case len(c.New) > 0:
+		return host.Apply(kernel.AddElements{Elements: c.New})
 	}
-	return host.Apply(kernel.AddElements{Elements: elements})
+	return nil
 }
 
 // removeElements removes those of the elements that are there.

@@ -49,7 +49,7 @@ func ensureTables(host Namespace, want plan.Forwarding) error {
 	}
 	if want.Only != nil {
 		// The kernel cannot be asked for one of these. To add one that is there changes nothing.
-		change.Add.Flood, change.Delete.Flood = want.Tables.Flood, missingAddrs(want.Only.Flood, want.Tables.Flood)
+		change.Add.Flood, change.Delete.Flood = want.Tables.Flood, missingEntries(want.Only.Flood, want.Tables.Flood)
 	}
 	var errs []error
 	// First the entries, then what keeps the port from learning and flooding.
@@ -63,10 +63,10 @@ func ensureTables(host Namespace, want plan.Forwarding) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// DriftedEntries lists all entries, and names those that are not as wanted, and the hosts that are
-// flooded to and should not be, or the other way round. It changes nothing: what
-// is found may be out of date by the time that it is looked at again.
-func DriftedEntries(host Namespace, want plan.Forwarding, flood []netip.Addr) (kernel.ForwardingKeys, error) {
+// DriftedEntries lists all entries, and names those that are not as wanted. flood are the flood
+// entries that are. It changes nothing: what is found may be out of date by the time that it is
+// looked at again.
+func DriftedEntries(host Namespace, want plan.Forwarding, flood []kernel.FDB) (kernel.ForwardingKeys, error) {
 	have, err := host.ForwardingTables(want.Device.Master, want.Device.Name, nil)
 	if err != nil {
 		return kernel.ForwardingKeys{}, err
@@ -87,13 +87,13 @@ func DriftedEntries(host Namespace, want plan.Forwarding, flood []netip.Addr) (k
 		}
 	}
 	keys = plan.SortKeys(keys.MACs, keys.Addrs)
-	keys.Flood = append(missingAddrs(flood, have.Flood), missingAddrs(have.Flood, flood)...)
+	keys.Flood = append(missingEntries(flood, have.Flood), missingEntries(have.Flood, flood)...)
 	return keys, nil
 }
 
-// missingAddrs returns the addresses that are in one list and not in another.
-func missingAddrs(list, other []netip.Addr) (missing []netip.Addr) {
-	missing, _ = diffEntries(list, other, func(a netip.Addr) netip.Addr { return a })
+// missingEntries returns the entries that are in one list and not in another.
+func missingEntries(list, other []kernel.FDB) (missing []kernel.FDB) {
+	missing, _ = diffEntries(list, other, func(e kernel.FDB) kernel.FDB { return e })
 	return missing
 }
 

@@ -16,8 +16,8 @@ import (
 // at 10 ms). Podman waits for the plugin without a limit of its own, and must not hang for good.
 const lockTimeout = time.Minute
 
-// interruptedTimeout is how long a program waits that has been told to end: others hold the lock for
-// milliseconds, and it must not outlive its supervisor's patience.
+// interruptedTimeout is how long a program waits that has been told to end: others hold the lock
+// for milliseconds, and it must not outlive its supervisor's patience.
 const interruptedTimeout = 500 * time.Millisecond
 
 // errInterrupted says that the program was told to end while it waited.
@@ -72,8 +72,8 @@ var waitingLocks = lockQueues{byInode: make(map[inode]*lockQueue)}
 
 // lockQueues are queues of callers, one for each file. flock(2) takes no limit, and nothing but the
 // lock ends it. So a goroutine waits in its stead, with a thread of its own. Callers that give up
-// leave it there for the next one. So a holder that is stuck costs one thread, however often somebody
-// tries.
+// leave it there for the next one. So a holder that is stuck costs one thread, however often
+// somebody tries.
 type lockQueues struct {
 	mu      sync.Mutex
 	byInode map[inode]*lockQueue

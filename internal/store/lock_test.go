@@ -52,8 +52,8 @@ func TestStuckHolderCostsOneThread(t *testing.T) {
 	waitUntilNobodyWaits(t)
 }
 
-// Threads of one program that want the lock at once all get it, one after the other, and so do those
-// of other programs.
+// Threads of one program that want the lock at once all get it, one after the other, and so do
+// those of other programs.
 func TestManyWaitForLock(t *testing.T) {
 	dir := t.TempDir()
 	first := open(t, dir)

@@ -67,8 +67,8 @@ func (s *Store) RemoveAll() error {
 	return nil
 }
 
-// OpenCached is Open with a cache, and with a channel that is closed when the program is to end. From
-// then on nobody waits for the lock for long. Both may be nil.
+// OpenCached is Open with a cache, and with a channel that is closed when the program is to end.
+// From then on nobody waits for the lock for long. Both may be nil.
 func OpenCached(dir string, c *Cache, interrupt <-chan struct{}) (*Store, error) {
 	s, err := openWithin(dir, waitLimit{lockTimeout, interrupt})
 	if err == nil {

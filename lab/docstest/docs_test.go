@@ -152,8 +152,9 @@ func TestChangeAnOptionWithoutLosingContainers(t *testing.T) {
 	labtest.Sh(t, a, "podman container exists container-a; podman network rm -f -t0 mynet; ! podman container exists container-a")
 }
 
-// A rotation of the key, typed as hosts.md has it, one host after the other. Only the copy of the new
-// key is the test's. No agent restarts, and the hosts' containers find each other at every moment.
+// A rotation of the key, typed as hosts.md has it, one host after the other. Only the copy of the
+// new key is the test's. No agent restarts, and the hosts' containers find each other at every
+// moment.
 func TestChangeTheKey(t *testing.T) {
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -187,7 +188,8 @@ func TestChangeTheKey(t *testing.T) {
 			step.host, look.host = host, host
 			typeBlock(t, l, step)
 			fresh++
-			// A container that starts now is found on the other host, by its name and at its address.
+			// A container that starts now is found on the other host, by its name and at its
+			// address.
 			name := fmt.Sprint("fresh-", fresh)
 			labtest.Sh(t, b, "podman run -d --name "+name+" --network mynet localhost/web")
 			labtest.Page(t, a, "container-a", name)

@@ -12,8 +12,8 @@
 // durations. So a clock that jumps changes nothing.
 //
 // Where to read: plane.go is what the agent calls, delegate.go what memberlist calls. round.go asks
-// all seeds, rejoin.go goes on with hosts that should be members and are not, and spread.go passes on
-// who came and went. claim.go settles who may use an address. transport.go has the sockets. Package
-// replica holds the records and handles messages, wire has their format, and guard protects
+// all seeds, rejoin.go goes on with hosts that should be members and are not, and spread.go passes
+// on who came and went. claim.go settles who may use an address. transport.go has the sockets.
+// Package replica holds the records and handles messages, wire has their format, and guard protects
 // memberlist.
 package gossip

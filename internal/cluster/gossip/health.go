@@ -25,9 +25,9 @@ func (p *Plane) Health() cluster.Health {
 	return h
 }
 
-// isSyncedLocked tells whether all seeds were asked, all records are here of those that answered, and
-// this host has taken out what it had left behind. Until then the host's own addresses would seem to
-// be another one's.
+// isSyncedLocked tells whether all seeds were asked, all records are here of those that answered,
+// and this host has taken out what it had left behind. Until then the host's own addresses would
+// seem to be another one's.
 func (p *Plane) isSyncedLocked() bool {
 	if !p.asked || len(p.peers.unaskedSeeds()) > 0 {
 		return false
@@ -43,12 +43,12 @@ func (p *Plane) limitWarningsLocked() (warnings []string) {
 	const advice = "; remove containers, or give some hosts another cluster in /etc/vxlan/vxland.toml"
 	for _, x := range p.replica.Exclusions() {
 		if x.Self {
-			warnings = append(warnings, fmt.Sprintf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one: "+
-				"containers elsewhere do not reach its containers%s", x.Limit, advice))
+			warnings = append(warnings, fmt.Sprintf("the hosts of this cluster have more than the limit of %s together, "+
+				"so the others leave out this one: containers elsewhere do not reach its containers%s", x.Limit, advice))
 		}
 		if len(x.Hosts) > 0 {
-			warnings = append(warnings, fmt.Sprintf("the hosts of this cluster have more than the limit of %s together, so all leave out %s%s",
-				x.Limit, joinNames(x.Hosts), advice))
+			warnings = append(warnings, fmt.Sprintf("the hosts of this cluster have more than the limit of %s together, "+
+				"so all leave out %s%s", x.Limit, joinNames(x.Hosts), advice))
 		}
 	}
 	return warnings
@@ -65,16 +65,19 @@ var problems = []struct {
 	reason refusal.Reason
 	text   string
 }{
-	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: add it there, or give all hosts the same key_file"},
+	{refusal.ReasonUnlistedThere, "no other host was found; this host is not in remote_ips of %s: " +
+		"add it there, or give all hosts the same key_file"},
 	{refusal.ReasonWrongKey, "no other host was found; the key here is not that of %s: copy one key_file to all hosts"},
-	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
+	{refusal.ReasonWrongLabel, "no other host was found; the cluster here is not that of %s: " +
+		"set cluster in /etc/vxlan/vxland.toml alike on all hosts"},
 }
 
 // problemOf returns what lately kept this host from finding others, or "".
 func problemOf(refused []cluster.Refusal, now time.Time) string {
 	for _, p := range problems {
 		for _, r := range refused {
-			hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h cluster.RefusedHost) bool { return now.Sub(h.Last) > recentRefusal })
+			isOld := func(h cluster.RefusedHost) bool { return now.Sub(h.Last) > recentRefusal }
+			hosts := slices.DeleteFunc(slices.Clone(r.Hosts), isOld)
 			if r.Reason == string(p.reason) && len(hosts) > 0 {
 				return fmt.Sprintf(p.text, joinHosts(hosts))
 			}

@@ -52,8 +52,9 @@ func replaceHost(t *testing.T, n *memnet, hosts []*host, away time.Duration, cha
 	return time.Since(began)
 }
 
-// A host that reboots with another DHCP lease, is installed anew, or changes its name, replaces what
-// the others had of it at once: whether it still counts as reachable, or has been away for long.
+// A host that reboots with another DHCP lease, is installed anew, or changes its name, replaces
+// what the others had of it at once: whether it still counts as reachable, or has been away for
+// long.
 func TestHostThatComesBackReplacesItself(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
+	"strings"
 )
 
 // Key is a secret that all hosts of a cluster share. It encrypts and authenticates (AES-256-GCM):
@@ -81,7 +84,7 @@ func parseKey(text string) (Key, error) {
 func LoadKeys(path string) ([]Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
+		return nil, explainUnreadable(path, err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("key file %s: is no regular file", path)
@@ -91,11 +94,28 @@ func LoadKeys(path string) ([]Key, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
+		return nil, explainUnreadable(path, err)
 	}
 	keys, err := ParseKeys(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return keys, nil
+}
+
+// hiddenDirs are directories in which vxland.service sees no files of the host.
+var hiddenDirs = []string{"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"}
+
+// explainUnreadable adds to an error of reading a key file what may be the cause: the agent's unit
+// may do less than root in a shell, to whom all looks right.
+func explainUnreadable(path string, err error) error {
+	for _, dir := range hiddenDirs {
+		if strings.HasPrefix(path, dir) {
+			return fmt.Errorf("read key file: %w; with systemd the agent sees nothing below %s: move the file, as to /etc/vxlan", err, dir)
+		}
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("read key file: %w; the file must belong to root: `chown root %s`", err, path)
+	}
+	return fmt.Errorf("read key file: %w", err)
 }

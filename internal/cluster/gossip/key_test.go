@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,6 +92,24 @@ func TestLoadKeys(t *testing.T) {
 	}
 	if keys, err := LoadKeys(path); err != nil || len(keys) != 1 {
 		t.Errorf("got %d keys, %v", len(keys), err)
+	}
+}
+
+// What the agent's unit hides looks right to root in a shell.
+func TestUnreadableKeyFileIsExplained(t *testing.T) {
+	for _, tt := range []struct {
+		path string
+		err  error
+		want string
+	}{
+		{"/root/key", fs.ErrPermission, "with systemd the agent sees nothing below /root/"},
+		{"/home/a/key", fs.ErrNotExist, "with systemd the agent sees nothing below /home/"},
+		{"/etc/vxlan/key", fs.ErrPermission, "must belong to root: `chown root /etc/vxlan/key`"},
+		{"/etc/vxlan/key", fs.ErrNotExist, "file does not exist"},
+	} {
+		if got := explainUnreadable(tt.path, tt.err).Error(); !strings.HasSuffix(got, tt.want) && !strings.Contains(got, tt.want+":") {
+			t.Errorf("%s, %v: %s", tt.path, tt.err, got)
+		}
 	}
 }
 

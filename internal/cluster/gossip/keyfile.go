@@ -15,8 +15,9 @@ import (
 )
 
 // keyPollInterval is how often the key file is looked at, which costs a system call. Polling finds
-// every way to change a file: in place, by renaming, by a symbolic link anywhere in its path, by its
-// mode. inotify has to watch each directory and link of the path, and may have no instance left.
+// every way to change a file: in place, by renaming, by a symbolic link anywhere in its path, by
+// its mode. inotify has to watch each directory and link of the path, and may have no instance
+// left.
 const keyPollInterval = time.Second
 
 // KeyFile is a key file that is followed: planes that have it use the keys that it has at any time.
@@ -99,8 +100,8 @@ func (f *KeyFile) readLocked() error {
 	return err
 }
 
-// fileState is by what a file's change is seen. A file that is replaced is another one, and a change
-// of its content or mode changes its ctime, which nobody can set.
+// fileState is by what a file's change is seen. A file that is replaced is another one, and a
+// change of its content or mode changes its ctime, which nobody can set.
 type fileState struct {
 	dev, inode   uint64
 	size         int64

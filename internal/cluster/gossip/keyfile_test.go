@@ -34,9 +34,9 @@ func keyLines(keys ...Key) string {
 	return b.String()
 }
 
-// However keys change, the first one wanted encrypts at each moment after it is known, and none that
-// only others may not have yet. Who decrypts meanwhile reads memory that nobody writes (run it with
-// -race).
+// However keys change, the first one wanted encrypts at each moment after it is known, and none
+// that only others may not have yet. Who decrypts meanwhile reads memory that nobody writes; run it
+// with -race.
 func TestReplaceKeys(t *testing.T) {
 	for _, tt := range []struct{ from, to []byte }{
 		{[]byte{1}, []byte{1, 2}},
@@ -244,7 +244,8 @@ func TestBadKeyFileKeepsKeys(t *testing.T) {
 }
 
 // A file that is being written is left alone until it is complete: one of two keys that are written
-// one after the other is valid, and would lock this host out. Somebody who asks is answered at once.
+// one after the other is valid, and would lock this host out. Somebody who asks is answered at
+// once.
 func TestHalfWrittenKeyFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := Key{1}, Key{2}
@@ -272,8 +273,8 @@ func TestHalfWrittenKeyFile(t *testing.T) {
 }
 
 // Three hosts change their key one by one while containers start on all of them. Each container is
-// seen everywhere as fast as ever, no host is unreachable at any time, and nothing is refused. After
-// that the old key is worth nothing.
+// seen everywhere as fast as ever, no host is unreachable at any time, and nothing is refused.
+// After that the old key is worth nothing.
 func TestKeyRotationUnderLoad(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		const count = 3

@@ -45,12 +45,12 @@ func newKeyring(keys []Key) (*memberlist.Keyring, error) {
 	return ring, nil
 }
 
-// replaceKeys makes a keyring that is in use have these keys: the first encrypts. At no time does it
-// encrypt with another of them, as other hosts may not have that one yet.
+// replaceKeys makes a keyring that is in use have these keys: the first encrypts. At no time does
+// it encrypt with another of them, as other hosts may not have that one yet.
 //
-// RemoveKey moves the keys behind the one that it removes, in memory that is being read. So only the
-// last key is ever removed. A key that stays is removed too where it is behind one that goes, and is
-// added again. A rotation has no such key.
+// RemoveKey moves the keys behind the one that it removes, in memory that is being read. So only
+// the last key is ever removed. A key that stays is removed too where it is behind one that goes,
+// and is added again. A rotation has no such key.
 func replaceKeys(ring *memberlist.Keyring, keys []Key) error {
 	for _, k := range keys {
 		if err := ring.AddKey(k[:]); err != nil {

@@ -12,8 +12,9 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 )
 
-// A host with more containers than it can announce, or longer names, announces what fits. Its claims
-// go on: each one is seen by the others, as if nothing were left out. What it announced stays.
+// A host with more containers than it can announce, or longer names, announces what fits. Its
+// claims go on: each one is seen by the others, as if nothing were left out. What it announced
+// stays.
 func TestHostBeyondLimitStillClaims(t *testing.T) {
 	for name, tt := range map[string]struct{ containers, nameLength int }{
 		"too many containers": {cluster.MaxEndpoints + 100, 12},

@@ -25,7 +25,8 @@ type peers struct {
 	asked    map[netip.AddrPort]bool // seeds that a round has asked
 	awaited  map[netip.AddrPort]bool // hosts that were asked whether they are there, and if they answered
 	attempts map[netip.AddrPort]*attempt
-	// What each message needs to know of all members, until these change; nil and 0: to be found out.
+	// What each message needs to know of all members, until these change; nil and 0: to be found
+	// out.
 	list   []wire.Key
 	format uint8
 }

@@ -121,9 +121,9 @@ func libraryMessage(kind byte, incarnation uint32, node, from wire.Key) []byte {
 	return append(append(m, str("From")...), str(from.String())...)
 }
 
-// memberlist has incarnations of its own, of 32 bits, that only the host itself raises. After the last
-// one it cannot defend itself: it counts as dead, until the others have forgotten it and it joins
-// again. That takes half a minute, and heals by itself.
+// memberlist has incarnations of its own, of 32 bits, that only the host itself raises. After the
+// last one it cannot defend itself: it counts as dead, until the others have forgotten it and it
+// joins again. That takes half a minute, and heals by itself.
 func TestMadeUpIncarnationOfTheLibrary(t *testing.T) {
 	const suspected, dead = 3, 5
 	for _, kind := range []byte{suspected, dead} {

@@ -32,7 +32,9 @@ func (p *Plane) Run(ctx context.Context) error {
 		p.log.Warn("gossip has no key: it is neither encrypted nor authenticated, and accepts only listed hosts", "bind", p.cfg.Bind)
 	}
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop} {
+	for _, loop := range []func(context.Context){
+		p.publishLoop, p.newsLoop, p.outbox.sendLoop, p.repairLoop, p.rejoinLoop, p.spreadLoop, p.strayLoop,
+	} {
 		loops.Go(func() { loop(ctx) })
 	}
 	p.cfg.Host.beginsToTalk(p.cfg.Bind)

@@ -2,8 +2,8 @@ package gossip
 
 import "time"
 
-// failDetection measures how long hosts take to hide a host that vanished, and to show it when it is
-// back.
+// failDetection measures how long hosts take to hide a host that vanished, and to show it when it
+// is back.
 func (s *sim) failDetection(rounds int) (hidden, shown []time.Duration) {
 	for range rounds {
 		h := s.hosts[s.rng.IntN(len(s.hosts))]

@@ -13,8 +13,8 @@ import (
 
 // memberlist passes on what it knows of members at a fixed interval, whether there is news or not.
 // An agent at rest would wake ten times a second for that. So the interval is long, and when a host
-// comes or goes, some members are pinged: the library sends its news along with a ping, and with the
-// answer.
+// comes or goes, some members are pinged: the library sends its news along with a ping, and with
+// the answer.
 const (
 	// gossipInterval is for news that we are not told of: who is suspected to be unreachable, and
 	// who has denied it. A suspicion lasts four seconds or more.
@@ -23,8 +23,8 @@ const (
 	// than the one before, as these ping others too.
 	spreadInterval = 50 * time.Millisecond
 	// minSpreadRounds is for how many rounds the library has one piece of news to send: its
-	// RetransmitMult. Five pieces fit a ping, and five its answer, so all hosts' news takes less
-	// than a round for each two of them.
+	// RetransmitMult. Five pieces fit a ping, and five its answer, so the news of all hosts takes
+	// fewer rounds than half of their number.
 	minSpreadRounds = 4
 )
 
@@ -34,9 +34,9 @@ func (p *Plane) spreadMembersLocked() {
 	wakeLoop(p.wakeSpreader)
 }
 
-// spreadDelay returns what to add to rejoinDelay in a large cluster, where it takes longer until all
-// have heard of a host. A host that starts greets all members. If those that have not heard of it
-// yet joined it all at once, it would exchange the state of all members with each of them.
+// spreadDelay returns what to add to rejoinDelay in a large cluster, where it takes longer until
+// all have heard of a host. A host that starts greets all members. If those that have not heard of
+// it yet joined it all at once, it would exchange the state of all members with each of them.
 func (p *Plane) spreadDelay() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,15 +7,16 @@ import (
 )
 
 // Limits on the messages that wait for a stream. A host that is gone blocks each of its streams for
-// guard.StreamTimeout. A newcomer to 1,000 hosts with 50 containers each gets some 15 messages. What
-// is dropped is requested again, or found by comparing hashes.
+// guard.StreamTimeout. A newcomer to 1,000 hosts with 50 containers each gets some 15 messages.
+// What is dropped is requested again, or found by comparing hashes.
 const (
 	maxStreamsSending = 64 // at once; a cluster of some dozens of hosts needs them when a record is too long for packets
 	maxStreamsQueued  = 32 // for one host
 	maxStreamBytes    = 64 << 20
 )
 
-// streamQueues hold the messages that are too long for packets. Those for one host are sent in turn.
+// streamQueues hold the messages that are too long for packets. Those for one host are sent in
+// turn.
 type streamQueues struct {
 	send   func(envelope)
 	tokens chan struct{} // one for each stream that is being sent

@@ -16,8 +16,8 @@ func suspend(t *testing.T, d time.Duration) {
 	t.Cleanup(func() { boottime.Simulated.Store(before) })
 }
 
-// A host that was away before this machine was suspended has been away all the time: its age counts,
-// here and where its record is passed on to, and it is forgotten in time.
+// A host that was away before this machine was suspended has been away all the time: its age
+// counts, here and where its record is passed on to, and it is forgotten in time.
 func TestAgesCountSuspends(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		a, b, c := startThree(t, n)

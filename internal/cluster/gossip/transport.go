@@ -12,9 +12,9 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// boundTransport sends and receives by one address, packets as well as streams. Otherwise the kernel
-// would pick the interface's primary address for streams. Without a key the other hosts know this
-// one by its address alone.
+// boundTransport sends and receives by one address, packets as well as streams. Otherwise the
+// kernel would pick the interface's primary address for streams. Without a key the other hosts know
+// this one by its address alone.
 //
 // memberlist has a transport of its own, which takes 64 kB of new memory for each packet: in an
 // agent among 1,000 hosts, most of what the collector had to do.

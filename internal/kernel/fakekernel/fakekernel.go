@@ -333,7 +333,7 @@ func (ns *Namespace) Apply(c kernel.Change) error {
 
 func (ns *Namespace) applyChange(c kernel.Change) error {
 	switch c.(type) {
-	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
+	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements, kernel.ReplaceElements:
 		return ns.firewall.apply(c)
 	}
 	return ns.stack.apply(c)

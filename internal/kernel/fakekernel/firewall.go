@@ -1,6 +1,7 @@
 package fakekernel
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,13 +91,25 @@ func (f *firewall) apply(c kernel.Change) error {
 	case kernel.AddElements:
 		return f.addElements(c.Elements)
 	case kernel.DelElements:
-		if f.foreign && len(c.Elements) > 0 {
-			return unix.EINVAL
+		return f.deleteElements(c.Elements)
+	case kernel.ReplaceElements:
+		before := maps.Clone(f.elements)
+		err := errors.Join(f.deleteElements(c.Old), f.addElements(c.New))
+		if err != nil {
+			f.elements = before
 		}
-		for _, e := range c.Elements {
-			if have, ok := f.elements[elementKey{e.Set, e.Key}]; ok && have.Value == e.Value {
-				delete(f.elements, elementKey{e.Set, e.Key})
-			}
+		return err
+	}
+	return nil
+}
+
+func (f *firewall) deleteElements(elements []kernel.Element) error {
+	if f.foreign && len(elements) > 0 {
+		return unix.EINVAL
+	}
+	for _, e := range elements {
+		if have, ok := f.elements[elementKey{e.Set, e.Key}]; ok && have.Value == e.Value {
+			delete(f.elements, elementKey{e.Set, e.Key})
 		}
 	}
 	return nil

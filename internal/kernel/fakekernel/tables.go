@@ -23,7 +23,7 @@ func (ns forwarding) ForwardingTables(bridge, device string, only *kernel.Forwar
 		if !e.MAC.IsZero() {
 			t.FDB = append(t.FDB, e)
 		} else {
-			t.Flood = append(t.Flood, e.Dst)
+			t.Flood = append(t.Flood, e)
 		}
 	}
 	t.Static, t.Neighbours = slices.Clone(dev.static), slices.Clone(br.neighbours)

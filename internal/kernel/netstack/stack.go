@@ -43,7 +43,7 @@ func (ns *Stack) Apply(c kernel.Change) error {
 	switch c := c.(type) {
 	case kernel.SetSysctls:
 		return ns.setSysctls(c)
-	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements:
+	case kernel.SetFirewall, kernel.DeleteFirewall, kernel.AddElements, kernel.DelElements, kernel.ReplaceElements:
 		conn, err := ns.firewallConn()
 		if err != nil {
 			return err

@@ -24,6 +24,8 @@ func (c *Conn) Apply(ch kernel.Change) error {
 		return c.addElements(ch.Elements)
 	case kernel.DelElements:
 		return c.deleteElements(ch.Elements)
+	case kernel.ReplaceElements:
+		return c.replaceElements(ch)
 	}
 	return errors.New("not a change of the firewall")
 }
@@ -79,18 +81,10 @@ func (c *Conn) addElements(elements []kernel.Element) error {
 	return nil
 }
 
-// deleteElements looks first: the kernel refuses to delete what is not there, and of a map's
-// element it compares the key alone.
 func (c *Conn) deleteElements(elements []kernel.Element) error {
-	var present []kernel.Element
-	for _, e := range elements {
-		have, ok, err := c.lookUpElement(firewallTables, e)
-		if err != nil {
-			return err
-		}
-		if ok && have.hasValueOf(e) {
-			present = append(present, kernel.Element{Set: e.Set, Key: e.Key})
-		}
+	present, err := c.presentElements(elements)
+	if err != nil {
+		return err
 	}
 	tx := NewTransaction()
 	if err := tx.DeleteElements(firewallTables, present); err != nil {
@@ -100,6 +94,40 @@ func (c *Conn) deleteElements(elements []kernel.Element) error {
 		return fmt.Errorf("delete %s: %w", refused, err)
 	}
 	return nil
+}
+
+func (c *Conn) replaceElements(r kernel.ReplaceElements) error {
+	present, err := c.presentElements(r.Old)
+	if err != nil {
+		return err
+	}
+	tx := NewTransaction()
+	if err := errors.Join(tx.DeleteElements(firewallTables, present), tx.AddElements(firewallTables, r.New)); err != nil {
+		return err
+	}
+	refused, err := c.Commit(tx)
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("replace %s: %w", refused, kernel.ErrElementTaken)
+	}
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", refused, err)
+	}
+	return nil
+}
+
+// presentElements returns those of the elements that are there, without their values. The kernel
+// refuses to delete what is not there, and of a map's element it compares the key alone.
+func (c *Conn) presentElements(elements []kernel.Element) (present []kernel.Element, err error) {
+	for _, e := range elements {
+		have, ok, err := c.lookUpElement(firewallTables, e)
+		if err != nil {
+			return nil, err
+		}
+		if ok && have.hasValueOf(e) {
+			present = append(present, kernel.Element{Set: e.Set, Key: e.Key})
+		}
+	}
+	return present, nil
 }
 
 // ElementComment returns the comment of the element with the key of e, and whether there is one.

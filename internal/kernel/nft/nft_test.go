@@ -212,6 +212,27 @@ func TestElementsComeAndGo(t *testing.T) {
 	}
 }
 
+// Elements are replaced all or none. Of the old ones any may be gone, and one may come back with
+// another comment or value.
+func TestElementsAreReplaced(t *testing.T) {
+	c, sh := open(t)
+	apply(t, c, kernel.SetFirewall{Elements: sample})
+	mark, port := networkMark, publishedPort
+	mark.Comment, port.Value = "network green", kernel.Concat(ip4, kernel.Port(81))
+	gone := kernel.Element{Set: kernel.Bridges, Key: kernel.Device("gone")}
+	apply(t, c, kernel.ReplaceElements{Old: []kernel.Element{networkMark, gone, publishedPort}, New: []kernel.Element{mark, port}})
+	if comment, ok, err := c.ElementComment(mark); comment != "network green" || !ok || err != nil {
+		t.Errorf("got %q, %v, %v", comment, ok, err)
+	}
+	before := sh("nft list ruleset")
+	taken := port
+	taken.Value = kernel.Concat(ip4, kernel.Port(82))
+	err := c.Apply(kernel.ReplaceElements{Old: []kernel.Element{mark}, New: []kernel.Element{taken}})
+	if got := sh("nft list ruleset"); !errors.Is(err, kernel.ErrElementTaken) || got != before {
+		t.Errorf("%v; it left\n%s", err, got)
+	}
+}
+
 // A range of ports is many elements, in one transaction.
 func TestManyElementsInOneTransaction(t *testing.T) {
 	c, sh := open(t)

@@ -103,8 +103,8 @@ func (c forwarding) readFDBs(t *kernel.ForwardingTables, index uint32) error {
 			switch {
 			case !e.MAC.IsZero():
 				t.FDB = append(t.FDB, e)
-			case e == kernel.FDB{Dst: e.Dst} && !e.Dst.IsMulticast(): // else of the device's group
-				t.Flood = append(t.Flood, e.Dst)
+			case !e.Dst.IsMulticast(): // else of the device's group
+				t.Flood = append(t.Flood, e)
 			}
 		} else if mac, ok := parseStatic(msg, index); ok {
 			t.Static = append(t.Static, mac)

@@ -11,8 +11,8 @@ import (
 // hostNameFile can be polled: an event says that the name was set (kernel/utsname_sysctl.c).
 const hostNameFile = "/proc/sys/kernel/hostname"
 
-// HostName sends, until ctx is done, whenever the host's name may have been set. The kernel does not
-// tell its UTS namespace from others.
+// HostName sends, until ctx is done, whenever the host's name may have been set. The kernel does
+// not tell its UTS namespace from others.
 //
 // It takes a thread, which sleeps. An open file shows an event only to the first who polls it. That
 // must not be the runtime's poller, which polls all files of package os.

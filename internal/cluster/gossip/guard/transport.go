@@ -31,8 +31,8 @@ const (
 const StreamTimeout = 5 * time.Second
 
 // dialTimeouts are those of the attempts to connect, one after the other. Linux repeats the first
-// packet of a connection after a second only, so where packets are lost a new attempt is sooner. The
-// last one is for hosts that are far away or slow.
+// packet of a connection after a second only, so where packets are lost a new attempt is sooner.
+// The last one is for hosts that are far away or slow.
 var dialTimeouts = []time.Duration{
 	200 * time.Millisecond, 200 * time.Millisecond, 200 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond,
 }

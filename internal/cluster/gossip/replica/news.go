@@ -7,7 +7,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// news are digests of new records, which are passed on to some members. The records themselves went
+// news is digests of new records, which are passed on to some members. The records themselves went
 // to all members, so this is for the few that missed them.
 type news struct {
 	digests map[wire.Key]wire.Digest // by host; a newer one replaces an older one
@@ -59,9 +59,9 @@ func (r *Replica) SendNews() {
 	}
 }
 
-// newsCopies returns to how many members news are passed on. As every member does so, each hears of
-// a record from so many others on average. Two is enough: nine in ten hear of it, and the comparison
-// of hashes is for the rest.
+// newsCopies returns to how many members news is passed on. As every member does so, each hears of
+// a record from so many others on average. Two is enough: nine in ten hear of it, and the
+// comparison of hashes is for the rest.
 func newsCopies(members int) int {
 	return min(2, int(math.Ceil(math.Log10(float64(members+2)))))
 }

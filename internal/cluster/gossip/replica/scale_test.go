@@ -74,8 +74,8 @@ func newReplicaOfMany(t testing.TB) *Replica {
 	return r
 }
 
-// What is done under the plane's lock must not take long, whatever comes from others. With names and
-// addresses of 50,000 containers that is measured here, for the slowest messages there are.
+// What is done under the plane's lock must not take long, whatever comes from others. With names
+// and addresses of 50,000 containers that is measured here, for the slowest messages there are.
 func TestNothingHoldsTheLockForLong(t *testing.T) {
 	r, from, now := newReplicaOfMany(t), hostNumber(1), time.Now()
 	message := func(m wire.Message) wire.Message {

@@ -92,8 +92,8 @@ func (r *Replica) TakeOut(host wire.Key, now time.Time) (changed bool) {
 	return r.replaceByLeft(wire.NewLeftRecord(host), now)
 }
 
-// ForgetHost takes out the record of a host that is gone for good, as an administrator says. It tells
-// whether the snapshot changed.
+// ForgetHost takes out the record of a host that is gone for good, as an administrator says. It
+// tells whether the snapshot changed.
 func (r *Replica) ForgetHost(host wire.Key, now time.Time) (changed bool) {
 	return !r.present[host] && r.replaceByLeft(wire.NewForgottenRecord(host, r.cfg.Name()), now)
 }

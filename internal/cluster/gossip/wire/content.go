@@ -67,8 +67,8 @@ func (w *writer) putEndpoint(e cluster.Endpoint) {
 	w.putEndpointFields(e)
 }
 
-// decodeContent reads what encodeContent of this or another version wrote, and checks it. The record
-// has no key and version.
+// decodeContent reads what encodeContent of this or another version wrote, and checks it. The
+// record has no key and version.
 func decodeContent(raw []byte) (Record, error) {
 	r := reader{buf: raw}
 	decoded := Record{Raw: raw}

@@ -67,8 +67,8 @@ func (r *reader) readDigest() Digest {
 	return Digest{Key: r.readKey(), Version: r.readVersion(), Age: r.readAge()}
 }
 
-// readRecords reads records. One that this version cannot accept costs the others nothing: a host of
-// a later version may have other limits.
+// readRecords reads records. One that this version cannot accept costs the others nothing: a host
+// of a later version may have other limits.
 func (r *reader) readRecords() (valid []AgedRecord, refused []error) {
 	for _, record := range readList(r, MaxHosts, r.readRecord) {
 		if err := record.parse(); err != nil {

@@ -29,13 +29,19 @@ func TestGoldenBytes(t *testing.T) {
 		m.Format, m.From = header.Format, header.From
 		return m
 	}
+	records := func(r wire.Record, age wire.Age) wire.Message {
+		return message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: r, Age: age}}})
+	}
+	recordOfHost9 := func(m cluster.Membership) wire.Record {
+		return wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{m}), 1)
+	}
 	digest := wire.Digest{Key: wiretest.HostA, Version: wire.Version{Incarnation: 1, Sequence: 300, Checksum: wire.Checksum{1, 2, 3, 4, 5, 6, 7, 8}}, Age: 3600e9}
 	tests := map[string]wire.Message{
 		"digests":     message(wire.Message{Kind: wire.KindDigests, Complete: true, Digests: []wire.Digest{digest}}),
 		"request":     message(wire.Message{Kind: wire.KindRequest, Hosts: []wire.Key{wiretest.HostA, wiretest.HostB}}),
-		"record":      message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.WithView(wiretest.Record("a"))}}}),
-		"left":        message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), Age: 1e9}}}),
-		"later":       message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: later}}}),
+		"record":      records(wiretest.WithView(wiretest.Record("a")), 0),
+		"left":        records(wiretest.Versioned(wire.NewLeftRecord(wiretest.HostA), 1), 1e9),
+		"later":       records(later, 0),
 		"delta":       message(wire.Message{Kind: wire.KindDelta, Delta: wire.Diff(wiretest.Record("a"), wiretest.Versioned(wiretest.Record("a", "b"), 301))}),
 		"ackrequest":  message(wire.Message{Kind: wire.KindAckRequest, Version: digest.Version}),
 		"ack":         message(wire.Message{Kind: wire.KindAck, Version: digest.Version}),
@@ -43,10 +49,10 @@ func TestGoldenBytes(t *testing.T) {
 		"helloreply":  message(wire.Message{Kind: wire.KindHelloReply}),
 		"claim":       message(wire.Message{Kind: wire.KindClaim, Version: digest.Version}),
 		"claimanswer": message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, Digests: []wire.Digest{digest}}),
-		"granted":     message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{granted}), 1)}}}),
-		"requested":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewRecord(wiretest.Host9, "host-9", []cluster.Membership{requested}), 1)}}}),
+		"granted":     records(recordOfHost9(granted), 0),
+		"requested":   records(recordOfHost9(requested), 0),
 		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),
-		"forgotten":   message(wire.Message{Kind: wire.KindRecords, Records: []wire.AgedRecord{{Record: wiretest.Versioned(wire.NewForgottenRecord(wiretest.HostA, "host-9"), 2), Age: 1e9}}}),
+		"forgotten":   records(wiretest.Versioned(wire.NewForgottenRecord(wiretest.HostA, "host-9"), 2), 1e9),
 	}
 	for name, m := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -21,8 +21,8 @@ type Key struct {
 // String prints the key as memberlist knows the host by: "ID@ADDRESS:PORT".
 func (k Key) String() string { return k.ID.String() + "@" + k.Addr.String() }
 
-// SpeaksFor tells whether a host decides what a record of a key says: its own one, and what the same
-// host said from another address, or another one from the same address.
+// SpeaksFor tells whether a host decides what a record of a key says: its own one, and what the
+// same host said from another address, or another one from the same address.
 func (k Key) SpeaksFor(o Key) bool { return k.ID == o.ID || k.Addr == o.Addr }
 
 // Compare orders keys by ID, then address.

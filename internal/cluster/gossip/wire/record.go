@@ -151,14 +151,11 @@ type Digest struct {
 	Age     Age
 }
 
-// CompareKeys orders digests by their keys.
-func (d Digest) CompareKeys(o Digest) int { return d.Key.Compare(o.Key) }
-
 // Hash returns what the digest adds to a summary: a hash of what it says but for the age.
 //
-// A summary is the sum of such hashes, so that hosts can find out with one packet that they know the
-// same. A sum needs no order, and each of its parts is computed once. Hosts that are gone are left
-// out, as not all forget them at the same time. Push-pull carries what is known of those.
+// A summary is the sum of such hashes, so that hosts can find out with one packet that they know
+// the same. A sum needs no order, and each of its parts is computed once. Hosts that are gone are
+// left out, as not all forget them at the same time. Push-pull carries what is known of those.
 func (d Digest) Hash() uint64 {
 	var w writer
 	d.Age = 0

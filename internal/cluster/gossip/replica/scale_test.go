@@ -77,6 +77,9 @@ func newReplicaOfMany(t testing.TB) *Replica {
 // What is done under the plane's lock must not take long, whatever comes from others. With names
 // and addresses of 50,000 containers that is measured here, for the slowest messages there are.
 func TestNothingHoldsTheLockForLong(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes it ten times slower")
+	}
 	r, from, now := newReplicaOfMany(t), hostNumber(1), time.Now()
 	message := func(m wire.Message) wire.Message {
 		m.From = from

@@ -8,8 +8,8 @@ import (
 // Claimer is a plane that settles who may use an address. So two hosts never hand out the same, as
 // long as they can reach each other.
 //
-// A plane without it cannot tell. Then each host hands out addresses of a slice of the subnet that
-// is its own.
+// With a plane that is none the agent picks no addresses. Networks that list their hosts need none:
+// there each host hands out addresses of a slice of the subnet that is its own.
 type Claimer interface {
 	// Claim reserves addresses of a network for a container of this host, which has been Set to be
 	// on the network and is not published yet. It returns once that is settled, or, if some hosts

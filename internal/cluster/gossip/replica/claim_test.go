@@ -93,3 +93,21 @@ func TestRefusedRecordIsNotAwaited(t *testing.T) {
 		t.Error("it is still awaited, or was accepted")
 	}
 }
+
+// A copy of this machine runs a container of the same ID, which has the address. This host itself at
+// a former address has it not.
+func TestAddressOfACopiedContainerIsTaken(t *testing.T) {
+	formerSelf := wire.Key{ID: wiretest.HostB.ID, Addr: wiretest.HostA.Addr}
+	for host, isTaken := range map[wire.Key]bool{wiretest.HostA: true, formerSelf: false} {
+		r := newClaimer(t, permitAll)
+		m := wiretest.Membership(netip.MustParseAddr("192.0.2.10"))
+		m.Endpoints = []cluster.Endpoint{{ContainerID: "x", Names: []string{"x"}, Addrs: claimed}}
+		record := wiretest.Versioned(wire.NewRecord(host, "a", []cluster.Membership{m}), 1)
+		if !r.acceptRecord(wire.AgedRecord{Record: record}, true, time.Now()) {
+			t.Fatal("the record was refused")
+		}
+		if taken := r.holders(ClaimKey{wiretest.Network, "x"}, claimed, nil); len(taken) > 0 != isTaken {
+			t.Errorf("record of %v: taken %v", host, taken)
+		}
+	}
+}

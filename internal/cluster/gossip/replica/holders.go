@@ -65,9 +65,8 @@ func findNetwork(memberships []cluster.Membership, key cluster.NetworkKey) (clus
 }
 
 // holders returns who else has the addresses that a container of this host claims. A pending claim
-// of a host that has answered this one's yields to it, if this host's VTEP is lower. What another
-// host says of the same container is left out: it is this host as it was before its address
-// changed.
+// of a host that has answered this one's yields to it, if this host's VTEP is lower. Where a record
+// of this host's own ID has the same container, it is this host as it was before its address changed.
 func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key]bool) map[netip.Addr]cluster.Holder {
 	taken := make(map[netip.Addr]cluster.Holder)
 	own, _ := r.ownMembership(key.Network)
@@ -85,7 +84,8 @@ func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Ke
 			continue
 		}
 		eachHolder(m, addrs, func(a netip.Addr, h cluster.Holder) {
-			if h.ContainerID == key.ContainerID || h.Pending && answered[host] && own.VTEP.Less(m.VTEP) {
+			isItself := h.ContainerID == key.ContainerID && host.ID == r.cfg.Self.ID
+			if isItself || h.Pending && answered[host] && own.VTEP.Less(m.VTEP) {
 				return
 			}
 			h.Host, h.Unreachable = r.Label(host), !e.goneSince.IsZero()

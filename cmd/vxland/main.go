@@ -33,7 +33,7 @@ import (
 // garbagePercent is how much garbage there may be, as a part of what lives. So the number of hosts
 // bounds the memory. A fixed limit keeps the runtime collecting as soon as more than that lives:
 // beside 1,000 hosts it took five parts in six of the agent's time.
-const garbagePercent = 50
+const garbagePercent = 75
 
 type options struct {
 	config     string

@@ -308,7 +308,7 @@ func TestManyHosts(t *testing.T) {
 	if os.Getenv("MANY_HOSTS") == "" {
 		t.Skip("a measurement; set MANY_HOSTS=1")
 	}
-	debug.SetGCPercent(50) // as cmd/vxland does
+	debug.SetGCPercent(75) // as cmd/vxland does
 	runtime.LockOSThread() // for threadTime
 	defer runtime.UnlockOSThread()
 	b := newBigHost(t, manyHosts-1, containersEach, containersEach)

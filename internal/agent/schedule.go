@@ -26,7 +26,7 @@ const (
 	// containers there are (500 on the host: 0.2 s).
 	loadDivisor = 5
 	// newsDivisor does so for news of other hosts. A cluster of 1,000 hosts has them all the time.
-	newsDivisor = 12
+	newsDivisor = 20
 	// maxRepairDelay brings back within a second what somebody deleted.
 	maxRepairDelay = 700 * time.Millisecond
 	// retryInterval is how soon a failed turn is retried. It doubles each time, up to

@@ -129,12 +129,14 @@ func (n Network) floodEntries() (entries []kernel.FDB) {
 	return entries
 }
 
-// Forward sets the entries that send frames straight to the hosts that have their MACs.
+// Forward sets the entries that send frames straight to the hosts that have their MACs. A network
+// without devices has none: its last container may have just been stopped. Whoever makes the devices
+// again is followed by a full turn.
 func (s *Session) Forward(n Network, k plan.Known) error {
 	if n.unplaceable {
 		return nil // in the error of Networks
 	}
-	if err := s.forward(n.withEndpoints(), k); err != nil {
+	if err := s.forward(n.withEndpoints(), k); err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return wrapNetworkError(n.ID, fmt.Errorf("network %s: forward to other hosts: %w", n.Name, err))
 	}
 	return nil
@@ -155,7 +157,8 @@ func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 }
 
 // DriftedEntries names the forwarding entries of a network that are not as they should be. It lists
-// them all, which takes long where there are many. So it takes no lock, and changes nothing.
+// them all, which takes long where there are many. So it takes no lock, and changes nothing. The
+// network's devices may go meanwhile.
 func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, error) {
 	if n.unplaceable {
 		return kernel.ForwardingKeys{}, nil // in the error of Networks
@@ -170,7 +173,7 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 		p.Network.Forwarding.FastPath.Ports = nil
 	}
 	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.floodEntries())
-	if err != nil {
+	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
 	}
 	return keys, nil

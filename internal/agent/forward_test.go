@@ -11,6 +11,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/plan"
 )
 
 // News of another host that are not about a network do not have its tables read.
@@ -123,6 +124,33 @@ func TestNewsCostsWhatHasChanged(t *testing.T) {
 	if many > few || dumps > 0 {
 		t.Errorf("%d calls beside 10 hosts, %d beside 80, of which %d list all entries", few, many, dumps)
 	}
+}
+
+// Between two turns the last container of a network may be stopped. Its devices go with it.
+func TestNetworkWithoutDevicesIsNotFollowed(t *testing.T) {
+	withOthers(t, 5, func(r *rig, _ []cluster.Host) {
+		s, err := r.Host.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		networks, err := s.Networks()
+		if err != nil || len(networks) != 1 {
+			t.Fatal(networks, err)
+		}
+		host := r.kernel.HostNamespace()
+		for _, l := range host.Links() {
+			if l.Kind == kernel.KindVXLAN || l.Kind == kernel.KindBridge {
+				host.Remove(l.Name)
+			}
+		}
+		if err := s.Forward(networks[0], plan.Known{}); err != nil {
+			t.Error(err)
+		}
+		if keys, err := r.Host.DriftedEntries(networks[0], plan.Known{}); err != nil || !reflect.DeepEqual(keys, kernel.ForwardingKeys{}) {
+			t.Errorf("%+v, %v", keys, err)
+		}
+	})
 }
 
 // Whatever somebody deletes or alters is put right after the kernel's event.

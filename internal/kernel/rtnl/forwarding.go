@@ -26,7 +26,7 @@ type forwarding struct{ linkReader }
 // The devices are this project's, so all entries count as its own.
 func (c forwarding) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (t kernel.ForwardingTables, err error) {
 	fail := func(err error) (kernel.ForwardingTables, error) {
-		return kernel.ForwardingTables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, err)
+		return kernel.ForwardingTables{}, fmt.Errorf("read forwarding tables of %s and %s: %w", bridge, device, notFound(err))
 	}
 	br, err := c.indexOf(bridge)
 	if err != nil {

@@ -26,11 +26,12 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 		return empty, errors.Join(err, closeErr)
 	}
 	a.forwarder.Follow(networks, what)
+	// Names come first: forwarding waits for the lock, and meanwhile networks may go.
+	err = errors.Join(err, a.dns.UpdateZones(networks))
+	a.dns.EndTurn(networks, err)
 	if peersChanged || what >= scopeForwarding {
 		err = errors.Join(err, a.forward(followed))
 	}
-	err = errors.Join(err, a.dns.UpdateZones(networks))
-	a.dns.EndTurn(networks, err)
 	if what >= scopePublish {
 		a.tunnels.UpdatePeers(networks, a.forwarder.RosterOf)
 	}

@@ -124,7 +124,8 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
 	return a.runLoop(ctx, events{
-		store: store, files: files, kernel: changed, deleted: deleted, rules: rules, upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
+		store: store, files: files, kernel: changed, deleted: deleted, rules: rules,
+		upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
 	})
 }
 

@@ -71,7 +71,10 @@ func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
 		}
 		n := f.networks[local.ID]
 		if n == nil {
-			n = &forwardedNetwork{roster: new(membership.Roster), macs: make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[kernel.FDB]bool)}
+			n = &forwardedNetwork{
+				roster: new(membership.Roster),
+				macs:   make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[kernel.FDB]bool),
+			}
 		}
 		followed[local.ID] = n
 		m := toMembership(local)

@@ -246,14 +246,7 @@ func TestCopyOfAHost(t *testing.T) {
 			second2 := start(4)
 			second2.announce("y")
 			a.waitUntilSees(3*second, "host-4: y, host-5: x")
-			hidden := 0
-			for range 1200 {
-				time.Sleep(50 * time.Millisecond)
-				if a.sees() != "host-4: y, host-5: x" {
-					hidden++
-				}
-			}
-			if hidden > 2 {
+			if hidden := a.countOthersHidden("host-4: y, host-5: x"); hidden > 2 {
 				t.Errorf("one was hidden %d times in a minute", hidden)
 			}
 			if renewals[5] != 1 || renewals[4] != 0 {
@@ -288,14 +281,7 @@ func TestCopyThatPacketsDoNotReach(t *testing.T) {
 		startHost(t, n, 2, as(9, 4, 4)).announce("x")
 		startHost(t, n, 2, as(9, 5, 5)).announce("y")
 		a.waitUntilSees(5*second, "host-2: b, host-4: x, host-5: y")
-		hidden := 0
-		for range 1200 {
-			time.Sleep(50 * time.Millisecond)
-			if a.sees() != "host-2: b, host-4: x, host-5: y" {
-				hidden++
-			}
-		}
-		if hidden > 5 {
+		if hidden := a.countOthersHidden("host-2: b, host-4: x, host-5: y"); hidden > 5 {
 			t.Errorf("hidden %d times of 1200", hidden)
 		}
 	})
@@ -311,4 +297,15 @@ func TestHostIsRenamed(t *testing.T) {
 			t.Errorf("seen after %v", took)
 		}
 	})
+}
+
+// countOthersHidden looks 1,200 times in a minute, and counts how often the host sees something else.
+func (h *host) countOthersHidden(want string) (hidden int) {
+	for range 1200 {
+		time.Sleep(50 * time.Millisecond)
+		if h.sees() != want {
+			hidden++
+		}
+	}
+	return hidden
 }

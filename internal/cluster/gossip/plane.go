@@ -92,7 +92,8 @@ func New(c Config) (*Plane, error) {
 	}
 	p.replica = replica.New(replica.Config{
 		Self: c.key(), Name: c.Host.Name, Limits: c.limits, ForgetAfter: c.ForgetAfter,
-		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p}, NewRecord: c.newRecord, Share: c.shareRecord,
+		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p},
+		NewRecord: c.newRecord, Share: c.shareRecord,
 	})
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()

@@ -14,7 +14,7 @@ import (
 const module = "vxlan-driver/"
 
 // layers lists what each package may import of this project, directly or not. The arrows of
-// docs/design/architecture.md run down this list.
+// docs/design/packages.md run down this list.
 var layers = map[string][]string{
 	"internal/kernel":                       {},
 	"internal/network":                      {"internal/kernel"},
@@ -92,12 +92,25 @@ var soleImporters = map[string][]string{
 	module + "internal/cluster/gossip": {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }
 
+// A reader finds out from one page what a package is for.
+func TestEveryPackageIsDescribed(t *testing.T) {
+	page, err := os.ReadFile("docs/design/packages.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range layers {
+		if base := filepath.Base(name); !strings.Contains(string(page), "`"+name+"`") && !strings.Contains(string(page), "`"+base+"`") {
+			t.Errorf("docs/design/packages.md does not say what %s is for", name)
+		}
+	}
+}
+
 func TestImportsPointOneWay(t *testing.T) {
 	for _, pkg := range list(t, "{{.ImportPath}}", "./internal/...", "./cmd/...") {
 		name := strings.TrimPrefix(pkg, module)
 		allowed, known := reach(name)
 		if !known {
-			t.Errorf("%s is not in the list of layers; add it, and to docs/design/architecture.md", name)
+			t.Errorf("%s is not in the list of layers; add it, and to docs/design/packages.md", name)
 			continue
 		}
 		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+name) {

@@ -254,6 +254,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case <-a.forwardMore:
 		turns.Retry(scopeForwarding, a.forward(a.followed))
+	case look := <-a.requests.looks:
+		look()
 	case waiting = <-a.requests.waiting:
 		due = true
 	case <-timer.C:

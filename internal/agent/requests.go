@@ -29,13 +29,10 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 	case agentapi.VerbForgetHost:
 		return a.handleForgetHost(r.Host)
 	case agentapi.VerbStatus:
-		// A turn first, so that the report is of now.
-		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
-		report := a.status.CurrentReport()
-		report.Problem = errorResponse(err).Error
-		report.Outdated = append(a.outdated(), report.Outdated...)
-		a.reportKeys(&report)
+		report := a.currentStatus(ctx)
 		return agentapi.Response{Status: &report}
+	case agentapi.VerbExamine:
+		return a.handleExamine(ctx)
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
 }
@@ -123,10 +120,11 @@ type requestBroker struct {
 	waiting chan request  // somebody waits for a turn
 	soon    chan struct{} // the store has changed, and nobody waits
 	restart chan struct{} // the agent is to start anew
+	looks   chan func()   // run in the loop
 }
 
 func newRequestBroker() *requestBroker {
-	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1)}
+	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1), looks: make(chan func())}
 }
 
 // TriggerRestart makes the agent start anew, if it can.

@@ -39,6 +39,9 @@ const (
 	VerbJoining Verb = "joining"
 	// VerbForgetHost takes a host that is gone for good out of its cluster.
 	VerbForgetHost Verb = "forget-host"
+	// VerbExamine asks for a StatusReport after a look at all that the agent otherwise looks at now
+	// and then: all forwarding entries and all tunnels. That takes seconds where something is lost.
+	VerbExamine Verb = "examine"
 )
 
 // Request is what a client sends.
@@ -117,6 +120,15 @@ type NetworkStatus struct {
 	Underlay string `json:"underlay,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
+	// Drifted are forwarding entries that are not as they should be; only VerbExamine lists them.
+	Drifted *DriftedEntries `json:"drifted,omitempty"`
+}
+
+// DriftedEntries names entries of forwarding tables that are missing, wrong or too many.
+type DriftedEntries struct {
+	MACs  []string     `json:"macs,omitempty"`  // of the FDBs, or of the fast path
+	Addrs []netip.Addr `json:"addrs,omitempty"` // of neighbours
+	Flood []netip.Addr `json:"flood,omitempty"` // hosts that get flooded frames
 }
 
 // TunnelStatus is what is lost on the way to another host. Sizes are bytes as an MTU counts them.

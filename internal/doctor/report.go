@@ -9,8 +9,6 @@ import (
 	"vxlan-driver/internal/diagnosis"
 )
 
-const reload = "vxlanctl reload"
-
 // FromReport returns what an agent's report says is wrong.
 func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 	add := func(f diagnosis.Finding) { findings = append(findings, f) }

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,7 @@ type Agent struct {
 	Host   *hoststate.Host
 	Config config.Config
 	Names  NameServer
+	HostID cluster.HostID
 	// Plane is the kind of control planes by which hosts find each other.
 	Plane cluster.Kind
 	// Watch reports that something may have been deleted from the kernel, and which forwarding
@@ -42,6 +44,9 @@ type Agent struct {
 	Renamed <-chan struct{}
 	// NewID has a value when the host has a new ID, with which the agent has to start anew.
 	NewID <-chan struct{}
+	// Diagnose makes the checks of `vxlanctl doctor`, and returns a doctor.Diagnosis as JSON. It asks
+	// for this agent's own report. nil: nobody checks.
+	Diagnose func(ctx context.Context, examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
@@ -141,6 +146,7 @@ func (a *Agent) prepareParts() {
 	a.Host.ForwardSetsFlood = true
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
+	a.clusters.answer = a.answerHost
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, log: a.Log}

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"vxlan-driver/internal/addrclaim"
@@ -29,10 +31,29 @@ func (a *Agent) handleExamine(ctx context.Context) agentapi.Response {
 	return agentapi.Response{Status: &report}
 }
 
+// handleDiagnose makes the checks of `vxlanctl doctor` on this host.
+func (a *Agent) handleDiagnose(ctx context.Context) agentapi.Response {
+	if a.Diagnose == nil {
+		return agentapi.Response{Error: "diagnose: this agent makes no checks"}
+	}
+	found, err := a.Diagnose(ctx, func(ctx context.Context) (agentapi.StatusReport, error) {
+		r := a.handleExamine(ctx)
+		if r.Status == nil {
+			return agentapi.StatusReport{}, errors.New(r.Error)
+		}
+		return *r.Status, nil
+	})
+	if err != nil {
+		return errorResponse(fmt.Errorf("diagnose: %w", err))
+	}
+	return agentapi.Response{Diagnosis: found}
+}
+
 // currentStatus runs a turn first, so that the report is of now.
 func (a *Agent) currentStatus(ctx context.Context) agentapi.StatusReport {
 	err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
 	report := a.status.CurrentReport()
+	report.Host = a.identity()
 	report.Problem = errorResponse(err).Error
 	report.Outdated = append(a.outdated(), report.Outdated...)
 	a.reportKeys(&report)

@@ -28,11 +28,17 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleRestart(ctx)
 	case agentapi.VerbForgetHost:
 		return a.handleForgetHost(r.Host)
+	case agentapi.VerbHosts:
+		return a.handleHosts()
+	case agentapi.VerbAsk:
+		return a.handleAsk(ctx, r)
 	case agentapi.VerbStatus:
 		report := a.currentStatus(ctx)
 		return agentapi.Response{Status: &report}
 	case agentapi.VerbExamine:
 		return a.handleExamine(ctx)
+	case agentapi.VerbDiagnose:
+		return a.handleDiagnose(ctx)
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
 }

@@ -12,6 +12,9 @@ import (
 
 // Host is the host that the subcommands act on.
 type Host interface {
+	Capturer
+	Tracer
+	Patient
 	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
 	// the agent where a container needs it, and restarts one whose program or configuration
 	// changed.
@@ -45,13 +48,14 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand())
+	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand(), captureCommand(host), dropsCommand(host), doctorCommand(host))
 	markUsageErrors(root)
 	return root
 }
 
 func reloadCommand(host Host) *cobra.Command {
-	return &cobra.Command{
+	var dryRun bool
+	cmd := &cobra.Command{
 		Use:   "reload",
 		Short: "restore the firewall rules, devices and kernel parameters of all networks",
 		Long: `Reload restores what this host's networks need: the nftables tables
@@ -63,9 +67,17 @@ it restarts the agent, which takes a moment.
 Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
 time, and containers keep running. It replaces the two tables in one step, which
 resets their counters. It changes nothing else that is in order, and no other
-program's tables.`,
+program's tables.
+
+With --dry-run it changes nothing. It prints, as commands of ip, bridge, nft and
+tc, what is missing or wrong, and nothing where all is in order.`,
+		Example: `  vxlanctl reload
+  vxlanctl reload --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dryRun {
+				return printPlannedChanges(cmd.OutOrStdout(), host)
+			}
 			n, err := host.Reload()
 			if err != nil {
 				return fmt.Errorf("reload: %w", err)
@@ -74,6 +86,19 @@ program's tables.`,
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be changed, as commands")
+	return cmd
+}
+
+func printPlannedChanges(out io.Writer, host Host) error {
+	commands, err := host.PlannedChanges()
+	for _, c := range commands {
+		fmt.Fprintln(out, c)
+	}
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	return nil
 }
 
 // printHelp is what a command does that only has subcommands.

@@ -7,12 +7,15 @@ import (
 	"vxlan-driver/internal/diagnosis"
 )
 
-// Diagnosis is what was found on a host.
+// Diagnosis is what was found on one or several hosts.
 type Diagnosis struct {
-	Host     string              `json:"host"`
-	Networks int                 `json:"networks"` // with containers on the host
+	Hosts    []string            `json:"hosts"`
+	Networks []string            `json:"networks"` // by name, those with containers on the hosts
 	Checks   int                 `json:"checks"`   // that were made
+	Level    diagnosis.Level     `json:"level"`
 	Findings []diagnosis.Finding `json:"findings"`
+	// Suspects are other hosts to which something is lost. The cause may be there.
+	Suspects []string `json:"suspects,omitempty"`
 }
 
 // check finds one kind of fault.
@@ -31,7 +34,10 @@ var checks = []check{
 
 // Diagnose makes all checks. Of each fault it says on which host it is.
 func Diagnose(f Facts) Diagnosis {
-	d := Diagnosis{Host: f.Host, Networks: len(f.Networks), Checks: len(checks), Findings: []diagnosis.Finding{}}
+	d := Diagnosis{Hosts: []string{f.Host}, Networks: []string{}, Checks: len(checks), Findings: []diagnosis.Finding{}}
+	for _, n := range f.Networks {
+		d.Networks = append(d.Networks, n.Name)
+	}
 	for _, check := range checks {
 		for _, found := range check(&f) {
 			if found.Host == "" {
@@ -40,7 +46,87 @@ func Diagnose(f Facts) Diagnosis {
 			d.Findings = append(d.Findings, found)
 		}
 	}
+	d.Findings = Order(withoutHarmlessHooks(withoutRepeated(d.Findings)))
+	d.Level = diagnosis.Worst(d.Findings)
+	d.Suspects = suspects(f.Agent)
+	return d
+}
+
+// suspects are the hosts to which something is lost.
+func suspects(a Agent) (hosts []string) {
+	if a.Report == nil {
+		return nil
+	}
+	for _, n := range a.Report.Networks {
+		for _, t := range n.Tunnels {
+			if !slices.Contains(hosts, t.Host) {
+				hosts = append(hosts, t.Host)
+			}
+		}
+	}
+	return hosts
+}
+
+// withoutHarmlessHooks leaves out filters on devices that may drop packets, where none is lost.
+func withoutHarmlessHooks(findings []diagnosis.Finding) []diagnosis.Finding {
+	if slices.ContainsFunc(findings, func(f diagnosis.Finding) bool { return isSymptom(f.Code) && f.Level != diagnosis.Unknown }) {
+		return findings
+	}
+	return slices.DeleteFunc(findings, func(f diagnosis.Finding) bool {
+		return f.Code == diagnosis.DeviceHook && f.Level == diagnosis.Warning
+	})
+}
+
+// WithCausesOf adds what was found on other hosts, to which something is lost: the causes there, and
+// no symptoms, which this host shows itself.
+func (d Diagnosis) WithCausesOf(others ...Diagnosis) Diagnosis {
+	d.Findings = slices.Clone(d.Findings)
+	for _, o := range others {
+		for _, f := range o.Findings {
+			if place(f) <= place(diagnosis.Finding{Level: diagnosis.Warning}) {
+				d.Findings = append(d.Findings, f)
+			}
+		}
+	}
 	d.Findings = Order(withoutRepeated(d.Findings))
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
+}
+
+// Join is a diagnosis of several hosts.
+func Join(all ...Diagnosis) Diagnosis {
+	joined := Diagnosis{Hosts: []string{}, Networks: []string{}, Findings: []diagnosis.Finding{}}
+	for _, d := range all {
+		joined.Hosts = append(joined.Hosts, d.Hosts...)
+		joined.Checks += d.Checks
+		joined.Findings = append(joined.Findings, d.Findings...)
+		for _, n := range d.Networks {
+			if !slices.Contains(joined.Networks, n) {
+				joined.Networks = append(joined.Networks, n)
+			}
+		}
+	}
+	joined.Findings = Order(withoutRepeated(joined.Findings))
+	joined.Level = diagnosis.Worst(joined.Findings)
+	return joined
+}
+
+// OfNetwork is what concerns one network: it, or the whole host.
+func (d Diagnosis) OfNetwork(name string) Diagnosis {
+	d.Networks = []string{name}
+	d.Findings = slices.DeleteFunc(slices.Clone(d.Findings), func(f diagnosis.Finding) bool {
+		return f.Network != "" && f.Network != name
+	})
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
+}
+
+// Unreachable is the diagnosis of a host that could not be asked.
+func Unreachable(host, why string) Diagnosis {
+	d := Diagnosis{Hosts: []string{host}, Networks: []string{}, Findings: []diagnosis.Finding{{
+		Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Host: host, Summary: "the host could not be asked: " + firstLine(why),
+	}}}
+	d.Level = diagnosis.Worst(d.Findings)
 	return d
 }
 

@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	"internal/kernel/fastpath":              {"internal/kernel/nft", "internal/kernel/rtnl"},
 	"internal/kernel/addrprobe":             {"internal/kernel"},
 	"internal/kernel/tunnelprobe":           {"internal/kernel"},
+	"internal/kernel/echo":                  {"internal/kernel/netns"},
 	"internal/kernel/conntrack":             {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/ethtool":               {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/ethtool", "internal/kernel/fastpath"},

@@ -58,7 +58,7 @@ var layers = map[string][]string{
 	"internal/config":                       {"internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
-	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate"},
+	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
 	"internal/ctl/output":                   {},

@@ -25,6 +25,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/packettrace"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -198,6 +199,7 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 	a := &agent.Agent{
 		Host: host, HostID: localHost.ID, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
+		TracePackets: packettrace.Watch,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},

@@ -17,6 +17,7 @@ import (
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/packettrace"
 )
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
@@ -33,6 +34,8 @@ type Agent struct {
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
+	// TracePackets reports what firewall rules do with packets; nil: nothing is traced.
+	TracePackets func(ctx context.Context, matches []packettrace.Match, ready func(), each func(packettrace.Event)) error
 	// Process is the agent as others find it.
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.

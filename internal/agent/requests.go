@@ -32,6 +32,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleHosts()
 	case agentapi.VerbAsk:
 		return a.handleAsk(ctx, r)
+	case agentapi.VerbTrace:
+		return a.handleTrace(ctx, r.Trace)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})

@@ -45,12 +45,14 @@ const (
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
 	// agent's response, as it came.
 	VerbAsk Verb = "ask"
+	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
+	VerbTrace Verb = "trace"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -63,8 +65,9 @@ type Request struct {
 	Assign    *AssignRequest  `json:"assign,omitempty"`
 	Joining   *JoiningRequest `json:"joining,omitempty"`
 	// Host is the host that is meant, as a person calls it: by name, address or ID.
-	Host  string   `json:"host,omitempty"`
-	Asked *Request `json:"asked,omitempty"` // what to ask it
+	Host  string        `json:"host,omitempty"`
+	Asked *Request      `json:"asked,omitempty"` // what to ask it
+	Trace *TraceRequest `json:"trace,omitempty"`
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -95,6 +98,7 @@ type Response struct {
 	Host   string          `json:"host,omitempty"`
 	Hosts  []HostStatus    `json:"hosts,omitempty"`
 	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	Trace  []TraceEvent    `json:"trace,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.

@@ -32,6 +32,8 @@ type Agent struct {
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
+	// ReadCounters returns what links and the firewall have counted; nil: nothing is counted.
+	ReadCounters func(links []string) (kernel.Counters, error)
 	// Process is the agent as others find it.
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.
@@ -156,7 +158,8 @@ func (a *Agent) prepareParts() {
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
 		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
-		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
+		traffic: &trafficMeter{read: a.ReadCounters}, log: a.Log,
 	}
 }
 

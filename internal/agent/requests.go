@@ -31,7 +31,7 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
-		report := a.status.CurrentReport()
+		report := a.status.CurrentReport(ctx, r.Rates)
 		report.Problem = errorResponse(err).Error
 		report.Outdated = append(a.outdated(), report.Outdated...)
 		a.reportKeys(&report)

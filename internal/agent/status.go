@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -8,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/boottime"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -24,6 +27,7 @@ type statusReporter struct {
 	claims     *addrclaim.Claims
 	rosterOf   func(membership.Network) *membership.Roster
 	tunnels    *tunnelProber
+	traffic    *trafficMeter
 	rules      *rulesOwner
 	neighbours *neighbourWatch
 	watcher    *pathWatcher
@@ -39,6 +43,7 @@ type statusReporter struct {
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
+	devices  map[string]string   // of the networks of the report, by the networks' names
 	warnings map[string][]string // for whoever starts a container, by the network's id
 }
 
@@ -67,12 +72,21 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 	}
 }
 
-// CurrentReport returns the report of the last turn, with the clusters as they are now.
-func (s *statusReporter) CurrentReport() agentapi.StatusReport {
+// CurrentReport returns the report of the last turn, with what is counted and the clusters as they
+// are now. These cost something, so they are looked at only when somebody asks.
+func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
 	s.mu.Lock()
-	report := s.report
+	report, devices := s.report, s.devices
 	s.mu.Unlock()
-	report.Clusters = s.clusterStatus() // a thousand hosts, which only a person asks for
+	traffic, err := s.traffic.Report(ctx, devices, wantRates)
+	if err != nil {
+		report.Warnings = append(slices.Clip(report.Warnings), fmt.Sprintf("what networks count cannot be read: %v", err))
+	}
+	report.Networks, report.Drops = slices.Clone(report.Networks), traffic.drops
+	for i, n := range report.Networks {
+		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
+	}
+	report.Clusters = s.clusterStatus()
 	return report
 }
 
@@ -84,8 +98,9 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
-	warnings := make(map[string][]string)
+	warnings, devices := make(map[string][]string), make(map[string]string)
 	for _, n := range locals {
+		devices[n.Name] = n.Device.Name
 		report.Networks = append(report.Networks, s.networkStatus(n))
 		if n.NeedsAgent() {
 			warnings[n.ID] = slices.Clone(omitted)
@@ -101,7 +116,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	report.BlockingChains = s.report.BlockingChains
-	s.report, s.warnings = report, warnings
+	s.report, s.devices, s.warnings = report, devices, warnings
 }
 
 // planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.
@@ -170,6 +185,7 @@ func describeUnderlay(v network.VTEP) string {
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
+	paths := s.tunnels.Paths()
 	for bind, m := range s.clusters.ByAddress() {
 		known, health, now := m.Snapshot(), m.Health(), boottime.Now()
 		c := agentapi.ClusterStatus{
@@ -179,16 +195,34 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			status := agentapi.HostStatus{Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
-			if !status.Reachable {
-				status.UnreachableFor = boottime.Since(h.UnreachableSince)
-			}
+			status := hostStatus(m, h, now)
+			status.Paths = paths[hostKey{h.ID, h.Addr}]
 			c.Hosts = append(c.Hosts, status)
 		}
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b agentapi.ClusterStatus) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// hostStatus returns what is known of the contact to another host.
+func hostStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostStatus {
+	status := agentapi.HostStatus{Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+	if !status.Reachable {
+		status.UnreachableFor = now.Sub(h.UnreachableSince)
+	}
+	reporter, ok := m.Plane.(cluster.ContactReporter)
+	if !ok {
+		return status
+	}
+	contact := reporter.Contact(h)
+	if !contact.Since.IsZero() && status.Reachable {
+		status.ReachableFor = now.Sub(contact.Since)
+	}
+	if contact.RoundTrip > 0 {
+		status.RoundTrip, status.RoundTripAge = contact.RoundTrip, now.Sub(contact.Measured)
+	}
+	return status
 }
 
 // findConflicts returns the addresses and names that two containers have, and logs each once as

@@ -101,7 +101,9 @@ func TestCountersCount(t *testing.T) {
 		}
 	}
 	var links []struct {
-		Stats64 struct{ RX, TX struct{ Packets, Bytes, Errors, Dropped uint64 } }
+		Stats64 struct {
+			RX, TX struct{ Packets, Bytes, Errors, Dropped uint64 }
+		}
 	}
 	if err := json.Unmarshal([]byte(shell("ip -s -j link show lo")), &links); err != nil {
 		t.Fatal(err)

@@ -159,7 +159,7 @@ func (a *Agent) prepareParts() {
 	a.status = &statusReporter{
 		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
 		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
-		traffic: &trafficMeter{read: a.ReadCounters}, log: a.Log,
+		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, log: a.Log,
 	}
 }
 
@@ -273,7 +273,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 		what = turns.TakeDue()
 	}
 	empty, err := a.turn(ctx, what)
-	turns.Took(what, time.Since(began))
+	took := time.Since(began)
+	turns.Took(what, took)
+	a.status.turns.Add(took)
 	a.status.LogOutcome(what, err)
 	if waiting.isForAll() && a.foreignFilters.Pending() {
 		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status

@@ -71,6 +71,9 @@ func (n *fakeNameServer) Listening() []dns.Listening {
 	return all
 }
 
+// Queries says that a query was answered.
+func (n *fakeNameServer) Queries() dns.QueryCounts { return dns.QueryCounts{Answered: 1} }
+
 // take makes ports be another program's.
 func (n *fakeNameServer) take(ports ...uint16) {
 	n.mu.Lock()

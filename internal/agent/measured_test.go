@@ -131,3 +131,48 @@ func TestStatusWithoutContact(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// The status has what the agent itself has done, and whether it has found anybody.
+func TestStatusHasTheAgentsOwnCounts(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.KeyFile = new(fakeKeyFile)
+		r.names.setTime = 20 * time.Millisecond // of each turn
+		r.setup(1)
+		r.startIdle()
+		got := r.report(false)
+		turns := 0
+		for i, n := range got.Turns.Counts {
+			if turns += int(n); n > 0 && got.Turns.Bounds[i] != 25*time.Millisecond {
+				t.Errorf("%d turns took up to %v", n, got.Turns.Bounds[i])
+			}
+		}
+		if turns == 0 || got.Turns.Sum != time.Duration(turns)*r.names.setTime || len(got.Turns.Counts) != len(got.Turns.Bounds)+1 {
+			t.Errorf("%d turns: %+v", turns, got.Turns)
+		}
+		if got.Queries != (agentapi.QueryCounts{Answered: 1}) || !slices.Equal(got.KeyIDs, []string{"1a2b3c4d", "5e6f7a8b"}) {
+			t.Errorf("queries %+v, keys %q", got.Queries, got.KeyIDs)
+		}
+		if c := got.Clusters[0]; !c.Alone || !c.Syncing {
+			t.Errorf("nobody was found: %+v", c)
+		}
+		r.cluster().setMembers(2)
+		r.cluster().setSynced()
+		if c := r.report(false).Clusters[0]; c.Alone || c.Syncing {
+			t.Errorf("somebody was found: %+v", c)
+		}
+		r.finish()
+	})
+}
+
+func TestTurnDurationsAreCountedOnce(t *testing.T) {
+	var d turnDurations
+	for _, took := range []time.Duration{0, time.Millisecond, time.Millisecond + 1, time.Hour} {
+		d.Add(took)
+	}
+	got := d.Report()
+	want := make([]uint64, len(got.Bounds)+1)
+	want[0], want[1], want[len(got.Bounds)] = 2, 1, 1
+	if !slices.Equal(got.Counts, want) || got.Sum != time.Hour+2*time.Millisecond+1 {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -28,6 +28,8 @@ type statusReporter struct {
 	rosterOf   func(membership.Network) *membership.Roster
 	tunnels    *tunnelProber
 	traffic    *trafficMeter
+	names      NameServer
+	turns      turnDurations
 	rules      *rulesOwner
 	neighbours *neighbourWatch
 	watcher    *pathWatcher
@@ -36,7 +38,7 @@ type statusReporter struct {
 	failed      bool   // the last full turn failed
 	lastErr     string // as logged, so that an error that lasts is logged once
 	duplicates  recurring
-	names       recurring // that two containers have
+	sameNames   recurring // that two containers have
 	differences recurring
 	warned      recurring // of planes
 	omits       bool      // this host has more than it can announce
@@ -87,6 +89,7 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
 	}
 	report.Clusters = s.clusterStatus()
+	report.Queries, report.Turns = agentapi.QueryCounts(s.names.Queries()), s.turns.Report()
 	return report
 }
 
@@ -189,7 +192,8 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	for bind, m := range s.clusters.ByAddress() {
 		known, health, now := m.Snapshot(), m.Health(), boottime.Now()
 		c := agentapi.ClusterStatus{
-			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
+			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Alone: health.Alone,
+			Refused: refusalStatus(health.Refused, known, now),
 		}
 		if !health.StaleSince.IsZero() {
 			c.Stale = now.Sub(health.StaleSince)
@@ -239,7 +243,7 @@ func (s *statusReporter) findConflicts(networks []membership.Network) []string {
 	for _, text := range appeared {
 		s.log.Error("two containers have one address", "what", text)
 	}
-	appeared, _ = s.names.Update(names)
+	appeared, _ = s.sameNames.Update(names)
 	for _, text := range appeared {
 		s.log.Warn("two containers have one name", "what", text)
 	}

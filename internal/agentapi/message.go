@@ -109,6 +109,31 @@ type StatusReport struct {
 	Drops []DropStatus `json:"drops,omitempty"`
 	// Keys says which keys of the key file are used for what; empty: there is no key file.
 	Keys string `json:"keys,omitempty"`
+	// KeyIDs are those keys, each by a hash; the first encrypts, the others only decrypt.
+	KeyIDs []string `json:"key_ids,omitempty"`
+	// Queries counts the queries for names since the agent started, by how they were answered.
+	Queries QueryCounts `json:"queries"`
+	// Turns has how long the agent's turns took since it started. In each it compares the kernel with
+	// what should be, as far as the turn's cause needs.
+	Turns DurationCounts `json:"turns"`
+}
+
+// QueryCounts counts queries for names by how they were answered.
+type QueryCounts struct {
+	Answered  uint64 `json:"answered"`  // from the networks' records
+	Absent    uint64 `json:"absent"`    // there is no such name
+	Forwarded uint64 `json:"forwarded"` // as a name server outside answered
+	Failed    uint64 `json:"failed"`    // no name server outside answered, or there is none
+	Refused   uint64 `json:"refused"`   // makes no sense, or asks for what is not done here
+	Limited   uint64 `json:"limited"`   // too many at once
+}
+
+// DurationCounts is a histogram.
+type DurationCounts struct {
+	// Bounds are those of the buckets. Counts has one more: what took longer than all bounds.
+	Bounds []time.Duration `json:"bounds"`
+	Counts []uint64        `json:"counts"`
+	Sum    time.Duration   `json:"sum"`
 }
 
 // NetworkStatus is a network that has containers on this host.
@@ -175,6 +200,8 @@ type ClusterStatus struct {
 	Hosts []HostStatus `json:"hosts"`
 	// Syncing: it is not known yet what the other hosts have.
 	Syncing bool `json:"syncing,omitempty"`
+	// Alone: there are hosts to ask, and none of them has answered.
+	Alone bool `json:"alone,omitempty"`
 	// Stale is for how long there has been no contact to any other host. 0: there is, or never was.
 	Stale   time.Duration   `json:"stale,omitempty"`
 	Refused []RefusalStatus `json:"refused,omitempty"` // since the agent started, by reason

@@ -67,6 +67,7 @@ type Agent struct {
 	rules          rulesOwner
 	announcer      *announcer
 	peers          *peerTracker
+	repairs        *repairCounter
 	forwarder      *forwarder
 	confirmer      *confirmer
 	tunnels        *tunnelProber
@@ -149,7 +150,9 @@ func (a *Agent) prepareParts() {
 	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
-	a.forwarder = &forwarder{clusters: a.clusters}
+	a.repairs = new(repairCounter)
+	a.repairs.Watch(a.Host)
+	a.forwarder = &forwarder{clusters: a.clusters, repairs: a.repairs}
 	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
@@ -159,7 +162,7 @@ func (a *Agent) prepareParts() {
 	a.status = &statusReporter{
 		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
 		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
-		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, log: a.Log,
+		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }
 

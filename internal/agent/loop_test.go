@@ -264,7 +264,7 @@ func TestStatusIsCurrent(t *testing.T) {
 			Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10", Syncing: true, Alone: true, Refused: []agentapi.RefusalStatus{refused}}},
 		}
 		if a.Status != nil { // what the agent counts is another test's
-			a.Status.Queries, a.Status.Turns = agentapi.QueryCounts{}, agentapi.DurationCounts{}
+			a.Status.Queries, a.Status.Turns, a.Status.Repairs = agentapi.QueryCounts{}, agentapi.DurationCounts{}, nil
 		}
 		if a.Status == nil || !reflect.DeepEqual(*a.Status, want) {
 			t.Errorf("got %+v", a.Status)

@@ -29,6 +29,7 @@ type statusReporter struct {
 	tunnels    *tunnelProber
 	traffic    *trafficMeter
 	names      NameServer
+	repairs    *repairCounter
 	turns      turnDurations
 	rules      *rulesOwner
 	neighbours *neighbourWatch
@@ -89,6 +90,7 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
 	}
 	report.Clusters = s.clusterStatus()
+	report.Repairs = s.repairs.Counts()
 	report.Queries, report.Turns = agentapi.QueryCounts(s.names.Queries()), s.turns.Report()
 	return report
 }

@@ -113,6 +113,8 @@ type StatusReport struct {
 	KeyIDs []string `json:"key_ids,omitempty"`
 	// Queries counts the queries for names since the agent started, by how they were answered.
 	Queries QueryCounts `json:"queries"`
+	// Repairs counts what the agent has put right in the kernel since it started, by kind.
+	Repairs map[string]uint64 `json:"repairs,omitempty"`
 	// Turns has how long the agent's turns took since it started. In each it compares the kernel with
 	// what should be, as far as the turn's cause needs.
 	Turns DurationCounts `json:"turns"`

@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/capture"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/plugin"
 )
 
@@ -44,4 +47,35 @@ func (h localHost) Cleanup(force bool) (networks []string, err error) {
 	stopErr := h.agent.Stop()
 	networks, listErr := h.PodmanNetworks()
 	return networks, errors.Join(stopErr, h.Clean(), listErr)
+}
+
+// CaptureConfig finds out where a network's packets pass.
+func (h localHost) CaptureConfig(name string) (capture.Config, error) {
+	s, err := h.Begin()
+	if err != nil {
+		return capture.Config{}, err
+	}
+	networks, readErr := s.Networks()
+	if err := s.Close(); err != nil {
+		return capture.Config{}, err
+	}
+	for _, n := range networks {
+		if n.Name == name {
+			return captureConfig(n), nil
+		}
+	}
+	return capture.Config{}, errors.Join(fmt.Errorf("network %s has no container on this host, so there are no packets", name), readErr)
+}
+
+func captureConfig(n hoststate.Network) capture.Config {
+	c := capture.Config{
+		Device: n.Device.Name, Underlay: n.VTEP.Interface, Local: n.VTEP.Local,
+		Port: n.Tunnel.Port, VNI: n.Tunnel.VNI, Names: make(map[netip.Addr]string),
+	}
+	for _, r := range n.Endpoints {
+		for _, p := range r.Addrs {
+			c.Names[p.Addr()] = r.ContainerName
+		}
+	}
+	return c
 }

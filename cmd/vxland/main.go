@@ -26,6 +26,7 @@ import (
 	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/metrics"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -209,6 +210,9 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 	}
 	if keys != nil {
 		a.KeyFile = keys
+	}
+	if c.Metrics != (config.Endpoint{}) {
+		a.ServeMetrics = metrics.Server{Network: c.Metrics.Network, Address: c.Metrics.Address, Log: log}.Serve
 	}
 	return a, nil
 }

@@ -34,6 +34,8 @@ type Agent struct {
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
 	// ReadCounters returns what links and the firewall have counted; nil: nothing is counted.
 	ReadCounters func(links []string) (kernel.Counters, error)
+	// ServeMetrics serves metrics of the reports until ctx is done; nil: nobody asked for that.
+	ServeMetrics func(ctx context.Context, report func() agentapi.StatusReport)
 	// Process is the agent as others find it.
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.
@@ -122,6 +124,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	}
 	if a.KeyFile != nil {
 		server.Go(func() { a.KeyFile.Follow(ctx) })
+	}
+	if a.ServeMetrics != nil {
+		server.Go(func() { a.ServeMetrics(ctx, func() agentapi.StatusReport { return a.currentReport(ctx, false) }) })
 	}
 	served := make(chan error, 1)
 	shortage := shortageLog{log: a.Log}

@@ -46,6 +46,7 @@ type statusReporter struct {
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
+	problem  string              // the error of the last full turn
 	devices  map[string]string   // of the networks of the report, by the networks' names
 	warnings map[string][]string // for whoever starts a container, by the network's id
 }
@@ -60,6 +61,11 @@ func (s *statusReporter) SetBlockingChains(found []string) {
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
 // finished or is taking down. So only what fails again in a full turn is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
+	if what == scopeFull {
+		s.mu.Lock()
+		s.problem = errorResponse(err).Error
+		s.mu.Unlock()
+	}
 	switch {
 	case what != scopeFull:
 	case err == nil:
@@ -80,6 +86,7 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
 	s.mu.Lock()
 	report, devices := s.report, s.devices
+	report.Problem = s.problem
 	s.mu.Unlock()
 	traffic, err := s.traffic.Report(ctx, devices, wantRates)
 	if err != nil {
@@ -98,8 +105,9 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals, omitted := allToMembership(networks), s.claims.Omitted()
+	addrs, names := s.findConflicts(locals)
 	report := agentapi.StatusReport{
-		Version: s.version, Conflicts: s.findConflicts(locals), Outdated: s.rules.Outdated(),
+		Version: s.version, Conflicts: slices.Concat(addrs, names), AddressConflicts: len(addrs), Outdated: s.rules.Outdated(),
 		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
@@ -233,8 +241,7 @@ func hostStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostSt
 
 // findConflicts returns the addresses and names that two containers have, and logs each once as
 // long as it lasts.
-func (s *statusReporter) findConflicts(networks []membership.Network) []string {
-	var addrs, names []string
+func (s *statusReporter) findConflicts(networks []membership.Network) (addrs, names []string) {
 	for _, n := range networks {
 		if n.NeedsAgent() {
 			addrs = append(addrs, membership.Duplicates(n, s.rosterOf(n))...)
@@ -249,5 +256,5 @@ func (s *statusReporter) findConflicts(networks []membership.Network) []string {
 	for _, text := range appeared {
 		s.log.Warn("two containers have one name", "what", text)
 	}
-	return slices.Concat(addrs, names)
+	return addrs, names
 }

@@ -99,6 +99,8 @@ type StatusReport struct {
 	// Conflicts are addresses and names that two containers have. Of addresses they come up when
 	// hosts could not reach each other while they assigned them.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// AddressConflicts is how many of these, the first ones, are of addresses.
+	AddressConflicts int `json:"address_conflicts,omitempty"`
 	// BlockingChains are chains of other programs' firewalls that drop what a network needs.
 	BlockingChains []string `json:"blocking_chains,omitempty"`
 	// Differences are what other hosts set up differently.

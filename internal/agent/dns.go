@@ -23,6 +23,8 @@ type NameServer interface {
 	// AddRecord adds a record to a network's zone, if there is one.
 	AddRecord(network string, e dns.Record) bool
 	Listening() []dns.Listening
+	// Queries returns how the queries so far were answered.
+	Queries() dns.QueryCounts
 }
 
 // dnsFeed keeps the name server in step with the networks. A turn sets all zones. A container that

@@ -41,6 +41,7 @@ type ClaimWait struct {
 	version  wire.Version // of this host's record that has the claim
 	pending  map[wire.Key]bool
 	answered map[wire.Key]bool
+	answers  map[wire.Key]*wire.OwnAnswer // the latest of each host
 	needed   map[wire.Key]neededRecord
 	done     chan struct{}
 	isDone   bool
@@ -48,8 +49,9 @@ type ClaimWait struct {
 
 // neededRecord is a record that must be here before a claim is settled.
 type neededRecord struct {
-	version wire.Version
-	holds   bool // another host says that it has one of the addresses
+	version   wire.Version
+	fromOwner bool // its owner says that it has this version
+	holds     bool // another host says that it has one of the addresses
 }
 
 // Done is closed when nothing is left to wait for.
@@ -79,7 +81,7 @@ func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []w
 	w := &ClaimWait{
 		key: key, claim: claim, version: r.own.published.Version,
 		pending: make(map[wire.Key]bool, len(peers)), answered: make(map[wire.Key]bool),
-		needed: make(map[wire.Key]neededRecord), done: make(chan struct{}),
+		answers: make(map[wire.Key]*wire.OwnAnswer), needed: make(map[wire.Key]neededRecord), done: make(chan struct{}),
 	}
 	for _, host := range peers {
 		w.pending[host] = true
@@ -134,39 +136,52 @@ func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
 	var missing []wire.Key
 	for _, d := range m.Digests {
 		owner := m.From.SpeaksFor(d.Key)
-		if d.Key == r.cfg.Self || !r.wantsVersion(d, owner) {
-			continue
-		}
-		if r.requests.start(d, owner, now) {
+		if d.Key != r.cfg.Self && r.wantsVersion(d, owner) && r.requests.start(d, owner, now) {
 			missing = append(missing, d.Key)
-		}
-		for w := range r.claimWaits {
-			if !w.version.Replaces(m.Version, true) && d.Version.Compare(w.needed[d.Key].version) > 0 {
-				w.needed[d.Key] = neededRecord{d.Version, w.needed[d.Key].holds || d.Key != m.From}
-			}
 		}
 	}
 	r.sendRequest(m.From, missing)
 	for w := range r.claimWaits {
 		if !w.version.Replaces(m.Version, true) {
-			delete(w.pending, m.From)
-			w.answered[m.From] = true
+			w.noteAnswer(m, r.cfg.Self)
 			r.checkClaim(w)
 		}
 	}
 }
 
+// noteAnswer notes what an answer says.
+func (w *ClaimWait) noteAnswer(m wire.Message, self wire.Key) {
+	delete(w.pending, m.From)
+	w.answered[m.From] = true
+	if m.OwnAnswer != nil {
+		w.answers[m.From] = m.OwnAnswer
+	}
+	for _, d := range m.Digests {
+		isOwn := d.Key == m.From
+		if d.Key == self || d.Version.Compare(w.needed[d.Key].version) <= 0 {
+			continue
+		}
+		w.needed[d.Key] = neededRecord{d.Version, m.From.SpeaksFor(d.Key), w.needed[d.Key].holds || !isOwn}
+	}
+}
+
+// awaitsRecord tells whether a record that a claim needs has not come, and may come.
+func (r *Replica) awaitsRecord(host wire.Key, needed neededRecord) bool {
+	return r.wantsVersion(wire.Digest{Key: host, Version: needed.version}, needed.fromOwner)
+}
+
 // checkClaim ends the wait for a claim if nothing is left to wait for.
 func (r *Replica) checkClaim(w *ClaimWait) {
+	if w.isDone || len(w.pending) > 0 {
+		return
+	}
 	for host, needed := range w.needed {
-		if !r.wantsVersion(wire.Digest{Key: host, Version: needed.version}, false) {
-			delete(w.needed, host) // it has come, or never will
+		if r.awaitsRecord(host, needed) {
+			return
 		}
 	}
-	if len(w.pending) == 0 && len(w.needed) == 0 && !w.isDone {
-		w.isDone = true
-		close(w.done)
-	}
+	w.isDone = true
+	close(w.done)
 }
 
 func (r *Replica) checkClaims() {
@@ -185,9 +200,13 @@ func (r *Replica) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, e
 		return nil, errors.Join(err, r.ReleaseClaim(w.key))
 	}
 	taken = r.holders(w.key, w.claim.addrs, w.answered)
+	r.addAnsweredHolders(w, taken)
 	r.addUnseenHolders(w, taken)
 	if len(taken) > 0 {
 		return taken, r.ReleaseClaim(w.key)
+	}
+	if err := r.checkAnswers(w); err != nil {
+		return nil, errors.Join(err, r.ReleaseClaim(w.key))
 	}
 	w.claim.granted = true
 	return nil, r.publishClaims()
@@ -198,6 +217,22 @@ func (r *Replica) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, e
 func (r *Replica) checkHeard() error {
 	if limit := r.excluded[r.cfg.Self]; limit != "" {
 		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one; remove containers", limit)
+	}
+	return nil
+}
+
+// checkAnswers returns an error if a host could not say whether it has the addresses.
+func (r *Replica) checkAnswers(w *ClaimWait) error {
+	for host, answer := range w.answers {
+		if answer.LeavesOut {
+			return fmt.Errorf("host %s leaves out this host for lack of room, "+
+				"so it does not know which addresses this one claims; remove containers", r.Label(host))
+		}
+	}
+	for host, needed := range w.needed {
+		if w.answers[host] == nil && r.awaitsRecord(host, needed) {
+			return fmt.Errorf("host %s did not say in time which addresses it has; try again", r.Label(host))
+		}
 	}
 	return nil
 }

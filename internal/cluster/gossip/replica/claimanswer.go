@@ -39,9 +39,11 @@ func (r *Replica) answerClaims(now time.Time) {
 		switch {
 		case !r.present[host]:
 			delete(r.claimsAsked, host)
-		case known && !version.Replaces(e.Version, true):
+		case known && !version.Replaces(e.Version, true) && (e.excluded || !e.dropped):
 			delete(r.claimsAsked, host)
-			r.out.sendMessage(host, wire.Message{Kind: wire.KindClaimAnswer, Version: e.Version, Digests: r.objections(host, e, now)})
+			r.out.sendMessage(host, wire.Message{
+				Kind: wire.KindClaimAnswer, Version: e.Version, Digests: r.objections(host, e, now), OwnAnswer: r.ownAnswer(host, e),
+			})
 		}
 	}
 }
@@ -68,6 +70,37 @@ func (r *Replica) objections(claimer wire.Key, e *entry, now time.Time) (digests
 		}
 	}
 	return digests
+}
+
+// ownAnswer says which addresses that a host claims this one has itself, in its record or not.
+func (r *Replica) ownAnswer(claimer wire.Key, e *entry) *wire.OwnAnswer {
+	answer := &wire.OwnAnswer{LeavesOut: e.excluded}
+	own := r.withClaims(r.local)
+	for _, m := range e.Memberships {
+		ours, isOn := findNetwork(own, m.Network)
+		if !isOn {
+			continue
+		}
+		for _, claim := range m.Endpoints {
+			isClaimer := func(h cluster.Holder) bool { return claimer.ID == r.cfg.Self.ID && h.ContainerID == claim.ContainerID }
+			if claim.Pending() {
+				answer.Held = append(answer.Held, heldAddrs(ours, claim.Addrs, isClaimer)...)
+			}
+		}
+	}
+	return answer
+}
+
+// heldAddrs returns which of the addresses a host has on a network, except those of some holders.
+func heldAddrs(m cluster.Membership, addrs []netip.Addr, except func(cluster.Holder) bool) (held []wire.HeldAddr) {
+	eachHolder(m, addrs, func(a netip.Addr, h cluster.Holder) {
+		if !except(h) {
+			held = append(held, wire.HeldAddr{
+				Network: m.Network, VTEP: m.VTEP, Addr: a, Pending: h.Pending, ContainerID: h.ContainerID, Container: h.Container,
+			})
+		}
+	})
+	return held
 }
 
 func pendingAddrs(m cluster.Membership) (addrs []netip.Addr) {

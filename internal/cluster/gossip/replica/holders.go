@@ -8,15 +8,43 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// addUnseenHolders adds the hosts whose records did not come in time, although another host said that
-// they have one of the addresses.
-func (r *Replica) addUnseenHolders(w *ClaimWait, taken map[netip.Addr]cluster.Holder) {
+// takenAddrs are addresses that others have, and who.
+type takenAddrs map[netip.Addr]cluster.Holder
+
+// add notes who has an address. Who only claims it stands back.
+func (t takenAddrs) add(a netip.Addr, h cluster.Holder) {
+	if have, known := t[a]; !known || have.Pending && !h.Pending {
+		t[a] = h
+	}
+}
+
+// addAnsweredHolders adds the addresses of which hosts said themselves that they have them. What one
+// only claims, its record decides if that is here. If not, the lower VTEP gets it.
+func (r *Replica) addAnsweredHolders(w *ClaimWait, taken takenAddrs) {
+	own, _ := r.ownMembership(w.key.Network)
+	for host, answer := range w.answers {
+		hasRecord := r.Knows(host) && !r.awaitsRecord(host, w.needed[host])
+		for _, h := range answer.Held {
+			yields := h.Pending && (hasRecord || own.VTEP.Less(h.VTEP))
+			if h.Network == w.key.Network && slices.Contains(w.claim.addrs, h.Addr) && !yields {
+				taken.add(h.Addr, cluster.Holder{
+					Host: r.Label(host), Container: h.Container, ContainerID: h.ContainerID, Pending: h.Pending, Unreachable: !r.present[host],
+				})
+			}
+		}
+	}
+}
+
+// addUnseenHolders adds the hosts of which another one said that they have one of the addresses, and
+// whose records did not come in time or are left out for lack of room.
+func (r *Replica) addUnseenHolders(w *ClaimWait, taken takenAddrs) {
 	for host, needed := range w.needed {
-		if !needed.holds {
+		e, known := r.entries[host]
+		if w.answers[host] != nil || !needed.holds || known && !e.dropped && !r.awaitsRecord(host, needed) {
 			continue
 		}
 		for _, a := range w.claim.addrs {
-			if _, known := taken[a]; !known {
+			if _, isTaken := taken[a]; !isTaken {
 				taken[a] = cluster.Holder{Host: r.Label(host), Pending: true, Unreachable: !r.present[host]}
 			}
 		}
@@ -67,8 +95,8 @@ func findNetwork(memberships []cluster.Membership, key cluster.NetworkKey) (clus
 // holders returns who else has the addresses that a container of this host claims. A pending claim
 // of a host that has answered this one's yields to it, if this host's VTEP is lower. Where a record
 // of this host's own ID has the same container, it is this host as it was before its address changed.
-func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key]bool) map[netip.Addr]cluster.Holder {
-	taken := make(map[netip.Addr]cluster.Holder)
+func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key]bool) takenAddrs {
+	taken := make(takenAddrs)
 	own, _ := r.ownMembership(key.Network)
 	eachHolder(own, addrs, func(a netip.Addr, h cluster.Holder) {
 		if h.ContainerID != key.ContainerID {
@@ -89,9 +117,7 @@ func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Ke
 				return
 			}
 			h.Host, h.Unreachable = r.Label(host), !e.goneSince.IsZero()
-			if have, ok := taken[a]; !ok || have.Pending && !h.Pending {
-				taken[a] = h
-			}
+			taken.add(a, h)
 		})
 	}
 	return taken

@@ -234,11 +234,12 @@ func (t *table) HasLeft(host wire.Key) bool {
 	return known && e.Left
 }
 
-// IsOn tells whether a host announces a membership of a network.
-func (t *table) IsOn(host wire.Key, network cluster.NetworkKey) bool {
+// MayBeOn tells whether a host announces a membership of a network, or may without it being known
+// here: there may be no room for its record.
+func (t *table) MayBeOn(host wire.Key, network cluster.NetworkKey) bool {
 	e, known := t.entries[host]
-	if !known {
-		return false
+	if !known || e.dropped {
+		return true
 	}
 	_, isOn := findNetwork(e.Memberships, network)
 	return isOn

@@ -95,6 +95,7 @@ func New(c Config) (*Plane, error) {
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p},
 		NewRecord: c.newRecord, Share: c.shareRecord,
 	})
+	p.snapshot = p.replica.Snapshot()
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()
 	p.seedsSet = len(c.Seeds) > 0

@@ -73,7 +73,7 @@ type Replica struct {
 
 // New returns a Replica without records.
 func New(c Config) *Replica {
-	return &Replica{
+	r := &Replica{
 		table:           newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)),
 		own:             ownRecord{host: c.Self},
 		requests:        newPendingRequests(),
@@ -88,6 +88,8 @@ func New(c Config) *Replica {
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
 	}
+	r.snapshot.Self = c.Self.ID
+	return r
 }
 
 // Stats returns the counters.

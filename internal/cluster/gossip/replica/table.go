@@ -247,11 +247,15 @@ func (t *table) MayBeOn(host wire.Key, network cluster.NetworkKey) bool {
 
 // Label is how a person knows a host: by its name, as far as that is known, and its address.
 func (t *table) Label(host wire.Key) string {
-	h := cluster.Host{Addr: host.Addr.Addr()}
+	return cluster.Host{Name: t.NameOf(host), Addr: host.Addr.Addr()}.Label()
+}
+
+// NameOf returns the name of a host; "": unknown.
+func (t *table) NameOf(host wire.Key) string {
 	if e, known := t.entries[host]; known {
-		h.Name = e.Name
+		return e.Name
 	}
-	return h.Label()
+	return ""
 }
 
 // Find returns the key of a host of the snapshot.

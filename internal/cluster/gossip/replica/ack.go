@@ -20,9 +20,7 @@ func (r *Replica) AckRequested() <-chan struct{} { return r.asked.requested }
 // here yet, it is requested: its announcement may be lost.
 func (r *Replica) handleAckRequest(m wire.Message, now time.Time) {
 	r.asked.pending[m.From] = m.Version
-	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d, true) && r.requests.start(d, true, now) {
-		r.sendRequest(m.From, []wire.Key{m.From})
-	}
+	r.requests.fetchOwn(m.From, m.Version, now)
 	if r.Acknowledge(r.asked.followed); len(r.asked.pending) == 0 {
 		return
 	}

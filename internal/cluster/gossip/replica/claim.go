@@ -140,7 +140,7 @@ func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
 			missing = append(missing, d.Key)
 		}
 	}
-	r.sendRequest(m.From, missing)
+	r.requests.send(m.From, missing)
 	for w := range r.claimWaits {
 		if !w.version.Replaces(m.Version, true) {
 			w.noteAnswer(m, r.cfg.Self)

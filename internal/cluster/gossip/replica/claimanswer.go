@@ -16,9 +16,7 @@ type claimsAsked map[wire.Key]wire.Version
 // handleClaim answers a claim of another host. If its record is not here yet, that is requested.
 func (r *Replica) handleClaim(m wire.Message, now time.Time) {
 	r.claimsAsked[m.From] = m.Version
-	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d, true) && r.requests.start(d, true, now) {
-		r.sendRequest(m.From, []wire.Key{m.From})
-	}
+	r.requests.fetchOwn(m.From, m.Version, now)
 	r.answerClaims(now)
 }
 

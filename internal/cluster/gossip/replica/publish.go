@@ -117,7 +117,7 @@ func (r *Replica) Greet(p wire.Key, now time.Time) {
 	if theirs, known := r.Record(p, now); known {
 		digests = append(digests, wire.Digest{Key: p, Version: theirs.Version, Age: theirs.Age})
 	} else {
-		r.sendRequest(p, []wire.Key{p})
+		r.requests.send(p, []wire.Key{p})
 	}
 	if len(digests) > 0 {
 		r.out.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: digests})

@@ -50,12 +50,12 @@ type Stats struct {
 
 // Replica is one host's copy of all records.
 type Replica struct {
-	*table   // the other hosts' records
+	*table // the other hosts' records
+	*requests
 	own      ownRecord
-	requests pendingRequests
 	asked    ackRequests
 	waits    ackWaits
-	out      messenger
+	out      *messenger
 	excluded map[wire.Key]string // records for which there is no room, this host's included, and which limit they are above
 	tookOut  map[wire.Key]int    // strays that this host took out, and how often it will say so
 	strays   chan struct{}
@@ -73,30 +73,38 @@ type Replica struct {
 
 // New returns a Replica without records.
 func New(c Config) *Replica {
-	r := &Replica{
-		table:           newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)),
+	t, out := newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)), &messenger{c.Self, c.Network, newNews()}
+	t.snapshot.Self = c.Self.ID
+	return &Replica{
+		table:           t,
 		own:             ownRecord{host: c.Self},
-		requests:        newPendingRequests(),
+		requests:        newRequests(t, out),
 		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
 		waits:           make(ackWaits),
 		claims:          make(map[ClaimKey]*addressClaim),
 		claimWaits:      make(map[*ClaimWait]bool),
 		claimsAsked:     make(claimsAsked),
-		out:             messenger{c.Self, c.Network, newNews()},
+		out:             out,
 		tookOut:         make(map[wire.Key]int),
 		strays:          make(chan struct{}, 1),
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
 	}
-	r.snapshot.Self = c.Self.ID
-	return r
 }
 
 // Stats returns the counters.
 func (r *Replica) Stats() Stats {
 	stats := r.stats
-	stats.Entries = len(r.entries)
+	stats.Entries, stats.Requested = len(r.entries), r.requests.sent
 	return stats
+}
+
+// Retry repeats what may have been lost: requests for records, and that records were taken out. It
+// tells whether something is still pending.
+func (r *Replica) Retry(now time.Time) (pending bool) {
+	pending = r.sendTakenOut(now)
+	r.RetryRequests(now)
+	return pending || len(r.requests.byHost) > 0
 }
 
 // DigestMessage returns a message with the digests of all records, for push-pull.
@@ -163,7 +171,7 @@ func (r *Replica) handleDigests(m wire.Message, now time.Time) {
 			missing = append(missing, d.Key)
 		}
 	}
-	r.sendRequest(m.From, missing)
+	r.requests.send(m.From, missing)
 	var newer []wire.Digest
 	for _, d := range r.digestsToCompare(m, now) {
 		if v, listed := theirs[d.Key]; (m.Complete || listed) && (!listed || d.Version.Replaces(v, r.cfg.Self.SpeaksFor(d.Key))) {

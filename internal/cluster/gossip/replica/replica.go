@@ -52,9 +52,8 @@ type Stats struct {
 type Replica struct {
 	*table // the other hosts' records
 	*requests
+	*acks
 	own      ownRecord
-	asked    ackRequests
-	waits    ackWaits
 	out      *messenger
 	excluded map[wire.Key]string // records for which there is no room, this host's included, and which limit they are above
 	tookOut  map[wire.Key]int    // strays that this host took out, and how often it will say so
@@ -75,12 +74,12 @@ type Replica struct {
 func New(c Config) *Replica {
 	t, out := newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)), &messenger{c.Self, c.Network, newNews()}
 	t.snapshot.Self = c.Self.ID
+	q := newRequests(t, out)
 	return &Replica{
 		table:           t,
 		own:             ownRecord{host: c.Self},
-		requests:        newRequests(t, out),
-		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
-		waits:           make(ackWaits),
+		requests:        q,
+		acks:            newAcks(t, out, q),
 		claims:          make(map[ClaimKey]*addressClaim),
 		claimWaits:      make(map[*ClaimWait]bool),
 		claimsAsked:     make(claimsAsked),
@@ -148,7 +147,7 @@ func (r *Replica) Handle(m wire.Message, now time.Time) (changed bool) {
 	case wire.KindAckRequest:
 		r.handleAckRequest(m, now)
 	case wire.KindAck:
-		r.waits.handleAck(m.From, m.Version)
+		r.acks.handleAck(m.From, m.Version)
 	case wire.KindClaim:
 		r.handleClaim(m, now)
 	case wire.KindClaimAnswer:

@@ -80,7 +80,7 @@ func TestHolderWhoseRecordDoesNotCome(t *testing.T) {
 			if len(taken) > 0 != tt.isTaken || !isError(err, tt.wantErr) {
 				t.Errorf("taken %v, %v", taken, err)
 			}
-			if r.claims[w.key] != nil {
+			if r.claims.byKey[w.key] != nil {
 				t.Error("the claim was not withdrawn")
 			}
 		})
@@ -180,10 +180,10 @@ func TestOmittedContainerObjects(t *testing.T) {
 func TestClaimThatIsReplaced(t *testing.T) {
 	r := newClaimer(t, permitAll)
 	first, second := beginClaim(t, r, "x"), beginClaim(t, r, "x")
-	if _, err := r.EndClaim(first); err == nil || r.claims[second.key].granted {
+	if _, err := r.EndClaim(first); err == nil || r.claims.byKey[second.key].granted {
 		t.Errorf("the first one was granted: %v", err)
 	}
-	if err := r.AbandonClaim(first); err != nil || r.claims[second.key] == nil {
+	if err := r.AbandonClaim(first); err != nil || r.claims.byKey[second.key] == nil {
 		t.Errorf("the second one was withdrawn: %v", err)
 	}
 	if taken, err := r.EndClaim(second); err != nil || len(taken) > 0 {

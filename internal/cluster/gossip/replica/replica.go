@@ -53,17 +53,12 @@ type Replica struct {
 	*table // the other hosts' records
 	*requests
 	*acks
-	own      ownRecord
+	*claims
+	own      *ownRecord
 	out      *messenger
 	excluded map[wire.Key]string // records for which there is no room, this host's included, and which limit they are above
 	tookOut  map[wire.Key]int    // strays that this host took out, and how often it will say so
 	strays   chan struct{}
-
-	local         []cluster.Membership // what Set was given, in canonical order
-	claims        map[ClaimKey]*addressClaim
-	claimWaits    map[*ClaimWait]bool
-	claimsAsked   claimsAsked
-	answersClaims bool
 
 	cfg             Config
 	stats           Stats
@@ -74,21 +69,23 @@ type Replica struct {
 func New(c Config) *Replica {
 	t, out := newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)), &messenger{c.Self, c.Network, newNews()}
 	t.snapshot.Self = c.Self.ID
-	q := newRequests(t, out)
-	return &Replica{
+	q, own := newRequests(t, out), &ownRecord{host: c.Self}
+	r := &Replica{
 		table:           t,
-		own:             ownRecord{host: c.Self},
+		own:             own,
 		requests:        q,
 		acks:            newAcks(t, out, q),
-		claims:          make(map[ClaimKey]*addressClaim),
-		claimWaits:      make(map[*ClaimWait]bool),
-		claimsAsked:     make(claimsAsked),
 		out:             out,
 		tookOut:         make(map[wire.Key]int),
 		strays:          make(chan struct{}, 1),
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
 	}
+	r.claims = newClaims(claimsContext{
+		self: c.Self, table: t, record: own, out: out, requests: q,
+		publish: r.publishClaims, exclusion: func() string { return r.excluded[c.Self] },
+	})
+	return r
 }
 
 // Stats returns the counters.

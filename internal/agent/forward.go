@@ -16,8 +16,11 @@ import (
 )
 
 const (
-	// entriesAtOnce is how many containers' forwarding entries are set under the store's lock, which
-	// takes some 4 ms. Containers that start wait for the lock.
+	// forwardTime is for how long more forwarding entries are set under the store's lock. Containers
+	// that start wait for the lock.
+	forwardTime = 3 * time.Millisecond
+	// entriesAtOnce is how many of each kind are set before the time is looked at again: half a
+	// millisecond's work, so a machine that is ten times slower holds the lock for 8 ms.
 	entriesAtOnce = 50
 	// entriesGap is how long the lock is left to others then. It is not fair: whoever waits would
 	// mostly find it taken again.
@@ -225,8 +228,24 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded}
 }
 
-// forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
+// forwardSome sets as many of the entries to look at as there is time for. Those that were taken are
+// not tried again before the next full turn, also where the lock cannot be had.
 func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
+	next := n.takeNext()
+	s, err := host.Begin()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	err = s.Forward(n.local, next)
+	for err == nil && n.isPending() && time.Since(began) < forwardTime {
+		err = s.Forward(n.local, n.takeNext())
+	}
+	return errors.Join(err, s.Close())
+}
+
+// takeNext takes the next of the entries to look at: MACs first, as addresses lead to them.
+func (n *forwardedNetwork) takeNext() plan.Known {
 	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
 	if len(n.macs) == 0 {
 		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
@@ -234,11 +253,7 @@ func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
 	known := n.knownRemotes()
 	known.Only, known.SkipPorts = &keys, !n.checkPorts
 	n.checkPorts = false
-	s, err := host.Begin()
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.Forward(n.local, known), s.Close())
+	return known
 }
 
 // takeSome takes at most so many keys from a set.

@@ -15,20 +15,9 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-const (
-	// forwardTime is for how long more forwarding entries are set under the store's lock. Containers
-	// that start wait for the lock.
-	forwardTime = 3 * time.Millisecond
-	// entriesAtOnce is how many of each kind are set before the time is looked at again: half a
-	// millisecond's work, so a machine that is ten times slower holds the lock for 8 ms.
-	entriesAtOnce = 50
-	// entriesGap is how long the lock is left to others then. It is not fair: whoever waits would
-	// mostly find it taken again.
-	entriesGap = time.Millisecond
-	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
-	// containers a list takes 0.3 s.
-	listDivisor = 20
-)
+// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
+// containers a list takes 0.3 s.
+const listDivisor = 20
 
 // forwarder makes the kernel forward frames to the hosts that have their MACs.
 //
@@ -164,7 +153,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 	for _, n := range f.networks {
 		switch {
 		case n.isPending():
-			return entriesGap, true
+			return hoststate.LockGap, true
 		case n.checkAll && !n.failed && (!pending || n.listDelay() < after):
 			after, pending = n.listDelay(), true
 		}
@@ -229,31 +218,30 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 }
 
 // forwardSome sets as many of the entries to look at as there is time for. Those that were taken are
-// not tried again before the next full turn, also where the lock cannot be had.
+// not tried again before the next full turn.
 func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
-	next := n.takeNext()
 	s, err := host.Begin()
 	if err != nil {
+		n.takeNext() // an end of it, should the lock never be had
 		return err
 	}
-	began := time.Now()
-	err = s.Forward(n.local, next)
-	for err == nil && n.isPending() && time.Since(began) < forwardTime {
-		err = s.Forward(n.local, n.takeNext())
-	}
-	return errors.Join(err, s.Close())
+	return errors.Join(s.ForwardWhileShort(n.local, n.takeNext), s.Close())
 }
 
 // takeNext takes the next of the entries to look at: MACs first, as addresses lead to them.
-func (n *forwardedNetwork) takeNext() plan.Known {
-	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
-	if len(n.macs) == 0 {
-		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
+func (n *forwardedNetwork) takeNext() (next plan.Known, more bool) {
+	if !n.isPending() {
+		return plan.Known{}, false
 	}
-	known := n.knownRemotes()
-	known.Only, known.SkipPorts = &keys, !n.checkPorts
+	const most = hoststate.EntriesAtOnce
+	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, most), MACs: takeSome(&n.macs, most)}
+	if len(n.macs) == 0 {
+		keys.Addrs = takeSome(&n.addrs, most)
+	}
+	next = n.knownRemotes()
+	next.Only, next.SkipPorts = &keys, !n.checkPorts
 	n.checkPorts = false
-	return known
+	return next, true
 }
 
 // takeSome takes at most so many keys from a set.

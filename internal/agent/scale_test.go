@@ -224,7 +224,7 @@ func (b *bigHost) stopRemote() {
 // drain sets all entries that are known to lack.
 func (b *bigHost) drain() {
 	for b.forwarder.IsBehind() {
-		time.Sleep(entriesGap)
+		time.Sleep(hoststate.LockGap)
 		if err := b.forward(b.followed); err != nil {
 			b.t.Fatal(err)
 		}

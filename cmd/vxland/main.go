@@ -21,6 +21,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
@@ -196,8 +197,9 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		return nil, err
 	}
 	a := &agent.Agent{
-		Host: host, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
-		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
+		Host: host, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchFirewalld: firewalld.WatchReloads,
+		ResolvConf: "/etc/resolv.conf",
+		Renamed:    renamed, NewID: newID, Version: version.String(), Log: log,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},

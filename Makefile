@@ -77,7 +77,7 @@ lint:
 	$(GO) tool staticcheck ./...
 	cd packaging/nfpm && $(GO) mod tidy -diff && $(GO) vet ./...
 
-# Writes docs/user/options.md, the reference of options. A test fails when it is out of date.
+# Writes what is made from code: the reference of options, and the codes of faults. A test fails when it is out of date.
 docs:
 	$(GO) generate ./internal/docgen
 
@@ -93,7 +93,7 @@ sim-large:
 	GOGC=$${GOGC:-150} SIM_ROUNDS=$${SIM_ROUNDS:-3} SIM_HOSTS=$${SIM_HOSTS:-1000} SIM_CONTAINERS=$${SIM_CONTAINERS:-5} $(SIM)
 
 # What other hosts send.
-WIREFUZZ = FuzzMessage FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary
+WIREFUZZ = FuzzMessage FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzQuestion FuzzAnswer
 fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark
@@ -160,7 +160,7 @@ help:
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
 	@echo 'make fuzz-wire    ten million messages for the decoder of gossip'
 	@echo 'make lint         gofmt, go mod tidy, go vet, staticcheck'
-	@echo 'make docs         write docs/user/options.md from the options'
+	@echo 'make docs         write the pages that are made from code'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'
 	@echo 'make packages     deb, rpm and Arch Linux packages for amd64 and arm64, into bin/packages'
 	@echo 'make uninstall    removes them, and what the driver has left on the host'

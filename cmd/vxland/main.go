@@ -197,9 +197,9 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		return nil, err
 	}
 	a := &agent.Agent{
-		Host: host, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchFirewalld: firewalld.WatchReloads,
-		ResolvConf: "/etc/resolv.conf",
-		Renamed:    renamed, NewID: newID, Version: version.String(), Log: log,
+		Host: host, HostID: localHost.ID, Config: c, ResolvConf: "/etc/resolv.conf",
+		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchFirewalld: firewalld.WatchReloads,
+		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},

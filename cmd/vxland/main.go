@@ -21,6 +21,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netstack"
@@ -206,7 +207,8 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		keys = gossip.NewKeyFile(c.KeyFile, log)
 	}
 	a := &agent.Agent{
-		Host: host, HostID: localHost.ID, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
+		Host: host, HostID: localHost.ID, Config: c, ResolvConf: "/etc/resolv.conf",
+		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchFirewalld: firewalld.WatchReloads,
 		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
 		TracePackets: packettrace.Watch,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {

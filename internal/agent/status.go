@@ -14,7 +14,6 @@ import (
 	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
-	"vxlan-driver/internal/network"
 )
 
 // statusReporter says how the host is: in the log, and to a person who asks.
@@ -150,22 +149,22 @@ func (s *statusReporter) logDifferences(found []string) {
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
-	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints), Underlay: describeUnderlay(n.VTEP)}
+	status := agentapi.NetworkStatus{
+		Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints),
+		VTEP: n.VTEP.Local, Interface: n.VTEP.Interface, MTU: n.VTEP.MTU,
+	}
+	if home := n.VTEP.Home; home.Local.IsValid() {
+		status.Home = fmt.Sprintf("%s by %s", home.Local, home.Interface)
+	}
 	for _, m := range s.rosterOf(n).Members() {
 		status.Members++
 		status.Remote += len(m.Endpoints)
+		if m.Reachable {
+			status.Reachable++
+		}
 	}
 	status.Tunnels = s.tunnels.Status(n.ID)
 	return status
-}
-
-// describeUnderlay says from where a network sends, and whether it belongs elsewhere.
-func describeUnderlay(v network.VTEP) string {
-	text := fmt.Sprintf("from %s by %s, MTU %d", v.Local, v.Interface, v.MTU)
-	if v.Home.Local.IsValid() {
-		text += fmt.Sprintf(", until %s by %s can be used again", v.Home.Local, v.Home.Interface)
-	}
-	return text
 }
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {

@@ -108,13 +108,18 @@ type StatusReport struct {
 
 // NetworkStatus is a network that has containers on this host.
 type NetworkStatus struct {
-	Name    string `json:"name"`
-	VNI     uint32 `json:"vni"`
-	Local   int    `json:"local"`   // containers on this host
-	Remote  int    `json:"remote"`  // containers on other hosts
-	Members int    `json:"members"` // other hosts with a container on the network
-	// Underlay says from where the network sends, and with which MTU.
-	Underlay string `json:"underlay,omitempty"`
+	Name      string `json:"name"`
+	VNI       uint32 `json:"vni"`
+	Local     int    `json:"local"`     // containers on this host
+	Remote    int    `json:"remote"`    // containers on other hosts
+	Members   int    `json:"members"`   // other hosts with a container on the network
+	Reachable int    `json:"reachable"` // of these
+	// VTEP is the address that the network sends from, by Interface.
+	VTEP      netip.Addr `json:"vtep"`
+	Interface string     `json:"interface"`
+	MTU       int        `json:"mtu"`
+	// Home says where the network belongs, if it had to move: an address "by" an interface.
+	Home string `json:"home,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
 }

@@ -47,7 +47,8 @@ func (healthyHost) Status() (agentapi.StatusReport, error) {
 }
 
 const healthyStatus = `all is well: 1 network, 1 container here, 3 on other hosts
-vxland 1; key 1a2b3c4d encrypts
+vxland 1
+key 1a2b3c4d encrypts
 
 NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   SENDS FROM
 blue     7    1     3          [2/2]  1450  198.18.0.1 by eth0
@@ -65,7 +66,8 @@ func TestHealthyStatusHasNoFinding(t *testing.T) {
 }
 
 const faultyStatus = `7 failures, 7 warnings; 1 network, 1 container here, 3 on other hosts
-vxland 0; key 1a2b3c4d encrypts
+vxland 0
+key 1a2b3c4d encrypts
 
 NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   SENDS FROM
 blue     7    1     3          [1/2]  1450  198.18.0.10 by eth0

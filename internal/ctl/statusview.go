@@ -75,7 +75,7 @@ func (v *statusView) text(p *output.Printer) string {
 	var b strings.Builder
 	b.WriteString(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n")) + "\n")
 	if v.Running {
-		b.WriteString(v.agentLine())
+		b.WriteString(v.agentLines())
 		if len(v.Networks) > 0 {
 			b.WriteString("\n" + output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}.Table(p))
 		}
@@ -92,12 +92,12 @@ func (v *statusView) text(p *output.Printer) string {
 	return b.String()
 }
 
-func (v *statusView) agentLine() string {
-	line := "vxland " + v.Version
+func (v *statusView) agentLines() string {
+	text := "vxland " + v.Version + "\n"
 	if v.Keys != "" {
-		line += "; key " + v.Keys
+		text += "key " + v.Keys + "\n"
 	}
-	return line + "\n"
+	return text
 }
 
 var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{

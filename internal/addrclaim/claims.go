@@ -144,6 +144,13 @@ func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
 	return c.publishLocked(bind)
 }
 
+// IsJoining tells whether this host joins a network of the cluster that talks by the address bind.
+func (c *Claims) IsJoining(bind netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.joining[bind], func(j joiningNetwork) bool { return boottime.Since(j.since) <= joinTimeout })
+}
+
 // withJoiningLocked adds the networks that this host joins, and forgets those that it has joined.
 func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Membership) []cluster.Membership {
 	if len(c.joining[bind]) == 0 {

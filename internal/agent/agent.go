@@ -284,6 +284,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	if a.clusters.InGracePeriod() {
 		turns.Within(scopeFull, gracePeriod)
 	}
+	if after, pending := a.clusters.NextStop(); pending && err == nil {
+		turns.Within(scopePublish, after)
+	}
 	// After a turn that failed, its retry is soon enough.
 	if after, pending := a.announcer.NextAttempt(); pending && err == nil {
 		turns.Within(scopePublish, after)

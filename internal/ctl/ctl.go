@@ -14,6 +14,8 @@ type Host interface {
 	Cleaner
 	StatusSource
 	HostForgetter
+	Capturer
+	Tracer
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -41,6 +43,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		statusCommand(host, version),
 		hostCommand(host),
 		explainCommand(),
+		captureCommand(host),
+		dropsCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
 	)

@@ -93,7 +93,11 @@ func (v *statusView) text(p *output.Printer) string {
 }
 
 func (v *statusView) agentLines() string {
-	text := "vxland " + v.Version + "\n"
+	text := "vxland " + v.Version
+	if v.Host.Name != "" {
+		text += " on " + v.Host.Name
+	}
+	text += "\n"
 	if v.Keys != "" {
 		text += "key " + v.Keys + "\n"
 	}

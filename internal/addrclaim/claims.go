@@ -182,6 +182,19 @@ func (c *Claims) publishLocked(bind netip.Addr) error {
 	return nil
 }
 
+// OfNetwork returns the addresses that containers of a network are about to get, by container.
+func (c *Claims) OfNetwork(networkID string) map[string][]netip.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	claimed := make(map[string][]netip.Addr)
+	for key, claim := range c.active {
+		if key.NetworkID == networkID {
+			claimed[key.ContainerID] = claim.addrs
+		}
+	}
+	return claimed
+}
+
 // Omitted says what this host has and cannot announce.
 func (c *Claims) Omitted() (all []string) {
 	c.mu.Lock()

@@ -192,8 +192,12 @@ func (s *statusReporter) findConflicts(networks []membership.Network) []string {
 	var addrs, names []string
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			addrs = append(addrs, membership.Duplicates(n, s.rosterOf(n))...)
-			names = append(names, membership.NameConflicts(n, s.rosterOf(n))...)
+			for _, d := range membership.Duplicates(n, s.rosterOf(n)) {
+				addrs = append(addrs, d.String())
+			}
+			for _, c := range membership.NameConflicts(n, s.rosterOf(n)) {
+				names = append(names, c.String())
+			}
 		}
 	}
 	appeared, _ := s.duplicates.Update(addrs)

@@ -25,6 +25,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
+	a.networks = networks
 	a.forwarder.Follow(networks, what)
 	// Names come first: forwarding waits for the lock, and meanwhile networks may go.
 	err = errors.Join(err, a.dns.UpdateZones(networks))

@@ -40,6 +40,8 @@ const (
 	VerbJoining Verb = "joining"
 	// VerbForgetHost takes a host that is gone for good out of its cluster.
 	VerbForgetHost Verb = "forget-host"
+	// VerbInventory asks for an Inventory.
+	VerbInventory Verb = "inventory"
 	// VerbHosts asks for all hosts that the agent knows: this one first, then the others.
 	VerbHosts Verb = "hosts"
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
@@ -92,9 +94,10 @@ type Response struct {
 	// Announces tells that the agent announces the container's addresses.
 	Announces bool `json:"announces,omitempty"`
 	// Host is the host that was forgotten or asked, by its whole name.
-	Host   string          `json:"host,omitempty"`
-	Hosts  []HostStatus    `json:"hosts,omitempty"`
-	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	Host      string          `json:"host,omitempty"`
+	Inventory *Inventory      `json:"inventory,omitempty"`
+	Hosts     []HostStatus    `json:"hosts,omitempty"`
+	Answer    json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.

@@ -14,6 +14,7 @@ type Host interface {
 	Cleaner
 	StatusSource
 	HostForgetter
+	NetworkSource
 	Capturer
 	Tracer
 }
@@ -41,7 +42,12 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
 		statusCommand(host, version),
+		networkCommand(host),
 		hostCommand(host),
+		endpointsCommand(host),
+		namesCommand(host),
+		addressCommand(host),
+		conflictsCommand(host),
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),

@@ -23,8 +23,11 @@ import (
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/metrics"
+	"vxlan-driver/internal/packettrace"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -198,15 +201,20 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 	a := &agent.Agent{
 		Host: host, HostID: localHost.ID, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
+		TracePackets: packettrace.Watch,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
+		ReadCounters: func(links []string) (kernel.Counters, error) { return netstack.ReadCounters("", links) },
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
 			return newGossip(localHost, bind, c, keys, log)
 		}},
 	}
 	if keys != nil {
 		a.KeyFile = keys
+	}
+	if c.Metrics != (config.Endpoint{}) {
+		a.ServeMetrics = metrics.Server{Network: c.Metrics.Network, Address: c.Metrics.Address, Log: log}.Serve
 	}
 	return a, nil
 }

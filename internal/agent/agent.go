@@ -18,6 +18,7 @@ import (
 	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/packettrace"
 )
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
@@ -34,6 +35,12 @@ type Agent struct {
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
+	// TracePackets reports what firewall rules do with packets; nil: nothing is traced.
+	TracePackets func(ctx context.Context, matches []packettrace.Match, ready func(), each func(packettrace.Event)) error
+	// ReadCounters returns what links and the firewall have counted; nil: nothing is counted.
+	ReadCounters func(links []string) (kernel.Counters, error)
+	// ServeMetrics serves metrics of the reports until ctx is done; nil: nobody asked for that.
+	ServeMetrics func(ctx context.Context, report func() agentapi.StatusReport)
 	// Process is the agent as others find it.
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.
@@ -69,6 +76,7 @@ type Agent struct {
 	rules          rulesOwner
 	announcer      *announcer
 	peers          *peerTracker
+	repairs        *repairCounter
 	forwarder      *forwarder
 	confirmer      *confirmer
 	tunnels        *tunnelProber
@@ -124,6 +132,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if a.KeyFile != nil {
 		server.Go(func() { a.KeyFile.Follow(ctx) })
 	}
+	if a.ServeMetrics != nil {
+		server.Go(func() { a.ServeMetrics(ctx, func() agentapi.StatusReport { return a.currentReport(ctx, false) }) })
+	}
 	served := make(chan error, 1)
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
@@ -152,7 +163,9 @@ func (a *Agent) prepareParts() {
 	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
-	a.forwarder = &forwarder{clusters: a.clusters}
+	a.repairs = new(repairCounter)
+	a.repairs.Watch(a.Host)
+	a.forwarder = &forwarder{clusters: a.clusters, repairs: a.repairs}
 	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
@@ -161,7 +174,8 @@ func (a *Agent) prepareParts() {
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
 		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
-		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
+		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }
 
@@ -277,7 +291,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 		what = turns.TakeDue()
 	}
 	empty, err := a.turn(ctx, what)
-	turns.Took(what, time.Since(began))
+	took := time.Since(began)
+	turns.Took(what, took)
+	a.status.turns.Add(took)
 	a.status.LogOutcome(what, err)
 	if waiting.isForAll() && a.foreignFilters.Pending() {
 		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status

@@ -35,6 +35,7 @@ const (
 // decides what is done.
 type forwarder struct {
 	clusters *clusterSet
+	repairs  *repairCounter
 	networks map[string]*forwardedNetwork // by ID
 }
 
@@ -47,6 +48,9 @@ type forwardedNetwork struct {
 	macs   map[kernel.MAC]bool // of entries to look at
 	addrs  map[netip.Addr]bool // of neighbours to look at
 	flood  map[kernel.FDB]bool // flood entries that may be wanted, or no longer
+
+	suspect suspectEntries // of those to look at
+	trusted bool           // the last list found all entries as wanted then, or noted the others
 
 	checkPorts bool // something may have changed on this host
 	checkAll   bool // any entry may not be as wanted
@@ -74,6 +78,7 @@ func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
 			n = &forwardedNetwork{
 				roster: new(membership.Roster),
 				macs:   make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[kernel.FDB]bool),
+				suspect: newSuspectEntries(),
 			}
 		}
 		followed[local.ID] = n
@@ -94,10 +99,11 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	for _, host := range changedAddrs(before.VTEP.Flood, local.VTEP.Flood) {
 		keys.Flood = append(keys.Flood, plan.FloodEntry(host))
 	}
+	n.suspect.take(keys) // there is news of them
 	n.look(keys)
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
 	all = all || known != n.known
-	n.checkAll = n.checkAll || all
+	n.checkAll, n.trusted = n.checkAll || all, n.trusted && !all
 	ceded := n.roster.Ceded()
 	n.checkPorts = n.checkPorts || all || !slices.Equal(before.Endpoints, local.Endpoints) || !maps.Equal(ceded, n.ceded)
 	n.known, n.ceded = known, ceded
@@ -150,7 +156,7 @@ func (f *forwarder) Forward(host *hoststate.Host) error {
 			errs = append(errs, n.fail(n.list(host)))
 		}
 		if n.isPending() {
-			errs = append(errs, n.fail(n.forwardSome(host)))
+			errs = append(errs, n.fail(n.forwardSome(host, f.repairs)))
 		}
 	}
 	return errors.Join(errs...)
@@ -173,6 +179,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 // itself, and nothing is amiss.
 func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
 	for _, n := range f.networks {
+		n.suspect.add(keys, n)
 		n.look(keys)
 		n.checkPorts = n.checkPorts || slices.ContainsFunc(n.local.Endpoints, func(r *store.Record) bool { return slices.Contains(keys.MACs, r.MAC) })
 	}
@@ -216,7 +223,11 @@ func (n *forwardedNetwork) list(host *hoststate.Host) error {
 	if err != nil {
 		return err
 	}
+	if n.trusted {
+		n.suspect.add(keys, n)
+	}
 	n.look(keys)
+	n.trusted = true
 	n.checkAll, n.listed, n.listTime = false, time.Now(), time.Since(began)
 	return nil
 }
@@ -226,7 +237,7 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 }
 
 // forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
-func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
+func (n *forwardedNetwork) forwardSome(host *hoststate.Host, repairs *repairCounter) error {
 	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
 	if len(n.macs) == 0 {
 		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
@@ -238,7 +249,8 @@ func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.Forward(n.local, known), s.Close())
+	err = repairs.CountEntries(n.suspect.take(keys), func() error { return s.Forward(n.local, known) })
+	return errors.Join(err, s.Close())
 }
 
 // takeSome takes at most so many keys from a set.

@@ -15,6 +15,8 @@ type KeyFile interface {
 	Check() error
 	// Status says which keys are used, and what is wrong with the file.
 	Status() (keys, problem string)
+	// IDs are the keys that are used, each by its hash; the first encrypts.
+	IDs() []string
 }
 
 // checkKeys makes the clusters use what the key file has now.
@@ -34,7 +36,7 @@ func (a *Agent) reportKeys(report *agentapi.StatusReport) {
 		return
 	}
 	keys, problem := a.KeyFile.Status()
-	report.Keys = keys
+	report.Keys, report.KeyIDs = keys, a.KeyFile.IDs()
 	if problem != "" {
 		report.Warnings = append([]string{problem + "; the keys from before stay in use"}, report.Warnings...)
 	}

@@ -22,6 +22,8 @@ func (f *fakeKeyFile) Check() error {
 	return f.problem
 }
 
+func (f *fakeKeyFile) IDs() []string { return []string{"1a2b3c4d", "5e6f7a8b"} }
+
 func (f *fakeKeyFile) Status() (keys, problem string) {
 	if f.problem != nil {
 		problem = f.problem.Error()

@@ -34,17 +34,25 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleAsk(ctx, r)
 	case agentapi.VerbInventory:
 		return a.handleInventory(ctx)
+	case agentapi.VerbTrace:
+		return a.handleTrace(ctx, r.Trace)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
-		report := a.status.CurrentReport()
-		report.Host = a.identity()
+		report := a.currentReport(ctx, r.Rates)
 		report.Problem = errorResponse(err).Error
-		report.Outdated = append(a.outdated(), report.Outdated...)
-		a.reportKeys(&report)
 		return agentapi.Response{Status: &report}
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
+}
+
+// currentReport returns the report of the last turn, with all that can be told without another one.
+func (a *Agent) currentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
+	report := a.status.CurrentReport(ctx, wantRates)
+	report.Host = a.identity()
+	report.Outdated = append(a.outdated(), report.Outdated...)
+	a.reportKeys(&report)
+	return report
 }
 
 // handleSync runs a turn, or, for a container that was set up, does what its plugin waits for.

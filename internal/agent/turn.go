@@ -83,8 +83,10 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	errs := []error{orphansErr, err, peersErr}
 	switch {
 	case a.rules.aside:
-	case what >= scopeFull:
+	case what >= scopeFull && peersChanged: // what is changed may be due to that
 		errs = append(errs, s.Reconcile(networks, a.fullScope()))
+	case what >= scopeFull:
+		errs = append(errs, a.repairs.Count(func() error { return s.Reconcile(networks, a.fullScope()) }))
 	case peersChanged || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}

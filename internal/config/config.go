@@ -29,6 +29,7 @@ type Config struct {
 	ForgetAfter time.Duration
 	LogLevel    slog.Level
 	Upstreams   []netip.AddrPort // name servers; none: the host's
+	Metrics     Endpoint         // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -41,6 +42,7 @@ type rawConfig struct {
 	ForgetAfter string   `toml:"forget_after"`
 	LogLevel    string   `toml:"log_level"`
 	Upstreams   []string `toml:"dns_upstreams"`
+	Metrics     string   `toml:"metrics"`
 }
 
 const (
@@ -98,7 +100,7 @@ func parseSettings(text string) (Config, error) {
 			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
+		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, dns_upstreams and metrics", key))
 	}
 	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
 	if f.KeyFile == "" && c.Bind.IsValid() {
@@ -119,6 +121,7 @@ var examples = map[string]string{
 	"forget_after":  `forget_after = "24h"`,
 	"log_level":     `log_level = "info"`,
 	"dns_upstreams": `dns_upstreams = ["192.168.1.1"]`,
+	"metrics":       `metrics = "127.0.0.1:7948"`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's
@@ -190,6 +193,10 @@ func (f rawConfig) parseOthers(c *Config) error {
 		if err := c.LogLevel.UnmarshalText([]byte(f.LogLevel)); err != nil {
 			errs = append(errs, fmt.Errorf("log_level %q: must be debug, info, warn or error", f.LogLevel))
 		}
+	}
+	var err error
+	if c.Metrics, err = parseEndpoint(f.Metrics); err != nil {
+		errs = append(errs, fmt.Errorf("metrics %q: %w", f.Metrics, err))
 	}
 	return errors.Join(errs...)
 }

@@ -47,6 +47,7 @@ type Plane struct {
 	seedsSet  bool // it is known who the seeds are
 	peers     *peers
 	replica   *replica.Replica
+	contacts  map[contactKey]cluster.Contact // to the members
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
@@ -67,6 +68,8 @@ var (
 	_ cluster.Confirmer = (*Plane)(nil)
 	_ cluster.Forgetter = (*Plane)(nil)
 	_ cluster.Asker     = (*Plane)(nil)
+
+	_ cluster.ContactReporter = (*Plane)(nil)
 )
 
 // Carries is what gossip carries: everything.
@@ -89,6 +92,7 @@ func New(c Config) (*Plane, error) {
 		helloReplies: make(chan struct{}, 1),
 		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
+		contacts:     make(map[contactKey]cluster.Contact),
 		changed:      make(chan struct{}),
 		silent:       make(map[wire.Key]bool),
 		announced:    make(map[cluster.NetworkKey]bool),

@@ -38,6 +38,8 @@ func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
 	return name + ".198.18.0.2", "careful", h.err
 }
 
+func (h fakeHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }
+
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
 		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom",
@@ -49,7 +51,10 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 		}}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Stale: 90 * time.Second, Hosts: []agentapi.HostStatus{
-				{Name: "b", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true},
+				{
+					Name: "b", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true,
+					Paths: []agentapi.PathStatus{{FullSize: 1450, MTU: 1402, Measured: time.Second, Full: agentapi.FrameCount{Sent: 2}, Small: agentapi.FrameCount{Sent: 2, Answered: 2}}},
+				},
 				{Name: "c", HostName: "host-c", Addr: netip.MustParseAddr("198.18.0.3"), UnreachableFor: 90 * time.Minute},
 			},
 			Refused: []agentapi.RefusalStatus{

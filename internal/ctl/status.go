@@ -16,6 +16,8 @@ import (
 type StatusSource interface {
 	// Status returns what the host's agent knows.
 	Status() (agentapi.StatusReport, error)
+	// StatusWithRates is Status with the networks' rates, which may take half a second.
+	StatusWithRates() (agentapi.StatusReport, error)
 	// ContainersWithAgent counts the containers that need the agent.
 	ContainersWithAgent() (int, error)
 }
@@ -41,10 +43,15 @@ well. Then come the networks with containers on this host, and the other hosts.
   ELSEWHERE   containers on other hosts
   HOSTS       other hosts with containers: how many of them can be reached
   MTU         of the containers' interfaces
+  IN, OUT     bytes a second from other hosts and to them
   SENDS FROM  this host's address on the underlay, and the interface
   STATE       reachable    the agent there answers
               unreachable  it does not; its names are hidden, its addresses reserved
               no agent     it is listed and never answered, as without a container
+  SINCE       for how long it has been so
+  RTT         of the agents' messages
+  LOSS        of frames through the tunnel, in the last ten minutes
+  PATH MTU    the largest frame of a container that passes
 
 For each thing that is wrong, lines that begin with # say what, by a code, and what
 to do. A healthy host has none. "vxlanctl explain CODE" says more.
@@ -75,7 +82,11 @@ monitoring system, and ends with 0 (ok), 1 (warning), 2 (failure) or 3 (unknown)
 }
 
 func runStatus(p *output.Printer, host StatusSource, version, check string) error {
-	v, err := readStatus(host, version)
+	ask := host.StatusWithRates
+	if check != "" {
+		ask = host.Status
+	}
+	v, err := readStatus(host, ask, version)
 	if err != nil && check == "" {
 		return fmt.Errorf("status: %w", err)
 	}
@@ -96,8 +107,8 @@ func runStatus(p *output.Printer, host StatusSource, version, check string) erro
 }
 
 // readStatus asks the agent. That there is none is no error.
-func readStatus(host StatusSource, version string) (statusView, error) {
-	r, err := host.Status()
+func readStatus(host StatusSource, ask func() (agentapi.StatusReport, error), version string) (statusView, error) {
+	r, err := ask()
 	if errors.Is(err, agentapi.ErrNotRunning) {
 		return statusWithoutAgent(host)
 	}

@@ -23,44 +23,54 @@ func run(host Host, args ...string) (out string, err error) {
 	return b.String(), err
 }
 
-// healthyHost is one of two hosts on which nothing is wrong.
-type healthyHost struct{ fakeHost }
-
-func (healthyHost) Status() (agentapi.StatusReport, error) {
-	return agentapi.StatusReport{
-		Version: "1", Keys: "1a2b3c4d encrypts",
-		Networks: []agentapi.NetworkStatus{{
-			Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Reachable: 2,
-			VTEP: netip.MustParseAddr("198.18.0.1"), Interface: "eth0", MTU: 1450,
-		}},
-		Clusters: []agentapi.ClusterStatus{{
-			Name: "198.18.0.1",
-			Hosts: []agentapi.HostStatus{
-				{Name: "host-b (198.18.0.2)", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true},
-				{Name: "host-c (198.18.0.3)", HostName: "host-c", Addr: netip.MustParseAddr("198.18.0.3"), Reachable: true},
-			},
-			Refused: []agentapi.RefusalStatus{{
-				Reason: "host does not answer", OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{{Addr: netip.MustParseAddr("198.18.0.4")}},
-			}},
-		}},
-	}, nil
+// reportHost is a host whose agent reports what is given.
+type reportHost struct {
+	fakeHost
+	report agentapi.StatusReport
+	err    error
 }
 
+func (h reportHost) Status() (agentapi.StatusReport, error)          { return h.report, h.err }
+func (h reportHost) StatusWithRates() (agentapi.StatusReport, error) { return h.report, h.err }
+
+// healthyHost is one of three hosts on which nothing is wrong.
+var healthyHost = reportHost{report: agentapi.StatusReport{
+	Version: "1", Keys: "1a2b3c4d encrypts", Host: agentapi.HostIdentity{Name: "host-a"},
+	Networks: []agentapi.NetworkStatus{{
+		Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Reachable: 2,
+		VTEP: netip.MustParseAddr("198.18.0.1"), Interface: "eth0", MTU: 1450,
+		Traffic: &agentapi.TrafficStatus{Rates: &agentapi.TrafficRates{ReceivedBytes: 1234, SentBytes: 12}},
+	}},
+	Clusters: []agentapi.ClusterStatus{{
+		Name: "198.18.0.1",
+		Hosts: []agentapi.HostStatus{
+			{
+				Name: "host-b (198.18.0.2)", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true, ReachableFor: 90 * time.Minute, RoundTrip: 340 * time.Microsecond,
+				Paths: []agentapi.PathStatus{{Network: "blue", FullSize: 1450, MTU: 1450, Measured: time.Second, Full: agentapi.FrameCount{Sent: 10, Answered: 10}}},
+			},
+			{Name: "host-c (198.18.0.3)", HostName: "host-c", Addr: netip.MustParseAddr("198.18.0.3"), Reachable: true},
+		},
+		Refused: []agentapi.RefusalStatus{{
+			Reason: "host does not answer", OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{{Addr: netip.MustParseAddr("198.18.0.4")}},
+		}},
+	}},
+}}
+
 const healthyStatus = `all is well: 1 network, 1 container here, 3 on other hosts
-vxland 1
+vxland 1 on host-a
 key 1a2b3c4d encrypts
 
-NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   SENDS FROM
-blue     7    1     3          [2/2]  1450  198.18.0.1 by eth0
+NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   IN        OUT     SENDS FROM
+blue     7    1     3          [2/2]  1450  1.2 kB/s  12 B/s  198.18.0.1 by eth0
 
-HOST    ADDRESS     STATE      FOR  VXLAN
-host-b  198.18.0.2  reachable  -    ok
-host-c  198.18.0.3  reachable  -    ok
--       198.18.0.4  no agent   -    -
+HOST    ADDRESS     STATE      SINCE  RTT    LOSS  PATH MTU
+host-b  198.18.0.2  reachable  1h30m  0.3ms  0%    1450
+host-c  198.18.0.3  reachable  -      -      -     -
+-       198.18.0.4  no agent   -      -      -     -
 `
 
 func TestHealthyStatusHasNoFinding(t *testing.T) {
-	if out, err := run(healthyHost{}, "status"); err != nil || out != healthyStatus {
+	if out, err := run(healthyHost, "status"); err != nil || out != healthyStatus {
 		t.Errorf("printed, %v\n%s", err, out)
 	}
 }
@@ -69,14 +79,14 @@ const faultyStatus = `7 failures, 7 warnings; 1 network, 1 container here, 3 on 
 vxland 0
 key 1a2b3c4d encrypts
 
-NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   SENDS FROM
-blue     7    1     3          [1/2]  1450  198.18.0.10 by eth0
+NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   IN  OUT  SENDS FROM
+blue     7    1     3          [1/2]  1450  -   -    198.18.0.10 by eth0
 
-HOST    ADDRESS     STATE        FOR    VXLAN
-host-b  198.18.0.2  reachable    -      ≤ 1402
-host-c  198.18.0.3  unreachable  1h30m  -
--       198.18.0.3  no agent     -      -
--       198.18.0.4  no agent     -      -
+HOST    ADDRESS     STATE        SINCE  RTT  LOSS  PATH MTU
+host-b  198.18.0.2  reachable    -      -    0%    1402
+host-c  198.18.0.3  unreachable  1h30m  -    -     -
+-       198.18.0.3  no agent     -      -    -     -
+-       198.18.0.4  no agent     -      -    -     -
 
 # VX0301 failure: network blue: no VXLAN packet passes to or from host d
 #   what to do: open UDP port 4789 on both hosts and on the way
@@ -120,8 +130,8 @@ func TestFaultyStatusSaysWhatToDo(t *testing.T) {
 
 // A terminal of 80 columns shows all of it.
 func TestStatusFitsTheTerminal(t *testing.T) {
-	for _, host := range []StatusSource{healthyHost{}, fakeHost{}} {
-		v, err := readStatus(host, "1")
+	for _, host := range []StatusSource{healthyHost, fakeHost{}} {
+		v, err := readStatus(host, host.Status, "1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,29 +143,11 @@ func TestStatusFitsTheTerminal(t *testing.T) {
 	}
 }
 
-// brokenHost's agent answers nothing of use.
-type brokenHost struct{ fakeHost }
-
-func (brokenHost) Status() (agentapi.StatusReport, error) {
-	return agentapi.StatusReport{}, errors.New("ask vxland: timeout")
-}
-
-// syncingHost's agent has just started.
-type syncingHost struct{ fakeHost }
-
-func (syncingHost) Status() (agentapi.StatusReport, error) {
-	return agentapi.StatusReport{Version: "1", Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.1", Syncing: true}}}, nil
-}
-
-// warnedHost has something that is no failure.
-type warnedHost struct{ fakeHost }
-
-func (warnedHost) Status() (agentapi.StatusReport, error) {
-	return agentapi.StatusReport{Version: "1", Warnings: []string{"careful"}}, nil
-}
-
 func TestStatusEndsWith(t *testing.T) {
 	idle, missed := fakeHost{err: agentapi.ErrNotRunning}, fakeHost{err: agentapi.ErrNotRunning, containers: 1}
+	broken := reportHost{err: errors.New("ask vxland: timeout")}
+	warned := reportHost{report: agentapi.StatusReport{Version: "1", Warnings: []string{"careful"}}}
+	syncing := reportHost{report: agentapi.StatusReport{Version: "1", Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.1", Syncing: true}}}}
 	tests := []struct {
 		name string
 		host Host
@@ -163,24 +155,24 @@ func TestStatusEndsWith(t *testing.T) {
 		code int
 		want string // part of what is printed, or of the error
 	}{
-		{"healthy", healthyHost{}, "", 0, "all is well"},
-		{"healthy", healthyHost{}, "--check live", 0, "OK: all is well: 1 network"},
-		{"healthy", healthyHost{}, "--check ready", 0, "OK: all is well"},
-		{"healthy", healthyHost{}, "-q", 0, "ok\n"},
+		{"healthy", healthyHost, "", 0, "all is well"},
+		{"healthy", healthyHost, "--check live", 0, "OK: all is well: 1 network"},
+		{"healthy", healthyHost, "--check ready", 0, "OK: all is well"},
+		{"healthy", healthyHost, "-q", 0, "ok\n"},
 		{"faulty", fakeHost{}, "", 0, "# VX0702 failure: boom"},
 		{"faulty", fakeHost{}, "--check live", 0, "OK: "},
 		{"faulty", fakeHost{}, "--check ready", 2, "FAILURE: "},
-		{"warned", warnedHost{}, "--check ready", 1, "WARNING: 1 warning; no container of this host uses a VXLAN network; VX0704 careful"},
-		{"syncing", syncingHost{}, "--check ready", 2, "VX0709"},
-		{"syncing", syncingHost{}, "--check live", 0, "OK"},
+		{"warned", warned, "--check ready", 1, "WARNING: 1 warning; no container of this host uses a VXLAN network; VX0704 careful"},
+		{"syncing", syncing, "--check ready", 2, "VX0709"},
+		{"syncing", syncing, "--check live", 0, "OK"},
 		{"idle", idle, "", 1, "vxland does not run, and no container needs it"},
 		{"idle", idle, "--check live", 3, "UNKNOWN: vxland does not run"},
 		{"missed", missed, "", 1, "# VX0701 failure: vxland does not run, but 1 container needs it\n#   what to do: vxlanctl reload"},
 		{"missed", missed, "--check live", 2, "FAILURE: 1 failure; VX0701 vxland does not run, but 1 container needs it"},
 		{"missed", missed, "--check ready -q", 2, ""},
-		{"broken", brokenHost{}, "", 1, "status: ask vxland: timeout"},
-		{"broken", brokenHost{}, "--check ready", 3, "UNKNOWN: 1 open question; VX0701 ask vxland: timeout"},
-		{"typo", healthyHost{}, "--check well", 2, "must be live or ready"},
+		{"broken", broken, "", 1, "status: ask vxland: timeout"},
+		{"broken", broken, "--check ready", 3, "UNKNOWN: 1 open question; VX0701 ask vxland: timeout"},
+		{"typo", healthyHost, "--check well", 2, "must be live or ready"},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprint(tt.name, " ", tt.args), func(t *testing.T) {
@@ -197,7 +189,7 @@ func TestStatusEndsWith(t *testing.T) {
 
 func TestAgeText(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "", time.Millisecond: "1s", 90 * time.Second: "1m30s", 90 * time.Minute: "1h30m", 72 * time.Hour: "3d",
+		0: "", time.Millisecond: "1s", 90 * time.Second: "1m30s", 90 * time.Minute: "1h30m", 59*time.Minute + 59900*time.Millisecond: "59m59s", 72 * time.Hour: "3d",
 	} {
 		if got := ageText(d); got != want {
 			t.Errorf("%v is %q", d, got)

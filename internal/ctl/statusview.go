@@ -1,13 +1,11 @@
 package ctl
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
@@ -79,7 +77,7 @@ func (v *statusView) text(p *output.Printer) string {
 		if len(v.Networks) > 0 {
 			b.WriteString("\n" + output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}.Table(p))
 		}
-		if peers := v.peers(); len(peers) > 0 {
+		if peers := peersOf(v.Clusters); len(peers) > 0 {
 			b.WriteString("\n" + output.Listing[peerRow]{Columns: peerColumns, Rows: peers}.Table(p))
 		}
 	}
@@ -111,60 +109,13 @@ var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
 	{Heading: "ELSEWHERE", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.Remote) }},
 	{Heading: "HOSTS", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("[%d/%d]", n.Reachable, n.Members) }},
 	{Heading: "MTU", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.MTU) }},
+	{Heading: "IN", Text: func(n agentapi.NetworkStatus) string {
+		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.ReceivedBytes })
+	}},
+	{Heading: "OUT", Text: func(n agentapi.NetworkStatus) string {
+		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.SentBytes })
+	}},
 	{Heading: "SENDS FROM", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("%s by %s", n.VTEP, n.Interface) }, Shrinks: true},
-}
-
-// peerRow is another host in the status.
-type peerRow struct {
-	name, addr, state, age string
-	vxlan                  string // what is lost on the way there
-}
-
-var peerColumns = []output.Column[peerRow]{
-	{Heading: "HOST", Text: func(r peerRow) string { return r.name }, Shrinks: true},
-	{Heading: "ADDRESS", Text: func(r peerRow) string { return r.addr }},
-	{Heading: "STATE", Text: func(r peerRow) string { return r.state }},
-	{Heading: "FOR", Text: func(r peerRow) string { return r.age }},
-	{Heading: "VXLAN", Text: func(r peerRow) string { return r.vxlan }},
-}
-
-// peers returns the other hosts, those last that were never heard.
-func (v *statusView) peers() (rows []peerRow) {
-	lost := v.lostTunnels()
-	for _, c := range v.Clusters {
-		for _, h := range c.Hosts {
-			row := peerRow{name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: "reachable", vxlan: cmp.Or(lost[h.Name], "ok")}
-			if !h.Reachable {
-				row.state, row.vxlan, row.age = "unreachable", "", ageText(h.UnreachableFor)
-			}
-			rows = append(rows, row)
-		}
-	}
-	for _, c := range v.Clusters {
-		for _, r := range c.Refused {
-			for _, h := range r.Hosts {
-				if r.Silent {
-					rows = append(rows, peerRow{addr: h.Addr.String(), state: "no agent"})
-				}
-			}
-		}
-	}
-	return rows
-}
-
-// lostTunnels says in a word what is lost on the way to a host, by its label.
-func (v *statusView) lostTunnels() map[string]string {
-	lost := make(map[string]string)
-	for _, n := range v.Networks {
-		for _, t := range n.Tunnels {
-			if t.Passing == 0 {
-				lost[t.Host] = "lost"
-			} else if lost[t.Host] == "" {
-				lost[t.Host] = fmt.Sprintf("≤ %d", t.Passing)
-			}
-		}
-	}
-	return lost
 }
 
 // printCheck prints the line of a monitoring plugin, and returns the level as an exit code.
@@ -199,17 +150,4 @@ func (v *statusView) checkLevel(check string) diagnosis.Level {
 		return diagnosis.Failure
 	}
 	return v.Level
-}
-
-// ageText is how long something lasts, for people.
-func ageText(d time.Duration) string {
-	switch {
-	case d <= 0:
-		return ""
-	case d < time.Hour:
-		return max(time.Second, d.Round(time.Second)).String()
-	case d < 48*time.Hour:
-		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
-	}
-	return strconv.Itoa(int(d/(24*time.Hour))) + "d"
 }

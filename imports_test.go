@@ -53,12 +53,14 @@ var layers = map[string][]string{
 	"internal/cluster/gossip":               {"internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
 	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
+	"internal/podmannet":                    {},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
 	"internal/config":                       {"internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
-	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
+	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
+	"internal/agent":                        {"internal/inventory", "internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
@@ -68,7 +70,7 @@ var layers = map[string][]string{
 	"internal/ctl":                          {"internal/agentapi", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
-	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.

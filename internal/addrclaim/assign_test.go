@@ -89,7 +89,7 @@ func TestPartitionedHostsStartAtDifferentPlaces(t *testing.T) {
 		b.turn(t, unchanged)
 		time.Sleep(time.Second)
 		want := fmt.Sprintf("address %v of network blue is that of container name-same here and of container name-b3 on host b; the one here keeps it: restart the other one with another address", taken)
-		if got := membership.Duplicates(a.network, membership.NewRoster(a.network, a.Snapshot())); len(got) != 1 || got[0] != want {
+		if got := membership.Duplicates(a.network, membership.NewRoster(a.network, a.Snapshot())); len(got) != 1 || got[0].String() != want {
 			t.Errorf("got %q", got)
 		}
 	})

@@ -147,6 +147,13 @@ func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
 	return c.publishLocked(bind)
 }
 
+// IsJoining tells whether this host joins a network of the cluster that talks by the address bind.
+func (c *Claims) IsJoining(bind netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.joining[bind], func(j joiningNetwork) bool { return boottime.Since(j.since) <= joinTimeout })
+}
+
 // withJoiningLocked adds the networks that this host joins, and forgets those that it has joined.
 func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Membership) []cluster.Membership {
 	if len(c.joining[bind]) == 0 {
@@ -176,6 +183,19 @@ func (c *Claims) publishLocked(bind netip.Addr) error {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	return nil
+}
+
+// OfNetwork returns the addresses that containers of a network are about to get, by container.
+func (c *Claims) OfNetwork(networkID string) map[string][]netip.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	claimed := make(map[string][]netip.Addr)
+	for key, claim := range c.active {
+		if key.NetworkID == networkID {
+			claimed[key.ContainerID] = claim.addrs
+		}
+	}
+	return claimed
 }
 
 // Omitted says what this host has and cannot announce.

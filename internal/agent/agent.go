@@ -15,6 +15,7 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/packettrace"
@@ -67,6 +68,8 @@ type Agent struct {
 
 	forwardMore <-chan time.Time                    // it is time to set more forwarding entries
 	followed    map[*clusterMember]cluster.Snapshot // what the hosts are told once all are set
+
+	networks []hoststate.Network // as the last turn found them
 
 	requests       *requestBroker
 	clusters       *clusterSet
@@ -280,6 +283,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case <-a.forwardMore:
 		turns.Retry(scopeForwarding, a.forward(a.followed))
+	case run := <-a.requests.inLoop:
+		run()
 	case waiting = <-a.requests.waiting:
 		due = true
 	case <-timer.C:
@@ -311,6 +316,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	a.verifyAfter = 0
 	if a.clusters.InGracePeriod() {
 		turns.Within(scopeFull, gracePeriod)
+	}
+	if after, pending := a.clusters.NextStop(); pending && err == nil {
+		turns.Within(scopePublish, after)
 	}
 	// After a turn that failed, its retry is soon enough.
 	if after, pending := a.announcer.NextAttempt(); pending && err == nil {
@@ -363,13 +371,7 @@ func (a *Agent) leaveIfEmpty() error {
 }
 
 // toMembership is a network as packages membership and addrclaim see it.
-func toMembership(n hoststate.Network) membership.Network {
-	m := membership.Network{Network: n.Network, VTEP: n.VTEP}
-	for _, r := range n.Endpoints {
-		m.Endpoints = append(m.Endpoints, &r.Endpoint)
-	}
-	return m
-}
+func toMembership(n hoststate.Network) membership.Network { return inventory.Membership(n) }
 
 func allToMembership(networks []hoststate.Network) []membership.Network {
 	var all []membership.Network

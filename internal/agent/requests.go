@@ -32,6 +32,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleHosts()
 	case agentapi.VerbAsk:
 		return a.handleAsk(ctx, r)
+	case agentapi.VerbInventory:
+		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:
 		return a.handleTrace(ctx, r.Trace)
 	case agentapi.VerbStatus:
@@ -136,10 +138,11 @@ type requestBroker struct {
 	waiting chan request  // somebody waits for a turn
 	soon    chan struct{} // the store has changed, and nobody waits
 	restart chan struct{} // the agent is to start anew
+	inLoop  chan func()   // to be run by the loop
 }
 
 func newRequestBroker() *requestBroker {
-	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1)}
+	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1), inLoop: make(chan func())}
 }
 
 // TriggerRestart makes the agent start anew, if it can.

@@ -150,9 +150,9 @@ func wayOf(p Path) string {
 func (r PingResult) level() error {
 	switch {
 	case r.Received == 0:
-		return exitLevel(2)
+		return exitStatus(2)
 	case r.Received < r.Sent, r.Largest < r.Path.MTU:
-		return exitLevel(1)
+		return exitStatus(1)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ It exits with 2 if no answer comes. It needs the program nft on both hosts.`,
 					return err
 				}
 				if t.Answer == 0 {
-					return exitLevel(2)
+					return exitStatus(2)
 				}
 				return nil
 			})

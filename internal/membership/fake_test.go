@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -66,4 +67,12 @@ func snapshot(hosts ...cluster.Host) cluster.Snapshot { return cluster.NewSnapsh
 // always gives the roster of a network in the same snapshot.
 func always(s cluster.Snapshot) func(Network) *Roster {
 	return func(n Network) *Roster { return NewRoster(n, s) }
+}
+
+// texts is what people read of a list.
+func texts[T fmt.Stringer](list []T) (all []string) {
+	for _, one := range list {
+		all = append(all, one.String())
+	}
+	return all
 }

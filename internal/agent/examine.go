@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
@@ -24,7 +23,7 @@ func (a *Agent) handleExamine(ctx context.Context) agentapi.Response {
 		return errorResponse(err)
 	}
 	a.tunnels.ProbeAll(ctx)
-	report := a.currentStatus(ctx)
+	report := a.currentStatus(ctx, false)
 	for i := range report.Networks {
 		report.Networks[i].Drifted = drifted[report.Networks[i].Name]
 	}
@@ -50,13 +49,10 @@ func (a *Agent) handleDiagnose(ctx context.Context) agentapi.Response {
 }
 
 // currentStatus runs a turn first, so that the report is of now.
-func (a *Agent) currentStatus(ctx context.Context) agentapi.StatusReport {
+func (a *Agent) currentStatus(ctx context.Context, wantRates bool) agentapi.StatusReport {
 	err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
-	report := a.status.CurrentReport()
-	report.Host = a.identity()
+	report := a.currentReport(ctx, wantRates)
 	report.Problem = errorResponse(err).Error
-	report.Outdated = append(a.outdated(), report.Outdated...)
-	a.reportKeys(&report)
 	return report
 }
 
@@ -94,18 +90,6 @@ func namedEntries(keys kernel.ForwardingKeys) *agentapi.DriftedEntries {
 		named.Flood = append(named.Flood, e.Dst)
 	}
 	return named
-}
-
-// RunInLoop runs a function in the agent's loop, and waits for its end.
-func (b *requestBroker) RunInLoop(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	select {
-	case b.looks <- func() { f(); close(done) }:
-	case <-ctx.Done():
-		return addrclaim.ErrShuttingDown
-	}
-	<-done
-	return nil
 }
 
 // ProbeAll probes all hosts of all networks now. What is found stands at once: whoever asked wants to

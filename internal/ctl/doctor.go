@@ -23,8 +23,6 @@ type Patient interface {
 	DiagnoseHost(name string) (doctor.Diagnosis, error)
 	// DiagnoseAll asks the agents of all hosts.
 	DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error)
-	// PlannedChanges returns, as commands, what Reload would change.
-	PlannedChanges() ([]string, error)
 	// PodmanVersion returns the version of the host's Podman.
 	PodmanVersion() (string, error)
 }
@@ -161,9 +159,9 @@ func printDiagnosis(p *output.Printer, out io.Writer, d doctor.Diagnosis) error 
 }
 
 func networksAndHosts(d doctor.Diagnosis) string {
-	text := fmt.Sprintf("%d networks", len(d.Networks))
+	text := output.Count(len(d.Networks), "network")
 	if len(d.Hosts) > 1 {
-		text += fmt.Sprintf(" and %d hosts", len(d.Hosts))
+		text += " and " + output.Count(len(d.Hosts), "host")
 	}
 	return text
 }

@@ -30,7 +30,7 @@ VX0703 warning host-a: old
 		{"healthy", "doctor", nil, nil, "no fault found: 24 checks on 2 networks\n", 0},
 		{"broken", "doctor", broken, nil, printed, 2},
 		{"one network", "doctor red", broken, nil, printed[strings.Index(printed, "VX0703"):], 1},
-		{"another host", "doctor host-b", broken, nil, "no fault found: 24 checks on 1 networks\n", 0},
+		{"another host", "doctor host-b", broken, nil, "no fault found: 24 checks on 1 network\n", 0},
 		{"nobody", "doctor host-z", nil, nil, "", 1},
 		{"all", "doctor --all", nil, nil, "no fault found: 48 checks on 2 networks and 2 hosts\n", 0},
 		{"all without an agent", "doctor --all", nil, errors.New("boom"), "", 1},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/kernel"
@@ -105,6 +106,19 @@ func (p *tunnelProber) ProbeAll(ctx context.Context) {
 		})
 	}
 	probes.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.examined = time.Now()
+}
+
+// heardWindowLocked is within what time a host is heard, if it reaches this one. When all tunnels were
+// just probed, the other host was asked to do the same, and what came before that is old.
+func (p *tunnelProber) heardWindowLocked() time.Duration {
+	const justExamined, examinedWindow = time.Second, 4 * time.Second
+	if time.Since(p.examined) < justExamined {
+		return examinedWindow
+	}
+	return heardInterval
 }
 
 // takeAll returns what probes each host that is not being probed already.

@@ -58,6 +58,7 @@ type tunnelProber struct {
 
 	mu       sync.Mutex
 	networks map[string]*probedNetwork // by ID
+	examined time.Time                 // when all tunnels were last probed at once
 }
 
 // probedNetwork is a network whose hosts are probed.

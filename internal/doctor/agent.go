@@ -78,7 +78,9 @@ func checkReport(f *Facts) []diagnosis.Finding {
 	if f.Agent.Report == nil {
 		return nil
 	}
-	return FromReport(*f.Agent.Report)
+	r := *f.Agent.Report
+	r.BlockingChains = nil // see checkForeignFilters
+	return FromReport(r)
 }
 
 // checkNames says whether containers' questions are answered.

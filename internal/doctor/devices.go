@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,12 +28,15 @@ func checkDevices(f *Facts) (findings []diagnosis.Finding) {
 				Code: code, Level: levelOfChange(code), Network: c.Network, Summary: summary, Mend: []string{reload},
 			})
 		}
+		if code == diagnosis.GatewayMissing && strings.Contains(summary, "gateway") {
+			findings[i].Summary = summary // that is what containers notice
+		}
 		findings[i].Evidence = append(findings[i].Evidence, "to be as it should: "+firstLine(c.Change.String()))
 	}
 	for i := range findings {
 		findings[i].Evidence = atMost(findings[i].Evidence, maxEvidence)
 	}
-	return explainMissing(findings)
+	return findings
 }
 
 // maxEvidence is how many lines show what is wrong: more say nothing more.
@@ -43,18 +47,6 @@ func atMost(lines []string, count int) []string {
 		return lines
 	}
 	return append(lines[:count:count], fmt.Sprintf("and %d more", len(lines)-count))
-}
-
-// explainMissing leaves out what is only wrong because a device is missing.
-func explainMissing(findings []diagnosis.Finding) []diagnosis.Finding {
-	return slices.DeleteFunc(findings, func(f diagnosis.Finding) bool {
-		if f.Code != diagnosis.DeviceAltered && f.Code != diagnosis.ForwardingAltered && f.Code != diagnosis.GatewayMissing {
-			return false
-		}
-		return slices.ContainsFunc(findings, func(o diagnosis.Finding) bool {
-			return o.Code == diagnosis.DeviceMissing && o.Network == f.Network
-		})
-	})
 }
 
 func levelOfChange(c diagnosis.Code) diagnosis.Level {
@@ -162,6 +154,7 @@ func checkContainers(f *Facts) (findings []diagnosis.Finding) {
 				Summary: fmt.Sprintf("container %s: %s", c.Container, summary),
 			})
 		}
+		findings[i].Evidence = append(findings[i].Evidence, "in the container: "+summary)
 		for line := range strings.Lines(c.Change.String()) {
 			findings[i].Mend = append(findings[i].Mend, "nsenter --net="+c.Namespace+" "+strings.TrimSpace(line))
 		}
@@ -172,6 +165,14 @@ func checkContainers(f *Facts) (findings []diagnosis.Finding) {
 // checkForeignDevices says which device of another program keeps a network's from existing.
 func checkForeignDevices(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
+		for _, l := range n.Intruders {
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.DeviceForeign, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("another program's device has the name %s, which the network needs", l.Name),
+				Evidence: []string{fmt.Sprintf("it is of kind %s, with the alias %q", cmp.Or(l.Kind, "physical"), l.Alias)},
+				Mend:     []string{"ip link delete " + l.Name, reload},
+			})
+		}
 		for _, d := range f.Devices {
 			want := n.Tunnel
 			want.Local = n.VTEP.Local

@@ -46,7 +46,7 @@ func Diagnose(f Facts) Diagnosis {
 			d.Findings = append(d.Findings, found)
 		}
 	}
-	d.Findings = Order(withoutHarmlessHooks(withoutRepeated(d.Findings)))
+	d.Findings = Order(withoutHarmlessHooks(withoutExplained(withoutRepeated(d.Findings))))
 	d.Level = diagnosis.Worst(d.Findings)
 	d.Suspects = suspects(f.Agent)
 	return d
@@ -142,6 +142,31 @@ func withoutRepeated(findings []diagnosis.Finding) (kept []diagnosis.Finding) {
 		}
 	}
 	return kept
+}
+
+// explanations say which faults are no faults of their own beside another one of the same network.
+var explanations = map[diagnosis.Code][]diagnosis.Code{
+	diagnosis.DeviceForeign: {diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered},
+	diagnosis.DeviceMissing: {
+		diagnosis.SysctlChanged, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered, diagnosis.GatewayMissing,
+		diagnosis.NeighbourAltered,
+	},
+	diagnosis.UnderlayMTU:  {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
+	diagnosis.ForeignDrop:  {diagnosis.NamesUnanswered},
+	diagnosis.NamesBlocked: {diagnosis.NamesUnanswered},
+	diagnosis.AgentMissing: {diagnosis.NamesUnanswered},
+	diagnosis.ConfigBad:    {diagnosis.AgentMissing, diagnosis.NamesUnanswered},
+}
+
+// withoutExplained leaves out what another finding explains fully. Findings of the whole host
+// explain those of its networks.
+func withoutExplained(findings []diagnosis.Finding) []diagnosis.Finding {
+	explained := func(f diagnosis.Finding) bool {
+		return slices.ContainsFunc(findings, func(o diagnosis.Finding) bool {
+			return slices.Contains(explanations[o.Code], f.Code) && o.Host == f.Host && (o.Network == f.Network || o.Network == "")
+		})
+	}
+	return slices.DeleteFunc(slices.Clone(findings), explained)
 }
 
 // isSymptom tells whether a fault usually follows from another one.

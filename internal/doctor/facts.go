@@ -46,6 +46,8 @@ type Network struct {
 	Underlay    kernel.Interface // as it is now; zero: it is gone
 	Paths       []Path           // to the other hosts
 	Names       []NameAnswer
+	// Intruders are links of others that have the name of one of the network's devices.
+	Intruders []kernel.Link
 	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
 	Elsewhere []Claimant
 }

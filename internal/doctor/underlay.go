@@ -157,15 +157,23 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
-// moved is about a network that was placed elsewhere than before, or got another MTU.
+// moved is about a network that was placed elsewhere than before, or whose MTU follows that of the
+// underlay.
 func moved(f *Facts, text string) diagnosis.Finding {
 	found := diagnosis.Finding{Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Summary: text, Mend: []string{reload}}
-	if strings.Contains(text, "has an MTU of") {
-		found.Code = diagnosis.UnderlayMTU
-	}
+	var name, device string
+	var now, before, has int
+	_, _ = fmt.Sscanf(text, "network %s has an MTU of %d now, no longer %d, since %s has %d", &name, &now, &before, &device, &has)
 	for _, n := range f.Networks {
-		if strings.HasPrefix(text, "network "+n.Name+" ") {
-			found.Network = n.Name
+		if !strings.HasPrefix(text, "network "+n.Name+" ") {
+			continue
+		}
+		found.Network = n.Name
+		if has > 0 && now < before {
+			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+overhead(n))
+			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+overhead(n)), reload}
 		}
 	}
 	return found

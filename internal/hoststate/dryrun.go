@@ -151,11 +151,14 @@ func (ns *recordingNamespace) recordFirewall(c kernel.SetFirewall) error {
 		return err
 	}
 	isIn := func(list []kernel.Element) func(kernel.Element) bool {
-		known := make(map[string]bool, len(list))
-		for _, e := range list {
-			known[e.Set.Name+" "+e.Key.String()+" "+e.Value.String()] = true
+		known := make(map[kernel.ElementID]string, len(list))
+		for i := range list {
+			known[list[i].ID()] = valueText(list[i])
 		}
-		return func(e kernel.Element) bool { return known[e.Set.Name+" "+e.Key.String()+" "+e.Value.String()] }
+		return func(e kernel.Element) bool {
+			value, there := known[e.ID()]
+			return there && value == valueText(e)
+		}
 	}
 	old, wanted := slices.DeleteFunc(slices.Clone(have), isIn(c.Elements)), slices.DeleteFunc(slices.Clone(c.Elements), isIn(have))
 	switch {
@@ -166,6 +169,9 @@ func (ns *recordingNamespace) recordFirewall(c kernel.SetFirewall) error {
 	}
 	return nil
 }
+
+// valueText is what tells one value of a map from another.
+func valueText(e kernel.Element) string { return e.Value.Chain() + string(e.Value.First()) }
 
 // ChangeForwardingTables notes the changes of entries.
 func (ns *recordingNamespace) ChangeForwardingTables(c kernel.ForwardingChanges) error {

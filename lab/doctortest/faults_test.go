@@ -1,6 +1,7 @@
 package doctortest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -52,13 +53,13 @@ var staticFaults = []fault{
 	{name: "prerouting drops VXLAN", inject: drop("inet", "prerouting", "-400", "udp dport 4789 drop"), code: "VX0502", says: "VXLAN"},
 	{name: "postrouting drops VXLAN", inject: drop("inet", "postrouting", "0", "udp dport 4789 drop"), code: "VX0502", says: "VXLAN"},
 	{name: "a device drops VXLAN", inject: `nft -f - <<'END'
-table netdev block { chain c { type filter hook ingress device eth0 priority 0; udp dport 4789 drop; }; }
+table netdev block9 { chain c { type filter hook ingress device eth0 priority 0; udp dport 4789 drop; }; }
 END`, code: "VX0502", says: "VXLAN"},
 	{name: "input with the policy drop", inject: drop("inet", "input", "0", "policy drop; iif lo accept; ct state established,related accept; tcp dport 22 accept"), code: "VX0502", says: "VXLAN"},
 	{name: "forward with the policy drop", inject: drop("ip", "forward", "0", "policy drop"), code: "VX0502", says: "outside"},
 	{name: "bridge with the policy drop", inject: drop("bridge", "forward", "0", "policy drop"), code: "VX0502", says: "frames"},
 	{name: "one host rejected", inject: drop("ip", "input", "-10", "ip saddr 198.18.0.11 drop"), code: "VX0502", says: "VXLAN"},
-	{name: "tc drops at the underlay", inject: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress protocol ip u32 match ip protocol 17 0xff action drop", code: "VX0505", says: "ingress of eth0"},
+	{name: "tc drops at the underlay", inject: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress protocol ip u32 match ip protocol 17 0xff action mirred egress redirect dev lo", code: "VX0505", says: "ingress of eth0"},
 	{name: "foreign device with the VNI", inject: "ip link delete vxlan-plain; ip link add other type vxlan id 101 dstport 4789 local 198.18.0.12 dev eth0", code: "VX0406", says: "device other", quick: true},
 	{name: "foreign device with the name", inject: "ip link delete vxlan-plain; ip link add vxlan-plain type veth peer name x; ip link set vxlan-plain up alias somebody", code: "VX0406", says: "vxlan-plain"},
 	{name: "route for the subnet", inject: "ip link add dum type veth peer name dum2; ip link set dum up; ip link set dum2 up; ip address add 192.0.2.1/24 dev dum; ip route add 10.1.0.128/25 dev dum",
@@ -73,10 +74,13 @@ END`, code: "VX0502", says: "VXLAN"},
 	{name: "plugin missing", inject: "mv /usr/local/libexec/netavark/vxlan /tmp/vxlan", code: "VX0104", says: "plugin", mend: "mv /tmp/vxlan /usr/local/libexec/netavark/vxlan"},
 }
 
-// drop is a script that adds a chain of another program.
+// drop is a script that adds a chain of another program, in a table that no fault had before.
 func drop(family, hook, priority, rules string) string {
-	return "nft -f - <<'END'\ntable " + family + " block { chain c { type filter hook " + hook + " priority " + priority + "; " + rules + "; }; }\nEND"
+	blocks++
+	return "nft -f - <<'END'\ntable " + family + " " + fmt.Sprint("block", blocks) + " { chain c { type filter hook " + hook + " priority " + priority + "; " + rules + "; }; }\nEND"
 }
+
+var blocks int // tables so far
 
 // inside is a script that runs a command in a container's network namespace.
 func inside(container, command string) string {
@@ -102,5 +106,8 @@ func TestStaticFaults(t *testing.T) {
 	t.Log("a healthy pair of hosts takes", time.Since(began))
 	for _, f := range staticFaults {
 		t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) })
+		for _, h := range l.Hosts() { // an interface that was down has lost it
+			labtest.Sh(t, h, "ip route replace default via 198.18.0.1 dev eth0")
+		}
 	}
 }

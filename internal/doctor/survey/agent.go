@@ -14,18 +14,21 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/hoststate"
 )
 
 // defaultAgentPort is where agents listen unless vxland.toml says otherwise.
 const defaultAgentPort = 7947
 
 // agent finds out how the agent is. One that was stopped would keep everybody waiting.
-func (c *collector) agent() {
+func (c *collector) agent(networks []hoststate.Network) {
 	a := &c.Agent
-	var err error
-	a.Needed, err = c.on.Host.ContainersWithAgent()
-	if a.Needed == 0 && err != nil {
-		c.gap("which containers need the agent", err)
+	a.Port = defaultAgentPort
+	for _, n := range networks {
+		if n.NeedsAgent() {
+			a.Needed += len(n.Endpoints)
+		}
+		a.Port = cmp.Or(n.VTEP.AgentPort, a.Port)
 	}
 	a.Binary = c.on.Binary()
 	if a.Binary != "" {
@@ -48,16 +51,6 @@ func (c *collector) agent() {
 	default:
 		a.Err = err.Error()
 	}
-}
-
-// agentPort is the port that the store has of networks whose hosts have agents.
-func (c *collector) agentPort() uint16 {
-	for _, n := range c.Networks {
-		if n.VTEP.AgentPort != 0 {
-			return n.VTEP.AgentPort
-		}
-	}
-	return defaultAgentPort
 }
 
 const checkTimeout = 5 * time.Second

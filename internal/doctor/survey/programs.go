@@ -149,7 +149,7 @@ func (c *collector) isOwnDevice(name string) bool {
 // FilterHook makes a hook of what tc prints of a device's filters, if there are any of other
 // programs'. On a device of the driver's own those that redirect to a port are its own.
 func FilterHook(device, side, text string, isOwn bool) (doctor.DeviceHook, bool) {
-	drops := strings.Contains(text, "action drop")
+	drops := strings.Contains(text, "action drop") || !isOwn && strings.Contains(text, "Redirect to device")
 	others := strings.TrimSpace(text) != "" && (!isOwn || drops)
 	if !others {
 		return doctor.DeviceHook{}, false

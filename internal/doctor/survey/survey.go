@@ -39,7 +39,6 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c := collector{on: s, ctx: ctx}
 	c.Host, _ = os.Hostname()
 	before := c.overflows()
-	c.agent()
 	inspection := c.inspect()
 	ns, err := s.Host.Open("")
 	if err != nil {
@@ -51,7 +50,6 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	for _, n := range inspection.Networks {
 		c.Networks = append(c.Networks, c.network(n))
 	}
-	c.Agent.Port = c.agentPort()
 	c.blocking(inspection.Networks)
 	c.kernel()
 	c.devices()
@@ -83,16 +81,16 @@ func (c *collector) gap(what string, err error) {
 // repairTime is longer than an agent takes to repair what was altered.
 const repairTime = 1500 * time.Millisecond
 
-// inspect compares the host with what it should be. What an agent is about to repair, or a start to
-// complete, is gone at a second look.
+// inspect compares the host with what it should be, and finds out how the agent is. What an agent is
+// about to repair, or a start to complete, is gone at a second look.
 func (c *collector) inspect() hoststate.Inspection {
 	found, err := c.on.Host.Inspect()
-	if err == nil && len(found.Changes)+len(found.MissingPorts) > 0 && c.Agent.Running && c.Agent.Stopped == 0 {
+	c.agent(found.Networks)
+	if err == nil && len(found.Changes)+len(found.MissingPorts) > 0 && c.Agent.Report != nil {
 		sleep(c.ctx, repairTime)
 		found, err = c.on.Host.Inspect()
 	}
 	c.gap("the state of networks", err)
-	c.Misplaced = make(map[string]string)
 	for _, e := range flatten(found.Err) {
 		c.noteInspectError(found.Networks, e)
 	}
@@ -105,6 +103,7 @@ func (c *collector) inspect() hoststate.Inspection {
 	}
 	misplaced, err := c.on.Host.Misplaced(found.Networks)
 	c.gap("Podman's networks", err)
+	c.Misplaced = make(map[string]string)
 	for name, err := range misplaced {
 		c.Misplaced[name] = strings.TrimPrefix(err.Error(), "network "+name+": ")
 	}
@@ -113,6 +112,9 @@ func (c *collector) inspect() hoststate.Inspection {
 
 // noteInspectError leaves out what says only that a network has no place: its underlay is looked at.
 func (c *collector) noteInspectError(networks []hoststate.Network, err error) {
+	if strings.Contains(err.Error(), "the name is held by") {
+		return // see intruders
+	}
 	e, isOfNetwork := errors.AsType[hoststate.NetworkError](err)
 	if isOfNetwork && slices.ContainsFunc(networks, func(n hoststate.Network) bool { return n.ID == e.NetworkID && n.Unplaceable() }) {
 		return
@@ -158,7 +160,18 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}),
 		c.claimants(n.Bridge.Name, kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}, ownAddrs(n))...)
 	facts.Names = c.names(n)
+	facts.Intruders = append(c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()), c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
 	return facts
+}
+
+// intruders returns the link that has a name and is not the network's. One without an alias may be
+// the network's: it is taken for that by its kind, as reconcile does.
+func (c *collector) intruders(name string, kind kernel.Kind, alias string) []kernel.Link {
+	l, err := c.ns.Link(name, 0)
+	if err != nil || l.Kind == kind && (l.Alias == alias || l.Alias == "") {
+		return nil
+	}
+	return []kernel.Link{l}
 }
 
 // ownAddrs are the addresses that only this host's bridge should answer for.
@@ -220,8 +233,8 @@ func (c *collector) devices() {
 	c.gap("VXLAN devices", err)
 	prefixes, err := c.ns.HostPrefixes()
 	c.gap("the host's addresses and routes", err)
-	for _, p := range prefixes {
-		if !slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return n.Bridge.Name == p.Interface }) {
+	for _, p := range prefixes { // but those of bridges, whatever they are called by now
+		if l, err := c.ns.Link(p.Interface, 0); err == nil && network.IDFromAlias(l.Alias) == "" {
 			c.Prefixes = append(c.Prefixes, p)
 		}
 	}

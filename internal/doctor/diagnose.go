@@ -151,11 +151,13 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 		diagnosis.SysctlChanged, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered, diagnosis.GatewayMissing,
 		diagnosis.NeighbourAltered,
 	},
-	diagnosis.UnderlayMTU:  {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
-	diagnosis.ForeignDrop:  {diagnosis.NamesUnanswered},
-	diagnosis.NamesBlocked: {diagnosis.NamesUnanswered},
-	diagnosis.AgentMissing: {diagnosis.NamesUnanswered},
-	diagnosis.ConfigBad:    {diagnosis.AgentMissing, diagnosis.NamesUnanswered},
+	diagnosis.UnderlayMTU:     {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
+	diagnosis.ForeignDrop:     {diagnosis.NamesUnanswered},
+	diagnosis.NamesBlocked:    {diagnosis.NamesUnanswered},
+	diagnosis.AgentMissing:    {diagnosis.NamesUnanswered},
+	diagnosis.AgentsPortTaken: {diagnosis.AgentMissing, diagnosis.AgentProblem, diagnosis.NamesUnanswered},
+	diagnosis.ProgramMissing:  {diagnosis.NamesUnanswered},
+	diagnosis.ConfigBad:       {diagnosis.AgentMissing, diagnosis.NamesUnanswered},
 }
 
 // withoutExplained leaves out what another finding explains fully. Findings of the whole host

@@ -12,6 +12,7 @@ const (
 	GatewayMissing    Code = "VX0408"
 	ContainerAltered  Code = "VX0409"
 	DeviceNamed       Code = "VX0410"
+	ContainerSilent   Code = "VX0411"
 )
 
 var deviceEntries = []Entry{
@@ -74,5 +75,11 @@ var deviceEntries = []Entry{
 		Meaning: "The alias tells whose device it is. Without it another run may take the device for somebody else's.",
 		Causes:  []string{"Another program set the alias or removed an alternative name."},
 		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+	{
+		Code: ContainerSilent, Title: "a container does not answer on its bridge",
+		Meaning: "The host asked on the bridge who has the container's address, and nobody answered. Other containers do not reach it either.",
+		Causes:  []string{"A firewall in the container, or on the bridge, drops ARP.", "The container has another address than it was given."},
+		Mends:   []string{"Restart the container."},
 	},
 }

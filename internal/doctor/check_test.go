@@ -87,7 +87,7 @@ func TestChecks(t *testing.T) {
 		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"delete it"}},
 		{"rule", func(f *Facts) {
 			f.Networks[0].Paths[0].Route = kernel.Path{}
-			f.Routing.Rules = []Rule{{"to all", "ip -4 rule delete priority 5"}}
+			f.Routing.Rules = []Rule{{Text: "to all", Delete: "ip -4 rule delete priority 5"}}
 		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"ip -4 rule delete priority 5"}},
 		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"}, nil},
 		{"other source", func(f *Facts) {
@@ -161,6 +161,30 @@ func TestChecks(t *testing.T) {
 			f.Hooks = []DeviceHook{{Device: "eth0", What: "XDP program"}}
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
 		}, []string{"VX0505 warning a XDP program of eth0, which is another program's, may drop packets of networks", "VX0301 failure no VXLAN packet passes to or from host a"}, nil},
+		{"flooding off", func(f *Facts) {
+			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "forwarding", "flood": false, "isolated": false}}}
+		}, []string{"VX0402 failure the bridge's port vxlan-blue has flood false"}, []string{"bridge link set dev vxlan-blue flood on"}},
+		{"port without carrier", func(f *Facts) {
+			f.Networks[0].Ports = []Port{{"veth1", map[string]any{"flags": []any{"UP", "NO-CARRIER"}, "state": "disabled"}}}
+		}, nil, nil},
+		{"spanning tree", func(f *Facts) { f.Networks[0].BridgeSettings = map[string]any{"stp_state": 1., "vlan_filtering": 0.} },
+			[]string{"VX0402 failure the bridge br-blue has stp_state 1"}, []string{"ip link set br-blue type bridge stp_state 0"}},
+		{"carrier", func(f *Facts) { f.Networks[0].NoCarrier = true }, []string{"VX0201 failure the interface eth0 has no carrier"}, nil},
+		{"wrong neighbour", func(f *Facts) {
+			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), MAC: kernel.MAC{2, 9}, Permanent: true, Answers: []kernel.MAC{{2, 8}}}}
+		}, []string{"VX0207 failure the kernel sends to host 198.18.0.11 by the MAC 02:09:00:00:00:00, and 02:08:00:00:00:00 has the address"}, []string{"ip neigh delete 198.18.0.11 dev eth0"}},
+		{"two hosts with one address", func(f *Facts) {
+			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), Answers: []kernel.MAC{{2, 8}, {2, 9}}}}
+		}, []string{"VX0307 failure several hosts on eth0 have the address 198.18.0.11"}, nil},
+		{"silent container", func(f *Facts) { f.Networks[0].Silent = []SilentContainer{{"cb", addr("10.0.0.2")}} },
+			[]string{"VX0411 failure container cb does not answer on the bridge br-blue"}, []string{"podman restart cb"}},
+		{"record lost", func(f *Facts) {
+			f.Unrecorded = []string{"container c1 has the interface veth1 and no record; restart it"}
+		},
+			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, nil},
+		{"rule that translates", func(f *Facts) { f.Rules = []Rule{{Text: "snat", Delete: "nft delete", Translates: true}} },
+			[]string{"VX0305 failure a rule of another program translates packets between hosts"}, []string{"nft delete"}},
+		{"rule that may drop", func(f *Facts) { f.Rules = []Rule{{Text: "drop"}} }, nil, nil},
 		{"zone", func(f *Facts) { f.Zones["br-blue"] = "" }, []string{"VX0504 failure firewalld has the bridge br-blue in no zone and not in the zone trusted"}, []string{reload}},
 		{"overlap", func(f *Facts) {
 			f.Prefixes = []kernel.HostPrefix{{Prefix: prefix("10.0.0.128/25"), Interface: "wg0", Use: kernel.UseRoute}}

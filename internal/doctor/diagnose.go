@@ -24,12 +24,12 @@ type check func(*Facts) []diagnosis.Finding
 // checks are all checks, causes before what follows from them.
 var checks = []check{
 	checkGaps, checkKernel, checkParameters, checkPodman,
-	checkUnderlay, checkRoutes, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkDevices, checkMissingPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
-	checkRules, checkForeignFilters, checkDeviceHooks, checkZones,
+	checkUnderlay, checkCarrier, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
+	checkRules, checkForeignFilters, checkNamedRules, checkDeviceHooks, checkZones,
 	checkOverlaps, checkSameAddress, checkGateways,
 	checkAgent, checkReport,
-	checkNames, checkLimits,
+	checkNames, checkSilent, checkLimits,
 }
 
 // Diagnose makes all checks. Of each fault it says on which host it is.
@@ -73,7 +73,7 @@ func withoutHarmlessHooks(findings []diagnosis.Finding) []diagnosis.Finding {
 		return findings
 	}
 	return slices.DeleteFunc(findings, func(f diagnosis.Finding) bool {
-		return f.Code == diagnosis.DeviceHook && f.Level == diagnosis.Warning
+		return (f.Code == diagnosis.DeviceHook || f.Code == diagnosis.ForeignRule) && f.Level == diagnosis.Warning
 	})
 }
 
@@ -149,15 +149,18 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	diagnosis.DeviceForeign: {diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered},
 	diagnosis.DeviceMissing: {
 		diagnosis.SysctlChanged, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered, diagnosis.GatewayMissing,
-		diagnosis.NeighbourAltered,
+		diagnosis.NeighbourAltered, diagnosis.ContainerSilent, diagnosis.NamesUnanswered,
 	},
-	diagnosis.UnderlayMTU:     {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
-	diagnosis.ForeignDrop:     {diagnosis.NamesUnanswered},
-	diagnosis.NamesBlocked:    {diagnosis.NamesUnanswered},
-	diagnosis.AgentMissing:    {diagnosis.NamesUnanswered},
-	diagnosis.AgentsPortTaken: {diagnosis.AgentMissing, diagnosis.AgentProblem, diagnosis.NamesUnanswered},
-	diagnosis.ProgramMissing:  {diagnosis.NamesUnanswered},
-	diagnosis.ConfigBad:       {diagnosis.AgentMissing, diagnosis.NamesUnanswered},
+	diagnosis.DeviceAltered:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
+	diagnosis.ContainerAltered: {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
+	diagnosis.GatewayMissing:   {diagnosis.NamesUnanswered},
+	diagnosis.UnderlayMTU:      {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
+	diagnosis.ForeignDrop:      {diagnosis.NamesUnanswered},
+	diagnosis.NamesBlocked:     {diagnosis.NamesUnanswered},
+	diagnosis.AgentMissing:     {diagnosis.NamesUnanswered},
+	diagnosis.AgentsPortTaken:  {diagnosis.AgentMissing, diagnosis.AgentProblem, diagnosis.NamesUnanswered},
+	diagnosis.ProgramMissing:   {diagnosis.NamesUnanswered},
+	diagnosis.ConfigBad:        {diagnosis.AgentMissing, diagnosis.NamesUnanswered},
 }
 
 // withoutExplained leaves out what another finding explains fully. Findings of the whole host
@@ -176,7 +179,7 @@ func isSymptom(c diagnosis.Code) bool {
 	switch c {
 	case diagnosis.TunnelBlocked, diagnosis.TunnelOneWay, diagnosis.TunnelMTU, diagnosis.TunnelLoss, diagnosis.TunnelUntested,
 		diagnosis.PeerUnreachable, diagnosis.ClusterAlone, diagnosis.ClusterStale, diagnosis.HostRefused,
-		diagnosis.AgentProblem, diagnosis.AgentWarning, diagnosis.AgentSyncing, diagnosis.UnderlayMoved, diagnosis.FactUnknown:
+		diagnosis.ContainerSilent, diagnosis.AgentProblem, diagnosis.AgentWarning, diagnosis.AgentSyncing, diagnosis.UnderlayMoved, diagnosis.FactUnknown:
 		return true
 	}
 	return false

@@ -34,6 +34,9 @@ type Facts struct {
 	Sockets  []Socket
 	Limits   []Limit
 	Routing  Routing
+	Rules    []Rule // of other programs, that name a network's port or device
+	// Unrecorded are containers whose record is lost, as sentences.
+	Unrecorded []string
 }
 
 // Gap is something that could not be found out.
@@ -42,10 +45,15 @@ type Gap struct{ What, Why string }
 // Network is a network with containers on this host.
 type Network struct {
 	plan.HostNetwork
-	Unplaceable bool
-	Underlay    kernel.Interface // as it is now; zero: it is gone
-	Paths       []Path           // to the other hosts
-	Names       []NameAnswer
+	Unplaceable    bool
+	Underlay       kernel.Interface // as it is now; zero: it is gone
+	Paths          []Path           // to the other hosts
+	Names          []NameAnswer
+	NoCarrier      bool           // Underlay is up and connected to nothing
+	BridgeSettings map[string]any // as `ip -j -d link` prints them
+	Ports          []Port
+	Neighbours     []Neighbour       // other hosts on the underlay's own link
+	Silent         []SilentContainer // of this host
 	// Intruders are links of others that have the name of one of the network's devices.
 	Intruders []kernel.Link
 	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
@@ -149,5 +157,31 @@ type Route struct {
 	Delete string // the command that deletes it
 }
 
-// Rule is a rule of policy routing.
-type Rule struct{ Text, Delete string }
+// Rule is a rule of policy routing, or of another program's firewall.
+type Rule struct {
+	Text, Delete string
+	Chain        string // family, table and chain of a firewall's
+	Translates   bool
+}
+
+type blockingChain = foreignfilter.BlockingChain
+
+// Port is a port of a network's bridge, as `bridge -j -d link` prints it.
+type Port struct {
+	Name     string
+	Settings map[string]any
+}
+
+// Neighbour is another host on a link of the underlay.
+type Neighbour struct {
+	Addr      netip.Addr
+	MAC       kernel.MAC   // that the kernel has; zero: none
+	Permanent bool         // somebody set it
+	Answers   []kernel.MAC // that answer for the address
+}
+
+// SilentContainer is a container that does not answer on its bridge.
+type SilentContainer struct {
+	Name string
+	Addr netip.Addr
+}

@@ -144,6 +144,7 @@ func TestRulesetsOfNft(t *testing.T) {
 		{"frames of a device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vxlan-*" drop; }; }`, map[string][]string{"fw": {frames}}},
 		{"frames of another device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vnet*" drop; }; }`, nil},
 		{"all frames", `table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`, map[string][]string{"fw": {frames}}},
+		{"output that routes anew", `table ip mangle { chain OUT { type route hook output priority -150; udp dport 4789 drop; }; }`, map[string][]string{"OUT": {tunnel}}},
 		{"rate limit", `table ip f { chain fw { type filter hook forward priority 0; policy drop; limit rate 100/second accept; }; }`, nil},
 		{"other family", `table ip6 f { chain fw { type filter hook forward priority 0; policy drop; }; }`, nil},
 		{"default of a map", `table ip f { chain fw { type filter hook forward priority 0; iifname vmap { "lan0" : accept, * : drop }; }; }`,

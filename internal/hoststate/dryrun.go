@@ -31,6 +31,8 @@ type Inspection struct {
 	Warnings []string
 	// RulesIntact tells whether the firewall's tables have this program's rules.
 	RulesIntact bool
+	// Unrecorded names containers that have a port and no record.
+	Unrecorded error
 	// Err is what could not be read or compared.
 	Err error
 }
@@ -62,6 +64,7 @@ func (h *Host) Inspect() (found Inspection, err error) {
 		return found, err
 	}
 	found.Networks, found.Err = s.Networks()
+	found.Unrecorded = s.records.findUnrecorded("", "")
 	found.RulesIntact, err = s.ns.FirewallIntact()
 	found.Err = errors.Join(found.Err, err, s.inspect(found.Networks, changes, &found))
 	found.Changes = changes.made

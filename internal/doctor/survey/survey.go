@@ -54,6 +54,8 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.kernel()
 	c.devices()
 	c.zones()
+	c.links()
+	c.rules()
 	c.hooks()
 	c.sockets()
 	c.routing()
@@ -100,6 +102,9 @@ func (c *collector) inspect() hoststate.Inspection {
 	}
 	for _, m := range found.MissingPorts {
 		c.MissingPorts = append(c.MissingPorts, doctor.MissingPort(m))
+	}
+	for _, e := range flatten(found.Unrecorded) {
+		c.Unrecorded = append(c.Unrecorded, e.Error())
 	}
 	misplaced, err := c.on.Host.Misplaced(found.Networks)
 	c.gap("Podman's networks", err)
@@ -159,6 +164,8 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	}
 	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}),
 		c.claimants(n.Bridge.Name, kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}, ownAddrs(n))...)
+	c.neighbours(&facts)
+	c.silent(n, &facts)
 	facts.Names = c.names(n)
 	facts.Intruders = append(c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()), c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
 	return facts

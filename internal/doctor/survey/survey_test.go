@@ -122,6 +122,39 @@ func TestAskNameServer(t *testing.T) {
 	}
 }
 
+// Only rules of others that name a port or a device, and drop or translate, are found.
+func TestFindRules(t *testing.T) {
+	const ruleset = `table inet vxlan-driver { # handle 1
+	chain output { # handle 2
+		udp dport 4789 drop # handle 3
+	}
+}
+table ip foo { # handle 4
+	set s { # handle 9
+		elements = { 4789 }
+	}
+	chain c { # handle 1
+		type nat hook postrouting priority srcnat; policy accept;
+		udp dport 4789 snat to 1.2.3.4 # handle 2
+		tcp dport 7947 accept # handle 3
+		udp dport 47890 drop # handle 4
+		meta length > 1400 udp dport 4789 drop # handle 5
+		iifname "br-blue" limit rate over 5/second reject # handle 6
+		masquerade # handle 7
+	}
+}
+`
+	found := FindRules(ruleset, []string{portWord(4789), portWord(7947), `"br-blue"`})
+	var got []string
+	for _, r := range found {
+		got = append(got, r.Delete)
+	}
+	want := []string{"nft delete rule ip foo c handle 2", "nft delete rule ip foo c handle 5", "nft delete rule ip foo c handle 6"}
+	if !slices.Equal(got, want) || !found[0].Translates || found[1].Translates {
+		t.Errorf("found %+v", found)
+	}
+}
+
 func TestFlatten(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
 	if got := flatten(errors.Join(a, errors.Join(b, c))); !slices.Equal(got, []error{a, b, c}) || flatten(nil) != nil {

@@ -78,9 +78,10 @@ func filters(t kernel.FilterTable) bool {
 	return false
 }
 
-// parseFilterChain reads a chain. One that translates addresses or routes counts as having no hook.
+// parseFilterChain reads a chain. One that translates addresses counts as having no hook.
 func parseFilterChain(b []byte, family kernel.Family) (c kernel.FilterChain) {
-	if netlink.Text(netlink.Find(b, unix.NFTA_CHAIN_TYPE)) != "filter" {
+	// One of the type route is a filter at the hook output that routes anew what it has marked.
+	if kind := netlink.Text(netlink.Find(b, unix.NFTA_CHAIN_TYPE)); kind != "filter" && kind != "route" {
 		return c
 	}
 	hooks := hooksByNumber

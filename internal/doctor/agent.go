@@ -2,7 +2,10 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/diagnosis"
 )
 
@@ -13,7 +16,7 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 	switch {
 	case a.BadConfig != "" && (a.Needed > 0 || a.Running):
 		found.Code = diagnosis.ConfigBad
-		found.Summary = "the agent's configuration is refused: " + firstLine(a.BadConfig)
+		found.Summary = "the agent's configuration is refused: " + lastLine(a.BadConfig)
 		found.Evidence = evidenceLines(a.BadConfig)
 		found.Mend = []string{"correct what is named, in /etc/vxlan/vxland.toml or the key file; then: " + reload}
 		return append([]diagnosis.Finding{found}, missingAgent(a)...)
@@ -80,7 +83,31 @@ func checkReport(f *Facts) []diagnosis.Finding {
 	}
 	r := *f.Agent.Report
 	r.BlockingChains = nil // see checkForeignFilters
-	return FromReport(r)
+	r.Clusters = slices.Clone(r.Clusters)
+	for i := range r.Clusters {
+		r.Clusters[i].Refused = refusedLately(r.Clusters[i].Refused)
+	}
+	findings := FromReport(r)
+	for i := range findings {
+		if findings[i].Code == diagnosis.KeyRefused {
+			findings[i].Level = diagnosis.Failure // the hosts do not know each other's containers
+		}
+	}
+	return findings
+}
+
+// refusedAge is longer than a host that is refused pauses before it tries again.
+const refusedAge = time.Minute
+
+// refusedLately leaves out what was refused before, since the agent counts for as long as it runs.
+func refusedLately(all []agentapi.RefusalStatus) (lately []agentapi.RefusalStatus) {
+	for _, r := range all {
+		r.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h agentapi.RefusedHost) bool { return h.Last > refusedAge })
+		if len(r.Hosts) > 0 {
+			lately = append(lately, r)
+		}
+	}
+	return lately
 }
 
 // checkNames says whether containers' questions are answered.

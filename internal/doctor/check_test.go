@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/diagnosis"
@@ -207,9 +208,9 @@ func TestChecks(t *testing.T) {
 		{"agent stopped", func(f *Facts) { f.Agent.Stopped, f.Agent.Report = 12, nil }, []string{"VX0701 failure the agent, process 12, was stopped by a signal and does not answer"}, []string{"kill -CONT 12"}},
 		{"agent does not answer", func(f *Facts) { f.Agent.Report, f.Agent.Err = nil, "timeout" }, []string{"VX0702 failure the agent runs and does not answer: timeout"}, []string{reload}},
 		{"configuration", func(f *Facts) {
-			f.Agent.Running, f.Agent.Report, f.Agent.BadConfig = false, nil, "line 1: what\nline 2: no"
+			f.Agent.Running, f.Agent.Report, f.Agent.BadConfig = false, nil, "vxland.toml:\nprot: is unknown"
 		},
-			[]string{"VX0710 failure the agent's configuration is refused: line 1: what"}, nil},
+			[]string{"VX0710 failure the agent's configuration is refused: prot: is unknown"}, nil},
 		{"agents' port", func(f *Facts) { f.Sockets[0].Program, f.Agent.Running, f.Agent.Report = "dockerd", false, nil },
 			[]string{"VX0711 failure the program dockerd has the agents' port 7947"}, []string{"kill 9   # or set port in /etc/vxlan/vxland.toml, the same on all hosts", reload}},
 		{"names", func(f *Facts) { f.Networks[0].Names[0].Err = "timeout" }, []string{"VX0801 failure the name server 10.0.0.1 does not answer container cb"}, nil},
@@ -222,6 +223,15 @@ func TestChecks(t *testing.T) {
 			f.Limits[0] = Limit{Name: "neighbours of ipv4", Parameter: "net.ipv4.neigh.default.gc_thresh3", Used: 8, Max: 8, Drops: 3}
 		},
 			[]string{"VX0901 failure the table of neighbours of ipv4 is full: 8 of 8 entries"}, []string{"sysctl -w net.ipv4.neigh.default.gc_thresh3=1024"}},
+		{"refused lately", func(f *Facts) {
+			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
+				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: 20 * time.Second}}}}}}
+		}, []string{"VX0707 failure refused, wrong key: 3"}, nil},
+		{"refused long ago", func(f *Facts) {
+			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "malformed message", Count: 1}, {Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
+				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: time.Hour}}}}}}
+		}, nil, nil},
+		{"several lines", func(f *Facts) { f.Agent.Report.Problem = "boom:\n  one\n  two" }, []string{"VX0702 failure boom"}, nil},
 		{"cause before symptom", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"VXLAN"}}}
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}

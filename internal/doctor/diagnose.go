@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"vxlan-driver/internal/diagnosis"
 )
@@ -43,13 +44,22 @@ func Diagnose(f Facts) Diagnosis {
 			if found.Host == "" {
 				found.Host = f.Host
 			}
-			d.Findings = append(d.Findings, found)
+			d.Findings = append(d.Findings, inOneLine(found))
 		}
 	}
 	d.Findings = Order(withoutHarmlessHooks(withoutExplained(withoutRepeated(d.Findings))))
 	d.Level = diagnosis.Worst(d.Findings)
 	d.Suspects = suspects(f.Agent)
 	return d
+}
+
+// inOneLine makes the further lines of a summary evidence.
+func inOneLine(f diagnosis.Finding) diagnosis.Finding {
+	lines := splitLines(f.Summary)
+	if len(lines) > 1 {
+		f.Summary, f.Evidence = strings.TrimSuffix(lines[0], ":"), append(lines[1:], f.Evidence...)
+	}
+	return f
 }
 
 // suspects are the hosts to which something is lost.
@@ -160,7 +170,7 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	diagnosis.AgentMissing:     {diagnosis.NamesUnanswered},
 	diagnosis.AgentsPortTaken:  {diagnosis.AgentMissing, diagnosis.AgentProblem, diagnosis.NamesUnanswered},
 	diagnosis.ProgramMissing:   {diagnosis.NamesUnanswered},
-	diagnosis.ConfigBad:        {diagnosis.AgentMissing, diagnosis.NamesUnanswered},
+	diagnosis.ConfigBad:        {diagnosis.AgentMissing, diagnosis.NamesUnanswered, diagnosis.AgentOutdated},
 }
 
 // withoutExplained leaves out what another finding explains fully. Findings of the whole host

@@ -145,6 +145,15 @@ func firstLine(text string) string {
 	return line
 }
 
+// lastLine is the last of several lines, where the first say where it is.
+func lastLine(text string) string {
+	lines := splitLines(text)
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[len(lines)-1]
+}
+
 func prefixed(prefix string, list []string) (lines []string) {
 	for _, text := range list {
 		lines = append(lines, prefix+text)

@@ -2,6 +2,8 @@ package doctortest
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,6 +73,17 @@ END`, code: "VX0502", says: "VXLAN"},
 	{name: "container with the gateway's address", inject: inside("pb", "ip address add 10.1.0.1/24 dev eth0"), code: "VX0604", says: "10.1.0.1"},
 	{name: "another host with the underlay's address", on: "outside", look: "host-b", host: "host-b", inject: "ip address add 198.18.0.12/24 dev eth0", code: "VX0307", says: "198.18.0.12",
 		mend: "true"},
+	{name: "flooding off", inject: "bridge link set dev vxlan-plain flood off mcast_flood off", code: "VX0402", says: "flood"},
+	{name: "port isolated", inject: "bridge link set dev vxlan-plain isolated on", code: "VX0402", says: "isolated"},
+	{name: "port disabled", inject: "bridge link set dev vxlan-plain state 0", code: "VX0402", says: "state disabled"},
+	{name: "spanning tree", inject: "ip link set br-vxlan-plain type bridge stp_state 1", code: "VX0402", says: "stp_state", mend: "ip link set br-vxlan-plain type bridge stp_state 0; bridge link set dev vxlan-plain state 3"},
+	{name: "wrong neighbour on the underlay", inject: "ip neigh replace 198.18.0.11 lladdr 02:00:00:00:00:99 dev eth0 nud permanent", code: "VX0207", says: "198.18.0.11", quick: true},
+	{name: "translation of the tunnel", inject: "nft -f - <<'END'\ntable ip blocknat { chain c { type nat hook postrouting priority 100; udp dport 4789 snat to 198.18.0.99; }; }\nEND", code: "VX0305", says: "translates"},
+	{name: "rule in the driver's table", inject: "nft insert rule inet vxlan-driver forward drop", code: "VX0501"},
+	{name: "container with a firewall", inject: inside("pb", "nft -f - <<'END'\ntable arp f { chain c { type filter hook input priority 0; policy drop; }; }\nEND"), code: "VX0411", says: "container pb", quick: true},
+	{name: "record removed", inject: "rm /run/vxlan/networks/*/endpoints/*", code: "VX0106", says: "no record", mend: "podman restart -t0 pb"},
+	{name: "underlay down, ruleset flushed", inject: "ip link set eth0 down; nft flush ruleset", code: "VX0201", says: "eth0 is down", mend: "ip link set eth0 up; vxlanctl reload"},
+	{name: "ruleset flushed, bridge down", inject: "nft flush ruleset; ip link set br-vxlan-plain down", code: "VX0402", says: "br-vxlan-plain is down"},
 	{name: "plugin missing", inject: "mv /usr/local/libexec/netavark/vxlan /tmp/vxlan", code: "VX0104", says: "plugin", mend: "mv /tmp/vxlan /usr/local/libexec/netavark/vxlan"},
 }
 
@@ -104,10 +117,18 @@ func TestStaticFaults(t *testing.T) {
 	began := time.Now()
 	awaitHealth(t, l.Hosts()...)
 	t.Log("a healthy pair of hosts takes", time.Since(began))
-	for _, f := range staticFaults {
+	for _, f := range chosen(staticFaults) {
 		t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) })
 		for _, h := range l.Hosts() { // an interface that was down has lost it
 			labtest.Sh(t, h, "ip route replace default via 198.18.0.1 dev eth0")
 		}
 	}
+}
+
+// chosen are the faults that are tried: a few, or with FAULTS=all, as `make faults` sets it, all.
+func chosen(all []fault) []fault {
+	if os.Getenv("FAULTS") == "all" {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !f.quick })
 }

@@ -36,7 +36,7 @@ func examine(t *testing.T, h *lab.Host, args string) (found []finding, code int)
 // awaitHealth waits until doctor finds nothing on any host: agents need a moment to find each other.
 func awaitHealth(t *testing.T, hosts ...*lab.Host) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
 	for _, h := range hosts {
 		for {
 			found, code := examine(t, h, "")
@@ -90,7 +90,7 @@ func tryFault(t *testing.T, l *lab.Lab, f fault) {
 // awaitFinding examines a host until the first finding has the code, or for long enough.
 func awaitFinding(t *testing.T, h *lab.Host, code string) (first finding, all []finding) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		all, _ = examine(t, h, "")
 		if len(all) > 0 && all[0].Code == code || time.Now().After(deadline) {

@@ -289,7 +289,7 @@ func (p *tunnelProber) Status(networkID string) (all []agentapi.TunnelStatus) {
 		}
 		all = append(all, agentapi.TunnelStatus{
 			Host: peer.member.Host, Port: n.port, Size: n.mtu, Passing: peer.state.passing,
-			Heard: isWithin(heardInterval, n.conn.LastHeard(mac)),
+			Heard: isWithin(p.heardWindowLocked(), n.conn.LastHeard(mac)),
 		})
 	}
 	return all

@@ -78,7 +78,7 @@ It exits with 1 if no answer comes. It needs the program nft on both hosts.`,
 					return err
 				}
 				if t.Answer == 0 {
-					return exitStatus(2)
+					return levelError(diagnosis.Warning)
 				}
 				return nil
 			})
@@ -208,23 +208,22 @@ func printTrace(out io.Writer, t Trace) error {
 	return err
 }
 
-// printHops prints the way of one packet: of one that was dropped, or else of the first one.
+// printHops prints what happened on a host, each thing once: all packets take the same way.
 func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int) int {
 	if len(events) == 0 {
 		return hop
 	}
-	packet := events[0].Packet
-	if e, dropped := findDrop(events); dropped {
-		packet = e.Packet
-	}
 	fmt.Fprintln(out, host)
+	printed := make(map[string]bool)
 	for _, e := range events {
+		line := fmt.Sprintf("%s: %s", describeRule(e), e.Verdict)
 		// Rules that only count or go on say nothing, unless they have a comment.
-		if e.Packet != packet || e.Head != "" || e.Verdict == "continue" && e.Comment == "" {
+		if e.Head != "" || e.Verdict == "continue" && e.Comment == "" || printed[line] {
 			continue
 		}
+		printed[line] = true
 		hop++
-		fmt.Fprintf(out, "  %2d  %s: %s\n", hop, describeRule(e), e.Verdict)
+		fmt.Fprintf(out, "  %2d  %s\n", hop, line)
 	}
 	return hop
 }

@@ -107,8 +107,10 @@ func TestPrintTrace(t *testing.T) {
 	const want = `web (10.0.0.2) on host host-a → db (10.0.0.130) on host host-b, network blue
 host host-a
    1  bridge t c, rule "by port": accept
+   2  bridge t c, its policy: accept
 host host-b
-   2  inet f i, its policy: drop
+   3  inet f i, its policy: accept
+   4  inet f i, its policy: drop
 dropped
 `
 	if err != nil || out.String() != want {

@@ -51,8 +51,8 @@ type claimsContext struct {
 
 func newClaims(c claimsContext) *claims {
 	return &claims{
-		claimsContext: c,
-		byKey:         make(map[ClaimKey]*addressClaim), waits: make(map[*ClaimWait]bool), asked: make(map[wire.Key]wire.Version),
+		claimsContext: c, byKey: make(map[ClaimKey]*addressClaim),
+		waits: make(map[*ClaimWait]bool), asked: make(map[wire.Key]wire.Version),
 	}
 }
 
@@ -120,7 +120,8 @@ func (c *claims) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, er
 // know what it claims.
 func (c *claims) checkHeard() error {
 	if limit := c.exclusion(); limit != "" {
-		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one; remove containers", limit)
+		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, "+
+			"so the others leave out this one; remove containers", limit)
 	}
 	return nil
 }

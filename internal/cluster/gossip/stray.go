@@ -71,15 +71,15 @@ const (
 )
 
 func (p *Plane) stateOf(ctx context.Context, stray replica.Stray) strayState {
+	isBack := stray.Returned && p.leavesAlone(stray.Key)
 	if stray.Kind == replica.StrayMoved {
 		switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
 		case talks:
 			return straySibling
-		case once:
+		case once && !isBack:
 			return strayLeftBehind
 		}
 	}
-	isBack := stray.Returned && p.leavesAlone(stray.Key)
 	switch {
 	case stray.Kind == replica.StrayMoved && (isBack || p.answers(ctx, stray.Key)):
 		return strayCopy

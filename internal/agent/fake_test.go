@@ -304,7 +304,7 @@ func (c *fakeCluster) notifyLocked() {
 func (c *fakeCluster) show(hosts ...cluster.Host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown = cluster.Snapshot{Hosts: hosts}
+	c.shown = cluster.NewSnapshot(hosts...)
 	c.notifyLocked()
 }
 
@@ -312,7 +312,7 @@ func (c *fakeCluster) show(hosts ...cluster.Host) {
 func (c *fakeCluster) showQuietly(hosts ...cluster.Host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown = cluster.Snapshot{Hosts: hosts}
+	c.shown = cluster.NewSnapshot(hosts...)
 }
 
 func vtep(n byte) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, 0, n}) }

@@ -18,7 +18,7 @@ func (a *Agent) handleForgetHost(name string) agentapi.Response {
 	var known []knownHost
 	for _, m := range a.clusters.All() {
 		for _, h := range m.Snapshot().Hosts {
-			known = append(known, knownHost{h, m})
+			known = append(known, knownHost{*h, m})
 		}
 	}
 	gone, err := findHostToForget(known, name)

@@ -15,17 +15,9 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-const (
-	// entriesAtOnce is how many containers' forwarding entries are set under the store's lock, which
-	// takes some 4 ms. Containers that start wait for the lock.
-	entriesAtOnce = 50
-	// entriesGap is how long the lock is left to others then. It is not fair: whoever waits would
-	// mostly find it taken again.
-	entriesGap = time.Millisecond
-	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
-	// containers a list takes 0.3 s.
-	listDivisor = 20
-)
+// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
+// containers a list takes 0.3 s.
+const listDivisor = 20
 
 // forwarder makes the kernel forward frames to the hosts that have their MACs.
 //
@@ -161,7 +153,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 	for _, n := range f.networks {
 		switch {
 		case n.isPending():
-			return entriesGap, true
+			return hoststate.LockGap, true
 		case n.checkAll && !n.failed && (!pending || n.listDelay() < after):
 			after, pending = n.listDelay(), true
 		}
@@ -225,20 +217,31 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded}
 }
 
-// forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
+// forwardSome sets as many of the entries to look at as there is time for. Those that were taken are
+// not tried again before the next full turn.
 func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
-	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
-	if len(n.macs) == 0 {
-		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
-	}
-	known := n.knownRemotes()
-	known.Only, known.SkipPorts = &keys, !n.checkPorts
-	n.checkPorts = false
 	s, err := host.Begin()
 	if err != nil {
+		n.takeNext() // an end of it, should the lock never be had
 		return err
 	}
-	return errors.Join(s.Forward(n.local, known), s.Close())
+	return errors.Join(s.ForwardWhileShort(n.local, n.takeNext), s.Close())
+}
+
+// takeNext takes the next of the entries to look at: MACs first, as addresses lead to them.
+func (n *forwardedNetwork) takeNext() (next plan.Known, more bool) {
+	if !n.isPending() {
+		return plan.Known{}, false
+	}
+	const most = hoststate.EntriesAtOnce
+	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, most), MACs: takeSome(&n.macs, most)}
+	if len(n.macs) == 0 {
+		keys.Addrs = takeSome(&n.addrs, most)
+	}
+	next = n.knownRemotes()
+	next.Only, next.SkipPorts = &keys, !n.checkPorts
+	n.checkPorts = false
+	return next, true
 }
 
 // takeSome takes at most so many keys from a set.

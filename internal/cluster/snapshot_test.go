@@ -50,8 +50,8 @@ func TestSnapshotMadeStepByStep(t *testing.T) {
 				all = append(all, h)
 			}
 			slices.SortFunc(all, Host.Compare)
-			want := Snapshot{Hosts: all}
-			if len(all)+len(s.Hosts) > 0 && !reflect.DeepEqual(s.Hosts, all) {
+			want := NewSnapshot(all...)
+			if len(all)+len(s.Hosts) > 0 && !reflect.DeepEqual(s.Hosts, want.Hosts) {
 				t.Fatalf("hosts %+v, want %+v", s.Hosts, all)
 			}
 			if got, want := printMembers(s), printMembers(want); !reflect.DeepEqual(got, want) {

@@ -23,8 +23,7 @@ type Difference struct {
 func Differences(n Network, s cluster.Snapshot) []Difference {
 	var found []Difference
 	ours := viewOf(n)
-	for i := range s.Hosts {
-		h := &s.Hosts[i]
+	for _, h := range s.Hosts {
 		m := findCounterpart(n, ours, h.Memberships)
 		if m == nil || h.ID.Matches(s.Self) || !h.Reachable() || m.View.Name == "" || m.Network == n.Key() && m.View.Equal(ours) {
 			continue

@@ -19,6 +19,9 @@ import (
 // for H, the one whose claim came second hears of the first. If each waits for the other, each sees
 // the other's claim, and the lower VTEP's wins. If not, a host that sees a pending claim of a host
 // that has not answered its own leaves the address to it: that one may not know of this claim.
+//
+// The answer also says what H has itself. That counts where H's record does not come, or has no room
+// for all.
 
 // ClaimKey names a claim: of a container's addresses on a network.
 type ClaimKey struct {

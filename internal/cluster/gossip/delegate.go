@@ -75,9 +75,9 @@ func (d delegate) receive(data []byte) {
 // so it is asked again.
 func (d delegate) noteTalkLocked(m wire.Message) {
 	switch {
-	case !d.silent[m.From]:
+	case !d.claimPeers.silent[m.From]:
 	case m.Kind == wire.KindClaimAnswer:
-		delete(d.silent, m.From)
+		d.claimPeers.noteAnswer(m.From)
 	default:
 		d.replica.AskForAnswer(m.From)
 	}
@@ -177,7 +177,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	}
 	d.replica.Greet(host, boottime.Now())
 	d.replica.AddClaimPeer(host)
-	clear(d.announced) // it may not know which networks this host is on
+	d.claimPeers.memberJoined()
 	d.log.Info("host joined", "host", d.labelLocked(host), "id", host.ID)
 }
 
@@ -191,7 +191,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 		return
 	}
 	d.peers.deleteMember(host)
-	delete(d.silent, host)
+	d.claimPeers.memberGone(host)
 	if d.replica.HasLeft(host) {
 		d.log.Info("host left", "host", d.labelLocked(host))
 	} else {

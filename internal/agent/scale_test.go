@@ -28,6 +28,7 @@ import (
 	"vxlan-driver/internal/kernel/netns"
 	"vxlan-driver/internal/kernel/netnstest"
 	"vxlan-driver/internal/kernel/netstack"
+	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/plugin"
@@ -200,6 +201,15 @@ func (b *bigHost) startRemote() {
 	b.plane.shown = b.plane.shown.With(manyHost(n, b.counts[n]))
 	close(b.plane.changed)
 	b.plane.changed = make(chan struct{})
+}
+
+// removeHost makes the last host leave.
+func (b *bigHost) removeHost() {
+	n := len(b.counts) - 1
+	b.plane.mu.Lock()
+	defer b.plane.mu.Unlock()
+	b.plane.shown = b.plane.shown.Without(manyHost(n, b.counts[n]))
+	b.counts = b.counts[:n]
 }
 
 // addHost makes one more host a member.
@@ -391,7 +401,8 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	for _, m := range b.clusters.members {
 		m.since = m.since.Add(-gracePeriod) // no full turn that belongs to the agent's start
 	}
-	go func() { ended <- b.runLoop(ctx, events{}) }()
+	changed, deleted := b.watch(ctx)
+	go func() { ended <- b.runLoop(ctx, events{kernel: changed, deleted: deleted}) }()
 	share := func(during func()) float64 {
 		cpu, began := cpuTime(), time.Now()
 		during()
@@ -420,6 +431,19 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	b.checkMemory()
 	cancel()
 	<-ended
+}
+
+// watch reports what is deleted from the kernel.
+func (b *bigHost) watch(ctx context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys) {
+	b.t.Helper()
+	err := netns.DoIn(b.ns, func() (err error) {
+		changed, deleted, err = watch.Changes(ctx)
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return changed, deleted
 }
 
 // listTime is what a list of all entries takes, which is made each minute.
@@ -490,4 +514,39 @@ func TestRealKernelFollowsNews(t *testing.T) {
 	b.mustTurn(scopeFull)
 	b.drain()
 	wantNone("after a full turn")
+}
+
+// Hosts that join and leave change the firewall, as this agent itself does. To look at everything
+// then takes long beside many containers.
+func TestHostsThatComeAndGoCauseNoFullTurn(t *testing.T) {
+	b := newBigHost(t, 30, 5, 2)
+	for range 2 { // as in TestRealKernelFollowsNews
+		b.mustTurn(scopeFull)
+		b.drain()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	changed, _ := b.watch(ctx)
+	// The kernel tells of a change within a burst of 20 ms.
+	isHeard := func() bool {
+		select {
+		case <-changed:
+			return true
+		case <-time.After(200 * time.Millisecond):
+			return false
+		}
+	}
+	for isHeard() { // of what was before
+	}
+	for name, change := range map[string]func(){"joins": b.addHost, "leaves": b.removeHost} {
+		change()
+		b.mustTurn(scopeForwarding)
+		if isHeard() {
+			t.Errorf("a host %s: everything would be looked at", name)
+		}
+	}
+	netnstest.Shell(t, b.ns)("nft flush set inet vxlan-driver members4")
+	if !isHeard() {
+		t.Error("what another program deletes is not heard of")
+	}
 }

@@ -32,6 +32,7 @@ import (
 	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/netavark"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/plugin"
 	"vxlan-driver/internal/store"
 )
@@ -64,9 +65,20 @@ func containerOn(n, i int) cluster.Endpoint {
 	}
 }
 
+// listedNetwork is the network with a list of its hosts.
+func listedNetwork(hosts int) string {
+	var list []string
+	for n := range hosts {
+		list = append(list, hostAddr(n).String())
+	}
+	return strings.Replace(manyHostsNetwork, `"discovery": "gossip"`, `"remote_ips": "`+strings.Join(list, ",")+`"`, 1)
+}
+
+func hostAddr(n int) netip.Addr { return netip.AddrFrom4([4]byte{198, 19, byte(n >> 8), byte(n)}) }
+
 // manyHost is the n-th other host, with so many containers.
 func manyHost(n, containers int) cluster.Host {
-	addr := netip.AddrFrom4([4]byte{198, 19, byte(n >> 8), byte(n)})
+	addr := hostAddr(n)
 	m := cluster.Membership{
 		Network: manyHostsKey, VTEP: addr, StaticFDB: true, BridgeMAC: network.BridgeMAC(100, addr),
 		HostAddrs: []netip.Addr{netip.AddrFrom4([4]byte{10, byte(1 + n>>8), byte(n), 254})},
@@ -85,6 +97,7 @@ type bigHost struct {
 	t      testing.TB
 	ns     string
 	plane  *fakeCluster
+	config string
 	counts []int // of each other host's containers
 	held   []byte
 
@@ -103,7 +116,13 @@ func (n inNamespaceNames) Set(zones []dns.Zone) (err error) {
 
 func newBigHost(t testing.TB, hosts, each, own int) *bigHost {
 	t.Helper()
-	b := &bigHost{t: t, ns: netnstest.New(t), plane: newFakeCluster()}
+	return newBigHostOn(t, manyHostsNetwork, hosts, each, own)
+}
+
+// newBigHostOn makes a host with containers of its own on a network with other hosts.
+func newBigHostOn(t testing.TB, network string, hosts, each, own int) *bigHost {
+	t.Helper()
+	b := &bigHost{t: t, ns: netnstest.New(t), plane: newFakeCluster(), config: network}
 	sh := netnstest.Shell(t, b.ns)
 	sh("ip link set lo up; ip link add eth0 type veth peer name peer; ip link set peer up; ip address add 198.18.0.10/15 dev eth0; ip link set eth0 up")
 	c, err := config.Parse("")
@@ -192,7 +211,7 @@ func (grantingAgent) AssignAddresses(_, _ string, wanted []netip.Addr) ([]netip.
 func (b *bigHost) setup(p *plugin.Plugin, i int) {
 	b.t.Helper()
 	_, err := p.Setup(netnstest.New(b.t), netavark.Request{
-		ContainerID: fmt.Sprintf("%064x", 0xf00+i), ContainerName: fmt.Sprint("own-", i), Network: json.RawMessage(manyHostsNetwork),
+		ContainerID: fmt.Sprintf("%064x", 0xf00+i), ContainerName: fmt.Sprint("own-", i), Network: json.RawMessage(b.config),
 		Options: json.RawMessage(fmt.Sprintf(`{"interface_name": "eth0", "static_ips": ["10.200.0.%d"]}`, i+2)),
 	})
 	if err != nil {
@@ -313,12 +332,23 @@ func (b *bigHost) lockWaits(ctx context.Context) (longest time.Duration) {
 // reportLock reports for how long f holds the store's lock, and for how long others wait for it.
 func (b *bigHost) reportLock(name string, during func()) {
 	b.t.Helper()
-	b.mustStayBelow("lock, "+name, "ms of CPU", mostHeld, func() float64 {
-		b.longestHold = 0
-		wait := b.longestWait(during)
-		b.t.Logf("lock, %-34s %8.2f ms of CPU, %8.2f ms", name, ms(b.longestHold), ms(wait))
-		return ms(b.longestHold)
-	})
+	b.mustStayBelow("lock, "+name, "ms of CPU", mostHeld, func() float64 { return b.measureLock(name, during) })
+}
+
+// reportLockOnce is reportLock for what happens once, so it may take twice as long.
+func (b *bigHost) reportLockOnce(name string, during func()) {
+	b.t.Helper()
+	if held := b.measureLock(name, during); held > 2*mostHeld {
+		b.t.Errorf("lock, %s: held for %.2f ms of CPU, the target is %v", name, held, mostHeld)
+	}
+}
+
+func (b *bigHost) measureLock(name string, during func()) (held float64) {
+	b.t.Helper()
+	b.longestHold = 0
+	wait := b.longestWait(during)
+	b.t.Logf("lock, %-34s %8.2f ms of CPU, %8.2f ms", name, ms(b.longestHold), ms(wait))
+	return ms(b.longestHold)
 }
 
 // longestWait returns for how long others wait for the store's lock.
@@ -365,7 +395,7 @@ func TestManyHosts(t *testing.T) {
 	runtime.LockOSThread() // for threadTime
 	defer runtime.UnlockOSThread()
 	b := newBigHost(t, manyHosts-1, containersEach, containersEach)
-	b.reportLock("first turns", func() { b.mustTurn(scopeFull); b.mustTurn(scopeFull) })
+	b.reportLockOnce("first turns", func() { b.mustTurn(scopeFull); b.mustTurn(scopeFull) })
 	b.reportLock("all entries", func() { b.forgetEntries(); b.drain() })
 	b.report("publishing turn without news", 50, mostWithoutNews, func() { b.mustTurn(scopePublish) })
 	b.report("forwarding turn without news", 50, mostWithoutNews, func() { b.mustTurn(scopeForwarding) })
@@ -378,6 +408,33 @@ func TestManyHosts(t *testing.T) {
 	b.checkMemory()
 	if os.Getenv("MANY_HOSTS") != "short" {
 		b.loopUnderNews(10*time.Second, 50)
+	}
+	newBigHostOn(t, listedNetwork(manyHosts-1), manyHosts-1, containersEach, 1).reportEnd()
+}
+
+// reportEnd reports for how long an agent that ends holds the lock.
+func (b *bigHost) reportEnd() {
+	b.t.Helper()
+	b.mustTurn(scopeFull)
+	b.drain()
+	entries := func() (n int) {
+		for _, f := range b.forwarder.networks {
+			keys, err := b.Host.DriftedEntries(f.local, plan.Known{})
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			n += len(keys.MACs) + len(keys.Addrs)
+		}
+		return n
+	}
+	before := entries()
+	b.reportLockOnce("an agent ends", func() {
+		if err := b.Host.FallBackToStatic(); err != nil {
+			b.t.Error(err)
+		}
+	})
+	if after := entries(); before < 2*len(b.counts)*containersEach || after > 0 {
+		b.t.Errorf("an agent that ends has deleted %d entries of %d", before-after, before)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -223,9 +224,27 @@ func (b *bigHost) setup(p *plugin.Plugin, i int) {
 func (b *bigHost) startRemote() {
 	n := rand.N(len(b.counts))
 	b.counts[n]++
+	b.hear(n, func(all []cluster.Endpoint) []cluster.Endpoint { return append(all, containerOn(n, b.counts[n]-1)) })
+}
+
+// stopRemote stops a container of a random other host.
+func (b *bigHost) stopRemote() {
+	n := rand.N(len(b.counts))
+	b.counts[n]--
+	b.hear(n, func(all []cluster.Endpoint) []cluster.Endpoint { return all[:b.counts[n]] })
+}
+
+// hear changes what the n-th other host has. As with gossip, the rest is the same as before.
+func (b *bigHost) hear(n int, change func([]cluster.Endpoint) []cluster.Endpoint) {
 	b.plane.mu.Lock()
 	defer b.plane.mu.Unlock()
-	b.plane.shown = b.plane.shown.With(manyHost(n, b.counts[n]))
+	h, known := b.plane.shown.Find(manyHost(n, 0).Name)
+	if !known {
+		b.t.Fatalf("host %d is not known", n)
+	}
+	h.Memberships = slices.Clone(h.Memberships)
+	h.Memberships[0].Endpoints = change(slices.Clone(h.Memberships[0].Endpoints))
+	b.plane.shown = b.plane.shown.With(h)
 	close(b.plane.changed)
 	b.plane.changed = make(chan struct{})
 }
@@ -245,17 +264,6 @@ func (b *bigHost) addHost() {
 	b.plane.mu.Lock()
 	defer b.plane.mu.Unlock()
 	b.plane.shown = b.plane.shown.With(manyHost(len(b.counts)-1, 1))
-}
-
-// stopRemote stops a container of a random other host.
-func (b *bigHost) stopRemote() {
-	n := rand.N(len(b.counts))
-	b.counts[n]--
-	b.plane.mu.Lock()
-	defer b.plane.mu.Unlock()
-	b.plane.shown = b.plane.shown.With(manyHost(n, b.counts[n]))
-	close(b.plane.changed)
-	b.plane.changed = make(chan struct{})
 }
 
 // drain sets all entries that are known to lack.
@@ -466,6 +474,7 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	for _, m := range b.clusters.members {
 		m.since = m.since.Add(-gracePeriod) // no full turn that belongs to the agent's start
 	}
+	b.listSoon() // in the first full turn; else it would come later
 	changed, deleted := b.watch(ctx)
 	go func() { ended <- b.runLoop(ctx, events{kernel: changed, deleted: deleted}) }()
 	share := func(during func()) float64 {

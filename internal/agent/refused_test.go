@@ -27,7 +27,7 @@ func TestUnreachableHostIsNotOneWithoutAgent(t *testing.T) {
 func TestFirstContainerWarnsOfAWrongKey(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
-		r.Config.Keys = append(r.Config.Keys, [32]byte{1})
+		r.Config.KeyFile = "/etc/vxlan/key"
 		r.prepareCluster = func(c *fakeCluster) {
 			c.members = 1
 			c.problem = "the key here is not that of 198.18.0.11"

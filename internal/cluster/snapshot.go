@@ -14,6 +14,9 @@ import (
 type Snapshot struct {
 	// Hosts are pointers, as a thousand hosts are copied for each record that comes.
 	Hosts []*Host
+	// Self is the ID of the host that took the snapshot; zero where the plane knows none. A host of
+	// the same ID is this one as it was before its address changed, or by another of its addresses.
+	Self HostID
 	// Sequence grows with each record that comes. See Plane.Acknowledge.
 	Sequence uint64
 
@@ -124,7 +127,7 @@ func (s Snapshot) Without(h Host) Snapshot {
 
 // withMembers returns the snapshot with hosts, of which the one that is given has changed.
 func (s Snapshot) withMembers(hosts []*Host, changed Host, before []Membership) Snapshot {
-	next := Snapshot{Hosts: hosts, Sequence: s.Sequence, last: s.last.next(), networks: maps.Clone(s.indexed())}
+	next := Snapshot{Hosts: hosts, Self: s.Self, Sequence: s.Sequence, last: s.last.next(), networks: maps.Clone(s.indexed())}
 	for _, m := range before {
 		if !slices.ContainsFunc(changed.Memberships, func(o Membership) bool { return o.Network == m.Network }) {
 			next.removeMember(newMember(changed, m))

@@ -146,3 +146,11 @@ func eachField(t *testing.T, v reflect.Value, isEqual func(reflect.Value) bool) 
 		}
 	}
 }
+
+func TestSnapshotKeepsSelf(t *testing.T) {
+	h := Host{ID: HostID{2}, Name: "b", Addr: mustAddr("198.18.0.2"), Memberships: []Membership{validMembership()}}
+	s := Snapshot{Self: HostID{1}}
+	if with := s.With(h); with.Self != s.Self || with.Without(h).Self != s.Self {
+		t.Errorf("with a host %v, without it again %v, want %v", with.Self, with.Without(h).Self, s.Self)
+	}
+}

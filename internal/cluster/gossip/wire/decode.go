@@ -39,6 +39,7 @@ func Decode(data []byte, accepted Range) (Message, error) {
 	case KindClaimAnswer:
 		m.Version = r.readVersion()
 		m.Digests = readList(&r, MaxHosts, r.readDigest)
+		m.OwnAnswer = r.readOwnAnswer()
 	case KindHello, KindHelloReply:
 	default:
 		return m, r.err

@@ -49,6 +49,7 @@ func TestGoldenBytes(t *testing.T) {
 		"helloreply":  message(wire.Message{Kind: wire.KindHelloReply}),
 		"claim":       message(wire.Message{Kind: wire.KindClaim, Version: digest.Version}),
 		"claimanswer": message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, Digests: []wire.Digest{digest}}),
+		"ownanswer":   message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, OwnAnswer: wiretest.OwnAnswer()}),
 		"granted":     records(recordOfHost9(granted), 0),
 		"requested":   records(recordOfHost9(requested), 0),
 		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),

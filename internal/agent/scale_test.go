@@ -474,7 +474,9 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	for _, m := range b.clusters.members {
 		m.since = m.since.Add(-gracePeriod) // no full turn that belongs to the agent's start
 	}
-	b.listSoon() // in the first full turn; else it would come later
+	// The first full turn is complete, and lists. Else another one and its list would come later.
+	b.verified = time.Time{}
+	b.listSoon()
 	changed, deleted := b.watch(ctx)
 	go func() { ended <- b.runLoop(ctx, events{kernel: changed, deleted: deleted}) }()
 	share := func(during func()) float64 {

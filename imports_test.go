@@ -67,7 +67,7 @@ var layers = map[string][]string{
 	"internal/doctor/survey":                {"internal/doctor", "internal/hoststate", "internal/kernel/netns"},
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
-	"internal/packettrace":                  {},
+	"internal/packettrace":                  {"internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/doctor/survey", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},

@@ -23,6 +23,7 @@ func (h localHost) Diagnose(ctx context.Context) doctor.Diagnosis {
 	if len(found.Suspects) == 0 {
 		return found
 	}
+	stopListening := survey.Listen(facts.Networks)
 	var again sync.WaitGroup
 	again.Go(func() {
 		if r, err := agentapi.Examine(agentapi.SocketPath); err == nil {
@@ -31,6 +32,7 @@ func (h localHost) Diagnose(ctx context.Context) doctor.Diagnosis {
 	})
 	others := diagnoseHosts(found.Suspects[:min(len(found.Suspects), maxSuspects)])
 	again.Wait()
+	facts.Traffic = stopListening()
 	return doctor.Diagnose(facts).WithCausesOf(others...)
 }
 

@@ -93,7 +93,7 @@ func checkReport(f *Facts) []diagnosis.Finding {
 			findings[i].Level = diagnosis.Failure // the hosts do not know each other's containers
 		}
 	}
-	return findings
+	return append(f.strangers(), f.withTraffic(findings)...)
 }
 
 // refusedAge is longer than a host that is refused pauses before it tries again.

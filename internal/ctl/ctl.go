@@ -17,9 +17,9 @@ type Host interface {
 	NetworkSource
 	Capturer
 	Tracer
-	Patient
 	Pinger
 	PathTracer
+	Patient
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.

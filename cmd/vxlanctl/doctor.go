@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
@@ -66,11 +67,13 @@ func diagnoseHosts(names []string) []doctor.Diagnosis {
 func (localHost) DiagnoseHost(name string) (doctor.Diagnosis, error) { return diagnoseHost(name) }
 
 func diagnoseHost(name string) (doctor.Diagnosis, error) {
+	asked := time.Now()
 	r, err := agentapi.AskHost(agentapi.SocketPath, name, agentapi.Request{Verb: agentapi.VerbDiagnose})
 	if err != nil {
 		return doctor.Diagnosis{}, err
 	}
-	return readDiagnosis(r)
+	d, err := readDiagnosis(r)
+	return d.WithClock(asked, time.Now()), err
 }
 
 func readDiagnosis(r agentapi.Response) (d doctor.Diagnosis, err error) {

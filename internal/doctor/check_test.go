@@ -318,6 +318,24 @@ func TestCausesOfOtherHosts(t *testing.T) {
 	}
 }
 
+// The time that the question and the answer took does not count.
+func TestClockSkew(t *testing.T) {
+	asked := time.Unix(1_000_000, 0)
+	answered := asked.Add(20 * time.Second)
+	for at, want := range map[time.Time]string{
+		asked: "", answered: "", asked.Add(-20 * time.Second): "", answered.Add(20 * time.Second): "",
+		asked.Add(-time.Hour): "1h0m0s", answered.Add(time.Minute): "1m0s",
+	} {
+		d := Diagnosis{Hosts: []string{"host-c"}, Clock: at.UnixNano()}.WithClock(asked, answered)
+		if found := len(d.Findings) == 1 && strings.HasSuffix(d.Findings[0].Summary, want) && d.Level == diagnosis.Warning; found != (want != "") {
+			t.Errorf("at %v: %+v", at, d)
+		}
+	}
+	if d := (Diagnosis{Hosts: []string{"old"}}).WithClock(asked, answered); len(d.Findings) > 0 {
+		t.Errorf("a host that does not say: %+v", d)
+	}
+}
+
 func TestUpgradeChanges(t *testing.T) {
 	for _, tt := range []struct {
 		from, to string

@@ -130,7 +130,8 @@ func (h localHost) PlannedChanges() (commands []string, err error) {
 			continue // a reload changes nothing in containers
 		}
 		if set, ok := c.Change.(kernel.SetFirewall); ok {
-			commands = append(commands, fmt.Sprintf("# nft: load the tables inet and bridge vxlan-driver anew, with %d elements", len(set.Elements)))
+			const format = "# nft: load the tables inet and bridge vxlan-driver anew, with %d elements"
+			commands = append(commands, fmt.Sprintf(format, len(set.Elements)))
 			continue
 		}
 		commands = append(commands, c.Change.String())

@@ -82,7 +82,8 @@ func suspects(a Agent) (hosts []string) {
 
 // withoutHarmlessHooks leaves out filters on devices that may drop packets, where none is lost.
 func withoutHarmlessHooks(findings []diagnosis.Finding) []diagnosis.Finding {
-	if slices.ContainsFunc(findings, func(f diagnosis.Finding) bool { return isSymptom(f.Code) && f.Level != diagnosis.Unknown }) {
+	isLoss := func(f diagnosis.Finding) bool { return isSymptom(f.Code) && f.Level != diagnosis.Unknown }
+	if slices.ContainsFunc(findings, isLoss) {
 		return findings
 	}
 	return slices.DeleteFunc(findings, func(f diagnosis.Finding) bool {

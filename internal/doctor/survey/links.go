@@ -146,7 +146,10 @@ func (c *collector) rules() {
 // that were ever used.
 func (c *collector) legacyRules(words []string) (found []doctor.Rule) {
 	for _, program := range []string{"iptables-legacy", "ip6tables-legacy"} {
-		names := map[string]string{"iptables-legacy": "/proc/self/net/ip_tables_names", "ip6tables-legacy": "/proc/self/net/ip6_tables_names"}[program]
+		names := "/proc/self/net/ip_tables_names"
+		if program == "ip6tables-legacy" {
+			names = "/proc/self/net/ip6_tables_names"
+		}
 		if used, err := os.ReadFile(names); err != nil || len(used) == 0 {
 			continue
 		}

@@ -205,7 +205,7 @@ func TestChecks(t *testing.T) {
 		{"agent missing", func(f *Facts) { f.Agent.Running, f.Agent.Report = false, nil }, []string{"VX0701 failure the agent does not run, and 1 containers need it"}, []string{reload}},
 		{"agent not needed", func(f *Facts) { f.Agent = Agent{Binary: "/bin/vxland"} }, nil, nil},
 		{"agent not installed", func(f *Facts) { f.Agent = Agent{Needed: 1} }, []string{"VX0104 failure the agent vxland is not installed, and 1 containers need it"}, nil},
-		{"agent stopped", func(f *Facts) { f.Agent.Stopped, f.Agent.Report = 12, nil }, []string{"VX0701 failure the agent, process 12, was stopped by a signal and does not answer"}, []string{"kill -CONT 12"}},
+		{"agent stopped", func(f *Facts) { f.Agent.Stopped, f.Agent.Report = []int{12, 13}, nil }, []string{"VX0701 failure the agent, process 12, was stopped by a signal and does not answer"}, []string{"kill -CONT 12 13"}},
 		{"agent does not answer", func(f *Facts) { f.Agent.Report, f.Agent.Err = nil, "timeout" }, []string{"VX0702 failure the agent runs and does not answer: timeout"}, []string{reload}},
 		{"configuration", func(f *Facts) {
 			f.Agent.Running, f.Agent.Report, f.Agent.BadConfig = false, nil, "vxland.toml:\nprot: is unknown"

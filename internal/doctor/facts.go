@@ -108,7 +108,7 @@ type Agent struct {
 	Needed    int    // containers that need one
 	Binary    string // path; empty: it is not installed
 	BadConfig string // what the agent says of its configuration
-	Stopped   int    // process id of an agent that was stopped by a signal
+	Stopped   []int  // process ids of an agent, and its keeper, that were stopped by a signal
 	Err       string // why there is no report
 	Running   bool
 	Report    *agentapi.StatusReport

@@ -28,6 +28,10 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleRestart(ctx)
 	case agentapi.VerbForgetHost:
 		return a.handleForgetHost(r.Host)
+	case agentapi.VerbHosts:
+		return a.handleHosts()
+	case agentapi.VerbAsk:
+		return a.handleAsk(ctx, r)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
@@ -41,6 +45,7 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 // currentReport returns the report of the last turn, with all that can be told without another one.
 func (a *Agent) currentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
 	report := a.status.CurrentReport(ctx, wantRates)
+	report.Host = a.identity()
 	report.Outdated = append(a.outdated(), report.Outdated...)
 	a.reportKeys(&report)
 	return report

@@ -209,7 +209,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			status := hostStatus(m, h, now)
+			status := measuredStatus(m, h, now)
 			status.Paths = paths[hostKey{h.ID, h.Addr}]
 			c.Hosts = append(c.Hosts, status)
 		}
@@ -219,12 +219,9 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	return all
 }
 
-// hostStatus returns what is known of the contact to another host.
-func hostStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostStatus {
-	status := agentapi.HostStatus{Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
-	if !status.Reachable {
-		status.UnreachableFor = now.Sub(h.UnreachableSince)
-	}
+// measuredStatus is hostStatus with what the plane measures of its contact to the host.
+func measuredStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostStatus {
+	status := hostStatus(h)
 	reporter, ok := m.Plane.(cluster.ContactReporter)
 	if !ok {
 		return status

@@ -32,6 +32,8 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 
 func (h fakeHost) CaptureConfig(string) (capture.Config, error) { return capture.Config{}, h.err }
 
+func (h fakeHost) TracedNetworks(string) ([]TracedNetwork, error) { return nil, h.err }
+
 func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
 	return name + ".198.18.0.2", "careful", h.err
 }
@@ -117,6 +119,7 @@ func TestCommands(t *testing.T) {
 		{"completion", []string{"__complete", "host", "forget", ""}, nil, "198.18.0.3\nhost-c\n:4\n", ""},
 		{"capture nothing", []string{"capture"}, nil, "", "requires at least 1 arg"},
 		{"capture of no network", []string{"capture", "mynet", "-n"}, errors.New("no network"), "", "capture: no network"},
+		{"drops of no network", []string{"drops", "mynet"}, errors.New("no network"), "", "drops: no network"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
 		{"code", []string{"explain", "vx0706", "--format", "{{.Title}}"}, nil, "contact to all other hosts is lost\n", ""},

@@ -123,10 +123,11 @@ func TestStatusHasTraffic(t *testing.T) {
 
 // A plane that does not measure leaves it out.
 func TestStatusWithoutContact(t *testing.T) {
+	now := time.Now()
 	m := &clusterMember{Plane: struct{ cluster.Plane }{newFakeCluster()}}
-	got := measuredStatus(m, unreachable(otherHost(11)), time.Now())
-	want := agentapi.HostStatus{ID: got.ID, Name: "l (198.18.0.11)", HostName: "l", Addr: vtep(11), UnreachableFor: got.UnreachableFor}
-	if !reflect.DeepEqual(got, want) || got.UnreachableFor <= 0 {
+	got := hostStatus(m, unreachable(otherHost(11)), now.Add(time.Minute))
+	want := agentapi.HostStatus{ID: cluster.HostID{}.String(), Name: "l (198.18.0.11)", HostName: "l", Addr: vtep(11), UnreachableFor: got.UnreachableFor}
+	if !reflect.DeepEqual(got, want) || got.UnreachableFor < 59*time.Second {
 		t.Errorf("got %+v", got)
 	}
 }

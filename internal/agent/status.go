@@ -17,7 +17,6 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
-	"vxlan-driver/internal/network"
 )
 
 // statusReporter says how the host is: in the log, and to a person who asks.
@@ -178,22 +177,22 @@ func (s *statusReporter) logDifferences(found []string) {
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
-	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints), Underlay: describeUnderlay(n.VTEP)}
+	status := agentapi.NetworkStatus{
+		Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints),
+		VTEP: n.VTEP.Local, Interface: n.VTEP.Interface, MTU: n.VTEP.MTU,
+	}
+	if home := n.VTEP.Home; home.Local.IsValid() {
+		status.Home = fmt.Sprintf("%s by %s", home.Local, home.Interface)
+	}
 	for _, m := range s.rosterOf(n).Members() {
 		status.Members++
 		status.Remote += len(m.Endpoints)
+		if m.Reachable {
+			status.Reachable++
+		}
 	}
 	status.Tunnels = s.tunnels.Status(n.ID)
 	return status
-}
-
-// describeUnderlay says from where a network sends, and whether it belongs elsewhere.
-func describeUnderlay(v network.VTEP) string {
-	text := fmt.Sprintf("from %s by %s, MTU %d", v.Local, v.Interface, v.MTU)
-	if v.Home.Local.IsValid() {
-		text += fmt.Sprintf(", until %s by %s can be used again", v.Home.Local, v.Home.Interface)
-	}
-	return text
 }
 
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
@@ -209,7 +208,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			status := measuredStatus(m, h, now)
+			status := hostStatus(m, *h, now)
 			status.Paths = paths[hostKey{h.ID, h.Addr}]
 			c.Hosts = append(c.Hosts, status)
 		}
@@ -219,9 +218,12 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	return all
 }
 
-// measuredStatus is hostStatus with what the plane measures of its contact to the host.
-func measuredStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostStatus {
-	status := hostStatus(h)
+// hostStatus returns what is known of the contact to another host.
+func hostStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostStatus {
+	status := agentapi.HostStatus{ID: h.ID.String(), Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+	if !status.Reachable {
+		status.UnreachableFor = now.Sub(h.UnreachableSince)
+	}
 	reporter, ok := m.Plane.(cluster.ContactReporter)
 	if !ok {
 		return status
@@ -241,8 +243,12 @@ func measuredStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.Ho
 func (s *statusReporter) findConflicts(networks []membership.Network) (addrs, names []string) {
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			addrs = append(addrs, membership.Duplicates(n, s.rosterOf(n))...)
-			names = append(names, membership.NameConflicts(n, s.rosterOf(n))...)
+			for _, d := range membership.Duplicates(n, s.rosterOf(n)) {
+				addrs = append(addrs, d.String())
+			}
+			for _, c := range membership.NameConflicts(n, s.rosterOf(n)) {
+				names = append(names, c.String())
+			}
 		}
 	}
 	appeared, _ := s.duplicates.Update(addrs)

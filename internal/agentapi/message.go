@@ -40,17 +40,21 @@ const (
 	VerbJoining Verb = "joining"
 	// VerbForgetHost takes a host that is gone for good out of its cluster.
 	VerbForgetHost Verb = "forget-host"
+	// VerbInventory asks for an Inventory.
+	VerbInventory Verb = "inventory"
 	// VerbHosts asks for all hosts that the agent knows: this one first, then the others.
 	VerbHosts Verb = "hosts"
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
 	// agent's response, as it came.
 	VerbAsk Verb = "ask"
+	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
+	VerbTrace Verb = "trace"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -63,8 +67,9 @@ type Request struct {
 	Assign    *AssignRequest  `json:"assign,omitempty"`
 	Joining   *JoiningRequest `json:"joining,omitempty"`
 	// Host is the host that is meant, as a person calls it: by name, address or ID.
-	Host  string   `json:"host,omitempty"`
-	Asked *Request `json:"asked,omitempty"` // what to ask it
+	Host  string        `json:"host,omitempty"`
+	Asked *Request      `json:"asked,omitempty"` // what to ask it
+	Trace *TraceRequest `json:"trace,omitempty"`
 	// Rates asks for rates in the StatusReport. Unless somebody asked within the last minute, that
 	// takes half a second.
 	Rates bool `json:"rates,omitempty"`
@@ -95,9 +100,11 @@ type Response struct {
 	// Announces tells that the agent announces the container's addresses.
 	Announces bool `json:"announces,omitempty"`
 	// Host is the host that was forgotten or asked, by its whole name.
-	Host   string          `json:"host,omitempty"`
-	Hosts  []HostStatus    `json:"hosts,omitempty"`
-	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	Host      string          `json:"host,omitempty"`
+	Inventory *Inventory      `json:"inventory,omitempty"`
+	Hosts     []HostStatus    `json:"hosts,omitempty"`
+	Answer    json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	Trace     []TraceEvent    `json:"trace,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.
@@ -162,16 +169,21 @@ type DurationCounts struct {
 
 // NetworkStatus is a network that has containers on this host.
 type NetworkStatus struct {
-	Name    string `json:"name"`
-	VNI     uint32 `json:"vni"`
-	Local   int    `json:"local"`   // containers on this host
-	Remote  int    `json:"remote"`  // containers on other hosts
-	Members int    `json:"members"` // other hosts with a container on the network
+	Name      string `json:"name"`
+	VNI       uint32 `json:"vni"`
+	Local     int    `json:"local"`     // containers on this host
+	Remote    int    `json:"remote"`    // containers on other hosts
+	Members   int    `json:"members"`   // other hosts with a container on the network
+	Reachable int    `json:"reachable"` // of these
+	// VTEP is the address that the network sends from, by Interface.
+	VTEP      netip.Addr `json:"vtep"`
+	Interface string     `json:"interface"`
+	MTU       int        `json:"mtu"`
+	// Home says where the network belongs, if it had to move: an address "by" an interface.
+	Home string `json:"home,omitempty"`
 	// Traffic is what the VXLAN device has counted: what came from other hosts and went to them. Nil:
 	// there is no such device.
 	Traffic *TrafficStatus `json:"traffic,omitempty"`
-	// Underlay says from where the network sends, and with which MTU.
-	Underlay string `json:"underlay,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
 }

@@ -73,10 +73,12 @@ func TestMetricsFollowWhatHappens(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
 	a, b := l.Hosts()[0], l.Hosts()[1]
-	labtest.Sh(t, a, "mkdir -p /etc/vxlan; echo 'metrics = \"unix:/run/vxlan/metrics.sock\"' >/etc/vxlan/vxland.toml")
+	serveMetrics(t, a, "unix:/run/vxlan/metrics.sock")
+	serveMetrics(t, b, metricsAddress(b))
 	runWebServer(t, a, "ca", "--network net")
 	runWebServer(t, b, "cb", "--network net")
 	labtest.Within(t, 5*time.Second, a, "podman exec ca ping -c1 -W1 cb && test -S /run/vxlan/metrics.sock")
+	hasPrometheus := startPrometheus(t, a, metricsAddress(b))
 
 	peer := fmt.Sprintf(`{address="%s",peer="host-b"}`, b.Addr4())
 	wantMetric(t, a, "two hosts", "vxlan_peer_up"+peer, is(1))
@@ -111,6 +113,10 @@ func TestMetricsFollowWhatHappens(t *testing.T) {
 		t.Errorf("%v turns took some time", turns)
 	}
 
+	if hasPrometheus {
+		tryDashboard(t, a)
+	}
+
 	// A container's own VXLAN packet is dropped, and counted.
 	const toVTEP = `vxlan_drops_total{reason="container_to_vtep"}`
 	labtest.Sh(t, a, fmt.Sprintf("nsenter -t $(podman inspect -f '{{.State.Pid}}' ca) -n bash -c 'echo x >/dev/udp/%s/4789'", b.Addr4()))
@@ -124,7 +130,8 @@ func TestMetricsFollowWhatHappens(t *testing.T) {
 	wantMetric(t, a, "the other host left", `vxlan_endpoints{network="net",where="remote"}`, is(0))
 
 	// An address that is taken is no reason for the agent to end.
-	labtest.Sh(t, a, fmt.Sprintf("echo 'metrics = \"%s:7947\"' >/etc/vxlan/vxland.toml; vxlanctl reload", a.Addr4()))
+	serveMetrics(t, a, a.Addr4().String()+":7947")
+	labtest.Sh(t, a, "vxlanctl reload")
 	labtest.Within(t, 5*time.Second, a, "grep -q 'cannot serve metrics.*address already in use' /run/vxlan/vxland.log && pgrep -x vxland")
 	labtest.Sh(t, a, "podman exec ca nslookup ca.dns.podman")
 }

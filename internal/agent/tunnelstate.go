@@ -70,6 +70,13 @@ func measureTunnel(ctx context.Context, path tunnelPath, mtu int, before tunnelS
 		}
 	}
 	m.passing, err = path.largestPassing(ctx, smallProbe, mtu)
+	if err == nil && m.passing == mtu-1 {
+		// All sizes passed that were tried: probably the way was mended meanwhile.
+		if passes, err := path.passes(ctx, mtu, searchTries); passes || err != nil {
+			m.passing = 0
+			return m, err
+		}
+	}
 	return m, err
 }
 

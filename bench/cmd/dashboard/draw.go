@@ -44,7 +44,7 @@ func (d *drawing) panel(p panel, all []series) {
 	case "stat":
 		d.stat(p, all, x, y, w, h)
 	case "table":
-		d.table(p, all, x, y)
+		d.table(all, x, y)
 	default:
 		d.lines(p, all, x+52, y+28, w-62, h-58)
 	}
@@ -67,7 +67,7 @@ func (d *drawing) stat(p panel, all []series, x, y, w, h int) {
 	d.printf("<text x=\"%d\" y=\"%d\" fill=\"#fff\" font-size=\"36\" text-anchor=\"middle\">%s</text>\n", x+w/2, y+h/2+24, format(value, "short"))
 }
 
-func (d *drawing) table(p panel, all []series, x, y int) {
+func (d *drawing) table(all []series, x, y int) {
 	for i, s := range all {
 		var parts []string
 		for _, name := range []string{"key", "role", "version"} {
@@ -82,7 +82,6 @@ func (d *drawing) table(p panel, all []series, x, y int) {
 	if len(all) == 0 {
 		d.text(x+8, y+40, "#8e8e8e", "none")
 	}
-	_ = p
 }
 
 // lines draws series into a box, with a legend below it.
@@ -95,6 +94,10 @@ func (d *drawing) lines(p panel, all []series, x, y, w, h int) {
 		for _, v := range s.values {
 			low, high = min(low, v.v), max(high, v.v)
 		}
+	}
+	if low < 0 {
+		high = max(high, -low)
+		low = -high // so that nothing is in the middle
 	}
 	if high == low {
 		high = low + 1

@@ -72,9 +72,9 @@ func measureTunnel(ctx context.Context, path tunnelPath, mtu int, before tunnelS
 	m.passing, err = path.largestPassing(ctx, smallProbe, mtu)
 	if err == nil && m.passing == mtu-1 {
 		// All sizes passed that were tried: probably the way was mended meanwhile.
-		if passes, err := path.passes(ctx, mtu, searchTries); passes || err != nil {
-			m.passing = 0
-			return m, err
+		count, took, err := path.send(ctx, mtu, searchTries)
+		if count.answered > 0 || err != nil {
+			return tunnelMeasurement{full: count, roundTrip: took}, err
 		}
 	}
 	return m, err

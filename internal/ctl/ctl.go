@@ -17,6 +17,8 @@ type Host interface {
 	NetworkSource
 	Capturer
 	Tracer
+	Pinger
+	PathTracer
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -51,6 +53,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
+		pingCommand(host),
+		traceCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
 	)

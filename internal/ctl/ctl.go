@@ -14,7 +14,7 @@ type Host interface {
 	Cleaner
 	StatusSource
 	HostForgetter
-	NetworkSource
+	NetworkChanger
 	Capturer
 	Tracer
 }

@@ -28,17 +28,17 @@ type DefinedNetwork struct {
 	Subnets  []string
 }
 
-func networkCommand(host NetworkSource) *cobra.Command {
+func networkCommand(host NetworkChanger) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "network",
 		Short: "list, inspect and change networks",
 		Long: `Network lists this host's VXLAN networks, and those of other hosts that this one
 lacks. It shows one in detail, and changes one while its containers run.`,
-		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet",
+		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet\n  vxlanctl network set mynet mtu=1402",
 		Args:    subcommandArg,
 		RunE:    printHelp,
 	}
-	cmd.AddCommand(networkListCommand(host), networkInspectCommand(host))
+	cmd.AddCommand(networkListCommand(host), networkInspectCommand(host), networkSetCommand(host), networkPeerCommand(host), networkRemoveCommand(host))
 	return cmd
 }
 

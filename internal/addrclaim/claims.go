@@ -47,6 +47,8 @@ type Claims struct {
 	mu     sync.Mutex
 	states map[netip.Addr]HostState // by the address that the cluster's hosts talk by
 	active map[membership.EndpointKey]addressClaim
+	// assigning has the requests that are under way: a channel each that is closed in the end.
+	assigning map[membership.EndpointKey]chan struct{}
 	// nextStart is where the search for a free address goes on, by network and subnet. So the
 	// address that was freed last is handed out last.
 	nextStart map[string]netip.Addr
@@ -70,6 +72,7 @@ const joinTimeout = 10 * time.Second
 // addressClaim is an address claim that waits for other hosts, or for its plugin to record it.
 type addressClaim struct {
 	addrs   []netip.Addr
+	granted bool // nobody has objected
 	network cluster.NetworkKey
 	bind    netip.Addr // of the cluster
 	since   time.Time  // by package boottime: others may forget a host that is suspended

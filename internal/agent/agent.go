@@ -47,6 +47,9 @@ type Agent struct {
 	KeyFile KeyFile
 	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
 	WatchRules func(context.Context) (<-chan struct{}, error)
+	// WatchFirewalld reports that firewalld may have forgotten the networks' bridges; nil: nobody
+	// does.
+	WatchFirewalld func(context.Context) <-chan struct{}
 	// Renamed has a value when the host's name has changed; nil: it never does.
 	Renamed <-chan struct{}
 	// NewID has a value when the host has a new ID, with which the agent has to start anew.
@@ -138,8 +141,12 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	served := make(chan error, 1)
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
+	var reloads <-chan struct{}
+	if a.WatchFirewalld != nil {
+		reloads = a.WatchFirewalld(ctx)
+	}
 	return a.runLoop(ctx, events{
-		store: store, files: files, kernel: changed, deleted: deleted, rules: rules,
+		store: store, files: files, kernel: changed, deleted: deleted, rules: rules, firewalld: reloads,
 		upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
 	})
 }
@@ -186,6 +193,7 @@ type events struct {
 	kernel    <-chan struct{}              // something may have been deleted from the kernel
 	deleted   <-chan kernel.ForwardingKeys // entries that were deleted from it, by this agent too
 	rules     <-chan struct{}              // rules of other programs' firewalls have changed
+	firewalld <-chan struct{}              // firewalld may have forgotten bridges; nil: nobody tells
 	upstreams <-chan struct{}              // name servers may have changed
 	served    <-chan error                 // the API's server has ended
 	minute    <-chan time.Time             // it is time to look for what nobody reports
@@ -259,6 +267,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case keys := <-on.deleted:
 		a.forwarder.LookAt(keys)
 		a.forwardMore = time.After(newsDebounce)
+	case <-on.firewalld:
+		turns.Within(scopeFull, newsDebounce)
 	case <-on.rules:
 		a.foreignFilters.CheckSoon()
 	case <-a.foreignFilters.due:

@@ -32,7 +32,7 @@ func (a *Agent) identity() agentapi.HostIdentity {
 func (a *Agent) knownHosts() (known []knownHost) {
 	for _, m := range a.clusters.All() {
 		for _, h := range m.Snapshot().Hosts {
-			known = append(known, knownHost{h, m})
+			known = append(known, knownHost{*h, m})
 		}
 	}
 	return known

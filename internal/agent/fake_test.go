@@ -342,7 +342,7 @@ func (c *fakeCluster) notifyLocked() {
 func (c *fakeCluster) show(hosts ...cluster.Host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown = cluster.Snapshot{Hosts: hosts}
+	c.shown = cluster.NewSnapshot(hosts...)
 	c.notifyLocked()
 }
 
@@ -350,7 +350,7 @@ func (c *fakeCluster) show(hosts ...cluster.Host) {
 func (c *fakeCluster) showQuietly(hosts ...cluster.Host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown = cluster.Snapshot{Hosts: hosts}
+	c.shown = cluster.NewSnapshot(hosts...)
 }
 
 // Contact says that each reachable host was found an hour ago, and answered a second ago.

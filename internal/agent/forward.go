@@ -15,17 +15,9 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-const (
-	// entriesAtOnce is how many containers' forwarding entries are set under the store's lock, which
-	// takes some 4 ms. Containers that start wait for the lock.
-	entriesAtOnce = 50
-	// entriesGap is how long the lock is left to others then. It is not fair: whoever waits would
-	// mostly find it taken again.
-	entriesGap = time.Millisecond
-	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
-	// containers a list takes 0.3 s.
-	listDivisor = 20
-)
+// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
+// containers a list takes 0.3 s.
+const listDivisor = 20
 
 // forwarder makes the kernel forward frames to the hosts that have their MACs.
 //
@@ -167,7 +159,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 	for _, n := range f.networks {
 		switch {
 		case n.isPending():
-			return entriesGap, true
+			return hoststate.LockGap, true
 		case n.checkAll && !n.failed && (!pending || n.listDelay() < after):
 			after, pending = n.listDelay(), true
 		}
@@ -236,21 +228,40 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded}
 }
 
-// forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
+// forwardSome sets as many of the entries to look at as there is time for. Those that were taken are
+// not tried again before the next full turn.
 func (n *forwardedNetwork) forwardSome(host *hoststate.Host, repairs *repairCounter) error {
-	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
-	if len(n.macs) == 0 {
-		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
-	}
-	known := n.knownRemotes()
-	known.Only, known.SkipPorts = &keys, !n.checkPorts
-	n.checkPorts = false
 	s, err := host.Begin()
 	if err != nil {
+		n.takeNext() // an end of it, should the lock never be had
 		return err
 	}
-	err = repairs.CountEntries(n.suspect.take(keys), func() error { return s.Forward(n.local, known) })
+	taken := newSuspectEntries()
+	next := func() (plan.Known, bool) {
+		known, more := n.takeNext()
+		if more {
+			taken.merge(n.suspect.take(*known.Only))
+		}
+		return known, more
+	}
+	err = repairs.CountEntries(taken, func() error { return s.ForwardWhileShort(n.local, next) })
 	return errors.Join(err, s.Close())
+}
+
+// takeNext takes the next of the entries to look at: MACs first, as addresses lead to them.
+func (n *forwardedNetwork) takeNext() (next plan.Known, more bool) {
+	if !n.isPending() {
+		return plan.Known{}, false
+	}
+	const most = hoststate.EntriesAtOnce
+	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, most), MACs: takeSome(&n.macs, most)}
+	if len(n.macs) == 0 {
+		keys.Addrs = takeSome(&n.addrs, most)
+	}
+	next = n.knownRemotes()
+	next.Only, next.SkipPorts = &keys, !n.checkPorts
+	n.checkPorts = false
+	return next, true
 }
 
 // takeSome takes at most so many keys from a set.

@@ -49,7 +49,7 @@ func TestKeyFileIsReloadedAndReported(t *testing.T) {
 			t.Errorf("status: %+v", got)
 		}
 		const kept = "key file /etc/vxlan/key: is empty; the keys from before stay in use"
-		file.problem = errors.New("key file /etc/vxlan/key: is empty")
+		file.problem = errors.New(kept)
 		if got := reload(); got != kept {
 			t.Errorf("reload: %q", got)
 		}

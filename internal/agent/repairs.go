@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 
@@ -229,6 +230,13 @@ func (s suspectEntries) take(keys kernel.ForwardingKeys) suspectEntries {
 		delete(s.flood, e)
 	}
 	return taken
+}
+
+// merge adds the entries of another set.
+func (s suspectEntries) merge(other suspectEntries) {
+	maps.Copy(s.macs, other.macs)
+	maps.Copy(s.addrs, other.addrs)
+	maps.Copy(s.flood, other.flood)
 }
 
 // among returns those entries of tables that are suspect, each by a name. A MAC may be in two tables.

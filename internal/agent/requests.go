@@ -108,7 +108,7 @@ func (a *Agent) warnIfAlone(networkID string) string {
 	}
 	text := "no other host was found. If others run, they may hand out the same addresses: " +
 		"check that port 7947 is open between the hosts (UDP and TCP)"
-	if len(a.Config.Keys) == 0 {
+	if a.Config.KeyFile == "" {
 		text += ". Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts " +
 			"in its own remote_ips and seeds: each host must list all others"
 	}

@@ -208,7 +208,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			status := hostStatus(m, h, now)
+			status := hostStatus(m, *h, now)
 			status.Paths = paths[hostKey{h.ID, h.Addr}]
 			c.Hosts = append(c.Hosts, status)
 		}

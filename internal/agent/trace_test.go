@@ -43,6 +43,7 @@ func TestTraceByTheRightDevice(t *testing.T) {
 		if want := []string{n.Port(n.Endpoints[0].Endpoint), n.Device.Name}; !slices.Equal(devices, want) {
 			t.Errorf("traced by %v, want %v", devices, want)
 		}
+		r.finish()
 	})
 }
 

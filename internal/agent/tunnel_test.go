@@ -104,7 +104,7 @@ func withTunnel(t *testing.T, test func(t *testing.T, r *rig, f *fakeTunnel)) {
 			}
 			return f, nil
 		}
-		r.prepareCluster = func(c *fakeCluster) { c.shown = cluster.Snapshot{Hosts: []cluster.Host{probedHost(11, "b")}} }
+		r.prepareCluster = func(c *fakeCluster) { c.shown = cluster.NewSnapshot(probedHost(11, "b")) }
 		r.setup(1)
 		r.start()
 		sleep(time.Second)

@@ -20,10 +20,9 @@ const Path = "/etc/vxlan/vxland.toml"
 
 // Config is the agent's configuration. Load and Parse set the defaults.
 type Config struct {
-	Bind        netip.Addr // this host's address for other agents; invalid: each network's local_ip
-	Port        uint16     // UDP and TCP
-	KeyFile     string     // the file with the keys; "": none
-	Keys        []gossip.Key
+	Bind        netip.Addr       // this host's address for other agents; invalid: each network's local_ip
+	Port        uint16           // UDP and TCP
+	KeyFile     string           // the file with the keys; "": none
 	Cluster     string           // label; hosts with another one are refused
 	Seeds       []netip.AddrPort // hosts to join, besides the networks' remote_ips
 	ForgetAfter time.Duration
@@ -50,11 +49,11 @@ const (
 	dnsPort        = 53
 )
 
-// Load reads the file at path, and the key file that it names. If it does not exist, all defaults
+// Load reads the file at path, and checks the key file that it names. If it does not exist, all defaults
 // hold, unless it is required.
 func Load(path string, required bool) (Config, error) { return load(path, required, Parse) }
 
-// LoadSettings is Load without the keys, which may change while an agent runs.
+// LoadSettings is Load without the key file, which may change while an agent runs.
 func LoadSettings(path string, required bool) (Config, error) {
 	return load(path, required, parseSettings)
 }
@@ -74,12 +73,11 @@ func load(path string, required bool, parse func(string) (Config, error)) (Confi
 	return c, nil
 }
 
-// Parse parses a configuration and loads its keys. It returns all problems at once.
+// Parse parses a configuration and checks its key file. It returns all problems at once.
 func Parse(text string) (Config, error) {
 	c, err := parseSettings(text)
 	if c.KeyFile != "" {
-		var keyErr error
-		if c.Keys, keyErr = gossip.LoadKeys(c.KeyFile); keyErr != nil {
+		if _, keyErr := gossip.LoadKeys(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
 		}
 	}

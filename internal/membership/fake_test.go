@@ -62,7 +62,7 @@ func withEndpoints(endpoints ...cluster.Endpoint) func(*cluster.Host) {
 	return func(h *cluster.Host) { h.Memberships[0].Endpoints = endpoints }
 }
 
-func snapshot(hosts ...cluster.Host) cluster.Snapshot { return cluster.Snapshot{Hosts: hosts} }
+func snapshot(hosts ...cluster.Host) cluster.Snapshot { return cluster.NewSnapshot(hosts...) }
 
 // always gives the roster of a network in the same snapshot.
 func always(s cluster.Snapshot) func(Network) *Roster {

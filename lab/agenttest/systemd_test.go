@@ -1,7 +1,6 @@
 package agenttest
 
 import (
-	_ "embed" // for the script
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,9 +11,6 @@ import (
 	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
 )
-
-//go:embed systemd.sh
-var systemdScript string
 
 // installWithSystemd puts the agent and its units where `make install` does, in place of the
 // program that the lab put elsewhere.
@@ -53,7 +49,7 @@ type node struct {
 
 // tryScript runs a script in systemd's PID namespace.
 func (n node) tryScript(script string) (string, error) {
-	return n.host.Run(n.Context(), "sh", "-c", `exec nsenter -t "$(pgrep -ox systemd)" -p -m -- sh -euc "$1"`, "sh", "exec 2>&1; "+script)
+	return labtest.TryBySystemd(n, n.host, script)
 }
 
 // mustRun runs a script that must succeed.
@@ -103,7 +99,7 @@ func (n node) succeedsWithin(limit time.Duration, script string) time.Duration {
 func startNode(t *testing.T, h *lab.Host) node {
 	t.Helper()
 	installWithSystemd(t, h)
-	labtest.Sh(t, h, systemdScript)
+	labtest.StartSystemd(t, h)
 	n := node{t, h}
 	n.mustRun("systemd-analyze verify --man=no vxland.socket vxland.service")
 	return n

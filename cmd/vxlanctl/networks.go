@@ -9,6 +9,7 @@ import (
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/podmannet"
 )
 
@@ -51,4 +52,20 @@ func (h localHost) DefinedNetworks() (defined []ctl.DefinedNetwork, err error) {
 		defined = append(defined, d)
 	}
 	return defined, err
+}
+
+// Forwarding asks the agent. Where none runs, only the listed hosts are known.
+func (h localHost) Forwarding() (entries []agentapi.ForwardingEntry, alone bool, err error) {
+	entries, err = agentapi.ReadForwarding(agentapi.SocketPath)
+	if !errors.Is(err, agentapi.ErrNotRunning) {
+		return entries, false, err
+	}
+	networks, err := h.readNetworks()
+	for _, n := range networks {
+		want, flood := h.WantedForwarding(n, plan.Known{Partial: true})
+		have, fastPath, readErr := h.ReadForwarding(want)
+		err = errors.Join(err, readErr)
+		entries = append(entries, inventory.Wanted{Network: n.Name, Forwarding: want, Flood: flood}.Compare(have, fastPath)...)
+	}
+	return entries, true, err
 }

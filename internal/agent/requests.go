@@ -36,6 +36,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:
 		return a.handleTrace(ctx, r.Trace)
+	case agentapi.VerbForwarding:
+		return a.handleForwarding(ctx)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})

@@ -15,6 +15,7 @@ type Host interface {
 	StatusSource
 	HostForgetter
 	NetworkChanger
+	ForwardingSource
 	Capturer
 	Tracer
 }
@@ -48,6 +49,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		namesCommand(host),
 		addressCommand(host),
 		conflictsCommand(host),
+		fdbCommand(host),
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),

@@ -12,7 +12,7 @@ import (
 type Host interface {
 	Reloader
 	Cleaner
-	StatusSource
+	ClusterStatusSource
 	HostForgetter
 	NetworkChanger
 	ForwardingSource
@@ -50,6 +50,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		addressCommand(host),
 		conflictsCommand(host),
 		fdbCommand(host),
+		configCommand(),
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),

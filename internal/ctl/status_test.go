@@ -196,3 +196,52 @@ func TestAgeText(t *testing.T) {
 		}
 	}
 }
+
+func (h fakeHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
+	if h.err != nil {
+		return nil, h.err
+	}
+	healthy, warned := healthyHost.report, agentapi.StatusReport{Version: "1", Warnings: []string{"careful"}}
+	return []agentapi.HostAnswer{
+		{Host: agentapi.HostStatus{Name: "host-a (198.18.0.1)", Self: true}, Response: agentapi.Response{Status: &healthy}},
+		{Host: agentapi.HostStatus{Name: "host-b (198.18.0.2)"}, Response: agentapi.Response{Status: &warned}},
+		{Host: agentapi.HostStatus{Name: "host-c (198.18.0.3)"}, Err: errors.New("host host-c (198.18.0.3) is unreachable")},
+	}, nil
+}
+
+const statusOfAll = `2 warnings on 3 hosts
+
+HOST                 STATUS   NETWORKS  CONTAINERS  HOSTS  VERSION
+host-a (198.18.0.1)  ok       1         1           [2/2]  1
+host-b (198.18.0.2)  warning  0         0           [0/0]  1
+host-c (198.18.0.3)  unknown  -         -           -      -
+
+# host host-b (198.18.0.2):
+# VX0704 warning: careful
+#   what to do: vxlanctl explain VX0704
+
+# host host-c (198.18.0.3):
+# VX0310 warning: host host-c (198.18.0.3) is unreachable
+#   what to do: type vxlanctl status on host host-c (198.18.0.3)
+`
+
+func TestStatusOfAll(t *testing.T) {
+	if out, err := run(fakeHost{}, "status", "--all"); err != nil || out != statusOfAll {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+	if out, err := run(fakeHost{}, "status", "--all", "--check", "ready", "-q"); ExitCode(err) != 1 || out != "warning\n" {
+		t.Errorf("printed %s, %v", out, err)
+	}
+	if _, err := run(fakeHost{err: agentapi.ErrNotRunning}, "status", "--all"); ExitCode(err) != 1 || !strings.Contains(err.Error(), "vxland does not run") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The hosts' networks and containers are those of the inventory.
+func TestHostsHaveNetworks(t *testing.T) {
+	out, err := run(healthyHost, "host", "ls", "--noheading")
+	want := "host-b  198.18.0.2  reachable  1h30m  blue  2  0.3ms  0%  1450\nhost-c  198.18.0.3  reachable  -      blue  1  -      -   -\n"
+	if err != nil || strings.Join(strings.Fields(out), " ") != strings.Join(strings.Fields(want), " ") {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+}

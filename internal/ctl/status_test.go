@@ -95,7 +95,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 #   what to do: open UDP port 4789 on host c and on the way
 # VX0303 failure: network blue: frames of 1450 bytes to host b are lost
 #   frames of 1402 bytes pass
-#   what to do: raise the underlay's MTU, or recreate the network with --opt mtu=1402 on all hosts
+#   what to do: vxlanctl network set blue mtu=1402   # on all hosts, unless the underlay's MTU can be raised
 # VX0502 failure: chain f drops
 #   what to do: vxlanctl explain VX0502
 # VX0601 failure: two have one

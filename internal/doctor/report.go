@@ -27,10 +27,10 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		add(fromConflict(text))
 	}
 	for _, text := range r.Differences {
-		add(diagnosis.Finding{Code: diagnosis.NetworksDiffer, Level: diagnosis.Warning, Summary: text})
+		add(withAdvice(diagnosis.Finding{Code: diagnosis.NetworksDiffer, Level: diagnosis.Warning}, text))
 	}
 	for _, text := range r.BlockingChains {
-		add(diagnosis.Finding{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Summary: text})
+		add(withAdvice(diagnosis.Finding{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure}, text))
 	}
 	for _, n := range r.Networks {
 		if n.Home != "" {
@@ -53,9 +53,19 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 // fromConflict tells addresses, of which one container has to go, from names, which may be meant.
 func fromConflict(text string) diagnosis.Finding {
 	if strings.HasPrefix(text, "name ") {
-		return diagnosis.Finding{Code: diagnosis.DuplicateName, Level: diagnosis.Warning, Summary: text}
+		return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateName, Level: diagnosis.Warning}, text)
 	}
-	return diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Summary: text}
+	return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure}, text)
+}
+
+// withAdvice sets what is wrong and what to do, which an agent puts into one text, with a semicolon
+// between them.
+func withAdvice(f diagnosis.Finding, text string) diagnosis.Finding {
+	summary, advice, advises := strings.Cut(text, "; ")
+	if f.Summary = summary; advises {
+		f.Mend = []string{advice}
+	}
+	return f
 }
 
 func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
@@ -65,7 +75,7 @@ func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
 		f.Code = diagnosis.TunnelMTU
 		f.Summary = fmt.Sprintf("frames of %d bytes to host %s are lost", t.Size, t.Host)
 		f.Evidence = []string{fmt.Sprintf("frames of %d bytes pass", t.Passing)}
-		f.Mend = []string{fmt.Sprintf("raise the underlay's MTU, or recreate the network with --opt mtu=%d on all hosts", t.Passing)}
+		f.Mend = []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts, unless the underlay's MTU can be raised", network, t.Passing)}
 	case t.Heard:
 		f.Code = diagnosis.TunnelOneWay
 		f.Summary = fmt.Sprintf("no VXLAN packet arrives at host %s", t.Host)

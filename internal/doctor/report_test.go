@@ -43,7 +43,7 @@ func TestFromReport(t *testing.T) {
 		{"conflict", agentapi.StatusReport{Conflicts: []string{"two have one"}}, "VX0601 failure two have one", ""},
 		{"difference", agentapi.StatusReport{Differences: []string{"not alike"}}, "VX0605 warning not alike", ""},
 		{"firewall", agentapi.StatusReport{BlockingChains: []string{"chain f drops"}}, "VX0502 failure chain f drops", ""},
-		{"large frames", tunnel(agentapi.TunnelStatus{Host: "b", Size: 1450, Passing: 1402}), "VX0303 failure frames of 1450 bytes to host b are lost", "raise the underlay's MTU, or recreate the network with --opt mtu=1402 on all hosts"},
+		{"large frames", tunnel(agentapi.TunnelStatus{Host: "b", Size: 1450, Passing: 1402}), "VX0303 failure frames of 1450 bytes to host b are lost", "vxlanctl network set blue mtu=1402   # on all hosts, unless the underlay's MTU can be raised"},
 		{"one way", tunnel(agentapi.TunnelStatus{Host: "b", Port: 4789, Heard: true}), "VX0302 failure no VXLAN packet arrives at host b", "open UDP port 4789 on host b and on the way"},
 		{"both ways", tunnel(agentapi.TunnelStatus{Host: "b", Port: 4789}), "VX0301 failure no VXLAN packet passes to or from host b", "open UDP port 4789 on both hosts and on the way"},
 		{"stale", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Stale: time.Minute}), "VX0706 failure no contact to any other host from 198.18.0.1 for 1m0s", ""},

@@ -38,7 +38,7 @@ func TestNetworkIsChangedWhileContainersRun(t *testing.T) {
 	labtest.Within(t, 5*time.Second, a, "podman exec c0 ping -c1 -W1 "+target)
 	pids := labtest.Sh(t, a, "podman inspect c0 --format '{{.State.Pid}}'") + labtest.Sh(t, b, "podman inspect c1 --format '{{.State.Pid}}'")
 
-	labtest.Sh(t, b, "podman exec -d c1 sh -c 'nc -l -p 9000 >/tmp/got'")
+	labtest.Sh(t, b, "podman exec -d c1 sh -c 'sleep 60 | nc -l -p 9000 >/tmp/got'")
 	pings := inContainer(t, a, "c0", "for i in $(seq 60); do ping -c1 -W2 "+target+" >/dev/null || echo lost $i; sleep 0.1; done; echo pinged")
 	stream := inContainer(t, a, "c0", "sleep 0.3; (for i in $(seq 60); do echo line $i; sleep 0.1; done) | nc "+target+" 9000; echo sent")
 

@@ -38,7 +38,6 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
@@ -61,6 +60,9 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	return root
 }
 
+// suggestionDistance is how many letters may be wrong in a command that is like another one.
+const suggestionDistance = 2
+
 // printHelp is what a command does that only has subcommands.
 func printHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
@@ -70,6 +72,7 @@ func subcommandArg(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := ""
+	cmd.SuggestionsMinimumDistance = suggestionDistance
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		hint = "; did you mean " + strings.Join(similar, " or ") + "?"
 	}

@@ -138,6 +138,7 @@ func statusWithoutAgent(host StatusSource) (statusView, error) {
 	}
 	v := statusView{}
 	if containers == 0 {
+		v.judge()
 		v.Level = diagnosis.Unknown
 		v.Summary = "vxland does not run, and no container needs it; it starts with the first container of a network with names or discovery=gossip"
 		return v, nil

@@ -28,8 +28,11 @@ func newStatusView(r agentapi.StatusReport) statusView {
 	return v
 }
 
-// judge sets what follows from the findings.
+// judge sets what follows from the findings. JSON shows what there is none of as [].
 func (v *statusView) judge() {
+	v.Networks = append([]agentapi.NetworkStatus{}, v.Networks...)
+	v.Clusters = append([]agentapi.ClusterStatus{}, v.Clusters...)
+	v.Findings = append([]diagnosis.Finding{}, v.Findings...)
 	v.Level = diagnosis.Worst(v.Findings)
 	counts := v.counts()
 	switch {

@@ -38,6 +38,9 @@ type locks []*os.File
 func lockFiles(timeout time.Duration, path string, others ...string) (io.Closer, error) {
 	var held locks
 	until := time.Now().Add(timeout)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("lock Podman's networks: %w", err)
+	}
 	for i, path := range append([]string{path}, others...) {
 		flags := os.O_RDWR | os.O_CREATE
 		if i > 0 {

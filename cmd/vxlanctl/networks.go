@@ -42,7 +42,8 @@ func (h localHost) readNetworks() (found []hoststate.Network, err error) {
 func (h localHost) DefinedNetworks() (defined []ctl.DefinedNetwork, err error) {
 	files, err := podmannet.List(h.NetworksDir, network.Driver)
 	for _, f := range files {
-		d := ctl.DefinedNetwork{Name: f.Name, ID: f.ID, Subnets: []string{}}
+		options, _ := podmannet.Options(f.Data) // Podman shows what is wrong with it
+		d := ctl.DefinedNetwork{Name: f.Name, ID: f.ID, Subnets: []string{}, Options: options}
 		if r, ok := network.ReadReservation(f.Data); ok {
 			d.VNI, d.Port = r.VNI, r.Port
 			for _, s := range r.Subnets {

@@ -1,8 +1,10 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,11 +62,11 @@ forgotten.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
-				rows, err := hostRows(host)
+				rows, notes, err := hostRows(host)
 				if err != nil {
 					return fmt.Errorf("list hosts: %w", err)
 				}
-				return output.Listing[hostRow]{Key: "hosts", Columns: hostColumns, Rows: rows}.Print(p)
+				return output.Listing[hostRow]{Key: "hosts", Columns: hostColumns, Rows: rows, Notes: notes}.Print(p)
 			})
 		},
 	}
@@ -92,15 +94,18 @@ var hostColumns = []output.Column[hostRow]{
 	{Heading: "PATH MTU", Text: func(r hostRow) string { return pathMTUText(peerOf(r.HostStatus).paths) }, Wide: true},
 }
 
-// hostRows returns the other hosts, as far as the agent answers.
-func hostRows(host HostSource) (rows []hostRow, err error) {
+// hostRows returns the other hosts. Without an agent they are those of the lists.
+func hostRows(host HostSource) (rows []hostRow, notes []string, err error) {
 	r, err := host.Status()
-	if err != nil {
-		return nil, err
+	if err != nil && !errors.Is(err, agentapi.ErrNotRunning) {
+		return nil, nil, err
 	}
-	all, _, err := host.Inventory()
+	all, alone, err := host.Inventory()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if alone {
+		return listedHosts(all), notesOf(alone), nil
 	}
 	for _, c := range r.Clusters {
 		for _, h := range c.Hosts {
@@ -115,7 +120,25 @@ func hostRows(host HostSource) (rows []hostRow, err error) {
 			rows = append(rows, row)
 		}
 	}
-	return rows, nil
+	return rows, nil, nil
+}
+
+// listedHosts are the hosts that networks list, of which nothing else is known.
+func listedHosts(all agentapi.Inventory) (rows []hostRow) {
+	for _, n := range all.Networks {
+		list, _ := readPeers(n.Options["remote_ips"]) // it was checked when the network was created
+		for _, a := range list {
+			i := slices.IndexFunc(rows, func(r hostRow) bool { return r.Addr == a })
+			switch {
+			case a == n.VTEP:
+			case i >= 0:
+				rows[i].Networks = append(rows[i].Networks, n.Name)
+			default:
+				rows = append(rows, hostRow{HostStatus: agentapi.HostStatus{Addr: a}, State: "unknown", Networks: []string{n.Name}})
+			}
+		}
+	}
+	return rows
 }
 
 func hostForgetCommand(host HostForgetter) *cobra.Command {

@@ -26,6 +26,7 @@ type DefinedNetwork struct {
 	VNI      uint32
 	Port     uint16 // UDP
 	Subnets  []string
+	Options  map[string]string
 }
 
 func networkCommand(host NetworkChanger) *cobra.Command {

@@ -99,9 +99,7 @@ func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string)
 		b.WriteString("\n" + output.Listing[agentapi.MemberInventory]{Columns: memberColumns, Rows: n.Hosts}.Table(p))
 		b.WriteString("\n" + output.Listing[agentapi.EndpointInventory]{Columns: inspectedEndpointColumns, Rows: n.Endpoints}.Table(p))
 	}
-	for _, text := range n.Differences {
-		notes = append(notes, text)
-	}
+	notes = append(notes, n.Differences...)
 	for _, c := range n.Conflicts {
 		notes = append(notes, c.Text)
 	}

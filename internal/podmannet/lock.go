@@ -23,7 +23,7 @@ const (
 )
 
 // ErrBusy says that Podman holds its lock for longer than a container takes to start.
-var ErrBusy = errors.New("Podman has been working on networks for a minute")
+var ErrBusy = errors.New("podman has been working on networks for a minute")
 
 // Lock keeps Podman from starting, stopping and creating anything on networks until Close. It waits
 // while Podman does.

@@ -43,9 +43,9 @@ func container(id, name, addr string) network.Endpoint {
 	return e
 }
 
-func otherHost(number byte, unreachable time.Time, endpoints ...cluster.Endpoint) cluster.Host {
+func otherHost(number byte, unreachable time.Time, endpoints ...cluster.Endpoint) *cluster.Host {
 	addr := netip.AddrFrom4([4]byte{198, 18, 0, number})
-	return cluster.Host{ID: cluster.HostID{number}, Name: fmt.Sprint("host-", number), Addr: addr, UnreachableSince: unreachable, Memberships: []cluster.Membership{
+	return &cluster.Host{ID: cluster.HostID{number}, Name: fmt.Sprint("host-", number), Addr: addr, UnreachableSince: unreachable, Memberships: []cluster.Membership{
 		{Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: addr, Endpoints: endpoints},
 	}}
 }
@@ -57,7 +57,7 @@ func TestDescribe(t *testing.T) {
 	named := func(id, name, addr string) cluster.Endpoint {
 		return cluster.Endpoint{ContainerID: id, Names: []string{name}, MAC: kernel.MAC{2, 1}, Addrs: []netip.Addr{vtep(addr)}}
 	}
-	s := cluster.Snapshot{Hosts: []cluster.Host{
+	s := cluster.Snapshot{Hosts: []*cluster.Host{
 		otherHost(2, time.Time{}, named("d1", "db", "10.0.0.3"), cluster.Endpoint{ContainerID: "d2", Addrs: []netip.Addr{vtep("10.0.0.4")}}),
 		otherHost(3, time.Now(), named("f1", "lost", "10.0.0.5")),
 	}}
@@ -97,8 +97,8 @@ func TestWithoutAgent(t *testing.T) {
 func TestElsewhere(t *testing.T) {
 	far := otherHost(2, time.Time{})
 	far.Memberships[0].Network.VNI, far.Memberships[0].View.Name = 200, "far"
-	s := cluster.Snapshot{Hosts: []cluster.Host{far, otherHost(3, time.Time{})}}
-	got := Elsewhere([]membership.Network{Membership(testNetwork(t))}, []cluster.Snapshot{s, s})
+	s := cluster.Snapshot{Hosts: []*cluster.Host{far, otherHost(3, time.Time{})}}
+	got := Elsewhere([]membership.Network{Membership(testNetwork(t))}, []cluster.Snapshot{s})
 	if len(got) != 1 || got[0].Name != "far" || got[0].VNI != 200 || !slices.Equal(got[0].Hosts, []string{"host-2 (198.18.0.2)"}) {
 		t.Errorf("got %+v", got)
 	}

@@ -67,7 +67,8 @@ func checkConfig(p *output.Printer, path string, required bool) error {
 	if err != nil {
 		return fmt.Errorf("check configuration: %w", err)
 	}
-	found := configCheck{File: path, Exists: exists, Valid: len(problems) == 0, Problems: append([]config.Problem{}, problems...)}
+	found := configCheck{File: path, Exists: exists, Valid: len(problems) == 0}
+	found.Problems = append([]config.Problem{}, problems...)
 	if !p.Quiet {
 		err = p.Report(found, func(out io.Writer) error {
 			_, err := io.WriteString(out, found.text())

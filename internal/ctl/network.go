@@ -39,7 +39,13 @@ lacks. It shows one in detail, and changes one while its containers run.`,
 		Args:    subcommandArg,
 		RunE:    printHelp,
 	}
-	cmd.AddCommand(networkListCommand(host), networkInspectCommand(host), networkSetCommand(host), networkPeerCommand(host), networkRemoveCommand(host))
+	cmd.AddCommand(
+		networkListCommand(host),
+		networkInspectCommand(host),
+		networkSetCommand(host),
+		networkPeerCommand(host),
+		networkRemoveCommand(host),
+	)
 	return cmd
 }
 
@@ -141,7 +147,8 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 	notes = notesOf(alone)
 	for _, e := range elsewhere {
 		rows = append(rows, networkRow{
-			Name: e.Name, VNI: e.VNI, Port: e.Port, MTU: e.MTU, Elsewhere: e.Containers, Hosts: len(e.Hosts), Subnets: e.Subnets, State: networkNotHere,
+			Name: e.Name, VNI: e.VNI, Port: e.Port, MTU: e.MTU, Subnets: e.Subnets,
+			Elsewhere: e.Containers, Hosts: len(e.Hosts), State: networkNotHere,
 		})
 		notes = append(notes, fmt.Sprintf("%s has network %s, and this host has not; to create it here: vxlanctl network adopt %[2]s",
 			joinHosts(e.Hosts), cmp.Or(e.Name, "NAME")))

@@ -21,26 +21,33 @@ the network must list the others, so type it on all of them.`,
 		RunE:    printHelp,
 	}
 	cmd.AddCommand(
-		peerChangeCommand(host, "add", "add hosts to a network's list", func(list []netip.Addr, a netip.Addr) []netip.Addr {
-			if slices.Contains(list, a) {
-				return list
-			}
-			return append(list, a)
-		}),
-		peerChangeCommand(host, "remove", "remove hosts from a network's list", func(list []netip.Addr, a netip.Addr) []netip.Addr {
-			return slices.DeleteFunc(list, func(o netip.Addr) bool { return o == a })
-		}),
+		peerChangeCommand(host, "add", "add hosts to a network's list", addPeer),
+		peerChangeCommand(host, "remove", "remove hosts from a network's list", removePeer),
 	)
 	return cmd
 }
 
-func peerChangeCommand(host NetworkChanger, verb, short string, change func([]netip.Addr, netip.Addr) []netip.Addr) *cobra.Command {
+// peerChange changes a list by one host. To do so twice is to do it once.
+type peerChange func(list []netip.Addr, a netip.Addr) []netip.Addr
+
+func addPeer(list []netip.Addr, a netip.Addr) []netip.Addr {
+	if slices.Contains(list, a) {
+		return list
+	}
+	return append(list, a)
+}
+
+func removePeer(list []netip.Addr, a netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(list, func(o netip.Addr) bool { return o == a })
+}
+
+func peerChangeCommand(host NetworkChanger, verb, short string, change peerChange) *cobra.Command {
 	return &cobra.Command{
 		Use:   verb + " NETWORK ADDRESS...",
 		Short: short,
-		Long: strings.ToUpper(verb[:1]) + verb[1:] + `s addresses of hosts. A list divides the subnets among its hosts: a change
-that would move a host's part is refused, as containers have addresses of it. With
-max_hosts, given when the network is created, there is room for later hosts.`,
+		Long: strings.ToUpper(verb[:1]) + verb[1:] + `s addresses of hosts. A list divides the subnets among its hosts. A
+change that would move a host's part is refused, as containers have addresses of it.
+With max_hosts, given when the network is created, there is room for later hosts.`,
 		Example: "  vxlanctl network peer " + verb + " mynet 192.168.1.12",
 		Args: func(_ *cobra.Command, args []string) error {
 			_, err := parsePeers(args)

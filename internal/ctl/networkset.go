@@ -148,7 +148,8 @@ func printChange(cmd *cobra.Command, changed ChangedNetwork, typed string) error
 		return err
 	}
 	for _, name := range names {
-		if _, err := fmt.Fprintf(out, "network %s: %s is %s now, no longer %s\n", changed.Name, name, optionText(changed.After, name), optionText(changed.Before, name)); err != nil {
+		now, before := optionText(changed.After, name), optionText(changed.Before, name)
+		if _, err := fmt.Fprintf(out, "network %s: %s is %s now, no longer %s\n", changed.Name, name, now, before); err != nil {
 			return err
 		}
 	}

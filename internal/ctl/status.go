@@ -100,7 +100,8 @@ func runStatus(p *output.Printer, host StatusSource, version, check string) erro
 		return fmt.Errorf("status: %w", err)
 	}
 	if err != nil {
-		v = statusView{Findings: []diagnosis.Finding{{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown, Summary: err.Error()}}}
+		unknown := diagnosis.Finding{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown, Summary: err.Error()}
+		v = statusView{Findings: []diagnosis.Finding{unknown}}
 		v.judge()
 	}
 	if check != "" {
@@ -140,7 +141,8 @@ func statusWithoutAgent(host StatusSource) (statusView, error) {
 	if containers == 0 {
 		v.judge()
 		v.Level = diagnosis.Unknown
-		v.Summary = "vxland does not run, and no container needs it; it starts with the first container of a network with names or discovery=gossip"
+		v.Summary = "vxland does not run, and no container needs it; " +
+			"it starts with the first container of a network with names or discovery=gossip"
 		return v, nil
 	}
 	need := "need"

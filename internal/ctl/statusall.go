@@ -90,7 +90,8 @@ func rowOfAnswer(a agentapi.HostAnswer) hostStatusRow {
 		return row
 	}
 	report := *a.Response.Status
-	row.Version, row.Networks, row.Findings = report.Version, len(report.Networks), append(row.Findings, doctor.FromReport(report)...)
+	row.Version, row.Networks = report.Version, len(report.Networks)
+	row.Findings = append(row.Findings, doctor.FromReport(report)...)
 	row.Level = diagnosis.Worst(row.Findings)
 	for _, n := range report.Networks {
 		row.Containers += n.Local

@@ -53,11 +53,12 @@ func (v *statusView) counts() string {
 	if len(v.Networks) == 0 {
 		return "no container of this host uses a VXLAN network"
 	}
-	local, remote, hosts := 0, 0, 0
+	local, remote := 0, 0
 	for _, n := range v.Networks {
-		local, remote, hosts = local+n.Local, remote+n.Remote, max(hosts, n.Members)
+		local, remote = local+n.Local, remote+n.Remote
 	}
-	return fmt.Sprintf("%s, %s here, %d on other hosts", output.Count(len(v.Networks), "network"), output.Count(local, "container"), remote)
+	return fmt.Sprintf("%s, %s here, %d on other hosts",
+		output.Count(len(v.Networks), "network"), output.Count(local, "container"), remote)
 }
 
 // print prints the view in the form that the user chose.

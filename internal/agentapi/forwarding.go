@@ -32,7 +32,7 @@ type ForwardingEntry struct {
 // the cluster says.
 func ReadForwarding(path string) ([]ForwardingEntry, error) {
 	r, err := Call(path, Request{Verb: VerbForwarding}, time.Now().Add(statusTimeout))
-	if err == nil && r.Forwarding == nil {
+	if isUnknownVerb(err) || err == nil && r.Forwarding == nil {
 		err = ErrTooOld
 	}
 	return r.Forwarding, err

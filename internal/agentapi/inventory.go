@@ -124,7 +124,7 @@ var ErrTooOld = errors.New("vxland is of an older version; run `vxlanctl reload`
 // ReadInventory asks the agent that listens on the socket at path.
 func ReadInventory(path string) (Inventory, error) {
 	r, err := Call(path, Request{Verb: VerbInventory}, time.Now().Add(statusTimeout))
-	if err == nil && r.Inventory == nil {
+	if isUnknownVerb(err) || err == nil && r.Inventory == nil {
 		err = ErrTooOld
 	}
 	if err != nil {

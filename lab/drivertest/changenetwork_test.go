@@ -78,6 +78,25 @@ func TestNetworkIsChangedWhileContainersRun(t *testing.T) {
 	}
 	labtest.Sh(t, a, "podman run --rm --network net localhost/web cat /sys/class/net/eth0/mtu 2>/dev/null | grep -qx 1400")
 
+	// What else can change holds at once, in both directions.
+	const fastPath = "nft list table netdev vxlan-driver-vxlan-net 2>/dev/null | grep -q 'chain port'"
+	labtest.Within(t, 15*time.Second, a, fastPath)
+	labtest.Sh(t, a, "vxlanctl network set net fast_path=false")
+	labtest.Within(t, 5*time.Second, a, "! "+fastPath)
+	labtest.Sh(t, a, "vxlanctl network set net fast_path=")
+	labtest.Within(t, 5*time.Second, a, fastPath)
+	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --opt isolate=false --subnet 10.1.0.0/24")
+	labtest.Sh(t, a, "podman run -d --name other --network other localhost/web 2>/dev/null")
+	crosses := "podman exec other ping -c1 -W1 " + labtest.Address(t, a, "c0", "net")
+	for _, isolate := range []string{"false", "true", "false"} {
+		labtest.Sh(t, a, "vxlanctl network set net isolate="+isolate)
+		if isolate == "true" {
+			labtest.Refused(t, a, crosses)
+		} else {
+			labtest.Within(t, 2*time.Second, a, crosses)
+		}
+	}
+
 	labtest.Sh(t, a, "podman stop -t0 c0")
 	if out := labtest.Refused(t, a, "vxlanctl network rm net"); !strings.Contains(out, "it is used by container c0") {
 		t.Errorf("rm of a network in use: %s", out)

@@ -104,7 +104,7 @@ type Response struct {
 	// Host is the host that was forgotten or asked, by its whole name.
 	Host       string            `json:"host,omitempty"`
 	Inventory  *Inventory        `json:"inventory,omitempty"`
-	Forwarding []ForwardingEntry `json:"forwarding"` // nil: not asked for
+	Forwarding []ForwardingEntry `json:"forwarding,omitzero"` // nil: not asked for
 	Hosts      []HostStatus      `json:"hosts,omitempty"`
 	Answer     json.RawMessage   `json:"answer,omitempty"` // the Response of the host that was asked
 	Trace      []TraceEvent      `json:"trace,omitempty"`

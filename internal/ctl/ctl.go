@@ -18,6 +18,8 @@ type Host interface {
 	ForwardingSource
 	Capturer
 	Tracer
+	Pinger
+	PathTracer
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -53,6 +55,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
+		pingCommand(host),
+		traceCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
 	)

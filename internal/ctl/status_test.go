@@ -245,3 +245,21 @@ func TestHostsHaveNetworks(t *testing.T) {
 		t.Errorf("printed, %v\n%s", err, out)
 	}
 }
+
+// A screen has room for a thousand hosts: those with a fault come first.
+func TestManyHostsFitAScreen(t *testing.T) {
+	report := healthyHost.report
+	hosts := []agentapi.HostStatus{}
+	for i := range 1000 {
+		hosts = append(hosts, agentapi.HostStatus{HostName: fmt.Sprintf("host-%03d", i), Reachable: i != 777})
+	}
+	report.Clusters = []agentapi.ClusterStatus{{Hosts: hosts}}
+	v := newStatusView(report)
+	text := v.text(&output.Printer{Width: 80})
+	if lines := strings.Count(text, "\n"); lines > 40 || !strings.Contains(text, "\nhost-777  -        unreachable") || !strings.Contains(text, "\nand 984 more: `vxlanctl host ls`\n") {
+		t.Errorf("%d lines:\n%s", lines, text)
+	}
+	if text := v.text(new(output.Printer)); strings.Count(text, "  reachable ") != 999 {
+		t.Error("a pipe does not get all hosts")
+	}
+}

@@ -81,9 +81,7 @@ func (v *statusView) text(p *output.Printer) string {
 		if len(v.Networks) > 0 {
 			b.WriteString("\n" + output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}.Table(p))
 		}
-		if peers := peersOf(v.Clusters); len(peers) > 0 {
-			b.WriteString("\n" + output.Listing[peerRow]{Columns: peerColumns, Rows: peers}.Table(p))
-		}
+		b.WriteString(peersText(p, peersOf(v.Clusters)))
 	}
 	if len(v.Findings) > 0 {
 		b.WriteByte('\n')

@@ -253,10 +253,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case <-on.files:
 		return waiting, false, a.checkFiles()
 	case <-on.minute:
-		a.checkDevices = true
-		a.forwarder.CheckAll()
-		turns.Within(scopeForwarding, 0)
-		return waiting, false, a.checkFiles()
+		return waiting, false, a.lookForUnreported(turns)
 	case <-on.idle:
 		on.idle = nil
 		return waiting, true, a.leaveIfEmpty()
@@ -291,6 +288,14 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		due = true
 	}
 	return waiting, due, nil
+}
+
+// lookForUnreported schedules a look at what nobody reports.
+func (a *Agent) lookForUnreported(turns *schedule) error {
+	a.checkDevices = true
+	a.forwarder.CheckAll()
+	turns.Within(scopeForwarding, 0)
+	return a.checkFiles()
 }
 
 // runTurn runs the turn that is due, answers the request that it was run for, if any, and schedules

@@ -148,7 +148,7 @@ func fileType(path, format string) string {
 	switch {
 	case strings.HasPrefix(path, "/etc/"):
 		return files.TypeConfigNoReplace
-	case format == "rpm" && strings.HasPrefix(path, "/usr/share/doc/"):
+	case format == "rpm" && (strings.HasPrefix(path, "/usr/share/doc/") || strings.HasPrefix(path, "/usr/share/man/")):
 		return files.TypeRPMDoc
 	case format == "rpm" && strings.HasPrefix(path, "/usr/share/licenses/"):
 		return files.TypeRPMLicense

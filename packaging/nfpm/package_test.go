@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +55,7 @@ func newBuild(t *testing.T) build {
 	if said, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	for _, name := range []string{"bash/vxlanctl", "zsh/_vxlanctl", "fish/vxlanctl.fish", "man/vxlanctl.8.gz", "catalog/vxlan-driver.catalog"} {
+	for _, name := range []string{"bash/vxlanctl", "zsh/_vxlanctl", "fish/vxlanctl.fish", "man/man8/vxlanctl.8.gz"} {
 		path := filepath.Join(source, "bin/share", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -84,7 +85,7 @@ func TestContents(t *testing.T) {
 		},
 		"rpm": {
 			"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 license",
-			"/usr/share/selinux/packages/vxlan-driver.cil": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 doc",
+			"/usr/share/man/man8/vxlanctl.8.gz": "0644 doc", "/usr/share/selinux/packages/vxlan-driver.cil": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 doc",
 		},
 		"archlinux": {"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 file"},
 	} {
@@ -99,9 +100,7 @@ func TestContents(t *testing.T) {
 			"/usr/share/bash-completion/completions/vxlanctl": "0644 file", "/usr/share/fish/vendor_completions.d/vxlanctl.fish": "0644 file",
 			"/usr/share/man/man8/vxlanctl.8.gz": "0644 file", "/usr/lib/systemd/catalog/vxlan-driver.catalog": "0644 file",
 		}
-		for path, as := range own {
-			want[path] = as
-		}
+		maps.Copy(want, own)
 		got := describeContents(t, b, format)
 		for path, as := range want {
 			if got[path] != as {

@@ -8,26 +8,30 @@ suite=$1
 packages=$(realpath "$2")
 arch=$(dpkg --print-architecture)
 machine=$(uname -m)
-root=$(mktemp -d /var/tmp/vxlan-driver-clean.XXXXXX)
-trap 'rm -rf "$root"' EXIT
 command -v debootstrap >/dev/null || apt-get install -qq -y --no-install-recommends debootstrap
 mirror=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(SITE)' | sed -n 's/^Debian|Debian|//p' | head -n 1)
+root=$(mktemp -d /var/tmp/vxlan-driver-clean.XXXXXX)
+trap 'rm -rf --one-file-system "$root" "$root.log"' EXIT
+trap 'exit 1' INT TERM
+
+# isolated runs a command whose mounts and processes end with it.
+isolated() { unshare --mount --pid --fork --kill-child --mount-proc "$@"; }
 
 echo "== $suite: bootstrapping"
-debootstrap --variant=minbase "$suite" "$root" "$mirror" /usr/share/debootstrap/scripts/sid >"$root.log" 2>&1 || { tail "$root.log"; exit 1; }
-rm -f "$root.log"
+isolated debootstrap --variant=minbase "$suite" "$root" "$mirror" /usr/share/debootstrap/scripts/sid >"$root.log" 2>&1 || { tail "$root.log"; exit 1; }
 cp "$packages"/vxlan-driver_*_"$arch".deb "$root/root/driver.deb"
 cp "$packages"/vxlan-driver-*."$machine".rpm "$root/root/driver.rpm"
 cp "$packages"/vxlan-driver-*-"$machine".pkg.tar.zst "$root/root/driver.pkg.tar.zst"
-# What is mounted there ends with the namespace. rpm wants its root to be a mount.
+# rpm wants its root to be a mount.
 enter='mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
-unshare --mount --pid --fork --kill-child sh -c "$enter" "$root" \
+isolated sh -c "$enter" "$root" \
 	env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive sh -eu <<'IN'
 fail() { echo "FAIL: $1" >&2; exit 1; }
 
-# What packages and their scripts may leave behind. Of apt, dpkg, pacman and rpm the databases stay.
+# What packages and their scripts may leave behind. Of apt, dpkg, pacman and rpm the databases stay. The
+# directory of licences is part of every system with rpm.
 list_files() { find /usr /etc /var -xdev ! -path '/var/lib/dpkg*' ! -path '/var/lib/apt*' ! -path '/var/cache/*' ! -path '/var/log/*' \
-	! -path '/var/lib/systemd/*' ! -path '/var/lib/pacman*' ! -path '*/.rpm*' ! -path '/var/lib/rpm*' | sort; }
+	! -path '/var/lib/systemd/*' ! -path /usr/share/licenses ! -path '/var/lib/pacman*' ! -path '*/.rpm*' ! -path '/var/lib/rpm*' | sort; }
 check_installed() {
 	/usr/bin/vxlanctl --version >/dev/null || fail "$1: vxlanctl does not run"
 	/usr/libexec/netavark/vxlan info >/dev/null || fail "$1: the plugin does not run"
@@ -41,7 +45,7 @@ check_gone() {
 	diff /tmp/before /tmp/after || fail "$1: files are left, or missing"
 }
 
-apt-get -qq update
+apt-get -qq -o APT::Sandbox::User=root update
 echo "== apt install"
 apt-get -qq -y install /root/driver.deb >/tmp/apt 2>&1 || { cat /tmp/apt; fail "apt cannot install the package"; }
 for needed in netavark nft podman; do
@@ -74,6 +78,7 @@ rm -r /etc/vxlan
 check_gone rpm
 
 echo "== pacman"
+ln -sf bash /bin/sh # as on Arch Linux
 mkdir -p /var/lib/pacman
 pacman -Udd --noconfirm --noprogressbar /root/driver.pkg.tar.zst >/tmp/pacman 2>&1 || { cat /tmp/pacman; fail "pacman cannot install the package"; }
 check_installed pacman

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +16,10 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/packettrace"
 )
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
@@ -33,6 +36,12 @@ type Agent struct {
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
+	// TracePackets reports what firewall rules do with packets; nil: nothing is traced.
+	TracePackets func(ctx context.Context, matches []packettrace.Match, ready func(), each func(packettrace.Event)) error
+	// ReadCounters returns what links and the firewall have counted; nil: nothing is counted.
+	ReadCounters func(links []string) (kernel.Counters, error)
+	// ServeMetrics serves metrics of the reports until ctx is done; nil: nobody asked for that.
+	ServeMetrics func(ctx context.Context, report func() agentapi.StatusReport)
 	// Process is the agent as others find it.
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.
@@ -46,6 +55,9 @@ type Agent struct {
 	Renamed <-chan struct{}
 	// NewID has a value when the host has a new ID, with which the agent has to start anew.
 	NewID <-chan struct{}
+	// Diagnose makes the checks of `vxlanctl doctor`, and returns a doctor.Diagnosis as JSON. It asks
+	// for this agent's own report. nil: nobody checks.
+	Diagnose func(ctx context.Context, examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.
@@ -61,6 +73,8 @@ type Agent struct {
 	forwardMore <-chan time.Time                    // it is time to set more forwarding entries
 	followed    map[*clusterMember]cluster.Snapshot // what the hosts are told once all are set
 
+	networks []hoststate.Network // as the last turn found them
+
 	requests       *requestBroker
 	clusters       *clusterSet
 	claims         *addrclaim.Claims
@@ -69,6 +83,7 @@ type Agent struct {
 	rules          rulesOwner
 	announcer      *announcer
 	peers          *peerTracker
+	repairs        *repairCounter
 	forwarder      *forwarder
 	confirmer      *confirmer
 	tunnels        *tunnelProber
@@ -124,6 +139,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if a.KeyFile != nil {
 		server.Go(func() { a.KeyFile.Follow(ctx) })
 	}
+	if a.ServeMetrics != nil {
+		server.Go(func() { a.ServeMetrics(ctx, func() agentapi.StatusReport { return a.currentReport(ctx, false) }) })
+	}
 	served := make(chan error, 1)
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
@@ -156,7 +174,9 @@ func (a *Agent) prepareParts() {
 	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
-	a.forwarder = &forwarder{clusters: a.clusters}
+	a.repairs = new(repairCounter)
+	a.repairs.Watch(a.Host)
+	a.forwarder = &forwarder{clusters: a.clusters, repairs: a.repairs}
 	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
@@ -165,7 +185,8 @@ func (a *Agent) prepareParts() {
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
 		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
-		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
+		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }
 
@@ -236,10 +257,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case <-on.files:
 		return waiting, false, a.checkFiles()
 	case <-on.minute:
-		a.checkDevices = true
-		a.forwarder.CheckAll()
-		turns.Within(scopeForwarding, 0)
-		return waiting, false, a.checkFiles()
+		return waiting, false, a.lookForUnreported(turns)
 	case <-on.idle:
 		on.idle = nil
 		return waiting, true, a.leaveIfEmpty()
@@ -266,12 +284,22 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case <-a.forwardMore:
 		turns.Retry(scopeForwarding, a.forward(a.followed))
+	case run := <-a.requests.inLoop:
+		run()
 	case waiting = <-a.requests.waiting:
 		due = true
 	case <-timer.C:
 		due = true
 	}
 	return waiting, due, nil
+}
+
+// lookForUnreported schedules a look at what nobody reports.
+func (a *Agent) lookForUnreported(turns *schedule) error {
+	a.checkDevices = true
+	a.forwarder.CheckAll()
+	turns.Within(scopeForwarding, 0)
+	return a.checkFiles()
 }
 
 // runTurn runs the turn that is due, answers the request that it was run for, if any, and schedules
@@ -282,7 +310,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 		what = turns.TakeDue()
 	}
 	empty, err := a.turn(ctx, what)
-	turns.Took(what, time.Since(began))
+	took := time.Since(began)
+	turns.Took(what, took)
+	a.status.turns.Add(took)
 	a.status.LogOutcome(what, err)
 	if waiting.isForAll() && a.foreignFilters.Pending() {
 		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status
@@ -295,6 +325,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	a.verifyAfter = 0
 	if a.clusters.InGracePeriod() {
 		turns.Within(scopeFull, gracePeriod)
+	}
+	if after, pending := a.clusters.NextStop(); pending && err == nil {
+		turns.Within(scopePublish, after)
 	}
 	// After a turn that failed, its retry is soon enough.
 	if after, pending := a.announcer.NextAttempt(); pending && err == nil {
@@ -347,13 +380,7 @@ func (a *Agent) leaveIfEmpty() error {
 }
 
 // toMembership is a network as packages membership and addrclaim see it.
-func toMembership(n hoststate.Network) membership.Network {
-	m := membership.Network{Network: n.Network, VTEP: n.VTEP}
-	for _, r := range n.Endpoints {
-		m.Endpoints = append(m.Endpoints, &r.Endpoint)
-	}
-	return m
-}
+func toMembership(n hoststate.Network) membership.Network { return inventory.Membership(n) }
 
 func allToMembership(networks []hoststate.Network) []membership.Network {
 	var all []membership.Network

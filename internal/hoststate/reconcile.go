@@ -3,6 +3,7 @@ package hoststate
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
@@ -34,6 +35,15 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	if !s.listed {
 		return nil // in the error of Networks; a firewall set anew would protect no network
 	}
+	errs := []error{s.reconcileFirewall(networks, scope)}
+	for _, n := range networks {
+		errs = append(errs, s.reconcileNetwork(n, scope))
+	}
+	return errors.Join(errs...)
+}
+
+// reconcileFirewall is the part of Reconcile that all networks share.
+func (s *Session) reconcileFirewall(networks []Network, scope Scope) error {
 	complete, unrecordedErr := s.complete, error(nil)
 	if scope >= ScopeReset {
 		unrecordedErr = s.records.findUnrecorded("", "")
@@ -43,20 +53,22 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	if firewall.Firewall != nil && firewall.Firewall.All != nil {
 		firewall.Firewall.All = s.records.withUnrecorded(firewall.Firewall.All)
 	}
-	errs := []error{unrecordedErr, s.apply(firewall)}
-	for _, n := range networks {
-		if n.unplaceable {
-			continue // in the error of Networks
-		}
-		_, othersErr, err := s.applyNetwork(n.Network, nil, s.host.networkPlan(n.withEndpoints(), scope))
-		if scope >= ScopeFull {
-			err = errors.Join(err, s.resizeInterfaces(n))
-		}
-		if err := errors.Join(err, othersErr); err != nil {
-			errs = append(errs, wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err)))
-		}
+	return errors.Join(unrecordedErr, s.apply(firewall))
+}
+
+// reconcileNetwork makes the host hold what one network asks for, once the firewall protects it.
+func (s *Session) reconcileNetwork(n Network, scope Scope) error {
+	if n.unplaceable {
+		return nil // in the error of Networks
 	}
-	return errors.Join(errs...)
+	_, othersErr, err := s.applyNetwork(n.Network, nil, s.host.networkPlan(n.withEndpoints(), scope))
+	if scope >= ScopeFull {
+		err = errors.Join(err, s.resizeInterfaces(n))
+	}
+	if err := errors.Join(err, othersErr); err != nil {
+		return wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err))
+	}
+	return nil
 }
 
 // OtherVersion tells whether another version of this project made the firewall's tables.
@@ -87,6 +99,9 @@ func (s *Session) resizeInterface(n Network, r *store.Record) error {
 	in := reconcile.Namespaces{Host: s.ns, Container: container}
 	if _, err := reconcile.Apply(in, plan.ResizeInterface(n.placed(), r.Endpoint, r.MTU)); err != nil {
 		return fmt.Errorf("container %s: %w", r.ContainerName, err)
+	}
+	if s.host.dryRun {
+		return nil
 	}
 	return s.records.SetMTU(n.ID, *r, n.VTEP.MTU)
 }
@@ -142,6 +157,33 @@ func (s *Session) Forward(n Network, k plan.Known) error {
 	return nil
 }
 
+const (
+	// EntriesAtOnce is how many entries of each kind are set before the time is looked at again:
+	// half a millisecond's work, so a machine that is ten times slower holds the lock for 8 ms.
+	EntriesAtOnce = 50
+	// LockGap is for how long the lock is left to others then. It is not fair: whoever waits would
+	// mostly find it taken again.
+	LockGap = time.Millisecond
+	// forwardTime is for how long further entries are set under the lock. Containers that start wait
+	// for it.
+	forwardTime = 3 * time.Millisecond
+)
+
+// ForwardWhileShort calls Forward with what next returns, while there is more, and until the lock
+// should be left to others.
+func (s *Session) ForwardWhileShort(n Network, next func() (k plan.Known, more bool)) error {
+	for began := time.Now(); time.Since(began) < forwardTime; {
+		k, more := next()
+		if !more {
+			return nil
+		}
+		if err := s.Forward(n, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 	p := plan.ForwardTo(n, k)
@@ -177,43 +219,6 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
 	}
 	return keys, nil
-}
-
-// FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent
-// that ends and may not come back, and for a plugin that cannot start one. Then nobody keeps up to
-// date what the agent had found out.
-func (h *Host) FallBackToStatic() error {
-	s, err := h.Begin()
-	if err != nil {
-		return err
-	}
-	ids, err := s.records.Networks()
-	errs := []error{err}
-	for _, id := range ids {
-		errs = append(errs, s.forgetPeers(id))
-	}
-	return errors.Join(append(errs, s.Close())...)
-}
-
-// forgetPeers makes a network go back to its list of hosts. A network without a list stays as it
-// is.
-func (s *Session) forgetPeers(networkID string) error {
-	if _, known, err := s.records.Peers(networkID); !known || err != nil {
-		return err
-	}
-	p, err := s.records.loadStored(networkID)
-	if err != nil || p.Gossip {
-		return err
-	}
-	if err := s.records.ForgetPeers(networkID); err != nil {
-		return err
-	}
-	if p, err = s.records.loadStored(networkID); err != nil {
-		return err
-	}
-	n, err := s.records.loadEndpoints(p)
-	_, othersErr, applyErr := s.applyNetwork(n.Network, nil, s.host.networkPlan(n, ScopeReset))
-	return errors.Join(err, applyErr, othersErr, s.forward(n, plan.Known{}))
 }
 
 // Announce announces a container's addresses, if it still exists and its interface is unaltered.

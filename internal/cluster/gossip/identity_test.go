@@ -309,3 +309,38 @@ func (h *host) countOthersHidden(want string) (hidden int) {
 	}
 	return hidden
 }
+
+// A snapshot says whose it is, from the first one on.
+func TestSnapshotSaysWhoseItIs(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		first := startHost(t, n, 2).Snapshot()
+		hosts := startCluster(t, n, 1)
+		startHost(t, n, 3).announce("c3")
+		hosts[0].waitUntilSees(5*second, "host-3: c3")
+		if first.Self != wiretest.ID(2) || hosts[0].Snapshot().Self != wiretest.ID(1) {
+			t.Errorf("got %v and %v", first.Self, hosts[0].Snapshot().Self)
+		}
+	})
+}
+
+// A host has moved, and a copy of it gets its former address. What is said of that address is the
+// copy's, not what the host left behind there.
+func TestCopyAtFormerAddress(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		a := startHost(t, n, 1)
+		a.announce("a")
+		renewals := 0
+		moved := startHost(t, n, 2, as(2, 5, 5), func(c *Config) {
+			c.Host.RenewID = func() error { renewals++; return nil }
+			c.Host.beginsToTalk(hostAddr(4))
+			c.Host.endsToTalk(hostAddr(4))
+		})
+		moved.announce("x")
+		a.waitUntilSees(5*second, "host-5: x")
+		startHost(t, n, 2, as(2, 4, 4)).announce("y")
+		a.waitUntilSees(5*second, "host-4: y, host-5: x")
+		if hidden := a.countOthersHidden("host-4: y, host-5: x"); hidden > 2 || renewals != 1 {
+			t.Errorf("hidden %d times of 1200, %d new IDs", hidden, renewals)
+		}
+	})
+}

@@ -19,6 +19,9 @@ const (
 	strayPings        = 5
 	strayPingInterval = 50 * time.Millisecond
 	strayPingTimeout  = 200 * time.Millisecond
+	// maxStrayPause is the longest pause before a record is taken out once more whose owner has put it
+	// back. It bounds how long the record of a host stays that is gone for good since.
+	maxStrayPause = time.Minute
 )
 
 // strayLoop takes out the records that this host has left behind: at an address that it had before,
@@ -27,19 +30,15 @@ const (
 func (p *Plane) strayLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		ended := p.cfg.Host.planeEnded()
-		var copies []wire.Key
-		inUse := make(map[wire.Key]bool)
-		for _, stray := range p.strays() {
-			state := p.stateOf(ctx, stray)
-			if state == strayLeftBehind {
+		inUse := make(map[wire.Key]strayState)
+		for _, stray := range p.listStrays() {
+			if state := p.stateOf(ctx, stray); state != strayLeftBehind {
+				inUse[stray.Key] = state
+			} else {
 				p.takeOut(stray)
-				continue
-			}
-			if inUse[stray.Key] = true; state == strayCopy {
-				copies = append(copies, stray.Key)
 			}
 		}
-		p.handleCopies(copies, inUse)
+		p.handleStraysInUse(inUse)
 		timer := time.NewTimer(strayInterval)
 		select {
 		case <-p.replica.StrayFound():
@@ -51,7 +50,7 @@ func (p *Plane) strayLoop(ctx context.Context) {
 	}
 }
 
-func (p *Plane) strays() []replica.Stray {
+func (p *Plane) listStrays() []replica.Stray {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.leaving {
@@ -67,28 +66,35 @@ const (
 	strayLeftBehind strayState = iota // nobody lives who could own it
 	straySibling                      // of another plane of this host
 	strayCopy                         // another host lives that has this one's ID
+	strayTwin                         // another host lives that has this one's address
+	strayReturned                     // its owner put it back, and is not reached now
 )
 
 func (p *Plane) stateOf(ctx context.Context, stray replica.Stray) strayState {
-	if stray.Kind != replica.StrayMoved {
-		return strayLeftBehind // what others say of this host's address is wrong
+	isBack := stray.Returned && p.leavesAlone(stray.Key)
+	if stray.Kind == replica.StrayMoved {
+		switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
+		case talks:
+			return straySibling
+		case once && !isBack:
+			return strayLeftBehind
+		}
 	}
-	switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
-	case talks:
-		return straySibling
-	case once:
-		return strayLeftBehind
-	}
-	if stray.Returned && p.isMember(stray.Key) || p.answers(ctx, stray.Key) {
+	switch {
+	case stray.Kind == replica.StrayMoved && (isBack || p.answers(ctx, stray.Key)):
 		return strayCopy
+	case stray.Kind == replica.StrayReplaced && isBack:
+		return strayTwin
+	case isBack:
+		return strayReturned
 	}
-	return strayLeftBehind
+	return strayLeftBehind // what others say of this host's address is wrong
 }
 
-func (p *Plane) isMember(host wire.Key) bool {
+func (p *Plane) leavesAlone(host wire.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.peers.isMember(host)
+	return p.strays.leaveAlone(host, p.peers.isMember(host), boottime.Now())
 }
 
 // answers tells whether an agent of the key answers at its address. One of another ID does not.
@@ -112,6 +118,9 @@ func (p *Plane) takeOut(stray replica.Stray) {
 	what := p.labelLocked(stray.Key)
 	if p.leaving || !p.replica.TakeOut(stray.Key, boottime.Now()) {
 		return
+	}
+	if stray.Returned {
+		p.strays.growPause(stray.Key, boottime.Now())
 	}
 	p.log.Info("took out a record that this host left behind", "host", what, "id", stray.ID)
 	p.updateSnapshotLocked()

@@ -1,0 +1,67 @@
+package ctl
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
+)
+
+// Reloader restores what this host's networks need.
+type Reloader interface {
+	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
+	// the agent where a container needs it, and restarts one whose program or configuration
+	// changed.
+	Reload() (networks int, err error)
+	// PlannedChanges returns, as commands, what Reload would change.
+	PlannedChanges() ([]string, error)
+}
+
+func reloadCommand(host Reloader) *cobra.Command {
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "restore the firewall rules, devices and kernel parameters of all networks",
+		Long: `Reload restores what this host's networks need: the nftables tables
+"inet vxlan-driver" and "bridge vxlan-driver", bridges, VXLAN devices, kernel
+parameters, and firewalld's trusted zone. If a container needs the agent (vxland)
+and none runs, it starts one. If the agent's program or configuration has changed,
+it restarts the agent, which takes a moment.
+
+Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
+time, and containers keep running. It replaces the two tables in one step, which
+resets their counters. It changes nothing else that is in order, and no other
+program's tables.
+
+With --dry-run it changes nothing. It prints, as commands of ip, bridge, nft and
+sysctl, what is missing or wrong, and nothing where all is in order.`,
+		Example: "  nft flush ruleset; vxlanctl reload\n  vxlanctl reload --dry-run",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dryRun {
+				return printPlannedChanges(cmd.OutOrStdout(), host)
+			}
+			n, err := host.Reload()
+			if err != nil {
+				return fmt.Errorf("reload: %w", err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "reloaded", output.Count(n, "network"))
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be changed, as commands")
+	return cmd
+}
+
+func printPlannedChanges(out io.Writer, host Reloader) error {
+	commands, err := host.PlannedChanges()
+	for _, c := range commands {
+		fmt.Fprintln(out, c)
+	}
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	return nil
+}

@@ -36,6 +36,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:
 		return a.handleTrace(ctx, r.Trace)
+	case agentapi.VerbForwarding:
+		return a.handleForwarding(ctx)
 	case agentapi.VerbStatus:
 		report := a.currentStatus(ctx, r.Rates)
 		return agentapi.Response{Status: &report}

@@ -47,6 +47,8 @@ const (
 	VerbDiagnose Verb = "diagnose"
 	// VerbInventory asks for an Inventory.
 	VerbInventory Verb = "inventory"
+	// VerbForwarding asks for the forwarding entries of all networks, as they are and should be.
+	VerbForwarding Verb = "forwarding"
 	// VerbHosts asks for all hosts that the agent knows: this one first, then the others.
 	VerbHosts Verb = "hosts"
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
@@ -105,11 +107,12 @@ type Response struct {
 	// Announces tells that the agent announces the container's addresses.
 	Announces bool `json:"announces,omitempty"`
 	// Host is the host that was forgotten or asked, by its whole name.
-	Host      string          `json:"host,omitempty"`
-	Inventory *Inventory      `json:"inventory,omitempty"`
-	Hosts     []HostStatus    `json:"hosts,omitempty"`
-	Answer    json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
-	Trace     []TraceEvent    `json:"trace,omitempty"`
+	Host       string            `json:"host,omitempty"`
+	Inventory  *Inventory        `json:"inventory,omitempty"`
+	Forwarding []ForwardingEntry `json:"forwarding,omitzero"` // nil: not asked for
+	Hosts      []HostStatus      `json:"hosts,omitempty"`
+	Answer     json.RawMessage   `json:"answer,omitempty"` // the Response of the host that was asked
+	Trace      []TraceEvent      `json:"trace,omitempty"`
 	// Diagnosis is a doctor.Diagnosis. The plugin, which links this package, reads none.
 	Diagnosis json.RawMessage `json:"diagnosis,omitempty"`
 }

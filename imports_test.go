@@ -57,13 +57,16 @@ var layers = map[string][]string{
 	"internal/config":                       {"internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
-	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate"},
+	"internal/events":                       {"internal/agentapi", "internal/boottime"},
+	"internal/journal":                      {"internal/diagnosis"},
+	"internal/repairs":                      {"internal/boottime", "internal/diagnosis", "internal/hoststate"},
+	"internal/agent":                        {"internal/addrclaim", "internal/config", "internal/events", "internal/repairs"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
 	"internal/ctl/output":                   {},
 	"internal/ctl":                          {"internal/agentapi", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
+	"cmd/vxland":                            {"internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
 }
 

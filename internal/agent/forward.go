@@ -134,6 +134,14 @@ func changedAddrs(a, b []netip.Addr) (changed []netip.Addr) {
 	return changed
 }
 
+// Networks returns the networks whose hosts are followed.
+func (f *forwarder) Networks() (networks []hoststate.Network) {
+	for _, n := range f.networks {
+		networks = append(networks, n.local)
+	}
+	return networks
+}
+
 // RosterOf returns the members of a network as Follow found them.
 func (f *forwarder) RosterOf(n membership.Network) *membership.Roster {
 	if followed := f.networks[n.ID]; followed != nil {

@@ -32,6 +32,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleHosts()
 	case agentapi.VerbAsk:
 		return a.handleAsk(ctx, r)
+	case agentapi.VerbEvents:
+		return a.handleEvents(r.Events, func(r agentapi.EventsRequest) agentapi.EventsReport { return a.events.Wait(ctx, r) })
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})

@@ -336,7 +336,7 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- b.runLoop(ctx, events{}) }()
+	go func() { ended <- b.runLoop(ctx, loopEvents{}) }()
 	time.Sleep(2 * time.Second) // the first full turn
 	cpu, began := cpuTime(), time.Now()
 	time.Sleep(d)

@@ -12,6 +12,8 @@ import (
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/boottime"
+	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/events"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/network"
@@ -20,6 +22,7 @@ import (
 // statusReporter says how the host is: in the log, and to a person who asks.
 type statusReporter struct {
 	version    string
+	events     *events.Log
 	clusters   *clusterSet
 	claims     *addrclaim.Claims
 	rosterOf   func(membership.Network) *membership.Roster
@@ -142,11 +145,14 @@ func (s *statusReporter) WarningOf(networkID string) string {
 func (s *statusReporter) logDifferences(found []string) {
 	appeared, gone := s.differences.Update(found)
 	for _, text := range appeared {
-		s.log.Warn("hosts differ", "what", text)
+		s.log.Warn("hosts differ", "event", string(agentapi.EventDifferenceBegan), "what", text)
 	}
 	for _, text := range gone {
-		s.log.Info("hosts no longer differ, or the other one is gone", "what", text)
+		s.log.Info("hosts no longer differ, or the other one is gone", "event", string(agentapi.EventDifferenceEnded), "what", text)
 	}
+	code := string(diagnosis.NetworksDiffer)
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventDifferenceBegan, Code: code}, appeared)
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventDifferenceEnded, Code: code}, gone)
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
@@ -197,13 +203,20 @@ func (s *statusReporter) findConflicts(networks []membership.Network) []string {
 			names = append(names, membership.NameConflicts(n, s.rosterOf(n))...)
 		}
 	}
-	appeared, _ := s.duplicates.Update(addrs)
+	appeared, gone := s.duplicates.Update(addrs)
 	for _, text := range appeared {
-		s.log.Error("two containers have one address", "what", text)
+		s.log.Error("two containers have one address", "event", string(agentapi.EventConflictBegan), "what", text)
 	}
-	appeared, _ = s.names.Update(names)
+	s.addConflicts(diagnosis.DuplicateAddress, appeared, gone)
+	appeared, gone = s.names.Update(names)
 	for _, text := range appeared {
-		s.log.Warn("two containers have one name", "what", text)
+		s.log.Warn("two containers have one name", "event", string(agentapi.EventConflictBegan), "what", text)
 	}
+	s.addConflicts(diagnosis.DuplicateName, appeared, gone)
 	return slices.Concat(addrs, names)
+}
+
+func (s *statusReporter) addConflicts(code diagnosis.Code, appeared, gone []string) {
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventConflictBegan, Code: string(code)}, appeared)
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventConflictEnded, Code: string(code)}, gone)
 }

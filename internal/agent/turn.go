@@ -10,6 +10,7 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/repairs"
 )
 
 // turn brings the host in step with its store and the other hosts, as far as the scope says. It
@@ -37,12 +38,14 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	a.foreignFilters.Follow(networks, what)
 	a.status.UpdateReport(networks)
+	a.hosts.Update()
 	return empty, err
 }
 
 // forward sets forwarding entries, and tells the other hosts once this one follows what they said.
 func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
-	err := a.forwarder.Forward(a.Host)
+	found, err := a.repairs.During(repairs.Run{Expected: true}, func() error { return a.forwarder.Forward(a.Host) })
+	a.reportRepairs(found, a.forwarder.Networks())
 	a.forwardMore = nil
 	if after, pending := a.forwarder.Pending(); pending {
 		a.forwardMore = time.After(after)
@@ -83,9 +86,9 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	switch {
 	case a.rules.aside:
 	case what >= scopeFull:
-		errs = append(errs, s.Reconcile(networks, a.fullScope()))
+		errs = append(errs, a.reconcile(s, networks, a.fullScope(), peersChanged))
 	case peersChanged || a.checkDevices:
-		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
+		errs = append(errs, a.reconcile(s, networks, hoststate.ScopePeers, peersChanged))
 	}
 	if a.checkDevices {
 		errs = append(errs, a.neighbours.Look(s))

@@ -45,12 +45,14 @@ const (
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
 	// agent's response, as it came.
 	VerbAsk Verb = "ask"
+	// VerbEvents asks for what happened on the agent's host.
+	VerbEvents Verb = "events"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbEvents: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -65,6 +67,8 @@ type Request struct {
 	// Host is the host that is meant, as a person calls it: by name, address or ID.
 	Host  string   `json:"host,omitempty"`
 	Asked *Request `json:"asked,omitempty"` // what to ask it
+
+	Events *EventsRequest `json:"events,omitempty"`
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -95,6 +99,7 @@ type Response struct {
 	Host   string          `json:"host,omitempty"`
 	Hosts  []HostStatus    `json:"hosts,omitempty"`
 	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	Events *EventsReport   `json:"events,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.

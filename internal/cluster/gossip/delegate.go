@@ -74,7 +74,7 @@ func (d delegate) receive(data []byte) {
 	}
 	for label, r := range forgotten {
 		if !d.replica.Knows(r.Key) {
-			d.log.Warn("host forgotten by command", "host", label, "on", r.ForgottenBy)
+			d.log.Warn("host forgotten by command", "event", "host-forgotten", "host", label, "on", r.ForgottenBy)
 		}
 	}
 }
@@ -186,7 +186,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.replica.Greet(host, boottime.Now())
 	d.replica.AddClaimPeer(host)
 	clear(d.announced) // it may not know which networks this host is on
-	d.log.Info("host joined", "host", d.labelLocked(host), "id", host.ID)
+	d.log.Info("host joined", "event", "host-joined", "host", d.labelLocked(host), "id", host.ID)
 }
 
 // NotifyLeave hides a host's entries. Whether it left for good, its record says.
@@ -201,12 +201,12 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	d.peers.deleteMember(host)
 	delete(d.silent, host)
 	if d.replica.HasLeft(host) {
-		d.log.Info("host left", "host", d.labelLocked(host))
+		d.log.Info("host left", "event", "host-left", "host", d.labelLocked(host))
 	} else {
 		if len(d.peers.members) == 0 {
 			d.aloneSince = boottime.Now()
 		}
-		d.log.Warn("host unreachable", "host", d.labelLocked(host), "id", host.ID)
+		d.log.Warn("host unreachable", "event", "host-unreachable", "host", d.labelLocked(host), "id", host.ID)
 		d.peers.lost[host] = true
 	}
 	if d.replica.MarkLost(host, boottime.Now()) {

@@ -23,6 +23,9 @@ const keyPollInterval = time.Second
 // KeyFile is a key file that is followed: planes that have it use the keys that it has at any time.
 // A file that cannot be used changes nothing, so a mistake neither opens nor splits a cluster.
 type KeyFile struct {
+	// OnChange is called with a description of the keys whenever they have changed; nil: nobody is.
+	OnChange func(keys string)
+
 	path string
 	log  *slog.Logger
 	ring *memberlist.Keyring
@@ -86,7 +89,10 @@ func (f *KeyFile) readLocked() error {
 	if err == nil && !slices.Equal(keys, f.keys) {
 		if err = replaceKeys(f.ring, keys); err == nil {
 			f.keys = keys
-			f.log.Info("keys changed", "file", f.path, "keys", describeKeys(keys))
+			f.log.Info("keys changed", "event", "keys-changed", "file", f.path, "keys", describeKeys(keys))
+			if f.OnChange != nil {
+				f.OnChange(describeKeys(keys))
+			}
 		}
 	}
 	switch {

@@ -1,0 +1,324 @@
+package repairs
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"vxlan-driver/internal/boottime"
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
+)
+
+const (
+	// maxRemovals are kept, and removalAge is how old one may be that made a repair necessary. What
+	// the kernel reports is repaired within a second, and the rest within a minute.
+	maxRemovals = 256
+	removalAge  = 90 * time.Second
+	// removalBurst is how far apart the removals of one request may be.
+	removalBurst = time.Second
+	// entryAge is the same as removalAge for forwarding entries, which are looked at at once.
+	entryAge = 2 * time.Second
+	// maxEntries bounds the entries that are remembered. More are not named when they are deleted.
+	maxEntries = 4096
+)
+
+// ownCommands are this project's programs. What they remove, they remove on purpose.
+var ownCommands = []string{"vxlan", "vxland", "vxlanctl"}
+
+// Log looks on as the kernel is changed. Its methods may be called from any goroutine.
+type Log struct {
+	mu       sync.Mutex
+	counts   map[Kind]uint64
+	removals []timedRemoval // the oldest first
+	ownRules time.Time      // when this agent last set the firewall anew
+	deleted  map[entryKey]time.Time
+	ownGone  map[entryKey]time.Time // entries that this agent deleted
+	mtus     map[string]int         // of links, as they were to be in the last run
+	watching bool
+	seen     observed
+	restored map[string]int // forwarding entries that were deleted and are back, by device
+	restTime map[string]time.Time
+}
+
+// timedRemoval is a removal with its time by package boottime.
+type timedRemoval struct {
+	kernel.Removal
+	at time.Time
+}
+
+// NewLog returns a log that has seen nothing.
+func NewLog() *Log {
+	return &Log{
+		counts: make(map[Kind]uint64), deleted: make(map[entryKey]time.Time), ownGone: make(map[entryKey]time.Time),
+		mtus: make(map[string]int), restored: make(map[string]int), restTime: make(map[string]time.Time),
+	}
+}
+
+// Counts returns how many repairs there were of each kind.
+func (l *Log) Counts() map[Kind]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := maps.Clone(l.counts)
+	for _, k := range Kinds {
+		all[k] += 0
+	}
+	return all
+}
+
+// Follow notes removals until ctx is done.
+func (l *Log) Follow(ctx context.Context, removals <-chan kernel.Removal) {
+	for {
+		select {
+		case r := <-removals:
+			l.NoteRemoval(r)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// NoteRemoval notes what the kernel reported. What this project's own programs remove does not count.
+// Elements of the firewall are removed at each stop of a container, mostly by a plugin that is gone
+// by then; so they count only if it is known who did it.
+func (l *Log) NoteRemoval(r kernel.Removal) {
+	unknownElement := r.What == kernel.RemovedElement && r.Sender.PID == 0
+	if unknownElement || r.Sender.PID == os.Getpid() || slices.Contains(ownCommands, r.Sender.Command) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := boottime.Now()
+	if r.What == kernel.RemovedRules && now.Sub(l.ownRules) < removalBurst {
+		return // this agent has replaced the tables
+	}
+	if len(l.removals) == maxRemovals {
+		l.removals = slices.Delete(l.removals, 0, maxRemovals/2)
+	}
+	l.removals = append(l.removals, timedRemoval{r, now})
+}
+
+// NoteDeleted notes forwarding entries whose deletion the kernel has reported.
+func (l *Log) NoteDeleted(k kernel.ForwardingKeys) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := boottime.Now()
+	for _, key := range namedKeys(k) {
+		if at, own := l.ownGone[key]; !own || now.Sub(at) > entryAge {
+			remember(l.deleted, key, now)
+		}
+	}
+}
+
+// remember notes an entry. Where there are too many, all others are forgotten.
+func remember(entries map[entryKey]time.Time, key entryKey, at time.Time) {
+	if len(entries) >= maxEntries {
+		clear(entries)
+	}
+	entries[key] = at
+}
+
+// Run is one run of changes.
+type Run struct {
+	// Expected tells that changes are due to news of other hosts.
+	Expected bool
+	// MTUs are what links are to have.
+	MTUs map[string]int
+}
+
+// During does some work, and returns what it had to repair.
+func (l *Log) During(r Run, work func() error) ([]Repair, error) {
+	l.mu.Lock()
+	l.watching, l.seen = true, observed{}
+	before := l.mtus
+	l.mu.Unlock()
+	err := work()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watching = false
+	if r.MTUs != nil {
+		l.mtus = r.MTUs
+	}
+	found := l.seen.find(setting{expected: r.Expected, sameMTU: func(link string) bool {
+		return before[link] != 0 && before[link] == r.MTUs[link]
+	}})
+	if r, ok := l.elementsAddedLocked(found); ok {
+		found = append(found, r)
+	}
+	for i := range found {
+		l.explainLocked(&found[i])
+	}
+	l.removals = slices.DeleteFunc(l.removals, func(removed timedRemoval) bool {
+		return slices.ContainsFunc(found, func(r Repair) bool { return r.matches(removed.Removal) })
+	})
+	if r.Expected {
+		// Addresses and routes may be new ones.
+		found = slices.DeleteFunc(found, func(r Repair) bool { return (r.Kind == Address || r.Kind == Route) && !r.Reported })
+	}
+	found = append(found, l.restoredLocked()...)
+	for _, r := range found {
+		l.counts[r.Kind]++
+	}
+	l.forgetLocked()
+	return found, err
+}
+
+// elementsAddedLocked returns the repair of elements that were added. Those of containers are added
+// whether they are there or not. So it is only known that some were missing if somebody was seen to
+// delete them.
+func (l *Log) elementsAddedLocked(found []Repair) (r Repair, ok bool) {
+	adds := slices.ContainsFunc(l.seen.changes, func(c kernel.Change) bool { _, adds := c.(kernel.AddElements); return adds })
+	known := slices.ContainsFunc(found, func(r Repair) bool { return r.Kind == Firewall })
+	deleted := slices.ContainsFunc(l.removals, func(r timedRemoval) bool { return r.What == kernel.RemovedElement })
+	return Repair{Kind: Firewall, Object: "elements"}, adds && deleted && !known
+}
+
+// explainLocked finds out who made a repair necessary, and when. Of one request the first report
+// counts.
+func (l *Log) explainLocked(r *Repair) {
+	now := boottime.Now()
+	for _, removed := range slices.Backward(l.removals) {
+		switch {
+		case !r.matches(removed.Removal):
+			continue
+		case now.Sub(removed.at) > removalAge:
+			return
+		case r.Reported && (removed.Sender.Port != r.By.Port || now.Sub(removed.at)-r.GoneFor > removalBurst):
+			return
+		}
+		by := removed.Sender
+		if r.Reported && by.PID == 0 {
+			by = r.By // which was found by a later report
+		}
+		r.By, r.GoneFor, r.Reported = by, now.Sub(removed.at), true
+	}
+}
+
+// restoredLocked returns the forwarding entries that are back, of each device in one repair.
+func (l *Log) restoredLocked() (found []Repair) {
+	for _, device := range slices.Sorted(maps.Keys(l.restored)) {
+		found = append(found, Repair{
+			Kind: Forwarding, Object: fmt.Sprintf("%d forwarding entries", l.restored[device]), Link: device,
+			GoneFor: boottime.Since(l.restTime[device]), Reported: true,
+		})
+	}
+	clear(l.restored)
+	clear(l.restTime)
+	return found
+}
+
+// forgetLocked forgets what nobody will ask for.
+func (l *Log) forgetLocked() {
+	now := boottime.Now()
+	l.removals = slices.DeleteFunc(l.removals, func(r timedRemoval) bool { return now.Sub(r.at) > removalAge })
+	for _, entries := range []map[entryKey]time.Time{l.deleted, l.ownGone} {
+		maps.DeleteFunc(entries, func(_ entryKey, at time.Time) bool { return now.Sub(at) > entryAge })
+	}
+}
+
+// Watch returns a namespace whose changes the log sees.
+func (l *Log) Watch(ns hoststate.Namespace) hoststate.Namespace { return watched{ns, l} }
+
+// watched is a namespace that is watched.
+type watched struct {
+	hoststate.Namespace
+	log *Log
+}
+
+// Apply makes a change. One that fails repairs nothing.
+func (w watched) Apply(c kernel.Change) error {
+	_, setsRules := c.(kernel.SetFirewall)
+	if setsRules {
+		w.log.noteOwnRules() // the kernel reports it before Apply returns
+	}
+	err := w.Namespace.Apply(c)
+	if setsRules {
+		w.log.noteOwnRules()
+	}
+	if err == nil {
+		w.log.note(func(o *observed) { o.changes = append(o.changes, c) })
+	}
+	return err
+}
+
+// FirewallIntact tells whether the firewall has this program's rules.
+func (w watched) FirewallIntact() (bool, error) {
+	intact, err := w.Namespace.FirewallIntact()
+	if err == nil && !intact {
+		other, otherErr := w.FirewallOfOtherVersion()
+		w.log.note(func(o *observed) { o.rulesLost = o.rulesLost || otherErr == nil && !other })
+	}
+	return intact, err
+}
+
+// FirewallElements returns the elements that the firewall has.
+func (w watched) FirewallElements() ([]kernel.Element, error) {
+	elements, err := w.Namespace.FirewallElements()
+	if err == nil {
+		w.log.note(func(o *observed) { o.elements, o.elementsRead = elements, true })
+	}
+	return elements, err
+}
+
+// ChangeForwardingTables changes entries.
+func (w watched) ChangeForwardingTables(c kernel.ForwardingChanges) error {
+	w.log.noteOwnDeletions(entryKeys(c.Delete))
+	err := w.Namespace.ChangeForwardingTables(c)
+	if err == nil {
+		w.log.noteRestored(c.Device, entryKeys(c.Add))
+	}
+	return err
+}
+
+func (l *Log) note(add func(*observed)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.watching {
+		add(&l.seen)
+	}
+}
+
+func (l *Log) noteOwnRules() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ownRules = boottime.Now()
+}
+
+func (l *Log) noteOwnDeletions(keys []entryKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range keys {
+		remember(l.ownGone, key, boottime.Now())
+	}
+}
+
+// noteRestored notes entries that are back. Those of a device that was itself removed are part of it.
+func (l *Log) noteRestored(device string, keys []entryKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.deleted) == 0 || !l.watching {
+		return
+	}
+	now := boottime.Now()
+	isDevice := func(r timedRemoval) bool {
+		return r.What == kernel.RemovedLink && r.Object == device && now.Sub(r.at) < removalBurst+entryAge
+	}
+	if slices.ContainsFunc(l.removals, isDevice) {
+		return
+	}
+	for _, key := range keys {
+		at, gone := l.deleted[key]
+		if !gone || now.Sub(at) > entryAge {
+			continue
+		}
+		delete(l.deleted, key)
+		l.restored[device]++
+		if first := l.restTime[device]; first.IsZero() || at.Before(first) {
+			l.restTime[device] = at
+		}
+	}
+}

@@ -62,6 +62,7 @@ type Agent struct {
 	forwardMore <-chan time.Time                    // it is time to set more forwarding entries
 	followed    map[*clusterMember]cluster.Snapshot // what the hosts are told once all are set
 
+	turnEnded      broadcast
 	events         *events.Log
 	repairs        *repairs.Log
 	hosts          *hostTracker
@@ -181,7 +182,7 @@ func (a *Agent) prepareParts() {
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, events: a.events, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
+		version: a.Version, events: a.events, unready: "the agent has just started", clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
 		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
 	}
 }
@@ -303,6 +304,7 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	if waiting.isForAll() && a.foreignFilters.Pending() {
 		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status
 	}
+	a.turnEnded.Send()
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)
 	if a.verifyAfter > 0 && err == nil { // else a full turn comes anyway

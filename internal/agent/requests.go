@@ -34,6 +34,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleAsk(ctx, r)
 	case agentapi.VerbEvents:
 		return a.handleEvents(r.Events, func(r agentapi.EventsRequest) agentapi.EventsReport { return a.events.Wait(ctx, r) })
+	case agentapi.VerbWait:
+		return a.handleWait(ctx, r.Wait)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})

@@ -41,6 +41,7 @@ type statusReporter struct {
 	omits       bool      // this host has more than it can announce
 
 	mu       sync.Mutex
+	unready  string // why the host is not set up completely; "": it is
 	report   agentapi.StatusReport
 	warnings map[string][]string // for whoever starts a container, by the network's id
 }
@@ -55,6 +56,7 @@ func (s *statusReporter) SetBlockingChains(found []string) {
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
 // finished or is taking down. So only what fails again in a full turn is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
+	s.setReady(what, err)
 	switch {
 	case what != scopeFull:
 	case err == nil:
@@ -68,6 +70,32 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 		s.lastErr = err.Error()
 		s.log.Error("the host is not fully configured; retrying", "err", err)
 	}
+}
+
+// setReady notes whether the host is set up completely, which only a full turn can tell.
+func (s *statusReporter) setReady(what scope, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.unready = "the host is not fully configured: " + err.Error()
+	case what == scopeFull:
+		s.unready = ""
+	}
+}
+
+// Unready says why the host is not set up completely, if it is not.
+func (s *statusReporter) Unready() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unready
+}
+
+// Networks returns the networks of the last report.
+func (s *statusReporter) Networks() []agentapi.NetworkStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.report.Networks
 }
 
 // CurrentReport returns the report of the last turn, with the clusters as they are now.

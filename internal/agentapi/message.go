@@ -47,6 +47,8 @@ const (
 	VerbAsk Verb = "ask"
 	// VerbEvents asks for what happened on the agent's host.
 	VerbEvents Verb = "events"
+	// VerbWait waits for something on this host. The response says what is missing, or nothing.
+	VerbWait Verb = "wait"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
@@ -69,6 +71,7 @@ type Request struct {
 	Asked *Request `json:"asked,omitempty"` // what to ask it
 
 	Events *EventsRequest `json:"events,omitempty"`
+	Wait   *WaitRequest   `json:"wait,omitempty"`
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -100,6 +103,8 @@ type Response struct {
 	Hosts  []HostStatus    `json:"hosts,omitempty"`
 	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
 	Events *EventsReport   `json:"events,omitempty"`
+	// Missing is what somebody still waits for when the time is over.
+	Missing string `json:"missing,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.

@@ -14,6 +14,8 @@ import (
 type Host interface {
 	Capturer
 	Tracer
+	EventSource
+	Waiter
 	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
 	// the agent where a container needs it, and restarts one whose program or configuration
 	// changed.
@@ -47,7 +49,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand(), captureCommand(host), dropsCommand(host))
+	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand(), captureCommand(host), dropsCommand(host), eventsCommand(host), waitCommand(host))
 	markUsageErrors(root)
 	return root
 }

@@ -28,9 +28,9 @@ func TestWait(t *testing.T) {
 			then          func()
 		}{
 			{agentapi.GoalReady, "", "cluster of 198.18.0.10: it is not known yet what the other hosts have", func() { r.cluster().setSynced() }},
-			{agentapi.GoalHost, "b", "no host is called \"b\"; `vxlanctl host ls` lists them", func() { r.cluster().show(unreachable(withID(otherHost(1)))) }},
-			{agentapi.GoalHost, "b", "host b (198.18.0.1) is unreachable", func() { r.cluster().show(withID(otherHost(1, "web"))) }},
-			{agentapi.GoalNames, "db", `no network of this host has the name "db"`, func() { r.cluster().show(withID(otherHost(1, "db"))) }},
+			{agentapi.GoalHost, "l", "no host is called \"l\"; `vxlanctl host ls` lists them", func() { r.cluster().show(unreachable(withID(otherHost(11)))) }},
+			{agentapi.GoalHost, "l", "host l (198.18.0.11) is unreachable", func() { r.cluster().show(withID(otherHost(11, "web"))) }},
+			{agentapi.GoalNames, "db", `no network of this host has the name "db"`, func() { r.cluster().show(withID(otherHost(11, "db"))) }},
 			{agentapi.GoalNames, "c2.dns.podman.", `no network of this host has the name "c2.dns.podman."`, func() { r.setup(2); r.mustAdd(2) }},
 			{agentapi.GoalNetwork, "red", `no container on this host uses network "red"`, nil},
 			{agentapi.GoalNetwork, "blue", "", nil},
@@ -55,7 +55,7 @@ func TestWait(t *testing.T) {
 			}()
 			tt.then()
 			sleep(newsDebounce)
-			if missing := <-waited; missing != "" && missing != "host b (198.18.0.1) is unreachable after 20s" {
+			if missing := <-waited; missing != "" && missing != "host l (198.18.0.11) is unreachable after 20s" {
 				t.Errorf("%s %s: then %q is missing", tt.goal, tt.name, missing)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 	entryAge = 2 * time.Second
 	// maxEntries bounds the entries that are remembered. More are not named when they are deleted.
 	maxEntries = 4096
+	// maxNamed entries of a repair are named.
+	maxNamed = 20
 )
 
 // ownCommands are this project's programs. What they remove, they remove on purpose.
@@ -38,11 +41,17 @@ type Log struct {
 	ownRules time.Time      // when this agent last set the firewall anew
 	deleted  map[entryKey]time.Time
 	ownGone  map[entryKey]time.Time // entries that this agent deleted
+	ownAdded map[entryKey]time.Time // entries that it added
 	mtus     map[string]int         // of links, as they were to be in the last run
 	watching bool
 	seen     observed
-	restored map[string]int // forwarding entries that were deleted and are back, by device
-	restTime map[string]time.Time
+	restored map[string]restoredEntries // by device
+}
+
+// restoredEntries are forwarding entries that were deleted and are back.
+type restoredEntries struct {
+	keys  []string
+	first time.Time // that one was deleted
 }
 
 // timedRemoval is a removal with its time by package boottime.
@@ -54,8 +63,8 @@ type timedRemoval struct {
 // NewLog returns a log that has seen nothing.
 func NewLog() *Log {
 	return &Log{
-		counts: make(map[Kind]uint64), deleted: make(map[entryKey]time.Time), ownGone: make(map[entryKey]time.Time),
-		mtus: make(map[string]int), restored: make(map[string]int), restTime: make(map[string]time.Time),
+		counts: make(map[Kind]uint64), deleted: make(map[entryKey]time.Time), ownGone: make(map[entryKey]time.Time), ownAdded: make(map[entryKey]time.Time),
+		mtus: make(map[string]int), restored: make(map[string]restoredEntries),
 	}
 }
 
@@ -152,9 +161,10 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 	for i := range found {
 		l.explainLocked(&found[i])
 	}
-	l.removals = slices.DeleteFunc(l.removals, func(removed timedRemoval) bool {
-		return slices.ContainsFunc(found, func(r Repair) bool { return r.matches(removed.Removal) })
-	})
+	// What was removed from the firewall is not told twice.
+	if slices.ContainsFunc(found, func(r Repair) bool { return r.Kind == Firewall }) {
+		l.removals = slices.DeleteFunc(l.removals, func(removed timedRemoval) bool { return (Repair{Kind: Firewall}).matches(removed.Removal) })
+	}
 	if r.Expected {
 		// Addresses and routes may be new ones.
 		found = slices.DeleteFunc(found, func(r Repair) bool { return (r.Kind == Address || r.Kind == Route) && !r.Reported })
@@ -201,13 +211,14 @@ func (l *Log) explainLocked(r *Repair) {
 // restoredLocked returns the forwarding entries that are back, of each device in one repair.
 func (l *Log) restoredLocked() (found []Repair) {
 	for _, device := range slices.Sorted(maps.Keys(l.restored)) {
+		entries := l.restored[device]
+		named := entries.keys[:min(len(entries.keys), maxNamed)]
 		found = append(found, Repair{
-			Kind: Forwarding, Object: fmt.Sprintf("%d forwarding entries", l.restored[device]), Link: device,
-			GoneFor: boottime.Since(l.restTime[device]), Reported: true,
+			Kind: Forwarding, Object: fmt.Sprintf("%d forwarding entries", len(entries.keys)), Link: device,
+			Detail: strings.Join(named, " "), GoneFor: boottime.Since(entries.first), Reported: true,
 		})
 	}
 	clear(l.restored)
-	clear(l.restTime)
 	return found
 }
 
@@ -215,7 +226,7 @@ func (l *Log) restoredLocked() (found []Repair) {
 func (l *Log) forgetLocked() {
 	now := boottime.Now()
 	l.removals = slices.DeleteFunc(l.removals, func(r timedRemoval) bool { return now.Sub(r.at) > removalAge })
-	for _, entries := range []map[entryKey]time.Time{l.deleted, l.ownGone} {
+	for _, entries := range []map[entryKey]time.Time{l.deleted, l.ownGone, l.ownAdded} {
 		maps.DeleteFunc(entries, func(_ entryKey, at time.Time) bool { return now.Sub(at) > entryAge })
 	}
 }
@@ -235,6 +246,7 @@ func (w watched) Apply(c kernel.Change) error {
 	if setsRules {
 		w.log.noteOwnRules() // the kernel reports it before Apply returns
 	}
+	w.log.noteOwnDeletions(deletedEntry(c))
 	err := w.Namespace.Apply(c)
 	if setsRules {
 		w.log.noteOwnRules()
@@ -243,6 +255,22 @@ func (w watched) Apply(c kernel.Change) error {
 		w.log.note(func(o *observed) { o.changes = append(o.changes, c) })
 	}
 	return err
+}
+
+// deletedEntry names the forwarding entry that a change deletes, if it deletes one.
+func deletedEntry(c kernel.Change) []entryKey {
+	switch c := c.(type) {
+	case kernel.DelFDB:
+		if c.FDB.MAC.IsZero() {
+			return []entryKey{{flood: kernel.FDB{Dst: c.FDB.Dst}}}
+		}
+		return []entryKey{{mac: c.FDB.MAC}}
+	case kernel.DelStatic:
+		return []entryKey{{mac: c.MAC}}
+	case kernel.DelNeighbour:
+		return []entryKey{{addr: c.Neighbour.Addr}}
+	}
+	return nil
 }
 
 // FirewallIntact tells whether the firewall has this program's rules.
@@ -269,7 +297,9 @@ func (w watched) ChangeForwardingTables(c kernel.ForwardingChanges) error {
 	w.log.noteOwnDeletions(entryKeys(c.Delete))
 	err := w.Namespace.ChangeForwardingTables(c)
 	if err == nil {
-		w.log.noteRestored(c.Device, entryKeys(c.Add))
+		added := entryKeys(c.Add)
+		w.log.noteRestored(c.Device, added)
+		w.log.noteOwnAdditions(added)
 	}
 	return err
 }
@@ -296,7 +326,17 @@ func (l *Log) noteOwnDeletions(keys []entryKey) {
 	}
 }
 
+func (l *Log) noteOwnAdditions(keys []entryKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range keys {
+		remember(l.ownAdded, key, boottime.Now())
+	}
+}
+
 // noteRestored notes entries that are back. Those of a device that was itself removed are part of it.
+// One that had just been added was deleted by a plugin: as a container starts, it does not know yet
+// what the agent has found out.
 func (l *Log) noteRestored(device string, keys []entryKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -312,13 +352,15 @@ func (l *Log) noteRestored(device string, keys []entryKey) {
 	}
 	for _, key := range keys {
 		at, gone := l.deleted[key]
-		if !gone || now.Sub(at) > entryAge {
+		if !gone || now.Sub(at) > entryAge || at.Sub(l.ownAdded[key]) < entryAge {
 			continue
 		}
 		delete(l.deleted, key)
-		l.restored[device]++
-		if first := l.restTime[device]; first.IsZero() || at.Before(first) {
-			l.restTime[device] = at
+		entries := l.restored[device]
+		entries.keys = append(entries.keys, key.String())
+		if entries.first.IsZero() || at.Before(entries.first) {
+			entries.first = at
 		}
+		l.restored[device] = entries
 	}
 }

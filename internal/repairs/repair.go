@@ -116,6 +116,7 @@ type setting struct {
 // find returns what of the changes were repairs.
 func (o observed) find(s setting) (found []Repair) {
 	made, deleted := make(map[string]bool), make(map[string]bool)
+	reordered := make(map[string]bool)   // links whose addresses the agent removes itself
 	altered := make(map[string][]string) // by link
 	var order []string
 	add := func(r Repair) { found = append(found, r) }
@@ -132,7 +133,12 @@ func (o observed) find(s setting) (found []Repair) {
 			if !deleted[name] {
 				add(Repair{Kind: Device, Object: name, Link: name, Detail: c.String()})
 			}
+		case kernel.DelAddr:
+			reordered[c.Name] = true
 		case kernel.AddAddr:
+			if reordered[name] {
+				continue
+			}
 			add(Repair{Kind: Address, Object: c.Addr.Prefix.String(), Link: name, Detail: c.String()})
 		case kernel.AddRoute:
 			add(Repair{Kind: Route, Object: c.Route.Dst.String(), Link: name, Detail: c.String()})
@@ -229,6 +235,17 @@ func linkOf(c kernel.Change) string {
 // isOfAny tells whether a parameter is of one of the links.
 func isOfAny(key string, links map[string]bool) bool {
 	return slices.ContainsFunc(strings.Split(key, "/"), func(part string) bool { return links[part] })
+}
+
+// String names the entry as people know it.
+func (k entryKey) String() string {
+	switch {
+	case k.addr.IsValid():
+		return k.addr.String()
+	case k.flood.Dst.IsValid():
+		return "flood to " + k.flood.Dst.String()
+	}
+	return k.mac.String()
 }
 
 // entryKey names a forwarding entry, as the kernel reports its deletion: a MAC, an address, or a flood

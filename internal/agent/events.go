@@ -71,7 +71,7 @@ func (a *Agent) reportRepairs(found []repairs.Repair, networks []hoststate.Netwo
 type hostTracker struct {
 	events   *events.Log
 	clusters *clusterSet
-	planes   map[*clusterMember]*cluster.Host // the first host of each snapshot that was looked at
+	planes   map[*clusterMember]**cluster.Host // the first host of each snapshot that was looked at
 	counts   map[*clusterMember]int
 	hosts    map[cluster.HostID]trackedHost
 }
@@ -97,7 +97,7 @@ func (t *hostTracker) Update() {
 	if samePlanes && sameHosts {
 		return
 	}
-	t.planes, t.counts = make(map[*clusterMember]*cluster.Host), make(map[*clusterMember]int)
+	t.planes, t.counts = make(map[*clusterMember]**cluster.Host), make(map[*clusterMember]int)
 	now := make(map[cluster.HostID]trackedHost)
 	for m, s := range snapshots {
 		t.planes[m], t.counts[m] = nil, len(s.Hosts)

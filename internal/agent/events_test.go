@@ -81,14 +81,12 @@ func TestRepairsAreEvents(t *testing.T) {
 			"repaired VX0408 address 10.0.0.1/24 of br-blue was missing and is back, gone for 200ms, removed by ip (process 9)", repairs.Address,
 		},
 		{
-			"master and state", func(ns *fakekernel.Namespace) {
-				ns.Edit("vxlan-blue", func(l *kernel.Link) { l.Master, l.Up = "", false })
-			}, nil,
-			"repaired VX0402 device vxlan-blue was altered and is set right, by whom is unknown", repairs.Setting,
+			"state", func(ns *fakekernel.Namespace) { ns.Edit("vxlan-blue", func(l *kernel.Link) { l.Up = false }) }, nil,
+			"repaired VX0402 device vxlan-blue was altered and is set right, by whom is unknown", repairs.Device,
 		},
 		{
 			"MTU", func(ns *fakekernel.Namespace) { ns.Edit("br-blue", func(l *kernel.Link) { l.MTU = 1300 }) }, nil,
-			"repaired VX0402 device br-blue was altered and is set right, by whom is unknown", repairs.Setting,
+			"repaired VX0402 device br-blue was altered and is set right, by whom is unknown", repairs.Device,
 		},
 		{
 			"MTU of the underlay", func(ns *fakekernel.Namespace) { ns.Edit("eth0", func(l *kernel.Link) { l.MTU = 1400 }) }, nil, "", "",
@@ -97,7 +95,7 @@ func TestRepairsAreEvents(t *testing.T) {
 			"sysctl", func(ns *fakekernel.Namespace) {
 				_ = ns.Apply(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "0"}}})
 			}, nil,
-			"repaired VX0102 kernel parameter net.ipv4.ip_forward was altered and is set right, by whom is unknown", repairs.Sysctl,
+			"repaired VX0102 kernel parameter net.ipv4.ip_forward was altered and is set right, by whom is unknown", repairs.Parameter,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,7 +145,7 @@ func TestDeletedEntriesAreEvents(t *testing.T) {
 			MACs: []kernel.MAC{tables.FDB[0].MAC, tables.FDB[1].MAC}, Addrs: []netip.Addr{tables.Neighbours[0].Addr},
 		}
 		sleep(time.Second)
-		const want = "repaired VX0403 3 forwarding entries of vxlan-blue were missing and are back, gone for 20ms, by whom is unknown"
+		const want = "repaired VX0403 3 forwarding entries of vxlan-blue were missing or wrong and are set right, gone for 20ms, by whom is unknown"
 		if got := r.newEvents(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
@@ -175,7 +173,7 @@ func TestDeletedEntriesAreEvents(t *testing.T) {
 func TestHostsAreEvents(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		b, c := withID(otherHost(1)), withID(otherHost(2))
-		r.prepareCluster = func(f *fakeCluster) { f.shown = cluster.Snapshot{Hosts: []cluster.Host{b}} }
+		r.prepareCluster = func(f *fakeCluster) { f.shown = cluster.Snapshot{Hosts: []*cluster.Host{&b}} }
 		r.setup(1)
 		r.startIdle()
 		r.cluster().setSynced()

@@ -10,7 +10,6 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
-	"vxlan-driver/internal/repairs"
 )
 
 // turn brings the host in step with its store and the other hosts, as far as the scope says. It
@@ -26,6 +25,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
+	a.networks = networks
 	a.forwarder.Follow(networks, what)
 	// Names come first: forwarding waits for the lock, and meanwhile networks may go.
 	err = errors.Join(err, a.dns.UpdateZones(networks))
@@ -44,8 +44,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 
 // forward sets forwarding entries, and tells the other hosts once this one follows what they said.
 func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
-	found, err := a.repairs.During(repairs.Run{Expected: true}, func() error { return a.forwarder.Forward(a.Host) })
-	a.reportRepairs(found, a.forwarder.Networks())
+	err := a.forwarder.Forward(a.Host)
 	a.forwardMore = nil
 	if after, pending := a.forwarder.Pending(); pending {
 		a.forwardMore = time.After(after)
@@ -94,7 +93,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, a.neighbours.Look(s))
 	}
 	a.checkDevices = false
-	errs = append(errs, a.startClusters(ctx, s, networks), a.announcer.RequeueRecent(s, networks))
+	errs = append(errs, a.startClusters(ctx, s, networks, err == nil), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
@@ -115,15 +114,19 @@ func (a *Agent) fullScope() hoststate.Scope {
 	return hoststate.ScopeVerify
 }
 
-// startClusters starts the clusters that are missing, stops those whose address is gone, and
-// publishes what this host has in all.
-func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network) error {
+// startClusters starts the clusters that are missing, stops those that nobody needs, and publishes
+// what this host has in all. None is stopped unless all networks could be read.
+func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network, complete bool) error {
 	groups := a.clusters.GroupByCluster(networks)
-	stopped, err := a.clusters.StopAbandoned(groups, s.HasAddress)
-	for _, bind := range stopped {
-		a.claims.Forget(bind)
+	var errs []error
+	if complete {
+		inUse := func(bind netip.Addr) bool { return len(groups[bind]) > 0 || a.claims.IsJoining(bind) }
+		stopped, err := a.clusters.StopAbandoned(inUse, s.HasAddress)
+		for _, bind := range stopped {
+			a.claims.Forget(bind)
+		}
+		errs = append(errs, err)
 	}
-	errs := []error{err}
 	for bind := range groups {
 		errs = append(errs, a.clusters.StartCluster(ctx, bind))
 	}
@@ -133,8 +136,7 @@ func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, network
 // publish tells each running cluster what this host has in it.
 func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 	var errs []error
-	// A cluster that no network needs any more goes on: a restart of the last container would make
-	// the others forget this host and find it again.
+	// A cluster that no network needs any more goes on for a while, see StopAbandoned.
 	for bind, m := range a.clusters.members {
 		networks := groups[bind]
 		// It also keeps what was listed: without a key, only those hosts are heard.

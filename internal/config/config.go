@@ -20,15 +20,15 @@ const Path = "/etc/vxlan/vxland.toml"
 
 // Config is the agent's configuration. Load and Parse set the defaults.
 type Config struct {
-	Bind        netip.Addr // this host's address for other agents; invalid: each network's local_ip
-	Port        uint16     // UDP and TCP
-	KeyFile     string     // the file with the keys; "": none
-	Keys        []gossip.Key
+	Bind        netip.Addr       // this host's address for other agents; invalid: each network's local_ip
+	Port        uint16           // UDP and TCP
+	KeyFile     string           // the file with the keys; "": none
 	Cluster     string           // label; hosts with another one are refused
 	Seeds       []netip.AddrPort // hosts to join, besides the networks' remote_ips
 	ForgetAfter time.Duration
 	LogLevel    slog.Level
 	Upstreams   []netip.AddrPort // name servers; none: the host's
+	Metrics     Endpoint         // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -41,6 +41,7 @@ type rawConfig struct {
 	ForgetAfter string   `toml:"forget_after"`
 	LogLevel    string   `toml:"log_level"`
 	Upstreams   []string `toml:"dns_upstreams"`
+	Metrics     string   `toml:"metrics"`
 }
 
 const (
@@ -48,11 +49,11 @@ const (
 	dnsPort        = 53
 )
 
-// Load reads the file at path, and the key file that it names. If it does not exist, all defaults
+// Load reads the file at path, and checks the key file that it names. If it does not exist, all defaults
 // hold, unless it is required.
 func Load(path string, required bool) (Config, error) { return load(path, required, Parse) }
 
-// LoadSettings is Load without the keys, which may change while an agent runs.
+// LoadSettings is Load without the key file, which may change while an agent runs.
 func LoadSettings(path string, required bool) (Config, error) {
 	return load(path, required, parseSettings)
 }
@@ -72,12 +73,11 @@ func load(path string, required bool, parse func(string) (Config, error)) (Confi
 	return c, nil
 }
 
-// Parse parses a configuration and loads its keys. It returns all problems at once.
+// Parse parses a configuration and checks its key file. It returns all problems at once.
 func Parse(text string) (Config, error) {
 	c, err := parseSettings(text)
 	if c.KeyFile != "" {
-		var keyErr error
-		if c.Keys, keyErr = gossip.LoadKeys(c.KeyFile); keyErr != nil {
+		if _, keyErr := gossip.LoadKeys(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
 		}
 	}
@@ -98,7 +98,7 @@ func parseSettings(text string) (Config, error) {
 			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level and dns_upstreams", key))
+		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, dns_upstreams and metrics", key))
 	}
 	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
 	if f.KeyFile == "" && c.Bind.IsValid() {
@@ -119,6 +119,7 @@ var examples = map[string]string{
 	"forget_after":  `forget_after = "24h"`,
 	"log_level":     `log_level = "info"`,
 	"dns_upstreams": `dns_upstreams = ["192.168.1.1"]`,
+	"metrics":       `metrics = "127.0.0.1:7948"`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's
@@ -190,6 +191,10 @@ func (f rawConfig) parseOthers(c *Config) error {
 		if err := c.LogLevel.UnmarshalText([]byte(f.LogLevel)); err != nil {
 			errs = append(errs, fmt.Errorf("log_level %q: must be debug, info, warn or error", f.LogLevel))
 		}
+	}
+	var err error
+	if c.Metrics, err = parseEndpoint(f.Metrics); err != nil {
+		errs = append(errs, fmt.Errorf("metrics %q: %w", f.Metrics, err))
 	}
 	return errors.Join(errs...)
 }

@@ -39,18 +39,17 @@ cluster = "blue"
 seeds = ["192.0.2.2", "[2001:db8::1]:7001"]
 forget_after = "2h"
 log_level = "debug"
-dns_upstreams = ["192.0.2.53"]`)
+dns_upstreams = ["192.0.2.53"]
+metrics = "127.0.0.1:7948"`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Keys) != 1 {
-		t.Errorf("%d keys", len(c.Keys))
-	}
-	c.Keys, c.KeyFile = nil, ""
+	c.KeyFile = ""
 	want := Config{
 		Bind: netip.MustParseAddr("192.0.2.1"), Port: 7000, Cluster: "blue",
 		Seeds:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")},
 		ForgetAfter: 2 * time.Hour, LogLevel: -4, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
+		Metrics: Endpoint{"tcp", "127.0.0.1:7948"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -40,18 +40,19 @@ type Log struct {
 	removals []timedRemoval // the oldest first
 	ownRules time.Time      // when this agent last set the firewall anew
 	deleted  map[entryKey]time.Time
-	ownGone  map[entryKey]time.Time // entries that this agent deleted
-	ownAdded map[entryKey]time.Time // entries that it added
+	ownAdded map[entryKey]time.Time // entries that this agent added
+	ownMade  map[string]time.Time   // links that it made
 	mtus     map[string]int         // of links, as they were to be in the last run
 	watching bool
 	seen     observed
-	restored map[string]restoredEntries // by device
+	suspect  Entries                     // that may be repaired in this run
+	restored map[string]*restoredEntries // by device
 }
 
-// restoredEntries are forwarding entries that were deleted and are back.
+// restoredEntries are forwarding entries that are as wanted again.
 type restoredEntries struct {
-	keys  []string
-	first time.Time // that one was deleted
+	keys  map[entryKey]bool
+	first time.Time // that one was reported as deleted; zero: none was
 }
 
 // timedRemoval is a removal with its time by package boottime.
@@ -63,8 +64,8 @@ type timedRemoval struct {
 // NewLog returns a log that has seen nothing.
 func NewLog() *Log {
 	return &Log{
-		counts: make(map[Kind]uint64), deleted: make(map[entryKey]time.Time), ownGone: make(map[entryKey]time.Time), ownAdded: make(map[entryKey]time.Time),
-		mtus: make(map[string]int), restored: make(map[string]restoredEntries),
+		counts: make(map[Kind]uint64), deleted: make(map[entryKey]time.Time), ownAdded: make(map[entryKey]time.Time),
+		ownMade: make(map[string]time.Time), mtus: make(map[string]int), restored: make(map[string]*restoredEntries),
 	}
 }
 
@@ -117,9 +118,7 @@ func (l *Log) NoteDeleted(k kernel.ForwardingKeys) {
 	defer l.mu.Unlock()
 	now := boottime.Now()
 	for _, key := range namedKeys(k) {
-		if at, own := l.ownGone[key]; !own || now.Sub(at) > entryAge {
-			remember(l.deleted, key, now)
-		}
+		remember(l.deleted, key, now)
 	}
 }
 
@@ -169,12 +168,30 @@ func (l *Log) During(r Run, work func() error) ([]Repair, error) {
 		// Addresses and routes may be new ones.
 		found = slices.DeleteFunc(found, func(r Repair) bool { return (r.Kind == Address || r.Kind == Route) && !r.Reported })
 	}
-	found = append(found, l.restoredLocked()...)
+	l.countLocked(found)
+	return found, err
+}
+
+// DuringForward does work that sets forwarding entries. It returns what was repaired of those that
+// are suspect: no news of other hosts explains why they are not as wanted.
+func (l *Log) DuringForward(suspect Entries, work func() error) ([]Repair, error) {
+	l.mu.Lock()
+	l.suspect = suspect
+	l.mu.Unlock()
+	err := work()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.suspect = nil
+	found := l.restoredLocked()
+	l.countLocked(found)
+	return found, err
+}
+
+func (l *Log) countLocked(found []Repair) {
 	for _, r := range found {
-		l.counts[r.Kind]++
+		l.counts[r.Kind] += r.Count
 	}
 	l.forgetLocked()
-	return found, err
 }
 
 // elementsAddedLocked returns the repair of elements that were added. Those of containers are added
@@ -184,7 +201,7 @@ func (l *Log) elementsAddedLocked(found []Repair) (r Repair, ok bool) {
 	adds := slices.ContainsFunc(l.seen.changes, func(c kernel.Change) bool { _, adds := c.(kernel.AddElements); return adds })
 	known := slices.ContainsFunc(found, func(r Repair) bool { return r.Kind == Firewall })
 	deleted := slices.ContainsFunc(l.removals, func(r timedRemoval) bool { return r.What == kernel.RemovedElement })
-	return Repair{Kind: Firewall, Object: "elements"}, adds && deleted && !known
+	return Repair{Kind: Firewall, Object: "elements", Count: 1}, adds && deleted && !known
 }
 
 // explainLocked finds out who made a repair necessary, and when. Of one request the first report
@@ -212,11 +229,19 @@ func (l *Log) explainLocked(r *Repair) {
 func (l *Log) restoredLocked() (found []Repair) {
 	for _, device := range slices.Sorted(maps.Keys(l.restored)) {
 		entries := l.restored[device]
-		named := entries.keys[:min(len(entries.keys), maxNamed)]
-		found = append(found, Repair{
-			Kind: Forwarding, Object: fmt.Sprintf("%d forwarding entries", len(entries.keys)), Link: device,
-			Detail: strings.Join(named, " "), GoneFor: boottime.Since(entries.first), Reported: true,
-		})
+		var names []string
+		for key := range entries.keys {
+			names = append(names, key.String())
+		}
+		slices.Sort(names)
+		r := Repair{
+			Kind: Forwarding, Object: fmt.Sprintf("%d forwarding entries", len(names)), Link: device, Count: uint64(len(names)),
+			Detail: strings.Join(names[:min(len(names), maxNamed)], " "),
+		}
+		if r.Reported = !entries.first.IsZero(); r.Reported {
+			r.GoneFor = boottime.Since(entries.first)
+		}
+		found = append(found, r)
 	}
 	clear(l.restored)
 	return found
@@ -226,9 +251,10 @@ func (l *Log) restoredLocked() (found []Repair) {
 func (l *Log) forgetLocked() {
 	now := boottime.Now()
 	l.removals = slices.DeleteFunc(l.removals, func(r timedRemoval) bool { return now.Sub(r.at) > removalAge })
-	for _, entries := range []map[entryKey]time.Time{l.deleted, l.ownGone, l.ownAdded} {
+	for _, entries := range []map[entryKey]time.Time{l.deleted, l.ownAdded} {
 		maps.DeleteFunc(entries, func(_ entryKey, at time.Time) bool { return now.Sub(at) > entryAge })
 	}
+	maps.DeleteFunc(l.ownMade, func(_ string, at time.Time) bool { return now.Sub(at) > entryAge })
 }
 
 // Watch returns a namespace whose changes the log sees.
@@ -246,31 +272,23 @@ func (w watched) Apply(c kernel.Change) error {
 	if setsRules {
 		w.log.noteOwnRules() // the kernel reports it before Apply returns
 	}
-	w.log.noteOwnDeletions(deletedEntry(c))
 	err := w.Namespace.Apply(c)
 	if setsRules {
 		w.log.noteOwnRules()
 	}
 	if err == nil {
-		w.log.note(func(o *observed) { o.changes = append(o.changes, c) })
+		w.log.noteChange(c)
 	}
 	return err
 }
 
-// deletedEntry names the forwarding entry that a change deletes, if it deletes one.
-func deletedEntry(c kernel.Change) []entryKey {
-	switch c := c.(type) {
-	case kernel.DelFDB:
-		if c.FDB.MAC.IsZero() {
-			return []entryKey{{flood: kernel.FDB{Dst: c.FDB.Dst}}}
-		}
-		return []entryKey{{mac: c.FDB.MAC}}
-	case kernel.DelStatic:
-		return []entryKey{{mac: c.MAC}}
-	case kernel.DelNeighbour:
-		return []entryKey{{addr: c.Neighbour.Addr}}
+// SetPort sets how a bridge treats its port.
+func (w watched) SetPort(name string, f kernel.PortFlags) error {
+	err := w.Namespace.SetPort(name, f)
+	if err == nil {
+		w.log.noteChange(setPort{kernel.SetMaster{Name: name}, f})
 	}
-	return nil
+	return err
 }
 
 // FirewallIntact tells whether the firewall has this program's rules.
@@ -294,12 +312,9 @@ func (w watched) FirewallElements() ([]kernel.Element, error) {
 
 // ChangeForwardingTables changes entries.
 func (w watched) ChangeForwardingTables(c kernel.ForwardingChanges) error {
-	w.log.noteOwnDeletions(entryKeys(c.Delete))
 	err := w.Namespace.ChangeForwardingTables(c)
 	if err == nil {
-		added := entryKeys(c.Add)
-		w.log.noteRestored(c.Device, added)
-		w.log.noteOwnAdditions(added)
+		w.log.noteEntries(c)
 	}
 	return err
 }
@@ -318,49 +333,54 @@ func (l *Log) noteOwnRules() {
 	l.ownRules = boottime.Now()
 }
 
-func (l *Log) noteOwnDeletions(keys []entryKey) {
+func (l *Log) noteChange(c kernel.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, key := range keys {
-		remember(l.ownGone, key, boottime.Now())
+	if l.watching {
+		l.seen.changes = append(l.seen.changes, c)
+	}
+	if c, ok := c.(kernel.CreateLink); ok {
+		l.ownMade[c.Link.Name] = boottime.Now()
 	}
 }
 
-func (l *Log) noteOwnAdditions(keys []entryKey) {
+// noteEntries notes which suspect entries are as wanted again.
+//
+// Those of a device that was removed itself are part of it. An entry that had just been added was
+// deleted by a plugin: as a container starts, that does not know yet what the agent has found out.
+func (l *Log) noteEntries(c kernel.ForwardingChanges) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, key := range keys {
-		remember(l.ownAdded, key, boottime.Now())
-	}
-}
-
-// noteRestored notes entries that are back. Those of a device that was itself removed are part of it.
-// One that had just been added was deleted by a plugin: as a container starts, it does not know yet
-// what the agent has found out.
-func (l *Log) noteRestored(device string, keys []entryKey) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.deleted) == 0 || !l.watching {
-		return
-	}
 	now := boottime.Now()
-	isDevice := func(r timedRemoval) bool {
+	added := entryKeys(c.Add)
+	if len(l.suspect) > 0 && !l.isNewLocked(c.Device, now) && !l.isNewLocked(c.Bridge, now) {
+		for _, key := range append(entryKeys(c.Delete), added...) {
+			if at, gone := l.deleted[key]; l.suspect[key] && (!gone || at.Sub(l.ownAdded[key]) >= entryAge) {
+				l.restoreLocked(c.Device, key, at)
+			}
+		}
+	}
+	for _, key := range added {
+		remember(l.ownAdded, key, now)
+	}
+}
+
+// isNewLocked tells whether a device was made or removed a moment ago.
+func (l *Log) isNewLocked(device string, now time.Time) bool {
+	made, ok := l.ownMade[device]
+	return ok && now.Sub(made) < entryAge || slices.ContainsFunc(l.removals, func(r timedRemoval) bool {
 		return r.What == kernel.RemovedLink && r.Object == device && now.Sub(r.at) < removalBurst+entryAge
-	}
-	if slices.ContainsFunc(l.removals, isDevice) {
-		return
-	}
-	for _, key := range keys {
-		at, gone := l.deleted[key]
-		if !gone || now.Sub(at) > entryAge || at.Sub(l.ownAdded[key]) < entryAge {
-			continue
-		}
-		delete(l.deleted, key)
-		entries := l.restored[device]
-		entries.keys = append(entries.keys, key.String())
-		if entries.first.IsZero() || at.Before(entries.first) {
-			entries.first = at
-		}
+	})
+}
+
+func (l *Log) restoreLocked(device string, key entryKey, deleted time.Time) {
+	entries := l.restored[device]
+	if entries == nil {
+		entries = &restoredEntries{keys: make(map[entryKey]bool)}
 		l.restored[device] = entries
+	}
+	entries.keys[key] = true
+	if !deleted.IsZero() && (entries.first.IsZero() || deleted.Before(entries.first)) {
+		entries.first = deleted
 	}
 }

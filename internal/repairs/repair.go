@@ -16,30 +16,33 @@ type Kind string
 
 // The kinds of repairs.
 const (
-	Device     Kind = "device"     // a bridge or a VXLAN device was missing
-	Setting    Kind = "setting"    // of a device
-	Address    Kind = "address"    // of a bridge
+	Firewall   Kind = "firewall"   // tables, rules or elements
+	Device     Kind = "device"     // a bridge or a VXLAN device, with all that it has
+	Address    Kind = "address"    // of a device
 	Route      Kind = "route"      //
-	Sysctl     Kind = "sysctl"     //
-	Firewall   Kind = "firewall"   // rules or elements of this project's tables
+	Port       Kind = "port"       // a port's place on its bridge, and how that treats it
+	Parameter  Kind = "parameter"  // a sysctl
 	Forwarding Kind = "forwarding" // entries of an FDB, or neighbours
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Device, Setting, Address, Route, Sysctl, Firewall, Forwarding}
+var Kinds = []Kind{Firewall, Device, Address, Route, Port, Parameter, Forwarding}
 
 // codes are what `vxlanctl explain` says of each kind.
 var codes = map[Kind]diagnosis.Code{
-	Device: diagnosis.DeviceMissing, Setting: diagnosis.DeviceAltered, Address: diagnosis.GatewayMissing, Route: diagnosis.DeviceAltered,
-	Sysctl: diagnosis.SysctlChanged, Firewall: diagnosis.RulesMissing, Forwarding: diagnosis.ForwardingAltered,
+	Firewall: diagnosis.RulesMissing, Device: diagnosis.DeviceAltered, Address: diagnosis.GatewayMissing, Route: diagnosis.DeviceAltered,
+	Port: diagnosis.DeviceAltered, Parameter: diagnosis.SysctlChanged, Forwarding: diagnosis.ForwardingAltered,
 }
 
 // Repair is something that was missing or altered, and is as it should be again.
 type Repair struct {
 	Kind   Kind
 	Object string // what it was
-	Link   string // that it belongs to; "": the host
-	Detail string // the command that repaired it
+	Count  uint64 // of forwarding entries; else 1
+	// Missing tells of a device that it was not there at all.
+	Missing bool
+	Link    string // that it belongs to; "": the host
+	Detail  string // the command that repaired it
 	// By is who had removed it, as far as the kernel told, and GoneFor how long it was gone. Reported
 	// tells whether the kernel told at all.
 	By       kernel.Sender
@@ -48,7 +51,12 @@ type Repair struct {
 }
 
 // Code returns what explains the repair.
-func (r Repair) Code() diagnosis.Code { return codes[r.Kind] }
+func (r Repair) Code() diagnosis.Code {
+	if r.Missing {
+		return diagnosis.DeviceMissing
+	}
+	return codes[r.Kind]
+}
 
 // String says what happened.
 func (r Repair) String() string {
@@ -65,26 +73,29 @@ func (r Repair) String() string {
 func (r Repair) describe() string {
 	switch r.Kind {
 	case Device:
-		return fmt.Sprintf("device %s was missing and is back", r.Object)
-	case Setting:
+		if r.Missing {
+			return fmt.Sprintf("device %s was missing and is back", r.Object)
+		}
 		return fmt.Sprintf("device %s was altered and is set right", r.Object)
+	case Port:
+		return fmt.Sprintf("port %s was off its bridge or altered, and is set right", r.Object)
 	case Address:
 		return fmt.Sprintf("address %s of %s was missing and is back", r.Object, r.Link)
 	case Route:
 		return fmt.Sprintf("route to %s was missing and is back", r.Object)
-	case Sysctl:
+	case Parameter:
 		return fmt.Sprintf("kernel parameter %s was altered and is set right", r.Object)
 	case Firewall:
 		return fmt.Sprintf("firewall: %s were missing or altered and are back", r.Object)
 	}
-	return fmt.Sprintf("%s of %s were missing and are back", r.Object, r.Link)
+	return fmt.Sprintf("%s of %s were missing or wrong and are set right", r.Object, r.Link)
 }
 
 // matches tells whether a removal is what made the repair necessary.
 func (r Repair) matches(removed kernel.Removal) bool {
 	switch removed.What {
 	case kernel.RemovedLink:
-		return r.Kind == Device && removed.Object == r.Object
+		return r.Missing && removed.Object == r.Object
 	case kernel.RemovedAddr:
 		return r.Kind == Address && removed.Prefix.String() == r.Object
 	case kernel.RemovedRoute:
@@ -117,9 +128,12 @@ type setting struct {
 func (o observed) find(s setting) (found []Repair) {
 	made, deleted := make(map[string]bool), make(map[string]bool)
 	reordered := make(map[string]bool)   // links whose addresses the agent removes itself
-	altered := make(map[string][]string) // by link
-	var order []string
-	add := func(r Repair) { found = append(found, r) }
+	altered := make(map[Repair][]string) // commands, by what they repair
+	var order []Repair
+	add := func(r Repair) {
+		r.Count = 1
+		found = append(found, r)
+	}
 	for _, c := range o.changes {
 		name := linkOf(c)
 		if made[name] {
@@ -131,7 +145,7 @@ func (o observed) find(s setting) (found []Repair) {
 		case kernel.CreateLink:
 			made[name] = true
 			if !deleted[name] {
-				add(Repair{Kind: Device, Object: name, Link: name, Detail: c.String()})
+				add(Repair{Kind: Device, Missing: true, Object: name, Link: name, Detail: c.String()})
 			}
 		case kernel.DelAddr:
 			reordered[c.Name] = true
@@ -145,7 +159,7 @@ func (o observed) find(s setting) (found []Repair) {
 		case kernel.SetSysctls:
 			for _, p := range c.Sysctls {
 				if !isOfAny(p.Key, made) && !s.expected {
-					add(Repair{Kind: Sysctl, Object: strings.ReplaceAll(p.Key, "/", "."), Detail: p.String()})
+					add(Repair{Kind: Parameter, Object: strings.ReplaceAll(p.Key, "/", "."), Detail: p.String()})
 				}
 			}
 		case kernel.SetFirewall:
@@ -156,14 +170,16 @@ func (o observed) find(s setting) (found []Repair) {
 			if name == "" || s.expected || isMTU(c) && !s.sameMTU(name) {
 				continue
 			}
-			if altered[name] == nil {
-				order = append(order, name)
+			r := Repair{Kind: kindOf(c), Object: name, Link: name}
+			if altered[r] == nil {
+				order = append(order, r)
 			}
-			altered[name] = append(altered[name], c.String())
+			altered[r] = append(altered[r], c.String())
 		}
 	}
-	for _, name := range order {
-		add(Repair{Kind: Setting, Object: name, Link: name, Detail: strings.Join(altered[name], "; ")})
+	for _, r := range order {
+		r.Detail = strings.Join(altered[r], "; ")
+		add(r)
 	}
 	return found
 }
@@ -196,6 +212,37 @@ func (o observed) firewallRepair(c kernel.SetFirewall, s setting) (r Repair, ok 
 	return r, missing > 0
 }
 
+// kindOf returns what a change of a link repairs.
+func kindOf(c kernel.Change) Kind {
+	switch c.(type) {
+	case kernel.SetMaster, setPort:
+		return Port
+	}
+	return Device
+}
+
+// setPort is a change of how a bridge treats its port.
+type setPort struct {
+	kernel.SetMaster // whose bridge is left out
+	flags            kernel.PortFlags
+}
+
+// String prints a command that does the same.
+func (c setPort) String() string {
+	text := "bridge link set dev " + c.Name
+	for _, f := range []struct {
+		name string
+		flag kernel.Opt[bool]
+	}{{"learning", c.flags.Learning}, {"neigh_suppress", c.flags.Suppress}} {
+		if f.flag.Set && f.flag.Value {
+			text += " " + f.name + " on"
+		} else if f.flag.Set {
+			text += " " + f.name + " off"
+		}
+	}
+	return text
+}
+
 func isMTU(c kernel.Change) bool {
 	_, ok := c.(kernel.SetMTU)
 	return ok
@@ -215,6 +262,8 @@ func linkOf(c kernel.Change) string {
 	case kernel.SetMAC:
 		return c.Name
 	case kernel.SetMaster:
+		return c.Name
+	case setPort:
 		return c.Name
 	case kernel.SetLearning:
 		return c.Name
@@ -271,6 +320,32 @@ func entryKeys(t kernel.ForwardingTables) (keys []entryKey) {
 		keys = append(keys, entryKey{flood: kernel.FDB{Dst: e.Dst}})
 	}
 	return keys
+}
+
+// Entries are forwarding entries.
+type Entries map[entryKey]bool
+
+// Add adds the entries that are named.
+func (s *Entries) Add(k kernel.ForwardingKeys) {
+	if *s == nil {
+		*s = make(Entries)
+	}
+	for _, key := range namedKeys(k) {
+		(*s)[key] = true
+	}
+}
+
+// Drop takes out the entries that are named.
+func (s Entries) Drop(k kernel.ForwardingKeys) { s.MoveTo(make(Entries), k) }
+
+// MoveTo moves those of the entries that are named to another set.
+func (s Entries) MoveTo(other Entries, k kernel.ForwardingKeys) {
+	for _, key := range namedKeys(k) {
+		if s[key] {
+			other[key] = true
+			delete(s, key)
+		}
+	}
 }
 
 func namedKeys(k kernel.ForwardingKeys) (keys []entryKey) {

@@ -90,13 +90,13 @@ func TestAskAll(t *testing.T) {
 // What other hosts may ask is what is listed here: nothing that changes this host, or tells secrets.
 func TestVerbsForHosts(t *testing.T) {
 	for _, v := range []Verb{
-		VerbSync, VerbStoreChanged, VerbAssignAddresses, VerbRestart, VerbJoining, VerbForgetHost, VerbHosts, VerbAsk, "", "other",
+		VerbSync, VerbStoreChanged, VerbAssignAddresses, VerbRestart, VerbJoining, VerbForgetHost, VerbHosts, VerbAsk, VerbWait, "", "other",
 	} {
 		if v.AllowedFromHosts() {
 			t.Errorf("hosts may ask %q", v)
 		}
 	}
-	if !VerbStatus.AllowedFromHosts() {
-		t.Error("hosts may not ask for the status")
+	if !VerbStatus.AllowedFromHosts() || !VerbEvents.AllowedFromHosts() {
+		t.Error("hosts may not ask for the status or events")
 	}
 }

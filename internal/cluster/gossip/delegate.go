@@ -109,14 +109,25 @@ func (d delegate) forgottenInLocked(m wire.Message) (forgotten map[string]wire.A
 // message is handled.
 //
 // Usually the news is only late: a host that joins requests records before the other end has stored
-// the join. Only such requests are handled.
+// the join. Or it says that it leaves, and memberlist's own message was quicker. Without its record,
+// it would count as unreachable for a day. Only these are handled.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
+	if isLeave(m) && d.peers.lost[m.From] && d.peers.permits(m.From.Addr.Addr()) {
+		delete(d.peers.lost, m.From)
+		d.log.Info("host left", "event", "host-left", "host", d.labelLocked(m.From))
+		return true
+	}
 	d.unknownSenders++
 	permitted, noted := d.peers.noteUnknownSender(m.From)
 	if noted {
 		wakeLoop(d.wakeRejoiner)
 	}
 	return permitted && m.Kind == wire.KindRequest
+}
+
+// isLeave tells whether a message is that by which its sender leaves.
+func isLeave(m wire.Message) bool {
+	return m.Kind == wire.KindRecords && len(m.Records) == 1 && m.Records[0].Key == m.From && m.Records[0].Left
 }
 
 func (d delegate) permits(addr netip.Addr) bool {

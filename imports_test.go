@@ -69,7 +69,7 @@ var layers = map[string][]string{
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
-	"internal/packettrace":                  {},
+	"internal/packettrace":                  {"internal/agentapi"},
 	"internal/ctl":                          {"internal/agentapi", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},

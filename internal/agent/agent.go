@@ -277,10 +277,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedul
 	case <-on.files:
 		return waiting, false, a.checkFiles()
 	case <-on.minute:
-		a.checkDevices = true
-		a.forwarder.CheckAll()
-		turns.Within(scopeForwarding, 0)
-		return waiting, false, a.checkFiles()
+		return waiting, false, a.lookForUnreported(turns)
 	case <-on.idle:
 		on.idle = nil
 		return waiting, true, a.leaveIfEmpty()
@@ -316,6 +313,14 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedul
 		due = true
 	}
 	return waiting, due, nil
+}
+
+// lookForUnreported schedules a look at what nobody reports.
+func (a *Agent) lookForUnreported(turns *schedule) error {
+	a.checkDevices = true
+	a.forwarder.CheckAll()
+	turns.Within(scopeForwarding, 0)
+	return a.checkFiles()
 }
 
 // runTurn runs the turn that is due, answers the request that it was run for, if any, and schedules

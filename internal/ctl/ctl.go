@@ -17,6 +17,8 @@ type Host interface {
 	NetworkSource
 	Capturer
 	Tracer
+	Pinger
+	PathTracer
 	EventSource
 	Waiter
 }
@@ -53,6 +55,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
+		pingCommand(host),
+		traceCommand(host),
 		eventsCommand(host),
 		waitCommand(host),
 		reloadCommand(host),

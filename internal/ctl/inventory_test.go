@@ -14,7 +14,7 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 func testInventory() agentapi.Inventory {
 	const a, b, c = "host-a (198.18.0.1)", "host-b (198.18.0.2)", "host-c (198.18.0.3)"
 	blue := agentapi.NetworkInventory{
-		ID: "7c7b", Name: "blue", VNI: 7, Port: 4789, Discovery: "static", VTEP: addr("198.18.0.1"), Interface: "eth0", MTU: 1450,
+		ID: "7c7b", Name: "blue", VNI: 7, Port: 4789, Discovery: "static", VTEP: addr("198.18.0.1"), Interface: "eth0", MTU: 1450, UnderlayMTU: 1500,
 		Bridge: "br-vxlan-blue", Device: "vxlan-blue", Options: map[string]string{"vni": "7", "mtu": "1450"},
 		Subnets: []agentapi.SubnetInventory{{
 			Prefix: netip.MustParsePrefix("10.0.0.0/28"), Gateway: addr("10.0.0.1"), First: addr("10.0.0.2"), Last: addr("10.0.0.2"), HostAddress: addr("10.0.0.3"),

@@ -12,13 +12,15 @@ import (
 type Host interface {
 	Reloader
 	Cleaner
-	StatusSource
+	ClusterStatusSource
 	HostForgetter
-	NetworkSource
+	NetworkChanger
+	ForwardingSource
 	Capturer
 	Tracer
 	Pinger
 	PathTracer
+	Patient
 	EventSource
 	Waiter
 }
@@ -41,17 +43,19 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
 		statusCommand(host, version),
+		doctorCommand(host),
 		networkCommand(host),
 		hostCommand(host),
 		endpointsCommand(host),
 		namesCommand(host),
 		addressCommand(host),
 		conflictsCommand(host),
+		fdbCommand(host),
+		configCommand(),
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
@@ -66,6 +70,9 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	return root
 }
 
+// suggestionDistance is how many letters may be wrong in a command that is like another one.
+const suggestionDistance = 2
+
 // printHelp is what a command does that only has subcommands.
 func printHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
@@ -75,6 +82,7 @@ func subcommandArg(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := ""
+	cmd.SuggestionsMinimumDistance = suggestionDistance
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		hint = "; did you mean " + strings.Join(similar, " or ") + "?"
 	}

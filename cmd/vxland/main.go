@@ -211,7 +211,7 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		Host: host, HostID: localHost.ID, Config: c, ResolvConf: "/etc/resolv.conf",
 		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchFirewalld: firewalld.WatchReloads,
 		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
-		TracePackets: packettrace.Watch,
+		TracePackets: packettrace.Watch, Diagnose: diagnose,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,9 @@ type Agent struct {
 	Renamed <-chan struct{}
 	// NewID has a value when the host has a new ID, with which the agent has to start anew.
 	NewID <-chan struct{}
+	// Diagnose makes the checks of `vxlanctl doctor`, and returns a doctor.Diagnosis as JSON. It asks
+	// for this agent's own report. nil: nobody checks.
+	Diagnose func(ctx context.Context, examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// StayWhenIdle keeps the agent running while the host has no network.

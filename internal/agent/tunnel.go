@@ -58,6 +58,7 @@ type tunnelProber struct {
 
 	mu       sync.Mutex
 	networks map[string]*probedNetwork // by ID
+	examined time.Time                 // when all tunnels were last probed at once
 }
 
 // probedNetwork is a network whose hosts are probed.
@@ -288,7 +289,7 @@ func (p *tunnelProber) Status(networkID string) (all []agentapi.TunnelStatus) {
 		}
 		all = append(all, agentapi.TunnelStatus{
 			Host: peer.member.Host, Port: n.port, Size: n.mtu, Passing: peer.state.passing,
-			Heard: isWithin(heardInterval, n.conn.LastHeard(mac)),
+			Heard: isWithin(p.heardWindowLocked(), n.conn.LastHeard(mac)),
 		})
 	}
 	return all

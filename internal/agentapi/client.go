@@ -52,6 +52,18 @@ func callStatus(path string, request Request) (StatusReport, error) {
 	return *r.Status, nil
 }
 
+// examineTimeout is longer than the search for the largest frame that passes takes.
+const examineTimeout = 30 * time.Second
+
+// Examine asks the agent that listens on the socket at path to look at all that it can look at.
+func Examine(path string) (StatusReport, error) {
+	r, err := Call(path, Request{Verb: VerbExamine}, time.Now().Add(examineTimeout))
+	if err != nil || r.Status == nil {
+		return StatusReport{}, err
+	}
+	return *r.Status, nil
+}
+
 // ForgetHost asks the agent that listens on the socket at path to forget a host that is gone for
 // good. It returns the host's whole name, and a warning.
 func ForgetHost(path, name string) (host, warning string, err error) {

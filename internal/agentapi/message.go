@@ -40,6 +40,11 @@ const (
 	VerbJoining Verb = "joining"
 	// VerbForgetHost takes a host that is gone for good out of its cluster.
 	VerbForgetHost Verb = "forget-host"
+	// VerbExamine asks for a StatusReport after a look at all that the agent otherwise looks at now
+	// and then: all forwarding entries and all tunnels. That takes seconds where something is lost.
+	VerbExamine Verb = "examine"
+	// VerbDiagnose asks for a Diagnosis of this host: the agent makes the checks of `vxlanctl doctor`.
+	VerbDiagnose Verb = "diagnose"
 	// VerbInventory asks for an Inventory.
 	VerbInventory Verb = "inventory"
 	// VerbForwarding asks for the forwarding entries of all networks, as they are and should be.
@@ -56,7 +61,7 @@ const (
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true, VerbDiagnose: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -108,6 +113,8 @@ type Response struct {
 	Hosts      []HostStatus      `json:"hosts,omitempty"`
 	Answer     json.RawMessage   `json:"answer,omitempty"` // the Response of the host that was asked
 	Trace      []TraceEvent      `json:"trace,omitempty"`
+	// Diagnosis is a doctor.Diagnosis. The plugin, which links this package, reads none.
+	Diagnosis json.RawMessage `json:"diagnosis,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.
@@ -189,6 +196,15 @@ type NetworkStatus struct {
 	Traffic *TrafficStatus `json:"traffic,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
+	// Drifted are forwarding entries that are not as they should be; only VerbExamine lists them.
+	Drifted *DriftedEntries `json:"drifted,omitempty"`
+}
+
+// DriftedEntries names entries of forwarding tables that are missing, wrong or too many.
+type DriftedEntries struct {
+	MACs  []string     `json:"macs,omitempty"`  // of the FDBs, or of the fast path
+	Addrs []netip.Addr `json:"addrs,omitempty"` // of neighbours
+	Flood []netip.Addr `json:"flood,omitempty"` // hosts that get flooded frames
 }
 
 // TrafficStatus is what a VXLAN device has counted since it was made.

@@ -20,6 +20,7 @@ type Host interface {
 	Tracer
 	Pinger
 	PathTracer
+	Patient
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -44,6 +45,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
 		statusCommand(host, version),
+		doctorCommand(host),
 		networkCommand(host),
 		hostCommand(host),
 		endpointsCommand(host),

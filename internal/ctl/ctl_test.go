@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -12,14 +13,38 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/capture"
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/doctor"
 )
 
 type fakeHost struct {
 	err        error
 	containers int // that need the agent
+	findings   []diagnosis.Finding
 }
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
+
+func (h fakeHost) Diagnose(context.Context) doctor.Diagnosis {
+	d := doctor.Diagnosis{Hosts: []string{"host-a"}, Networks: []string{"blue", "red"}, Checks: 24, Findings: h.findings}
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
+}
+
+func (h fakeHost) DiagnoseHost(name string) (doctor.Diagnosis, error) {
+	if name != "host-b" {
+		return doctor.Diagnosis{}, errors.New("no host is called that")
+	}
+	return doctor.Diagnosis{Hosts: []string{"host-b"}, Networks: []string{"blue"}, Checks: 24}, nil
+}
+
+func (h fakeHost) DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error) {
+	b, _ := h.DiagnoseHost("host-b")
+	return doctor.Join(h.Diagnose(ctx), b), h.err
+}
+
+func (h fakeHost) PlannedChanges() ([]string, error) { return []string{"ip link set br0 up"}, h.err }
+
+func (h fakeHost) PodmanVersion() (string, error) { return "5.4.2", h.err }
 
 func (h fakeHost) ContainersWithAgent() (int, error) { return h.containers, nil }
 
@@ -97,6 +122,7 @@ func TestCommands(t *testing.T) {
 		{"capture of no network", []string{"capture", "mynet", "-n"}, errors.New("no network"), "", "capture: no network"},
 		{"drops of no network", []string{"drops", "mynet"}, errors.New("no network"), "", "drops: no network"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
+		{"dry run", []string{"reload", "--dry-run"}, nil, "ip link set br0 up\n", ""},
 		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
 		{"code", []string{"explain", "vx0706", "--format", "{{.Title}}"}, nil, "contact to all other hosts is lost\n", ""},
 		{"unknown code", []string{"explain", "VX9999"}, nil, "", `no code "VX9999"`},

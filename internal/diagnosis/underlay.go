@@ -8,6 +8,7 @@ const (
 	WrongSource     Code = "VX0204"
 	UnderlayMTU     Code = "VX0205"
 	TunnelPortTaken Code = "VX0206"
+	WrongNeighbour  Code = "VX0207"
 )
 
 var underlayEntries = []Entry{
@@ -48,5 +49,11 @@ var underlayEntries = []Entry{
 		Meaning: "A VXLAN device needs its UDP port for itself. Another VXLAN device with the same VNI, or another program, has it.",
 		Causes:  []string{"Docker's overlay, flannel, Calico or another VXLAN program uses the port and VNI."},
 		Mends:   []string{"Give the network another `vxlan_port` or `vni`, the same on all hosts."},
+	},
+	{
+		Code: WrongNeighbour, Title: "the kernel has a wrong MAC for another host",
+		Meaning: "A fixed neighbour entry on the underlay leads to another MAC than the one that has the host's address. Packets to the host go astray.",
+		Causes:  []string{"Somebody set the entry, and the host has another network card since."},
+		Mends:   []string{"Delete the entry: the finding has the command."},
 	},
 }

@@ -162,18 +162,23 @@ func (h *Host) dropAllSysctls() error {
 }
 
 // PodmanNetworks returns the names of Podman's networks that have this driver.
-func (h *Host) PodmanNetworks() ([]string, error) {
+func (h *Host) PodmanNetworks() (names []string, err error) {
+	err = h.eachOwnNetwork(func(_ []byte, id network.Identity) { names = append(names, id.Name) })
+	return names, err
+}
+
+// eachOwnNetwork calls f with each of Podman's networks that have this driver.
+func (h *Host) eachOwnNetwork(f func(config []byte, id network.Identity)) error {
 	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
 	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
+		return fmt.Errorf("list networks: %w", err)
 	}
-	var names []string
-	for _, f := range files {
-		var n struct{ Name, Driver string }
-		data, err := os.ReadFile(f)
+	for _, path := range files {
+		var n struct{ Name, ID, Driver string }
+		data, err := os.ReadFile(path)
 		if err == nil && json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
-			names = append(names, n.Name)
+			f(data, network.Identity{Name: n.Name, ID: n.ID})
 		}
 	}
-	return names, nil
+	return nil
 }

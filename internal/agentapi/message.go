@@ -317,7 +317,7 @@ type PathStatus struct {
 	// MTU is the size of the largest frame that passes. 0: none does, or none was sent yet.
 	MTU int `json:"mtu"`
 	// Full counts frames of FullSize in the last ten minutes, and Small those that are sent where
-	// none of these is answered.
+	// none of these is answered. When it changes what passes, both begin anew.
 	Full  FrameCount `json:"full"`
 	Small FrameCount `json:"small"`
 	// RoundTrip is how long the last frame took that was answered. 0: none was yet.

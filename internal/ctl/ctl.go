@@ -21,6 +21,8 @@ type Host interface {
 	Pinger
 	PathTracer
 	Patient
+	EventSource
+	Waiter
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -59,6 +61,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		dropsCommand(host),
 		pingCommand(host),
 		traceCommand(host),
+		eventsCommand(host),
+		waitCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
 	)

@@ -12,7 +12,7 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/clusterkey"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/netavark"
 )
@@ -227,13 +227,13 @@ func TestAssignRefusesUnknownContainers(t *testing.T) {
 func TestHostThatIsAloneWarns(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		keys    []gossip.Key
+		keys    []clusterkey.Key
 		members int
 		warns   bool
 	}{
 		{"alone", nil, 1, true},
 		{"not alone", nil, 2, false},
-		{"alone with a key", make([]gossip.Key, 1), 1, true},
+		{"alone with a key", make([]clusterkey.Key, 1), 1, true},
 	} {
 		withGossipAgent(t, func(t *testing.T, r *rig) {
 			r.prepareCluster = func(c *fakeCluster) { c.synced, c.members = true, tt.members }

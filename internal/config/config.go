@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/clusterkey"
 )
 
 // Path is the configuration file.
@@ -23,7 +24,7 @@ type Config struct {
 	Bind        netip.Addr // this host's address for other agents; invalid: each network's local_ip
 	Port        uint16     // UDP and TCP
 	KeyFile     string     // the file with the keys; "": none
-	Keys        []gossip.Key
+	Keys        []clusterkey.Key
 	Cluster     string           // label; hosts with another one are refused
 	Seeds       []netip.AddrPort // hosts to join, besides the networks' remote_ips
 	ForgetAfter time.Duration
@@ -77,7 +78,7 @@ func Parse(text string) (Config, error) {
 	c, err := parseSettings(text)
 	if c.KeyFile != "" {
 		var keyErr error
-		if c.Keys, keyErr = gossip.LoadKeys(c.KeyFile); keyErr != nil {
+		if c.Keys, keyErr = clusterkey.Load(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/clusterkey"
 )
 
 // keyPollInterval is how often the key file is looked at, which costs a system call. Polling finds
@@ -28,14 +30,14 @@ type KeyFile struct {
 	ring *memberlist.Keyring
 
 	mu      sync.Mutex
-	keys    []Key
+	keys    []clusterkey.Key
 	seen    fileState // when it was looked at last
 	applied fileState // when it was read
 	problem string    // why it cannot be used, as logged
 }
 
 // NewKeyFile follows the file from which the keys were read.
-func NewKeyFile(path string, keys []Key, log *slog.Logger) (*KeyFile, error) {
+func NewKeyFile(path string, keys []clusterkey.Key, log *slog.Logger) (*KeyFile, error) {
 	ring, err := newKeyring(keys)
 	if err != nil {
 		return nil, err
@@ -77,25 +79,25 @@ func (f *KeyFile) Check() error {
 func (f *KeyFile) Status() (keys, problem string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return describeKeys(f.keys), f.problem
+	return clusterkey.Describe(f.keys), f.problem
 }
 
 // readLocked makes the planes use what the file has. A problem is logged once.
 func (f *KeyFile) readLocked() error {
-	keys, err := LoadKeys(f.path)
+	keys, err := clusterkey.Load(f.path)
 	if err == nil && !slices.Equal(keys, f.keys) {
 		if err = replaceKeys(f.ring, keys); err == nil {
 			f.keys = keys
-			f.log.Info("keys changed", "file", f.path, "keys", describeKeys(keys))
+			f.log.Info("keys changed", "file", f.path, "keys", clusterkey.Describe(keys))
 		}
 	}
 	switch {
 	case err != nil && err.Error() != f.problem:
 		f.problem = err.Error()
-		f.log.Error("cannot use the key file; the keys from before stay in use", "keys", describeKeys(f.keys), "err", err)
+		f.log.Error("cannot use the key file; the keys from before stay in use", "keys", clusterkey.Describe(f.keys), "err", err)
 	case err == nil && f.problem != "":
 		f.problem = ""
-		f.log.Info("the key file can be used again", "file", f.path, "keys", describeKeys(f.keys))
+		f.log.Info("the key file can be used again", "file", f.path, "keys", clusterkey.Describe(f.keys))
 	}
 	return err
 }

@@ -23,6 +23,8 @@ var layers = map[string][]string{
 	"internal/version":                      {},
 	"internal/boottime":                     {},
 	"internal/clusterkey":                   {},
+	"internal/adopt":                        {},
+	"internal/enrol":                        {"internal/adopt"},
 	"internal/store":                        {"internal/network"},
 	"internal/plan":                         {"internal/network"},
 	"internal/foreignfilter":                {"internal/plan"},
@@ -78,7 +80,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/adopt"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

@@ -75,7 +75,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-# Writes docs/user/options.md, the reference of options. A test fails when it is out of date.
+# Writes what is made from code: the reference of options, and the codes of faults. A test fails when it is out of date.
 docs:
 	$(GO) generate ./internal/docgen
 
@@ -135,6 +135,6 @@ help:
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'
 	@echo 'make fuzz-wire    ten million messages for the decoder of gossip'
 	@echo 'make lint         gofmt, go mod tidy, go vet, staticcheck'
-	@echo 'make docs         write docs/user/options.md from the options'
+	@echo 'make docs         write the pages that are made from code'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'
 	@echo 'make uninstall    removes them, and what the driver has left on the host'

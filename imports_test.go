@@ -14,12 +14,13 @@ import (
 const module = "vxlan-driver/"
 
 // layers lists what each package may import of this project, directly or not. The arrows of
-// docs/design/architecture.md run down this list.
+// docs/design/packages.md run down this list.
 var layers = map[string][]string{
 	"internal/kernel":                       {},
 	"internal/network":                      {"internal/kernel"},
 	"internal/ipam":                         {"internal/network"},
-	"internal/docgen":                       {"internal/network"},
+	"internal/diagnosis":                    {},
+	"internal/docgen":                       {"internal/diagnosis", "internal/network"},
 	"internal/version":                      {},
 	"internal/boottime":                     {},
 	"internal/clusterkey":                   {},
@@ -61,7 +62,9 @@ var layers = map[string][]string{
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
 	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
-	"internal/ctl":                          {"internal/agentapi"},
+	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
+	"internal/ctl/output":                   {},
+	"internal/ctl":                          {"internal/agentapi", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
@@ -80,7 +83,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/adopt"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/diagnosis", "internal/adopt"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.
@@ -92,12 +95,25 @@ var soleImporters = map[string][]string{
 	module + "internal/cluster/gossip": {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }
 
+// A reader finds out from one page what a package is for.
+func TestEveryPackageIsDescribed(t *testing.T) {
+	page, err := os.ReadFile("docs/design/packages.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range layers {
+		if base := filepath.Base(name); !strings.Contains(string(page), "`"+name+"`") && !strings.Contains(string(page), "`"+base+"`") {
+			t.Errorf("docs/design/packages.md does not say what %s is for", name)
+		}
+	}
+}
+
 func TestImportsPointOneWay(t *testing.T) {
 	for _, pkg := range list(t, "{{.ImportPath}}", "./internal/...", "./cmd/...") {
 		name := strings.TrimPrefix(pkg, module)
 		allowed, known := reach(name)
 		if !known {
-			t.Errorf("%s is not in the list of layers; add it, and to docs/design/architecture.md", name)
+			t.Errorf("%s is not in the list of layers; add it, and to docs/design/packages.md", name)
 			continue
 		}
 		for _, dep := range list(t, `{{join .Deps "\n"}}`, "./"+name) {

@@ -11,8 +11,9 @@ import (
 )
 
 func main() {
-	if err := ctl.Command(localHost{wiring.Plugin(), wiring.Agent()}, version.String(), os.Stdout).Execute(); err != nil {
+	err := ctl.Command(localHost{wiring.Plugin(), wiring.Agent()}, version.String(), os.Stdout).Execute()
+	if err != nil && !ctl.IsPrinted(err) {
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
-		os.Exit(1)
 	}
+	os.Exit(ctl.ExitCode(err))
 }

@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,13 +38,15 @@ a change of /etc/vxlan/vxland.toml.`
 // Command returns the root command, which acts on host and prints to out.
 func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use: "vxlanctl", Short: "show and repair this host's VXLAN networks", Long: longHelp,
+		Args: subcommandArg, RunE: printHelp, Use: "vxlanctl", Short: "show and repair this host's VXLAN networks", Long: longHelp,
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host))
+	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand())
+	markUsageErrors(root)
 	return root
 }
 
@@ -71,4 +74,19 @@ program's tables.`,
 			return nil
 		},
 	}
+}
+
+// printHelp is what a command does that only has subcommands.
+func printHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// subcommandArg refuses an argument that is no subcommand, and names those that are like it.
+func subcommandArg(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = "; did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
 }

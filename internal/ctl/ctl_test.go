@@ -3,12 +3,14 @@ package ctl
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
 )
 
 type fakeHost struct {
@@ -111,7 +113,9 @@ func TestCommands(t *testing.T) {
 		{"forget whom", []string{"host", "forget"}, nil, "", "type the name or the address of one host"},
 		{"completion", []string{"__complete", "host", "forget", ""}, nil, "198.18.0.3\nhost-c\n:4\n", ""},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
-		{"typo", []string{"relaod"}, nil, "", "Did you mean this?"},
+		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
+		{"code", []string{"explain", "vx0706", "--format", "{{.Title}}"}, nil, "contact to all other hosts is lost\n", ""},
+		{"unknown code", []string{"explain", "VX9999"}, nil, "", `no code "VX9999"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,5 +140,35 @@ func TestStatusSaysWhoNeedsTheAgent(t *testing.T) {
 	c.SetArgs([]string{"status"})
 	if err := c.Execute(); err != nil || out.String() != "vxland does not run, but 3 containers need it: run `vxlanctl reload`, which starts it\n" {
 		t.Errorf("printed %q, %v", out.String(), err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	tests := []struct {
+		args string
+		err  error
+		want int
+	}{
+		{"reload", nil, 0},
+		{"reload", errors.New("boom"), 1},
+		{"reload x", nil, 2},
+		{"reload --colour", nil, 2},
+		{"relaod", nil, 2},
+		{"host forget", nil, 2},
+		{"host lost", nil, 2},
+		{"host ls --filter colour=red", nil, 2},
+		{"explain VX9999", nil, 2},
+		{"explain VX0301", nil, 0},
+	}
+	for _, tt := range tests {
+		c := Command(fakeHost{err: tt.err}, "1", io.Discard)
+		c.SetErr(io.Discard)
+		c.SetArgs(strings.Fields(tt.args))
+		if err := c.Execute(); ExitCode(err) != tt.want {
+			t.Errorf("%s: %v is %d, want %d", tt.args, err, ExitCode(err), tt.want)
+		}
+	}
+	if err := levelError(diagnosis.Unknown); ExitCode(err) != 3 || !IsPrinted(err) {
+		t.Errorf("unknown is %d", ExitCode(err))
 	}
 }

@@ -1,15 +1,13 @@
 package ctl
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
 )
 
 func hostCommand(host Host) *cobra.Command {
@@ -18,48 +16,60 @@ func hostCommand(host Host) *cobra.Command {
 		Short: "list the other hosts, and forget one that is gone for good",
 		Long: `Host lists the other hosts of this host's networks, as the agent (vxland) sees
 them, and forgets one that is gone for good.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: subcommandArg,
+		RunE: printHelp,
 	}
 	cmd.AddCommand(hostListCommand(host), hostForgetCommand(host))
 	return cmd
 }
 
 func hostListCommand(host Host) *cobra.Command {
-	return &cobra.Command{
+	var opts output.Options
+	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "list the other hosts of this host's networks",
 		Long: `Ls lists the other hosts that this host's agent (vxland) knows: name, address, and
 whether the agent there answers. A host that does not answer is listed until it
 is forgotten.`,
+		Example: `  vxlanctl host ls
+  vxlanctl host ls -q --filter 'state=unreachable*'
+  vxlanctl host ls --format json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := host.Status()
-			if err != nil {
-				return fmt.Errorf("list hosts: %w", err)
-			}
-			return printHosts(cmd.OutOrStdout(), r.Clusters)
+			return opts.Run(cmd, func(p *output.Printer) error {
+				r, err := host.Status()
+				if err != nil {
+					return fmt.Errorf("list hosts: %w", err)
+				}
+				return output.Listing[agentapi.HostStatus]{Key: "hosts", Columns: hostColumns, Rows: knownHosts(r.Clusters)}.Print(p)
+			})
 		},
 	}
+	opts.AddListFlags(cmd, output.Headings(hostColumns))
+	return cmd
 }
 
-func printHosts(out io.Writer, clusters []agentapi.ClusterStatus) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "HOST\tADDRESS\tSTATE")
-	for _, c := range clusters {
-		for _, h := range c.Hosts {
-			state := "reachable"
-			if !h.Reachable {
-				state = fmt.Sprintf("unreachable for %v", roundAge(h.UnreachableFor))
-			}
-			addr := "-"
-			if h.Addr.IsValid() {
-				addr = h.Addr.String()
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\n", cmp.Or(h.HostName, "-"), addr, state)
+var hostColumns = []output.Column[agentapi.HostStatus]{
+	{Heading: "HOST", Text: func(h agentapi.HostStatus) string { return h.HostName }, Shrinks: true},
+	{Heading: "ADDRESS", Text: func(h agentapi.HostStatus) string {
+		if !h.Addr.IsValid() {
+			return ""
 		}
+		return h.Addr.String()
+	}},
+	{Heading: "STATE", Text: func(h agentapi.HostStatus) string {
+		if h.Reachable {
+			return "reachable"
+		}
+		return fmt.Sprintf("unreachable for %v", roundAge(h.UnreachableFor))
+	}},
+}
+
+func knownHosts(clusters []agentapi.ClusterStatus) (hosts []agentapi.HostStatus) {
+	for _, c := range clusters {
+		hosts = append(hosts, c.Hosts...)
 	}
-	return table.Flush()
+	return hosts
 }
 
 func hostForgetCommand(host Host) *cobra.Command {

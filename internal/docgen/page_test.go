@@ -10,13 +10,15 @@ import (
 	"vxlan-driver/internal/network"
 )
 
-func TestOptionsPageIsUpToDate(t *testing.T) {
-	page, err := os.ReadFile("../../docs/user/options.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(page) != optionsPage() {
-		t.Error("docs/user/options.md is not what the options' documentation says; run make docs")
+func TestPagesAreUpToDate(t *testing.T) {
+	for path, page := range pages {
+		text, err := os.ReadFile(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(text) != page() {
+			t.Errorf("%s is not what the code says; run make docs", path)
+		}
 	}
 }
 

@@ -1,0 +1,182 @@
+package output
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Listing is what a subcommand prints that lists something. A row's exported fields are what
+// templates and JSON show, so they are documented and stay.
+type Listing[Row any] struct {
+	Key     string // of the rows in JSON, such as "hosts"
+	Columns []Column[Row]
+	Rows    []Row
+	// Notes are lines below the table: what is wrong with the rows, and what to do.
+	Notes []string
+}
+
+// Column is a column of the table.
+type Column[Row any] struct {
+	Heading string // in capitals
+	Text    func(Row) string
+	Shrinks bool // may be cut where the terminal is too narrow
+	Wide    bool // is left out there
+}
+
+// Headings returns the headings of columns, by which rows are filtered.
+func Headings[Row any](columns []Column[Row]) []string {
+	headings := make([]string, len(columns))
+	for i, c := range columns {
+		headings[i] = c.Heading
+	}
+	return headings
+}
+
+// Print prints the rows that the user wants to see. Of a table -q prints the first column.
+func (l Listing[Row]) Print(p *Printer) error {
+	rows := l.filter(p.filters)
+	switch {
+	case p.json:
+		return p.printJSON(map[string]any{l.Key: rows, "notes": append([]string{}, l.Notes...)})
+	case p.template != nil:
+		objects := make([]any, len(rows))
+		for i, r := range rows {
+			objects[i] = r
+		}
+		return p.executeTemplate(objects)
+	case p.Quiet:
+		for _, r := range rows {
+			fmt.Fprintln(p.Out, l.Columns[0].Text(r))
+		}
+		return nil
+	}
+	return l.printTable(p, rows)
+}
+
+func (l Listing[Row]) filter(filters []filter) []Row {
+	rows := make([]Row, 0, len(l.Rows)) // JSON shows none as []
+	for _, r := range l.Rows {
+		if matches(filters, func(key string) string { return l.textByKey(r, key) }) {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+func (l Listing[Row]) textByKey(r Row, key string) string {
+	for _, c := range l.Columns {
+		if filterKey(c.Heading) == key {
+			return c.Text(r)
+		}
+	}
+	return ""
+}
+
+const (
+	columnGap     = 2
+	minShrunk     = 8 // a cut value is of no use below
+	missingValue  = "-"
+	cutMark       = "…"
+	noteIntroduce = "# "
+)
+
+func (l Listing[Row]) printTable(p *Printer, rows []Row) error {
+	cells, columns := l.cells(rows), l.Columns
+	widths := columnWidths(cells)
+	if p.Width > 0 {
+		cells, columns, widths = dropWide(cells, columns, widths, p.Width)
+		shrink(columns, widths, p.Width)
+	}
+	var b strings.Builder
+	for i, line := range cells {
+		if i == 0 && p.NoHeading {
+			continue
+		}
+		writeLine(&b, line, widths)
+	}
+	for _, n := range l.Notes {
+		b.WriteString(noteIntroduce + n + "\n")
+	}
+	_, err := p.Out.Write([]byte(b.String()))
+	return err
+}
+
+// cells returns the headings and the rows as text.
+func (l Listing[Row]) cells(rows []Row) [][]string {
+	cells := [][]string{Headings(l.Columns)}
+	for _, r := range rows {
+		line := make([]string, len(l.Columns))
+		for i, c := range l.Columns {
+			if line[i] = c.Text(r); line[i] == "" {
+				line[i] = missingValue
+			}
+		}
+		cells = append(cells, line)
+	}
+	return cells
+}
+
+func columnWidths(cells [][]string) []int {
+	widths := make([]int, len(cells[0]))
+	for _, line := range cells {
+		for i, text := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+		}
+	}
+	return widths
+}
+
+func totalWidth(widths []int) int {
+	total := columnGap * (len(widths) - 1)
+	for _, w := range widths {
+		total += w
+	}
+	return total
+}
+
+// dropWide leaves out the last columns that may be left out, until the rest fits.
+func dropWide[Row any](cells [][]string, columns []Column[Row], widths []int, limit int) ([][]string, []Column[Row], []int) {
+	for i := len(columns) - 1; i >= 0 && totalWidth(widths) > limit; i-- {
+		if !columns[i].Wide {
+			continue
+		}
+		columns, widths = without(columns, i), without(widths, i)
+		for k := range cells {
+			cells[k] = without(cells[k], i)
+		}
+	}
+	return cells, columns, widths
+}
+
+func without[T any](all []T, i int) []T { return append(append([]T{}, all[:i]...), all[i+1:]...) }
+
+// shrink narrows the widest columns that may be cut, until the table fits or none is left.
+func shrink[Row any](columns []Column[Row], widths []int, limit int) {
+	for excess := totalWidth(widths) - limit; excess > 0; excess-- {
+		widest := -1
+		for i, c := range columns {
+			if c.Shrinks && widths[i] > minShrunk && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return
+		}
+		widths[widest]--
+	}
+}
+
+func writeLine(b *strings.Builder, line []string, widths []int) {
+	for i, text := range line {
+		n := utf8.RuneCountInString(text)
+		if n > widths[i] {
+			text, n = string([]rune(text)[:widths[i]-1])+cutMark, widths[i]
+		}
+		b.WriteString(text)
+		if i < len(line)-1 {
+			b.WriteString(strings.Repeat(" ", widths[i]-n+columnGap))
+		}
+	}
+	b.WriteByte('\n')
+}

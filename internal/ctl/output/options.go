@@ -1,0 +1,112 @@
+package output
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Options are the flags that all subcommands have which print something.
+type Options struct {
+	Format    string // "": for people; "json"; else a template
+	Quiet     bool   // only what a script needs: the first column of a listing
+	NoHeading bool
+	NoTrunc   bool
+	Filters   []string
+	Watch     bool
+	Interval  time.Duration // of Watch
+
+	filterKeys []string // that Filters may name; none: there is no such flag
+}
+
+const (
+	defaultInterval = 2 * time.Second
+	minInterval     = 100 * time.Millisecond
+)
+
+// AddReportFlags adds the flags of a subcommand that prints one report.
+func (o *Options) AddReportFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.Format, "format", "", "print `json`, or each object by a Go template, such as '{{.Name}}'")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print only what a script needs")
+	f.BoolVar(&o.NoHeading, "noheading", false, "print no headings")
+	f.BoolVar(&o.NoTrunc, "no-trunc", false, "print long values whole, also if lines get wider than the terminal")
+	f.BoolVarP(&o.Watch, "watch", "w", false, "print again and again until interrupted")
+	f.DurationVar(&o.Interval, "interval", defaultInterval, "how often --watch prints")
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// AddListFlags adds the flags of a subcommand that prints rows, which are filtered by columns.
+func (o *Options) AddListFlags(cmd *cobra.Command, columns []string) {
+	o.AddReportFlags(cmd)
+	for _, c := range columns {
+		o.filterKeys = append(o.filterKeys, filterKey(c))
+	}
+	cmd.Flags().StringArrayVarP(&o.Filters, "filter", "f", nil,
+		"print only rows with `COLUMN=VALUE` or COLUMN!=VALUE; * stands for any text")
+	keys := make([]string, len(o.filterKeys))
+	for i, k := range o.filterKeys {
+		keys[i] = k + "="
+	}
+	_ = cmd.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+}
+
+// Run checks the flags, and calls print once, or with --watch again and again.
+func (o *Options) Run(cmd *cobra.Command, print func(*Printer) error) error {
+	p, err := o.newPrinter(cmd.OutOrStdout())
+	if err != nil {
+		return UsageError{err}
+	}
+	if !o.Watch {
+		return print(p)
+	}
+	return o.watch(cmd.Context(), p, print)
+}
+
+func (o *Options) newPrinter(out io.Writer) (*Printer, error) {
+	filters, err := parseFilters(o.Filters, o.filterKeys)
+	if err != nil {
+		return nil, err
+	}
+	if o.Watch && o.Interval < minInterval {
+		return nil, fmt.Errorf("--interval %v is less than %v", o.Interval, minInterval)
+	}
+	p := &Printer{Out: out, Quiet: o.Quiet, NoHeading: o.NoHeading, filters: filters, compact: o.Watch}
+	p.detectTerminal(out)
+	if o.NoTrunc {
+		p.Width = 0
+	}
+	switch format, heading := strings.CutPrefix(o.Format, "table "); {
+	case o.Format == "":
+	case o.Quiet:
+		return nil, errors.New("--quiet and --format exclude each other")
+	case o.Format == "json":
+		p.json = true
+	default:
+		p.heading = heading && !o.NoHeading
+		p.template, err = template.New("format").Funcs(templateFuncs).Parse(unescape(format))
+		if err != nil {
+			return nil, fmt.Errorf("--format %q: %w", o.Format, err)
+		}
+	}
+	return p, nil
+}
+
+// unescape makes \t and \n of what a shell passes on, as Podman does.
+func unescape(format string) string {
+	return strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
+}
+
+// UsageError is an error of what was typed, not of what it is about.
+type UsageError struct{ Err error }
+
+// Error says what is wrong.
+func (e UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e UsageError) Unwrap() error { return e.Err }

@@ -1,0 +1,62 @@
+package diagnosis
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+)
+
+// Entry explains a code.
+type Entry struct {
+	Code  Code
+	Title string // a few words, without a capital
+	// Meaning is what is wrong and what comes of it, in sentences.
+	Meaning string
+	// Causes are the usual ones, the most frequent one first.
+	Causes []string
+	// Mends say what to do, in the order of the causes where they belong together.
+	Mends []string
+}
+
+// Groups of codes, by their first two digits.
+var groups = []struct{ digits, title string }{
+	{"01", "This host's kernel and programs"},
+	{"02", "The underlay: interface, address, route"},
+	{"03", "Tunnels to other hosts"},
+	{"04", "Devices, bridges and forwarding tables"},
+	{"05", "Firewalls"},
+	{"06", "Addresses, MACs and names"},
+	{"07", "The agent and its cluster"},
+	{"08", "Container names"},
+	{"09", "Limits and clocks"},
+}
+
+// catalog has all codes, in their order.
+var catalog = slices.Concat(hostEntries, underlayEntries, tunnelEntries, deviceEntries, firewallEntries,
+	addressEntries, clusterEntries, nameEntries, limitEntries)
+
+// Entries returns all codes, in their order.
+func Entries() []Entry { return slices.Clone(catalog) }
+
+// Explain returns what a code means. It takes the code as people type it.
+func Explain(code string) (Entry, bool) {
+	i := slices.IndexFunc(catalog, func(e Entry) bool { return string(e.Code) == strings.ToUpper(code) })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return catalog[i], true
+}
+
+// MessageID is the 128-bit number by which the journal knows a code (journald's MESSAGE_ID). It is
+// made from the code, so that it never changes, and has the form of a random UUID (RFC 9562).
+func (c Code) MessageID() string {
+	sum := sha256.Sum256([]byte("vxlan-driver message " + c))
+	id := sum[:16]
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return hex.EncodeToString(id)
+}
+
+// Anchor is where docs/user/codes.md explains the code.
+func (c Code) Anchor() string { return strings.ToLower(string(c)) }

@@ -1,0 +1,64 @@
+package diagnosis
+
+// Codes of devices, bridges and forwarding tables.
+const (
+	DeviceMissing     Code = "VX0401"
+	DeviceAltered     Code = "VX0402"
+	ForwardingAltered Code = "VX0403"
+	NeighbourAltered  Code = "VX0404"
+	FastPathMissing   Code = "VX0405"
+	DeviceForeign     Code = "VX0406"
+	OffloadBroken     Code = "VX0407"
+	GatewayMissing    Code = "VX0408"
+)
+
+var deviceEntries = []Entry{
+	{
+		Code: DeviceMissing, Title: "a device of a network is missing",
+		Meaning: "The bridge, the VXLAN device or a container's port is gone from the kernel, although containers need it.",
+		Causes:  []string{"Somebody or another program removed it."},
+		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+	{
+		Code: DeviceAltered, Title: "a device of a network was changed",
+		Meaning: "A device has another state, MTU, master, flag or MAC than the network needs.",
+		Causes:  []string{"NetworkManager, systemd-networkd or a person changed it."},
+		Mends:   []string{"Run `vxlanctl reload`, and keep the other program away from the device."},
+	},
+	{
+		Code: ForwardingAltered, Title: "forwarding entries are missing or wrong",
+		Meaning: "The FDB of a bridge or of a VXLAN device leads to the wrong host, or lacks a container.",
+		Causes:  []string{"Somebody changed the entries.", "The agent could not follow the other hosts' news."},
+		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+	{
+		Code: NeighbourAltered, Title: "neighbour entries are missing or wrong",
+		Meaning: "The bridge answers ARP and ND for containers of other hosts from these entries. A wrong one leads to the wrong container.",
+		Causes:  []string{"Somebody flushed or changed the neighbour table."},
+		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+	{
+		Code: FastPathMissing, Title: "the fast path is missing",
+		Meaning: "Packets between containers of two hosts take the way through the bridge. They arrive, more slowly.",
+		Causes:  []string{"Another program removed the rules or filters.", "The kernel cannot have them."},
+		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+	{
+		Code: DeviceForeign, Title: "another program's device is in the way",
+		Meaning: "A link has the name or the VNI that a network needs, and is not the driver's.",
+		Causes:  []string{"Somebody made it by hand, or another network program did."},
+		Mends:   []string{"Remove that link, or give the network another name or VNI."},
+	},
+	{
+		Code: OffloadBroken, Title: "checksums of packets are wrong",
+		Meaning: "Packets arrive with wrong checksums, and the receiver drops them. Connections hang, and `ping` works.",
+		Causes:  []string{"The network card or its driver computes checksums of VXLAN packets wrongly."},
+		Mends:   []string{"Recreate the network with `--opt tx_checksum_offload=false`.", "Switch the offload of the card off: `ethtool -K INTERFACE tx-udp_tnl-segmentation off`."},
+	},
+	{
+		Code: GatewayMissing, Title: "the gateway's address is not on the bridge",
+		Meaning: "Containers send to the gateway what leaves the network. Without its address they reach nothing outside.",
+		Causes:  []string{"Somebody flushed the addresses of the bridge."},
+		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+}

@@ -1,0 +1,41 @@
+package diagnosis
+
+// Codes of this host's kernel and programs.
+const (
+	KernelFeature  Code = "VX0101"
+	SysctlChanged  Code = "VX0102"
+	PodmanVersion  Code = "VX0103"
+	ProgramMissing Code = "VX0104"
+)
+
+var hostEntries = []Entry{
+	{
+		Code: KernelFeature, Title: "the kernel lacks a feature",
+		Meaning: "The kernel, or a module that is not loaded, lacks something that VXLAN networks need. " +
+			"Containers of such networks do not start on this host.",
+		Causes: []string{
+			"The kernel was upgraded, and the modules of the kernel that runs are gone.",
+			"The kernel was built without VXLAN, bridges, veth or nftables, as in some clouds and virtual machines.",
+		},
+		Mends: []string{"Reboot into the kernel that is installed.", "Install the distribution's package of further kernel modules, or another kernel."},
+	},
+	{
+		Code: SysctlChanged, Title: "a kernel parameter has another value",
+		Meaning: "A network needs a kernel parameter that somebody has set to another value. " +
+			"Depending on the parameter, containers have no way out or do not answer.",
+		Causes: []string{"A file in /etc/sysctl.d, or another program, sets the parameter."},
+		Mends:  []string{"Run `vxlanctl reload`, and remove the other setting, or it comes back at the next boot."},
+	},
+	{
+		Code: PodmanVersion, Title: "a version of Podman or netavark",
+		Meaning: "The installed version of Podman or netavark is too old, or behaves in a way that a network relies on and that changes.",
+		Causes:  []string{"The host has an older or newer distribution than the others."},
+		Mends:   []string{"Upgrade the package, or read the evidence: it says what is different."},
+	},
+	{
+		Code: ProgramMissing, Title: "a program is not where it is looked for",
+		Meaning: "Podman finds the plugin `vxlan`, or the plugin finds the agent `vxland`, only in certain directories.",
+		Causes:  []string{"The installation was interrupted, or went below another directory."},
+		Mends:   []string{"Install again: see docs/user/install.md."},
+	},
+}

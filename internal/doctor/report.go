@@ -1,0 +1,136 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
+)
+
+const reload = "vxlanctl reload"
+
+// FromReport returns what an agent's report says is wrong.
+func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
+	add := func(f diagnosis.Finding) { findings = append(findings, f) }
+	if r.Problem != "" {
+		add(diagnosis.Finding{Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem})
+	}
+	for _, why := range r.Outdated {
+		add(diagnosis.Finding{Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{reload}})
+	}
+	for _, text := range r.Warnings {
+		add(diagnosis.Finding{Code: diagnosis.AgentWarning, Level: diagnosis.Warning, Summary: text})
+	}
+	for _, text := range r.Conflicts {
+		add(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Summary: text})
+	}
+	for _, text := range r.Differences {
+		add(diagnosis.Finding{Code: diagnosis.NetworksDiffer, Level: diagnosis.Warning, Summary: text})
+	}
+	for _, text := range r.BlockingChains {
+		add(diagnosis.Finding{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Summary: text})
+	}
+	for _, n := range r.Networks {
+		for _, t := range n.Tunnels {
+			add(fromTunnel(n.Name, t))
+		}
+	}
+	for _, c := range r.Clusters {
+		findings = append(findings, fromCluster(c)...)
+	}
+	diagnosis.Sort(findings)
+	return findings
+}
+
+func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
+	f := diagnosis.Finding{Level: diagnosis.Failure, Network: network}
+	switch {
+	case t.Passing > 0:
+		f.Code = diagnosis.TunnelMTU
+		f.Summary = fmt.Sprintf("frames of %d bytes to host %s are lost", t.Size, t.Host)
+		f.Evidence = []string{fmt.Sprintf("frames of %d bytes pass", t.Passing)}
+		f.Mend = []string{fmt.Sprintf("raise the underlay's MTU, or recreate the network with --opt mtu=%d on all hosts", t.Passing)}
+	case t.Heard:
+		f.Code = diagnosis.TunnelOneWay
+		f.Summary = fmt.Sprintf("no VXLAN packet arrives at host %s", t.Host)
+		f.Evidence = []string{"its packets arrive here"}
+		f.Mend = []string{fmt.Sprintf("open UDP port %d on host %s and on the way", t.Port, t.Host)}
+	default:
+		f.Code = diagnosis.TunnelBlocked
+		f.Summary = fmt.Sprintf("no VXLAN packet passes to or from host %s", t.Host)
+		f.Mend = []string{fmt.Sprintf("open UDP port %d on both hosts and on the way", t.Port)}
+	}
+	return f
+}
+
+func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
+	switch {
+	case c.Stale > 0:
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ClusterStale, Level: diagnosis.Failure,
+			Summary: fmt.Sprintf("no contact to any other host from %s for %v", c.Name, c.Stale.Round(time.Second)),
+		})
+	case c.Syncing:
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.AgentSyncing, Level: diagnosis.Warning,
+			Summary: fmt.Sprintf("the cluster of %s is still asking the other hosts what they have", c.Name),
+		})
+	}
+	for _, h := range c.Hosts {
+		if !h.Reachable {
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: h.Name,
+				Summary: fmt.Sprintf("host %s has not answered for %v", h.Name, h.UnreachableFor.Round(time.Second)),
+				Mend:    []string{"vxlanctl host forget " + forgettable(h) + "   # only if it is gone for good"},
+			})
+		}
+	}
+	for _, r := range c.Refused {
+		if !r.Silent {
+			findings = append(findings, fromRefusal(r))
+		}
+	}
+	return findings
+}
+
+// forgettable is how a host is named to `vxlanctl host forget`.
+func forgettable(h agentapi.HostStatus) string {
+	if h.HostName != "" {
+		return h.HostName
+	}
+	return h.Addr.String()
+}
+
+// refusalAdvice says what to do about what was refused, by reason.
+var refusalAdvice = map[string]string{
+	"wrong key":                   "copy one key_file to all hosts",
+	"wrong cluster label":         "set cluster alike on all hosts, unless the host is of another cluster",
+	"wrong protocol version":      "install one version of vxland on all hosts",
+	"host is not listed":          "add it to remote_ips on this host, or give all hosts the same key_file",
+	"host does not list this one": "add this host to remote_ips there, or give all hosts the same key_file",
+	"host refuses this one":       "`vxlanctl status` there says why: another key_file, or another cluster",
+}
+
+func fromRefusal(r agentapi.RefusalStatus) diagnosis.Finding {
+	f := diagnosis.Finding{Code: diagnosis.HostRefused, Level: diagnosis.Warning, Summary: fmt.Sprintf("refused, %s: %d", r.Reason, r.Count)}
+	if r.Reason == "wrong key" {
+		f.Code = diagnosis.KeyRefused
+	}
+	var hosts []string
+	for _, h := range r.Hosts {
+		hosts = append(hosts, h.Addr.String())
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %d in %v, the last one %v ago", h.Addr, h.Count, roundAge(h.Since), roundAge(h.Last)))
+	}
+	if r.OfOtherHost {
+		f.Summary = fmt.Sprintf("%s: %s", r.Reason, strings.Join(hosts, ", "))
+	}
+	if text := refusalAdvice[r.Reason]; text != "" {
+		f.Mend = []string{text}
+	}
+	return f
+}
+
+// roundAge rounds to seconds, and up to one.
+func roundAge(d time.Duration) time.Duration { return max(time.Second, d.Round(time.Second)) }

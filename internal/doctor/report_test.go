@@ -1,0 +1,76 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
+)
+
+func TestHealthyReportHasNoFindings(t *testing.T) {
+	r := agentapi.StatusReport{
+		Version: "1", Networks: []agentapi.NetworkStatus{{Name: "blue"}},
+		Clusters: []agentapi.ClusterStatus{{
+			Name: "198.18.0.1", Hosts: []agentapi.HostStatus{{Name: "b", Reachable: true}},
+			Refused: []agentapi.RefusalStatus{{Reason: "host does not answer", Silent: true}}, // it has no container
+		}},
+	}
+	if found := FromReport(r); len(found) > 0 {
+		t.Errorf("found %v", found)
+	}
+}
+
+func TestFromReport(t *testing.T) {
+	cluster := func(c agentapi.ClusterStatus) agentapi.StatusReport {
+		return agentapi.StatusReport{Clusters: []agentapi.ClusterStatus{c}}
+	}
+	tunnel := func(t agentapi.TunnelStatus) agentapi.StatusReport {
+		return agentapi.StatusReport{Networks: []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{t}}}}
+	}
+	tests := []struct {
+		name   string
+		report agentapi.StatusReport
+		want   string // code, level, summary
+		mend   string
+	}{
+		{"problem", agentapi.StatusReport{Problem: "boom"}, "VX0702 failure boom", ""},
+		{"outdated", agentapi.StatusReport{Outdated: []string{"old"}}, "VX0703 warning old", "vxlanctl reload"},
+		{"warning", agentapi.StatusReport{Warnings: []string{"careful"}}, "VX0704 warning careful", ""},
+		{"conflict", agentapi.StatusReport{Conflicts: []string{"two have one"}}, "VX0601 failure two have one", ""},
+		{"difference", agentapi.StatusReport{Differences: []string{"not alike"}}, "VX0605 warning not alike", ""},
+		{"firewall", agentapi.StatusReport{BlockingChains: []string{"chain f drops"}}, "VX0502 failure chain f drops", ""},
+		{"large frames", tunnel(agentapi.TunnelStatus{Host: "b", Size: 1450, Passing: 1402}), "VX0303 failure frames of 1450 bytes to host b are lost", "raise the underlay's MTU, or recreate the network with --opt mtu=1402 on all hosts"},
+		{"one way", tunnel(agentapi.TunnelStatus{Host: "b", Port: 4789, Heard: true}), "VX0302 failure no VXLAN packet arrives at host b", "open UDP port 4789 on host b and on the way"},
+		{"both ways", tunnel(agentapi.TunnelStatus{Host: "b", Port: 4789}), "VX0301 failure no VXLAN packet passes to or from host b", "open UDP port 4789 on both hosts and on the way"},
+		{"stale", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Stale: time.Minute}), "VX0706 failure no contact to any other host from 198.18.0.1 for 1m0s", ""},
+		{"syncing", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Syncing: true}), "VX0709 warning the cluster of 198.18.0.1 is still asking the other hosts what they have", ""},
+		{"unreachable", cluster(agentapi.ClusterStatus{Hosts: []agentapi.HostStatus{{Name: "c.198.18.0.3", HostName: "c", UnreachableFor: time.Hour}}}),
+			"VX0310 warning host c.198.18.0.3 has not answered for 1h0m0s", "vxlanctl host forget c   # only if it is gone for good"},
+		{"wrong key", cluster(agentapi.ClusterStatus{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 7}}}), "VX0707 warning refused, wrong key: 7", "copy one key_file to all hosts"},
+		{"not listed there", cluster(agentapi.ClusterStatus{Refused: []agentapi.RefusalStatus{{
+			Reason: "host does not list this one", OfOtherHost: true, Hosts: []agentapi.RefusedHost{{Addr: netip.MustParseAddr("198.18.0.2"), Count: 1}},
+		}}}), "VX0708 warning host does not list this one: 198.18.0.2", "add this host to remote_ips there, or give all hosts the same key_file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			found := FromReport(tt.report)
+			if len(found) != 1 {
+				t.Fatalf("found %v", found)
+			}
+			f := found[0]
+			if got := fmt.Sprint(f.Code, " ", f.Level, " ", f.Summary); got != tt.want {
+				t.Errorf("found %s", got)
+			}
+			if tt.mend != "" && !slices.Equal(f.Mend, []string{tt.mend}) {
+				t.Errorf("mend %q", f.Mend)
+			}
+			if _, known := diagnosis.Explain(string(f.Code)); !known {
+				t.Errorf("%s is not explained", f.Code)
+			}
+		})
+	}
+}

@@ -91,7 +91,7 @@ sim-large:
 	GOGC=$${GOGC:-150} SIM_ROUNDS=$${SIM_ROUNDS:-3} SIM_HOSTS=$${SIM_HOSTS:-1000} SIM_CONTAINERS=$${SIM_CONTAINERS:-5} $(SIM)
 
 # What other hosts send.
-WIREFUZZ = FuzzMessage FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary
+WIREFUZZ = FuzzMessage FuzzDigests FuzzRequest FuzzRecords FuzzContent FuzzDelta FuzzSummary FuzzQuestion FuzzAnswer
 fuzz:
 	for f in FuzzOptions FuzzParse FuzzEndpoint; do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./internal/network || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime $(FUZZTIME) ./internal/netavark

@@ -196,7 +196,7 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		return nil, err
 	}
 	a := &agent.Agent{
-		Host: host, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
+		Host: host, HostID: localHost.ID, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
 		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)

@@ -25,6 +25,7 @@ type Agent struct {
 	Host   *hoststate.Host
 	Config config.Config
 	Names  NameServer
+	HostID cluster.HostID
 	// Plane is the kind of control planes by which hosts find each other.
 	Plane cluster.Kind
 	// Watch reports that something may have been deleted from the kernel, and which forwarding
@@ -141,6 +142,7 @@ func (a *Agent) prepareParts() {
 	a.Host.ForwardSetsFlood = true
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
+	a.clusters.answer = a.answerHost
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, log: a.Log}

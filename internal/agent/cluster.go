@@ -29,6 +29,8 @@ type clusterSet struct {
 	config config.Config
 	kind   cluster.Kind
 	log    *slog.Logger
+	// answer answers what other hosts ask.
+	answer func(context.Context, []byte) ([]byte, error)
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
@@ -118,6 +120,9 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	c, err := s.kind.New(bind)
 	if err != nil {
 		return fmt.Errorf("cluster of %s: %w", s.nameOf(bind), err)
+	}
+	if c, ok := c.(cluster.Asker); ok {
+		c.AnswerWith(s.answer)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	m := &clusterMember{Plane: c, ctx: ctx, since: time.Now(), born: boottime.Now(), stop: stop}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -125,6 +126,8 @@ type fakeCluster struct {
 	refused      []cluster.Refusal
 	problem      string
 	setErr       error
+	answer       func(context.Context, []byte) ([]byte, error)
+	askErr       error // of hosts that are asked
 	changed      chan struct{}
 }
 
@@ -137,6 +140,8 @@ type clusterCalls struct {
 	own    []cluster.Membership
 	// claimed are the containers whose claims have not been released.
 	claimed []string
+	// asked are the questions to other hosts, as "HOST ADDRESS QUESTION".
+	asked []string
 	// forgotten are hosts that are gone for good.
 	forgotten []string
 	// confirms counts how often somebody waited for the other hosts.
@@ -258,6 +263,35 @@ func (c *fakeCluster) Leave(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Ask answers as the host itself would: with its own name.
+func (c *fakeCluster) Ask(_ context.Context, h cluster.Host, question []byte) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls.asked = append(c.calls.asked, fmt.Sprintf("%s %v %s", h.Name, h.Addr, question))
+	if c.askErr != nil {
+		return nil, c.askErr
+	}
+	return fmt.Appendf(nil, `{"status": {"host": {"name": %q}}}`, h.Name), nil
+}
+
+func (c *fakeCluster) AnswerWith(answer func(context.Context, []byte) ([]byte, error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answer = answer
+}
+
+// asks is another host that asks this one.
+func (c *fakeCluster) asks(ctx context.Context, question string) string {
+	c.mu.Lock()
+	answer := c.answer
+	c.mu.Unlock()
+	data, err := answer(ctx, []byte(question))
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return string(data)
 }
 
 func (c *fakeCluster) ForgetHost(h cluster.Host) error {

@@ -15,13 +15,7 @@ import (
 
 // handleForgetHost takes a host that is gone for good out of its clusters, on all hosts.
 func (a *Agent) handleForgetHost(name string) agentapi.Response {
-	var known []knownHost
-	for _, m := range a.clusters.All() {
-		for _, h := range m.Snapshot().Hosts {
-			known = append(known, knownHost{h, m})
-		}
-	}
-	gone, err := findHostToForget(known, name)
+	gone, err := findHostToForget(a.knownHosts(), name)
 	if err != nil && a.isOwnName(name) {
 		err = fmt.Errorf("%q is this host; remove its containers from the networks, and it leaves by itself", name)
 	}

@@ -28,10 +28,15 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleRestart(ctx)
 	case agentapi.VerbForgetHost:
 		return a.handleForgetHost(r.Host)
+	case agentapi.VerbHosts:
+		return a.handleHosts()
+	case agentapi.VerbAsk:
+		return a.handleAsk(ctx, r)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
 		report := a.status.CurrentReport()
+		report.Host = a.identity()
 		report.Problem = errorResponse(err).Error
 		report.Outdated = append(a.outdated(), report.Outdated...)
 		a.reportKeys(&report)

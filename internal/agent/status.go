@@ -179,11 +179,7 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			status := agentapi.HostStatus{Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
-			if !status.Reachable {
-				status.UnreachableFor = boottime.Since(h.UnreachableSince)
-			}
-			c.Hosts = append(c.Hosts, status)
+			c.Hosts = append(c.Hosts, hostStatus(h))
 		}
 		all = append(all, c)
 	}

@@ -1,6 +1,7 @@
 package agentapi
 
 import (
+	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -39,7 +40,20 @@ const (
 	VerbJoining Verb = "joining"
 	// VerbForgetHost takes a host that is gone for good out of its cluster.
 	VerbForgetHost Verb = "forget-host"
+	// VerbHosts asks for all hosts that the agent knows: this one first, then the others.
+	VerbHosts Verb = "hosts"
+	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
+	// agent's response, as it came.
+	VerbAsk Verb = "ask"
 )
+
+// verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
+// nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
+// to the underlay.
+var verbsForHosts = map[Verb]bool{VerbStatus: true}
+
+// AllowedFromHosts tells whether agents of other hosts may ask with this verb.
+func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
 
 // Request is what a client sends.
 type Request struct {
@@ -48,7 +62,9 @@ type Request struct {
 	Container string          `json:"container,omitempty"` // id of a container that has just been set up
 	Assign    *AssignRequest  `json:"assign,omitempty"`
 	Joining   *JoiningRequest `json:"joining,omitempty"`
-	Host      string          `json:"host,omitempty"` // that is to be forgotten, as a person calls it
+	// Host is the host that is meant, as a person calls it: by name, address or ID.
+	Host  string   `json:"host,omitempty"`
+	Asked *Request `json:"asked,omitempty"` // what to ask it
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -74,8 +90,11 @@ type Response struct {
 	Warning string        `json:"warning,omitempty"` // for the user, beside a result
 	Addrs   []netip.Addr  `json:"addrs,omitempty"`   // one a subnet, in the network's order of subnets
 	// Announces tells that the agent announces the container's addresses.
-	Announces bool   `json:"announces,omitempty"`
-	Host      string `json:"host,omitempty"` // that was forgotten, by its whole name
+	Announces bool `json:"announces,omitempty"`
+	// Host is the host that was forgotten or asked, by its whole name.
+	Host   string          `json:"host,omitempty"`
+	Hosts  []HostStatus    `json:"hosts,omitempty"`
+	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.
@@ -88,6 +107,7 @@ func (r *Response) AddWarning(text string) {
 
 // StatusReport is what `vxlanctl status` shows.
 type StatusReport struct {
+	Host     HostIdentity    `json:"host"` // the one that the report is of
 	Version  string          `json:"version"`
 	Problem  string          `json:"problem,omitempty"`  // the last error; empty: everything is in order
 	Outdated []string        `json:"outdated,omitempty"` // why the agent should restart
@@ -158,8 +178,18 @@ type RefusedHost struct {
 	Last  time.Duration `json:"last"`
 }
 
-// HostStatus is another host.
+// HostIdentity says which host something is of.
+type HostIdentity struct {
+	Name  string       `json:"name"`
+	ID    string       `json:"id"`
+	Addrs []netip.Addr `json:"addrs,omitempty"` // by which its agent talks to others
+}
+
+// HostStatus is a host as this one sees it.
 type HostStatus struct {
+	ID string `json:"id,omitempty"`
+	// Self tells that it is this host.
+	Self           bool          `json:"self,omitempty"`
 	Name           string        `json:"name"`                // as a person knows it, with its address
 	HostName       string        `json:"host_name,omitempty"` // without
 	Addr           netip.Addr    `json:"addr,omitzero"`       // where its agent listens, if that is known

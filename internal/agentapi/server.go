@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// maxRequest bytes are far more than any request has.
-	maxRequest = 4096
+	// maxRequest bytes are far more than any request has. They fit a question to another host.
+	maxRequest = 16 << 10
 	// readTimeout is enough for a client, which sends its request at once.
 	readTimeout = time.Second
 	// answerTimeout is long since an answer may wait for the store's lock behind many container

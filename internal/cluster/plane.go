@@ -8,7 +8,7 @@ import (
 // Plane is a control plane: it publishes what this host has and collects what the others have.
 // All methods but Run may be called at any time, also before Run, and from any goroutine.
 //
-// A plane may also be a Claimer, a Confirmer and a Forgetter.
+// A plane may also be a Claimer, a Confirmer, a Forgetter and an Asker.
 type Plane interface {
 	// Run connects and works until ctx is done. It ends without a leave: the others keep this
 	// host's entries as unreachable, and use them again when it is back. So this is also the end of

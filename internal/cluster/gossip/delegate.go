@@ -17,9 +17,9 @@ import (
 // memberlist back, and never blocks: messages leave by the outbox.
 type delegate struct{ *Plane }
 
-// NodeMeta declares the formats that this host accepts. Digests do not belong there: each change
+// NodeMeta declares the formats and kinds that this host accepts. Digests do not belong there: each change
 // would be an alive message, which all members pass on, and before anything else.
-func (d delegate) NodeMeta(int) []byte { return d.cfg.formats.Encode() }
+func (d delegate) NodeMeta(int) []byte { return d.cfg.declaration() }
 
 // GetBroadcasts returns nothing to send along with a packet: newsLoop sends the digests.
 func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
@@ -60,6 +60,14 @@ func (d delegate) receive(data []byte) {
 		return
 	}
 	d.noteTalkLocked(m)
+	switch m.Kind {
+	case wire.KindQuestion:
+		d.receiveQuestionLocked(m)
+		return
+	case wire.KindAnswer:
+		d.receiveAnswerLocked(m)
+		return
+	}
 	forgotten := d.forgottenInLocked(m)
 	if d.replica.Handle(m, boottime.Now()) {
 		d.updateSnapshotLocked()

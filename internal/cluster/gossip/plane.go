@@ -26,6 +26,7 @@ type Plane struct {
 	refusals   *refusal.Counter
 	memberlist *memberlist.Memberlist // set by Run before anything that uses it
 	outbox     *outbox
+	questions  *questions
 
 	newSeeds     chan struct{}  // has a value when the seeds are others than before
 	wakeRejoiner chan struct{}  // has a value when a host is missing
@@ -65,6 +66,7 @@ var (
 	_ cluster.Claimer   = (*Plane)(nil)
 	_ cluster.Confirmer = (*Plane)(nil)
 	_ cluster.Forgetter = (*Plane)(nil)
+	_ cluster.Asker     = (*Plane)(nil)
 )
 
 // Carries is what gossip carries: everything.
@@ -81,6 +83,7 @@ func New(c Config) (*Plane, error) {
 		log:          c.Log,
 		refusals:     refusal.NewCounter(c.Log),
 		outbox:       newOutbox(c.maxPacket(), c.Log),
+		questions:    newQuestions(),
 		newSeeds:     make(chan struct{}, 1),
 		wakeRejoiner: make(chan struct{}, 1),
 		helloReplies: make(chan struct{}, 1),

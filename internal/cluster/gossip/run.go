@@ -37,6 +37,9 @@ func (p *Plane) Run(ctx context.Context) error {
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
+	for range maxAnswering {
+		loops.Go(func() { p.answerLoop(ctx) })
+	}
 	p.cfg.Host.beginsToTalk(p.cfg.Bind)
 	<-ctx.Done()
 	p.cfg.Host.endsToTalk(p.cfg.Bind)
@@ -48,6 +51,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	p.mu.Lock()
 	p.running = false
 	p.mu.Unlock()
+	p.questions.sending.Wait()
 	return err
 }
 

@@ -39,6 +39,10 @@ func Decode(data []byte, accepted Range) (Message, error) {
 	case KindClaimAnswer:
 		m.Version = r.readVersion()
 		m.Digests = readList(&r, MaxHosts, r.readDigest)
+	case KindQuestion:
+		m.Number, m.Data = r.readUint(1<<64-1), r.readBytes(MaxQuestion)
+	case KindAnswer:
+		m.Number, m.Refusal, m.Data = r.readUint(1<<64-1), r.readString(MaxRefusal), r.readBytes(MaxAnswer)
 	case KindHello, KindHelloReply:
 	default:
 		return m, r.err

@@ -31,6 +31,13 @@ func (m Message) Encode() []byte {
 	case KindClaimAnswer:
 		w.putVersion(m.Version)
 		putList(&w, m.Digests, w.putDigest)
+	case KindQuestion:
+		w.putUint(m.Number)
+		w.putBytes(m.Data)
+	case KindAnswer:
+		w.putUint(m.Number)
+		w.putString(m.Refusal)
+		w.putBytes(m.Data)
 	}
 	return w.buf
 }

@@ -34,6 +34,14 @@ func DecodeRange(declared []byte) (Range, error) {
 	return Range{Min: declared[0], Max: declared[1]}, nil
 }
 
+// Declaration returns what a host declares: the formats that it accepts, and the last kind of
+// messages that it knows.
+func Declaration(formats Range, last Kind) []byte { return append(formats.Encode(), byte(last)) }
+
+// KnowsKind tells whether a host that declares this knows a kind of messages. The first versions did
+// not declare which they know. All know the kinds up to KindAck, and ignore the rest.
+func KnowsKind(declared []byte, k Kind) bool { return len(declared) > 2 && Kind(declared[2]) >= k }
+
 // Errors that Decode returns.
 var (
 	ErrVersion   = errors.New("another protocol version")
@@ -45,6 +53,10 @@ const (
 	MaxRecord  = 512 << 10 // bytes
 	MaxMessage = 1 << 20   // bytes
 	MaxHosts   = 4096      // in one list; memberlist itself reaches its limits there
+	// MaxQuestion, MaxAnswer and MaxRefusal are bytes. An answer fits a message with the rest of it.
+	MaxQuestion = 64 << 10
+	MaxAnswer   = MaxMessage - 2<<10
+	MaxRefusal  = 1 << 10
 )
 
 // Kind says what a message is for. It is the second byte of a message.
@@ -63,7 +75,13 @@ const (
 	KindHelloReply                  // nothing: somebody is
 	KindClaim                       // Version: of the sender's own record, which has a claim
 	KindClaimAnswer                 // Version: of the receiver's record; Digests: what it must have, too
+	KindQuestion                    // Number, Data: what the sender's agent asks the receiver's
+	KindAnswer                      // Number: of the question; Refusal: why there is no answer; Data
 )
+
+// LastKind is the last kind that this version knows. A host declares it to the others, see
+// KnowsKind.
+const LastKind = KindAnswer
 
 // Message is a message of any kind. Kind says which of the last fields it has.
 type Message struct {
@@ -81,4 +99,8 @@ type Message struct {
 	// Version is what a host is asked to follow, or says that it follows: its kernel holds what the
 	// record asks for. Of a claim and its answer it is what a host is asked to have, or has.
 	Version Version
+
+	Number  uint64 // tells one question of a host from its others
+	Data    []byte // a question or its answer, which only agents read
+	Refusal string // for people: why a question is not answered; "": it is
 }

@@ -108,6 +108,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a long number", rawMessage(wire.KindSummary, 0x80, 0), "shortest form"},
 		{"a number of 65 bits", rawMessage(wire.KindSummary, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2), "has no number"},
 		{"a count without values", rawMessage(wire.KindRequest, uvarint(4000)...), "claims 4000 values"},
+		{"a long question", rawMessage(wire.KindQuestion, append([]byte{1}, uvarint(wire.MaxQuestion+1)...)...), "at most 65536"},
+		{"a long answer", rawMessage(wire.KindAnswer, append([]byte{1, 0}, uvarint(wire.MaxAnswer+1)...)...), "at most 1046528"},
+		{"a long refusal", rawMessage(wire.KindAnswer, append([]byte{1}, uvarint(wire.MaxRefusal+1)...)...), "at most 1024"},
 		{"a count above the limit", rawMessage(wire.KindRequest, uvarint(wire.MaxHosts+1)...), "at most 4096"},
 		{"a name that no host has", withRaw(1, 7, 0, 1, 4, 3, 'a', ' ', 'b'), "host name"},
 		{"a long name", withRaw(append([]byte{1, 69, 0, 1, 66, 65}, strings.Repeat("a", 65)...)...), "at most 64"},
@@ -180,6 +183,18 @@ func TestRangeOfFormats(t *testing.T) {
 	}
 }
 
+// A host that declares no kinds is older than the declaration.
+func TestKindsThatAHostKnows(t *testing.T) {
+	for declared, want := range map[string]bool{
+		"": false, "\x01\x01": false, "\x01\x01\x0b": false, "\x01\x01\x0c": true, "\x01\x01\x0d": true, "\x02\x05\x63later": true,
+		string(wire.Declaration(wire.Supported, wire.LastKind)): true,
+	} {
+		if got := wire.KnowsKind([]byte(declared), wire.KindQuestion); got != want {
+			t.Errorf("%q: got %v", declared, got)
+		}
+	}
+}
+
 // A record that is refused costs the others of its message nothing.
 func TestInvalidRecordIsLeftOut(t *testing.T) {
 	invalid := wiretest.Versioned(wire.Record{Key: wiretest.HostA, Raw: []byte{7, 0}}, 1)
@@ -241,9 +256,11 @@ func fuzzKind(f *testing.F, kind wire.Kind, check func(*testing.T, wire.Message)
 	})
 }
 
-func FuzzDigests(f *testing.F) { fuzzKind(f, wire.KindDigests, nil) }
-func FuzzRequest(f *testing.F) { fuzzKind(f, wire.KindRequest, nil) }
-func FuzzSummary(f *testing.F) { fuzzKind(f, wire.KindSummary, nil) }
+func FuzzDigests(f *testing.F)  { fuzzKind(f, wire.KindDigests, nil) }
+func FuzzRequest(f *testing.F)  { fuzzKind(f, wire.KindRequest, nil) }
+func FuzzSummary(f *testing.F)  { fuzzKind(f, wire.KindSummary, nil) }
+func FuzzQuestion(f *testing.F) { fuzzKind(f, wire.KindQuestion, nil) }
+func FuzzAnswer(f *testing.F)   { fuzzKind(f, wire.KindAnswer, nil) }
 
 // FuzzRecords: a record that is accepted passes the check that this host's own must.
 func FuzzRecords(f *testing.F) {

@@ -133,6 +133,10 @@ func Messages() []wire.Message {
 		{Kind: wire.KindHelloReply},
 		{Kind: wire.KindClaim, Version: record.Version},
 		{Kind: wire.KindClaimAnswer, Version: record.Version, Digests: []wire.Digest{{Key: HostA, Version: record.Version}}},
+		{Kind: wire.KindQuestion, Number: 1<<64 - 1, Data: []byte("who are you?")},
+		{Kind: wire.KindQuestion},
+		{Kind: wire.KindAnswer, Number: 7, Data: []byte("host-9")},
+		{Kind: wire.KindAnswer, Number: 8, Refusal: "busy"},
 	}
 	for i := range messages {
 		messages[i].Format, messages[i].From = wire.Supported.Min, Host9

@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/boottime"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/membership"
+)
+
+// identity returns this host as others see it.
+func (a *Agent) identity() agentapi.HostIdentity {
+	name, _ := os.Hostname()
+	id := agentapi.HostIdentity{Name: membership.HostName(name), ID: a.HostID.String()}
+	for _, addr := range slices.SortedFunc(maps.Keys(a.clusters.ByAddress()), netip.Addr.Compare) {
+		if addr.IsValid() {
+			id.Addrs = append(id.Addrs, addr)
+		}
+	}
+	return id
+}
+
+// knownHosts returns the other hosts, each as often as clusters know it and by each of its addresses.
+func (a *Agent) knownHosts() (known []knownHost) {
+	for _, m := range a.clusters.All() {
+		for _, h := range m.Snapshot().Hosts {
+			known = append(known, knownHost{h, m})
+		}
+	}
+	return known
+}
+
+// handleHosts lists this host, and then the others once each, by an address that answers if one does.
+func (a *Agent) handleHosts() agentapi.Response {
+	self := a.identity()
+	own := agentapi.HostStatus{ID: self.ID, Self: true, Name: self.Name, HostName: self.Name, Reachable: true}
+	if len(self.Addrs) > 0 {
+		own.Addr = self.Addrs[0]
+		own.Name = cluster.Host{Name: self.Name, Addr: own.Addr}.Label()
+	}
+	hosts := []agentapi.HostStatus{own}
+	known := a.knownHosts()
+	slices.SortStableFunc(known, func(x, y knownHost) int { return x.Compare(y.Host) })
+	index := map[cluster.HostID]int{a.HostID: 0}
+	for _, h := range known {
+		i, seen := index[h.ID]
+		switch {
+		case !seen:
+			index[h.ID] = len(hosts)
+			hosts = append(hosts, hostStatus(h.Host))
+		case h.Reachable() && !hosts[i].Reachable:
+			hosts[i] = hostStatus(h.Host)
+		}
+	}
+	return agentapi.Response{Hosts: hosts}
+}
+
+// hostStatus is another host, for people.
+func hostStatus(h cluster.Host) agentapi.HostStatus {
+	status := agentapi.HostStatus{ID: h.ID.String(), Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+	if !status.Reachable {
+		status.UnreachableFor = boottime.Since(h.UnreachableSince)
+	}
+	return status
+}
+
+// handleAsk asks the agent of a host, which may be this one.
+func (a *Agent) handleAsk(ctx context.Context, r agentapi.Request) agentapi.Response {
+	if r.Asked == nil || !r.Asked.Verb.AllowedFromHosts() {
+		return agentapi.Response{Error: "ask host: the request asks for nothing that other hosts answer"}
+	}
+	question, err := json.Marshal(r.Asked)
+	if err != nil {
+		return errorResponse(fmt.Errorf("ask host: %w", err))
+	}
+	hosts, err := a.findHostToAsk(r.Host)
+	if err != nil {
+		return errorResponse(fmt.Errorf("ask host: %w", err))
+	}
+	var answer []byte
+	if hosts[0].member == nil {
+		answer, err = a.answerHost(ctx, question)
+	} else {
+		answer, err = askByAny(ctx, hosts, question)
+	}
+	if err == nil && !json.Valid(answer) {
+		err = fmt.Errorf("host %s: its answer cannot be read", hosts[0].Label())
+	}
+	if err != nil {
+		return errorResponse(err)
+	}
+	return agentapi.Response{Host: hosts[0].Label(), Answer: answer}
+}
+
+// findHostToAsk returns the host that a person means. This host, which may be meant, too, is in no
+// cluster of others.
+func (a *Agent) findHostToAsk(name string) ([]knownHost, error) {
+	self, known := a.identity(), a.knownHosts()
+	own := cluster.Host{ID: a.HostID, Name: self.Name}
+	if len(self.Addrs) == 0 {
+		known = append(known, knownHost{Host: own})
+	}
+	for _, own.Addr = range self.Addrs {
+		known = append(known, knownHost{Host: own})
+	}
+	return findHostToAsk(known, name)
+}
+
+// askByAny asks a host by its addresses in turn, until it has answered by one.
+func askByAny(ctx context.Context, addresses []knownHost, question []byte) (answer []byte, err error) {
+	for _, h := range addresses {
+		asker, ok := h.member.Plane.(cluster.Asker)
+		if !ok {
+			return nil, errors.New("ask host: this control plane cannot ask other hosts")
+		}
+		if answer, err = asker.Ask(ctx, h.Host, question); err == nil {
+			return answer, nil
+		}
+	}
+	return nil, err
+}
+
+// findHostToAsk returns the host that a person means, by each of its addresses that answers.
+func findHostToAsk(known []knownHost, name string) (answering []knownHost, err error) {
+	var called []knownHost
+	for _, h := range known {
+		if !isNameOf(h.Host, name) && h.ID.String() != name {
+			continue
+		}
+		called = append(called, h)
+		if h.Reachable() {
+			answering = append(answering, h)
+		}
+	}
+	switch {
+	case len(called) == 0:
+		return nil, fmt.Errorf("no host is called %q; `vxlanctl host ls` lists them", name)
+	case len(answering) == 0:
+		return nil, fmt.Errorf("host %s is unreachable", called[0].Label())
+	case slices.ContainsFunc(answering, func(h knownHost) bool { return h.ID != answering[0].ID }):
+		return nil, fmt.Errorf("several hosts are called %q; give the address of one: %s", name, joinLabels(answering))
+	}
+	return answering, nil
+}
+
+// answerHost answers a question of another host's agent.
+func (a *Agent) answerHost(ctx context.Context, question []byte) ([]byte, error) {
+	var r agentapi.Request
+	if err := json.Unmarshal(question, &r); err != nil {
+		return nil, errors.New("the question cannot be read")
+	}
+	if !r.Verb.AllowedFromHosts() {
+		return nil, fmt.Errorf("the question %.40q is not for other hosts, or this vxland is too old for it", r.Verb)
+	}
+	return json.Marshal(a.handleRequest(ctx, r))
+}

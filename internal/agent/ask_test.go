@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/membership"
+)
+
+// withID is a host that has an ID of its address.
+func withID(h cluster.Host) cluster.Host {
+	h.ID = cluster.HostID{h.Addr.As4()[3]}
+	return h
+}
+
+// ask makes the agent ask a host for its status, and returns who answers, or the error.
+func (r *rig) ask(host string) string {
+	got := r.handleRequest(r.t.Context(), agentapi.Request{
+		Verb: agentapi.VerbAsk, Host: host, Asked: &agentapi.Request{Verb: agentapi.VerbStatus},
+	})
+	if got.Error != "" {
+		return "error: " + got.Error
+	}
+	var answer agentapi.Response
+	if err := json.Unmarshal(got.Answer, &answer); err != nil {
+		r.t.Error(err)
+	}
+	return got.Host + " is " + answer.Status.Host.Name
+}
+
+// A host is asked by its name, address or ID, and so is this one. Who is meant must be clear.
+func TestAskHost(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		name, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		self := membership.HostName(name)
+		r.HostID = cluster.HostID{10}
+		r.setup(1)
+		r.startIdle()
+		b, c, gone := withID(otherHost(1)), withID(otherHost(2)), unreachable(withID(otherHost(3)))
+		twin := withID(otherHost(4))
+		twin.Name = c.Name
+		r.cluster().show(b, c, gone, twin)
+		for _, tt := range []struct{ host, want string }{
+			{"b", "b (198.18.0.1) is b"},
+			{"198.18.0.1", "b (198.18.0.1) is b"},
+			{b.ID.String(), "b (198.18.0.1) is b"},
+			{self, self + " (198.18.0.10) is " + self},
+			{"198.18.0.10", self + " (198.18.0.10) is " + self},
+			{r.HostID.String(), self + " (198.18.0.10) is " + self},
+			{"198.18.0.4", "c (198.18.0.4) is c"},
+			{"c", `error: ask host: several hosts are called "c"; give the address of one: c (198.18.0.2), c (198.18.0.4)`},
+			{"d", "error: ask host: host d (198.18.0.3) is unreachable"},
+			{"e", "error: ask host: no host is called \"e\"; `vxlanctl host ls` lists them"},
+			{"", "error: ask host: no host is called \"\"; `vxlanctl host ls` lists them"},
+		} {
+			if got := r.ask(tt.host); got != tt.want {
+				t.Errorf("%q: got %s\nwant %s", tt.host, got, tt.want)
+			}
+		}
+		if got := r.cluster().seen().asked[0]; got != `b 198.18.0.1 {"verb":"status"}` {
+			t.Errorf("asked %s", got)
+		}
+		r.cluster().askErr = errors.New("host b (198.18.0.1) runs an older vxland")
+		if got := r.ask("b"); got != "error: host b (198.18.0.1) runs an older vxland" {
+			t.Errorf("got %s", got)
+		}
+		r.finish()
+	})
+}
+
+// A host that talks by two addresses is one host, and is asked by the one that answers.
+func TestHostsAreListedOnce(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.HostID = cluster.HostID{10}
+		r.setup(1)
+		r.startIdle()
+		b, second := unreachable(withID(otherHost(1))), otherHost(2)
+		second.ID, second.Name = b.ID, b.Name
+		d := unreachable(withID(otherHost(3)))
+		r.cluster().show(b, second, d)
+		var got []string
+		for _, h := range r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbHosts}).Hosts {
+			got = append(got, fmt.Sprintf("%.2s %v self=%v reachable=%v", h.ID, h.Addr, h.Self, h.Reachable))
+		}
+		want := "0a 198.18.0.10 self=true reachable=true, 01 198.18.0.2 self=false reachable=true, 03 198.18.0.3 self=false reachable=false"
+		if strings.Join(got, ", ") != want {
+			t.Errorf("got %s\nwant %s", strings.Join(got, ", "), want)
+		}
+		if got := r.ask("b"); got != "b (198.18.0.2) is b" {
+			t.Errorf("asked: %s", got)
+		}
+		r.finish()
+	})
+}
+
+// Another host gets this host's status, and nothing that changes anything.
+func TestQuestionOfAnotherHost(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.HostID = cluster.HostID{10}
+		r.setup(1)
+		r.startIdle()
+		var answer agentapi.Response
+		if err := json.Unmarshal([]byte(r.cluster().asks(t.Context(), `{"verb": "status"}`)), &answer); err != nil {
+			t.Fatal(err)
+		}
+		report := answer.Status
+		if report == nil || report.Host.ID != r.HostID.String() || len(report.Host.Addrs) != 1 || report.Host.Addrs[0] != vtep(10) || len(report.Networks) != 1 {
+			t.Errorf("got %+v", report)
+		}
+		for question, want := range map[string]string{
+			`{"verb": "sync"}`:                             `error: the question "sync" is not for other hosts`,
+			`{"verb": "restart"}`:                          `error: the question "restart" is not for other hosts`,
+			`{"verb": "forget-host", "host": "b"}`:         `error: the question "forget-host" is not for other hosts`,
+			`{"verb": "assign"}`:                           `error: the question "assign" is not for other hosts`,
+			`{"verb": "hosts"}`:                            `error: the question "hosts" is not for other hosts`,
+			`{"verb": "ask", "asked": {"verb": "status"}}`: `error: the question "ask" is not for other hosts`,
+			`{"verb": ""}`:                                 `error: the question "" is not for other hosts`,
+			`{"verb": "of a later version"}`:               `or this vxland is too old for it`,
+			`[]`:                                           "error: the question cannot be read",
+		} {
+			if got := r.cluster().asks(t.Context(), question); !strings.Contains(got, want) {
+				t.Errorf("%s: got %s", question, got)
+			}
+		}
+		got := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbAsk, Host: "b", Asked: &agentapi.Request{Verb: agentapi.VerbRestart}})
+		if want := "ask host: the request asks for nothing that other hosts answer"; got.Error != want {
+			t.Errorf("got %+v", got)
+		}
+		r.finish()
+	})
+}

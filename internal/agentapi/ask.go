@@ -1,0 +1,69 @@
+package agentapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// askTimeout is longer than a plane takes to find out that a host does not answer.
+	askTimeout = 30 * time.Second
+	// maxAskedAtOnce bounds the answers that the agent holds at a time: each may have a megabyte.
+	maxAskedAtOnce = 16
+)
+
+// HostAnswer is what a host answered, or why it did not.
+type HostAnswer struct {
+	Host     HostStatus
+	Response Response
+	Err      error
+}
+
+// Hosts returns the hosts that the agent at path knows: this one first, then the others.
+func Hosts(path string) ([]HostStatus, error) {
+	r, err := Call(path, Request{Verb: VerbHosts}, time.Now().Add(statusTimeout))
+	return r.Hosts, err
+}
+
+// AskHost makes the agent at path ask another host, which may be called by its name, its address or
+// its ID. Only some verbs may be asked, see AllowedFromHosts.
+func AskHost(path, host string, q Request) (Response, error) {
+	r, err := Call(path, Request{Verb: VerbAsk, Host: host, Asked: &q}, time.Now().Add(askTimeout))
+	if err != nil {
+		return Response{}, err
+	}
+	var answer Response
+	if err := json.Unmarshal(r.Answer, &answer); err != nil {
+		return Response{}, fmt.Errorf("read the answer of host %s: %w", r.Host, err)
+	}
+	return answer, answer.agentError()
+}
+
+// AskAll makes the agent at path ask all hosts that it knows, this one included, and returns their
+// answers in the order of Hosts. A host that is unreachable has an error. They are asked at once, but
+// for a bound.
+func AskAll(path string, q Request) ([]HostAnswer, error) {
+	hosts, err := Hosts(path)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]HostAnswer, len(hosts))
+	tokens := make(chan struct{}, maxAskedAtOnce)
+	var asking sync.WaitGroup
+	for i, h := range hosts {
+		answers[i].Host = h
+		if !h.Reachable {
+			answers[i].Err = fmt.Errorf("host %s is unreachable", h.Name)
+			continue
+		}
+		tokens <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-tokens }()
+			answers[i].Response, answers[i].Err = AskHost(path, h.ID, q)
+		})
+	}
+	asking.Wait()
+	return answers, nil
+}

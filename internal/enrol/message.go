@@ -77,6 +77,7 @@ const (
 	codeUsed        = "used"
 	codeExpired     = "expired"
 	codeTooOften    = "too-often"
+	codeDone        = "done"
 	codeVersion     = "version"
 	codeProtocol    = "protocol"
 	codeProblem     = "problem" // of the issuer's
@@ -105,6 +106,8 @@ func (r refusal) Error() string {
 		return fmt.Sprintf("the token expired %v ago; %s", r.Age.Round(time.Second), another)
 	case codeTooOften:
 		return "this host has asked for the key too often by this token; " + another
+	case codeDone:
+		return "this host has got the key by this token and said so; to get it again, " + another
 	case codeVersion:
 		return "that host speaks another version; install one version of vxlanctl and vxland on both"
 	case codeProtocol:

@@ -158,17 +158,20 @@ type visit struct {
 	visitor
 	id   string
 	self netip.Addr
+	path Path // that answers the other host's probes until its next message; nil: none
 }
 
 func (v *visit) serve(ctx context.Context) error {
 	if err := v.welcome(); err != nil {
 		return err
 	}
+	defer v.closePath()
 	for {
 		var r request
 		if err := v.receive(&r, sessionTimeout); err != nil {
 			return err
 		}
+		v.closePath()
 		switch {
 		case r.Probe != nil:
 			if err := v.probe(ctx, *r.Probe); err != nil {
@@ -253,11 +256,18 @@ func (v *visit) probe(ctx context.Context, spec PathSpec) error {
 	if err != nil {
 		return v.refuse(err)
 	}
-	defer path.Close()
+	v.path = path
 	ready := path.Ready()
 	if err := v.send(answer{Ready: &ready}, messageTimeout); err != nil {
 		return err
 	}
 	report := path.Probe(ctx, spec.Ready)
 	return v.send(answer{Report: &report}, messageTimeout)
+}
+
+func (v *visit) closePath() {
+	if v.path != nil {
+		v.path.Close()
+		v.path = nil
+	}
 }

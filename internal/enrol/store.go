@@ -41,15 +41,15 @@ type Store struct {
 
 // record is a token as it is kept. Of the secret there is only a hash.
 type record struct {
-	ID          string            `json:"id"`
-	SecretHash  []byte            `json:"secret_hash"`
-	Certificate []byte            `json:"certificate"`
-	Key         []byte            `json:"key"`
-	Addrs       []netip.Addr      `json:"addrs"`
-	Port        uint16            `json:"port"`
-	Created     Moment            `json:"created"`
-	TTL         time.Duration     `json:"ttl"`
-	Use         *use              `json:"use,omitempty"`
+	ID          string        `json:"id"`
+	SecretHash  []byte        `json:"secret_hash"`
+	Certificate []byte        `json:"certificate"`
+	Key         []byte        `json:"key"`
+	Addrs       []netip.Addr  `json:"addrs"`
+	Port        uint16        `json:"port"`
+	Created     Moment        `json:"created"`
+	TTL         time.Duration `json:"ttl"`
+	Use         *use          `json:"use,omitempty"`
 	certificate *tls.Certificate
 }
 
@@ -295,6 +295,10 @@ func (s *Store) reserve(id string, v visitor) error {
 		if r.Use == nil {
 			hash := v.joiner.hash()
 			r.Use = &use{Joiner: hash[:], Host: v.host, Addr: v.addr, At: s.clock.Now()}
+		}
+		// Not again: the host may have been retired by a new key meanwhile.
+		if r.Use.Confirmed {
+			return refusal{Code: codeDone}
 		}
 		if r.Use.Deliveries++; r.Use.Deliveries > maxDeliveries {
 			return refusal{Code: codeTooOften}

@@ -53,6 +53,7 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
 	"internal/cluster/gossip":               {"internal/clusterkey", "internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
+	"internal/pathcheck":                    {"internal/enrol", "internal/cluster/gossip/guard", "internal/kernel/rtnl", "internal/kernel/tunnelprobe"},
 	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
 	"internal/firewalld":                    {},
@@ -60,13 +61,13 @@ var layers = map[string][]string{
 	"internal/config":                       {"internal/clusterkey", "internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
-	"internal/agent":                        {"internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate"},
+	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
 	"internal/ctl/output":                   {},
 	"internal/ctl":                          {"internal/agentapi", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
+	"cmd/vxland":                            {"internal/pathcheck", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
 }
 

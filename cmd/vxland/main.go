@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -21,10 +22,13 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/enrol"
+	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/pathcheck"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -119,7 +123,7 @@ func runProgram(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if o.keep && !o.check {
-		return runKeeper(ctx, o.agentArgs()...)
+		return runKeeper(ctx, o)
 	}
 	c, err := o.loadConfig()
 	if err != nil {
@@ -201,6 +205,8 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
+		TokensDir: filepath.Join(hostid.Dir, "tokens"),
+		OpenPath:  func(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, localHost.PortProbes.Expect) },
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
 			return newGossip(localHost, bind, c, keys, log)
 		}},

@@ -14,6 +14,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
@@ -45,6 +46,10 @@ type Agent struct {
 	NewID <-chan struct{}
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
+	// TokensDir has the tokens by which hosts can join; "": none can.
+	TokensDir string
+	// OpenPath prepares the ways to a joining host for being tried.
+	OpenPath func(enrol.PathSpec) enrol.Path
 	// StayWhenIdle keeps the agent running while the host has no network.
 	StayWhenIdle bool
 	Version      string
@@ -73,6 +78,8 @@ type Agent struct {
 	foreignFilters *filterWatch
 	neighbours     *neighbourWatch
 	watcher        *pathWatcher
+	enrolment      *enrolment // nil: there is none
+	keyChanges     keyChanges
 }
 
 const (
@@ -121,6 +128,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if a.KeyFile != nil {
 		server.Go(func() { a.KeyFile.Follow(ctx) })
 	}
+	if a.enrolment != nil {
+		server.Go(func() { a.enrolment.Run(ctx) })
+	}
 	served := make(chan error, 1)
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
@@ -155,6 +165,7 @@ func (a *Agent) prepareParts() {
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.watcher = newPathWatcher(a.Log)
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
+	a.enrolment = a.newEnrolment()
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
 		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
@@ -200,7 +211,7 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 		}
 		empty := a.runTurn(ctx, turns, waiting)
 		switch {
-		case !empty || a.StayWhenIdle:
+		case !empty || a.StayWhenIdle || a.Config.KeepRunning:
 			on.idle = nil
 		case on.idle == nil:
 			on.idle = time.After(idleTimeout)

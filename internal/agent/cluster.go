@@ -34,6 +34,7 @@ type clusterSet struct {
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
+	own     netip.Addr                    // by which this host talks also without a network; invalid: none
 
 	// seen and listed are what listedHosts needs in each turn.
 	seen   map[netip.AddrPort]bool
@@ -99,9 +100,27 @@ func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 	}
 }
 
-// GroupByCluster returns the networks that need an agent, by the address of their cluster.
+// Own returns the address by which this host talks also without a network, or an invalid one.
+func (s *clusterSet) Own() netip.Addr {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.own
+}
+
+// SetOwn sets that address.
+func (s *clusterSet) SetOwn(addr netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own = addr
+}
+
+// GroupByCluster returns the networks that need an agent, by the address of their cluster. The
+// host's own cluster is there also without one.
 func (s *clusterSet) GroupByCluster(networks []hoststate.Network) map[netip.Addr][]hoststate.Network {
 	groups := make(map[netip.Addr][]hoststate.Network)
+	if own := s.Own(); own.IsValid() {
+		groups[own] = nil
+	}
 	for _, n := range networks {
 		if n.NeedsAgent() {
 			bind := s.bindAddr(n.VTEP.Local)

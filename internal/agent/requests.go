@@ -32,6 +32,14 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleHosts()
 	case agentapi.VerbAsk:
 		return a.handleAsk(ctx, r)
+	case agentapi.VerbTokenCreate, agentapi.VerbTokenList, agentapi.VerbTokenRevoke:
+		return a.handleToken(ctx, r)
+	case agentapi.VerbNetworks:
+		return dataResponse(a.definitions(), nil)
+	case agentapi.VerbKeys:
+		return a.handleKeys()
+	case agentapi.VerbKeyChange:
+		return a.handleKeyChange(r.Data)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})

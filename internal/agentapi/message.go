@@ -45,12 +45,24 @@ const (
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
 	// agent's response, as it came.
 	VerbAsk Verb = "ask"
+	// VerbTokenCreate makes a token by which a host can join. Data is a TokenRequest, and that of
+	// the response the token as a JSON string.
+	VerbTokenCreate Verb = "token-create"
+	// VerbTokenList lists the tokens (enrol.Info), and VerbTokenRevoke removes one (TokenRequest).
+	VerbTokenList   Verb = "token-ls"
+	VerbTokenRevoke Verb = "token-revoke"
+	// VerbNetworks asks for the networks that the host's Podman has (adopt.Definition).
+	VerbNetworks Verb = "networks"
+	// VerbKeys asks which keys the host has (KeysReport).
+	VerbKeys Verb = "keys"
+	// VerbKeyChange changes the host's key file (KeyChange). The response is as to VerbKeys.
+	VerbKeyChange Verb = "key-change"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
-// to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true}
+// to the underlay. The exception is VerbKeyChange, for which the agent demands a key.
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbNetworks: true, VerbKeys: true, VerbKeyChange: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -65,6 +77,8 @@ type Request struct {
 	// Host is the host that is meant, as a person calls it: by name, address or ID.
 	Host  string   `json:"host,omitempty"`
 	Asked *Request `json:"asked,omitempty"` // what to ask it
+	// Data is what the verb says.
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -95,6 +109,8 @@ type Response struct {
 	Host   string          `json:"host,omitempty"`
 	Hosts  []HostStatus    `json:"hosts,omitempty"`
 	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	// Data is what the request's verb says.
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.

@@ -32,6 +32,14 @@ func TestBindNeedsKeyFile(t *testing.T) {
 	}
 }
 
+func TestPortsMustDiffer(t *testing.T) {
+	for _, text := range []string{"join_port = 7947", "port = 7948", "join_port = 0", "join_port = 65536"} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "join_port") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestParseReadsEverySetting(t *testing.T) {
 	c, err := Parse(writeKeyFile(t) + `bind = "192.0.2.1"
 port = 7000
@@ -39,7 +47,10 @@ cluster = "blue"
 seeds = ["192.0.2.2", "[2001:db8::1]:7001"]
 forget_after = "2h"
 log_level = "debug"
-dns_upstreams = ["192.0.2.53"]`)
+dns_upstreams = ["192.0.2.53"]
+keep_running = true
+join_port = 7001
+rotate_keys = false`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,6 +62,7 @@ dns_upstreams = ["192.0.2.53"]`)
 		Bind: netip.MustParseAddr("192.0.2.1"), Port: 7000, Cluster: "blue",
 		Seeds:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")},
 		ForgetAfter: 2 * time.Hour, LogLevel: -4, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
+		KeepRunning: true, JoinPort: 7001,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -100,6 +112,9 @@ func TestExamplesParse(t *testing.T) {
 	for key, example := range examples {
 		if key == "key_file" || key == "bind" {
 			example = strings.Replace(example, "/etc/vxlan/key", "/none", 1)
+		}
+		if key == "keep_running" {
+			example = writeKeyFile(t) + example
 		}
 		if _, err := Parse(example); err != nil && key != "key_file" && key != "bind" {
 			t.Errorf("%s: %v", example, err)

@@ -318,6 +318,28 @@ func (s *Store) consume(id string, v visitor) error {
 	})
 }
 
+// CloseUses ends the deliveries of tokens that hosts have used and not confirmed. Those hosts have
+// the key of now, and are not to get another one.
+func (s *Store) CloseUses() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for id, r := range s.tokens {
+		if r.Use == nil || r.Use.Confirmed {
+			continue
+		}
+		edited, closed := *r, *r.Use
+		closed.Confirmed = true
+		edited.Use = &closed
+		if err := s.writeLocked(&edited); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.tokens[id] = &edited
+	}
+	return errors.Join(errs...)
+}
+
 // change changes a token that is good for the visitor, in the file first.
 func (s *Store) change(id string, v visitor, edit func(*record) error) error {
 	s.mu.Lock()

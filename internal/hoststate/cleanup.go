@@ -163,17 +163,27 @@ func (h *Host) dropAllSysctls() error {
 
 // PodmanNetworks returns the names of Podman's networks that have this driver.
 func (h *Host) PodmanNetworks() ([]string, error) {
+	configs, err := h.PodmanConfigs()
+	var names []string
+	for _, data := range configs {
+		var n struct{ Name, Driver string }
+		if json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
+			names = append(names, n.Name)
+		}
+	}
+	return names, err
+}
+
+// PodmanConfigs returns the configurations of Podman's networks, of any driver.
+func (h *Host) PodmanConfigs() (configs [][]byte, err error) {
 	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("list networks: %w", err)
 	}
-	var names []string
 	for _, f := range files {
-		var n struct{ Name, Driver string }
-		data, err := os.ReadFile(f)
-		if err == nil && json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
-			names = append(names, n.Name)
+		if data, err := os.ReadFile(f); err == nil { // else it was removed meanwhile
+			configs = append(configs, data)
 		}
 	}
-	return names, nil
+	return configs, nil
 }

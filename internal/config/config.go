@@ -67,7 +67,7 @@ func Load(path string, required bool) (Config, error) { return load(path, requir
 
 // LoadSettings is Load without the keys, which may change while an agent runs.
 func LoadSettings(path string, required bool) (Config, error) {
-	return load(path, required, parseSettings)
+	return load(path, required, ParseSettings)
 }
 
 func load(path string, required bool, parse func(string) (Config, error)) (Config, error) {
@@ -87,7 +87,7 @@ func load(path string, required bool, parse func(string) (Config, error)) (Confi
 
 // Parse parses a configuration and loads its keys. It returns all problems at once.
 func Parse(text string) (Config, error) {
-	c, err := parseSettings(text)
+	c, err := ParseSettings(text)
 	if c.KeyFile != "" {
 		var keyErr error
 		if c.Keys, keyErr = clusterkey.Load(c.KeyFile); keyErr != nil {
@@ -97,8 +97,8 @@ func Parse(text string) (Config, error) {
 	return c, err
 }
 
-// parseSettings parses a configuration, and returns all its problems at once.
-func parseSettings(text string) (Config, error) {
+// ParseSettings is Parse without the keys.
+func ParseSettings(text string) (Config, error) {
 	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {

@@ -24,7 +24,7 @@ const mark = " # by vxlanctl"
 // Complete adds to a configuration what a member's must say and it does not. What the user wrote
 // stays as it is: where it contradicts, the error shows both. It returns the text and what was added.
 func (m Membership) Complete(text string) (completed string, added []string, err error) {
-	have, err := parseSettings(text)
+	have, err := ParseSettings(text)
 	if err != nil {
 		return "", nil, err
 	}

@@ -44,7 +44,7 @@ keep_running = true # by vxlanctl
 			if err != nil {
 				return
 			}
-			if _, err := parseSettings(got); err != nil {
+			if _, err := ParseSettings(got); err != nil {
 				t.Errorf("the result is wrong: %v", err)
 			}
 			if again, added, err := tt.member.Complete(got); again != got || len(added) > 0 || err != nil {

@@ -65,7 +65,9 @@ var layers = map[string][]string{
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
 	"internal/ctl/output":                   {},
-	"internal/ctl":                          {"internal/agentapi", "internal/ctl/output", "internal/doctor"},
+	"internal/capture":                      {},
+	"internal/packettrace":                  {},
+	"internal/ctl":                          {"internal/agentapi", "internal/capture", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/pathcheck", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
@@ -92,6 +94,7 @@ var soleImporters = map[string][]string{
 	"github.com/godbus/dbus/v5":        {}, // only tests, which compare internal/firewalld's client with it
 	"github.com/BurntSushi/toml":       {"internal/config"},
 	"github.com/miekg/dns":             {"internal/dns"},
+	"github.com/gopacket/gopacket":     {"internal/capture"},
 	"github.com/hashicorp/memberlist":  {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
 	module + "internal/cluster/gossip": {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }

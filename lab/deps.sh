@@ -36,6 +36,7 @@ need bridge iproute2
 need nft nftables
 need ping iputils-ping
 need nsenter util-linux
+need tcpdump tcpdump
 need iptables-nft iptables # writes the rules that tests read
 if [ -z "$missing" ] && has_go; then
 	exit 0

@@ -3,8 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/capture"
+	"vxlan-driver/internal/ctl"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/plugin"
 )
 
@@ -44,4 +48,65 @@ func (h localHost) Cleanup(force bool) (networks []string, err error) {
 	stopErr := h.agent.Stop()
 	networks, listErr := h.PodmanNetworks()
 	return networks, errors.Join(stopErr, h.Clean(), listErr)
+}
+
+// networks returns the network of a name, or all that have containers on this host.
+func (h localHost) networks(name string) (found []hoststate.Network, err error) {
+	s, err := h.Begin()
+	if err != nil {
+		return nil, err
+	}
+	all, readErr := s.Networks()
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	for _, n := range all {
+		if name == "" || n.Name == name {
+			found = append(found, n)
+		}
+	}
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case name == "":
+		return nil, errors.Join(errors.New("no VXLAN network has a container on this host, so there are no packets"), readErr)
+	}
+	return nil, errors.Join(fmt.Errorf("network %s has no container on this host, so there are no packets", name), readErr)
+}
+
+// CaptureConfig finds out where a network's packets pass.
+func (h localHost) CaptureConfig(name string) (capture.Config, error) {
+	found, err := h.networks(name)
+	if err != nil {
+		return capture.Config{}, err
+	}
+	n := found[0]
+	return capture.Config{
+		Device: n.Device.Name, Underlay: n.VTEP.Interface, Local: n.VTEP.Local,
+		Port: n.Tunnel.Port, VNI: n.Tunnel.VNI, Names: containerNames(n),
+	}, nil
+}
+
+// TracedNetworks finds out which packets are a network's.
+func (h localHost) TracedNetworks(name string) (traced []ctl.TracedNetwork, err error) {
+	found, err := h.networks(name)
+	for _, n := range found {
+		t := ctl.TracedNetwork{Name: n.Name, Port: n.Tunnel.Port, VNI: n.Tunnel.VNI, Names: containerNames(n)}
+		for _, subnet := range n.Subnets {
+			t.Subnets = append(t.Subnets, subnet.Prefix)
+		}
+		traced = append(traced, t)
+	}
+	return traced, err
+}
+
+// containerNames are those of this host's containers.
+func containerNames(n hoststate.Network) map[netip.Addr]string {
+	names := make(map[netip.Addr]string)
+	for _, r := range n.Endpoints {
+		for _, p := range r.Addrs {
+			names[p.Addr()] = r.ContainerName
+		}
+	}
+	return names
 }

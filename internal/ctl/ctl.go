@@ -12,6 +12,8 @@ import (
 
 // Host is the host that the subcommands act on.
 type Host interface {
+	Capturer
+	Tracer
 	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
 	// the agent where a container needs it, and restarts one whose program or configuration
 	// changed.
@@ -45,7 +47,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand())
+	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand(), captureCommand(host), dropsCommand(host))
 	markUsageErrors(root)
 	return root
 }

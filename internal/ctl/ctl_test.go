@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/capture"
 	"vxlan-driver/internal/diagnosis"
 )
 
@@ -28,6 +29,10 @@ func (h fakeHost) Cleanup(force bool) ([]string, error) {
 	}
 	return []string{"blue", "red"}, nil
 }
+
+func (h fakeHost) CaptureConfig(string) (capture.Config, error) { return capture.Config{}, h.err }
+
+func (h fakeHost) TracedNetworks(string) ([]TracedNetwork, error) { return nil, h.err }
 
 func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
 	return name + ".198.18.0.2", "careful", h.err
@@ -112,6 +117,9 @@ func TestCommands(t *testing.T) {
 		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
 		{"forget whom", []string{"host", "forget"}, nil, "", "type the name or the address of one host"},
 		{"completion", []string{"__complete", "host", "forget", ""}, nil, "198.18.0.3\nhost-c\n:4\n", ""},
+		{"capture nothing", []string{"capture"}, nil, "", "requires at least 1 arg"},
+		{"capture of no network", []string{"capture", "mynet", "-n"}, errors.New("no network"), "", "capture: no network"},
+		{"drops of no network", []string{"drops", "mynet"}, errors.New("no network"), "", "drops: no network"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
 		{"code", []string{"explain", "vx0706", "--format", "{{.Title}}"}, nil, "contact to all other hosts is lost\n", ""},

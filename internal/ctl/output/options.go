@@ -32,13 +32,12 @@ const (
 // AddReportFlags adds the flags of a subcommand that prints one report.
 func (o *Options) AddReportFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.Format, "format", "", "print `json`, or each object by a Go template, such as '{{.Name}}'")
+	o.addFormatFlag(cmd)
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print only what a script needs")
 	f.BoolVar(&o.NoHeading, "noheading", false, "print no headings")
 	f.BoolVar(&o.NoTrunc, "no-trunc", false, "print long values whole, also if lines get wider than the terminal")
 	f.BoolVarP(&o.Watch, "watch", "w", false, "print again and again until interrupted")
 	f.DurationVar(&o.Interval, "interval", defaultInterval, "how often --watch prints")
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // AddListFlags adds the flags of a subcommand that prints rows, which are filtered by columns.
@@ -54,6 +53,27 @@ func (o *Options) AddListFlags(cmd *cobra.Command, columns []string) {
 		keys[i] = k + "="
 	}
 	_ = cmd.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+}
+
+// AddStreamFlags adds the flags of a subcommand that prints objects as they come.
+func (o *Options) AddStreamFlags(cmd *cobra.Command) {
+	o.addFormatFlag(cmd)
+}
+
+func (o *Options) addFormatFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.Format, "format", "", "print `json`, or each object by a Go template, such as '{{.Name}}'")
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// Stream returns a printer for objects as they come. Each is printed at once, as one line of JSON
+// where that is wanted.
+func (o *Options) Stream(cmd *cobra.Command) (*Printer, error) {
+	p, err := o.newPrinter(cmd.OutOrStdout())
+	if err != nil {
+		return nil, UsageError{err}
+	}
+	p.compact = true
+	return p, nil
 }
 
 // Run checks the flags, and calls print once, or with --watch again and again.

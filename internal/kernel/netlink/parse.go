@@ -11,6 +11,7 @@ import (
 type Message struct {
 	Type, Flags uint16
 	Seq         uint32
+	Port        uint32 // of the socket by which the change was asked for; 0: not told
 	Body        []byte // what follows struct nlmsghdr
 }
 
@@ -26,6 +27,7 @@ func Messages(b []byte) iter.Seq[Message] {
 				Type:  binary.NativeEndian.Uint16(b[4:]),
 				Flags: binary.NativeEndian.Uint16(b[6:]),
 				Seq:   binary.NativeEndian.Uint32(b[8:]),
+				Port:  binary.NativeEndian.Uint32(b[12:]),
 				Body:  b[unix.SizeofNlMsghdr:n],
 			}
 			if !yield(m) {

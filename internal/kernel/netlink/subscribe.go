@@ -13,7 +13,10 @@ type Subscription struct {
 	Name     string // of the file that Subscribe returns
 	Protocol int
 	Groups   []int
-	Ignored  uint16 // a type of message that is not delivered, or 0
+	// Ignored is a type of message that is not delivered, or 0. Only are those that are, if there are
+	// any. Of several messages in one buffer the first counts.
+	Ignored uint16
+	Only    []uint16
 }
 
 // Subscribe returns a file that reads the kernel's reports in the namespace that the caller is in.
@@ -31,7 +34,10 @@ func Subscribe(s Subscription) (*os.File, error) {
 		}
 	}
 	if err == nil && s.Ignored != 0 {
-		err = dropMessages(fd, s.Ignored)
+		err = filterMessages(fd, []uint16{s.Ignored}, false)
+	}
+	if err == nil && len(s.Only) > 0 {
+		err = filterMessages(fd, s.Only, true)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -39,18 +45,25 @@ func Subscribe(s Subscription) (*os.File, error) {
 	return f, nil
 }
 
-// dropMessages makes the kernel drop messages of a type before they wake up the reader. The filter
-// sees the first message in a buffer (socket(7)); rtnetlink sends one in each.
-func dropMessages(fd int, typ uint16) error {
-	// A filter reads numbers in network byte order, and the type is in the machine's.
-	asRead := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, typ))
+// filterMessages makes the kernel drop messages before they wake up the reader: those of the types,
+// or with keep all others. The filter sees the first message in a buffer (socket(7)); rtnetlink sends
+// one in each.
+func filterMessages(fd int, types []uint16, keep bool) error {
 	const typeOffset = 4 // struct nlmsghdr
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: typeOffset},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: uint32(asRead)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 1<<32 - 1},
+	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: typeOffset}}
+	for i, t := range types {
+		// A filter reads numbers in network byte order, and the type is in the machine's.
+		asRead := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, t))
+		filter = append(filter, unix.SockFilter{
+			Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: uint8(len(types) - i), K: uint32(asRead),
+		})
 	}
+	whole, nothing := uint32(1<<32-1), uint32(0)
+	others, these := whole, nothing
+	if keep {
+		others, these = nothing, whole
+	}
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: others}, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: these})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	return os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
 }

@@ -1,0 +1,188 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/packettrace"
+)
+
+// Tracer knows which packets are a network's.
+type Tracer interface {
+	// TracedNetworks returns the network of a name, or all that have containers on this host.
+	TracedNetworks(name string) ([]TracedNetwork, error)
+}
+
+// TracedNetwork is what of a network shows in its packets.
+type TracedNetwork struct {
+	Name    string
+	Subnets []netip.Prefix
+	Port    uint16 // UDP
+	VNI     uint32
+	Names   map[netip.Addr]string // of containers
+}
+
+// Drop is a dropped packet, as it is printed.
+type Drop struct {
+	Time    time.Time `json:"time"`
+	Network string    `json:"network,omitempty"`
+	Packet  string    `json:"packet"`
+	Chain   string    `json:"chain"`          // family, table and name
+	Rule    string    `json:"rule,omitempty"` // as nft prints it; empty: the chain's policy
+	Comment string    `json:"comment,omitempty"`
+}
+
+func dropsCommand(host Tracer) *cobra.Command {
+	var opts output.Options
+	var count int
+	cmd := &cobra.Command{
+		Use:   "drops [NETWORK]",
+		Short: "show packets that firewall rules drop, as they are dropped",
+		Long: `Drops shows which packets of a network, or of all networks, are dropped on this
+host, until it is interrupted: the packet with the names of its containers, and the
+chain and rule that dropped it. These may be rules of any program.
+
+It sees what rules and policies of nftables drop, also those that iptables-nft wrote.
+It does not see what is dropped elsewhere, such as by a full queue. Of busy networks it
+looks at some packets a second only. It needs the program nft.`,
+		Example: `  vxlanctl drops
+  vxlanctl drops mynet --count 1
+  vxlanctl drops --format '{{.Chain}}: {{.Comment}}'`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := opts.Stream(cmd)
+			if err != nil {
+				return err
+			}
+			networks, err := host.TracedNetworks(firstOr(args, ""))
+			if err != nil {
+				return fmt.Errorf("drops: %w", err)
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
+			defer stop()
+			if err := printDrops(ctx, p, cmd.ErrOrStderr(), networks, count); err != nil {
+				return fmt.Errorf("drops: %w", err)
+			}
+			return nil
+		},
+	}
+	opts.AddStreamFlags(cmd)
+	cmd.Flags().IntVarP(&count, "count", "c", 0, "stop after so many packets")
+	return cmd
+}
+
+func firstOr(args []string, fallback string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return fallback
+}
+
+func printDrops(ctx context.Context, p *output.Printer, notes io.Writer, networks []TracedNetwork, count int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var printErr error
+	found := packettrace.NewDrops()
+	printed := 0
+	ready := func() { fmt.Fprintln(notes, "watching; Ctrl-C ends") }
+	err := packettrace.Watch(ctx, tracedPackets(networks), ready, func(e packettrace.Event) {
+		drop, ok := found.Add(e)
+		if !ok || ctx.Err() != nil {
+			return
+		}
+		if printErr = printDrop(p, networks, drop); printErr != nil {
+			cancel()
+		}
+		if printed++; printed == count {
+			cancel()
+		}
+	})
+	if printErr != nil {
+		return printErr
+	}
+	return err
+}
+
+func printDrop(p *output.Printer, networks []TracedNetwork, found packettrace.Drop) error {
+	d := Drop{Time: time.Now(), Chain: found.Event.Place(), Rule: found.Event.Rule, Comment: found.Event.Comment}
+	n, known := networkOf(networks, found.Packet)
+	d.Network = n.Name
+	d.Packet = found.Packet.Format(func(a netip.Addr) string {
+		if name := n.Names[a]; known && name != "" {
+			return name + "(" + a.String() + ")"
+		}
+		return a.String()
+	})
+	return p.Report(d, func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet, p.Paint(output.Red, "dropped"), d.reason())
+		return err
+	})
+}
+
+// reason says which rule it was, as short as possible.
+func (d Drop) reason() string {
+	switch {
+	case d.Comment != "":
+		return fmt.Sprintf("%s, rule %q", d.Chain, d.Comment)
+	case d.Rule != "":
+		return d.Chain + ", rule " + d.Rule
+	}
+	return d.Chain + ", its policy"
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+// networkOf returns the network to which a packet belongs. Of tunnel packets that is the one whose
+// port they have, if it is the only one.
+func networkOf(networks []TracedNetwork, p packettrace.Packet) (TracedNetwork, bool) {
+	inside := func(a netip.Addr) func(netip.Prefix) bool {
+		return func(subnet netip.Prefix) bool { return a.IsValid() && subnet.Contains(a) }
+	}
+	var byPort []TracedNetwork
+	for _, n := range networks {
+		if slices.ContainsFunc(n.Subnets, inside(p.Src)) || slices.ContainsFunc(n.Subnets, inside(p.Dst)) {
+			return n, true
+		}
+		if p.DstPort == fmt.Sprint(n.Port) {
+			byPort = append(byPort, n)
+		}
+	}
+	if len(byPort) == 1 {
+		return byPort[0], true
+	}
+	return TracedNetwork{}, false
+}
+
+// tracedPackets selects the packets of networks: those of their containers, and those of their
+// tunnels. The VNI is 96 bits behind the start of the UDP header (RFC 7348, section 5).
+func tracedPackets(networks []TracedNetwork) (matches []packettrace.Match) {
+	for _, n := range networks {
+		matches = append(matches, packettrace.Match{Family: "inet", Expression: fmt.Sprintf("udp dport %d @th,96,24 %d", n.Port, n.VNI)})
+		for _, subnet := range n.Subnets {
+			family := "ip"
+			if subnet.Addr().Is6() {
+				family = "ip6"
+			}
+			for _, direction := range []string{"saddr", "daddr"} {
+				expression := fmt.Sprintf("%s %s %s", family, direction, subnet.Masked())
+				matches = append(matches, packettrace.Match{Family: "inet", Expression: expression}, packettrace.Match{Family: "bridge", Expression: expression})
+			}
+		}
+	}
+	return matches
+}

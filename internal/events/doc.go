@@ -1,0 +1,2 @@
+// Package events keeps what happened on this host, for people who ask later.
+package events

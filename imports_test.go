@@ -54,6 +54,7 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
 	"internal/cluster/gossip":               {"internal/clusterkey", "internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
 	"internal/pathcheck":                    {"internal/enrol", "internal/cluster/gossip/guard", "internal/kernel/rtnl", "internal/kernel/tunnelprobe"},
+	"internal/hostsetup":                    {"internal/agentapi", "internal/clusterkey", "internal/config", "internal/enrol"},
 	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
 	"internal/firewalld":                    {},
@@ -67,10 +68,10 @@ var layers = map[string][]string{
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
 	"internal/packettrace":                  {},
-	"internal/ctl":                          {"internal/agentapi", "internal/capture", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
+	"internal/ctl":                          {"internal/hostsetup", "internal/agentapi", "internal/capture", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/pathcheck", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
-	"cmd/vxlanctl":                          {"internal/ctl", "internal/wiring", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/pathcheck", "internal/ctl", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.

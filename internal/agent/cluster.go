@@ -244,6 +244,24 @@ func (s *clusterSet) InGracePeriod() bool {
 	return false
 }
 
+// LeaveForGood takes this host out of all clusters, and does not wait for the agent's end. The
+// clusters are not started again before the agent is.
+func (s *clusterSet) LeaveForGood(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveForGoodTimeout)
+	defer cancel()
+	members := s.All()
+	errs := make([]error, len(members))
+	var wg sync.WaitGroup
+	for i, m := range members {
+		wg.Go(func() { errs[i] = m.Leave(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// leaveForGoodTimeout is longer than it takes to tell other hosts.
+const leaveForGoodTimeout = 5 * time.Second
+
 // LeaveAll takes this host out of all clusters.
 func (s *clusterSet) LeaveAll(ctx context.Context) {
 	var wg sync.WaitGroup

@@ -34,6 +34,8 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleAsk(ctx, r)
 	case agentapi.VerbTokenCreate, agentapi.VerbTokenList, agentapi.VerbTokenRevoke:
 		return a.handleToken(ctx, r)
+	case agentapi.VerbLeave:
+		return errorResponse(a.clusters.LeaveForGood(ctx))
 	case agentapi.VerbNetworks:
 		return dataResponse(a.definitions(), nil)
 	case agentapi.VerbKeys:

@@ -51,6 +51,8 @@ const (
 	// VerbTokenList lists the tokens (enrol.Info), and VerbTokenRevoke removes one (TokenRequest).
 	VerbTokenList   Verb = "token-ls"
 	VerbTokenRevoke Verb = "token-revoke"
+	// VerbLeave takes the host out of its clusters: the other hosts forget it at once.
+	VerbLeave Verb = "leave"
 	// VerbNetworks asks for the networks that the host's Podman has (adopt.Definition).
 	VerbNetworks Verb = "networks"
 	// VerbKeys asks which keys the host has (KeysReport).

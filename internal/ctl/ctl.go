@@ -6,13 +6,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"vxlan-driver/internal/agentapi"
 )
 
 // Host is the host that the subcommands act on.
 type Host interface {
 	Capturer
+	ClusterHost
 	Tracer
 	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
 	// the agent where a container needs it, and restarts one whose program or configuration
@@ -23,11 +22,6 @@ type Host interface {
 	// Cleanup removes all that the driver has on the host. It refuses while containers use it,
 	// unless forced. It returns the networks that Podman still has.
 	Cleanup(force bool) (networks []string, err error)
-	// Status returns what the host's agent knows.
-	Status() (agentapi.StatusReport, error)
-	// ForgetHost takes a host that is gone for good out of its cluster. It returns the host's whole
-	// name, and a warning.
-	ForgetHost(name string) (host, warning string, err error)
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -47,7 +41,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand(), captureCommand(host), dropsCommand(host))
+	root.AddCommand(reloadCommand(host), statusCommand(host, version), cleanupCommand(host), hostCommand(host), explainCommand(), captureCommand(host), dropsCommand(host),
+		initCommand(host), joinCommand(host), leaveCommand(host), tokenCommand(host), keyCommand(host), networkCommand(host))
 	markUsageErrors(root)
 	return root
 }

@@ -15,6 +15,8 @@ import (
 )
 
 type fakeHost struct {
+	ClusterHost
+
 	err        error
 	containers int // that need the agent
 }
@@ -144,7 +146,7 @@ func TestCommands(t *testing.T) {
 // An agent that was killed stays away, and somebody may miss it.
 func TestStatusSaysWhoNeedsTheAgent(t *testing.T) {
 	var out bytes.Buffer
-	c := Command(fakeHost{agentapi.ErrNotRunning, 3}, "1", &out)
+	c := Command(fakeHost{err: agentapi.ErrNotRunning, containers: 3}, "1", &out)
 	c.SetArgs([]string{"status"})
 	if err := c.Execute(); err != nil || out.String() != "vxland does not run, but 3 containers need it: run `vxlanctl reload`, which starts it\n" {
 		t.Errorf("printed %q, %v", out.String(), err)

@@ -41,6 +41,7 @@ type Host interface {
 	KeepAgentRunning() error
 	// RefreshAgent makes an agent that runs follow the configuration.
 	RefreshAgent() error
+	// Status returns what the host's agent knows.
 	Status() (agentapi.StatusReport, error)
 	CreateToken(ttl time.Duration) (string, error)
 	// LeaveClusters takes the host out of its clusters: the others forget it.
@@ -54,8 +55,13 @@ type Host interface {
 // Report shows the user what is done.
 type Report func(format string, args ...any)
 
+// fileReader reads files.
+type fileReader interface {
+	ReadFile(path string) ([]byte, error)
+}
+
 // readIfExists returns no content for a file that is not there.
-func readIfExists(h Host, path string) (data []byte, exists bool, err error) {
+func readIfExists(h fileReader, path string) (data []byte, exists bool, err error) {
 	data, err = h.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil

@@ -23,8 +23,8 @@ func Init(h Host, o InitOptions, report Report) (token string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if data, exists, err := readIfExists(h, joiningPath); err != nil || exists {
-		return "", errors.Join(err, fmt.Errorf("this host is about to join a cluster (%s, %d bytes); finish that with `vxlanctl join`, or type `vxlanctl leave` first", joiningPath, len(data)))
+	if _, exists, err := readIfExists(h, joiningPath); err != nil || exists {
+		return "", errors.Join(err, errors.New("this host is about to join a cluster; finish that with `vxlanctl join`, or type `vxlanctl leave` first"))
 	}
 	addr, err := m.addressFor(h, o.Addr)
 	if err != nil {

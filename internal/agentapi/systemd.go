@@ -69,6 +69,9 @@ func (c Client) KeepRunning() error {
 			return err
 		}
 	}
+	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o700); err != nil { // no container was there yet
+		return err
+	}
 	return c.Refresh(true)
 }
 

@@ -12,7 +12,7 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire share packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -32,6 +32,7 @@ demo: deps
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
 # at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan.
 test: deps build lint test-race
+	cd packaging/nfpm && $(GO) test -count=1 ./...
 	$(GO) test -p 1 -count=1 ./...
 
 # The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since
@@ -74,6 +75,7 @@ lint:
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	cd packaging/nfpm && $(GO) mod tidy -diff && $(GO) vet ./...
 
 # Writes what is made from code: the reference of options, and the codes of faults. A test fails when it is out of date.
 docs:
@@ -111,11 +113,35 @@ fuzz-wire:
 	WIRE_RUNS=10000000 $(GO) test -count=1 -timeout 2h -v -run '^TestDecoderOnMutations$$' ./internal/cluster/gossip/wire
 	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 1m -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 
+# What is generated for users beside the programs: packaging/files says where it goes. Man pages go into bin/share/man, as
+# NAME.8.gz, and the journal's catalog into bin/share/catalog.
+bin/share:
+	@$(MAKE) --no-print-directory share
+share: bin/vxlanctl
+	@mkdir -p bin/share/bash bin/share/zsh bin/share/fish
+	@bin/vxlanctl completion bash >bin/share/bash/vxlanctl
+	@bin/vxlanctl completion zsh >bin/share/zsh/_vxlanctl
+	@bin/vxlanctl completion fish >bin/share/fish/vxlanctl.fish
+
+# Deb, rpm and Arch Linux packages, bills of materials and SHA256SUMS, in PACKAGES. The same commit gives the same bytes.
+# ARCHS and FORMATS pick some. The time of all files is the commit's.
+PACKAGES ?= bin/packages
+ARCHS    ?= amd64 arm64
+FORMATS  ?= deb rpm archlinux
+SOURCE_DATE_EPOCH ?= $(shell git -c safe.directory='$(CURDIR)' log -1 --format=%ct 2>/dev/null)
+comma    := ,
+empty    :=
+list      = $(subst $(empty) $(empty),$(comma),$(strip $(1)))
+packages: share
+	$(foreach arch,$(ARCHS),GOARCH=$(arch) $(GO) build $(BUILDFLAGS) -o bin/programs/$(arch)/ ./cmd/... &&) true
+	cd packaging/nfpm && $(GO) run -trimpath . -programs ../../bin/programs -out '$(abspath $(PACKAGES))' -version '$(VERSION)' \
+		-date '$(SOURCE_DATE_EPOCH)' -arch '$(call list,$(ARCHS))' -format '$(call list,$(FORMATS))'
+
 # packaging/files lists what is installed.
-install: bin/vxlan bin/vxland bin/vxlanctl
+install: bin/vxlan bin/vxland bin/vxlanctl share
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' packaging/install.sh install
 
-uninstall:
+uninstall: bin/share
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' FORCE='$(FORCE)' packaging/install.sh uninstall
 
 clean:
@@ -137,4 +163,5 @@ help:
 	@echo 'make lint         gofmt, go mod tidy, go vet, staticcheck'
 	@echo 'make docs         write the pages that are made from code'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'
+	@echo 'make packages     deb, rpm and Arch Linux packages for amd64 and arm64, into bin/packages'
 	@echo 'make uninstall    removes them, and what the driver has left on the host'

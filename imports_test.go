@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"internal/kernel/fastpath":              {"internal/kernel/nft", "internal/kernel/rtnl"},
 	"internal/kernel/addrprobe":             {"internal/kernel"},
 	"internal/kernel/tunnelprobe":           {"internal/kernel"},
+	"internal/kernel/echo":                  {"internal/kernel/netns"},
 	"internal/kernel/conntrack":             {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/ethtool":               {"internal/kernel", "internal/kernel/netlink"},
 	"internal/kernel/netstack":              {"internal/kernel/addrprobe", "internal/kernel/conntrack", "internal/kernel/ethtool", "internal/kernel/fastpath"},
@@ -57,21 +58,24 @@ var layers = map[string][]string{
 	"internal/hostsetup":                    {"internal/agentapi", "internal/clusterkey", "internal/config", "internal/enrol"},
 	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
+	"internal/podmannet":                    {},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
 	"internal/config":                       {"internal/clusterkey", "internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
-	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate"},
+	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
+	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
+	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
 	"internal/packettrace":                  {},
-	"internal/ctl":                          {"internal/hostsetup", "internal/agentapi", "internal/capture", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
+	"internal/ctl":                          {"internal/hostsetup", "internal/agentapi", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/pathcheck", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/version"},
-	"cmd/vxlanctl":                          {"internal/pathcheck", "internal/ctl", "internal/wiring", "internal/version"},
+	"cmd/vxland":                            {"internal/pathcheck", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/pathcheck", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.
@@ -81,6 +85,7 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "github.com/hashicorp/memberlist", "it doubles the plugin too; whoever talks to other hosts is an agent, which stays"},
 	{"cmd/vxlan", "github.com/miekg/dns", "names are the agent's work; it would more than double the plugin"},
 	{"cmd/vxlan", "github.com/godbus/dbus/v5", "709 kB for five calls of firewalld, where internal/firewalld's own client takes 40 kB"},
+	{"cmd/vxlan", "github.com/prometheus/client_golang/prometheus", "metrics are the agent's; it would double the plugin"},
 	{"cmd/vxlan", "regexp", "260 kB for what a loop does as well"},
 	{"internal/cluster/gossip/replica", "github.com/hashicorp/memberlist", "the message format and the rules of agreement are pure, so that they are tested and read alone"},
 }
@@ -92,12 +97,14 @@ var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "intern
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.
 var soleImporters = map[string][]string{
-	"github.com/godbus/dbus/v5":        {}, // only tests, which compare internal/firewalld's client with it
-	"github.com/BurntSushi/toml":       {"internal/config"},
-	"github.com/miekg/dns":             {"internal/dns"},
-	"github.com/gopacket/gopacket":     {"internal/capture"},
-	"github.com/hashicorp/memberlist":  {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
-	module + "internal/cluster/gossip": {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
+	"github.com/godbus/dbus/v5":                               {}, // only tests, which compare internal/firewalld's client with it
+	"github.com/BurntSushi/toml":                              {"internal/config"},
+	"github.com/miekg/dns":                                    {"internal/dns"},
+	"github.com/gopacket/gopacket":                            {"internal/capture"},
+	"github.com/prometheus/client_golang/prometheus":          {"internal/metrics"},
+	"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/metrics"},
+	"github.com/hashicorp/memberlist":                         {"internal/cluster/gossip", "internal/cluster/gossip/guard"},
+	module + "internal/cluster/gossip":                        {"cmd/vxland", "internal/config"}, // the agent knows cluster.Plane only
 }
 
 // A reader finds out from one page what a package is for.

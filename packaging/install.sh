@@ -1,9 +1,11 @@
 #!/bin/sh
 # Installs or uninstalls the files that packaging/files lists: install.sh install, or install.sh
 # uninstall. DESTDIR and PREFIX are as in the Makefile. With DESTDIR this host is left alone.
+# PROGRAMS is the directory of the programs, and TAKER who takes the files, as the list says.
 set -eu
+umask 022
 cd "$(dirname "$0")/.."
-: "${PREFIX:=/usr/local}" "${DESTDIR:=}"
+: "${PREFIX:=/usr/local}" "${DESTDIR:=}" "${PROGRAMS:=bin}" "${TAKER:=make}"
 
 place() {
 	case $1 in
@@ -12,14 +14,32 @@ place() {
 	esac
 }
 
+# list_files prints mode, file and place of each file.
+list_files() {
+	grep -v -e '^#' -e '^$' packaging/files | while read -r mode file path takers; do
+		case " ${takers:-$TAKER} " in *" $TAKER "*) ;; *) continue ;; esac
+		case $file in
+		*/) [ ! -d "$file" ] || find "$file" -type f | while read -r f; do echo "$mode $f $path${f#"$file"}"; done ;;
+		*) echo "$mode $file $path" ;;
+		esac
+	done
+}
+
 # Each file is put into place by a rename. Programs may run meanwhile, and none is ever half there.
 install_files() {
-	grep -v '^#' packaging/files | while read -r mode file path; do
+	list_files | while read -r mode file path; do
 		to=$(place "$path")
-		mkdir -p "$(dirname "$to")"
+		case $path in
+		/etc/vxlan/*)
+			[ ! -e "$to" ] || continue # it is the administrator's
+			[ -d "${to%/*}" ] || install -d -m 700 "${to%/*}"
+			;;
+		*) mkdir -p "${to%/*}" ;;
+		esac
 		case $file in
-		bin/*) cp "$file" "$to.new" ;;
-		*) sed "s|/usr/local/|$PREFIX/|" "$file" >"$to.new" ;;
+		bin/share/*) cp "$file" "$to.new" ;;
+		bin/*) cp "$PROGRAMS/${file#bin/}" "$to.new" ;;
+		*) sed "s|/usr/local/|$PREFIX/|g" "$file" >"$to.new" ;;
 		esac
 		chmod "$mode" "$to.new"
 		mv -f "$to.new" "$to"
@@ -27,16 +47,26 @@ install_files() {
 }
 
 remove_files() {
-	grep -v '^#' packaging/files | while read -r _ _ path; do
-		rm -f "$(place "$path")"
+	list_files | while read -r _ file path; do
+		to=$(place "$path")
+		case $path in /etc/vxlan/*) cmp -s "$file" "$to" || continue ;; esac # what was changed stays
+		rm -f "$to"
 	done
-	remove_empty libexec/vxlan libexec/netavark lib/systemd/system lib/systemd/network lib/systemd
-	# Where NetworkManager is installed, its directory for files is its own, even an empty one.
-	[ -e "$(place /etc/NetworkManager/NetworkManager.conf)" ] || remove_empty /etc/NetworkManager/conf.d /etc/NetworkManager
+	list_files | while read -r _ _ path; do remove_empty "$path"; done
 }
 
+# remove_empty removes directories of a path that have no file below them, but none that a system
+# without the driver has. Where a program such as NetworkManager is installed, its directories below
+# /etc are its own, even empty ones.
 remove_empty() {
-	for dir; do rmdir --ignore-fail-on-non-empty "$(place "$dir")" 2>/dev/null || true; done
+	case $1 in
+	bin/*) return ;;
+	/etc/*) depth=3 ;;
+	share/man/*) depth=3 ;;
+	*) depth=2 ;;
+	esac
+	top=$(place "$(echo "$1" | cut -d/ -f "1-$depth")")
+	[ ! -d "$top" ] || find "$top" ! -type d | grep -q . || find "$top" -depth -type d -exec rmdir {} +
 }
 
 has_systemd() { [ -d /run/systemd/system ]; }

@@ -23,6 +23,11 @@ func (localHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.Status(agentapi.SocketPath)
 }
 
+// StatusWithRates asks the agent.
+func (localHost) StatusWithRates() (agentapi.StatusReport, error) {
+	return agentapi.StatusWithRates(agentapi.SocketPath)
+}
+
 // ForgetHost asks the agent.
 func (localHost) ForgetHost(name string) (host, warning string, err error) {
 	return agentapi.ForgetHost(agentapi.SocketPath, name)

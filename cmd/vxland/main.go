@@ -23,11 +23,15 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/enrol"
+	"vxlan-driver/internal/firewalld"
 	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netstack"
 	"vxlan-driver/internal/kernel/tunnelprobe"
 	"vxlan-driver/internal/kernel/watch"
+	"vxlan-driver/internal/metrics"
+	"vxlan-driver/internal/packettrace"
 	"vxlan-driver/internal/pathcheck"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
@@ -99,9 +103,16 @@ func (o options) agentArgs() []string {
 	return args
 }
 
-// loadConfig reads the configuration.
+// loadConfig reads the configuration. Whether the key file can be used is a question for who checks
+// the configuration. An agent follows the file, so it starts with any. If there are other problems,
+// all are returned.
 func (o options) loadConfig() (config.Config, error) {
-	return config.Load(o.config, o.config != config.Path)
+	required := o.config != config.Path
+	c, err := config.LoadSettings(o.config, required)
+	if err != nil || o.check {
+		return config.Load(o.config, required)
+	}
+	return c, nil
 }
 
 // exitBadConfig is EX_CONFIG (sysexits(3)). systemd does not restart an agent that exits with it.
@@ -195,18 +206,21 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 	if err != nil {
 		log.Warn("cannot follow the host's name; other hosts see the one that it had when its agent started", "err", err)
 	}
-	keys, err := followKeys(c, log)
-	if err != nil {
-		return nil, err
+	var keys *gossip.KeyFile // that all clusters follow
+	if c.KeyFile != "" {
+		keys = gossip.NewKeyFile(c.KeyFile, log)
 	}
 	a := &agent.Agent{
-		Host: host, HostID: localHost.ID, Config: c, Watch: watch.Changes, WatchRules: watch.ForeignRules, ResolvConf: "/etc/resolv.conf",
+		Host: host, HostID: localHost.ID, Config: c, ResolvConf: "/etc/resolv.conf",
+		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchFirewalld: firewalld.WatchReloads,
 		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
+		TracePackets: packettrace.Watch,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
-		TokensDir: filepath.Join(hostid.Dir, "tokens"),
-		OpenPath:  func(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, localHost.PortProbes.Expect) },
+		TokensDir:    filepath.Join(hostid.Dir, "tokens"),
+		OpenPath:     func(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, localHost.PortProbes.Expect) },
+		ReadCounters: func(links []string) (kernel.Counters, error) { return netstack.ReadCounters("", links) },
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
 			return newGossip(localHost, bind, c, keys, log)
 		}},
@@ -214,15 +228,10 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 	if keys != nil {
 		a.KeyFile = keys
 	}
-	return a, nil
-}
-
-// followKeys returns the key file that all clusters follow, or nil if there is none.
-func followKeys(c config.Config, log *slog.Logger) (*gossip.KeyFile, error) {
-	if c.KeyFile == "" {
-		return nil, nil
+	if c.Metrics != (config.Endpoint{}) {
+		a.ServeMetrics = metrics.Server{Network: c.Metrics.Network, Address: c.Metrics.Address, Log: log}.Serve
 	}
-	return gossip.NewKeyFile(c.KeyFile, c.Keys, log)
+	return a, nil
 }
 
 // newGossip makes the plane by which the host talks from one of its addresses.

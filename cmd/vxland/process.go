@@ -33,7 +33,6 @@ type process struct {
 // newProcess describes this process, which holds the lock and listens on l.
 func newProcess(o options, c config.Config, lock *os.File, l net.Listener) (*process, error) {
 	p := &process{options: o, config: c, lock: lock}
-	p.config.Keys = nil // those are followed
 	var err, pathErr, programErr, socketErr error
 	p.path, pathErr = os.Executable()
 	p.program, programErr = os.Stat("/proc/self/exe")

@@ -25,14 +25,22 @@ type Request struct {
 }
 
 // Assign returns the container's addresses, one of each subnet and the wanted ones, once no other
-// host objects to them. A container that has addresses keeps them: its plugin may have been killed,
-// and asks again.
+// host objects to them. A container that has addresses, or was granted some, keeps them: its plugin
+// may have been killed, and asks again. Requests for one container are handled one after the other.
 func (c *Claims) Assign(ctx context.Context, r Request) ([]netip.Addr, error) {
+	end, err := c.beginAssign(ctx, r.EndpointKey)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	e, err := c.lookupEndpoint(r.EndpointKey)
 	if err != nil {
 		return nil, err
 	}
 	if addrs := membership.AddrsOf(e.Endpoint); len(addrs) > 0 {
+		return addrs, nil
+	}
+	if addrs := c.grantedAddrs(r); len(addrs) > 0 {
 		return addrs, nil
 	}
 	if err := e.state.Cluster.WaitForPeers(ctx); err != nil {
@@ -41,8 +49,10 @@ func (c *Claims) Assign(ctx context.Context, r Request) ([]netip.Addr, error) {
 	addrs, err := c.negotiate(ctx, r)
 	if err != nil {
 		c.releaseClaim(r.EndpointKey)
+		return nil, err
 	}
-	return addrs, err
+	c.noteGranted(r.EndpointKey)
+	return addrs, nil
 }
 
 // recordedEndpoint is an endpoint that is in the store, with what is needed to claim its addresses.

@@ -47,6 +47,8 @@ type Claims struct {
 	mu     sync.Mutex
 	states map[netip.Addr]HostState // by the address that the cluster's hosts talk by
 	active map[membership.EndpointKey]addressClaim
+	// assigning has the requests that are under way: a channel each that is closed in the end.
+	assigning map[membership.EndpointKey]chan struct{}
 	// nextStart is where the search for a free address goes on, by network and subnet. So the
 	// address that was freed last is handed out last.
 	nextStart map[string]netip.Addr
@@ -70,6 +72,7 @@ const joinTimeout = 10 * time.Second
 // addressClaim is an address claim that waits for other hosts, or for its plugin to record it.
 type addressClaim struct {
 	addrs   []netip.Addr
+	granted bool // nobody has objected
 	network cluster.NetworkKey
 	bind    netip.Addr // of the cluster
 	since   time.Time  // by package boottime: others may forget a host that is suspended
@@ -144,6 +147,13 @@ func (c *Claims) PublishJoining(bind netip.Addr, m cluster.Membership) error {
 	return c.publishLocked(bind)
 }
 
+// IsJoining tells whether this host joins a network of the cluster that talks by the address bind.
+func (c *Claims) IsJoining(bind netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.joining[bind], func(j joiningNetwork) bool { return boottime.Since(j.since) <= joinTimeout })
+}
+
 // withJoiningLocked adds the networks that this host joins, and forgets those that it has joined.
 func (c *Claims) withJoiningLocked(bind netip.Addr, memberships []cluster.Membership) []cluster.Membership {
 	if len(c.joining[bind]) == 0 {
@@ -173,6 +183,19 @@ func (c *Claims) publishLocked(bind netip.Addr) error {
 		return fmt.Errorf("cluster of %v: %w", bind, err)
 	}
 	return nil
+}
+
+// OfNetwork returns the addresses that containers of a network are about to get, by container.
+func (c *Claims) OfNetwork(networkID string) map[string][]netip.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	claimed := make(map[string][]netip.Addr)
+	for key, claim := range c.active {
+		if key.NetworkID == networkID {
+			claimed[key.ContainerID] = claim.addrs
+		}
+	}
+	return claimed
 }
 
 // Omitted says what this host has and cannot announce.

@@ -212,8 +212,8 @@ func (h *host) hear(name string, version int, memberships []cluster.Membership) 
 		return
 	}
 	h.heard[name] = version
-	others := slices.DeleteFunc(slices.Clone(h.snapshot.Hosts), func(o cluster.Host) bool { return o.Name == name })
-	h.snapshot = cluster.Snapshot{Hosts: append(others, cluster.Host{Name: name, Memberships: memberships})}
+	others := slices.DeleteFunc(slices.Clone(h.snapshot.Hosts), func(o *cluster.Host) bool { return o.Name == name })
+	h.snapshot = cluster.Snapshot{Hosts: append(others, &cluster.Host{Name: name, Memberships: memberships})}
 }
 
 // turn is what the agent's loop does: it publishes what the store has, after a change of it.

@@ -16,7 +16,7 @@ func TestHostAddressIsKeptUnlessAnotherHasABetterRight(t *testing.T) {
 	otherHost := func(n byte, change func(*cluster.Membership)) cluster.Snapshot {
 		m := cluster.Membership{Network: cluster.NetworkKey{VNI: 100, Port: 4789}, VTEP: vtep(n), StaticFDB: true}
 		change(&m)
-		return cluster.Snapshot{Hosts: []cluster.Host{{Name: "other", Addr: vtep(n), Memberships: []cluster.Membership{m}}}}
+		return cluster.Snapshot{Hosts: []*cluster.Host{{Name: "other", Addr: vtep(n), Memberships: []cluster.Membership{m}}}}
 	}
 	itsOwn := func(m *cluster.Membership) { m.HostAddrs = []netip.Addr{have} }
 	itsContainers := func(mac byte) func(*cluster.Membership) {

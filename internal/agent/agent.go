@@ -16,8 +16,10 @@ import (
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/packettrace"
 )
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
@@ -34,12 +36,21 @@ type Agent struct {
 	Watch func(context.Context) (changed <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error)
 	// OpenTunnel opens a network's tunnel for probes, sent from the MAC; nil: nothing is probed.
 	OpenTunnel func(bridge, device string, mac kernel.MAC) (TunnelConn, error)
+	// TracePackets reports what firewall rules do with packets; nil: nothing is traced.
+	TracePackets func(ctx context.Context, matches []packettrace.Match, ready func(), each func(packettrace.Event)) error
+	// ReadCounters returns what links and the firewall have counted; nil: nothing is counted.
+	ReadCounters func(links []string) (kernel.Counters, error)
+	// ServeMetrics serves metrics of the reports until ctx is done; nil: nobody asked for that.
+	ServeMetrics func(ctx context.Context, report func() agentapi.StatusReport)
 	// Process is the agent as others find it.
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.
 	KeyFile KeyFile
 	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
 	WatchRules func(context.Context) (<-chan struct{}, error)
+	// WatchFirewalld reports that firewalld may have forgotten the networks' bridges; nil: nobody
+	// does.
+	WatchFirewalld func(context.Context) <-chan struct{}
 	// Renamed has a value when the host's name has changed; nil: it never does.
 	Renamed <-chan struct{}
 	// NewID has a value when the host has a new ID, with which the agent has to start anew.
@@ -63,6 +74,8 @@ type Agent struct {
 	forwardMore <-chan time.Time                    // it is time to set more forwarding entries
 	followed    map[*clusterMember]cluster.Snapshot // what the hosts are told once all are set
 
+	networks []hoststate.Network // as the last turn found them
+
 	requests       *requestBroker
 	clusters       *clusterSet
 	claims         *addrclaim.Claims
@@ -71,6 +84,7 @@ type Agent struct {
 	rules          rulesOwner
 	announcer      *announcer
 	peers          *peerTracker
+	repairs        *repairCounter
 	forwarder      *forwarder
 	confirmer      *confirmer
 	tunnels        *tunnelProber
@@ -131,11 +145,18 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if a.enrolment != nil {
 		server.Go(func() { a.enrolment.Run(ctx) })
 	}
+	if a.ServeMetrics != nil {
+		server.Go(func() { a.ServeMetrics(ctx, func() agentapi.StatusReport { return a.currentReport(ctx, false) }) })
+	}
 	served := make(chan error, 1)
 	shortage := shortageLog{log: a.Log}
 	server.Go(func() { served <- agentapi.Serve(ctx, l, shortage.Report, a.handleRequest) })
+	var reloads <-chan struct{}
+	if a.WatchFirewalld != nil {
+		reloads = a.WatchFirewalld(ctx)
+	}
 	return a.runLoop(ctx, events{
-		store: store, files: files, kernel: changed, deleted: deleted, rules: rules,
+		store: store, files: files, kernel: changed, deleted: deleted, rules: rules, firewalld: reloads,
 		upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
 	})
 }
@@ -159,7 +180,9 @@ func (a *Agent) prepareParts() {
 	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
-	a.forwarder = &forwarder{clusters: a.clusters}
+	a.repairs = new(repairCounter)
+	a.repairs.Watch(a.Host)
+	a.forwarder = &forwarder{clusters: a.clusters, repairs: a.repairs}
 	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
@@ -169,7 +192,8 @@ func (a *Agent) prepareParts() {
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
 		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
-		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels, log: a.Log,
+		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
+		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }
 
@@ -180,6 +204,7 @@ type events struct {
 	kernel    <-chan struct{}              // something may have been deleted from the kernel
 	deleted   <-chan kernel.ForwardingKeys // entries that were deleted from it, by this agent too
 	rules     <-chan struct{}              // rules of other programs' firewalls have changed
+	firewalld <-chan struct{}              // firewalld may have forgotten bridges; nil: nobody tells
 	upstreams <-chan struct{}              // name servers may have changed
 	served    <-chan error                 // the API's server has ended
 	minute    <-chan time.Time             // it is time to look for what nobody reports
@@ -253,6 +278,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case keys := <-on.deleted:
 		a.forwarder.LookAt(keys)
 		a.forwardMore = time.After(newsDebounce)
+	case <-on.firewalld:
+		turns.Within(scopeFull, newsDebounce)
 	case <-on.rules:
 		a.foreignFilters.CheckSoon()
 	case <-a.foreignFilters.due:
@@ -267,6 +294,8 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		turns.Within(scopeForwarding, turns.UrgentDelay())
 	case <-a.forwardMore:
 		turns.Retry(scopeForwarding, a.forward(a.followed))
+	case run := <-a.requests.inLoop:
+		run()
 	case waiting = <-a.requests.waiting:
 		due = true
 	case <-timer.C:
@@ -283,7 +312,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 		what = turns.TakeDue()
 	}
 	empty, err := a.turn(ctx, what)
-	turns.Took(what, time.Since(began))
+	took := time.Since(began)
+	turns.Took(what, took)
+	a.status.turns.Add(took)
 	a.status.LogOutcome(what, err)
 	if waiting.isForAll() && a.foreignFilters.Pending() {
 		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status
@@ -296,6 +327,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	a.verifyAfter = 0
 	if a.clusters.InGracePeriod() {
 		turns.Within(scopeFull, gracePeriod)
+	}
+	if after, pending := a.clusters.NextStop(); pending && err == nil {
+		turns.Within(scopePublish, after)
 	}
 	// After a turn that failed, its retry is soon enough.
 	if after, pending := a.announcer.NextAttempt(); pending && err == nil {
@@ -348,13 +382,7 @@ func (a *Agent) leaveIfEmpty() error {
 }
 
 // toMembership is a network as packages membership and addrclaim see it.
-func toMembership(n hoststate.Network) membership.Network {
-	m := membership.Network{Network: n.Network, VTEP: n.VTEP}
-	for _, r := range n.Endpoints {
-		m.Endpoints = append(m.Endpoints, &r.Endpoint)
-	}
-	return m
-}
+func toMembership(n hoststate.Network) membership.Network { return inventory.Membership(n) }
 
 func allToMembership(networks []hoststate.Network) []membership.Network {
 	var all []membership.Network

@@ -32,7 +32,7 @@ func (a *Agent) identity() agentapi.HostIdentity {
 func (a *Agent) knownHosts() (known []knownHost) {
 	for _, m := range a.clusters.All() {
 		for _, h := range m.Snapshot().Hosts {
-			known = append(known, knownHost{h, m})
+			known = append(known, knownHost{*h, m})
 		}
 	}
 	return known
@@ -55,21 +55,12 @@ func (a *Agent) handleHosts() agentapi.Response {
 		switch {
 		case !seen:
 			index[h.ID] = len(hosts)
-			hosts = append(hosts, hostStatus(h.Host))
+			hosts = append(hosts, hostStatus(h.member, h.Host, boottime.Now()))
 		case h.Reachable() && !hosts[i].Reachable:
-			hosts[i] = hostStatus(h.Host)
+			hosts[i] = hostStatus(h.member, h.Host, boottime.Now())
 		}
 	}
 	return agentapi.Response{Hosts: hosts}
-}
-
-// hostStatus is another host, for people.
-func hostStatus(h cluster.Host) agentapi.HostStatus {
-	status := agentapi.HostStatus{ID: h.ID.String(), Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
-	if !status.Reachable {
-		status.UnreachableFor = boottime.Since(h.UnreachableSince)
-	}
-	return status
 }
 
 // handleAsk asks the agent of a host, which may be this one.

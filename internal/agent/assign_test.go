@@ -12,7 +12,6 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
-	"vxlan-driver/internal/clusterkey"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/netavark"
 )
@@ -227,22 +226,22 @@ func TestAssignRefusesUnknownContainers(t *testing.T) {
 func TestHostThatIsAloneWarns(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		keys    []clusterkey.Key
+		keyFile string
 		members int
 		warns   bool
 	}{
-		{"alone", nil, 1, true},
-		{"not alone", nil, 2, false},
-		{"alone with a key", make([]clusterkey.Key, 1), 1, true},
+		{"alone", "", 1, true},
+		{"not alone", "", 2, false},
+		{"alone with a key", "/etc/vxlan/key", 1, true},
 	} {
 		withGossipAgent(t, func(t *testing.T, r *rig) {
 			r.prepareCluster = func(c *fakeCluster) { c.synced, c.members = true, tt.members }
-			r.Config.Keys = tt.keys
+			r.Config.KeyFile = tt.keyFile
 			if _, err := r.plugin.Setup(gossipAttachRequest(1, "")); err != nil {
 				t.Fatal(err)
 			}
 			keyHint := strings.Contains(r.assignWarning, "Without a key_file")
-			if (r.assignWarning != "") != tt.warns || keyHint != (tt.warns && tt.keys == nil) {
+			if (r.assignWarning != "") != tt.warns || keyHint != (tt.warns && tt.keyFile == "") {
 				t.Errorf("%s: %q", tt.name, r.assignWarning)
 			}
 		})

@@ -156,28 +156,51 @@ func (s *clusterSet) StartCluster(ctx context.Context, bind netip.Addr) error {
 	return nil
 }
 
-// StopAbandoned stops the clusters of addresses that no network talks by any more and that this
-// host no longer has. Where the address is only out of use, as its network's last container
-// restarts, the cluster goes on: the others would forget this host and find it again.
-func (s *clusterSet) StopAbandoned(inUse map[netip.Addr][]hoststate.Network, isLocal func(netip.Addr) (bool, error)) (stopped []netip.Addr, err error) {
+// StopAbandoned stops the clusters of addresses that no network talks by any more: at once if this
+// host no longer has the address, else after idleTimeout. Until then the network's last container
+// may only be restarting, and the others would forget this host and find it again.
+func (s *clusterSet) StopAbandoned(inUse func(netip.Addr) bool, isLocal func(netip.Addr) (bool, error)) (stopped []netip.Addr, err error) {
 	var errs []error
 	for bind, m := range s.members {
-		if len(inUse[bind]) > 0 || !bind.IsValid() {
+		if !bind.IsValid() || inUse(bind) {
+			m.unused = time.Time{}
 			continue
 		}
-		switch local, err := isLocal(bind); {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("look for address %v: %w", bind, err))
-		case !local:
-			s.log.Info("this host has lost the address; it no longer talks to other hosts by it", "address", bind)
-			s.mu.Lock()
-			delete(s.members, bind)
-			s.mu.Unlock()
-			stopped = append(stopped, bind)
-			s.wg.Go(func() { m.leaveAndStop() })
+		if m.unused.IsZero() {
+			m.unused = time.Now()
 		}
+		why := "no network uses the address any more"
+		if time.Since(m.unused) < idleTimeout {
+			local, err := isLocal(bind)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("look for address %v: %w", bind, err))
+			}
+			if local || err != nil {
+				continue
+			}
+			why = "this host has lost the address"
+		}
+		s.log.Info("this host no longer talks to other hosts by an address", "address", bind, "why", why)
+		s.mu.Lock()
+		delete(s.members, bind)
+		s.mu.Unlock()
+		stopped = append(stopped, bind)
+		s.wg.Go(func() { m.leaveAndStop() })
 	}
 	return stopped, errors.Join(errs...)
+}
+
+// NextStop returns after what time StopAbandoned has a cluster to stop, if it has.
+func (s *clusterSet) NextStop() (after time.Duration, pending bool) {
+	for _, m := range s.members {
+		if m.unused.IsZero() {
+			continue
+		}
+		if left := time.Until(m.unused.Add(idleTimeout)); !pending || left < after {
+			after, pending = max(0, left), true
+		}
+	}
+	return after, pending
 }
 
 // Lookup returns the cluster of an address, or nil.

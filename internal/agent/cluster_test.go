@@ -105,17 +105,36 @@ func TestClusterOfLostAddressEnds(t *testing.T) {
 	})
 }
 
-// A cluster whose last container is gone goes on while the host has the address.
-func TestClusterOutOfUseGoesOn(t *testing.T) {
+// A cluster whose last container is gone goes on for as long as that may be restarting. Then it
+// leaves the others, and the status no longer shows it.
+func TestClusterOutOfUseEnds(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
 		r.setup(1)
 		r.startIdle()
 		r.teardown(1)
 		r.kernelEvents <- struct{}{}
-		sleep(time.Minute)
-		if r.cluster().seen().left || len(r.clusters.members) != 1 {
-			t.Error("the cluster has ended")
+		sleep(idleTimeout - time.Second)
+		if r.cluster().seen().left || len(r.status().Clusters) != 1 {
+			t.Error("the cluster has ended at once")
+		}
+		r.setup(1) // it was a restart
+		sleep(2 * idleTimeout)
+		if r.cluster().seen().left || len(r.status().Clusters) != 1 {
+			t.Error("the cluster of a container that restarted has ended")
+		}
+		plane := r.cluster()
+		r.teardown(1)
+		r.storeChanged()
+		sleep(idleTimeout + time.Second)
+		if !plane.seen().left || len(r.status().Clusters) != 0 {
+			t.Errorf("the cluster goes on: %+v", r.status().Clusters)
+		}
+		r.setup(1)
+		r.storeChanged()
+		sleep(time.Second)
+		if r.cluster() == plane || len(r.status().Clusters) != 1 {
+			t.Error("no new cluster was started")
 		}
 		r.finish()
 	})
@@ -147,8 +166,9 @@ func TestOnePlaneServesAllNetworks(t *testing.T) {
 			t.Errorf("%v has no plane", n.VTEP.Local)
 		}
 	}
+	nobodyUses := func(netip.Addr) bool { return false }
 	nobodyHasIt := func(netip.Addr) (bool, error) { return false, nil }
-	if stopped, err := s.StopAbandoned(nil, nobodyHasIt); err != nil || len(stopped) > 0 || len(made) != 1 {
+	if stopped, err := s.StopAbandoned(nobodyUses, nobodyHasIt); err != nil || len(stopped) > 0 || len(made) != 1 {
 		t.Errorf("stopped %v, %v; made %v", stopped, err, made)
 	}
 	stop()

@@ -142,7 +142,8 @@ func TestNewsAreFollowedAtOnceIfAnotherHostWaits(t *testing.T) {
 		r.startIdle()
 		c := r.cluster()
 		c.mu.Lock()
-		c.shown = cluster.Snapshot{Hosts: []cluster.Host{otherHost(11, "b")}, Sequence: 7}
+		c.shown = cluster.NewSnapshot(otherHost(11, "b"))
+		c.shown.Sequence = 7
 		c.mu.Unlock()
 		c.ackRequested <- struct{}{}
 		synctest.Wait()

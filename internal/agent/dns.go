@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -22,6 +23,8 @@ type NameServer interface {
 	// AddRecord adds a record to a network's zone, if there is one.
 	AddRecord(network string, e dns.Record) bool
 	Listening() []dns.Listening
+	// Queries returns how the queries so far were answered.
+	Queries() dns.QueryCounts
 }
 
 // dnsFeed keeps the name server in step with the networks. A turn sets all zones. A container that
@@ -64,6 +67,13 @@ func (f *dnsFeed) AddRecord(key membership.EndpointKey) bool {
 	f.added = slices.DeleteFunc(f.added, func(e addedRecord) bool { return e.EndpointKey == key })
 	f.added = append(f.added, addedRecord{key, record})
 	return true
+}
+
+// Networks returns all networks, as the last turn found them.
+func (f *dnsFeed) Networks() []hoststate.Network {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.networks))
 }
 
 // Network returns a network as the last turn found it, unless that failed.

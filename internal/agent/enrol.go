@@ -230,11 +230,11 @@ func (a *Agent) seedsForOthers() (seeds []netip.AddrPort) {
 	for _, addr := range a.ownAddrs() {
 		seeds = append(seeds, netip.AddrPortFrom(addr, a.Config.Port))
 	}
-	var others []cluster.Host
+	var others []*cluster.Host
 	for _, m := range a.clusters.All() {
 		others = append(others, m.Snapshot().Hosts...)
 	}
-	slices.SortFunc(others, cluster.Host.Compare)
+	slices.SortFunc(others, func(x, y *cluster.Host) int { return x.Compare(*y) })
 	for _, h := range others {
 		if ap := netip.AddrPortFrom(h.Addr, a.Config.Port); h.Reachable() && h.Addr.IsValid() && !slices.Contains(seeds, ap) {
 			seeds = append(seeds, ap)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/dns"
 	"vxlan-driver/internal/kernel/fakekernel"
@@ -70,6 +71,9 @@ func (n *fakeNameServer) Listening() []dns.Listening {
 	}
 	return all
 }
+
+// Queries says that a query was answered.
+func (n *fakeNameServer) Queries() dns.QueryCounts { return dns.QueryCounts{Answered: 1} }
 
 // take makes ports be another program's.
 func (n *fakeNameServer) take(ports ...uint16) {
@@ -338,7 +342,7 @@ func (c *fakeCluster) notifyLocked() {
 func (c *fakeCluster) show(hosts ...cluster.Host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown = cluster.Snapshot{Hosts: hosts}
+	c.shown = cluster.NewSnapshot(hosts...)
 	c.notifyLocked()
 }
 
@@ -346,7 +350,13 @@ func (c *fakeCluster) show(hosts ...cluster.Host) {
 func (c *fakeCluster) showQuietly(hosts ...cluster.Host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown = cluster.Snapshot{Hosts: hosts}
+	c.shown = cluster.NewSnapshot(hosts...)
+}
+
+// Contact says that each reachable host was found an hour ago, and answered a second ago.
+func (c *fakeCluster) Contact(h cluster.Host) cluster.Contact {
+	now := boottime.Now()
+	return cluster.Contact{Since: now.Add(-time.Hour), RoundTrip: 300 * time.Microsecond, Measured: now.Add(-time.Second)}
 }
 
 func vtep(n byte) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, 0, n}) }

@@ -15,17 +15,9 @@ import (
 	"vxlan-driver/internal/store"
 )
 
-const (
-	// entriesAtOnce is how many containers' forwarding entries are set under the store's lock, which
-	// takes some 4 ms. Containers that start wait for the lock.
-	entriesAtOnce = 50
-	// entriesGap is how long the lock is left to others then. It is not fair: whoever waits would
-	// mostly find it taken again.
-	entriesGap = time.Millisecond
-	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
-	// containers a list takes 0.3 s.
-	listDivisor = 20
-)
+// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
+// containers a list takes 0.3 s.
+const listDivisor = 20
 
 // forwarder makes the kernel forward frames to the hosts that have their MACs.
 //
@@ -35,6 +27,7 @@ const (
 // decides what is done.
 type forwarder struct {
 	clusters *clusterSet
+	repairs  *repairCounter
 	networks map[string]*forwardedNetwork // by ID
 }
 
@@ -47,6 +40,9 @@ type forwardedNetwork struct {
 	macs   map[kernel.MAC]bool // of entries to look at
 	addrs  map[netip.Addr]bool // of neighbours to look at
 	flood  map[kernel.FDB]bool // flood entries that may be wanted, or no longer
+
+	suspect suspectEntries // of those to look at
+	trusted bool           // the last list found all entries as wanted then, or noted the others
 
 	checkPorts bool // something may have changed on this host
 	checkAll   bool // any entry may not be as wanted
@@ -74,6 +70,7 @@ func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
 			n = &forwardedNetwork{
 				roster: new(membership.Roster),
 				macs:   make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[kernel.FDB]bool),
+				suspect: newSuspectEntries(),
 			}
 		}
 		followed[local.ID] = n
@@ -94,10 +91,11 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	for _, host := range changedAddrs(before.VTEP.Flood, local.VTEP.Flood) {
 		keys.Flood = append(keys.Flood, plan.FloodEntry(host))
 	}
+	n.suspect.take(keys) // there is news of them
 	n.look(keys)
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
 	all = all || known != n.known
-	n.checkAll = n.checkAll || all
+	n.checkAll, n.trusted = n.checkAll || all, n.trusted && !all
 	ceded := n.roster.Ceded()
 	n.checkPorts = n.checkPorts || all || !slices.Equal(before.Endpoints, local.Endpoints) || !maps.Equal(ceded, n.ceded)
 	n.known, n.ceded = known, ceded
@@ -150,7 +148,7 @@ func (f *forwarder) Forward(host *hoststate.Host) error {
 			errs = append(errs, n.fail(n.list(host)))
 		}
 		if n.isPending() {
-			errs = append(errs, n.fail(n.forwardSome(host)))
+			errs = append(errs, n.fail(n.forwardSome(host, f.repairs)))
 		}
 	}
 	return errors.Join(errs...)
@@ -161,7 +159,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 	for _, n := range f.networks {
 		switch {
 		case n.isPending():
-			return entriesGap, true
+			return hoststate.LockGap, true
 		case n.checkAll && !n.failed && (!pending || n.listDelay() < after):
 			after, pending = n.listDelay(), true
 		}
@@ -173,6 +171,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 // itself, and nothing is amiss.
 func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
 	for _, n := range f.networks {
+		n.suspect.add(keys, n)
 		n.look(keys)
 		n.checkPorts = n.checkPorts || slices.ContainsFunc(n.local.Endpoints, func(r *store.Record) bool { return slices.Contains(keys.MACs, r.MAC) })
 	}
@@ -216,7 +215,11 @@ func (n *forwardedNetwork) list(host *hoststate.Host) error {
 	if err != nil {
 		return err
 	}
+	if n.trusted {
+		n.suspect.add(keys, n)
+	}
 	n.look(keys)
+	n.trusted = true
 	n.checkAll, n.listed, n.listTime = false, time.Now(), time.Since(began)
 	return nil
 }
@@ -225,20 +228,40 @@ func (n *forwardedNetwork) knownRemotes() plan.Known {
 	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded}
 }
 
-// forwardSome sets some of the entries to look at: MACs first, as addresses lead to them.
-func (n *forwardedNetwork) forwardSome(host *hoststate.Host) error {
-	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, entriesAtOnce), MACs: takeSome(&n.macs, entriesAtOnce)}
-	if len(n.macs) == 0 {
-		keys.Addrs = takeSome(&n.addrs, entriesAtOnce)
-	}
-	known := n.knownRemotes()
-	known.Only, known.SkipPorts = &keys, !n.checkPorts
-	n.checkPorts = false
+// forwardSome sets as many of the entries to look at as there is time for. Those that were taken are
+// not tried again before the next full turn.
+func (n *forwardedNetwork) forwardSome(host *hoststate.Host, repairs *repairCounter) error {
 	s, err := host.Begin()
 	if err != nil {
+		n.takeNext() // an end of it, should the lock never be had
 		return err
 	}
-	return errors.Join(s.Forward(n.local, known), s.Close())
+	taken := newSuspectEntries()
+	next := func() (plan.Known, bool) {
+		known, more := n.takeNext()
+		if more {
+			taken.merge(n.suspect.take(*known.Only))
+		}
+		return known, more
+	}
+	err = repairs.CountEntries(taken, func() error { return s.ForwardWhileShort(n.local, next) })
+	return errors.Join(err, s.Close())
+}
+
+// takeNext takes the next of the entries to look at: MACs first, as addresses lead to them.
+func (n *forwardedNetwork) takeNext() (next plan.Known, more bool) {
+	if !n.isPending() {
+		return plan.Known{}, false
+	}
+	const most = hoststate.EntriesAtOnce
+	keys := kernel.ForwardingKeys{Flood: takeSome(&n.flood, most), MACs: takeSome(&n.macs, most)}
+	if len(n.macs) == 0 {
+		keys.Addrs = takeSome(&n.addrs, most)
+	}
+	next = n.knownRemotes()
+	next.Only, next.SkipPorts = &keys, !n.checkPorts
+	n.checkPorts = false
+	return next, true
 }
 
 // takeSome takes at most so many keys from a set.

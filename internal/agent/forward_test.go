@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
 )
@@ -263,4 +264,48 @@ func sameTables(a, b kernel.ForwardingTables) bool {
 		slices.SortFunc(t.Flood, func(x, y kernel.FDB) int { return x.Dst.Compare(y.Dst) })
 	}
 	return reflect.DeepEqual(a, b)
+}
+
+// slowNamespace is the host's on a machine that takes pieceTime for each piece of entries.
+type slowNamespace struct {
+	hoststate.Namespace
+	began time.Time
+	holds *[]time.Duration // for which it was open
+}
+
+const pieceTime = 2 * time.Millisecond
+
+func (n *slowNamespace) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (kernel.ForwardingTables, error) {
+	time.Sleep(pieceTime)
+	return n.Namespace.ForwardingTables(bridge, device, only)
+}
+
+func (n *slowNamespace) Close() {
+	*n.holds = append(*n.holds, time.Since(n.began))
+	n.Namespace.Close()
+}
+
+// However many entries there are to look at, and however long each takes, containers that start do
+// not wait long for the lock.
+func TestManyEntriesAreSetInShortSessions(t *testing.T) {
+	withOthers(t, 80, func(r *rig, hosts []cluster.Host) {
+		var holds []time.Duration
+		open := r.Host.Open
+		r.Host.Open = func(path string) (hoststate.Namespace, error) {
+			ns, err := open(path)
+			return &slowNamespace{ns, time.Now(), &holds}, err
+		}
+		var keys kernel.ForwardingKeys
+		for _, h := range hosts {
+			for _, e := range h.Memberships[0].Endpoints {
+				keys.MACs, keys.Addrs = append(keys.MACs, e.MAC), append(keys.Addrs, e.Addrs...)
+			}
+		}
+		r.deletedEntries <- keys
+		sleep(time.Second)
+		pieces := (len(keys.MACs) + len(keys.Addrs)) / hoststate.EntriesAtOnce
+		if most := slices.Max(holds); most > 2*pieceTime || len(holds) >= pieces || len(holds) < 2 {
+			t.Errorf("%d pieces in %d sessions, the longest of %v", pieces, len(holds), most)
+		}
+	})
 }

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 
 	"vxlan-driver/internal/agentapi"
 )
@@ -11,10 +10,12 @@ import (
 type KeyFile interface {
 	// Follow follows the file until ctx is done.
 	Follow(ctx context.Context)
-	// Check acts on the file as it is now, and says what is wrong with it.
+	// Check acts on the file as it is now. It says what is wrong with it, and what that means.
 	Check() error
-	// Status says which keys are used, and what is wrong with the file.
+	// Status says which keys are used, and what is wrong with the file, as Check does.
 	Status() (keys, problem string)
+	// IDs are the keys that are used, each by its hash; the first encrypts.
+	IDs() []string
 }
 
 // checkKeys makes the clusters use what the key file has now.
@@ -22,10 +23,7 @@ func (a *Agent) checkKeys() error {
 	if a.KeyFile == nil {
 		return nil
 	}
-	if err := a.KeyFile.Check(); err != nil {
-		return fmt.Errorf("%w; the keys from before stay in use", err)
-	}
-	return nil
+	return a.KeyFile.Check()
 }
 
 // reportKeys adds the keys to a report.
@@ -34,8 +32,8 @@ func (a *Agent) reportKeys(report *agentapi.StatusReport) {
 		return
 	}
 	keys, problem := a.KeyFile.Status()
-	report.Keys = keys
+	report.Keys, report.KeyIDs = keys, a.KeyFile.IDs()
 	if problem != "" {
-		report.Warnings = append([]string{problem + "; the keys from before stay in use"}, report.Warnings...)
+		report.Warnings = append([]string{problem}, report.Warnings...)
 	}
 }

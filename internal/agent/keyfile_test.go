@@ -22,6 +22,8 @@ func (f *fakeKeyFile) Check() error {
 	return f.problem
 }
 
+func (f *fakeKeyFile) IDs() []string { return []string{"1a2b3c4d", "5e6f7a8b"} }
+
 func (f *fakeKeyFile) Status() (keys, problem string) {
 	if f.problem != nil {
 		problem = f.problem.Error()
@@ -47,7 +49,7 @@ func TestKeyFileIsReloadedAndReported(t *testing.T) {
 			t.Errorf("status: %+v", got)
 		}
 		const kept = "key file /etc/vxlan/key: is empty; the keys from before stay in use"
-		file.problem = errors.New("key file /etc/vxlan/key: is empty")
+		file.problem = errors.New(kept)
 		if got := reload(); got != kept {
 			t.Errorf("reload: %q", got)
 		}

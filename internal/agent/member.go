@@ -22,6 +22,7 @@ type clusterMember struct {
 	since  time.Time          // it runs
 	born   time.Time          // the same, by package boottime
 	stop   context.CancelFunc // ends what StartCluster started
+	unused time.Time          // since when no network talks by its address; zero: one does
 	listed atomic.Pointer[[]netip.AddrPort]
 	runErr atomic.Pointer[error] // why it does not run
 	// heard are recorded peers that some host has mentioned since the agent started.

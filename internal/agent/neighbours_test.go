@@ -30,7 +30,7 @@ func TestFullNeighbourTableIsReported(t *testing.T) {
 			want   []string
 		}{{7, 0, nil}, {8, 0, []string{full4}}, {9, 0, []string{full4}}, {9, 0, nil}, {9, 1, []string{full6}}} {
 			overflow(look.v4, look.v6)
-			got := r.Agent.status.CurrentReport().Warnings
+			got := r.Agent.status.CurrentReport(t.Context(), false).Warnings
 			if len(got) != len(look.want) || len(got) > 0 && !strings.Contains(got[0], look.want[0]) {
 				t.Errorf("after %d and %d overflows: warns %q, want %q", look.v4, look.v6, got, look.want)
 			}

@@ -12,7 +12,7 @@ import (
 func TestUnreachableHostIsNotOneWithoutAgent(t *testing.T) {
 	now := time.Now()
 	refused := []cluster.Refusal{{ByOther: true, Silent: true, Count: 5, Hosts: []cluster.RefusedHost{{Addr: vtep(11), Last: now}, {Addr: vtep(12), Last: now}}}}
-	down := cluster.Snapshot{Hosts: []cluster.Host{unreachable(otherHost(11))}}
+	down := cluster.NewSnapshot(unreachable(otherHost(11)))
 	got := refusalStatus(refused, down, now)
 	if len(got) != 1 || len(got[0].Hosts) != 1 || got[0].Hosts[0].Addr != vtep(12) {
 		t.Errorf("got %+v", got)
@@ -27,7 +27,7 @@ func TestUnreachableHostIsNotOneWithoutAgent(t *testing.T) {
 func TestFirstContainerWarnsOfAWrongKey(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
 		r.StayWhenIdle = true
-		r.Config.Keys = append(r.Config.Keys, [32]byte{1})
+		r.Config.KeyFile = "/etc/vxlan/key"
 		r.prepareCluster = func(c *fakeCluster) {
 			c.members = 1
 			c.problem = "the key here is not that of 198.18.0.11"

@@ -42,17 +42,27 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleKeys()
 	case agentapi.VerbKeyChange:
 		return a.handleKeyChange(r.Data)
+	case agentapi.VerbInventory:
+		return a.handleInventory(ctx)
+	case agentapi.VerbTrace:
+		return a.handleTrace(ctx, r.Trace)
 	case agentapi.VerbStatus:
 		// A turn first, so that the report is of now.
 		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
-		report := a.status.CurrentReport()
-		report.Host = a.identity()
+		report := a.currentReport(ctx, r.Rates)
 		report.Problem = errorResponse(err).Error
-		report.Outdated = append(a.outdated(), report.Outdated...)
-		a.reportKeys(&report)
 		return agentapi.Response{Status: &report}
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
+}
+
+// currentReport returns the report of the last turn, with all that can be told without another one.
+func (a *Agent) currentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
+	report := a.status.CurrentReport(ctx, wantRates)
+	report.Host = a.identity()
+	report.Outdated = append(a.outdated(), report.Outdated...)
+	a.reportKeys(&report)
+	return report
 }
 
 // handleSync runs a turn, or, for a container that was set up, does what its plugin waits for.
@@ -108,7 +118,7 @@ func (a *Agent) warnIfAlone(networkID string) string {
 	}
 	text := "no other host was found. If others run, they may hand out the same addresses: " +
 		"check that port 7947 is open between the hosts (UDP and TCP)"
-	if len(a.Config.Keys) == 0 {
+	if a.Config.KeyFile == "" {
 		text += ". Without a key_file in /etc/vxlan/vxland.toml, a host accepts messages only from hosts " +
 			"in its own remote_ips and seeds: each host must list all others"
 	}
@@ -138,10 +148,11 @@ type requestBroker struct {
 	waiting chan request  // somebody waits for a turn
 	soon    chan struct{} // the store has changed, and nobody waits
 	restart chan struct{} // the agent is to start anew
+	inLoop  chan func()   // to be run by the loop
 }
 
 func newRequestBroker() *requestBroker {
-	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1)}
+	return &requestBroker{waiting: make(chan request), soon: make(chan struct{}, 1), restart: make(chan struct{}, 1), inLoop: make(chan func())}
 }
 
 // TriggerRestart makes the agent start anew, if it can.

@@ -54,6 +54,7 @@ type rig struct {
 	kernelEvents   chan struct{}
 	deletedEntries chan kernel.ForwardingKeys
 	ruleEvents     chan struct{}
+	reloadEvents   chan struct{}
 	upstreamEvents chan struct{}
 	ended          chan error
 	stop           context.CancelFunc
@@ -69,7 +70,7 @@ func newRig(t testing.TB) *rig {
 	r := &rig{
 		t: t, kernel: fakekernel.New("/ns/1", "/ns/2", "/ns/3"), names: &fakeNameServer{began: time.Now()},
 		planes: make(map[netip.Addr]*fakeCluster), log: new(bytes.Buffer),
-		storeEvents: make(chan struct{}, 1), fileEvents: make(chan struct{}, 1), process: new(fakeProcess), kernelEvents: make(chan struct{}, 1), deletedEntries: make(chan kernel.ForwardingKeys, 1), ruleEvents: make(chan struct{}, 1), upstreamEvents: make(chan struct{}, 1), ended: make(chan error, 1),
+		storeEvents: make(chan struct{}, 1), fileEvents: make(chan struct{}, 1), process: new(fakeProcess), kernelEvents: make(chan struct{}, 1), deletedEntries: make(chan kernel.ForwardingKeys, 1), ruleEvents: make(chan struct{}, 1), reloadEvents: make(chan struct{}, 1), upstreamEvents: make(chan struct{}, 1), ended: make(chan error, 1),
 	}
 	r.kernel.HostNamespace().Add(kernel.Link{Name: "eth0", MTU: 1500, Up: true, Addrs: []kernel.Addr{{Prefix: netip.MustParsePrefix("198.18.0.10/24")}}})
 	c, err := config.Parse("")
@@ -127,7 +128,7 @@ func (r *rig) start() {
 	r.names.began = time.Now()
 	go func() {
 		err := r.runLoop(ctx, events{
-			store: r.storeEvents, files: r.fileEvents, kernel: r.kernelEvents, deleted: r.deletedEntries, rules: r.ruleEvents, upstreams: r.upstreamEvents,
+			store: r.storeEvents, files: r.fileEvents, kernel: r.kernelEvents, deleted: r.deletedEntries, rules: r.ruleEvents, firewalld: r.reloadEvents, upstreams: r.upstreamEvents,
 		})
 		cancel()
 		r.clusters.wg.Wait()

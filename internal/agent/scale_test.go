@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -159,11 +160,17 @@ func (n *holdingNamespace) Close() {
 	n.Namespace.Close()
 }
 
-// threadTime is the computing time of this thread so far. Other programs do not count.
-func threadTime() time.Duration {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+// threadTime is the computing time of this thread so far. Other programs do not count. What
+// getrusage(2) says is only brought up to date each 4 ms.
+func threadTime() time.Duration { return clockTime(unix.CLOCK_THREAD_CPUTIME_ID) }
+
+// cpuTime is that of this process so far.
+func cpuTime() time.Duration { return clockTime(unix.CLOCK_PROCESS_CPUTIME_ID) }
+
+func clockTime(clock int32) time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(clock, &t)
+	return time.Duration(t.Nano())
 }
 
 // grantingAgent gives each container the addresses that it wants.
@@ -217,7 +224,7 @@ func (b *bigHost) stopRemote() {
 // drain sets all entries that are known to lack.
 func (b *bigHost) drain() {
 	for b.forwarder.IsBehind() {
-		time.Sleep(entriesGap)
+		time.Sleep(hoststate.LockGap)
 		if err := b.forward(b.followed); err != nil {
 			b.t.Fatal(err)
 		}
@@ -231,22 +238,37 @@ func (b *bigHost) mustTurn(what scope) {
 	}
 }
 
-// cpuTime is that of this process so far.
-func cpuTime() time.Duration {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+// mostTimes is how often a phase is measured again that was beyond its target. On a machine that
+// others use the same work takes up to twice the computing time, and a single piece of it even more.
+// What is too slow is too slow each time.
+const mostTimes = 3
+
+// mustStayBelow measures until a value is below the target, or fails.
+func (b *bigHost) mustStayBelow(name, unit string, target float64, measure func() float64) {
+	b.t.Helper()
+	least := math.Inf(1)
+	for range mostTimes {
+		least = min(least, measure())
+		if least < target {
+			return
+		}
+	}
+	b.t.Errorf("%s: %.2f %s at best, the target is %v", name, least, unit, target)
 }
 
 // report runs f so often, and reports its mean CPU time.
-func (b *bigHost) report(name string, times int, f func()) {
+func (b *bigHost) report(name string, times int, target float64, f func()) {
 	b.t.Helper()
 	f()
-	cpu, began := cpuTime(), time.Now()
-	for range times {
-		f()
-	}
-	b.t.Logf("%-40s %8.2f ms of CPU, %8.2f ms", name, ms(cpuTime()-cpu)/float64(times), ms(time.Since(began))/float64(times))
+	b.mustStayBelow(name, "ms of CPU", target, func() float64 {
+		cpu, began := cpuTime(), time.Now()
+		for range times {
+			f()
+		}
+		mean := ms(cpuTime()-cpu) / float64(times)
+		b.t.Logf("%-40s %8.2f ms of CPU, %8.2f ms", name, mean, ms(time.Since(began))/float64(times))
+		return mean
+	})
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -273,9 +295,12 @@ func (b *bigHost) lockWaits(ctx context.Context) (longest time.Duration) {
 // reportLock reports for how long f holds the store's lock, and for how long others wait for it.
 func (b *bigHost) reportLock(name string, during func()) {
 	b.t.Helper()
-	b.longestHold = 0
-	wait := b.longestWait(during)
-	b.t.Logf("lock, %-34s %8.2f ms of CPU, %8.2f ms", name, ms(b.longestHold), ms(wait))
+	b.mustStayBelow("lock, "+name, "ms of CPU", mostHeld, func() float64 {
+		b.longestHold = 0
+		wait := b.longestWait(during)
+		b.t.Logf("lock, %-34s %8.2f ms of CPU, %8.2f ms", name, ms(b.longestHold), ms(wait))
+		return ms(b.longestHold)
+	})
 }
 
 // longestWait returns for how long others wait for the store's lock.
@@ -303,7 +328,17 @@ func residentMB(t testing.TB) float64 {
 	return 0
 }
 
-// TestManyHosts is a measurement.
+// The targets, on two processors. Times are of computing.
+const (
+	mostRemoteStart = 5.0   // ms
+	mostWithoutNews = 20.0  // ms
+	mostHeld        = 20.0  // ms, of the store's lock
+	mostUnderNews   = 10.0  // % of a core, of 50 remote starts a second
+	mostResident    = 150.0 // MB
+	noTarget        = 1e9
+)
+
+// TestManyHosts is a measurement that checks the targets.
 func TestManyHosts(t *testing.T) {
 	if os.Getenv("MANY_HOSTS") == "" {
 		t.Skip("a measurement; set MANY_HOSTS=1")
@@ -312,47 +347,90 @@ func TestManyHosts(t *testing.T) {
 	runtime.LockOSThread() // for threadTime
 	defer runtime.UnlockOSThread()
 	b := newBigHost(t, manyHosts-1, containersEach, containersEach)
-	b.reportLock("first turns", func() { b.report("first full turns", 1, func() { b.mustTurn(scopeFull) }) })
-	b.reportLock("all entries", b.drain)
-	b.report("publishing turn without news", 50, func() { b.mustTurn(scopePublish) })
-	b.report("forwarding turn without news", 50, func() { b.mustTurn(scopeForwarding) })
-	b.report("one remote start", 100, func() { b.startRemote(); b.mustTurn(scopeForwarding) })
-	b.report("one remote stop", 20, func() { b.stopRemote(); b.mustTurn(scopeForwarding) })
-	b.report("one host joins", 10, func() { b.addHost(); b.mustTurn(scopeForwarding); b.drain() })
+	b.reportLock("first turns", func() { b.mustTurn(scopeFull); b.mustTurn(scopeFull) })
+	b.reportLock("all entries", func() { b.forgetEntries(); b.drain() })
+	b.report("publishing turn without news", 50, mostWithoutNews, func() { b.mustTurn(scopePublish) })
+	b.report("forwarding turn without news", 50, mostWithoutNews, func() { b.mustTurn(scopeForwarding) })
+	b.report("one remote start", 100, mostRemoteStart, func() { b.startRemote(); b.mustTurn(scopeForwarding) })
+	b.report("one remote stop", 20, noTarget, func() { b.stopRemote(); b.mustTurn(scopeForwarding) })
+	b.report("one host joins", 10, noTarget, func() { b.addHost(); b.mustTurn(scopeForwarding); b.drain() })
 	b.reportLock("a host joins", func() { b.addHost(); b.mustTurn(scopeForwarding) })
-	b.report("full turn", 5, func() { b.mustTurn(scopeFull) })
+	b.report("full turn", 5, noTarget, func() { b.mustTurn(scopeFull) })
 	b.reportLock("a remote start and a full turn", func() { b.startRemote(); b.mustTurn(scopeForwarding); b.mustTurn(scopeFull) })
-	runtime.GC()
+	b.checkMemory()
+	if os.Getenv("MANY_HOSTS") != "short" {
+		b.loopUnderNews(10*time.Second, 50)
+	}
+}
+
+func (b *bigHost) checkMemory() {
+	b.t.Helper()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	t.Logf("resident %.1f MB, heap %.1f MB", residentMB(t), float64(m.HeapAlloc)/1e6)
-	if os.Getenv("MANY_HOSTS") != "short" {
-		b.loopUnderNews(5*time.Second, 50)
+	resident := residentMB(b.t)
+	b.t.Logf("resident %.1f MB, heap %.1f MB", resident, float64(m.HeapAlloc)/1e6)
+	if resident > mostResident {
+		b.t.Errorf("%.1f MB resident, the target is %v", resident, mostResident)
 	}
+}
+
+// forgetEntries empties the kernel's tables, which the forwarder is told.
+func (b *bigHost) forgetEntries() {
+	netnstest.Shell(b.t, b.ns)(`ip neigh flush dev br-blue nud permanent; ip link set vxlan-blue nomaster; ip link set vxlan-blue master br-blue`)
+	b.listSoon()
+	b.mustTurn(scopeFull)
 }
 
 // loopUnderNews runs the agent's loop during so many remote starts a second.
 func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
+	b.t.Helper()
+	list := b.listTime()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
+	for _, m := range b.clusters.members {
+		m.since = m.since.Add(-gracePeriod) // no full turn that belongs to the agent's start
+	}
 	go func() { ended <- b.runLoop(ctx, events{}) }()
-	time.Sleep(2 * time.Second) // the first full turn
-	cpu, began := cpuTime(), time.Now()
-	time.Sleep(d)
-	b.t.Logf("at rest: %.2f %% of a core", 100*float64(cpuTime()-cpu)/float64(time.Since(began)))
-	cpu, began = cpuTime(), time.Now()
+	share := func(during func()) float64 {
+		cpu, began := cpuTime(), time.Now()
+		during()
+		return 100 * float64(cpuTime()-cpu) / float64(time.Since(began))
+	}
+	// The first full turn takes a while, and what follows from it.
+	for share(func() { time.Sleep(time.Second) }) > 0.5 {
+		if b.t.Context().Err() != nil {
+			return
+		}
+	}
+	b.t.Logf("at rest: %.2f %% of a core", share(func() { time.Sleep(d) }))
 	news := func() {
 		for range int(d.Seconds() * float64(rate)) {
 			b.startRemote()
 			time.Sleep(time.Second / time.Duration(rate))
 		}
 	}
-	news()
-	b.t.Logf("%d remote starts a second: %.1f %% of a core", rate, 100*float64(cpuTime()-cpu)/float64(time.Since(began)))
+	b.mustStayBelow("50 remote starts a second", "% of a core", mostUnderNews, func() float64 {
+		turns := share(news)
+		lists := 100 * list.Seconds() / unreportedInterval.Seconds()
+		b.t.Logf("%d remote starts a second: %.1f %% of a core, and %.1f %% for a list of all entries each minute", rate, turns, lists)
+		return turns + lists
+	})
 	b.t.Logf("longest wait for the lock: %.1f ms", ms(b.longestWait(news)))
+	b.checkMemory()
 	cancel()
 	<-ended
+}
+
+// listTime is what a list of all entries takes, which is made each minute.
+func (b *bigHost) listTime() time.Duration {
+	cpu := cpuTime()
+	for _, n := range b.forwarder.networks {
+		if err := n.list(b.Host); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return cpuTime() - cpu
 }
 
 // drifted names the entries of the kernel that are not as they should be.

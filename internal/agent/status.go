@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -8,13 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/boottime"
+	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
-	"vxlan-driver/internal/network"
 )
 
 // statusReporter says how the host is: in the log, and to a person who asks.
@@ -24,6 +26,10 @@ type statusReporter struct {
 	claims     *addrclaim.Claims
 	rosterOf   func(membership.Network) *membership.Roster
 	tunnels    *tunnelProber
+	traffic    *trafficMeter
+	names      NameServer
+	repairs    *repairCounter
+	turns      turnDurations
 	rules      *rulesOwner
 	neighbours *neighbourWatch
 	watcher    *pathWatcher
@@ -32,13 +38,15 @@ type statusReporter struct {
 	failed      bool   // the last full turn failed
 	lastErr     string // as logged, so that an error that lasts is logged once
 	duplicates  recurring
-	names       recurring // that two containers have
+	sameNames   recurring // that two containers have
 	differences recurring
 	warned      recurring // of planes
 	omits       bool      // this host has more than it can announce
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
+	problem  string              // the error of the last full turn
+	devices  map[string]string   // of the networks of the report, by the networks' names
 	warnings map[string][]string // for whoever starts a container, by the network's id
 }
 
@@ -52,6 +60,11 @@ func (s *statusReporter) SetBlockingChains(found []string) {
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
 // finished or is taking down. So only what fails again in a full turn is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
+	if what == scopeFull {
+		s.mu.Lock()
+		s.problem = errorResponse(err).Error
+		s.mu.Unlock()
+	}
 	switch {
 	case what != scopeFull:
 	case err == nil:
@@ -67,25 +80,39 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 	}
 }
 
-// CurrentReport returns the report of the last turn, with the clusters as they are now.
-func (s *statusReporter) CurrentReport() agentapi.StatusReport {
+// CurrentReport returns the report of the last turn, with what is counted and the clusters as they
+// are now. These cost something, so they are looked at only when somebody asks.
+func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
 	s.mu.Lock()
-	report := s.report
+	report, devices := s.report, s.devices
+	report.Problem = s.problem
 	s.mu.Unlock()
-	report.Clusters = s.clusterStatus() // a thousand hosts, which only a person asks for
+	traffic, err := s.traffic.Report(ctx, devices, wantRates)
+	if err != nil {
+		report.Warnings = append(slices.Clip(report.Warnings), fmt.Sprintf("what networks count cannot be read: %v", err))
+	}
+	report.Networks, report.Drops = slices.Clone(report.Networks), traffic.drops
+	for i, n := range report.Networks {
+		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
+	}
+	report.Clusters = s.clusterStatus()
+	report.Repairs = s.repairs.Counts()
+	report.Queries, report.Turns = agentapi.QueryCounts(s.names.Queries()), s.turns.Report()
 	return report
 }
 
 // UpdateReport makes the report of a turn.
 func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	locals, omitted := allToMembership(networks), s.claims.Omitted()
+	addrs, names := s.findConflicts(locals)
 	report := agentapi.StatusReport{
-		Version: s.version, Conflicts: s.findConflicts(locals), Outdated: s.rules.Outdated(),
+		Version: s.version, Conflicts: slices.Concat(addrs, names), AddressConflicts: len(addrs), Outdated: s.rules.Outdated(),
 		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
-	warnings := make(map[string][]string)
+	warnings, devices := make(map[string][]string), make(map[string]string)
 	for _, n := range locals {
+		devices[n.Name] = n.Device.Name
 		report.Networks = append(report.Networks, s.networkStatus(n))
 		if n.NeedsAgent() {
 			warnings[n.ID] = slices.Clone(omitted)
@@ -101,7 +128,7 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	report.BlockingChains = s.report.BlockingChains
-	s.report, s.warnings = report, warnings
+	s.report, s.devices, s.warnings = report, devices, warnings
 }
 
 // planeWarnings returns what the planes warn of, and logs each warning once as long as it lasts.
@@ -150,36 +177,40 @@ func (s *statusReporter) logDifferences(found []string) {
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
-	status := agentapi.NetworkStatus{Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints), Underlay: describeUnderlay(n.VTEP)}
+	status := agentapi.NetworkStatus{
+		Name: n.Name, VNI: n.Tunnel.VNI, Local: len(n.Endpoints),
+		VTEP: n.VTEP.Local, Interface: n.VTEP.Interface, MTU: n.VTEP.MTU,
+	}
+	if home := n.VTEP.Home; home.Local.IsValid() {
+		status.Home = fmt.Sprintf("%s by %s", home.Local, home.Interface)
+	}
 	for _, m := range s.rosterOf(n).Members() {
 		status.Members++
 		status.Remote += len(m.Endpoints)
+		if m.Reachable {
+			status.Reachable++
+		}
 	}
 	status.Tunnels = s.tunnels.Status(n.ID)
 	return status
 }
 
-// describeUnderlay says from where a network sends, and whether it belongs elsewhere.
-func describeUnderlay(v network.VTEP) string {
-	text := fmt.Sprintf("from %s by %s, MTU %d", v.Local, v.Interface, v.MTU)
-	if v.Home.Local.IsValid() {
-		text += fmt.Sprintf(", until %s by %s can be used again", v.Home.Local, v.Home.Interface)
-	}
-	return text
-}
-
 func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	var all []agentapi.ClusterStatus
+	paths := s.tunnels.Paths()
 	for bind, m := range s.clusters.ByAddress() {
 		known, health, now := m.Snapshot(), m.Health(), boottime.Now()
 		c := agentapi.ClusterStatus{
-			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Refused: refusalStatus(health.Refused, known, now),
+			Name: s.clusters.nameOf(bind), Syncing: !health.Synced, Alone: health.Alone,
+			Refused: refusalStatus(health.Refused, known, now),
 		}
 		if !health.StaleSince.IsZero() {
 			c.Stale = now.Sub(health.StaleSince)
 		}
 		for _, h := range known.Hosts {
-			c.Hosts = append(c.Hosts, hostStatus(h))
+			status := hostStatus(m, *h, now)
+			status.Paths = paths[hostKey{h.ID, h.Addr}]
+			c.Hosts = append(c.Hosts, status)
 		}
 		all = append(all, c)
 	}
@@ -187,23 +218,46 @@ func (s *statusReporter) clusterStatus() []agentapi.ClusterStatus {
 	return all
 }
 
+// hostStatus returns what is known of the contact to another host.
+func hostStatus(m *clusterMember, h cluster.Host, now time.Time) agentapi.HostStatus {
+	status := agentapi.HostStatus{ID: h.ID.String(), Name: h.Label(), HostName: h.Name, Addr: h.Addr, Reachable: h.Reachable()}
+	if !status.Reachable {
+		status.UnreachableFor = now.Sub(h.UnreachableSince)
+	}
+	reporter, ok := m.Plane.(cluster.ContactReporter)
+	if !ok {
+		return status
+	}
+	contact := reporter.Contact(h)
+	if !contact.Since.IsZero() && status.Reachable {
+		status.ReachableFor = now.Sub(contact.Since)
+	}
+	if contact.RoundTrip > 0 {
+		status.RoundTrip, status.RoundTripAge = contact.RoundTrip, now.Sub(contact.Measured)
+	}
+	return status
+}
+
 // findConflicts returns the addresses and names that two containers have, and logs each once as
 // long as it lasts.
-func (s *statusReporter) findConflicts(networks []membership.Network) []string {
-	var addrs, names []string
+func (s *statusReporter) findConflicts(networks []membership.Network) (addrs, names []string) {
 	for _, n := range networks {
 		if n.NeedsAgent() {
-			addrs = append(addrs, membership.Duplicates(n, s.rosterOf(n))...)
-			names = append(names, membership.NameConflicts(n, s.rosterOf(n))...)
+			for _, d := range membership.Duplicates(n, s.rosterOf(n)) {
+				addrs = append(addrs, d.String())
+			}
+			for _, c := range membership.NameConflicts(n, s.rosterOf(n)) {
+				names = append(names, c.String())
+			}
 		}
 	}
 	appeared, _ := s.duplicates.Update(addrs)
 	for _, text := range appeared {
 		s.log.Error("two containers have one address", "what", text)
 	}
-	appeared, _ = s.names.Update(names)
+	appeared, _ = s.sameNames.Update(names)
 	for _, text := range appeared {
 		s.log.Warn("two containers have one name", "what", text)
 	}
-	return slices.Concat(addrs, names)
+	return addrs, names
 }

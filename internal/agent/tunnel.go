@@ -1,14 +1,18 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
@@ -21,8 +25,8 @@ type TunnelConn interface {
 	// Probe tells whether the host whose bridge has the MAC answers a frame of size bytes, as an
 	// MTU counts them, before ctx is done.
 	Probe(ctx context.Context, bridge kernel.MAC, size int) (answered bool, err error)
-	// HeardWithin tells whether a probe of that host came within the last d.
-	HeardWithin(bridge kernel.MAC, d time.Duration) bool
+	// LastHeard returns when a probe of that host came last, zero if none ever did.
+	LastHeard(bridge kernel.MAC) time.Time
 	// Closed is closed when the devices are gone.
 	Closed() <-chan struct{}
 	Close() error
@@ -69,11 +73,15 @@ type probedNetwork struct {
 
 // probedPeer is another host of a network.
 type probedPeer struct {
-	host     string
+	member   *cluster.Member
 	due      time.Time
 	busy     bool // it is being probed
 	failures int  // in a row
 	state    tunnelState
+
+	counts    frameCounts
+	measured  time.Time // last, by package boottime; zero: never
+	roundTrip time.Duration
 }
 
 // UpdatePeers sets which hosts are probed: all reachable members. A new one is probed soon.
@@ -146,9 +154,10 @@ func (n *probedNetwork) setPeers(vni uint32, members []*cluster.Member) {
 		case !m.Reachable || !answersProbes(m.Membership):
 		case n.peers[mac] != nil:
 			peers[mac] = n.peers[mac]
+			peers[mac].member = m
 		default:
 			spread := time.Duration(len(members)) * newPeerGap
-			peers[mac] = &probedPeer{host: m.Host, due: time.Now().Add(rand.N(spread))}
+			peers[mac] = &probedPeer{member: m, due: time.Now().Add(rand.N(spread))}
 		}
 	}
 	n.peers = peers
@@ -209,7 +218,7 @@ func (p *tunnelProber) takeDue(now time.Time) (start func(context.Context), wait
 
 // probe probes a host, and notes what has changed.
 func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.MAC, peer *probedPeer) {
-	state, err := measureTunnel(ctx, tunnelPath{n.conn, mac}, n.mtu, peer.state)
+	m, err := measureTunnel(ctx, tunnelPath{n.conn, mac}, n.mtu, peer.state)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.wakeUp() // Run does not know when the host is due next
@@ -221,15 +230,25 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 	if n.peers[mac] != peer {
 		return // the host has left the network meanwhile, or its agent has ended
 	}
-	if state.isGood() {
+	peer.note(m)
+	if m.isGood() {
 		peer.failures = 0
 	} else {
 		peer.failures++
 		peer.due = time.Now().Add(lostInterval)
 	}
-	if isFirst := peer.failures == 1 && peer.state.isGood(); state != peer.state && !isFirst {
-		peer.state = state
+	if isFirst := peer.failures == 1 && peer.state.isGood(); m.tunnelState != peer.state && !isFirst {
+		peer.state = m.tunnelState
 		p.logState(n, peer)
+	}
+}
+
+// note keeps what was measured.
+func (p *probedPeer) note(m tunnelMeasurement) {
+	p.measured = boottime.Now()
+	p.counts.Add(p.measured, m)
+	if m.roundTrip > 0 {
+		p.roundTrip = m.roundTrip
 	}
 }
 
@@ -244,7 +263,7 @@ func (p *tunnelProber) intervalLocked() time.Duration {
 }
 
 func (p *tunnelProber) logState(n *probedNetwork, peer *probedPeer) {
-	log := p.log.With("network", n.name, "host", peer.host, "port", n.port)
+	log := p.log.With("network", n.name, "host", peer.member.Host, "port", n.port)
 	switch {
 	case peer.state.lost:
 		log.Warn("VXLAN packets to a host are lost; is its UDP port open?")
@@ -268,9 +287,50 @@ func (p *tunnelProber) Status(networkID string) (all []agentapi.TunnelStatus) {
 			continue
 		}
 		all = append(all, agentapi.TunnelStatus{
-			Host: peer.host, Port: n.port, Size: n.mtu, Passing: peer.state.passing,
-			Heard: n.conn.HeardWithin(mac, heardInterval),
+			Host: peer.member.Host, Port: n.port, Size: n.mtu, Passing: peer.state.passing,
+			Heard: isWithin(heardInterval, n.conn.LastHeard(mac)),
 		})
 	}
 	return all
+}
+
+// isWithin tells whether a time was within the last d. The zero time was not.
+func isWithin(d time.Duration, t time.Time) bool { return !t.IsZero() && time.Since(t) < d }
+
+// hostKey is a host of a cluster by one of its addresses.
+type hostKey struct {
+	id   cluster.HostID
+	addr netip.Addr
+}
+
+// Paths returns what is measured of the ways to all hosts that are probed, of each host in the order
+// of its networks' names.
+func (p *tunnelProber) Paths() map[hostKey][]agentapi.PathStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, all := boottime.Now(), make(map[hostKey][]agentapi.PathStatus)
+	for _, n := range slices.SortedFunc(maps.Values(p.networks), func(a, b *probedNetwork) int { return cmp.Compare(a.name, b.name) }) {
+		for mac, peer := range n.peers {
+			key := hostKey{peer.member.ID, peer.member.Addr}
+			all[key] = append(all[key], n.pathStatus(mac, peer, now))
+		}
+	}
+	return all
+}
+
+func (n *probedNetwork) pathStatus(mac kernel.MAC, peer *probedPeer, now time.Time) agentapi.PathStatus {
+	counted := peer.counts.Sum(now)
+	s := agentapi.PathStatus{
+		Network: n.name, VTEP: peer.member.VTEP, FullSize: n.mtu, RoundTrip: peer.roundTrip,
+		Full:  agentapi.FrameCount{Sent: int(counted.full.sent), Answered: int(counted.full.answered)},
+		Small: agentapi.FrameCount{Sent: int(counted.small.sent), Answered: int(counted.small.answered)},
+	}
+	if !peer.measured.IsZero() {
+		s.Measured = now.Sub(peer.measured)
+		s.MTU = peer.state.largest(n.mtu)
+	}
+	if heard := n.conn.LastHeard(mac); !heard.IsZero() {
+		s.Heard = time.Since(heard)
+	}
+	return s
 }

@@ -20,12 +20,15 @@ import (
 type fakeTunnel struct {
 	mu     sync.Mutex
 	passes int
-	heard  bool
+	heard  time.Time
 	sent   []int // sizes
 	closed chan struct{}
 }
 
 func newFakeTunnel() *fakeTunnel { return &fakeTunnel{passes: 1450, closed: make(chan struct{})} }
+
+// tunnelTime is how long a frame takes there and back.
+const tunnelTime = time.Millisecond
 
 func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, error) {
 	f.mu.Lock()
@@ -35,12 +38,13 @@ func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, e
 	if !passes {
 		<-ctx.Done()
 	}
+	time.Sleep(tunnelTime)
 	return passes, nil
 }
 
-func (f *fakeTunnel) HeardWithin(kernel.MAC, time.Duration) bool { return f.heard }
-func (f *fakeTunnel) Closed() <-chan struct{}                    { return f.closed }
-func (f *fakeTunnel) Close() error                               { close(f.closed); return nil }
+func (f *fakeTunnel) LastHeard(kernel.MAC) time.Time { return f.heard }
+func (f *fakeTunnel) Closed() <-chan struct{}        { return f.closed }
+func (f *fakeTunnel) Close() error                   { close(f.closed); return nil }
 
 func (f *fakeTunnel) pass(size int) {
 	f.mu.Lock()
@@ -76,7 +80,7 @@ func TestTunnelsAreMeasured(t *testing.T) {
 			f := newFakeTunnel()
 			f.passes = tt.passes
 			got, err := measureTunnel(t.Context(), tunnelPath{conn: f}, 1450, tt.before)
-			if err != nil || got != tt.want {
+			if err != nil || got.tunnelState != tt.want {
 				t.Errorf("%d pass, before %+v: got %+v, %v", tt.passes, tt.before, got, err)
 			}
 		})
@@ -100,7 +104,7 @@ func withTunnel(t *testing.T, test func(t *testing.T, r *rig, f *fakeTunnel)) {
 			}
 			return f, nil
 		}
-		r.prepareCluster = func(c *fakeCluster) { c.shown = cluster.Snapshot{Hosts: []cluster.Host{probedHost(11, "b")}} }
+		r.prepareCluster = func(c *fakeCluster) { c.shown = cluster.NewSnapshot(probedHost(11, "b")) }
 		r.setup(1)
 		r.start()
 		sleep(time.Second)
@@ -135,8 +139,9 @@ func TestTunnelsAreProbed(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		f.pass(0)
-		f.heard = true
-		sleep(30 * time.Second)
+		sleep(29 * time.Second)
+		f.heard = time.Now()
+		sleep(time.Second)
 		if got := r.tunnelStatus(); len(got) != 1 || got[0].Passing != 0 || !got[0].Heard {
 			t.Errorf("got %+v", got)
 		}
@@ -239,7 +244,7 @@ func TestProbesOfManyHostsAreBounded(t *testing.T) {
 		p := &tunnelProber{log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1)}
 		n := &probedNetwork{mtu: 1450, conn: f, peers: make(map[kernel.MAC]*probedPeer)}
 		for i := range 1000 {
-			n.peers[kernel.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}] = &probedPeer{due: time.Now()}
+			n.peers[kernel.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}] = &probedPeer{member: new(cluster.Member), due: time.Now()}
 		}
 		p.networks = map[string]*probedNetwork{"a": n}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -17,6 +17,17 @@ type tunnelState struct {
 
 func (s tunnelState) isGood() bool { return s == tunnelState{} }
 
+// largest is the size of the largest frame that passes, on a network of that MTU; 0: none does.
+func (s tunnelState) largest(mtu int) int {
+	switch {
+	case s.lost:
+		return 0
+	case s.passing > 0:
+		return s.passing
+	}
+	return mtu
+}
+
 // smallProbe is the size of a frame that passes wherever any does.
 const smallProbe = 64
 
@@ -34,35 +45,58 @@ type tunnelPath struct {
 	bridge kernel.MAC // of the other host
 }
 
+// tunnelMeasurement is what was found out at one time. Frames that look for the largest size that
+// passes are not counted: most of them are meant to be lost.
+type tunnelMeasurement struct {
+	tunnelState
+	full, small frameCount
+	roundTrip   time.Duration // of the frame that was answered; 0: none was
+}
+
 // measureTunnel finds out what passes, given what did before.
-func measureTunnel(ctx context.Context, path tunnelPath, mtu int, before tunnelState) (tunnelState, error) {
-	if passes, err := path.passes(ctx, mtu, probeTries); passes || err != nil {
-		return tunnelState{}, err
+func measureTunnel(ctx context.Context, path tunnelPath, mtu int, before tunnelState) (m tunnelMeasurement, err error) {
+	if m.full, m.roundTrip, err = path.send(ctx, mtu, probeTries); m.full.answered > 0 || err != nil {
+		return m, err
 	}
-	if passes, err := path.passes(ctx, smallProbe, probeTries); !passes || err != nil {
-		return tunnelState{lost: true}, err
+	m.small, m.roundTrip, err = path.send(ctx, smallProbe, probeTries)
+	if m.lost = m.small.answered == 0; m.lost || err != nil {
+		return m, err
 	}
 	if before.passing > 0 {
 		// A search takes a dozen frames, and the size has hardly changed.
 		if passes, err := path.passes(ctx, before.passing, searchTries); passes || err != nil {
-			return before, err
+			m.tunnelState = before
+			return m, err
 		}
 	}
-	passing, err := path.largestPassing(ctx, smallProbe, mtu)
-	return tunnelState{passing: passing}, err
+	m.passing, err = path.largestPassing(ctx, smallProbe, mtu)
+	return m, err
 }
 
 // passes tells whether a frame of a size passes there, and its answer back.
 func (p tunnelPath) passes(ctx context.Context, size int, tries []time.Duration) (bool, error) {
+	count, _, err := p.send(ctx, size, tries)
+	return count.answered > 0, err
+}
+
+// send sends frames of a size until one is answered, and tells how long that one took.
+func (p tunnelPath) send(ctx context.Context, size int, tries []time.Duration) (count frameCount, took time.Duration, err error) {
 	for _, wait := range tries {
 		try, cancel := context.WithTimeout(ctx, wait)
+		began := time.Now()
 		answered, err := p.conn.Probe(try, p.bridge, size)
+		took := time.Since(began)
 		cancel()
-		if answered || err != nil {
-			return answered, err
+		if err != nil {
+			return count, 0, err
+		}
+		count.sent++
+		if answered {
+			count.answered++
+			return count, took, nil
 		}
 	}
-	return false, nil
+	return count, 0, nil
 }
 
 // largestPassing halves the sizes between one that passes and one that does not.

@@ -26,6 +26,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
+	a.networks = networks
 	a.forwarder.Follow(networks, what)
 	// Names come first: forwarding waits for the lock, and meanwhile networks may go.
 	err = errors.Join(err, a.dns.UpdateZones(networks))
@@ -83,8 +84,10 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	errs := []error{orphansErr, err, peersErr}
 	switch {
 	case a.rules.aside:
-	case what >= scopeFull:
+	case what >= scopeFull && peersChanged: // what is changed may be due to that
 		errs = append(errs, s.Reconcile(networks, a.fullScope()))
+	case what >= scopeFull:
+		errs = append(errs, a.repairs.Count(func() error { return s.Reconcile(networks, a.fullScope()) }))
 	case peersChanged || a.checkDevices:
 		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
 	}
@@ -92,7 +95,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, a.neighbours.Look(s))
 	}
 	a.checkDevices = false
-	errs = append(errs, a.updateOwnAddress(s, what), a.startClusters(ctx, s, networks), a.announcer.RequeueRecent(s, networks))
+	errs = append(errs, a.updateOwnAddress(s, what), a.startClusters(ctx, s, networks, err == nil), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
@@ -143,15 +146,19 @@ func (a *Agent) updateOwnAddress(s *hoststate.Session, what scope) error {
 	return nil
 }
 
-// startClusters starts the clusters that are missing, stops those whose address is gone, and
-// publishes what this host has in all.
-func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network) error {
+// startClusters starts the clusters that are missing, stops those that nobody needs, and publishes
+// what this host has in all. None is stopped unless all networks could be read.
+func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network, complete bool) error {
 	groups := a.clusters.GroupByCluster(networks)
-	stopped, err := a.clusters.StopAbandoned(groups, s.HasAddress)
-	for _, bind := range stopped {
-		a.claims.Forget(bind)
+	var errs []error
+	if complete {
+		inUse := func(bind netip.Addr) bool { return bind == a.clusters.Own() || len(groups[bind]) > 0 || a.claims.IsJoining(bind) }
+		stopped, err := a.clusters.StopAbandoned(inUse, s.HasAddress)
+		for _, bind := range stopped {
+			a.claims.Forget(bind)
+		}
+		errs = append(errs, err)
 	}
-	errs := []error{err}
 	for bind := range groups {
 		errs = append(errs, a.clusters.StartCluster(ctx, bind))
 	}
@@ -161,8 +168,7 @@ func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, network
 // publish tells each running cluster what this host has in it.
 func (a *Agent) publish(groups map[netip.Addr][]hoststate.Network) error {
 	var errs []error
-	// A cluster that no network needs any more goes on: a restart of the last container would make
-	// the others forget this host and find it again.
+	// A cluster that no network needs any more goes on for a while, see StopAbandoned.
 	for bind, m := range a.clusters.members {
 		networks := groups[bind]
 		// It also keeps what was listed: without a key, only those hosts are heard.

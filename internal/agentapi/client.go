@@ -36,7 +36,16 @@ const statusTimeout = 10 * time.Second
 
 // Status asks the agent that listens on the socket at path for its status, and does not start one.
 func Status(path string) (StatusReport, error) {
-	r, err := Call(path, Request{Verb: VerbStatus}, time.Now().Add(statusTimeout))
+	return callStatus(path, Request{Verb: VerbStatus})
+}
+
+// StatusWithRates is Status with the networks' rates. It may take half a second.
+func StatusWithRates(path string) (StatusReport, error) {
+	return callStatus(path, Request{Verb: VerbStatus, Rates: true})
+}
+
+func callStatus(path string, request Request) (StatusReport, error) {
+	r, err := Call(path, request, time.Now().Add(statusTimeout))
 	if err != nil || r.Status == nil {
 		return StatusReport{}, err
 	}

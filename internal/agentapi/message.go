@@ -40,6 +40,8 @@ const (
 	VerbJoining Verb = "joining"
 	// VerbForgetHost takes a host that is gone for good out of its cluster.
 	VerbForgetHost Verb = "forget-host"
+	// VerbInventory asks for an Inventory.
+	VerbInventory Verb = "inventory"
 	// VerbHosts asks for all hosts that the agent knows: this one first, then the others.
 	VerbHosts Verb = "hosts"
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
@@ -59,12 +61,14 @@ const (
 	VerbKeys Verb = "keys"
 	// VerbKeyChange changes the host's key file (KeyChange). The response is as to VerbKeys.
 	VerbKeyChange Verb = "key-change"
+	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
+	VerbTrace Verb = "trace"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay. The exception is VerbKeyChange, for which the agent demands a key.
-var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbNetworks: true, VerbKeys: true, VerbKeyChange: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true, VerbNetworks: true, VerbKeys: true, VerbKeyChange: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -77,8 +81,12 @@ type Request struct {
 	Assign    *AssignRequest  `json:"assign,omitempty"`
 	Joining   *JoiningRequest `json:"joining,omitempty"`
 	// Host is the host that is meant, as a person calls it: by name, address or ID.
-	Host  string   `json:"host,omitempty"`
-	Asked *Request `json:"asked,omitempty"` // what to ask it
+	Host  string        `json:"host,omitempty"`
+	Asked *Request      `json:"asked,omitempty"` // what to ask it
+	Trace *TraceRequest `json:"trace,omitempty"`
+	// Rates asks for rates in the StatusReport. Unless somebody asked within the last minute, that
+	// takes half a second.
+	Rates bool `json:"rates,omitempty"`
 	// Data is what the verb says.
 	Data json.RawMessage `json:"data,omitempty"`
 }
@@ -108,9 +116,11 @@ type Response struct {
 	// Announces tells that the agent announces the container's addresses.
 	Announces bool `json:"announces,omitempty"`
 	// Host is the host that was forgotten or asked, by its whole name.
-	Host   string          `json:"host,omitempty"`
-	Hosts  []HostStatus    `json:"hosts,omitempty"`
-	Answer json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	Host      string          `json:"host,omitempty"`
+	Inventory *Inventory      `json:"inventory,omitempty"`
+	Hosts     []HostStatus    `json:"hosts,omitempty"`
+	Answer    json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
+	Trace     []TraceEvent    `json:"trace,omitempty"`
 	// Data is what the request's verb says.
 	Data json.RawMessage `json:"data,omitempty"`
 }
@@ -134,27 +144,99 @@ type StatusReport struct {
 	// Conflicts are addresses and names that two containers have. Of addresses they come up when
 	// hosts could not reach each other while they assigned them.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// AddressConflicts is how many of these, the first ones, are of addresses.
+	AddressConflicts int `json:"address_conflicts,omitempty"`
 	// BlockingChains are chains of other programs' firewalls that drop what a network needs.
 	BlockingChains []string `json:"blocking_chains,omitempty"`
 	// Differences are what other hosts set up differently.
 	Differences []string `json:"differences,omitempty"`
 	// Warnings are about this host.
 	Warnings []string `json:"warnings,omitempty"`
+	// Drops has each rule of the driver's firewall that drops, in the firewall's order.
+	Drops []DropStatus `json:"drops,omitempty"`
 	// Keys says which keys of the key file are used for what; empty: there is no key file.
 	Keys string `json:"keys,omitempty"`
+	// KeyIDs are those keys, each by a hash; the first encrypts, the others only decrypt.
+	KeyIDs []string `json:"key_ids,omitempty"`
+	// Queries counts the queries for names since the agent started, by how they were answered.
+	Queries QueryCounts `json:"queries"`
+	// Repairs counts what the agent has put right in the kernel since it started, by kind.
+	Repairs map[string]uint64 `json:"repairs,omitempty"`
+	// Turns has how long the agent's turns took since it started. In each it compares the kernel with
+	// what should be, as far as the turn's cause needs.
+	Turns DurationCounts `json:"turns"`
+}
+
+// QueryCounts counts queries for names by how they were answered.
+type QueryCounts struct {
+	Answered  uint64 `json:"answered"`  // from the networks' records
+	Absent    uint64 `json:"absent"`    // there is no such name
+	Forwarded uint64 `json:"forwarded"` // as a name server outside answered
+	Failed    uint64 `json:"failed"`    // no name server outside answered, or there is none
+	Refused   uint64 `json:"refused"`   // makes no sense, or asks for what is not done here
+	Limited   uint64 `json:"limited"`   // too many at once
+}
+
+// DurationCounts is a histogram.
+type DurationCounts struct {
+	// Bounds are those of the buckets. Counts has one more: what took longer than all bounds.
+	Bounds []time.Duration `json:"bounds"`
+	Counts []uint64        `json:"counts"`
+	Sum    time.Duration   `json:"sum"`
 }
 
 // NetworkStatus is a network that has containers on this host.
 type NetworkStatus struct {
-	Name    string `json:"name"`
-	VNI     uint32 `json:"vni"`
-	Local   int    `json:"local"`   // containers on this host
-	Remote  int    `json:"remote"`  // containers on other hosts
-	Members int    `json:"members"` // other hosts with a container on the network
-	// Underlay says from where the network sends, and with which MTU.
-	Underlay string `json:"underlay,omitempty"`
+	Name      string `json:"name"`
+	VNI       uint32 `json:"vni"`
+	Local     int    `json:"local"`     // containers on this host
+	Remote    int    `json:"remote"`    // containers on other hosts
+	Members   int    `json:"members"`   // other hosts with a container on the network
+	Reachable int    `json:"reachable"` // of these
+	// VTEP is the address that the network sends from, by Interface.
+	VTEP      netip.Addr `json:"vtep"`
+	Interface string     `json:"interface"`
+	MTU       int        `json:"mtu"`
+	// Home says where the network belongs, if it had to move: an address "by" an interface.
+	Home string `json:"home,omitempty"`
+	// Traffic is what the VXLAN device has counted: what came from other hosts and went to them. Nil:
+	// there is no such device.
+	Traffic *TrafficStatus `json:"traffic,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
+}
+
+// TrafficStatus is what a VXLAN device has counted since it was made.
+type TrafficStatus struct {
+	ReceivedBytes   uint64 `json:"received_bytes"`
+	ReceivedPackets uint64 `json:"received_packets"`
+	SentBytes       uint64 `json:"sent_bytes"`
+	SentPackets     uint64 `json:"sent_packets"`
+	// Dropped packets were valid, and there was no room or no way for them. Errors are of packets
+	// that were not, or that could not be sent.
+	ReceiveDropped uint64        `json:"receive_dropped"`
+	SendDropped    uint64        `json:"send_dropped"`
+	ReceiveErrors  uint64        `json:"receive_errors"`
+	SendErrors     uint64        `json:"send_errors"`
+	Rates          *TrafficRates `json:"rates,omitempty"` // nil: not asked for, or the device is new
+}
+
+// TrafficRates are averages, each for a second.
+type TrafficRates struct {
+	Over            time.Duration `json:"over"` // of that time, which ends now
+	ReceivedBytes   float64       `json:"received_bytes"`
+	ReceivedPackets float64       `json:"received_packets"`
+	SentBytes       float64       `json:"sent_bytes"`
+	SentPackets     float64       `json:"sent_packets"`
+}
+
+// DropStatus is what a rule of the driver's firewall has dropped since the firewall was set.
+type DropStatus struct {
+	Reason  string `json:"reason"` // a word; several rules may have one
+	Chain   string `json:"chain"`
+	Comment string `json:"comment"` // the rule's
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
 }
 
 // TunnelStatus is what is lost on the way to another host. Sizes are bytes as an MTU counts them.
@@ -172,6 +254,8 @@ type ClusterStatus struct {
 	Hosts []HostStatus `json:"hosts"`
 	// Syncing: it is not known yet what the other hosts have.
 	Syncing bool `json:"syncing,omitempty"`
+	// Alone: there are hosts to ask, and none of them has answered.
+	Alone bool `json:"alone,omitempty"`
 	// Stale is for how long there has been no contact to any other host. 0: there is, or never was.
 	Stale   time.Duration   `json:"stale,omitempty"`
 	Refused []RefusalStatus `json:"refused,omitempty"` // since the agent started, by reason
@@ -213,6 +297,52 @@ type HostStatus struct {
 	Addr           netip.Addr    `json:"addr,omitzero"`       // where its agent listens, if that is known
 	Reachable      bool          `json:"reachable"`
 	UnreachableFor time.Duration `json:"unreachable_for,omitempty"`
+	// ReachableFor is how long this agent has had contact to it. 0: it has none.
+	ReachableFor time.Duration `json:"reachable_for,omitempty"`
+	// RoundTrip is how long the agents' last message there took that was answered, with its answer.
+	// 0: none was yet.
+	RoundTrip    time.Duration `json:"round_trip,omitempty"`
+	RoundTripAge time.Duration `json:"round_trip_age,omitempty"` // since then
+	// Paths are the ways of containers' frames there, one for each network that both are on.
+	Paths []PathStatus `json:"paths,omitempty"`
+}
+
+// PathStatus is what probes show of the way to another host through a network's tunnel. Sizes are
+// bytes as an MTU counts them.
+type PathStatus struct {
+	Network  string     `json:"network"`
+	VTEP     netip.Addr `json:"vtep"`      // the other host's
+	FullSize int        `json:"full_size"` // of the largest frames that containers send
+	// MTU is the size of the largest frame that passes. 0: none does, or none was sent yet.
+	MTU int `json:"mtu"`
+	// Full counts frames of FullSize in the last ten minutes, and Small those that are sent where
+	// none of these is answered.
+	Full  FrameCount `json:"full"`
+	Small FrameCount `json:"small"`
+	// RoundTrip is how long the last frame took that was answered. 0: none was yet.
+	RoundTrip time.Duration `json:"round_trip,omitempty"`
+	Measured  time.Duration `json:"measured,omitempty"` // age of all these; 0: nothing was sent yet
+	// Heard is how long ago a frame of the other host's came. 0: none ever did.
+	Heard time.Duration `json:"heard,omitempty"`
+}
+
+// FrameCount counts frames, and how many of them were answered.
+type FrameCount struct {
+	Sent     int `json:"sent"`
+	Answered int `json:"answered"`
+}
+
+// Loss is the part of the frames that was lost, there or on the way back, from 0 to 1. It is of the
+// small ones where large ones cannot pass. Known is false if none was sent lately.
+func (p PathStatus) Loss() (part float64, known bool) {
+	count := p.Full
+	if p.Measured > 0 && p.MTU < p.FullSize {
+		count = p.Small
+	}
+	if count.Sent == 0 {
+		return 0, false
+	}
+	return float64(count.Sent-count.Answered) / float64(count.Sent), true
 }
 
 // agentError returns the error that the agent reports.

@@ -125,7 +125,7 @@ func TestCheckRefusesWrongOrder(t *testing.T) {
 func TestSnapshotFindsMembersOfNetwork(t *testing.T) {
 	other := validMembership()
 	other.Network.Port = 8472
-	s := Snapshot{Hosts: []Host{
+	s := Snapshot{Hosts: []*Host{
 		{Name: "a", Memberships: []Membership{validMembership()}},
 		{Name: "b", Memberships: []Membership{other}},
 		{Name: "c", Memberships: []Membership{validMembership(), other}, UnreachableSince: time.Unix(1, 0)},

@@ -9,6 +9,9 @@ type HostID [16]byte
 // IsZero tells whether this is no ID.
 func (id HostID) IsZero() bool { return id == HostID{} }
 
+// Matches tells whether both IDs are known and the same.
+func (id HostID) Matches(o HostID) bool { return !id.IsZero() && id == o }
+
 // String prints the ID as 32 hexadecimal digits.
 func (id HostID) String() string { return hex.EncodeToString(id[:]) }
 

@@ -3,12 +3,13 @@ package cluster
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Plane is a control plane: it publishes what this host has and collects what the others have.
 // All methods but Run may be called at any time, also before Run, and from any goroutine.
 //
-// A plane may also be a Claimer, a Confirmer, a Forgetter and an Asker.
+// A plane may also be a Claimer, a Confirmer, a Forgetter, an Asker and a ContactReporter.
 type Plane interface {
 	// Run connects and works until ctx is done. It ends without a leave: the others keep this
 	// host's entries as unreachable, and use them again when it is back. So this is also the end of
@@ -80,4 +81,20 @@ type Forgetter interface {
 	// ForgetHost takes a host that is gone for good out of the cluster, on all hosts: what it had
 	// is free. It refuses a host that is reachable. If the host is back one day, it is seen again.
 	ForgetHost(Host) error
+}
+
+// ContactReporter is a plane that measures its contact to the other hosts.
+type ContactReporter interface {
+	// Contact returns what is known of the contact to a host of the snapshot.
+	Contact(Host) Contact
+}
+
+// Contact is this host's contact to another one. Times are by package boottime.
+type Contact struct {
+	// Since is when the host became reachable, or when this agent first found it. Zero: it is not
+	// reachable, or the plane does not know.
+	Since time.Time
+	// RoundTrip is how long the last message took that was answered, with its answer. 0: none was.
+	RoundTrip time.Duration
+	Measured  time.Time // when that was
 }

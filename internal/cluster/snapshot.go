@@ -12,7 +12,11 @@ import (
 // Without return other snapshots, which share with it all that is the same in both. So a comparison
 // of two snapshots costs only what differs.
 type Snapshot struct {
-	Hosts []Host
+	// Hosts are pointers, as a thousand hosts are copied for each record that comes.
+	Hosts []*Host
+	// Self is the ID of the host that took the snapshot; zero where the plane knows none. A host of
+	// the same ID is this one as it was before its address changed, or by another of its addresses.
+	Self HostID
 	// Sequence grows with each record that comes. See Plane.Acknowledge.
 	Sequence uint64
 
@@ -64,13 +68,22 @@ func (m *Member) compare(o *Member) int {
 	return cmp.Or(cmp.Compare(m.name, o.name), m.Addr.Compare(o.Addr), bytes.Compare(m.ID[:], o.ID[:]))
 }
 
+// NewSnapshot returns the snapshot of hosts, which are in order. It is for tests: planes keep theirs
+// by With and Without.
+func NewSnapshot(hosts ...Host) (s Snapshot) {
+	for _, h := range hosts {
+		s.Hosts = append(s.Hosts, &h)
+	}
+	return s
+}
+
 // Find returns the first host with the name.
 func (s Snapshot) Find(name string) (Host, bool) {
-	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h Host, n string) int { return cmp.Compare(h.Name, n) })
+	i, ok := slices.BinarySearchFunc(s.Hosts, name, func(h *Host, n string) int { return cmp.Compare(h.Name, n) })
 	if !ok {
 		return Host{}, false
 	}
-	return s.Hosts[i], true
+	return *s.Hosts[i], true
 }
 
 // Members returns the hosts that announce a membership of a network, sorted as hosts are. A host
@@ -82,23 +95,28 @@ func (s Snapshot) Members(key NetworkKey) []*Member { return s.indexed()[key].me
 // none, or if Hosts were set by hand.
 func (s Snapshot) Revision(key NetworkKey) Revision { return s.networks[key].revision }
 
+// search returns where a host is, or belongs.
+func (s Snapshot) search(h Host) (i int, known bool) {
+	return slices.BinarySearchFunc(s.Hosts, h, func(have *Host, h Host) int { return have.Compare(h) })
+}
+
 // With returns the snapshot with a host added, or replaced by one that compares as equal.
 func (s Snapshot) With(h Host) Snapshot {
-	i, known := slices.BinarySearchFunc(s.Hosts, h, Host.Compare)
+	i, known := s.search(h)
 	var before []Membership
 	hosts := slices.Clone(s.Hosts)
 	if known {
 		before = hosts[i].Memberships
-		hosts[i] = h
+		hosts[i] = &h
 	} else {
-		hosts = slices.Insert(hosts, i, h)
+		hosts = slices.Insert(hosts, i, &h)
 	}
 	return s.withMembers(hosts, h, before)
 }
 
 // Without returns the snapshot without a host.
 func (s Snapshot) Without(h Host) Snapshot {
-	i, known := slices.BinarySearchFunc(s.Hosts, h, Host.Compare)
+	i, known := s.search(h)
 	if !known {
 		return s
 	}
@@ -108,8 +126,8 @@ func (s Snapshot) Without(h Host) Snapshot {
 }
 
 // withMembers returns the snapshot with hosts, of which the one that is given has changed.
-func (s Snapshot) withMembers(hosts []Host, changed Host, before []Membership) Snapshot {
-	next := Snapshot{Hosts: hosts, Sequence: s.Sequence, last: s.last.next(), networks: maps.Clone(s.indexed())}
+func (s Snapshot) withMembers(hosts []*Host, changed Host, before []Membership) Snapshot {
+	next := Snapshot{Hosts: hosts, Self: s.Self, Sequence: s.Sequence, last: s.last.next(), networks: maps.Clone(s.indexed())}
 	for _, m := range before {
 		if !slices.ContainsFunc(changed.Memberships, func(o Membership) bool { return o.Network == m.Network }) {
 			next.removeMember(newMember(changed, m))
@@ -154,7 +172,7 @@ func (s Snapshot) indexed() map[NetworkKey]networkMembers {
 	networks := make(map[NetworkKey]networkMembers)
 	for _, h := range s.Hosts {
 		for _, m := range h.Memberships {
-			members := append(networks[m.Network].members, newMember(h, m))
+			members := append(networks[m.Network].members, newMember(*h, m))
 			networks[m.Network] = networkMembers{members: members}
 		}
 	}

@@ -50,8 +50,8 @@ func TestSnapshotMadeStepByStep(t *testing.T) {
 				all = append(all, h)
 			}
 			slices.SortFunc(all, Host.Compare)
-			want := Snapshot{Hosts: all}
-			if len(all)+len(s.Hosts) > 0 && !reflect.DeepEqual(s.Hosts, all) {
+			want := NewSnapshot(all...)
+			if len(all)+len(s.Hosts) > 0 && !reflect.DeepEqual(s.Hosts, want.Hosts) {
 				t.Fatalf("hosts %+v, want %+v", s.Hosts, all)
 			}
 			if got, want := printMembers(s), printMembers(want); !reflect.DeepEqual(got, want) {
@@ -144,5 +144,13 @@ func eachField(t *testing.T, v reflect.Value, isEqual func(reflect.Value) bool) 
 		if isEqual(changed) {
 			t.Errorf("%v.%s makes no difference", v.Type(), v.Type().Field(i).Name)
 		}
+	}
+}
+
+func TestSnapshotKeepsSelf(t *testing.T) {
+	h := Host{ID: HostID{2}, Name: "b", Addr: mustAddr("198.18.0.2"), Memberships: []Membership{validMembership()}}
+	s := Snapshot{Self: HostID{1}}
+	if with := s.With(h); with.Self != s.Self || with.Without(h).Self != s.Self {
+		t.Errorf("with a host %v, without it again %v, want %v", with.Self, with.Without(h).Self, s.Self)
 	}
 }

@@ -21,10 +21,9 @@ const Path = "/etc/vxlan/vxland.toml"
 
 // Config is the agent's configuration. Load and Parse set the defaults.
 type Config struct {
-	Bind        netip.Addr // this host's address for other agents; invalid: each network's local_ip
-	Port        uint16     // UDP and TCP
-	KeyFile     string     // the file with the keys; "": none
-	Keys        []clusterkey.Key
+	Bind        netip.Addr       // this host's address for other agents; invalid: each network's local_ip
+	Port        uint16           // UDP and TCP
+	KeyFile     string           // the file with the keys; "": none
 	Cluster     string           // label; hosts with another one are refused
 	Seeds       []netip.AddrPort // hosts to join, besides the networks' remote_ips
 	ForgetAfter time.Duration
@@ -36,6 +35,7 @@ type Config struct {
 	JoinPort uint16
 	// RotateKeys: other hosts of the cluster may change the key file.
 	RotateKeys bool
+	Metrics    Endpoint // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -51,21 +51,22 @@ type rawConfig struct {
 	KeepRunning bool     `toml:"keep_running"`
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
+	Metrics     string   `toml:"metrics"`
 }
 
 const (
 	// DefaultCluster is the label of hosts whose configuration has none.
 	DefaultCluster = "vxlan"
 	// DefaultJoinPort is enrol.DefaultPort.
-	DefaultJoinPort = 7948
+	DefaultJoinPort = 7949
 	dnsPort         = 53
 )
 
-// Load reads the file at path, and the key file that it names. If it does not exist, all defaults
+// Load reads the file at path, and checks the key file that it names. If it does not exist, all defaults
 // hold, unless it is required.
 func Load(path string, required bool) (Config, error) { return load(path, required, Parse) }
 
-// LoadSettings is Load without the keys, which may change while an agent runs.
+// LoadSettings is Load without the key file, which may change while an agent runs.
 func LoadSettings(path string, required bool) (Config, error) {
 	return load(path, required, ParseSettings)
 }
@@ -85,12 +86,11 @@ func load(path string, required bool, parse func(string) (Config, error)) (Confi
 	return c, nil
 }
 
-// Parse parses a configuration and loads its keys. It returns all problems at once.
+// Parse parses a configuration and checks its key file. It returns all problems at once.
 func Parse(text string) (Config, error) {
 	c, err := ParseSettings(text)
 	if c.KeyFile != "" {
-		var keyErr error
-		if c.Keys, keyErr = clusterkey.Load(c.KeyFile); keyErr != nil {
+		if _, keyErr := clusterkey.Load(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
 		}
 	}
@@ -114,7 +114,7 @@ func ParseSettings(text string) (Config, error) {
 			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, dns_upstreams, keep_running, join_port and rotate_keys", key))
+		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, dns_upstreams, metrics, keep_running, join_port and rotate_keys", key))
 	}
 	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
 	if f.KeyFile == "" && c.Bind.IsValid() {
@@ -139,8 +139,9 @@ var examples = map[string]string{
 	"log_level":     `log_level = "info"`,
 	"dns_upstreams": `dns_upstreams = ["192.168.1.1"]`,
 	"keep_running":  `keep_running = true`,
-	"join_port":     `join_port = 7948`,
+	"join_port":     `join_port = 7949`,
 	"rotate_keys":   `rotate_keys = true`,
+	"metrics":       `metrics = "127.0.0.1:7948"`,
 }
 
 // explainSyntax says what to write where the file is not TOML, or a value not of the setting's
@@ -217,6 +218,10 @@ func (f rawConfig) parseOthers(c *Config) error {
 		if err := c.LogLevel.UnmarshalText([]byte(f.LogLevel)); err != nil {
 			errs = append(errs, fmt.Errorf("log_level %q: must be debug, info, warn or error", f.LogLevel))
 		}
+	}
+	var err error
+	if c.Metrics, err = parseEndpoint(f.Metrics); err != nil {
+		errs = append(errs, fmt.Errorf("metrics %q: %w", f.Metrics, err))
 	}
 	return errors.Join(errs...)
 }

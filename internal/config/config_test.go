@@ -33,7 +33,7 @@ func TestBindNeedsKeyFile(t *testing.T) {
 }
 
 func TestPortsMustDiffer(t *testing.T) {
-	for _, text := range []string{"join_port = 7947", "port = 7948", "join_port = 0", "join_port = 65536"} {
+	for _, text := range []string{"join_port = 7947", "port = 7949", "join_port = 0", "join_port = 65536"} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "join_port") {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -50,19 +50,18 @@ log_level = "debug"
 dns_upstreams = ["192.0.2.53"]
 keep_running = true
 join_port = 7001
-rotate_keys = false`)
+rotate_keys = false
+metrics = "127.0.0.1:7948"`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Keys) != 1 {
-		t.Errorf("%d keys", len(c.Keys))
-	}
-	c.Keys, c.KeyFile = nil, ""
+	c.KeyFile = ""
 	want := Config{
 		Bind: netip.MustParseAddr("192.0.2.1"), Port: 7000, Cluster: "blue",
 		Seeds:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")},
 		ForgetAfter: 2 * time.Hour, LogLevel: -4, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
 		KeepRunning: true, JoinPort: 7001,
+		Metrics: Endpoint{"tcp", "127.0.0.1:7948"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

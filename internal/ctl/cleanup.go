@@ -7,7 +7,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func cleanupCommand(host Host) *cobra.Command {
+// Cleaner removes the driver from this host.
+type Cleaner interface {
+	// Cleanup removes all that the driver has on the host. It refuses while containers use it,
+	// unless forced. It returns the networks that Podman still has.
+	Cleanup(force bool) (networks []string, err error)
+}
+
+func cleanupCommand(host Cleaner) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "cleanup",
@@ -17,7 +24,8 @@ files below /run. It is for a host that the driver is about to be removed from, 
 on which something is left of it. "make uninstall" runs it.
 
 It refuses while containers use a VXLAN network, and names them.`,
-		Args: cobra.NoArgs,
+		Example: `  vxlanctl cleanup`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			networks, err := host.Cleanup(force)
 			if err != nil {

@@ -40,18 +40,23 @@ func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
 	return name + ".198.18.0.2", "careful", h.err
 }
 
+func (h fakeHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }
+
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.StatusReport{
 		Version: "0", Keys: "1a2b3c4d encrypts", Problem: "boom",
 		Outdated: []string{"old"}, Warnings: []string{"careful"}, Conflicts: []string{"two have one"},
 		Differences: []string{"not alike"}, BlockingChains: []string{"chain f drops"},
-		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Underlay: "from 198.18.0.10 by eth0, MTU 1450", Tunnels: []agentapi.TunnelStatus{
+		Networks: []agentapi.NetworkStatus{{Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Reachable: 1, VTEP: netip.MustParseAddr("198.18.0.10"), Interface: "eth0", MTU: 1450, Tunnels: []agentapi.TunnelStatus{
 			{Host: "c", Port: 4789, Size: 1450, Heard: true}, {Host: "d", Port: 4789, Size: 1450},
 			{Host: "b", Port: 4789, Size: 1450, Passing: 1402, Heard: true},
 		}}},
 		Clusters: []agentapi.ClusterStatus{{
 			Name: "198.18.0.1", Stale: 90 * time.Second, Hosts: []agentapi.HostStatus{
-				{Name: "b", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true},
+				{
+					Name: "b", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true,
+					Paths: []agentapi.PathStatus{{FullSize: 1450, MTU: 1402, Measured: time.Second, Full: agentapi.FrameCount{Sent: 2}, Small: agentapi.FrameCount{Sent: 2, Answered: 2}}},
+				},
 				{Name: "c", HostName: "host-c", Addr: netip.MustParseAddr("198.18.0.3"), UnreachableFor: 90 * time.Minute},
 			},
 			Refused: []agentapi.RefusalStatus{
@@ -70,33 +75,6 @@ func (h fakeHost) Status() (agentapi.StatusReport, error) {
 	}, h.err
 }
 
-const wantStatus = `vxland 0
-problem: boom
-outdated: old; run ` + "`vxlanctl reload`" + `
-warning: careful
-conflict: two have one
-difference: not alike
-firewall: chain f drops
-network blue: VNI 7, 1 containers here, 3 on 2 other hosts
-  sends from 198.18.0.10 by eth0, MTU 1450
-  VXLAN to b: 1450 bytes lost, 1402 pass; raise the underlay's MTU, or recreate the network with --opt mtu=1402
-  VXLAN to c lost, UDP 4789; its packets arrive here: open the port there and on the way
-  VXLAN to d lost, UDP 4789; its packets do not arrive here: open the port on both hosts and on the way
-key 1a2b3c4d encrypts
-cluster of 198.18.0.1: no contact to any other host for 1m30s
-  host b: reachable
-  host c: unreachable; its entries are hidden
-    what to do: ` + "`vxlanctl host forget HOST`" + ` frees the addresses of one that is gone for good
-  no agent yet: 198.18.0.3, 198.18.0.4; it starts with that host's first container
-  host does not list this one:
-    198.18.0.2: 3 in 1m0s, the last one 1s ago
-    what to do: add this host to remote_ips there, or give all hosts the same key_file
-  refused, malformed message: 1
-  refused, wrong key: 7
-    198.18.0.9: 7 in 3m20s, the last one 2s ago
-    what to do: copy one key_file to all hosts
-`
-
 func TestCommands(t *testing.T) {
 	tests := []struct {
 		name string
@@ -107,13 +85,11 @@ func TestCommands(t *testing.T) {
 	}{
 		{"works", []string{"reload"}, nil, "reloaded 2 networks\n", ""},
 		{"fails", []string{"reload"}, errors.New("boom"), "", "reload: boom"},
-		{"status", []string{"status"}, nil, wantStatus, ""},
-		{"no agent", []string{"status"}, agentapi.ErrNotRunning, "vxland does not run; it starts with the first container of a network with names or discovery=gossip\nwithout it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service\n", ""},
 		{"cleanup", []string{"cleanup"}, nil, "", ""},
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
-		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE\nhost-b  198.18.0.2  reachable\nhost-c  198.18.0.3  unreachable for 1h30m0s\n", ""},
+		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE\nhost-b  198.18.0.2  reachable\nhost-c  198.18.0.3  unreachable for 1h30m\n", ""},
 		{"no hosts", []string{"host", "ls"}, agentapi.ErrNotRunning, "", "list hosts: vxland does not run"},
 		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten; its addresses are free\n", ""},
 		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
@@ -140,16 +116,6 @@ func TestCommands(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.fail)
 			}
 		})
-	}
-}
-
-// An agent that was killed stays away, and somebody may miss it.
-func TestStatusSaysWhoNeedsTheAgent(t *testing.T) {
-	var out bytes.Buffer
-	c := Command(fakeHost{err: agentapi.ErrNotRunning, containers: 3}, "1", &out)
-	c.SetArgs([]string{"status"})
-	if err := c.Execute(); err != nil || out.String() != "vxland does not run, but 3 containers need it: run `vxlanctl reload`, which starts it\n" {
-		t.Errorf("printed %q, %v", out.String(), err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/packettrace"
 )
@@ -124,20 +125,9 @@ func printDrop(p *output.Printer, networks []TracedNetwork, found packettrace.Dr
 		return a.String()
 	})
 	return p.Report(d, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet, p.Paint(output.Red, "dropped"), d.reason())
+		_, err := fmt.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet, p.Paint(output.Red, "dropped"), describeRule(agentapi.TraceEvent{Chain: d.Chain, Rule: d.Rule, Comment: d.Comment}))
 		return err
 	})
-}
-
-// reason says which rule it was, as short as possible.
-func (d Drop) reason() string {
-	switch {
-	case d.Comment != "":
-		return fmt.Sprintf("%s, rule %q", d.Chain, d.Comment)
-	case d.Rule != "":
-		return d.Chain + ", rule " + d.Rule
-	}
-	return d.Chain + ", its policy"
 }
 
 func orDash(text string) string {

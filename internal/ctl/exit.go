@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -15,19 +16,19 @@ const (
 	exitUsage = 2
 )
 
-// exitLevel ends a subcommand that checks something: the exit code is the level, and all has been
-// printed that there is to say.
-type exitLevel diagnosis.Level
+// exitStatus ends a subcommand with an exit code that is not 0. All has been printed that there is
+// to say.
+type exitStatus int
 
 // Error is for those who handle it like other errors.
-func (l exitLevel) Error() string { return diagnosis.Level(l).String() }
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// levelError makes an error of a level that is not ok.
+// levelError makes the level the exit code, as monitoring plugins do.
 func levelError(l diagnosis.Level) error {
 	if l == diagnosis.OK {
 		return nil
 	}
-	return exitLevel(l)
+	return exitStatus(l)
 }
 
 // ExitCode returns the code with which the tool ends.
@@ -35,8 +36,8 @@ func ExitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	if level, ok := errors.AsType[exitLevel](err); ok {
-		return int(level)
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		return int(status)
 	}
 	if _, ok := errors.AsType[output.UsageError](err); ok {
 		return exitUsage
@@ -46,7 +47,7 @@ func ExitCode(err error) int {
 
 // IsPrinted tells whether an error needs no line of its own.
 func IsPrinted(err error) bool {
-	_, ok := errors.AsType[exitLevel](err)
+	_, ok := errors.AsType[exitStatus](err)
 	return ok
 }
 

@@ -3,6 +3,7 @@ package ctl
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +11,15 @@ import (
 	"vxlan-driver/internal/ctl/output"
 )
 
-func hostCommand(host Host) *cobra.Command {
+// HostForgetter takes hosts out of the cluster.
+type HostForgetter interface {
+	StatusSource
+	// ForgetHost takes a host that is gone for good out of its cluster. It returns the host's whole
+	// name, and a warning.
+	ForgetHost(name string) (host, warning string, err error)
+}
+
+func hostCommand(host HostForgetter) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
 		Short: "list the other hosts, and forget one that is gone for good",
@@ -23,7 +32,7 @@ them, and forgets one that is gone for good.`,
 	return cmd
 }
 
-func hostListCommand(host Host) *cobra.Command {
+func hostListCommand(host StatusSource) *cobra.Command {
 	var opts output.Options
 	cmd := &cobra.Command{
 		Use:   "ls",
@@ -52,16 +61,13 @@ is forgotten.`,
 var hostColumns = []output.Column[agentapi.HostStatus]{
 	{Heading: "HOST", Text: func(h agentapi.HostStatus) string { return h.HostName }, Shrinks: true},
 	{Heading: "ADDRESS", Text: func(h agentapi.HostStatus) string {
-		if !h.Addr.IsValid() {
-			return ""
-		}
-		return h.Addr.String()
+		return addrText(h.Addr)
 	}},
 	{Heading: "STATE", Text: func(h agentapi.HostStatus) string {
 		if h.Reachable {
 			return "reachable"
 		}
-		return fmt.Sprintf("unreachable for %v", roundAge(h.UnreachableFor))
+		return "unreachable for " + ageText(h.UnreachableFor)
 	}},
 }
 
@@ -72,7 +78,7 @@ func knownHosts(clusters []agentapi.ClusterStatus) (hosts []agentapi.HostStatus)
 	return hosts
 }
 
-func hostForgetCommand(host Host) *cobra.Command {
+func hostForgetCommand(host HostForgetter) *cobra.Command {
 	return &cobra.Command{
 		Use:   "forget HOST",
 		Short: "forget a host that is gone for good, and free its addresses",
@@ -110,7 +116,7 @@ back announces itself again; it needs no command.`,
 }
 
 // unreachableHosts completes what is typed, as far as the agent answers.
-func unreachableHosts(host Host) (names []string) {
+func unreachableHosts(host StatusSource) (names []string) {
 	r, err := host.Status()
 	if err != nil {
 		return nil
@@ -129,4 +135,12 @@ func unreachableHosts(host Host) (names []string) {
 		}
 	}
 	return names
+}
+
+// addrText prints an address, and nothing if there is none.
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }

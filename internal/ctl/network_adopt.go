@@ -12,18 +12,6 @@ import (
 	"vxlan-driver/internal/adopt"
 )
 
-func networkCommand(host Host) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "network",
-		Short: "create networks that other hosts have",
-		Long:  "Network creates networks on this host that other hosts of the cluster have.",
-		Args:  subcommandArg,
-		RunE:  printHelp,
-	}
-	cmd.AddCommand(networkAdoptCommand(host))
-	return cmd
-}
-
 // adoption is which networks a user wants of other hosts.
 type adoption struct {
 	names  []string

@@ -3,130 +3,145 @@ package ctl
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/diagnosis"
 )
 
-func statusCommand(host Host, version string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
-		Short: "show networks, other hosts and problems, as this host's agent sees them",
-		Long: `Status shows what this host's agent (vxland) knows:
-
-  problem     the agent's last error; it tries again
-  outdated    why the agent should restart; "vxlanctl reload" makes it do so
-  warning     what is about to fail on this host, and what to do
-  conflict    two containers have one address: restart one; or one name: rename one
-  difference  what another host set up differently on the same network
-  firewall    rules of another program that drop what a network needs, and commands
-              that let it pass
-  network     a network with containers on this host, and its containers elsewhere
-  sends from  the underlay's address and interface, and the network's MTU
-  VXLAN       a host that containers' packets do not reach, or only small ones do
-  key         which key encrypts, and which ones only decrypt; each is named by a hash,
-              which is the same on all hosts
-  cluster     the other hosts, and whether this one has contact to any; the names of an
-              unreachable host are hidden
-  refused     messages that the agent refused since it started: why, from whom, for
-              how long, and what to do
-  host does not list this one, host refuses this one
-              hosts that refuse this one, and what to do
-  no agent yet
-              listed hosts that do not answer, as while they have no container
-
-On a healthy host there are only network, sends from, key, cluster and perhaps
-no agent yet.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := host.Status()
-			if errors.Is(err, agentapi.ErrNotRunning) {
-				return printWithoutAgent(cmd.OutOrStdout(), host)
-			}
-			if err != nil {
-				return fmt.Errorf("status: %w", err)
-			}
-			if r.Version != version && len(r.Outdated) == 0 { // the programs of before do not say why
-				r.Outdated = append(r.Outdated, fmt.Sprintf("it is version %s, and vxlanctl %s", r.Version, version))
-			}
-			printReport(cmd.OutOrStdout(), r)
-			return nil
-		},
-	}
+// StatusSource says how this host is.
+type StatusSource interface {
+	// Status returns what the host's agent knows.
+	Status() (agentapi.StatusReport, error)
+	// StatusWithRates is Status with the networks' rates, which may take half a second.
+	StatusWithRates() (agentapi.StatusReport, error)
+	// ContainersWithAgent counts the containers that need the agent.
+	ContainersWithAgent() (int, error)
 }
 
-// printWithoutAgent says whether somebody misses the agent.
-func printWithoutAgent(out io.Writer, host Host) error {
-	containers, err := host.ContainersWithAgent()
-	if err != nil && containers == 0 {
-		return fmt.Errorf("status: vxland does not run: %w", err)
+// What `status --check` may check.
+const (
+	checkLive  = "live"
+	checkReady = "ready"
+)
+
+var checks = []string{checkLive, checkReady}
+
+func statusCommand(host StatusSource, version string) *cobra.Command {
+	var opts output.Options
+	check := ""
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "show networks, other hosts and what is wrong, as this host's agent sees them",
+		Long: `Status shows what this host's agent (vxland) knows. It begins with whether all is
+well. Then come the networks with containers on this host, and the other hosts.
+
+  HERE        containers on this host
+  ELSEWHERE   containers on other hosts
+  HOSTS       other hosts with containers: how many of them can be reached
+  MTU         of the containers' interfaces
+  IN, OUT     bytes a second from other hosts and to them
+  SENDS FROM  this host's address on the underlay, and the interface
+  STATE       reachable    the agent there answers
+              unreachable  it does not; its names are hidden, its addresses reserved
+              no agent     it is listed and never answered, as without a container
+  SINCE       for how long it has been so
+  RTT         of the agents' messages
+  LOSS        of frames through the tunnel, in the last ten minutes
+  PATH MTU    the largest frame of a container that passes
+
+For each thing that is wrong, lines that begin with # say what, by a code, and what
+to do. A healthy host has none. "vxlanctl explain CODE" says more.
+
+Without an agent it ends with 1. With --check it prints one line for a probe or a
+monitoring system, and ends with 0 (ok), 1 (warning), 2 (failure) or 3 (unknown):
+
+  live   0 if the agent answers, 2 if containers need one that does not run, and 3 if
+         none needs it
+  ready  2 also while it is not known yet what the other hosts have, and if something
+         is wrong; 1 if there are only warnings`,
+		Example: `  vxlanctl status
+  vxlanctl status --check ready
+  vxlanctl status --format '{{range .Networks}}{{.Name}} {{.MTU}}{{"\n"}}{{end}}'
+  vxlanctl status -w`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check != "" && !slices.Contains(checks, check) {
+				return usageError(fmt.Errorf("--check %q: must be live or ready", check))
+			}
+			return opts.Run(cmd, func(p *output.Printer) error { return runStatus(p, host, version, check) })
+		},
 	}
-	if containers == 0 {
-		fmt.Fprintln(out, "vxland does not run; it starts with the first container of a network with names or discovery=gossip")
-		fmt.Fprintln(out, "without it, networks follow a change of the underlay when you run `vxlanctl reload`, or enable vxland.service")
-		return nil
+	cmd.Flags().StringVar(&check, "check", "", "check whether the agent is `live` or ready, for probes")
+	_ = cmd.RegisterFlagCompletionFunc("check", cobra.FixedCompletions(checks, cobra.ShellCompDirectiveNoFileComp))
+	opts.AddReportFlags(cmd)
+	return cmd
+}
+
+func runStatus(p *output.Printer, host StatusSource, version, check string) error {
+	ask := host.StatusWithRates
+	if check != "" {
+		ask = host.Status
 	}
-	fmt.Fprintf(out, "vxland does not run, but %d containers need it: run `vxlanctl reload`, which starts it\n", containers)
+	v, err := readStatus(host, ask, version)
+	if err != nil && check == "" {
+		return fmt.Errorf("status: %w", err)
+	}
+	if err != nil {
+		v = statusView{Findings: []diagnosis.Finding{{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown, Summary: err.Error()}}}
+		v.judge()
+	}
+	if check != "" {
+		return v.printCheck(p, check)
+	}
+	if err := v.print(p); err != nil {
+		return err
+	}
+	if !v.Running {
+		return exitStatus(exitError)
+	}
 	return nil
 }
 
-func printReport(out io.Writer, r agentapi.StatusReport) {
-	fmt.Fprintf(out, "vxland %s\n", r.Version)
-	if r.Problem != "" {
-		fmt.Fprintf(out, "problem: %s\n", r.Problem)
+// readStatus asks the agent. That there is none is no error.
+func readStatus(host StatusSource, ask func() (agentapi.StatusReport, error), version string) (statusView, error) {
+	r, err := ask()
+	if errors.Is(err, agentapi.ErrNotRunning) {
+		return statusWithoutAgent(host)
 	}
-	for _, why := range r.Outdated {
-		fmt.Fprintf(out, "outdated: %s; run `vxlanctl reload`\n", why)
+	if err != nil {
+		return statusView{}, err
 	}
-	for _, text := range r.Warnings {
-		fmt.Fprintf(out, "warning: %s\n", text)
+	if r.Version != version && len(r.Outdated) == 0 { // the programs of before do not say why
+		r.Outdated = append(r.Outdated, fmt.Sprintf("it is version %s, and vxlanctl %s", r.Version, version))
 	}
-	for _, text := range r.Conflicts {
-		fmt.Fprintf(out, "conflict: %s\n", text)
-	}
-	for _, text := range r.Differences {
-		fmt.Fprintf(out, "difference: %s\n", text)
-	}
-	for _, text := range r.BlockingChains {
-		fmt.Fprintf(out, "firewall: %s\n", text)
-	}
-	for _, n := range r.Networks {
-		fmt.Fprintf(out, "network %s: VNI %d, %d containers here, %d on %d other hosts\n", n.Name, n.VNI, n.Local, n.Remote, n.Members)
-		if n.Underlay != "" {
-			fmt.Fprintf(out, "  sends %s\n", n.Underlay)
-		}
-		printTunnels(out, n.Tunnels)
-	}
-	if r.Keys != "" {
-		fmt.Fprintf(out, "key %s\n", r.Keys)
-	}
-	for _, c := range r.Clusters {
-		fmt.Fprintf(out, "cluster of %s%s\n", c.Name, contact(c))
-		for _, h := range c.Hosts {
-			state := "reachable"
-			if !h.Reachable {
-				state = "unreachable; its entries are hidden"
-			}
-			fmt.Fprintf(out, "  host %s: %s\n", h.Name, state)
-		}
-		if slices.ContainsFunc(c.Hosts, func(h agentapi.HostStatus) bool { return !h.Reachable }) {
-			fmt.Fprintln(out, "    what to do: `vxlanctl host forget HOST` frees the addresses of one that is gone for good")
-		}
-		printRefusals(out, c.Refused)
-	}
+	return newStatusView(r), nil
 }
 
-// contact says what is wrong with a cluster's contact to other hosts, if anything.
-func contact(c agentapi.ClusterStatus) string {
-	switch {
-	case c.Stale > 0:
-		return fmt.Sprintf(": no contact to any other host for %v", c.Stale.Round(time.Second))
-	case c.Syncing:
-		return ": still asking the other hosts what they have"
+// statusWithoutAgent says whether somebody misses the agent.
+func statusWithoutAgent(host StatusSource) (statusView, error) {
+	containers, err := host.ContainersWithAgent()
+	if err != nil && containers == 0 {
+		return statusView{}, fmt.Errorf("vxland does not run: %w", err)
 	}
-	return ""
+	v := statusView{}
+	if containers == 0 {
+		v.Level = diagnosis.Unknown
+		v.Summary = "vxland does not run, and no container needs it; it starts with the first container of a network with names or discovery=gossip"
+		return v, nil
+	}
+	need := "need"
+	if containers == 1 {
+		need = "needs"
+	}
+	v.Findings = []diagnosis.Finding{{
+		Code: diagnosis.AgentMissing, Level: diagnosis.Failure,
+		Summary: fmt.Sprintf("vxland does not run, but %s %s it", output.Count(containers, "container"), need),
+		Mend:    []string{"vxlanctl reload   # starts it"},
+	}}
+	v.judge()
+	return v, nil
 }

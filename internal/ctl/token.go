@@ -32,7 +32,7 @@ func tokenCreateCommand(host Host) *cobra.Command {
 		Short: "create a token, and print the command that lets a host in by it",
 		Long: `Create makes a token that is good for one host. This host keeps only a hash of it.
 While there are tokens, the agent (vxland) listens for joining hosts, on TCP port
-7948 or join_port of vxland.toml.`,
+7949 or join_port of vxland.toml.`,
 		Example: `  vxlanctl token create
   vxlanctl token create --ttl 10m`,
 		Args: cobra.NoArgs,

@@ -65,6 +65,7 @@ func (l *listener) serveUDP() {
 		}
 		reply, q := answerQuery(l.zone.viewsFor(from.Addr()), buf[:n], false)
 		if q == nil {
+			l.server.queries.countReply(reply)
 			l.sendReply(reply, from)
 			continue
 		}
@@ -135,6 +136,8 @@ func (l *listener) serveConn(conn net.Conn, c client) {
 		reply, q := answerQuery(l.zone.viewsFor(c.addr), wire, true)
 		if q != nil {
 			reply = l.forwardLimited(q, c)
+		} else {
+			l.server.queries.countReply(reply)
 		}
 		if reply == nil {
 			return
@@ -163,11 +166,14 @@ func (l *listener) forwardInSlot(q *query, s *limitSlot) []byte {
 		return l.refuseQuery(q, s.client)
 	}
 	defer s.release()
-	return l.server.forwarder.forward(l.ctx, q, q.upstreams)
+	reply := l.server.forwarder.forward(l.ctx, q, q.upstreams)
+	l.server.queries.countForwarded(reply)
+	return reply
 }
 
 // refuseQuery answers a query that is one too many.
 func (l *listener) refuseQuery(q *query, c client) []byte {
+	l.server.queries.limited.Add(1)
 	l.reportLimit(l.server.forwardLimit, c, "queries for names outside")
 	return q.failWith(dns.RcodeServerFailure)
 }

@@ -187,6 +187,9 @@ func TestClientCannotExhaustForwarding(t *testing.T) {
 	if n := strings.Count(log.String(), "too many queries for names outside at once"); n != 1 {
 		t.Errorf("the log says %d times that there are too many queries:\n%s", n, log.String())
 	}
+	if got, want := s.Queries(), (QueryCounts{Answered: 1, Forwarded: uint64(most), Limited: 2}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
 }
 
 // lockedBuilder may be written and read at the same time.

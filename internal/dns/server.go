@@ -18,6 +18,7 @@ type Server struct {
 	forwardLimit *limiter
 	connLimit    *limiter
 	socketErrors socketErrorLog
+	queries      queryCounter
 
 	mu     sync.Mutex
 	zones  map[string]*servedZone // by network

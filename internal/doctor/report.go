@@ -24,7 +24,7 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		add(diagnosis.Finding{Code: diagnosis.AgentWarning, Level: diagnosis.Warning, Summary: text})
 	}
 	for _, text := range r.Conflicts {
-		add(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Summary: text})
+		add(fromConflict(text))
 	}
 	for _, text := range r.Differences {
 		add(diagnosis.Finding{Code: diagnosis.NetworksDiffer, Level: diagnosis.Warning, Summary: text})
@@ -33,6 +33,12 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		add(diagnosis.Finding{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Summary: text})
 	}
 	for _, n := range r.Networks {
+		if n.Home != "" {
+			add(diagnosis.Finding{
+				Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Network: n.Name,
+				Summary: fmt.Sprintf("network %s sends from %s by %s, until %s can be used again", n.Name, n.VTEP, n.Interface, n.Home),
+			})
+		}
 		for _, t := range n.Tunnels {
 			add(fromTunnel(n.Name, t))
 		}
@@ -42,6 +48,14 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 	}
 	diagnosis.Sort(findings)
 	return findings
+}
+
+// fromConflict tells addresses, of which one container has to go, from names, which may be meant.
+func fromConflict(text string) diagnosis.Finding {
+	if strings.HasPrefix(text, "name ") {
+		return diagnosis.Finding{Code: diagnosis.DuplicateName, Level: diagnosis.Warning, Summary: text}
+	}
+	return diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Summary: text}
 }
 
 func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {

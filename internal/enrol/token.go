@@ -14,7 +14,7 @@ import (
 )
 
 // DefaultPort is the TCP port on which a host with tokens lets others in.
-const DefaultPort = 7948
+const DefaultPort = 7949
 
 // Token is what a joining host has to know: where to ask, how to recognise who answers, and what to
 // say.

@@ -102,6 +102,7 @@ func appendString(b []byte, s string) []byte {
 type busMessage struct {
 	kind        byte
 	replySerial uint32
+	member      string
 	errorName   string
 	signature   string
 	body        decoder
@@ -165,6 +166,8 @@ func (m *busMessage) decodeFields(d decoder) error {
 			d.take(max(size, 1), size)
 		}
 		switch code {
+		case fieldMember:
+			m.member = text
 		case fieldErrorName:
 			m.errorName = text
 		case fieldReplySerial:

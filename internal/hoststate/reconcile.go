@@ -3,6 +3,7 @@ package hoststate
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
@@ -142,6 +143,33 @@ func (s *Session) Forward(n Network, k plan.Known) error {
 	return nil
 }
 
+const (
+	// EntriesAtOnce is how many entries of each kind are set before the time is looked at again:
+	// half a millisecond's work, so a machine that is ten times slower holds the lock for 8 ms.
+	EntriesAtOnce = 50
+	// LockGap is for how long the lock is left to others then. It is not fair: whoever waits would
+	// mostly find it taken again.
+	LockGap = time.Millisecond
+	// forwardTime is for how long further entries are set under the lock. Containers that start wait
+	// for it.
+	forwardTime = 3 * time.Millisecond
+)
+
+// ForwardWhileShort calls Forward with what next returns, while there is more, and until the lock
+// should be left to others.
+func (s *Session) ForwardWhileShort(n Network, next func() (k plan.Known, more bool)) error {
+	for began := time.Now(); time.Since(began) < forwardTime; {
+		k, more := next()
+		if !more {
+			return nil
+		}
+		if err := s.Forward(n, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forward warns once if the kernel has no fast path, and does not ask for one again.
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 	p := plan.ForwardTo(n, k)
@@ -177,43 +205,6 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
 	}
 	return keys, nil
-}
-
-// FallBackToStatic sets up networks that have a list of hosts as the list says. It is for an agent
-// that ends and may not come back, and for a plugin that cannot start one. Then nobody keeps up to
-// date what the agent had found out.
-func (h *Host) FallBackToStatic() error {
-	s, err := h.Begin()
-	if err != nil {
-		return err
-	}
-	ids, err := s.records.Networks()
-	errs := []error{err}
-	for _, id := range ids {
-		errs = append(errs, s.forgetPeers(id))
-	}
-	return errors.Join(append(errs, s.Close())...)
-}
-
-// forgetPeers makes a network go back to its list of hosts. A network without a list stays as it
-// is.
-func (s *Session) forgetPeers(networkID string) error {
-	if _, known, err := s.records.Peers(networkID); !known || err != nil {
-		return err
-	}
-	p, err := s.records.loadStored(networkID)
-	if err != nil || p.Gossip {
-		return err
-	}
-	if err := s.records.ForgetPeers(networkID); err != nil {
-		return err
-	}
-	if p, err = s.records.loadStored(networkID); err != nil {
-		return err
-	}
-	n, err := s.records.loadEndpoints(p)
-	_, othersErr, applyErr := s.applyNetwork(n.Network, nil, s.host.networkPlan(n, ScopeReset))
-	return errors.Join(err, applyErr, othersErr, s.forward(n, plan.Known{}))
 }
 
 // Announce announces a container's addresses, if it still exists and its interface is unaltered.

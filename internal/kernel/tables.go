@@ -31,6 +31,19 @@ type ForwardingKeys struct {
 	Flood []FDB
 }
 
+// Count returns how many there are.
+func (k ForwardingKeys) Count() int { return len(k.MACs) + len(k.Addrs) + len(k.Flood) }
+
+// TakeSome takes at most so many of each kind: MACs last, as addresses lead to them.
+func (k *ForwardingKeys) TakeSome(most int) (some ForwardingKeys) {
+	some.Flood, k.Flood = k.Flood[:min(most, len(k.Flood))], k.Flood[min(most, len(k.Flood)):]
+	some.Addrs, k.Addrs = k.Addrs[:min(most, len(k.Addrs))], k.Addrs[min(most, len(k.Addrs)):]
+	if len(k.Addrs) == 0 {
+		some.MACs, k.MACs = k.MACs[:min(most, len(k.MACs))], k.MACs[min(most, len(k.MACs)):]
+	}
+	return some
+}
+
 // NeighbourProtocol marks this project's neighbours (NDA_PROTOCOL, Linux 5.1; `ip neighbour` shows
 // it). No other program is known to use the number.
 const NeighbourProtocol = 118

@@ -33,18 +33,25 @@ func (r *Roster) cedes(e *network.Endpoint, a netip.Addr) bool {
 }
 
 // bestAt returns the container with the best right to an address, of those of other hosts that can
-// be reached. A claim is no container yet. What another host says of the container except is left
-// out: that is this host as it was before its address changed.
+// be reached. A claim is no container yet. What this host says at another address of the container
+// except is left out: it said so before its address changed. A copy of this machine may have a
+// container of the same ID, which is another one.
 func (r *Roster) bestAt(a netip.Addr, except string) *plan.Remote {
 	for _, one := range r.remotes.At(a) {
 		if one.Trust.Class != trustReachable || one.Trust.Right > rightContainer {
 			return nil
 		}
-		if one.Trust.Place != except {
+		if !(one.Trust.Place == except && r.isSelf(one.Trust.Host)) {
 			return one
 		}
 	}
 	return nil
+}
+
+// isSelf tells whether a member is this host at another address.
+func (r *Roster) isSelf(host string) bool {
+	h := r.hosts[host]
+	return h != nil && h.member != nil && h.member.ID.Matches(r.self)
 }
 
 // trustOf is a container of this host as the others see it.

@@ -191,12 +191,39 @@ func TestVerdictDoesNotDependOnOrder(t *testing.T) {
 }
 
 // After a host's address has changed, its record of before has the same container. That is no
-// rival.
+// rival. A copy of the machine, which has its own ID by now, has another container of the same ID.
 func TestContainerIsNoRivalOfItself(t *testing.T) {
+	self, other := cluster.HostID{1}, cluster.HostID{2}
+	for _, id := range []cluster.HostID{self, other} {
+		n, s := viewOfRivals(2, []rival{{host: 1, mac: kernel.MAC{2, 1}}, {host: 2, mac: kernel.MAC{2, 2}}})
+		n.Endpoints[0].ContainerID, n.Endpoints[0].ContainerName = "c1", "c1"
+		s.Self, s.Hosts[0].ID = self, id
+		r := NewRoster(n, s)
+		forwarding, names := leadsTo(n, r)
+		duplicates, conflicts := Duplicates(n, r), NameConflicts(n, r)
+		switch id {
+		case self:
+			if forwarding != "this host" || !slices.Equal(names, []string{"c1"}) || len(duplicates)+len(conflicts) > 0 {
+				t.Errorf("leads to %s, named %v, reported %q, %q", forwarding, names, duplicates, conflicts)
+			}
+		case other:
+			if forwarding != "02:01:00:00:00:00 on 198.18.0.1" || len(duplicates) != 1 || len(conflicts) != 1 {
+				t.Errorf("of a copy: leads to %s, reported %q, %q", forwarding, duplicates, conflicts)
+			}
+		}
+	}
+}
+
+// The ID of this host becomes known when its plane starts. The roster is then that of a new one.
+func TestRosterLearnsOwnID(t *testing.T) {
 	n, s := viewOfRivals(2, []rival{{host: 1, mac: kernel.MAC{2, 1}}, {host: 2, mac: kernel.MAC{2, 2}}})
-	n.Endpoints[0].ContainerID = "c1"
+	n.Endpoints[0].ContainerID, s.Hosts[0].ID = "c1", cluster.HostID{1}
 	r := NewRoster(n, s)
-	if forwarding, names := leadsTo(n, r); forwarding != "this host" || !slices.Equal(names, []string{"c2"}) || len(Duplicates(n, r)) > 0 {
-		t.Errorf("leads to %s, named %v, reported %v", forwarding, names, Duplicates(n, r))
+	if len(Duplicates(n, r)) != 1 {
+		t.Fatal("no duplicate where the own ID is unknown")
+	}
+	s.Self = cluster.HostID{1}
+	if _, all := r.Update(n, s); !all || len(Duplicates(n, r)) > 0 {
+		t.Errorf("still reported: %q", Duplicates(n, r))
 	}
 }

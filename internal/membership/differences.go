@@ -18,14 +18,14 @@ type Difference struct {
 }
 
 // Differences compares how this host set up a network with how each reachable host did, whether it
-// is on the static list or not. Hosts of an early version, which do not say, are left out.
+// is on the static list or not. Hosts of an early version, which do not say, are left out, and this host
+// at another address.
 func Differences(n Network, s cluster.Snapshot) []Difference {
 	var found []Difference
 	ours := viewOf(n)
-	for i := range s.Hosts {
-		h := &s.Hosts[i]
+	for _, h := range s.Hosts {
 		m := findCounterpart(n, ours, h.Memberships)
-		if m == nil || !h.Reachable() || m.View.Name == "" || m.Network == n.Key() && m.View.Equal(ours) {
+		if m == nil || h.ID.Matches(s.Self) || !h.Reachable() || m.View.Name == "" || m.Network == n.Key() && m.View.Equal(ours) {
 			continue
 		}
 		c := comparison{network: n.Name, host: h.Label()}

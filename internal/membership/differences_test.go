@@ -114,3 +114,18 @@ func TestDifferencesOfSeedsAreNone(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// A record of this host's own ID is what it said at another address, not another host's view.
+func TestHostDoesNotDifferFromItself(t *testing.T) {
+	s := snapshot(otherHost(2, withView(func(m *cluster.Membership) { m.View.MTU = 1400 })))
+	s.Hosts[0].ID = cluster.HostID{1}
+	n := staticNetwork()
+	n.VTEP.MTU = 1450
+	if got := Differences(n, s); len(got) != 1 {
+		t.Fatalf("of another host: %v", got)
+	}
+	s.Self = cluster.HostID{1}
+	if got := Differences(n, s); len(got) > 0 {
+		t.Errorf("got %v", got)
+	}
+}

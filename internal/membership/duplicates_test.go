@@ -19,16 +19,16 @@ func TestDuplicates(t *testing.T) {
 	))
 	const conflict = "address 10.0.0.2 of network blue is that of container web here and of container db on host c (198.18.0.2); "
 	want := []string{conflict + "the one here keeps it: restart the other one with another address"}
-	if got := Duplicates(n, NewRoster(n, snapshot(h))); !slices.Equal(got, want) {
+	if got := texts(Duplicates(n, NewRoster(n, snapshot(h)))); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 	h.Memberships[0].Endpoints[0].Requested = true
 	want = []string{conflict + "the one there keeps it: restart the one here with another address"}
-	if got := Duplicates(n, NewRoster(n, snapshot(h))); !slices.Equal(got, want) {
+	if got := texts(Duplicates(n, NewRoster(n, snapshot(h)))); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 	unreachable(&h)
-	if got := Duplicates(n, NewRoster(n, snapshot(h))); len(got) > 0 {
+	if got := texts(Duplicates(n, NewRoster(n, snapshot(h)))); len(got) > 0 {
 		t.Errorf("of an unreachable host: %q", got)
 	}
 }
@@ -55,7 +55,7 @@ func TestNameConflicts(t *testing.T) {
 			n := staticNetwork()
 			n.Endpoints[0].ContainerName = tt.local
 			h := otherHost(2, withEndpoints(cluster.Endpoint{ContainerID: "c1", Names: tt.names}))
-			got := NameConflicts(n, NewRoster(n, snapshot(h)))
+			got := texts(NameConflicts(n, NewRoster(n, snapshot(h))))
 			if (len(got) == 1) != tt.want || tt.want && !strings.Contains(got[0], "of network blue is that of a container here and of one on host c") {
 				t.Errorf("got %q", got)
 			}

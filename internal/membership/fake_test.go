@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -61,9 +62,17 @@ func withEndpoints(endpoints ...cluster.Endpoint) func(*cluster.Host) {
 	return func(h *cluster.Host) { h.Memberships[0].Endpoints = endpoints }
 }
 
-func snapshot(hosts ...cluster.Host) cluster.Snapshot { return cluster.Snapshot{Hosts: hosts} }
+func snapshot(hosts ...cluster.Host) cluster.Snapshot { return cluster.NewSnapshot(hosts...) }
 
 // always gives the roster of a network in the same snapshot.
 func always(s cluster.Snapshot) func(Network) *Roster {
 	return func(n Network) *Roster { return NewRoster(n, s) }
+}
+
+// texts is what people read of a list.
+func texts[T fmt.Stringer](list []T) (all []string) {
+	for _, one := range list {
+		all = append(all, one.String())
+	}
+	return all
 }

@@ -74,7 +74,7 @@ func (d Discovery) heardPeers(n Network) network.Peers {
 			isMember[m.VTEP] = true
 		}
 		// A host whose agent answers would say so if it had a container on the network.
-		answering := addressesOf(d.Snapshot, cluster.Host.Reachable)
+		answering := addressesOf(d.Snapshot, (*cluster.Host).Reachable)
 		for _, remote := range n.VTEP.Remotes {
 			if !isMember[remote] && !(d.Carries.Members && answering[remote]) {
 				peers.Flood = append(peers.Flood, remote)
@@ -88,11 +88,11 @@ func (d Discovery) heardPeers(n Network) network.Peers {
 
 // KnownAddresses has the addresses of all hosts that were heard of, unreachable ones too.
 func KnownAddresses(s cluster.Snapshot) map[netip.Addr]bool {
-	return addressesOf(s, func(cluster.Host) bool { return true })
+	return addressesOf(s, func(*cluster.Host) bool { return true })
 }
 
 // addressesOf has the addresses of the selected hosts: their agents' and their VTEPs.
-func addressesOf(s cluster.Snapshot, selected func(cluster.Host) bool) map[netip.Addr]bool {
+func addressesOf(s cluster.Snapshot, selected func(*cluster.Host) bool) map[netip.Addr]bool {
 	addrs := make(map[netip.Addr]bool, 2*len(s.Hosts))
 	for _, h := range s.Hosts {
 		if !selected(h) {

@@ -21,6 +21,7 @@ import (
 // What is said of a host depends on others too: two may have one MAC or address. Remotes tells
 // which.
 type Roster struct {
+	self     cluster.HostID   // this host
 	revision cluster.Revision // of the members
 	members  []*cluster.Member
 	hosts    map[string]*rosterHost // by keyOf; "" has the listed hosts' bridges
@@ -52,9 +53,9 @@ func NewRoster(n Network, s cluster.Snapshot) *Roster {
 func (r *Roster) Update(n Network, s cluster.Snapshot) (changed kernel.ForwardingKeys, all bool) {
 	before := r.network
 	r.network = withoutHosts(n)
-	if r.hosts == nil || !sameButEndpoints(before, r.network) {
+	if r.hosts == nil || r.self != s.Self || !sameButEndpoints(before, r.network) {
 		*r = Roster{
-			network: r.network, local: localAddrs(n), own: ownNames(n),
+			self: s.Self, network: r.network, local: localAddrs(n), own: ownNames(n),
 			hosts: make(map[string]*rosterHost), shown: make(map[*cluster.Member]*rosterHost), remotes: new(plan.Remotes),
 		}
 		r.update(n, s)
@@ -207,10 +208,17 @@ func (r *Roster) updateShared(h *rosterHost) {
 		return
 	}
 	for _, e := range h.member.Endpoints {
-		if len(e.Names) > 0 && r.own[strings.ToLower(e.Names[0])] {
+		if len(e.Names) > 0 && r.own[strings.ToLower(e.Names[0])] && !r.isOwnContainer(h.member, e) {
 			h.shared = append(h.shared, MemberEndpoint{h.member, e})
 		}
 	}
+}
+
+// isOwnContainer tells whether what a member says of a container is what this host said of one of its
+// own before its address changed.
+func (r *Roster) isOwnContainer(m *cluster.Member, e cluster.Endpoint) bool {
+	_, isOwn := r.network.Endpoint(e.ContainerID)
+	return isOwn && m.ID.Matches(r.self)
 }
 
 // updateNamesAt finds the names anew of the hosts that have an address.

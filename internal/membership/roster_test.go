@@ -79,7 +79,7 @@ func followed(n Network, r *Roster) (c consequences) {
 			c.names, c.addrs = append(c.names, record.Names), append(c.addrs, record.Addrs)
 		}
 	}
-	c.duplicates, c.conflicts = Duplicates(n, r), NameConflicts(n, r)
+	c.duplicates, c.conflicts = texts(Duplicates(n, r)), texts(NameConflicts(n, r))
 	return c
 }
 

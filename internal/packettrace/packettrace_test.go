@@ -114,7 +114,7 @@ func TestWatchSeesDrops(t *testing.T) {
 	defer cancel()
 	drops := NewDrops()
 	err := netns.Do(host, func() error {
-		return Watch(ctx, []Match{{"inet", "ip saddr 10.0.0.0/24"}, {"bridge", "ip saddr 10.0.0.0/24"}}, func() {
+		return Watch(ctx, []Match{{Family: "inet", Expression: "ip saddr 10.0.0.0/24"}, {Family: "bridge", Expression: "ip saddr 10.0.0.0/24"}}, func() {
 			go inContainer("ping -c 1 -W 1 203.0.113.1 || true; ping -c 1 -W 1 10.0.0.3 || true; echo x >/dev/udp/10.0.0.1/77 || bash -c 'echo x >/dev/udp/10.0.0.1/77'")
 		}, func(e Event) {
 			drop, ok := drops.Add(e)

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Match selects packets that are followed.
 type Match struct {
-	Family     string // inet or bridge
+	Family     string // inet, bridge or netdev
+	Device     string // where packets come in; only of netdev
 	Expression string // of nftables, such as `ip saddr 10.0.0.2`
 }
 
@@ -116,17 +118,33 @@ func isProbe(e Event) bool {
 func script(matches []Match) string {
 	var b strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	for family, hooks := range map[string][]string{"inet": {"prerouting", "output"}, "bridge": {"prerouting", "output"}} {
+	for _, family := range []string{"inet", "bridge", "netdev"} {
 		add("add table %s %s { flags owner; }", family, table)
-		for _, hook := range hooks {
-			add("add chain %s %s %s { type filter hook %s priority %d; }", family, table, hook, hook, priority)
+		for _, h := range hooksOf(family, matches) {
+			add("add chain %s %s %s { type filter hook %s priority %d; }", family, table, h.chain, h.hook, priority)
 			for _, m := range matches {
-				if m.Family == family {
-					add("add rule %s %s %s %s limit rate %d/second burst 50 packets meta nftrace set 1", family, table, hook, m.Expression, perSecond)
+				if m.Family == family && m.Device == h.device {
+					add("add rule %s %s %s %s limit rate %d/second burst 50 packets meta nftrace set 1", family, table, h.chain, m.Expression, perSecond)
 				}
 			}
 		}
 	}
 	add("add rule inet %s output ip daddr %s udp dport %d meta nftrace set 1", table, probe.IP, probe.Port)
 	return b.String()
+}
+
+// hook is where packets are looked at.
+type hook struct{ chain, hook, device string }
+
+func hooksOf(family string, matches []Match) (hooks []hook) {
+	if family != "netdev" {
+		return []hook{{"prerouting", "prerouting", ""}, {"output", "output", ""}}
+	}
+	for _, m := range matches {
+		known := slices.ContainsFunc(hooks, func(h hook) bool { return h.device == m.Device })
+		if m.Family == family && !known {
+			hooks = append(hooks, hook{fmt.Sprintf("in%d", len(hooks)), fmt.Sprintf("ingress device %q", m.Device), m.Device})
+		}
+	}
+	return hooks
 }

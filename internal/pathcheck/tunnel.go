@@ -165,4 +165,4 @@ func (t *tunnel) passes(ctx context.Context, peer kernel.MAC, size, attempts int
 }
 
 // heard tells whether something of the other host's has arrived.
-func (t *tunnel) heard(peer kernel.MAC) bool { return t.conn.HeardWithin(peer, time.Hour) }
+func (t *tunnel) heard(peer kernel.MAC) bool { return !t.conn.LastHeard(peer).IsZero() }

@@ -32,7 +32,7 @@ func TestHostsReportDifferences(t *testing.T) {
 			}
 		}
 		for _, h := range hosts {
-			labtest.Within(t, 10*time.Second, h, "vxlanctl status | grep 'difference: network "+tt.network+" differs on host'")
+			labtest.Within(t, 10*time.Second, h, "vxlanctl status | grep 'VX0605 warning: network "+tt.network+" differs on host'")
 		}
 		labtest.Sh(t, hosts[0], "vxlanctl status | grep '"+tt.want+"'")
 		if warned := run(hosts[0], "again-"+tt.network, tt.network); !strings.Contains(warned, tt.want) {
@@ -43,9 +43,9 @@ func TestHostsReportDifferences(t *testing.T) {
 		run(h, "twin", "same")
 	}
 	for _, h := range hosts {
-		labtest.Within(t, 10*time.Second, h, "vxlanctl status | grep 'conflict: name twin of network same'")
+		labtest.Within(t, 10*time.Second, h, "vxlanctl status | grep 'VX0603 warning: name twin of network same'")
 	}
-	if out := labtest.Sh(t, hosts[0], "vxlanctl status"); strings.Contains(out, "network same differs") || strings.Count(out, "conflict:") != 1 {
+	if out := labtest.Sh(t, hosts[0], "vxlanctl status"); strings.Contains(out, "network same differs") || strings.Count(out, "VX0603 warning") != 1 {
 		t.Errorf("status says\n%s", out)
 	}
 }

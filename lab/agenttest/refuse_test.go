@@ -97,7 +97,7 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 		}
 		t.Cleanup(func() { _, _ = h.Sh(context.Background(), "podman rm -f -t0 -a") }) // the test's context has ended
 	}
-	count := fmt.Sprintf("vxlanctl status | awk -F: '/refused, %s:/ {print $2+0; found=1} END {exit !found}'", counter)
+	count := fmt.Sprintf("vxlanctl status | awk -F': ' '/refused, %s:/ {print $3+0; found=1} END {exit !found}'", counter)
 	labtest.Within(t, 20*time.Second, three[0], count)
 	for i, h := range three {
 		for j := range three {
@@ -105,7 +105,7 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 		}
 		labtest.Refused(t, h, resolvesName(fmt.Sprintf("c%d", i), "c3.dns.podman"))
 		labtest.Refused(t, fourth, resolvesName("c3", fmt.Sprintf("c%d.dns.podman", i)))
-		if out := labtest.Sh(t, h, "vxlanctl status"); strings.Contains(out, "."+fourth.Addr4().String()+":") || strings.Count(out, ": reachable") != 2 {
+		if out := labtest.Sh(t, h, "vxlanctl status"); regexp.MustCompile(fourth.Name()+" +"+fourth.Addr4().String()).MatchString(out) || strings.Count(out, "  reachable") != 2 {
 			t.Errorf("%s knows\n%s", h.Name(), out)
 		}
 	}
@@ -116,5 +116,37 @@ func checkFourthHostRefused(t *testing.T, three []*lab.Host, fourth *lab.Host, c
 			t.Errorf("%s: %s", h.Name(), log)
 		}
 		labtest.Sh(t, h, "pgrep -x vxland")
+	}
+}
+
+// An agent that starts while its key file cannot be used answers the names of its own host, talks to
+// nobody, and says so. Once the file can be used, it finds the other host without a restart. On a
+// network where hosts agree on addresses it refuses a start until then, and says why.
+func TestAgentStartsWithBadKeyFile(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	a, b := l.Hosts()[0], l.Hosts()[1]
+	labtest.CreateNetwork(t, l, "net", "--opt vni=100 --subnet 10.0.0.0/24")
+	labtest.CreateNetwork(t, l, "found", "--opt vni=101 --opt discovery=gossip --subnet 10.1.0.0/24")
+	for _, h := range l.Hosts() {
+		configureAgent(t, h, keyOfAll, "")
+	}
+	labtest.Sh(t, b, "chmod 644 /etc/vxlan/key")
+	runWebServer(t, a, "ca", "--network net")
+	runWebServer(t, b, "cb", "--network net")
+	labtest.Sh(t, b, resolvesName("cb", "cb.dns.podman"))
+	labtest.Sh(t, b, "vxlanctl status | grep '^# VX0704 warning: .*chmod 600 /etc/vxlan/key.; this agent talks to no other host until the file can be used'")
+	labtest.Sh(t, b, "grep 'cannot use the key file' /run/vxlan/vxland.log")
+	labtest.Refused(t, a, "vxlanctl status | grep "+b.Name())
+	labtest.Refused(t, b, resolvesName("cb", "ca.dns.podman"))
+	out := labtest.Sh(t, b, "exec 2>&1; ! podman run -d --name cf --network found localhost/web")
+	if !strings.Contains(out, "chmod 600 /etc/vxlan/key") {
+		t.Errorf("podman run says %s", out)
+	}
+	pid := labtest.Sh(t, b, "podman rm -f -t0 cf >/dev/null; pgrep -x vxland; chmod 600 /etc/vxlan/key")
+	labtest.Within(t, 5*time.Second, b, resolvesName("cb", "ca.dns.podman"))
+	labtest.Within(t, 5*time.Second, a, resolvesName("ca", "cb.dns.podman"))
+	runWebServer(t, b, "cf", "--network found")
+	if now := labtest.Sh(t, b, "pgrep -x vxland"); now != pid {
+		t.Errorf("another agent runs: %s, then %s", pid, now)
 	}
 }

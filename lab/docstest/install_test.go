@@ -22,7 +22,7 @@ func TestUninstallRemovesWhatInstallMakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range listFiles(t, stage) {
-		if !strings.Contains(string(page), "`"+path+"`") && !strings.Contains(string(page), "`"+filepath.Base(path)+"`") {
+		if !isNamed(string(page), path) {
 			t.Errorf("install.md does not name %s", path)
 		}
 	}
@@ -38,6 +38,19 @@ func TestUninstallRemovesWhatInstallMakes(t *testing.T) {
 	if !documented {
 		t.Error("install.md does not say how to uninstall")
 	}
+}
+
+// isNamed tells whether a page names a file: its path, its name, or a directory that it is below.
+func isNamed(page, path string) bool {
+	if strings.Contains(page, "`"+path+"`") || strings.Contains(page, "`"+filepath.Base(path)+"`") {
+		return true
+	}
+	for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+		if strings.Contains(page, "`"+dir+"/`") {
+			return true
+		}
+	}
+	return false
 }
 
 // listFiles returns the paths of all files below a directory, as they are on a host.

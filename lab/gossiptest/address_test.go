@@ -142,11 +142,11 @@ func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
 		labtest.Sh(t, hosts[i], fmt.Sprintf("podman exec %s sh -c 'echo %s >/www/who'", container, container))
 	}
 	cable("up")
-	conflict := "vxlanctl status | grep 'conflict: address 10.0.77.7 of network net is that of container twice%d here and of container twice%d on host'"
+	conflict := "vxlanctl status | grep 'VX0601 failure: address 10.0.77.7 of network net is that of container twice%d here and of container twice%d on host'"
 	t.Log("told after", labtest.Within(t, 20*time.Second, hosts[0], fmt.Sprintf(conflict, 0, 2)))
 	labtest.Within(t, 5*time.Second, hosts[2], fmt.Sprintf(conflict, 2, 0))
-	labtest.Sh(t, hosts[0], "vxlanctl status | grep 'conflict.*the one here keeps it: restart the other one'")
-	labtest.Sh(t, hosts[2], "vxlanctl status | grep 'conflict.*the one there keeps it: restart the one here'")
+	labtest.Sh(t, hosts[0], "vxlanctl status | grep 'VX0601.*the one here keeps it: restart the other one'")
+	labtest.Sh(t, hosts[2], "vxlanctl status | grep 'VX0601.*the one there keeps it: restart the one here'")
 	// What the loser sends leads nobody astray.
 	labtest.Sh(t, hosts[2], "podman exec twice2 ping -c2 -W1 "+labtest.Address(t, hosts[2], "c2", "net")+" || true")
 	for i, h := range hosts {
@@ -155,7 +155,7 @@ func TestDuplicateAddressesOfPartitionAreReported(t *testing.T) {
 		labtest.Within(t, 5*time.Second, h, fmt.Sprintf("podman exec c%d wget -T2 -qO- http://10.0.77.7/who | grep twice0", i))
 	}
 	labtest.Sh(t, hosts[2], "podman rm -f -t0 twice2; podman run -d --name other --network net localhost/web")
-	labtest.Within(t, 2*time.Second, hosts[0], "! vxlanctl status | grep conflict")
+	labtest.Within(t, 2*time.Second, hosts[0], "! vxlanctl status | grep VX0601")
 	labtest.Within(t, 2*time.Second, hosts[2], pingScript("c2", "10.0.77.7"))
 	if n := labtest.Sh(t, hosts[0], "grep -c 'two containers have one address' /run/vxlan/vxland.log"); n != "1" {
 		t.Errorf("logged %s times", n)

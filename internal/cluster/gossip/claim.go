@@ -84,11 +84,11 @@ func (p *Plane) awaitAnswers(ctx context.Context, wait *replica.ClaimWait) {
 //
 // A claim on a network that this host has just joined goes to all hosts, as one of them may be
 // about to join it, too. Once they have answered they know that this host is on the network, and
-// ask it. So further claims go to the hosts that are on the network.
+// ask it. So further claims go to the hosts that are on the network, as far as it is known.
 func (p *Plane) claimPeersLocked(network cluster.NetworkKey) (asked, others []wire.Key) {
 	for host := range p.peers.members {
 		switch {
-		case p.announced[network] && !p.replica.IsOn(host, network):
+		case p.announced[network] && !p.replica.MayBeOn(host, network):
 		case p.silent[host]:
 			others = append(others, host)
 		default:

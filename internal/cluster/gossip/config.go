@@ -124,8 +124,9 @@ func (c Config) memberlistConfig() (*memberlist.Config, error) {
 	// formats as its metadata.
 	m.DelegateProtocolVersion, m.DelegateProtocolMin, m.DelegateProtocolMax = 1, 1, 1
 	if c.KeyFile != nil {
-		m.Keyring = c.KeyFile.ring
-		return m, nil
+		ring, err := c.KeyFile.keyring()
+		m.Keyring = ring
+		return m, err
 	}
 	if !c.hasKeys() {
 		return m, nil

@@ -176,6 +176,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.peers.setMember(host, *n)
+	d.beginContactLocked(host)
 	d.spreadMembersLocked()
 	d.aloneSince = time.Time{}
 	delete(d.peers.lost, host)
@@ -199,6 +200,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 		return
 	}
 	d.peers.deleteMember(host)
+	delete(d.contacts, contactKeyOf(host))
 	delete(d.silent, host)
 	if d.replica.HasLeft(host) {
 		d.log.Info("host left", "host", d.labelLocked(host))

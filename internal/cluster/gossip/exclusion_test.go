@@ -85,3 +85,58 @@ func TestSameHostsAreLeftOutEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// The others do not know what a host has that they leave out. So it objects itself where one of them
+// claims an address of its containers, however often claims were granted before.
+func TestAddressOfExcludedHostIsRefused(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		n.setLoss(simLoss)
+		var hosts []*host
+		for i := 1; i <= 3; i++ {
+			h := startHost(t, n, i, func(c *Config) { c.limits = replica.Limits{Hosts: 100, Endpoints: 25, Bytes: 1 << 20} })
+			h.announce(names(fmt.Sprint("h", i), 10)...)
+			hosts = append(hosts, h)
+		}
+		time.Sleep(10 * second)
+		if got := hosts[0].shownHosts(); slices.Contains(got, "host-3") {
+			t.Fatalf("host-3 is not left out: %v", got)
+		}
+		held := wiretest.Membership(hostAddr(3).Addr(), names("h3", 10)...)
+		for i := range 3 {
+			hosts[0].mustClaim(netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}))
+			for a, name := range map[netip.Addr]string{held.Endpoints[i].Addrs[0]: held.Endpoints[i].Names[0], held.HostAddrs[0]: ""} {
+				taken, err := hosts[0].Claim(t.Context(), wiretest.Network, "x", []netip.Addr{a})
+				holder := taken[a]
+				if err != nil || holder.Container != name || !strings.HasPrefix(holder.Host, "host-3 ") {
+					t.Errorf("claim of %v: taken %+v, %v", a, taken, err)
+				}
+			}
+		}
+	})
+}
+
+// mustClaim claims an address that is free.
+func (h *host) mustClaim(a netip.Addr) {
+	h.t.Helper()
+	taken, err := h.Claim(h.t.Context(), wiretest.Network, containerFor(h, a), []netip.Addr{a})
+	if err != nil || len(taken) > 0 {
+		h.t.Errorf("%s claims %v: taken %+v, %v", h.cfg.Host.Name(), a, taken, err)
+	}
+	h.Release(wiretest.Network, containerFor(h, a))
+}
+
+// A host that has more room than another is known to it by its version only. It cannot claim an
+// address of which that host cannot say whether it is free.
+func TestClaimerThatIsLeftOutElsewhere(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		a := startHost(t, n, 1, func(c *Config) { c.limits = replica.Limits{Hosts: 100, Endpoints: 15, Bytes: 1 << 20} })
+		b := startHost(t, n, 2)
+		a.announce(names("a", 10)...)
+		b.announce(names("b", 10)...)
+		time.Sleep(5 * second)
+		taken, err := b.Claim(t.Context(), wiretest.Network, "x", []netip.Addr{netip.MustParseAddr("10.1.0.1")})
+		if err == nil || !strings.Contains(err.Error(), "host-1 (198.18.0.1) leaves out this host") {
+			t.Errorf("taken %v, %v", taken, err)
+		}
+	})
+}

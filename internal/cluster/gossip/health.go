@@ -16,7 +16,7 @@ import (
 func (p *Plane) Health() cluster.Health {
 	h := cluster.Health{Refused: p.refusals.Refusals()}
 	p.mu.Lock()
-	h.Warnings = append(p.copyWarningsLocked(), p.limitWarningsLocked()...)
+	h.Warnings = append(p.strayWarningsLocked(), p.limitWarningsLocked()...)
 	h.Synced, h.Alone, h.StaleSince = p.isSyncedLocked(), p.isAloneLocked(), p.aloneSince
 	p.mu.Unlock()
 	if h.Alone {
@@ -32,7 +32,7 @@ func (p *Plane) isSyncedLocked() bool {
 	if !p.asked || len(p.peers.unaskedSeeds()) > 0 {
 		return false
 	}
-	return !slices.ContainsFunc(p.replica.Strays(), func(s replica.Stray) bool { return !p.straysInUse[s.Key] })
+	return !slices.ContainsFunc(p.replica.Strays(), func(s replica.Stray) bool { return p.straysInUse[s.Key] == strayLeftBehind })
 }
 
 // isAloneLocked tells whether there are seeds, and no other host is known to be there.

@@ -309,3 +309,16 @@ func (h *host) countOthersHidden(want string) (hidden int) {
 	}
 	return hidden
 }
+
+// A snapshot says whose it is, from the first one on.
+func TestSnapshotSaysWhoseItIs(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		first := startHost(t, n, 2).Snapshot()
+		hosts := startCluster(t, n, 1)
+		startHost(t, n, 3).announce("c3")
+		hosts[0].waitUntilSees(5*second, "host-3: c3")
+		if first.Self != wiretest.ID(2) || hosts[0].Snapshot().Self != wiretest.ID(1) {
+			t.Errorf("got %v and %v", first.Self, hosts[0].Snapshot().Self)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -23,26 +24,35 @@ import (
 const keyPollInterval = time.Second
 
 // KeyFile is a key file that is followed: planes that have it use the keys that it has at any time.
-// A file that cannot be used changes nothing, so a mistake neither opens nor splits a cluster.
+// A file that cannot be used changes nothing, so a mistake neither opens nor splits a cluster. Until
+// it could be used once, no plane runs.
 type KeyFile struct {
 	path string
 	log  *slog.Logger
-	ring *memberlist.Keyring
 
 	mu      sync.Mutex
+	ring    *memberlist.Keyring // nil: there was no key yet
 	keys    []clusterkey.Key
 	seen    fileState // when it was looked at last
 	applied fileState // when it was read
 	problem string    // why it cannot be used, as logged
 }
 
-// NewKeyFile follows the file from which the keys were read.
-func NewKeyFile(path string, keys []clusterkey.Key, log *slog.Logger) (*KeyFile, error) {
-	ring, err := newKeyring(keys)
-	if err != nil {
-		return nil, err
+// NewKeyFile reads a key file. Whether it can be used, Status says.
+func NewKeyFile(path string, log *slog.Logger) *KeyFile {
+	f := &KeyFile{path: path, log: log}
+	_ = f.Check() // logged, and tried again by Follow
+	return f
+}
+
+// keyring returns the library's form of the keys, which follows the file.
+func (f *KeyFile) keyring() (*memberlist.Keyring, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ring == nil {
+		return nil, errors.New(f.problem)
 	}
-	return &KeyFile{path: path, log: log, ring: ring, keys: keys}, nil
+	return f.ring, nil
 }
 
 // Follow follows the file until ctx is done.
@@ -86,20 +96,40 @@ func (f *KeyFile) Status() (keys, problem string) {
 func (f *KeyFile) readLocked() error {
 	keys, err := clusterkey.Load(f.path)
 	if err == nil && !slices.Equal(keys, f.keys) {
-		if err = replaceKeys(f.ring, keys); err == nil {
-			f.keys = keys
-			f.log.Info("keys changed", "file", f.path, "keys", clusterkey.Describe(keys))
-		}
+		err = f.useLocked(keys)
+	}
+	if err != nil && f.ring == nil {
+		err = fmt.Errorf("%w; this agent talks to no other host until the file can be used", err)
+	} else if err != nil {
+		err = fmt.Errorf("%w; the keys from before stay in use", err)
 	}
 	switch {
 	case err != nil && err.Error() != f.problem:
 		f.problem = err.Error()
-		f.log.Error("cannot use the key file; the keys from before stay in use", "keys", clusterkey.Describe(f.keys), "err", err)
+		f.log.Error("cannot use the key file", "keys", clusterkey.Describe(f.keys), "err", err)
 	case err == nil && f.problem != "":
 		f.problem = ""
 		f.log.Info("the key file can be used again", "file", f.path, "keys", clusterkey.Describe(f.keys))
 	}
 	return err
+}
+
+// useLocked makes the planes use these keys.
+func (f *KeyFile) useLocked(keys []clusterkey.Key) error {
+	if f.ring == nil {
+		ring, err := newKeyring(keys)
+		if err != nil {
+			return err
+		}
+		f.ring = ring
+	} else if err := replaceKeys(f.ring, keys); err != nil {
+		return err
+	}
+	if len(f.keys) > 0 {
+		f.log.Info("keys changed", "file", f.path, "keys", clusterkey.Describe(keys))
+	}
+	f.keys = keys
+	return nil
 }
 
 // fileState is by what a file's change is seen. A file that is replaced is another one, and a

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
+	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
 	"vxlan-driver/internal/clusterkey"
 )
 
@@ -96,14 +98,10 @@ type watchedFile struct {
 	log *logBuffer
 }
 
-func followKeyFile(t *testing.T, path string, keys ...clusterkey.Key) *watchedFile {
+func followKeyFile(t *testing.T, path string) *watchedFile {
 	t.Helper()
 	w := &watchedFile{t: t, log: new(logBuffer)}
-	var err error
-	w.KeyFile, err = NewKeyFile(path, keys, slog.New(slog.NewTextHandler(w.log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.KeyFile = NewKeyFile(path, slog.New(slog.NewTextHandler(w.log, nil)))
 	go w.Follow(t.Context())
 	return w
 }
@@ -165,7 +163,7 @@ func TestKeyFileIsFollowed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "key")
 				writeKeys(t, path, one)
-				w := followKeyFile(t, path, one)
+				w := followKeyFile(t, path)
 				w.expect("before", one)
 				change(t, path)
 				w.expect("after", two, one)
@@ -188,7 +186,7 @@ func TestKeyFileBehindSwitchedDirectory(t *testing.T) {
 		}
 		must(t, os.Symlink("..version0", filepath.Join(dir, "..data")))
 		must(t, os.Symlink("..data/key", filepath.Join(dir, "key")))
-		w := followKeyFile(t, filepath.Join(dir, "key"), one)
+		w := followKeyFile(t, filepath.Join(dir, "key"))
 		w.expect("before", one)
 		must(t, os.Symlink("..version1", filepath.Join(dir, "..data_tmp")))
 		must(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
@@ -216,7 +214,7 @@ func TestBadKeyFileKeepsKeys(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "key")
 				writeKeys(t, path, one)
-				w := followKeyFile(t, path, one)
+				w := followKeyFile(t, path)
 				w.expect("before", one)
 				spoil(t, path)
 				time.Sleep(time.Hour)
@@ -244,6 +242,43 @@ func TestBadKeyFileKeepsKeys(t *testing.T) {
 	}
 }
 
+// A file that cannot be used when the agent starts keeps the plane from running, with or without
+// somebody who would talk to it. Once the file can be used, the host finds the others.
+func TestBadKeyFileAtTheStart(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		path := filepath.Join(t.TempDir(), "key")
+		w := followKeyFile(t, path)
+		const want = "this agent talks to no other host until the file can be used"
+		if keys, problem := w.Status(); keys != "" || !strings.HasSuffix(problem, want) || w.log.count(want) != 1 {
+			t.Errorf("status %q, %q\n%s", keys, problem, w.log.buf.String())
+		}
+		other := startHost(t, n, 1)
+		other.announce("a")
+		p, err := New(Config{
+			Host: NewLocalHost(wiretest.ID(2), hostName(2)), Bind: hostAddr(2), Seeds: []netip.AddrPort{hostAddr(1)},
+			KeyFile: w.KeyFile, Label: "test", transport: n.transport(hostAddr(2)),
+		})
+		must(t, err)
+		must(t, p.Set(cluster.Local{Memberships: []cluster.Membership{wiretest.Membership(hostAddr(2).Addr(), "b")}}))
+		for range 3 {
+			if err := p.Run(t.Context()); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Fatalf("ran without a key: %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if dials, packets := n.sentTo(hostAddr(1)); dials+packets > 0 || p.Health().Synced || len(other.Snapshot().Hosts) > 0 {
+			t.Errorf("it talks: %d connections, %d packets", dials, packets)
+		}
+		writeKeys(t, path, testKey)
+		time.Sleep(3 * keyPollInterval)
+		if keys, problem := w.Status(); keys != testKey.ID()+" encrypts" || problem != "" {
+			t.Errorf("mended: status %q, %q", keys, problem)
+		}
+		go func() { _ = p.Run(t.Context()) }()
+		other.waitUntilSees(5*second, "host-2: b")
+	})
+}
+
 // A file that is being written is left alone until it is complete: one of two keys that are written
 // one after the other is valid, and would lock this host out. Somebody who asks is answered at
 // once.
@@ -252,7 +287,7 @@ func TestHalfWrittenKeyFile(t *testing.T) {
 		one, two := clusterkey.Key{1}, clusterkey.Key{2}
 		path := filepath.Join(t.TempDir(), "key")
 		writeKeys(t, path, one)
-		w := followKeyFile(t, path, one)
+		w := followKeyFile(t, path)
 		w.expect("before", one)
 		time.Sleep(keyPollInterval / 2) // each content is looked at once
 		for _, text := range []string{"", keyLines(two)[:20], keyLines(two), keyLines(two, one)} {
@@ -285,7 +320,7 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 		for i := 1; i <= count; i++ {
 			path := filepath.Join(t.TempDir(), "key")
 			writeKeys(t, path, old)
-			file := followKeyFile(t, path, old).KeyFile
+			file := followKeyFile(t, path).KeyFile
 			paths = append(paths, path)
 			hosts = append(hosts, startHost(t, n, i, func(c *Config) { c.Keys, c.KeyFile = nil, file }))
 		}

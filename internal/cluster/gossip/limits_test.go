@@ -14,7 +14,7 @@ import (
 
 // A host with more containers than it can announce, or longer names, announces what fits. Its
 // claims go on: each one is seen by the others, as if nothing were left out. What it announced
-// stays.
+// stays, and no other host gets an address of what is left out.
 func TestHostBeyondLimitStillClaims(t *testing.T) {
 	for name, tt := range map[string]struct{ containers, nameLength int }{
 		"too many containers": {cluster.MaxEndpoints + 100, 12},
@@ -23,6 +23,7 @@ func TestHostBeyondLimitStillClaims(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inVirtualTime(t, func(t *testing.T, n *memnet) {
 				a, b := startHost(t, n, 1), startHost(t, n, 2)
+				b.announce()
 				m := wiretest.Membership(hostAddr(1).Addr())
 				for i := range tt.containers {
 					label := fmt.Sprintf("c%06d", i)
@@ -50,6 +51,16 @@ func TestHostBeyondLimitStillClaims(t *testing.T) {
 					m.Endpoints = append(m.Endpoints, claim)
 					set()
 					waitForSnapshot(t, b.Plane, func(s cluster.Snapshot) bool { return announces(s, claim.ContainerID) })
+				}
+				for _, e := range m.Endpoints {
+					if announces(b.Snapshot(), e.ContainerID) {
+						continue
+					}
+					taken, err := b.Claim(t.Context(), wiretest.Network, "x", e.Addrs)
+					if err != nil || taken[e.Addrs[0]].ContainerID != e.ContainerID {
+						t.Errorf("claim of an address of %s, which is left out: taken %v, %v", e.ContainerID, taken, err)
+					}
+					break
 				}
 				if now := countEndpointsOf(b.Snapshot(), "host-1"); now < known-10 || now > cluster.MaxEndpoints {
 					t.Errorf("%d containers are known, then %d", known, now)

@@ -24,6 +24,7 @@ type memnet struct {
 	lossy   map[[2]netip.Addr]bool   // no packets pass between these, but streams do
 	refuses map[string]bool          // streams, by address and port
 	hosts   map[string]*memTransport // by address and port
+	twins   map[string]*memTransport // hosts whose address another one has taken
 	dials   map[string]int           // connections that were tried, by address and port
 	packets map[string]int           // packets that were sent, by address and port
 	traffic traffic                  // of all hosts
@@ -65,6 +66,7 @@ func newMemnet() *memnet {
 		lossy:   make(map[[2]netip.Addr]bool),
 		refuses: make(map[string]bool),
 		hosts:   make(map[string]*memTransport),
+		twins:   make(map[string]*memTransport),
 		dials:   make(map[string]int),
 		packets: make(map[string]int),
 	}
@@ -136,13 +138,29 @@ func (n *memnet) sentTo(addr netip.AddrPort) (dials, packets int) {
 
 // route returns the transport at an address, whether it can be reached, whether a packet to it is
 // lost, and the time that one takes.
-func (n *memnet) route(from netip.AddrPort, to string) (t *memTransport, reached, lost bool, delay time.Duration) {
+func (n *memnet) route(from *memTransport, to string) (t *memTransport, reached, lost bool, delay time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ap, err := netip.ParseAddrPort(to)
-	reached = err == nil && n.side[from.Addr()] == n.side[ap.Addr()]
+	reached = err == nil && n.side[from.addr.Addr()] == n.side[ap.Addr()]
 	delay = n.latency + time.Duration(n.rng.Int64N(int64(n.latency)))
-	return n.hosts[to], reached, n.rng.Float64() < n.loss, delay
+	return n.hostAtLocked(from, to), reached, n.rng.Float64() < n.loss, delay
+}
+
+// arpTime is how long a host believes that one of two hosts has the address of both.
+const arpTime = 2 * time.Second
+
+// hostAtLocked returns the host that a packet to an address reaches: this host itself, if it has the
+// address. Of two that have it, each other host reaches one at a time.
+func (n *memnet) hostAtLocked(from *memTransport, to string) *memTransport {
+	twin := n.twins[to]
+	switch {
+	case from.addr.String() == to:
+		return from
+	case twin != nil && (n.hosts[to].isClosed() || !twin.isClosed() && (time.Now().Unix()/int64(arpTime/time.Second)+int64(from.addr.Addr().As16()[15]))%2 == 0):
+		return twin
+	}
+	return n.hosts[to]
 }
 
 // memTransport is one host's end of a memnet.
@@ -165,8 +183,20 @@ func (n *memnet) transport(addr netip.AddrPort) *memTransport {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if before := n.hosts[addr.String()]; before != nil && !before.isClosed() {
+		n.twins[addr.String()] = before
+	}
 	n.hosts[addr.String()] = t
 	return t
+}
+
+func (t *memTransport) isClosed() bool {
+	select {
+	case <-t.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 func (t *memTransport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
@@ -183,7 +213,7 @@ func (t *memTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time
 		return now, fmt.Errorf("packet of %d bytes", len(b))
 	}
 	t.net.countPacket(a.Addr, len(b))
-	to, reached, lost, delay := t.net.route(t.addr, a.Addr)
+	to, reached, lost, delay := t.net.route(t, a.Addr)
 	if to == nil || !reached || lost || t.net.dropsPackets(t.addr, to.addr) {
 		return now, nil
 	}
@@ -224,8 +254,8 @@ func (t *memTransport) handshake(addr string, timeout time.Duration) (*memTransp
 	deadline := time.Now().Add(timeout)
 	t.net.countDial(addr)
 	for retransmit := time.Second; ; retransmit *= 2 {
-		to, reached, lost, delay := t.net.route(t.addr, addr)
-		_, _, answerLost, _ := t.net.route(t.addr, addr)
+		to, reached, lost, delay := t.net.route(t, addr)
+		_, _, answerLost, _ := t.net.route(t, addr)
 		if reached && !lost && !answerLost {
 			time.Sleep(2 * delay)
 			if to == nil || t.net.refusesStreams(addr) {
@@ -258,7 +288,7 @@ type memConn struct {
 
 func (c *memConn) Write(b []byte) (int, error) {
 	c.t.net.countWrite(len(b))
-	_, reached, lost, delay := c.t.net.route(c.t.addr, c.peer.String())
+	_, reached, lost, delay := c.t.net.route(c.t, c.peer.String())
 	if lost {
 		delay += 200 * time.Millisecond // TCP's least retransmission time-out on Linux
 	}

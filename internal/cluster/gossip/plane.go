@@ -47,18 +47,19 @@ type Plane struct {
 	seedsSet  bool // it is known who the seeds are
 	peers     *peers
 	replica   *replica.Replica
+	contacts  map[contactKey]cluster.Contact // to the members
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
 	silent    map[wire.Key]bool           // hosts that did not answer a claim, and have answered none since
 	announced map[cluster.NetworkKey]bool // networks of which all hosts know that this one is on them
 
-	unknownSenders uint64     // messages from them
-	asked          bool       // the round that asks the seeds is over
-	aloneSince     time.Time  // when the last member was lost; zero: there is one, or never was
-	spreadRounds   int        // to go
-	copies         []wire.Key // hosts that have this one's ID
-	straysInUse    map[wire.Key]bool
+	unknownSenders uint64    // messages from them
+	asked          bool      // the round that asks the seeds is over
+	aloneSince     time.Time // when the last member was lost; zero: there is one, or never was
+	spreadRounds   int       // to go
+	straysInUse    map[wire.Key]strayState
+	strayPauses    map[wire.Key]strayPause
 }
 
 var (
@@ -67,6 +68,8 @@ var (
 	_ cluster.Confirmer = (*Plane)(nil)
 	_ cluster.Forgetter = (*Plane)(nil)
 	_ cluster.Asker     = (*Plane)(nil)
+
+	_ cluster.ContactReporter = (*Plane)(nil)
 )
 
 // Carries is what gossip carries: everything.
@@ -89,15 +92,18 @@ func New(c Config) (*Plane, error) {
 		helloReplies: make(chan struct{}, 1),
 		wakeSpreader: make(chan struct{}, 1),
 		peers:        newPeers(c.Bind),
+		contacts:     make(map[contactKey]cluster.Contact),
 		changed:      make(chan struct{}),
 		silent:       make(map[wire.Key]bool),
 		announced:    make(map[cluster.NetworkKey]bool),
+		strayPauses:  make(map[wire.Key]strayPause),
 	}
 	p.replica = replica.New(replica.Config{
 		Self: c.key(), Name: c.Host.Name, Limits: c.limits, ForgetAfter: c.ForgetAfter,
 		Permits: p.peers.permits, Refusals: p.refusals, Network: replicaNetwork{p},
 		NewRecord: c.newRecord, Share: c.shareRecord,
 	})
+	p.snapshot = p.replica.Snapshot()
 	p.peers.setSeeds(c.Seeds)
 	p.restrictSendersLocked()
 	p.seedsSet = len(c.Seeds) > 0

@@ -244,7 +244,7 @@ func (c *rollingCluster) upgrade(r release) {
 		time.Sleep(200 * time.Millisecond)
 		c.start(h, r)
 		c.waitUntil(h, func(s cluster.Snapshot) bool {
-			return len(s.Hosts) == len(c.hosts)-1 && !slices.ContainsFunc(s.Hosts, func(o cluster.Host) bool { return !o.Reachable() })
+			return len(s.Hosts) == len(c.hosts)-1 && !slices.ContainsFunc(s.Hosts, func(o *cluster.Host) bool { return !o.Reachable() })
 		})
 		for range 5 {
 			c.startContainer()

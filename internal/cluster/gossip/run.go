@@ -75,7 +75,7 @@ func (p *Plane) startMemberlist() error {
 		return err
 	}
 	d := delegate{p}
-	conf.Delegate, conf.Events, conf.Alive, conf.Merge = d, d, d, d
+	conf.Delegate, conf.Events, conf.Alive, conf.Merge, conf.Ping = d, d, d, d, d
 	conf.Logger = guard.NewLibraryLogger(p.refusals, p.log)
 	transport := p.cfg.transport
 	if transport == nil {

@@ -19,6 +19,9 @@ const (
 	strayPings        = 5
 	strayPingInterval = 50 * time.Millisecond
 	strayPingTimeout  = 200 * time.Millisecond
+	// maxStrayPause is the longest pause before a record is taken out once more whose owner has put it
+	// back. It bounds how long the record of a host stays that is gone for good since.
+	maxStrayPause = time.Minute
 )
 
 // strayLoop takes out the records that this host has left behind: at an address that it had before,
@@ -27,19 +30,15 @@ const (
 func (p *Plane) strayLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		ended := p.cfg.Host.planeEnded()
-		var copies []wire.Key
-		inUse := make(map[wire.Key]bool)
+		inUse := make(map[wire.Key]strayState)
 		for _, stray := range p.strays() {
-			state := p.stateOf(ctx, stray)
-			if state == strayLeftBehind {
+			if state := p.stateOf(ctx, stray); state != strayLeftBehind {
+				inUse[stray.Key] = state
+			} else {
 				p.takeOut(stray)
-				continue
-			}
-			if inUse[stray.Key] = true; state == strayCopy {
-				copies = append(copies, stray.Key)
 			}
 		}
-		p.handleCopies(copies, inUse)
+		p.handleStraysInUse(inUse)
 		timer := time.NewTimer(strayInterval)
 		select {
 		case <-p.replica.StrayFound():
@@ -67,28 +66,52 @@ const (
 	strayLeftBehind strayState = iota // nobody lives who could own it
 	straySibling                      // of another plane of this host
 	strayCopy                         // another host lives that has this one's ID
+	strayTwin                         // another host lives that has this one's address
+	strayReturned                     // its owner put it back, and is not reached now
 )
 
 func (p *Plane) stateOf(ctx context.Context, stray replica.Stray) strayState {
-	if stray.Kind != replica.StrayMoved {
-		return strayLeftBehind // what others say of this host's address is wrong
+	if stray.Kind == replica.StrayMoved {
+		switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
+		case talks:
+			return straySibling
+		case once:
+			return strayLeftBehind
+		}
 	}
-	switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
-	case talks:
-		return straySibling
-	case once:
-		return strayLeftBehind
-	}
-	if stray.Returned && p.isMember(stray.Key) || p.answers(ctx, stray.Key) {
+	isBack := stray.Returned && p.isLeftAlone(stray.Key)
+	switch {
+	case stray.Kind == replica.StrayMoved && (isBack || p.answers(ctx, stray.Key)):
 		return strayCopy
+	case stray.Kind == replica.StrayReplaced && isBack:
+		return strayTwin
+	case isBack:
+		return strayReturned
 	}
-	return strayLeftBehind
+	return strayLeftBehind // what others say of this host's address is wrong
 }
 
-func (p *Plane) isMember(host wire.Key) bool {
+// isLeftAlone tells whether a record that its owner has put back is left alone: as long as others
+// reach the owner, and for a pause that grows each time. Where two hosts have one address, others
+// reach one of them at a time.
+func (p *Plane) isLeftAlone(host wire.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.peers.isMember(host)
+	if p.strayPauses[host].until.IsZero() {
+		p.growStrayPauseLocked(host)
+	}
+	return p.peers.isMember(host) || boottime.Now().Before(p.strayPauses[host].until)
+}
+
+// strayPause is how long a record is not taken out again.
+type strayPause struct {
+	length time.Duration
+	until  time.Time
+}
+
+func (p *Plane) growStrayPauseLocked(host wire.Key) {
+	length := min(max(strayInterval, 2*p.strayPauses[host].length), maxStrayPause)
+	p.strayPauses[host] = strayPause{length, boottime.Now().Add(length)}
 }
 
 // answers tells whether an agent of the key answers at its address. One of another ID does not.
@@ -112,6 +135,9 @@ func (p *Plane) takeOut(stray replica.Stray) {
 	what := p.labelLocked(stray.Key)
 	if p.leaving || !p.replica.TakeOut(stray.Key, boottime.Now()) {
 		return
+	}
+	if stray.Returned {
+		p.growStrayPauseLocked(stray.Key)
 	}
 	p.log.Info("took out a record that this host left behind", "host", what, "id", stray.ID)
 	p.updateSnapshotLocked()

@@ -133,6 +133,6 @@ func TestLongRecordsToHostThatHangs(t *testing.T) {
 
 func wantRecord(h *host, names []string) string {
 	m := wiretest.Membership(h.cfg.Bind.Addr(), names...)
-	s := cluster.Snapshot{Hosts: []cluster.Host{{Name: h.cfg.Host.Name(), Memberships: []cluster.Membership{m}}}}
+	s := cluster.Snapshot{Hosts: []*cluster.Host{{Name: h.cfg.Host.Name(), Memberships: []cluster.Membership{m}}}}
 	return (&host{Plane: &Plane{snapshot: s}}).sees()
 }

@@ -2,6 +2,7 @@ package output
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -51,8 +52,12 @@ func (l Listing[Row]) Print(p *Printer) error {
 		}
 		return nil
 	}
-	return l.printTable(p, rows)
+	_, err := io.WriteString(p.Out, l.table(p, rows)+noteLines(p, l.Notes))
+	return err
 }
+
+// Table is the table as a part of a report for people, without the notes.
+func (l Listing[Row]) Table(p *Printer) string { return l.table(p, l.Rows) }
 
 func (l Listing[Row]) filter(filters []filter) []Row {
 	rows := make([]Row, 0, len(l.Rows)) // JSON shows none as []
@@ -74,14 +79,15 @@ func (l Listing[Row]) textByKey(r Row, key string) string {
 }
 
 const (
-	columnGap     = 2
-	minShrunk     = 8 // a cut value is of no use below
-	missingValue  = "-"
-	cutMark       = "…"
-	noteIntroduce = "# "
+	columnGap    = 2
+	minShrunk    = 8 // a cut value is of no use below
+	missingValue = "-"
+	cutMark      = "…"
+	notePrefix   = "# "
+	noteIndent   = "#   "
 )
 
-func (l Listing[Row]) printTable(p *Printer, rows []Row) error {
+func (l Listing[Row]) table(p *Printer, rows []Row) string {
 	cells, columns := l.cells(rows), l.Columns
 	widths := columnWidths(cells)
 	if p.Width > 0 {
@@ -95,11 +101,16 @@ func (l Listing[Row]) printTable(p *Printer, rows []Row) error {
 		}
 		writeLine(&b, line, widths)
 	}
-	for _, n := range l.Notes {
-		b.WriteString(noteIntroduce + n + "\n")
+	return b.String()
+}
+
+// noteLines are lines for people below what was printed.
+func noteLines(p *Printer, notes []string) string {
+	var b strings.Builder
+	for _, n := range notes {
+		b.WriteString(p.Wrap(notePrefix, noteIndent, n))
 	}
-	_, err := p.Out.Write([]byte(b.String()))
-	return err
+	return b.String()
 }
 
 // cells returns the headings and the rows as text.

@@ -93,12 +93,12 @@ func (c *Conn) Probe(ctx context.Context, to kernel.MAC, size int) (bool, error)
 	}
 }
 
-// HeardWithin tells whether the host whose bridge has the MAC has sent a probe within the last d.
-func (c *Conn) HeardWithin(mac kernel.MAC, d time.Duration) bool {
+// LastHeard returns when the host whose bridge has the MAC sent a probe that came, zero if none ever
+// did.
+func (c *Conn) LastHeard(mac kernel.MAC) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, heard := c.heard[mac]
-	return heard && time.Since(at) < d
+	return c.heard[mac]
 }
 
 func (c *Conn) send(m message, to kernel.MAC) error {

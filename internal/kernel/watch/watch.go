@@ -53,7 +53,7 @@ const maxNamed = 500
 
 // Send sends what was found in a burst. If it is too much to be named, it is a change.
 func (o output) Send(changed bool, deleted kernel.ForwardingKeys) {
-	switch named := len(deleted.MACs) + len(deleted.Addrs) + len(deleted.Flood); {
+	switch named := deleted.Count(); {
 	case named > maxNamed:
 		changed = true
 	case named > 0:

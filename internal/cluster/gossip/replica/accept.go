@@ -52,7 +52,7 @@ func (r *Replica) handleDelta(m wire.Message, now time.Time) (changed bool) {
 		}
 	}
 	if r.requests.start(d, true, now) {
-		r.sendRequest(m.From, []wire.Key{m.From})
+		r.requests.send(m.From, []wire.Key{m.From})
 	}
 	return false
 }

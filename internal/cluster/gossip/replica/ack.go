@@ -6,49 +6,56 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// ackRequests are what other hosts asked: to be told when this host follows their records.
-type ackRequests struct {
-	pending   map[wire.Key]wire.Version
-	followed  uint64 // the latest snapshot that this host follows, by its sequence
+// acks tell hosts when others follow their records.
+type acks struct {
+	table    *table
+	out      *messenger
+	requests *requests
+
+	asked     map[wire.Key]wire.Version // hosts that wait until this one follows a version of their records
+	followed  uint64                    // the latest snapshot that this host follows, by its sequence
 	requested chan struct{}
+	waits     map[*AckWait]bool // what this host waits for
+}
+
+func newAcks(t *table, out *messenger, q *requests) *acks {
+	return &acks{
+		table: t, out: out, requests: q,
+		asked: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1), waits: make(map[*AckWait]bool),
+	}
 }
 
 // AckRequested returns a channel that has a value when another host waits for this one.
-func (r *Replica) AckRequested() <-chan struct{} { return r.asked.requested }
+func (a *acks) AckRequested() <-chan struct{} { return a.requested }
 
 // handleAckRequest answers at once if this host follows that version already. If the version is not
 // here yet, it is requested: its announcement may be lost.
-func (r *Replica) handleAckRequest(m wire.Message, now time.Time) {
-	r.asked.pending[m.From] = m.Version
-	if d := (wire.Digest{Key: m.From, Version: m.Version}); r.wantsVersion(d, true) && r.requests.start(d, true, now) {
-		r.sendRequest(m.From, []wire.Key{m.From})
-	}
-	if r.Acknowledge(r.asked.followed); len(r.asked.pending) == 0 {
+func (a *acks) handleAckRequest(m wire.Message, now time.Time) {
+	a.asked[m.From] = m.Version
+	a.requests.fetchOwn(m.From, m.Version, now)
+	if a.Acknowledge(a.followed); len(a.asked) == 0 {
 		return
 	}
 	select {
-	case r.asked.requested <- struct{}{}:
+	case a.requested <- struct{}{}:
 	default:
 	}
 }
 
 // Acknowledge tells the hosts that asked that this host follows a snapshot.
-func (r *Replica) Acknowledge(sequence uint64) {
-	r.asked.followed = max(r.asked.followed, sequence)
-	for peer, version := range r.asked.pending {
-		e, known := r.entries[peer]
+func (a *acks) Acknowledge(sequence uint64) {
+	a.followed = max(a.followed, sequence)
+	for peer, version := range a.asked {
+		e, known := a.table.entries[peer]
 		switch {
-		case !r.present[peer]:
-			delete(r.asked.pending, peer)
-		case known && !version.Replaces(e.Version, true) && e.sequence <= r.asked.followed:
-			delete(r.asked.pending, peer)
-			r.out.sendMessage(peer, wire.Message{Kind: wire.KindAck, Version: version})
+		case !a.table.present[peer]:
+			delete(a.asked, peer)
+		case known && !version.Replaces(e.Version, true) && e.sequence <= a.followed:
+			delete(a.asked, peer)
+			a.out.sendMessage(peer, wire.Message{Kind: wire.KindAck, Version: version})
 		}
 	}
 }
-
-// ackWaits are what this host waits for.
-type ackWaits map[*AckWait]bool
 
 // AckWait waits until other hosts follow a version of this host's record.
 type AckWait struct {
@@ -61,33 +68,38 @@ type AckWait struct {
 // follow. EndAckWait must be called in the end.
 func (r *Replica) AwaitAcks(peers []wire.Key) *AckWait {
 	r.Publish()
-	w := &AckWait{version: r.own.published.Version, pending: make(map[wire.Key]bool, len(peers)), done: make(chan struct{})}
-	if r.own.isPublished() {
-		for _, p := range peers {
-			w.pending[p] = true
-		}
+	if !r.own.isPublished() {
+		peers = nil
+	}
+	return r.acks.await(r.own.published.Version, peers)
+}
+
+func (a *acks) await(v wire.Version, peers []wire.Key) *AckWait {
+	w := &AckWait{version: v, pending: make(map[wire.Key]bool, len(peers)), done: make(chan struct{})}
+	for _, p := range peers {
+		w.pending[p] = true
 	}
 	w.closeIfDone()
-	r.waits[w] = true
+	a.waits[w] = true
 	return w
 }
 
 // RequestAcks asks the hosts that have not answered. One that is not reachable any more is not
 // waited for.
-func (r *Replica) RequestAcks(w *AckWait) {
+func (a *acks) RequestAcks(w *AckWait) {
 	for host := range w.pending {
-		if !r.present[host] {
+		if !a.table.present[host] {
 			delete(w.pending, host)
 			w.closeIfDone()
 			continue
 		}
-		r.out.sendMessage(host, wire.Message{Kind: wire.KindAckRequest, Version: w.version})
+		a.out.sendMessage(host, wire.Message{Kind: wire.KindAckRequest, Version: w.version})
 	}
 }
 
 // EndAckWait returns the hosts that have not answered.
-func (r *Replica) EndAckWait(w *AckWait) (silent []wire.Key) {
-	delete(r.waits, w)
+func (a *acks) EndAckWait(w *AckWait) (silent []wire.Key) {
+	delete(a.waits, w)
 	for host := range w.pending {
 		silent = append(silent, host)
 	}
@@ -103,8 +115,8 @@ func (w *AckWait) closeIfDone() {
 	}
 }
 
-func (waits ackWaits) handleAck(host wire.Key, v wire.Version) {
-	for w := range waits {
+func (a *acks) handleAck(host wire.Key, v wire.Version) {
+	for w := range a.waits {
 		if w.pending[host] && !w.version.Replaces(v, true) {
 			delete(w.pending, host)
 			w.closeIfDone()

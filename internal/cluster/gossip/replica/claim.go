@@ -3,10 +3,8 @@ package replica
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
@@ -28,209 +26,157 @@ type ClaimKey struct {
 	ContainerID string
 }
 
+// claims are this host's claims, and those of others that it is to answer.
+type claims struct {
+	claimsContext
+	byKey   map[ClaimKey]*addressClaim
+	waits   map[*ClaimWait]bool
+	asked   map[wire.Key]wire.Version // claims of others to answer, by the version that has them
+	answers bool                      // this host answers claims by now
+}
+
+// claimsContext is what claims need of the rest of a replica.
+type claimsContext struct {
+	self     wire.Key
+	table    *table
+	record   *ownRecord
+	out      *messenger
+	requests *requests
+	// publish publishes this host's record with its claims as they are now. It does so at once: what an
+	// answer says of this host must be all that it has claimed.
+	publish func() error
+	// exclusion returns the limit above which the others leave out this host; "": they do not.
+	exclusion func() string
+}
+
+func newClaims(c claimsContext) *claims {
+	return &claims{
+		claimsContext: c,
+		byKey:         make(map[ClaimKey]*addressClaim), waits: make(map[*ClaimWait]bool), asked: make(map[wire.Key]wire.Version),
+	}
+}
+
 // addressClaim is a claim of this host.
 type addressClaim struct {
 	addrs   []netip.Addr
 	granted bool
 }
 
-// ClaimWait waits until other hosts have answered a claim.
-type ClaimWait struct {
-	key      ClaimKey
-	claim    *addressClaim
-	version  wire.Version // of this host's record that has the claim
-	pending  map[wire.Key]bool
-	answered map[wire.Key]bool
-	needed   map[wire.Key]neededRecord
-	done     chan struct{}
-	isDone   bool
-}
-
-// neededRecord is a record that must be here before a claim is settled.
-type neededRecord struct {
-	version wire.Version
-	holds   bool // another host says that it has one of the addresses
-}
-
-// Done is closed when nothing is left to wait for.
-func (w *ClaimWait) Done() <-chan struct{} { return w.done }
-
-// Silent returns the hosts that have not answered.
-func (w *ClaimWait) Silent() []wire.Key { return slices.Collect(maps.Keys(w.pending)) }
-
 // BeginClaim publishes a claim, unless some of the addresses are known to be taken. It waits for
 // answers of the peers, and only asks the others. EndClaim must be called in the end.
-func (r *Replica) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []wire.Key) (*ClaimWait, map[netip.Addr]cluster.Holder, error) {
-	if _, ok := r.ownMembership(key.Network); !ok {
+func (c *claims) BeginClaim(key ClaimKey, addrs []netip.Addr, peers, others []wire.Key) (*ClaimWait, map[netip.Addr]cluster.Holder, error) {
+	if _, ok := c.record.membership(key.Network); !ok {
 		return nil, nil, fmt.Errorf("this host is not on network %v", key.Network)
 	}
-	if err := r.checkHeard(); err != nil {
+	if err := c.checkHeard(); err != nil {
 		return nil, nil, err
 	}
-	if taken := r.holders(key, addrs, nil); len(taken) > 0 {
-		return nil, taken, r.ReleaseClaim(key)
+	if taken := c.holders(key, addrs, nil); len(taken) > 0 {
+		return nil, taken, c.ReleaseClaim(key)
 	}
 	claim := &addressClaim{addrs: addrs}
-	r.claims[key] = claim
-	if err := r.publishClaims(); err != nil {
-		delete(r.claims, key)
+	c.byKey[key] = claim
+	if err := c.publish(); err != nil {
+		delete(c.byKey, key)
 		return nil, nil, err
 	}
 	w := &ClaimWait{
-		key: key, claim: claim, version: r.own.published.Version,
+		key: key, claim: claim, version: c.record.published.Version,
 		pending: make(map[wire.Key]bool, len(peers)), answered: make(map[wire.Key]bool),
-		needed: make(map[wire.Key]neededRecord), done: make(chan struct{}),
+		answers: make(map[wire.Key]*wire.OwnAnswer), needed: make(map[wire.Key]neededRecord), done: make(chan struct{}),
 	}
 	for _, host := range peers {
 		w.pending[host] = true
 	}
-	r.claimWaits[w] = true
-	r.sendClaim(w, others)
-	r.checkClaim(w)
+	c.waits[w] = true
+	c.sendClaim(w, others)
+	c.checkClaim(w)
 	return w, nil, nil
 }
 
-// AddClaimPeer makes claims that are under way wait for a host that has just become a member.
-func (r *Replica) AddClaimPeer(host wire.Key) {
-	for w := range r.claimWaits {
-		if !w.isDone {
-			w.pending[host] = true
-			r.sendClaim(w, []wire.Key{host})
-		}
-	}
-}
-
-// RequestAnswers asks the hosts that have not answered, and for the records that have not come.
-func (r *Replica) RequestAnswers(w *ClaimWait) {
-	for host := range w.pending {
-		if !r.present[host] {
-			delete(w.pending, host)
-		}
-	}
-	r.sendClaim(w, w.Silent())
-	r.checkClaim(w)
-}
-
-// AskForAnswer asks a host to answer that it has what this host has published.
-func (r *Replica) AskForAnswer(host wire.Key) {
-	if r.own.isPublished() {
-		r.out.sendMessage(host, wire.Message{Kind: wire.KindClaim, Version: r.own.published.Version})
-	}
-}
-
-// sendClaim asks hosts to answer a claim.
-func (r *Replica) sendClaim(w *ClaimWait, hosts []wire.Key) {
-	if len(hosts) == 0 {
-		return
-	}
-	message := r.out.encodeMessage(wire.Message{Kind: wire.KindClaim, Version: w.version})
-	for _, host := range hosts {
-		r.out.network.Send(host, message)
-	}
-}
-
-// handleClaimAnswer notes that a host has this one's claim, and requests the records that it names.
-func (r *Replica) handleClaimAnswer(m wire.Message, now time.Time) {
-	var missing []wire.Key
-	for _, d := range m.Digests {
-		owner := m.From.SpeaksFor(d.Key)
-		if d.Key == r.cfg.Self || !r.wantsVersion(d, owner) {
-			continue
-		}
-		if r.requests.start(d, owner, now) {
-			missing = append(missing, d.Key)
-		}
-		for w := range r.claimWaits {
-			if !w.version.Replaces(m.Version, true) && d.Version.Compare(w.needed[d.Key].version) > 0 {
-				w.needed[d.Key] = neededRecord{d.Version, w.needed[d.Key].holds || d.Key != m.From}
-			}
-		}
-	}
-	r.sendRequest(m.From, missing)
-	for w := range r.claimWaits {
-		if !w.version.Replaces(m.Version, true) {
-			delete(w.pending, m.From)
-			w.answered[m.From] = true
-			r.checkClaim(w)
-		}
-	}
-}
-
-// checkClaim ends the wait for a claim if nothing is left to wait for.
-func (r *Replica) checkClaim(w *ClaimWait) {
-	for host, needed := range w.needed {
-		if !r.wantsVersion(wire.Digest{Key: host, Version: needed.version}, false) {
-			delete(w.needed, host) // it has come, or never will
-		}
-	}
-	if len(w.pending) == 0 && len(w.needed) == 0 && !w.isDone {
-		w.isDone = true
-		close(w.done)
-	}
-}
-
-func (r *Replica) checkClaims() {
-	for w := range r.claimWaits {
-		r.checkClaim(w)
-	}
-}
-
 // EndClaim settles a claim: it is granted, or withdrawn if others hold some of its addresses.
-func (r *Replica) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, err error) {
-	delete(r.claimWaits, w)
-	if r.claims[w.key] != w.claim {
+func (c *claims) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, err error) {
+	delete(c.waits, w)
+	if c.byKey[w.key] != w.claim {
 		return nil, fmt.Errorf("the claim of container %.12s was released", w.key.ContainerID)
 	}
-	if err := r.checkHeard(); err != nil {
-		return nil, errors.Join(err, r.ReleaseClaim(w.key))
+	if err := c.checkHeard(); err != nil {
+		return nil, errors.Join(err, c.ReleaseClaim(w.key))
 	}
-	taken = r.holders(w.key, w.claim.addrs, w.answered)
-	r.addUnseenHolders(w, taken)
+	taken = c.holders(w.key, w.claim.addrs, w.answered)
+	c.addAnsweredHolders(w, taken)
+	c.addUnseenHolders(w, taken)
 	if len(taken) > 0 {
-		return taken, r.ReleaseClaim(w.key)
+		return taken, c.ReleaseClaim(w.key)
+	}
+	if err := c.checkAnswers(w); err != nil {
+		return nil, errors.Join(err, c.ReleaseClaim(w.key))
 	}
 	w.claim.granted = true
-	return nil, r.publishClaims()
+	return nil, c.publish()
 }
 
 // checkHeard returns an error if the others leave this host out for lack of room: they would not
 // know what it claims.
-func (r *Replica) checkHeard() error {
-	if limit := r.excluded[r.cfg.Self]; limit != "" {
+func (c *claims) checkHeard() error {
+	if limit := c.exclusion(); limit != "" {
 		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one; remove containers", limit)
 	}
 	return nil
 }
 
+// checkAnswers returns an error if a host could not say whether it has the addresses.
+func (c *claims) checkAnswers(w *ClaimWait) error {
+	for host, answer := range w.answers {
+		if answer.LeavesOut {
+			return fmt.Errorf("host %s leaves out this host for lack of room, "+
+				"so it does not know which addresses this one claims; remove containers", c.table.Label(host))
+		}
+	}
+	for host, needed := range w.needed {
+		if w.answers[host] == nil && c.awaitsRecord(host, needed) {
+			return fmt.Errorf("host %s did not say in time which addresses it has; try again", c.table.Label(host))
+		}
+	}
+	return nil
+}
+
 // AbandonClaim withdraws a claim for which nobody waits any more.
-func (r *Replica) AbandonClaim(w *ClaimWait) error {
-	delete(r.claimWaits, w)
-	if r.claims[w.key] != w.claim {
+func (c *claims) AbandonClaim(w *ClaimWait) error {
+	delete(c.waits, w)
+	if c.byKey[w.key] != w.claim {
 		return nil // a further claim of the container replaced it
 	}
-	return r.ReleaseClaim(w.key)
+	return c.ReleaseClaim(w.key)
 }
 
 // ReleaseClaim ends a claim.
-func (r *Replica) ReleaseClaim(key ClaimKey) error {
-	if _, ok := r.claims[key]; !ok {
+func (c *claims) ReleaseClaim(key ClaimKey) error {
+	if _, ok := c.byKey[key]; !ok {
 		return nil
 	}
-	delete(r.claims, key)
-	return r.publishClaims()
+	delete(c.byKey, key)
+	return c.publish()
 }
 
-// publishClaims publishes this host's record with the claims as they are now. It does so at once:
-// what an answer says of this host must be all that it has claimed.
-func (r *Replica) publishClaims() error {
-	err := r.updateWanted()
-	if err != nil && !isPartly(err) {
-		return err
+// addTo adds this host's claims to what it announces. A container that is there by now needs
+// its claim no more.
+func (c *claims) addTo(memberships []cluster.Membership) []cluster.Membership {
+	if len(c.byKey) == 0 {
+		return memberships
 	}
-	r.Publish()
-	// Claims go on while other containers are left out. Whoever claims must be heard, though.
-	if omitted, _ := errors.AsType[cluster.OmittedError](err); omitted.Claims {
-		return err
+	memberships = slices.Clone(memberships)
+	for key, claim := range c.byKey {
+		i := slices.IndexFunc(memberships, func(m cluster.Membership) bool { return m.Network == key.Network })
+		if i < 0 || hasEndpoint(memberships[i], key.ContainerID) {
+			continue
+		}
+		claimed := cluster.Endpoint{ContainerID: key.ContainerID, Addrs: claim.addrs, Granted: claim.granted}
+		memberships[i].Endpoints = append(slices.Clip(memberships[i].Endpoints), claimed)
 	}
-	return nil
+	return memberships
+}
+
+func hasEndpoint(m cluster.Membership, containerID string) bool {
+	return slices.ContainsFunc(m.Endpoints, func(e cluster.Endpoint) bool { return e.ContainerID == containerID })
 }

@@ -8,52 +8,47 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// addUnseenHolders adds the hosts whose records did not come in time, although another host said that
-// they have one of the addresses.
-func (r *Replica) addUnseenHolders(w *ClaimWait, taken map[netip.Addr]cluster.Holder) {
-	for host, needed := range w.needed {
-		if !needed.holds {
-			continue
-		}
-		for _, a := range w.claim.addrs {
-			if _, known := taken[a]; !known {
-				taken[a] = cluster.Holder{Host: r.Label(host), Pending: true, Unreachable: !r.present[host]}
+// takenAddrs are addresses that others have, and who.
+type takenAddrs map[netip.Addr]cluster.Holder
+
+// add notes who has an address. Who only claims it stands back.
+func (t takenAddrs) add(a netip.Addr, h cluster.Holder) {
+	if have, known := t[a]; !known || have.Pending && !h.Pending {
+		t[a] = h
+	}
+}
+
+// addAnsweredHolders adds the addresses of which hosts said themselves that they have them. What one
+// only claims, its record decides if that is here. If not, the lower VTEP gets it.
+func (c *claims) addAnsweredHolders(w *ClaimWait, taken takenAddrs) {
+	own, _ := c.record.membership(w.key.Network)
+	for host, answer := range w.answers {
+		hasRecord := c.table.Knows(host) && !c.awaitsRecord(host, w.needed[host])
+		for _, h := range answer.Held {
+			yields := h.Pending && (hasRecord || own.VTEP.Less(h.VTEP))
+			if h.Network == w.key.Network && slices.Contains(w.claim.addrs, h.Addr) && !yields {
+				taken.add(h.Addr, cluster.Holder{
+					Host: c.table.Label(host), Container: h.Container, ContainerID: h.ContainerID, Pending: h.Pending, Unreachable: !c.table.present[host],
+				})
 			}
 		}
 	}
 }
 
-// withClaims adds this host's claims to what it announces. A container that is there by now needs
-// its claim no more.
-func (r *Replica) withClaims(memberships []cluster.Membership) []cluster.Membership {
-	if len(r.claims) == 0 {
-		return memberships
-	}
-	memberships = slices.Clone(memberships)
-	for key, claim := range r.claims {
-		i := slices.IndexFunc(memberships, func(m cluster.Membership) bool { return m.Network == key.Network })
-		if i < 0 || hasEndpoint(memberships[i], key.ContainerID) {
+// addUnseenHolders adds the hosts of which another one said that they have one of the addresses, and
+// whose records did not come in time or are left out for lack of room.
+func (c *claims) addUnseenHolders(w *ClaimWait, taken takenAddrs) {
+	for host, needed := range w.needed {
+		e, known := c.table.entries[host]
+		if w.answers[host] != nil || !needed.holds || known && !e.dropped && !c.awaitsRecord(host, needed) {
 			continue
 		}
-		claimed := cluster.Endpoint{ContainerID: key.ContainerID, Addrs: claim.addrs, Granted: claim.granted}
-		memberships[i].Endpoints = append(slices.Clip(memberships[i].Endpoints), claimed)
+		for _, a := range w.claim.addrs {
+			if _, isTaken := taken[a]; !isTaken {
+				taken[a] = cluster.Holder{Host: c.table.Label(host), Pending: true, Unreachable: !c.table.present[host]}
+			}
+		}
 	}
-	return memberships
-}
-
-func hasEndpoint(m cluster.Membership, containerID string) bool {
-	return slices.ContainsFunc(m.Endpoints, func(e cluster.Endpoint) bool { return e.ContainerID == containerID })
-}
-
-// ownMembership returns this host's part in a network, with its claims.
-func (r *Replica) ownMembership(key cluster.NetworkKey) (cluster.Membership, bool) {
-	return findNetwork(r.own.wanted.Memberships, key)
-}
-
-// IsOnItself tells whether this host is on a network.
-func (r *Replica) IsOnItself(key cluster.NetworkKey) bool {
-	_, isOn := r.ownMembership(key)
-	return isOn
 }
 
 func findNetwork(memberships []cluster.Membership, key cluster.NetworkKey) (cluster.Membership, bool) {
@@ -67,31 +62,29 @@ func findNetwork(memberships []cluster.Membership, key cluster.NetworkKey) (clus
 // holders returns who else has the addresses that a container of this host claims. A pending claim
 // of a host that has answered this one's yields to it, if this host's VTEP is lower. Where a record
 // of this host's own ID has the same container, it is this host as it was before its address changed.
-func (r *Replica) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key]bool) map[netip.Addr]cluster.Holder {
-	taken := make(map[netip.Addr]cluster.Holder)
-	own, _ := r.ownMembership(key.Network)
+func (c *claims) holders(key ClaimKey, addrs []netip.Addr, answered map[wire.Key]bool) takenAddrs {
+	taken := make(takenAddrs)
+	own, _ := c.record.membership(key.Network)
 	eachHolder(own, addrs, func(a netip.Addr, h cluster.Holder) {
 		if h.ContainerID != key.ContainerID {
 			taken[a] = h
 		}
 	})
-	if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return r.inUse[a] > 0 }) {
+	if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return c.table.inUse[a] > 0 }) {
 		return taken
 	}
-	for host, e := range r.entries {
+	for host, e := range c.table.entries {
 		m, ok := findNetwork(e.Memberships, key.Network)
 		if !ok || !e.isVisible() {
 			continue
 		}
 		eachHolder(m, addrs, func(a netip.Addr, h cluster.Holder) {
-			isItself := h.ContainerID == key.ContainerID && host.ID == r.cfg.Self.ID
+			isItself := h.ContainerID == key.ContainerID && host.ID == c.self.ID
 			if isItself || h.Pending && answered[host] && own.VTEP.Less(m.VTEP) {
 				return
 			}
-			h.Host, h.Unreachable = r.Label(host), !e.goneSince.IsZero()
-			if have, ok := taken[a]; !ok || have.Pending && !h.Pending {
-				taken[a] = h
-			}
+			h.Host, h.Unreachable = c.table.Label(host), !e.goneSince.IsZero()
+			taken.add(a, h)
 		})
 	}
 	return taken

@@ -160,9 +160,9 @@ func (r *Replica) requestDropped(e *entry, now time.Time) {
 		return
 	}
 	if members := r.out.network.Members(); r.present[e.Key] {
-		r.sendRequest(e.Key, []wire.Key{e.Key})
+		r.requests.send(e.Key, []wire.Key{e.Key})
 	} else if len(members) > 0 {
-		r.sendRequest(members[0], []wire.Key{e.Key})
+		r.requests.send(members[0], []wire.Key{e.Key})
 	}
 }
 

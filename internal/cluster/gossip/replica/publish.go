@@ -15,11 +15,11 @@ import (
 // caller to call Publish. What is beyond a limit is left out, and the error is a
 // cluster.OmittedError.
 func (r *Replica) Set(local []cluster.Membership) error {
-	before := r.local
-	r.local = local
+	before := r.own.local
+	r.own.local = local
 	err := r.updateWanted()
 	if err != nil && !isPartly(err) {
-		r.local = before
+		r.own.local = before
 		return err
 	}
 	r.requestPublish()
@@ -34,7 +34,7 @@ func isPartly(err error) bool {
 
 // updateWanted makes what this host has, and claims, what its record should be.
 func (r *Replica) updateWanted() error {
-	wanted, err := r.fitRecord(r.withClaims(r.local))
+	wanted, err := r.fitRecord(r.claims.addTo(r.own.local))
 	if err != nil && !isPartly(err) {
 		return err
 	}
@@ -57,6 +57,12 @@ func (r *Replica) fitRecord(local []cluster.Membership) (wire.Record, error) {
 		}
 		limit = min(endpoints-1, endpoints*wire.MaxRecord/size)
 	}
+}
+
+// IsOnItself tells whether this host is on a network.
+func (r *Replica) IsOnItself(key cluster.NetworkKey) bool {
+	_, isOn := r.own.membership(key)
+	return isOn
 }
 
 // PublishRequests returns a channel that has a value when Publish should be called.
@@ -117,7 +123,7 @@ func (r *Replica) Greet(p wire.Key, now time.Time) {
 	if theirs, known := r.Record(p, now); known {
 		digests = append(digests, wire.Digest{Key: p, Version: theirs.Version, Age: theirs.Age})
 	} else {
-		r.sendRequest(p, []wire.Key{p})
+		r.requests.send(p, []wire.Key{p})
 	}
 	if len(digests) > 0 {
 		r.out.sendMessage(p, wire.Message{Kind: wire.KindDigests, Digests: digests})
@@ -137,7 +143,8 @@ func (r *Replica) ownVersionSeen(v wire.Version) {
 // ownRecord is this host's record, and decides which version it has. It does no I/O.
 type ownRecord struct {
 	host      wire.Key
-	wanted    wire.Record // what Set asked for, without a version
+	local     []cluster.Membership // what Set was given, in canonical order
+	wanted    wire.Record          // as much of it as fits, with claims, without a version
 	isSet     bool
 	dirty     bool         // published is not what is wanted, or not above seen
 	published wire.Record  // without a version until there is something to publish
@@ -213,9 +220,28 @@ func (o *ownRecord) versionSeen(v wire.Version) (adopted bool) {
 	return false
 }
 
+// membership returns this host's part in a network, with its claims.
+func (o *ownRecord) membership(key cluster.NetworkKey) (cluster.Membership, bool) {
+	return findNetwork(o.wanted.Memberships, key)
+}
+
 func (o *ownRecord) isPublished() bool { return !o.published.Version.IsZero() }
 
 // publishedDigest returns the published record's digest.
 func (o *ownRecord) publishedDigest() wire.Digest {
 	return wire.Digest{Key: o.host, Version: o.published.Version}
+}
+
+// publishClaims publishes this host's record with the claims as they are now.
+func (r *Replica) publishClaims() error {
+	err := r.updateWanted()
+	if err != nil && !isPartly(err) {
+		return err
+	}
+	r.Publish()
+	// Claims go on while other containers are left out. Whoever claims must be heard, though.
+	if omitted, _ := errors.AsType[cluster.OmittedError](err); omitted.Claims {
+		return err
+	}
+	return nil
 }

@@ -50,21 +50,15 @@ type Stats struct {
 
 // Replica is one host's copy of all records.
 type Replica struct {
-	*table   // the other hosts' records
-	own      ownRecord
-	requests pendingRequests
-	asked    ackRequests
-	waits    ackWaits
-	out      messenger
+	*table // the other hosts' records
+	*requests
+	*acks
+	*claims
+	own      *ownRecord
+	out      *messenger
 	excluded map[wire.Key]string // records for which there is no room, this host's included, and which limit they are above
 	tookOut  map[wire.Key]int    // strays that this host took out, and how often it will say so
 	strays   chan struct{}
-
-	local         []cluster.Membership // what Set was given, in canonical order
-	claims        map[ClaimKey]*addressClaim
-	claimWaits    map[*ClaimWait]bool
-	claimsAsked   claimsAsked
-	answersClaims bool
 
 	cfg             Config
 	stats           Stats
@@ -73,28 +67,40 @@ type Replica struct {
 
 // New returns a Replica without records.
 func New(c Config) *Replica {
-	return &Replica{
-		table:           newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)),
-		own:             ownRecord{host: c.Self},
-		requests:        newPendingRequests(),
-		asked:           ackRequests{pending: make(map[wire.Key]wire.Version), requested: make(chan struct{}, 1)},
-		waits:           make(ackWaits),
-		claims:          make(map[ClaimKey]*addressClaim),
-		claimWaits:      make(map[*ClaimWait]bool),
-		claimsAsked:     make(claimsAsked),
-		out:             messenger{c.Self, c.Network, newNews()},
+	t, out := newTable(c.ForgetAfter, cmp.Or(c.Limits, DefaultLimits)), &messenger{c.Self, c.Network, newNews()}
+	t.snapshot.Self = c.Self.ID
+	q, own := newRequests(t, out), &ownRecord{host: c.Self}
+	r := &Replica{
+		table:           t,
+		own:             own,
+		requests:        q,
+		acks:            newAcks(t, out, q),
+		out:             out,
 		tookOut:         make(map[wire.Key]int),
 		strays:          make(chan struct{}, 1),
 		cfg:             c,
 		publishRequests: make(chan struct{}, 1),
 	}
+	r.claims = newClaims(claimsContext{
+		self: c.Self, table: t, record: own, out: out, requests: q,
+		publish: r.publishClaims, exclusion: func() string { return r.excluded[c.Self] },
+	})
+	return r
 }
 
 // Stats returns the counters.
 func (r *Replica) Stats() Stats {
 	stats := r.stats
-	stats.Entries = len(r.entries)
+	stats.Entries, stats.Requested = len(r.entries), r.requests.sent
 	return stats
+}
+
+// Retry repeats what may have been lost: requests for records, and that records were taken out. It
+// tells whether something is still pending.
+func (r *Replica) Retry(now time.Time) (pending bool) {
+	pending = r.sendTakenOut(now)
+	r.RetryRequests(now)
+	return pending || len(r.requests.byHost) > 0
 }
 
 // DigestMessage returns a message with the digests of all records, for push-pull.
@@ -138,7 +144,7 @@ func (r *Replica) Handle(m wire.Message, now time.Time) (changed bool) {
 	case wire.KindAckRequest:
 		r.handleAckRequest(m, now)
 	case wire.KindAck:
-		r.waits.handleAck(m.From, m.Version)
+		r.acks.handleAck(m.From, m.Version)
 	case wire.KindClaim:
 		r.handleClaim(m, now)
 	case wire.KindClaimAnswer:
@@ -161,7 +167,7 @@ func (r *Replica) handleDigests(m wire.Message, now time.Time) {
 			missing = append(missing, d.Key)
 		}
 	}
-	r.sendRequest(m.From, missing)
+	r.requests.send(m.From, missing)
 	var newer []wire.Digest
 	for _, d := range r.digestsToCompare(m, now) {
 		if v, listed := theirs[d.Key]; (m.Complete || listed) && (!listed || d.Version.Replaces(v, r.cfg.Self.SpeaksFor(d.Key))) {

@@ -7,15 +7,18 @@ import (
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
-// pendingRequests are for records that have not come yet.
-type pendingRequests struct {
+// requests are for records that have not come yet.
+type requests struct {
+	table  *table
+	out    *messenger
 	byHost map[wire.Key]request // the host whose record it is
 	// began has a value when there is a request after there was none.
 	began chan struct{}
+	sent  uint64 // records requested
 }
 
-func newPendingRequests() pendingRequests {
-	return pendingRequests{byHost: make(map[wire.Key]request), began: make(chan struct{}, 1)}
+func newRequests(t *table, out *messenger) *requests {
+	return &requests{table: t, out: out, byHost: make(map[wire.Key]request), began: make(chan struct{}, 1)}
 }
 
 // request is one of the pending requests.
@@ -39,7 +42,7 @@ const (
 )
 
 // expiry returns when to ask again for a record.
-func (p pendingRequests) expiry(now time.Time) time.Time {
+func (p *requests) expiry(now time.Time) time.Time {
 	if len(p.byHost) <= fewRequests {
 		return now.Add(fewRequestsExpire)
 	}
@@ -48,7 +51,7 @@ func (p pendingRequests) expiry(now time.Time) time.Time {
 
 // start notes that a record is requested. It returns false if that version is already on its way, or
 // a later one, unless the owner itself says that it is another one.
-func (p pendingRequests) start(d wire.Digest, fromOwner bool, now time.Time) bool {
+func (p *requests) start(d wire.Digest, fromOwner bool, now time.Time) bool {
 	q, pending := p.byHost[d.Key]
 	if pending && now.Before(q.expires) && (q.version == d.Version || q.version.Compare(d.Version) > 0 && !fromOwner) {
 		return false
@@ -61,7 +64,7 @@ func (p pendingRequests) start(d wire.Digest, fromOwner bool, now time.Time) boo
 }
 
 // wake makes Retry be called.
-func (p pendingRequests) wake() {
+func (p *requests) wake() {
 	select {
 	case p.began <- struct{}{}:
 	default: // nobody has noticed yet that there was something before
@@ -69,63 +72,62 @@ func (p pendingRequests) wake() {
 }
 
 // finish notes that a version of a record has come.
-func (p pendingRequests) finish(host wire.Key, v wire.Version) {
+func (p *requests) finish(host wire.Key, v wire.Version) {
 	if q, pending := p.byHost[host]; pending && q.version.Compare(v) <= 0 {
 		delete(p.byHost, host)
 	}
 }
 
-// sendRequest asks a host for records, if there are any to ask for.
-func (r *Replica) sendRequest(to wire.Key, hosts []wire.Key) {
+// send asks a host for records, if there are any to ask for.
+func (p *requests) send(to wire.Key, hosts []wire.Key) {
 	if len(hosts) == 0 {
 		return
 	}
-	r.stats.Requested += uint64(len(hosts))
-	r.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
-}
-
-// Retry repeats what may have been lost: requests for records, and that records were taken out. It
-// tells whether something is still pending.
-func (r *Replica) Retry(now time.Time) (pending bool) {
-	pending = r.sendTakenOut(now)
-	r.RetryRequests(now)
-	return pending || len(r.requests.byHost) > 0
+	p.sent += uint64(len(hosts))
+	p.out.sendMessage(to, wire.Message{Kind: wire.KindRequest, Hosts: hosts})
 }
 
 // RequestsBegan returns a channel that has a value when Retry should be called until it says that
 // nothing is pending.
-func (r *Replica) RequestsBegan() <-chan struct{} { return r.requests.began }
+func (p *requests) RequestsBegan() <-chan struct{} { return p.began }
 
 // RetryRequests asks again for records that did not come. It asks a random member first, as all
 // have most records, then the owner, and so on in turn. The owner may just have died, and any other
 // may have missed the record too.
-func (r *Replica) RetryRequests(now time.Time) {
-	if len(r.requests.byHost) == 0 {
+func (p *requests) RetryRequests(now time.Time) {
+	if len(p.byHost) == 0 {
 		return
 	}
-	members := r.out.network.Members()
+	members := p.out.network.Members()
 	var hosts []wire.Key
-	for host, q := range r.requests.byHost {
+	for host, q := range p.byHost {
 		if now.Before(q.expires) {
 			continue
 		}
 		q.tries++
-		if q.tries > maxTries || len(members) == 0 || !r.wantsVersion(wire.Digest{Key: host, Version: q.version}, q.fromOwner) {
-			delete(r.requests.byHost, host)
+		if q.tries > maxTries || len(members) == 0 || !p.table.wantsVersion(wire.Digest{Key: host, Version: q.version}, q.fromOwner) {
+			delete(p.byHost, host)
 			continue
 		}
-		q.expires = r.requests.expiry(now)
-		r.requests.byHost[host] = q
-		if q.tries%2 == 0 && r.present[host] {
-			r.sendRequest(host, []wire.Key{host})
+		q.expires = p.expiry(now)
+		p.byHost[host] = q
+		if q.tries%2 == 0 && p.table.present[host] {
+			p.send(host, []wire.Key{host})
 		} else {
 			hosts = append(hosts, host)
 		}
 	}
 	if len(members) > 0 {
-		r.sendRequest(members[rand.N(len(members))], hosts)
+		p.send(members[rand.N(len(members))], hosts)
 	}
 }
 
 // AwaitsRecords tells whether records that others have were requested, and have not come yet.
-func (r *Replica) AwaitsRecords() bool { return len(r.requests.byHost) > 0 }
+func (p *requests) AwaitsRecords() bool { return len(p.byHost) > 0 }
+
+// fetchOwn requests a version of a host's own record, of which the host says that it has it.
+func (p *requests) fetchOwn(host wire.Key, v wire.Version, now time.Time) {
+	if d := (wire.Digest{Key: host, Version: v}); p.table.wantsVersion(d, true) && p.start(d, true, now) {
+		p.send(host, []wire.Key{host})
+	}
+}

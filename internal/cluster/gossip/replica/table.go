@@ -234,11 +234,12 @@ func (t *table) HasLeft(host wire.Key) bool {
 	return known && e.Left
 }
 
-// IsOn tells whether a host announces a membership of a network.
-func (t *table) IsOn(host wire.Key, network cluster.NetworkKey) bool {
+// MayBeOn tells whether a host announces a membership of a network, or may without it being known
+// here: there may be no room for its record.
+func (t *table) MayBeOn(host wire.Key, network cluster.NetworkKey) bool {
 	e, known := t.entries[host]
-	if !known {
-		return false
+	if !known || e.dropped {
+		return true
 	}
 	_, isOn := findNetwork(e.Memberships, network)
 	return isOn
@@ -246,11 +247,15 @@ func (t *table) IsOn(host wire.Key, network cluster.NetworkKey) bool {
 
 // Label is how a person knows a host: by its name, as far as that is known, and its address.
 func (t *table) Label(host wire.Key) string {
-	h := cluster.Host{Addr: host.Addr.Addr()}
+	return cluster.Host{Name: t.NameOf(host), Addr: host.Addr.Addr()}.Label()
+}
+
+// NameOf returns the name of a host; "": unknown.
+func (t *table) NameOf(host wire.Key) string {
 	if e, known := t.entries[host]; known {
-		h.Name = e.Name
+		return e.Name
 	}
-	return h.Label()
+	return ""
 }
 
 // Find returns the key of a host of the snapshot.

@@ -50,13 +50,17 @@ func (w *writer) putHost(r Record) {
 
 // putNetwork writes a membership without its endpoints.
 func (w *writer) putNetwork(m cluster.Membership) {
-	w.putUint(uint64(m.Network.VNI))
-	w.putUint(uint64(m.Network.Port))
+	w.putNetworkKey(m.Network)
 	w.putAddr(m.VTEP)
 	w.putBool(m.StaticFDB)
 	putList(w, m.HostAddrs, w.putAddr)
 	w.putMAC(m.BridgeMAC)
 	w.putView(m.View)
+}
+
+func (w *writer) putNetworkKey(k cluster.NetworkKey) {
+	w.putUint(uint64(k.VNI))
+	w.putUint(uint64(k.Port))
 }
 
 func (w *writer) putEndpoint(e cluster.Endpoint) {
@@ -133,7 +137,7 @@ func (r *reader) readHostName() string {
 
 func (r *reader) readNetwork() cluster.Membership {
 	m := cluster.Membership{
-		Network:   cluster.NetworkKey{VNI: uint32(r.readUint(1<<24 - 1)), Port: uint16(r.readUint(1<<16 - 1))},
+		Network:   r.readNetworkKey(),
 		VTEP:      r.readAddr(),
 		StaticFDB: r.readBool(),
 		HostAddrs: readList(r, cluster.MaxAddrs, r.readAddr),
@@ -141,6 +145,10 @@ func (r *reader) readNetwork() cluster.Membership {
 	}
 	r.readFields(func(tag uint64, field *reader) { field.readNetworkField(tag, &m.View) })
 	return m
+}
+
+func (r *reader) readNetworkKey() cluster.NetworkKey {
+	return cluster.NetworkKey{VNI: uint32(r.readUint(1<<24 - 1)), Port: uint16(r.readUint(1<<16 - 1))}
 }
 
 func (r *reader) readEndpoint() cluster.Endpoint {

@@ -39,6 +39,7 @@ func Decode(data []byte, accepted Range) (Message, error) {
 	case KindClaimAnswer:
 		m.Version = r.readVersion()
 		m.Digests = readList(&r, MaxHosts, r.readDigest)
+		m.OwnAnswer = r.readOwnAnswer()
 	case KindQuestion:
 		m.Number, m.Data = r.readUint(1<<64-1), r.readBytes(MaxQuestion)
 	case KindAnswer:

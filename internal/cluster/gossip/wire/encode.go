@@ -31,6 +31,7 @@ func (m Message) Encode() []byte {
 	case KindClaimAnswer:
 		w.putVersion(m.Version)
 		putList(&w, m.Digests, w.putDigest)
+		w.putOwnAnswer(m.OwnAnswer)
 	case KindQuestion:
 		w.putUint(m.Number)
 		w.putBytes(m.Data)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"runtime"
 	"strconv"
 	"sync"
@@ -24,15 +25,19 @@ func FuzzMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { checkMessage(t, data) })
 }
 
-// checkMessage decodes a message. What is accepted has no other encoding, but for unknown fields at
-// its end and for records that are refused.
+// checkMessage decodes a message. What is accepted has no other encoding, but for optional fields at
+// its end and for records that are refused. What is decoded can be encoded and decoded again.
 func checkMessage(t *testing.T, data []byte) (accepted bool) {
 	m, err := wire.Decode(data, wire.Supported)
 	switch {
 	case err != nil && !errors.Is(err, wire.ErrMalformed) && !errors.Is(err, wire.ErrVersion):
 		t.Errorf("error %v", err)
-	case err == nil && len(m.Refused) == 0 && !bytes.HasPrefix(data, m.Encode()):
+	case err == nil && len(m.Refused) == 0 && !bytes.HasPrefix(data, encodeFixed(m)):
 		t.Errorf("%x became %x", data, m.Encode())
+	case err == nil && m.OwnAnswer != nil:
+		if again, err := wire.Decode(m.Encode(), wire.Supported); err != nil || !reflect.DeepEqual(again, m) {
+			t.Errorf("%x became %+v, %v", data, again, err)
+		}
 	}
 	return err == nil
 }

@@ -52,6 +52,7 @@ func TestGoldenBytes(t *testing.T) {
 		"question":    message(wire.Message{Kind: wire.KindQuestion, Number: 300, Data: []byte("who?")}),
 		"answer":      message(wire.Message{Kind: wire.KindAnswer, Number: 300, Data: []byte("host-9")}),
 		"refusal":     message(wire.Message{Kind: wire.KindAnswer, Number: 300, Refusal: "busy"}),
+		"ownanswer":   message(wire.Message{Kind: wire.KindClaimAnswer, Version: digest.Version, OwnAnswer: wiretest.OwnAnswer()}),
 		"granted":     records(recordOfHost9(granted), 0),
 		"requested":   records(recordOfHost9(requested), 0),
 		"summary":     message(wire.Message{Kind: wire.KindSummary, Hash: 1<<64 - 1}),

@@ -74,7 +74,7 @@ const (
 	KindHello                       // nothing: asks whether somebody is there
 	KindHelloReply                  // nothing: somebody is
 	KindClaim                       // Version: of the sender's own record, which has a claim
-	KindClaimAnswer                 // Version: of the receiver's record; Digests: what it must have, too
+	KindClaimAnswer                 // Version: of the receiver's record; Digests: what it must have, too; OwnAnswer
 	KindQuestion                    // Number, Data: what the sender's agent asks the receiver's
 	KindAnswer                      // Number: of the question; Refusal: why there is no answer; Data
 )
@@ -99,6 +99,8 @@ type Message struct {
 	// Version is what a host is asked to follow, or says that it follows: its kernel holds what the
 	// record asks for. Of a claim and its answer it is what a host is asked to have, or has.
 	Version Version
+	// OwnAnswer is what the sender of a claim answer says of itself; nil: it is of an early version.
+	OwnAnswer *OwnAnswer
 
 	Number  uint64 // tells one question of a host from its others
 	Data    []byte // a question or its answer, which only agents read

@@ -26,19 +26,26 @@ func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 	}
 }
 
+// encodeFixed encodes a message without its optional fields, which may have bytes at their ends that
+// are ignored.
+func encodeFixed(m wire.Message) []byte {
+	m.OwnAnswer = nil
+	return m.Encode()
+}
+
 // No message that is cut off or has a flipped bit is taken for another one that is encoded
-// differently.
+// differently. Without its optional fields a message is complete.
 func TestDamagedMessageIsRefused(t *testing.T) {
 	for _, m := range wiretest.Messages() {
 		data := m.Encode()
 		for n := range data {
-			if _, err := wire.Decode(data[:n], wire.Supported); err == nil {
+			if _, err := wire.Decode(data[:n], wire.Supported); err == nil && n != len(encodeFixed(m)) {
 				t.Errorf("kind %d: the first %d of %d bytes were taken", m.Kind, n, len(data))
 			}
 			for bit := range 8 {
 				flipped := bytes.Clone(data)
 				flipped[n] ^= 1 << bit
-				if got, err := wire.Decode(flipped, wire.Supported); err == nil && !bytes.HasPrefix(flipped, got.Encode()) {
+				if got, err := wire.Decode(flipped, wire.Supported); err == nil && !bytes.HasPrefix(flipped, encodeFixed(got)) {
 					t.Errorf("kind %d: byte %d, bit %d: taken, but not as it stands", m.Kind, n, bit)
 				}
 			}
@@ -112,6 +119,12 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a long answer", rawMessage(wire.KindAnswer, append([]byte{1, 0}, uvarint(wire.MaxAnswer+1)...)...), "at most 1046528"},
 		{"a long refusal", rawMessage(wire.KindAnswer, append([]byte{1}, uvarint(wire.MaxRefusal+1)...)...), "at most 1024"},
 		{"a count above the limit", rawMessage(wire.KindRequest, uvarint(wire.MaxHosts+1)...), "at most 4096"},
+		{"a held address of a container that no container can be called", wire.Message{
+			Kind: wire.KindClaimAnswer, From: wiretest.Host9, Version: wiretest.Record().Version,
+			OwnAnswer: &wire.OwnAnswer{Held: []wire.HeldAddr{
+				{Network: wiretest.Network, VTEP: wiretest.Sender.Addr(), Addr: wiretest.Sender.Addr(), Container: "a b"},
+			}},
+		}.Encode(), "name \"a b\" of a container"},
 		{"a name that no host has", withRaw(1, 7, 0, 1, 4, 3, 'a', ' ', 'b'), "host name"},
 		{"a long name", withRaw(append([]byte{1, 69, 0, 1, 66, 65}, strings.Repeat("a", 65)...)...), "at most 64"},
 		{"a record without a version", withVersion(wire.Version{}), "has no version"},

@@ -107,6 +107,16 @@ func WithUnknown(r wire.Record) wire.Record {
 	return Versioned(r, r.Version.Sequence)
 }
 
+// OwnAnswer returns the answer of a host that has one claimed address itself, and claims another for
+// a container.
+func OwnAnswer() *wire.OwnAnswer {
+	vtep, addr := Sender.Addr(), netip.MustParseAddr
+	return &wire.OwnAnswer{Held: []wire.HeldAddr{
+		{Network: Network, VTEP: vtep, Addr: addr("10.0.9.255")},
+		{Network: Network, VTEP: vtep, Addr: addr("10.0.9.2"), Pending: true, ContainerID: "c", Container: "a"},
+	}}
+}
+
 // Messages returns a message of each kind, and of each branch in its encoding.
 func Messages() []wire.Message {
 	record, ipv6 := Record("a", "b"), Record()
@@ -133,6 +143,8 @@ func Messages() []wire.Message {
 		{Kind: wire.KindHelloReply},
 		{Kind: wire.KindClaim, Version: record.Version},
 		{Kind: wire.KindClaimAnswer, Version: record.Version, Digests: []wire.Digest{{Key: HostA, Version: record.Version}}},
+		{Kind: wire.KindClaimAnswer, Version: record.Version, OwnAnswer: OwnAnswer()},
+		{Kind: wire.KindClaimAnswer, Version: record.Version, OwnAnswer: &wire.OwnAnswer{LeavesOut: true}},
 		{Kind: wire.KindQuestion, Number: 1<<64 - 1, Data: []byte("who are you?")},
 		{Kind: wire.KindQuestion},
 		{Kind: wire.KindAnswer, Number: 7, Data: []byte("host-9")},

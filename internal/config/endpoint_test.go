@@ -1,0 +1,35 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParseMetrics(t *testing.T) {
+	for typed, want := range map[string]Endpoint{
+		"":                                  {},
+		"127.0.0.1:7948":                    {"tcp", "127.0.0.1:7948"},
+		"[::1]:7948":                        {"tcp", "[::1]:7948"},
+		"[fe80::1%eth0]:7948":               {"tcp", "[fe80::1%eth0]:7948"},
+		"0.0.0.0:1":                         {"tcp", "0.0.0.0:1"},
+		"unix:/run/vxlan/metrics.sock":      {"unix", "/run/vxlan/metrics.sock"},
+		"unix:/" + strings.Repeat("a", 106): {"unix", "/" + strings.Repeat("a", 106)},
+	} {
+		c, err := Parse("metrics = \"" + typed + "\"")
+		if err != nil || c.Metrics != want {
+			t.Errorf("%q: got %+v, %v", typed, c.Metrics, err)
+		}
+	}
+	for _, typed := range []string{
+		"7948", ":7948", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "localhost:7948", "::1:7948", "224.0.0.1:7948",
+		"unix:", "unix:metrics.sock", "unix:/run/", "unix:/run/../metrics.sock", "unix:@abstract", "/run/vxlan/metrics.sock",
+		"tcp:127.0.0.1:7948", "unix:/" + strings.Repeat("a", 107),
+	} {
+		if c, err := Parse("metrics = \"" + typed + "\""); err == nil || !strings.Contains(err.Error(), "metrics \""+typed+"\": must be") {
+			t.Errorf("%q: got %+v, %v", typed, c.Metrics, err)
+		}
+	}
+	if _, err := Parse("metrics = 7948"); err == nil || !strings.Contains(err.Error(), `write it as in metrics = "127.0.0.1:7948"`) {
+		t.Errorf("a number: %v", err)
+	}
+}

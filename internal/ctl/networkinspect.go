@@ -1,0 +1,108 @@
+package ctl
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+)
+
+func networkInspectCommand(host NetworkSource) *cobra.Command {
+	var opts output.Options
+	cmd := &cobra.Command{
+		Use:   "inspect NETWORK",
+		Short: "show all that is known of a network on this host and on others",
+		Long: `Inspect shows how a network is set up here: its options with the defaults, devices
+and subnets. Then come its hosts and containers, and what other hosts set up
+differently. The network must have a container on this host.`,
+		Example: `  vxlanctl network inspect mynet
+  vxlanctl network inspect mynet --format '{{.Options.mtu}}'`,
+		Args:              oneArg("inspect a network: type the name of one; `vxlanctl network ls` lists them"),
+		ValidArgsFunction: completeNetworks(host),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opts.Run(cmd, func(p *output.Printer) error {
+				all, alone, err := host.Inventory()
+				if err != nil {
+					return fmt.Errorf("inspect network: %w", err)
+				}
+				n, err := findNetwork(all, args[0])
+				if err != nil {
+					return fmt.Errorf("inspect network: %w", err)
+				}
+				return p.Report(n, func(out io.Writer) error {
+					_, err := io.WriteString(out, inspectText(p, n, notesOf(alone)))
+					return err
+				})
+			})
+		},
+	}
+	opts.AddReportFlags(cmd)
+	return cmd
+}
+
+func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
+	fmt.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
+	fmt.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)
+	var options []string
+	for _, name := range slices.Sorted(maps.Keys(n.Options)) {
+		options = append(options, name+"="+n.Options[name])
+	}
+	b.WriteString(p.Wrap("options ", "  ", strings.Join(options, " ")))
+	if len(n.Subnets) > 0 {
+		b.WriteString("\n" + output.Listing[agentapi.SubnetInventory]{Columns: subnetColumns, Rows: n.Subnets}.Table(p))
+	}
+	b.WriteString("\n" + output.Listing[agentapi.MemberInventory]{Columns: memberColumns, Rows: n.Hosts}.Table(p))
+	b.WriteString("\n" + output.Listing[agentapi.EndpointInventory]{Columns: inspectedEndpointColumns, Rows: n.Endpoints}.Table(p))
+	for _, text := range n.Differences {
+		notes = append(notes, text)
+	}
+	for _, c := range n.Conflicts {
+		notes = append(notes, c.Text)
+	}
+	for _, text := range notes {
+		b.WriteString(p.Wrap("# ", "#   ", text))
+	}
+	return b.String()
+}
+
+var subnetColumns = []output.Column[agentapi.SubnetInventory]{
+	{Heading: "SUBNET", Text: func(s agentapi.SubnetInventory) string { return s.Prefix.String() }},
+	{Heading: "GATEWAY", Text: func(s agentapi.SubnetInventory) string { return addrText(s.Gateway) }},
+	{Heading: "HANDED OUT HERE", Text: func(s agentapi.SubnetInventory) string { return fmt.Sprintf("%v-%v", s.First, s.Last) }, Shrinks: true},
+	{Heading: "THIS HOST", Text: func(s agentapi.SubnetInventory) string { return addrText(s.HostAddress) }},
+}
+
+var memberColumns = []output.Column[agentapi.MemberInventory]{
+	{Heading: "HOST", Text: func(m agentapi.MemberInventory) string { return m.Name }, Shrinks: true},
+	{Heading: "STATE", Text: memberState},
+	{Heading: "CONTAINERS", Text: func(m agentapi.MemberInventory) string { return fmt.Sprint(m.Containers) }},
+	{Heading: "MTU", Text: func(m agentapi.MemberInventory) string { return mtuText(m.MTU) }},
+	{Heading: "VTEP", Text: func(m agentapi.MemberInventory) string { return m.VTEP.String() }},
+	{Heading: "OWN ADDRESSES", Text: func(m agentapi.MemberInventory) string { return joinAddrs(m.HostAddrs) }, Shrinks: true},
+}
+
+func memberState(m agentapi.MemberInventory) string {
+	switch {
+	case m.Self:
+		return "this host"
+	case m.Reachable:
+		return "reachable"
+	}
+	return "unreachable"
+}
+
+var inspectedEndpointColumns = []output.Column[agentapi.EndpointInventory]{
+	{Heading: "CONTAINER", Text: func(e agentapi.EndpointInventory) string { return e.Container }, Shrinks: true},
+	{Heading: "ADDRESS", Text: func(e agentapi.EndpointInventory) string { return joinAddrs(e.Addrs) }, Shrinks: true},
+	{Heading: "MAC", Text: func(e agentapi.EndpointInventory) string { return e.MAC }, Wide: true},
+	{Heading: "HOST", Text: func(e agentapi.EndpointInventory) string { return e.Host }, Shrinks: true},
+	{Heading: "STATE", Text: func(e agentapi.EndpointInventory) string { return e.State }},
+}

@@ -1,0 +1,132 @@
+package ctl
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+)
+
+// peerRow is another host in the status.
+type peerRow struct {
+	name, addr, state string
+	since, roundTrip  time.Duration
+	paths             []agentapi.PathStatus
+}
+
+var peerColumns = []output.Column[peerRow]{
+	{Heading: "HOST", Text: func(r peerRow) string { return r.name }, Shrinks: true},
+	{Heading: "ADDRESS", Text: func(r peerRow) string { return r.addr }},
+	{Heading: "STATE", Text: func(r peerRow) string { return r.state }},
+	{Heading: "SINCE", Text: func(r peerRow) string { return ageText(r.since) }},
+	{Heading: "RTT", Text: func(r peerRow) string { return roundTripText(r.roundTrip) }},
+	{Heading: "LOSS", Text: func(r peerRow) string { return lossText(r.paths) }},
+	{Heading: "PATH MTU", Text: func(r peerRow) string { return pathMTUText(r.paths) }},
+}
+
+// peerOf is another host's row.
+func peerOf(h agentapi.HostStatus) peerRow {
+	if !h.Reachable {
+		return peerRow{name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: "unreachable", since: h.UnreachableFor}
+	}
+	return peerRow{
+		name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: "reachable",
+		since: h.ReachableFor, roundTrip: h.RoundTrip, paths: h.Paths,
+	}
+}
+
+// peersOf returns the other hosts of all clusters, those last that were never heard.
+func peersOf(clusters []agentapi.ClusterStatus) (rows []peerRow) {
+	for _, c := range clusters {
+		for _, h := range c.Hosts {
+			rows = append(rows, peerOf(h))
+		}
+	}
+	for _, c := range clusters {
+		for _, r := range c.Refused {
+			for _, h := range r.Hosts {
+				if r.Silent {
+					rows = append(rows, peerRow{addr: h.Addr.String(), state: "no agent"})
+				}
+			}
+		}
+	}
+	return rows
+}
+
+// lossText is what is lost of probes, on the network where it is most.
+func lossText(paths []agentapi.PathStatus) string {
+	most, measured := 0.0, false
+	for _, p := range paths {
+		if loss, known := p.Loss(); known {
+			most, measured = max(most, loss), true
+		}
+	}
+	if !measured {
+		return ""
+	}
+	return fmt.Sprintf("%.0f%%", 100*most)
+}
+
+// pathMTUText is the largest frame that passes, on the network where it is smallest.
+func pathMTUText(paths []agentapi.PathStatus) string {
+	least := -1
+	for _, p := range paths {
+		if p.Measured > 0 && (least < 0 || p.MTU < least) {
+			least = p.MTU
+		}
+	}
+	switch least {
+	case -1:
+		return ""
+	case 0:
+		return "none"
+	}
+	return fmt.Sprint(least)
+}
+
+// roundTripText is a round trip with two digits that count.
+func roundTripText(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// ageText is how long something lasts, for people.
+func ageText(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < time.Minute:
+		return max(time.Second, d.Round(time.Second)).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// rateText is a rate in bytes a second, with a decimal prefix; "" if it is not known.
+func rateText(t *agentapi.TrafficStatus, of func(*agentapi.TrafficRates) float64) string {
+	if t == nil || t.Rates == nil {
+		return ""
+	}
+	rate, unit := of(t.Rates), "B/s"
+	for _, larger := range []string{"kB/s", "MB/s", "GB/s"} {
+		if rate < 999.5 {
+			break
+		}
+		rate, unit = rate/1000, larger
+	}
+	if rate < 9.95 && unit != "B/s" {
+		return fmt.Sprintf("%.1f %s", rate, unit)
+	}
+	return fmt.Sprintf("%.0f %s", rate, unit)
+}

@@ -1,0 +1,173 @@
+package ctl
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/kernel/echo"
+)
+
+// Pinger sends ICMP echoes to containers and hosts.
+type Pinger interface {
+	// FindTarget finds the container or host of a name or address, and where to ping it from: a
+	// container of this host, which from names, or any on the network. A host is pinged from this
+	// host.
+	FindTarget(target, from string) (Path, error)
+	// OpenEcho opens what pings along a path.
+	OpenEcho(Path) (Echoer, error)
+}
+
+// Echoer pings one address. See package echo.
+type Echoer interface {
+	Echo(size int, timeout time.Duration) (time.Duration, error)
+	Largest(least, most int, timeout time.Duration) (int, error)
+	Close() error
+}
+
+// PingResult is what came back.
+type PingResult struct {
+	Path     Path          `json:"path"`
+	Sent     int           `json:"sent"`
+	Received int           `json:"received"`
+	Min      time.Duration `json:"min,omitempty"`
+	Mean     time.Duration `json:"mean,omitempty"`
+	Max      time.Duration `json:"max,omitempty"`
+	// Largest is the size of the largest IP packet that came back, up to the MTU.
+	Largest int    `json:"largest,omitempty"`
+	Way     string `json:"way"`
+}
+
+const (
+	pingTimeout  = time.Second
+	pingSize     = 84 // as ping(8) sends over IPv4
+	largestWait  = 300 * time.Millisecond
+	smallestPing = 64
+)
+
+func pingCommand(host Pinger) *cobra.Command {
+	var opts output.Options
+	var from string
+	var count int
+	var interval time.Duration
+	cmd := &cobra.Command{
+		Use:   "ping CONTAINER|HOST",
+		Short: "measure loss, latency and the largest packet to a container or host",
+		Long: `Ping sends ICMP echoes to a container, on any host, from a container of this host
+that is on the same network. To another host it sends them from this host's address
+on the underlay. It prints how many came back, how long they took, the largest IP
+packet that passes, and which way they went.
+
+The target is a name or an address. It exits with 2 if nothing comes back, and with 1
+if some packets are lost or not even packets of the network's MTU pass.`,
+		Example: `  vxlanctl ping container-b
+  vxlanctl ping 10.0.0.128 --from container-a --count 100 --pause 10ms
+  vxlanctl ping host-b`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if count < 1 || interval < 0 {
+				return usageError(errors.New("ping: --count is at least 1, and --pause is not negative"))
+			}
+			return opts.Run(cmd, func(p *output.Printer) error {
+				r, err := runPing(cmd.Context(), host, args[0], from, pingRun{count, interval})
+				if err != nil {
+					return fmt.Errorf("ping: %w", err)
+				}
+				if err := p.Report(r, func(out io.Writer) error { return printPing(out, r) }); err != nil {
+					return err
+				}
+				return r.level()
+			})
+		},
+	}
+	opts.AddReportFlags(cmd)
+	cmd.Flags().StringVar(&from, "from", "", "ping from this `CONTAINER`")
+	cmd.Flags().IntVarP(&count, "count", "c", 5, "how many echoes are asked for")
+	cmd.Flags().DurationVarP(&interval, "pause", "i", 200*time.Millisecond, "how long to wait between two")
+	return cmd
+}
+
+type pingRun struct {
+	count    int
+	interval time.Duration
+}
+
+func runPing(ctx context.Context, host Pinger, target, from string, run pingRun) (PingResult, error) {
+	path, err := host.FindTarget(target, from)
+	if err != nil {
+		return PingResult{}, err
+	}
+	e, err := host.OpenEcho(path)
+	if err != nil {
+		return PingResult{}, err
+	}
+	defer e.Close()
+	r := PingResult{Path: path, Way: wayOf(path)}
+	var sum time.Duration
+	for i := 0; i < run.count && ctx.Err() == nil; i++ {
+		if i > 0 {
+			time.Sleep(run.interval)
+		}
+		r.Sent++
+		rtt, err := e.Echo(pingSize, pingTimeout)
+		if errors.Is(err, echo.ErrNoAnswer) {
+			continue
+		}
+		if err != nil {
+			return PingResult{}, err
+		}
+		r.Received++
+		sum += rtt
+		r.Min, r.Max = min(cmp.Or(r.Min, rtt), rtt), max(r.Max, rtt)
+	}
+	if r.Received > 0 {
+		r.Mean = sum / time.Duration(r.Received)
+		r.Largest, err = e.Largest(smallestPing, path.MTU, largestWait)
+	}
+	return r, err
+}
+
+// wayOf says which way packets go.
+func wayOf(p Path) string {
+	switch {
+	case p.Network == "":
+		return "on the underlay, outside of tunnels"
+	case p.SameHost:
+		return "by the bridge of this host"
+	case p.ToHost == "":
+		return "to wherever the network's forwarding table says"
+	}
+	return fmt.Sprintf("through the tunnel to host %s (%s)", p.ToHost, p.VTEP)
+}
+
+// level is what the exit code says.
+func (r PingResult) level() error {
+	switch {
+	case r.Received == 0:
+		return exitStatus(2)
+	case r.Received < r.Sent, r.Largest < r.Path.MTU:
+		return exitStatus(1)
+	}
+	return nil
+}
+
+func printPing(out io.Writer, r PingResult) error {
+	fmt.Fprintf(out, "%s → %s (%s), %s\n", r.Path.From, r.Path.To, r.Path.Dst, r.Way)
+	fmt.Fprintf(out, "sent %d, received %d, lost %d%%\n", r.Sent, r.Received, 100*(r.Sent-r.Received)/r.Sent)
+	if r.Received == 0 {
+		_, err := fmt.Fprintln(out, "# no answer; see where packets get lost: vxlanctl trace, or vxlanctl doctor")
+		return err
+	}
+	fmt.Fprintf(out, "round trip %s, %s to %s\n", formatMillis(r.Mean), formatMillis(r.Min), formatMillis(r.Max))
+	_, err := fmt.Fprintf(out, "largest packet %d bytes of %d\n", r.Largest, r.Path.MTU)
+	if r.Largest < r.Path.MTU {
+		_, err = fmt.Fprintln(out, "# larger packets are lost; explain: vxlanctl explain VX0303")
+	}
+	return err
+}

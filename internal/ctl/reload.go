@@ -1,0 +1,44 @@
+package ctl
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
+)
+
+// Reloader restores what this host's networks need.
+type Reloader interface {
+	// Reload reconciles this host's networks with the kernel, and returns their number. It starts
+	// the agent where a container needs it, and restarts one whose program or configuration
+	// changed.
+	Reload() (networks int, err error)
+}
+
+func reloadCommand(host Reloader) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "restore the firewall rules, devices and kernel parameters of all networks",
+		Long: `Reload restores what this host's networks need: the nftables tables
+"inet vxlan-driver" and "bridge vxlan-driver", bridges, VXLAN devices, kernel
+parameters, and firewalld's trusted zone. If a container needs the agent (vxland)
+and none runs, it starts one. If the agent's program or configuration has changed,
+it restarts the agent, which takes a moment.
+
+Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
+time, and containers keep running. It replaces the two tables in one step, which
+resets their counters. It changes nothing else that is in order, and no other
+program's tables.`,
+		Example: `  nft flush ruleset; vxlanctl reload`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			n, err := host.Reload()
+			if err != nil {
+				return fmt.Errorf("reload: %w", err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "reloaded", output.Count(n, "network"))
+			return nil
+		},
+	}
+}

@@ -1,0 +1,198 @@
+package ctl
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+)
+
+// run types a command, and returns what it prints and how it ends.
+func run(host Host, args ...string) (out string, err error) {
+	var b bytes.Buffer
+	c := Command(host, "1", &b)
+	c.SetErr(&b)
+	c.SetArgs(args)
+	err = c.Execute()
+	return b.String(), err
+}
+
+// reportHost is a host whose agent reports what is given.
+type reportHost struct {
+	fakeHost
+	report agentapi.StatusReport
+	err    error
+}
+
+func (h reportHost) Status() (agentapi.StatusReport, error)          { return h.report, h.err }
+func (h reportHost) StatusWithRates() (agentapi.StatusReport, error) { return h.report, h.err }
+
+// healthyHost is one of three hosts on which nothing is wrong.
+var healthyHost = reportHost{report: agentapi.StatusReport{
+	Version: "1", Keys: "1a2b3c4d encrypts", Host: agentapi.HostIdentity{Name: "host-a"},
+	Networks: []agentapi.NetworkStatus{{
+		Name: "blue", VNI: 7, Local: 1, Remote: 3, Members: 2, Reachable: 2,
+		VTEP: netip.MustParseAddr("198.18.0.1"), Interface: "eth0", MTU: 1450,
+		Traffic: &agentapi.TrafficStatus{Rates: &agentapi.TrafficRates{ReceivedBytes: 1234, SentBytes: 12}},
+	}},
+	Clusters: []agentapi.ClusterStatus{{
+		Name: "198.18.0.1",
+		Hosts: []agentapi.HostStatus{
+			{
+				Name: "host-b (198.18.0.2)", HostName: "host-b", Addr: netip.MustParseAddr("198.18.0.2"), Reachable: true, ReachableFor: 90 * time.Minute, RoundTrip: 340 * time.Microsecond,
+				Paths: []agentapi.PathStatus{{Network: "blue", FullSize: 1450, MTU: 1450, Measured: time.Second, Full: agentapi.FrameCount{Sent: 10, Answered: 10}}},
+			},
+			{Name: "host-c (198.18.0.3)", HostName: "host-c", Addr: netip.MustParseAddr("198.18.0.3"), Reachable: true},
+		},
+		Refused: []agentapi.RefusalStatus{{
+			Reason: "host does not answer", OfOtherHost: true, Silent: true, Hosts: []agentapi.RefusedHost{{Addr: netip.MustParseAddr("198.18.0.4")}},
+		}},
+	}},
+}}
+
+const healthyStatus = `all is well: 1 network, 1 container here, 3 on other hosts
+vxland 1 on host-a
+key 1a2b3c4d encrypts
+
+NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   IN        OUT     SENDS FROM
+blue     7    1     3          [2/2]  1450  1.2 kB/s  12 B/s  198.18.0.1 by eth0
+
+HOST    ADDRESS     STATE      SINCE  RTT    LOSS  PATH MTU
+host-b  198.18.0.2  reachable  1h30m  0.3ms  0%    1450
+host-c  198.18.0.3  reachable  -      -      -     -
+-       198.18.0.4  no agent   -      -      -     -
+`
+
+func TestHealthyStatusHasNoFinding(t *testing.T) {
+	if out, err := run(healthyHost, "status"); err != nil || out != healthyStatus {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+}
+
+const faultyStatus = `7 failures, 7 warnings; 1 network, 1 container here, 3 on other hosts
+vxland 0
+key 1a2b3c4d encrypts
+
+NETWORK  VNI  HERE  ELSEWHERE  HOSTS  MTU   IN  OUT  SENDS FROM
+blue     7    1     3          [1/2]  1450  -   -    198.18.0.10 by eth0
+
+HOST    ADDRESS     STATE        SINCE  RTT  LOSS  PATH MTU
+host-b  198.18.0.2  reachable    -      -    0%    1402
+host-c  198.18.0.3  unreachable  1h30m  -    -     -
+-       198.18.0.3  no agent     -      -    -     -
+-       198.18.0.4  no agent     -      -    -     -
+
+# VX0301 failure: network blue: no VXLAN packet passes to or from host d
+#   what to do: open UDP port 4789 on both hosts and on the way
+# VX0302 failure: network blue: no VXLAN packet arrives at host c
+#   its packets arrive here
+#   what to do: open UDP port 4789 on host c and on the way
+# VX0303 failure: network blue: frames of 1450 bytes to host b are lost
+#   frames of 1402 bytes pass
+#   what to do: raise the underlay's MTU, or recreate the network with --opt mtu=1402 on all hosts
+# VX0502 failure: chain f drops
+#   what to do: vxlanctl explain VX0502
+# VX0601 failure: two have one
+#   what to do: vxlanctl explain VX0601
+# VX0702 failure: boom
+#   what to do: vxlanctl explain VX0702
+# VX0706 failure: no contact to any other host from 198.18.0.1 for 1m30s
+#   what to do: vxlanctl explain VX0706
+# VX0310 warning: host c has not answered for 1h30m0s
+#   what to do: vxlanctl host forget host-c   # only if it is gone for good
+# VX0605 warning: not alike
+#   what to do: vxlanctl explain VX0605
+# VX0703 warning: old
+#   what to do: vxlanctl reload
+# VX0704 warning: careful
+#   what to do: vxlanctl explain VX0704
+# VX0707 warning: refused, wrong key: 7
+#   198.18.0.9: 7 in 3m20s, the last one 2s ago
+#   what to do: copy one key_file to all hosts
+# VX0708 warning: host does not list this one: 198.18.0.2
+#   198.18.0.2: 3 in 1m0s, the last one 1s ago
+#   what to do: add this host to remote_ips there, or give all hosts the same key_file
+# VX0708 warning: refused, malformed message: 1
+#   what to do: vxlanctl explain VX0708
+`
+
+func TestFaultyStatusSaysWhatToDo(t *testing.T) {
+	if out, err := run(fakeHost{}, "status"); err != nil || out != faultyStatus {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+}
+
+// A terminal of 80 columns shows all of it.
+func TestStatusFitsTheTerminal(t *testing.T) {
+	for _, host := range []StatusSource{healthyHost, fakeHost{}} {
+		v, err := readStatus(host, host.Status, "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(v.text(&output.Printer{Width: 80})) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+				t.Errorf("a line has %d columns: %s", n, line)
+			}
+		}
+	}
+}
+
+func TestStatusEndsWith(t *testing.T) {
+	idle, missed := fakeHost{err: agentapi.ErrNotRunning}, fakeHost{err: agentapi.ErrNotRunning, containers: 1}
+	broken := reportHost{err: errors.New("ask vxland: timeout")}
+	warned := reportHost{report: agentapi.StatusReport{Version: "1", Warnings: []string{"careful"}}}
+	syncing := reportHost{report: agentapi.StatusReport{Version: "1", Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.1", Syncing: true}}}}
+	tests := []struct {
+		name string
+		host Host
+		args string
+		code int
+		want string // part of what is printed, or of the error
+	}{
+		{"healthy", healthyHost, "", 0, "all is well"},
+		{"healthy", healthyHost, "--check live", 0, "OK: all is well: 1 network"},
+		{"healthy", healthyHost, "--check ready", 0, "OK: all is well"},
+		{"healthy", healthyHost, "-q", 0, "ok\n"},
+		{"faulty", fakeHost{}, "", 0, "# VX0702 failure: boom"},
+		{"faulty", fakeHost{}, "--check live", 0, "OK: "},
+		{"faulty", fakeHost{}, "--check ready", 2, "FAILURE: "},
+		{"warned", warned, "--check ready", 1, "WARNING: 1 warning; no container of this host uses a VXLAN network; VX0704 careful"},
+		{"syncing", syncing, "--check ready", 2, "VX0709"},
+		{"syncing", syncing, "--check live", 0, "OK"},
+		{"idle", idle, "", 1, "vxland does not run, and no container needs it"},
+		{"idle", idle, "--check live", 3, "UNKNOWN: vxland does not run"},
+		{"missed", missed, "", 1, "# VX0701 failure: vxland does not run, but 1 container needs it\n#   what to do: vxlanctl reload"},
+		{"missed", missed, "--check live", 2, "FAILURE: 1 failure; VX0701 vxland does not run, but 1 container needs it"},
+		{"missed", missed, "--check ready -q", 2, ""},
+		{"broken", broken, "", 1, "status: ask vxland: timeout"},
+		{"broken", broken, "--check ready", 3, "UNKNOWN: 1 open question; VX0701 ask vxland: timeout"},
+		{"typo", healthyHost, "--check well", 2, "must be live or ready"},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.name, " ", tt.args), func(t *testing.T) {
+			out, err := run(tt.host, append([]string{"status"}, strings.Fields(tt.args)...)...)
+			if err != nil && !IsPrinted(err) {
+				out += err.Error()
+			}
+			if ExitCode(err) != tt.code || !strings.Contains(out, tt.want) {
+				t.Errorf("ends with %d, printed\n%s", ExitCode(err), out)
+			}
+		})
+	}
+}
+
+func TestAgeText(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "", time.Millisecond: "1s", 90 * time.Second: "1m30s", 90 * time.Minute: "1h30m", 59*time.Minute + 59900*time.Millisecond: "59m59s", 72 * time.Hour: "3d",
+	} {
+		if got := ageText(d); got != want {
+			t.Errorf("%v is %q", d, got)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package ctl
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/doctor"
+)
+
+// statusView is what `vxlanctl status` prints.
+type statusView struct {
+	Level   diagnosis.Level `json:"level"`
+	Summary string          `json:"summary"` // a sentence
+	Running bool            `json:"running"` // the agent does
+	agentapi.StatusReport
+	Findings []diagnosis.Finding `json:"findings"`
+}
+
+func newStatusView(r agentapi.StatusReport) statusView {
+	v := statusView{Running: true, StatusReport: r, Findings: doctor.FromReport(r)}
+	v.judge()
+	return v
+}
+
+// judge sets what follows from the findings.
+func (v *statusView) judge() {
+	v.Level = diagnosis.Worst(v.Findings)
+	counts := v.counts()
+	switch {
+	case len(v.Findings) > 0 && counts != "":
+		v.Summary = countLevels(v.Findings) + "; " + counts
+	case len(v.Findings) > 0:
+		v.Summary = countLevels(v.Findings)
+	default:
+		v.Summary = "all is well: " + counts
+	}
+}
+
+// counts says what there is.
+func (v *statusView) counts() string {
+	if !v.Running {
+		return ""
+	}
+	if len(v.Networks) == 0 {
+		return "no container of this host uses a VXLAN network"
+	}
+	local, remote, hosts := 0, 0, 0
+	for _, n := range v.Networks {
+		local, remote, hosts = local+n.Local, remote+n.Remote, max(hosts, n.Members)
+	}
+	return fmt.Sprintf("%s, %s here, %d on other hosts", output.Count(len(v.Networks), "network"), output.Count(local, "container"), remote)
+}
+
+// print prints the view in the form that the user chose.
+func (v *statusView) print(p *output.Printer) error {
+	if p.Quiet {
+		_, err := fmt.Fprintln(p.Out, v.Level)
+		return err
+	}
+	return p.Report(v, func(out io.Writer) error {
+		_, err := io.WriteString(out, v.text(p))
+		return err
+	})
+}
+
+func (v *statusView) text(p *output.Printer) string {
+	var b strings.Builder
+	b.WriteString(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n")) + "\n")
+	if v.Running {
+		b.WriteString(v.agentLines())
+		if len(v.Networks) > 0 {
+			b.WriteString("\n" + output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}.Table(p))
+		}
+		if peers := peersOf(v.Clusters); len(peers) > 0 {
+			b.WriteString("\n" + output.Listing[peerRow]{Columns: peerColumns, Rows: peers}.Table(p))
+		}
+	}
+	if len(v.Findings) > 0 {
+		b.WriteByte('\n')
+	}
+	for _, f := range v.Findings {
+		b.WriteString(findingText(p, f))
+	}
+	return b.String()
+}
+
+func (v *statusView) agentLines() string {
+	text := "vxland " + v.Version
+	if v.Host.Name != "" {
+		text += " on " + v.Host.Name
+	}
+	text += "\n"
+	if v.Keys != "" {
+		text += "key " + v.Keys + "\n"
+	}
+	return text
+}
+
+var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
+	{Heading: "NETWORK", Text: func(n agentapi.NetworkStatus) string { return n.Name }, Shrinks: true},
+	{Heading: "VNI", Text: func(n agentapi.NetworkStatus) string { return strconv.FormatUint(uint64(n.VNI), 10) }},
+	{Heading: "HERE", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.Local) }},
+	{Heading: "ELSEWHERE", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.Remote) }},
+	{Heading: "HOSTS", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("[%d/%d]", n.Reachable, n.Members) }},
+	{Heading: "MTU", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.MTU) }},
+	{Heading: "IN", Text: func(n agentapi.NetworkStatus) string {
+		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.ReceivedBytes })
+	}},
+	{Heading: "OUT", Text: func(n agentapi.NetworkStatus) string {
+		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.SentBytes })
+	}},
+	{Heading: "SENDS FROM", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("%s by %s", n.VTEP, n.Interface) }, Shrinks: true},
+}
+
+// printCheck prints the line of a monitoring plugin, and returns the level as an exit code.
+func (v *statusView) printCheck(p *output.Printer, check string) error {
+	level := v.checkLevel(check)
+	if p.Quiet {
+		return levelError(level)
+	}
+	err := p.Report(v, func(out io.Writer) error {
+		line := strings.ToUpper(level.String()) + ": " + v.Summary
+		if level != diagnosis.OK {
+			for _, f := range v.Findings {
+				line += "; " + string(f.Code) + " " + namedSummary(f)
+			}
+		}
+		_, err := fmt.Fprintln(out, line)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return levelError(level)
+}
+
+// checkLevel is how bad what is checked is.
+func (v *statusView) checkLevel(check string) diagnosis.Level {
+	syncing := slices.ContainsFunc(v.Clusters, func(c agentapi.ClusterStatus) bool { return c.Syncing })
+	switch {
+	case check == checkLive && v.Running:
+		return diagnosis.OK
+	case check == checkReady && syncing:
+		return diagnosis.Failure
+	}
+	return v.Level
+}

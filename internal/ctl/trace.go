@@ -1,0 +1,237 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+)
+
+// PathTracer follows packets from a container of this host to another container.
+type PathTracer interface {
+	// FindPath finds out where two containers are. Each is a name or an address.
+	FindPath(from, to string) (Path, error)
+	// TracePath reports what the firewall rules of both hosts do with packets of the path, while send
+	// sends some. The second list is the other host's.
+	TracePath(ctx context.Context, p Path, send func()) (here, there []agentapi.TraceEvent, err error)
+	// SendProbe sends a packet from the path's container, and waits for the answer. Port 0 is an ICMP
+	// echo.
+	SendProbe(p Path, port uint16, timeout time.Duration) (time.Duration, error)
+}
+
+// Path is the way from one container to another one.
+type Path struct {
+	Network  string     `json:"network"`
+	From     string     `json:"from"` // names
+	To       string     `json:"to"`
+	Src      netip.Addr `json:"src"`
+	Dst      netip.Addr `json:"dst"`
+	Host     string     `json:"host"`                // of From: this one
+	ToHost   string     `json:"to_host,omitempty"`   // of To; empty: nobody knows
+	SameHost bool       `json:"same_host,omitempty"` // both are on this host
+	VTEP     netip.Addr `json:"vtep,omitzero"`       // of To's host
+	MTU      int        `json:"mtu,omitempty"`
+
+	Namespace string `json:"-"` // of From
+	VNI       uint32 `json:"vni"`
+	Port      uint16 `json:"port"` // UDP, of the tunnel
+}
+
+// Trace is what became of the packets.
+type Trace struct {
+	Path    Path                  `json:"path"`
+	Here    []agentapi.TraceEvent `json:"here"`
+	There   []agentapi.TraceEvent `json:"there"`
+	Answer  time.Duration         `json:"answer,omitempty"` // how long it took; 0: none came
+	Outcome string                `json:"outcome"`
+	// Unknown says why the other host reports nothing; empty: it does.
+	Unknown string `json:"unknown,omitempty"`
+}
+
+const (
+	probeTimeout = 300 * time.Millisecond
+	// probes are sent until one is answered. The other host starts to trace meanwhile.
+	probes = 10
+)
+
+func traceCommand(host PathTracer) *cobra.Command {
+	var opts output.Options
+	cmd := &cobra.Command{
+		Use:   "trace FROM TO[:PORT]",
+		Short: "follow a packet from one container to another, hop by hop on both hosts",
+		Long: `Trace sends packets from a container of this host to another container, and shows
+what the firewall rules of both hosts do with them: each chain that they pass, with
+the rule that matched. Its last line says where they got lost, if they did.
+
+FROM is the name of a container of this host. TO is the name or the address of a
+container on the same network, on any host. With PORT it connects to this TCP port,
+otherwise it pings. IPv6 addresses with a port stand in brackets.
+
+It exits with 2 if no answer comes. It needs the program nft on both hosts.`,
+		Example: `  vxlanctl trace container-a container-b
+  vxlanctl trace container-a 10.0.0.128:80
+  vxlanctl trace container-a [fd00::128]:80`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			to, port, err := splitPort(args[1])
+			if err != nil {
+				return usageError(err)
+			}
+			return opts.Run(cmd, func(p *output.Printer) error {
+				t, err := runTrace(cmd.Context(), host, args[0], to, port)
+				if err != nil {
+					return fmt.Errorf("trace: %w", err)
+				}
+				if err := p.Report(t, func(out io.Writer) error { return printTrace(out, t) }); err != nil {
+					return err
+				}
+				if t.Answer == 0 {
+					return exitStatus(2)
+				}
+				return nil
+			})
+		},
+	}
+	opts.AddReportFlags(cmd)
+	return cmd
+}
+
+// splitPort splits web:80, 10.0.0.2:80 and [fd00::2]:80. An IPv6 address has no port outside of
+// brackets.
+func splitPort(text string) (target string, port uint16, err error) {
+	if _, err := netip.ParseAddr(text); err == nil {
+		return text, 0, nil
+	}
+	i := strings.LastIndex(text, ":")
+	if i < 0 || strings.HasSuffix(text, "]") {
+		return strings.Trim(text, "[]"), 0, nil
+	}
+	n, err := strconv.ParseUint(text[i+1:], 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("trace: port %q is not from 1 to 65535", text[i+1:])
+	}
+	return strings.Trim(text[:i], "[]"), uint16(n), nil
+}
+
+func runTrace(ctx context.Context, host PathTracer, from, to string, port uint16) (Trace, error) {
+	path, err := host.FindPath(from, to)
+	if err != nil {
+		return Trace{}, err
+	}
+	t := Trace{Path: path}
+	var probeErr error
+	t.Here, t.There, err = host.TracePath(ctx, path, func() {
+		for i := 0; i < probes && ctx.Err() == nil && t.Answer == 0; i++ {
+			t.Answer, probeErr = host.SendProbe(path, port, probeTimeout)
+		}
+	})
+	if unknown, ok := errors.AsType[OtherHostError](err); ok {
+		t.Unknown, err = unknown.Error(), nil
+	}
+	if err != nil {
+		return Trace{}, err
+	}
+	t.Outcome = t.outcome(probeErr)
+	return t, nil
+}
+
+// OtherHostError says why the other host reports nothing.
+type OtherHostError struct{ Err error }
+
+// Error says why.
+func (e OtherHostError) Error() string { return e.Err.Error() }
+
+// Unwrap returns why.
+func (e OtherHostError) Unwrap() error { return e.Err }
+
+// outcome says in one sentence what became of the packets.
+func (t Trace) outcome(probeErr error) string {
+	if t.Answer > 0 {
+		return fmt.Sprintf("%s answered after %s", t.Path.To, formatMillis(t.Answer))
+	}
+	if e, dropped := findDrop(t.Here); dropped {
+		return "dropped on host " + t.Path.Host + " by " + describeRule(e)
+	}
+	if e, dropped := findDrop(t.There); dropped {
+		return "dropped on host " + t.Path.ToHost + " by " + describeRule(e)
+	}
+	switch {
+	case len(t.Here) == 0 && !t.Path.SameHost:
+		reason := "no packet left the container"
+		if probeErr != nil {
+			reason += ": " + probeErr.Error()
+		}
+		return reason
+	case t.Path.SameHost:
+		return "no rule of this host dropped the packet, and " + t.Path.To + " does not answer: nothing listens there, or its own rules drop it"
+	case t.Unknown != "":
+		return "the packet left host " + t.Path.Host + "; the other host cannot be asked: " + t.Unknown
+	case len(t.There) == 0:
+		return fmt.Sprintf("the packet left host %s and did not arrive on host %s: it was lost on the way; is UDP port %d open between the hosts?", t.Path.Host, t.Path.ToHost, t.Path.Port)
+	}
+	return fmt.Sprintf("the packet arrived on host %s, and no rule dropped it; %s does not answer: nothing listens there, or its own rules drop it", t.Path.ToHost, t.Path.To)
+}
+
+func findDrop(events []agentapi.TraceEvent) (agentapi.TraceEvent, bool) {
+	for _, e := range events {
+		if e.Verdict == "drop" {
+			return e, true
+		}
+	}
+	return agentapi.TraceEvent{}, false
+}
+
+// describeRule says which rule it was, as short as possible.
+func describeRule(e agentapi.TraceEvent) string {
+	switch {
+	case e.Comment != "":
+		return fmt.Sprintf("%s, rule %q", e.Chain, e.Comment)
+	case e.Rule != "":
+		return e.Chain + ", rule " + e.Rule
+	}
+	return e.Chain + ", its policy"
+}
+
+func printTrace(out io.Writer, t Trace) error {
+	fmt.Fprintf(out, "%s (%s) on host %s → %s (%s) on host %s, network %s\n", t.Path.From, t.Path.Src, t.Path.Host, t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
+	hop := printHops(out, "host "+t.Path.Host, t.Here, 0)
+	if !t.Path.SameHost {
+		printHops(out, "host "+t.Path.ToHost, t.There, hop)
+	}
+	_, err := fmt.Fprintln(out, t.Outcome)
+	return err
+}
+
+// printHops prints the way of one packet: of one that was dropped, or else of the first one.
+func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int) int {
+	if len(events) == 0 {
+		return hop
+	}
+	packet := events[0].Packet
+	if e, dropped := findDrop(events); dropped {
+		packet = e.Packet
+	}
+	fmt.Fprintln(out, host)
+	for _, e := range events {
+		// Rules that only count or go on say nothing, unless they have a comment.
+		if e.Packet != packet || e.Head != "" || e.Verdict == "continue" && e.Comment == "" {
+			continue
+		}
+		hop++
+		fmt.Fprintf(out, "  %2d  %s: %s\n", hop, describeRule(e), e.Verdict)
+	}
+	return hop
+}
+
+func formatMillis(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}

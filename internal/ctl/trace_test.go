@@ -1,0 +1,113 @@
+package ctl
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+)
+
+func TestSplitPort(t *testing.T) {
+	tests := []struct {
+		text, target string
+		port         uint16
+		fails        bool
+	}{
+		{"web", "web", 0, false}, {"web:80", "web", 80, false}, {"10.0.0.2", "10.0.0.2", 0, false}, {"10.0.0.2:80", "10.0.0.2", 80, false},
+		{"fd00::2", "fd00::2", 0, false}, {"[fd00::2]", "fd00::2", 0, false}, {"[fd00::2]:80", "fd00::2", 80, false},
+		{"web:", "", 0, true}, {"web:0", "", 0, true}, {"web:65536", "", 0, true}, {"web:http", "", 0, true},
+	}
+	for _, tt := range tests {
+		target, port, err := splitPort(tt.text)
+		if target != tt.target || port != tt.port || (err != nil) != tt.fails {
+			t.Errorf("%s: %q %d %v", tt.text, target, port, err)
+		}
+	}
+}
+
+// fakePath is a path on which packets meet with something.
+type fakePath struct {
+	Path
+	here, there []agentapi.TraceEvent
+	traceErr    error
+	answer      time.Duration
+	probeErr    error
+}
+
+func (f fakePath) FindPath(string, string) (Path, error) { return f.Path, nil }
+
+func (f fakePath) TracePath(_ context.Context, _ Path, send func()) (here, there []agentapi.TraceEvent, err error) {
+	send()
+	return f.here, f.there, f.traceErr
+}
+
+func (f fakePath) SendProbe(Path, uint16, time.Duration) (time.Duration, error) {
+	return f.answer, f.probeErr
+}
+
+func TestTraceSaysWhereAPacketWasLost(t *testing.T) {
+	path := Path{
+		Network: "blue", From: "web", To: "db", Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.130"),
+		Host: "host-a", ToHost: "host-b", Port: 4789,
+	}
+	sent := []agentapi.TraceEvent{{Packet: "1", Chain: "bridge t c", Head: "icmp"}, {Packet: "1", Chain: "bridge t c", Verdict: "accept"}}
+	drop := []agentapi.TraceEvent{
+		{Packet: "7", Chain: "inet filter input", Head: "icmp"},
+		{Packet: "7", Chain: "inet filter input", Rule: "counter", Verdict: "continue"},
+		{Packet: "7", Chain: "inet filter input", Rule: "drop", Comment: "no", Verdict: "drop"},
+	}
+	same := path
+	same.SameHost = true
+	tests := []struct {
+		name string
+		fake fakePath
+		want string
+	}{
+		{"answered", fakePath{Path: path, here: sent, answer: 400 * time.Microsecond}, "db answered after 0.4 ms"},
+		{"dropped here", fakePath{Path: path, here: drop}, `dropped on host host-a by inet filter input, rule "no"`},
+		{"dropped there", fakePath{Path: path, here: sent, there: drop}, `dropped on host host-b by inet filter input, rule "no"`},
+		{"never left", fakePath{Path: path, probeErr: errors.New("no route to host")}, "no packet left the container: no route to host"},
+		{"lost on the way", fakePath{Path: path, here: sent}, "the packet left host host-a and did not arrive on host host-b: it was lost on the way; is UDP port 4789 open between the hosts?"},
+		{"not answered", fakePath{Path: path, here: sent, there: sent}, "the packet arrived on host host-b, and no rule dropped it; db does not answer: nothing listens there, or its own rules drop it"},
+		{"other host is old", fakePath{Path: path, here: sent, traceErr: OtherHostError{errors.New("it is too old")}}, "the packet left host host-a; the other host cannot be asked: it is too old"},
+		{"same host", fakePath{Path: same, here: sent}, "no rule of this host dropped the packet, and db does not answer: nothing listens there, or its own rules drop it"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := runTrace(t.Context(), tt.fake, "web", "db", 0)
+			if err != nil || got.Outcome != tt.want {
+				t.Errorf("%s, %v", got.Outcome, err)
+			}
+		})
+	}
+}
+
+func TestPrintTrace(t *testing.T) {
+	trace := Trace{
+		Path: Path{Network: "blue", From: "web", To: "db", Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.130"), Host: "host-a", ToHost: "host-b"},
+		Here: []agentapi.TraceEvent{
+			{Packet: "1", Chain: "bridge t c", Head: "icmp"}, {Packet: "1", Chain: "bridge t c", Rule: "counter", Verdict: "continue"},
+			{Packet: "1", Chain: "bridge t c", Rule: "accept", Comment: "by port", Verdict: "accept"}, {Packet: "2", Chain: "bridge t c", Verdict: "accept"},
+		},
+		There:   []agentapi.TraceEvent{{Packet: "7", Chain: "inet f i", Verdict: "accept"}, {Packet: "8", Chain: "inet f i", Verdict: "drop"}},
+		Outcome: "dropped",
+	}
+	var out bytes.Buffer
+	err := (&output.Printer{Out: &out}).Report(trace, func(w io.Writer) error { return printTrace(w, trace) })
+	const want = `web (10.0.0.2) on host host-a → db (10.0.0.130) on host host-b, network blue
+host host-a
+   1  bridge t c, rule "by port": accept
+host host-b
+   2  inet f i, its policy: drop
+dropped
+`
+	if err != nil || out.String() != want {
+		t.Errorf("printed, %v\n%s", err, out.String())
+	}
+}

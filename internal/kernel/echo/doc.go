@@ -1,0 +1,2 @@
+// Package echo asks for ICMP echoes from inside a network namespace.
+package echo

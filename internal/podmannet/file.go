@@ -1,0 +1,96 @@
+package podmannet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is the configuration file of one network.
+type File struct {
+	Path string
+	Name string
+	ID   string
+	Data []byte // JSON
+}
+
+// List returns the networks of a driver, by name. A file that is no network is left out, as Podman
+// does.
+func List(dir, driver string) (files []File, err error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	for _, path := range paths { // Podman names the file after the network
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EISDIR) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list networks: %w", err)
+		}
+		var n struct{ Name, ID, Driver string }
+		if json.Unmarshal(data, &n) == nil && n.Driver == driver {
+			files = append(files, File{Path: path, Name: n.Name, ID: n.ID, Data: data})
+		}
+	}
+	return files, nil
+}
+
+// Find returns the network of a driver that has the name, or the ID.
+func Find(dir, driver, name string) (File, error) {
+	files, err := List(dir, driver)
+	if err != nil {
+		return File{}, err
+	}
+	var names []string
+	for _, f := range files {
+		if f.Name == name || f.ID == name {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	if len(names) == 0 {
+		return File{}, fmt.Errorf("this host's Podman has no network %s, and no other of the driver %s", name, driver)
+	}
+	return File{}, fmt.Errorf("this host's Podman has no network %s of the driver %s; it has %s", name, driver, strings.Join(names, ", "))
+}
+
+// Replace replaces what the file has, so that whoever reads it finds the one or the other whole.
+// Owner and permissions stay.
+func (f File) Replace(data []byte) (err error) {
+	info, err := os.Stat(f.Path)
+	if err != nil {
+		return fmt.Errorf("replace network %s: %w", f.Name, err)
+	}
+	temp, err := os.CreateTemp(filepath.Dir(f.Path), "."+f.Name+".json.*") // which Podman does not read
+	if err != nil {
+		return fmt.Errorf("replace network %s: %w", f.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("replace network %s: %w", f.Name, err)
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	_, writeErr := temp.Write(data)
+	if err := errors.Join(writeErr, temp.Chmod(info.Mode().Perm()), temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), f.Path)
+}
+
+// Indent prints JSON as Podman writes it.
+func Indent(data []byte) ([]byte, error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, err
+	}
+	return json.MarshalIndent(m, "", "     ")
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	cdx "github.com/CycloneDX/cyclonedx-go"
+	"github.com/goreleaser/nfpm/v2/files"
+)
+
+const root = "../.."
+
+// buildPrograms builds the programs as the Makefile does, once.
+var buildPrograms = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "vxlan-driver-programs-")
+	if err != nil {
+		return "", err
+	}
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, "amd64")+"/", "./cmd/...")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+	build.Stderr = os.Stderr
+	return dir, build.Run()
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, _ := buildPrograms(); dir != "" {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// newBuild is a build of packages for amd64, in a copy of the source's lists and files.
+func newBuild(t *testing.T) build {
+	t.Helper()
+	programs, err := buildPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, out := t.TempDir(), t.TempDir()
+	// bin/share is written to.
+	copyTree := exec.Command("sh", "-c", `tar -c go.mod go.sum LICENSE packaging examples | tar -C "$0" -x`, source)
+	copyTree.Dir = root
+	if said, err := copyTree.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	for _, name := range []string{"bash/vxlanctl", "zsh/_vxlanctl", "fish/vxlanctl.fish", "man/vxlanctl.8.gz", "catalog/vxlan-driver.catalog"} {
+		path := filepath.Join(source, "bin/share", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return build{root: source, programs: programs, out: out, version: "1.2.3", date: anyDate,
+		archs: []string{"amd64"}, formats: []string{"deb", "rpm", "archlinux"}}
+}
+
+// What each format has, and as what. Everything is root's.
+func TestContents(t *testing.T) {
+	b := newBuild(t)
+	modules, err := readModules(filepath.Join(b.programs, "amd64"))
+	if err == nil {
+		err = b.writeDocs(modules)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, own := range map[string]map[string]string{
+		"deb": {
+			"/usr/share/zsh/vendor-completions/_vxlanctl": "0644 file", "/usr/share/doc/vxlan-driver/copyright": "0644 file",
+			"/usr/share/lintian/overrides/vxlan-driver": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 file",
+		},
+		"rpm": {
+			"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 license",
+			"/usr/share/selinux/packages/vxlan-driver.cil": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 doc",
+		},
+		"archlinux": {"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 file"},
+	} {
+		want := map[string]string{
+			"/usr/libexec/netavark/vxlan": "0755 file", "/usr/libexec/vxlan/vxland": "0755 file", "/usr/bin/vxlanctl": "0755 file",
+			"/etc/vxlan": "0700 dir", "/etc/vxlan/vxland.toml": "0644 config|noreplace", "/etc/ufw/applications.d/podman-vxlan": "0644 config|noreplace",
+			"/usr/lib/systemd/system/vxland.service": "0644 file", "/usr/lib/systemd/system/vxland.socket": "0644 file",
+			"/usr/lib/systemd/system/vxlan-reload@.service": "0644 file", "/usr/lib/systemd/system-preset/90-vxlan-driver.preset": "0644 file",
+			"/usr/lib/tmpfiles.d/vxlan-driver.conf": "0644 file", "/usr/lib/modules-load.d/vxlan-driver.conf": "0644 file",
+			"/usr/lib/systemd/network/05-vxlan-driver.link": "0644 file", "/usr/lib/systemd/network/05-vxlan-driver.network": "0644 file",
+			"/usr/lib/NetworkManager/conf.d/vxlan-driver.conf": "0644 file", "/usr/lib/firewalld/services/podman-vxlan.xml": "0644 file",
+			"/usr/share/bash-completion/completions/vxlanctl": "0644 file", "/usr/share/fish/vendor_completions.d/vxlanctl.fish": "0644 file",
+			"/usr/share/man/man8/vxlanctl.8.gz": "0644 file", "/usr/lib/systemd/catalog/vxlan-driver.catalog": "0644 file",
+		}
+		for path, as := range own {
+			want[path] = as
+		}
+		got := describeContents(t, b, format)
+		for path, as := range want {
+			if got[path] != as {
+				t.Errorf("%s: %s is %q, want %q", format, path, got[path], as)
+			}
+		}
+		for path := range got {
+			others := strings.Contains(path, "vendor-completions") && format != "deb" || strings.Contains(path, "selinux") && format != "rpm"
+			if others || strings.HasPrefix(path, "/usr/local") || strings.HasPrefix(path, "/etc/NetworkManager") || strings.HasPrefix(path, "/etc/firewalld") {
+				t.Errorf("%s has %s", format, path)
+			}
+		}
+	}
+}
+
+// describeContents returns mode and type of each file and directory of a package. Files that are no
+// programs may not know where `make install` would put them.
+func describeContents(t *testing.T, b build, format string) map[string]string {
+	t.Helper()
+	info, err := b.describePackage(t.TempDir(), format, "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, c := range info.Contents {
+		got[c.Destination] = fmt.Sprintf("%04o %s", c.FileInfo.Mode, c.Type)
+		if c.FileInfo.Owner != "root" || c.FileInfo.Group != "root" || !c.FileInfo.MTime.Equal(anyDate) {
+			t.Errorf("%s: %s is %s:%s's, of %v", format, c.Destination, c.FileInfo.Owner, c.FileInfo.Group, c.FileInfo.MTime)
+		}
+		if c.Type == files.TypeDir || c.FileInfo.Mode&0o111 != 0 {
+			continue
+		}
+		if text, err := os.ReadFile(c.Source); err != nil || bytes.Contains(text, []byte("/usr/local")) {
+			t.Errorf("%s: %s knows /usr/local (%v)", format, c.Destination, err)
+		}
+	}
+	return got
+}
+
+// The programs need no library of the host.
+func TestProgramsAreStatic(t *testing.T) {
+	dir, err := buildPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range programs {
+		file, err := elf.Open(filepath.Join(dir, "amd64", program))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		libraries, _ := file.ImportedLibraries()
+		interpreted := slices.ContainsFunc(file.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+		if len(libraries) > 0 || interpreted {
+			t.Errorf("%s needs %v", program, libraries)
+		}
+	}
+}
+
+// The bill of materials has what go.mod says that the programs are made of, and their licences are
+// in the package.
+func TestBillOfMaterials(t *testing.T) {
+	b := newBuild(t)
+	if err := b.runArch("amd64"); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(b.out, "vxlan-driver_1.2.3_amd64.cdx.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bom cdx.BOM
+	if err := cdx.NewBOMDecoder(bytes.NewReader(data), cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
+		t.Fatal(err)
+	}
+	refs := make(map[string]bool)
+	for _, c := range *bom.Components {
+		refs[c.BOMRef] = true
+	}
+	for _, path := range requiredModules(t) {
+		if !slices.ContainsFunc(*bom.Components, func(c cdx.Component) bool { return c.Name == path && c.Version != "" && c.Hashes != nil }) {
+			t.Errorf("%s is not in the bill of materials", path)
+		}
+	}
+	for _, d := range *bom.Dependencies {
+		if len(*d.Dependencies) == 0 {
+			t.Errorf("%s is made of nothing", d.Ref)
+		}
+		for _, ref := range *d.Dependencies {
+			if !refs[ref] {
+				t.Errorf("%s depends on %s, which is no component", d.Ref, ref)
+			}
+		}
+	}
+	var texts bytes.Buffer
+	modules, err := readModules(filepath.Join(b.programs, "amd64"))
+	if err == nil {
+		err = writeLicences(&texts, b.root, modules)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"github.com/hashicorp/memberlist v", "Mozilla Public License", "std go1.", "The Go Authors"} {
+		if !strings.Contains(texts.String(), want) {
+			t.Errorf("no %q in the licences", want)
+		}
+	}
+}
+
+// requiredModules returns the modules that the programs import directly, by the driver's go.mod.
+func requiredModules(t *testing.T) (paths []string) {
+	t.Helper()
+	list := exec.Command("go", "mod", "edit", "-json")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range mod.Require {
+		if !r.Indirect && r.Path != "github.com/godbus/dbus/v5" { // only tests import it
+			paths = append(paths, r.Path)
+		}
+	}
+	return paths
+}
+
+// Each file has its right sum, and none is missing.
+func TestSums(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"b.deb": "b", "a.rpm": "a"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeSums(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, sumsFile))
+	want := "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb  a.rpm\n3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d  b.deb\n"
+	if err != nil || string(got) != want {
+		t.Errorf("%v: got\n%s", err, got)
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// The packages are the same byte for byte, whoever builds them: in another directory, with other
+// times, another umask and time zone, on fewer processors. REPRODUCE=full builds for both
+// architectures, and the second time without what the first has compiled.
+func TestPackagesAreReproducible(t *testing.T) {
+	full := os.Getenv("REPRODUCE") == "full"
+	archs := "ARCHS=amd64"
+	if full {
+		archs = "ARCHS=amd64 arm64"
+	}
+	first := makePackages(t, "022", archs, "TZ=UTC", "GOMAXPROCS=2")
+	other := []string{"TZ=Asia/Tokyo", "GOMAXPROCS=1", "LC_ALL=C", "HOSTNAME=other"}
+	if full {
+		other = append(other, "GOCACHE="+t.TempDir())
+	}
+	if second := makePackages(t, "077", archs, other...); second != first {
+		t.Errorf("the first time\n%s\nthe second\n%s", first, second)
+	}
+}
+
+// makePackages builds packages in a copy of the source, and returns their sums.
+func makePackages(t *testing.T, umask, archs string, env ...string) string {
+	t.Helper()
+	source := t.TempDir()
+	make := exec.Command("sh", "-euc", `umask "$1"
+		tar -c --exclude ./bin --exclude ./.git . | tar -C "$2" -xm
+		cd "$2" && exec make packages VERSION=v1.2.3 SOURCE_DATE_EPOCH=1795942698 "$3"`, "sh", umask, source, archs)
+	make.Dir = root
+	make.Env = append(os.Environ(), env...)
+	if out, err := make.CombinedOutput(); err != nil {
+		t.Fatalf("make packages: %v\n%s", err, out)
+	}
+	sums, err := os.ReadFile(filepath.Join(source, "bin/packages", sumsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(sums)
+}

@@ -152,7 +152,9 @@ func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, network
 	groups := a.clusters.GroupByCluster(networks)
 	var errs []error
 	if complete {
-		inUse := func(bind netip.Addr) bool { return bind == a.clusters.Own() || len(groups[bind]) > 0 || a.claims.IsJoining(bind) }
+		inUse := func(bind netip.Addr) bool {
+			return bind == a.clusters.Own() || len(groups[bind]) > 0 || a.claims.IsJoining(bind)
+		}
 		stopped, err := a.clusters.StopAbandoned(inUse, s.HasAddress)
 		for _, bind := range stopped {
 			a.claims.Forget(bind)

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -121,6 +122,9 @@ func explainHandshake(err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return errors.New("it does not answer as a host that lets others in: is another program on that port, or something between the hosts?")
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return errors.New("it ended the connection. It does that for a minute after ten attempts; its log says why")
 	}
 	return fmt.Errorf("who answers there does not speak as a host that lets others in: %w", err)
 }

@@ -106,10 +106,16 @@ func Rotate(h KeyHost, o RotateOptions, report Report) error {
 	if err := r.chooseKey(hosts); err != nil {
 		return err
 	}
-	for _, step := range []agentapi.KeyStep{agentapi.KeyInstall, agentapi.KeyUse, agentapi.KeyRemove} {
-		if err := r.doStep(step); err != nil {
-			return err
-		}
+	id := r.key.ID()
+	err = r.doStepOnAll(agentapi.KeyInstall, func(keys []string) bool { return slices.Contains(keys, id) })
+	if err == nil {
+		err = r.doStepOnAll(agentapi.KeyUse, func(keys []string) bool { return len(keys) > 0 && keys[0] == id })
+	}
+	if err == nil {
+		err = r.doStep(agentapi.KeyRemove)
+	}
+	if err != nil {
+		return err
 	}
 	if err := h.Remove(rotationPath); err != nil {
 		return err
@@ -230,7 +236,7 @@ func (r *rotation) doStep(step agentapi.KeyStep) error {
 		return err
 	}
 	// Nobody begins a step while a host is away that would miss it.
-	if err := r.stopped(string(step), r.onlyUnreachable(hosts)); err != nil {
+	if err := r.stopped(stepText[step], r.onlyUnreachable(hosts)); err != nil {
 		return err
 	}
 	all := askKeys(r.KeyHost, hosts, request)
@@ -241,11 +247,40 @@ func (r *rotation) doStep(step agentapi.KeyStep) error {
 		}
 	}
 	r.report("%s: %d of %d hosts", stepText[step], done, len(all))
-	return r.stopped(string(step), all)
+	return r.stopped(stepText[step], all)
+}
+
+// maxRounds is more often than hosts join during a step.
+const maxRounds = 5
+
+// doStepOnAll does a step until all hosts that there are have done it: one may join meanwhile, with
+// the keys from before.
+func (r *rotation) doStepOnAll(step agentapi.KeyStep, done func(keys []string) bool) error {
+	request, err := agentapi.NewRequest(agentapi.VerbKeys, nil)
+	if err != nil {
+		return err
+	}
+	for range maxRounds {
+		if err := r.doStep(step); err != nil {
+			return err
+		}
+		hosts, _, err := r.participants()
+		if err != nil {
+			return err
+		}
+		all := askKeys(r.KeyHost, hosts, request)
+		if err := r.stopped(stepText[step], all); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(h HostKeys) bool { return !done(h.Keys) }) {
+			return nil
+		}
+	}
+	return errors.New("rotate key: hosts keep joining; type the command again")
 }
 
 var stepText = map[agentapi.KeyStep]string{
-	agentapi.KeyInstall: "installed", agentapi.KeyUse: "used", agentapi.KeyRemove: "old key removed",
+	agentapi.KeyInstall: "install the key", agentapi.KeyUse: "use the key", agentapi.KeyRemove: "remove the old key",
 }
 
 func (r *rotation) onlyUnreachable(hosts []agentapi.HostStatus) (all []HostKeys) {

@@ -122,29 +122,43 @@ func (e *enrolment) listenLocked(ctx context.Context, at netip.AddrPort, serving
 	return true
 }
 
-// Update makes Run look at the tokens now, and waits until it has. It returns why this host cannot
-// be reached by one of them, if it cannot.
+// Update makes Run look at the tokens now, and waits until it has, and listens at the addresses or
+// cannot. It returns why this host cannot be reached by one of them, if it cannot.
 func (e *enrolment) Update(ctx context.Context, at []netip.AddrPort) error {
-	e.mu.Lock()
-	changed := e.changed
-	e.mu.Unlock()
-	select {
-	case e.wake <- struct{}{}:
-	default:
+	for {
+		e.mu.Lock()
+		changed := e.changed
+		e.mu.Unlock()
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if done, err := e.listensAt(at); done {
+			return err
+		}
 	}
-	select {
-	case <-changed:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+}
+
+// listensAt tells whether it is known if this host can be reached at all the addresses, and why it
+// cannot.
+func (e *enrolment) listensAt(at []netip.AddrPort) (done bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ap := range at {
-		if l := e.listening[ap]; l != nil && l.err != nil {
-			return fmt.Errorf("listen for joining hosts: %w", l.err)
+		l := e.listening[ap]
+		if l == nil {
+			return false, nil
+		}
+		if l.err != nil {
+			return true, fmt.Errorf("listen for joining hosts: %w", l.err)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // handleToken creates, lists and revokes tokens.

@@ -27,7 +27,9 @@ type enrolment struct {
 
 	mu        sync.Mutex
 	listening map[netip.AddrPort]*enrolListener
-	changed   chan struct{} // closed when listening has been brought up to date
+	asked     uint64        // how often Update was called
+	updated   uint64        // of these, those that have been followed
+	changed   chan struct{} // closed when updated has changed
 }
 
 type enrolListener struct {
@@ -79,9 +81,9 @@ func (e *enrolment) Run(ctx context.Context) {
 // updateListeners listens where tokens say that this host can be reached, and nowhere else. It tells
 // whether all is done.
 func (e *enrolment) updateListeners(ctx context.Context, serving *sync.WaitGroup) (done bool) {
-	wanted := e.store.Outstanding()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	asked, wanted := e.asked, e.store.Outstanding()
 	for at, l := range e.listening {
 		if !slices.Contains(wanted, at) {
 			if l.stop != nil {
@@ -97,6 +99,7 @@ func (e *enrolment) updateListeners(ctx context.Context, serving *sync.WaitGroup
 			done = e.listenLocked(ctx, at, serving) && done
 		}
 	}
+	e.updated = asked
 	close(e.changed)
 	e.changed = make(chan struct{})
 	return done
@@ -122,43 +125,41 @@ func (e *enrolment) listenLocked(ctx context.Context, at netip.AddrPort, serving
 	return true
 }
 
-// Update makes Run look at the tokens now, and waits until it has, and listens at the addresses or
-// cannot. It returns why this host cannot be reached by one of them, if it cannot.
+// Update makes Run look at the tokens as they are now, and waits until it has. It returns why this
+// host cannot be reached by one of the addresses, if it cannot.
 func (e *enrolment) Update(ctx context.Context, at []netip.AddrPort) error {
+	e.mu.Lock()
+	e.asked++
+	asked := e.asked
+	e.mu.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
 	for {
 		e.mu.Lock()
-		changed := e.changed
+		updated, changed := e.updated >= asked, e.changed
 		e.mu.Unlock()
-		select {
-		case e.wake <- struct{}{}:
-		default:
+		if updated {
+			return e.listenError(at)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if done, err := e.listensAt(at); done {
-			return err
-		}
 	}
 }
 
-// listensAt tells whether it is known if this host can be reached at all the addresses, and why it
-// cannot.
-func (e *enrolment) listensAt(at []netip.AddrPort) (done bool, err error) {
+func (e *enrolment) listenError(at []netip.AddrPort) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ap := range at {
-		l := e.listening[ap]
-		if l == nil {
-			return false, nil
-		}
-		if l.err != nil {
-			return true, fmt.Errorf("listen for joining hosts: %w", l.err)
+		if l := e.listening[ap]; l != nil && l.err != nil {
+			return fmt.Errorf("listen for joining hosts: %w", l.err)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // handleToken creates, lists and revokes tokens.

@@ -33,7 +33,7 @@ type enrolment struct {
 }
 
 type enrolListener struct {
-	stop context.CancelFunc // nil: it cannot listen
+	stop func() // nil: it cannot listen
 	err  error
 }
 
@@ -114,8 +114,11 @@ func (e *enrolment) listenLocked(ctx context.Context, at netip.AddrPort, serving
 		e.listening[at] = &enrolListener{err: err}
 		return false
 	}
-	ctx, stop := context.WithCancel(ctx)
-	e.listening[at] = &enrolListener{stop: stop}
+	ctx, cancel := context.WithCancel(ctx)
+	e.listening[at] = &enrolListener{stop: func() {
+		cancel()
+		_ = listener.Close() // Serve does that too, a moment later
+	}}
 	e.log.Info("letting hosts in that have a token", "at", at)
 	serving.Go(func() {
 		if err := e.server.Serve(ctx, listener); err != nil {

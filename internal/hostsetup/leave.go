@@ -22,19 +22,20 @@ func Leave(h Host, report Report) error {
 	if err != nil {
 		return err
 	}
-	_, joining, err := readIfExists(h, joiningPath)
+	_, interrupted, err := readIfExists(h, joiningPath)
 	if err != nil {
 		return err
 	}
 	left := config.RemoveWritten(m.text)
-	if left == m.text && !joining {
+	if left == m.text && !interrupted {
 		return m.explainOwnFiles()
+	}
+	// So that the same command goes on if it is interrupted.
+	if err := (joining{}).save(h); err != nil {
+		return err
 	}
 	if err := h.LeaveClusters(); err != nil {
 		report("warning: the others were not told: %v; they show this host as unreachable until `vxlanctl host forget`", err)
-	}
-	if err := m.removeKey(h, left, report); err != nil {
-		return err
 	}
 	if left != m.text {
 		if err := h.WriteFile(ConfigPath, []byte(left)); err != nil {
@@ -42,15 +43,14 @@ func Leave(h Host, report Report) error {
 		}
 		report("%s: removed what `vxlanctl init` or `vxlanctl join` added", ConfigPath)
 	}
-	if joining {
-		if err := h.Remove(joiningPath); err != nil {
-			return err
-		}
-	}
+	// The agent gives up the key before its file goes.
 	if err := h.RefreshAgent(); err != nil {
-		return fmt.Errorf("this host has left, but its agent does not follow: %w", err)
+		return fmt.Errorf("the agent does not follow; type the command again: %w", err)
 	}
-	return nil
+	if err := m.removeKey(h, left, report); err != nil {
+		return err
+	}
+	return h.Remove(joiningPath)
 }
 
 // explainOwnFiles refuses to undo what a person wrote.

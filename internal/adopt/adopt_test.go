@@ -103,11 +103,11 @@ func TestAdoptedNetworkDoesNotDiffer(t *testing.T) {
 func TestContradictionsShowBoth(t *testing.T) {
 	d := read(t, stored)
 	for _, tt := range []struct{ name, from, to, want string }{
-		{"another VNI", `"vni": "100"`, `"vni": "101"`, "vni: 101 here, 100 there"},
+		{"another VNI", `"vni": "100"`, `"vni": "101"`, "vni: 101 here, 100 on host-a"},
 		{"another subnet", "10.0.0.0/24", "10.0.1.0/24", "10.0.1.0/24 gateway 10.0.0.1, fd00:10::/64 gateway fd00:10::1 here, 10.0.0.0/24"},
-		{"another list", "192.0.2.1,192.0.2.2", "192.0.2.1,192.0.2.3", "remote_ips: 192.0.2.1,192.0.2.3 here, 192.0.2.1,192.0.2.2 there"},
-		{"an option more", `"mtu"`, `"port_security": "true", "mtu"`, "port_security: true here, not given there"},
-		{"another discovery", `"vni"`, `"discovery": "gossip", "vni"`, "discovery: gossip here, static there"},
+		{"another list", "192.0.2.1,192.0.2.2", "192.0.2.1,192.0.2.3", "remote_ips: 192.0.2.1,192.0.2.3 here, 192.0.2.1,192.0.2.2 on host-a"},
+		{"an option more", `"mtu"`, `"port_security": "true", "mtu"`, "port_security: true here, not given on host-a"},
+		{"another discovery", `"vni"`, `"discovery": "gossip", "vni"`, "discovery: gossip here, static on host-a"},
 		{"another name", `"mynet"`, `"other"`, "network other has VNI 100 on port 4789 too"},
 	} {
 		_, err := Conflict([]Definition{read(t, strings.Replace(stored, tt.from, tt.to, 1))}, d)
@@ -118,7 +118,7 @@ func TestContradictionsShowBoth(t *testing.T) {
 	other := read(t, strings.Replace(stored, `"mtu": "1400"`, `"mtu": "1300"`, 1))
 	other.Host = "host-b"
 	merged, conflicts := Merge([]Definition{d, other, d})
-	if len(merged) != 1 || conflicts["mynet"] == nil || !strings.Contains(conflicts["mynet"].Error(), "mtu: 1400 here, 1300 there") {
+	if len(merged) != 1 || conflicts["mynet"] == nil || !strings.Contains(conflicts["mynet"].Error(), "mtu: 1400 on host-a, 1300 on host-b") {
 		t.Errorf("merged %d, %v", len(merged), conflicts)
 	}
 }

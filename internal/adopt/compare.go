@@ -11,9 +11,9 @@ import (
 // Difference is what two hosts' definitions of one network have not alike.
 type Difference struct{ What, This, Other string }
 
-// String shows both.
-func (d Difference) String() string {
-	return fmt.Sprintf("%s: %s here, %s there", d.What, cmp.Or(d.This, "not given"), cmp.Or(d.Other, "not given"))
+// show shows both, and says where each is.
+func (d Difference) show(this, other string) string {
+	return fmt.Sprintf("%s: %s %s, %s %s", d.What, cmp.Or(d.This, "not given"), this, cmp.Or(d.Other, "not given"), other)
 }
 
 // Differences returns what must be alike on all hosts of a network, and is not.
@@ -66,7 +66,7 @@ func Conflict(here []Definition, d Definition) (exists bool, err error) {
 		switch {
 		case h.Name == d.Name:
 			if diffs := Differences(h, d); len(diffs) > 0 {
-				return true, fmt.Errorf("network %s: this host has it, and %s has it otherwise:\n%s", d.Name, d.Host, lines(diffs))
+				return true, fmt.Errorf("network %s: this host has it, and %s has it otherwise:\n%s", d.Name, d.Host, lines(diffs, "here", "on "+d.Host))
 			}
 			return true, nil
 		case h.VNI() == d.VNI() && h.Port() == d.Port():
@@ -76,12 +76,12 @@ func Conflict(here []Definition, d Definition) (exists bool, err error) {
 	return false, nil
 }
 
-func lines(diffs []Difference) string {
-	var b strings.Builder
+func lines(diffs []Difference, this, other string) string {
+	var all []string
 	for _, d := range diffs {
-		fmt.Fprintf(&b, "  %s\n", d)
+		all = append(all, "  "+d.show(this, other))
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return strings.Join(all, "\n")
 }
 
 // Merge returns the networks that several hosts have, one definition a name. An error says of which
@@ -97,7 +97,7 @@ func Merge(all []Definition) (merged []Definition, conflicts map[string]error) {
 			continue
 		}
 		if diffs := Differences(merged[i], d); len(diffs) > 0 && conflicts[d.Name] == nil {
-			conflicts[d.Name] = fmt.Errorf("network %s: %s (here) and %s (there) have it differently:\n%s", d.Name, merged[i].Host, d.Host, lines(diffs))
+			conflicts[d.Name] = fmt.Errorf("network %s: hosts have set it up differently:\n%s", d.Name, lines(diffs, "on "+merged[i].Host, "on "+d.Host))
 		}
 	}
 	slices.SortStableFunc(merged, func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })

@@ -65,8 +65,12 @@ const enableTimeout = 20 * time.Second
 // does so after each boot. Elsewhere the next container starts it after a boot.
 func (c Client) KeepRunning() error {
 	if c.Systemd && c.Binary == "" && isUnitInstalled() {
-		if err := runSystemctl(time.Now().Add(enableTimeout), "enable", "--now", SocketUnit, ServiceUnit); err != nil {
-			return err
+		// Not only a start anew in place: the unit may write to /etc/vxlan only if that was there when
+		// the unit started.
+		for _, verb := range []string{"enable", "restart"} {
+			if err := runSystemctl(time.Now().Add(enableTimeout), verb, SocketUnit, ServiceUnit); err != nil {
+				return err
+			}
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o700); err != nil { // no container was there yet

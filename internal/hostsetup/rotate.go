@@ -358,6 +358,9 @@ func (k HostKeys) MarshalJSON() ([]byte, error) {
 	if k.Err != nil {
 		text = k.Err.Error()
 	}
+	if k.Keys == nil {
+		k.Keys = []string{} // a list in any case
+	}
 	return json.Marshal(struct {
 		Host string   `json:"host"`
 		Addr string   `json:"address"`

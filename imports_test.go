@@ -70,14 +70,15 @@ var layers = map[string][]string{
 	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
-	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis"},
+	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
+	"internal/doctor/survey":                {"internal/doctor", "internal/hoststate", "internal/kernel/netns"},
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
-	"internal/packettrace":                  {},
-	"internal/ctl":                          {"internal/hostsetup", "internal/agentapi", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
+	"internal/packettrace":                  {"internal/agentapi"},
+	"internal/ctl":                          {"internal/hostsetup", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/pathcheck", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
-	"cmd/vxlanctl":                          {"internal/pathcheck", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
+	"cmd/vxland":                            {"internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.

@@ -28,6 +28,11 @@ func (localHost) StatusWithRates() (agentapi.StatusReport, error) {
 	return agentapi.StatusWithRates(agentapi.SocketPath)
 }
 
+// StatusOfAll makes the agent ask all hosts.
+func (localHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
+	return agentapi.AskAll(agentapi.SocketPath, agentapi.Request{Verb: agentapi.VerbStatus})
+}
+
 // ForgetHost asks the agent.
 func (localHost) ForgetHost(name string) (host, warning string, err error) {
 	return agentapi.ForgetHost(agentapi.SocketPath, name)

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,6 +56,9 @@ type Agent struct {
 	Renamed <-chan struct{}
 	// NewID has a value when the host has a new ID, with which the agent has to start anew.
 	NewID <-chan struct{}
+	// Diagnose makes the checks of `vxlanctl doctor`, and returns a doctor.Diagnosis as JSON. It asks
+	// for this agent's own report. nil: nobody checks.
+	Diagnose func(ctx context.Context, examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
 	// TokensDir has the tokens by which hosts can join; "": none can.
@@ -264,10 +268,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case <-on.files:
 		return waiting, false, a.checkFiles()
 	case <-on.minute:
-		a.checkDevices = true
-		a.forwarder.CheckAll()
-		turns.Within(scopeForwarding, 0)
-		return waiting, false, a.checkFiles()
+		return waiting, false, a.lookForUnreported(turns)
 	case <-on.idle:
 		on.idle = nil
 		return waiting, true, a.leaveIfEmpty()
@@ -302,6 +303,14 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 		due = true
 	}
 	return waiting, due, nil
+}
+
+// lookForUnreported schedules a look at what nobody reports.
+func (a *Agent) lookForUnreported(turns *schedule) error {
+	a.checkDevices = true
+	a.forwarder.CheckAll()
+	turns.Within(scopeForwarding, 0)
+	return a.checkFiles()
 }
 
 // runTurn runs the turn that is due, answers the request that it was run for, if any, and schedules

@@ -46,12 +46,15 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:
 		return a.handleTrace(ctx, r.Trace)
+	case agentapi.VerbForwarding:
+		return a.handleForwarding(ctx)
 	case agentapi.VerbStatus:
-		// A turn first, so that the report is of now.
-		err := a.requests.SyncAndWait(ctx, membership.EndpointKey{})
-		report := a.currentReport(ctx, r.Rates)
-		report.Problem = errorResponse(err).Error
+		report := a.currentStatus(ctx, r.Rates)
 		return agentapi.Response{Status: &report}
+	case agentapi.VerbExamine:
+		return a.handleExamine(ctx)
+	case agentapi.VerbDiagnose:
+		return a.handleDiagnose(ctx)
 	}
 	return agentapi.Response{Error: fmt.Sprintf("unknown request %q", r.Verb)}
 }

@@ -51,7 +51,7 @@ func (a *Agent) collectTrace(ctx context.Context, r *agentapi.TraceRequest) (eve
 	defer cancel()
 	err = a.TracePackets(ctx, flow.Matches(), func() {}, func(e packettrace.Event) {
 		if len(events) < maxTraceEvents {
-			events = append(events, traceEvent(e))
+			events = append(events, e.Report())
 		}
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -71,12 +71,4 @@ func incomingDevices(n hoststate.Network, src netip.Addr) []string {
 		}
 	}
 	return []string{n.Device.Name}
-}
-
-func traceEvent(e packettrace.Event) agentapi.TraceEvent {
-	event := agentapi.TraceEvent{Packet: e.ID, Chain: e.Place(), Rule: e.Rule, Comment: e.Comment, Verdict: e.Verdict}
-	if e.Packet != nil {
-		event.Head = e.Packet.String()
-	}
-	return event
 }

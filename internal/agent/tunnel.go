@@ -58,6 +58,7 @@ type tunnelProber struct {
 
 	mu       sync.Mutex
 	networks map[string]*probedNetwork // by ID
+	examined time.Time                 // when all tunnels were last probed at once
 }
 
 // probedNetwork is a network whose hosts are probed.
@@ -230,7 +231,6 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 	if n.peers[mac] != peer {
 		return // the host has left the network meanwhile, or its agent has ended
 	}
-	peer.note(m)
 	if m.isGood() {
 		peer.failures = 0
 	} else {
@@ -239,8 +239,10 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 	}
 	if isFirst := peer.failures == 1 && peer.state.isGood(); m.tunnelState != peer.state && !isFirst {
 		peer.state = m.tunnelState
+		peer.counts = frameCounts{} // those of before tell nothing of how it is now
 		p.logState(n, peer)
 	}
+	peer.note(m)
 }
 
 // note keeps what was measured.
@@ -288,7 +290,7 @@ func (p *tunnelProber) Status(networkID string) (all []agentapi.TunnelStatus) {
 		}
 		all = append(all, agentapi.TunnelStatus{
 			Host: peer.member.Host, Port: n.port, Size: n.mtu, Passing: peer.state.passing,
-			Heard: isWithin(heardInterval, n.conn.LastHeard(mac)),
+			Heard: isWithin(p.heardWindowLocked(), n.conn.LastHeard(mac)),
 		})
 	}
 	return all

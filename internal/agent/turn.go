@@ -64,7 +64,9 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 // have changed.
 func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
 	var orphansErr error
-	if what >= scopePublish && !a.leavesRepair(s) {
+	leavesRepair := what >= scopePublish && a.leavesRepair(s)
+	// News of other hosts are no reason to look for orphans, which takes a look at each container.
+	if what >= scopePublish && !leavesRepair && (what != scopeForwarding || a.checkDevices) {
 		orphansErr = s.DropOrphans()
 	}
 	empty, err = s.Empty()

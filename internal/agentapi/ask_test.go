@@ -90,13 +90,15 @@ func TestAskAll(t *testing.T) {
 // What other hosts may ask is what is listed here: nothing that changes this host, or tells secrets.
 func TestVerbsForHosts(t *testing.T) {
 	for _, v := range []Verb{
-		VerbSync, VerbStoreChanged, VerbAssignAddresses, VerbRestart, VerbJoining, VerbForgetHost, VerbHosts, VerbAsk, "", "other",
+		VerbSync, VerbStoreChanged, VerbAssignAddresses, VerbRestart, VerbJoining, VerbForgetHost, VerbHosts, VerbAsk, VerbExamine, "", "other",
 	} {
 		if v.AllowedFromHosts() {
 			t.Errorf("hosts may ask %q", v)
 		}
 	}
-	if !VerbStatus.AllowedFromHosts() {
-		t.Error("hosts may not ask for the status")
+	for _, v := range []Verb{VerbStatus, VerbDiagnose} {
+		if !v.AllowedFromHosts() {
+			t.Errorf("hosts may not ask %q", v)
+		}
 	}
 }

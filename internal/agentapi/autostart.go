@@ -305,3 +305,9 @@ func waitForExit(pid int) error {
 		}
 	}
 }
+
+// InstalledBinary returns the path of the agent's program, "" if it is not installed.
+func (c Client) InstalledBinary() string {
+	path, _ := c.findBinary()
+	return path
+}

@@ -52,6 +52,18 @@ func callStatus(path string, request Request) (StatusReport, error) {
 	return *r.Status, nil
 }
 
+// examineTimeout is longer than the search for the largest frame that passes takes.
+const examineTimeout = 30 * time.Second
+
+// Examine asks the agent that listens on the socket at path to look at all that it can look at.
+func Examine(path string) (StatusReport, error) {
+	r, err := Call(path, Request{Verb: VerbExamine}, time.Now().Add(examineTimeout))
+	if err != nil || r.Status == nil {
+		return StatusReport{}, err
+	}
+	return *r.Status, nil
+}
+
 // ForgetHost asks the agent that listens on the socket at path to forget a host that is gone for
 // good. It returns the host's whole name, and a warning.
 func ForgetHost(path, name string) (host, warning string, err error) {
@@ -84,10 +96,22 @@ func wrapCallError(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, notRunning := range []error{fs.ErrNotExist, syscall.ECONNREFUSED, syscall.EPIPE, syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF} {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return noListenerError{err}
+	}
+	for _, notRunning := range []error{syscall.EPIPE, syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, notRunning) {
 			return fmt.Errorf("%w: %w", ErrNotRunning, err)
 		}
 	}
 	return fmt.Errorf("ask vxland: %w", err)
 }
+
+// noListenerError says that nobody listens. How that was found out tells a person nothing.
+type noListenerError struct{ err error }
+
+// Error says it.
+func (noListenerError) Error() string { return ErrNotRunning.Error() }
+
+// Unwrap lets callers find out how.
+func (e noListenerError) Unwrap() []error { return []error{ErrNotRunning, e.err} }

@@ -40,8 +40,15 @@ const (
 	VerbJoining Verb = "joining"
 	// VerbForgetHost takes a host that is gone for good out of its cluster.
 	VerbForgetHost Verb = "forget-host"
+	// VerbExamine asks for a StatusReport after a look at all that the agent otherwise looks at now
+	// and then: all forwarding entries and all tunnels. That takes seconds where something is lost.
+	VerbExamine Verb = "examine"
+	// VerbDiagnose asks for a Diagnosis of this host: the agent makes the checks of `vxlanctl doctor`.
+	VerbDiagnose Verb = "diagnose"
 	// VerbInventory asks for an Inventory.
 	VerbInventory Verb = "inventory"
+	// VerbForwarding asks for the forwarding entries of all networks, as they are and should be.
+	VerbForwarding Verb = "forwarding"
 	// VerbHosts asks for all hosts that the agent knows: this one first, then the others.
 	VerbHosts Verb = "hosts"
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
@@ -68,7 +75,7 @@ const (
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay. The exception is VerbKeyChange, for which the agent demands a key.
-var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true, VerbNetworks: true, VerbKeys: true, VerbKeyChange: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true, VerbDiagnose: true, VerbNetworks: true, VerbKeys: true, VerbKeyChange: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -116,11 +123,14 @@ type Response struct {
 	// Announces tells that the agent announces the container's addresses.
 	Announces bool `json:"announces,omitempty"`
 	// Host is the host that was forgotten or asked, by its whole name.
-	Host      string          `json:"host,omitempty"`
-	Inventory *Inventory      `json:"inventory,omitempty"`
-	Hosts     []HostStatus    `json:"hosts,omitempty"`
-	Answer    json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
-	Trace     []TraceEvent    `json:"trace,omitempty"`
+	Host       string            `json:"host,omitempty"`
+	Inventory  *Inventory        `json:"inventory,omitempty"`
+	Forwarding []ForwardingEntry `json:"forwarding,omitzero"` // nil: not asked for
+	Hosts      []HostStatus      `json:"hosts,omitempty"`
+	Answer     json.RawMessage   `json:"answer,omitempty"` // the Response of the host that was asked
+	Trace      []TraceEvent      `json:"trace,omitempty"`
+	// Diagnosis is a doctor.Diagnosis. The plugin, which links this package, reads none.
+	Diagnosis json.RawMessage `json:"diagnosis,omitempty"`
 	// Data is what the request's verb says.
 	Data json.RawMessage `json:"data,omitempty"`
 }
@@ -204,6 +214,15 @@ type NetworkStatus struct {
 	Traffic *TrafficStatus `json:"traffic,omitempty"`
 	// Tunnels are those through which not everything passes.
 	Tunnels []TunnelStatus `json:"tunnels,omitempty"`
+	// Drifted are forwarding entries that are not as they should be; only VerbExamine lists them.
+	Drifted *DriftedEntries `json:"drifted,omitempty"`
+}
+
+// DriftedEntries names entries of forwarding tables that are missing, wrong or too many.
+type DriftedEntries struct {
+	MACs  []string     `json:"macs,omitempty"`  // of the FDBs, or of the fast path
+	Addrs []netip.Addr `json:"addrs,omitempty"` // of neighbours
+	Flood []netip.Addr `json:"flood,omitempty"` // hosts that get flooded frames
 }
 
 // TrafficStatus is what a VXLAN device has counted since it was made.
@@ -316,7 +335,7 @@ type PathStatus struct {
 	// MTU is the size of the largest frame that passes. 0: none does, or none was sent yet.
 	MTU int `json:"mtu"`
 	// Full counts frames of FullSize in the last ten minutes, and Small those that are sent where
-	// none of these is answered.
+	// none of these is answered. When it changes what passes, both begin anew.
 	Full  FrameCount `json:"full"`
 	Small FrameCount `json:"small"`
 	// RoundTrip is how long the last frame took that was answered. 0: none was yet.

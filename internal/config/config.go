@@ -48,10 +48,10 @@ type rawConfig struct {
 	ForgetAfter string   `toml:"forget_after"`
 	LogLevel    string   `toml:"log_level"`
 	Upstreams   []string `toml:"dns_upstreams"`
+	Metrics     string   `toml:"metrics"`
 	KeepRunning bool     `toml:"keep_running"`
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
-	Metrics     string   `toml:"metrics"`
 }
 
 const (
@@ -220,7 +220,7 @@ func (f rawConfig) parseOthers(c *Config) error {
 		}
 	}
 	var err error
-	if c.Metrics, err = parseEndpoint(f.Metrics); err != nil {
+	if c.Metrics, err = parseEndpoint(f.Metrics, c.Port); err != nil {
 		errs = append(errs, fmt.Errorf("metrics %q: %w", f.Metrics, err))
 	}
 	return errors.Join(errs...)

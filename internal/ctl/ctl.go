@@ -12,12 +12,16 @@ import (
 type Host interface {
 	Reloader
 	Cleaner
-	StatusSource
+	ClusterStatusSource
 	HostForgetter
-	NetworkSource
+	NetworkChanger
+	ForwardingSource
 	Capturer
 	ClusterHost
 	Tracer
+	Pinger
+	PathTracer
+	Patient
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -38,20 +42,24 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
 		statusCommand(host, version),
+		doctorCommand(host),
 		networkCommand(host),
 		hostCommand(host),
 		endpointsCommand(host),
 		namesCommand(host),
 		addressCommand(host),
 		conflictsCommand(host),
+		fdbCommand(host),
+		configCommand(),
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
+		pingCommand(host),
+		traceCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
 		initCommand(host),
@@ -64,6 +72,9 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 	return root
 }
 
+// suggestionDistance is how many letters may be wrong in a command that is like another one.
+const suggestionDistance = 2
+
 // printHelp is what a command does that only has subcommands.
 func printHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
@@ -73,6 +84,7 @@ func subcommandArg(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := ""
+	cmd.SuggestionsMinimumDistance = suggestionDistance
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		hint = "; did you mean " + strings.Join(similar, " or ") + "?"
 	}

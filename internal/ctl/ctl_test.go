@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/capture"
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/doctor"
 )
 
 type fakeHost struct {
@@ -19,9 +21,32 @@ type fakeHost struct {
 
 	err        error
 	containers int // that need the agent
+	findings   []diagnosis.Finding
 }
 
 func (h fakeHost) Reload() (int, error) { return 2, h.err }
+
+func (h fakeHost) Diagnose(context.Context) doctor.Diagnosis {
+	d := doctor.Diagnosis{Hosts: []string{"host-a"}, Networks: []string{"blue", "red"}, Checks: 24, Findings: h.findings}
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
+}
+
+func (h fakeHost) DiagnoseHost(name string) (doctor.Diagnosis, error) {
+	if name != "host-b" {
+		return doctor.Diagnosis{}, errors.New("no host is called that")
+	}
+	return doctor.Diagnosis{Hosts: []string{"host-b"}, Networks: []string{"blue"}, Checks: 24}, nil
+}
+
+func (h fakeHost) DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error) {
+	b, _ := h.DiagnoseHost("host-b")
+	return doctor.Join(h.Diagnose(ctx), b), h.err
+}
+
+func (h fakeHost) PlannedChanges() ([]string, error) { return []string{"ip link set br0 up"}, h.err }
+
+func (h fakeHost) PodmanVersion() (string, error) { return "5.4.2", h.err }
 
 func (h fakeHost) ContainersWithAgent() (int, error) { return h.containers, nil }
 
@@ -89,8 +114,8 @@ func TestCommands(t *testing.T) {
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
-		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE\nhost-b  198.18.0.2  reachable\nhost-c  198.18.0.3  unreachable for 1h30m\n", ""},
-		{"no hosts", []string{"host", "ls"}, agentapi.ErrNotRunning, "", "list hosts: vxland does not run"},
+		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE        SINCE  NETWORKS  CONTAINERS  RTT  LOSS  PATH MTU\nhost-b  198.18.0.2  reachable    -      -         0           -    0%    1402\nhost-c  198.18.0.3  unreachable  1h30m  -         0           -    -     -\n", ""},
+		{"no agent", []string{"host", "ls", "--noheading"}, agentapi.ErrNotRunning, "-     198.18.0.2  unknown  -      blue      0           -    -     -\n# " + aloneNote + "\n", ""},
 		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten; its addresses are free\n", ""},
 		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
 		{"forget whom", []string{"host", "forget"}, nil, "", "type the name or the address of one host"},
@@ -99,6 +124,7 @@ func TestCommands(t *testing.T) {
 		{"capture of no network", []string{"capture", "mynet", "-n"}, errors.New("no network"), "", "capture: no network"},
 		{"drops of no network", []string{"drops", "mynet"}, errors.New("no network"), "", "drops: no network"},
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
+		{"dry run", []string{"reload", "--dry-run"}, nil, "ip link set br0 up\n", ""},
 		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
 		{"code", []string{"explain", "vx0706", "--format", "{{.Title}}"}, nil, "contact to all other hosts is lost\n", ""},
 		{"unknown code", []string{"explain", "VX9999"}, nil, "", `no code "VX9999"`},

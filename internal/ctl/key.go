@@ -16,8 +16,9 @@ func keyCommand(host Host) *cobra.Command {
 		Short: "show which keys hosts use, and change the key on all hosts",
 		Long: `Key shows which keys the hosts of the cluster use, and changes the key on all of
 them. Keys are shown by a hash.`,
-		Args: subcommandArg,
-		RunE: printHelp,
+		Example: "  vxlanctl key ls\n  vxlanctl key rotate",
+		Args:    subcommandArg,
+		RunE:    printHelp,
 	}
 	cmd.AddCommand(keyListCommand(host), keyRotateCommand(host))
 	return cmd

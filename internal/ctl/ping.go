@@ -11,15 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/kernel/echo"
 )
 
 // Pinger sends ICMP echoes to containers and hosts.
 type Pinger interface {
-	// FindTarget finds the container or host of a name or address, and where to ping it from: a
-	// container of this host, which from names, or any on the network. A host is pinged from this
-	// host.
-	FindTarget(target, from string) (Path, error)
+	PathHost
 	// OpenEcho opens what pings along a path.
 	OpenEcho(Path) (Echoer, error)
 }
@@ -46,7 +44,6 @@ type PingResult struct {
 
 const (
 	pingTimeout  = time.Second
-	pingSize     = 84 // as ping(8) sends over IPv4
 	largestWait  = 300 * time.Millisecond
 	smallestPing = 64
 )
@@ -64,8 +61,8 @@ that is on the same network. To another host it sends them from this host's addr
 on the underlay. It prints how many came back, how long they took, the largest IP
 packet that passes, and which way they went.
 
-The target is a name or an address. It exits with 2 if nothing comes back, and with 1
-if some packets are lost or not even packets of the network's MTU pass.`,
+The target is a name or an address. It exits with 1 if a packet is lost, or if packets
+of the network's MTU do not pass.`,
 		Example: `  vxlanctl ping container-b
   vxlanctl ping 10.0.0.128 --from container-a --count 100 --pause 10ms
   vxlanctl ping host-b`,
@@ -99,9 +96,15 @@ type pingRun struct {
 }
 
 func runPing(ctx context.Context, host Pinger, target, from string, run pingRun) (PingResult, error) {
-	path, err := host.FindTarget(target, from)
-	if err != nil {
-		return PingResult{}, err
+	path, isHost := Path{}, false
+	if from == "" {
+		path, isHost = findHostPath(host, target)
+	}
+	if !isHost {
+		var err error
+		if path, err = findPath(host, from, target); err != nil {
+			return PingResult{}, err
+		}
 	}
 	e, err := host.OpenEcho(path)
 	if err != nil {
@@ -115,7 +118,7 @@ func runPing(ctx context.Context, host Pinger, target, from string, run pingRun)
 			time.Sleep(run.interval)
 		}
 		r.Sent++
-		rtt, err := e.Echo(pingSize, pingTimeout)
+		rtt, err := e.Echo(echo.DefaultSize, pingTimeout)
 		if errors.Is(err, echo.ErrNoAnswer) {
 			continue
 		}
@@ -143,16 +146,13 @@ func wayOf(p Path) string {
 	case p.ToHost == "":
 		return "to wherever the network's forwarding table says"
 	}
-	return fmt.Sprintf("through the tunnel to host %s (%s)", p.ToHost, p.VTEP)
+	return "through the tunnel to host " + p.ToHost
 }
 
 // level is what the exit code says.
 func (r PingResult) level() error {
-	switch {
-	case r.Received == 0:
-		return exitStatus(2)
-	case r.Received < r.Sent, r.Largest < r.Path.MTU:
-		return exitStatus(1)
+	if r.Received < r.Sent || r.Largest < r.Path.MTU {
+		return levelError(diagnosis.Warning)
 	}
 	return nil
 }

@@ -2,8 +2,6 @@ package ctl
 
 import (
 	"bytes"
-	"errors"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -13,17 +11,17 @@ import (
 	"vxlan-driver/internal/kernel/echo"
 )
 
-// fakePinger answers each echo in turn with a time, or not at all with 0.
+// fakePinger is on the networks of testInventory. It answers each echo in turn after a time, or with
+// 0 not at all.
 type fakePinger struct {
-	path    Path
+	fakeHost
 	answers []time.Duration
 	largest int
-	err     error
 }
 
-func (f *fakePinger) FindTarget(string, string) (Path, error) { return f.path, f.err }
-func (f *fakePinger) OpenEcho(Path) (Echoer, error)           { return f, nil }
-func (f *fakePinger) Close() error                            { return nil }
+func (f *fakePinger) OpenEcho(Path) (Echoer, error) { return f, nil }
+
+func (f *fakePinger) Close() error { return nil }
 
 func (f *fakePinger) Largest(_, most int, _ time.Duration) (int, error) {
 	return min(f.largest, most), nil
@@ -40,24 +38,25 @@ func (f *fakePinger) Echo(int, time.Duration) (time.Duration, error) {
 
 func TestPing(t *testing.T) {
 	const ms = time.Millisecond
-	path := Path{Network: "blue", From: "web", To: "db", Dst: netip.MustParseAddr("10.0.0.130"), ToHost: "host-b", VTEP: netip.MustParseAddr("198.18.0.2"), MTU: 1450}
 	tests := []struct {
 		name string
+		args string
 		fake fakePinger
 		want string
 		code int
 	}{
-		{"all", fakePinger{path: path, answers: []time.Duration{ms, 2 * ms, 3 * ms}, largest: 9000},
-			"web → db (10.0.0.130), through the tunnel to host host-b (198.18.0.2)\nsent 3, received 3, lost 0%\nround trip 2.0 ms, 1.0 ms to 3.0 ms\nlargest packet 1450 bytes of 1450\n", 0},
-		{"some", fakePinger{path: path, answers: []time.Duration{ms, 0, ms}, largest: 9000}, "sent 3, received 2, lost 33%\n", 1},
-		{"large ones lost", fakePinger{path: path, answers: []time.Duration{ms, ms, ms}, largest: 1400}, "largest packet 1400 bytes of 1450\n# larger packets are lost", 1},
-		{"none", fakePinger{path: path, answers: []time.Duration{0, 0, 0}}, "sent 3, received 0, lost 100%\n# no answer", 2},
-		{"unknown target", fakePinger{err: errors.New("nobody is called db")}, "", 1},
+		{"all", "db", fakePinger{answers: []time.Duration{ms, 2 * ms, 3 * ms}, largest: 9000},
+			"web → db (10.0.0.4), through the tunnel to host host-b (198.18.0.2)\nsent 3, received 3, lost 0%\nround trip 2.0 ms, 1.0 ms to 3.0 ms\nlargest packet 1450 bytes of 1450\n", 0},
+		{"host", "host-b", fakePinger{answers: []time.Duration{ms, ms, ms}, largest: 9000}, "this host → host-b (198.18.0.2), on the underlay, outside of tunnels\n", 0},
+		{"some", "db", fakePinger{answers: []time.Duration{ms, 0, ms}, largest: 9000}, "sent 3, received 2, lost 33%\n", 1},
+		{"large ones lost", "db", fakePinger{answers: []time.Duration{ms, ms, ms}, largest: 1400}, "largest packet 1400 bytes of 1450\n# larger packets are lost", 1},
+		{"none", "db", fakePinger{answers: []time.Duration{0, 0, 0}}, "sent 3, received 0, lost 100%\n# no answer", 1},
+		{"unknown target", "nobody", fakePinger{}, "", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := execute(pingCommand(&tt.fake), &out, "db", "-c", "3", "--pause", "0s")
+			err := execute(pingCommand(&tt.fake), &out, tt.args, "-c", "3", "--pause", "0s")
 			if ExitCode(err) != tt.code || !strings.Contains(out.String(), tt.want) {
 				t.Errorf("%v, printed\n%s", err, out.String())
 			}

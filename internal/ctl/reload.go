@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -14,10 +15,13 @@ type Reloader interface {
 	// the agent where a container needs it, and restarts one whose program or configuration
 	// changed.
 	Reload() (networks int, err error)
+	// PlannedChanges returns, as commands, what Reload would change.
+	PlannedChanges() ([]string, error)
 }
 
 func reloadCommand(host Reloader) *cobra.Command {
-	return &cobra.Command{
+	var dryRun bool
+	cmd := &cobra.Command{
 		Use:   "reload",
 		Short: "restore the firewall rules, devices and kernel parameters of all networks",
 		Long: `Reload restores what this host's networks need: the nftables tables
@@ -29,10 +33,16 @@ it restarts the agent, which takes a moment.
 Run it after "nft flush ruleset" or "firewall-cmd --reload". You can run it at any
 time, and containers keep running. It replaces the two tables in one step, which
 resets their counters. It changes nothing else that is in order, and no other
-program's tables.`,
-		Example: `  nft flush ruleset; vxlanctl reload`,
+program's tables.
+
+With --dry-run it changes nothing. It prints, as commands of ip, bridge, nft and
+sysctl, what is missing or wrong, and nothing where all is in order.`,
+		Example: "  nft flush ruleset; vxlanctl reload\n  vxlanctl reload --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dryRun {
+				return printPlannedChanges(cmd.OutOrStdout(), host)
+			}
 			n, err := host.Reload()
 			if err != nil {
 				return fmt.Errorf("reload: %w", err)
@@ -41,4 +51,17 @@ program's tables.`,
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be changed, as commands")
+	return cmd
+}
+
+func printPlannedChanges(out io.Writer, host Reloader) error {
+	commands, err := host.PlannedChanges()
+	for _, c := range commands {
+		fmt.Fprintln(out, c)
+	}
+	if err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	return nil
 }

@@ -18,8 +18,9 @@ func tokenCommand(host Host) *cobra.Command {
 		Short: "create, list and revoke tokens by which hosts can join",
 		Long: `Token creates, lists and revokes the tokens of this host, by which other hosts can
 join its cluster.`,
-		Args: subcommandArg,
-		RunE: printHelp,
+		Example: "  vxlanctl token create\n  vxlanctl token ls",
+		Args:    subcommandArg,
+		RunE:    printHelp,
 	}
 	cmd.AddCommand(tokenCreateCommand(host), tokenListCommand(host), tokenRevokeCommand(host))
 	return cmd

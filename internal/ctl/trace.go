@@ -14,36 +14,18 @@ import (
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/diagnosis"
 )
 
 // PathTracer follows packets from a container of this host to another container.
 type PathTracer interface {
-	// FindPath finds out where two containers are. Each is a name or an address.
-	FindPath(from, to string) (Path, error)
+	PathHost
 	// TracePath reports what the firewall rules of both hosts do with packets of the path, while send
 	// sends some. The second list is the other host's.
 	TracePath(ctx context.Context, p Path, send func()) (here, there []agentapi.TraceEvent, err error)
 	// SendProbe sends a packet from the path's container, and waits for the answer. Port 0 is an ICMP
 	// echo.
 	SendProbe(p Path, port uint16, timeout time.Duration) (time.Duration, error)
-}
-
-// Path is the way from one container to another one.
-type Path struct {
-	Network  string     `json:"network"`
-	From     string     `json:"from"` // names
-	To       string     `json:"to"`
-	Src      netip.Addr `json:"src"`
-	Dst      netip.Addr `json:"dst"`
-	Host     string     `json:"host"`                // of From: this one
-	ToHost   string     `json:"to_host,omitempty"`   // of To; empty: nobody knows
-	SameHost bool       `json:"same_host,omitempty"` // both are on this host
-	VTEP     netip.Addr `json:"vtep,omitzero"`       // of To's host
-	MTU      int        `json:"mtu,omitempty"`
-
-	Namespace string `json:"-"` // of From
-	VNI       uint32 `json:"vni"`
-	Port      uint16 `json:"port"` // UDP, of the tunnel
 }
 
 // Trace is what became of the packets.
@@ -59,8 +41,9 @@ type Trace struct {
 
 const (
 	probeTimeout = 300 * time.Millisecond
-	// probes are sent until one is answered. The other host starts to trace meanwhile.
-	probes = 10
+	// probes are sent at most, and at least so many to another host, which begins to trace meanwhile.
+	probes    = 10
+	minProbes = 5
 )
 
 func traceCommand(host PathTracer) *cobra.Command {
@@ -76,7 +59,7 @@ FROM is the name of a container of this host. TO is the name or the address of a
 container on the same network, on any host. With PORT it connects to this TCP port,
 otherwise it pings. IPv6 addresses with a port stand in brackets.
 
-It exits with 2 if no answer comes. It needs the program nft on both hosts.`,
+It exits with 1 if no answer comes. It needs the program nft on both hosts.`,
 		Example: `  vxlanctl trace container-a container-b
   vxlanctl trace container-a 10.0.0.128:80
   vxlanctl trace container-a [fd00::128]:80`,
@@ -95,7 +78,7 @@ It exits with 2 if no answer comes. It needs the program nft on both hosts.`,
 					return err
 				}
 				if t.Answer == 0 {
-					return exitStatus(2)
+					return levelError(diagnosis.Warning)
 				}
 				return nil
 			})
@@ -123,16 +106,14 @@ func splitPort(text string) (target string, port uint16, err error) {
 }
 
 func runTrace(ctx context.Context, host PathTracer, from, to string, port uint16) (Trace, error) {
-	path, err := host.FindPath(from, to)
+	path, err := findPath(host, from, to)
 	if err != nil {
 		return Trace{}, err
 	}
 	t := Trace{Path: path}
 	var probeErr error
 	t.Here, t.There, err = host.TracePath(ctx, path, func() {
-		for i := 0; i < probes && ctx.Err() == nil && t.Answer == 0; i++ {
-			t.Answer, probeErr = host.SendProbe(path, port, probeTimeout)
-		}
+		t.Answer, probeErr = sendProbes(ctx, path, func() (time.Duration, error) { return host.SendProbe(path, port, probeTimeout) })
 	})
 	if unknown, ok := errors.AsType[OtherHostError](err); ok {
 		t.Unknown, err = unknown.Error(), nil
@@ -142,6 +123,22 @@ func runTrace(ctx context.Context, host PathTracer, from, to string, port uint16
 	}
 	t.Outcome = t.outcome(probeErr)
 	return t, nil
+}
+
+// sendProbes returns how long the first answer took.
+func sendProbes(ctx context.Context, p Path, send func() (time.Duration, error)) (answer time.Duration, err error) {
+	for i := 1; i <= probes && ctx.Err() == nil; i++ {
+		next := time.After(probeTimeout)
+		took, sendErr := send()
+		if answer == 0 {
+			answer, err = took, sendErr
+		}
+		if answer > 0 && (p.SameHost || i >= minProbes) {
+			return answer, nil
+		}
+		<-next
+	}
+	return answer, err
 }
 
 // OtherHostError says why the other host reports nothing.
@@ -211,23 +208,22 @@ func printTrace(out io.Writer, t Trace) error {
 	return err
 }
 
-// printHops prints the way of one packet: of one that was dropped, or else of the first one.
+// printHops prints what happened on a host, each thing once: all packets take the same way.
 func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int) int {
 	if len(events) == 0 {
 		return hop
 	}
-	packet := events[0].Packet
-	if e, dropped := findDrop(events); dropped {
-		packet = e.Packet
-	}
 	fmt.Fprintln(out, host)
+	printed := make(map[string]bool)
 	for _, e := range events {
+		line := fmt.Sprintf("%s: %s", describeRule(e), e.Verdict)
 		// Rules that only count or go on say nothing, unless they have a comment.
-		if e.Packet != packet || e.Head != "" || e.Verdict == "continue" && e.Comment == "" {
+		if e.Head != "" || e.Verdict == "continue" && e.Comment == "" || printed[line] {
 			continue
 		}
+		printed[line] = true
 		hop++
-		fmt.Fprintf(out, "  %2d  %s: %s\n", hop, describeRule(e), e.Verdict)
+		fmt.Fprintf(out, "  %2d  %s\n", hop, line)
 	}
 	return hop
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
@@ -31,16 +32,22 @@ func TestSplitPort(t *testing.T) {
 	}
 }
 
-// fakePath is a path on which packets meet with something.
+// fakePath is between containers of testInventory. Packets meet with something there.
 type fakePath struct {
-	Path
+	fakeHost
 	here, there []agentapi.TraceEvent
 	traceErr    error
 	answer      time.Duration
 	probeErr    error
 }
 
-func (f fakePath) FindPath(string, string) (Path, error) { return f.Path, nil }
+// Inventory has one more container on this host.
+func (f fakePath) Inventory() (agentapi.Inventory, bool, error) {
+	all := testInventory()
+	twin := agentapi.EndpointInventory{Container: "twin", ID: "b0", Addrs: []netip.Addr{addr("10.0.0.9")}, Host: all.Networks[0].Hosts[0].Name}
+	all.Networks[0].Endpoints = append(all.Networks[0].Endpoints, twin)
+	return all, false, nil
+}
 
 func (f fakePath) TracePath(_ context.Context, _ Path, send func()) (here, there []agentapi.TraceEvent, err error) {
 	send()
@@ -52,38 +59,35 @@ func (f fakePath) SendProbe(Path, uint16, time.Duration) (time.Duration, error) 
 }
 
 func TestTraceSaysWhereAPacketWasLost(t *testing.T) {
-	path := Path{
-		Network: "blue", From: "web", To: "db", Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.130"),
-		Host: "host-a", ToHost: "host-b", Port: 4789,
-	}
 	sent := []agentapi.TraceEvent{{Packet: "1", Chain: "bridge t c", Head: "icmp"}, {Packet: "1", Chain: "bridge t c", Verdict: "accept"}}
 	drop := []agentapi.TraceEvent{
 		{Packet: "7", Chain: "inet filter input", Head: "icmp"},
 		{Packet: "7", Chain: "inet filter input", Rule: "counter", Verdict: "continue"},
 		{Packet: "7", Chain: "inet filter input", Rule: "drop", Comment: "no", Verdict: "drop"},
 	}
-	same := path
-	same.SameHost = true
 	tests := []struct {
 		name string
+		to   string
 		fake fakePath
 		want string
 	}{
-		{"answered", fakePath{Path: path, here: sent, answer: 400 * time.Microsecond}, "db answered after 0.4 ms"},
-		{"dropped here", fakePath{Path: path, here: drop}, `dropped on host host-a by inet filter input, rule "no"`},
-		{"dropped there", fakePath{Path: path, here: sent, there: drop}, `dropped on host host-b by inet filter input, rule "no"`},
-		{"never left", fakePath{Path: path, probeErr: errors.New("no route to host")}, "no packet left the container: no route to host"},
-		{"lost on the way", fakePath{Path: path, here: sent}, "the packet left host host-a and did not arrive on host host-b: it was lost on the way; is UDP port 4789 open between the hosts?"},
-		{"not answered", fakePath{Path: path, here: sent, there: sent}, "the packet arrived on host host-b, and no rule dropped it; db does not answer: nothing listens there, or its own rules drop it"},
-		{"other host is old", fakePath{Path: path, here: sent, traceErr: OtherHostError{errors.New("it is too old")}}, "the packet left host host-a; the other host cannot be asked: it is too old"},
-		{"same host", fakePath{Path: same, here: sent}, "no rule of this host dropped the packet, and db does not answer: nothing listens there, or its own rules drop it"},
+		{"answered", "db", fakePath{here: sent, answer: 400 * time.Microsecond}, "db answered after 0.4 ms"},
+		{"dropped here", "db", fakePath{here: drop}, `dropped on host host-a (198.18.0.1) by inet filter input, rule "no"`},
+		{"dropped there", "db", fakePath{here: sent, there: drop}, `dropped on host host-b (198.18.0.2) by inet filter input, rule "no"`},
+		{"never left", "db", fakePath{probeErr: errors.New("no route to host")}, "no packet left the container: no route to host"},
+		{"lost on the way", "db", fakePath{here: sent}, "the packet left host host-a (198.18.0.1) and did not arrive on host host-b (198.18.0.2): it was lost on the way; is UDP port 4789 open between the hosts?"},
+		{"not answered", "db", fakePath{here: sent, there: sent}, "the packet arrived on host host-b (198.18.0.2), and no rule dropped it; db does not answer: nothing listens there, or its own rules drop it"},
+		{"other host is old", "db", fakePath{here: sent, traceErr: OtherHostError{errors.New("it is too old")}}, "the packet left host host-a (198.18.0.1); the other host cannot be asked: it is too old"},
+		{"same host", "twin", fakePath{here: sent}, "no rule of this host dropped the packet, and twin does not answer: nothing listens there, or its own rules drop it"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := runTrace(t.Context(), tt.fake, "web", "db", 0)
-			if err != nil || got.Outcome != tt.want {
-				t.Errorf("%s, %v", got.Outcome, err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				got, err := runTrace(t.Context(), tt.fake, "web", tt.to, 0)
+				if err != nil || got.Outcome != tt.want {
+					t.Errorf("%s, %v", got.Outcome, err)
+				}
+			})
 		})
 	}
 }
@@ -103,8 +107,10 @@ func TestPrintTrace(t *testing.T) {
 	const want = `web (10.0.0.2) on host host-a → db (10.0.0.130) on host host-b, network blue
 host host-a
    1  bridge t c, rule "by port": accept
+   2  bridge t c, its policy: accept
 host host-b
-   2  inet f i, its policy: drop
+   3  inet f i, its policy: accept
+   4  inet f i, its policy: drop
 dropped
 `
 	if err != nil || out.String() != want {

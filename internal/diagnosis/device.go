@@ -10,6 +10,9 @@ const (
 	DeviceForeign     Code = "VX0406"
 	OffloadBroken     Code = "VX0407"
 	GatewayMissing    Code = "VX0408"
+	ContainerAltered  Code = "VX0409"
+	DeviceNamed       Code = "VX0410"
+	ContainerSilent   Code = "VX0411"
 )
 
 var deviceEntries = []Entry{
@@ -60,5 +63,23 @@ var deviceEntries = []Entry{
 		Meaning: "Containers send to the gateway what leaves the network. Without its address they reach nothing outside.",
 		Causes:  []string{"Somebody flushed the addresses of the bridge."},
 		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+	{
+		Code: ContainerAltered, Title: "a container's interface was changed",
+		Meaning: "The interface inside of the container lacks an address, a route or a setting, or is down. The driver does not repair it: a container may change its own.",
+		Causes:  []string{"A program in the container, or somebody with `nsenter`, changed it."},
+		Mends:   []string{"Type the commands that the finding prints, or restart the container."},
+	},
+	{
+		Code: DeviceNamed, Title: "a device has lost its mark",
+		Meaning: "The alias tells whose device it is. Without it another run may take the device for somebody else's.",
+		Causes:  []string{"Another program set the alias or removed an alternative name."},
+		Mends:   []string{"Run `vxlanctl reload`."},
+	},
+	{
+		Code: ContainerSilent, Title: "a container does not answer on its bridge",
+		Meaning: "The host asked on the bridge who has the container's address, and nobody answered. Other containers do not reach it either.",
+		Causes:  []string{"A firewall in the container, or on the bridge, drops ARP.", "The container has another address than it was given."},
+		Mends:   []string{"Restart the container."},
 	},
 }

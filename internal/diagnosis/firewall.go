@@ -6,6 +6,8 @@ const (
 	ForeignDrop    Code = "VX0502"
 	BridgeFiltered Code = "VX0503"
 	FirewalldZone  Code = "VX0504"
+	DeviceHook     Code = "VX0505"
+	ForeignRule    Code = "VX0506"
 )
 
 var firewallEntries = []Entry{
@@ -32,5 +34,17 @@ var firewallEntries = []Entry{
 		Meaning: "firewalld drops or rejects packets of a bridge that is in no zone which trusts it.",
 		Causes:  []string{"firewalld was reloaded or restarted, and forgot the bridge."},
 		Mends:   []string{"Run `vxlanctl reload`, and enable `vxlan-reload@firewalld.service`."},
+	},
+	{
+		Code: DeviceHook, Title: "a filter on a device may drop a network's packets",
+		Meaning: "A filter of `tc`, a queueing discipline or an XDP program is attached to a device that packets of networks pass, and is not the driver's.",
+		Causes:  []string{"Another network program, a traffic shaper or a test left it there."},
+		Mends:   []string{"Type the command that the finding prints, if nobody needs the filter."},
+	},
+	{
+		Code: ForeignRule, Title: "another program's rule may drop a network's packets",
+		Meaning: "Packets to another host are lost, and a rule that names the network's port or device drops some. It has conditions that `vxlanctl doctor` cannot decide, such as a size or a rate.",
+		Causes:  []string{"A firewall limits the rate or the size of packets."},
+		Mends:   []string{"Delete the rule, or let the network's packets pass before it."},
 	},
 }

@@ -6,6 +6,8 @@ const (
 	SysctlChanged  Code = "VX0102"
 	PodmanVersion  Code = "VX0103"
 	ProgramMissing Code = "VX0104"
+	FactUnknown    Code = "VX0105"
+	RecordLost     Code = "VX0106"
 )
 
 var hostEntries = []Entry{
@@ -37,5 +39,17 @@ var hostEntries = []Entry{
 		Meaning: "Podman finds the plugin `vxlan`, or the plugin finds the agent `vxland`, only in certain directories.",
 		Causes:  []string{"The installation was interrupted, or went below another directory."},
 		Mends:   []string{"Install again: see docs/user/install.md."},
+	},
+	{
+		Code: FactUnknown, Title: "something could not be found out",
+		Meaning: "`vxlanctl doctor` could not look at a part of the host, so a fault there would not be seen.",
+		Causes:  []string{"The command was typed without root's rights.", "A program such as `ip` or `tc` is not installed.", "The kernel or the agent did not answer."},
+		Mends:   []string{"Mend what the finding names, and type the command again."},
+	},
+	{
+		Code: RecordLost, Title: "the driver has lost the record of a container",
+		Meaning: "A container has its interface, and the file below /run/vxlan that describes it is gone. Nothing of it is repaired any more.",
+		Causes:  []string{"Somebody removed files below /run/vxlan."},
+		Mends:   []string{"Restart the container."},
 	},
 }

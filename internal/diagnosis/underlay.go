@@ -8,6 +8,7 @@ const (
 	WrongSource     Code = "VX0204"
 	UnderlayMTU     Code = "VX0205"
 	TunnelPortTaken Code = "VX0206"
+	WrongNeighbour  Code = "VX0207"
 )
 
 var underlayEntries = []Entry{
@@ -41,12 +42,18 @@ var underlayEntries = []Entry{
 		Code: UnderlayMTU, Title: "the underlay's MTU is too small for the network",
 		Meaning: "The network's MTU and the VXLAN header (50 bytes, 70 over IPv6) together exceed the underlay's MTU. Large packets are lost or fragmented.",
 		Causes:  []string{"The interface's MTU was lowered after the network was created.", "`--opt mtu` is too large for this host."},
-		Mends:   []string{"Raise the interface's MTU.", "Recreate the network with a smaller `--opt mtu`, the same on all hosts."},
+		Mends:   []string{"Raise the interface's MTU.", "Type on all hosts, with a size that fits: `vxlanctl network set NETWORK mtu=SIZE`."},
 	},
 	{
 		Code: TunnelPortTaken, Title: "another program has the tunnel's port",
 		Meaning: "A VXLAN device needs its UDP port for itself. Another VXLAN device with the same VNI, or another program, has it.",
 		Causes:  []string{"Docker's overlay, flannel, Calico or another VXLAN program uses the port and VNI."},
 		Mends:   []string{"Give the network another `vxlan_port` or `vni`, the same on all hosts."},
+	},
+	{
+		Code: WrongNeighbour, Title: "the kernel has a wrong MAC for another host",
+		Meaning: "A fixed neighbour entry on the underlay leads to another MAC than the one that has the host's address. Packets to the host go astray.",
+		Causes:  []string{"Somebody set the entry, and the host has another network card since."},
+		Mends:   []string{"Delete the entry: the finding has the command."},
 	},
 }

@@ -102,8 +102,8 @@ func (z Zone) changedRecords(next Zone) (gone, come []Record) {
 
 // changedGroups returns the groups that are in one list only.
 func changedGroups(before, now []*RecordGroup) (gone, come []*RecordGroup) {
-	if slices.Equal(before, now) {
-		return nil, nil
+	if len(before) == len(now) {
+		before, now = replacedGroups(before, now)
 	}
 	rest := make(map[*RecordGroup]bool, len(before))
 	for _, g := range before {
@@ -121,6 +121,17 @@ func changedGroups(before, now []*RecordGroup) (gone, come []*RecordGroup) {
 		}
 	}
 	return gone, come
+}
+
+// replacedGroups returns the groups of two lists that are at a place where the other list has
+// another one. Mostly no host has come or gone, so these are few of a thousand.
+func replacedGroups(before, now []*RecordGroup) (old, others []*RecordGroup) {
+	for i := range before {
+		if before[i] != now[i] {
+			old, others = append(old, before[i]), append(others, now[i])
+		}
+	}
+	return old, others
 }
 
 func commonEnds(a, b []Record) (first, last int) {

@@ -53,6 +53,16 @@ func (z *Zones) Trust(device string) error {
 	})
 }
 
+// ZoneOf returns the zone of a device, "" if it is in none, and whether firewalld runs.
+func (z *Zones) ZoneOf(device string) (zone string, running bool, err error) {
+	err = z.callIfRunning("look up device "+device, func(b *busConn) error {
+		found, err := b.call(zoneCall("getZoneOfInterface", device))
+		zone, running = found.text, true
+		return err
+	})
+	return zone, running, err
+}
+
 // Untrust takes a device out of its zone, whichever that is by now.
 func (z *Zones) Untrust(device string) error {
 	return z.callIfRunning("forget device "+device, func(b *busConn) error {

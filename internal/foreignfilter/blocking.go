@@ -1,6 +1,7 @@
 package foreignfilter
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -58,7 +59,7 @@ func BlockingChains(filters []kernel.FilterTable, h Host, n Network) []BlockingC
 func blockedNeeds(t kernel.FilterTable, chain string, wanted []need) (lost []string, permits []permit) {
 	for _, w := range wanted {
 		for _, l := range w.legs {
-			if l.hook != t.Chains[chain].Hook || !dropsAll(t, chain, l.packets) {
+			if !l.meets(t.Chains[chain]) || !dropsAll(t, chain, l.packets) {
 				continue
 			}
 			if !slices.Contains(lost, w.what) {
@@ -70,6 +71,14 @@ func blockedNeeds(t kernel.FilterTable, chain string, wanted []need) (lost []str
 		}
 	}
 	return lost, withoutCovered(permits)
+}
+
+// meets tells whether packets of a leg pass a base chain.
+func (l leg) meets(c kernel.FilterChain) bool {
+	if l.hook != c.Hook {
+		return false
+	}
+	return len(c.Devices) == 0 || slices.Contains(c.Devices, cmp.Or(l.permit.in, l.permit.out))
 }
 
 func dropsAll(t kernel.FilterTable, chain string, packets []packet) bool {

@@ -24,7 +24,8 @@ type Host struct {
 type Network struct {
 	plan.PlacedNetwork
 	Bridge, Underlay Device
-	Publishes        bool // a container publishes ports
+	VXLAN, Port      Device // the VXLAN device, and the port of a container; zero: not known
+	Publishes        bool   // a container publishes ports
 }
 
 // need is something that must pass.
@@ -82,7 +83,7 @@ func networkNeeds(h Host, n Network) []need {
 			all = append(all, n.nameNeed(s))
 		}
 	}
-	all = append(all, n.tunnelNeed())
+	all = append(all, n.framesNeed(), n.tunnelNeed())
 	if h.AgentPort != 0 && n.NeedsAgent() && len(n.VTEP.Remotes) > 0 {
 		all = append(all, n.agentNeed(h.AgentPort))
 	}
@@ -97,6 +98,27 @@ func (n Network) bridgedNeed(s network.Subnet) need {
 	return need{"packets between its containers (br_netfilter is on)", []leg{
 		{kernel.HookForward, []packet{p}, to}, {kernel.HookForward, []packet{p.reversed()}, to},
 	}}
+}
+
+// framesNeed is what the bridge forwards between a container and other hosts. The fast path, where
+// there is one, passes these chains by. But the first packets and all others meet them.
+func (n Network) framesNeed() need {
+	all := need{what: "frames between its containers"}
+	for _, s := range n.Subnets {
+		if n.VXLAN.Name == "" || n.Port.Name == "" {
+			continue
+		}
+		for _, protocol := range []uint8{protocolTCP, protocolUDP} {
+			out := packet{in: n.Port, out: n.VXLAN, src: s.Prefix, dst: s.Prefix, protocol: protocol, ports: anyPort, bridged: true}
+			in := out
+			in.in, in.out = out.out, out.in
+			all.legs = append(all.legs,
+				leg{kernel.HookForward, []packet{out}, permit{hook: kernel.HookForward, in: n.Port.Name}},
+				leg{kernel.HookForward, []packet{in}, permit{hook: kernel.HookForward, in: n.VXLAN.Name}},
+				leg{kernel.HookPrerouting, []packet{in}, permit{hook: kernel.HookPrerouting, in: n.VXLAN.Name}})
+		}
+	}
+	return all
 }
 
 // reversed is the answer to a packet.
@@ -220,8 +242,12 @@ func (n Network) hostLegs(remote netip.Addr, protocol uint8, port uint16, untrac
 	if n.Tunnel.Group.IsValid() {
 		in.dst = netip.PrefixFrom(n.VTEP.Local, 0)
 	}
-	allow := permit{hook: kernel.HookInput, in: n.Underlay.Name, protocol: protocolName(protocol), first: port, last: port}
-	allowOut := allow
-	allowOut.hook, allowOut.in, allowOut.out = kernel.HookOutput, "", n.Underlay.Name
-	return []leg{{kernel.HookInput, []packet{in}, allow}, {kernel.HookOutput, []packet{out}, allowOut}}
+	var legs []leg
+	for _, hook := range []kernel.FilterHook{kernel.HookIngress, kernel.HookPrerouting, kernel.HookInput} {
+		legs = append(legs, leg{hook, []packet{in}, permit{hook: hook, in: n.Underlay.Name, protocol: protocolName(protocol), first: port, last: port}})
+	}
+	for _, hook := range []kernel.FilterHook{kernel.HookOutput, kernel.HookPostrouting, kernel.HookEgress} {
+		legs = append(legs, leg{hook, []packet{out}, permit{hook: hook, out: n.Underlay.Name, protocol: protocolName(protocol), first: port, last: port}})
+	}
+	return legs
 }

@@ -31,6 +31,7 @@ type packet struct {
 	answer     bool
 	untracked  bool
 	translated bool // the connection's destination was rewritten
+	bridged    bool // a bridge forwards it as a frame
 	world      side // which of the addresses is somewhere outside
 }
 
@@ -73,7 +74,10 @@ func (p packet) isIPv6() bool { return p.src.Addr().Is6() }
 
 // isSeenBy tells whether the chains of a family see the packet.
 func (p packet) isSeenBy(f kernel.Family) bool {
-	return f == kernel.FamilyInet || (f == kernel.FamilyIP6) == p.isIPv6()
+	if p.bridged || f == kernel.FamilyBridge {
+		return p.bridged && f == kernel.FamilyBridge
+	}
+	return f == kernel.FamilyNetdev || f == kernel.FamilyInet || (f == kernel.FamilyIP6) == p.isIPv6()
 }
 
 // prefixValue is an address whose prefix is known.

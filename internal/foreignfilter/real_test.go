@@ -31,6 +31,7 @@ func blue() Network {
 	return Network{
 		PlacedNetwork: plan.PlacedNetwork{Network: n, VTEP: v},
 		Bridge:        Device{"br-vxlan-blue", 7}, Underlay: Device{"eth0", 2}, Publishes: true,
+		VXLAN: Device{"vxlan-blue", 8}, Port: Device{"veth1", 9},
 	}
 }
 
@@ -40,6 +41,7 @@ const (
 	bridged   = "packets between its containers (br_netfilter is on)"
 	outgoing  = "what its containers send to the outside"
 	published = "packets to published ports"
+	frames    = "frames between its containers"
 	names     = "questions for container names"
 	tunnel    = "VXLAN packets from or to other hosts (UDP port 4789 on eth0)"
 	agents    = "messages of the agents (UDP and TCP port 7947 on eth0)"
@@ -136,6 +138,13 @@ func TestRulesetsOfNft(t *testing.T) {
 			map[string][]string{"input": {tunnel}}},
 		{"output", `table ip f { chain out { type filter hook output priority 0; policy drop; oifname "wan0" accept; }; }`,
 			map[string][]string{"out": {tunnel, agents}}},
+		{"before routing", `table inet f { chain pre { type filter hook prerouting priority -350; udp dport 4789 drop; }; }`, map[string][]string{"pre": {tunnel}}},
+		{"after routing", `table ip f { chain post { type filter hook postrouting priority 0; oifname "eth0" meta l4proto { tcp, udp } th dport 7947 drop; }; }`,
+			map[string][]string{"post": {agents}}},
+		{"frames of a device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vxlan-*" drop; }; }`, map[string][]string{"fw": {frames}}},
+		{"frames of another device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vnet*" drop; }; }`, nil},
+		{"all frames", `table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`, map[string][]string{"fw": {frames}}},
+		{"output that routes anew", `table ip mangle { chain OUT { type route hook output priority -150; udp dport 4789 drop; }; }`, map[string][]string{"OUT": {tunnel}}},
 		{"rate limit", `table ip f { chain fw { type filter hook forward priority 0; policy drop; limit rate 100/second accept; }; }`, nil},
 		{"other family", `table ip6 f { chain fw { type filter hook forward priority 0; policy drop; }; }`, nil},
 		{"default of a map", `table ip f { chain fw { type filter hook forward priority 0; iifname vmap { "lan0" : accept, * : drop }; }; }`,
@@ -237,6 +246,20 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 	compareChains(t, findIn(t, load(other)), map[string][]string{"filter_FORWARD": {bridged, outgoing}})
 }
 
+// What a device receives or sends is followed as far as the chain is the underlay's.
+func TestChainsOfDevices(t *testing.T) {
+	const device = "ip link add eth0 type veth peer name x0; ip link add eth1 type veth peer name x1\n"
+	for rules, want := range map[string]map[string][]string{
+		`table netdev f { chain i { type filter hook ingress device eth0 priority 0; udp dport 4789 drop; }; }`:                       {"i": {tunnel}},
+		`table netdev f { chain i { type filter hook ingress device eth1 priority 0; udp dport 4789 drop; }; }`:                       nil,
+		`table inet f { chain i { type filter hook ingress devices = { eth0, eth1 } priority 0; udp dport { 4789, 7947 } drop; }; }`:  {"i": {tunnel, agents}},
+		`table netdev f { chain e { type filter hook egress device eth0 priority 0; ip daddr 198.18.0.12 udp dport 4789 drop; }; }`:   {"e": {tunnel}},
+		`table netdev f { chain e { type filter hook egress device eth0 priority 0; ip daddr 198.18.0.12 udp dport 4789 accept; }; }`: nil,
+	} {
+		compareChains(t, findIn(t, device+load(rules)), want)
+	}
+}
+
 // The lines that a warning gives make it go away.
 func TestCommandsLetPacketsPass(t *testing.T) {
 	tests := []struct {
@@ -249,6 +272,11 @@ func TestCommandsLetPacketsPass(t *testing.T) {
 			"nft insert rule inet filter input iifname br-vxlan-blue udp dport 61053-61068 accept",
 			"nft insert rule inet filter input iifname eth0 udp dport 4789 accept",
 			"nft insert rule inet filter input iifname eth0 tcp dport 7947 accept",
+		}},
+		{"before routing and on a bridge", load(`table inet f { chain p { type filter hook prerouting priority -350; udp dport 4789 drop; }; }
+table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`), []string{
+			"nft insert rule inet f p iifname eth0 udp dport 4789 accept",
+			"nft insert rule bridge f fw iifname vxlan-blue accept", "nft insert rule bridge f fw iifname veth1 accept",
 		}},
 		{"docker", restore("docker.rules"), []string{"iptables -I DOCKER-USER -i br-vxlan-blue -j ACCEPT", "iptables -I DOCKER-USER -o br-vxlan-blue -j ACCEPT"}},
 		{"ufw", restore("ufw.rules"), []string{

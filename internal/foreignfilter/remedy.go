@@ -91,8 +91,10 @@ func ufwLine(p permit) string {
 func nftLine(t kernel.FilterTable, chain string, p permit) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "nft insert rule %s %s %s", t.Family, t.Name, chain)
-	writeIf(&b, " iifname %s", p.in)
-	writeIf(&b, " oifname %s", p.out)
+	if p.hook != kernel.HookIngress && p.hook != kernel.HookEgress {
+		writeIf(&b, " iifname %s", p.in)
+		writeIf(&b, " oifname %s", p.out)
+	}
 	if p.protocol != "" {
 		fmt.Fprintf(&b, " %s dport %s", p.protocol, portRange(p, "-"))
 	}

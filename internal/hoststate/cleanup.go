@@ -162,28 +162,29 @@ func (h *Host) dropAllSysctls() error {
 }
 
 // PodmanNetworks returns the names of Podman's networks that have this driver.
-func (h *Host) PodmanNetworks() ([]string, error) {
-	configs, err := h.PodmanConfigs()
-	var names []string
-	for _, data := range configs {
-		var n struct{ Name, Driver string }
-		if json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
-			names = append(names, n.Name)
-		}
-	}
+func (h *Host) PodmanNetworks() (names []string, err error) {
+	err = h.eachOwnNetwork(func(_ []byte, id network.Identity) { names = append(names, id.Name) })
 	return names, err
 }
 
-// PodmanConfigs returns the configurations of Podman's networks, of any driver.
-func (h *Host) PodmanConfigs() (configs [][]byte, err error) {
+// eachOwnNetwork calls f with each of Podman's networks that have this driver.
+func (h *Host) eachOwnNetwork(f func(config []byte, id network.Identity)) error {
 	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
 	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
+		return fmt.Errorf("list networks: %w", err)
 	}
-	for _, f := range files {
-		if data, err := os.ReadFile(f); err == nil { // else it was removed meanwhile
-			configs = append(configs, data)
+	for _, path := range files {
+		var n struct{ Name, ID, Driver string }
+		data, err := os.ReadFile(path)
+		if err == nil && json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
+			f(data, network.Identity{Name: n.Name, ID: n.ID})
 		}
 	}
-	return configs, nil
+	return nil
+}
+
+// NetworkConfigs returns the configurations of Podman's networks that have this driver.
+func (h *Host) NetworkConfigs() (configs [][]byte, err error) {
+	err = h.eachOwnNetwork(func(config []byte, _ network.Identity) { configs = append(configs, config) })
+	return configs, err
 }

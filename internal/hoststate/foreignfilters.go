@@ -76,8 +76,12 @@ func (l *hostLook) keep(err error) {
 func (l *hostLook) network(n plan.HostNetwork) foreignfilter.Network {
 	p := foreignfilter.Network{
 		PlacedNetwork: n.PlacedNetwork, Bridge: l.device(n.Bridge.Name), Underlay: l.device(n.VTEP.Interface),
+		VXLAN: l.device(n.Device.Name),
 	}
-	for _, e := range n.Endpoints {
+	for i, e := range n.Endpoints {
+		if i == 0 {
+			p.Port = l.device(n.Port(e.Endpoint))
+		}
 		p.Publishes = p.Publishes || len(e.Ports) > 0
 	}
 	return p

@@ -62,6 +62,7 @@ type Host struct {
 	Warn func(message string)
 
 	noFastPath bool // the kernel is known to lack it
+	dryRun     bool // nothing is written to the store; see Inspect
 }
 
 // isGone tells whether there is no network namespace at the path any more.

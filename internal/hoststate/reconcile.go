@@ -35,6 +35,15 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	if !s.listed {
 		return nil // in the error of Networks; a firewall set anew would protect no network
 	}
+	errs := []error{s.reconcileFirewall(networks, scope)}
+	for _, n := range networks {
+		errs = append(errs, s.reconcileNetwork(n, scope))
+	}
+	return errors.Join(errs...)
+}
+
+// reconcileFirewall is the part of Reconcile that all networks share.
+func (s *Session) reconcileFirewall(networks []Network, scope Scope) error {
 	complete, unrecordedErr := s.complete, error(nil)
 	if scope >= ScopeReset {
 		unrecordedErr = s.records.findUnrecorded("", "")
@@ -44,20 +53,22 @@ func (s *Session) Reconcile(networks []Network, scope Scope) error {
 	if firewall.Firewall != nil && firewall.Firewall.All != nil {
 		firewall.Firewall.All = s.records.withUnrecorded(firewall.Firewall.All)
 	}
-	errs := []error{unrecordedErr, s.apply(firewall)}
-	for _, n := range networks {
-		if n.unplaceable {
-			continue // in the error of Networks
-		}
-		_, othersErr, err := s.applyNetwork(n.Network, nil, s.host.networkPlan(n.withEndpoints(), scope))
-		if scope >= ScopeFull {
-			err = errors.Join(err, s.resizeInterfaces(n))
-		}
-		if err := errors.Join(err, othersErr); err != nil {
-			errs = append(errs, wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err)))
-		}
+	return errors.Join(unrecordedErr, s.apply(firewall))
+}
+
+// reconcileNetwork makes the host hold what one network asks for, once the firewall protects it.
+func (s *Session) reconcileNetwork(n Network, scope Scope) error {
+	if n.unplaceable {
+		return nil // in the error of Networks
 	}
-	return errors.Join(errs...)
+	_, othersErr, err := s.applyNetwork(n.Network, nil, s.host.networkPlan(n.withEndpoints(), scope))
+	if scope >= ScopeFull {
+		err = errors.Join(err, s.resizeInterfaces(n))
+	}
+	if err := errors.Join(err, othersErr); err != nil {
+		return wrapNetworkError(n.ID, fmt.Errorf("network %s: %w", n.Name, err))
+	}
+	return nil
 }
 
 // OtherVersion tells whether another version of this project made the firewall's tables.
@@ -88,6 +99,9 @@ func (s *Session) resizeInterface(n Network, r *store.Record) error {
 	in := reconcile.Namespaces{Host: s.ns, Container: container}
 	if _, err := reconcile.Apply(in, plan.ResizeInterface(n.placed(), r.Endpoint, r.MTU)); err != nil {
 		return fmt.Errorf("container %s: %w", r.ContainerName, err)
+	}
+	if s.host.dryRun {
+		return nil
 	}
 	return s.records.SetMTU(n.ID, *r, n.VTEP.MTU)
 }
@@ -196,11 +210,8 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 		return kernel.ForwardingKeys{}, err
 	}
 	defer ns.Close()
-	p := plan.ForwardTo(n.withEndpoints(), k)
-	if h.noFastPath {
-		p.Network.Forwarding.FastPath.Ports = nil
-	}
-	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.floodEntries())
+	want, flood := h.WantedForwarding(n, k)
+	keys, err := reconcile.DriftedEntries(ns, want, flood)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
 	}

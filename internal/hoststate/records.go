@@ -110,6 +110,9 @@ func (r records) adoptVTEP(p plan.PlacedNetwork) error {
 	for _, warning := range p.VTEP.Warnings {
 		r.host.Warn(warning)
 	}
+	if r.host.dryRun {
+		return nil
+	}
 	return r.SetVTEP(p.ID, p.VTEP)
 }
 

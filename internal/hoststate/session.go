@@ -41,6 +41,13 @@ type Network struct {
 // Peers returns what the agent has found out, if the store has it.
 func (n Network) Peers() (network.Peers, bool) { return n.peers, n.hasPeers }
 
+// Unplaceable tells whether the host, as it is now, has no place for the network. All fields are as
+// it was last placed.
+func (n Network) Unplaceable() bool { return n.unplaceable }
+
+// HostNetwork returns what plans are made from.
+func (n Network) HostNetwork() plan.HostNetwork { return n.withEndpoints() }
+
 func (n Network) placed() plan.PlacedNetwork {
 	return plan.PlacedNetwork{Network: n.Network, VTEP: n.VTEP, Foreign: n.foreign}
 }

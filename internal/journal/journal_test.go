@@ -75,7 +75,9 @@ func TestRecordsBecomeEntries(t *testing.T) {
 		{"plain", func() { log.Info("vxland started", "version", "1.0") }, map[string]string{
 			"MESSAGE": `level=INFO msg="vxland started" version=1.0`, "PRIORITY": "6", "VXLAN_VERSION": "1.0",
 		}},
-		{"event", func() { log.Warn("host unreachable", "event", "host-unreachable", "host", "b (198.18.0.2)", "host_id", "") }, map[string]string{
+		{"event", func() {
+			log.Warn("host unreachable", "event", "host-unreachable", "host", "b (198.18.0.2)", "host_id", "")
+		}, map[string]string{
 			"MESSAGE":  `level=WARN msg="host unreachable" event=host-unreachable host="b (198.18.0.2)" host_id=""`,
 			"PRIORITY": "4", "VXLAN_EVENT": "host-unreachable", "VXLAN_HOST": "b (198.18.0.2)", "MESSAGE_ID": id("host-unreachable"),
 		}},

@@ -9,34 +9,31 @@ type FilterTable struct {
 	Sets   map[string]FilterSet // that its rules look something up in
 }
 
-// FilterHook is where a chain hooks into the kernel, by its number (enum nf_inet_hooks).
+// FilterHook is where a chain hooks into the kernel.
 type FilterHook int
 
 // The hooks at which chains filter.
 const (
-	HookNone    FilterHook = 0 // other chains jump to it
-	HookInput   FilterHook = 1
-	HookForward FilterHook = 2
-	HookOutput  FilterHook = 3
+	HookNone FilterHook = iota // other chains jump to it
+	HookInput
+	HookForward
+	HookOutput
+	HookPrerouting
+	HookPostrouting
+	HookIngress // of a device
+	HookEgress  // of a device
 )
 
+var hookNames = [...]string{"none", "input", "forward", "output", "prerouting", "postrouting", "ingress", "egress"}
+
 // String spells the hook as nft spells it.
-func (h FilterHook) String() string {
-	switch h {
-	case HookInput:
-		return "input"
-	case HookForward:
-		return "forward"
-	case HookOutput:
-		return "output"
-	}
-	return "none"
-}
+func (h FilterHook) String() string { return hookNames[h] }
 
 // FilterChain is a chain of a FilterTable.
 type FilterChain struct {
 	Hook       FilterHook
-	PolicyDrop bool // drops what no rule accepts
+	Devices    []string // of HookIngress and HookEgress
+	PolicyDrop bool     // drops what no rule accepts
 	Rules      []FilterRule
 }
 

@@ -240,7 +240,8 @@ func (r *Roster) Remotes() *plan.Remotes { return r.remotes }
 func (r *Roster) Members() []*cluster.Member { return r.members }
 
 // Names returns the records of the members that can be reached, by host.
-func (r *Roster) Names() (groups []*dns.RecordGroup) {
+func (r *Roster) Names() []*dns.RecordGroup {
+	groups := make([]*dns.RecordGroup, 0, len(r.members))
 	for _, m := range r.members {
 		if h := r.shown[m]; h.names != nil {
 			groups = append(groups, h.names)

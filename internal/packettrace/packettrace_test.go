@@ -3,6 +3,7 @@ package packettrace
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +137,7 @@ func TestWatchSeesDrops(t *testing.T) {
 	if err != nil || len(want) > 0 {
 		t.Errorf("%v; not seen: %v", err, want)
 	}
-	if tables := netnstest.Shell(t, host)("nft list tables"); strings.Contains(tables, table) {
+	if tables := netnstest.Shell(t, host)("nft list tables"); strings.Contains(tables, tablePrefix) {
 		t.Errorf("tables are left: %s", tables)
 	}
 }
@@ -150,5 +151,53 @@ func TestWatchSaysWhatIsWrong(t *testing.T) {
 	t.Setenv("PATH", "")
 	if err := watch(); err == nil || !strings.Contains(err.Error(), "install the package nftables") {
 		t.Errorf("without nft: %v", err)
+	}
+}
+
+// newTunnel makes two hosts with containers 10.0.0.2 and 10.0.0.3, between which there is a tunnel.
+func newTunnel(t *testing.T) (a string, inContainer func(string) string) {
+	t.Helper()
+	paths := []string{netnstest.New(t), netnstest.New(t)}
+	netnstest.Shell(t, paths[0])("ip link add eth0 type veth peer name eth0 netns " + paths[1])
+	for i, path := range paths {
+		container := netnstest.New(t)
+		run, inside := netnstest.Shell(t, path), netnstest.Shell(t, container)
+		run(fmt.Sprintf("ip link set lo up; ip addr add 198.18.0.%d/24 dev eth0; ip link set eth0 up\n"+
+			"ip link add br0 type bridge; ip link set br0 up\n"+
+			"ip link add vx type vxlan id 77 dstport 4789 local 198.18.0.%d remote 198.18.0.%d; ip link set vx master br0 up\n"+
+			"ip link add port type veth peer name eth0 netns %s; ip link set port master br0 up", i+1, i+1, 2-i, container))
+		inside(fmt.Sprintf("ip addr add 10.0.0.%d/24 dev eth0; ip addr add fd00::%d/64 dev eth0 nodad; ip link set eth0 up", i+2, i+2))
+		netnstest.WaitForAddrs(t, container)
+		if i == 0 {
+			inContainer = inside
+		}
+	}
+	inContainer("ping -c 1 -W 5 10.0.0.3; ping -c 1 -W 5 fd00::3")
+	return paths[0], inContainer
+}
+
+// A packet is seen as the container sends it, on the bridge, and in the tunnel.
+func TestFlowIsSeenOnItsWholeWay(t *testing.T) {
+	host, inContainer := newTunnel(t)
+	netnstest.Shell(t, host)("nft -f - <<'EOF'\ntable inet other {\n chain output {\n type filter hook output priority 0; policy accept;\n }\n}\nEOF")
+	for _, tt := range []struct{ src, dst string }{{"10.0.0.2", "10.0.0.3"}, {"fd00::2", "fd00::3"}} {
+		flow := Flow{Src: netip.MustParseAddr(tt.src), Dst: netip.MustParseAddr(tt.dst), Port: 4789, VNI: 77, Devices: []string{"port"}}
+		want := map[string]bool{"netdev": true, "bridge": true, "inet": true}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err := netns.Do(host, func() error {
+			return Watch(ctx, flow.Matches(), func() {
+				go inContainer("ping -c 3 -i 0.2 -W 1 " + tt.dst)
+			}, func(e Event) {
+				t.Logf("%+v", e)
+				delete(want, e.Family)
+				if len(want) == 0 {
+					cancel()
+				}
+			})
+		})
+		if err != nil || len(want) > 0 {
+			t.Errorf("%s: %v; not seen in %v", tt.src, err, want)
+		}
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,9 +21,10 @@ type Match struct {
 }
 
 const (
-	// table has the rules that make the kernel report. It goes with the nft that made it (flag
-	// owner), so nothing is left even if this program is killed.
-	table = "vxlan-driver-trace"
+	// tablePrefix begins the name of the table with the rules that make the kernel report. Each trace
+	// has its own. It goes with the nft that made it (flag owner), so nothing is left even if this
+	// program is killed.
+	tablePrefix = "vxlan-driver-trace-"
 	// priority is before all rules that can drop a packet.
 	priority = -500
 	// perSecond limits how many packets a rule has reported. A busy network has millions, and each
@@ -35,6 +38,9 @@ const (
 // soon as it is reported, others are.
 var probe = &net.UDPAddr{IP: net.IPv4(127, 86, 88, 1), Port: 9}
 
+// traces numbers the traces of this process.
+var traces atomic.Uint32
+
 // Watch reports what happens to packets that match, until ctx is done. It calls ready as soon as
 // all are reported.
 func Watch(ctx context.Context, matches []Match, ready func(), each func(Event)) error {
@@ -46,7 +52,7 @@ func Watch(ctx context.Context, matches []Match, ready func(), each func(Event))
 		return err
 	}
 	defer rules.Stop()
-	if err := rules.Type(script(matches)); err != nil {
+	if err := rules.Type(script(fmt.Sprintf("%s%d-%d", tablePrefix, os.Getpid(), traces.Add(1)), matches)); err != nil {
 		return err
 	}
 	monitor, err := startNft(ctx, "monitor", "trace")
@@ -62,16 +68,19 @@ func Watch(ctx context.Context, matches []Match, ready func(), each func(Event))
 	started := make(chan struct{})
 	timer := time.AfterFunc(startTimeout, cancel)
 	go sendProbes(ctx, conn, started)
+	probeIDs := make(map[string]bool)
 	for monitor.lines.Scan() {
 		e, ok := parseEvent(monitor.lines.Text())
 		switch {
-		case !ok:
+		case !ok || probeIDs[e.ID] && e.Packet == nil:
 		case isProbe(e):
+			probeIDs[e.ID] = true
 			if timer.Stop() {
 				close(started)
 				ready()
 			}
-		case e.Table != table || e.Packet != nil:
+		case !strings.HasPrefix(e.Table, tablePrefix) || e.Packet != nil:
+			delete(probeIDs, e.ID) // the kernel uses an ID again
 			each(e)
 		}
 	}
@@ -115,7 +124,7 @@ func isProbe(e Event) bool {
 }
 
 // script returns the commands that make the kernel report.
-func script(matches []Match) string {
+func script(table string, matches []Match) string {
 	var b strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, family := range []string{"inet", "bridge", "netdev"} {

@@ -42,6 +42,9 @@ func veth(n PlacedNetwork, e network.Endpoint) Veth {
 	}
 }
 
+// ContainerInterface is the container's end of its veth.
+func ContainerInterface(n PlacedNetwork, e network.Endpoint) kernel.Link { return veth(n, e).Container }
+
 func containerAddrs(e network.Endpoint) []kernel.Addr {
 	var addrs []kernel.Addr
 	for _, p := range e.Addrs {

@@ -101,6 +101,19 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 	return false, applyUnread(on.Container, diffLink(want.Container, asCreated(want.Container), shared))
 }
 
+// DiffContainer returns what differs on a container's interface from what it was given. A container
+// may add to it what it likes. The error is kernel.ErrNotFound if it has no such interface.
+func DiffContainer(container Namespace, want kernel.Link) ([]kernel.Change, error) {
+	have, err := observeLink(container, want, kernel.FacetAddrs|kernel.FacetRoutes)
+	if err != nil {
+		return nil, err
+	}
+	if have.Alias != want.Alias {
+		return nil, kernel.ErrNotFound
+	}
+	return diffLink(want, have, shared), nil
+}
+
 // explainTaken says of a veth that could not be made which name of the container's is taken.
 func explainTaken(container Namespace, want plan.Veth, err error) error {
 	if !errors.Is(err, fs.ErrExist) {

@@ -3,13 +3,13 @@ package gossip
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"time"
 
 	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/replica"
-	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 const (
@@ -29,7 +29,7 @@ func (p *Plane) Claim(ctx context.Context, network cluster.NetworkKey, container
 		p.mu.Unlock()
 		return nil, errors.New("this host leaves the cluster")
 	}
-	asked, others := p.claimPeersLocked(network)
+	asked, others := p.claimPeers.choose(network, maps.Keys(p.peers.members), p.replica.MayBeOn)
 	wait, taken, err := p.replica.BeginClaim(replica.ClaimKey{Network: network, ContainerID: containerID}, addrs, asked, others)
 	p.mu.Unlock()
 	if err != nil || len(taken) > 0 {
@@ -41,7 +41,10 @@ func (p *Plane) Claim(ctx context.Context, network cluster.NetworkKey, container
 	if err := ctx.Err(); err != nil {
 		return nil, errors.Join(err, p.replica.AbandonClaim(wait))
 	}
-	p.noteSilentLocked(network, wait.Silent())
+	p.claimPeers.noteSilent(network, wait.Silent())
+	for _, host := range wait.Silent() {
+		p.log.Info("a host does not answer claims of addresses", "host", p.labelLocked(host))
+	}
 	return p.replica.EndClaim(wait)
 }
 
@@ -75,37 +78,5 @@ func (p *Plane) awaitAnswers(ctx context.Context, wait *replica.ClaimWait) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// claimPeersLocked returns the hosts whose answers a claim waits for, and those that are only told.
-// A host that did not answer the last claim is not waited for until it answers one: one that is
-// dying, or whose agent knows of no claims, shall not delay each start.
-//
-// A claim on a network that this host has just joined goes to all hosts, as one of them may be
-// about to join it, too. Once they have answered they know that this host is on the network, and
-// ask it. So further claims go to the hosts that are on the network, as far as it is known.
-func (p *Plane) claimPeersLocked(network cluster.NetworkKey) (asked, others []wire.Key) {
-	for host := range p.peers.members {
-		switch {
-		case p.announced[network] && !p.replica.MayBeOn(host, network):
-		case p.silent[host]:
-			others = append(others, host)
-		default:
-			asked = append(asked, host)
-		}
-	}
-	return asked, others
-}
-
-// noteSilentLocked notes which hosts did not answer a claim. If all did, they know that this host is
-// on the network.
-func (p *Plane) noteSilentLocked(network cluster.NetworkKey, silent []wire.Key) {
-	for _, host := range silent {
-		p.silent[host] = true
-		p.log.Info("a host does not answer claims of addresses", "host", p.labelLocked(host))
-	}
-	if len(p.silent) == 0 {
-		p.announced[network] = true
 	}
 }

@@ -234,7 +234,7 @@ func TestClaimBesideADyingHost(t *testing.T) {
 		n.partition(0, hostAddr(3))
 		time.Sleep(time.Minute)
 		began := time.Now()
-		if s.claim(s.hosts[0], s.nextAddr()); time.Since(began) > 10*time.Millisecond || len(s.hosts[0].silent) > 0 {
+		if s.claim(s.hosts[0], s.nextAddr()); time.Since(began) > 10*time.Millisecond || len(s.hosts[0].claimPeers.silent) > 0 {
 			t.Errorf("once it is back, a claim took %v", time.Since(began))
 		}
 	})
@@ -274,8 +274,8 @@ func TestHostThatWasCutOffIsAskedAgain(t *testing.T) {
 		time.Sleep(5 * second) // less than it takes to count as unreachable and come back
 		s.hosts[0].mu.Lock()
 		defer s.hosts[0].mu.Unlock()
-		if len(s.hosts[0].silent) > 0 {
-			t.Errorf("%v are not waited for", s.hosts[0].silent)
+		if len(s.hosts[0].claimPeers.silent) > 0 {
+			t.Errorf("%v are not waited for", s.hosts[0].claimPeers.silent)
 		}
 	})
 }
@@ -287,7 +287,7 @@ func TestNetworkThatIsLeftIsNewAgain(t *testing.T) {
 		s := newClaimSim(t, n, 2)
 		time.Sleep(second)
 		s.claim(s.hosts[0], s.nextAddr())
-		if !s.hosts[0].announced[wiretest.Network] {
+		if !s.hosts[0].claimPeers.announced[wiretest.Network] {
 			t.Fatal("the others do not know the network")
 		}
 		other := wiretest.Membership(hostAddr(1).Addr(), names("c", cluster.MaxEndpoints+1)...)
@@ -296,7 +296,7 @@ func TestNetworkThatIsLeftIsNewAgain(t *testing.T) {
 		if _, omitted := errors.AsType[cluster.OmittedError](err); !omitted {
 			t.Errorf("got %v", err)
 		}
-		if s.hosts[0].announced[wiretest.Network] {
+		if s.hosts[0].claimPeers.announced[wiretest.Network] {
 			t.Error("the others are believed to know a network that the host has left")
 		}
 	})

@@ -83,9 +83,9 @@ func (d delegate) receive(data []byte) {
 // so it is asked again.
 func (d delegate) noteTalkLocked(m wire.Message) {
 	switch {
-	case !d.silent[m.From]:
+	case !d.claimPeers.silent[m.From]:
 	case m.Kind == wire.KindClaimAnswer:
-		delete(d.silent, m.From)
+		d.claimPeers.noteAnswer(m.From)
 	default:
 		d.replica.AskForAnswer(m.From)
 	}
@@ -186,7 +186,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	}
 	d.replica.Greet(host, boottime.Now())
 	d.replica.AddClaimPeer(host)
-	clear(d.announced) // it may not know which networks this host is on
+	d.claimPeers.memberJoined()
 	d.log.Info("host joined", "host", d.labelLocked(host), "id", host.ID)
 }
 
@@ -201,7 +201,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	}
 	d.peers.deleteMember(host)
 	delete(d.contacts, contactKeyOf(host))
-	delete(d.silent, host)
+	d.claimPeers.memberGone(host)
 	if d.replica.HasLeft(host) {
 		d.log.Info("host left", "host", d.labelLocked(host))
 	} else {

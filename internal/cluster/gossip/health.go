@@ -32,7 +32,8 @@ func (p *Plane) isSyncedLocked() bool {
 	if !p.asked || len(p.peers.unaskedSeeds()) > 0 {
 		return false
 	}
-	return !slices.ContainsFunc(p.replica.Strays(), func(s replica.Stray) bool { return p.straysInUse[s.Key] == strayLeftBehind })
+	isLeftBehind := func(s replica.Stray) bool { return p.strays.inUse[s.Key] == strayLeftBehind }
+	return !slices.ContainsFunc(p.replica.Strays(), isLeftBehind)
 }
 
 // isAloneLocked tells whether there are seeds, and no other host is known to be there.

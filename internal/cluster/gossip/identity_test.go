@@ -322,3 +322,25 @@ func TestSnapshotSaysWhoseItIs(t *testing.T) {
 		}
 	})
 }
+
+// A host has moved, and a copy of it gets its former address. What is said of that address is the
+// copy's, not what the host left behind there.
+func TestCopyAtFormerAddress(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		a := startHost(t, n, 1)
+		a.announce("a")
+		renewals := 0
+		moved := startHost(t, n, 2, as(2, 5, 5), func(c *Config) {
+			c.Host.RenewID = func() error { renewals++; return nil }
+			c.Host.beginsToTalk(hostAddr(4))
+			c.Host.endsToTalk(hostAddr(4))
+		})
+		moved.announce("x")
+		a.waitUntilSees(5*second, "host-5: x")
+		startHost(t, n, 2, as(2, 4, 4)).announce("y")
+		a.waitUntilSees(5*second, "host-4: y, host-5: x")
+		if hidden := a.countOthersHidden("host-4: y, host-5: x"); hidden > 2 || renewals != 1 {
+			t.Errorf("hidden %d times of 1200, %d new IDs", hidden, renewals)
+		}
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -51,15 +50,12 @@ type Plane struct {
 	snapshot  cluster.Snapshot
 	changed   chan struct{}
 
-	silent    map[wire.Key]bool           // hosts that did not answer a claim, and have answered none since
-	announced map[cluster.NetworkKey]bool // networks of which all hosts know that this one is on them
-
 	unknownSenders uint64    // messages from them
 	asked          bool      // the round that asks the seeds is over
 	aloneSince     time.Time // when the last member was lost; zero: there is one, or never was
 	spreadRounds   int       // to go
-	straysInUse    map[wire.Key]strayState
-	strayPauses    map[wire.Key]strayPause
+	strays         strays
+	claimPeers     claimPeers
 }
 
 var (
@@ -94,9 +90,8 @@ func New(c Config) (*Plane, error) {
 		peers:        newPeers(c.Bind),
 		contacts:     make(map[contactKey]cluster.Contact),
 		changed:      make(chan struct{}),
-		silent:       make(map[wire.Key]bool),
-		announced:    make(map[cluster.NetworkKey]bool),
-		strayPauses:  make(map[wire.Key]strayPause),
+		strays:       strays{pauses: make(map[wire.Key]strayPause)},
+		claimPeers:   newClaimPeers(),
 	}
 	p.replica = replica.New(replica.Config{
 		Self: c.key(), Name: c.Host.Name, Limits: c.limits, ForgetAfter: c.ForgetAfter,
@@ -127,7 +122,7 @@ func (p *Plane) Set(local cluster.Local) error {
 		wakeLoop(p.newSeeds)
 	}
 	err := p.replica.Set(local.Memberships)
-	maps.DeleteFunc(p.announced, func(network cluster.NetworkKey, _ bool) bool { return !p.replica.IsOnItself(network) })
+	p.claimPeers.forgetNetworks(p.replica.IsOnItself)
 	if err != nil {
 		return fmt.Errorf("announce this host: %w", err)
 	}

@@ -31,7 +31,7 @@ func (p *Plane) strayLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		ended := p.cfg.Host.planeEnded()
 		inUse := make(map[wire.Key]strayState)
-		for _, stray := range p.strays() {
+		for _, stray := range p.listStrays() {
 			if state := p.stateOf(ctx, stray); state != strayLeftBehind {
 				inUse[stray.Key] = state
 			} else {
@@ -50,7 +50,7 @@ func (p *Plane) strayLoop(ctx context.Context) {
 	}
 }
 
-func (p *Plane) strays() []replica.Stray {
+func (p *Plane) listStrays() []replica.Stray {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.leaving {
@@ -71,15 +71,15 @@ const (
 )
 
 func (p *Plane) stateOf(ctx context.Context, stray replica.Stray) strayState {
+	isBack := stray.Returned && p.leavesAlone(stray.Key)
 	if stray.Kind == replica.StrayMoved {
 		switch talks, once := p.cfg.Host.knowsAddr(stray.Addr); {
 		case talks:
 			return straySibling
-		case once:
+		case once && !isBack:
 			return strayLeftBehind
 		}
 	}
-	isBack := stray.Returned && p.isLeftAlone(stray.Key)
 	switch {
 	case stray.Kind == replica.StrayMoved && (isBack || p.answers(ctx, stray.Key)):
 		return strayCopy
@@ -91,27 +91,10 @@ func (p *Plane) stateOf(ctx context.Context, stray replica.Stray) strayState {
 	return strayLeftBehind // what others say of this host's address is wrong
 }
 
-// isLeftAlone tells whether a record that its owner has put back is left alone: as long as others
-// reach the owner, and for a pause that grows each time. Where two hosts have one address, others
-// reach one of them at a time.
-func (p *Plane) isLeftAlone(host wire.Key) bool {
+func (p *Plane) leavesAlone(host wire.Key) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.strayPauses[host].until.IsZero() {
-		p.growStrayPauseLocked(host)
-	}
-	return p.peers.isMember(host) || boottime.Now().Before(p.strayPauses[host].until)
-}
-
-// strayPause is how long a record is not taken out again.
-type strayPause struct {
-	length time.Duration
-	until  time.Time
-}
-
-func (p *Plane) growStrayPauseLocked(host wire.Key) {
-	length := min(max(strayInterval, 2*p.strayPauses[host].length), maxStrayPause)
-	p.strayPauses[host] = strayPause{length, boottime.Now().Add(length)}
+	return p.strays.leaveAlone(host, p.peers.isMember(host), boottime.Now())
 }
 
 // answers tells whether an agent of the key answers at its address. One of another ID does not.
@@ -137,7 +120,7 @@ func (p *Plane) takeOut(stray replica.Stray) {
 		return
 	}
 	if stray.Returned {
-		p.growStrayPauseLocked(stray.Key)
+		p.strays.growPause(stray.Key, boottime.Now())
 	}
 	p.log.Info("took out a record that this host left behind", "host", what, "id", stray.ID)
 	p.updateSnapshotLocked()

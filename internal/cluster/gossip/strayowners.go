@@ -4,9 +4,37 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"vxlan-driver/internal/cluster/gossip/wire"
 )
+
+// strays are what this host knows of the records that seem to be its own.
+type strays struct {
+	inUse  map[wire.Key]strayState // those that somebody owns
+	pauses map[wire.Key]strayPause // before one is taken out again
+}
+
+// strayPause is how long a record is not taken out again.
+type strayPause struct {
+	length time.Duration
+	until  time.Time
+}
+
+// leaveAlone tells whether a record that its owner has put back is left alone: as long as others
+// reach the owner, and for a pause that grows each time. Where two hosts have one address, others
+// reach one of them at a time.
+func (s *strays) leaveAlone(host wire.Key, isMember bool, now time.Time) bool {
+	if s.pauses[host].until.IsZero() {
+		s.growPause(host, now)
+	}
+	return isMember || now.Before(s.pauses[host].until)
+}
+
+func (s *strays) growPause(host wire.Key, now time.Time) {
+	length := min(max(strayInterval, 2*s.pauses[host].length), maxStrayPause)
+	s.pauses[host] = strayPause{length, now.Add(length)}
+}
 
 // handleStraysInUse takes the strays that somebody owns, such as another plane of this host. Of two
 // hosts with one ID the one with the higher address gives itself another ID, so exactly one does.
@@ -14,22 +42,22 @@ import (
 func (p *Plane) handleStraysInUse(inUse map[wire.Key]strayState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if maps.Equal(inUse, p.straysInUse) || p.leaving {
+	if maps.Equal(inUse, p.strays.inUse) || p.leaving {
 		return
 	}
 	for host, state := range inUse {
-		if state == strayCopy && p.straysInUse[host] != strayCopy && host.Addr.Compare(p.cfg.Bind) < 0 {
+		if state == strayCopy && p.strays.inUse[host] != strayCopy && host.Addr.Compare(p.cfg.Bind) < 0 {
 			p.cfg.Host.renewID(p.labelLocked(host), p.log)
 		}
 	}
-	p.straysInUse = inUse
+	p.strays.inUse = inUse
 	p.notifyLocked()
 }
 
 // strayWarningsLocked says for a person which hosts have this one's ID or address.
 func (p *Plane) strayWarningsLocked() (warnings []string) {
-	for _, host := range slices.SortedFunc(maps.Keys(p.straysInUse), wire.Key.Compare) {
-		switch p.straysInUse[host] {
+	for _, host := range slices.SortedFunc(maps.Keys(p.strays.inUse), wire.Key.Compare) {
+		switch p.strays.inUse[host] {
 		case strayCopy:
 			warnings = append(warnings, fmt.Sprintf("host %s has the ID of this host, as if one was copied from the other; "+
 				"if it lasts, remove /var/lib/vxlan/host-id on one of them and restart its agent", p.labelLocked(host)))

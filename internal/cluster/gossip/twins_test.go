@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
 )
 
 // twins are two hosts with one address, in a cluster of four.
@@ -116,4 +117,21 @@ func TestTwinThatIsGone(t *testing.T) {
 			t.Errorf("still warns %q", warnings)
 		}
 	})
+}
+
+// Each time that a record is taken out again, it is left alone for longer than before. It is left
+// alone as long as others reach its owner.
+func TestStrayPauseGrows(t *testing.T) {
+	s := strays{pauses: make(map[wire.Key]strayPause)}
+	now := time.Unix(1e9, 0)
+	for _, want := range []time.Duration{5 * second, 10 * second, 20 * second, 40 * second, time.Minute, time.Minute} {
+		if !s.leaveAlone(hostKey(2), false, now) || !s.leaveAlone(hostKey(2), false, now.Add(want-1)) {
+			t.Errorf("it is not left alone for %v", want)
+		}
+		now = now.Add(want)
+		if s.leaveAlone(hostKey(2), false, now) || !s.leaveAlone(hostKey(2), true, now) {
+			t.Errorf("after %v it is left alone though its owner is gone, or not though it is a member", want)
+		}
+		s.growPause(hostKey(2), now) // taken out
+	}
 }

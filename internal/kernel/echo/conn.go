@@ -29,6 +29,9 @@ var (
 	ErrTooLarge = errors.New("larger than the interface's MTU")
 )
 
+// DefaultSize is that of the packets that ping(8) sends over IPv4, in bytes.
+const DefaultSize = 84
+
 const (
 	protocolICMP   = 1
 	protocolICMPv6 = 58

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -11,8 +12,16 @@ import (
 	"vxlan-driver/internal/kernel/netlink"
 )
 
-// filterFamilies are those whose chains see the packets that a host routes, receives and sends.
-var filterFamilies = []kernel.Family{kernel.FamilyIP, kernel.FamilyIP6, kernel.FamilyInet}
+// filterFamilies are those whose chains see the packets that a host routes, receives and sends, or
+// the frames that its bridges forward.
+var filterFamilies = []kernel.Family{kernel.FamilyIP, kernel.FamilyIP6, kernel.FamilyInet, kernel.FamilyBridge, kernel.FamilyNetdev}
+
+// hooksByNumber are the hooks of packets and frames (enum nf_inet_hooks), and those of devices
+// (enum nf_dev_hooks). In the family inet, ingress comes after the others.
+var (
+	hooksByNumber = []kernel.FilterHook{kernel.HookPrerouting, kernel.HookInput, kernel.HookForward, kernel.HookOutput, kernel.HookPostrouting, kernel.HookIngress}
+	deviceHooks   = []kernel.FilterHook{kernel.HookIngress, kernel.HookEgress}
+)
 
 // ForeignFilters returns the tables of other programs that have a chain which may drop packets.
 // Where there is none, this takes one request a family.
@@ -44,7 +53,7 @@ func (c *Conn) filterTables(family kernel.Family) ([]kernel.FilterTable, error) 
 	var tables []kernel.FilterTable
 	for _, a := range answers {
 		name := netlink.Text(netlink.Find(a, unix.NFTA_CHAIN_TABLE))
-		if name == kernel.FirewallTable {
+		if strings.HasPrefix(name, kernel.FirewallTable) {
 			continue
 		}
 		i := slices.IndexFunc(tables, func(t kernel.FilterTable) bool { return t.Name == name })
@@ -55,7 +64,7 @@ func (c *Conn) filterTables(family kernel.Family) ([]kernel.FilterTable, error) 
 				Chains: make(map[string]kernel.FilterChain), Sets: make(map[string]kernel.FilterSet),
 			})
 		}
-		tables[i].Chains[netlink.Text(netlink.Find(a, unix.NFTA_CHAIN_NAME))] = parseFilterChain(a)
+		tables[i].Chains[netlink.Text(netlink.Find(a, unix.NFTA_CHAIN_NAME))] = parseFilterChain(a, family)
 	}
 	return slices.DeleteFunc(tables, func(t kernel.FilterTable) bool { return !filters(t) }), nil
 }
@@ -69,19 +78,45 @@ func filters(t kernel.FilterTable) bool {
 	return false
 }
 
-// parseFilterChain reads a chain. One that translates addresses or routes counts as having no hook.
-func parseFilterChain(b []byte) (c kernel.FilterChain) {
-	if netlink.Text(netlink.Find(b, unix.NFTA_CHAIN_TYPE)) != "filter" {
+// parseFilterChain reads a chain. One that translates addresses counts as having no hook.
+func parseFilterChain(b []byte, family kernel.Family) (c kernel.FilterChain) {
+	// One of the type route is a filter at the hook output that routes anew what it has marked.
+	if kind := netlink.Text(netlink.Find(b, unix.NFTA_CHAIN_TYPE)); kind != "filter" && kind != "route" {
 		return c
 	}
+	hooks := hooksByNumber
+	if family == kernel.FamilyNetdev {
+		hooks = deviceHooks
+	}
 	number := netlink.Uint32BE(netlink.Find(b, unix.NFTA_CHAIN_HOOK, unix.NFTA_HOOK_HOOKNUM))
-	if hook := kernel.FilterHook(number); hook >= kernel.HookInput && hook <= kernel.HookOutput {
-		c.Hook = hook
+	if number < uint32(len(hooks)) {
+		c.Hook = hooks[number]
+		c.Devices = hookedDevices(netlink.Find(b, unix.NFTA_CHAIN_HOOK))
 		policy := netlink.Find(b, unix.NFTA_CHAIN_POLICY)
 		c.PolicyDrop = policy != nil && netlink.Uint32BE(policy) == 0 // NF_DROP
 	}
 	return c
 }
+
+// hookedDevices returns the devices of a hook, which has one or a list.
+func hookedDevices(hook []byte) (names []string) {
+	for kind, value := range netlink.Attrs(hook) {
+		switch kind {
+		case unix.NFTA_HOOK_DEV:
+			names = append(names, netlink.Text(value))
+		case nftaHookDevs:
+			for _, name := range netlink.Attrs(value) {
+				if text := netlink.Text(name); !slices.Contains(names, text) {
+					names = append(names, text)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// nftaHookDevs is NFTA_HOOK_DEVS (linux/netfilter/nf_tables.h, Linux 5.5).
+const nftaHookDevs = 4
 
 func (c *Conn) readFilterRules(t kernel.FilterTable) error {
 	m := newRequest(unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, t.Family)

@@ -21,12 +21,14 @@ import (
 // a part of this project's firewall was deleted. Of the kernel parameters it reports forwarding and
 // rp_filter, and no other that this project sets. To a slow reader many changes are one event.
 //
+// What this process itself takes out of the firewall is not reported.
+//
 // It does not say what has changed: the reader checks everything again. That also makes up for
 // messages that the kernel drops when there are too many. Only of forwarding entries it says which
 // were deleted, as far as these are few: the reader deletes some itself all the time.
 func Changes(ctx context.Context) (changes <-chan struct{}, deleted <-chan kernel.ForwardingKeys, err error) {
 	to := newOutput()
-	for _, r := range []reports{linkReports, firewallReports} {
+	for _, r := range []reports{linkReports, firewallReports(processName())} {
 		f, err := netlink.Subscribe(r.Subscription)
 		if err != nil {
 			return nil, nil, fmt.Errorf("watch %s: %w", r.Name, err)
@@ -154,20 +156,35 @@ func isForeignNeighbour(ndmsg []byte) bool {
 // nfnlgrpNftables is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
 const nfnlgrpNftables = 7
 
-var firewallReports = reports{
-	Subscription: netlink.Subscription{
-		Name: "nftables", Protocol: unix.NETLINK_NETFILTER,
-		Groups: []int{nfnlgrpNftables},
-	},
-	matters: func(m netlink.Message) bool {
+var nftSubscription = netlink.Subscription{
+	Name: "nftables", Protocol: unix.NETLINK_NETFILTER,
+	Groups: []int{nfnlgrpNftables},
+}
+
+// firewallReports are of other processes than the one of that name. The kernel tells of all changes
+// of a transaction, and then who made it. With each host that joins or leaves a network the agent
+// deletes elements itself, and to look at everything then takes long beside many containers.
+func firewallReports(own string) reports {
+	changed := false // by the transaction whose end is not told yet
+	return reports{Subscription: nftSubscription, matters: func(m netlink.Message) bool {
 		switch m.Type & 0xff {
 		case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-			return isOwnTable(m) || isDockerChain(m)
+			changed = changed || isOwnTable(m) || isDockerChain(m)
 		case unix.NFT_MSG_NEWCHAIN: // networks may want rules in it
-			return isDockerChain(m)
+			changed = changed || isDockerChain(m)
+		case unix.NFT_MSG_NEWGEN:
+			matters := changed && (own == "" || nftText(m, unix.NFTA_GEN_PROC_NAME) != own)
+			changed = false
+			return matters
 		}
 		return false
-	},
+	}}
+}
+
+// processName is this process's, as the kernel tells others of it, or "".
+func processName() string {
+	name, _ := os.ReadFile("/proc/self/comm") // else all processes are others
+	return strings.TrimSuffix(string(name), "\n")
 }
 
 // isOwnTable tells whether a message of nftables is about a table of this project. Docker,
@@ -196,7 +213,7 @@ func nftText(m netlink.Message, attr uint16) string {
 }
 
 // ruleReports are of other programs' tables.
-var ruleReports = reports{Subscription: firewallReports.Subscription, matters: func(m netlink.Message) bool {
+var ruleReports = reports{Subscription: nftSubscription, matters: func(m netlink.Message) bool {
 	switch m.Type & 0xff {
 	case unix.NFT_MSG_NEWGEN, unix.NFT_MSG_NEWTABLE:
 		return false

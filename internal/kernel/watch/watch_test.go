@@ -73,6 +73,15 @@ func TestDeletionsAreReported(t *testing.T) {
 		t.Error("a deletion from another program's table is heard of")
 	case <-time.After(100 * time.Millisecond):
 	}
+	// So does this process.
+	own := filepath.Join(t.TempDir(), processName())
+	sh(`ln -s "$(command -v nft)" "` + own + `"; nft add element inet vxlan-driver s '{ 1.2.3.5 }'; "` + own + `" delete element inet vxlan-driver s '{ 1.2.3.5 }'
+		nft add element inet vxlan-driver s '{ 1.2.3.5 }'; nft add table inet foreign`)
+	select {
+	case <-changes:
+		t.Error("a deletion by this process is heard of")
+	case <-time.After(100 * time.Millisecond):
+	}
 	// More than a socket has room for: the kernel would say that some were lost.
 	sh(`i=0; while [ $i -lt 2000 ]; do echo "fdb append 00:00:00:00:00:00 dev v0 dst 198.18.$((i/250+1)).$((i%250+1))"; i=$((i+1)); done >` + batch + `; bridge -batch ` + batch)
 	select {

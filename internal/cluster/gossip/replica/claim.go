@@ -19,6 +19,9 @@ import (
 // for H, the one whose claim came second hears of the first. If each waits for the other, each sees
 // the other's claim, and the lower VTEP's wins. If not, a host that sees a pending claim of a host
 // that has not answered its own leaves the address to it: that one may not know of this claim.
+//
+// The answer also says what H has itself. That counts where H's record does not come, or has no room
+// for all.
 
 // ClaimKey names a claim: of a container's addresses on a network.
 type ClaimKey struct {
@@ -51,8 +54,8 @@ type claimsContext struct {
 
 func newClaims(c claimsContext) *claims {
 	return &claims{
-		claimsContext: c,
-		byKey:         make(map[ClaimKey]*addressClaim), waits: make(map[*ClaimWait]bool), asked: make(map[wire.Key]wire.Version),
+		claimsContext: c, byKey: make(map[ClaimKey]*addressClaim),
+		waits: make(map[*ClaimWait]bool), asked: make(map[wire.Key]wire.Version),
 	}
 }
 
@@ -120,7 +123,8 @@ func (c *claims) EndClaim(w *ClaimWait) (taken map[netip.Addr]cluster.Holder, er
 // know what it claims.
 func (c *claims) checkHeard() error {
 	if limit := c.exclusion(); limit != "" {
-		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, so the others leave out this one; remove containers", limit)
+		return fmt.Errorf("the hosts of this cluster have more than the limit of %s together, "+
+			"so the others leave out this one; remove containers", limit)
 	}
 	return nil
 }

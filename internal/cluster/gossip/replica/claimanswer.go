@@ -36,7 +36,8 @@ func (c *claims) answerClaims(now time.Time) {
 		case known && !version.Replaces(e.Version, true) && (e.excluded || !e.dropped):
 			delete(c.asked, host)
 			c.out.sendMessage(host, wire.Message{
-				Kind: wire.KindClaimAnswer, Version: e.Version, Digests: c.objections(host, e, now), OwnAnswer: c.ownAnswer(host, e),
+				Kind: wire.KindClaimAnswer, Version: e.Version,
+				Digests: c.objections(host, e, now), OwnAnswer: c.ownAnswer(host, e),
 			})
 		}
 	}

@@ -28,7 +28,8 @@ func (c *claims) addAnsweredHolders(w *ClaimWait, taken takenAddrs) {
 			yields := h.Pending && (hasRecord || own.VTEP.Less(h.VTEP))
 			if h.Network == w.key.Network && slices.Contains(w.claim.addrs, h.Addr) && !yields {
 				taken.add(h.Addr, cluster.Holder{
-					Host: c.table.Label(host), Container: h.Container, ContainerID: h.ContainerID, Pending: h.Pending, Unreachable: !c.table.present[host],
+					Host: c.table.Label(host), Container: h.Container, ContainerID: h.ContainerID,
+					Pending: h.Pending, Unreachable: !c.table.present[host],
 				})
 			}
 		}

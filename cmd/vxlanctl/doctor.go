@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/doctor/survey"
+	"vxlan-driver/internal/firewalld"
+	"vxlan-driver/internal/kernel"
+)
+
+// Diagnose makes all checks here. Where something is lost on the way to other hosts, their agents
+// look for the cause there, and probe back meanwhile: so it is seen which direction is lost.
+func (h localHost) Diagnose(ctx context.Context) doctor.Diagnosis {
+	facts := h.surveyor().Facts(ctx)
+	found := doctor.Diagnose(facts)
+	if len(found.Suspects) == 0 {
+		return found
+	}
+	var again sync.WaitGroup
+	again.Go(func() {
+		if r, err := agentapi.Examine(agentapi.SocketPath); err == nil {
+			facts.Agent.Report = &r
+		}
+	})
+	others := diagnoseHosts(found.Suspects[:min(len(found.Suspects), maxSuspects)])
+	again.Wait()
+	return doctor.Diagnose(facts).WithCausesOf(others...)
+}
+
+// maxSuspects bounds how many hosts are asked for a cause. Where packets to many hosts are lost, the
+// cause is mostly here.
+const maxSuspects = 8
+
+func (h localHost) surveyor() survey.Surveyor {
+	return survey.Surveyor{
+		Host: h.Host, Zones: new(firewalld.Zones), Binary: h.agent.InstalledBinary,
+		Examine: func(context.Context) (agentapi.StatusReport, error) { return agentapi.Examine(agentapi.SocketPath) },
+	}
+}
+
+// diagnoseHosts asks hosts at once. One that does not answer has said nothing.
+func diagnoseHosts(names []string) []doctor.Diagnosis {
+	found := make([]doctor.Diagnosis, len(names))
+	var asking sync.WaitGroup
+	for i, name := range names {
+		asking.Go(func() {
+			if d, err := diagnoseHost(name); err == nil {
+				found[i] = d
+			}
+		})
+	}
+	asking.Wait()
+	return found
+}
+
+// DiagnoseHost asks the agent of another host.
+func (localHost) DiagnoseHost(name string) (doctor.Diagnosis, error) { return diagnoseHost(name) }
+
+func diagnoseHost(name string) (doctor.Diagnosis, error) {
+	r, err := agentapi.AskHost(agentapi.SocketPath, name, agentapi.Request{Verb: agentapi.VerbDiagnose})
+	if err != nil {
+		return doctor.Diagnosis{}, err
+	}
+	return readDiagnosis(r)
+}
+
+func readDiagnosis(r agentapi.Response) (d doctor.Diagnosis, err error) {
+	if err = json.Unmarshal(r.Diagnosis, &d); err != nil {
+		err = fmt.Errorf("read what host %s found: %w", r.Host, err)
+	}
+	return d, err
+}
+
+// DiagnoseAll makes the checks on all hosts that the agent knows, on this one without the agent.
+func (h localHost) DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error) {
+	hosts, err := agentapi.Hosts(agentapi.SocketPath)
+	if err != nil {
+		return doctor.Diagnosis{}, fmt.Errorf("find the other hosts: %w", err)
+	}
+	all := []doctor.Diagnosis{h.Diagnose(ctx)}
+	found := make([]doctor.Diagnosis, len(hosts))
+	tokens := make(chan struct{}, maxAskedAtOnce)
+	var asking sync.WaitGroup
+	for i, host := range hosts {
+		if host.Self {
+			continue
+		}
+		tokens <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-tokens }()
+			d, err := diagnoseHost(host.ID)
+			if err != nil {
+				d = doctor.Unreachable(host.Name, err.Error())
+			}
+			found[i] = d
+		})
+	}
+	asking.Wait()
+	for i, host := range hosts {
+		if !host.Self {
+			all = append(all, found[i])
+		}
+	}
+	return doctor.Join(all...), nil
+}
+
+// maxAskedAtOnce bounds how many hosts look at once: each probes all others.
+const maxAskedAtOnce = 16
+
+// PlannedChanges returns what a reload would change.
+func (h localHost) PlannedChanges() (commands []string, err error) {
+	found, err := h.Inspect()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range found.Changes {
+		if c.Container != "" {
+			continue // a reload changes nothing in containers
+		}
+		if set, ok := c.Change.(kernel.SetFirewall); ok {
+			commands = append(commands, fmt.Sprintf("# nft: load the tables inet and bridge vxlan-driver anew, with %d elements", len(set.Elements)))
+			continue
+		}
+		commands = append(commands, c.Change.String())
+	}
+	return commands, found.Err
+}
+
+// PodmanVersion asks Podman.
+func (localHost) PodmanVersion() (string, error) {
+	out, err := exec.Command("podman", "--version").Output()
+	fields := strings.Fields(string(out))
+	if err != nil || len(fields) == 0 {
+		return "", fmt.Errorf("find out the version of Podman: %w", err)
+	}
+	return fields[len(fields)-1], nil
+}

@@ -1,0 +1,211 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/doctor"
+)
+
+// Patient is what doctor examines.
+type Patient interface {
+	// Diagnose makes all checks on this host. Where something is lost on the way to other hosts, it
+	// asks their agents for the cause.
+	Diagnose(ctx context.Context) doctor.Diagnosis
+	// DiagnoseHost asks the agent of another host.
+	DiagnoseHost(name string) (doctor.Diagnosis, error)
+	// DiagnoseAll asks the agents of all hosts.
+	DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error)
+	// PodmanVersion returns the version of the host's Podman.
+	PodmanVersion() (string, error)
+}
+
+type doctorOptions struct {
+	output.Options
+	fix, all bool
+	upgrade  string // "podman=6"
+}
+
+func doctorCommand(host Host) *cobra.Command {
+	var opts doctorOptions
+	cmd := &cobra.Command{
+		Use:   "doctor [NETWORK|HOST]",
+		Short: "find out what is wrong, and how to mend it",
+		Long: `Doctor looks for what is wrong with this host's networks: devices, addresses,
+routes, forwarding entries and firewall rules against what the networks need,
+other programs' rules that drop packets, the tunnels to other hosts, the agent,
+container names, and what hosts have set up differently.
+
+It prints the cause first, a line each: code, level, host, network and what is
+wrong. Below it are what was observed, and the commands that mend it. "vxlanctl
+explain CODE" says more. On a healthy host it prints one line.
+
+It changes nothing, and works without an agent as far as it can. If packets to
+another host are lost, it asks that host's agent for a cause there. With HOST it
+makes the checks on that host, with --all on all hosts that the agent knows.
+
+With --fix it does what "vxlanctl reload" does if that mends something that was
+found. Then it checks again, and prints what is left.
+
+The exit code is 0 if nothing was found, 1 for warnings, 2 for failures, and 3 if
+something could not be found out.`,
+		Example: `  vxlanctl doctor
+  vxlanctl doctor mynet
+  vxlanctl doctor host-b
+  vxlanctl doctor --all --format json
+  vxlanctl doctor --fix
+  vxlanctl doctor --for podman=6`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if opts.upgrade != "" {
+				return opts.Run(cmd, func(p *output.Printer) error { return printUpgrade(p, host, opts.upgrade) })
+			}
+			if err := opts.check(args); err != nil {
+				return usageError(err)
+			}
+			level := diagnosis.OK
+			err := opts.Run(cmd, func(p *output.Printer) error {
+				d, err := opts.diagnose(cmd.Context(), host, args)
+				if err != nil {
+					return fmt.Errorf("doctor: %w", err)
+				}
+				level = d.Level
+				return p.Report(d, func(out io.Writer) error { return printDiagnosis(p, out, d) })
+			})
+			if err != nil {
+				return err
+			}
+			return levelError(level)
+		},
+	}
+	opts.AddReportFlags(cmd)
+	cmd.Flags().BoolVar(&opts.fix, "fix", false, "run `vxlanctl reload` if it mends something, and check again")
+	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
+	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what an upgrade changes for networks: `podman=VERSION`")
+	return cmd
+}
+
+func (o doctorOptions) check(args []string) error {
+	if o.all && len(args) > 0 {
+		return fmt.Errorf("doctor: --all and %q exclude each other", args[0])
+	}
+	if o.fix && o.all {
+		return fmt.Errorf("doctor: --fix mends this host only; leave out --all")
+	}
+	return nil
+}
+
+// diagnose makes the checks that were asked for. What is typed is a network of this host, or else
+// another host.
+func (o doctorOptions) diagnose(ctx context.Context, host Host, args []string) (doctor.Diagnosis, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if o.all {
+		return host.DiagnoseAll(ctx)
+	}
+	d := host.Diagnose(ctx)
+	if len(args) > 0 && !slices.Contains(d.Networks, args[0]) && !slices.Contains(d.Hosts, args[0]) {
+		if o.fix {
+			return d, fmt.Errorf("%q is no network with containers here, and --fix mends this host only", args[0])
+		}
+		other, err := host.DiagnoseHost(args[0])
+		if err != nil {
+			return d, fmt.Errorf("%q is no network with containers here, nor a host that answers: %w", args[0], err)
+		}
+		return other, nil
+	}
+	if o.fix && reloadMends(d) {
+		if _, err := host.Reload(); err != nil {
+			return d, fmt.Errorf("reload: %w", err)
+		}
+		d = host.Diagnose(ctx)
+	}
+	if len(args) > 0 && slices.Contains(d.Networks, args[0]) {
+		d = d.OfNetwork(args[0])
+	}
+	return d, nil
+}
+
+// reloadMends tells whether a reload mends something that was found on this host.
+func reloadMends(d doctor.Diagnosis) bool {
+	return slices.ContainsFunc(d.Findings, func(f diagnosis.Finding) bool {
+		return slices.Contains(d.Hosts, f.Host) && slices.Contains(f.Mend, "vxlanctl reload")
+	})
+}
+
+// printDiagnosis prints what was found: each finding as a line, and its evidence and mend below.
+func printDiagnosis(p *output.Printer, out io.Writer, d doctor.Diagnosis) error {
+	var b strings.Builder
+	for _, f := range d.Findings {
+		if p.Quiet {
+			fmt.Fprintln(&b, f.Code)
+			continue
+		}
+		writeFinding(p, &b, f)
+	}
+	if len(d.Findings) == 0 && !p.Quiet {
+		fmt.Fprintf(&b, "no fault found: %d checks on %s\n", d.Checks, networksAndHosts(d))
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func networksAndHosts(d doctor.Diagnosis) string {
+	text := output.Count(len(d.Networks), "network")
+	if len(d.Hosts) > 1 {
+		text += " and " + output.Count(len(d.Hosts), "host")
+	}
+	return text
+}
+
+func writeFinding(p *output.Printer, b *strings.Builder, f diagnosis.Finding) {
+	colour := output.Red
+	if f.Level != diagnosis.Failure {
+		colour = output.Yellow
+	}
+	fmt.Fprintf(b, "%s %s %s", f.Code, p.Paint(colour, f.Level.String()), f.Host)
+	if f.Network != "" {
+		b.WriteString(" " + f.Network)
+	}
+	fmt.Fprintf(b, ": %s\n", f.Summary)
+	for _, line := range f.Evidence {
+		fmt.Fprintf(b, "    seen: %s\n", line)
+	}
+	for _, line := range f.Mend {
+		fmt.Fprintf(b, "    mend: %s\n", line)
+	}
+}
+
+// printUpgrade says what an upgrade changes for networks.
+func printUpgrade(p *output.Printer, host Host, upgrade string) error {
+	name, version, ok := strings.Cut(upgrade, "=")
+	if !ok || name != "podman" || version == "" {
+		return usageError(fmt.Errorf("doctor: --for %q: type podman=VERSION, such as podman=6", upgrade))
+	}
+	have, err := host.PodmanVersion()
+	if err != nil {
+		return fmt.Errorf("doctor: %w", err)
+	}
+	changes := doctor.UpgradeChanges(have, version)
+	report := struct {
+		From    string   `json:"from"`
+		To      string   `json:"to"`
+		Changes []string `json:"changes"`
+	}{have, version, append([]string{}, changes...)}
+	return p.Report(report, func(out io.Writer) error {
+		if len(changes) == 0 {
+			_, err := fmt.Fprintf(out, "nothing known changes for networks from Podman %s to %s\n", have, version)
+			return err
+		}
+		_, err := fmt.Fprintf(out, "from Podman %s to %s:\n  %s\n", have, version, strings.Join(changes, "\n  "))
+		return err
+	})
+}

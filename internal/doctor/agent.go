@@ -1,0 +1,134 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
+)
+
+// checkAgent says whether the agent runs, and why not.
+func checkAgent(f *Facts) []diagnosis.Finding {
+	a := f.Agent
+	found := diagnosis.Finding{Code: diagnosis.AgentMissing, Level: diagnosis.Failure}
+	switch {
+	case a.BadConfig != "" && (a.Needed > 0 || a.Running):
+		found.Code = diagnosis.ConfigBad
+		found.Summary = "the agent's configuration is refused: " + lastLine(a.BadConfig)
+		found.Evidence = evidenceLines(a.BadConfig)
+		found.Mend = []string{"correct what is named, in /etc/vxlan/vxland.toml or the key file; then: " + reload}
+		return append([]diagnosis.Finding{found}, missingAgent(a)...)
+	case a.Stopped != 0:
+		found.Summary = fmt.Sprintf("the agent, process %d, was stopped by a signal and does not answer", a.Stopped)
+		found.Evidence = []string{fmt.Sprintf("/proc/%d/status says: stopped", a.Stopped)}
+		found.Mend = []string{fmt.Sprintf("kill -CONT %d", a.Stopped)}
+		return []diagnosis.Finding{found}
+	case a.Running && a.Report == nil:
+		found.Code = diagnosis.AgentProblem
+		found.Summary = "the agent runs and does not answer: " + firstLine(a.Err)
+		found.Mend = []string{reload}
+		return []diagnosis.Finding{found}
+	}
+	if taken := agentsPort(f); taken != nil {
+		return append(taken, missingAgent(a)...)
+	}
+	return missingAgent(a)
+}
+
+func missingAgent(a Agent) []diagnosis.Finding {
+	if a.Running || a.Needed == 0 {
+		return nil
+	}
+	found := diagnosis.Finding{
+		Code: diagnosis.AgentMissing, Level: diagnosis.Failure,
+		Summary: fmt.Sprintf("the agent does not run, and %d containers need it", a.Needed),
+		Mend:    []string{reload},
+	}
+	if a.Err != "" {
+		found.Evidence = []string{firstLine(a.Err)}
+	}
+	if a.Binary == "" {
+		found.Code = diagnosis.ProgramMissing
+		found.Summary = fmt.Sprintf("the agent vxland is not installed, and %d containers need it", a.Needed)
+		found.Mend = []string{"install vxland at /usr/local/libexec/vxlan/vxland; then: " + reload}
+	}
+	return []diagnosis.Finding{found}
+}
+
+// agentsPort says which other program has the agents' port.
+func agentsPort(f *Facts) []diagnosis.Finding {
+	for _, s := range f.Sockets {
+		if s.Addr.Port() != f.Agent.Port || s.Program == "" || s.Program == "vxland" || f.Agent.Needed == 0 {
+			continue
+		}
+		return []diagnosis.Finding{{
+			Code: diagnosis.AgentsPortTaken, Level: diagnosis.Failure,
+			Summary:  fmt.Sprintf("the program %s has the agents' port %d", s.Program, s.Addr.Port()),
+			Evidence: []string{fmt.Sprintf("process %d is bound to %s", s.PID, s.Addr)},
+			Mend:     []string{fmt.Sprintf("kill %d   # or set port in /etc/vxlan/vxland.toml, the same on all hosts", s.PID), reload},
+		}}
+	}
+	return nil
+}
+
+// evidenceLines are the lines of a text, as far as they fit.
+func evidenceLines(text string) []string { return atMost(splitLines(text), maxEvidence) }
+
+// checkReport says what the agent reports.
+func checkReport(f *Facts) []diagnosis.Finding {
+	if f.Agent.Report == nil {
+		return nil
+	}
+	r := *f.Agent.Report
+	r.BlockingChains = nil // see checkForeignFilters
+	r.Clusters = slices.Clone(r.Clusters)
+	for i := range r.Clusters {
+		r.Clusters[i].Refused = refusedLately(r.Clusters[i].Refused)
+	}
+	findings := FromReport(r)
+	for i := range findings {
+		if findings[i].Code == diagnosis.KeyRefused {
+			findings[i].Level = diagnosis.Failure // the hosts do not know each other's containers
+		}
+	}
+	return findings
+}
+
+// refusedAge is longer than a host that is refused pauses before it tries again.
+const refusedAge = time.Minute
+
+// refusedLately leaves out what was refused before, since the agent counts for as long as it runs.
+func refusedLately(all []agentapi.RefusalStatus) (lately []agentapi.RefusalStatus) {
+	for _, r := range all {
+		r.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h agentapi.RefusedHost) bool { return h.Last > refusedAge })
+		if len(r.Hosts) > 0 {
+			lately = append(lately, r)
+		}
+	}
+	return lately
+}
+
+// checkNames says whether containers' questions are answered.
+func checkNames(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, a := range n.Names {
+			if a.Err == "" {
+				continue
+			}
+			found := diagnosis.Finding{
+				Code: diagnosis.NamesUnanswered, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("the name server %s does not answer container %s", a.Server, a.Container),
+				Evidence: []string{firstLine(a.Err)}, Mend: []string{reload},
+			}
+			if a.Upstream {
+				found.Code, found.Level = diagnosis.UpstreamSilent, diagnosis.Warning
+				found.Summary = fmt.Sprintf("the name server %s does not answer this host", a.Server)
+				found.Mend = []string{"start that server, or name another one in /etc/resolv.conf"}
+			}
+			findings = append(findings, found)
+		}
+	}
+	return findings
+}

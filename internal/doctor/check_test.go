@@ -1,0 +1,301 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/foreignfilter"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
+)
+
+var (
+	addr   = netip.MustParseAddr
+	prefix = netip.MustParsePrefix
+)
+
+// healthy has the facts of host-b, on which nothing is wrong.
+func healthy() Facts {
+	n := network.Network{
+		Identity: network.Identity{ID: "b1", Name: "blue", Bridge: network.DeviceName{Name: "br-blue"}, Device: network.DeviceName{Name: "vxlan-blue"}},
+		Subnets:  []network.Subnet{{Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.0.1"), HostAddress: addr("10.0.0.254")}},
+	}
+	n.Tunnel.VNI, n.Tunnel.Port = 7, 4789
+	v := network.VTEP{Local: addr("198.18.0.12"), Interface: "eth0", MTU: 1450, Remotes: []netip.Addr{addr("198.18.0.11")}}
+	endpoint := network.Endpoint{ContainerID: "c1", ContainerName: "cb", Namespace: "/run/netns/cb", Interface: "eth0", MAC: kernel.MAC{2, 1}, Addrs: []netip.Prefix{prefix("10.0.0.2/24")}}
+	route := kernel.Path{Interface: "eth0", Source: v.Local}
+	return Facts{
+		Host: "host-b", RulesIntact: true,
+		Networks: []Network{{
+			HostNetwork: plan.HostNetwork{PlacedNetwork: plan.PlacedNetwork{Network: n, VTEP: v}, Endpoints: []plan.RecordedEndpoint{{Endpoint: endpoint}}},
+			Underlay:    kernel.Interface{Name: "eth0", MTU: 1500, Up: true, Addrs: []netip.Prefix{prefix("198.18.0.12/24")}},
+			Paths:       []Path{{To: addr("198.18.0.11"), Route: route, Free: route}},
+			Names:       []NameAnswer{{Server: addr("10.0.0.1"), Container: "cb"}},
+		}},
+		Kernel:  Kernel{Release: "6.1", Parameters: map[string]string{"net/ipv4/conf/eth0/forwarding": "1"}},
+		Agent:   Agent{Needed: 1, Binary: "/bin/vxland", Running: true, Report: new(agentapi.StatusReport), Port: 7947},
+		Podman:  Podman{Version: "5.4.2", Netavark: "1.14.1", PluginDir: "/usr/libexec/netavark"},
+		Devices: []kernel.Link{{Name: "vxlan-blue", Alias: n.Alias(), Tunnel: kernel.Tunnel{VNI: 7, Port: 4789, Local: v.Local}}},
+		Sockets: []Socket{{Addr: netip.MustParseAddrPort("0.0.0.0:7947"), Program: "vxland", PID: 9}, {Addr: netip.MustParseAddrPort("0.0.0.0:4789")}},
+		Limits:  []Limit{{Name: "connections", Parameter: "net.netfilter.nf_conntrack_max", Used: 10, Max: 65536}},
+		Zones:   map[string]string{"br-blue": "trusted"},
+	}
+}
+
+func TestHealthyHostHasNoFindings(t *testing.T) {
+	d := Diagnose(healthy())
+	if len(d.Findings) > 0 || d.Level != diagnosis.OK || d.Checks < 20 || !slices.Equal(d.Networks, []string{"blue"}) {
+		t.Errorf("found %+v", d)
+	}
+}
+
+func change(c fmt.Stringer) Change { return Change{Network: "blue", Change: c} }
+
+func TestChecks(t *testing.T) {
+	inside := func(c fmt.Stringer) Change {
+		return Change{Network: "blue", Container: "cb", Namespace: "/run/netns/cb", Change: c}
+	}
+	tests := []struct {
+		name  string
+		alter func(*Facts)
+		want  []string // code, level, summary
+		mend  []string // of the first
+	}{
+		{"gap", func(f *Facts) { f.Gaps = []Gap{{"routes", "ip: not found\nx"}} }, []string{"VX0105 unknown routes could not be found out: ip: not found"}, nil},
+		{"no VXLAN", func(f *Facts) { f.Kernel.NoVXLAN = true }, []string{"VX0101 failure the kernel has no VXLAN devices"}, []string{"modprobe vxlan"}},
+		{"kernel upgraded", func(f *Facts) { f.Kernel.NoVXLAN, f.Kernel.NoModules = true, true }, []string{"VX0101 failure the kernel has no VXLAN devices"}, []string{"reboot   # into the kernel that is installed"}},
+		{"parameter", func(f *Facts) { f.Kernel.Parameters["net/ipv4/conf/eth0/forwarding"] = "0" },
+			[]string{"VX0102 warning net.ipv4.conf.eth0.forwarding is 0: packets that arrive by it are not forwarded to containers"}, []string{"sysctl -w net/ipv4/conf/eth0/forwarding=1"}},
+		{"old Podman", func(f *Facts) { f.Podman.Version = "4.3.1" }, []string{"VX0103 failure Podman has the version 4.3.1; 4.5 or newer is needed"}, nil},
+		{"no plugin", func(f *Facts) { f.Podman.PluginDir = "" }, []string{"VX0104 failure netavark finds no plugin vxlan, so no container of a VXLAN network starts"}, nil},
+		{"interface gone", func(f *Facts) { f.Networks[0].Underlay = kernel.Interface{} }, []string{"VX0201 failure the interface eth0 is gone"}, nil},
+		{"interface down", func(f *Facts) { f.Networks[0].Underlay.Up = false }, []string{"VX0201 failure the interface eth0 is down"}, []string{"ip link set eth0 up"}},
+		{"address lost", func(f *Facts) { f.Networks[0].Underlay.Addrs = nil }, []string{"VX0201 failure the interface eth0 has lost the address 198.18.0.12"}, []string{"ip address add 198.18.0.12/24 dev eth0"}},
+		{"address of the whole host", func(f *Facts) {
+			f.Networks[0].Underlay.Addrs = []netip.Prefix{prefix("192.0.2.1/31")}
+			f.Prefixes = []kernel.HostPrefix{{Prefix: prefix("198.18.0.12/32"), Interface: "lo", Use: kernel.UseAddress}}
+		}, nil, nil},
+		{"blackhole", func(f *Facts) {
+			f.Networks[0].Paths[0].Route = kernel.Path{}
+			f.Routing.DeadEnds = []Route{{Type: "blackhole", Dst: prefix("198.18.0.0/16"), Delete: "long"}, {Type: "blackhole", Dst: prefix("198.18.0.11/32"), Delete: "delete it"}}
+		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"delete it"}},
+		{"rule", func(f *Facts) {
+			f.Networks[0].Paths[0].Route = kernel.Path{}
+			f.Routing.Rules = []Rule{{Text: "to all", Delete: "ip -4 rule delete priority 5"}}
+		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"ip -4 rule delete priority 5"}},
+		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"}, nil},
+		{"other source", func(f *Facts) {
+			f.Networks[0].Underlay.Addrs = append(f.Networks[0].Underlay.Addrs, prefix("198.18.0.99/24"))
+			f.Networks[0].Paths[0].Free.Source = addr("198.18.0.99")
+		}, []string{"VX0204 warning the route to host 198.18.0.11 has the source 198.18.0.99, and the network sends from 198.18.0.12"}, nil},
+		{"small MTU", func(f *Facts) { f.Networks[0].Underlay.MTU = 1400 }, []string{"VX0205 failure eth0 has the MTU 1400, and the network's packets need 1500"}, []string{"ip link set eth0 mtu 1500", reload}},
+		{"small MTU of a path", func(f *Facts) { f.Networks[0].Paths[0].MTU = 1300 }, []string{"VX0205 failure the path to host 198.18.0.11 has the MTU 1300, and the network's packets need 1500"}, nil},
+		{"MTU that fell", func(f *Facts) {
+			f.Moved = []string{"network blue has an MTU of 1350 now, no longer 1450, since eth0 has 1400"}
+			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1350})}
+		}, []string{"VX0205 failure eth0 has the MTU 1400, and packets of the network's MTU 1450 need 1500"}, []string{"ip link set eth0 mtu 1500", reload}},
+		{"port taken", func(f *Facts) { f.Sockets[1].Program, f.Sockets[1].PID = "socat", 77 }, []string{"VX0206 failure the program socat has UDP port 4789, which the network needs"}, nil},
+		{"address twice on the underlay", func(f *Facts) { f.Networks[0].Elsewhere = []Claimant{{addr("198.18.0.12"), kernel.MAC{2, 9}, "eth0"}} },
+			[]string{"VX0307 failure another host on eth0 has the address 198.18.0.12 too"}, nil},
+		{"no place", func(f *Facts) { f.Misplaced = map[string]string{"red": "option local_ip: gone"} },
+			[]string{"VX0201 warning a container of the network would not start here: option local_ip: gone"}, nil},
+		{"device missing", func(f *Facts) {
+			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}}), change(kernel.SetUp{Name: "vxlan-blue"}),
+				change(kernel.SetAlias{Name: "vxlan-blue"}), change(kernel.AddFDB{Name: "vxlan-blue"})}
+		}, []string{"VX0401 failure the VXLAN device vxlan-blue is missing"}, []string{reload}},
+		{"device down", func(f *Facts) { f.Changes = []Change{change(kernel.SetUp{Name: "br-blue"})} }, []string{"VX0402 failure br-blue is down"}, []string{reload}},
+		{"device off the bridge", func(f *Facts) { f.Changes = []Change{change(kernel.SetMaster{Name: "vxlan-blue", Master: "br-blue"})} },
+			[]string{"VX0402 failure vxlan-blue is not a port of br-blue"}, nil},
+		{"alias", func(f *Facts) { f.Changes = []Change{change(kernel.SetAlias{Name: "br-blue", Alias: "x"})} }, []string{"VX0410 warning a device has lost its alias or alternative name"}, nil},
+		{"addresses", func(f *Facts) {
+			f.Changes = []Change{change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.254/24")}}), change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})}
+		}, []string{"VX0408 failure br-blue lacks the gateway's address 10.0.0.1"}, nil},
+		{"parameter of a network", func(f *Facts) {
+			f.Changes = []Change{change(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}}})}
+		},
+			[]string{"VX0102 failure the kernel parameter net.ipv4.ip_forward does not have the value 1"}, nil},
+		{"flood entry", func(f *Facts) {
+			f.Changes = []Change{change(kernel.AddFDB{Name: "vxlan-blue", FDB: kernel.FDB{Dst: addr("198.18.0.11")}})}
+		},
+			[]string{"VX0403 failure vxlan-blue sends no frames to host 198.18.0.11"}, nil},
+		{"rules", func(f *Facts) { f.Changes = []Change{{Change: kernel.SetFirewall{}}} },
+			[]string{"VX0501 failure the tables inet vxlan-driver and bridge vxlan-driver are missing, or their rules were changed"}, []string{reload}},
+		{"elements", func(f *Facts) {
+			f.Changes = []Change{{Change: kernel.AddElements{Elements: []kernel.Element{{Set: kernel.Bridges, Key: kernel.Device("br-blue")}}}}}
+		},
+			[]string{"VX0501 failure elements of the table inet vxlan-driver or bridge vxlan-driver are missing or wrong"}, nil},
+		{"port gone", func(f *Facts) { f.MissingPorts = []MissingPort{{"blue", "cb", "veth1"}} }, []string{"VX0401 failure container cb has no interface on the network"}, []string{"podman network reload cb"}},
+		{"container", func(f *Facts) {
+			f.Changes = []Change{inside(kernel.SetUp{Name: "eth0"}), inside(kernel.AddRoute{Name: "eth0", Route: kernel.Route{Type: kernel.RouteUnicast, Dst: prefix("0.0.0.0/0"), Gateway: addr("10.0.0.1")}})}
+		}, []string{"VX0409 failure container cb: eth0 is down"},
+			[]string{"nsenter --net=/run/netns/cb ip link set eth0 up", "nsenter --net=/run/netns/cb ip route append 0.0.0.0/0 via 10.0.0.1 dev eth0 metric 0"}},
+		{"foreign VNI", func(f *Facts) {
+			f.Devices[0].Name, f.Devices[0].Alias = "flannel.7", ""
+			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}})}
+		}, []string{"VX0406 failure device flannel.7 has the VNI 7 on UDP port 4789, which the network needs"}, []string{"ip link delete flannel.7", reload}},
+		{"foreign name", func(f *Facts) {
+			f.Networks[0].Intruders = []kernel.Link{{Name: "br-blue", Kind: "dummy", Alias: "mine"}}
+		},
+			[]string{"VX0406 failure another program's device has the name br-blue, which the network needs"}, []string{"ip link delete br-blue", reload}},
+		{"entries", func(f *Facts) {
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Drifted: &agentapi.DriftedEntries{MACs: []string{"02:00:00:00:00:01"}, Addrs: []netip.Addr{addr("10.0.0.9")}}}}
+		}, []string{"VX0403 failure forwarding entries of containers on other hosts are missing or wrong", "VX0404 failure neighbour entries of containers on other hosts are missing or wrong"}, []string{reload}},
+		{"chain", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
+		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},
+		{"chain for bridged packets", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"packets (br_netfilter is on)"}}}
+		}, []string{"VX0503 failure chain in of table inet f drops packets (br_netfilter is on)"}, nil},
+		{"filter that drops", func(f *Facts) {
+			f.Hooks = []DeviceHook{{Device: "eth0", What: "tc filter at ingress", Drops: true, Remove: "tc x"}}
+		},
+			[]string{"VX0505 failure a tc filter at ingress of eth0, which is another program's, drops packets of networks"}, []string{"tc x"}},
+		{"filter that may drop", func(f *Facts) { f.Hooks = []DeviceHook{{Device: "eth0", What: "XDP program"}} }, nil, nil},
+		{"filter that may drop, and a lost tunnel", func(f *Facts) {
+			f.Hooks = []DeviceHook{{Device: "eth0", What: "XDP program"}}
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
+		}, []string{"VX0505 warning a XDP program of eth0, which is another program's, may drop packets of networks", "VX0301 failure no VXLAN packet passes to or from host a"}, nil},
+		{"flooding off", func(f *Facts) {
+			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "forwarding", "flood": false, "isolated": false}}}
+		}, []string{"VX0402 failure the bridge's port vxlan-blue has flood false"}, []string{"bridge link set dev vxlan-blue flood on"}},
+		{"port without carrier", func(f *Facts) {
+			f.Networks[0].Ports = []Port{{"veth1", map[string]any{"flags": []any{"UP", "NO-CARRIER"}, "state": "disabled"}}}
+		}, nil, nil},
+		{"spanning tree", func(f *Facts) { f.Networks[0].BridgeSettings = map[string]any{"stp_state": 1., "vlan_filtering": 0.} },
+			[]string{"VX0402 failure the bridge br-blue has stp_state 1"}, []string{"ip link set br-blue type bridge stp_state 0"}},
+		{"carrier", func(f *Facts) { f.Networks[0].NoCarrier = true }, []string{"VX0201 failure the interface eth0 has no carrier"}, nil},
+		{"wrong neighbour", func(f *Facts) {
+			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), MAC: kernel.MAC{2, 9}, Permanent: true, Answers: []kernel.MAC{{2, 8}}}}
+		}, []string{"VX0207 failure the kernel sends to host 198.18.0.11 by the MAC 02:09:00:00:00:00, and 02:08:00:00:00:00 has the address"}, []string{"ip neigh delete 198.18.0.11 dev eth0"}},
+		{"two hosts with one address", func(f *Facts) {
+			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), Answers: []kernel.MAC{{2, 8}, {2, 9}}}}
+		}, []string{"VX0307 failure several hosts on eth0 have the address 198.18.0.11"}, nil},
+		{"silent container", func(f *Facts) { f.Networks[0].Silent = []SilentContainer{{"cb", addr("10.0.0.2")}} },
+			[]string{"VX0411 failure container cb does not answer on the bridge br-blue"}, []string{"podman restart cb"}},
+		{"record lost", func(f *Facts) {
+			f.Unrecorded = []string{"container c1 has the interface veth1 and no record; restart it"}
+		},
+			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, nil},
+		{"rule that translates", func(f *Facts) { f.Rules = []Rule{{Text: "snat", Delete: "nft delete", Translates: true}} },
+			[]string{"VX0305 failure a rule of another program translates packets between hosts"}, []string{"nft delete"}},
+		{"rule that may drop", func(f *Facts) { f.Rules = []Rule{{Text: "drop"}} }, nil, nil},
+		{"zone", func(f *Facts) { f.Zones["br-blue"] = "" }, []string{"VX0504 failure firewalld has the bridge br-blue in no zone and not in the zone trusted"}, []string{reload}},
+		{"overlap", func(f *Facts) {
+			f.Prefixes = []kernel.HostPrefix{{Prefix: prefix("10.0.0.128/25"), Interface: "wg0", Use: kernel.UseRoute}}
+		},
+			[]string{"VX0606 failure the subnet 10.0.0.0/24 overlaps 10.0.0.128/25, a route by interface wg0"}, []string{"ip route delete 10.0.0.128/25 dev wg0"}},
+		{"overlap of a wider range", func(f *Facts) {
+			f.Prefixes = []kernel.HostPrefix{{Prefix: prefix("10.0.0.0/8"), Interface: "wg0", Use: kernel.UseRoute}}
+		},
+			[]string{"VX0606 warning the subnet 10.0.0.0/24 overlaps 10.0.0.0/8, a route by interface wg0"}, nil},
+		{"address twice", func(f *Facts) {
+			other := f.Networks[0].Endpoints[0]
+			other.ContainerName, other.MAC = "cc", kernel.MAC{2, 2}
+			f.Networks[0].Endpoints = append(f.Networks[0].Endpoints, other)
+		}, []string{"VX0601 failure containers cb and cc both have the address 10.0.0.2"}, nil},
+		{"gateway twice", func(f *Facts) { f.Networks[0].Elsewhere = []Claimant{{addr("10.0.0.1"), kernel.MAC{2, 1}, "br-blue"}} },
+			[]string{"VX0604 failure somebody on br-blue answers for the gateway's address 10.0.0.1"}, []string{"nsenter --net=/run/netns/cb ip address delete 10.0.0.1/24 dev eth0"}},
+		{"agent missing", func(f *Facts) { f.Agent.Running, f.Agent.Report = false, nil }, []string{"VX0701 failure the agent does not run, and 1 containers need it"}, []string{reload}},
+		{"agent not needed", func(f *Facts) { f.Agent = Agent{Binary: "/bin/vxland"} }, nil, nil},
+		{"agent not installed", func(f *Facts) { f.Agent = Agent{Needed: 1} }, []string{"VX0104 failure the agent vxland is not installed, and 1 containers need it"}, nil},
+		{"agent stopped", func(f *Facts) { f.Agent.Stopped, f.Agent.Report = 12, nil }, []string{"VX0701 failure the agent, process 12, was stopped by a signal and does not answer"}, []string{"kill -CONT 12"}},
+		{"agent does not answer", func(f *Facts) { f.Agent.Report, f.Agent.Err = nil, "timeout" }, []string{"VX0702 failure the agent runs and does not answer: timeout"}, []string{reload}},
+		{"configuration", func(f *Facts) {
+			f.Agent.Running, f.Agent.Report, f.Agent.BadConfig = false, nil, "vxland.toml:\nprot: is unknown"
+		},
+			[]string{"VX0710 failure the agent's configuration is refused: prot: is unknown"}, nil},
+		{"agents' port", func(f *Facts) { f.Sockets[0].Program, f.Agent.Running, f.Agent.Report = "dockerd", false, nil },
+			[]string{"VX0711 failure the program dockerd has the agents' port 7947"}, []string{"kill 9   # or set port in /etc/vxlan/vxland.toml, the same on all hosts", reload}},
+		{"names", func(f *Facts) { f.Networks[0].Names[0].Err = "timeout" }, []string{"VX0801 failure the name server 10.0.0.1 does not answer container cb"}, nil},
+		{"upstream", func(f *Facts) {
+			f.Networks[0].Names = []NameAnswer{{Server: addr("192.0.2.53"), Upstream: true, Err: "timeout"}}
+		},
+			[]string{"VX0802 warning the name server 192.0.2.53 does not answer this host"}, nil},
+		{"connections", func(f *Facts) { f.Limits[0].Used = 64000 }, []string{"VX0902 failure the table of connections is full: 64000 of 65536 entries"}, []string{"sysctl -w net.netfilter.nf_conntrack_max=262144"}},
+		{"neighbours", func(f *Facts) {
+			f.Limits[0] = Limit{Name: "neighbours of ipv4", Parameter: "net.ipv4.neigh.default.gc_thresh3", Used: 8, Max: 8, Drops: 3}
+		},
+			[]string{"VX0901 failure the table of neighbours of ipv4 is full: 8 of 8 entries"}, []string{"sysctl -w net.ipv4.neigh.default.gc_thresh3=1024"}},
+		{"refused lately", func(f *Facts) {
+			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
+				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: 20 * time.Second}}}}}}
+		}, []string{"VX0707 failure refused, wrong key: 3"}, nil},
+		{"refused long ago", func(f *Facts) {
+			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "malformed message", Count: 1}, {Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
+				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: time.Hour}}}}}}
+		}, nil, nil},
+		{"several lines", func(f *Facts) { f.Agent.Report.Problem = "boom:\n  one\n  two" }, []string{"VX0702 failure boom"}, nil},
+		{"cause before symptom", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"VXLAN"}}}
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
+		}, []string{"VX0502 failure chain in of table inet f drops VXLAN", "VX0301 failure no VXLAN packet passes to or from host a"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := healthy()
+			tt.alter(&f)
+			d := Diagnose(f)
+			var got []string
+			for _, found := range d.Findings {
+				got = append(got, fmt.Sprintf("%s %s %s", found.Code, found.Level, found.Summary))
+				if found.Host != "host-b" {
+					t.Errorf("on host %q: %s", found.Host, found.Summary)
+				}
+				if _, known := diagnosis.Explain(string(found.Code)); !known {
+					t.Errorf("%s is not explained", found.Code)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("found\n%s", strings.Join(got, "\n"))
+			}
+			if tt.mend != nil && len(d.Findings) > 0 && !slices.Equal(d.Findings[0].Mend, tt.mend) {
+				t.Errorf("mend %q", d.Findings[0].Mend)
+			}
+		})
+	}
+}
+
+// Causes on another host come first, and its symptoms do not come at all.
+func TestCausesOfOtherHosts(t *testing.T) {
+	f := healthy()
+	f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "host-a", Port: 4789, Size: 1450}}}}
+	d := Diagnose(f)
+	if !slices.Equal(d.Suspects, []string{"host-a"}) {
+		t.Errorf("suspects %v", d.Suspects)
+	}
+	other := Diagnosis{Hosts: []string{"host-a"}, Findings: []diagnosis.Finding{
+		{Code: diagnosis.TunnelBlocked, Level: diagnosis.Failure, Host: "host-a", Summary: "lost"},
+		{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Host: "host-a", Summary: "drops"},
+		{Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Host: "host-a", Summary: "unknown"},
+		{Code: diagnosis.PodmanVersion, Level: diagnosis.Warning, Host: "host-a", Summary: "old"},
+	}}
+	both := d.WithCausesOf(other)
+	if len(both.Findings) != 2 || both.Findings[0].Host != "host-a" || both.Findings[1].Host != "host-b" || both.Level != diagnosis.Failure {
+		t.Errorf("found %+v", both.Findings)
+	}
+	all := Join(d, other, Unreachable("host-c", "timeout"))
+	if len(all.Findings) != 6 || len(all.Hosts) != 3 || all.Findings[0].Code != diagnosis.ForeignDrop || all.Findings[5].Level != diagnosis.Unknown {
+		t.Errorf("found %+v", all)
+	}
+	if red := all.OfNetwork("red"); slices.ContainsFunc(red.Findings, func(f diagnosis.Finding) bool { return f.Network == "blue" }) {
+		t.Errorf("found %+v", red)
+	}
+}
+
+func TestUpgradeChanges(t *testing.T) {
+	for _, tt := range []struct {
+		from, to string
+		count    int
+	}{{"5.4.2", "6", 2}, {"5.4.2", "6.0.1", 1}, {"6.0", "6.1", 1}, {"5.4", "5.8", 0}, {"4.9.3", "6", 3}, {"6.2", "6", 0}} {
+		if got := UpgradeChanges(tt.from, tt.to); len(got) != tt.count {
+			t.Errorf("from %s to %s: %q", tt.from, tt.to, got)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/diagnosis"
+)
+
+// Diagnosis is what was found on one or several hosts.
+type Diagnosis struct {
+	Hosts    []string            `json:"hosts"`
+	Networks []string            `json:"networks"` // by name, those with containers on the hosts
+	Checks   int                 `json:"checks"`   // that were made
+	Level    diagnosis.Level     `json:"level"`
+	Findings []diagnosis.Finding `json:"findings"`
+	// Suspects are other hosts to which something is lost. The cause may be there.
+	Suspects []string `json:"suspects,omitempty"`
+}
+
+// check finds one kind of fault.
+type check func(*Facts) []diagnosis.Finding
+
+// checks are all checks, causes before what follows from them.
+var checks = []check{
+	checkGaps, checkKernel, checkParameters, checkPodman,
+	checkUnderlay, checkCarrier, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
+	checkRules, checkForeignFilters, checkNamedRules, checkDeviceHooks, checkZones,
+	checkOverlaps, checkSameAddress, checkGateways,
+	checkAgent, checkReport,
+	checkNames, checkSilent, checkLimits,
+}
+
+// Diagnose makes all checks. Of each fault it says on which host it is.
+func Diagnose(f Facts) Diagnosis {
+	d := Diagnosis{Hosts: []string{f.Host}, Networks: []string{}, Checks: len(checks), Findings: []diagnosis.Finding{}}
+	for _, n := range f.Networks {
+		d.Networks = append(d.Networks, n.Name)
+	}
+	for _, check := range checks {
+		for _, found := range check(&f) {
+			if found.Host == "" {
+				found.Host = f.Host
+			}
+			d.Findings = append(d.Findings, inOneLine(found))
+		}
+	}
+	d.Findings = Order(withoutHarmlessHooks(withoutExplained(withoutRepeated(d.Findings))))
+	d.Level = diagnosis.Worst(d.Findings)
+	d.Suspects = suspects(f.Agent)
+	return d
+}
+
+// inOneLine makes the further lines of a summary evidence.
+func inOneLine(f diagnosis.Finding) diagnosis.Finding {
+	lines := splitLines(f.Summary)
+	if len(lines) > 1 {
+		f.Summary, f.Evidence = strings.TrimSuffix(lines[0], ":"), append(lines[1:], f.Evidence...)
+	}
+	return f
+}
+
+// suspects are the hosts to which something is lost.
+func suspects(a Agent) (hosts []string) {
+	if a.Report == nil {
+		return nil
+	}
+	for _, n := range a.Report.Networks {
+		for _, t := range n.Tunnels {
+			if !slices.Contains(hosts, t.Host) {
+				hosts = append(hosts, t.Host)
+			}
+		}
+	}
+	return hosts
+}
+
+// withoutHarmlessHooks leaves out filters on devices that may drop packets, where none is lost.
+func withoutHarmlessHooks(findings []diagnosis.Finding) []diagnosis.Finding {
+	if slices.ContainsFunc(findings, func(f diagnosis.Finding) bool { return isSymptom(f.Code) && f.Level != diagnosis.Unknown }) {
+		return findings
+	}
+	return slices.DeleteFunc(findings, func(f diagnosis.Finding) bool {
+		return (f.Code == diagnosis.DeviceHook || f.Code == diagnosis.ForeignRule) && f.Level == diagnosis.Warning
+	})
+}
+
+// WithCausesOf adds what was found on other hosts, to which something is lost: the causes there, and
+// no symptoms, which this host shows itself.
+func (d Diagnosis) WithCausesOf(others ...Diagnosis) Diagnosis {
+	d.Findings = slices.Clone(d.Findings)
+	for _, o := range others {
+		for _, f := range o.Findings {
+			if place(f) <= place(diagnosis.Finding{Level: diagnosis.Warning}) {
+				d.Findings = append(d.Findings, f)
+			}
+		}
+	}
+	d.Findings = Order(withoutRepeated(d.Findings))
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
+}
+
+// Join is a diagnosis of several hosts.
+func Join(all ...Diagnosis) Diagnosis {
+	joined := Diagnosis{Hosts: []string{}, Networks: []string{}, Findings: []diagnosis.Finding{}}
+	for _, d := range all {
+		joined.Hosts = append(joined.Hosts, d.Hosts...)
+		joined.Checks += d.Checks
+		joined.Findings = append(joined.Findings, d.Findings...)
+		for _, n := range d.Networks {
+			if !slices.Contains(joined.Networks, n) {
+				joined.Networks = append(joined.Networks, n)
+			}
+		}
+	}
+	joined.Findings = Order(withoutRepeated(joined.Findings))
+	joined.Level = diagnosis.Worst(joined.Findings)
+	return joined
+}
+
+// OfNetwork is what concerns one network: it, or the whole host.
+func (d Diagnosis) OfNetwork(name string) Diagnosis {
+	d.Networks = []string{name}
+	d.Findings = slices.DeleteFunc(slices.Clone(d.Findings), func(f diagnosis.Finding) bool {
+		return f.Network != "" && f.Network != name
+	})
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
+}
+
+// Unreachable is the diagnosis of a host that could not be asked.
+func Unreachable(host, why string) Diagnosis {
+	d := Diagnosis{Hosts: []string{host}, Networks: []string{}, Findings: []diagnosis.Finding{{
+		Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Host: host, Summary: "the host could not be asked: " + firstLine(why),
+	}}}
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
+}
+
+// withoutRepeated leaves out what another check found more precisely: the first one of a code that
+// says the same of the same network.
+func withoutRepeated(findings []diagnosis.Finding) (kept []diagnosis.Finding) {
+	for _, f := range findings {
+		same := func(o diagnosis.Finding) bool {
+			return o.Code == f.Code && o.Network == f.Network && o.Host == f.Host && o.Summary == f.Summary
+		}
+		if !slices.ContainsFunc(kept, same) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// explanations say which faults are no faults of their own beside another one of the same network.
+var explanations = map[diagnosis.Code][]diagnosis.Code{
+	diagnosis.DeviceForeign: {diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered},
+	diagnosis.DeviceMissing: {
+		diagnosis.SysctlChanged, diagnosis.DeviceAltered, diagnosis.DeviceNamed, diagnosis.ForwardingAltered, diagnosis.GatewayMissing,
+		diagnosis.NeighbourAltered, diagnosis.ContainerSilent, diagnosis.NamesUnanswered,
+	},
+	diagnosis.DeviceAltered:    {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
+	diagnosis.ContainerAltered: {diagnosis.ContainerSilent, diagnosis.NamesUnanswered},
+	diagnosis.GatewayMissing:   {diagnosis.NamesUnanswered},
+	diagnosis.UnderlayMTU:      {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
+	diagnosis.ForeignDrop:      {diagnosis.NamesUnanswered},
+	diagnosis.NamesBlocked:     {diagnosis.NamesUnanswered},
+	diagnosis.AgentMissing:     {diagnosis.NamesUnanswered},
+	diagnosis.AgentsPortTaken:  {diagnosis.AgentMissing, diagnosis.AgentProblem, diagnosis.NamesUnanswered},
+	diagnosis.ProgramMissing:   {diagnosis.NamesUnanswered},
+	diagnosis.ConfigBad:        {diagnosis.AgentMissing, diagnosis.NamesUnanswered, diagnosis.AgentOutdated},
+}
+
+// withoutExplained leaves out what another finding explains fully. Findings of the whole host
+// explain those of its networks.
+func withoutExplained(findings []diagnosis.Finding) []diagnosis.Finding {
+	explained := func(f diagnosis.Finding) bool {
+		return slices.ContainsFunc(findings, func(o diagnosis.Finding) bool {
+			return slices.Contains(explanations[o.Code], f.Code) && o.Host == f.Host && (o.Network == f.Network || o.Network == "")
+		})
+	}
+	return slices.DeleteFunc(slices.Clone(findings), explained)
+}
+
+// isSymptom tells whether a fault usually follows from another one.
+func isSymptom(c diagnosis.Code) bool {
+	switch c {
+	case diagnosis.TunnelBlocked, diagnosis.TunnelOneWay, diagnosis.TunnelMTU, diagnosis.TunnelLoss, diagnosis.TunnelUntested,
+		diagnosis.PeerUnreachable, diagnosis.ClusterAlone, diagnosis.ClusterStale, diagnosis.HostRefused,
+		diagnosis.ContainerSilent, diagnosis.AgentProblem, diagnosis.AgentWarning, diagnosis.AgentSyncing, diagnosis.UnderlayMoved, diagnosis.FactUnknown:
+		return true
+	}
+	return false
+}
+
+// Order puts causes before what follows from them, and then the worst first. A cause that is only a
+// warning by itself comes before the failure that it explains.
+func Order(findings []diagnosis.Finding) []diagnosis.Finding {
+	diagnosis.Sort(findings)
+	slices.SortStableFunc(findings, func(a, b diagnosis.Finding) int { return place(a) - place(b) })
+	return findings
+}
+
+// explainsNothing tells whether a fault has no part in packets that are lost.
+func explainsNothing(c diagnosis.Code) bool {
+	switch c {
+	case diagnosis.PodmanVersion, diagnosis.AgentOutdated, diagnosis.DuplicateName, diagnosis.DeviceNamed, diagnosis.ClockSkew,
+		diagnosis.AddressPoolFilled, diagnosis.UpstreamSilent, diagnosis.FastPathMissing, diagnosis.ProgramMissing:
+		return true
+	}
+	return false
+}
+
+// place is the rank of a finding among others.
+func place(f diagnosis.Finding) int {
+	warning := f.Level == diagnosis.Warning
+	switch {
+	case f.Level == diagnosis.Unknown:
+		return 5
+	case isSymptom(f.Code) && warning:
+		return 4
+	case explainsNothing(f.Code) && warning:
+		return 3
+	case isSymptom(f.Code):
+		return 2
+	case warning:
+		return 1
+	}
+	return 0
+}
+
+// checkGaps says what could not be found out.
+func checkGaps(f *Facts) (findings []diagnosis.Finding) {
+	for _, g := range f.Gaps {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.FactUnknown, Level: diagnosis.Unknown,
+			Summary: fmt.Sprintf("%s could not be found out: %s", g.What, firstLine(g.Why)),
+		})
+	}
+	return findings
+}

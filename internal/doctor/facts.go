@@ -1,0 +1,187 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/foreignfilter"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/plan"
+)
+
+// Facts are what was found out about a host. Checks make findings of them, and look at nothing else.
+type Facts struct {
+	Host     string // its name
+	Networks []Network
+	// Gaps are what could not be found out.
+	Gaps []Gap
+
+	Changes      []Change // that would make the host as it should be
+	RulesIntact  bool     // the firewall's tables have this program's rules
+	MissingPorts []MissingPort
+	Moved        []string // what is to be said of where networks were placed
+	Misplaced    map[string]string
+
+	Kernel   Kernel
+	Agent    Agent
+	Podman   Podman
+	Blocking []foreignfilter.BlockingChain
+	Hooks    []DeviceHook
+	Zones    map[string]string // firewalld's zone of each bridge; nil: it does not run
+	Devices  []kernel.Link     // all VXLAN devices of the host
+	Prefixes []kernel.HostPrefix
+	Sockets  []Socket
+	Limits   []Limit
+	Routing  Routing
+	Rules    []Rule // of other programs, that name a network's port or device
+	// Unrecorded are containers whose record is lost, as sentences.
+	Unrecorded []string
+}
+
+// Gap is something that could not be found out.
+type Gap struct{ What, Why string }
+
+// Network is a network with containers on this host.
+type Network struct {
+	plan.HostNetwork
+	Unplaceable    bool
+	Underlay       kernel.Interface // as it is now; zero: it is gone
+	Paths          []Path           // to the other hosts
+	Names          []NameAnswer
+	NoCarrier      bool           // Underlay is up and connected to nothing
+	BridgeSettings map[string]any // as `ip -j -d link` prints them
+	Ports          []Port
+	Neighbours     []Neighbour       // other hosts on the underlay's own link
+	Silent         []SilentContainer // of this host
+	// Intruders are links of others that have the name of one of the network's devices.
+	Intruders []kernel.Link
+	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
+	Elsewhere []Claimant
+}
+
+// Path is how the kernel sends to another host.
+type Path struct {
+	To    netip.Addr
+	Route kernel.Path // of packets from the network's own address; zero: there is none
+	Free  kernel.Path // of packets whose source is left to the kernel
+	MTU   int         // of the path, if the kernel has another one than the interface's
+}
+
+// NameAnswer is how a name server answered a question.
+type NameAnswer struct {
+	Server    netip.Addr
+	Container string // in whose namespace it was asked
+	Upstream  bool   // it is one outside
+	Err       string // empty: it answered
+}
+
+// Claimant is somebody who answers for an address.
+type Claimant struct {
+	Addr netip.Addr
+	MAC  kernel.MAC
+	Link string // where it was asked
+}
+
+// Change is what is missing or wrong, as the change that mends it.
+type Change struct {
+	Network, Container string
+	Namespace          string // path, if it is not the host's
+	Change             fmt.Stringer
+}
+
+// MissingPort is a container without its port.
+type MissingPort struct{ Network, Container, Port string }
+
+// Kernel is what the kernel has.
+type Kernel struct {
+	Release    string
+	NoVXLAN    bool
+	NoModules  bool              // those of the running kernel are gone
+	Parameters map[string]string // that decide what passes, by their path below /proc/sys
+}
+
+// Agent is how the agent is, as far as others can tell.
+type Agent struct {
+	Needed    int    // containers that need one
+	Binary    string // path; empty: it is not installed
+	BadConfig string // what the agent says of its configuration
+	Stopped   int    // process id of an agent that was stopped by a signal
+	Err       string // why there is no report
+	Running   bool
+	Report    *agentapi.StatusReport
+	Port      uint16
+}
+
+// Podman has the versions of the programs that start containers.
+type Podman struct {
+	Version, Netavark string // "": it could not be found out
+	PluginDir         string // where the plugin was found; "": nowhere
+}
+
+// DeviceHook is what another program has attached to a device, and through which packets pass.
+type DeviceHook struct {
+	Device string
+	What   string // such as "tc filter at ingress"
+	Drops  bool   // it drops packets, for certain
+	Text   string // as tc or ip prints it
+	Remove string // the command that removes it
+}
+
+// Socket is a UDP socket of a program.
+type Socket struct {
+	Addr    netip.AddrPort
+	Program string
+	PID     int
+}
+
+// Limit is a table that has room for so many entries.
+type Limit struct {
+	Name      string
+	Parameter string // that sets the limit
+	Used, Max int
+	Drops     uint64 // how often there was no room, lately
+}
+
+// Routing has the rules and routes that lead packets elsewhere.
+type Routing struct {
+	DeadEnds []Route // blackhole, unreachable, prohibit
+	Rules    []Rule  // beside the kernel's own
+}
+
+// Route is a route that leads nowhere.
+type Route struct {
+	Type   string
+	Dst    netip.Prefix
+	Table  string
+	Delete string // the command that deletes it
+}
+
+// Rule is a rule of policy routing, or of another program's firewall.
+type Rule struct {
+	Text, Delete string
+	Chain        string // family, table and chain of a firewall's
+	Translates   bool
+}
+
+type blockingChain = foreignfilter.BlockingChain
+
+// Port is a port of a network's bridge, as `bridge -j -d link` prints it.
+type Port struct {
+	Name     string
+	Settings map[string]any
+}
+
+// Neighbour is another host on a link of the underlay.
+type Neighbour struct {
+	Addr      netip.Addr
+	MAC       kernel.MAC   // that the kernel has; zero: none
+	Permanent bool         // somebody set it
+	Answers   []kernel.MAC // that answer for the address
+}
+
+// SilentContainer is a container that does not answer on its bridge.
+type SilentContainer struct {
+	Name string
+	Addr netip.Addr
+}

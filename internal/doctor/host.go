@@ -1,0 +1,176 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/diagnosis"
+)
+
+// checkKernel says what the kernel lacks.
+func checkKernel(f *Facts) []diagnosis.Finding {
+	if !f.Kernel.NoVXLAN {
+		return nil
+	}
+	found := diagnosis.Finding{
+		Code: diagnosis.KernelFeature, Level: diagnosis.Failure, Summary: "the kernel has no VXLAN devices",
+		Evidence: []string{"uname -r prints " + f.Kernel.Release}, Mend: []string{"modprobe vxlan"},
+	}
+	if f.Kernel.NoModules {
+		found.Evidence = append(found.Evidence, fmt.Sprintf("/lib/modules/%s does not exist", f.Kernel.Release))
+		found.Mend = []string{"reboot   # into the kernel that is installed"}
+	}
+	return []diagnosis.Finding{found}
+}
+
+// parameterRule says which value of a kernel parameter keeps packets from passing.
+type parameterRule struct {
+	last   string // part of the key
+	bad    string // value
+	effect string
+	better string
+}
+
+// parameterRules are about parameters that no network sets, since they are the administrator's.
+var parameterRules = []parameterRule{
+	{last: "forwarding", bad: "0", effect: "packets that arrive by it are not forwarded to containers", better: "1"},
+	{last: "disable_ipv6", bad: "1", effect: "it has no IPv6", better: "0"},
+	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
+}
+
+// checkParameters says which of the administrator's parameters keep packets from passing.
+func checkParameters(f *Facts) (findings []diagnosis.Finding) {
+	for _, key := range slices.Sorted(maps.Keys(f.Kernel.Parameters)) {
+		value := f.Kernel.Parameters[key]
+		for _, r := range parameterRules {
+			if value != r.bad || !strings.HasSuffix(key, "/"+r.last) {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.SysctlChanged, Level: diagnosis.Warning,
+				Summary: fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
+				Mend:    []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
+			})
+		}
+	}
+	return findings
+}
+
+// Oldest versions that work.
+const (
+	oldestPodman   = "4.5"
+	oldestNetavark = "1.6"
+)
+
+// checkPodman says which programs are missing or too old.
+func checkPodman(f *Facts) (findings []diagnosis.Finding) {
+	for _, p := range []struct{ name, have, oldest string }{
+		{"Podman", f.Podman.Version, oldestPodman}, {"netavark", f.Podman.Netavark, oldestNetavark},
+	} {
+		if p.have != "" && Older(p.have, p.oldest) {
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.PodmanVersion, Level: diagnosis.Failure,
+				Summary: fmt.Sprintf("%s has the version %s; %s or newer is needed", p.name, p.have, p.oldest),
+				Mend:    []string{"upgrade the package"},
+			})
+		}
+	}
+	if f.Podman.PluginDir == "" {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
+			Summary:  "netavark finds no plugin vxlan, so no container of a VXLAN network starts",
+			Evidence: []string{"it looks in /usr/local/libexec/netavark, /usr/libexec/netavark, /usr/local/lib/netavark, /usr/lib/netavark"},
+			Mend:     []string{"install the driver again: docs/user/install.md"},
+		})
+	}
+	return findings
+}
+
+// Older tells whether a version is before another one.
+func Older(version, than string) bool {
+	have, want := versionNumbers(version), versionNumbers(than)
+	return slices.Compare(have, want) < 0
+}
+
+func versionNumbers(version string) (numbers []int) {
+	for part := range strings.SplitSeq(version, ".") {
+		n := 0
+		if _, err := fmt.Sscanf(part, "%d", &n); err != nil {
+			break
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// checkLimits says which tables are nearly full.
+func checkLimits(f *Facts) (findings []diagnosis.Finding) {
+	codes := map[string]diagnosis.Code{"connections": diagnosis.ConntrackFull}
+	for _, l := range f.Limits {
+		full := l.Max > 0 && l.Used >= l.Max-l.Max/20
+		if !full && l.Drops == 0 {
+			continue
+		}
+		code, known := codes[l.Name]
+		if !known {
+			code = diagnosis.NeighboursFull
+		}
+		found := diagnosis.Finding{
+			Code: code, Level: diagnosis.Failure,
+			Summary: fmt.Sprintf("the table of %s is full: %d of %d entries", l.Name, l.Used, l.Max),
+			Mend:    []string{fmt.Sprintf("sysctl -w %s=%d", l.Parameter, roundUp(max(4*l.Max, 4*l.Used)))},
+		}
+		if l.Drops > 0 {
+			found.Evidence = []string{fmt.Sprintf("%d entries found no room", l.Drops)}
+		}
+		findings = append(findings, found)
+	}
+	return findings
+}
+
+// roundUp returns a power of two, as the kernel's own defaults are.
+func roundUp(n int) int {
+	p := 1024
+	for p < n {
+		p *= 2
+	}
+	return p
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
+
+// lastLine is the last of several lines, where the first say where it is.
+func lastLine(text string) string {
+	lines := splitLines(text)
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[len(lines)-1]
+}
+
+func prefixed(prefix string, list []string) (lines []string) {
+	for _, text := range list {
+		lines = append(lines, prefix+text)
+	}
+	return lines
+}
+
+func addrTexts(addrs []netip.Addr) (texts []string) {
+	for _, a := range addrs {
+		texts = append(texts, a.String())
+	}
+	return texts
+}
+
+func splitLines(text string) (lines []string) {
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return lines
+}

@@ -1,0 +1,98 @@
+package survey
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/hoststate"
+)
+
+// defaultAgentPort is where agents listen unless vxland.toml says otherwise.
+const defaultAgentPort = 7947
+
+// agent finds out how the agent is. One that was stopped would keep everybody waiting.
+func (c *collector) agent(networks []hoststate.Network) {
+	a := &c.Agent
+	a.Port = defaultAgentPort
+	for _, n := range networks {
+		if n.NeedsAgent() {
+			a.Needed += len(n.Endpoints)
+		}
+		a.Port = cmp.Or(n.VTEP.AgentPort, a.Port)
+	}
+	a.Binary = c.on.Binary()
+	if a.Binary != "" {
+		a.BadConfig = checkConfig(c.ctx, a.Binary)
+	}
+	pids := agentProcesses()
+	a.Running = len(pids) > 0
+	for pid, stopped := range pids {
+		if stopped {
+			a.Stopped = pid
+			return
+		}
+	}
+	report, err := c.on.Examine(c.ctx)
+	switch {
+	case err == nil:
+		a.Report, a.Running = &report, true
+	case errors.Is(err, agentapi.ErrNotRunning):
+		a.Running = false
+	default:
+		a.Err = err.Error()
+	}
+}
+
+const checkTimeout = 5 * time.Second
+
+// checkConfig lets the agent's program read its configuration, and returns what it refuses.
+func checkConfig(ctx context.Context, binary string) string {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	said, err := exec.CommandContext(ctx, binary, "--check-config").CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	return cmp.Or(strings.TrimPrefix(strings.TrimSpace(string(said)), "vxland: "), err.Error())
+}
+
+// agentProcesses returns the processes of agents in this network namespace, and whether each was
+// stopped by a signal.
+func agentProcesses() map[int]bool {
+	own, _ := os.Readlink("/proc/self/ns/net")
+	found := make(map[int]bool)
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, path := range names {
+		name, err := os.ReadFile(path)
+		if err != nil || string(name) != "vxland\n" {
+			continue
+		}
+		dir := filepath.Dir(path)
+		if ns, err := os.Readlink(dir + "/ns/net"); err != nil || ns != own {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err == nil && pid != os.Getpid() {
+			found[pid] = isStopped(pid)
+		}
+	}
+	return found
+}
+
+// isStopped tells whether a process is in the state T (proc_pid_stat(5)), behind its name in
+// parentheses.
+func isStopped(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, found := bytes.Cut(stat, []byte(") "))
+	return err == nil && found && len(rest) > 0 && rest[0] == 'T'
+}

@@ -1,0 +1,3 @@
+// Package survey finds out the facts about this host that doctor's checks look at. It changes
+// nothing.
+package survey

@@ -1,0 +1,179 @@
+package survey
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
+)
+
+// links finds out the settings of devices that no network asks for, and that keep frames from
+// passing. `ip` and `bridge` know them all.
+func (c *collector) links() {
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		n.NoCarrier = c.lacksCarrier(n.Underlay)
+		var info []struct {
+			LinkInfo struct {
+				Data map[string]any `json:"info_data"`
+			} `json:"linkinfo"`
+		}
+		if c.readJSON(&info, "ip", "-j", "-d", "link", "show", "dev", n.Bridge.Name) == nil && len(info) == 1 {
+			n.BridgeSettings = info[0].LinkInfo.Data
+		}
+		names := []string{n.Device.Name}
+		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
+			names = append(names, n.Port(e.Endpoint))
+		}
+		for _, name := range names {
+			var ports []map[string]any
+			if c.readJSON(&ports, "bridge", "-j", "-d", "link", "show", "dev", name) == nil && len(ports) == 1 {
+				n.Ports = append(n.Ports, doctor.Port{Name: name, Settings: ports[0]})
+			}
+		}
+	}
+}
+
+// lacksCarrier tells whether an interface that is up has no link to anything.
+func (c *collector) lacksCarrier(i kernel.Interface) bool {
+	var links []struct{ Flags []string }
+	if !i.Up || c.readJSON(&links, "ip", "-j", "link", "show", "dev", i.Name) != nil {
+		return false
+	}
+	return len(links) == 1 && slices.Contains(links[0].Flags, "NO-CARRIER")
+}
+
+// neighbours finds out which MAC the kernel has of each other host on the underlay, and which answer.
+func (c *collector) neighbours(n *doctor.Network) {
+	var known []struct {
+		Dst, Lladdr string
+		State       []string
+	}
+	device := n.Underlay.Name
+	if !n.Underlay.Up || c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", device) != nil {
+		return
+	}
+	have, err := c.ns.Link(device, 0)
+	if err != nil || have.MAC.IsZero() {
+		return
+	}
+	var onLink []netip.Addr
+	for _, r := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
+		if slices.ContainsFunc(n.Underlay.Addrs, func(p netip.Prefix) bool { return p.Contains(r) }) {
+			onLink = append(onLink, r)
+		}
+	}
+	if len(onLink) == 0 {
+		return
+	}
+	from := kernel.ProbeSender{MAC: have.MAC, Addrs: []netip.Addr{n.VTEP.Local}}
+	answers, err := c.ns.ProbeAddresses(device, from, onLink)
+	if err != nil {
+		return // a link without ARP
+	}
+	for _, addr := range onLink {
+		neighbour := doctor.Neighbour{Addr: addr}
+		for _, a := range answers {
+			if a.Addr == addr && !slices.Contains(neighbour.Answers, a.MAC) {
+				neighbour.Answers = append(neighbour.Answers, a.MAC)
+			}
+		}
+		for _, k := range known {
+			if k.Dst == addr.String() && k.Lladdr != "" {
+				_ = neighbour.MAC.UnmarshalText([]byte(k.Lladdr)) // of another kind of link
+				neighbour.Permanent = slices.Contains(k.State, "PERMANENT")
+			}
+		}
+		n.Neighbours = append(n.Neighbours, neighbour)
+	}
+}
+
+// silent finds out which of this host's containers do not answer on their bridge.
+func (c *collector) silent(n hoststate.Network, facts *doctor.Network) {
+	have, err := c.ns.Link(n.Bridge.Name, 0)
+	if err != nil || !have.Up {
+		return // see the checks of devices
+	}
+	asked := make(map[netip.Addr]string)
+	var addrs []netip.Addr
+	for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPaths)] {
+		for _, p := range e.Addrs {
+			asked[p.Addr()] = e.ContainerName
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	from := kernel.ProbeSender{MAC: have.MAC, Addrs: n.HostAddrs()}
+	for range 2 { // one that is busy answers the second time
+		if len(addrs) == 0 {
+			return
+		}
+		answers, err := c.ns.ProbeAddresses(n.Bridge.Name, from, addrs)
+		if err != nil {
+			return
+		}
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+			return slices.ContainsFunc(answers, func(h kernel.ProbeAnswer) bool { return h.Addr == a })
+		})
+	}
+	for _, a := range addrs {
+		facts.Silent = append(facts.Silent, doctor.SilentContainer{Name: asked[a], Addr: a})
+	}
+}
+
+// maxRuleset bounds what is read of other programs' rules: megabytes of it name no port.
+const maxRuleset = 8 << 20
+
+// rules finds rules of other programs that name a network's port or device, and drop or translate.
+func (c *collector) rules() {
+	text, err := c.run("nft", "-a", "list", "ruleset")
+	if err != nil || len(text) > maxRuleset {
+		c.gap("the text of firewall rules", err)
+		return
+	}
+	words := []string{}
+	for _, n := range c.Networks {
+		words = append(words, portWord(n.Tunnel.Port), portWord(c.Agent.Port), `"`+n.Bridge.Name+`"`, `"`+n.Device.Name+`"`)
+	}
+	c.Rules = FindRules(text, words)
+}
+
+func portWord(port uint16) string {
+	return " " + netip.AddrPortFrom(netip.IPv4Unspecified(), port).String()[len("0.0.0.0:"):]
+}
+
+// FindRules returns the rules, as `nft -a list ruleset` prints them, that have one of the words and
+// drop or translate packets. Those of the driver are left out.
+func FindRules(text string, words []string) (found []doctor.Rule) {
+	var table, chain string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		fields := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "table ") && len(fields) > 2:
+			table, chain = fields[1]+" "+fields[2], ""
+		case strings.HasPrefix(line, "chain ") && len(fields) > 1:
+			chain = fields[1]
+		}
+		rule, handle, ok := strings.Cut(line, " # handle ")
+		if !ok || chain == "" || strings.HasSuffix(rule, "{") || strings.Contains(table, " "+kernel.FirewallTable) {
+			continue
+		}
+		named := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(rule+" ", w+" ") })
+		translates := containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", "saddr set ", "daddr set ", "dport set ")
+		drops := containsAny(rule, " drop", " reject")
+		if named && (translates || drops) {
+			found = append(found, doctor.Rule{
+				Text: "table " + table + ", chain " + chain + ": " + rule, Chain: table + " " + chain, Translates: translates,
+				Delete: "nft delete rule " + table + " " + chain + " handle " + handle,
+			})
+		}
+	}
+	return found
+}
+
+func containsAny(text string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(text+" ", p) })
+}

@@ -1,0 +1,295 @@
+package survey
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// Zones is firewalld.
+type Zones interface {
+	// ZoneOf returns the zone of a device, "" if it is in none, and whether firewalld runs.
+	ZoneOf(device string) (zone string, running bool, err error)
+}
+
+// Surveyor finds out the facts about a host.
+type Surveyor struct {
+	Host  *hoststate.Host
+	Zones Zones
+	// Examine returns the agent's report. The error is agentapi.ErrNotRunning if there is none.
+	Examine func(context.Context) (agentapi.StatusReport, error)
+	// Binary returns the path of the agent's program, "" if it is not installed.
+	Binary func() string
+}
+
+// Facts finds out the facts. What it could not find out is among them.
+func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
+	c := collector{on: s, ctx: ctx}
+	c.Host, _ = os.Hostname()
+	before := c.overflows()
+	inspection := c.inspect()
+	ns, err := s.Host.Open("")
+	if err != nil {
+		c.gap("the host's network", err)
+		return c.Facts
+	}
+	defer ns.Close()
+	c.ns = ns
+	for _, n := range inspection.Networks {
+		c.Networks = append(c.Networks, c.network(n))
+	}
+	c.blocking(inspection.Networks)
+	c.kernel()
+	c.devices()
+	c.zones()
+	c.links()
+	c.rules()
+	c.hooks()
+	c.sockets()
+	c.routing()
+	c.podman()
+	c.upstreams()
+	c.limits(before)
+	return c.Facts
+}
+
+// collector collects facts.
+type collector struct {
+	doctor.Facts
+	on  Surveyor
+	ctx context.Context
+	ns  hoststate.Namespace
+}
+
+// gap notes what could not be found out.
+func (c *collector) gap(what string, err error) {
+	if err != nil {
+		c.Gaps = append(c.Gaps, doctor.Gap{What: what, Why: err.Error()})
+	}
+}
+
+// repairTime is longer than an agent takes to repair what was altered.
+const repairTime = 1500 * time.Millisecond
+
+// inspect compares the host with what it should be, and finds out how the agent is. What an agent is
+// about to repair, or a start to complete, is gone at a second look.
+func (c *collector) inspect() hoststate.Inspection {
+	found, err := c.on.Host.Inspect()
+	c.agent(found.Networks)
+	if err == nil && len(found.Changes)+len(found.MissingPorts) > 0 && c.Agent.Report != nil {
+		sleep(c.ctx, repairTime)
+		found, err = c.on.Host.Inspect()
+	}
+	c.gap("the state of networks", err)
+	for _, e := range flatten(found.Err) {
+		c.noteInspectError(found.Networks, e)
+	}
+	c.RulesIntact, c.Moved = found.RulesIntact, found.Warnings
+	for _, p := range found.Changes {
+		c.Changes = append(c.Changes, doctor.Change{Network: p.Network, Container: p.Container, Namespace: p.Namespace, Change: p.Change})
+	}
+	for _, m := range found.MissingPorts {
+		c.MissingPorts = append(c.MissingPorts, doctor.MissingPort(m))
+	}
+	for _, e := range flatten(found.Unrecorded) {
+		c.Unrecorded = append(c.Unrecorded, e.Error())
+	}
+	misplaced, err := c.on.Host.Misplaced(found.Networks)
+	c.gap("Podman's networks", err)
+	c.Misplaced = make(map[string]string)
+	for name, err := range misplaced {
+		c.Misplaced[name] = strings.TrimPrefix(err.Error(), "network "+name+": ")
+	}
+	return found
+}
+
+// noteInspectError leaves out what says only that a network has no place: its underlay is looked at.
+func (c *collector) noteInspectError(networks []hoststate.Network, err error) {
+	if strings.Contains(err.Error(), "the name is held by") {
+		return // see intruders
+	}
+	e, isOfNetwork := errors.AsType[hoststate.NetworkError](err)
+	if isOfNetwork && slices.ContainsFunc(networks, func(n hoststate.Network) bool { return n.ID == e.NetworkID && n.Unplaceable() }) {
+		return
+	}
+	c.gap("the state of a network", err)
+}
+
+// flatten returns the errors that were joined.
+func flatten(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// network finds out what a network finds on the host.
+func (c *collector) network(n hoststate.Network) doctor.Network {
+	facts := doctor.Network{HostNetwork: n.HostNetwork(), Unplaceable: n.Unplaceable()}
+	home := n.VTEP.Interface
+	if n.VTEP.Home.Local.IsValid() {
+		home = n.VTEP.Home.Interface
+	}
+	var err error
+	facts.Underlay, err = c.ns.Interface(home)
+	c.gap("the interface "+home, err)
+	for _, to := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
+		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))
+	}
+	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}),
+		c.claimants(n.Bridge.Name, kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}, ownAddrs(n))...)
+	c.neighbours(&facts)
+	c.silent(n, &facts)
+	facts.Names = c.names(n)
+	facts.Intruders = append(c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()), c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
+	return facts
+}
+
+// intruders returns the link that has a name and is not the network's. One without an alias may be
+// the network's: it is taken for that by its kind, as reconcile does.
+func (c *collector) intruders(name string, kind kernel.Kind, alias string) []kernel.Link {
+	l, err := c.ns.Link(name, 0)
+	if err != nil || l.Kind == kind && (l.Alias == alias || l.Alias == "") {
+		return nil
+	}
+	return []kernel.Link{l}
+}
+
+// ownAddrs are the addresses that only this host's bridge should answer for.
+func ownAddrs(n hoststate.Network) (addrs []netip.Addr) {
+	for _, s := range n.Subnets {
+		if s.Gateway.IsValid() {
+			addrs = append(addrs, s.Gateway)
+		}
+	}
+	return append(addrs, n.HostAddrs()...)
+}
+
+// maxPaths bounds how many hosts' routes are looked at. Routes are mostly those of whole ranges.
+const maxPaths = 64
+
+func (c *collector) path(v network.VTEP, to netip.Addr) doctor.Path {
+	p := doctor.Path{To: to}
+	var err error
+	p.Route, err = c.ns.RouteTo(to, "", v.Local)
+	c.gap("the route to "+to.String(), err)
+	p.Free, err = c.ns.RouteTo(to, "", netip.Addr{})
+	c.gap("the route to "+to.String(), err)
+	p.MTU = c.pathMTU(to)
+	return p
+}
+
+// claimants returns who else answers for addresses on a link. Links without ARP have nobody.
+func (c *collector) claimants(link string, from kernel.ProbeSender, addrs []netip.Addr) (all []doctor.Claimant) {
+	have, err := c.ns.Link(link, 0)
+	if err != nil || !have.Up || len(addrs) == 0 {
+		return nil // see the checks of devices
+	}
+	if from.MAC.IsZero() {
+		from.MAC = have.MAC
+	}
+	answers, err := c.ns.ProbeAddresses(link, from, addrs)
+	if err != nil {
+		return nil
+	}
+	for _, a := range answers {
+		if a.MAC != from.MAC && a.MAC != have.MAC {
+			all = append(all, doctor.Claimant{Addr: a.Addr, MAC: a.MAC, Link: link})
+		}
+	}
+	return all
+}
+
+func (c *collector) blocking(networks []hoststate.Network) {
+	port := c.Agent.Port
+	var err error
+	c.Blocking, err = c.on.Host.BlockingChains(networks, port)
+	c.gap("other programs' firewall rules", err)
+}
+
+// devices finds out what the host has besides.
+func (c *collector) devices() {
+	var err error
+	c.Devices, err = c.ns.Tunnels()
+	c.gap("VXLAN devices", err)
+	prefixes, err := c.ns.HostPrefixes()
+	c.gap("the host's addresses and routes", err)
+	for _, p := range prefixes { // but those of bridges, whatever they are called by now
+		if l, err := c.ns.Link(p.Interface, 0); err == nil && network.IDFromAlias(l.Alias) == "" {
+			c.Prefixes = append(c.Prefixes, p)
+		}
+	}
+}
+
+func (c *collector) zones() {
+	for _, n := range c.Networks {
+		zone, running, err := c.on.Zones.ZoneOf(n.Bridge.Name)
+		c.gap("firewalld's zones", err)
+		if !running || err != nil {
+			return
+		}
+		if c.Zones == nil {
+			c.Zones = make(map[string]string)
+		}
+		c.Zones[n.Bridge.Name] = zone
+	}
+}
+
+func (c *collector) kernel() {
+	var name unix.Utsname
+	if unix.Uname(&name) == nil {
+		c.Kernel.Release = unix.ByteSliceToString(name.Release[:])
+	}
+	_, err := os.Stat("/lib/modules/" + c.Kernel.Release)
+	c.Kernel.NoModules = err != nil
+	c.Kernel.NoVXLAN = errors.Is(c.ns.CheckVXLAN(), kernel.ErrNotSupported)
+	c.Kernel.Parameters = make(map[string]string)
+	for _, n := range c.Networks {
+		for _, key := range decidingParameters(n) {
+			if value, err := c.ns.Sysctl(key); err == nil {
+				c.Kernel.Parameters[key] = value
+			}
+		}
+	}
+}
+
+// decidingParameters are those by which the host forwards packets of a network, or does not.
+func decidingParameters(n doctor.Network) (keys []string) {
+	if len(n.Subnets) == 0 {
+		return nil
+	}
+	keys = append(keys, "net/ipv4/icmp_echo_ignore_all")
+	if !n.Internal {
+		keys = append(keys, "net/ipv4/conf/"+n.VTEP.Interface+"/forwarding")
+	}
+	if n.HasIPv6() {
+		keys = append(keys, "net/ipv6/conf/"+n.Bridge.Name+"/disable_ipv6")
+	}
+	return keys
+}

@@ -1,0 +1,163 @@
+package survey
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/doctor"
+)
+
+func TestFilterHook(t *testing.T) {
+	const (
+		drop   = "filter protocol ip pref 49152 u32 chain 0 fh 800::800 match 00110000/00ff0000 at 8\n\taction order 1: gact action drop\n"
+		web    = "filter protocol ip pref 49152 u32 chain 0 fh 800::800 match 00000050/0000ffff at 20\n\taction order 1: gact action drop\n"
+		steal  = "filter protocol ip pref 49152 u32 chain 0 fh 800::800 match 000012b5/0000ffff at 20\n\taction order 1: mirred (Egress Redirect to device lo) stolen\n"
+		own    = "filter protocol ip pref 1 u32 chain 0 fh 800::800 match 021f0a01/ffffffff at -14\n\taction order 1: mirred (Egress Redirect to device veth1) stolen\n"
+		shaper = "filter protocol all pref 49152 matchall chain 0\n\taction order 1: police rate 1Mbit\n"
+	)
+	tests := []struct {
+		name, text        string
+		own, found, drops bool
+	}{
+		{"nothing", "", false, false, false},
+		{"drops UDP", drop, false, true, true},
+		{"drops something else", web, false, true, false},
+		{"steals VXLAN", steal, false, true, true},
+		{"the driver's own", own, true, false, false},
+		{"drops on the driver's device", drop, true, true, true},
+		{"shapes", shaper, false, true, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			hook, found := FilterHook("eth0", "ingress", tt.text, tt.own)
+			if found != tt.found || hook.Drops != tt.drops || found && !strings.HasPrefix(hook.Remove, "tc ") {
+				t.Errorf("%v, %+v", found, hook)
+			}
+		})
+	}
+}
+
+func TestParseSockets(t *testing.T) {
+	const udp = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  112: 00000000:12B5 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4242 2 0000000000000000 0
+  200: 0100007F:1F0B 0100007F:0035 01 00000000:00000000 00:00000000 00000000     0        0 4343 2 0000000000000000 0
+`
+	found := ParseSockets(udp)
+	if len(found) != 1 || found[0].Addr.Port() != 4789 || found[0].inode != "4242" {
+		t.Errorf("found %+v", found)
+	}
+}
+
+// A socket of this process is found to be its.
+func TestSocketOwner(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := collector{}
+	c.Agent.Port = uint16(conn.LocalAddr().(*net.UDPAddr).Port)
+	c.sockets()
+	if !slices.ContainsFunc(c.Sockets, func(s doctor.Socket) bool { return s.PID == os.Getpid() && s.Program != "" }) {
+		t.Errorf("found %+v", c.Sockets)
+	}
+}
+
+func TestRoutesAndRules(t *testing.T) {
+	if r := deadEnd("blackhole", "-4", "198.18.0.11", ""); r.Dst != netip.MustParsePrefix("198.18.0.11/32") || r.Delete != "ip -4 route delete blackhole 198.18.0.11" {
+		t.Errorf("%+v", r)
+	}
+	if r := deadEnd("prohibit", "-6", "default", "77"); r.Dst != netip.MustParsePrefix("::/0") || r.Delete != "ip -6 route delete prohibit default table 77" {
+		t.Errorf("%+v", r)
+	}
+	for _, own := range []map[string]any{{"priority": 0., "table": "local"}, {"priority": 32766., "table": "main"}, {"priority": 32767., "table": "default"}} {
+		if r, foreign := describeRule("-4", own); foreign {
+			t.Errorf("%+v", r)
+		}
+	}
+	r, foreign := describeRule("-4", map[string]any{"priority": 100., "src": "all", "action": "blackhole"})
+	if !foreign || r.Delete != "ip -4 rule delete priority 100" || !strings.Contains(r.Text, "action blackhole") {
+		t.Errorf("%v, %+v", foreign, r)
+	}
+}
+
+// A server that answers is told from one that refuses and one that is not there.
+func TestAskNameServer(t *testing.T) {
+	server, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	code := make(chan byte, 1)
+	go func() {
+		buf := make([]byte, 512)
+		for {
+			n, from, err := server.ReadFromUDP(buf)
+			if err != nil {
+				return
+			}
+			buf[2], buf[3] = 0x80, <-code
+			_, _ = server.WriteToUDP(buf[:n], from)
+		}
+	}()
+	for _, want := range []byte{0, codeServerFail, codeRefused, 3} { // a name that does not exist is an answer
+		conn, err := net.DialUDP("udp", nil, server.LocalAddr().(*net.UDPAddr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		code <- want
+		err = exchange(conn, 7, question(7, "c.example", typeA), askTries[2])
+		if fails := want == codeServerFail || want == codeRefused; (err != nil) != fails {
+			t.Errorf("code %d: %v", want, err)
+		}
+		conn.Close()
+	}
+	if q := question(1, "ab.c", typeA); !slices.Equal(q[headerLen:], []byte{2, 'a', 'b', 1, 'c', 0, 0, 1, 0, 1}) {
+		t.Errorf("question %v", q)
+	}
+}
+
+// Only rules of others that name a port or a device, and drop or translate, are found.
+func TestFindRules(t *testing.T) {
+	const ruleset = `table inet vxlan-driver { # handle 1
+	chain output { # handle 2
+		udp dport 4789 drop # handle 3
+	}
+}
+table ip foo { # handle 4
+	set s { # handle 9
+		elements = { 4789 }
+	}
+	chain c { # handle 1
+		type nat hook postrouting priority srcnat; policy accept;
+		udp dport 4789 snat to 1.2.3.4 # handle 2
+		tcp dport 7947 accept # handle 3
+		udp dport 47890 drop # handle 4
+		meta length > 1400 udp dport 4789 drop # handle 5
+		iifname "br-blue" limit rate over 5/second reject # handle 6
+		masquerade # handle 7
+	}
+}
+`
+	found := FindRules(ruleset, []string{portWord(4789), portWord(7947), `"br-blue"`})
+	var got []string
+	for _, r := range found {
+		got = append(got, r.Delete)
+	}
+	want := []string{"nft delete rule ip foo c handle 2", "nft delete rule ip foo c handle 5", "nft delete rule ip foo c handle 6"}
+	if !slices.Equal(got, want) || !found[0].Translates || found[1].Translates {
+		t.Errorf("found %+v", found)
+	}
+}
+
+func TestFlatten(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	if got := flatten(errors.Join(a, errors.Join(b, c))); !slices.Equal(got, []error{a, b, c}) || flatten(nil) != nil {
+		t.Errorf("got %v", got)
+	}
+}

@@ -1,0 +1,235 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/diagnosis"
+)
+
+// checkUnderlay says whether networks have the interface and the address that they send from.
+func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		v := n.VTEP
+		home := v.Home
+		if !home.Local.IsValid() {
+			home.Interface, home.Local = v.Interface, v.Local
+		}
+		found := diagnosis.Finding{Code: diagnosis.UnderlayLost, Level: diagnosis.Failure, Network: n.Name}
+		switch {
+		case n.Underlay.Name == "":
+			found.Summary = fmt.Sprintf("the interface %s is gone", home.Interface)
+			found.Mend = []string{fmt.Sprintf("make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
+		case !n.Underlay.Up:
+			found.Summary = fmt.Sprintf("the interface %s is down", home.Interface)
+			found.Mend = []string{fmt.Sprintf("ip link set %s up", home.Interface)}
+		case !n.Underlay.HasAddr(home.Local) && !n.elsewhereOnHost(f, home.Local):
+			found.Summary = fmt.Sprintf("the interface %s has lost the address %s", home.Interface, home.Local)
+			found.Mend = []string{fmt.Sprintf("ip address add %s dev %s", lostPrefix(n, home.Local), home.Interface)}
+		case slices.Contains(n.Underlay.Tentative, home.Local):
+			found.Summary = fmt.Sprintf("the address %s is not usable: duplicate address detection has not accepted it", home.Local)
+			found.Mend = []string{fmt.Sprintf("ip address show dev %s   # dadfailed: another host has the address", home.Interface)}
+		default:
+			continue
+		}
+		if v.Home.Local.IsValid() {
+			found.Evidence = append(found.Evidence, fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
+		}
+		findings = append(findings, found)
+	}
+	return findings
+}
+
+// elsewhereOnHost tells whether an address is one of the whole host, as routed networks have them.
+func (n Network) elsewhereOnHost(f *Facts, addr netip.Addr) bool {
+	return slices.ContainsFunc(f.Prefixes, func(p hostPrefix) bool {
+		return p.Interface != n.Underlay.Name && p.Prefix.IsSingleIP() && p.Prefix.Addr() == addr
+	})
+}
+
+// lostPrefix guesses the prefix length that an address had: that of the interface's other addresses
+// in the same range, or one that covers a host of the network.
+func lostPrefix(n Network, addr netip.Addr) netip.Prefix {
+	for _, p := range n.Underlay.Addrs {
+		if p.Masked().Contains(addr) {
+			return netip.PrefixFrom(addr, p.Bits())
+		}
+	}
+	bits := 24
+	if addr.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(addr, bits)
+}
+
+// checkRoutes says which hosts the kernel would not send to as it should.
+func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		if !n.Underlay.Up || !n.Underlay.HasAddr(n.VTEP.Local) && n.Underlay.Name == n.VTEP.Interface {
+			continue // see checkUnderlay
+		}
+		for _, p := range n.Paths {
+			switch {
+			case p.Route.Interface == "":
+				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
+			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
+				findings = append(findings, f.noRoute(n, p,
+					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
+			case p.Free.Source.IsValid() && p.Free.Source != n.VTEP.Local && n.Underlay.HasAddr(p.Free.Source):
+				findings = append(findings, wrongSource(n, p))
+			}
+		}
+	}
+	return findings
+}
+
+func (f *Facts) isOwnBridge(name string) bool {
+	return slices.ContainsFunc(f.Networks, func(n Network) bool { return n.Bridge.Name == name })
+}
+
+// noRoute names the route or the rule that leads packets elsewhere, if it is known.
+func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
+	found := diagnosis.Finding{
+		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
+		Evidence: []string{fmt.Sprintf("ip route get %s from %s", p.To, n.VTEP.Local)},
+	}
+	var dead *Route
+	for i, r := range f.Routing.DeadEnds {
+		if r.Dst.Contains(p.To) && (dead == nil || r.Dst.Bits() > dead.Dst.Bits()) {
+			dead = &f.Routing.DeadEnds[i]
+		}
+	}
+	switch {
+	case dead != nil:
+		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
+		found.Mend = []string{dead.Delete}
+	case len(f.Routing.Rules) > 0:
+		for _, r := range f.Routing.Rules {
+			found.Evidence = append(found.Evidence, "ip rule: "+r.Text)
+		}
+		found.Mend = []string{f.Routing.Rules[0].Delete}
+	default:
+		found.Mend = []string{fmt.Sprintf("ip route add %s dev %s", p.To, n.VTEP.Interface)}
+	}
+	return found
+}
+
+// wrongSource is about the agents: the tunnel has its own address as its source in any case.
+func wrongSource(n Network, p Path) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.WrongSource, Level: diagnosis.Warning, Network: n.Name,
+		Summary:  fmt.Sprintf("the route to host %s has the source %s, and the network sends from %s", p.To, p.Free.Source, n.VTEP.Local),
+		Evidence: []string{"ip route get " + p.To.String()},
+		Mend:     []string{fmt.Sprintf("ip route replace %s dev %s src %s", p.To, n.VTEP.Interface, n.VTEP.Local)},
+	}
+}
+
+// checkUnderlayMTU says where full packets do not fit the way.
+func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		wanted := n.VTEP.MTU + overhead(n)
+		if n.Underlay.Name != "" && n.Underlay.MTU < wanted {
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU, wanted),
+				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, overhead(n))},
+				Mend:     []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
+			})
+		}
+		for _, p := range n.Paths {
+			if p.MTU > 0 && p.MTU < min(wanted, n.Underlay.MTU) {
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
+					Evidence: []string{"ip route get " + p.To.String() + " shows it"},
+					Mend: []string{fmt.Sprintf("take the mtu off the route, or recreate the network with --opt mtu=%d on all hosts; then: ip route flush cache",
+						p.MTU-overhead(n))},
+				})
+			}
+		}
+	}
+	for _, text := range f.Moved {
+		findings = append(findings, moved(f, text))
+	}
+	return findings
+}
+
+// moved is about a network that was placed elsewhere than before, or whose MTU follows that of the
+// underlay.
+func moved(f *Facts, text string) diagnosis.Finding {
+	found := diagnosis.Finding{Code: diagnosis.UnderlayMoved, Level: diagnosis.Warning, Summary: text, Mend: []string{reload}}
+	var name, device string
+	var now, before, has int
+	_, _ = fmt.Sscanf(text, "network %s has an MTU of %d now, no longer %d, since %s has %d", &name, &now, &before, &device, &has)
+	for _, n := range f.Networks {
+		if !strings.HasPrefix(text, "network "+n.Name+" ") {
+			continue
+		}
+		found.Network = n.Name
+		if has > 0 && now < before {
+			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+overhead(n))
+			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+overhead(n)), reload}
+		}
+	}
+	return found
+}
+
+// overhead is what VXLAN adds to a packet (RFC 7348, section 5).
+func overhead(n Network) int {
+	if n.VTEP.Local.Is6() {
+		return 70
+	}
+	return 50
+}
+
+// checkTunnelPort says which program has a network's UDP port. VXLAN devices have no program.
+func checkTunnelPort(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, s := range f.Sockets {
+			if s.Addr.Port() != n.Tunnel.Port || s.Program == "" {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.TunnelPortTaken, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("the program %s has UDP port %d, which the network needs", s.Program, s.Addr.Port()),
+				Evidence: []string{fmt.Sprintf("process %d is bound to %s", s.PID, s.Addr)},
+				Mend:     []string{fmt.Sprintf("kill %d   # or recreate the network with another --opt vxlan_port on all hosts", s.PID), reload},
+			})
+		}
+	}
+	return findings
+}
+
+// checkDuplicateVTEP says whether another host has this one's address on the underlay.
+func checkDuplicateVTEP(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, c := range n.Elsewhere {
+			if c.Addr != n.VTEP.Local {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("another host on %s has the address %s too", c.Link, c.Addr),
+				Evidence: []string{fmt.Sprintf("%s answers for it", c.MAC)},
+				Mend:     []string{fmt.Sprintf("take the address off the host with the MAC %s: ip address delete %s dev INTERFACE", c.MAC, c.Addr)},
+			})
+		}
+	}
+	return findings
+}
+
+// checkMisplaced says which networks' first container would not start here.
+func checkMisplaced(f *Facts) (findings []diagnosis.Finding) {
+	for _, name := range slices.Sorted(maps.Keys(f.Misplaced)) {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.UnderlayLost, Level: diagnosis.Warning, Network: name,
+			Summary: "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
+		})
+	}
+	return findings
+}

@@ -1,0 +1,151 @@
+package doctortest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
+)
+
+// agentFaults are tried on hosts whose agents run. What these repair by themselves is not among them.
+var agentFaults = []fault{
+	{name: "input of the other host drops VXLAN", inject: drop("inet", "input", "0", "udp dport 4789 drop"), look: "host-a", code: "VX0502", says: "VXLAN", quick: true},
+	{name: "input drops VXLAN", inject: drop("inet", "input", "0", "udp dport 4789 drop"), code: "VX0502", says: "VXLAN"},
+	{name: "input drops the agents' messages", inject: drop("inet", "input", "0", "meta l4proto { tcp, udp } th dport 7947 drop"), code: "VX0502", says: "messages of the agents"},
+	{name: "tc of the other host steals VXLAN", inject: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 ingress protocol ip u32 match ip protocol 17 0xff match ip dport 4789 0xffff action mirred egress redirect dev lo",
+		look: "host-a", code: "VX0505", says: "ingress of eth0"},
+	{name: "agent stopped", inject: "kill -STOP $(pgrep ^vxland)", code: "VX0701", says: "was stopped", mend: "kill -CONT $(pgrep ^vxland)", quick: true},
+	{name: "agent killed", inject: "kill -9 $(pgrep ^vxland)", code: "VX0701", says: "does not run", quick: true},
+	{name: "configuration refused", inject: "mkdir -p /etc/vxlan; echo 'prot = 7947' > /etc/vxlan/vxland.toml", code: "VX0710", says: "prot", mend: "rm /etc/vxlan/vxland.toml"},
+	{name: "configuration refused, agent ended", inject: "mkdir -p /etc/vxlan; echo 'prot = 7947' > /etc/vxlan/vxland.toml; kill -9 $(pgrep ^vxland)", code: "VX0710", says: "prot",
+		mend: "rm /etc/vxlan/vxland.toml; vxlanctl reload"},
+	{name: "key that is none", inject: "mkdir -p /etc/vxlan; echo short > /etc/vxlan/key; chmod 600 /etc/vxlan/key; echo 'key_file = \"/etc/vxlan/key\"' > /etc/vxlan/vxland.toml", code: "VX0710", says: "key",
+		mend: "rm /etc/vxlan/vxland.toml /etc/vxlan/key"},
+	{name: "agent not installed", inject: "mv /usr/local/bin/vxland /tmp/; kill -9 $(pgrep ^vxland)", code: "VX0104", says: "vxland is not installed", mend: "mv /tmp/vxland /usr/local/bin/; vxlanctl reload"},
+	{name: "agents' port taken", inject: "kill -9 $(pgrep ^vxland); (iperf3 -s -p 7947 >/dev/null 2>&1 </dev/null &); sleep 0.3", code: "VX0711", says: "iperf3"},
+	{name: "entry of a remote container replaced", inject: "mac=$(bridge fdb show dev vxlan-net | awk '/dst 198.18.0.11/ && !/^00:00:00:00:00:00/ {print $1; exit}'); bridge fdb replace $mac dev vxlan-net dst 198.18.0.77 self permanent",
+		code: "VX0403", says: "forwarding entries", quick: true},
+	{name: "neighbour of a remote container replaced", inject: "ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:99 dev br-vxlan-net nud permanent", code: "VX0404", says: "neighbour"},
+	{name: "questions for names dropped", inject: drop("inet", "input", "0", "iifname br-vxlan-net udp dport 53-65000 drop"), code: "VX0803", says: "names"},
+	{name: "name server outside silent", inject: "echo nameserver 198.18.0.250 > /etc/resolv.conf", code: "VX0802", says: "198.18.0.250", mend: "true > /etc/resolv.conf"},
+	{name: "other MTU", inject: recreate("--opt vni=100 --opt mtu=1400 --subnet 10.0.0.0/24"), code: "VX0605", says: "MTU", mend: recreate("--opt vni=100 --subnet 10.0.0.0/24")},
+	{name: "other VNI", inject: recreate("--opt vni=109 --subnet 10.0.0.0/24"), code: "VX0306", says: "VNI", mend: recreate("--opt vni=100 --subnet 10.0.0.0/24")},
+	{name: "other port", inject: recreate("--opt vni=100 --opt vxlan_port=4790 --subnet 10.0.0.0/24"), code: "VX0306", says: "port", mend: recreate("--opt vni=100 --subnet 10.0.0.0/24")},
+	{name: "other cluster", inject: "mkdir -p /etc/vxlan; echo 'cluster = \"other\"' > /etc/vxlan/vxland.toml; vxlanctl reload", code: "VX0708", says: "refuses",
+		mend: "rm /etc/vxlan/vxland.toml; vxlanctl reload"},
+	{name: "a size dropped", inject: drop("inet", "input", "0", "meta length > 1400 udp dport 4789 drop"), code: "VX0506", says: "may drop"},
+	{name: "blackhole route, VXLAN dropped too", inject: "ip route add blackhole 198.18.0.11; " + drop("inet", "input", "0", "udp dport 4789 drop"), code: "VX0203", says: "198.18.0.11",
+		mend: "ip route delete blackhole 198.18.0.11; nft list tables | awk '/block/ {print \"nft delete \" $0}' | sh"},
+	{name: "agent killed, addresses flushed", inject: "kill -9 $(pgrep ^vxland); ip address flush dev br-vxlan-net", code: "VX0408", says: "10.0.0.1"},
+}
+
+// recreate is a script that makes the network anew with other options, and the container again.
+func recreate(options string) string {
+	return "podman rm -f -t0 cb >/dev/null; podman network rm net >/dev/null; " + createNet(options) + "; podman run -d --name cb --network net localhost/web 2>/dev/null"
+}
+
+func createNet(options string) string {
+	return "podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.11,198.18.0.12 --opt physical_interface=eth0 " + options + " net >/dev/null"
+}
+
+func startWithAgents(t *testing.T) *lab.Lab {
+	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	for i, h := range l.Hosts() {
+		labtest.Sh(t, h, "ip route add default via 198.18.0.1 dev eth0; "+createNet("--opt vni=100 --subnet 10.0.0.0/24"))
+		labtest.Sh(t, h, "podman run -d --name c"+string(rune('a'+i))+" --network net localhost/web")
+	}
+	awaitHealth(t, l.Hosts()...)
+	return l
+}
+
+func TestFaultsWithAgents(t *testing.T) {
+	l := startWithAgents(t)
+	for _, f := range chosen(agentFaults) {
+		t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) })
+	}
+	for _, f := range underlayFaults {
+		if f.quick || os.Getenv("FAULTS") == "all" {
+			t.Run(f.name, func(t *testing.T) { tryUnderlayFault(t, l, f) })
+		}
+	}
+}
+
+// underlayFault is broken between the hosts, so doctor says what is lost and blames no host.
+type underlayFault struct {
+	name, inject, code, says string
+	look                     string // host
+	mend                     string
+	quick                    bool
+}
+
+var underlayFaults = []underlayFault{
+	{name: "UDP dropped between the hosts", inject: dropBetween("udp dport 4789 drop"), look: "host-a", code: "VX0301", says: "no VXLAN packet passes", mend: "nft delete table bridge block", quick: true},
+	{name: "UDP dropped in one direction", inject: dropBetween("oifname host-b udp dport 4789 drop"), look: "host-a", code: "VX0302", says: "no VXLAN packet arrives at host host-b", mend: "nft delete table bridge block"},
+	{name: "UDP dropped in the other direction", inject: dropBetween("oifname host-a udp dport 4789 drop"), look: "host-b", code: "VX0302", says: "no VXLAN packet arrives at host host-a", mend: "nft delete table bridge block"},
+	{name: "large packets dropped", inject: dropBetween("udp dport 4789 meta length > 1400 drop"), look: "host-a", code: "VX0303", says: "frames of 1450 bytes", mend: "nft delete table bridge block"},
+	{name: "MTU of the path", inject: "ip link set host-b mtu 1400", look: "host-a", code: "VX0303", says: "frames of 1450 bytes", mend: "ip link set host-b mtu 1500", quick: true},
+	{name: "cable unplugged", inject: "ip link set host-b down", look: "host-b", code: "VX0201", says: "no carrier", mend: "ip link set host-b up"},
+	{name: "one address for two containers", inject: dropBetween("drop"), look: "host-b", code: "VX0601", says: "10.0.0.200", mend: "true"},
+}
+
+func dropBetween(rule string) string {
+	return "nft add table bridge block; nft 'add chain bridge block c { type filter hook forward priority 0; }'; nft add rule bridge block c " + rule
+}
+
+// tryUnderlayFault breaks the underlay, looks, mends it and looks again.
+func tryUnderlayFault(t *testing.T, l *lab.Lab, f underlayFault) {
+	between := func(script string) {
+		if out, err := exec.CommandContext(t.Context(), "nsenter", "--net="+l.UnderlayNetns(), "sh", "-ec", script).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out)
+		}
+	}
+	between(f.inject)
+	if f.code == "VX0601" { // while the hosts do not reach each other, both give a container one address
+		for _, h := range l.Hosts() {
+			labtest.Sh(t, h, "podman run -d --name dup --network net --ip 10.0.0.200 localhost/web 2>/dev/null")
+		}
+		between("nft delete table bridge block")
+		defer awaitHealth(t, l.Hosts()...)
+		defer labtest.Sh(t, l.Host("host-b"), "podman rm -f -t0 dup")
+		defer labtest.Sh(t, l.Host("host-a"), "podman rm -f -t0 dup")
+	}
+	first, all := awaitFinding(t, l.Host(f.look), f.code)
+	if first.Code != f.code || !strings.Contains(first.Summary, f.says) {
+		t.Errorf("want %s (%s) first, found %s", f.code, f.says, describe(all))
+	}
+	between(f.mend)
+	if f.code != "VX0601" {
+		awaitHealth(t, l.Hosts()...)
+	}
+}
+
+// On healthy hosts nothing is found, whatever kind of network they have.
+func TestHealthyHosts(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
+	kinds := map[string]string{
+		"static": "--opt remote_ips=198.18.0.11,198.18.0.12 --opt vni=1 --subnet 10.1.0.0/24 --subnet fd00:10::/64 --ipv6",
+		"gossip": "--opt discovery=gossip --opt remote_ips=198.18.0.11 --opt vni=2 --subnet 10.2.0.0/24",
+		"six":    "--opt remote_ips=fd00:198:18::11,fd00:198:18::12 --opt vni=3 --opt vxlan_port=4790 --subnet 10.3.0.0/24",
+		"quiet":  "--opt remote_ips=198.18.0.11,198.18.0.12 --opt vni=4 --subnet 10.4.0.0/24 --disable-dns",
+		"inside": "--opt remote_ips=198.18.0.11,198.18.0.12 --opt vni=5 --subnet 10.5.0.0/24 --internal",
+	}
+	port := 8000
+	for name, options := range kinds {
+		port++
+		for _, h := range l.Hosts() {
+			labtest.Sh(t, h, "podman network create --driver vxlan --opt local_ip=auto --opt physical_interface=eth0 "+options+" "+name)
+		}
+		for _, h := range l.Hosts() {
+			labtest.Sh(t, h, "podman run -d --name "+name+"-"+h.Name()+" -p "+fmt.Sprint(port)+":80 --network "+name+" localhost/web")
+		}
+	}
+	awaitHealth(t, l.Hosts()...)
+	out := labtest.Sh(t, l.Host("host-a"), "vxlanctl doctor; vxlanctl doctor gossip; vxlanctl doctor host-b; vxlanctl doctor --all; vxlanctl reload --dry-run")
+	if strings.Count(out, "no fault found: ") != 4 || strings.Count(out, "\n") != 3 || !strings.Contains(out, "2 hosts") {
+		t.Errorf("doctor printed\n%s", out)
+	}
+}

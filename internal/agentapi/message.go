@@ -68,6 +68,10 @@ const (
 	VerbKeys Verb = "keys"
 	// VerbKeyChange changes the host's key file (KeyChange). The response is as to VerbKeys.
 	VerbKeyChange Verb = "key-change"
+	// VerbEvents asks for what happened on the agent's host.
+	VerbEvents Verb = "events"
+	// VerbWait waits for something on this host. The response says what is missing, or nothing.
+	VerbWait Verb = "wait"
 	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
 	VerbTrace Verb = "trace"
 )
@@ -75,7 +79,7 @@ const (
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay. The exception is VerbKeyChange, for which the agent demands a key.
-var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true, VerbDiagnose: true, VerbNetworks: true, VerbKeys: true, VerbKeyChange: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbEvents: true, VerbTrace: true, VerbDiagnose: true, VerbNetworks: true, VerbKeys: true, VerbKeyChange: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -96,6 +100,9 @@ type Request struct {
 	Rates bool `json:"rates,omitempty"`
 	// Data is what the verb says.
 	Data json.RawMessage `json:"data,omitempty"`
+
+	Events *EventsRequest `json:"events,omitempty"`
+	Wait   *WaitRequest   `json:"wait,omitempty"`
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -131,6 +138,9 @@ type Response struct {
 	Trace      []TraceEvent      `json:"trace,omitempty"`
 	// Diagnosis is a doctor.Diagnosis. The plugin, which links this package, reads none.
 	Diagnosis json.RawMessage `json:"diagnosis,omitempty"`
+	Events    *EventsReport   `json:"events,omitempty"`
+	// Missing is what somebody still waits for when the time is over.
+	Missing string `json:"missing,omitempty"`
 	// Data is what the request's verb says.
 	Data json.RawMessage `json:"data,omitempty"`
 }

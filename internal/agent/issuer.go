@@ -81,7 +81,7 @@ func (i issuer) Grant() (enrol.Grant, error) {
 
 // definitions returns the networks that this host's Podman has.
 func (a *Agent) definitions() (all []adopt.Definition) {
-	configs, err := a.Host.PodmanConfigs()
+	configs, err := a.Host.NetworkConfigs()
 	if err != nil {
 		a.Log.Warn("cannot read this host's networks", "err", err)
 	}

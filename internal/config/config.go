@@ -48,10 +48,10 @@ type rawConfig struct {
 	ForgetAfter string   `toml:"forget_after"`
 	LogLevel    string   `toml:"log_level"`
 	Upstreams   []string `toml:"dns_upstreams"`
+	Metrics     string   `toml:"metrics"`
 	KeepRunning bool     `toml:"keep_running"`
 	JoinPort    int      `toml:"join_port"`
 	RotateKeys  bool     `toml:"rotate_keys"`
-	Metrics     string   `toml:"metrics"`
 }
 
 const (

@@ -46,6 +46,7 @@ lacks. It shows one in detail, and changes one while its containers run.`,
 		networkSetCommand(host),
 		networkPeerCommand(host),
 		networkRemoveCommand(host),
+		networkAdoptCommand(host),
 	)
 	return cmd
 }

@@ -36,9 +36,6 @@ func Join(ctx context.Context, h Host, token enrol.Token, o JoinOptions, report 
 		return err
 	}
 	if !j.Confirmed {
-		if err := j.save(h); err != nil {
-			return err
-		}
 		if err := (&joinRun{Host: h, member: m, joining: j, report: report}).run(ctx, token, o); err != nil {
 			return err
 		}
@@ -142,6 +139,10 @@ func (r *joinRun) checkPath(ctx context.Context, o JoinOptions) error {
 
 // take gets the key, stores it, and says so.
 func (r *joinRun) take(want config.Membership) error {
+	// From here on the token is this host's, which is known by its random number.
+	if err := r.save(r.Host); err != nil {
+		return err
+	}
 	g, err := r.session.Take()
 	if err != nil {
 		return err

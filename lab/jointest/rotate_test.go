@@ -114,11 +114,8 @@ func TestJoinSaysWhichPortIsClosed(t *testing.T) {
 		want       string
 	}{
 		{"UDP 4789 here", "udp dport 4789", b, "UDP 4789: what host-a (" + a.Addr4().String() + ") sends does not arrive here: open the port on this host"},
-		{"UDP 4789 there", "udp dport 4789", a, "UDP 4789: what this host sends does not arrive at host-a"},
-		{"UDP 7947 here", "udp dport 7947", b, "UDP 7947: what host-a (" + a.Addr4().String() + ") sends does not arrive here"},
 		{"UDP 7947 there", "udp dport 7947", a, "UDP 7947: what this host sends does not arrive at host-a"},
 		{"TCP 7947 here", "tcp dport 7947", b, "TCP 7947 of this host is not reached from host-a"},
-		{"TCP 7947 there", "tcp dport 7947", a, "TCP 7947 of host-a (" + a.Addr4().String() + ") is not reached from here (no answer): open it there"},
 		{"TCP 7949 there", "tcp dport 7949", a, "no answer: open TCP 7949 on that host"},
 		{"large packets", "udp dport 4789 udp length '>' 1380", a, "packets of more than 1400 bytes are lost on the way, though both interfaces have MTU 1500"},
 	} {

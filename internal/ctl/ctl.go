@@ -59,6 +59,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
+		meshCommand(host),
 		pingCommand(host),
 		traceCommand(host),
 		eventsCommand(host),

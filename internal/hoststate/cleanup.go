@@ -169,16 +169,26 @@ func (h *Host) PodmanNetworks() (names []string, err error) {
 
 // eachOwnNetwork calls f with each of Podman's networks that have this driver.
 func (h *Host) eachOwnNetwork(f func(config []byte, id network.Identity)) error {
-	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
-	if err != nil {
-		return fmt.Errorf("list networks: %w", err)
-	}
-	for _, path := range files {
+	configs, err := h.PodmanConfigs()
+	for _, data := range configs {
 		var n struct{ Name, ID, Driver string }
-		data, err := os.ReadFile(path)
-		if err == nil && json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
+		if json.Unmarshal(data, &n) == nil && n.Driver == network.Driver {
 			f(data, network.Identity{Name: n.Name, ID: n.ID})
 		}
 	}
-	return nil
+	return err
+}
+
+// PodmanConfigs returns the configurations of Podman's networks, of any driver.
+func (h *Host) PodmanConfigs() (configs [][]byte, err error) {
+	files, err := filepath.Glob(filepath.Join(h.NetworksDir, "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	for _, f := range files {
+		if data, err := os.ReadFile(f); err == nil { // else it was removed meanwhile
+			configs = append(configs, data)
+		}
+	}
+	return configs, nil
 }

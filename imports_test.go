@@ -61,6 +61,8 @@ var layers = map[string][]string{
 	"internal/podmannet":                    {},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
+	"internal/events":                       {"internal/agentapi", "internal/boottime"},
+	"internal/journal":                      {"internal/diagnosis"},
 	"internal/config":                       {"internal/clusterkey", "internal/cluster/gossip"},
 	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
 	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},

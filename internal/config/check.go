@@ -138,9 +138,6 @@ var shown = []struct {
 	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
 	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
 	{"metrics", func(c Config) string { return endpointText(c.Metrics) }},
-	{"keep_running", func(c Config) string { return strconv.FormatBool(c.KeepRunning) }},
-	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
-	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
 }
 
 func addrText(a netip.Addr) string {

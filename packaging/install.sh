@@ -69,11 +69,15 @@ remove_empty() {
 	[ ! -d "$top" ] || find "$top" ! -type d | grep -q . || find "$top" -depth -type d -exec rmdir {} +
 }
 
-has_systemd() { [ -d /run/systemd/system ]; }
+reload_systemd() {
+	[ -d /run/systemd/system ] || return 0
+	systemctl daemon-reload
+	journalctl --update-catalog || true # it explains log messages, no more
+}
 
 # An agent that runs is still the old program, and the rules are the old ones.
 refresh_host() {
-	if has_systemd; then systemctl daemon-reload; fi
+	reload_systemd
 	if [ -S /run/vxlan/vxland.sock ]; then "$(place bin/vxlanctl)" reload; fi
 }
 
@@ -84,7 +88,8 @@ clean_host() {
 	"$tool" cleanup $([ -z "${FORCE:-}" ] || echo --force)
 	# Of an agent in a host that is a container.
 	rmdir /sys/fs/cgroup/vxland /sys/fs/cgroup/unified/vxland 2>/dev/null || true
-	rm -f /var/lib/vxlan/host-id /var/lib/vxlan/host-id.*
+	rm -f /var/lib/vxlan/host-id /var/lib/vxlan/host-id.* /var/lib/vxlan/joining /var/lib/vxlan/key-rotation
+	rm -rf /var/lib/vxlan/tokens
 	if [ -d /var/lib/vxlan ]; then rmdir --ignore-fail-on-non-empty /var/lib/vxlan; fi
 	for link in /etc/systemd/system/*.wants/vxlan-reload@*.service /etc/systemd/system/*.wants/vxland.*; do
 		[ -L "$link" ] || continue
@@ -101,7 +106,7 @@ install)
 uninstall)
 	[ -n "$DESTDIR" ] || clean_host
 	remove_files
-	if [ -z "$DESTDIR" ] && has_systemd; then systemctl daemon-reload; fi
+	[ -n "$DESTDIR" ] || reload_systemd
 	;;
 *)
 	echo "usage: install.sh install|uninstall" >&2

@@ -5,15 +5,22 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
 )
 
 func main() {
-	err := ctl.Command(localHost{wiring.Plugin(), wiring.Agent()}, version.String(), os.Stdout).Execute()
+	err := newCommand().Execute()
 	if err != nil && !ctl.IsPrinted(err) {
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
 	}
 	os.Exit(ctl.ExitCode(err))
+}
+
+// newCommand is the tool on this host.
+func newCommand() *cobra.Command {
+	return ctl.Command(localHost{wiring.Plugin(), wiring.Agent()}, version.String(), os.Stdout)
 }

@@ -9,6 +9,7 @@ import (
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/plan"
 	"vxlan-driver/internal/podmannet"
 )
 
@@ -41,7 +42,8 @@ func (h localHost) readNetworks() (found []hoststate.Network, err error) {
 func (h localHost) DefinedNetworks() (defined []ctl.DefinedNetwork, err error) {
 	files, err := podmannet.List(h.NetworksDir, network.Driver)
 	for _, f := range files {
-		d := ctl.DefinedNetwork{Name: f.Name, ID: f.ID, Subnets: []string{}}
+		options, _ := podmannet.Options(f.Data) // Podman shows what is wrong with it
+		d := ctl.DefinedNetwork{Name: f.Name, ID: f.ID, Subnets: []string{}, Options: options}
 		if r, ok := network.ReadReservation(f.Data); ok {
 			d.VNI, d.Port = r.VNI, r.Port
 			for _, s := range r.Subnets {
@@ -51,4 +53,20 @@ func (h localHost) DefinedNetworks() (defined []ctl.DefinedNetwork, err error) {
 		defined = append(defined, d)
 	}
 	return defined, err
+}
+
+// Forwarding asks the agent. Where none runs, only the listed hosts are known.
+func (h localHost) Forwarding() (entries []agentapi.ForwardingEntry, alone bool, err error) {
+	entries, err = agentapi.ReadForwarding(agentapi.SocketPath)
+	if !errors.Is(err, agentapi.ErrNotRunning) {
+		return entries, false, err
+	}
+	networks, err := h.readNetworks()
+	for _, n := range networks {
+		want, flood := h.WantedForwarding(n, plan.Known{Partial: true})
+		have, fastPath, readErr := h.ReadForwarding(want)
+		err = errors.Join(err, readErr)
+		entries = append(entries, inventory.Wanted{Network: n.Name, Forwarding: want, Flood: flood}.Compare(have, fastPath)...)
+	}
+	return entries, true, err
 }

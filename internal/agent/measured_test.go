@@ -50,7 +50,16 @@ func TestStatusHasContactAndPaths(t *testing.T) {
 		if loss, known := p.Loss(); p.MTU != 1402 || !known || loss != 0 || p.Full.Answered == p.Full.Sent || p.Small.Sent == 0 {
 			t.Errorf("large frames are lost: %+v, loss %v", p, loss)
 		}
+		f.pass(1450)
+		sleep(30 * time.Second)
+		if p := host().Paths[0]; p.MTU != 1450 || p.Full.Answered == 0 || p.Full.Answered != p.Full.Sent || p.Small.Sent > 0 {
+			t.Errorf("mended: %+v", p)
+		}
 		f.pass(0)
+		sleep(90 * time.Second)
+		if loss, _ := host().Paths[0].Loss(); loss != 1 {
+			t.Errorf("lost for a minute or so: loss %v", loss)
+		}
 		f.heard = time.Now()
 		sleep(20 * time.Minute)
 		p = host().Paths[0]

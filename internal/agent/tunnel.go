@@ -231,7 +231,6 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 	if n.peers[mac] != peer {
 		return // the host has left the network meanwhile, or its agent has ended
 	}
-	peer.note(m)
 	if m.isGood() {
 		peer.failures = 0
 	} else {
@@ -240,8 +239,10 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 	}
 	if isFirst := peer.failures == 1 && peer.state.isGood(); m.tunnelState != peer.state && !isFirst {
 		peer.state = m.tunnelState
+		peer.counts = frameCounts{} // those of before tell nothing of how it is now
 		p.logState(n, peer)
 	}
+	peer.note(m)
 }
 
 // note keeps what was measured.

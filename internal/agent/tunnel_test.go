@@ -87,6 +87,19 @@ func TestTunnelsAreMeasured(t *testing.T) {
 	}
 }
 
+// A way that is mended while it is measured has no smaller MTU.
+func TestTunnelMendedMeanwhileIsGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeTunnel()
+		f.pass(0)
+		time.AfterFunc(2*time.Second, func() { f.pass(1450) })
+		got, err := measureTunnel(t.Context(), tunnelPath{conn: f}, 1450, tunnelState{})
+		if err != nil || got != (tunnelMeasurement{full: frameCount{1, 1}, roundTrip: tunnelTime}) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+}
+
 // probedHost is an otherHost whose agent answers probes, and so says how it set up the network.
 func probedHost(n byte, names ...string) cluster.Host {
 	h := otherHost(n, names...)

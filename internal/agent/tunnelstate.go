@@ -70,6 +70,13 @@ func measureTunnel(ctx context.Context, path tunnelPath, mtu int, before tunnelS
 		}
 	}
 	m.passing, err = path.largestPassing(ctx, smallProbe, mtu)
+	if err == nil && m.passing == mtu-1 {
+		// All sizes passed that were tried: probably the way was mended meanwhile.
+		count, took, err := path.send(ctx, mtu, searchTries)
+		if count.answered > 0 || err != nil {
+			return tunnelMeasurement{full: count, roundTrip: took}, err
+		}
+	}
 	return m, err
 }
 

@@ -96,10 +96,22 @@ func wrapCallError(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, notRunning := range []error{fs.ErrNotExist, syscall.ECONNREFUSED, syscall.EPIPE, syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF} {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return noListenerError{err}
+	}
+	for _, notRunning := range []error{syscall.EPIPE, syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, notRunning) {
 			return fmt.Errorf("%w: %w", ErrNotRunning, err)
 		}
 	}
 	return fmt.Errorf("ask vxland: %w", err)
 }
+
+// noListenerError says that nobody listens. How that was found out tells a person nothing.
+type noListenerError struct{ err error }
+
+// Error says it.
+func (noListenerError) Error() string { return ErrNotRunning.Error() }
+
+// Unwrap lets callers find out how.
+func (e noListenerError) Unwrap() []error { return []error{ErrNotRunning, e.err} }

@@ -20,16 +20,21 @@ func (c Client) Refresh(needed bool) error {
 		return nil
 	}
 	_, err := Call(c.Socket, Request{Verb: VerbRestart}, time.Now().Add(restartTimeout))
-	_, isAgents := errors.AsType[AgentError](err)
 	switch {
 	case err == nil:
 		return c.Sync("")
-	case isAgents && strings.Contains(err.Error(), "unknown request"):
+	case isUnknownVerb(err):
 		return c.replaceOldAgent()
 	case errors.Is(err, ErrNotRunning):
 		return c.awaitRestart(err)
 	}
 	return err
+}
+
+// isUnknownVerb tells whether the agent is of a version that does not know the verb.
+func isUnknownVerb(err error) bool {
+	_, isAgents := errors.AsType[AgentError](err)
+	return isAgents && strings.Contains(err.Error(), "unknown request")
 }
 
 // awaitRestart waits for an agent that ended the connection since it starts anew, and starts one

@@ -21,7 +21,7 @@ type NetworkInventory struct {
 	VNI         uint32            `json:"vni"`
 	Port        uint16            `json:"port"`      // UDP
 	Discovery   string            `json:"discovery"` // static, gossip or multicast
-	VTEP        netip.Addr        `json:"vtep"`
+	VTEP        netip.Addr        `json:"vtep,omitzero"`
 	Interface   string            `json:"interface"` // of the underlay
 	MTU         int               `json:"mtu"`
 	UnderlayMTU int               `json:"underlay_mtu,omitempty"`
@@ -43,8 +43,8 @@ type SubnetInventory struct {
 	Prefix  netip.Prefix `json:"prefix"`
 	Gateway netip.Addr   `json:"gateway,omitzero"`
 	// First and Last are what this host may hand out, and HostAddress is its own.
-	First       netip.Addr `json:"first"`
-	Last        netip.Addr `json:"last"`
+	First       netip.Addr `json:"first,omitzero"`
+	Last        netip.Addr `json:"last,omitzero"`
 	HostAddress netip.Addr `json:"host_address,omitzero"`
 	// Slices are what each listed host hands out; empty: the subnet is not divided by the list.
 	Slices []SliceInventory `json:"slices,omitempty"`
@@ -109,13 +109,14 @@ type ConflictInventory struct {
 
 // NetworkElsewhere is a network of other hosts.
 type NetworkElsewhere struct {
-	Name       string   `json:"name"` // there; empty: an early version does not tell
-	VNI        uint32   `json:"vni"`
-	Port       uint16   `json:"port"`
-	MTU        int      `json:"mtu,omitempty"`
-	Subnets    []string `json:"subnets,omitempty"`
-	Hosts      []string `json:"hosts"`
-	Containers int      `json:"containers"`
+	Name       string              `json:"name"` // there; empty: an early version does not tell
+	VNI        uint32              `json:"vni"`
+	Port       uint16              `json:"port"`
+	MTU        int                 `json:"mtu,omitempty"`
+	Subnets    []string            `json:"subnets,omitempty"`
+	Hosts      []string            `json:"hosts"`
+	Containers int                 `json:"containers"`
+	Endpoints  []EndpointInventory `json:"endpoints"`
 }
 
 // ErrTooOld says that the agent is of a version without the verb.
@@ -124,7 +125,7 @@ var ErrTooOld = errors.New("vxland is of an older version; run `vxlanctl reload`
 // ReadInventory asks the agent that listens on the socket at path.
 func ReadInventory(path string) (Inventory, error) {
 	r, err := Call(path, Request{Verb: VerbInventory}, time.Now().Add(statusTimeout))
-	if err == nil && r.Inventory == nil {
+	if isUnknownVerb(err) || err == nil && r.Inventory == nil {
 		err = ErrTooOld
 	}
 	if err != nil {

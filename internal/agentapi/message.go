@@ -47,19 +47,42 @@ const (
 	VerbDiagnose Verb = "diagnose"
 	// VerbInventory asks for an Inventory.
 	VerbInventory Verb = "inventory"
+	// VerbForwarding asks for the forwarding entries of all networks, as they are and should be.
+	VerbForwarding Verb = "forwarding"
 	// VerbHosts asks for all hosts that the agent knows: this one first, then the others.
 	VerbHosts Verb = "hosts"
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
 	// agent's response, as it came.
 	VerbAsk Verb = "ask"
+	// VerbEvents asks for what happened on the agent's host.
+	VerbEvents Verb = "events"
+	// VerbWait waits for something on this host. The response says what is missing, or nothing.
+	VerbWait Verb = "wait"
+	// VerbTokenCreate makes a token by which a host can join. Data is a TokenRequest, and that of
+	// the response the token as a JSON string.
+	VerbTokenCreate Verb = "token-create"
+	// VerbTokenList lists the tokens (enrol.Info), and VerbTokenRevoke removes one (TokenRequest).
+	VerbTokenList   Verb = "token-ls"
+	VerbTokenRevoke Verb = "token-revoke"
+	// VerbLeave takes the host out of its clusters: the other hosts forget it at once.
+	VerbLeave Verb = "leave"
+	// VerbNetworks asks for the networks that the host's Podman has (adopt.Definition).
+	VerbNetworks Verb = "networks"
+	// VerbKeys asks which keys the host has (KeysReport).
+	VerbKeys Verb = "keys"
+	// VerbKeyChange changes the host's key file (KeyChange). The response is as to VerbKeys.
+	VerbKeyChange Verb = "key-change"
 	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
 	VerbTrace Verb = "trace"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
-// to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true, VerbDiagnose: true}
+// to the underlay. The exception is VerbKeyChange, for which the agent demands a key.
+var verbsForHosts = map[Verb]bool{
+	VerbStatus: true, VerbEvents: true, VerbTrace: true, VerbDiagnose: true,
+	VerbNetworks: true, VerbKeys: true, VerbKeyChange: true,
+}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -78,6 +101,11 @@ type Request struct {
 	// Rates asks for rates in the StatusReport. Unless somebody asked within the last minute, that
 	// takes half a second.
 	Rates bool `json:"rates,omitempty"`
+	// Data is what the verb says.
+	Data json.RawMessage `json:"data,omitempty"`
+
+	Events *EventsRequest `json:"events,omitempty"`
+	Wait   *WaitRequest   `json:"wait,omitempty"`
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -105,13 +133,19 @@ type Response struct {
 	// Announces tells that the agent announces the container's addresses.
 	Announces bool `json:"announces,omitempty"`
 	// Host is the host that was forgotten or asked, by its whole name.
-	Host      string          `json:"host,omitempty"`
-	Inventory *Inventory      `json:"inventory,omitempty"`
-	Hosts     []HostStatus    `json:"hosts,omitempty"`
-	Answer    json.RawMessage `json:"answer,omitempty"` // the Response of the host that was asked
-	Trace     []TraceEvent    `json:"trace,omitempty"`
+	Host       string            `json:"host,omitempty"`
+	Inventory  *Inventory        `json:"inventory,omitempty"`
+	Forwarding []ForwardingEntry `json:"forwarding,omitzero"` // nil: not asked for
+	Hosts      []HostStatus      `json:"hosts,omitempty"`
+	Answer     json.RawMessage   `json:"answer,omitempty"` // the Response of the host that was asked
+	Trace      []TraceEvent      `json:"trace,omitempty"`
+	// Data is what the request's verb says.
+	Data json.RawMessage `json:"data,omitempty"`
 	// Diagnosis is a doctor.Diagnosis. The plugin, which links this package, reads none.
 	Diagnosis json.RawMessage `json:"diagnosis,omitempty"`
+	Events    *EventsReport   `json:"events,omitempty"`
+	// Missing is what somebody still waits for when the time is over.
+	Missing string `json:"missing,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.
@@ -314,7 +348,7 @@ type PathStatus struct {
 	// MTU is the size of the largest frame that passes. 0: none does, or none was sent yet.
 	MTU int `json:"mtu"`
 	// Full counts frames of FullSize in the last ten minutes, and Small those that are sent where
-	// none of these is answered.
+	// none of these is answered. When it changes what passes, both begin anew.
 	Full  FrameCount `json:"full"`
 	Small FrameCount `json:"small"`
 	// RoundTrip is how long the last frame took that was answered. 0: none was yet.

@@ -19,8 +19,9 @@ const (
 	maxSocketPath = 107
 )
 
-// parseEndpoint parses an address with a port, or the path of a Unix socket.
-func parseEndpoint(typed string) (Endpoint, error) {
+// parseEndpoint parses an address with a port, or the path of a Unix socket. It refuses the port on
+// which the agents talk: whoever came first would keep the other from it.
+func parseEndpoint(typed string, agentPort uint16) (Endpoint, error) {
 	if typed == "" {
 		return Endpoint{}, nil
 	}
@@ -33,6 +34,9 @@ func parseEndpoint(typed string) (Endpoint, error) {
 	addr, err := netip.ParseAddrPort(typed)
 	if err != nil || addr.Port() == 0 || addr.Addr().IsMulticast() {
 		return Endpoint{}, errors.New(`must be ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or "unix:" and a path, such as "127.0.0.1:7948"`)
+	}
+	if addr.Port() == agentPort {
+		return Endpoint{}, errors.New("has the agents' own port; choose another")
 	}
 	return Endpoint{"tcp", addr.String()}, nil
 }

@@ -29,6 +29,11 @@ func TestParseMetrics(t *testing.T) {
 			t.Errorf("%q: got %+v, %v", typed, c.Metrics, err)
 		}
 	}
+	for _, text := range []string{`metrics = "127.0.0.1:7947"`, "port = 7000\nmetrics = \"[::1]:7000\""} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "has the agents' own port; choose another") {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
 	if _, err := Parse("metrics = 7948"); err == nil || !strings.Contains(err.Error(), `write it as in metrics = "127.0.0.1:7948"`) {
 		t.Errorf("a number: %v", err)
 	}

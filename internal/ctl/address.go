@@ -62,7 +62,7 @@ hand out addresses of the whole subnet, and agree on each.
 var rangeColumns = []output.Column[rangeRow]{
 	{Heading: "SUBNET", Text: func(r rangeRow) string { return r.Subnet.String() }},
 	{Heading: "HOST", Text: func(r rangeRow) string { return r.Host }, Shrinks: true},
-	{Heading: "RANGE", Text: func(r rangeRow) string { return fmt.Sprintf("%v-%v", r.First, r.Last) }, Shrinks: true},
+	{Heading: "RANGE", Text: func(r rangeRow) string { return rangeText(r.First, r.Last) }, Shrinks: true},
 	{Heading: "OWN", Text: func(r rangeRow) string { return addrText(r.HostAddress) }},
 	{Heading: "USED", Text: func(r rangeRow) string { return fmt.Sprint(r.Used) }},
 	{Heading: "RESERVED", Text: func(r rangeRow) string { return fmt.Sprint(r.Reserved) }},
@@ -116,6 +116,14 @@ func checkAddress(p *output.Printer, host InventorySource, a netip.Addr) error {
 		return exitStatus(exitError)
 	}
 	return err
+}
+
+// rangeText prints a range, and nothing if there is none.
+func rangeText(first, last netip.Addr) string {
+	if !first.IsValid() {
+		return ""
+	}
+	return first.String() + "-" + last.String()
 }
 
 // usedAddrs are those of the containers on this host's networks.

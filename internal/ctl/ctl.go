@@ -12,14 +12,18 @@ import (
 type Host interface {
 	Reloader
 	Cleaner
-	StatusSource
+	ClusterStatusSource
 	HostForgetter
-	NetworkSource
+	NetworkChanger
+	ForwardingSource
 	Capturer
+	ClusterHost
 	Tracer
 	Pinger
 	PathTracer
 	Patient
+	EventSource
+	Waiter
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -40,7 +44,6 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
@@ -52,17 +55,30 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		namesCommand(host),
 		addressCommand(host),
 		conflictsCommand(host),
+		fdbCommand(host),
+		configCommand(),
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
+		meshCommand(host),
 		pingCommand(host),
 		traceCommand(host),
+		eventsCommand(host),
+		waitCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
+		initCommand(host),
+		joinCommand(host),
+		leaveCommand(host),
+		tokenCommand(host),
+		keyCommand(host),
 	)
 	markUsageErrors(root)
 	return root
 }
+
+// suggestionDistance is how many letters may be wrong in a command that is like another one.
+const suggestionDistance = 2
 
 // printHelp is what a command does that only has subcommands.
 func printHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -73,6 +89,7 @@ func subcommandArg(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := ""
+	cmd.SuggestionsMinimumDistance = suggestionDistance
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		hint = "; did you mean " + strings.Join(similar, " or ") + "?"
 	}

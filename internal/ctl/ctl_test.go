@@ -17,6 +17,8 @@ import (
 )
 
 type fakeHost struct {
+	ClusterHost
+
 	err        error
 	containers int // that need the agent
 	findings   []diagnosis.Finding
@@ -112,8 +114,8 @@ func TestCommands(t *testing.T) {
 		{"cleanup refused", []string{"cleanup"}, errors.New("in use"), "", "cleanup: in use"},
 		{"cleanup forced", []string{"cleanup", "--force"}, errors.New("in use"), "Podman still has these VXLAN networks: blue red; remove them with \"podman network rm\"\n", ""},
 		{"agent that does not answer", []string{"status"}, errors.New("ask vxland: timeout"), "", "status: ask vxland: timeout"},
-		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE\nhost-b  198.18.0.2  reachable\nhost-c  198.18.0.3  unreachable for 1h30m\n", ""},
-		{"no hosts", []string{"host", "ls"}, agentapi.ErrNotRunning, "", "list hosts: vxland does not run"},
+		{"hosts", []string{"host", "ls"}, nil, "HOST    ADDRESS     STATE        SINCE  NETWORKS  CONTAINERS  RTT  LOSS  PATH MTU\nhost-b  198.18.0.2  reachable    -      -         0           -    0%    1402\nhost-c  198.18.0.3  unreachable  1h30m  -         0           -    -     -\n", ""},
+		{"no agent", []string{"host", "ls", "--noheading"}, agentapi.ErrNotRunning, "-     198.18.0.2  unknown  -      blue      0           -    -     -\n# " + aloneNote + "\n", ""},
 		{"forget", []string{"host", "forget", "b"}, nil, "host b.198.18.0.2 is forgotten; its addresses are free\n", ""},
 		{"forget refused", []string{"host", "forget", "b"}, errors.New("vxland: forget host: it answers"), "", "vxland: forget host: it answers"},
 		{"forget whom", []string{"host", "forget"}, nil, "", "type the name or the address of one host"},

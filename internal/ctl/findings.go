@@ -36,7 +36,8 @@ func namedSummary(f diagnosis.Finding) string {
 
 // levelColours are those of a level's word.
 var levelColours = map[diagnosis.Level]output.Colour{
-	diagnosis.OK: output.Green, diagnosis.Warning: output.Yellow, diagnosis.Failure: output.Red, diagnosis.Unknown: output.Yellow,
+	diagnosis.OK: output.Green, diagnosis.Warning: output.Yellow,
+	diagnosis.Failure: output.Red, diagnosis.Unknown: output.Yellow,
 }
 
 // countLevels says how many findings there are of each level, the worst first.

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +28,9 @@ func hostCommand(host HostForgetter) *cobra.Command {
 		Short: "list the other hosts, and forget one that is gone for good",
 		Long: `Host lists the other hosts of this host's networks, as the agent (vxland) sees
 them, and forgets one that is gone for good.`,
-		Args: subcommandArg,
-		RunE: printHelp,
+		Example: "  vxlanctl host ls\n  vxlanctl host forget host-c",
+		Args:    subcommandArg,
+		RunE:    printHelp,
 	}
 	cmd.AddCommand(hostListCommand(host), hostForgetCommand(host))
 	return cmd
@@ -37,20 +41,26 @@ func hostListCommand(host StatusSource) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "list the other hosts of this host's networks",
-		Long: `Ls lists the other hosts that this host's agent (vxland) knows: name, address, and
-whether the agent there answers. A host that does not answer is listed until it
-is forgotten.`,
+		Long: `Ls lists the other hosts that this host's agent (vxland) knows, with what they have
+and what the agent measures. A host that does not answer is listed until it is
+forgotten.
+
+  CONTAINERS  of all networks that this host has, too
+  SINCE       for how long the host has been reachable or not
+  RTT         of the agents' messages
+  LOSS        of frames through the tunnel, in the last ten minutes
+  PATH MTU    the largest frame of a container that passes`,
 		Example: `  vxlanctl host ls
-  vxlanctl host ls -q --filter 'state=unreachable*'
+  vxlanctl host ls -q --filter state=unreachable
   vxlanctl host ls --format json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
-				r, err := host.Status()
+				rows, notes, err := hostRows(host)
 				if err != nil {
 					return fmt.Errorf("list hosts: %w", err)
 				}
-				return output.Listing[agentapi.HostStatus]{Key: "hosts", Columns: hostColumns, Rows: knownHosts(r.Clusters)}.Print(p)
+				return output.Listing[hostRow]{Key: "hosts", Columns: hostColumns, Rows: rows, Notes: notes}.Print(p)
 			})
 		},
 	}
@@ -58,24 +68,71 @@ is forgotten.`,
 	return cmd
 }
 
-var hostColumns = []output.Column[agentapi.HostStatus]{
-	{Heading: "HOST", Text: func(h agentapi.HostStatus) string { return h.HostName }, Shrinks: true},
-	{Heading: "ADDRESS", Text: func(h agentapi.HostStatus) string {
-		return addrText(h.Addr)
-	}},
-	{Heading: "STATE", Text: func(h agentapi.HostStatus) string {
-		if h.Reachable {
-			return "reachable"
-		}
-		return "unreachable for " + ageText(h.UnreachableFor)
-	}},
+// hostRow is another host.
+type hostRow struct {
+	agentapi.HostStatus
+	State      string   `json:"state"`
+	Networks   []string `json:"networks"` // of this host, on which the other one has containers
+	Containers int      `json:"containers"`
 }
 
-func knownHosts(clusters []agentapi.ClusterStatus) (hosts []agentapi.HostStatus) {
-	for _, c := range clusters {
-		hosts = append(hosts, c.Hosts...)
+var hostColumns = []output.Column[hostRow]{
+	{Heading: "HOST", Text: func(r hostRow) string { return r.HostName }, Shrinks: true},
+	{Heading: "ADDRESS", Text: func(r hostRow) string { return addrText(r.Addr) }},
+	{Heading: "STATE", Text: func(r hostRow) string { return r.State }},
+	{Heading: "SINCE", Text: func(r hostRow) string { return ageText(peerOf(r.HostStatus).since) }},
+	{Heading: "NETWORKS", Text: func(r hostRow) string { return strings.Join(r.Networks, ",") }, Shrinks: true},
+	{Heading: "CONTAINERS", Text: func(r hostRow) string { return strconv.Itoa(r.Containers) }},
+	{Heading: "RTT", Text: func(r hostRow) string { return roundTripText(peerOf(r.HostStatus).roundTrip) }, Wide: true},
+	{Heading: "LOSS", Text: func(r hostRow) string { return lossText(peerOf(r.HostStatus).paths) }, Wide: true},
+	{Heading: "PATH MTU", Text: func(r hostRow) string { return pathMTUText(peerOf(r.HostStatus).paths) }, Wide: true},
+}
+
+// hostRows returns the other hosts. Without an agent they are those of the lists.
+func hostRows(host StatusSource) (rows []hostRow, notes []string, err error) {
+	r, err := host.Status()
+	if err != nil && !errors.Is(err, agentapi.ErrNotRunning) {
+		return nil, nil, err
 	}
-	return hosts
+	all, alone, err := host.Inventory()
+	if err != nil {
+		return nil, nil, err
+	}
+	if alone {
+		return listedHosts(all), notesOf(alone), nil
+	}
+	for _, c := range r.Clusters {
+		for _, h := range c.Hosts {
+			row := hostRow{HostStatus: h, State: peerOf(h).state, Networks: []string{}}
+			for _, n := range all.Networks {
+				for _, m := range n.Hosts {
+					if m.Name == h.Name && !m.Self {
+						row.Networks, row.Containers = append(row.Networks, n.Name), row.Containers+m.Containers
+					}
+				}
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil, nil
+}
+
+// listedHosts are the hosts that networks list, of which nothing else is known.
+func listedHosts(all agentapi.Inventory) (rows []hostRow) {
+	for _, n := range all.Networks {
+		list, _ := readPeers(n.Options["remote_ips"]) // it was checked when the network was created
+		for _, a := range list {
+			i := slices.IndexFunc(rows, func(r hostRow) bool { return r.Addr == a })
+			switch {
+			case a == n.VTEP:
+			case i >= 0:
+				rows[i].Networks = append(rows[i].Networks, n.Name)
+			default:
+				rows = append(rows, hostRow{HostStatus: agentapi.HostStatus{Addr: a}, State: "unknown", Networks: []string{n.Name}})
+			}
+		}
+	}
+	return rows
 }
 
 func hostForgetCommand(host HostForgetter) *cobra.Command {
@@ -92,12 +149,8 @@ several have that name, it is the one that does not answer.
 Forget only a host that is gone for good. If it is only cut off, its containers
 keep their addresses, and other containers may get them too. A host that comes
 back announces itself again; it needs no command.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return errors.New("forget host: type the name or the address of one host, as `vxlanctl host ls` lists it")
-			}
-			return nil
-		},
+		Example: `  vxlanctl host forget host-c`,
+		Args:    oneArg("forget host: type the name or the address of one host, as `vxlanctl host ls` lists it"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return unreachableHosts(host), cobra.ShellCompDirectiveNoFileComp
 		},

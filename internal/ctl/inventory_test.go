@@ -1,11 +1,14 @@
 package ctl
 
 import (
+	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -15,7 +18,7 @@ func testInventory() agentapi.Inventory {
 	const a, b, c = "host-a (198.18.0.1)", "host-b (198.18.0.2)", "host-c (198.18.0.3)"
 	blue := agentapi.NetworkInventory{
 		ID: "7c7b", Name: "blue", VNI: 7, Port: 4789, Discovery: "static", VTEP: addr("198.18.0.1"), Interface: "eth0", MTU: 1450, UnderlayMTU: 1500,
-		Bridge: "br-vxlan-blue", Device: "vxlan-blue", Options: map[string]string{"vni": "7", "mtu": "1450"},
+		Bridge: "br-vxlan-blue", Device: "vxlan-blue", Options: map[string]string{"vni": "7", "mtu": "1450", "remote_ips": "198.18.0.1,198.18.0.2"},
 		Subnets: []agentapi.SubnetInventory{{
 			Prefix: netip.MustParsePrefix("10.0.0.0/28"), Gateway: addr("10.0.0.1"), First: addr("10.0.0.2"), Last: addr("10.0.0.2"), HostAddress: addr("10.0.0.3"),
 			Unusable: map[netip.Addr]string{addr("10.0.0.0"): "it is the network address of 10.0.0.0/28", addr("10.0.0.1"): "it is the gateway's", addr("10.0.0.15"): "it is the broadcast address of 10.0.0.0/28"},
@@ -59,7 +62,9 @@ func testInventory() agentapi.Inventory {
 	return agentapi.Inventory{
 		Networks: []agentapi.NetworkInventory{blue, red},
 		Elsewhere: []agentapi.NetworkElsewhere{
-			{Name: "green", VNI: 9, Port: 4789, MTU: 1450, Subnets: []string{"10.2.0.0/24"}, Hosts: []string{b}, Containers: 2},
+			{Name: "green", VNI: 9, Port: 4789, MTU: 1450, Subnets: []string{"10.2.0.0/24"}, Hosts: []string{b}, Containers: 1, Endpoints: []agentapi.EndpointInventory{
+				{Container: "far", ID: "b0", Names: []string{"far"}, Addrs: []netip.Addr{addr("10.2.0.2")}, MAC: "06:00:00:00:02:02", Host: b, State: agentapi.EndpointUp},
+			}},
 			{Name: "idle", VNI: 10, Port: 4789, MTU: 1450, Hosts: []string{b, c}, Containers: 3},
 		},
 	}
@@ -79,7 +84,7 @@ func (h fakeHost) Inventory() (agentapi.Inventory, bool, error) {
 
 func (h fakeHost) DefinedNetworks() ([]DefinedNetwork, error) {
 	return []DefinedNetwork{
-		{Name: "blue", ID: "7c7b", VNI: 7, Port: 4789}, {Name: "idle", ID: "9e9e", VNI: 10, Port: 4789, Subnets: []string{"10.3.0.0/24"}},
+		{Name: "blue", ID: "7c7b", VNI: 7, Port: 4789}, {Name: "idle", ID: "9e9e", VNI: 10, Port: 4789, Subnets: []string{"10.3.0.0/24"}, Options: map[string]string{"vni": "10"}},
 		{Name: "red", ID: "8d8d", VNI: 8, Port: 4789},
 	}, nil
 }
@@ -96,6 +101,7 @@ lost       blue     10.0.0.8  06:00:00:00:00:08  host-c (198.18.0.3)  unreachabl
 soon       blue     10.0.0.5  -                  host-b (198.18.0.2)  claiming
 web        blue     10.0.0.2  06:00:00:00:00:02  host-a (198.18.0.1)  up
 web        red      fd00::2   -                  host-a (198.18.0.1)  up
+far        green    10.2.0.2  06:00:00:00:02:02  host-b (198.18.0.2)  up
 `},
 		{"endpoints red -q", 0, "web\n"},
 		{"endpoints -q --filter state=claiming", 0, "soon\n"},
@@ -115,13 +121,13 @@ www   blue     10.0.0.4  db         host-b (198.18.0.2)
 blue     7    up        1     3          2      1450  10.0.0.0/28
 idle     10   idle      0     3          2      1450  10.3.0.0/24
 red      8    up        1     0          0      1450  fd00::/64
-green    9    not here  0     2          1      1450  10.2.0.0/24
+green    9    not here  0     1          1      1450  10.2.0.0/24
 # host-b (198.18.0.2) has network green, and this host has not; to create it here: vxlanctl network adopt green
 `},
 		{"network inspect blue", 0, `network blue (7c7b): VNI 7, UDP port 4789
 sends from 198.18.0.1 by eth0, MTU 1450
 bridge br-vxlan-blue, VXLAN device vxlan-blue
-options mtu=1450 vni=7
+options mtu=1450 remote_ips=198.18.0.1,198.18.0.2 vni=7
 
 SUBNET       GATEWAY   HANDED OUT HERE    THIS HOST
 10.0.0.0/28  10.0.0.1  10.0.0.2-10.0.0.2  10.0.0.3
@@ -160,8 +166,15 @@ web        10.0.0.2  06:00:00:00:00:02  host-a (198.18.0.1)  up
 		{"network inspect", 2, ""},
 		{"names nobody", 1, ""},
 		{"endpoints nowhere", 1, ""},
-		{"network inspect idle", 1, ""},
-		{"__complete network inspect ", 0, "blue\nred\n:4\n"},
+		{"network inspect idle", 0, `network idle (9e9e): VNI 10, UDP port 4789
+no container on this host, and so no devices
+options vni=10
+
+SUBNET       GATEWAY  HANDED OUT HERE  THIS HOST
+10.3.0.0/24  -        -                -
+`},
+		{"network inspect nowhere", 1, ""},
+		{"__complete network inspect ", 0, "blue\nidle\nred\n:4\n"},
 		{"__complete names w", 0, "db\nweb\nwww\n:4\n"},
 		{"__complete address check ", 0, "10.0.0.2\n10.0.0.4\n10.0.0.5\n10.0.0.8\nfd00::2\n:4\n"},
 	}
@@ -192,5 +205,54 @@ func TestInventoryWithoutAgent(t *testing.T) {
 	}
 	if _, err := run(host, "names", "web"); ExitCode(err) != 1 || !strings.Contains(err.Error(), "nobody answers names") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A terminal of 80 columns shows each list without a line that is too long.
+func TestListsFitTheTerminal(t *testing.T) {
+	all := testInventory()
+	endpoints, err := endpointRows(all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks, notes, err := networkRows(fakeHost{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts, _, err := hostRows(healthyHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, _, err := fakeHost{}.Forwarding()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conflicts := []conflictRow{{"blue", all.Networks[0].Conflicts[0]}}
+	for name, print := range map[string]func(*output.Printer) error{
+		"endpoints": output.Listing[endpointRow]{Columns: endpointColumns, Rows: endpoints}.Print,
+		"names":     output.Listing[nameRow]{Columns: nameColumns, Rows: nameRows(all)}.Print,
+		"conflicts": output.Listing[conflictRow]{Columns: conflictColumns, Rows: conflicts, Notes: []string{conflicts[0].Text}}.Print,
+		"networks":  output.Listing[networkRow]{Columns: networkColumns, Rows: networks, Notes: notes}.Print,
+		"hosts":     output.Listing[hostRow]{Columns: hostColumns, Rows: hosts, Notes: notesOf(true)}.Print,
+		"fdb":       output.Listing[agentapi.ForwardingEntry]{Columns: forwardingColumns, Rows: entries}.Print,
+		"ranges":    output.Listing[rangeRow]{Columns: rangeColumns, Rows: slices.Concat(rangesOf(all.Networks[0]), rangesOf(all.Networks[1]))}.Print,
+		"inspect": func(p *output.Printer) error {
+			_, err := io.WriteString(p.Out, inspectText(p, all.Networks[0], notesOf(true)))
+			return err
+		},
+		"address": func(p *output.Printer) error {
+			_, err := io.WriteString(p.Out, addressCheckOf(all, addr("10.0.0.8")).text(p))
+			return err
+		},
+	} {
+		var out strings.Builder
+		if err := print(&output.Printer{Out: &out, Width: 80}); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+				t.Errorf("%s: a line has %d columns: %s", name, n, line)
+			}
+		}
 	}
 }

@@ -77,7 +77,7 @@ func listNames(p *output.Printer, host InventorySource, args []string) error {
 // nameRows has a row for each container that has a name, by name.
 func nameRows(all agentapi.Inventory) (rows []nameRow) {
 	for _, n := range all.Networks {
-		owners := make(map[netip.Addr]agentapi.EndpointInventory)
+		owners := make(endpointOwners)
 		for _, e := range n.Endpoints {
 			for _, a := range e.Addrs {
 				if e.State == agentapi.EndpointUp {
@@ -93,7 +93,10 @@ func nameRows(all agentapi.Inventory) (rows []nameRow) {
 	return rows
 }
 
-func rowsOfName(network string, name agentapi.NameInventory, owners map[netip.Addr]agentapi.EndpointInventory) (rows []nameRow) {
+// endpointOwners are the containers by their addresses.
+type endpointOwners map[netip.Addr]agentapi.EndpointInventory
+
+func rowsOfName(network string, name agentapi.NameInventory, owners endpointOwners) (rows []nameRow) {
 	for _, a := range name.Addrs {
 		owner := owners[a]
 		i := slices.IndexFunc(rows, func(r nameRow) bool { return r.Container == owner.Container && r.Host == owner.Host })
@@ -101,7 +104,9 @@ func rowsOfName(network string, name agentapi.NameInventory, owners map[netip.Ad
 			rows[i].Addrs = append(rows[i].Addrs, a)
 			continue
 		}
-		rows = append(rows, nameRow{Name: name.Name, Network: network, Addrs: []netip.Addr{a}, Container: owner.Container, Host: owner.Host})
+		rows = append(rows, nameRow{
+			Name: name.Name, Network: network, Addrs: []netip.Addr{a}, Container: owner.Container, Host: owner.Host,
+		})
 	}
 	return rows
 }

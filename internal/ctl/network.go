@@ -26,19 +26,28 @@ type DefinedNetwork struct {
 	VNI      uint32
 	Port     uint16 // UDP
 	Subnets  []string
+	Options  map[string]string
 }
 
-func networkCommand(host NetworkSource) *cobra.Command {
+func networkCommand(host Host) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "network",
 		Short: "list, inspect and change networks",
 		Long: `Network lists this host's VXLAN networks, and those of other hosts that this one
 lacks. It shows one in detail, and changes one while its containers run.`,
-		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet",
+		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet\n  vxlanctl network adopt mynet\n  vxlanctl network set mynet mtu=1402",
 		Args:    subcommandArg,
 		RunE:    printHelp,
 	}
-	cmd.AddCommand(networkListCommand(host), networkInspectCommand(host))
+	cmd.AddCommand(
+		networkListCommand(host),
+		networkInspectCommand(host),
+		networkAdoptCommand(host),
+		networkSetCommand(host),
+		networkPeerCommand(host),
+		networkRemoveCommand(host),
+		networkAdoptCommand(host),
+	)
 	return cmd
 }
 
@@ -140,7 +149,8 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 	notes = notesOf(alone)
 	for _, e := range elsewhere {
 		rows = append(rows, networkRow{
-			Name: e.Name, VNI: e.VNI, Port: e.Port, MTU: e.MTU, Elsewhere: e.Containers, Hosts: len(e.Hosts), Subnets: e.Subnets, State: networkNotHere,
+			Name: e.Name, VNI: e.VNI, Port: e.Port, MTU: e.MTU, Subnets: e.Subnets,
+			Elsewhere: e.Containers, Hosts: len(e.Hosts), State: networkNotHere,
 		})
 		notes = append(notes, fmt.Sprintf("%s has network %s, and this host has not; to create it here: vxlanctl network adopt %[2]s",
 			joinHosts(e.Hosts), cmp.Or(e.Name, "NAME")))

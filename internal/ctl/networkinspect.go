@@ -1,9 +1,11 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,18 +22,14 @@ func networkInspectCommand(host NetworkSource) *cobra.Command {
 		Short: "show all that is known of a network on this host and on others",
 		Long: `Inspect shows how a network is set up here: its options with the defaults, devices
 and subnets. Then come its hosts and containers, and what other hosts set up
-differently. The network must have a container on this host.`,
+differently. Of a network without containers on this host it shows what Podman has.`,
 		Example: `  vxlanctl network inspect mynet
   vxlanctl network inspect mynet --format '{{.Options.mtu}}'`,
 		Args:              oneArg("inspect a network: type the name of one; `vxlanctl network ls` lists them"),
-		ValidArgsFunction: completeNetworks(host),
+		ValidArgsFunction: completeFirstDefined(host),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return opts.Run(cmd, func(p *output.Printer) error {
-				all, alone, err := host.Inventory()
-				if err != nil {
-					return fmt.Errorf("inspect network: %w", err)
-				}
-				n, err := findNetwork(all, args[0])
+				n, alone, err := findToInspect(host, args[0])
 				if err != nil {
 					return fmt.Errorf("inspect network: %w", err)
 				}
@@ -46,11 +44,49 @@ differently. The network must have a container on this host.`,
 	return cmd
 }
 
+// findToInspect returns a network that has containers here, or else what Podman has of it.
+func findToInspect(host NetworkSource, name string) (n agentapi.NetworkInventory, alone bool, err error) {
+	all, alone, err := host.Inventory()
+	if err != nil {
+		return agentapi.NetworkInventory{}, false, err
+	}
+	n, err = findNetwork(all, name)
+	if err == nil {
+		return n, alone, nil
+	}
+	defined, definedErr := host.DefinedNetworks()
+	for _, d := range defined {
+		if d.Name == name || d.ID == name {
+			return idleNetwork(d), alone, nil
+		}
+	}
+	return agentapi.NetworkInventory{}, false, errors.Join(err, definedErr)
+}
+
+// idleNetwork is a network without containers on this host.
+func idleNetwork(d DefinedNetwork) agentapi.NetworkInventory {
+	n := agentapi.NetworkInventory{
+		ID: d.ID, Name: d.Name, VNI: d.VNI, Port: d.Port, Options: d.Options,
+		Subnets: []agentapi.SubnetInventory{}, Hosts: []agentapi.MemberInventory{}, Endpoints: []agentapi.EndpointInventory{},
+		Names: []agentapi.NameInventory{}, Conflicts: []agentapi.ConflictInventory{}, Differences: []string{},
+	}
+	for _, text := range d.Subnets {
+		if prefix, err := netip.ParsePrefix(text); err == nil {
+			n.Subnets = append(n.Subnets, agentapi.SubnetInventory{Prefix: prefix})
+		}
+	}
+	return n
+}
+
 func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
-	fmt.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
-	fmt.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)
+	if n.VTEP.IsValid() {
+		fmt.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
+		fmt.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)
+	} else {
+		b.WriteString("no container on this host, and so no devices\n")
+	}
 	var options []string
 	for _, name := range slices.Sorted(maps.Keys(n.Options)) {
 		options = append(options, name+"="+n.Options[name])
@@ -59,11 +95,11 @@ func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string)
 	if len(n.Subnets) > 0 {
 		b.WriteString("\n" + output.Listing[agentapi.SubnetInventory]{Columns: subnetColumns, Rows: n.Subnets}.Table(p))
 	}
-	b.WriteString("\n" + output.Listing[agentapi.MemberInventory]{Columns: memberColumns, Rows: n.Hosts}.Table(p))
-	b.WriteString("\n" + output.Listing[agentapi.EndpointInventory]{Columns: inspectedEndpointColumns, Rows: n.Endpoints}.Table(p))
-	for _, text := range n.Differences {
-		notes = append(notes, text)
+	if len(n.Hosts) > 0 {
+		b.WriteString("\n" + output.Listing[agentapi.MemberInventory]{Columns: memberColumns, Rows: n.Hosts}.Table(p))
+		b.WriteString("\n" + output.Listing[agentapi.EndpointInventory]{Columns: inspectedEndpointColumns, Rows: n.Endpoints}.Table(p))
 	}
+	notes = append(notes, n.Differences...)
 	for _, c := range n.Conflicts {
 		notes = append(notes, c.Text)
 	}
@@ -76,7 +112,7 @@ func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string)
 var subnetColumns = []output.Column[agentapi.SubnetInventory]{
 	{Heading: "SUBNET", Text: func(s agentapi.SubnetInventory) string { return s.Prefix.String() }},
 	{Heading: "GATEWAY", Text: func(s agentapi.SubnetInventory) string { return addrText(s.Gateway) }},
-	{Heading: "HANDED OUT HERE", Text: func(s agentapi.SubnetInventory) string { return fmt.Sprintf("%v-%v", s.First, s.Last) }, Shrinks: true},
+	{Heading: "HANDED OUT HERE", Text: func(s agentapi.SubnetInventory) string { return rangeText(s.First, s.Last) }, Shrinks: true},
 	{Heading: "THIS HOST", Text: func(s agentapi.SubnetInventory) string { return addrText(s.HostAddress) }},
 }
 

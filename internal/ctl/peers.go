@@ -3,10 +3,18 @@ package ctl
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
+)
+
+// States of another host.
+const (
+	peerReachable   = "reachable"
+	peerUnreachable = "unreachable"
+	peerNoAgent     = "no agent" // it is listed, and never answered
 )
 
 // peerRow is another host in the status.
@@ -29,10 +37,10 @@ var peerColumns = []output.Column[peerRow]{
 // peerOf is another host's row.
 func peerOf(h agentapi.HostStatus) peerRow {
 	if !h.Reachable {
-		return peerRow{name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: "unreachable", since: h.UnreachableFor}
+		return peerRow{name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: peerUnreachable, since: h.UnreachableFor}
 	}
 	return peerRow{
-		name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: "reachable",
+		name: cmp.Or(h.HostName, h.Name), addr: addrText(h.Addr), state: peerReachable,
 		since: h.ReachableFor, roundTrip: h.RoundTrip, paths: h.Paths,
 	}
 }
@@ -48,12 +56,50 @@ func peersOf(clusters []agentapi.ClusterStatus) (rows []peerRow) {
 		for _, r := range c.Refused {
 			for _, h := range r.Hosts {
 				if r.Silent {
-					rows = append(rows, peerRow{addr: h.Addr.String(), state: "no agent"})
+					rows = append(rows, peerRow{addr: h.Addr.String(), state: peerNoAgent})
 				}
 			}
 		}
 	}
 	return rows
+}
+
+// maxPeers are so many that a screen has room for the rest.
+const maxPeers = 16
+
+// peersText is the table of the other hosts. On a terminal those with a fault come first, and many
+// that are well are only counted.
+func peersText(p *output.Printer, rows []peerRow) string {
+	if len(rows) == 0 {
+		return ""
+	}
+	more := 0
+	if p.Width > 0 && len(rows) > maxPeers {
+		slices.SortStableFunc(rows, func(a, b peerRow) int { return cmp.Compare(a.rank(), b.rank()) })
+		more = len(rows) - maxPeers
+		rows = rows[:maxPeers]
+	}
+	text := "\n" + output.Listing[peerRow]{Columns: peerColumns, Rows: rows}.Table(p)
+	if more > 0 {
+		text += fmt.Sprintf("and %d more: `vxlanctl host ls`\n", more)
+	}
+	return text
+}
+
+// rank orders hosts by how much there is to say of them.
+func (r peerRow) rank() int {
+	switch {
+	case r.state == peerUnreachable:
+		return 0
+	case slices.ContainsFunc(r.paths, func(p agentapi.PathStatus) bool {
+		loss, _ := p.Loss()
+		return loss > 0 || p.Measured > 0 && p.MTU < p.FullSize
+	}):
+		return 1
+	case r.state == peerReachable:
+		return 2
+	}
+	return 3
 }
 
 // lossText is what is lost of probes, on the network where it is most.

@@ -14,6 +14,7 @@ import (
 
 // StatusSource says how this host is.
 type StatusSource interface {
+	InventorySource
 	// Status returns what the host's agent knows.
 	Status() (agentapi.StatusReport, error)
 	// StatusWithRates is Status with the networks' rates, which may take half a second.
@@ -30,9 +31,9 @@ const (
 
 var checks = []string{checkLive, checkReady}
 
-func statusCommand(host StatusSource, version string) *cobra.Command {
+func statusCommand(host ClusterStatusSource, version string) *cobra.Command {
 	var opts output.Options
-	check := ""
+	check, all := "", false
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "show networks, other hosts and what is wrong, as this host's agent sees them",
@@ -62,19 +63,28 @@ monitoring system, and ends with 0 (ok), 1 (warning), 2 (failure) or 3 (unknown)
   live   0 if the agent answers, 2 if containers need one that does not run, and 3 if
          none needs it
   ready  2 also while it is not known yet what the other hosts have, and if something
-         is wrong; 1 if there are only warnings`,
+         is wrong; 1 if there are only warnings
+
+With --all this host's agent asks all others. Each host is as its own agent sees it.`,
 		Example: `  vxlanctl status
   vxlanctl status --check ready
   vxlanctl status --format '{{range .Networks}}{{.Name}} {{.MTU}}{{"\n"}}{{end}}'
+  vxlanctl status --all
   vxlanctl status -w`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if check != "" && !slices.Contains(checks, check) {
 				return usageError(fmt.Errorf("--check %q: must be live or ready", check))
 			}
-			return opts.Run(cmd, func(p *output.Printer) error { return runStatus(p, host, version, check) })
+			return opts.Run(cmd, func(p *output.Printer) error {
+				if all {
+					return runStatusOfAll(p, host, check)
+				}
+				return runStatus(p, host, version, check)
+			})
 		},
 	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "ask the agents of all hosts, and show what each says")
 	cmd.Flags().StringVar(&check, "check", "", "check whether the agent is `live` or ready, for probes")
 	_ = cmd.RegisterFlagCompletionFunc("check", cobra.FixedCompletions(checks, cobra.ShellCompDirectiveNoFileComp))
 	opts.AddReportFlags(cmd)
@@ -91,7 +101,8 @@ func runStatus(p *output.Printer, host StatusSource, version, check string) erro
 		return fmt.Errorf("status: %w", err)
 	}
 	if err != nil {
-		v = statusView{Findings: []diagnosis.Finding{{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown, Summary: err.Error()}}}
+		unknown := diagnosis.Finding{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown, Summary: err.Error()}
+		v = statusView{Findings: []diagnosis.Finding{unknown}}
 		v.judge()
 	}
 	if check != "" {
@@ -121,6 +132,16 @@ func readStatus(host StatusSource, ask func() (agentapi.StatusReport, error), ve
 	return newStatusView(r), nil
 }
 
+// recordedNetworks are this host's networks, as far as its store tells.
+func recordedNetworks(all agentapi.Inventory) (networks []agentapi.NetworkStatus) {
+	for _, n := range all.Networks {
+		networks = append(networks, agentapi.NetworkStatus{
+			Name: n.Name, VNI: n.VNI, Local: len(n.Endpoints), VTEP: n.VTEP, Interface: n.Interface, MTU: n.MTU,
+		})
+	}
+	return networks
+}
+
 // statusWithoutAgent says whether somebody misses the agent.
 func statusWithoutAgent(host StatusSource) (statusView, error) {
 	containers, err := host.ContainersWithAgent()
@@ -128,9 +149,14 @@ func statusWithoutAgent(host StatusSource) (statusView, error) {
 		return statusView{}, fmt.Errorf("vxland does not run: %w", err)
 	}
 	v := statusView{}
+	if all, _, err := host.Inventory(); err == nil { // else the store cannot be read, which was said
+		v.Networks = recordedNetworks(all)
+	}
 	if containers == 0 {
+		v.judge()
 		v.Level = diagnosis.Unknown
-		v.Summary = "vxland does not run, and no container needs it; it starts with the first container of a network with names or discovery=gossip"
+		v.Summary = "vxland does not run, and no container needs it; " +
+			"it starts with the first container of a network with names or discovery=gossip"
 		return v, nil
 	}
 	need := "need"

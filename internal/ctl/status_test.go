@@ -95,7 +95,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 #   what to do: open UDP port 4789 on host c and on the way
 # VX0303 failure: network blue: frames of 1450 bytes to host b are lost
 #   frames of 1402 bytes pass
-#   what to do: raise the underlay's MTU, or recreate the network with --opt mtu=1402 on all hosts
+#   what to do: vxlanctl network set blue mtu=1402   # on all hosts, unless the underlay's MTU can be raised
 # VX0502 failure: chain f drops
 #   what to do: vxlanctl explain VX0502
 # VX0601 failure: two have one
@@ -187,6 +187,19 @@ func TestStatusEndsWith(t *testing.T) {
 	}
 }
 
+// Without an agent there is what this host has.
+func TestStatusWithoutAgentHasNetworks(t *testing.T) {
+	const want = `vxland does not run, and no container needs it; it starts with the first container of a network with names or discovery=gossip
+
+NETWORK  VNI  HERE  MTU   SENDS FROM
+blue     7    4     1450  198.18.0.1 by eth0
+red      8    1     1450  198.18.0.1 by eth0
+`
+	if out, err := run(fakeHost{err: agentapi.ErrNotRunning}, "status"); ExitCode(err) != 1 || out != want {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+}
+
 func TestAgeText(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "", time.Millisecond: "1s", 90 * time.Second: "1m30s", 90 * time.Minute: "1h30m", 59*time.Minute + 59900*time.Millisecond: "59m59s", 72 * time.Hour: "3d",
@@ -194,5 +207,72 @@ func TestAgeText(t *testing.T) {
 		if got := ageText(d); got != want {
 			t.Errorf("%v is %q", d, got)
 		}
+	}
+}
+
+func (h fakeHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
+	if h.err != nil {
+		return nil, h.err
+	}
+	healthy, warned := healthyHost.report, agentapi.StatusReport{Version: "1", Warnings: []string{"careful"}}
+	return []agentapi.HostAnswer{
+		{Host: agentapi.HostStatus{Name: "host-a (198.18.0.1)", Self: true}, Response: agentapi.Response{Status: &healthy}},
+		{Host: agentapi.HostStatus{Name: "host-b (198.18.0.2)"}, Response: agentapi.Response{Status: &warned}},
+		{Host: agentapi.HostStatus{Name: "host-c (198.18.0.3)"}, Err: errors.New("host host-c (198.18.0.3) is unreachable")},
+	}, nil
+}
+
+const statusOfAll = `2 warnings on 3 hosts
+
+HOST                 STATUS   NETWORKS  CONTAINERS  HOSTS  VERSION
+host-a (198.18.0.1)  ok       1         1           [2/2]  1
+host-b (198.18.0.2)  warning  0         0           [0/0]  1
+host-c (198.18.0.3)  unknown  -         -           -      -
+
+# host host-b (198.18.0.2):
+# VX0704 warning: careful
+#   what to do: vxlanctl explain VX0704
+
+# host host-c (198.18.0.3):
+# VX0310 warning: host host-c (198.18.0.3) is unreachable
+#   what to do: type vxlanctl status on host host-c (198.18.0.3)
+`
+
+func TestStatusOfAll(t *testing.T) {
+	if out, err := run(fakeHost{}, "status", "--all"); err != nil || out != statusOfAll {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+	if out, err := run(fakeHost{}, "status", "--all", "--check", "ready", "-q"); ExitCode(err) != 1 || out != "warning\n" {
+		t.Errorf("printed %s, %v", out, err)
+	}
+	if _, err := run(fakeHost{err: agentapi.ErrNotRunning}, "status", "--all"); ExitCode(err) != 1 || !strings.Contains(err.Error(), "vxland does not run") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The hosts' networks and containers are those of the inventory.
+func TestHostsHaveNetworks(t *testing.T) {
+	out, err := run(healthyHost, "host", "ls", "--noheading")
+	want := "host-b  198.18.0.2  reachable  1h30m  blue  2  0.3ms  0%  1450\nhost-c  198.18.0.3  reachable  -      blue  1  -      -   -\n"
+	if err != nil || strings.Join(strings.Fields(out), " ") != strings.Join(strings.Fields(want), " ") {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+}
+
+// A screen has room for a thousand hosts: those with a fault come first.
+func TestManyHostsFitAScreen(t *testing.T) {
+	report := healthyHost.report
+	hosts := []agentapi.HostStatus{}
+	for i := range 1000 {
+		hosts = append(hosts, agentapi.HostStatus{HostName: fmt.Sprintf("host-%03d", i), Reachable: i != 777})
+	}
+	report.Clusters = []agentapi.ClusterStatus{{Hosts: hosts}}
+	v := newStatusView(report)
+	text := v.text(&output.Printer{Width: 80})
+	if lines := strings.Count(text, "\n"); lines > 40 || !strings.Contains(text, "\nhost-777  -        unreachable") || !strings.Contains(text, "\nand 984 more: `vxlanctl host ls`\n") {
+		t.Errorf("%d lines:\n%s", lines, text)
+	}
+	if text := v.text(new(output.Printer)); strings.Count(text, "  reachable ") != 999 {
+		t.Error("a pipe does not get all hosts")
 	}
 }

@@ -28,8 +28,11 @@ func newStatusView(r agentapi.StatusReport) statusView {
 	return v
 }
 
-// judge sets what follows from the findings.
+// judge sets what follows from the findings. JSON shows what there is none of as [].
 func (v *statusView) judge() {
+	v.Networks = append([]agentapi.NetworkStatus{}, v.Networks...)
+	v.Clusters = append([]agentapi.ClusterStatus{}, v.Clusters...)
+	v.Findings = append([]diagnosis.Finding{}, v.Findings...)
 	v.Level = diagnosis.Worst(v.Findings)
 	counts := v.counts()
 	switch {
@@ -50,11 +53,12 @@ func (v *statusView) counts() string {
 	if len(v.Networks) == 0 {
 		return "no container of this host uses a VXLAN network"
 	}
-	local, remote, hosts := 0, 0, 0
+	local, remote := 0, 0
 	for _, n := range v.Networks {
-		local, remote, hosts = local+n.Local, remote+n.Remote, max(hosts, n.Members)
+		local, remote = local+n.Local, remote+n.Remote
 	}
-	return fmt.Sprintf("%s, %s here, %d on other hosts", output.Count(len(v.Networks), "network"), output.Count(local, "container"), remote)
+	return fmt.Sprintf("%s, %s here, %d on other hosts",
+		output.Count(len(v.Networks), "network"), output.Count(local, "container"), remote)
 }
 
 // print prints the view in the form that the user chose.
@@ -74,13 +78,15 @@ func (v *statusView) text(p *output.Printer) string {
 	b.WriteString(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n")) + "\n")
 	if v.Running {
 		b.WriteString(v.agentLines())
-		if len(v.Networks) > 0 {
-			b.WriteString("\n" + output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}.Table(p))
-		}
-		if peers := peersOf(v.Clusters); len(peers) > 0 {
-			b.WriteString("\n" + output.Listing[peerRow]{Columns: peerColumns, Rows: peers}.Table(p))
-		}
 	}
+	if len(v.Networks) > 0 {
+		table := output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}
+		if !v.Running {
+			table.Columns = slices.DeleteFunc(slices.Clone(table.Columns), needsAgent)
+		}
+		b.WriteString("\n" + table.Table(p))
+	}
+	b.WriteString(peersText(p, peersOf(v.Clusters)))
 	if len(v.Findings) > 0 {
 		b.WriteByte('\n')
 	}
@@ -100,6 +106,11 @@ func (v *statusView) agentLines() string {
 		text += "key " + v.Keys + "\n"
 	}
 	return text
+}
+
+// needsAgent tells of a column whether only the agent knows what is in it.
+func needsAgent(c output.Column[agentapi.NetworkStatus]) bool {
+	return slices.Contains([]string{"ELSEWHERE", "HOSTS", "IN", "OUT"}, c.Heading)
 }
 
 var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{

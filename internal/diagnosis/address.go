@@ -55,7 +55,7 @@ var addressEntries = []Entry{
 		Code: ListsDiffer, Title: "hosts list different hosts",
 		Meaning: "This host's `remote_ips` lacks a host that lists it, or the reverse. Each drops packets of hosts that it does not list.",
 		Causes:  []string{"A host was added on some hosts only."},
-		Mends:   []string{"Recreate the network with the same list on all hosts, or use `discovery=gossip`."},
+		Mends:   []string{"On the host whose list lacks one: `vxlanctl network peer add NETWORK ADDRESS`.", "Use `discovery=gossip`, which needs no list."},
 	},
 	{
 		Code: VNIConflict, Title: "two networks have one VNI",

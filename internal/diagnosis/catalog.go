@@ -9,14 +9,14 @@ import (
 
 // Entry explains a code.
 type Entry struct {
-	Code  Code
-	Title string // a few words, without a capital
+	Code  Code   `json:"code"`
+	Title string `json:"title"` // a few words, without a capital
 	// Meaning is what is wrong and what comes of it, in sentences.
-	Meaning string
+	Meaning string `json:"meaning"`
 	// Causes are the usual ones, the most frequent one first.
-	Causes []string
+	Causes []string `json:"causes"`
 	// Mends say what to do, in the order of the causes where they belong together.
-	Mends []string
+	Mends []string `json:"mends"`
 }
 
 // Groups of codes, by their first two digits.

@@ -31,7 +31,7 @@ var tunnelEntries = []Entry{
 		Code: TunnelMTU, Title: "large frames are lost on the way to another host",
 		Meaning: "Small packets pass and full ones are lost: `ping` works, connections hang as soon as they carry data.",
 		Causes:  []string{"A link between the hosts has a smaller MTU than the hosts' interfaces."},
-		Mends:   []string{"Raise the MTU of that link.", "Recreate the network with `--opt mtu=SIZE`, the same on all hosts. The evidence has the size that passes."},
+		Mends:   []string{"Raise the MTU of that link.", "Type on all hosts: `vxlanctl network set NETWORK mtu=SIZE`. The evidence has the size that passes."},
 	},
 	{
 		Code: TunnelLoss, Title: "some VXLAN packets are lost on the way to another host",
@@ -67,7 +67,7 @@ var tunnelEntries = []Entry{
 		Code: ForeignSender, Title: "packets come from hosts that are no members",
 		Meaning: "This host drops VXLAN packets of its networks that do not come from a member.",
 		Causes:  []string{"A host's list (`remote_ips`) lacks the sender.", "A translator changed the sender's address.", "Somebody tries to get in."},
-		Mends:   []string{"Add the host to `remote_ips` or to the cluster, if it belongs there."},
+		Mends:   []string{"If the host belongs there: `vxlanctl network peer add NETWORK ADDRESS`, or let it join the cluster."},
 	},
 	{
 		Code: PeerUnreachable, Title: "another host does not answer",

@@ -42,7 +42,7 @@ var underlayEntries = []Entry{
 		Code: UnderlayMTU, Title: "the underlay's MTU is too small for the network",
 		Meaning: "The network's MTU and the VXLAN header (50 bytes, 70 over IPv6) together exceed the underlay's MTU. Large packets are lost or fragmented.",
 		Causes:  []string{"The interface's MTU was lowered after the network was created.", "`--opt mtu` is too large for this host."},
-		Mends:   []string{"Raise the interface's MTU.", "Recreate the network with a smaller `--opt mtu`, the same on all hosts."},
+		Mends:   []string{"Raise the interface's MTU.", "Type on all hosts, with a size that fits: `vxlanctl network set NETWORK mtu=SIZE`."},
 	},
 	{
 		Code: TunnelPortTaken, Title: "another program has the tunnel's port",

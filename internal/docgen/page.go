@@ -16,7 +16,8 @@ You give options to a network when you create it, on each host:
     podman network create --driver vxlan --opt NAME=VALUE … --subnet 10.0.0.0/24 mynet
 
 ` + "`create`" + ` checks all options and reports every problem at once. An unknown option is a problem too.
-To change an option you recreate the network. Where an option is ` + "`true` or `false`, `yes`, `no`, `on` and `off`" + ` do too.
+Some options can be [changed](hosts.md#change-an-option-while-containers-run) while containers run. For the others you
+recreate the network. Where an option is ` + "`true` or `false`, `yes`, `no`, `on` and `off`" + ` do too.
 
 ## The options that most users need
 

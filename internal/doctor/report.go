@@ -28,7 +28,7 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 		add(fromDifference(text))
 	}
 	for _, text := range r.BlockingChains {
-		add(diagnosis.Finding{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Summary: text})
+		add(withAdvice(diagnosis.Finding{Code: diagnosis.ForeignDrop, Level: diagnosis.Failure}, text))
 	}
 	for _, n := range r.Networks {
 		if n.Home != "" {
@@ -70,16 +70,13 @@ func fromWarning(text string) diagnosis.Finding {
 // fromDifference finds the code of what hosts have set up differently. Some differences keep packets
 // from passing, and others may be meant.
 func fromDifference(text string) diagnosis.Finding {
-	f := diagnosis.Finding{Code: diagnosis.NetworksDiffer, Level: diagnosis.Warning, Summary: text}
+	f := withAdvice(diagnosis.Finding{Code: diagnosis.NetworksDiffer, Level: diagnosis.Warning}, text)
 	network, rest, _ := strings.Cut(strings.TrimPrefix(text, "network "), " differs on host ")
 	host, what, ok := strings.Cut(rest, ": ")
 	if !ok {
 		return f
 	}
 	f.Network, f.Evidence = network, []string{"host " + host + " says so"}
-	if _, mend, found := strings.Cut(what, "; "); found {
-		f.Mend = []string{mend}
-	}
 	switch {
 	case strings.HasPrefix(what, "the VNI "), strings.HasPrefix(what, "the VXLAN port "):
 		f.Code, f.Level = diagnosis.TunnelMismatch, diagnosis.Failure
@@ -94,9 +91,19 @@ func fromDifference(text string) diagnosis.Finding {
 // fromConflict tells addresses, of which one container has to go, from names, which may be meant.
 func fromConflict(text string) diagnosis.Finding {
 	if strings.HasPrefix(text, "name ") {
-		return diagnosis.Finding{Code: diagnosis.DuplicateName, Level: diagnosis.Warning, Summary: text}
+		return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateName, Level: diagnosis.Warning}, text)
 	}
-	return diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Summary: text}
+	return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure}, text)
+}
+
+// withAdvice sets what is wrong and what to do, which an agent puts into one text, with a semicolon
+// between them.
+func withAdvice(f diagnosis.Finding, text string) diagnosis.Finding {
+	summary, advice, advises := strings.Cut(text, "; ")
+	if f.Summary = summary; advises {
+		f.Mend = []string{advice}
+	}
+	return f
 }
 
 func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
@@ -106,7 +113,7 @@ func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
 		f.Code = diagnosis.TunnelMTU
 		f.Summary = fmt.Sprintf("frames of %d bytes to host %s are lost", t.Size, t.Host)
 		f.Evidence = []string{fmt.Sprintf("frames of %d bytes pass", t.Passing)}
-		f.Mend = []string{fmt.Sprintf("raise the underlay's MTU, or recreate the network with --opt mtu=%d on all hosts", t.Passing)}
+		f.Mend = []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts, unless the underlay's MTU can be raised", network, t.Passing)}
 	case t.Heard:
 		f.Code = diagnosis.TunnelOneWay
 		f.Summary = fmt.Sprintf("no VXLAN packet arrives at host %s", t.Host)

@@ -210,11 +210,8 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 		return kernel.ForwardingKeys{}, err
 	}
 	defer ns.Close()
-	p := plan.ForwardTo(n.withEndpoints(), k)
-	if h.noFastPath {
-		p.Network.Forwarding.FastPath.Ports = nil
-	}
-	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.floodEntries())
+	want, flood := h.WantedForwarding(n, k)
+	keys, err := reconcile.DriftedEntries(ns, want, flood)
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {
 		return kernel.ForwardingKeys{}, wrapNetworkError(n.ID, fmt.Errorf("network %s: compare forwarding: %w", n.Name, err))
 	}

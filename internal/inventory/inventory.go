@@ -19,10 +19,11 @@ import (
 type Known struct {
 	Host    string // this one, as people know it
 	Network membership.Network
-	Roster  *membership.Roster // of the other hosts
-	Others  cluster.Snapshot   // all other hosts, members or not
+	Others  cluster.Snapshot // all other hosts, members or not
 	// Claims are addresses that containers of this host are about to get, by container.
 	Claims map[string][]netip.Addr
+
+	roster *membership.Roster // of the members
 }
 
 // Membership is a network of the store as package membership sees it.
@@ -39,7 +40,7 @@ func WithoutAgent(host string, networks []hoststate.Network) agentapi.Inventory 
 	all := agentapi.Inventory{Networks: []agentapi.NetworkInventory{}, Elsewhere: []agentapi.NetworkElsewhere{}}
 	for _, local := range networks {
 		n := Membership(local)
-		described := Describe(Known{Host: host, Network: n, Roster: membership.NewRoster(n, cluster.Snapshot{})})
+		described := Describe(Known{Host: host, Network: n})
 		described.Names = []agentapi.NameInventory{} // nobody answers them
 		all.Networks = append(all.Networks, described)
 	}
@@ -52,6 +53,7 @@ func compareNames(a, b agentapi.NetworkInventory) int { return strings.Compare(a
 // Describe returns all that is known of a network.
 func Describe(k Known) agentapi.NetworkInventory {
 	n := k.Network
+	k.roster = membership.NewRoster(n, k.Others)
 	return agentapi.NetworkInventory{
 		ID: n.ID, Name: n.Name, VNI: n.Tunnel.VNI, Port: n.Tunnel.Port, Discovery: discoveryOf(n),
 		VTEP: n.VTEP.Local, Interface: n.VTEP.Interface, MTU: n.VTEP.MTU, UnderlayMTU: n.VTEP.UnderlayMTU,
@@ -107,7 +109,7 @@ func (k Known) hosts() []agentapi.MemberInventory {
 	all := []agentapi.MemberInventory{{
 		Name: k.Host, Self: true, VTEP: n.VTEP.Local, Reachable: true, MTU: n.VTEP.MTU, HostAddrs: n.HostAddrs(), Containers: len(n.Endpoints),
 	}}
-	for _, m := range k.Roster.Members() {
+	for _, m := range k.roster.Members() {
 		all = append(all, agentapi.MemberInventory{
 			Name: m.Host, VTEP: m.VTEP, Reachable: m.Reachable, MTU: int(m.View.MTU), HostAddrs: m.HostAddrs, Containers: len(m.Endpoints),
 		})
@@ -130,15 +132,19 @@ func (k Known) endpoints() []agentapi.EndpointInventory {
 		}
 		all = append(all, described)
 	}
-	for _, m := range k.Roster.Members() {
+	for _, m := range k.roster.Members() {
 		for _, e := range m.Endpoints {
 			all = append(all, remoteEndpoint(m, e))
 		}
 	}
+	sortEndpoints(all)
+	return all
+}
+
+func sortEndpoints(all []agentapi.EndpointInventory) {
 	slices.SortStableFunc(all, func(a, b agentapi.EndpointInventory) int {
 		return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.Host, b.Host))
 	})
-	return all
 }
 
 func remoteEndpoint(m *cluster.Member, e cluster.Endpoint) agentapi.EndpointInventory {
@@ -161,7 +167,7 @@ func remoteEndpoint(m *cluster.Member, e cluster.Endpoint) agentapi.EndpointInve
 // names are those that the name server answers, by the same rule.
 func (k Known) names() []agentapi.NameInventory {
 	addrs := make(map[string][]netip.Addr)
-	rosterOf := func(membership.Network) *membership.Roster { return k.Roster }
+	rosterOf := func(membership.Network) *membership.Roster { return k.roster }
 	for _, z := range membership.Zones([]membership.Network{k.Network}, rosterOf, nil) {
 		records := slices.Clone(z.Records)
 		for _, group := range z.Remote {
@@ -184,7 +190,7 @@ func (k Known) names() []agentapi.NameInventory {
 
 func (k Known) conflicts() []agentapi.ConflictInventory {
 	all := []agentapi.ConflictInventory{}
-	for _, d := range membership.Duplicates(k.Network, k.Roster) {
+	for _, d := range membership.Duplicates(k.Network, k.roster) {
 		c := agentapi.ConflictInventory{
 			Kind: "address", Value: d.Addr.String(), Host: d.There.Host, Keeps: "here", Text: d.String(),
 			Here:  membership.ContainerLabel(d.Here.Names(), d.Here.ContainerID),
@@ -195,7 +201,7 @@ func (k Known) conflicts() []agentapi.ConflictInventory {
 		}
 		all = append(all, c)
 	}
-	for _, c := range membership.NameConflicts(k.Network, k.Roster) {
+	for _, c := range membership.NameConflicts(k.Network, k.roster) {
 		name := c.There.Names[0]
 		all = append(all, agentapi.ConflictInventory{
 			Kind: "name", Value: name, Here: name, There: name, Host: c.There.Host, Keeps: "both", Text: c.String(),
@@ -230,12 +236,17 @@ func Elsewhere(here []membership.Network, snapshots []cluster.Snapshot) []agenta
 				}
 				found[m.Network].Hosts = append(found[m.Network].Hosts, h.Label())
 				found[m.Network].Containers += len(m.Endpoints)
+				member := &cluster.Member{Host: h.Label(), Reachable: h.Reachable(), Membership: m}
+				for _, e := range m.Endpoints {
+					found[m.Network].Endpoints = append(found[m.Network].Endpoints, remoteEndpoint(member, e))
+				}
 			}
 		}
 	}
 	all := []agentapi.NetworkElsewhere{}
 	for _, key := range slices.SortedFunc(maps.Keys(found), cluster.NetworkKey.Compare) {
 		slices.Sort(found[key].Hosts)
+		sortEndpoints(found[key].Endpoints)
 		found[key].Hosts = slices.Compact(found[key].Hosts)
 		all = append(all, *found[key])
 	}
@@ -244,6 +255,7 @@ func Elsewhere(here []membership.Network, snapshots []cluster.Snapshot) []agenta
 
 func newElsewhere(m cluster.Membership) *agentapi.NetworkElsewhere {
 	e := &agentapi.NetworkElsewhere{Name: m.View.Name, VNI: m.Network.VNI, Port: m.Network.Port, MTU: int(m.View.MTU)}
+	e.Endpoints = []agentapi.EndpointInventory{}
 	for _, s := range m.View.Subnets {
 		e.Subnets = append(e.Subnets, s.Prefix.String())
 	}

@@ -90,7 +90,7 @@ func (c *comparison) compareViews(ours, theirs cluster.NetworkView) {
 	}
 	c.compareSubnets(ours.Subnets, theirs.Subnets)
 	if ours.MTU != theirs.MTU && ours.MTU > 0 && theirs.MTU > 0 {
-		c.add("the MTU", theirs.MTU, ours.MTU, fmt.Sprintf("give the network the option mtu=%d on all hosts", min(ours.MTU, theirs.MTU)))
+		c.add("the MTU", theirs.MTU, ours.MTU, fmt.Sprintf("type on both: vxlanctl network set %s mtu=%d", c.network, min(ours.MTU, theirs.MTU)))
 	}
 	if ours.UnderlayMTU != theirs.UnderlayMTU && ours.UnderlayMTU > 0 && theirs.UnderlayMTU > 0 {
 		c.addText(fmt.Sprintf("the MTU of the physical interface is %d there and %d here; packets over %d bytes may be lost between them",
@@ -139,10 +139,12 @@ func (c *comparison) compareLists(ours, theirs cluster.NetworkView) {
 		c.addText("remote_ips has other hosts there than here; give all hosts the same list", false)
 	default:
 		if more := listMissing(theirs.Listed, ours.Listed); more != "" {
-			c.addText(fmt.Sprintf("remote_ips has %s there and not here; add it here if it is a host of the network", more), false)
+			c.addText(fmt.Sprintf("remote_ips has %s there and not here; if it is a host of the network, type here: vxlanctl network peer add %s %s",
+				more, c.network, strings.ReplaceAll(more, ",", " ")), false)
 		}
 		if more := listMissing(ours.Listed, theirs.Listed); more != "" {
-			c.addText(fmt.Sprintf("remote_ips has %s here and not there; add it there if it is a host of the network", more), false)
+			c.addText(fmt.Sprintf("remote_ips has %s here and not there; if it is a host of the network, type there: vxlanctl network peer add %s %s",
+				more, c.network, strings.ReplaceAll(more, ",", " ")), false)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestDifferences(t *testing.T) {
 		{"no gateway", func(m *cluster.Membership) {
 			m.View.Subnets = []cluster.Subnet{{Prefix: same.Subnets[0].Prefix}}
 		}, []string{"!the gateway of 10.0.0.0/24 is none there"}},
-		{"MTU", func(m *cluster.Membership) { m.View.MTU = 8950 }, []string{"!the MTU is 8950 there and 1450 here; give the network the option mtu=1450"}},
+		{"MTU", func(m *cluster.Membership) { m.View.MTU = 8950 }, []string{"!the MTU is 8950 there and 1450 here; type on both: vxlanctl network set blue mtu=1450"}},
 		{"MTU of the underlay", func(m *cluster.Membership) { m.View.UnderlayMTU = 9000 }, []string{"the MTU of the physical interface is 9000 there and 1500 here"}},
 		{"a host that is not listed here", withList(vtep(1), vtep(2), vtep(3), vtep(4)), []string{"remote_ips has 198.18.0.4 there and not here"}},
 		{"a host that is not listed there", withList(vtep(1), vtep(2)), []string{"remote_ips has 198.18.0.3 here and not there"}},
@@ -99,7 +99,7 @@ func TestDifferencesOfUnlistedHost(t *testing.T) {
 	n.Remotes = []netip.Addr{vtep(2), vtep(3)}
 	stranger := otherHost(4, withView(withList(vtep(1), vtep(2), vtep(4))))
 	got := Differences(n, snapshot(stranger))
-	if len(n.Members(snapshot(stranger))) > 0 || len(got) != 2 || !strings.Contains(got[0].Text, "remote_ips has 198.18.0.4 there and not here; add it here") {
+	if len(n.Members(snapshot(stranger))) > 0 || len(got) != 2 || !strings.Contains(got[0].Text, "remote_ips has 198.18.0.4 there and not here; if it is a host of the network, type here: ") {
 		t.Errorf("got %+v", got)
 	}
 }

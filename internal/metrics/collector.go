@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"runtime"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -116,7 +115,7 @@ func (s samples) addTurns(d agentapi.DurationCounts) {
 			buckets[d.Bounds[i].Seconds()] = count
 		}
 	}
-	s.to <- prometheus.MustNewConstHistogram(turns, count, time.Duration(d.Sum).Seconds(), buckets)
+	s.to <- prometheus.MustNewConstHistogram(turns, count, d.Sum.Seconds(), buckets)
 }
 
 func (s samples) addKeys(ids []string) {

@@ -95,6 +95,7 @@ func (p *Plugin) reservations(host hoststate.Namespace) ([]network.Reservation, 
 		}
 		all = append(all, network.Reservation{
 			Holder: holder,
+			ID:     network.IDFromAlias(d.Alias),
 			VNI:    d.Tunnel.VNI,
 			Port:   d.Tunnel.Port,
 		})

@@ -86,11 +86,31 @@ func (f File) Replace(data []byte) (err error) {
 	return os.Rename(temp.Name(), f.Path)
 }
 
-// Indent prints JSON as Podman writes it.
-func Indent(data []byte) ([]byte, error) {
+// Options returns a network's options.
+func Options(config []byte) (map[string]string, error) {
+	var n struct {
+		Options map[string]string `json:"options"`
+	}
+	if err := json.Unmarshal(config, &n); err != nil {
+		return nil, fmt.Errorf("read network: %w", err)
+	}
+	if n.Options == nil {
+		n.Options = make(map[string]string)
+	}
+	return n.Options, nil
+}
+
+// WithOptions returns the configuration with other options. All else stays as it is, keys that are
+// not known here included.
+func WithOptions(config []byte, options map[string]string) ([]byte, error) {
 	var m map[string]json.RawMessage
-	if err := json.Unmarshal(data, &m); err != nil {
+	if err := json.Unmarshal(config, &m); err != nil {
+		return nil, fmt.Errorf("read network: %w", err)
+	}
+	text, err := json.Marshal(options)
+	if err != nil {
 		return nil, err
 	}
-	return json.MarshalIndent(m, "", "     ")
+	m["options"] = text
+	return json.MarshalIndent(m, "", "     ") // as Podman does
 }

@@ -23,7 +23,7 @@ const (
 )
 
 // ErrBusy says that Podman holds its lock for longer than a container takes to start.
-var ErrBusy = errors.New("Podman has been working on networks for a minute")
+var ErrBusy = errors.New("podman has been working on networks for a minute")
 
 // Lock keeps Podman from starting, stopping and creating anything on networks until Close. It waits
 // while Podman does.
@@ -38,6 +38,9 @@ type locks []*os.File
 func lockFiles(timeout time.Duration, path string, others ...string) (io.Closer, error) {
 	var held locks
 	until := time.Now().Add(timeout)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("lock Podman's networks: %w", err)
+	}
 	for i, path := range append([]string{path}, others...) {
 		flags := os.O_RDWR | os.O_CREATE
 		if i > 0 {

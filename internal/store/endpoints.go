@@ -49,6 +49,15 @@ func (s *Store) PutEndpoint(networkID string, config []byte, v network.VTEP, r R
 	return nil
 }
 
+// SetConfig replaces a network's configuration by what Podman has now, as long as the network has
+// endpoints.
+func (s *Store) SetConfig(networkID string, config []byte) error {
+	if err := writeIfChanged(filepath.Join(s.networkDir(networkID), "network.json"), config); err != nil {
+		return fmt.Errorf("store network %s: %w", networkID, err)
+	}
+	return nil
+}
+
 // SetMTU records which MTU a container's interface got.
 func (s *Store) SetMTU(networkID string, r Record, mtu int) error {
 	r.MTU = mtu

@@ -33,7 +33,7 @@ func TestForgottenHostFreesItsAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, h := range hosts[:2] {
-		labtest.Within(t, 20*time.Second, h, "vxlanctl host ls | grep '"+lost.Name()+".*unreachable for'")
+		labtest.Within(t, 20*time.Second, h, "vxlanctl host ls | grep '"+lost.Name()+".* unreachable'")
 	}
 	const start = "podman run -d --name new --network net --ip 10.0.0.50 localhost/web"
 	out := labtest.Refused(t, hosts[0], start)

@@ -22,6 +22,7 @@ func TestDebianPackage(t *testing.T) {
 	wantParts(t, a.mustRun("vxlanctl --version; stat -c '%a %U' /etc/vxlan"), "vxlanctl v1.0.0\n", "700 root")
 	wantParts(t, a.mustRun("systemctl is-enabled vxlan-reload@nftables vxlan-reload@firewalld vxland.socket vxland.service || true"),
 		"enabled\nenabled\ndisabled\ndisabled")
+	wantParts(t, a.mustRun("journalctl --list-catalog; firewall-offline-cmd --info-service=podman-vxlan"), "VX0101: ", "4789/udp 7947/udp 7947/tcp")
 	const netFlags = "--driver vxlan --opt local_ip=auto --opt physical_interface=auto --opt vni=100 --subnet 10.0.0.0/24 net"
 	create := "podman network create --opt remote_ips=" + labtest.VTEPs(l) + " " + netFlags
 	labtest.Sh(t, b, create+"; podman run -d --name cb --network net localhost/web")
@@ -64,7 +65,7 @@ func upgrade(n node, deb string) {
 		} </dev/null >/dev/null 2>&1`)
 	n.succeedsWithin(2*time.Second, "grep -q 'seq=10 ' /tmp/pings && podman exec ca netstat -tn | grep ' "+peer+":80 *ESTABLISHED'")
 	out := n.mustRun("DEBIAN_FRONTEND=noninteractive dpkg -i " + deb)
-	wantParts(n.T, out, "Unpacking vxlan-driver (1.0.1-1) over (1.0.0-1)", "reloaded 1 networks")
+	wantParts(n.T, out, "Unpacking vxlan-driver (1.0.1-1) over (1.0.0-1)", "reloaded 1 network")
 	n.mustRun("vxlanctl --version | grep 'v1.0.1$' && grep '^log_level = ' /etc/vxlan/vxland.toml && ls /etc/vxlan && test ! -e /etc/vxlan/vxland.toml.dpkg-new")
 	n.succeedsWithin(2*time.Second, "podman exec ca ping -c1 -W1 cb && ! vxlanctl status | grep -e outdated -e 'program was replaced'")
 	if now := n.mustRun("systemctl show -p MainPID --value vxland"); now != agent {

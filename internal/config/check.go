@@ -1,0 +1,164 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Problem is what is wrong with a configuration.
+type Problem struct {
+	Line int    `json:"line,omitempty"` // in the file; 0: it is of no line
+	Key  string `json:"key,omitempty"`  // the setting
+	Text string `json:"text"`
+}
+
+// Setting is a setting as it holds.
+type Setting struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"` // the file, or "default"
+}
+
+// SourceDefault is the Source of what the file does not say.
+const SourceDefault = "default"
+
+// Check returns what is wrong with a configuration file and the key file that it names. That the file
+// does not exist is only an error if it is required.
+func Check(path string, required bool) (exists bool, problems []Problem, err error) {
+	text, exists, err := readText(path, required)
+	if err != nil {
+		return false, nil, err
+	}
+	_, parseErr := Parse(text)
+	for _, err := range split(parseErr) {
+		problems = append(problems, locate(text, err.Error()))
+	}
+	return exists, problems, nil
+}
+
+func readText(path string, required bool) (text string, exists bool, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !required {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("read configuration: %w", err)
+	}
+	return string(data), true, nil
+}
+
+// split returns the errors that were joined.
+func split(err error) (all []error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, split(e)...)
+		}
+		return all
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+var (
+	syntaxProblem = regexp.MustCompile(`^line (\d+), ([A-Za-z0-9_-]*)`)
+	namedProblem  = regexp.MustCompile(`^\[?([A-Za-z0-9_.-]+)`)
+)
+
+// locate finds the line of a problem: problems begin with the setting's name.
+func locate(text, problem string) Problem {
+	if m := syntaxProblem.FindStringSubmatch(problem); m != nil {
+		line, _ := strconv.Atoi(m[1]) // it is a number
+		_, said, _ := strings.Cut(problem, ", ")
+		return Problem{Line: line, Key: m[2], Text: said}
+	}
+	p := Problem{Text: problem}
+	if m := namedProblem.FindStringSubmatch(problem); m != nil {
+		key := m[1][strings.LastIndexByte(m[1], '.')+1:] // a section is no part of what is typed
+		assignment := regexp.MustCompile(`^\s*(\[\s*)?"?` + regexp.QuoteMeta(key) + `"?\s*[]=]`)
+		for i, line := range strings.Split(text, "\n") {
+			if assignment.MatchString(line) {
+				p.Line, p.Key = i+1, m[1]
+				break
+			}
+		}
+	}
+	return p
+}
+
+// Settings returns the settings of a configuration file as they hold, and where each comes from. It
+// does not look into the key file.
+func Settings(path string, required bool) ([]Setting, error) {
+	text, _, err := readText(path, required)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ParseSettings(text)
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s:\n%w", path, err)
+	}
+	var typed map[string]any
+	if _, err := toml.Decode(text, &typed); err != nil {
+		return nil, err
+	}
+	var all []Setting
+	for _, s := range shown {
+		source := SourceDefault
+		if _, given := typed[s.name]; given {
+			source = path
+		}
+		all = append(all, Setting{Name: s.name, Value: s.value(c), Source: source})
+	}
+	return all, nil
+}
+
+// shown are the settings, in the order of docs/user/config.md.
+var shown = []struct {
+	name  string
+	value func(Config) string
+}{
+	{"bind", func(c Config) string { return addrText(c.Bind) }},
+	{"port", func(c Config) string { return strconv.Itoa(int(c.Port)) }},
+	{"key_file", func(c Config) string { return c.KeyFile }},
+	{"cluster", func(c Config) string { return c.Cluster }},
+	{"seeds", func(c Config) string { return addrPortsText(c.Seeds) }},
+	{"forget_after", func(c Config) string { return c.ForgetAfter.String() }},
+	{"log_level", func(c Config) string { return strings.ToLower(c.LogLevel.String()) }},
+	{"dns_upstreams", func(c Config) string { return addrPortsText(c.Upstreams) }},
+	{"metrics", func(c Config) string { return endpointText(c.Metrics) }},
+	{"keep_running", func(c Config) string { return strconv.FormatBool(c.KeepRunning) }},
+	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
+	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func addrPortsText(all []netip.AddrPort) string {
+	texts := make([]string, len(all))
+	for i, ap := range all {
+		texts[i] = ap.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+// endpointText prints an endpoint as it is typed.
+func endpointText(e Endpoint) string {
+	if e.Network == "unix" {
+		return unixPrefix + e.Address
+	}
+	return e.Address
+}

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "vxland.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Each problem names its line and its setting.
+func TestCheckNamesLines(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"", "[]"},
+		{"# all is commented\n#port = 0\n", "[]"},
+		{"cluster = \"a\"\n\nport = 0\nprot = 1\n", "[4 prot 3 port]"},
+		{"log_level = \"loud\"", "[1 log_level]"},
+		{"port = \"7947\"\n", "[1 port]"},
+		{"port = 7947\nseeds = [\"x\", \"y\"]\n", "[2 seeds 2 seeds]"},
+		{"cluster = \"a\"\nkey_file = \"/absent\"\n", "[2 key_file]"},
+		{"[agent]\nport = 1\n", "[1 agent 2 agent.port]"},
+		{"port = \n", "[1 port]"},
+		{"bind = \"198.18.0.1\"\n", "[1 bind]"},
+	}
+	for _, tt := range tests {
+		exists, problems, err := Check(writeConfig(t, tt.text), true)
+		var got []string
+		for _, p := range problems {
+			got = append(got, fmt.Sprint(p.Line, " ", p.Key))
+		}
+		if text := fmt.Sprint(got); err != nil || !exists || text != tt.want {
+			t.Errorf("%q: %v: %s, want %s: %+v", tt.text, err, text, tt.want, problems)
+		}
+	}
+	absent := filepath.Join(t.TempDir(), "absent")
+	if exists, problems, err := Check(absent, false); err != nil || exists || len(problems) > 0 {
+		t.Errorf("no file: %v, %v, %v", exists, problems, err)
+	}
+	if _, _, err := Check(absent, true); err == nil {
+		t.Error("a file that was named may be absent")
+	}
+}
+
+// Every setting is shown, and none that there is not.
+func TestSettingsAreAll(t *testing.T) {
+	var names, shownNames []string
+	for field := range reflect.TypeFor[rawConfig]().Fields() {
+		names = append(names, field.Tag.Get("toml"))
+	}
+	for _, s := range shown {
+		shownNames = append(shownNames, s.name)
+	}
+	if !slices.Equal(names, shownNames) {
+		t.Errorf("there are %q, and %q are shown", names, shownNames)
+	}
+	settings, err := Settings(writeConfig(t, "port = 7000\nseeds = [\"198.18.0.1\"]\n"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings {
+		isGiven := s.Name == "port" && s.Value == "7000" || s.Name == "seeds" && s.Value == "198.18.0.1:7000"
+		if (s.Source != SourceDefault) != isGiven {
+			t.Errorf("%+v", s)
+		}
+	}
+}

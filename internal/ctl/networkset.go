@@ -1,0 +1,165 @@
+package ctl
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// NetworkChanger changes networks whose containers run.
+type NetworkChanger interface {
+	NetworkSource
+	// ChangeNetwork replaces a network's options by what change makes of them. It checks the result
+	// as a new network, and refuses it before anything is changed. Containers keep running.
+	ChangeNetwork(name string, change func(options map[string]string) (map[string]string, error)) (ChangedNetwork, error)
+	// RemoveNetwork removes a network that no container uses.
+	RemoveNetwork(name string) error
+}
+
+// ChangedNetwork is a network whose options may have changed.
+type ChangedNetwork struct {
+	Name          string
+	Before, After map[string]string // options
+}
+
+// changeable are the options that a network can change while its containers run.
+var changeable = []string{
+	"address_check", "allow_host_overlap", "fast_path", "isolate", "mtu", "remote_ips", "underlay_timeout",
+}
+
+// CheckChangeable refuses changes of options that a running network cannot change.
+func CheckChangeable(before, after map[string]string) error {
+	for _, name := range changedOptions(before, after) {
+		if !slices.Contains(changeable, name) {
+			return fmt.Errorf("option %s cannot be changed while containers run, only %s can; recreate the network: "+
+				"docs/user/hosts.md says how containers keep running, under \"change an option without losing containers\"",
+				name, strings.Join(changeable, ", "))
+		}
+	}
+	return nil
+}
+
+// WithChangeable returns options with those of others that a running network can change.
+func WithChangeable(options, others map[string]string) map[string]string {
+	result := maps.Clone(options)
+	for _, name := range changeable {
+		if value, ok := others[name]; ok {
+			result[name] = value
+		} else {
+			delete(result, name)
+		}
+	}
+	return result
+}
+
+func changedOptions(before, after map[string]string) (names []string) {
+	for name := range maps.Keys(after) {
+		if old, had := before[name]; !had || old != after[name] {
+			names = append(names, name)
+		}
+	}
+	for name := range before {
+		if _, has := after[name]; !has {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func networkSetCommand(host NetworkChanger) *cobra.Command {
+	return &cobra.Command{
+		Use:   "set NETWORK OPTION=VALUE...",
+		Short: "change options of a network while its containers run",
+		Long: `Set changes options of a network, which Podman cannot, and keeps its containers
+running. It checks them as "podman network create" does, and changes nothing if one is
+wrong. Then it rewrites Podman's file of the network, and brings devices, firewall and
+containers' interfaces into step. An empty value takes an option away.
+
+It can change address_check, allow_host_overlap, fast_path, isolate, mtu, remote_ips
+and underlay_timeout. Others need the network to be recreated: docs/user/hosts.md says
+how. Type it on each host of the network.`,
+		Example: `  vxlanctl network set mynet mtu=1402
+  vxlanctl network set mynet isolate=true fast_path=`,
+		Args: func(_ *cobra.Command, args []string) error {
+			_, err := parseOptions(args)
+			return err
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return completeDefined(host)(cmd, args, text)
+			}
+			names := make([]string, len(changeable))
+			for i, name := range changeable {
+				names[i] = name + "="
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := parseOptions(args)
+			if err != nil {
+				return err
+			}
+			changed, err := host.ChangeNetwork(args[0], func(options map[string]string) (map[string]string, error) {
+				after := maps.Clone(options)
+				for name, value := range set {
+					if after[name] = value; value == "" {
+						delete(after, name)
+					}
+				}
+				return after, nil
+			})
+			if err != nil {
+				return fmt.Errorf("set options of network %s: %w", args[0], err)
+			}
+			return printChange(cmd, changed, "vxlanctl network set "+strings.Join(args, " "))
+		},
+	}
+}
+
+// parseOptions reads what is typed behind the network's name.
+func parseOptions(args []string) (map[string]string, error) {
+	if len(args) < 2 {
+		return nil, fmt.Errorf("set options: type the name of a network and options, such as mtu=1402")
+	}
+	set := make(map[string]string)
+	for _, text := range args[1:] {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("set options: %q: type OPTION=VALUE", text)
+		}
+		if _, twice := set[name]; twice {
+			return nil, fmt.Errorf("set options: %s is given twice", name)
+		}
+		set[name] = value
+	}
+	return set, nil
+}
+
+// printChange says what has changed, and what is left to do on other hosts.
+func printChange(cmd *cobra.Command, changed ChangedNetwork, typed string) error {
+	out := cmd.OutOrStdout()
+	names := changedOptions(changed.Before, changed.After)
+	if len(names) == 0 {
+		_, err := fmt.Fprintf(out, "network %s has these options already\n", changed.Name)
+		return err
+	}
+	for _, name := range names {
+		now, before := optionText(changed.After, name), optionText(changed.Before, name)
+		if _, err := fmt.Fprintf(out, "network %s: %s is %s now, no longer %s\n", changed.Name, name, now, before); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(out, "# on the network's other hosts type the same: %s\n", typed)
+	return err
+}
+
+func optionText(options map[string]string, name string) string {
+	if value, ok := options[name]; ok {
+		return value
+	}
+	return "the default"
+}

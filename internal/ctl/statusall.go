@@ -1,0 +1,145 @@
+package ctl
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/doctor"
+)
+
+// ClusterStatusSource says how all hosts are.
+type ClusterStatusSource interface {
+	StatusSource
+	// StatusOfAll makes this host's agent ask all hosts, itself first.
+	StatusOfAll() ([]agentapi.HostAnswer, error)
+}
+
+// hostStatusRow is a host, as its own agent sees it.
+type hostStatusRow struct {
+	Host       string          `json:"host"` // as people know it, with its address
+	Level      diagnosis.Level `json:"level"`
+	Version    string          `json:"version,omitempty"`
+	Networks   int             `json:"networks"`
+	Containers int             `json:"containers"`
+	Reachable  int             `json:"reachable"` // other hosts
+	Peers      int             `json:"peers"`     // other hosts that it knows
+	// Error says why nothing is known of the host.
+	Error    string              `json:"error,omitempty"`
+	Findings []diagnosis.Finding `json:"findings"`
+}
+
+// allStatusView is what `vxlanctl status --all` prints.
+type allStatusView struct {
+	Level   diagnosis.Level `json:"level"`
+	Summary string          `json:"summary"`
+	Hosts   []hostStatusRow `json:"hosts"`
+}
+
+func runStatusOfAll(p *output.Printer, host ClusterStatusSource, check string) error {
+	answers, err := host.StatusOfAll()
+	if err != nil {
+		return fmt.Errorf("status of all hosts: %w", err)
+	}
+	v := newAllStatusView(answers)
+	if p.Quiet {
+		_, err = fmt.Fprintln(p.Out, v.Level)
+	} else {
+		err = p.Report(v, func(out io.Writer) error {
+			_, err := io.WriteString(out, v.text(p))
+			return err
+		})
+	}
+	if err == nil && check != "" {
+		return levelError(v.Level)
+	}
+	return err
+}
+
+func newAllStatusView(answers []agentapi.HostAnswer) allStatusView {
+	v := allStatusView{Hosts: []hostStatusRow{}}
+	var all []diagnosis.Finding
+	for _, a := range answers {
+		row := rowOfAnswer(a)
+		v.Hosts = append(v.Hosts, row)
+		all = append(all, row.Findings...)
+	}
+	v.Level = diagnosis.Worst(all)
+	v.Summary = "all is well on " + output.Count(len(v.Hosts), "host")
+	if len(all) > 0 {
+		v.Summary = fmt.Sprintf("%s on %s", countLevels(all), output.Count(len(v.Hosts), "host"))
+	}
+	return v
+}
+
+func rowOfAnswer(a agentapi.HostAnswer) hostStatusRow {
+	row := hostStatusRow{Host: a.Host.Name, Findings: []diagnosis.Finding{}}
+	if a.Err != nil || a.Response.Status == nil {
+		row.Error = "it does not tell its status"
+		if a.Err != nil {
+			row.Error = a.Err.Error()
+		}
+		row.Findings = append(row.Findings, diagnosis.Finding{
+			Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: a.Host.Name, Summary: row.Error,
+			Mend: []string{"type vxlanctl status on host " + a.Host.Name},
+		})
+		row.Level = diagnosis.Unknown
+		return row
+	}
+	report := *a.Response.Status
+	row.Version, row.Networks = report.Version, len(report.Networks)
+	row.Findings = append(row.Findings, doctor.FromReport(report)...)
+	row.Level = diagnosis.Worst(row.Findings)
+	for _, n := range report.Networks {
+		row.Containers += n.Local
+	}
+	for _, c := range report.Clusters {
+		for _, h := range c.Hosts {
+			row.Peers++
+			if h.Reachable {
+				row.Reachable++
+			}
+		}
+	}
+	return row
+}
+
+func (v allStatusView) text(p *output.Printer) string {
+	var b strings.Builder
+	b.WriteString(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n")) + "\n\n")
+	b.WriteString(output.Listing[hostStatusRow]{Columns: hostStatusColumns, Rows: v.Hosts}.Table(p))
+	for _, row := range v.Hosts {
+		if len(row.Findings) > 0 {
+			b.WriteString("\n" + p.Wrap("# ", "#   ", "host "+row.Host+":"))
+		}
+		for _, f := range row.Findings {
+			b.WriteString(findingText(p, f))
+		}
+	}
+	return b.String()
+}
+
+var hostStatusColumns = []output.Column[hostStatusRow]{
+	{Heading: "HOST", Text: func(r hostStatusRow) string { return r.Host }, Shrinks: true},
+	{Heading: "STATUS", Text: func(r hostStatusRow) string { return r.Level.String() }},
+	{Heading: "NETWORKS", Text: func(r hostStatusRow) string { return r.count(r.Networks) }},
+	{Heading: "CONTAINERS", Text: func(r hostStatusRow) string { return r.count(r.Containers) }},
+	{Heading: "HOSTS", Text: func(r hostStatusRow) string {
+		if r.Error != "" {
+			return ""
+		}
+		return fmt.Sprintf("[%d/%d]", r.Reachable, r.Peers)
+	}},
+	{Heading: "VERSION", Text: func(r hostStatusRow) string { return r.Version }, Wide: true},
+}
+
+// count is a number that the host told.
+func (r hostStatusRow) count(n int) string {
+	if r.Error != "" {
+		return ""
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,86 @@
+package plugin
+
+import (
+	"strings"
+	"testing"
+
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
+)
+
+// A change is checked as a new network is, but for what the network itself has on the host.
+func TestCheckChange(t *testing.T) {
+	tests := []struct{ name, old, new, want string }{
+		{"MTU", `"vni"`, `"mtu": "1400", "vni"`, ""},
+		{"no change", "", "", ""},
+		{"a host behind the others", "198.18.0.12", "198.18.0.12,198.18.0.13", ""},
+		{"a host before the others", "198.18.0.11", "198.18.0.9,198.18.0.11", `would move the part of 10.0.0.0/24 that host 198.18.0.10 hands out`},
+		{"a host too many", "198.18.0.12", "198.18.0.12,198.18.0.13,198.18.0.14", "would move the part"},
+		{"without the last host", ",198.18.0.12", "", "would move the part"}, // two hosts have halves
+		{"MTU that does not fit", `"vni"`, `"mtu": "1500", "vni"`, `option mtu "1500": must be from 1280 to 1450`},
+		{"unknown option", `"vni"`, `"mtus": "1400", "vni"`, `did you mean "mtu"?`},
+		{"VNI of another device", `"100"`, `"7"`, "is used with port 4789 by the device vxlan7"},
+		{"another ID", `"id":"7c7b"`, `"id":"7c7c"`, "the ID of a network cannot be changed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k, plugin := newFakeHost(t)
+			k.HostNamespace().Add(kernel.Link{Name: "vxlan7", Kind: kernel.KindVXLAN, Tunnel: kernel.Tunnel{VNI: 7, Port: 4789}})
+			before, err := plugin.Create([]byte(testNetwork))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ns, r := request(string(before), 1)
+			if _, err := plugin.Setup(ns, r); err != nil {
+				t.Fatal(err)
+			}
+			after := strings.Replace(string(before), tt.old, tt.new, 1)
+			err = plugin.CheckChange(before, []byte(after))
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// What is recorded of a network that has containers follows, and then the kernel.
+func TestChangeConfig(t *testing.T) {
+	k, plugin := newFakeHost(t)
+	change := func(config []byte) ([]byte, error) {
+		return []byte(strings.Replace(string(config), `"vni"`, `"mtu": "1400", "vni"`, 1)), nil
+	}
+	if err := plugin.ChangeConfig("7c7b", change); err != nil {
+		t.Errorf("of a network without containers: %v", err)
+	}
+	ns, r := request(testNetwork, 1)
+	if _, err := plugin.Setup(ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := plugin.ChangeConfig("7c7b", change); err != nil {
+		t.Fatal(err)
+	}
+	s, err := plugin.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	networks, err := s.Networks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reconcile(networks, hoststate.ScopeReset); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"br-vx-eaf72b2d", "vxlan-network"} {
+		if l, err := k.HostNamespace().Link(name, 0); err == nil && l.MTU != 1400 {
+			t.Errorf("%s has an MTU of %d", name, l.MTU)
+		}
+	}
+	container, err := k.Open("/ns/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := container.Link("eth0", 0); err != nil || l.MTU != 1400 {
+		t.Errorf("the container has %+v, %v", l, err)
+	}
+}

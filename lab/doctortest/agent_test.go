@@ -86,7 +86,7 @@ var underlayFaults = []underlayFault{
 	{name: "UDP dropped between the hosts", inject: dropBetween("udp dport 4789 drop"), look: "host-a", code: "VX0301", says: "no VXLAN packet passes", mend: "nft delete table bridge block", quick: true},
 	{name: "UDP dropped in one direction", inject: dropBetween("oifname host-b udp dport 4789 drop"), look: "host-a", code: "VX0302", says: "no VXLAN packet arrives at host host-b", mend: "nft delete table bridge block"},
 	{name: "UDP dropped in the other direction", inject: dropBetween("oifname host-a udp dport 4789 drop"), look: "host-b", code: "VX0302", says: "no VXLAN packet arrives at host host-a", mend: "nft delete table bridge block"},
-	{name: "large packets dropped", inject: dropBetween("udp dport 4789 meta length > 1400 drop"), look: "host-a", code: "VX0303", says: "frames of 1450 bytes", mend: "nft delete table bridge block"},
+	{name: "large packets dropped", inject: dropBetween("udp dport 4789 meta length gt 1400 drop"), look: "host-a", code: "VX0303", says: "frames of 1450 bytes", mend: "nft delete table bridge block"},
 	{name: "MTU of the path", inject: "ip link set host-b mtu 1400", look: "host-a", code: "VX0303", says: "frames of 1450 bytes", mend: "ip link set host-b mtu 1500", quick: true},
 	{name: "cable unplugged", inject: "ip link set host-b down", look: "host-b", code: "VX0201", says: "no carrier", mend: "ip link set host-b up"},
 	{name: "one address for two containers", inject: dropBetween("drop"), look: "host-b", code: "VX0601", says: "10.0.0.200", mend: "true"},

@@ -309,3 +309,25 @@ func TestManyEntriesAreSetInShortSessions(t *testing.T) {
 		}
 	})
 }
+
+// Where a list takes long, time alone causes one less often, but never less than every five minutes.
+func TestLongListsAreRare(t *testing.T) {
+	tests := []struct {
+		took, ago time.Duration
+		want      bool
+	}{
+		{0, time.Minute, true},
+		{200 * time.Millisecond, time.Minute, true},
+		{time.Second, time.Minute, false},
+		{time.Second, 4 * time.Minute, true},
+		{10 * time.Second, 4 * time.Minute, false},
+		{10 * time.Second, 5 * time.Minute, true},
+	}
+	for _, tt := range tests {
+		n := &forwardedNetwork{listTime: tt.took, listed: time.Now().Add(-tt.ago)}
+		f := forwarder{networks: map[string]*forwardedNetwork{"": n}}
+		if f.CheckUnreported(); n.checkAll != tt.want {
+			t.Errorf("a list that took %v, %v ago: another one: %v", tt.took, tt.ago, n.checkAll)
+		}
+	}
+}

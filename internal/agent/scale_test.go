@@ -256,7 +256,7 @@ func (b *bigHost) listTime() (cpu, every time.Duration) {
 		if err := n.list(b.Host); err != nil {
 			b.t.Fatal(err)
 		}
-		every = max(every, unreportedDivisor*n.listTime)
+		every = max(every, n.unreportedDelay())
 	}
 	return cpuTime() - before, every
 }

@@ -13,6 +13,7 @@ import (
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/store"
 )
 
 // News of another host that are not about a network do not have its tables read.
@@ -228,7 +229,37 @@ func TestDeletedEntriesAreLookedAt(t *testing.T) {
 	})
 }
 
-// The kernel's events are of deletions only. What somebody adds is gone within a minute.
+// Ports that have not changed are not named. Where somebody has deleted the table, the next news find
+// that they are needed all the same.
+func TestNewsMakeTheFastPathAnew(t *testing.T) {
+	withOthers(t, 1, func(r *rig, hosts []cluster.Host) {
+		r.Host.Records = new(store.Cache) // as vxland has: a record that was not replaced is the same
+		sleep(unreportedInterval)
+		var device string
+		for _, l := range r.kernel.HostNamespace().Links() {
+			if l.Kind == kernel.KindVXLAN {
+				device = l.Name
+			}
+		}
+		r.mu.Lock()
+		before := len(r.kernel.HostNamespace().FastPathOutbound(device).Ports)
+		if err := r.kernel.HostNamespace().RemoveFastPath(device); err != nil {
+			t.Error(err)
+		}
+		r.mu.Unlock()
+		hosts[0].Memberships[0].Endpoints = hosts[0].Memberships[0].Endpoints[:1]
+		r.cluster().show(hosts...)
+		sleep(2 * storeDebounce)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if again := len(r.kernel.HostNamespace().FastPathOutbound(device).Ports); before != 1 || again != 1 {
+			t.Errorf("the fast path had %d ports, and has %d", before, again)
+		}
+	})
+}
+
+// The kernel's events are of deletions only. What somebody adds is gone within a
+// minute, where few entries are.
 func TestAddedForwardingIsRemovedWithoutAnEvent(t *testing.T) {
 	withOthers(t, 5, func(r *rig, hosts []cluster.Host) {
 		host := r.kernel.HostNamespace()

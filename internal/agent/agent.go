@@ -17,6 +17,7 @@ import (
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/network"
 )
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
@@ -262,7 +263,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 // lookForUnreported schedules a look at what nobody reports.
 func (a *Agent) lookForUnreported(turns *schedule) error {
 	a.checkDevices = true
-	a.forwarder.CheckAll()
+	a.forwarder.CheckUnreported()
 	turns.Within(scopeForwarding, 0)
 	return a.checkFiles()
 }
@@ -341,7 +342,7 @@ func (a *Agent) leaveIfEmpty() error {
 
 // toMembership is a network as packages membership and addrclaim see it.
 func toMembership(n hoststate.Network) membership.Network {
-	m := membership.Network{Network: n.Network, VTEP: n.VTEP}
+	m := membership.Network{Network: n.Network, VTEP: n.VTEP, Endpoints: make([]*network.Endpoint, 0, len(n.Endpoints))}
 	for _, r := range n.Endpoints {
 		m.Endpoints = append(m.Endpoints, &r.Endpoint)
 	}

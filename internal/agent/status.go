@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -34,8 +35,9 @@ type statusReporter struct {
 	duplicates  recurring
 	names       recurring // that two containers have
 	differences recurring
-	warned      recurring // of planes
-	omits       bool      // this host has more than it can announce
+	warned      recurring                          // of planes
+	compared    map[string]*membership.Differences // by the network's id
+	omits       bool                               // this host has more than it can announce
 
 	mu       sync.Mutex
 	report   agentapi.StatusReport
@@ -84,19 +86,21 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 		Warnings: slices.Concat(omitted, s.neighbours.warnings, s.watcher.Warnings(), s.planeWarnings()),
 	}
 	s.logOmitted(omitted)
-	warnings := make(map[string][]string)
+	warnings, compared := make(map[string][]string), make(map[string]*membership.Differences)
 	for _, n := range locals {
 		report.Networks = append(report.Networks, s.networkStatus(n))
 		if n.NeedsAgent() {
 			warnings[n.ID] = slices.Clone(omitted)
 		}
-		for _, d := range membership.Differences(n, s.clusters.SnapshotOf(n)) {
+		compared[n.ID] = cmp.Or(s.compared[n.ID], new(membership.Differences))
+		for _, d := range compared[n.ID].Find(n, s.clusters.SnapshotOf(n)) {
 			report.Differences = append(report.Differences, d.Text)
 			if d.Harmful {
 				warnings[n.ID] = append(warnings[n.ID], d.Text)
 			}
 		}
 	}
+	s.compared = compared
 	s.logDifferences(report.Differences)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -174,9 +174,13 @@ func (s *Session) ForwardWhileShort(n Network, next func() (k plan.Known, more b
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 	p := plan.ForwardTo(n, k)
 	if s.host.noFastPath {
-		p.Network.Forwarding.FastPath.Ports = nil
+		p.Network.Forwarding.FastPath.Disable()
 	}
 	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	if errors.Is(err, kernel.ErrPortsNeeded) {
+		k.SkipPorts = false
+		return s.forward(n, k)
+	}
 	if report.NoFastPath != nil {
 		s.host.noFastPath = true
 		s.host.Warn(fmt.Sprintf("all packets pass the bridges: %v", report.NoFastPath))
@@ -198,7 +202,7 @@ func (h *Host) DriftedEntries(n Network, k plan.Known) (kernel.ForwardingKeys, e
 	defer ns.Close()
 	p := plan.ForwardTo(n.withEndpoints(), k)
 	if h.noFastPath {
-		p.Network.Forwarding.FastPath.Ports = nil
+		p.Network.Forwarding.FastPath.Disable()
 	}
 	keys, err := reconcile.DriftedEntries(ns, *p.Network.Forwarding, n.floodEntries())
 	if err != nil && !errors.Is(err, kernel.ErrNotFound) {

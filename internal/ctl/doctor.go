@@ -79,7 +79,7 @@ something could not be found out.`,
 				if err != nil {
 					return fmt.Errorf("doctor: %w", err)
 				}
-				level = d.Level
+				level, d.Possible = d.Level, nil // which count only where something is lost
 				return p.Report(d, func(out io.Writer) error { return printDiagnosis(p, out, d) })
 			})
 			if err != nil {

@@ -309,7 +309,12 @@ func TestCausesOfOtherHosts(t *testing.T) {
 		{Code: diagnosis.FactUnknown, Level: diagnosis.Unknown, Host: "host-a", Summary: "unknown"},
 		{Code: diagnosis.PodmanVersion, Level: diagnosis.Warning, Host: "host-a", Summary: "old"},
 	}}
+	other.Possible = []diagnosis.Finding{{Code: diagnosis.ForeignRule, Level: diagnosis.Warning, Host: "host-a", Summary: "may drop"}}
 	both := d.WithCausesOf(other)
+	if i := slices.IndexFunc(both.Findings, func(f diagnosis.Finding) bool { return f.Code == diagnosis.ForeignRule }); i != 1 {
+		t.Errorf("what may drop is number %d of %+v", i, both.Findings)
+	}
+	both.Findings = slices.Delete(both.Findings, 1, 2)
 	if len(both.Findings) != 2 || both.Findings[0].Host != "host-a" || both.Findings[1].Host != "host-b" || both.Level != diagnosis.Failure {
 		t.Errorf("found %+v", both.Findings)
 	}

@@ -16,6 +16,8 @@ type Diagnosis struct {
 	Checks   int                 `json:"checks"`   // that were made
 	Level    diagnosis.Level     `json:"level"`
 	Findings []diagnosis.Finding `json:"findings"`
+	// Possible are causes that count only where something is lost.
+	Possible []diagnosis.Finding `json:"possible,omitempty"`
 	// Clock is the host's time of day, in nanoseconds since 1970.
 	Clock int64 `json:"clock,omitempty"`
 	// Suspects are other hosts to which something is lost. The cause may be there.
@@ -50,7 +52,8 @@ func Diagnose(f Facts) Diagnosis {
 			d.Findings = append(d.Findings, inOneLine(found))
 		}
 	}
-	d.Findings = Order(withoutHarmlessHooks(withoutExplained(withoutRepeated(d.Findings))))
+	d.Findings = Order(withoutExplained(withoutRepeated(d.Findings)))
+	d.withholdPossible()
 	d.Level = diagnosis.Worst(d.Findings)
 	d.Suspects = suspects(f.Agent)
 	return d
@@ -80,15 +83,27 @@ func suspects(a Agent) (hosts []string) {
 	return hosts
 }
 
-// withoutHarmlessHooks leaves out filters on devices that may drop packets, where none is lost.
-func withoutHarmlessHooks(findings []diagnosis.Finding) []diagnosis.Finding {
-	isLoss := func(f diagnosis.Finding) bool { return isSymptom(f.Code) && f.Level != diagnosis.Unknown }
-	if slices.ContainsFunc(findings, isLoss) {
-		return findings
+// isPossible tells whether a finding is a cause only where something is lost.
+func isPossible(f diagnosis.Finding) bool {
+	return (f.Code == diagnosis.DeviceHook || f.Code == diagnosis.ForeignRule) && f.Level == diagnosis.Warning
+}
+
+// isLoss tells whether a finding says that something is lost on the way between hosts.
+func isLoss(f diagnosis.Finding) bool {
+	return isSymptom(f.Code) && f.Level != diagnosis.Unknown && f.Code != diagnosis.HostRefused
+}
+
+// withholdPossible takes out of the findings what may drop packets, where none is lost. Who sees a
+// loss from another host asks for it.
+func (d *Diagnosis) withholdPossible() {
+	for _, f := range d.Findings {
+		if isPossible(f) {
+			d.Possible = append(d.Possible, f)
+		}
 	}
-	return slices.DeleteFunc(findings, func(f diagnosis.Finding) bool {
-		return (f.Code == diagnosis.DeviceHook || f.Code == diagnosis.ForeignRule) && f.Level == diagnosis.Warning
-	})
+	if !slices.ContainsFunc(d.Findings, isLoss) {
+		d.Findings = slices.DeleteFunc(d.Findings, isPossible)
+	}
 }
 
 // WithCausesOf adds what was found on other hosts, to which something is lost: the causes there, and
@@ -96,7 +111,7 @@ func withoutHarmlessHooks(findings []diagnosis.Finding) []diagnosis.Finding {
 func (d Diagnosis) WithCausesOf(others ...Diagnosis) Diagnosis {
 	d.Findings = slices.Clone(d.Findings)
 	for _, o := range others {
-		for _, f := range o.Findings {
+		for _, f := range slices.Concat(o.Findings, o.Possible) {
 			if place(f) <= place(diagnosis.Finding{Level: diagnosis.Warning}) {
 				d.Findings = append(d.Findings, f)
 			}

@@ -200,6 +200,7 @@ func portWord(port uint16) string {
 // drop or translate packets. Those of the driver are left out.
 func FindRules(text string, words []string) (found []doctor.Rule) {
 	var table, chain string
+	accepted := make(map[string]bool) // words by chain, that a rule before accepts
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		fields := strings.Fields(line)
@@ -213,7 +214,14 @@ func FindRules(text string, words []string) (found []doctor.Rule) {
 		if !ok || chain == "" || strings.HasSuffix(rule, "{") || strings.Contains(table, " "+kernel.FirewallTable) {
 			continue
 		}
-		named := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(rule+" ", w+" ") })
+		var word string
+		if i := slices.IndexFunc(words, func(w string) bool { return strings.Contains(rule+" ", w+" ") }); i >= 0 {
+			word = words[i]
+		}
+		named := word != "" && !accepted[table+chain+word]
+		if strings.HasSuffix(rule, " accept") && word != "" {
+			accepted[table+chain+word] = true
+		}
 		translates := containsAny(rule, " snat ", " masquerade", " dnat ", " redirect", "saddr set ", "daddr set ", "dport set ")
 		drops := containsAny(rule, " drop", " reject")
 		if named && (translates || drops) {

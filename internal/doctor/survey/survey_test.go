@@ -142,6 +142,10 @@ table ip foo { # handle 4
 		iifname "br-blue" limit rate over 5/second reject # handle 6
 		masquerade # handle 7
 	}
+	chain d { # handle 8
+		iifname "eth0" udp dport 4789 accept # handle 9
+		udp dport 4789 drop # handle 10
+	}
 }
 `
 	found := FindRules(ruleset, []string{portWord(4789), portWord(7947), `"br-blue"`})

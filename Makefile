@@ -117,7 +117,7 @@ fuzz-wire:
 	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 1m -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 
 # What is generated for users beside the programs: packaging/files says where it goes. Man pages go into bin/share/man, as
-# NAME.8.gz, and the journal's catalog into bin/share/catalog.
+# man1/NAME.1.gz, with the commit's date.
 bin/share:
 	@$(MAKE) --no-print-directory share
 share: bin/vxlanctl
@@ -125,6 +125,8 @@ share: bin/vxlanctl
 	@bin/vxlanctl completion bash >bin/share/bash/vxlanctl
 	@bin/vxlanctl completion zsh >bin/share/zsh/_vxlanctl
 	@bin/vxlanctl completion fish >bin/share/fish/vxlanctl.fish
+	@rm -rf bin/share/man
+	@$(GO) run -trimpath -buildvcs=false ./internal/docgen -man bin/share/man -date '$(or $(SOURCE_DATE_EPOCH),0)' .
 
 # Deb, rpm and Arch Linux packages, bills of materials and SHA256SUMS, in PACKAGES. The same commit gives the same bytes.
 # ARCHS and FORMATS pick some. The time of all files is the commit's.

@@ -20,7 +20,7 @@ var layers = map[string][]string{
 	"internal/network":                      {"internal/kernel"},
 	"internal/ipam":                         {"internal/network"},
 	"internal/diagnosis":                    {},
-	"internal/docgen":                       {"internal/diagnosis", "internal/network"},
+	"internal/docgen":                       {"internal/ctl", "internal/diagnosis", "internal/network"},
 	"internal/version":                      {},
 	"internal/boottime":                     {},
 	"internal/store":                        {"internal/network"},

@@ -54,7 +54,7 @@ func newBuild(t *testing.T) build {
 	if said, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	for _, name := range []string{"bash/vxlanctl", "zsh/_vxlanctl", "fish/vxlanctl.fish", "man/vxlanctl.8.gz", "catalog/vxlan-driver.catalog"} {
+	for _, name := range []string{"bash/vxlanctl", "zsh/_vxlanctl", "fish/vxlanctl.fish", "man/man1/vxlanctl.1.gz", "man/man8/vxland.8.gz"} {
 		path := filepath.Join(source, "bin/share", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -97,7 +97,7 @@ func TestContents(t *testing.T) {
 			"/usr/lib/systemd/network/05-vxlan-driver.link": "0644 file", "/usr/lib/systemd/network/05-vxlan-driver.network": "0644 file",
 			"/usr/lib/NetworkManager/conf.d/vxlan-driver.conf": "0644 file", "/usr/lib/firewalld/services/podman-vxlan.xml": "0644 file",
 			"/usr/share/bash-completion/completions/vxlanctl": "0644 file", "/usr/share/fish/vendor_completions.d/vxlanctl.fish": "0644 file",
-			"/usr/share/man/man8/vxlanctl.8.gz": "0644 file", "/usr/lib/systemd/catalog/vxlan-driver.catalog": "0644 file",
+			"/usr/share/man/man1/vxlanctl.1.gz": "0644 file", "/usr/share/man/man8/vxland.8.gz": "0644 file", "/usr/lib/systemd/catalog/vxlan-driver.catalog": "0644 file",
 		}
 		for path, as := range own {
 			want[path] = as
@@ -210,6 +210,9 @@ func TestBillOfMaterials(t *testing.T) {
 	}
 }
 
+// notInPrograms are modules that only tests, or the generator of man pages, import.
+var notInPrograms = []string{"github.com/godbus/dbus/v5", "github.com/rogpeppe/go-internal", "github.com/cpuguy83/go-md2man/v2"}
+
 // requiredModules returns the modules that the programs import directly, by the driver's go.mod.
 func requiredModules(t *testing.T) (paths []string) {
 	t.Helper()
@@ -229,7 +232,7 @@ func requiredModules(t *testing.T) (paths []string) {
 		t.Fatal(err)
 	}
 	for _, r := range mod.Require {
-		if !r.Indirect && r.Path != "github.com/godbus/dbus/v5" { // only tests import it
+		if !r.Indirect && !slices.Contains(notInPrograms, r.Path) {
 			paths = append(paths, r.Path)
 		}
 	}

@@ -12,7 +12,7 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab faults test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire share packages install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab faults test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -116,12 +116,12 @@ fuzz-wire:
 	WIRE_RUNS=10000000 $(GO) test -count=1 -timeout 2h -v -run '^TestDecoderOnMutations$$' ./internal/cluster/gossip/wire
 	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 1m -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 
-# What is generated for users beside the programs: packaging/files says where it goes. Man pages go into bin/share/man, as
-# man1/NAME.1.gz, with the commit's date.
+# What is generated for users beside the programs: completions, and man pages with the commit's date. packaging/files says where
+# it goes.
 bin/share:
 	@$(MAKE) --no-print-directory share
 share: bin/vxlanctl
-	@mkdir -p bin/share/bash bin/share/zsh bin/share/fish
+	@rm -rf bin/share && mkdir -p bin/share/bash bin/share/zsh bin/share/fish
 	@bin/vxlanctl completion bash >bin/share/bash/vxlanctl
 	@bin/vxlanctl completion zsh >bin/share/zsh/_vxlanctl
 	@bin/vxlanctl completion fish >bin/share/fish/vxlanctl.fish
@@ -141,6 +141,19 @@ packages: share
 	$(foreach arch,$(ARCHS),GOARCH=$(arch) $(GO) build $(BUILDFLAGS) -o bin/programs/$(arch)/ ./cmd/... &&) true
 	cd packaging/nfpm && $(GO) run -trimpath . -programs ../../bin/programs -out '$(abspath $(PACKAGES))' -version '$(VERSION)' \
 		-date '$(SOURCE_DATE_EPOCH)' -arch '$(call list,$(ARCHS))' -format '$(call list,$(FORMATS))'
+
+# What lintian and rpmlint call an error. packaging/rpmlint.toml and packaging/debian/lintian-overrides say what is meant so.
+lint-packages: packages
+	@for tool in lintian rpmlint; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
+	lintian --fail-on error $(PACKAGES)/*.deb
+	rpmlint --config packaging/rpmlint.toml $(PACKAGES)/*.rpm
+
+# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; and
+# installation in trees that have nothing but the base system, where apt brings what the package needs.
+test-packages: deps build lint-packages
+	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 30m ./...
+	for suite in trixie forky; do VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/packagetest || exit 1; done
+	for suite in trixie forky; do lab/packagetest/clean.sh $$suite $(PACKAGES) || exit 1; done
 
 # packaging/files lists what is installed.
 install: bin/vxlan bin/vxland bin/vxlanctl share
@@ -170,4 +183,5 @@ help:
 	@echo 'make docs         write the pages that are made from code'
 	@echo 'make build        bin/vxlan, bin/vxland, bin/vxlanctl and bin/lab;  make install puts them, and systemd units, below PREFIX (/usr/local)'
 	@echo 'make packages     deb, rpm and Arch Linux packages for amd64 and arm64, into bin/packages'
+	@echo 'make lint-packages  lintian and rpmlint;  make test-packages: the long tests of packages'
 	@echo 'make uninstall    removes them, and what the driver has left on the host'

@@ -69,11 +69,15 @@ remove_empty() {
 	[ ! -d "$top" ] || find "$top" ! -type d | grep -q . || find "$top" -depth -type d -exec rmdir {} +
 }
 
-has_systemd() { [ -d /run/systemd/system ]; }
+reload_systemd() {
+	[ -d /run/systemd/system ] || return 0
+	systemctl daemon-reload
+	journalctl --update-catalog || true # it explains log messages, no more
+}
 
 # An agent that runs is still the old program, and the rules are the old ones.
 refresh_host() {
-	if has_systemd; then systemctl daemon-reload; fi
+	reload_systemd
 	if [ -S /run/vxlan/vxland.sock ]; then "$(place bin/vxlanctl)" reload; fi
 }
 
@@ -101,7 +105,7 @@ install)
 uninstall)
 	[ -n "$DESTDIR" ] || clean_host
 	remove_files
-	if [ -z "$DESTDIR" ] && has_systemd; then systemctl daemon-reload; fi
+	[ -n "$DESTDIR" ] || reload_systemd
 	;;
 *)
 	echo "usage: install.sh install|uninstall" >&2

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
@@ -23,6 +24,7 @@ func (h localHost) Diagnose(ctx context.Context) doctor.Diagnosis {
 	if len(found.Suspects) == 0 {
 		return found
 	}
+	stopListening := survey.Listen(facts.Networks)
 	var again sync.WaitGroup
 	again.Go(func() {
 		if r, err := agentapi.Examine(agentapi.SocketPath); err == nil {
@@ -31,6 +33,7 @@ func (h localHost) Diagnose(ctx context.Context) doctor.Diagnosis {
 	})
 	others := diagnoseHosts(found.Suspects[:min(len(found.Suspects), maxSuspects)])
 	again.Wait()
+	facts.Traffic = stopListening()
 	return doctor.Diagnose(facts).WithCausesOf(others...)
 }
 
@@ -64,11 +67,13 @@ func diagnoseHosts(names []string) []doctor.Diagnosis {
 func (localHost) DiagnoseHost(name string) (doctor.Diagnosis, error) { return diagnoseHost(name) }
 
 func diagnoseHost(name string) (doctor.Diagnosis, error) {
+	asked := time.Now()
 	r, err := agentapi.AskHost(agentapi.SocketPath, name, agentapi.Request{Verb: agentapi.VerbDiagnose})
 	if err != nil {
 		return doctor.Diagnosis{}, err
 	}
-	return readDiagnosis(r)
+	d, err := readDiagnosis(r)
+	return d.WithClock(asked, time.Now()), err
 }
 
 func readDiagnosis(r agentapi.Response) (d doctor.Diagnosis, err error) {
@@ -125,7 +130,8 @@ func (h localHost) PlannedChanges() (commands []string, err error) {
 			continue // a reload changes nothing in containers
 		}
 		if set, ok := c.Change.(kernel.SetFirewall); ok {
-			commands = append(commands, fmt.Sprintf("# nft: load the tables inet and bridge vxlan-driver anew, with %d elements", len(set.Elements)))
+			const format = "# nft: load the tables inet and bridge vxlan-driver anew, with %d elements"
+			commands = append(commands, fmt.Sprintf(format, len(set.Elements)))
 			continue
 		}
 		commands = append(commands, c.Change.String())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -36,6 +37,21 @@ func (localHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
 // ForgetHost asks the agent.
 func (localHost) ForgetHost(name string) (host, warning string, err error) {
 	return agentapi.ForgetHost(agentapi.SocketPath, name)
+}
+
+// Events asks the agent.
+func (localHost) Events(r agentapi.EventsRequest) (agentapi.EventsReport, error) {
+	return agentapi.Events(agentapi.SocketPath, r)
+}
+
+// AskEach makes the agent ask all hosts.
+func (localHost) AskEach(question func(agentapi.HostStatus) agentapi.Request) ([]agentapi.HostAnswer, error) {
+	return agentapi.AskEach(agentapi.SocketPath, question)
+}
+
+// Wait waits on the agent.
+func (localHost) Wait(ctx context.Context, r agentapi.WaitRequest) (missing string, err error) {
+	return agentapi.Wait(ctx, agentapi.SocketPath, r)
 }
 
 // Reload restores what the networks need, and then sees to the agent, where a container needs one.

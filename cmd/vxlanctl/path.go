@@ -59,7 +59,7 @@ func connect(p ctl.Path, port uint16, timeout time.Duration) (time.Duration, err
 
 // traceTime is how long both hosts trace: long enough until the other one has begun, and for all
 // probes.
-const traceTime = 4 * time.Second
+const traceTime = 3 * time.Second
 
 // TracePath traces on this host and, through its agent, on the other one.
 func (h localHost) TracePath(ctx context.Context, p ctl.Path, send func()) (here, there []agentapi.TraceEvent, err error) {

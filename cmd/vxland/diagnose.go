@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
@@ -18,5 +19,7 @@ func diagnose(ctx context.Context, examine func(context.Context) (agentapi.Statu
 		Host: wiring.Host(), Zones: new(firewalld.Zones), Examine: examine,
 		Binary: func() string { path, _ := os.Executable(); return path },
 	}
-	return json.Marshal(doctor.Diagnose(s.Facts(ctx)))
+	found := doctor.Diagnose(s.Facts(ctx))
+	found.Clock = time.Now().UnixNano()
+	return json.Marshal(found)
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/journal"
 	"vxlan-driver/internal/wiring"
 )
 
@@ -18,6 +19,9 @@ const maxLogSize = 1 << 20
 var stderr = cappedFile{os.Stderr, wiring.AgentLog}
 
 func newLog(level slog.Leveler) *slog.Logger {
+	if journal.IsStream(os.Stderr) {
+		return slog.New(journal.NewHandler(journal.SocketPath, stderr, level))
+	}
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 }
 

@@ -209,7 +209,7 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 	}
 	a := &agent.Agent{
 		Host: host, HostID: localHost.ID, Config: c, ResolvConf: "/etc/resolv.conf",
-		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchFirewalld: firewalld.WatchReloads,
+		Watch: watch.Changes, WatchRules: watch.ForeignRules, WatchRemovals: watch.Removals, WatchFirewalld: firewalld.WatchReloads,
 		Renamed: renamed, NewID: newID, Version: version.String(), Log: log,
 		TracePackets: packettrace.Watch, Diagnose: diagnose,
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
@@ -221,7 +221,7 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		}},
 	}
 	if keys != nil {
-		a.KeyFile = keys
+		a.KeyFile, keys.OnChange = keys, a.KeysChanged
 	}
 	if c.Metrics != (config.Endpoint{}) {
 		a.ServeMetrics = metrics.Server{Network: c.Metrics.Network, Address: c.Metrics.Address, Log: log}.Serve

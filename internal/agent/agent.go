@@ -15,11 +15,13 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/events"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/inventory"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/packettrace"
+	"vxlan-driver/internal/repairs"
 )
 
 // Agent is the agent of one host. Its exported fields are what it touches; they are set before Run
@@ -46,6 +48,8 @@ type Agent struct {
 	Process Process
 	// KeyFile has the keys that the clusters use; nil: they use none.
 	KeyFile KeyFile
+	// WatchRemovals reports what was removed from the kernel, and by whom; nil: nobody does.
+	WatchRemovals func(context.Context) (<-chan kernel.Removal, error)
 	// WatchRules reports that rules of other programs' firewalls have changed; nil: nobody does.
 	WatchRules func(context.Context) (<-chan struct{}, error)
 	// WatchFirewalld reports that firewalld may have forgotten the networks' bridges; nil: nobody
@@ -75,6 +79,10 @@ type Agent struct {
 
 	networks []hoststate.Network // as the last turn found them
 
+	turnEnded      broadcast
+	events         *events.Log
+	repairs        *repairs.Log
+	hosts          *hostTracker
 	requests       *requestBroker
 	clusters       *clusterSet
 	claims         *addrclaim.Claims
@@ -83,7 +91,6 @@ type Agent struct {
 	rules          rulesOwner
 	announcer      *announcer
 	peers          *peerTracker
-	repairs        *repairCounter
 	forwarder      *forwarder
 	confirmer      *confirmer
 	tunnels        *tunnelProber
@@ -136,6 +143,13 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
+	if a.WatchRemovals != nil {
+		removals, err := a.WatchRemovals(ctx)
+		if err != nil {
+			return err
+		}
+		server.Go(func() { a.repairs.Follow(ctx, removals) })
+	}
 	if a.KeyFile != nil {
 		server.Go(func() { a.KeyFile.Follow(ctx) })
 	}
@@ -149,7 +163,7 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if a.WatchFirewalld != nil {
 		reloads = a.WatchFirewalld(ctx)
 	}
-	return a.runLoop(ctx, events{
+	return a.runLoop(ctx, loopEvents{
 		store: store, files: files, kernel: changed, deleted: deleted, rules: rules, firewalld: reloads,
 		upstreams: a.upstreams.Watch(ctx, a.watcher), served: served,
 	})
@@ -165,18 +179,26 @@ func (a *Agent) watchRules(ctx context.Context) (<-chan struct{}, error) {
 // prepareParts makes the parts of an agent that has not run yet.
 func (a *Agent) prepareParts() {
 	a.Host.ForwardSetsFlood = true
+	a.events, a.repairs = events.NewLog(), repairs.NewLog()
+	open := a.Host.Open
+	a.Host.Open = func(path string) (hoststate.Namespace, error) {
+		ns, err := open(path)
+		if err != nil || path != "" {
+			return ns, err
+		}
+		return a.repairs.Watch(ns), nil
+	}
 	a.requests = newRequestBroker()
 	a.clusters = newClusterSet(a.Config, a.Plane, a.Log)
 	a.clusters.answer = a.answerHost
+	a.hosts = &hostTracker{events: a.events, clusters: a.clusters}
 	a.claims = new(addrclaim.Claims)
 	a.upstreams = newUpstreamSource(a.Config.Upstreams, a.ResolvConf, a.Host.NetworksDir, a.Log)
 	a.dns = &dnsFeed{server: a.Names, host: a.Host, upstreams: a.upstreams, log: a.Log}
 	a.rules = rulesOwner{log: a.Log}
 	a.announcer = &announcer{log: a.Log}
 	a.peers = &peerTracker{clusters: a.clusters, claims: a.claims, agentPort: a.Config.Port}
-	a.repairs = new(repairCounter)
-	a.repairs.Watch(a.Host)
-	a.forwarder = &forwarder{clusters: a.clusters, repairs: a.repairs}
+	a.forwarder = &forwarder{clusters: a.clusters, repairs: a.repairs, report: a.reportRepairs}
 	a.dns.rosterOf = a.forwarder.RosterOf
 	a.foreignFilters = &filterWatch{host: a.Host, agentPort: a.Config.Port, log: a.Log}
 	a.neighbours = &neighbourWatch{log: a.Log}
@@ -184,14 +206,15 @@ func (a *Agent) prepareParts() {
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
-		version: a.Version, clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
+		version: a.Version, events: a.events, unready: "the agent has just started",
+		clusters: a.clusters, claims: a.claims, rosterOf: a.forwarder.RosterOf, rules: &a.rules,
 		neighbours: a.neighbours, watcher: a.watcher, tunnels: a.tunnels,
 		traffic: &trafficMeter{read: a.ReadCounters}, names: a.Names, repairs: a.repairs, log: a.Log,
 	}
 }
 
-// events are what the loop waits for, besides requests and turns that are due.
-type events struct {
+// loopEvents are what the loop waits for, besides requests and turns that are due.
+type loopEvents struct {
 	store     <-chan struct{}              // the store may have changed
 	files     <-chan struct{}              // the agent's lock or socket may have been removed
 	kernel    <-chan struct{}              // something may have been deleted from the kernel
@@ -208,7 +231,8 @@ type events struct {
 var errEnd = errors.New("vxland ends")
 
 // runLoop runs turns until the agent is to end.
-func (a *Agent) runLoop(ctx context.Context, on events) error {
+func (a *Agent) runLoop(ctx context.Context, on loopEvents) error {
+	a.events.Add(agentapi.Event{Kind: agentapi.EventAgentStarted, Text: "vxland " + a.Version + " started"})
 	turns := new(schedule)
 	turns.Within(scopeFull, 0) // nobody reports what happened before the agent started
 	a.checkDevices = true
@@ -239,7 +263,7 @@ func (a *Agent) runLoop(ctx context.Context, on events) error {
 
 // waitForEvent waits for one event, and schedules the turn that it causes. It tells whether a turn
 // is due now, and who waits for it. An error ends the loop.
-func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (waiting request, due bool, err error) {
+func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedule) (waiting request, due bool, err error) {
 	timer := turns.Timer()
 	defer timer.Stop()
 	select {
@@ -266,6 +290,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *events, turns *schedule) (
 	case <-on.kernel:
 		turns.Within(scopeFull, turns.Pace(scopeFull, storeDebounce, maxRepairDelay))
 	case keys := <-on.deleted:
+		a.repairs.NoteDeleted(keys)
 		a.forwarder.LookAt(keys)
 		a.forwardMore = time.After(newsDebounce)
 	case <-on.firewalld:
@@ -317,6 +342,7 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 	if waiting.isForAll() && a.foreignFilters.Pending() {
 		a.status.SetBlockingChains(a.foreignFilters.Check()) // somebody may want to know the status
 	}
+	a.turnEnded.Send()
 	a.answerRequest(waiting, err)
 	turns.Retry(what, err)
 	if a.verifyAfter > 0 && err == nil { // else a full turn comes anyway

@@ -40,13 +40,7 @@ func (a *Agent) knownHosts() (known []knownHost) {
 
 // handleHosts lists this host, and then the others once each, by an address that answers if one does.
 func (a *Agent) handleHosts() agentapi.Response {
-	self := a.identity()
-	own := agentapi.HostStatus{ID: self.ID, Self: true, Name: self.Name, HostName: self.Name, Reachable: true}
-	if len(self.Addrs) > 0 {
-		own.Addr = self.Addrs[0]
-		own.Name = cluster.Host{Name: self.Name, Addr: own.Addr}.Label()
-	}
-	hosts := []agentapi.HostStatus{own}
+	hosts := []agentapi.HostStatus{a.ownStatus()}
 	known := a.knownHosts()
 	slices.SortStableFunc(known, func(x, y knownHost) int { return x.Compare(y.Host) })
 	index := map[cluster.HostID]int{a.HostID: 0}
@@ -61,6 +55,17 @@ func (a *Agent) handleHosts() agentapi.Response {
 		}
 	}
 	return agentapi.Response{Hosts: hosts}
+}
+
+// ownStatus is this host, for people.
+func (a *Agent) ownStatus() agentapi.HostStatus {
+	self := a.identity()
+	own := agentapi.HostStatus{ID: self.ID, Self: true, Name: self.Name, HostName: self.Name, Reachable: true}
+	if len(self.Addrs) > 0 {
+		own.Addr = self.Addrs[0]
+		own.Name = cluster.Host{Name: self.Name, Addr: own.Addr}.Label()
+	}
+	return own
 }
 
 // handleAsk asks the agent of a host, which may be this one.
@@ -150,6 +155,9 @@ func (a *Agent) answerHost(ctx context.Context, question []byte) ([]byte, error)
 	}
 	if !r.Verb.AllowedFromHosts() {
 		return nil, fmt.Errorf("the question %.40q is not for other hosts, or this vxland is too old for it", r.Verb)
+	}
+	if r.Events != nil {
+		r.Events.Wait = 0 // whoever waits keeps others from being answered
 	}
 	return json.Marshal(a.handleRequest(ctx, r))
 }

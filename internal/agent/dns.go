@@ -38,6 +38,7 @@ type dnsFeed struct {
 
 	mu       sync.Mutex
 	networks map[string]hoststate.Network // by ID, as the last turn found them, unless it failed
+	zones    []dns.Zone                   // that the last turn set
 	added    []addedRecord                // since the turn under way began, which may not have read them
 }
 
@@ -174,7 +175,8 @@ func (f *dnsFeed) setZones(networks []hoststate.Network) error {
 		zones[i].Elsewhere = f.upstreams.ServersElsewhere
 	}
 	f.mu.Lock()
-	err := f.server.Set(f.withAddedLocked(zones, networks))
+	f.zones = f.withAddedLocked(zones, networks)
+	err := f.server.Set(f.zones)
 	f.mu.Unlock()
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {

@@ -13,6 +13,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/membership"
 	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/repairs"
 	"vxlan-driver/internal/store"
 )
 
@@ -33,7 +34,8 @@ const (
 // decides what is done.
 type forwarder struct {
 	clusters *clusterSet
-	repairs  *repairCounter
+	repairs  *repairs.Log
+	report   func([]repairs.Repair, []hoststate.Network)
 	networks map[string]*forwardedNetwork // by ID
 }
 
@@ -47,8 +49,8 @@ type forwardedNetwork struct {
 	addrs  map[netip.Addr]bool // of neighbours to look at
 	flood  map[kernel.FDB]bool // flood entries that may be wanted, or no longer
 
-	suspect suspectEntries // of those to look at
-	trusted bool           // the last list found all entries as wanted then, or noted the others
+	suspect repairs.Entries // of those to look at: no news explains why they are not as wanted
+	trusted bool            // the last list found all entries as wanted then, or noted the others
 
 	checkPorts bool // something may have changed on this host
 	checkAll   bool // any entry may not be as wanted
@@ -76,7 +78,7 @@ func (f *forwarder) Follow(networks []hoststate.Network, what scope) {
 			n = &forwardedNetwork{
 				roster: new(membership.Roster),
 				macs:   make(map[kernel.MAC]bool), addrs: make(map[netip.Addr]bool), flood: make(map[kernel.FDB]bool),
-				suspect: newSuspectEntries(),
+				suspect: make(repairs.Entries),
 			}
 		}
 		followed[local.ID] = n
@@ -97,7 +99,7 @@ func (n *forwardedNetwork) follow(local hoststate.Network, m membership.Network,
 	for _, host := range changedAddrs(before.VTEP.Flood, local.VTEP.Flood) {
 		keys.Flood = append(keys.Flood, plan.FloodEntry(host))
 	}
-	n.suspect.take(keys) // there is news of them
+	n.suspect.Drop(keys) // there is news of them
 	n.look(keys)
 	known := knownState{complete: d.Converged(m), staticFDB: local.VTEP.StaticFDB}
 	all = all || known != n.known
@@ -154,7 +156,7 @@ func (f *forwarder) Forward(host *hoststate.Host) error {
 			errs = append(errs, n.fail(n.list(host)))
 		}
 		if n.isPending() {
-			errs = append(errs, n.fail(n.forwardSome(host, f.repairs)))
+			errs = append(errs, n.fail(f.forwardSome(host, n)))
 		}
 	}
 	return errors.Join(errs...)
@@ -177,7 +179,7 @@ func (f *forwarder) Pending() (after time.Duration, pending bool) {
 // itself, and nothing is amiss.
 func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
 	for _, n := range f.networks {
-		n.suspect.add(keys, n)
+		n.suspect.Add(n.unexpected(keys))
 		n.look(keys)
 		n.checkPorts = n.checkPorts || slices.ContainsFunc(n.local.Endpoints, func(r *store.Record) bool { return slices.Contains(keys.MACs, r.MAC) })
 	}
@@ -222,7 +224,7 @@ func (n *forwardedNetwork) list(host *hoststate.Host) error {
 		return err
 	}
 	if n.trusted {
-		n.suspect.add(keys, n)
+		n.suspect.Add(n.unexpected(keys))
 	}
 	n.look(keys)
 	n.trusted = true
@@ -233,27 +235,48 @@ func (n *forwardedNetwork) list(host *hoststate.Host) error {
 	return nil
 }
 
+// unexpected returns the entries that are not to be looked at anyway, for what hosts say now.
+func (n *forwardedNetwork) unexpected(keys kernel.ForwardingKeys) (rest kernel.ForwardingKeys) {
+	for _, m := range keys.MACs {
+		if !n.macs[m] {
+			rest.MACs = append(rest.MACs, m)
+		}
+	}
+	for _, a := range keys.Addrs {
+		if !n.addrs[a] {
+			rest.Addrs = append(rest.Addrs, a)
+		}
+	}
+	for _, e := range keys.Flood {
+		if !n.flood[e] {
+			rest.Flood = append(rest.Flood, e)
+		}
+	}
+	return rest
+}
+
 func (n *forwardedNetwork) knownRemotes() plan.Known {
 	return plan.Known{Partial: !n.known.complete, Remotes: n.roster.Remotes(), Ceded: n.ceded}
 }
 
 // forwardSome sets as many of the entries to look at as there is time for. Those that were taken are
 // not tried again before the next full turn.
-func (n *forwardedNetwork) forwardSome(host *hoststate.Host, repairs *repairCounter) error {
+func (f *forwarder) forwardSome(host *hoststate.Host, n *forwardedNetwork) error {
 	s, err := host.Begin()
 	if err != nil {
 		n.takeNext() // an end of it, should the lock never be had
 		return err
 	}
-	taken := newSuspectEntries()
+	taken := make(repairs.Entries)
 	next := func() (plan.Known, bool) {
 		known, more := n.takeNext()
 		if more {
-			taken.merge(n.suspect.take(*known.Only))
+			n.suspect.MoveTo(taken, *known.Only)
 		}
 		return known, more
 	}
-	err = repairs.CountEntries(taken, func() error { return s.ForwardWhileShort(n.local, next) })
+	found, err := f.repairs.DuringForward(taken, func() error { return s.ForwardWhileShort(n.local, next) })
+	f.report(found, []hoststate.Network{n.local})
 	return errors.Join(err, s.Close())
 }
 

@@ -2,19 +2,19 @@ package agent
 
 import (
 	"maps"
-	"slices"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/repairs"
 )
 
 // wantRepairs checks what was counted since the last call, and keeps the new counts.
-func (r *rig) wantRepairs(when string, before *map[string]uint64, want map[string]uint64) {
+func (r *rig) wantRepairs(when string, before *map[repairs.Kind]uint64, want map[repairs.Kind]uint64) {
 	r.t.Helper()
 	now := r.repairs.Counts()
-	got := make(map[string]uint64)
+	got := make(map[repairs.Kind]uint64)
 	for kind, n := range now {
 		if d := n - (*before)[kind]; d > 0 {
 			got[kind] = d
@@ -45,7 +45,7 @@ func (r *rig) alter(changes ...kernel.Change) {
 // that come and go ask for is not.
 func TestRepairsAreCounted(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {
-		counted := make(map[string]uint64)
+		counted := make(map[repairs.Kind]uint64)
 		r.setup(1)
 		r.startIdle()
 		r.cluster().setSynced()
@@ -63,13 +63,13 @@ func TestRepairsAreCounted(t *testing.T) {
 		for _, step := range []struct {
 			what string
 			done []kernel.Change
-			want map[string]uint64
+			want map[repairs.Kind]uint64
 		}{
 			{"nothing was altered", nil, nil},
-			{"the firewall was flushed", []kernel.Change{kernel.DeleteFirewall{}}, map[string]uint64{"firewall": 1}},
-			{"the VXLAN device was deleted", []kernel.Change{kernel.DeleteLink{Name: "vxlan-blue"}}, map[string]uint64{"device": 1, "forwarding": 2}},
-			{"the bridge was deleted", []kernel.Change{kernel.DeleteLink{Name: "br-blue"}}, map[string]uint64{"device": 1, "port": 2, "parameter": 1, "forwarding": 2}},
-			{"an alias was altered", []kernel.Change{kernel.SetAlias{Name: "vxlan-blue", Alias: ""}}, map[string]uint64{"device": 1}},
+			{"the firewall was flushed", []kernel.Change{kernel.DeleteFirewall{}}, map[repairs.Kind]uint64{"firewall": 1}},
+			{"the VXLAN device was deleted", []kernel.Change{kernel.DeleteLink{Name: "vxlan-blue"}}, map[repairs.Kind]uint64{"device": 1}},
+			{"the bridge was deleted", []kernel.Change{kernel.DeleteLink{Name: "br-blue"}}, map[repairs.Kind]uint64{"device": 1, "port": 2}},
+			{"an alias was altered", []kernel.Change{kernel.SetAlias{Name: "vxlan-blue", Alias: ""}}, map[repairs.Kind]uint64{"device": 1}},
 		} {
 			r.alter(step.done...)
 			r.wantRepairs(step.what, &counted, step.want)
@@ -81,7 +81,7 @@ func TestRepairsAreCounted(t *testing.T) {
 // Entries that somebody deletes or adds are repairs, and those that other hosts' news change are not.
 func TestForwardingRepairsAreCounted(t *testing.T) {
 	withOthers(t, 5, func(r *rig, hosts []cluster.Host) {
-		counted := make(map[string]uint64)
+		counted := make(map[repairs.Kind]uint64)
 		r.wantRepairs("the hosts were found", &counted, nil)
 		r.mu.Lock()
 		host, before := r.kernel.HostNamespace(), r.tables()
@@ -101,14 +101,14 @@ func TestForwardingRepairsAreCounted(t *testing.T) {
 		r.mu.Unlock()
 		r.deletedEntries <- kernel.ForwardingKeys{MACs: []kernel.MAC{before.FDB[0].MAC, {2, 0xee}}, Flood: before.Flood[2:3]}
 		sleep(time.Second)
-		r.wantRepairs("two entries were deleted", &counted, map[string]uint64{"forwarding": 2})
+		r.wantRepairs("two entries were deleted", &counted, map[repairs.Kind]uint64{"forwarding": 2})
 		r.mu.Lock()
 		if err := host.Apply(kernel.AddFDB{Name: device, FDB: kernel.FDB{MAC: kernel.MAC{2, 7}, Dst: vtep(98)}}); err != nil {
 			t.Fatal(err)
 		}
 		r.mu.Unlock()
 		sleep(unreportedInterval + time.Second)
-		r.wantRepairs("an entry was added", &counted, map[string]uint64{"forwarding": 1})
+		r.wantRepairs("an entry was added", &counted, map[repairs.Kind]uint64{"forwarding": 1})
 		gone := before.FDB[0].MAC
 		r.cluster().show(hosts[1:]...)
 		sleep(10 * newsDebounce)
@@ -118,18 +118,4 @@ func TestForwardingRepairsAreCounted(t *testing.T) {
 		sleep(unreportedInterval + time.Second)
 		r.wantRepairs("a host left and came back", &counted, nil)
 	})
-}
-
-func TestEachRepairHasAKnownKind(t *testing.T) {
-	for _, ch := range []kernel.Change{
-		kernel.SetFirewall{}, kernel.AddElements{}, kernel.CreateLink{}, kernel.SetAlias{}, kernel.SetUp{},
-		kernel.AddAddr{}, kernel.AddRoute{}, kernel.SetMaster{}, kernel.SetSysctls{},
-	} {
-		if kind, _ := repairOf(ch); !slices.Contains(repairKinds, kind) {
-			t.Errorf("%T: kind %q", ch, kind)
-		}
-	}
-	if kind, _ := repairOf(kernel.DeleteFlows{}); kind != "" {
-		t.Errorf("flows are forgotten: kind %q", kind)
-	}
 }

@@ -32,6 +32,10 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleHosts()
 	case agentapi.VerbAsk:
 		return a.handleAsk(ctx, r)
+	case agentapi.VerbEvents:
+		return a.handleEvents(r.Events, func(r agentapi.EventsRequest) agentapi.EventsReport { return a.events.Wait(ctx, r) })
+	case agentapi.VerbWait:
+		return a.handleWait(ctx, r.Wait)
 	case agentapi.VerbInventory:
 		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:

@@ -43,6 +43,9 @@ type rig struct {
 	log    *bytes.Buffer // to be read when nothing runs
 	// assignWarning came with the last addresses that were assigned.
 	assignWarning string
+	// eventsOf is the agent whose events were read, and eventsSeen the last of these.
+	eventsOf   string
+	eventsSeen uint64
 	// prepareCluster changes each cluster before it is started.
 	prepareCluster func(*fakeCluster)
 	// mu is held by the loop and the plugin in turn. The store's lock keeps them apart, but the
@@ -127,7 +130,7 @@ func (r *rig) start() {
 	r.stop = cancel
 	r.names.began = time.Now()
 	go func() {
-		err := r.runLoop(ctx, events{
+		err := r.runLoop(ctx, loopEvents{
 			store: r.storeEvents, files: r.fileEvents, kernel: r.kernelEvents, deleted: r.deletedEntries, rules: r.ruleEvents, firewalld: r.reloadEvents, upstreams: r.upstreamEvents,
 		})
 		cancel()

@@ -214,7 +214,7 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	b.verified = time.Time{}
 	b.listSoon()
 	changed, deleted := b.watch(ctx)
-	go func() { ended <- b.runLoop(ctx, events{kernel: changed, deleted: deleted}) }()
+	go func() { ended <- b.runLoop(ctx, loopEvents{kernel: changed, deleted: deleted}) }()
 	share := func(during func()) float64 {
 		cpu, began := cpuTime(), time.Now()
 		during()

@@ -15,20 +15,24 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/boottime"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/events"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/membership"
+	"vxlan-driver/internal/repairs"
 )
 
 // statusReporter says how the host is: in the log, and to a person who asks.
 type statusReporter struct {
 	version    string
+	events     *events.Log
 	clusters   *clusterSet
 	claims     *addrclaim.Claims
 	rosterOf   func(membership.Network) *membership.Roster
 	tunnels    *tunnelProber
 	traffic    *trafficMeter
 	names      NameServer
-	repairs    *repairCounter
+	repairs    *repairs.Log
 	turns      turnDurations
 	rules      *rulesOwner
 	neighbours *neighbourWatch
@@ -44,6 +48,7 @@ type statusReporter struct {
 	omits       bool      // this host has more than it can announce
 
 	mu       sync.Mutex
+	unready  string // why the host is not set up completely; "": it is
 	report   agentapi.StatusReport
 	problem  string              // the error of the last full turn
 	devices  map[string]string   // of the networks of the report, by the networks' names
@@ -60,6 +65,7 @@ func (s *statusReporter) SetBlockingChains(found []string) {
 // LogOutcome logs the error of a turn, once until it changes. A turn may meet what a plugin has not
 // finished or is taking down. So only what fails again in a full turn is logged.
 func (s *statusReporter) LogOutcome(what scope, err error) {
+	s.setReady(what, err)
 	if what == scopeFull {
 		s.mu.Lock()
 		s.problem = errorResponse(err).Error
@@ -80,6 +86,32 @@ func (s *statusReporter) LogOutcome(what scope, err error) {
 	}
 }
 
+// setReady notes whether the host is set up completely, which only a full turn can tell.
+func (s *statusReporter) setReady(what scope, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.unready = "the host is not fully configured: " + err.Error()
+	case what == scopeFull:
+		s.unready = ""
+	}
+}
+
+// Unready says why the host is not set up completely, if it is not.
+func (s *statusReporter) Unready() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unready
+}
+
+// Networks returns the networks of the last report.
+func (s *statusReporter) Networks() []agentapi.NetworkStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.report.Networks
+}
+
 // CurrentReport returns the report of the last turn, with what is counted and the clusters as they
 // are now. These cost something, so they are looked at only when somebody asks.
 func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
@@ -96,7 +128,10 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
 	}
 	report.Clusters = s.clusterStatus()
-	report.Repairs = s.repairs.Counts()
+	report.Repairs = make(map[string]uint64)
+	for kind, n := range s.repairs.Counts() {
+		report.Repairs[string(kind)] = n
+	}
 	report.Queries, report.Turns = agentapi.QueryCounts(s.names.Queries()), s.turns.Report()
 	return report
 }
@@ -169,11 +204,14 @@ func (s *statusReporter) WarningOf(networkID string) string {
 func (s *statusReporter) logDifferences(found []string) {
 	appeared, gone := s.differences.Update(found)
 	for _, text := range appeared {
-		s.log.Warn("hosts differ", "what", text)
+		s.log.Warn("hosts differ", "event", string(agentapi.EventDifferenceBegan), "what", text)
 	}
 	for _, text := range gone {
-		s.log.Info("hosts no longer differ, or the other one is gone", "what", text)
+		s.log.Info("hosts no longer differ, or the other one is gone", "event", string(agentapi.EventDifferenceEnded), "what", text)
 	}
+	code := string(diagnosis.NetworksDiffer)
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventDifferenceBegan, Code: code}, appeared)
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventDifferenceEnded, Code: code}, gone)
 }
 
 func (s *statusReporter) networkStatus(n membership.Network) agentapi.NetworkStatus {
@@ -251,13 +289,20 @@ func (s *statusReporter) findConflicts(networks []membership.Network) (addrs, na
 			}
 		}
 	}
-	appeared, _ := s.duplicates.Update(addrs)
+	appeared, gone := s.duplicates.Update(addrs)
 	for _, text := range appeared {
-		s.log.Error("two containers have one address", "what", text)
+		s.log.Error("two containers have one address", "event", string(agentapi.EventConflictBegan), "what", text)
 	}
-	appeared, _ = s.sameNames.Update(names)
+	s.addConflicts(diagnosis.DuplicateAddress, appeared, gone)
+	appeared, gone = s.sameNames.Update(names)
 	for _, text := range appeared {
-		s.log.Warn("two containers have one name", "what", text)
+		s.log.Warn("two containers have one name", "event", string(agentapi.EventConflictBegan), "what", text)
 	}
+	s.addConflicts(diagnosis.DuplicateName, appeared, gone)
 	return addrs, names
+}
+
+func (s *statusReporter) addConflicts(code diagnosis.Code, appeared, gone []string) {
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventConflictBegan, Code: string(code)}, appeared)
+	addLasting(s.events, agentapi.Event{Kind: agentapi.EventConflictEnded, Code: string(code)}, gone)
 }

@@ -116,7 +116,7 @@ func TestDifferencesOfARestartedContainerAreLoggedOnce(t *testing.T) {
 			sleep(10 * time.Second)
 		}
 		r.finish()
-		if n := strings.Count(r.log.String(), "differ"); n != 2 { // twice in a line
+		if n := strings.Count(r.log.String(), "differ"); n != 3 { // three times in a line
 			t.Errorf("logged\n%s", r.log)
 		}
 	})

@@ -38,6 +38,7 @@ func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
 	}
 	a.foreignFilters.Follow(networks, what)
 	a.status.UpdateReport(networks)
+	a.hosts.Update()
 	return empty, err
 }
 
@@ -85,12 +86,10 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	errs := []error{orphansErr, err, peersErr}
 	switch {
 	case a.rules.aside:
-	case what >= scopeFull && peersChanged: // what is changed may be due to that
-		errs = append(errs, s.Reconcile(networks, a.fullScope()))
 	case what >= scopeFull:
-		errs = append(errs, a.repairs.Count(func() error { return s.Reconcile(networks, a.fullScope()) }))
+		errs = append(errs, a.reconcile(s, networks, a.fullScope(), peersChanged))
 	case peersChanged || a.checkDevices:
-		errs = append(errs, s.Reconcile(networks, hoststate.ScopePeers))
+		errs = append(errs, a.reconcile(s, networks, hoststate.ScopePeers, peersChanged))
 	}
 	if a.checkDevices {
 		errs = append(errs, a.neighbours.Look(s))

@@ -27,6 +27,15 @@ func Hosts(path string) ([]HostStatus, error) {
 	return r.Hosts, err
 }
 
+// Events returns the events of the agent at path, and waits for some as long as the request says.
+func Events(path string, q EventsRequest) (EventsReport, error) {
+	r, err := Call(path, Request{Verb: VerbEvents, Events: &q}, time.Now().Add(q.Wait+statusTimeout))
+	if err != nil || r.Events == nil {
+		return EventsReport{}, err
+	}
+	return *r.Events, nil
+}
+
 // AskHost makes the agent at path ask another host, which may be called by its name, its address or
 // its ID. Only some verbs may be asked, see AllowedFromHosts.
 func AskHost(path, host string, q Request) (Response, error) {
@@ -45,6 +54,11 @@ func AskHost(path, host string, q Request) (Response, error) {
 // answers in the order of Hosts. A host that is unreachable has an error. They are asked at once, but
 // for a bound.
 func AskAll(path string, q Request) ([]HostAnswer, error) {
+	return AskEach(path, func(HostStatus) Request { return q })
+}
+
+// AskEach is AskAll with a request of its own for each host.
+func AskEach(path string, question func(HostStatus) Request) ([]HostAnswer, error) {
 	hosts, err := Hosts(path)
 	if err != nil {
 		return nil, err
@@ -58,6 +72,7 @@ func AskAll(path string, q Request) ([]HostAnswer, error) {
 			answers[i].Err = fmt.Errorf("host %s is unreachable", h.Name)
 			continue
 		}
+		q := question(h)
 		tokens <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-tokens }()

@@ -90,13 +90,13 @@ func TestAskAll(t *testing.T) {
 // What other hosts may ask is what is listed here: nothing that changes this host, or tells secrets.
 func TestVerbsForHosts(t *testing.T) {
 	for _, v := range []Verb{
-		VerbSync, VerbStoreChanged, VerbAssignAddresses, VerbRestart, VerbJoining, VerbForgetHost, VerbHosts, VerbAsk, VerbExamine, "", "other",
+		VerbSync, VerbStoreChanged, VerbAssignAddresses, VerbRestart, VerbJoining, VerbForgetHost, VerbHosts, VerbAsk, VerbWait, VerbExamine, "", "other",
 	} {
 		if v.AllowedFromHosts() {
 			t.Errorf("hosts may ask %q", v)
 		}
 	}
-	for _, v := range []Verb{VerbStatus, VerbDiagnose} {
+	for _, v := range []Verb{VerbStatus, VerbEvents, VerbDiagnose} {
 		if !v.AllowedFromHosts() {
 			t.Errorf("hosts may not ask %q", v)
 		}

@@ -109,13 +109,14 @@ type ConflictInventory struct {
 
 // NetworkElsewhere is a network of other hosts.
 type NetworkElsewhere struct {
-	Name       string   `json:"name"` // there; empty: an early version does not tell
-	VNI        uint32   `json:"vni"`
-	Port       uint16   `json:"port"`
-	MTU        int      `json:"mtu,omitempty"`
-	Subnets    []string `json:"subnets,omitempty"`
-	Hosts      []string `json:"hosts"`
-	Containers int      `json:"containers"`
+	Name       string              `json:"name"` // there; empty: an early version does not tell
+	VNI        uint32              `json:"vni"`
+	Port       uint16              `json:"port"`
+	MTU        int                 `json:"mtu,omitempty"`
+	Subnets    []string            `json:"subnets,omitempty"`
+	Hosts      []string            `json:"hosts"`
+	Containers int                 `json:"containers"`
+	Endpoints  []EndpointInventory `json:"endpoints"`
 }
 
 // ErrTooOld says that the agent is of a version without the verb.

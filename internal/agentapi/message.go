@@ -54,6 +54,10 @@ const (
 	// VerbAsk passes the request in Asked on to the agent of another host. The response has that
 	// agent's response, as it came.
 	VerbAsk Verb = "ask"
+	// VerbEvents asks for what happened on the agent's host.
+	VerbEvents Verb = "events"
+	// VerbWait waits for something on this host. The response says what is missing, or nothing.
+	VerbWait Verb = "wait"
 	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
 	VerbTrace Verb = "trace"
 )
@@ -61,7 +65,7 @@ const (
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
 // to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbTrace: true, VerbDiagnose: true}
+var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbEvents: true, VerbTrace: true, VerbDiagnose: true}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -80,6 +84,9 @@ type Request struct {
 	// Rates asks for rates in the StatusReport. Unless somebody asked within the last minute, that
 	// takes half a second.
 	Rates bool `json:"rates,omitempty"`
+
+	Events *EventsRequest `json:"events,omitempty"`
+	Wait   *WaitRequest   `json:"wait,omitempty"`
 }
 
 // JoiningRequest says which network this host joins. It says all that other hosts must know, since
@@ -115,6 +122,9 @@ type Response struct {
 	Trace      []TraceEvent      `json:"trace,omitempty"`
 	// Diagnosis is a doctor.Diagnosis. The plugin, which links this package, reads none.
 	Diagnosis json.RawMessage `json:"diagnosis,omitempty"`
+	Events    *EventsReport   `json:"events,omitempty"`
+	// Missing is what somebody still waits for when the time is over.
+	Missing string `json:"missing,omitempty"`
 }
 
 // AddWarning adds a warning to those that the response has, if it says anything.

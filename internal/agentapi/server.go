@@ -20,6 +20,8 @@ const (
 	maxRequest = 16 << 10
 	// readTimeout is enough for a client, which sends its request at once.
 	readTimeout = time.Second
+	// writeTimeout is enough for a client that reads a list of 50,000 containers, some 15 MB.
+	writeTimeout = 10 * time.Second
 	// answerTimeout is long since an answer may wait for the store's lock behind many container
 	// starts.
 	answerTimeout = time.Minute
@@ -133,7 +135,7 @@ func serveConn(ctx context.Context, conn net.Conn, handle func(context.Context, 
 		// starts the next agent (ErrNotRunning).
 		return
 	}
-	_ = conn.SetWriteDeadline(time.Now().Add(readTimeout))
+	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_ = json.NewEncoder(conn).Encode(response)
 }
 

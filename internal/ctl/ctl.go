@@ -21,6 +21,8 @@ type Host interface {
 	Pinger
 	PathTracer
 	Patient
+	EventSource
+	Waiter
 }
 
 const longHelp = `vxlanctl shows and repairs the VXLAN networks of Podman containers on this host.
@@ -57,8 +59,11 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		explainCommand(),
 		captureCommand(host),
 		dropsCommand(host),
+		meshCommand(host),
 		pingCommand(host),
 		traceCommand(host),
+		eventsCommand(host),
+		waitCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
 	)

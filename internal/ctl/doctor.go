@@ -63,6 +63,9 @@ something could not be found out.`,
   vxlanctl doctor --fix
   vxlanctl doctor --for podman=6`,
 		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return networksAndHostNames(host, args), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.upgrade != "" {
 				return opts.Run(cmd, func(p *output.Printer) error { return printUpgrade(p, host, opts.upgrade) })
@@ -90,6 +93,25 @@ something could not be found out.`,
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
 	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what an upgrade changes for networks: `podman=VERSION`")
 	return cmd
+}
+
+// networksAndHostNames completes what is typed, as far as the agent answers.
+func networksAndHostNames(host StatusSource, typed []string) (names []string) {
+	r, err := host.Status()
+	if err != nil || len(typed) > 0 {
+		return nil
+	}
+	for _, n := range r.Networks {
+		names = append(names, n.Name)
+	}
+	for _, c := range r.Clusters {
+		for _, h := range c.Hosts {
+			if h.HostName != "" && !slices.Contains(names, h.HostName) {
+				names = append(names, h.HostName)
+			}
+		}
+	}
+	return names
 }
 
 func (o doctorOptions) check(args []string) error {

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -19,9 +20,9 @@ func endpointsCommand(host InventorySource) *cobra.Command {
 	var opts output.Options
 	cmd := &cobra.Command{
 		Use:   "endpoints [NETWORK]",
-		Short: "list the containers of all hosts on this host's networks",
-		Long: `Endpoints lists the containers on this host's networks, or on one, with those of the
-other hosts: container, network, addresses, MAC and host.
+		Short: "list the containers of all hosts",
+		Long: `Endpoints lists the containers of all hosts that this host's agent knows, or those on
+one network: container, network, addresses, MAC and host.
 
   up           the container has its addresses
   claiming     it is about to get them
@@ -51,18 +52,21 @@ other hosts: container, network, addresses, MAC and host.
 
 // endpointRows returns the containers of all networks, or of the one that is given.
 func endpointRows(all agentapi.Inventory, names []string) (rows []endpointRow, err error) {
-	networks := all.Networks
+	add := func(network string, endpoints []agentapi.EndpointInventory) {
+		for _, e := range endpoints {
+			rows = append(rows, endpointRow{network, e})
+		}
+	}
 	if len(names) > 0 {
 		n, err := findNetwork(all, names[0])
-		if err != nil {
-			return nil, err
-		}
-		networks = []agentapi.NetworkInventory{n}
+		add(n.Name, n.Endpoints)
+		return rows, err
 	}
-	for _, n := range networks {
-		for _, e := range n.Endpoints {
-			rows = append(rows, endpointRow{n.Name, e})
-		}
+	for _, n := range all.Networks {
+		add(n.Name, n.Endpoints)
+	}
+	for _, n := range all.Elsewhere {
+		add(cmp.Or(n.Name, fmt.Sprintf("VNI %d", n.VNI)), n.Endpoints)
 	}
 	return rows, nil
 }

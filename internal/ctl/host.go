@@ -14,15 +14,9 @@ import (
 	"vxlan-driver/internal/ctl/output"
 )
 
-// HostSource knows the other hosts.
-type HostSource interface {
-	StatusSource
-	InventorySource
-}
-
 // HostForgetter takes hosts out of the cluster.
 type HostForgetter interface {
-	HostSource
+	StatusSource
 	// ForgetHost takes a host that is gone for good out of its cluster. It returns the host's whole
 	// name, and a warning.
 	ForgetHost(name string) (host, warning string, err error)
@@ -42,7 +36,7 @@ them, and forgets one that is gone for good.`,
 	return cmd
 }
 
-func hostListCommand(host HostSource) *cobra.Command {
+func hostListCommand(host StatusSource) *cobra.Command {
 	var opts output.Options
 	cmd := &cobra.Command{
 		Use:   "ls",
@@ -95,7 +89,7 @@ var hostColumns = []output.Column[hostRow]{
 }
 
 // hostRows returns the other hosts. Without an agent they are those of the lists.
-func hostRows(host HostSource) (rows []hostRow, notes []string, err error) {
+func hostRows(host StatusSource) (rows []hostRow, notes []string, err error) {
 	r, err := host.Status()
 	if err != nil && !errors.Is(err, agentapi.ErrNotRunning) {
 		return nil, nil, err

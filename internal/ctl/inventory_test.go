@@ -62,7 +62,9 @@ func testInventory() agentapi.Inventory {
 	return agentapi.Inventory{
 		Networks: []agentapi.NetworkInventory{blue, red},
 		Elsewhere: []agentapi.NetworkElsewhere{
-			{Name: "green", VNI: 9, Port: 4789, MTU: 1450, Subnets: []string{"10.2.0.0/24"}, Hosts: []string{b}, Containers: 2},
+			{Name: "green", VNI: 9, Port: 4789, MTU: 1450, Subnets: []string{"10.2.0.0/24"}, Hosts: []string{b}, Containers: 1, Endpoints: []agentapi.EndpointInventory{
+				{Container: "far", ID: "b0", Names: []string{"far"}, Addrs: []netip.Addr{addr("10.2.0.2")}, MAC: "06:00:00:00:02:02", Host: b, State: agentapi.EndpointUp},
+			}},
 			{Name: "idle", VNI: 10, Port: 4789, MTU: 1450, Hosts: []string{b, c}, Containers: 3},
 		},
 	}
@@ -99,6 +101,7 @@ lost       blue     10.0.0.8  06:00:00:00:00:08  host-c (198.18.0.3)  unreachabl
 soon       blue     10.0.0.5  -                  host-b (198.18.0.2)  claiming
 web        blue     10.0.0.2  06:00:00:00:00:02  host-a (198.18.0.1)  up
 web        red      fd00::2   -                  host-a (198.18.0.1)  up
+far        green    10.2.0.2  06:00:00:00:02:02  host-b (198.18.0.2)  up
 `},
 		{"endpoints red -q", 0, "web\n"},
 		{"endpoints -q --filter state=claiming", 0, "soon\n"},
@@ -118,7 +121,7 @@ www   blue     10.0.0.4  db         host-b (198.18.0.2)
 blue     7    up        1     3          2      1450  10.0.0.0/28
 idle     10   idle      0     3          2      1450  10.3.0.0/24
 red      8    up        1     0          0      1450  fd00::/64
-green    9    not here  0     2          1      1450  10.2.0.0/24
+green    9    not here  0     1          1      1450  10.2.0.0/24
 # host-b (198.18.0.2) has network green, and this host has not; to create it here: vxlanctl network adopt green
 `},
 		{"network inspect blue", 0, `network blue (7c7b): VNI 7, UDP port 4789

@@ -14,6 +14,7 @@ import (
 
 // StatusSource says how this host is.
 type StatusSource interface {
+	InventorySource
 	// Status returns what the host's agent knows.
 	Status() (agentapi.StatusReport, error)
 	// StatusWithRates is Status with the networks' rates, which may take half a second.
@@ -131,6 +132,16 @@ func readStatus(host StatusSource, ask func() (agentapi.StatusReport, error), ve
 	return newStatusView(r), nil
 }
 
+// recordedNetworks are this host's networks, as far as its store tells.
+func recordedNetworks(all agentapi.Inventory) (networks []agentapi.NetworkStatus) {
+	for _, n := range all.Networks {
+		networks = append(networks, agentapi.NetworkStatus{
+			Name: n.Name, VNI: n.VNI, Local: len(n.Endpoints), VTEP: n.VTEP, Interface: n.Interface, MTU: n.MTU,
+		})
+	}
+	return networks
+}
+
 // statusWithoutAgent says whether somebody misses the agent.
 func statusWithoutAgent(host StatusSource) (statusView, error) {
 	containers, err := host.ContainersWithAgent()
@@ -138,6 +149,9 @@ func statusWithoutAgent(host StatusSource) (statusView, error) {
 		return statusView{}, fmt.Errorf("vxland does not run: %w", err)
 	}
 	v := statusView{}
+	if all, _, err := host.Inventory(); err == nil { // else the store cannot be read, which was said
+		v.Networks = recordedNetworks(all)
+	}
 	if containers == 0 {
 		v.judge()
 		v.Level = diagnosis.Unknown

@@ -187,6 +187,19 @@ func TestStatusEndsWith(t *testing.T) {
 	}
 }
 
+// Without an agent there is what this host has.
+func TestStatusWithoutAgentHasNetworks(t *testing.T) {
+	const want = `vxland does not run, and no container needs it; it starts with the first container of a network with names or discovery=gossip
+
+NETWORK  VNI  HERE  MTU   SENDS FROM
+blue     7    4     1450  198.18.0.1 by eth0
+red      8    1     1450  198.18.0.1 by eth0
+`
+	if out, err := run(fakeHost{err: agentapi.ErrNotRunning}, "status"); ExitCode(err) != 1 || out != want {
+		t.Errorf("printed, %v\n%s", err, out)
+	}
+}
+
 func TestAgeText(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "", time.Millisecond: "1s", 90 * time.Second: "1m30s", 90 * time.Minute: "1h30m", 59*time.Minute + 59900*time.Millisecond: "59m59s", 72 * time.Hour: "3d",

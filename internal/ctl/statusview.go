@@ -78,11 +78,15 @@ func (v *statusView) text(p *output.Printer) string {
 	b.WriteString(p.Paint(levelColours[v.Level], strings.TrimSuffix(p.Wrap("", "", v.Summary), "\n")) + "\n")
 	if v.Running {
 		b.WriteString(v.agentLines())
-		if len(v.Networks) > 0 {
-			b.WriteString("\n" + output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}.Table(p))
-		}
-		b.WriteString(peersText(p, peersOf(v.Clusters)))
 	}
+	if len(v.Networks) > 0 {
+		table := output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}
+		if !v.Running {
+			table.Columns = slices.DeleteFunc(slices.Clone(table.Columns), needsAgent)
+		}
+		b.WriteString("\n" + table.Table(p))
+	}
+	b.WriteString(peersText(p, peersOf(v.Clusters)))
 	if len(v.Findings) > 0 {
 		b.WriteByte('\n')
 	}
@@ -102,6 +106,11 @@ func (v *statusView) agentLines() string {
 		text += "key " + v.Keys + "\n"
 	}
 	return text
+}
+
+// needsAgent tells of a column whether only the agent knows what is in it.
+func needsAgent(c output.Column[agentapi.NetworkStatus]) bool {
+	return slices.Contains([]string{"ELSEWHERE", "HOSTS", "IN", "OUT"}, c.Heading)
 }
 
 var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{

@@ -100,7 +100,8 @@ func checkGateways(f *Facts) (findings []diagnosis.Finding) {
 			for _, e := range n.Endpoints {
 				if e.MAC == c.MAC {
 					found.Evidence = append(found.Evidence, "that is container "+e.ContainerName)
-					found.Mend = []string{fmt.Sprintf("nsenter --net=%s ip address delete %s dev %s", e.Namespace, addrOn(n, c.Addr), e.Interface)}
+					command := fmt.Sprintf("ip address delete %s dev %s", addrOn(n, c.Addr), e.Interface)
+					found.Mend = []string{"nsenter --net=" + e.Namespace + " " + command}
 				}
 			}
 			findings = append(findings, found)

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
@@ -20,10 +21,10 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 		found.Evidence = evidenceLines(a.BadConfig)
 		found.Mend = []string{"correct what is named, in /etc/vxlan/vxland.toml or the key file; then: " + reload}
 		return append([]diagnosis.Finding{found}, missingAgent(a)...)
-	case a.Stopped != 0:
-		found.Summary = fmt.Sprintf("the agent, process %d, was stopped by a signal and does not answer", a.Stopped)
-		found.Evidence = []string{fmt.Sprintf("/proc/%d/status says: stopped", a.Stopped)}
-		found.Mend = []string{fmt.Sprintf("kill -CONT %d", a.Stopped)}
+	case len(a.Stopped) > 0:
+		found.Summary = fmt.Sprintf("the agent, process %d, was stopped by a signal and does not answer", a.Stopped[0])
+		found.Evidence = []string{fmt.Sprintf("/proc/%d/status says: stopped", a.Stopped[0])}
+		found.Mend = []string{"kill -CONT " + strings.Trim(fmt.Sprint(a.Stopped), "[]")}
 		return []diagnosis.Finding{found}
 	case a.Running && a.Report == nil:
 		found.Code = diagnosis.AgentProblem
@@ -93,7 +94,7 @@ func checkReport(f *Facts) []diagnosis.Finding {
 			findings[i].Level = diagnosis.Failure // the hosts do not know each other's containers
 		}
 	}
-	return findings
+	return append(f.strangers(), f.withTraffic(findings)...)
 }
 
 // refusedAge is longer than a host that is refused pauses before it tries again.

@@ -205,7 +205,7 @@ func TestChecks(t *testing.T) {
 		{"agent missing", func(f *Facts) { f.Agent.Running, f.Agent.Report = false, nil }, []string{"VX0701 failure the agent does not run, and 1 containers need it"}, []string{reload}},
 		{"agent not needed", func(f *Facts) { f.Agent = Agent{Binary: "/bin/vxland"} }, nil, nil},
 		{"agent not installed", func(f *Facts) { f.Agent = Agent{Needed: 1} }, []string{"VX0104 failure the agent vxland is not installed, and 1 containers need it"}, nil},
-		{"agent stopped", func(f *Facts) { f.Agent.Stopped, f.Agent.Report = 12, nil }, []string{"VX0701 failure the agent, process 12, was stopped by a signal and does not answer"}, []string{"kill -CONT 12"}},
+		{"agent stopped", func(f *Facts) { f.Agent.Stopped, f.Agent.Report = []int{12, 13}, nil }, []string{"VX0701 failure the agent, process 12, was stopped by a signal and does not answer"}, []string{"kill -CONT 12 13"}},
 		{"agent does not answer", func(f *Facts) { f.Agent.Report, f.Agent.Err = nil, "timeout" }, []string{"VX0702 failure the agent runs and does not answer: timeout"}, []string{reload}},
 		{"configuration", func(f *Facts) {
 			f.Agent.Running, f.Agent.Report, f.Agent.BadConfig = false, nil, "vxland.toml:\nprot: is unknown"
@@ -262,6 +262,35 @@ func TestChecks(t *testing.T) {
 	}
 }
 
+// Where packets of a lost tunnel were seen tells on which host they are lost.
+func TestTrafficOfLostTunnel(t *testing.T) {
+	peer, own, stranger := addr("198.18.0.11"), addr("198.18.0.12"), addr("203.0.113.9")
+	out := Stream{From: own, To: peer, Port: 4789, VNI: 7, Out: true, Count: 4}
+	in := Stream{From: peer, To: own, Port: 4789, VNI: 7, Count: 2}
+	other := Stream{From: stranger, To: own, Port: 4789, VNI: 8, Count: 2} // another network's
+	translated := Stream{From: stranger, To: own, Port: 4789, VNI: 7, Count: 3}
+	for name, tt := range map[string]struct {
+		traffic []Stream
+		first   diagnosis.Code
+		seen    []string
+	}{
+		"nobody listened":  {nil, diagnosis.TunnelBlocked, nil},
+		"dropped here":     {[]Stream{in}, diagnosis.TunnelBlocked, []string{"no packet to it left by eth0: they are dropped on host host-b", "2 of its packets came to eth0"}},
+		"dropped there":    {[]Stream{out, other}, diagnosis.TunnelBlocked, []string{"4 of this host's packets to it left by eth0", "none of its packets came to eth0: they are dropped there or on the way"}},
+		"translated there": {[]Stream{out, translated}, diagnosis.TunnelNAT, []string{"3 of them came to eth0, and are dropped; nothing passes to host-a (198.18.0.11)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := healthy()
+			f.Traffic = tt.traffic
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "host-a (198.18.0.11)", Port: 4789, Size: 1450}}}}
+			first := Diagnose(f).Findings[0]
+			if first.Code != tt.first || !slices.Equal(first.Evidence, tt.seen) {
+				t.Errorf("%s, seen %q", first.Code, first.Evidence)
+			}
+		})
+	}
+}
+
 // Causes on another host come first, and its symptoms do not come at all.
 func TestCausesOfOtherHosts(t *testing.T) {
 	f := healthy()
@@ -286,6 +315,24 @@ func TestCausesOfOtherHosts(t *testing.T) {
 	}
 	if red := all.OfNetwork("red"); slices.ContainsFunc(red.Findings, func(f diagnosis.Finding) bool { return f.Network == "blue" }) {
 		t.Errorf("found %+v", red)
+	}
+}
+
+// The time that the question and the answer took does not count.
+func TestClockSkew(t *testing.T) {
+	asked := time.Unix(1_000_000, 0)
+	answered := asked.Add(20 * time.Second)
+	for at, want := range map[time.Time]string{
+		asked: "", answered: "", asked.Add(-20 * time.Second): "", answered.Add(20 * time.Second): "",
+		asked.Add(-time.Hour): "1h0m0s", answered.Add(time.Minute): "1m0s",
+	} {
+		d := Diagnosis{Hosts: []string{"host-c"}, Clock: at.UnixNano()}.WithClock(asked, answered)
+		if found := len(d.Findings) == 1 && strings.HasSuffix(d.Findings[0].Summary, want) && d.Level == diagnosis.Warning; found != (want != "") {
+			t.Errorf("at %v: %+v", at, d)
+		}
+	}
+	if d := (Diagnosis{Hosts: []string{"old"}}).WithClock(asked, answered); len(d.Findings) > 0 {
+		t.Errorf("a host that does not say: %+v", d)
 	}
 }
 

@@ -80,11 +80,13 @@ func classifyChange(f *Facts, c Change) (code diagnosis.Code, summary string) {
 	case kernel.AddAddr:
 		return f.addressCode(c.Network, change)
 	case kernel.DelAddr:
-		return diagnosis.DeviceAltered, fmt.Sprintf("%s has the address %s, which is not the network's, or in the wrong order", change.Name, change.Addr.Prefix)
+		const format = "%s has the address %s, which is not the network's, or in the wrong order"
+		return diagnosis.DeviceAltered, fmt.Sprintf(format, change.Name, change.Addr.Prefix)
 	case kernel.AddRoute, kernel.DelRoute:
 		return diagnosis.DeviceAltered, "a route is missing"
 	case kernel.SetSysctls:
-		return diagnosis.SysctlChanged, fmt.Sprintf("the kernel parameter %s does not have the value %s", dotted(change.Sysctls[0].Key), change.Sysctls[0].Value)
+		first := change.Sysctls[0]
+		return diagnosis.SysctlChanged, fmt.Sprintf("the kernel parameter %s does not have the value %s", dotted(first.Key), first.Value)
 	case kernel.AddFDB:
 		return diagnosis.ForwardingAltered, fmt.Sprintf("%s sends no frames to host %s", change.Name, change.FDB.Dst)
 	case kernel.DelFDB:
@@ -193,7 +195,8 @@ func checkForeignDevices(f *Facts) (findings []diagnosis.Finding) {
 			}
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.DeviceForeign, Level: diagnosis.Failure, Network: n.Name,
-				Summary:  fmt.Sprintf("device %s has the VNI %d on UDP port %d, which the network needs", d.Name, d.Tunnel.VNI, d.Tunnel.Port),
+				Summary: fmt.Sprintf("device %s has the VNI %d on UDP port %d, which the network needs",
+					d.Name, d.Tunnel.VNI, d.Tunnel.Port),
 				Evidence: []string{fmt.Sprintf("ip link add %s type vxlan %s", d.Name, d.Tunnel)},
 				Mend:     []string{"ip link delete " + d.Name, reload},
 			})
@@ -219,13 +222,15 @@ func checkDriftedEntries(f *Facts) (findings []diagnosis.Finding) {
 			})
 		}
 		if len(d.MACs) > 0 {
-			add(diagnosis.ForwardingAltered, "forwarding entries of containers on other hosts are missing or wrong", prefixed("MAC ", d.MACs))
+			const summary = "forwarding entries of containers on other hosts are missing or wrong"
+			add(diagnosis.ForwardingAltered, summary, prefixed("MAC ", d.MACs))
 		}
 		if len(d.Flood) > 0 {
 			add(diagnosis.ForwardingAltered, "frames for everybody go to the wrong hosts", prefixed("host ", addrTexts(d.Flood)))
 		}
 		if len(d.Addrs) > 0 {
-			add(diagnosis.NeighbourAltered, "neighbour entries of containers on other hosts are missing or wrong", prefixed("address ", addrTexts(d.Addrs)))
+			const summary = "neighbour entries of containers on other hosts are missing or wrong"
+			add(diagnosis.NeighbourAltered, summary, prefixed("address ", addrTexts(d.Addrs)))
 		}
 	}
 	return findings

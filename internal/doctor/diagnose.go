@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"vxlan-driver/internal/diagnosis"
 )
@@ -15,6 +16,8 @@ type Diagnosis struct {
 	Checks   int                 `json:"checks"`   // that were made
 	Level    diagnosis.Level     `json:"level"`
 	Findings []diagnosis.Finding `json:"findings"`
+	// Clock is the host's time of day, in nanoseconds since 1970.
+	Clock int64 `json:"clock,omitempty"`
 	// Suspects are other hosts to which something is lost. The cause may be there.
 	Suspects []string `json:"suspects,omitempty"`
 }
@@ -79,7 +82,8 @@ func suspects(a Agent) (hosts []string) {
 
 // withoutHarmlessHooks leaves out filters on devices that may drop packets, where none is lost.
 func withoutHarmlessHooks(findings []diagnosis.Finding) []diagnosis.Finding {
-	if slices.ContainsFunc(findings, func(f diagnosis.Finding) bool { return isSymptom(f.Code) && f.Level != diagnosis.Unknown }) {
+	isLoss := func(f diagnosis.Finding) bool { return isSymptom(f.Code) && f.Level != diagnosis.Unknown }
+	if slices.ContainsFunc(findings, isLoss) {
 		return findings
 	}
 	return slices.DeleteFunc(findings, func(f diagnosis.Finding) bool {
@@ -119,6 +123,27 @@ func Join(all ...Diagnosis) Diagnosis {
 	joined.Findings = Order(withoutRepeated(joined.Findings))
 	joined.Level = diagnosis.Worst(joined.Findings)
 	return joined
+}
+
+// maxSkew is more than the clocks of hosts differ by that a time service sets.
+const maxSkew = 30 * time.Second
+
+// WithClock adds a finding if the clock of the host that was asked is not between the times, by this
+// host's clock, of question and answer.
+func (d Diagnosis) WithClock(asked, answered time.Time) Diagnosis {
+	at := time.Unix(0, d.Clock)
+	skew := max(asked.Sub(at), at.Sub(answered))
+	if d.Clock == 0 || skew < maxSkew || len(d.Hosts) != 1 {
+		return d
+	}
+	d.Findings = Order(append(slices.Clone(d.Findings), diagnosis.Finding{
+		Code: diagnosis.ClockSkew, Level: diagnosis.Warning, Host: d.Hosts[0],
+		Summary:  fmt.Sprintf("its clock differs from this host's by %v", skew.Round(time.Second)),
+		Evidence: []string{"it is " + at.UTC().Format(time.RFC3339) + " there, and " + answered.UTC().Format(time.RFC3339) + " here"},
+		Mend:     []string{"timedatectl set-ntp true"},
+	}))
+	d.Level = diagnosis.Worst(d.Findings)
+	return d
 }
 
 // OfNetwork is what concerns one network: it, or the whole host.

@@ -35,6 +35,8 @@ type Facts struct {
 	Limits   []Limit
 	Routing  Routing
 	Rules    []Rule // of other programs, that name a network's port or device
+	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
+	Traffic []Stream
 	// Unrecorded are containers whose record is lost, as sentences.
 	Unrecorded []string
 }
@@ -106,7 +108,7 @@ type Agent struct {
 	Needed    int    // containers that need one
 	Binary    string // path; empty: it is not installed
 	BadConfig string // what the agent says of its configuration
-	Stopped   int    // process id of an agent that was stopped by a signal
+	Stopped   []int  // process ids of an agent, and its keeper, that were stopped by a signal
 	Err       string // why there is no report
 	Running   bool
 	Report    *agentapi.StatusReport
@@ -184,4 +186,13 @@ type Neighbour struct {
 type SilentContainer struct {
 	Name string
 	Addr netip.Addr
+}
+
+// Stream is a number of VXLAN packets with the same outer addresses and VNI, on the underlay.
+type Stream struct {
+	From, To netip.Addr
+	Port     uint16
+	VNI      uint32
+	Out      bool // they left this host; else they came
+	Count    int
 }

@@ -243,11 +243,14 @@ func (n Network) hostLegs(remote netip.Addr, protocol uint8, port uint16, untrac
 		in.dst = netip.PrefixFrom(n.VTEP.Local, 0)
 	}
 	var legs []leg
+	allow := permit{protocol: protocolName(protocol), first: port, last: port}
 	for _, hook := range []kernel.FilterHook{kernel.HookIngress, kernel.HookPrerouting, kernel.HookInput} {
-		legs = append(legs, leg{hook, []packet{in}, permit{hook: hook, in: n.Underlay.Name, protocol: protocolName(protocol), first: port, last: port}})
+		allow.hook, allow.in, allow.out = hook, n.Underlay.Name, ""
+		legs = append(legs, leg{hook, []packet{in}, allow})
 	}
 	for _, hook := range []kernel.FilterHook{kernel.HookOutput, kernel.HookPostrouting, kernel.HookEgress} {
-		legs = append(legs, leg{hook, []packet{out}, permit{hook: hook, out: n.Underlay.Name, protocol: protocolName(protocol), first: port, last: port}})
+		allow.hook, allow.in, allow.out = hook, "", n.Underlay.Name
+		legs = append(legs, leg{hook, []packet{out}, allow})
 	}
 	return legs
 }

@@ -29,5 +29,20 @@ func (s *Session) changeConfig(networkID string, change func(config []byte) ([]b
 	if err != nil {
 		return err
 	}
-	return s.records.SetConfig(networkID, changed)
+	return errors.Join(s.records.SetConfig(networkID, changed), s.adoptMTU(networkID, changed))
+}
+
+// adoptMTU records the MTU that a network has by its changed configuration. Otherwise it would seem
+// to follow the underlay, which the user is told. A network that cannot be placed now follows later.
+func (s *Session) adoptMTU(networkID string, config []byte) error {
+	v, err := s.records.VTEP(networkID)
+	if err != nil {
+		return nil // it is found out anew
+	}
+	p, err := s.host.Place(config, s.ns)
+	if err != nil || p.VTEP.MTU == v.MTU {
+		return nil
+	}
+	v.MTU = p.VTEP.MTU
+	return s.records.SetVTEP(networkID, v)
 }

@@ -210,14 +210,20 @@ func (ns *recordingNamespace) RemoveFastPath(string) error { return nil }
 
 // AcceptInDocker notes that Docker's rules would get some.
 func (ns *recordingNamespace) AcceptInDocker(bridge string) error {
-	ns.changes.add(ns.path, command(fmt.Sprintf("iptables -I %s -i %s -j ACCEPT; iptables -I %[1]s -o %[2]s -j ACCEPT", kernel.DockerChain, bridge)))
+	ns.changes.add(ns.path, dockerCommand("-I", bridge))
 	return nil
 }
 
 // ForgetInDocker notes the reverse.
 func (ns *recordingNamespace) ForgetInDocker(bridge string) error {
-	ns.changes.add(ns.path, command(fmt.Sprintf("iptables -D %s -i %s -j ACCEPT; iptables -D %[1]s -o %[2]s -j ACCEPT", kernel.DockerChain, bridge)))
+	ns.changes.add(ns.path, dockerCommand("-D", bridge))
 	return nil
+}
+
+// dockerCommand prints how iptables adds or deletes what lets a bridge's packets pass.
+func dockerCommand(verb, bridge string) command {
+	const format = "iptables %s %s -i %s -j ACCEPT; iptables %[1]s %[2]s -o %[3]s -j ACCEPT"
+	return command(fmt.Sprintf(format, verb, kernel.DockerChain, bridge))
 }
 
 // PortLinks returns none of a bridge that is only about to be made.

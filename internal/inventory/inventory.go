@@ -137,10 +137,14 @@ func (k Known) endpoints() []agentapi.EndpointInventory {
 			all = append(all, remoteEndpoint(m, e))
 		}
 	}
+	sortEndpoints(all)
+	return all
+}
+
+func sortEndpoints(all []agentapi.EndpointInventory) {
 	slices.SortStableFunc(all, func(a, b agentapi.EndpointInventory) int {
 		return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.Host, b.Host))
 	})
-	return all
 }
 
 func remoteEndpoint(m *cluster.Member, e cluster.Endpoint) agentapi.EndpointInventory {
@@ -232,12 +236,17 @@ func Elsewhere(here []membership.Network, snapshots []cluster.Snapshot) []agenta
 				}
 				found[m.Network].Hosts = append(found[m.Network].Hosts, h.Label())
 				found[m.Network].Containers += len(m.Endpoints)
+				member := &cluster.Member{Host: h.Label(), Reachable: h.Reachable(), Membership: m}
+				for _, e := range m.Endpoints {
+					found[m.Network].Endpoints = append(found[m.Network].Endpoints, remoteEndpoint(member, e))
+				}
 			}
 		}
 	}
 	all := []agentapi.NetworkElsewhere{}
 	for _, key := range slices.SortedFunc(maps.Keys(found), cluster.NetworkKey.Compare) {
 		slices.Sort(found[key].Hosts)
+		sortEndpoints(found[key].Endpoints)
 		found[key].Hosts = slices.Compact(found[key].Hosts)
 		all = append(all, *found[key])
 	}
@@ -246,6 +255,7 @@ func Elsewhere(here []membership.Network, snapshots []cluster.Snapshot) []agenta
 
 func newElsewhere(m cluster.Membership) *agentapi.NetworkElsewhere {
 	e := &agentapi.NetworkElsewhere{Name: m.View.Name, VNI: m.Network.VNI, Port: m.Network.Port, MTU: int(m.View.MTU)}
+	e.Endpoints = []agentapi.EndpointInventory{}
 	for _, s := range m.View.Subnets {
 		e.Subnets = append(e.Subnets, s.Prefix.String())
 	}

@@ -24,7 +24,8 @@ func registryOf(report agentapi.StatusReport) *prometheus.Registry {
 
 func host(name string, last byte, reachable bool, paths ...agentapi.PathStatus) agentapi.HostStatus {
 	addr := netip.AddrFrom4([4]byte{192, 0, 2, last})
-	return agentapi.HostStatus{Name: fmt.Sprintf("%s (%v)", name, addr), HostName: name, Addr: addr, Reachable: reachable, Paths: paths}
+	label := fmt.Sprintf("%s (%v)", name, addr)
+	return agentapi.HostStatus{Name: label, HostName: name, Addr: addr, Reachable: reachable, Paths: paths}
 }
 
 func path(mtu, sent, answered int) agentapi.PathStatus {

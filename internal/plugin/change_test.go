@@ -46,7 +46,6 @@ func TestCheckChange(t *testing.T) {
 // What is recorded of a network that has containers follows, and then the kernel.
 func TestChangeConfig(t *testing.T) {
 	k, plugin := newFakeHost(t)
-	plugin.Warn = func(string) {} // of the MTU
 	change := func(config []byte) ([]byte, error) {
 		return []byte(strings.Replace(string(config), `"vni"`, `"mtu": "1400", "vni"`, 1)), nil
 	}

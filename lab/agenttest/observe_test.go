@@ -36,7 +36,7 @@ func TestHostsAreObserved(t *testing.T) {
 	}
 	has(a, "vxlanctl status", "net 100 1 1 [1/1] 1450", "host-b 198.18.0.12 reachable")
 	has(a, "vxlanctl status --all", "all is well on 2 hosts", "host-a (198.18.0.11) ok 1 1 [1/1]", "host-b (198.18.0.12) ok 2 2 [1/1]")
-	has(a, "vxlanctl endpoints", "ca net 10.0.0.2", "cb net "+addr, "host-b (198.18.0.12) up")
+	has(a, "vxlanctl endpoints", "ca net 10.0.0.2", "cb net "+addr, "host-b (198.18.0.12) up", "cfar far 10.2.0.")
 	has(a, "vxlanctl names cb", "cb net "+addr+" cb host-b")
 	has(a, "vxlanctl host ls", "host-b 198.18.0.12 reachable", " net 1 ")
 	has(a, "vxlanctl network ls", "net 100 up 1 1 1 1450 10.0.0.0/24", "far 200 not here 0 1 1 1450 10.2.0.0/24", "vxlanctl network adopt far")

@@ -25,6 +25,7 @@ func TestBlockedTunnelIsReported(t *testing.T) {
 	t.Log("one direction, from here: seen after", labtest.Within(t, 30*time.Second, a, status+"'VX0302 failure.*no VXLAN packet arrives at host host-b'"))
 	t.Log("one direction, to here: seen after", labtest.Within(t, 30*time.Second, b, status+"'VX0301 failure.*no VXLAN packet passes to or from host host-a'"))
 	labtest.Sh(t, a, status+"'host-b.* reachable .* none$'")
+	labtest.Within(t, 15*time.Second, a, "! vxlanctl mesh >/tmp/mesh; grep -q '^host-a .* lost .* refused there' /tmp/mesh && grep -q '^host-b .* lost .* on the way back' /tmp/mesh")
 	block("meta length gt 1452 drop") // 1402 bytes and the 50 that VXLAN adds
 	t.Log("large packets: seen after", labtest.Within(t, 30*time.Second, a, status+"'VX0303 failure.*frames of 1450 bytes to host host-b'"))
 	labtest.Within(t, 30*time.Second, b, "! "+status+"VX03")

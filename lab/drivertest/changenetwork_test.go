@@ -85,7 +85,7 @@ func TestNetworkIsChangedWhileContainersRun(t *testing.T) {
 	labtest.Within(t, 5*time.Second, a, "! "+fastPath)
 	labtest.Sh(t, a, "vxlanctl network set net fast_path=")
 	labtest.Within(t, 5*time.Second, a, fastPath)
-	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --opt isolate=false --subnet 10.1.0.0/24")
+	labtest.CreateNetwork(t, l, "other", "--opt vni=101 --opt isolate=true --subnet 10.1.0.0/24")
 	labtest.Sh(t, a, "podman run -d --name other --network other localhost/web 2>/dev/null")
 	crosses := "podman exec other ping -c1 -W1 " + labtest.Address(t, a, "c0", "net")
 	for _, isolate := range []string{"false", "true", "false"} {

@@ -1,6 +1,7 @@
 package lifetest
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -109,4 +110,26 @@ func TestContainersSurviveFirewalldStartAndStop(t *testing.T) {
 	labtest.Sh(t, outside, "curl -sS --max-time 2 http://"+a.Addr4().String()+":8080/")
 	labtest.Sh(t, a, "podman rm -f -t0 web")
 	checkNothingLeft(t, a)
+}
+
+// The service that is installed opens the ports, by the commands of the page about installing.
+func TestFirewalldService(t *testing.T) {
+	l := labtest.Start(t, lab.Config{Hosts: 1})
+	a := l.Host("host-a")
+	startFirewalld(t, a)
+	labtest.Sh(t, a, "firewall-cmd --permanent --remove-port=4789/udp")
+	service, err := os.ReadFile("../../packaging/firewalld/podman-vxlan.xml")
+	if err == nil {
+		err = a.WriteFile("/usr/lib/firewalld/services/podman-vxlan.xml", service, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	labtest.Sh(t, a, "firewall-cmd --reload && firewall-cmd --permanent --add-service=podman-vxlan && firewall-cmd --reload")
+	rules := labtest.Sh(t, a, "nft list table inet firewalld")
+	for _, want := range []string{"udp dport 4789 accept", "udp dport 7947 accept", "tcp dport 7947 accept"} {
+		if !strings.Contains(rules, want) {
+			t.Errorf("firewalld has no rule %q", want)
+		}
+	}
 }

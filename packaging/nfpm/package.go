@@ -112,9 +112,11 @@ func (b build) describePackage(dir, format, arch string) (*nfpm.Info, error) {
 	return nfpm.WithDefaults(info), nil
 }
 
-// ownDirs are directories that are the package's own, and not only on the way to a file.
-var ownDirs = []string{
-	"/etc/vxlan", "/usr/libexec/vxlan", "/usr/share/vxlan-driver", "/usr/share/doc/vxlan-driver", "/usr/share/licenses/vxlan-driver",
+// systemDirs are directories that every system has, besides those of manual pages. Packages own all
+// other directories on the way to their files, together with others.
+var systemDirs = []string{
+	"", "/etc", "/usr", "/usr/bin", "/usr/lib", "/usr/lib/systemd", "/usr/lib/systemd/system", "/usr/libexec",
+	"/usr/share", "/usr/share/doc", "/usr/share/licenses", "/usr/share/man",
 }
 
 // listContents lists the files in a directory.
@@ -124,7 +126,7 @@ func (b build) listContents(stage, format string) (contents files.Contents, err 
 			return err
 		}
 		to := strings.TrimPrefix(path, stage)
-		if entry.IsDir() && !slices.Contains(ownDirs, to) {
+		if entry.IsDir() && (slices.Contains(systemDirs, to) || filepath.Dir(to) == "/usr/share/man") {
 			return nil
 		}
 		info, err := entry.Info()
@@ -148,7 +150,7 @@ func fileType(path, format string) string {
 	switch {
 	case strings.HasPrefix(path, "/etc/"):
 		return files.TypeConfigNoReplace
-	case format == "rpm" && strings.HasPrefix(path, "/usr/share/doc/"):
+	case format == "rpm" && (strings.HasPrefix(path, "/usr/share/doc/") || strings.HasPrefix(path, "/usr/share/man/")):
 		return files.TypeRPMDoc
 	case format == "rpm" && strings.HasPrefix(path, "/usr/share/licenses/"):
 		return files.TypeRPMLicense

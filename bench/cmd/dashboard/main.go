@@ -1,5 +1,5 @@
 // Command dashboard draws the panels of packaging/grafana/vxlan.json as an SVG image, from what a
-// Prometheus has. The picture in docs/user/metrics.md is made with it, since Debian has no Grafana.
+// Prometheus has measured. So they can be looked at where there is no Grafana, as in Debian.
 package main
 
 import (

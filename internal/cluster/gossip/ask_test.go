@@ -230,6 +230,30 @@ func TestAnswerOfAnotherHostIsIgnored(t *testing.T) {
 	})
 }
 
+// A host that leaves is forgotten, also if the news that it is no member any more is quicker than its
+// own word. Any other host that is lost is kept.
+func TestLeaveThatComesLate(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, n *memnet) {
+		a, b := startHost(t, n, 1), startHost(t, n, 2)
+		a.announce("c1")
+		b.announce("c2")
+		a.waitUntilSees(10*time.Second, expectOthers(1, 2, nil))
+		b.crash()
+		a.waitUntilSees(time.Minute, "(host-2: c2)")
+		b.mu.Lock()
+		leave := b.replica.Leave()
+		b.mu.Unlock()
+		delegate{a.Plane}.receive(leave)
+		if got := a.sees(); got != "" {
+			t.Errorf("sees %s", got)
+		}
+		time.Sleep(time.Minute)
+		if got := a.sees(); got != "" || a.log.count("host left") != 1 {
+			t.Errorf("a minute later it sees %q", got)
+		}
+	})
+}
+
 // A plane that ends while it asks and is asked leaves nothing behind.
 func TestPlaneEndsWhileItAsks(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {

@@ -74,7 +74,7 @@ func (d delegate) receive(data []byte) {
 	}
 	for label, r := range forgotten {
 		if !d.replica.Knows(r.Key) {
-			d.log.Warn("host forgotten by command", "host", label, "on", r.ForgottenBy)
+			d.log.Warn("host forgotten by command", "event", "host-forgotten", "host", label, "on", r.ForgottenBy)
 		}
 	}
 }
@@ -109,14 +109,25 @@ func (d delegate) forgottenInLocked(m wire.Message) (forgotten map[string]wire.A
 // message is handled.
 //
 // Usually the news is only late: a host that joins requests records before the other end has stored
-// the join. Only such requests are handled.
+// the join. Or it says that it leaves, and memberlist's own message was quicker. Without its record,
+// it would count as unreachable for a day. Only these are handled.
 func (d delegate) receiveFromUnknownLocked(m wire.Message) bool {
+	if isLeave(m) && d.peers.lost[m.From] && d.peers.permits(m.From.Addr.Addr()) {
+		delete(d.peers.lost, m.From)
+		d.log.Info("host left", "event", "host-left", "host", d.labelLocked(m.From))
+		return true
+	}
 	d.unknownSenders++
 	permitted, noted := d.peers.noteUnknownSender(m.From)
 	if noted {
 		wakeLoop(d.wakeRejoiner)
 	}
 	return permitted && m.Kind == wire.KindRequest
+}
+
+// isLeave tells whether a message is that by which its sender leaves.
+func isLeave(m wire.Message) bool {
+	return m.Kind == wire.KindRecords && len(m.Records) == 1 && m.Records[0].Key == m.From && m.Records[0].Left
 }
 
 func (d delegate) permits(addr netip.Addr) bool {
@@ -187,7 +198,7 @@ func (d delegate) NotifyJoin(n *memberlist.Node) {
 	d.replica.Greet(host, boottime.Now())
 	d.replica.AddClaimPeer(host)
 	d.claimPeers.memberJoined()
-	d.log.Info("host joined", "host", d.labelLocked(host), "id", host.ID)
+	d.log.Info("host joined", "event", "host-joined", "host", d.labelLocked(host), "id", host.ID)
 }
 
 // NotifyLeave hides a host's entries. Whether it left for good, its record says.
@@ -203,12 +214,12 @@ func (d delegate) NotifyLeave(n *memberlist.Node) {
 	delete(d.contacts, contactKeyOf(host))
 	d.claimPeers.memberGone(host)
 	if d.replica.HasLeft(host) {
-		d.log.Info("host left", "host", d.labelLocked(host))
+		d.log.Info("host left", "event", "host-left", "host", d.labelLocked(host))
 	} else {
 		if len(d.peers.members) == 0 {
 			d.aloneSince = boottime.Now()
 		}
-		d.log.Warn("host unreachable", "host", d.labelLocked(host), "id", host.ID)
+		d.log.Warn("host unreachable", "event", "host-unreachable", "host", d.labelLocked(host), "id", host.ID)
 		d.peers.lost[host] = true
 	}
 	if d.replica.MarkLost(host, boottime.Now()) {

@@ -46,7 +46,7 @@ func TestForgottenHost(t *testing.T) {
 		if took := b.waitUntilSees(second, "host-1: c1"); took > 10*time.Millisecond {
 			t.Errorf("the other host forgets it after %v", took)
 		}
-		if b.log.count(`"host forgotten by command" host="host-3 (198.18.0.3)" on=host-1`) != 1 {
+		if b.log.count(`"host forgotten by command" event=host-forgotten host="host-3 (198.18.0.3)" on=host-1`) != 1 {
 			t.Errorf("log of host-2\n%s", b.log.buf.String())
 		}
 		if err := a.ForgetHost(hostNumber(3)); err == nil {

@@ -25,6 +25,9 @@ const keyPollInterval = time.Second
 // A file that cannot be used changes nothing, so a mistake neither opens nor splits a cluster. Until
 // it could be used once, no plane runs.
 type KeyFile struct {
+	// OnChange is called with a description of the keys whenever they have changed; nil: nobody is.
+	OnChange func(keys string)
+
 	path string
 	log  *slog.Logger
 
@@ -124,7 +127,10 @@ func (f *KeyFile) useLocked(keys []Key) error {
 		return err
 	}
 	if len(f.keys) > 0 {
-		f.log.Info("keys changed", "file", f.path, "keys", describeKeys(keys))
+		f.log.Info("keys changed", "event", "keys-changed", "file", f.path, "keys", describeKeys(keys))
+		if f.OnChange != nil {
+			f.OnChange(describeKeys(keys))
+		}
 	}
 	f.keys = keys
 	return nil

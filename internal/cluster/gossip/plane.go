@@ -180,7 +180,7 @@ func (p *Plane) ForgetHost(host cluster.Host) error {
 		p.updateSnapshotLocked()
 	}
 	delete(p.peers.lost, key)
-	p.log.Warn("host forgotten by command", "host", host.Label(), "id", key.ID)
+	p.log.Warn("host forgotten by command", "event", "host-forgotten", "host", host.Label(), "id", key.ID)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,9 +39,12 @@ func (c *collector) agent(networks []hoststate.Network) {
 	a.Running = len(pids) > 0
 	for pid, stopped := range pids {
 		if stopped {
-			a.Stopped = pid
-			return
+			a.Stopped = append(a.Stopped, pid)
 		}
+	}
+	if len(a.Stopped) > 0 {
+		slices.Sort(a.Stopped)
+		return
 	}
 	report, err := c.on.Examine(c.ctx)
 	switch {

@@ -32,7 +32,9 @@ func (c *collector) limits(before map[bool]uint64) {
 	used, usedErr := readNumber("/proc/sys/net/netfilter/nf_conntrack_count")
 	most, mostErr := readNumber("/proc/sys/net/netfilter/nf_conntrack_max")
 	if usedErr == nil && mostErr == nil {
-		c.Limits = append(c.Limits, doctor.Limit{Name: "connections", Parameter: "net.netfilter.nf_conntrack_max", Used: used, Max: most})
+		c.Limits = append(c.Limits, doctor.Limit{
+			Name: "connections", Parameter: "net.netfilter.nf_conntrack_max", Used: used, Max: most,
+		})
 	}
 	tables, err := c.ns.NeighbourTables()
 	c.gap("the tables of neighbours", err)
@@ -41,7 +43,8 @@ func (c *collector) limits(before map[bool]uint64) {
 		if t.IPv6 {
 			family = "ipv6"
 		}
-		l := doctor.Limit{Name: "neighbours of " + family, Parameter: "net." + family + ".neigh.default.gc_thresh3", Max: int(t.Limit)}
+		l := doctor.Limit{Name: "neighbours of " + family, Max: int(t.Limit)}
+		l.Parameter = "net." + family + ".neigh.default.gc_thresh3"
 		if earlier, known := before[t.IPv6]; known && t.Overflows > earlier {
 			l.Drops, l.Used = t.Overflows-earlier, l.Max
 		}

@@ -98,7 +98,7 @@ func (c *collector) inspect() hoststate.Inspection {
 	}
 	c.RulesIntact, c.Moved = found.RulesIntact, found.Warnings
 	for _, p := range found.Changes {
-		c.Changes = append(c.Changes, doctor.Change{Network: p.Network, Container: p.Container, Namespace: p.Namespace, Change: p.Change})
+		c.Changes = append(c.Changes, doctor.Change(p))
 	}
 	for _, m := range found.MissingPorts {
 		c.MissingPorts = append(c.MissingPorts, doctor.MissingPort(m))
@@ -121,7 +121,8 @@ func (c *collector) noteInspectError(networks []hoststate.Network, err error) {
 		return // see intruders
 	}
 	e, isOfNetwork := errors.AsType[hoststate.NetworkError](err)
-	if isOfNetwork && slices.ContainsFunc(networks, func(n hoststate.Network) bool { return n.ID == e.NetworkID && n.Unplaceable() }) {
+	isUnplaceable := func(n hoststate.Network) bool { return n.ID == e.NetworkID && n.Unplaceable() }
+	if isOfNetwork && slices.ContainsFunc(networks, isUnplaceable) {
 		return
 	}
 	c.gap("the state of a network", err)
@@ -167,7 +168,9 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	c.neighbours(&facts)
 	c.silent(n, &facts)
 	facts.Names = c.names(n)
-	facts.Intruders = append(c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()), c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
+	facts.Intruders = append(
+		c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()),
+		c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
 	return facts
 }
 

@@ -155,6 +155,59 @@ table ip foo { # handle 4
 	}
 }
 
+func TestFindLegacyRules(t *testing.T) {
+	const saved = `*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+-A INPUT -p udp -m udp --dport 4789 -j DROP
+-A INPUT -p udp -m udp --dport 47890 -j DROP
+-A INPUT -i br-blue -j REJECT --reject-with icmp-port-unreachable
+-A INPUT -p udp -m udp --dport 4789 -j ACCEPT
+COMMIT
+*nat
+-A POSTROUTING -p udp -m udp --dport 4789 -j MASQUERADE
+COMMIT
+`
+	var got []string
+	for _, r := range FindLegacyRules("iptables-legacy", saved, []string{portWord(4789), `"br-blue"`}) {
+		got = append(got, r.Delete)
+	}
+	want := []string{
+		"iptables-legacy -t filter -P FORWARD ACCEPT", "iptables-legacy -t filter -D INPUT -p udp -m udp --dport 4789 -j DROP",
+		"iptables-legacy -t filter -D INPUT -i br-blue -j REJECT --reject-with icmp-port-unreachable",
+		"iptables-legacy -t nat -D POSTROUTING -p udp -m udp --dport 4789 -j MASQUERADE",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestParseOuter(t *testing.T) {
+	tail := []byte{0xc0, 0, 0x12, 0xb5, 0, 16, 0, 0, 8, 0, 0, 0, 0, 0, 7, 0} // UDP to 4789, VNI 7
+	four := append([]byte{0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0, 198, 18, 0, 11, 198, 18, 0, 12}, tail...)
+	six := append(append([]byte{0x60, 0, 0, 0, 0, 16, 17, 64}, make([]byte, 32)...), tail...)
+	six[23], six[39] = 1, 2
+	for name, tt := range map[string]struct {
+		packet   []byte
+		from, to string
+	}{"IPv4": {four, "198.18.0.11", "198.18.0.12"}, "IPv6": {six, "::1", "::2"}} {
+		s, ok := ParseOuter(tt.packet, 4789)
+		if !ok || s.From.String() != tt.from || s.To.String() != tt.to || s.VNI != 7 {
+			t.Errorf("%s: %+v, %v", name, s, ok)
+		}
+		if _, ok := ParseOuter(tt.packet, 4790); ok {
+			t.Errorf("%s: of another port", name)
+		}
+		for i := range tt.packet {
+			ParseOuter(tt.packet[:i], 4789) // must not panic
+		}
+	}
+	four[9] = 6
+	if _, ok := ParseOuter(four, 4789); ok {
+		t.Error("TCP is taken for VXLAN")
+	}
+}
+
 func TestFlatten(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
 	if got := flatten(errors.Join(a, errors.Join(b, c))); !slices.Equal(got, []error{a, b, c}) || flatten(nil) != nil {

@@ -1,0 +1,114 @@
+package survey
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/doctor"
+)
+
+// hooks finds out what is attached to the devices that packets of networks pass.
+func (c *collector) hooks() {
+	var devices []string
+	add := func(name string) {
+		if name != "" && !slices.Contains(devices, name) {
+			devices = append(devices, name)
+		}
+	}
+	for _, n := range c.Networks {
+		add(n.VTEP.Interface)
+		add(n.Bridge.Name)
+		add(n.Device.Name)
+		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
+			add(n.Port(e.Endpoint))
+		}
+	}
+	for _, d := range devices {
+		if _, err := c.ns.Link(d, 0); err != nil {
+			continue // see the checks of devices
+		}
+		hooks, err := c.hooksOf(d)
+		if err != nil {
+			c.gap("filters of devices", err)
+			return
+		}
+		c.Hooks = append(c.Hooks, hooks...)
+	}
+}
+
+// maxPorts bounds how many containers' ports are looked at, each by running programs.
+const maxPorts = 8
+
+func (c *collector) hooksOf(device string) (hooks []doctor.DeviceHook, err error) {
+	for _, side := range []string{"ingress", "egress"} {
+		text, err := c.run("tc", "filter", "show", "dev", device, side)
+		if err != nil {
+			return nil, err
+		}
+		if hook, found := FilterHook(device, side, text, c.isOwnDevice(device)); found {
+			hooks = append(hooks, hook)
+		}
+	}
+	text, err := c.run("tc", "qdisc", "show", "dev", device)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(text, "qdisc netem") {
+		hooks = append(hooks, doctor.DeviceHook{
+			Device: device, What: "qdisc netem", Drops: true, Text: strings.TrimSpace(text),
+			Remove: "tc qdisc delete dev " + device + " root",
+		})
+	}
+	text, err = c.run("ip", "-d", "link", "show", "dev", device)
+	if err == nil && strings.Contains(text, "prog/xdp") {
+		hooks = append(hooks, doctor.DeviceHook{
+			Device: device, What: "XDP program", Text: xdpLine(text), Remove: "ip link set dev " + device + " xdp off",
+		})
+	}
+	return hooks, nil
+}
+
+func xdpLine(text string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "prog/xdp") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+// isOwnDevice tells whether the driver has filters of its own on a device.
+func (c *collector) isOwnDevice(name string) bool {
+	return slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return n.Device.Name == name })
+}
+
+// FilterHook makes a hook of what tc prints of a device's filters, if there are any of other
+// programs'. On a device of the driver's own those that redirect to a port are its own.
+func FilterHook(device, side, text string, isOwn bool) (doctor.DeviceHook, bool) {
+	drops := strings.Contains(text, "action drop") || !isOwn && strings.Contains(text, "Redirect to device")
+	others := strings.TrimSpace(text) != "" && (!isOwn || drops)
+	if !others {
+		return doctor.DeviceHook{}, false
+	}
+	remove := fmt.Sprintf("tc filter delete dev %s %s", device, side)
+	if isOwn {
+		remove = fmt.Sprintf("tc qdisc delete dev %s clsact; vxlanctl reload", device)
+	}
+	return doctor.DeviceHook{
+		Device: device, What: "tc filter at " + side, Drops: drops && dropsTunnel(text),
+		Text: strings.Join(strings.Fields(text), " "), Remove: remove,
+	}, true
+}
+
+// dropsTunnel tells whether a filter that drops surely matches VXLAN packets or all packets: it has
+// no condition, or that of UDP alone, or of the port.
+func dropsTunnel(text string) bool {
+	const isUDP, isAny = "match 00110000/00ff0000 at 8", "match 00000000/00000000 at 0" // as tc prints u32
+	for _, condition := range []string{"matchall", "12b5", "dst_port 4789", isUDP, isAny} {
+		if strings.Contains(text, condition) {
+			return true
+		}
+	}
+	return !strings.Contains(text, "match ") && !strings.Contains(text, "bpf")
+}

@@ -1,0 +1,94 @@
+package survey
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/doctor"
+)
+
+// routing finds out which routes and rules lead packets elsewhere.
+func (c *collector) routing() {
+	for _, family := range []string{"-4", "-6"} {
+		for _, kind := range []string{"blackhole", "unreachable", "prohibit"} {
+			var routes []struct{ Dst, Table string }
+			if err := c.readJSON(&routes, "ip", "-j", family, "route", "show", "table", "all", "type", kind); err != nil {
+				c.gap("routes that lead nowhere", err)
+				return
+			}
+			for _, r := range routes {
+				c.Routing.DeadEnds = append(c.Routing.DeadEnds, deadEnd(kind, family, r.Dst, r.Table))
+			}
+		}
+		var rules []map[string]any
+		if err := c.readJSON(&rules, "ip", "-j", family, "rule"); err != nil {
+			c.gap("rules of routing", err)
+			return
+		}
+		for _, r := range rules {
+			if rule, foreign := describeRule(family, r); foreign {
+				c.Routing.Rules = append(c.Routing.Rules, rule)
+			}
+		}
+	}
+}
+
+// deadEnd reads a route's destination as ip prints it.
+func deadEnd(kind, family, dst, table string) doctor.Route {
+	r := doctor.Route{Type: kind, Table: table, Delete: fmt.Sprintf("ip %s route delete %s %s", family, kind, dst)}
+	if table != "" && table != "main" {
+		r.Delete += " table " + table
+	}
+	prefix, err := netip.ParsePrefix(dst)
+	if addr, addrErr := netip.ParseAddr(dst); err != nil && addrErr == nil {
+		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	if dst == "default" {
+		prefix, err = netip.PrefixFrom(netip.IPv4Unspecified(), 0), nil
+		if family == "-6" {
+			prefix = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+	}
+	if err == nil {
+		r.Dst = prefix
+	}
+	return r
+}
+
+// describeRule prints a rule of policy routing, and tells whether it is not one of the kernel's own.
+func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
+	priority, _ := r["priority"].(float64)
+	table, _ := r["table"].(string)
+	if kernels := map[float64]string{0: "local", 32766: "main", 32767: "default"}; kernels[priority] == table && table != "" {
+		return doctor.Rule{}, false
+	}
+	keys := make([]string, 0, len(r))
+	for key := range r {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	var parts []string
+	for _, key := range keys {
+		parts = append(parts, fmt.Sprintf("%s %v", key, r[key]))
+	}
+	command := fmt.Sprintf("ip %s rule delete priority %.0f", family, priority)
+	return doctor.Rule{Text: strings.Join(parts, " "), Delete: command}, true
+}
+
+// pathMTU returns the MTU that the kernel has of a path, by a route or by what a router said.
+func (c *collector) pathMTU(to netip.Addr) int {
+	var routes []struct{ Metrics []struct{ MTU int } }
+	if err := c.readJSON(&routes, "ip", "-j", "route", "get", to.String()); err != nil {
+		return 0 // there is no route, which is found otherwise
+	}
+	for _, r := range routes {
+		for _, m := range r.Metrics {
+			if m.MTU > 0 {
+				return m.MTU
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,96 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
+)
+
+// withTraffic adds to lost tunnels where their packets were seen: on which side of the network card
+// they are lost decides on which host to look.
+func (f *Facts) withTraffic(findings []diagnosis.Finding) []diagnosis.Finding {
+	if f.Traffic == nil {
+		return findings
+	}
+	for _, n := range f.Networks {
+		for _, t := range f.lostTunnels(n) {
+			i := slices.IndexFunc(findings, func(o diagnosis.Finding) bool {
+				return o.Network == n.Name && isSymptom(o.Code) && strings.Contains(o.Summary, t.Host)
+			})
+			if peer := addrOfLabel(t.Host); i >= 0 && peer.IsValid() {
+				findings[i].Evidence = append(findings[i].Evidence, f.sightings(n, peer)...)
+			}
+		}
+	}
+	return findings
+}
+
+// lostTunnels are those of a network through which nothing passes.
+func (f *Facts) lostTunnels(n Network) (lost []agentapi.TunnelStatus) {
+	for _, status := range f.Agent.Report.Networks {
+		for _, t := range status.Tunnels {
+			if status.Name == n.Name && t.Passing == 0 {
+				lost = append(lost, t)
+			}
+		}
+	}
+	return lost
+}
+
+// addrOfLabel returns the address in a host's label, such as "host-b (198.18.0.12)".
+func addrOfLabel(label string) netip.Addr {
+	_, rest, _ := strings.Cut(label, "(")
+	text, _, _ := strings.Cut(rest, ")")
+	addr, _ := netip.ParseAddr(text)
+	return addr
+}
+
+// sightings says which packets from and to another host passed the underlay's interface.
+func (f *Facts) sightings(n Network, peer netip.Addr) []string {
+	out, in := 0, 0
+	for _, s := range f.Traffic {
+		if s.Port != n.Tunnel.Port || s.VNI != n.Tunnel.VNI {
+			continue
+		}
+		if s.Out && s.To == peer {
+			out += s.Count
+		}
+		if !s.Out && s.From == peer {
+			in += s.Count
+		}
+	}
+	sent := fmt.Sprintf("%d of this host's packets to it left by %s", out, n.VTEP.Interface)
+	if out == 0 {
+		sent = fmt.Sprintf("no packet to it left by %s: they are dropped on host %s", n.VTEP.Interface, f.Host)
+	}
+	came := fmt.Sprintf("none of its packets came to %s: they are dropped there or on the way", n.VTEP.Interface)
+	if in > 0 {
+		came = fmt.Sprintf("%d of its packets came to %s", in, n.VTEP.Interface)
+	}
+	return []string{sent, came}
+}
+
+// strangers says whose packets of a network come from an address that is no member's, while those of
+// a member are missing. A translator on the way changes addresses like that.
+func (f *Facts) strangers() (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		lost := f.lostTunnels(n)
+		for _, s := range f.Traffic {
+			known := s.From == n.VTEP.Local || slices.Contains(n.VTEP.Remotes, s.From)
+			if s.Out || s.Port != n.Tunnel.Port || s.VNI != n.Tunnel.VNI || known || len(lost) == 0 {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.TunnelNAT, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("VXLAN packets of the network come from %s, which is no member's address", s.From),
+				Evidence: []string{fmt.Sprintf("%d of them came to %s, and are dropped; nothing passes to %s", s.Count, n.VTEP.Interface, lost[0].Host)},
+				Mend:     []string{fmt.Sprintf("exempt UDP port %d from address translation between the hosts", n.Tunnel.Port)},
+			})
+		}
+	}
+	return findings
+}

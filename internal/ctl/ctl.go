@@ -55,6 +55,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		addressCommand(host),
 		conflictsCommand(host),
 		fdbCommand(host),
+		topologyCommand(host),
 		configCommand(),
 		explainCommand(),
 		captureCommand(host),

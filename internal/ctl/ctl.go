@@ -56,6 +56,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		conflictsCommand(host),
 		fdbCommand(host),
 		topologyCommand(host),
+		bundleCommand(host, version),
 		configCommand(),
 		explainCommand(),
 		captureCommand(host),

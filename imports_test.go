@@ -23,6 +23,9 @@ var layers = map[string][]string{
 	"internal/docgen":                       {"internal/ctl", "internal/diagnosis", "internal/network"},
 	"internal/version":                      {},
 	"internal/boottime":                     {},
+	"internal/clusterkey":                   {},
+	"internal/adopt":                        {},
+	"internal/enrol":                        {"internal/adopt"},
 	"internal/store":                        {"internal/network"},
 	"internal/plan":                         {"internal/network"},
 	"internal/foreignfilter":                {"internal/plan"},
@@ -50,20 +53,22 @@ var layers = map[string][]string{
 	"internal/cluster/gossip/wire":          {"internal/cluster"},
 	"internal/cluster/gossip/wire/wiretest": {"internal/cluster/gossip/wire"},
 	"internal/cluster/gossip/replica":       {"internal/cluster/gossip/refusal", "internal/cluster/gossip/wire"},
-	"internal/cluster/gossip":               {"internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
+	"internal/cluster/gossip":               {"internal/clusterkey", "internal/cluster/gossip/guard", "internal/cluster/gossip/replica"},
+	"internal/pathcheck":                    {"internal/enrol", "internal/cluster/gossip/guard", "internal/kernel/rtnl", "internal/kernel/tunnelprobe"},
+	"internal/hostsetup":                    {"internal/agentapi", "internal/clusterkey", "internal/config", "internal/enrol"},
 	"internal/hoststate":                    {"internal/ipam", "internal/foreignfilter", "internal/reconcile", "internal/store"},
 	"internal/plugin":                       {"internal/netavark", "internal/hoststate"},
 	"internal/podmannet":                    {},
 	"internal/firewalld":                    {},
 	"internal/agentapi":                     {},
-	"internal/config":                       {"internal/cluster/gossip"},
-	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
-	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
 	"internal/events":                       {"internal/agentapi", "internal/boottime"},
 	"internal/journal":                      {"internal/diagnosis"},
+	"internal/config":                       {"internal/clusterkey", "internal/cluster/gossip"},
+	"internal/membership":                   {"internal/cluster", "internal/dns", "internal/plan"},
+	"internal/addrclaim":                    {"internal/boottime", "internal/ipam", "internal/membership"},
 	"internal/repairs":                      {"internal/boottime", "internal/diagnosis", "internal/hoststate"},
 	"internal/inventory":                    {"internal/agentapi", "internal/hoststate", "internal/membership"},
-	"internal/agent":                        {"internal/inventory", "internal/addrclaim", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
+	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
@@ -73,10 +78,10 @@ var layers = map[string][]string{
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
 	"internal/packettrace":                  {"internal/agentapi"},
-	"internal/ctl":                          {"internal/bundle", "internal/topology", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
+	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
-	"cmd/vxland":                            {"internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
-	"cmd/vxlanctl":                          {"internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
+	"cmd/vxland":                            {"internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
+	"cmd/vxlanctl":                          {"internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
 }
 
 // bans says what a package must not link, and why.
@@ -93,7 +98,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/diagnosis"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/diagnosis", "internal/adopt"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/store"
 )
 
@@ -80,7 +81,7 @@ func hasCrashed(err error) bool {
 }
 
 // runKeeper runs this program a second time as the agent, and restarts it when it crashes.
-func runKeeper(ctx context.Context, args ...string) error {
+func runKeeper(ctx context.Context, o options) error {
 	path, err := os.Executable()
 	if err != nil {
 		return err
@@ -92,12 +93,18 @@ func runKeeper(ctx context.Context, args ...string) error {
 		log.Warn("the agent is not independent of who started the container", "err", err)
 	}
 	raiseLimits()
-	runAgent := func(ctx context.Context) error { return runAgentProcess(ctx, path, args) }
-	err = keeper{log: log, agentNeeded: hasNetworks, runAgent: runAgent}.keepRunning(ctx)
+	runAgent := func(ctx context.Context) error { return runAgentProcess(ctx, path, o.agentArgs()) }
+	err = keeper{log: log, agentNeeded: o.isAgentNeeded, runAgent: runAgent}.keepRunning(ctx)
 	if ctx.Err() != nil {
 		return nil // exec reports the end of ctx as an error of the agent
 	}
 	return err
+}
+
+// isAgentNeeded tells whether the host has a network, or is to talk to others also without one.
+func (o options) isAgentNeeded() bool {
+	c, err := config.LoadSettings(o.config, false)
+	return hasNetworks() || err == nil && c.KeepRunning
 }
 
 // hasNetworks tells whether the store has networks. A store that cannot be read may have some.

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -21,7 +22,9 @@ import (
 	"vxlan-driver/internal/cluster/gossip"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/dns"
+	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/firewalld"
+	"vxlan-driver/internal/hostid"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netstack"
@@ -29,6 +32,7 @@ import (
 	"vxlan-driver/internal/kernel/watch"
 	"vxlan-driver/internal/metrics"
 	"vxlan-driver/internal/packettrace"
+	"vxlan-driver/internal/pathcheck"
 	"vxlan-driver/internal/store"
 	"vxlan-driver/internal/version"
 	"vxlan-driver/internal/wiring"
@@ -131,7 +135,7 @@ func runProgram(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if o.keep && !o.check {
-		return runKeeper(ctx, o.agentArgs()...)
+		return runKeeper(ctx, o)
 	}
 	c, err := o.loadConfig()
 	if err != nil {
@@ -215,6 +219,8 @@ func newAgent(ctx context.Context, host *hoststate.Host, c config.Config, log *s
 		OpenTunnel: func(bridge, device string, mac kernel.MAC) (agent.TunnelConn, error) {
 			return tunnelprobe.Open(bridge, device, mac)
 		},
+		TokensDir:    filepath.Join(hostid.Dir, "tokens"),
+		OpenPath:     func(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, localHost.PortProbes.Expect) },
 		ReadCounters: func(links []string) (kernel.Counters, error) { return netstack.ReadCounters("", links) },
 		Plane: cluster.Kind{Name: "gossip", Carries: gossip.Carries, PerAddress: true, New: func(bind netip.Addr) (cluster.Plane, error) {
 			return newGossip(localHost, bind, c, keys, log)

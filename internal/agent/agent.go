@@ -15,6 +15,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/events"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/inventory"
@@ -64,6 +65,10 @@ type Agent struct {
 	Diagnose func(ctx context.Context, examine func(context.Context) (agentapi.StatusReport, error)) (json.RawMessage, error)
 	// ResolvConf is the file with the host's name servers.
 	ResolvConf string
+	// TokensDir has the tokens by which hosts can join; "": none can.
+	TokensDir string
+	// OpenPath prepares the ways to a joining host for being tried.
+	OpenPath func(enrol.PathSpec) enrol.Path
 	// StayWhenIdle keeps the agent running while the host has no network.
 	StayWhenIdle bool
 	Version      string
@@ -98,6 +103,8 @@ type Agent struct {
 	foreignFilters *filterWatch
 	neighbours     *neighbourWatch
 	watcher        *pathWatcher
+	enrolment      *enrolment // nil: there is none
+	keyChanges     keyChanges
 }
 
 const (
@@ -153,6 +160,9 @@ func (a *Agent) Run(ctx context.Context, l net.Listener) error {
 	if a.KeyFile != nil {
 		server.Go(func() { a.KeyFile.Follow(ctx) })
 	}
+	if a.enrolment != nil {
+		server.Go(func() { a.enrolment.Run(ctx) })
+	}
 	if a.ServeMetrics != nil {
 		server.Go(func() { a.ServeMetrics(ctx, func() agentapi.StatusReport { return a.currentReport(ctx, false) }) })
 	}
@@ -204,6 +214,7 @@ func (a *Agent) prepareParts() {
 	a.neighbours = &neighbourWatch{log: a.Log}
 	a.watcher = newPathWatcher(a.Log)
 	a.confirmer = &confirmer{clusters: a.clusters, log: a.Log, networks: make(map[string]chan struct{})}
+	a.enrolment = a.newEnrolment()
 	a.tunnels = &tunnelProber{open: a.OpenTunnel, log: a.Log, wake: make(chan struct{}, 1)}
 	a.status = &statusReporter{
 		version: a.Version, events: a.events, unready: "the agent has just started",
@@ -253,7 +264,7 @@ func (a *Agent) runLoop(ctx context.Context, on loopEvents) error {
 		}
 		empty := a.runTurn(ctx, turns, waiting)
 		switch {
-		case !empty || a.StayWhenIdle:
+		case !empty || a.StayWhenIdle || a.Config.KeepRunning:
 			on.idle = nil
 		case on.idle == nil:
 			on.idle = time.After(idleTimeout)

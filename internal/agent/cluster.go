@@ -34,6 +34,7 @@ type clusterSet struct {
 
 	mu      sync.RWMutex                  // of writes, which only the loop does, of Lookup and All
 	members map[netip.Addr]*clusterMember // by local address
+	own     netip.Addr                    // by which this host talks also without a network; invalid: none
 
 	// seen and listed are what listedHosts needs in each turn.
 	seen   map[netip.AddrPort]bool
@@ -99,9 +100,27 @@ func (s *clusterSet) DiscoveryOf(n membership.Network) membership.Discovery {
 	}
 }
 
-// GroupByCluster returns the networks that need an agent, by the address of their cluster.
+// Own returns the address by which this host talks also without a network, or an invalid one.
+func (s *clusterSet) Own() netip.Addr {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.own
+}
+
+// SetOwn sets that address.
+func (s *clusterSet) SetOwn(addr netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own = addr
+}
+
+// GroupByCluster returns the networks that need an agent, by the address of their cluster. The
+// host's own cluster is there also without one.
 func (s *clusterSet) GroupByCluster(networks []hoststate.Network) map[netip.Addr][]hoststate.Network {
 	groups := make(map[netip.Addr][]hoststate.Network)
+	if own := s.Own(); own.IsValid() {
+		groups[own] = nil
+	}
 	for _, n := range networks {
 		if n.NeedsAgent() {
 			bind := s.bindAddr(n.VTEP.Local)
@@ -247,6 +266,24 @@ func (s *clusterSet) InGracePeriod() bool {
 	}
 	return false
 }
+
+// LeaveForGood takes this host out of all clusters, and does not wait for the agent's end. The
+// clusters are not started again before the agent is.
+func (s *clusterSet) LeaveForGood(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveForGoodTimeout)
+	defer cancel()
+	members := s.All()
+	errs := make([]error, len(members))
+	var wg sync.WaitGroup
+	for i, m := range members {
+		wg.Go(func() { errs[i] = m.Leave(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// leaveForGoodTimeout is longer than it takes to tell other hosts.
+const leaveForGoodTimeout = 5 * time.Second
 
 // LeaveAll takes this host out of all clusters.
 func (s *clusterSet) LeaveAll(ctx context.Context) {

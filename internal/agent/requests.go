@@ -36,6 +36,16 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleEvents(r.Events, func(r agentapi.EventsRequest) agentapi.EventsReport { return a.events.Wait(ctx, r) })
 	case agentapi.VerbWait:
 		return a.handleWait(ctx, r.Wait)
+	case agentapi.VerbTokenCreate, agentapi.VerbTokenList, agentapi.VerbTokenRevoke:
+		return a.handleToken(ctx, r)
+	case agentapi.VerbLeave:
+		return errorResponse(a.clusters.LeaveForGood(ctx))
+	case agentapi.VerbNetworks:
+		return dataResponse(a.definitions(), nil)
+	case agentapi.VerbKeys:
+		return a.handleKeys()
+	case agentapi.VerbKeyChange:
+		return a.handleKeyChange(r.Data)
 	case agentapi.VerbInventory:
 		return a.handleInventory(ctx)
 	case agentapi.VerbTrace:

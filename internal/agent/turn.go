@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -95,7 +96,7 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 		errs = append(errs, a.neighbours.Look(s))
 	}
 	a.checkDevices = false
-	errs = append(errs, a.startClusters(ctx, s, networks, err == nil), a.announcer.RequeueRecent(s, networks))
+	errs = append(errs, a.updateOwnAddress(s, what), a.startClusters(ctx, s, networks, err == nil), a.announcer.RequeueRecent(s, networks))
 	// Announcements come before forwarding: once all MACs of a network are known to the kernel, no
 	// announcement leaves the host.
 	a.announcer.AnnouncePending(s, networks, err != nil)
@@ -116,13 +117,45 @@ func (a *Agent) fullScope() hoststate.Scope {
 	return hoststate.ScopeVerify
 }
 
+// updateOwnAddress finds the address by which this host talks to others also without a network, if
+// it is to.
+func (a *Agent) updateOwnAddress(s *hoststate.Session, what scope) error {
+	own := a.clusters.Own()
+	if !a.Config.KeepRunning || own.IsValid() && what < scopeFull {
+		return nil
+	}
+	if a.Config.Bind.IsValid() || !a.Plane.PerAddress {
+		a.clusters.SetOwn(a.Config.Bind)
+		return nil
+	}
+	var known []netip.Addr
+	for _, seed := range a.Config.Seeds {
+		known = append(known, seed.Addr())
+	}
+	found, err := s.OwnAddress(known)
+	if err != nil {
+		return fmt.Errorf("find this host's address: %w", err)
+	}
+	// As long as it has the address, it is not changed for a better one: others know it by that.
+	if has, err := s.HasAddress(own); own.IsValid() && (has || err != nil) {
+		return err
+	}
+	if found != own {
+		a.Log.Info("talking to other hosts also while this one has no network", "address", found)
+	}
+	a.clusters.SetOwn(found)
+	return nil
+}
+
 // startClusters starts the clusters that are missing, stops those that nobody needs, and publishes
 // what this host has in all. None is stopped unless all networks could be read.
 func (a *Agent) startClusters(ctx context.Context, s *hoststate.Session, networks []hoststate.Network, complete bool) error {
 	groups := a.clusters.GroupByCluster(networks)
 	var errs []error
 	if complete {
-		inUse := func(bind netip.Addr) bool { return len(groups[bind]) > 0 || a.claims.IsJoining(bind) }
+		inUse := func(bind netip.Addr) bool {
+			return bind == a.clusters.Own() || len(groups[bind]) > 0 || a.claims.IsJoining(bind)
+		}
 		stopped, err := a.clusters.StopAbandoned(inUse, s.HasAddress)
 		for _, bind := range stopped {
 			a.claims.Forget(bind)

@@ -58,14 +58,31 @@ const (
 	VerbEvents Verb = "events"
 	// VerbWait waits for something on this host. The response says what is missing, or nothing.
 	VerbWait Verb = "wait"
+	// VerbTokenCreate makes a token by which a host can join. Data is a TokenRequest, and that of
+	// the response the token as a JSON string.
+	VerbTokenCreate Verb = "token-create"
+	// VerbTokenList lists the tokens (enrol.Info), and VerbTokenRevoke removes one (TokenRequest).
+	VerbTokenList   Verb = "token-ls"
+	VerbTokenRevoke Verb = "token-revoke"
+	// VerbLeave takes the host out of its clusters: the other hosts forget it at once.
+	VerbLeave Verb = "leave"
+	// VerbNetworks asks for the networks that the host's Podman has (adopt.Definition).
+	VerbNetworks Verb = "networks"
+	// VerbKeys asks which keys the host has (KeysReport).
+	VerbKeys Verb = "keys"
+	// VerbKeyChange changes the host's key file (KeyChange). The response is as to VerbKeys.
+	VerbKeyChange Verb = "key-change"
 	// VerbTrace asks what this host's firewall rules do with packets that come while it is asked.
 	VerbTrace Verb = "trace"
 )
 
 // verbsForHosts are the verbs that the agent of another host may ask. They change nothing, and tell
 // nothing secret: whoever has joined the cluster hears the answer, and without a key whoever listens
-// to the underlay.
-var verbsForHosts = map[Verb]bool{VerbStatus: true, VerbEvents: true, VerbTrace: true, VerbDiagnose: true}
+// to the underlay. The exception is VerbKeyChange, for which the agent demands a key.
+var verbsForHosts = map[Verb]bool{
+	VerbStatus: true, VerbEvents: true, VerbTrace: true, VerbDiagnose: true,
+	VerbNetworks: true, VerbKeys: true, VerbKeyChange: true,
+}
 
 // AllowedFromHosts tells whether agents of other hosts may ask with this verb.
 func (v Verb) AllowedFromHosts() bool { return verbsForHosts[v] }
@@ -84,6 +101,8 @@ type Request struct {
 	// Rates asks for rates in the StatusReport. Unless somebody asked within the last minute, that
 	// takes half a second.
 	Rates bool `json:"rates,omitempty"`
+	// Data is what the verb says.
+	Data json.RawMessage `json:"data,omitempty"`
 
 	Events *EventsRequest `json:"events,omitempty"`
 	Wait   *WaitRequest   `json:"wait,omitempty"`
@@ -120,6 +139,8 @@ type Response struct {
 	Hosts      []HostStatus      `json:"hosts,omitempty"`
 	Answer     json.RawMessage   `json:"answer,omitempty"` // the Response of the host that was asked
 	Trace      []TraceEvent      `json:"trace,omitempty"`
+	// Data is what the request's verb says.
+	Data json.RawMessage `json:"data,omitempty"`
 	// Diagnosis is a doctor.Diagnosis. The plugin, which links this package, reads none.
 	Diagnosis json.RawMessage `json:"diagnosis,omitempty"`
 	Events    *EventsReport   `json:"events,omitempty"`

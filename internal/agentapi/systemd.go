@@ -58,6 +58,27 @@ func (c Client) startUnit(deadline time.Time) (known bool, err error) {
 	return true, c.resetUnit(deadline)
 }
 
+// enableTimeout is how long systemd may take to enable units and to start the agent.
+const enableTimeout = 20 * time.Second
+
+// KeepRunning makes an agent run with the configuration that is there by now. Where systemd runs, it
+// does so after each boot. Elsewhere the next container starts it after a boot.
+func (c Client) KeepRunning() error {
+	if c.Systemd && c.Binary == "" && isUnitInstalled() {
+		// Not only a start anew in place: the unit may write to /etc/vxlan only if that was there when
+		// the unit started.
+		for _, verb := range []string{"enable", "restart"} {
+			if err := runSystemctl(time.Now().Add(enableTimeout), verb, SocketUnit, ServiceUnit); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o700); err != nil { // no container was there yet
+		return err
+	}
+	return c.Refresh(true)
+}
+
 // resetUnit makes systemd listen anew. A socket unit may be active although its file is gone. It
 // may also have failed, since the agent was started too often.
 func (c Client) resetUnit(deadline time.Time) error {

@@ -102,7 +102,7 @@ func Settings(path string, required bool) ([]Setting, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseSettings(text)
+	c, err := ParseSettings(text)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s:\n%w", path, err)
 	}
@@ -134,6 +134,9 @@ var shown = []struct {
 	{"forget_after", func(c Config) string { return c.ForgetAfter.String() }},
 	{"log_level", func(c Config) string { return strings.ToLower(c.LogLevel.String()) }},
 	{"dns_upstreams", func(c Config) string { return addrPortsText(c.Upstreams) }},
+	{"keep_running", func(c Config) string { return strconv.FormatBool(c.KeepRunning) }},
+	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
+	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
 	{"metrics", func(c Config) string { return endpointText(c.Metrics) }},
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"vxlan-driver/internal/cluster/gossip"
+	"vxlan-driver/internal/clusterkey"
 )
 
 // Path is the configuration file.
@@ -28,7 +29,13 @@ type Config struct {
 	ForgetAfter time.Duration
 	LogLevel    slog.Level
 	Upstreams   []netip.AddrPort // name servers; none: the host's
-	Metrics     Endpoint         // where metrics are served; zero: nowhere
+	// KeepRunning: the agent runs and talks to other hosts also while this host has no network.
+	KeepRunning bool
+	// JoinPort is the TCP port on which hosts with a token are let in.
+	JoinPort uint16
+	// RotateKeys: other hosts of the cluster may change the key file.
+	RotateKeys bool
+	Metrics    Endpoint // where metrics are served; zero: nowhere
 }
 
 // rawConfig is the configuration as the administrator typed it.
@@ -42,11 +49,17 @@ type rawConfig struct {
 	LogLevel    string   `toml:"log_level"`
 	Upstreams   []string `toml:"dns_upstreams"`
 	Metrics     string   `toml:"metrics"`
+	KeepRunning bool     `toml:"keep_running"`
+	JoinPort    int      `toml:"join_port"`
+	RotateKeys  bool     `toml:"rotate_keys"`
 }
 
 const (
-	defaultCluster = "vxlan"
-	dnsPort        = 53
+	// DefaultCluster is the label of hosts whose configuration has none.
+	DefaultCluster = "vxlan"
+	// DefaultJoinPort is enrol.DefaultPort.
+	DefaultJoinPort = 7949
+	dnsPort         = 53
 )
 
 // Load reads the file at path, and checks the key file that it names. If it does not exist, all defaults
@@ -55,7 +68,7 @@ func Load(path string, required bool) (Config, error) { return load(path, requir
 
 // LoadSettings is Load without the key file, which may change while an agent runs.
 func LoadSettings(path string, required bool) (Config, error) {
-	return load(path, required, parseSettings)
+	return load(path, required, ParseSettings)
 }
 
 func load(path string, required bool, parse func(string) (Config, error)) (Config, error) {
@@ -75,36 +88,42 @@ func load(path string, required bool, parse func(string) (Config, error)) (Confi
 
 // Parse parses a configuration and checks its key file. It returns all problems at once.
 func Parse(text string) (Config, error) {
-	c, err := parseSettings(text)
+	c, err := ParseSettings(text)
 	if c.KeyFile != "" {
-		if _, keyErr := gossip.LoadKeys(c.KeyFile); keyErr != nil {
+		if _, keyErr := clusterkey.Load(c.KeyFile); keyErr != nil {
 			err = errors.Join(err, fmt.Errorf("key_file: %w", keyErr))
 		}
 	}
 	return c, err
 }
 
-// parseSettings parses a configuration, and returns all its problems at once.
-func parseSettings(text string) (Config, error) {
-	f := rawConfig{Port: gossip.DefaultPort}
+// ParseSettings is Parse without the keys.
+func ParseSettings(text string) (Config, error) {
+	f := rawConfig{Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, RotateKeys: true}
 	meta, err := toml.Decode(text, &f)
 	if err != nil {
 		return Config{}, explainSyntax(text, err)
 	}
-	c := Config{Port: gossip.DefaultPort, KeyFile: f.KeyFile, Cluster: defaultCluster, ForgetAfter: gossip.DefaultForgetAfter}
+	c := Config{
+		Port: gossip.DefaultPort, JoinPort: DefaultJoinPort, KeyFile: f.KeyFile, Cluster: DefaultCluster, ForgetAfter: gossip.DefaultForgetAfter,
+		KeepRunning: f.KeepRunning, RotateKeys: f.RotateKeys,
+	}
 	var errs []error
 	for _, key := range meta.Undecoded() {
 		if meta.Type(key...) == "Hash" {
 			errs = append(errs, fmt.Errorf("[%s]: there are no sections; write the settings without one", key))
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, dns_upstreams and metrics", key))
+		errs = append(errs, fmt.Errorf("%s: is unknown; the settings are bind, port, key_file, cluster, seeds, forget_after, log_level, dns_upstreams, metrics, keep_running, join_port and rotate_keys", key))
 	}
 	errs = append(errs, f.parseAddresses(&c), f.parseOthers(&c))
 	if f.KeyFile == "" && c.Bind.IsValid() {
 		// The firewall keeps containers from the agents' port on the VTEPs' addresses only, and
 		// without a key any container that reached another address could join.
 		errs = append(errs, fmt.Errorf("bind %q: needs a key_file; without a key agents talk by each network's local_ip", f.Bind))
+	}
+	if f.KeyFile == "" && c.KeepRunning {
+		errs = append(errs, errors.New("keep_running: needs a key_file; without a key hosts know each other by the networks' lists"))
 	}
 	return c, errors.Join(errs...)
 }
@@ -119,6 +138,9 @@ var examples = map[string]string{
 	"forget_after":  `forget_after = "24h"`,
 	"log_level":     `log_level = "info"`,
 	"dns_upstreams": `dns_upstreams = ["192.168.1.1"]`,
+	"keep_running":  `keep_running = true`,
+	"join_port":     `join_port = 7949`,
+	"rotate_keys":   `rotate_keys = true`,
 	"metrics":       `metrics = "127.0.0.1:7948"`,
 }
 
@@ -151,6 +173,11 @@ func (f rawConfig) parseAddresses(c *Config) error {
 		errs = append(errs, fmt.Errorf("port %d: must be from 1 to 65535", f.Port))
 	} else {
 		c.Port = uint16(f.Port)
+	}
+	if f.JoinPort < 1 || f.JoinPort > 65535 || f.JoinPort == f.Port {
+		errs = append(errs, fmt.Errorf("join_port %d: must be from 1 to 65535, and another one than port", f.JoinPort))
+	} else {
+		c.JoinPort = uint16(f.JoinPort)
 	}
 	if f.Bind != "" {
 		addr, err := netip.ParseAddr(f.Bind)

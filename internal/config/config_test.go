@@ -32,6 +32,14 @@ func TestBindNeedsKeyFile(t *testing.T) {
 	}
 }
 
+func TestPortsMustDiffer(t *testing.T) {
+	for _, text := range []string{"join_port = 7947", "port = 7949", "join_port = 0", "join_port = 65536"} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "join_port") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestParseReadsEverySetting(t *testing.T) {
 	c, err := Parse(writeKeyFile(t) + `bind = "192.0.2.1"
 port = 7000
@@ -40,6 +48,9 @@ seeds = ["192.0.2.2", "[2001:db8::1]:7001"]
 forget_after = "2h"
 log_level = "debug"
 dns_upstreams = ["192.0.2.53"]
+keep_running = true
+join_port = 7001
+rotate_keys = false
 metrics = "127.0.0.1:7948"`)
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +60,7 @@ metrics = "127.0.0.1:7948"`)
 		Bind: netip.MustParseAddr("192.0.2.1"), Port: 7000, Cluster: "blue",
 		Seeds:       []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")},
 		ForgetAfter: 2 * time.Hour, LogLevel: -4, Upstreams: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")},
+		KeepRunning: true, JoinPort: 7001,
 		Metrics: Endpoint{"tcp", "127.0.0.1:7948"},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -99,6 +111,9 @@ func TestExamplesParse(t *testing.T) {
 	for key, example := range examples {
 		if key == "key_file" || key == "bind" {
 			example = strings.Replace(example, "/etc/vxlan/key", "/none", 1)
+		}
+		if key == "keep_running" {
+			example = writeKeyFile(t) + example
 		}
 		if _, err := Parse(example); err != nil && key != "key_file" && key != "bind" {
 			t.Errorf("%s: %v", example, err)

@@ -48,7 +48,7 @@ func checkPackagedSetting(t *testing.T, text, key, line string, defaults Config)
 		t.Errorf("%s does not have %s", packagedFile, key)
 		return
 	}
-	c, err := parseSettings(line)
+	c, err := ParseSettings(line)
 	if err != nil && key != "bind" { // which needs a key too
 		t.Errorf("%s: %v", line, err)
 	}

@@ -17,6 +17,7 @@ type Host interface {
 	NetworkChanger
 	ForwardingSource
 	Capturer
+	ClusterHost
 	Tracer
 	Pinger
 	PathTracer
@@ -68,6 +69,11 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		waitCommand(host),
 		reloadCommand(host),
 		cleanupCommand(host),
+		initCommand(host),
+		joinCommand(host),
+		leaveCommand(host),
+		tokenCommand(host),
+		keyCommand(host),
 	)
 	markUsageErrors(root)
 	return root

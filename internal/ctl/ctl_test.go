@@ -17,6 +17,8 @@ import (
 )
 
 type fakeHost struct {
+	ClusterHost
+
 	err        error
 	containers int // that need the agent
 	findings   []diagnosis.Finding

@@ -56,7 +56,8 @@ Of a repair it says what had been missing or altered, for how long, and which pr
 removed it. Linux tells that of IPv4 addresses, routes and firewall rules, and only
 as long as the process runs.
 
-The agent keeps 1,000 events. In the journal they stay: journalctl -u vxland VXLAN_EVENT=repaired`,
+The agent keeps 1,000 events. In the journal they stay:
+journalctl -u vxland VXLAN_EVENT=repaired`,
 		Example: `  vxlanctl events
   vxlanctl events --all --since 1h
   vxlanctl events -f --kind repaired --kind 'host-*'

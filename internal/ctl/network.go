@@ -29,22 +29,24 @@ type DefinedNetwork struct {
 	Options  map[string]string
 }
 
-func networkCommand(host NetworkChanger) *cobra.Command {
+func networkCommand(host Host) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "network",
 		Short: "list, inspect and change networks",
 		Long: `Network lists this host's VXLAN networks, and those of other hosts that this one
 lacks. It shows one in detail, and changes one while its containers run.`,
-		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet\n  vxlanctl network set mynet mtu=1402",
+		Example: "  vxlanctl network ls\n  vxlanctl network inspect mynet\n  vxlanctl network adopt mynet\n  vxlanctl network set mynet mtu=1402",
 		Args:    subcommandArg,
 		RunE:    printHelp,
 	}
 	cmd.AddCommand(
 		networkListCommand(host),
 		networkInspectCommand(host),
+		networkAdoptCommand(host),
 		networkSetCommand(host),
 		networkPeerCommand(host),
 		networkRemoveCommand(host),
+		networkAdoptCommand(host),
 	)
 	return cmd
 }

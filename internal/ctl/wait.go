@@ -37,17 +37,18 @@ missing. The agent need not run yet.`,
 	}
 	cmd.PersistentFlags().DurationVar(&timeout, "timeout", defaultWaitTimeout, "how long to wait at most")
 	for _, goal := range []struct {
-		goal             agentapi.Goal
-		use, short, long string
+		goal                      agentapi.Goal
+		use, short, long, example string
 	}{
 		{agentapi.GoalReady, "ready", "wait until this host is set up and knows the others", `Ready waits until the agent has set up all networks of this host, and knows what the
-other hosts have. A host without a network that needs the agent is never ready.`},
+other hosts have. A host without a network that needs the agent is never ready.`,
+			"  vxlanctl wait ready --timeout 10s"},
 		{agentapi.GoalHost, "host HOST", "wait until a host answers", `Host waits until this host's agent reaches the agent of another host, which may be
-called by its name, its address or its ID.`},
+called by its name, its address or its ID.`, "  vxlanctl wait host host-b"},
 		{agentapi.GoalNetwork, "network NAME", "wait until a network is set up on this host", `Network waits until a container on this host uses the network, the network is set up,
-and it is known which containers it has on other hosts.`},
+and it is known which containers it has on other hosts.`, "  vxlanctl wait network mynet"},
 		{agentapi.GoalNames, "names NAME", "wait until a container's name resolves on this host", `Names waits until a network of this host has a container of this name or alias, here
-or on another host.`},
+or on another host.`, "  vxlanctl wait names web"},
 	} {
 		args := func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -59,7 +60,7 @@ or on another host.`},
 			args = cobra.NoArgs
 		}
 		cmd.AddCommand(&cobra.Command{
-			Use: goal.use, Short: goal.short, Long: goal.long, Args: args,
+			Use: goal.use, Short: goal.short, Long: goal.long, Example: goal.example, Args: args,
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if timeout <= 0 {
 					return usageError(fmt.Errorf("--timeout %v: must be more than 0", timeout))

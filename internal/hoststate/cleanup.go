@@ -182,3 +182,9 @@ func (h *Host) eachOwnNetwork(f func(config []byte, id network.Identity)) error 
 	}
 	return nil
 }
+
+// NetworkConfigs returns the configurations of Podman's networks that have this driver.
+func (h *Host) NetworkConfigs() (configs [][]byte, err error) {
+	err = h.eachOwnNetwork(func(config []byte, _ network.Identity) { configs = append(configs, config) })
+	return configs, err
+}

@@ -143,6 +143,12 @@ func (s *Session) HasAddress(addr netip.Addr) (bool, error) {
 	return len(own) > 0, err
 }
 
+// OwnAddress returns the address by which this host talks to the hosts of its cluster, of which it
+// knows some.
+func (s *Session) OwnAddress(known []netip.Addr) (netip.Addr, error) {
+	return network.OwnAddress(s.ns, known)
+}
+
 // SetPeers records what the agent has found out about a network, and completes n by it.
 func (s *Session) SetPeers(n *Network, p network.Peers) error {
 	if err := s.records.SetPeers(n.ID, p); err != nil {

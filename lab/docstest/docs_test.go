@@ -173,7 +173,7 @@ func TestChangeTheKey(t *testing.T) {
 
 	var steps []block
 	for _, block := range readPage(t, "hosts.md") {
-		if block.section == "Change the key" {
+		if block.section == "Change the key by hand" {
 			steps = append(steps, block)
 		}
 	}

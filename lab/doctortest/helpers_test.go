@@ -36,15 +36,20 @@ func examine(t *testing.T, h *lab.Host, args string) (found []finding, code int)
 // awaitHealth waits until doctor finds nothing on any host: agents need a moment to find each other.
 func awaitHealth(t *testing.T, hosts ...*lab.Host) {
 	t.Helper()
-	deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
 	for _, h := range hosts {
+		deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
+		before := ""
 		for {
 			found, code := examine(t, h, "")
 			if code == 0 && len(found) == 0 {
 				break
 			}
+			if now := describe(found); now != before {
+				before = now
+				t.Log(h.Name(), "is not healthy yet:", now)
+			}
 			if time.Now().After(deadline) {
-				t.Fatalf("%s is not healthy, %d: %+v", h.Name(), code, found)
+				t.Fatalf("%s is not healthy, %d", h.Name(), code)
 			}
 			time.Sleep(200 * time.Millisecond)
 		}

@@ -65,7 +65,7 @@ func upgrade(n node, deb string) {
 		} </dev/null >/dev/null 2>&1`)
 	n.succeedsWithin(2*time.Second, "grep -q 'seq=10 ' /tmp/pings && podman exec ca netstat -tn | grep ' "+peer+":80 *ESTABLISHED'")
 	out := n.mustRun("DEBIAN_FRONTEND=noninteractive dpkg -i " + deb)
-	wantParts(n.T, out, "Unpacking vxlan-driver (1.0.1-1) over (1.0.0-1)", "reloaded 1 networks")
+	wantParts(n.T, out, "Unpacking vxlan-driver (1.0.1-1) over (1.0.0-1)", "reloaded 1 network")
 	n.mustRun("vxlanctl --version | grep 'v1.0.1$' && grep '^log_level = ' /etc/vxlan/vxland.toml && ls /etc/vxlan && test ! -e /etc/vxlan/vxland.toml.dpkg-new")
 	n.succeedsWithin(2*time.Second, "podman exec ca ping -c1 -W1 cb && ! vxlanctl status | grep -e outdated -e 'program was replaced'")
 	if now := n.mustRun("systemctl show -p MainPID --value vxland"); now != agent {

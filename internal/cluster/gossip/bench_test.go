@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/clusterkey"
 )
 
 // BenchmarkAnnounce is what it costs to tell one other host of a container's start: to encrypt the
@@ -18,7 +19,7 @@ func BenchmarkAnnounce(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer sink.Close()
-	p := newLoopbackPlane(b, "a", []Key{testKey})
+	p := newLoopbackPlane(b, "a", []clusterkey.Key{testKey})
 	defer runPlane(b, p)()
 	if err := p.Set(cluster.Local{}); err != nil {
 		b.Fatal(err)

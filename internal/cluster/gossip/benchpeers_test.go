@@ -8,6 +8,7 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
+	"vxlan-driver/internal/clusterkey"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -28,7 +29,7 @@ func TestPeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := LoadKeys(os.Getenv("GOSSIP_KEY"))
+	keys, err := clusterkey.Load(os.Getenv("GOSSIP_KEY"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/guard"
 	"vxlan-driver/internal/cluster/gossip/replica"
 	"vxlan-driver/internal/cluster/gossip/wire"
+	"vxlan-driver/internal/clusterkey"
 )
 
 // DefaultPort is the default port, UDP and TCP. memberlist's own, 7946, is taken by Docker Swarm
@@ -32,9 +33,9 @@ type Config struct {
 	// this host's own, not 0.0.0.0.
 	Bind  netip.AddrPort
 	Seeds []netip.AddrPort // hosts to find the others by, besides those that Set lists
-	// Keys encrypt and authenticate, see ParseKeys. Without a key, messages are accepted only from
+	// Keys encrypt and authenticate, see clusterkey.Parse. Without a key, messages are accepted only from
 	// the hosts of Seeds and Allowed, by their addresses, which can be forged.
-	Keys    []Key
+	Keys    []clusterkey.Key
 	KeyFile *KeyFile // has the keys instead, and may change them
 	Allowed []netip.Addr
 	// Label keeps clusters on one underlay apart; at most 64 bytes. Hosts with another label are

@@ -16,10 +16,11 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
+	"vxlan-driver/internal/clusterkey"
 )
 
 // testKey is the key of the hosts in tests.
-var testKey = Key{1, 2, 3}
+var testKey = clusterkey.Key{1, 2, 3}
 
 // logBuffer collects what a host logs.
 type logBuffer struct {
@@ -62,7 +63,7 @@ func startHost(t *testing.T, n *memnet, i int, change ...func(*Config)) *host {
 	t.Helper()
 	h := &host{t: t, log: new(logBuffer), done: make(chan error, 1)}
 	c := Config{
-		Host: NewLocalHost(wiretest.ID(uint16(i)), hostName(i)), Bind: hostAddr(i), Seeds: []netip.AddrPort{hostAddr(1)}, Keys: []Key{testKey}, Label: "test",
+		Host: NewLocalHost(wiretest.ID(uint16(i)), hostName(i)), Bind: hostAddr(i), Seeds: []netip.AddrPort{hostAddr(1)}, Keys: []clusterkey.Key{testKey}, Label: "test",
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	for _, f := range change {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/clusterkey"
 )
 
 // keyPollInterval is how often the key file is looked at, which costs a system call. Polling finds
@@ -33,7 +35,7 @@ type KeyFile struct {
 
 	mu      sync.Mutex
 	ring    *memberlist.Keyring // nil: there was no key yet
-	keys    []Key
+	keys    []clusterkey.Key
 	seen    fileState // when it was looked at last
 	applied fileState // when it was read
 	problem string    // why it cannot be used, as logged
@@ -90,12 +92,12 @@ func (f *KeyFile) Check() error {
 func (f *KeyFile) Status() (keys, problem string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return describeKeys(f.keys), f.problem
+	return clusterkey.Describe(f.keys), f.problem
 }
 
 // readLocked makes the planes use what the file has. A problem is logged once.
 func (f *KeyFile) readLocked() error {
-	keys, err := LoadKeys(f.path)
+	keys, err := clusterkey.Load(f.path)
 	if err == nil && !slices.Equal(keys, f.keys) {
 		err = f.useLocked(keys)
 	}
@@ -107,16 +109,16 @@ func (f *KeyFile) readLocked() error {
 	switch {
 	case err != nil && err.Error() != f.problem:
 		f.problem = err.Error()
-		f.log.Error("cannot use the key file", "keys", describeKeys(f.keys), "err", err)
+		f.log.Error("cannot use the key file", "keys", clusterkey.Describe(f.keys), "err", err)
 	case err == nil && f.problem != "":
 		f.problem = ""
-		f.log.Info("the key file can be used again", "file", f.path, "keys", describeKeys(f.keys))
+		f.log.Info("the key file can be used again", "file", f.path, "keys", clusterkey.Describe(f.keys))
 	}
 	return err
 }
 
 // useLocked makes the planes use these keys.
-func (f *KeyFile) useLocked(keys []Key) error {
+func (f *KeyFile) useLocked(keys []clusterkey.Key) error {
 	if f.ring == nil {
 		ring, err := newKeyring(keys)
 		if err != nil {
@@ -127,9 +129,9 @@ func (f *KeyFile) useLocked(keys []Key) error {
 		return err
 	}
 	if len(f.keys) > 0 {
-		f.log.Info("keys changed", "event", "keys-changed", "file", f.path, "keys", describeKeys(keys))
+		f.log.Info("keys changed", "event", "keys-changed", "file", f.path, "keys", clusterkey.Describe(keys))
 		if f.OnChange != nil {
-			f.OnChange(describeKeys(keys))
+			f.OnChange(clusterkey.Describe(keys))
 		}
 	}
 	f.keys = keys

@@ -19,16 +19,17 @@ import (
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
+	"vxlan-driver/internal/clusterkey"
 )
 
-func testKeys(numbers ...byte) (keys []Key) {
+func testKeys(numbers ...byte) (keys []clusterkey.Key) {
 	for _, n := range numbers {
-		keys = append(keys, Key{n})
+		keys = append(keys, clusterkey.Key{n})
 	}
 	return keys
 }
 
-func keyLines(keys ...Key) string {
+func keyLines(keys ...clusterkey.Key) string {
 	var b strings.Builder
 	for _, k := range keys {
 		b.WriteString(hex.EncodeToString(k[:]) + "\n")
@@ -59,7 +60,7 @@ func TestReplaceKeys(t *testing.T) {
 			reader.Go(func() {
 				for {
 					for _, raw := range ring.GetKeys() {
-						if len(raw) != keyLen {
+						if len(raw) != len(clusterkey.Key{}) {
 							t.Error("a key is torn")
 						}
 					}
@@ -83,9 +84,9 @@ func TestReplaceKeys(t *testing.T) {
 	}
 }
 
-func keysOf(ring *memberlist.Keyring) (keys []Key) {
+func keysOf(ring *memberlist.Keyring) (keys []clusterkey.Key) {
 	for _, raw := range ring.GetKeys() {
-		keys = append(keys, Key(raw))
+		keys = append(keys, clusterkey.Key(raw))
 	}
 	return keys
 }
@@ -105,15 +106,15 @@ func followKeyFile(t *testing.T, path string) *watchedFile {
 	return w
 }
 
-func (w *watchedFile) expect(what string, keys ...Key) {
+func (w *watchedFile) expect(what string, keys ...clusterkey.Key) {
 	w.t.Helper()
 	time.Sleep(3 * keyPollInterval)
 	if got := keysOf(w.ring); !slices.Equal(got, keys) {
-		w.t.Errorf("%s: %s in use, want %s", what, describeKeys(got), describeKeys(keys))
+		w.t.Errorf("%s: %s in use, want %s", what, clusterkey.Describe(got), clusterkey.Describe(keys))
 	}
 }
 
-func writeKeys(t *testing.T, path string, keys ...Key) {
+func writeKeys(t *testing.T, path string, keys ...clusterkey.Key) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(keyLines(keys...)), 0o600); err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func must(t *testing.T, err error) {
 
 // A new content takes effect without a restart, in whatever way it comes.
 func TestKeyFileIsFollowed(t *testing.T) {
-	one, two := Key{1}, Key{2}
+	one, two := clusterkey.Key{1}, clusterkey.Key{2}
 	for name, change := range map[string]func(t *testing.T, path string){
 		"edited in place": func(t *testing.T, path string) { writeKeys(t, path, two, one) },
 		"replaced by renaming": func(t *testing.T, path string) {
@@ -177,8 +178,8 @@ func TestKeyFileIsFollowed(t *testing.T) {
 // Kubernetes gives secrets by a link to a directory, which it replaces by renaming.
 func TestKeyFileBehindSwitchedDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, one, two := t.TempDir(), Key{1}, Key{2}
-		for i, keys := range [][]Key{{one}, {two, one}} {
+		dir, one, two := t.TempDir(), clusterkey.Key{1}, clusterkey.Key{2}
+		for i, keys := range [][]clusterkey.Key{{one}, {two, one}} {
 			sub := filepath.Join(dir, fmt.Sprint("..version", i))
 			must(t, os.Mkdir(sub, 0o700))
 			writeKeys(t, filepath.Join(sub, "key"), keys...)
@@ -196,7 +197,7 @@ func TestKeyFileBehindSwitchedDirectory(t *testing.T) {
 // A file that cannot be used leaves the keys as they are. It is logged once, however long it lasts,
 // and never with what is in it.
 func TestBadKeyFileKeepsKeys(t *testing.T) {
-	one := Key{1}
+	one := clusterkey.Key{1}
 	for want, spoil := range map[string]func(t *testing.T, path string){
 		"no such file": func(t *testing.T, path string) { must(t, os.Remove(path)) },
 		"has no key":   func(t *testing.T, path string) { writeKeys(t, path) },
@@ -283,7 +284,7 @@ func TestBadKeyFileAtTheStart(t *testing.T) {
 // once.
 func TestHalfWrittenKeyFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		one, two := Key{1}, Key{2}
+		one, two := clusterkey.Key{1}, clusterkey.Key{2}
 		path := filepath.Join(t.TempDir(), "key")
 		writeKeys(t, path, one)
 		w := followKeyFile(t, path)
@@ -293,7 +294,7 @@ func TestHalfWrittenKeyFile(t *testing.T) {
 			must(t, os.WriteFile(path, []byte(text), 0o600))
 			time.Sleep(keyPollInterval)
 			if got := keysOf(w.ring); !slices.Equal(got, testKeys(1)) {
-				t.Errorf("with %d bytes: %s", len(text), describeKeys(got))
+				t.Errorf("with %d bytes: %s", len(text), clusterkey.Describe(got))
 			}
 		}
 		w.expect("complete", two, one)
@@ -302,7 +303,7 @@ func TestHalfWrittenKeyFile(t *testing.T) {
 		}
 		writeKeys(t, path, two)
 		if err := w.Check(); err != nil || !slices.Equal(keysOf(w.ring), testKeys(2)) {
-			t.Errorf("asked: %s, %v", describeKeys(keysOf(w.ring)), err)
+			t.Errorf("asked: %s, %v", clusterkey.Describe(keysOf(w.ring)), err)
 		}
 	})
 }
@@ -313,7 +314,7 @@ func TestHalfWrittenKeyFile(t *testing.T) {
 func TestKeyRotationUnderLoad(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
 		const count = 3
-		old, fresh := Key{1}, Key{2}
+		old, fresh := clusterkey.Key{1}, clusterkey.Key{2}
 		var hosts []*host
 		var paths []string
 		for i := 1; i <= count; i++ {
@@ -339,7 +340,7 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * time.Second)
-		for _, step := range [][]Key{{old, fresh}, {fresh, old}, {fresh}} {
+		for _, step := range [][]clusterkey.Key{{old, fresh}, {fresh, old}, {fresh}} {
 			for i := range hosts {
 				writeKeys(t, paths[i], step...)
 				for range 20 { // the file of this host is taken meanwhile, that of the next is not there yet
@@ -350,13 +351,13 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 		}
 		for i, h := range hosts {
 			if got := keysOf(h.cfg.KeyFile.ring); !slices.Equal(got, testKeys(2)) {
-				t.Errorf("%s has %s", h.cfg.Host.Name(), describeKeys(got))
+				t.Errorf("%s has %s", h.cfg.Host.Name(), clusterkey.Describe(got))
 			}
 			if h.log.count("unreachable") > 0 || len(h.Health().Refused) > 0 {
 				t.Errorf("host %d: %+v\n%s", i+1, h.Health().Refused, h.log.buf.String())
 			}
 		}
-		startHost(t, n, count+1, func(c *Config) { c.Keys = []Key{old} })
+		startHost(t, n, count+1, func(c *Config) { c.Keys = []clusterkey.Key{old} })
 		time.Sleep(10 * time.Second)
 		if !slices.ContainsFunc(hosts[0].Health().Refused, func(r cluster.Refusal) bool { return r.Reason == string(refusal.ReasonWrongKey) }) {
 			t.Errorf("the old key is accepted: %+v, %s", hosts[0].Health().Refused, hosts[0].sees())

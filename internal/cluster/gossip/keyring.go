@@ -1,39 +1,16 @@
 package gossip
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
 	"github.com/hashicorp/memberlist"
+
+	"vxlan-driver/internal/clusterkey"
 )
 
-// ID tells a person which key it is: the beginning of a hash of it, in hexadecimal.
-func (k Key) ID() string {
-	sum := sha256.Sum256(append([]byte("vxlan-driver key "), k[:]...))
-	return hex.EncodeToString(sum[:4])
-}
-
-// describeKeys says what each key is used for.
-func describeKeys(keys []Key) string {
-	var b bytes.Buffer
-	for i, k := range keys {
-		switch i {
-		case 0:
-			fmt.Fprintf(&b, "%s encrypts", k.ID())
-		case 1:
-			fmt.Fprintf(&b, "; only to decrypt: %s", k.ID())
-		default:
-			fmt.Fprintf(&b, ", %s", k.ID())
-		}
-	}
-	return b.String()
-}
-
 // newKeyring returns the library's form of keys.
-func newKeyring(keys []Key) (*memberlist.Keyring, error) {
+func newKeyring(keys []clusterkey.Key) (*memberlist.Keyring, error) {
 	var raw [][]byte
 	for _, k := range keys {
 		raw = append(raw, k[:])
@@ -51,7 +28,7 @@ func newKeyring(keys []Key) (*memberlist.Keyring, error) {
 // RemoveKey moves the keys behind the one that it removes, in memory that is being read. So only
 // the last key is ever removed. A key that stays is removed too where it is behind one that goes,
 // and is added again. A rotation has no such key.
-func replaceKeys(ring *memberlist.Keyring, keys []Key) error {
+func replaceKeys(ring *memberlist.Keyring, keys []clusterkey.Key) error {
 	for _, k := range keys {
 		if err := ring.AddKey(k[:]); err != nil {
 			return fmt.Errorf("add key: %w", err)
@@ -61,7 +38,7 @@ func replaceKeys(ring *memberlist.Keyring, keys []Key) error {
 		return fmt.Errorf("use key: %w", err)
 	}
 	have := ring.GetKeys()
-	stays := func(raw []byte) bool { return slices.Contains(keys, Key(raw)) }
+	stays := func(raw []byte) bool { return slices.Contains(keys, clusterkey.Key(raw)) }
 	firstGone := slices.IndexFunc(have, func(raw []byte) bool { return !stays(raw) })
 	if firstGone < 0 {
 		return nil

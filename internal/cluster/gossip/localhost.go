@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/guard"
 )
 
 // LocalHost is this host, which all planes of its agent share.
@@ -15,6 +16,8 @@ type LocalHost struct {
 	// found that has the same, and returns an error if there is no other one. Nil: there is none.
 	RenewID func() error
 	renew   sync.Once
+	// PortProbes are what hosts send that are about to join.
+	PortProbes guard.PortProbes
 
 	mu      sync.Mutex
 	name    string

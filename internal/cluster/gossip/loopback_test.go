@@ -10,11 +10,12 @@ import (
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
+	"vxlan-driver/internal/clusterkey"
 )
 
 // The other tests have a network in memory; here two planes use real sockets.
 func TestPlanesOverLoopback(t *testing.T) {
-	for _, keys := range [][]Key{{testKey}, nil} {
+	for _, keys := range [][]clusterkey.Key{{testKey}, nil} {
 		a, b := newLoopbackPlane(t, "a", keys), newLoopbackPlane(t, "b", keys)
 		ofA, ofB := cluster.Local{}, cluster.Local{Listed: []netip.AddrPort{a.cfg.Bind}}
 		if len(keys) == 0 {
@@ -49,7 +50,7 @@ func TestPlanesOverLoopback(t *testing.T) {
 }
 
 // newLoopbackPlane makes a plane on a free port.
-func newLoopbackPlane(t testing.TB, name string, keys []Key) *Plane {
+func newLoopbackPlane(t testing.TB, name string, keys []clusterkey.Key) *Plane {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

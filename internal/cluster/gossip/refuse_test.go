@@ -17,6 +17,7 @@ import (
 	"vxlan-driver/internal/cluster/gossip/refusal"
 	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/cluster/gossip/wire/wiretest"
+	"vxlan-driver/internal/clusterkey"
 )
 
 // refusalCounts returns how often a plane refused something, by reason. A reason that never occurred
@@ -31,7 +32,7 @@ func (p *Plane) refusalCounts() map[refusal.Reason]uint64 {
 
 // Of two hosts in a cluster, none accepts a third that must be refused.
 func TestThirdHostIsRefused(t *testing.T) {
-	otherKey := Key{9}
+	otherKey := clusterkey.Key{9}
 	noKey := func(c *Config) { c.Keys, c.Seeds = nil, []netip.AddrPort{hostAddr(1), hostAddr(2)} }
 	tests := []struct {
 		name    string
@@ -42,7 +43,7 @@ func TestThirdHostIsRefused(t *testing.T) {
 		noticed refusal.Reason // what the third counts itself; "": nothing
 	}{
 		{
-			name: "wrong key", good: func(*Config) {}, bad: func(c *Config) { c.Keys = []Key{otherKey} },
+			name: "wrong key", good: func(*Config) {}, bad: func(c *Config) { c.Keys = []clusterkey.Key{otherKey} },
 			counted: []refusal.Reason{refusal.ReasonWrongKey}, logged: `reason="wrong key"`,
 			noticed: refusal.ReasonWrongKey,
 		},
@@ -229,8 +230,8 @@ func TestUnlistedSenderCannotSpeakForListedHost(t *testing.T) {
 
 func TestKeyRotation(t *testing.T) {
 	inVirtualTime(t, func(t *testing.T, n *memnet) {
-		next := Key{7}
-		keys := func(k ...Key) func(*Config) { return func(c *Config) { c.Keys = k } }
+		next := clusterkey.Key{7}
+		keys := func(k ...clusterkey.Key) func(*Config) { return func(c *Config) { c.Keys = k } }
 		a, b := startHost(t, n, 1, keys(testKey, next)), startHost(t, n, 2, keys(next, testKey))
 		a.announce("a")
 		b.announce("b")
@@ -262,7 +263,7 @@ func TestTwoHostsOfOneName(t *testing.T) {
 
 // Random bytes, in packets and streams, from a listed host or without a key, break nothing.
 func TestGarbageBreaksNothing(t *testing.T) {
-	for _, keys := range [][]Key{{testKey}, nil} {
+	for _, keys := range [][]clusterkey.Key{{testKey}, nil} {
 		inVirtualTime(t, func(t *testing.T, n *memnet) {
 			conf := func(c *Config) { c.Keys, c.Seeds = keys, []netip.AddrPort{hostAddr(1), hostAddr(2), hostAddr(3)} }
 			a, b := startHost(t, n, 1, conf), startHost(t, n, 2, conf)

@@ -83,7 +83,7 @@ func (p *Plane) startMemberlist() error {
 			return err
 		}
 	}
-	guarded := guard.New(transport, d.permits, p.refusals)
+	guarded := guard.New(transport, d.permits, p.refusals, &p.cfg.Host.PortProbes)
 	conf.Transport = guarded
 	if p.memberlist, err = memberlist.Create(conf); err != nil {
 		return errors.Join(err, guarded.Shutdown())

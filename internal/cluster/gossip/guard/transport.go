@@ -44,6 +44,7 @@ type Transport struct {
 	memberlist.NodeAwareTransport
 	permits  func(netip.Addr) bool
 	refusals *refusal.Counter
+	probes   *PortProbes
 	packets  chan *memberlist.Packet
 	streams  chan net.Conn
 	notices  chan struct{}   // one token for each notice that is being sent
@@ -55,11 +56,11 @@ type Transport struct {
 	openTotal  int
 }
 
-// New returns a transport that passes on what comes from permitted addresses.
-func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *refusal.Counter) *Transport {
+// New returns a transport that passes on what comes from permitted addresses, and is no probe.
+func New(t memberlist.NodeAwareTransport, permits func(netip.Addr) bool, r *refusal.Counter, probes *PortProbes) *Transport {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Transport{
-		NodeAwareTransport: t, permits: permits, refusals: r,
+		NodeAwareTransport: t, permits: permits, refusals: r, probes: probes,
 		packets: make(chan *memberlist.Packet),
 		streams: make(chan net.Conn),
 		notices: make(chan struct{}, maxNotices),
@@ -88,6 +89,9 @@ func (t *Transport) pumpPackets() {
 	for {
 		select {
 		case p := <-t.NodeAwareTransport.PacketCh():
+			if t.probes.takePacket(p.Buf) {
+				continue
+			}
 			if _, ok := t.admit(p.From); !ok {
 				continue
 			}
@@ -106,6 +110,10 @@ func (t *Transport) pumpStreams() {
 	for {
 		select {
 		case conn := <-t.NodeAwareTransport.StreamCh():
+			if t.probes.takesStream(addrOf(conn.RemoteAddr())) {
+				_ = conn.Close() // that it was opened is all that its sender wants to know
+				continue
+			}
 			from, ok := t.admit(conn.RemoteAddr())
 			if !ok {
 				t.refuseWithNotice(conn, from)

@@ -1,4 +1,4 @@
-package gossip
+package clusterkey
 
 import (
 	"encoding/base64"
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestParseKeys(t *testing.T) {
+func TestParse(t *testing.T) {
 	one, two := Key{1, 2, 3}, Key{255, 254}
 	b64 := func(k Key) string { return base64.StdEncoding.EncodeToString(k[:]) }
 	tests := []struct {
@@ -34,7 +34,7 @@ func TestParseKeys(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := ParseKeys([]byte(tt.file))
+			got, err := Parse([]byte(tt.file))
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Fatalf("got %v, want %q", err, tt.err)
 			}
@@ -58,39 +58,39 @@ func manyKeys(n int) string {
 
 func TestKeysAreNotPrinted(t *testing.T) {
 	k := Key{0xab, 0xcd}
-	for _, s := range []string{fmt.Sprint(k), fmt.Sprintf("%v %s %#v", k, k, k), fmt.Sprintf("%+v", Config{Keys: []Key{k}})} {
+	for _, s := range []string{fmt.Sprint(k), fmt.Sprintf("%v %s %#v", k, k, k), fmt.Sprintf("%+v", struct{ Keys []Key }{[]Key{k}})} {
 		if strings.Contains(strings.ToLower(s), "ab") && strings.Contains(s, "cd") || strings.Contains(s, "171") {
 			t.Errorf("printed %s", s)
 		}
 	}
 }
 
-func TestLoadKeys(t *testing.T) {
+func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
-	if _, err := LoadKeys(path); err == nil || !strings.Contains(err.Error(), "read key file") {
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "read key file") {
 		t.Errorf("a missing file: %v", err)
 	}
 	if err := os.WriteFile(path, []byte(manyKeys(1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadKeys(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a file for all to read: %v", err)
 	}
 	// It must not be said that the directory's mode is to be changed.
-	if _, err := LoadKeys(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "no regular file") {
+	if _, err := Load(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "no regular file") {
 		t.Errorf("a directory: %v", err)
 	}
 	bad := filepath.Join(t.TempDir(), "bad")
 	if err := os.WriteFile(bad, []byte("short\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadKeys(bad); err == nil || !strings.Contains(err.Error(), bad) {
+	if _, err := Load(bad); err == nil || !strings.Contains(err.Error(), bad) {
 		t.Errorf("an error without the file's name: %v", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if keys, err := LoadKeys(path); err != nil || len(keys) != 1 {
+	if keys, err := Load(path); err != nil || len(keys) != 1 {
 		t.Errorf("got %d keys, %v", len(keys), err)
 	}
 }
@@ -113,12 +113,12 @@ func TestUnreadableKeyFileIsExplained(t *testing.T) {
 	}
 }
 
-// FuzzParseKeys: no file makes it panic, and no key has another length.
-func FuzzParseKeys(f *testing.F) {
+// FuzzParse: no file makes it panic, and no key has another length.
+func FuzzParse(f *testing.F) {
 	f.Add([]byte(manyKeys(2)))
 	f.Add([]byte("# x\n\nAAAA"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		keys, err := ParseKeys(data)
+		keys, err := Parse(data)
 		if (err == nil) != (len(keys) > 0) {
 			t.Errorf("%d keys and %v", len(keys), err)
 		}

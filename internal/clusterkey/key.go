@@ -1,4 +1,4 @@
-package gossip
+package clusterkey
 
 import (
 	"bytes"
@@ -27,11 +27,11 @@ func (Key) String() string { return "(secret)" }
 // GoString hides the key from %#v.
 func (k Key) GoString() string { return k.String() }
 
-// ParseKeys reads a key file. A line has 32 bytes in base64 or hexadecimal; empty lines and lines
+// Parse reads a key file. A line has 32 bytes in base64 or hexadecimal; empty lines and lines
 // that start with # are ignored. The first key encrypts, and all decrypt. So a key can be changed
 // without an interruption: give every host the new one on the second line, then move it to the
-// first everywhere, then drop the old one (see KeyFile). Errors name the line, never its content.
-func ParseKeys(data []byte) ([]Key, error) {
+// first everywhere, then drop the old one (see gossip.KeyFile). Errors name the line, never its content.
+func Parse(data []byte) ([]Key, error) {
 	var keys []Key
 	number := 0
 	for line := range bytes.Lines(data) {
@@ -80,8 +80,8 @@ func parseKey(text string) (Key, error) {
 	return Key(raw), nil
 }
 
-// LoadKeys reads a key file that nobody but its owner may read.
-func LoadKeys(path string) ([]Key, error) {
+// Load reads a key file that nobody but its owner may read.
+func Load(path string) ([]Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, explainUnreadable(path, err)
@@ -96,7 +96,7 @@ func LoadKeys(path string) ([]Key, error) {
 	if err != nil {
 		return nil, explainUnreadable(path, err)
 	}
-	keys, err := ParseKeys(data)
+	keys, err := Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/enrol"
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/network"
+	"vxlan-driver/internal/pathcheck"
+)
+
+// ReadFile implements hostsetup.Host.
+func (localHost) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// WriteFile replaces a file of root's alone. After a power cut it is the old or the new one.
+func (localHost) WriteFile(path string, data []byte) (err error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // the link stays
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Remove removes a file that may be gone already.
+func (localHost) Remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Name is the host's name.
+func (localHost) Name() string {
+	name, _ := os.Hostname() // it is only shown
+	return name
+}
+
+// lookUp asks the kernel of this host.
+func lookUp[T any](h localHost, ask func(hoststate.Namespace) (T, error)) (result T, err error) {
+	ns, err := h.Open("")
+	if err != nil {
+		return result, err
+	}
+	defer ns.Close()
+	return ask(ns)
+}
+
+// OwnAddress implements hostsetup.Host.
+func (h localHost) OwnAddress(known []netip.Addr) (netip.Addr, error) {
+	return lookUp(h, func(ns hoststate.Namespace) (netip.Addr, error) { return network.OwnAddress(ns, known) })
+}
+
+// OwnAddrs implements ctl.ClusterHost.
+func (h localHost) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
+	return lookUp(h, func(ns hoststate.Namespace) ([]netip.Addr, error) { return ns.OwnAddrs(addrs) })
+}
+
+// HasAddress implements hostsetup.Host.
+func (h localHost) HasAddress(addr netip.Addr) (bool, error) {
+	own, err := h.OwnAddrs([]netip.Addr{addr})
+	return len(own) > 0, err
+}
+
+// MTU implements hostsetup.Host.
+func (h localHost) MTU(addr netip.Addr) (int, error) {
+	return lookUp(h, func(ns hoststate.Namespace) (int, error) {
+		iface, err := ns.InterfaceByAddr(addr)
+		if err == nil && iface.MTU == 0 {
+			err = fmt.Errorf("no interface has %v", addr)
+		}
+		return iface.MTU, err
+	})
+}
+
+// OpenPath implements hostsetup.Host.
+func (localHost) OpenPath(spec enrol.PathSpec) enrol.Path { return pathcheck.Open(spec, nil) }
+
+// KeepAgentRunning implements hostsetup.Host.
+func (h localHost) KeepAgentRunning() error { return h.agent.KeepRunning() }
+
+// RefreshAgent implements hostsetup.Host.
+func (h localHost) RefreshAgent() error {
+	containers, err := h.ContainersWithAgent()
+	if err != nil {
+		return err
+	}
+	return h.agent.Refresh(containers > 0)
+}
+
+// tokenTimeout is how long it may take to make a token: the agent may just be starting.
+const tokenTimeout = 15 * time.Second
+
+// CreateToken implements hostsetup.Host. An agent that has just been started does not know its
+// address at once.
+func (h localHost) CreateToken(ttl time.Duration) (token string, err error) {
+	return agentapi.CallData[string](agentapi.SocketPath, agentapi.VerbTokenCreate, agentapi.TokenRequest{TTL: ttl})
+}
+
+// Tokens implements ctl.ClusterHost.
+func (localHost) Tokens() ([]enrol.Info, error) {
+	return agentapi.CallData[[]enrol.Info](agentapi.SocketPath, agentapi.VerbTokenList, nil)
+}
+
+// RevokeToken implements ctl.ClusterHost.
+func (localHost) RevokeToken(id string) (enrol.Info, error) {
+	return agentapi.CallData[enrol.Info](agentapi.SocketPath, agentapi.VerbTokenRevoke, agentapi.TokenRequest{ID: id})
+}
+
+// LeaveClusters implements hostsetup.Host. Without an agent there is nobody to leave.
+func (localHost) LeaveClusters() error {
+	_, err := agentapi.Call(agentapi.SocketPath, agentapi.Request{Verb: agentapi.VerbLeave}, time.Now().Add(tokenTimeout))
+	if errors.Is(err, agentapi.ErrNotRunning) {
+		return nil
+	}
+	return err
+}
+
+// GossipContainers implements hostsetup.Host.
+func (h localHost) GossipContainers() (names []string, err error) {
+	s, err := h.Begin()
+	if err != nil {
+		return nil, err
+	}
+	networks, err := s.Networks()
+	for _, n := range networks {
+		if !n.Gossip {
+			continue
+		}
+		for _, r := range n.Endpoints {
+			names = append(names, r.ContainerName+" on "+n.Name)
+		}
+	}
+	return names, errors.Join(err, s.Close())
+}
+
+// Hosts implements hostsetup.KeyHost.
+func (localHost) Hosts() ([]agentapi.HostStatus, error) { return agentapi.Hosts(agentapi.SocketPath) }
+
+// AskHost implements hostsetup.KeyHost.
+func (localHost) AskHost(id string, r agentapi.Request) (agentapi.Response, error) {
+	return agentapi.AskHost(agentapi.SocketPath, id, r)
+}
+
+// Networks implements ctl.ClusterHost. Hosts that do not answer are left out.
+func (h localHost) Networks() (here, others []adopt.Definition, err error) {
+	answers, err := agentapi.AskAll(agentapi.SocketPath, agentapi.Request{Verb: agentapi.VerbNetworks})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range answers {
+		if a.Err != nil {
+			continue
+		}
+		definitions, err := agentapi.ReadData[[]adopt.Definition](a.Response)
+		if err != nil {
+			return nil, nil, fmt.Errorf("networks of host %s: %w", a.Host.Name, err)
+		}
+		for _, d := range definitions {
+			if err := d.Check(); err != nil {
+				return nil, nil, fmt.Errorf("host %s: %w", a.Host.Name, err)
+			}
+		}
+		if a.Host.Self {
+			here = append(here, definitions...)
+		} else {
+			others = append(others, definitions...)
+		}
+	}
+	return here, others, nil
+}
+
+// CreateNetwork implements ctl.ClusterHost.
+func (localHost) CreateNetwork(args []string, out io.Writer) error {
+	cmd := exec.Command("podman", args...)
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	return cmd.Run()
+}

@@ -1,0 +1,163 @@
+package adopt
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// stored is a network as Podman stores it.
+const stored = `{"name": "mynet", "id": "7c7b", "driver": "vxlan", "network_interface": "br-vxlan-mynet",
+  "options": {"vni": "100", "local_ip": "192.0.2.1", "remote_ips": "192.0.2.1,192.0.2.2", "physical_interface": "eth0",
+    "host_listed": "true", "mtu": "1400", "outbound_addr4": "192.0.2.77"},
+  "subnets": [{"subnet": "10.0.0.0/24", "gateway": "10.0.0.1", "lease_range": {"start_ip": "10.0.0.2", "end_ip": "10.0.0.126"}},
+    {"subnet": "fd00:10::/64", "gateway": "fd00:10::1"}],
+  "routes": [{"destination": "172.16.0.0/16", "gateway": "10.0.0.9", "metric": 7}, {"destination": "172.17.0.0/16", "route_type": "blackhole"}],
+  "dns_enabled": true, "network_dns_servers": ["192.0.2.53"], "internal": true, "ipv6_enabled": true}`
+
+func read(t *testing.T, config string) Definition {
+	t.Helper()
+	d, ok := Read([]byte(config))
+	if !ok {
+		t.Fatalf("no network: %s", config)
+	}
+	d.Host, d.VTEP = "host-a", netip.MustParseAddr("192.0.2.1")
+	// As it arrives at another host.
+	data, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var arrived Definition
+	if err := json.Unmarshal(data, &arrived); err != nil || !reflect.DeepEqual(arrived, d) {
+		t.Fatalf("sent %+v, got %+v, %v", d, arrived, err)
+	}
+	return arrived
+}
+
+func TestCommand(t *testing.T) {
+	own := Own{Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("10.9.9.9")}}
+	tests := []struct {
+		name, config string
+		own          Own
+		want         string // the command, or a part of the error
+		notes        int
+	}{
+		{
+			"all that a network can have", stored, own,
+			"podman network create --driver vxlan --opt vni=100 --opt local_ip=auto --opt remote_ips=192.0.2.1,192.0.2.2 --opt physical_interface=auto --opt mtu=1400 " +
+				"--subnet 10.0.0.0/24 --gateway 10.0.0.1 --subnet fd00:10::/64 --gateway fd00:10::1 " +
+				"--route 172.16.0.0/16,10.0.0.9,7 --route 172.17.0.0/16,blackhole --dns 192.0.2.53 --internal mynet", 1,
+		},
+		{"a list without this host", stored, Own{}, "this host is not on it", 0},
+		{
+			"the other host left itself out", `{"name": "n", "driver": "vxlan", "network_interface": "br-vxlan-n", "options": {"vni": "1", "remote_ips": "192.0.2.2"}, "dns_enabled": true}`, own,
+			"podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt remote_ips=192.0.2.1,192.0.2.2 --opt physical_interface=auto n", 0,
+		},
+		{
+			"gossip", `{"name": "n", "driver": "vxlan", "network_interface": "br-vxlan-n", "options": {"vni": "1", "discovery": "gossip", "local_ip": "auto"}, "ipam_options": {"driver": "vxlan"}, "dns_enabled": true}`, Own{},
+			"podman network create --driver vxlan --opt discovery=gossip --opt vni=1 --opt local_ip=auto --opt remote_ips=192.0.2.1 --opt physical_interface=auto n", 0,
+		},
+		{
+			"layer 2 only, a bridge of its own, values of this host", `{"name": "n", "driver": "vxlan", "network_interface": "lan0", "options": {"vni": "1", "discovery": "gossip"}, "ipam_options": {"driver": "none"}}`,
+			Own{Options: map[string]string{"local_ip": "192.0.2.9"}},
+			"podman network create --driver vxlan --opt discovery=gossip --opt vni=1 --opt local_ip=192.0.2.9 --opt remote_ips=192.0.2.1 --opt physical_interface=auto --ipam-driver none --interface-name lan0 n", 0,
+		},
+		{
+			"multicast without a range", `{"name": "n", "driver": "vxlan", "options": {"vni": "1", "multicast_group": "239.1.1.1"}, "subnets": [{"subnet": "10.0.0.0/24"}]}`, own,
+			"give this host's with --ip-range", 0,
+		},
+		{
+			"multicast", `{"name": "n", "driver": "vxlan", "network_interface": "br-vxlan-n", "options": {"vni": "1", "multicast_group": "239.1.1.1"}, "subnets": [{"subnet": "10.0.0.0/24"}]}`,
+			Own{IPRanges: []string{"10.0.0.64/26"}},
+			"podman network create --driver vxlan --opt vni=1 --opt local_ip=auto --opt physical_interface=auto --opt multicast_group=239.1.1.1 --subnet 10.0.0.0/24 --ip-range 10.0.0.64/26 --disable-dns n", 0,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			args, notes, err := read(t, tt.config).Command(tt.own)
+			got := Quote("podman", args)
+			if err != nil {
+				got = err.Error()
+			}
+			if !strings.HasSuffix(got, tt.want) && (err == nil || !strings.Contains(got, tt.want)) || len(notes) != tt.notes {
+				t.Errorf("got %s\nwant %s\nnotes %q", got, tt.want, notes)
+			}
+		})
+	}
+}
+
+// A network that was made by the command is the same network.
+func TestAdoptedNetworkDoesNotDiffer(t *testing.T) {
+	d, mine := read(t, stored), read(t, strings.NewReplacer(
+		`"192.0.2.1",`, `"auto",`, "eth0", "auto", `, "outbound_addr4": "192.0.2.77"`, "").Replace(stored))
+	if diffs := Differences(mine, d); len(diffs) > 0 {
+		t.Errorf("differs: %v", diffs)
+	}
+	if exists, err := Conflict([]Definition{mine}, d); !exists || err != nil {
+		t.Errorf("exists: %v, %v", exists, err)
+	}
+}
+
+func TestContradictionsShowBoth(t *testing.T) {
+	d := read(t, stored)
+	for _, tt := range []struct{ name, from, to, want string }{
+		{"another VNI", `"vni": "100"`, `"vni": "101"`, "vni: 101 here, 100 on host-a"},
+		{"another subnet", "10.0.0.0/24", "10.0.1.0/24", "10.0.1.0/24 gateway 10.0.0.1, fd00:10::/64 gateway fd00:10::1 here, 10.0.0.0/24"},
+		{"another list", "192.0.2.1,192.0.2.2", "192.0.2.1,192.0.2.3", "remote_ips: 192.0.2.1,192.0.2.3 here, 192.0.2.1,192.0.2.2 on host-a"},
+		{"an option more", `"mtu"`, `"port_security": "true", "mtu"`, "port_security: true here, not given on host-a"},
+		{"another discovery", `"vni"`, `"discovery": "gossip", "vni"`, "discovery: gossip here, static on host-a"},
+		{"another name", `"mynet"`, `"other"`, "network other has VNI 100 on port 4789 too"},
+	} {
+		_, err := Conflict([]Definition{read(t, strings.Replace(stored, tt.from, tt.to, 1))}, d)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		}
+	}
+	other := read(t, strings.Replace(stored, `"mtu": "1400"`, `"mtu": "1300"`, 1))
+	other.Host = "host-b"
+	merged, conflicts := Merge([]Definition{d, other, d})
+	if len(merged) != 1 || conflicts["mynet"] == nil || !strings.Contains(conflicts["mynet"].Error(), "mtu: 1400 on host-a, 1300 on host-b") {
+		t.Errorf("merged %d, %v", len(merged), conflicts)
+	}
+}
+
+func TestOtherDriversAreLeftOut(t *testing.T) {
+	for _, config := range []string{`{"name": "podman", "driver": "bridge"}`, `{"driver": "vxlan"}`, "", "[]"} {
+		if d, ok := Read([]byte(config)); ok {
+			t.Errorf("%q is %+v", config, d)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	if got := Quote("podman", []string{"a b", "it's", "x=1"}); got != `podman 'a b' 'it'\''s' x=1` {
+		t.Error(got)
+	}
+}
+
+// What another host says is typed into podman here.
+func TestDefinitionsAreChecked(t *testing.T) {
+	if err := read(t, stored).Check(); err != nil {
+		t.Error(err)
+	}
+	for name, spoil := range map[string]func(*Definition){
+		"a flag as a name":     func(d *Definition) { d.Name = "--force" },
+		"no name":              func(d *Definition) { d.Name = "" },
+		"a flag as a bridge":   func(d *Definition) { d.Bridge = "-x" },
+		"a terminal's escape":  func(d *Definition) { d.Options = map[string]string{"vni": "\x1b[2J"} },
+		"a flag as an option":  func(d *Definition) { d.Options = map[string]string{"-o": "1"} },
+		"no subnet":            func(d *Definition) { d.Subnets[0].Prefix = "--dns" },
+		"no gateway":           func(d *Definition) { d.Subnets[0].Gateway = "x" },
+		"no route":             func(d *Definition) { d.Routes[0].Destination = "x" },
+		"no type of route":     func(d *Definition) { d.Routes[0].Type = "x y" },
+		"a name as a resolver": func(d *Definition) { d.DNSServers = []string{"dns.example"} },
+	} {
+		d := read(t, stored)
+		spoil(&d)
+		if d.Check() == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}

@@ -1,0 +1,2 @@
+// Package adopt turns a network that another host has into the command that creates it on this one.
+package adopt

@@ -1,0 +1,172 @@
+package ctl
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/enrol"
+	"vxlan-driver/internal/hostsetup"
+)
+
+// ClusterHost is a host that can become and be a member of a cluster.
+type ClusterHost interface {
+	hostsetup.Host
+	hostsetup.KeyHost
+	Tokens() ([]enrol.Info, error)
+	RevokeToken(id string) (enrol.Info, error)
+	// Networks returns the networks that this host's Podman has, and those of the other hosts.
+	Networks() (here, others []adopt.Definition, err error)
+	// CreateNetwork runs podman with the arguments.
+	CreateNetwork(args []string, out io.Writer) error
+	// OwnAddrs returns those of the addresses that this host has.
+	OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error)
+}
+
+func initCommand(host Host) *cobra.Command {
+	var o hostsetup.InitOptions
+	var address string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "make this host the first of a cluster, and print a token for the next one",
+		Long: `Init makes a key, /etc/vxlan/key, and adds to /etc/vxlan/vxland.toml what a member
+of a cluster needs. What is there already stays as it is: a second run completes
+what is missing. It makes the agent (vxland) run, and prints the command that lets
+another host in.
+
+The command has a token, which is good for one host and for a day. Who has it can
+join, and then reads and forges what agents say. So pass it on as you would pass on
+a password, and see "vxlanctl token".`,
+		Example: `  vxlanctl init
+  vxlanctl init --address 192.168.1.10 --ttl 1h`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if address != "" {
+				addr, err := netip.ParseAddr(address)
+				if err != nil {
+					return usageError(fmt.Errorf("init: --address %q: must be an address of this host", address))
+				}
+				o.Addr = addr
+			}
+			token, err := hostsetup.Init(host, o, reportTo(cmd.ErrOrStderr()))
+			if err != nil {
+				return fmt.Errorf("init: %w", err)
+			}
+			printToken(cmd, token, o.TTL)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&address, "address", "", "this host's address for other hosts; by default the one with which it reaches them")
+	cmd.Flags().DurationVar(&o.TTL, "ttl", enrol.DefaultTTL, "how long the token is good for")
+	return cmd
+}
+
+// reportTo prints what is done, apart from the result.
+func reportTo(out io.Writer) hostsetup.Report {
+	return func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+}
+
+// printToken prints the command that lets a host in, alone on stdout, and what to do with it.
+func printToken(cmd *cobra.Command, token string, ttl time.Duration) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %v. It is good for one host:\n\n", ttl)
+	fmt.Fprintf(cmd.OutOrStdout(), "vxlanctl join %s\n", token)
+}
+
+func joinCommand(host Host) *cobra.Command {
+	var o hostsetup.JoinOptions
+	var names []string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "join TOKEN",
+		Short: "make this host a member of the cluster that a token is of",
+		Long: `Join makes this host a member of a cluster. The token comes from "vxlanctl init" or
+"vxlanctl token create" on a member.
+
+It finds that member, and checks that it is the one that made the token before it
+sends anything. It tries the ways between the two: the agents' port and the tunnel's,
+in both directions, with small and with full packets. Only then it gets the key,
+writes /etc/vxlan/key and what is missing in /etc/vxlan/vxland.toml, makes the agent
+(vxland) run, and waits until the agents have met.
+
+If it is interrupted, type it again with the same token: it goes on.
+
+With "-" instead of a token it reads one from standard input, so that the token is
+neither in the shell's history nor in the list of processes.`,
+		Example: `  vxlanctl join vx1.HswEwKgBCg...
+  vxlanctl join - < token
+  vxlanctl join --adopt mynet vx1.HswEwKgBCg...`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("join: type the token of a member, as `vxlanctl token create` there prints it, or - to read it")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			token, err := readToken(cmd, args[0])
+			if err != nil {
+				return usageError(fmt.Errorf("join: %w", err))
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			if err := hostsetup.Join(ctx, host, token, o, reportTo(cmd.OutOrStdout())); err != nil {
+				return fmt.Errorf("join: %w", err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "joined")
+			return offerNetworks(cmd, host, names, all)
+		},
+	}
+	cmd.Flags().BoolVar(&o.SkipChecks, "skip-checks", false, "join although the ways between the hosts were not tried")
+	cmd.Flags().StringArrayVar(&names, "adopt", nil, "create this `network`, which other hosts have, in this host's Podman; may be repeated")
+	cmd.Flags().BoolVar(&all, "adopt-all", false, "create all networks that other hosts have")
+	return cmd
+}
+
+// readToken reads the token from the arguments, or for "-" from the standard input.
+func readToken(cmd *cobra.Command, arg string) (enrol.Token, error) {
+	if arg != "-" {
+		return enrol.ParseToken(arg)
+	}
+	line, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxTokenLine)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return enrol.Token{}, fmt.Errorf("read token: %w", err)
+	}
+	// The whole command may have been pasted.
+	return enrol.ParseToken(strings.TrimPrefix(strings.TrimSpace(line), "vxlanctl join "))
+}
+
+// maxTokenLine is far more than a token has, in bytes.
+const maxTokenLine = 4096
+
+func leaveCommand(host Host) *cobra.Command {
+	return &cobra.Command{
+		Use:   "leave",
+		Short: "take this host out of its cluster for good",
+		Long: `Leave takes this host out of its cluster: the other hosts forget it at once. It
+removes the key, and from /etc/vxlan/vxland.toml what "vxlanctl init" and "vxlanctl
+join" added.
+
+It refuses while containers use networks with discovery=gossip. Podman's networks
+stay; remove them with "podman network rm".
+
+The host had the key. If you do not trust it any more, change the key on a host that
+stays: "vxlanctl key rotate".`,
+		Example: "  vxlanctl leave",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := hostsetup.Leave(host, reportTo(cmd.OutOrStdout())); err != nil {
+				return fmt.Errorf("leave: %w", err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "this host has left its cluster")
+			return nil
+		},
+	}
+}

@@ -1,0 +1,183 @@
+package ctl
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/enrol"
+	"vxlan-driver/internal/hostsetup"
+)
+
+// memberHost is a host in memory that is a member of a cluster.
+type memberHost struct {
+	fakeHost
+	hostsetup.Host // nil: the rest is not called
+	files          map[string]string
+	here, others   []adopt.Definition
+	created        []string
+	keysErr        error
+}
+
+func (h *memberHost) ReadFile(path string) ([]byte, error) {
+	if text, ok := h.files[path]; ok {
+		return []byte(text), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (h *memberHost) WriteFile(path string, data []byte) error {
+	h.files[path] = string(data)
+	return nil
+}
+
+func (h *memberHost) Remove(path string) error {
+	delete(h.files, path)
+	return nil
+}
+
+func (*memberHost) OwnAddress([]netip.Addr) (netip.Addr, error) {
+	return netip.MustParseAddr("192.0.2.1"), nil
+}
+
+func (*memberHost) HasAddress(netip.Addr) (bool, error) { return false, nil }
+func (*memberHost) KeepAgentRunning() error             { return nil }
+
+func (*memberHost) CreateToken(ttl time.Duration) (string, error) {
+	return "vx1.for." + ttl.String(), nil
+}
+
+func (*memberHost) Tokens() ([]enrol.Info, error) {
+	return []enrol.Info{
+		{ID: "5f0c21aa", Left: 90 * time.Minute},
+		{ID: "6a0c21bb", Left: time.Hour, UsedBy: "host-b (192.0.2.2)", UsedAgo: 5 * time.Minute},
+		{ID: "7a0c21cc", Left: time.Hour, UsedBy: "host-c (192.0.2.3)", UsedAgo: time.Minute, Pending: true},
+		{ID: "8a0c21dd"},
+	}, nil
+}
+
+func (*memberHost) RevokeToken(id string) (enrol.Info, error) {
+	if id == "none" {
+		return enrol.Info{}, errors.New("revoke token: there is no token")
+	}
+	return enrol.Info{ID: id, UsedBy: "host-b (192.0.2.2)"}, nil
+}
+
+func (h *memberHost) Networks() (here, others []adopt.Definition, err error) {
+	return h.here, h.others, h.err
+}
+
+func (h *memberHost) CreateNetwork(args []string, _ io.Writer) error {
+	h.created = append(h.created, strings.Join(args, " "))
+	return nil
+}
+
+func (*memberHost) OwnAddrs([]netip.Addr) ([]netip.Addr, error) { return nil, nil }
+
+func (*memberHost) Hosts() ([]agentapi.HostStatus, error) {
+	return []agentapi.HostStatus{
+		{ID: "1", HostName: "host-a", Name: "host-a (192.0.2.1)", Self: true, Reachable: true, Addr: netip.MustParseAddr("192.0.2.1")},
+		{ID: "2", HostName: "host-b", Name: "host-b (192.0.2.2)", Addr: netip.MustParseAddr("192.0.2.2")},
+	}, nil
+}
+
+func (h *memberHost) AskHost(id string, _ agentapi.Request) (agentapi.Response, error) {
+	data, err := json.Marshal(agentapi.KeysReport{File: "/etc/vxlan/key", Keys: []string{"1a2b3c4d", "5e6f7a8b"}})
+	return agentapi.Response{Data: data}, errors.Join(err, h.keysErr)
+}
+
+func (*memberHost) ForgetHost(string) (host, warning string, err error) { return "", "", nil }
+func (h *memberHost) Status() (agentapi.StatusReport, error)            { return h.fakeHost.Status() }
+
+func definition(name, vni string) adopt.Definition {
+	return adopt.Definition{
+		Name: name, Host: "host-a", VTEP: netip.MustParseAddr("192.0.2.1"),
+		Options: map[string]string{"discovery": "gossip", "vni": vni, "local_ip": "192.0.2.1"},
+		Subnets: []adopt.Subnet{{Prefix: "10.0.0.0/24"}},
+	}
+}
+
+func splitOf(host string) adopt.Definition {
+	d := definition("split", "301")
+	d.Host = host
+	return d
+}
+
+const adoptedMynet = "podman network create --driver vxlan --opt discovery=gossip --opt vni=100 --opt local_ip=auto --opt remote_ips=192.0.2.1 --opt physical_interface=auto --subnet 10.0.0.0/24 mynet\n"
+
+func TestClusterCommands(t *testing.T) {
+	tests := []struct {
+		name, args, stdin string
+		code              int
+		want, fail        string // of the output, which the result must be a part of; of the error
+	}{
+		{"init prints the command alone", "init", "", 0, "vxlanctl join vx1.for.24h0m0s\n", ""},
+		{"init with another time", "init --ttl 1h", "", 0, "vxlanctl join vx1.for.1h0m0s\n", ""},
+		{"init with a name", "init --address host-a", "", 2, "", "must be an address of this host"},
+		{"init with an address of another host", "init --address 192.0.2.9", "", 1, "", "no interface of this host has 192.0.2.9"},
+		{"init with an argument", "init x", "", 2, "", "unknown command"},
+		{"join without a token", "join", "", 2, "", "type the token of a member"},
+		{"join by a word", "join hello", "", 2, "", "this is no token"},
+		{"join by a token that is cut off", "join vx1.Hw0ECmMAAQ.kq06XPxXkZxe", "", 2, "", "mistyped or cut off"},
+		{"join with an empty input", "join -", "", 2, "", "the token is empty"},
+		{"join with the command on its input", "join -", "vxlanctl join vx1.x\n", 2, "", "mistyped or cut off"},
+		{"tokens", "token ls", "", 0, "5f0c21aa  unused              in 1h30m0s  -\n6a0c21bb  used 5m0s ago       in 1h0m0s   host-b (192.0.2.2)\n7a0c21cc  key given 1m0s ago  in 1h0m0s   host-c (192.0.2.3)\n8a0c21dd  expired             expired     -\n", ""},
+		{"tokens as JSON", "token ls --format json", "", 0, `"id": "5f0c21aa"`, ""},
+		{"a token", "token create --ttl 10m", "", 0, "vxlanctl join vx1.for.10m0s\n", ""},
+		{"revoke", "token revoke 5f0c21aa", "", 0, "token 5f0c21aa is revoked\n", ""},
+		{"revoke none", "token revoke none", "", 1, "", "there is no token"},
+		{"revoke nothing", "token revoke", "", 2, "", "type the ID of one token"},
+		{"a typo", "token rvoke", "", 2, "", "unknown command"},
+		{"keys", "key ls", "", 0, "host-a  192.0.2.1  1a2b3c4d  5e6f7a8b  -\nhost-b  192.0.2.2  -         -         does not answer\n", ""},
+		{"keys as JSON", "key ls --format json", "", 0, `"keys": []`, ""},
+		{"rotate with a host down", "key rotate", "", 1, "", "`vxlanctl key rotate --without host-b`"},
+		{"rotate with an argument", "key rotate x", "", 2, "", "unknown command"},
+		{"adopt", "network adopt mynet", "", 0, adoptedMynet, ""},
+		{"adopt all, and print only", "network adopt --all --dry-run", "", 1, adoptedMynet, "network split"},
+		{"adopt with a value of this host", "network adopt -o local_ip=192.0.2.5 --dry-run mynet", "", 0, "local_ip=192.0.2.5", ""},
+		{"adopt one that is there", "network adopt here", "", 0, "network here is there already\n", ""},
+		{"adopt what nobody has", "network adopt other", "", 1, "", "no other host that answers has a network other; they have: here, mynet, split"},
+		{"adopt what hosts have differently", "network adopt split", "", 1, "", "vni: 300 on host-a, 301 on host-b"},
+		{"adopt nothing", "network adopt", "", 2, "", "type the names of networks"},
+		{"adopt all and one", "network adopt --all mynet", "", 2, "", "type the names of networks"},
+		{"adopt with half an option", "network adopt -o vni mynet", "", 2, "", "must be NAME=VALUE"},
+		{"completion", "__complete network adopt ", "", 0, "mynet\n", ""},
+		{"completion of tokens", "__complete token revoke ", "", 0, "5f0c21aa\n", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := &memberHost{
+				files: make(map[string]string), here: []adopt.Definition{definition("here", "200")},
+				others: []adopt.Definition{definition("mynet", "100"), definition("here", "200"), definition("split", "300"), splitOf("host-b")},
+			}
+			args := strings.Fields(tt.args)
+			if strings.HasPrefix(tt.args, "__complete") {
+				args = append(args, "")
+			}
+			var out bytes.Buffer
+			c := Command(h, "1", &out)
+			c.SetErr(io.Discard)
+			c.SetIn(strings.NewReader(tt.stdin))
+			c.SetArgs(args)
+			err := c.Execute()
+			if ExitCode(err) != tt.code || tt.fail != "" && (err == nil || !strings.Contains(err.Error(), tt.fail)) {
+				t.Errorf("got %v, code %d", err, ExitCode(err))
+			}
+			if !strings.Contains(out.String(), tt.want) || strings.HasPrefix(tt.args, "init") && out.String() != tt.want {
+				t.Errorf("printed %q", out.String())
+			}
+			wantCreated := tt.code == 0 && strings.HasPrefix(tt.args, "network adopt") && !strings.Contains(tt.args, "--dry-run") && tt.want == adoptedMynet
+			if (len(h.created) > 0) != wantCreated {
+				t.Errorf("created %q", h.created)
+			}
+		})
+	}
+}

@@ -1,0 +1,2 @@
+// Package jointest tests how hosts become members of a cluster, and how its key is changed.
+package jointest

@@ -46,7 +46,7 @@ func Write(ctx context.Context, out io.Writer, date time.Time, parts []Part, fil
 			missing = append(missing, p.Name)
 			fmt.Fprintf(&reasons, "%s: %v\n", p.Name, partErr)
 		}
-		if len(text) == 0 {
+		if len(text) == 0 && partErr != nil {
 			continue
 		}
 		if err := add(p.Name, string(text)); err != nil {

@@ -50,10 +50,10 @@ func TestWriteSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("missing %v, %v", missing, err)
 	}
 	files := readArchive(t, out.Bytes())
-	want := map[string]string{"a": "ALL", "b": "HALF", "MISSING": "B: BOOM\nC: BANG\n"}
+	want := map[string]string{"a": "ALL", "b": "HALF", "d": "", "MISSING": "B: BOOM\nC: BANG\n"}
 	for name, text := range want {
-		if files[root+name] != text {
-			t.Errorf("%s has %q", name, files[root+name])
+		if got, there := files[root+name]; !there || got != text {
+			t.Errorf("%s has %q", name, got)
 		}
 	}
 	if len(files) != len(want) {
@@ -84,6 +84,9 @@ func TestSecretsAreRemoved(t *testing.T) {
 		if got := secrets.Remove(text); strings.Contains(got, "hunter2") {
 			t.Errorf("%q becomes %q", text, got)
 		}
+	}
+	if got := secrets.Remove(`{"t": "vx1.a.b.c", "n": 1}`); got != `{"t": "(removed)", "n": 1}` {
+		t.Errorf("the text behind a token is %q", got)
 	}
 	id := strings.Repeat("7c7b", 16) // of a network in Podman
 	for _, text := range []string{"id " + id, "key_file /etc/vxlan/key", "/root/.ssh/id", "keys 1", "1a2b3c4d encrypts"} {

@@ -23,7 +23,7 @@ const maxSecretFile = 1 << 16
 var (
 	// secretShape is what secrets look like: 32 bytes in base64, and a token by which a host joins.
 	// Hexadecimal keys look like IDs of networks, so they are only known by their value.
-	secretShape = regexp.MustCompile(`\bvx1\.\S+|[A-Za-z0-9+/_-]{43}=`)
+	secretShape = regexp.MustCompile(`\bvx1\.[A-Za-z0-9_.-]+|[A-Za-z0-9+/_-]{43}=`)
 	// secretSetting is a setting, or a variable of an environment, that has a secret.
 	secretSetting = regexp.MustCompile(`(?i)\b([a-z0-9_]*(?:password|passwd|secret|token|api_?key))(["']?\s*[=:]\s*["']?)([^\s"',]+)`)
 	secretEnv     = regexp.MustCompile(`(?i)password|passwd|secret|token|key`)

@@ -106,7 +106,8 @@ func (a *Anonymizer) mac(text string) string {
 }
 
 // address replaces an address that says something of the host. An address in IPv4 becomes one of
-// 240.0.0.0/4, which nobody uses; so those stay as they are. One in IPv6 becomes one of 100::/64 and following (RFC 6666).
+// 240.0.0.0/4. Nobody uses these, so those that are there stay as they are. One in IPv6 becomes one
+// of 100::/64 and following (RFC 6666).
 func (a *Anonymizer) address(text string) string {
 	if dots := strings.Count(text, "."); dots > 3 { // a name that ends in a number is before it
 		_, rest, _ := strings.Cut(text, ".")

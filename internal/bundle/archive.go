@@ -27,7 +27,9 @@ const partTimeout = 90 * time.Second
 
 // Write collects the parts and writes them as a compressed tar archive. Each text passes through
 // filter. What a part has before an error is kept. Missing are the parts with an error.
-func Write(ctx context.Context, out io.Writer, date time.Time, parts []Part, filter func(string) string) (missing []string, err error) {
+func Write(
+	ctx context.Context, out io.Writer, date time.Time, parts []Part, filter func(string) string,
+) (missing []string, err error) {
 	zipped := gzip.NewWriter(out)
 	archive := tar.NewWriter(zipped)
 	add := func(name, text string) error {

@@ -84,7 +84,7 @@ func TestContents(t *testing.T) {
 		},
 		"rpm": {
 			"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 license",
-			"/usr/share/man/man8/vxlanctl.8.gz": "0644 doc", "/usr/share/selinux/packages/vxlan-driver.cil": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 doc",
+			"/usr/share/man/man1/vxlanctl.1.gz": "0644 doc", "/usr/share/man/man8/vxland.8.gz": "0644 doc", "/usr/share/selinux/packages/vxlan-driver.cil": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 doc",
 		},
 		"archlinux": {"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 file"},
 	} {

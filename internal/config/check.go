@@ -134,10 +134,10 @@ var shown = []struct {
 	{"forget_after", func(c Config) string { return c.ForgetAfter.String() }},
 	{"log_level", func(c Config) string { return strings.ToLower(c.LogLevel.String()) }},
 	{"dns_upstreams", func(c Config) string { return addrPortsText(c.Upstreams) }},
+	{"metrics", func(c Config) string { return endpointText(c.Metrics) }},
 	{"keep_running", func(c Config) string { return strconv.FormatBool(c.KeepRunning) }},
 	{"join_port", func(c Config) string { return strconv.Itoa(int(c.JoinPort)) }},
 	{"rotate_keys", func(c Config) string { return strconv.FormatBool(c.RotateKeys) }},
-	{"metrics", func(c Config) string { return endpointText(c.Metrics) }},
 }
 
 func addrText(a netip.Addr) string {

@@ -136,6 +136,10 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{inside(kernel.SetUp{Name: "eth0"}), inside(kernel.AddRoute{Name: "eth0", Route: kernel.Route{Type: kernel.RouteUnicast, Dst: prefix("0.0.0.0/0"), Gateway: addr("10.0.0.1")}})}
 		}, []string{"VX0409 failure container cb: eth0 is down"},
 			[]string{"nsenter --net=/run/netns/cb ip link set eth0 up", "nsenter --net=/run/netns/cb ip route append 0.0.0.0/0 via 10.0.0.1 dev eth0 metric 0"}},
+		{"parameter of a container", func(f *Facts) {
+			f.Changes = []Change{inside(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv6/conf/eth0/accept_ra", Value: "0"}}})}
+		},
+			[]string{"VX0409 warning container cb: the kernel parameter net.ipv6.conf.eth0.accept_ra does not have the value 0"}, []string{"nsenter --net=/run/netns/cb sysctl -w net/ipv6/conf/eth0/accept_ra=0"}},
 		{"foreign VNI", func(f *Facts) {
 			f.Devices[0].Name, f.Devices[0].Alias = "flannel.7", ""
 			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}})}

@@ -157,7 +157,7 @@ func checkContainers(f *Facts) (findings []diagnosis.Finding) {
 		if c.Container == "" {
 			continue
 		}
-		_, summary := classifyChange(f, c)
+		code, summary := classifyChange(f, c)
 		i := slices.IndexFunc(findings, func(o diagnosis.Finding) bool {
 			return o.Network == c.Network && strings.HasPrefix(o.Summary, "container "+c.Container+": ")
 		})
@@ -167,6 +167,11 @@ func checkContainers(f *Facts) (findings []diagnosis.Finding) {
 				Code: diagnosis.ContainerAltered, Level: diagnosis.Failure, Network: c.Network,
 				Summary: fmt.Sprintf("container %s: %s", c.Container, summary),
 			})
+		}
+		if code == diagnosis.SysctlChanged && len(findings[i].Evidence) == 0 {
+			findings[i].Level = diagnosis.Warning // traffic does not stop for it
+		} else if code != diagnosis.SysctlChanged {
+			findings[i].Level = diagnosis.Failure
 		}
 		findings[i].Evidence = append(findings[i].Evidence, "in the container: "+summary)
 		for line := range strings.Lines(c.Change.String()) {

@@ -102,7 +102,8 @@ func ensureVeth(on Namespaces, want plan.Veth) (announced bool, err error) {
 }
 
 // DiffContainer returns what differs on a container's interface from what it was given. A container
-// may add to it what it likes. The error is kernel.ErrNotFound if it has no such interface.
+// may add to it what it likes. The error is kernel.ErrNotFound if it has no such interface. As in
+// resizeInterface, one below 1280 has forgotten its parameters of IPv6.
 func DiffContainer(container Namespace, want kernel.Link) ([]kernel.Change, error) {
 	have, err := observeLink(container, want, kernel.FacetAddrs|kernel.FacetRoutes)
 	if err != nil {
@@ -111,7 +112,11 @@ func DiffContainer(container Namespace, want kernel.Link) ([]kernel.Change, erro
 	if have.Alias != want.Alias {
 		return nil, kernel.ErrNotFound
 	}
-	return diffLink(want, have, shared), nil
+	changes := diffLink(want, have, shared)
+	if have.MTU < ip6MinMTU && want.MTU >= ip6MinMTU {
+		changes = append(changes, kernel.SetSysctls{Sysctls: want.Sysctls})
+	}
+	return changes, nil
 }
 
 // explainTaken says of a veth that could not be made which name of the container's is taken.

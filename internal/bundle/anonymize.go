@@ -39,6 +39,9 @@ func (a *Anonymizer) AddName(kind, name string) {
 	}
 	a.counts[kind]++
 	a.names[name] = fmt.Sprintf("anon-%s-%d", kind, a.counts[kind])
+	if label, _, qualified := strings.Cut(name, "."); qualified && label != "" && a.names[label] == "" {
+		a.names[label] = a.names[name] // logs have a host's first label only
+	}
 	a.pattern = nil
 }
 

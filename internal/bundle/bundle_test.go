@@ -104,8 +104,10 @@ func TestAnonymize(t *testing.T) {
 	a.AddName("container", "web-2")
 	a.AddName("container", "WEB") // the same to DNS
 	a.AddName("host", "198.18.0.9")
+	a.AddName("host", "gate.example.org (198.18.0.7)")
 	tests := []struct{ text, want string }{
 		{"host-a (198.18.0.1), Host-A.198.18.0.1", "anon-host-1 (240.0.1.1), anon-host-1.240.0.1.1"},
+		{"gate.example.org and gate", "anon-host-2 and anon-host-2"},
 		{"br-vxlan-blue vxlan_blue blueish bluebird", "br-vxlan-anon-network-1 vxlan_anon-network-1 blueish bluebird"},
 		{"web-2 web web2 webweb web", "anon-container-2 anon-container-1 web2 webweb anon-container-1"},
 		{"198.18.0.2:4789 198.18.0.0/24 198.18.1.2-198.18.1.3", "240.0.1.2:4789 240.0.1.0/24 240.0.2.2-240.0.2.3"},

@@ -32,7 +32,7 @@ demo: deps
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
 # at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan.
 test: deps build lint test-race
-	cd packaging/nfpm && $(GO) test -count=1 ./...
+	cd packaging/nfpm && $(GO) test -short -count=1 ./...
 	$(GO) test -p 1 -count=1 ./...
 
 # The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since
@@ -117,8 +117,8 @@ fuzz-wire:
 	WIRE_RUNS=10000000 $(GO) test -count=1 -timeout 2h -v -run '^TestDecoderOnMutations$$' ./internal/cluster/gossip/wire
 	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 1m -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 
-# What is generated for users beside the programs: completions, and the compressed pages of packaging/man. packaging/files says
-# where it goes.
+# What is generated for users beside the programs: completions, and man pages with the commit's date. packaging/files says where
+# it goes.
 bin/share:
 	@$(MAKE) --no-print-directory share
 share: bin/vxlanctl
@@ -126,8 +126,8 @@ share: bin/vxlanctl
 	@bin/vxlanctl completion bash >bin/share/bash/vxlanctl
 	@bin/vxlanctl completion zsh >bin/share/zsh/_vxlanctl
 	@bin/vxlanctl completion fish >bin/share/fish/vxlanctl.fish
-	@for page in packaging/man/*.[1-8]; do \
-		dir=bin/share/man/man$${page##*.}; mkdir -p $$dir; gzip -9nc $$page >$$dir/$${page##*/}.gz || exit 1; done
+	@rm -rf bin/share/man
+	@$(GO) run -trimpath -buildvcs=false ./internal/docgen -man bin/share/man -date '$(or $(SOURCE_DATE_EPOCH),0)' .
 
 # Deb, rpm and Arch Linux packages, bills of materials and SHA256SUMS, in PACKAGES. The same commit gives the same bytes.
 # ARCHS and FORMATS pick some. The time of all files is the commit's.

@@ -63,16 +63,22 @@ func (c *Claims) areUndisputedLocked(n membership.Network, members []*cluster.Me
 	return true
 }
 
-// pickHostAddressLocked finds an address for this host. Mostly the first one that is tried is free.
-// Only in a subnet that has many in use is it worth a map of all.
+// fewTries is how many addresses are looked up one by one, before it is worth a map of all. Of 50,000
+// addresses the map takes as long as twenty look-ups, while the store's lock is held.
+const fewTries = 5
+
+// pickHostAddressLocked finds an address for this host. Mostly one of the first that are tried is
+// free.
 func (c *Claims) pickHostAddressLocked(n membership.Network, s network.Subnet, members []*cluster.Member) netip.Addr {
 	var owners *addressOwners
+	tries := 0
 	taken := func(a netip.Addr) (owned bool) {
-		if owners == nil {
-			if _, owned = c.ownerOfLocked(n, members, a); owned {
-				owners = c.ownersLocked(n, members, "")
-			}
+		if tries++; tries <= fewTries {
+			_, owned = c.ownerOfLocked(n, members, a)
 			return owned
+		}
+		if owners == nil {
+			owners = c.ownersLocked(n, members, "")
 		}
 		_, owned = owners.byAddr[a]
 		return owned

@@ -333,7 +333,7 @@ func (a *Agent) waitForEvent(ctx context.Context, on *loopEvents, turns *schedul
 // lookForUnreported schedules a look at what nobody reports.
 func (a *Agent) lookForUnreported(turns *schedule) error {
 	a.checkDevices = true
-	a.forwarder.CheckAll()
+	a.forwarder.CheckUnreported()
 	turns.Within(scopeForwarding, 0)
 	return a.checkFiles()
 }

@@ -244,6 +244,18 @@ func (b *bigHost) hear(n int, change func([]cluster.Endpoint) []cluster.Endpoint
 	b.plane.changed = make(chan struct{})
 }
 
+// takeOwnAddress starts a container on another host with the address that this host has itself.
+func (b *bigHost) takeOwnAddress() {
+	own := b.forwarder.networks["7c7b"].local.HostAddrs()
+	n := rand.N(len(b.counts))
+	b.counts[n]++
+	b.hear(n, func(all []cluster.Endpoint) []cluster.Endpoint {
+		e := containerOn(n, b.counts[n]-1)
+		e.Addrs = own
+		return append(all, e)
+	})
+}
+
 // removeHost makes the last host leave.
 func (b *bigHost) removeHost() {
 	n := len(b.counts) - 1

@@ -21,6 +21,10 @@ const (
 	// listDivisor bounds the time that lists of all entries take: one part in so many. Beside 50,000
 	// containers a list takes 0.3 s.
 	listDivisor = 20
+	// unreportedDivisor does so for those that only time causes, as nobody reports what somebody adds.
+	unreportedDivisor = 200
+	// maxUnreportedInterval is how long what somebody added may stay, however slow the machine is.
+	maxUnreportedInterval = 5 * time.Minute
 	// longList is what a list takes that leaves megabytes of garbage. They are given back to the
 	// system: beside 50,000 containers the agent would keep a third more memory than it needs.
 	longList = 50 * time.Millisecond
@@ -185,11 +189,17 @@ func (f *forwarder) LookAt(keys kernel.ForwardingKeys) {
 	}
 }
 
-// CheckAll has all entries listed, since nobody reports what somebody adds.
-func (f *forwarder) CheckAll() {
+// CheckUnreported has all entries listed, since nobody reports what somebody adds. Where that takes
+// long it is done less often.
+func (f *forwarder) CheckUnreported() {
 	for _, n := range f.networks {
-		n.checkAll = true
+		n.checkAll = n.checkAll || time.Since(n.listed) >= n.unreportedDelay()
 	}
+}
+
+// unreportedDelay is how long all entries are not listed again because of time alone.
+func (n *forwardedNetwork) unreportedDelay() time.Duration {
+	return min(unreportedDivisor*n.listTime, maxUnreportedInterval)
 }
 
 // IsBehind tells whether entries wait that somebody may rely on.

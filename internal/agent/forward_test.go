@@ -13,6 +13,7 @@ import (
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/plan"
+	"vxlan-driver/internal/store"
 )
 
 // News of another host that are not about a network do not have its tables read.
@@ -228,7 +229,37 @@ func TestDeletedEntriesAreLookedAt(t *testing.T) {
 	})
 }
 
-// The kernel's events are of deletions only. What somebody adds is gone within a minute.
+// Ports that have not changed are not named. Where somebody has deleted the table, the next news find
+// that they are needed all the same.
+func TestNewsMakeTheFastPathAnew(t *testing.T) {
+	withOthers(t, 1, func(r *rig, hosts []cluster.Host) {
+		r.Host.Records = new(store.Cache) // as vxland has: a record that was not replaced is the same
+		sleep(unreportedInterval)
+		var device string
+		for _, l := range r.kernel.HostNamespace().Links() {
+			if l.Kind == kernel.KindVXLAN {
+				device = l.Name
+			}
+		}
+		r.mu.Lock()
+		before := len(r.kernel.HostNamespace().FastPathOutbound(device).Ports)
+		if err := r.kernel.HostNamespace().RemoveFastPath(device); err != nil {
+			t.Error(err)
+		}
+		r.mu.Unlock()
+		hosts[0].Memberships[0].Endpoints = hosts[0].Memberships[0].Endpoints[:1]
+		r.cluster().show(hosts...)
+		sleep(2 * storeDebounce)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if again := len(r.kernel.HostNamespace().FastPathOutbound(device).Ports); before != 1 || again != 1 {
+			t.Errorf("the fast path had %d ports, and has %d", before, again)
+		}
+	})
+}
+
+// The kernel's events are of deletions only. What somebody adds is gone within a
+// minute, where few entries are.
 func TestAddedForwardingIsRemovedWithoutAnEvent(t *testing.T) {
 	withOthers(t, 5, func(r *rig, hosts []cluster.Host) {
 		host := r.kernel.HostNamespace()
@@ -308,4 +339,26 @@ func TestManyEntriesAreSetInShortSessions(t *testing.T) {
 			t.Errorf("%d pieces in %d sessions, the longest of %v", pieces, len(holds), most)
 		}
 	})
+}
+
+// Where a list takes long, time alone causes one less often, but never less than every five minutes.
+func TestLongListsAreRare(t *testing.T) {
+	tests := []struct {
+		took, ago time.Duration
+		want      bool
+	}{
+		{0, time.Minute, true},
+		{200 * time.Millisecond, time.Minute, true},
+		{time.Second, time.Minute, false},
+		{time.Second, 4 * time.Minute, true},
+		{10 * time.Second, 4 * time.Minute, false},
+		{10 * time.Second, 5 * time.Minute, true},
+	}
+	for _, tt := range tests {
+		n := &forwardedNetwork{listTime: tt.took, listed: time.Now().Add(-tt.ago)}
+		f := forwarder{networks: map[string]*forwardedNetwork{"": n}}
+		if f.CheckUnreported(); n.checkAll != tt.want {
+			t.Errorf("a list that took %v, %v ago: another one: %v", tt.took, tt.ago, n.checkAll)
+		}
+	}
 }

@@ -26,8 +26,8 @@ const (
 	// containers there are (500 on the host: 0.2 s).
 	loadDivisor = 5
 	// newsDivisor does so for news of other hosts. A cluster of 1,000 hosts has them all the time. A
-	// turn takes 2.5 ms there, so they are followed after 60 ms.
-	newsDivisor = 25
+	// turn takes 2 to 3 ms there, so they are followed after 60 to 90 ms.
+	newsDivisor = 32
 	// maxRepairDelay brings back within a second what somebody deleted.
 	maxRepairDelay = 700 * time.Millisecond
 	// retryInterval is how soon a failed turn is retried. It doubles each time, up to

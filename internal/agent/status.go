@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -44,8 +45,9 @@ type statusReporter struct {
 	duplicates  recurring
 	sameNames   recurring // that two containers have
 	differences recurring
-	warned      recurring // of planes
-	omits       bool      // this host has more than it can announce
+	warned      recurring                          // of planes
+	compared    map[string]*membership.Differences // by the network's id
+	omits       bool                               // this host has more than it can announce
 
 	mu       sync.Mutex
 	unready  string // why the host is not set up completely; "": it is
@@ -146,19 +148,22 @@ func (s *statusReporter) UpdateReport(networks []hoststate.Network) {
 	}
 	s.logOmitted(omitted)
 	warnings, devices := make(map[string][]string), make(map[string]string)
+	compared := make(map[string]*membership.Differences)
 	for _, n := range locals {
 		devices[n.Name] = n.Device.Name
 		report.Networks = append(report.Networks, s.networkStatus(n))
 		if n.NeedsAgent() {
 			warnings[n.ID] = slices.Clone(omitted)
 		}
-		for _, d := range membership.Differences(n, s.clusters.SnapshotOf(n)) {
+		compared[n.ID] = cmp.Or(s.compared[n.ID], new(membership.Differences))
+		for _, d := range compared[n.ID].Find(n, s.clusters.SnapshotOf(n)) {
 			report.Differences = append(report.Differences, d.Text)
 			if d.Harmful {
 				warnings[n.ID] = append(warnings[n.ID], d.Text)
 			}
 		}
 	}
+	s.compared = compared
 	s.logDifferences(report.Differences)
 	s.mu.Lock()
 	defer s.mu.Unlock()

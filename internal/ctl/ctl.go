@@ -56,6 +56,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		addressCommand(host),
 		conflictsCommand(host),
 		fdbCommand(host),
+		topologyCommand(host),
+		bundleCommand(host, version),
 		configCommand(),
 		explainCommand(),
 		captureCommand(host),

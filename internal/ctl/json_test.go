@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // jsonCommands are all commands that print JSON of what a host has.
 var jsonCommands = []string{
-	"status", "status --all", "host ls", "network ls", "network inspect blue", "endpoints", "names", "conflicts", "fdb",
+	"status", "status --all", "host ls", "network ls", "network inspect blue", "endpoints", "names", "conflicts", "fdb", "topology",
 	"address show blue", "address check 10.0.0.8", "config check", "config show", "explain", "explain VX0301",
 }
 

@@ -1,11 +1,14 @@
 // Command docgen writes the pages that are made from code: the reference of options from package
-// network, and the codes of faults from package diagnosis. Run it by `make docs`.
+// network, and the codes of faults from package diagnosis. Run it by `make docs`. With -man it writes
+// the man pages, which are no part of the source: `make share` does that.
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"vxlan-driver/internal/diagnosis"
 )
@@ -21,14 +24,28 @@ var pages = map[string]func() string{
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: docgen DIRECTORY")
+	man := flag.String("man", "", "write man pages into this `directory`, and nothing else")
+	date := flag.Int64("date", 0, "the man pages' date, in `seconds` since 1970")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: docgen [-man DIRECTORY [-date SECONDS]] REPOSITORY")
 		os.Exit(2)
 	}
+	write := writePages
+	if *man != "" {
+		write = func(root string) error { return writeManPages(*man, root, time.Unix(*date, 0).UTC()) }
+	}
+	if err := write(flag.Arg(0)); err != nil {
+		fmt.Fprintln(os.Stderr, "docgen:", err)
+		os.Exit(1)
+	}
+}
+
+func writePages(root string) error {
 	for path, page := range pages {
-		if err := os.WriteFile(filepath.Join(os.Args[1], path), []byte(page()), 0o644); err != nil {
-			fmt.Fprintln(os.Stderr, "docgen:", err)
-			os.Exit(1)
+		if err := os.WriteFile(filepath.Join(root, path), []byte(page()), 0o644); err != nil {
+			return err
 		}
 	}
+	return nil
 }

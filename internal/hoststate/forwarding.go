@@ -13,7 +13,7 @@ import (
 func (h *Host) WantedForwarding(n Network, k plan.Known) (want plan.Forwarding, flood []kernel.FDB) {
 	want = *plan.ForwardTo(n.withEndpoints(), k).Network.Forwarding
 	if h.noFastPath {
-		want.FastPath.Ports = nil
+		want.FastPath.Disable()
 	}
 	return want, n.floodEntries()
 }

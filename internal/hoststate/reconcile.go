@@ -188,9 +188,13 @@ func (s *Session) ForwardWhileShort(n Network, next func() (k plan.Known, more b
 func (s *Session) forward(n plan.HostNetwork, k plan.Known) error {
 	p := plan.ForwardTo(n, k)
 	if s.host.noFastPath {
-		p.Network.Forwarding.FastPath.Ports = nil
+		p.Network.Forwarding.FastPath.Disable()
 	}
 	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	if errors.Is(err, kernel.ErrPortsNeeded) {
+		k.SkipPorts = false
+		return s.forward(n, k)
+	}
 	if report.NoFastPath != nil {
 		s.host.noFastPath = true
 		s.host.Warn(fmt.Sprintf("all packets pass the bridges: %v", report.NoFastPath))

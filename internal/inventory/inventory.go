@@ -28,7 +28,7 @@ type Known struct {
 
 // Membership is a network of the store as package membership sees it.
 func Membership(n hoststate.Network) membership.Network {
-	m := membership.Network{Network: n.Network, VTEP: n.VTEP}
+	m := membership.Network{Network: n.Network, VTEP: n.VTEP, Endpoints: make([]*network.Endpoint, 0, len(n.Endpoints))}
 	for _, r := range n.Endpoints {
 		m.Endpoints = append(m.Endpoints, &r.Endpoint)
 	}
@@ -212,7 +212,7 @@ func (k Known) conflicts() []agentapi.ConflictInventory {
 
 func (k Known) differences() []string {
 	all := []string{}
-	for _, d := range membership.Differences(k.Network, k.Others) {
+	for _, d := range new(membership.Differences).Find(k.Network, k.Others) {
 		all = append(all, d.Text)
 	}
 	return all

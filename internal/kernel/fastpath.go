@@ -20,9 +20,15 @@ type FastPath struct {
 	Only []MAC
 	// RemoteCount is how many MACs there are on other hosts in all.
 	RemoteCount int
-	// SkipPorts tells that the ports have not changed, and are not looked at.
+	// SkipPorts tells that the ports have not changed, and are not looked at. They need not be given.
 	SkipPorts bool
 }
+
+// ErrPortsNeeded says that there is no fast path yet, and that its ports were not given.
+var ErrPortsNeeded = errors.New("the fast path must be made anew, with all ports")
+
+// Disable makes all packets pass the bridge.
+func (p *FastPath) Disable() { p.Ports, p.SkipPorts = nil, false }
 
 // FastPathPort is a bridge's port, and the container's MAC behind it.
 type FastPathPort struct {
@@ -35,5 +41,5 @@ type FastPathPort struct {
 
 // IsEmpty tells whether the fast path has no packets to pass on, now or later.
 func (p FastPath) IsEmpty() bool {
-	return len(p.Ports) == 0 || max(len(p.Remote), p.RemoteCount) == 0 && !p.Partial
+	return len(p.Ports) == 0 && !p.SkipPorts || max(len(p.Remote), p.RemoteCount) == 0 && !p.Partial
 }

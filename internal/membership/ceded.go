@@ -68,11 +68,11 @@ func (r *Roster) localRecord(e *network.Endpoint) dns.Record {
 	return record
 }
 
-// keptAddrs drops the addresses of another host's container that others keep.
-func (r *Roster) keptAddrs(m *cluster.Member, e cluster.Endpoint) []netip.Addr {
+// keptAddrs drops the addresses of a container of another host, by its key, that others keep.
+func (r *Roster) keptAddrs(host string, e cluster.Endpoint) []netip.Addr {
 	isOthers := func(a netip.Addr) bool {
 		first := r.bestAt(a, "")
-		return first != nil && (first.Trust.Host != keyOf(m) || first.Trust.Place != e.ContainerID)
+		return first != nil && (first.Trust.Host != host || first.Trust.Place != e.ContainerID)
 	}
 	if !slices.ContainsFunc(e.Addrs, isOthers) {
 		return e.Addrs

@@ -19,23 +19,50 @@ type Difference struct {
 
 // Differences compares how this host set up a network with how each reachable host did, whether it
 // is on the static list or not. Hosts of an early version, which do not say, are left out, and this host
-// at another address.
-func Differences(n Network, s cluster.Snapshot) []Difference {
-	var found []Difference
+// at another address. It remembers what it found of each host, as few of a thousand have changed.
+type Differences struct {
+	name  string // of the network
+	ours  cluster.NetworkView
+	key   cluster.NetworkKey
+	self  cluster.HostID
+	hosts []*cluster.Host
+	found map[*cluster.Host][]Difference // of those that differ
+}
+
+// Find returns the differences in a snapshot.
+func (d *Differences) Find(n Network, s cluster.Snapshot) (all []Difference) {
 	ours := viewOf(n)
-	for _, h := range s.Hosts {
-		m := findCounterpart(n, ours, h.Memberships)
-		if m == nil || h.ID.Matches(s.Self) || !h.Reachable() || m.View.Name == "" || m.Network == n.Key() && m.View.Equal(ours) {
-			continue
-		}
-		c := comparison{network: n.Name, host: h.Label()}
-		c.compareKeys(n.Key(), m.Network)
-		if m.Network == n.Key() {
-			c.compareViews(ours, m.View)
-		}
-		found = append(found, c.found...)
+	if d.name != n.Name || d.key != n.Key() || d.self != s.Self || !d.ours.Equal(ours) {
+		*d = Differences{name: n.Name, ours: ours, key: n.Key(), self: s.Self}
 	}
-	return found
+	before, found := d.hosts, make(map[*cluster.Host][]Difference)
+	for _, h := range s.Hosts {
+		for len(before) > 0 && before[0] != h && before[0].Compare(*h) <= 0 {
+			before = before[1:] // another state of the host, or one that is gone
+		}
+		differs := d.found[h]
+		if len(before) == 0 || before[0] != h {
+			differs = d.compare(n, h)
+		}
+		if len(differs) > 0 {
+			found[h], all = differs, append(all, differs...)
+		}
+	}
+	d.hosts, d.found = s.Hosts, found
+	return all
+}
+
+func (d *Differences) compare(n Network, h *cluster.Host) []Difference {
+	m := findCounterpart(n, d.ours, h.Memberships)
+	if m == nil || h.ID.Matches(d.self) || !h.Reachable() || m.View.Name == "" || m.Network == d.key && m.View.Equal(d.ours) {
+		return nil
+	}
+	c := comparison{network: n.Name, host: h.Label()}
+	c.compareKeys(d.key, m.Network)
+	if m.Network == d.key {
+		c.compareViews(d.ours, m.View)
+	}
+	return c.found
 }
 
 // findCounterpart returns the network of a host that is, or should be, the given one of this host:

@@ -76,7 +76,7 @@ func TestDifferences(t *testing.T) {
 				m.View = same
 				tt.change(m)
 			}))
-			got := Differences(n, snapshot(h))
+			got := new(Differences).Find(n, snapshot(h))
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %+v, want %q", got, tt.want)
 			}
@@ -86,7 +86,7 @@ func TestDifferences(t *testing.T) {
 					t.Errorf("got %+v, want %q", got[i], want)
 				}
 			}
-			if got := Differences(n, snapshot(func() cluster.Host { unreachable(&h); return h }())); len(got) > 0 {
+			if got := new(Differences).Find(n, snapshot(func() cluster.Host { unreachable(&h); return h }())); len(got) > 0 {
 				t.Errorf("of an unreachable host: %+v", got)
 			}
 		})
@@ -98,7 +98,7 @@ func TestDifferencesOfUnlistedHost(t *testing.T) {
 	n := staticNetwork()
 	n.Remotes = []netip.Addr{vtep(2), vtep(3)}
 	stranger := otherHost(4, withView(withList(vtep(1), vtep(2), vtep(4))))
-	got := Differences(n, snapshot(stranger))
+	got := new(Differences).Find(n, snapshot(stranger))
 	if len(n.Members(snapshot(stranger))) > 0 || len(got) != 2 || !strings.Contains(got[0].Text, "remote_ips has 198.18.0.4 there and not here; if it is a host of the network, type here: ") {
 		t.Errorf("got %+v", got)
 	}
@@ -110,7 +110,7 @@ func TestDifferencesOfSeedsAreNone(t *testing.T) {
 	n.Remotes = []netip.Addr{vtep(2)}
 	h := otherHost(2, withView(func(m *cluster.Membership) { m.View = viewOf(n) }))
 	n.Remotes = []netip.Addr{vtep(3)}
-	if got := Differences(n, snapshot(h)); len(got) > 0 {
+	if got := new(Differences).Find(n, snapshot(h)); len(got) > 0 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -121,11 +121,11 @@ func TestHostDoesNotDifferFromItself(t *testing.T) {
 	s.Hosts[0].ID = cluster.HostID{1}
 	n := staticNetwork()
 	n.VTEP.MTU = 1450
-	if got := Differences(n, s); len(got) != 1 {
+	if got := new(Differences).Find(n, s); len(got) != 1 {
 		t.Fatalf("of another host: %v", got)
 	}
 	s.Self = cluster.HostID{1}
-	if got := Differences(n, s); len(got) > 0 {
+	if got := new(Differences).Find(n, s); len(got) > 0 {
 		t.Errorf("got %v", got)
 	}
 }

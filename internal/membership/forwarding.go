@@ -35,8 +35,8 @@ func rightOf(e cluster.Endpoint) int {
 }
 
 // remotesOf returns the MACs of a member: its bridge's and its containers'. Where MACs are learned,
-// those of unreachable hosts are left to learning.
-func remotesOf(m *cluster.Member, staticFDB bool) []*plan.Remote {
+// those of unreachable hosts are left to learning. Those that are as before are the same.
+func remotesOf(m *cluster.Member, staticFDB bool, before []*plan.Remote) []*plan.Remote {
 	if m == nil || !m.Reachable && !staticFDB {
 		return nil
 	}
@@ -45,12 +45,20 @@ func remotesOf(m *cluster.Member, staticFDB bool) []*plan.Remote {
 		trust.Class = trustUnreachable
 	}
 	remotes := make([]*plan.Remote, 0, len(m.Endpoints)+1)
-	remotes = append(remotes, &plan.Remote{MAC: m.BridgeMAC, VTEP: m.VTEP, Addrs: m.HostAddrs, Trust: trust})
+	remotes = appendRemote(remotes, plan.Remote{MAC: m.BridgeMAC, VTEP: m.VTEP, Addrs: m.HostAddrs, Trust: trust}, before)
 	for _, e := range m.Endpoints {
 		trust.Place, trust.Right = e.ContainerID, rightOf(e)
-		remotes = append(remotes, &plan.Remote{MAC: e.MAC, VTEP: m.VTEP, Addrs: e.Addrs, Trust: trust})
+		remotes = appendRemote(remotes, plan.Remote{MAC: e.MAC, VTEP: m.VTEP, Addrs: e.Addrs, Trust: trust}, before)
 	}
 	return remotes
+}
+
+// appendRemote appends the one that was in the same place before, if it says the same.
+func appendRemote(remotes []*plan.Remote, r plan.Remote, before []*plan.Remote) []*plan.Remote {
+	if i := len(remotes); i < len(before) && sameRemote(before[i], &r) {
+		return append(remotes, before[i])
+	}
+	return append(remotes, &plan.Remote{MAC: r.MAC, VTEP: r.VTEP, Addrs: r.Addrs, Trust: r.Trust})
 }
 
 // listedBridges returns the bridges of all hosts on the static list, members or not. A host that is

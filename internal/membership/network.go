@@ -2,6 +2,7 @@ package membership
 
 import (
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/cluster"
 	"vxlan-driver/internal/network"
@@ -43,6 +44,8 @@ func (n Network) AwaitsAddresses(e *network.Endpoint) bool {
 // On a static network only the hosts on its list are trusted: others may be in the same cluster for
 // another network's sake. A VTEP inside the network's own subnets is ignored, as network.Parse
 // refuses it on a list: the tunnel's packets would go into the tunnel.
+//
+// The list must not be changed: mostly it is the snapshot's.
 func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
 	trustsAll, listed := n.Gossip || n.Tunnel.Group.IsValid(), make(map[netip.Addr]bool)
 	if !trustsAll {
@@ -50,15 +53,15 @@ func (n Network) Members(s cluster.Snapshot) []*cluster.Member {
 			listed[r] = true
 		}
 	}
-	all := s.Members(n.Key())
-	members := make([]*cluster.Member, 0, len(all))
-	for _, m := range all {
+	isForeign := func(m *cluster.Member) bool {
 		_, inside := n.SubnetOf(m.VTEP)
-		if (trustsAll || listed[m.VTEP]) && !inside && m.VTEP != n.VTEP.Local && m.VTEP.Is4() == n.VTEP.Local.Is4() {
-			members = append(members, m)
-		}
+		return !trustsAll && !listed[m.VTEP] || inside || m.VTEP == n.VTEP.Local || m.VTEP.Is4() != n.VTEP.Local.Is4()
 	}
-	return members
+	all := s.Members(n.Key())
+	if !slices.ContainsFunc(all, isForeign) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), isForeign)
 }
 
 // AddrsOf returns an endpoint's addresses without the subnets' lengths.

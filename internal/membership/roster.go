@@ -130,7 +130,11 @@ func (r *Roster) update(n Network, s cluster.Snapshot) (keys []kernel.Forwarding
 
 // setHost follows one member, nil if it is none any more.
 func (r *Roster) setHost(host string, m *cluster.Member) []kernel.ForwardingKeys {
-	keys := r.setRemotes(host, remotesOf(m, r.network.VTEP.StaticFDB))
+	var before []*plan.Remote
+	if h := r.hosts[host]; h != nil {
+		before = h.remotes
+	}
+	keys := r.setRemotes(host, remotesOf(m, r.network.VTEP.StaticFDB, before))
 	h := r.hosts[host]
 	delete(r.shown, h.member)
 	if m == nil {
@@ -193,9 +197,9 @@ func (r *Roster) updateNames(h *rosterHost) {
 		h.names = nil
 		return
 	}
-	records := make([]dns.Record, 0, len(h.member.Endpoints))
+	host, records := keyOf(h.member), make([]dns.Record, 0, len(h.member.Endpoints))
 	for _, e := range h.member.Endpoints {
-		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.isLocal, r.keptAddrs(h.member, e))})
+		records = append(records, dns.Record{Names: e.Names, Addrs: credibleAddrs(r.network, r.isLocal, r.keptAddrs(host, e))})
 	}
 	if h.names == nil || !slices.EqualFunc(h.names.Records, records, dns.Record.Equal) {
 		h.names = &dns.RecordGroup{Records: records}

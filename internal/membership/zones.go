@@ -29,6 +29,7 @@ func zoneOf(n Network, r *Roster, hostUpstreams []netip.AddrPort) dns.Zone {
 	for _, subnet := range n.Subnets {
 		z.Subnets = append(z.Subnets, subnet.Prefix)
 	}
+	z.Records = make([]dns.Record, 0, len(n.Endpoints)+1) // it may get one that was just added
 	for _, e := range n.Endpoints {
 		z.Records = append(z.Records, r.localRecord(e))
 	}

@@ -54,7 +54,7 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 		Device: deviceNames(n.Identity).VXLAN, Port: portFlags(k.StaticFDB), Tables: t,
 		Partial: k.Partial, Only: k.Only,
 	}
-	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial, SkipPorts: k.SkipPorts}
+	fw.FastPath = kernel.FastPath{Device: fw.Device.Name, Bridge: fw.Device.Master, Partial: k.Partial}
 	if k.Only != nil {
 		fw.FastPath.Only = append([]kernel.MAC{}, k.Only.MACs...)
 	}
@@ -62,7 +62,9 @@ func Forward(n network.Network, v network.VTEP, k Known) Forwarding {
 	// every packet.
 	if k.StaticFDB && (n.FastPath.Value || !n.FastPath.Set) && !n.PortSecurity && !n.Tunnel.GBP.Value {
 		fw.FastPath.Remote, fw.FastPath.RemoteCount = t.Static, len(k.Remotes.byMAC)
-		fw.FastPath.Ports = fastPathPorts(n, v, k)
+		if fw.FastPath.SkipPorts = k.SkipPorts; !k.SkipPorts {
+			fw.FastPath.Ports = fastPathPorts(n, v, k)
+		}
 	}
 	return fw
 }

@@ -87,8 +87,15 @@ func diffAddrs(want, have kernel.Link, owner ownership) []kernel.Change {
 		}
 		changes = append(changes, kernel.AddAddr{Name: want.Name, Addr: a})
 	}
+	// One of a wanted address with another length goes above, or here if the right one is there too:
+	// whoever deleted an address before it was interrupted.
+	stays := func(a kernel.Addr) bool {
+		return slices.ContainsFunc(want.Addrs, func(w kernel.Addr) bool {
+			return w.Prefix == a.Prefix || w.Prefix.Addr() == a.Prefix.Addr() && !hasAddr(have.Addrs, w)
+		})
+	}
 	for _, a := range have.Addrs {
-		if owner == ours && !hasIP(want.Addrs, a) {
+		if owner == ours && !stays(a) {
 			changes = append(changes, kernel.DelAddr{Name: want.Name, Addr: kernel.Addr{Prefix: a.Prefix}})
 		}
 	}
@@ -120,10 +127,6 @@ func reorderAddrs(want, have kernel.Link) (changes []kernel.Change, left []kerne
 
 func hasAddr(addrs []kernel.Addr, a kernel.Addr) bool {
 	return slices.ContainsFunc(addrs, func(b kernel.Addr) bool { return a.Prefix == b.Prefix })
-}
-
-func hasIP(addrs []kernel.Addr, a kernel.Addr) bool {
-	return slices.ContainsFunc(addrs, func(b kernel.Addr) bool { return a.Prefix.Addr() == b.Prefix.Addr() })
 }
 
 // diffFDB looks entries up in sets, since a network can have a thousand hosts, unless they are as

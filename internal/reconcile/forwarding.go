@@ -19,7 +19,7 @@ func ensureForwarding(host Namespace, want plan.Forwarding, r *Report) error {
 	fastPathErr := host.SetFastPath(want.FastPath)
 	if errors.Is(fastPathErr, kernel.ErrNoFastPath) {
 		r.NoFastPath = fastPathErr
-		want.FastPath.Ports = nil // packets pass the bridge
+		want.FastPath.Disable()
 		fastPathErr = host.SetFastPath(want.FastPath)
 	}
 	return errors.Join(err, fastPathErr)

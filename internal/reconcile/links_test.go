@@ -102,6 +102,24 @@ func TestDiffAddsBeforeItRemoves(t *testing.T) {
 	}
 }
 
+// Whoever deletes an address is interrupted while another one is there twice.
+func TestDiffRemovesWrongLength(t *testing.T) {
+	right, wrong := kernel.Addr{Prefix: netip.MustParsePrefix("10.0.0.1/24")}, kernel.Addr{Prefix: netip.MustParsePrefix("10.0.0.1/32")}
+	want := kernel.Link{Name: "br0", Addrs: []kernel.Addr{right}}
+	for _, have := range [][]kernel.Addr{{right, wrong}, {wrong, right}, {wrong}} {
+		k := fakekernel.New()
+		k.HostNamespace().Add(kernel.Link{Name: "br0", Addrs: have})
+		for _, c := range diffLink(want, kernel.Link{Name: "br0", Addrs: have}, ours) {
+			if err := k.HostNamespace().Apply(c); err != nil {
+				t.Errorf("from %v: %v", have, err)
+			}
+		}
+		if got := k.HostNamespace().Links()[0].Addrs; !slices.Equal(got, want.Addrs) {
+			t.Errorf("from %v: %v are left", have, got)
+		}
+	}
+}
+
 // Entries of a MAC are the forwarding's.
 func TestDiffLeavesEntriesOfMACsAlone(t *testing.T) {
 	have := []kernel.FDB{{Dst: netip.MustParseAddr("198.18.0.1")}, {MAC: kernel.MAC{2}, Dst: netip.MustParseAddr("198.18.0.1")}}

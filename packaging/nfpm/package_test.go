@@ -54,7 +54,7 @@ func newBuild(t *testing.T) build {
 	if said, err := copyTree.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	for _, name := range []string{"bash/vxlanctl", "zsh/_vxlanctl", "fish/vxlanctl.fish", "man/man8/vxlanctl.8.gz"} {
+	for _, name := range []string{"bash/vxlanctl", "zsh/_vxlanctl", "fish/vxlanctl.fish", "man/man1/vxlanctl.1.gz", "man/man8/vxland.8.gz"} {
 		path := filepath.Join(source, "bin/share", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -84,7 +84,7 @@ func TestContents(t *testing.T) {
 		},
 		"rpm": {
 			"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 license",
-			"/usr/share/man/man8/vxlanctl.8.gz": "0644 doc", "/usr/share/selinux/packages/vxlan-driver.cil": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 doc",
+			"/usr/share/man/man1/vxlanctl.1.gz": "0644 doc", "/usr/share/man/man8/vxland.8.gz": "0644 doc", "/usr/share/selinux/packages/vxlan-driver.cil": "0644 file", "/usr/share/doc/vxlan-driver/THIRD-PARTY-LICENSES.gz": "0644 doc",
 		},
 		"archlinux": {"/usr/share/zsh/site-functions/_vxlanctl": "0644 file", "/usr/share/licenses/vxlan-driver/LICENSE": "0644 file"},
 	} {
@@ -97,7 +97,7 @@ func TestContents(t *testing.T) {
 			"/usr/lib/systemd/network/05-vxlan-driver.link": "0644 file", "/usr/lib/systemd/network/05-vxlan-driver.network": "0644 file",
 			"/usr/lib/NetworkManager/conf.d/vxlan-driver.conf": "0644 file", "/usr/lib/firewalld/services/podman-vxlan.xml": "0644 file",
 			"/usr/share/bash-completion/completions/vxlanctl": "0644 file", "/usr/share/fish/vendor_completions.d/vxlanctl.fish": "0644 file",
-			"/usr/share/man/man8/vxlanctl.8.gz": "0644 file", "/usr/lib/systemd/catalog/vxlan-driver.catalog": "0644 file",
+			"/usr/share/man/man1/vxlanctl.1.gz": "0644 file", "/usr/share/man/man8/vxland.8.gz": "0644 file", "/usr/lib/systemd/catalog/vxlan-driver.catalog": "0644 file",
 		}
 		maps.Copy(want, own)
 		got := describeContents(t, b, format)

@@ -11,6 +11,9 @@ import (
 // times, another umask and time zone, on fewer processors. REPRODUCE=full builds for both
 // architectures, and the second time without what the first has compiled.
 func TestPackagesAreReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds everything twice, which takes a minute: make test-packages")
+	}
 	full := os.Getenv("REPRODUCE") == "full"
 	archs := "ARCHS=amd64"
 	if full {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -20,6 +21,9 @@ type Options struct {
 	Filters   []string
 	Watch     bool
 	Interval  time.Duration // of Watch
+
+	// Drawings are further formats, which the subcommand prints itself.
+	Drawings []string
 
 	filterKeys []string // that Filters may name; none: there is no such flag
 }
@@ -61,8 +65,12 @@ func (o *Options) AddStreamFlags(cmd *cobra.Command) {
 }
 
 func (o *Options) addFormatFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.Format, "format", "", "print `json`, or each object by a Go template, such as '{{.Name}}'")
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
+	usage := "print `json`, or each object by a Go template, such as '{{.Name}}'"
+	if len(o.Drawings) > 0 {
+		usage = "draw it as " + strings.Join(o.Drawings, ", ") + "; or " + usage
+	}
+	cmd.Flags().StringVar(&o.Format, "format", "", usage)
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(append([]string{"json"}, o.Drawings...), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // Stream returns a printer for objects as they come. Each is printed at once, as one line of JSON
@@ -105,6 +113,8 @@ func (o *Options) newPrinter(out io.Writer) (*Printer, error) {
 	case o.Format == "":
 	case o.Quiet:
 		return nil, errors.New("--quiet and --format exclude each other")
+	case slices.Contains(o.Drawings, o.Format):
+		p.Drawing = o.Format
 	case o.Format == "json":
 		p.json = true
 	default:

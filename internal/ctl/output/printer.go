@@ -26,6 +26,7 @@ type Printer struct {
 	Terminal  bool
 	Quiet     bool
 	NoHeading bool
+	Drawing   string // one of the subcommand's own formats; empty: another one was chosen
 
 	json     bool
 	compact  bool // a line an object

@@ -49,6 +49,9 @@ func (r Redirector) set(want kernel.FastPath) (err error) {
 		if done, err := r.setRemote(want); done || err != nil {
 			return err
 		}
+		if len(want.Ports) == 0 {
+			return kernel.ErrPortsNeeded
+		}
 	}
 	if want.Ports, err = r.attachedPorts(want); err != nil {
 		return err

@@ -158,7 +158,10 @@ var deprecated = []byte{4: 0xff, 0xff, 0xff, 0xff, 15: 0}
 // delAddr removes the address, and only that one. Where promote_secondaries is off, the kernel
 // removes all IPv4 addresses of a subnet with the first one (__inet_del_ifa in net/ipv4/devinet.c).
 // So the others are added again.
-func (c addressTable) delAddr(name string, a kernel.Addr) error {
+//
+// A link that has no address for a moment would lose all its neighbours (fib_disable_ip in
+// net/ipv4/fib_frontend.c). So one of the others is there meanwhile as a subnet of its own.
+func (c addressTable) delAddr(name string, a kernel.Addr) (err error) {
 	index, err := c.indexOf(name)
 	if err != nil {
 		return err
@@ -169,13 +172,18 @@ func (c addressTable) delAddr(name string, a kernel.Addr) error {
 			return err
 		}
 	}
+	others = slices.DeleteFunc(others, func(o foundAddr) bool { return o.Prefix == a.Prefix || o.Masked() != a.Prefix.Masked() })
+	if len(others) == 0 {
+		return c.changeAddr(unix.RTM_DELADDR, 0, index, 0, a.Prefix)
+	}
+	meanwhile := netip.PrefixFrom(others[0].Addr(), others[0].Addr().BitLen())
+	if err := c.newAddr(index, kernel.Addr{Prefix: meanwhile}); err == nil {
+		defer func() { err = errors.Join(err, c.changeAddr(unix.RTM_DELADDR, 0, index, 0, meanwhile)) }()
+	} // else it is there already, or neighbours are set again
 	if err := c.changeAddr(unix.RTM_DELADDR, 0, index, 0, a.Prefix); err != nil {
 		return err
 	}
 	for _, o := range others {
-		if o.Prefix == a.Prefix || o.Masked() != a.Prefix.Masked() {
-			continue
-		}
 		if err := ignoreExists(c.newAddr(index, kernel.Addr{Prefix: o.Prefix})); err != nil {
 			return fmt.Errorf("keep %s: %w", o.Prefix, err)
 		}

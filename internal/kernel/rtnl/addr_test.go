@@ -53,6 +53,23 @@ func TestDelAddrKeepsTheOthers(t *testing.T) {
 	}
 }
 
+// A link whose last IPv4 address goes loses all its neighbours: those of 50,000 containers take long
+// to set again.
+func TestDelAddrKeepsNeighbours(t *testing.T) {
+	for _, promote := range []string{"0", "1"} {
+		h := newHost(t)
+		h.apply(bridge("br0"), kernel.SetUp{Name: "br0"})
+		h.sysctl("net/ipv4/conf/br0/promote_secondaries", promote)
+		h.apply(addAddr("br0", "10.0.0.1/24"), addAddr("br0", "10.0.0.2/24"))
+		h.tool("ip", "neighbour", "add", "10.0.0.9", "lladdr", "02:00:00:00:00:09", "dev", "br0", "nud", "permanent")
+		h.apply(delAddr("br0", "10.0.0.1/24"))
+		if out := h.tool("ip", "neighbour", "show", "dev", "br0"); !strings.Contains(out, "10.0.0.9") {
+			t.Errorf("promote_secondaries=%s: the neighbour is gone: %q", promote, out)
+		}
+		equal(t, "addresses", prefixes(h.link("br0").Addrs), "10.0.0.2/24")
+	}
+}
+
 // The kernel makes an address's local route later than it lists the address. A packet that came in
 // between would be lost: so the first one to a container, or to its gateway, was lost at times on a
 // busy host.

@@ -143,15 +143,31 @@ func (r *Replica) applyLimits(now time.Time) (changed bool) {
 // areLimitsReached tells whether there is not room for all records.
 func (r *Replica) areLimitsReached() bool {
 	own := r.own.share()
-	used := Limits{Hosts: 1, Endpoints: own.endpoints, Bytes: own.bytes}
-	for _, e := range r.entries {
-		if e.isVisible() {
-			used.Hosts++
-		}
-		used.Endpoints += e.endpoints
-		used.Bytes += e.size
+	isTooMuch := func(l Limits) bool {
+		return l.Hosts+1 > r.limits.Hosts || l.Endpoints+own.endpoints > r.limits.Endpoints || l.Bytes+own.bytes > r.limits.Bytes
 	}
-	return used.Hosts > r.limits.Hosts || used.Endpoints > r.limits.Endpoints || used.Bytes > r.limits.Bytes
+	if !isTooMuch(r.taken) {
+		return false
+	}
+	r.taken = r.countTaken()
+	return isTooMuch(r.taken)
+}
+
+// countTaken returns what all entries take.
+func (t *table) countTaken() (l Limits) {
+	for _, e := range t.entries {
+		l.count(e, 1)
+	}
+	return l
+}
+
+// count adds what an entry takes, so many times.
+func (l *Limits) count(e *entry, times int) {
+	if e.isVisible() {
+		l.Hosts += times
+	}
+	l.Endpoints += times * e.endpoints
+	l.Bytes += times * e.size
 }
 
 // requestDropped requests a record for which there was no room before.

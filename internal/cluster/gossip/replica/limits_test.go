@@ -46,6 +46,35 @@ func TestWhoIsExcluded(t *testing.T) {
 	}
 }
 
+// What is taken is not counted anew for each record. Whatever comes and goes, it is never too little.
+func TestTakenIsNeverTooLittle(t *testing.T) {
+	rnd, now := rand.New(rand.NewPCG(5, 6)), time.Unix(1e9, 0)
+	tb := newTable(time.Hour, Limits{Hosts: 8})
+	for step := range uint64(5000) {
+		host := numbered(rnd.IntN(12))
+		now = now.Add(time.Duration(rnd.IntN(20)) * time.Minute)
+		switch rnd.IntN(6) {
+		case 0:
+			tb.MarkPresent(host)
+		case 1:
+			tb.MarkLost(host, now)
+		case 2:
+			tb.Forget(now)
+		default:
+			r := wiretest.Record([]string{"a", "b"}[:rnd.IntN(3)]...)
+			r.Key, r.Version.Sequence, r.Left = host, step+1, rnd.IntN(5) == 0
+			tb.putRecord(wire.AgedRecord{Record: r}, true, now)
+		}
+		counted := tb.countTaken()
+		if tb.taken.Hosts < counted.Hosts || tb.taken.Endpoints < counted.Endpoints || tb.taken.Bytes < counted.Bytes {
+			t.Fatalf("step %d: %+v, counted %+v", step, tb.taken, counted)
+		}
+		if rnd.IntN(10) == 0 {
+			tb.taken = counted
+		}
+	}
+}
+
 // However many hosts somebody makes up, those that are there are remembered. Which others are does
 // not depend on the order in which they are heard of.
 func TestMadeUpHostsDriveNobodyOut(t *testing.T) {

@@ -19,6 +19,9 @@ type table struct {
 	// inUse counts in how many places of the records an address is, on whatever network. So it is
 	// known at once of most addresses that nobody has them.
 	inUse map[netip.Addr]int
+	// taken is at least what all entries take of the limits. What an entry takes grows only when it is
+	// replaced.
+	taken Limits
 
 	snapshot cluster.Snapshot
 	shown    map[wire.Key]cluster.Host // the hosts of the snapshot
@@ -101,6 +104,7 @@ func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool
 	t.changes++
 	if before, known := t.entries[r.Key]; known {
 		t.countAddrs(before.Memberships, -1)
+		t.taken.count(before, -1)
 	}
 	t.countAddrs(r.Memberships, 1)
 	e := &entry{Record: r.Record, sequence: t.changes, endpoints: countEndpoints(r.Memberships), size: len(r.Raw)}
@@ -109,6 +113,7 @@ func (t *table) putRecord(r wire.AgedRecord, fromOwner bool, now time.Time) bool
 		e.goneSince = now.Add(-time.Duration(r.Age))
 	}
 	t.entries[r.Key] = e
+	t.taken.count(e, 1)
 	t.changed[r.Key] = true
 	t.forgetSurplusHost()
 	return true

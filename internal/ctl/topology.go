@@ -1,0 +1,89 @@
+package ctl
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/topology"
+)
+
+// TopologySource knows what is drawn.
+type TopologySource interface {
+	InventorySource
+	// Status returns what the host's agent knows.
+	Status() (agentapi.StatusReport, error)
+}
+
+func topologyCommand(host TopologySource) *cobra.Command {
+	opts := output.Options{Drawings: []string{"text", "svg", "mermaid", "dot"}}
+	cmd := &cobra.Command{
+		Use:   "topology",
+		Short: "draw hosts, networks, containers and tunnels",
+		Long: `Topology draws each network with its hosts, their containers, and the tunnels from
+this host to the others. The agent of this host knows all of them.
+
+A host is reachable if its agent answers. If the tunnel loses packets to a host that
+is reachable, the drawing says so; "vxlanctl doctor" looks for the cause.
+
+  text     a tree for the terminal
+  svg      a picture that needs no other file
+  mermaid  for Markdown: many viewers draw it
+  dot      for Graphviz, such as dot -Tpng
+
+Pictures show at most 20 containers of a host. Text and JSON have all.`,
+		Example: `  vxlanctl topology
+  vxlanctl topology --format svg > topology.svg
+  vxlanctl topology --format dot | dot -Tpng -o topology.png
+  vxlanctl topology --format json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return opts.Run(cmd, func(p *output.Printer) error { return printTopology(p, host) })
+		},
+	}
+	opts.AddReportFlags(cmd)
+	return cmd
+}
+
+func printTopology(p *output.Printer, host TopologySource) error {
+	all, alone, err := host.Inventory()
+	if err != nil {
+		return fmt.Errorf("draw topology: %w", err)
+	}
+	var status agentapi.StatusReport
+	if !alone {
+		if status, err = host.Status(); err != nil {
+			return fmt.Errorf("draw topology: %w", err)
+		}
+	}
+	drawn := topology.New(all, status)
+	return p.Report(drawn, func(out io.Writer) error {
+		_, err := io.WriteString(out, drawTopology(p, drawn, notesOf(alone)))
+		return err
+	})
+}
+
+func drawTopology(p *output.Printer, drawn topology.Topology, notes []string) string {
+	switch p.Drawing {
+	case "svg":
+		return drawn.SVG()
+	case "mermaid":
+		return drawn.Mermaid()
+	case "dot":
+		return drawn.Dot()
+	}
+	if p.Quiet {
+		text := ""
+		for _, n := range drawn.Networks {
+			text += n.Name + "\n"
+		}
+		return text
+	}
+	text := drawn.Text(p.Width)
+	for _, n := range notes {
+		text += p.Wrap("# ", "#   ", n)
+	}
+	return text
+}

@@ -138,6 +138,10 @@ func (ns *recordingNamespace) Apply(c kernel.Change) error {
 		return nil // there may be none
 	case kernel.SetFirewall:
 		return ns.recordFirewall(c)
+	case kernel.AddElements:
+		return ns.recordAdded(nil, c.Elements)
+	case kernel.ReplaceElements:
+		return ns.recordAdded(c.Old, c.New)
 	}
 	ns.changes.add(ns.path, c)
 	return nil
@@ -153,24 +157,40 @@ func (ns *recordingNamespace) recordFirewall(c kernel.SetFirewall) error {
 	if err != nil {
 		return err
 	}
-	isIn := func(list []kernel.Element) func(kernel.Element) bool {
-		known := make(map[kernel.ElementID]string, len(list))
-		for i := range list {
-			known[list[i].ID()] = valueText(list[i])
-		}
-		return func(e kernel.Element) bool {
-			value, there := known[e.ID()]
-			return there && value == valueText(e)
-		}
+	ns.recordElements(without(have, c.Elements), without(c.Elements, have))
+	return nil
+}
+
+// recordAdded notes those elements that are not there. To add one that is there changes nothing, so
+// Apply adds those of all endpoints each time.
+func (ns *recordingNamespace) recordAdded(old, added []kernel.Element) error {
+	have, err := ns.FirewallElements()
+	if err != nil {
+		return err
 	}
-	old, wanted := slices.DeleteFunc(slices.Clone(have), isIn(c.Elements)), slices.DeleteFunc(slices.Clone(c.Elements), isIn(have))
+	ns.recordElements(without(old, without(old, have)), without(added, have))
+	return nil
+}
+
+func (ns *recordingNamespace) recordElements(old, added []kernel.Element) {
 	switch {
 	case len(old) > 0:
-		ns.changes.add(ns.path, kernel.ReplaceElements{Old: old, New: wanted})
-	case len(wanted) > 0:
-		ns.changes.add(ns.path, kernel.AddElements{Elements: wanted})
+		ns.changes.add(ns.path, kernel.ReplaceElements{Old: old, New: added})
+	case len(added) > 0:
+		ns.changes.add(ns.path, kernel.AddElements{Elements: added})
 	}
-	return nil
+}
+
+// without returns the elements that are not, with that value, among others.
+func without(elements, others []kernel.Element) []kernel.Element {
+	known := make(map[kernel.ElementID]string, len(others))
+	for i := range others {
+		known[others[i].ID()] = valueText(others[i])
+	}
+	return slices.DeleteFunc(slices.Clone(elements), func(e kernel.Element) bool {
+		value, there := known[e.ID()]
+		return there && value == valueText(e)
+	})
 }
 
 // valueText is what tells one value of a map from another.

@@ -85,6 +85,31 @@ func TestInspectFindsDrift(t *testing.T) {
 	}
 }
 
+// Elements of endpoints, which a reload adds each time, are no drift while they are there.
+func TestInspectKnowsElements(t *testing.T) {
+	_, h := newTestHost(t)
+	connectContainer(t, h, 1)
+	ns, err := h.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := new(changeRecorder)
+	dry := &recordingNamespace{ns, changes, ""}
+	there, err := ns.FirewallElements()
+	if err != nil || len(there) == 0 {
+		t.Fatalf("%v, %v", there, err)
+	}
+	port := kernel.Element{Set: kernel.Bridges, Key: kernel.Device("other")}
+	for _, c := range []kernel.Change{kernel.AddElements{Elements: there[:1]}, kernel.ReplaceElements{Old: []kernel.Element{port}, New: there[:1]}} {
+		if err := dry.Apply(c); err != nil || len(changes.made) != 0 {
+			t.Errorf("%v: %v, %v", c, changes.made, err)
+		}
+	}
+	if err := dry.Apply(kernel.AddElements{Elements: []kernel.Element{there[0], port}}); err != nil || len(changes.made) != 1 || strings.Contains(changes.made[0].Change.String(), "br-blue") {
+		t.Errorf("%v, %v", changes.made, err)
+	}
+}
+
 // A network whose MTU has to follow the underlay's is said to, again and again: nothing is stored.
 func TestInspectStoresNoPlace(t *testing.T) {
 	k, h := newTestHost(t)

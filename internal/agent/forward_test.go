@@ -233,7 +233,9 @@ func TestDeletedEntriesAreLookedAt(t *testing.T) {
 // that they are needed all the same.
 func TestNewsMakeTheFastPathAnew(t *testing.T) {
 	withOthers(t, 1, func(r *rig, hosts []cluster.Host) {
+		r.mu.Lock()
 		r.Host.Records = new(store.Cache) // as vxland has: a record that was not replaced is the same
+		r.mu.Unlock()
 		sleep(unreportedInterval)
 		var device string
 		for _, l := range r.kernel.HostNamespace().Links() {

@@ -60,7 +60,7 @@ func TestStatusHasContactAndPaths(t *testing.T) {
 		if loss, _ := host().Paths[0].Loss(); loss != 1 {
 			t.Errorf("lost for a minute or so: loss %v", loss)
 		}
-		f.heard = time.Now()
+		f.hear(time.Now())
 		sleep(20 * time.Minute)
 		p = host().Paths[0]
 		if loss, known := p.Loss(); p.MTU != 0 || !known || loss != 1 || p.Heard != 20*time.Minute {

@@ -42,9 +42,20 @@ func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, e
 	return passes, nil
 }
 
-func (f *fakeTunnel) LastHeard(kernel.MAC) time.Time { return f.heard }
-func (f *fakeTunnel) Closed() <-chan struct{}        { return f.closed }
-func (f *fakeTunnel) Close() error                   { close(f.closed); return nil }
+func (f *fakeTunnel) LastHeard(kernel.MAC) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.heard
+}
+
+func (f *fakeTunnel) hear(at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard = at
+}
+
+func (f *fakeTunnel) Closed() <-chan struct{} { return f.closed }
+func (f *fakeTunnel) Close() error            { close(f.closed); return nil }
 
 func (f *fakeTunnel) pass(size int) {
 	f.mu.Lock()
@@ -153,7 +164,7 @@ func TestTunnelsAreProbed(t *testing.T) {
 		}
 		f.pass(0)
 		sleep(29 * time.Second)
-		f.heard = time.Now()
+		f.hear(time.Now())
 		sleep(time.Second)
 		if got := r.tunnelStatus(); len(got) != 1 || got[0].Passing != 0 || !got[0].Heard {
 			t.Errorf("got %+v", got)

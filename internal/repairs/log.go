@@ -117,7 +117,7 @@ func (l *Log) NoteDeleted(k kernel.ForwardingKeys) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := boottime.Now()
-	for _, key := range namedKeys(k) {
+	for key := range namedKeys(k) {
 		remember(l.deleted, key, now)
 	}
 }

@@ -2,6 +2,7 @@ package repairs
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -325,12 +326,16 @@ func entryKeys(t kernel.ForwardingTables) (keys []entryKey) {
 // Entries are forwarding entries.
 type Entries map[entryKey]bool
 
-// Add adds the entries that are named.
+// Add adds the entries that are named, up to a bound. If all entries of a large network are gone,
+// nobody wants to read 100,000 names, and they would take as much memory as the entries.
 func (s *Entries) Add(k kernel.ForwardingKeys) {
 	if *s == nil {
 		*s = make(Entries)
 	}
-	for _, key := range namedKeys(k) {
+	for key := range namedKeys(k) {
+		if len(*s) >= maxEntries {
+			return
+		}
 		(*s)[key] = true
 	}
 }
@@ -340,7 +345,7 @@ func (s Entries) Drop(k kernel.ForwardingKeys) { s.MoveTo(make(Entries), k) }
 
 // MoveTo moves those of the entries that are named to another set.
 func (s Entries) MoveTo(other Entries, k kernel.ForwardingKeys) {
-	for _, key := range namedKeys(k) {
+	for key := range namedKeys(k) {
 		if s[key] {
 			other[key] = true
 			delete(s, key)
@@ -348,15 +353,22 @@ func (s Entries) MoveTo(other Entries, k kernel.ForwardingKeys) {
 	}
 }
 
-func namedKeys(k kernel.ForwardingKeys) (keys []entryKey) {
-	for _, m := range k.MACs {
-		keys = append(keys, entryKey{mac: m})
+func namedKeys(k kernel.ForwardingKeys) iter.Seq[entryKey] {
+	return func(yield func(entryKey) bool) {
+		for _, m := range k.MACs {
+			if !yield(entryKey{mac: m}) {
+				return
+			}
+		}
+		for _, a := range k.Addrs {
+			if !yield(entryKey{addr: a}) {
+				return
+			}
+		}
+		for _, e := range k.Flood {
+			if !yield(entryKey{flood: kernel.FDB{Dst: e.Dst}}) {
+				return
+			}
+		}
 	}
-	for _, a := range k.Addrs {
-		keys = append(keys, entryKey{addr: a})
-	}
-	for _, e := range k.Flood {
-		keys = append(keys, entryKey{flood: kernel.FDB{Dst: e.Dst}})
-	}
-	return keys
 }

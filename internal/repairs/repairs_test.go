@@ -240,3 +240,19 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d removals, %d entries", len(l.removals), len(l.deleted))
 	}
 }
+
+// A large network whose entries are all gone takes no memory for each of them.
+func TestEntriesAreBounded(t *testing.T) {
+	var keys kernel.ForwardingKeys
+	for i := range 2 * maxEntries {
+		keys.MACs = append(keys.MACs, kernel.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)})
+	}
+	var all, taken Entries
+	taken = make(Entries)
+	if all.Add(keys); len(all) != maxEntries {
+		t.Errorf("%d entries are remembered", len(all))
+	}
+	if all.MoveTo(taken, keys); len(all) != 0 || len(taken) != maxEntries {
+		t.Errorf("%d entries stay, %d are taken", len(all), len(taken))
+	}
+}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/capture"
 	"vxlan-driver/internal/ctl"
 	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/metrics"
 	"vxlan-driver/internal/plugin"
 )
 
@@ -22,6 +24,15 @@ type localHost struct {
 // Status asks the agent.
 func (localHost) Status() (agentapi.StatusReport, error) {
 	return agentapi.Status(agentapi.SocketPath)
+}
+
+// WriteMetrics makes metrics of the agent's report, as the agent does.
+func (h localHost) WriteMetrics(out io.Writer) error {
+	r, err := h.Status()
+	if err != nil {
+		return err
+	}
+	return metrics.WriteText(out, r)
 }
 
 // StatusWithRates asks the agent.

@@ -19,6 +19,7 @@ type Host interface {
 	Capturer
 	ClusterHost
 	Tracer
+	MetricSource
 	Pinger
 	PathTracer
 	Patient
@@ -63,6 +64,7 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		captureCommand(host),
 		dropsCommand(host),
 		meshCommand(host),
+		metricsCommand(host),
 		pingCommand(host),
 		traceCommand(host),
 		eventsCommand(host),

@@ -65,6 +65,11 @@ func (h fakeHost) ForgetHost(name string) (host, warning string, err error) {
 	return name + ".198.18.0.2", "careful", h.err
 }
 
+func (h fakeHost) WriteMetrics(out io.Writer) error {
+	_, _ = io.WriteString(out, "vxlan_build_info 1\n")
+	return h.err
+}
+
 func (h fakeHost) StatusWithRates() (agentapi.StatusReport, error) { return h.Status() }
 
 func (h fakeHost) Status() (agentapi.StatusReport, error) {
@@ -126,6 +131,7 @@ func TestCommands(t *testing.T) {
 		{"arguments", []string{"reload", "x"}, nil, "", `unknown command "x"`},
 		{"dry run", []string{"reload", "--dry-run"}, nil, "ip link set br0 up\n", ""},
 		{"typo", []string{"relaod"}, nil, "", `unknown command "relaod" for "vxlanctl"; did you mean reload?`},
+		{"metrics", []string{"metrics"}, nil, "vxlan_build_info 1\n", ""},
 		{"code", []string{"explain", "vx0706", "--format", "{{.Title}}"}, nil, "contact to all other hosts is lost\n", ""},
 		{"unknown code", []string{"explain", "VX9999"}, nil, "", `no code "VX9999"`},
 	}

@@ -98,7 +98,9 @@ func TestConfinedAgentWorks(t *testing.T) {
 
 	// What a site needs besides is added by a drop-in: here a key of another user's, in a home
 	// directory.
-	a.mustRun("mkdir -p /home/site; mv /etc/vxlan/key /home/site/key; chown 1000 /home/site/key; sed -i s,/etc/vxlan,/home/site, /etc/vxlan/vxland.toml; ! systemctl restart vxland")
+	a.mustRun("mkdir -p /home/site; mv /etc/vxlan/key /home/site/key; chown 1000 /home/site/key; sed -i s,/etc/vxlan,/home/site, /etc/vxlan/vxland.toml; systemctl restart vxland")
+	a.succeedsWithin(3*time.Second, "vxlanctl status | grep 'this agent talks to no other host until the file can be used'")
 	a.mustRun("mkdir /etc/systemd/system/vxland.service.d; printf '[Service]\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\nProtectHome=read-only\n' >/etc/systemd/system/vxland.service.d/key.conf")
 	a.mustRun("systemctl daemon-reload; systemctl restart vxland; systemctl is-active vxland")
+	a.succeedsWithin(3*time.Second, "vxlanctl status >/tmp/status; grep -q '^vxland ' /tmp/status && ! grep 'talks to no other host' /tmp/status")
 }

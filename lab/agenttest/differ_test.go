@@ -19,9 +19,9 @@ func TestHostsReportDifferences(t *testing.T) {
 		return labtest.Sh(t, h, "podman run -d --name "+name+" --network "+network+" localhost/web 2>&1 >/dev/null")
 	}
 	labtest.CreateNetwork(t, l, "same", "--opt vni=100 --subnet 10.0.0.0/24")
-	for _, tt := range []struct{ network, flags, other, want string }{
-		{"mtu", "--opt vni=101 --subnet 10.1.0.0/24", "--opt vni=101 --opt mtu=1400 --subnet 10.1.0.0/24", "the MTU is 1400 there and 1450 here"},
-		{"vni", "--opt vni=102 --subnet 10.2.0.0/24", "--opt vni=103 --subnet 10.2.0.0/24", "the VNI is 103 there and 102 here"},
+	for _, tt := range []struct{ network, flags, other, want, code string }{
+		{"mtu", "--opt vni=101 --subnet 10.1.0.0/24", "--opt vni=101 --opt mtu=1400 --subnet 10.1.0.0/24", "the MTU is 1400 there and 1450 here", "VX0605"},
+		{"vni", "--opt vni=102 --subnet 10.2.0.0/24", "--opt vni=103 --subnet 10.2.0.0/24", "the VNI is 103 there and 102 here", "VX0306"},
 	} {
 		labtest.CreateOn(t, hosts[:1], tt.network, tt.flags+" --opt remote_ips="+labtest.VTEPs(l))
 		labtest.CreateOn(t, hosts[1:], tt.network, tt.other+" --opt remote_ips="+labtest.VTEPs(l))
@@ -32,7 +32,7 @@ func TestHostsReportDifferences(t *testing.T) {
 			}
 		}
 		for _, h := range hosts {
-			labtest.Within(t, 10*time.Second, h, "vxlanctl status | grep 'VX0605 warning: network "+tt.network+" differs on host'")
+			labtest.Within(t, 10*time.Second, h, "vxlanctl status | grep '^# "+tt.code+" failure: network "+tt.network+" differs on host'")
 		}
 		labtest.Sh(t, hosts[0], "vxlanctl status | grep '"+tt.want+"'")
 		if warned := run(hosts[0], "again-"+tt.network, tt.network); !strings.Contains(warned, tt.want) {

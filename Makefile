@@ -153,7 +153,7 @@ lint-packages: packages
 # installation in trees that have nothing but the base system, where apt brings what the package needs.
 test-packages: deps build lint-packages
 	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 30m ./...
-	for suite in trixie forky; do VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/packagetest || exit 1; done
+	for suite in trixie forky; do IMAGES=1 VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/packagetest || exit 1; done
 	for suite in trixie forky; do lab/packagetest/clean.sh $$suite $(PACKAGES) || exit 1; done
 
 # packaging/files lists what is installed.

@@ -23,8 +23,11 @@ func putExample(t *testing.T, h *lab.Host, name string) {
 	}
 }
 
-// The examples for hosts whose system is an image.
+// The examples for hosts whose system is an image. IMAGES=1 is set by make test-packages.
 func TestImages(t *testing.T) {
+	if os.Getenv("IMAGES") == "" {
+		t.Skip("builds images, which takes half a minute: make test-packages")
+	}
 	l := labtest.Start(t, lab.Config{Hosts: 1})
 	n := startNode(t, l.Host("host-a"))
 	deb := makeDeb(t, n.host, "v1.0.0")

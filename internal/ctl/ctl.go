@@ -43,7 +43,6 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		Args: subcommandArg, RunE: printHelp, Use: "vxlanctl", Short: "show and repair this host's VXLAN networks", Long: longHelp,
 		Example: "  vxlanctl status\n  vxlanctl explain VX0301",
 		Version: version, SilenceUsage: true, SilenceErrors: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetOut(out)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")

@@ -89,7 +89,7 @@ something could not be found out.`,
 		},
 	}
 	opts.AddReportFlags(cmd)
-	cmd.Flags().BoolVar(&opts.fix, "fix", false, "run `vxlanctl reload` if it mends something, and check again")
+	cmd.Flags().BoolVar(&opts.fix, "fix", false, "reload if that mends something, and check again")
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
 	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what an upgrade changes for networks: `podman=VERSION`")
 	return cmd

@@ -2,6 +2,7 @@ package ctl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -43,43 +44,90 @@ type Drop struct {
 	Comment string    `json:"comment,omitempty"`
 }
 
-func dropsCommand(host Tracer) *cobra.Command {
+// DropSource knows what was dropped, and sees what is dropped.
+type DropSource interface {
+	StatusSource
+	Tracer
+}
+
+func dropsCommand(host DropSource) *cobra.Command {
 	var opts output.Options
+	var follow bool
 	var count int
 	cmd := &cobra.Command{
-		Use:   "drops [NETWORK]",
-		Short: "show packets that firewall rules drop, as they are dropped",
-		Long: `Drops shows which packets of a network, or of all networks, are dropped on this
-host, until it is interrupted: the packet with the names of its containers, and the
-chain and rule that dropped it. These may be rules of any program.
+		Use:   "drops [-f [NETWORK]]",
+		Short: "show what firewall rules drop: counts, or each packet as it is dropped",
+		Long: `Drops shows how many packets this driver's firewall rules have dropped since the
+rules were set, by rule.
 
-It sees what rules and policies of nftables drop, also those that iptables-nft wrote.
-It does not see what is dropped elsewhere, such as by a full queue. Of busy networks it
-looks at some packets a second only. It needs the program nft.`,
+With -f it shows packets as they are dropped on this host, of a network or of all,
+until it is interrupted: the packet with the names of its containers, and the chain
+and rule that dropped it. These may be rules of any program, of nftables and
+iptables-nft. What is dropped elsewhere, such as by a full queue, it does not see. Of
+busy networks it looks at some packets a second only. It needs the program nft.`,
 		Example: `  vxlanctl drops
-  vxlanctl drops mynet --count 1
-  vxlanctl drops --format '{{.Chain}}: {{.Comment}}'`,
-		Args: cobra.MaximumNArgs(1),
+  vxlanctl drops -f
+  vxlanctl drops -f mynet --count 1 --format '{{.Chain}}: {{.Comment}}'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && !follow {
+				return errors.New("drops: the rules count packets of all networks together; with -f you see those of one")
+			}
+			return cobra.MaximumNArgs(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := opts.Stream(cmd)
-			if err != nil {
-				return err
+			err := error(nil)
+			if follow {
+				err = followDrops(cmd, host, &opts, firstOr(args, ""), count)
+			} else {
+				err = opts.Run(cmd, func(p *output.Printer) error { return listDrops(p, host) })
 			}
-			networks, err := host.TracedNetworks(firstOr(args, ""))
-			if err != nil {
-				return fmt.Errorf("drops: %w", err)
+			if _, usage := errors.AsType[output.UsageError](err); err != nil && !usage {
+				err = fmt.Errorf("drops: %w", err)
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
-			defer stop()
-			if err := printDrops(ctx, p, cmd.ErrOrStderr(), networks, count); err != nil {
-				return fmt.Errorf("drops: %w", err)
-			}
-			return nil
+			return err
 		},
 	}
-	opts.AddStreamFlags(cmd)
-	cmd.Flags().IntVarP(&count, "count", "c", 0, "stop after so many packets")
+	opts.AddReportFlags(cmd)
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "show packets as they are dropped")
+	cmd.Flags().IntVarP(&count, "count", "c", 0, "with -f: stop after so many packets")
 	return cmd
+}
+
+var dropColumns = []output.Column[agentapi.DropStatus]{
+	{Heading: "REASON", Text: func(d agentapi.DropStatus) string { return d.Reason }},
+	{Heading: "PACKETS", Text: func(d agentapi.DropStatus) string { return fmt.Sprint(d.Packets) }},
+	{Heading: "BYTES", Text: func(d agentapi.DropStatus) string { return fmt.Sprint(d.Bytes) }, Wide: true},
+	{Heading: "RULE", Text: func(d agentapi.DropStatus) string { return d.Comment }, Shrinks: true},
+	{Heading: "CHAIN", Text: func(d agentapi.DropStatus) string { return d.Chain }, Wide: true},
+}
+
+// listDrops lists the rules that have dropped something.
+func listDrops(p *output.Printer, host StatusSource) error {
+	r, err := host.Status()
+	if err != nil {
+		return err
+	}
+	rows := slices.DeleteFunc(r.Drops, func(d agentapi.DropStatus) bool { return d.Packets == 0 })
+	list := output.Listing[agentapi.DropStatus]{Key: "drops", Columns: dropColumns, Rows: rows}
+	if len(rows) == 0 {
+		list.Notes = []string{"no rule of this driver has dropped anything since the rules were set"}
+	}
+	return list.Print(p)
+}
+
+// followDrops shows packets until it is interrupted.
+func followDrops(cmd *cobra.Command, host Tracer, opts *output.Options, network string, count int) error {
+	p, err := opts.Stream(cmd)
+	if err != nil {
+		return err
+	}
+	networks, err := host.TracedNetworks(network)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	return printDrops(ctx, p, cmd.ErrOrStderr(), networks, count)
 }
 
 func firstOr(args []string, fallback string) string {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/packettrace"
 )
@@ -63,5 +64,22 @@ bridge ip6 daddr fd00::/64
 	}
 	if got.String() != want {
 		t.Errorf("selects\n%s", got.String())
+	}
+}
+
+// droppingHost has rules that have dropped something.
+type droppingHost struct{ fakeHost }
+
+func (droppingHost) Status() (agentapi.StatusReport, error) {
+	return agentapi.StatusReport{Drops: []agentapi.DropStatus{
+		{Reason: "not_a_member", Chain: "vxlan_input", Comment: "not from a member to its VTEP", Packets: 3, Bytes: 450},
+		{Reason: "isolation", Chain: "between_networks", Comment: "isolated"},
+	}}, nil
+}
+
+func TestDropCounts(t *testing.T) {
+	var out bytes.Buffer
+	if err := execute(dropsCommand(droppingHost{}), &out, "--noheading"); err != nil || out.String() != "not_a_member  3        450    not from a member to its VTEP  vxlan_input\n" {
+		t.Errorf("printed %q, %v", out.String(), err)
 	}
 }

@@ -27,7 +27,7 @@ func TestPathBetweenHosts(t *testing.T) {
 		hook string
 	}{{b, "prerouting priority -400"}, {a, "output priority 0"}} {
 		labtest.Sh(t, tt.host, "nft -f - <<'END'\ntable inet block {\n chain c {\n type filter hook "+tt.hook+";\n udp dport 4789 drop comment \"no tunnel here\"\n }\n}\nEND")
-		labtest.Sh(t, tt.host, "vxlanctl drops net --count 1 >/tmp/drops 2>/tmp/watching & echo $! >/tmp/pid; until grep -q watching /tmp/watching; do sleep 0.02; done")
+		labtest.Sh(t, tt.host, "vxlanctl drops -f net --count 1 >/tmp/drops 2>/tmp/watching & echo $! >/tmp/pid; until grep -q watching /tmp/watching; do sleep 0.02; done")
 		const rule = `by inet block c, rule "no tunnel here"`
 		wantOutput(t, a, "! vxlanctl trace ca cb:80", "dropped on host "+tt.host.Name()+" ("+tt.host.Addr4().String()+") "+rule)
 		wantOutput(t, tt.host, "tail --pid=$(cat /tmp/pid) -f /dev/null; cat /tmp/drops", "net ", "dropped "+rule)

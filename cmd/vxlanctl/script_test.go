@@ -61,7 +61,10 @@ func runIsolated() {
 // enterEmptyHost hides what this machine has, and gives up root where the script says so.
 func enterEmptyHost() error {
 	errs := []error{unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")}
-	for _, dir := range []string{"/run", "/etc/containers", "/etc/vxlan", "/var/lib/vxlan"} {
+	for _, dir := range []string{
+		"/run", "/etc/containers", "/etc/vxlan", "/var/lib/vxlan",
+		"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark",
+	} {
 		if _, err := os.Stat(dir); err == nil {
 			errs = append(errs, unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"))
 		}

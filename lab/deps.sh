@@ -38,8 +38,12 @@ need ping iputils-ping
 need nsenter util-linux
 need tcpdump tcpdump
 need iptables-nft iptables # writes the rules that tests read
-# Tests without it are skipped. Its package starts a server, which not everybody wants.
-[ "${CI:-}" = true ] && need promtool prometheus
+# Tests without these are skipped. The first one's package starts a server, which not everybody
+# wants.
+if [ "${CI:-}" = true ]; then
+	need promtool prometheus
+	need groff groff-base
+fi
 if [ -z "$missing" ] && has_go; then
 	exit 0
 fi

@@ -240,6 +240,9 @@ func (p *tunnelProber) probe(ctx context.Context, n *probedNetwork, mac kernel.M
 	if isFirst := peer.failures == 1 && peer.state.isGood(); m.tunnelState != peer.state && !isFirst {
 		peer.state = m.tunnelState
 		peer.counts = frameCounts{} // those of before tell nothing of how it is now
+		if m.isGood() {
+			m.full.sent = m.full.answered // the others may have been lost before the way was mended
+		}
 		p.logState(n, peer)
 	}
 	peer.note(m)

@@ -73,10 +73,20 @@ func suspects(a Agent) (hosts []string) {
 	if a.Report == nil {
 		return nil
 	}
+	add := func(host string) {
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
 	for _, n := range a.Report.Networks {
 		for _, t := range n.Tunnels {
-			if !slices.Contains(hosts, t.Host) {
-				hosts = append(hosts, t.Host)
+			add(t.Host)
+		}
+	}
+	for _, c := range a.Report.Clusters {
+		for _, h := range c.Hosts {
+			if slices.ContainsFunc(h.Paths, isPartial) {
+				add(h.Name)
 			}
 		}
 	}

@@ -55,7 +55,7 @@ test-lab: deps build
 
 # All faults that doctor is tested with, one after the other: about six minutes. "make test" tries a few of them.
 faults: deps build
-	FAULTS=all $(GO) test -p 1 -count=1 -timeout 30m -v ./lab/doctortest
+	FAULTS=all $(GO) test -p 1 -count=1 -timeout 30m -v ./internal/doctor/survey ./lab/doctortest
 
 # The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build

@@ -2,8 +2,10 @@ package survey_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,8 +24,11 @@ var programs = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "vxlan-doctor"); err != nil {
 		return "", err
 	}
+	programDirs = append(programDirs, dir)
 	return dir, goBuild(dir+"/", "", "vxlan", "vxland", "vxlanctl")
 })
+
+var programDirs []string // to be removed
 
 // goBuild builds commands, with files replaced as an overlay says (go help build).
 func goBuild(output, overlay string, commands ...string) error {
@@ -44,7 +49,7 @@ func goBuild(output, overlay string, commands ...string) error {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := programs(); err == nil {
+	for _, dir := range programDirs {
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
@@ -164,9 +169,7 @@ func (h *machine) sh(script string) string {
 func (h *machine) createNetwork(name string, dns bool, subnet string, options map[string]string) {
 	h.t.Helper()
 	given := map[string]string{"local_ip": h.addr, "physical_interface": "eth0", "vni": "100"}
-	for key, value := range options {
-		given[key] = value
-	}
+	maps.Copy(given, options)
 	definition, err := json.Marshal(map[string]any{
 		"name": name, "driver": "vxlan", "id": fmt.Sprintf("%064x", name), "network_interface": "br-vxlan-" + name,
 		"options": given, "subnets": []map[string]string{{"subnet": subnet}}, "dns_enabled": dns, "ipv6_enabled": false, "internal": false,
@@ -263,15 +266,18 @@ func (l *lan) remotes() string {
 	return strings.Join(all, ",")
 }
 
-// startNetwork creates a network on all hosts and starts a container on each: ca on host-a.
-func (l *lan) startNetwork(name string, dns bool, options map[string]string) {
-	given := map[string]string{"remote_ips": l.remotes()}
-	for key, value := range options {
-		given[key] = value
-	}
+// startNetwork creates a network on all hosts and starts a container on each: net-a, of the network
+// net, on host-a. The network with the VNI 102 has the subnet 10.0.2.0/24.
+func (l *lan) startNetwork(name string, dns bool, options ...map[string]string) {
 	for i, h := range l.hosts {
-		h.createNetwork(name, dns, "10.0.0.0/24", given)
-		h.start(name, "c"+string(rune('a'+i)), fmt.Sprintf("10.0.0.%d", 11+i))
+		given := map[string]string{"remote_ips": l.remotes(), "vni": "100"}
+		if len(options) > 0 {
+			maps.Copy(given, options[min(i, len(options)-1)]) // one for all, or one for each
+		}
+		number := strings.TrimLeft(given["vni"][1:], "0")
+		subnet := "10.0." + cmp.Or(number, "0")
+		h.createNetwork(name, dns, subnet+".0/24", given)
+		h.start(name, name+"-"+string(rune('a'+i)), fmt.Sprintf("%s.%d", subnet, 11+i))
 	}
 }
 

@@ -34,7 +34,8 @@ type Facts struct {
 	Sockets  []Socket
 	Limits   []Limit
 	Routing  Routing
-	Rules    []Rule // of other programs, that name a network's port or device
+	Rules    []Rule    // of other programs, that name a network's port or device
+	Contacts []Contact // to hosts whose agents do not answer
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
 	// BothProbed tells that the other hosts probed at that time too.
@@ -74,6 +75,24 @@ type Exchange struct {
 	Ping     bool
 	TCP, UDP bool // they answered, or refused
 }
+
+// Contact is whether a host can be reached whose agent does not answer.
+type Contact struct {
+	From, To netip.Addr
+	TCP      TCPAnswer // of the agents' port
+	Ping     bool
+	IsMember bool // of the cluster: its agent answered once
+}
+
+// TCPAnswer is what became of a connection that was tried.
+type TCPAnswer string
+
+// Answers to a connection.
+const (
+	TCPOpened  TCPAnswer = "opened"
+	TCPRefused TCPAnswer = "refused"
+	TCPSilent  TCPAnswer = "silent"
+)
 
 // BadSum counts packets that were dropped for wrong checksums.
 type BadSum struct {

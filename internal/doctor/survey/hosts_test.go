@@ -227,14 +227,14 @@ func (h *machine) doctor(args string) (found []finding) {
 // awaitFinding examines the host until the first finding has the code, on a host and with words.
 func (h *machine) awaitFinding(code, host, says string) finding {
 	h.t.Helper()
-	return h.awaitFindingOf("", code, host, says)
+	return h.awaitFindingWithin(30*time.Second, code, host, says)
 }
 
-func (h *machine) awaitFindingOf(args, code, host, says string) (first finding) {
+func (h *machine) awaitFindingWithin(limit time.Duration, code, host, says string) (first finding) {
 	h.t.Helper()
 	var found []finding
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if found = h.doctor(args); len(found) > 0 && found[0].Code == code && found[0].Host == host && strings.Contains(found[0].Summary, says) {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if found = h.doctor(""); len(found) > 0 && found[0].Code == code && found[0].Host == host && strings.Contains(found[0].Summary, says) {
 			return found[0]
 		}
 	}

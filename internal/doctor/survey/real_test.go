@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/ethtool"
@@ -22,7 +23,19 @@ type pathFault struct {
 var pathFaults = []pathFault{
 	{"some frames are lost on the way there", "oifname host-b udp dport 4789 numgen random mod 100 < 20 drop", 0, "VX0304", "host-a", "on the way there", false},
 	{"some frames are lost on the way back", "oifname host-a udp dport 4789 numgen random mod 100 < 20 drop", 0, "VX0304", "host-a", "on the way back", true},
+	{"a translator changes the sender", "ip saddr 198.18.0.11 udp dport 4789 ip saddr set 203.0.113.9", 1, "VX0305", "host-b", "203.0.113.9", true},
+	{"a translator changes the sender, seen from it", "ip saddr 198.18.0.11 udp dport 4789 ip saddr set 203.0.113.9", 0, "VX0305", "host-b", "203.0.113.9", true},
+	{"VXLAN passes one way", "oifname host-b udp dport 4789 drop", 0, "VX0302", "host-a", "no VXLAN packet arrives at host host-b", true},
 	{"every other large frame is lost", "oifname host-b udp dport 4789 meta length > 1000 numgen inc mod 2 == 0 drop", 0, "VX0304", "host-a", "and no small one", true},
+}
+
+// needAll leaves out what takes long, unless `make faults` tries all.
+func needAll(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+	if os.Getenv("FAULTS") != "all" {
+		t.Skip("takes a minute; make faults tries it")
+	}
 }
 
 // look types doctor on a host, and compares what it finds first.
@@ -38,6 +51,7 @@ func (h *machine) look(t *testing.T, code, host, says string) finding {
 
 // What is broken between two hosts with agents is found, and its kind and direction.
 func TestFaultsBetweenHosts(t *testing.T) {
+	t.Parallel()
 	l := newLAN(t, 2)
 	l.startNetwork("net", true)
 	l.awaitHealth(t)
@@ -71,6 +85,7 @@ func (h *machine) computeSums() {
 // A host whose packets have wrong checksums is found, on it and on who drops them: those of the packets
 // inside, which ping has right, those outside, and those that IPv6 demands.
 func TestWrongChecksums(t *testing.T) {
+	t.Parallel()
 	l := newLAN(t, 2)
 	for _, h := range l.hosts {
 		h.computeSums()
@@ -109,4 +124,72 @@ func TestWrongChecksums(t *testing.T) {
 	}
 	l.startNetwork("six", true, six("11", "false"), six("12", "true"))
 	a.awaitFinding("VX0605", "host-a", "have no UDP checksum, and this host drops such over IPv6")
+}
+
+// The agents' port may be closed while VXLAN passes, in one direction, or for UDP only.
+func TestAgentsPortClosed(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 2)
+	l.startNetwork("net", true)
+	l.awaitHealth(t)
+	a, b := l.hosts[0], l.hosts[1]
+	l.between("oifname host-b meta l4proto { tcp, udp } th dport 7947 drop")
+	found := a.awaitFinding("VX0713", "host-a", "port 7947 of host host-b (198.18.0.12) cannot be reached")
+	if !strings.Contains(fmt.Sprint(found), "it answers ping") {
+		t.Errorf("found %v", found)
+	}
+	l.removeRules()
+	l.awaitHealth(t)
+	l.between("udp dport 7947 drop")
+	for _, h := range []*machine{a, b} {
+		h.awaitFindingWithin(time.Minute, "VX0713", h.name, "and TCP passes")
+	}
+}
+
+// The host with another key than the cluster's says so itself, and the others name it.
+func TestHostWithAnotherKey(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 3)
+	a, b, c := l.hosts[0], l.hosts[1], l.hosts[2]
+	setKey := func(h *machine, key string) {
+		h.write("/etc/vxlan/key", key+"\n")
+		h.write("/etc/vxlan/vxland.toml", "key_file = \"/etc/vxlan/key\"\n")
+	}
+	const key, other = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "MTEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+	for _, h := range l.hosts {
+		setKey(h, key)
+	}
+	l.startNetwork("net", true)
+	l.awaitHealth(t)
+	setKey(b, other)
+	b.sh("vxlanctl reload")
+	b.awaitFinding("VX0707", "host-b", "this host's key is not the cluster's")
+	for _, h := range []*machine{a, c} {
+		h.awaitFinding("VX0707", "host-b", "the key of host host-b (198.18.0.12) is not the cluster's")
+	}
+	setKey(b, key)
+	b.sh("vxlanctl reload")
+	l.awaitHealth(t)
+}
+
+// Two hosts with one ID are named, on both and on a third one. Mostly one takes a new ID by itself:
+// here it cannot keep one.
+func TestCopiedHost(t *testing.T) {
+	t.Parallel()
+	l := newLAN(t, 3)
+	l.startNetwork("net", true)
+	l.awaitHealth(t)
+	a, b, c := l.hosts[0], l.hosts[1], l.hosts[2]
+	b.write("/etc/machine-id", a.sh("cat /etc/machine-id"))
+	b.write("/var/lib/vxlan/host-id", a.sh("cat /var/lib/vxlan/host-id"))
+	b.sh("mount -o remount,ro /var/lib; mkdir /run/vxlan/host-id; pkill -x vxland; vxlanctl reload")
+	a.awaitFinding("VX0712", "host-a", "host host-b (198.18.0.12) has the ID of this host")
+	found := b.awaitFinding("VX0712", "host-b", "host host-a (198.18.0.11) has the ID of this host")
+	c.awaitFinding("VX0712", "host-c", "have one ID")
+	if !strings.Contains(fmt.Sprint(found.Evidence), "this host cannot keep another ID") {
+		t.Errorf("found %v", found)
+	}
+	b.sh("mount -o remount,rw /var/lib; rmdir /run/vxlan/host-id")
+	b.sh(found.Mend[0])
+	l.awaitHealth(t)
 }

@@ -62,6 +62,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.routing()
 	c.podman()
 	c.upstreams()
+	c.contacts()
 	c.limits(before)
 	c.traffic()
 	return c.Facts

@@ -21,38 +21,39 @@ func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	if err := ensureElements(host, want); err != nil || want.Mode != plan.FirewallVerify {
 		return err
 	}
-	return verifyElements(host, want.All)
+	drifted, err := FirewallDrifted(host, want.All)
+	if err != nil || !drifted {
+		return err
+	}
+	return resetFirewall(host, want.All)
 }
 
-// verifyElements sets the firewall anew if an element is missing, leads elsewhere or is not wanted.
-// Somebody flushed a set, or loaded an old listing of the tables. Where not all that is wanted can
-// be read, what is not known to be may stay.
-func verifyElements(host Namespace, all plan.AllElements) error {
+// FirewallDrifted tells whether an element is missing, leads elsewhere or is not wanted. Somebody
+// flushed a set, or loaded an old listing of the tables. Or a network is another one by now. Where
+// not all that is wanted can be read, what is not known to be may stay.
+func FirewallDrifted(host Namespace, all plan.AllElements) (bool, error) {
 	wanted, unread := all()
 	if errors.Is(unread, plan.ErrKernelUnread) {
-		return unread
+		return false, unread
 	}
 	have, err := host.FirewallElements()
 	if err != nil {
-		return err
+		return false, err
 	}
 	values := make(map[kernel.ElementID]string, len(have))
 	for i := range have {
-		values[have[i].ID()] = valueBytes(have[i])
+		values[have[i].ID()] = contents(&have[i])
 	}
 	differs := unread == nil && len(have) != len(wanted)
 	for i := range wanted {
 		value, ok := values[wanted[i].ID()]
-		differs = differs || !ok || value != valueBytes(wanted[i])
+		differs = differs || !ok || value != contents(&wanted[i])
 	}
-	if !differs {
-		return nil
-	}
-	return resetFirewall(host, all)
+	return differs, nil
 }
 
-// valueBytes is what tells one value from another.
-func valueBytes(e kernel.Element) string { return e.Value.Chain() + string(e.Value.First()) }
+// contents is what tells elements of one key apart. A network's fingerprint has only a comment.
+func contents(e *kernel.Element) string { return e.Value.Chain() + e.Comment + string(e.Value.First()) }
 
 // ensureElements adds only the endpoints' elements if all else is in place, so a start beside a
 // thousand others takes as long as one alone. Of a network that was another one until now it changes

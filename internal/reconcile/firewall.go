@@ -18,14 +18,17 @@ func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	case plan.FirewallReset:
 		return resetFirewall(host, want.All)
 	}
-	if err := ensureElements(host, want); err != nil || want.Mode != plan.FirewallVerify {
+	lostRules, err := ensureElements(host, want)
+	if err != nil || lostRules || want.Mode != plan.FirewallVerify {
 		return err
 	}
-	drifted, err := FirewallDrifted(host, want.All)
+	wanted, unread := want.All()
+	all := func() ([]kernel.Element, error) { return wanted, unread }
+	drifted, err := FirewallDrifted(host, all)
 	if err != nil || !drifted {
 		return err
 	}
-	return resetFirewall(host, want.All)
+	return resetFirewall(host, all)
 }
 
 // FirewallDrifted tells whether an element is missing, leads elsewhere or is not wanted. Somebody
@@ -59,10 +62,14 @@ func contents(e *kernel.Element) string { return e.Value.Chain() + e.Comment + s
 // thousand others takes as long as one alone. Of a network that was another one until now it changes
 // what differs, which takes a host that joins 1 ms instead of 20. If the rules or a network's
 // elements differ, or another element has the same key, it sets everything anew in one transaction.
-func ensureElements(host Namespace, want *plan.Firewall) error {
+// It tells whether the rules did.
+func ensureElements(host Namespace, want *plan.Firewall) (lostRules bool, err error) {
 	intact, err := host.FirewallIntact()
 	if err != nil {
-		return err
+		return false, err
+	}
+	if !intact {
+		return true, resetFirewall(host, want.All)
 	}
 	change := kernel.ReplaceElements{New: want.Endpoints}
 	for _, n := range want.Networks {
@@ -72,7 +79,7 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 		comment, there, err := host.ElementComment(n.Fingerprint)
 		switch {
 		case err != nil:
-			return err
+			return false, err
 		case !there && n.New:
 			change.New = slices.Concat(n.Elements(), change.New)
 		case there && n.Before != nil && comment == n.Before.Fingerprint.Comment:
@@ -86,10 +93,10 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 	}
 	if intact {
 		if err := replaceElements(host, change); !errors.Is(err, kernel.ErrElementTaken) {
-			return restoreFirewall(host, want.All, err)
+			return false, restoreFirewall(host, want.All, err)
 		}
 	}
-	return resetFirewall(host, want.All)
+	return false, resetFirewall(host, want.All)
 }
 
 // restoreFirewall sets the firewall anew if a change of it failed because it has lost its rules:

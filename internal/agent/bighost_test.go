@@ -173,12 +173,12 @@ type holdingNamespace struct {
 }
 
 func (n *holdingNamespace) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (kernel.ForwardingTables, error) {
-	n.unlocked = n.unlocked || only == nil && n.host.isUnlocked()
+	n.unlocked = n.unlocked || only == nil && !isLocked(n.host.t, n.host.Host.StoreDir)
 	return n.Namespace.ForwardingTables(bridge, device, only)
 }
 
 func (n *holdingNamespace) FirewallElements() ([]kernel.Element, error) {
-	n.unlocked = n.unlocked || n.host.isUnlocked()
+	n.unlocked = n.unlocked || !isLocked(n.host.t, n.host.Host.StoreDir)
 	return n.Namespace.FirewallElements()
 }
 
@@ -187,16 +187,6 @@ func (n *holdingNamespace) Close() {
 		n.host.longestHold = max(n.host.longestHold, threadTime()-n.began)
 	}
 	n.Namespace.Close()
-}
-
-// isUnlocked tells whether nobody holds the store's lock.
-func (b *bigHost) isUnlocked() bool {
-	f, err := os.OpenFile(filepath.Join(b.Host.StoreDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
 }
 
 // threadTime is the computing time of this thread so far. Other programs do not count. What

@@ -90,13 +90,18 @@ func TestChecks(t *testing.T) {
 			f.Networks[0].Paths[0].Route = kernel.Path{}
 			f.Routing.Rules = []Rule{{Text: "to all", Delete: "ip -4 rule delete priority 5"}}
 		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"ip -4 rule delete priority 5"}},
-		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"}, nil},
+		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"},
+			[]string{"ip route replace 198.18.0.11 dev eth0"}},
 		{"other source", func(f *Facts) {
 			f.Networks[0].Underlay.Addrs = append(f.Networks[0].Underlay.Addrs, prefix("198.18.0.99/24"))
 			f.Networks[0].Paths[0].Free.Source = addr("198.18.0.99")
 		}, []string{"VX0204 warning the route to host 198.18.0.11 has the source 198.18.0.99, and the network sends from 198.18.0.12"}, nil},
 		{"small MTU", func(f *Facts) { f.Networks[0].Underlay.MTU = 1400 }, []string{"VX0205 failure eth0 has the MTU 1400, and the network's packets need 1500"}, []string{"ip link set eth0 mtu 1500", reload}},
 		{"small MTU of a path", func(f *Facts) { f.Networks[0].Paths[0].MTU = 1300 }, []string{"VX0205 failure the path to host 198.18.0.11 has the MTU 1300, and the network's packets need 1500"}, nil},
+		{"small MTU of a route", func(f *Facts) {
+			f.Networks[0].Paths[0].MTU, f.Networks[0].Paths[0].Matched = 1300, "198.18.0.11 dev eth0 scope link mtu lock 1300"
+		}, []string{"VX0205 failure the path to host 198.18.0.11 has the MTU 1300, and the network's packets need 1500"},
+			[]string{"ip route replace 198.18.0.11 dev eth0 scope link"}},
 		{"MTU that fell", func(f *Facts) {
 			f.Moved = []string{"network blue has an MTU of 1350 now, no longer 1450, since eth0 has 1400"}
 			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1350})}
@@ -155,7 +160,7 @@ func TestChecks(t *testing.T) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},
 		{"chain for bridged packets", func(f *Facts) {
-			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"packets (br_netfilter is on)"}}}
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"packets (br_netfilter is on)"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0503 failure chain in of table inet f drops packets (br_netfilter is on)"}, nil},
 		{"filter that drops", func(f *Facts) {
 			f.Hooks = []DeviceHook{{Device: "eth0", What: "tc filter at ingress", Drops: true, Remove: "tc x"}}
@@ -167,13 +172,19 @@ func TestChecks(t *testing.T) {
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
 		}, []string{"VX0505 warning a XDP program of eth0, which is another program's, may drop packets of networks", "VX0301 failure no VXLAN packet passes to or from host a"}, nil},
 		{"flooding off", func(f *Facts) {
-			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "forwarding", "flood": false, "isolated": false}}}
-		}, []string{"VX0402 failure the bridge's port vxlan-blue has flood false"}, []string{"bridge link set dev vxlan-blue flood on"}},
+			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "forwarding", "flood": false, "mcast_flood": false, "isolated": false}}}
+		}, []string{"VX0402 failure the bridge's port vxlan-blue has flood false, mcast_flood false"},
+			[]string{"bridge link set dev vxlan-blue flood on", "bridge link set dev vxlan-blue mcast_flood on"}},
 		{"port without carrier", func(f *Facts) {
 			f.Networks[0].Ports = []Port{{"veth1", map[string]any{"flags": []any{"UP", "NO-CARRIER"}, "state": "disabled"}}}
 		}, nil, nil},
 		{"spanning tree", func(f *Facts) { f.Networks[0].BridgeSettings = map[string]any{"stp_state": 1., "vlan_filtering": 0.} },
 			[]string{"VX0402 failure the bridge br-blue has stp_state 1"}, []string{"ip link set br-blue type bridge stp_state 0"}},
+		{"spanning tree that stopped a port", func(f *Facts) {
+			f.Networks[0].BridgeSettings = map[string]any{"stp_state": 1.}
+			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "listening"}}}
+		}, []string{"VX0402 failure the bridge br-blue has stp_state 1"},
+			[]string{"ip link set br-blue type bridge stp_state 0", "bridge link set dev vxlan-blue state 3"}},
 		{"carrier", func(f *Facts) { f.Networks[0].NoCarrier = true }, []string{"VX0201 failure the interface eth0 has no carrier"}, nil},
 		{"wrong neighbour", func(f *Facts) {
 			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), MAC: kernel.MAC{2, 9}, Permanent: true, Answers: []kernel.MAC{{2, 8}}}}
@@ -186,7 +197,7 @@ func TestChecks(t *testing.T) {
 		{"record lost", func(f *Facts) {
 			f.Unrecorded = []string{"container c1 has the interface veth1 and no record; restart it"}
 		},
-			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, nil},
+			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, []string{"podman restart c1"}},
 		{"rule that translates", func(f *Facts) { f.Rules = []Rule{{Text: "snat", Delete: "nft delete", Translates: true}} },
 			[]string{"VX0305 failure a rule of another program translates packets between hosts"}, []string{"nft delete"}},
 		{"rule that may drop", func(f *Facts) { f.Rules = []Rule{{Text: "drop"}} }, nil, nil},
@@ -237,7 +248,7 @@ func TestChecks(t *testing.T) {
 		}, nil, nil},
 		{"several lines", func(f *Facts) { f.Agent.Report.Problem = "boom:\n  one\n  two" }, []string{"VX0702 failure boom"}, nil},
 		{"cause before symptom", func(f *Facts) {
-			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"VXLAN"}}}
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"VXLAN"}, Commands: []string{"nft insert"}}}
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
 		}, []string{"VX0502 failure chain in of table inet f drops VXLAN", "VX0301 failure no VXLAN packet passes to or from host a"}, nil},
 	}
@@ -251,6 +262,9 @@ func TestChecks(t *testing.T) {
 				got = append(got, fmt.Sprintf("%s %s %s", found.Code, found.Level, found.Summary))
 				if found.Host != "host-b" {
 					t.Errorf("on host %q: %s", found.Host, found.Summary)
+				}
+				if found.Level != diagnosis.Unknown && (len(found.Evidence) == 0 || len(found.Mend) == 0) {
+					t.Errorf("no evidence or no mend: %+v", found)
 				}
 				if _, known := diagnosis.Explain(string(found.Code)); !known {
 					t.Errorf("%s is not explained", found.Code)
@@ -273,14 +287,15 @@ func TestTrafficOfLostTunnel(t *testing.T) {
 	in := Stream{From: peer, To: own, Port: 4789, VNI: 7, Count: 2}
 	other := Stream{From: stranger, To: own, Port: 4789, VNI: 8, Count: 2} // another network's
 	translated := Stream{From: stranger, To: own, Port: 4789, VNI: 7, Count: 3}
+	const unanswered = "frames of 1450 bytes and small ones were sent to it, and none was answered"
 	for name, tt := range map[string]struct {
 		traffic []Stream
 		first   diagnosis.Code
 		seen    []string
 	}{
-		"nobody listened":  {nil, diagnosis.TunnelBlocked, nil},
-		"dropped here":     {[]Stream{in}, diagnosis.TunnelBlocked, []string{"no packet to it left by eth0: they are dropped on host host-b", "2 of its packets came to eth0"}},
-		"dropped there":    {[]Stream{out, other}, diagnosis.TunnelBlocked, []string{"4 of this host's packets to it left by eth0", "none of its packets came to eth0: they are dropped there or on the way"}},
+		"nobody listened":  {nil, diagnosis.TunnelBlocked, []string{unanswered}},
+		"dropped here":     {[]Stream{in}, diagnosis.TunnelBlocked, []string{unanswered, "no packet to it left by eth0: they are dropped on host host-b", "2 of its packets came to eth0"}},
+		"dropped there":    {[]Stream{out, other}, diagnosis.TunnelBlocked, []string{unanswered, "4 of this host's packets to it left by eth0", "none of its packets came to eth0: they are dropped there or on the way"}},
 		"translated there": {[]Stream{out, translated}, diagnosis.TunnelNAT, []string{"3 of them came to eth0, and are dropped; nothing passes to host-a (198.18.0.11)"}},
 	} {
 		t.Run(name, func(t *testing.T) {

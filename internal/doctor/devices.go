@@ -142,10 +142,15 @@ func checkMissingPorts(f *Facts) (findings []diagnosis.Finding) {
 // be lost with the next reset, and so stay.
 func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
 	for _, text := range f.Unrecorded {
-		findings = append(findings, diagnosis.Finding{
+		found := diagnosis.Finding{
 			Code: diagnosis.RecordLost, Level: diagnosis.Failure, Summary: text,
-			Mend: []string{"restart the container: podman restart"},
-		})
+			Evidence: []string{"ls /run/vxlan/networks/*/endpoints"}, Mend: []string{"podman restart --all"},
+		}
+		var container string
+		if _, err := fmt.Sscanf(text, "container %s has the interface", &container); err == nil {
+			found.Mend = []string{"podman restart " + container}
+		}
+		findings = append(findings, found)
 	}
 	return findings
 }

@@ -68,6 +68,8 @@ type Path struct {
 	Route kernel.Path // of packets from the network's own address; zero: there is none
 	Free  kernel.Path // of packets whose source is left to the kernel
 	MTU   int         // of the path, if the kernel has another one than the interface's
+	// Matched is the route that the kernel takes, as `ip route get fibmatch` prints it.
+	Matched string
 }
 
 // NameAnswer is how a name server answered a question.
@@ -108,6 +110,7 @@ type Agent struct {
 	Needed    int    // containers that need one
 	Binary    string // path; empty: it is not installed
 	BadConfig string // what the agent says of its configuration
+	BadLines  []int  // of its file, without which it is accepted
 	Stopped   []int  // process ids of an agent, and its keeper, that were stopped by a signal
 	Err       string // why there is no report
 	Running   bool

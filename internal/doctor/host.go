@@ -51,8 +51,8 @@ func checkParameters(f *Facts) (findings []diagnosis.Finding) {
 			}
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.SysctlChanged, Level: diagnosis.Warning,
-				Summary: fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
-				Mend:    []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
+				Summary:  fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
+				Evidence: []string{"sysctl " + key}, Mend: []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
 			})
 		}
 	}
@@ -73,8 +73,8 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 		if p.have != "" && Older(p.have, p.oldest) {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.PodmanVersion, Level: diagnosis.Failure,
-				Summary: fmt.Sprintf("%s has the version %s; %s or newer is needed", p.name, p.have, p.oldest),
-				Mend:    []string{"upgrade the package"},
+				Summary:  fmt.Sprintf("%s has the version %s; %s or newer is needed", p.name, p.have, p.oldest),
+				Evidence: []string{p.name + " prints " + p.have}, Mend: []string{"upgrade the package"},
 			})
 		}
 	}
@@ -123,6 +123,7 @@ func checkLimits(f *Facts) (findings []diagnosis.Finding) {
 			Summary: fmt.Sprintf("the table of %s is full: %d of %d entries", l.Name, l.Used, l.Max),
 			Mend:    []string{fmt.Sprintf("sysctl -w %s=%d", l.Parameter, roundUp(max(4*l.Max, 4*l.Used)))},
 		}
+		found.Evidence = []string{"sysctl " + l.Parameter}
 		if l.Drops > 0 {
 			found.Evidence = []string{fmt.Sprintf("%d entries found no room", l.Drops)}
 		}

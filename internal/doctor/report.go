@@ -13,7 +13,10 @@ import (
 func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 	add := func(f diagnosis.Finding) { findings = append(findings, f) }
 	if r.Problem != "" {
-		add(diagnosis.Finding{Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem})
+		add(diagnosis.Finding{
+			Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem,
+			Evidence: []string{"vxlanctl status"}, Mend: []string{reload},
+		})
 	}
 	for _, why := range r.Outdated {
 		add(diagnosis.Finding{Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{reload}})
@@ -122,6 +125,7 @@ func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
 	default:
 		f.Code = diagnosis.TunnelBlocked
 		f.Summary = fmt.Sprintf("no VXLAN packet passes to or from host %s", t.Host)
+		f.Evidence = []string{fmt.Sprintf("frames of %d bytes and small ones were sent to it, and none was answered", t.Size)}
 		f.Mend = []string{fmt.Sprintf("open UDP port %d on both hosts and on the way", t.Port)}
 	}
 	return f

@@ -35,6 +35,7 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		default:
 			continue
 		}
+		found.Evidence = []string{"ip address show dev " + home.Interface}
 		if v.Home.Local.IsValid() {
 			found.Evidence = append(found.Evidence, fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
 		}
@@ -112,9 +113,34 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 		}
 		found.Mend = []string{f.Routing.Rules[0].Delete}
 	default:
-		found.Mend = []string{fmt.Sprintf("ip route add %s dev %s", p.To, n.VTEP.Interface)}
+		found.Mend = []string{routeBy(n, p)}
+	}
+	if p.Matched != "" {
+		found.Evidence = append(found.Evidence, "the kernel takes the route "+p.Matched)
 	}
 	return found
+}
+
+// routeBy is the command by which the kernel sends to a host by the network's interface.
+func routeBy(n Network, p Path) string {
+	if slices.ContainsFunc(n.Underlay.Addrs, func(a netip.Prefix) bool { return a.Contains(p.To) }) {
+		return fmt.Sprintf("ip route replace %s dev %s", p.To, n.VTEP.Interface)
+	}
+	return fmt.Sprintf("ip route replace %s via ROUTER dev %s", p.To, n.VTEP.Interface)
+}
+
+// withoutMTU is the command that takes the MTU off a route, "" if it has none.
+func withoutMTU(route string) string {
+	words := strings.Fields(route)
+	i := slices.Index(words, "mtu")
+	if i < 0 || i+1 >= len(words) {
+		return ""
+	}
+	end := i + 2
+	if words[i+1] == "lock" {
+		end++
+	}
+	return "ip route replace " + strings.Join(slices.Delete(words, i, min(end, len(words))), " ")
 }
 
 // wrongSource is about the agents: the tunnel has its own address as its source in any case.
@@ -141,13 +167,7 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 		}
 		for _, p := range n.Paths {
 			if p.MTU > 0 && p.MTU < min(wanted, n.Underlay.MTU) {
-				findings = append(findings, diagnosis.Finding{
-					Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
-					Evidence: []string{"ip route get " + p.To.String() + " shows it"},
-					Mend: []string{fmt.Sprintf("take the mtu off the route, or recreate the network with --opt mtu=%d on all hosts; then: ip route flush cache",
-						p.MTU-overhead(n))},
-				})
+				findings = append(findings, smallPath(n, p, wanted))
 			}
 		}
 	}
@@ -155,6 +175,21 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, moved(f, text))
 	}
 	return findings
+}
+
+// smallPath is about a path whose MTU somebody gave to the route, or a router on the way reported.
+func smallPath(n Network, p Path, wanted int) diagnosis.Finding {
+	found := diagnosis.Finding{
+		Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
+		Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
+		Evidence: []string{"ip route get " + p.To.String() + " shows it"},
+		Mend:     []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name, p.MTU-overhead(n))},
+	}
+	if command := withoutMTU(p.Matched); command != "" {
+		found.Evidence = append(found.Evidence, "the route has it: "+p.Matched)
+		found.Mend = []string{command}
+	}
+	return found
 }
 
 // moved is about a network that was placed elsewhere than before, or whose MTU follows that of the
@@ -228,7 +263,9 @@ func checkMisplaced(f *Facts) (findings []diagnosis.Finding) {
 	for _, name := range slices.Sorted(maps.Keys(f.Misplaced)) {
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.UnderlayLost, Level: diagnosis.Warning, Network: name,
-			Summary: "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
+			Summary:  "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
+			Evidence: []string{"podman network inspect " + name},
+			Mend:     []string{fmt.Sprintf("podman network rm %s   # or give this host what the network names, or recreate it with other options", name)},
 		})
 	}
 	return findings

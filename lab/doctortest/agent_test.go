@@ -2,7 +2,6 @@ package doctortest
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -67,10 +66,8 @@ func TestFaultsWithAgents(t *testing.T) {
 	for _, f := range chosen(agentFaults) {
 		t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) })
 	}
-	for _, f := range underlayFaults {
-		if f.quick || os.Getenv("FAULTS") == "all" {
-			t.Run(f.name, func(t *testing.T) { tryUnderlayFault(t, l, f) })
-		}
+	for _, f := range chosen(underlayFaults) {
+		t.Run(f.name, func(t *testing.T) { tryUnderlayFault(t, l, f) })
 	}
 }
 

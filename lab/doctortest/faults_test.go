@@ -3,6 +3,7 @@ package doctortest
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -125,10 +126,24 @@ func TestStaticFaults(t *testing.T) {
 	}
 }
 
-// chosen are the faults that are tried: a few, or with FAULTS=all, as `make faults` sets it, all.
-func chosen(all []fault) []fault {
-	if os.Getenv("FAULTS") == "all" {
+// chosen are the faults that are tried: a few, or with FAULTS=all, as `make faults` sets it, all. Any
+// other value of FAULTS is a regular expression for their names.
+func chosen[F namedFault](all []F) []F {
+	pattern := os.Getenv("FAULTS")
+	if pattern == "all" {
 		return all
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !f.quick })
+	wanted := regexp.MustCompile(pattern)
+	return slices.DeleteFunc(slices.Clone(all), func(f F) bool {
+		name, quick := f.nameAndSpeed()
+		return pattern == "" && !quick || !wanted.MatchString(name)
+	})
 }
+
+// namedFault is any kind of fault.
+type namedFault interface {
+	nameAndSpeed() (name string, quick bool)
+}
+
+func (f fault) nameAndSpeed() (string, bool)         { return f.name, f.quick }
+func (f underlayFault) nameAndSpeed() (string, bool) { return f.name, f.quick }

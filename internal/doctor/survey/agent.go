@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 )
 
@@ -34,6 +35,9 @@ func (c *collector) agent(networks []hoststate.Network) {
 	a.Binary = c.on.Binary()
 	if a.Binary != "" {
 		a.BadConfig = checkConfig(c.ctx, a.Binary)
+	}
+	if a.BadConfig != "" {
+		a.BadLines = config.LinesToDisable(config.Path)
 	}
 	pids := agentProcesses()
 	a.Running = len(pids) > 0

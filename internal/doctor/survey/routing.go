@@ -77,6 +77,24 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	return doctor.Rule{Text: strings.Join(parts, " "), Delete: command}, true
 }
 
+// matchedRoute returns the route by which packets from an address leave, as `ip route` takes it.
+func (c *collector) matchedRoute(to, from netip.Addr) string {
+	text, err := c.run("ip", "route", "get", "fibmatch", to.String(), "from", from.String())
+	if err != nil {
+		return "" // there is no route, which is found otherwise
+	}
+	return firstRoute(text)
+}
+
+// firstRoute takes from a printed route what says only how it is: `ip route replace` refuses that.
+func firstRoute(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	words := slices.DeleteFunc(strings.Fields(line), func(w string) bool {
+		return slices.Contains([]string{"linkdown", "dead", "offload", "trap", "cache"}, w)
+	})
+	return strings.Join(words, " ")
+}
+
 // pathMTU returns the MTU that the kernel has of a path, by a route or by what a router said.
 func (c *collector) pathMTU(to netip.Addr) int {
 	var routes []struct{ Metrics []struct{ MTU int } }

@@ -205,6 +205,7 @@ func (c *collector) path(v network.VTEP, to netip.Addr) doctor.Path {
 	p.Free, err = c.ns.RouteTo(to, "", netip.Addr{})
 	c.gap("the route to "+to.String(), err)
 	p.MTU = c.pathMTU(to)
+	p.Matched = c.matchedRoute(to, v.Local)
 	return p
 }
 

@@ -107,7 +107,7 @@ func checkReport(f *Facts) []diagnosis.Finding {
 			findings[i].Level = diagnosis.Failure // the hosts do not know each other's containers
 		}
 	}
-	return append(f.strangers(), f.withTraffic(findings)...)
+	return append(f.strangers(), f.withTraffic(f.withRecreation(findings))...)
 }
 
 // refusedAge is longer than a host that is refused pauses before it tries again.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/foreignfilter"
@@ -228,6 +229,24 @@ func TestChecks(t *testing.T) {
 			[]string{"VX0710 failure the agent's configuration is refused: prot: is unknown"}, nil},
 		{"agents' port", func(f *Facts) { f.Sockets[0].Program, f.Agent.Running, f.Agent.Report = "dockerd", false, nil },
 			[]string{"VX0711 failure the program dockerd has the agents' port 7947"}, []string{"kill 9   # or set port in /etc/vxlan/vxland.toml, the same on all hosts", reload}},
+		{"another VNI", func(f *Facts) {
+			f.Networks[0].Definition = &adopt.Definition{Name: "blue", Options: map[string]string{"vni": "7", "local_ip": "auto", "physical_interface": "eth0", "remote_ips": "198.18.0.11"},
+				Subnets: []adopt.Subnet{{Prefix: "10.0.0.0/24", Gateway: "10.0.0.1"}}}
+			f.Agent.Report.Differences = []string{"network blue differs on host a (198.18.0.11): the VNI is 8 there and 7 here; recreate the network"}
+		}, []string{"VX0306 failure network blue differs on host a (198.18.0.11): the VNI is 8 there and 7 here"}, []string{
+			"podman network disconnect blue cb", "podman network rm blue",
+			"podman network create --driver vxlan --opt vni=8 --opt local_ip=auto --opt remote_ips=198.18.0.11 --opt physical_interface=eth0 --subnet 10.0.0.0/24 --gateway 10.0.0.1 blue",
+			"podman network connect --ip 10.0.0.2 blue cb"}},
+		{"another subnet", func(f *Facts) {
+			f.Networks[0].Definition = &adopt.Definition{Name: "blue", Options: map[string]string{"vni": "7", "remote_ips": "198.18.0.11"}, Subnets: []adopt.Subnet{{Prefix: "10.0.0.0/24"}}}
+			f.Agent.Report.Differences = []string{"network blue differs on host a (198.18.0.11): the subnet is 10.7.0.0/24,fd00:7::/64 there and 10.0.0.0/24 here; recreate the network"}
+		}, []string{"VX0605 failure network blue differs on host a (198.18.0.11): the subnet is 10.7.0.0/24,fd00:7::/64 there and 10.0.0.0/24 here"}, []string{
+			"podman network disconnect blue cb", "podman network rm blue",
+			"podman network create --driver vxlan --opt vni=7 --opt local_ip=auto --opt remote_ips=198.18.0.11 --opt physical_interface=auto --subnet 10.7.0.0/24 --subnet fd00:7::/64 blue",
+			"podman network connect blue cb"}},
+		{"another gateway, and a network that no command creates", func(f *Facts) {
+			f.Agent.Report.Differences = []string{"network blue differs on host a (198.18.0.11): the gateway of 10.0.0.0/24 is 10.0.0.2 there and 10.0.0.1 here; recreate the network"}
+		}, []string{"VX0605 failure network blue differs on host a (198.18.0.11): the gateway of 10.0.0.0/24 is 10.0.0.2 there and 10.0.0.1 here"}, []string{"recreate the network"}},
 		{"names", func(f *Facts) { f.Networks[0].Names[0].Err = "timeout" }, []string{"VX0801 failure the name server 10.0.0.1 does not answer container cb"}, nil},
 		{"upstream", func(f *Facts) {
 			f.Networks[0].Names = []NameAnswer{{Server: addr("192.0.2.53"), Upstream: true, Err: "timeout"}}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/foreignfilter"
 	"vxlan-driver/internal/kernel"
@@ -47,7 +48,9 @@ type Gap struct{ What, Why string }
 // Network is a network with containers on this host.
 type Network struct {
 	plan.HostNetwork
-	Unplaceable    bool
+	Unplaceable bool
+	// Definition is the network as Podman has it; nil: it cannot be created again by a command.
+	Definition     *adopt.Definition
 	Underlay       kernel.Interface // as it is now; zero: it is gone
 	Paths          []Path           // to the other hosts
 	Names          []NameAnswer

@@ -66,7 +66,7 @@ type fault struct {
 	look   string // host on which doctor is typed; "": the broken one
 	says   string // part of the summary
 	then   string // code of a second cause, which doctor must name once the first is mended
-	all    bool   // the mend is typed on all hosts, as its comment says
+	all    bool   // the mend is typed on all hosts, as its comment says; so is after
 	after  string // takes off the broken host what the fault needed and what does no harm
 	quick  bool   // part of the short run
 	person decision
@@ -87,7 +87,14 @@ func tryFault(t *testing.T, l *lab.Lab, f fault) {
 		f.typeMend(t, l, wantFirst(t, look, f.then, broken.Name(), ""))
 	}
 	awaitHealth(t, l.Hosts()...)
-	labtest.Sh(t, broken, f.after)
+	if f.after != "" {
+		for _, h := range l.Hosts() {
+			if h == broken || f.all {
+				labtest.Sh(t, h, f.after)
+			}
+		}
+		awaitHealth(t, l.Hosts()...)
+	}
 }
 
 // wantFirst waits for a finding, which must be the first one, of the host, with evidence and a mend.

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
@@ -50,6 +52,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	for _, n := range inspection.Networks {
 		c.Networks = append(c.Networks, c.network(n))
 	}
+	c.definitions()
 	c.blocking(inspection.Networks)
 	c.kernel()
 	c.devices()
@@ -247,6 +250,20 @@ func (c *collector) devices() {
 	for _, p := range prefixes { // but those of bridges, whatever they are called by now
 		if l, err := c.ns.Link(p.Interface, 0); err == nil && network.IDFromAlias(l.Alias) == "" {
 			c.Prefixes = append(c.Prefixes, p)
+		}
+	}
+}
+
+// definitions reads the networks as Podman has them. One that has a range of addresses of its own
+// cannot be created again from what is read.
+func (c *collector) definitions() {
+	configs, err := c.on.Host.NetworkConfigs()
+	c.gap("Podman's networks", err)
+	for _, config := range configs {
+		d, ok := adopt.Read(config)
+		i := slices.IndexFunc(c.Networks, func(n doctor.Network) bool { return n.Name == d.Name })
+		if ok && i >= 0 && !bytes.Contains(config, []byte(`"lease_range"`)) {
+			c.Networks[i].Definition = &d
 		}
 	}
 }

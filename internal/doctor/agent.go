@@ -67,6 +67,10 @@ func missingAgent(a Agent) []diagnosis.Finding {
 		found.Code = diagnosis.ProgramMissing
 		found.Summary = fmt.Sprintf("the agent vxland is not installed, and %d containers need it", a.Needed)
 		found.Mend = []string{"install vxland at /usr/local/libexec/vxlan/vxland; then: " + reload}
+		if o := a.Obstacle; o.Path != "" {
+			found.Summary = fmt.Sprintf("the agent %s cannot be executed, and %d containers need it", o.Path, a.Needed)
+			found.Evidence, found.Mend = []string{o.Why}, []string{o.Mend, reload}
+		}
 	}
 	return []diagnosis.Finding{found}
 }

@@ -76,6 +76,12 @@ func TestChecks(t *testing.T) {
 			[]string{"VX0102 warning net.ipv4.conf.eth0.forwarding is 0: packets that arrive by it are not forwarded to containers"}, []string{"sysctl -w net/ipv4/conf/eth0/forwarding=1"}},
 		{"old Podman", func(f *Facts) { f.Podman.Version = "4.3.1" }, []string{"VX0103 failure Podman has the version 4.3.1; 4.5 or newer is needed"}, nil},
 		{"no plugin", func(f *Facts) { f.Podman.PluginDir = "" }, []string{"VX0104 failure netavark finds no plugin vxlan, so no container of a VXLAN network starts"}, nil},
+		{"plugin not executable", func(f *Facts) {
+			f.Podman.PluginDir, f.Podman.Obstacle = "", Obstacle{"/usr/libexec/netavark/vxlan", "it has the mode -rw-r--r--", "chmod 755 it"}
+		}, []string{"VX0104 failure netavark cannot execute the plugin /usr/libexec/netavark/vxlan"}, []string{"chmod 755 it"}},
+		{"agent not executable", func(f *Facts) {
+			f.Agent = Agent{Needed: 1, Obstacle: Obstacle{"/usr/libexec/vxlan/vxland", "it has the mode -rw-r--r--", "chmod 755 it"}}
+		}, []string{"VX0104 failure the agent /usr/libexec/vxlan/vxland cannot be executed, and 1 containers need it"}, []string{"chmod 755 it", reload}},
 		{"interface gone", func(f *Facts) { f.Networks[0].Underlay = kernel.Interface{} }, []string{"VX0201 failure the interface eth0 is gone"}, nil},
 		{"interface down", func(f *Facts) { f.Networks[0].Underlay.Up = false }, []string{"VX0201 failure the interface eth0 is down"}, []string{"ip link set eth0 up"}},
 		{"address lost", func(f *Facts) { f.Networks[0].Underlay.Addrs = nil }, []string{"VX0201 failure the interface eth0 has lost the address 198.18.0.12"}, []string{"ip address add 198.18.0.12/24 dev eth0"}},

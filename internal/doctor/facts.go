@@ -110,12 +110,13 @@ type Kernel struct {
 
 // Agent is how the agent is, as far as others can tell.
 type Agent struct {
-	Needed    int    // containers that need one
-	Binary    string // path; empty: it is not installed
-	BadConfig string // what the agent says of its configuration
-	BadLines  []int  // of its file, without which it is accepted
-	Stopped   []int  // process ids of an agent, and its keeper, that were stopped by a signal
-	Err       string // why there is no report
+	Needed    int      // containers that need one
+	Binary    string   // path; empty: it is not installed
+	BadConfig string   // what the agent says of its configuration
+	BadLines  []int    // of its file, without which it is accepted
+	Stopped   []int    // process ids of an agent, and its keeper, that were stopped by a signal
+	Obstacle  Obstacle // that keeps the binary from running
+	Err       string   // why there is no report
 	Running   bool
 	Report    *agentapi.StatusReport
 	Port      uint16
@@ -123,9 +124,13 @@ type Agent struct {
 
 // Podman has the versions of the programs that start containers.
 type Podman struct {
-	Version, Netavark string // "": it could not be found out
-	PluginDir         string // where the plugin was found; "": nowhere
+	Version, Netavark string   // "": it could not be found out
+	PluginDir         string   // where the plugin was found; "": nowhere
+	Obstacle          Obstacle // that keeps the plugin from running
 }
+
+// Obstacle keeps a program that is there from running.
+type Obstacle struct{ Path, Why, Mend string }
 
 // DeviceHook is what another program has attached to a device, and through which packets pass.
 type DeviceHook struct {

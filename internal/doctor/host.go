@@ -78,7 +78,12 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 			})
 		}
 	}
-	if f.Podman.PluginDir == "" {
+	if o := f.Podman.Obstacle; f.Podman.PluginDir == "" && o.Path != "" {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure, Summary: fmt.Sprintf("netavark cannot execute the plugin %s", o.Path),
+			Evidence: []string{o.Why}, Mend: []string{o.Mend},
+		})
+	} else if f.Podman.PluginDir == "" {
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
 			Summary:  "netavark finds no plugin vxlan, so no container of a VXLAN network starts",

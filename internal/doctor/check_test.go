@@ -97,6 +97,31 @@ func TestChecks(t *testing.T) {
 			f.Networks[0].Paths[0].Route = kernel.Path{}
 			f.Routing.Rules = []Rule{{Text: "to all", Delete: "ip -4 rule delete priority 5"}}
 		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"ip -4 rule delete priority 5"}},
+		{"one rule of several", func(f *Facts) {
+			f.Networks[0].Paths[0].Route = kernel.Path{}
+			f.Routing.Rules = []Rule{{Text: "lookup 52", Delete: "first"}, {Text: "from another", From: prefix("192.0.2.0/24"), Delete: "second"}, {Text: "refuses", To: prefix("198.18.0.0/24"), Refuses: true, Delete: "third"}}
+		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"third"}},
+		{"IPsec", func(f *Facts) {
+			f.Routing.Blocks = []Rule{{Text: "src …", From: prefix("198.18.0.12/32"), To: prefix("198.18.0.0/24"), Delete: "ip xfrm policy delete"}}
+		}, []string{"VX0203 failure an IPsec policy blocks packets between this host and host 198.18.0.11"}, []string{"ip xfrm policy delete"}},
+		{"way to a container", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "wg0", Command: "ip route get 10.0.0.2"}}
+			f.Routing.Rules = []Rule{{Text: "to 10.0.0.0/24", To: prefix("10.0.0.0/24"), Delete: "ip rule delete"}}
+		}, []string{"VX0606 failure packets to container cb leave by wg0 and not by the bridge br-blue"}, []string{"ip rule delete"}},
+		{"blackhole for a container", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Err: "no"}}
+			f.Routing.DeadEnds = []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/25"), Delete: "delete it"}}
+		}, []string{"VX0606 failure this host has no way to container cb: a route or rule refuses 10.0.0.2"}, []string{"delete it"}},
+		{"no way out", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), Err: "no"}}
+			f.Routing.Rules = []Rule{{Text: "iif other", ArrivedBy: "other", Refuses: true, Delete: "wrong"}, {Text: "iif br-blue", ArrivedBy: "br-blue", Refuses: true, Delete: "ip rule delete"}}
+		}, []string{"VX0606 failure what container cb sends to the outside has no way: a route or rule refuses it"}, []string{"ip rule delete"}},
+		{"no ARP", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", NoARP: true, Broadcast: true}} },
+			[]string{"VX0402 failure eth0 has ARP switched off, so it finds nobody and nobody finds it"}, []string{"ip link set eth0 arp on"}},
+		{"a link that has no ARP", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "wg0", NoARP: true}} }, nil, nil},
+		{"underlay in a bridge", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", Master: "br0", MasterKind: "bridge"}} },
+			[]string{"VX0201 failure the interface eth0 is a port of br0, so packets for this host's address do not reach it"}, nil},
+		{"underlay in a VRF", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", Master: "red", MasterKind: "vrf"}} }, nil, nil},
 		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"},
 			[]string{"ip route replace 198.18.0.11 dev eth0"}},
 		{"other source", func(f *Facts) {

@@ -54,6 +54,8 @@ type Network struct {
 	Underlay       kernel.Interface // as it is now; zero: it is gone
 	Paths          []Path           // to the other hosts
 	Names          []NameAnswer
+	Ways           []Way          // to its containers and from them
+	Links          []LinkFlags    // the underlay's and the bridge's
 	NoCarrier      bool           // Underlay is up and connected to nothing
 	BridgeSettings map[string]any // as `ip -j -d link` prints them
 	Ports          []Port
@@ -73,6 +75,7 @@ type Path struct {
 	MTU   int         // of the path, if the kernel has another one than the interface's
 	// Matched is the route that the kernel takes, as `ip route get fibmatch` prints it.
 	Matched string
+	Router  netip.Addr // of the default route by the network's interface; zero: there is none
 }
 
 // NameAnswer is how a name server answered a question.
@@ -159,6 +162,7 @@ type Limit struct {
 // Routing has the rules and routes that lead packets elsewhere.
 type Routing struct {
 	DeadEnds []Route // blackhole, unreachable, prohibit
+	Blocks   []Rule  // IPsec policies that block
 	Rules    []Rule  // beside the kernel's own
 }
 
@@ -173,7 +177,10 @@ type Route struct {
 // Rule is a rule of policy routing, or of another program's firewall.
 type Rule struct {
 	Text, Delete string
-	Chain        string // family, table and chain of a firewall's
+	Chain        string       // family, table and chain of a firewall's
+	From, To     netip.Prefix // that a rule of routing matches; zero: any
+	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
+	ArrivedBy    string       // the interface that it matches; "": any
 	Translates   bool
 }
 

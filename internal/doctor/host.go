@@ -38,6 +38,8 @@ type parameterRule struct {
 var parameterRules = []parameterRule{
 	{last: "forwarding", bad: "0", effect: "packets that arrive by it are not forwarded to containers", better: "1"},
 	{last: "disable_ipv6", bad: "1", effect: "it has no IPv6", better: "0"},
+	{last: "arp_ignore", bad: "8", effect: "nobody gets an answer who asks for an address of this host", better: "0"},
+	{last: "proxy_arp_pvlan", bad: "1", effect: "it answers for the addresses of others, which then lose packets", better: "0"},
 	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
 }
 

@@ -19,7 +19,7 @@ type portSetting struct {
 var portSettings = []portSetting{
 	{"state", "forwarding", "state 3"}, {"flood", true, "flood on"}, {"mcast_flood", true, "mcast_flood on"},
 	{"bcast_flood", true, "bcast_flood on"}, {"isolated", false, "isolated off"}, {"locked", false, "locked off"},
-	{"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"}, {"root_block", false, "root_block off"},
+	{"hairpin", false, "hairpin off"}, {"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"}, {"root_block", false, "root_block off"},
 }
 
 // bridgeSettings are those of the bridge, as numbers.

@@ -73,7 +73,14 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 			continue // see checkUnderlay
 		}
 		for _, p := range n.Paths {
+			block := f.blockBetween(n.VTEP.Local, p.To)
 			switch {
+			case block != nil:
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("an IPsec policy blocks packets between this host and host %s", p.To),
+					Evidence: []string{"ip xfrm policy prints " + block.Text}, Mend: []string{block.Delete},
+				})
 			case p.Route.Interface == "":
 				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
 			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
@@ -87,6 +94,17 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// blockBetween returns the IPsec policy that blocks packets from or to another host.
+func (f *Facts) blockBetween(local, peer netip.Addr) *Rule {
+	i := slices.IndexFunc(f.Routing.Blocks, func(r Rule) bool {
+		return r.From.Contains(local) && r.To.Contains(peer) || r.From.Contains(peer) && r.To.Contains(local)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &f.Routing.Blocks[i]
+}
+
 func (f *Facts) isOwnBridge(name string) bool {
 	return slices.ContainsFunc(f.Networks, func(n Network) bool { return n.Bridge.Name == name })
 }
@@ -97,21 +115,14 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
 		Evidence: []string{fmt.Sprintf("ip route get %s from %s", p.To, n.VTEP.Local)},
 	}
-	var dead *Route
-	for i, r := range f.Routing.DeadEnds {
-		if r.Dst.Contains(p.To) && (dead == nil || r.Dst.Bits() > dead.Dst.Bits()) {
-			dead = &f.Routing.DeadEnds[i]
-		}
-	}
+	dead, rule := f.deadEnd(p.To), f.ruleFor(n.VTEP.Local, p.To, "")
 	switch {
 	case dead != nil:
 		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
 		found.Mend = []string{dead.Delete}
-	case len(f.Routing.Rules) > 0:
-		for _, r := range f.Routing.Rules {
-			found.Evidence = append(found.Evidence, "ip rule: "+r.Text)
-		}
-		found.Mend = []string{f.Routing.Rules[0].Delete}
+	case rule != nil:
+		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
+		found.Mend = []string{rule.Delete}
 	default:
 		found.Mend = []string{routeBy(n, p)}
 	}
@@ -126,7 +137,10 @@ func routeBy(n Network, p Path) string {
 	if slices.ContainsFunc(n.Underlay.Addrs, func(a netip.Prefix) bool { return a.Contains(p.To) }) {
 		return fmt.Sprintf("ip route replace %s dev %s", p.To, n.VTEP.Interface)
 	}
-	return fmt.Sprintf("ip route replace %s via ROUTER dev %s", p.To, n.VTEP.Interface)
+	if p.Router.IsValid() {
+		return fmt.Sprintf("ip route replace %s via %s dev %s", p.To, p.Router, n.VTEP.Interface)
+	}
+	return fmt.Sprintf("ip route replace %s dev %s   # if it is on the same link", p.To, n.VTEP.Interface)
 }
 
 // withoutMTU is the command that takes the MTU off a route, "" if it has none.

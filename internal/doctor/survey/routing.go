@@ -33,6 +33,28 @@ func (c *collector) routing() {
 			}
 		}
 	}
+	if text, err := c.run("ip", "xfrm", "policy"); err == nil { // a kernel without IPsec has none
+		c.Routing.Blocks = FindBlocks(text)
+	}
+}
+
+// FindBlocks returns the IPsec policies that block, as ip prints them: two lines a policy.
+func FindBlocks(text string) (blocks []doctor.Rule) {
+	var selector []string // src PREFIX dst PREFIX …
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) >= 4 && fields[0] == "src":
+			selector = fields
+		case len(fields) >= 4 && fields[0] == "dir" && fields[2] == "action" && fields[3] == "block" && len(selector) >= 4:
+			block := doctor.Rule{Text: strings.Join(selector, " ") + ", " + strings.Join(fields, " ")}
+			block.From, _ = netip.ParsePrefix(selector[1])
+			block.To, _ = netip.ParsePrefix(selector[3])
+			block.Delete = fmt.Sprintf("ip xfrm policy delete %s dir %s", strings.Join(selector, " "), fields[1])
+			blocks = append(blocks, block)
+		}
+	}
+	return blocks
 }
 
 // deadEnd reads a route's destination as ip prints it.
@@ -74,7 +96,39 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 		parts = append(parts, fmt.Sprintf("%s %v", key, r[key]))
 	}
 	command := fmt.Sprintf("ip %s rule delete priority %.0f", family, priority)
-	return doctor.Rule{Text: strings.Join(parts, " "), Delete: command}, true
+	arrivedBy, _ := r["iif"].(string)
+	action, _ := r["action"].(string)
+	return doctor.Rule{
+		Text: strings.Join(parts, " "), Delete: command, From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
+		Refuses: slices.Contains([]string{"blackhole", "unreachable", "prohibit"}, action),
+	}, true
+}
+
+// prefixOfRule reads what a rule matches; zero: all.
+func prefixOfRule(r map[string]any, key string) netip.Prefix {
+	text, _ := r[key].(string)
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	bits := addr.BitLen()
+	if length, ok := r[key+"len"].(float64); ok {
+		bits = int(length)
+	}
+	return netip.PrefixFrom(addr, bits)
+}
+
+// routerOf returns the router of the default route by an interface.
+func (c *collector) routerOf(device string, to netip.Addr) (router netip.Addr) {
+	family := "-4"
+	if to.Is6() {
+		family = "-6"
+	}
+	var routes []struct{ Gateway netip.Addr }
+	if c.readJSON(&routes, "ip", "-j", family, "route", "show", "default", "dev", device) == nil && len(routes) > 0 {
+		router = routes[0].Gateway
+	}
+	return router
 }
 
 // matchedRoute returns the route by which packets from an address leave, as `ip route` takes it.

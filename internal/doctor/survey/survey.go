@@ -62,6 +62,8 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.hooks()
 	c.sockets()
 	c.routing()
+	c.ways()
+	c.flags()
 	c.podman()
 	c.upstreams()
 	c.limits(before)
@@ -209,6 +211,7 @@ func (c *collector) path(v network.VTEP, to netip.Addr) doctor.Path {
 	c.gap("the route to "+to.String(), err)
 	p.MTU = c.pathMTU(to)
 	p.Matched = c.matchedRoute(to, v.Local)
+	p.Router = c.routerOf(v.Interface, to)
 	return p
 }
 
@@ -305,7 +308,10 @@ func decidingParameters(n doctor.Network) (keys []string) {
 	if len(n.Subnets) == 0 {
 		return nil
 	}
-	keys = append(keys, "net/ipv4/icmp_echo_ignore_all")
+	keys = append(keys, "net/ipv4/icmp_echo_ignore_all", "net/ipv4/conf/all/arp_ignore")
+	for _, device := range []string{n.VTEP.Interface, n.Bridge.Name} {
+		keys = append(keys, "net/ipv4/conf/"+device+"/arp_ignore", "net/ipv4/conf/"+device+"/proxy_arp_pvlan")
+	}
 	if !n.Internal {
 		keys = append(keys, "net/ipv4/conf/"+n.VTEP.Interface+"/forwarding")
 	}

@@ -122,6 +122,36 @@ func TestChecks(t *testing.T) {
 		{"underlay in a bridge", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", Master: "br0", MasterKind: "bridge"}} },
 			[]string{"VX0201 failure the interface eth0 is a port of br0, so packets for this host's address do not reach it"}, nil},
 		{"underlay in a VRF", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", Master: "red", MasterKind: "vrf"}} }, nil, nil},
+		{"container without ARP", func(f *Facts) {
+			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/run/netns/cb", Interface: "eth0", NoARP: true}}
+		}, []string{"VX0409 failure container cb: eth0 has ARP switched off"}, []string{"nsenter --net=/run/netns/cb ip link set eth0 arp on"}},
+		{"container's neighbours", func(f *Facts) {
+			own := network.BridgeMAC(7, addr("198.18.0.12"))
+			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", Neighbours: []Neighbour{
+				{Addr: addr("10.0.0.254"), MAC: own}, {Addr: addr("10.0.0.9"), MAC: kernel.MAC{2, 9}}, {Addr: addr("10.0.0.2"), MAC: kernel.MAC{2, 9}}}}}
+		}, []string{"VX0409 failure container cb: it sends to 10.0.0.2 by the MAC 02:09:00:00:00:00, and 02:01:00:00:00:00 has the address"},
+			[]string{"nsenter --net=/n ip neigh delete 10.0.0.2 dev eth0"}},
+		{"container's routes and queues", func(f *Facts) {
+			f.Networks[0].Insides = []Inside{{
+				Container: "cb", Namespace: "/n", Interface: "eth0", DeadEnds: []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/25"), Delete: "delete route"}},
+				Rules: []Rule{{Text: "x", Delete: "delete rule"}}, SilentRouters: []netip.Addr{addr("10.0.0.99")},
+				Hooks: []DeviceHook{{What: "qdisc tbf", Drops: true, Remove: "tc x"}, {What: "qdisc htb", Remove: "tc y"}}}}
+		}, []string{"VX0409 failure container cb: a qdisc tbf drops its packets", "VX0409 failure container cb: it has a route of type blackhole to 10.0.0.0/25", "VX0409 failure container cb: it has a rule that refuses packets",
+			"VX0409 failure container cb: it sends to 10.0.0.99 what leaves the network, and nobody has that address"},
+			[]string{"nsenter --net=/n tc x"}},
+		{"fixed entries", func(f *Facts) {
+			f.Networks[0].FixedEntries = []FixedEntry{
+				{Device: "br-blue", MAC: kernel.MAC{2, 7}, Addr: addr("10.0.0.2")}, {Device: "br-blue", MAC: kernel.MAC{2, 1}, Addr: addr("10.0.0.2")},
+				{Device: "vxlan-blue", MAC: kernel.MAC{2, 1}}, {Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")},
+				{Device: "vxlan-blue", Self: true, Dst: addr("198.18.0.11")}, {Device: "vxlan-blue", MAC: kernel.MAC{2, 8}}}
+		}, []string{"VX0403 failure somebody has fixed that 02:05:00:00:00:00 is behind host 198.18.0.77, in a network that learns that",
+			"VX0403 failure the bridge br-blue has the MAC of container cb behind vxlan-blue",
+			"VX0404 failure this host sends to the container at 10.0.0.2 by the MAC 02:07:00:00:00:00, and 02:01:00:00:00:00 has the address"},
+			[]string{"bridge fdb delete 02:05:00:00:00:00 dev vxlan-blue dst 198.18.0.77 self"}},
+		{"fixed entries of the agent's", func(f *Facts) {
+			f.Networks[0].VTEP.StaticFDB = true
+			f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")}}
+		}, nil, nil},
 		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"},
 			[]string{"ip route replace 198.18.0.11 dev eth0"}},
 		{"other source", func(f *Facts) {

@@ -31,7 +31,7 @@ type check func(*Facts) []diagnosis.Finding
 var checks = []check{
 	checkGaps, checkKernel, checkParameters, checkPodman,
 	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
+	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices, checkDriftedEntries,
 	checkRules, checkForeignFilters, checkNamedRules, checkDeviceHooks, checkZones,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport,

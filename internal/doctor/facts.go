@@ -54,6 +54,8 @@ type Network struct {
 	Underlay       kernel.Interface // as it is now; zero: it is gone
 	Paths          []Path           // to the other hosts
 	Names          []NameAnswer
+	Insides        []Inside // of its containers
+	FixedEntries   []FixedEntry
 	Ways           []Way          // to its containers and from them
 	Links          []LinkFlags    // the underlay's and the bridge's
 	NoCarrier      bool           // Underlay is up and connected to nothing

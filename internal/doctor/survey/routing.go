@@ -12,7 +12,7 @@ import (
 // routing finds out which routes and rules lead packets elsewhere.
 func (c *collector) routing() {
 	for _, family := range []string{"-4", "-6"} {
-		for _, kind := range []string{"blackhole", "unreachable", "prohibit"} {
+		for _, kind := range deadEndKinds {
 			var routes []struct{ Dst, Table string }
 			if err := c.readJSON(&routes, "ip", "-j", family, "route", "show", "table", "all", "type", kind); err != nil {
 				c.gap("routes that lead nowhere", err)
@@ -57,6 +57,9 @@ func FindBlocks(text string) (blocks []doctor.Rule) {
 	return blocks
 }
 
+// deadEndKinds are the types of routes, and the actions of rules, that refuse packets.
+var deadEndKinds = []string{"blackhole", "unreachable", "prohibit"}
+
 // deadEnd reads a route's destination as ip prints it.
 func deadEnd(kind, family, dst, table string) doctor.Route {
 	r := doctor.Route{Type: kind, Table: table, Delete: fmt.Sprintf("ip %s route delete %s %s", family, kind, dst)}
@@ -100,7 +103,7 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	action, _ := r["action"].(string)
 	return doctor.Rule{
 		Text: strings.Join(parts, " "), Delete: command, From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
-		Refuses: slices.Contains([]string{"blackhole", "unreachable", "prohibit"}, action),
+		Refuses: slices.Contains(deadEndKinds, action),
 	}, true
 }
 

@@ -64,6 +64,8 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.routing()
 	c.ways()
 	c.flags()
+	c.insides()
+	c.entries()
 	c.podman()
 	c.upstreams()
 	c.limits(before)

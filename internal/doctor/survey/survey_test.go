@@ -29,12 +29,17 @@ func TestFilterHook(t *testing.T) {
 		{"drops something else", web, false, true, false},
 		{"steals VXLAN", steal, false, true, true},
 		{"the driver's own", own, true, false, false},
+		{"steals on the driver's device", own + steal, true, true, true},
 		{"drops on the driver's device", drop, true, true, true},
 		{"shapes", shaper, false, true, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			hook, found := FilterHook("eth0", "ingress", tt.text, tt.own)
+			var ports []string
+			if tt.own {
+				ports = []string{"veth1"}
+			}
+			hook, found := FilterHook("eth0", "ingress", tt.text, ports)
 			if found != tt.found || hook.Drops != tt.drops || found && !strings.HasPrefix(hook.Remove, "tc ") {
 				t.Errorf("%v, %+v", found, hook)
 			}

@@ -91,7 +91,8 @@ func ufwLine(p permit) string {
 func nftLine(t kernel.FilterTable, chain string, p permit) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "nft insert rule %s %s %s", t.Family, t.Name, chain)
-	if p.hook != kernel.HookIngress && p.hook != kernel.HookEgress {
+	isOfDevice := p.hook == kernel.HookIngress || p.hook == kernel.HookEgress
+	if !isOfDevice || p.protocol == "" {
 		writeIf(&b, " iifname %s", p.in)
 		writeIf(&b, " oifname %s", p.out)
 	}

@@ -111,7 +111,8 @@ func TestChecks(t *testing.T) {
 		{"blackhole for a container", func(f *Facts) {
 			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Err: "no"}}
 			f.Routing.DeadEnds = []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/25"), Delete: "delete it"}}
-		}, []string{"VX0606 failure this host has no way to container cb: a route or rule refuses 10.0.0.2"}, []string{"delete it"}},
+		}, []string{"VX0606 failure this host refuses packets to 10.0.0.0/25 of the subnet 10.0.0.0/24"}, []string{"delete it"}},
+		{"wide blackhole", func(f *Facts) { f.Routing.DeadEnds = []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/8")}} }, nil, nil},
 		{"no way out", func(f *Facts) {
 			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), Err: "no"}}
 			f.Routing.Rules = []Rule{{Text: "iif other", ArrivedBy: "other", Refuses: true, Delete: "wrong"}, {Text: "iif br-blue", ArrivedBy: "br-blue", Refuses: true, Delete: "ip rule delete"}}

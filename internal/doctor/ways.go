@@ -29,11 +29,14 @@ type LinkFlags struct {
 // its containers nowhere. One finding a network says it.
 func checkWays(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
+		findings = append(findings, f.deadSubnets(n)...)
 		for _, w := range n.Ways {
 			found := diagnosis.Finding{
 				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.Command},
 			}
 			switch {
+			case w.To.IsValid() && w.Err != "" && f.deadEnd(w.Of) != nil:
+				continue // see deadSubnets
 			case w.To.IsValid() && w.Err != "":
 				found.Summary = fmt.Sprintf("this host has no way to container %s: a route or rule refuses %s", w.Container, w.Of)
 			case w.To.IsValid() && w.Interface != n.Bridge.Name:
@@ -51,16 +54,29 @@ func checkWays(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// deadSubnets says which part of a network's subnets the kernel refuses, whoever has its addresses. A
+// wider route refuses nothing there, since the bridge's is longer.
+func (f *Facts) deadSubnets(n Network) (findings []diagnosis.Finding) {
+	for _, s := range n.Subnets {
+		for _, r := range f.Routing.DeadEnds {
+			if n.VRF != "" || !r.Dst.Overlaps(s.Prefix) || r.Dst.Bits() < s.Prefix.Bits() {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("this host refuses packets to %s of the subnet %s", r.Dst, s.Prefix),
+				Evidence: []string{fmt.Sprintf("there is a route of type %s to %s", r.Type, r.Dst)}, Mend: []string{r.Delete},
+			})
+		}
+	}
+	return findings
+}
+
 // blameRouting names the route or the rule that leads a container's packets elsewhere.
 func (f *Facts) blameRouting(found *diagnosis.Finding, n Network, w Way) {
 	from, to := netip.Addr{}, w.To
 	if !to.IsValid() {
 		from = w.Of
-	}
-	if dead := f.deadEnd(w.Of); dead != nil && to.IsValid() {
-		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
-		found.Mend = []string{dead.Delete}
-		return
 	}
 	if r := f.ruleFor(from, to, n.Bridge.Name); r != nil {
 		found.Evidence = append(found.Evidence, "ip rule: "+r.Text)

@@ -3,6 +3,7 @@ package doctortest
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,7 @@ func startWithAgents(t *testing.T) *lab.Lab {
 
 func TestFaultsWithAgents(t *testing.T) {
 	l := startWithAgents(t)
-	for _, f := range chosen(agentFaults) {
+	for _, f := range chosen(slices.Concat(agentFaults, furtherAgentFaults)) {
 		t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) })
 	}
 	for _, f := range chosen(underlayFaults) {

@@ -33,11 +33,24 @@ func examine(t *testing.T, h *lab.Host, args string) (found []finding, code int)
 	return report.Findings, code
 }
 
+// How long doctor may take to name a fault, and the hosts to be healthy again.
+var (
+	findingTime = 30 * time.Second
+	healthTime  = 90 * time.Second // a refused host tries again within a minute
+)
+
+// shorten sets a time for one test.
+func shorten(t *testing.T, what *time.Duration, to time.Duration) {
+	before := *what
+	*what = to
+	t.Cleanup(func() { *what = before })
+}
+
 // awaitHealth waits until doctor finds nothing on any host: agents need a moment to find each other.
 func awaitHealth(t *testing.T, hosts ...*lab.Host) {
 	t.Helper()
 	for _, h := range hosts {
-		deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
+		deadline := time.Now().Add(healthTime)
 		before := ""
 		for {
 			found, code := examine(t, h, "")
@@ -133,7 +146,7 @@ func (f fault) typeMend(t *testing.T, l *lab.Lab, found finding) {
 // awaitFinding examines a host until the first finding has the code, or for long enough.
 func awaitFinding(t *testing.T, h *lab.Host, code string) (first finding, all []finding) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(findingTime)
 	for {
 		all, _ = examine(t, h, "")
 		if len(all) > 0 && all[0].Code == code || time.Now().After(deadline) {

@@ -173,4 +173,19 @@ func TestHealthyHosts(t *testing.T) {
 	if strings.Count(out, "no fault found: ") != 4 || strings.Count(out, "\n") != 3 || !strings.Contains(out, "2 hosts") {
 		t.Errorf("doctor printed\n%s", out)
 	}
+	testUpgradeFacts(t, l.Host("host-a"))
+}
+
+// What an upgrade to Podman 6 changes is said to those who have an older one.
+func testUpgradeFacts(t *testing.T, h *lab.Host) {
+	out := labtest.Sh(t, h, "podman --version; vxlanctl doctor --for podman=6")
+	t.Log(out)
+	var major, minor int
+	if _, err := fmt.Sscanf(out, "podman version %d.%d", &major, &minor); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	isNewest := major > 6 || major == 6 && minor >= 1
+	if strings.Contains(out, "since 6.0: ") != (major < 6) || strings.Contains(out, "since 6.1: ") == isNewest || strings.Contains(out, "nothing known") != isNewest {
+		t.Errorf("doctor --for printed\n%s", out)
+	}
 }

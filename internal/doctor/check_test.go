@@ -126,6 +126,11 @@ func TestChecks(t *testing.T) {
 		{"container without ARP", func(f *Facts) {
 			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/run/netns/cb", Interface: "eth0", NoARP: true}}
 		}, []string{"VX0409 failure container cb: eth0 has ARP switched off"}, []string{"nsenter --net=/run/netns/cb ip link set eth0 arp on"}},
+		{"address of another host's container", func(f *Facts) {
+			f.Networks[0].VTEP.StaticFDB = true
+			f.Networks[0].FixedEntries = []FixedEntry{{Device: "br-blue", Addr: addr("10.0.0.9"), MAC: kernel.MAC{2, 9}}}
+			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", Addrs: []netip.Prefix{prefix("10.0.0.2/24"), prefix("10.0.0.9/24"), prefix("10.0.0.77/24")}}}
+		}, []string{"VX0601 failure container cb has the address 10.0.0.9, which is that of another container"}, []string{"nsenter --net=/n ip address delete 10.0.0.9/24 dev eth0"}},
 		{"container's neighbours", func(f *Facts) {
 			own := network.BridgeMAC(7, addr("198.18.0.12"))
 			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", Neighbours: []Neighbour{

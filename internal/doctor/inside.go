@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/kernel"
@@ -13,10 +14,11 @@ import (
 type Inside struct {
 	Container, Namespace, Interface string
 	NoARP                           bool
-	Neighbours                      []Neighbour  // that somebody fixed
-	DeadEnds                        []Route      // for addresses of the network
-	Rules                           []Rule       // that refuse
-	SilentRouters                   []netip.Addr // of default routes, where nobody answers
+	Addrs                           []netip.Prefix // of global scope
+	Neighbours                      []Neighbour    // that somebody fixed
+	DeadEnds                        []Route        // for addresses of the network
+	Rules                           []Rule         // that refuse
+	SilentRouters                   []netip.Addr   // of default routes, where nobody answers
 	Hooks                           []DeviceHook
 }
 
@@ -50,6 +52,16 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 						"ip neigh show nud permanent", fmt.Sprintf("ip neigh delete %s dev %s", k.Addr, in.Interface))
 				}
 			}
+			for _, a := range in.Addrs {
+				if owner, taken := n.ownerBeside(in.Container, a.Addr()); taken {
+					findings = append(findings, diagnosis.Finding{
+						Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure, Network: n.Name,
+						Summary:  fmt.Sprintf("container %s has the address %s, which is that of another container", in.Container, a.Addr()),
+						Evidence: []string{"in the container: ip address show dev " + in.Interface, fmt.Sprintf("%s has the address", owner)},
+						Mend:     []string{fmt.Sprintf("nsenter --net=%s ip address delete %s dev %s", in.Namespace, a, in.Interface)},
+					})
+				}
+			}
 			for _, r := range in.DeadEnds {
 				add(fmt.Sprintf("it has a route of type %s to %s", r.Type, r.Dst), "ip route show table all type "+r.Type, r.Delete)
 			}
@@ -69,6 +81,23 @@ func checkInsides(f *Facts) (findings []diagnosis.Finding) {
 		}
 	}
 	return findings
+}
+
+// ownerBeside returns whose an address is beside a container's, as far as this host knows: another
+// container's here, or one's of another host, whose neighbour entry the agent wrote.
+func (n Network) ownerBeside(container string, addr netip.Addr) (owner string, taken bool) {
+	for _, e := range n.Endpoints {
+		has := slices.ContainsFunc(e.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr })
+		if has {
+			return "container " + e.ContainerName, e.ContainerName != container
+		}
+	}
+	for _, x := range n.FixedEntries {
+		if x.Addr == addr && n.VTEP.StaticFDB {
+			return "the container with the MAC " + x.MAC.String(), true
+		}
+	}
+	return "", false
 }
 
 // macOf returns the MAC of one of this host's own addresses on a network: its bridge's, or that of a

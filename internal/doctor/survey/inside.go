@@ -33,12 +33,27 @@ func (c *collector) inside(n *doctor.Network, namespace, container, device strin
 	if namespace == "" || read(&links, "link", "show", "dev", device) != nil || len(links) != 1 {
 		return in, false // it is ending, or not seen from here
 	}
+	var addrs []struct {
+		AddrInfo []struct {
+			Local     netip.Addr
+			Prefixlen int
+			Scope     string
+		} `json:"addr_info"`
+	}
+	_ = read(&addrs, "address", "show", "dev", device) // what is not known is not judged
+	for _, l := range addrs {
+		for _, a := range l.AddrInfo {
+			if a.Scope == "global" {
+				in.Addrs = append(in.Addrs, netip.PrefixFrom(a.Local, a.Prefixlen))
+			}
+		}
+	}
 	in.NoARP = slices.Contains(links[0].Flags, "NOARP")
 	var known []struct {
 		Dst    netip.Addr
 		Lladdr string
 	}
-	_ = read(&known, "neigh", "show", "dev", device, "nud", "permanent") // what is not known is not judged
+	_ = read(&known, "neigh", "show", "dev", device, "nud", "permanent")
 	for _, k := range known {
 		var mac kernel.MAC
 		if mac.UnmarshalText([]byte(k.Lladdr)) == nil {

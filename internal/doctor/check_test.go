@@ -76,6 +76,8 @@ func TestChecks(t *testing.T) {
 			[]string{"VX0102 warning net.ipv4.conf.eth0.forwarding is 0: packets that arrive by it are not forwarded to containers"}, []string{"sysctl -w net/ipv4/conf/eth0/forwarding=1"}},
 		{"old Podman", func(f *Facts) { f.Podman.Version = "4.3.1" }, []string{"VX0103 failure Podman has the version 4.3.1; 4.5 or newer is needed"}, nil},
 		{"no plugin", func(f *Facts) { f.Podman.PluginDir = "" }, []string{"VX0104 failure netavark finds no plugin vxlan, so no container of a VXLAN network starts"}, nil},
+		{"no netavark", func(f *Facts) { f.Podman.NoNetavark, f.Podman.Reinstall = "podman info", "dnf reinstall netavark" },
+			[]string{"VX0104 failure Podman finds no netavark, so no container with a network starts"}, []string{"dnf reinstall netavark"}},
 		{"plugin not executable", func(f *Facts) {
 			f.Podman.PluginDir, f.Podman.Obstacle = "", Obstacle{"/usr/libexec/netavark/vxlan", "it has the mode -rw-r--r--", "chmod 755 it"}
 		}, []string{"VX0104 failure netavark cannot execute the plugin /usr/libexec/netavark/vxlan"}, []string{"chmod 755 it"}},

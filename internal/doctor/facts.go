@@ -132,6 +132,8 @@ type Podman struct {
 	Version, Netavark string   // "": it could not be found out
 	PluginDir         string   // where the plugin was found; "": nowhere
 	Obstacle          Obstacle // that keeps the plugin from running
+	NoNetavark        string   // how it shows that netavark is missing
+	Reinstall         string   // the command that installs it again
 }
 
 // Obstacle keeps a program that is there from running.

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -79,6 +80,12 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 				Evidence: []string{p.name + " prints " + p.have}, Mend: []string{"upgrade the package"},
 			})
 		}
+	}
+	if why := f.Podman.NoNetavark; why != "" {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure, Summary: "Podman finds no netavark, so no container with a network starts",
+			Evidence: []string{why}, Mend: []string{cmp.Or(f.Podman.Reinstall, "install the package netavark again")},
+		})
 	}
 	if o := f.Podman.Obstacle; f.Podman.PluginDir == "" && o.Path != "" {
 		findings = append(findings, diagnosis.Finding{

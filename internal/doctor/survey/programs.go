@@ -59,6 +59,14 @@ func (c *collector) podman() {
 			break
 		}
 	}
+	if c.Podman.Netavark == "" && c.Podman.Version != "" { // it may be elsewhere, as containers.conf says
+		path, err := c.run("podman", "info", "--format", "{{.Host.NetworkBackendInfo.Path}}")
+		out, versionErr := c.run(strings.TrimSpace(path), "--version")
+		if c.Podman.Netavark = lastWord(out); err != nil || versionErr != nil {
+			c.Podman.NoNetavark = "podman info finds no network backend"
+			c.Podman.Reinstall = reinstallCommand("netavark")
+		}
+	}
 	var paths []string
 	for _, dir := range pluginDirs {
 		paths = append(paths, filepath.Join(dir, "vxlan"))
@@ -67,6 +75,19 @@ func (c *collector) podman() {
 	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
 		c.Podman.PluginDir = filepath.Dir(path)
 	}
+}
+
+// reinstallCommand is how this distribution's packages are installed again; "": it is not known.
+func reinstallCommand(name string) string {
+	for _, p := range []struct{ program, command string }{
+		{"/usr/bin/apt-get", "apt-get install --reinstall "}, {"/usr/bin/dnf", "dnf reinstall "}, {"/usr/bin/pacman", "pacman -S "},
+		{"/usr/bin/zypper", "zypper install --force "},
+	} {
+		if _, err := os.Stat(p.program); err == nil {
+			return p.command + name
+		}
+	}
+	return ""
 }
 
 // findProgram returns the first program that can be executed, or what keeps one from it.

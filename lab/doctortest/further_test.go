@@ -23,6 +23,7 @@ var furtherFaults = []fault{
 	{name: "VXLAN device throttled", inject: "tc qdisc add dev vxlan-plain root tbf rate 8kbit burst 2000 latency 1ms", code: "VX0505", says: "tbf"},
 	{name: "tc drops what leaves", inject: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip dport 4789 0xffff action mirred egress redirect dev lo", code: "VX0505", says: "egress of eth0"},
 	{name: "tc drops on the VXLAN device", inject: "tc qdisc replace dev vxlan-plain clsact; tc filter add dev vxlan-plain egress protocol all u32 match u32 0 0 action mirred egress redirect dev lo", code: "VX0505", says: "vxlan-plain"},
+	{name: "XDP drops what comes", inject: xdpDrop("eth0"), code: "VX0505", says: "XDP program of eth0"},
 	{name: "egress of a device drops VXLAN", inject: "nft -f - <<'END'\ntable netdev block8 { chain c { type filter hook egress device eth0 priority 0; udp dport 4789 drop; }; }\nEND", code: "VX0502", says: "VXLAN"},
 	{name: "VXLAN device drops", inject: "nft -f - <<'END'\ntable netdev block7 { chain c { type filter hook ingress device vxlan-plain priority 0; drop; }; }\nEND", code: "VX0502", says: "frames"},
 	{name: "a device drops by its policy", inject: "nft -f - <<'END'\ntable netdev block6 { chain c { type filter hook ingress device eth0 priority 0; policy drop; arp operation 1-2 accept; tcp dport 22 accept; }; }\nEND", code: "VX0502", says: "VXLAN"},
@@ -73,4 +74,23 @@ var furtherAgentFaults = []fault{
 		person: decision{"the other host cannot be asked", "kill -CONT $(pgrep ^vxland)"}},
 	{name: "agent killed, its messages dropped", inject: "kill -9 $(pgrep ^vxland); " + drop("inet", "input", "0", "udp dport 7947 drop"), code: "VX0502", says: "messages", then: "VX0701"},
 	{name: "agent not executable", inject: "chmod 644 /usr/local/bin/vxland; kill -9 $(pgrep ^vxland)", code: "VX0104", says: "cannot be executed"},
+}
+
+// xdpDrop is a script that lets a device drop all that comes, before any firewall sees it: a program
+// of two instructions, r0 = XDP_DROP and exit.
+func xdpDrop(device string) string {
+	return `mount -t bpf bpf /sys/fs/bpf; python3 - <<'END'
+import ctypes, os, struct
+call = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+def bpf(command, *fields):
+    attr = struct.pack(*fields).ljust(128, b"\0")
+    fd = ctypes.CDLL(None, use_errno=True).syscall(call, command, attr, len(attr))
+    assert fd >= 0, os.strerror(ctypes.get_errno())
+    return fd
+code = ctypes.create_string_buffer(struct.pack("<BBhiBBhi", 0xb7, 0, 0, 1, 0x95, 0, 0, 0))
+licence, path = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(b"/sys/fs/bpf/drop")
+fd = bpf(5, "<IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(licence))  # BPF_PROG_LOAD
+bpf(6, "<QI", ctypes.addressof(path), fd)  # BPF_OBJ_PIN
+END
+ip link set dev ` + device + ` xdpgeneric pinned /sys/fs/bpf/drop; umount /sys/fs/bpf`
 }

@@ -59,11 +59,28 @@ func (c *collector) hooksOf(device string) (hooks []doctor.DeviceHook, err error
 	}
 	text, err = c.run("ip", "-d", "link", "show", "dev", device)
 	if err == nil && strings.Contains(text, "prog/xdp") {
-		hooks = append(hooks, doctor.DeviceHook{
-			Device: device, What: "XDP program", Text: lineWith(text, "prog/xdp"), Remove: "ip link set dev " + device + " xdp off",
-		})
+		hooks = append(hooks, XDPHook(device, text))
 	}
 	return hooks, nil
+}
+
+// dropTags are the kernel's hashes of programs that drop all: r0 = XDP_ABORTED or XDP_DROP and exit, as
+// older and newer compilers write it.
+var dropTags = []string{"59f4a931744dcdc6", "691ef55febf78432", "b11459a0e11ca14c", "b30cf65b7e0fa9c7"}
+
+// XDPHook makes a hook of what ip prints of a device that has an XDP program. It is taken off in the
+// mode in which it was attached: without a mode ip takes off that of the driver alone.
+func XDPHook(device, text string) doctor.DeviceHook {
+	program, mode := lineWith(text, "prog/xdp"), "xdp"
+	for _, m := range []string{"xdpgeneric", "xdpoffload"} {
+		if strings.Contains(text, " "+m+" ") {
+			mode = m
+		}
+	}
+	return doctor.DeviceHook{
+		Device: device, What: "XDP program", Drops: slices.Contains(dropTags, wordAfter(program, "tag")), Text: program,
+		Remove: fmt.Sprintf("ip link set dev %s %s off", device, mode),
+	}
 }
 
 // lineWith returns the first line that has the part; "": there is none.

@@ -20,3 +20,15 @@ func TestSlowQueue(t *testing.T) {
 		}
 	}
 }
+
+func TestXDPHook(t *testing.T) {
+	const program = "    prog/xdp id 22358 name  tag b11459a0e11ca14c jited load_time 4 created_by_uid 0 \n"
+	generic := XDPHook("eth0", "3: eth0: <UP> mtu 1500 xdpgeneric qdisc noop\n"+program)
+	if generic.Remove != "ip link set dev eth0 xdpgeneric off" || !generic.Drops || generic.Text == "" {
+		t.Errorf("%+v", generic)
+	}
+	native := XDPHook("eth0", "3: eth0: <UP> mtu 1500 xdp qdisc noop\n    prog/xdp id 7 name balancer tag 00000000e11ca14c jited\n")
+	if native.Remove != "ip link set dev eth0 xdp off" || native.Drops {
+		t.Errorf("%+v", native)
+	}
+}

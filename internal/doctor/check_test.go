@@ -268,6 +268,8 @@ func TestChecks(t *testing.T) {
 			f.Unrecorded = []string{"container c1 has the interface veth1 and no record; restart it"}
 		},
 			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, []string{"podman restart c1"}},
+		{"Podman's file lost", func(f *Facts) { f.Networks[0].ConfigFile, f.Networks[0].Kept = "/etc/blue.json", "/run/network.json" },
+			[]string{"VX0106 failure Podman does not know the network any more, and its containers do not start again"}, []string{"cp /run/network.json /etc/blue.json"}},
 		{"rule that translates", func(f *Facts) { f.Rules = []Rule{{Text: "snat", Delete: "nft delete", Translates: true}} },
 			[]string{"VX0305 failure a rule of another program translates packets between hosts"}, []string{"nft delete"}},
 		{"rule that may drop", func(f *Facts) { f.Rules = []Rule{{Text: "drop"}} }, nil, nil},

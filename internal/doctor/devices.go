@@ -152,6 +152,16 @@ func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
 		}
 		findings = append(findings, found)
 	}
+	for _, n := range f.Networks {
+		if n.ConfigFile != "" {
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.RecordLost, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  "Podman does not know the network any more, and its containers do not start again",
+				Evidence: []string{n.ConfigFile + " is missing or damaged"},
+				Mend:     []string{fmt.Sprintf("cp %s %s", n.Kept, n.ConfigFile)},
+			})
+		}
+	}
 	return findings
 }
 

@@ -49,6 +49,8 @@ type Gap struct{ What, Why string }
 type Network struct {
 	plan.HostNetwork
 	Unplaceable bool
+	// ConfigFile is where Podman should have the network; "": it has it. Kept is a copy.
+	ConfigFile, Kept string
 	// Definition is the network as Podman has it; nil: it cannot be created again by a command.
 	Definition     *adopt.Definition
 	Underlay       kernel.Interface // as it is now; zero: it is gone

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -264,6 +265,14 @@ func (c *collector) devices() {
 func (c *collector) definitions() {
 	configs, err := c.on.Host.NetworkConfigs()
 	c.gap("Podman's networks", err)
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		id := []byte(`"` + n.ID + `"`)
+		if err == nil && !slices.ContainsFunc(configs, func(config []byte) bool { return bytes.Contains(config, id) }) {
+			n.ConfigFile = filepath.Join(c.on.Host.NetworksDir, n.Name+".json")
+			n.Kept = filepath.Join(c.on.Host.StoreDir, "networks", n.ID, "network.json")
+		}
+	}
 	for _, config := range configs {
 		d, ok := adopt.Read(config)
 		i := slices.IndexFunc(c.Networks, func(n doctor.Network) bool { return n.Name == d.Name })

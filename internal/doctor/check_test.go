@@ -85,6 +85,9 @@ func TestChecks(t *testing.T) {
 			f.Agent = Agent{Needed: 1, Obstacle: Obstacle{"/usr/libexec/vxlan/vxland", "it has the mode -rw-r--r--", "chmod 755 it"}}
 		}, []string{"VX0104 failure the agent /usr/libexec/vxlan/vxland cannot be executed, and 1 containers need it"}, []string{"chmod 755 it", reload}},
 		{"interface gone", func(f *Facts) { f.Networks[0].Underlay = kernel.Interface{} }, []string{"VX0201 failure the interface eth0 is gone"}, nil},
+		{"interface renamed", func(f *Facts) { f.Networks[0].Underlay, f.Networks[0].Holder = kernel.Interface{}, "lan0" },
+			[]string{"VX0201 failure the interface eth0 is gone, and lan0 has its address"},
+			[]string{"ip link set lan0 down; ip link set lan0 name eth0   # or recreate the network with --opt physical_interface=auto", "ip link set eth0 up", reload}},
 		{"interface down", func(f *Facts) { f.Networks[0].Underlay.Up = false }, []string{"VX0201 failure the interface eth0 is down"}, []string{"ip link set eth0 up"}},
 		{"address lost", func(f *Facts) { f.Networks[0].Underlay.Addrs = nil }, []string{"VX0201 failure the interface eth0 has lost the address 198.18.0.12"}, []string{"ip address add 198.18.0.12/24 dev eth0"}},
 		{"address of the whole host", func(f *Facts) {

@@ -49,6 +49,8 @@ type Gap struct{ What, Why string }
 type Network struct {
 	plan.HostNetwork
 	Unplaceable bool
+	// Holder is the interface that has the underlay's address, where Underlay is gone; "": none has.
+	Holder string
 	// ConfigFile is where Podman should have the network; "": it has it. Kept is a copy.
 	ConfigFile, Kept string
 	// Definition is the network as Podman has it; nil: it cannot be created again by a command.

@@ -23,6 +23,13 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		case n.Underlay.Name == "":
 			found.Summary = fmt.Sprintf("the interface %s is gone", home.Interface)
 			found.Mend = []string{fmt.Sprintf("make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
+			if n.Holder != "" {
+				found.Summary += fmt.Sprintf(", and %s has its address", n.Holder)
+				found.Mend = []string{
+					fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto", n.Holder, n.Holder, home.Interface),
+					fmt.Sprintf("ip link set %s up", home.Interface), reload,
+				}
+			}
 		case !n.Underlay.Up:
 			found.Summary = fmt.Sprintf("the interface %s is down", home.Interface)
 			found.Mend = []string{fmt.Sprintf("ip link set %s up", home.Interface)}

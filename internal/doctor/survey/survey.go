@@ -2,6 +2,7 @@ package survey
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -168,6 +169,9 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	var err error
 	facts.Underlay, err = c.ns.Interface(home)
 	c.gap("the interface "+home, err)
+	if facts.Underlay.Name == "" {
+		facts.Holder = c.holderOf(cmp.Or(n.VTEP.Home.Local, n.VTEP.Local))
+	}
 	for _, to := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
 		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))
 	}
@@ -180,6 +184,15 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 		c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()),
 		c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
 	return facts
+}
+
+// holderOf returns the interface that has an address.
+func (c *collector) holderOf(addr netip.Addr) string {
+	var links []struct{ Ifname string }
+	if err := c.readJSON(&links, "ip", "-j", "address", "show", "to", addr.String()); err != nil || len(links) == 0 {
+		return ""
+	}
+	return links[0].Ifname
 }
 
 // intruders returns the link that has a name and is not the network's. One without an alias may be

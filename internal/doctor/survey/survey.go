@@ -189,10 +189,13 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 // holderOf returns the interface that has an address.
 func (c *collector) holderOf(addr netip.Addr) string {
 	var links []struct{ Ifname string }
-	if err := c.readJSON(&links, "ip", "-j", "address", "show", "to", addr.String()); err != nil || len(links) == 0 {
-		return ""
+	_ = c.readJSON(&links, "ip", "-j", "address", "show", "to", addr.String()) // what is not known is not named
+	for _, l := range links {
+		if l.Ifname != "" { // ip prints an empty object of each link that has not the address
+			return l.Ifname
+		}
 	}
-	return links[0].Ifname
+	return ""
 }
 
 // intruders returns the link that has a name and is not the network's. One without an alias may be

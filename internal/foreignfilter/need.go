@@ -82,11 +82,8 @@ func networkNeeds(h Host, n Network) []need {
 		if routed && n.HasNames() {
 			all = append(all, n.nameNeed(s))
 		}
-		if s.Gateway.IsValid() {
-			all = append(all, n.gatewayNeed(s))
-		}
 	}
-	all = append(all, n.framesNeed(), n.tunnelNeed(), n.arpNeed())
+	all = append(all, n.framesNeed(), n.tunnelNeed())
 	if h.AgentPort != 0 && n.NeedsAgent() && len(n.VTEP.Remotes) > 0 {
 		all = append(all, n.agentNeed(h.AgentPort))
 	}
@@ -104,82 +101,24 @@ func (n Network) bridgedNeed(s network.Subnet) need {
 }
 
 // framesNeed is what the bridge forwards between a container and other hosts. The fast path, where
-// there is one, passes these chains by. But the first packets and all others meet them, and ARP always.
+// there is one, passes these chains by. But the first packets and all others meet them.
 func (n Network) framesNeed() need {
 	all := need{what: "frames between its containers"}
-	if n.VXLAN.Name == "" || n.Port.Name == "" {
-		return all
-	}
 	for _, s := range n.Subnets {
-		for _, way := range [][2]Device{{n.Port, n.VXLAN}, {n.VXLAN, n.Port}} {
-			all.addFrames(way[0], way[1], s.Prefix, s.Prefix,
-				kernel.HookForward, kernel.HookPrerouting, kernel.HookIngress, kernel.HookPostrouting, kernel.HookEgress)
+		if n.VXLAN.Name == "" || n.Port.Name == "" {
+			continue
+		}
+		for _, protocol := range []uint8{protocolTCP, protocolUDP} {
+			out := packet{in: n.Port, out: n.VXLAN, src: s.Prefix, dst: s.Prefix, protocol: protocol, ports: anyPort, bridged: true}
+			in := out
+			in.in, in.out = out.out, out.in
+			all.legs = append(all.legs,
+				leg{kernel.HookForward, []packet{out}, permit{hook: kernel.HookForward, in: n.Port.Name}},
+				leg{kernel.HookForward, []packet{in}, permit{hook: kernel.HookForward, in: n.VXLAN.Name}},
+				leg{kernel.HookPrerouting, []packet{in}, permit{hook: kernel.HookPrerouting, in: n.VXLAN.Name}})
 		}
 	}
 	return all
-}
-
-// gatewayNeed is what a container and the bridge itself, as its gateway, send each other: they meet the
-// bridge's chains for the host.
-func (n Network) gatewayNeed(s network.Subnet) need {
-	all := need{what: "frames between its containers and the gateway"}
-	if n.Port.Name == "" {
-		return all
-	}
-	gateway := netip.PrefixFrom(s.Gateway, s.Gateway.BitLen())
-	all.addFrames(n.Port, Device{}, s.Prefix, gateway, kernel.HookInput)
-	all.addFrames(Device{}, n.Port, gateway, s.Prefix, kernel.HookOutput)
-	return all
-}
-
-// arpNeed is how this host finds others and is found: on the underlay, and on the bridge as a gateway.
-func (n Network) arpNeed() need {
-	all := need{what: "ARP of this host"}
-	all.addARP(n.Underlay, netip.PrefixFrom(n.VTEP.Local, n.VTEP.Local.BitLen()), netip.PrefixFrom(n.VTEP.Local, 0))
-	for _, s := range n.Subnets {
-		all.addARP(n.Bridge, netip.PrefixFrom(s.Gateway, s.Gateway.BitLen()), s.Prefix)
-	}
-	return all
-}
-
-// addARP adds questions and answers between this host and others on a link.
-func (all *need) addARP(d Device, own, others netip.Prefix) {
-	if !own.Addr().Is4() || d.Name == "" {
-		return
-	}
-	all.addLegs(packet{in: d, src: others, dst: own, arp: true}, kernel.HookIngress, kernel.HookInput)
-	all.addLegs(packet{out: d, src: own, dst: others, arp: true}, kernel.HookOutput, kernel.HookEgress)
-}
-
-// addFrames adds frames of each kind from one device and range of addresses to another. IPv6 has no ARP.
-func (all *need) addFrames(from, to Device, src, dst netip.Prefix, hooks ...kernel.FilterHook) {
-	p := packet{in: from, out: to, src: src, dst: dst, ports: anyPort, bridged: true}
-	for _, p.protocol = range []uint8{protocolTCP, protocolUDP, 0} {
-		p.arp = p.protocol == 0
-		if !p.arp || src.Addr().Is4() {
-			all.addLegs(p, hooks...)
-		}
-	}
-}
-
-// addLegs adds a packet at hooks, where everything by its device is to pass. It has one device before
-// a bridge forwards it and one after. A frame passes the hooks of devices outside of the bridge.
-func (all *need) addLegs(of packet, hooks ...kernel.FilterHook) {
-	for _, hook := range hooks {
-		p := of
-		switch hook {
-		case kernel.HookIngress, kernel.HookPrerouting:
-			p.out = Device{}
-		case kernel.HookEgress, kernel.HookPostrouting:
-			p.in = Device{}
-		}
-		p.bridged = p.bridged && hook != kernel.HookIngress && hook != kernel.HookEgress
-		to := permit{hook: hook, in: p.in.Name}
-		if p.in.Name == "" {
-			to.out = p.out.Name
-		}
-		all.legs = append(all.legs, leg{hook, []packet{p}, to})
-	}
 }
 
 // reversed is the answer to a packet.

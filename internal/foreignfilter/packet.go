@@ -32,7 +32,6 @@ type packet struct {
 	untracked  bool
 	translated bool // the connection's destination was rewritten
 	bridged    bool // a bridge forwards it as a frame
-	arp        bool // a question or answer of ARP, about the addresses
 	world      side // which of the addresses is somewhere outside
 }
 
@@ -78,9 +77,6 @@ func (p packet) isSeenBy(f kernel.Family) bool {
 	if p.bridged || f == kernel.FamilyBridge {
 		return p.bridged && f == kernel.FamilyBridge
 	}
-	if p.arp || f == kernel.FamilyARP {
-		return p.arp && (f == kernel.FamilyARP || f == kernel.FamilyNetdev)
-	}
 	return f == kernel.FamilyNetdev || f == kernel.FamilyInet || (f == kernel.FamilyIP6) == p.isIPv6()
 }
 
@@ -95,9 +91,6 @@ func prefixValue(p netip.Prefix) value {
 
 // networkHeader is the IP header.
 func (p packet) networkHeader() value {
-	if p.arp {
-		return p.arpHeader()
-	}
 	length, version, protocolAt, srcAt, dstAt := 20, byte(0x45), 9, 12, 16
 	if p.isIPv6() {
 		length, version, protocolAt, srcAt, dstAt = 40, 0x60, 6, 8, 24
@@ -107,25 +100,6 @@ func (p packet) networkHeader() value {
 	h.put(protocolAt, knownValue([]byte{p.protocol}))
 	h.put(srcAt, prefixValue(p.src))
 	h.put(dstAt, prefixValue(p.dst))
-	return h
-}
-
-// linkHeader is the Ethernet header. Its addresses may be any.
-func (p packet) linkHeader() value {
-	const length, typeAt = 14, 12
-	h := unknownValue(length)
-	ether, _ := p.meta(metaProtocol)
-	h.put(typeAt, ether)
-	return h
-}
-
-// arpHeader is a question or an answer (RFC 826): Ethernet, IPv4, and the addresses.
-func (p packet) arpHeader() value {
-	const fixedLen, length, senderAt, targetAt = 6, 28, 14, 24
-	h := unknownValue(length)
-	h.put(0, knownValue([]byte{0, 1, 8, 0, 6, 4}[:fixedLen]))
-	h.put(senderAt, prefixValue(p.src))
-	h.put(targetAt, prefixValue(p.dst))
 	return h
 }
 
@@ -160,20 +134,15 @@ const (
 	metaInName   = 6
 	metaOutName  = 7
 	metaFamily   = 15
-	metaInType   = 8
-	metaOutType  = 9
 	metaL4       = 16
 )
 
 // meta returns what a rule loads about the packet. ok is false if there is no such thing, and the
 // rule does not match then.
 func (p packet) meta(key uint32) (v value, ok bool) {
-	const etherIPv4, etherARP, etherIPv6, familyIPv4, familyIPv6 = 0x0800, 0x0806, 0x86dd, 2, 10
+	const etherIPv4, etherIPv6, familyIPv4, familyIPv6 = 0x0800, 0x86dd, 2, 10
 	ether, family := uint16(etherIPv4), byte(familyIPv4)
-	switch {
-	case p.arp:
-		ether = etherARP
-	case p.isIPv6():
+	if p.isIPv6() {
 		ether, family = etherIPv6, familyIPv6
 	}
 	switch key {
@@ -189,24 +158,12 @@ func (p packet) meta(key uint32) (v value, ok bool) {
 		return nameValue(p.in), p.in.Name != ""
 	case metaOutName:
 		return nameValue(p.out), p.out.Name != ""
-	case metaInType:
-		return p.linkType(), p.in.Name != ""
-	case metaOutType:
-		return p.linkType(), p.out.Name != ""
 	case metaFamily:
 		return knownValue([]byte{family}), true
 	case metaL4:
-		return knownValue([]byte{p.protocol}), !p.arp
+		return knownValue([]byte{p.protocol}), true
 	}
 	return unknownValue(16), true
-}
-
-// linkType is the kind of device that a packet passes (ARPHRD_ETHER). The underlay may be of another.
-func (p packet) linkType() value {
-	if p.bridged || p.arp {
-		return knownValue(binary.NativeEndian.AppendUint16(nil, 1))
-	}
-	return unknownValue(2)
 }
 
 func indexValue(d Device) value {

@@ -43,8 +43,6 @@ const (
 	published = "packets to published ports"
 	frames    = "frames between its containers"
 	names     = "questions for container names"
-	gateway   = "frames between its containers and the gateway"
-	arp       = "ARP of this host"
 	tunnel    = "VXLAN packets from or to other hosts (UDP port 4789 on eth0)"
 	agents    = "messages of the agents (UDP and TCP port 7947 on eth0)"
 )
@@ -146,16 +144,6 @@ func TestRulesetsOfNft(t *testing.T) {
 		{"frames of a device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vxlan-*" drop; }; }`, map[string][]string{"fw": {frames}}},
 		{"frames of another device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vnet*" drop; }; }`, nil},
 		{"all frames", `table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`, map[string][]string{"fw": {frames}}},
-		{"frames that arrive", `table bridge f { chain pre { type filter hook prerouting priority 0; iifname "veth1" drop; }; }`, map[string][]string{"pre": {frames}}},
-		{"frames that leave", `table bridge f { chain post { type filter hook postrouting priority 0; oifname "veth1" drop; }; }`, map[string][]string{"post": {frames}}},
-		{"ARP between containers", `table bridge f { chain fw { type filter hook forward priority 0; ether type arp drop; }; }`, map[string][]string{"fw": {frames}}},
-		{"ARP for another address", `table bridge f { chain fw { type filter hook forward priority 0; arp daddr ip 192.0.2.1 drop; }; }`, nil},
-		{"frames to the gateway", `table bridge f { chain in { type filter hook input priority 0; policy drop; }; }`, map[string][]string{"in": {gateway}}},
-		{"frames from the gateway", `table bridge f { chain out { type filter hook output priority 0; arp saddr ip 10.0.0.1 drop; }; }`, map[string][]string{"out": {gateway}}},
-		{"ARP of the host", `table arp f { chain in { type filter hook input priority 0; policy drop; }; chain out { type filter hook output priority 0; arp htype 1 oifname "eth0" drop; }; }`,
-			map[string][]string{"in": {arp}, "out": {arp}}},
-		{"ARP of another device", `table arp f { chain in { type filter hook input priority 0; iifname "eth7" drop; }; }`, nil},
-		{"ARP accepted", `table arp f { chain in { type filter hook input priority 0; policy drop; arp operation 1-2 accept; }; }`, nil},
 		{"output that routes anew", `table ip mangle { chain OUT { type route hook output priority -150; udp dport 4789 drop; }; }`, map[string][]string{"OUT": {tunnel}}},
 		{"rate limit", `table ip f { chain fw { type filter hook forward priority 0; policy drop; limit rate 100/second accept; }; }`, nil},
 		{"other family", `table ip6 f { chain fw { type filter hook forward priority 0; policy drop; }; }`, nil},
@@ -260,16 +248,13 @@ func TestFirewalldTrustsTheBridge(t *testing.T) {
 
 // What a device receives or sends is followed as far as the chain is the underlay's.
 func TestChainsOfDevices(t *testing.T) {
-	const device = "ip link add eth0 type veth peer name x0; ip link add eth1 type veth peer name x1; ip link add vxlan-blue type veth peer name x2; ip link add veth1 type veth peer name x3\n"
+	const device = "ip link add eth0 type veth peer name x0; ip link add eth1 type veth peer name x1\n"
 	for rules, want := range map[string]map[string][]string{
-		`table netdev f { chain i { type filter hook ingress device eth0 priority 0; udp dport 4789 drop; }; }`:                                                 {"i": {tunnel}},
-		`table netdev f { chain i { type filter hook ingress device vxlan-blue priority 0; drop; }; }`:                                                          {"i": {frames}},
-		`table netdev f { chain e { type filter hook egress device veth1 priority 0; meta protocol arp drop; }; }`:                                              {"e": {frames}},
-		`table netdev f { chain i { type filter hook ingress device eth0 priority 0; policy drop; udp dport { 4789, 7947 } accept; tcp dport 7947 accept; }; }`: {"i": {arp}},
-		`table netdev f { chain i { type filter hook ingress device eth1 priority 0; udp dport 4789 drop; }; }`:                                                 nil,
-		`table inet f { chain i { type filter hook ingress devices = { eth0, eth1 } priority 0; udp dport { 4789, 7947 } drop; }; }`:                            {"i": {tunnel, agents}},
-		`table netdev f { chain e { type filter hook egress device eth0 priority 0; ip daddr 198.18.0.12 udp dport 4789 drop; }; }`:                             {"e": {tunnel}},
-		`table netdev f { chain e { type filter hook egress device eth0 priority 0; ip daddr 198.18.0.12 udp dport 4789 accept; }; }`:                           nil,
+		`table netdev f { chain i { type filter hook ingress device eth0 priority 0; udp dport 4789 drop; }; }`:                       {"i": {tunnel}},
+		`table netdev f { chain i { type filter hook ingress device eth1 priority 0; udp dport 4789 drop; }; }`:                       nil,
+		`table inet f { chain i { type filter hook ingress devices = { eth0, eth1 } priority 0; udp dport { 4789, 7947 } drop; }; }`:  {"i": {tunnel, agents}},
+		`table netdev f { chain e { type filter hook egress device eth0 priority 0; ip daddr 198.18.0.12 udp dport 4789 drop; }; }`:   {"e": {tunnel}},
+		`table netdev f { chain e { type filter hook egress device eth0 priority 0; ip daddr 198.18.0.12 udp dport 4789 accept; }; }`: nil,
 	} {
 		compareChains(t, findIn(t, device+load(rules)), want)
 	}
@@ -289,8 +274,7 @@ func TestCommandsLetPacketsPass(t *testing.T) {
 			"nft insert rule inet filter input iifname eth0 tcp dport 7947 accept",
 		}},
 		{"before routing and on a bridge", load(`table inet f { chain p { type filter hook prerouting priority -350; udp dport 4789 drop; }; }
-table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; chain in { type filter hook input priority 0; policy drop; }; }
-table arp f { chain in { type filter hook input priority 0; policy drop; }; chain out { type filter hook output priority 0; policy drop; }; }`), []string{
+table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`), []string{
 			"nft insert rule inet f p iifname eth0 udp dport 4789 accept",
 			"nft insert rule bridge f fw iifname vxlan-blue accept", "nft insert rule bridge f fw iifname veth1 accept",
 		}},

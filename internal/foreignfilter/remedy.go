@@ -91,8 +91,7 @@ func ufwLine(p permit) string {
 func nftLine(t kernel.FilterTable, chain string, p permit) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "nft insert rule %s %s %s", t.Family, t.Name, chain)
-	isOfDevice := p.hook == kernel.HookIngress || p.hook == kernel.HookEgress
-	if !isOfDevice || p.protocol == "" {
+	if p.hook != kernel.HookIngress && p.hook != kernel.HookEgress {
 		writeIf(&b, " iifname %s", p.in)
 		writeIf(&b, " oifname %s", p.out)
 	}

@@ -195,15 +195,12 @@ func (t *trace) load(registers value, step kernel.FilterStep, v value, ok, isMar
 
 // Headers that a rule reads (enum nft_payload_bases).
 const (
-	baseLink      = 0
 	baseNetwork   = 1
 	baseTransport = 2
 )
 
 func (t *trace) payload(step kernel.FilterStep) value {
 	switch step.Key {
-	case baseLink:
-		return t.packet.linkHeader().slice(step.Offset, step.Len)
 	case baseNetwork:
 		return t.packet.networkHeader().slice(step.Offset, step.Len)
 	case baseTransport:

@@ -276,8 +276,8 @@ func (c *collector) devices() {
 	}
 }
 
-// definitions reads the networks as Podman has them. One that has a range of addresses of its own
-// cannot be created again from what is read.
+// definitions reads the networks as Podman has them. Where hosts are listed, a range of addresses is
+// what the driver gave this host. Elsewhere a user gave it, and what is read lacks it.
 func (c *collector) definitions() {
 	configs, err := c.on.Host.NetworkConfigs()
 	c.gap("Podman's networks", err)
@@ -292,7 +292,8 @@ func (c *collector) definitions() {
 	for _, config := range configs {
 		d, ok := adopt.Read(config)
 		i := slices.IndexFunc(c.Networks, func(n doctor.Network) bool { return n.Name == d.Name })
-		if ok && i >= 0 && !bytes.Contains(config, []byte(`"lease_range"`)) {
+		ofUser := bytes.Contains(config, []byte(`"lease_range"`)) && (d.IsGossip() || d.Options["remote_ips"] == "")
+		if ok && i >= 0 && !ofUser {
 			c.Networks[i].Definition = &d
 		}
 	}

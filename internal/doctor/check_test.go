@@ -271,6 +271,12 @@ func TestChecks(t *testing.T) {
 			f.Unrecorded = []string{"container c1 has the interface veth1 and no record; restart it"}
 		},
 			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, []string{"podman restart c1"}},
+		{"damaged record", func(f *Facts) {
+			f.Damaged = []Damage{{Path: "/run/x.json", Container: "c1", NetworkID: "b1", Why: "EOF"}}
+		},
+			[]string{"VX0106 failure the record /run/x.json is damaged"}, []string{"rm -r /run/x.json", "podman restart c1"}},
+		{"damaged record of a network", func(f *Facts) { f.Damaged = []Damage{{Path: "/run/b1", NetworkID: "b1", Why: "EOF"}} },
+			[]string{"VX0106 failure the record /run/b1 is damaged"}, []string{"rm -r /run/b1", "podman ps -q --filter network=b1 | xargs podman restart"}},
 		{"Podman's file lost", func(f *Facts) { f.Networks[0].ConfigFile, f.Networks[0].Kept = "/etc/blue.json", "/run/network.json" },
 			[]string{"VX0106 failure Podman does not know the network any more, and its containers do not start again"}, []string{"cp /run/network.json /etc/blue.json"}},
 		{"rule that translates", func(f *Facts) { f.Rules = []Rule{{Text: "snat", Delete: "nft delete", Translates: true}} },

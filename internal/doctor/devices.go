@@ -152,6 +152,16 @@ func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
 		}
 		findings = append(findings, found)
 	}
+	for _, d := range f.Damaged {
+		found := diagnosis.Finding{
+			Code: diagnosis.RecordLost, Level: diagnosis.Failure, Summary: fmt.Sprintf("the record %s is damaged", d.Path),
+			Evidence: []string{d.Why}, Mend: []string{"rm -r " + d.Path, "podman restart " + d.Container},
+		}
+		if d.Container == "" {
+			found.Mend[1] = fmt.Sprintf("podman ps -q --filter network=%s | xargs podman restart", d.NetworkID)
+		}
+		findings = append(findings, found)
+	}
 	for _, n := range f.Networks {
 		if n.ConfigFile != "" {
 			findings = append(findings, diagnosis.Finding{

@@ -38,12 +38,21 @@ type Facts struct {
 	Rules    []Rule // of other programs, that name a network's port or device
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
+	Damaged []Damage
 	// Unrecorded are containers whose record is lost, as sentences.
 	Unrecorded []string
 }
 
 // Gap is something that could not be found out.
 type Gap struct{ What, Why string }
+
+// Damage is a record that cannot be read.
+type Damage struct {
+	Path      string // of what has to go
+	Container string // its ID; "": the whole network's
+	NetworkID string
+	Why       string
+}
 
 // Network is a network with containers on this host.
 type Network struct {

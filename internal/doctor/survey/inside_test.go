@@ -1,6 +1,15 @@
 package survey
 
-import "testing"
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/kernel/netnstest"
+)
 
 func TestSlowQueue(t *testing.T) {
 	for _, tt := range []struct {
@@ -30,5 +39,28 @@ func TestXDPHook(t *testing.T) {
 	native := XDPHook("eth0", "3: eth0: <UP> mtu 1500 xdp qdisc noop\n    prog/xdp id 7 name balancer tag 00000000e11ca14c jited\n")
 	if native.Remove != "ip link set dev eth0 xdp off" || native.Drops {
 		t.Errorf("%+v", native)
+	}
+}
+
+// What somebody fixed is found in the tables as the kernel has them.
+func TestFixedEntries(t *testing.T) {
+	ns := netnstest.New(t)
+	netnstest.Shell(t, ns)(`ip link add brx type bridge; ip link add vx type vxlan id 5 dstport 4789; ip link set vx master brx up; ip link set brx up
+bridge fdb replace 02:00:00:00:00:07 dev vx dst 198.18.0.77 self permanent; bridge fdb replace 02:00:00:00:00:08 dev vx master static
+ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:09 dev brx nud permanent`)
+	c := collector{ctx: t.Context()}
+	c.Networks = make([]doctor.Network, 1)
+	c.Networks[0].Bridge.Name = "brx"
+	if err := netns.Do(ns, func() error { c.entries(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []doctor.FixedEntry{
+		{Device: "vx", MAC: kernel.MAC{2, 0, 0, 0, 0, 7}, Self: true, Dst: netip.MustParseAddr("198.18.0.77")},
+		{Device: "vx", MAC: kernel.MAC{2, 0, 0, 0, 0, 8}},
+		{Device: "brx", MAC: kernel.MAC{2, 0, 0, 0, 0, 9}, Addr: netip.MustParseAddr("10.0.0.2")},
+	} {
+		if !slices.Contains(c.Networks[0].FixedEntries, want) {
+			t.Errorf("no %+v in %+v", want, c.Networks[0].FixedEntries)
+		}
 	}
 }

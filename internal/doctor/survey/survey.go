@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -134,7 +136,32 @@ func (c *collector) noteInspectError(networks []hoststate.Network, err error) {
 	if isOfNetwork && slices.ContainsFunc(networks, isUnplaceable) {
 		return
 	}
+	if d, ok := damageIn(c.on.Host.StoreDir, err); ok {
+		if !slices.Contains(c.Damaged, d) {
+			c.Damaged = append(c.Damaged, d)
+		}
+		return
+	}
 	c.gap("the state of a network", err)
+}
+
+var recordPath = regexp.MustCompile(`/networks/([0-9a-f]+)/endpoints/([0-9a-f]+)\.json`)
+
+// damageIn tells whether an error is about a record that is no JSON, as after a full disk or a crash.
+func damageIn(dir string, err error) (d doctor.Damage, ok bool) {
+	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
+	if !isSyntax {
+		return d, false
+	}
+	d.Why = syntax.Error()
+	if m := recordPath.FindStringSubmatch(err.Error()); m != nil {
+		d.Path, d.NetworkID, d.Container = dir+m[0], m[1], m[2]
+		return d, true
+	}
+	if e, isOfNetwork := errors.AsType[hoststate.NetworkError](err); isOfNetwork {
+		d.Path, d.NetworkID = filepath.Join(dir, "networks", e.NetworkID), e.NetworkID
+	}
+	return d, d.NetworkID != ""
 }
 
 // flatten returns the errors that were joined.

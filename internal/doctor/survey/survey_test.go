@@ -1,7 +1,9 @@
 package survey
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/hoststate"
 )
 
 func TestFilterHook(t *testing.T) {
@@ -221,5 +224,20 @@ func TestFlatten(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
 	if got := flatten(errors.Join(a, errors.Join(b, c))); !slices.Equal(got, []error{a, b, c}) || flatten(nil) != nil {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A record that is no JSON is told from what else cannot be read.
+func TestDamageIn(t *testing.T) {
+	syntax := json.Unmarshal([]byte("{"), new(any))
+	endpoint := hoststate.NetworkError{NetworkID: "b1", Err: fmt.Errorf("read stored endpoint: /run/vxlan/networks/b1/endpoints/c1.json: %w", syntax)}
+	if d, ok := damageIn("/run/vxlan", endpoint); !ok || d.Path != "/run/vxlan/networks/b1/endpoints/c1.json" || d.Container != "c1" {
+		t.Errorf("%v, %+v", ok, d)
+	}
+	if d, ok := damageIn("/run/vxlan", hoststate.NetworkError{NetworkID: "b1", Err: syntax}); !ok || d.Path != "/run/vxlan/networks/b1" || d.Container != "" {
+		t.Errorf("%v, %+v", ok, d)
+	}
+	if _, ok := damageIn("/run/vxlan", hoststate.NetworkError{NetworkID: "b1", Err: os.ErrPermission}); ok {
+		t.Error("what may not be read is not damaged")
 	}
 }

@@ -30,10 +30,10 @@ type check func(*Facts) []diagnosis.Finding
 // checks are all checks, causes before what follows from them.
 var checks = []check{
 	checkGaps, checkKernel, checkParameters, checkPodman,
-	checkUnderlay, checkCarrier, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
+	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices, checkDriftedEntries,
 	checkRules, checkForeignFilters, checkNamedRules, checkDeviceHooks, checkZones,
-	checkOverlaps, checkSameAddress, checkGateways,
+	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport,
 	checkNames, checkSilent, checkLimits,
 }

@@ -3,9 +3,7 @@ package ctl
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -36,16 +34,13 @@ type webPage struct {
 	interval        time.Duration // webInterval, but in tests
 	clusterInterval time.Duration
 
-	events eventReader // is used by readEvents only, as recent is
-	recent []HostEvent // the oldest first
+	events recentEvents // is used by readEvents only
 }
 
 func newWebPage(host WebHost, version string) *webPage {
 	return &webPage{
 		host: host, version: version, interval: webInterval, clusterInterval: webClusterInterval,
-		events: eventReader{
-			source: host, opts: new(eventsOptions), seen: make(map[string]agentapi.EventsRequest), notes: io.Discard, noted: make(map[string]bool),
-		},
+		events: newRecentEvents(host, maxWebEvents),
 	}
 }
 
@@ -67,11 +62,7 @@ func (p *webPage) parts() []web.Part {
 
 // readHost is what `vxlanctl status` shows.
 func (p *webPage) readHost() web.Content {
-	v, err := readStatus(p.host, p.host.StatusWithRates, p.version)
-	if err != nil {
-		v = statusView{Findings: []diagnosis.Finding{{Code: diagnosis.AgentMissing, Level: diagnosis.Unknown, Summary: err.Error()}}}
-		v.judge()
-	}
+	v := statusOrUnknown(p.host, p.version)
 	summary := web.Section{ID: "summary", Title: "Summary", Level: v.Level.String(), Lead: v.Summary, Announced: true}
 	if v.Running {
 		summary.Foot = "vxland " + v.Version + ", "
@@ -124,36 +115,25 @@ func (r peerRow) level() diagnosis.Level {
 
 // readEvents is what `vxlanctl events` shows, the newest first.
 func (p *webPage) readEvents() web.Content {
-	found, err := p.events.read(context.Background(), false)
-	p.recent = append(p.recent, found...)
-	p.recent = slices.Clone(p.recent[max(0, len(p.recent)-maxWebEvents):])
+	newest, err := p.events.newest()
 	s := web.Section{ID: "events", Title: "Events"}
 	switch {
 	case err != nil:
 		s.Level, s.Lead = diagnosis.Unknown.String(), err.Error()
-	case len(p.recent) == 0:
+	case len(newest) == 0:
 		s.Lead = "nothing has happened since the agent started"
 	}
-	if len(p.recent) > 0 {
-		newest := slices.Clone(p.recent)
-		slices.Reverse(newest)
-		s.Table = webTable(output.Listing[HostEvent]{Columns: webEventColumns, Rows: newest}, nil)
+	if len(newest) > 0 {
+		s.Table = webTable(output.Listing[HostEvent]{Columns: eventColumns, Rows: newest}, nil)
 	}
-	recent := p.recent
-	return web.Content{Sections: []web.Section{s}, Files: []web.File{{Path: "/json/events", Type: web.TypeJSON, Data: func() ([]byte, error) { return eventLines(recent) }}}}
+	lines := func() ([]byte, error) { return eventLines(newest) }
+	return web.Content{Sections: []web.Section{s}, Files: []web.File{{Path: "/json/events", Type: web.TypeJSON, Data: lines}}}
 }
 
-var webEventColumns = []output.Column[HostEvent]{
-	{Heading: "TIME", Text: func(e HostEvent) string { return e.Time.Local().Format(time.Stamp) }},
-	{Heading: "KIND", Text: func(e HostEvent) string { return string(e.Kind) }},
-	{Heading: "CODE", Text: func(e HostEvent) string { return e.Code }},
-	{Heading: "WHAT HAPPENED", Text: func(e HostEvent) string { return e.Text }},
-}
-
-// eventLines are events as JSON, a line each.
-func eventLines(events []HostEvent) ([]byte, error) {
+// eventLines are events as JSON, a line each, the oldest first.
+func eventLines(newest []HostEvent) ([]byte, error) {
 	var b bytes.Buffer
-	for _, e := range events {
+	for _, e := range slices.Backward(newest) {
 		line, err := output.Document(e, true)
 		if err != nil {
 			return nil, err

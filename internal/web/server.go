@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -42,13 +43,13 @@ type Server struct {
 	Title string
 	Parts []Part
 
-	writeTimeout time.Duration // 0: the usual; tests are quicker
+	readTimeout, writeTimeout time.Duration // 0: the usual; tests are quicker
 }
 
 // Serve serves on a listener until ctx is done.
 func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler: s.handler(), MaxHeaderBytes: maxHeader, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: s.handler(), MaxHeaderBytes: maxHeader, ReadTimeout: cmp.Or(s.readTimeout, readTimeout), IdleTimeout: idleTimeout,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // of clients that go away
 	}
@@ -61,10 +62,7 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 
 // handler knows the page, what it loads, and its files.
 func (s Server) handler() http.Handler {
-	p := pageServer{title: s.Title, feed: newFeed(s.Parts), streams: make(chan struct{}, maxStreams), writeTimeout: s.writeTimeout}
-	if p.writeTimeout == 0 {
-		p.writeTimeout = writeTimeout
-	}
+	p := pageServer{title: s.Title, feed: newFeed(s.Parts), streams: make(chan struct{}, maxStreams), writeTimeout: cmp.Or(s.writeTimeout, writeTimeout)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.servePage)
 	mux.HandleFunc("GET /live", p.serveStream)

@@ -26,7 +26,14 @@ func (p pageServer) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.feed.join()()
 	w.Header().Set("Content-Type", "text/event-stream")
+	if r.Method == http.MethodHead {
+		return
+	}
 	out := http.NewResponseController(w)
+	// The request is read. A deadline that passes later would end the stream.
+	if err := out.SetReadDeadline(time.Time{}); err != nil {
+		return
+	}
 	alive := time.NewTicker(aliveInterval)
 	defer alive.Stop()
 	// The browser asks again soon after the connection has ended. It has the sections of version 0.

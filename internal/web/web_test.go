@@ -87,6 +87,7 @@ func TestOnlyThisHostsPagesAreAnswered(t *testing.T) {
 		{"GET", "/", "[::1]:7950", "", 200, ""},
 		{"GET", "/", "127.8.8.8", "", 200, ""},
 		{"HEAD", "/", "", "", 200, ""},
+		{"HEAD", "/live", "", "", 200, ""}, // has an end
 		{"GET", "/json/count", "", "", 200, "1"},
 		{"GET", "/json/none", "", "", 500, "there is none"},
 		{"GET", "/count.svg", "", "", 200, "<svg/>"},
@@ -201,6 +202,18 @@ func TestStreamFollows(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		return c.reads.Load() == before
 	})
+}
+
+// A stream lives on when the time is over in which a request must have been read.
+func TestStreamLives(t *testing.T) {
+	const timeout = 50 * time.Millisecond
+	addr := serve(t, Server{Parts: []Part{new(counter).part(10 * time.Millisecond)}, readTimeout: timeout})
+	_, body, _ := openStream(t, addr)
+	for began := time.Now(); time.Since(began) < 4*timeout; {
+		if _, err := body.ReadString('\n'); err != nil {
+			t.Fatalf("after %v: %v", time.Since(began), err)
+		}
+	}
 }
 
 // A slow part is neither read twice at once nor waited for by the page.

@@ -16,7 +16,7 @@ func ParseAddress(text string) (netip.AddrPort, error) {
 	}
 	if !addr.Addr().IsLoopback() {
 		return netip.AddrPort{}, fmt.Errorf("%s: must be a loopback address, such as 127.0.0.1, since the page has no password; "+
-			"from another host use `ssh -L %d:127.0.0.1:%[2]d`", text, DefaultPort)
+			"from another host use `ssh -L %d:127.0.0.1:%[2]d HOST`", text, DefaultPort)
 	}
 	return addr, nil
 }

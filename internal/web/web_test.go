@@ -18,7 +18,7 @@ import (
 func TestParseAddress(t *testing.T) {
 	for text, want := range map[string]string{
 		"127.0.0.1:7950": "", "127.8.8.8:0": "", "[::1]:80": "",
-		"0.0.0.0:7950": "must be a loopback address", "[::]:7950": "must be a loopback address", "192.168.1.10:7950": "use `ssh -L 7950:127.0.0.1:7950`",
+		"0.0.0.0:7950": "must be a loopback address", "[::]:7950": "must be a loopback address", "192.168.1.10:7950": "use `ssh -L 7950:127.0.0.1:7950 HOST`",
 		"localhost:7950": "must be an address with a port", ":7950": "must be an address with a port", "127.0.0.1": "must be an address", "": "must be an address",
 	} {
 		_, err := ParseAddress(text)

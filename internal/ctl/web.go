@@ -65,7 +65,8 @@ at once.`,
 			return newWebPage(host, version).serve(ctx, l)
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", fmt.Sprintf("127.0.0.1:%d", web.DefaultPort), "a loopback `ADDRESS` with a port; port 0 is any free one")
+	cmd.Flags().StringVar(&listen, "listen", fmt.Sprintf("127.0.0.1:%d", web.DefaultPort),
+		"a loopback `ADDRESS` with a port; port 0 is any free one")
 	return cmd
 }
 

@@ -11,7 +11,9 @@ import (
 
 func notices(findings []diagnosis.Finding) (all []web.Notice) {
 	for _, f := range findings {
-		all = append(all, web.Notice{Level: f.Level.String(), Code: string(f.Code), Text: namedSummary(f), Evidence: f.Evidence, Mend: mends(f)})
+		all = append(all, web.Notice{
+			Level: f.Level.String(), Code: string(f.Code), Text: namedSummary(f), Evidence: f.Evidence, Mend: mends(f),
+		})
 	}
 	return all
 }
@@ -40,7 +42,8 @@ func boundedNote(n int, command string) string {
 }
 
 func jsonFile(name string, object any) web.File {
-	return web.File{Path: "/json/" + name, Type: web.TypeJSON, Data: func() ([]byte, error) { return output.Document(object, false) }}
+	document := func() ([]byte, error) { return output.Document(object, false) }
+	return web.File{Path: "/json/" + name, Type: web.TypeJSON, Data: document}
 }
 
 // missingFile says why there is none.

@@ -21,7 +21,8 @@ type Config struct {
 
 // Run shows the screen until the user ends it, or ctx is done.
 func Run(ctx context.Context, c Config) error {
-	p := tea.NewProgram(newModel(c.Read, c.Interval, c.Colour), tea.WithContext(ctx), tea.WithInput(c.In), tea.WithOutput(c.Out))
+	m := newModel(c.Read, c.Interval, c.Colour)
+	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(c.In), tea.WithOutput(c.Out))
 	_, err := p.Run()
 	if errors.Is(err, tea.ErrInterrupted) || ctx.Err() != nil {
 		return nil // the way to end it

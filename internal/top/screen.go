@@ -109,8 +109,9 @@ func (p Pane) lines(rows []Row, o order, width int) []string {
 		if i == o.column {
 			heading = c.Heading + map[bool]string{false: "▲", true: "▼"}[o.reverse]
 		}
-		text := func(r Row) string { return clean(r.Cells[i].Text) }
-		table.Columns = append(table.Columns, output.Column[Row]{Heading: heading, Text: text, Shrinks: c.Shrinks, Wide: c.Wide})
+		table.Columns = append(table.Columns, output.Column[Row]{
+			Heading: heading, Shrinks: c.Shrinks, Wide: c.Wide, Text: func(r Row) string { return clean(r.Cells[i].Text) },
+		})
 	}
 	return strings.Split(strings.TrimSuffix(table.Table(&output.Printer{Width: width}), "\n"), "\n")
 }

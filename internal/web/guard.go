@@ -12,10 +12,10 @@ import (
 func ParseAddress(text string) (netip.AddrPort, error) {
 	addr, err := netip.ParseAddrPort(text)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%q: must be an address with a port, such as 127.0.0.1:%d", text, DefaultPort)
+		return addr, fmt.Errorf("%q: must be an address with a port, such as 127.0.0.1:%d", text, DefaultPort)
 	}
 	if !addr.Addr().IsLoopback() {
-		return netip.AddrPort{}, fmt.Errorf("%s: must be a loopback address, such as 127.0.0.1, since the page has no password; "+
+		return addr, fmt.Errorf("%s: must be a loopback address, such as 127.0.0.1, since the page has no password; "+
 			"from another host use `ssh -L %d:127.0.0.1:%[2]d HOST`", text, DefaultPort)
 	}
 	return addr, nil
@@ -24,6 +24,9 @@ func ParseAddress(text string) (netip.AddrPort, error) {
 // contentPolicy lets the page load and do nothing but what this server has.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// picturePolicy is that of a picture, which styles itself.
+const picturePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 
 // guarded refuses requests that do not come from this host's own pages, and says to browsers that
 // nothing here is for other pages.

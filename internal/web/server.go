@@ -49,7 +49,8 @@ type Server struct {
 // Serve serves on a listener until ctx is done.
 func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler: s.handler(), MaxHeaderBytes: maxHeader, ReadTimeout: cmp.Or(s.readTimeout, readTimeout), IdleTimeout: idleTimeout,
+		Handler: s.handler(), MaxHeaderBytes: maxHeader,
+		ReadTimeout: cmp.Or(s.readTimeout, readTimeout), IdleTimeout: idleTimeout,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // of clients that go away
 	}
@@ -62,22 +63,30 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 
 // handler knows the page, what it loads, and its files.
 func (s Server) handler() http.Handler {
-	p := pageServer{title: s.Title, feed: newFeed(s.Parts), streams: make(chan struct{}, maxStreams), writeTimeout: cmp.Or(s.writeTimeout, writeTimeout)}
+	p := pageServer{
+		title: s.Title, feed: newFeed(s.Parts), streams: make(chan struct{}, maxStreams),
+		writeTimeout: cmp.Or(s.writeTimeout, writeTimeout),
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.servePage)
 	mux.HandleFunc("GET /live", p.serveStream)
 	mux.HandleFunc("GET /", p.serveFile)
-	for name, kind := range map[string]string{"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"} {
-		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, _ *http.Request) {
-			data, err := fs.ReadFile(assets, path.Join("assets", name))
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
-			p.write(w, kind+"; charset=utf-8", data)
-		})
+	for name, kind := range map[string]string{"style.css": "text/css", "script.js": "text/javascript", "icon.svg": TypeSVG} {
+		mux.HandleFunc("GET /"+name, p.asset(name, kind+"; charset=utf-8"))
 	}
 	return guarded(mux)
+}
+
+// asset serves a file that is in the program.
+func (p pageServer) asset(name, kind string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		data, err := fs.ReadFile(assets, path.Join("assets", name))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		p.write(w, kind, data)
+	}
 }
 
 type pageServer struct {
@@ -117,8 +126,8 @@ func (p pageServer) serveFile(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	if f.Type == TypeSVG { // it styles itself
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox")
+	if f.Type == TypeSVG {
+		w.Header().Set("Content-Security-Policy", picturePolicy)
 	}
 	p.write(w, f.Type, data)
 }

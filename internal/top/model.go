@@ -62,6 +62,10 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.readScreen
 	case tea.KeyPressMsg:
 		return m.press(msg.String())
+	case tea.PasteMsg:
+		if m.typing {
+			m.setFilter(m.filter + clean(msg.Content))
+		}
 	}
 	return m, nil
 }
@@ -80,6 +84,8 @@ func (m model) press(key string) (tea.Model, tea.Cmd) {
 	switch {
 	case key == "ctrl+c":
 		return m, tea.Quit
+	case key == "ctrl+z":
+		return m, tea.Suspend
 	case m.typing:
 		m.typeFilter(key)
 		return m, nil
@@ -95,9 +101,10 @@ func (m model) press(key string) (tea.Model, tea.Cmd) {
 	case "p", "space":
 		m.paused = !m.paused
 	case "/":
-		m.typing, m.filter = true, ""
+		m.typing = true
+		m.setFilter("")
 	case "esc":
-		m.filter = ""
+		m.setFilter("")
 	default:
 		m.pressInPane(key)
 	}
@@ -110,20 +117,23 @@ func (m *model) typeFilter(key string) {
 	case "enter":
 		m.typing = false
 	case "esc":
-		m.typing, m.filter = false, ""
+		m.typing = false
+		m.setFilter("")
 	case "backspace":
 		runes := []rune(m.filter)
-		m.filter = string(runes[:max(0, len(runes)-1)])
+		m.setFilter(string(runes[:max(0, len(runes)-1)]))
 	case "space":
-		m.filter += " "
+		m.setFilter(m.filter + " ")
 	default:
 		if len([]rune(key)) == 1 {
-			m.filter += key
+			m.setFilter(m.filter + key)
 		}
 	}
-	for i := range m.top {
-		m.top[i] = 0
-	}
+}
+
+// setFilter shows the first rows that have the text.
+func (m *model) setFilter(text string) {
+	m.filter, m.top = text, make([]int, len(m.top))
 }
 
 // pageSize is how far a page goes.

@@ -236,6 +236,30 @@ func TestEndsByKey(t *testing.T) {
 	}
 }
 
+func TestSuspends(t *testing.T) {
+	_, cmd := shown(t, 80, 24).Update(tea.KeyPressMsg{Code: 'z', Mod: tea.ModCtrl})
+	if cmd == nil {
+		t.Fatal("nothing happens")
+	}
+	if _, suspends := cmd().(tea.SuspendMsg); !suspends {
+		t.Error("it does something else")
+	}
+}
+
+// What is pasted is a part of the filter, and otherwise nothing.
+func TestPaste(t *testing.T) {
+	paste := tea.PasteMsg{Content: "peer-2\x1b"}
+	if m := send(t, shown(t, 80, 24), paste); m.filter != "" {
+		t.Errorf("the filter is %q", m.filter)
+	}
+	if m := send(t, shown(t, 80, 24, "/"), tea.PasteMsg{Content: "peer-2"}); lineWith(m, "peer-29") == "" || lineWith(m, "peer-19") != "" {
+		t.Errorf("got\n%s", m.View().Content)
+	}
+	if m := send(t, shown(t, 80, 24, "/"), paste); strings.ContainsRune(m.View().Content, '\x1b') {
+		t.Error("what is pasted moves the cursor")
+	}
+}
+
 func TestColours(t *testing.T) {
 	m := shown(t, 80, 24)
 	if strings.ContainsRune(m.View().Content, '\x1b') {

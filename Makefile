@@ -12,7 +12,7 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -79,6 +79,12 @@ bench: deps build bin/bench bin/probe
 # tests on the machine would disturb it.
 bench-quick: deps build bin/bench bin/probe
 	bin/bench -quick -section start,traffic,plugin
+
+# Draws the picture of the dashboard in docs/user: what a real Prometheus measures on three lab hosts to which things happen for
+# three minutes. It needs Debian's package prometheus.
+dashboard: deps build
+	$(GO) build $(BUILDFLAGS) -o bin/dashboard ./bench/cmd/dashboard
+	bin/dashboard -lab >bin/dashboard.svg && mv bin/dashboard.svg docs/user/dashboard.svg
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -183,6 +189,7 @@ help:
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
+	@echo 'make dashboard    draw the picture of the dashboard anew, from a run of the lab: four minutes'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make sim-large    the same on 1,000 hosts: half an hour or more'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'

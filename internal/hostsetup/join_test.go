@@ -135,6 +135,35 @@ func TestJoinRefusals(t *testing.T) {
 	}
 }
 
+// Each port that packets of networks go to is tried, and the one that the next network has.
+func TestJoinTriesAllTunnelPorts(t *testing.T) {
+	tests := []struct {
+		name    string
+		ports   []uint16
+		closed  uint16
+		want    string
+		refused bool
+	}{
+		{"no network yet", nil, 0, "checked: TCP and UDP 7947, and UDP 4789, both ways", false},
+		{"no network yet, and the port is closed", nil, 4789, "failure: UDP 4789: what this host sends does not arrive at host-a", true},
+		{"two ports", []uint16{4789, 8472}, 0, "checked: TCP and UDP 7947, and UDP 4789, and UDP 8472, both ways", false},
+		{"the second one is closed", []uint16{4789, 8472}, 8472, "failure: UDP 8472: what this host sends does not arrive at host-a", true},
+		{"the default one is closed, and no network has it", []uint16{8472}, 4789, "checked: TCP and UDP 7947, and UDP 8472, both ways", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			i, h, out := newIssuer(t), newFakeHost(t), new(said)
+			i.ports, i.closed = tt.ports, tt.closed
+			if err := Join(t.Context(), h, i.token(t), JoinOptions{}, out.report); (err != nil) != tt.refused {
+				t.Errorf("got %v", err)
+			}
+			if !strings.Contains(out.String(), tt.want) || strings.Contains(out.String(), "warning: UDP 4789") != (tt.closed == 4789 && !tt.refused) {
+				t.Errorf("said\n%s", out)
+			}
+		})
+	}
+}
+
 // The user may know better than the checks.
 func TestJoinWithoutChecks(t *testing.T) {
 	i, h := newIssuer(t), newFakeHost(t)

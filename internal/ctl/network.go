@@ -42,7 +42,6 @@ lacks. It shows one in detail, and changes one while its containers run.`,
 	cmd.AddCommand(
 		networkListCommand(host),
 		networkInspectCommand(host),
-		networkAdoptCommand(host),
 		networkSetCommand(host),
 		networkPeerCommand(host),
 		networkRemoveCommand(host),

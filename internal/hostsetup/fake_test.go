@@ -33,6 +33,7 @@ type fakeHost struct {
 	gossip   []string
 	path     fakePath
 	noRoute  bool
+	addrs    []InterfaceAddress
 	leaveErr error
 }
 
@@ -80,8 +81,11 @@ func (h *fakeHost) OwnAddress([]netip.Addr) (netip.Addr, error) {
 	return netip.MustParseAddr("192.0.2.2"), nil
 }
 
-func (h *fakeHost) HasAddress(a netip.Addr) (bool, error) {
-	return a == netip.MustParseAddr("192.0.2.2"), nil
+func (h *fakeHost) Addresses() ([]InterfaceAddress, error) {
+	if h.addrs != nil {
+		return h.addrs, nil
+	}
+	return []InterfaceAddress{{"eth0", netip.MustParseAddr("192.0.2.2")}}, nil
 }
 
 func (h *fakeHost) MTU(netip.Addr) (int, error) { return 1500, nil }

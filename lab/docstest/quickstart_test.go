@@ -84,7 +84,7 @@ func (n *newcomer) typeBlock(b block) (out string) {
 
 // maxWorking is what the quickstart may cost of its five minutes without the newcomer: typing and
 // reading takes the rest.
-const maxWorking = time.Minute
+const maxWorking = 2 * time.Minute
 
 // The quickstart, typed as it stands: from a package's file to a ping, and back to hosts on which
 // nothing is left.

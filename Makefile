@@ -122,6 +122,7 @@ fuzz:
 	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzPacket$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/clusterkey
+	$(GO) test -run '^$$' -fuzz '^FuzzToken$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/enrol
 
 # Ten million messages, contents of records and deltas that were changed at random: what comes from other hosts. Then each of
 # the fuzz tests, which look for new ways through the code. Takes a quarter of an hour.

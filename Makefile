@@ -57,7 +57,7 @@ test-lab: deps build
 # FAULTS='route|rule' those whose names match.
 FAULTS ?= all
 faults: deps build
-	FAULTS='$(FAULTS)' $(GO) test -p 1 -count=1 -timeout 30m -v ./lab/doctortest
+	FAULTS='$(FAULTS)' $(GO) test -p 1 -count=1 -timeout 30m -v ./internal/doctor/survey ./lab/doctortest
 
 # On healthy hosts of each kind doctor finds nothing, with each version of Podman: three minutes, once their trees are there.
 healthy: deps build

@@ -154,6 +154,23 @@ func TestChecks(t *testing.T) {
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},
+		{"chain of iptables-legacy", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "raw of iptables-legacy", Chain: "OUTPUT", Dropped: []string{"a"}, Commands: []string{"iptables-legacy -t raw"}}}
+		}, []string{"VX0502 failure chain OUTPUT of table raw of iptables-legacy drops a"}, []string{"iptables-legacy -t raw"}},
+		{"chain that may drop", func(f *Facts) {
+			f.Suspect = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a"}}}
+		}, nil, nil},
+		{"chain that may drop, and a lost tunnel", func(f *Facts) {
+			f.Suspect = []foreignfilter.BlockingChain{
+				{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a"}, Commands: []string{"nft insert"}},
+				{Network: "blue", Table: "inet f", Chain: "named", Dropped: []string{"a"}},
+			}
+			f.Rules = []Rule{{Text: "table inet f, chain named: x drop", Chain: "inet f named", Delete: "nft delete rule"}}
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
+		}, []string{
+			"VX0506 warning a rule of another program may drop packets of networks", "VX0506 warning chain in of table inet f may drop a",
+			"VX0301 failure no VXLAN packet passes to or from host a",
+		}, []string{"nft delete rule"}},
 		{"chain for bridged packets", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"packets (br_netfilter is on)"}}}
 		}, []string{"VX0503 failure chain in of table inet f drops packets (br_netfilter is on)"}, nil},

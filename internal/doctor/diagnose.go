@@ -32,7 +32,7 @@ var checks = []check{
 	checkGaps, checkKernel, checkParameters, checkPodman,
 	checkUnderlay, checkCarrier, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
 	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
-	checkRules, checkForeignFilters, checkNamedRules, checkDeviceHooks, checkZones,
+	checkRules, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones,
 	checkOverlaps, checkSameAddress, checkGateways,
 	checkAgent, checkReport,
 	checkNames, checkSilent, checkLimits,

@@ -27,6 +27,7 @@ type Facts struct {
 	Agent    Agent
 	Podman   Podman
 	Blocking []foreignfilter.BlockingChain
+	Suspect  []foreignfilter.BlockingChain // that may drop what goes from host to host
 	Hooks    []DeviceHook
 	Zones    map[string]string // firewalld's zone of each bridge; nil: it does not run
 	Devices  []kernel.Link     // all VXLAN devices of the host

@@ -53,7 +53,7 @@ func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 		found := diagnosis.Finding{
 			Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Network: c.Network,
 			Summary:  fmt.Sprintf("chain %s of table %s drops %s", c.Chain, c.Table, strings.Join(c.Dropped, ", ")),
-			Evidence: []string{fmt.Sprintf("nft list chain %s %s", c.Table, c.Chain)},
+			Evidence: []string{listCommand(c)},
 			Mend:     c.Commands,
 		}
 		if c.Option != "" {
@@ -64,6 +64,36 @@ func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// listCommand shows a chain.
+func listCommand(c blockingChain) string {
+	if table, program, isLegacy := strings.Cut(c.Table, " of "); isLegacy {
+		return fmt.Sprintf("%s -t %s -S %s", program, table, c.Chain)
+	}
+	return fmt.Sprintf("nft list chain %s %s", c.Table, c.Chain)
+}
+
+// checkSuspectChains says which chains may drop what goes from host to host. A rule that is found by
+// name is named by itself.
+func checkSuspectChains(f *Facts) (findings []diagnosis.Finding) {
+	for _, c := range f.Suspect {
+		isNamed := slices.ContainsFunc(f.Rules, func(r Rule) bool { return !r.Translates && r.Chain == c.Table+" "+c.Chain })
+		if isNamed || f.isBlocking(c.Table, c.Chain) {
+			continue
+		}
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ForeignRule, Level: diagnosis.Warning, Network: c.Network,
+			Summary:  fmt.Sprintf("chain %s of table %s may drop %s", c.Chain, c.Table, strings.Join(c.Dropped, ", ")),
+			Evidence: []string{listCommand(c)}, Mend: c.Commands,
+		})
+	}
+	return findings
+}
+
+// isBlocking tells whether a chain surely drops something. What else it may drop says no more.
+func (f *Facts) isBlocking(table, chain string) bool {
+	return slices.ContainsFunc(f.Blocking, func(c blockingChain) bool { return c.Table == table && c.Chain == chain })
+}
+
 // withFilterCode tells what only concerns frames within a network, or names, from the rest.
 func withFilterCode(found diagnosis.Finding, c foreignfilter.BlockingChain) diagnosis.Finding {
 	if len(c.Dropped) != 1 {
@@ -72,7 +102,7 @@ func withFilterCode(found diagnosis.Finding, c foreignfilter.BlockingChain) diag
 	switch {
 	case strings.Contains(c.Dropped[0], "br_netfilter"):
 		found.Code = diagnosis.BridgeFiltered
-	case strings.Contains(c.Dropped[0], "container names"):
+	case strings.HasSuffix(c.Dropped[0], "container names"):
 		found.Code = diagnosis.NamesBlocked
 	}
 	return found

@@ -71,6 +71,8 @@ type collector struct {
 	on  Surveyor
 	ctx context.Context
 	ns  hoststate.Namespace
+	// legacy has the rules of iptables-legacy, by program.
+	legacy map[string]string
 }
 
 // gap notes what could not be found out.
@@ -232,7 +234,7 @@ func (c *collector) claimants(link string, from kernel.ProbeSender, addrs []neti
 func (c *collector) blocking(networks []hoststate.Network) {
 	port := c.Agent.Port
 	var err error
-	c.Blocking, err = c.on.Host.BlockingChains(networks, port)
+	c.Blocking, c.Suspect, err = c.on.Host.ForeignChains(networks, port, c.legacyFilters())
 	c.gap("other programs' firewall rules", err)
 }
 

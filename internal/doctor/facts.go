@@ -30,7 +30,8 @@ type Facts struct {
 	Suspect  []foreignfilter.BlockingChain // that may drop what goes from host to host
 	Hooks    []DeviceHook
 	Zones    map[string]string // firewalld's zone of each bridge; nil: it does not run
-	Devices  []kernel.Link     // all VXLAN devices of the host
+	Managers []Manager
+	Devices  []kernel.Link // all VXLAN devices of the host
 	Prefixes []kernel.HostPrefix
 	Sockets  []Socket
 	Limits   []Limit

@@ -54,6 +54,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.kernel()
 	c.devices()
 	c.zones()
+	c.managers()
 	c.links()
 	c.rules()
 	c.hooks()

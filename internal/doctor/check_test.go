@@ -173,6 +173,17 @@ func TestChecks(t *testing.T) {
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},
+		{"firewalld", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{
+				Network: "blue", Table: "inet firewalld", Chain: "filter_INPUT", Dropped: []string{"a"},
+				Commands: []string{"firewall-cmd --add-port=4789/udp", "vxlanctl reload"},
+			}}
+			f.Firewalld = Firewalld{Zones: []string{"work"}, Denying: []string{"remove the rule"}}
+		}, []string{"VX0502 failure chain filter_INPUT of table inet firewalld drops a"},
+			[]string{"remove the rule", "firewall-cmd --zone=work --add-port=4789/udp", "firewall-cmd --permanent --zone=work --add-port=4789/udp", "vxlanctl reload"}},
+		{"panic", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet firewalld_policy_drop", Chain: "raw_output", Dropped: []string{"a"}}, {Network: "blue", Table: "inet firewalld"}}
+		}, []string{"VX0507 failure firewalld is in panic mode, and drops all packets of this host"}, []string{"firewall-cmd --panic-off"}},
 		{"chain of iptables-legacy", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "raw of iptables-legacy", Chain: "OUTPUT", Dropped: []string{"a"}, Commands: []string{"iptables-legacy -t raw"}}}
 		}, []string{"VX0502 failure chain OUTPUT of table raw of iptables-legacy drops a"}, []string{"iptables-legacy -t raw"}},

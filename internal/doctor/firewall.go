@@ -50,11 +50,14 @@ func cut(text string, length int) string {
 // checkForeignFilters says which chains of other programs drop what networks need.
 func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 	for _, c := range f.Blocking {
+		if c.Table == panicTable {
+			continue // see checkPanic
+		}
 		found := diagnosis.Finding{
 			Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Network: c.Network,
 			Summary:  fmt.Sprintf("chain %s of table %s drops %s", c.Chain, c.Table, strings.Join(c.Dropped, ", ")),
 			Evidence: []string{listCommand(c)},
-			Mend:     c.Commands,
+			Mend:     f.openPorts(c),
 		}
 		if c.Option != "" {
 			found.Evidence = append(found.Evidence, "or recreate the network with --opt "+c.Option)
@@ -64,8 +67,42 @@ func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// panicTable is the table that firewalld adds in panic mode.
+const panicTable = "inet firewalld_policy_drop"
+
+// checkPanic says whether firewalld drops all packets because somebody told it to.
+func checkPanic(f *Facts) []diagnosis.Finding {
+	if !slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Table == panicTable }) {
+		return nil
+	}
+	return []diagnosis.Finding{{
+		Code: diagnosis.FirewalldPanic, Level: diagnosis.Failure, Summary: "firewalld is in panic mode, and drops all packets of this host",
+		Evidence: []string{"nft list table " + panicTable, "firewall-cmd --query-panic prints yes"}, Mend: []string{"firewall-cmd --panic-off"},
+	}}
+}
+
+// openPorts returns the commands that let packets pass a chain. Those of firewalld name the zone, and
+// are repeated for its files, or a reload would close the ports.
+func (f *Facts) openPorts(c BlockingChain) (commands []string) {
+	const add = "firewall-cmd --add-port="
+	for _, line := range c.Commands {
+		port, isPort := strings.CutPrefix(line, add)
+		if !isPort || len(f.Firewalld.Zones) == 0 {
+			commands = append(commands, line)
+			continue
+		}
+		for _, zone := range f.Firewalld.Zones {
+			commands = append(commands, "firewall-cmd --zone="+zone+" --add-port="+port, "firewall-cmd --permanent --zone="+zone+" --add-port="+port)
+		}
+	}
+	if len(commands) > len(c.Commands) { // ports are among them
+		commands = append(slices.Clone(f.Firewalld.Denying), commands...)
+	}
+	return commands
+}
+
 // listCommand shows a chain.
-func listCommand(c blockingChain) string {
+func listCommand(c BlockingChain) string {
 	if table, program, isLegacy := strings.Cut(c.Table, " of "); isLegacy {
 		return fmt.Sprintf("%s -t %s -S %s", program, table, c.Chain)
 	}
@@ -91,7 +128,7 @@ func checkSuspectChains(f *Facts) (findings []diagnosis.Finding) {
 
 // isBlocking tells whether a chain surely drops something. What else it may drop says no more.
 func (f *Facts) isBlocking(table, chain string) bool {
-	return slices.ContainsFunc(f.Blocking, func(c blockingChain) bool { return c.Table == table && c.Chain == chain })
+	return slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Table == table && c.Chain == chain })
 }
 
 // withFilterCode tells what only concerns frames within a network, or names, from the rest.

@@ -51,6 +51,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 		c.Networks = append(c.Networks, c.network(n))
 	}
 	c.blocking(inspection.Networks)
+	c.firewalld()
 	c.kernel()
 	c.devices()
 	c.zones()

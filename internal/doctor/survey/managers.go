@@ -23,7 +23,7 @@ func (c *collector) managers() {
 			}
 		}
 		add(NetworkManager(n.Name, devices, states))
-		add(Networkd(n.Name, c.networkdFiles(devices)))
+		add(Networkd(n.Name, devices, c.networkdFiles(devices)))
 		add(c.udev(n.Name, devices))
 		for _, d := range otherDaemons {
 			add(d.find(devices))
@@ -38,6 +38,21 @@ func ownDevices(n doctor.Network) []string {
 		names = append(names, n.Port(e.Endpoint))
 	}
 	return names
+}
+
+// devicePatterns are names and patterns of a network's devices, as NetworkManager and systemd take
+// them. Containers that start later have further ports.
+func devicePatterns(devices []string) (patterns []string) {
+	const ofPorts = "veth???????????"
+	for _, d := range devices {
+		if isMatch, _ := filepath.Match(ofPorts, d); isMatch {
+			d = ofPorts
+		}
+		if !slices.Contains(patterns, d) {
+			patterns = append(patterns, d)
+		}
+	}
+	return patterns
 }
 
 // networkManager returns the states of devices as nmcli prints them, if NetworkManager runs.
@@ -63,7 +78,7 @@ func NetworkManager(network string, devices []string, text string) (m doctor.Man
 		}
 	}
 	var names []string
-	for _, d := range m.Devices {
+	for _, d := range devicePatterns(devices) {
 		names = append(names, "interface-name:"+d)
 	}
 	m.Leave = []string{
@@ -93,7 +108,7 @@ func (c *collector) networkdFiles(devices []string) map[string]string {
 
 // Networkd finds the devices that systemd-networkd manages in its files, of which each device has
 // one.
-func Networkd(network string, files map[string]string) (m doctor.Manager, found bool) {
+func Networkd(network string, devices []string, files map[string]string) (m doctor.Manager, found bool) {
 	m.Program = "systemd-networkd"
 	for device, text := range files {
 		state := valueOf(text, "ADMIN_STATE")
@@ -106,7 +121,7 @@ func Networkd(network string, files map[string]string) (m doctor.Manager, found 
 	slices.Sort(m.Devices)
 	slices.Sort(m.Evidence)
 	m.Leave = []string{
-		fmt.Sprintf(`printf '[Match]\nName=%s\n[Link]\nUnmanaged=yes\n' >/etc/systemd/network/00-vxlan-%s.network`, strings.Join(m.Devices, " "), network),
+		fmt.Sprintf(`printf '[Match]\nName=%s\n[Link]\nUnmanaged=yes\n' >/etc/systemd/network/00-vxlan-%s.network`, strings.Join(devicePatterns(devices), " "), network),
 		"networkctl reload || systemctl restart systemd-networkd",
 	}
 	return m, len(m.Devices) > 0
@@ -143,7 +158,7 @@ func (c *collector) udev(network string, devices []string) (m doctor.Manager, fo
 		}
 	}
 	m.Leave = []string{
-		fmt.Sprintf(`printf '[Match]\nOriginalName=%s\n[Link]\nNamePolicy=keep\nMACAddressPolicy=none\n' >/etc/systemd/network/00-vxlan-%s.link`, strings.Join(m.Devices, " "), network),
+		fmt.Sprintf(`printf '[Match]\nOriginalName=%s\n[Link]\nNamePolicy=keep\nMACAddressPolicy=none\n' >/etc/systemd/network/00-vxlan-%s.link`, strings.Join(devicePatterns(devices), " "), network),
 		"udevadm control --reload",
 	}
 	return m, len(m.Devices) > 0

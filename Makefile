@@ -147,6 +147,8 @@ packages: share
 lint-packages: packages
 	@for tool in lintian rpmlint; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
 	lintian --fail-on error $(PACKAGES)/*.deb
+	@# rpmlint unpacks with cpio, which follows absolute names: it would put the files onto this machine.
+	@for rpm in $(PACKAGES)/*.rpm; do ! rpm2cpio $$rpm | cpio -t --quiet | grep -v '^[.]/' || exit 1; done
 	rpmlint --config packaging/rpmlint.toml $(PACKAGES)/*.rpm
 
 # The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; and

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -297,3 +298,34 @@ func (l *lan) between(rule string) {
 }
 
 func (l *lan) removeRules() { l.shell("nft flush ruleset") }
+
+// installVxlandAhead installs an agent that takes its host's clock to be ahead. All namespaces have one
+// clock.
+func (h *machine) installVxlandAhead(ahead time.Duration) {
+	h.t.Helper()
+	dir := h.t.TempDir()
+	const file = "../../../cmd/vxland/diagnose.go"
+	original, err := filepath.Abs(file)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	source, err := os.ReadFile(original)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	text := strings.Replace(string(source), "time.Now()", fmt.Sprintf("time.Now().Add(%d)", ahead), 1)
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {original: dir + "/diagnose.go"}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(dir+"/diagnose.go", []byte(text), 0o600), os.WriteFile(dir+"/overlay.json", overlay, 0o600),
+		goBuild(dir+"/vxland", dir+"/overlay.json", "vxland")); err != nil {
+		h.t.Fatal(err)
+	}
+	program, err := os.ReadFile(dir + "/vxland")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.write("/usr/local/libexec/vxlan/vxland", string(program))
+	h.sh("chmod 755 /usr/local/libexec/vxlan/vxland")
+}

@@ -193,3 +193,48 @@ func TestCopiedHost(t *testing.T) {
 	b.sh(found.Mend[0])
 	l.awaitHealth(t)
 }
+
+// A fault of another host is named there, whoever looks, and so is that its clock is wrong. A host that
+// cannot be asked is said to be unknown.
+func TestOtherHostsAreExamined(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 2)
+	a, b := l.hosts[0], l.hosts[1]
+	b.installVxlandAhead(time.Hour)
+	l.startNetwork("net", true)
+	l.awaitHealth(t) // nobody compares clocks who finds nothing lost
+	has := func(args, code, host, says string) {
+		t.Helper()
+		for _, f := range a.doctor(args) {
+			if f.Code == code && f.Host == host && strings.Contains(f.Summary, says) {
+				return
+			}
+		}
+		t.Errorf("doctor %s: want %s on %s (%s), found %v", args, code, host, says, a.doctor(args))
+	}
+	has("host-b", "VX0904", "host-b", "differs from this host's by 1h0m0s")
+	has("--all", "VX0904", "host-b", "differs from this host's by 1h0m0s")
+	b.sh("nft add table inet f; nft 'add chain inet f in { type filter hook input priority 0; }'; nft add rule inet f in udp dport 4789 drop")
+	for _, args := range []string{"", "net", "host-b", "--all"} {
+		if found := a.doctor(args); len(found) == 0 || found[0].Code != "VX0502" || found[0].Host != "host-b" {
+			t.Errorf("doctor %s found %v", args, found)
+		}
+	}
+	b.sh("nft delete table inet f; kill -STOP $(pgrep -x vxland)")
+	has("--all", "VX0105", "host-b (198.18.0.12)", "could not be asked")
+	b.sh("kill -CONT $(pgrep -x vxland)")
+}
+
+// Networks that were created otherwise on another host do not reach each other.
+func TestOtherTunnelOnOtherHost(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 2)
+	l.startNetwork("vni", true, map[string]string{"vni": "100"}, map[string]string{"vni": "101"})
+	l.startNetwork("port", true, map[string]string{"vni": "105", "vxlan_port": "4790"}, map[string]string{"vni": "105", "vxlan_port": "4791"})
+	for _, h := range l.hosts {
+		h.awaitFinding("VX0306", h.name, "VXLAN port")
+		if found := fmt.Sprint(h.doctor("vni")); !strings.Contains(found, "VX0306") || !strings.Contains(found, "the VNI ") {
+			t.Errorf("on %s: found %s", h.name, found)
+		}
+	}
+}

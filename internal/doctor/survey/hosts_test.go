@@ -247,14 +247,18 @@ func (h *machine) awaitFindingWithin(limit time.Duration, code, host, says strin
 func (l *lan) awaitHealth(t *testing.T) {
 	t.Helper()
 	for _, h := range l.hosts {
-		var found []finding
-		deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
-		for found = h.doctor(""); len(found) > 0; found = h.doctor("") {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s is not healthy: %v", h.name, found)
-			}
-			time.Sleep(100 * time.Millisecond)
+		h.awaitHealth(t)
+	}
+}
+
+func (h *machine) awaitHealth(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
+	for found := h.doctor(""); len(found) > 0; found = h.doctor("") {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not healthy: %v", h.name, found)
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

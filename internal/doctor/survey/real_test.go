@@ -1,14 +1,19 @@
 package survey_test
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/ethtool"
+	"vxlan-driver/internal/kernel/netns"
 )
 
 // pathFault is broken between the hosts.
@@ -237,4 +242,43 @@ func TestOtherTunnelOnOtherHost(t *testing.T) {
 			t.Errorf("on %s: found %s", h.name, found)
 		}
 	}
+}
+
+// A table of connections that is full is found, by what the kernel drops: its limit is that of all
+// namespaces, so it is filled.
+func TestConnectionTableFull(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 2)
+	l.startNetwork("net", true)
+	h := l.hosts[0]
+	var limit int
+	if _, err := fmt.Sscan(h.sh("cat /proc/sys/net/netfilter/nf_conntrack_max"), &limit); err != nil || limit > 1<<19 {
+		t.Skipf("the table of connections has room for %d: %v", limit, err)
+	}
+	l.awaitHealth(t)
+	err := netns.Do(fmt.Sprintf("/proc/%d/ns/net", h.pid), func() error { return openFlows(limit + 1000) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := h.look(t, "VX0902", "host-a", "the table of connections is full")
+	if len(found.Mend) == 0 || !strings.Contains(found.Mend[0], "sysctl -w net.netfilter.nf_conntrack_max=") {
+		t.Errorf("found %v", found)
+	}
+}
+
+// openFlows sends a packet from each of a number of addresses, in the namespace that it is called in.
+func openFlows(count int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	packet := []byte{0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1, 0, 7, 0, 9, 0, 8, 0, 0}
+	for i := range count {
+		binary.BigEndian.PutUint32(packet[12:], 0x7f000000+1+uint32(i)) // 127.0.0.0/8 is all of this host
+		if err := unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil && !errors.Is(err, unix.EPERM) {
+			return err // EPERM says that there was no room
+		}
+	}
+	return nil
 }

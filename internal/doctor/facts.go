@@ -134,6 +134,16 @@ type Path struct {
 	// Matched is the route that the kernel takes, as `ip route get fibmatch` prints it.
 	Matched string
 	Router  netip.Addr // of the default route by the network's interface; zero: there is none
+	Ping    PathPing
+}
+
+// PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
+type PathPing struct {
+	Size        int // of a full packet of the network; 0: nothing was sent
+	Full, Small bool
+	Passing     int        // the largest that passes, if small ones do
+	Router      netip.Addr // that said so; invalid: nobody did
+	RouterMTU   int
 }
 
 // NameAnswer is how a name server answered a question.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,4 +282,35 @@ func openFlows(count int) error {
 		}
 	}
 	return nil
+}
+
+// A link with a small MTU behind a router is found without an agent too, and the router is named.
+func TestSmallMTUBehindARouter(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 2)
+	a, b := l.hosts[0], l.hosts[1]
+	l.shell("sysctl -qw net.ipv4.ip_forward=1; ip address add 198.18.0.1/24 dev sw; ip link set host-b nomaster; ip address add 198.19.0.1/24 dev host-b")
+	b.sh("ip address flush dev eth0; ip address add 198.19.0.12/24 dev eth0; ip route add default via 198.19.0.1")
+	b.addr = "198.19.0.12"
+	narrow := func(mtu int) { l.shell(fmt.Sprintf("ip link set host-b mtu %d", mtu)) }
+	forget := func() { a.sh("ip route flush cache"); b.sh("ip route flush cache") }
+
+	l.startNetwork("plain", false, map[string]string{"vni": "101", "vxlan_port": "4790"})
+	l.awaitHealth(t)
+	narrow(1400)
+	found := a.look(t, "VX0205", "host-a", "packets of 1401 bytes do not fit the way to host 198.19.0.12")
+	const says = "198.18.0.1 on the way says that its next link has the MTU 1400"
+	if !slices.Contains(found.Evidence, says) || !strings.Contains(fmt.Sprint(found.Mend), "vxlanctl network set plain mtu=1350") {
+		t.Errorf("found %v", found)
+	}
+	narrow(1500)
+	forget()
+	l.awaitHealth(t)
+
+	l.startNetwork("whole", true, map[string]string{"vni": "102", "df": "set"})
+	l.awaitHealth(t)
+	narrow(1400)
+	if text := fmt.Sprint(a.doctor("")); !strings.Contains(text, says) || !strings.Contains(text, "frames of 1450 bytes to host host-b") {
+		t.Errorf("with an agent: found %s", text)
+	}
 }

@@ -233,6 +233,7 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	for _, to := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
 		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))
 	}
+	c.pingPaths(&facts)
 	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}),
 		c.claimants(n.Bridge.Name, kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}, ownAddrs(n))...)
 	c.neighbours(&facts)

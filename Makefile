@@ -12,7 +12,7 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
+.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -57,7 +57,7 @@ test-lab: deps build
 # FAULTS='route|rule' those whose names match.
 FAULTS ?= all
 faults: deps build
-	FAULTS='$(FAULTS)' $(GO) test -p 1 -count=1 -timeout 30m -v ./lab/doctortest
+	FAULTS='$(FAULTS)' $(GO) test -p 1 -count=1 -timeout 30m -v ./internal/doctor/survey ./lab/doctortest
 
 # On healthy hosts of each kind doctor finds nothing, with each version of Podman: three minutes, once their trees are there.
 healthy: deps build
@@ -79,6 +79,12 @@ bench: deps build bin/bench bin/probe
 # tests on the machine would disturb it.
 bench-quick: deps build bin/bench bin/probe
 	bin/bench -quick -section start,traffic,plugin
+
+# Draws the picture of the dashboard in docs/user: what a real Prometheus measures on three lab hosts to which things happen for
+# three minutes. It needs Debian's package prometheus.
+dashboard: deps build
+	$(GO) build $(BUILDFLAGS) -o bin/dashboard ./bench/cmd/dashboard
+	bin/dashboard -lab >bin/dashboard.svg && mv bin/dashboard.svg docs/user/dashboard.svg
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -116,6 +122,7 @@ fuzz:
 	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzPacket$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/clusterkey
+	$(GO) test -run '^$$' -fuzz '^FuzzToken$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/enrol
 
 # Ten million messages, contents of records and deltas that were changed at random: what comes from other hosts. Then each of
 # the fuzz tests, which look for new ways through the code. Takes a quarter of an hour.
@@ -183,6 +190,7 @@ help:
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
+	@echo 'make dashboard    draw the picture of the dashboard anew, from a run of the lab: four minutes'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make sim-large    the same on 1,000 hosts: half an hour or more'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'

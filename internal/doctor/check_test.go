@@ -399,7 +399,7 @@ func TestTrafficOfLostTunnel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := healthy()
-			f.Traffic = tt.traffic
+			f.Traffic, f.BothProbed = tt.traffic, true
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "host-a (198.18.0.11)", Port: 4789, Size: 1450}}}}
 			first := Diagnose(f).Findings[0]
 			if first.Code != tt.first || !slices.Equal(first.Evidence, tt.seen) {

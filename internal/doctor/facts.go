@@ -38,6 +38,11 @@ type Facts struct {
 	Rules    []Rule // of other programs, that name a network's port or device
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
+	// BothProbed tells that the other hosts probed at that time too.
+	BothProbed bool
+	// BadSums are what this host and its containers dropped meanwhile, for wrong checksums.
+	BadSums []BadSum
+	// Damaged are records that cannot be read.
 	Damaged []Damage
 	// Unrecorded are containers whose record is lost, as sentences.
 	Unrecorded []string
@@ -76,10 +81,26 @@ type Network struct {
 	Ports          []Port
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
 	Silent         []SilentContainer // of this host
+	Exchanges      []Exchange
 	// Intruders are links of others that have the name of one of the network's devices.
 	Intruders []kernel.Link
 	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
 	Elsewhere []Claimant
+}
+
+// Exchange is how a container of another host answered one of this host's.
+type Exchange struct {
+	From     string // container
+	To, VTEP netip.Addr
+	Ping     bool
+	TCP, UDP bool // they answered, or refused
+}
+
+// BadSum counts packets that were dropped for wrong checksums.
+type BadSum struct {
+	Where   string // "this host" or "container cb"
+	Counter string // as the kernel calls it
+	Count   uint64
 }
 
 // Path is how the kernel sends to another host.
@@ -230,4 +251,7 @@ type Stream struct {
 	VNI      uint32
 	Out      bool // they left this host; else they came
 	Count    int
+	// Of those that came some had wrong checksums: in the outer header, where it matters also none at
+	// all, or in the packet inside.
+	BadOuter, ZeroOuter, BadInner int
 }

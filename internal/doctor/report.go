@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,14 +43,35 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 			})
 		}
 		for _, t := range n.Tunnels {
-			add(fromTunnel(n.Name, t))
+			if !isPartial(pathOf(r, n.Name, t.Host)) {
+				add(fromTunnel(n.Name, t))
+			}
 		}
 	}
 	for _, c := range r.Clusters {
 		findings = append(findings, fromCluster(c)...)
+		for _, h := range c.Hosts {
+			for _, p := range h.Paths {
+				if f, lossy := fromPath(h.Name, p); lossy {
+					add(f)
+				}
+			}
+		}
 	}
 	diagnosis.Sort(findings)
 	return findings
+}
+
+// pathOf returns what is measured of a network's way to a host.
+func pathOf(r agentapi.StatusReport, network, host string) (p agentapi.PathStatus) {
+	for _, c := range r.Clusters {
+		for _, h := range c.Hosts {
+			if i := slices.IndexFunc(h.Paths, func(p agentapi.PathStatus) bool { return p.Network == network }); h.Name == host && i >= 0 {
+				return h.Paths[i]
+			}
+		}
+	}
+	return p
 }
 
 // fromWarning finds the code of what the agent warns of.

@@ -48,6 +48,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	inspection := c.inspect()
 	ns, err := s.Host.Open("")
 	if err != nil {
+		c.stopListening()
 		c.gap("the host's network", err)
 		return c.Facts
 	}
@@ -73,6 +74,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.podman()
 	c.upstreams()
 	c.limits(before)
+	c.traffic()
 	return c.Facts
 }
 
@@ -82,6 +84,29 @@ type collector struct {
 	on  Surveyor
 	ctx context.Context
 	ns  hoststate.Namespace
+
+	stopListening func() []doctor.Stream
+	sumsBefore    map[place]sumCounters
+}
+
+// listen begins to listen to the networks' packets.
+func (c *collector) listen(networks []hoststate.Network) {
+	var all []doctor.Network
+	for _, n := range networks {
+		all = append(all, doctor.Network{HostNetwork: n.HostNetwork()})
+	}
+	c.sumsBefore = readSumCounters(all)
+	c.stopListening = Listen(all)
+}
+
+// traffic makes containers talk to those of other hosts, and tells what passed since listen.
+func (c *collector) traffic() {
+	exchanges := Exchange(c.ctx, c.Networks)
+	for i, n := range c.Networks {
+		c.Networks[i].Exchanges = exchanges[n.Name]
+	}
+	c.Traffic = c.stopListening()
+	c.BadSums = grown(c.sumsBefore, readSumCounters(c.Networks))
 }
 
 // gap notes what could not be found out.
@@ -98,6 +123,7 @@ const repairTime = 1500 * time.Millisecond
 // about to repair, or a start to complete, is gone at a second look.
 func (c *collector) inspect() hoststate.Inspection {
 	found, err := c.on.Host.Inspect()
+	c.listen(found.Networks)
 	c.agent(found.Networks)
 	if err == nil && len(found.Changes)+len(found.MissingPorts) > 0 && c.Agent.Report != nil {
 		sleep(c.ctx, repairTime)

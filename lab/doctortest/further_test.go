@@ -61,9 +61,8 @@ var furtherFaults = []fault{
 var furtherAgentFaults = []fault{
 	{name: "output of the other host drops VXLAN", inject: drop("inet", "output", "0", "udp dport 4789 drop"), look: "host-a", code: "VX0502", says: "VXLAN"},
 	{name: "input drops the agents' TCP", inject: drop("inet", "input", "0", "tcp dport 7947 drop"), code: "VX0502", says: "messages of the agents"},
-	{name: "route of the other host", inject: "ip route add blackhole 198.18.0.11", look: "host-a", code: "VX0203", says: "198.18.0.11"},
 	{name: "MTU of the other host's underlay", inject: "ip link set eth0 mtu 1400", look: "host-a", code: "VX0205", says: "1400"},
-	{name: "ARP of the other host dropped", inject: drop("arp", "input", "0", "policy drop") + "; ip neigh flush dev eth0", look: "host-b", code: "VX0502", says: "ARP"},
+	{name: "ARP of the other host dropped", inject: "ip neigh flush dev eth0; " + drop("arp", "input", "0", "policy drop"), code: "VX0502", says: "ARP"},
 	{name: "socket of the agent removed", inject: "rm /run/vxlan/*.sock", code: "VX0702", says: "agent"},
 	{name: "other subnet", inject: recreate("--opt vni=100 --subnet 10.9.0.0/24"), code: "VX0605", says: "subnet"},
 	{name: "other gateway", inject: recreate("--opt vni=100 --subnet 10.0.0.0/24 --gateway 10.0.0.99"), code: "VX0605", says: "gateway"},
@@ -71,8 +70,8 @@ var furtherAgentFaults = []fault{
 	{name: "address of another container", inject: inside("cb", "ip address add 10.0.0.2/24 dev eth0"), code: "VX0601", says: "10.0.0.2"},
 	{name: "key of this host alone", inject: "mkdir -p /etc/vxlan; head -c 32 /dev/urandom | base64 > /etc/vxlan/key; chmod 600 /etc/vxlan/key; echo 'key_file = \"/etc/vxlan/key\"' > /etc/vxlan/vxland.toml; vxlanctl reload", code: "VX0707", says: "key",
 		person: decision{"which key the cluster has is for a person to say", "rm /etc/vxlan/vxland.toml /etc/vxlan/key; vxlanctl reload"}},
-	{name: "agent of the other host stopped", inject: "kill -STOP $(pgrep ^vxland)", look: "host-a", code: "VX0310", says: "host-b",
-		person: decision{"the other host cannot be asked", "kill -CONT $(pgrep ^vxland)"}},
+	{name: "agent of the other host stopped", inject: "kill -STOP $(pgrep ^vxland)", look: "host-a", host: "host-a", code: "VX0706", says: "no contact",
+		person: decision{"a host that answers nothing can only be looked at there", "kill -CONT $(pgrep ^vxland)"}},
 	{name: "agent killed, its messages dropped", inject: "kill -9 $(pgrep ^vxland); " + drop("inet", "input", "0", "udp dport 7947 drop"), code: "VX0502", says: "messages", then: "VX0701"},
 	{name: "agent not executable", inject: "chmod 644 /usr/local/bin/vxland; kill -9 $(pgrep ^vxland)", code: "VX0104", says: "cannot be executed"},
 }

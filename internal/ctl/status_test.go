@@ -102,7 +102,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 # VX0601 failure: two have one
 #   what to do: vxlanctl explain VX0601
 # VX0702 failure: boom
-#   the log has more: journalctl -u vxland, or /run/vxlan/vxland.log
+#   the agent met this in its last turn, and tries again
 #   what to do: vxlanctl reload
 # VX0706 failure: no contact to any other host from 198.18.0.1 for 1m30s
 #   no agent answers by UDP or TCP, and what other hosts have is as it was

@@ -29,6 +29,7 @@ var layers = map[string][]string{
 	"internal/store":                        {"internal/network"},
 	"internal/plan":                         {"internal/network"},
 	"internal/foreignfilter":                {"internal/plan"},
+	"internal/iptables":                     {"internal/kernel"},
 	"internal/netavark":                     {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
@@ -72,7 +73,7 @@ var layers = map[string][]string{
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
-	"internal/doctor/survey":                {"internal/adopt", "internal/config", "internal/doctor", "internal/hoststate", "internal/kernel/echo", "internal/kernel/netns"},
+	"internal/doctor/survey":                {"internal/adopt", "internal/config", "internal/doctor", "internal/hoststate", "internal/iptables", "internal/kernel/echo", "internal/kernel/netns"},
 	"internal/bundle":                       {},
 	"internal/topology":                     {"internal/agentapi"},
 	"internal/web":                          {},
@@ -101,7 +102,7 @@ var bans = []struct{ pkg, banned, why string }{
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/diagnosis", "internal/adopt"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.

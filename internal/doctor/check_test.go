@@ -218,6 +218,25 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{inside(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv6/conf/eth0/accept_ra", Value: "0"}}})}
 		},
 			[]string{"VX0409 warning container cb: the kernel parameter net.ipv6.conf.eth0.accept_ra does not have the value 0"}, []string{"nsenter --net=/run/netns/cb sysctl -w net/ipv6/conf/eth0/accept_ra=0"}},
+		{"managed device", func(f *Facts) {
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+		}, []string{"VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{"nmcli x"}},
+		{"managed device that was changed", func(f *Facts) {
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1450}), change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})}
+		}, []string{"VX0412 failure NetworkManager manages br-blue and has changed what the driver had set"}, []string{"nmcli x", reload}},
+		{"managed device, and another one that was changed", func(f *Facts) {
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Changes = []Change{change(kernel.SetMTU{Name: "vxlan-blue", MTU: 1450})}
+		}, []string{"VX0402 failure vxlan-blue does not have the MTU 1450", "VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{reload}},
+		{"program that may have changed the MAC", func(f *Facts) {
+			f.Managers = []Manager{{Program: "systemd-udevd", Network: "blue", Devices: []string{"br-blue"}, Only: []ChangeKind{ChangeMAC}, Leave: []string{"x"}}}
+			f.Changes = []Change{change(kernel.SetMAC{Name: "br-blue"})}
+		}, []string{"VX0412 failure systemd-udevd manages br-blue and has changed what the driver had set"}, []string{"x", reload}},
+		{"program that cannot have set it down", func(f *Facts) {
+			f.Managers = []Manager{{Program: "systemd-udevd", Network: "blue", Devices: []string{"br-blue"}, Only: []ChangeKind{ChangeMAC}}}
+			f.Changes = []Change{change(kernel.SetUp{Name: "br-blue"})}
+		}, []string{"VX0402 failure br-blue is down"}, []string{reload}},
 		{"foreign VNI", func(f *Facts) {
 			f.Devices[0].Name, f.Devices[0].Alias = "flannel.7", ""
 			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}})}
@@ -232,6 +251,34 @@ func TestChecks(t *testing.T) {
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},
+		{"firewalld", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{
+				Network: "blue", Table: "inet firewalld", Chain: "filter_INPUT", Dropped: []string{"a"},
+				Commands: []string{"firewall-cmd --add-port=4789/udp", "vxlanctl reload"},
+			}}
+			f.Firewalld = Firewalld{Zones: []string{"work"}, Denying: []string{"remove the rule"}}
+		}, []string{"VX0502 failure chain filter_INPUT of table inet firewalld drops a"},
+			[]string{"remove the rule", "firewall-cmd --zone=work --add-port=4789/udp", "firewall-cmd --permanent --zone=work --add-port=4789/udp", "vxlanctl reload"}},
+		{"panic", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet firewalld_policy_drop", Chain: "raw_output", Dropped: []string{"a"}}, {Network: "blue", Table: "inet firewalld"}}
+		}, []string{"VX0507 failure firewalld is in panic mode, and drops all packets of this host"}, []string{"firewall-cmd --panic-off"}},
+		{"chain of iptables-legacy", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "raw of iptables-legacy", Chain: "OUTPUT", Dropped: []string{"a"}, Commands: []string{"iptables-legacy -t raw"}}}
+		}, []string{"VX0502 failure chain OUTPUT of table raw of iptables-legacy drops a"}, []string{"iptables-legacy -t raw"}},
+		{"chain that may drop", func(f *Facts) {
+			f.Suspect = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a"}}}
+		}, nil, nil},
+		{"chain that may drop, and a lost tunnel", func(f *Facts) {
+			f.Suspect = []foreignfilter.BlockingChain{
+				{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a"}, Commands: []string{"nft insert"}},
+				{Network: "blue", Table: "inet f", Chain: "named", Dropped: []string{"a"}},
+			}
+			f.Rules = []Rule{{Text: "table inet f, chain named: x drop", Chain: "inet f named", Delete: "nft delete rule"}}
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
+		}, []string{
+			"VX0506 warning a rule of another program may drop packets of networks", "VX0506 warning chain in of table inet f may drop a",
+			"VX0301 failure no VXLAN packet passes to or from host a",
+		}, []string{"nft delete rule"}},
 		{"chain for bridged packets", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"packets (br_netfilter is on)"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0503 failure chain in of table inet f drops packets (br_netfilter is on)"}, nil},

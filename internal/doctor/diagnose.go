@@ -31,8 +31,8 @@ type check func(*Facts) []diagnosis.Finding
 var checks = []check{
 	checkGaps, checkKernel, checkParameters, checkPodman,
 	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices, checkDriftedEntries,
-	checkRules, checkForeignFilters, checkNamedRules, checkDeviceHooks, checkZones,
+	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
+	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport,
 	checkChecksums, checkNames, checkSilent, checkLimits,
@@ -224,6 +224,7 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	diagnosis.GatewayMissing:   {diagnosis.NamesUnanswered},
 	diagnosis.UnderlayMTU:      {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
 	diagnosis.ForeignDrop:      {diagnosis.NamesUnanswered},
+	diagnosis.FirewalldPanic:   {diagnosis.ForeignDrop, diagnosis.NamesBlocked, diagnosis.NamesUnanswered},
 	diagnosis.NamesBlocked:     {diagnosis.NamesUnanswered},
 	diagnosis.AgentMissing:     {diagnosis.NamesUnanswered},
 	diagnosis.AgentsPortTaken:  {diagnosis.AgentMissing, diagnosis.AgentProblem, diagnosis.NamesUnanswered},
@@ -231,12 +232,26 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	diagnosis.ConfigBad:        {diagnosis.AgentMissing, diagnosis.NamesUnanswered, diagnosis.AgentOutdated},
 }
 
+// byManagers are faults that a program makes which manages devices. As only a warning it explains
+// none.
+var byManagers = []diagnosis.Code{
+	diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.GatewayMissing, diagnosis.NamesUnanswered, diagnosis.ContainerSilent,
+}
+
+// explains tells whether a finding explains another one's code fully.
+func explains(f diagnosis.Finding, code diagnosis.Code) bool {
+	if f.Code == diagnosis.DeviceManaged {
+		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
+	}
+	return slices.Contains(explanations[f.Code], code)
+}
+
 // withoutExplained leaves out what another finding explains fully. Findings of the whole host
 // explain those of its networks.
 func withoutExplained(findings []diagnosis.Finding) []diagnosis.Finding {
 	explained := func(f diagnosis.Finding) bool {
 		return slices.ContainsFunc(findings, func(o diagnosis.Finding) bool {
-			return slices.Contains(explanations[o.Code], f.Code) && o.Host == f.Host && (o.Network == f.Network || o.Network == "")
+			return explains(o, f.Code) && o.Host == f.Host && (o.Network == f.Network || o.Network == "")
 		})
 	}
 	return slices.DeleteFunc(slices.Clone(findings), explained)

@@ -24,18 +24,21 @@ type Facts struct {
 	Moved        []string // what is to be said of where networks were placed
 	Misplaced    map[string]string
 
-	Kernel   Kernel
-	Agent    Agent
-	Podman   Podman
-	Blocking []foreignfilter.BlockingChain
-	Hooks    []DeviceHook
-	Zones    map[string]string // firewalld's zone of each bridge; nil: it does not run
-	Devices  []kernel.Link     // all VXLAN devices of the host
-	Prefixes []kernel.HostPrefix
-	Sockets  []Socket
-	Limits   []Limit
-	Routing  Routing
-	Rules    []Rule // of other programs, that name a network's port or device
+	Kernel    Kernel
+	Agent     Agent
+	Podman    Podman
+	Blocking  []foreignfilter.BlockingChain
+	Suspect   []foreignfilter.BlockingChain // that may drop what goes from host to host
+	Firewalld Firewalld
+	Hooks     []DeviceHook
+	Zones     map[string]string // firewalld's zone of each bridge; nil: it does not run
+	Managers  []Manager
+	Devices   []kernel.Link // all VXLAN devices of the host
+	Prefixes  []kernel.HostPrefix
+	Sockets   []Socket
+	Limits    []Limit
+	Routing   Routing
+	Rules     []Rule // of other programs, that name a network's port or device
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
 	// BothProbed tells that the other hosts probed at that time too.
@@ -222,7 +225,14 @@ type Rule struct {
 	Translates   bool
 }
 
-type blockingChain = foreignfilter.BlockingChain
+// Firewalld is what firewalld has, where it drops something.
+type Firewalld struct {
+	Zones   []string // into which packets of other hosts come
+	Denying []string // commands that remove rich rules of these zones which drop
+}
+
+// BlockingChain is a chain of another program that drops what a network needs.
+type BlockingChain = foreignfilter.BlockingChain
 
 // Port is a port of a network's bridge, as `bridge -j -d link` prints it.
 type Port struct {

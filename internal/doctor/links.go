@@ -154,8 +154,8 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure
 			found.Summary = "a rule of another program translates packets between hosts"
 		}
-		covered := slices.ContainsFunc(f.Blocking, func(c blockingChain) bool { return c.Table+" "+c.Chain == r.Chain })
-		if !covered {
+		isCovered := slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Table+" "+c.Chain == r.Chain })
+		if !isCovered {
 			findings = append(findings, found)
 		}
 	}

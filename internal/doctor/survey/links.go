@@ -1,9 +1,7 @@
 package survey
 
 import (
-	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -147,57 +145,10 @@ func (c *collector) rules() {
 	for _, n := range c.Networks {
 		words = append(words, portWord(n.Tunnel.Port), portWord(c.Agent.Port), `"`+n.Bridge.Name+`"`, `"`+n.Device.Name+`"`)
 	}
-	c.Rules = append(FindRules(text, words), c.legacyRules(words)...)
-}
-
-// legacyRules finds those of iptables-legacy, which nft does not list. The kernel names the tables
-// that were ever used.
-func (c *collector) legacyRules(words []string) (found []doctor.Rule) {
-	for _, program := range []string{"iptables-legacy", "ip6tables-legacy"} {
-		names := "/proc/self/net/ip_tables_names"
-		if program == "ip6tables-legacy" {
-			names = "/proc/self/net/ip6_tables_names"
-		}
-		if used, err := os.ReadFile(names); err != nil || len(used) == 0 {
-			continue
-		}
-		text, err := c.run(program + "-save")
-		if err != nil {
-			c.gap("rules of "+program, err)
-			continue
-		}
-		found = append(found, FindLegacyRules(program, text, words)...)
+	c.Rules = FindRules(text, words)
+	for program, saved := range c.legacy {
+		c.Rules = append(c.Rules, FindLegacyRules(program, saved, words)...)
 	}
-	return found
-}
-
-// FindLegacyRules returns the rules and policies, as iptables-save prints them, that may drop or
-// translate a network's packets.
-func FindLegacyRules(program, text string, words []string) (found []doctor.Rule) {
-	table := ""
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		fields := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "*"):
-			table = line[1:]
-		case strings.HasPrefix(line, ":") && len(fields) > 1 && fields[1] == "DROP":
-			found = append(found, doctor.Rule{
-				Text:   fmt.Sprintf("%s, table %s: chain %s has the policy DROP", program, table, fields[0][1:]),
-				Delete: fmt.Sprintf("%s -t %s -P %s ACCEPT", program, table, fields[0][1:]),
-			})
-		case strings.HasPrefix(line, "-A "):
-			named := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
-			translates := containsAny(line, "-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ")
-			if named && (translates || containsAny(line, "-j DROP ", "-j REJECT ")) {
-				found = append(found, doctor.Rule{
-					Text: fmt.Sprintf("%s, table %s: %s", program, table, line), Translates: translates,
-					Delete: fmt.Sprintf("%s -t %s -D %s", program, table, line[len("-A "):]),
-				})
-			}
-		}
-	}
-	return found
 }
 
 func portWord(port uint16) string {

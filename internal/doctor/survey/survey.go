@@ -59,9 +59,11 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	}
 	c.definitions()
 	c.blocking(inspection.Networks)
+	c.firewalld()
 	c.kernel()
 	c.devices()
 	c.zones()
+	c.managers()
 	c.links()
 	c.rules()
 	c.hooks()
@@ -84,6 +86,8 @@ type collector struct {
 	on  Surveyor
 	ctx context.Context
 	ns  hoststate.Namespace
+	// legacy has the rules of iptables-legacy, by program.
+	legacy map[string]string
 
 	stopListening func() []doctor.Stream
 	sumsBefore    map[place]sumCounters
@@ -311,7 +315,7 @@ func (c *collector) claimants(link string, from kernel.ProbeSender, addrs []neti
 func (c *collector) blocking(networks []hoststate.Network) {
 	port := c.Agent.Port
 	var err error
-	c.Blocking, err = c.on.Host.BlockingChains(networks, port)
+	c.Blocking, c.Suspect, err = c.on.Host.ForeignChains(networks, port, c.legacyFilters())
 	c.gap("other programs' firewall rules", err)
 }
 

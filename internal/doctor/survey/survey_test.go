@@ -185,7 +185,7 @@ COMMIT
 		got = append(got, r.Delete)
 	}
 	want := []string{
-		"iptables-legacy -t filter -P FORWARD ACCEPT", "iptables-legacy -t filter -D INPUT -p udp -m udp --dport 4789 -j DROP",
+		"iptables-legacy -t filter -D INPUT -p udp -m udp --dport 4789 -j DROP",
 		"iptables-legacy -t filter -D INPUT -i br-blue -j REJECT --reject-with icmp-port-unreachable",
 		"iptables-legacy -t nat -D POSTROUTING -p udp -m udp --dport 4789 -j MASQUERADE",
 	}

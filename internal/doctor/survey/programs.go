@@ -3,7 +3,9 @@ package survey
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +19,11 @@ const programTimeout = 5 * time.Second
 func (c *collector) run(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, programTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).Output()
+	cmd := exec.CommandContext(ctx, name, args...)
+	// Without a home directory podman looks for no configuration there, which the agent's unit may not
+	// see.
+	cmd.Env = append(os.Environ(), "HOME=/")
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}
@@ -46,12 +52,9 @@ var netavarkPaths = []string{
 var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark"}
 
 func (c *collector) podman() {
-	if out, err := c.run("podman", "--version"); err == nil {
-		c.Podman.Version = lastWord(out)
-	}
+	c.Podman.Version = c.versionOf("podman")
 	for _, path := range netavarkPaths {
-		if out, err := c.run(path, "--version"); err == nil {
-			c.Podman.Netavark = lastWord(out)
+		if c.Podman.Netavark = c.versionOf(path); c.Podman.Netavark != "" {
 			break
 		}
 	}
@@ -61,6 +64,15 @@ func (c *collector) podman() {
 			break
 		}
 	}
+}
+
+// versionOf returns what a program says of its version, "" if it is not installed.
+func (c *collector) versionOf(program string) string {
+	out, err := c.run(program, "--version")
+	if !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
+		c.gap("the version of "+filepath.Base(program), err)
+	}
+	return lastWord(out)
 }
 
 func lastWord(text string) string {

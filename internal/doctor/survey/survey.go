@@ -3,6 +3,7 @@ package survey
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -270,7 +271,7 @@ func (c *collector) kernel() {
 		c.Kernel.Release = unix.ByteSliceToString(name.Release[:])
 	}
 	_, err := os.Stat("/lib/modules/" + c.Kernel.Release)
-	c.Kernel.NoModules = err != nil
+	c.Kernel.NoModules = errors.Is(err, fs.ErrNotExist) // the agent's unit may not see them
 	c.Kernel.NoVXLAN = errors.Is(c.ns.CheckVXLAN(), kernel.ErrNotSupported)
 	c.Kernel.Parameters = make(map[string]string)
 	for _, n := range c.Networks {

@@ -29,7 +29,7 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 	case a.Running && a.Report == nil:
 		found.Code = diagnosis.AgentProblem
 		found.Summary = "the agent runs and does not answer: " + firstLine(a.Err)
-		found.Evidence = []string{"vxlanctl status"}
+		found.Evidence = evidenceLines(a.Err)
 		found.Mend = []string{reload}
 		return []diagnosis.Finding{found}
 	}

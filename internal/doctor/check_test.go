@@ -219,14 +219,14 @@ func TestChecks(t *testing.T) {
 		},
 			[]string{"VX0409 warning container cb: the kernel parameter net.ipv6.conf.eth0.accept_ra does not have the value 0"}, []string{"nsenter --net=/run/netns/cb sysctl -w net/ipv6/conf/eth0/accept_ra=0"}},
 		{"managed device", func(f *Facts) {
-			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
 		}, []string{"VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{"nmcli x"}},
 		{"managed device that was changed", func(f *Facts) {
-			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
 			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1450}), change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})}
 		}, []string{"VX0412 failure NetworkManager manages br-blue and has changed what the driver had set"}, []string{"nmcli x", reload}},
 		{"managed device, and another one that was changed", func(f *Facts) {
-			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
 			f.Changes = []Change{change(kernel.SetMTU{Name: "vxlan-blue", MTU: 1450})}
 		}, []string{"VX0402 failure vxlan-blue does not have the MTU 1450", "VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{reload}},
 		{"program that may have changed the MAC", func(f *Facts) {

@@ -17,7 +17,7 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 	if r.Problem != "" {
 		add(diagnosis.Finding{
 			Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem,
-			Evidence: []string{"vxlanctl status"}, Mend: []string{reload},
+			Evidence: []string{"the agent met this in its last turn, and tries again"}, Mend: []string{reload},
 		})
 	}
 	for _, why := range r.Outdated {

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,12 +64,7 @@ func (c *collector) podman() {
 		}
 	}
 	if c.Podman.Netavark == "" && c.Podman.Version != "" { // it may be elsewhere, as containers.conf says
-		path, err := c.run("podman", "info", "--format", "{{.Host.NetworkBackendInfo.Path}}")
-		out, versionErr := c.run(strings.TrimSpace(path), "--version")
-		if c.Podman.Netavark = lastWord(out); err != nil || versionErr != nil {
-			c.Podman.NoNetavark = "podman info finds no network backend"
-			c.Podman.Reinstall = reinstallCommand("netavark")
-		}
+		c.netavarkElsewhere()
 	}
 	var paths []string
 	for _, dir := range pluginDirs {
@@ -77,6 +73,20 @@ func (c *collector) podman() {
 	var path string
 	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
 		c.Podman.PluginDir = filepath.Dir(path)
+	}
+}
+
+// netavarkElsewhere asks Podman for netavark. In the agent's unit that may fail for other reasons.
+func (c *collector) netavarkElsewhere() {
+	path, err := c.run("podman", "info", "--format", "{{.Host.NetworkBackendInfo.Path}}")
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && !bytes.Contains(failed.Stderr, []byte("netavark")) {
+		c.gap("where netavark is", err)
+		return
+	}
+	out, versionErr := c.run(strings.TrimSpace(path), "--version")
+	if c.Podman.Netavark = lastWord(out); err != nil || versionErr != nil {
+		c.Podman.NoNetavark = "podman info finds no network backend"
+		c.Podman.Reinstall = reinstallCommand("netavark")
 	}
 }
 

@@ -387,7 +387,7 @@ func TestChecks(t *testing.T) {
 		{"refused lately", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: 20 * time.Second}}}}}}
-		}, []string{"VX0707 failure refused, wrong key: 3"}, nil},
+		}, []string{"VX0707 failure this host and host 198.18.0.11 have different keys"}, nil},
 		{"refused long ago", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "malformed message", Count: 1}, {Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: time.Hour}}}}}}

@@ -73,7 +73,7 @@ var layers = map[string][]string{
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
 	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
-	"internal/doctor/survey":                {"internal/doctor", "internal/iptables", "internal/hoststate", "internal/kernel/netns"},
+	"internal/doctor/survey":                {"internal/doctor", "internal/iptables", "internal/podmannet", "internal/hoststate", "internal/kernel/netns"},
 	"internal/bundle":                       {},
 	"internal/topology":                     {"internal/agentapi"},
 	"internal/ctl/output":                   {},

@@ -391,14 +391,3 @@ func TestClockSkew(t *testing.T) {
 		t.Errorf("a host that does not say: %+v", d)
 	}
 }
-
-func TestUpgradeChanges(t *testing.T) {
-	for _, tt := range []struct {
-		from, to string
-		count    int
-	}{{"5.4.2", "6", 2}, {"5.4.2", "6.0.1", 1}, {"6.0", "6.1", 1}, {"5.4", "5.8", 0}, {"4.9.3", "6", 3}, {"6.2", "6", 0}} {
-		if got := UpgradeChanges(tt.from, tt.to); len(got) != tt.count {
-			t.Errorf("from %s to %s: %q", tt.from, tt.to, got)
-		}
-	}
-}

@@ -56,8 +56,15 @@ var deviceEntries = []Entry{
 	{
 		Code: OffloadBroken, Title: "checksums of packets are wrong",
 		Meaning: "Packets arrive with wrong checksums, and the receiver drops them. Connections hang, and `ping` works.",
-		Causes:  []string{"The network card or its driver computes checksums of VXLAN packets wrongly."},
-		Mends:   []string{"Recreate the network with `--opt tx_checksum_offload=false`.", "Switch the offload of the card off: `ethtool -K INTERFACE tx-udp_tnl-segmentation off`."},
+		Causes: []string{
+			"The sender's network card, its driver or a hypervisor computes checksums of VXLAN packets wrongly.",
+			"Something on the way changes packets, and not their checksums.",
+		},
+		Mends: []string{
+			"If those of containers' packets are wrong, type on the sender: `ethtool -K vxlan-NETWORK tx-checksum-ip-generic off`. " +
+				"`vxlanctl network set NETWORK tx_checksum_offload=off` makes it stay.",
+			"If those of the VXLAN packets are wrong: `ethtool -K INTERFACE tx-checksum-ip-generic off tx-udp_tnl-csum-segmentation off`.",
+		},
 	},
 	{
 		Code: GatewayMissing, Title: "the gateway's address is not on the bridge",

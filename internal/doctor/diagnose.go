@@ -30,12 +30,12 @@ type check func(*Facts) []diagnosis.Finding
 // checks are all checks, causes before what follows from them.
 var checks = []check{
 	checkGaps, checkKernel, checkParameters, checkPodman,
-	checkUnderlay, checkCarrier, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
-	checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones,
-	checkOverlaps, checkSameAddress, checkGateways,
+	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
+	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones,
+	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport,
-	checkNames, checkSilent, checkLimits,
+	checkChecksums, checkNames, checkSilent, checkLimits,
 }
 
 // Diagnose makes all checks. Of each fault it says on which host it is.
@@ -55,7 +55,7 @@ func Diagnose(f Facts) Diagnosis {
 	d.Findings = Order(withoutExplained(withoutRepeated(d.Findings)))
 	d.withholdPossible()
 	d.Level = diagnosis.Worst(d.Findings)
-	d.Suspects = suspects(f.Agent)
+	d.Suspects = f.suspects()
 	return d
 }
 
@@ -69,14 +69,32 @@ func inOneLine(f diagnosis.Finding) diagnosis.Finding {
 }
 
 // suspects are the hosts to which something is lost.
-func suspects(a Agent) (hosts []string) {
+func (f *Facts) suspects() (hosts []string) {
+	a := f.Agent
 	if a.Report == nil {
-		return nil
+		return nil // nobody can be asked
+	}
+	add := func(host string) {
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
 	}
 	for _, n := range a.Report.Networks {
 		for _, t := range n.Tunnels {
-			if !slices.Contains(hosts, t.Host) {
-				hosts = append(hosts, t.Host)
+			add(t.Host)
+		}
+	}
+	for _, c := range a.Report.Clusters {
+		for _, h := range c.Hosts {
+			if slices.ContainsFunc(h.Paths, isPartial) {
+				add(h.Name)
+			}
+		}
+	}
+	for _, n := range f.Networks {
+		for _, e := range n.Exchanges {
+			if e.Ping && !e.TCP && !e.UDP {
+				add(f.hostAt(e.VTEP).label)
 			}
 		}
 	}

@@ -174,8 +174,8 @@ func checkZones(f *Facts) (findings []diagnosis.Finding) {
 		}
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.FirewalldZone, Level: diagnosis.Failure, Network: f.networkOfBridge(bridge),
-			Summary: fmt.Sprintf("firewalld has the bridge %s in %s and not in the zone trusted", bridge, zone),
-			Mend:    []string{reload},
+			Summary:  fmt.Sprintf("firewalld has the bridge %s in %s and not in the zone trusted", bridge, zone),
+			Evidence: []string{"firewall-cmd --get-zone-of-interface=" + bridge}, Mend: []string{reload},
 		})
 	}
 	return findings

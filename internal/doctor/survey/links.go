@@ -91,17 +91,18 @@ func (c *collector) neighbours(n *doctor.Network) {
 	}
 }
 
-// silent finds out which of this host's containers do not answer on their bridge.
+// silent finds out which of this host's containers do not answer on their bridge, and who else answers
+// for their addresses.
 func (c *collector) silent(n hoststate.Network, facts *doctor.Network) {
 	have, err := c.ns.Link(n.Bridge.Name, 0)
 	if err != nil || !have.Up {
 		return // see the checks of devices
 	}
-	asked := make(map[netip.Addr]string)
+	asked, macs := make(map[netip.Addr]string), make(map[netip.Addr]kernel.MAC)
 	var addrs []netip.Addr
 	for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPaths)] {
 		for _, p := range e.Addrs {
-			asked[p.Addr()] = e.ContainerName
+			asked[p.Addr()], macs[p.Addr()] = e.ContainerName, e.MAC
 			addrs = append(addrs, p.Addr())
 		}
 	}
@@ -113,6 +114,13 @@ func (c *collector) silent(n hoststate.Network, facts *doctor.Network) {
 		answers, err := c.ns.ProbeAddresses(n.Bridge.Name, from, addrs)
 		if err != nil {
 			return
+		}
+		for _, a := range answers {
+			own := macs[a.Addr]
+			claim := doctor.Claimant{Addr: a.Addr, MAC: a.MAC, Link: n.Bridge.Name}
+			if !own.IsZero() && a.MAC != own && !slices.Contains(facts.Elsewhere, claim) {
+				facts.Elsewhere = append(facts.Elsewhere, claim)
+			}
 		}
 		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
 			return slices.ContainsFunc(answers, func(h kernel.ProbeAnswer) bool { return h.Addr == a })

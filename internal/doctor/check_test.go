@@ -218,15 +218,35 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{inside(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv6/conf/eth0/accept_ra", Value: "0"}}})}
 		},
 			[]string{"VX0409 warning container cb: the kernel parameter net.ipv6.conf.eth0.accept_ra does not have the value 0"}, []string{"nsenter --net=/run/netns/cb sysctl -w net/ipv6/conf/eth0/accept_ra=0"}},
+		{"file that switches forwarding off", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "1", "/etc/sysctl.d/10-a.conf"}, {"net/ipv4/conf/all/forwarding", "0", "/etc/sysctl.d/99-hard.conf"}}
+		}, []string{"VX0107 warning /etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0 at boot, and networks need 1"},
+			[]string{`sed -i 's|^ *-\?net[./]ipv4[./]conf[./]all[./]forwarding *=.*|# &|' /etc/sysctl.d/99-hard.conf`}},
+		{"file that has switched forwarding off", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "0", "/etc/sysctl.d/99-hard.conf"}}
+			f.Changes = []Change{change(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}}})}
+		}, []string{"VX0107 failure /etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0 at boot, and networks need 1"},
+			[]string{`sed -i 's|^ *-\?net[./]ipv4[./]ip_forward *=.*|# &|' /etc/sysctl.d/99-hard.conf`, "sysctl -w net/ipv4/ip_forward=1", reload}},
+		{"file that is overruled, and one for IPv6 that no network has", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "0", "a"}, {"net/ipv4/ip_forward", "1", "b"}, {"net/ipv6/conf/all/disable_ipv6", "1", "b"}}
+		}, nil, nil},
+		{"denial", func(f *Facts) {
+			f.Denials = []Denial{{By: "SELinux", Program: "vxland", Text: "avc", Mend: []string{"restorecon"}}}
+		},
+			[]string{"VX0108 warning SELinux has denied something to vxland"}, []string{"restorecon"}},
+		{"old file for the firewall", func(f *Facts) {
+			f.PortFiles = []PortFile{{Path: "/etc/x.xml", Port: "7949/tcp", Mend: []string{"firewall-cmd x"}}}
+		},
+			[]string{"VX0508 warning /etc/x.xml does not open port 7949/tcp, by which hosts join"}, []string{"firewall-cmd x"}},
 		{"managed device", func(f *Facts) {
-			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
 		}, []string{"VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{"nmcli x"}},
 		{"managed device that was changed", func(f *Facts) {
-			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
 			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1450}), change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})}
 		}, []string{"VX0412 failure NetworkManager manages br-blue and has changed what the driver had set"}, []string{"nmcli x", reload}},
 		{"managed device, and another one that was changed", func(f *Facts) {
-			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Leave: []string{"nmcli x"}}}
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
 			f.Changes = []Change{change(kernel.SetMTU{Name: "vxlan-blue", MTU: 1450})}
 		}, []string{"VX0402 failure vxlan-blue does not have the MTU 1450", "VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{reload}},
 		{"program that may have changed the MAC", func(f *Facts) {

@@ -33,12 +33,16 @@ type Facts struct {
 	Hooks     []DeviceHook
 	Zones     map[string]string // firewalld's zone of each bridge; nil: it does not run
 	Managers  []Manager
-	Devices   []kernel.Link // all VXLAN devices of the host
-	Prefixes  []kernel.HostPrefix
-	Sockets   []Socket
-	Limits    []Limit
-	Routing   Routing
-	Rules     []Rule // of other programs, that name a network's port or device
+	// SysctlFiles are what files set at boot, in the order in which it counts.
+	SysctlFiles []SysctlSetting
+	PortFiles   []PortFile
+	Denials     []Denial
+	Devices     []kernel.Link // all VXLAN devices of the host
+	Prefixes    []kernel.HostPrefix
+	Sockets     []Socket
+	Limits      []Limit
+	Routing     Routing
+	Rules       []Rule // of other programs, that name a network's port or device
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
 	// BothProbed tells that the other hosts probed at that time too.
@@ -229,6 +233,19 @@ type Rule struct {
 type Firewalld struct {
 	Zones   []string // into which packets of other hosts come
 	Denying []string // commands that remove rich rules of these zones which drop
+}
+
+// Denial is what a security module has denied one of the driver's programs.
+type Denial struct {
+	By, Program string
+	Text        string // as it was logged
+	Mend        []string
+}
+
+// PortFile is a file of the driver for a firewall that lacks a port.
+type PortFile struct {
+	Path, Port string
+	Mend       []string
 }
 
 // BlockingChain is a chain of another program that drops what a network needs.

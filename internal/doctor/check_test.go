@@ -163,6 +163,10 @@ func TestChecks(t *testing.T) {
 			f.Networks[0].VTEP.StaticFDB = true
 			f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")}}
 		}, nil, nil},
+		{"rule of a VPN", func(f *Facts) {
+			f.Networks[0].Paths[0].Route.Interface = "wg0"
+			f.Routing.Rules = []Rule{{Text: "lookup 51820", Delete: "ip -4 rule delete priority 5", Priority: 5}}
+		}, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"}, []string{"ip rule add to 198.18.0.11 lookup main priority 4"}},
 		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"},
 			[]string{"ip route replace 198.18.0.11 dev eth0"}},
 		{"other source", func(f *Facts) {

@@ -222,6 +222,7 @@ type Route struct {
 // Rule is a rule of policy routing, or of another program's firewall.
 type Rule struct {
 	Text, Delete string
+	Priority     int          // of policy routing
 	Chain        string       // family, table and chain of a firewall's
 	From, To     netip.Prefix // that a rule of routing matches; zero: any
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit

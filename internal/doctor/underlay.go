@@ -127,12 +127,19 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 	case dead != nil:
 		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
 		found.Mend = []string{dead.Delete}
+	case rule != nil && p.Route.Interface != "" && rule.Priority > 1: // a VPN's, which is to stay
+		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
+		found.Mend = []string{fmt.Sprintf("ip rule add to %s lookup main priority %d", p.To, rule.Priority-1)}
+		if p.To.Is6() {
+			found.Mend[0] = strings.Replace(found.Mend[0], "ip rule", "ip -6 rule", 1)
+		}
 	case rule != nil:
 		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
 		found.Mend = []string{rule.Delete}
 	default:
 		found.Mend = []string{routeBy(n, p)}
 	}
+	found.Evidence = append(found.Evidence, f.ownerEvidence(p.Route.Interface)...)
 	if p.Matched != "" {
 		found.Evidence = append(found.Evidence, "the kernel takes the route "+p.Matched)
 	}

@@ -61,14 +61,28 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 		found.Mend = []string{dead.Delete}
 	case rule != nil:
 		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
-		found.Mend = []string{rule.Delete}
+		found.Mend = []string{avoidRule(*rule, p)}
 	default:
 		found.Mend = []string{routeBy(n, p)}
 	}
+	found.Evidence = append(found.Evidence, f.ownerEvidence(p.Route.Interface)...)
 	if p.Matched != "" {
 		found.Evidence = append(found.Evidence, "the kernel takes the route "+p.Matched)
 	}
 	return found
+}
+
+// avoidRule is the command by which packets to a host no longer follow a rule. One that leads them to
+// an interface is a VPN's, and stays for other packets.
+func avoidRule(rule Rule, p Path) string {
+	if p.Route.Interface == "" || rule.Priority <= 1 {
+		return rule.Delete
+	}
+	ip := "ip"
+	if p.To.Is6() {
+		ip = "ip -6"
+	}
+	return fmt.Sprintf("%s rule add to %s lookup main priority %d", ip, p.To, rule.Priority-1)
 }
 
 // routeBy is the command by which the kernel sends to a host by the network's interface.

@@ -27,15 +27,24 @@ func (h localHost) Diagnose(ctx context.Context) doctor.Diagnosis {
 	stopListening := survey.Listen(facts.Networks)
 	var again sync.WaitGroup
 	again.Go(func() {
+		for range exchangeRepeats { // while the other hosts listen
+			survey.Exchange(ctx, facts.Networks)
+		}
+	})
+	again.Go(func() {
 		if r, err := agentapi.Examine(agentapi.SocketPath); err == nil {
 			facts.Agent.Report = &r
 		}
 	})
 	others := diagnoseHosts(found.Suspects[:min(len(found.Suspects), maxSuspects)])
 	again.Wait()
-	facts.Traffic = stopListening()
+	facts.Traffic, facts.BothProbed = append(facts.Traffic, stopListening()...), true
 	return doctor.Diagnose(facts).WithCausesOf(others...)
 }
+
+// exchangeRepeats is how often containers talk to those of suspects. Each time takes a second or two
+// where something is lost, and the other hosts' looks take as long.
+const exchangeRepeats = 3
 
 // maxSuspects bounds how many hosts are asked for a cause. Where packets to many hosts are lost, the
 // cause is mostly here.

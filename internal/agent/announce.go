@@ -23,6 +23,9 @@ const (
 	recentSetup = 30 * time.Second
 	// maxAnnounceTries is how often an announcement is tried, once a retryInterval.
 	maxAnnounceTries = 3
+	// announceTime is for how long containers announce in one turn, under the store's lock. One takes
+	// a tenth of a millisecond, and an agent that starts may have hundreds to make announce.
+	announceTime = 3 * time.Millisecond
 )
 
 // announcer makes containers announce their addresses, after their plugins have ended. A container
@@ -44,6 +47,8 @@ type pendingAnnouncement struct {
 	membership.EndpointKey
 	tries int
 }
+
+func (p pendingAnnouncement) isUntried() bool { return p.tries == 0 }
 
 // QueueAnnouncement makes a container announce its addresses in a turn that comes soon.
 func (q *announcer) QueueAnnouncement(key membership.EndpointKey) {
@@ -67,19 +72,23 @@ func (q *announcer) NextAttempt() (after time.Duration, pending bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	after = retryInterval
-	for _, p := range q.pending {
-		if p.tries == 0 {
-			after = announceDelay
-		}
+	if slices.ContainsFunc(q.pending, pendingAnnouncement.isUntried) {
+		after = announceDelay
 	}
 	return after, len(q.pending) > 0
 }
 
-// AnnouncePending makes the pending containers announce their addresses. A failure is retried, and
-// is logged rather than returned: it is no trouble of those who wait for the turn. incomplete says
-// that networks could not be read, so a container that is not found may still be there.
+// AnnouncePending makes the pending containers announce their addresses, as many as there is time
+// for. A failure is retried, and is logged rather than returned: it is no trouble of those who wait
+// for the turn. incomplete says that networks could not be read, so a container that is not found may
+// still be there.
 func (q *announcer) AnnouncePending(s *hoststate.Session, networks []hoststate.Network, incomplete bool) {
-	for _, p := range q.takePending() {
+	began, pending := time.Now(), q.takePending()
+	for i, p := range pending {
+		if i > 0 && time.Since(began) >= announceTime {
+			q.requeueUntried(pending[i:])
+			return
+		}
 		n, r, found := findRecord(networks, p.EndpointKey)
 		var err error
 		if found {
@@ -102,6 +111,13 @@ func (q *announcer) takePending() []pendingAnnouncement {
 	return pending
 }
 
+// requeueUntried queues those that there was no time for, before all others.
+func (q *announcer) requeueUntried(pending []pendingAnnouncement) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pending = append(pending, q.pending...)
+}
+
 // requeueFailed queues an announcement that failed again, or gives up on announcements.
 func (q *announcer) requeueFailed(p pendingAnnouncement) {
 	q.mu.Lock()
@@ -115,15 +131,31 @@ func (q *announcer) requeueFailed(p pendingAnnouncement) {
 
 // FlushAnnouncements makes the containers announce their addresses that no turn has reached.
 func (q *announcer) FlushAnnouncements(host *hoststate.Host) {
-	s, err := host.Begin()
-	if err == nil {
-		networks, readErr := s.Networks()
-		q.AnnouncePending(s, networks, readErr != nil)
-		err = s.Close()
+	err := q.flushSome(host)
+	for err == nil && q.hasUntried() {
+		time.Sleep(hoststate.LockGap)
+		err = q.flushSome(host)
 	}
 	if err != nil {
 		q.log.Warn("cannot announce containers' addresses", "err", err)
 	}
+}
+
+func (q *announcer) flushSome(host *hoststate.Host) error {
+	s, err := host.Begin()
+	if err != nil {
+		return err
+	}
+	networks, readErr := s.Networks()
+	q.AnnouncePending(s, networks, readErr != nil)
+	return s.Close()
+}
+
+// hasUntried tells whether an announcement is pending that was not tried yet.
+func (q *announcer) hasUntried() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.ContainsFunc(q.pending, pendingAnnouncement.isUntried)
 }
 
 // RequeueRecent queues, in the agent's first turn, the containers that were set up so recently that

@@ -259,3 +259,61 @@ func TestRemovedContainerIsForgottenSoon(t *testing.T) {
 		r.finish()
 	})
 }
+
+// Many containers that announce their addresses at once do so in several turns, also if the agent is
+// told to end meanwhile. Nobody waits for the lock until all are done.
+func TestManyAnnouncementsHoldTheLockForShort(t *testing.T) {
+	const containers, each = 3, announceTime * 2 / 3
+	for _, ends := range []bool{false, true} {
+		withAgent(t, func(t *testing.T, r *rig) {
+			for i := range containers {
+				r.setup(i + 1)
+			}
+			open := r.Host.Open
+			r.Host.Open = func(path string) (hoststate.Namespace, error) {
+				if path != "" {
+					time.Sleep(each)
+				}
+				return open(path)
+			}
+			hold := r.longestHold()
+			r.start() // these were set up a moment ago, so all announce
+			if !ends {
+				sleep(time.Second)
+			}
+			r.finish()
+			for i := range containers {
+				r.wantAnnouncements("in the end", i+1, 1)
+			}
+			if *hold < each || *hold > announceTime+each {
+				t.Errorf("ends %t: the lock was held for %v", ends, *hold)
+			}
+		})
+	}
+}
+
+// longestHold measures from now on for how long the host's namespace is open, as it is while the
+// lock is held.
+func (r *rig) longestHold() *time.Duration {
+	longest, open := new(time.Duration), r.Host.Open
+	r.Host.Open = func(path string) (hoststate.Namespace, error) {
+		ns, err := open(path)
+		if err != nil || path != "" {
+			return ns, err
+		}
+		began := time.Now()
+		return closingNamespace{ns, func() { *longest = max(*longest, time.Since(began)) }}, nil
+	}
+	return longest
+}
+
+// closingNamespace tells when it is closed.
+type closingNamespace struct {
+	hoststate.Namespace
+	closed func()
+}
+
+func (n closingNamespace) Close() {
+	n.closed()
+	n.Namespace.Close()
+}

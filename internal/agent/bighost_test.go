@@ -160,26 +160,31 @@ func (b *bigHost) open(path string) (hoststate.Namespace, error) {
 		return netstack.Open(path)
 	}
 	ns, err := netstack.Open(b.ns)
-	return &holdingNamespace{Namespace: ns, longest: &b.longestHold, began: threadTime()}, err
+	return &holdingNamespace{Namespace: ns, host: b, began: threadTime()}, err
 }
 
-// holdingNamespace is the host's namespace while the store's lock is held, but for a list of all
-// entries, which needs no lock.
+// holdingNamespace is the host's namespace while the store's lock is held. Where the lock was not
+// held while a long list was read, nothing of it counts.
 type holdingNamespace struct {
 	hoststate.Namespace
-	longest *time.Duration
-	began   time.Duration
-	lists   bool
+	host     *bigHost
+	began    time.Duration
+	unlocked bool
 }
 
 func (n *holdingNamespace) ForwardingTables(bridge, device string, only *kernel.ForwardingKeys) (kernel.ForwardingTables, error) {
-	n.lists = only == nil
+	n.unlocked = n.unlocked || only == nil && !isLocked(n.host.t, n.host.Host.StoreDir)
 	return n.Namespace.ForwardingTables(bridge, device, only)
 }
 
+func (n *holdingNamespace) FirewallElements() ([]kernel.Element, error) {
+	n.unlocked = n.unlocked || !isLocked(n.host.t, n.host.Host.StoreDir)
+	return n.Namespace.FirewallElements()
+}
+
 func (n *holdingNamespace) Close() {
-	if !n.lists {
-		*n.longest = max(*n.longest, threadTime()-n.began)
+	if !n.unlocked {
+		n.host.longestHold = max(n.host.longestHold, threadTime()-n.began)
 	}
 	n.Namespace.Close()
 }

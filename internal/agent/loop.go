@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -146,6 +147,9 @@ func (a *Agent) runTurn(ctx context.Context, turns *schedule, waiting request) (
 		turns.Within(scopeFull, a.verifyAfter)
 	}
 	a.verifyAfter = 0
+	if a.peers.IsBehind() && err == nil {
+		turns.Within(scopeForwarding, hoststate.LockGap)
+	}
 	if a.clusters.InGracePeriod() {
 		turns.Within(scopeFull, gracePeriod)
 	}

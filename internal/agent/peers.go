@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
 	"vxlan-driver/internal/addrclaim"
 	"vxlan-driver/internal/hoststate"
@@ -15,11 +16,21 @@ type peerTracker struct {
 	clusters  *clusterSet
 	claims    *addrclaim.Claims
 	agentPort uint16
+	behind    bool // more hosts came and went than the last turn could take
 }
+
+// hostsAtOnce is how many hosts of a network may come and go in one turn. The firewall has three
+// elements for each, which a busy machine sets in 6 µs each, under the store's lock. The rest follows
+// in turns of their own. Until then a host that came is kept out, and one that went is let in.
+const hostsAtOnce = 250
+
+// IsBehind tells whether there are more hosts than the last turn could take.
+func (t *peerTracker) IsBehind() bool { return t.behind }
 
 // UpdatePeers records the peers of all networks, and tells whether that is news to the kernel. It
 // changes the networks to what they are then.
 func (t *peerTracker) UpdatePeers(s *hoststate.Session, networks []hoststate.Network) (changed bool, err error) {
+	t.behind = false
 	var errs []error
 	for i := range networks {
 		if !networks[i].NeedsAgent() {
@@ -46,7 +57,41 @@ func (t *peerTracker) updateNetwork(s *hoststate.Session, local *hoststate.Netwo
 	if known && want.Equal(have) {
 		return false, nil
 	}
+	var limited bool
+	want.Flood, limited = limitChanges(local.VTEP.Flood, want.Flood, hostsAtOnce)
+	t.behind = t.behind || limited
 	return true, s.SetPeers(local, want)
+}
+
+// limitChanges returns the wanted hosts. If too many come and go it makes only most of the changes,
+// hosts that come first, and tells so.
+func limitChanges(have, want []netip.Addr, most int) (some []netip.Addr, limited bool) {
+	isThere, isWanted := addrSet(have), addrSet(want)
+	change := func() bool {
+		most--
+		limited = limited || most < 0
+		return most >= 0
+	}
+	for _, a := range want {
+		if isThere[a] || change() {
+			some = append(some, a)
+		}
+	}
+	for _, a := range have {
+		if !isWanted[a] && !change() {
+			some = append(some, a)
+		}
+	}
+	slices.SortFunc(some, netip.Addr.Compare)
+	return some, limited
+}
+
+func addrSet(addrs []netip.Addr) map[netip.Addr]bool {
+	set := make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		set[a] = true
+	}
+	return set
 }
 
 // hostAddrs returns this host's own addresses on a network. Until the other hosts can be asked,

@@ -79,10 +79,10 @@ func (b *bigHost) reportLock(name string, during func()) {
 	b.mustStayBelow("lock, "+name, "ms of CPU", mostHeld, func() float64 { return b.measureLock(name, during) })
 }
 
-// reportLockOnce is reportLock for what happens once, so it may take twice as long.
+// reportLockOnce is reportLock for what cannot be repeated.
 func (b *bigHost) reportLockOnce(name string, during func()) {
 	b.t.Helper()
-	if held := b.measureLock(name, during); held > 2*mostHeld {
+	if held := b.measureLock(name, during); held > mostHeld {
 		b.t.Errorf("lock, %s: held for %.2f ms of CPU, the target is %v", name, held, mostHeld)
 	}
 }
@@ -139,7 +139,9 @@ func TestManyHosts(t *testing.T) {
 	runtime.LockOSThread() // for threadTime
 	defer runtime.UnlockOSThread()
 	b := newBigHost(t, manyHosts-1, containersEach, containersEach)
-	b.reportLockOnce("first turns", func() { b.mustTurn(scopeFull); b.mustTurn(scopeFull) })
+	b.hearKernel()
+	b.reportLockOnce("first turn", func() { b.mustTurn(scopeFull) })
+	b.reportLockOnce("turns until all hosts are known", b.learnHosts)
 	b.reportLock("all entries", func() { b.forgetEntries(); b.drain() })
 	b.report("publishing turn without news", 50, mostWithoutNews, func() { b.mustTurn(scopePublish) })
 	b.report("forwarding turn without news", 50, mostWithoutNews, func() { b.mustTurn(scopeForwarding) })
@@ -150,6 +152,7 @@ func TestManyHosts(t *testing.T) {
 	b.reportLock("the host's own address changes", func() { b.takeOwnAddress(); b.mustTurn(scopeForwarding) })
 	b.drain()
 	b.report("full turn", 5, noTarget, func() { b.mustTurn(scopeFull) })
+	b.reportLock("the firewall was flushed", func() { b.flushFirewall(); b.mustTurn(scopeFull) })
 	b.reportLock("a remote start and a full turn", func() { b.startRemote(); b.mustTurn(scopeForwarding); b.mustTurn(scopeFull) })
 	b.checkMemory()
 	if os.Getenv("MANY_HOSTS") != "short" {
@@ -162,6 +165,7 @@ func TestManyHosts(t *testing.T) {
 func (b *bigHost) reportEnd() {
 	b.t.Helper()
 	b.mustTurn(scopeFull)
+	b.learnHosts()
 	b.drain()
 	entries := func() (n int) {
 		for _, f := range b.forwarder.networks {
@@ -200,6 +204,35 @@ func (b *bigHost) forgetEntries() {
 	netnstest.Shell(b.t, b.ns)(`ip neigh flush dev br-blue nud permanent; ip link set vxlan-blue nomaster; ip link set vxlan-blue master br-blue`)
 	b.listSoon()
 	b.mustTurn(scopeFull)
+}
+
+// learnHosts runs turns until the firewall has all hosts.
+func (b *bigHost) learnHosts() {
+	b.t.Helper()
+	for again := true; again; again = b.peers.IsBehind() {
+		b.mustTurn(scopeFull)
+	}
+}
+
+// hearKernel makes the kernel report its changes, as to an agent's loop: that takes time too.
+func (b *bigHost) hearKernel() {
+	b.t.Helper()
+	changed, deleted := b.watch(b.t.Context())
+	go func() {
+		for b.t.Context().Err() == nil {
+			select {
+			case <-changed:
+			case <-deleted:
+			case <-b.t.Context().Done():
+			}
+		}
+	}()
+}
+
+// flushFirewall is what another program may do at any time.
+func (b *bigHost) flushFirewall() {
+	netnstest.Shell(b.t, b.ns)(`nft flush ruleset`)
+	b.verified = time.Time{}
 }
 
 // loopUnderNews runs the agent's loop during so many remote starts a second.

@@ -16,13 +16,17 @@ import (
 // turn brings the host in step with its store and the other hosts, as far as the scope says. It
 // tells whether the store is empty.
 func (a *Agent) turn(ctx context.Context, what scope) (empty bool, err error) {
+	repair, err := a.repairScope(what)
+	if err != nil {
+		return false, err
+	}
 	s, err := a.Host.Begin()
 	if err != nil {
 		return false, err
 	}
 	a.dns.BeginTurn()
 	followed := a.clusters.Snapshots() // the turn reads these or later ones
-	networks, empty, peersChanged, err := a.turnLocked(ctx, s, what)
+	networks, empty, peersChanged, err := a.turnLocked(ctx, s, what, repair)
 	if closeErr := s.Close(); closeErr != nil {
 		return empty, errors.Join(err, closeErr)
 	}
@@ -51,7 +55,7 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 		a.forwardMore = time.After(after)
 	}
 	a.followed = followed
-	if !a.forwarder.IsBehind() { // if it failed, to wait would not help either
+	if !a.forwarder.IsBehind() && !a.peers.IsBehind() { // if it failed, to wait would not help either
 		for m, snapshot := range followed {
 			if c, ok := m.Plane.(cluster.Confirmer); ok {
 				c.Acknowledge(snapshot)
@@ -63,7 +67,7 @@ func (a *Agent) forward(followed map[*clusterMember]cluster.Snapshot) error {
 
 // turnLocked is the part of a turn that holds the store's lock. It tells whether peers of networks
 // have changed.
-func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
+func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope, repair hoststate.Scope) (networks []hoststate.Network, empty, peersChanged bool, err error) {
 	var orphansErr error
 	leavesRepair := what >= scopePublish && a.leavesRepair(s)
 	// News of other hosts are no reason to look for orphans, which takes a look at each container.
@@ -88,9 +92,9 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 	switch {
 	case a.rules.aside:
 	case what >= scopeFull:
-		errs = append(errs, a.reconcile(s, networks, a.fullScope(), peersChanged))
+		errs = append(errs, a.reconcile(s, networks, repair, peersChanged))
 	case peersChanged || a.checkDevices:
-		errs = append(errs, a.reconcile(s, networks, hoststate.ScopePeers, peersChanged))
+		errs = append(errs, a.reconcile(s, networks, repair, peersChanged))
 	}
 	if a.checkDevices {
 		errs = append(errs, a.neighbours.Look(s))
@@ -107,14 +111,22 @@ func (a *Agent) turnLocked(ctx context.Context, s *hoststate.Session, what scope
 // and go cause full turns all the time, and need no look at all elements.
 const verifyInterval = 2 * time.Second
 
-// fullScope returns how much of the host a full turn looks at.
-func (a *Agent) fullScope() hoststate.Scope {
+// repairScope returns how much of the host a turn looks at, if it looks at all. The firewall's
+// elements are read before the turn takes the lock. There are thousands, and mostly nothing is wrong.
+func (a *Agent) repairScope(what scope) (hoststate.Scope, error) {
+	if what < scopeFull {
+		return hoststate.ScopePeers, nil
+	}
 	if wait := verifyInterval - time.Since(a.verified); !a.verified.IsZero() && wait > 0 {
 		a.verifyAfter = wait
-		return hoststate.ScopeFull
+		return hoststate.ScopeFull, nil
 	}
 	a.verified, a.verifyAfter = time.Now(), 0
-	return hoststate.ScopeVerify
+	drifted, err := a.Host.FirewallDrifted()
+	if drifted {
+		return hoststate.ScopeVerify, err
+	}
+	return hoststate.ScopeFull, err
 }
 
 // updateOwnAddress finds the address by which this host talks to others also without a network, if

@@ -8,6 +8,7 @@ const (
 	FirewalldZone  Code = "VX0504"
 	DeviceHook     Code = "VX0505"
 	ForeignRule    Code = "VX0506"
+	FirewalldPanic Code = "VX0507"
 )
 
 var firewallEntries = []Entry{
@@ -46,5 +47,11 @@ var firewallEntries = []Entry{
 		Meaning: "Packets to another host are lost, and a rule that names the network's port or device drops some. It has conditions that `vxlanctl doctor` cannot decide, such as a size or a rate.",
 		Causes:  []string{"A firewall limits the rate or the size of packets."},
 		Mends:   []string{"Delete the rule, or let the network's packets pass before it."},
+	},
+	{
+		Code: FirewalldPanic, Title: "firewalld is in panic mode",
+		Meaning: "firewalld drops all packets that this host sends or receives.",
+		Causes:  []string{"Somebody typed `firewall-cmd --panic-on`."},
+		Mends:   []string{"Type `firewall-cmd --panic-off`."},
 	},
 }

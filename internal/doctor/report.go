@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +15,10 @@ import (
 func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 	add := func(f diagnosis.Finding) { findings = append(findings, f) }
 	if r.Problem != "" {
-		add(diagnosis.Finding{Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem})
+		add(diagnosis.Finding{
+			Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem,
+			Evidence: []string{"vxlanctl status"}, Mend: []string{reload},
+		})
 	}
 	for _, why := range r.Outdated {
 		add(diagnosis.Finding{Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{reload}})
@@ -38,14 +43,35 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 			})
 		}
 		for _, t := range n.Tunnels {
-			add(fromTunnel(n.Name, t))
+			if !isPartial(pathOf(r, n.Name, t.Host)) {
+				add(fromTunnel(n.Name, t))
+			}
 		}
 	}
 	for _, c := range r.Clusters {
 		findings = append(findings, fromCluster(c)...)
+		for _, h := range c.Hosts {
+			for _, p := range h.Paths {
+				if f, lossy := fromPath(h.Name, p); lossy {
+					add(f)
+				}
+			}
+		}
 	}
 	diagnosis.Sort(findings)
 	return findings
+}
+
+// pathOf returns what is measured of a network's way to a host.
+func pathOf(r agentapi.StatusReport, network, host string) (p agentapi.PathStatus) {
+	for _, c := range r.Clusters {
+		for _, h := range c.Hosts {
+			if i := slices.IndexFunc(h.Paths, func(p agentapi.PathStatus) bool { return p.Network == network }); h.Name == host && i >= 0 {
+				return h.Paths[i]
+			}
+		}
+	}
+	return p
 }
 
 // fromWarning finds the code of what the agent warns of.
@@ -93,17 +119,52 @@ func fromConflict(text string) diagnosis.Finding {
 	if strings.HasPrefix(text, "name ") {
 		return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateName, Level: diagnosis.Warning}, text)
 	}
-	return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure}, text)
+	f := withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure}, text)
+	m := duplicateText.FindStringSubmatch(text)
+	if m == nil {
+		return f
+	}
+	network, yields, keeper := m[1], m[2], m[5]
+	if keeper == "here" {
+		yields, f.Host = m[3], m[4]
+	}
+	f.Network, f.Evidence = network, []string{"the container " + keeper + " keeps the address"}
+	f.Mend = []string{
+		fmt.Sprintf("podman network disconnect %s %s", network, yields), // keeps it running, unlike a restart
+		fmt.Sprintf("podman network connect %s %s   # with another address", network, yields),
+	}
+	return f
 }
+
+// duplicateText is how an agent says which containers have one address (membership.Duplicate).
+var duplicateText = regexp.MustCompile(
+	`^address \S+ of network (\S+) is that of container (\S+) here and of container (\S+) on host (\S+).*; the one (here|there) keeps it`)
 
 // withAdvice sets what is wrong and what to do, which an agent puts into one text, with a semicolon
 // between them.
 func withAdvice(f diagnosis.Finding, text string) diagnosis.Finding {
 	summary, advice, advises := strings.Cut(text, "; ")
 	if f.Summary = summary; advises {
-		f.Mend = []string{advice}
+		f.Mend = []string{typable(advice)}
 	}
 	return f
+}
+
+// typable puts the command in an advice first, and makes the rest a comment.
+func typable(advice string) string {
+	for _, where := range []struct{ says, comment string }{
+		{"type on both: ", "on both hosts"}, {"type here: ", ""}, {"type there: ", "on the other host"},
+	} {
+		condition, command, found := strings.Cut(advice, where.says)
+		comment := strings.Trim(strings.TrimRight(condition, ", ")+", "+where.comment, ", ")
+		if found && comment != "" {
+			return command + "   # " + comment
+		}
+		if found {
+			return command
+		}
+	}
+	return advice
 }
 
 func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
@@ -122,6 +183,7 @@ func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
 	default:
 		f.Code = diagnosis.TunnelBlocked
 		f.Summary = fmt.Sprintf("no VXLAN packet passes to or from host %s", t.Host)
+		f.Evidence = []string{fmt.Sprintf("frames of %d bytes and small ones were sent to it, and none was answered", t.Size)}
 		f.Mend = []string{fmt.Sprintf("open UDP port %d on both hosts and on the way", t.Port)}
 	}
 	return f

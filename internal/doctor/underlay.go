@@ -23,6 +23,13 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		case n.Underlay.Name == "":
 			found.Summary = fmt.Sprintf("the interface %s is gone", home.Interface)
 			found.Mend = []string{fmt.Sprintf("make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
+			if n.Holder != "" {
+				found.Summary += fmt.Sprintf(", and %s has its address", n.Holder)
+				found.Mend = []string{
+					fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto", n.Holder, n.Holder, home.Interface),
+					fmt.Sprintf("ip link set %s up", home.Interface), reload,
+				}
+			}
 		case !n.Underlay.Up:
 			found.Summary = fmt.Sprintf("the interface %s is down", home.Interface)
 			found.Mend = []string{fmt.Sprintf("ip link set %s up", home.Interface)}
@@ -35,6 +42,7 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		default:
 			continue
 		}
+		found.Evidence = []string{"ip address show dev " + home.Interface}
 		if v.Home.Local.IsValid() {
 			found.Evidence = append(found.Evidence, fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
 		}
@@ -72,7 +80,14 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 			continue // see checkUnderlay
 		}
 		for _, p := range n.Paths {
+			block := f.blockBetween(n.VTEP.Local, p.To)
 			switch {
+			case block != nil:
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("an IPsec policy blocks packets between this host and host %s", p.To),
+					Evidence: []string{"ip xfrm policy prints " + block.Text}, Mend: []string{block.Delete},
+				})
 			case p.Route.Interface == "":
 				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
 			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
@@ -86,6 +101,17 @@ func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
+// blockBetween returns the IPsec policy that blocks packets from or to another host.
+func (f *Facts) blockBetween(local, peer netip.Addr) *Rule {
+	i := slices.IndexFunc(f.Routing.Blocks, func(r Rule) bool {
+		return r.From.Contains(local) && r.To.Contains(peer) || r.From.Contains(peer) && r.To.Contains(local)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &f.Routing.Blocks[i]
+}
+
 func (f *Facts) isOwnBridge(name string) bool {
 	return slices.ContainsFunc(f.Networks, func(n Network) bool { return n.Bridge.Name == name })
 }
@@ -96,25 +122,46 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
 		Evidence: []string{fmt.Sprintf("ip route get %s from %s", p.To, n.VTEP.Local)},
 	}
-	var dead *Route
-	for i, r := range f.Routing.DeadEnds {
-		if r.Dst.Contains(p.To) && (dead == nil || r.Dst.Bits() > dead.Dst.Bits()) {
-			dead = &f.Routing.DeadEnds[i]
-		}
-	}
+	dead, rule := f.deadEnd(p.To), f.ruleFor(n.VTEP.Local, p.To, "")
 	switch {
 	case dead != nil:
 		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
 		found.Mend = []string{dead.Delete}
-	case len(f.Routing.Rules) > 0:
-		for _, r := range f.Routing.Rules {
-			found.Evidence = append(found.Evidence, "ip rule: "+r.Text)
-		}
-		found.Mend = []string{f.Routing.Rules[0].Delete}
+	case rule != nil:
+		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
+		found.Mend = []string{rule.Delete}
 	default:
-		found.Mend = []string{fmt.Sprintf("ip route add %s dev %s", p.To, n.VTEP.Interface)}
+		found.Mend = []string{routeBy(n, p)}
+	}
+	if p.Matched != "" {
+		found.Evidence = append(found.Evidence, "the kernel takes the route "+p.Matched)
 	}
 	return found
+}
+
+// routeBy is the command by which the kernel sends to a host by the network's interface.
+func routeBy(n Network, p Path) string {
+	if slices.ContainsFunc(n.Underlay.Addrs, func(a netip.Prefix) bool { return a.Contains(p.To) }) {
+		return fmt.Sprintf("ip route replace %s dev %s", p.To, n.VTEP.Interface)
+	}
+	if p.Router.IsValid() {
+		return fmt.Sprintf("ip route replace %s via %s dev %s", p.To, p.Router, n.VTEP.Interface)
+	}
+	return fmt.Sprintf("ip route replace %s dev %s   # if it is on the same link", p.To, n.VTEP.Interface)
+}
+
+// withoutMTU is the command that takes the MTU off a route, "" if it has none.
+func withoutMTU(route string) string {
+	words := strings.Fields(route)
+	i := slices.Index(words, "mtu")
+	if i < 0 || i+1 >= len(words) {
+		return ""
+	}
+	end := i + 2
+	if words[i+1] == "lock" {
+		end++
+	}
+	return "ip route replace " + strings.Join(slices.Delete(words, i, min(end, len(words))), " ")
 }
 
 // wrongSource is about the agents: the tunnel has its own address as its source in any case.
@@ -141,13 +188,7 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 		}
 		for _, p := range n.Paths {
 			if p.MTU > 0 && p.MTU < min(wanted, n.Underlay.MTU) {
-				findings = append(findings, diagnosis.Finding{
-					Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
-					Evidence: []string{"ip route get " + p.To.String() + " shows it"},
-					Mend: []string{fmt.Sprintf("take the mtu off the route, or recreate the network with --opt mtu=%d on all hosts; then: ip route flush cache",
-						p.MTU-overhead(n))},
-				})
+				findings = append(findings, smallPath(n, p, wanted))
 			}
 		}
 	}
@@ -155,6 +196,21 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, moved(f, text))
 	}
 	return findings
+}
+
+// smallPath is about a path whose MTU somebody gave to the route, or a router on the way reported.
+func smallPath(n Network, p Path, wanted int) diagnosis.Finding {
+	found := diagnosis.Finding{
+		Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
+		Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
+		Evidence: []string{"ip route get " + p.To.String() + " shows it"},
+		Mend:     []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name, p.MTU-overhead(n))},
+	}
+	if command := withoutMTU(p.Matched); command != "" {
+		found.Evidence = append(found.Evidence, "the route has it: "+p.Matched)
+		found.Mend = []string{command}
+	}
+	return found
 }
 
 // moved is about a network that was placed elsewhere than before, or whose MTU follows that of the
@@ -228,7 +284,9 @@ func checkMisplaced(f *Facts) (findings []diagnosis.Finding) {
 	for _, name := range slices.Sorted(maps.Keys(f.Misplaced)) {
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.UnderlayLost, Level: diagnosis.Warning, Network: name,
-			Summary: "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
+			Summary:  "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
+			Evidence: []string{"podman network inspect " + name},
+			Mend:     []string{fmt.Sprintf("podman network rm %s   # or give this host what the network names, or recreate it with other options", name)},
 		})
 	}
 	return findings

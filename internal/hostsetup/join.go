@@ -115,26 +115,35 @@ func (r *joinRun) checkPath(ctx context.Context, o JoinOptions) error {
 	if err != nil {
 		return err
 	}
-	spec := r.session.NewPathSpec(mtu)
-	path := r.OpenPath(spec)
-	defer path.Close()
-	sides, err := r.session.Probe(ctx, spec, path, mtu)
-	if err != nil {
-		return fmt.Errorf("try the ways between the hosts: %w", err)
-	}
-	fatal := false
-	for _, f := range sides.Findings() {
-		level := "warning"
-		if f.Fatal {
-			level, fatal = "failure", true
+	fatal, passed := false, ""
+	for _, spec := range r.session.PathSpecs(mtu) {
+		sides, err := r.probe(ctx, spec, mtu)
+		if err != nil {
+			return fmt.Errorf("try the ways between the hosts: %w", err)
 		}
-		r.report("%s: %s", level, f.Text)
+		for _, f := range sides.Findings() {
+			level := "warning"
+			if f.Fatal {
+				level, fatal = "failure", true
+			}
+			r.report("%s: %s", level, f.Text)
+		}
+		if sides.TunnelPasses() {
+			passed += fmt.Sprintf(", and UDP %d", spec.TunnelPort)
+		}
 	}
 	if fatal {
 		return errPath
 	}
-	r.report("checked: TCP and UDP %d, and UDP %d, both ways", spec.AgentPort, spec.TunnelPort)
+	r.report("checked: TCP and UDP %d%s, both ways", r.session.Offer.AgentPort, passed)
 	return nil
+}
+
+// probe tries the ways of one spec.
+func (r *joinRun) probe(ctx context.Context, spec enrol.PathSpec, mtu int) (enrol.PathSides, error) {
+	path := r.OpenPath(spec)
+	defer path.Close()
+	return r.session.Probe(ctx, spec, path, mtu)
 }
 
 // take gets the key, stores it, and says so.

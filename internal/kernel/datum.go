@@ -126,7 +126,7 @@ func (d Datum) Chain() string { return d.chain }
 
 func newDatum(kind byte, b []byte) Datum {
 	s := string(b)
-	return Datum{first: s, last: s, parts: string(rune(kind))}
+	return Datum{first: s, last: s, parts: string([]byte{kind})} // unlike a rune it is not allocated
 }
 
 // Device is a network device's name.

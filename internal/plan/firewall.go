@@ -37,9 +37,14 @@ func networkFingerprint(p PlacedNetwork) kernel.Element {
 // networkElements returns the elements by which a network takes part in the firewall's rules, its
 // endpoints left out.
 func networkElements(p PlacedNetwork) []kernel.Element {
+	return elementsBeside(networkFingerprint(p), p)
+}
+
+// elementsBeside returns a network's elements, with a fingerprint that may stand for more of them.
+func elementsBeside(fingerprint kernel.Element, p PlacedNetwork) []kernel.Element {
 	n, v := p.Network, p.VTEP
 	e := make(elementList, 0, 32+3*len(v.Remotes)) // at most 3 for each host
-	e = append(e, networkFingerprint(p))
+	e = append(e, fingerprint)
 	bridge := kernel.Device(n.Bridge.Name)
 	e.addKey(kernel.SameBridge, kernel.Concat(bridge, bridge))
 	e.addKey(kernel.PodmanBridges, bridge)

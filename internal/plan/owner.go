@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"vxlan-driver/internal/kernel"
@@ -101,32 +102,87 @@ func elementsExcept(elements, except []kernel.Element) []kernel.Element {
 // Change returns what leads from the elements that the network had before to those that it should
 // have. all tells which of those that go others want.
 func (n NetworkElements) Change(all AllElements) (c kernel.ReplaceElements, err error) {
-	before, now := n.Before.Elements(), n.Elements()
-	c.Old, c.New = differentElements(before, now), differentElements(now, before)
-	gone := elementsExcept(c.Old, c.New)
-	if len(gone) == 0 {
+	before, now := n.Before.differing()
+	d := elementDifference(before, now)
+	c.Old, c.New = d.old, d.new
+	if len(d.gone) == 0 {
 		return c, nil
 	}
 	wanted, err := all()
 	if err != nil {
 		return c, err
 	}
-	stays := elementsExcept(wanted, gone)
+	stays := elementsExcept(wanted, d.gone)
 	c.New = append(c.New, elementsExcept(wanted, stays)...)
 	return c, nil
 }
 
-// differentElements returns those elements that are not in the other list with the same value and
-// comment.
-func differentElements(elements, other []kernel.Element) (different []kernel.Element) {
-	same := make(map[kernel.Element]bool, len(other))
-	for _, e := range other {
-		same[e] = true
+func formerElements(before, now PlacedNetwork, fingerprint kernel.Element) *FormerElements {
+	former := FormerElements{Fingerprint: networkFingerprint(before)}
+	former.differing = func() (_, _ []kernel.Element) {
+		before, now := withoutCommonHosts(before, now)
+		return elementsBeside(former.Fingerprint, before), elementsBeside(fingerprint, now)
 	}
-	for _, e := range elements {
-		if !same[e] {
-			different = append(different, e)
+	return &former
+}
+
+// withoutCommonHosts leaves out the hosts of both whose elements are the same. Of a network of 1,000
+// hosts these are all but the one that joins.
+func withoutCommonHosts(a, b PlacedNetwork) (onlyA, onlyB PlacedNetwork) {
+	if a.Tunnel != b.Tunnel || a.VTEP.Local != b.VTEP.Local || a.VTEP.AgentPort != b.VTEP.AgentPort {
+		return a, b
+	}
+	onlyA, onlyB = a, b
+	onlyA.VTEP.Remotes = addrsExcept(a.VTEP.Remotes, b.VTEP.Remotes)
+	onlyB.VTEP.Remotes = addrsExcept(b.VTEP.Remotes, a.VTEP.Remotes)
+	return onlyA, onlyB
+}
+
+// addrsExcept returns the addresses that are not among those of except.
+func addrsExcept(addrs, except []netip.Addr) (left []netip.Addr) {
+	isExcept := make(map[netip.Addr]bool, len(except))
+	for _, a := range except {
+		isExcept[a] = true
+	}
+	for _, a := range addrs {
+		if !isExcept[a] {
+			left = append(left, a)
 		}
 	}
-	return different
+	return left
+}
+
+// difference is what leads from some elements to others.
+type difference struct {
+	old, new []kernel.Element
+	gone     []kernel.Element // those of old whose keys are not among the new ones
+}
+
+// elementDifference compares values and comments too. A key may be in a list more than once.
+func elementDifference(before, now []kernel.Element) (d difference) {
+	index := make(map[kernel.ElementID]int, len(before)) // small where hosts join
+	for i := range before {
+		index[before[i].ID()] = i
+	}
+	isSame, isThere := make([]bool, len(before)), make([]bool, len(before))
+	d.new = make([]kernel.Element, 0, len(now))
+	for i := range now {
+		b, ok := index[now[i].ID()]
+		if ok {
+			isThere[b], isSame[b] = true, before[b] == now[i]
+		}
+		if !ok || !isSame[b] {
+			d.new = append(d.new, now[i])
+		}
+	}
+	for i := range before {
+		b := index[before[i].ID()]
+		if !isSame[b] {
+			d.old = append(d.old, before[i])
+		}
+		if !isThere[b] {
+			d.gone = append(d.gone, before[i])
+		}
+	}
+	return d
 }

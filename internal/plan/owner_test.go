@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -207,6 +208,64 @@ func TestRouteLocalnetGoesWithTheLastPublisher(t *testing.T) {
 		d := RepairDevices(hostNetwork(n, publisher("c1", "10.0.0.2/24", 1))).Network.Devices
 		if got := strings.Contains(fmt.Sprint(d.Bridge.Sysctls), "route_localnet=1"); got == internal {
 			t.Errorf("internal %t: parameters %v", internal, d.Bridge.Sysctls)
+		}
+	}
+}
+
+// Only elements whose key, value or comment differ are changed, also where a key is there twice.
+func TestElementDifference(t *testing.T) {
+	element := func(key, value, comment string) kernel.Element {
+		return kernel.Element{Set: kernel.FromPort, Key: kernel.Device(key), Value: kernel.Jump(value), Comment: comment}
+	}
+	a, b, c := element("a", "x", ""), element("b", "x", ""), element("c", "x", "")
+	for _, tt := range []struct {
+		name                       string
+		before, now                []kernel.Element
+		wantOld, wantNew, wantGone int
+	}{
+		{"the same in another order", []kernel.Element{a, b}, []kernel.Element{b, a}, 0, 0, 0},
+		{"from nothing", nil, []kernel.Element{a, b}, 0, 2, 0},
+		{"to nothing", []kernel.Element{a, b}, nil, 2, 0, 2},
+		{"one comes and one goes", []kernel.Element{a, b}, []kernel.Element{a, c}, 1, 1, 1},
+		{"another value", []kernel.Element{a, b}, []kernel.Element{element("a", "y", ""), b}, 1, 1, 0},
+		{"another comment", []kernel.Element{a, b}, []kernel.Element{a, element("b", "x", "new")}, 1, 1, 0},
+		{"twice before and now", []kernel.Element{a, a}, []kernel.Element{a, a}, 0, 0, 0},
+		{"twice before, once now", []kernel.Element{a, a}, []kernel.Element{a}, 0, 0, 0},
+		{"once before, twice now", []kernel.Element{a}, []kernel.Element{a, a}, 0, 0, 0},
+	} {
+		d := elementDifference(tt.before, tt.now)
+		if len(d.old) != tt.wantOld || len(d.new) != tt.wantNew || len(d.gone) != tt.wantGone {
+			t.Errorf("%s: %d go for %d, %d of them for good", tt.name, len(d.old), len(d.new), len(d.gone))
+		}
+	}
+}
+
+// A host that both have is left out of what differs, unless its elements are others.
+func TestOnlyHostsThatComeOrGoDiffer(t *testing.T) {
+	before := hostNetwork(blue()).PlacedNetwork
+	before.VTEP.AgentPort = 7947
+	for _, tt := range []struct {
+		name   string
+		change func(*PlacedNetwork)
+		want   int // elements of both that are compared, beyond those without a host
+	}{
+		{"a host joins", func(p *PlacedNetwork) { p.VTEP.Remotes = append(p.VTEP.Remotes, netip.MustParseAddr("198.18.0.77")) }, 3},
+		{"all leave", func(p *PlacedNetwork) { p.VTEP.Remotes = nil }, 3 * len(before.VTEP.Remotes)},
+		{"another port of agents", func(p *PlacedNetwork) { p.VTEP.AgentPort++ }, 2 * 3 * len(before.VTEP.Remotes)},
+		{"another VNI", func(p *PlacedNetwork) { p.Tunnel.VNI++ }, 2 * 3 * len(before.VTEP.Remotes)},
+		{"another VTEP", func(p *PlacedNetwork) { p.VTEP.Local = p.VTEP.Local.Next() }, 2 * 3 * len(before.VTEP.Remotes)},
+	} {
+		now := before
+		now.VTEP.Remotes = slices.Clone(before.VTEP.Remotes)
+		tt.change(&now)
+		alone := before
+		alone.VTEP.Remotes = nil
+		old, changed := formerElements(before, now, networkFingerprint(now)).differing()
+		if got := len(old) + len(changed) - 2*len(networkElements(alone)); got != tt.want || tt.want == 0 {
+			t.Errorf("%s: %d elements of hosts are compared, want %d", tt.name, got, tt.want)
+		}
+		if old[0] != networkFingerprint(before) || changed[0] != networkFingerprint(now) {
+			t.Errorf("%s: the fingerprints are of what is compared", tt.name)
 		}
 	}
 }

@@ -80,9 +80,16 @@ type NetworkElements struct {
 	Fingerprint kernel.Element
 	Elements    func() []kernel.Element // with Fingerprint
 	New         bool                    // no endpoint can lack anything yet
-	// Before is what the network had until now; nil: nothing else. A kernel that has the
+	// Before is what the network was until now; nil: nothing else. A kernel that has the
 	// fingerprint of it needs only what differs.
-	Before *NetworkElements
+	Before *FormerElements
+}
+
+// FormerElements are those of a network that was another one until now.
+type FormerElements struct {
+	Fingerprint kernel.Element
+	// differing returns those of before and of now that may differ.
+	differing func() (before, now []kernel.Element)
 }
 
 // NetworkState is what a network should have on this host.

@@ -18,8 +18,7 @@ func RepairFirewall(networks []HostNetwork, complete bool) Plan {
 	for _, n := range networks {
 		elements := networkWithFingerprint(n.PlacedNetwork, false)
 		if n.Before != nil {
-			before := networkWithFingerprint(*n.Before, false)
-			elements.Before = &before
+			elements.Before = formerElements(*n.Before, n.PlacedNetwork, elements.Fingerprint)
 		}
 		f.Networks = append(f.Networks, elements)
 		endpoints = appendEndpoints(endpoints, n)

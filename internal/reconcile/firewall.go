@@ -18,50 +18,58 @@ func ensureFirewall(host Namespace, want *plan.Firewall) error {
 	case plan.FirewallReset:
 		return resetFirewall(host, want.All)
 	}
-	if err := ensureElements(host, want); err != nil || want.Mode != plan.FirewallVerify {
+	lostRules, err := ensureElements(host, want)
+	if err != nil || lostRules || want.Mode != plan.FirewallVerify {
 		return err
 	}
-	return verifyElements(host, want.All)
-}
-
-// verifyElements sets the firewall anew if an element is missing, leads elsewhere or is not wanted.
-// Somebody flushed a set, or loaded an old listing of the tables. Where not all that is wanted can
-// be read, what is not known to be may stay.
-func verifyElements(host Namespace, all plan.AllElements) error {
-	wanted, unread := all()
-	if errors.Is(unread, plan.ErrKernelUnread) {
-		return unread
-	}
-	have, err := host.FirewallElements()
-	if err != nil {
+	wanted, unread := want.All()
+	all := func() ([]kernel.Element, error) { return wanted, unread }
+	drifted, err := FirewallDrifted(host, all)
+	if err != nil || !drifted {
 		return err
-	}
-	values := make(map[kernel.ElementID]string, len(have))
-	for i := range have {
-		values[have[i].ID()] = valueBytes(have[i])
-	}
-	differs := unread == nil && len(have) != len(wanted)
-	for i := range wanted {
-		value, ok := values[wanted[i].ID()]
-		differs = differs || !ok || value != valueBytes(wanted[i])
-	}
-	if !differs {
-		return nil
 	}
 	return resetFirewall(host, all)
 }
 
-// valueBytes is what tells one value from another.
-func valueBytes(e kernel.Element) string { return e.Value.Chain() + string(e.Value.First()) }
+// FirewallDrifted tells whether an element is missing, leads elsewhere or is not wanted. Somebody
+// flushed a set, or loaded an old listing of the tables. Or a network is another one by now. Where
+// not all that is wanted can be read, what is not known to be may stay.
+func FirewallDrifted(host Namespace, all plan.AllElements) (bool, error) {
+	wanted, unread := all()
+	if errors.Is(unread, plan.ErrKernelUnread) {
+		return false, unread
+	}
+	have, err := host.FirewallElements()
+	if err != nil {
+		return false, err
+	}
+	values := make(map[kernel.ElementID]string, len(have))
+	for i := range have {
+		values[have[i].ID()] = contents(&have[i])
+	}
+	differs := unread == nil && len(have) != len(wanted)
+	for i := range wanted {
+		value, ok := values[wanted[i].ID()]
+		differs = differs || !ok || value != contents(&wanted[i])
+	}
+	return differs, nil
+}
+
+// contents is what tells elements of one key apart. A network's fingerprint has only a comment.
+func contents(e *kernel.Element) string { return e.Value.Chain() + e.Comment + string(e.Value.First()) }
 
 // ensureElements adds only the endpoints' elements if all else is in place, so a start beside a
 // thousand others takes as long as one alone. Of a network that was another one until now it changes
 // what differs, which takes a host that joins 1 ms instead of 20. If the rules or a network's
 // elements differ, or another element has the same key, it sets everything anew in one transaction.
-func ensureElements(host Namespace, want *plan.Firewall) error {
+// It tells whether the rules did.
+func ensureElements(host Namespace, want *plan.Firewall) (lostRules bool, err error) {
 	intact, err := host.FirewallIntact()
 	if err != nil {
-		return err
+		return false, err
+	}
+	if !intact {
+		return true, resetFirewall(host, want.All)
 	}
 	change := kernel.ReplaceElements{New: want.Endpoints}
 	for _, n := range want.Networks {
@@ -71,7 +79,7 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 		comment, there, err := host.ElementComment(n.Fingerprint)
 		switch {
 		case err != nil:
-			return err
+			return false, err
 		case !there && n.New:
 			change.New = slices.Concat(n.Elements(), change.New)
 		case there && n.Before != nil && comment == n.Before.Fingerprint.Comment:
@@ -85,10 +93,10 @@ func ensureElements(host Namespace, want *plan.Firewall) error {
 	}
 	if intact {
 		if err := replaceElements(host, change); !errors.Is(err, kernel.ErrElementTaken) {
-			return restoreFirewall(host, want.All, err)
+			return false, restoreFirewall(host, want.All, err)
 		}
 	}
-	return resetFirewall(host, want.All)
+	return false, resetFirewall(host, want.All)
 }
 
 // restoreFirewall sets the firewall anew if a change of it failed because it has lost its rules:

@@ -47,41 +47,6 @@ func typeBlock(t *testing.T, l *lab.Lab, b block) (out string) {
 	return out
 }
 
-// The quickstart, typed as it stands, from the network's creation to its removal.
-func TestQuickstart(t *testing.T) {
-	l := startHosts(t)
-	// What shows that a section did what it promises.
-	want := map[string]string{
-		"3. Create the network":             "mynet",
-		"4. Start a container on each host": "",
-		"5. Try it":                         "3 packets received",
-		"6. Look at it":                     "all is well: 1 network, 1 container here, 1 on other hosts",
-		"7. Clean up":                       "mynet",
-	}
-	run := make(map[string]bool)
-	for _, b := range readPage(t, "quickstart.md") {
-		if b.skipped || b.host == "" {
-			continue // a block under no host's heading is for whoever looks for a fault
-		}
-		out := typeBlock(t, l, b)
-		text, ok := want[b.section]
-		if !ok || !strings.Contains(out, text) {
-			t.Errorf("section %q: want %q (known: %v) in\n%s", b.section, text, ok, out)
-		}
-		run[b.section] = true
-	}
-	for section := range want {
-		if !run[section] {
-			t.Errorf("quickstart.md has no commands in section %q", section)
-		}
-	}
-	for _, h := range l.Hosts() {
-		if left := labtest.Leftovers(t, h); left != "" {
-			t.Errorf("%s has left\n%s", h.Name(), left)
-		}
-	}
-}
-
 // The set-up of a network whose hosts find each other, typed as discovery.md has it. Only the copy
 // of the key from host to host is the test's.
 func TestDiscovery(t *testing.T) {

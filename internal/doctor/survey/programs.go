@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/doctor"
 )
 
 const programTimeout = 5 * time.Second
@@ -55,12 +59,65 @@ func (c *collector) podman() {
 			break
 		}
 	}
-	for _, dir := range pluginDirs {
-		if info, err := os.Stat(filepath.Join(dir, "vxlan")); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			c.Podman.PluginDir = dir
-			break
+	if c.Podman.Netavark == "" && c.Podman.Version != "" { // it may be elsewhere, as containers.conf says
+		path, err := c.run("podman", "info", "--format", "{{.Host.NetworkBackendInfo.Path}}")
+		out, versionErr := c.run(strings.TrimSpace(path), "--version")
+		if c.Podman.Netavark = lastWord(out); err != nil || versionErr != nil {
+			c.Podman.NoNetavark = "podman info finds no network backend"
+			c.Podman.Reinstall = reinstallCommand("netavark")
 		}
 	}
+	var paths []string
+	for _, dir := range pluginDirs {
+		paths = append(paths, filepath.Join(dir, "vxlan"))
+	}
+	var path string
+	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
+		c.Podman.PluginDir = filepath.Dir(path)
+	}
+}
+
+// reinstallCommand is how this distribution's packages are installed again; "": it is not known.
+func reinstallCommand(name string) string {
+	for _, p := range []struct{ program, command string }{
+		{"/usr/bin/apt-get", "apt-get install --reinstall "}, {"/usr/bin/dnf", "dnf reinstall "}, {"/usr/bin/pacman", "pacman -S "},
+		{"/usr/bin/zypper", "zypper install --force "},
+	} {
+		if _, err := os.Stat(p.program); err == nil {
+			return p.command + name
+		}
+	}
+	return ""
+}
+
+// findProgram returns the first program that can be executed, or what keeps one from it.
+func findProgram(paths []string) (path string, o doctor.Obstacle) {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if unix.Access(path, unix.X_OK) == nil {
+			return path, doctor.Obstacle{}
+		}
+		o = doctor.Obstacle{Path: path, Why: fmt.Sprintf("it has the mode %v", info.Mode()), Mend: "chmod 755 " + path}
+		if mount := mountOf(path); info.Mode()&0o111 != 0 {
+			o.Why, o.Mend = "it is on a mount with the option noexec, "+mount, "mount -o remount,bind,exec "+mount
+		}
+	}
+	return "", o
+}
+
+// mountOf returns the mount on which a file is: the last one above it.
+func mountOf(path string) string {
+	for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+		var here, above unix.Statx_t
+		if unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &here) == nil &&
+			unix.Statx(unix.AT_FDCWD, filepath.Dir(dir), 0, unix.STATX_MNT_ID, &above) == nil && here.Mnt_id != above.Mnt_id {
+			return dir
+		}
+	}
+	return "/"
 }
 
 func lastWord(text string) string {

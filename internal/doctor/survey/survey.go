@@ -1,16 +1,22 @@
 package survey
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/hoststate"
@@ -42,6 +48,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	inspection := c.inspect()
 	ns, err := s.Host.Open("")
 	if err != nil {
+		c.stopListening()
 		c.gap("the host's network", err)
 		return c.Facts
 	}
@@ -50,18 +57,26 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	for _, n := range inspection.Networks {
 		c.Networks = append(c.Networks, c.network(n))
 	}
+	c.definitions()
 	c.blocking(inspection.Networks)
+	c.firewalld()
 	c.kernel()
 	c.devices()
 	c.zones()
+	c.managers()
 	c.links()
 	c.rules()
 	c.hooks()
 	c.sockets()
 	c.routing()
+	c.ways()
+	c.flags()
+	c.insides()
+	c.entries()
 	c.podman()
 	c.upstreams()
 	c.limits(before)
+	c.traffic()
 	return c.Facts
 }
 
@@ -71,6 +86,31 @@ type collector struct {
 	on  Surveyor
 	ctx context.Context
 	ns  hoststate.Namespace
+	// legacy has the rules of iptables-legacy, by program.
+	legacy map[string]string
+
+	stopListening func() []doctor.Stream
+	sumsBefore    map[place]sumCounters
+}
+
+// listen begins to listen to the networks' packets.
+func (c *collector) listen(networks []hoststate.Network) {
+	var all []doctor.Network
+	for _, n := range networks {
+		all = append(all, doctor.Network{HostNetwork: n.HostNetwork()})
+	}
+	c.sumsBefore = readSumCounters(all)
+	c.stopListening = Listen(all)
+}
+
+// traffic makes containers talk to those of other hosts, and tells what passed since listen.
+func (c *collector) traffic() {
+	exchanges := Exchange(c.ctx, c.Networks)
+	for i, n := range c.Networks {
+		c.Networks[i].Exchanges = exchanges[n.Name]
+	}
+	c.Traffic = c.stopListening()
+	c.BadSums = grown(c.sumsBefore, readSumCounters(c.Networks))
 }
 
 // gap notes what could not be found out.
@@ -87,6 +127,7 @@ const repairTime = 1500 * time.Millisecond
 // about to repair, or a start to complete, is gone at a second look.
 func (c *collector) inspect() hoststate.Inspection {
 	found, err := c.on.Host.Inspect()
+	c.listen(found.Networks)
 	c.agent(found.Networks)
 	if err == nil && len(found.Changes)+len(found.MissingPorts) > 0 && c.Agent.Report != nil {
 		sleep(c.ctx, repairTime)
@@ -125,7 +166,32 @@ func (c *collector) noteInspectError(networks []hoststate.Network, err error) {
 	if isOfNetwork && slices.ContainsFunc(networks, isUnplaceable) {
 		return
 	}
+	if d, ok := damageIn(c.on.Host.StoreDir, err); ok {
+		if !slices.Contains(c.Damaged, d) {
+			c.Damaged = append(c.Damaged, d)
+		}
+		return
+	}
 	c.gap("the state of a network", err)
+}
+
+var recordPath = regexp.MustCompile(`/networks/([0-9a-f]+)/endpoints/([0-9a-f]+)\.json`)
+
+// damageIn tells whether an error is about a record that is no JSON, as after a full disk or a crash.
+func damageIn(dir string, err error) (d doctor.Damage, ok bool) {
+	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
+	if !isSyntax {
+		return d, false
+	}
+	d.Why = syntax.Error()
+	if m := recordPath.FindStringSubmatch(err.Error()); m != nil {
+		d.Path, d.NetworkID, d.Container = dir+m[0], m[1], m[2]
+		return d, true
+	}
+	if e, isOfNetwork := errors.AsType[hoststate.NetworkError](err); isOfNetwork {
+		d.Path, d.NetworkID = filepath.Join(dir, "networks", e.NetworkID), e.NetworkID
+	}
+	return d, d.NetworkID != ""
 }
 
 // flatten returns the errors that were joined.
@@ -160,6 +226,9 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	var err error
 	facts.Underlay, err = c.ns.Interface(home)
 	c.gap("the interface "+home, err)
+	if facts.Underlay.Name == "" {
+		facts.Holder = c.holderOf(cmp.Or(n.VTEP.Home.Local, n.VTEP.Local))
+	}
 	for _, to := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
 		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))
 	}
@@ -172,6 +241,18 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 		c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()),
 		c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
 	return facts
+}
+
+// holderOf returns the interface that has an address.
+func (c *collector) holderOf(addr netip.Addr) string {
+	var links []struct{ Ifname string }
+	_ = c.readJSON(&links, "ip", "-j", "address", "show", "to", addr.String()) // what is not known is not named
+	for _, l := range links {
+		if l.Ifname != "" { // ip prints an empty object of each link that has not the address
+			return l.Ifname
+		}
+	}
+	return ""
 }
 
 // intruders returns the link that has a name and is not the network's. One without an alias may be
@@ -205,6 +286,8 @@ func (c *collector) path(v network.VTEP, to netip.Addr) doctor.Path {
 	p.Free, err = c.ns.RouteTo(to, "", netip.Addr{})
 	c.gap("the route to "+to.String(), err)
 	p.MTU = c.pathMTU(to)
+	p.Matched = c.matchedRoute(to, v.Local)
+	p.Router = c.routerOf(v.Interface, to)
 	return p
 }
 
@@ -232,7 +315,7 @@ func (c *collector) claimants(link string, from kernel.ProbeSender, addrs []neti
 func (c *collector) blocking(networks []hoststate.Network) {
 	port := c.Agent.Port
 	var err error
-	c.Blocking, err = c.on.Host.BlockingChains(networks, port)
+	c.Blocking, c.Suspect, err = c.on.Host.ForeignChains(networks, port, c.legacyFilters())
 	c.gap("other programs' firewall rules", err)
 }
 
@@ -246,6 +329,29 @@ func (c *collector) devices() {
 	for _, p := range prefixes { // but those of bridges, whatever they are called by now
 		if l, err := c.ns.Link(p.Interface, 0); err == nil && network.IDFromAlias(l.Alias) == "" {
 			c.Prefixes = append(c.Prefixes, p)
+		}
+	}
+}
+
+// definitions reads the networks as Podman has them. Where hosts are listed, a range of addresses is
+// what the driver gave this host. Elsewhere a user gave it, and what is read lacks it.
+func (c *collector) definitions() {
+	configs, err := c.on.Host.NetworkConfigs()
+	c.gap("Podman's networks", err)
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		id := []byte(`"` + n.ID + `"`)
+		if err == nil && !slices.ContainsFunc(configs, func(config []byte) bool { return bytes.Contains(config, id) }) {
+			n.ConfigFile = filepath.Join(c.on.Host.NetworksDir, n.Name+".json")
+			n.Kept = filepath.Join(c.on.Host.StoreDir, "networks", n.ID, "network.json")
+		}
+	}
+	for _, config := range configs {
+		d, ok := adopt.Read(config)
+		i := slices.IndexFunc(c.Networks, func(n doctor.Network) bool { return n.Name == d.Name })
+		ofUser := bytes.Contains(config, []byte(`"lease_range"`)) && (d.IsGossip() || d.Options["remote_ips"] == "")
+		if ok && i >= 0 && !ofUser {
+			c.Networks[i].Definition = &d
 		}
 	}
 }
@@ -287,7 +393,10 @@ func decidingParameters(n doctor.Network) (keys []string) {
 	if len(n.Subnets) == 0 {
 		return nil
 	}
-	keys = append(keys, "net/ipv4/icmp_echo_ignore_all")
+	keys = append(keys, "net/ipv4/icmp_echo_ignore_all", "net/ipv4/conf/all/arp_ignore")
+	for _, device := range []string{n.VTEP.Interface, n.Bridge.Name} {
+		keys = append(keys, "net/ipv4/conf/"+device+"/arp_ignore", "net/ipv4/conf/"+device+"/proxy_arp_pvlan")
+	}
 	if !n.Internal {
 		keys = append(keys, "net/ipv4/conf/"+n.VTEP.Interface+"/forwarding")
 	}

@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/hoststate"
+	"vxlan-driver/internal/kernel"
+)
+
+// A full turn reads the firewall's elements without the store's lock. Only if something differs it
+// reads them under the lock too, and puts them right.
+func TestElementsAreReadWithoutTheLock(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.setup(1)
+		var locked, unlocked int
+		open := r.Host.Open
+		r.Host.Open = func(path string) (hoststate.Namespace, error) {
+			ns, err := open(path)
+			return readNoticingNamespace{ns, func() {
+				if isLocked(t, r.Host.StoreDir) {
+					locked++
+				} else {
+					unlocked++
+				}
+			}}, err
+		}
+		r.startIdle()
+		want := r.firewall()
+		for _, tt := range []struct {
+			name                     string
+			alter                    func()
+			wantLocked, wantUnlocked int
+		}{
+			{"nothing differs", func() {}, 0, 1},
+			{"elements are gone", func() { r.kernel.HostNamespace().DeleteElements() }, 1, 1},
+			{"an element too many", func() {
+				e := kernel.Element{Set: kernel.Internal, Key: kernel.Device("br-old")}
+				if err := r.kernel.HostNamespace().Apply(kernel.AddElements{Elements: []kernel.Element{e}}); err != nil {
+					t.Error(err)
+				}
+			}, 1, 1},
+			{"nothing differs any more", func() {}, 0, 1},
+		} {
+			sleep(2 * verifyInterval)
+			locked, unlocked = 0, 0
+			r.mu.Lock()
+			tt.alter()
+			r.mu.Unlock()
+			r.kernelEvents <- struct{}{}
+			sleep(verifyInterval)
+			if locked != tt.wantLocked || unlocked != tt.wantUnlocked {
+				t.Errorf("%s: elements were read %d times with the lock and %d times without, want %d and %d",
+					tt.name, locked, unlocked, tt.wantLocked, tt.wantUnlocked)
+			}
+			if got := r.firewall(); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: the firewall has\n%q\nwant\n%q", tt.name, got, want)
+			}
+		}
+		r.finish()
+	})
+}
+
+// readNoticingNamespace tells when the firewall's elements are read.
+type readNoticingNamespace struct {
+	hoststate.Namespace
+	read func()
+}
+
+func (n readNoticingNamespace) FirewallElements() ([]kernel.Element, error) {
+	n.read()
+	return n.Namespace.FirewallElements()
+}
+
+// isLocked tells whether somebody holds the lock of a store.
+func isLocked(t testing.TB, storeDir string) bool {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(storeDir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
+}

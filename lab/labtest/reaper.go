@@ -21,16 +21,15 @@ func init() {
 	}
 }
 
-// lifeline is closed by the kernel when this process ends, however that comes.
-var lifeline *os.File
-
 // StartReaper starts a process that removes the labs of this one, should it end without closing
 // them: by Ctrl-C, by the time limit of go test, by a kill.
 func StartReaper() error {
-	end, ours, err := os.Pipe()
-	if err != nil {
+	// The kernel closes the other end when this process ends, however that comes.
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
 		return fmt.Errorf("start reaper of labs: %w", err)
 	}
+	end := os.NewFile(uintptr(pipe[0]), "end of the test")
 	defer end.Close()
 	reaper := exec.Command("/proc/self/exe")
 	reaper.Env = append(os.Environ(), reaperEnv+"=1")
@@ -39,7 +38,6 @@ func StartReaper() error {
 	if err := reaper.Start(); err != nil {
 		return fmt.Errorf("start reaper of labs: %w", err)
 	}
-	lifeline = ours
 	return nil
 }
 

@@ -41,7 +41,7 @@ type ignition struct {
 func translateExample(t *testing.T) ignition {
 	t.Helper()
 	butane := exec.Command("go", "tool", "github.com/coreos/butane/internal", "--strict", "../../examples/image/host.bu")
-	butane.Dir = "../../packaging/nfpm"
+	butane.Dir = "../../packaging/butane"
 	var said bytes.Buffer
 	butane.Stderr = &said
 	out, err := butane.Output()

@@ -33,13 +33,17 @@ type Facts struct {
 	Hooks     []DeviceHook
 	Zones     map[string]string // firewalld's zone of each bridge; nil: it does not run
 	Managers  []Manager
-	Devices   []kernel.Link // all VXLAN devices of the host
-	Prefixes  []kernel.HostPrefix
-	Sockets   []Socket
-	Limits    []Limit
-	Routing   Routing
-	Rules     []Rule    // of other programs, that name a network's port or device
-	Contacts  []Contact // to hosts whose agents do not answer
+	// SysctlFiles are what files set at boot, in the order in which it counts.
+	SysctlFiles []SysctlSetting
+	PortFiles   []PortFile
+	Denials     []Denial
+	Devices     []kernel.Link // all VXLAN devices of the host
+	Prefixes    []kernel.HostPrefix
+	Sockets     []Socket
+	Limits      []Limit
+	Routing     Routing
+	Rules       []Rule    // of other programs, that name a network's port or device
+	Contacts    []Contact // to hosts whose agents do not answer
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
 	// BothProbed tells that the other hosts probed at that time too.
@@ -247,6 +251,7 @@ type Route struct {
 // Rule is a rule of policy routing, or of another program's firewall.
 type Rule struct {
 	Text, Delete string
+	Priority     int          // of policy routing
 	Chain        string       // family, table and chain of a firewall's
 	From, To     netip.Prefix // that a rule of routing matches; zero: any
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
@@ -258,6 +263,19 @@ type Rule struct {
 type Firewalld struct {
 	Zones   []string // into which packets of other hosts come
 	Denying []string // commands that remove rich rules of these zones which drop
+}
+
+// Denial is what a security module has denied one of the driver's programs.
+type Denial struct {
+	By, Program string
+	Text        string // as it was logged
+	Mend        []string
+}
+
+// PortFile is a file of the driver for a firewall that lacks a port.
+type PortFile struct {
+	Path, Port string
+	Mend       []string
 }
 
 // BlockingChain is a chain of another program that drops what a network needs.

@@ -12,7 +12,10 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
-.PHONY: help build demo test test-unit test-race test-lab faults test-matrix bench bench-quick lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
+# All packages but the lab's.
+UNITS = . ./internal/... ./cmd/... ./bench/...
+
+.PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
 
@@ -30,32 +33,40 @@ demo: deps
 	@bin/lab demo
 
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
-# at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan.
+# at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan. A clone
+# in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet.
+TESTFLAGS = -trimpath -vet=off
 test: deps build lint test-race
-	cd packaging/nfpm && $(GO) test -short -count=1 ./...
-	$(GO) test -p 1 -count=1 ./...
+	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
+	$(GO) test $(TESTFLAGS) -count=1 $(UNITS)
+	$(GO) test $(TESTFLAGS) -p 1 -count=1 ./lab/...
 
 # The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since
 # Go 1.26 can crash otherwise: goroutines whose timers are due share the bubble's race context, and its stack breaks when two use
 # it at once. The detector finds unordered accesses on one processor too.
-RACE     = . ./internal/... ./cmd/... ./bench/...
-BUBBLES  = $$($(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}' $(RACE))
+BUBBLES  = $$($(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}' $(UNITS))
 test-race: deps
 	@if command -v gcc >/dev/null; then \
 		export CGO_ENABLED=1; bubbles="$(BUBBLES)"; \
-		$(GO) test -race -cpu 1 $$bubbles && $(GO) test -race $$($(GO) list $(RACE) | grep -vxF "$$bubbles"); \
+		$(GO) test $(TESTFLAGS) -race -cpu 1 $$bubbles && $(GO) test $(TESTFLAGS) -race $$($(GO) list $(UNITS) | grep -vxF "$$bubbles"); \
 	else echo 'race detector: not run, since this machine has no C compiler'; fi
 
 # Without the lab: seconds.
 test-unit:
-	$(GO) test . ./internal/... ./cmd/... ./bench/...
+	$(GO) test $(UNITS)
 
 test-lab: deps build
 	$(GO) test -p 1 -count=1 -v ./lab/...
 
-# All faults that doctor is tested with, one after the other: about six minutes. "make test" tries a few of them.
+# All faults that doctor is tested with, one after the other: about ten minutes. "make test" tries a few of them, and
+# FAULTS='route|rule' those whose names match.
+FAULTS ?= all
 faults: deps build
-	FAULTS=all $(GO) test -p 1 -count=1 -timeout 30m -v ./lab/doctortest
+	FAULTS='$(FAULTS)' $(GO) test -p 1 -count=1 -timeout 30m -v ./internal/doctor/survey ./lab/doctortest
+
+# On healthy hosts of each kind doctor finds nothing, with each version of Podman: three minutes, once their trees are there.
+healthy: deps build
+	for suite in trixie forky experimental; do echo "== $$suite"; VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 -v -run TestHealthyHosts ./lab/doctortest || exit 1; done
 
 # The lab's tests on Debian testing's Podman too, and on Podman 6 of Debian experimental.
 test-matrix: deps build
@@ -73,6 +84,12 @@ bench: deps build bin/bench bin/probe
 # tests on the machine would disturb it.
 bench-quick: deps build bin/bench bin/probe
 	bin/bench -quick -section start,traffic,plugin
+
+# Draws the picture of the dashboard in docs/user: what a real Prometheus measures on three lab hosts to which things happen for
+# three minutes. It needs Debian's package prometheus.
+dashboard: deps build
+	$(GO) build $(BUILDFLAGS) -o bin/dashboard ./bench/cmd/dashboard
+	bin/dashboard -lab >bin/dashboard.svg && mv bin/dashboard.svg docs/user/dashboard.svg
 
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
@@ -110,6 +127,7 @@ fuzz:
 	for f in $(WIREFUZZ); do $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip/wire || exit 1; done
 	$(GO) test -run '^$$' -fuzz '^FuzzPacket$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/cluster/gossip
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/clusterkey
+	$(GO) test -run '^$$' -fuzz '^FuzzToken$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./internal/enrol
 
 # Ten million messages, contents of records and deltas that were changed at random: what comes from other hosts. Then each of
 # the fuzz tests, which look for new ways through the code. Takes a quarter of an hour.
@@ -147,12 +165,17 @@ packages: share
 lint-packages: packages
 	@for tool in lintian rpmlint; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
 	lintian --fail-on error $(PACKAGES)/*.deb
+	@# rpmlint unpacks with cpio, which follows absolute names: it would put the files onto this machine.
+	@for rpm in $(PACKAGES)/*.rpm; do ! rpm2cpio $$rpm | cpio -t --quiet | grep -v '^[.]/' || exit 1; done
 	rpmlint --config packaging/rpmlint.toml $(PACKAGES)/*.rpm
 
-# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; and
-# installation in trees that have nothing but the base system, where apt brings what the package needs.
+# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; the
+# programs for arm64 under emulation; and installation in trees that have nothing but the base system, where apt brings what the
+# package needs.
 test-packages: deps build lint-packages
-	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 30m ./...
+	@command -v mksquashfs >/dev/null || apt-get install -qq -y --no-install-recommends squashfs-tools
+	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 60m ./...
+	lab/packagetest/emulated.sh $(PACKAGES)
 	for suite in trixie forky; do IMAGES=1 VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/packagetest || exit 1; done
 	for suite in trixie forky; do lab/packagetest/clean.sh $$suite $(PACKAGES) || exit 1; done
 
@@ -171,11 +194,13 @@ help:
 	@echo 'make test         everything: lint, unit, real-namespace and lab tests'
 	@echo 'make test-unit    without the lab: seconds'
 	@echo 'make test-lab     only the lab'
-	@echo 'make faults       all faults that vxlanctl doctor is tested with'
+	@echo 'make faults       all faults that vxlanctl doctor is tested with;  FAULTS=EXPRESSION: those whose names match'
+	@echo 'make healthy      vxlanctl doctor finds nothing on healthy hosts, with Podman 5.4, of Debian testing and 6'
 	@echo 'make test-matrix  the lab on Podman 5.4, on Debian testing and on Podman 6'
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
+	@echo 'make dashboard    draw the picture of the dashboard anew, from a run of the lab: four minutes'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make sim-large    the same on 1,000 hosts: half an hour or more'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'

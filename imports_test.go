@@ -29,6 +29,7 @@ var layers = map[string][]string{
 	"internal/store":                        {"internal/network"},
 	"internal/plan":                         {"internal/network"},
 	"internal/foreignfilter":                {"internal/plan"},
+	"internal/iptables":                     {"internal/kernel"},
 	"internal/netavark":                     {},
 	"internal/dns":                          {},
 	"internal/kernel/netns":                 {},
@@ -71,14 +72,16 @@ var layers = map[string][]string{
 	"internal/agent":                        {"internal/enrol", "internal/clusterkey", "internal/inventory", "internal/addrclaim", "internal/events", "internal/repairs", "internal/agentapi", "internal/config", "internal/hoststate", "internal/packettrace"},
 	"internal/metrics":                      {"internal/agentapi"},
 	"internal/wiring":                       {"internal/plugin", "internal/firewalld", "internal/kernel/netstack", "internal/kernel/netns", "internal/agentapi"},
-	"internal/doctor":                       {"internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
-	"internal/doctor/survey":                {"internal/doctor", "internal/hoststate", "internal/kernel/netns"},
+	"internal/doctor":                       {"internal/adopt", "internal/agentapi", "internal/diagnosis", "internal/foreignfilter"},
+	"internal/doctor/survey":                {"internal/adopt", "internal/config", "internal/doctor", "internal/hoststate", "internal/iptables", "internal/kernel/echo", "internal/kernel/netns", "internal/podmannet"},
 	"internal/bundle":                       {},
 	"internal/topology":                     {"internal/agentapi"},
+	"internal/web":                          {},
+	"internal/top":                          {"internal/ctl/output"},
 	"internal/ctl/output":                   {},
 	"internal/capture":                      {},
 	"internal/packettrace":                  {"internal/agentapi"},
-	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
+	"internal/ctl":                          {"internal/hostsetup", "internal/bundle", "internal/topology", "internal/web", "internal/top", "internal/agentapi", "internal/config", "internal/capture", "internal/kernel/echo", "internal/packettrace", "internal/ctl/output", "internal/doctor"},
 	"cmd/vxlan":                             {"internal/wiring", "internal/version"},
 	"cmd/vxland":                            {"internal/pathcheck", "internal/doctor/survey", "internal/agent", "internal/hostid", "internal/journal", "internal/wiring", "internal/kernel/tunnelprobe", "internal/kernel/watch", "internal/metrics", "internal/version"},
 	"cmd/vxlanctl":                          {"internal/metrics", "internal/pathcheck", "internal/doctor/survey", "internal/ctl", "internal/inventory", "internal/podmannet", "internal/wiring", "internal/version"},
@@ -92,13 +95,14 @@ var bans = []struct{ pkg, banned, why string }{
 	{"cmd/vxlan", "github.com/miekg/dns", "names are the agent's work; it would more than double the plugin"},
 	{"cmd/vxlan", "github.com/godbus/dbus/v5", "709 kB for five calls of firewalld, where internal/firewalld's own client takes 40 kB"},
 	{"cmd/vxlan", "github.com/prometheus/client_golang/prometheus", "metrics are the agent's; it would double the plugin"},
+	{"cmd/vxland", "charm.land/bubbletea/v2", "nobody looks at the agent's screen"},
 	{"cmd/vxlan", "regexp", "260 kB for what a loop does as well"},
 	{"internal/cluster/gossip/replica", "github.com/hashicorp/memberlist", "the message format and the rules of agreement are pure, so that they are tested and read alone"},
 }
 
 // pure lists packages that must give the same output for the same input, and so import nothing by
 // which they could look around.
-var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/diagnosis", "internal/adopt"}
+var pure = []string{"internal/kernel", "internal/ipam", "internal/plan", "internal/network", "internal/membership", "internal/foreignfilter", "internal/iptables", "internal/diagnosis", "internal/adopt"}
 
 // soleImporters says which package alone imports a library, so that retries, extended acks, locks
 // and what a library lacks are dealt with once.
@@ -106,6 +110,7 @@ var soleImporters = map[string][]string{
 	"github.com/godbus/dbus/v5":                               {}, // only tests, which compare internal/firewalld's client with it
 	"github.com/BurntSushi/toml":                              {"internal/config"},
 	"github.com/miekg/dns":                                    {"internal/dns"},
+	"charm.land/bubbletea/v2":                                 {"internal/top"},
 	"github.com/gopacket/gopacket":                            {"internal/capture"},
 	"github.com/prometheus/client_golang/prometheus":          {"internal/metrics"},
 	"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/metrics"},

@@ -43,6 +43,7 @@ need iptables-nft iptables # writes the rules that tests read
 if [ "${CI:-}" = true ]; then
 	need promtool prometheus
 	need groff groff-base
+	need chromium chromium
 fi
 if [ -z "$missing" ] && has_go; then
 	exit 0

@@ -4,19 +4,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/enrol"
+	"vxlan-driver/internal/hostsetup"
 	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/pathcheck"
 )
+
+// CheckRoot implements ctl.ClusterHost.
+func (localHost) CheckRoot() error {
+	if os.Geteuid() != 0 {
+		return fs.ErrPermission
+	}
+	return nil
+}
 
 // ReadFile implements hostsetup.Host.
 func (localHost) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
@@ -77,10 +89,27 @@ func (h localHost) OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error) {
 	return lookUp(h, func(ns hoststate.Namespace) ([]netip.Addr, error) { return ns.OwnAddrs(addrs) })
 }
 
-// HasAddress implements hostsetup.Host.
-func (h localHost) HasAddress(addr netip.Addr) (bool, error) {
-	own, err := h.OwnAddrs([]netip.Addr{addr})
-	return len(own) > 0, err
+// Addresses implements hostsetup.Host. Other hosts do not reach this one by its bridges of networks.
+func (localHost) Addresses() (all []hostsetup.InterfaceAddress, err error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 || strings.HasPrefix(i.Name, "br-vx") {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsGlobalUnicast() {
+				all = append(all, hostsetup.InterfaceAddress{Interface: i.Name, Addr: p.Addr()})
+			}
+		}
+	}
+	return all, nil
 }
 
 // MTU implements hostsetup.Host.

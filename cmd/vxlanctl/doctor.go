@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,15 +25,24 @@ func (h localHost) Diagnose(ctx context.Context) doctor.Diagnosis {
 	stopListening := survey.Listen(facts.Networks)
 	var again sync.WaitGroup
 	again.Go(func() {
+		for range exchangeRepeats { // while the other hosts listen
+			survey.Exchange(ctx, facts.Networks)
+		}
+	})
+	again.Go(func() {
 		if r, err := agentapi.Examine(agentapi.SocketPath); err == nil {
 			facts.Agent.Report = &r
 		}
 	})
 	others := diagnoseHosts(found.Suspects[:min(len(found.Suspects), maxSuspects)])
 	again.Wait()
-	facts.Traffic = stopListening()
+	facts.Traffic, facts.BothProbed = append(facts.Traffic, stopListening()...), true
 	return doctor.Diagnose(facts).WithCausesOf(others...)
 }
+
+// exchangeRepeats is how often containers talk to those of suspects. Each time takes a second or two
+// where something is lost, and the other hosts' looks take as long.
+const exchangeRepeats = 3
 
 // maxSuspects bounds how many hosts are asked for a cause. Where packets to many hosts are lost, the
 // cause is mostly here.
@@ -139,12 +146,7 @@ func (h localHost) PlannedChanges() (commands []string, err error) {
 	return commands, found.Err
 }
 
-// PodmanVersion asks Podman.
-func (localHost) PodmanVersion() (string, error) {
-	out, err := exec.Command("podman", "--version").Output()
-	fields := strings.Fields(string(out))
-	if err != nil || len(fields) == 0 {
-		return "", fmt.Errorf("find out the version of Podman: %w", err)
-	}
-	return fields[len(fields)-1], nil
+// UpgradeHost asks Podman, and reads its files.
+func (localHost) UpgradeHost(ctx context.Context) (doctor.UpgradeHost, error) {
+	return survey.UpgradeHost(ctx)
 }

@@ -85,6 +85,13 @@ func (d Definition) optionsFor(own Own, remotes []netip.Addr) map[string]string 
 	return options
 }
 
+// OwnOptions are the options whose values are the host's own.
+func (d Definition) OwnOptions() map[string]string {
+	own := maps.Clone(d.Options)
+	maps.DeleteFunc(own, func(name, _ string) bool { _, isOwn := hostOptions[name]; return !isOwn })
+	return own
+}
+
 // firstOptions come first, as the documentation has them.
 var firstOptions = []string{"discovery", "vni", "local_ip", "remote_ips", "physical_interface"}
 

@@ -106,6 +106,7 @@ func (p *tunnelProber) ProbeAll(ctx context.Context) {
 		})
 	}
 	probes.Wait()
+	p.sendSeries(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.examined = time.Now()

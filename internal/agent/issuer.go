@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"vxlan-driver/internal/adopt"
@@ -17,14 +19,11 @@ import (
 // issuer is what joining hosts get from this one.
 type issuer struct{ *Agent }
 
-// defaultTunnelPort is vxlan_port of networks without one.
-const defaultTunnelPort = 4789
-
 // Offer says who this host is.
 func (i issuer) Offer(_, self netip.Addr) enrol.Offer {
 	name, _ := os.Hostname()
 	offer := enrol.Offer{
-		Host: membership.HostName(name), Cluster: i.Config.Cluster, AgentPort: i.Config.Port, TunnelPort: i.tunnelPort(),
+		Host: membership.HostName(name), Cluster: i.Config.Cluster, AgentPort: i.Config.Port, TunnelPorts: i.tunnelPorts(),
 		MTU: i.mtuOf(self),
 	}
 	if keys, err := clusterkey.Load(i.Config.KeyFile); err == nil {
@@ -33,12 +32,13 @@ func (i issuer) Offer(_, self netip.Addr) enrol.Offer {
 	return offer
 }
 
-// tunnelPort is that of the networks of this host, of which mostly all have the same.
-func (i issuer) tunnelPort() uint16 {
+// tunnelPorts are those of the networks of this host.
+func (i issuer) tunnelPorts() (ports []uint16) {
 	for _, n := range i.definitions() {
-		return n.Port()
+		ports = append(ports, n.Port())
 	}
-	return defaultTunnelPort
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }
 
 // mtuOf returns the MTU of the interface with an address, or 0.
@@ -57,7 +57,12 @@ func (i issuer) mtuOf(addr netip.Addr) int {
 
 // OpenPath prepares the ways to a joining host. The ports are this host's, whatever the other asks.
 func (i issuer) OpenPath(_ context.Context, spec enrol.PathSpec) (enrol.Path, error) {
-	spec.AgentPort, spec.TunnelPort = i.Config.Port, i.tunnelPort()
+	if spec.AgentPort != 0 {
+		spec.AgentPort = i.Config.Port
+	}
+	if spec.TunnelPort != enrol.DefaultTunnelPort && !slices.Contains(i.tunnelPorts(), spec.TunnelPort) {
+		return nil, fmt.Errorf("no network of this host has UDP port %d", spec.TunnelPort)
+	}
 	if i.Agent.OpenPath == nil {
 		return nil, errors.New("this agent cannot try the ways between hosts")
 	}

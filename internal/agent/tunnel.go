@@ -25,6 +25,8 @@ type TunnelConn interface {
 	// Probe tells whether the host whose bridge has the MAC answers a frame of size bytes, as an
 	// MTU counts them, before ctx is done.
 	Probe(ctx context.Context, bridge kernel.MAC, size int) (answered bool, err error)
+	// Series sends a number of frames of a size, and tells what became of them.
+	Series(ctx context.Context, bridge kernel.MAC, size, count int) (kernel.FrameSeries, error)
 	// LastHeard returns when a probe of that host came last, zero if none ever did.
 	LastHeard(bridge kernel.MAC) time.Time
 	// Closed is closed when the devices are gone.
@@ -83,6 +85,7 @@ type probedPeer struct {
 	counts    frameCounts
 	measured  time.Time // last, by package boottime; zero: never
 	roundTrip time.Duration
+	series    frameSeries
 }
 
 // UpdatePeers sets which hosts are probed: all reachable members. A new one is probed soon.
@@ -337,5 +340,6 @@ func (n *probedNetwork) pathStatus(mac kernel.MAC, peer *probedPeer, now time.Ti
 	if heard := n.conn.LastHeard(mac); !heard.IsZero() {
 		s.Heard = time.Since(heard)
 	}
+	s.Series = peer.series.report(now)
 	return s
 }

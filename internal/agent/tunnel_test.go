@@ -22,6 +22,8 @@ type fakeTunnel struct {
 	passes int
 	heard  time.Time
 	sent   []int // sizes
+	series []int // sizes of the frames of series
+	loses  int   // each frame of this number in a series; 0: none
 	closed chan struct{}
 }
 
@@ -40,6 +42,23 @@ func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, e
 	}
 	time.Sleep(tunnelTime)
 	return passes, nil
+}
+
+// Series loses each frame of a number, if that is not 0.
+func (f *fakeTunnel) Series(_ context.Context, _ kernel.MAC, size, count int) (kernel.FrameSeries, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := kernel.FrameSeries{Sent: count}
+	switch {
+	case size > f.passes:
+	case f.loses > 0:
+		s.LostThere = count / f.loses
+		s.Answered = count - s.LostThere
+	default:
+		s.Answered = count
+	}
+	f.series = append(f.series, size)
+	return s, nil
 }
 
 func (f *fakeTunnel) LastHeard(kernel.MAC) time.Time {

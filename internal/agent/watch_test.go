@@ -150,6 +150,19 @@ func limitInotify(instances, watches int) error {
 	)
 }
 
+// waitForWarning fails if the watcher does not come to warn of what is wanted, of nothing for "". It
+// tells of a change before it finds out whether it can watch on.
+func waitForWarning(w *pathWatcher, when, want string) error {
+	var got string
+	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(time.Millisecond) {
+		got = strings.Join(w.Warnings(), "\n")
+		if (want == "") == (got == "") && strings.Contains(got, want) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: warnings %q, want %q", when, got, want)
+}
+
 // runLimitedWatch watches files while there are no instances, then some, and then no watches.
 func runLimitedWatch(dir string) error {
 	const instances = "files cannot be watched, so the agent looks at them each second: inotify_init1: too many open files; raise sysctl fs.inotify.max_user_instances"
@@ -167,10 +180,7 @@ func runLimitedWatch(dir string) error {
 	other := w.OwnFiles(context.Background(), dir)
 	step := func(name, warning string) error {
 		err := errors.Join(os.Mkdir(filepath.Join(dir, name), 0o700), waitForChange(name, changes), waitForChange(name+", the other watch", other))
-		if got := strings.Join(w.Warnings(), "\n"); warning == "" && got != "" || !strings.Contains(got, warning) {
-			err = errors.Join(err, fmt.Errorf("%s: warnings %q, want %q", name, got, warning))
-		}
-		return err
+		return errors.Join(err, waitForWarning(w, name, warning))
 	}
 	if err := step("polled", instances); err != nil {
 		return err

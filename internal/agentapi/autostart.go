@@ -233,8 +233,8 @@ func (c Client) startAgent(deadline time.Time) (exited <-chan error, err error) 
 	return spawnDetached(log, path, "--keep")
 }
 
-// binaryPaths are the places where the agent is installed, besides the one beside the plugin.
-var binaryPaths = []string{
+// BinaryPaths are the places where the agent is installed, besides the one beside the plugin.
+var BinaryPaths = []string{
 	"/usr/local/libexec/vxlan/vxland", "/usr/libexec/vxlan/vxland", "/usr/local/lib/vxlan/vxland", "/usr/lib/vxlan/vxland",
 	"/usr/local/sbin/vxland", "/usr/sbin/vxland", "/usr/local/bin/vxland", "/usr/bin/vxland",
 }
@@ -243,16 +243,16 @@ func (c Client) findBinary() (string, error) {
 	if c.Binary != "" {
 		return c.Binary, nil
 	}
-	candidates := binaryPaths
+	candidates := BinaryPaths
 	if self, err := os.Executable(); err == nil {
-		candidates = append([]string{self[:strings.LastIndexByte(self, '/')+1] + "../vxlan/vxland"}, binaryPaths...)
+		candidates = append([]string{self[:strings.LastIndexByte(self, '/')+1] + "../vxlan/vxland"}, BinaryPaths...)
 	}
 	for _, path := range candidates {
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return path, nil
 		}
 	}
-	return "", NotInstalledError{binaryPaths[0]}
+	return "", NotInstalledError{BinaryPaths[0]}
 }
 
 // errKilled says that a signal ended a process. The cause may lie outside the program, such as a

@@ -370,7 +370,30 @@ type PathStatus struct {
 	Measured  time.Duration `json:"measured,omitempty"` // age of all these; 0: nothing was sent yet
 	// Heard is how long ago a frame of the other host's came. 0: none ever did.
 	Heard time.Duration `json:"heard,omitempty"`
+	// Series is what became of frames that were sent one after the other, when somebody last looked
+	// for a fault. Nil: nobody did, or there are too many hosts.
+	Series *SeriesStatus `json:"series,omitempty"`
 }
+
+// SeriesStatus is what became of a series of frames of FullSize. Only if some were lost, small ones
+// were sent too.
+type SeriesStatus struct {
+	Full  SeriesCount   `json:"full"`
+	Small SeriesCount   `json:"small"`
+	Age   time.Duration `json:"age"`
+}
+
+// SeriesCount counts frames. Those that were lost before the first answer, or after the last, are of
+// neither direction.
+type SeriesCount struct {
+	Sent      int `json:"sent"`
+	Answered  int `json:"answered"`
+	LostThere int `json:"lost_there"` // on the way to the other host
+	LostBack  int `json:"lost_back"`  // answers that did not come
+}
+
+// Lost is how many frames were not answered.
+func (c SeriesCount) Lost() int { return c.Sent - c.Answered }
 
 // FrameCount counts frames, and how many of them were answered.
 type FrameCount struct {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,6 +94,35 @@ func locate(text, problem string) Problem {
 		}
 	}
 	return p
+}
+
+// trustSettings decide with whom an agent talks. Without one of them it would talk to others.
+var trustSettings = []string{"bind", "key_file", "cluster"}
+
+// LinesToDisable returns the lines of a bad configuration that can be commented out, so that the rest
+// is accepted. It returns nil if there are none, or if that would decide with whom the agent talks.
+func LinesToDisable(path string) (lines []int) {
+	text, _, err := readText(path, true)
+	if err != nil {
+		return nil
+	}
+	typed := strings.Split(text, "\n")
+	_, parseErr := Parse(text)
+	for _, err := range split(parseErr) {
+		p := locate(text, err.Error())
+		if p.Line == 0 || slices.Contains(trustSettings, p.Key) {
+			return nil
+		}
+		if !slices.Contains(lines, p.Line) {
+			lines = append(lines, p.Line)
+			typed[p.Line-1] = "# " + typed[p.Line-1]
+		}
+	}
+	if _, err := Parse(strings.Join(typed, "\n")); err != nil {
+		return nil
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // Settings returns the settings of a configuration file as they hold, and where each comes from. It

@@ -51,6 +51,26 @@ func TestCheckNamesLines(t *testing.T) {
 	}
 }
 
+// What is commented out leaves a configuration that is accepted, and never one that trusts others.
+func TestLinesToDisable(t *testing.T) {
+	for text, want := range map[string]string{
+		"port = 7947\n": "[]",
+		"cluster = \"a\"\n\nport = 0\nprot = 1\n":       "[3 4]",
+		"port = \"7947\"\n":                             "[1]",
+		"seeds = [\"x\", \"y\"]\n":                      "[1]",
+		"seeds = [\n \"x\"\n]\n":                        "[]",
+		"key_file = \"/absent\"\n":                      "[]",
+		"prot = 1\nkey_file = \"/absent\"\n":            "[]",
+		"keep_running = true\n":                         "[1]",
+		"[agent]\nport = 1\n":                           "[1 2]",
+		"log_level = \"loud\"\nbind = \"198.18.0.1\"\n": "[]",
+	} {
+		if got := fmt.Sprint(LinesToDisable(writeConfig(t, text))); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
 // Every setting is shown, and none that there is not.
 func TestSettingsAreAll(t *testing.T) {
 	var names, shownNames []string

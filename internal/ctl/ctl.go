@@ -57,6 +57,8 @@ func Command(host Host, version string, out io.Writer) *cobra.Command {
 		conflictsCommand(host),
 		fdbCommand(host),
 		topologyCommand(host),
+		topCommand(host, version),
+		webCommand(host, version),
 		bundleCommand(host, version),
 		configCommand(),
 		explainCommand(),

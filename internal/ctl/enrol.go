@@ -1,7 +1,7 @@
 package ctl
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +22,8 @@ import (
 type ClusterHost interface {
 	hostsetup.Host
 	hostsetup.KeyHost
+	// CheckRoot refuses users who may not change the host, before anything is sent.
+	CheckRoot() error
 	Tokens() ([]enrol.Info, error)
 	RevokeToken(id string) (enrol.Info, error)
 	// Networks returns the networks that this host's Podman has, and those of the other hosts.
@@ -47,15 +49,22 @@ The command has a token, which is good for one host and for a day. Who has it ca
 join, and then reads and forges what agents say. So pass it on as you would pass on
 a password, and see "vxlanctl token".`,
 		Example: `  vxlanctl init
+  vxlanctl init --interface eth1
   vxlanctl init --address 192.168.1.10 --ttl 1h`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if address != "" && o.Interface != "" {
+				return usageError(errors.New("init: give --address or --interface, not both"))
+			}
 			if address != "" {
 				addr, err := netip.ParseAddr(address)
 				if err != nil {
 					return usageError(fmt.Errorf("init: --address %q: must be an address of this host", address))
 				}
 				o.Addr = addr
+			}
+			if err := host.CheckRoot(); err != nil {
+				return fmt.Errorf("init: %w", err)
 			}
 			token, err := hostsetup.Init(host, o, reportTo(cmd.ErrOrStderr()))
 			if err != nil {
@@ -66,6 +75,7 @@ a password, and see "vxlanctl token".`,
 		},
 	}
 	cmd.Flags().StringVar(&address, "address", "", "this host's address for other hosts; by default the one with which it reaches them")
+	cmd.Flags().StringVar(&o.Interface, "interface", "", "the interface that has this host's address for other hosts")
 	cmd.Flags().DurationVar(&o.TTL, "ttl", enrol.DefaultTTL, "how long the token is good for")
 	return cmd
 }
@@ -77,8 +87,20 @@ func reportTo(out io.Writer) hostsetup.Report {
 
 // printToken prints the command that lets a host in, alone on stdout, and what to do with it.
 func printToken(cmd *cobra.Command, token string, ttl time.Duration) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %v. It is good for one host:\n\n", ttl)
+	fmt.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %s. It is good for one host:\n\n", shortDuration(ttl))
 	fmt.Fprintf(cmd.OutOrStdout(), "vxlanctl join %s\n", token)
+}
+
+// shortDuration leaves out the zeros of such as 24h0m0s.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func joinCommand(host Host) *cobra.Command {
@@ -100,8 +122,10 @@ writes /etc/vxlan/key and what is missing in /etc/vxlan/vxland.toml, makes the a
 If it is interrupted, type it again with the same token: it goes on.
 
 With "-" instead of a token it reads one from standard input, so that the token is
-neither in the shell's history nor in the list of processes.`,
+neither in the shell's history nor in the list of processes. On a terminal it asks
+for the token, and does not show it.`,
 		Example: `  vxlanctl join vx1.HswEwKgBCg...
+  vxlanctl join -
   vxlanctl join - < token
   vxlanctl join --adopt mynet vx1.HswEwKgBCg...`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -111,12 +135,15 @@ neither in the shell's history nor in the list of processes.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			token, err := readToken(cmd, args[0])
-			if err != nil {
-				return usageError(fmt.Errorf("join: %w", err))
-			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			token, err := readToken(ctx, cmd, args[0])
+			if err != nil {
+				return fmt.Errorf("join: %w", err)
+			}
+			if err := host.CheckRoot(); err != nil {
+				return fmt.Errorf("join: %w", err)
+			}
 			if err := hostsetup.Join(ctx, host, token, o, reportTo(cmd.OutOrStdout())); err != nil {
 				return fmt.Errorf("join: %w", err)
 			}
@@ -131,20 +158,21 @@ neither in the shell's history nor in the list of processes.`,
 }
 
 // readToken reads the token from the arguments, or for "-" from the standard input.
-func readToken(cmd *cobra.Command, arg string) (enrol.Token, error) {
-	if arg != "-" {
-		return enrol.ParseToken(arg)
+func readToken(ctx context.Context, cmd *cobra.Command, arg string) (enrol.Token, error) {
+	if arg == "-" {
+		line, err := readSecret(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), "Token, or the whole command (it is not shown): ")
+		if err != nil {
+			return enrol.Token{}, fmt.Errorf("read token: %w", err)
+		}
+		// The whole command may have been pasted.
+		arg = strings.TrimPrefix(strings.TrimSpace(line), "vxlanctl join ")
 	}
-	line, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxTokenLine)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return enrol.Token{}, fmt.Errorf("read token: %w", err)
+	token, err := enrol.ParseToken(arg)
+	if err != nil {
+		return token, usageError(err)
 	}
-	// The whole command may have been pasted.
-	return enrol.ParseToken(strings.TrimPrefix(strings.TrimSpace(line), "vxlanctl join "))
+	return token, nil
 }
-
-// maxTokenLine is far more than a token has, in bytes.
-const maxTokenLine = 4096
 
 func leaveCommand(host Host) *cobra.Command {
 	return &cobra.Command{
@@ -162,6 +190,9 @@ stays: "vxlanctl key rotate".`,
 		Example: "  vxlanctl leave",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := host.CheckRoot(); err != nil {
+				return fmt.Errorf("leave: %w", err)
+			}
 			if err := hostsetup.Leave(host, reportTo(cmd.OutOrStdout())); err != nil {
 				return fmt.Errorf("leave: %w", err)
 			}

@@ -48,8 +48,12 @@ func (*memberHost) OwnAddress([]netip.Addr) (netip.Addr, error) {
 	return netip.MustParseAddr("192.0.2.1"), nil
 }
 
-func (*memberHost) HasAddress(netip.Addr) (bool, error) { return false, nil }
-func (*memberHost) KeepAgentRunning() error             { return nil }
+func (*memberHost) KeepAgentRunning() error { return nil }
+func (*memberHost) CheckRoot() error        { return nil }
+
+func (*memberHost) Addresses() ([]hostsetup.InterfaceAddress, error) {
+	return []hostsetup.InterfaceAddress{{Interface: "eth0", Addr: netip.MustParseAddr("192.0.2.1")}}, nil
+}
 
 func (*memberHost) CreateToken(ttl time.Duration) (string, error) {
 	return "vx1.for." + ttl.String(), nil
@@ -122,7 +126,9 @@ func TestClusterCommands(t *testing.T) {
 		{"init prints the command alone", "init", "", 0, "vxlanctl join vx1.for.24h0m0s\n", ""},
 		{"init with another time", "init --ttl 1h", "", 0, "vxlanctl join vx1.for.1h0m0s\n", ""},
 		{"init with a name", "init --address host-a", "", 2, "", "must be an address of this host"},
-		{"init with an address of another host", "init --address 192.0.2.9", "", 1, "", "no interface of this host has 192.0.2.9"},
+		{"init with an address of another host", "init --address 192.0.2.9", "", 1, "", "this host does not have 192.0.2.9; it has 192.0.2.1 (eth0)"},
+		{"init on an interface", "init --interface eth0", "", 0, "vxlanctl join vx1.for.24h0m0s\n", ""},
+		{"init on an interface and an address", "init --interface eth0 --address 192.0.2.1", "", 2, "", "give --address or --interface, not both"},
 		{"init with an argument", "init x", "", 2, "", "unknown command"},
 		{"join without a token", "join", "", 2, "", "type the token of a member"},
 		{"join by a word", "join hello", "", 2, "", "this is no token"},

@@ -16,14 +16,18 @@ func findingText(p *output.Printer, f diagnosis.Finding) string {
 	for _, e := range f.Evidence {
 		b.WriteString(p.Wrap(indent, indent, e))
 	}
-	mends := f.Mend
-	if len(mends) == 0 {
-		mends = []string{"vxlanctl explain " + string(f.Code)}
-	}
-	for _, m := range mends {
+	for _, m := range mends(f) {
 		b.WriteString(p.Wrap(indent+"what to do: ", indent, m))
 	}
 	return b.String()
+}
+
+// mends is what to do about a finding.
+func mends(f diagnosis.Finding) []string {
+	if len(f.Mend) == 0 {
+		return []string{"vxlanctl explain " + string(f.Code)}
+	}
+	return f.Mend
 }
 
 // namedSummary is the summary with the network, unless it names that itself.

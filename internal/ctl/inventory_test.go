@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 )
@@ -89,6 +90,24 @@ func (h fakeHost) DefinedNetworks() ([]DefinedNetwork, error) {
 	}, nil
 }
 
+// defined is a network as hosts tell each other.
+func defined(host, name, vni, subnet string) adopt.Definition {
+	return adopt.Definition{
+		Name: name, Host: host, Options: map[string]string{"vni": vni, "discovery": "gossip"}, Subnets: []adopt.Subnet{{Prefix: subnet}},
+	}
+}
+
+// Networks are those that the hosts' Podmans have: host-b has one without containers, and one that
+// is set up differently here.
+func (h fakeHost) Networks() (here, others []adopt.Definition, err error) {
+	here = []adopt.Definition{defined("host-a", "blue", "7", "10.0.0.0/28"), defined("host-a", "idle", "10", "10.3.0.0/24"), defined("host-a", "red", "8", "fd00::/64")}
+	others = []adopt.Definition{
+		defined("host-b", "green", "9", "10.2.0.0/24"), defined("host-b", "quiet", "11", "10.4.0.0/24"), defined("host-c", "quiet", "11", "10.4.0.0/24"),
+		defined("host-b", "idle", "10", "10.3.1.0/24"), defined("host-c", "idle", "10", "10.3.2.0/24"), defined("host-c", "called-otherwise", "7", "10.0.0.0/28"),
+	}
+	return here, others, h.err
+}
+
 func TestInventoryCommands(t *testing.T) {
 	tests := []struct {
 		args string
@@ -122,7 +141,10 @@ blue     7    up        1     3          2      1450  10.0.0.0/28
 idle     10   idle      0     3          2      1450  10.3.0.0/24
 red      8    up        1     0          0      1450  fd00::/64
 green    9    not here  0     1          1      1450  10.2.0.0/24
-# host-b (198.18.0.2) has network green, and this host has not; to create it here: vxlanctl network adopt green
+quiet    11   not here  0     0          0      -     10.4.0.0/24
+# network green is on host-b, and not here; to create it here: vxlanctl network adopt green
+# network quiet is on host-b, host-c, and not here; to create it here: vxlanctl network adopt quiet
+# network idle is set up differently: subnets: 10.3.0.0/24 here, 10.3.1.0/24 on host-b (and on 1 more); its containers may not reach each other
 `},
 		{"network inspect blue", 0, `network blue (7c7b): VNI 7, UDP port 4789
 sends from 198.18.0.1 by eth0, MTU 1450
@@ -192,6 +214,14 @@ SUBNET       GATEWAY  HANDED OUT HERE  THIS HOST
 				t.Errorf("ends with %d, %v, printed\n%s", ExitCode(err), err, out.String())
 			}
 		})
+	}
+}
+
+// Of a host that does not answer, only the networks of its containers are known.
+func TestNetworksOfHostsThatDoNotAnswer(t *testing.T) {
+	rows, notes := rowsElsewhere(nil, testInventory().Elsewhere[:1])
+	if len(rows) != 1 || rows[0].Name != "green" || rows[0].Elsewhere != 1 || len(notes) != 1 || !strings.Contains(notes[0], "vxlanctl network adopt green") {
+		t.Errorf("got %+v, %q", rows, notes)
 	}
 }
 

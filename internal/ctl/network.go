@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/ctl/output"
 )
@@ -18,6 +19,8 @@ type NetworkSource interface {
 	InventorySource
 	// DefinedNetworks returns the VXLAN networks that this host's Podman has.
 	DefinedNetworks() ([]DefinedNetwork, error)
+	// Networks returns the definitions of the networks of this host and of the others that answer.
+	Networks() (here, others []adopt.Definition, err error)
 }
 
 // DefinedNetwork is a network that this host's Podman has.
@@ -42,7 +45,6 @@ lacks. It shows one in detail, and changes one while its containers run.`,
 	cmd.AddCommand(
 		networkListCommand(host),
 		networkInspectCommand(host),
-		networkAdoptCommand(host),
 		networkSetCommand(host),
 		networkPeerCommand(host),
 		networkRemoveCommand(host),
@@ -62,6 +64,8 @@ type networkRow struct {
 	Hosts     int      `json:"hosts"`     // other hosts with containers
 	Subnets   []string `json:"subnets"`
 	State     string   `json:"state"`
+	// Differs is what hosts have set up differently.
+	Differs string `json:"differs,omitempty"`
 }
 
 // States of a network on this host.
@@ -76,8 +80,9 @@ func networkListCommand(host NetworkSource) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "list this host's networks, and those that only other hosts have",
-		Long: `Ls lists the VXLAN networks of this host's Podman, and, as far as this host's agent
-knows other hosts, the networks that have containers there and do not exist here.
+		Long: `Ls lists the VXLAN networks of this host's Podman, and those of other hosts that do
+not exist here. This host's agent asks the other hosts. Ls warns of networks that
+hosts have set up differently.
 
   up        it has containers on this host
   idle      it has none here
@@ -127,7 +132,30 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 	if err != nil {
 		return nil, nil, err
 	}
-	elsewhere := slices.Clone(all.Elsewhere)
+	var missing []adopt.Missing
+	var contradictions []adopt.Contradiction
+	if notes = notesOf(alone); !alone {
+		here, others, err := host.Networks()
+		if err != nil {
+			notes = append(notes, fmt.Sprintf("the networks of other hosts that have no container are not known: %v", err))
+		}
+		missing, contradictions = adopt.Compare(here, others)
+	}
+	rows, elsewhere := rowsHere(defined, all)
+	more, moreNotes := rowsElsewhere(missing, elsewhere)
+	rows, notes = append(rows, more...), append(notes, moreNotes...)
+	for _, c := range contradictions {
+		if i := slices.IndexFunc(rows, func(r networkRow) bool { return r.Name == c.Network }); i >= 0 {
+			rows[i].Differs = c.Text
+		}
+		notes = append(notes, c.String()+"; its containers may not reach each other")
+	}
+	return rows, notes, nil
+}
+
+// rowsHere returns the rows of the networks that are here, and what the agent knows of others.
+func rowsHere(defined []DefinedNetwork, all agentapi.Inventory) (rows []networkRow, others []agentapi.NetworkElsewhere) {
+	others = slices.Clone(all.Elsewhere)
 	for _, n := range all.Networks {
 		rows = append(rows, rowOfNetwork(n))
 	}
@@ -136,26 +164,47 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 			continue
 		}
 		row := networkRow{Name: d.Name, VNI: d.VNI, Port: d.Port, Subnets: d.Subnets, State: networkIdle}
-		elsewhere = slices.DeleteFunc(elsewhere, func(e agentapi.NetworkElsewhere) bool {
-			isSame := e.VNI == d.VNI && e.Port == d.Port
-			if isSame {
-				row.Elsewhere, row.Hosts, row.MTU = e.Containers, len(e.Hosts), e.MTU
-			}
-			return isSame
-		})
+		others = row.take(others)
 		rows = append(rows, row)
 	}
 	slices.SortFunc(rows, func(a, b networkRow) int { return strings.Compare(a.Name, b.Name) })
-	notes = notesOf(alone)
-	for _, e := range elsewhere {
-		rows = append(rows, networkRow{
+	return rows, others
+}
+
+// take adds to the row what the agent knows of that network on other hosts, and returns the rest.
+func (r *networkRow) take(known []agentapi.NetworkElsewhere) (rest []agentapi.NetworkElsewhere) {
+	return slices.DeleteFunc(known, func(e agentapi.NetworkElsewhere) bool {
+		isSame := e.VNI == r.VNI && e.Port == r.Port
+		if isSame {
+			r.Elsewhere, r.Hosts, r.MTU = e.Containers, len(e.Hosts), e.MTU
+		}
+		return isSame
+	})
+}
+
+// rowsElsewhere returns the rows of the networks that are not here: those that hosts have told of,
+// and those of which only containers on hosts that do not answer are known.
+func rowsElsewhere(missing []adopt.Missing, known []agentapi.NetworkElsewhere) (rows []networkRow, notes []string) {
+	add := func(row networkRow, hosts []string) {
+		rows = append(rows, row)
+		notes = append(notes, fmt.Sprintf("network %s is on %s, and not here; to create it here: vxlanctl network adopt %s",
+			cmp.Or(row.Name, "without a name"), joinHosts(hosts), cmp.Or(row.Name, "NAME")))
+	}
+	for _, m := range missing {
+		row := networkRow{Name: m.Name, VNI: m.VNI(), Port: m.Port(), Subnets: []string{}, State: networkNotHere}
+		for _, s := range m.Subnets {
+			row.Subnets = append(row.Subnets, s.Prefix)
+		}
+		known = row.take(known)
+		add(row, m.Hosts)
+	}
+	for _, e := range known {
+		add(networkRow{
 			Name: e.Name, VNI: e.VNI, Port: e.Port, MTU: e.MTU, Subnets: e.Subnets,
 			Elsewhere: e.Containers, Hosts: len(e.Hosts), State: networkNotHere,
-		})
-		notes = append(notes, fmt.Sprintf("%s has network %s, and this host has not; to create it here: vxlanctl network adopt %[2]s",
-			joinHosts(e.Hosts), cmp.Or(e.Name, "NAME")))
+		}, e.Hosts)
 	}
-	return rows, notes, nil
+	return rows, notes
 }
 
 func joinHosts(hosts []string) string {

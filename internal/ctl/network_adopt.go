@@ -37,8 +37,13 @@ this host on the list.`,
   vxlanctl network adopt --all --dry-run
   vxlanctl network adopt --opt physical_interface=eth1 mynet`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			missing, _, _ := missingNetworks(host) // nothing is completed without an agent
-			return namesOf(missing), cobra.ShellCompDirectiveNoFileComp
+			here, others, _ := host.Networks() // nothing is completed without an agent
+			missing, _ := adopt.Compare(here, others)
+			var names []string
+			for _, m := range missing {
+				names = append(names, m.Name)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		Args: func(_ *cobra.Command, args []string) error {
 			if (len(args) == 0) == !a.all {
@@ -63,20 +68,6 @@ this host on the list.`,
 	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil, "an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
 	cmd.Flags().StringArrayVar(&a.own.IPRanges, "ip-range", nil, "the addresses that this host assigns; may be repeated")
 	return cmd
-}
-
-// missingNetworks returns the networks that other hosts have and this one lacks, and of which the
-// hosts have contradicting definitions.
-func missingNetworks(host Host) (missing []adopt.Definition, conflicts map[string]error, err error) {
-	here, others, err := host.Networks()
-	if err != nil {
-		return nil, nil, err
-	}
-	merged, conflicts := adopt.Merge(others)
-	return slices.DeleteFunc(merged, func(d adopt.Definition) bool {
-		exists, err := adopt.Conflict(here, d)
-		return exists && err == nil
-	}), conflicts, nil
 }
 
 func namesOf(all []adopt.Definition) (names []string) {
@@ -148,16 +139,20 @@ func offerNetworks(cmd *cobra.Command, host Host, names []string, all bool) erro
 	if len(names) > 0 || all {
 		return adoption{names: names, all: all}.run(cmd, host)
 	}
-	missing, _, err := missingNetworks(host)
+	here, others, err := host.Networks()
 	if err != nil {
 		return fmt.Errorf("list the networks of other hosts: %w", err)
+	}
+	missing, contradictions := adopt.Compare(here, others)
+	for _, c := range contradictions {
+		fmt.Fprintf(cmd.OutOrStdout(), "warning: %v\n", c)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "other hosts have networks that this one lacks; to have them too, type")
-	for _, d := range missing {
-		fmt.Fprintf(cmd.OutOrStdout(), "  vxlanctl network adopt %s\n", d.Name)
+	for _, m := range missing {
+		fmt.Fprintf(cmd.OutOrStdout(), "  vxlanctl network adopt %s\n", m.Name)
 	}
 	return nil
 }

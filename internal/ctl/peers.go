@@ -102,35 +102,44 @@ func (r peerRow) rank() int {
 	return 3
 }
 
-// lossText is what is lost of probes, on the network where it is most.
-func lossText(paths []agentapi.PathStatus) string {
-	most, measured := 0.0, false
+// worstLoss is what is lost of probes, on the network where it is most.
+func worstLoss(paths []agentapi.PathStatus) (most float64, measured bool) {
 	for _, p := range paths {
 		if loss, known := p.Loss(); known {
 			most, measured = max(most, loss), true
 		}
 	}
+	return most, measured
+}
+
+func lossText(paths []agentapi.PathStatus) string {
+	most, measured := worstLoss(paths)
 	if !measured {
 		return ""
 	}
 	return fmt.Sprintf("%.0f%%", 100*most)
 }
 
-// pathMTUText is the largest frame that passes, on the network where it is smallest.
-func pathMTUText(paths []agentapi.PathStatus) string {
+// leastMTU is the largest frame that passes, on the network where it is smallest; -1: it is not known.
+func leastMTU(paths []agentapi.PathStatus) int {
 	least := -1
 	for _, p := range paths {
 		if p.Measured > 0 && (least < 0 || p.MTU < least) {
 			least = p.MTU
 		}
 	}
-	switch least {
+	return least
+}
+
+func pathMTUText(paths []agentapi.PathStatus) string {
+	switch least := leastMTU(paths); least {
 	case -1:
 		return ""
 	case 0:
 		return "none"
+	default:
+		return fmt.Sprint(least)
 	}
-	return fmt.Sprint(least)
 }
 
 // roundTripText is a round trip with two digits that count.
@@ -164,7 +173,11 @@ func rateText(t *agentapi.TrafficStatus, of func(*agentapi.TrafficRates) float64
 	if t == nil || t.Rates == nil {
 		return ""
 	}
-	rate, unit := of(t.Rates), "B/s"
+	return byteRateText(of(t.Rates))
+}
+
+func byteRateText(rate float64) string {
+	unit := "B/s"
 	for _, larger := range []string{"kB/s", "MB/s", "GB/s"} {
 		if rate < 999.5 {
 			break

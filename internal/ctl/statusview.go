@@ -80,11 +80,7 @@ func (v *statusView) text(p *output.Printer) string {
 		b.WriteString(v.agentLines())
 	}
 	if len(v.Networks) > 0 {
-		table := output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}
-		if !v.Running {
-			table.Columns = slices.DeleteFunc(slices.Clone(table.Columns), needsAgent)
-		}
-		b.WriteString("\n" + table.Table(p))
+		b.WriteString("\n" + v.networkTable().Table(p))
 	}
 	b.WriteString(peersText(p, peersOf(v.Clusters)))
 	if len(v.Findings) > 0 {
@@ -94,6 +90,15 @@ func (v *statusView) text(p *output.Printer) string {
 		b.WriteString(findingText(p, f))
 	}
 	return b.String()
+}
+
+// networkTable has the columns that can be known.
+func (v *statusView) networkTable() output.Listing[agentapi.NetworkStatus] {
+	table := output.Listing[agentapi.NetworkStatus]{Columns: statusNetworkColumns, Rows: v.Networks}
+	if !v.Running {
+		table.Columns = slices.DeleteFunc(slices.Clone(table.Columns), needsAgent)
+	}
+	return table
 }
 
 func (v *statusView) agentLines() string {

@@ -48,21 +48,29 @@ Pictures show at most 20 containers of a host. Text and JSON have all.`,
 }
 
 func printTopology(p *output.Printer, host TopologySource) error {
-	all, alone, err := host.Inventory()
+	drawn, alone, err := readTopology(host)
 	if err != nil {
 		return fmt.Errorf("draw topology: %w", err)
 	}
-	var status agentapi.StatusReport
-	if !alone {
-		if status, err = host.Status(); err != nil {
-			return fmt.Errorf("draw topology: %w", err)
-		}
-	}
-	drawn := topology.New(all, status)
 	return p.Report(drawn, func(out io.Writer) error {
 		_, err := io.WriteString(out, drawTopology(p, drawn, notesOf(alone)))
 		return err
 	})
+}
+
+// readTopology asks the agent. Where none runs, nothing is known of other hosts, and alone is true.
+func readTopology(host TopologySource) (drawn topology.Topology, alone bool, err error) {
+	all, alone, err := host.Inventory()
+	if err != nil {
+		return topology.Topology{}, false, err
+	}
+	var status agentapi.StatusReport
+	if !alone {
+		if status, err = host.Status(); err != nil {
+			return topology.Topology{}, false, err
+		}
+	}
+	return topology.New(all, status), alone, nil
 }
 
 func drawTopology(p *output.Printer, drawn topology.Topology, notes []string) string {

@@ -48,8 +48,8 @@ var addressEntries = []Entry{
 	{
 		Code: SubnetOverlap, Title: "a subnet overlaps with another one of this host",
 		Meaning: "The host has another network or route for addresses of the network's subnet. Packets may take the other way.",
-		Causes:  []string{"A network of Podman, Docker or a VPN has the same addresses."},
-		Mends:   []string{"Recreate one of the networks with another subnet."},
+		Causes:  []string{"A network of Podman, Docker or a VPN has the same addresses.", "A route or a policy rule (`ip rule`) leads the subnet elsewhere, or refuses it."},
+		Mends:   []string{"Recreate one of the networks with another subnet.", "Delete the route or rule: the finding has the command."},
 	},
 	{
 		Code: ListsDiffer, Title: "hosts list different hosts",

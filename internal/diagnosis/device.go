@@ -13,6 +13,7 @@ const (
 	ContainerAltered  Code = "VX0409"
 	DeviceNamed       Code = "VX0410"
 	ContainerSilent   Code = "VX0411"
+	DeviceManaged     Code = "VX0412"
 )
 
 var deviceEntries = []Entry{
@@ -55,8 +56,15 @@ var deviceEntries = []Entry{
 	{
 		Code: OffloadBroken, Title: "checksums of packets are wrong",
 		Meaning: "Packets arrive with wrong checksums, and the receiver drops them. Connections hang, and `ping` works.",
-		Causes:  []string{"The network card or its driver computes checksums of VXLAN packets wrongly."},
-		Mends:   []string{"Recreate the network with `--opt tx_checksum_offload=false`.", "Switch the offload of the card off: `ethtool -K INTERFACE tx-udp_tnl-segmentation off`."},
+		Causes: []string{
+			"The sender's network card, its driver or a hypervisor computes checksums of VXLAN packets wrongly.",
+			"Something on the way changes packets, and not their checksums.",
+		},
+		Mends: []string{
+			"If those of containers' packets are wrong, type on the sender: `ethtool -K vxlan-NETWORK tx-checksum-ip-generic off`. " +
+				"`vxlanctl network set NETWORK tx_checksum_offload=off` makes it stay.",
+			"If those of the VXLAN packets are wrong: `ethtool -K INTERFACE tx-checksum-ip-generic off tx-udp_tnl-csum-segmentation off`.",
+		},
 	},
 	{
 		Code: GatewayMissing, Title: "the gateway's address is not on the bridge",
@@ -81,5 +89,16 @@ var deviceEntries = []Entry{
 		Meaning: "The host asked on the bridge who has the container's address, and nobody answered. Other containers do not reach it either.",
 		Causes:  []string{"A firewall in the container, or on the bridge, drops ARP.", "The container has another address than it was given."},
 		Mends:   []string{"Restart the container."},
+	},
+	{
+		Code: DeviceManaged, Title: "another program manages a device of a network",
+		Meaning: "NetworkManager, systemd-networkd or another program that configures networks counts a bridge, a VXLAN device or a container's port as its own. " +
+			"It may take addresses off, ask for others by DHCP, or set another MTU or MAC.",
+		Causes: []string{
+			"The file that keeps the program away from the driver's devices is missing: it is in the package.",
+			"A network or a container has a device name of your own, which that file does not know.",
+			"A file of the program matches all devices, and sorts before the driver's.",
+		},
+		Mends: []string{"Type the commands that the finding prints: they make the program leave the devices alone."},
 	},
 }

@@ -8,6 +8,8 @@ const (
 	FirewalldZone  Code = "VX0504"
 	DeviceHook     Code = "VX0505"
 	ForeignRule    Code = "VX0506"
+	FirewalldPanic Code = "VX0507"
+	PortFileOld    Code = "VX0508"
 )
 
 var firewallEntries = []Entry{
@@ -46,5 +48,17 @@ var firewallEntries = []Entry{
 		Meaning: "Packets to another host are lost, and a rule that names the network's port or device drops some. It has conditions that `vxlanctl doctor` cannot decide, such as a size or a rate.",
 		Causes:  []string{"A firewall limits the rate or the size of packets."},
 		Mends:   []string{"Delete the rule, or let the network's packets pass before it."},
+	},
+	{
+		Code: FirewalldPanic, Title: "firewalld is in panic mode",
+		Meaning: "firewalld drops all packets that this host sends or receives.",
+		Causes:  []string{"Somebody typed `firewall-cmd --panic-on`."},
+		Mends:   []string{"Type `firewall-cmd --panic-off`."},
+	},
+	{
+		Code: PortFileOld, Title: "a file for the firewall lacks a port of the driver",
+		Meaning: "firewalld or ufw opens the ports that a file of the driver lists, and this one lacks a port. Hosts that join by a token get no answer from this one.",
+		Causes:  []string{"The file is of an older version, or a copy of one below /etc."},
+		Mends:   []string{"Type the commands that the finding prints."},
 	},
 }

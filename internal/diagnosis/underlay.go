@@ -28,7 +28,7 @@ var underlayEntries = []Entry{
 	{
 		Code: NoRoute, Title: "no route to another host",
 		Meaning: "The kernel has no route to the other host's address, or one that refuses.",
-		Causes:  []string{"The default route is missing.", "A blackhole, unreachable or prohibit route covers the address.", "A policy rule (`ip rule`) leads to a table without a route."},
+		Causes:  []string{"The default route is missing.", "A blackhole, unreachable or prohibit route covers the address.", "A policy rule (`ip rule`) leads to a table without a route.", "An IPsec policy blocks packets to it (`ip xfrm policy`)."},
 		Mends:   []string{"Look at `ip route get ADDRESS`, and add the route."},
 	},
 	{

@@ -29,7 +29,7 @@ func checkOverlaps(f *Facts) (findings []diagnosis.Finding) {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.SubnetOverlap, Level: overlapLevel(s, p), Network: n.Name,
 				Summary:  fmt.Sprintf("the subnet %s overlaps %s, %s %s", s.Prefix, p.Prefix, p.Use, p.Interface),
-				Evidence: []string{"ip route show to root " + p.Prefix.String()}, Mend: overlapMend(p),
+				Evidence: append([]string{"ip route show to root " + p.Prefix.String()}, f.ownerEvidence(p.Interface)...), Mend: overlapMend(p),
 			})
 		}
 	}
@@ -60,8 +60,9 @@ func checkSameAddress(f *Facts) (findings []diagnosis.Finding) {
 			add := func(code diagnosis.Code, what, other string) {
 				findings = append(findings, diagnosis.Finding{
 					Code: code, Level: diagnosis.Failure, Network: n.Name,
-					Summary: fmt.Sprintf("containers %s and %s both have %s", other, e.ContainerName, what),
-					Mend:    []string{fmt.Sprintf("podman rm -f %s   # and run it again with another address", e.ContainerName)},
+					Summary:  fmt.Sprintf("containers %s and %s both have %s", other, e.ContainerName, what),
+					Evidence: []string{fmt.Sprintf("podman inspect %s %s", other, e.ContainerName)},
+					Mend:     []string{fmt.Sprintf("podman rm -f %s   # and run it again with another address", e.ContainerName)},
 				})
 			}
 			if other, taken := macs[e.MAC]; taken && !e.MAC.IsZero() {

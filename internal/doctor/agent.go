@@ -19,7 +19,7 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 		found.Code = diagnosis.ConfigBad
 		found.Summary = "the agent's configuration is refused: " + lastLine(a.BadConfig)
 		found.Evidence = evidenceLines(a.BadConfig)
-		found.Mend = []string{"correct what is named, in /etc/vxlan/vxland.toml or the key file; then: " + reload}
+		found.Mend = configMend(a)
 		return append([]diagnosis.Finding{found}, missingAgent(a)...)
 	case len(a.Stopped) > 0:
 		found.Summary = fmt.Sprintf("the agent, process %d, was stopped by a signal and does not answer", a.Stopped[0])
@@ -29,6 +29,7 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 	case a.Running && a.Report == nil:
 		found.Code = diagnosis.AgentProblem
 		found.Summary = "the agent runs and does not answer: " + firstLine(a.Err)
+		found.Evidence = evidenceLines(a.Err)
 		found.Mend = []string{reload}
 		return []diagnosis.Finding{found}
 	}
@@ -38,22 +39,38 @@ func checkAgent(f *Facts) []diagnosis.Finding {
 	return missingAgent(a)
 }
 
+// configMend comments out what is refused. What decides with whom the agent talks is left to a person.
+func configMend(a Agent) (commands []string) {
+	for _, line := range a.BadLines {
+		commands = append(commands, fmt.Sprintf("sed -i '%ds/^/# /' /etc/vxlan/vxland.toml   # or correct the line", line))
+	}
+	if len(commands) == 0 {
+		return []string{"correct what is named, in /etc/vxlan/vxland.toml or the key file; then: " + reload}
+	}
+	return append(commands, reload)
+}
+
 func missingAgent(a Agent) []diagnosis.Finding {
 	if a.Running || a.Needed == 0 {
 		return nil
 	}
 	found := diagnosis.Finding{
 		Code: diagnosis.AgentMissing, Level: diagnosis.Failure,
-		Summary: fmt.Sprintf("the agent does not run, and %d containers need it", a.Needed),
-		Mend:    []string{reload},
+		Summary:  fmt.Sprintf("the agent does not run, and %d containers need it", a.Needed),
+		Evidence: []string{"no process of the name vxland is in the host's network namespace"},
+		Mend:     []string{reload},
 	}
 	if a.Err != "" {
-		found.Evidence = []string{firstLine(a.Err)}
+		found.Evidence = append(found.Evidence, firstLine(a.Err))
 	}
 	if a.Binary == "" {
 		found.Code = diagnosis.ProgramMissing
 		found.Summary = fmt.Sprintf("the agent vxland is not installed, and %d containers need it", a.Needed)
 		found.Mend = []string{"install vxland at /usr/local/libexec/vxlan/vxland; then: " + reload}
+		if o := a.Obstacle; o.Path != "" {
+			found.Summary = fmt.Sprintf("the agent %s cannot be executed, and %d containers need it", o.Path, a.Needed)
+			found.Evidence, found.Mend = []string{o.Why}, []string{o.Mend, reload}
+		}
 	}
 	return []diagnosis.Finding{found}
 }
@@ -86,15 +103,10 @@ func checkReport(f *Facts) []diagnosis.Finding {
 	r.BlockingChains = nil // see checkForeignFilters
 	r.Clusters = slices.Clone(r.Clusters)
 	for i := range r.Clusters {
-		r.Clusters[i].Refused = refusedLately(r.Clusters[i].Refused)
+		r.Clusters[i].Refused = withoutKeyRefusals(refusedLately(r.Clusters[i].Refused))
 	}
-	findings := FromReport(r)
-	for i := range findings {
-		if findings[i].Code == diagnosis.KeyRefused {
-			findings[i].Level = diagnosis.Failure // the hosts do not know each other's containers
-		}
-	}
-	return append(f.strangers(), f.withTraffic(findings)...)
+	findings := f.withRouters(f.withContacts(f.withRecreation(FromReport(r))))
+	return slices.Concat(f.checkKeys(), f.copies(), f.strangers(), f.withTraffic(findings))
 }
 
 // refusedAge is longer than a host that is refused pauses before it tries again.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/foreignfilter"
@@ -75,7 +76,18 @@ func TestChecks(t *testing.T) {
 			[]string{"VX0102 warning net.ipv4.conf.eth0.forwarding is 0: packets that arrive by it are not forwarded to containers"}, []string{"sysctl -w net/ipv4/conf/eth0/forwarding=1"}},
 		{"old Podman", func(f *Facts) { f.Podman.Version = "4.3.1" }, []string{"VX0103 failure Podman has the version 4.3.1; 4.5 or newer is needed"}, nil},
 		{"no plugin", func(f *Facts) { f.Podman.PluginDir = "" }, []string{"VX0104 failure netavark finds no plugin vxlan, so no container of a VXLAN network starts"}, nil},
+		{"no netavark", func(f *Facts) { f.Podman.NoNetavark, f.Podman.Reinstall = "podman info", "dnf reinstall netavark" },
+			[]string{"VX0104 failure Podman finds no netavark, so no container with a network starts"}, []string{"dnf reinstall netavark"}},
+		{"plugin not executable", func(f *Facts) {
+			f.Podman.PluginDir, f.Podman.Obstacle = "", Obstacle{"/usr/libexec/netavark/vxlan", "it has the mode -rw-r--r--", "chmod 755 it"}
+		}, []string{"VX0104 failure netavark cannot execute the plugin /usr/libexec/netavark/vxlan"}, []string{"chmod 755 it"}},
+		{"agent not executable", func(f *Facts) {
+			f.Agent = Agent{Needed: 1, Obstacle: Obstacle{"/usr/libexec/vxlan/vxland", "it has the mode -rw-r--r--", "chmod 755 it"}}
+		}, []string{"VX0104 failure the agent /usr/libexec/vxlan/vxland cannot be executed, and 1 containers need it"}, []string{"chmod 755 it", reload}},
 		{"interface gone", func(f *Facts) { f.Networks[0].Underlay = kernel.Interface{} }, []string{"VX0201 failure the interface eth0 is gone"}, nil},
+		{"interface renamed", func(f *Facts) { f.Networks[0].Underlay, f.Networks[0].Holder = kernel.Interface{}, "lan0" },
+			[]string{"VX0201 failure the interface eth0 is gone, and lan0 has its address"},
+			[]string{"ip link set lan0 down; ip link set lan0 name eth0   # or recreate the network with --opt physical_interface=auto", "ip link set eth0 up", reload}},
 		{"interface down", func(f *Facts) { f.Networks[0].Underlay.Up = false }, []string{"VX0201 failure the interface eth0 is down"}, []string{"ip link set eth0 up"}},
 		{"address lost", func(f *Facts) { f.Networks[0].Underlay.Addrs = nil }, []string{"VX0201 failure the interface eth0 has lost the address 198.18.0.12"}, []string{"ip address add 198.18.0.12/24 dev eth0"}},
 		{"address of the whole host", func(f *Facts) {
@@ -90,13 +102,83 @@ func TestChecks(t *testing.T) {
 			f.Networks[0].Paths[0].Route = kernel.Path{}
 			f.Routing.Rules = []Rule{{Text: "to all", Delete: "ip -4 rule delete priority 5"}}
 		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"ip -4 rule delete priority 5"}},
-		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"}, nil},
+		{"one rule of several", func(f *Facts) {
+			f.Networks[0].Paths[0].Route = kernel.Path{}
+			f.Routing.Rules = []Rule{{Text: "lookup 52", Delete: "first"}, {Text: "from another", From: prefix("192.0.2.0/24"), Delete: "second"}, {Text: "refuses", To: prefix("198.18.0.0/24"), Refuses: true, Delete: "third"}}
+		}, []string{"VX0203 failure there is no route to host 198.18.0.11"}, []string{"third"}},
+		{"IPsec", func(f *Facts) {
+			f.Routing.Blocks = []Rule{{Text: "src …", From: prefix("198.18.0.12/32"), To: prefix("198.18.0.0/24"), Delete: "ip xfrm policy delete"}}
+		}, []string{"VX0203 failure an IPsec policy blocks packets between this host and host 198.18.0.11"}, []string{"ip xfrm policy delete"}},
+		{"way to a container", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Interface: "wg0", Command: "ip route get 10.0.0.2"}}
+			f.Routing.Rules = []Rule{{Text: "to 10.0.0.0/24", To: prefix("10.0.0.0/24"), Delete: "ip rule delete"}}
+		}, []string{"VX0606 failure packets to container cb leave by wg0 and not by the bridge br-blue"}, []string{"ip rule delete"}},
+		{"blackhole for a container", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), To: addr("10.0.0.2"), Err: "no"}}
+			f.Routing.DeadEnds = []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/25"), Delete: "delete it"}}
+		}, []string{"VX0606 failure this host refuses packets to 10.0.0.0/25 of the subnet 10.0.0.0/24"}, []string{"delete it"}},
+		{"wide blackhole", func(f *Facts) { f.Routing.DeadEnds = []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/8")}} }, nil, nil},
+		{"no way out", func(f *Facts) {
+			f.Networks[0].Ways = []Way{{Container: "cb", Of: addr("10.0.0.2"), Err: "no"}}
+			f.Routing.Rules = []Rule{{Text: "iif other", ArrivedBy: "other", Refuses: true, Delete: "wrong"}, {Text: "iif br-blue", ArrivedBy: "br-blue", Refuses: true, Delete: "ip rule delete"}}
+		}, []string{"VX0606 failure what container cb sends to the outside has no way: a route or rule refuses it"}, []string{"ip rule delete"}},
+		{"no ARP", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", NoARP: true, Broadcast: true}} },
+			[]string{"VX0402 failure eth0 has ARP switched off, so it finds nobody and nobody finds it"}, []string{"ip link set eth0 arp on"}},
+		{"a link that has no ARP", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "wg0", NoARP: true}} }, nil, nil},
+		{"underlay in a bridge", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", Master: "br0", MasterKind: "bridge"}} },
+			[]string{"VX0201 failure the interface eth0 is a port of br0, so packets for this host's address do not reach it"}, nil},
+		{"underlay in a VRF", func(f *Facts) { f.Networks[0].Links = []LinkFlags{{Name: "eth0", Master: "red", MasterKind: "vrf"}} }, nil, nil},
+		{"container without ARP", func(f *Facts) {
+			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/run/netns/cb", Interface: "eth0", NoARP: true}}
+		}, []string{"VX0409 failure container cb: eth0 has ARP switched off"}, []string{"nsenter --net=/run/netns/cb ip link set eth0 arp on"}},
+		{"address of another host's container", func(f *Facts) {
+			f.Networks[0].VTEP.StaticFDB = true
+			f.Networks[0].FixedEntries = []FixedEntry{{Device: "br-blue", Addr: addr("10.0.0.9"), MAC: kernel.MAC{2, 9}}}
+			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", Addrs: []netip.Prefix{prefix("10.0.0.2/24"), prefix("10.0.0.9/24"), prefix("10.0.0.77/24")}}}
+		}, []string{"VX0601 failure container cb has the address 10.0.0.9, which is that of another container"}, []string{"nsenter --net=/n ip address delete 10.0.0.9/24 dev eth0"}},
+		{"container's neighbours", func(f *Facts) {
+			own := network.BridgeMAC(7, addr("198.18.0.12"))
+			f.Networks[0].Insides = []Inside{{Container: "cb", Namespace: "/n", Interface: "eth0", Neighbours: []Neighbour{
+				{Addr: addr("10.0.0.254"), MAC: own}, {Addr: addr("10.0.0.9"), MAC: kernel.MAC{2, 9}}, {Addr: addr("10.0.0.2"), MAC: kernel.MAC{2, 9}}}}}
+		}, []string{"VX0409 failure container cb: it sends to 10.0.0.2 by the MAC 02:09:00:00:00:00, and 02:01:00:00:00:00 has the address"},
+			[]string{"nsenter --net=/n ip neigh delete 10.0.0.2 dev eth0"}},
+		{"container's routes and queues", func(f *Facts) {
+			f.Networks[0].Insides = []Inside{{
+				Container: "cb", Namespace: "/n", Interface: "eth0", DeadEnds: []Route{{Type: "blackhole", Dst: prefix("10.0.0.0/25"), Delete: "delete route"}},
+				Rules: []Rule{{Text: "x", Delete: "delete rule"}}, SilentRouters: []netip.Addr{addr("10.0.0.99")},
+				Hooks: []DeviceHook{{What: "qdisc tbf", Drops: true, Remove: "tc x"}, {What: "qdisc htb", Remove: "tc y"}}}}
+		}, []string{"VX0409 failure container cb: a qdisc tbf drops its packets", "VX0409 failure container cb: it has a route of type blackhole to 10.0.0.0/25", "VX0409 failure container cb: it has a rule that refuses packets",
+			"VX0409 failure container cb: it sends to 10.0.0.99 what leaves the network, and nobody has that address"},
+			[]string{"nsenter --net=/n tc x"}},
+		{"fixed entries", func(f *Facts) {
+			f.Networks[0].FixedEntries = []FixedEntry{
+				{Device: "br-blue", MAC: kernel.MAC{2, 7}, Addr: addr("10.0.0.2")}, {Device: "br-blue", MAC: kernel.MAC{2, 1}, Addr: addr("10.0.0.2")},
+				{Device: "vxlan-blue", MAC: kernel.MAC{2, 1}}, {Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")},
+				{Device: "vxlan-blue", Self: true, Dst: addr("198.18.0.11")}, {Device: "vxlan-blue", MAC: kernel.MAC{2, 8}}}
+		}, []string{"VX0403 failure somebody has fixed that 02:05:00:00:00:00 is behind host 198.18.0.77, in a network that learns that",
+			"VX0403 failure the bridge br-blue has the MAC of container cb behind vxlan-blue",
+			"VX0404 failure this host sends to the container at 10.0.0.2 by the MAC 02:07:00:00:00:00, and 02:01:00:00:00:00 has the address"},
+			[]string{"bridge fdb delete 02:05:00:00:00:00 dev vxlan-blue dst 198.18.0.77 self"}},
+		{"fixed entries of the agent's", func(f *Facts) {
+			f.Networks[0].DNS = true
+			f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")}}
+		}, nil, nil},
+		{"rule of a VPN", func(f *Facts) {
+			f.Networks[0].Paths[0].Route.Interface = "wg0"
+			f.Routing.Rules = []Rule{{Text: "lookup 51820", Delete: "ip -4 rule delete priority 5", Priority: 5}}
+		}, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"}, []string{"ip rule add to 198.18.0.11 lookup main priority 4"}},
+		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"},
+			[]string{"ip route replace 198.18.0.11 dev eth0"}},
 		{"other source", func(f *Facts) {
 			f.Networks[0].Underlay.Addrs = append(f.Networks[0].Underlay.Addrs, prefix("198.18.0.99/24"))
 			f.Networks[0].Paths[0].Free.Source = addr("198.18.0.99")
 		}, []string{"VX0204 warning the route to host 198.18.0.11 has the source 198.18.0.99, and the network sends from 198.18.0.12"}, nil},
 		{"small MTU", func(f *Facts) { f.Networks[0].Underlay.MTU = 1400 }, []string{"VX0205 failure eth0 has the MTU 1400, and the network's packets need 1500"}, []string{"ip link set eth0 mtu 1500", reload}},
 		{"small MTU of a path", func(f *Facts) { f.Networks[0].Paths[0].MTU = 1300 }, []string{"VX0205 failure the path to host 198.18.0.11 has the MTU 1300, and the network's packets need 1500"}, nil},
+		{"small MTU of a route", func(f *Facts) {
+			f.Networks[0].Paths[0].MTU, f.Networks[0].Paths[0].Matched = 1300, "198.18.0.11 dev eth0 scope link mtu lock 1300"
+		}, []string{"VX0205 failure the path to host 198.18.0.11 has the MTU 1300, and the network's packets need 1500"},
+			[]string{"ip route replace 198.18.0.11 dev eth0 scope link"}},
 		{"MTU that fell", func(f *Facts) {
 			f.Moved = []string{"network blue has an MTU of 1350 now, no longer 1450, since eth0 has 1400"}
 			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1350})}
@@ -140,6 +222,45 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{inside(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv6/conf/eth0/accept_ra", Value: "0"}}})}
 		},
 			[]string{"VX0409 warning container cb: the kernel parameter net.ipv6.conf.eth0.accept_ra does not have the value 0"}, []string{"nsenter --net=/run/netns/cb sysctl -w net/ipv6/conf/eth0/accept_ra=0"}},
+		{"file that switches forwarding off", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "1", "/etc/sysctl.d/10-a.conf"}, {"net/ipv4/conf/all/forwarding", "0", "/etc/sysctl.d/99-hard.conf"}}
+		}, []string{"VX0107 warning /etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0 at boot, and networks need 1"},
+			[]string{`sed -i 's|^ *-\?net[./]ipv4[./]conf[./]all[./]forwarding *=.*|# &|' /etc/sysctl.d/99-hard.conf`}},
+		{"file that has switched forwarding off", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "0", "/etc/sysctl.d/99-hard.conf"}}
+			f.Changes = []Change{change(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}}})}
+		}, []string{"VX0107 failure /etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0 at boot, and networks need 1"},
+			[]string{`sed -i 's|^ *-\?net[./]ipv4[./]ip_forward *=.*|# &|' /etc/sysctl.d/99-hard.conf`, "sysctl -w net/ipv4/ip_forward=1", reload}},
+		{"file that is overruled, and one for IPv6 that no network has", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "0", "a"}, {"net/ipv4/ip_forward", "1", "b"}, {"net/ipv6/conf/all/disable_ipv6", "1", "b"}}
+		}, nil, nil},
+		{"denial", func(f *Facts) {
+			f.Denials = []Denial{{By: "SELinux", Program: "vxland", Text: "avc", Mend: []string{"restorecon"}}}
+		},
+			[]string{"VX0108 warning SELinux has denied something to vxland"}, []string{"restorecon"}},
+		{"old file for the firewall", func(f *Facts) {
+			f.PortFiles = []PortFile{{Path: "/etc/x.xml", Port: "7949/tcp", Mend: []string{"firewall-cmd x"}}}
+		},
+			[]string{"VX0508 warning /etc/x.xml does not open port 7949/tcp, by which hosts join"}, []string{"firewall-cmd x"}},
+		{"managed device", func(f *Facts) {
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
+		}, []string{"VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{"nmcli x"}},
+		{"managed device that was changed", func(f *Facts) {
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
+			f.Changes = []Change{change(kernel.SetMTU{Name: "br-blue", MTU: 1450}), change(kernel.AddAddr{Name: "br-blue", Addr: kernel.Addr{Prefix: prefix("10.0.0.1/24")}})}
+		}, []string{"VX0412 failure NetworkManager manages br-blue and has changed what the driver had set"}, []string{"nmcli x", reload}},
+		{"managed device, and another one that was changed", func(f *Facts) {
+			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
+			f.Changes = []Change{change(kernel.SetMTU{Name: "vxlan-blue", MTU: 1450})}
+		}, []string{"VX0402 failure vxlan-blue does not have the MTU 1450", "VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{reload}},
+		{"program that may have changed the MAC", func(f *Facts) {
+			f.Managers = []Manager{{Program: "systemd-udevd", Network: "blue", Devices: []string{"br-blue"}, Only: []ChangeKind{ChangeMAC}, Leave: []string{"x"}}}
+			f.Changes = []Change{change(kernel.SetMAC{Name: "br-blue"})}
+		}, []string{"VX0412 failure systemd-udevd manages br-blue and has changed what the driver had set"}, []string{"x", reload}},
+		{"program that cannot have set it down", func(f *Facts) {
+			f.Managers = []Manager{{Program: "systemd-udevd", Network: "blue", Devices: []string{"br-blue"}, Only: []ChangeKind{ChangeMAC}}}
+			f.Changes = []Change{change(kernel.SetUp{Name: "br-blue"})}
+		}, []string{"VX0402 failure br-blue is down"}, []string{reload}},
 		{"foreign VNI", func(f *Facts) {
 			f.Devices[0].Name, f.Devices[0].Alias = "flannel.7", ""
 			f.Changes = []Change{change(kernel.CreateLink{Link: kernel.Link{Name: "vxlan-blue", Kind: kernel.KindVXLAN}})}
@@ -154,8 +275,36 @@ func TestChecks(t *testing.T) {
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},
+		{"firewalld", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{
+				Network: "blue", Table: "inet firewalld", Chain: "filter_INPUT", Dropped: []string{"a"},
+				Commands: []string{"firewall-cmd --add-port=4789/udp", "vxlanctl reload"},
+			}}
+			f.Firewalld = Firewalld{Zones: []string{"work"}, Denying: []string{"remove the rule"}}
+		}, []string{"VX0502 failure chain filter_INPUT of table inet firewalld drops a"},
+			[]string{"remove the rule", "firewall-cmd --zone=work --add-port=4789/udp", "firewall-cmd --permanent --zone=work --add-port=4789/udp", "vxlanctl reload"}},
+		{"panic", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet firewalld_policy_drop", Chain: "raw_output", Dropped: []string{"a"}}, {Network: "blue", Table: "inet firewalld"}}
+		}, []string{"VX0507 failure firewalld is in panic mode, and drops all packets of this host"}, []string{"firewall-cmd --panic-off"}},
+		{"chain of iptables-legacy", func(f *Facts) {
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "raw of iptables-legacy", Chain: "OUTPUT", Dropped: []string{"a"}, Commands: []string{"iptables-legacy -t raw"}}}
+		}, []string{"VX0502 failure chain OUTPUT of table raw of iptables-legacy drops a"}, []string{"iptables-legacy -t raw"}},
+		{"chain that may drop", func(f *Facts) {
+			f.Suspect = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a"}}}
+		}, nil, nil},
+		{"chain that may drop, and a lost tunnel", func(f *Facts) {
+			f.Suspect = []foreignfilter.BlockingChain{
+				{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a"}, Commands: []string{"nft insert"}},
+				{Network: "blue", Table: "inet f", Chain: "named", Dropped: []string{"a"}},
+			}
+			f.Rules = []Rule{{Text: "table inet f, chain named: x drop", Chain: "inet f named", Delete: "nft delete rule"}}
+			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
+		}, []string{
+			"VX0506 warning a rule of another program may drop packets of networks", "VX0506 warning chain in of table inet f may drop a",
+			"VX0301 failure no VXLAN packet passes to or from host a",
+		}, []string{"nft delete rule"}},
 		{"chain for bridged packets", func(f *Facts) {
-			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"packets (br_netfilter is on)"}}}
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"packets (br_netfilter is on)"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0503 failure chain in of table inet f drops packets (br_netfilter is on)"}, nil},
 		{"filter that drops", func(f *Facts) {
 			f.Hooks = []DeviceHook{{Device: "eth0", What: "tc filter at ingress", Drops: true, Remove: "tc x"}}
@@ -167,13 +316,19 @@ func TestChecks(t *testing.T) {
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
 		}, []string{"VX0505 warning a XDP program of eth0, which is another program's, may drop packets of networks", "VX0301 failure no VXLAN packet passes to or from host a"}, nil},
 		{"flooding off", func(f *Facts) {
-			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "forwarding", "flood": false, "isolated": false}}}
-		}, []string{"VX0402 failure the bridge's port vxlan-blue has flood false"}, []string{"bridge link set dev vxlan-blue flood on"}},
+			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "forwarding", "flood": false, "mcast_flood": false, "isolated": false}}}
+		}, []string{"VX0402 failure the bridge's port vxlan-blue has flood false, mcast_flood false"},
+			[]string{"bridge link set dev vxlan-blue flood on", "bridge link set dev vxlan-blue mcast_flood on"}},
 		{"port without carrier", func(f *Facts) {
 			f.Networks[0].Ports = []Port{{"veth1", map[string]any{"flags": []any{"UP", "NO-CARRIER"}, "state": "disabled"}}}
 		}, nil, nil},
 		{"spanning tree", func(f *Facts) { f.Networks[0].BridgeSettings = map[string]any{"stp_state": 1., "vlan_filtering": 0.} },
 			[]string{"VX0402 failure the bridge br-blue has stp_state 1"}, []string{"ip link set br-blue type bridge stp_state 0"}},
+		{"spanning tree that stopped a port", func(f *Facts) {
+			f.Networks[0].BridgeSettings = map[string]any{"stp_state": 1.}
+			f.Networks[0].Ports = []Port{{"vxlan-blue", map[string]any{"flags": []any{"UP"}, "state": "listening"}}}
+		}, []string{"VX0402 failure the bridge br-blue has stp_state 1"},
+			[]string{"ip link set br-blue type bridge stp_state 0", "bridge link set dev vxlan-blue state 3"}},
 		{"carrier", func(f *Facts) { f.Networks[0].NoCarrier = true }, []string{"VX0201 failure the interface eth0 has no carrier"}, nil},
 		{"wrong neighbour", func(f *Facts) {
 			f.Networks[0].Neighbours = []Neighbour{{Addr: addr("198.18.0.11"), MAC: kernel.MAC{2, 9}, Permanent: true, Answers: []kernel.MAC{{2, 8}}}}
@@ -186,7 +341,15 @@ func TestChecks(t *testing.T) {
 		{"record lost", func(f *Facts) {
 			f.Unrecorded = []string{"container c1 has the interface veth1 and no record; restart it"}
 		},
-			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, nil},
+			[]string{"VX0106 failure container c1 has the interface veth1 and no record; restart it"}, []string{"podman restart c1"}},
+		{"damaged record", func(f *Facts) {
+			f.Damaged = []Damage{{Path: "/run/x.json", Container: "c1", NetworkID: "b1", Why: "EOF"}}
+		},
+			[]string{"VX0106 failure the record /run/x.json is damaged"}, []string{"rm -r /run/x.json", "podman restart c1"}},
+		{"damaged record of a network", func(f *Facts) { f.Damaged = []Damage{{Path: "/run/b1", NetworkID: "b1", Why: "EOF"}} },
+			[]string{"VX0106 failure the record /run/b1 is damaged"}, []string{"rm -r /run/b1", "podman ps -q --filter network=b1 | xargs podman restart"}},
+		{"Podman's file lost", func(f *Facts) { f.Networks[0].ConfigFile, f.Networks[0].Kept = "/etc/blue.json", "/run/network.json" },
+			[]string{"VX0106 failure Podman does not know the network any more, and its containers do not start again"}, []string{"cp /run/network.json /etc/blue.json"}},
 		{"rule that translates", func(f *Facts) { f.Rules = []Rule{{Text: "snat", Delete: "nft delete", Translates: true}} },
 			[]string{"VX0305 failure a rule of another program translates packets between hosts"}, []string{"nft delete"}},
 		{"rule that may drop", func(f *Facts) { f.Rules = []Rule{{Text: "drop"}} }, nil, nil},
@@ -217,6 +380,24 @@ func TestChecks(t *testing.T) {
 			[]string{"VX0710 failure the agent's configuration is refused: prot: is unknown"}, nil},
 		{"agents' port", func(f *Facts) { f.Sockets[0].Program, f.Agent.Running, f.Agent.Report = "dockerd", false, nil },
 			[]string{"VX0711 failure the program dockerd has the agents' port 7947"}, []string{"kill 9   # or set port in /etc/vxlan/vxland.toml, the same on all hosts", reload}},
+		{"another VNI", func(f *Facts) {
+			f.Networks[0].Definition = &adopt.Definition{Name: "blue", Options: map[string]string{"vni": "7", "local_ip": "auto", "physical_interface": "eth0", "remote_ips": "198.18.0.11"},
+				Subnets: []adopt.Subnet{{Prefix: "10.0.0.0/24", Gateway: "10.0.0.1"}}}
+			f.Agent.Report.Differences = []string{"network blue differs on host a (198.18.0.11): the VNI is 8 there and 7 here; recreate the network"}
+		}, []string{"VX0306 failure network blue differs on host a (198.18.0.11): the VNI is 8 there and 7 here"}, []string{
+			"podman network disconnect blue cb", "podman network rm blue",
+			"podman network create --driver vxlan --opt vni=8 --opt local_ip=auto --opt remote_ips=198.18.0.11 --opt physical_interface=eth0 --subnet 10.0.0.0/24 --gateway 10.0.0.1 blue",
+			"podman network connect --ip 10.0.0.2 blue cb"}},
+		{"another subnet", func(f *Facts) {
+			f.Networks[0].Definition = &adopt.Definition{Name: "blue", Options: map[string]string{"vni": "7", "remote_ips": "198.18.0.11"}, Subnets: []adopt.Subnet{{Prefix: "10.0.0.0/24"}}}
+			f.Agent.Report.Differences = []string{"network blue differs on host a (198.18.0.11): the subnet is 10.7.0.0/24,fd00:7::/64 there and 10.0.0.0/24 here; recreate the network"}
+		}, []string{"VX0605 failure network blue differs on host a (198.18.0.11): the subnet is 10.7.0.0/24,fd00:7::/64 there and 10.0.0.0/24 here"}, []string{
+			"podman network disconnect blue cb", "podman network rm blue",
+			"podman network create --driver vxlan --opt vni=7 --opt local_ip=auto --opt remote_ips=198.18.0.11 --opt physical_interface=auto --subnet 10.7.0.0/24 --subnet fd00:7::/64 blue",
+			"podman network connect blue cb"}},
+		{"another gateway, and a network that no command creates", func(f *Facts) {
+			f.Agent.Report.Differences = []string{"network blue differs on host a (198.18.0.11): the gateway of 10.0.0.0/24 is 10.0.0.2 there and 10.0.0.1 here; recreate the network"}
+		}, []string{"VX0605 failure network blue differs on host a (198.18.0.11): the gateway of 10.0.0.0/24 is 10.0.0.2 there and 10.0.0.1 here"}, []string{"recreate the network"}},
 		{"names", func(f *Facts) { f.Networks[0].Names[0].Err = "timeout" }, []string{"VX0801 failure the name server 10.0.0.1 does not answer container cb"}, nil},
 		{"upstream", func(f *Facts) {
 			f.Networks[0].Names = []NameAnswer{{Server: addr("192.0.2.53"), Upstream: true, Err: "timeout"}}
@@ -230,14 +411,14 @@ func TestChecks(t *testing.T) {
 		{"refused lately", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: 20 * time.Second}}}}}}
-		}, []string{"VX0707 failure refused, wrong key: 3"}, nil},
+		}, []string{"VX0707 failure this host and host 198.18.0.11 have different keys"}, nil},
 		{"refused long ago", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "malformed message", Count: 1}, {Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: time.Hour}}}}}}
 		}, nil, nil},
 		{"several lines", func(f *Facts) { f.Agent.Report.Problem = "boom:\n  one\n  two" }, []string{"VX0702 failure boom"}, nil},
 		{"cause before symptom", func(f *Facts) {
-			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"VXLAN"}}}
+			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"VXLAN"}, Commands: []string{"nft insert"}}}
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "a", Port: 4789, Size: 1450}}}}
 		}, []string{"VX0502 failure chain in of table inet f drops VXLAN", "VX0301 failure no VXLAN packet passes to or from host a"}, nil},
 	}
@@ -251,6 +432,9 @@ func TestChecks(t *testing.T) {
 				got = append(got, fmt.Sprintf("%s %s %s", found.Code, found.Level, found.Summary))
 				if found.Host != "host-b" {
 					t.Errorf("on host %q: %s", found.Host, found.Summary)
+				}
+				if found.Level != diagnosis.Unknown && (len(found.Evidence) == 0 || len(found.Mend) == 0) {
+					t.Errorf("no evidence or no mend: %+v", found)
 				}
 				if _, known := diagnosis.Explain(string(found.Code)); !known {
 					t.Errorf("%s is not explained", found.Code)
@@ -273,19 +457,20 @@ func TestTrafficOfLostTunnel(t *testing.T) {
 	in := Stream{From: peer, To: own, Port: 4789, VNI: 7, Count: 2}
 	other := Stream{From: stranger, To: own, Port: 4789, VNI: 8, Count: 2} // another network's
 	translated := Stream{From: stranger, To: own, Port: 4789, VNI: 7, Count: 3}
+	const unanswered = "frames of 1450 bytes and small ones were sent to it, and none was answered"
 	for name, tt := range map[string]struct {
 		traffic []Stream
 		first   diagnosis.Code
 		seen    []string
 	}{
-		"nobody listened":  {nil, diagnosis.TunnelBlocked, nil},
-		"dropped here":     {[]Stream{in}, diagnosis.TunnelBlocked, []string{"no packet to it left by eth0: they are dropped on host host-b", "2 of its packets came to eth0"}},
-		"dropped there":    {[]Stream{out, other}, diagnosis.TunnelBlocked, []string{"4 of this host's packets to it left by eth0", "none of its packets came to eth0: they are dropped there or on the way"}},
+		"nobody listened":  {nil, diagnosis.TunnelBlocked, []string{unanswered}},
+		"dropped here":     {[]Stream{in}, diagnosis.TunnelBlocked, []string{unanswered, "no packet to it left by eth0: they are dropped on host host-b", "2 of its packets came to eth0"}},
+		"dropped there":    {[]Stream{out, other}, diagnosis.TunnelBlocked, []string{unanswered, "4 of this host's packets to it left by eth0", "none of its packets came to eth0: they are dropped there or on the way"}},
 		"translated there": {[]Stream{out, translated}, diagnosis.TunnelNAT, []string{"3 of them came to eth0, and are dropped; nothing passes to host-a (198.18.0.11)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := healthy()
-			f.Traffic = tt.traffic
+			f.Traffic, f.BothProbed = tt.traffic, true
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Tunnels: []agentapi.TunnelStatus{{Host: "host-a (198.18.0.11)", Port: 4789, Size: 1450}}}}
 			first := Diagnose(f).Findings[0]
 			if first.Code != tt.first || !slices.Equal(first.Evidence, tt.seen) {
@@ -342,16 +527,5 @@ func TestClockSkew(t *testing.T) {
 	}
 	if d := (Diagnosis{Hosts: []string{"old"}}).WithClock(asked, answered); len(d.Findings) > 0 {
 		t.Errorf("a host that does not say: %+v", d)
-	}
-}
-
-func TestUpgradeChanges(t *testing.T) {
-	for _, tt := range []struct {
-		from, to string
-		count    int
-	}{{"5.4.2", "6", 2}, {"5.4.2", "6.0.1", 1}, {"6.0", "6.1", 1}, {"5.4", "5.8", 0}, {"4.9.3", "6", 3}, {"6.2", "6", 0}} {
-		if got := UpgradeChanges(tt.from, tt.to); len(got) != tt.count {
-			t.Errorf("from %s to %s: %q", tt.from, tt.to, got)
-		}
 	}
 }

@@ -138,18 +138,6 @@ func checkMissingPorts(f *Facts) (findings []diagnosis.Finding) {
 	return findings
 }
 
-// checkUnrecorded says which containers have lost their record. Their elements in the firewall would
-// be lost with the next reset, and so stay.
-func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
-	for _, text := range f.Unrecorded {
-		findings = append(findings, diagnosis.Finding{
-			Code: diagnosis.RecordLost, Level: diagnosis.Failure, Summary: text,
-			Mend: []string{"restart the container: podman restart"},
-		})
-	}
-	return findings
-}
-
 // checkContainers says what differs inside of containers. What the host repairs it does not repair
 // there: a container may change its own interface.
 func checkContainers(f *Facts) (findings []diagnosis.Finding) {

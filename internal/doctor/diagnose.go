@@ -29,13 +29,13 @@ type check func(*Facts) []diagnosis.Finding
 
 // checks are all checks, causes before what follows from them.
 var checks = []check{
-	checkGaps, checkKernel, checkParameters, checkPodman,
-	checkUnderlay, checkCarrier, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
-	checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkForeignDevices, checkDriftedEntries,
-	checkRules, checkForeignFilters, checkNamedRules, checkDeviceHooks, checkZones,
-	checkOverlaps, checkSameAddress, checkGateways,
+	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman,
+	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
+	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,
+	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport,
-	checkNames, checkSilent, checkLimits,
+	checkChecksums, checkNames, checkSilent, checkLimits,
 }
 
 // Diagnose makes all checks. Of each fault it says on which host it is.
@@ -55,7 +55,7 @@ func Diagnose(f Facts) Diagnosis {
 	d.Findings = Order(withoutExplained(withoutRepeated(d.Findings)))
 	d.withholdPossible()
 	d.Level = diagnosis.Worst(d.Findings)
-	d.Suspects = suspects(f.Agent)
+	d.Suspects = f.suspects()
 	return d
 }
 
@@ -69,14 +69,32 @@ func inOneLine(f diagnosis.Finding) diagnosis.Finding {
 }
 
 // suspects are the hosts to which something is lost.
-func suspects(a Agent) (hosts []string) {
+func (f *Facts) suspects() (hosts []string) {
+	a := f.Agent
 	if a.Report == nil {
-		return nil
+		return nil // nobody can be asked
+	}
+	add := func(host string) {
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
 	}
 	for _, n := range a.Report.Networks {
 		for _, t := range n.Tunnels {
-			if !slices.Contains(hosts, t.Host) {
-				hosts = append(hosts, t.Host)
+			add(t.Host)
+		}
+	}
+	for _, c := range a.Report.Clusters {
+		for _, h := range c.Hosts {
+			if slices.ContainsFunc(h.Paths, isPartial) {
+				add(h.Name)
+			}
+		}
+	}
+	for _, n := range f.Networks {
+		for _, e := range n.Exchanges {
+			if e.Ping && !e.TCP && !e.UDP {
+				add(f.hostAt(e.VTEP).label)
 			}
 		}
 	}
@@ -206,6 +224,7 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	diagnosis.GatewayMissing:   {diagnosis.NamesUnanswered},
 	diagnosis.UnderlayMTU:      {diagnosis.DeviceAltered, diagnosis.ContainerAltered},
 	diagnosis.ForeignDrop:      {diagnosis.NamesUnanswered},
+	diagnosis.FirewalldPanic:   {diagnosis.ForeignDrop, diagnosis.NamesBlocked, diagnosis.NamesUnanswered},
 	diagnosis.NamesBlocked:     {diagnosis.NamesUnanswered},
 	diagnosis.AgentMissing:     {diagnosis.NamesUnanswered},
 	diagnosis.AgentsPortTaken:  {diagnosis.AgentMissing, diagnosis.AgentProblem, diagnosis.NamesUnanswered},
@@ -213,12 +232,29 @@ var explanations = map[diagnosis.Code][]diagnosis.Code{
 	diagnosis.ConfigBad:        {diagnosis.AgentMissing, diagnosis.NamesUnanswered, diagnosis.AgentOutdated},
 }
 
+// byManagers are faults that a program makes which manages devices. As only a warning it explains
+// none.
+var byManagers = []diagnosis.Code{
+	diagnosis.DeviceMissing, diagnosis.DeviceAltered, diagnosis.GatewayMissing, diagnosis.NamesUnanswered, diagnosis.ContainerSilent,
+}
+
+// explains tells whether a finding explains another one's code fully.
+func explains(f diagnosis.Finding, code diagnosis.Code) bool {
+	switch f.Code {
+	case diagnosis.DeviceManaged:
+		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
+	case diagnosis.SysctlFile:
+		return f.Level == diagnosis.Failure && code == diagnosis.SysctlChanged
+	}
+	return slices.Contains(explanations[f.Code], code)
+}
+
 // withoutExplained leaves out what another finding explains fully. Findings of the whole host
 // explain those of its networks.
 func withoutExplained(findings []diagnosis.Finding) []diagnosis.Finding {
 	explained := func(f diagnosis.Finding) bool {
 		return slices.ContainsFunc(findings, func(o diagnosis.Finding) bool {
-			return slices.Contains(explanations[o.Code], f.Code) && o.Host == f.Host && (o.Network == f.Network || o.Network == "")
+			return explains(o, f.Code) && o.Host == f.Host && (o.Network == f.Network || o.Network == "")
 		})
 	}
 	return slices.DeleteFunc(slices.Clone(findings), explained)
@@ -247,7 +283,7 @@ func Order(findings []diagnosis.Finding) []diagnosis.Finding {
 func explainsNothing(c diagnosis.Code) bool {
 	switch c {
 	case diagnosis.PodmanVersion, diagnosis.AgentOutdated, diagnosis.DuplicateName, diagnosis.DeviceNamed, diagnosis.ClockSkew,
-		diagnosis.AddressPoolFilled, diagnosis.UpstreamSilent, diagnosis.FastPathMissing, diagnosis.ProgramMissing:
+		diagnosis.AddressPoolFilled, diagnosis.SysctlFile, diagnosis.PortFileOld, diagnosis.UpstreamSilent, diagnosis.FastPathMissing, diagnosis.ProgramMissing:
 		return true
 	}
 	return false

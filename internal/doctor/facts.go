@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"vxlan-driver/internal/adopt"
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/foreignfilter"
 	"vxlan-driver/internal/kernel"
@@ -23,20 +24,34 @@ type Facts struct {
 	Moved        []string // what is to be said of where networks were placed
 	Misplaced    map[string]string
 
-	Kernel   Kernel
-	Agent    Agent
-	Podman   Podman
-	Blocking []foreignfilter.BlockingChain
-	Hooks    []DeviceHook
-	Zones    map[string]string // firewalld's zone of each bridge; nil: it does not run
-	Devices  []kernel.Link     // all VXLAN devices of the host
-	Prefixes []kernel.HostPrefix
-	Sockets  []Socket
-	Limits   []Limit
-	Routing  Routing
-	Rules    []Rule // of other programs, that name a network's port or device
+	Kernel    Kernel
+	Agent     Agent
+	Podman    Podman
+	Blocking  []foreignfilter.BlockingChain
+	Suspect   []foreignfilter.BlockingChain // that may drop what goes from host to host
+	Firewalld Firewalld
+	Hooks     []DeviceHook
+	Zones     map[string]string // firewalld's zone of each bridge; nil: it does not run
+	Managers  []Manager
+	// SysctlFiles are what files set at boot, in the order in which it counts.
+	SysctlFiles []SysctlSetting
+	PortFiles   []PortFile
+	Denials     []Denial
+	Devices     []kernel.Link // all VXLAN devices of the host
+	Prefixes    []kernel.HostPrefix
+	Sockets     []Socket
+	Limits      []Limit
+	Routing     Routing
+	Rules       []Rule    // of other programs, that name a network's port or device
+	Contacts    []Contact // to hosts whose agents do not answer
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
+	// BothProbed tells that the other hosts probed at that time too.
+	BothProbed bool
+	// BadSums are what this host and its containers dropped meanwhile, for wrong checksums.
+	BadSums []BadSum
+	// Damaged are records that cannot be read.
+	Damaged []Damage
 	// Unrecorded are containers whose record is lost, as sentences.
 	Unrecorded []string
 }
@@ -44,22 +59,74 @@ type Facts struct {
 // Gap is something that could not be found out.
 type Gap struct{ What, Why string }
 
+// Damage is a record that cannot be read.
+type Damage struct {
+	Path      string // of what has to go
+	Container string // its ID; "": the whole network's
+	NetworkID string
+	Why       string
+}
+
 // Network is a network with containers on this host.
 type Network struct {
 	plan.HostNetwork
-	Unplaceable    bool
+	Unplaceable bool
+	// Holder is the interface that has the underlay's address, where Underlay is gone; "": none has.
+	Holder string
+	// ConfigFile is where Podman should have the network; "": it has it. Kept is a copy.
+	ConfigFile, Kept string
+	// Definition is the network as Podman has it; nil: it cannot be created again by a command.
+	Definition     *adopt.Definition
 	Underlay       kernel.Interface // as it is now; zero: it is gone
 	Paths          []Path           // to the other hosts
 	Names          []NameAnswer
+	Insides        []Inside // of its containers
+	FixedEntries   []FixedEntry
+	Ways           []Way          // to its containers and from them
+	Links          []LinkFlags    // the underlay's and the bridge's
 	NoCarrier      bool           // Underlay is up and connected to nothing
 	BridgeSettings map[string]any // as `ip -j -d link` prints them
 	Ports          []Port
 	Neighbours     []Neighbour       // other hosts on the underlay's own link
 	Silent         []SilentContainer // of this host
+	Exchanges      []Exchange
 	// Intruders are links of others that have the name of one of the network's devices.
 	Intruders []kernel.Link
 	// Elsewhere are links, by MAC, that answer for an address that only this host should have.
 	Elsewhere []Claimant
+}
+
+// Exchange is how a container of another host answered one of this host's.
+type Exchange struct {
+	From     string // container
+	To, VTEP netip.Addr
+	Ping     bool
+	TCP, UDP bool // they answered, or refused
+}
+
+// Contact is whether a host can be reached whose agent does not answer.
+type Contact struct {
+	From, To netip.Addr
+	TCP      TCPAnswer // of the agents' port
+	Ping     bool
+	IsMember bool // of the cluster: its agent answered once
+}
+
+// TCPAnswer is what became of a connection that was tried.
+type TCPAnswer string
+
+// Answers to a connection.
+const (
+	TCPOpened  TCPAnswer = "opened"
+	TCPRefused TCPAnswer = "refused"
+	TCPSilent  TCPAnswer = "silent"
+)
+
+// BadSum counts packets that were dropped for wrong checksums.
+type BadSum struct {
+	Where   string // "this host" or "container cb"
+	Counter string // as the kernel calls it
+	Count   uint64
 }
 
 // Path is how the kernel sends to another host.
@@ -68,6 +135,19 @@ type Path struct {
 	Route kernel.Path // of packets from the network's own address; zero: there is none
 	Free  kernel.Path // of packets whose source is left to the kernel
 	MTU   int         // of the path, if the kernel has another one than the interface's
+	// Matched is the route that the kernel takes, as `ip route get fibmatch` prints it.
+	Matched string
+	Router  netip.Addr // of the default route by the network's interface; zero: there is none
+	Ping    PathPing
+}
+
+// PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
+type PathPing struct {
+	Size        int // of a full packet of the network; 0: nothing was sent
+	Full, Small bool
+	Passing     int        // the largest that passes, if small ones do
+	Router      netip.Addr // that said so; invalid: nobody did
+	RouterMTU   int
 }
 
 // NameAnswer is how a name server answered a question.
@@ -105,11 +185,13 @@ type Kernel struct {
 
 // Agent is how the agent is, as far as others can tell.
 type Agent struct {
-	Needed    int    // containers that need one
-	Binary    string // path; empty: it is not installed
-	BadConfig string // what the agent says of its configuration
-	Stopped   []int  // process ids of an agent, and its keeper, that were stopped by a signal
-	Err       string // why there is no report
+	Needed    int      // containers that need one
+	Binary    string   // path; empty: it is not installed
+	BadConfig string   // what the agent says of its configuration
+	BadLines  []int    // of its file, without which it is accepted
+	Stopped   []int    // process ids of an agent, and its keeper, that were stopped by a signal
+	Obstacle  Obstacle // that keeps the binary from running
+	Err       string   // why there is no report
 	Running   bool
 	Report    *agentapi.StatusReport
 	Port      uint16
@@ -117,9 +199,15 @@ type Agent struct {
 
 // Podman has the versions of the programs that start containers.
 type Podman struct {
-	Version, Netavark string // "": it could not be found out
-	PluginDir         string // where the plugin was found; "": nowhere
+	Version, Netavark string   // "": it could not be found out
+	PluginDir         string   // where the plugin was found; "": nowhere
+	Obstacle          Obstacle // that keeps the plugin from running
+	NoNetavark        string   // how it shows that netavark is missing
+	Reinstall         string   // the command that installs it again
 }
+
+// Obstacle keeps a program that is there from running.
+type Obstacle struct{ Path, Why, Mend string }
 
 // DeviceHook is what another program has attached to a device, and through which packets pass.
 type DeviceHook struct {
@@ -148,6 +236,7 @@ type Limit struct {
 // Routing has the rules and routes that lead packets elsewhere.
 type Routing struct {
 	DeadEnds []Route // blackhole, unreachable, prohibit
+	Blocks   []Rule  // IPsec policies that block
 	Rules    []Rule  // beside the kernel's own
 }
 
@@ -162,11 +251,35 @@ type Route struct {
 // Rule is a rule of policy routing, or of another program's firewall.
 type Rule struct {
 	Text, Delete string
-	Chain        string // family, table and chain of a firewall's
+	Priority     int          // of policy routing
+	Chain        string       // family, table and chain of a firewall's
+	From, To     netip.Prefix // that a rule of routing matches; zero: any
+	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
+	ArrivedBy    string       // the interface that it matches; "": any
 	Translates   bool
 }
 
-type blockingChain = foreignfilter.BlockingChain
+// Firewalld is what firewalld has, where it drops something.
+type Firewalld struct {
+	Zones   []string // into which packets of other hosts come
+	Denying []string // commands that remove rich rules of these zones which drop
+}
+
+// Denial is what a security module has denied one of the driver's programs.
+type Denial struct {
+	By, Program string
+	Text        string // as it was logged
+	Mend        []string
+}
+
+// PortFile is a file of the driver for a firewall that lacks a port.
+type PortFile struct {
+	Path, Port string
+	Mend       []string
+}
+
+// BlockingChain is a chain of another program that drops what a network needs.
+type BlockingChain = foreignfilter.BlockingChain
 
 // Port is a port of a network's bridge, as `bridge -j -d link` prints it.
 type Port struct {
@@ -195,4 +308,7 @@ type Stream struct {
 	VNI      uint32
 	Out      bool // they left this host; else they came
 	Count    int
+	// Of those that came some had wrong checksums: in the outer header, where it matters also none at
+	// all, or in the packet inside.
+	BadOuter, ZeroOuter, BadInner int
 }

@@ -50,11 +50,14 @@ func cut(text string, length int) string {
 // checkForeignFilters says which chains of other programs drop what networks need.
 func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 	for _, c := range f.Blocking {
+		if c.Table == panicTable {
+			continue // see checkPanic
+		}
 		found := diagnosis.Finding{
 			Code: diagnosis.ForeignDrop, Level: diagnosis.Failure, Network: c.Network,
 			Summary:  fmt.Sprintf("chain %s of table %s drops %s", c.Chain, c.Table, strings.Join(c.Dropped, ", ")),
-			Evidence: []string{fmt.Sprintf("nft list chain %s %s", c.Table, c.Chain)},
-			Mend:     c.Commands,
+			Evidence: []string{listCommand(c)},
+			Mend:     f.openPorts(c),
 		}
 		if c.Option != "" {
 			found.Evidence = append(found.Evidence, "or recreate the network with --opt "+c.Option)
@@ -62,6 +65,70 @@ func checkForeignFilters(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, withFilterCode(found, c))
 	}
 	return findings
+}
+
+// panicTable is the table that firewalld adds in panic mode.
+const panicTable = "inet firewalld_policy_drop"
+
+// checkPanic says whether firewalld drops all packets because somebody told it to.
+func checkPanic(f *Facts) []diagnosis.Finding {
+	if !slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Table == panicTable }) {
+		return nil
+	}
+	return []diagnosis.Finding{{
+		Code: diagnosis.FirewalldPanic, Level: diagnosis.Failure, Summary: "firewalld is in panic mode, and drops all packets of this host",
+		Evidence: []string{"nft list table " + panicTable, "firewall-cmd --query-panic prints yes"}, Mend: []string{"firewall-cmd --panic-off"},
+	}}
+}
+
+// openPorts returns the commands that let packets pass a chain. Those of firewalld name the zone, and
+// are repeated for its files, or a reload would close the ports.
+func (f *Facts) openPorts(c BlockingChain) (commands []string) {
+	const add = "firewall-cmd --add-port="
+	for _, line := range c.Commands {
+		port, isPort := strings.CutPrefix(line, add)
+		if !isPort || len(f.Firewalld.Zones) == 0 {
+			commands = append(commands, line)
+			continue
+		}
+		for _, zone := range f.Firewalld.Zones {
+			commands = append(commands, "firewall-cmd --zone="+zone+" --add-port="+port, "firewall-cmd --permanent --zone="+zone+" --add-port="+port)
+		}
+	}
+	if len(commands) > len(c.Commands) { // ports are among them
+		commands = append(slices.Clone(f.Firewalld.Denying), commands...)
+	}
+	return commands
+}
+
+// listCommand shows a chain.
+func listCommand(c BlockingChain) string {
+	if table, program, isLegacy := strings.Cut(c.Table, " of "); isLegacy {
+		return fmt.Sprintf("%s -t %s -S %s", program, table, c.Chain)
+	}
+	return fmt.Sprintf("nft list chain %s %s", c.Table, c.Chain)
+}
+
+// checkSuspectChains says which chains may drop what goes from host to host. A rule that is found by
+// name is named by itself.
+func checkSuspectChains(f *Facts) (findings []diagnosis.Finding) {
+	for _, c := range f.Suspect {
+		isNamed := slices.ContainsFunc(f.Rules, func(r Rule) bool { return !r.Translates && r.Chain == c.Table+" "+c.Chain })
+		if isNamed || f.isBlocking(c.Table, c.Chain) {
+			continue
+		}
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ForeignRule, Level: diagnosis.Warning, Network: c.Network,
+			Summary:  fmt.Sprintf("chain %s of table %s may drop %s", c.Chain, c.Table, strings.Join(c.Dropped, ", ")),
+			Evidence: []string{listCommand(c)}, Mend: c.Commands,
+		})
+	}
+	return findings
+}
+
+// isBlocking tells whether a chain surely drops something. What else it may drop says no more.
+func (f *Facts) isBlocking(table, chain string) bool {
+	return slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Table == table && c.Chain == chain })
 }
 
 // withFilterCode tells what only concerns frames within a network, or names, from the rest.
@@ -72,7 +139,7 @@ func withFilterCode(found diagnosis.Finding, c foreignfilter.BlockingChain) diag
 	switch {
 	case strings.Contains(c.Dropped[0], "br_netfilter"):
 		found.Code = diagnosis.BridgeFiltered
-	case strings.Contains(c.Dropped[0], "container names"):
+	case strings.HasSuffix(c.Dropped[0], "container names"):
 		found.Code = diagnosis.NamesBlocked
 	}
 	return found
@@ -107,8 +174,8 @@ func checkZones(f *Facts) (findings []diagnosis.Finding) {
 		}
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.FirewalldZone, Level: diagnosis.Failure, Network: f.networkOfBridge(bridge),
-			Summary: fmt.Sprintf("firewalld has the bridge %s in %s and not in the zone trusted", bridge, zone),
-			Mend:    []string{reload},
+			Summary:  fmt.Sprintf("firewalld has the bridge %s in %s and not in the zone trusted", bridge, zone),
+			Evidence: []string{"firewall-cmd --get-zone-of-interface=" + bridge}, Mend: []string{reload},
 		})
 	}
 	return findings
@@ -121,4 +188,16 @@ func (f *Facts) networkOfBridge(bridge string) string {
 		}
 	}
 	return ""
+}
+
+// checkPortFiles says which files for firewalls lack a port of the driver's.
+func checkPortFiles(f *Facts) (findings []diagnosis.Finding) {
+	for _, p := range f.PortFiles {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.PortFileOld, Level: diagnosis.Warning,
+			Summary:  fmt.Sprintf("%s does not open port %s, by which hosts join", p.Path, p.Port),
+			Evidence: []string{"it is of an older version, or a copy of one"}, Mend: p.Mend,
+		})
+	}
+	return findings
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -38,6 +39,8 @@ type parameterRule struct {
 var parameterRules = []parameterRule{
 	{last: "forwarding", bad: "0", effect: "packets that arrive by it are not forwarded to containers", better: "1"},
 	{last: "disable_ipv6", bad: "1", effect: "it has no IPv6", better: "0"},
+	{last: "arp_ignore", bad: "8", effect: "nobody gets an answer who asks for an address of this host", better: "0"},
+	{last: "proxy_arp_pvlan", bad: "1", effect: "it answers for the addresses of others, which then lose packets", better: "0"},
 	{last: "icmp_echo_ignore_all", bad: "1", effect: "this host's gateways do not answer ping", better: "0"},
 }
 
@@ -51,8 +54,8 @@ func checkParameters(f *Facts) (findings []diagnosis.Finding) {
 			}
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.SysctlChanged, Level: diagnosis.Warning,
-				Summary: fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
-				Mend:    []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
+				Summary:  fmt.Sprintf("%s is %s: %s", dotted(key), value, r.effect),
+				Evidence: []string{"sysctl " + key}, Mend: []string{fmt.Sprintf("sysctl -w %s=%s", key, r.better)},
 			})
 		}
 	}
@@ -73,12 +76,23 @@ func checkPodman(f *Facts) (findings []diagnosis.Finding) {
 		if p.have != "" && Older(p.have, p.oldest) {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.PodmanVersion, Level: diagnosis.Failure,
-				Summary: fmt.Sprintf("%s has the version %s; %s or newer is needed", p.name, p.have, p.oldest),
-				Mend:    []string{"upgrade the package"},
+				Summary:  fmt.Sprintf("%s has the version %s; %s or newer is needed", p.name, p.have, p.oldest),
+				Evidence: []string{p.name + " prints " + p.have}, Mend: []string{"upgrade the package"},
 			})
 		}
 	}
-	if f.Podman.PluginDir == "" {
+	if why := f.Podman.NoNetavark; why != "" {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure, Summary: "Podman finds no netavark, so no container with a network starts",
+			Evidence: []string{why}, Mend: []string{cmp.Or(f.Podman.Reinstall, "install the package netavark again")},
+		})
+	}
+	if o := f.Podman.Obstacle; f.Podman.PluginDir == "" && o.Path != "" {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure, Summary: fmt.Sprintf("netavark cannot execute the plugin %s", o.Path),
+			Evidence: []string{o.Why}, Mend: []string{o.Mend},
+		})
+	} else if f.Podman.PluginDir == "" {
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.ProgramMissing, Level: diagnosis.Failure,
 			Summary:  "netavark finds no plugin vxlan, so no container of a VXLAN network starts",
@@ -106,6 +120,17 @@ func versionNumbers(version string) (numbers []int) {
 	return numbers
 }
 
+// checkDenials says what SELinux or AppArmor has denied the driver lately.
+func checkDenials(f *Facts) (findings []diagnosis.Finding) {
+	for _, d := range f.Denials {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.SecurityDenied, Level: diagnosis.Warning, Summary: fmt.Sprintf("%s has denied something to %s", d.By, d.Program),
+			Evidence: []string{cut(d.Text, maxLine)}, Mend: d.Mend,
+		})
+	}
+	return findings
+}
+
 // checkLimits says which tables are nearly full.
 func checkLimits(f *Facts) (findings []diagnosis.Finding) {
 	codes := map[string]diagnosis.Code{"connections": diagnosis.ConntrackFull}
@@ -123,6 +148,7 @@ func checkLimits(f *Facts) (findings []diagnosis.Finding) {
 			Summary: fmt.Sprintf("the table of %s is full: %d of %d entries", l.Name, l.Used, l.Max),
 			Mend:    []string{fmt.Sprintf("sysctl -w %s=%d", l.Parameter, roundUp(max(4*l.Max, 4*l.Used)))},
 		}
+		found.Evidence = []string{"sysctl " + l.Parameter}
 		if l.Drops > 0 {
 			found.Evidence = []string{fmt.Sprintf("%d entries found no room", l.Drops)}
 		}

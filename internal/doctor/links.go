@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"vxlan-driver/internal/diagnosis"
 )
@@ -18,7 +19,7 @@ type portSetting struct {
 var portSettings = []portSetting{
 	{"state", "forwarding", "state 3"}, {"flood", true, "flood on"}, {"mcast_flood", true, "mcast_flood on"},
 	{"bcast_flood", true, "bcast_flood on"}, {"isolated", false, "isolated off"}, {"locked", false, "locked off"},
-	{"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"}, {"root_block", false, "root_block off"},
+	{"hairpin", false, "hairpin off"}, {"vlan_tunnel", false, "vlan_tunnel off"}, {"guard", false, "guard off"}, {"root_block", false, "root_block off"},
 }
 
 // bridgeSettings are those of the bridge, as numbers.
@@ -26,31 +27,55 @@ var bridgeSettings = []struct{ key, option string }{{"stp_state", "stp_state 0"}
 
 // checkPorts says which settings of bridges and their ports keep frames from passing.
 func checkPorts(f *Facts) (findings []diagnosis.Finding) {
-	add := func(n Network, summary, seen, mend string) {
+	add := func(n Network, summary, seen string, mend ...string) {
 		findings = append(findings, diagnosis.Finding{
-			Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name, Summary: summary, Evidence: []string{seen}, Mend: []string{mend},
+			Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name, Summary: summary, Evidence: []string{seen}, Mend: mend,
 		})
 	}
 	for _, n := range f.Networks {
 		for _, s := range bridgeSettings {
 			if value, known := n.BridgeSettings[s.key].(float64); known && value != 0 {
+				command := fmt.Sprintf("ip link set %s type bridge %s", n.Bridge.Name, s.option)
 				add(n, fmt.Sprintf("the bridge %s has %s %v", n.Bridge.Name, s.key, value), "ip -d link show dev "+n.Bridge.Name,
-					fmt.Sprintf("ip link set %s type bridge %s", n.Bridge.Name, s.option))
+					append([]string{command}, n.forwardAgain()...)...)
 			}
 		}
 		for _, p := range n.Ports {
-			if p.isDown() {
-				continue // see checkDevices
-			}
-			for _, s := range portSettings {
-				if value, known := p.Settings[s.key]; known && value != s.want {
-					add(n, fmt.Sprintf("the bridge's port %s has %s %v", p.Name, s.key, value), "bridge -d link show dev "+p.Name,
-						fmt.Sprintf("bridge link set dev %s %s", p.Name, s.option))
-				}
+			if wrong, mend := n.wrongSettings(p); len(wrong) > 0 {
+				add(n, fmt.Sprintf("the bridge's port %s has %s", p.Name, strings.Join(wrong, ", ")), "bridge -d link show dev "+p.Name, mend...)
 			}
 		}
 	}
 	return findings
+}
+
+// wrongSettings are those of a port by which frames do not pass, and the commands that mend them. The
+// state of ports belongs to the spanning tree while there is one.
+func (n Network) wrongSettings(p Port) (wrong, mend []string) {
+	if p.isDown() {
+		return nil, nil // see checkDevices
+	}
+	tree, _ := n.BridgeSettings["stp_state"].(float64)
+	for _, s := range portSettings {
+		value, known := p.Settings[s.key]
+		if !known || value == s.want || s.key == "state" && tree != 0 {
+			continue
+		}
+		wrong = append(wrong, fmt.Sprintf("%s %v", s.key, value))
+		mend = append(mend, fmt.Sprintf("bridge link set dev %s %s", p.Name, s.option))
+	}
+	return wrong, mend
+}
+
+// forwardAgain are the commands that let ports forward at once, which the spanning tree had stopped:
+// the kernel does so only after half a minute, or never.
+func (n Network) forwardAgain() (commands []string) {
+	for _, p := range n.Ports {
+		if state := p.Settings["state"]; state != "forwarding" && !p.isDown() {
+			commands = append(commands, "bridge link set dev "+p.Name+" state 3")
+		}
+	}
+	return commands
 }
 
 // isDown tells whether a port cannot forward anyway: it or what is behind it is down.
@@ -129,8 +154,8 @@ func checkNamedRules(f *Facts) (findings []diagnosis.Finding) {
 			found.Code, found.Level = diagnosis.TunnelNAT, diagnosis.Failure
 			found.Summary = "a rule of another program translates packets between hosts"
 		}
-		covered := slices.ContainsFunc(f.Blocking, func(c blockingChain) bool { return c.Table+" "+c.Chain == r.Chain })
-		if !covered {
+		isCovered := slices.ContainsFunc(f.Blocking, func(c BlockingChain) bool { return c.Table+" "+c.Chain == r.Chain })
+		if !isCovered {
 			findings = append(findings, found)
 		}
 	}

@@ -1,7 +1,10 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +16,10 @@ import (
 func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 	add := func(f diagnosis.Finding) { findings = append(findings, f) }
 	if r.Problem != "" {
-		add(diagnosis.Finding{Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem})
+		add(diagnosis.Finding{
+			Code: diagnosis.AgentProblem, Level: diagnosis.Failure, Summary: r.Problem,
+			Evidence: []string{"the agent met this in its last turn, and tries again"}, Mend: []string{reload},
+		})
 	}
 	for _, why := range r.Outdated {
 		add(diagnosis.Finding{Code: diagnosis.AgentOutdated, Level: diagnosis.Warning, Summary: why, Mend: []string{reload}})
@@ -38,20 +44,46 @@ func FromReport(r agentapi.StatusReport) (findings []diagnosis.Finding) {
 			})
 		}
 		for _, t := range n.Tunnels {
-			add(fromTunnel(n.Name, t))
+			if !isPartial(pathOf(r, n.Name, t.Host)) {
+				add(fromTunnel(n.Name, t))
+			}
 		}
 	}
 	for _, c := range r.Clusters {
 		findings = append(findings, fromCluster(c)...)
+		for _, h := range c.Hosts {
+			for _, p := range h.Paths {
+				if f, lossy := fromPath(h.Name, p); lossy {
+					add(f)
+				}
+			}
+		}
 	}
 	diagnosis.Sort(findings)
 	return findings
+}
+
+// pathOf returns what is measured of a network's way to a host.
+func pathOf(r agentapi.StatusReport, network, host string) (p agentapi.PathStatus) {
+	for _, c := range r.Clusters {
+		for _, h := range c.Hosts {
+			if i := slices.IndexFunc(h.Paths, func(p agentapi.PathStatus) bool { return p.Network == network }); h.Name == host && i >= 0 {
+				return h.Paths[i]
+			}
+		}
+	}
+	return p
 }
 
 // fromWarning finds the code of what the agent warns of.
 func fromWarning(text string) diagnosis.Finding {
 	f := diagnosis.Finding{Code: diagnosis.AgentWarning, Level: diagnosis.Warning, Summary: text}
 	switch {
+	case strings.Contains(text, "has the ID of this host"):
+		f = withAdvice(diagnosis.Finding{Code: diagnosis.HostCopied, Level: diagnosis.Failure}, text)
+		f.Evidence, f.Mend = f.Mend, []string{copyMend}
+	case strings.Contains(text, "both have the address"):
+		f = withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure}, text)
 	case strings.Contains(text, "neighbour table is full"):
 		f.Code, f.Level = diagnosis.NeighboursFull, diagnosis.Failure
 		if _, parameter, found := strings.Cut(text, "raise "); found {
@@ -93,17 +125,52 @@ func fromConflict(text string) diagnosis.Finding {
 	if strings.HasPrefix(text, "name ") {
 		return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateName, Level: diagnosis.Warning}, text)
 	}
-	return withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure}, text)
+	f := withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateAddress, Level: diagnosis.Failure}, text)
+	m := duplicateText.FindStringSubmatch(text)
+	if m == nil {
+		return f
+	}
+	network, yields, keeper := m[1], m[2], m[5]
+	if keeper == "here" {
+		yields, f.Host = m[3], m[4]
+	}
+	f.Network, f.Evidence = network, []string{"the container " + keeper + " keeps the address"}
+	f.Mend = []string{
+		fmt.Sprintf("podman network disconnect %s %s", network, yields), // keeps it running, unlike a restart
+		fmt.Sprintf("podman network connect %s %s   # with another address", network, yields),
+	}
+	return f
 }
+
+// duplicateText is how an agent says which containers have one address (membership.Duplicate).
+var duplicateText = regexp.MustCompile(
+	`^address \S+ of network (\S+) is that of container (\S+) here and of container (\S+) on host (\S+).*; the one (here|there) keeps it`)
 
 // withAdvice sets what is wrong and what to do, which an agent puts into one text, with a semicolon
 // between them.
 func withAdvice(f diagnosis.Finding, text string) diagnosis.Finding {
 	summary, advice, advises := strings.Cut(text, "; ")
 	if f.Summary = summary; advises {
-		f.Mend = []string{advice}
+		f.Mend = []string{typable(advice)}
 	}
 	return f
+}
+
+// typable puts the command in an advice first, and makes the rest a comment.
+func typable(advice string) string {
+	for _, where := range []struct{ says, comment string }{
+		{"type on both: ", "on both hosts"}, {"type here: ", ""}, {"type there: ", "on the other host"},
+	} {
+		condition, command, found := strings.Cut(advice, where.says)
+		comment := strings.Trim(strings.TrimRight(condition, ", ")+", "+where.comment, ", ")
+		if found && comment != "" {
+			return command + "   # " + comment
+		}
+		if found {
+			return command
+		}
+	}
+	return advice
 }
 
 func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
@@ -122,6 +189,7 @@ func fromTunnel(network string, t agentapi.TunnelStatus) diagnosis.Finding {
 	default:
 		f.Code = diagnosis.TunnelBlocked
 		f.Summary = fmt.Sprintf("no VXLAN packet passes to or from host %s", t.Host)
+		f.Evidence = []string{fmt.Sprintf("frames of %d bytes and small ones were sent to it, and none was answered", t.Size)}
 		f.Mend = []string{fmt.Sprintf("open UDP port %d on both hosts and on the way", t.Port)}
 	}
 	return f
@@ -132,7 +200,9 @@ func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
 	case c.Stale > 0:
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.ClusterStale, Level: diagnosis.Failure,
-			Summary: fmt.Sprintf("no contact to any other host from %s for %v", c.Name, c.Stale.Round(time.Second)),
+			Summary:  fmt.Sprintf("no contact to any other host from %s for %v", c.Name, c.Stale.Round(time.Second)),
+			Evidence: []string{"no agent answers by UDP or TCP, and what other hosts have is as it was"},
+			Mend:     []string{"vxlanctl doctor   # on the other hosts: what is wrong here is above"},
 		})
 	case c.Syncing:
 		findings = append(findings, diagnosis.Finding{
@@ -143,9 +213,10 @@ func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
 	for _, h := range c.Hosts {
 		if !h.Reachable {
 			findings = append(findings, diagnosis.Finding{
-				Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: h.Name,
-				Summary: fmt.Sprintf("host %s has not answered for %v", h.Name, h.UnreachableFor.Round(time.Second)),
-				Mend:    []string{"vxlanctl host forget " + forgettable(h) + "   # only if it is gone for good"},
+				Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: cmp.Or(h.HostName, h.Name),
+				Summary:  fmt.Sprintf("host %s has not answered for %v", h.Name, h.UnreachableFor.Round(time.Second)),
+				Evidence: []string{"vxlanctl host ls"},
+				Mend:     []string{"vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget " + forgettable(h)},
 			})
 		}
 	}

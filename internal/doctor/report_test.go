@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,8 @@ func TestFromReport(t *testing.T) {
 		{"outdated", agentapi.StatusReport{Outdated: []string{"old"}}, "VX0703 warning old", "vxlanctl reload"},
 		{"warning", agentapi.StatusReport{Warnings: []string{"careful"}}, "VX0704 warning careful", ""},
 		{"conflict", agentapi.StatusReport{Conflicts: []string{"two have one"}}, "VX0601 failure two have one", ""},
+		{"conflict, the other one yields", agentapi.StatusReport{Conflicts: []string{"address 10.0.0.9 of network blue is that of container x here and of container y on host b (198.18.0.2); the one here keeps it: restart the other one with another address"}},
+			"VX0601 failure address 10.0.0.9 of network blue is that of container x here and of container y on host b (198.18.0.2)", ""},
 		{"difference", agentapi.StatusReport{Differences: []string{"not alike"}}, "VX0605 warning not alike", ""},
 		{"other VNI", agentapi.StatusReport{Differences: []string{"network blue differs on host b: the VNI is 8 there and 7 here; recreate it"}},
 			"VX0306 failure network blue differs on host b: the VNI is 8 there and 7 here", "recreate it"},
@@ -55,7 +58,7 @@ func TestFromReport(t *testing.T) {
 		{"stale", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Stale: time.Minute}), "VX0706 failure no contact to any other host from 198.18.0.1 for 1m0s", ""},
 		{"syncing", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Syncing: true}), "VX0709 warning the cluster of 198.18.0.1 is still asking the other hosts what they have", ""},
 		{"unreachable", cluster(agentapi.ClusterStatus{Hosts: []agentapi.HostStatus{{Name: "c.198.18.0.3", HostName: "c", UnreachableFor: time.Hour}}}),
-			"VX0310 warning host c.198.18.0.3 has not answered for 1h0m0s", "vxlanctl host forget c   # only if it is gone for good"},
+			"VX0310 warning host c.198.18.0.3 has not answered for 1h0m0s", "vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget c"},
 		{"wrong key", cluster(agentapi.ClusterStatus{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 7}}}), "VX0707 warning refused, wrong key: 7", "copy one key_file to all hosts"},
 		{"not listed there", cluster(agentapi.ClusterStatus{Refused: []agentapi.RefusalStatus{{
 			Reason: "host does not list this one", OfOtherHost: true, Hosts: []agentapi.RefusedHost{{Addr: netip.MustParseAddr("198.18.0.2"), Count: 1}},
@@ -78,5 +81,33 @@ func TestFromReport(t *testing.T) {
 				t.Errorf("%s is not explained", f.Code)
 			}
 		})
+	}
+}
+
+// Of two containers with one address, that one is moved which does not keep it, on its host.
+func TestMendOfDuplicateAddress(t *testing.T) {
+	for keeper, want := range map[string]string{
+		"here":  "b: podman network disconnect blue y; podman network connect blue y   # with another address",
+		"there": ": podman network disconnect blue x; podman network connect blue x   # with another address",
+	} {
+		text := "address 10.0.0.9 of network blue is that of container x here and of container y on host b (198.18.0.2); the one " + keeper + " keeps it: restart it"
+		f := FromReport(agentapi.StatusReport{Conflicts: []string{text}})[0]
+		if got := f.Host + ": " + strings.Join(f.Mend, "; "); got != want || f.Network != "blue" || len(f.Evidence) == 0 {
+			t.Errorf("kept %s: %s, %+v", keeper, got, f)
+		}
+	}
+}
+
+// What is printed can be typed.
+func TestTypable(t *testing.T) {
+	for advice, want := range map[string]string{
+		"type on both: vxlanctl a":                               "vxlanctl a   # on both hosts",
+		"if it is a host of the network, type here: vxlanctl b":  "vxlanctl b   # if it is a host of the network",
+		"if it is a host of the network, type there: vxlanctl c": "vxlanctl c   # if it is a host of the network, on the other host",
+		"give all hosts the same list":                           "give all hosts the same list",
+	} {
+		if got := typable(advice); got != want {
+			t.Errorf("%s: %s", advice, got)
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // withTraffic adds to lost tunnels where their packets were seen: on which side of the network card
 // they are lost decides on which host to look.
 func (f *Facts) withTraffic(findings []diagnosis.Finding) []diagnosis.Finding {
-	if f.Traffic == nil {
+	if f.Traffic == nil || !f.BothProbed {
 		return findings
 	}
 	for _, n := range f.Networks {

@@ -23,6 +23,13 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		case n.Underlay.Name == "":
 			found.Summary = fmt.Sprintf("the interface %s is gone", home.Interface)
 			found.Mend = []string{fmt.Sprintf("make or plug in %s again, or recreate the network with --opt physical_interface=auto", home.Interface)}
+			if n.Holder != "" {
+				found.Summary += fmt.Sprintf(", and %s has its address", n.Holder)
+				found.Mend = []string{
+					fmt.Sprintf("ip link set %s down; ip link set %s name %s   # or recreate the network with --opt physical_interface=auto", n.Holder, n.Holder, home.Interface),
+					fmt.Sprintf("ip link set %s up", home.Interface), reload,
+				}
+			}
 		case !n.Underlay.Up:
 			found.Summary = fmt.Sprintf("the interface %s is down", home.Interface)
 			found.Mend = []string{fmt.Sprintf("ip link set %s up", home.Interface)}
@@ -35,6 +42,7 @@ func checkUnderlay(f *Facts) (findings []diagnosis.Finding) {
 		default:
 			continue
 		}
+		found.Evidence = []string{"ip address show dev " + home.Interface}
 		if v.Home.Local.IsValid() {
 			found.Evidence = append(found.Evidence, fmt.Sprintf("the network sends from %s by %s meanwhile", v.Local, v.Interface))
 		}
@@ -65,89 +73,25 @@ func lostPrefix(n Network, addr netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(addr, bits)
 }
 
-// checkRoutes says which hosts the kernel would not send to as it should.
-func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
-	for _, n := range f.Networks {
-		if !n.Underlay.Up || !n.Underlay.HasAddr(n.VTEP.Local) && n.Underlay.Name == n.VTEP.Interface {
-			continue // see checkUnderlay
-		}
-		for _, p := range n.Paths {
-			switch {
-			case p.Route.Interface == "":
-				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
-			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
-				findings = append(findings, f.noRoute(n, p,
-					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
-			case p.Free.Source.IsValid() && p.Free.Source != n.VTEP.Local && n.Underlay.HasAddr(p.Free.Source):
-				findings = append(findings, wrongSource(n, p))
-			}
-		}
-	}
-	return findings
-}
-
 func (f *Facts) isOwnBridge(name string) bool {
 	return slices.ContainsFunc(f.Networks, func(n Network) bool { return n.Bridge.Name == name })
-}
-
-// noRoute names the route or the rule that leads packets elsewhere, if it is known.
-func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
-	found := diagnosis.Finding{
-		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
-		Evidence: []string{fmt.Sprintf("ip route get %s from %s", p.To, n.VTEP.Local)},
-	}
-	var dead *Route
-	for i, r := range f.Routing.DeadEnds {
-		if r.Dst.Contains(p.To) && (dead == nil || r.Dst.Bits() > dead.Dst.Bits()) {
-			dead = &f.Routing.DeadEnds[i]
-		}
-	}
-	switch {
-	case dead != nil:
-		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
-		found.Mend = []string{dead.Delete}
-	case len(f.Routing.Rules) > 0:
-		for _, r := range f.Routing.Rules {
-			found.Evidence = append(found.Evidence, "ip rule: "+r.Text)
-		}
-		found.Mend = []string{f.Routing.Rules[0].Delete}
-	default:
-		found.Mend = []string{fmt.Sprintf("ip route add %s dev %s", p.To, n.VTEP.Interface)}
-	}
-	return found
-}
-
-// wrongSource is about the agents: the tunnel has its own address as its source in any case.
-func wrongSource(n Network, p Path) diagnosis.Finding {
-	return diagnosis.Finding{
-		Code: diagnosis.WrongSource, Level: diagnosis.Warning, Network: n.Name,
-		Summary:  fmt.Sprintf("the route to host %s has the source %s, and the network sends from %s", p.To, p.Free.Source, n.VTEP.Local),
-		Evidence: []string{"ip route get " + p.To.String()},
-		Mend:     []string{fmt.Sprintf("ip route replace %s dev %s src %s", p.To, n.VTEP.Interface, n.VTEP.Local)},
-	}
 }
 
 // checkUnderlayMTU says where full packets do not fit the way.
 func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
-		wanted := n.VTEP.MTU + overhead(n)
+		wanted := n.VTEP.MTU + Overhead(n)
 		if n.Underlay.Name != "" && n.Underlay.MTU < wanted {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU, wanted),
-				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, overhead(n))},
+				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, Overhead(n))},
 				Mend:     []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
 			})
 		}
 		for _, p := range n.Paths {
 			if p.MTU > 0 && p.MTU < min(wanted, n.Underlay.MTU) {
-				findings = append(findings, diagnosis.Finding{
-					Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
-					Evidence: []string{"ip route get " + p.To.String() + " shows it"},
-					Mend: []string{fmt.Sprintf("take the mtu off the route, or recreate the network with --opt mtu=%d on all hosts; then: ip route flush cache",
-						p.MTU-overhead(n))},
-				})
+				findings = append(findings, smallPath(n, p, wanted))
 			}
 		}
 	}
@@ -171,16 +115,16 @@ func moved(f *Facts, text string) diagnosis.Finding {
 		found.Network = n.Name
 		if has > 0 && now < before {
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
-			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+overhead(n))
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+Overhead(n))
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
-			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+overhead(n)), reload}
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+Overhead(n)), reload}
 		}
 	}
 	return found
 }
 
-// overhead is what VXLAN adds to a packet (RFC 7348, section 5).
-func overhead(n Network) int {
+// Overhead is what VXLAN adds to a packet (RFC 7348, section 5).
+func Overhead(n Network) int {
 	if n.VTEP.Local.Is6() {
 		return 70
 	}
@@ -228,7 +172,9 @@ func checkMisplaced(f *Facts) (findings []diagnosis.Finding) {
 	for _, name := range slices.Sorted(maps.Keys(f.Misplaced)) {
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.UnderlayLost, Level: diagnosis.Warning, Network: name,
-			Summary: "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
+			Summary:  "a container of the network would not start here: " + firstLine(f.Misplaced[name]),
+			Evidence: []string{"podman network inspect " + name},
+			Mend:     []string{fmt.Sprintf("podman network rm %s   # or give this host what the network names, or recreate it with other options", name)},
 		})
 	}
 	return findings

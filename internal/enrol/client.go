@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -151,12 +152,32 @@ func (s *Session) ask(r request, timeout time.Duration) (answer, error) {
 // maxProbeVNI is the largest VNI.
 const maxProbeVNI = 1<<24 - 1
 
-// NewPathSpec returns what is to be tried between this host and the issuer. mtu is that of this
-// host's interface.
-func (s *Session) NewPathSpec(mtu int) PathSpec {
-	spec := PathSpec{
-		MTU: mtu, AgentPort: s.Offer.AgentPort, TunnelPort: s.Offer.TunnelPort, Self: s.Self, Peer: s.Peer,
+// DefaultTunnelPort is that of networks that give none (IANA, RFC 7348).
+const DefaultTunnelPort = 4789
+
+// maxTunnelPorts bounds how many tunnel ports are tried. Mostly all networks have the same.
+const maxTunnelPorts = 8
+
+// PathSpecs returns what is to be tried between this host and the issuer, one spec a tunnel port: the
+// port of each network, and the default one, which the next network has. mtu is that of this host's
+// interface.
+func (s *Session) PathSpecs(mtu int) (specs []PathSpec) {
+	ports := slices.Clone(s.Offer.TunnelPorts)
+	if !slices.Contains(ports, DefaultTunnelPort) {
+		ports = append(ports, DefaultTunnelPort)
 	}
+	for _, port := range ports[:min(len(ports), maxTunnelPorts)] {
+		spec := s.newPathSpec(mtu, port)
+		if len(specs) == 0 {
+			spec.AgentPort = s.Offer.AgentPort // it is tried once
+		}
+		specs = append(specs, spec)
+	}
+	return specs
+}
+
+func (s *Session) newPathSpec(mtu int, tunnelPort uint16) PathSpec {
+	spec := PathSpec{MTU: mtu, TunnelPort: tunnelPort, Self: s.Self, Peer: s.Peer}
 	if s.Offer.MTU > 0 {
 		spec.MTU = min(mtu, s.Offer.MTU)
 	}
@@ -177,7 +198,8 @@ func (s *Session) Probe(ctx context.Context, spec PathSpec, path Path, selfMTU i
 	}
 	sides := PathSides{
 		Spec: spec, Self: "this host", Peer: s.PeerLabel(), SelfReady: spec.Ready, PeerReady: *a.Ready,
-		SelfMTU: selfMTU, PeerMTU: s.Offer.MTU, ClockAhead: s.ClockAhead, ClockAccuracy: s.ClockAccuracy,
+		PortUnused: len(s.Offer.TunnelPorts) > 0 && !slices.Contains(s.Offer.TunnelPorts, spec.TunnelPort),
+		SelfMTU:    selfMTU, PeerMTU: s.Offer.MTU, ClockAhead: s.ClockAhead, ClockAccuracy: s.ClockAccuracy,
 	}
 	sides.Mine = path.Probe(ctx, *a.Ready)
 	if a, err = s.await(probeTimeout); err != nil {

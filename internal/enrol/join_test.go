@@ -19,7 +19,7 @@ func TestJoin(t *testing.T) {
 	if s.Offer.Host != "host-a" || s.Offer.Addr != r.addr.Addr() || s.Offer.Joiner != s.Self || s.Offer.Done {
 		t.Errorf("offered %+v", s.Offer)
 	}
-	sides, err := s.Probe(t.Context(), s.NewPathSpec(1400), &fakePath{report: goodReport}, 1400)
+	sides, err := s.Probe(t.Context(), s.PathSpecs(1400)[0], &fakePath{report: goodReport}, 1400)
 	if err != nil || sides.Theirs != goodReport {
 		t.Errorf("probed %+v, %v", sides, err)
 	}

@@ -15,8 +15,9 @@ type PathSpec struct {
 	VNI uint32 `json:"vni"`
 	// MTU is that of the underlay on both hosts' interfaces, in bytes.
 	MTU int `json:"mtu"`
-	// AgentPort (UDP and TCP) and TunnelPort (UDP) are the ports that must be open.
-	AgentPort  uint16 `json:"agent_port"`
+	// AgentPort (UDP and TCP) and TunnelPort (UDP) are the ports that must be open. Without an
+	// AgentPort only the tunnel is tried.
+	AgentPort  uint16 `json:"agent_port,omitempty"`
 	TunnelPort uint16 `json:"tunnel_port"`
 	// Ready is of the joining host, which is prepared before it asks.
 	Ready PathReady `json:"ready"`
@@ -66,8 +67,11 @@ type PathFinding struct {
 
 // PathSides are the two hosts and what they found.
 type PathSides struct {
-	Spec          PathSpec
-	Self, Peer    string // as people know them
+	Spec       PathSpec
+	Self, Peer string // as people know them
+	// PortUnused tells that no network there has the tunnel's port yet. What is wrong with it keeps no
+	// host from joining.
+	PortUnused    bool
 	Mine, Theirs  PathReport
 	SelfReady     PathReady
 	PeerReady     PathReady
@@ -85,46 +89,72 @@ func (s PathSides) Findings() (all []PathFinding) {
 	add := func(fatal bool, format string, args ...any) {
 		all = append(all, PathFinding{fmt.Sprintf(format, args...), fatal})
 	}
-	agent, tunnel := s.Spec.AgentPort, s.Spec.TunnelPort
+	if s.Spec.AgentPort != 0 {
+		s.addAgentPort(add)
+	}
+	s.addTunnel(func(fatal bool, format string, args ...any) { add(fatal && !s.PortUnused, format, args...) })
+	if s.Spec.AgentPort != 0 {
+		s.addHosts(add)
+	}
+	return all
+}
+
+// TunnelPasses tells whether packets pass the tunnel in both directions.
+func (s PathSides) TunnelPasses() bool { return s.Mine.Tunnel && s.Theirs.Tunnel }
+
+// addFinding adds what is wrong to the findings.
+type addFinding func(fatal bool, format string, args ...any)
+
+// addAgentPort adds what is wrong with the agents' port.
+func (s PathSides) addAgentPort(add addFinding) {
+	port := s.Spec.AgentPort
 	if s.Mine.TCP != "" {
-		add(true, "TCP %d of %s is not reached from here (%s): open it there and on the way", agent, s.Peer, s.Mine.TCP)
+		add(true, "TCP %d of %s is not reached from here (%s): open it there and on the way", port, s.Peer, s.Mine.TCP)
 	}
 	if s.Theirs.TCP != "" {
-		add(true, "TCP %d of this host is not reached from %s (%s): open it here and on the way", agent, s.Peer, s.Theirs.TCP)
+		add(true, "TCP %d of this host is not reached from %s (%s): open it here and on the way", port, s.Peer, s.Theirs.TCP)
 	}
 	if !s.Theirs.UDP && s.PeerReady.NoAgentPort == "" {
-		add(true, "UDP %d: what this host sends does not arrive at %s: open the port there and on the way", agent, s.Peer)
+		add(true, "UDP %d: what this host sends does not arrive at %s: open the port there and on the way", port, s.Peer)
 	}
 	if !s.Mine.UDP && s.SelfReady.NoAgentPort == "" {
-		add(true, "UDP %d: what %s sends does not arrive here: open the port on this host and on the way", agent, s.Peer)
+		add(true, "UDP %d: what %s sends does not arrive here: open the port on this host and on the way", port, s.Peer)
 	}
+}
+
+// addTunnel adds what is wrong with the tunnel's port.
+func (s PathSides) addTunnel(add addFinding) {
+	port := s.Spec.TunnelPort
 	switch {
 	case s.SelfReady.NoTunnel != "":
-		add(false, "UDP %d was not tried: this host %s", tunnel, s.SelfReady.NoTunnel)
+		add(false, "UDP %d was not tried: this host %s", port, s.SelfReady.NoTunnel)
 	case s.PeerReady.NoTunnel != "":
-		add(false, "UDP %d was not tried: %s %s", tunnel, s.Peer, s.PeerReady.NoTunnel)
+		add(false, "UDP %d was not tried: %s %s", port, s.Peer, s.PeerReady.NoTunnel)
 	default:
 		if !s.Theirs.Heard {
-			add(true, "UDP %d: what this host sends does not arrive at %s: open the port there and on the way", tunnel, s.Peer)
+			add(true, "UDP %d: what this host sends does not arrive at %s: open the port there and on the way", port, s.Peer)
 		}
 		if !s.Mine.Heard {
-			add(true, "UDP %d: what %s sends does not arrive here: open the port on this host and on the way", tunnel, s.Peer)
+			add(true, "UDP %d: what %s sends does not arrive here: open the port on this host and on the way", port, s.Peer)
 		}
-		if s.Mine.Tunnel && s.Theirs.Tunnel {
+		if s.TunnelPasses() {
 			s.addSizes(add)
 		}
 	}
+}
+
+// addHosts adds in what the two hosts differ, which no port is to blame for.
+func (s PathSides) addHosts(add addFinding) {
 	if s.SelfMTU != s.PeerMTU && s.SelfMTU > 0 && s.PeerMTU > 0 {
 		add(false, "the interface here has MTU %d, that of %s %d: create networks with the same mtu on all hosts", s.SelfMTU, s.Peer, s.PeerMTU)
 	}
 	if d := s.ClockAhead; d.Abs() > maxClockDifference+s.ClockAccuracy {
 		add(false, "the clock of %s is %v %s this host's: logs of the two do not fit together", s.Peer, d.Abs().Round(time.Second), aheadOrBehind(d))
 	}
-	return all
 }
 
 // addSizes adds that large packets are lost on the way, whose interfaces would take them.
-func (s PathSides) addSizes(add func(fatal bool, format string, args ...any)) {
+func (s PathSides) addSizes(add addFinding) {
 	largest := min(s.Mine.Largest, s.Theirs.Largest)
 	switch {
 	case largest >= s.Spec.MTU:

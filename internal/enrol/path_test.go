@@ -26,6 +26,8 @@ func TestPathFindings(t *testing.T) {
 		{"tunnel that could not be tried there", func(s *PathSides) { s.PeerReady.NoTunnel = "has gbp on the port"; s.Theirs = PathReport{UDP: true} }, false, "UDP 4789 was not tried: host-a has gbp on the port"},
 		{"a hop with a smaller MTU", func(s *PathSides) { s.Theirs.Largest = 1400 }, true, "UDP 4789: packets of more than 1400 bytes are lost on the way, though both interfaces have MTU 1500"},
 		{"large packets", func(s *PathSides) { s.Mine.Largest = 0 }, true, "UDP 4789: small packets pass, large ones are lost"},
+		{"a port that no network has yet", func(s *PathSides) { s.Theirs.Heard, s.Theirs.Tunnel, s.PortUnused = false, false, true }, false, "UDP 4789: what this host sends does not arrive at host-a"},
+		{"the tunnel alone", func(s *PathSides) { s.Spec.AgentPort, s.Mine.TCP, s.Theirs.UDP, s.SelfMTU = 0, "x", false, 9000 }, false, ""},
 		{"interfaces that differ", func(s *PathSides) { s.SelfMTU = 9000 }, false, "the interface here has MTU 9000, that of host-a 1500"},
 		{"a clock that is behind", func(s *PathSides) { s.ClockAhead = -time.Hour }, false, "the clock of host-a is 1h0m0s behind this host's"},
 		{"a clock that is ahead", func(s *PathSides) { s.ClockAhead = 6 * time.Second }, false, "the clock of host-a is 6s ahead of this host's"},

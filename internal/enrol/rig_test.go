@@ -84,7 +84,7 @@ type fakeIssuer struct {
 }
 
 func (*fakeIssuer) Offer(netip.Addr, netip.Addr) Offer {
-	return Offer{Host: "host-a", Cluster: "vxlan", AgentPort: 7947, TunnelPort: 4789, MTU: 1500, KeyID: "12345678"}
+	return Offer{Host: "host-a", Cluster: "vxlan", AgentPort: 7947, TunnelPorts: []uint16{4789}, MTU: 1500, KeyID: "12345678"}
 }
 
 func (f *fakeIssuer) OpenPath(_ context.Context, spec PathSpec) (Path, error) {
@@ -195,7 +195,7 @@ func (j joiner) join(token Token, steps int) (err error) {
 	defer s.Close()
 	for _, step := range []func() error{
 		func() error {
-			_, err := s.Probe(j.t.Context(), s.NewPathSpec(1500), &fakePath{report: goodReport}, 1500)
+			_, err := s.Probe(j.t.Context(), s.PathSpecs(1500)[0], &fakePath{report: goodReport}, 1500)
 			return err
 		},
 		func() error { _, err := s.Take(); return err },

@@ -33,33 +33,64 @@ func (c BlockingChain) String() string {
 // BlockingChains returns the chains that drop what a network needs. A chain of which it is not sure
 // is left out.
 func BlockingChains(filters []kernel.FilterTable, h Host, n Network) []BlockingChain {
-	var all []BlockingChain
-	wanted := networkNeeds(h, n)
+	return findChains(filters, n, networkNeeds(h, n), dropsAll)
+}
+
+// AllBlockingChains returns also those that drop what rarely meets a filter: frames for this host,
+// ARP, and what passes the containers' devices.
+func AllBlockingChains(filters []kernel.FilterTable, h Host, n Network) []BlockingChain {
+	return findChains(filters, n, append(networkNeeds(h, n), furtherNeeds(h, n)...), dropsAll)
+}
+
+// SuspectChains returns the chains that may drop what goes from host to host: by a rate, a size or
+// another condition that packets alone decide, or by a program that is asked.
+func SuspectChains(filters []kernel.FilterTable, h Host, n Network) []BlockingChain {
+	needs := []need{n.bridgeFramesNeed(), n.tunnelNeed()}
+	if n.usesAgents(h) {
+		needs = append(needs, n.agentNeed(h.AgentPort))
+	}
+	return findChains(filters, n, needs, mayDropAny)
+}
+
+// dropTest tells whether a chain drops packets, of which one has to pass.
+type dropTest func(t kernel.FilterTable, chain string, packets []packet) bool
+
+func findChains(filters []kernel.FilterTable, n Network, needs []need, drops dropTest) (all []BlockingChain) {
 	for _, t := range filters {
 		for _, name := range slices.Sorted(maps.Keys(t.Chains)) {
 			if t.Chains[name].Hook == kernel.HookNone {
 				continue
 			}
-			if lost, permits := blockedNeeds(t, name, wanted); len(lost) > 0 {
-				c := BlockingChain{
-					Network: n.Name, Table: string(t.Family) + " " + t.Name, Chain: name,
-					Dropped: lost, Commands: allowingCommands(t, name, permits),
-				}
-				if asksDocker(t, name) {
-					c.Option = "firewall_integration=docker"
-				}
-				all = append(all, c)
+			lost, permits := blockedNeeds(t, name, needs, drops)
+			if len(lost) == 0 {
+				continue
 			}
+			c := BlockingChain{
+				Network: n.Name, Table: tableName(t), Chain: name,
+				Dropped: lost, Commands: allowingCommands(t, name, permits),
+			}
+			if asksDocker(t, name) {
+				c.Option = "firewall_integration=docker"
+			}
+			all = append(all, c)
 		}
 	}
 	return all
 }
 
+// tableName is a table as people know it.
+func tableName(t kernel.FilterTable) string {
+	if t.Program != "" {
+		return t.Name + " of " + t.Program
+	}
+	return string(t.Family) + " " + t.Name
+}
+
 // blockedNeeds returns which needs a chain blocks, and what it must permit.
-func blockedNeeds(t kernel.FilterTable, chain string, wanted []need) (lost []string, permits []permit) {
-	for _, w := range wanted {
+func blockedNeeds(t kernel.FilterTable, chain string, needs []need, drops dropTest) (lost []string, permits []permit) {
+	for _, w := range needs {
 		for _, l := range w.legs {
-			if !l.meets(t.Chains[chain]) || !dropsAll(t, chain, l.packets) {
+			if !l.meets(t, chain) || !drops(t, chain, l.packets) {
 				continue
 			}
 			if !slices.Contains(lost, w.what) {
@@ -74,15 +105,20 @@ func blockedNeeds(t kernel.FilterTable, chain string, wanted []need) (lost []str
 }
 
 // meets tells whether packets of a leg pass a base chain.
-func (l leg) meets(c kernel.FilterChain) bool {
-	if l.hook != c.Hook {
+func (l leg) meets(t kernel.FilterTable, chain string) bool {
+	c := t.Chains[chain]
+	if l.hook != c.Hook || !slices.ContainsFunc(l.packets, func(p packet) bool { return p.isSeenBy(t.Family, l.hook) }) {
 		return false
 	}
 	return len(c.Devices) == 0 || slices.Contains(c.Devices, cmp.Or(l.permit.in, l.permit.out))
 }
 
 func dropsAll(t kernel.FilterTable, chain string, packets []packet) bool {
-	return !slices.ContainsFunc(packets, func(p packet) bool { return !p.isSeenBy(t.Family) || !isUnintendedDrop(t, chain, p) })
+	return !slices.ContainsFunc(packets, func(p packet) bool { return !isUnintendedDrop(t, chain, p) })
+}
+
+func mayDropAny(t kernel.FilterTable, chain string, packets []packet) bool {
+	return slices.ContainsFunc(packets, func(p packet) bool { return mayDrop(t, chain, p) })
 }
 
 // isUnintendedDrop tells whether a chain surely drops the packet. A rule that lets some packets of

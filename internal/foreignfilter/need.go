@@ -46,15 +46,22 @@ type leg struct {
 type permit struct {
 	hook        kernel.FilterHook
 	in, out     string // devices; "": any
+	frames      frameMatch
 	protocol    string
 	first, last uint16 // ports
 	answers     bool   // of established connections only
 }
 
 const (
-	protocolTCP = 6
-	protocolUDP = 17
+	protocolICMP   = 1
+	protocolTCP    = 6
+	protocolUDP    = 17
+	protocolICMPv6 = 58
 )
+
+// frameMatch matches frames in the languages of nft and ebtables. By their addresses it matches those
+// of all containers, of which each has another port.
+type frameMatch struct{ nft, ebtables string }
 
 var anyPort = [2]uint16{0, 65535}
 
@@ -64,7 +71,8 @@ var (
 	world6 = netip.MustParsePrefix("2600::1/128")
 )
 
-// networkNeeds returns all that must pass on a network.
+// networkNeeds returns what a start looks at: what other firewalls mostly drop. The plugin has no
+// room for more.
 func networkNeeds(h Host, n Network) []need {
 	var all []need
 	for _, s := range n.Subnets {
@@ -84,10 +92,14 @@ func networkNeeds(h Host, n Network) []need {
 		}
 	}
 	all = append(all, n.framesNeed(), n.tunnelNeed())
-	if h.AgentPort != 0 && n.NeedsAgent() && len(n.VTEP.Remotes) > 0 {
+	if n.usesAgents(h) {
 		all = append(all, n.agentNeed(h.AgentPort))
 	}
 	return all
+}
+
+func (n Network) usesAgents(h Host) bool {
+	return h.AgentPort != 0 && n.NeedsAgent() && len(n.VTEP.Remotes) > 0
 }
 
 // bridgedNeed is packets between the network's containers, where they meet rules for routed
@@ -104,21 +116,31 @@ func (n Network) bridgedNeed(s network.Subnet) need {
 // there is one, passes these chains by. But the first packets and all others meet them.
 func (n Network) framesNeed() need {
 	all := need{what: "frames between its containers"}
+	if n.VXLAN.Name == "" || n.Port.Name == "" {
+		return all
+	}
 	for _, s := range n.Subnets {
-		if n.VXLAN.Name == "" || n.Port.Name == "" {
-			continue
-		}
 		for _, protocol := range []uint8{protocolTCP, protocolUDP} {
-			out := packet{in: n.Port, out: n.VXLAN, src: s.Prefix, dst: s.Prefix, protocol: protocol, ports: anyPort, bridged: true}
+			out := packet{
+				in: n.Port, out: n.VXLAN, src: s.Prefix, dst: s.Prefix, protocol: protocol, ports: anyPort, bridged: true,
+			}
 			in := out
 			in.in, in.out = out.out, out.in
-			all.legs = append(all.legs,
-				leg{kernel.HookForward, []packet{out}, permit{hook: kernel.HookForward, in: n.Port.Name}},
-				leg{kernel.HookForward, []packet{in}, permit{hook: kernel.HookForward, in: n.VXLAN.Name}},
-				leg{kernel.HookPrerouting, []packet{in}, permit{hook: kernel.HookPrerouting, in: n.VXLAN.Name}})
+			for _, p := range []packet{out, in} {
+				all.legs = append(all.legs, frameLeg(kernel.HookForward, p), frameLeg(kernel.HookPrerouting, p))
+			}
 		}
 	}
 	return all
+}
+
+func frameLeg(hook kernel.FilterHook, p packet) leg {
+	subnet := p.src.String()
+	match := frameMatch{" ip saddr " + subnet, " -p IPv4 --ip-src " + subnet}
+	if p.isIPv6() {
+		match = frameMatch{" ip6 saddr " + subnet, " -p IPv6 --ip6-src " + subnet}
+	}
+	return leg{hook, []packet{p}, permit{hook: hook, frames: match}}
 }
 
 // reversed is the answer to a packet.

@@ -31,7 +31,9 @@ type packet struct {
 	answer     bool
 	untracked  bool
 	translated bool // the connection's destination was rewritten
-	bridged    bool // a bridge forwards it as a frame
+	bridged    bool // a bridge handles it as a frame
+	arp        bool
+	icmpType   byte // of ICMP and ICMPv6
 	world      side // which of the addresses is somewhere outside
 }
 
@@ -70,14 +72,21 @@ func (p packet) ofOtherBridge() packet {
 	return p
 }
 
-func (p packet) isIPv6() bool { return p.src.Addr().Is6() }
+func (p *packet) isIPv6() bool { return p.src.Addr().Is6() }
 
-// isSeenBy tells whether the chains of a family see the packet.
-func (p packet) isSeenBy(f kernel.Family) bool {
-	if p.bridged || f == kernel.FamilyBridge {
-		return p.bridged && f == kernel.FamilyBridge
+// isSeenBy tells whether the chains of a family see the packet at a hook. Those of a device see all.
+func (p *packet) isSeenBy(f kernel.Family, hook kernel.FilterHook) bool {
+	ofDevice := hook == kernel.HookIngress || hook == kernel.HookEgress
+	switch f {
+	case kernel.FamilyNetdev:
+		return true
+	case kernel.FamilyBridge:
+		return p.bridged
+	case kernel.FamilyARP:
+		return p.arp && !p.bridged
 	}
-	return f == kernel.FamilyNetdev || f == kernel.FamilyInet || (f == kernel.FamilyIP6) == p.isIPv6()
+	isSeen := !p.arp && (!p.bridged || ofDevice)
+	return isSeen && (f == kernel.FamilyInet || (f == kernel.FamilyIP6) == p.isIPv6())
 }
 
 // prefixValue is an address whose prefix is known.
@@ -89,23 +98,35 @@ func prefixValue(p netip.Prefix) value {
 	return v
 }
 
-// networkHeader is the IP header.
-func (p packet) networkHeader() value {
-	length, version, protocolAt, srcAt, dstAt := 20, byte(0x45), 9, 12, 16
-	if p.isIPv6() {
-		length, version, protocolAt, srcAt, dstAt = 40, 0x60, 6, 8, 24
+// networkHeader is the header of IP, or the ARP packet (RFC 826).
+func (p *packet) networkHeader() value {
+	length, begin, srcAt, dstAt := 20, []byte{0x45}, 12, 16
+	switch {
+	case p.arp:
+		length, begin, srcAt, dstAt = 28, []byte{0, 1, 8, 0, 6, 4}, 14, 24
+	case p.isIPv6():
+		length, begin, srcAt, dstAt = 40, []byte{0x60}, 8, 24
 	}
 	h := unknownValue(length)
-	knownValue([]byte{version}).copyTo(h)
-	h.put(protocolAt, knownValue([]byte{p.protocol}))
+	h.put(0, knownValue(begin))
+	switch length {
+	case 20:
+		h.put(9, knownValue([]byte{p.protocol}))
+	case 40:
+		h.put(6, knownValue([]byte{p.protocol}))
+	}
 	h.put(srcAt, prefixValue(p.src))
 	h.put(dstAt, prefixValue(p.dst))
 	return h
 }
 
-// transportHeader has the ports. The source port may be any.
-func (p packet) transportHeader() value {
+// transportHeader has the ports, of which that of the source may be any, or the type of ICMP.
+func (p *packet) transportHeader() value {
 	h := unknownValue(20)
+	if p.icmpType != 0 {
+		h.put(0, knownValue([]byte{p.icmpType, 0}))
+		return h
+	}
 	h.put(2, rangeValue(p.ports))
 	return h
 }
@@ -139,15 +160,10 @@ const (
 
 // meta returns what a rule loads about the packet. ok is false if there is no such thing, and the
 // rule does not match then.
-func (p packet) meta(key uint32) (v value, ok bool) {
-	const etherIPv4, etherIPv6, familyIPv4, familyIPv6 = 0x0800, 0x86dd, 2, 10
-	ether, family := uint16(etherIPv4), byte(familyIPv4)
-	if p.isIPv6() {
-		ether, family = etherIPv6, familyIPv6
-	}
+func (p *packet) meta(key uint32) (v value, ok bool) {
 	switch key {
 	case metaProtocol:
-		return knownValue(binary.BigEndian.AppendUint16(nil, ether)), true
+		return knownValue(p.etherType()), true
 	case metaMark: // 0, unless another rule has set it
 		return knownValue(make([]byte, 4)), true
 	case metaIn:
@@ -158,12 +174,26 @@ func (p packet) meta(key uint32) (v value, ok bool) {
 		return nameValue(p.in), p.in.Name != ""
 	case metaOutName:
 		return nameValue(p.out), p.out.Name != ""
-	case metaFamily:
-		return knownValue([]byte{family}), true
+	case metaFamily: // bridges and devices have their own
+		const ipv4, ipv6 = 2, 10
+		if p.isIPv6() {
+			return knownValue([]byte{ipv6}), true
+		}
+		return knownValue([]byte{ipv4}), true
 	case metaL4:
-		return knownValue([]byte{p.protocol}), true
+		return knownValue([]byte{p.protocol}), !p.arp
 	}
 	return unknownValue(16), true
+}
+
+func (p *packet) etherType() []byte {
+	switch {
+	case p.arp:
+		return []byte{0x08, 0x06}
+	case p.isIPv6():
+		return []byte{0x86, 0xdd}
+	}
+	return []byte{0x08, 0x00}
 }
 
 func indexValue(d Device) value {
@@ -182,7 +212,7 @@ const (
 	ctMark      = 3
 )
 
-func (p packet) state() uint32 {
+func (p *packet) state() uint32 {
 	switch {
 	case p.untracked:
 		return stateUntracked
@@ -192,7 +222,7 @@ func (p packet) state() uint32 {
 	return stateNew
 }
 
-func (p packet) status() uint32 {
+func (p *packet) status() uint32 {
 	if p.translated {
 		return statusDNAT
 	}
@@ -200,7 +230,7 @@ func (p packet) status() uint32 {
 }
 
 // connection returns what a rule loads about the packet's connection.
-func (p packet) connection(key uint32) (v value, ok bool) {
+func (p *packet) connection(key uint32) (v value, ok bool) {
 	if key == ctState {
 		return knownValue(binary.NativeEndian.AppendUint32(nil, p.state())), true
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/netnstest"
 	"vxlan-driver/internal/kernel/nft"
 	"vxlan-driver/internal/network"
@@ -44,6 +45,9 @@ const (
 	frames    = "frames between its containers"
 	names     = "questions for container names"
 	tunnel    = "VXLAN packets from or to other hosts (UDP port 4789 on eth0)"
+	addresses = "requests for MAC addresses (ARP, or ICMPv6 of neighbour discovery)"
+	ofHost    = "frames between its containers and this host"
+	answers   = "answers to questions for container names"
 	agents    = "messages of the agents (UDP and TCP port 7947 on eth0)"
 )
 
@@ -58,6 +62,19 @@ func findIn(t *testing.T, script string) []BlockingChain {
 
 func findInNamespace(t *testing.T, ns string) []BlockingChain {
 	t.Helper()
+	return AllBlockingChains(filtersOf(t, ns), testHost, blue())
+}
+
+// readFilters runs a script in a namespace of its own, and returns the filters that it has then.
+func readFilters(t *testing.T, script string) []kernel.FilterTable {
+	t.Helper()
+	ns := netnstest.New(t)
+	netnstest.Shell(t, ns)(script)
+	return filtersOf(t, ns)
+}
+
+func filtersOf(t *testing.T, ns string) []kernel.FilterTable {
+	t.Helper()
 	c, err := nft.Open(ns)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +84,7 @@ func findInNamespace(t *testing.T, ns string) []BlockingChain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return BlockingChains(filters, testHost, blue())
+	return filters
 }
 
 func load(rules string) string { return "nft -f - <<'END'\n" + rules + "\nEND\n" }
@@ -124,6 +141,7 @@ func TestRulesetsOfNft(t *testing.T) {
 		{"mark that a rule sets", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ip saddr 10.0.0.0/8 meta mark set 1; ip daddr 10.0.0.0/8 meta mark set 1; meta mark 1 accept; }; }`, nil},
 		{"port 53 accepted, which it is no more", `table inet f { chain input { type filter hook input priority 0; policy drop; ct state established accept; iifname "br-vxlan-blue" udp dport 53 accept; udp dport { 4789, 7947 } accept; tcp dport 7947 accept; }; }`,
 			map[string][]string{"input": {names}}},
+		{"the rules of install.md", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vx*" meta l4proto { tcp, udp } th dport 61053-61068 accept; tcp dport { 7947, 7949 } accept; udp dport { 4789, 7947 } accept; }; }`, nil},
 		{"underlay and names accepted", `table inet f { chain input { type filter hook input priority 0; policy drop; ct state established accept; iifname "br-vxlan-blue" meta l4proto { tcp, udp } th dport 61053-61068 accept; udp dport { 4789, 7947 } accept; tcp dport 7947 accept; }; }`, nil},
 		{"VXLAN accepted only in a state that it has not", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ct state new udp dport { 4789, 7947 } accept; ct state new tcp dport 7947 accept; }; }`,
 			map[string][]string{"input": {tunnel}}},
@@ -137,13 +155,13 @@ func TestRulesetsOfNft(t *testing.T) {
 		{"four parts, all right", `table inet f { set b { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; elements = { 198.18.0.0/24 . 198.18.0.0/16 . udp . 4789-4790 }; }; chain input { type filter hook input priority 0; ip saddr . ip daddr . ip protocol . th dport @b drop; }; }`,
 			map[string][]string{"input": {tunnel}}},
 		{"output", `table ip f { chain out { type filter hook output priority 0; policy drop; oifname "wan0" accept; }; }`,
-			map[string][]string{"out": {tunnel, agents}}},
+			map[string][]string{"out": {tunnel, agents, answers}}},
 		{"before routing", `table inet f { chain pre { type filter hook prerouting priority -350; udp dport 4789 drop; }; }`, map[string][]string{"pre": {tunnel}}},
 		{"after routing", `table ip f { chain post { type filter hook postrouting priority 0; oifname "eth0" meta l4proto { tcp, udp } th dport 7947 drop; }; }`,
 			map[string][]string{"post": {agents}}},
-		{"frames of a device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vxlan-*" drop; }; }`, map[string][]string{"fw": {frames}}},
+		{"frames of a device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vxlan-*" drop; }; }`, map[string][]string{"fw": {frames, addresses}}},
 		{"frames of another device", `table bridge f { chain fw { type filter hook forward priority 0; iifname "vnet*" drop; }; }`, nil},
-		{"all frames", `table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`, map[string][]string{"fw": {frames}}},
+		{"all frames", `table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`, map[string][]string{"fw": {frames, addresses}}},
 		{"output that routes anew", `table ip mangle { chain OUT { type route hook output priority -150; udp dport 4789 drop; }; }`, map[string][]string{"OUT": {tunnel}}},
 		{"rate limit", `table ip f { chain fw { type filter hook forward priority 0; policy drop; limit rate 100/second accept; }; }`, nil},
 		{"other family", `table ip6 f { chain fw { type filter hook forward priority 0; policy drop; }; }`, nil},
@@ -276,7 +294,7 @@ func TestCommandsLetPacketsPass(t *testing.T) {
 		{"before routing and on a bridge", load(`table inet f { chain p { type filter hook prerouting priority -350; udp dport 4789 drop; }; }
 table bridge f { chain fw { type filter hook forward priority 0; policy drop; }; }`), []string{
 			"nft insert rule inet f p iifname eth0 udp dport 4789 accept",
-			"nft insert rule bridge f fw iifname vxlan-blue accept", "nft insert rule bridge f fw iifname veth1 accept",
+			"nft insert rule bridge f fw ip saddr 10.0.0.0/24 accept", "nft insert rule bridge f fw arp saddr ip 10.0.0.0/24 accept",
 		}},
 		{"docker", restore("docker.rules"), []string{"iptables -I DOCKER-USER -i br-vxlan-blue -j ACCEPT", "iptables -I DOCKER-USER -o br-vxlan-blue -j ACCEPT"}},
 		{"ufw", restore("ufw.rules"), []string{

@@ -1,6 +1,7 @@
 package foreignfilter
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,11 +15,11 @@ func allowingCommands(t kernel.FilterTable, chain string, permits []permit) []st
 	write := func(p permit) string { return nftLine(t, chain, p) }
 	switch isIPTables := isOfIPTables(t, chain); {
 	case asksDocker(t, chain):
-		write = func(p permit) string { return iptablesLine(t.Family, kernel.DockerChain, p) }
+		write = func(p permit) string { return iptablesLine(t, kernel.DockerChain, p) }
 	case isIPTables && usesUFW(t):
 		write = ufwLine
 	case isIPTables:
-		write = func(p permit) string { return iptablesLine(t.Family, chain, p) }
+		write = func(p permit) string { return iptablesLine(t, chain, p) }
 	case t.Name == "firewalld":
 		write = firewalldLine
 	}
@@ -33,9 +34,10 @@ func allowingCommands(t kernel.FilterTable, chain string, permits []permit) []st
 	return lines
 }
 
-// isOfIPTables tells whether iptables-nft made a chain. Its own are in capitals.
+// isOfIPTables tells whether iptables made a chain, or ebtables or arptables. Those that nft lists
+// are known by their names in capitals.
 func isOfIPTables(t kernel.FilterTable, chain string) bool {
-	return t.Name == "filter" && t.Family != kernel.FamilyInet && chain == strings.ToUpper(chain)
+	return t.Program != "" || t.Name == "filter" && t.Family != kernel.FamilyInet && chain == strings.ToUpper(chain)
 }
 
 // asksDocker tells whether a chain jumps to the one that Docker leaves to the administrator.
@@ -54,17 +56,33 @@ func usesUFW(t kernel.FilterTable) bool {
 	return false
 }
 
-func iptablesLine(family kernel.Family, chain string, p permit) string {
-	var b strings.Builder
+// iptablesCommand begins a command line of the program that made a table.
+func iptablesCommand(t kernel.FilterTable) string {
 	command := "iptables"
-	if family == kernel.FamilyIP6 {
+	switch t.Family {
+	case kernel.FamilyIP6:
 		command = "ip6tables"
+	case kernel.FamilyBridge:
+		command = "ebtables"
+	case kernel.FamilyARP:
+		command = "arptables"
 	}
-	fmt.Fprintf(&b, "%s -I %s", command, chain)
+	command = cmp.Or(t.Program, command)
+	if t.Name != "filter" {
+		command += " -t " + t.Name
+	}
+	return command
+}
+
+func iptablesLine(t kernel.FilterTable, chain string, p permit) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s -I %s", iptablesCommand(t), chain)
 	writeIf(&b, " -i %s", p.in)
 	writeIf(&b, " -o %s", p.out)
-	if p.protocol != "" {
-		fmt.Fprintf(&b, " -p %s --dport %s", p.protocol, portRange(p, ":"))
+	b.WriteString(p.frames.ebtables)
+	writeIf(&b, " -p %s", p.protocol)
+	if p.last != 0 {
+		fmt.Fprintf(&b, " --dport %s", portRange(p, ":"))
 	}
 	if p.answers {
 		b.WriteString(" -m conntrack --ctstate RELATED,ESTABLISHED")
@@ -82,7 +100,7 @@ func ufwLine(p permit) string {
 	b.WriteString("allow")
 	writeIf(&b, " in on %s", p.in)
 	writeIf(&b, " out on %s", p.out)
-	if p.protocol != "" {
+	if p.last != 0 {
 		fmt.Fprintf(&b, " to any port %s proto %s", portRange(p, ":"), p.protocol)
 	}
 	return b.String()
@@ -91,12 +109,13 @@ func ufwLine(p permit) string {
 func nftLine(t kernel.FilterTable, chain string, p permit) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "nft insert rule %s %s %s", t.Family, t.Name, chain)
-	if p.hook != kernel.HookIngress && p.hook != kernel.HookEgress {
-		writeIf(&b, " iifname %s", p.in)
-		writeIf(&b, " oifname %s", p.out)
-	}
-	if p.protocol != "" {
+	writeIf(&b, " iifname %s", p.in)
+	writeIf(&b, " oifname %s", p.out)
+	b.WriteString(p.frames.nft)
+	if p.last != 0 {
 		fmt.Fprintf(&b, " %s dport %s", p.protocol, portRange(p, "-"))
+	} else {
+		writeIf(&b, " meta l4proto %s", p.protocol)
 	}
 	if p.answers {
 		b.WriteString(" ct state established,related")
@@ -107,7 +126,7 @@ func nftLine(t kernel.FilterTable, chain string, p permit) string {
 
 // firewalldLine trusts that the driver has put the bridge into a zone that lets all pass.
 func firewalldLine(p permit) string {
-	if p.protocol == "" || p.first != p.last {
+	if p.last == 0 || p.first != p.last {
 		return "vxlanctl reload"
 	}
 	return fmt.Sprintf("firewall-cmd --add-port=%d/%s", p.first, p.protocol)

@@ -33,12 +33,25 @@ const maxDepth = 16
 
 // mustDrop tells whether a base chain drops the packet, whatever is not known of it.
 func mustDrop(t kernel.FilterTable, chain string, p packet) bool {
+	return followPacket(t, chain, p)&accepted == 0
+}
+
+// mayDrop tells whether a base chain may drop the packet, and may let it pass.
+func mayDrop(t kernel.FilterTable, chain string, p packet) bool {
+	return followPacket(t, chain, p) == accepted|dropped
+}
+
+// followPacket returns what a base chain may do to the packet.
+func followPacket(t kernel.FilterTable, chain string, p packet) outcomes {
 	tr := trace{table: t, packet: p, followed: make(map[visit]outcomes)}
 	result := tr.followChain(chain, maxDepth)
-	if result&passedOn != 0 && !t.Chains[chain].PolicyDrop {
-		result |= accepted
+	switch {
+	case result&passedOn == 0:
+		return result
+	case t.Chains[chain].PolicyDrop:
+		return result&^passedOn | dropped
 	}
-	return result&accepted == 0
+	return result&^passedOn | accepted
 }
 
 func (t *trace) followChain(name string, depth int) outcomes {
@@ -195,12 +208,18 @@ func (t *trace) load(registers value, step kernel.FilterStep, v value, ok, isMar
 
 // Headers that a rule reads (enum nft_payload_bases).
 const (
+	baseLink      = 0
 	baseNetwork   = 1
 	baseTransport = 2
 )
 
 func (t *trace) payload(step kernel.FilterStep) value {
 	switch step.Key {
+	case baseLink: // whose MACs it has is not known
+		const typeAt = 12
+		if step.Offset == typeAt && step.Len == 2 {
+			return knownValue(t.packet.etherType())
+		}
 	case baseNetwork:
 		return t.packet.networkHeader().slice(step.Offset, step.Len)
 	case baseTransport:

@@ -33,6 +33,7 @@ type fakeHost struct {
 	gossip   []string
 	path     fakePath
 	noRoute  bool
+	addrs    []InterfaceAddress
 	leaveErr error
 }
 
@@ -80,8 +81,11 @@ func (h *fakeHost) OwnAddress([]netip.Addr) (netip.Addr, error) {
 	return netip.MustParseAddr("192.0.2.2"), nil
 }
 
-func (h *fakeHost) HasAddress(a netip.Addr) (bool, error) {
-	return a == netip.MustParseAddr("192.0.2.2"), nil
+func (h *fakeHost) Addresses() ([]InterfaceAddress, error) {
+	if h.addrs != nil {
+		return h.addrs, nil
+	}
+	return []InterfaceAddress{{"eth0", netip.MustParseAddr("192.0.2.2")}}, nil
 }
 
 func (h *fakeHost) MTU(netip.Addr) (int, error) { return 1500, nil }
@@ -146,6 +150,8 @@ type fakeIssuer struct {
 	key     clusterkey.Key
 	cluster string
 	port    uint16
+	ports   []uint16 // of networks' tunnels
+	closed  uint16   // of them, the one that a firewall drops
 	report  enrol.PathReport
 	store   *enrol.Store
 	at      netip.AddrPort
@@ -188,11 +194,15 @@ func (i *fakeIssuer) token(t *testing.T) enrol.Token {
 func (i *fakeIssuer) Offer(netip.Addr, netip.Addr) enrol.Offer {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return enrol.Offer{Host: "host-a", Cluster: i.cluster, AgentPort: i.port, TunnelPort: 4789, MTU: 1500, KeyID: i.key.ID()}
+	return enrol.Offer{Host: "host-a", Cluster: i.cluster, AgentPort: i.port, TunnelPorts: i.ports, MTU: 1500, KeyID: i.key.ID()}
 }
 
-func (i *fakeIssuer) OpenPath(context.Context, enrol.PathSpec) (enrol.Path, error) {
-	return &fakePath{report: i.report}, nil
+func (i *fakeIssuer) OpenPath(_ context.Context, spec enrol.PathSpec) (enrol.Path, error) {
+	r := i.report
+	if spec.TunnelPort == i.closed {
+		r.Tunnel, r.Heard = false, false
+	}
+	return &fakePath{report: r}, nil
 }
 
 func (i *fakeIssuer) Grant() (enrol.Grant, error) {

@@ -34,8 +34,9 @@ type Host interface {
 	Name() string
 	// OwnAddress returns the address by which the host talks to others, of which it knows some.
 	OwnAddress(known []netip.Addr) (netip.Addr, error)
-	// HasAddress tells whether an interface has the address, and MTU returns the interface's.
-	HasAddress(addr netip.Addr) (bool, error)
+	// Addresses returns those of the interfaces that are up, by which others may reach the host.
+	Addresses() ([]InterfaceAddress, error)
+	// MTU is that of the interface that has the address.
 	MTU(addr netip.Addr) (int, error)
 	// KeepAgentRunning makes the agent run with the configuration as it is now, and after each boot.
 	KeepAgentRunning() error
@@ -51,6 +52,14 @@ type Host interface {
 	// OpenPath prepares the ways to the issuer for being tried.
 	OpenPath(spec enrol.PathSpec) enrol.Path
 }
+
+// InterfaceAddress is an address of this host's.
+type InterfaceAddress struct {
+	Interface string
+	Addr      netip.Addr
+}
+
+func (a InterfaceAddress) String() string { return fmt.Sprintf("%v (%s)", a.Addr, a.Interface) }
 
 // Report shows the user what is done.
 type Report func(format string, args ...any)

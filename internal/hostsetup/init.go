@@ -12,8 +12,11 @@ import (
 
 // InitOptions are what a user may choose.
 type InitOptions struct {
-	Addr netip.Addr    // by which the host talks to others; invalid: found
-	TTL  time.Duration // of the token
+	// Addr is that by which the host talks to others. If it is invalid, it is the one of Interface. If
+	// that is empty too, it is found.
+	Addr      netip.Addr
+	Interface string
+	TTL       time.Duration // of the token
 }
 
 // Init makes this host the first of a cluster, completes what is missing for that, and returns a
@@ -26,10 +29,11 @@ func Init(h Host, o InitOptions, report Report) (token string, err error) {
 	if _, exists, err := readIfExists(h, joiningPath); err != nil || exists {
 		return "", errors.Join(err, errors.New("this host is about to join a cluster; finish that with `vxlanctl join`, or type `vxlanctl leave` first"))
 	}
-	addr, err := m.addressFor(h, o.Addr)
+	addr, err := m.addressFor(h, o)
 	if err != nil {
 		return "", err
 	}
+	report("other hosts are to reach this one at %v", addr)
 	if len(m.keys) == 0 {
 		key := clusterkey.New()
 		if err := h.WriteFile(m.keyPath, []byte(key.Line())); err != nil {
@@ -48,27 +52,4 @@ func Init(h Host, o InitOptions, report Report) (token string, err error) {
 		return "", fmt.Errorf("start the agent: %w", err)
 	}
 	return h.CreateToken(o.TTL)
-}
-
-// addressFor returns the address by which the host talks to others.
-func (m member) addressFor(h Host, wanted netip.Addr) (netip.Addr, error) {
-	if wanted.IsValid() {
-		has, err := h.HasAddress(wanted)
-		if err == nil && !has {
-			err = fmt.Errorf("no interface of this host has %v", wanted)
-		}
-		return wanted, err
-	}
-	if m.settings.Bind.IsValid() {
-		return m.settings.Bind, nil
-	}
-	var known []netip.Addr
-	for _, s := range m.settings.Seeds {
-		known = append(known, s.Addr())
-	}
-	addr, err := h.OwnAddress(known)
-	if err == nil && !addr.IsValid() {
-		err = errors.New("this host has no default route, so its address for other hosts is not clear; give it with --address")
-	}
-	return addr, err
 }

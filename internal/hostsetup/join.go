@@ -24,6 +24,9 @@ type JoinOptions struct {
 
 // Join makes this host a member by a token. If it was interrupted, it goes on where that was.
 func Join(ctx context.Context, h Host, token enrol.Token, o JoinOptions, report Report) error {
+	if err := checkOtherHost(h, token); err != nil {
+		return err
+	}
 	m, err := readMember(h)
 	if err != nil {
 		return err
@@ -47,6 +50,20 @@ func Join(ctx context.Context, h Host, token enrol.Token, o JoinOptions, report 
 		return err
 	}
 	return h.Remove(joiningPath)
+}
+
+// checkOtherHost refuses a token of this host's own.
+func checkOtherHost(h Host, token enrol.Token) error {
+	all, err := h.Addresses()
+	if err != nil {
+		return fmt.Errorf("list this host's addresses: %w", err)
+	}
+	for _, a := range all {
+		if slices.Contains(token.Addrs, a.Addr) {
+			return fmt.Errorf("this host made the token: it has the address %v; type the command on the host that is to join", a)
+		}
+	}
+	return nil
 }
 
 // checkMayJoin refuses a host that is a member, or has a key that is not from a join.
@@ -115,26 +132,35 @@ func (r *joinRun) checkPath(ctx context.Context, o JoinOptions) error {
 	if err != nil {
 		return err
 	}
-	spec := r.session.NewPathSpec(mtu)
-	path := r.OpenPath(spec)
-	defer path.Close()
-	sides, err := r.session.Probe(ctx, spec, path, mtu)
-	if err != nil {
-		return fmt.Errorf("try the ways between the hosts: %w", err)
-	}
-	fatal := false
-	for _, f := range sides.Findings() {
-		level := "warning"
-		if f.Fatal {
-			level, fatal = "failure", true
+	fatal, passed := false, ""
+	for _, spec := range r.session.PathSpecs(mtu) {
+		sides, err := r.probe(ctx, spec, mtu)
+		if err != nil {
+			return fmt.Errorf("try the ways between the hosts: %w", err)
 		}
-		r.report("%s: %s", level, f.Text)
+		for _, f := range sides.Findings() {
+			level := "warning"
+			if f.Fatal {
+				level, fatal = "failure", true
+			}
+			r.report("%s: %s", level, f.Text)
+		}
+		if sides.TunnelPasses() {
+			passed += fmt.Sprintf(", and UDP %d", spec.TunnelPort)
+		}
 	}
 	if fatal {
 		return errPath
 	}
-	r.report("checked: TCP and UDP %d, and UDP %d, both ways", spec.AgentPort, spec.TunnelPort)
+	r.report("checked: TCP and UDP %d%s, both ways", r.session.Offer.AgentPort, passed)
 	return nil
+}
+
+// probe tries the ways of one spec.
+func (r *joinRun) probe(ctx context.Context, spec enrol.PathSpec, mtu int) (enrol.PathSides, error) {
+	path := r.OpenPath(spec)
+	defer path.Close()
+	return r.session.Probe(ctx, spec, path, mtu)
 }
 
 // take gets the key, stores it, and says so.

@@ -3,6 +3,8 @@ package hostsetup
 import (
 	"fmt"
 	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,6 +115,9 @@ func TestJoinRefusals(t *testing.T) {
 		{"a port that is closed here", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) {
 			h.path.report.Heard, h.path.report.Tunnel = false, false
 		}, "this host has not joined"},
+		{"the host that made the token", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) {
+			h.addrs = []InterfaceAddress{{"lo", i.at.Addr()}}
+		}, "type the command on the host that is to join"},
 		{"a token that was altered", func(_ *fakeIssuer, _ *fakeHost, t *enrol.Token) { t.Secret[0] ^= 1 }, "was altered"},
 	}
 	for _, tt := range tests {
@@ -130,6 +135,35 @@ func TestJoinRefusals(t *testing.T) {
 			}
 			if info := i.store.List()[0]; info.UsedBy != "" {
 				t.Errorf("the token is used: %+v", info)
+			}
+		})
+	}
+}
+
+// Each port that packets of networks go to is tried, and the one that the next network has.
+func TestJoinTriesAllTunnelPorts(t *testing.T) {
+	tests := []struct {
+		name    string
+		ports   []uint16
+		closed  uint16
+		want    string
+		refused bool
+	}{
+		{"no network yet", nil, 0, "checked: TCP and UDP 7947, and UDP 4789, both ways", false},
+		{"no network yet, and the port is closed", nil, 4789, "failure: UDP 4789: what this host sends does not arrive at host-a", true},
+		{"two ports", []uint16{4789, 8472}, 0, "checked: TCP and UDP 7947, and UDP 4789, and UDP 8472, both ways", false},
+		{"the second one is closed", []uint16{4789, 8472}, 8472, "failure: UDP 8472: what this host sends does not arrive at host-a", true},
+		{"the default one is closed, and no network has it", []uint16{8472}, 4789, "checked: TCP and UDP 7947, and UDP 8472, both ways", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			i, h, out := newIssuer(t), newFakeHost(t), new(said)
+			i.ports, i.closed = tt.ports, tt.closed
+			if err := Join(t.Context(), h, i.token(t), JoinOptions{}, out.report); (err != nil) != tt.refused {
+				t.Errorf("got %v", err)
+			}
+			if !strings.Contains(out.String(), tt.want) || strings.Contains(out.String(), "warning: UDP 4789") != (tt.closed == 4789 && !tt.refused) {
+				t.Errorf("said\n%s", out)
 			}
 		})
 	}
@@ -158,16 +192,44 @@ func TestInit(t *testing.T) {
 	if _, err := Init(h, InitOptions{TTL: enrol.DefaultTTL}, out.report); err != nil || !maps.Equal(h.state(), before) {
 		t.Errorf("again: %v; it has %v", err, h.state())
 	}
-	h.noRoute = true
-	if _, err := Init(newHostWithoutRoute(t), InitOptions{}, out.report); err == nil || !strings.Contains(err.Error(), "give it with --address") {
-		t.Errorf("without a route: %v", err)
-	}
 }
 
-func newHostWithoutRoute(t *testing.T) *fakeHost {
-	h := newFakeHost(t)
-	h.noRoute = true
-	return h
+func TestInitChoosesItsAddress(t *testing.T) {
+	addr := netip.MustParseAddr
+	one := []InterfaceAddress{{"eth0", addr("192.0.2.2")}}
+	two := append(slices.Clone(one), InterfaceAddress{"eth1", addr("198.51.100.2")}, InterfaceAddress{"eth1", addr("2001:db8::2")})
+	tests := []struct {
+		name    string
+		addrs   []InterfaceAddress
+		noRoute bool
+		o       InitOptions
+		want    string // address, or part of the error
+	}{
+		{"that of the default route", two, false, InitOptions{}, "192.0.2.2"},
+		{"one that is given", two, false, InitOptions{Addr: addr("2001:db8::2")}, "2001:db8::2"},
+		{"of an interface that is given", two, true, InitOptions{Interface: "eth1"}, "198.51.100.2"},
+		{"the only one", one, true, InitOptions{}, "192.0.2.2"},
+		{"which of several", two, true, InitOptions{}, "give it with --address, or its interface with --interface. The host has 192.0.2.2 (eth0), 198.51.100.2 (eth1), 2001:db8::2 (eth1)"},
+		{"none", []InterfaceAddress{}, true, InitOptions{}, "set up the network between the hosts first"},
+		{"another host's", one, false, InitOptions{Addr: addr("192.0.2.9")}, "does not have 192.0.2.9; it has 192.0.2.2 (eth0)"},
+		{"no such interface", one, false, InitOptions{Interface: "eth9"}, "does not have an address on eth9; it has 192.0.2.2 (eth0)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h, out := newFakeHost(t), new(said)
+			h.addrs, h.noRoute = tt.addrs, tt.noRoute
+			_, err := Init(h, tt.o, out.report)
+			if err != nil {
+				if !strings.Contains(err.Error(), tt.want) || len(h.files) > 0 {
+					t.Errorf("got %v, with %v", err, h.files)
+				}
+				return
+			}
+			if !strings.Contains(out.String(), "other hosts are to reach this one at "+tt.want+"\n") || !strings.Contains(h.files[ConfigPath], `seeds = ["`+tt.want+`"]`) {
+				t.Errorf("said %s, with %v", out, h.files)
+			}
+		})
+	}
 }
 
 // What a user wrote stays, and is used.

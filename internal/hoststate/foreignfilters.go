@@ -24,11 +24,39 @@ func (h *Host) BlockingChains(networks []Network, agentPort uint16) ([]foreignfi
 		return nil, err
 	}
 	defer ns.Close()
+	return findBlockingChains(ns, attachEndpoints(networks), agentPort)
+}
+
+// ForeignChains returns the chains of other programs that drop anything of what the networks need,
+// and those that may drop what goes from host to host. Beside the filters that nft lists it looks at
+// those of a caller. It takes no lock.
+func (h *Host) ForeignChains(networks []Network, agentPort uint16, more []kernel.FilterTable) (blocking, suspect []foreignfilter.BlockingChain, err error) {
+	ns, err := h.Open("")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ns.Close()
+	filters, err := ns.ForeignFilters()
+	if err != nil {
+		return nil, nil, err
+	}
+	filters = append(filters, more...)
+	look := hostLook{ns: ns}
+	host := look.host(agentPort)
+	for _, n := range attachEndpoints(networks) {
+		passing := look.network(n)
+		blocking = append(blocking, foreignfilter.AllBlockingChains(filters, host, passing)...)
+		suspect = append(suspect, foreignfilter.SuspectChains(filters, host, passing)...)
+	}
+	return blocking, suspect, look.err
+}
+
+func attachEndpoints(networks []Network) []plan.HostNetwork {
 	all := make([]plan.HostNetwork, 0, len(networks))
 	for _, n := range networks {
 		all = append(all, n.withEndpoints())
 	}
-	return findBlockingChains(ns, all, agentPort)
+	return all
 }
 
 // warnOfBlockingChains tells the user what other programs drop of a network whose devices were just
@@ -51,10 +79,7 @@ func findBlockingChains(ns Namespace, networks []plan.HostNetwork, agentPort uin
 		return nil, err
 	}
 	look := hostLook{ns: ns}
-	host := foreignfilter.Host{
-		Outside4: look.outside(false), Outside6: look.outside(true), AgentPort: agentPort,
-		Bridged4: look.isOn("net/bridge/bridge-nf-call-iptables"), Bridged6: look.isOn("net/bridge/bridge-nf-call-ip6tables"),
-	}
+	host := look.host(agentPort)
 	for _, n := range networks {
 		all = append(all, foreignfilter.BlockingChains(filters, host, look.network(n))...)
 	}
@@ -70,6 +95,13 @@ type hostLook struct {
 func (l *hostLook) keep(err error) {
 	if l.err == nil && err != nil {
 		l.err = fmt.Errorf("look at the firewall rules of other programs: %w", err)
+	}
+}
+
+func (l *hostLook) host(agentPort uint16) foreignfilter.Host {
+	return foreignfilter.Host{
+		Outside4: l.outside(false), Outside6: l.outside(true), AgentPort: agentPort,
+		Bridged4: l.isOn("net/bridge/bridge-nf-call-iptables"), Bridged6: l.isOn("net/bridge/bridge-nf-call-ip6tables"),
 	}
 }
 

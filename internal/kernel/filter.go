@@ -3,10 +3,11 @@ package kernel
 // FilterTable is an nftables table of another program, as far as it can drop packets that this host
 // routes, receives or sends.
 type FilterTable struct {
-	Family Family
-	Name   string
-	Chains map[string]FilterChain
-	Sets   map[string]FilterSet // that its rules look something up in
+	Family  Family
+	Name    string
+	Program string // that lists it, where nft does not: iptables-legacy or ip6tables-legacy
+	Chains  map[string]FilterChain
+	Sets    map[string]FilterSet // that its rules look something up in
 }
 
 // FilterHook is where a chain hooks into the kernel.

@@ -18,6 +18,7 @@ const (
 	FamilyNetdev Family = "netdev" // packets, as a device receives them
 	FamilyIP     Family = "ip"     // as FamilyInet, of IPv4 alone; only other programs have such tables
 	FamilyIP6    Family = "ip6"    // the same of IPv6
+	FamilyARP    Family = "arp"    // ARP packets that the host receives or sends; of other programs alone
 )
 
 // Set is a set or map of a firewall table. The rules are constant; what a network or an endpoint

@@ -195,6 +195,22 @@ type ProbeSender struct {
 	Addrs []netip.Addr // its own there; may be none
 }
 
+// FrameSeries is what became of a number of frames that were sent through a tunnel one after the
+// other. Those that were lost before the first answer, or after the last, are of neither direction.
+type FrameSeries struct {
+	Sent, Answered int
+	LostThere      int // on the way to the other host
+	LostBack       int // answers that did not come
+}
+
+// Lost is how many frames were not answered.
+func (s FrameSeries) Lost() int { return s.Sent - s.Answered }
+
+// Add returns the sum of two series.
+func (s FrameSeries) Add(o FrameSeries) FrameSeries {
+	return FrameSeries{s.Sent + o.Sent, s.Answered + o.Answered, s.LostThere + o.LostThere, s.LostBack + o.LostBack}
+}
+
 // ProbeAnswer says which MAC answered for an address on a link.
 type ProbeAnswer struct {
 	Addr netip.Addr

@@ -33,12 +33,8 @@ type path struct {
 // its port. Else this host listens there itself. What cannot be prepared is said in Ready.
 func Open(spec enrol.PathSpec, expect Expect) enrol.Path {
 	p := &path{spec: spec, stopHeard: func() {}}
-	if expect != nil {
-		p.heard, p.stopHeard = expect(spec.Nonce, spec.Peer)
-	} else if port, err := listen(spec); err == nil {
-		p.port, p.heard = port, port.heard
-	} else {
-		p.ready.NoAgentPort = fmt.Sprintf("cannot listen on port %d: %v", spec.AgentPort, err)
+	if spec.AgentPort != 0 {
+		p.hearAgentPort(expect)
 	}
 	t, err := openTunnel(spec)
 	if err != nil {
@@ -47,6 +43,20 @@ func Open(spec enrol.PathSpec, expect Expect) enrol.Path {
 	}
 	p.tunnel, p.ready.MAC = t, t.mac.String()
 	return p
+}
+
+// hearAgentPort prepares for what the other host sends to the agents' port.
+func (p *path) hearAgentPort(expect Expect) {
+	if expect != nil {
+		p.heard, p.stopHeard = expect(p.spec.Nonce, p.spec.Peer)
+		return
+	}
+	port, err := listen(p.spec)
+	if err != nil {
+		p.ready.NoAgentPort = fmt.Sprintf("cannot listen on port %d: %v", p.spec.AgentPort, err)
+		return
+	}
+	p.port, p.heard = port, port.heard
 }
 
 // explainNoTunnel says why there is no device, as a part of a sentence about a host.
@@ -67,9 +77,11 @@ func (p *path) Ready() enrol.PathReady { return p.ready }
 func (p *path) Probe(ctx context.Context, peer enrol.PathReady) (r enrol.PathReport) {
 	var probes sync.WaitGroup
 	began := time.Now()
-	probes.Go(func() { r.TCP = reachTCP(ctx, p.spec) })
-	probes.Go(func() { sendUDP(ctx, p.spec) })
-	probes.Go(func() { r.UDP = p.waitForUDP(ctx) })
+	if p.spec.AgentPort != 0 {
+		probes.Go(func() { r.TCP = reachTCP(ctx, p.spec) })
+		probes.Go(func() { sendUDP(ctx, p.spec) })
+		probes.Go(func() { r.UDP = p.waitForUDP(ctx) })
+	}
 	probes.Go(func() {
 		var mac kernel.MAC
 		if p.tunnel == nil || mac.UnmarshalText([]byte(strings.TrimSpace(peer.MAC))) != nil {

@@ -78,10 +78,17 @@ func reachTCP(ctx context.Context, spec enrol.PathSpec) string {
 		return ""
 	case errors.Is(err, unix.ECONNREFUSED):
 		return "refused"
-	case ctx.Err() != nil:
+	case isTimeout(err):
 		return "no answer"
 	}
 	return err.Error()
+}
+
+// isTimeout tells whether nothing answered in time. A connection's own deadline may be over a moment
+// before its context is.
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // sendUDP sends to the other host's agents' port, several times in case some are lost. The packets

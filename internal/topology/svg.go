@@ -27,6 +27,15 @@ text { fill: #1a1a1a; }
 .unreachable { stroke: #b3261e; stroke-width: 2; stroke-dasharray: 6 4; }
 .lossy { stroke: #b36b00; stroke-width: 2; stroke-dasharray: 2 3; }
 .box.reachable, .box.lossy, .box.unreachable { stroke-width: 1; }
+@media (prefers-color-scheme: dark) {
+svg { background: #14171b; }
+text { fill: #e8eaed; }
+.box { fill: #1d2229; stroke: #8a96a5; }
+.self { fill: #182c44; stroke: #8ab8f0; }
+.reachable { stroke: #6fcf8d; }
+.unreachable { stroke: #ff8a80; }
+.lossy { stroke: #f0b45a; }
+}
 </style>
 `
 

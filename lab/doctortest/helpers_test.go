@@ -1,9 +1,9 @@
 package doctortest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,11 +33,24 @@ func examine(t *testing.T, h *lab.Host, args string) (found []finding, code int)
 	return report.Findings, code
 }
 
+// How long doctor may take to name a fault, and the hosts to be healthy again.
+var (
+	findingTime = 30 * time.Second
+	healthTime  = 90 * time.Second // a refused host tries again within a minute
+)
+
+// shorten sets a time for one test.
+func shorten(t *testing.T, what *time.Duration, to time.Duration) {
+	before := *what
+	*what = to
+	t.Cleanup(func() { *what = before })
+}
+
 // awaitHealth waits until doctor finds nothing on any host: agents need a moment to find each other.
 func awaitHealth(t *testing.T, hosts ...*lab.Host) {
 	t.Helper()
 	for _, h := range hosts {
-		deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
+		deadline := time.Now().Add(healthTime)
 		before := ""
 		for {
 			found, code := examine(t, h, "")
@@ -59,43 +72,81 @@ func awaitHealth(t *testing.T, hosts ...*lab.Host) {
 // fault is a way to break a host.
 type fault struct {
 	name   string
-	on     string // host to break; "": host-b
+	on     string // host; "": host-b
 	inject string // script
-	code   string // what doctor must name first
+	code   string // that doctor must name first
 	host   string // on which host it must name it; "": the broken one
 	look   string // host on which doctor is typed; "": the broken one
 	says   string // part of the summary
-	mend   string // script, where a person has to decide; "": what is printed, as it is printed
+	then   string // code of a second cause, which doctor must name once the first is mended
+	all    bool   // the mend is typed on all hosts, as its comment says; so is after
+	after  string // takes off the broken host what the fault needed and what does no harm
 	quick  bool   // part of the short run
+	person decision
 }
 
-// tryFault breaks a host, looks, mends it as printed, and looks again.
+// decision is a mend that nobody can print, and why not.
+type decision struct{ why, script string }
+
+// tryFault breaks a host, looks, types the mend as printed, and looks again.
 func tryFault(t *testing.T, l *lab.Lab, f fault) {
 	t.Helper()
-	pick := func(names ...string) *lab.Host {
-		return l.Host(names[slices.IndexFunc(names, func(n string) bool { return n != "" })])
-	}
-	broken := pick(f.on, "host-b")
+	broken := l.Host(cmp.Or(f.on, "host-b"))
 	labtest.Sh(t, broken, f.inject)
-	first, all := awaitFinding(t, pick(f.look, f.on, "host-b"), f.code)
-	wantHost := pick(f.host, f.on, "host-b").Name()
-	if first.Code != f.code || first.Host != wantHost || !strings.Contains(first.Summary, f.says) || len(first.Evidence)+len(first.Mend) < 2 && len(first.Mend) == 0 {
-		t.Errorf("want %s on %s (%s) first, found %s", f.code, wantHost, f.says, describe(all))
-	}
-	script := f.mend
-	if script == "" {
-		script = strings.Join(first.Mend, "\n")
-	}
-	if out, err := l.Host(wantHost).Sh(t.Context(), script); err != nil {
-		t.Errorf("mend %q: %v: %s", script, err, out)
+	look := l.Host(cmp.Or(f.look, f.on, "host-b"))
+	first := wantFirst(t, look, f.code, cmp.Or(f.host, f.on, "host-b"), f.says)
+	f.typeMend(t, l, first)
+	if f.then != "" {
+		f.typeMend(t, l, wantFirst(t, look, f.then, broken.Name(), ""))
 	}
 	awaitHealth(t, l.Hosts()...)
+	if f.after != "" {
+		for _, h := range l.Hosts() {
+			if h == broken || f.all {
+				labtest.Sh(t, h, f.after)
+			}
+		}
+		awaitHealth(t, l.Hosts()...)
+	}
+}
+
+// wantFirst waits for a finding, which must be the first one, of the host, with evidence and a mend.
+func wantFirst(t *testing.T, look *lab.Host, code, host, says string) finding {
+	t.Helper()
+	first, all := awaitFinding(t, look, code)
+	if first.Code != code || first.Host != host || !strings.Contains(first.Summary, says) {
+		t.Errorf("want %s on %s (%s) first, found %s", code, host, says, describe(all))
+	}
+	if len(first.Evidence) == 0 || len(first.Mend) == 0 {
+		t.Errorf("%s has no evidence or no mend: %s", code, describe(all))
+	}
+	return first
+}
+
+// typeMend types what was printed, or what a person decides.
+func (f fault) typeMend(t *testing.T, l *lab.Lab, found finding) {
+	t.Helper()
+	script, hosts := strings.Join(found.Mend, "\n"), []*lab.Host{l.Host(found.Host)}
+	if f.person.why != "" {
+		script, hosts = f.person.script, []*lab.Host{l.Host(cmp.Or(f.on, "host-b"))}
+	}
+	if f.all {
+		hosts = l.Hosts()
+	}
+	for _, h := range hosts {
+		if h == nil {
+			t.Fatalf("%q is no host: %q", found.Host, found.Mend)
+		}
+		if out, err := h.Sh(t.Context(), script); err != nil {
+			t.Errorf("mend %q: %v: %s", script, err, out)
+		}
+	}
 }
 
 // awaitFinding examines a host until the first finding has the code, or for long enough.
 func awaitFinding(t *testing.T, h *lab.Host, code string) (first finding, all []finding) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(findingTime)
 	for {
 		all, _ = examine(t, h, "")
 		if len(all) > 0 && all[0].Code == code || time.Now().After(deadline) {

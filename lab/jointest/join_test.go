@@ -52,6 +52,11 @@ func TestInitJoinAdopt(t *testing.T) {
 			t.Errorf("join says no %q:\n%s", want, said)
 		}
 	}
+	// A network that has no container anywhere is found too.
+	labtest.Sh(t, a, "podman network create --driver vxlan --opt discovery=gossip --opt vni=101 --opt local_ip=auto --opt physical_interface=eth0 --subnet 10.1.0.0/24 quiet")
+	if got := labtest.Sh(t, b, "vxlanctl network ls -q --filter 'state=not here'"); got != "mynet\nquiet" {
+		t.Errorf("other hosts have %q", got)
+	}
 	labtest.Sh(t, b, "vxlanctl network adopt mynet")
 	// The token is used. It is read from a pipe, so it is in no history and no list of processes.
 	if out := labtest.Refused(t, c, "echo '"+first+"' | vxlanctl join -"); !strings.Contains(out, "the token was used from host-b ("+b.Addr4().String()+")") {

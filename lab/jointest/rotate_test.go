@@ -133,5 +133,14 @@ func TestJoinSaysWhichPortIsClosed(t *testing.T) {
 		t.Errorf("left %s", left)
 	}
 	labtest.Sh(t, a, "vxlanctl token ls | grep unused")
-	labtest.Sh(t, b, join)
+	// Packets of a network with a port of its own.
+	labtest.Sh(t, a, "podman network create --driver vxlan --opt discovery=gossip --opt vni=100 --opt vxlan_port=8472 --opt local_ip=auto --opt physical_interface=eth0 --subnet 10.0.0.0/24 mynet")
+	labtest.Sh(t, a, drop("udp dport 8472"))
+	if out := labtest.Refused(t, b, join); !strings.Contains(out, "failure: UDP 8472: what this host sends does not arrive at host-a") || strings.Contains(out, "4789") {
+		t.Errorf("with another port closed: %s", out)
+	}
+	labtest.Sh(t, a, open)
+	if out := labtest.Sh(t, b, join); !strings.Contains(out, "checked: TCP and UDP 7947, and UDP 8472, and UDP 4789, both ways") {
+		t.Errorf("join says\n%s", out)
+	}
 }

@@ -17,6 +17,7 @@ mkdir -p /sys/fs/cgroup/systemd
 	echo 0 >/sys/fs/cgroup/systemd/cgroup.procs
 	exec setsid unshare --mount --propagation slave --pid --fork --kill-child sh -c '
 		mount -t proc proc /proc
+		mount --make-rshared / # systemd does so, except in a container
 		exec env -i container=lab PATH="$PATH" /usr/lib/systemd/systemd --system --unit=basic.target --log-target=kmsg --show-status=no'
 ) </dev/null >/var/log/systemd.log 2>&1 &
 for i in $(seq 100); do

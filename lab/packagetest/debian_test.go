@@ -22,7 +22,7 @@ func TestDebianPackage(t *testing.T) {
 	wantParts(t, a.mustRun("vxlanctl --version; stat -c '%a %U' /etc/vxlan"), "vxlanctl v1.0.0\n", "700 root")
 	wantParts(t, a.mustRun("systemctl is-enabled vxlan-reload@nftables vxlan-reload@firewalld vxland.socket vxland.service || true"),
 		"enabled\nenabled\ndisabled\ndisabled")
-	wantParts(t, a.mustRun("journalctl --list-catalog; firewall-offline-cmd --info-service=podman-vxlan"), "VX0101: ", "4789/udp 7947/udp 7947/tcp")
+	wantParts(t, a.mustRun("journalctl --list-catalog; firewall-offline-cmd --info-service=podman-vxlan"), "VX0101: ", "4789/udp 7947/udp 7947/tcp 7949/tcp")
 	const netFlags = "--driver vxlan --opt local_ip=auto --opt physical_interface=auto --opt vni=100 --subnet 10.0.0.0/24 net"
 	create := "podman network create --opt remote_ips=" + labtest.VTEPs(l) + " " + netFlags
 	labtest.Sh(t, b, create+"; podman run -d --name cb --network net localhost/web")

@@ -1,10 +1,6 @@
 package packagetest
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -22,8 +18,7 @@ type node struct {
 // startNode starts systemd on a host, and takes off what the lab has installed.
 func startNode(t *testing.T, h *lab.Host) node {
 	t.Helper()
-	labtest.Sh(t, h, "rm -f /usr/local/bin/vxlan* /usr/local/libexec/netavark/vxlan; rmdir /usr/local/libexec/netavark")
-	labtest.StartSystemd(t, h)
+	labtest.StartBareHost(t, h)
 	return node{t, h}
 }
 
@@ -65,31 +60,13 @@ func (n node) succeedsWithin(limit time.Duration, script string) {
 // where it is.
 func makeDeb(t *testing.T, h *lab.Host, version string) string {
 	t.Helper()
-	out := t.TempDir()
-	packages := exec.Command("make", "-C", "../..", "packages", "PACKAGES="+out, "VERSION="+version, "ARCHS="+runtime.GOARCH, "FORMATS=deb")
-	if said, err := packages.CombinedOutput(); err != nil {
-		t.Fatalf("make packages: %v\n%s", err, said)
-	}
-	made, err := filepath.Glob(filepath.Join(out, "*.deb"))
-	if err != nil || len(made) != 1 {
-		t.Fatalf("made %v: %v", made, err)
-	}
-	data, err := os.ReadFile(made[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := "/root/" + filepath.Base(made[0])
-	if err := h.WriteFile(path, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return labtest.PutFile(t, h, labtest.MakeDeb(t, version))
 }
 
 // listSystemFiles lists what a package and its scripts can leave on a host.
 func listSystemFiles(n node) string {
 	n.Helper()
-	return n.mustRun(`find /usr /etc /var/lib -xdev ! -path '/var/lib/containers*' ! -path '/var/lib/dpkg*' ! -path '/var/lib/cni*' ! -path '/etc/containers*' \
-		! -path '/var/lib/systemd/*' ! -path '*/__pycache__*' | sort`) + "\n"
+	return labtest.ListSystemFiles(n, n.host)
 }
 
 // wantParts checks what a text has.

@@ -3,8 +3,9 @@ package main
 import (
 	"fmt"
 	"html"
-	"math"
 	"strings"
+	"time"
+	"unicode/utf8"
 )
 
 // The sizes of Grafana's grid, in pixels.
@@ -13,19 +14,30 @@ const (
 	gap         = 4
 )
 
+// The colours of Grafana's dark theme.
+const (
+	back, paper, frame = "#111217", "#181b1f", "#34393f"
+	bright, soft       = "#e3e4ec", "#a4a8b0"
+)
+
 var colors = []string{"#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#8ab8ff", "#c0d8ff", "#96d98d", "#ffb357"}
 
 // drawing collects panels.
 type drawing struct {
 	strings.Builder
 	height int
+	length time.Duration // the time that is shown
 }
 
+// box is where something is drawn.
+type box struct{ x, y, w, h int }
+
 func (d *drawing) svg() string {
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">
-<rect width="100%%" height="100%%" fill="#111217"/>
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" role="img">
+<title>panels of the dashboard</title>
+<rect width="100%%" height="100%%" fill="%s"/>
 %s</svg>
-`, 24*column, d.height, d.String())
+`, 24*column, d.height, back, d.String())
 }
 
 func (d *drawing) printf(format string, args ...any) { fmt.Fprintf(d, format, args...) }
@@ -34,27 +46,33 @@ func (d *drawing) text(x, y int, color, text string) {
 	d.printf("<text x=\"%d\" y=\"%d\" fill=\"%s\">%s</text>\n", x, y, color, html.EscapeString(text))
 }
 
-// panel draws a panel with its title.
-func (d *drawing) panel(p panel, all []series) {
-	x, y := p.GridPos.X*column+gap, p.GridPos.Y*row+gap
-	w, h := p.GridPos.W*column-2*gap, p.GridPos.H*row-2*gap
-	d.height = max(d.height, y+h+gap)
-	d.printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"#181b1f\" stroke=\"#2c3235\"/>\n", x, y, w, h)
-	switch p.Type {
-	case "stat":
-		d.stat(p, all, x, y, w, h)
-	case "table":
-		d.table(all, x, y)
-	default:
-		d.lines(p, all, x+52, y+28, w-62, h-58)
-	}
-	d.text(x+8, y+18, "#ccccdc", p.Title)
+// label is a small text. Anchor is start, middle or end.
+func (d *drawing) label(x, y int, anchor, text string) {
+	d.printf("<text x=\"%d\" y=\"%d\" fill=\"%s\" font-size=\"10\" text-anchor=\"%s\">%s</text>\n", x, y, soft, anchor, html.EscapeString(text))
 }
 
-func (d *drawing) stat(p panel, all []series, x, y, w, h int) {
-	value := 0.0
+// panel draws a panel with its title.
+func (d *drawing) panel(p panel, all []series) {
+	b := box{p.GridPos.X*column + gap, p.GridPos.Y*row + gap, p.GridPos.W*column - 2*gap, p.GridPos.H*row - 2*gap}
+	d.height = max(d.height, b.y+b.h+gap)
+	d.printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\" stroke=\"%s\"/>\n", b.x, b.y, b.w, b.h, paper, frame)
+	switch p.Type {
+	case "stat":
+		d.stat(p, all, b)
+	case "table":
+		d.table(all, b)
+	default:
+		d.chart(p, all, b)
+	}
+	d.text(b.x+8, b.y+18, bright, p.Title)
+}
+
+// stat is one number on a colour that judges it.
+func (d *drawing) stat(p panel, all []series, b box) {
+	value, text := 0.0, p.FieldConfig.Defaults.NoValue
 	if len(all) > 0 && len(all[0].values) > 0 {
 		value = all[0].values[len(all[0].values)-1].v
+		text = format(value, p.FieldConfig.Defaults.Unit)
 	}
 	color := "green"
 	for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
@@ -62,12 +80,13 @@ func (d *drawing) stat(p panel, all []series, x, y, w, h int) {
 			color = step.Color
 		}
 	}
-	fill := map[string]string{"green": "#37872d", "red": "#c4162a"}[color]
-	d.printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", x, y, w, h, fill)
-	d.printf("<text x=\"%d\" y=\"%d\" fill=\"#fff\" font-size=\"36\" text-anchor=\"middle\">%s</text>\n", x+w/2, y+h/2+24, format(value, "short"))
+	fill := map[string]string{"green": "#2f7527", "red": "#b3152a"}[color]
+	d.printf("<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", b.x, b.y, b.w, b.h, fill)
+	d.printf("<text x=\"%d\" y=\"%d\" fill=\"#fff\" font-size=\"36\" text-anchor=\"middle\">%s</text>\n", b.x+b.w/2, b.y+b.h/2+24, html.EscapeString(text))
 }
 
-func (d *drawing) table(all []series, x, y int) {
+// table has a line a series.
+func (d *drawing) table(all []series, b box) {
 	for i, s := range all {
 		var parts []string
 		for _, name := range []string{"key", "role", "version"} {
@@ -76,90 +95,35 @@ func (d *drawing) table(all []series, x, y int) {
 			}
 		}
 		if len(s.values) > 0 {
-			d.text(x+8, y+40+i*18, "#ccccdc", fmt.Sprintf("%s: %s hosts", strings.Join(parts, ", "), format(s.values[len(s.values)-1].v, "short")))
+			d.text(b.x+8, b.y+40+i*18, bright, fmt.Sprintf("%s: %s hosts", strings.Join(parts, ", "), format(s.values[len(s.values)-1].v, "short")))
 		}
 	}
 	if len(all) == 0 {
-		d.text(x+8, y+40, "#8e8e8e", "none")
+		d.text(b.x+8, b.y+40, soft, "none")
 	}
 }
 
-// lines draws series into a box, with a legend below it.
-func (d *drawing) lines(p panel, all []series, x, y, w, h int) {
-	if p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal" {
-		stack(all)
-	}
-	low, high := 0.0, 0.0
-	for _, s := range all {
-		for _, v := range s.values {
-			low, high = min(low, v.v), max(high, v.v)
-		}
-	}
-	if low < 0 {
-		high = max(high, -low)
-		low = -high // so that nothing is in the middle
-	}
-	if high == low {
-		high = low + 1
-	}
-	for i := range 5 {
-		value := low + (high-low)*float64(i)/4
-		at := y + h - h*i/4
-		d.printf("<path d=\"M%d %dh%d\" stroke=\"#2c3235\"/>\n", x, at, w)
-		d.printf("<text x=\"%d\" y=\"%d\" fill=\"#8e8e8e\" font-size=\"10\" text-anchor=\"end\">%s</text>\n", x-4, at+4, format(math.Abs(value), p.FieldConfig.Defaults.Unit))
-	}
-	legend := x - 44
+// legend names the lines, as far as there is room, and returns how many rows that takes.
+func (d *drawing) legend(all []series, b box) (rows int) {
+	const maxRows, letter, dash, space = 2, 5.6, 16, 4
+	const moreWidth = 70 // of what says that there are more
+	x, y := b.x, b.y
 	for i, s := range all {
-		color := colors[i%len(colors)]
-		var points strings.Builder
-		for _, v := range s.values {
-			fmt.Fprintf(&points, "%.1f,%.1f ", float64(x)+v.at*float64(w), float64(y+h)-(v.v-low)/(high-low)*float64(h))
+		width := int(letter*float64(utf8.RuneCountInString(s.name))) + dash
+		room := b.x + b.w
+		if rows == maxRows-1 && i < len(all)-1 {
+			room -= moreWidth
 		}
-		d.printf("<polyline points=\"%s\" fill=\"none\" stroke=\"%s\"/>\n", points.String(), color)
-		if width := 7*len(s.name) + 14; legend+width < x+w {
-			d.text(legend, y+h+20, color, "— "+s.name)
-			legend += width + 8
+		if x > b.x && x+width > room {
+			x, y = b.x, y+14
+			if rows++; rows == maxRows {
+				d.label(b.x+b.w, y-14, "end", fmt.Sprintf("and %d more", len(all)-i))
+				return rows
+			}
 		}
+		d.printf("<path d=\"M%d %dh10\" stroke=\"%s\" stroke-width=\"2\"/>\n", x, y-4, colors[i%len(colors)])
+		d.label(x+14, y, "start", s.name)
+		x += width + space
 	}
-	if len(all) == 0 {
-		d.text(x+w/2-24, y+h/2, "#8e8e8e", "no data")
-	}
-}
-
-// stack puts each series on those before it.
-func stack(all []series) {
-	sums := make(map[float64]float64)
-	for _, s := range all {
-		for i := range s.values {
-			v := &s.values[i]
-			sums[v.at] += v.v
-			v.v = sums[v.at]
-		}
-	}
-}
-
-// format prints a value with its unit, in three digits.
-func format(v float64, unit string) string {
-	switch unit {
-	case "percentunit":
-		return fmt.Sprintf("%.0f %%", 100*v)
-	case "s":
-		switch {
-		case v == 0:
-			return "0"
-		case v < 1e-3:
-			return fmt.Sprintf("%.0f µs", v*1e6)
-		case v < 1:
-			return fmt.Sprintf("%.1f ms", v*1e3)
-		}
-		return fmt.Sprintf("%.0f s", v)
-	}
-	suffix := map[string]string{"bps": "b/s", "pps": "/s", "reqps": "/s", "bytes": "B"}[unit]
-	switch {
-	case v >= 1e6:
-		return fmt.Sprintf("%.1f M%s", v/1e6, suffix)
-	case v >= 1e3:
-		return fmt.Sprintf("%.1f k%s", v/1e3, suffix)
-	}
-	return strings.TrimSpace(fmt.Sprintf("%.3g %s", v, suffix))
+	return rows + 1
 }

@@ -1,18 +1,25 @@
 // Command dashboard draws the panels of packaging/grafana/vxlan.json as an SVG image, from what a
 // Prometheus has measured. So they can be looked at where there is no Grafana, as in Debian.
+//
+// With -lab it starts three lab hosts and a Prometheus first, lets things happen to them for three
+// minutes, and draws that.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"strings"
+	"os/signal"
 	"time"
 )
 
 // board is as much of a dashboard as is drawn.
-type board struct{ Panels []panel }
+type board struct {
+	Panels []panel
+	path   string
+}
 
 type panel struct {
 	Type, Title string
@@ -20,6 +27,7 @@ type panel struct {
 	FieldConfig struct {
 		Defaults struct {
 			Unit       string
+			NoValue    string
 			Thresholds struct {
 				Steps []struct {
 					Color string
@@ -40,67 +48,47 @@ func main() {
 	server := flag.String("url", "http://127.0.0.1:9090", "Prometheus' `URL`")
 	end := flag.Int64("end", time.Now().Unix(), "the end of the picture, in Unix `seconds`")
 	length := flag.Duration("length", 3*time.Minute, "the `time` that it shows")
+	inLab := flag.Bool("lab", false, "draw a run of lab hosts, which takes four minutes")
 	flag.Parse()
-	if err := run(*path, prometheus{*server, time.Unix(*end, 0), *length}); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	b, err := readBoard(*path)
+	svg := ""
+	switch {
+	case err != nil:
+	case *inLab:
+		svg, err = tell(ctx, b)
+	default:
+		svg, err = prometheus{*server, time.Unix(*end, 0), *length}.draw(ctx, b)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "dashboard:", err)
 		os.Exit(1)
 	}
+	fmt.Print(svg)
 }
 
-func run(path string, p prometheus) error {
+func readBoard(path string) (b board, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return board{}, err
 	}
-	var b board
 	if err := json.Unmarshal(text, &b); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+		return board{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	d := new(drawing)
+	b.path = path
+	return b, nil
+}
+
+// draw draws all panels.
+func (p prometheus) draw(ctx context.Context, b board) (svg string, err error) {
+	d := &drawing{length: p.length}
 	for _, panel := range b.Panels {
-		all, err := p.seriesOf(panel)
+		all, err := p.seriesOf(ctx, panel)
 		if err != nil {
-			return fmt.Errorf("panel %q: %w", panel.Title, err)
+			return "", fmt.Errorf("panel %q: %w", panel.Title, err)
 		}
 		d.panel(panel, all)
 	}
-	_, err = fmt.Print(d.svg())
-	return err
-}
-
-// seriesOf returns what a panel shows.
-func (p prometheus) seriesOf(panel panel) (all []series, err error) {
-	for _, target := range panel.Targets {
-		found, err := p.query(target.Expr, panel.Type == "timeseries")
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range found {
-			s.name = s.label(target.LegendFormat)
-			if isBelow(panel, target.RefID) {
-				for i := range s.values {
-					s.values[i].v = -s.values[i].v
-				}
-			}
-			all = append(all, s)
-		}
-	}
-	return all, nil
-}
-
-func isBelow(p panel, ref string) bool {
-	for _, o := range p.FieldConfig.Overrides {
-		if o.Matcher.Options == ref {
-			return true
-		}
-	}
-	return false
-}
-
-// label fills in a legend, as "{{instance}} to {{peer}}".
-func (s series) label(format string) string {
-	for name, value := range s.labels {
-		format = strings.ReplaceAll(format, "{{"+name+"}}", value)
-	}
-	return format
+	return d.svg(), nil
 }

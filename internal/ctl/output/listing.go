@@ -39,7 +39,7 @@ func (l Listing[Row]) Print(p *Printer) error {
 	rows := l.filter(p.filters)
 	switch {
 	case p.json:
-		return p.printJSON(map[string]any{l.Key: rows, "notes": append([]string{}, l.Notes...)})
+		return p.printJSON(l.object(rows))
 	case p.template != nil:
 		objects := make([]any, len(rows))
 		for i, r := range rows {
@@ -58,6 +58,17 @@ func (l Listing[Row]) Print(p *Printer) error {
 
 // Table is the table as a part of a report for people, without the notes.
 func (l Listing[Row]) Table(p *Printer) string { return l.table(p, l.Rows) }
+
+// Object is what is printed as JSON.
+func (l Listing[Row]) Object() any { return l.object(l.filter(nil)) }
+
+func (l Listing[Row]) object(rows []Row) any {
+	return map[string]any{l.Key: rows, "notes": append([]string{}, l.Notes...)}
+}
+
+// Cells are the texts of the table whole, a line a row, for whoever lays them out. The first line has
+// the headings.
+func (l Listing[Row]) Cells() [][]string { return l.cells(l.Rows) }
 
 func (l Listing[Row]) filter(filters []filter) []Row {
 	rows := make([]Row, 0, len(l.Rows)) // JSON shows none as []

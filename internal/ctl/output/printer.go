@@ -59,27 +59,36 @@ func (p *Printer) Report(object any, text func(io.Writer) error) error {
 
 // printJSON prints an object with the schema as its first field.
 func (p *Printer) printJSON(object any) error {
+	document, err := Document(object, p.compact)
+	if err != nil {
+		return err
+	}
+	_, err = p.Out.Write(document)
+	return err
+}
+
+// Document is an object as JSON, with the schema as its first field and a line break at its end.
+func Document(object any, compact bool) ([]byte, error) {
 	fields, err := json.Marshal(object)
 	if err != nil {
-		return fmt.Errorf("encode as JSON: %w", err)
+		return nil, fmt.Errorf("encode as JSON: %w", err)
 	}
 	if len(fields) < 2 || fields[0] != '{' {
-		return fmt.Errorf("encode as JSON: %T is no object", object)
+		return nil, fmt.Errorf("encode as JSON: %T is no object", object)
 	}
 	document := fmt.Appendf(nil, `{"schema":%d`, Schema)
 	if len(fields) > len("{}") {
 		document = append(document, ',')
 	}
 	document = append(document, fields[1:]...)
-	if !p.compact {
+	if !compact {
 		var indented bytes.Buffer
 		if err := json.Indent(&indented, document, "", "  "); err != nil {
-			return fmt.Errorf("encode as JSON: %w", err)
+			return nil, fmt.Errorf("encode as JSON: %w", err)
 		}
 		document = indented.Bytes()
 	}
-	_, err = p.Out.Write(append(document, '\n'))
-	return err
+	return append(document, '\n'), nil
 }
 
 // executeTemplate prints a line an object.

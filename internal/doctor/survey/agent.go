@@ -14,7 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
 )
 
@@ -32,8 +35,14 @@ func (c *collector) agent(networks []hoststate.Network) {
 		a.Port = cmp.Or(n.VTEP.AgentPort, a.Port)
 	}
 	a.Binary = c.on.Binary()
+	if a.Binary == "" || unix.Access(a.Binary, unix.X_OK) != nil {
+		a.Binary, a.Obstacle = findProgram(agentapi.BinaryPaths)
+	}
 	if a.Binary != "" {
 		a.BadConfig = checkConfig(c.ctx, a.Binary)
+	}
+	if a.BadConfig != "" {
+		a.BadLines = config.LinesToDisable(config.Path)
 	}
 	pids := agentProcesses()
 	a.Running = len(pids) > 0
@@ -47,6 +56,10 @@ func (c *collector) agent(networks []hoststate.Network) {
 		return
 	}
 	report, err := c.on.Examine(c.ctx)
+	if err == nil && hasDrifted(report) { // it repairs that in a moment
+		sleep(c.ctx, repairTime)
+		report, err = c.on.Examine(c.ctx)
+	}
 	switch {
 	case err == nil:
 		a.Report, a.Running = &report, true
@@ -55,6 +68,11 @@ func (c *collector) agent(networks []hoststate.Network) {
 	default:
 		a.Err = err.Error()
 	}
+}
+
+// hasDrifted tells whether forwarding entries are not what other hosts' news ask for.
+func hasDrifted(r agentapi.StatusReport) bool {
+	return slices.ContainsFunc(r.Networks, func(n agentapi.NetworkStatus) bool { return n.Drifted != nil })
 }
 
 const checkTimeout = 5 * time.Second

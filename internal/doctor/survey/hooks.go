@@ -46,7 +46,7 @@ func (c *collector) hooksOf(device string) (hooks []doctor.DeviceHook, err error
 		if err != nil {
 			return nil, err
 		}
-		if hook, found := FilterHook(device, side, text, c.isOwnDevice(device)); found {
+		if hook, found := FilterHook(device, side, text, c.ownPorts(device)); found {
 			hooks = append(hooks, hook)
 		}
 	}
@@ -54,41 +54,67 @@ func (c *collector) hooksOf(device string) (hooks []doctor.DeviceHook, err error
 	if err != nil {
 		return nil, err
 	}
-	if strings.Contains(text, "qdisc netem") {
-		hooks = append(hooks, doctor.DeviceHook{
-			Device: device, What: "qdisc netem", Drops: true, Text: strings.TrimSpace(text),
-			Remove: "tc qdisc delete dev " + device + " root",
-		})
+	if hook, found := SlowQueue(device, text); found {
+		hooks = append(hooks, hook)
 	}
 	text, err = c.run("ip", "-d", "link", "show", "dev", device)
 	if err == nil && strings.Contains(text, "prog/xdp") {
-		hooks = append(hooks, doctor.DeviceHook{
-			Device: device, What: "XDP program", Text: xdpLine(text), Remove: "ip link set dev " + device + " xdp off",
-		})
+		hooks = append(hooks, XDPHook(device, text))
 	}
 	return hooks, nil
 }
 
-func xdpLine(text string) string {
+// dropTags are the kernel's hashes of programs that drop all: r0 = XDP_ABORTED or XDP_DROP and exit, as
+// older and newer compilers write it.
+var dropTags = []string{"59f4a931744dcdc6", "691ef55febf78432", "b11459a0e11ca14c", "b30cf65b7e0fa9c7"}
+
+// XDPHook makes a hook of what ip prints of a device that has an XDP program. It is taken off in the
+// mode in which it was attached: without a mode ip takes off that of the driver alone.
+func XDPHook(device, text string) doctor.DeviceHook {
+	program, mode := lineWith(text, "prog/xdp"), "xdp"
+	for _, m := range []string{"xdpgeneric", "xdpoffload"} {
+		if strings.Contains(text, " "+m+" ") {
+			mode = m
+		}
+	}
+	return doctor.DeviceHook{
+		Device: device, What: "XDP program", Drops: slices.Contains(dropTags, wordAfter(program, "tag")), Text: program,
+		Remove: fmt.Sprintf("ip link set dev %s %s off", device, mode),
+	}
+}
+
+// lineWith returns the first line that has the part; "": there is none.
+func lineWith(text, part string) string {
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, "prog/xdp") {
+		if strings.Contains(line, part) {
 			return strings.TrimSpace(line)
 		}
 	}
 	return ""
 }
 
-// isOwnDevice tells whether the driver has filters of its own on a device.
-func (c *collector) isOwnDevice(name string) bool {
-	return slices.ContainsFunc(c.Networks, func(n doctor.Network) bool { return n.Device.Name == name })
+// ownPorts are the devices to which the driver's own filters on a device redirect; nil: it has none.
+func (c *collector) ownPorts(name string) []string {
+	for _, n := range c.Networks {
+		if n.Device.Name != name {
+			continue
+		}
+		ports := []string{}
+		for _, e := range n.Endpoints {
+			ports = append(ports, n.Port(e.Endpoint))
+		}
+		return ports
+	}
+	return nil
 }
 
 // FilterHook makes a hook of what tc prints of a device's filters, if there are any of other
-// programs'. On a device of the driver's own those that redirect to a port are its own.
-func FilterHook(device, side, text string, isOwn bool) (doctor.DeviceHook, bool) {
-	drops := strings.Contains(text, "action drop") || !isOwn && strings.Contains(text, "Redirect to device")
-	others := strings.TrimSpace(text) != "" && (!isOwn || drops)
-	if !others {
+// programs'. On a device of the driver's own, those that redirect to its ports are its own.
+func FilterHook(device, side, text string, ownPorts []string) (doctor.DeviceHook, bool) {
+	isOwn := ownPorts != nil
+	steals := redirectsElsewhere(text, ownPorts)
+	drops := strings.Contains(text, "action drop") || steals
+	if strings.TrimSpace(text) == "" || isOwn && !drops {
 		return doctor.DeviceHook{}, false
 	}
 	remove := fmt.Sprintf("tc filter delete dev %s %s", device, side)
@@ -99,6 +125,31 @@ func FilterHook(device, side, text string, isOwn bool) (doctor.DeviceHook, bool)
 		Device: device, What: "tc filter at " + side, Drops: drops && dropsTunnel(text),
 		Text: strings.Join(strings.Fields(text), " "), Remove: remove,
 	}, true
+}
+
+// redirectsElsewhere tells whether a filter leads packets to another device than the ports.
+func redirectsElsewhere(text string, ports []string) bool {
+	rest := text
+	for {
+		_, after, found := strings.Cut(rest, "Redirect to device ")
+		if !found {
+			return false
+		}
+		name, _, _ := strings.Cut(after, ")")
+		if !slices.Contains(ports, name) {
+			return true
+		}
+		rest = after
+	}
+}
+
+// wordAfter returns the word behind a word of a line.
+func wordAfter(line, word string) string {
+	fields := strings.Fields(line)
+	if i := slices.Index(fields, word); i >= 0 && i+1 < len(fields) {
+		return fields[i+1]
+	}
+	return ""
 }
 
 // dropsTunnel tells whether a filter that drops surely matches VXLAN packets or all packets: it has

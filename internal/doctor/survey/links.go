@@ -1,9 +1,7 @@
 package survey
 
 import (
-	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -93,17 +91,18 @@ func (c *collector) neighbours(n *doctor.Network) {
 	}
 }
 
-// silent finds out which of this host's containers do not answer on their bridge.
+// silent finds out which of this host's containers do not answer on their bridge, and who else answers
+// for their addresses.
 func (c *collector) silent(n hoststate.Network, facts *doctor.Network) {
 	have, err := c.ns.Link(n.Bridge.Name, 0)
 	if err != nil || !have.Up {
 		return // see the checks of devices
 	}
-	asked := make(map[netip.Addr]string)
+	asked, macs := make(map[netip.Addr]string), make(map[netip.Addr]kernel.MAC)
 	var addrs []netip.Addr
 	for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPaths)] {
 		for _, p := range e.Addrs {
-			asked[p.Addr()] = e.ContainerName
+			asked[p.Addr()], macs[p.Addr()] = e.ContainerName, e.MAC
 			addrs = append(addrs, p.Addr())
 		}
 	}
@@ -115,6 +114,13 @@ func (c *collector) silent(n hoststate.Network, facts *doctor.Network) {
 		answers, err := c.ns.ProbeAddresses(n.Bridge.Name, from, addrs)
 		if err != nil {
 			return
+		}
+		for _, a := range answers {
+			own := macs[a.Addr]
+			claim := doctor.Claimant{Addr: a.Addr, MAC: a.MAC, Link: n.Bridge.Name}
+			if !own.IsZero() && a.MAC != own && !slices.Contains(facts.Elsewhere, claim) {
+				facts.Elsewhere = append(facts.Elsewhere, claim)
+			}
 		}
 		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
 			return slices.ContainsFunc(answers, func(h kernel.ProbeAnswer) bool { return h.Addr == a })
@@ -139,57 +145,10 @@ func (c *collector) rules() {
 	for _, n := range c.Networks {
 		words = append(words, portWord(n.Tunnel.Port), portWord(c.Agent.Port), `"`+n.Bridge.Name+`"`, `"`+n.Device.Name+`"`)
 	}
-	c.Rules = append(FindRules(text, words), c.legacyRules(words)...)
-}
-
-// legacyRules finds those of iptables-legacy, which nft does not list. The kernel names the tables
-// that were ever used.
-func (c *collector) legacyRules(words []string) (found []doctor.Rule) {
-	for _, program := range []string{"iptables-legacy", "ip6tables-legacy"} {
-		names := "/proc/self/net/ip_tables_names"
-		if program == "ip6tables-legacy" {
-			names = "/proc/self/net/ip6_tables_names"
-		}
-		if used, err := os.ReadFile(names); err != nil || len(used) == 0 {
-			continue
-		}
-		text, err := c.run(program + "-save")
-		if err != nil {
-			c.gap("rules of "+program, err)
-			continue
-		}
-		found = append(found, FindLegacyRules(program, text, words)...)
+	c.Rules = FindRules(text, words)
+	for program, saved := range c.legacy {
+		c.Rules = append(c.Rules, FindLegacyRules(program, saved, words)...)
 	}
-	return found
-}
-
-// FindLegacyRules returns the rules and policies, as iptables-save prints them, that may drop or
-// translate a network's packets.
-func FindLegacyRules(program, text string, words []string) (found []doctor.Rule) {
-	table := ""
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		fields := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "*"):
-			table = line[1:]
-		case strings.HasPrefix(line, ":") && len(fields) > 1 && fields[1] == "DROP":
-			found = append(found, doctor.Rule{
-				Text:   fmt.Sprintf("%s, table %s: chain %s has the policy DROP", program, table, fields[0][1:]),
-				Delete: fmt.Sprintf("%s -t %s -P %s ACCEPT", program, table, fields[0][1:]),
-			})
-		case strings.HasPrefix(line, "-A "):
-			named := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line+" ", strings.Trim(w, `"`)+" ") })
-			translates := containsAny(line, "-j SNAT ", "-j MASQUERADE ", "-j DNAT ", "-j REDIRECT ")
-			if named && (translates || containsAny(line, "-j DROP ", "-j REJECT ")) {
-				found = append(found, doctor.Rule{
-					Text: fmt.Sprintf("%s, table %s: %s", program, table, line), Translates: translates,
-					Delete: fmt.Sprintf("%s -t %s -D %s", program, table, line[len("-A "):]),
-				})
-			}
-		}
-	}
-	return found
 }
 
 func portWord(port uint16) string {

@@ -1,14 +1,21 @@
 package survey
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/doctor"
 )
 
 const programTimeout = 5 * time.Second
@@ -17,7 +24,11 @@ const programTimeout = 5 * time.Second
 func (c *collector) run(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, programTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).Output()
+	cmd := exec.CommandContext(ctx, name, args...)
+	// Without a home directory podman looks for no configuration there, which the agent's unit may not
+	// see.
+	cmd.Env = append(os.Environ(), "HOME=/")
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}
@@ -46,21 +57,89 @@ var netavarkPaths = []string{
 var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark"}
 
 func (c *collector) podman() {
-	if out, err := c.run("podman", "--version"); err == nil {
-		c.Podman.Version = lastWord(out)
-	}
+	c.Podman.Version = c.versionOf("podman")
 	for _, path := range netavarkPaths {
-		if out, err := c.run(path, "--version"); err == nil {
-			c.Podman.Netavark = lastWord(out)
+		if c.Podman.Netavark = c.versionOf(path); c.Podman.Netavark != "" {
 			break
 		}
 	}
+	if c.Podman.Netavark == "" && c.Podman.Version != "" { // it may be elsewhere, as containers.conf says
+		c.netavarkElsewhere()
+	}
+	var paths []string
 	for _, dir := range pluginDirs {
-		if info, err := os.Stat(filepath.Join(dir, "vxlan")); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			c.Podman.PluginDir = dir
-			break
+		paths = append(paths, filepath.Join(dir, "vxlan"))
+	}
+	var path string
+	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
+		c.Podman.PluginDir = filepath.Dir(path)
+	}
+}
+
+// netavarkElsewhere asks Podman for netavark. In the agent's unit that may fail for other reasons.
+func (c *collector) netavarkElsewhere() {
+	path, err := c.run("podman", "info", "--format", "{{.Host.NetworkBackendInfo.Path}}")
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && !bytes.Contains(failed.Stderr, []byte("netavark")) {
+		c.gap("where netavark is", err)
+		return
+	}
+	out, versionErr := c.run(strings.TrimSpace(path), "--version")
+	if c.Podman.Netavark = lastWord(out); err != nil || versionErr != nil {
+		c.Podman.NoNetavark = "podman info finds no network backend"
+		c.Podman.Reinstall = reinstallCommand("netavark")
+	}
+}
+
+// reinstallCommand is how this distribution's packages are installed again; "": it is not known.
+func reinstallCommand(name string) string {
+	for _, p := range []struct{ program, command string }{
+		{"/usr/bin/apt-get", "apt-get install --reinstall "}, {"/usr/bin/dnf", "dnf reinstall "}, {"/usr/bin/pacman", "pacman -S "},
+		{"/usr/bin/zypper", "zypper install --force "},
+	} {
+		if _, err := os.Stat(p.program); err == nil {
+			return p.command + name
 		}
 	}
+	return ""
+}
+
+// findProgram returns the first program that can be executed, or what keeps one from it.
+func findProgram(paths []string) (path string, o doctor.Obstacle) {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if unix.Access(path, unix.X_OK) == nil {
+			return path, doctor.Obstacle{}
+		}
+		o = doctor.Obstacle{Path: path, Why: fmt.Sprintf("it has the mode %v", info.Mode()), Mend: "chmod 755 " + path}
+		if mount := mountOf(path); info.Mode()&0o111 != 0 {
+			o.Why, o.Mend = "it is on a mount with the option noexec, "+mount, "mount -o remount,bind,exec "+mount
+		}
+	}
+	return "", o
+}
+
+// mountOf returns the mount on which a file is: the last one above it.
+func mountOf(path string) string {
+	for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+		var here, above unix.Statx_t
+		if unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &here) == nil &&
+			unix.Statx(unix.AT_FDCWD, filepath.Dir(dir), 0, unix.STATX_MNT_ID, &above) == nil && here.Mnt_id != above.Mnt_id {
+			return dir
+		}
+	}
+	return "/"
+}
+
+// versionOf returns what a program says of its version, "" if it is not installed.
+func (c *collector) versionOf(program string) string {
+	out, err := c.run(program, "--version")
+	if !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
+		c.gap("the version of "+filepath.Base(program), err)
+	}
+	return lastWord(out)
 }
 
 func lastWord(text string) string {

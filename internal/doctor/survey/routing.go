@@ -12,7 +12,7 @@ import (
 // routing finds out which routes and rules lead packets elsewhere.
 func (c *collector) routing() {
 	for _, family := range []string{"-4", "-6"} {
-		for _, kind := range []string{"blackhole", "unreachable", "prohibit"} {
+		for _, kind := range deadEndKinds {
 			var routes []struct{ Dst, Table string }
 			if err := c.readJSON(&routes, "ip", "-j", family, "route", "show", "table", "all", "type", kind); err != nil {
 				c.gap("routes that lead nowhere", err)
@@ -33,7 +33,32 @@ func (c *collector) routing() {
 			}
 		}
 	}
+	if text, err := c.run("ip", "xfrm", "policy"); err == nil { // a kernel without IPsec has none
+		c.Routing.Blocks = FindBlocks(text)
+	}
 }
+
+// FindBlocks returns the IPsec policies that block, as ip prints them: two lines a policy.
+func FindBlocks(text string) (blocks []doctor.Rule) {
+	var selector []string // src PREFIX dst PREFIX …
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) >= 4 && fields[0] == "src":
+			selector = fields
+		case len(fields) >= 4 && fields[0] == "dir" && fields[2] == "action" && fields[3] == "block" && len(selector) >= 4:
+			block := doctor.Rule{Text: strings.Join(selector, " ") + ", " + strings.Join(fields, " ")}
+			block.From, _ = netip.ParsePrefix(selector[1])
+			block.To, _ = netip.ParsePrefix(selector[3])
+			block.Delete = fmt.Sprintf("ip xfrm policy delete %s dir %s", strings.Join(selector, " "), fields[1])
+			blocks = append(blocks, block)
+		}
+	}
+	return blocks
+}
+
+// deadEndKinds are the types of routes, and the actions of rules, that refuse packets.
+var deadEndKinds = []string{"blackhole", "unreachable", "prohibit"}
 
 // deadEnd reads a route's destination as ip prints it.
 func deadEnd(kind, family, dst, table string) doctor.Route {
@@ -74,7 +99,57 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 		parts = append(parts, fmt.Sprintf("%s %v", key, r[key]))
 	}
 	command := fmt.Sprintf("ip %s rule delete priority %.0f", family, priority)
-	return doctor.Rule{Text: strings.Join(parts, " "), Delete: command}, true
+	arrivedBy, _ := r["iif"].(string)
+	action, _ := r["action"].(string)
+	return doctor.Rule{
+		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
+		Refuses: slices.Contains(deadEndKinds, action),
+	}, true
+}
+
+// prefixOfRule reads what a rule matches; zero: all.
+func prefixOfRule(r map[string]any, key string) netip.Prefix {
+	text, _ := r[key].(string)
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	bits := addr.BitLen()
+	if length, ok := r[key+"len"].(float64); ok {
+		bits = int(length)
+	}
+	return netip.PrefixFrom(addr, bits)
+}
+
+// routerOf returns the router of the default route by an interface.
+func (c *collector) routerOf(device string, to netip.Addr) (router netip.Addr) {
+	family := "-4"
+	if to.Is6() {
+		family = "-6"
+	}
+	var routes []struct{ Gateway netip.Addr }
+	if c.readJSON(&routes, "ip", "-j", family, "route", "show", "default", "dev", device) == nil && len(routes) > 0 {
+		router = routes[0].Gateway
+	}
+	return router
+}
+
+// matchedRoute returns the route by which packets from an address leave, as `ip route` takes it.
+func (c *collector) matchedRoute(to, from netip.Addr) string {
+	text, err := c.run("ip", "route", "get", "fibmatch", to.String(), "from", from.String())
+	if err != nil {
+		return "" // there is no route, which is found otherwise
+	}
+	return firstRoute(text)
+}
+
+// firstRoute takes from a printed route what says only how it is: `ip route replace` refuses that.
+func firstRoute(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	words := slices.DeleteFunc(strings.Fields(line), func(w string) bool {
+		return slices.Contains([]string{"linkdown", "dead", "offload", "trap", "cache"}, w)
+	})
+	return strings.Join(words, " ")
 }
 
 // pathMTU returns the MTU that the kernel has of a path, by a route or by what a router said.

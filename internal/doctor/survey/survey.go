@@ -1,11 +1,12 @@
 package survey
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	inspection := c.inspect()
 	ns, err := s.Host.Open("")
 	if err != nil {
+		c.stopListening()
 		c.gap("the host's network", err)
 		return c.Facts
 	}
@@ -50,18 +52,30 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	for _, n := range inspection.Networks {
 		c.Networks = append(c.Networks, c.network(n))
 	}
+	c.definitions()
 	c.blocking(inspection.Networks)
+	c.firewalld()
 	c.kernel()
 	c.devices()
 	c.zones()
+	c.managers()
+	c.sysctlFiles()
+	c.portFiles()
+	c.denials()
 	c.links()
 	c.rules()
 	c.hooks()
 	c.sockets()
 	c.routing()
+	c.ways()
+	c.flags()
+	c.insides()
+	c.entries()
 	c.podman()
 	c.upstreams()
+	c.contacts()
 	c.limits(before)
+	c.traffic()
 	return c.Facts
 }
 
@@ -71,6 +85,31 @@ type collector struct {
 	on  Surveyor
 	ctx context.Context
 	ns  hoststate.Namespace
+	// legacy has the rules of iptables-legacy, by program.
+	legacy map[string]string
+
+	stopListening func() []doctor.Stream
+	sumsBefore    map[place]sumCounters
+}
+
+// listen begins to listen to the networks' packets.
+func (c *collector) listen(networks []hoststate.Network) {
+	var all []doctor.Network
+	for _, n := range networks {
+		all = append(all, doctor.Network{HostNetwork: n.HostNetwork()})
+	}
+	c.sumsBefore = readSumCounters(all)
+	c.stopListening = Listen(all)
+}
+
+// traffic makes containers talk to those of other hosts, and tells what passed since listen.
+func (c *collector) traffic() {
+	exchanges := Exchange(c.ctx, c.Networks)
+	for i, n := range c.Networks {
+		c.Networks[i].Exchanges = exchanges[n.Name]
+	}
+	c.Traffic = c.stopListening()
+	c.BadSums = grown(c.sumsBefore, readSumCounters(c.Networks))
 }
 
 // gap notes what could not be found out.
@@ -87,6 +126,7 @@ const repairTime = 1500 * time.Millisecond
 // about to repair, or a start to complete, is gone at a second look.
 func (c *collector) inspect() hoststate.Inspection {
 	found, err := c.on.Host.Inspect()
+	c.listen(found.Networks)
 	c.agent(found.Networks)
 	if err == nil && len(found.Changes)+len(found.MissingPorts) > 0 && c.Agent.Report != nil {
 		sleep(c.ctx, repairTime)
@@ -113,19 +153,6 @@ func (c *collector) inspect() hoststate.Inspection {
 		c.Misplaced[name] = strings.TrimPrefix(err.Error(), "network "+name+": ")
 	}
 	return found
-}
-
-// noteInspectError leaves out what says only that a network has no place: its underlay is looked at.
-func (c *collector) noteInspectError(networks []hoststate.Network, err error) {
-	if strings.Contains(err.Error(), "the name is held by") {
-		return // see intruders
-	}
-	e, isOfNetwork := errors.AsType[hoststate.NetworkError](err)
-	isUnplaceable := func(n hoststate.Network) bool { return n.ID == e.NetworkID && n.Unplaceable() }
-	if isOfNetwork && slices.ContainsFunc(networks, isUnplaceable) {
-		return
-	}
-	c.gap("the state of a network", err)
 }
 
 // flatten returns the errors that were joined.
@@ -160,9 +187,13 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	var err error
 	facts.Underlay, err = c.ns.Interface(home)
 	c.gap("the interface "+home, err)
+	if facts.Underlay.Name == "" {
+		facts.Holder = c.holderOf(cmp.Or(n.VTEP.Home.Local, n.VTEP.Local))
+	}
 	for _, to := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
 		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))
 	}
+	c.pingPaths(&facts)
 	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}),
 		c.claimants(n.Bridge.Name, kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}, ownAddrs(n))...)
 	c.neighbours(&facts)
@@ -172,6 +203,18 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 		c.intruders(n.Bridge.Name, kernel.KindBridge, n.Alias()),
 		c.intruders(n.Device.Name, kernel.KindVXLAN, n.Alias())...)
 	return facts
+}
+
+// holderOf returns the interface that has an address.
+func (c *collector) holderOf(addr netip.Addr) string {
+	var links []struct{ Ifname string }
+	_ = c.readJSON(&links, "ip", "-j", "address", "show", "to", addr.String()) // what is not known is not named
+	for _, l := range links {
+		if l.Ifname != "" { // ip prints an empty object of each link that has not the address
+			return l.Ifname
+		}
+	}
+	return ""
 }
 
 // intruders returns the link that has a name and is not the network's. One without an alias may be
@@ -205,6 +248,8 @@ func (c *collector) path(v network.VTEP, to netip.Addr) doctor.Path {
 	p.Free, err = c.ns.RouteTo(to, "", netip.Addr{})
 	c.gap("the route to "+to.String(), err)
 	p.MTU = c.pathMTU(to)
+	p.Matched = c.matchedRoute(to, v.Local)
+	p.Router = c.routerOf(v.Interface, to)
 	return p
 }
 
@@ -232,7 +277,7 @@ func (c *collector) claimants(link string, from kernel.ProbeSender, addrs []neti
 func (c *collector) blocking(networks []hoststate.Network) {
 	port := c.Agent.Port
 	var err error
-	c.Blocking, err = c.on.Host.BlockingChains(networks, port)
+	c.Blocking, c.Suspect, err = c.on.Host.ForeignChains(networks, port, c.legacyFilters())
 	c.gap("other programs' firewall rules", err)
 }
 
@@ -270,7 +315,7 @@ func (c *collector) kernel() {
 		c.Kernel.Release = unix.ByteSliceToString(name.Release[:])
 	}
 	_, err := os.Stat("/lib/modules/" + c.Kernel.Release)
-	c.Kernel.NoModules = err != nil
+	c.Kernel.NoModules = errors.Is(err, fs.ErrNotExist) // the agent's unit may not see them
 	c.Kernel.NoVXLAN = errors.Is(c.ns.CheckVXLAN(), kernel.ErrNotSupported)
 	c.Kernel.Parameters = make(map[string]string)
 	for _, n := range c.Networks {
@@ -287,7 +332,10 @@ func decidingParameters(n doctor.Network) (keys []string) {
 	if len(n.Subnets) == 0 {
 		return nil
 	}
-	keys = append(keys, "net/ipv4/icmp_echo_ignore_all")
+	keys = append(keys, "net/ipv4/icmp_echo_ignore_all", "net/ipv4/conf/all/arp_ignore")
+	for _, device := range []string{n.VTEP.Interface, n.Bridge.Name} {
+		keys = append(keys, "net/ipv4/conf/"+device+"/arp_ignore", "net/ipv4/conf/"+device+"/proxy_arp_pvlan")
+	}
 	if !n.Internal {
 		keys = append(keys, "net/ipv4/conf/"+n.VTEP.Interface+"/forwarding")
 	}

@@ -1,7 +1,9 @@
 package survey
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/hoststate"
 )
 
 func TestFilterHook(t *testing.T) {
@@ -29,12 +32,17 @@ func TestFilterHook(t *testing.T) {
 		{"drops something else", web, false, true, false},
 		{"steals VXLAN", steal, false, true, true},
 		{"the driver's own", own, true, false, false},
+		{"steals on the driver's device", own + steal, true, true, true},
 		{"drops on the driver's device", drop, true, true, true},
 		{"shapes", shaper, false, true, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			hook, found := FilterHook("eth0", "ingress", tt.text, tt.own)
+			var ports []string
+			if tt.own {
+				ports = []string{"veth1"}
+			}
+			hook, found := FilterHook("eth0", "ingress", tt.text, ports)
 			if found != tt.found || hook.Drops != tt.drops || found && !strings.HasPrefix(hook.Remove, "tc ") {
 				t.Errorf("%v, %+v", found, hook)
 			}
@@ -177,7 +185,7 @@ COMMIT
 		got = append(got, r.Delete)
 	}
 	want := []string{
-		"iptables-legacy -t filter -P FORWARD ACCEPT", "iptables-legacy -t filter -D INPUT -p udp -m udp --dport 4789 -j DROP",
+		"iptables-legacy -t filter -D INPUT -p udp -m udp --dport 4789 -j DROP",
 		"iptables-legacy -t filter -D INPUT -i br-blue -j REJECT --reject-with icmp-port-unreachable",
 		"iptables-legacy -t nat -D POSTROUTING -p udp -m udp --dport 4789 -j MASQUERADE",
 	}
@@ -216,5 +224,29 @@ func TestFlatten(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
 	if got := flatten(errors.Join(a, errors.Join(b, c))); !slices.Equal(got, []error{a, b, c}) || flatten(nil) != nil {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A record that is no JSON is told from what else cannot be read.
+func TestDamageIn(t *testing.T) {
+	syntax := json.Unmarshal([]byte("{"), new(any))
+	endpoint := hoststate.NetworkError{NetworkID: "b1", Err: fmt.Errorf("read stored endpoint: /run/vxlan/networks/b1/endpoints/c1.json: %w", syntax)}
+	if d, ok := damageIn("/run/vxlan", endpoint); !ok || d.Path != "/run/vxlan/networks/b1/endpoints/c1.json" || d.Container != "c1" {
+		t.Errorf("%v, %+v", ok, d)
+	}
+	if d, ok := damageIn("/run/vxlan", hoststate.NetworkError{NetworkID: "b1", Err: syntax}); !ok || d.Path != "/run/vxlan/networks/b1" || d.Container != "" {
+		t.Errorf("%v, %+v", ok, d)
+	}
+	if _, ok := damageIn("/run/vxlan", hoststate.NetworkError{NetworkID: "b1", Err: os.ErrPermission}); ok {
+		t.Error("what may not be read is not damaged")
+	}
+}
+
+func TestParseTrackingDrops(t *testing.T) {
+	const text = "entries  clashres found drop early_drop\n00000005  00000000 00000000 0000000a 00000003\n00000005  00000000 00000000 00000001 00000003\n"
+	for in, want := range map[string]uint64{text: 11, "": 0, "entries found\n1 2\n": 0, "a drop\n1\n": 0} {
+		if got := parseTrackingDrops(in); got != want {
+			t.Errorf("%q: got %d, want %d", in, got, want)
+		}
 	}
 }

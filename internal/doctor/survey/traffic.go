@@ -19,7 +19,7 @@ import (
 // Listen counts the VXLAN packets that pass the underlays of networks until stop is called. It sees
 // what comes before any firewall or filter of this host drops it, and what leaves after all of them.
 func Listen(networks []doctor.Network) (stop func() []doctor.Stream) {
-	counter := &streamCounter{counts: make(map[doctor.Stream]int)}
+	counter := &streamCounter{counts: make(map[doctor.Stream]*doctor.Stream)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var listeners sync.WaitGroup
 	type place struct {
@@ -31,7 +31,9 @@ func Listen(networks []doctor.Network) (stop func() []doctor.Stream) {
 		at := place{n.VTEP.Interface, n.Tunnel.Port}
 		if !places[at] {
 			places[at] = true
-			listeners.Go(func() { _ = counter.listen(ctx, at.device, at.port) }) // without it less is known
+			ready := make(chan struct{})
+			listeners.Go(func() { _ = counter.listen(ctx, at.device, at.port, ready) }) // without it less is known
+			<-ready
 		}
 	}
 	return func() []doctor.Stream {
@@ -44,17 +46,36 @@ func Listen(networks []doctor.Network) (stop func() []doctor.Stream) {
 // streamCounter counts packets by where they come from and go to.
 type streamCounter struct {
 	mu     sync.Mutex
-	counts map[doctor.Stream]int // with the count 0
+	counts map[doctor.Stream]*doctor.Stream // by the same without counts
 }
 
 func (c *streamCounter) streams() (all []doctor.Stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for s, count := range c.counts {
-		s.Count = count
-		all = append(all, s)
+	for _, s := range c.counts {
+		all = append(all, *s)
 	}
 	return all
+}
+
+// add counts a packet.
+func (c *streamCounter) add(s doctor.Stream, found sums) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counted := c.counts[s]
+	if counted == nil {
+		counted = &s
+		c.counts[s] = counted
+	}
+	counted.Count++
+	for _, sum := range []struct {
+		isWrong bool
+		count   *int
+	}{{found.outerBad, &counted.BadOuter}, {found.outerZero, &counted.ZeroOuter}, {found.innerBad, &counted.BadInner}} {
+		if sum.isWrong {
+			*sum.count++
+		}
+	}
 }
 
 const (
@@ -63,28 +84,18 @@ const (
 	readPause   = 100 * time.Millisecond // after which it is seen that nobody listens any more
 )
 
-// listen reads a link's packets, without their Ethernet headers.
-func (c *streamCounter) listen(ctx context.Context, device string, port uint16) error {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	link, err := net.InterfaceByName(device)
+// listen reads a link's packets, without their Ethernet headers. It closes ready as soon as it does,
+// or cannot.
+func (c *streamCounter) listen(ctx context.Context, device string, port uint16, ready chan<- struct{}) error {
+	fd, link, err := openTap(device)
+	close(ready)
 	if err != nil {
 		return err
 	}
-	timeout := unix.NsecToTimeval(readPause.Nanoseconds())
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		return os.NewSyscallError("setsockopt", err)
-	}
-	all := uint16(unix.ETH_P_ALL)
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: link.Index}); err != nil {
-		return os.NewSyscallError("bind", err)
-	}
-	buf := make([]byte, 128) // the headers
+	defer unix.Close(fd)
+	buf, control := make([]byte, 1<<16), make([]byte, 128)
 	for range maxListened {
-		n, from, err := unix.Recvfrom(fd, buf, 0)
+		n, controlLen, _, from, err := unix.Recvmsg(fd, buf, control, 0)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -92,17 +103,55 @@ func (c *streamCounter) listen(ctx context.Context, device string, port uint16) 
 			continue
 		}
 		if err != nil {
-			return os.NewSyscallError("recvfrom", err)
+			return os.NewSyscallError("recvmsg", err)
 		}
 		seen, ok := from.(*unix.SockaddrLinklayer)
-		if s, isVXLAN := ParseOuter(buf[:n], port); ok && isVXLAN {
-			s.Out = seen.Pkttype == unix.PACKET_OUTGOING
-			c.mu.Lock()
-			c.counts[s]++
-			c.mu.Unlock()
+		s, isVXLAN := ParseOuter(buf[:n], port)
+		if !ok || !isVXLAN {
+			continue
 		}
+		var found sums
+		if s.Out = seen.Pkttype == unix.PACKET_OUTGOING; !s.Out && n <= link.MTU && isWhole(control[:controlLen]) {
+			found = verifySums(buf[:n]) // larger ones were merged
+		}
+		c.add(s, found)
 	}
 	return fmt.Errorf("too many packets on %s", device)
+}
+
+// openTap returns a socket that gets a copy of all of a link's packets.
+func openTap(device string) (fd int, link *net.Interface, err error) {
+	if link, err = net.InterfaceByName(device); err != nil {
+		return 0, nil, err
+	}
+	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, nil, os.NewSyscallError("socket", err)
+	}
+	timeout := unix.NsecToTimeval(readPause.Nanoseconds())
+	all := uint16(unix.ETH_P_ALL)
+	err = errors.Join(
+		os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout)),
+		os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1)),
+		os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: link.Index})),
+	)
+	if err != nil {
+		unix.Close(fd)
+		return 0, nil, err
+	}
+	return fd, link, nil
+}
+
+// isWhole tells whether a packet's checksums are what was sent. Between namespaces and virtual
+// machines of one host they are left out (packet(7), TP_STATUS_CSUMNOTREADY).
+func isWhole(control []byte) bool {
+	messages, err := unix.ParseSocketControlMessage(control)
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= 4 {
+			return err == nil && binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_CSUMNOTREADY == 0
+		}
+	}
+	return false
 }
 
 // ParseOuter reads who sent a VXLAN packet to whom, and of which network (RFC 7348, section 5).

@@ -57,6 +57,8 @@ func nfgenmsg(f kernel.Family) []byte {
 		number = unix.NFPROTO_IPV4
 	case kernel.FamilyIP6:
 		number = unix.NFPROTO_IPV6
+	case kernel.FamilyARP:
+		number = unix.NFPROTO_ARP
 	}
 	return []byte{number, unix.NFNETLINK_V0, 0, 0}
 }

@@ -14,13 +14,17 @@ import (
 
 // filterFamilies are those whose chains see the packets that a host routes, receives and sends, or
 // the frames that its bridges forward.
-var filterFamilies = []kernel.Family{kernel.FamilyIP, kernel.FamilyIP6, kernel.FamilyInet, kernel.FamilyBridge, kernel.FamilyNetdev}
+var filterFamilies = []kernel.Family{
+	kernel.FamilyIP, kernel.FamilyIP6, kernel.FamilyInet, kernel.FamilyBridge, kernel.FamilyNetdev, kernel.FamilyARP,
+}
 
-// hooksByNumber are the hooks of packets and frames (enum nf_inet_hooks), and those of devices
-// (enum nf_dev_hooks). In the family inet, ingress comes after the others.
+// hooksByNumber are the hooks of packets and frames (enum nf_inet_hooks), those of devices (enum
+// nf_dev_hooks) and those of ARP (linux/netfilter_arp.h). In the family inet, ingress comes after
+// the others.
 var (
 	hooksByNumber = []kernel.FilterHook{kernel.HookPrerouting, kernel.HookInput, kernel.HookForward, kernel.HookOutput, kernel.HookPostrouting, kernel.HookIngress}
 	deviceHooks   = []kernel.FilterHook{kernel.HookIngress, kernel.HookEgress}
+	arpHooks      = []kernel.FilterHook{kernel.HookInput, kernel.HookOutput}
 )
 
 // ForeignFilters returns the tables of other programs that have a chain which may drop packets.
@@ -85,8 +89,11 @@ func parseFilterChain(b []byte, family kernel.Family) (c kernel.FilterChain) {
 		return c
 	}
 	hooks := hooksByNumber
-	if family == kernel.FamilyNetdev {
+	switch family {
+	case kernel.FamilyNetdev:
 		hooks = deviceHooks
+	case kernel.FamilyARP:
+		hooks = arpHooks
 	}
 	number := netlink.Uint32BE(netlink.Find(b, unix.NFTA_CHAIN_HOOK, unix.NFTA_HOOK_HOOKNUM))
 	if number < uint32(len(hooks)) {

@@ -99,6 +99,14 @@ var steps = map[string]func(data []byte) kernel.FilterStep{
 		const toProgram = 3 // NF_QUEUE
 		return kernel.FilterStep{Op: kernel.StepVerdict, Verdict: kernel.FilterVerdict{Code: toProgram}}
 	},
+	"objref": func(b []byte) kernel.FilterStep {
+		const namedCounter = 1 // NFT_OBJECT_COUNTER, of a NFTA_OBJREF_IMM_TYPE
+		if number(b, unix.NFTA_OBJREF_IMM_TYPE) != namedCounter {
+			return kernel.FilterStep{Op: kernel.StepUnknown} // a quota or a limit
+		}
+		return kernel.FilterStep{Op: kernel.StepNothing}
+	},
+	"fwd":     func([]byte) kernel.FilterStep { return kernel.FilterStep{Op: kernel.StepReject} }, // it goes elsewhere
 	"reject":  func([]byte) kernel.FilterStep { return kernel.FilterStep{Op: kernel.StepReject} },
 	"counter": goOn, "log": goOn, "last": goOn, "dup": goOn, "notrack": goOn,
 	"fib": loadOther, "rt": loadOther, "numgen": loadOther, "hash": loadOther,

@@ -27,9 +27,15 @@ type Conn struct {
 	closed chan struct{}
 
 	mu      sync.Mutex
-	index   int                        // of the device
-	waiting map[uint64]chan<- struct{} // by nonce
-	heard   map[kernel.MAC]time.Time   // when another host's probe came last
+	index   int                      // of the device
+	waiting map[uint64]chan<- uint32 // for the count of a reply, by nonce
+	heard   map[kernel.MAC]heardHost
+}
+
+// heardHost is another host whose requests came.
+type heardHost struct {
+	last  time.Time
+	count uint32 // of the requests
 }
 
 // Open returns a Conn that sends from the VXLAN device, and receives what comes for the bridge. On
@@ -53,7 +59,7 @@ func Open(bridge, device string, mac kernel.MAC) (*Conn, error) {
 	}
 	c := &Conn{
 		file: os.NewFile(uintptr(fd), "tunnel probes of "+bridge), device: device, index: vxlan.Index, mac: mac,
-		closed: make(chan struct{}), waiting: make(map[uint64]chan<- struct{}), heard: make(map[kernel.MAC]time.Time),
+		closed: make(chan struct{}), waiting: make(map[uint64]chan<- uint32), heard: make(map[kernel.MAC]heardHost),
 	}
 	go c.receive()
 	return c, nil
@@ -68,19 +74,9 @@ func (c *Conn) Closed() <-chan struct{} { return c.closed }
 // Probe sends a frame of a size to the host whose bridge has the MAC, and tells whether an answer
 // came before ctx was done.
 func (c *Conn) Probe(ctx context.Context, to kernel.MAC, size int) (bool, error) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	nonce := binary.BigEndian.Uint64(random[:])
-	answered := make(chan struct{}, 1)
-	c.mu.Lock()
-	c.waiting[nonce] = answered
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.waiting, nonce)
-	}()
-	if err := c.send(message{kindRequest, max(size, MinSize), nonce}, to); err != nil {
+	nonce, answered := c.expectReply()
+	defer c.stopExpecting(nonce)
+	if err := c.send(message{kind: kindRequest, size: max(size, MinSize), nonce: nonce}, to); err != nil {
 		return false, err
 	}
 	select {
@@ -93,12 +89,30 @@ func (c *Conn) Probe(ctx context.Context, to kernel.MAC, size int) (bool, error)
 	}
 }
 
+// expectReply makes a nonce, and a channel that gets the count in the reply to it.
+func (c *Conn) expectReply() (nonce uint64, answered <-chan uint32) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	nonce = binary.BigEndian.Uint64(random[:])
+	reply := make(chan uint32, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting[nonce] = reply
+	return nonce, reply
+}
+
+func (c *Conn) stopExpecting(nonce uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, nonce)
+}
+
 // LastHeard returns when the host whose bridge has the MAC sent a probe that came, zero if none ever
 // did.
 func (c *Conn) LastHeard(mac kernel.MAC) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.heard[mac]
+	return c.heard[mac].last
 }
 
 func (c *Conn) send(m message, to kernel.MAC) error {
@@ -163,13 +177,13 @@ func (c *Conn) handle(frame []byte) {
 	switch {
 	case !ok || src == c.mac:
 	case m.kind == kindRequest:
-		c.noteHeard(src)
-		_ = c.send(message{kindReply, m.size, m.nonce}, src) // the other host sends again
+		count := c.noteHeard(src)
+		_ = c.send(message{kindReply, m.size, m.nonce, count}, src) // the other host sends again
 	default:
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if answered := c.waiting[m.nonce]; answered != nil {
-			answered <- struct{}{}
+			answered <- m.arrived
 			delete(c.waiting, m.nonce)
 		}
 	}
@@ -180,13 +194,15 @@ const maxHeard = 4096
 
 // noteHeard notes the sender of a probe. Senders can be forged until there is no more room.
 // Then all are forgotten: a host that is there sends again.
-func (c *Conn) noteHeard(mac kernel.MAC) {
+func (c *Conn) noteHeard(mac kernel.MAC) (count uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.heard) >= maxHeard {
 		clear(c.heard)
 	}
-	c.heard[mac] = time.Now()
+	count = c.heard[mac].count + 1
+	c.heard[mac] = heardHost{time.Now(), count}
+	return count
 }
 
 func htons(v uint16) uint16 { return v<<8 | v>>8 }

@@ -13,7 +13,7 @@ const (
 	magic     = "vxlprobe"
 
 	etherLen  = 14
-	headerLen = len(magic) + 1 + 1 + 2 + 8 // version, kind, size, nonce
+	headerLen = len(magic) + 1 + 1 + 2 + 8 + 4 // version, kind, size, nonce, arrived
 	version   = 1
 
 	kindRequest = 1
@@ -28,6 +28,9 @@ type message struct {
 	kind  byte
 	size  int    // of the request, in bytes as an MTU counts them
 	nonce uint64 // that nobody can guess who does not see the request
+	// arrived is how many requests of the receiver have arrived so far, this one included. Only a
+	// reply says it, and one of an early version has 0.
+	arrived uint32
 }
 
 // encode returns a frame of the message. A request has the size that it tells, and a reply the
@@ -44,6 +47,7 @@ func (m message) encode(dst, src kernel.MAC) []byte {
 	b = append(b, version, m.kind)
 	b = binary.BigEndian.AppendUint16(b, uint16(m.size))
 	b = binary.BigEndian.AppendUint64(b, m.nonce)
+	b = binary.BigEndian.AppendUint32(b, m.arrived)
 	return b[:etherLen+size]
 }
 
@@ -57,7 +61,10 @@ func parse(b []byte) (m message, src kernel.MAC, ok bool) {
 		return m, src, false
 	}
 	rest := body[len(magic)+1:]
-	m = message{kind: rest[0], size: int(binary.BigEndian.Uint16(rest[1:])), nonce: binary.BigEndian.Uint64(rest[3:])}
+	m = message{
+		kind: rest[0], size: int(binary.BigEndian.Uint16(rest[1:])),
+		nonce: binary.BigEndian.Uint64(rest[3:]), arrived: binary.BigEndian.Uint32(rest[11:]),
+	}
 	whole := m.kind == kindReply || m.kind == kindRequest && len(body) >= m.size
 	return m, kernel.MAC(b[6:12]), whole && m.size >= MinSize
 }

@@ -8,7 +8,7 @@ import (
 
 func TestParseReturnsWhatWasEncoded(t *testing.T) {
 	dst, src := kernel.MAC{2, 0, 0, 0, 0, 1}, kernel.MAC{2, 0, 0, 0, 0, 2}
-	for _, m := range []message{{kindRequest, MinSize, 7}, {kindRequest, 1450, 1<<64 - 1}, {kindReply, 1450, 9}} {
+	for _, m := range []message{{kindRequest, MinSize, 7, 0}, {kindRequest, 1450, 1<<64 - 1, 0}, {kindReply, 1450, 9, 3}} {
 		frame := m.encode(dst, src)
 		got, from, ok := parse(frame)
 		if !ok || got != m || from != src || kernel.MAC(frame[:6]) != dst {
@@ -25,7 +25,7 @@ func TestParseReturnsWhatWasEncoded(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	valid := message{kindRequest, 100, 7}.encode(kernel.MAC{}, kernel.MAC{})
+	valid := message{kindRequest, 100, 7, 0}.encode(kernel.MAC{}, kernel.MAC{})
 	changed := func(at int, to byte) []byte {
 		b := append([]byte(nil), valid...)
 		b[at] = to

@@ -130,7 +130,7 @@ func TestForgedProbesAreHarmless(t *testing.T) {
 		}
 		for nonce := range uint64(5000) {
 			for _, kind := range []byte{kindReply, kindRequest} {
-				frame := message{kind, MinSize, nonce}.encode(a.mac, b.mac)
+				frame := message{kind, MinSize, nonce, 1}.encode(a.mac, b.mac)
 				if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: c1.Index}); err != nil {
 					return err
 				}
@@ -152,6 +152,40 @@ func TestForgedProbesAreHarmless(t *testing.T) {
 	}
 	if sent := links[0].Stats64.TX.Packets; sent > 4*maxPerSecond {
 		t.Errorf("the host sent %d answers to forged probes within seconds", sent)
+	}
+}
+
+// A series tells in which direction some frames are lost, and that none is.
+func TestSeriesTellsTheDirectionOfLoss(t *testing.T) {
+	a, b := newTunnel(t)
+	const count = 60
+	series := func() kernel.FrameSeries {
+		t.Helper()
+		s, err := a.Series(t.Context(), b.mac, 1450, count)
+		if err != nil || s.Sent != count {
+			t.Fatalf("got %+v, %v", s, err)
+		}
+		return s
+	}
+	if s := series(); s != (kernel.FrameSeries{Sent: count, Answered: count}) {
+		t.Errorf("nothing is lost: got %+v", s)
+	}
+	lose := func(at end) {
+		at.shell("nft add table inet x; nft add chain inet x in '{ type filter hook input priority 0; }'; " +
+			"nft add rule inet x in udp dport 4789 numgen inc mod 4 == 0 drop")
+	}
+	lose(b)
+	if s := series(); s.LostThere < count/5 || s.LostBack > 1 || s.Lost() < s.LostThere {
+		t.Errorf("a quarter is lost on the way there: got %+v", s)
+	}
+	b.shell("nft flush ruleset")
+	lose(a)
+	if s := series(); s.LostBack < count/5 || s.LostThere > 1 {
+		t.Errorf("a quarter is lost on the way back: got %+v", s)
+	}
+	b.shell("ip link set eth0 down")
+	if s := series(); s != (kernel.FrameSeries{Sent: count}) {
+		t.Errorf("all is lost: got %+v", s)
 	}
 }
 
@@ -189,7 +223,7 @@ func TestConnFollowsADeviceThatWasMadeAnew(t *testing.T) {
 
 // Forged senders leave room for the true ones.
 func TestHostIsHeardAmongForgedOnes(t *testing.T) {
-	c := &Conn{heard: make(map[kernel.MAC]time.Time)}
+	c := &Conn{heard: make(map[kernel.MAC]heardHost)}
 	for i := range 2 * maxHeard {
 		c.noteHeard(kernel.MAC{2, 1, 0, 0, byte(i >> 8), byte(i)})
 	}

@@ -1,0 +1,155 @@
+package survey
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/kernel/echo"
+	"vxlan-driver/internal/kernel/netns"
+	"vxlan-driver/internal/plan"
+)
+
+const (
+	// maxExchanges bounds how many containers of other hosts are asked: one a host is enough.
+	maxExchanges = 8
+	// discardPort is where nobody listens (RFC 863). A kernel that gets the packet refuses it, and
+	// one that gets it with a wrong checksum is silent.
+	discardPort  = 9
+	exchangeWait = 500 * time.Millisecond
+	exchangeTry  = 2
+)
+
+// Exchange makes a container of each network ask one of each other host, by ICMP, TCP and UDP. The
+// kernel computes the checksums of ICMP itself, and may leave those of TCP and UDP to network cards.
+func Exchange(ctx context.Context, networks []doctor.Network) (byNetwork map[string][]doctor.Exchange) {
+	c := collector{ctx: ctx}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	byNetwork = make(map[string][]doctor.Exchange)
+	for _, n := range networks {
+		asking.Go(func() {
+			found := c.exchanges(n)
+			mu.Lock()
+			defer mu.Unlock()
+			byNetwork[n.Name] = found
+		})
+	}
+	asking.Wait()
+	return byNetwork
+}
+
+func (c *collector) exchanges(n doctor.Network) []doctor.Exchange {
+	i := slices.IndexFunc(n.Endpoints, func(e plan.RecordedEndpoint) bool { return e.ContainerName != "" && len(e.Addrs) > 0 })
+	if i < 0 {
+		return nil
+	}
+	found := c.remoteContainers(n, n.Endpoints[i].Namespace)
+	var asking sync.WaitGroup
+	for at := range found {
+		asking.Go(func() {
+			e, namespace := &found[at], n.Endpoints[i].Namespace
+			e.From = n.Endpoints[i].ContainerName
+			e.Ping = again(func() bool { return pings(namespace, e.To) })
+			if e.Ping {
+				e.TCP = again(func() bool { return answers(namespace, "tcp", e.To) })
+				e.UDP = again(func() bool { return answers(namespace, "udp", e.To) })
+			}
+		})
+	}
+	asking.Wait()
+	return found
+}
+
+func again(try func() bool) bool {
+	for range exchangeTry {
+		if try() {
+			return true
+		}
+	}
+	return false
+}
+
+// lladdr is an entry of a neighbour table, as ip prints it.
+type lladdr struct{ Dst, Lladdr string }
+
+// knownNeighbours returns the addresses that the bridge has, and those that a container has talked to.
+func (c *collector) knownNeighbours(bridge, namespace string) (all []lladdr) {
+	_ = c.readJSON(&all, "ip", "-j", "neigh", "show", "dev", bridge) // see the checks of devices
+	_ = netns.DoIn(namespace, func() error {
+		var inside []lladdr
+		err := c.readJSON(&inside, "ip", "-j", "neigh", "show")
+		all = append(all, inside...)
+		return err
+	})
+	return all
+}
+
+// remoteContainers returns the addresses of containers of other hosts, one a host, that are known.
+func (c *collector) remoteContainers(n doctor.Network, namespace string) (found []doctor.Exchange) {
+	var entries []struct{ Mac, Dst string }
+	if c.readJSON(&entries, "bridge", "-j", "fdb", "show", "dev", n.Device.Name) != nil {
+		return nil // see the checks of devices
+	}
+	for _, k := range c.knownNeighbours(n.Bridge.Name, namespace) {
+		addr, err := netip.ParseAddr(k.Dst)
+		i := slices.IndexFunc(entries, func(e struct{ Mac, Dst string }) bool { return e.Mac == k.Lladdr && e.Dst != "" })
+		if err != nil || addr.IsLinkLocalUnicast() || i < 0 || len(found) >= maxExchanges {
+			continue
+		}
+		vtep, err := netip.ParseAddr(entries[i].Dst)
+		isAsked := slices.ContainsFunc(found, func(e doctor.Exchange) bool { return e.VTEP == vtep })
+		isGateway := slices.Contains(gatewaysOf(n), addr)
+		if err == nil && !isAsked && !isGateway {
+			found = append(found, doctor.Exchange{To: addr, VTEP: vtep})
+		}
+	}
+	return found
+}
+
+func gatewaysOf(n doctor.Network) (all []netip.Addr) {
+	for _, s := range n.Subnets {
+		all = append(all, s.Gateway)
+	}
+	return all
+}
+
+func pings(namespace string, to netip.Addr) bool {
+	conn, err := echo.Open(namespace, netip.Addr{}, to)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_, err = conn.Echo(echo.DefaultSize, exchangeWait)
+	return err == nil
+}
+
+// answers tells whether an address answers, or refuses, by TCP or UDP.
+func answers(namespace, protocol string, to netip.Addr) (answered bool) {
+	_ = netns.DoIn(namespace, func() error { // what fails does not answer
+		conn, err := net.DialTimeout(protocol, netip.AddrPortFrom(to, discardPort).String(), exchangeWait)
+		if err != nil {
+			answered = errors.Is(err, unix.ECONNREFUSED)
+			return nil
+		}
+		defer conn.Close()
+		if answered = strings.HasPrefix(protocol, "tcp"); answered {
+			return nil
+		}
+		_ = conn.SetDeadline(time.Now().Add(exchangeWait))
+		if _, err = conn.Write([]byte("vxlanctl doctor")); err == nil {
+			_, err = conn.Read(make([]byte, 1))
+		}
+		answered = err == nil || errors.Is(err, unix.ECONNREFUSED)
+		return nil
+	})
+	return answered
+}

@@ -1,0 +1,180 @@
+package survey
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vxlan-driver/internal/doctor"
+	"vxlan-driver/internal/kernel"
+	"vxlan-driver/internal/network"
+)
+
+// insides finds out what in containers keeps their packets from passing, and no plan of theirs says:
+// somebody's neighbour entries, routes, rules and flags.
+func (c *collector) insides() {
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
+			if inside, ok := c.inside(n, e.Namespace, e.ContainerName, e.Interface); ok {
+				n.Insides = append(n.Insides, inside)
+			}
+		}
+	}
+}
+
+func (c *collector) inside(n *doctor.Network, namespace, container, device string) (doctor.Inside, bool) {
+	in := doctor.Inside{Container: container, Namespace: namespace, Interface: device}
+	read := func(to any, args ...string) error {
+		return c.readJSON(to, "nsenter", append([]string{"--net=" + namespace, "ip", "-j"}, args...)...)
+	}
+	var links []struct{ Flags []string }
+	if namespace == "" || read(&links, "link", "show", "dev", device) != nil || len(links) != 1 {
+		return in, false // it is ending, or not seen from here
+	}
+	var addrs []struct {
+		AddrInfo []struct {
+			Local     netip.Addr
+			Prefixlen int
+			Scope     string
+		} `json:"addr_info"`
+	}
+	_ = read(&addrs, "address", "show", "dev", device) // what is not known is not judged
+	for _, l := range addrs {
+		for _, a := range l.AddrInfo {
+			if a.Scope == "global" {
+				in.Addrs = append(in.Addrs, netip.PrefixFrom(a.Local, a.Prefixlen))
+			}
+		}
+	}
+	in.NoARP = slices.Contains(links[0].Flags, "NOARP")
+	var known []struct {
+		Dst    netip.Addr
+		Lladdr string
+	}
+	_ = read(&known, "neigh", "show", "dev", device, "nud", "permanent")
+	for _, k := range known {
+		var mac kernel.MAC
+		if mac.UnmarshalText([]byte(k.Lladdr)) == nil {
+			in.Neighbours = append(in.Neighbours, doctor.Neighbour{Addr: k.Dst, MAC: mac, Permanent: true})
+		}
+	}
+	c.insideRoutes(&in, n, read)
+	if text, err := c.run("nsenter", "--net="+namespace, "tc", "qdisc", "show", "dev", device); err == nil {
+		if hook, found := SlowQueue(device, text); found {
+			in.Hooks = append(in.Hooks, hook)
+		}
+	}
+	return in, true
+}
+
+// insideRoutes finds out which routes and rules of a container lead nowhere.
+func (c *collector) insideRoutes(in *doctor.Inside, n *doctor.Network, read func(any, ...string) error) {
+	for _, s := range n.Subnets {
+		family := "-4"
+		if s.Prefix.Addr().Is6() {
+			family = "-6"
+		}
+		for _, kind := range deadEndKinds {
+			var routes []struct{ Dst, Table string }
+			_ = read(&routes, family, "route", "show", "table", "all", "type", kind)
+			for _, r := range routes {
+				if dead := deadEnd(kind, family, r.Dst, r.Table); dead.Dst.Overlaps(s.Prefix) && dead.Dst.Bits() > 0 {
+					in.DeadEnds = append(in.DeadEnds, dead)
+				}
+			}
+		}
+		var rules []map[string]any
+		_ = read(&rules, family, "rule")
+		for _, r := range rules {
+			if rule, foreign := describeRule(family, r); foreign && rule.Refuses {
+				in.Rules = append(in.Rules, rule)
+			}
+		}
+		var routes []struct{ Gateway netip.Addr }
+		_ = read(&routes, family, "route", "show", "default", "dev", in.Interface)
+		for _, r := range routes {
+			if r.Gateway != s.Gateway && s.Prefix.Contains(r.Gateway) && c.isSilent(n, r.Gateway) {
+				in.SilentRouters = append(in.SilentRouters, r.Gateway)
+			}
+		}
+	}
+}
+
+// isSilent tells whether nobody on a network's bridge answers for an address.
+func (c *collector) isSilent(n *doctor.Network, addr netip.Addr) bool {
+	from := kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local), Addrs: n.HostAddrs()}
+	answers, err := c.ns.ProbeAddresses(n.Bridge.Name, from, []netip.Addr{addr})
+	return err == nil && len(answers) == 0
+}
+
+// entries finds out which forwarding and neighbour entries somebody has fixed on a network's devices,
+// against what is known of this host's containers. Where the agent writes the entries it knows them.
+func (c *collector) entries() {
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		var forwarding []struct {
+			MAC, Ifname, Dst, State string
+			Flags                   []string
+			Master                  string
+		}
+		_ = c.readJSON(&forwarding, "bridge", "-j", "fdb", "show", "br", n.Bridge.Name) // see the checks of devices
+		for _, f := range forwarding {
+			if f.State != "static" && f.State != "permanent" {
+				continue
+			}
+			e := doctor.FixedEntry{Device: f.Ifname, Self: slices.Contains(f.Flags, "self")}
+			if e.MAC.UnmarshalText([]byte(f.MAC)) == nil {
+				e.Dst, _ = netip.ParseAddr(f.Dst)
+				n.FixedEntries = append(n.FixedEntries, e)
+			}
+		}
+		var known []struct {
+			Dst    netip.Addr
+			Lladdr string
+		}
+		_ = c.readJSON(&known, "ip", "-j", "neigh", "show", "dev", n.Bridge.Name, "nud", "permanent")
+		for _, k := range known {
+			e := doctor.FixedEntry{Device: n.Bridge.Name, Addr: k.Dst}
+			if e.MAC.UnmarshalText([]byte(k.Lladdr)) == nil {
+				n.FixedEntries = append(n.FixedEntries, e)
+			}
+		}
+	}
+}
+
+// slowest is a rate in bytes a second below which a network does not work.
+const slowest = 125_000
+
+// SlowQueue makes a hook of what tc prints of a device's queueing disciplines, if one shapes. One of
+// less than a megabit a second drops for certain.
+func SlowQueue(device, text string) (doctor.DeviceHook, bool) {
+	for _, kind := range []string{"netem", "tbf", "htb", "hfsc", "cake", "red", "sfb", "choke"} {
+		line := lineWith(text, "qdisc "+kind+" ")
+		if line == "" {
+			continue
+		}
+		rate, known := rateOf(line)
+		return doctor.DeviceHook{
+			Device: device, What: "qdisc " + kind, Drops: kind == "netem" || known && rate < slowest, Text: line,
+			Remove: "tc qdisc delete dev " + device + " root",
+		}, true
+	}
+	return doctor.DeviceHook{}, false
+}
+
+// rateOf reads the rate, such as 8Kbit, in bytes a second.
+func rateOf(line string) (rate float64, known bool) {
+	text := wordAfter(line, "rate")
+	for _, unit := range []struct {
+		name string
+		bits float64
+	}{{"Kbit", 1e3}, {"Mbit", 1e6}, {"Gbit", 1e9}, {"bit", 1}} {
+		if number, found := strings.CutSuffix(text, unit.name); found {
+			value, err := strconv.ParseFloat(number, 64)
+			return value * unit.bits / 8, err == nil
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,59 @@
+package survey
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestFindBlocks(t *testing.T) {
+	const text = `src 198.18.0.12/32 dst 198.18.0.11/32 
+	dir out action block priority 0 
+src 10.0.0.0/8 dst 10.1.0.0/16 proto udp 
+	dir fwd priority 0 
+	tmpl src 0.0.0.0 dst 0.0.0.0
+src 0.0.0.0/0 dst 198.18.0.0/24 proto udp 
+	dir in action block priority 5 
+`
+	const want = "[ip xfrm policy delete src 198.18.0.12/32 dst 198.18.0.11/32 dir out, ip xfrm policy delete src 0.0.0.0/0 dst 198.18.0.0/24 proto udp dir in, ]"
+	got := "["
+	for _, b := range FindBlocks(text) {
+		got += b.Delete + ", "
+		if !b.From.IsValid() || !b.To.IsValid() {
+			t.Errorf("%+v", b)
+		}
+	}
+	if got += "]"; got != want {
+		t.Error(got)
+	}
+}
+
+func TestDescribeRule(t *testing.T) {
+	for _, tt := range []struct {
+		rule map[string]any
+		want string
+	}{
+		{map[string]any{"priority": 0., "src": "all", "table": "local"}, "foreign false"},
+		{map[string]any{"priority": 5., "src": "10.1.0.0", "srclen": 24., "action": "blackhole"}, "foreign true, from 10.1.0.0/24, to invalid Prefix, by , refuses true"},
+		{map[string]any{"priority": 5., "src": "all", "dst": "198.18.0.11", "iif": "br", "table": "100"}, "foreign true, from invalid Prefix, to 198.18.0.11/32, by br, refuses false"},
+	} {
+		r, foreign := describeRule("-4", tt.rule)
+		got := fmt.Sprintf("foreign %v", foreign)
+		if foreign {
+			got += fmt.Sprintf(", from %v, to %v, by %s, refuses %v", r.From, r.To, r.ArrivedBy, r.Refuses)
+		}
+		if got != tt.want {
+			t.Errorf("%v: %s", tt.rule, got)
+		}
+	}
+}
+
+func TestFirstRoute(t *testing.T) {
+	for text, want := range map[string]string{
+		"198.18.0.11 dev eth0 scope link mtu 1300 \n":                  "198.18.0.11 dev eth0 scope link mtu 1300",
+		"198.18.0.0/24 dev eth0 proto kernel scope link linkdown\nx\n": "198.18.0.0/24 dev eth0 proto kernel scope link",
+	} {
+		if got := firstRoute(text); got != want {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package survey
+
+import (
+	"net/netip"
+	"strings"
+
+	"vxlan-driver/internal/doctor"
+)
+
+// worldOutside are addresses of the world, any of which nobody has in a private network.
+var worldOutside = map[bool]string{false: "1.0.0.1", true: "2600::1"}
+
+// ways finds out how the kernel sends to containers of this host, and from them to the outside, where
+// it knows a way there itself.
+func (c *collector) ways() {
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		if n.VRF != "" {
+			continue // a world of its own
+		}
+		for _, e := range n.Endpoints[:min(len(n.Endpoints), maxPorts)] {
+			for _, p := range e.Addrs {
+				n.Ways = append(n.Ways, c.way(e.ContainerName, p.Addr(), p.Addr(), p.Addr().String()))
+				world := worldOutside[p.Addr().Is6()]
+				if n.Internal || c.way("", p.Addr(), netip.Addr{}, world).Err != "" {
+					continue
+				}
+				n.Ways = append(n.Ways, c.way(e.ContainerName, p.Addr(), netip.Addr{}, world, "from", p.Addr().String(), "iif", n.Bridge.Name))
+			}
+		}
+	}
+}
+
+// way asks the kernel for a route.
+func (c *collector) way(container string, of, to netip.Addr, args ...string) doctor.Way {
+	w := doctor.Way{Container: container, Of: of, To: to, Command: "ip route get " + strings.Join(args, " ")}
+	var routes []struct{ Dev string }
+	if err := c.readJSON(&routes, "ip", append([]string{"-j", "route", "get"}, args...)...); err != nil {
+		w.Err = err.Error()
+	} else if len(routes) > 0 {
+		w.Interface = routes[0].Dev
+	}
+	return w
+}
+
+// flags finds out which flags of devices keep them from finding others, and whether the underlay is a
+// part of another device.
+func (c *collector) flags() {
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		for _, name := range []string{n.Underlay.Name, n.Bridge.Name} {
+			var links []struct {
+				Flags    []string
+				Master   string
+				LinkInfo struct {
+					SlaveKind string `json:"info_slave_kind"`
+				} `json:"linkinfo"`
+			}
+			if name == "" || c.readJSON(&links, "ip", "-j", "-d", "link", "show", "dev", name) != nil || len(links) != 1 {
+				continue // see the checks of devices
+			}
+			l := doctor.LinkFlags{Name: name, Master: links[0].Master, MasterKind: links[0].LinkInfo.SlaveKind}
+			for _, f := range links[0].Flags {
+				l.NoARP, l.Broadcast = l.NoARP || f == "NOARP", l.Broadcast || f == "BROADCAST"
+			}
+			n.Links = append(n.Links, l)
+		}
+	}
+}

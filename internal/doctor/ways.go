@@ -1,0 +1,149 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"vxlan-driver/internal/diagnosis"
+)
+
+// Way is how the kernel sends to a container, or from it to the outside.
+type Way struct {
+	Container string
+	Of        netip.Addr // the container's
+	To        netip.Addr // the same for what is sent to it; zero: the outside
+	Interface string
+	Err       string // why there is none
+	Command   string // that shows it
+}
+
+// LinkFlags are what a device is told to do.
+type LinkFlags struct {
+	Name               string
+	NoARP, Broadcast   bool
+	Master, MasterKind string
+}
+
+// checkWays says which routes and rules lead packets for a network's subnet elsewhere, or packets of
+// its containers nowhere. One finding a network says it.
+func checkWays(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		findings = append(findings, f.deadSubnets(n)...)
+		for _, w := range n.Ways {
+			found := diagnosis.Finding{
+				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{w.Command},
+			}
+			switch {
+			case w.To.IsValid() && w.Err != "" && f.deadEnd(w.Of) != nil:
+				continue // see deadSubnets
+			case w.To.IsValid() && w.Err != "":
+				found.Summary = fmt.Sprintf("this host has no way to container %s: a route or rule refuses %s", w.Container, w.Of)
+			case w.To.IsValid() && w.Interface != n.Bridge.Name:
+				found.Summary = fmt.Sprintf("packets to container %s leave by %s and not by the bridge %s", w.Container, w.Interface, n.Bridge.Name)
+			case !w.To.IsValid() && w.Err != "":
+				found.Summary = fmt.Sprintf("what container %s sends to the outside has no way: a route or rule refuses it", w.Container)
+			default:
+				continue
+			}
+			f.blameRouting(&found, n, w)
+			findings = append(findings, found)
+			break
+		}
+	}
+	return findings
+}
+
+// deadSubnets says which part of a network's subnets the kernel refuses, whoever has its addresses. A
+// wider route refuses nothing there, since the bridge's is longer.
+func (f *Facts) deadSubnets(n Network) (findings []diagnosis.Finding) {
+	for _, s := range n.Subnets {
+		for _, r := range f.Routing.DeadEnds {
+			if n.VRF != "" || !r.Dst.Overlaps(s.Prefix) || r.Dst.Bits() < s.Prefix.Bits() {
+				continue
+			}
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.SubnetOverlap, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  fmt.Sprintf("this host refuses packets to %s of the subnet %s", r.Dst, s.Prefix),
+				Evidence: []string{fmt.Sprintf("there is a route of type %s to %s", r.Type, r.Dst)}, Mend: []string{r.Delete},
+			})
+		}
+	}
+	return findings
+}
+
+// blameRouting names the route or the rule that leads a container's packets elsewhere.
+func (f *Facts) blameRouting(found *diagnosis.Finding, n Network, w Way) {
+	from, to := netip.Addr{}, w.To
+	if !to.IsValid() {
+		from = w.Of
+	}
+	if r := f.ruleFor(from, to, n.Bridge.Name); r != nil {
+		found.Evidence = append(found.Evidence, "ip rule: "+r.Text)
+		found.Mend = []string{r.Delete}
+		return
+	}
+	if i := slices.IndexFunc(f.Prefixes, func(p hostPrefix) bool {
+		return p.Interface == w.Interface && p.Prefix.Bits() > 0 && p.Prefix.Contains(w.Of)
+	}); i >= 0 {
+		found.Mend = overlapMend(f.Prefixes[i])
+		return
+	}
+	found.Mend = []string{"sysctl -w net.ipv4.conf." + n.Bridge.Name + ".forwarding=1"}
+}
+
+// deadEnd returns the route that leads packets to an address nowhere: of several the longest prefix
+// counts.
+func (f *Facts) deadEnd(to netip.Addr) (dead *Route) {
+	for i, r := range f.Routing.DeadEnds {
+		if r.Dst.Contains(to) && (dead == nil || r.Dst.Bits() > dead.Dst.Bits()) {
+			dead = &f.Routing.DeadEnds[i]
+		}
+	}
+	return dead
+}
+
+// ruleFor returns the rule of another program that packets between two addresses meet, which arrived
+// by an interface: the first one that refuses or that names one of them, or else the first. A zero
+// address may be any.
+func (f *Facts) ruleFor(from, to netip.Addr, arrivedBy string) *Rule {
+	covers := func(p netip.Prefix, a netip.Addr) bool { return !p.IsValid() || a.IsValid() && p.Contains(a) }
+	var first *Rule
+	for i, r := range f.Routing.Rules {
+		if !covers(r.From, from) || !covers(r.To, to) || r.ArrivedBy != "" && r.ArrivedBy != arrivedBy {
+			continue
+		}
+		if r.Refuses || r.From.IsValid() || r.To.IsValid() || r.ArrivedBy != "" {
+			return &f.Routing.Rules[i]
+		}
+		if first == nil {
+			first = &f.Routing.Rules[i]
+		}
+	}
+	return first
+}
+
+// checkFlags says which devices do not ask for addresses, and which underlay is a part of another
+// device: what arrives is that device's then.
+func checkFlags(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		for _, l := range n.Links {
+			found := diagnosis.Finding{
+				Code: diagnosis.DeviceAltered, Level: diagnosis.Failure, Network: n.Name, Evidence: []string{"ip -d link show dev " + l.Name},
+			}
+			switch {
+			case l.NoARP && l.Broadcast:
+				found.Summary = fmt.Sprintf("%s has ARP switched off, so it finds nobody and nobody finds it", l.Name)
+				found.Mend = []string{fmt.Sprintf("ip link set %s arp on", l.Name)}
+			case slices.Contains([]string{"bridge", "bond", "team"}, l.MasterKind) && l.Name == n.VTEP.Interface:
+				found.Code = diagnosis.UnderlayLost
+				found.Summary = fmt.Sprintf("the interface %s is a port of %s, so packets for this host's address do not reach it", l.Name, l.Master)
+				found.Mend = []string{fmt.Sprintf("ip link set %s nomaster   # or move the address to %s and recreate the network", l.Name, l.Master)}
+			default:
+				continue
+			}
+			findings = append(findings, found)
+		}
+	}
+	return findings
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strings"
@@ -309,7 +310,7 @@ func (c *collector) kernel() {
 		c.Kernel.Release = unix.ByteSliceToString(name.Release[:])
 	}
 	_, err := os.Stat("/lib/modules/" + c.Kernel.Release)
-	c.Kernel.NoModules = err != nil
+	c.Kernel.NoModules = errors.Is(err, fs.ErrNotExist) // the agent's unit may not see them
 	c.Kernel.NoVXLAN = errors.Is(c.ns.CheckVXLAN(), kernel.ErrNotSupported)
 	c.Kernel.Parameters = make(map[string]string)
 	for _, n := range c.Networks {

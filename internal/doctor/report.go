@@ -79,6 +79,11 @@ func pathOf(r agentapi.StatusReport, network, host string) (p agentapi.PathStatu
 func fromWarning(text string) diagnosis.Finding {
 	f := diagnosis.Finding{Code: diagnosis.AgentWarning, Level: diagnosis.Warning, Summary: text}
 	switch {
+	case strings.Contains(text, "has the ID of this host"):
+		f = withAdvice(diagnosis.Finding{Code: diagnosis.HostCopied, Level: diagnosis.Failure}, text)
+		f.Evidence, f.Mend = f.Mend, []string{copyMend}
+	case strings.Contains(text, "both have the address"):
+		f = withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure}, text)
 	case strings.Contains(text, "neighbour table is full"):
 		f.Code, f.Level = diagnosis.NeighboursFull, diagnosis.Failure
 		if _, parameter, found := strings.Cut(text, "raise "); found {

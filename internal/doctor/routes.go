@@ -61,14 +61,28 @@ func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
 		found.Mend = []string{dead.Delete}
 	case rule != nil:
 		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
-		found.Mend = []string{rule.Delete}
+		found.Mend = []string{avoidRule(*rule, p)}
 	default:
 		found.Mend = []string{routeBy(n, p)}
 	}
+	found.Evidence = append(found.Evidence, f.ownerEvidence(p.Route.Interface)...)
 	if p.Matched != "" {
 		found.Evidence = append(found.Evidence, "the kernel takes the route "+p.Matched)
 	}
 	return found
+}
+
+// avoidRule is the command by which packets to a host no longer follow a rule. One that leads them to
+// an interface is a VPN's, and stays for other packets.
+func avoidRule(rule Rule, p Path) string {
+	if p.Route.Interface == "" || rule.Priority <= 1 {
+		return rule.Delete
+	}
+	ip := "ip"
+	if p.To.Is6() {
+		ip = "ip -6"
+	}
+	return fmt.Sprintf("%s rule add to %s lookup main priority %d", ip, p.To, rule.Priority-1)
 }
 
 // routeBy is the command by which the kernel sends to a host by the network's interface.
@@ -112,7 +126,7 @@ func smallPath(n Network, p Path, wanted int) diagnosis.Finding {
 		Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
 		Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
 		Evidence: []string{"ip route get " + p.To.String() + " shows it"},
-		Mend:     []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name, p.MTU-overhead(n))},
+		Mend:     []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name, p.MTU-Overhead(n))},
 	}
 	if command := withoutMTU(p.Matched); command != "" {
 		found.Evidence = append(found.Evidence, "the route has it: "+p.Matched)

@@ -59,6 +59,9 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.devices()
 	c.zones()
 	c.managers()
+	c.sysctlFiles()
+	c.portFiles()
+	c.denials()
 	c.links()
 	c.rules()
 	c.hooks()
@@ -70,6 +73,7 @@ func (s Surveyor) Facts(ctx context.Context) doctor.Facts {
 	c.entries()
 	c.podman()
 	c.upstreams()
+	c.contacts()
 	c.limits(before)
 	c.traffic()
 	return c.Facts
@@ -189,6 +193,7 @@ func (c *collector) network(n hoststate.Network) doctor.Network {
 	for _, to := range n.VTEP.Remotes[:min(len(n.VTEP.Remotes), maxPaths)] {
 		facts.Paths = append(facts.Paths, c.path(n.VTEP, to))
 	}
+	c.pingPaths(&facts)
 	facts.Elsewhere = append(c.claimants(home, kernel.ProbeSender{}, []netip.Addr{n.VTEP.Local}),
 		c.claimants(n.Bridge.Name, kernel.ProbeSender{MAC: network.BridgeMAC(n.Tunnel.VNI, n.VTEP.Local)}, ownAddrs(n))...)
 	c.neighbours(&facts)

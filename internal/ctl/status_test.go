@@ -123,7 +123,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 #   198.18.0.2: 3 in 1m0s, the last one 1s ago
 #   what to do: add this host to remote_ips there, or give all hosts the same key_file
 # VX0708 warning: refused, malformed message: 1
-#   what to do: vxlanctl explain VX0708
+#   what to do: give all hosts one key_file, or none: with a key its messages look malformed to a host without
 `
 
 func TestFaultyStatusSaysWhatToDo(t *testing.T) {

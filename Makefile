@@ -12,6 +12,9 @@ FUZZTIME   ?= 10s
 
 export CGO_ENABLED = 0
 
+# All packages but the lab's.
+UNITS = . ./internal/... ./cmd/... ./bench/...
+
 .PHONY: help build demo test test-unit test-race test-lab faults healthy test-matrix bench bench-quick dashboard lint docs sim sim-large fuzz fuzz-wire share packages lint-packages test-packages install uninstall deps clean
 
 build: bin/vxlan bin/vxland bin/vxlanctl bin/lab
@@ -30,25 +33,27 @@ demo: deps
 	@bin/lab demo
 
 # Unit tests, tests in real namespaces, the lab on Debian 13's Podman. The lab's packages run one after the other, since two labs
-# at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan.
+# at once would disturb each other's timing, and never from the cache, which does not know that they depend on bin/vxlan. A clone
+# in another directory finds what is compiled already (-trimpath), and "make lint" has called go vet.
+TESTFLAGS = -trimpath -vet=off
 test: deps build lint test-race
-	cd packaging/nfpm && $(GO) test -short -count=1 ./...
-	$(GO) test -p 1 -count=1 ./...
+	cd packaging/nfpm && $(GO) test $(TESTFLAGS) -short -count=1 ./...
+	$(GO) test $(TESTFLAGS) -count=1 $(UNITS)
+	$(GO) test $(TESTFLAGS) -p 1 -count=1 ./lab/...
 
 # The race detector needs a C compiler, which is not installed for it alone. Tests in synctest bubbles get one processor, since
 # Go 1.26 can crash otherwise: goroutines whose timers are due share the bubble's race context, and its stack breaks when two use
 # it at once. The detector finds unordered accesses on one processor too.
-RACE     = . ./internal/... ./cmd/... ./bench/...
-BUBBLES  = $$($(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}' $(RACE))
+BUBBLES  = $$($(GO) list -f '{{range .TestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "testing/synctest"}}{{$$.ImportPath}}{{end}}{{end}}' $(UNITS))
 test-race: deps
 	@if command -v gcc >/dev/null; then \
 		export CGO_ENABLED=1; bubbles="$(BUBBLES)"; \
-		$(GO) test -race -cpu 1 $$bubbles && $(GO) test -race $$($(GO) list $(RACE) | grep -vxF "$$bubbles"); \
+		$(GO) test $(TESTFLAGS) -race -cpu 1 $$bubbles && $(GO) test $(TESTFLAGS) -race $$($(GO) list $(UNITS) | grep -vxF "$$bubbles"); \
 	else echo 'race detector: not run, since this machine has no C compiler'; fi
 
 # Without the lab: seconds.
 test-unit:
-	$(GO) test . ./internal/... ./cmd/... ./bench/...
+	$(GO) test $(UNITS)
 
 test-lab: deps build
 	$(GO) test -p 1 -count=1 -v ./lab/...
@@ -160,12 +165,17 @@ packages: share
 lint-packages: packages
 	@for tool in lintian rpmlint; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
 	lintian --fail-on error $(PACKAGES)/*.deb
+	@# rpmlint unpacks with cpio, which follows absolute names: it would put the files onto this machine.
+	@for rpm in $(PACKAGES)/*.rpm; do ! rpm2cpio $$rpm | cpio -t --quiet | grep -v '^[.]/' || exit 1; done
 	rpmlint --config packaging/rpmlint.toml $(PACKAGES)/*.rpm
 
-# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; and
-# installation in trees that have nothing but the base system, where apt brings what the package needs.
+# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; the
+# programs for arm64 under emulation; and installation in trees that have nothing but the base system, where apt brings what the
+# package needs.
 test-packages: deps build lint-packages
-	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 30m ./...
+	@command -v mksquashfs >/dev/null || apt-get install -qq -y --no-install-recommends squashfs-tools
+	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 60m ./...
+	lab/packagetest/emulated.sh $(PACKAGES)
 	for suite in trixie forky; do IMAGES=1 VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/packagetest || exit 1; done
 	for suite in trixie forky; do lab/packagetest/clean.sh $$suite $(PACKAGES) || exit 1; done
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -20,6 +21,14 @@ import (
 	"vxlan-driver/internal/network"
 	"vxlan-driver/internal/pathcheck"
 )
+
+// CheckRoot implements ctl.ClusterHost.
+func (localHost) CheckRoot() error {
+	if os.Geteuid() != 0 {
+		return fs.ErrPermission
+	}
+	return nil
+}
 
 // ReadFile implements hostsetup.Host.
 func (localHost) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }

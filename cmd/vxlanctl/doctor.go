@@ -107,7 +107,7 @@ func (h localHost) DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error) {
 		tokens <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-tokens }()
-			d, err := diagnoseHost(host.ID)
+			d, err := diagnoseHost(host.Key())
 			if err != nil {
 				d = doctor.Unreachable(host.Name, err.Error())
 			}

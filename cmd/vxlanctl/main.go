@@ -2,7 +2,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,11 @@ import (
 
 func main() {
 	err := newCommand().Execute()
-	if err != nil && !ctl.IsPrinted(err) {
+	switch {
+	case err == nil || ctl.IsPrinted(err):
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
+		fmt.Fprintf(os.Stderr, "vxlanctl: %v; type it as root\n", err)
+	default:
 		fmt.Fprintln(os.Stderr, "vxlanctl:", err)
 	}
 	os.Exit(ctl.ExitCode(err))

@@ -220,7 +220,7 @@ func (f rawConfig) parseOthers(c *Config) error {
 		}
 	}
 	var err error
-	if c.Metrics, err = parseEndpoint(f.Metrics, c.Port); err != nil {
+	if c.Metrics, err = parseEndpoint(f.Metrics, c.Port, c.JoinPort); err != nil {
 		errs = append(errs, fmt.Errorf("metrics %q: %w", f.Metrics, err))
 	}
 	return errors.Join(errs...)

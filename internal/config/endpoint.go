@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -19,9 +20,9 @@ const (
 	maxSocketPath = 107
 )
 
-// parseEndpoint parses an address with a port, or the path of a Unix socket. It refuses the port on
-// which the agents talk: whoever came first would keep the other from it.
-func parseEndpoint(typed string, agentPort uint16) (Endpoint, error) {
+// parseEndpoint parses an address with a port, or the path of a Unix socket. It refuses the agents'
+// own ports: whoever came first would keep the other from it.
+func parseEndpoint(typed string, agentPorts ...uint16) (Endpoint, error) {
 	if typed == "" {
 		return Endpoint{}, nil
 	}
@@ -35,8 +36,8 @@ func parseEndpoint(typed string, agentPort uint16) (Endpoint, error) {
 	if err != nil || addr.Port() == 0 || addr.Addr().IsMulticast() {
 		return Endpoint{}, errors.New(`must be ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or "unix:" and a path, such as "127.0.0.1:7948"`)
 	}
-	if addr.Port() == agentPort {
-		return Endpoint{}, errors.New("has the agents' own port; choose another")
+	if slices.Contains(agentPorts, addr.Port()) {
+		return Endpoint{}, errors.New("has one of the agents' own ports; choose another")
 	}
 	return Endpoint{"tcp", addr.String()}, nil
 }

@@ -29,8 +29,8 @@ func TestParseMetrics(t *testing.T) {
 			t.Errorf("%q: got %+v, %v", typed, c.Metrics, err)
 		}
 	}
-	for _, text := range []string{`metrics = "127.0.0.1:7947"`, "port = 7000\nmetrics = \"[::1]:7000\""} {
-		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "has the agents' own port; choose another") {
+	for _, text := range []string{`metrics = "127.0.0.1:7947"`, "port = 7000\nmetrics = \"[::1]:7000\"", `metrics = "127.0.0.1:7949"`} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "has one of the agents' own ports; choose another") {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}

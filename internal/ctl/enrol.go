@@ -22,6 +22,8 @@ import (
 type ClusterHost interface {
 	hostsetup.Host
 	hostsetup.KeyHost
+	// CheckRoot refuses users who may not change the host, before anything is sent.
+	CheckRoot() error
 	Tokens() ([]enrol.Info, error)
 	RevokeToken(id string) (enrol.Info, error)
 	// Networks returns the networks that this host's Podman has, and those of the other hosts.
@@ -61,6 +63,9 @@ a password, and see "vxlanctl token".`,
 				}
 				o.Addr = addr
 			}
+			if err := host.CheckRoot(); err != nil {
+				return fmt.Errorf("init: %w", err)
+			}
 			token, err := hostsetup.Init(host, o, reportTo(cmd.ErrOrStderr()))
 			if err != nil {
 				return fmt.Errorf("init: %w", err)
@@ -82,8 +87,20 @@ func reportTo(out io.Writer) hostsetup.Report {
 
 // printToken prints the command that lets a host in, alone on stdout, and what to do with it.
 func printToken(cmd *cobra.Command, token string, ttl time.Duration) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %v. It is good for one host:\n\n", ttl)
+	fmt.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %s. It is good for one host:\n\n", shortDuration(ttl))
 	fmt.Fprintf(cmd.OutOrStdout(), "vxlanctl join %s\n", token)
+}
+
+// shortDuration leaves out the zeros of such as 24h0m0s.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func joinCommand(host Host) *cobra.Command {
@@ -122,6 +139,9 @@ for the token, and does not show it.`,
 			defer stop()
 			token, err := readToken(ctx, cmd, args[0])
 			if err != nil {
+				return fmt.Errorf("join: %w", err)
+			}
+			if err := host.CheckRoot(); err != nil {
 				return fmt.Errorf("join: %w", err)
 			}
 			if err := hostsetup.Join(ctx, host, token, o, reportTo(cmd.OutOrStdout())); err != nil {
@@ -170,6 +190,9 @@ stays: "vxlanctl key rotate".`,
 		Example: "  vxlanctl leave",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := host.CheckRoot(); err != nil {
+				return fmt.Errorf("leave: %w", err)
+			}
 			if err := hostsetup.Leave(host, reportTo(cmd.OutOrStdout())); err != nil {
 				return fmt.Errorf("leave: %w", err)
 			}

@@ -49,6 +49,7 @@ func (*memberHost) OwnAddress([]netip.Addr) (netip.Addr, error) {
 }
 
 func (*memberHost) KeepAgentRunning() error { return nil }
+func (*memberHost) CheckRoot() error        { return nil }
 
 func (*memberHost) Addresses() ([]hostsetup.InterfaceAddress, error) {
 	return []hostsetup.InterfaceAddress{{Interface: "eth0", Addr: netip.MustParseAddr("192.0.2.1")}}, nil

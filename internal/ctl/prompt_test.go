@@ -90,3 +90,13 @@ func TestSecretInterrupted(t *testing.T) {
 		t.Errorf("read %q, %v; shown again: %v", line, err, showsInput(t, terminal))
 	}
 }
+
+func TestShortDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 10 * time.Minute: "10m", 10 * time.Hour: "10h", 30 * time.Second: "30s", 61 * time.Second: "1m1s",
+	} {
+		if got := shortDuration(d); got != want {
+			t.Errorf("%v is printed as %s", d, got)
+		}
+	}
+}

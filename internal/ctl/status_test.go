@@ -89,6 +89,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 -       198.18.0.4  no agent     -      -    -     -
 
 # VX0301 failure: network blue: no VXLAN packet passes to or from host d
+#   frames of 1450 bytes and small ones were sent to it, and none was answered
 #   what to do: open UDP port 4789 on both hosts and on the way
 # VX0302 failure: network blue: no VXLAN packet arrives at host c
 #   its packets arrive here
@@ -101,11 +102,14 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 # VX0601 failure: two have one
 #   what to do: vxlanctl explain VX0601
 # VX0702 failure: boom
-#   what to do: vxlanctl explain VX0702
+#   the agent met this in its last turn, and tries again
+#   what to do: vxlanctl reload
 # VX0706 failure: no contact to any other host from 198.18.0.1 for 1m30s
-#   what to do: vxlanctl explain VX0706
+#   no agent answers by UDP or TCP, and what other hosts have is as it was
+#   what to do: vxlanctl doctor   # on the other hosts: what is wrong here is above
 # VX0310 warning: host c has not answered for 1h30m0s
-#   what to do: vxlanctl host forget host-c   # only if it is gone for good
+#   vxlanctl host ls
+#   what to do: vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget host-c
 # VX0605 warning: not alike
 #   what to do: vxlanctl explain VX0605
 # VX0703 warning: old

@@ -160,7 +160,7 @@ func TestChecks(t *testing.T) {
 			"VX0404 failure this host sends to the container at 10.0.0.2 by the MAC 02:07:00:00:00:00, and 02:01:00:00:00:00 has the address"},
 			[]string{"bridge fdb delete 02:05:00:00:00:00 dev vxlan-blue dst 198.18.0.77 self"}},
 		{"fixed entries of the agent's", func(f *Facts) {
-			f.Networks[0].VTEP.StaticFDB = true
+			f.Networks[0].DNS = true
 			f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")}}
 		}, nil, nil},
 		{"rule of a VPN", func(f *Facts) {
@@ -411,7 +411,7 @@ func TestChecks(t *testing.T) {
 		{"refused lately", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: 20 * time.Second}}}}}}
-		}, []string{"VX0707 failure refused, wrong key: 3"}, nil},
+		}, []string{"VX0707 failure this host and host 198.18.0.11 have different keys"}, nil},
 		{"refused long ago", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "malformed message", Count: 1}, {Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: time.Hour}}}}}}

@@ -42,7 +42,8 @@ type Facts struct {
 	Sockets     []Socket
 	Limits      []Limit
 	Routing     Routing
-	Rules       []Rule // of other programs, that name a network's port or device
+	Rules       []Rule    // of other programs, that name a network's port or device
+	Contacts    []Contact // to hosts whose agents do not answer
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
 	// BothProbed tells that the other hosts probed at that time too.
@@ -103,6 +104,24 @@ type Exchange struct {
 	TCP, UDP bool // they answered, or refused
 }
 
+// Contact is whether a host can be reached whose agent does not answer.
+type Contact struct {
+	From, To netip.Addr
+	TCP      TCPAnswer // of the agents' port
+	Ping     bool
+	IsMember bool // of the cluster: its agent answered once
+}
+
+// TCPAnswer is what became of a connection that was tried.
+type TCPAnswer string
+
+// Answers to a connection.
+const (
+	TCPOpened  TCPAnswer = "opened"
+	TCPRefused TCPAnswer = "refused"
+	TCPSilent  TCPAnswer = "silent"
+)
+
 // BadSum counts packets that were dropped for wrong checksums.
 type BadSum struct {
 	Where   string // "this host" or "container cb"
@@ -119,6 +138,16 @@ type Path struct {
 	// Matched is the route that the kernel takes, as `ip route get fibmatch` prints it.
 	Matched string
 	Router  netip.Addr // of the default route by the network's interface; zero: there is none
+	Ping    PathPing
+}
+
+// PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
+type PathPing struct {
+	Size        int // of a full packet of the network; 0: nothing was sent
+	Full, Small bool
+	Passing     int        // the largest that passes, if small ones do
+	Router      netip.Addr // that said so; invalid: nobody did
+	RouterMTU   int
 }
 
 // NameAnswer is how a name server answered a question.

@@ -141,6 +141,7 @@ func TestRulesetsOfNft(t *testing.T) {
 		{"mark that a rule sets", `table inet f { chain forward { type filter hook forward priority 0; policy drop; ip saddr 10.0.0.0/8 meta mark set 1; ip daddr 10.0.0.0/8 meta mark set 1; meta mark 1 accept; }; }`, nil},
 		{"port 53 accepted, which it is no more", `table inet f { chain input { type filter hook input priority 0; policy drop; ct state established accept; iifname "br-vxlan-blue" udp dport 53 accept; udp dport { 4789, 7947 } accept; tcp dport 7947 accept; }; }`,
 			map[string][]string{"input": {names}}},
+		{"the rules of install.md", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vx*" meta l4proto { tcp, udp } th dport 61053-61068 accept; tcp dport { 7947, 7949 } accept; udp dport { 4789, 7947 } accept; }; }`, nil},
 		{"underlay and names accepted", `table inet f { chain input { type filter hook input priority 0; policy drop; ct state established accept; iifname "br-vxlan-blue" meta l4proto { tcp, udp } th dport 61053-61068 accept; udp dport { 4789, 7947 } accept; tcp dport 7947 accept; }; }`, nil},
 		{"VXLAN accepted only in a state that it has not", `table inet f { chain input { type filter hook input priority 0; policy drop; iifname "br-vxlan-blue" accept; ct state new udp dport { 4789, 7947 } accept; ct state new tcp dport 7947 accept; }; }`,
 			map[string][]string{"input": {tunnel}}},

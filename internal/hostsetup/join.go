@@ -24,6 +24,9 @@ type JoinOptions struct {
 
 // Join makes this host a member by a token. If it was interrupted, it goes on where that was.
 func Join(ctx context.Context, h Host, token enrol.Token, o JoinOptions, report Report) error {
+	if err := checkOtherHost(h, token); err != nil {
+		return err
+	}
 	m, err := readMember(h)
 	if err != nil {
 		return err
@@ -47,6 +50,20 @@ func Join(ctx context.Context, h Host, token enrol.Token, o JoinOptions, report 
 		return err
 	}
 	return h.Remove(joiningPath)
+}
+
+// checkOtherHost refuses a token of this host's own.
+func checkOtherHost(h Host, token enrol.Token) error {
+	all, err := h.Addresses()
+	if err != nil {
+		return fmt.Errorf("list this host's addresses: %w", err)
+	}
+	for _, a := range all {
+		if slices.Contains(token.Addrs, a.Addr) {
+			return fmt.Errorf("this host made the token: it has the address %v; type the command on the host that is to join", a)
+		}
+	}
+	return nil
 }
 
 // checkMayJoin refuses a host that is a member, or has a key that is not from a join.

@@ -115,6 +115,9 @@ func TestJoinRefusals(t *testing.T) {
 		{"a port that is closed here", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) {
 			h.path.report.Heard, h.path.report.Tunnel = false, false
 		}, "this host has not joined"},
+		{"the host that made the token", func(i *fakeIssuer, h *fakeHost, _ *enrol.Token) {
+			h.addrs = []InterfaceAddress{{"lo", i.at.Addr()}}
+		}, "type the command on the host that is to join"},
 		{"a token that was altered", func(_ *fakeIssuer, _ *fakeHost, t *enrol.Token) { t.Secret[0] ^= 1 }, "was altered"},
 	}
 	for _, tt := range tests {

@@ -69,6 +69,8 @@ func TestConfinedAgentWorks(t *testing.T) {
 		a.mustRun("test -e /run/sysctl.d/zz-vxlan-driver-br-vxlan-" + network + ".conf")
 	}
 
+	wantSameDiagnosis(a, b)
+
 	// Repair.
 	const pings = "podman exec ca ping -c1 -W1 cb"
 	for _, broken := range []struct{ script, repaired string }{

@@ -18,6 +18,7 @@ import (
 func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 	for _, kind := range []string{"", "--internal"} {
 		t.Run("network "+kind, func(t *testing.T) {
+			t.Parallel()
 			l := startLab(t, 3)
 			createNetwork(t, l.Hosts(), "one", kind+" --opt vni=101 --subnet 10.1.0.0/24 --subnet fd00:1::/64")
 			var all []container
@@ -25,10 +26,10 @@ func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 				all = append(all, runContainer(t, h, "c", "one"))
 			}
 			ports := openUnderlayPorts(t, l)
-			for _, c := range all {
+			labtest.Each(t, all, func(c container) {
 				sendGatewayARPAndND(t, c)
 				checkOwnGateway(t, c)
-			}
+			})
 			if got := framesAboutGateway(t, ports); len(got) > 0 {
 				t.Errorf("%d crossed the tunnel, such as % x", len(got), got[0])
 			}
@@ -37,9 +38,7 @@ func TestGatewayNeverCrossesTheTunnel(t *testing.T) {
 					rule{h, "bridge", chain, ""}.disable(t)
 				}
 			}
-			for _, c := range all {
-				sendGatewayARPAndND(t, c)
-			}
+			labtest.Each(t, all, func(c container) { sendGatewayARPAndND(t, c) })
 			var arp, nd bool
 			for _, f := range framesAboutGateway(t, ports) {
 				arp = arp || packet.EtherType(f) == packet.TypeARP

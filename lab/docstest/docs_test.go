@@ -47,8 +47,8 @@ func typeBlock(t *testing.T, l *lab.Lab, b block) (out string) {
 	return out
 }
 
-// The set-up of a network whose hosts find each other, typed as discovery.md has it. Only the copy
-// of the key from host to host is the test's.
+// The set-up of a network whose hosts find each other, typed as discovery.md has it, with the ports
+// opened as install.md says. Only the copy of the key from host to host is the test's.
 func TestDiscovery(t *testing.T) {
 	l := startHosts(t)
 	a, b := l.Host("host-a"), l.Host("host-b")
@@ -61,6 +61,8 @@ func TestDiscovery(t *testing.T) {
 	if len(steps) != 3 {
 		t.Fatalf("discovery.md has %d steps, want 3: the key, its name, the network", len(steps))
 	}
+	closePorts(t, l)
+	openPorts(t, l)
 	steps[0].host = "On host A"
 	typeBlock(t, l, steps[0])
 	if err := b.WriteFile("/etc/vxlan/key", []byte(labtest.Sh(t, a, "cat /etc/vxlan/key")+"\n"), 0o600); err != nil {
@@ -75,9 +77,32 @@ func TestDiscovery(t *testing.T) {
 	labtest.Page(t, a, "container-a", "container-b")
 	labtest.Page(t, b, "container-b", "container-a")
 	// Of the two addresses of a lab host, auto takes the one by which it reaches the listed host.
-	if out := labtest.Sh(t, a, "vxlanctl status"); !regexp.MustCompile(`host-b +192\.168\.1\.11 +reachable`).MatchString(out) {
+	if out := labtest.Sh(t, a, "vxlanctl status"); !strings.HasPrefix(out, "all is well") || !regexp.MustCompile(`host-b +192\.168\.1\.11 +reachable`).MatchString(out) {
 		t.Errorf("status says\n%s", out)
 	}
+}
+
+// closePorts gives the hosts a firewall that drops what it does not know.
+func closePorts(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for _, h := range l.Hosts() {
+		labtest.Sh(t, h, `nft -f - <<'END'
+table inet filter { chain input { type filter hook input priority 0; policy drop; iif lo accept; ct state established,related accept; meta l4proto { icmp, ipv6-icmp } accept; }; }
+END`)
+	}
+}
+
+// openPorts types install.md's commands for a ruleset of one's own.
+func openPorts(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	for _, b := range readPage(t, "install.md") {
+		if b.section == "Open the ports" && strings.HasPrefix(b.script, "nft ") {
+			b.host = "On every host"
+			typeBlock(t, l, b)
+			return
+		}
+	}
+	t.Fatal("install.md has no commands for nftables")
 }
 
 // The way to change an option that keeps containers, typed as hosts.md has it: the container runs

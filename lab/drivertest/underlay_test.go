@@ -17,7 +17,7 @@ func addNATInterface(t *testing.T, h *lab.Host) {
 		ip link set nat1 up && ip link set nat0 up && ip route replace default via 10.0.2.2 dev nat0`)
 }
 
-// README's command, the same on all hosts, works where the default route is another interface's.
+// The documented command with a list, the same on all hosts, works where the default route is another interface's.
 func TestAutoOnHostsWithAnotherDefaultRoute(t *testing.T) {
 	l := labtest.Start(t, lab.Config{Hosts: 2, Binaries: []string{labtest.Binary(t, "vxlanctl")}})
 	a, b := l.Hosts()[0], l.Hosts()[1]

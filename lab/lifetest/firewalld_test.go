@@ -127,7 +127,7 @@ func TestFirewalldService(t *testing.T) {
 	}
 	labtest.Sh(t, a, "firewall-cmd --reload && firewall-cmd --permanent --add-service=podman-vxlan && firewall-cmd --reload")
 	rules := labtest.Sh(t, a, "nft list table inet firewalld")
-	for _, want := range []string{"udp dport 4789 accept", "udp dport 7947 accept", "tcp dport 7947 accept"} {
+	for _, want := range []string{"udp dport 4789 accept", "udp dport 7947 accept", "tcp dport 7947 accept", "tcp dport 7949 accept"} {
 		if !strings.Contains(rules, want) {
 			t.Errorf("firewalld has no rule %q", want)
 		}

@@ -67,9 +67,11 @@ func TestIsolation(t *testing.T) {
 			s.createNetworkOf(i.driver, i.name(), fmt.Sprintf("%s --subnet 10.%d.0.0/24 --subnet fd00:%d::/64", option, i.number, i.number))
 			s.runPeer(s.a, i.name(), fmt.Sprintf("--network %s:ip=%s,ip=%s -p %d:80", i.name(), i.addr(), i.addr6(), 8000+i.number))
 		}
+		var questions []question
 		for _, from := range islands {
-			s.runSubtest("from "+from.name(), func(s *scene) { s.checkIsolation(from, islands) })
+			questions = append(questions, questionsOfIsland(from, islands)...)
 		}
+		s.checkAnswers(questions...)
 		// What is not isolated any more, because its last container went, leaves no rule that
 		// isolates.
 		for _, i := range islands {
@@ -81,9 +83,8 @@ func TestIsolation(t *testing.T) {
 	})
 }
 
-// checkIsolation checks from one network which others it reaches.
-func (s *scene) checkIsolation(from island, islands []island) {
-	s.Helper()
+// questionsOfIsland ask from one network which others it reaches.
+func questionsOfIsland(from island, islands []island) []question {
 	all := []question{
 		{from.name(), "tcp/" + outside4 + ":7000", "outside:7000 from " + hostA4},
 		{from.name(), "udp/[" + outside6 + "]:7000", "outside:7000 from " + hostA6},
@@ -103,7 +104,7 @@ func (s *scene) checkIsolation(from island, islands []island) {
 				question{from.name(), fmt.Sprintf("tcp/[%s]:%d", hostA6, 8000+to.number), to.name() + ":80"})
 		}
 	}
-	s.checkAnswers(all...)
+	return all
 }
 
 // Containers of one isolated network reach each other, on whatever host.

@@ -1,9 +1,11 @@
 package paritytest
 
 import (
+	"slices"
 	"strings"
 
 	"vxlan-driver/lab"
+	"vxlan-driver/lab/labtest"
 )
 
 // noAnswer says that no answer is expected.
@@ -16,23 +18,17 @@ type question struct {
 	want string // "web:80 from 10.0.0.1", a beginning of it such as "web:80", or none
 }
 
-// checkAnswers sends the requests, and reports each answer that is not as expected.
+// checkAnswers sends the requests, and reports each answer that is not as expected. What is dropped
+// is waited for at all sources at once, and after the rest, whose answers then are no load.
 func (s *scene) checkAnswers(questions ...question) {
 	s.Helper()
-	for _, from := range distinctSources(questions) {
-		var answered, silent []question
-		for _, q := range questions {
-			switch {
-			case q.from != from:
-			case q.want == noAnswer:
-				silent = append(silent, q)
-			default:
-				answered = append(answered, q)
-			}
-		}
-		s.askFrom(from, "5", answered) // far more than an answer takes, also on a busy machine
-		s.askFrom(from, "0.7", silent) // what is dropped is never answered; waiting longer proves no more
-	}
+	from := distinctSources(questions)
+	labtest.Each(s.T, from, func(from string) {
+		s.askFrom(from, "5", questions, func(q question) bool { return q.want != noAnswer }) // far more than an answer takes, also on a busy machine
+	})
+	labtest.Each(s.T, from, func(from string) {
+		s.askFrom(from, "0.7", questions, func(q question) bool { return q.want == noAnswer }) // what is dropped is never answered; waiting longer proves no more
+	})
 }
 
 // distinctSources returns the sources of the questions, each once, in order.
@@ -48,9 +44,10 @@ func distinctSources(questions []question) []string {
 	return from
 }
 
-// askFrom sends all questions of one source at once.
-func (s *scene) askFrom(from, seconds string, questions []question) {
+// askFrom sends those questions of one source at once that are chosen.
+func (s *scene) askFrom(from, seconds string, all []question, chosen func(question) bool) {
 	s.Helper()
+	questions := slices.DeleteFunc(slices.Clone(all), func(q question) bool { return q.from != from || !chosen(q) })
 	if len(questions) == 0 {
 		return
 	}

@@ -24,10 +24,13 @@ type scene struct {
 }
 
 // onBoth runs a test with Podman's bridge driver, which shows that the test is right, and with
-// vxlan.
+// vxlan. Both have a lab of their own, and run at once.
 func onBoth(t *testing.T, hosts int, test func(s *scene)) {
 	for _, driver := range []string{"bridge", "vxlan"} {
-		t.Run(driver, func(t *testing.T) { test(newScene(t, driver, hosts)) })
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			test(newScene(t, driver, hosts))
+		})
 	}
 }
 

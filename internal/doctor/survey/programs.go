@@ -1,9 +1,12 @@
 package survey
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +24,11 @@ const programTimeout = 5 * time.Second
 func (c *collector) run(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, programTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).Output()
+	cmd := exec.CommandContext(ctx, name, args...)
+	// Without a home directory podman looks for no configuration there, which the agent's unit may not
+	// see.
+	cmd.Env = append(os.Environ(), "HOME=/")
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}
@@ -50,22 +57,14 @@ var netavarkPaths = []string{
 var pluginDirs = []string{"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark"}
 
 func (c *collector) podman() {
-	if out, err := c.run("podman", "--version"); err == nil {
-		c.Podman.Version = lastWord(out)
-	}
+	c.Podman.Version = c.versionOf("podman")
 	for _, path := range netavarkPaths {
-		if out, err := c.run(path, "--version"); err == nil {
-			c.Podman.Netavark = lastWord(out)
+		if c.Podman.Netavark = c.versionOf(path); c.Podman.Netavark != "" {
 			break
 		}
 	}
 	if c.Podman.Netavark == "" && c.Podman.Version != "" { // it may be elsewhere, as containers.conf says
-		path, err := c.run("podman", "info", "--format", "{{.Host.NetworkBackendInfo.Path}}")
-		out, versionErr := c.run(strings.TrimSpace(path), "--version")
-		if c.Podman.Netavark = lastWord(out); err != nil || versionErr != nil {
-			c.Podman.NoNetavark = "podman info finds no network backend"
-			c.Podman.Reinstall = reinstallCommand("netavark")
-		}
+		c.netavarkElsewhere()
 	}
 	var paths []string
 	for _, dir := range pluginDirs {
@@ -74,6 +73,20 @@ func (c *collector) podman() {
 	var path string
 	if path, c.Podman.Obstacle = findProgram(paths); path != "" {
 		c.Podman.PluginDir = filepath.Dir(path)
+	}
+}
+
+// netavarkElsewhere asks Podman for netavark. In the agent's unit that may fail for other reasons.
+func (c *collector) netavarkElsewhere() {
+	path, err := c.run("podman", "info", "--format", "{{.Host.NetworkBackendInfo.Path}}")
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && !bytes.Contains(failed.Stderr, []byte("netavark")) {
+		c.gap("where netavark is", err)
+		return
+	}
+	out, versionErr := c.run(strings.TrimSpace(path), "--version")
+	if c.Podman.Netavark = lastWord(out); err != nil || versionErr != nil {
+		c.Podman.NoNetavark = "podman info finds no network backend"
+		c.Podman.Reinstall = reinstallCommand("netavark")
 	}
 }
 
@@ -118,6 +131,15 @@ func mountOf(path string) string {
 		}
 	}
 	return "/"
+}
+
+// versionOf returns what a program says of its version, "" if it is not installed.
+func (c *collector) versionOf(program string) string {
+	out, err := c.run(program, "--version")
+	if !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
+		c.gap("the version of "+filepath.Base(program), err)
+	}
+	return lastWord(out)
 }
 
 func lastWord(text string) string {

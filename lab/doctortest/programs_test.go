@@ -49,7 +49,7 @@ var installable = []struct {
 	fault
 }{
 	{"network-manager", fault{name: "NetworkManager", inject: networkManager, code: "VX0412", says: "NetworkManager manages"}},
-	{"ufw iptables", fault{name: "ufw", inject: "ufw --force enable", code: "VX0502", says: "VXLAN"}},
+	{"ufw iptables", fault{name: "ufw", inject: "ufw default allow routed; ufw --force enable", code: "VX0502", says: "VXLAN"}},
 }
 
 // Other programs' faults are named, and what is printed mends them.

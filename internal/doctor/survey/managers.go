@@ -84,7 +84,7 @@ func NetworkManager(network string, devices []string, text string) (m doctor.Man
 	}
 	const write = `printf '[device-%s]\nmatch-device=%s\nmanaged=0\n' >/etc/NetworkManager/conf.d/90-vxlan-%s.conf`
 	m.Leave = []string{fmt.Sprintf(write, network, strings.Join(names, ","), network), "nmcli general reload"}
-	for _, d := range m.Devices {
+	for _, d := range devices { // it may be about to manage the others too
 		m.Leave = append(m.Leave, "nmcli device set "+d+" managed no")
 	}
 	return m, len(m.Devices) > 0

@@ -233,7 +233,8 @@ func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade str
 	if err != nil {
 		return fmt.Errorf("doctor: %w", err)
 	}
-	report := upgradeReport{Program: program, From: have.Podman, To: version, Changes: doctor.UpgradeChanges(have, program, version)}
+	report := upgradeReport{Program: program, From: have.Podman, To: version}
+	report.Changes = doctor.UpgradeChanges(have, program, version)
 	if program == doctor.UpgradedNetavark {
 		report.From = have.Netavark
 	}

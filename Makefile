@@ -169,10 +169,13 @@ lint-packages: packages
 	@for rpm in $(PACKAGES)/*.rpm; do ! rpm2cpio $$rpm | cpio -t --quiet | grep -v '^[.]/' || exit 1; done
 	rpmlint --config packaging/rpmlint.toml $(PACKAGES)/*.rpm
 
-# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; and
-# installation in trees that have nothing but the base system, where apt brings what the package needs.
+# The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; the
+# programs for arm64 under emulation; and installation in trees that have nothing but the base system, where apt brings what the
+# package needs.
 test-packages: deps build lint-packages
-	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 30m ./...
+	@command -v mksquashfs >/dev/null || apt-get install -qq -y --no-install-recommends squashfs-tools
+	cd packaging/nfpm && REPRODUCE=full $(GO) test -count=1 -timeout 60m ./...
+	lab/packagetest/emulated.sh $(PACKAGES)
 	for suite in trixie forky; do IMAGES=1 VXLAN_LAB_SUITE=$$suite $(GO) test -count=1 ./lab/packagetest || exit 1; done
 	for suite in trixie forky; do lab/packagetest/clean.sh $$suite $(PACKAGES) || exit 1; done
 

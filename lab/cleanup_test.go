@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"vxlan-driver/lab"
 	"vxlan-driver/lab/labtest"
@@ -133,6 +134,9 @@ func TestMain(m *testing.M) {
 func startAndHang(name string) {
 	ctx := context.Background()
 	tree, err := lab.Prepare(ctx, "", os.Stderr)
+	if err == nil && strings.HasPrefix(name, "reaped-") {
+		err = labtest.StartReaper()
+	}
 	if err == nil {
 		var l *lab.Lab
 		if l, err = lab.Start(ctx, lab.Config{Name: name, Tree: tree, Hosts: 2}); err == nil {
@@ -177,6 +181,20 @@ func TestSweepRemovesKilledLab(t *testing.T) {
 	inside := crashLab(t, name)
 	if err := lab.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	checkGone(t, name, inside, before)
+}
+
+// A test that is killed leaves nothing, also if no other test follows.
+func TestReaperRemovesKilledLab(t *testing.T) {
+	labtest.Tree(t)
+	before := traceMachine(t)
+	name := fmt.Sprintf("reaped-%d", os.Getpid())
+	inside := crashLab(t, name)
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat("/run/vxlan-lab/" + name); err != nil {
+			break
+		}
 	}
 	checkGone(t, name, inside, before)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
-	"strings"
 	"sync"
 	"time"
 
@@ -109,7 +107,7 @@ func (h localHost) DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error) {
 		tokens <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-tokens }()
-			d, err := diagnoseHost(host.ID)
+			d, err := diagnoseHost(host.Key())
 			if err != nil {
 				d = doctor.Unreachable(host.Name, err.Error())
 			}
@@ -148,12 +146,7 @@ func (h localHost) PlannedChanges() (commands []string, err error) {
 	return commands, found.Err
 }
 
-// PodmanVersion asks Podman.
-func (localHost) PodmanVersion() (string, error) {
-	out, err := exec.Command("podman", "--version").Output()
-	fields := strings.Fields(string(out))
-	if err != nil || len(fields) == 0 {
-		return "", fmt.Errorf("find out the version of Podman: %w", err)
-	}
-	return fields[len(fields)-1], nil
+// UpgradeHost asks Podman, and reads its files.
+func (localHost) UpgradeHost(ctx context.Context) (doctor.UpgradeHost, error) {
+	return survey.UpgradeHost(ctx)
 }

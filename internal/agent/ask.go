@@ -40,21 +40,53 @@ func (a *Agent) knownHosts() (known []knownHost) {
 
 // handleHosts lists this host, and then the others once each, by an address that answers if one does.
 func (a *Agent) handleHosts() agentapi.Response {
-	hosts := []agentapi.HostStatus{a.ownStatus()}
-	known := a.knownHosts()
-	slices.SortStableFunc(known, func(x, y knownHost) int { return x.Compare(y.Host) })
-	index := map[cluster.HostID]int{a.HostID: 0}
-	for _, h := range known {
-		i, seen := index[h.ID]
-		switch {
-		case !seen:
-			index[h.ID] = len(hosts)
-			hosts = append(hosts, hostStatus(h.member, h.Host, boottime.Now()))
-		case h.Reachable() && !hosts[i].Reachable:
-			hosts[i] = hostStatus(h.member, h.Host, boottime.Now())
-		}
+	own := a.ownStatus()
+	agents, perID := a.otherAgents()
+	own.SharesID = perID[a.HostID] > 0
+	hosts := make([]agentapi.HostStatus, 0, 1+len(agents))
+	hosts = append(hosts, own)
+	for _, h := range agents {
+		status := hostStatus(h.member, h.Host, boottime.Now())
+		status.SharesID = perID[h.ID] > 1 || h.ID == a.HostID
+		hosts = append(hosts, status)
 	}
 	return agentapi.Response{Hosts: hosts}
+}
+
+// otherAgents returns the agents of other hosts, and how many there are of each ID: of a host that
+// was copied from another, both.
+func (a *Agent) otherAgents() (agents []knownHost, perID map[cluster.HostID]int) {
+	known, ownAddrs := a.knownHosts(), a.identity().Addrs
+	slices.SortStableFunc(known, func(x, y knownHost) int { return x.Compare(y.Host) })
+	indexes := make(map[cluster.HostID][]int)
+	perID = make(map[cluster.HostID]int)
+	for _, h := range known {
+		// This host itself may still be known by an address that it had.
+		if h.ID == a.HostID && (!h.Reachable() || slices.Contains(ownAddrs, h.Addr)) {
+			continue
+		}
+		same := slices.IndexFunc(indexes[h.ID], func(i int) bool { return isSameAgent(agents[i].Host, h.Host) })
+		switch {
+		case same < 0:
+			indexes[h.ID] = append(indexes[h.ID], len(agents))
+			agents = append(agents, h)
+			perID[h.ID]++
+		case h.Reachable() && !agents[indexes[h.ID][same]].Reachable():
+			agents[indexes[h.ID][same]] = h
+		}
+	}
+	return agents, perID
+}
+
+// isSameAgent tells whether two hosts of one ID are one host by two of its addresses. A host has each
+// network at one address only.
+func isSameAgent(a, b cluster.Host) bool {
+	if a.Addr == b.Addr || !a.Reachable() || !b.Reachable() {
+		return true
+	}
+	return a.Name == b.Name && !slices.ContainsFunc(a.Memberships, func(m cluster.Membership) bool {
+		return slices.ContainsFunc(b.Memberships, func(o cluster.Membership) bool { return o.Network == m.Network })
+	})
 }
 
 // ownStatus is this host, for people.

@@ -102,6 +102,42 @@ func TestHostsAreListedOnce(t *testing.T) {
 	})
 }
 
+// Hosts of one ID are both listed and asked if they are two, as after a machine was copied.
+func TestHostsOfOneIDAreListed(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.HostID = cluster.HostID{10}
+		r.setup(1)
+		r.startIdle()
+		b, c, d := withID(otherHost(1)), otherHost(2), withID(otherHost(3))
+		c.ID = b.ID // another name: two hosts
+		twin := otherHost(4)
+		twin.ID, twin.Name = d.ID, d.Name // on the same network: two hosts
+		e, second := withID(otherHost(5)), withoutContainer(otherHost(6))
+		second.ID, second.Name = e.ID, e.Name // a host that talks by two addresses
+		copied, former := otherHost(7), unreachable(otherHost(8))
+		copied.ID, former.ID = r.HostID, r.HostID
+		r.cluster().show(b, c, d, twin, e, second, copied, former)
+		var got []string
+		hosts := r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbHosts}).Hosts
+		for _, h := range hosts {
+			got = append(got, fmt.Sprintf("%.2s %v by %.10s", h.ID, h.Addr, h.Key()))
+		}
+		want := []string{
+			"0a 198.18.0.10 by 198.18.0.1", "01 198.18.0.1 by 198.18.0.1", "01 198.18.0.2 by 198.18.0.2",
+			"03 198.18.0.3 by 198.18.0.3", "03 198.18.0.4 by 198.18.0.4", "05 198.18.0.5 by 0500000000", "0a 198.18.0.7 by 198.18.0.7",
+		}
+		if strings.Join(got, ", ") != strings.Join(want, ", ") {
+			t.Errorf("got %s\nwant %s", strings.Join(got, ", "), strings.Join(want, ", "))
+		}
+		for _, h := range hosts {
+			if answer := r.ask(h.Key()); !strings.HasPrefix(answer, h.Name+" is ") {
+				t.Errorf("asked %s by %s: %s", h.Name, h.Key(), answer)
+			}
+		}
+		r.finish()
+	})
+}
+
 // Another host gets this host's status, and nothing that changes anything.
 func TestQuestionOfAnotherHost(t *testing.T) {
 	withAgent(t, func(t *testing.T, r *rig) {

@@ -76,7 +76,7 @@ func AskEach(path string, question func(HostStatus) Request) ([]HostAnswer, erro
 		tokens <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-tokens }()
-			answers[i].Response, answers[i].Err = AskHost(path, h.ID, q)
+			answers[i].Response, answers[i].Err = AskHost(path, h.Key(), q)
 		})
 	}
 	asking.Wait()

@@ -322,6 +322,8 @@ type HostIdentity struct {
 // HostStatus is a host as this one sees it.
 type HostStatus struct {
 	ID string `json:"id,omitempty"`
+	// SharesID tells that another agent has the same ID, as after a machine was copied.
+	SharesID bool `json:"shares_id,omitempty"`
 	// Self tells that it is this host.
 	Self           bool          `json:"self,omitempty"`
 	Name           string        `json:"name"`                // as a person knows it, with its address
@@ -337,6 +339,14 @@ type HostStatus struct {
 	RoundTripAge time.Duration `json:"round_trip_age,omitempty"` // since then
 	// Paths are the ways of containers' frames there, one for each network that both are on.
 	Paths []PathStatus `json:"paths,omitempty"`
+}
+
+// Key is what no other agent is asked by.
+func (h HostStatus) Key() string {
+	if h.SharesID && h.Addr.IsValid() {
+		return h.Addr.String()
+	}
+	return h.ID
 }
 
 // PathStatus is what probes show of the way to another host through a network's tunnel. Sizes are

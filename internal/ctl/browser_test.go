@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -52,11 +53,16 @@ func startBrowser(t *testing.T, flags ...string) *browser {
 		t.Skip("the page is not tried: chromium is missing, which Debian's package of that name has")
 	}
 	b := &browser{t: t, answers: make(map[int]chan message)}
+	profile, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
 	args := append([]string{
-		"--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-extensions",
-		"--disable-component-update", "--remote-debugging-pipe", "--user-data-dir=" + t.TempDir(),
+		"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+		"--disable-breakpad", "--disable-component-update", "--disable-extensions", "--remote-debugging-pipe", "--user-data-dir=" + profile,
 	}, flags...)
 	cmd := exec.Command(path, append(args, "about:blank")...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	toBrowser, in, err1 := os.Pipe()
 	out, fromBrowser, err2 := os.Pipe()
 	if err := errors.Join(err1, err2); err != nil {
@@ -72,8 +78,12 @@ func startBrowser(t *testing.T, flags ...string) *browser {
 	t.Cleanup(func() {
 		_, _ = b.call("", "Browser.close", nil)
 		in.Close()
+		slow := time.AfterFunc(browserTimeout, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Wait()
+		slow.Stop()
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // those of its processes that are left
 		out.Close()
+		removeProfile(t, profile)
 	})
 	go b.read(out)
 	var target struct{ TargetID string }
@@ -85,6 +95,18 @@ func startBrowser(t *testing.T, flags ...string) *browser {
 		b.do(domain+".enable", nil)
 	}
 	return b
+}
+
+// removeProfile removes what the browser has written. Its last process may just be ending.
+func removeProfile(t *testing.T, path string) {
+	t.Helper()
+	err := os.RemoveAll(path)
+	for deadline := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(deadline); err = os.RemoveAll(path) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // read hands out answers, and keeps what the browser complains of.

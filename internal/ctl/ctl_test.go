@@ -46,7 +46,9 @@ func (h fakeHost) DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error) {
 
 func (h fakeHost) PlannedChanges() ([]string, error) { return []string{"ip link set br0 up"}, h.err }
 
-func (h fakeHost) PodmanVersion() (string, error) { return "5.4.2", h.err }
+func (h fakeHost) UpgradeHost(context.Context) (doctor.UpgradeHost, error) {
+	return doctor.UpgradeHost{Podman: "5.4.2", Netavark: "1.14.1", Cgroups: "v2", Open: []string{"blue"}}, h.err
+}
 
 func (h fakeHost) ContainersWithAgent() (int, error) { return h.containers, nil }
 

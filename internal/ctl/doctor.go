@@ -23,8 +23,8 @@ type Patient interface {
 	DiagnoseHost(name string) (doctor.Diagnosis, error)
 	// DiagnoseAll asks the agents of all hosts.
 	DiagnoseAll(ctx context.Context) (doctor.Diagnosis, error)
-	// PodmanVersion returns the version of the host's Podman.
-	PodmanVersion() (string, error)
+	// UpgradeHost finds out by what an upgrade of Podman or netavark would concern the host.
+	UpgradeHost(ctx context.Context) (doctor.UpgradeHost, error)
 }
 
 type doctorOptions struct {
@@ -54,6 +54,9 @@ makes the checks on that host, with --all on all hosts that the agent knows.
 With --fix it does what "vxlanctl reload" does if that mends something that was
 found. Then it checks again, and prints what is left.
 
+With --for it says instead what another version of Podman or netavark changes for
+networks, and what of it this host would notice.
+
 The exit code is 0 if nothing was found, 1 for warnings, 2 for failures, and 3 if
 something could not be found out.`,
 		Example: `  vxlanctl doctor
@@ -68,7 +71,7 @@ something could not be found out.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.upgrade != "" {
-				return opts.Run(cmd, func(p *output.Printer) error { return printUpgrade(p, host, opts.upgrade) })
+				return opts.Run(cmd, func(p *output.Printer) error { return printUpgrade(cmd.Context(), p, host, opts.upgrade) })
 			}
 			if err := opts.check(args); err != nil {
 				return usageError(err)
@@ -91,7 +94,7 @@ something could not be found out.`,
 	opts.AddReportFlags(cmd)
 	cmd.Flags().BoolVar(&opts.fix, "fix", false, "reload if that mends something, and check again")
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
-	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what an upgrade changes for networks: `podman=VERSION`")
+	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
 	return cmd
 }
 
@@ -206,28 +209,58 @@ func writeFinding(p *output.Printer, b *strings.Builder, f diagnosis.Finding) {
 	}
 }
 
+// upgradeReport is what an upgrade changes, or what going back to an older version undoes.
+type upgradeReport struct {
+	Program  doctor.Upgraded        `json:"program"`
+	From     string                 `json:"from"`
+	To       string                 `json:"to"`
+	Concerns int                    `json:"concerns"` // changes that the host notices
+	Changes  []doctor.UpgradeChange `json:"changes"`
+}
+
 // printUpgrade says what an upgrade changes for networks.
-func printUpgrade(p *output.Printer, host Host, upgrade string) error {
+func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade string) error {
 	name, version, ok := strings.Cut(upgrade, "=")
-	if !ok || name != "podman" || version == "" {
-		return usageError(fmt.Errorf("doctor: --for %q: type podman=VERSION, such as podman=6", upgrade))
+	program := doctor.Upgraded(name)
+	isVersion := version != "" && strings.Trim(version, ".0123456789") == ""
+	if !ok || !isVersion || program != doctor.UpgradedPodman && program != doctor.UpgradedNetavark {
+		return usageError(fmt.Errorf("doctor: --for %q: type podman=VERSION or netavark=VERSION, such as podman=6", upgrade))
 	}
-	have, err := host.PodmanVersion()
+	have, err := host.UpgradeHost(ctx)
 	if err != nil {
 		return fmt.Errorf("doctor: %w", err)
 	}
-	changes := doctor.UpgradeChanges(have, version)
-	report := struct {
-		From    string   `json:"from"`
-		To      string   `json:"to"`
-		Changes []string `json:"changes"`
-	}{have, version, append([]string{}, changes...)}
-	return p.Report(report, func(out io.Writer) error {
-		if len(changes) == 0 {
-			_, err := fmt.Fprintf(out, "nothing known changes for networks from Podman %s to %s\n", have, version)
-			return err
+	report := upgradeReport{Program: program, From: have.Podman, To: version, Changes: doctor.UpgradeChanges(have, program, version)}
+	if program == doctor.UpgradedNetavark {
+		report.From = have.Netavark
+	}
+	for _, c := range report.Changes {
+		if c.Concerns {
+			report.Concerns++
 		}
-		_, err := fmt.Fprintf(out, "from Podman %s to %s:\n  %s\n", have, version, strings.Join(changes, "\n  "))
-		return err
-	})
+	}
+	return p.Report(report, report.print)
+}
+
+func (r upgradeReport) print(out io.Writer) error {
+	var b strings.Builder
+	if len(r.Changes) == 0 {
+		fmt.Fprintf(&b, "nothing known changes for networks from %s %s to %s\n", r.Program, r.From, r.To)
+	} else {
+		fmt.Fprintf(&b, "from %s %s to %s:\n", r.Program, r.From, r.To)
+	}
+	for _, c := range r.Changes {
+		fmt.Fprintf(&b, "%s\n", diagnosis.Wrap("since "+c.Since+": "+c.Text, "  "))
+		if !c.Concerns {
+			b.WriteString("    nothing of it was found on this host\n")
+		}
+		for _, line := range c.Evidence {
+			fmt.Fprintf(&b, "    seen: %s\n", line)
+		}
+		for _, line := range c.Mend {
+			fmt.Fprintf(&b, "    mend: %s\n", line)
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }

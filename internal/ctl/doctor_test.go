@@ -41,7 +41,10 @@ VX0703 warning host-a: old
 		{"fix all", "doctor --all --fix", nil, nil, "", 2},
 		{"fix", "doctor --fix", broken, nil, printed, 2},
 		{"fix another host", "doctor --fix host-b", nil, nil, "", 1},
-		{"upgrade", "doctor --for podman=5.8", nil, nil, "nothing known changes for networks from Podman 5.4.2 to 5.8\n", 0},
+		{"upgrade", "doctor --for podman=5.8", nil, nil, "nothing known changes for networks from podman 5.4.2 to 5.8\n", 0},
+		{"upgrade that concerns", "doctor --for podman=6.0", nil, nil, upgradeToSix, 0},
+		{"upgrade of netavark", "doctor --for netavark=2 --format {{.Concerns}}", nil, nil, "2\n", 0},
+		{"upgrade to no version", "doctor --for podman=latest", nil, nil, "", 2},
 		{"upgrade of what", "doctor --for docker=9", nil, nil, "", 2},
 	}
 	for _, tt := range tests {
@@ -72,3 +75,25 @@ func TestDoctorJSON(t *testing.T) {
 		t.Errorf("printed %s", got)
 	}
 }
+
+const upgradeToSix = `from podman 5.4.2 to 6.0:
+  since podman 6.0: Podman 6 and netavark 2 need each other, and so do
+  aardvark-dns 2 and buildah 1.44
+    seen: netavark has the version 1.14.1
+    mend: upgrade the packages podman, netavark and aardvark-dns together
+  since podman 6.0: hosts with cgroups v1 are no longer supported
+    nothing of it was found on this host
+  since podman 6.0: netavark writes rules of nftables only: the firewall driver
+  iptables is gone
+    nothing of it was found on this host
+  since podman 6.0: networks are strictly isolated from each other unless they
+  have --opt isolate=false; this is decided when a container starts
+    seen: without the option isolate: blue
+    mend: vxlanctl network set blue isolate=false   # if its containers must reach those of other networks
+  since podman 6.0: Podman's database BoltDB is no longer read: containers in it
+  are moved to SQLite at a start of Podman, or are gone
+    nothing of it was found on this host
+  since podman 6.0: a container's networks are set up in the order in which they
+  were typed: eth0, and with it the default route, may be another one
+    nothing of it was found on this host
+`

@@ -217,7 +217,7 @@ func (r *eventReader) readOwn(ctx context.Context, wait bool) ([]HostEvent, erro
 
 func (r *eventReader) readAll() (found []HostEvent, err error) {
 	answers, err := r.source.AskEach(func(h agentapi.HostStatus) agentapi.Request {
-		request := r.seen[h.ID]
+		request := r.seen[h.Key()]
 		return agentapi.Request{Verb: agentapi.VerbEvents, Events: &request}
 	})
 	for _, a := range answers {
@@ -227,7 +227,7 @@ func (r *eventReader) readAll() (found []HostEvent, err error) {
 		case a.Response.Events == nil:
 			r.note(fmt.Sprintf("host %s tells no events", a.Host.Name))
 		default:
-			found = append(found, r.take(a.Host.ID, *a.Response.Events)...)
+			found = append(found, r.take(a.Host.Key(), *a.Response.Events)...)
 		}
 	}
 	return found, err

@@ -151,7 +151,8 @@ func direction(answers []agentapi.HostAnswer, from agentapi.HostAnswer, to agent
 // findAnswer returns what a host answered, or nothing.
 func findAnswer(answers []agentapi.HostAnswer, host agentapi.HostStatus) *agentapi.StatusReport {
 	for _, a := range answers {
-		if a.Host.ID == host.ID && a.Err == nil {
+		isMeant := a.Host.ID == host.ID && (!a.Host.SharesID || a.Host.Addr == host.Addr)
+		if isMeant && a.Err == nil {
 			return a.Response.Status
 		}
 	}

@@ -105,9 +105,11 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 #   the agent met this in its last turn, and tries again
 #   what to do: vxlanctl reload
 # VX0706 failure: no contact to any other host from 198.18.0.1 for 1m30s
-#   what to do: vxlanctl explain VX0706
+#   no agent answers by UDP or TCP, and what other hosts have is as it was
+#   what to do: vxlanctl doctor   # on the other hosts: what is wrong here is above
 # VX0310 warning: host c has not answered for 1h30m0s
-#   what to do: vxlanctl host forget host-c   # only if it is gone for good
+#   vxlanctl host ls
+#   what to do: vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget host-c
 # VX0605 warning: not alike
 #   what to do: vxlanctl explain VX0605
 # VX0703 warning: old

@@ -14,6 +14,8 @@ const (
 	ConfigBad       Code = "VX0710"
 	AgentsPortTaken Code = "VX0711"
 	HostCopied      Code = "VX0712"
+	// AgentsPortBlocked is seen from the host whose messages are lost.
+	AgentsPortBlocked Code = "VX0713"
 )
 
 var clusterEntries = []Entry{
@@ -87,6 +89,16 @@ var clusterEntries = []Entry{
 		Code: HostCopied, Title: "two hosts have one identity",
 		Meaning: "Two hosts that run have the same ID, as after a virtual machine was copied. One of them takes a new ID by itself.",
 		Causes:  []string{"A machine was copied together with /var/lib/vxlan and its machine ID."},
-		Mends:   []string{"Give the copy its own machine ID: `systemd-machine-id-setup`, and its own address and containers."},
+		Mends: []string{
+			"Wait ten seconds. If it lasts, /var/lib/vxlan cannot be written on one of them. " +
+				"Mend that, and type there: `rm -f /var/lib/vxlan/host-id; pkill -x vxland; vxlanctl reload`.",
+			"Give the copy its own machine ID: `systemd-machine-id-setup`, and its own address and containers.",
+		},
+	},
+	{
+		Code: AgentsPortBlocked, Title: "the agents' port of another host cannot be reached",
+		Meaning: "The other host is there, and messages to its agent are lost. The hosts do not know each other's containers, or learn of them late.",
+		Causes:  []string{"A firewall on the other host, or between them, drops port 7947. It may be one of UDP and TCP, or one direction."},
+		Mends:   []string{"Open port 7947, UDP and TCP, in both directions."},
 	},
 }

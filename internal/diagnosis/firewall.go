@@ -9,6 +9,7 @@ const (
 	DeviceHook     Code = "VX0505"
 	ForeignRule    Code = "VX0506"
 	FirewalldPanic Code = "VX0507"
+	PortFileOld    Code = "VX0508"
 )
 
 var firewallEntries = []Entry{
@@ -53,5 +54,11 @@ var firewallEntries = []Entry{
 		Meaning: "firewalld drops all packets that this host sends or receives.",
 		Causes:  []string{"Somebody typed `firewall-cmd --panic-on`."},
 		Mends:   []string{"Type `firewall-cmd --panic-off`."},
+	},
+	{
+		Code: PortFileOld, Title: "a file for the firewall lacks a port of the driver",
+		Meaning: "firewalld or ufw opens the ports that a file of the driver lists, and this one lacks a port. Hosts that join by a token get no answer from this one.",
+		Causes:  []string{"The file is of an older version, or a copy of one below /etc."},
+		Mends:   []string{"Type the commands that the finding prints."},
 	},
 }

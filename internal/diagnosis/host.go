@@ -8,6 +8,8 @@ const (
 	ProgramMissing Code = "VX0104"
 	FactUnknown    Code = "VX0105"
 	RecordLost     Code = "VX0106"
+	SysctlFile     Code = "VX0107"
+	SecurityDenied Code = "VX0108"
 )
 
 var hostEntries = []Entry{
@@ -51,5 +53,17 @@ var hostEntries = []Entry{
 		Meaning: "A container has its interface, and the file below /run/vxlan that describes it is gone. Nothing of it is repaired any more.",
 		Causes:  []string{"Somebody removed files below /run/vxlan."},
 		Mends:   []string{"Restart the container."},
+	},
+	{
+		Code: SysctlFile, Title: "a file sets a kernel parameter that networks need otherwise",
+		Meaning: "A file of the host, such as one in /etc/sysctl.d, switches forwarding or IPv6 off. It does so at each boot, and when somebody types `sysctl --system`.",
+		Causes:  []string{"A guide to harden hosts, or another program, has put the file there."},
+		Mends:   []string{"Type the commands that the finding prints: they make a comment of the line."},
+	},
+	{
+		Code: SecurityDenied, Title: "SELinux or AppArmor has denied something",
+		Meaning: "A security module has kept a program of the driver, or netavark, from a file, a socket or the kernel within the last hour. Containers may not start, or the agent may do only a part of its work.",
+		Causes:  []string{"The files have no labels, as after an installation without the package.", "A profile or policy of this host is stricter than the distribution's."},
+		Mends:   []string{"Restore the labels, or allow in the policy what the evidence shows: the finding prints the commands."},
 	},
 }

@@ -29,7 +29,7 @@ func checkOverlaps(f *Facts) (findings []diagnosis.Finding) {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.SubnetOverlap, Level: overlapLevel(s, p), Network: n.Name,
 				Summary:  fmt.Sprintf("the subnet %s overlaps %s, %s %s", s.Prefix, p.Prefix, p.Use, p.Interface),
-				Evidence: []string{"ip route show to root " + p.Prefix.String()}, Mend: overlapMend(p),
+				Evidence: append([]string{"ip route show to root " + p.Prefix.String()}, f.ownerEvidence(p.Interface)...), Mend: overlapMend(p),
 			})
 		}
 	}

@@ -103,15 +103,10 @@ func checkReport(f *Facts) []diagnosis.Finding {
 	r.BlockingChains = nil // see checkForeignFilters
 	r.Clusters = slices.Clone(r.Clusters)
 	for i := range r.Clusters {
-		r.Clusters[i].Refused = refusedLately(r.Clusters[i].Refused)
+		r.Clusters[i].Refused = withoutKeyRefusals(refusedLately(r.Clusters[i].Refused))
 	}
-	findings := FromReport(r)
-	for i := range findings {
-		if findings[i].Code == diagnosis.KeyRefused {
-			findings[i].Level = diagnosis.Failure // the hosts do not know each other's containers
-		}
-	}
-	return append(f.strangers(), f.withTraffic(f.withRecreation(findings))...)
+	findings := f.withRouters(f.withContacts(f.withRecreation(FromReport(r))))
+	return slices.Concat(f.checkKeys(), f.copies(), f.strangers(), f.withTraffic(findings))
 }
 
 // refusedAge is longer than a host that is refused pauses before it tries again.

@@ -160,9 +160,13 @@ func TestChecks(t *testing.T) {
 			"VX0404 failure this host sends to the container at 10.0.0.2 by the MAC 02:07:00:00:00:00, and 02:01:00:00:00:00 has the address"},
 			[]string{"bridge fdb delete 02:05:00:00:00:00 dev vxlan-blue dst 198.18.0.77 self"}},
 		{"fixed entries of the agent's", func(f *Facts) {
-			f.Networks[0].VTEP.StaticFDB = true
+			f.Networks[0].DNS = true
 			f.Networks[0].FixedEntries = []FixedEntry{{Device: "vxlan-blue", MAC: kernel.MAC{2, 5}, Self: true, Dst: addr("198.18.0.77")}}
 		}, nil, nil},
+		{"rule of a VPN", func(f *Facts) {
+			f.Networks[0].Paths[0].Route.Interface = "wg0"
+			f.Routing.Rules = []Rule{{Text: "lookup 51820", Delete: "ip -4 rule delete priority 5", Priority: 5}}
+		}, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"}, []string{"ip rule add to 198.18.0.11 lookup main priority 4"}},
 		{"other way", func(f *Facts) { f.Networks[0].Paths[0].Route.Interface = "wg0" }, []string{"VX0203 failure packets to host 198.18.0.11 leave by wg0 and not by eth0"},
 			[]string{"ip route replace 198.18.0.11 dev eth0"}},
 		{"other source", func(f *Facts) {
@@ -218,6 +222,26 @@ func TestChecks(t *testing.T) {
 			f.Changes = []Change{inside(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv6/conf/eth0/accept_ra", Value: "0"}}})}
 		},
 			[]string{"VX0409 warning container cb: the kernel parameter net.ipv6.conf.eth0.accept_ra does not have the value 0"}, []string{"nsenter --net=/run/netns/cb sysctl -w net/ipv6/conf/eth0/accept_ra=0"}},
+		{"file that switches forwarding off", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "1", "/etc/sysctl.d/10-a.conf"}, {"net/ipv4/conf/all/forwarding", "0", "/etc/sysctl.d/99-hard.conf"}}
+		}, []string{"VX0107 warning /etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0 at boot, and networks need 1"},
+			[]string{`sed -i 's|^ *-\?net[./]ipv4[./]conf[./]all[./]forwarding *=.*|# &|' /etc/sysctl.d/99-hard.conf`}},
+		{"file that has switched forwarding off", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "0", "/etc/sysctl.d/99-hard.conf"}}
+			f.Changes = []Change{change(kernel.SetSysctls{Sysctls: []kernel.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}}})}
+		}, []string{"VX0107 failure /etc/sysctl.d/99-hard.conf sets net.ipv4.ip_forward to 0 at boot, and networks need 1"},
+			[]string{`sed -i 's|^ *-\?net[./]ipv4[./]ip_forward *=.*|# &|' /etc/sysctl.d/99-hard.conf`, "sysctl -w net/ipv4/ip_forward=1", reload}},
+		{"file that is overruled, and one for IPv6 that no network has", func(f *Facts) {
+			f.SysctlFiles = []SysctlSetting{{"net/ipv4/ip_forward", "0", "a"}, {"net/ipv4/ip_forward", "1", "b"}, {"net/ipv6/conf/all/disable_ipv6", "1", "b"}}
+		}, nil, nil},
+		{"denial", func(f *Facts) {
+			f.Denials = []Denial{{By: "SELinux", Program: "vxland", Text: "avc", Mend: []string{"restorecon"}}}
+		},
+			[]string{"VX0108 warning SELinux has denied something to vxland"}, []string{"restorecon"}},
+		{"old file for the firewall", func(f *Facts) {
+			f.PortFiles = []PortFile{{Path: "/etc/x.xml", Port: "7949/tcp", Mend: []string{"firewall-cmd x"}}}
+		},
+			[]string{"VX0508 warning /etc/x.xml does not open port 7949/tcp, by which hosts join"}, []string{"firewall-cmd x"}},
 		{"managed device", func(f *Facts) {
 			f.Managers = []Manager{{Program: "NetworkManager", Network: "blue", Devices: []string{"br-blue"}, Evidence: []string{"nmcli shows it"}, Leave: []string{"nmcli x"}}}
 		}, []string{"VX0412 warning NetworkManager manages br-blue, and may change what the driver has set"}, []string{"nmcli x"}},
@@ -387,7 +411,7 @@ func TestChecks(t *testing.T) {
 		{"refused lately", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: 20 * time.Second}}}}}}
-		}, []string{"VX0707 failure refused, wrong key: 3"}, nil},
+		}, []string{"VX0707 failure this host and host 198.18.0.11 have different keys"}, nil},
 		{"refused long ago", func(f *Facts) {
 			f.Agent.Report.Clusters = []agentapi.ClusterStatus{{Refused: []agentapi.RefusalStatus{{Reason: "malformed message", Count: 1}, {Reason: "wrong key", Count: 3, Hosts: []agentapi.RefusedHost{
 				{Addr: addr("198.18.0.11"), Count: 3, Since: time.Hour, Last: time.Hour}}}}}}
@@ -503,16 +527,5 @@ func TestClockSkew(t *testing.T) {
 	}
 	if d := (Diagnosis{Hosts: []string{"old"}}).WithClock(asked, answered); len(d.Findings) > 0 {
 		t.Errorf("a host that does not say: %+v", d)
-	}
-}
-
-func TestUpgradeChanges(t *testing.T) {
-	for _, tt := range []struct {
-		from, to string
-		count    int
-	}{{"5.4.2", "6", 2}, {"5.4.2", "6.0.1", 1}, {"6.0", "6.1", 1}, {"5.4", "5.8", 0}, {"4.9.3", "6", 3}, {"6.2", "6", 0}} {
-		if got := UpgradeChanges(tt.from, tt.to); len(got) != tt.count {
-			t.Errorf("from %s to %s: %q", tt.from, tt.to, got)
-		}
 	}
 }

@@ -29,10 +29,10 @@ type check func(*Facts) []diagnosis.Finding
 
 // checks are all checks, causes before what follows from them.
 var checks = []check{
-	checkGaps, checkKernel, checkParameters, checkPodman,
-	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
+	checkGaps, checkKernel, checkDenials, checkSysctlFiles, checkParameters, checkPodman,
+	checkUnderlay, checkCarrier, checkFlags, checkRoutes, checkNeighbours, checkUnderlayMTU, checkPathPings, checkTunnelPort, checkDuplicateVTEP, checkMisplaced,
 	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
-	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones,
+	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
 	checkAgent, checkReport,
 	checkChecksums, checkNames, checkSilent, checkLimits,
@@ -240,8 +240,11 @@ var byManagers = []diagnosis.Code{
 
 // explains tells whether a finding explains another one's code fully.
 func explains(f diagnosis.Finding, code diagnosis.Code) bool {
-	if f.Code == diagnosis.DeviceManaged {
+	switch f.Code {
+	case diagnosis.DeviceManaged:
 		return f.Level == diagnosis.Failure && slices.Contains(byManagers, code)
+	case diagnosis.SysctlFile:
+		return f.Level == diagnosis.Failure && code == diagnosis.SysctlChanged
 	}
 	return slices.Contains(explanations[f.Code], code)
 }
@@ -280,7 +283,7 @@ func Order(findings []diagnosis.Finding) []diagnosis.Finding {
 func explainsNothing(c diagnosis.Code) bool {
 	switch c {
 	case diagnosis.PodmanVersion, diagnosis.AgentOutdated, diagnosis.DuplicateName, diagnosis.DeviceNamed, diagnosis.ClockSkew,
-		diagnosis.AddressPoolFilled, diagnosis.UpstreamSilent, diagnosis.FastPathMissing, diagnosis.ProgramMissing:
+		diagnosis.AddressPoolFilled, diagnosis.SysctlFile, diagnosis.PortFileOld, diagnosis.UpstreamSilent, diagnosis.FastPathMissing, diagnosis.ProgramMissing:
 		return true
 	}
 	return false

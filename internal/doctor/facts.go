@@ -33,12 +33,17 @@ type Facts struct {
 	Hooks     []DeviceHook
 	Zones     map[string]string // firewalld's zone of each bridge; nil: it does not run
 	Managers  []Manager
-	Devices   []kernel.Link // all VXLAN devices of the host
-	Prefixes  []kernel.HostPrefix
-	Sockets   []Socket
-	Limits    []Limit
-	Routing   Routing
-	Rules     []Rule // of other programs, that name a network's port or device
+	// SysctlFiles are what files set at boot, in the order in which it counts.
+	SysctlFiles []SysctlSetting
+	PortFiles   []PortFile
+	Denials     []Denial
+	Devices     []kernel.Link // all VXLAN devices of the host
+	Prefixes    []kernel.HostPrefix
+	Sockets     []Socket
+	Limits      []Limit
+	Routing     Routing
+	Rules       []Rule    // of other programs, that name a network's port or device
+	Contacts    []Contact // to hosts whose agents do not answer
 	// Traffic is what passed the underlays while tunnels were probed; nil: nobody listened.
 	Traffic []Stream
 	// BothProbed tells that the other hosts probed at that time too.
@@ -99,6 +104,24 @@ type Exchange struct {
 	TCP, UDP bool // they answered, or refused
 }
 
+// Contact is whether a host can be reached whose agent does not answer.
+type Contact struct {
+	From, To netip.Addr
+	TCP      TCPAnswer // of the agents' port
+	Ping     bool
+	IsMember bool // of the cluster: its agent answered once
+}
+
+// TCPAnswer is what became of a connection that was tried.
+type TCPAnswer string
+
+// Answers to a connection.
+const (
+	TCPOpened  TCPAnswer = "opened"
+	TCPRefused TCPAnswer = "refused"
+	TCPSilent  TCPAnswer = "silent"
+)
+
 // BadSum counts packets that were dropped for wrong checksums.
 type BadSum struct {
 	Where   string // "this host" or "container cb"
@@ -115,6 +138,16 @@ type Path struct {
 	// Matched is the route that the kernel takes, as `ip route get fibmatch` prints it.
 	Matched string
 	Router  netip.Addr // of the default route by the network's interface; zero: there is none
+	Ping    PathPing
+}
+
+// PathPing is what pings found out about a path, in bytes of IP packets that are not fragmented.
+type PathPing struct {
+	Size        int // of a full packet of the network; 0: nothing was sent
+	Full, Small bool
+	Passing     int        // the largest that passes, if small ones do
+	Router      netip.Addr // that said so; invalid: nobody did
+	RouterMTU   int
 }
 
 // NameAnswer is how a name server answered a question.
@@ -218,6 +251,7 @@ type Route struct {
 // Rule is a rule of policy routing, or of another program's firewall.
 type Rule struct {
 	Text, Delete string
+	Priority     int          // of policy routing
 	Chain        string       // family, table and chain of a firewall's
 	From, To     netip.Prefix // that a rule of routing matches; zero: any
 	Refuses      bool         // a rule of routing ends with blackhole, unreachable or prohibit
@@ -229,6 +263,19 @@ type Rule struct {
 type Firewalld struct {
 	Zones   []string // into which packets of other hosts come
 	Denying []string // commands that remove rich rules of these zones which drop
+}
+
+// Denial is what a security module has denied one of the driver's programs.
+type Denial struct {
+	By, Program string
+	Text        string // as it was logged
+	Mend        []string
+}
+
+// PortFile is a file of the driver for a firewall that lacks a port.
+type PortFile struct {
+	Path, Port string
+	Mend       []string
 }
 
 // BlockingChain is a chain of another program that drops what a network needs.

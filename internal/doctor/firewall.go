@@ -189,3 +189,15 @@ func (f *Facts) networkOfBridge(bridge string) string {
 	}
 	return ""
 }
+
+// checkPortFiles says which files for firewalls lack a port of the driver's.
+func checkPortFiles(f *Facts) (findings []diagnosis.Finding) {
+	for _, p := range f.PortFiles {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.PortFileOld, Level: diagnosis.Warning,
+			Summary:  fmt.Sprintf("%s does not open port %s, by which hosts join", p.Path, p.Port),
+			Evidence: []string{"it is of an older version, or a copy of one"}, Mend: p.Mend,
+		})
+	}
+	return findings
+}

@@ -120,6 +120,17 @@ func versionNumbers(version string) (numbers []int) {
 	return numbers
 }
 
+// checkDenials says what SELinux or AppArmor has denied the driver lately.
+func checkDenials(f *Facts) (findings []diagnosis.Finding) {
+	for _, d := range f.Denials {
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.SecurityDenied, Level: diagnosis.Warning, Summary: fmt.Sprintf("%s has denied something to %s", d.By, d.Program),
+			Evidence: []string{cut(d.Text, maxLine)}, Mend: d.Mend,
+		})
+	}
+	return findings
+}
+
 // checkLimits says which tables are nearly full.
 func checkLimits(f *Facts) (findings []diagnosis.Finding) {
 	codes := map[string]diagnosis.Code{"connections": diagnosis.ConntrackFull}

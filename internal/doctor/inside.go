@@ -153,7 +153,7 @@ func (n Network) explainFixed(x FixedEntry, found *diagnosis.Finding) bool {
 		found.Summary = fmt.Sprintf("somebody has fixed that %s is behind host %s, in a network that learns that", x.MAC, x.Dst)
 		found.Mend = []string{fmt.Sprintf("bridge fdb delete %s dev %s dst %s self", x.MAC, x.Device, x.Dst)}
 		isUnicast := !x.MAC.IsZero() && x.MAC[0]&1 == 0
-		return x.Device == n.Device.Name && isUnicast && x.Dst.IsValid() && !n.VTEP.StaticFDB && len(n.VTEP.Flood) == 0
+		return x.Device == n.Device.Name && isUnicast && x.Dst.IsValid() && !n.NeedsAgent() // which would have written it
 	}
 	for _, e := range n.Endpoints {
 		if e.MAC == x.MAC && x.Device != n.Port(e.Endpoint) && !e.MAC.IsZero() {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -78,6 +79,11 @@ func pathOf(r agentapi.StatusReport, network, host string) (p agentapi.PathStatu
 func fromWarning(text string) diagnosis.Finding {
 	f := diagnosis.Finding{Code: diagnosis.AgentWarning, Level: diagnosis.Warning, Summary: text}
 	switch {
+	case strings.Contains(text, "has the ID of this host"):
+		f = withAdvice(diagnosis.Finding{Code: diagnosis.HostCopied, Level: diagnosis.Failure}, text)
+		f.Evidence, f.Mend = f.Mend, []string{copyMend}
+	case strings.Contains(text, "both have the address"):
+		f = withAdvice(diagnosis.Finding{Code: diagnosis.DuplicateVTEP, Level: diagnosis.Failure}, text)
 	case strings.Contains(text, "neighbour table is full"):
 		f.Code, f.Level = diagnosis.NeighboursFull, diagnosis.Failure
 		if _, parameter, found := strings.Cut(text, "raise "); found {
@@ -194,7 +200,9 @@ func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
 	case c.Stale > 0:
 		findings = append(findings, diagnosis.Finding{
 			Code: diagnosis.ClusterStale, Level: diagnosis.Failure,
-			Summary: fmt.Sprintf("no contact to any other host from %s for %v", c.Name, c.Stale.Round(time.Second)),
+			Summary:  fmt.Sprintf("no contact to any other host from %s for %v", c.Name, c.Stale.Round(time.Second)),
+			Evidence: []string{"no agent answers by UDP or TCP, and what other hosts have is as it was"},
+			Mend:     []string{"vxlanctl doctor   # on the other hosts: what is wrong here is above"},
 		})
 	case c.Syncing:
 		findings = append(findings, diagnosis.Finding{
@@ -205,9 +213,10 @@ func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
 	for _, h := range c.Hosts {
 		if !h.Reachable {
 			findings = append(findings, diagnosis.Finding{
-				Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: h.Name,
-				Summary: fmt.Sprintf("host %s has not answered for %v", h.Name, h.UnreachableFor.Round(time.Second)),
-				Mend:    []string{"vxlanctl host forget " + forgettable(h) + "   # only if it is gone for good"},
+				Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: cmp.Or(h.HostName, h.Name),
+				Summary:  fmt.Sprintf("host %s has not answered for %v", h.Name, h.UnreachableFor.Round(time.Second)),
+				Evidence: []string{"vxlanctl host ls"},
+				Mend:     []string{"vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget " + forgettable(h)},
 			})
 		}
 	}

@@ -73,116 +73,19 @@ func lostPrefix(n Network, addr netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(addr, bits)
 }
 
-// checkRoutes says which hosts the kernel would not send to as it should.
-func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
-	for _, n := range f.Networks {
-		if !n.Underlay.Up || !n.Underlay.HasAddr(n.VTEP.Local) && n.Underlay.Name == n.VTEP.Interface {
-			continue // see checkUnderlay
-		}
-		for _, p := range n.Paths {
-			block := f.blockBetween(n.VTEP.Local, p.To)
-			switch {
-			case block != nil:
-				findings = append(findings, diagnosis.Finding{
-					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
-					Summary:  fmt.Sprintf("an IPsec policy blocks packets between this host and host %s", p.To),
-					Evidence: []string{"ip xfrm policy prints " + block.Text}, Mend: []string{block.Delete},
-				})
-			case p.Route.Interface == "":
-				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
-			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
-				findings = append(findings, f.noRoute(n, p,
-					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
-			case p.Free.Source.IsValid() && p.Free.Source != n.VTEP.Local && n.Underlay.HasAddr(p.Free.Source):
-				findings = append(findings, wrongSource(n, p))
-			}
-		}
-	}
-	return findings
-}
-
-// blockBetween returns the IPsec policy that blocks packets from or to another host.
-func (f *Facts) blockBetween(local, peer netip.Addr) *Rule {
-	i := slices.IndexFunc(f.Routing.Blocks, func(r Rule) bool {
-		return r.From.Contains(local) && r.To.Contains(peer) || r.From.Contains(peer) && r.To.Contains(local)
-	})
-	if i < 0 {
-		return nil
-	}
-	return &f.Routing.Blocks[i]
-}
-
 func (f *Facts) isOwnBridge(name string) bool {
 	return slices.ContainsFunc(f.Networks, func(n Network) bool { return n.Bridge.Name == name })
-}
-
-// noRoute names the route or the rule that leads packets elsewhere, if it is known.
-func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
-	found := diagnosis.Finding{
-		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
-		Evidence: []string{fmt.Sprintf("ip route get %s from %s", p.To, n.VTEP.Local)},
-	}
-	dead, rule := f.deadEnd(p.To), f.ruleFor(n.VTEP.Local, p.To, "")
-	switch {
-	case dead != nil:
-		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
-		found.Mend = []string{dead.Delete}
-	case rule != nil:
-		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
-		found.Mend = []string{rule.Delete}
-	default:
-		found.Mend = []string{routeBy(n, p)}
-	}
-	if p.Matched != "" {
-		found.Evidence = append(found.Evidence, "the kernel takes the route "+p.Matched)
-	}
-	return found
-}
-
-// routeBy is the command by which the kernel sends to a host by the network's interface.
-func routeBy(n Network, p Path) string {
-	if slices.ContainsFunc(n.Underlay.Addrs, func(a netip.Prefix) bool { return a.Contains(p.To) }) {
-		return fmt.Sprintf("ip route replace %s dev %s", p.To, n.VTEP.Interface)
-	}
-	if p.Router.IsValid() {
-		return fmt.Sprintf("ip route replace %s via %s dev %s", p.To, p.Router, n.VTEP.Interface)
-	}
-	return fmt.Sprintf("ip route replace %s dev %s   # if it is on the same link", p.To, n.VTEP.Interface)
-}
-
-// withoutMTU is the command that takes the MTU off a route, "" if it has none.
-func withoutMTU(route string) string {
-	words := strings.Fields(route)
-	i := slices.Index(words, "mtu")
-	if i < 0 || i+1 >= len(words) {
-		return ""
-	}
-	end := i + 2
-	if words[i+1] == "lock" {
-		end++
-	}
-	return "ip route replace " + strings.Join(slices.Delete(words, i, min(end, len(words))), " ")
-}
-
-// wrongSource is about the agents: the tunnel has its own address as its source in any case.
-func wrongSource(n Network, p Path) diagnosis.Finding {
-	return diagnosis.Finding{
-		Code: diagnosis.WrongSource, Level: diagnosis.Warning, Network: n.Name,
-		Summary:  fmt.Sprintf("the route to host %s has the source %s, and the network sends from %s", p.To, p.Free.Source, n.VTEP.Local),
-		Evidence: []string{"ip route get " + p.To.String()},
-		Mend:     []string{fmt.Sprintf("ip route replace %s dev %s src %s", p.To, n.VTEP.Interface, n.VTEP.Local)},
-	}
 }
 
 // checkUnderlayMTU says where full packets do not fit the way.
 func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
-		wanted := n.VTEP.MTU + overhead(n)
+		wanted := n.VTEP.MTU + Overhead(n)
 		if n.Underlay.Name != "" && n.Underlay.MTU < wanted {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU, wanted),
-				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, overhead(n))},
+				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, Overhead(n))},
 				Mend:     []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
 			})
 		}
@@ -196,21 +99,6 @@ func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 		findings = append(findings, moved(f, text))
 	}
 	return findings
-}
-
-// smallPath is about a path whose MTU somebody gave to the route, or a router on the way reported.
-func smallPath(n Network, p Path, wanted int) diagnosis.Finding {
-	found := diagnosis.Finding{
-		Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
-		Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
-		Evidence: []string{"ip route get " + p.To.String() + " shows it"},
-		Mend:     []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name, p.MTU-overhead(n))},
-	}
-	if command := withoutMTU(p.Matched); command != "" {
-		found.Evidence = append(found.Evidence, "the route has it: "+p.Matched)
-		found.Mend = []string{command}
-	}
-	return found
 }
 
 // moved is about a network that was placed elsewhere than before, or whose MTU follows that of the
@@ -227,16 +115,16 @@ func moved(f *Facts, text string) diagnosis.Finding {
 		found.Network = n.Name
 		if has > 0 && now < before {
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
-			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+overhead(n))
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+Overhead(n))
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
-			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+overhead(n)), reload}
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+Overhead(n)), reload}
 		}
 	}
 	return found
 }
 
-// overhead is what VXLAN adds to a packet (RFC 7348, section 5).
-func overhead(n Network) int {
+// Overhead is what VXLAN adds to a packet (RFC 7348, section 5).
+func Overhead(n Network) int {
 	if n.VTEP.Local.Is6() {
 		return 70
 	}

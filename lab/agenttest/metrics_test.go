@@ -116,6 +116,7 @@ func TestMetricsFollowWhatHappens(t *testing.T) {
 	if hasPrometheus {
 		tryDashboard(t, a)
 	}
+	tryPage(t, a, b)
 
 	// A container's own VXLAN packet is dropped, and counted.
 	const toVTEP = `vxlan_drops_total{reason="container_to_vtep"}`

@@ -67,7 +67,12 @@ func startWithAgents(t *testing.T) *lab.Lab {
 func TestFaultsWithAgents(t *testing.T) {
 	l := startWithAgents(t)
 	for _, f := range chosen(slices.Concat(agentFaults, furtherAgentFaults)) {
-		t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) })
+		if !t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) }) { // it may be broken still
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			l = startWithAgents(t)
+		}
 	}
 	for _, f := range chosen(underlayFaults) {
 		t.Run(f.name, func(t *testing.T) { tryUnderlayFault(t, l, f) })

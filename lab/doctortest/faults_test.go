@@ -116,8 +116,8 @@ func startStatic(t *testing.T) *lab.Lab {
 }
 
 func TestStaticFaults(t *testing.T) {
-	shorten(t, &findingTime, 4*time.Second) // no agent has to notice anything
-	shorten(t, &healthTime, 6*time.Second)
+	shorten(t, &findingTime, 8*time.Second) // no agent has to notice anything
+	shorten(t, &healthTime, 15*time.Second)
 	l := startStatic(t)
 	began := time.Now()
 	awaitHealth(t, l.Hosts()...)

@@ -25,6 +25,8 @@ var firewalldFaults = []fault{
 var managerFaults = []fault{
 	{name: "systemd-networkd", inject: networkd + `
 		until ip link show vxlan-plain | grep -q 'mtu 1300'; do sleep 0.05; done`, code: "VX0412", says: "systemd-networkd manages"},
+	{name: "rule of a VPN", inject: `ip link add wg0 type veth peer name wg1; ip link set wg0 up; ip link set wg1 up; ip address add 192.0.2.1/24 dev wg0
+		ip route add default dev wg0 table 77; ip rule add to 198.18.0.0/24 lookup 77 pref 100`, code: "VX0203", says: "leave by wg0"},
 }
 
 // networkd is a script that starts systemd-networkd with a file that matches all devices. With a /sys
@@ -58,7 +60,7 @@ func TestFaultsByPrograms(t *testing.T) {
 	for _, f := range chosen(managerFaults) {
 		t.Run(f.name, func(t *testing.T) { tryFault(t, l, f) })
 	}
-	labtest.Sh(t, b, "pkill -f ^/usr/lib/systemd/systemd-networkd || true; rm -rf /run/systemd/netif")
+	labtest.Sh(t, b, "pkill -f ^/usr/lib/systemd/systemd-networkd || true; rm -rf /run/systemd/netif; ip link delete wg0 2>/dev/null || true; ip rule delete pref 100 2>/dev/null || true")
 	if os.Getenv("FAULTS") == "all" {
 		for _, f := range installable {
 			t.Run(f.name, func(t *testing.T) {

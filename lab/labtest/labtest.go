@@ -45,9 +45,12 @@ func Start(t testing.TB, config lab.Config) *lab.Lab {
 }
 
 var tree = sync.OnceValues(func() (lab.Tree, error) {
-	// What an earlier run left, because it was killed.
+	// What an earlier run left, because it and its reaper were killed.
 	if os.Geteuid() == 0 {
 		if err := lab.Sweep(context.Background()); err != nil {
+			return lab.Tree{}, err
+		}
+		if err := StartReaper(); err != nil {
 			return lab.Tree{}, err
 		}
 	}

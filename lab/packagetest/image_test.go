@@ -28,11 +28,12 @@ func TestImages(t *testing.T) {
 	if os.Getenv("IMAGES") == "" {
 		t.Skip("builds images, which takes half a minute: make test-packages")
 	}
-	l := labtest.Start(t, lab.Config{Hosts: 1})
-	n := startNode(t, l.Host("host-a"))
-	deb := makeDeb(t, n.host, "v1.0.0")
-	t.Run("Containerfile", func(t *testing.T) { buildImage(node{t, n.host}, deb) })
-	t.Run("sysext", func(t *testing.T) { mergeExtension(node{t, n.host}, deb) })
+	l := labtest.Start(t, lab.Config{Hosts: 2})
+	a, b := startNode(t, l.Host("host-a")), startNode(t, l.Host("host-b"))
+	deb := makeDeb(t, a.host, "v1.0.0")
+	t.Run("Containerfile", func(t *testing.T) { buildImage(node{t, a.host}, deb) })
+	t.Run("sysext", func(t *testing.T) { mergeExtension(node{t, a.host}, deb) })
+	t.Run("Butane", func(t *testing.T) { applyButane(node{t, b.host}, a.host.Path(deb)) })
 }
 
 // buildImage: the package is installed while an image is built. Its scripts then change nothing on
@@ -60,7 +61,7 @@ func buildImage(n node, deb string) {
 func mergeExtension(n node, deb string) {
 	putExample(n.T, n.host, "sysext.sh")
 	n.mustRun("mount --make-rshared /") // systemd does so, except in a container
-	n.mustRun("mkdir -p /var/lib/extensions && /root/sysext.sh " + deb + " /var/lib/extensions/vxlan-driver && systemd-sysext merge && systemctl daemon-reload")
+	n.mustRun("mkdir -p /var/lib/extensions && /root/sysext.sh " + deb + " /var/lib/extensions/vxlan-driver && systemd-sysext merge")
 	n.mustRun("! touch /usr/x 2>/dev/null; systemd-tmpfiles --create vxlan-driver.conf; test $(stat -c %a /etc/vxlan) = 700")
 	n.mustRun("podman network create --driver vxlan --opt local_ip=auto --opt remote_ips=198.18.0.99 --opt physical_interface=auto --opt vni=100 --subnet 10.0.0.0/24 net")
 	n.mustRun("podman run -d --name web --network net localhost/web && podman run -d --name other --network net localhost/web")

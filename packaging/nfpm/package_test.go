@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/goreleaser/nfpm/v2/files"
+	"github.com/klauspost/compress/zstd"
 )
 
 const root = "../.."
@@ -163,7 +165,11 @@ func TestProgramsAreStatic(t *testing.T) {
 // package.
 func TestBillOfMaterials(t *testing.T) {
 	b := newBuild(t)
-	if err := b.runArch("amd64"); err != nil {
+	modules, err := readModules(filepath.Join(b.programs, "amd64"))
+	if err == nil {
+		err = b.writeBOM("amd64", modules)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(filepath.Join(b.out, "vxlan-driver_1.2.3_amd64.cdx.json"))
@@ -194,11 +200,7 @@ func TestBillOfMaterials(t *testing.T) {
 		}
 	}
 	var texts bytes.Buffer
-	modules, err := readModules(filepath.Join(b.programs, "amd64"))
-	if err == nil {
-		err = writeLicences(&texts, b.root, modules)
-	}
-	if err != nil {
+	if err := writeLicences(&texts, b.root, modules); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"github.com/hashicorp/memberlist v", "Mozilla Public License", "std go1.", "The Go Authors"} {
@@ -206,6 +208,61 @@ func TestBillOfMaterials(t *testing.T) {
 			t.Errorf("no %q in the licences", want)
 		}
 	}
+}
+
+// All formats are written; here with programs that are quickly compressed. The names in an rpm's
+// archive are relative: cpio follows absolute ones, and would put the files of an unpacked package
+// onto the machine itself.
+func TestPackagesAreWritten(t *testing.T) {
+	b := newBuild(t)
+	b.programs = t.TempDir()
+	if err := os.Mkdir(filepath.Join(b.programs, "amd64"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range programs {
+		if err := os.WriteFile(filepath.Join(b.programs, "amd64", program), []byte(program), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, format := range b.formats {
+		if err := b.writePackage(format, "amd64"); err != nil {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+	packages, err := filepath.Glob(filepath.Join(b.out, "*"))
+	if err != nil || len(packages) != 3 {
+		t.Fatalf("written are %v (%v)", packages, err)
+	}
+	archive := rpmArchive(t, filepath.Join(b.out, "vxlan-driver-1.2.3-1.x86_64.rpm"))
+	for _, name := range []string{"/usr/bin/vxlanctl", "/etc/vxlan/vxland.toml"} {
+		if bytes.Count(archive, []byte("\x00."+name+"\x00")) != 1 || bytes.Contains(archive, []byte("\x00"+name+"\x00")) {
+			t.Errorf("%s is not relative in the rpm's archive", name)
+		}
+	}
+}
+
+// rpmArchive returns the cpio archive of an rpm, in which a name follows a zero byte: it is behind a
+// header whose last field, a checksum, is made one here.
+func rpmArchive(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, frame, found := bytes.Cut(data, []byte{0x28, 0xb5, 0x2f, 0xfd}) // zstd's magic number
+	if !found {
+		t.Fatalf("%s has no archive", path)
+	}
+	unzip, err := zstd.NewReader(io.MultiReader(bytes.NewReader([]byte{0x28, 0xb5, 0x2f, 0xfd}), bytes.NewReader(frame)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unzip.Close()
+	archive, err := io.ReadAll(unzip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.ReplaceAll(archive, []byte("00000000"), []byte{0})
 }
 
 // requiredModules returns the other modules that the programs' packages are of.

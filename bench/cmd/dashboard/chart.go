@@ -31,7 +31,7 @@ func (d *drawing) chart(p panel, all []series, b box) {
 			d.printf("<polyline points=\"%s\" fill=\"%s\" stroke=\"%s\" stroke-width=\"1.3\"/>\n", line, fill, color)
 		}
 	}
-	d.legend(all, box{b.x + 10, plot.y + plot.h + 32, b.w - 20, 0})
+	d.legend(all, box{b.x + 8, plot.y + plot.h + 32, b.w - 12, 0})
 }
 
 // closed leads a line down to a height at both ends, so that it can be filled.

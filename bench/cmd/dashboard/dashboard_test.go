@@ -233,7 +233,7 @@ func TestLegendIsBounded(t *testing.T) {
 		all = append(all, series{name: fmt.Sprint("host-a to host-with-a-name-", i)})
 	}
 	d := new(drawing)
-	if rows := d.legend(all, box{0, 0, 500, 0}); rows != 2 || strings.Count(d.String(), "<path") != 5 || !strings.Contains(d.String(), ">and 15 more<") {
+	if rows := d.legend(all, box{0, 0, 500, 0}); rows != 2 || strings.Count(d.String(), "<path") != 4 || !strings.Contains(d.String(), ">and 16 more<") {
 		t.Errorf("%d rows:\n%s", rows, d.String())
 	}
 }

@@ -105,7 +105,7 @@ func (d *drawing) table(all []series, b box) {
 
 // legend names the lines, as far as there is room, and returns how many rows that takes.
 func (d *drawing) legend(all []series, b box) (rows int) {
-	const maxRows, letter, dash, space = 2, 5.2, 16, 4
+	const maxRows, letter, dash, space = 2, 5.6, 16, 4
 	const moreWidth = 70 // of what says that there are more
 	x, y := b.x, b.y
 	for i, s := range all {

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -16,6 +17,8 @@ type LocalHost struct {
 	// found that has the same, and returns an error if there is no other one. Nil: there is none.
 	RenewID func() error
 	renew   sync.Once
+	// renewErr is why there is no other ID.
+	renewErr error
 	// PortProbes are what hosts send that are about to join.
 	PortProbes guard.PortProbes
 
@@ -54,10 +57,23 @@ func (h *LocalHost) renewID(keeper string, log *slog.Logger) {
 	h.renew.Do(func() {
 		if err := h.RenewID(); err != nil {
 			log.Error("cannot give this host an ID of its own", "err", err)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.renewErr = err
 			return
 		}
 		log.Warn("this host gives itself a new ID, and its agent starts anew", "keeps the old one", keeper)
 	})
+}
+
+// renewalProblem says for a person why this host has no other ID, "" if it has or needs none.
+func (h *LocalHost) renewalProblem() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.renewErr == nil {
+		return ""
+	}
+	return fmt.Sprintf("this host cannot keep another ID (%v), ", h.renewErr)
 }
 
 // beginsToTalk notes that a plane talks by an address.

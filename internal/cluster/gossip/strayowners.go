@@ -60,7 +60,8 @@ func (p *Plane) strayWarningsLocked() (warnings []string) {
 		switch p.strays.inUse[host] {
 		case strayCopy:
 			warnings = append(warnings, fmt.Sprintf("host %s has the ID of this host, as if one was copied from the other; "+
-				"if it lasts, remove /var/lib/vxlan/host-id on one of them and restart its agent", p.labelLocked(host)))
+				"%sif it lasts, remove /var/lib/vxlan/host-id on one of them and restart its agent",
+				p.labelLocked(host), p.cfg.Host.renewalProblem()))
 		case strayTwin:
 			warnings = append(warnings, p.twinWarningLocked(host))
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -227,14 +228,14 @@ func (h *machine) doctor(args string) (found []finding) {
 // awaitFinding examines the host until the first finding has the code, on a host and with words.
 func (h *machine) awaitFinding(code, host, says string) finding {
 	h.t.Helper()
-	return h.awaitFindingOf("", code, host, says)
+	return h.awaitFindingWithin(30*time.Second, code, host, says)
 }
 
-func (h *machine) awaitFindingOf(args, code, host, says string) (first finding) {
+func (h *machine) awaitFindingWithin(limit time.Duration, code, host, says string) (first finding) {
 	h.t.Helper()
 	var found []finding
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if found = h.doctor(args); len(found) > 0 && found[0].Code == code && found[0].Host == host && strings.Contains(found[0].Summary, says) {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if found = h.doctor(""); len(found) > 0 && found[0].Code == code && found[0].Host == host && strings.Contains(found[0].Summary, says) {
 			return found[0]
 		}
 	}
@@ -246,14 +247,18 @@ func (h *machine) awaitFindingOf(args, code, host, says string) (first finding) 
 func (l *lan) awaitHealth(t *testing.T) {
 	t.Helper()
 	for _, h := range l.hosts {
-		var found []finding
-		deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
-		for found = h.doctor(""); len(found) > 0; found = h.doctor("") {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s is not healthy: %v", h.name, found)
-			}
-			time.Sleep(100 * time.Millisecond)
+		h.awaitHealth(t)
+	}
+}
+
+func (h *machine) awaitHealth(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(90 * time.Second) // a refused host tries again within a minute
+	for found := h.doctor(""); len(found) > 0; found = h.doctor("") {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not healthy: %v", h.name, found)
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -297,3 +302,34 @@ func (l *lan) between(rule string) {
 }
 
 func (l *lan) removeRules() { l.shell("nft flush ruleset") }
+
+// installVxlandAhead installs an agent that takes its host's clock to be ahead. All namespaces have one
+// clock.
+func (h *machine) installVxlandAhead(ahead time.Duration) {
+	h.t.Helper()
+	dir := h.t.TempDir()
+	const file = "../../../cmd/vxland/diagnose.go"
+	original, err := filepath.Abs(file)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	source, err := os.ReadFile(original)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	text := strings.Replace(string(source), "time.Now()", fmt.Sprintf("time.Now().Add(%d)", ahead), 1)
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {original: dir + "/diagnose.go"}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(dir+"/diagnose.go", []byte(text), 0o600), os.WriteFile(dir+"/overlay.json", overlay, 0o600),
+		goBuild(dir+"/vxland", dir+"/overlay.json", "vxland")); err != nil {
+		h.t.Fatal(err)
+	}
+	program, err := os.ReadFile(dir + "/vxland")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.write("/usr/local/libexec/vxlan/vxland", string(program))
+	h.sh("chmod 755 /usr/local/libexec/vxlan/vxland")
+}

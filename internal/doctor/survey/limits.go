@@ -2,38 +2,63 @@ package survey
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"vxlan-driver/internal/doctor"
 )
 
-// overflows returns how often each table of neighbours has been full, by whether it is of IPv6.
-func (c *collector) overflows() map[bool]uint64 {
+// overflows are how often tables have been full.
+type overflows struct {
+	neighbours  map[bool]uint64 // by whether it is that of IPv6
+	connections uint64
+}
+
+func (c *collector) overflows() overflows {
+	counts := overflows{neighbours: make(map[bool]uint64)}
+	text, err := os.ReadFile("/proc/self/net/stat/nf_conntrack")
+	if err == nil { // else nothing is tracked
+		counts.connections = parseTrackingDrops(string(text))
+	}
 	ns, err := c.on.Host.Open("")
 	if err != nil {
-		return nil
+		return counts
 	}
 	defer ns.Close()
 	tables, err := ns.NeighbourTables()
 	if err != nil {
-		return nil
+		return counts
 	}
-	counts := make(map[bool]uint64)
 	for _, t := range tables {
-		counts[t.IPv6] = t.Overflows
+		counts.neighbours[t.IPv6] = t.Overflows
 	}
 	return counts
 }
 
-// limits finds out how full tables are. Of neighbours the kernel says how often there was no room,
-// and so it counts what came since before.
-func (c *collector) limits(before map[bool]uint64) {
+// parseTrackingDrops adds up how many packets each processor has dropped since there was no room for
+// their connection. The numbers are hexadecimal, in columns with names.
+func parseTrackingDrops(text string) (sum uint64) {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	at := slices.Index(strings.Fields(lines[0]), "drop")
+	for _, line := range lines[1:] {
+		if fields := strings.Fields(line); at >= 0 && at < len(fields) {
+			count, _ := strconv.ParseUint(fields[at], 16, 64)
+			sum += count
+		}
+	}
+	return sum
+}
+
+// limits finds out how full tables are. The kernel says how often there was no room, and so it counts
+// what came since before.
+func (c *collector) limits(before overflows) {
 	used, usedErr := readNumber("/proc/sys/net/netfilter/nf_conntrack_count")
 	most, mostErr := readNumber("/proc/sys/net/netfilter/nf_conntrack_max")
 	if usedErr == nil && mostErr == nil {
 		c.Limits = append(c.Limits, doctor.Limit{
 			Name: "connections", Parameter: "net.netfilter.nf_conntrack_max", Used: used, Max: most,
+			Drops: c.overflows().connections - before.connections,
 		})
 	}
 	tables, err := c.ns.NeighbourTables()
@@ -45,7 +70,7 @@ func (c *collector) limits(before map[bool]uint64) {
 		}
 		l := doctor.Limit{Name: "neighbours of " + family, Max: int(t.Limit)}
 		l.Parameter = "net." + family + ".neigh.default.gc_thresh3"
-		if earlier, known := before[t.IPv6]; known && t.Overflows > earlier {
+		if earlier, known := before.neighbours[t.IPv6]; known && t.Overflows > earlier {
 			l.Drops, l.Used = t.Overflows-earlier, l.Max
 		}
 		c.Limits = append(c.Limits, l)

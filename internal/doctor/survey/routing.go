@@ -102,7 +102,7 @@ func describeRule(family string, r map[string]any) (doctor.Rule, bool) {
 	arrivedBy, _ := r["iif"].(string)
 	action, _ := r["action"].(string)
 	return doctor.Rule{
-		Text: strings.Join(parts, " "), Delete: command, From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
+		Text: strings.Join(parts, " "), Delete: command, Priority: int(priority), From: prefixOfRule(r, "src"), To: prefixOfRule(r, "dst"), ArrivedBy: arrivedBy,
 		Refuses: slices.Contains(deadEndKinds, action),
 	}, true
 }

@@ -241,3 +241,12 @@ func TestDamageIn(t *testing.T) {
 		t.Error("what may not be read is not damaged")
 	}
 }
+
+func TestParseTrackingDrops(t *testing.T) {
+	const text = "entries  clashres found drop early_drop\n00000005  00000000 00000000 0000000a 00000003\n00000005  00000000 00000000 00000001 00000003\n"
+	for in, want := range map[string]uint64{text: 11, "": 0, "entries found\n1 2\n": 0, "a drop\n1\n": 0} {
+		if got := parseTrackingDrops(in); got != want {
+			t.Errorf("%q: got %d, want %d", in, got, want)
+		}
+	}
+}

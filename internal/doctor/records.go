@@ -1,0 +1,44 @@
+package doctor
+
+import (
+	"fmt"
+
+	"vxlan-driver/internal/diagnosis"
+)
+
+// checkUnrecorded says which containers have lost their record. Their elements in the firewall would
+// be lost with the next reset, and so stay.
+func checkUnrecorded(f *Facts) (findings []diagnosis.Finding) {
+	for _, text := range f.Unrecorded {
+		found := diagnosis.Finding{
+			Code: diagnosis.RecordLost, Level: diagnosis.Failure, Summary: text,
+			Evidence: []string{"ls /run/vxlan/networks/*/endpoints"}, Mend: []string{"podman restart --all"},
+		}
+		var container string
+		if _, err := fmt.Sscanf(text, "container %s has the interface", &container); err == nil {
+			found.Mend = []string{"podman restart " + container}
+		}
+		findings = append(findings, found)
+	}
+	for _, d := range f.Damaged {
+		found := diagnosis.Finding{
+			Code: diagnosis.RecordLost, Level: diagnosis.Failure, Summary: fmt.Sprintf("the record %s is damaged", d.Path),
+			Evidence: []string{d.Why}, Mend: []string{"rm -r " + d.Path, "podman restart " + d.Container},
+		}
+		if d.Container == "" {
+			found.Mend[1] = fmt.Sprintf("podman ps -q --filter network=%s | xargs podman restart", d.NetworkID)
+		}
+		findings = append(findings, found)
+	}
+	for _, n := range f.Networks {
+		if n.ConfigFile != "" {
+			findings = append(findings, diagnosis.Finding{
+				Code: diagnosis.RecordLost, Level: diagnosis.Failure, Network: n.Name,
+				Summary:  "Podman does not know the network any more, and its containers do not start again",
+				Evidence: []string{n.ConfigFile + " is missing or damaged"},
+				Mend:     []string{fmt.Sprintf("cp %s %s", n.Kept, n.ConfigFile)},
+			})
+		}
+	}
+	return findings
+}

@@ -1,0 +1,136 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vxlan-driver/internal/diagnosis"
+)
+
+// checkRoutes says which hosts the kernel would not send to as it should.
+func checkRoutes(f *Facts) (findings []diagnosis.Finding) {
+	for _, n := range f.Networks {
+		if !n.Underlay.Up || !n.Underlay.HasAddr(n.VTEP.Local) && n.Underlay.Name == n.VTEP.Interface {
+			continue // see checkUnderlay
+		}
+		for _, p := range n.Paths {
+			block := f.blockBetween(n.VTEP.Local, p.To)
+			switch {
+			case block != nil:
+				findings = append(findings, diagnosis.Finding{
+					Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name,
+					Summary:  fmt.Sprintf("an IPsec policy blocks packets between this host and host %s", p.To),
+					Evidence: []string{"ip xfrm policy prints " + block.Text}, Mend: []string{block.Delete},
+				})
+			case p.Route.Interface == "":
+				findings = append(findings, f.noRoute(n, p, "there is no route to host "+p.To.String()))
+			case p.Route.Interface != n.VTEP.Interface && n.Underlay.Name == n.VTEP.Interface && !f.isOwnBridge(p.Route.Interface):
+				findings = append(findings, f.noRoute(n, p,
+					fmt.Sprintf("packets to host %s leave by %s and not by %s", p.To, p.Route.Interface, n.VTEP.Interface)))
+			case p.Free.Source.IsValid() && p.Free.Source != n.VTEP.Local && n.Underlay.HasAddr(p.Free.Source):
+				findings = append(findings, wrongSource(n, p))
+			}
+		}
+	}
+	return findings
+}
+
+// blockBetween returns the IPsec policy that blocks packets from or to another host.
+func (f *Facts) blockBetween(local, peer netip.Addr) *Rule {
+	i := slices.IndexFunc(f.Routing.Blocks, func(r Rule) bool {
+		return r.From.Contains(local) && r.To.Contains(peer) || r.From.Contains(peer) && r.To.Contains(local)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &f.Routing.Blocks[i]
+}
+
+// noRoute names the route or the rule that leads packets elsewhere, if it is known.
+func (f *Facts) noRoute(n Network, p Path, summary string) diagnosis.Finding {
+	found := diagnosis.Finding{
+		Code: diagnosis.NoRoute, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
+		Evidence: []string{fmt.Sprintf("ip route get %s from %s", p.To, n.VTEP.Local)},
+	}
+	dead, rule := f.deadEnd(p.To), f.ruleFor(n.VTEP.Local, p.To, "")
+	switch {
+	case dead != nil:
+		found.Evidence = append(found.Evidence, fmt.Sprintf("there is a route of type %s to %s", dead.Type, dead.Dst))
+		found.Mend = []string{dead.Delete}
+	case rule != nil:
+		found.Evidence = append(found.Evidence, "ip rule: "+rule.Text)
+		found.Mend = []string{avoidRule(*rule, p)}
+	default:
+		found.Mend = []string{routeBy(n, p)}
+	}
+	found.Evidence = append(found.Evidence, f.ownerEvidence(p.Route.Interface)...)
+	if p.Matched != "" {
+		found.Evidence = append(found.Evidence, "the kernel takes the route "+p.Matched)
+	}
+	return found
+}
+
+// avoidRule is the command by which packets to a host no longer follow a rule. One that leads them to
+// an interface is a VPN's, and stays for other packets.
+func avoidRule(rule Rule, p Path) string {
+	if p.Route.Interface == "" || rule.Priority <= 1 {
+		return rule.Delete
+	}
+	ip := "ip"
+	if p.To.Is6() {
+		ip = "ip -6"
+	}
+	return fmt.Sprintf("%s rule add to %s lookup main priority %d", ip, p.To, rule.Priority-1)
+}
+
+// routeBy is the command by which the kernel sends to a host by the network's interface.
+func routeBy(n Network, p Path) string {
+	if slices.ContainsFunc(n.Underlay.Addrs, func(a netip.Prefix) bool { return a.Contains(p.To) }) {
+		return fmt.Sprintf("ip route replace %s dev %s", p.To, n.VTEP.Interface)
+	}
+	if p.Router.IsValid() {
+		return fmt.Sprintf("ip route replace %s via %s dev %s", p.To, p.Router, n.VTEP.Interface)
+	}
+	return fmt.Sprintf("ip route replace %s dev %s   # if it is on the same link", p.To, n.VTEP.Interface)
+}
+
+// withoutMTU is the command that takes the MTU off a route, "" if it has none.
+func withoutMTU(route string) string {
+	words := strings.Fields(route)
+	i := slices.Index(words, "mtu")
+	if i < 0 || i+1 >= len(words) {
+		return ""
+	}
+	end := i + 2
+	if words[i+1] == "lock" {
+		end++
+	}
+	return "ip route replace " + strings.Join(slices.Delete(words, i, min(end, len(words))), " ")
+}
+
+// wrongSource is about the agents: the tunnel has its own address as its source in any case.
+func wrongSource(n Network, p Path) diagnosis.Finding {
+	return diagnosis.Finding{
+		Code: diagnosis.WrongSource, Level: diagnosis.Warning, Network: n.Name,
+		Summary:  fmt.Sprintf("the route to host %s has the source %s, and the network sends from %s", p.To, p.Free.Source, n.VTEP.Local),
+		Evidence: []string{"ip route get " + p.To.String()},
+		Mend:     []string{fmt.Sprintf("ip route replace %s dev %s src %s", p.To, n.VTEP.Interface, n.VTEP.Local)},
+	}
+}
+
+// smallPath is about a path whose MTU somebody gave to the route, or a router on the way reported.
+func smallPath(n Network, p Path, wanted int) diagnosis.Finding {
+	found := diagnosis.Finding{
+		Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
+		Summary:  fmt.Sprintf("the path to host %s has the MTU %d, and the network's packets need %d", p.To, p.MTU, wanted),
+		Evidence: []string{"ip route get " + p.To.String() + " shows it"},
+		Mend:     []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts", n.Name, p.MTU-Overhead(n))},
+	}
+	if command := withoutMTU(p.Matched); command != "" {
+		found.Evidence = append(found.Evidence, "the route has it: "+p.Matched)
+		found.Mend = []string{command}
+	}
+	return found
+}

@@ -1,0 +1,47 @@
+package survey
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"vxlan-driver/internal/doctor"
+)
+
+// portFiles finds files of the driver that open too few ports of the firewall that reads them: copies
+// of an older version. Only the first file that exists counts.
+func (c *collector) portFiles() {
+	if c.Zones != nil {
+		c.addPortFile("/etc/firewalld/services/podman-vxlan.xml", "/usr/local/lib/firewalld/services/podman-vxlan.xml", "/usr/lib/firewalld/services/podman-vxlan.xml")
+	}
+	if ufwEnabled() {
+		c.addPortFile("/etc/ufw/applications.d/podman-vxlan")
+	}
+}
+
+func (c *collector) addPortFile(paths ...string) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if f, lacks := LackingPort(path, string(text)); lacks {
+			c.PortFiles = append(c.PortFiles, f)
+		}
+		return
+	}
+}
+
+// joinPort is where an agent lets hosts in that have a token, unless vxland.toml says otherwise.
+const joinPort = "7949"
+
+// LackingPort tells whether a file does not open the port on which hosts join.
+func LackingPort(path, text string) (f doctor.PortFile, lacks bool) {
+	f = doctor.PortFile{Path: path, Port: joinPort + "/tcp"}
+	if strings.HasSuffix(path, ".xml") {
+		f.Mend = []string{"firewall-cmd --permanent --service=podman-vxlan --add-port=" + f.Port, "firewall-cmd --reload", "vxlanctl reload"}
+		return f, !strings.Contains(text, `port="`+joinPort+`"`)
+	}
+	f.Mend = []string{fmt.Sprintf(`sed -i 's/^ports=.*/&|%s\/tcp/' %s`, joinPort, path), "ufw app update podman-vxlan"}
+	return f, !strings.Contains(valueOf(text, "ports"), joinPort)
+}

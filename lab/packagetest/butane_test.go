@@ -93,8 +93,11 @@ func applyButane(n node, deb string) {
 	}
 	for _, file := range host.Storage.Files {
 		data, err := decodeSource(file.Contents.Source, file.Contents.Compression)
-		if strings.HasSuffix(file.Path, ".raw") {
+		switch file.Path { // what the example says is to be replaced
+		case "/etc/extensions/vxlan-driver.raw":
 			data, err = os.ReadFile(image)
+		case "/etc/vxlan/key":
+			data = bytes.ReplaceAll(data, []byte("0000000000000000"), []byte("0123456789abcdef"))
 		}
 		if err == nil {
 			n.mustRun("mkdir -p " + filepath.Dir(file.Path))

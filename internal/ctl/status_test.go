@@ -254,6 +254,17 @@ func TestStatusOfAll(t *testing.T) {
 	}
 }
 
+// In a large cluster each host tells only of those with a fault, and how many others there are.
+func TestStatusOfAllCountsHealthyHosts(t *testing.T) {
+	report := agentapi.StatusReport{Clusters: []agentapi.ClusterStatus{{
+		Hosts: []agentapi.HostStatus{{Name: "host-b"}}, HealthyHosts: 998,
+	}}}
+	row := rowOfAnswer(agentapi.HostAnswer{Response: agentapi.Response{Status: &report}})
+	if row.Reachable != 998 || row.Peers != 999 || len(row.Findings) != 1 {
+		t.Errorf("got %+v", row)
+	}
+}
+
 // The hosts' networks and containers are those of the inventory.
 func TestHostsHaveNetworks(t *testing.T) {
 	out, err := run(healthyHost, "host", "ls", "--noheading")

@@ -52,6 +52,7 @@ func (m model) lines() []string {
 	lines := append([]string{m.headLine()}, m.noticeLines()...)
 	room := m.height - len(lines) - 1
 	lines = append(lines, m.paneLines(room)...)
+	lines = lines[:min(len(lines), max(0, m.height-1))] // panes have headings also where there is no room
 	for len(lines) < m.height-1 {
 		lines = append(lines, "")
 	}

@@ -58,7 +58,7 @@ test-unit:
 test-lab: deps build
 	$(GO) test -p 1 -count=1 -v ./lab/...
 
-# All faults that doctor is tested with, one after the other: about ten minutes. "make test" tries a few of them, and
+# All faults that doctor is tested with, one after the other: about fifteen minutes. "make test" tries a few of them, and
 # FAULTS='route|rule' those whose names match.
 FAULTS ?= all
 faults: deps build

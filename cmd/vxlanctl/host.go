@@ -42,7 +42,7 @@ func (localHost) StatusWithRates() (agentapi.StatusReport, error) {
 
 // StatusOfAll makes the agent ask all hosts.
 func (localHost) StatusOfAll() ([]agentapi.HostAnswer, error) {
-	return agentapi.AskAll(agentapi.SocketPath, agentapi.Request{Verb: agentapi.VerbStatus})
+	return agentapi.StatusOfAll(agentapi.SocketPath)
 }
 
 // ForgetHost asks the agent.

@@ -191,5 +191,38 @@ func (a *Agent) answerHost(ctx context.Context, question []byte) ([]byte, error)
 	if r.Events != nil {
 		r.Events.Wait = 0 // whoever waits keeps others from being answered
 	}
-	return json.Marshal(a.handleRequest(ctx, r))
+	return marshalAnswer(a.handleRequest(ctx, r))
 }
+
+// maxAnswer is how many bytes an answer to another host has at most. Each plane can carry as many.
+const maxAnswer = 1_000_000
+
+// marshalAnswer makes a report brief that would be too large, and says so.
+func marshalAnswer(r agentapi.Response) ([]byte, error) {
+	answer, err := json.Marshal(r)
+	if err != nil || len(answer) <= maxAnswer {
+		return answer, err
+	}
+	if r.Status == nil {
+		return nil, fmt.Errorf("the answer has %d bytes, at most %d are allowed; type the command on that host", len(answer), maxAnswer)
+	}
+	brief := r.Status.Brief()
+	brief.Warnings = append(slices.Clip(brief.Warnings), tooLargeReport)
+	r.Status = &brief
+	for most := maxFaultyHosts; most > 0; most /= 2 {
+		for i := range brief.Clusters {
+			hosts := &brief.Clusters[i].Hosts
+			*hosts = (*hosts)[:min(most, len(*hosts))]
+		}
+		if answer, err = json.Marshal(r); err != nil || len(answer) <= maxAnswer {
+			break
+		}
+	}
+	return answer, err
+}
+
+// maxFaultyHosts is how many hosts of a cluster are left of a report that was too large: so many of
+// them have a fault that one more says nothing new. If it is too large still, fewer are left.
+const maxFaultyHosts = 1000
+
+const tooLargeReport = "this report was too large to be told to another host, and does not list all hosts; type vxlanctl status on this host"

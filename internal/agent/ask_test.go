@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/cluster"
+	"vxlan-driver/internal/cluster/gossip/wire"
 	"vxlan-driver/internal/membership"
 )
 
@@ -173,4 +176,55 @@ func TestQuestionOfAnotherHost(t *testing.T) {
 		}
 		r.finish()
 	})
+}
+
+// A report of however many hosts and networks can be told to another host. What is left out is said.
+func TestReportsOfManyHostsFitAnAnswer(t *testing.T) {
+	if maxAnswer > wire.MaxAnswer {
+		t.Errorf("gossip carries %d bytes", wire.MaxAnswer)
+	}
+	for _, tt := range []struct {
+		name                string
+		hosts, networks     int
+		answered, conflicts int
+		least               int // hosts that are listed
+		whole               bool
+	}{
+		{"one network, all is well", 1000, 1, 10, 0, 1000, true},
+		{"four networks, all is well", 1000, 4, 10, 0, 0, false},
+		{"four networks, and frames are lost to each host", 1000, 4, 9, 0, 500, false},
+		{"64 networks, and frames are lost to each host", 1000, 64, 9, 0, 20, false},
+		{"all names are there twice", 1000, 1, 10, 50_000, 0, false},
+	} {
+		report := agentapi.StatusReport{Clusters: []agentapi.ClusterStatus{{Name: "198.18.0.10"}}}
+		for n := range tt.hosts {
+			h := agentapi.HostStatus{
+				ID: strings.Repeat("1f", 16), Name: fmt.Sprintf("host-%04d (%v)", n, hostAddr(n)), HostName: fmt.Sprintf("host-%04d", n),
+				Addr: hostAddr(n), Reachable: true, ReachableFor: time.Hour, RoundTrip: time.Millisecond, RoundTripAge: time.Second,
+			}
+			for i := range tt.networks {
+				h.Paths = append(h.Paths, agentapi.PathStatus{
+					Network: fmt.Sprintf("network-%02d", i), VTEP: hostAddr(n), FullSize: 1450, MTU: 1450, RoundTrip: time.Millisecond,
+					Full: agentapi.FrameCount{Sent: 10, Answered: tt.answered}, Measured: 31 * time.Second, Heard: 7 * time.Second,
+				})
+			}
+			report.Clusters[0].Hosts = append(report.Clusters[0].Hosts, h)
+		}
+		for i := range tt.conflicts {
+			report.Conflicts = append(report.Conflicts, fmt.Sprintf("name c%d is that of two containers, one on host-0001 and one on host-0002", i))
+		}
+		data, err := marshalAnswer(agentapi.Response{Status: &report})
+		var got agentapi.Response
+		if err := errors.Join(err, json.Unmarshal(data, &got)); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		listed, whole := len(got.Status.Clusters[0].Hosts), !slices.Contains(got.Status.Warnings, tooLargeReport)
+		if len(data) > maxAnswer || listed < tt.least || whole != tt.whole {
+			t.Errorf("%s: %d bytes, %d hosts are listed, whole %t", tt.name, len(data), listed, whole)
+		}
+	}
+	if _, err := marshalAnswer(agentapi.Response{Error: strings.Repeat("x", maxAnswer)}); err == nil || !strings.Contains(err.Error(), "on that host") {
+		t.Errorf("another answer that is too large: %v", err)
+	}
 }

@@ -54,6 +54,9 @@ func (a *Agent) handleRequest(ctx context.Context, r agentapi.Request) agentapi.
 		return a.handleForwarding(ctx)
 	case agentapi.VerbStatus:
 		report := a.currentStatus(ctx, r.Rates)
+		if r.Brief {
+			report = report.Brief()
+		}
 		return agentapi.Response{Status: &report}
 	case agentapi.VerbExamine:
 		return a.handleExamine(ctx)

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -15,7 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/kernel/netnstest"
+	"vxlan-driver/internal/metrics"
 	"vxlan-driver/internal/plan"
 )
 
@@ -278,8 +282,39 @@ func (b *bigHost) loopUnderNews(d time.Duration, rate int) {
 	})
 	b.t.Logf("longest wait for the lock: %.1f ms", ms(b.longestWait(news)))
 	b.checkMemory()
+	b.reportAnswers(ctx)
 	cancel()
 	<-ended
+}
+
+// reportAnswers reports how large the answers to vxlanctl are, and that they leave no memory behind
+// for good.
+func (b *bigHost) reportAnswers(ctx context.Context) {
+	b.t.Helper()
+	for _, q := range []agentapi.Request{
+		{Verb: agentapi.VerbInventory}, {Verb: agentapi.VerbForwarding}, {Verb: agentapi.VerbHosts},
+		{Verb: agentapi.VerbStatus}, {Verb: agentapi.VerbStatus, Brief: true},
+	} {
+		began := cpuTime()
+		r := b.handleRequest(ctx, q)
+		data, err := json.Marshal(r)
+		if err != nil || r.Error != "" {
+			b.t.Errorf("%s: %v, %s", q.Verb, err, r.Error)
+		}
+		took := ms(cpuTime() - began)
+		b.t.Logf("answer to %-12s brief %-5t %8.3f MB, %8.1f ms of CPU, then %.1f MB resident", q.Verb, q.Brief, float64(len(data))/1e6, took, residentMB(b.t))
+		if q.Verb == agentapi.VerbStatus && len(data) > maxAnswer {
+			b.t.Errorf("the status has %d bytes, and other hosts would get a brief one", len(data))
+		}
+	}
+	report := b.currentReport(ctx, false)
+	var text bytes.Buffer
+	if err := metrics.WriteText(&text, report); err != nil {
+		b.t.Error(err)
+	}
+	b.t.Logf("metrics: %.3f MB", float64(text.Len())/1e6)
+	time.Sleep(10 * time.Second)
+	b.checkMemory()
 }
 
 // listTime is what a list of all entries takes, and how often it is made by time alone.

@@ -34,7 +34,9 @@ func (s frameSeries) report(now time.Time) *agentapi.SeriesStatus {
 	if s.at.IsZero() {
 		return nil
 	}
-	return &agentapi.SeriesStatus{Full: agentapi.SeriesCount(s.full), Small: agentapi.SeriesCount(s.small), Age: now.Sub(s.at)}
+	return &agentapi.SeriesStatus{
+		Full: agentapi.SeriesCount(s.full), Small: agentapi.SeriesCount(s.small), Age: now.Sub(s.at),
+	}
 }
 
 // sendSeries sends series of frames to some hosts of each network. Who asks while series are under way

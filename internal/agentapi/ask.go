@@ -12,6 +12,9 @@ const (
 	askTimeout = 30 * time.Second
 	// maxAskedAtOnce bounds the answers that the agent holds at a time: each may have a megabyte.
 	maxAskedAtOnce = 16
+	// manyHosts is from how many hosts on each is asked for a brief report. All that 1,000 hosts know
+	// of each other would take a gigabyte.
+	manyHosts = 100
 )
 
 // HostAnswer is what a host answered, or why it did not.
@@ -57,12 +60,26 @@ func AskAll(path string, q Request) ([]HostAnswer, error) {
 	return AskEach(path, func(HostStatus) Request { return q })
 }
 
+// StatusOfAll is AskAll for the hosts' status. In a large cluster the reports are brief.
+func StatusOfAll(path string) ([]HostAnswer, error) {
+	hosts, err := Hosts(path)
+	if err != nil {
+		return nil, err
+	}
+	q := Request{Verb: VerbStatus, Brief: len(hosts) > manyHosts}
+	return askHosts(path, hosts, func(HostStatus) Request { return q }), nil
+}
+
 // AskEach is AskAll with a request of its own for each host.
 func AskEach(path string, question func(HostStatus) Request) ([]HostAnswer, error) {
 	hosts, err := Hosts(path)
 	if err != nil {
 		return nil, err
 	}
+	return askHosts(path, hosts, question), nil
+}
+
+func askHosts(path string, hosts []HostStatus, question func(HostStatus) Request) []HostAnswer {
 	answers := make([]HostAnswer, len(hosts))
 	tokens := make(chan struct{}, maxAskedAtOnce)
 	var asking sync.WaitGroup
@@ -80,5 +97,5 @@ func AskEach(path string, question func(HostStatus) Request) ([]HostAnswer, erro
 		})
 	}
 	asking.Wait()
-	return answers, nil
+	return answers
 }

@@ -102,3 +102,27 @@ func TestVerbsForHosts(t *testing.T) {
 		}
 	}
 }
+
+// In a large cluster hosts are asked for brief reports.
+func TestManyHostsAreAskedForBriefReports(t *testing.T) {
+	for count, want := range map[int]bool{manyHosts: false, manyHosts + 1: true} {
+		var mu sync.Mutex
+		asked := make(map[bool]int)
+		path := serve(t, func(_ context.Context, r Request) Response {
+			if r.Verb == VerbHosts {
+				hosts := make([]HostStatus, count)
+				for i := range hosts {
+					hosts[i] = HostStatus{ID: fmt.Sprint(i), Reachable: true}
+				}
+				return Response{Hosts: hosts}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			asked[r.Asked.Verb == VerbStatus && r.Asked.Brief]++
+			return Response{Answer: json.RawMessage(`{}`)}
+		})
+		if answers, err := StatusOfAll(path); err != nil || len(answers) != count || asked[want] != count {
+			t.Errorf("%d hosts: %d answers, asked %v, %v", count, len(answers), asked, err)
+		}
+	}
+}

@@ -101,6 +101,8 @@ type Request struct {
 	// Rates asks for rates in the StatusReport. Unless somebody asked within the last minute, that
 	// takes half a second.
 	Rates bool `json:"rates,omitempty"`
+	// Brief asks for StatusReport.Brief.
+	Brief bool `json:"brief,omitempty"`
 	// Data is what the verb says.
 	Data json.RawMessage `json:"data,omitempty"`
 
@@ -284,6 +286,8 @@ type TunnelStatus struct {
 type ClusterStatus struct {
 	Name  string       `json:"name"`
 	Hosts []HostStatus `json:"hosts"`
+	// HealthyHosts is how many others there are, which a brief report leaves out.
+	HealthyHosts int `json:"healthy_hosts,omitempty"`
 	// Syncing: it is not known yet what the other hosts have.
 	Syncing bool `json:"syncing,omitempty"`
 	// Alone: there are hosts to ask, and none of them has answered.

@@ -51,6 +51,9 @@ It changes nothing, and works without an agent as far as it can. If packets to
 another host are lost, it asks that host's agent for a cause there. With HOST it
 makes the checks on that host, with --all on all hosts that the agent knows.
 
+It measures: it pings other hosts, and on each network a container pings one of
+each other host and sends to its port 9, where nobody listens.
+
 With --fix it does what "vxlanctl reload" does if that mends something that was
 found. Then it checks again, and prints what is left.
 
@@ -230,7 +233,8 @@ func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade str
 	if err != nil {
 		return fmt.Errorf("doctor: %w", err)
 	}
-	report := upgradeReport{Program: program, From: have.Podman, To: version, Changes: doctor.UpgradeChanges(have, program, version)}
+	report := upgradeReport{Program: program, From: have.Podman, To: version}
+	report.Changes = doctor.UpgradeChanges(have, program, version)
 	if program == doctor.UpgradedNetavark {
 		report.From = have.Netavark
 	}

@@ -104,18 +104,23 @@ var meshColumns = []output.Column[meshRow]{
 // meshOf returns each direction that a host has tested, and what to say of hosts that cannot be
 // asked.
 func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
+	healthy := 0
 	for _, a := range answers {
 		if a.Err != nil || a.Response.Status == nil {
 			notes = append(notes, fmt.Sprintf("%s cannot be asked: %v", a.Host.Name, cmp.Or(a.Err, error(agentapi.ErrNotRunning))))
 			continue
 		}
 		for _, c := range a.Response.Status.Clusters {
+			healthy += c.HealthyHosts
 			for _, h := range c.Hosts {
 				for _, path := range h.Paths {
 					rows = append(rows, direction(answers, a, h, path))
 				}
 			}
 		}
+	}
+	if healthy > 0 {
+		notes = append(notes, fmt.Sprintf("%d directions to hosts to which all frames pass are not listed, as there are many hosts", healthy))
 	}
 	slices.SortStableFunc(rows, func(a, b meshRow) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Network, b.Network))

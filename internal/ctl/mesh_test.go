@@ -78,3 +78,16 @@ func TestMeshSaysWhereFramesAreLost(t *testing.T) {
 		})
 	}
 }
+
+// In a large cluster only directions with a fault are listed, and the others are counted.
+func TestMeshOfManyHostsListsFaults(t *testing.T) {
+	report := agentapi.StatusReport{Clusters: []agentapi.ClusterStatus{{
+		HealthyHosts: 998, Hosts: []agentapi.HostStatus{{HostName: "host-b", Reachable: true, Paths: []agentapi.PathStatus{{Network: "blue"}}}},
+	}}}
+	one := agentapi.HostAnswer{Host: agentapi.HostStatus{Name: "host-a"}, Response: agentapi.Response{Status: &report}}
+	rows, notes := meshOf([]agentapi.HostAnswer{one, one})
+	want := "1996 directions to hosts to which all frames pass are not listed, as there are many hosts"
+	if len(rows) != 2 || len(notes) != 1 || notes[0] != want {
+		t.Errorf("%d rows, notes %q", len(rows), notes)
+	}
+}

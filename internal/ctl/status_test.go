@@ -123,7 +123,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 #   198.18.0.2: 3 in 1m0s, the last one 1s ago
 #   what to do: add this host to remote_ips there, or give all hosts the same key_file
 # VX0708 warning: refused, malformed message: 1
-#   what to do: vxlanctl explain VX0708
+#   what to do: give all hosts one key_file, or none: with a key its messages look malformed to a host without
 `
 
 func TestFaultyStatusSaysWhatToDo(t *testing.T) {
@@ -251,6 +251,17 @@ func TestStatusOfAll(t *testing.T) {
 	}
 	if _, err := run(fakeHost{err: agentapi.ErrNotRunning}, "status", "--all"); ExitCode(err) != 1 || !strings.Contains(err.Error(), "vxland does not run") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// In a large cluster each host tells only of those with a fault, and how many others there are.
+func TestStatusOfAllCountsHealthyHosts(t *testing.T) {
+	report := agentapi.StatusReport{Clusters: []agentapi.ClusterStatus{{
+		Hosts: []agentapi.HostStatus{{Name: "host-b"}}, HealthyHosts: 998,
+	}}}
+	row := rowOfAnswer(agentapi.HostAnswer{Response: agentapi.Response{Status: &report}})
+	if row.Reachable != 998 || row.Peers != 999 || len(row.Findings) != 1 {
+		t.Errorf("got %+v", row)
 	}
 }
 

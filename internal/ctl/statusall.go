@@ -97,6 +97,7 @@ func rowOfAnswer(a agentapi.HostAnswer) hostStatusRow {
 		row.Containers += n.Local
 	}
 	for _, c := range report.Clusters {
+		row.Peers, row.Reachable = row.Peers+c.HealthyHosts, row.Reachable+c.HealthyHosts
 		for _, h := range c.Hosts {
 			row.Peers++
 			if h.Reachable {

@@ -106,7 +106,7 @@ func checkReport(f *Facts) []diagnosis.Finding {
 		r.Clusters[i].Refused = withoutKeyRefusals(refusedLately(r.Clusters[i].Refused))
 	}
 	findings := f.withRouters(f.withContacts(f.withRecreation(FromReport(r))))
-	return slices.Concat(f.checkKeys(), f.copies(), f.strangers(), f.withTraffic(findings))
+	return slices.Concat(f.checkKeys(), f.copies(), f.withTraffic(findings))
 }
 
 // refusedAge is longer than a host that is refused pauses before it tries again.

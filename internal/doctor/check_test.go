@@ -466,7 +466,7 @@ func TestTrafficOfLostTunnel(t *testing.T) {
 		"nobody listened":  {nil, diagnosis.TunnelBlocked, []string{unanswered}},
 		"dropped here":     {[]Stream{in}, diagnosis.TunnelBlocked, []string{unanswered, "no packet to it left by eth0: they are dropped on host host-b", "2 of its packets came to eth0"}},
 		"dropped there":    {[]Stream{out, other}, diagnosis.TunnelBlocked, []string{unanswered, "4 of this host's packets to it left by eth0", "none of its packets came to eth0: they are dropped there or on the way"}},
-		"translated there": {[]Stream{out, translated}, diagnosis.TunnelNAT, []string{"3 of them came to eth0, and are dropped; nothing passes to host-a (198.18.0.11)"}},
+		"translated there": {[]Stream{out, translated}, diagnosis.TunnelNAT, []string{"3 of them came to eth0, and are dropped", "nothing passes to host-a (198.18.0.11)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := healthy()

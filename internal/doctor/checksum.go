@@ -22,28 +22,13 @@ func checkChecksums(f *Facts) (findings []diagnosis.Finding) {
 				continue
 			}
 			host := f.hostAt(s.From)
-			found := diagnosis.Finding{Code: diagnosis.OffloadBroken, Level: diagnosis.Failure, Network: n.Name, Host: host.name}
-			switch accepts := n.Tunnel.UDPChecksum; {
-			case s.BadOuter >= leastBad:
-				found.Summary = fmt.Sprintf("VXLAN packets of host %s arrive with wrong UDP checksums, and are dropped", host.label)
-				found.Mend = []string{
-					fmt.Sprintf("ethtool -K %s tx-checksum-ip-generic off tx-udp_tnl-csum-segmentation off   # on that host", n.VTEP.Interface),
-					fmt.Sprintf("vxlanctl network set %s udp_checksum=false   # on all hosts, if that does not help", n.Name),
-				}
-			case s.ZeroOuter >= leastBad && (!accepts.Set || accepts.Value):
-				found.Code = diagnosis.NetworksDiffer
-				found.Summary = fmt.Sprintf("VXLAN packets of host %s have no UDP checksum, and this host drops such over IPv6", host.label)
-				found.Mend = []string{fmt.Sprintf("vxlanctl network set %s udp_checksum=true   # on that host", n.Name)}
-			case s.BadInner >= leastBad:
-				found.Summary = fmt.Sprintf("packets of containers of host %s arrive with wrong checksums", host.label)
-				found.Mend = []string{
-					fmt.Sprintf("ethtool -K %s tx-checksum-ip-generic off   # on that host", n.Device.Name),
-					fmt.Sprintf("vxlanctl network set %s tx_checksum_offload=off   # there, so that it stays", n.Name),
-				}
-			default:
+			found, isWrong := sumFault(n, s, host.label)
+			if !isWrong {
 				continue
 			}
-			found.Evidence = append([]string{fmt.Sprintf("of %d packets that came to %s, %d had a wrong checksum outside, %d none, and %d a wrong one inside",
+			found.Host = host.name
+			found.Evidence = append([]string{fmt.Sprintf(
+				"of %d packets that came to %s, %d had a wrong checksum outside, %d none, and %d a wrong one inside",
 				s.Count, n.VTEP.Interface, s.BadOuter, s.ZeroOuter, s.BadInner)}, f.badSumLines()...)
 			findings = append(findings, found)
 		}
@@ -52,6 +37,33 @@ func checkChecksums(f *Facts) (findings []diagnosis.Finding) {
 		findings = f.unexplainedBadSums()
 	}
 	return findings
+}
+
+// sumFault says what is wrong with the checksums of a host's packets.
+func sumFault(n Network, s Stream, host string) (f diagnosis.Finding, isWrong bool) {
+	f = diagnosis.Finding{Code: diagnosis.OffloadBroken, Level: diagnosis.Failure, Network: n.Name}
+	switch accepts := n.Tunnel.UDPChecksum; {
+	case s.BadOuter >= leastBad:
+		const off = "ethtool -K %s tx-checksum-ip-generic off tx-udp_tnl-csum-segmentation off   # on that host"
+		f.Summary = fmt.Sprintf("VXLAN packets of host %s arrive with wrong UDP checksums, and are dropped", host)
+		f.Mend = []string{
+			fmt.Sprintf(off, n.VTEP.Interface),
+			fmt.Sprintf("vxlanctl network set %s udp_checksum=false   # on all hosts, if that does not help", n.Name),
+		}
+	case s.ZeroOuter >= leastBad && (!accepts.Set || accepts.Value):
+		f.Code = diagnosis.NetworksDiffer
+		f.Summary = fmt.Sprintf("VXLAN packets of host %s have no UDP checksum, and this host drops such over IPv6", host)
+		f.Mend = []string{fmt.Sprintf("vxlanctl network set %s udp_checksum=true   # on that host", n.Name)}
+	case s.BadInner >= leastBad:
+		f.Summary = fmt.Sprintf("packets of containers of host %s arrive with wrong checksums", host)
+		f.Mend = []string{
+			fmt.Sprintf("ethtool -K %s tx-checksum-ip-generic off   # on that host", n.Device.Name),
+			fmt.Sprintf("vxlanctl network set %s tx_checksum_offload=off   # there, so that it stays", n.Name),
+		}
+	default:
+		return f, false
+	}
+	return f, true
 }
 
 // unexplainedBadSums are packets that were dropped, and that were not seen on an underlay.

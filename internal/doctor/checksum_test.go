@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/diagnosis"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -32,7 +33,8 @@ func TestChecksums(t *testing.T) {
 		{"none is needed", with(func(s *Stream) { s.ZeroOuter = 2 }), accepts, ""},
 		{"of another network", with(func(s *Stream) { s.BadInner, s.VNI = 2, 8 }), nil, ""},
 		{"what left", with(func(s *Stream) { s.BadInner, s.Out = 2, true }), nil, ""},
-		{"of nobody known", with(func(s *Stream) { s.BadInner, s.From = 2, addr("198.18.0.77") }), nil, "VX0407 failure host-b packets of containers of host 198.18.0.77 arrive with wrong checksums"},
+		{"of a host without an agent", with(func(s *Stream) { s.BadInner = 2 }), func(f *Facts) { f.Agent.Report.Clusters = nil },
+			"VX0407 failure host-b packets of containers of host 198.18.0.11 arrive with wrong checksums"},
 		{"only counted", nil, func(f *Facts) { f.BadSums = []BadSum{{"container cb", "TcpInCsumErrors", 3}} },
 			"VX0407 warning host-b 3 packets with wrong checksums came while this was looked for"},
 		{"only one counted", nil, func(f *Facts) { f.BadSums = []BadSum{{"container cb", "TcpInCsumErrors", 1}} }, ""},
@@ -62,5 +64,20 @@ func TestSilentToTCPAndUDP(t *testing.T) {
 	}
 	if d := Diagnose(f); len(d.Findings) > 0 || !slices.Equal(d.Suspects, []string{"198.18.0.20"}) {
 		t.Errorf("found %+v, suspects %q", d.Findings, d.Suspects)
+	}
+}
+
+// Packets from who is no member are seen without an agent and without a loss, but for hosts that find
+// each other.
+func TestStrangers(t *testing.T) {
+	f := healthy()
+	f.Agent.Report = nil
+	f.Traffic = []Stream{{From: addr("198.18.0.77"), To: addr("198.18.0.12"), Port: 4789, VNI: 7, Count: 1}}
+	if found := checkStrangers(&f); len(found) != 1 || found[0].Code != diagnosis.ForeignSender || found[0].Level != diagnosis.Warning {
+		t.Errorf("found %+v", found)
+	}
+	f.Networks[0].Gossip = true
+	if found := checkStrangers(&f); len(found) > 0 {
+		t.Errorf("of hosts that find each other: found %+v", found)
 	}
 }

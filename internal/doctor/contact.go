@@ -60,9 +60,12 @@ func (f *Facts) blockedPort(c Contact, host knownHost) diagnosis.Finding {
 	}
 	return diagnosis.Finding{
 		Code: diagnosis.AgentsPortBlocked, Level: level,
-		Summary:  fmt.Sprintf("port %d of host %s cannot be reached from here, so the agents do not hear each other", port, host.label),
-		Evidence: []string{fmt.Sprintf("a connection from %s to %s gets no answer", c.From, netip.AddrPortFrom(c.To, port)), contactLine(c)},
-		Mend:     []string{fmt.Sprintf("open port %d (UDP and TCP) on host %s and on the way", port, host.label)},
+		Summary: fmt.Sprintf("port %d of host %s cannot be reached from here, so the agents do not hear each other",
+			port, host.label),
+		Evidence: []string{
+			fmt.Sprintf("a connection from %s to %s gets no answer", c.From, netip.AddrPortFrom(c.To, port)), contactLine(c),
+		},
+		Mend: []string{fmt.Sprintf("open port %d (UDP and TCP) on host %s and on the way", port, host.label)},
 	}
 }
 

@@ -76,8 +76,10 @@ func checkPanic(f *Facts) []diagnosis.Finding {
 		return nil
 	}
 	return []diagnosis.Finding{{
-		Code: diagnosis.FirewalldPanic, Level: diagnosis.Failure, Summary: "firewalld is in panic mode, and drops all packets of this host",
-		Evidence: []string{"nft list table " + panicTable, "firewall-cmd --query-panic prints yes"}, Mend: []string{"firewall-cmd --panic-off"},
+		Code: diagnosis.FirewalldPanic, Level: diagnosis.Failure,
+		Summary:  "firewalld is in panic mode, and drops all packets of this host",
+		Evidence: []string{"nft list table " + panicTable, "firewall-cmd --query-panic prints yes"},
+		Mend:     []string{"firewall-cmd --panic-off"},
 	}}
 }
 
@@ -92,7 +94,8 @@ func (f *Facts) openPorts(c BlockingChain) (commands []string) {
 			continue
 		}
 		for _, zone := range f.Firewalld.Zones {
-			commands = append(commands, "firewall-cmd --zone="+zone+" --add-port="+port, "firewall-cmd --permanent --zone="+zone+" --add-port="+port)
+			inZone := "--zone=" + zone + " --add-port=" + port
+			commands = append(commands, "firewall-cmd "+inZone, "firewall-cmd --permanent "+inZone)
 		}
 	}
 	if len(commands) > len(c.Commands) { // ports are among them

@@ -124,7 +124,8 @@ func versionNumbers(version string) (numbers []int) {
 func checkDenials(f *Facts) (findings []diagnosis.Finding) {
 	for _, d := range f.Denials {
 		findings = append(findings, diagnosis.Finding{
-			Code: diagnosis.SecurityDenied, Level: diagnosis.Warning, Summary: fmt.Sprintf("%s has denied something to %s", d.By, d.Program),
+			Code: diagnosis.SecurityDenied, Level: diagnosis.Warning,
+			Summary:  fmt.Sprintf("%s has denied something to %s", d.By, d.Program),
 			Evidence: []string{cut(d.Text, maxLine)}, Mend: d.Mend,
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -66,9 +67,12 @@ func (f *Facts) fromWrongKey(c agentapi.ClusterStatus, r agentapi.RefusalStatus)
 		for _, h := range r.Hosts {
 			one, host := found, f.hostAt(h.Addr)
 			one.Host = host.name
-			one.Summary = fmt.Sprintf("the key of host %s is not the cluster's: this host and %s have another", host.label, countOthers(len(members)))
+			one.Summary = fmt.Sprintf("the key of host %s is not the cluster's: this host and %s have another",
+				host.label, countOthers(len(members)))
 			if one.Mend = []string{fmt.Sprintf(keyMend, f.Host, "that host")}; f.Agent.Report.Keys == "" {
-				one.Mend = []string{"take key_file out of /etc/vxlan/vxland.toml there, or give all hosts that key; then: " + reload}
+				one.Mend = []string{
+					"take key_file out of /etc/vxlan/vxland.toml there, or give all hosts that key; then: " + reload,
+				}
 			}
 			findings = append(findings, one)
 		}
@@ -93,11 +97,13 @@ func countOthers(n int) string {
 
 // withoutKeyRefusals leaves out what checkKeys says.
 func withoutKeyRefusals(all []agentapi.RefusalStatus) (rest []agentapi.RefusalStatus) {
-	refused := func(addr agentapi.RefusedHost) bool {
-		return slices.ContainsFunc(all, func(r agentapi.RefusalStatus) bool {
-			return r.Reason == reasonWrongKey && slices.ContainsFunc(r.Hosts, func(h agentapi.RefusedHost) bool { return h.Addr == addr.Addr })
-		})
+	hasOtherKey := make(map[netip.Addr]bool)
+	for _, r := range all {
+		for _, h := range r.Hosts {
+			hasOtherKey[h.Addr] = hasOtherKey[h.Addr] || r.Reason == reasonWrongKey
+		}
 	}
+	refused := func(h agentapi.RefusedHost) bool { return hasOtherKey[h.Addr] }
 	for _, r := range all {
 		r.Hosts = slices.Clone(r.Hosts)
 		r.Hosts = slices.DeleteFunc(r.Hosts, refused)
@@ -123,7 +129,8 @@ func (f *Facts) copies() (findings []diagnosis.Finding) {
 			}
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.HostCopied, Level: diagnosis.Failure,
-				Summary:  fmt.Sprintf("the hosts %s have one ID, as if one was copied from the other", strings.Join(byID[id], ", ")),
+				Summary: fmt.Sprintf("the hosts %s have one ID, as if one was copied from the other",
+					strings.Join(byID[id], ", ")),
 				Evidence: []string{"both have the ID " + id}, Mend: []string{copyMend},
 			})
 		}

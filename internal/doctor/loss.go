@@ -49,8 +49,11 @@ func fromPath(host string, p agentapi.PathStatus) (f diagnosis.Finding, lossy bo
 	switch {
 	case known && losesSome(s.Full) && s.Small.Sent > 0 && !losesSome(s.Small):
 		f.Summary = fmt.Sprintf("%s of %d bytes to host %s are lost, and no small one", lostOf(s.Full), p.FullSize, host)
-		f.Evidence = []string{directions(s.Full, host), fmt.Sprintf("%d of %d small frames were answered", s.Small.Answered, s.Small.Sent)}
-		f.Mend = append(f.Mend, fmt.Sprintf("of several ways to the host, one may have a smaller MTU; try: vxlanctl network set %s mtu=SIZE   # on all hosts", p.Network))
+		f.Evidence = []string{
+			directions(s.Full, host), fmt.Sprintf("%d of %d small frames were answered", s.Small.Answered, s.Small.Sent),
+		}
+		f.Mend = append(f.Mend, fmt.Sprintf("of several ways to the host, one may have a smaller MTU; try: "+
+			"vxlanctl network set %s mtu=SIZE   # on all hosts", p.Network))
 		f.Level = lossLevel(s.Full)
 	case known && (losesSome(s.Full) || losesSome(s.Small)):
 		worse := s.Full
@@ -61,7 +64,8 @@ func fromPath(host string, p agentapi.PathStatus) (f diagnosis.Finding, lossy bo
 		f.Evidence = []string{directions(worse, host)}
 		f.Level = lossLevel(worse)
 	case !known && p.MTU == p.FullSize && p.Full.Sent >= leastCounted && p.Full.Sent-p.Full.Answered > leastLost:
-		f.Summary = fmt.Sprintf("%d of %d frames to host %s were not answered in the last ten minutes", p.Full.Sent-p.Full.Answered, p.Full.Sent, host)
+		f.Summary = fmt.Sprintf("%d of %d frames to host %s were not answered in the last ten minutes",
+			p.Full.Sent-p.Full.Answered, p.Full.Sent, host)
 	default:
 		return f, false
 	}
@@ -94,5 +98,6 @@ func directions(c agentapi.SeriesCount, host string) string {
 	if c.LostThere+c.LostBack == 0 {
 		return fmt.Sprintf("%d of %d frames were answered; host %s does not say how many came", c.Answered, c.Sent, host)
 	}
-	return fmt.Sprintf("%d did not arrive at host %s, and %d of its answers did not arrive here", c.LostThere, host, c.LostBack)
+	return fmt.Sprintf("%d did not arrive at host %s, and %d of its answers did not arrive here",
+		c.LostThere, host, c.LostBack)
 }

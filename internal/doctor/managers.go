@@ -43,14 +43,15 @@ func checkManagers(f *Facts) (findings []diagnosis.Finding) {
 		if m.Only != nil && len(altered) == 0 {
 			continue
 		}
+		manages := fmt.Sprintf("%s manages %s", m.Program, strings.Join(m.Devices, ", "))
 		found := diagnosis.Finding{
 			Code: diagnosis.DeviceManaged, Level: diagnosis.Warning, Network: m.Network,
-			Summary:  fmt.Sprintf("%s manages %s, and may change what the driver has set", m.Program, strings.Join(m.Devices, ", ")),
+			Summary:  manages + ", and may change what the driver has set",
 			Evidence: slices.Clone(m.Evidence), Mend: slices.Clone(m.Leave),
 		}
 		if len(altered) > 0 {
 			found.Level = diagnosis.Failure
-			found.Summary = fmt.Sprintf("%s manages %s and has changed what the driver had set", m.Program, strings.Join(m.Devices, ", "))
+			found.Summary = manages + " and has changed what the driver had set"
 			found.Evidence = atMost(append(found.Evidence, altered...), maxEvidence)
 			found.Mend = append(found.Mend, reload)
 		}

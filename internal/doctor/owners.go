@@ -4,9 +4,11 @@ import "strings"
 
 // owners are programs by what the names of their devices begin with.
 var owners = []struct{ prefix, program string }{
-	{"virbr", "libvirt"}, {"docker", "Docker"}, {"br-", "Docker"}, {"podman", "a Podman bridge network"}, {"cni-", "CNI plugins"}, {"cni0", "Kubernetes"},
-	{"flannel", "flannel"}, {"cali", "Calico"}, {"cilium", "Cilium"}, {"lxdbr", "LXD"}, {"lxcbr", "LXC"}, {"incusbr", "Incus"}, {"vmnet", "VMware"}, {"vboxnet", "VirtualBox"},
-	{"wg", "WireGuard"}, {"tailscale", "Tailscale"}, {"zt", "ZeroTier"}, {"tun", "a VPN such as OpenVPN"}, {"tap", "a VPN such as OpenVPN"}, {"ppp", "a VPN or modem"},
+	{"virbr", "libvirt"}, {"docker", "Docker"}, {"br-", "Docker"}, {"podman", "a Podman bridge network"},
+	{"cni-", "CNI plugins"}, {"cni0", "Kubernetes"}, {"flannel", "flannel"}, {"cali", "Calico"},
+	{"cilium", "Cilium"}, {"lxdbr", "LXD"}, {"lxcbr", "LXC"}, {"incusbr", "Incus"}, {"vmnet", "VMware"},
+	{"vboxnet", "VirtualBox"}, {"wg", "WireGuard"}, {"tailscale", "Tailscale"}, {"zt", "ZeroTier"},
+	{"tun", "a VPN such as OpenVPN"}, {"tap", "a VPN such as OpenVPN"}, {"ppp", "a VPN or modem"},
 	{"cscotun", "Cisco AnyConnect"}, {"nebula", "Nebula"}, {"nordlynx", "NordVPN"}, {"ipsec", "IPsec"},
 }
 

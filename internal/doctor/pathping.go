@@ -20,8 +20,8 @@ func checkPathPings(f *Facts) (findings []diagnosis.Finding) {
 				Summary: fmt.Sprintf("packets of %d bytes do not fit the way to host %s, and the network's have up to %d",
 					p.Ping.Passing+1, p.To, p.Ping.Size),
 				Evidence: []string{p.Ping.evidence()},
-				Mend: []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   # on all hosts, unless the MTU of that link can be raised",
-					n.Name, p.Ping.Passing-Overhead(n))},
+				Mend: []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   "+
+					"# on all hosts, unless the MTU of that link can be raised", n.Name, p.Ping.Passing-Overhead(n))},
 			})
 		}
 	}

@@ -240,6 +240,7 @@ func forgettable(h agentapi.HostStatus) string {
 var refusalAdvice = map[string]string{
 	"wrong key":                   "copy one key_file to all hosts",
 	"wrong cluster label":         "set cluster alike on all hosts, unless the host is of another cluster",
+	"malformed message":           "give all hosts one key_file, or none: with a key its messages look malformed to a host without",
 	"wrong protocol version":      "install one version of vxland on all hosts",
 	"host is not listed":          "add it to remote_ips on this host, or give all hosts the same key_file",
 	"host does not list this one": "add this host to remote_ips there, or give all hosts the same key_file",

@@ -19,9 +19,10 @@ func checkSysctlFiles(f *Facts) (findings []diagnosis.Finding) {
 		if last.Value == "" || last.Value == need.Value {
 			continue
 		}
+		const format = "%s sets %s to %s at boot, and networks need %s"
 		found := diagnosis.Finding{
 			Code: diagnosis.SysctlFile, Level: diagnosis.Warning,
-			Summary:  fmt.Sprintf("%s sets %s to %s at boot, and networks need %s", last.File, dotted(need.Key), last.Value, need.Value),
+			Summary:  fmt.Sprintf(format, last.File, dotted(need.Key), last.Value, need.Value),
 			Evidence: []string{fmt.Sprintf("grep %s %s", last.typed(), last.File)},
 			Mend:     []string{fmt.Sprintf(`sed -i 's|^ *-\?%s *=.*|# &|' %s`, last.typed(), last.File)},
 		}

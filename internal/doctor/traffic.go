@@ -31,6 +31,9 @@ func (f *Facts) withTraffic(findings []diagnosis.Finding) []diagnosis.Finding {
 
 // lostTunnels are those of a network through which nothing passes.
 func (f *Facts) lostTunnels(n Network) (lost []agentapi.TunnelStatus) {
+	if f.Agent.Report == nil {
+		return nil
+	}
 	for _, status := range f.Agent.Report.Networks {
 		for _, t := range status.Tunnels {
 			if status.Name == n.Name && t.Passing == 0 {
@@ -74,22 +77,30 @@ func (f *Facts) sightings(n Network, peer netip.Addr) []string {
 	return []string{sent, came}
 }
 
-// strangers says whose packets of a network come from an address that is no member's, while those of
-// a member are missing. A translator on the way changes addresses like that.
-func (f *Facts) strangers() (findings []diagnosis.Finding) {
+// checkStrangers says whose packets of a network come from an address that is no member's. If those of
+// a member are missing, a translator on the way probably changes addresses. Of a network whose hosts
+// find each other one that has just come is not known yet.
+func checkStrangers(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
 		lost := f.lostTunnels(n)
 		for _, s := range f.Traffic {
 			known := s.From == n.VTEP.Local || slices.Contains(n.VTEP.Remotes, s.From)
-			if s.Out || s.Port != n.Tunnel.Port || s.VNI != n.Tunnel.VNI || known || len(lost) == 0 {
+			if s.Out || s.Port != n.Tunnel.Port || s.VNI != n.Tunnel.VNI || known || len(lost) == 0 && n.Gossip {
 				continue
 			}
-			findings = append(findings, diagnosis.Finding{
+			found := diagnosis.Finding{
 				Code: diagnosis.TunnelNAT, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("VXLAN packets of the network come from %s, which is no member's address", s.From),
-				Evidence: []string{fmt.Sprintf("%d of them came to %s, and are dropped; nothing passes to %s", s.Count, n.VTEP.Interface, lost[0].Host)},
+				Evidence: []string{fmt.Sprintf("%d of them came to %s, and are dropped", s.Count, n.VTEP.Interface)},
 				Mend:     []string{fmt.Sprintf("exempt UDP port %d from address translation between the hosts", n.Tunnel.Port)},
-			})
+			}
+			if len(lost) > 0 {
+				found.Evidence = append(found.Evidence, "nothing passes to "+lost[0].Host)
+			} else {
+				found.Code, found.Level = diagnosis.ForeignSender, diagnosis.Warning
+				found.Mend = []string{fmt.Sprintf("vxlanctl network peer add %s %s   # if a host of the network has that address", n.Name, s.From)}
+			}
+			findings = append(findings, found)
 		}
 	}
 	return findings

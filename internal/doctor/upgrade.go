@@ -48,14 +48,46 @@ type upgradeFact struct {
 
 // upgradeFacts are from the release notes of Podman and netavark, and from tests in the lab.
 var upgradeFacts = []upgradeFact{
-	{"5.0", "", "netavark is the only network back end: networks of CNI are not taken over", usesCNI},
-	{"6.0", "2.0", "Podman 6 and netavark 2 need each other, and so do aardvark-dns 2 and buildah 1.44", hasOldNetavark},
-	{"6.0", "", "hosts with cgroups v1 are no longer supported", hasCgroupV1},
-	{"6.0", "2.0", "netavark writes rules of nftables only: the firewall driver iptables is gone", usesIPTables},
-	{"6.0", "2.0", "networks are strictly isolated from each other unless they have --opt isolate=false; this is decided when a container starts", hasOpenNetworks},
-	{"6.0", "", "Podman's database BoltDB is no longer read: containers in it are moved to SQLite at a start of Podman, or are gone", hasBoltDB},
-	{"6.0", "", "a container's networks are set up in the order in which they were typed: eth0, and with it the default route, may be another one", hasSeveralNetworks},
-	{"6.1", "", "`podman network reload` refuses a container that was started with --ip: it says that the address is in use", hasFixedAddresses},
+	{
+		"5.0", "",
+		"netavark is the only network back end: networks of CNI are not taken over",
+		usesCNI,
+	},
+	{
+		"6.0", "2.0",
+		"Podman 6 and netavark 2 need each other, and so do aardvark-dns 2 and buildah 1.44",
+		hasOldNetavark,
+	},
+	{
+		"6.0", "",
+		"hosts with cgroups v1 are no longer supported",
+		hasCgroupV1,
+	},
+	{
+		"6.0", "2.0",
+		"netavark writes rules of nftables only: the firewall driver iptables is gone",
+		usesIPTables,
+	},
+	{
+		"6.0", "2.0",
+		"networks are strictly isolated from each other unless they have --opt isolate=false; this is decided when a container starts",
+		hasOpenNetworks,
+	},
+	{
+		"6.0", "",
+		"Podman's database BoltDB is no longer read: containers in it are moved to SQLite at a start of Podman, or are gone",
+		hasBoltDB,
+	},
+	{
+		"6.0", "",
+		"a container's networks are set up in the order in which they were typed: eth0, and with it the default route, may be another one",
+		hasSeveralNetworks,
+	},
+	{
+		"6.1", "",
+		"`podman network reload` refuses a container that was started with --ip: it says that the address is in use",
+		hasFixedAddresses,
+	},
 }
 
 // UpgradeChanges says what changes for networks from the version that a host has to another one. Of
@@ -105,15 +137,16 @@ func usesCNI(h UpgradeHost) (evidence, mend []string) {
 	if h.Backend != "cni" {
 		return nil, nil
 	}
-	return []string{"podman info --format '{{.Host.NetworkBackend}}' prints cni"},
-		[]string{`before the upgrade, set network_backend = "netavark" in /etc/containers/containers.conf, and create the networks again`}
+	const mendCNI = `set network_backend = "netavark" in /etc/containers/containers.conf, and create the networks again`
+	return []string{"podman info --format '{{.Host.NetworkBackend}}' prints cni"}, []string{mendCNI}
 }
 
 func hasOldNetavark(h UpgradeHost) (evidence, mend []string) {
 	if h.Netavark == "" || !Older(h.Netavark, "2.0") {
 		return nil, nil
 	}
-	return []string{"netavark has the version " + h.Netavark}, []string{"upgrade the packages podman, netavark and aardvark-dns together"}
+	return []string{"netavark has the version " + h.Netavark},
+		[]string{"upgrade the packages podman, netavark and aardvark-dns together"}
 }
 
 func hasCgroupV1(h UpgradeHost) (evidence, mend []string) {
@@ -140,8 +173,9 @@ func hasOpenNetworks(h UpgradeHost) (evidence, mend []string) {
 	if len(h.Open) == 0 {
 		return nil, nil
 	}
+	const command = "vxlanctl network set %s isolate=false   # if its containers must reach those of other networks"
 	for _, name := range h.Open {
-		mend = append(mend, fmt.Sprintf("vxlanctl network set %s isolate=false   # if its containers must reach those of other networks", name))
+		mend = append(mend, fmt.Sprintf(command, name))
 	}
 	return []string{"without the option isolate: " + strings.Join(h.Open, ", ")}, mend
 }

@@ -2,6 +2,7 @@ package foreignfilter
 
 import (
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -157,4 +158,13 @@ func TestUnknownConditionMayMatch(t *testing.T) {
 	ns := netnstest.New(t)
 	netnstest.Shell(t, ns)(load(`table inet f { chain c { type filter hook input priority 0; udp dport 4789 meta iifkind "vlan" drop; }; }`))
 	compareChains(t, findInNamespace(t, ns), nil)
+}
+
+// firewalld lets neighbour discovery pass in all zones.
+func TestFirewalldKeepsNeighbourDiscovery(t *testing.T) {
+	rules, err := os.ReadFile("testdata/firewalld.nft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareChains(t, AllBlockingChains(readFilters(t, load(string(rules))), testHost, blue6()), nil)
 }

@@ -30,7 +30,9 @@ func (h *Host) BlockingChains(networks []Network, agentPort uint16) ([]foreignfi
 // ForeignChains returns the chains of other programs that drop anything of what the networks need,
 // and those that may drop what goes from host to host. Beside the filters that nft lists it looks at
 // those of a caller. It takes no lock.
-func (h *Host) ForeignChains(networks []Network, agentPort uint16, more []kernel.FilterTable) (blocking, suspect []foreignfilter.BlockingChain, err error) {
+func (h *Host) ForeignChains(
+	networks []Network, agentPort uint16, more []kernel.FilterTable,
+) (blocking, suspect []foreignfilter.BlockingChain, err error) {
 	ns, err := h.Open("")
 	if err != nil {
 		return nil, nil, err

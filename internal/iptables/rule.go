@@ -143,8 +143,13 @@ func (r *ruleReader) addAddress(at4, at6 int) {
 		at = at6
 	}
 	r.add(kernel.FilterStep{Op: kernel.StepPayload, Key: baseNetwork, Offset: at, Len: len(address)},
-		kernel.FilterStep{Op: kernel.StepBitwise, Len: len(mask), Value: mask, Last: make([]byte, len(mask))},
+		masked(mask),
 		kernel.FilterStep{Op: kernel.StepCompare, Compare: r.comparison(), Value: address})
+}
+
+// masked is a step that leaves the bits of a mask.
+func masked(mask []byte) kernel.FilterStep {
+	return kernel.FilterStep{Op: kernel.StepBitwise, Len: len(mask), Value: mask, Last: make([]byte, len(mask))}
 }
 
 // parseMasked reads an address with the length of a prefix, or with a mask of any bits.
@@ -210,7 +215,7 @@ func (r *ruleReader) addState() {
 	}
 	isNot := compareNotEqual - r.comparison()
 	r.add(kernel.FilterStep{Op: kernel.StepCT, Key: ctState},
-		kernel.FilterStep{Op: kernel.StepBitwise, Len: 4, Value: binary.NativeEndian.AppendUint32(nil, mask), Last: make([]byte, 4)},
+		masked(binary.NativeEndian.AppendUint32(nil, mask)),
 		kernel.FilterStep{Op: kernel.StepCompare, Compare: isNot, Value: make([]byte, 4)})
 }
 
@@ -227,8 +232,10 @@ func (r *ruleReader) addMark() {
 		return
 	}
 	r.add(kernel.FilterStep{Op: kernel.StepMeta, Key: metaMark},
-		kernel.FilterStep{Op: kernel.StepBitwise, Len: 4, Value: binary.NativeEndian.AppendUint32(nil, uint32(mask)), Last: make([]byte, 4)},
-		kernel.FilterStep{Op: kernel.StepCompare, Compare: r.comparison(), Value: binary.NativeEndian.AppendUint32(nil, uint32(mark))})
+		masked(binary.NativeEndian.AppendUint32(nil, uint32(mask))),
+		kernel.FilterStep{
+			Op: kernel.StepCompare, Compare: r.comparison(), Value: binary.NativeEndian.AppendUint32(nil, uint32(mark)),
+		})
 }
 
 // setTarget reads a verdict, a chain or an extension. The options of an extension follow it.

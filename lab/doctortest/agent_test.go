@@ -92,11 +92,11 @@ type underlayFault struct {
 
 // Unless a fault is typed, the mend is for whoever owns the network between the hosts.
 var underlayFaults = []underlayFault{
-	{name: "UDP dropped between the hosts", inject: dropBetween("udp dport 4789 drop"), look: "host-a", code: "VX0301", says: "no VXLAN packet passes", without: noDropBetween, quick: true},
+	{name: "UDP dropped between the hosts", inject: dropBetween("udp dport 4789 drop"), look: "host-a", code: "VX0301", says: "no VXLAN packet passes", without: noDropBetween},
 	{name: "UDP dropped in one direction", inject: dropBetween("oifname host-b udp dport 4789 drop"), look: "host-a", code: "VX0302", says: "no VXLAN packet arrives at host host-b", without: noDropBetween},
 	{name: "UDP dropped in the other direction", inject: dropBetween("oifname host-a udp dport 4789 drop"), look: "host-b", code: "VX0302", says: "no VXLAN packet arrives at host host-a", without: noDropBetween},
 	{name: "large packets dropped", inject: dropBetween("udp dport 4789 meta length gt 1400 drop"), look: "host-a", code: "VX0303", says: "frames of 1450 bytes", without: noDropBetween, typed: true},
-	{name: "MTU of the path", inject: "ip link set host-b mtu 1400", look: "host-a", code: "VX0303", says: "frames of 1450 bytes", without: "ip link set host-b mtu 1500", typed: true, quick: true},
+	{name: "MTU of the path", inject: "ip link set host-b mtu 1400", look: "host-a", code: "VX0303", says: "frames of 1450 bytes", without: "ip link set host-b mtu 1500", typed: true},
 	{name: "cable unplugged", inject: "ip link set host-b down", look: "host-b", code: "VX0201", says: "no carrier", without: "ip link set host-b up"},
 }
 

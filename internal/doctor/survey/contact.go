@@ -34,7 +34,8 @@ func (c *collector) contacts() {
 			continue
 		}
 		for _, h := range cluster.Hosts {
-			isQuiet := h.Reachable && h.ReachableFor > quietAge && h.RoundTripAge > quietAge+time.Duration(len(cluster.Hosts))*time.Second
+			limit := quietAge + time.Duration(len(cluster.Hosts))*time.Second
+			isQuiet := h.Reachable && h.ReachableFor > quietAge && h.RoundTripAge > limit
 			if (!h.Reachable || isQuiet) && h.Addr.IsValid() && len(c.Contacts) < maxContacts {
 				c.Contacts = append(c.Contacts, doctor.Contact{From: from, To: h.Addr, IsMember: true})
 			}

@@ -48,7 +48,8 @@ func Exchange(ctx context.Context, networks []doctor.Network) (byNetwork map[str
 }
 
 func (c *collector) exchanges(n doctor.Network) []doctor.Exchange {
-	i := slices.IndexFunc(n.Endpoints, func(e plan.RecordedEndpoint) bool { return e.ContainerName != "" && len(e.Addrs) > 0 })
+	isKnown := func(e plan.RecordedEndpoint) bool { return e.ContainerName != "" && len(e.Addrs) > 0 }
+	i := slices.IndexFunc(n.Endpoints, isKnown)
 	if i < 0 {
 		return nil
 	}

@@ -74,7 +74,8 @@ func isSourceOf(source string, hosts []netip.Addr) bool {
 func DenyingRules(zone, rules string, ports []uint16, hosts []netip.Addr) (commands []string) {
 	for line := range strings.Lines(rules) {
 		line = strings.TrimSpace(line)
-		if !strings.HasSuffix(line, " drop") && !strings.Contains(line, " reject") || strings.Contains(line, "service name=") || strings.Contains(line, "icmp-") {
+		denies := strings.HasSuffix(line, " drop") || strings.Contains(line, " reject")
+		if !denies || containsAny(line, "service name=", "icmp-") {
 			continue
 		}
 		port, hasPort := quotedAfter(line, "port port=")

@@ -74,18 +74,17 @@ func NetworkManager(network string, devices []string, text string) (m doctor.Man
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) == 3 && slices.Contains(devices, fields[0]) && !strings.HasPrefix(fields[1], "unmanaged") {
 			m.Devices = append(m.Devices, fields[0])
-			m.Evidence = append(m.Evidence, fmt.Sprintf("nmcli device shows %s as %s, by the connection %q", fields[0], fields[1], fields[2]))
+			const format = "nmcli device shows %s as %s, by the connection %q"
+			m.Evidence = append(m.Evidence, fmt.Sprintf(format, fields[0], fields[1], fields[2]))
 		}
 	}
 	var names []string
 	for _, d := range devicePatterns(devices) {
 		names = append(names, "interface-name:"+d)
 	}
-	m.Leave = []string{
-		fmt.Sprintf(`printf '[device-%s]\nmatch-device=%s\nmanaged=0\n' >/etc/NetworkManager/conf.d/90-vxlan-%s.conf`, network, strings.Join(names, ","), network),
-		"nmcli general reload",
-	}
-	for _, d := range m.Devices {
+	const write = `printf '[device-%s]\nmatch-device=%s\nmanaged=0\n' >/etc/NetworkManager/conf.d/90-vxlan-%s.conf`
+	m.Leave = []string{fmt.Sprintf(write, network, strings.Join(names, ","), network), "nmcli general reload"}
+	for _, d := range devices { // it may be about to manage the others too
 		m.Leave = append(m.Leave, "nmcli device set "+d+" managed no")
 	}
 	return m, len(m.Devices) > 0
@@ -116,12 +115,14 @@ func Networkd(network string, devices []string, files map[string]string) (m doct
 			continue
 		}
 		m.Devices = append(m.Devices, device)
-		m.Evidence = append(m.Evidence, fmt.Sprintf("networkctl shows %s as %s, by the file %s", device, state, valueOf(text, "NETWORK_FILE")))
+		const format = "networkctl shows %s as %s, by the file %s"
+		m.Evidence = append(m.Evidence, fmt.Sprintf(format, device, state, valueOf(text, "NETWORK_FILE")))
 	}
 	slices.Sort(m.Devices)
 	slices.Sort(m.Evidence)
+	const write = `printf '[Match]\nName=%s\n[Link]\nUnmanaged=yes\n' >/etc/systemd/network/00-vxlan-%s.network`
 	m.Leave = []string{
-		fmt.Sprintf(`printf '[Match]\nName=%s\n[Link]\nUnmanaged=yes\n' >/etc/systemd/network/00-vxlan-%s.network`, strings.Join(devicePatterns(devices), " "), network),
+		fmt.Sprintf(write, strings.Join(devicePatterns(devices), " "), network),
 		"networkctl reload || systemctl restart systemd-networkd",
 	}
 	return m, len(m.Devices) > 0
@@ -157,8 +158,10 @@ func (c *collector) udev(network string, devices []string) (m doctor.Manager, fo
 			m.Evidence = append(m.Evidence, fmt.Sprintf("%s was set up by %s: %s", d, file, strings.Join(settings, ", ")))
 		}
 	}
+	const write = `printf '[Match]\nOriginalName=%s\n[Link]\nNamePolicy=keep\nMACAddressPolicy=none\n' ` +
+		`>/etc/systemd/network/00-vxlan-%s.link`
 	m.Leave = []string{
-		fmt.Sprintf(`printf '[Match]\nOriginalName=%s\n[Link]\nNamePolicy=keep\nMACAddressPolicy=none\n' >/etc/systemd/network/00-vxlan-%s.link`, strings.Join(devicePatterns(devices), " "), network),
+		fmt.Sprintf(write, strings.Join(devicePatterns(devices), " "), network),
 		"udevadm control --reload",
 	}
 	return m, len(m.Devices) > 0
@@ -170,7 +173,8 @@ func LinkSettings(text string) (settings []string, kinds []doctor.ChangeKind) {
 		line = strings.TrimSpace(line)
 		key, value, _ := strings.Cut(line, "=")
 		kind := map[string]doctor.ChangeKind{
-			"MACAddress": doctor.ChangeMAC, "MACAddressPolicy": doctor.ChangeMAC, "MTUBytes": doctor.ChangeMTU, "Name": doctor.ChangeName,
+			"MACAddress": doctor.ChangeMAC, "MACAddressPolicy": doctor.ChangeMAC,
+			"MTUBytes": doctor.ChangeMTU, "Name": doctor.ChangeName,
 		}[key]
 		if kind != "" && value != "none" {
 			settings, kinds = append(settings, line), append(kinds, kind)
@@ -191,8 +195,14 @@ type otherDaemon struct {
 }
 
 var otherDaemons = []otherDaemon{
-	{"dhcpcd", "dhcpcd", "/etc/dhcpcd.conf", "denyinterfaces", " ", false, "denyinterfaces %s", "dhcpcd --rebind"},
-	{"ConnMan", "connmand", "/etc/connman/main.conf", "NetworkInterfaceBlacklist=", ",", true, "[General]\\nNetworkInterfaceBlacklist=%s", "systemctl restart connman"},
+	{
+		program: "dhcpcd", process: "dhcpcd", config: "/etc/dhcpcd.conf", key: "denyinterfaces", separator: " ",
+		line: "denyinterfaces %s", restart: "dhcpcd --rebind",
+	},
+	{
+		program: "ConnMan", process: "connmand", config: "/etc/connman/main.conf", key: "NetworkInterfaceBlacklist=",
+		separator: ",", beginning: true, line: "[General]\\nNetworkInterfaceBlacklist=%s", restart: "systemctl restart connman",
+	},
 }
 
 func (d otherDaemon) find(devices []string) (m doctor.Manager, found bool) {

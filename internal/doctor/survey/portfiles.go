@@ -12,7 +12,8 @@ import (
 // of an older version. Only the first file that exists counts.
 func (c *collector) portFiles() {
 	if c.Zones != nil {
-		c.addPortFile("/etc/firewalld/services/podman-vxlan.xml", "/usr/local/lib/firewalld/services/podman-vxlan.xml", "/usr/lib/firewalld/services/podman-vxlan.xml")
+		const service = "/firewalld/services/podman-vxlan.xml"
+		c.addPortFile("/etc"+service, "/usr/local/lib"+service, "/usr/lib"+service)
 	}
 	if ufwEnabled() {
 		c.addPortFile("/etc/ufw/applications.d/podman-vxlan")
@@ -39,7 +40,8 @@ const joinPort = "7949"
 func LackingPort(path, text string) (f doctor.PortFile, lacks bool) {
 	f = doctor.PortFile{Path: path, Port: joinPort + "/tcp"}
 	if strings.HasSuffix(path, ".xml") {
-		f.Mend = []string{"firewall-cmd --permanent --service=podman-vxlan --add-port=" + f.Port, "firewall-cmd --reload", "vxlanctl reload"}
+		add := "firewall-cmd --permanent --service=podman-vxlan --add-port=" + f.Port
+		f.Mend = []string{add, "firewall-cmd --reload", "vxlanctl reload"}
 		return f, !strings.Contains(text, `port="`+joinPort+`"`)
 	}
 	f.Mend = []string{fmt.Sprintf(`sed -i 's/^ports=.*/&|%s\/tcp/' %s`, joinPort, path), "ufw app update podman-vxlan"}

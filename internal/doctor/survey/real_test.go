@@ -314,3 +314,21 @@ func TestSmallMTUBehindARouter(t *testing.T) {
 		t.Errorf("with an agent: found %s", text)
 	}
 }
+
+// Without agents too, it is seen that a host is missing in the list, and that its packets are
+// translated. Both need packets: a container talks meanwhile.
+func TestUnlistedHostWithoutAgents(t *testing.T) {
+	needAll(t)
+	l := newLAN(t, 2)
+	a, b := l.hosts[0], l.hosts[1]
+	options := map[string]string{"vni": "101", "vxlan_port": "4790"}
+	l.startNetwork("plain", false, options)
+	l.awaitHealth(t)
+	b.sh("ip netns exec plain-b ping -i 0.2 10.0.1.11 >/dev/null 2>&1 &")
+	l.awaitHealth(t)
+	l.between("ip saddr 198.18.0.12 udp dport 4790 ip saddr set 198.18.0.77")
+	found := a.awaitFinding("VX0309", "host-a", "come from 198.18.0.77, which is no member's address")
+	if !slices.Contains(found.Mend, "vxlanctl network peer add plain 198.18.0.77   # if a host of the network has that address") {
+		t.Errorf("found %v", found)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -77,7 +78,21 @@ a password, and see "vxlanctl token".`,
 	cmd.Flags().StringVar(&address, "address", "", "this host's address for other hosts; by default the one with which it reaches them")
 	cmd.Flags().StringVar(&o.Interface, "interface", "", "the interface that has this host's address for other hosts")
 	cmd.Flags().DurationVar(&o.TTL, "ttl", enrol.DefaultTTL, "how long the token is good for")
+	completeAddresses(cmd, host, "address", func(a hostsetup.InterfaceAddress) string { return a.Addr.String() })
+	completeAddresses(cmd, host, "interface", func(a hostsetup.InterfaceAddress) string { return a.Interface })
 	return cmd
+}
+
+// completeAddresses completes a flag by what this host has.
+func completeAddresses(cmd *cobra.Command, host Host, flag string, text func(hostsetup.InterfaceAddress) string) {
+	complete := func(*cobra.Command, []string, string) (all []string, _ cobra.ShellCompDirective) {
+		have, _ := host.Addresses() // nothing is completed without them
+		for _, a := range have {
+			all = append(all, text(a))
+		}
+		return slices.Compact(all), cobra.ShellCompDirectiveNoFileComp
+	}
+	_ = cmd.RegisterFlagCompletionFunc(flag, complete) // it fails for a flag that is not there
 }
 
 // reportTo prints what is done, apart from the result.

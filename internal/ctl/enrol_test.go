@@ -156,6 +156,8 @@ func TestClusterCommands(t *testing.T) {
 		{"adopt all and one", "network adopt --all mynet", "", 2, "", "type the names of networks"},
 		{"adopt with half an option", "network adopt -o vni mynet", "", 2, "", "must be NAME=VALUE"},
 		{"completion", "__complete network adopt ", "", 0, "mynet\n", ""},
+		{"completion of interfaces", "__complete init --interface ", "", 0, "eth0\n", ""},
+		{"completion of addresses", "__complete init --address ", "", 0, "192.0.2.1\n", ""},
 		{"completion of tokens", "__complete token revoke ", "", 0, "5f0c21aa\n", ""},
 	}
 	for _, tt := range tests {

@@ -72,27 +72,7 @@ something could not be found out.`,
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return networksAndHostNames(host, args), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if opts.upgrade != "" {
-				return opts.Run(cmd, func(p *output.Printer) error { return printUpgrade(cmd.Context(), p, host, opts.upgrade) })
-			}
-			if err := opts.check(args); err != nil {
-				return usageError(err)
-			}
-			level := diagnosis.OK
-			err := opts.Run(cmd, func(p *output.Printer) error {
-				d, err := opts.diagnose(cmd.Context(), host, args)
-				if err != nil {
-					return fmt.Errorf("doctor: %w", err)
-				}
-				level, d.Possible = d.Level, nil // which count only where something is lost
-				return p.Report(d, func(out io.Writer) error { return printDiagnosis(p, out, d) })
-			})
-			if err != nil {
-				return err
-			}
-			return levelError(level)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, host, args) },
 	}
 	opts.AddReportFlags(cmd)
 	cmd.Flags().BoolVar(&opts.fix, "fix", false, "reload if that mends something, and check again")
@@ -118,6 +98,28 @@ func networksAndHostNames(host StatusSource, typed []string) (names []string) {
 		}
 	}
 	return names
+}
+
+func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
+	if o.upgrade != "" {
+		return o.Run(cmd, func(p *output.Printer) error { return printUpgrade(cmd.Context(), p, host, o.upgrade) })
+	}
+	if err := o.check(args); err != nil {
+		return usageError(err)
+	}
+	level := diagnosis.OK
+	err := o.Run(cmd, func(p *output.Printer) error {
+		d, err := o.diagnose(cmd.Context(), host, args)
+		if err != nil {
+			return fmt.Errorf("doctor: %w", err)
+		}
+		level, d.Possible = d.Level, nil // which count only where something is lost
+		return p.Report(d, func(out io.Writer) error { return printDiagnosis(p, out, d) })
+	})
+	if err != nil {
+		return err
+	}
+	return levelError(level)
 }
 
 func (o doctorOptions) check(args []string) error {

@@ -166,7 +166,9 @@ lint-packages: packages
 	@for tool in lintian rpmlint; do command -v $$tool >/dev/null || apt-get install -qq -y --no-install-recommends $$tool; done
 	lintian --fail-on error $(PACKAGES)/*.deb
 	@# rpmlint unpacks with cpio, which follows absolute names: it would put the files onto this machine.
-	@for rpm in $(PACKAGES)/*.rpm; do ! rpm2cpio $$rpm | cpio -t --quiet | grep -v '^[.]/' || exit 1; done
+	@for rpm in $(PACKAGES)/*.rpm; do \
+		names=$$(rpm2cpio $$rpm | cpio -t --quiet) && test -n "$$names" && ! echo "$$names" | grep -v '^[.]/' || exit 1; \
+	done
 	rpmlint --config packaging/rpmlint.toml $(PACKAGES)/*.rpm
 
 # The long tests of packages: two builds with nothing shared, in minutes; the life of a package on Debian 13 and testing; the
@@ -200,7 +202,7 @@ help:
 	@echo 'make test-race    with the race detector'
 	@echo 'make bench        measure side by side, into bench/out; SECTION=start,traffic,scale,plugin,agent picks some'
 	@echo 'make bench-quick  less than two minutes: fails when a ratio is beyond its bound'
-	@echo 'make dashboard    draw the picture of the dashboard anew, from a run of the lab: four minutes'
+	@echo 'make dashboard    draw the picture of the dashboard again, from a run of the lab: four minutes'
 	@echo 'make sim          how fast a container is known on 3, 25 and 100 simulated hosts'
 	@echo 'make sim-large    the same on 1,000 hosts: half an hour or more'
 	@echo 'make fuzz         FUZZTIME=10s for each fuzz target'

@@ -147,6 +147,8 @@ func TestDefinitionsAreChecked(t *testing.T) {
 		"no name":              func(d *Definition) { d.Name = "" },
 		"a flag as a bridge":   func(d *Definition) { d.Bridge = "-x" },
 		"a terminal's escape":  func(d *Definition) { d.Options = map[string]string{"vni": "\x1b[2J"} },
+		"another escape":       func(d *Definition) { d.Options = map[string]string{"vni": "\u009b2J"} },
+		"an escape as a host":  func(d *Definition) { d.Host = "a\x1b[2J" },
 		"a flag as an option":  func(d *Definition) { d.Options = map[string]string{"-o": "1"} },
 		"no subnet":            func(d *Definition) { d.Subnets[0].Prefix = "--dns" },
 		"no gateway":           func(d *Definition) { d.Subnets[0].Gateway = "x" },

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 )
 
 // Check refuses a definition whose parts Podman could take for something else. It comes from
@@ -11,6 +12,9 @@ import (
 func (d Definition) Check() error {
 	if !isWord(d.Name) || d.Bridge != "" && !isWord(d.Bridge) {
 		return fmt.Errorf("network %q: must have letters, digits, \"_\", \".\" and \"-\" only", d.Name)
+	}
+	if !isPrintable(d.Host) {
+		return fmt.Errorf("network %s: host %q has no name that can be printed", d.Name, d.Host)
 	}
 	for name, value := range d.Options {
 		if !isWord(name) || !isPrintable(value) {
@@ -63,5 +67,5 @@ func isWord(s string) bool {
 
 // isPrintable tells whether a terminal shows the text as it is.
 func isPrintable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,28 @@ func TestProbeAllCountsAtOnce(t *testing.T) {
 		p.ProbeAll(t.Context())
 		if s := p.Status("7"); len(s) != 0 {
 			t.Errorf("while all passes again: %v", s)
+		}
+	})
+}
+
+// Two who look for a fault at once send no more frames than one does.
+func TestSeriesAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tunnel := newFakeTunnel()
+		p := &tunnelProber{log: slog.New(slog.DiscardHandler), wake: make(chan struct{}, 1), networks: map[string]*probedNetwork{"7": {
+			name: "blue", port: 4789, mtu: 1450, conn: tunnel, peers: map[kernel.MAC]*probedPeer{{2}: {member: &cluster.Member{Host: "b"}}},
+		}}}
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { p.ProbeAll(t.Context()) })
+		}
+		both.Wait()
+		if len(tunnel.series) != 1 {
+			t.Errorf("at once: %d series", len(tunnel.series))
+		}
+		p.ProbeAll(t.Context())
+		if len(tunnel.series) != 2 {
+			t.Errorf("later: %d series", len(tunnel.series))
 		}
 	})
 }

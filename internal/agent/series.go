@@ -39,8 +39,30 @@ func (s frameSeries) report(now time.Time) *agentapi.SeriesStatus {
 	}
 }
 
-// sendSeries sends series of frames to some hosts of each network.
+// sendSeries sends series of frames to some hosts of each network. Who asks while series are under way
+// waits for those: other hosts answer only so many frames in a second, so more would seem to be lost.
 func (p *tunnelProber) sendSeries(ctx context.Context) {
+	p.mu.Lock()
+	underWay := p.sendingSeries
+	if underWay == nil {
+		p.sendingSeries = make(chan struct{})
+	}
+	p.mu.Unlock()
+	if underWay != nil {
+		select {
+		case <-underWay:
+		case <-ctx.Done():
+		}
+		return
+	}
+	p.sendSeriesToNetworks(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.sendingSeries)
+	p.sendingSeries = nil
+}
+
+func (p *tunnelProber) sendSeriesToNetworks(ctx context.Context) {
 	var networks sync.WaitGroup
 	for _, n := range p.snapshotOfNetworks() {
 		networks.Go(func() {

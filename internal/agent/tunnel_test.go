@@ -32,6 +32,9 @@ func newFakeTunnel() *fakeTunnel { return &fakeTunnel{passes: 1450, closed: make
 // tunnelTime is how long a frame takes there and back.
 const tunnelTime = time.Millisecond
 
+// seriesTime is how long a series takes.
+const seriesTime = 10 * tunnelTime
+
 func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, error) {
 	f.mu.Lock()
 	f.sent = append(f.sent, size)
@@ -46,6 +49,7 @@ func (f *fakeTunnel) Probe(ctx context.Context, _ kernel.MAC, size int) (bool, e
 
 // Series loses each frame of a number, if that is not 0.
 func (f *fakeTunnel) Series(_ context.Context, _ kernel.MAC, size, count int) (kernel.FrameSeries, error) {
+	time.Sleep(seriesTime)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := kernel.FrameSeries{Sent: count}

@@ -201,16 +201,16 @@ func writeFinding(p *output.Printer, b *strings.Builder, f diagnosis.Finding) {
 	if f.Level != diagnosis.Failure {
 		colour = output.Yellow
 	}
-	fmt.Fprintf(b, "%s %s %s", f.Code, p.Paint(colour, f.Level.String()), f.Host)
+	fmt.Fprintf(b, "%s %s %s", output.Printable(string(f.Code)), p.Paint(colour, f.Level.String()), output.Printable(f.Host))
 	if f.Network != "" {
-		b.WriteString(" " + f.Network)
+		b.WriteString(" " + output.Printable(f.Network))
 	}
-	fmt.Fprintf(b, ": %s\n", f.Summary)
+	fmt.Fprintf(b, ": %s\n", output.Printable(f.Summary))
 	for _, line := range f.Evidence {
-		fmt.Fprintf(b, "    seen: %s\n", line)
+		fmt.Fprintf(b, "    seen: %s\n", output.Printable(line))
 	}
 	for _, line := range f.Mend {
-		fmt.Fprintf(b, "    mend: %s\n", line)
+		fmt.Fprintf(b, "    mend: %s\n", output.Printable(line))
 	}
 }
 

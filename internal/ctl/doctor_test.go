@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/diagnosis"
 )
 
@@ -97,3 +98,15 @@ const upgradeToSix = `from podman 5.4.2 to 6.0:
   were typed: eth0, and with it the default route, may be another one
     nothing of it was found on this host
 `
+
+// Another host's agent says what is wrong there.
+func TestFindingsAreSafeForTerminals(t *testing.T) {
+	const text = "a\x1b[2J"
+	var b strings.Builder
+	writeFinding(&output.Printer{}, &b, diagnosis.Finding{
+		Code: text, Level: diagnosis.Failure, Host: text, Network: text, Summary: text, Evidence: []string{text}, Mend: []string{text},
+	})
+	if strings.Contains(b.String(), "\x1b") || strings.Count(b.String(), "a\ufffd[2J") != 6 {
+		t.Errorf("printed %q", b.String())
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/ctl/output"
 	"vxlan-driver/internal/enrol"
 	"vxlan-driver/internal/hostsetup"
 )
@@ -97,7 +98,7 @@ func completeAddresses(cmd *cobra.Command, host Host, flag string, text func(hos
 
 // reportTo prints what is done, apart from the result.
 func reportTo(out io.Writer) hostsetup.Report {
-	return func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	return func(format string, args ...any) { fmt.Fprintln(out, output.Printable(fmt.Sprintf(format, args...))) }
 }
 
 // printToken prints the command that lets a host in, alone on stdout, and what to do with it.

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -240,7 +239,7 @@ func (r *eventReader) take(id string, report agentapi.EventsReport) (found []Hos
 		next.Since = 0
 	}
 	if report.Lost > 0 {
-		fmt.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost, printable(report.Host))
+		fmt.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost, output.Printable(report.Host))
 	}
 	for _, e := range report.Events {
 		next.Since = max(next.Since, e.Sequence)
@@ -256,7 +255,7 @@ func (r *eventReader) take(id string, report agentapi.EventsReport) (found []Hos
 func (r *eventReader) note(text string) {
 	if !r.noted[text] {
 		r.noted[text] = true
-		fmt.Fprintln(r.notes, "#", printable(text))
+		fmt.Fprintln(r.notes, "#", output.Printable(text))
 	}
 }
 
@@ -270,17 +269,7 @@ func (r *eventReader) printEvent(p *output.Printer, e HostEvent) error {
 		if e.Code != "" {
 			line += " [" + e.Code + "]"
 		}
-		_, err := fmt.Fprintln(out, printable(line))
+		_, err := fmt.Fprintln(out, output.Printable(line))
 		return err
 	})
-}
-
-// printable makes text of other hosts safe for a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
 }

@@ -88,7 +88,7 @@ func TestEvents(t *testing.T) {
 		return agentapi.HostAnswer{Host: agentapi.HostStatus{ID: r.Agent, Name: r.Host}, Response: agentapi.Response{Events: &r}}
 	}
 	const joined = "Nov 29 10:00:00 host-joined: host b (198.18.0.2) joined\n"
-	const rules = "Nov 29 10:00:00 repaired: firewall: rules were missing?[31m [VX0501]\n"
+	const rules = "Nov 29 10:00:00 repaired: firewall: rules were missing�[31m [VX0501]\n"
 	const lost = "# 2 events of host a (198.18.0.1) came too fast, and are only in its journal\n"
 	for _, tt := range []struct{ args, want, notes, fail string }{
 		{"events", joined + rules, lost, ""},

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"slices"
@@ -235,6 +236,29 @@ func TestInventoryWithoutAgent(t *testing.T) {
 	}
 	if _, err := run(host, "names", "web"); ExitCode(err) != 1 || !strings.Contains(err.Error(), "nobody answers names") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// deafHost does not hear what networks other hosts have.
+type deafHost struct{ fakeHost }
+
+func (deafHost) Networks() (here, others []adopt.Definition, err error) {
+	return nil, nil, errors.New("host host-b: network \"x y\"")
+}
+
+// The list is printed although what one host says of its networks cannot be used.
+func TestNetworksWithoutDefinitions(t *testing.T) {
+	want, err := run(fakeHost{}, "network", "ls", "-q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := run(deafHost{}, "network", "ls")
+	if err != nil || !strings.Contains(out, `# what networks other hosts have besides those with containers is not known: host host-b: network "x y"`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	first, _, _ := strings.Cut(want, "\n")
+	if !strings.Contains(out, "\n"+first+" ") || strings.Contains(out, "set up differently") {
+		t.Errorf("printed\n%s", out)
 	}
 }
 

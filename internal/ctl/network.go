@@ -137,7 +137,7 @@ func networkRows(host NetworkSource) (rows []networkRow, notes []string, err err
 	if notes = notesOf(alone); !alone {
 		here, others, err := host.Networks()
 		if err != nil {
-			notes = append(notes, fmt.Sprintf("the networks of other hosts that have no container are not known: %v", err))
+			notes = append(notes, fmt.Sprintf("what networks other hosts have besides those with containers is not known: %v", err))
 		}
 		missing, contradictions = adopt.Compare(here, others)
 	}

@@ -199,12 +199,13 @@ func describeRule(e agentapi.TraceEvent) string {
 }
 
 func printTrace(out io.Writer, t Trace) error {
-	fmt.Fprintf(out, "%s (%s) on host %s → %s (%s) on host %s, network %s\n", t.Path.From, t.Path.Src, t.Path.Host, t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
+	path := fmt.Sprintf("%s (%s) on host %s → %s (%s) on host %s, network %s", t.Path.From, t.Path.Src, t.Path.Host, t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
+	fmt.Fprintln(out, output.Printable(path))
 	hop := printHops(out, "host "+t.Path.Host, t.Here, 0)
 	if !t.Path.SameHost {
 		printHops(out, "host "+t.Path.ToHost, t.There, hop)
 	}
-	_, err := fmt.Fprintln(out, t.Outcome)
+	_, err := fmt.Fprintln(out, output.Printable(t.Outcome))
 	return err
 }
 
@@ -213,10 +214,10 @@ func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int
 	if len(events) == 0 {
 		return hop
 	}
-	fmt.Fprintln(out, host)
+	fmt.Fprintln(out, output.Printable(host))
 	printed := make(map[string]bool)
 	for _, e := range events {
-		line := fmt.Sprintf("%s: %s", describeRule(e), e.Verdict)
+		line := output.Printable(describeRule(e) + ": " + e.Verdict)
 		// Rules that only count or go on say nothing, unless they have a comment.
 		if e.Head != "" || e.Verdict == "continue" && e.Comment == "" || printed[line] {
 			continue

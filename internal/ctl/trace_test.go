@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,5 +116,23 @@ dropped
 `
 	if err != nil || out.String() != want {
 		t.Errorf("printed, %v\n%s", err, out.String())
+	}
+}
+
+// Names, rules and comments of the other host are shown as they are, whatever they have.
+func TestTraceIsSafeForTerminals(t *testing.T) {
+	const text = "a\x1b[2J"
+	trace := Trace{
+		Path:    Path{Network: text, From: text, To: text, Host: text, ToHost: text},
+		There:   []agentapi.TraceEvent{{Chain: text, Rule: text, Verdict: "drop"}},
+		Outcome: text,
+	}
+	var out bytes.Buffer
+	if err := printTrace(&out, trace); err != nil || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("printed, %v\n%q", err, out.String())
+	}
+	out.Reset()
+	if reportTo(&out)("joining %s", text); out.String() != "joining a\ufffd[2J\n" {
+		t.Errorf("reported %q", out.String())
 	}
 }

@@ -33,9 +33,9 @@ func webCommand(host WebHost, version string) *cobra.Command {
 what is wrong and what to do, networks, other hosts, all hosts as they see themselves,
 the ways between them, a picture, and events. It follows what happens.
 
-The page only shows, and changes nothing. It loads nothing from elsewhere. It has no
-password: whoever is logged in on this host can read it. So it listens on a loopback
-address only. From another host, forward the port: ssh -L 7950:127.0.0.1:7950 HOST.
+The page changes nothing, and loads nothing from elsewhere. It has no password, so it
+listens on a loopback address only. Every user and program on this host can read it.
+From another host, forward the port: ssh -L 7950:127.0.0.1:7950 HOST.
 
 What it shows is at /json/status, /json/hosts, /json/mesh, /json/topology and
 /json/events too, as "vxlanctl status", "status --all", "mesh", "topology" and

@@ -7,12 +7,15 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"vxlan-driver/internal/agentapi"
+	"vxlan-driver/internal/ctl/output"
+	"vxlan-driver/internal/web"
 )
 
 // get reads what a page has.
@@ -107,6 +110,24 @@ func TestPageOfLargeCluster(t *testing.T) {
 	}
 }
 
+// Where many hosts cannot be asked, a direction with a fault is still shown, and counts.
+func TestPageShowsWorstDirectionsFirst(t *testing.T) {
+	var rows []meshRow
+	for range maxWebRows {
+		rows = append(rows, meshRow{From: "host-c", To: "host-d", State: meshUnknown})
+	}
+	for _, tt := range []struct {
+		last string
+		want string // the level of all, and of the first row
+	}{{meshLost, "failure"}, {meshLossy, "warning"}, {meshOK, "unknown"}} {
+		var s web.Section
+		fillMesh(&s, output.Listing[meshRow]{Columns: meshColumns, Rows: append(slices.Clone(rows), meshRow{From: "host-a", To: "host-b", State: tt.last})})
+		if s.Level != tt.want || s.Table.Rows[0].Level != tt.want || len(s.Table.Rows) != maxWebRows {
+			t.Errorf("%s: all are %s, the first of %d is %s", tt.last, s.Level, len(s.Table.Rows), s.Table.Rows[0].Level)
+		}
+	}
+}
+
 // forbiddenHost has an agent that this user may not ask.
 type forbiddenHost struct{ fakeHost }
 
@@ -124,7 +145,7 @@ func TestWebSaysWhyItDoesNotServe(t *testing.T) {
 		host Host
 		args string
 		code int
-		want string
+		want string // the level of all, and of the first row
 	}{
 		{fakeHost{}, "--listen 0.0.0.0:7950", 2, "--listen 0.0.0.0:7950: must be a loopback address"},
 		{fakeHost{}, "--listen localhost", 2, "must be an address with a port"},

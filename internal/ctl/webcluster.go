@@ -1,7 +1,6 @@
 package ctl
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,13 +72,13 @@ func fillMesh(s *web.Section, listing output.Listing[meshRow]) {
 			faulty++
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b meshRow) int { return cmp.Compare(meshLevel(b), meshLevel(a)) })
+	slices.SortStableFunc(rows, func(a, b meshRow) int { return meshLevel(b).Compare(meshLevel(a)) })
 	s.Lead, s.Level = "frames pass between all hosts, as far as they were asked", diagnosis.OK.String()
 	switch {
 	case len(rows) == 0:
 		s.Lead, s.Level = "no tunnel has been tested", ""
 	case faulty > 0:
-		s.Lead, s.Level = output.Count(faulty, "direction")+" not in order", diagnosis.Warning.String()
+		s.Lead, s.Level = output.Count(faulty, "direction")+" not in order", meshLevel(rows[0]).String()
 	}
 	s.Foot = strings.Join(listing.Notes, "; ")
 	if note := boundedNote(len(rows), "vxlanctl mesh"); note != "" {

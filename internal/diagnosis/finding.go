@@ -39,6 +39,9 @@ func (l *Level) UnmarshalText(text []byte) error {
 // severity orders levels: what could not be found out may be a failure, and is not one for sure.
 func (l Level) severity() int { return [...]int{OK: 0, Unknown: 1, Warning: 2, Failure: 3}[l] }
 
+// Compare orders levels, the worst last. What could not be found out is better than what is wrong.
+func (l Level) Compare(other Level) int { return cmp.Compare(l.severity(), other.severity()) }
+
 // Code names a kind of fault. It never changes its meaning.
 type Code string
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"vxlan-driver/internal/ctl/output"
 )
 
 // model is the state of the program. Update and View only compute.
@@ -64,7 +66,7 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m.press(msg.String())
 	case tea.PasteMsg:
 		if m.typing {
-			m.setFilter(m.filter + clean(msg.Content))
+			m.setFilter(m.filter + output.Printable(msg.Content))
 		}
 	}
 	return m, nil

@@ -293,3 +293,18 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+// However little room there is, the keys are named.
+func TestLastLineIsKept(t *testing.T) {
+	s := testScreen()
+	s.Notices = append(s.Notices, s.Notices...)
+	for i := range s.Panes {
+		s.Panes[i].Rows = nil
+	}
+	for height := 1; height < 30; height++ {
+		m := send(t, newModel(nil, time.Second, false), tea.WindowSizeMsg{Width: 80, Height: height}, screenRead(s))
+		if lines := strings.Split(m.View().Content, "\n"); lines[len(lines)-1] != m.footLine() {
+			t.Errorf("height %d ends with %q", height, lines[len(lines)-1])
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode"
 
 	"vxlan-driver/internal/ctl/output"
 )
@@ -110,20 +109,10 @@ func (p Pane) lines(rows []Row, o order, width int) []string {
 			heading = c.Heading + map[bool]string{false: "▲", true: "▼"}[o.reverse]
 		}
 		table.Columns = append(table.Columns, output.Column[Row]{
-			Heading: heading, Shrinks: c.Shrinks, Wide: c.Wide, Text: func(r Row) string { return clean(r.Cells[i].Text) },
+			Heading: heading, Shrinks: c.Shrinks, Wide: c.Wide, Text: func(r Row) string { return r.Cells[i].Text },
 		})
 	}
 	return strings.Split(strings.TrimSuffix(table.Table(&output.Printer{Width: width}), "\n"), "\n")
-}
-
-// clean takes out what would move the cursor.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
 }
 
 // cut makes a line fit.

@@ -52,6 +52,7 @@ func (m model) lines() []string {
 	lines := append([]string{m.headLine()}, m.noticeLines()...)
 	room := m.height - len(lines) - 1
 	lines = append(lines, m.paneLines(room)...)
+	lines = lines[:min(len(lines), max(0, m.height-1))] // panes have headings also where there is no room
 	for len(lines) < m.height-1 {
 		lines = append(lines, "")
 	}
@@ -75,7 +76,7 @@ func (m model) headLine() string {
 		return cut("asking the agent", m.width)
 	}
 	right = cut(right, m.width)
-	left := cut(clean(m.screen.Title+": "+m.screen.Summary), m.width-len([]rune(right))-1)
+	left := cut(output.Printable(m.screen.Title+": "+m.screen.Summary), m.width-len([]rune(right))-1)
 	gap := strings.Repeat(" ", max(0, m.width-len([]rune(left))-len([]rune(right))))
 	return m.paint(m.screen.Colour, left) + gap + right
 }
@@ -83,7 +84,7 @@ func (m model) headLine() string {
 func (m model) noticeLines() (lines []string) {
 	all := m.screen.Notices
 	for _, n := range all[:min(len(all), maxNotices)] {
-		lines = append(lines, m.paint(n.Colour, cut(clean(n.Text), m.width)))
+		lines = append(lines, m.paint(n.Colour, cut(output.Printable(n.Text), m.width)))
 	}
 	if more := len(all) - maxNotices; more > 0 {
 		lines = append(lines, cut(fmt.Sprintf("and %d more: %s", more, m.screen.More), m.width))

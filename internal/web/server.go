@@ -51,8 +51,10 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s.handler(), MaxHeaderBytes: maxHeader,
 		ReadTimeout: cmp.Or(s.readTimeout, readTimeout), IdleTimeout: idleTimeout,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // of clients that go away
+		// That of errors. All else sets its own when there is something to write.
+		WriteTimeout: cmp.Or(s.writeTimeout, writeTimeout),
+		BaseContext:  func(net.Listener) context.Context { return ctx },
+		ErrorLog:     slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // of clients that go away
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if err := server.Serve(netutil.LimitListener(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {

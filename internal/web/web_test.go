@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -287,6 +288,30 @@ func TestClientThatDoesNotReadIsGivenUp(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		return reads.Load() == before
 	})
+}
+
+// A client that asks on and on, and never reads, is given up too if it only gets errors.
+func TestClientThatReadsNoErrorsIsGivenUp(t *testing.T) {
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: attacker.example\r\n\r\n", "GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n",
+	} {
+		addr := serve(t, Server{Parts: []Part{new(counter).part(time.Hour)}, writeTimeout: 100 * time.Millisecond})
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		many := []byte(strings.Repeat(request, 1000))
+		for err == nil {
+			_, err = conn.Write(many)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%q: it keeps its connection", request)
+		}
+	}
 }
 
 // A flood of clients waits for connections, and a client that says nothing loses its own.

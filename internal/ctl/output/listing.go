@@ -48,7 +48,7 @@ func (l Listing[Row]) Print(p *Printer) error {
 		return p.executeTemplate(objects)
 	case p.Quiet:
 		for _, r := range rows {
-			fmt.Fprintln(p.Out, l.Columns[0].Text(r))
+			fmt.Fprintln(p.Out, Printable(l.Columns[0].Text(r)))
 		}
 		return nil
 	}
@@ -130,7 +130,7 @@ func (l Listing[Row]) cells(rows []Row) [][]string {
 	for _, r := range rows {
 		line := make([]string, len(l.Columns))
 		for i, c := range l.Columns {
-			if line[i] = c.Text(r); line[i] == "" {
+			if line[i] = Printable(c.Text(r)); line[i] == "" {
 				line[i] = missingValue
 			}
 		}

@@ -83,6 +83,22 @@ func TestListing(t *testing.T) {
 	}
 }
 
+// What other hosts say can neither move the cursor nor look like a line of its own.
+func TestTextIsSafeForTerminals(t *testing.T) {
+	const text = "a\x1b[2Jb\u009bc\nd"
+	listing := Listing[host]{Columns: columns, Rows: []host{{Name: text}}, Notes: []string{text}}
+	for _, p := range []*Printer{{}, {Width: 80}, {Quiet: true}} {
+		var out bytes.Buffer
+		p.Out = &out
+		if err := listing.Print(p); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); strings.ContainsAny(got, "\x1b\u009b") || !strings.Contains(got, "a\ufffd[2Jb\ufffdc d") {
+			t.Errorf("width %d, quiet %t: %q", p.Width, p.Quiet, got)
+		}
+	}
+}
+
 func TestBadFlagsAreRefused(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"--filter name", "type COLUMN=VALUE"},

@@ -3,12 +3,27 @@ package output
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
+
+// Printable makes text that may be another host's safe for a terminal, and one line of it.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
 
 // Wrap returns text as lines that fit the terminal. The first one begins with first, the others with
 // the indent. Where there is no terminal it is one line, which can be searched.
 func (p *Printer) Wrap(first, indent, text string) string {
+	text = Printable(text)
 	if p.Width == 0 {
 		return first + text + "\n"
 	}

@@ -198,26 +198,42 @@ func (h localHost) Networks() (here, others []adopt.Definition, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return sortDefinitions(answers)
+}
+
+// sortDefinitions returns this host's definitions and the others'. One host whose definitions cannot
+// be used does not hide those of all others.
+func sortDefinitions(answers []agentapi.HostAnswer) (here, others []adopt.Definition, err error) {
+	var unusable []error
 	for _, a := range answers {
 		if a.Err != nil {
 			continue
 		}
-		definitions, err := agentapi.ReadData[[]adopt.Definition](a.Response)
-		if err != nil {
-			return nil, nil, fmt.Errorf("networks of host %s: %w", a.Host.Name, err)
-		}
-		for _, d := range definitions {
-			if err := d.Check(); err != nil {
-				return nil, nil, fmt.Errorf("host %s: %w", a.Host.Name, err)
-			}
-		}
-		if a.Host.Self {
+		definitions, err := readDefinitions(a.Response)
+		switch {
+		case err != nil:
+			unusable = append(unusable, fmt.Errorf("networks of host %s: %w", a.Host.Name, err))
+		case a.Host.Self:
 			here = append(here, definitions...)
-		} else {
+		default:
 			others = append(others, definitions...)
 		}
 	}
-	return here, others, nil
+	return here, others, errors.Join(unusable...)
+}
+
+// readDefinitions refuses all of a host if one cannot be right.
+func readDefinitions(r agentapi.Response) ([]adopt.Definition, error) {
+	definitions, err := agentapi.ReadData[[]adopt.Definition](r)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range definitions {
+		if err := d.Check(); err != nil {
+			return nil, err
+		}
+	}
+	return definitions, nil
 }
 
 // CreateNetwork implements ctl.ClusterHost.

@@ -19,7 +19,8 @@ type NetworkSource interface {
 	InventorySource
 	// DefinedNetworks returns the VXLAN networks that this host's Podman has.
 	DefinedNetworks() ([]DefinedNetwork, error)
-	// Networks returns the definitions of the networks of this host and of the others that answer.
+	// Networks returns the definitions of the networks of this host and of the others that answer. The
+	// error names hosts whose definitions cannot be used; those of all others are returned with it.
 	Networks() (here, others []adopt.Definition, err error)
 }
 

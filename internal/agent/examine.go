@@ -17,17 +17,14 @@ import (
 const maxProbedAtOnce = 64
 
 // handleExamine reports as VerbStatus does, after a look at all that turns look at now and then: it
-// lists all forwarding entries, and probes all tunnels. It counts the repairs before that look: if a
-// later report counts more, what was found has been repaired meanwhile.
+// lists all forwarding entries, and probes all tunnels.
 func (a *Agent) handleExamine(ctx context.Context) agentapi.Response {
-	repaired := a.status.countRepairs()
 	drifted, err := a.listDrifted(ctx)
 	if err != nil {
 		return errorResponse(err)
 	}
 	a.tunnels.ProbeAll(ctx)
 	report := a.currentStatus(ctx, false)
-	report.Repairs = repaired
 	for i := range report.Networks {
 		report.Networks[i].Drifted = drifted[report.Networks[i].Name]
 	}

@@ -114,15 +114,6 @@ func (s *statusReporter) Networks() []agentapi.NetworkStatus {
 	return s.report.Networks
 }
 
-// countRepairs counts what was repaired since the agent started, by kind.
-func (s *statusReporter) countRepairs() map[string]uint64 {
-	counts := make(map[string]uint64)
-	for kind, n := range s.repairs.Counts() {
-		counts[string(kind)] = n
-	}
-	return counts
-}
-
 // CurrentReport returns the report of the last turn, with what is counted and the clusters as they
 // are now. These cost something, so they are looked at only when somebody asks.
 func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agentapi.StatusReport {
@@ -139,7 +130,10 @@ func (s *statusReporter) CurrentReport(ctx context.Context, wantRates bool) agen
 		report.Networks[i].Traffic = traffic.byNetwork[n.Name]
 	}
 	report.Clusters = s.clusterStatus()
-	report.Repairs = s.countRepairs()
+	report.Repairs = make(map[string]uint64)
+	for kind, n := range s.repairs.Counts() {
+		report.Repairs[string(kind)] = n
+	}
 	report.Queries, report.Turns = agentapi.QueryCounts(s.names.Queries()), s.turns.Report()
 	return report
 }

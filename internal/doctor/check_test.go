@@ -272,11 +272,6 @@ func TestChecks(t *testing.T) {
 		{"entries", func(f *Facts) {
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Drifted: &agentapi.DriftedEntries{MACs: []string{"02:00:00:00:00:01"}, Addrs: []netip.Addr{addr("10.0.0.9")}}}}
 		}, []string{"VX0403 failure forwarding entries of containers on other hosts are missing or wrong", "VX0404 failure neighbour entries of containers on other hosts are missing or wrong"}, []string{reload}},
-		{"entries that were restored", func(f *Facts) {
-			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Drifted: &agentapi.DriftedEntries{MACs: []string{"02:00:00:00:00:01"}}}}
-			f.Agent.Restored = map[string]bool{"blue": true}
-		}, []string{"VX0403 warning the agent has just restored what was wrong: forwarding entries of containers on other hosts"},
-			[]string{"vxlanctl events   # if it happens again, they say when"}},
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},

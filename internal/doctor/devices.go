@@ -208,25 +208,22 @@ func checkDriftedEntries(f *Facts) (findings []diagnosis.Finding) {
 		if d == nil {
 			continue
 		}
-		add := func(code diagnosis.Code, what, wrong string, evidence []string) {
-			found := diagnosis.Finding{
-				Code: code, Level: diagnosis.Failure, Network: n.Name, Summary: what + " " + wrong,
+		add := func(code diagnosis.Code, summary string, evidence []string) {
+			findings = append(findings, diagnosis.Finding{
+				Code: code, Level: diagnosis.Failure, Network: n.Name, Summary: summary,
 				Evidence: atMost(evidence, maxEvidence), Mend: []string{reload},
-			}
-			if f.Agent.Restored[n.Name] {
-				found.Level, found.Summary = diagnosis.Warning, "the agent has just restored what was wrong: "+what
-				found.Mend = []string{"vxlanctl events   # if it happens again, they say when"}
-			}
-			findings = append(findings, found)
+			})
 		}
 		if len(d.MACs) > 0 {
-			add(diagnosis.ForwardingAltered, "forwarding entries of containers on other hosts", "are missing or wrong", prefixed("MAC ", d.MACs))
+			const summary = "forwarding entries of containers on other hosts are missing or wrong"
+			add(diagnosis.ForwardingAltered, summary, prefixed("MAC ", d.MACs))
 		}
 		if len(d.Flood) > 0 {
-			add(diagnosis.ForwardingAltered, "frames for everybody", "go to the wrong hosts", prefixed("host ", addrTexts(d.Flood)))
+			add(diagnosis.ForwardingAltered, "frames for everybody go to the wrong hosts", prefixed("host ", addrTexts(d.Flood)))
 		}
 		if len(d.Addrs) > 0 {
-			add(diagnosis.NeighbourAltered, "neighbour entries of containers on other hosts", "are missing or wrong", prefixed("address ", addrTexts(d.Addrs)))
+			const summary = "neighbour entries of containers on other hosts are missing or wrong"
+			add(diagnosis.NeighbourAltered, summary, prefixed("address ", addrTexts(d.Addrs)))
 		}
 	}
 	return findings

@@ -194,10 +194,7 @@ type Agent struct {
 	Err       string   // why there is no report
 	Running   bool
 	Report    *agentapi.StatusReport
-	// Restored are networks whose forwarding entries the agent has repaired since the examination
-	// began: what drifted is as it should be again.
-	Restored map[string]bool
-	Port     uint16
+	Port      uint16
 }
 
 // Podman has the versions of the programs that start containers.

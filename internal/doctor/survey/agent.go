@@ -19,7 +19,6 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/config"
 	"vxlan-driver/internal/hoststate"
-	"vxlan-driver/internal/repairs"
 )
 
 // defaultAgentPort is where agents listen unless vxland.toml says otherwise.
@@ -58,10 +57,8 @@ func (c *collector) agent(networks []hoststate.Network) {
 	}
 	report, err := c.on.Examine(c.ctx)
 	if err == nil && hasDrifted(report) { // it repairs that in a moment
-		first := report
 		sleep(c.ctx, repairTime)
 		report, err = c.on.Examine(c.ctx)
-		a.Restored = keepRestored(&report, first)
 	}
 	switch {
 	case err == nil:
@@ -76,23 +73,6 @@ func (c *collector) agent(networks []hoststate.Network) {
 // hasDrifted tells whether forwarding entries are not what other hosts' news ask for.
 func hasDrifted(r agentapi.StatusReport) bool {
 	return slices.ContainsFunc(r.Networks, func(n agentapi.NetworkStatus) bool { return n.Drifted != nil })
-}
-
-// keepRestored puts back what had drifted at the first look and was repaired before the second. What
-// was only late, as after a start, is gone without a repair.
-func keepRestored(second *agentapi.StatusReport, first agentapi.StatusReport) (restored map[string]bool) {
-	kind := string(repairs.Forwarding)
-	if second.Repairs[kind] <= first.Repairs[kind] {
-		return nil
-	}
-	restored = make(map[string]bool)
-	for i, n := range second.Networks {
-		before := slices.IndexFunc(first.Networks, func(o agentapi.NetworkStatus) bool { return o.Name == n.Name })
-		if n.Drifted == nil && before >= 0 && first.Networks[before].Drifted != nil {
-			second.Networks[i].Drifted, restored[n.Name] = first.Networks[before].Drifted, true
-		}
-	}
-	return restored
 }
 
 const checkTimeout = 5 * time.Second

@@ -16,6 +16,10 @@ import (
 // reads a limited number of probes in a second.
 const maxProbedAtOnce = 64
 
+// repairedAge is for how long somebody who looks for a fault hears of a repair. Whoever broke something
+// and looks at once finds it, and a host on which nothing breaks again is healthy soon.
+const repairedAge = 10 * time.Second
+
 // handleExamine reports as VerbStatus does, after a look at all that turns look at now and then: it
 // lists all forwarding entries, and probes all tunnels.
 func (a *Agent) handleExamine(ctx context.Context) agentapi.Response {
@@ -28,6 +32,7 @@ func (a *Agent) handleExamine(ctx context.Context) agentapi.Response {
 	for i := range report.Networks {
 		report.Networks[i].Drifted = drifted[report.Networks[i].Name]
 	}
+	report.Repaired = a.events.Recent(agentapi.EventRepaired, repairedAge)
 	return agentapi.Response{Status: &report}
 }
 

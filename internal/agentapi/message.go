@@ -187,6 +187,8 @@ type StatusReport struct {
 	Queries QueryCounts `json:"queries"`
 	// Repairs counts what the agent has put right in the kernel since it started, by kind.
 	Repairs map[string]uint64 `json:"repairs,omitempty"`
+	// Repaired are the events of repairs in the last 10 s; only VerbExamine lists them.
+	Repaired []Event `json:"repaired,omitempty"`
 	// Turns has how long the agent's turns took since it started. In each it compares the kernel with
 	// what should be, as far as the turn's cause needs.
 	Turns DurationCounts `json:"turns"`

@@ -145,3 +145,21 @@ func checkNames(f *Facts) (findings []diagnosis.Finding) {
 	}
 	return findings
 }
+
+// checkRepairs says what the agent has just repaired: another program may do it again.
+func checkRepairs(f *Facts) (findings []diagnosis.Finding) {
+	if f.Agent.Report == nil {
+		return nil
+	}
+	for _, e := range f.Agent.Report.Repaired {
+		evidence := fmt.Sprintf("the agent did it %v ago", e.Age.Round(time.Second))
+		if detail := e.Fields[agentapi.FieldDetail]; detail != "" {
+			evidence += ": " + firstLine(detail)
+		}
+		findings = append(findings, diagnosis.Finding{
+			Code: diagnosis.Code(e.Code), Level: diagnosis.Warning, Network: e.Fields[agentapi.FieldNetwork], Summary: "just repaired: " + e.Text,
+			Evidence: []string{evidence}, Mend: []string{"vxlanctl events   # if it comes again, look for the program that does it"},
+		})
+	}
+	return findings
+}

@@ -34,7 +34,7 @@ var checks = []check{
 	checkManagers, checkDevices, checkMissingPorts, checkUnrecorded, checkPorts, checkContainers, checkInsides, checkFixedEntries, checkForeignDevices,
 	checkDriftedEntries, checkRules, checkPanic, checkForeignFilters, checkNamedRules, checkSuspectChains, checkDeviceHooks, checkZones, checkPortFiles,
 	checkOverlaps, checkWays, checkSameAddress, checkGateways,
-	checkAgent, checkReport,
+	checkAgent, checkReport, checkRepairs,
 	checkChecksums, checkStrangers, checkNames, checkSilent, checkLimits,
 }
 

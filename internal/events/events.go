@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,4 +89,10 @@ func (l *Log) since(r agentapi.EventsRequest) (report agentapi.EventsReport, add
 		report.Events = append(report.Events, e.Event)
 	}
 	return report, l.added
+}
+
+// Recent returns the events of a kind that are not older than age.
+func (l *Log) Recent(kind agentapi.EventKind, age time.Duration) []agentapi.Event {
+	report, _ := l.since(agentapi.EventsRequest{})
+	return slices.DeleteFunc(report.Events, func(e agentapi.Event) bool { return e.Kind != kind || e.Age > age })
 }

@@ -235,7 +235,7 @@ func (l *Log) restoredLocked() (found []Repair) {
 		}
 		slices.Sort(names)
 		r := Repair{
-			Kind: Forwarding, Object: fmt.Sprintf("%d forwarding entries", len(names)), Link: device, Count: uint64(len(names)),
+			Kind: Forwarding, Object: countEntries(len(names)), Link: device, Count: uint64(len(names)),
 			Detail: strings.Join(names[:min(len(names), maxNamed)], " "),
 		}
 		if r.Reported = !entries.first.IsZero(); r.Reported {
@@ -245,6 +245,13 @@ func (l *Log) restoredLocked() (found []Repair) {
 	}
 	clear(l.restored)
 	return found
+}
+
+func countEntries(n int) string {
+	if n == 1 {
+		return "a forwarding entry"
+	}
+	return fmt.Sprintf("%d forwarding entries", n)
 }
 
 // forgetLocked forgets what nobody will ask for.

@@ -89,6 +89,9 @@ func (r Repair) describe() string {
 	case Firewall:
 		return fmt.Sprintf("firewall: %s were missing or altered and are back", r.Object)
 	}
+	if r.Count == 1 {
+		return fmt.Sprintf("%s of %s was missing or wrong and is set right", r.Object, r.Link)
+	}
 	return fmt.Sprintf("%s of %s were missing or wrong and are set right", r.Object, r.Link)
 }
 

@@ -29,7 +29,7 @@ var agentFaults = []fault{
 		person: decision{"how the driver was installed is not known on a host without its package", "mv /tmp/vxland /usr/local/bin/; vxlanctl reload"}},
 	{name: "agents' port taken", inject: "kill -9 $(pgrep ^vxland); (iperf3 -s -p 7947 >/dev/null 2>&1 </dev/null &); until ss -Hltn 'sport = 7947' | grep -q .; do sleep 0.02; done", code: "VX0711", says: "iperf3"},
 	{name: "entry of a remote container replaced", inject: "mac=$(bridge fdb show dev vxlan-net | awk '/dst 198.18.0.11/ && !/^00:00:00:00:00:00/ {print $1; exit}'); bridge fdb replace $mac dev vxlan-net dst 198.18.0.77 self permanent",
-		code: "VX0403", says: "forwarding entries", quick: true},
+		code: "VX0403", says: "forwarding entr", quick: true},
 	{name: "neighbour of a remote container replaced", inject: "ip neigh replace 10.0.0.2 lladdr 02:00:00:00:00:99 dev br-vxlan-net nud permanent", code: "VX0404", says: "neighbour"},
 	{name: "questions for names dropped", inject: drop("inet", "input", "0", "iifname br-vxlan-net udp dport 53-65000 drop"), code: "VX0803", says: "names"},
 	{name: "name server outside silent", inject: "echo nameserver 198.18.0.250 > /etc/resolv.conf", code: "VX0802", says: "198.18.0.250",

@@ -230,13 +230,18 @@ func (l *Log) restoredLocked() (found []Repair) {
 	for _, device := range slices.Sorted(maps.Keys(l.restored)) {
 		entries := l.restored[device]
 		var names []string
+		what, neighbours := "forwarding", true
 		for key := range entries.keys {
 			names = append(names, key.String())
+			neighbours = neighbours && key.addr.IsValid()
+		}
+		if neighbours {
+			what = "neighbour"
 		}
 		slices.Sort(names)
 		r := Repair{
-			Kind: Forwarding, Object: countEntries(len(names)), Link: device, Count: uint64(len(names)),
-			Detail: strings.Join(names[:min(len(names), maxNamed)], " "),
+			Kind: Forwarding, Object: countEntries(len(names), what), Link: device, Count: uint64(len(names)),
+			Neighbours: neighbours, Detail: strings.Join(names[:min(len(names), maxNamed)], " "),
 		}
 		if r.Reported = !entries.first.IsZero(); r.Reported {
 			r.GoneFor = boottime.Since(entries.first)
@@ -247,11 +252,11 @@ func (l *Log) restoredLocked() (found []Repair) {
 	return found
 }
 
-func countEntries(n int) string {
+func countEntries(n int, what string) string {
 	if n == 1 {
-		return "a forwarding entry"
+		return "a " + what + " entry"
 	}
-	return fmt.Sprintf("%d forwarding entries", n)
+	return fmt.Sprintf("%d %s entries", n, what)
 }
 
 // forgetLocked forgets what nobody will ask for.

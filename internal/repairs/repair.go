@@ -42,8 +42,10 @@ type Repair struct {
 	Count  uint64 // of forwarding entries; else 1
 	// Missing tells of a device that it was not there at all.
 	Missing bool
-	Link    string // that it belongs to; "": the host
-	Detail  string // the command that repaired it
+	// Neighbours tells of forwarding entries that all are neighbours.
+	Neighbours bool
+	Link       string // that it belongs to; "": the host
+	Detail     string // the command that repaired it
 	// By is who had removed it, as far as the kernel told, and GoneFor how long it was gone. Reported
 	// tells whether the kernel told at all.
 	By       kernel.Sender
@@ -55,6 +57,9 @@ type Repair struct {
 func (r Repair) Code() diagnosis.Code {
 	if r.Missing {
 		return diagnosis.DeviceMissing
+	}
+	if r.Neighbours {
+		return diagnosis.NeighbourAltered
 	}
 	return codes[r.Kind]
 }

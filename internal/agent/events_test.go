@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -149,21 +150,21 @@ func TestDeletedEntriesAreEvents(t *testing.T) {
 		if got := r.newEvents(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		gone = kernel.ForwardingTables{Neighbours: tables.Neighbours[:1]}
+		gone = kernel.ForwardingTables{Neighbours: tables.Neighbours[1:2]}
 		if err := host.ChangeForwardingTables(kernel.ForwardingChanges{Bridge: "br-blue", Device: "vxlan-blue", Delete: gone}); err != nil {
 			t.Fatal(err)
 		}
-		r.deletedEntries <- kernel.ForwardingKeys{Addrs: []netip.Addr{tables.Neighbours[0].Addr}}
+		r.deletedEntries <- kernel.ForwardingKeys{Addrs: []netip.Addr{tables.Neighbours[1].Addr}}
 		sleep(time.Second)
 		const wantOne = "repaired VX0404 a neighbour entry of vxlan-blue was missing or wrong and is set right, gone for 20ms, by whom is unknown"
 		if got := r.newEvents(); got != wantOne {
 			t.Errorf("got  %s\nwant %s", got, wantOne)
 		}
-		if got := r.handleExamine(t.Context()).Status.Repaired; len(got) != 2 {
+		if got := r.handleExamine(context.Background()).Status.Repaired; len(got) != 2 {
 			t.Errorf("just repaired: %v", got)
 		}
 		sleep(repairedAge)
-		if got := r.handleExamine(t.Context()).Status.Repaired; len(got) != 0 {
+		if got := r.handleExamine(context.Background()).Status.Repaired; len(got) != 0 {
 			t.Errorf("after %v: %v", repairedAge, got)
 		}
 		// A container stops, which the kernel reports, and is there again.

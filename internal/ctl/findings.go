@@ -16,8 +16,12 @@ func findingText(p *output.Printer, f diagnosis.Finding) string {
 	for _, e := range f.Evidence {
 		b.WriteString(p.Wrap(indent, indent, e))
 	}
+	toDo := indent + "what to do: "
+	if f.Host != "" {
+		toDo = indent + "what to do on " + f.Host + ": "
+	}
 	for _, m := range mends(f) {
-		b.WriteString(p.Wrap(indent+"what to do: ", indent, m))
+		b.WriteString(p.Wrap(toDo, indent, m))
 	}
 	return b.String()
 }

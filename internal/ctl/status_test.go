@@ -109,7 +109,7 @@ host-c  198.18.0.3  unreachable  1h30m  -    -     -
 #   what to do: vxlanctl doctor   # on the other hosts: what is wrong here is above
 # VX0310 warning: host c has not answered for 1h30m0s
 #   vxlanctl host ls
-#   what to do: vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget host-c
+#   what to do on host-c: vxlanctl doctor   # if it is gone for good, type here: vxlanctl host forget host-c
 # VX0605 warning: not alike
 #   what to do: vxlanctl explain VX0605
 # VX0703 warning: old
@@ -239,7 +239,7 @@ host-c (198.18.0.3)  unknown  -         -           -      -
 
 # host host-c (198.18.0.3):
 # VX0310 warning: host host-c (198.18.0.3) is unreachable
-#   what to do: type vxlanctl status on host host-c (198.18.0.3)
+#   what to do on host-c (198.18.0.3): vxlanctl status
 `
 
 func TestStatusOfAll(t *testing.T) {

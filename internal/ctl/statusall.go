@@ -84,7 +84,7 @@ func rowOfAnswer(a agentapi.HostAnswer) hostStatusRow {
 		}
 		row.Findings = append(row.Findings, diagnosis.Finding{
 			Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: a.Host.Name, Summary: row.Error,
-			Mend: []string{"type vxlanctl status on host " + a.Host.Name},
+			Mend: []string{"vxlanctl status"},
 		})
 		row.Level = diagnosis.Unknown
 		return row

@@ -216,7 +216,7 @@ func fromCluster(c agentapi.ClusterStatus) (findings []diagnosis.Finding) {
 				Code: diagnosis.PeerUnreachable, Level: diagnosis.Warning, Host: cmp.Or(h.HostName, h.Name),
 				Summary:  fmt.Sprintf("host %s has not answered for %v", h.Name, h.UnreachableFor.Round(time.Second)),
 				Evidence: []string{"vxlanctl host ls"},
-				Mend:     []string{"vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget " + forgettable(h)},
+				Mend:     []string{"vxlanctl doctor   # if it is gone for good, type here: vxlanctl host forget " + forgettable(h)},
 			})
 		}
 	}

@@ -58,7 +58,7 @@ func TestFromReport(t *testing.T) {
 		{"stale", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Stale: time.Minute}), "VX0706 failure no contact to any other host from 198.18.0.1 for 1m0s", ""},
 		{"syncing", cluster(agentapi.ClusterStatus{Name: "198.18.0.1", Syncing: true}), "VX0709 warning the cluster of 198.18.0.1 is still asking the other hosts what they have", ""},
 		{"unreachable", cluster(agentapi.ClusterStatus{Hosts: []agentapi.HostStatus{{Name: "c.198.18.0.3", HostName: "c", UnreachableFor: time.Hour}}}),
-			"VX0310 warning host c.198.18.0.3 has not answered for 1h0m0s", "vxlanctl doctor   # on that host; if it is gone for good, type here: vxlanctl host forget c"},
+			"VX0310 warning host c.198.18.0.3 has not answered for 1h0m0s", "vxlanctl doctor   # if it is gone for good, type here: vxlanctl host forget c"},
 		{"wrong key", cluster(agentapi.ClusterStatus{Refused: []agentapi.RefusalStatus{{Reason: "wrong key", Count: 7}}}), "VX0707 warning refused, wrong key: 7", "copy one key_file to all hosts"},
 		{"not listed there", cluster(agentapi.ClusterStatus{Refused: []agentapi.RefusalStatus{{
 			Reason: "host does not list this one", OfOtherHost: true, Hosts: []agentapi.RefusedHost{{Addr: netip.MustParseAddr("198.18.0.2"), Count: 1}},

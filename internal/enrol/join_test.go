@@ -26,7 +26,7 @@ func TestJoin(t *testing.T) {
 	if spec := r.issuer.specs[0]; spec.MTU != 1400 || spec.VNI == 0 || spec.Peer != s.Self || spec.Self != r.addr.Addr() {
 		t.Errorf("the issuer was to try %+v", spec)
 	}
-	if f := sides.Findings(); len(f) != 1 || f[0].Fatal || !strings.Contains(f[0].Text, "MTU 1400, that of host-a (127.0.0.1) 1500") {
+	if f := sides.Findings(); len(f) != 1 || f[0].Fatal || !strings.Contains(f[0].Text, "MTU 1400, that of host-a (127.76.0.1) 1500") {
 		t.Errorf("found %+v", f)
 	}
 	g, err := s.Take()

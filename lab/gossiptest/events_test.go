@@ -35,7 +35,7 @@ func TestEventsTellWhatWasRepaired(t *testing.T) {
 	for _, tt := range []struct{ damage, want string }{
 		{"nft flush ruleset", `repaired: firewall: rules were missing or altered and are back, ` + gone + fmt.Sprintf(by, "nft") + ` \[VX0501\]`},
 		{"ip address delete 10.0.0.1/24 dev br-vxlan-net", `repaired: address 10\.0\.0\.1/24 of br-vxlan-net was missing and is back, ` + gone + fmt.Sprintf(by, "ip") + ` \[VX0408\]`},
-		{"bridge fdb delete " + mac + " dev vxlan-net", `repaired: 1 forwarding entries of vxlan-net were missing or wrong and are set right, ` + gone + `by whom is unknown \[VX0403\]`},
+		{"bridge fdb delete " + mac + " dev vxlan-net", `repaired: a forwarding entry of vxlan-net was missing or wrong and is set right, ` + gone + `by whom is unknown \[VX0403\]`},
 		{"ip link delete vxlan-net", `repaired: device vxlan-net was missing and is back, ` + gone + `by whom is unknown \[VX0401\]`},
 		{"sysctl -qw net.ipv4.ip_forward=0", `repaired: kernel parameter net\.ipv4\.ip_forward was altered and is set right, by whom is unknown \[VX0102\]`},
 	} {

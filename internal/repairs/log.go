@@ -351,8 +351,15 @@ func (l *Log) noteChange(c kernel.Change) {
 	if l.watching {
 		l.seen.changes = append(l.seen.changes, c)
 	}
-	if c, ok := c.(kernel.CreateLink); ok {
+	switch c := c.(type) {
+	case kernel.CreateLink:
 		l.ownMade[c.Link.Name] = boottime.Now()
+	case kernel.AddFDB:
+		key := entryKey{mac: c.FDB.MAC}
+		if c.FDB.MAC.IsZero() { // of a host that came
+			key = entryKey{flood: kernel.FDB{Dst: c.FDB.Dst}}
+		}
+		remember(l.ownAdded, key, boottime.Now())
 	}
 }
 

@@ -208,6 +208,15 @@ func TestForwardingEntries(t *testing.T) {
 		t.Errorf("an entry that had just been added: %s", got)
 	}
 	l = NewLog()
+	host := kernel.FDB{Dst: netip.MustParseAddr("198.18.0.2")}
+	lost := make(Entries)
+	lost.Add(kernel.ForwardingKeys{Flood: []kernel.FDB{host}})
+	l.noteChange(kernel.AddFDB{Name: "v", FDB: host})
+	l.NoteDeleted(kernel.ForwardingKeys{Flood: []kernel.FDB{host}})
+	if got := forward(l, lost, kernel.ForwardingChanges{Device: "v", Add: kernel.ForwardingTables{Flood: []kernel.FDB{host}}}); got != "" {
+		t.Errorf("a host that had just come: %s", got)
+	}
+	l = NewLog()
 	l.NoteDeleted(kernel.ForwardingKeys{MACs: macs[:2]})
 	if got := forward(l, suspect(macs[:2]...), change); got != two+", gone for 0s, by whom is unknown" {
 		t.Errorf("got %s", got)

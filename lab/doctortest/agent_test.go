@@ -190,7 +190,7 @@ func testUpgradeFacts(t *testing.T, h *lab.Host) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	isNewest := major > 6 || major == 6 && minor >= 1
-	if strings.Contains(out, "since 6.0: ") != (major < 6) || strings.Contains(out, "since 6.1: ") == isNewest || strings.Contains(out, "nothing known") != isNewest {
+	if strings.Contains(out, "since podman 6.0: ") != (major < 6) || strings.Contains(out, "since podman 6.1: ") == isNewest || strings.Contains(out, "nothing known") != isNewest {
 		t.Errorf("doctor --for printed\n%s", out)
 	}
 }

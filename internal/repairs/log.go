@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"vxlan-driver/internal/boottime"
-	"vxlan-driver/internal/hoststate"
 	"vxlan-driver/internal/kernel"
 )
 
@@ -267,68 +266,6 @@ func (l *Log) forgetLocked() {
 		maps.DeleteFunc(entries, func(_ entryKey, at time.Time) bool { return now.Sub(at) > entryAge })
 	}
 	maps.DeleteFunc(l.ownMade, func(_ string, at time.Time) bool { return now.Sub(at) > entryAge })
-}
-
-// Watch returns a namespace whose changes the log sees.
-func (l *Log) Watch(ns hoststate.Namespace) hoststate.Namespace { return watched{ns, l} }
-
-// watched is a namespace that is watched.
-type watched struct {
-	hoststate.Namespace
-	log *Log
-}
-
-// Apply makes a change. One that fails repairs nothing.
-func (w watched) Apply(c kernel.Change) error {
-	_, setsRules := c.(kernel.SetFirewall)
-	if setsRules {
-		w.log.noteOwnRules() // the kernel reports it before Apply returns
-	}
-	err := w.Namespace.Apply(c)
-	if setsRules {
-		w.log.noteOwnRules()
-	}
-	if err == nil {
-		w.log.noteChange(c)
-	}
-	return err
-}
-
-// SetPort sets how a bridge treats its port.
-func (w watched) SetPort(name string, f kernel.PortFlags) error {
-	err := w.Namespace.SetPort(name, f)
-	if err == nil {
-		w.log.noteChange(setPort{kernel.SetMaster{Name: name}, f})
-	}
-	return err
-}
-
-// FirewallIntact tells whether the firewall has this program's rules.
-func (w watched) FirewallIntact() (bool, error) {
-	intact, err := w.Namespace.FirewallIntact()
-	if err == nil && !intact {
-		other, otherErr := w.FirewallOfOtherVersion()
-		w.log.note(func(o *observed) { o.rulesLost = o.rulesLost || otherErr == nil && !other })
-	}
-	return intact, err
-}
-
-// FirewallElements returns the elements that the firewall has.
-func (w watched) FirewallElements() ([]kernel.Element, error) {
-	elements, err := w.Namespace.FirewallElements()
-	if err == nil {
-		w.log.note(func(o *observed) { o.elements, o.elementsRead = elements, true })
-	}
-	return elements, err
-}
-
-// ChangeForwardingTables changes entries.
-func (w watched) ChangeForwardingTables(c kernel.ForwardingChanges) error {
-	err := w.Namespace.ChangeForwardingTables(c)
-	if err == nil {
-		w.log.noteEntries(c)
-	}
-	return err
 }
 
 func (l *Log) note(add func(*observed)) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/network"
 )
 
 // checkPathPings says where full packets do not fit the way to another host. Where agents probe the
@@ -21,7 +22,7 @@ func checkPathPings(f *Facts) (findings []diagnosis.Finding) {
 					p.Ping.Passing+1, p.To, p.Ping.Size),
 				Evidence: []string{p.Ping.evidence()},
 				Mend: []string{fmt.Sprintf("vxlanctl network set %s mtu=%d   "+
-					"# on all hosts, unless the MTU of that link can be raised", n.Name, p.Ping.Passing-Overhead(n))},
+					"# on all hosts, unless the MTU of that link can be raised", n.Name, p.Ping.Passing-network.Overhead(n.VTEP.Local.Is6()))},
 			})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vxlan-driver/internal/diagnosis"
+	"vxlan-driver/internal/network"
 )
 
 // checkUnderlay says whether networks have the interface and the address that they send from.
@@ -80,12 +81,12 @@ func (f *Facts) isOwnBridge(name string) bool {
 // checkUnderlayMTU says where full packets do not fit the way.
 func checkUnderlayMTU(f *Facts) (findings []diagnosis.Finding) {
 	for _, n := range f.Networks {
-		wanted := n.VTEP.MTU + Overhead(n)
+		wanted := n.VTEP.MTU + network.Overhead(n.VTEP.Local.Is6())
 		if n.Underlay.Name != "" && n.Underlay.MTU < wanted {
 			findings = append(findings, diagnosis.Finding{
 				Code: diagnosis.UnderlayMTU, Level: diagnosis.Failure, Network: n.Name,
 				Summary:  fmt.Sprintf("%s has the MTU %d, and the network's packets need %d", n.Underlay.Name, n.Underlay.MTU, wanted),
-				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, Overhead(n))},
+				Evidence: []string{fmt.Sprintf("the network's MTU is %d, and VXLAN adds %d bytes", n.VTEP.MTU, network.Overhead(n.VTEP.Local.Is6()))},
 				Mend:     []string{fmt.Sprintf("ip link set %s mtu %d", n.Underlay.Name, wanted), reload},
 			})
 		}
@@ -115,20 +116,12 @@ func moved(f *Facts, text string) diagnosis.Finding {
 		found.Network = n.Name
 		if has > 0 && now < before {
 			found.Code, found.Level = diagnosis.UnderlayMTU, diagnosis.Failure
-			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+Overhead(n))
+			found.Summary = fmt.Sprintf("%s has the MTU %d, and packets of the network's MTU %d need %d", device, has, before, before+network.Overhead(n.VTEP.Local.Is6()))
 			found.Evidence = []string{fmt.Sprintf("a reload makes the network's MTU %d; other hosts have another one then", now)}
-			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+Overhead(n)), reload}
+			found.Mend = []string{fmt.Sprintf("ip link set %s mtu %d", device, before+network.Overhead(n.VTEP.Local.Is6())), reload}
 		}
 	}
 	return found
-}
-
-// Overhead is what VXLAN adds to a packet (RFC 7348, section 5).
-func Overhead(n Network) int {
-	if n.VTEP.Local.Is6() {
-		return 70
-	}
-	return 50
 }
 
 // checkTunnelPort says which program has a network's UDP port. VXLAN devices have no program.

@@ -16,8 +16,9 @@ const (
 	minMTU6 = 1280 // the least that IPv6 works with (RFC 8200, section 5)
 )
 
-// overheadOn returns the bytes that VXLAN adds on an underlay of the family.
-func overheadOn(ipv6 bool) int {
+// Overhead returns the bytes that VXLAN adds to a packet on an underlay of the family: Ethernet, VXLAN,
+// UDP and IP headers (RFC 7348, section 5).
+func Overhead(ipv6 bool) int {
 	if ipv6 {
 		return overhead6
 	}
@@ -28,7 +29,7 @@ func overheadOn(ipv6 bool) int {
 // may fall while the network has containers. Then the option is only the upper bound: smaller
 // packets arrive, and ones of the size asked for would be lost.
 func (p placement) findMTU(iface kernel.Interface, v *VTEP) int {
-	overhead := overheadOn(v.Local.Is6())
+	overhead := Overhead(v.Local.Is6())
 	most, least := iface.MTU-overhead, minMTU4
 	if p.HasIPv6() {
 		least = minMTU6

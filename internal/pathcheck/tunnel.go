@@ -15,6 +15,7 @@ import (
 	"vxlan-driver/internal/kernel"
 	"vxlan-driver/internal/kernel/rtnl"
 	"vxlan-driver/internal/kernel/tunnelprobe"
+	"vxlan-driver/internal/network"
 )
 
 // devicePrefix begins the names of devices that are here for a moment. They are of no network, and
@@ -49,7 +50,7 @@ func openTunnel(spec enrol.PathSpec) (*tunnel, error) {
 	if underlay.Name == "" {
 		return nil, fmt.Errorf("no interface has %v", spec.Self)
 	}
-	t := &tunnel{mac: randomMAC(), overhead: kernelOverhead(spec)}
+	t := &tunnel{mac: randomMAC(), overhead: network.Overhead(spec.Peer.Is6())}
 	t.device = devicePrefix + hex.EncodeToString(t.mac[3:])
 	link := kernel.Link{
 		Name: t.device, Kind: kernel.KindVXLAN, MTU: spec.MTU - t.overhead, MAC: t.mac,
@@ -73,15 +74,6 @@ func openTunnel(spec enrol.PathSpec) (*tunnel, error) {
 		return nil, errors.Join(err, links.Apply(kernel.DeleteLink{Name: t.device}))
 	}
 	return t, nil
-}
-
-// kernelOverhead is what VXLAN adds to a packet: Ethernet, VXLAN, UDP and IP headers (RFC 7348,
-// section 5).
-func kernelOverhead(spec enrol.PathSpec) int {
-	if spec.Peer.Is4() {
-		return 14 + 8 + 8 + 20
-	}
-	return 14 + 8 + 8 + 40
 }
 
 // removeStale removes devices of processes that were killed.

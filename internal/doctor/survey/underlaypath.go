@@ -9,6 +9,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/doctor"
 	"vxlan-driver/internal/kernel/echo"
+	"vxlan-driver/internal/network"
 )
 
 const (
@@ -29,7 +30,7 @@ func (c *collector) pingPaths(n *doctor.Network) {
 		}
 		pinged++
 		pinging.Go(func() {
-			p.Ping = pingPath(n.VTEP.Local, p.To, min(n.VTEP.MTU+doctor.Overhead(*n), n.Underlay.MTU))
+			p.Ping = pingPath(n.VTEP.Local, p.To, min(n.VTEP.MTU+network.Overhead(n.VTEP.Local.Is6()), n.Underlay.MTU))
 		})
 	}
 	pinging.Wait()

@@ -125,10 +125,10 @@ func (a *Agent) handleAsk(ctx context.Context, r agentapi.Request) agentapi.Resp
 	if err != nil {
 		return errorResponse(err)
 	}
-	return agentapi.Response{Stream: func(w *agentapi.ResponseWriter) { // no copy of a megabyte
+	return agentapi.Response{Stream: agentapi.StreamFunc(func(w *agentapi.ResponseWriter) { // no copy of a megabyte
 		w.Fields(agentapi.Response{Host: hosts[0].Label()})
 		w.JSON("answer", answer)
-	}}
+	})}
 }
 
 // findHostToAsk returns the host that a person means. This host, which may be meant, too, is in no

@@ -29,9 +29,9 @@ func (a *Agent) handleForwarding(ctx context.Context) agentapi.Response {
 			return errorResponse(err)
 		}
 	}
-	return agentapi.Response{Stream: func(w *agentapi.ResponseWriter) {
+	return agentapi.Response{Stream: agentapi.StreamFunc(func(w *agentapi.ResponseWriter) {
 		agentapi.WriteList(w, "forwarding", entriesOf(found, differed))
-	}}
+	})}
 }
 
 // entriesOf returns all entries. Those that differ, and did not before, count as in order.

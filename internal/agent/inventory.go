@@ -37,7 +37,7 @@ func (a *Agent) handleInventory(ctx context.Context) agentapi.Response {
 		snapshots = append(snapshots, m.Snapshot())
 	}
 	elsewhere := inventory.Elsewhere(networks, snapshots)
-	return agentapi.Response{Stream: func(w *agentapi.ResponseWriter) { writeInventory(w, found, elsewhere) }}
+	return agentapi.Response{Stream: agentapi.StreamFunc(func(w *agentapi.ResponseWriter) { writeInventory(w, found, elsewhere) })}
 }
 
 // writeInventory writes a response with an agentapi.Inventory.

@@ -8,19 +8,27 @@ import (
 	"iter"
 )
 
-// Stream writes the fields of a response that is too large to be held: beside 50,000 containers it
-// has 30 MB. Whoever reads it finds no difference.
-type Stream func(w *ResponseWriter)
+// Stream writes a response that is too large to be held: beside 50,000 containers it has 30 MB.
+// Whoever reads it finds no difference. It is an interface, as the plugin, which is small, has no
+// writer.
+type Stream interface{ writeTo(out io.Writer) error }
+
+// StreamFunc writes the fields of such a response.
+type StreamFunc func(w *ResponseWriter)
+
+func (f StreamFunc) writeTo(out io.Writer) error {
+	w := newResponseWriter(out)
+	w.object(func() { f(w) })
+	w.raw("\n")
+	return w.finish()
+}
 
 // Write writes the response as JSON.
 func (r Response) Write(out io.Writer) error {
-	if r.Stream == nil {
-		return json.NewEncoder(out).Encode(r)
+	if r.Stream != nil {
+		return r.Stream.writeTo(out)
 	}
-	w := newResponseWriter(out)
-	w.object(func() { r.Stream(w) })
-	w.raw("\n")
-	return w.finish()
+	return json.NewEncoder(out).Encode(r)
 }
 
 // ResponseWriter writes JSON piece by piece. After an error it writes no more.

@@ -19,7 +19,7 @@ func TestStreamIsReadAsAResponse(t *testing.T) {
 		},
 		Elsewhere: []NetworkElsewhere{},
 	}, Answer: json.RawMessage(`{"error":"x"}`)}
-	streamed := Response{Stream: func(w *ResponseWriter) {
+	streamed := Response{Stream: StreamFunc(func(w *ResponseWriter) {
 		w.Fields(Response{Host: "a"})
 		w.Object("inventory", func() {
 			WriteObjects(w, "networks", want.Inventory.Networks, func(n NetworkInventory) {
@@ -32,7 +32,7 @@ func TestStreamIsReadAsAResponse(t *testing.T) {
 			WriteObjects(w, "elsewhere", want.Inventory.Elsewhere, func(NetworkElsewhere) {})
 		})
 		w.JSON("answer", want.Answer)
-	}}
+	})}
 	var text bytes.Buffer
 	if err := streamed.Write(&text); err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestStreamIsReadAsAResponse(t *testing.T) {
 		t.Errorf("%v, got %+v of %s", err, got, text.String())
 	}
 	text.Reset()
-	if err := (Response{Stream: func(w *ResponseWriter) { w.Fields(Response{}) }}).Write(&text); err != nil || text.String() != "{}\n" {
+	if err := (Response{Stream: StreamFunc(func(w *ResponseWriter) { w.Fields(Response{}) })}).Write(&text); err != nil || text.String() != "{}\n" {
 		t.Errorf("%v, nothing is written as %q", err, text.String())
 	}
 }
@@ -69,7 +69,7 @@ func TestStreamEndsWithItsReader(t *testing.T) {
 			}
 		}
 	}
-	err := Response{Stream: func(w *ResponseWriter) { WriteList(w, "list", endless()) }}.Write(&brokenPipe{left: 100_000})
+	err := Response{Stream: StreamFunc(func(w *ResponseWriter) { WriteList(w, "list", endless()) })}.Write(&brokenPipe{left: 100_000})
 	if !errors.Is(err, errBroken) || made > 100_000 {
 		t.Errorf("got %v after %d items", err, made)
 	}

@@ -65,6 +65,53 @@ func TestElementsAreReadWithoutTheLock(t *testing.T) {
 	})
 }
 
+// After a flushed firewall was set anew, flows are forgotten that meanwhile found no port published.
+// The kernel takes long to find them, so containers that start wait for the lock no longer.
+func TestFlowsAreForgottenWithoutTheLock(t *testing.T) {
+	withAgent(t, func(t *testing.T, r *rig) {
+		r.names.take(53) // so the firewall publishes another port in its place
+		r.setup(1)
+		var locked, unlocked int
+		open := r.Host.Open
+		r.Host.Open = func(path string) (hoststate.Namespace, error) {
+			ns, err := open(path)
+			return flowsNoticingNamespace{ns, func() {
+				if isLocked(t, r.Host.StoreDir) {
+					locked++
+				} else {
+					unlocked++
+				}
+			}}, err
+		}
+		r.startIdle()
+		sleep(2 * verifyInterval)
+		want := r.firewall()
+		locked, unlocked = 0, 0
+		r.mu.Lock()
+		r.kernel.HostNamespace().FlushRuleset()
+		r.mu.Unlock()
+		r.kernelEvents <- struct{}{}
+		sleep(verifyInterval)
+		if got := r.firewall(); locked > 0 || unlocked != 1 || !reflect.DeepEqual(got, want) {
+			t.Errorf("flows were forgotten %d times with the lock and %d times without; the firewall has\n%q", locked, unlocked, got)
+		}
+		r.finish()
+	})
+}
+
+// flowsNoticingNamespace tells when flows are forgotten.
+type flowsNoticingNamespace struct {
+	hoststate.Namespace
+	forget func()
+}
+
+func (n flowsNoticingNamespace) Apply(c kernel.Change) error {
+	if _, ok := c.(kernel.DeleteFlows); ok {
+		n.forget()
+	}
+	return n.Namespace.Apply(c)
+}
+
 // readNoticingNamespace tells when the firewall's elements are read.
 type readNoticingNamespace struct {
 	hoststate.Namespace

@@ -54,6 +54,7 @@ func (s *Session) reconcileFirewall(networks []Network, scope Scope) error {
 	if firewall.Firewall != nil && firewall.Firewall.All != nil {
 		firewall.Firewall.All = s.records.withUnrecorded(firewall.Firewall.All)
 	}
+	firewall.FlowsLater = true
 	return errors.Join(unrecordedErr, s.apply(firewall))
 }
 

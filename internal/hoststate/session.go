@@ -23,6 +23,9 @@ type Session struct {
 	records  records
 	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all, endpoints too
+	// staleFlows are forgotten once the lock is released: the kernel looks through its table of all
+	// flows for 4 to 8 ms.
+	staleFlows []kernel.Publication
 }
 
 // Network is a network that has containers on this host.
@@ -84,10 +87,14 @@ func (h *Host) BeginIn(ns Namespace) (*Session, error) {
 
 // Close releases the lock.
 func (s *Session) Close() error {
+	err := s.records.Close()
+	if len(s.staleFlows) > 0 {
+		err = errors.Join(err, s.apply(plan.Plan{StaleFlows: s.staleFlows}))
+	}
 	if !s.borrowed {
 		s.ns.Close()
 	}
-	return s.records.Close()
+	return err
 }
 
 // Empty tells whether the store has no network at all, not even one that cannot be read.
@@ -189,6 +196,7 @@ func sinceBoot() (time.Duration, error) {
 // apply applies a plan that is about the host alone.
 func (s *Session) apply(p plan.Plan) error {
 	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+	s.staleFlows = append(s.staleFlows, report.StaleFlows...)
 	if report.FlowsErr != nil {
 		s.host.Warn(report.FlowsErr.Error())
 	}

@@ -16,6 +16,7 @@ type Plan struct {
 	RemoveFastPath string               // of a VXLAN device that is gone
 	Firewall       *Firewall            // before any device: no packet may pass one whose rules are missing
 	StaleFlows     []kernel.Publication // ports whose flows may lead elsewhere; once the firewall has them
+	FlowsLater     bool                 // flows are not forgotten yet: whoever applies the plan does so later
 	Network        *NetworkState        // a network's devices, ports and forwarding
 	Connect        *Connect             // a container that comes
 	Announce       *Announce            // a container that announces its addresses

@@ -133,19 +133,26 @@ func resetFirewall(host Namespace, all plan.AllElements) error {
 	return forgetFlows(host, kernel.DeleteFlows{Stale: plan.StaleFlows(elements)})
 }
 
-// flowsApart is a host that keeps apart what connection tracking refuses.
+// flowsApart is a host that keeps apart what connection tracking refuses, or is asked later.
 type flowsApart struct {
 	Namespace
-	err error
+	isLater bool
+	err     error
+	stale   []kernel.Publication
 }
 
 // Apply returns no error about flows.
 func (h *flowsApart) Apply(c kernel.Change) error {
-	err := h.Namespace.Apply(c)
-	if _, ok := c.(kernel.DeleteFlows); ok {
-		h.err, err = errors.Join(h.err, err), nil
+	flows, ok := c.(kernel.DeleteFlows)
+	switch {
+	case !ok:
+		return h.Namespace.Apply(c)
+	case h.isLater:
+		h.stale = append(h.stale, flows.Stale...)
+	default:
+		h.err = errors.Join(h.err, h.Namespace.Apply(c))
 	}
-	return err
+	return nil
 }
 
 // forgetFlows makes the kernel forget flows, if there are any to look for.

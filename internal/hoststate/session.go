@@ -23,6 +23,8 @@ type Session struct {
 	records  records
 	listed   bool // Networks has found out which networks there are
 	complete bool // Networks has read all, endpoints too
+	// firewallUnfinished: see FirewallUnfinished.
+	firewallUnfinished bool
 	// staleFlows are forgotten once the lock is released: the kernel looks through its table of all
 	// flows for 4 to 8 ms.
 	staleFlows []kernel.Publication
@@ -194,9 +196,12 @@ func sinceBoot() (time.Duration, error) {
 }
 
 // apply applies a plan that is about the host alone.
-func (s *Session) apply(p plan.Plan) error {
-	report, err := reconcile.Apply(reconcile.Namespaces{Host: s.ns}, p)
+func (s *Session) apply(p plan.Plan) error { return s.applyBy(reconcile.Apply, p) }
+
+func (s *Session) applyBy(work func(reconcile.Namespaces, plan.Plan) (reconcile.Report, error), p plan.Plan) error {
+	report, err := work(reconcile.Namespaces{Host: s.ns}, p)
 	s.staleFlows = append(s.staleFlows, report.StaleFlows...)
+	s.firewallUnfinished = s.firewallUnfinished || report.FirewallUnfinished
 	if report.FlowsErr != nil {
 		s.host.Warn(report.FlowsErr.Error())
 	}

@@ -175,6 +175,14 @@ func (o observed) find(s setting) (found []Repair) {
 			if r, ok := o.firewallRepair(c, s); ok {
 				add(r)
 			}
+		case kernel.AddElements:
+			if r, ok := o.elementsRepair(c.Elements, c, s); ok {
+				add(r)
+			}
+		case kernel.ReplaceElements:
+			if r, ok := o.elementsRepair(c.New, c, s); ok {
+				add(r)
+			}
 		default:
 			if name == "" || s.expected || isMTU(c) && !s.sameMTU(name) {
 				continue
@@ -205,20 +213,44 @@ func (o observed) firewallRepair(c kernel.SetFirewall, s setting) (r Repair, ok 
 		r.Object = "elements"
 		return r, true
 	}
+	missing := o.countMissing(c.Elements)
+	r.Object = fmt.Sprintf("%d elements", missing)
+	return r, missing > 0
+}
+
+// elementsRepair tells whether elements that are added were missing. Where nobody has read what the
+// firewall had, they are new ones.
+func (o observed) elementsRepair(added []kernel.Element, by fmt.Stringer, s setting) (r Repair, ok bool) {
+	if s.expected || !o.elementsRead {
+		return r, false
+	}
+	missing := o.countMissing(added)
+	return Repair{Kind: Firewall, Object: fmt.Sprintf("%d elements", missing), Detail: shortened(by.String())}, missing > 0
+}
+
+// shortened is a command's first line: there may be a thousand.
+func shortened(command string) string {
+	first, _, more := strings.Cut(command, "\n")
+	if more {
+		first += "; …"
+	}
+	return first
+}
+
+// countMissing counts the elements that the firewall did not have.
+func (o observed) countMissing(elements []kernel.Element) (missing int) {
 	have := make(map[kernel.ElementID]bool, len(o.elements))
 	for i := range o.elements {
 		have[o.elements[i].ID()] = true
 	}
-	missing := 0
-	for i := range c.Elements {
-		e := &c.Elements[i]
+	for i := range elements {
+		e := &elements[i]
 		// Podman's other networks come and go.
 		if e.Set != kernel.PodmanBridges && !have[e.ID()] {
 			missing++
 		}
 	}
-	r.Object = fmt.Sprintf("%d elements", missing)
-	return r, missing > 0
+	return missing
 }
 
 // kindOf returns what a change of a link repairs.

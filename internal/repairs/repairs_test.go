@@ -98,6 +98,14 @@ func TestMissingElements(t *testing.T) {
 		if got := join(o.find(setting{})); got != tt.want {
 			t.Errorf("had %d: got %s", len(tt.have), got)
 		}
+		// The same, where only what is missing is added.
+		o.changes = []kernel.Change{kernel.ReplaceElements{New: all}}
+		if got := join(o.find(setting{})); got != tt.want {
+			t.Errorf("had %d, by a replacement: got %s", len(tt.have), got)
+		}
+		if got := join(o.find(setting{expected: true})); got != "" {
+			t.Errorf("news: got %s", got)
+		}
 	}
 }
 

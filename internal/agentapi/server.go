@@ -20,8 +20,9 @@ const (
 	maxRequest = 16 << 10
 	// readTimeout is enough for a client, which sends its request at once.
 	readTimeout = time.Second
-	// writeTimeout is enough for a client that reads a list of 50,000 containers, some 15 MB.
-	writeTimeout = 10 * time.Second
+	// writeTimeout is enough for a client that reads a list of 50,000 containers, up to 30 MB, which
+	// is made meanwhile.
+	writeTimeout = 20 * time.Second
 	// answerTimeout is long since an answer may wait for the store's lock behind many container
 	// starts.
 	answerTimeout = time.Minute
@@ -139,7 +140,7 @@ func serveConn(ctx context.Context, conn net.Conn, handle func(context.Context, 
 		return
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_ = json.NewEncoder(conn).Encode(response)
+	_ = response.Write(conn)
 }
 
 // readRequest reads one line.

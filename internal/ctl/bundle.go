@@ -92,7 +92,7 @@ func runProgram(ctx context.Context, name string, args ...string) ([]byte, error
 func (o bundleOptions) write(ctx context.Context, cmd *cobra.Command, host BundledHost) error {
 	now := time.Now()
 	if o.file == "-" {
-		_, err := bundle.Write(ctx, cmd.OutOrStdout(), now, o.parts(host), o.filter(ctx, host))
+		_, err := bundle.Write(ctx, output.Raw(cmd.OutOrStdout()), now, o.parts(host), o.filter(ctx, host))
 		return err
 	}
 	path := o.file
@@ -119,7 +119,7 @@ func reportBundle(out io.Writer, path string, whole, missing int) error {
 	if missing > 0 {
 		text += fmt.Sprintf("; could not be collected whole: %d, see the file MISSING in it", missing)
 	}
-	_, err := fmt.Fprintln(out, text)
+	_, err := output.Fprintln(out, text)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"vxlan-driver/internal/agentapi"
 	"vxlan-driver/internal/bundle"
 	"vxlan-driver/internal/config"
+	"vxlan-driver/internal/ctl/output"
 )
 
 // bundledPrograms are what is asked of this host, by the files of the archive.
@@ -125,7 +126,7 @@ func readSysctls(context.Context) ([]byte, error) {
 	var text strings.Builder
 	for _, name := range bundledSysctls {
 		if value, err := os.ReadFile("/proc/sys/net/" + name); err == nil {
-			fmt.Fprintf(&text, "net.%s = %s\n", strings.ReplaceAll(name, "/", "."), strings.TrimSpace(string(value)))
+			output.Fprintf(&text, "net.%s = %s\n", strings.ReplaceAll(name, "/", "."), strings.TrimSpace(string(value)))
 		}
 	}
 	return []byte(text.String()), nil

@@ -176,13 +176,13 @@ func printDiagnosis(p *output.Printer, out io.Writer, d doctor.Diagnosis) error 
 	var b strings.Builder
 	for _, f := range d.Findings {
 		if p.Quiet {
-			fmt.Fprintln(&b, f.Code)
+			output.Fprintln(&b, f.Code)
 			continue
 		}
 		writeFinding(p, &b, f)
 	}
 	if len(d.Findings) == 0 && !p.Quiet {
-		fmt.Fprintf(&b, "no fault found: %d checks on %s\n", d.Checks, networksAndHosts(d))
+		output.Fprintf(&b, "no fault found: %d checks on %s\n", d.Checks, networksAndHosts(d))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -201,16 +201,16 @@ func writeFinding(p *output.Printer, b *strings.Builder, f diagnosis.Finding) {
 	if f.Level != diagnosis.Failure {
 		colour = output.Yellow
 	}
-	fmt.Fprintf(b, "%s %s %s", output.Printable(string(f.Code)), p.Paint(colour, f.Level.String()), output.Printable(f.Host))
+	output.Fprintf(b, "%s %s %s", string(f.Code), p.Paint(colour, f.Level.String()), f.Host)
 	if f.Network != "" {
 		b.WriteString(" " + output.Printable(f.Network))
 	}
-	fmt.Fprintf(b, ": %s\n", output.Printable(f.Summary))
+	output.Fprintf(b, ": %s\n", f.Summary)
 	for _, line := range f.Evidence {
-		fmt.Fprintf(b, "    seen: %s\n", output.Printable(line))
+		output.Fprintf(b, "    seen: %s\n", line)
 	}
 	for _, line := range f.Mend {
-		fmt.Fprintf(b, "    mend: %s\n", output.Printable(line))
+		output.Fprintf(b, "    mend: %s\n", line)
 	}
 }
 
@@ -251,20 +251,20 @@ func printUpgrade(ctx context.Context, p *output.Printer, host Host, upgrade str
 func (r upgradeReport) print(out io.Writer) error {
 	var b strings.Builder
 	if len(r.Changes) == 0 {
-		fmt.Fprintf(&b, "nothing known changes for networks from %s %s to %s\n", r.Program, r.From, r.To)
+		output.Fprintf(&b, "nothing known changes for networks from %s %s to %s\n", r.Program, r.From, r.To)
 	} else {
-		fmt.Fprintf(&b, "from %s %s to %s:\n", r.Program, r.From, r.To)
+		output.Fprintf(&b, "from %s %s to %s:\n", r.Program, r.From, r.To)
 	}
 	for _, c := range r.Changes {
-		fmt.Fprintf(&b, "%s\n", diagnosis.Wrap("since "+c.Since+": "+c.Text, "  "))
+		b.WriteString(diagnosis.Wrap("since "+c.Since+": "+c.Text, "  ") + "\n")
 		if !c.Concerns {
 			b.WriteString("    nothing of it was found on this host\n")
 		}
 		for _, line := range c.Evidence {
-			fmt.Fprintf(&b, "    seen: %s\n", line)
+			output.Fprintf(&b, "    seen: %s\n", line)
 		}
 		for _, line := range c.Mend {
-			fmt.Fprintf(&b, "    mend: %s\n", line)
+			output.Fprintf(&b, "    mend: %s\n", line)
 		}
 	}
 	_, err := io.WriteString(out, b.String())

@@ -143,7 +143,7 @@ func printDrops(ctx context.Context, p *output.Printer, notes io.Writer, network
 	var printErr error
 	found := packettrace.NewDrops()
 	printed := 0
-	ready := func() { fmt.Fprintln(notes, "watching; Ctrl-C ends") }
+	ready := func() { output.Fprintln(notes, "watching; Ctrl-C ends") }
 	err := packettrace.Watch(ctx, tracedPackets(networks), ready, func(e packettrace.Event) {
 		drop, ok := found.Add(e)
 		if !ok || ctx.Err() != nil {
@@ -173,7 +173,7 @@ func printDrop(p *output.Printer, networks []TracedNetwork, found packettrace.Dr
 		return a.String()
 	})
 	return p.Report(d, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet, p.Paint(output.Red, "dropped"), describeRule(agentapi.TraceEvent{Chain: d.Chain, Rule: d.Rule, Comment: d.Comment}))
+		_, err := output.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet, p.Paint(output.Red, "dropped"), describeRule(agentapi.TraceEvent{Chain: d.Chain, Rule: d.Rule, Comment: d.Comment}))
 		return err
 	})
 }

@@ -98,13 +98,13 @@ func completeAddresses(cmd *cobra.Command, host Host, flag string, text func(hos
 
 // reportTo prints what is done, apart from the result.
 func reportTo(out io.Writer) hostsetup.Report {
-	return func(format string, args ...any) { fmt.Fprintln(out, output.Printable(fmt.Sprintf(format, args...))) }
+	return func(format string, args ...any) { output.Fprintln(out, fmt.Sprintf(format, args...)) }
 }
 
 // printToken prints the command that lets a host in, alone on stdout, and what to do with it.
 func printToken(cmd *cobra.Command, token string, ttl time.Duration) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %s. It is good for one host:\n\n", shortDuration(ttl))
-	fmt.Fprintf(cmd.OutOrStdout(), "vxlanctl join %s\n", token)
+	output.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %s. It is good for one host:\n\n", shortDuration(ttl))
+	output.Fprintf(cmd.OutOrStdout(), "vxlanctl join %s\n", token)
 }
 
 // shortDuration leaves out the zeros of such as 24h0m0s.
@@ -163,7 +163,7 @@ for the token, and does not show it.`,
 			if err := hostsetup.Join(ctx, host, token, o, reportTo(cmd.OutOrStdout())); err != nil {
 				return fmt.Errorf("join: %w", err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "joined")
+			output.Fprintln(cmd.OutOrStdout(), "joined")
 			return offerNetworks(cmd, host, names, all)
 		},
 	}
@@ -212,7 +212,7 @@ stays: "vxlanctl key rotate".`,
 			if err := hostsetup.Leave(host, reportTo(cmd.OutOrStdout())); err != nil {
 				return fmt.Errorf("leave: %w", err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "this host has left its cluster")
+			output.Fprintln(cmd.OutOrStdout(), "this host has left its cluster")
 			return nil
 		},
 	}

@@ -239,7 +239,7 @@ func (r *eventReader) take(id string, report agentapi.EventsReport) (found []Hos
 		next.Since = 0
 	}
 	if report.Lost > 0 {
-		fmt.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost, output.Printable(report.Host))
+		output.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost, report.Host)
 	}
 	for _, e := range report.Events {
 		next.Since = max(next.Since, e.Sequence)
@@ -255,7 +255,7 @@ func (r *eventReader) take(id string, report agentapi.EventsReport) (found []Hos
 func (r *eventReader) note(text string) {
 	if !r.noted[text] {
 		r.noted[text] = true
-		fmt.Fprintln(r.notes, "#", output.Printable(text))
+		output.Fprintln(r.notes, "#", text)
 	}
 }
 
@@ -269,7 +269,7 @@ func (r *eventReader) printEvent(p *output.Printer, e HostEvent) error {
 		if e.Code != "" {
 			line += " [" + e.Code + "]"
 		}
-		_, err := fmt.Fprintln(out, output.Printable(line))
+		_, err := output.Fprintln(out, line)
 		return err
 	})
 }

@@ -98,7 +98,7 @@ can read nothing and speak for nobody, also if it comes back.`,
 			if err := hostsetup.Rotate(host, o, reportTo(cmd.OutOrStdout())); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "all hosts have the new key and no other")
+			output.Fprintln(cmd.OutOrStdout(), "all hosts have the new key and no other")
 			return nil
 		},
 	}

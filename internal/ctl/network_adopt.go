@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vxlan-driver/internal/adopt"
+	"vxlan-driver/internal/ctl/output"
 )
 
 // adoption is which networks a user wants of other hosts.
@@ -111,7 +112,7 @@ func (a adoption) adoptOne(out io.Writer, host Host, here []adopt.Definition, d 
 		return err
 	}
 	if exists {
-		fmt.Fprintf(out, "network %s is there already\n", d.Name)
+		output.Fprintf(out, "network %s is there already\n", d.Name)
 		return nil
 	}
 	if a.own.Addrs, err = host.OwnAddrs(d.Listed()); err != nil {
@@ -122,9 +123,9 @@ func (a adoption) adoptOne(out io.Writer, host Host, here []adopt.Definition, d 
 		return err
 	}
 	for _, note := range notes {
-		fmt.Fprintln(out, "note:", note)
+		output.Fprintln(out, "note:", note)
 	}
-	fmt.Fprintln(out, adopt.Quote("podman", args))
+	output.Fprintln(out, adopt.Quote("podman", args))
 	if a.dryRun {
 		return nil
 	}
@@ -145,14 +146,14 @@ func offerNetworks(cmd *cobra.Command, host Host, names []string, all bool) erro
 	}
 	missing, contradictions := adopt.Compare(here, others)
 	for _, c := range contradictions {
-		fmt.Fprintf(cmd.OutOrStdout(), "warning: %v\n", c)
+		output.Fprintf(cmd.OutOrStdout(), "warning: %v\n", c)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), "other hosts have networks that this one lacks; to have them too, type")
+	output.Fprintln(cmd.OutOrStdout(), "other hosts have networks that this one lacks; to have them too, type")
 	for _, m := range missing {
-		fmt.Fprintf(cmd.OutOrStdout(), "  vxlanctl network adopt %s\n", m.Name)
+		output.Fprintf(cmd.OutOrStdout(), "  vxlanctl network adopt %s\n", m.Name)
 	}
 	return nil
 }

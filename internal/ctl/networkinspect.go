@@ -80,10 +80,10 @@ func idleNetwork(d DefinedNetwork) agentapi.NetworkInventory {
 
 func inspectText(p *output.Printer, n agentapi.NetworkInventory, notes []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
+	output.Fprintf(&b, "network %s (%s): VNI %d, UDP port %d\n", n.Name, n.ID, n.VNI, n.Port)
 	if n.VTEP.IsValid() {
-		fmt.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
-		fmt.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)
+		output.Fprintf(&b, "sends from %v by %s, MTU %d\n", n.VTEP, n.Interface, n.MTU)
+		output.Fprintf(&b, "bridge %s, VXLAN device %s\n", n.Bridge, n.Device)
 	} else {
 		b.WriteString("no container on this host, and so no devices\n")
 	}

@@ -3,6 +3,7 @@ package ctl
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +48,7 @@ sysctl, what is missing or wrong, and nothing where all is in order.`,
 			if err != nil {
 				return fmt.Errorf("reload: %w", err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "reloaded", output.Count(n, "network"))
+			output.Fprintln(cmd.OutOrStdout(), "reloaded", output.Count(n, "network"))
 			return nil
 		},
 	}
@@ -58,7 +59,9 @@ sysctl, what is missing or wrong, and nothing where all is in order.`,
 func printPlannedChanges(out io.Writer, host Reloader) error {
 	commands, err := host.PlannedChanges()
 	for _, c := range commands {
-		fmt.Fprintln(out, c)
+		for line := range strings.SplitSeq(c, "\n") {
+			output.Fprintln(out, line)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)

@@ -128,9 +128,9 @@ HOST" retires it.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "token %s is revoked\n", info.ID)
+			output.Fprintf(cmd.OutOrStdout(), "token %s is revoked\n", info.ID)
 			if info.UsedBy != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s has joined by it, and stays a member\n", info.UsedBy)
+				output.Fprintf(cmd.ErrOrStderr(), "warning: %s has joined by it, and stays a member\n", info.UsedBy)
 			}
 			return nil
 		},

@@ -73,7 +73,7 @@ It needs a terminal. Elsewhere use "vxlanctl status -w", or "vxlanctl events -f"
 			}
 			s := newTopScreen(host, version)
 			return top.Run(cmd.Context(), top.Config{
-				Read: s.read, Interval: interval, Colour: p.Colour, In: cmd.InOrStdin(), Out: cmd.OutOrStdout(),
+				Read: s.read, Interval: interval, Colour: p.Colour, In: cmd.InOrStdin(), Out: output.Raw(cmd.OutOrStdout()),
 			})
 		},
 	}

@@ -200,12 +200,12 @@ func describeRule(e agentapi.TraceEvent) string {
 
 func printTrace(out io.Writer, t Trace) error {
 	path := fmt.Sprintf("%s (%s) on host %s → %s (%s) on host %s, network %s", t.Path.From, t.Path.Src, t.Path.Host, t.Path.To, t.Path.Dst, orDash(t.Path.ToHost), t.Path.Network)
-	fmt.Fprintln(out, output.Printable(path))
+	output.Fprintln(out, path)
 	hop := printHops(out, "host "+t.Path.Host, t.Here, 0)
 	if !t.Path.SameHost {
 		printHops(out, "host "+t.Path.ToHost, t.There, hop)
 	}
-	_, err := fmt.Fprintln(out, output.Printable(t.Outcome))
+	_, err := output.Fprintln(out, t.Outcome)
 	return err
 }
 
@@ -214,7 +214,7 @@ func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int
 	if len(events) == 0 {
 		return hop
 	}
-	fmt.Fprintln(out, output.Printable(host))
+	output.Fprintln(out, host)
 	printed := make(map[string]bool)
 	for _, e := range events {
 		line := output.Printable(describeRule(e) + ": " + e.Verdict)
@@ -224,7 +224,7 @@ func printHops(out io.Writer, host string, events []agentapi.TraceEvent, hop int
 		}
 		printed[line] = true
 		hop++
-		fmt.Fprintf(out, "  %2d  %s\n", hop, line)
+		output.Fprintf(out, "  %2d  %s\n", hop, line)
 	}
 	return hop
 }

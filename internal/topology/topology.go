@@ -78,7 +78,7 @@ func New(all agentapi.Inventory, status agentapi.StatusReport) Topology {
 func networkHere(n agentapi.NetworkInventory, lossy map[[2]string]bool) Network {
 	containers := make(map[string][]Container)
 	for _, e := range n.Endpoints {
-		c := Container{Name: printable(e.Container), Addrs: []string{}, State: e.State}
+		c := Container{Name: printable(e.Container), Addrs: []string{}, State: printable(e.State)}
 		for _, a := range e.Addrs {
 			c.Addrs = append(c.Addrs, a.String())
 		}

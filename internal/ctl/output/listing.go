@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 )
 
 // Listing is what a subcommand prints that lists something. A row's exported fields are what
@@ -93,7 +92,6 @@ const (
 	columnGap    = 2
 	minShrunk    = 8 // a cut value is of no use below
 	missingValue = "-"
-	cutMark      = "…"
 	notePrefix   = "# "
 	noteIndent   = "#   "
 )
@@ -143,7 +141,7 @@ func columnWidths(cells [][]string) []int {
 	widths := make([]int, len(cells[0]))
 	for _, line := range cells {
 		for i, text := range line {
-			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+			widths[i] = max(widths[i], Width(text))
 		}
 	}
 	return widths
@@ -191,13 +189,10 @@ func shrink[Row any](columns []Column[Row], widths []int, limit int) {
 
 func writeLine(b *strings.Builder, line []string, widths []int) {
 	for i, text := range line {
-		n := utf8.RuneCountInString(text)
-		if n > widths[i] {
-			text, n = string([]rune(text)[:widths[i]-1])+cutMark, widths[i]
-		}
+		text = Cut(text, widths[i])
 		b.WriteString(text)
 		if i < len(line)-1 {
-			b.WriteString(strings.Repeat(" ", widths[i]-n+columnGap))
+			b.WriteString(strings.Repeat(" ", widths[i]-Width(text)+columnGap))
 		}
 	}
 	b.WriteByte('\n')

@@ -104,8 +104,9 @@ func (o *Options) newPrinter(out io.Writer) (*Printer, error) {
 	if o.Watch && o.Interval < minInterval {
 		return nil, fmt.Errorf("--interval %v is less than %v", o.Interval, minInterval)
 	}
-	p := &Printer{Out: out, Quiet: o.Quiet, NoHeading: o.NoHeading, filters: filters, compact: o.Watch}
+	p := &Printer{Quiet: o.Quiet, NoHeading: o.NoHeading, filters: filters, compact: o.Watch}
 	p.detectTerminal(out)
+	p.Out = &safeWriter{out: Raw(out), colours: p.Colour}
 	if o.NoTrunc {
 		p.Width = 0
 	}

@@ -19,8 +19,11 @@ import (
 
 const (
 	dialTimeout = 3 * time.Second
-	// probeTimeout is longer than all ways take, if each of them loses everything.
+	// probeTimeout is longer than the ways by one tunnel port take, if each of them loses everything.
 	probeTimeout = 40 * time.Second
+	// pathTime is for the ways by all tunnel ports. What is left of the session is for the rest of the
+	// join. Of eight ports each has 30 seconds, where package pathcheck takes 23 at the very most.
+	pathTime = sessionTimeout * 4 / 5
 )
 
 // Joiner is the joining host.
@@ -166,8 +169,10 @@ func (s *Session) PathSpecs(mtu int) (specs []PathSpec) {
 	if !slices.Contains(ports, DefaultTunnelPort) {
 		ports = append(ports, DefaultTunnelPort)
 	}
-	for _, port := range ports[:min(len(ports), maxTunnelPorts)] {
+	ports = ports[:min(len(ports), maxTunnelPorts)]
+	for _, port := range ports {
 		spec := s.newPathSpec(mtu, port)
+		spec.Within = min(probeTimeout, pathTime/time.Duration(len(ports)))
 		if len(specs) == 0 {
 			spec.AgentPort = s.Offer.AgentPort // it is tried once
 		}
@@ -201,8 +206,11 @@ func (s *Session) Probe(ctx context.Context, spec PathSpec, path Path, selfMTU i
 		PortUnused: len(s.Offer.TunnelPorts) > 0 && !slices.Contains(s.Offer.TunnelPorts, spec.TunnelPort),
 		SelfMTU:    selfMTU, PeerMTU: s.Offer.MTU, ClockAhead: s.ClockAhead, ClockAccuracy: s.ClockAccuracy,
 	}
-	sides.Mine = path.Probe(ctx, *a.Ready)
-	if a, err = s.await(probeTimeout); err != nil {
+	probing, stop := context.WithTimeout(ctx, spec.timeLimit())
+	sides.Mine = path.Probe(probing, *a.Ready)
+	stop()
+	// The other host began a moment later.
+	if a, err = s.await(spec.timeLimit() + messageTimeout); err != nil {
 		return PathSides{}, err
 	}
 	if a.Report == nil {

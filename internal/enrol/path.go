@@ -19,10 +19,20 @@ type PathSpec struct {
 	// AgentPort only the tunnel is tried.
 	AgentPort  uint16 `json:"agent_port,omitempty"`
 	TunnelPort uint16 `json:"tunnel_port"`
+	// Within is how long the ways may be tried; 0: as long as it takes.
+	Within time.Duration `json:"within,omitempty"`
 	// Ready is of the joining host, which is prepared before it asks.
 	Ready PathReady `json:"ready"`
 
 	Self, Peer netip.Addr `json:"-"`
+}
+
+// timeLimit is how long a host tries the ways, whatever another one asks for.
+func (s PathSpec) timeLimit() time.Duration {
+	if s.Within <= 0 {
+		return probeTimeout
+	}
+	return min(s.Within, probeTimeout)
 }
 
 // PathReady is how far a host is prepared. What it is not prepared for cannot be tried.

@@ -61,11 +61,12 @@ With --for it says instead what another version of Podman or netavark changes fo
 networks, and what of it this host would notice.
 
 The exit code is 0 if nothing was found, 1 for warnings, 2 for failures, and 3 if
-something could not be found out.`,
+something could not be found out. With --filter it is that of what passes the filter.`,
 		Example: `  vxlanctl doctor
   vxlanctl doctor mynet
   vxlanctl doctor host-b
   vxlanctl doctor --all --format json
+  vxlanctl doctor --filter level=failure --filter network=mynet
   vxlanctl doctor --fix
   vxlanctl doctor --for podman=6`,
 		Args: cobra.MaximumNArgs(1),
@@ -75,6 +76,7 @@ something could not be found out.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, host, args) },
 	}
 	opts.AddReportFlags(cmd)
+	opts.AddFilterFlag(cmd, output.Headings(findingColumns))
 	cmd.Flags().BoolVar(&opts.fix, "fix", false, "reload if that mends something, and check again")
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
 	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
@@ -113,6 +115,7 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 		if err != nil {
 			return fmt.Errorf("doctor: %w", err)
 		}
+		d = wantedFindings(p, d)
 		level, d.Possible = d.Level, nil // which count only where something is lost
 		return p.Report(d, func(out io.Writer) error { return printDiagnosis(p, out, d) })
 	})
@@ -120,6 +123,25 @@ func (o doctorOptions) run(cmd *cobra.Command, host Host, args []string) error {
 		return err
 	}
 	return levelError(level)
+}
+
+// findingColumns are what findings are filtered by.
+var findingColumns = []output.Column[diagnosis.Finding]{
+	{Heading: "CODE", Text: func(f diagnosis.Finding) string { return string(f.Code) }},
+	{Heading: "LEVEL", Text: func(f diagnosis.Finding) string { return f.Level.String() }},
+	{Heading: "HOST", Text: func(f diagnosis.Finding) string { return f.Host }},
+	{Heading: "NETWORK", Text: func(f diagnosis.Finding) string { return f.Network }},
+}
+
+// wantedFindings leaves out findings that the user filters out. The exit code is of the others.
+func wantedFindings(p *output.Printer, d doctor.Diagnosis) doctor.Diagnosis {
+	if p.IsFiltered() {
+		d.Findings = slices.DeleteFunc(slices.Clone(d.Findings), func(f diagnosis.Finding) bool {
+			return !output.Wants(p, findingColumns, f)
+		})
+		d.Level = diagnosis.Worst(d.Findings)
+	}
+	return d
 }
 
 func (o doctorOptions) check(args []string) error {
@@ -182,6 +204,11 @@ func printDiagnosis(p *output.Printer, out io.Writer, d doctor.Diagnosis) error 
 		writeFinding(p, &b, f)
 	}
 	if len(d.Findings) == 0 && !p.Quiet {
+		if p.IsFiltered() {
+			b.WriteString("nothing that was found passes the filter\n")
+			_, err := io.WriteString(out, b.String())
+			return err
+		}
 		output.Fprintf(&b, "no fault found: %d checks on %s\n", d.Checks, networksAndHosts(d))
 	}
 	_, err := io.WriteString(out, b.String())

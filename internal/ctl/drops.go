@@ -67,10 +67,14 @@ iptables-nft. What is dropped elsewhere, such as by a full queue, it does not se
 busy networks it looks at some packets a second only. It needs the program nft.`,
 		Example: `  vxlanctl drops
   vxlanctl drops -f
+  vxlanctl drops --filter 'reason!=not_a_member'
   vxlanctl drops -f mynet --count 1 --format '{{.Chain}}: {{.Comment}}'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && !follow {
 				return errors.New("drops: the rules count packets of all networks together; with -f you see those of one")
+			}
+			if len(opts.Filters) > 0 && follow {
+				return errors.New("drops: --filter is for the counts; with -f name a network instead")
 			}
 			return cobra.MaximumNArgs(1)(cmd, args)
 		},
@@ -88,6 +92,7 @@ busy networks it looks at some packets a second only. It needs the program nft.`
 		},
 	}
 	opts.AddReportFlags(cmd)
+	opts.AddFilterFlag(cmd, output.Headings(dropColumns))
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "show packets as they are dropped")
 	cmd.Flags().IntVarP(&count, "count", "c", 0, "with -f: stop after so many packets")
 	return cmd

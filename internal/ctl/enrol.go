@@ -38,6 +38,7 @@ type ClusterHost interface {
 
 func initCommand(host Host) *cobra.Command {
 	var o hostsetup.InitOptions
+	var opts tokenOptions
 	var address string
 	cmd := &cobra.Command{
 		Use:   "init",
@@ -52,7 +53,8 @@ join, and then reads and forges what agents say. So pass it on as you would pass
 a password, and see "vxlanctl token".`,
 		Example: `  vxlanctl init
   vxlanctl init --interface eth1
-  vxlanctl init --address 192.168.1.10 --ttl 1h`,
+  vxlanctl init --address 192.168.1.10 --ttl 1h
+  vxlanctl init -q`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if address != "" && o.Interface != "" {
@@ -65,6 +67,10 @@ a password, and see "vxlanctl token".`,
 				}
 				o.Addr = addr
 			}
+			p, err := opts.StreamOf(cmd, newToken{})
+			if err != nil {
+				return err
+			}
 			if err := host.CheckRoot(); err != nil {
 				return fmt.Errorf("init: %w", err)
 			}
@@ -72,10 +78,10 @@ a password, and see "vxlanctl token".`,
 			if err != nil {
 				return fmt.Errorf("init: %w", err)
 			}
-			printToken(cmd, token, o.TTL)
-			return nil
+			return opts.print(p, cmd.ErrOrStderr(), token, o.TTL)
 		},
 	}
+	opts.AddFlags(cmd)
 	cmd.Flags().StringVar(&address, "address", "", "this host's address for other hosts; by default the one with which it reaches them")
 	cmd.Flags().StringVar(&o.Interface, "interface", "", "the interface that has this host's address for other hosts")
 	cmd.Flags().DurationVar(&o.TTL, "ttl", enrol.DefaultTTL, "how long the token is good for")
@@ -99,12 +105,6 @@ func completeAddresses(cmd *cobra.Command, host Host, flag string, text func(hos
 // reportTo prints what is done, apart from the result.
 func reportTo(out io.Writer) hostsetup.Report {
 	return func(format string, args ...any) { output.Fprintln(out, fmt.Sprintf(format, args...)) }
-}
-
-// printToken prints the command that lets a host in, alone on stdout, and what to do with it.
-func printToken(cmd *cobra.Command, token string, ttl time.Duration) {
-	output.Fprintf(cmd.ErrOrStderr(), "Type this on the host that is to join, as root, within %s. It is good for one host:\n\n", shortDuration(ttl))
-	output.Fprintf(cmd.OutOrStdout(), "vxlanctl join %s\n", token)
 }
 
 // shortDuration leaves out the zeros of such as 24h0m0s.

@@ -60,6 +60,7 @@ journalctl -u vxland VXLAN_EVENT=repaired`,
 		Example: `  vxlanctl events
   vxlanctl events --all --since 1h
   vxlanctl events -f --kind repaired --kind 'host-*'
+  vxlanctl events --all --filter host='host-b *' --filter network=mynet
   vxlanctl events --format '{{.Kind}} {{.Fields.by}}'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,6 +81,7 @@ journalctl -u vxland VXLAN_EVENT=repaired`,
 		},
 	}
 	opts.AddStreamFlags(cmd)
+	opts.AddFilterFlag(cmd, output.Headings(hostEventColumns))
 	f := cmd.Flags()
 	f.BoolVarP(&opts.follow, "follow", "f", false, "go on with what happens, until interrupted")
 	f.BoolVarP(&opts.all, "all", "a", false, "ask the agents of all hosts")
@@ -259,7 +261,16 @@ func (r *eventReader) note(text string) {
 	}
 }
 
+// hostEventColumns are what events are filtered by.
+var hostEventColumns = append([]output.Column[HostEvent]{
+	{Heading: "HOST", Text: func(e HostEvent) string { return e.Host }},
+	{Heading: "NETWORK", Text: func(e HostEvent) string { return e.Fields[agentapi.FieldNetwork] }},
+}, eventColumns...)
+
 func (r *eventReader) printEvent(p *output.Printer, e HostEvent) error {
+	if !output.Wants(p, hostEventColumns, e) {
+		return nil
+	}
 	return p.Report(e, func(out io.Writer) error {
 		line := e.Time.Local().Format(time.Stamp) + " "
 		if r.opts.all {

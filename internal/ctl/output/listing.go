@@ -79,6 +79,11 @@ func (l Listing[Row]) filter(filters []filter) []Row {
 	return rows
 }
 
+// Wants tells whether the user wants to see what these columns are of.
+func Wants[Row any](p *Printer, columns []Column[Row], r Row) bool {
+	return len(Listing[Row]{Columns: columns, Rows: []Row{r}}.filter(p.filters)) > 0
+}
+
 func (l Listing[Row]) textByKey(r Row, key string) string {
 	for _, c := range l.Columns {
 		if filterKey(c.Heading) == key {

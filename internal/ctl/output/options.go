@@ -47,10 +47,19 @@ func (o *Options) AddReportFlags(cmd *cobra.Command) {
 // AddListFlags adds the flags of a subcommand that prints rows, which are filtered by columns.
 func (o *Options) AddListFlags(cmd *cobra.Command, columns []string) {
 	o.AddReportFlags(cmd)
+	o.addFilterFlag(cmd, columns, "f")
+}
+
+// AddFilterFlag adds the filter alone, for a subcommand whose -f means something else.
+func (o *Options) AddFilterFlag(cmd *cobra.Command, columns []string) {
+	o.addFilterFlag(cmd, columns, "")
+}
+
+func (o *Options) addFilterFlag(cmd *cobra.Command, columns []string, shorthand string) {
 	for _, c := range columns {
 		o.filterKeys = append(o.filterKeys, filterKey(c))
 	}
-	cmd.Flags().StringArrayVarP(&o.Filters, "filter", "f", nil,
+	cmd.Flags().StringArrayVarP(&o.Filters, "filter", shorthand, nil,
 		"print only rows with `COLUMN=VALUE` or COLUMN!=VALUE; * stands for any text")
 	keys := make([]string, len(o.filterKeys))
 	for i, k := range o.filterKeys {
@@ -82,6 +91,16 @@ func (o *Options) Stream(cmd *cobra.Command) (*Printer, error) {
 	}
 	p.compact = true
 	return p, nil
+}
+
+// StreamOf is Stream for a subcommand that changes something and prints one object about it. A template
+// that the object does not fit is refused before.
+func (o *Options) StreamOf(cmd *cobra.Command, object any) (*Printer, error) {
+	p, err := o.Stream(cmd)
+	if err == nil && p.template != nil {
+		err = executeOn(io.Discard, p.template, object)
+	}
+	return p, err
 }
 
 // Run checks the flags, and calls print once, or with --watch again and again.

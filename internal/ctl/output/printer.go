@@ -45,6 +45,9 @@ var templateFuncs = template.FuncMap{
 	"upper": strings.ToUpper,
 }
 
+// IsFiltered tells whether the user wants to see some rows only.
+func (p *Printer) IsFiltered() bool { return len(p.filters) > 0 }
+
 // Report prints one object: text prints it for people.
 func (p *Printer) Report(object any, text func(io.Writer) error) error {
 	switch {
@@ -97,13 +100,20 @@ func (p *Printer) executeTemplate(objects []any) error {
 		text.WriteString(templateHeading(p.template.Root.String()) + "\n")
 	}
 	for _, o := range objects {
-		if err := p.template.Execute(&text, o); err != nil {
-			return UsageError{fmt.Errorf("--format: %w", err)}
+		if err := executeOn(&text, p.template, o); err != nil {
+			return err
 		}
 		text.WriteByte('\n')
 	}
 	_, err := io.WriteString(p.Out, alignTabs(text.String()))
 	return err
+}
+
+func executeOn(out io.Writer, t *template.Template, object any) error {
+	if err := t.Execute(out, object); err != nil {
+		return UsageError{fmt.Errorf("--format: %w", err)}
+	}
+	return nil
 }
 
 // alignTabs makes columns of what tabs divide. The package text/tabwriter takes each character for

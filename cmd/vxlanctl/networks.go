@@ -66,7 +66,8 @@ func (h localHost) Forwarding() (entries []agentapi.ForwardingEntry, alone bool,
 		want, flood := h.WantedForwarding(n, plan.Known{Partial: true})
 		have, fastPath, readErr := h.ReadForwarding(want)
 		err = errors.Join(err, readErr)
-		entries = append(entries, inventory.Wanted{Network: n.Name, Forwarding: want, Flood: flood}.Compare(have, fastPath)...)
+		entries = append(entries,
+			inventory.Wanted{Network: n.Name, Forwarding: want, Flood: flood}.Compare(have, fastPath)...)
 	}
 	return entries, true, err
 }

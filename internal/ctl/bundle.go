@@ -76,7 +76,8 @@ what could not be collected.`,
 	}
 	cmd.Flags().BoolVar(&opts.all, "all", false, "add what the other hosts answer")
 	cmd.Flags().BoolVar(&opts.anonymize, "anonymize", false, "replace names, addresses and MACs")
-	cmd.Flags().StringVarP(&opts.file, "output", "o", "", "write this `FILE`, which must not exist; - is the standard output")
+	cmd.Flags().StringVarP(&opts.file, "output", "o", "",
+		"write this `FILE`, which must not exist; - is the standard output")
 	return cmd
 }
 

@@ -34,7 +34,8 @@ It refuses while containers use a VXLAN network, and names them.`,
 				return fmt.Errorf("cleanup: %w", err)
 			}
 			if len(networks) > 0 {
-				output.Fprintf(cmd.OutOrStdout(), "Podman still has these VXLAN networks: %s; remove them with \"podman network rm\"\n", strings.Join(networks, " "))
+				output.Fprintf(cmd.OutOrStdout(),
+					"Podman still has these VXLAN networks: %s; remove them with \"podman network rm\"\n", strings.Join(networks, " "))
 			}
 			return nil
 		},

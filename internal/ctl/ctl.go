@@ -43,7 +43,8 @@ typed as it should be.`
 // Command returns the root command, which acts on host and prints to out.
 func Command(host Host, version string, out io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Args: subcommandArg, RunE: printHelp, Use: "vxlanctl", Short: "show and repair this host's VXLAN networks", Long: longHelp,
+		Args: subcommandArg, RunE: printHelp, Use: "vxlanctl", Short: "show and repair this host's VXLAN networks",
+		Long:    longHelp,
 		Example: "  vxlanctl status\n  vxlanctl explain VX0301",
 		Version: version, SilenceUsage: true, SilenceErrors: true,
 	}

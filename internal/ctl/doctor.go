@@ -79,7 +79,8 @@ something could not be found out. With --filter it is that of what passes the fi
 	opts.AddFilterFlag(cmd, output.Headings(findingColumns))
 	cmd.Flags().BoolVar(&opts.fix, "fix", false, "reload if that mends something, and check again")
 	cmd.Flags().BoolVar(&opts.all, "all", false, "make the checks on all hosts that the agent knows")
-	cmd.Flags().StringVar(&opts.upgrade, "for", "", "say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
+	cmd.Flags().StringVar(&opts.upgrade, "for", "",
+		"say what another version changes for networks: `PROGRAM=VERSION` of podman or netavark")
 	return cmd
 }
 

@@ -178,7 +178,8 @@ func printDrop(p *output.Printer, networks []TracedNetwork, found packettrace.Dr
 		return a.String()
 	})
 	return p.Report(d, func(out io.Writer) error {
-		_, err := output.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet, p.Paint(output.Red, "dropped"), describeRule(agentapi.TraceEvent{Chain: d.Chain, Rule: d.Rule, Comment: d.Comment}))
+		_, err := output.Fprintf(out, "%s %s %s: %s by %s\n", d.Time.Format(time.TimeOnly), orDash(d.Network), d.Packet,
+			p.Paint(output.Red, "dropped"), describeRule(agentapi.TraceEvent{Chain: d.Chain, Rule: d.Rule, Comment: d.Comment}))
 		return err
 	})
 }
@@ -215,7 +216,8 @@ func networkOf(networks []TracedNetwork, p packettrace.Packet) (TracedNetwork, b
 // tunnels. The VNI is 96 bits behind the start of the UDP header (RFC 7348, section 5).
 func tracedPackets(networks []TracedNetwork) (matches []packettrace.Match) {
 	for _, n := range networks {
-		matches = append(matches, packettrace.Match{Family: "inet", Expression: fmt.Sprintf("udp dport %d @th,96,24 %d", n.Port, n.VNI)})
+		matches = append(matches,
+			packettrace.Match{Family: "inet", Expression: fmt.Sprintf("udp dport %d @th,96,24 %d", n.Port, n.VNI)})
 		for _, subnet := range n.Subnets {
 			family := "ip"
 			if subnet.Addr().Is6() {
@@ -223,7 +225,8 @@ func tracedPackets(networks []TracedNetwork) (matches []packettrace.Match) {
 			}
 			for _, direction := range []string{"saddr", "daddr"} {
 				expression := fmt.Sprintf("%s %s %s", family, direction, subnet.Masked())
-				matches = append(matches, packettrace.Match{Family: "inet", Expression: expression}, packettrace.Match{Family: "bridge", Expression: expression})
+				matches = append(matches, packettrace.Match{Family: "inet", Expression: expression},
+					packettrace.Match{Family: "bridge", Expression: expression})
 			}
 		}
 	}

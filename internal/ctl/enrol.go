@@ -82,7 +82,8 @@ a password, and see "vxlanctl token".`,
 		},
 	}
 	opts.AddFlags(cmd)
-	cmd.Flags().StringVar(&address, "address", "", "this host's address for other hosts; by default the one with which it reaches them")
+	cmd.Flags().StringVar(&address, "address", "",
+		"this host's address for other hosts; by default the one with which it reaches them")
 	cmd.Flags().StringVar(&o.Interface, "interface", "", "the interface that has this host's address for other hosts")
 	cmd.Flags().DurationVar(&o.TTL, "ttl", enrol.DefaultTTL, "how long the token is good for")
 	completeAddresses(cmd, host, "address", func(a hostsetup.InterfaceAddress) string { return a.Addr.String() })
@@ -168,7 +169,8 @@ for the token, and does not show it.`,
 		},
 	}
 	cmd.Flags().BoolVar(&o.SkipChecks, "skip-checks", false, "join although the ways between the hosts were not tried")
-	cmd.Flags().StringArrayVar(&names, "adopt", nil, "create this `network`, which other hosts have, in this host's Podman; may be repeated")
+	cmd.Flags().StringArrayVar(&names, "adopt", nil,
+		"create this `network`, which other hosts have, in this host's Podman; may be repeated")
 	cmd.Flags().BoolVar(&all, "adopt-all", false, "create all networks that other hosts have")
 	return cmd
 }

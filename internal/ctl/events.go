@@ -73,7 +73,8 @@ journalctl -u vxland VXLAN_EVENT=repaired`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
 			defer stop()
-			reader := eventReader{source: host, opts: &opts, seen: make(map[string]agentapi.EventsRequest), notes: cmd.ErrOrStderr(), noted: make(map[string]bool)}
+			reader := eventReader{source: host, opts: &opts, seen: make(map[string]agentapi.EventsRequest),
+				notes: cmd.ErrOrStderr(), noted: make(map[string]bool)}
 			if err := reader.Print(ctx, p); err != nil {
 				return fmt.Errorf("events: %w", err)
 			}
@@ -118,7 +119,8 @@ func (o *eventsOptions) wants(e agentapi.Event) bool {
 	if o.since > 0 && e.Age > o.since {
 		return false
 	}
-	return len(o.kinds) == 0 || slices.ContainsFunc(o.kinds, func(pattern string) bool { return matchesKind(pattern, e.Kind) })
+	return len(o.kinds) == 0 ||
+		slices.ContainsFunc(o.kinds, func(pattern string) bool { return matchesKind(pattern, e.Kind) })
 }
 
 const (
@@ -241,7 +243,8 @@ func (r *eventReader) take(id string, report agentapi.EventsReport) (found []Hos
 		next.Since = 0
 	}
 	if report.Lost > 0 {
-		output.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost, report.Host)
+		output.Fprintf(r.notes, "# %d events of host %s came too fast, and are only in its journal\n", report.Lost,
+			report.Host)
 	}
 	for _, e := range report.Events {
 		next.Since = max(next.Since, e.Sequence)

@@ -102,7 +102,8 @@ can read nothing and speak for nobody, also if it comes back.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&o.Without, "without", nil, "a `host` that does not get the new key, and is forgotten; may be repeated")
+	cmd.Flags().StringArrayVar(&o.Without, "without", nil,
+		"a `host` that does not get the new key, and is forgotten; may be repeated")
 	cmd.Flags().StringVar(&o.To, "to", "", "the ID of the new `key`, which this host has already")
 	return cmd
 }

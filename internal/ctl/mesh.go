@@ -107,7 +107,8 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 	healthy := 0
 	for _, a := range answers {
 		if a.Err != nil || a.Response.Status == nil {
-			notes = append(notes, fmt.Sprintf("%s cannot be asked: %v", a.Host.Name, cmp.Or(a.Err, error(agentapi.ErrNotRunning))))
+			notes = append(notes,
+				fmt.Sprintf("%s cannot be asked: %v", a.Host.Name, cmp.Or(a.Err, error(agentapi.ErrNotRunning))))
 			continue
 		}
 		for _, c := range a.Response.Status.Clusters {
@@ -120,7 +121,8 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 		}
 	}
 	if healthy > 0 {
-		notes = append(notes, fmt.Sprintf("%d directions to hosts to which all frames pass are not listed, as there are many hosts", healthy))
+		notes = append(notes,
+			fmt.Sprintf("%d directions to hosts to which all frames pass are not listed, as there are many hosts", healthy))
 	}
 	slices.SortStableFunc(rows, func(a, b meshRow) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Network, b.Network))
@@ -129,7 +131,8 @@ func meshOf(answers []agentapi.HostAnswer) (rows []meshRow, notes []string) {
 }
 
 // direction is what one host found out about the way to another one.
-func direction(answers []agentapi.HostAnswer, from agentapi.HostAnswer, to agentapi.HostStatus, path agentapi.PathStatus) meshRow {
+func direction(answers []agentapi.HostAnswer, from agentapi.HostAnswer, to agentapi.HostStatus,
+	path agentapi.PathStatus) meshRow {
 	r := meshRow{
 		From: cmp.Or(from.Host.HostName, from.Host.Name), To: cmp.Or(to.HostName, to.Name), Network: path.Network,
 		MTU: path.MTU, FullSize: path.FullSize, RoundTrip: path.RoundTrip, Measured: path.Measured,
@@ -190,12 +193,14 @@ func isFiltered(r agentapi.StatusReport, network string) bool {
 }
 
 func hasCause(r agentapi.StatusReport, codes ...diagnosis.Code) bool {
-	return slices.ContainsFunc(doctor.FromReport(r), func(f diagnosis.Finding) bool { return slices.Contains(codes, f.Code) })
+	return slices.ContainsFunc(doctor.FromReport(r),
+		func(f diagnosis.Finding) bool { return slices.Contains(codes, f.Code) })
 }
 
 // refuses tells whether the host has dropped VXLAN packets of a host that it takes for no member.
 func refuses(r agentapi.StatusReport) bool {
-	return slices.ContainsFunc(r.Drops, func(d agentapi.DropStatus) bool { return d.Reason == "not_a_member" && d.Packets > 0 })
+	return slices.ContainsFunc(r.Drops,
+		func(d agentapi.DropStatus) bool { return d.Reason == "not_a_member" && d.Packets > 0 })
 }
 
 // heardFrom tells whether frames of a host arrived lately.

@@ -66,7 +66,8 @@ this host on the list.`,
 	}
 	cmd.Flags().BoolVar(&a.all, "all", false, "all networks that other hosts have and this one lacks")
 	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the commands, and change nothing")
-	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil, "an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
+	cmd.Flags().StringArrayVarP(&options, "opt", "o", nil,
+		"an option of this host, instead of the other hosts' or \"auto\"; may be repeated")
 	cmd.Flags().StringArrayVar(&a.own.IPRanges, "ip-range", nil, "the addresses that this host assigns; may be repeated")
 	return cmd
 }
@@ -92,7 +93,9 @@ func (a adoption) run(cmd *cobra.Command, host Host) error {
 	for _, name := range a.names {
 		i := slices.IndexFunc(merged, func(d adopt.Definition) bool { return d.Name == name })
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("adopt network: no other host that answers has a network %s; they have: %s", name, strings.Join(namesOf(merged), ", ")))
+			errs = append(errs,
+				fmt.Errorf("adopt network: no other host that answers has a network %s; they have: %s", name,
+					strings.Join(namesOf(merged), ", ")))
 			continue
 		}
 		err := conflicts[name]

@@ -151,7 +151,8 @@ func printChange(cmd *cobra.Command, changed ChangedNetwork, typed string) error
 	}
 	for _, name := range names {
 		now, before := optionText(changed.After, name), optionText(changed.Before, name)
-		if _, err := output.Fprintf(out, "network %s: %s is %s now, no longer %s\n", changed.Name, name, now, before); err != nil {
+		if _, err := output.Fprintf(out, "network %s: %s is %s now, no longer %s\n", changed.Name, name, now,
+			before); err != nil {
 			return err
 		}
 	}

@@ -40,8 +40,9 @@ program's tables.
 
 With --dry-run it changes nothing. It prints, as commands of ip, bridge, nft and
 sysctl, what is missing or wrong, and nothing where all is in order.`,
-		Example: "  nft flush ruleset; vxlanctl reload\n  vxlanctl reload --dry-run\n  vxlanctl reload --dry-run --format json",
-		Args:    cobra.NoArgs,
+		Example: "  nft flush ruleset; vxlanctl reload\n  vxlanctl reload --dry-run\n  vxlanctl reload --dry-run --format " +
+			"json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			run, object := reload, any(reloaded{})
 			if dryRun {

@@ -123,7 +123,8 @@ var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
 	{Heading: "VNI", Text: func(n agentapi.NetworkStatus) string { return strconv.FormatUint(uint64(n.VNI), 10) }},
 	{Heading: "HERE", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.Local) }},
 	{Heading: "ELSEWHERE", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.Remote) }},
-	{Heading: "HOSTS", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("[%d/%d]", n.Reachable, n.Members) }},
+	{Heading: "HOSTS",
+		Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("[%d/%d]", n.Reachable, n.Members) }},
 	{Heading: "MTU", Text: func(n agentapi.NetworkStatus) string { return strconv.Itoa(n.MTU) }},
 	{Heading: "IN", Text: func(n agentapi.NetworkStatus) string {
 		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.ReceivedBytes })
@@ -131,7 +132,8 @@ var statusNetworkColumns = []output.Column[agentapi.NetworkStatus]{
 	{Heading: "OUT", Text: func(n agentapi.NetworkStatus) string {
 		return rateText(n.Traffic, func(r *agentapi.TrafficRates) float64 { return r.SentBytes })
 	}},
-	{Heading: "SENDS FROM", Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("%s by %s", n.VTEP, n.Interface) }, Shrinks: true},
+	{Heading: "SENDS FROM",
+		Text: func(n agentapi.NetworkStatus) string { return fmt.Sprintf("%s by %s", n.VTEP, n.Interface) }, Shrinks: true},
 }
 
 // printCheck prints the line of a monitoring plugin, and returns the level as an exit code.

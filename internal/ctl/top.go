@@ -90,7 +90,8 @@ func checkTerminal(in io.Reader, p *output.Printer) error {
 		keyboard = err == nil
 	}
 	if !p.Terminal || !keyboard || os.Getenv("TERM") == "dumb" {
-		return errors.New("top: it needs a terminal that can move the cursor; use `vxlanctl status -w` or `vxlanctl events -f`")
+		return errors.New(
+			"top: it needs a terminal that can move the cursor; use `vxlanctl status -w` or `vxlanctl events -f`")
 	}
 	return nil
 }

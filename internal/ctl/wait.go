@@ -40,14 +40,18 @@ missing. The agent need not run yet.`,
 		goal                      agentapi.Goal
 		use, short, long, example string
 	}{
-		{agentapi.GoalReady, "ready", "wait until this host is set up and knows the others", `Ready waits until the agent has set up all networks of this host, and knows what the
+		{agentapi.GoalReady, "ready", "wait until this host is set up and knows the others",
+			`Ready waits until the agent has set up all networks of this host, and knows what the
 other hosts have. A host without a network that needs the agent is never ready.`,
 			"  vxlanctl wait ready --timeout 10s"},
-		{agentapi.GoalHost, "host HOST", "wait until a host answers", `Host waits until this host's agent reaches the agent of another host, which may be
+		{agentapi.GoalHost, "host HOST", "wait until a host answers",
+			`Host waits until this host's agent reaches the agent of another host, which may be
 called by its name, its address or its ID.`, "  vxlanctl wait host host-b"},
-		{agentapi.GoalNetwork, "network NAME", "wait until a network is set up on this host", `Network waits until a container on this host uses the network, the network is set up,
+		{agentapi.GoalNetwork, "network NAME", "wait until a network is set up on this host",
+			`Network waits until a container on this host uses the network, the network is set up,
 and it is known which containers it has on other hosts.`, "  vxlanctl wait network mynet"},
-		{agentapi.GoalNames, "names NAME", "wait until a container's name resolves on this host", `Names waits until a network of this host has a container of this name or alias, here
+		{agentapi.GoalNames, "names NAME", "wait until a container's name resolves on this host",
+			`Names waits until a network of this host has a container of this name or alias, here
 or on another host.`, "  vxlanctl wait names web"},
 	} {
 		args := func(cmd *cobra.Command, args []string) error {

@@ -76,7 +76,8 @@ func (j Joiner) enterAt(ctx context.Context, at netip.AddrPort, t Token) (*Sessi
 	}
 	s := &Session{channel: newChannel(secured, maxAnswer), Self: addrOf(conn.LocalAddr()), Peer: addrOf(conn.RemoteAddr())}
 	sent := time.Now()
-	if err := s.send(hello{Version: protocolVersion, Secret: t.Secret[:], Joiner: j.ID[:], Host: j.Host}, messageTimeout); err != nil {
+	if err := s.send(hello{Version: protocolVersion, Secret: t.Secret[:], Joiner: j.ID[:], Host: j.Host},
+		messageTimeout); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	a, err := s.await(messageTimeout)
@@ -105,8 +106,9 @@ func (j Joiner) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 func explainDial(err error, port uint16) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody listens there: the token has expired or was revoked, the agent does not run, or a firewall refuses TCP %d; "+
-			"see `vxlanctl token ls` there", port)
+		return fmt.Errorf(
+			"nobody listens there: the token has expired or was revoked, the agent does not run, or a firewall refuses TCP %d; "+
+				"see `vxlanctl token ls` there", port)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("no answer: open TCP %d on that host and on the way, to this host", port)
 	}
@@ -125,7 +127,8 @@ func explainHandshake(err error) error {
 		return errWrongHost
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return errors.New("it does not answer as a host that lets others in: is another program on that port, or something between the hosts?")
+		return errors.New(
+			"it does not answer as a host that lets others in: is another program on that port, or something between the hosts?")
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return errors.New("it ended the connection. It does that for a minute after ten attempts; its log says why")

@@ -161,7 +161,8 @@ func totalWidth(widths []int) int {
 }
 
 // dropWide leaves out the last columns that may be left out, until the rest fits.
-func dropWide[Row any](cells [][]string, columns []Column[Row], widths []int, limit int) ([][]string, []Column[Row], []int) {
+func dropWide[Row any](cells [][]string, columns []Column[Row], widths []int,
+	limit int) ([][]string, []Column[Row], []int) {
 	for i := len(columns) - 1; i >= 0 && totalWidth(widths) > limit; i-- {
 		if !columns[i].Wide {
 			continue

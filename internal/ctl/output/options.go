@@ -65,7 +65,8 @@ func (o *Options) addFilterFlag(cmd *cobra.Command, columns []string, shorthand 
 	for i, k := range o.filterKeys {
 		keys[i] = k + "="
 	}
-	_ = cmd.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("filter",
+		cobra.FixedCompletions(keys, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
 }
 
 // AddStreamFlags adds the flags of a subcommand that prints objects as they come.
@@ -79,7 +80,8 @@ func (o *Options) addFormatFlag(cmd *cobra.Command) {
 		usage = "draw it as " + strings.Join(o.Drawings, ", ") + "; or " + usage
 	}
 	cmd.Flags().StringVar(&o.Format, "format", "", usage)
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(append([]string{"json"}, o.Drawings...), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format",
+		cobra.FixedCompletions(append([]string{"json"}, o.Drawings...), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // Stream returns a printer for objects as they come. Each is printed at once, as one line of JSON

@@ -50,6 +50,15 @@ type DropSource interface {
 	Tracer
 }
 
+const dropsHelp = `Drops shows how many packets this driver's firewall rules have dropped since the
+rules were set, by rule.
+
+With -f it shows packets as they are dropped on this host, of a network or of all,
+until it is interrupted: the packet with the names of its containers, and the chain
+and rule that dropped it. These may be rules of any program, of nftables and
+iptables-nft. What is dropped elsewhere, such as by a full queue, it does not see. Of
+busy networks it looks at some packets a second only. It needs the program nft.`
+
 func dropsCommand(host DropSource) *cobra.Command {
 	var opts output.Options
 	var follow bool
@@ -57,14 +66,7 @@ func dropsCommand(host DropSource) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drops [-f [NETWORK]]",
 		Short: "show what firewall rules drop: counts, or each packet as it is dropped",
-		Long: `Drops shows how many packets this driver's firewall rules have dropped since the
-rules were set, by rule.
-
-With -f it shows packets as they are dropped on this host, of a network or of all,
-until it is interrupted: the packet with the names of its containers, and the chain
-and rule that dropped it. These may be rules of any program, of nftables and
-iptables-nft. What is dropped elsewhere, such as by a full queue, it does not see. Of
-busy networks it looks at some packets a second only. It needs the program nft.`,
+		Long:  dropsHelp,
 		Example: `  vxlanctl drops
   vxlanctl drops -f
   vxlanctl drops --filter 'reason!=not_a_member'

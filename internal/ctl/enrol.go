@@ -36,6 +36,15 @@ type ClusterHost interface {
 	OwnAddrs(addrs []netip.Addr) ([]netip.Addr, error)
 }
 
+const initHelp = `Init makes a key, /etc/vxlan/key, and adds to /etc/vxlan/vxland.toml what a member
+of a cluster needs. What is there already stays as it is: a second run completes
+what is missing. It makes the agent (vxland) run, and prints the command that lets
+another host in.
+
+The command has a token, which is good for one host and for a day. Who has it can
+join, and then reads and forges what agents say. So pass it on as you would pass on
+a password, and see "vxlanctl token".`
+
 func initCommand(host Host) *cobra.Command {
 	var o hostsetup.InitOptions
 	var opts tokenOptions
@@ -43,14 +52,7 @@ func initCommand(host Host) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "make this host the first of a cluster, and print a token for the next one",
-		Long: `Init makes a key, /etc/vxlan/key, and adds to /etc/vxlan/vxland.toml what a member
-of a cluster needs. What is there already stays as it is: a second run completes
-what is missing. It makes the agent (vxland) run, and prints the command that lets
-another host in.
-
-The command has a token, which is good for one host and for a day. Who has it can
-join, and then reads and forges what agents say. So pass it on as you would pass on
-a password, and see "vxlanctl token".`,
+		Long:  initHelp,
 		Example: `  vxlanctl init
   vxlanctl init --interface eth1
   vxlanctl init --address 192.168.1.10 --ttl 1h
@@ -120,14 +122,7 @@ func shortDuration(d time.Duration) string {
 	return text
 }
 
-func joinCommand(host Host) *cobra.Command {
-	var o hostsetup.JoinOptions
-	var names []string
-	var all bool
-	cmd := &cobra.Command{
-		Use:   "join TOKEN",
-		Short: "make this host a member of the cluster that a token is of",
-		Long: `Join makes this host a member of a cluster. The token comes from "vxlanctl init" or
+const joinHelp = `Join makes this host a member of a cluster. The token comes from "vxlanctl init" or
 "vxlanctl token create" on a member.
 
 It finds that member, and checks that it is the one that made the token before it
@@ -140,7 +135,16 @@ If it is interrupted, type it again with the same token: it goes on.
 
 With "-" instead of a token it reads one from standard input, so that the token is
 neither in the shell's history nor in the list of processes. On a terminal it asks
-for the token, and does not show it.`,
+for the token, and does not show it.`
+
+func joinCommand(host Host) *cobra.Command {
+	var o hostsetup.JoinOptions
+	var names []string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "join TOKEN",
+		Short: "make this host a member of the cluster that a token is of",
+		Long:  joinHelp,
 		Example: `  vxlanctl join vx1.HswEwKgBCg...
   vxlanctl join -
   vxlanctl join - < token

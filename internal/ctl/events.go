@@ -42,12 +42,7 @@ type eventsOptions struct {
 	since       time.Duration
 }
 
-func eventsCommand(host EventSource) *cobra.Command {
-	var opts eventsOptions
-	cmd := &cobra.Command{
-		Use:   "events",
-		Short: "show what happened: hosts that came and went, repairs, conflicts",
-		Long: `Events shows what happened on this host since its agent (vxland) started, the oldest
+const eventsHelp = `Events shows what happened on this host since its agent (vxland) started, the oldest
 first: hosts that joined, left, or could not be reached, what the agent repaired, two
 containers with one address or name, hosts that differ, changed keys.
 
@@ -56,7 +51,14 @@ removed it. Linux tells that of IPv4 addresses, routes and firewall rules, and o
 as long as the process runs.
 
 The agent keeps 1,000 events. In the journal they stay:
-journalctl -u vxland VXLAN_EVENT=repaired`,
+journalctl -u vxland VXLAN_EVENT=repaired`
+
+func eventsCommand(host EventSource) *cobra.Command {
+	var opts eventsOptions
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "show what happened: hosts that came and went, repairs, conflicts",
+		Long:  eventsHelp,
 		Example: `  vxlanctl events
   vxlanctl events --all --since 1h
   vxlanctl events -f --kind repaired --kind 'host-*'

@@ -38,12 +38,7 @@ type meshRow struct {
 	Where     string        `json:"where,omitempty"`    // frames get lost, as far as the hosts can tell
 }
 
-func meshCommand(host ClusterStatusSource) *cobra.Command {
-	var opts output.Options
-	cmd := &cobra.Command{
-		Use:   "mesh",
-		Short: "show for every pair of hosts whether frames pass through the tunnel, both ways",
-		Long: `Mesh asks the agents of all hosts what their tests of the tunnels show: for each pair
+const meshHelp = `Mesh asks the agents of all hosts what their tests of the tunnels show: for each pair
 of hosts, each direction and each network whether frames pass, small and full ones.
 Where they do not, it says where they get lost, as far as the hosts can tell:
 
@@ -53,7 +48,14 @@ Where they do not, it says where they get lost, as far as the hosts can tell:
   on the way back  frames arrive, and their answers do not come back
 
 Agents test each tunnel once a minute, and every ten seconds where something is lost.
-It exits with 1 if a direction has a fault.`,
+It exits with 1 if a direction has a fault.`
+
+func meshCommand(host ClusterStatusSource) *cobra.Command {
+	var opts output.Options
+	cmd := &cobra.Command{
+		Use:   "mesh",
+		Short: "show for every pair of hosts whether frames pass through the tunnel, both ways",
+		Long:  meshHelp,
 		Example: `  vxlanctl mesh
   vxlanctl mesh --filter state!=ok
   vxlanctl mesh --filter to=host-b --format '{{.From}} {{.Where}}'`,

@@ -84,7 +84,8 @@ const acceptPause = 100 * time.Millisecond
 
 // Serve answers requests until ctx is done, and then waits for those in progress. While descriptors
 // or memory are short, connections wait, and shortage gets the error each time.
-func Serve(ctx context.Context, l net.Listener, shortage func(error), handle func(context.Context, Request) Response) error {
+func Serve(ctx context.Context, l net.Listener, shortage func(error),
+	handle func(context.Context, Request) Response) error {
 	defer l.Close() // AfterFunc may come to it after Serve has returned
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var inFlight sync.WaitGroup

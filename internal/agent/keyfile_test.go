@@ -39,11 +39,11 @@ func TestReloadWithoutTheKeyFromBefore(t *testing.T) {
 		r.setup(1)
 		r.KeyFile = &fakeKeyFile{problem: errors.New("key file /etc/vxlan/key: is gone")}
 		r.startIdle()
-		r.process.change(func(s *processState) { s.configChange = "names no key_file any more" })
+		r.process.change(func(s *processState) { s.configChange = agentapi.NamesNoKey })
 		go r.handleRequest(t.Context(), agentapi.Request{Verb: agentapi.VerbRestart})
 		synctest.Wait()
 		r.wantEnd(ErrRestart)
-		if !strings.Contains(r.log.String(), "names no key_file any more") {
+		if !strings.Contains(r.log.String(), agentapi.NamesNoKey) {
 			t.Error(r.log)
 		}
 	})

@@ -36,6 +36,7 @@ createrepo_c -q /root/rpms
 mkdir -p /etc/yum.repos.d
 printf '[distribution]\nname=distribution\nbaseurl=file:///root/rpms\ngpgcheck=0\n' >/etc/yum.repos.d/distribution.repo
 echo assumeyes=1 >>/etc/dnf/dnf.conf
+mkdir -p /usr/share/licenses # every system with rpm has it
 dnf -q makecache`
 
 // readCommand finds a command on a page, where it stands in the text or in a table.

@@ -272,9 +272,9 @@ func TestChecks(t *testing.T) {
 		{"entries", func(f *Facts) {
 			f.Agent.Report.Networks = []agentapi.NetworkStatus{{Name: "blue", Drifted: &agentapi.DriftedEntries{MACs: []string{"02:00:00:00:00:01"}, Addrs: []netip.Addr{addr("10.0.0.9")}}}}
 		}, []string{"VX0403 failure forwarding entries of containers on other hosts are missing or wrong", "VX0404 failure neighbour entries of containers on other hosts are missing or wrong"}, []string{reload}},
-		{"entry that was repaired", func(f *Facts) {
+		{"what was repaired", func(f *Facts) {
 			f.Agent.Report.Repaired = []agentapi.Event{{Code: "VX0501", Text: "rules are back"}, {Code: "VX0403", Text: "an entry is set right", Age: 3 * time.Second}}
-		}, []string{"VX0403 warning just repaired: an entry is set right"}, []string{"vxlanctl events   # if it comes again, look for the program that does it"}},
+		}, []string{"VX0403 warning just repaired: an entry is set right", "VX0501 warning just repaired: rules are back"}, []string{"vxlanctl events   # if it comes again, look for the program that does it"}},
 		{"chain", func(f *Facts) {
 			f.Blocking = []foreignfilter.BlockingChain{{Network: "blue", Table: "inet f", Chain: "in", Dropped: []string{"a", "b"}, Commands: []string{"nft insert"}}}
 		}, []string{"VX0502 failure chain in of table inet f drops a, b"}, []string{"nft insert"}},
